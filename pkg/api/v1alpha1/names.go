@@ -1,0 +1,64 @@
+package v1alpha1
+
+// Group is the API group and the domain of all our labels and annotations.
+const Group = "argoseal.dev"
+
+const (
+	// LabelMode on a namespace switches Argoseal on; see Mode for the values.
+	// A namespace without it is left alone: not a byte of any pod changes.
+	LabelMode = Group + "/mode"
+
+	// AnnotationTag on a pod is the admission tag (package tag): what our
+	// mutating webhook saw, under a MAC. The notary seals tagged pods only.
+	AnnotationTag = Group + "/tag"
+)
+
+// Mode is the value of LabelMode.
+type Mode string
+
+const (
+	// ModeEnforce seals what is produced and refuses what cannot prove its
+	// provenance. Every unknown value is treated as this one.
+	ModeEnforce Mode = "enforce"
+	// ModeWarn seals, and admits with an admission warning.
+	ModeWarn Mode = "warn"
+	// ModeAudit seals, and records the verdict as an audit annotation.
+	ModeAudit Mode = "audit"
+)
+
+// ParseMode reads a LabelMode value. What it does not know is ModeEnforce:
+// a typo must not switch the gate off.
+func ParseMode(value string) Mode {
+	switch m := Mode(value); m {
+	case ModeWarn, ModeAudit:
+		return m
+	default:
+		return ModeEnforce
+	}
+}
+
+// ConditionSealed is the one condition of a Provenance. True: the pod's
+// outputs are sealed. False with reason Pending: a seal is on its way. False
+// with any other reason: final, there will be none, and the reason says why.
+const ConditionSealed = "Sealed"
+
+// Names of the programs' own objects, all in the namespace Argoseal runs in.
+const (
+	// SecretTagKey holds the MAC keys of admission tags (package tag).
+	SecretTagKey = "argoseal-tag-key"
+	// SecretSigningKey holds the notary's private key, PEM (PKCS #8).
+	SecretSigningKey = "argoseal-signing-key"
+	// SecretLogKey holds the private key of the log that the chart runs.
+	SecretLogKey = "argoseal-log-key"
+	// SecretServingCertificate holds the webhook's serving certificate and CA.
+	SecretServingCertificate = "argoseal-webhook-tls"
+	// ConfigMapTrustedRoot holds what verification trusts: see the keys below.
+	ConfigMapTrustedRoot = "argoseal-trusted-root"
+	// TrustedRootKey is the standard Sigstore trusted_root.json.
+	TrustedRootKey = "trusted_root.json"
+	// ConfigMapNotaryKey holds the notary's public key under NotaryKeyKey. It
+	// is apart from the trusted root because the two have different writers.
+	ConfigMapNotaryKey = "argoseal-notary-key"
+	// NotaryKeyKey is the notary's public key, PEM (SPKI).
+	NotaryKeyKey = "notary.pub"
+)

@@ -1,0 +1,184 @@
+package reason
+
+// entry is a row of the reference.
+type entry struct {
+	code      Code
+	meaning   string
+	remedy    string
+	retryable bool
+	exit      int
+}
+
+// General.
+const (
+	Internal     Code = "Internal"
+	Overloaded   Code = "Overloaded"
+	LookupFailed Code = "LookupFailed"
+	RequestBad   Code = "RequestInvalid"
+)
+
+// The pod is not what Argo makes.
+const (
+	CreatorNotArgo          Code = "CreatorNotArgo"
+	OwnerMismatch           Code = "OwnerMismatch"
+	NodeMismatch            Code = "NodeMismatch"
+	ExecutorImageNotAllowed Code = "ExecutorImageNotAllowed"
+	UnknownPodLayout        Code = "UnknownPodLayout"
+	UnsupportedPod          Code = "UnsupportedPod"
+	TemplateInvalid         Code = "TemplateInvalid"
+	TemplateOffloaded       Code = "TemplateOffloaded"
+	InitAltered             Code = "InitAltered"
+	WaitAltered             Code = "WaitAltered"
+	EmissaryAltered         Code = "EmissaryAltered"
+	ForeignMount            Code = "ForeignMount"
+	SharedProcesses         Code = "SharedProcesses"
+	SidecarMissing          Code = "SidecarMissing"
+	SidecarAltered          Code = "SidecarAltered"
+	NameTaken               Code = "NameTaken"
+	TagInvalid              Code = "TagInvalid"
+)
+
+// The input has no acceptable evidence.
+const (
+	LocationInvalid     Code = "LocationInvalid"
+	StoreUnsupported    Code = "StoreUnsupported"
+	ArchiveUnsupported  Code = "ArchiveUnsupported"
+	MountUnsupported    Code = "MountUnsupported"
+	NoProvenance        Code = "NoProvenance"
+	ProvenancePending   Code = "ProvenancePending"
+	NotSealed           Code = "NotSealed"
+	ProvenanceInvalid   Code = "ProvenanceInvalid"
+	SubjectMismatch     Code = "SubjectMismatch"
+	WorkflowMismatch    Code = "WorkflowMismatch"
+	BuilderNotTrusted   Code = "BuilderNotTrusted"
+	ProducerFailed      Code = "ProducerFailed"
+	PinsMissing         Code = "PinsMissing"
+	PinMismatch         Code = "PinMismatch"
+	ModeChanged         Code = "ModeChanged"
+	TrustedRootNotReady Code = "TrustedRootNotReady"
+)
+
+// The notary's words: why a pod or an output is not (yet) sealed.
+const (
+	Sealed                Code = "Sealed"
+	Pending               Code = "Pending"
+	TagExpired            Code = "TagExpired"
+	StructureAltered      Code = "StructureAltered"
+	WorkflowGone          Code = "WorkflowGone"
+	UploadFailed          Code = "UploadFailed"
+	MeasurementMissing    Code = "MeasurementMissing"
+	MeasurementIncomplete Code = "MeasurementIncomplete"
+	SidecarRestarted      Code = "SidecarRestarted"
+	OutputAbsent          Code = "OutputAbsent"
+	OutputUnreadable      Code = "OutputUnreadable"
+	NothingToSeal         Code = "NothingToSeal"
+)
+
+// Guards: what the chart's ValidatingAdmissionPolicies refuse. They work while
+// our processes are down; their messages begin with these codes.
+const (
+	StatusGuarded Code = "StatusGuarded"
+	RecordGuarded Code = "RecordGuarded"
+	TagGuarded    Code = "TagGuarded"
+	ModeGuarded   Code = "ModeGuarded"
+)
+
+// In the pod: what argoseal-verify found.
+const (
+	InputAltered Code = "InputAltered"
+	InputMissing Code = "InputMissing"
+	InputExtra   Code = "InputExtra"
+)
+
+// The CLI's words.
+const (
+	BundleInvalid    Code = "BundleInvalid"
+	SignatureInvalid Code = "SignatureInvalid"
+	LogEntryInvalid  Code = "LogEntryInvalid"
+	StatementInvalid Code = "StatementInvalid"
+	DigestMismatch   Code = "DigestMismatch"
+	UsageInvalid     Code = "UsageInvalid"
+)
+
+var rows = []entry{
+	{code: Internal, meaning: "An error of our own, or of something we depend on, that has no code.", remedy: "Look at the log of the Argoseal process that said so", exit: 1},
+	{code: Overloaded, meaning: "The webhook has as many requests at work as it may have.", remedy: "It is retried; raise webhook.replicaCount if it lasts", retryable: true},
+	{code: LookupFailed, meaning: "The API server did not answer a lookup that the decision needs.", remedy: "It is retried", retryable: true},
+	{code: RequestBad, meaning: "The admission request is not one we understand.", remedy: "Check that the webhook configuration is the chart's"},
+
+	{code: CreatorNotArgo, meaning: "A pod that looks like Argo's was not made by a configured Argo controller.", remedy: "Only Argo's controller may create workflow pods here; set argo.controllers if it runs under another ServiceAccount"},
+	{code: OwnerMismatch, meaning: "Labels, owner and the live Workflow do not agree.", remedy: "Submit the step through Argo"},
+	{code: NodeMismatch, meaning: "Pod name, node name and node id do not belong together.", remedy: "Submit the step through Argo"},
+	{code: ExecutorImageNotAllowed, meaning: "init or wait does not run a configured Argo executor image.", remedy: "Remove the patch, or add the image to argo.executorImages"},
+	{code: UnknownPodLayout, meaning: "The pod's layout is not one this version knows.", remedy: "Use a supported Argo version"},
+	{code: UnsupportedPod, meaning: "This kind of Argo pod is not supported in labelled namespaces yet.", remedy: "Run it in a namespace without the label"},
+	{code: TemplateInvalid, meaning: "ARGO_TEMPLATE is missing, given twice or not readable.", remedy: "Submit the step through Argo, without patching ARGO_TEMPLATE"},
+	{code: TemplateOffloaded, meaning: "The template is so large that Argo keeps it in a ConfigMap, which can change after admission.", remedy: "Make the template smaller than 128 KiB"},
+	{code: InitAltered, meaning: "Argo's init container is not as Argo makes it.", remedy: "Remove the podSpecPatch that changes it"},
+	{code: WaitAltered, meaning: "Argo's wait container is not as Argo makes it.", remedy: "Remove the podSpecPatch that changes it"},
+	{code: EmissaryAltered, meaning: "A container does not run under Argo's emissary.", remedy: "Remove the podSpecPatch or webhook that changes its command"},
+	{code: ForeignMount, meaning: "A container mounts a volume that only Argo's or our containers may mount.", remedy: "Remove the mount"},
+	{code: SharedProcesses, meaning: "The pod shares its process namespace, so a step could reach our containers.", remedy: "Unset shareProcessNamespace and hostPID"},
+	{code: SidecarMissing, meaning: "A container that Argoseal adds is not there.", remedy: "It is retried; if it lasts, check the mutating webhook configuration", retryable: true},
+	{code: SidecarAltered, meaning: "A container that Argoseal added was changed afterwards.", remedy: "Find the webhook or patch that changes it and exempt these containers"},
+	{code: NameTaken, meaning: "The pod brings a container or volume with a name that is Argoseal's.", remedy: "Rename it: names that begin with argoseal- are reserved"},
+	{code: TagInvalid, meaning: "The admission tag is missing, was not made by us or is not about this pod.", remedy: "Do not set argoseal.dev/ annotations yourself"},
+
+	{code: LocationInvalid, meaning: "The artifact's location is ambiguous or not canonical.", remedy: "Give one store and a key without empty, '.' or '..' segments or a leading slash"},
+	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3"},
+	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is not supported.", remedy: "Use Argo's default archive (tar)"},
+	{code: MountUnsupported, meaning: "The artifact lies on a mounted volume, which is not supported.", remedy: "Use a path outside of the template's volume mounts"},
+	{code: NoProvenance, meaning: "Nothing in this workflow sealed an artifact at this location, and nothing is on its way.", remedy: "Produce it in a step of this workflow"},
+	{code: ProvenancePending, meaning: "The artifact's producer has ended and its seal is on its way, or the producer still runs.", remedy: "It is retried", retryable: true},
+	{code: NotSealed, meaning: "The producer has a final record without a seal.", remedy: "Look at the producer's Provenance: kubectl get provenances -o wide"},
+	{code: ProvenanceInvalid, meaning: "There is evidence, and it does not verify.", remedy: "Treat it as tampering; run argoseal verify on the bundle"},
+	{code: SubjectMismatch, meaning: "The verified statement does not speak of this location with this digest.", remedy: "Treat it as tampering; run the producing step again"},
+	{code: WorkflowMismatch, meaning: "The artifact was sealed in another workflow.", remedy: "Produce it in a step of this workflow"},
+	{code: BuilderNotTrusted, meaning: "The statement names a builder that is not ours.", remedy: "Check the cluster name both installs were given"},
+	{code: ProducerFailed, meaning: "The step that produced the artifact failed.", remedy: "Fix the producing step, or do not consume outputs of failed steps"},
+	{code: PinsMissing, meaning: "The evidence came between our two webhooks, so the pod has no pins yet.", remedy: "It is retried", retryable: true},
+	{code: PinMismatch, meaning: "The pod's pins are not the ones the evidence gives.", remedy: "It is retried; if it lasts, another webhook changes the pod", retryable: true},
+	{code: ModeChanged, meaning: "The artifact was produced before the namespace's mode changed.", remedy: "Resubmit the workflow"},
+	{code: TrustedRootNotReady, meaning: "There is no trusted root yet, so nothing can be verified.", remedy: "It is retried; look at the notary and the log if it lasts", retryable: true},
+
+	{code: Sealed, meaning: "Every declared output is sealed, or its absence has a reason."},
+	{code: Pending, meaning: "The seal is on its way.", remedy: "Wait; look at the notary's log if it lasts", retryable: true},
+	{code: TagExpired, meaning: "The admission tag was not issued when the pod was created.", remedy: "Submit the step through Argo"},
+	{code: StructureAltered, meaning: "The stored pod no longer has the structure that was admitted.", remedy: "Find who changes pods after admission"},
+	{code: WorkflowGone, meaning: "The workflow was deleted before its pod could be sealed.", remedy: "Keep workflows until their pods are sealed"},
+	{code: UploadFailed, meaning: "Argo's wait container failed, so nothing is known to be in the store.", remedy: "Look at the log of the wait container"},
+	{code: MeasurementMissing, meaning: "The signing sidecar left no measurement.", remedy: "Look at the log of argoseal-signer; was it killed or out of memory?"},
+	{code: MeasurementIncomplete, meaning: "The measurement was cut, does not parse or does not speak of every declared output.", remedy: "Declare fewer outputs in this template"},
+	{code: SidecarRestarted, meaning: "The signing sidecar was restarted, so it may have missed something.", remedy: "Look at the log of argoseal-signer; run the step again"},
+	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
+	{code: OutputUnreadable, meaning: "The staged output is not an archive that Argo would unpack, or not one we can measure.", remedy: "Look at the log of argoseal-signer"},
+	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
+
+	{code: StatusGuarded, meaning: "Somebody other than the pod's node tried to change what the node reports about it.", remedy: "Leave pods/status to the kubelet in labelled namespaces"},
+	{code: RecordGuarded, meaning: "Somebody other than the notary tried to write or delete a Provenance or an ArtifactSeal.", remedy: "Leave them to the notary; deleting needs the verb manage on provenances.argoseal.dev"},
+	{code: TagGuarded, meaning: "What identifies a pod of a labelled namespace may not change after its creation.", remedy: "Submit the step again through Argo"},
+	{code: ModeGuarded, meaning: "The namespace's mode may not be lowered or removed by this user.", remedy: "Ask somebody with the verb argoseal-mode on namespaces"},
+
+	{code: InputAltered, meaning: "What was downloaded is not what was admitted.", remedy: "Somebody overwrote the object after admission: run the producing step again", exit: 10},
+	{code: InputMissing, meaning: "An admitted input was not downloaded.", remedy: "Run the producing step again", exit: 11},
+	{code: InputExtra, meaning: "Something was downloaded that was not admitted.", remedy: "Treat it as tampering", exit: 12},
+
+	{code: BundleInvalid, meaning: "The bundle cannot be read.", remedy: "Fetch it again", exit: 3},
+	{code: SignatureInvalid, meaning: "The signature is not the trusted key's.", remedy: "Check --key, or treat it as forged", exit: 4},
+	{code: LogEntryInvalid, meaning: "The log's proof does not verify under the trusted root.", remedy: "Check --trusted-root, or treat it as forged", exit: 5},
+	{code: StatementInvalid, meaning: "The signed statement is not one of ours.", remedy: "Verify it with the tool of whoever made it", exit: 6},
+	{code: DigestMismatch, meaning: "The file is not the one the statement speaks of.", remedy: "Treat the file as altered", exit: 7},
+	{code: UsageInvalid, meaning: "The command was not given what it needs.", remedy: "See --help", exit: 2},
+}
+
+var (
+	table = map[Code]entry{}
+	order []Code
+)
+
+func init() {
+	for _, r := range rows {
+		table[r.code] = r
+		order = append(order, r.code)
+	}
+}
