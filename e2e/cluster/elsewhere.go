@@ -1,0 +1,16 @@
+//go:build unix && !linux
+
+package main
+
+import (
+	"context"
+
+	"github.com/argoseal/argoseal/e2e/cluster/layout"
+)
+
+// up and down are never reached: onThisMachine has refused by then. Building
+// tools works on every Unix.
+
+func up(context.Context, layout.Layout, string) error { return errNotLinux }
+
+func down(context.Context, layout.Layout) error { return errNotLinux }

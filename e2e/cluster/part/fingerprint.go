@@ -1,0 +1,18 @@
+package part
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
+
+// Fingerprint changes whenever something changes that [Workloads] and
+// [Storage] would apply: a version, a manifest, a test image.
+func Fingerprint() string {
+	texts := []string{corednsYAML, s3YAML, argoYAML, string(argosay), recyclerPod}
+	for _, r := range Cluster() {
+		texts = append(texts, r.Key())
+	}
+	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,60 @@
+package part
+
+import "github.com/argoseal/argoseal/e2e/cluster/gobuild"
+
+// The tools: programs that tests and make targets call. Nothing of them runs
+// in the cluster, apart from Rekor, which the chart starts.
+
+// rekorRecipe is Rekor v2 on a POSIX file system: the transparency log that
+// the chart can run itself.
+var rekorRecipe = gobuild.Recipe{
+	Name:    "rekor-tiles",
+	Module:  "github.com/sigstore/rekor-tiles/v2",
+	Version: "v2.3.0",
+	Sum:     "h1:HhMgH61UP0t899V8Fjt7pz1YdgOBptbaQdnCF+79cdc=",
+	Targets: []gobuild.Target{{Name: "rekor-server-posix", Package: "./cmd/rekor-server/posix"}},
+	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v2.3.0"},
+}
+
+var helmRecipe = gobuild.Recipe{
+	Name:    "helm",
+	Module:  "helm.sh/helm/v3",
+	Version: "v3.22.0",
+	Sum:     "h1:n1if5iQgHYsujPAcO5oonH/KiSNUmqmUF0iGVjSF3AU=",
+	Targets: []gobuild.Target{{Name: "helm", Package: "./cmd/helm"}},
+	LDFlags: []string{
+		"-X helm.sh/helm/v3/internal/version.version=v3.22.0",
+		// What `helm template` and `helm lint` take for the cluster's version.
+		"-X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1",
+		"-X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=36",
+		"-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1",
+		"-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=36",
+	},
+}
+
+var cosignRecipe = gobuild.Recipe{
+	Name:    "cosign",
+	Module:  "github.com/sigstore/cosign/v3",
+	Version: "v3.1.3",
+	Sum:     "h1:001JQRI/PJ/5T+g/kJ1KTvKFbb322+fomc+pHDZ/6sg=",
+	Targets: []gobuild.Target{{Name: "cosign", Package: "./cmd/cosign"}},
+	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v3.1.3"},
+}
+
+var golangciLintRecipe = gobuild.Recipe{
+	Name:    "golangci-lint",
+	Module:  "github.com/golangci/golangci-lint/v2",
+	Version: "v2.15.0",
+	Sum:     "h1:w94zf8HAYI7hm3164kwKsvZRuqXvY+YxeFoTbu1OLg8=",
+	Targets: []gobuild.Target{{Name: "golangci-lint", Package: "./cmd/golangci-lint"}},
+	LDFlags: []string{"-X main.version=v2.15.0"},
+}
+
+var controllerToolsRecipe = gobuild.Recipe{
+	Name:    "controller-tools",
+	Module:  "sigs.k8s.io/controller-tools",
+	Version: "v0.23.0",
+	Sum:     "h1:GFmPTaHSyje/kZv/4XOdR1v3rWz0/OJixwpPnGyV4Sw=",
+	Targets: []gobuild.Target{{Name: "controller-gen", Package: "./cmd/controller-gen"}},
+	LDFlags: []string{"-X sigs.k8s.io/controller-tools/pkg/version.version=v0.23.0"},
+}

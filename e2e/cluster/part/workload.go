@@ -1,0 +1,76 @@
+package part
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"text/template"
+
+	"github.com/argoseal/argoseal/e2e/cluster/gobuild"
+	"github.com/argoseal/argoseal/e2e/cluster/image"
+	"github.com/argoseal/argoseal/e2e/cluster/layout"
+)
+
+// Workload is a part that runs in the cluster.
+type Workload struct {
+	// Name is its Deployment's, in Namespace.
+	Name, Namespace string
+	// Recipe builds its program.
+	Recipe gobuild.Recipe
+	// Images are what its pods run.
+	Images func() []image.Spec
+	// Objects is a stream of YAML documents. It is given the references of
+	// all images by name.
+	Objects func(ctx context.Context, p Params) (string, error)
+}
+
+// Params is what the objects of workloads depend on.
+type Params struct {
+	Layout layout.Layout
+	// Image maps the name of an image to NAME@sha256:….
+	Image map[string]string
+	// RequeueTime is Argo's DEFAULT_REQUEUE_TIME.
+	RequeueTime string
+}
+
+// Workloads lists the parts that run in the cluster, in the order in which
+// they are applied.
+func Workloads() []Workload { return []Workload{coredns, s3, argo} }
+
+// render fills a template of YAML documents.
+func render(name, text string, data any) (string, error) {
+	t, err := template.New(name).Option("missingkey=error").Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, data); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	return out.String(), nil
+}
+
+// baseFiles are what programs expect of an image that is otherwise empty.
+func baseFiles() []image.File {
+	return []image.File{
+		{Path: "/etc/passwd", Data: []byte("root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\nargo:x:8737:8737:argo:/home/argo:/sbin/nologin\n")},
+		{Path: "/etc/group", Data: []byte("root:x:0:\nnobody:x:65534:\nnonroot:x:65532:\nargo:x:8737:\n")},
+		{Path: "/etc/nsswitch.conf", Data: []byte("hosts: files dns\n")},
+		{Path: "/etc/ssl/certs", Dir: true},
+		{Path: "/root", Dir: true, Mode: 0o700},
+		{Path: "/tmp", Dir: true, Mode: 0o1777},
+	}
+}
+
+// programImage is an image that holds one program of a part, in /bin.
+func programImage(name string, r gobuild.Recipe, program, user string) image.Spec {
+	return image.Spec{
+		Name: name,
+		Tag:  r.Version,
+		Layers: [][]image.File{
+			append(baseFiles(), image.File{Path: "/bin/" + program, From: cached(r, program)}),
+		},
+		Entrypoint: []string{program},
+		User:       user,
+	}
+}
