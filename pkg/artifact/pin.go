@@ -1,8 +1,13 @@
 package artifact
 
 import (
+	"bytes"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"strings"
 )
 
 // Digest is a SHA-256 in lower-case hex, 64 characters. The zero value is no
@@ -33,4 +38,52 @@ type Pin struct {
 	// Mode is the mode that Argo sets on the root of what it unpacked; nil for
 	// none.
 	Mode *int32 `json:"mode,omitempty"`
+}
+
+// Limits of a pin.
+const (
+	// maxURI is a location whose every byte had to be percent-encoded.
+	maxURI = 3*(maxStore+maxBucket+maxKey) + 16
+	maxPin = maxURI + maxName + 512
+	// maxMode is the highest mode of which Go's os.Chmod, which Argo calls, sets
+	// permission bits only; os.FileMode keeps setuid and others far above.
+	maxMode = 0o7777
+)
+
+// ParsePin reads a pin strictly: one JSON object, no unknown field, nothing
+// after it, and valid.
+func ParsePin(s string) (Pin, error) {
+	if len(s) > maxPin {
+		return Pin{}, fmt.Errorf("pin has %d bytes, at most %d are read", len(s), maxPin)
+	}
+	d := json.NewDecoder(bytes.NewReader([]byte(s)))
+	d.DisallowUnknownFields()
+	var p Pin
+	if err := d.Decode(&p); err != nil {
+		return Pin{}, fmt.Errorf("reading the pin: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return Pin{}, errors.New("reading the pin: there is something after it")
+	}
+	return p, p.Validate()
+}
+
+// Validate wants every field: a name, a location, two digests, and a mode that
+// Argo sets without special bits (it sets the lowest nine), if one at all.
+func (p Pin) Validate() error {
+	if err := CheckName(p.Input); err != nil {
+		return err
+	}
+	if p.Location == "" || len(p.Location) > maxURI || strings.ContainsFunc(p.Location, isControl) {
+		return fmt.Errorf("pin of input %q has no usable location", p.Input)
+	}
+	for _, d := range []Digest{p.SHA256, p.Tree} {
+		if _, err := ParseDigest(string(d)); err != nil {
+			return fmt.Errorf("pin of input %q: %w", p.Input, err)
+		}
+	}
+	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > maxMode) {
+		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)
+	}
+	return nil
 }

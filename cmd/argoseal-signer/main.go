@@ -1,0 +1,76 @@
+// Argoseal-signer is the program that Argoseal runs inside of workflow pods: as
+// a native sidecar it measures what Argo stages for upload (sign), and as an
+// init container it compares what Argo unpacked with what was admitted
+// (verify). It has no key, no token and no network.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+const usage = `argoseal-signer runs inside of workflow pods.
+
+  argoseal-signer sign    measures what Argo stages for upload, until SIGTERM
+  argoseal-signer verify  compares what Argo unpacked with what was admitted
+
+Run either with --help to see its flags.
+`
+
+// memoryLimit is where the garbage collector begins to work hard, in bytes. All
+// live data is a few buffers, far below it.
+const memoryLimit = 16 << 20
+
+func main() {
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
+	debug.SetMemoryLimit(memoryLimit)
+	os.Exit(run(os.Args[1:], ended, os.Stdout, os.Stderr))
+}
+
+// run is the program; it gives the exit code.
+func run(args []string, ended <-chan os.Signal, stdout, stderr io.Writer) int {
+	command := ""
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "sign":
+		sign(args, ended, stdout, stderr)
+		return 0
+	case "verify":
+		return verify(args, stdout, stderr)
+	case "help", "-h", "-help", "--help":
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	fmt.Fprint(stderr, usage)
+	return reason.UsageInvalid.ExitCode()
+}
+
+// names is a flag that can be given more than once.
+type names []string
+
+func (n *names) String() string { return fmt.Sprint([]string(*n)) }
+
+func (n *names) Set(value string) error {
+	*n = append(*n, value)
+	return nil
+}
+
+const (
+	terminationLog      = "/dev/termination-log"
+	terminationLogUsage = "the `file` whose content the kubelet reports"
+)
+
+// report leaves a message for the kubelet. The file is a mount: it is written,
+// never replaced.
+func report(path, message string) error {
+	return os.WriteFile(path, []byte(message), 0o644)
+}

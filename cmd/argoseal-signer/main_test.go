@@ -1,0 +1,387 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// The tests run the program as the kubelet does: the real binary, by signals,
+// exit codes and the termination log.
+
+const maxBinary = 15 << 20
+
+var program string
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "argoseal-signer")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	program = filepath.Join(folder, "argoseal-signer")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+func TestTheProgramIsSmallAndStatic(t *testing.T) {
+	info, err := os.Stat(program)
+	if err != nil || info.Size() > maxBinary {
+		t.Errorf("%d bytes (%v), at most %d are allowed", info.Size(), err, maxBinary)
+	}
+	raw, err := os.ReadFile(program)
+	if err != nil || bytes.Contains(raw, []byte("ld-linux")) {
+		t.Errorf("it names a dynamic linker (%v)", err)
+	}
+}
+
+func TestTheProgramDependsOnNothing(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "github.com/argoseal/argoseal/pkg/reason\n" +
+		"github.com/argoseal/argoseal/pkg/artifact\n" +
+		"github.com/argoseal/argoseal/pkg/artifact/staged\n" +
+		"github.com/argoseal/argoseal/cmd/argoseal-signer\n"
+	if string(out) != want {
+		t.Errorf("it depends on\n%swant\n%s", out, want)
+	}
+	std, err := exec.Command("go", "list", "-deps", ".").Output()
+	for _, banned := range []string{"net", "net/http", "os/exec", "plugin"} {
+		if err != nil || strings.Contains("\n"+string(std), "\n"+banned+"\n") {
+			t.Errorf("it depends on %s (%v)", banned, err)
+		}
+	}
+}
+
+// signer is a running sidecar.
+type signer struct {
+	*exec.Cmd
+	log, out string
+}
+
+func startSigner(t *testing.T, args ...string) *signer {
+	t.Helper()
+	s := &signer{log: filepath.Join(t.TempDir(), "termination-log"), out: filepath.Join(t.TempDir(), "out")}
+	out, err := os.Create(s.out)
+	must(t, err)
+	defer out.Close()
+	s.Cmd = exec.Command(program, append([]string{"sign", "--termination-log=" + s.log}, args...)...)
+	s.Stdout, s.Stderr = out, out
+	must(t, s.Start())
+	t.Cleanup(func() { _ = s.Process.Kill() })
+	for began := time.Now(); s.said(t) == ""; time.Sleep(time.Millisecond) {
+		if time.Since(began) > 5*time.Second {
+			t.Fatal("it does not start")
+		}
+	}
+	return s
+}
+
+func (s *signer) said(t *testing.T) string {
+	t.Helper()
+	raw, err := os.ReadFile(s.out)
+	must(t, err)
+	return string(raw)
+}
+
+// end sends SIGTERM, wants exit code 0 and gives the message.
+func (s *signer) end(t *testing.T) string {
+	t.Helper()
+	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(); err != nil {
+		t.Errorf("sign must exit 0: %v\n%s", err, s.said(t))
+	}
+	raw, err := os.ReadFile(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// peak is the most memory it ever had resident, in MiB.
+func (s *signer) peak() int64 {
+	return s.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10
+}
+
+// stagedFile makes the folders of wait and gives the place of an output.
+func stagedFile(t *testing.T, root, output string) string {
+	t.Helper()
+	dir := filepath.Join(root, "argo/outputs/artifacts")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, output+".tgz")
+}
+
+// pack writes an archive of files, each of so many random bytes.
+func pack(t *testing.T, path string, files int, size int64) {
+	t.Helper()
+	f, err := os.Create(path)
+	must(t, err)
+	z, err := gzip.NewWriterLevel(f, gzip.NoCompression)
+	must(t, err)
+	w := tar.NewWriter(z)
+	random := rand.NewChaCha8([32]byte{})
+	must(t, w.WriteHeader(&tar.Header{Name: "out", Typeflag: tar.TypeDir, Mode: 0o755}))
+	for i := range files {
+		must(t, w.WriteHeader(&tar.Header{Name: fmt.Sprintf("out/file-%09d", i), Typeflag: tar.TypeReg, Mode: 0o644, Size: size}))
+		_, err := io.CopyN(w, random, size)
+		must(t, err)
+	}
+	must(t, w.Close())
+	must(t, z.Close())
+	must(t, f.Close())
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSignMeasuresUntilItIsTold(t *testing.T) {
+	root := t.TempDir()
+	s := startSigner(t, "--staged="+root, "--output=art", "--output=gone", "--poll=10ms")
+	time.Sleep(50 * time.Millisecond)
+	path := stagedFile(t, root, "art")
+	pack(t, path, 3, 1000)
+	time.Sleep(100 * time.Millisecond)
+	m, err := artifact.DecodeMeasurement(s.end(t))
+	must(t, err)
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	want, err := artifact.Measure(t.Context(), f)
+	must(t, err)
+	if len(m) != 2 || m[0] != (artifact.Entry{Output: "art", Size: want.Size, SHA256: want.SHA256, Tree: want.Tree}) ||
+		m[1] != (artifact.Entry{Output: "gone", Problem: reason.OutputAbsent}) {
+		t.Errorf("got %+v, want %+v", m, want)
+	}
+}
+
+func TestSignExitsZeroWhateverHappens(t *testing.T) {
+	many := []string{"--staged=/nowhere", "--max-message=256"}
+	for i := range 40 {
+		many = append(many, "--output=o"+strconv.Itoa(i))
+	}
+	for title, c := range map[string]struct {
+		args []string
+		want reason.Code // of the message; "" if it is a measurement
+		says string
+	}{
+		"nothing happened":   {[]string{"--staged=" + t.TempDir(), "--output=a"}, "", ""},
+		"no volume":          {[]string{"--staged=/nowhere", "--output=a"}, "", ""},
+		"too many outputs":   {many, reason.MeasurementIncomplete, "256 are kept"},
+		"no outputs":         {nil, reason.Internal, "no --output"},
+		"an output twice":    {[]string{"--output=a", "--output=a"}, reason.Internal, "twice"},
+		"an output's path":   {[]string{"--output=../a"}, reason.Internal, "artifact name"},
+		"an unknown flag":    {[]string{"--output=a", "--no-such-flag"}, reason.Internal, "no-such-flag"},
+		"an argument":        {[]string{"--output=a", "b"}, reason.Internal, "unexpected argument"},
+		"no room":            {[]string{"--output=a", "--max-message=10"}, reason.Internal, "--max-message"},
+		"more than is kept":  {[]string{"--output=a", "--max-message=5000"}, reason.Internal, "--max-message"},
+		"no time":            {[]string{"--output=a", "--grace=0s"}, reason.Internal, "--grace"},
+		"no pause":           {[]string{"--output=a", "--poll=-1s"}, reason.Internal, "--poll"},
+		"no number":          {[]string{"--output=a", "--max-message=x"}, reason.Internal, "max-message"},
+		"an unclosed output": {[]string{"--output"}, reason.Internal, "output"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			s := startSigner(t, c.args...)
+			m, err := artifact.DecodeMeasurement(s.end(t))
+			if c.want == "" && (err != nil || len(m) != 1 || m[0].Problem == "") {
+				t.Errorf("got %+v, %v", m, err)
+			}
+			if c.want != "" && (reason.Of(err) != c.want || !strings.Contains(err.Error(), c.says)) {
+				t.Errorf("got %v, want %s with %q", err, c.want, c.says)
+			}
+		})
+	}
+	t.Run("no termination log", func(t *testing.T) {
+		s := startSigner(t, "--output=a", "--termination-log=/nowhere/log")
+		must(t, s.Process.Signal(syscall.SIGTERM))
+		if err := s.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a panic", func(t *testing.T) {
+		_, err := artifact.DecodeMeasurement(guarded(func() string { panic("boom") }))
+		if reason.Of(err) != reason.Internal || !strings.Contains(err.Error(), "boom") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A native sidecar that ends is started again: it must stay, even if it has
+// nothing to do.
+func TestSignDoesNotEndByItself(t *testing.T) {
+	for title, args := range map[string][]string{
+		"when it is wrong": {"--no-such-flag"},
+		"when all is done": {"--staged=" + t.TempDir(), "--output=a"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			s := startSigner(t, args...)
+			time.Sleep(150 * time.Millisecond)
+			if err := s.Process.Signal(syscall.Signal(0)); err != nil {
+				t.Errorf("it ended: %v", err)
+			}
+			s.end(t)
+		})
+	}
+}
+
+func TestMemoryIsConstant(t *testing.T) {
+	if testing.Short() {
+		t.Skip("packs 300 MB")
+	}
+	const most = 32 // MiB
+	for title, c := range map[string]struct {
+		files int
+		size  int64
+	}{
+		"with 300 MB in one file": {1, 300 << 20},
+		"with 100000 files":       {100_000, 10},
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			pack(t, stagedFile(t, root, "big"), c.files, c.size)
+			s := startSigner(t, "--staged="+root, "--output=big")
+			m, err := artifact.DecodeMeasurement(s.end(t))
+			if err != nil || m[0].Problem != "" {
+				t.Fatal(m, err)
+			}
+			if s.peak() > most {
+				t.Errorf("sign had %d MiB resident, at most %d are allowed", s.peak(), most)
+			}
+			t.Logf("sign had %d MiB resident", s.peak())
+		})
+	}
+	t.Run("in verify with 100000 files", func(t *testing.T) {
+		t.Parallel()
+		root := t.TempDir()
+		must(t, os.Mkdir(filepath.Join(root, "in"), 0o755))
+		for i := range 100_000 { // few of them new: links are made faster
+			first := filepath.Join(root, "in", fmt.Sprintf("file-%03d", i/50_000))
+			if i%50_000 == 0 {
+				must(t, os.WriteFile(first, []byte("x"), 0o644))
+			}
+			must(t, os.Link(first, fmt.Sprintf("%s-%09d", first, i)))
+		}
+		tree, err := artifact.TreeOf(filepath.Join(root, "in"))
+		must(t, err)
+		v := runVerify(t, "--root="+root, "--pin="+pin(t, "in", tree, nil))
+		if v.code != 0 || v.peak > most {
+			t.Errorf("verify exited %d with %d MiB resident\n%s", v.code, v.peak, v.stderr)
+		}
+		t.Logf("verify had %d MiB resident", v.peak)
+	})
+}
+
+// verified is how a run of verify ended.
+type verified struct {
+	code           int
+	stderr, stdout string
+	message        string
+	peak           int64
+}
+
+func runVerify(t *testing.T, args ...string) verified {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "termination-log")
+	c := exec.Command(program, append([]string{"verify", "--termination-log=" + log}, args...)...)
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	_ = c.Run()
+	message, _ := os.ReadFile(log)
+	return verified{
+		code: c.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String(), message: string(message),
+		peak: c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10,
+	}
+}
+
+func pin(t *testing.T, input string, tree artifact.Digest, mode *int32) string {
+	t.Helper()
+	raw, err := json.Marshal(artifact.Pin{
+		Input: input, Location: "s3://store/bucket/" + input, Tree: tree, SHA256: artifact.Digest(strings.Repeat("0", 64)), Mode: mode,
+	})
+	must(t, err)
+	return string(raw)
+}
+
+func TestVerifyTellsByItsExitCode(t *testing.T) {
+	root := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(root, "in"), []byte("x"), 0o644))
+	must(t, os.WriteFile(filepath.Join(root, "raw"), []byte("x"), 0o644))
+	tree, err := artifact.TreeOf(filepath.Join(root, "in"))
+	must(t, err)
+	good, volume := "--pin="+pin(t, "in", tree, nil), "--root="+root
+	for title, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"all is well":    {[]string{volume, good, "--unpinned=raw"}, 0, ""},
+		"altered":        {[]string{volume, "--pin=" + pin(t, "raw", tree[1:]+"0", nil), "--unpinned=in"}, 10, "InputAltered: artifact raw (s3://store/bucket/raw): "},
+		"missing":        {[]string{volume, good, "--unpinned=raw", "--pin=" + pin(t, "other", tree, nil)}, 11, "InputMissing: artifact other (s3://store/bucket/other): "},
+		"extra":          {[]string{volume, good}, 12, `InputExtra: "raw" is there`},
+		"no volume":      {[]string{"--root=/nowhere", good}, 1, "Internal: "},
+		"no pin":         {[]string{volume, "--unpinned=in", "--unpinned=raw"}, 2, "UsageInvalid: there is no pin"},
+		"no JSON":        {[]string{volume, "--pin=in"}, 2, "UsageInvalid: "},
+		"an argument":    {[]string{volume, good, "--unpinned=raw", "x"}, 2, "UsageInvalid: unexpected argument"},
+		"an option less": {[]string{volume, good, "--unpinned"}, 2, "UsageInvalid: "},
+	} {
+		t.Run(title, func(t *testing.T) {
+			v := runVerify(t, c.args...)
+			if v.code != c.code || !strings.HasPrefix(v.message, c.says) {
+				t.Errorf("exit code %d, want %d; message %q, want %q\n%s", v.code, c.code, v.message, c.says, v.stderr)
+			}
+			if strings.Count(v.message, "\n") != 0 || !strings.Contains(v.stderr, v.message) {
+				t.Errorf("the message is to be one line, on stderr as well: %q\n%s", v.message, v.stderr)
+			}
+		})
+	}
+	t.Run("help verifies nothing", func(t *testing.T) {
+		if v := runVerify(t, "--help"); v.code != 2 || !strings.Contains(v.stderr, "-unpinned") {
+			t.Errorf("exit code %d\n%s", v.code, v.stderr)
+		}
+	})
+}
+
+func TestWithoutACommandItSaysWhatItCan(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+	}{{nil, 2}, {[]string{"bench"}, 2}, {[]string{"--help"}, 0}} {
+		var out bytes.Buffer
+		if code := run(c.args, nil, &out, &out); code != c.code || !strings.Contains(out.String(), "argoseal-signer sign") {
+			t.Errorf("%v: exit code %d\n%s", c.args, code, out.String())
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/artifact/staged"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+const signUsage = `argoseal-signer sign measures what Argo stages for upload.
+
+It runs as a native sidecar. When SIGTERM arrives, wait has ended: it writes the
+measurement to the termination log and exits 0, always. A sidecar that fails
+would hide from Argo what main said, and one that ends before SIGTERM would be
+started again.
+
+`
+
+// signOptions are the flags of sign.
+type signOptions struct {
+	staged, log string
+	outputs     names
+	limit       int
+	poll, grace time.Duration
+}
+
+func parseSign(args []string, stderr io.Writer) (signOptions, error) {
+	var o signOptions
+	flags := flag.NewFlagSet("sign", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(stderr, signUsage)
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&o.staged, "staged", "/argoseal/staged", "the `folder` where the /tmp of Argo's wait container is mounted")
+	flags.Var(&o.outputs, "output", "the `name` of an output artifact; once for each")
+	flags.IntVar(&o.limit, "max-message", artifact.DefaultMessage,
+		"how many `bytes` of the message the kubelet keeps: 12288 by the number of the pod's containers of all kinds, at most 4096")
+	flags.DurationVar(&o.poll, "poll", 200*time.Millisecond, "time between two looks at the folder")
+	flags.DurationVar(&o.grace, "grace", 20*time.Second, "time to finish in after SIGTERM; less than the pod's terminationGracePeriodSeconds")
+	flags.StringVar(&o.log, "termination-log", terminationLog, terminationLogUsage)
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	switch {
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %.80q", flags.Arg(0))
+	case len(o.outputs) == 0:
+		return o, errors.New("no --output is given")
+	case o.limit < artifact.MinMessage || o.limit > artifact.MaxMessage:
+		return o, fmt.Errorf("--max-message is %d, want %d to %d", o.limit, artifact.MinMessage, artifact.MaxMessage)
+	case o.poll <= 0 || o.grace <= 0:
+		return o, errors.New("--poll and --grace must be more than nothing")
+	}
+	for i, name := range o.outputs {
+		if err := artifact.CheckName(name); err != nil {
+			return o, err
+		}
+		if slices.Contains(o.outputs[:i], name) {
+			return o, fmt.Errorf("--output=%s is given twice", name)
+		}
+	}
+	return o, nil
+}
+
+// sign runs until ended and leaves a message, whatever happens.
+func sign(args []string, ended <-chan os.Signal, stdout, stderr io.Writer) {
+	options, err := parseSign(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	ctx, end := context.WithCancel(context.Background())
+	go func() {
+		<-ended
+		end()
+	}()
+	message := guarded(func() string {
+		if err != nil {
+			fmt.Fprintln(stderr, reason.Wrap(reason.UsageInvalid, err, "%v", err))
+			return artifact.EncodeProblem(reason.Internal, "%v", err)
+		}
+		return measured(ctx, options, stdout)
+	})
+	// One that ended early would be started again and again.
+	<-ctx.Done()
+	if err := report(options.log, message); err != nil {
+		fmt.Fprintln(stderr, reason.Wrap(reason.Internal, err, "the message cannot be left: %v", err))
+	}
+	fmt.Fprint(stdout, message)
+}
+
+// measured gives the message of a sidecar that was started well.
+func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
+	watcher := staged.Watcher{
+		Dir:     o.staged,
+		Outputs: o.outputs,
+		Poll:    o.poll,
+		Grace:   o.grace,
+		Log:     slog.New(slog.NewJSONHandler(stdout, nil)),
+	}
+	message, err := watcher.Run(ctx).Encode(o.limit)
+	switch {
+	case errors.Is(err, artifact.ErrTooLarge):
+		return artifact.EncodeProblem(reason.MeasurementIncomplete, "%v", err)
+	case err != nil:
+		return artifact.EncodeProblem(reason.Internal, "%v", err)
+	}
+	return message
+}
+
+// guarded turns a panic into the message that there was one.
+func guarded(f func() string) (message string) {
+	defer func() {
+		if p := recover(); p != nil {
+			message = artifact.EncodeProblem(reason.Internal, "panic: %v", p)
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,149 @@
+//go:build e2e
+
+package artifact
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func randomMode(r *rand.Rand) os.FileMode {
+	return []os.FileMode{0o644, 0o755, 0o600, 0o444, 0o111, 0o654, 0o000, 0o755 | os.ModeSetuid, 0o755 | os.ModeSetgid | os.ModeSticky}[r.IntN(9)]
+}
+
+func randomBytes(r *rand.Rand) []byte {
+	b := make([]byte, []int{0, 1, 511, 512, 513, 100_000}[r.IntN(6)])
+	for i := range b {
+		b[i] = byte(r.Uint32() % 7)
+	}
+	return b
+}
+
+func randomName(r *rand.Rand) string {
+	names := []string{
+		"a", "a.b", "a-", "a b", "A", "b", "c\\n", "d\n", "e\t", "\x01", "~", "-n", "*", "?[a]", "$(x)", "'\"", "ü",
+		"\xff\xfe", " ", "...", ".hidden", "\r", "日本", strings.Repeat("l", 120), strings.Repeat("x", 255), "z",
+	}
+	return names[r.IntN(len(names))]
+}
+
+// growTree makes a directory with something of every kind below path.
+func growTree(t *testing.T, r *rand.Rand, path string, depth int) {
+	t.Helper()
+	for range r.IntN(7) {
+		p := filepath.Join(path, randomName(r))
+		if _, err := os.Lstat(p); err == nil || len(p) > 3000 {
+			continue
+		}
+		switch k := r.IntN(12); {
+		case k < 5:
+			must(t, os.WriteFile(p, randomBytes(r), 0o644))
+			must(t, os.Chmod(p, randomMode(r)))
+		case k < 8 && depth < 12:
+			must(t, os.Mkdir(p, 0o755))
+			growTree(t, r, p, depth+1)
+		case k == 8:
+			must(t, os.Symlink(randomName(r), p))
+		case k == 9:
+			must(t, syscall.Mkfifo(p, 0o644))
+		case k == 10:
+			must(t, syscall.Mknod(p, syscall.S_IFCHR|0o600, 1<<8|3))
+		default:
+			must(t, os.WriteFile(p, randomBytes(r), 0o644))
+			_ = os.Link(p, p[:len(p)-1]+"+") // a second name of the same file
+		}
+	}
+}
+
+// hostile makes an archive that is honest but for a few random changes.
+func hostile(r *rand.Rand) []byte {
+	members := honest()
+	for range r.IntN(4) {
+		i := r.IntN(len(members))
+		j := r.IntN(len(members))
+		m := &members[i]
+		switch r.IntN(16) {
+		case 0:
+			members[i], members[j] = members[j], members[i]
+		case 1:
+			members = append(members, members[j])
+		case 2, 3: // also leaves children without their parent
+			if len(members) > 1 {
+				members = slices.Delete(members, i, i+1)
+			}
+		case 4:
+			m.kind = []byte{tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeCont, tar.TypeGNUSparse, tar.TypeXGlobalHeader, 0, 'V'}[r.IntN(11)]
+		case 5:
+			m.name = []string{"../x", "/out", "./out", "out//x", "out/../y", "out/.", "..", ".", "", "out/a.d/", "zz", "out/a.d/x/y/z"}[r.IntN(12)]
+		case 6:
+			m = &members[min(4, len(members)-1)] // the link, mostly
+			m.target = []string{"..", "/etc/passwd", "../../x", "a.d", "out", ".", "a.d/../../out", "x"}[r.IntN(8)]
+		case 7:
+			m.mode = []int64{0, 0o4755, 0o7777, 0o111, 0o100644, 1 << 23, 1<<23 | 0o755, 1 << 20, 0o677}[r.IntN(9)]
+		case 8:
+			members = append(members, file("p"+randomName(r), "second"))
+		case 9:
+			m.name += randomName(r)
+		case 10:
+			m.name = strings.Replace(m.name, "out", "other", 1)
+		case 11:
+			m.pax = map[string]string{[]string{"path", "size", "linkpath", "GNU.sparse.major", "mtime", "comment", "SCHILY.xattr.user.x"}[r.IntN(7)]: []string{"out/zzz", "1", "0", "../e", "3.5"}[r.IntN(5)]}
+		case 12:
+			m.name = "out/a.d/" + strings.Repeat("d/", r.IntN(300)) + "f"
+		case 13:
+			members = slices.Insert(members, j, dir([]string{"out/a", "out/a.d", "out/b", "a", "out/a.d/link"}[r.IntN(5)]))
+		case 14:
+			m.body += "more"
+		case 15:
+			members = slices.Insert(members, j, file("out/a.d/link/through", "a link"))
+		}
+	}
+	return spoil(r, pack(members...))
+}
+
+// spoil compresses an archive, in one of the ways that readers may differ on.
+func spoil(r *rand.Rand, archive []byte) []byte {
+	switch r.IntN(20) {
+	case 0: // no end mark
+		archive = archive[:len(archive)-1024]
+	case 1: // half an end mark
+		archive = archive[:len(archive)-512]
+	case 2: // something after the end
+		archive = append(archive, pack(file("out/zzzz", "hidden"))...)
+	case 3:
+		archive = archive[:r.IntN(len(archive))]
+	case 4:
+		archive[r.IntN(len(archive))] ^= 1 << r.IntN(8)
+	case 5: // several members
+		at := r.IntN(len(archive))
+		return append(zip(archive[:at]), zip(archive[at:])...)
+	case 6: // cut in the first member, going on in the second
+		at := r.IntN(len(archive)) &^ 511
+		return slices.Concat(zip(archive[:at]), []byte("garbage"), zip(archive[at:]))
+	case 7:
+		return append(zip(archive), "garbage"...)
+	case 8:
+		stored := zip(archive)
+		stored[r.IntN(len(stored))] ^= 1 << r.IntN(8)
+		return stored
+	case 9:
+		stored := zip(archive)
+		return stored[:r.IntN(len(stored))]
+	case 10:
+		var b bytes.Buffer
+		z, _ := gzip.NewWriterLevel(&b, gzip.NoCompression)
+		z.Name, z.Comment, z.Extra = "name", "comment", []byte("extra")
+		z.Write(archive)
+		z.Close()
+		return b.Bytes()
+	}
+	return zip(archive)
+}

@@ -1,0 +1,293 @@
+//go:build e2e
+
+package artifact
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// These tests compare our reading of archives with the real argoexec's
+// unpacking. ARGOSEAL_BIN_ARGOEXEC names a static argoexec; its paths are constants,
+// so it runs in a root folder of its own, which needs root.
+
+// argo is a root folder with what argoexec needs.
+type argo struct{ root string }
+
+func newArgo(t *testing.T) argo {
+	t.Helper()
+	program := os.Getenv("ARGOSEAL_BIN_ARGOEXEC")
+	if program == "" {
+		t.Fatal("ARGOSEAL_BIN_ARGOEXEC must name a static argoexec to compare with")
+	}
+	if os.Geteuid() != 0 {
+		t.Fatal("argoexec has to run in a root folder of its own, which needs root")
+	}
+	a := argo{root: t.TempDir()}
+	for _, d := range []string{"argo/inputs/artifacts", "argo/config", "var/run/argo", "tmp", "bin", "work"} {
+		must(t, os.MkdirAll(a.path(d), 0o777))
+	}
+	in, err := os.Open(program)
+	must(t, err)
+	defer in.Close()
+	out, err := os.OpenFile(a.path("argoexec"), os.O_CREATE|os.O_WRONLY, 0o755)
+	must(t, err)
+	_, err = io.Copy(out, in)
+	must(t, errors.Join(err, out.Close()))
+	// init copies the argoexec of its PATH for main; a small one will do.
+	must(t, os.WriteFile(a.path("bin/argoexec"), []byte("stand-in"), 0o755))
+	must(t, os.WriteFile(a.path("kubeconfig"), []byte(kubeconfig), 0o644))
+	return a
+}
+
+const kubeconfig = `{"apiVersion":"v1","kind":"Config","current-context":"none",
+"clusters":[{"name":"none","cluster":{"server":"https://127.0.0.1:1"}}],
+"contexts":[{"name":"none","context":{"cluster":"none","user":"none"}}],
+"users":[{"name":"none","user":{"token":"none"}}]}`
+
+func (a argo) path(p string) string { return filepath.Join(a.root, p) }
+
+func (a argo) run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "/argoexec", args...)
+	c.SysProcAttr = &syscall.SysProcAttr{Chroot: a.root}
+	c.Dir = "/"
+	c.Env = []string{
+		"PATH=/bin", "KUBECONFIG=/kubeconfig", "ARGO_POD_NAME=pod", "ARGO_CONTAINER_NAME=main",
+		"ARGO_TEMPLATE=offloaded", "ARGO_DEADLINE=" + time.Now().Add(time.Hour).Format(time.RFC3339),
+	}
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
+
+// template is as much of Argo's template as these tests need.
+type template struct {
+	Name    string    `json:"name"`
+	Inputs  artifacts `json:"inputs"`
+	Outputs artifacts `json:"outputs"`
+}
+
+type artifacts struct {
+	Artifacts []argoArtifact `json:"artifacts"`
+}
+
+type argoArtifact struct {
+	Name string       `json:"name"`
+	Path string       `json:"path"`
+	Mode *int32       `json:"mode,omitempty"`
+	HTTP *argoAddress `json:"http,omitempty"`
+}
+
+type argoAddress struct {
+	URL string `json:"url"`
+}
+
+func (a argo) write(t *testing.T, path string, content template) {
+	t.Helper()
+	raw, err := json.Marshal(content)
+	must(t, err)
+	must(t, os.WriteFile(a.path(path), raw, 0o644))
+}
+
+// emissary packs the paths as the emissary does when main has ended.
+func (a argo) emissary(t *testing.T, paths []string) (archives [][]byte) {
+	t.Helper()
+	var tmpl template
+	for i, p := range paths {
+		tmpl.Outputs.Artifacts = append(tmpl.Outputs.Artifacts, argoArtifact{Name: fmt.Sprint("o", i), Path: p})
+	}
+	a.write(t, "var/run/argo/template", tmpl)
+	if out, err := a.run(t, "emissary", "--", "/argoexec", "version"); err != nil {
+		t.Fatalf("emissary: %v\n%s", err, out)
+	}
+	for _, p := range paths {
+		raw, err := os.ReadFile(a.path("var/run/argo/outputs/artifacts/" + p + ".tgz"))
+		must(t, err)
+		archives = append(archives, raw)
+	}
+	return archives
+}
+
+// input is an object that init downloads and unpacks.
+type input struct {
+	name   string
+	stored []byte
+	mode   *int32
+	failed string // what argoexec said, if it refused
+}
+
+// init has argoexec unpack each input; one that it refuses ends the run, so it
+// goes on with the next one.
+func (a argo) init(t *testing.T, inputs []*input) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, in := range inputs {
+			if "/"+in.name == r.URL.Path {
+				w.Write(in.stored)
+			}
+		}
+	}))
+	defer server.Close()
+	for rest := inputs; len(rest) > 0; {
+		var tmpl template
+		for _, in := range rest {
+			tmpl.Inputs.Artifacts = append(tmpl.Inputs.Artifacts, argoArtifact{
+				Name: in.name, Path: "/main/" + in.name, Mode: in.mode, HTTP: &argoAddress{URL: server.URL + "/" + in.name},
+			})
+		}
+		a.write(t, "argo/config/ARGO_TEMPLATE", tmpl)
+		out, err := a.run(t, "init")
+		if err == nil {
+			return
+		}
+		last := strings.LastIndex(out, "Downloading artifact: ")
+		if last < 0 {
+			t.Fatalf("init: %v\n%s", err, out)
+		}
+		name, why, _ := strings.Cut(out[last+len("Downloading artifact: "):], "\"")
+		at := slices.IndexFunc(rest, func(in *input) bool { return in.name == name })
+		rest[at].failed = why
+		must(t, os.RemoveAll(a.path("argo/inputs/artifacts/"+name)))
+		must(t, os.RemoveAll(a.path("argo/inputs/artifacts/"+name+".tmp")))
+		must(t, os.RemoveAll(a.path("argo/inputs/artifacts/"+name+".tmpdir")))
+		rest = rest[at+1:]
+	}
+}
+
+func (a argo) unpacked(name string) string { return a.path("argo/inputs/artifacts/" + name) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestHonestOutputsHaveTheDigestOfWhatArgoUnpacks packs random trees with
+// argoexec's emissary and unpacks them with its init.
+func TestHonestOutputsHaveTheDigestOfWhatArgoUnpacks(t *testing.T) {
+	a := newArgo(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	var paths []string
+	for i := range 150 {
+		p := fmt.Sprintf("/work/t%d", i)
+		if i%10 == 0 {
+			must(t, os.WriteFile(a.path(p), randomBytes(random), randomMode(random)))
+		} else {
+			must(t, os.Mkdir(a.path(p), 0o755))
+			growTree(t, random, a.path(p), 0)
+		}
+		paths = append(paths, p)
+	}
+	var inputs []*input
+	var pins []Pin
+	for i, stored := range a.emissary(t, paths) {
+		in := &input{name: fmt.Sprint("in", i), stored: stored}
+		sum := mustMeasure(t, stored)
+		pin := Pin{Input: in.name, Location: "s3://store/bucket/" + in.name, SHA256: sum.SHA256, Tree: sum.Tree}
+		if i%5 == 0 { // files and directories
+			mode := int32(0o755 - 0o111*random.IntN(2))
+			in.mode, pin.Mode = &mode, &mode
+		}
+		inputs, pins = append(inputs, in), append(pins, pin)
+	}
+	a.init(t, inputs)
+	for i, in := range inputs {
+		if in.failed != "" {
+			t.Fatalf("argoexec refused its own archive of %s: %s", paths[i], in.failed)
+		}
+		if got, err := TreeOf(a.unpacked(in.name)); err != nil || got != pins[i].Tree && in.mode == nil {
+			t.Errorf("%s: on disk %s (%v), in the archive %s", paths[i], got, err, pins[i].Tree)
+		}
+	}
+	if err := CheckInputs(a.path("argo/inputs/artifacts"), pins, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNoArchiveIsReadOtherwiseThanArgoUnpacksIt mutates archives at random:
+// what we accept, argoexec either refuses or unpacks to the same tree.
+func TestNoArchiveIsReadOtherwiseThanArgoUnpacksIt(t *testing.T) {
+	a := newArgo(t)
+	random := rand.New(rand.NewPCG(3, 4))
+	var accepted []*input
+	trees := map[string]Digest{}
+	refused := 0
+	for i := range 3000 {
+		stored := hostile(random)
+		sum, err := Measure(t.Context(), bytes.NewReader(stored))
+		if err != nil {
+			refused++
+			continue
+		}
+		in := &input{name: fmt.Sprint("in", i), stored: stored}
+		accepted, trees[in.name] = append(accepted, in), sum.Tree
+	}
+	a.init(t, accepted)
+	same, failed := 0, map[string]int{}
+	for _, in := range accepted {
+		if in.failed != "" {
+			failed[why(in.failed)]++
+			continue
+		}
+		got, err := TreeOf(a.unpacked(in.name))
+		if err != nil || got != trees[in.name] {
+			kept := filepath.Join(os.TempDir(), "argoseal-differential.tgz")
+			t.Errorf("%s: argoexec left %s (%v), we said %s; the archive is kept as %s", in.name, got, err, trees[in.name], kept)
+			must(t, os.WriteFile(kept, in.stored, 0o644))
+		}
+		same++
+	}
+	t.Logf("%d refused by us, %d read alike, refused by argoexec only: %v", refused, same, failed)
+	if refused < 300 || same < 300 {
+		t.Error("the archives are not mixed enough to tell anything")
+	}
+}
+
+// TestArgoUnpacksWhatOurTableSays runs the table of archives of the unit tests
+// through argoexec: it pins down which of our refusals are Argo's as well.
+func TestArgoUnpacksWhatOurTableSays(t *testing.T) {
+	a := newArgo(t)
+	var inputs []*input
+	trees := map[string]Digest{}
+	names := map[string]string{}
+	for title, c := range readableArchives() {
+		in := &input{name: fmt.Sprint("in", len(inputs)), stored: c.stored}
+		inputs = append(inputs, in)
+		trees[in.name], names[in.name] = mustMeasure(t, c.stored).Tree, title
+	}
+	a.init(t, inputs)
+	for _, in := range inputs {
+		got, err := TreeOf(a.unpacked(in.name))
+		if in.failed != "" || err != nil || got != trees[in.name] {
+			t.Errorf("%s: argoexec left %s (%v, %s), we said %s", names[in.name], got, err, in.failed, trees[in.name])
+		}
+	}
+}
+
+// why shortens what argoexec said to something that can be counted.
+func why(out string) string {
+	for _, known := range []string{
+		"illegal symlink target", "illegal file path", "file name too long", "not a directory",
+		"is a directory", "file exists", "unexpected EOF", "corrupt", "invalid",
+	} {
+		if strings.Contains(out, known) {
+			return known
+		}
+	}
+	return "other"
+}

@@ -1,0 +1,196 @@
+package artifact
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+func pinOf(t *testing.T, input, path string) Pin {
+	t.Helper()
+	return Pin{Input: input, Location: "s3://store/bucket/" + input, SHA256: Digest(sumOfX), Tree: mustTreeOf(t, path)}
+}
+
+func withMode(p Pin, mode int32) Pin {
+	p.Mode = &mode
+	return p
+}
+
+// volume is Argo's volume of inputs with two of them: a directory and a file.
+func volume(t *testing.T) (string, []Pin) {
+	t.Helper()
+	root := plant(t, t.TempDir(), [2]string{"tree/"}, [2]string{"tree/sub/"}, [2]string{"tree/sub/a", "x"}, [2]string{"message", "x"})
+	return root, []Pin{pinOf(t, "tree", root+"/tree"), pinOf(t, "message", root+"/message")}
+}
+
+func TestInputsAreWhatWasAdmitted(t *testing.T) {
+	root, pins := volume(t)
+	if err := CheckInputs(root, pins, nil); err != nil {
+		t.Error(err)
+	}
+	t.Run("beside those without a pin, there or not", func(t *testing.T) {
+		plant(t, root, [2]string{"raw", "y"})
+		if err := CheckInputs(root, pins, []string{"raw", "optional"}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhatIsNotWhatWasAdmittedIsRefused(t *testing.T) {
+	for title, c := range map[string]struct {
+		change func(t *testing.T, root string)
+		want   reason.Code
+		says   string
+	}{
+		"a changed file":        {func(t *testing.T, root string) { plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, "message (s3://store/bucket/message): tree digest is"},
+		"a changed file within": {func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/a", "y"}) }, reason.InputAltered, "tree digest is"},
+		"a file more within":    {func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/b", "y"}) }, reason.InputAltered, "tree digest is"},
+		"an exec bit":           {func(t *testing.T, root string) { chmod(t, root+"/message", 0o755) }, reason.InputAltered, "tree digest is"},
+		"a link instead": {func(t *testing.T, root string) {
+			remove(t, root+"/message")
+			plant(t, root, [2]string{"message", "-> tree/sub/a"})
+		}, reason.InputAltered, "symbolic link"},
+		"a missing file": {func(t *testing.T, root string) { remove(t, root+"/message") }, reason.InputMissing, "artifact message"},
+		"a missing tree": {func(t *testing.T, root string) { remove(t, root+"/tree") }, reason.InputMissing, "artifact tree"},
+		"a file more":    {func(t *testing.T, root string) { plant(t, root, [2]string{"message.tmp", "x"}) }, reason.InputExtra, `"message.tmp"`},
+		"a link more":    {func(t *testing.T, root string) { plant(t, root, [2]string{"z", "-> message"}) }, reason.InputExtra, `"z"`},
+		"no volume":      {func(t *testing.T, root string) { remove(t, root) }, reason.Internal, "opening the volume"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root, pins := volume(t)
+			c.change(t, root)
+			err := CheckInputs(root, pins, nil)
+			if reason.Of(err) != c.want || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %s with %q", err, c.want, c.says)
+			}
+		})
+	}
+}
+
+func TestPinsThatSayNothingAreRefused(t *testing.T) {
+	root, pins := volume(t)
+	bad := func(change func(p *Pin)) []Pin {
+		p := pins[0]
+		change(&p)
+		return []Pin{p, pins[1]}
+	}
+	for title, c := range map[string]struct {
+		pins     []Pin
+		unpinned []string
+	}{
+		"no pin":                {nil, []string{"tree", "message"}},
+		"a pin twice":           {append(pins, pins[0]), nil},
+		"pinned and unpinned":   {pins, []string{"tree"}},
+		"unpinned twice":        {pins, []string{"a", "a"}},
+		"unpinned path":         {pins, []string{"../x"}},
+		"no name":               {bad(func(p *Pin) { p.Input = "" }), []string{"tree"}},
+		"a path as a name":      {bad(func(p *Pin) { p.Input = "tree/sub" }), []string{"tree"}},
+		"no tree digest":        {bad(func(p *Pin) { p.Tree = "" }), nil},
+		"no digest":             {bad(func(p *Pin) { p.SHA256 = "" }), nil},
+		"no location":           {bad(func(p *Pin) { p.Location = "" }), nil},
+		"a mode of other bits":  {bad(func(p *Pin) { *p = withMode(*p, 1<<20) }), nil},
+		"a mode below anything": {bad(func(p *Pin) { *p = withMode(*p, -1) }), nil},
+	} {
+		t.Run(title, func(t *testing.T) {
+			if err := CheckInputs(root, c.pins, c.unpinned); reason.Of(err) != reason.UsageInvalid {
+				t.Errorf("got %v, want UsageInvalid", err)
+			}
+		})
+	}
+}
+
+func TestAModeIsCheckedAsArgoSetsIt(t *testing.T) {
+	for title, c := range map[string]struct {
+		input  string
+		mode   int32       // in the pin
+		onDisk os.FileMode // of the root
+		want   reason.Code
+	}{
+		"a file that became executable":         {"message", 0o755, 0o755, ""},
+		"a file that stays as it was":           {"message", 0o600, 0o600, ""},
+		"a directory":                           {"tree", 0o700, 0o700, ""},
+		"bits that Argo drops":                  {"message", 0o4755, 0o755, ""},
+		"a file with another mode":              {"message", 0o755, 0o744, reason.InputAltered},
+		"a file that should be executable":      {"message", 0o755, 0o644, reason.InputAltered},
+		"a directory with another mode":         {"tree", 0o700, 0o755, reason.InputAltered},
+		"a directory with none of what it lost": {"tree", 0o755, 0o700, reason.InputAltered},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root, pins := volume(t)
+			for i := range pins {
+				if pins[i].Input == c.input {
+					pins[i] = withMode(pins[i], c.mode)
+				}
+			}
+			chmod(t, filepath.Join(root, c.input), c.onDisk)
+			if err := CheckInputs(root, pins, nil); reason.Of(err) != c.want {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+	t.Run("within a directory exec bits stay what they were", func(t *testing.T) {
+		root, pins := volume(t)
+		pins[0] = withMode(pins[0], 0o755)
+		chmod(t, root+"/tree/sub/a", 0o755)
+		if err := CheckInputs(root, pins, nil); reason.Of(err) != reason.InputAltered {
+			t.Errorf("got %v, want InputAltered", err)
+		}
+	})
+	t.Run("another content is not forgiven for its mode", func(t *testing.T) {
+		root, pins := volume(t)
+		pins[1] = withMode(pins[1], 0o644)
+		plant(t, root, [2]string{"message", "y"})
+		if err := CheckInputs(root, pins, nil); reason.Of(err) != reason.InputAltered {
+			t.Errorf("got %v, want InputAltered", err)
+		}
+	})
+}
+
+func TestParsePinIsStrict(t *testing.T) {
+	pin := withMode(Pin{Input: "in", Location: "s3://s/b/k", SHA256: sumOfX, Tree: sumOfNothing}, 0o755)
+	raw, err := json.Marshal(pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(raw)
+	got, err := ParsePin(good)
+	if err != nil || got.Input != "in" || *got.Mode != 0o755 || got.Tree != sumOfNothing {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	for title, bad := range map[string]string{
+		"nothing":            "",
+		"null":               "null",
+		"a list":             "[" + good + "]",
+		"an unknown field":   strings.Replace(good, `"input"`, `"x":1,"input"`, 1),
+		"something after it": good + "{}",
+		"half of it":         good[:40],
+		"no tree":            strings.Replace(good, `"tree"`, `"Treee"`, 1),
+		"an upper-case hash": strings.Replace(good, "2d711642b", "2D711642B", 1),
+		"a mode as a string": strings.Replace(good, "493", `"493"`, 1),
+		"too much":           strings.Replace(good, "s3://", "s3://"+strings.Repeat("x", maxPin), 1),
+	} {
+		t.Run(title, func(t *testing.T) {
+			if p, err := ParsePin(bad); err == nil {
+				t.Errorf("accepted as %+v", p)
+			}
+		})
+	}
+}
+
+func chmod(t *testing.T, path string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+}

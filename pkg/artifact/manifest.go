@@ -1,0 +1,139 @@
+package artifact
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"strings"
+)
+
+// Limits of a tree. They bound what a hostile archive or directory can make us
+// hold, and are the file system's own but for the depth.
+const (
+	maxPath      = 4096
+	maxComponent = 255
+	maxDepth     = 256
+)
+
+// rootPath is how a manifest names the root of the tree.
+const rootPath = "."
+
+// manifest hashes the canonical listing of a tree, one line an entry:
+//
+//	TYPE <tab> VALUE <tab> PATH <newline>
+//
+// TYPE is d (directory), f (file), x (file that its owner may execute) or l
+// (symbolic link); VALUE is "-", the SHA-256 of the content, or the link's
+// target; PATH is relative to the root, which itself is ".". Backslash, tab and
+// newline in a target or path are written \\, \t and \n. Lines are in the order
+// of filepath.Walk: see walkLess. docs/tree-digest.md has a shell recipe.
+type manifest struct {
+	hash hash.Hash
+	line []byte
+}
+
+func newManifest() *manifest { return &manifest{hash: sha256.New()} }
+
+func (m *manifest) dir(path string) { m.write('d', "-", path) }
+
+func (m *manifest) link(target, path string) { m.write('l', target, path) }
+
+func (m *manifest) file(executable bool, content Digest, path string) {
+	if executable {
+		m.write('x', string(content), path)
+		return
+	}
+	m.write('f', string(content), path)
+}
+
+func (m *manifest) write(kind byte, value, path string) {
+	m.line = append(m.line[:0], kind, '\t')
+	m.line = appendEscaped(m.line, value)
+	m.line = append(m.line, '\t')
+	m.line = appendEscaped(m.line, path)
+	m.line = append(m.line, '\n')
+	m.hash.Write(m.line)
+}
+
+func (m *manifest) digest() Digest { return digestOf(m.hash) }
+
+func digestOf(h hash.Hash) Digest {
+	var sum [sha256.Size]byte
+	return Digest(hex.EncodeToString(h.Sum(sum[:0])))
+}
+
+func appendEscaped(b []byte, s string) []byte {
+	for i := range len(s) {
+		switch c := s[i]; c {
+		case '\\':
+			b = append(b, '\\', '\\')
+		case '\t':
+			b = append(b, '\\', 't')
+		case '\n':
+			b = append(b, '\\', 'n')
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
+}
+
+// walkLess orders paths as filepath.Walk visits them: component by component,
+// bytewise, a directory before what it holds. That is the bytewise order with
+// '/' below every other byte.
+func walkLess(a, b string) bool {
+	n := commonPrefix(a, b)
+	switch {
+	case n == len(b):
+		return false
+	case n == len(a):
+		return true
+	case a[n] == '/' || b[n] == '/':
+		return a[n] == '/'
+	}
+	return a[n] < b[n]
+}
+
+func commonPrefix(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// checkPath wants a relative path in its one spelling, within the limits.
+func checkPath(path string) error {
+	if len(path) > maxPath {
+		return fmt.Errorf("path of %d bytes is longer than %d", len(path), maxPath)
+	}
+	if strings.Count(path, "/") >= maxDepth {
+		return fmt.Errorf("path is deeper than %d", maxDepth)
+	}
+	if strings.IndexByte(path, 0) >= 0 {
+		return errors.New("path has a NUL byte")
+	}
+	for rest, more := path, true; more; {
+		var component string
+		component, rest, more = strings.Cut(rest, "/")
+		switch {
+		case component == "" || component == "." || component == "..":
+			return fmt.Errorf("path %.80q has an empty, '.' or '..' component", path)
+		case len(component) > maxComponent:
+			return fmt.Errorf("path has a component of %d bytes, longer than %d", len(component), maxComponent)
+		}
+	}
+	return nil
+}
+
+// checkTarget wants a link target that a file system can hold.
+func checkTarget(target string) error {
+	if target == "" || len(target) >= maxPath || strings.IndexByte(target, 0) >= 0 {
+		return fmt.Errorf("link target of %d bytes is empty, too long or has a NUL byte", len(target))
+	}
+	return nil
+}

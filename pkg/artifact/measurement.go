@@ -1,0 +1,282 @@
+package artifact
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Limits of a measurement.
+const (
+	// MaxMessage is the longest termination message that the kubelet keeps of
+	// one container, in bytes. It keeps the last ones and cuts silently.
+	MaxMessage = 4096
+	// maxMessages is what the kubelet keeps of all containers of one pod.
+	maxMessages = 12288
+	// DefaultMessage is what fits whatever is in the pod, up to 12 containers.
+	DefaultMessage = 1024
+	// MinMessage is room for a header and one line that says what is wrong.
+	MinMessage = 256
+	// maxName is the longest artifact name: Argo's own suffix ".tmpdir" still
+	// makes a file name of it.
+	maxName = 248
+	// maxNote bounds the free text of a problem message.
+	maxNote = 160
+)
+
+const (
+	messageMagic = "argoseal/1"
+	// problemCount stands where the count would, in a message that says why
+	// there is no measurement.
+	problemCount = "!"
+)
+
+// ErrTooLarge says that a measurement does not fit into its message.
+var ErrTooLarge = errors.New("measurement does not fit into the termination message")
+
+// Entry is what the sidecar saw of one output. Problem is set exactly when
+// there are no digests.
+type Entry struct {
+	// Output is the name of the template's output artifact.
+	Output string
+	// Size is the number of stored bytes.
+	Size int64
+	// SHA256 is the digest of the stored bytes.
+	SHA256 Digest
+	// Tree is the digest of what they unpack to.
+	Tree Digest
+	// Problem says why there are no digests: OutputAbsent, OutputUnreadable,
+	// MeasurementIncomplete or Internal.
+	Problem reason.Code
+}
+
+// Measurement is what the sidecar saw of all outputs of a pod. It proves
+// nothing by itself; the notary believes it because the kubelet carried it.
+type Measurement []Entry
+
+// MessageLimit is how many bytes of a termination message the kubelet keeps in
+// a pod with that many containers of all kinds.
+func MessageLimit(containers int) int {
+	if containers < 1 {
+		containers = 1
+	}
+	return min(MaxMessage, maxMessages/containers)
+}
+
+// Encode writes the termination message: a header with the number of entries
+// and the SHA-256 of what follows, because the kubelet cuts silently, then one
+// line an entry. It fails with ErrTooLarge beyond limit bytes.
+func (m Measurement) Encode(limit int) (string, error) {
+	if len(m) == 0 {
+		return "", errors.New("a measurement needs at least one entry")
+	}
+	var body strings.Builder
+	seen := make(map[string]bool, len(m))
+	for _, e := range m {
+		if err := e.validate(); err != nil {
+			return "", err
+		}
+		if seen[e.Output] {
+			return "", fmt.Errorf("output %q is there twice", e.Output)
+		}
+		seen[e.Output] = true
+		e.encode(&body)
+	}
+	message := header(strconv.Itoa(len(m)), body.String()) + body.String()
+	if len(message) > limit || len(message) > MaxMessage {
+		return "", fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), len(message), min(limit, MaxMessage))
+	}
+	return message, nil
+}
+
+// EncodeProblem writes the termination message of a sidecar that has no
+// measurement, and says why. Decoding it gives a refusal with this code:
+// MeasurementIncomplete, or Internal for any other. It always fits into
+// MinMessage bytes.
+func EncodeProblem(code reason.Code, format string, args ...any) string {
+	if code != reason.MeasurementIncomplete {
+		code = reason.Internal
+	}
+	note := strings.Map(func(r rune) rune {
+		if unprintable(r) {
+			return '?'
+		}
+		return r
+	}, fmt.Sprintf(format, args...))
+	if len(note) > maxNote {
+		note = note[:maxNote]
+	}
+	body := string(code) + " " + note + "\n"
+	return header(problemCount, body) + body
+}
+
+// DecodeMeasurement reads a termination message strictly: anything that Encode
+// would not have written byte for byte is MeasurementIncomplete, nothing at
+// all is MeasurementMissing, and a message that says why there is no
+// measurement is a refusal with the code that it gives.
+func DecodeMeasurement(message string) (Measurement, error) {
+	if message == "" {
+		return nil, reason.New(reason.MeasurementMissing, "the termination message is empty")
+	}
+	m, err := decode(message)
+	var refusal *reason.Error
+	if errors.As(err, &refusal) {
+		return nil, refusal
+	}
+	if err != nil {
+		return nil, reason.Wrap(reason.MeasurementIncomplete, err, "%v", err)
+	}
+	return m, nil
+}
+
+func decode(message string) (Measurement, error) {
+	if len(message) > MaxMessage {
+		return nil, fmt.Errorf("message has %d bytes, more than the kubelet keeps", len(message))
+	}
+	head, body, found := strings.Cut(message, "\n")
+	fields := strings.Split(head, " ")
+	if !found || len(fields) != 3 || fields[0] != messageMagic {
+		return nil, errors.New("message does not begin with the header of a measurement")
+	}
+	count := fields[1]
+	if header(count, body) != head+"\n" {
+		return nil, errors.New("checksum of the message does not match, it was cut or altered")
+	}
+	if !strings.HasSuffix(body, "\n") {
+		return nil, errors.New("message does not end with a line")
+	}
+	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
+	if count == problemCount {
+		return nil, decodeProblem(lines)
+	}
+	if count != strconv.Itoa(len(lines)) {
+		return nil, fmt.Errorf("header counts %.20q entries, there are %d", count, len(lines))
+	}
+	m := make(Measurement, 0, len(lines))
+	seen := make(map[string]bool, len(lines))
+	for _, line := range lines {
+		e, err := decodeEntry(line)
+		if err != nil {
+			return nil, err
+		}
+		if seen[e.Output] {
+			return nil, fmt.Errorf("output %q is there twice", e.Output)
+		}
+		seen[e.Output] = true
+		m = append(m, e)
+	}
+	return m, nil
+}
+
+func decodeProblem(lines []string) error {
+	code, note, found := strings.Cut(lines[0], " ")
+	c := reason.Code(code)
+	switch {
+	case len(lines) != 1 || !found || len(note) > maxNote || strings.ContainsFunc(note, unprintable):
+		return errors.New("message does not say in one line why there is no measurement")
+	case c != reason.MeasurementIncomplete && c != reason.Internal:
+		return fmt.Errorf("message gives the unknown problem %.40q", code)
+	}
+	return reason.New(c, "%s", note)
+}
+
+func unprintable(r rune) bool { return r < 0x20 || r > 0x7e }
+
+func decodeEntry(line string) (Entry, error) {
+	fields := strings.Split(line, " ")
+	e := Entry{Output: fields[0]}
+	var err error
+	switch {
+	case len(fields) == 2 && strings.HasPrefix(fields[1], "!"):
+		e.Problem = reason.Code(fields[1][1:])
+	case len(fields) == 4:
+		if e.Size, err = strconv.ParseInt(fields[1], 10, 64); err != nil || strconv.FormatInt(e.Size, 10) != fields[1] {
+			return e, fmt.Errorf("%.40q is not a size", fields[1])
+		}
+		if e.SHA256, err = expand(fields[2]); err != nil {
+			return e, err
+		}
+		if e.Tree, err = expand(fields[3]); err != nil {
+			return e, err
+		}
+	default:
+		return e, fmt.Errorf("%.80q is not an entry", line)
+	}
+	return e, e.validate()
+}
+
+func (e Entry) encode(b *strings.Builder) {
+	if e.Problem != "" {
+		fmt.Fprintf(b, "%s !%s\n", e.Output, e.Problem)
+		return
+	}
+	fmt.Fprintf(b, "%s %d %s %s\n", e.Output, e.Size, compact(e.SHA256), compact(e.Tree))
+}
+
+func (e Entry) validate() error {
+	if err := CheckName(e.Output); err != nil {
+		return err
+	}
+	switch e.Problem {
+	case "":
+		for _, d := range []Digest{e.SHA256, e.Tree} {
+			if _, err := ParseDigest(string(d)); err != nil {
+				return fmt.Errorf("output %q: %w", e.Output, err)
+			}
+		}
+		if e.Size < 0 {
+			return fmt.Errorf("output %q: size %d is negative", e.Output, e.Size)
+		}
+	case reason.OutputAbsent, reason.OutputUnreadable, reason.MeasurementIncomplete, reason.Internal:
+		if e.SHA256 != "" || e.Tree != "" || e.Size != 0 {
+			return fmt.Errorf("output %q: both a problem and digests", e.Output)
+		}
+	default:
+		return fmt.Errorf("output %q: %.40q is not a problem of an output", e.Output, e.Problem)
+	}
+	return nil
+}
+
+// CheckName allows what Argo allows in an artifact's name, and dots.
+// Such a name is one file name and one field of a measurement's line.
+func CheckName(name string) error {
+	if name == "" || len(name) > maxName || name == "." || name == ".." {
+		return fmt.Errorf("artifact name %.80q is empty, too long or reserved", name)
+	}
+	for _, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+			return fmt.Errorf("artifact name %.80q has other characters than letters, digits, '-', '_' and '.'", name)
+		}
+	}
+	return nil
+}
+
+func header(count, body string) string {
+	sum := sha256.Sum256([]byte(body))
+	return messageMagic + " " + count + " " + base64.RawURLEncoding.EncodeToString(sum[:]) + "\n"
+}
+
+// compact spells a digest in 43 characters. It is only used on valid ones.
+func compact(d Digest) string {
+	raw, err := hex.DecodeString(string(d))
+	if err != nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// expand reads what compact wrote, and nothing else.
+func expand(s string) (Digest, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || len(raw) != sha256.Size || base64.RawURLEncoding.EncodeToString(raw) != s {
+		return "", fmt.Errorf("%.60q is not a digest", s)
+	}
+	return Digest(hex.EncodeToString(raw)), nil
+}

@@ -1,0 +1,200 @@
+package artifact
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+func measurement() Measurement {
+	return Measurement{
+		{Output: "hello-art", Size: 141, SHA256: sumOfX, Tree: sumOfNothing},
+		{Output: "gone", Problem: reason.OutputAbsent},
+		{Output: "Odd_1.x", Size: 0, SHA256: sumOfNothing, Tree: sumOfX},
+		{Output: "bad", Problem: reason.OutputUnreadable},
+	}
+}
+
+func mustEncode(t *testing.T, m Measurement) string {
+	t.Helper()
+	message, err := m.Encode(MaxMessage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return message
+}
+
+func TestAMessageLooksLikeThis(t *testing.T) {
+	want := `argoseal/1 4 KPomO7Ma-QqzaoCRwO_wGoN5dSNa5S1kD8XVZ58DzBA
+hello-art 141 LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU
+gone !OutputAbsent
+Odd_1.x 0 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE
+bad !OutputUnreadable
+`
+	if got := mustEncode(t, measurement()); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDecodeGivesWhatWasEncoded(t *testing.T) {
+	got, err := DecodeMeasurement(mustEncode(t, measurement()))
+	if err != nil || !reflect.DeepEqual(got, measurement()) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestAMessageThatWasCutIsRefused(t *testing.T) {
+	message := mustEncode(t, measurement())
+	for i := range len(message) {
+		for _, cut := range []string{message[:i], message[i+1:], message[:i] + message[i+1:]} {
+			if m, err := DecodeMeasurement(cut); err == nil {
+				t.Fatalf("cut at %d, decoded as %v", i, m)
+			}
+		}
+	}
+}
+
+func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
+	sealed := func(count, body string) string { return header(count, body) + body }
+	entry := "a 1 LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU\n"
+	if _, err := DecodeMeasurement(sealed("1", entry)); err != nil {
+		t.Fatal(err)
+	}
+	long := ""
+	for i := range 200 {
+		long += fmt.Sprintf("output-%d !OutputAbsent\n", i)
+	}
+	for title, message := range map[string]string{
+		"more than is kept":         sealed("200", long),
+		"another version":           strings.Replace(sealed("1", entry), "argoseal/1", "argoseal/2", 1),
+		"no entry":                  sealed("0", ""),
+		"an empty line":             sealed("1", "\n"),
+		"more than counted":         sealed("1", entry+"b !OutputAbsent\n"),
+		"fewer than counted":        sealed("2", entry),
+		"a count of another form":   sealed("01", entry),
+		"an output twice":           sealed("2", entry+entry),
+		"a size of another form":    sealed("1", strings.Replace(entry, " 1 ", " +1 ", 1)),
+		"a negative size":           sealed("1", strings.Replace(entry, " 1 ", " -1 ", 1)),
+		"a huge size":               sealed("1", strings.Replace(entry, " 1 ", " 9223372036854775808 ", 1)),
+		"two spaces":                sealed("1", strings.Replace(entry, " 1 ", "  1 ", 1)),
+		"a digest too short":        sealed("1", strings.Replace(entry, "hSuFU", "hSuF", 1)),
+		"trailing bits":             sealed("1", strings.Replace(entry, "hSuFU", "hSuFV", 1)),
+		"a name with a slash":       sealed("1", "../"+entry),
+		"no name":                   sealed("1", entry[1:]),
+		"an unknown problem":        sealed("1", "a !Sealed\n"),
+		"no problem":                sealed("1", "a !\n"),
+		"a carriage return":         sealed("1", strings.Replace(entry, "\n", "\r\n", 1)),
+		"no last newline":           sealed("1", strings.TrimSuffix(entry, "\n")),
+		"a wrong checksum":          strings.Replace(sealed("1", entry), "a 1 ", "a 2 ", 1),
+		"an unknown problem of all": sealed("!", "Sealed all is well\n"),
+		"a problem of two lines":    sealed("!", "Internal x\nInternal y\n"),
+		"a problem unprintable":     sealed("!", "Internal \x1b[31m\n"),
+		"free text":                 "sha256:2d71",
+	} {
+		t.Run(title, func(t *testing.T) {
+			m, err := DecodeMeasurement(message)
+			if m != nil || reason.Of(err) != reason.MeasurementIncomplete {
+				t.Errorf("got %v, %v, want MeasurementIncomplete", m, err)
+			}
+		})
+	}
+	t.Run("nothing", func(t *testing.T) {
+		if m, err := DecodeMeasurement(""); m != nil || reason.Of(err) != reason.MeasurementMissing {
+			t.Errorf("got %v, %v, want MeasurementMissing", m, err)
+		}
+	})
+}
+
+func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
+	good := Entry{Output: "a", SHA256: sumOfX, Tree: sumOfX}
+	for title, m := range map[string]Measurement{
+		"no entry":             {},
+		"an output twice":      {good, good},
+		"no name":              {{SHA256: sumOfX, Tree: sumOfX}},
+		"a newline in a name":  {{Output: "a\nb", SHA256: sumOfX, Tree: sumOfX}},
+		"no digests":           {{Output: "a"}},
+		"half the digests":     {{Output: "a", SHA256: sumOfX}},
+		"digests and problem":  {{Output: "a", SHA256: sumOfX, Tree: sumOfX, Problem: reason.OutputAbsent}},
+		"another code":         {{Output: "a", Problem: reason.Sealed}},
+		"a size below nothing": {{Output: "a", Size: -1, SHA256: sumOfX, Tree: sumOfX}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			if message, err := m.Encode(MaxMessage); err == nil {
+				t.Errorf("encoded as %q", message)
+			}
+		})
+	}
+}
+
+func TestAMeasurementThatDoesNotFitIsTooLarge(t *testing.T) {
+	message := mustEncode(t, measurement())
+	if _, err := measurement().Encode(len(message)); err != nil {
+		t.Error(err)
+	}
+	if _, err := measurement().Encode(len(message) - 1); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v, want ErrTooLarge", err)
+	}
+	var many Measurement
+	for i := range 60 {
+		many = append(many, Entry{Output: fmt.Sprint("output-", i), SHA256: sumOfX, Tree: sumOfX})
+	}
+	if _, err := many.Encode(1 << 20); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v, want ErrTooLarge beyond what the kubelet ever keeps", err)
+	}
+	if _, err := many[:8].Encode(DefaultMessage); err != nil {
+		t.Errorf("eight outputs of usual names and sizes: %v", err)
+	}
+}
+
+func TestAProblemDecodesAsItsRefusal(t *testing.T) {
+	for code, want := range map[reason.Code]reason.Code{
+		reason.MeasurementIncomplete: reason.MeasurementIncomplete,
+		reason.Internal:              reason.Internal,
+		reason.Sealed:                reason.Internal,
+	} {
+		message := EncodeProblem(code, "it is\n%s", strings.Repeat("ü", 1000))
+		m, err := DecodeMeasurement(message)
+		if m != nil || reason.Of(err) != want || !strings.Contains(err.Error(), "it is?") {
+			t.Errorf("%s: got %v, %v", code, m, err)
+		}
+		if len(message) > MinMessage {
+			t.Errorf("%s: message has %d bytes", code, len(message))
+		}
+	}
+}
+
+func TestMessageLimitIsTheKubelets(t *testing.T) {
+	for containers, want := range map[int]int{0: 4096, 1: 4096, 3: 4096, 4: 3072, 5: 2457, 12: 1024, 13: 945} {
+		if got := MessageLimit(containers); got != want {
+			t.Errorf("%d containers: got %d, want %d", containers, got, want)
+		}
+	}
+}
+
+func FuzzDecodeMeasurement(f *testing.F) {
+	message, err := measurement().Encode(MaxMessage)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(message)
+	f.Add(EncodeProblem(reason.Internal, "panic"))
+	f.Fuzz(func(t *testing.T, s string) {
+		messages := []string{s}
+		if _, body, found := strings.Cut(s, "\n"); found { // also what is behind the checksum
+			messages = append(messages, header(fmt.Sprint(strings.Count(body, "\n")), body)+body)
+		}
+		for _, message := range messages {
+			m, err := DecodeMeasurement(message)
+			if err != nil {
+				continue
+			}
+			if again, err := m.Encode(MaxMessage); err != nil || again != message {
+				t.Errorf("decoded %q, encoded %q, %v", message, again, err)
+			}
+		}
+	})
+}

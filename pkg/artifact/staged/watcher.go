@@ -1,0 +1,150 @@
+package staged
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Watcher measures the staged outputs of one pod.
+type Watcher struct {
+	// Dir is where the /tmp of Argo's wait container is mounted.
+	Dir string
+	// Outputs are the names of the output artifacts to measure, in the order of
+	// the measurement.
+	Outputs []string
+	// Poll is the time between two looks at the folder. A file is measured once
+	// it looked the same twice.
+	Poll time.Duration
+	// Grace is how long Run may take after its context has ended.
+	Grace time.Duration
+	Log   *slog.Logger
+}
+
+// output is what is known of one of them.
+type output struct {
+	name  string
+	seen  stamp
+	at    stamp // of the file that entry is about
+	entry artifact.Entry
+}
+
+// Run measures each output when it has come to rest, until ctx ends: then wait
+// has ended and nothing changes any more. What is missing or has changed since
+// is measured then, within the grace; what does not make it has the problem
+// MeasurementIncomplete. Run always has an entry for each output.
+func (w *Watcher) Run(ctx context.Context) artifact.Measurement {
+	outputs := make([]*output, len(w.Outputs))
+	for i, name := range w.Outputs {
+		outputs[i] = &output{name: name}
+	}
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(w.Grace, stop) })()
+
+	w.Log.Info("watching", "dir", w.Dir, "outputs", w.Outputs)
+	ticker := time.NewTicker(w.Poll)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		for _, o := range outputs {
+			w.look(work, o)
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+	}
+	m := make(artifact.Measurement, len(outputs))
+	for i, o := range outputs {
+		m[i] = w.finish(work, o)
+	}
+	return m
+}
+
+// look measures an output whose file looks as it did the last time, unless that
+// has been done.
+func (w *Watcher) look(ctx context.Context, o *output) {
+	now, err := w.stat(o.name)
+	if err != nil {
+		return // not there yet; finish says what is wrong
+	}
+	rests := now.same(o.seen)
+	o.seen = now
+	if rests && !now.same(o.at) {
+		w.measure(ctx, o)
+	}
+}
+
+// finish gives the entry of an output that nobody writes any more.
+func (w *Watcher) finish(ctx context.Context, o *output) artifact.Entry {
+	now, err := w.stat(o.name)
+	if err == nil && !now.same(o.at) {
+		err = w.measure(ctx, o)
+	}
+	if err != nil {
+		code := problemOf(err)
+		w.Log.Warn("output has no measurement", "output", o.name, "problem", code, "error", err.Error())
+		return artifact.Entry{Output: o.name, Problem: code}
+	}
+	return o.entry
+}
+
+// errChanged says that a file was not the same before and after it was read.
+var errChanged = errors.New("file changed while it was measured")
+
+// measure reads an output's file. It sets the entry to what it found, or to the
+// problem that its bytes have, and to nothing if it cannot tell.
+func (w *Watcher) measure(ctx context.Context, o *output) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = reason.New(reason.Internal, "panic: %v", p)
+		}
+	}()
+	o.at, o.entry = stamp{}, artifact.Entry{}
+	began := time.Now()
+	f, at, err := w.open(o.name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum, err := artifact.Measure(ctx, f)
+	entry := artifact.Entry{Output: o.name, Size: sum.Size, SHA256: sum.SHA256, Tree: sum.Tree}
+	var refusal *reason.Error
+	switch {
+	case errors.As(err, &refusal):
+		w.Log.Warn("output cannot be measured", "output", o.name, "error", refusal.Error())
+		entry = artifact.Entry{Output: o.name, Problem: refusal.Code}
+	case err != nil:
+		return err
+	}
+	if after, err := w.stat(o.name); err != nil {
+		return err
+	} else if !after.same(at) {
+		return errChanged
+	}
+	o.at, o.entry = at, entry
+	w.Log.Info("output read", "output", o.name, "size", entry.Size, "sha256", entry.SHA256,
+		"tree", entry.Tree, "problem", entry.Problem, "seconds", time.Since(began).Seconds())
+	return nil
+}
+
+// problemOf says which problem of an output an error is.
+func problemOf(err error) reason.Code {
+	var refusal *reason.Error
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.Code
+	case errors.Is(err, errNotMounted):
+		return reason.MeasurementIncomplete
+	case errors.Is(err, fs.ErrNotExist):
+		return reason.OutputAbsent
+	case errors.Is(err, artifact.ErrKind):
+		return reason.OutputUnreadable
+	}
+	return reason.MeasurementIncomplete
+}

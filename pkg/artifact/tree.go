@@ -1,0 +1,189 @@
+package artifact
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// batchNames is how many names of one directory are held and sorted at a time.
+// A directory that has more is read again for each further batch.
+const batchNames = 16 << 10
+
+// tree is what lies at a path.
+type tree struct {
+	digest Digest
+	// flipped is the digest that the tree would have if the exec bit of a root
+	// that is a file were the other one; empty for a directory.
+	flipped Digest
+	// mode of the root.
+	mode fs.FileMode
+}
+
+// TreeOf gives the tree digest of the file or directory at path. It does not
+// follow symbolic links, refuses what Argo never unpacks (devices, FIFOs,
+// sockets, files with setuid or setgid bit, a link as root) and needs memory
+// for one batch of names and one open directory a level.
+func TreeOf(path string) (Digest, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	parent, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return "", err
+	}
+	defer parent.Close()
+	t, err := treeIn(parent, filepath.Base(path))
+	return t.digest, err
+}
+
+// treeIn reads the tree that has the one-component name within dir.
+func treeIn(dir *os.Root, name string) (tree, error) {
+	info, err := dir.Lstat(name)
+	if err != nil {
+		return tree{}, err
+	}
+	w := &walker{content: sha256.New(), buffer: make([]byte, copyBuffer)}
+	if info.IsDir() {
+		w.manifest = newManifest()
+		root, err := OpenDir(dir, name)
+		if err != nil {
+			return tree{}, err
+		}
+		defer root.Close()
+		w.manifest.dir(rootPath)
+		if err := w.walk(root, "", 0); err != nil {
+			return tree{}, err
+		}
+		return tree{digest: w.manifest.digest(), mode: info.Mode()}, nil
+	}
+	sum, info, err := w.hash(dir, name)
+	if err != nil {
+		return tree{}, err
+	}
+	asIs, flipped := newManifest(), newManifest()
+	exec := executable(int64(info.Mode().Perm()))
+	asIs.file(exec, sum, rootPath)
+	flipped.file(!exec, sum, rootPath)
+	return tree{digest: asIs.digest(), flipped: flipped.digest(), mode: info.Mode()}, nil
+}
+
+// walker lists a directory as filepath.Walk would visit it.
+type walker struct {
+	manifest *manifest
+	content  hash.Hash
+	buffer   []byte
+}
+
+func (w *walker) walk(dir *os.Root, prefix string, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("%.80q is deeper than %d", prefix, maxDepth)
+	}
+	for after := ""; ; {
+		names, more, err := namesAfter(dir, after, batchNames)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := w.entry(dir, name, prefix+name, depth); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return nil
+		}
+		after = names[len(names)-1]
+	}
+}
+
+func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
+	if len(path) > maxPath {
+		return fmt.Errorf("path of %d bytes is longer than %d", len(path), maxPath)
+	}
+	info, err := dir.Lstat(name)
+	if err != nil {
+		return err
+	}
+	switch info.Mode().Type() {
+	case fs.ModeDir:
+		below, err := OpenDir(dir, name)
+		if err != nil {
+			return err
+		}
+		defer below.Close()
+		w.manifest.dir(path)
+		return w.walk(below, path+"/", depth+1)
+	case fs.ModeSymlink:
+		target, err := dir.Readlink(name)
+		if err != nil {
+			return err
+		}
+		w.manifest.link(target, path)
+		return nil
+	}
+	sum, info, err := w.hash(dir, name)
+	if err != nil {
+		return err
+	}
+	w.manifest.file(executable(int64(info.Mode().Perm())), sum, path)
+	return nil
+}
+
+// hash gives the digest of a regular file.
+func (w *walker) hash(dir *os.Root, name string) (Digest, fs.FileInfo, error) {
+	f, info, err := OpenFile(dir, name)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+		return "", nil, fmt.Errorf("%.80q has a setuid or setgid bit, which Argo never sets", name)
+	}
+	w.content.Reset()
+	if _, err := io.CopyBuffer(w.content, struct{ io.Reader }{f}, w.buffer); err != nil {
+		return "", nil, err
+	}
+	return digestOf(w.content), info, nil
+}
+
+// namesAfter gives the first names of a directory, in order, of those after
+// the given one; no more than limit, and whether there are more.
+func namesAfter(dir *os.Root, after string, limit int) (names []string, more bool, err error) {
+	f, err := dir.Open(".")
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	cut := func() {
+		slices.Sort(names)
+		if len(names) > limit {
+			clear(names[limit:])
+			names, more = names[:limit], true
+		}
+	}
+	for {
+		some, err := f.Readdirnames(1024)
+		for _, name := range some {
+			if name > after {
+				names = append(names, name)
+			}
+		}
+		if len(names) > 2*limit {
+			cut()
+		}
+		if errors.Is(err, io.EOF) {
+			cut()
+			return names, more, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+}
