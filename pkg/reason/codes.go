@@ -32,6 +32,7 @@ const (
 	EmissaryAltered         Code = "EmissaryAltered"
 	ForeignMount            Code = "ForeignMount"
 	SharedProcesses         Code = "SharedProcesses"
+	DebugContainer          Code = "DebugContainer"
 	SidecarMissing          Code = "SidecarMissing"
 	SidecarAltered          Code = "SidecarAltered"
 	NameTaken               Code = "NameTaken"
@@ -44,6 +45,7 @@ const (
 	StoreUnsupported    Code = "StoreUnsupported"
 	ArchiveUnsupported  Code = "ArchiveUnsupported"
 	MountUnsupported    Code = "MountUnsupported"
+	ModeUnsupported     Code = "ModeUnsupported"
 	NoProvenance        Code = "NoProvenance"
 	ProvenancePending   Code = "ProvenancePending"
 	NotSealed           Code = "NotSealed"
@@ -72,6 +74,8 @@ const (
 	OutputAbsent          Code = "OutputAbsent"
 	OutputUnreadable      Code = "OutputUnreadable"
 	NothingToSeal         Code = "NothingToSeal"
+	PodGone               Code = "PodGone"
+	KeyMismatch           Code = "KeyMismatch"
 )
 
 // Guards: what the chart's ValidatingAdmissionPolicies refuse. They work while
@@ -119,6 +123,7 @@ var rows = []entry{
 	{code: EmissaryAltered, meaning: "A container does not run under Argo's emissary.", remedy: "Remove the podSpecPatch or webhook that changes its command"},
 	{code: ForeignMount, meaning: "A container mounts a volume that only Argo's or our containers may mount.", remedy: "Remove the mount"},
 	{code: SharedProcesses, meaning: "The pod shares its process namespace, so a step could reach our containers.", remedy: "Unset shareProcessNamespace and hostPID"},
+	{code: DebugContainer, meaning: "The pod has an ephemeral container, which could reach the others' processes.", remedy: "Debug the step in a namespace without the label"},
 	{code: SidecarMissing, meaning: "A container that Argoseal adds is not there.", remedy: "It is retried; if it lasts, check the mutating webhook configuration", retryable: true},
 	{code: SidecarAltered, meaning: "A container that Argoseal added was changed afterwards.", remedy: "Find the webhook or patch that changes it and exempt these containers"},
 	{code: NameTaken, meaning: "The pod brings a container or volume with a name that is Argoseal's.", remedy: "Rename it: names that begin with argoseal- are reserved"},
@@ -128,11 +133,12 @@ var rows = []entry{
 	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3"},
 	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is not supported.", remedy: "Use Argo's default archive (tar)"},
 	{code: MountUnsupported, meaning: "The artifact lies on a mounted volume, which is not supported.", remedy: "Use a path outside of the template's volume mounts"},
+	{code: ModeUnsupported, meaning: "The input's files get other modes than the sealed ones, which is not supported.", remedy: "Set the modes in the step instead of by recurseMode"},
 	{code: NoProvenance, meaning: "Nothing in this workflow sealed an artifact at this location, and nothing is on its way.", remedy: "Produce it in a step of this workflow"},
 	{code: ProvenancePending, meaning: "The artifact's producer has ended and its seal is on its way, or the producer still runs.", remedy: "It is retried", retryable: true},
 	{code: NotSealed, meaning: "The producer has a final record without a seal.", remedy: "Look at the producer's Provenance: kubectl get provenances -o wide"},
 	{code: ProvenanceInvalid, meaning: "There is evidence, and it does not verify.", remedy: "Treat it as tampering; run argoseal verify on the bundle"},
-	{code: SubjectMismatch, meaning: "The verified statement does not speak of this location with this digest.", remedy: "Treat it as tampering; run the producing step again"},
+	{code: SubjectMismatch, meaning: "The verified statement does not speak of this location with this digest.", remedy: "Treat it as tampering; run the producing step again", exit: 8},
 	{code: WorkflowMismatch, meaning: "The artifact was sealed in another workflow.", remedy: "Produce it in a step of this workflow"},
 	{code: BuilderNotTrusted, meaning: "The statement names a builder that is not ours.", remedy: "Check the cluster name both installs were given"},
 	{code: ProducerFailed, meaning: "The step that produced the artifact failed.", remedy: "Fix the producing step, or do not consume outputs of failed steps"},
@@ -153,6 +159,8 @@ var rows = []entry{
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
 	{code: OutputUnreadable, meaning: "The staged output is not an archive that Argo would unpack, or not one we can measure.", remedy: "Look at the log of argoseal-signer"},
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
+	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},
+	{code: KeyMismatch, meaning: "A private key and what was published for it do not belong together.", remedy: "Restore the Secret or the ConfigMap from a backup; or, to start anew, delete both: seals made before will no longer verify"},
 
 	{code: StatusGuarded, meaning: "Somebody other than the pod's node tried to change what the node reports about it.", remedy: "Leave pods/status to the kubelet in labelled namespaces"},
 	{code: RecordGuarded, meaning: "Somebody other than the notary tried to write or delete a Provenance or an ArtifactSeal.", remedy: "Leave them to the notary; deleting needs the verb manage on provenances.argoseal.dev"},

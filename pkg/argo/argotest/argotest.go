@@ -1,0 +1,114 @@
+// Package argotest has pods that Argo Workflows v3.7.18 made on a Kubernetes
+// 1.36 cluster, as the API server stored them, for tests. UIDs and random names
+// are replaced by fixed ones, the executor image by its public name; status,
+// node and times are left out.
+package argotest
+
+import (
+	"embed"
+	"encoding/json"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+)
+
+const (
+	// Controller is the user name of the controller that made the pods.
+	Controller = "system:serviceaccount:argo:argo"
+	// Executor is the image of their init and wait.
+	Executor = "quay.io/argoproj/argoexec:v3.7.18"
+)
+
+//go:embed pods workflows
+var files embed.FS
+
+// supported are the pods whose kind is supported.
+var supported = []string{"consume", "everything", "executor-image", "on-exit", "produce", "resource", "restricted", "retried", "script"}
+
+// Supported lists the pods that are to be admitted, sorted.
+func Supported() []string { return slices.Clone(supported) }
+
+// All lists all pods, sorted.
+func All(t testing.TB) []string {
+	t.Helper()
+	entries, err := files.ReadDir("pods")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, strings.TrimSuffix(e.Name(), ".json"))
+	}
+	return names
+}
+
+// Pod gives a copy of its own of the named pod.
+func Pod(t testing.TB, name string) *corev1.Pod {
+	t.Helper()
+	pod := &corev1.Pod{}
+	read(t, path.Join("pods", name+".json"), pod)
+	return pod
+}
+
+// Parsed gives a pod and the step it says it is.
+func Parsed(t testing.TB, name string) (*corev1.Pod, *argo.Step) {
+	t.Helper()
+	pod := Pod(t, name)
+	step, err := argo.Parse(pod)
+	if err != nil {
+		t.Fatalf("Parse(%s): %v", name, err)
+	}
+	return pod, step
+}
+
+// Object gives the Workflow artifact-passing, which made the pods produce and
+// consume.
+func Object(t testing.TB) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	read(t, "workflows/artifact-passing.json", &u.Object)
+	return u
+}
+
+// Owner gives a live Workflow that a pod's owner reference fits.
+func Owner(t testing.TB, pod *corev1.Pod) *argo.Workflow {
+	t.Helper()
+	ref := metav1.GetControllerOf(pod)
+	if ref == nil {
+		t.Fatalf("pod %s has no owner", pod.Name)
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"entrypoint": "main"}}}
+	u.SetAPIVersion(ref.APIVersion)
+	u.SetKind(ref.Kind)
+	u.SetNamespace(pod.Namespace)
+	u.SetName(ref.Name)
+	u.SetUID(ref.UID)
+	wf, err := argo.ParseWorkflow(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wf
+}
+
+// Identity is what an operator of that cluster would configure.
+func Identity() argo.Identity {
+	return argo.Identity{Controllers: []string{Controller}, ExecutorImages: []string{Executor}}
+}
+
+func read(t testing.TB, name string, into any) {
+	t.Helper()
+	data, err := files.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}

@@ -1,0 +1,232 @@
+package argo
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// artifactName is Argo's own rule for names of artifacts. What it keeps out
+// (slashes, dots) would make two outputs share a staged file.
+var artifactName = regexp.MustCompile(`^[-a-zA-Z0-9_]+$`)
+
+// decodeArtifacts reads the artifacts of inputs or outputs.
+func decodeArtifacts(raw []json.RawMessage) ([]artifactSpec, error) {
+	if len(raw) > maxArtifacts {
+		return nil, fmt.Errorf("%d artifacts, want at most %d", len(raw), maxArtifacts)
+	}
+	specs := make([]artifactSpec, len(raw))
+	names := map[string]bool{}
+	for i, r := range raw {
+		a := &specs[i]
+		if err := decodeStrict(r, a); err != nil {
+			return nil, fmt.Errorf("artifact %d: %w", i, err)
+		}
+		switch {
+		case len(a.Name) > maxArtifactName || !artifactName.MatchString(a.Name):
+			return nil, fmt.Errorf("artifact %d: name %.80q is not one of Argo's or longer than %d bytes", i, a.Name, maxArtifactName)
+		case names[a.Name]:
+			return nil, fmt.Errorf("artifact %q is given twice", a.Name)
+		case len(a.Path) > maxPath:
+			return nil, fmt.Errorf("artifact %q: path is longer than %d bytes", a.Name, maxPath)
+		}
+		names[a.Name] = true
+	}
+	return specs, nil
+}
+
+// inputs says of each input artifact where it comes from.
+func (t *template) inputs(specs []artifactSpec) ([]Input, error) {
+	var in []Input
+	paths := map[string]bool{}
+	for _, a := range specs {
+		clean := path.Clean(a.Path)
+		if paths[clean] {
+			return nil, fmt.Errorf("input %q: path %.200q is another input's", a.Name, clean)
+		}
+		paths[clean] = true
+		i := Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode}
+		i.Source, i.Location, i.Problem = t.source(a)
+		if i.Problem != nil {
+			i.Location = artifact.Location{}
+			i.Problem = i.Problem.For(a.Name)
+		}
+		in = append(in, i)
+	}
+	return in, nil
+}
+
+// source resolves one input artifact as WorkflowExecutor.LoadArtifacts does.
+func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Error) {
+	stores := a.stores()
+	switch {
+	case len(stores) > 1:
+		return SourceStore, artifact.Location{}, reason.New(reason.LocationInvalid, "it has more than one store: %s", strings.Join(stores, ", "))
+	case len(stores) == 0, a.S3 != nil && a.S3.Key == "":
+		return SourceAbsent, artifact.Location{}, nil
+	case a.Raw != nil:
+		return SourceRaw, artifact.Location{}, nil
+	case a.Git != nil:
+		return SourceGit, artifact.Location{}, reason.New(reason.StoreUnsupported, "it comes from git")
+	case a.HTTP != nil:
+		return SourceHTTP, artifact.Location{}, reason.New(reason.StoreUnsupported, "it comes from http")
+	case a.S3 == nil:
+		return SourceOther, artifact.Location{}, reason.New(reason.StoreUnsupported, "it comes from %s", stores[0])
+	}
+	l, problem := t.object(a.S3)
+	switch {
+	case problem != nil:
+	case a.Archive != nil && (a.Archive.None != nil || a.Archive.Zip != nil):
+		problem = reason.New(reason.ArchiveUnsupported, "its archive strategy is not tar")
+	case a.RecurseMode && a.Mode != nil:
+		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
+	default:
+		problem = t.placed(a.Path)
+	}
+	return SourceStore, l, problem
+}
+
+// placed says why an artifact's path is not one in the container's own files.
+func (t *template) placed(p string) *reason.Error {
+	switch {
+	case !path.IsAbs(p):
+		return reason.New(reason.MountUnsupported, "path %.200q is not absolute", p)
+	case strings.Contains(p+"/", "/../"):
+		return reason.New(reason.MountUnsupported, "path %.200q has a '..' segment", p)
+	case t.mounts(p), t.mounts(path.Clean(p)):
+		return reason.New(reason.MountUnsupported, "path %.200q lies on a volume that the template mounts", p)
+	}
+	return nil
+}
+
+// outputs says of each output artifact where it goes and whether it can be
+// sealed.
+func (t *template) outputs(specs []artifactSpec, inputs []Input) []Output {
+	var out []Output
+	for _, a := range specs {
+		o := Output{Name: a.Name, Path: path.Clean(a.Path), Optional: a.Optional}
+		o.Location, o.Problem = t.destination(a)
+		if o.Problem == nil {
+			o.Problem = t.produced(a, inputs)
+		}
+		out = append(out, o)
+	}
+	t.refuseShared(out, specs)
+	for i, o := range out {
+		if o.Problem != nil {
+			out[i].Location = artifact.Location{}
+			out[i].Problem = o.Problem.For(o.Name)
+		}
+	}
+	return out
+}
+
+// destination resolves one output artifact as WorkflowExecutor.saveArtifact
+// does.
+func (t *template) destination(a artifactSpec) (artifact.Location, *reason.Error) {
+	stores := a.stores()
+	switch {
+	case len(stores) > 1:
+		return artifact.Location{}, reason.New(reason.LocationInvalid, "it has more than one store: %s", strings.Join(stores, ", "))
+	case len(stores) == 1 && a.S3 == nil:
+		return artifact.Location{}, reason.New(reason.StoreUnsupported, "it goes to %s", stores[0])
+	case !a.archivedAsTar():
+		return artifact.Location{}, reason.New(reason.ArchiveUnsupported, "its archive strategy is not tar")
+	case len(stores) == 0, a.S3.Key == "":
+		return t.archived(a.Name + stagedArchiveSuffix)
+	}
+	return t.object(a.S3)
+}
+
+// archivedAsTar says whether Argo uploads the archive it staged. An empty
+// strategy is not the default one: Argo unpacks then.
+func (a artifactSpec) archivedAsTar() bool {
+	return a.Archive == nil || (a.Archive.Tar != nil && a.Archive.None == nil && a.Archive.Zip == nil)
+}
+
+// produced says why an output's path is not in main's own files: what lies on
+// a volume or came as an input may be the work of somebody else.
+func (t *template) produced(a artifactSpec, inputs []Input) *reason.Error {
+	if problem := t.placed(a.Path); problem != nil {
+		return problem
+	}
+	clean := path.Clean(a.Path)
+	for _, in := range inputs {
+		if in.Source == SourceAbsent && in.Optional && in.Path == clean {
+			continue
+		}
+		if within(clean, in.Path) {
+			return reason.New(reason.MountUnsupported, "path %.200q lies in input %s", a.Path, in.Name)
+		}
+	}
+	return nil
+}
+
+// refuseShared refuses outputs whose location or staged file another output of
+// the step may claim: Argo would upload or stage the one over the other.
+func (t *template) refuseShared(out []Output, specs []artifactSpec) {
+	for i := range out {
+		o := &out[i]
+		if o.Problem != nil {
+			continue
+		}
+		for j, other := range specs {
+			if i == j {
+				continue
+			}
+			if t.claims(other, o.Location) {
+				o.Problem = reason.New(reason.LocationInvalid, "output %s goes to %s too", other.Name, o.Location)
+				break
+			}
+			if file := o.Name + stagedArchiveSuffix; !other.archivedAsTar() && path.Base(path.Clean(other.Path)) == file {
+				o.Problem = reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %s", other.Name, file)
+				break
+			}
+		}
+	}
+}
+
+// claims says whether Argo may write the location for this output, whatever
+// its archive strategy: a directory that is not archived goes below its key.
+func (t *template) claims(a artifactSpec, l artifact.Location) bool {
+	if stores := a.stores(); len(stores) > 0 && (len(stores) > 1 || a.S3 == nil) {
+		return false
+	}
+	own := s3Location{}
+	if a.S3 != nil {
+		own = *a.S3
+	}
+	if !own.full() {
+		r, problem := t.repository()
+		if problem != nil {
+			return false
+		}
+		key := own.Key
+		if key == "" {
+			key = path.Join(r.Key, a.stagedName())
+		}
+		own = s3Location{Endpoint: r.Endpoint, Bucket: r.Bucket, Key: key}
+	}
+	if strings.ToLower(own.Endpoint) != l.Store || own.Bucket != l.Bucket {
+		return false
+	}
+	return own.Key == l.Key || (!a.archivedAsTar() && within(l.Key, own.Key))
+}
+
+// stagedName is the last part of the key that Argo gives to an output without
+// one.
+func (a artifactSpec) stagedName() string {
+	switch {
+	case a.archivedAsTar():
+		return a.Name + stagedArchiveSuffix
+	case a.Archive.Zip != nil:
+		return a.Name + ".zip"
+	default:
+		return path.Base(path.Clean(a.Path))
+	}
+}

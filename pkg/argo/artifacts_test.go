@@ -1,0 +1,198 @@
+package argo_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+var (
+	full       = object{"endpoint": "Store:9000", "bucket": "b", "key": "k"}
+	repository = object{"s3": object{"endpoint": "s3", "bucket": "artifacts", "key": "wf/pod"}}
+	none       = object{"none": object{}}
+)
+
+func with(o object, more object) object {
+	c := object{"name": "a", "path": "/out/a"}
+	for _, from := range []object{o, more} {
+		for k, v := range from {
+			c[k] = v
+		}
+	}
+	return c
+}
+
+func TestOutputs(t *testing.T) {
+	tests := map[string]struct {
+		archive object
+		inputs  list
+		mounts  list
+		outputs list
+		want    []string
+	}{
+		"without a key lie under the repository's":        {outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"with a key alone lie in the repository's bucket": {outputs: list{with(object{"s3": object{"key": "x/y"}}, nil)}, want: []string{"a s3://s3/artifacts/x/y"}},
+		"with half a location lie in the repository's":    {outputs: list{with(object{"s3": object{"key": "x", "bucket": "other"}}, nil)}, want: []string{"a s3://s3/artifacts/x"}},
+		"with a bucket but no key lie in the repository":  {outputs: list{with(object{"s3": object{"endpoint": "e", "bucket": "other"}}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"with a full location lie there":                  {outputs: list{with(object{"s3": full}, nil)}, want: []string{"a s3://store:9000/b/k"}},
+		"have their key cleaned as Argo does":             {archive: object{"s3": object{"endpoint": "s3", "bucket": "b", "key": "a//b/../c/"}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/b/a/c/a.tgz"}},
+		"need no key of the repository":                   {archive: object{"s3": object{"endpoint": "s3", "bucket": "b"}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/b/a.tgz"}},
+		"have their own key as it is":                     {outputs: list{with(object{"s3": object{"key": "x//y"}}, nil)}, want: []string{"a LocationInvalid"}},
+		"below a key with a leading slash":                {archive: object{"s3": object{"endpoint": "s3", "bucket": "b", "key": "/x"}}, outputs: list{with(nil, nil)}, want: []string{"a LocationInvalid"}},
+		"above their bucket":                              {archive: object{"s3": object{"endpoint": "s3", "bucket": "b", "key": "../x"}}, outputs: list{with(nil, nil)}, want: []string{"a LocationInvalid"}},
+		"in an endpoint that is a URL":                    {archive: object{"s3": object{"endpoint": "http://s3", "bucket": "b"}}, outputs: list{with(nil, nil)}, want: []string{"a LocationInvalid"}},
+		"without a repository":                            {archive: object{}, outputs: list{with(nil, nil)}, want: []string{"a LocationInvalid"}},
+		"in a repository of two stores":                   {archive: object{"s3": full, "gcs": object{}}, outputs: list{with(nil, nil)}, want: []string{"a LocationInvalid"}},
+		"in a repository elsewhere":                       {archive: object{"gcs": object{}}, outputs: list{with(nil, nil), with(object{"name": "b", "s3": object{"key": "x"}}, nil)}, want: []string{"a StoreUnsupported", "b StoreUnsupported"}},
+		"in two stores":                                   {outputs: list{with(object{"s3": full, "http": object{}}, nil)}, want: []string{"a LocationInvalid"}},
+		"in another store":                                {outputs: list{with(object{"azure": object{}}, nil)}, want: []string{"a StoreUnsupported"}},
+		"with a store that is null":                       {outputs: list{with(object{"azure": nil, "s3": nil}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"with tar by name":                                {outputs: list{with(object{"archive": object{"tar": object{"compressionLevel": 0}}}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"without an archive":                              {outputs: list{with(object{"archive": none}, nil)}, want: []string{"a ArchiveUnsupported"}},
+		"as zip":                                          {outputs: list{with(object{"archive": object{"zip": object{}}}, nil)}, want: []string{"a ArchiveUnsupported"}},
+		"with an empty strategy, which is not tar":        {outputs: list{with(object{"archive": object{}}, nil)}, want: []string{"a ArchiveUnsupported"}},
+		"with two strategies":                             {outputs: list{with(object{"archive": object{"tar": object{}, "none": object{}}}, nil)}, want: []string{"a ArchiveUnsupported"}},
+		"on a volume":                                     {mounts: list{object{"name": "v", "mountPath": "/out/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"on a volume by a detour":                         {mounts: list{object{"name": "v", "mountPath": "/out"}}, outputs: list{with(object{"path": "//out/a"}, nil)}, want: []string{"a MountUnsupported"}},
+		"on a volume over everything":                     {mounts: list{object{"name": "v", "mountPath": "/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"beside a volume":                                 {mounts: list{object{"name": "v", "mountPath": "/ou"}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"above their folder":                              {outputs: list{with(object{"path": "/x/../out"}, nil)}, want: []string{"a MountUnsupported"}},
+		"ending above their folder":                       {outputs: list{with(object{"path": "/x/.."}, nil)}, want: []string{"a MountUnsupported"}},
+		"in a relative path":                              {outputs: list{with(object{"path": "out"}, nil)}, want: []string{"a MountUnsupported"}},
+		"without a path":                                  {outputs: list{with(object{"path": ""}, nil)}, want: []string{"a MountUnsupported"}},
+		"with a slash at the end":                         {outputs: list{with(object{"path": "/out/a/"}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"in an input":                                     {inputs: list{object{"name": "i", "path": "/out", "s3": full}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"in the place of an input":                        {inputs: list{object{"name": "i", "path": "/out/a", "raw": object{"data": "x"}}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"in the place of an absent input":                 {inputs: list{object{"name": "i", "path": "/out/a", "optional": true}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"in an absent input":                              {inputs: list{object{"name": "i", "path": "/out", "optional": true}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"in one location": {outputs: list{with(object{"s3": object{"key": "x"}}, nil), with(object{"name": "b", "s3": object{"key": "x"}}, nil)},
+			want: []string{"a LocationInvalid", "b LocationInvalid"}},
+		"in the location of one that is not sealed": {outputs: list{with(object{"s3": object{"key": "x"}}, nil), with(object{"name": "b", "archive": none, "s3": object{"key": "x"}}, nil)},
+			want: []string{"a LocationInvalid", "b ArchiveUnsupported"}},
+		"below a folder that is not archived": {outputs: list{with(object{"s3": object{"key": "x/y"}}, nil), with(object{"name": "b", "archive": none, "s3": object{"key": "x"}}, nil)},
+			want: []string{"a LocationInvalid", "b ArchiveUnsupported"}},
+		"in the location of one on a volume": {mounts: list{object{"name": "v", "mountPath": "/v"}}, outputs: list{with(object{"s3": object{"key": "x"}}, nil), with(object{"name": "b", "path": "/v/b", "s3": object{"key": "x"}}, nil)},
+			want: []string{"a LocationInvalid", "b MountUnsupported"}},
+		"beside one with the same key in another bucket": {outputs: list{with(object{"s3": full}, nil), with(object{"name": "b", "s3": object{"key": "k"}}, nil)},
+			want: []string{"a s3://store:9000/b/k", "b s3://s3/artifacts/k"}},
+		"beside one elsewhere": {outputs: list{with(object{"s3": full}, nil), with(object{"name": "b", "hdfs": object{}}, nil)},
+			want: []string{"a s3://store:9000/b/k", "b StoreUnsupported"}},
+		"beside one that lies nowhere": {archive: object{}, outputs: list{with(object{"s3": full}, nil), with(object{"name": "b"}, nil)},
+			want: []string{"a s3://store:9000/b/k", "b LocationInvalid"}},
+		"staged under one name": {outputs: list{with(object{"s3": full}, nil), with(object{"name": "b", "path": "/x/a.tgz", "archive": none, "s3": object{"key": "z"}}, nil)},
+			want: []string{"a ArchiveUnsupported", "b ArchiveUnsupported"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			step, err := argo.Parse(withTemplate(t, "produce", func(o object) {
+				o["archiveLocation"] = repository
+				if test.archive != nil {
+					o["archiveLocation"] = test.archive
+				}
+				o["container"] = object{"volumeMounts": test.mounts}
+				o["inputs"], o["outputs"] = object{"artifacts": test.inputs}, object{"artifacts": test.outputs}
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, outputs(step)); diff != "" {
+				t.Errorf("outputs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAStepWithoutARepositoryHasOnlyFullLocations(t *testing.T) {
+	step, err := argo.Parse(withTemplate(t, "produce", func(o object) {
+		delete(o, "archiveLocation")
+		o["outputs"] = object{"artifacts": list{with(object{"s3": full}, nil), with(object{"name": "b"}, nil)}}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a s3://store:9000/b/k", "b LocationInvalid"}, outputs(step)); diff != "" {
+		t.Errorf("outputs (-want +got):\n%s", diff)
+	}
+}
+
+func TestInputs(t *testing.T) {
+	tests := map[string]struct {
+		mounts list
+		input  object
+		want   string
+	}{
+		"with a full location":             {input: with(object{"s3": full}, nil), want: "a store s3://store:9000/b/k"},
+		"with a key":                       {input: with(object{"s3": object{"key": "x"}}, nil), want: "a store s3://s3/artifacts/x"},
+		"with a mode":                      {input: with(object{"s3": full, "mode": 0o755}, nil), want: "a store s3://store:9000/b/k"},
+		"with recursive modes":             {input: with(object{"s3": full, "mode": 0o755, "recurseMode": true}, nil), want: "a store ModeUnsupported"},
+		"with no mode, recursively":        {input: with(object{"s3": full, "recurseMode": true}, nil), want: "a store s3://store:9000/b/k"},
+		"by tar":                           {input: with(object{"s3": full, "archive": object{"tar": object{}}}, nil), want: "a store s3://store:9000/b/k"},
+		"by detection":                     {input: with(object{"s3": full, "archive": object{}}, nil), want: "a store s3://store:9000/b/k"},
+		"not unpacked":                     {input: with(object{"s3": full, "archive": none}, nil), want: "a store ArchiveUnsupported"},
+		"unzipped":                         {input: with(object{"s3": full, "archive": object{"zip": object{}}}, nil), want: "a store ArchiveUnsupported"},
+		"with a prefix for a key":          {input: with(object{"s3": object{"key": "x/"}}, nil), want: "a store LocationInvalid"},
+		"in two stores":                    {input: with(object{"s3": full, "raw": object{"data": "x"}}, nil), want: "a store LocationInvalid"},
+		"on a volume":                      {mounts: list{object{"name": "v", "mountPath": "/out"}}, input: with(object{"s3": full}, nil), want: "a store MountUnsupported"},
+		"inline":                           {input: with(object{"raw": object{"data": "x"}}, nil), want: "a raw"},
+		"inline on a volume":               {mounts: list{object{"name": "v", "mountPath": "/out"}}, input: with(object{"raw": object{}}, nil), want: "a raw"},
+		"from git":                         {input: with(object{"git": object{"repo": "x"}}, nil), want: "a git StoreUnsupported"},
+		"from http":                        {input: with(object{"http": object{"url": "x"}}, nil), want: "a http StoreUnsupported"},
+		"from another store":               {input: with(object{"oss": object{"key": "x"}}, nil), want: "a other StoreUnsupported"},
+		"not supplied":                     {input: with(nil, nil), want: "a absent"},
+		"with a store but no key":          {input: with(object{"s3": object{"bucket": "b"}}, nil), want: "a absent"},
+		"not supplied and optional":        {input: with(object{"optional": true}, nil), want: "a absent"},
+		"with only a store that is null":   {input: with(object{"git": nil}, nil), want: "a absent"},
+		"with a path above its folder":     {input: with(object{"s3": full, "path": "/x/../y"}, nil), want: "a store MountUnsupported"},
+		"with a relative path":             {input: with(object{"s3": full, "path": "x"}, nil), want: "a store MountUnsupported"},
+		"in a store beside what is null":   {input: with(object{"s3": full, "git": nil}, nil), want: "a store s3://store:9000/b/k"},
+		"optional, in a store":             {input: with(object{"s3": full, "optional": true}, nil), want: "a store s3://store:9000/b/k"},
+		"with a bucket that is not a name": {input: with(object{"s3": object{"endpoint": "e", "bucket": "a/b", "key": "k"}}, nil), want: "a store LocationInvalid"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			step, err := argo.Parse(withTemplate(t, "produce", func(o object) {
+				o["archiveLocation"] = repository
+				o["container"] = object{"volumeMounts": test.mounts}
+				o["inputs"], o["outputs"] = object{"artifacts": list{test.input}}, object{}
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := inputs(step)[0]; got != test.want {
+				t.Errorf("the input is %q, want %q", got, test.want)
+			}
+			if p := step.Inputs[0].Problem; p != nil && p.Artifact != "a" {
+				t.Errorf("its problem names %q", p.Artifact)
+			}
+		})
+	}
+}
+
+func TestAStepListsWhatIsToBeSealedAndPinned(t *testing.T) {
+	_, step := argotest.Parsed(t, "everything")
+	var sealable []string
+	for _, o := range step.Sealable() {
+		sealable = append(sealable, o.Name)
+	}
+	if diff := cmp.Diff([]string{"tree", "keyed", "absent"}, sealable); diff != "" {
+		t.Errorf("sealable outputs (-want +got):\n%s", diff)
+	}
+	if in := step.StoreInputs(); len(in) != 0 {
+		t.Errorf("inputs to pin are %v, want none", in)
+	}
+	_, step = argotest.Parsed(t, "consume")
+	in := step.StoreInputs()
+	if len(in) != 1 {
+		t.Fatalf("%d inputs to pin, want 1", len(in))
+	}
+	if got, want := in[0].Label(), "message ("+in[0].Location.URI()+")"; got != want {
+		t.Errorf("its label is %q, want %q", got, want)
+	}
+	if got := (argo.Output{Name: "x", Problem: reason.New(reason.StoreUnsupported, "")}).Label(); got != "x" {
+		t.Errorf("the label of an output without a location is %q", got)
+	}
+}

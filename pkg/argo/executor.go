@@ -1,0 +1,188 @@
+package argo
+
+import (
+	"reflect"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// executor is one of Argo's own containers with the code its alteration has.
+type executor struct {
+	*corev1.Container
+	code reason.Code
+}
+
+func (e executor) altered(format string, args ...any) error {
+	return reason.New(e.code, e.Name+" "+format, args...)
+}
+
+// checkExecutors holds init and wait to field-level allow-lists.
+func checkExecutors(pod *corev1.Pod, s *Step) error {
+	all := map[string]int{}
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		all[c.Name]++
+	}
+	init := findContainer(pod.Spec.InitContainers, containerInit)
+	wait := findContainer(pod.Spec.Containers, containerWait)
+	switch {
+	case init == nil || all[containerInit] != 1:
+		return reason.New(reason.UnknownPodLayout, "it has not exactly one container %q", containerInit)
+	case all[containerWait] > 1 || (wait == nil && (s.Kind != KindResource || all[containerWait] > 0)):
+		return reason.New(reason.UnknownPodLayout, "it has not exactly one container %q", containerWait)
+	}
+	for _, c := range pod.Spec.InitContainers {
+		if c.Name == containerInit {
+			break
+		}
+		for _, m := range c.VolumeMounts {
+			if sharedVolume(m.Name) {
+				return reason.New(reason.InitAltered, "init comes after container %s, which mounts %s", c.Name, m.Name)
+			}
+		}
+	}
+	if err := checkExecutor(executor{init, reason.InitAltered}, pod, s); err != nil || wait == nil {
+		return err
+	}
+	return checkExecutor(executor{wait, reason.WaitAltered}, pod, s)
+}
+
+func checkExecutor(e executor, pod *corev1.Pod, s *Step) error {
+	if err := checkFields(e); err != nil {
+		return err
+	}
+	if err := checkCommand(e); err != nil {
+		return err
+	}
+	if err := checkEnv(e, s); err != nil {
+		return err
+	}
+	return checkMounts(e, pod, s)
+}
+
+// checkFields refuses every field of a container that Argo leaves empty. It
+// empties those that are allowed or checked elsewhere and wants nothing left,
+// so that a field of a later Kubernetes is refused until it is known.
+func checkFields(e executor) error {
+	rest := *e.Container
+	rest.Name, rest.Image, rest.ImagePullPolicy = "", "", ""
+	rest.Command, rest.Args, rest.Env, rest.VolumeMounts = nil, nil, nil, nil
+	rest.Resources, rest.ResizePolicy, rest.SecurityContext = corev1.ResourceRequirements{}, nil, nil
+	if p := rest.TerminationMessagePath; p == "" || p == corev1.TerminationMessagePathDefault {
+		rest.TerminationMessagePath = ""
+	}
+	if p := rest.TerminationMessagePolicy; p == corev1.TerminationMessageReadFile {
+		rest.TerminationMessagePolicy = ""
+	}
+	left := reflect.ValueOf(rest)
+	for i := range left.NumField() {
+		f := left.Field(i)
+		if f.IsZero() || (f.Kind() == reflect.Slice && f.Len() == 0) {
+			continue
+		}
+		return e.altered("has %s", left.Type().Field(i).Name)
+	}
+	return nil
+}
+
+// checkCommand wants `argoexec init` or `argoexec wait` with log flags, in
+// command or args as Argo's configuration puts them.
+func checkCommand(e executor) error {
+	c := e.Command
+	if len(c) < 2 || c[0] != "argoexec" || c[1] != e.Name {
+		return e.altered("does not run argoexec %s", e.Name)
+	}
+	for rest := slices.Concat(c[2:], e.Args); len(rest) > 0; {
+		n := logFlag(rest)
+		if n == 0 {
+			return e.altered("has the argument %.80q", rest[0])
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// fieldVariables are the variables whose value is one of the pod's own fields.
+var fieldVariables = map[string]string{
+	"ARGO_POD_NAME": "metadata.name",
+	"ARGO_POD_UID":  "metadata.uid",
+}
+
+// checkEnv allows the variables Argo sets, once each, as literal values that
+// the kubelet does not change.
+func checkEnv(e executor, s *Step) error {
+	seen := map[string]bool{}
+	for _, v := range e.Env {
+		if seen[v.Name] {
+			return e.altered("has the variable %.80s twice", v.Name)
+		}
+		seen[v.Name] = true
+		if field, found := fieldVariables[v.Name]; found {
+			if !isField(v, field) {
+				return e.altered("has a variable %s that is not the pod's %s", v.Name, field)
+			}
+			continue
+		}
+		if v.ValueFrom != nil {
+			return e.altered("has a variable %.80s that is not a literal value", v.Name)
+		}
+		if v.Name == envTemplate && e.Name == containerInit {
+			continue // Parse read it.
+		}
+		if err := checkVariable(e, s, v.Name, v.Value); err != nil {
+			return err
+		}
+	}
+	for name := range fieldVariables {
+		if !seen[name] {
+			return e.altered("has no variable %s", name)
+		}
+	}
+	return nil
+}
+
+// checkVariable looks at one literal variable other than ARGO_TEMPLATE.
+func checkVariable(e executor, s *Step, name, value string) error {
+	fixed := map[string]string{
+		"ARGO_CONTAINER_NAME": e.Name,
+		"ARGO_NODE_ID":        s.NodeID,
+		"ARGO_WORKFLOW_NAME":  s.Workflow,
+		"ARGO_WORKFLOW_UID":   s.WorkflowUID,
+		"ARGO_PROGRESS_FILE":  pathRun + "/progress",
+	}
+	want, isFixed := fixed[name]
+	switch name {
+	case "ARGO_INSTANCE_ID", "ARGO_INCLUDE_SCRIPT_OUTPUT", "ARGO_DEADLINE",
+		"ARGO_PROGRESS_PATCH_TICK_DURATION", "ARGO_PROGRESS_FILE_TICK_DURATION",
+		"ARGO_TERMINATION_GRACE_PERIOD_SECONDS":
+	case envTemplate:
+		return e.altered("has a second %s", envTemplate)
+	case "REMOVE_LOCAL_ART_PATH":
+		return e.altered("has %s: what it stages would be gone before it is measured", name)
+	default:
+		if !isFixed {
+			return e.altered("has the variable %.80q, which Argo does not set", name)
+		}
+	}
+	for i := range value {
+		if value[i] == '$' {
+			return e.altered("has a '$' in variable %s, which the kubelet would expand", name)
+		}
+	}
+	if isFixed && value != want {
+		return e.altered("has a variable %s that is not the pod's", name)
+	}
+	return nil
+}
+
+// isField says whether a variable is the given field of the pod.
+func isField(v corev1.EnvVar, field string) bool {
+	if v.Value != "" || v.ValueFrom == nil || v.ValueFrom.FieldRef == nil {
+		return false
+	}
+	ref := *v.ValueFrom.FieldRef
+	return ref.FieldPath == field && (ref.APIVersion == "v1" || ref.APIVersion == "") &&
+		*v.ValueFrom == corev1.EnvVarSource{FieldRef: v.ValueFrom.FieldRef}
+}

@@ -1,0 +1,175 @@
+package argo_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+func TestEveryPodOfArgoHasAVerdict(t *testing.T) {
+	refused := map[string]struct {
+		code   reason.Code
+		detail string
+	}{
+		"agent":         {reason.UnsupportedPod, "Argo's agent"},
+		"artifact-gc":   {reason.UnsupportedPod, "Argo's artifact-gc"},
+		"container-set": {reason.UnsupportedPod, "containerSet template"},
+		"data":          {reason.UnsupportedPod, "data template"},
+		"offloaded":     {reason.TemplateOffloaded, "ConfigMap"},
+	}
+	for _, name := range argotest.All(t) {
+		t.Run(name, func(t *testing.T) {
+			pod := argotest.Pod(t, name)
+			if !argo.LooksLike(pod) {
+				t.Error("LooksLike says it is not Argo's")
+			}
+			step, err := argo.Parse(pod)
+			if want, found := refused[name]; found {
+				wantRefusal(t, err, want.code, want.detail)
+				return
+			}
+			if !slices.Contains(argotest.Supported(), name) {
+				t.Fatal("the pod is neither supported nor refused")
+			}
+			if err != nil {
+				t.Fatalf("Parse: %v", err)
+			}
+			if err := step.Genuine(argotest.Controller, argotest.Owner(t, pod), argotest.Identity()); err != nil {
+				t.Errorf("Genuine: %v", err)
+			}
+			if err := argo.CheckStructure(pod, step, argotest.Identity()); err != nil {
+				t.Errorf("CheckStructure: %v", err)
+			}
+		})
+	}
+}
+
+func TestWhatStepsSayAboutThemselves(t *testing.T) {
+	tests := map[string]struct {
+		kind            argo.Kind
+		template        string
+		inputs, outputs []string
+	}{
+		"produce": {argo.KindContainer, "hello-world-to-file", nil, []string{
+			"hello-art s3://s3.argo.svc:7070/artifacts/artifact-passing/artifact-passing-hello-world-to-file-2947538355/hello-art.tgz",
+		}},
+		"consume": {argo.KindContainer, "print-message-from-file", []string{
+			"message store s3://s3.argo.svc:7070/artifacts/artifact-passing/artifact-passing-hello-world-to-file-2947538355/hello-art.tgz",
+		}, nil},
+		"script": {argo.KindScript, "main", nil, []string{"out s3://s3.argo.svc:7070/artifacts/script/script/out.tgz"}},
+		"everything": {argo.KindContainer, "main", []string{"inline raw", "maybe absent", "on-volume raw"}, []string{
+			"tree s3://s3.argo.svc:7070/artifacts/everything/everything/tree.tgz",
+			"plain-file ArchiveUnsupported",
+			"zipped ArchiveUnsupported",
+			"on-volume MountUnsupported",
+			"keyed s3://s3.argo.svc:7070/artifacts/reports/everything/keyed.tgz",
+			"absent s3://s3.argo.svc:7070/artifacts/everything/everything/absent.tgz",
+		}},
+		"restricted":     {argo.KindContainer, "main", nil, []string{"out s3://s3.argo.svc:7070/artifacts/restricted/restricted/out.tgz"}},
+		"executor-image": {argo.KindContainer, "main", nil, nil},
+		"resource":       {argo.KindResource, "main", nil, nil},
+		"on-exit":        {argo.KindContainer, "bye", nil, nil},
+		"retried":        {argo.KindContainer, "work", nil, []string{"num s3://s3.argo.svc:7070/artifacts/nested/nested-work-4233083134/num.tgz"}},
+	}
+	if len(tests) != len(argotest.Supported()) {
+		t.Errorf("%d pods are tested, %d are supported", len(tests), len(argotest.Supported()))
+	}
+	for name, want := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod, step := argotest.Parsed(t, name)
+			if step.Kind != want.kind || step.Template != want.template {
+				t.Errorf("kind %q, template %q; want %q, %q", step.Kind, step.Template, want.kind, want.template)
+			}
+			if step.Namespace != pod.Namespace || step.Pod != pod.Name || step.Workflow != pod.OwnerReferences[0].Name ||
+				step.WorkflowUID != string(pod.OwnerReferences[0].UID) || step.NodeName == "" || step.NodeID == "" || len(step.TemplateDigest) != 64 {
+				t.Errorf("the step says %+v", step)
+			}
+			if diff := cmp.Diff(want.inputs, inputs(step)); diff != "" {
+				t.Errorf("inputs (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(want.outputs, outputs(step)); diff != "" {
+				t.Errorf("outputs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// inputs spells the inputs of a step: name, source, and location or problem.
+func inputs(s *argo.Step) []string {
+	var list []string
+	for _, i := range s.Inputs {
+		words := []string{i.Name, string(i.Source)}
+		if i.Problem != nil {
+			words = append(words, string(i.Problem.Code))
+		} else if i.Pinned() {
+			words = append(words, i.Location.URI())
+		}
+		list = append(list, strings.Join(words, " "))
+	}
+	return list
+}
+
+// outputs spells the outputs of a step: name, and location or problem.
+func outputs(s *argo.Step) []string {
+	var list []string
+	for _, o := range s.Outputs {
+		if o.Problem != nil {
+			list = append(list, o.Name+" "+string(o.Problem.Code))
+		} else {
+			list = append(list, o.Name+" "+o.Location.URI())
+		}
+	}
+	return list
+}
+
+// wantRefusal wants a refusal with this code whose detail has these words.
+func wantRefusal(t *testing.T, err error, code reason.Code, detail string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("it is admitted, want %s: %s", code, detail)
+	}
+	if reason.Of(err) != code || !strings.Contains(err.Error(), detail) {
+		t.Errorf("it is refused with %q, want code %s and the words %q", err, code, detail)
+	}
+}
+
+// withTemplate gives a pod whose ARGO_TEMPLATE was changed.
+func withTemplate(t *testing.T, name string, change func(template map[string]any)) *corev1.Pod {
+	t.Helper()
+	pod := argotest.Pod(t, name)
+	v := templateOf(t, pod)
+	var template map[string]any
+	if err := json.Unmarshal([]byte(v.Value), &template); err != nil {
+		t.Fatal(err)
+	}
+	change(template)
+	text, err := json.Marshal(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Value = string(text)
+	return pod
+}
+
+// templateOf gives the ARGO_TEMPLATE of init.
+func templateOf(t *testing.T, pod *corev1.Pod) *corev1.EnvVar {
+	t.Helper()
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		for j := range c.Env {
+			if c.Name == "init" && c.Env[j].Name == "ARGO_TEMPLATE" {
+				return &c.Env[j]
+			}
+		}
+	}
+	t.Fatal("the pod has no ARGO_TEMPLATE")
+	return nil
+}

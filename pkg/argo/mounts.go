@@ -1,0 +1,157 @@
+package argo
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// checkMounts allows the mounts Argo gives to init and wait: known volumes at
+// known paths.
+func checkMounts(e executor, pod *corev1.Pod, s *Step) error {
+	seen := map[string]int{}
+	for _, m := range e.VolumeMounts {
+		if m.MountPath != path.Clean(m.MountPath) {
+			return e.altered("has a mount at %.200q, which is not a clean path", m.MountPath)
+		}
+		seen[m.MountPath]++
+		if seen[m.MountPath] > 1 {
+			return e.altered("has two mounts at %.200q", m.MountPath)
+		}
+		if !e.mayMount(m, findVolume(pod.Spec.Volumes, m.Name), s) {
+			return e.altered("has a mount of %s at %.200q, where Argo has none", m.Name, m.MountPath)
+		}
+	}
+	want := []string{pathRun}
+	switch {
+	case e.Name == containerWait:
+		want = append(want, pathTmp)
+	case len(s.Inputs) > 0:
+		want = append(want, pathInputs)
+	}
+	for _, p := range want {
+		if seen[p] != 1 {
+			return e.altered("has no mount at %s", p)
+		}
+	}
+	return nil
+}
+
+// mayMount says whether Argo gives the mount to this container.
+func (e executor) mayMount(m corev1.VolumeMount, v *corev1.Volume, s *Step) bool {
+	whole := m.SubPath == "" && m.SubPathExpr == "" && m.MountPropagation == nil && m.RecursiveReadOnly == nil
+	switch {
+	case v == nil:
+		return false
+	case m.MountPath == pathRun:
+		return m.Name == volumeRun && whole && !m.ReadOnly
+	case m.MountPath == pathTmp:
+		return e.Name == containerWait && m.Name == volumeTmp && m.SubPath != "" && m.SubPathExpr == "" && !m.ReadOnly
+	case m.MountPath == pathInputs:
+		return e.Name == containerInit && m.Name == volumeInputs && whole && !m.ReadOnly
+	case m.MountPath == pathStaging:
+		return e.Name == containerInit && m.Name == volumeStaging && whole
+	case path.Dir(m.MountPath) == pathSecrets:
+		return v.Secret != nil && whole && m.ReadOnly && path.Base(m.MountPath) == m.Name && v.Secret.SecretName == m.Name
+	case m.MountPath == pathToken:
+		return (v.Projected != nil || v.Secret != nil) && whole && m.ReadOnly
+	case strings.HasPrefix(m.MountPath, pathMainFiles+"/"):
+		return e.mayMirror(m, s)
+	}
+	return false
+}
+
+// mayMirror says whether a mount below /mainctrfs can be one that Argo copied
+// from main: any volume of the step's, and in wait what main has of the inputs
+// and of the script.
+func (e executor) mayMirror(m corev1.VolumeMount, s *Step) bool {
+	at := strings.TrimPrefix(m.MountPath, pathMainFiles)
+	switch m.Name {
+	case volumeRun, volumeTmp:
+		return false
+	case volumeInputs:
+		return e.Name == containerWait && s.placesInput(at, m)
+	case volumeStaging:
+		return e.Name == containerWait && at == pathStaging && m.SubPath == "" && m.SubPathExpr == ""
+	}
+	return true
+}
+
+// placesInput says whether a mount puts an input artifact where the template
+// wants it.
+func (s *Step) placesInput(at string, m corev1.VolumeMount) bool {
+	return m.SubPathExpr == "" && slices.ContainsFunc(s.Inputs, func(i Input) bool {
+		return i.Path == at && i.Name == m.SubPath
+	})
+}
+
+// checkTmp keeps everyone from the staging area: what wait mounts at /tmp. Argo
+// itself gives another part of the volume to a container that runs the
+// executor image.
+func checkTmp(pod *corev1.Pod, s *Step) error {
+	var staging string
+	if wait := findContainer(pod.Spec.Containers, containerWait); wait != nil {
+		for _, m := range wait.VolumeMounts {
+			if m.Name == volumeTmp {
+				staging = m.SubPath
+			}
+		}
+		if path.Clean(staging) != staging || strings.ContainsAny(staging, "/$") || staging == ".." || staging == "." {
+			return reason.New(reason.WaitAltered, "wait has a mount of %s at subPath %.80q, which is not one name", volumeTmp, staging)
+		}
+	}
+	return others(pod, volumeTmp, func(c *corev1.Container, m corev1.VolumeMount) bool {
+		sub := path.Clean(m.SubPath)
+		return m.SubPath != "" && m.SubPathExpr == "" && !strings.Contains(m.SubPath, "..") && !path.IsAbs(sub) &&
+			sub != "." && (s.Kind == KindResource && staging == "" || !within(sub, staging))
+	})
+}
+
+// checkInputs keeps everyone from the inputs but main and the template's
+// containers that mirror main's mounts.
+func checkInputs(pod *corev1.Pod, s *Step) error {
+	mirrors := map[string]bool{}
+	for _, c := range slices.Concat(s.template.InitContainers, s.template.Sidecars) {
+		mirrors[c.Name] = c.mirrors()
+	}
+	return others(pod, volumeInputs, func(c *corev1.Container, m corev1.VolumeMount) bool {
+		return (c.Name == containerMain || mirrors[c.Name]) && s.placesInput(path.Clean(m.MountPath), m)
+	})
+}
+
+// others refuses a mount of the volume in any container but init, wait and
+// ours unless it may have it.
+func others(pod *corev1.Pod, volume string, may func(*corev1.Container, corev1.VolumeMount) bool) error {
+	for i, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for j := range list {
+			c := &list[j]
+			ours := i == 0 && (c.Name == SignerContainer || c.Name == VerifyContainer)
+			if ours || c.Name == containerInit || c.Name == containerWait {
+				continue
+			}
+			for _, m := range c.VolumeMounts {
+				if m.Name == volume && !may(c, m) {
+					return reason.New(reason.ForeignMount, "container %s mounts %s at %.200q", c.Name, volume, m.MountPath)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Staging gives wait's own mount of the volume in which it stages what it
+// uploads. Call it on a pod that CheckStructure agreed to.
+func Staging(pod *corev1.Pod) (corev1.VolumeMount, error) {
+	if wait := findContainer(pod.Spec.Containers, containerWait); wait != nil {
+		for _, m := range wait.VolumeMounts {
+			if m.Name == volumeTmp && m.MountPath == pathTmp && m.SubPath != "" {
+				return m, nil
+			}
+		}
+	}
+	return corev1.VolumeMount{}, reason.New(reason.WaitAltered, "wait does not mount %s at %s", volumeTmp, pathTmp)
+}

@@ -1,0 +1,179 @@
+package argo
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// LooksLike says whether a pod bears any single mark of Argo Workflows. Such a
+// pod is genuine or refused; every other pod is none of our business.
+func LooksLike(pod *corev1.Pod) bool {
+	for _, keys := range []map[string]string{pod.Labels, pod.Annotations} {
+		for k := range keys {
+			if strings.HasPrefix(k, prefix) {
+				return true
+			}
+		}
+	}
+	for _, o := range pod.OwnerReferences {
+		if strings.HasPrefix(o.APIVersion, ownerGroup) && strings.HasPrefix(o.Kind, ownerKind) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(pod.Spec.InitContainers, executes) || slices.ContainsFunc(pod.Spec.Containers, executes)
+}
+
+// executes says whether a container runs argoexec or is given a template.
+func executes(c corev1.Container) bool {
+	for _, words := range [][]string{c.Command, c.Args} {
+		if len(words) > 0 && path.Base(words[0]) == "argoexec" {
+			return true
+		}
+	}
+	return slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == envTemplate })
+}
+
+// Parse reads what a pod of Argo's says about its step. It refuses what it
+// does not know; it does not say that the pod is Argo's (Genuine) nor that it
+// is as Argo makes it (CheckStructure).
+func Parse(pod *corev1.Pod) (*Step, error) {
+	if c := pod.Labels[labelComponent]; c != "" {
+		return nil, reason.New(reason.UnsupportedPod, "it is Argo's %.80s, not a step", c)
+	}
+	init := findContainer(pod.Spec.InitContainers, containerInit)
+	if init == nil {
+		return nil, reason.New(reason.UnknownPodLayout, "it has no init container %q", containerInit)
+	}
+	text, err := templateText(pod, init)
+	if err != nil {
+		return nil, err
+	}
+	t, err := decodeTemplate([]byte(text))
+	if err != nil {
+		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", envTemplate, err)
+	}
+	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t}
+	sum := sha256.Sum256([]byte(text))
+	s.TemplateDigest = artifact.Digest(hex.EncodeToString(sum[:]))
+	if s.Kind, err = t.kind(); err != nil {
+		return nil, err
+	}
+	if err := s.identify(pod, init); err != nil {
+		return nil, err
+	}
+	if err := s.resolve(); err != nil {
+		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", envTemplate, err)
+	}
+	if s.Kind == KindResource && (len(s.Inputs) > 0 || len(s.Outputs) > 0) {
+		return nil, reason.New(reason.UnsupportedPod, "it is a resource template with artifacts")
+	}
+	return s, nil
+}
+
+// templateText gives the one ARGO_TEMPLATE of init as the kubelet will.
+func templateText(pod *corev1.Pod, init *corev1.Container) (string, error) {
+	var value *corev1.EnvVar
+	names := map[string]bool{}
+	for i, e := range init.Env {
+		names[e.Name] = true
+		if e.Name != envTemplate {
+			continue
+		}
+		if value != nil {
+			return "", reason.New(reason.TemplateInvalid, "init has %s twice", envTemplate)
+		}
+		value = &init.Env[i]
+	}
+	switch {
+	case value == nil:
+		return "", reason.New(reason.TemplateInvalid, "init has no %s", envTemplate)
+	case value.ValueFrom != nil:
+		return "", reason.New(reason.TemplateInvalid, "%s is not a literal value", envTemplate)
+	case value.Value == offloaded, findVolume(pod.Spec.Volumes, volumeOffloaded) != nil:
+		return "", reason.New(reason.TemplateOffloaded, "its template or arguments lie in a ConfigMap")
+	case len(value.Value) > maxTemplateBytes:
+		return "", reason.New(reason.TemplateInvalid, "%s has %d bytes, want at most %d", envTemplate, len(value.Value), maxTemplateBytes)
+	}
+	text, reference := expand(value.Value, func(name string) bool { return names[name] })
+	if reference != "" {
+		return "", reason.New(reason.TemplateInvalid, "%s has $(%.80s), which the kubelet would replace", envTemplate, reference)
+	}
+	return text, nil
+}
+
+// kind gives the template's one type, as far as it is supported.
+func (t *template) kind() (Kind, error) {
+	kinds := t.kinds()
+	if len(kinds) > 1 {
+		return "", reason.New(reason.TemplateInvalid, "%s has more than one type: %s", envTemplate, strings.Join(kinds, ", "))
+	}
+	if len(kinds) == 0 {
+		return "", reason.New(reason.UnknownPodLayout, "%s has none of the known types", envTemplate)
+	}
+	switch kinds[0] {
+	case "container":
+		return KindContainer, nil
+	case "script":
+		return KindScript, nil
+	case "resource":
+		if t.Resource.ManifestFrom == nil {
+			return KindResource, nil
+		}
+		return "", reason.New(reason.UnsupportedPod, "it is a resource template with a manifest from elsewhere")
+	default:
+		return "", reason.New(reason.UnsupportedPod, "it is a %s template", kinds[0])
+	}
+}
+
+// identify notes who the pod says it is; Genuine judges it.
+func (s *Step) identify(pod *corev1.Pod, init *corev1.Container) error {
+	wait := findContainer(pod.Spec.Containers, containerWait)
+	if wait == nil && s.Kind != KindResource {
+		return reason.New(reason.UnknownPodLayout, "it has no container %q", containerWait)
+	}
+	s.NodeID, s.NodeName = pod.Annotations[annotationNodeID], pod.Annotations[annotationNodeName]
+	if len(s.NodeID) > maxMetadata || len(s.NodeName) > maxMetadata {
+		return reason.New(reason.NodeMismatch, "node id or node name is longer than %d bytes", maxMetadata)
+	}
+	s.owners = slices.Clone(pod.OwnerReferences)
+	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
+		s.Workflow, s.WorkflowUID = owner.Name, string(owner.UID)
+	}
+	s.label = pod.Labels[labelWorkflow]
+	s.images = []image{{containerInit, init.Image}}
+	if wait != nil {
+		s.images = append(s.images, image{containerWait, wait.Image})
+	}
+	if s.Kind == KindResource {
+		if main := findContainer(pod.Spec.Containers, containerMain); main != nil {
+			s.images = append(s.images, image{containerMain, main.Image})
+		}
+	}
+	return nil
+}
+
+// resolve reads the artifacts.
+func (s *Step) resolve() error {
+	in, err := decodeArtifacts(s.template.Inputs.Artifacts)
+	if err != nil {
+		return err
+	}
+	out, err := decodeArtifacts(s.template.Outputs.Artifacts)
+	if err != nil {
+		return err
+	}
+	if s.Inputs, err = s.template.inputs(in); err != nil {
+		return err
+	}
+	s.Outputs = s.template.outputs(out, s.Inputs)
+	return nil
+}

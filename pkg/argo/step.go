@@ -1,0 +1,140 @@
+package argo
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Kind is the type of the template a pod runs.
+type Kind string
+
+const (
+	KindContainer Kind = "container"
+	KindScript    Kind = "script"
+	// KindResource is a resource template without artifacts: nothing of it is
+	// sealed or pinned, so it runs without our containers.
+	KindResource Kind = "resource"
+)
+
+// Source says where an input artifact comes from.
+type Source string
+
+const (
+	// SourceStore is an object in an S3 store: Location is set unless Problem is.
+	SourceStore Source = "store"
+	// SourceRaw is inline content: part of the template.
+	SourceRaw Source = "raw"
+	// SourceGit, SourceHTTP and SourceOther are fetched from elsewhere; Problem
+	// is set.
+	SourceGit   Source = "git"
+	SourceHTTP  Source = "http"
+	SourceOther Source = "other"
+	// SourceAbsent is an input that was not supplied. Argo skips it where it is
+	// optional and fails the step where it is not.
+	SourceAbsent Source = "absent"
+)
+
+// Input is one input artifact of a step.
+type Input struct {
+	Name     string
+	Path     string
+	Optional bool
+	// Mode is what Argo sets on the root of what it unpacked; nil for none.
+	Mode   *int32
+	Source Source
+	// Location is set for SourceStore without a Problem, and only then.
+	Location artifact.Location
+	// Problem says why the input cannot be checked; the gate refuses it.
+	Problem *reason.Error
+}
+
+// Pinned says whether the input needs evidence and a pin: an object in a store.
+func (i Input) Pinned() bool { return i.Source == SourceStore }
+
+// Label names the input for people: its name and, where known, its location.
+func (i Input) Label() string { return label(i.Name, i.Location) }
+
+// Output is one output artifact of a step.
+type Output struct {
+	Name     string
+	Path     string
+	Optional bool
+	// Location is set unless Problem is.
+	Location artifact.Location
+	// Problem says why the output cannot be sealed: ArchiveUnsupported,
+	// StoreUnsupported, MountUnsupported or LocationInvalid. The step runs all
+	// the same.
+	Problem *reason.Error
+}
+
+// Label names the output for people: its name and, where known, its location.
+func (o Output) Label() string { return label(o.Name, o.Location) }
+
+func label(name string, l artifact.Location) string {
+	if l == (artifact.Location{}) {
+		return name
+	}
+	return name + " (" + l.URI() + ")"
+}
+
+// Step is what a pod of Argo's says about itself. Nothing of it is believed
+// before Genuine and CheckStructure have agreed.
+type Step struct {
+	Kind Kind
+	// Namespace and Pod are the pod's own.
+	Namespace string
+	Pod       string
+	// Workflow and WorkflowUID are the controller owner's.
+	Workflow    string
+	WorkflowUID string
+	// NodeID and NodeName are Argo's annotations.
+	NodeID   string
+	NodeName string
+	// Template is the template's name; empty for one given inline.
+	Template string
+	// TemplateDigest is the digest of ARGO_TEMPLATE as Argo's init reads it.
+	TemplateDigest artifact.Digest
+	Inputs         []Input
+	Outputs        []Output
+
+	template *template
+	// What Genuine judges.
+	owners []metav1.OwnerReference
+	label  string
+	images []image
+}
+
+// Sealable lists the outputs that can be sealed, in the template's order.
+func (s *Step) Sealable() []Output {
+	var out []Output
+	for _, o := range s.Outputs {
+		if o.Problem == nil {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// StoreInputs lists the inputs that need evidence, in the template's order,
+// those with a Problem included.
+func (s *Step) StoreInputs() []Input {
+	var in []Input
+	for _, i := range s.Inputs {
+		if i.Pinned() {
+			in = append(in, i)
+		}
+	}
+	return in
+}
+
+// Identity is what the operator says about their Argo.
+type Identity struct {
+	// Controllers are the user names of Argo's controllers, such as
+	// system:serviceaccount:argo:argo.
+	Controllers []string
+	// ExecutorImages are the image references init and wait may run, exactly as
+	// Argo writes them into pods.
+	ExecutorImages []string
+}

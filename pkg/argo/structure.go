@@ -1,0 +1,225 @@
+package argo
+
+import (
+	"path"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// CheckStructure says whether the pod has the structure Argo gives to a pod of
+// this step: init, wait and the emissary as they are made, and nobody else at
+// the volumes that they share with ours. Containers of ours in their places
+// are left to package sidecar. Both webhooks call it on the pod they see and
+// the notary on the stored one, so it holds for what the API server and honest
+// webhooks add.
+func CheckStructure(pod *corev1.Pod, s *Step, id Identity) error {
+	if s == nil || s.template == nil {
+		return reason.New(reason.UnknownPodLayout, "its template was not read")
+	}
+	for _, check := range []func(*corev1.Pod, *Step) error{
+		checkPod, checkVolumes, checkExecutors, checkEmissary, checkTmp, checkInputs, checkKillCommand,
+	} {
+		if err := check(pod, s); err != nil {
+			return err
+		}
+	}
+	return s.executed(id)
+}
+
+// checkPod looks at what concerns all containers.
+func checkPod(pod *corev1.Pod, _ *Step) error {
+	spec := pod.Spec
+	switch {
+	case spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace:
+		return reason.New(reason.SharedProcesses, "shareProcessNamespace is set")
+	case spec.HostPID:
+		return reason.New(reason.SharedProcesses, "hostPID is set")
+	case len(spec.EphemeralContainers) > 0:
+		return reason.New(reason.DebugContainer, "ephemeral container %s", spec.EphemeralContainers[0].Name)
+	case spec.RestartPolicy != corev1.RestartPolicyNever:
+		return reason.New(reason.UnknownPodLayout, "restartPolicy is %q, not Never", spec.RestartPolicy)
+	case spec.OS != nil && spec.OS.Name != corev1.Linux:
+		return reason.New(reason.UnsupportedPod, "its os is %q, not linux", spec.OS.Name)
+	}
+	return nil
+}
+
+// checkVolumes looks at the volumes that Argo's containers share.
+func checkVolumes(pod *corev1.Pod, s *Step) error {
+	count := map[string]int{}
+	for _, v := range pod.Spec.Volumes {
+		count[v.Name]++
+		if v.HostPath != nil && reachesKubelet(v.HostPath.Path) {
+			return reason.New(reason.ForeignMount, "volume %s is the host's %.200q, where the kubelet keeps the volumes of pods", v.Name, v.HostPath.Path)
+		}
+		if shared := sharedVolume(v.Name); shared && !plain(v) {
+			return reason.New(reason.ForeignMount, "volume %s is not a plain emptyDir", v.Name)
+		}
+	}
+	want := []string{volumeRun, volumeTmp}
+	if len(s.Inputs) > 0 {
+		want = append(want, volumeInputs)
+	}
+	if s.Kind == KindScript {
+		want = append(want, volumeStaging)
+	}
+	for _, name := range want {
+		if count[name] == 0 {
+			return reason.New(reason.UnknownPodLayout, "it has no volume %s", name)
+		}
+	}
+	for name, n := range count {
+		if n > 1 && sharedVolume(name) {
+			return reason.New(reason.ForeignMount, "it has %d volumes %s", n, name)
+		}
+	}
+	return nil
+}
+
+// sharedVolume says whether the name is that of a volume Argo's containers
+// share with a step.
+func sharedVolume(name string) bool {
+	return name == volumeRun || name == volumeTmp || name == volumeInputs || name == volumeStaging
+}
+
+// plain says whether a volume is an emptyDir as Argo makes it.
+func plain(v corev1.Volume) bool {
+	if v.EmptyDir == nil || *v.EmptyDir != (corev1.EmptyDirVolumeSource{}) {
+		return false
+	}
+	source := v.VolumeSource
+	source.EmptyDir = nil
+	return source == (corev1.VolumeSource{})
+}
+
+// kubeletDir is where a kubelet keeps emptyDirs.
+const kubeletDir = "/var/lib/kubelet"
+
+// reachesKubelet says whether a host path is the kubelet's folder, a part of it
+// or one that contains it.
+func reachesKubelet(p string) bool {
+	p = path.Clean("/" + p)
+	return within(p, kubeletDir) || within(kubeletDir, p)
+}
+
+// checkKillCommand refuses a kill command for wait that is not ours.
+func checkKillCommand(pod *corev1.Pod, _ *Step) error {
+	if v, found := pod.Annotations[KillAnnotation]; found && v != KillCommand {
+		return reason.New(reason.WaitAltered, "annotation %s is not %s", KillAnnotation, KillCommand)
+	}
+	return nil
+}
+
+// checkEmissary looks at the regular containers: wait aside, all of them run
+// under the emissary in Argo's own volume.
+func checkEmissary(pod *corev1.Pod, s *Step) error {
+	if findContainer(pod.Spec.Containers, containerMain) == nil {
+		return reason.New(reason.UnknownPodLayout, "it has no container %q", containerMain)
+	}
+	for i := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[i]
+		if c.Name == containerWait {
+			continue
+		}
+		if problem := wrapped(c); problem != "" {
+			return reason.New(reason.EmissaryAltered, "container %s %s", c.Name, problem)
+		}
+		for _, e := range c.Env {
+			if e.Name == envArgsFile {
+				return reason.New(reason.TemplateOffloaded, "the arguments of container %s lie in a ConfigMap", c.Name)
+			}
+		}
+	}
+	if s.Kind != KindResource {
+		return nil
+	}
+	main := findContainer(pod.Spec.Containers, containerMain)
+	if own := afterWrapper(main.Command); len(own) < 2 || own[0] != "argoexec" || own[1] != "resource" {
+		return reason.New(reason.EmissaryAltered, "container %s does not run argoexec resource", main.Name)
+	}
+	return nil
+}
+
+// wrapped says what keeps a container from being one under the emissary.
+func wrapped(c *corev1.Container) string {
+	if len(c.Command) < 2 || c.Command[0] != emissary || c.Command[1] != "emissary" {
+		return "does not run " + emissary + " emissary"
+	}
+	if len(afterWrapper(c.Command)) == 0 {
+		return "has other flags for the emissary than Argo gives, or no command behind it"
+	}
+	n := 0
+	for _, m := range c.VolumeMounts {
+		if path.Clean(m.MountPath) != pathRun {
+			continue
+		}
+		n++
+		if m.Name != volumeRun || m.SubPath != "" || m.SubPathExpr != "" {
+			return "has another volume than " + volumeRun + " at " + pathRun
+		}
+	}
+	if n != 1 {
+		return "does not mount " + volumeRun + " once at " + pathRun
+	}
+	return ""
+}
+
+// afterWrapper gives the command that the emissary runs; none if the wrapper
+// has flags that Argo does not give.
+func afterWrapper(command []string) []string {
+	rest := command[min(2, len(command)):]
+	for len(rest) > 0 && rest[0] != "--" {
+		n := logFlag(rest)
+		if n == 0 {
+			return nil
+		}
+		rest = rest[n:]
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	return rest[1:]
+}
+
+// logFlag says how many words at the start are one of the log flags that Argo
+// gives to argoexec; 0 if they are none.
+func logFlag(words []string) int {
+	flag, value, joined := strings.Cut(words[0], "=")
+	n := 1
+	if !joined {
+		if len(words) < 2 {
+			return 0
+		}
+		value, n = words[1], 2
+	}
+	switch flag {
+	case "--loglevel", "--log-format", "--gloglevel":
+	default:
+		return 0
+	}
+	if value == "" || len(value) > 16 || strings.Trim(value, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		return 0
+	}
+	return n
+}
+
+func findContainer(list []corev1.Container, name string) *corev1.Container {
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+func findVolume(list []corev1.Volume, name string) *corev1.Volume {
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,196 @@
+package argo
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// template is what we read of ARGO_TEMPLATE. Argo decodes the same bytes with
+// the same decoder into wfv1.Template; names and tags are its own.
+type template struct {
+	Name            string            `json:"name"`
+	Inputs          artifacts         `json:"inputs"`
+	Outputs         artifacts         `json:"outputs"`
+	Container       *mounting         `json:"container"`
+	Script          *mounting         `json:"script"`
+	ContainerSet    *json.RawMessage  `json:"containerSet"`
+	Steps           *json.RawMessage  `json:"steps"`
+	DAG             *json.RawMessage  `json:"dag"`
+	Resource        *resourceTemplate `json:"resource"`
+	Data            *json.RawMessage  `json:"data"`
+	Suspend         *json.RawMessage  `json:"suspend"`
+	HTTP            *json.RawMessage  `json:"http"`
+	Plugin          *json.RawMessage  `json:"plugin"`
+	InitContainers  []userContainer   `json:"initContainers"`
+	Sidecars        []userContainer   `json:"sidecars"`
+	ArchiveLocation json.RawMessage   `json:"archiveLocation"`
+
+	archive *location
+}
+
+// artifacts are the artifacts of inputs or outputs, each read strictly later.
+type artifacts struct {
+	Artifacts []json.RawMessage `json:"artifacts"`
+}
+
+// mounting is a container of the template as far as it mounts volumes.
+type mounting struct {
+	VolumeMounts []struct {
+		Name      string `json:"name"`
+		MountPath string `json:"mountPath"`
+	} `json:"volumeMounts"`
+}
+
+// userContainer is an init container or sidecar of the template.
+type userContainer struct {
+	Name               string `json:"name"`
+	MirrorVolumeMounts *bool  `json:"mirrorVolumeMounts"`
+}
+
+func (c userContainer) mirrors() bool { return c.MirrorVolumeMounts != nil && *c.MirrorVolumeMounts }
+
+// resourceTemplate is a resource template as far as it may use an artifact.
+type resourceTemplate struct {
+	ManifestFrom *json.RawMessage `json:"manifestFrom"`
+}
+
+// artifactSpec is one artifact of a template; every field Argo knows is here,
+// so that one it does not know is noticed.
+type artifactSpec struct {
+	Name           string           `json:"name"`
+	Path           string           `json:"path"`
+	Mode           *int32           `json:"mode"`
+	From           string           `json:"from"`
+	GlobalName     string           `json:"globalName"`
+	Archive        *archiveSpec     `json:"archive"`
+	Optional       bool             `json:"optional"`
+	SubPath        string           `json:"subPath"`
+	RecurseMode    bool             `json:"recurseMode"`
+	FromExpression string           `json:"fromExpression"`
+	ArtifactGC     *json.RawMessage `json:"artifactGC"`
+	Deleted        bool             `json:"deleted"`
+	location
+}
+
+// archiveSpec is an artifact's archive strategy.
+type archiveSpec struct {
+	Tar *struct {
+		CompressionLevel *int32 `json:"compressionLevel"`
+	} `json:"tar"`
+	None *struct{} `json:"none"`
+	Zip  *struct{} `json:"zip"`
+}
+
+// location is where an artifact lies, or where a step's artifacts lie.
+type location struct {
+	ArchiveLogs *bool            `json:"archiveLogs"`
+	S3          *s3Location      `json:"s3"`
+	Git         *json.RawMessage `json:"git"`
+	HTTP        *json.RawMessage `json:"http"`
+	Artifactory *json.RawMessage `json:"artifactory"`
+	HDFS        *json.RawMessage `json:"hdfs"`
+	Raw         *json.RawMessage `json:"raw"`
+	OSS         *json.RawMessage `json:"oss"`
+	GCS         *json.RawMessage `json:"gcs"`
+	Azure       *json.RawMessage `json:"azure"`
+}
+
+// s3Location is a bucket and a key in it.
+type s3Location struct {
+	Endpoint                 string           `json:"endpoint"`
+	Bucket                   string           `json:"bucket"`
+	Key                      string           `json:"key"`
+	Region                   string           `json:"region"`
+	Insecure                 *bool            `json:"insecure"`
+	AccessKeySecret          *json.RawMessage `json:"accessKeySecret"`
+	SecretKeySecret          *json.RawMessage `json:"secretKeySecret"`
+	SessionTokenSecret       *json.RawMessage `json:"sessionTokenSecret"`
+	RoleARN                  string           `json:"roleARN"`
+	UseSDKCreds              bool             `json:"useSDKCreds"`
+	CreateBucketIfNotPresent *json.RawMessage `json:"createBucketIfNotPresent"`
+	EncryptionOptions        *json.RawMessage `json:"encryptionOptions"`
+	CASecret                 *json.RawMessage `json:"caSecret"`
+}
+
+// templateFields are the fields a template has in Argo v3.7. One that is not
+// among them belongs to a version with another meaning.
+var templateFields = []string{
+	"activeDeadlineSeconds", "affinity", "annotations", "archiveLocation",
+	"automountServiceAccountToken", "container", "containerSet", "daemon", "dag",
+	"data", "executor", "failFast", "hostAliases", "http", "initContainers",
+	"inputs", "memoize", "metadata", "metrics", "name", "nodeSelector", "outputs",
+	"parallelism", "plugin", "podSpecPatch", "priorityClassName", "resource",
+	"retryStrategy", "schedulerName", "script", "securityContext",
+	"serviceAccountName", "sidecars", "steps", "suspend", "synchronization",
+	"timeout", "tolerations", "volumes",
+}
+
+// decodeTemplate reads ARGO_TEMPLATE as Argo's init gets it.
+func decodeTemplate(data []byte) (*template, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return nil, fmt.Errorf("not a JSON object: %w", err)
+	}
+	if err := uniqueKeys(data); err != nil {
+		return nil, err
+	}
+	for name := range fields {
+		if _, found := slices.BinarySearch(templateFields, name); !found {
+			return nil, fmt.Errorf("field %.80q is not one of Argo v3.7", name)
+		}
+	}
+	t := &template{}
+	if err := json.Unmarshal(data, t); err != nil {
+		return nil, err
+	}
+	if len(t.ArchiveLocation) > 0 {
+		if err := decodeStrict(t.ArchiveLocation, &t.archive); err != nil {
+			return nil, fmt.Errorf("archiveLocation: %w", err)
+		}
+	}
+	return t, nil
+}
+
+// kinds lists the template types that are set; a template has exactly one.
+func (t *template) kinds() []string {
+	var set []string
+	for _, k := range []struct {
+		name string
+		set  bool
+	}{
+		{"container", t.Container != nil},
+		{"containerSet", t.ContainerSet != nil},
+		{"steps", t.Steps != nil},
+		{"dag", t.DAG != nil},
+		{"script", t.Script != nil},
+		{"resource", t.Resource != nil},
+		{"data", t.Data != nil},
+		{"suspend", t.Suspend != nil},
+		{"http", t.HTTP != nil},
+		{"plugin", t.Plugin != nil},
+	} {
+		if k.set {
+			set = append(set, k.name)
+		}
+	}
+	return set
+}
+
+// mounts says whether Argo takes the path for one on a volume that the template
+// mounts (common.FindOverlappingVolume).
+func (t *template) mounts(path string) bool {
+	c := t.Container
+	if c == nil {
+		c = t.Script
+	}
+	if c == nil {
+		return false
+	}
+	return slices.ContainsFunc(c.VolumeMounts, func(m struct {
+		Name      string `json:"name"`
+		MountPath string `json:"mountPath"`
+	}) bool {
+		return within(path, m.MountPath)
+	})
+}

@@ -1,0 +1,33 @@
+package argo
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Warnings lists what in the pod keeps it from the level isolated without
+// being refused, one line each, sorted.
+func Warnings(pod *corev1.Pod) []string {
+	var w []string
+	add := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
+	if pod.Spec.HostNetwork {
+		add("hostNetwork is set")
+	}
+	if pod.Spec.HostIPC {
+		add("hostIPC is set")
+	}
+	for _, v := range pod.Spec.Volumes {
+		if v.HostPath != nil {
+			add("volume %s is a path of the host", v.Name)
+		}
+	}
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if sc := c.SecurityContext; sc != nil && sc.Privileged != nil && *sc.Privileged {
+			add("container %s is privileged", c.Name)
+		}
+	}
+	slices.Sort(w)
+	return slices.Compact(w)
+}

@@ -1,0 +1,193 @@
+package argo
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Workflow is the part of a live Workflow that decisions and statements need.
+// Its status is not read: whoever may write Workflows may write that.
+type Workflow struct {
+	Namespace string
+	Name      string
+	UID       string
+
+	definition Definition
+}
+
+// Definition is what a statement's externalParameters say about a step: the
+// workflow's interface, never the whole spec.
+type Definition struct {
+	// TemplateRef names the referenced (Cluster)WorkflowTemplate; nil for a
+	// workflow with a spec of its own.
+	TemplateRef *TemplateRef
+	// SpecDigest is the SHA-256 of the spec without arguments, shutdown and
+	// suspend, as JSON with sorted keys and no white space.
+	SpecDigest artifact.Digest
+	// Entrypoint is empty where the referenced template gives it.
+	Entrypoint string
+	// Template is the name of the template the step runs.
+	Template   string
+	Parameters []Parameter
+	// Overrides are the spec's fields that change what a referenced template
+	// does (podSpecPatch, templateDefaults, volumes …), sorted by name.
+	Overrides []Override
+}
+
+// Override is a field of a Workflow's spec, with the digest of its value
+// spelled like the spec's.
+type Override struct {
+	Field  string
+	SHA256 artifact.Digest
+}
+
+// TemplateRef names a workflow template.
+type TemplateRef struct {
+	Name         string
+	ClusterScope bool
+}
+
+// Parameter is one of the workflow's arguments.parameters.
+type Parameter struct {
+	Name string
+	// Value as Argo substitutes it; empty where it comes from a ConfigMap.
+	Value string
+}
+
+// workflowSpec is what we read of a Workflow's spec.
+type workflowSpec struct {
+	Entrypoint          string `json:"entrypoint"`
+	WorkflowTemplateRef *struct {
+		Name         string `json:"name"`
+		ClusterScope bool   `json:"clusterScope"`
+	} `json:"workflowTemplateRef"`
+	Arguments struct {
+		Parameters []struct {
+			Name  string          `json:"name"`
+			Value json.RawMessage `json:"value"`
+		} `json:"parameters"`
+	} `json:"arguments"`
+}
+
+// notOverrides are the fields of a spec that do not change what a referenced
+// template does: the reference itself and the workflow's interface.
+var notOverrides = []string{"arguments", "entrypoint", "shutdown", "suspend", "workflowTemplateRef"}
+
+// ParseWorkflow reads a Workflow as the API server gives it.
+func ParseWorkflow(u *unstructured.Unstructured) (*Workflow, error) {
+	if u == nil || u.GetAPIVersion() != ownerAPIVersion || u.GetKind() != ownerKind {
+		return nil, reason.New(reason.OwnerMismatch, "its owner is not a %s %s", ownerAPIVersion, ownerKind)
+	}
+	w := &Workflow{Namespace: u.GetNamespace(), Name: u.GetName(), UID: string(u.GetUID())}
+	if w.Namespace == "" || w.Name == "" || w.UID == "" {
+		return nil, reason.New(reason.OwnerMismatch, "its Workflow has no namespace, name or UID")
+	}
+	fields, _, err := unstructured.NestedMap(u.Object, "spec")
+	if err != nil {
+		return nil, reason.Wrap(reason.OwnerMismatch, err, "the spec of Workflow %s is not an object", w.Name)
+	}
+	if w.definition, err = define(fields); err != nil {
+		return nil, reason.Wrap(reason.OwnerMismatch, err, "the spec of Workflow %s: %v", w.Name, err)
+	}
+	return w, nil
+}
+
+// Definition gives what a statement says about the named template's step.
+func (w *Workflow) Definition(template string) (Definition, error) {
+	if w == nil || w.UID == "" {
+		return Definition{}, errors.New("no workflow was read")
+	}
+	d := w.definition
+	d.Template = template
+	d.Parameters = slices.Clone(d.Parameters)
+	d.Overrides = slices.Clone(d.Overrides)
+	return d, nil
+}
+
+// define reads a spec; fields is its own copy.
+func define(fields map[string]any) (Definition, error) {
+	var d Definition
+	all, err := marshal(fields)
+	if err != nil {
+		return d, err
+	}
+	var spec workflowSpec
+	if err := json.Unmarshal(all, &spec); err != nil {
+		return d, err
+	}
+	d.Entrypoint = spec.Entrypoint
+	if ref := spec.WorkflowTemplateRef; ref != nil {
+		d.TemplateRef = &TemplateRef{Name: ref.Name, ClusterScope: ref.ClusterScope}
+		if d.Overrides, err = overrides(fields); err != nil {
+			return d, err
+		}
+	}
+	for _, p := range spec.Arguments.Parameters {
+		d.Parameters = append(d.Parameters, Parameter{Name: p.Name, Value: anyString(p.Value)})
+	}
+	for _, name := range []string{"arguments", "shutdown", "suspend"} {
+		delete(fields, name)
+	}
+	d.SpecDigest, err = digestOf(fields)
+	return d, err
+}
+
+// overrides lists the fields of a spec that change what the template it refers
+// to does.
+func overrides(fields map[string]any) ([]Override, error) {
+	var list []Override
+	for name, value := range fields {
+		if slices.Contains(notOverrides, name) {
+			continue
+		}
+		digest, err := digestOf(value)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Override{Field: name, SHA256: digest})
+	}
+	slices.SortFunc(list, func(a, b Override) int { return strings.Compare(a.Field, b.Field) })
+	return list, nil
+}
+
+// digestOf is the SHA-256 of a value as JSON with sorted keys.
+func digestOf(v any) (artifact.Digest, error) {
+	spelled, err := marshal(v)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(spelled)
+	return artifact.Digest(hex.EncodeToString(sum[:])), nil
+}
+
+// anyString reads a parameter's value as Argo's AnyString does: a string as it
+// is, anything else as its JSON.
+func anyString(raw json.RawMessage) string {
+	var s string
+	if err := json.Unmarshal(raw, &s); err == nil {
+		return s
+	}
+	return string(raw)
+}
+
+// marshal gives JSON with sorted keys and no white space, as `jq -cS` does.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encoding: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

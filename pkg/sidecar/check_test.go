@@ -1,0 +1,156 @@
+package sidecar_test
+
+import (
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+)
+
+func remove(p *corev1.Pod, name string) {
+	p.Spec.InitContainers = slices.DeleteFunc(p.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == name })
+}
+
+func volume(p *corev1.Pod, name string) *corev1.Volume {
+	return &p.Spec.Volumes[slices.IndexFunc(p.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == name })]
+}
+
+// final is a good final pod.
+func final(t *testing.T) (*corev1.Pod, *argo.Step) {
+	t.Helper()
+	pod, step := both(t)
+	return add(t, pod, step, pinsFor(step)), step
+}
+
+func TestChangedSidecarsAreRefused(t *testing.T) {
+	tests := map[string]struct {
+		change func(*corev1.Pod)
+		code   reason.Code
+		detail string
+	}{
+		"the signer is missing":       {func(p *corev1.Pod) { remove(p, "argoseal-signer") }, reason.SidecarMissing, "container argoseal-signer"},
+		"verify is missing":           {func(p *corev1.Pod) { remove(p, "argoseal-verify") }, reason.SidecarMissing, "container argoseal-verify"},
+		"the volume is missing":       {func(p *corev1.Pod) { volume(p, "argoseal-no-token").Name = "x" }, reason.SidecarMissing, "volume argoseal-no-token"},
+		"the kill command is missing": {func(p *corev1.Pod) { delete(p.Annotations, argo.KillAnnotation) }, reason.SidecarMissing, "kill-cmd-wait"},
+		"the kill command is another": {func(p *corev1.Pod) { p.Annotations[argo.KillAnnotation] = "[]" }, reason.WaitAltered, "kill-cmd-wait"},
+		"the signer is there twice":   {func(p *corev1.Pod) { p.Spec.InitContainers[2] = *container(p, "argoseal-signer") }, reason.SidecarAltered, "2 containers argoseal-signer"},
+		"the volume is there twice":   {func(p *corev1.Pod) { p.Spec.Volumes = append(p.Spec.Volumes, *volume(p, "argoseal-no-token")) }, reason.SidecarAltered, "volume argoseal-no-token is not"},
+		"the volume is another": {func(p *corev1.Pod) {
+			volume(p, "argoseal-no-token").VolumeSource = corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}}
+		}, reason.SidecarAltered, "volume argoseal-no-token is not"},
+		"another mounts the volume":   {func(p *corev1.Pod) { mount(container(p, "main"), "argoseal-no-token") }, reason.ForeignMount, "container main mounts argoseal-no-token"},
+		"a name of ours is taken":     {func(p *corev1.Pod) { container(p, "helper").Name = "argoseal-helper" }, reason.NameTaken, "container argoseal-helper"},
+		"the signer is a regular one": {func(p *corev1.Pod) { container(p, "helper").Name = "argoseal-signer" }, reason.NameTaken, "container argoseal-signer"},
+		"the signer is not the last":  {func(p *corev1.Pod) { swap(p, 3, 4) }, reason.SidecarAltered, "container argoseal-signer is not the last"},
+		"verify comes late":           {func(p *corev1.Pod) { swap(p, 1, 2) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
+		"verify comes first":          {func(p *corev1.Pod) { swap(p, 0, 1) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
+		"wait has another user by now": {func(p *corev1.Pod) {
+			container(p, "wait").SecurityContext = &corev1.SecurityContext{RunAsUser: ptr(int64(9))}
+		}, reason.SidecarAltered, "container argoseal-signer has another SecurityContext"},
+		"there are more containers now": {func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "mesh"}) }, reason.SidecarAltered, "container argoseal-signer has another Args"},
+	}
+	for _, name := range []string{"argoseal-signer", "argoseal-verify"} {
+		for field, change := range map[string]func(*corev1.Container){
+			"Image":                    func(c *corev1.Container) { c.Image = "evil" },
+			"Command":                  func(c *corev1.Container) { c.Command = []string{"sh"} },
+			"Args":                     func(c *corev1.Container) { c.Args = c.Args[:len(c.Args)-1] },
+			"WorkingDir":               func(c *corev1.Container) { c.WorkingDir = "/" },
+			"Ports":                    func(c *corev1.Container) { c.Ports = make([]corev1.ContainerPort, 1) },
+			"EnvFrom":                  func(c *corev1.Container) { c.EnvFrom = make([]corev1.EnvFromSource, 1) },
+			"Env":                      func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "GODEBUG"}} },
+			"RestartPolicyRules":       func(c *corev1.Container) { c.RestartPolicyRules = make([]corev1.ContainerRestartRule, 1) },
+			"VolumeMounts":             func(c *corev1.Container) { mount(c, "scratch") },
+			"VolumeDevices":            func(c *corev1.Container) { c.VolumeDevices = make([]corev1.VolumeDevice, 1) },
+			"LivenessProbe":            func(c *corev1.Container) { c.LivenessProbe = &corev1.Probe{} },
+			"ReadinessProbe":           func(c *corev1.Container) { c.ReadinessProbe = &corev1.Probe{} },
+			"StartupProbe":             func(c *corev1.Container) { c.StartupProbe = &corev1.Probe{} },
+			"Lifecycle":                func(c *corev1.Container) { c.Lifecycle = &corev1.Lifecycle{} },
+			"TerminationMessagePath":   func(c *corev1.Container) { c.TerminationMessagePath = "/x" },
+			"TerminationMessagePolicy": func(c *corev1.Container) { c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError },
+			"SecurityContext":          func(c *corev1.Container) { c.SecurityContext.RunAsUser = ptr(int64(1)) },
+			"Stdin":                    func(c *corev1.Container) { c.Stdin = true },
+			"StdinOnce":                func(c *corev1.Container) { c.StdinOnce = true },
+			"TTY":                      func(c *corev1.Container) { c.TTY = true },
+			"RestartPolicy": func(c *corev1.Container) {
+				if c.RestartPolicy == nil {
+					c.RestartPolicy = ptr(corev1.ContainerRestartPolicyAlways)
+				} else {
+					c.RestartPolicy = nil
+				}
+			},
+		} {
+			tests[name+" has another "+field] = struct {
+				change func(*corev1.Pod)
+				code   reason.Code
+				detail string
+			}{func(p *corev1.Pod) { change(container(p, name)) }, reason.SidecarAltered, "container " + name + " has another " + field + " "}
+		}
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod, step := final(t)
+			test.change(pod)
+			wantRefusal(t, sidecar.Check(pod, step, pinsFor(step), config), test.code, test.detail)
+		})
+	}
+}
+
+func mount(c *corev1.Container, volume string) {
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volume, MountPath: "/x"})
+}
+
+func swap(p *corev1.Pod, i, j int) {
+	l := p.Spec.InitContainers
+	l[i], l[j] = l[j], l[i]
+}
+
+func TestOtherPinsThanTheTagsAreRefused(t *testing.T) {
+	pod, step := final(t)
+	pins := pinsFor(step)
+	pins[0].Tree = "cd" + pins[0].Tree[2:]
+	wantRefusal(t, sidecar.Check(pod, step, pins, config), reason.SidecarAltered, "container argoseal-verify has another Args")
+	wantRefusal(t, sidecar.Check(pod, step, nil, config), reason.SidecarAltered, "container argoseal-verify has nothing to do")
+}
+
+func TestContainersWithNothingToDoAreRefused(t *testing.T) {
+	pod, step := final(t)
+	idle := *step
+	idle.Outputs = nil
+	wantRefusal(t, sidecar.Check(pod, &idle, pinsFor(step), config), reason.SidecarAltered, "container argoseal-signer has nothing to do")
+	idle = *step
+	remove(pod, "argoseal-verify")
+	remove(pod, "argoseal-signer")
+	idle.Outputs = nil
+	wantRefusal(t, sidecar.Check(pod, &idle, nil, config), reason.SidecarAltered, "volume argoseal-no-token has nothing to do")
+}
+
+func TestHonestChangesAreAdmitted(t *testing.T) {
+	tests := map[string]func(*corev1.Pod){
+		"a limit range and a quota": func(p *corev1.Pod) {
+			c := container(p, "argoseal-signer")
+			c.Resources.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+			c.ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceCPU}}
+		},
+		"images always pulled": func(p *corev1.Pod) { container(p, "argoseal-verify").ImagePullPolicy = corev1.PullAlways },
+		"a volume and a label": func(p *corev1.Pod) {
+			p.Labels["x"] = "y"
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "x"})
+		},
+		"empty lists instead of none":  func(p *corev1.Pod) { container(p, "argoseal-signer").Env = []corev1.EnvVar{} },
+		"a mount in another container": func(p *corev1.Pod) { mount(container(p, "main"), "scratch") },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod, step := final(t)
+			change(pod)
+			if err := sidecar.Check(pod, step, pinsFor(step), config); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,209 @@
+package sidecar
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+const (
+	binary     = "/argoseal-signer"
+	verbSign   = "sign"
+	verbVerify = "verify"
+
+	volumeNoToken = argo.ReservedPrefix + "no-token"
+	volumeInputs  = "input-artifacts"
+	pathToken     = "/var/run/secrets/kubernetes.io/serviceaccount"
+	pathStaged    = "/argoseal/staged"
+	pathInputs    = "/argoseal/inputs"
+
+	// defaultGrace is how many seconds a pod has to end in if it does not say;
+	// the signer takes two thirds of what it has.
+	defaultGrace = 30
+)
+
+// parts are what a pod gets from us; nil is what it does not need.
+type parts struct {
+	signer *corev1.Container
+	verify *corev1.Container
+	volume *corev1.Volume
+}
+
+// design makes the parts for a pod from which ours were taken out.
+func design(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (parts, error) {
+	if err := cfg.Validate(); err != nil {
+		return parts{}, err
+	}
+	if step == nil {
+		return parts{}, errors.New("no step was read from the pod")
+	}
+	if err := match(step, pins); err != nil {
+		return parts{}, err
+	}
+	var p parts
+	outputs := step.Sealable()
+	containers := len(pod.Spec.InitContainers) + len(pod.Spec.Containers)
+	if len(outputs) > 0 {
+		containers++
+	}
+	if len(pins) > 0 {
+		containers++
+		c, err := newVerify(pod, step, pins, cfg)
+		if err != nil {
+			return parts{}, err
+		}
+		p.verify = c
+	}
+	if len(outputs) > 0 {
+		c, err := newSigner(pod, outputs, artifact.MessageLimit(containers), cfg)
+		if err != nil {
+			return parts{}, err
+		}
+		p.signer = c
+	}
+	if p.signer != nil || p.verify != nil {
+		p.volume = newVolume()
+	}
+	return p, nil
+}
+
+// match wants each pin to be one of the step's store inputs, at most once.
+func match(step *argo.Step, pins []artifact.Pin) error {
+	seen := map[string]bool{}
+	for _, pin := range pins {
+		i := slices.IndexFunc(step.Inputs, func(in argo.Input) bool { return in.Name == pin.Input })
+		if i < 0 || seen[pin.Input] {
+			return fmt.Errorf("pin %q is for no input of the step, or the second for one", pin.Input)
+		}
+		seen[pin.Input] = true
+		if in := step.Inputs[i]; !in.Pinned() || in.Problem != nil || in.Location.URI() != pin.Location {
+			return fmt.Errorf("pin %q is not for the location of the step's input", pin.Input)
+		}
+	}
+	return nil
+}
+
+func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*corev1.Container, error) {
+	staging, err := argo.Staging(pod)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{verbSign, "--staged=" + pathStaged, fmt.Sprintf("--max-message=%d", limit)}
+	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil && *g < defaultGrace {
+		args = append(args, fmt.Sprintf("--grace=%dms", max(*g, 0)*1000*2/3+1))
+	}
+	for _, o := range outputs {
+		args = append(args, "--output="+o.Name)
+	}
+	c := newContainer(pod, argo.SignerContainer, args, cfg)
+	always := corev1.ContainerRestartPolicyAlways
+	c.RestartPolicy = &always
+	c.SecurityContext = confine(contextOf(pod.Spec.Containers, "wait"))
+	// What wait stages it makes readable for its own user, which is ours too.
+	c.SecurityContext.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{
+		Name: staging.Name, SubPath: staging.SubPath, MountPath: pathStaged, ReadOnly: true,
+	})
+	return c, nil
+}
+
+func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (*corev1.Container, error) {
+	if !slices.ContainsFunc(pod.Spec.InitContainers, named("init")) {
+		return nil, reason.New(reason.UnknownPodLayout, "it has no init container %q", "init")
+	}
+	args := []string{verbVerify, "--root=" + pathInputs}
+	for _, pin := range pins {
+		text, err := json.Marshal(pin)
+		if err != nil {
+			return nil, fmt.Errorf("pin %q: %w", pin.Input, err)
+		}
+		args = append(args, "--pin="+string(text))
+	}
+	for _, in := range step.Inputs {
+		if !in.Pinned() {
+			args = append(args, "--unpinned="+in.Name)
+		}
+	}
+	c := newContainer(pod, argo.VerifyContainer, args, cfg)
+	// Capabilities stay those of init: unpacked files have the modes their
+	// archive says, and root reads a file of mode 0 by capability only.
+	c.SecurityContext = confine(contextOf(pod.Spec.InitContainers, "init"))
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{
+		Name: volumeInputs, MountPath: pathInputs, ReadOnly: true,
+	})
+	return c, nil
+}
+
+// newContainer makes what our two containers have in common. The API server
+// mounts the pod's token into every container that has nothing at its path.
+func newContainer(pod *corev1.Pod, name string, args []string, cfg Config) *corev1.Container {
+	return &corev1.Container{
+		Name:                     name,
+		Image:                    cfg.Image,
+		ImagePullPolicy:          corev1.PullIfNotPresent,
+		Command:                  []string{binary},
+		Args:                     escape(args),
+		Resources:                resourcesFor(pod),
+		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
+		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
+		VolumeMounts:             []corev1.VolumeMount{{Name: volumeNoToken, MountPath: pathToken, ReadOnly: true}},
+	}
+}
+
+// escape keeps the kubelet from expanding $(NAME) and $$ in arguments: keys may
+// have them.
+func escape(args []string) []string {
+	escaped := make([]string, len(args))
+	for i, a := range args {
+		for _, b := range []byte(a) {
+			if b == '$' {
+				escaped[i] += "$"
+			}
+			escaped[i] += string([]byte{b})
+		}
+	}
+	return escaped
+}
+
+func newVolume() *corev1.Volume {
+	limit := resource.MustParse("1Mi")
+	return &corev1.Volume{
+		Name:         volumeNoToken,
+		VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit}},
+	}
+}
+
+// contextOf gives the security context of Argo's container.
+func contextOf(list []corev1.Container, name string) *corev1.SecurityContext {
+	if i := slices.IndexFunc(list, named(name)); i >= 0 && list[i].SecurityContext != nil {
+		return list[i].SecurityContext.DeepCopy()
+	}
+	return &corev1.SecurityContext{}
+}
+
+// confine keeps the user of Argo's own container and gives up what we do not
+// need, so that Pod Security accepts ours wherever it accepts Argo's.
+func confine(sc *corev1.SecurityContext) *corev1.SecurityContext {
+	no, yes := false, true
+	sc.Privileged, sc.ProcMount = nil, nil
+	sc.AllowPrivilegeEscalation = &no
+	sc.ReadOnlyRootFilesystem = &yes
+	if c := sc.Capabilities; c != nil {
+		// The API server refuses it beside allowPrivilegeEscalation false.
+		c.Add = slices.DeleteFunc(c.Add, func(name corev1.Capability) bool {
+			return name == "SYS_ADMIN" || name == "CAP_SYS_ADMIN"
+		})
+		if len(c.Add) == 0 {
+			c.Add = nil
+		}
+	}
+	return sc
+}

@@ -1,0 +1,355 @@
+package sidecar_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+)
+
+var (
+	digest = artifact.Digest(strings.Repeat("ab", 32))
+	config = sidecar.Config{Image: "registry.example/argoseal-signer@sha256:" + string(digest)}
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// pinsFor gives a pin for each input of the step that needs one.
+func pinsFor(step *argo.Step) []artifact.Pin {
+	var pins []artifact.Pin
+	for _, in := range step.StoreInputs() {
+		pins = append(pins, artifact.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Tree: digest, Mode: in.Mode})
+	}
+	return pins
+}
+
+// both is the pod everything with one of its inputs in the store, so that it
+// gets both of our containers.
+func both(t testing.TB) (*corev1.Pod, *argo.Step) {
+	t.Helper()
+	pod := argotest.Pod(t, "everything")
+	for i := range pod.Spec.InitContainers[0].Env {
+		if v := &pod.Spec.InitContainers[0].Env[i]; v.Name == "ARGO_TEMPLATE" {
+			v.Value = strings.Replace(v.Value, `{"name":"inline","path":"/etc/inline.conf","raw":{"data":"a=b"}}`,
+				`{"name":"inline","path":"/etc/inline.conf","mode":493,"s3":{"key":"in/$HOME/$(PATH)"}}`, 1)
+		}
+	}
+	step, err := argo.Parse(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(step.StoreInputs()) != 1 {
+		t.Fatal("the pod has no input in the store")
+	}
+	return pod, step
+}
+
+func add(t testing.TB, pod *corev1.Pod, step *argo.Step, pins []artifact.Pin) *corev1.Pod {
+	t.Helper()
+	out, err := sidecar.Add(pod, step, pins, config)
+	if err != nil {
+		t.Fatalf("Add: %v", err)
+	}
+	out.Annotations[argo.KillAnnotation] = argo.KillCommand
+	return out
+}
+
+func container(pod *corev1.Pod, name string) *corev1.Container {
+	for i := range pod.Spec.InitContainers {
+		if pod.Spec.InitContainers[i].Name == name {
+			return &pod.Spec.InitContainers[i]
+		}
+	}
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Name == name {
+			return &pod.Spec.Containers[i]
+		}
+	}
+	return nil
+}
+
+func names(list []corev1.Container) []string {
+	var n []string
+	for _, c := range list {
+		n = append(n, c.Name)
+	}
+	return n
+}
+
+func TestAStepGetsWhatItNeeds(t *testing.T) {
+	tests := map[string][]string{
+		"produce":        {"init", "argoseal-signer"},
+		"consume":        {"init", "argoseal-verify"},
+		"everything":     {"init", "prepare", "plain", "argoseal-signer"},
+		"restricted":     {"init", "argoseal-signer"},
+		"script":         {"init", "argoseal-signer"},
+		"retried":        {"init", "argoseal-signer"},
+		"executor-image": {"init"},
+		"on-exit":        {"init"},
+		"resource":       {"init"},
+	}
+	if len(tests) != len(argotest.Supported()) {
+		t.Errorf("%d pods are tested, %d are supported", len(tests), len(argotest.Supported()))
+	}
+	for name, want := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod, step := argotest.Parsed(t, name)
+			before := pod.DeepCopy()
+			out := add(t, pod, step, pinsFor(step))
+			if diff := cmp.Diff(want, names(out.Spec.InitContainers)); diff != "" {
+				t.Errorf("init containers (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(before, pod); diff != "" {
+				t.Errorf("the pod it was given changed:\n%s", diff)
+			}
+			if err := sidecar.Check(out, step, pinsFor(step), config); err != nil {
+				t.Errorf("Check: %v", err)
+			}
+			if err := argo.CheckStructure(out, step, argotest.Identity()); err != nil {
+				t.Errorf("CheckStructure: %v", err)
+			}
+			if diff := cmp.Diff(out, add(t, out, step, pinsFor(step))); diff != "" {
+				t.Errorf("twice is not once:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestOurContainers(t *testing.T) {
+	pod, step := both(t)
+	out := add(t, pod, step, pinsFor(step))
+	if diff := cmp.Diff([]string{"init", "argoseal-verify", "prepare", "plain", "argoseal-signer"}, names(out.Spec.InitContainers)); diff != "" {
+		t.Fatalf("init containers (-want +got):\n%s", diff)
+	}
+	signer, verify := container(out, "argoseal-signer"), container(out, "argoseal-verify")
+	if diff := cmp.Diff([]string{"sign", "--staged=/argoseal/staged", "--max-message=1536", "--grace=6667ms", "--output=tree", "--output=keyed", "--output=absent"}, signer.Args); diff != "" {
+		t.Errorf("arguments of the signer (-want +got):\n%s", diff)
+	}
+	location := "s3://s3.argo.svc:7070/artifacts/in/$$HOME/$$%28PATH%29"
+	if diff := cmp.Diff([]string{
+		"verify", "--root=/argoseal/inputs",
+		`--pin={"input":"inline","location":"` + location + `","sha256":"` + string(digest) + `","tree":"` + string(digest) + `","mode":493}`,
+		"--unpinned=maybe", "--unpinned=on-volume",
+	}, verify.Args); diff != "" {
+		t.Errorf("arguments of verify (-want +got):\n%s", diff)
+	}
+	noToken := corev1.VolumeMount{Name: "argoseal-no-token", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount", ReadOnly: true}
+	if diff := cmp.Diff([]corev1.VolumeMount{noToken, {Name: "tmp-dir-argo", SubPath: "0", MountPath: "/argoseal/staged", ReadOnly: true}}, signer.VolumeMounts); diff != "" {
+		t.Errorf("mounts of the signer (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]corev1.VolumeMount{noToken, {Name: "input-artifacts", MountPath: "/argoseal/inputs", ReadOnly: true}}, verify.VolumeMounts); diff != "" {
+		t.Errorf("mounts of verify (-want +got):\n%s", diff)
+	}
+	if signer.RestartPolicy == nil || *signer.RestartPolicy != corev1.ContainerRestartPolicyAlways || verify.RestartPolicy != nil {
+		t.Error("the signer is no native sidecar, or verify is one")
+	}
+	for _, c := range []*corev1.Container{signer, verify} {
+		if c.Image != config.Image || !slices.Equal(c.Command, []string{"/argoseal-signer"}) || len(c.Env)+len(c.EnvFrom) > 0 {
+			t.Errorf("container %s runs %s %v with %v", c.Name, c.Image, c.Command, c.Env)
+		}
+	}
+}
+
+func TestTheMessageIsWhatTheKubeletKeeps(t *testing.T) {
+	for containers, want := range map[int]string{1: "--max-message=3072", 9: "--max-message=1024"} {
+		pod, step := argotest.Parsed(t, "produce") // init, wait, main and ours
+		for range containers - 1 {
+			pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "x"})
+		}
+		if got := container(add(t, pod, step, nil), "argoseal-signer").Args; !slices.Contains(got, want) {
+			t.Errorf("with %d containers of the step the arguments are %q, want %s", containers, got, want)
+		}
+	}
+}
+
+func TestSecurityContexts(t *testing.T) {
+	restricted := corev1.SecurityContext{
+		RunAsUser: ptr(int64(8)), RunAsNonRoot: ptr(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}, AllowPrivilegeEscalation: ptr(false),
+	}
+	tests := map[string]struct {
+		argo           *corev1.SecurityContext
+		signer, verify corev1.SecurityContext
+	}{
+		"of an executor without one": {nil,
+			corev1.SecurityContext{Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
+			corev1.SecurityContext{}},
+		"of a restricted executor": {&restricted, restricted, restricted},
+		"of a privileged executor": {
+			&corev1.SecurityContext{Privileged: ptr(true), RunAsUser: ptr(int64(0)), Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"SYS_ADMIN", "DAC_OVERRIDE"}}},
+			corev1.SecurityContext{RunAsUser: ptr(int64(0)), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
+			corev1.SecurityContext{RunAsUser: ptr(int64(0)), Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"DAC_OVERRIDE"}}}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod, step := both(t)
+			container(pod, "init").SecurityContext, container(pod, "wait").SecurityContext = test.argo, test.argo.DeepCopy()
+			out := add(t, pod, step, pinsFor(step))
+			for name, want := range map[string]corev1.SecurityContext{"argoseal-signer": test.signer, "argoseal-verify": test.verify} {
+				want.AllowPrivilegeEscalation, want.ReadOnlyRootFilesystem = ptr(false), ptr(true)
+				if diff := cmp.Diff(&want, container(out, name).SecurityContext); diff != "" {
+					t.Errorf("security context of %s (-want +got):\n%s", name, diff)
+				}
+			}
+			if diff := cmp.Diff(test.argo, container(out, "wait").SecurityContext); diff != "" {
+				t.Errorf("security context of wait changed:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTheQualityOfServiceStays(t *testing.T) {
+	some := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("1Gi")}
+	equal := corev1.ResourceRequirements{Requests: some, Limits: some}
+	tests := map[string]struct {
+		change                     func(*corev1.Pod)
+		none, equal, memoryLimited bool
+	}{
+		"best effort":               {change: func(*corev1.Pod) {}, none: true},
+		"burstable":                 {change: func(p *corev1.Pod) { p.Spec.Containers[1].Resources.Requests = some }, memoryLimited: true},
+		"burstable by other limits": {change: func(p *corev1.Pod) { p.Spec.Containers[1].Resources = equal }, memoryLimited: true},
+		"decided by the pod":        {change: func(p *corev1.Pod) { p.Spec.Resources = &equal }, none: true},
+		"guaranteed":                {change: func(p *corev1.Pod) { all(p, equal) }, equal: true, memoryLimited: true},
+		"guaranteed by limits":      {change: func(p *corev1.Pod) { all(p, corev1.ResourceRequirements{Limits: some}) }, equal: true, memoryLimited: true},
+		"with what is none for a class ": {change: func(p *corev1.Pod) {
+			all(p, corev1.ResourceRequirements{Limits: corev1.ResourceList{"x/gpu": resource.MustParse("1")}})
+		}, none: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod, step := argotest.Parsed(t, "produce")
+			test.change(pod)
+			r := container(add(t, pod, step, nil), "argoseal-signer").Resources
+			if none := len(r.Requests)+len(r.Limits) == 0; none != test.none {
+				t.Errorf("resources are %v, want none: %v", r, test.none)
+			}
+			if test.equal && (cmp.Diff(r.Requests, r.Limits) != "" || len(r.Limits) != 2) {
+				t.Errorf("requests and limits differ: %v", r)
+			}
+			if !test.none && !test.equal && (len(r.Requests) != 2 || len(r.Limits) != 1) {
+				t.Errorf("resources are %v", r)
+			}
+			if _, found := r.Limits[corev1.ResourceMemory]; found != test.memoryLimited {
+				t.Errorf("memory is limited: %v, want %v", found, test.memoryLimited)
+			}
+		})
+	}
+}
+
+func all(p *corev1.Pod, r corev1.ResourceRequirements) {
+	for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+		for i := range list {
+			list[i].Resources = r
+		}
+	}
+}
+
+func TestWhatIsAddedAnewFollowsThePod(t *testing.T) {
+	pod, step := both(t)
+	// The first time the evidence was not there yet.
+	first := add(t, pod, step, nil)
+	first.Spec.InitContainers = append(first.Spec.InitContainers, corev1.Container{Name: "mesh"})
+	second := add(t, first, step, pinsFor(step))
+	want := []string{"init", "argoseal-verify", "prepare", "plain", "mesh", "argoseal-signer"}
+	if diff := cmp.Diff(want, names(second.Spec.InitContainers)); diff != "" {
+		t.Errorf("init containers (-want +got):\n%s", diff)
+	}
+	if err := sidecar.Check(second, step, pinsFor(step), config); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+}
+
+func TestNamesOfOursAreRefused(t *testing.T) {
+	tests := map[string]struct {
+		change func(*corev1.Pod)
+		detail string
+	}{
+		"of the signer": {func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "argoseal-signer", Command: []string{"sh"}, Args: []string{"sign"}})
+		}, "container argoseal-signer"},
+		"of verify doing something else": {func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "argoseal-verify", Command: []string{"/argoseal-signer"}, Args: []string{"sign"}})
+		}, "container argoseal-verify"},
+		"of the signer among the regular containers": {func(p *corev1.Pod) {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "argoseal-signer", Command: []string{"/argoseal-signer"}, Args: []string{"sign"}})
+		}, "container argoseal-signer"},
+		"of nothing yet": {func(p *corev1.Pod) { p.Spec.Containers[1].Name = "argoseal-x" }, "container argoseal-x"},
+		"of a debug container": {func(p *corev1.Pod) {
+			p.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "argoseal-y"}}}
+		}, "ephemeral container argoseal-y"},
+		"of a volume": {func(p *corev1.Pod) {
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "argoseal-no-token", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{}}})
+		}, "volume argoseal-no-token"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod, step := argotest.Parsed(t, "produce")
+			test.change(pod)
+			_, err := sidecar.Add(pod, step, nil, config)
+			wantRefusal(t, err, reason.NameTaken, test.detail)
+		})
+	}
+}
+
+func TestWhatCannotBeAdded(t *testing.T) {
+	pod, step := argotest.Parsed(t, "consume")
+	good := pinsFor(step)
+	change := func(f func(*artifact.Pin)) []artifact.Pin {
+		pins := slices.Clone(good)
+		f(&pins[0])
+		return pins
+	}
+	tests := map[string]struct {
+		step   *argo.Step
+		pins   []artifact.Pin
+		image  string
+		detail string
+	}{
+		"an image by tag":            {step, good, "x:v1", "by digest"},
+		"an image by short digest":   {step, good, "x@sha256:ab", "by digest"},
+		"a pin for no input":         {step, change(func(p *artifact.Pin) { p.Input = "x" }), config.Image, "no input"},
+		"two pins for one input":     {step, append(slices.Clone(good), good...), config.Image, "second for one"},
+		"a pin for another location": {step, change(func(p *artifact.Pin) { p.Location = "s3://x/y/z" }), config.Image, "location"},
+		"a pin for a problem's location": {func() *argo.Step {
+			s := *step
+			s.Inputs = slices.Clone(s.Inputs)
+			s.Inputs[0].Problem = reason.New(reason.ArchiveUnsupported, "")
+			return &s
+		}(), good, config.Image, "location"},
+		"containers for no step": {nil, nil, config.Image, "no step"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for what, err := range map[string]error{
+				"Add": func() error {
+					_, err := sidecar.Add(pod, test.step, test.pins, sidecar.Config{Image: test.image})
+					return err
+				}(),
+				"Check": sidecar.Check(pod, test.step, test.pins, sidecar.Config{Image: test.image}),
+			} {
+				if err == nil || !strings.Contains(err.Error(), test.detail) {
+					t.Errorf("%s gives %v, want the words %q", what, err, test.detail)
+				}
+			}
+		})
+	}
+}
+
+func wantRefusal(t *testing.T, err error, code reason.Code, detail string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("it is admitted, want %s: %s", code, detail)
+	}
+	if reason.Of(err) != code || !strings.Contains(err.Error(), detail) {
+		t.Errorf("it is refused with %q, want code %s and the words %q", err, code, detail)
+	}
+}

@@ -1,0 +1,91 @@
+package tag
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// content is a tag's content in its one spelling: these fields in this order,
+// no white space.
+type content struct {
+	IssuedAt    int64          `json:"issuedAt"`
+	Namespace   string         `json:"namespace"`
+	Pod         string         `json:"pod"`
+	WorkflowUID string         `json:"workflowUID"`
+	Creator     string         `json:"creator"`
+	Mode        v1alpha1.Mode  `json:"mode"`
+	Verdict     reason.Code    `json:"verdict,omitempty"`
+	Pins        []artifact.Pin `json:"pins,omitempty"`
+}
+
+func encode(t Tag) ([]byte, error) {
+	c := content{
+		IssuedAt: t.IssuedAt.Unix(), Namespace: t.Namespace, Pod: t.Pod, WorkflowUID: t.WorkflowUID,
+		Creator: t.Creator, Mode: t.Mode, Verdict: t.Verdict, Pins: t.Pins,
+	}
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(c)
+}
+
+// decode reads what encode wrote: anything it would have written otherwise is
+// refused.
+func decode(data []byte) (Tag, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	var c content
+	if err := d.Decode(&c); err != nil {
+		return Tag{}, err
+	}
+	if err := c.validate(); err != nil {
+		return Tag{}, err
+	}
+	again, err := json.Marshal(c)
+	if err != nil {
+		return Tag{}, err
+	}
+	if !bytes.Equal(again, data) {
+		return Tag{}, errors.New("not in its one spelling")
+	}
+	return Tag{
+		IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), Namespace: c.Namespace, Pod: c.Pod, WorkflowUID: c.WorkflowUID,
+		Creator: c.Creator, Mode: c.Mode, Verdict: c.Verdict, Pins: c.Pins,
+	}, nil
+}
+
+// validate wants every field that identifies the pod: a tag about nothing
+// would fit too many.
+func (c content) validate() error {
+	for _, f := range []struct{ name, value string }{
+		{"namespace", c.Namespace},
+		{"pod", c.Pod},
+		{"workflow UID", c.WorkflowUID},
+		{"creator", c.Creator},
+	} {
+		if f.value == "" {
+			return fmt.Errorf("%s is empty", f.name)
+		}
+	}
+	switch c.Mode {
+	case v1alpha1.ModeEnforce, v1alpha1.ModeWarn, v1alpha1.ModeAudit:
+	default:
+		return fmt.Errorf("mode %.20q is none", c.Mode)
+	}
+	if c.IssuedAt <= 0 {
+		return errors.New("issue time is not set")
+	}
+	for _, p := range c.Pins {
+		if err := p.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
