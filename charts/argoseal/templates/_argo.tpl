@@ -1,0 +1,94 @@
+{{/*
+Which Argo is believed, as JSON {controllers, executorImages, found}: the
+values if given, else what the cluster's workflow-controller Deployments say.
+Without a cluster to ask (helm template), Argo's own defaults.
+*/}}
+{{- define "argoseal.argo" -}}
+{{- $controllers := .Values.argo.controllers -}}
+{{- $images := .Values.argo.executorImages -}}
+{{- $found := list -}}
+{{- if not (and $controllers $images) -}}
+  {{- if lookup "v1" "Namespace" "" "kube-system" -}}
+    {{- $discovered := include "argoseal.discoverArgo" . | fromJson -}}
+    {{- $found = $discovered.found -}}
+    {{- $controllers = $controllers | default $discovered.controllers -}}
+    {{- $images = $images | default $discovered.executorImages -}}
+    {{- if not (and $controllers $images) -}}
+      {{- fail "No Argo workflow-controller found in this cluster. Install Argo Workflows first, or set argo.controllers (NAMESPACE/SERVICEACCOUNT) and argo.executorImages." -}}
+    {{- end -}}
+  {{- else -}}
+    {{- $controllers = $controllers | default (list "argo/argo") -}}
+    {{- $images = $images | default (list "quay.io/argoproj/argoexec:v3.7.18") -}}
+  {{- end -}}
+{{- end -}}
+{{- dict "controllers" $controllers "executorImages" $images "found" $found | toJson -}}
+{{- end }}
+
+{{/*
+Looks for containers that are called workflow-controller or run a program or
+an image of that name.
+*/}}
+{{- define "argoseal.discoverArgo" -}}
+{{- $controllers := list -}}
+{{- $images := list -}}
+{{- $found := list -}}
+{{- range $deployment := (lookup "apps/v1" "Deployment" "" "").items -}}
+  {{- $pod := $deployment.spec.template.spec -}}
+  {{- range $c := $pod.containers -}}
+    {{- $program := base (first (concat ($c.command | default list) (list ""))) -}}
+    {{- $image := base (regexReplaceAll "(:[^:/@]*)?(@.*)?$" $c.image "") -}}
+    {{- if has "workflow-controller" (list $c.name $program $image) -}}
+      {{- $namespace := $deployment.metadata.namespace -}}
+      {{- $controllers = append $controllers (printf "%s/%s" $namespace ($pod.serviceAccountName | default "default")) -}}
+      {{- $images = append $images (include "argoseal.executorImage" (list $namespace $c)) -}}
+      {{- $found = append $found (printf "%s/%s" $namespace $deployment.metadata.name) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "found" (uniq $found) | toJson -}}
+{{- end }}
+
+{{/*
+The executor image of a workflow-controller container, found where Argo looks
+for it and in Argo's order: flag, environment, ConfigMap, its own version.
+Call with (list $namespace $container).
+*/}}
+{{- define "argoseal.executorImage" -}}
+{{- $namespace := index . 0 -}}
+{{- $c := index . 1 -}}
+{{- $flags := dict "executor-image" "" "configmap" "workflow-controller-configmap" -}}
+{{- range $env := $c.env | default list -}}
+  {{- if eq $env.name "ARGO_EXECUTOR_IMAGE" -}}{{- $_ := set $flags "executor-image" ($env.value | default "") -}}{{- end -}}
+  {{- if eq $env.name "ARGO_CONFIGMAP" -}}{{- $_ := set $flags "configmap" ($env.value | default "") -}}{{- end -}}
+{{- end -}}
+{{- $pending := "" -}}
+{{- range $arg := concat ($c.command | default list) ($c.args | default list) -}}
+  {{- if $pending -}}
+    {{- $_ := set $flags $pending $arg -}}
+    {{- $pending = "" -}}
+  {{- else -}}
+    {{- range $flag := keys $flags -}}
+      {{- if eq $arg (printf "--%s" $flag) -}}
+        {{- $pending = $flag -}}
+      {{- else if hasPrefix (printf "--%s=" $flag) $arg -}}
+        {{- $_ := set $flags $flag (trimPrefix (printf "--%s=" $flag) $arg) -}}
+      {{- end -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $image := index $flags "executor-image" -}}
+{{- if not $image -}}
+  {{- $data := (lookup "v1" "ConfigMap" $namespace (index $flags "configmap")).data | default dict -}}
+  {{- $executor := $data.executor | default "" | fromYaml -}}
+  {{- if $data.config -}}
+    {{- $executor = ($data.config | fromYaml).executor | default dict -}}
+  {{- end -}}
+  {{- $image = $executor.image | default "" -}}
+{{- end -}}
+{{- if not $image -}}
+  {{- /* Argo falls back to the executor of its own version. */ -}}
+  {{- $tag := regexReplaceAll "@.*$" $c.image "" | regexFind ":[^:/]+$" | trimPrefix ":" -}}
+  {{- if $tag -}}{{- $image = printf "quay.io/argoproj/argoexec:%s" $tag -}}{{- end -}}
+{{- end -}}
+{{- $image -}}
+{{- end }}

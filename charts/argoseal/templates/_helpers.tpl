@@ -1,0 +1,175 @@
+{{/*
+Labels of every object. Call with (list $ "component"); component may be "".
+*/}}
+{{- define "argoseal.labels" -}}
+{{- $root := index . 0 -}}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{ include "argoseal.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: argoseal
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels that select a component's pods. */}}
+{{- define "argoseal.selector" -}}
+app.kubernetes.io/name: argoseal
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+{{- with index . 1 }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Reference of an image, by digest if there is one. Call with (list $ .image). */}}
+{{- define "argoseal.image" -}}
+{{- $root := index . 0 -}}
+{{- with index . 1 -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $root.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The signer's image; a tag will not do. */}}
+{{- define "argoseal.signerImage" -}}
+{{- with .Values.signer.image -}}
+{{- if not .digest -}}
+{{- fail "signer.image.digest is missing: the signer is always named by digest. Released charts carry it; from a checkout, `make install` or `-f bin/images/values.yaml` (go run ./e2e/images build) sets it." -}}
+{{- end -}}
+{{ .repository }}@{{ .digest }}
+{{- end -}}
+{{- end }}
+
+{{/*
+Signers of before this upgrade, as a JSON list: pods that run them are sealed
+too. Four are remembered.
+*/}}
+{{- define "argoseal.previousSigners" -}}
+{{- $images := .Values.signer.previousImages -}}
+{{- $notary := lookup "apps/v1" "Deployment" .Release.Namespace "argoseal-notary" -}}
+{{- range ((($notary.spec).template).spec).containers -}}
+  {{- range .args -}}
+    {{- if hasPrefix "--signer-image=" . -}}
+      {{- $images = append $images (trimPrefix "--signer-image=" .) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $images = without (uniq $images) (include "argoseal.signerImage" .) -}}
+{{- slice $images 0 (min 4 (len $images)) | toJson -}}
+{{- end }}
+
+{{/* Username of a component's ServiceAccount. Call with (list $ "notary"). */}}
+{{- define "argoseal.username" -}}
+{{- $root := index . 0 -}}
+system:serviceaccount:{{ $root.Release.Namespace }}:{{ (index $root.Values (index . 1)).serviceAccount.name }}
+{{- end }}
+
+{{/*
+Host name of our own Rekor. It is the origin of the log's checkpoints and the
+host of baseUrl in the trusted root: it must not change while the log lives.
+*/}}
+{{- define "argoseal.rekorHost" -}}
+argoseal-rekor.{{ .Release.Namespace }}.svc
+{{- end }}
+
+{{- define "argoseal.rekorURL" -}}
+{{- if .Values.rekor.enabled -}}
+http://{{ include "argoseal.rekorHost" . }}
+{{- else -}}
+{{ required "rekor.url is missing: with rekor.enabled=false, say which Rekor to use." .Values.rekor.url }}
+{{- end -}}
+{{- end }}
+
+{{/* Where pods of a component go, and how they are spread. Call with (list $ "component"). */}}
+{{- define "argoseal.scheduling" -}}
+{{- $values := index (index . 0).Values (index . 1) -}}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if hasKey $values "topologySpreadConstraints" }}
+topologySpreadConstraints:
+{{- with $values.topologySpreadConstraints }}
+  {{- toYaml . | nindent 2 }}
+{{- else }}
+{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "argoseal.selector" $ | nindent 8 }}
+    matchLabelKeys: [pod-template-hash]
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "argoseal.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "argoseal.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Probes of our own programs. */}}
+{{- define "argoseal.probes" -}}
+startupProbe:
+  httpGet: {path: /healthz, port: health}
+  periodSeconds: 1
+  failureThreshold: 60
+livenessProbe:
+  httpGet: {path: /healthz, port: health}
+  periodSeconds: 10
+  failureThreshold: 3
+readinessProbe:
+  httpGet: {path: /readyz, port: health}
+  periodSeconds: 2
+  failureThreshold: 2
+{{- end }}
+
+{{/* Arguments that the webhook and the notary share: they must judge alike. */}}
+{{- define "argoseal.sharedArgs" -}}
+- --namespace=$(POD_NAMESPACE)
+- --signer-image={{ include "argoseal.signerImage" . }}
+{{- $argo := include "argoseal.argo" . | fromJson }}
+{{- range $argo.controllers }}
+- --argo-controller={{ . }}
+{{- end }}
+{{- range $argo.executorImages }}
+- --executor-image={{ . }}
+{{- end }}
+{{- with .Values.clusterName }}
+- --cluster-name={{ . }}
+{{- end }}
+- --metrics-address=:8080
+- --health-address=:8081
+{{- end }}
+
+{{- define "argoseal.podEnv" -}}
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef: {fieldPath: metadata.namespace}
+- name: POD_NAME
+  valueFrom:
+    fieldRef: {fieldPath: metadata.name}
+{{- end }}

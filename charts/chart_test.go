@@ -1,0 +1,218 @@
+package charts_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admission "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// helmEnv names the helm to use instead of the one in PATH.
+const helmEnv = "ARGOSEAL_BIN_HELM"
+
+// helm runs helm on the chart. Where there is none the test is skipped, unless
+// somebody said where it is.
+func helm(t *testing.T, args ...string) (stdout string, err error) {
+	t.Helper()
+	program := os.Getenv(helmEnv)
+	if program == "" {
+		var err error
+		if program, err = exec.LookPath("helm"); err != nil {
+			t.Skipf("no helm in PATH, and %s is not set", helmEnv)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	// Nothing of the cluster or of the user's own settings.
+	cmd.Env = append(os.Environ(), "HELM_CONFIG_HOME="+t.TempDir())
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		return "", &helmError{errOut.String()}
+	}
+	return out.String(), nil
+}
+
+type helmError struct{ text string }
+
+func (e *helmError) Error() string { return e.text }
+
+// template renders the chart without a cluster.
+func template(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	return helm(t, append([]string{"template", "argoseal", "argoseal", "--namespace", "argoseal-system",
+		"--kube-version", "1.36.0"}, args...)...)
+}
+
+const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// TestGolden: what the values files under testdata render to.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.values.yaml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("values files %v: %v", files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".values.yaml"), func(t *testing.T) {
+			got, err := template(t, "-f", file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := strings.TrimSuffix(file, ".values.yaml") + ".golden.yaml"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(string(want), got); d != "" {
+				t.Errorf("%s (-want +got, go test ./charts -update):\n%s", golden, d)
+			}
+		})
+	}
+}
+
+func TestLint(t *testing.T) {
+	if out, err := helm(t, "lint", "--strict", "argoseal", "-f", "testdata/default.values.yaml"); err != nil {
+		t.Fatal(out, err)
+	}
+}
+
+// TestRefused are values that must not render.
+func TestRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		set  string
+		want string
+	}{
+		"an unknown value":                     {"webhok.replicaCount=1", "additional properties 'webhok' not allowed"},
+		"an unknown value deep down":           {"rekor.persistence.sise=1Gi", "additional properties 'sise' not allowed"},
+		"a failure policy of another spelling": {"webhook.failurePolicy=fail", "/webhook/failurePolicy"},
+		"a digest that is none":                {"signer.image.digest=latest", "/signer/image/digest"},
+		"a signer without a digest":            {"signer.image.digest=", "signer.image.digest is missing"},
+		"a controller without a namespace":     {"argo.controllers={argo}", "/argo/controllers/0"},
+		"a webhook that gives up too early":    {"webhook.timeoutSeconds=1", "/webhook/timeoutSeconds"},
+		"no webhook":                           {"webhook.replicaCount=0", "/webhook/replicaCount"},
+		"a log on shared storage":              {"rekor.persistence.accessModes={ReadWriteMany}", "/rekor/persistence/accessModes/0"},
+		"no log at all":                        {"rekor.enabled=false", "rekor.url is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := template(t, "--set", "signer.image.digest="+digest, "--set", tc.set)
+			if err == nil {
+				t.Fatal("rendered")
+			}
+			if !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("refused without %q: %v", tc.want, err)
+			}
+		})
+	}
+}
+
+// objects renders the defaults and picks the objects of a kind.
+func objects[T any](t *testing.T, kind string) []T {
+	t.Helper()
+	out, err := template(t, "-f", "testdata/default.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []T
+	for doc := range strings.SplitSeq(out, "\n---\n") {
+		data, err := yaml.YAMLToJSON([]byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var head struct{ Kind string }
+		if err := json.Unmarshal(data, &head); err != nil || head.Kind != kind {
+			continue
+		}
+		var o T
+		if err := yaml.UnmarshalStrict(data, &o); err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+		found = append(found, o)
+	}
+	if len(found) == 0 {
+		t.Fatalf("no %s", kind)
+	}
+	return found
+}
+
+// TestGuardsSayWhy: the message of a guard is a line as pkg/reason makes them.
+func TestGuardsSayWhy(t *testing.T) {
+	for _, policy := range objects[admission.ValidatingAdmissionPolicy](t, "ValidatingAdmissionPolicy") {
+		if p := policy.Spec.FailurePolicy; p == nil || *p != admission.Fail {
+			t.Errorf("%s does not fail closed", policy.Name)
+		}
+		for _, v := range policy.Spec.Validations {
+			name, _, _ := strings.Cut(v.Message, ":")
+			code := reason.Code(name)
+			if !slices.Contains(reason.All(), code) {
+				t.Errorf("%s: no reason code in front of %q", policy.Name, v.Message)
+				continue
+			}
+			if !strings.HasSuffix(v.Message, ". "+code.Remedy()) {
+				t.Errorf("%s: %q does not end with the remedy %q", policy.Name, v.Message, code.Remedy())
+			}
+		}
+	}
+}
+
+// TestEveryGuardIsBound: a policy without a binding that denies does nothing.
+func TestEveryGuardIsBound(t *testing.T) {
+	denies := map[string]bool{}
+	for _, b := range objects[admission.ValidatingAdmissionPolicyBinding](t, "ValidatingAdmissionPolicyBinding") {
+		denies[b.Spec.PolicyName] = slices.Equal(b.Spec.ValidationActions, []admission.ValidationAction{admission.Deny})
+	}
+	for _, policy := range objects[admission.ValidatingAdmissionPolicy](t, "ValidatingAdmissionPolicy") {
+		if !denies[policy.Name] {
+			t.Errorf("%s is not bound, or its binding does not deny", policy.Name)
+		}
+	}
+}
+
+// TestLeastPrivilege holds what the programs may not have in the cluster.
+func TestLeastPrivilege(t *testing.T) {
+	writes := []string{"create", "update", "patch", "delete", "deletecollection"}
+	for _, role := range objects[rbacv1.ClusterRole](t, "ClusterRole") {
+		if role.Name != "argoseal-webhook" && role.Name != "argoseal-notary" {
+			continue
+		}
+		for _, rule := range role.Rules {
+			everything := append(append(slices.Clone(rule.APIGroups), rule.Resources...), rule.Verbs...)
+			if slices.Contains(everything, "*") {
+				t.Errorf("%s has a wildcard: %v", role.Name, rule)
+			}
+			for _, r := range rule.Resources {
+				write := slices.ContainsFunc(rule.Verbs, func(v string) bool { return slices.Contains(writes, v) })
+				switch {
+				case r == "secrets", r == "configmaps", r == "pods/log", r == "pods/exec":
+					t.Errorf("%s may touch %s of tenants", role.Name, r)
+				case write && (r == "pods" || r == "namespaces" || r == "workflows"):
+					t.Errorf("%s may write %s", role.Name, r)
+				}
+			}
+		}
+	}
+	for _, role := range objects[rbacv1.Role](t, "Role") {
+		for _, rule := range role.Rules {
+			if !slices.Equal(rule.Verbs, []string{"create"}) && len(rule.ResourceNames) == 0 {
+				t.Errorf("%s: a rule without names: %v", role.Name, rule)
+			}
+		}
+	}
+}

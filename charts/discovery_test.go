@@ -1,0 +1,51 @@
+//go:build e2e
+
+package charts_test
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// TestDiscovery: Argo's controllers and executors are found in the cluster,
+// whatever shape they were installed in. Nothing runs: there are no replicas.
+func TestDiscovery(t *testing.T) {
+	c := connect(t)
+	ns := c.namespace()
+	deployments := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	for name, container := range map[string]string{
+		"by-name":  `"name":"workflow-controller","image":"registry.example.com:5000/x","args":["--executor-image=registry.example.com:5000/exec@sha256:1","--loglevel","info"]`,
+		"by-image": `"name":"controller","image":"quay.io/argoproj/workflow-controller:v3.6.1@sha256:2"`,
+		"by-command": `"name":"c","image":"x:1","command":["/usr/bin/workflow-controller"],
+			"args":["--configmap","settings"],"env":[{"name":"A","value":"b"}]`,
+		"by-environment": `"name":"workflow-controller","image":"x:1","args":["--executor-image"],"env":[{"name":"ARGO_EXECUTOR_IMAGE","value":"exec:environment"}]`,
+		"other":          `"name":"argo-server","image":"quay.io/argoproj/argocli:v3.6.1","args":["server"]`,
+	} {
+		c.make(user{}, deployments, ns, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"`+name+`","namespace":"NS"},
+			"spec":{"replicas":0,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},
+			"spec":{"serviceAccountName":"`+name+`","containers":[{`+container+`}]}}}}`)
+	}
+	c.make(user{}, configMaps, ns, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings","namespace":"NS"},
+		"data":{"executor":"image: exec:configured\nimagePullPolicy: Always\n"}}`)
+
+	out, err := template(t, "--dry-run=server", "--kubeconfig", kubeconfig(t), "--set", "signer.image.digest="+digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"--argo-controller=NS/by-name", "--executor-image=registry.example.com:5000/exec@sha256:1",
+		"--argo-controller=NS/by-image", "--executor-image=quay.io/argoproj/argoexec:v3.6.1",
+		"--argo-controller=NS/by-command", "--executor-image=exec:configured",
+		"--argo-controller=NS/by-environment", "--executor-image=exec:environment",
+	} {
+		want = "- " + strings.ReplaceAll(want, "NS", ns) + "\n"
+		if n := strings.Count(out, want); n != 2 { // webhook and notary
+			t.Errorf("%q is there %d times, want it twice", want, n)
+		}
+	}
+	if unwanted := ns + "/other"; strings.Contains(out, unwanted) {
+		t.Errorf("%s is no workflow controller", unwanted)
+	}
+}

@@ -1,0 +1,192 @@
+//go:build e2e
+
+package charts_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// statusCases: what the node reports is the node's to report.
+var statusCases = map[string]attempt{
+	"the pod's node may report how a container ended": {
+		as: node, on: pods, name: "tagged", sub: "status", body: status(ended("7"))},
+	"the pod's node may end the pod": {
+		as: node, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Succeeded"`)},
+	"pod garbage collection may give a pod up": {
+		as: podGC, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Failed"`)},
+	"anybody whom RBAC lets may set a condition": {
+		as: tenant, on: pods, name: "tagged", sub: "status", body: status(`"conditions":[{"type":"guards.test/x","status":"True"}]`)},
+	"a network plugin may annotate through status": {
+		as: tenant, on: pods, name: "tagged", sub: "status", body: metadata(`"annotations":{"cni.example.org/ip":"10.0.0.1"}`)},
+
+	"a cluster admin may not change an exit code": {
+		as: clusterAdmin, on: pods, name: "tagged", sub: "status", body: status(ended("7")), refused: reason.StatusGuarded},
+	"a tenant may not report an init container": {
+		as: tenant, on: pods, name: "tagged", sub: "status", refused: reason.StatusGuarded,
+		body: status(`"initContainerStatuses":[{"name":"init","image":"i","imageID":"i","ready":true,"restartCount":0,"state":{"terminated":{"exitCode":0,"message":"forged"}}}]`)},
+	"a tenant may not remove container statuses": {
+		as: tenant, on: pods, name: "tagged", sub: "status", body: status(`"containerStatuses":null`), refused: reason.StatusGuarded},
+	"a tenant may not report an ephemeral container": {
+		as: tenant, on: pods, name: "tagged", sub: "status", refused: reason.StatusGuarded,
+		body: status(`"ephemeralContainerStatuses":[{"name":"e","image":"i","imageID":"i","ready":false,"restartCount":0}]`)},
+	"a tenant may not move the start time": {
+		as: tenant, on: pods, name: "tagged", sub: "status", body: status(`"startTime":"2025-01-01T00:00:00Z"`), refused: reason.StatusGuarded},
+	"a tenant may not end the pod": {
+		as: tenant, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Succeeded"`), refused: reason.StatusGuarded},
+	"a tenant may not fail the pod": {
+		as: tenant, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Failed"`), refused: reason.StatusGuarded},
+	"a tenant may not report a pod that no node runs": {
+		as: tenant, on: pods, name: "untagged", sub: "status", body: status(ended("0")), refused: reason.StatusGuarded},
+	"pod garbage collection may not let a pod succeed": {
+		as: podGC, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Succeeded"`), refused: reason.StatusGuarded},
+	"pod garbage collection may not report containers": {
+		as: podGC, on: pods, name: "tagged", sub: "status", body: status(ended("7")), refused: reason.StatusGuarded},
+	"a node's name without its group is not a node": {
+		as: nameOnly, on: pods, name: "tagged", sub: "status", body: status(ended("7")), refused: reason.StatusGuarded},
+	"a node's group without its name is not the pod's node": {
+		as: groupOnly, on: pods, name: "tagged", sub: "status", body: status(ended("7")), refused: reason.StatusGuarded},
+
+	"the tag may not change through status, not even by the node": {
+		as: node, on: pods, name: "tagged", sub: "status", body: metadata(`"annotations":{"argoseal.dev/tag":"u"}`), refused: reason.TagGuarded},
+	"the tag may not go through status": {
+		as: tenant, on: pods, name: "tagged", sub: "status", body: metadata(`"annotations":{"argoseal.dev/tag":null}`), refused: reason.TagGuarded},
+	"a tag may not come through status": {
+		as: tenant, on: pods, name: "untagged", sub: "status", body: metadata(`"annotations":{"argoseal.dev/tag":"u"}`), refused: reason.TagGuarded},
+	"the workflow's label may not change through status": {
+		as: tenant, on: pods, name: "tagged", sub: "status", body: metadata(`"labels":{"workflows.argoproj.io/workflow":"v"}`), refused: reason.TagGuarded},
+}
+
+// identityCases: what identifies a tagged pod stays.
+var identityCases = map[string]attempt{
+	"Argo may mark the pod completed": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"labels":{"workflows.argoproj.io/completed":"true"}`)},
+	"Argo may add a finalizer": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"finalizers":["workflows.argoproj.io/status"]`)},
+	"other annotations are free": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"annotations":{"workflows.argoproj.io/progress":"1/2","x":"y"}`)},
+	"the garbage collector may drop an owner that is gone": {
+		as: collector, on: pods, name: "tagged", body: metadata(`"ownerReferences":null`)},
+	"an untagged pod may get another image": {
+		as: clusterAdmin, on: pods, name: "untagged", body: `{"spec":{"containers":[{"name":"main","image":"localhost/other:1"}]}}`},
+
+	"the tag may not change": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"annotations":{"argoseal.dev/tag":"u"}`), refused: reason.TagGuarded},
+	"the tag may not go": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"annotations":{"argoseal.dev/tag":null}`), refused: reason.TagGuarded},
+	"all annotations may not go": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"annotations":null`), refused: reason.TagGuarded},
+	"a tag may not come later": {
+		as: clusterAdmin, on: pods, name: "untagged", body: metadata(`"annotations":{"argoseal.dev/tag":"u"}`), refused: reason.TagGuarded},
+	"a kill command may not change": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"annotations":{"workflows.argoproj.io/kill-cmd-wait":"[\"/x\"]"}`), refused: reason.TagGuarded},
+	"a kill command may not come later": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"annotations":{"workflows.argoproj.io/kill-cmd-main":"[\"/x\"]"}`), refused: reason.TagGuarded},
+	"the node's id may not change": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"annotations":{"workflows.argoproj.io/node-id":"w-2"}`), refused: reason.TagGuarded},
+	"the workflow's label may not change": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"labels":{"workflows.argoproj.io/workflow":"v"}`), refused: reason.TagGuarded},
+	"the workflow's label may not go": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"labels":{"workflows.argoproj.io/workflow":null}`), refused: reason.TagGuarded},
+	"the owner may not go": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"ownerReferences":null`), refused: reason.TagGuarded},
+	"the owner may not change": {
+		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"ownerReferences":[{"apiVersion":"argoproj.io/v1alpha1","kind":"Workflow","name":"v","uid":"7d1ab1ce-0000-4000-8000-000000000000"}]`), refused: reason.TagGuarded},
+	"a container's image may not change": {
+		as: clusterAdmin, on: pods, name: "tagged", body: `{"spec":{"containers":[{"name":"main","image":"localhost/other:1"}]}}`, refused: reason.TagGuarded},
+	"an init container's image may not change": {
+		as: clusterAdmin, on: pods, name: "tagged", body: `{"spec":{"initContainers":[{"name":"init","image":"localhost/other:1"}]}}`, refused: reason.TagGuarded},
+
+	"a scheduler may bind a pod": {
+		as: clusterAdmin, verb: "create", on: pods, name: "untagged", sub: "binding", body: binding(`"annotations":{"x":"y"}`)},
+	"a Binding may not bring a tag": {
+		as: clusterAdmin, verb: "create", on: pods, name: "untagged", sub: "binding", body: binding(`"annotations":{"argoseal.dev/tag":"u"}`), refused: reason.TagGuarded},
+	"a Binding may not bring Argo's labels": {
+		as: clusterAdmin, verb: "create", on: pods, name: "untagged", sub: "binding", body: binding(`"labels":{"workflows.argoproj.io/workflow":"v"}`), refused: reason.TagGuarded},
+}
+
+func binding(fields string) string {
+	return `{"apiVersion":"v1","kind":"Binding","metadata":{"name":"untagged","namespace":"NS",` + fields + `},
+		"target":{"apiVersion":"v1","kind":"Node","name":"guards-node"}}`
+}
+
+// recordCases: our own resources are the notary's.
+var recordCases = map[string]attempt{
+	"the notary may create a Provenance": {as: notary, verb: "create", on: provenances, body: record("new")},
+	"the notary may write its status":    {as: notary, verb: "update", on: provenances, sub: "status", name: "old", body: sealed},
+	"the notary may create an ArtifactSeal": {
+		as: notary, verb: "create", on: seals, body: seal},
+	"an operator may delete":                       {as: operator, verb: "delete", on: provenances, name: "old"},
+	"a cluster admin may delete":                   {as: clusterAdmin, verb: "delete", on: provenances, name: "old"},
+	"a namespace is emptied when it goes":          {as: emptier, verb: "deletecollection", on: provenances},
+	"the garbage collector may delete":             {as: collector, verb: "delete", on: provenances, name: "old"},
+	"a cluster admin may remove what is stuck":     {as: clusterAdmin, on: provenances, name: "old", body: metadata(`"finalizers":[]`)},
+	"a tenant may not create a Provenance":         {as: tenant, verb: "create", on: provenances, body: record("new"), refused: reason.RecordGuarded},
+	"a tenant may not create an ArtifactSeal":      {as: tenant, verb: "create", on: seals, body: seal, refused: reason.RecordGuarded},
+	"a cluster admin may not create one either":    {as: clusterAdmin, verb: "create", on: provenances, body: record("new"), refused: reason.RecordGuarded},
+	"a notary of another namespace is none":        {as: impostor, verb: "create", on: provenances, body: record("new"), refused: reason.RecordGuarded},
+	"a tenant may not write a status":              {as: tenant, on: provenances, sub: "status", name: "old", body: status(`"bundle":"{}"`), refused: reason.RecordGuarded},
+	"a cluster admin may not write a status":       {as: clusterAdmin, on: provenances, sub: "status", name: "old", body: status(`"bundle":"{}"`), refused: reason.RecordGuarded},
+	"the garbage collector may not write one":      {as: collector, on: provenances, sub: "status", name: "old", body: status(`"bundle":"{}"`), refused: reason.RecordGuarded},
+	"a tenant may not touch metadata":              {as: tenant, on: provenances, name: "old", body: metadata(`"labels":{"x":"y"}`), refused: reason.RecordGuarded},
+	"a grant in the namespace does not delete":     {as: tenant, verb: "delete", on: provenances, name: "old", refused: reason.RecordGuarded},
+	"a grant in the namespace does not delete all": {as: tenant, verb: "deletecollection", on: provenances, refused: reason.RecordGuarded},
+}
+
+const (
+	sealed = `{"apiVersion":"argoseal.dev/v1alpha1","kind":"Provenance","metadata":{"name":"old","namespace":"NS"},
+		"spec":{"pod":{"name":"p","uid":"u"},"workflow":{"name":"w","uid":"u"},"nodeID":"n"},"status":{"bundle":"{}"}}`
+	seal = `{"apiVersion":"argoseal.dev/v1alpha1","kind":"ArtifactSeal","metadata":{"name":"s","namespace":"NS"},
+		"spec":{"location":{"store":"s","bucket":"b","key":"k","kind":"object"},"workflow":{"name":"w","uid":"u"},
+		"sha256":"0000000000000000000000000000000000000000000000000000000000000000","size":1,"provenance":"old",
+		"producer":{"pod":{"name":"p","uid":"u"},"nodeID":"n","template":"t","output":"o","finishedAt":"2026-01-01T00:00:00Z"}}}`
+)
+
+// modeCases: NS is in mode enforce, NS-audit in mode audit.
+var modeCases = map[string]attempt{
+	"a tenant may raise the mode":            {as: tenant, on: namespaces, name: "NS-audit", body: mode(`"enforce"`)},
+	"a tenant may edit other labels":         {as: tenant, on: namespaces, name: "NS", body: metadata(`"labels":{"x":"y"}`)},
+	"an unknown mode is enforce":             {as: tenant, on: namespaces, name: "NS", body: mode(`"Enforce"`)},
+	"an operator may lower the mode":         {as: operator, on: namespaces, name: "NS", body: mode(`"warn"`)},
+	"a cluster admin may remove the mode":    {as: clusterAdmin, on: namespaces, name: "NS", body: mode(`null`)},
+	"a tenant may not lower enforce to warn": {as: tenant, on: namespaces, name: "NS", body: mode(`"warn"`), refused: reason.ModeGuarded},
+	"a tenant may not lower it to audit":     {as: tenant, on: namespaces, name: "NS", body: mode(`"audit"`), refused: reason.ModeGuarded},
+	"a tenant may not remove enforce":        {as: tenant, on: namespaces, name: "NS", body: mode(`null`), refused: reason.ModeGuarded},
+	"a tenant may not remove audit":          {as: tenant, on: namespaces, name: "NS-audit", body: mode(`null`), refused: reason.ModeGuarded},
+	"a tenant may not remove all labels":     {as: tenant, on: namespaces, name: "NS", body: metadata(`"labels":null`), refused: reason.ModeGuarded},
+	"a tenant may not do it through status":  {as: tenant, on: namespaces, name: "NS", sub: "status", body: mode(`null`), refused: reason.ModeGuarded},
+	"a tenant may not do it through finalize": {as: tenant, verb: "update", on: namespaces, sub: "finalize", refused: reason.ModeGuarded,
+		body: `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"NS"},"spec":{"finalizers":["kubernetes"]}}`},
+}
+
+func mode(value string) string { return metadata(`"labels":{"argoseal.dev/mode":` + value + `}`) }
+
+func TestGuards(t *testing.T) {
+	c := connect(t)
+	c.waitForGuards()
+	ns := c.prepare()
+	for group, cases := range map[string]map[string]attempt{
+		"status": statusCases, "identity": identityCases, "records": recordCases, "mode": modeCases,
+	} {
+		for name, a := range cases {
+			t.Run(group+"/"+name, func(t *testing.T) {
+				checkVerdict(t, a.refused, c.try(a, ns, true))
+			})
+		}
+	}
+}
+
+// checkVerdict compares an answer with the code that was expected.
+func checkVerdict(t *testing.T, want reason.Code, err error) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("refused, want it admitted: %v", err)
+	case want != "" && err == nil:
+		t.Errorf("admitted, want %s", want)
+	case want != "" && !strings.Contains(err.Error(), "denied request: "+string(want)+": "):
+		t.Errorf("refused otherwise, want %s: %v", want, err)
+	}
+}

@@ -1,0 +1,272 @@
+//go:build e2e
+
+package charts_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/argoseal/argoseal/e2e/cluster/layout"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// The guards are tried on the cluster that KUBECONFIG names, else on the
+// development cluster, where the chart is installed in namespace
+// argoseal-system, or is being installed. Everything that is tried is tried as
+// a dry run, which takes the same way through admission, so the cases do not
+// depend on each other.
+
+const release = "argoseal-system"
+
+// user is who tries something.
+type user struct {
+	name   string
+	groups []string
+}
+
+var (
+	clusterAdmin = user{"guards-admin", []string{"system:masters"}}
+	// tenant may do everything in the test's namespaces, virtual verbs too,
+	// and nothing outside.
+	tenant   = user{name: "guards-tenant"}
+	operator = user{name: "guards-operator"}
+	notary   = user{name: "system:serviceaccount:" + release + ":argoseal-notary"}
+	// impostor has the notary's name and another namespace; RBAC lets it.
+	impostor  = user{"system:serviceaccount:guards:argoseal-notary", []string{"system:masters"}}
+	node      = user{"system:node:guards-node", []string{"system:nodes"}}
+	nameOnly  = user{"system:node:guards-node", []string{"system:masters"}}
+	groupOnly = user{"guards-somebody", []string{"system:nodes", "system:masters"}}
+	podGC     = controller("pod-garbage-collector")
+	collector = controller("generic-garbage-collector")
+	emptier   = controller("namespace-controller")
+)
+
+func controller(name string) user { return user{name: "system:serviceaccount:kube-system:" + name} }
+
+var (
+	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	provenances = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "provenances"}
+	seals       = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "artifactseals"}
+	rbac        = schema.GroupVersion{Group: "rbac.authorization.k8s.io", Version: "v1"}
+)
+
+// cluster is the API server the guards are tried on.
+type cluster struct {
+	t      *testing.T
+	config *rest.Config
+}
+
+// kubeconfig is the path of the one to use.
+func kubeconfig(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv(clientcmd.RecommendedConfigPathEnvVar); path != "" {
+		return path
+	}
+	l, err := layout.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Kubeconfig()
+}
+
+func connect(t *testing.T) *cluster {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS, config.Burst = 200, 200
+	return &cluster{t: t, config: config}
+}
+
+// waitForGuards waits until the chart is installed and its guards are at work,
+// which is a moment after they were made.
+func (c *cluster) waitForGuards() {
+	c.t.Helper()
+	forgery := attempt{as: clusterAdmin, verb: "create", on: provenances, body: record("forged")}
+	var err error
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Second) {
+		if err = c.try(forgery, "default", true); err != nil && strings.Contains(err.Error(), string(reason.RecordGuarded)) {
+			return
+		}
+	}
+	c.t.Fatalf("no guards: is the chart installed? A forged Provenance got %v", err)
+}
+
+// namespace makes an empty namespace with a name of its own.
+func (c *cluster) namespace() string {
+	c.t.Helper()
+	ns := fmt.Sprintf("guards-%d", time.Now().UnixNano()%1e9)
+	c.make(user{}, namespaces, ns, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"NS"}}`)
+	return ns
+}
+
+// as is a client that acts as the user; the zero user is the kubeconfig's.
+func (c *cluster) as(u user) dynamic.Interface {
+	c.t.Helper()
+	config := rest.CopyConfig(c.config)
+	if u.name != "" {
+		config.Impersonate = rest.ImpersonationConfig{UserName: u.name, Groups: append([]string{"system:authenticated"}, u.groups...)}
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return client
+}
+
+// object reads JSON, in which NS stands for the test's namespace.
+func object(t *testing.T, ns, text string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(text, "NS", ns)), &u.Object); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return u
+}
+
+// make creates an object and, if it is of the cluster, removes it at the end.
+func (c *cluster) make(as user, gvr schema.GroupVersionResource, ns, text string) *unstructured.Unstructured {
+	c.t.Helper()
+	o := object(c.t, ns, text)
+	client := c.as(as).Resource(gvr)
+	made, err := client.Namespace(o.GetNamespace()).Create(c.t.Context(), o, metav1.CreateOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if o.GetNamespace() != "" {
+		return made
+	}
+	c.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := client.Delete(ctx, o.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			c.t.Error(err)
+		}
+	})
+	return made
+}
+
+// attempt is one request to the API server.
+type attempt struct {
+	as   user
+	verb string // patch (the default), create, update, delete, deletecollection
+	on   schema.GroupVersionResource
+	name string
+	sub  string // subresource
+	body string // NS stands for the test's namespace
+	// refused is the code that the answer must begin with; none: it must
+	// be admitted.
+	refused reason.Code
+}
+
+// try makes the request; with dry it changes nothing.
+func (c *cluster) try(a attempt, ns string, dry bool) error {
+	c.t.Helper()
+	var client dynamic.ResourceInterface = c.as(a.as).Resource(a.on)
+	if a.on != namespaces {
+		client = c.as(a.as).Resource(a.on).Namespace(ns)
+	}
+	var dryRun, sub []string
+	if dry {
+		dryRun = []string{metav1.DryRunAll}
+	}
+	if a.sub != "" {
+		sub = []string{a.sub}
+	}
+	name := strings.ReplaceAll(a.name, "NS", ns)
+	ctx := c.t.Context()
+	var err error
+	switch a.verb {
+	case "create":
+		o := object(c.t, ns, a.body)
+		_, err = client.Create(ctx, o, metav1.CreateOptions{DryRun: dryRun}, sub...)
+	case "update":
+		o := object(c.t, ns, a.body)
+		var now *unstructured.Unstructured
+		if now, err = client.Get(ctx, o.GetName(), metav1.GetOptions{}); err != nil {
+			break
+		}
+		o.SetResourceVersion(now.GetResourceVersion())
+		_, err = client.Update(ctx, o, metav1.UpdateOptions{DryRun: dryRun}, sub...)
+	case "delete":
+		err = client.Delete(ctx, name, metav1.DeleteOptions{DryRun: dryRun})
+	case "deletecollection":
+		err = client.DeleteCollection(ctx, metav1.DeleteOptions{DryRun: dryRun}, metav1.ListOptions{})
+	default:
+		body := []byte(strings.ReplaceAll(a.body, "NS", ns))
+		_, err = client.Patch(ctx, name, types.MergePatchType, body, metav1.PatchOptions{DryRun: dryRun}, sub...)
+	}
+	return err
+}
+
+// prepare makes a namespace with pods that look as Argo's do in a labelled
+// one. They are made before it is labelled, for the gate would refuse them.
+func (c *cluster) prepare() string {
+	c.t.Helper()
+	var admin user
+	ns := c.namespace()
+	c.make(admin, namespaces, ns, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"NS-audit","labels":{"argoseal.dev/mode":"audit"}}}`)
+	for _, in := range []string{ns, ns + "-audit"} {
+		c.make(admin, rbac.WithResource("rolebindings"), in, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"tenant","namespace":"NS"},
+			"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"},
+			"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"guards-tenant"}]}`)
+	}
+	c.make(admin, rbac.WithResource("clusterrolebindings"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"NS-operator"},
+		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"argoseal-operator"},
+		"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"guards-operator"}]}`)
+	// The owner has to be there, or the garbage collector takes the pod away.
+	owner := c.make(admin, configMaps, ns, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"w","namespace":"NS"}}`)
+	// The tagged pod runs on a node that does not exist: nobody but the test
+	// reports about it. The untagged one waits for a scheduler that does not.
+	c.make(admin, pods, ns, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"tagged","namespace":"NS",
+		"labels":{"workflows.argoproj.io/workflow":"w","workflows.argoproj.io/completed":"false"},
+		"annotations":{"argoseal.dev/tag":"t","workflows.argoproj.io/kill-cmd-wait":"[]","workflows.argoproj.io/node-id":"w-1"},
+		"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"w","uid":"`+string(owner.GetUID())+`"}]},
+		"spec":{"nodeName":"guards-node",`+podSpec+`}}`)
+	c.make(admin, pods, ns, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"untagged","namespace":"NS"},
+		"spec":{"schedulerName":"nobody",`+podSpec+`}}`)
+	c.make(notary, provenances, ns, record("old"))
+	for _, a := range []attempt{
+		{as: node, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Running","startTime":"2026-01-01T00:00:00Z",` + ended("0"))},
+		{as: admin, on: namespaces, name: "NS", body: `{"metadata":{"labels":{"argoseal.dev/mode":"enforce"}}}`},
+	} {
+		if err := c.try(a, ns, false); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return ns
+}
+
+const podSpec = `"automountServiceAccountToken":false,"terminationGracePeriodSeconds":0,
+		"containers":[{"name":"main","image":"localhost/none:1"}],"initContainers":[{"name":"init","image":"localhost/none:1"}]`
+
+func status(fields string) string { return `{"status":{` + fields + `}}` }
+
+// ended is the status of the pod's container, ended with an exit code.
+func ended(exitCode string) string {
+	return `"containerStatuses":[{"name":"main","image":"i","imageID":"i","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":` + exitCode + `}}}]`
+}
+
+func metadata(fields string) string { return `{"metadata":{` + fields + `}}` }
+
+func record(name string) string {
+	return `{"apiVersion":"argoseal.dev/v1alpha1","kind":"Provenance","metadata":{"name":"` + name + `","namespace":"NS"},
+		"spec":{"pod":{"name":"p","uid":"u"},"workflow":{"name":"w","uid":"u"},"nodeID":"n"}}`
+}
