@@ -17,25 +17,25 @@ const LabelWorkflow = labelWorkflow
 // the metadata by which Argo, the gate and the notary know it, its owners, and
 // the image of each container. Everything else that the API server allows to be
 // changed may change.
-func Unchanged(old, new *corev1.Pod) error {
-	if old.Labels[labelWorkflow] != new.Labels[labelWorkflow] || old.Labels[labelComponent] != new.Labels[labelComponent] {
+func Unchanged(old, updated *corev1.Pod) error {
+	if old.Labels[labelWorkflow] != updated.Labels[labelWorkflow] || old.Labels[labelComponent] != updated.Labels[labelComponent] {
 		return reason.New(reason.StructureAltered, "the label %s or %s changes", labelWorkflow, labelComponent)
 	}
 	for _, key := range []string{annotationNodeID, annotationNodeName, KillAnnotation} {
 		before, had := old.Annotations[key]
-		after, has := new.Annotations[key]
+		after, has := updated.Annotations[key]
 		if before != after || had != has {
 			return reason.New(reason.StructureAltered, "the annotation %s changes", key)
 		}
 	}
-	if !equality.Semantic.DeepEqual(old.OwnerReferences, new.OwnerReferences) {
+	if !equality.Semantic.DeepEqual(old.OwnerReferences, updated.OwnerReferences) {
 		return reason.New(reason.OwnerMismatch, "its owners change")
 	}
-	if !maps.Equal(imagesOf(old.Spec.InitContainers), imagesOf(new.Spec.InitContainers)) ||
-		!maps.Equal(imagesOf(old.Spec.Containers), imagesOf(new.Spec.Containers)) {
+	if !maps.Equal(imagesOf(old.Spec.InitContainers), imagesOf(updated.Spec.InitContainers)) ||
+		!maps.Equal(imagesOf(old.Spec.Containers), imagesOf(updated.Spec.Containers)) {
 		return reason.New(reason.StructureAltered, "a container's image changes")
 	}
-	if !slices.EqualFunc(old.Spec.EphemeralContainers, new.Spec.EphemeralContainers, func(a, b corev1.EphemeralContainer) bool {
+	if !slices.EqualFunc(old.Spec.EphemeralContainers, updated.Spec.EphemeralContainers, func(a, b corev1.EphemeralContainer) bool {
 		return equality.Semantic.DeepEqual(a, b)
 	}) {
 		return reason.New(reason.StructureAltered, "its ephemeral containers change")

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// maxTrust bounds the files that say what to trust, in bytes.
+const maxTrust = 1 << 20
+
+// verifyOptions are the flags of verify. Where cosign has the same flag, the
+// name is cosign's.
+type verifyOptions struct {
+	bundle      string
+	keys        []string
+	trustedRoot string
+	name        string
+	output      string
+}
+
+const verifyExample = `  # what Argoseal trusts, once, from a cluster that you trust
+  mkdir -p ~/.config/argoseal
+  kubectl -n argoseal-system get configmap argoseal-notary-key -o jsonpath='{.data.notary\.pub}' > ~/.config/argoseal/notary.pub
+  kubectl -n argoseal-system get configmap argoseal-trusted-root -o jsonpath='{.data.trusted_root\.json}' > ~/.config/argoseal/trusted_root.json
+
+  # the seal of a pod, from its Provenance
+  kubectl -n ci get provenance POD_UID -o jsonpath='{.status.bundle}' > bundle.json
+
+  # is this file what that pod produced?
+  argoseal verify model.tgz --bundle bundle.json
+
+  # and did it put it at this place?
+  argoseal verify model.tgz --bundle bundle.json --name s3://minio:9000/artifacts/model.tgz
+
+  # the trust in other files, a digest in place of the artifact, and JSON out
+  argoseal verify sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 \
+    --bundle bundle.json --key notary.pub --trusted-root trusted_root.json -o json`
+
+func verifyCommand() *cobra.Command {
+	o := &verifyOptions{}
+	cmd := &cobra.Command{
+		Use:     "verify FILE --bundle BUNDLE",
+		Short:   "Verify offline that a file is what a workflow step produced",
+		Long:    verifyLong(),
+		Example: verifyExample,
+		Args:    usageArgs(cobra.ExactArgs(1)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.bundle, "bundle", "", "the seal, a Sigstore bundle (required)")
+	flags.StringArrayVar(&o.keys, "key", []string{configFile("notary.pub")}, "public key of the notary, PEM; give it again for more than one")
+	flags.StringVar(&o.trustedRoot, "trusted-root", configFile("trusted_root.json"), "Sigstore trusted root with the log's key")
+	flags.StringVar(&o.name, "name", "", "location that the file has to come from, s3://STORE/BUCKET/KEY")
+	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// verifyLong explains the command; its table of exit codes is package reason's.
+func verifyLong() string {
+	var b strings.Builder
+	b.WriteString(`Verify offline that a file is what a workflow step produced: the notary signed
+the statement, the log has the signature, and the statement names the file's
+digest (with --name, for that very location).
+
+FILE is the artifact as it lies in the store, - for standard input, or its
+digest as sha256:HEX. A seal of a failed step verifies too; its outcome says so.
+
+Exit codes:
+   0  the file is what the seal says
+`)
+	for _, code := range []reason.Code{
+		reason.Internal, reason.UsageInvalid, reason.BundleInvalid, reason.SignatureInvalid,
+		reason.LogEntryInvalid, reason.StatementInvalid, reason.DigestMismatch, reason.SubjectMismatch,
+	} {
+		fmt.Fprintf(&b, "  %2d  %s: %s\n", code.ExitCode(), code, code.Meaning())
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// configFile is where what is trusted lies unless a flag says otherwise: in the
+// user's own configuration, never in the folder of a download.
+func configFile(name string) string {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "argoseal", name)
+}
+
+func (o *verifyOptions) run(cmd *cobra.Command, file string) error {
+	if o.output != "text" && o.output != "json" {
+		return usage(fmt.Errorf("--output is %q, want text or json", o.output))
+	}
+	r, err := o.verify(cmd.Context(), file, cmd.InOrStdin())
+	if o.output == "json" {
+		if writeErr := writeJSON(cmd.OutOrStdout(), r, err); writeErr != nil {
+			return writeErr
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return writeText(cmd.OutOrStdout(), r)
+}
+
+// verified is a verified file.
+type verified struct {
+	file    string
+	subject provenance.Subject
+	result  *verify.Result
+}
+
+func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader) (*verified, error) {
+	if o.bundle == "" {
+		return nil, usage(fmt.Errorf("--bundle is required"))
+	}
+	bundle, err := readBounded(o.bundle, verify.MaxBundle)
+	if err != nil {
+		return nil, err
+	}
+	root, err := o.root()
+	if err != nil {
+		return nil, err
+	}
+	result, err := root.Inspect(bundle)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := digestOf(ctx, file, stdin)
+	if err != nil {
+		return nil, err
+	}
+	subject, err := result.Statement.Match(o.name, digest)
+	if err != nil {
+		return nil, err
+	}
+	return &verified{file: file, subject: subject, result: result}, nil
+}
+
+func (o *verifyOptions) root() (*verify.Root, error) {
+	trusted, err := readBounded(o.trustedRoot, maxTrust)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([][]byte, len(o.keys))
+	for i, path := range o.keys {
+		if keys[i], err = readBounded(path, maxTrust); err != nil {
+			return nil, err
+		}
+	}
+	root, err := verify.NewRoot(trusted, keys...)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return root, nil
+}
+
+// readBounded reads a small file. One byte more than allowed is read, so that
+// whoever gets it sees that there was more.
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usage(err)
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, usage(err)
+	}
+	return data, nil
+}
+
+// digestOf hashes a file in constant memory, however large it is, or reads the
+// digest that was given in its place.
+func digestOf(ctx context.Context, file string, stdin io.Reader) (artifact.Digest, error) {
+	if given, ok := strings.CutPrefix(file, "sha256:"); ok {
+		digest, err := artifact.ParseDigest(given)
+		if err != nil {
+			return "", usage(err)
+		}
+		return digest, nil
+	}
+	source := stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", usage(err)
+		}
+		defer func() { _ = f.Close() }()
+		source = f
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, cancelable{ctx, source}); err != nil {
+		return "", usage(fmt.Errorf("read %s: %w", file, err))
+	}
+	return artifact.Digest(hex.EncodeToString(hash.Sum(nil))), nil
+}
+
+// cancelable stops reading once its context ends.
+type cancelable struct {
+	ctx context.Context //nolint:containedctx // a reader has no other way to get one
+	r   io.Reader
+}
+
+func (c cancelable) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

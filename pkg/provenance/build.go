@@ -1,0 +1,230 @@
+package provenance
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
+	slsa "github.com/in-toto/attestation/go/predicates/provenance/v1"
+	intoto "github.com/in-toto/attestation/go/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+)
+
+// Build makes the payload for the facts, or says which of them is missing or
+// malformed. The same facts always make the same bytes: JSON as RFC 8785 wants
+// it. Facts that do not fit MaxPayload are an error.
+func Build(f Facts) ([]byte, error) {
+	f = f.sorted()
+	if err := f.validate(); err != nil {
+		return nil, err
+	}
+	external, err := toStruct(f.external())
+	if err != nil {
+		return nil, err
+	}
+	internal, err := toStruct(f.internal())
+	if err != nil {
+		return nil, err
+	}
+	predicate := &slsa.Provenance{
+		BuildDefinition: &slsa.BuildDefinition{
+			BuildType:            BuildType,
+			ExternalParameters:   external,
+			InternalParameters:   internal,
+			ResolvedDependencies: f.dependencies(),
+		},
+		RunDetails: &slsa.RunDetails{
+			Builder: &slsa.Builder{Id: f.Builder.ID(), Version: map[string]string{"argoseal": f.Versions.Argoseal}},
+			Metadata: &slsa.BuildMetadata{
+				InvocationId: f.InvocationID(),
+				StartedOn:    timestamppb.New(f.StartedAt),
+				FinishedOn:   timestamppb.New(f.FinishedAt),
+			},
+		},
+	}
+	if err := predicate.Validate(); err != nil {
+		return nil, fmt.Errorf("predicate: %w", err)
+	}
+	predicateStruct, err := protoToStruct(predicate)
+	if err != nil {
+		return nil, err
+	}
+	statement := &intoto.Statement{
+		Type:          intoto.StatementTypeUri,
+		Subject:       f.subjects(),
+		PredicateType: PredicateType,
+		Predicate:     predicateStruct,
+	}
+	if err := statement.Validate(); err != nil {
+		return nil, fmt.Errorf("statement: %w", err)
+	}
+	return canonical(statement)
+}
+
+// canonical marshals the statement. protojson varies its whitespace on purpose,
+// so its output is transformed to the canonical form of RFC 8785.
+func canonical(statement *intoto.Statement) ([]byte, error) {
+	raw, err := protojson.Marshal(statement)
+	if err != nil {
+		return nil, fmt.Errorf("marshal statement: %w", err)
+	}
+	payload, err := jsoncanonicalizer.Transform(raw)
+	if err != nil {
+		return nil, fmt.Errorf("canonicalize statement: %w", err)
+	}
+	if len(payload) > MaxPayload {
+		return nil, fmt.Errorf("statement has %d bytes, at most %d are allowed", len(payload), MaxPayload)
+	}
+	return payload, nil
+}
+
+// sorted returns a copy of the facts with every list in its canonical order.
+func (f Facts) sorted() Facts {
+	f.Subjects = sortedBy(f.Subjects, func(s Subject) string { return s.URI })
+	f.Unsealed = sortedBy(f.Unsealed, func(u Unsealed) string { return u.Output })
+	f.Images = sortedBy(f.Images, func(i Image) string { return i.Container })
+	f.Inputs = sortedBy(f.Inputs, func(i Input) string { return i.Name })
+	f.Outcome.Exits = sortedBy(f.Outcome.Exits, func(e Exit) string { return e.Container })
+	f.Definition.Parameters = sortedBy(f.Definition.Parameters, func(p Parameter) string { return p.Name })
+	f.Definition.Overrides = sortedBy(f.Definition.Overrides, func(o Override) string { return o.Field })
+	return f
+}
+
+func sortedBy[T any](list []T, key func(T) string) []T {
+	return slices.SortedStableFunc(slices.Values(list), func(a, b T) int { return cmp.Compare(key(a), key(b)) })
+}
+
+func (f *Facts) subjects() []*intoto.ResourceDescriptor {
+	descriptors := make([]*intoto.ResourceDescriptor, len(f.Subjects))
+	for i, s := range f.Subjects {
+		descriptors[i] = &intoto.ResourceDescriptor{
+			Name:   s.URI,
+			Digest: digestSet(s.SHA256),
+			Annotations: annotations(map[string]*structpb.Value{
+				"output":     structpb.NewStringValue(s.Output),
+				"size":       structpb.NewNumberValue(float64(s.Size)),
+				"treeSha256": structpb.NewStringValue(string(s.Tree)),
+			}),
+		}
+	}
+	return descriptors
+}
+
+func (f *Facts) dependencies() []*intoto.ResourceDescriptor {
+	descriptors := []*intoto.ResourceDescriptor{
+		{Name: depWorkflow, Digest: digestSet(f.Definition.Spec)},
+		{Name: depTemplate, Digest: digestSet(f.Definition.TemplateBody)},
+	}
+	for _, image := range f.Images {
+		descriptors = append(descriptors, &intoto.ResourceDescriptor{
+			Name:        depImage + image.Container,
+			Uri:         imageScheme + image.Repository,
+			Digest:      digestSet(image.SHA256),
+			Annotations: annotations(map[string]*structpb.Value{"image": structpb.NewStringValue(image.Ref)}),
+		})
+	}
+	for _, input := range f.Inputs {
+		descriptors = append(descriptors, &intoto.ResourceDescriptor{
+			Name:   depInput + input.Name,
+			Uri:    input.URI,
+			Digest: digestSet(input.SHA256),
+			Annotations: annotations(map[string]*structpb.Value{
+				"seal":       structpb.NewStringValue(input.Seal),
+				"treeSha256": structpb.NewStringValue(string(input.Tree)),
+			}),
+		})
+	}
+	return descriptors
+}
+
+func (f *Facts) external() wireExternal {
+	d := f.Definition
+	external := wireExternal{
+		WorkflowTemplateRef: d.WorkflowTemplate,
+		Entrypoint:          d.Entrypoint,
+		Template:            d.Template,
+		Parameters:          make(map[string]json.RawMessage, len(d.Parameters)),
+		Overrides:           make(map[string]wireDigest, len(d.Overrides)),
+	}
+	if d.WorkflowTemplate == nil {
+		external.WorkflowSpecDigest = &wireDigest{SHA256: d.Spec}
+	}
+	for _, p := range d.Parameters {
+		external.Parameters[p.Name] = p.wire()
+	}
+	for _, o := range d.Overrides {
+		external.Overrides[o.Field] = wireDigest{SHA256: o.SHA256}
+	}
+	return external
+}
+
+// wire is the parameter's value or its digest as JSON; neither a string nor a
+// wireDigest can fail to marshal.
+func (p Parameter) wire() json.RawMessage {
+	var value any = p.Value
+	if p.SHA256 != "" {
+		value = wireDigest{SHA256: p.SHA256}
+	}
+	raw, _ := json.Marshal(value)
+	return raw
+}
+
+func (f *Facts) internal() wireInternal {
+	var outputs []wireOutput
+	for _, s := range f.Subjects {
+		outputs = append(outputs, wireOutput{Name: s.Output})
+	}
+	for _, u := range f.Unsealed {
+		outputs = append(outputs, wireOutput{Name: u.Output, Reason: string(u.Reason)})
+	}
+	return wireInternal{
+		Workflow:       f.Step.Workflow,
+		Pod:            f.Step.Pod,
+		Node:           wireNode{ID: f.Step.NodeID, Name: f.Step.NodeName},
+		Namespace:      f.Step.Namespace,
+		ServiceAccount: f.Step.ServiceAccount,
+		Mode:           string(f.Mode),
+		Verdict:        string(f.Verdict),
+		PodSpecDigest:  wireDigest{SHA256: f.PodSpec},
+		Versions:       f.Versions,
+		Outcome:        f.Outcome,
+		Outputs:        sortedBy(outputs, func(o wireOutput) string { return o.Name }),
+	}
+}
+
+func digestSet(d artifact.Digest) map[string]string { return map[string]string{"sha256": string(d)} }
+
+func annotations(fields map[string]*structpb.Value) *structpb.Struct {
+	return &structpb.Struct{Fields: fields}
+}
+
+func toStruct(v any) (*structpb.Struct, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("marshal parameters: %w", err)
+	}
+	s := &structpb.Struct{}
+	if err := protojson.Unmarshal(raw, s); err != nil {
+		return nil, fmt.Errorf("convert parameters: %w", err)
+	}
+	return s, nil
+}
+
+func protoToStruct(m proto.Message) (*structpb.Struct, error) {
+	raw, err := protojson.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("marshal predicate: %w", err)
+	}
+	s := &structpb.Struct{}
+	if err := protojson.Unmarshal(raw, s); err != nil {
+		return nil, fmt.Errorf("convert predicate: %w", err)
+	}
+	return s, nil
+}

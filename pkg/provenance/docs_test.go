@@ -1,0 +1,89 @@
+package provenance
+
+import (
+	"encoding/json"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
+)
+
+const page = "../../docs/buildtypes/argo-step-v1.md"
+
+func TestThePageOfTheBuildTypeShowsTheGoldenStatement(t *testing.T) {
+	doc, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(doc), "```json\n")
+	example, _, closed := strings.Cut(rest, "\n```")
+	if !ok || !closed {
+		t.Fatalf("%s has no example", page)
+	}
+	shown, err := jsoncanonicalizer.Transform([]byte(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(shown) != string(want) {
+		t.Errorf("the example is not %s:\n%s", golden, shown)
+	}
+	if _, err := Parse(shown); err != nil {
+		t.Errorf("the example is refused: %v", err)
+	}
+}
+
+func TestThePageOfTheBuildTypeNamesEveryParameter(t *testing.T) {
+	doc, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _, _ := strings.Cut(string(doc), "## Example")
+	for _, wire := range []any{wireExternal{}, wireInternal{}, wireAnnotations{}} {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(wire)) {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if !strings.Contains(text, "`"+name+"`") && !strings.Contains(text, "`annotations."+name+"`") {
+				t.Errorf("%s does not name %s", page, name)
+			}
+		}
+	}
+	for _, constant := range []string{BuildType, PredicateType, PayloadType, builderPrefix} {
+		if !strings.Contains(text, constant) {
+			t.Errorf("%s does not name %s", page, constant)
+		}
+	}
+}
+
+// Whoever reads our statements with the in-toto and SLSA schema alone has to
+// find what that schema says: this reads the golden file as they would.
+func TestTheGoldenStatementIsSLSA(t *testing.T) {
+	raw, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s struct {
+		PredicateType string
+		Predicate     struct {
+			BuildDefinition map[string]json.RawMessage
+			RunDetails      map[string]json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"buildType", "externalParameters", "internalParameters", "resolvedDependencies"} {
+		if len(s.Predicate.BuildDefinition[field]) == 0 {
+			t.Errorf("buildDefinition has no %s", field)
+		}
+	}
+	for _, field := range []string{"builder", "metadata"} {
+		if len(s.Predicate.RunDetails[field]) == 0 {
+			t.Errorf("runDetails has no %s", field)
+		}
+	}
+}

@@ -1,0 +1,328 @@
+package provenance
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const golden = "testdata/statement.json"
+
+func digest(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c, 64)) }
+
+// example is the step that the golden statement and the documentation show:
+// everything a statement can say, once.
+func example() Facts {
+	return Facts{
+		Subjects: []Subject{
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/report.tgz", SHA256: digest("2"), Tree: digest("3"), Size: 512, Output: "report"},
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", SHA256: digest("0"), Tree: digest("1"), Size: 1048576, Output: "model"},
+		},
+		Unsealed: []Unsealed{{Output: "log", Reason: reason.OutputAbsent}},
+		Builder:  Builder{Cluster: "prod-eu-1", Level: LevelObserved},
+		Definition: Definition{
+			WorkflowTemplate: &WorkflowTemplate{Name: "training"},
+			Spec:             digest("4"),
+			TemplateBody:     digest("5"),
+			Entrypoint:       "pipeline",
+			Template:         "train",
+			Parameters: []Parameter{
+				NewParameter("epochs", "10"),
+				NewParameter("registry-password", "hunter2"),
+			},
+			Overrides: []Override{{Field: "podSpecPatch", SHA256: digest("6")}},
+		},
+		Step: Step{
+			Namespace:      "ml",
+			ServiceAccount: "trainer",
+			Workflow:       Ref{Name: "hello-abcde", UID: "0c1f0d4a-32f3-4f6e-9a44-3f1f6a2d6c11"},
+			Pod:            Ref{Name: "hello-abcde-train-123", UID: "5b0b9d5e-8f0b-4c3e-9f7b-0d1c2b3a4f50"},
+			NodeID:         "hello-abcde-123",
+			NodeName:       "hello-abcde[1].train(0:10)",
+		},
+		Mode:    v1alpha1.ModeEnforce,
+		PodSpec: digest("7"),
+		Outcome: Outcome{Result: Succeeded, Exits: []Exit{{Container: "wait"}, {Container: "main"}}},
+		Versions: Versions{
+			Argoseal:     "v0.1.0",
+			ArgoExecutor: "quay.io/argoproj/argoexec:v3.7.18",
+			Kubelet:      "v1.34.2",
+		},
+		Images: []Image{
+			{Container: "wait", Ref: "quay.io/argoproj/argoexec:v3.7.18", Repository: "quay.io/argoproj/argoexec", SHA256: digest("8")},
+			{Container: "main", Ref: "python:3.13", Repository: "docker.io/library/python", SHA256: digest("9")},
+		},
+		Inputs: []Input{{
+			Name: "data", URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-fetch-77/data.tgz",
+			SHA256: digest("a"), Tree: digest("b"), Seal: "ouvolhwrqk2e5zxv4yqxqk7iwzh2f5xk7vdz3jv5n3zq5x7q2b2a",
+		}},
+		StartedAt:  time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC),
+		FinishedAt: time.Date(2026, 11, 21, 10, 4, 30, 0, time.UTC),
+	}
+}
+
+func build(t *testing.T, f Facts) []byte {
+	t.Helper()
+	payload, err := Build(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}
+
+func TestBuildMakesTheGoldenStatement(t *testing.T) {
+	payload := build(t, example())
+	if *update {
+		if err := os.WriteFile(golden, payload, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(payload)); diff != "" {
+		t.Errorf("statement differs from %s (-want +got):\n%s", golden, diff)
+	}
+}
+
+func TestParseGivesBackWhatBuildTook(t *testing.T) {
+	minimal := example()
+	minimal.Unsealed, minimal.Inputs = nil, nil
+	minimal.Definition.WorkflowTemplate, minimal.Definition.Parameters, minimal.Definition.Overrides = nil, nil, nil
+	escaped := example()
+	escaped.Subjects[0].URI = artifact.Location{Store: "minio:9000", Bucket: "b", Key: "ä b/<x>&?#%2F", Kind: artifact.KindObject}.URI()
+	escaped.Definition.Parameters = []Parameter{NewParameter("tricky \" name", "line\nbreak \u2028 <&> \x00 \U0001F600")}
+	escaped.Step.NodeName = "wf(0:{\"a\":\n1})"
+	scoped := example()
+	scoped.Definition.WorkflowTemplate.ClusterScope = true
+	scoped.Verdict = reason.NoProvenance
+	scoped.Builder.Level = LevelIsolated
+	referred := example()
+	referred.Definition.Entrypoint = ""
+	crowded := example()
+	crowded.Subjects = subjects(MaxSubjects)
+	failed := example()
+	failed.Outcome = Outcome{Result: Failed, Exits: []Exit{{Container: "main", Code: 137}}}
+	failed.Subjects[0].Size = maxSize
+	elsewhere := example()
+	elsewhere.StartedAt = elsewhere.StartedAt.In(time.FixedZone("there", 3600))
+
+	for name, facts := range map[string]Facts{
+		"everything set":            example(),
+		"only what has to be set":   minimal,
+		"names that need escaping":  escaped,
+		"cluster scope and verdict": scoped,
+		"the template's entrypoint": referred,
+		"as many subjects as fit":   crowded,
+		"a failed step":             failed,
+		"times of another zone":     elsewhere,
+	} {
+		t.Run(name, func(t *testing.T) {
+			statement, err := Parse(build(t, facts))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(facts.sorted(), statement.Facts); diff != "" {
+				t.Errorf("facts differ (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestBuildDoesNotDependOnTheOrderOfLists(t *testing.T) {
+	shuffled := example()
+	shuffled.Subjects[0], shuffled.Subjects[1] = shuffled.Subjects[1], shuffled.Subjects[0]
+	shuffled.Images[0], shuffled.Images[1] = shuffled.Images[1], shuffled.Images[0]
+	if !bytes.Equal(build(t, example()), build(t, shuffled)) {
+		t.Error("another order of the lists made another statement")
+	}
+	if first := shuffled.Subjects[0].Output; first != "model" {
+		t.Errorf("Build changed the caller's list: %s comes first", first)
+	}
+}
+
+func TestBuildRefuses(t *testing.T) {
+	for name, spoil := range map[string]func(*Facts){
+		"no subjects":                        func(f *Facts) { f.Subjects = nil },
+		"more subjects than verifiers take":  func(f *Facts) { f.Subjects = subjects(MaxSubjects + 1) },
+		"more unsealed outputs than fit":     func(f *Facts) { f.Unsealed = repeat(maxList+1, unsealed) },
+		"more parameters than fit":           func(f *Facts) { f.Definition.Parameters = repeat(maxList+1, parameter) },
+		"more inputs than fit":               func(f *Facts) { f.Inputs = repeat(maxList+1, input) },
+		"a location twice":                   func(f *Facts) { f.Subjects[0].URI = f.Subjects[1].URI },
+		"an output twice":                    func(f *Facts) { f.Subjects[0].Output = f.Subjects[1].Output },
+		"an output both sealed and not":      func(f *Facts) { f.Unsealed[0].Output = "model" },
+		"a location that is none":            func(f *Facts) { f.Subjects[0].URI = "https://example.com/x" },
+		"a location without a key":           func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/" },
+		"a location with dots":               func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/a/../b" },
+		"another spelling of a location":     func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/%61" },
+		"an escaped slash":                   func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/a%2Fb" },
+		"a subject without a digest":         func(f *Facts) { f.Subjects[0].SHA256 = "" },
+		"a digest in upper case":             func(f *Facts) { f.Subjects[0].SHA256 = digest("A") },
+		"a short digest":                     func(f *Facts) { f.Subjects[0].SHA256 = "00" },
+		"a subject without a tree":           func(f *Facts) { f.Subjects[0].Tree = "" },
+		"a negative size":                    func(f *Facts) { f.Subjects[0].Size = -1 },
+		"a size JSON cannot hold":            func(f *Facts) { f.Subjects[0].Size = maxSize + 1 },
+		"an unsealed output without reason":  func(f *Facts) { f.Unsealed[0].Reason = "" },
+		"no cluster":                         func(f *Facts) { f.Builder.Cluster = "" },
+		"a cluster with a slash":             func(f *Facts) { f.Builder.Cluster = "a/isolated" },
+		"no level":                           func(f *Facts) { f.Builder.Level = "" },
+		"an unknown level":                   func(f *Facts) { f.Builder.Level = "hermetic" },
+		"no workflow spec":                   func(f *Facts) { f.Definition.Spec = "" },
+		"no template body":                   func(f *Facts) { f.Definition.TemplateBody = "" },
+		"neither entrypoint nor reference":   func(f *Facts) { f.Definition.WorkflowTemplate, f.Definition.Entrypoint = nil, "" },
+		"no template":                        func(f *Facts) { f.Definition.Template = "" },
+		"a template reference without name":  func(f *Facts) { f.Definition.WorkflowTemplate.Name = "" },
+		"a parameter twice":                  func(f *Facts) { f.Definition.Parameters[0].Name = f.Definition.Parameters[1].Name },
+		"a secret as a parameter":            func(f *Facts) { f.Definition.Parameters[0].Name = "apiToken" },
+		"a parameter with value and digest":  func(f *Facts) { f.Definition.Parameters[0].SHA256 = digest("0") },
+		"a parameter with half a digest":     func(f *Facts) { f.Definition.Parameters[1].SHA256 = "0" },
+		"an override without a digest":       func(f *Facts) { f.Definition.Overrides[0].SHA256 = "" },
+		"no namespace":                       func(f *Facts) { f.Step.Namespace = "" },
+		"no service account":                 func(f *Facts) { f.Step.ServiceAccount = "" },
+		"no workflow uid":                    func(f *Facts) { f.Step.Workflow.UID = "" },
+		"a pod uid with a slash":             func(f *Facts) { f.Step.Pod.UID = "a/b" },
+		"no pod name":                        func(f *Facts) { f.Step.Pod.Name = "" },
+		"a node id with a slash":             func(f *Facts) { f.Step.NodeID = "a/b" },
+		"no node name":                       func(f *Facts) { f.Step.NodeName = "" },
+		"a node name without end":            func(f *Facts) { f.Step.NodeName = strings.Repeat("x", maxNodeName+1) },
+		"a node name that is not UTF-8":      func(f *Facts) { f.Step.NodeName = "\xff" },
+		"no mode":                            func(f *Facts) { f.Mode = "" },
+		"an unknown mode":                    func(f *Facts) { f.Mode = "off" },
+		"a verdict that is no code":          func(f *Facts) { f.Verdict = "all fine" },
+		"no pod spec":                        func(f *Facts) { f.PodSpec = "" },
+		"no version":                         func(f *Facts) { f.Versions.Kubelet = "" },
+		"no result":                          func(f *Facts) { f.Outcome.Result = "" },
+		"no exit codes":                      func(f *Facts) { f.Outcome.Exits = nil },
+		"a container that exits twice":       func(f *Facts) { f.Outcome.Exits[0].Container = "main" },
+		"success although main failed":       func(f *Facts) { f.Outcome.Exits[1].Code = 1 },
+		"no images":                          func(f *Facts) { f.Images = nil },
+		"an image without a digest":          func(f *Facts) { f.Images[0].SHA256 = "" },
+		"an image without a repository":      func(f *Facts) { f.Images[0].Repository = "" },
+		"an input twice":                     func(f *Facts) { f.Inputs = append(f.Inputs, f.Inputs[0]) },
+		"an input without a pinned digest":   func(f *Facts) { f.Inputs[0].SHA256 = "" },
+		"an input without a tree":            func(f *Facts) { f.Inputs[0].Tree = "" },
+		"an input without a seal":            func(f *Facts) { f.Inputs[0].Seal = "" },
+		"an input from nowhere":              func(f *Facts) { f.Inputs[0].URI = "" },
+		"no start":                           func(f *Facts) { f.StartedAt = time.Time{} },
+		"fractions of a second":              func(f *Facts) { f.StartedAt = f.StartedAt.Add(time.Millisecond) },
+		"an end before the start":            func(f *Facts) { f.FinishedAt = f.StartedAt.Add(-time.Second) },
+		"more than fits":                     func(f *Facts) { f.Definition.Parameters = large() },
+		"a control character in an argument": func(f *Facts) { f.Definition.Parameters[0].Name = "a\x00" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			facts := example()
+			spoil(&facts)
+			if _, err := Build(facts); err == nil {
+				t.Error("built")
+			}
+		})
+	}
+}
+
+// The following make items that are fine one by one.
+
+func repeat[T any](n int, item func(name string) T) []T {
+	list := make([]T, n)
+	for i := range list {
+		list[i] = item(fmt.Sprintf("n%04d", i))
+	}
+	return list
+}
+
+func subjects(n int) []Subject {
+	return repeat(n, func(name string) Subject {
+		return Subject{URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Tree: digest("1"), Output: name}
+	})
+}
+
+func unsealed(name string) Unsealed { return Unsealed{Output: name, Reason: reason.OutputAbsent} }
+
+func parameter(name string) Parameter { return NewParameter(name, "") }
+
+func input(name string) Input {
+	return Input{Name: name, URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Tree: digest("1"), Seal: "s"}
+}
+
+// large makes parameters that are fine one by one and too much together.
+func large() []Parameter {
+	var list []Parameter
+	for i := range 600 {
+		list = append(list, NewParameter("p"+strings.Repeat("x", i), strings.Repeat("v", maxValue)))
+	}
+	return list
+}
+
+func TestZeroFactsAreRefused(t *testing.T) {
+	if _, err := Build(Facts{}); err == nil {
+		t.Error("built a statement from nothing")
+	}
+}
+
+func TestSubjectIsFoundByItsExactName(t *testing.T) {
+	statement, err := Parse(build(t, example()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := example().Subjects[1]
+	report := example().Subjects[0]
+	if got, ok := statement.Subject(model.URI); !ok || got != model {
+		t.Errorf("Subject(%s) = %v, %v", model.URI, got, ok)
+	}
+	if _, ok := statement.Subject(model.URI + "x"); ok {
+		t.Error("found a subject that is not there")
+	}
+	for name, c := range map[string]struct {
+		uri    string
+		digest artifact.Digest
+		want   reason.Code
+	}{
+		"name and digest of one subject":  {model.URI, model.SHA256, ""},
+		"name right, digest wrong":        {model.URI, digest("f"), reason.DigestMismatch},
+		"name and digest crosswise":       {model.URI, report.SHA256, reason.DigestMismatch},
+		"digest right, name wrong":        {model.URI + "x", model.SHA256, reason.SubjectMismatch},
+		"digest right, no name asked for": {"", model.SHA256, ""},
+		"digest wrong, no name asked for": {"", digest("f"), reason.DigestMismatch},
+		"no digest":                       {model.URI, "", reason.DigestMismatch},
+		"the tree's digest":               {model.URI, model.Tree, reason.DigestMismatch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			subject, err := statement.Match(c.uri, c.digest)
+			if got := reason.Of(err); got != c.want {
+				t.Fatalf("Match gives %v, want code %q", err, c.want)
+			}
+			if err == nil && subject != model {
+				t.Errorf("Match gives %v", subject)
+			}
+		})
+	}
+}
+
+func TestBuilderIDsAreReadBack(t *testing.T) {
+	b := Builder{Cluster: "9d3c1f3e-1111-4222-8333-444455556666", Level: LevelObserved}
+	got, err := ParseBuilderID(b.ID())
+	if err != nil || got != b {
+		t.Errorf("ParseBuilderID(%s) = %v, %v", b.ID(), got, err)
+	}
+	for _, id := range []string{
+		"", "https://argoseal.dev/builders/v1/", "https://argoseal.dev/builders/v1/c", "https://argoseal.dev/builders/v1/c/",
+		"https://argoseal.dev/builders/v1//observed", "https://argoseal.dev/builders/v1/c/observed/", "https://argoseal.dev/builders/v1/c/d/observed",
+		"https://argoseal.dev/builders/v2/c/observed", "https://argoseal.dev.evil/builders/v1/c/observed", "c/observed",
+	} {
+		if b, err := ParseBuilderID(id); err == nil {
+			t.Errorf("ParseBuilderID(%q) = %v", id, b)
+		}
+	}
+}

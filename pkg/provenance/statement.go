@@ -1,0 +1,108 @@
+package provenance
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// The fixed parts of every statement.
+const (
+	// BuildType is the build type; docs/buildtypes/argo-step-v1.md is its page.
+	BuildType = "https://argoseal.dev/buildtypes/argo-step/v1"
+	// PayloadType is the DSSE payload type of a statement.
+	PayloadType = "application/vnd.in-toto+json"
+	// PredicateType is SLSA Provenance v1.
+	PredicateType = "https://slsa.dev/provenance/v1"
+
+	builderPrefix = "https://argoseal.dev/builders/v1/"
+)
+
+// MaxPayload is the size of the largest payload, in bytes: twice as many still
+// fit into a Provenance once they are base64 in an envelope in a bundle.
+const MaxPayload = 512 << 10
+
+// MaxSubjects is the number of subjects that sigstore-go verifies at most.
+const MaxSubjects = 1024
+
+// Statement is a statement that Parse accepted. It is shared between callers:
+// do not change it.
+type Statement struct {
+	Facts
+}
+
+// Subject finds the subject with this location. Whether its digest is the
+// expected one is for the caller to compare, on the subject that is returned:
+// name and digest have to match in the same subject.
+func (s *Statement) Subject(uri string) (Subject, bool) {
+	for _, subject := range s.Subjects {
+		if subject.URI == uri {
+			return subject, true
+		}
+	}
+	return Subject{}, false
+}
+
+// Match finds the subject with this location and checks that it has this digest.
+// Without a location (an empty uri) it finds the first subject with the digest.
+// Its errors have the code SubjectMismatch if no subject has the location, and
+// DigestMismatch if the digest is another.
+func (s *Statement) Match(uri string, digest artifact.Digest) (Subject, error) {
+	if _, err := artifact.ParseDigest(string(digest)); err != nil {
+		return Subject{}, reason.Wrap(reason.DigestMismatch, err, "no digest to compare with")
+	}
+	for _, subject := range s.Subjects {
+		if uri == "" && subject.SHA256 == digest {
+			return subject, nil
+		}
+	}
+	if uri == "" {
+		return Subject{}, reason.New(reason.DigestMismatch, "none of the %d subjects has the digest sha256:%s", len(s.Subjects), digest)
+	}
+	subject, ok := s.Subject(uri)
+	switch {
+	case !ok:
+		return Subject{}, reason.New(reason.SubjectMismatch, "no subject is named %s", uri)
+	case subject.SHA256 != digest:
+		return Subject{}, reason.New(reason.DigestMismatch, "%s is stated with sha256:%s, not sha256:%s", uri, subject.SHA256, digest)
+	}
+	return subject, nil
+}
+
+// BuilderID is runDetails.builder.id.
+func (s *Statement) BuilderID() string { return s.Builder.ID() }
+
+// InvocationID is runDetails.metadata.invocationId:
+// "<workflow UID>/<node id>/<pod UID>".
+func (f *Facts) InvocationID() string {
+	return f.Step.Workflow.UID + "/" + f.Step.NodeID + "/" + f.Step.Pod.UID
+}
+
+// ID is builder.id: https://argoseal.dev/builders/v1/<cluster>/<level>.
+func (b Builder) ID() string { return builderPrefix + b.Cluster + "/" + string(b.Level) }
+
+var clusterName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
+
+// ParseBuilderID reads a builder.id of ours.
+func ParseBuilderID(id string) (Builder, error) {
+	rest, ok := strings.CutPrefix(id, builderPrefix)
+	cluster, level, found := strings.Cut(rest, "/")
+	b := Builder{Cluster: cluster, Level: Level(level)}
+	if !ok || !found {
+		return Builder{}, fmt.Errorf("builder id %.200q is not one of ours", id)
+	}
+	return b, b.validate()
+}
+
+func (b Builder) validate() error {
+	if !clusterName.MatchString(b.Cluster) {
+		return fmt.Errorf("cluster %.200q is not a name", b.Cluster)
+	}
+	if b.Level != LevelIsolated && b.Level != LevelObserved {
+		return fmt.Errorf("level %.200q is neither %s nor %s", b.Level, LevelIsolated, LevelObserved)
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package provenance
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+	"unicode/utf8"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+)
+
+// Bounds of single fields, in bytes. Node names carry loop items, so they are
+// as long as a user makes them.
+const (
+	maxName     = 512
+	maxNodeName = 64 << 10
+	maxRef      = 1024
+	maxURI      = 8 << 10 // a location with every byte escaped
+	maxList     = 1024
+	maxSize     = 1<<53 - 1 // what a JSON number holds exactly
+)
+
+var (
+	uidPattern  = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
+	codePattern = regexp.MustCompile(`^[A-Z][A-Za-z]{0,63}$`)
+)
+
+// validate checks sorted facts: every rule there is for a statement beyond its
+// syntax.
+func (f *Facts) validate() error {
+	for _, check := range []func() error{
+		f.validateSubjects, f.Builder.validate, f.Definition.validate, f.Step.validate, f.validateAdmission,
+		f.Outcome.validate, f.validateImages, f.validateInputs, f.validateTimes,
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Facts) validateSubjects() error {
+	if len(f.Subjects) == 0 || len(f.Subjects) > MaxSubjects {
+		return fmt.Errorf("statement has %d subjects, want 1 to %d", len(f.Subjects), MaxSubjects)
+	}
+	locations, outputs := names{}, names{}
+	for _, s := range f.Subjects {
+		if err := errors.Join(checkURI(s.URI), locations.add("subject", s.URI), outputs.add("output", s.Output),
+			checkDigest("subject", s.SHA256), checkDigest("tree of a subject", s.Tree)); err != nil {
+			return err
+		}
+		if s.Size < 0 || s.Size > maxSize {
+			return fmt.Errorf("subject %.200q has a size of %d bytes", s.URI, s.Size)
+		}
+	}
+	if len(f.Unsealed) > maxList {
+		return fmt.Errorf("%d outputs are not sealed, at most %d can be listed", len(f.Unsealed), maxList)
+	}
+	for _, u := range f.Unsealed {
+		if err := outputs.add("output", u.Output); err != nil {
+			return err
+		}
+		if !codePattern.MatchString(string(u.Reason)) {
+			return fmt.Errorf("output %.200q is not sealed for reason %.200q, which is no reason code", u.Output, u.Reason)
+		}
+	}
+	return nil
+}
+
+func (d *Definition) validate() error {
+	if err := errors.Join(checkText("template", d.Template, maxName),
+		checkDigest("workflow spec", d.Spec), checkDigest("template body", d.TemplateBody)); err != nil {
+		return err
+	}
+	if d.Entrypoint != "" || d.WorkflowTemplate == nil {
+		if err := checkText("entrypoint", d.Entrypoint, maxName); err != nil {
+			return err
+		}
+	}
+	if d.WorkflowTemplate != nil {
+		if err := checkText("workflow template", d.WorkflowTemplate.Name, maxName); err != nil {
+			return err
+		}
+	}
+	if len(d.Parameters) > maxList || len(d.Overrides) > maxList {
+		return fmt.Errorf("%d parameters and %d overrides, want at most %d of each", len(d.Parameters), len(d.Overrides), maxList)
+	}
+	parameters, overrides := names{}, names{}
+	for _, p := range d.Parameters {
+		if err := errors.Join(parameters.add("parameter", p.Name), p.validate()); err != nil {
+			return err
+		}
+	}
+	for _, o := range d.Overrides {
+		if err := errors.Join(overrides.add("override", o.Field), checkDigest("override", o.SHA256)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validate holds parameters to the redaction rule, so that no path leads a
+// secret into a statement.
+func (p Parameter) validate() error {
+	switch {
+	case p.SHA256 != "" && p.Value != "":
+		return fmt.Errorf("parameter %.200q has both a value and a digest", p.Name)
+	case p.SHA256 != "":
+		return checkDigest("parameter", p.SHA256)
+	case !quotable(p.Name, p.Value):
+		return fmt.Errorf("parameter %.200q has to be redacted", p.Name)
+	}
+	return nil
+}
+
+func (s *Step) validate() error {
+	return errors.Join(
+		checkText("namespace", s.Namespace, maxName),
+		checkText("service account", s.ServiceAccount, maxName),
+		s.Workflow.validate("workflow"),
+		s.Pod.validate("pod"),
+		checkSegment("node id", s.NodeID),
+		checkLongText("node name", s.NodeName, maxNodeName),
+	)
+}
+
+func (r Ref) validate(what string) error {
+	if !uidPattern.MatchString(r.UID) {
+		return fmt.Errorf("%s uid %.200q is not a uid", what, r.UID)
+	}
+	return checkText(what, r.Name, maxName)
+}
+
+func (f *Facts) validateAdmission() error {
+	switch f.Mode {
+	case v1alpha1.ModeEnforce, v1alpha1.ModeWarn, v1alpha1.ModeAudit:
+	default:
+		return fmt.Errorf("mode %.200q is not one", f.Mode)
+	}
+	if f.Verdict != "" && !codePattern.MatchString(string(f.Verdict)) {
+		return fmt.Errorf("verdict %.200q is no reason code", f.Verdict)
+	}
+	return errors.Join(
+		checkDigest("pod spec", f.PodSpec),
+		checkText("version of argoseal", f.Versions.Argoseal, maxName),
+		checkText("version of the executor", f.Versions.ArgoExecutor, maxRef),
+		checkText("version of the kubelet", f.Versions.Kubelet, maxName),
+	)
+}
+
+func (o *Outcome) validate() error {
+	if o.Result != Succeeded && o.Result != Failed {
+		return fmt.Errorf("result %.200q is neither %s nor %s", o.Result, Succeeded, Failed)
+	}
+	if len(o.Exits) == 0 || len(o.Exits) > maxList {
+		return fmt.Errorf("%d exit codes, want 1 to %d", len(o.Exits), maxList)
+	}
+	containers := names{}
+	for _, e := range o.Exits {
+		if err := containers.add("container", e.Container); err != nil {
+			return err
+		}
+		if e.Container == "main" && e.Code != 0 && o.Result == Succeeded {
+			return fmt.Errorf("main exited with %d, and yet the step is said to have succeeded", e.Code)
+		}
+	}
+	return nil
+}
+
+func (f *Facts) validateImages() error {
+	if len(f.Images) == 0 || len(f.Images) > maxList {
+		return fmt.Errorf("%d images, want 1 to %d", len(f.Images), maxList)
+	}
+	containers := names{}
+	for _, i := range f.Images {
+		if err := errors.Join(containers.add("container", i.Container), checkText("image", i.Ref, maxRef),
+			checkText("image repository", i.Repository, maxRef), checkDigest("image", i.SHA256)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Facts) validateInputs() error {
+	if len(f.Inputs) > maxList {
+		return fmt.Errorf("%d inputs, want at most %d", len(f.Inputs), maxList)
+	}
+	inputs := names{}
+	for _, i := range f.Inputs {
+		if err := errors.Join(inputs.add("input", i.Name), checkURI(i.URI), checkDigest("input", i.SHA256),
+			checkDigest("tree of an input", i.Tree), checkText("seal", i.Seal, maxName)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Facts) validateTimes() error {
+	for _, t := range []time.Time{f.StartedAt, f.FinishedAt} {
+		if t.Year() < 2000 || t.Year() > 9999 || t.Nanosecond() != 0 {
+			return fmt.Errorf("time %s is not one in whole seconds after the year 2000", t)
+		}
+	}
+	if f.FinishedAt.Before(f.StartedAt) {
+		return fmt.Errorf("finished at %s, before the start at %s", f.FinishedAt, f.StartedAt)
+	}
+	return nil
+}
+
+// names collects what has to be unique.
+type names map[string]struct{}
+
+func (n names) add(what, name string) error {
+	if _, taken := n[name]; taken {
+		return fmt.Errorf("%s %.200q is given twice", what, name)
+	}
+	n[name] = struct{}{}
+	return checkText(what, name, maxURI)
+}
+
+func checkDigest(what string, d artifact.Digest) error {
+	if _, err := artifact.ParseDigest(string(d)); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// checkText accepts a non-empty line of text.
+func checkText(what, s string, limit int) error {
+	for _, r := range s {
+		if r < 0x20 || r == 0x7f {
+			return fmt.Errorf("%s %.200q has a control character", what, s)
+		}
+	}
+	return checkLongText(what, s, limit)
+}
+
+// checkLongText accepts any non-empty text.
+func checkLongText(what, s string, limit int) error {
+	switch {
+	case s == "":
+		return fmt.Errorf("%s is missing", what)
+	case len(s) > limit:
+		return fmt.Errorf("%s has %d bytes, at most %d are allowed", what, len(s), limit)
+	case !utf8.ValidString(s):
+		return fmt.Errorf("%s %.200q is not UTF-8", what, s)
+	}
+	return nil
+}
+
+// checkSegment accepts what stands between the slashes of the invocation id.
+func checkSegment(what, s string) error {
+	for _, r := range s {
+		if r == '/' {
+			return fmt.Errorf("%s %.200q has a slash", what, s)
+		}
+	}
+	return checkText(what, s, maxName)
+}

@@ -1,0 +1,104 @@
+package provenance
+
+import (
+	"encoding/json"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+)
+
+// The statement as JSON. Build writes external and internal; the rest of these
+// types only read, because the in-toto library writes the statement.
+
+type wireStatement struct {
+	Type          string           `json:"_type"`
+	Subject       []wireDescriptor `json:"subject"`
+	PredicateType string           `json:"predicateType"`
+	Predicate     wirePredicate    `json:"predicate"`
+}
+
+type wirePredicate struct {
+	BuildDefinition struct {
+		BuildType            string           `json:"buildType"`
+		ExternalParameters   wireExternal     `json:"externalParameters"`
+		InternalParameters   wireInternal     `json:"internalParameters"`
+		ResolvedDependencies []wireDescriptor `json:"resolvedDependencies"`
+	} `json:"buildDefinition"`
+	RunDetails struct {
+		Builder struct {
+			ID      string            `json:"id"`
+			Version map[string]string `json:"version"`
+		} `json:"builder"`
+		Metadata struct {
+			InvocationID string `json:"invocationId"`
+			StartedOn    string `json:"startedOn"`
+			FinishedOn   string `json:"finishedOn"`
+		} `json:"metadata"`
+	} `json:"runDetails"`
+}
+
+// wireDigest is a DigestSet with sha256 and nothing else.
+type wireDigest struct {
+	SHA256 artifact.Digest `json:"sha256"`
+}
+
+type wireDescriptor struct {
+	Name        string          `json:"name"`
+	URI         string          `json:"uri"`
+	Digest      wireDigest      `json:"digest"`
+	Annotations wireAnnotations `json:"annotations"`
+}
+
+// wireAnnotations are those of subjects (output, size, treeSha256), images
+// (image) and inputs (seal, treeSha256).
+type wireAnnotations struct {
+	Image      string          `json:"image"`
+	Output     string          `json:"output"`
+	Seal       string          `json:"seal"`
+	Size       int64           `json:"size"`
+	TreeSHA256 artifact.Digest `json:"treeSha256"`
+}
+
+type wireExternal struct {
+	WorkflowTemplateRef *WorkflowTemplate `json:"workflowTemplateRef,omitempty"`
+	WorkflowSpecDigest  *wireDigest       `json:"workflowSpecDigest,omitempty"`
+	Entrypoint          string            `json:"entrypoint,omitempty"`
+	Template            string            `json:"template"`
+	// Parameters has, for each name, a string or a wireDigest.
+	Parameters map[string]json.RawMessage `json:"parameters,omitempty"`
+	Overrides  map[string]wireDigest      `json:"overrides,omitempty"`
+}
+
+type wireInternal struct {
+	Workflow       Ref          `json:"workflow"`
+	Pod            Ref          `json:"pod"`
+	Node           wireNode     `json:"node"`
+	Namespace      string       `json:"namespace"`
+	ServiceAccount string       `json:"serviceAccount"`
+	Mode           string       `json:"mode"`
+	Verdict        string       `json:"verdict,omitempty"`
+	PodSpecDigest  wireDigest   `json:"podSpecDigest"`
+	Versions       Versions     `json:"versions"`
+	Outcome        Outcome      `json:"outcome"`
+	Outputs        []wireOutput `json:"outputs"`
+}
+
+type wireNode struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// wireOutput is a declared output; without a reason it is sealed.
+type wireOutput struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Names of the resolved dependencies.
+const (
+	depWorkflow = "workflow"
+	depTemplate = "template"
+	depImage    = "image/"
+	depInput    = "input/"
+
+	imageScheme = "oci://"
+)

@@ -1,0 +1,82 @@
+// Package pkg_test holds what concerns all packages.
+package pkg_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/argoseal/argoseal/"
+
+// pure are the packages that decide: what they say depends on their arguments
+// alone.
+var pure = []string{
+	"pkg/argo", "pkg/artifact", "pkg/policy", "pkg/provenance", "pkg/reason",
+	"pkg/sidecar", "pkg/tag", "pkg/verify", "webhook/inject",
+}
+
+// bare are those that run, or are linked, inside of workflow pods.
+var bare = []string{"cmd/argoseal-signer", "pkg/artifact", "pkg/reason"}
+
+// network are the ways to one. Other people's packages may import them (API
+// types do), ours that are pure may not.
+var network = []string{"net", "net/http", "net/rpc", "crypto/tls", "os/exec", "google.golang.org/grpc"}
+
+// imports maps every dependency of a package of ours, itself included, to what
+// it imports.
+func imports(t *testing.T, name string) map[string][]string {
+	t.Helper()
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./"+name)
+	list.Dir = ".."
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", name, err)
+	}
+	deps := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		deps[words[0]] = words[1:]
+	}
+	if len(deps) == 0 {
+		t.Fatalf("go list knows no dependency of %s", name)
+	}
+	return deps
+}
+
+func TestPurePackagesReachNothing(t *testing.T) {
+	for _, name := range pure {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			for dep, direct := range imports(t, name) {
+				if under(dep, "k8s.io/client-go") || under(dep, "sigs.k8s.io/controller-runtime") {
+					t.Errorf("it depends on the Kubernetes client %s", dep)
+				}
+				if !strings.HasPrefix(dep, module) {
+					continue
+				}
+				for _, n := range network {
+					if slices.Contains(direct, n) {
+						t.Errorf("%s imports %s", dep, n)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestWhatRunsInPodsIsSmall(t *testing.T) {
+	for _, name := range bare {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			for dep := range imports(t, name) {
+				if under(dep, "k8s.io") || under(dep, "sigs.k8s.io") || slices.Contains(network, dep) {
+					t.Errorf("it depends on %s", dep)
+				}
+			}
+		})
+	}
+}
+
+// under says whether a package is the given one or below it.
+func under(dep, path string) bool { return dep == path || strings.HasPrefix(dep, path+"/") }

@@ -1,0 +1,109 @@
+package seal
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/rekor-tiles/v2/pkg/client"
+	"github.com/sigstore/rekor-tiles/v2/pkg/client/write"
+	rekor "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
+)
+
+// Log is a transparency log that takes a DSSE envelope with one signature. key
+// is the public key that verifies the signature. If the log has the entry
+// already and gives no proof for it, the error is ErrDuplicate.
+type Log interface {
+	Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error)
+}
+
+// ErrDuplicate says that the log knows this signature already and gave no proof
+// for it: sign again, replace the stored envelope and record that one.
+var ErrDuplicate = errors.New("the log has this entry already")
+
+// maxLogMessage bounds what a log's answer adds to an error, in bytes.
+const maxLogMessage = 300
+
+// rekorV2 is a client of a Rekor v2 log.
+type rekorV2 struct {
+	writer  write.Client
+	timeout time.Duration
+}
+
+// NewRekorV2 makes a client of the Rekor v2 log at baseURL. One Append takes at
+// most timeout; with a log that the chart runs, a second is usual.
+func NewRekorV2(baseURL string, timeout time.Duration) (Log, error) {
+	if _, err := logHost(baseURL); err != nil {
+		return nil, err
+	}
+	if timeout <= 0 {
+		return nil, fmt.Errorf("timeout of %s for the log is not positive", timeout)
+	}
+	writer, err := write.NewWriter(baseURL, client.WithUserAgent("argoseal"), client.WithTimeout(timeout))
+	if err != nil {
+		return nil, fmt.Errorf("make client of the log: %w", err)
+	}
+	return &rekorV2{writer: writer, timeout: timeout}, nil
+}
+
+// Append records a hashedrekord over the SHA-256 of the envelope's
+// pre-authentication encoding: Rekor v2 has no entry of its own for DSSE, and
+// this is the one that Sigstore's verifiers look for.
+func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
+	spki, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("marshal public key: %w", err)
+	}
+	digest := sha256.Sum256(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload()))
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	entry, err := r.writer.Add(ctx, &rekor.HashedRekordRequestV002{
+		Digest: digest[:],
+		Signature: &rekor.Signature{
+			Content: envelope.GetSignatures()[0].GetSig(),
+			Verifier: &rekor.Verifier{
+				Verifier:   &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}},
+				KeyDetails: protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256,
+			},
+		},
+	})
+	if err != nil {
+		return nil, logError(err)
+	}
+	return entry, nil
+}
+
+// logError bounds an error of the log's client, which quotes the log's answer,
+// and tells a duplicate. The client gives the status only in its text.
+func logError(err error) error {
+	if strings.HasPrefix(err.Error(), "unexpected response: 409 ") {
+		return ErrDuplicate
+	}
+	if text := err.Error(); len(text) > maxLogMessage {
+		return fmt.Errorf("append to the log: %s…", strings.ToValidUTF8(text[:maxLogMessage], ""))
+	}
+	return fmt.Errorf("append to the log: %w", err)
+}
+
+// logHost is the host in a log's base URL, which is also the origin of its
+// checkpoints.
+func logHost(baseURL string) (string, error) {
+	u, err := url.Parse(baseURL)
+	if err != nil {
+		return "", fmt.Errorf("log URL: %w", err)
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("log URL %.200q is not http(s)://HOST[:PORT][/PATH]", baseURL)
+	}
+	return u.Hostname(), nil
+}

@@ -1,0 +1,84 @@
+package seal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// ErrForeignEnvelope says that the envelope is not one that this signer signed:
+// its key was replaced, or the envelope was. Sign again.
+var ErrForeignEnvelope = errors.New("the envelope is not signed with this key")
+
+// Sealer signs and records. It is immutable and safe for concurrent use.
+type Sealer struct {
+	signer *Signer
+	log    Log
+	root   *verify.Root
+}
+
+// New makes a sealer. Unless the root trusts both the signer's key and the log,
+// Record always fails.
+func New(signer *Signer, log Log, root *verify.Root) *Sealer {
+	return &Sealer{signer: signer, log: log, root: root}
+}
+
+// Sign signs a statement; see Signer.Sign.
+func (s *Sealer) Sign(ctx context.Context, payload []byte) ([]byte, error) {
+	return s.signer.Sign(ctx, payload)
+}
+
+// Record logs an envelope that Sign made and gives back the bundle (JSON, media
+// type v0.3), verified as its users will. It may be called again with the same
+// envelope; the error may then be ErrDuplicate. ErrForeignEnvelope is the other
+// error that asks for a new signature.
+func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
+	opened, err := s.signer.open(ctx, envelope)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := s.log.Append(ctx, opened, s.signer.public)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := assemble(opened, s.signer.hint, entry)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.root.Verify(bundle); err != nil {
+		return nil, fmt.Errorf("new bundle does not verify: %w", err)
+	}
+	return bundle, nil
+}
+
+// assemble makes the bundle, in canonical JSON so that equal bundles are equal
+// bytes.
+func assemble(envelope *protodsse.Envelope, hint string, entry *protorekor.TransparencyLogEntry) ([]byte, error) {
+	raw, err := protojson.Marshal(&protobundle.Bundle{
+		MediaType: verify.MediaType,
+		Content:   &protobundle.Bundle_DsseEnvelope{DsseEnvelope: envelope},
+		VerificationMaterial: &protobundle.VerificationMaterial{
+			Content: &protobundle.VerificationMaterial_PublicKey{
+				PublicKey: &protocommon.PublicKeyIdentifier{Hint: hint},
+			},
+			TlogEntries: []*protorekor.TransparencyLogEntry{entry},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("marshal bundle: %w", err)
+	}
+	bundle, err := jsoncanonicalizer.Transform(raw)
+	if err != nil {
+		return nil, fmt.Errorf("canonicalize bundle: %w", err)
+	}
+	return bundle, nil
+}

@@ -1,0 +1,83 @@
+package seal
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
+	"github.com/sigstore/rekor-tiles/v2/pkg/note"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+)
+
+// NewLogKey makes a key for a log that we run ourselves: the private key (PEM,
+// PKCS #8: what rekor-server reads with --signer-filepath) and the public key
+// (PEM, SPKI). It is Ed25519, what the checkpoints of such logs are made for.
+func NewLogKey() (privatePEM, publicPEM []byte, err error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make log key: %w", err)
+	}
+	if privatePEM, err = cryptoutils.MarshalPrivateKeyToPEM(private); err != nil {
+		return nil, nil, fmt.Errorf("marshal log key: %w", err)
+	}
+	if publicPEM, err = cryptoutils.MarshalPublicKeyToPEM(public); err != nil {
+		return nil, nil, fmt.Errorf("marshal log key: %w", err)
+	}
+	return privatePEM, publicPEM, nil
+}
+
+// TrustedRootJSON makes the trusted_root.json of one Rekor v2 log, with nothing
+// else in it. Its entries count from since on. The host in logBaseURL, without
+// the port, has to equal the server's --hostname: it is the origin of the log's
+// checkpoints, and part of the log's id.
+func TrustedRootJSON(logBaseURL string, logPublicKeyPEM []byte, since time.Time) ([]byte, error) {
+	host, err := logHost(logBaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if since.IsZero() {
+		return nil, errors.New("the log's key needs a time from which it is valid")
+	}
+	key, err := cryptoutils.UnmarshalPEMToPublicKey(logPublicKeyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("log's public key: %w", err)
+	}
+	_, id, err := note.KeyHash(host, key)
+	if err != nil {
+		return nil, fmt.Errorf("log's id: %w", err)
+	}
+	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, nil, nil, nil, map[string]*root.TransparencyLog{
+		hex.EncodeToString(id): {
+			BaseURL:             logBaseURL,
+			ID:                  id,
+			HashFunc:            crypto.SHA256,
+			PublicKey:           key,
+			ValidityPeriodStart: since.UTC().Truncate(time.Second),
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make trusted root: %w", err)
+	}
+	raw, err := trusted.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("marshal trusted root: %w", err)
+	}
+	canonical, err := jsoncanonicalizer.Transform(raw)
+	if err != nil {
+		return nil, fmt.Errorf("canonicalize trusted root: %w", err)
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, canonical, "", "  "); err != nil {
+		return nil, fmt.Errorf("indent trusted root: %w", err)
+	}
+	pretty.WriteByte('\n')
+	return pretty.Bytes(), nil
+}

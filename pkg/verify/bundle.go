@@ -1,0 +1,95 @@
+package verify
+
+import (
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// MediaType is the only media type of bundles that is made and accepted.
+const MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+// MaxBundle is the size of the largest bundle, in bytes.
+const MaxBundle = 1 << 20
+
+// Bounds within a bundle, in bytes and in numbers.
+const (
+	maxSignature  = 512
+	maxBody       = 64 << 10 // what Rekor v2 takes as an entry
+	maxCheckpoint = 16 << 10
+	maxHashes     = 64 // a proof in the largest tree there can be
+)
+
+// readBundle parses a bundle and holds it to the one shape that our seals have,
+// which also keeps every later step bounded. JSON with unknown fields or
+// duplicate keys is refused by protojson.
+func readBundle(bundleJSON []byte) (*protobundle.Bundle, error) {
+	if len(bundleJSON) > MaxBundle {
+		return nil, reason.New(reason.BundleInvalid, "bundle has %d bytes, at most %d are allowed", len(bundleJSON), MaxBundle)
+	}
+	b := &protobundle.Bundle{}
+	if err := protojson.Unmarshal(bundleJSON, b); err != nil {
+		return nil, reason.Wrap(reason.BundleInvalid, err, "not a Sigstore bundle in JSON")
+	}
+	if b.GetMediaType() != MediaType {
+		return nil, reason.New(reason.BundleInvalid, "media type is %.200q, want %s", b.GetMediaType(), MediaType)
+	}
+	if err := checkEnvelope(b.GetDsseEnvelope()); err != nil {
+		return nil, err
+	}
+	material := b.GetVerificationMaterial()
+	entries := material.GetTlogEntries()
+	switch {
+	case material.GetPublicKey() == nil:
+		return nil, reason.New(reason.BundleInvalid, "it is not signed with a public key")
+	case material.GetTimestampVerificationData() != nil:
+		return nil, reason.New(reason.BundleInvalid, "it has timestamps, which seals have not")
+	case len(entries) == 0:
+		return nil, reason.New(reason.LogEntryInvalid, "bundle has no entry of a transparency log")
+	case len(entries) > 1:
+		return nil, reason.New(reason.BundleInvalid, "bundle has %d log entries, want one", len(entries))
+	}
+	return b, checkEntry(entries[0])
+}
+
+func checkEnvelope(e *protodsse.Envelope) error {
+	switch {
+	case e == nil:
+		return reason.New(reason.BundleInvalid, "bundle has no DSSE envelope")
+	case e.GetPayloadType() != provenance.PayloadType:
+		return reason.New(reason.BundleInvalid, "payload type is %.200q, want %s", e.GetPayloadType(), provenance.PayloadType)
+	case len(e.GetPayload()) == 0 || len(e.GetPayload()) > provenance.MaxPayload:
+		return reason.New(reason.BundleInvalid, "payload has %d bytes, want 1 to %d", len(e.GetPayload()), provenance.MaxPayload)
+	case len(e.GetSignatures()) != 1:
+		return reason.New(reason.BundleInvalid, "envelope has %d signatures, want one", len(e.GetSignatures()))
+	case e.GetSignatures()[0].GetKeyid() != "":
+		return reason.New(reason.BundleInvalid, "signature has a key id beside the bundle's key hint")
+	case len(e.GetSignatures()[0].GetSig()) > maxSignature:
+		return reason.New(reason.BundleInvalid, "signature has %d bytes, at most %d are allowed", len(e.GetSignatures()[0].GetSig()), maxSignature)
+	}
+	return nil
+}
+
+// checkEntry accepts entries of Rekor v2 with a proof.
+func checkEntry(e *protorekor.TransparencyLogEntry) error {
+	kind, proof := e.GetKindVersion(), e.GetInclusionProof()
+	switch {
+	case kind.GetKind() != "hashedrekord" || kind.GetVersion() != "0.0.2":
+		return reason.New(reason.BundleInvalid, "log entry is a %.80q of version %.80q, want hashedrekord 0.0.2", kind.GetKind(), kind.GetVersion())
+	case e.GetInclusionPromise() != nil || e.GetIntegratedTime() != 0:
+		return reason.New(reason.BundleInvalid, "log entry has a promise or a time, which Rekor v2 does not give")
+	case proof == nil:
+		return reason.New(reason.LogEntryInvalid, "log entry has no inclusion proof")
+	case len(e.GetCanonicalizedBody()) > maxBody,
+		len(proof.GetHashes()) > maxHashes,
+		len(proof.GetCheckpoint().GetEnvelope()) > maxCheckpoint:
+		return reason.New(reason.BundleInvalid, "log entry is larger than any that a log makes")
+	case proof.GetLogIndex() != e.GetLogIndex():
+		return reason.New(reason.LogEntryInvalid, "log entry is at index %d, and its proof is for index %d", e.GetLogIndex(), proof.GetLogIndex())
+	}
+	return nil
+}
