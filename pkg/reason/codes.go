@@ -71,6 +71,7 @@ const (
 	MeasurementMissing    Code = "MeasurementMissing"
 	MeasurementIncomplete Code = "MeasurementIncomplete"
 	SidecarRestarted      Code = "SidecarRestarted"
+	SignerUnknown         Code = "SignerUnknown"
 	OutputAbsent          Code = "OutputAbsent"
 	OutputUnreadable      Code = "OutputUnreadable"
 	NothingToSeal         Code = "NothingToSeal"
@@ -156,6 +157,7 @@ var rows = []entry{
 	{code: MeasurementMissing, meaning: "The signing sidecar left no measurement.", remedy: "Look at the log of argoseal-signer; was it killed or out of memory?"},
 	{code: MeasurementIncomplete, meaning: "The measurement was cut, does not parse or does not speak of every declared output.", remedy: "Declare fewer outputs in this template"},
 	{code: SidecarRestarted, meaning: "The signing sidecar was restarted, so it may have missed something.", remedy: "Look at the log of argoseal-signer; run the step again"},
+	{code: SignerUnknown, meaning: "The signing sidecar runs an image that this notary does not know.", remedy: "It is retried; finish the upgrade, or add the image to signer.previousImages", retryable: true},
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
 	{code: OutputUnreadable, meaning: "The staged output is not an archive that Argo would unpack, or not one we can measure.", remedy: "Look at the log of argoseal-signer"},
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/notary"
+	"github.com/argoseal/argoseal/pkg/notary/keyring"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal"
+)
+
+// options are the flags of run.
+type options struct {
+	namespace      string
+	rekorURL       string
+	controllers    []string
+	executorImages []string
+	signerImages   []string
+	clusterName    string
+	metricsAddress string
+	healthAddress  string
+	claimDuration  time.Duration
+	workers        int
+}
+
+func runCommand() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Seal pods until told to stop",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return run(c.Context(), o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of Argoseal (env POD_NAMESPACE)")
+	f.StringVar(&o.rekorURL, "rekor-url", os.Getenv("ARGOSEAL_REKOR_URL"), "base URL of the Rekor v2 log (env ARGOSEAL_REKOR_URL)")
+	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
+	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
+	f.StringArrayVar(&o.signerImages, "signer-image", nil, "argoseal-signer's image by digest; repeatable: images before an upgrade count until their last pod has ended")
+	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
+	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
+	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
+	f.DurationVar(&o.claimDuration, "claim-duration", 15*time.Second, "time without a sign of life after which another replica takes a pod over")
+	f.IntVar(&o.workers, "workers", 64, "pods at work at a time; the log takes about a second for each, however many there are")
+	return c
+}
+
+// check refuses what cannot work, before anything is started.
+func (o options) check() error {
+	if err := requireFlags(map[string]bool{
+		"namespace":       o.namespace != "",
+		"rekor-url":       o.rekorURL != "",
+		"argo-controller": len(o.controllers) > 0,
+		"executor-image":  len(o.executorImages) > 0,
+		"signer-image":    len(o.signerImages) > 0,
+	}); err != nil {
+		return err
+	}
+	for _, image := range o.signerImages {
+		if !strings.Contains(image, "@sha256:") {
+			return usage("--signer-image %s is not a reference by digest", image)
+		}
+	}
+	if o.claimDuration < 3*time.Second || o.workers < 1 {
+		return usage("--claim-duration is at least 3s, --workers at least 1")
+	}
+	return nil
+}
+
+// identity is what the operator says about their Argo.
+func (o options) identity() (argo.Identity, error) {
+	id := argo.Identity{ExecutorImages: o.executorImages}
+	for _, c := range o.controllers {
+		namespace, account, ok := strings.Cut(c, "/")
+		if !ok || namespace == "" || account == "" || strings.Contains(account, "/") {
+			return id, usage("--argo-controller %s is not NAMESPACE/SERVICEACCOUNT", c)
+		}
+		id.Controllers = append(id.Controllers, "system:serviceaccount:"+namespace+":"+account)
+	}
+	return id, nil
+}
+
+func run(ctx context.Context, o options) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	identity, err := o.identity()
+	if err != nil {
+		return err
+	}
+	config, scheme, err := cluster()
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, scheme, o)
+	if err != nil {
+		return err
+	}
+	api, err := client.New(config, client.Options{Scheme: scheme, Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	signer, clusterName, err := prepare(ctx, api, o)
+	if err != nil {
+		return err
+	}
+	log, err := seal.NewRekorV2(o.rekorURL, o.claimDuration*2/3)
+	if err != nil {
+		return err
+	}
+	n := &notary.Notary{
+		Cache:         mgr.GetClient(),
+		API:           api,
+		Keyring:       keyring.New(o.namespace, signer, log),
+		Events:        mgr.GetEventRecorder("argoseal-notary"),
+		Backlog:       &notary.Backlog{},
+		Clock:         clock.RealClock{},
+		ClaimDuration: o.claimDuration,
+		Identity:      identity,
+		SignerImages:  o.signerImages,
+		Cluster:       clusterName,
+		Version:       version,
+	}
+	if n.Holder, err = holder(); err != nil {
+		return err
+	}
+	n.Metrics = notary.NewMetrics(metrics.Registry, n.Backlog, n.Clock)
+	return serve(ctx, mgr, n, o)
+}
+
+// prepare reads, or makes, what has to be there before anything else. The API
+// server may not be reachable at once; the startup probe bounds the wait.
+func prepare(ctx context.Context, api client.Client, o options) (signer *seal.Signer, clusterName string, err error) {
+	for {
+		if signer, err = keyring.Signer(ctx, api, o.namespace); err == nil {
+			clusterName, err = nameOf(ctx, api, o.clusterName)
+		}
+		var refusal *reason.Error
+		if err == nil || errors.As(err, &refusal) {
+			return signer, clusterName, err
+		}
+		ctrl.Log.Info("Waiting for the API server", "error", err.Error())
+		select {
+		case <-ctx.Done():
+			return nil, "", ctx.Err()
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// nameOf is the cluster's name in builder.id.
+func nameOf(ctx context.Context, api client.Reader, given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	var ns corev1.Namespace
+	if err := api.Get(ctx, client.ObjectKey{Name: "kube-system"}, &ns); err != nil {
+		return "", fmt.Errorf("namespace kube-system, whose UID names the cluster: %w", err)
+	}
+	return string(ns.UID), nil
+}
+
+// holder is this replica's name: the pod's, so that a container that was
+// restarted goes on with its own claims at once.
+func holder() (string, error) {
+	if name := os.Getenv("POD_NAME"); name != "" {
+		return name, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("name of this replica: %w", err)
+	}
+	return name, nil
+}
+
+func newManager(config *rest.Config, scheme *runtime.Scheme, o options) (manager.Manager, error) {
+	objects, err := notary.Caches()
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(objects, keyring.Caches(o.namespace))
+	// What was begun is finished; then the claims that are left are released.
+	grace := o.claimDuration + 2*time.Second
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                  scheme,
+		Cache:                   cache.Options{ByObject: objects},
+		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress:  o.healthAddress,
+		GracefulShutdownTimeout: &grace,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("manager: %w", err)
+	}
+	return mgr, nil
+}
+
+// releaseTimeout bounds how long giving up claims may hold up a shutdown.
+const releaseTimeout = 5 * time.Second
+
+// serve seals until ctx ends.
+func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, o options) error {
+	ready := func(*http.Request) error {
+		if n.Keyring.Current() == nil {
+			return errors.New("no tag key or no trusted root yet")
+		}
+		return nil
+	}
+	if err := errors.Join(
+		n.Keyring.SetupWithManager(mgr),
+		n.SetupWithManager(mgr, o.workers),
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("keys", ready),
+	); err != nil {
+		return err
+	}
+	ctrl.Log.Info("Starting", "version", version, "replica", n.Holder, "cluster", n.Cluster, "log", o.rekorURL)
+	err := mgr.Start(ctx)
+	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	n.Release(release)
+	if err != nil {
+		return fmt.Errorf("stopped: %w", err)
+	}
+	return nil
+}
+
+func usage(format string, args ...any) error { return reason.New(reason.UsageInvalid, format, args...) }
+
+func sorted(names []string) []string {
+	slices.Sort(names)
+	return names
+}

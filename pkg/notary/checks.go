@@ -1,0 +1,154 @@
+package notary
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/pkg/tag"
+)
+
+// Containers the checks name.
+const (
+	containerMain   = "main"
+	containerWait   = "wait"
+	containerSigner = argo.SignerContainer
+)
+
+// maxTagAge is how far an admission tag's issue time may be from the pod's
+// creation, in either direction: the time an admission may take, plus what two
+// control-plane clocks may differ. A tag cannot wait for a later pod.
+const maxTagAge = 30 * time.Second
+
+// admitted checks that our webhooks saw this very pod, that it is Argo's, and
+// that what is stored is what the gate admits.
+func (r Rules) admitted(w Witness) (tag.Tag, error) {
+	t, err := r.Tags.Open(w.Pod.Annotations[v1alpha1.AnnotationTag])
+	if err != nil {
+		return tag.Tag{}, err
+	}
+	switch age := w.Pod.CreationTimestamp.Sub(t.IssuedAt); {
+	case t.Namespace != w.Pod.Namespace || t.Pod != w.Pod.Name:
+		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about pod %s/%s", t.Namespace, t.Pod)
+	case t.WorkflowUID != w.Step.WorkflowUID:
+		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about workflow UID %s, the pod's is %s", t.WorkflowUID, w.Step.WorkflowUID)
+	case age > maxTagAge || age < -maxTagAge:
+		return tag.Tag{}, reason.New(reason.TagExpired, "the tag was issued at %s, the pod was created at %s", t.IssuedAt.UTC().Format(time.RFC3339), w.Pod.CreationTimestamp.UTC().Format(time.RFC3339))
+	}
+	if err := w.Step.Genuine(t.Creator, w.Workflow, r.Identity); err != nil {
+		return tag.Tag{}, err
+	}
+	if err := argo.CheckStructure(w.Pod, w.Step, r.Identity); err != nil {
+		return tag.Tag{}, altered(err)
+	}
+	if _, err := inputsOf(w.Step, t.Pins); err != nil {
+		return tag.Tag{}, err
+	}
+	image, err := r.signerImage(w.Pod)
+	if err != nil {
+		return tag.Tag{}, err
+	}
+	if err := sidecar.Check(w.Pod, w.Step, t.Pins, sidecar.Config{Image: image}); err != nil {
+		return tag.Tag{}, altered(err)
+	}
+	return t, nil
+}
+
+// altered says that the stored pod does not pass the gate's own checks. It did
+// when it was created, or would not be there.
+func altered(err error) error {
+	var e *reason.Error
+	if !errors.As(err, &e) {
+		return fmt.Errorf("checking the stored pod: %w", err)
+	}
+	return reason.Wrap(reason.StructureAltered, err, "%s: %s", e.Code, e.Detail)
+}
+
+// signerImage picks which of our images the pod has to run: the one it says, if
+// it is one of them. One that is not may be that of a release which this notary
+// does not know yet, in the middle of an upgrade: then another replica seals
+// the pod, and this one's word must not be the last.
+func (r Rules) signerImage(pod *corev1.Pod) (string, error) {
+	image := imageOf(pod, containerSigner)
+	switch {
+	case slices.Contains(r.SignerImages, image):
+		return image, nil
+	case image == "" && len(r.SignerImages) > 0:
+		// It has no such container; whether it has to is sidecar.Check's part.
+		return r.SignerImages[0], nil
+	}
+	return "", reason.New(reason.SignerUnknown, "%s runs %.300q", containerSigner, image)
+}
+
+// outcomeOf reads how the step ended. Argo's wait has to have ended well, or
+// nothing is known to be in the store; main's exit code is the outcome.
+func outcomeOf(pod *corev1.Pod) (provenance.Outcome, error) {
+	_, wait := ended(pod.Status.ContainerStatuses, containerWait)
+	switch {
+	case wait == nil:
+		return provenance.Outcome{}, reason.New(reason.UploadFailed, "the kubelet does not report how wait ended")
+	case wait.ExitCode != 0:
+		return provenance.Outcome{}, reason.New(reason.UploadFailed, "wait ended with exit code %d", wait.ExitCode)
+	}
+	_, main := ended(pod.Status.ContainerStatuses, containerMain)
+	if main == nil {
+		return provenance.Outcome{}, reason.New(reason.StructureAltered, "the kubelet does not report how main ended")
+	}
+	outcome := provenance.Outcome{Result: provenance.Succeeded}
+	if main.ExitCode != 0 {
+		outcome.Result = provenance.Failed
+	}
+	for _, s := range statuses(pod) {
+		if end := s.State.Terminated; end != nil {
+			outcome.Exits = append(outcome.Exits, provenance.Exit{Container: s.Name, Code: end.ExitCode})
+		}
+	}
+	return outcome, nil
+}
+
+// measured reads what our sidecar measured, after checking that it is our
+// sidecar, ran once from start to end, and said all it had to say.
+func (r Rules) measured(pod *corev1.Pod) (artifact.Measurement, error) {
+	status, end := ended(pod.Status.InitContainerStatuses, containerSigner)
+	switch {
+	case end == nil:
+		return nil, reason.New(reason.MeasurementMissing, "the kubelet does not report how %s ended", containerSigner)
+	case status.RestartCount != 0:
+		return nil, reason.New(reason.SidecarRestarted, "%s was restarted %d times", containerSigner, status.RestartCount)
+	case end.ExitCode != 0:
+		return nil, reason.New(reason.MeasurementMissing, "%s ended with exit code %d (%s)", containerSigner, end.ExitCode, end.Reason)
+	case end.Message == "":
+		return nil, reason.New(reason.MeasurementMissing, "%s left no message", containerSigner)
+	}
+	image, err := r.signerImage(pod)
+	if err != nil {
+		return nil, err
+	}
+	if err := sameImage(image, status.ImageID); err != nil {
+		return nil, err
+	}
+	return artifact.DecodeMeasurement(end.Message)
+}
+
+// sameImage checks that the image which the kubelet says it ran is the one that
+// the spec pins, by digest.
+func sameImage(pinned, ran string) error {
+	_, want, ok := strings.Cut(pinned, "@")
+	if !ok || !strings.HasPrefix(want, "sha256:") {
+		return reason.New(reason.StructureAltered, "the image of %s is not pinned by digest", containerSigner)
+	}
+	if _, got, ok := strings.Cut(ran, "@"); !ok || got != want {
+		return reason.New(reason.StructureAltered, "the kubelet ran %s from %q, the pod says %s", containerSigner, ran, want)
+	}
+	return nil
+}

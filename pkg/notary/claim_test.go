@@ -1,0 +1,171 @@
+package notary
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/notary/keyring"
+)
+
+func newEmptyKeyring(w *world) *keyring.Keyring { return keyring.New("nowhere", w.signer, w.log) }
+
+func invalid() error { return apierrors.NewInvalid(schema.GroupKind{Kind: "Provenance"}, "x", nil) }
+
+func logInto(t *testing.T, b *bytes.Buffer) context.Context {
+	return log.IntoContext(t.Context(), logr.FromSlogHandler(slog.NewJSONHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug})))
+}
+
+func TestClaims(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	claimed := func(holder string, ago time.Duration) *v1alpha1.Provenance {
+		p := &v1alpha1.Provenance{}
+		p.Status.Claim = &v1alpha1.Claim{Holder: holder, RenewTime: metav1.NewMicroTime(now.Add(-ago))}
+		return p
+	}
+	created := func(by string, ago time.Duration) *v1alpha1.Provenance {
+		p := &v1alpha1.Provenance{}
+		p.CreationTimestamp = metav1.NewTime(now.Add(-ago))
+		p.Annotations = map[string]string{annotationClaimedBy: by}
+		return p
+	}
+	for name, c := range map[string]struct {
+		record *v1alpha1.Provenance
+		wait   time.Duration
+	}{
+		"ours, fresh":                             {claimed("a", time.Second), 0},
+		"ours, long ago":                          {claimed("a", time.Hour), 0},
+		"another's, fresh":                        {claimed("b", 5*time.Second), 10 * time.Second},
+		"another's, to the second":                {claimed("b", testClaim), 0},
+		"another's, lapsed":                       {claimed("b", testClaim+time.Second), 0},
+		"released":                                {claimed("", time.Second), 0},
+		"created by us":                           {created("a", time.Second), 0},
+		"created by another a moment ago":         {created("b", time.Second), 14 * time.Second},
+		"created by another who then fell silent": {created("b", testClaim), 0},
+		"created by nobody we know":               {created("", 0), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := &Notary{Holder: "a", ClaimDuration: testClaim, Clock: clocktesting.NewFakePassiveClock(now)}
+			if wait := n.claimWait(c.record); wait != c.wait {
+				t.Errorf("waits %s, want %s", wait, c.wait)
+			}
+		})
+	}
+}
+
+func TestAFreshClaimIsLeftToItsHolder(t *testing.T) {
+	w := newWorld(t)
+	first, b := w.notary(t, "first")
+	b.dieAt = 5
+	_, _ = first.Reconcile(t.Context(), w.key())
+	second, b2 := w.notary(t, "second")
+	result, err := second.Reconcile(t.Context(), w.key())
+	must(t, err)
+	if result.RequeueAfter <= 0 || result.RequeueAfter > testClaim || len(b2.names) != 0 {
+		t.Errorf("result %+v, did %v", result, b2.names)
+	}
+	if holder, _ := holdOf(w.record(t), testClaim); holder != "first" {
+		t.Errorf("held by %q", holder)
+	}
+}
+
+func TestOfTwoThatTakeOverOneWins(t *testing.T) {
+	w := newWorld(t)
+	first, b := w.notary(t, "first")
+	b.dieAt = 5
+	_, _ = first.Reconcile(t.Context(), w.key())
+	w.clock.SetTime(w.clock.Now().Add(testClaim + time.Second))
+	second, _ := w.notary(t, "second")
+	third, _ := w.notary(t, "third")
+	// Both have read the record before either writes.
+	one, two := w.record(t), w.record(t)
+	if err := second.write(t.Context(), one, func(*v1alpha1.ProvenanceStatus) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := third.write(t.Context(), two, func(*v1alpha1.ProvenanceStatus) {}); !apierrors.IsConflict(err) {
+		t.Errorf("the second to take over got %v, want a conflict", err)
+	}
+}
+
+func TestAReplicaThatStopsReleasesItsClaims(t *testing.T) {
+	w := newWorld(t)
+	first, b := w.notary(t, "first")
+	b.dieAt = 5
+	_, _ = first.Reconcile(t.Context(), w.key())
+	b.dead, b.dieAt = false, 0
+	first.Release(t.Context())
+	second, _ := w.notary(t, "second")
+	settle(t, second, w.key()) // at once, with the clock standing still
+	w.expectSealed(t)
+}
+
+// blind is an informer that has not heard of any record yet.
+type blind struct{ client.Reader }
+
+func (b blind) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	if _, ok := o.(*v1alpha1.Provenance); ok {
+		return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
+	}
+	return b.Reader.Get(ctx, key, o, opts...)
+}
+
+func TestWhoComesSecondAsksNobody(t *testing.T) {
+	w := newWorld(t)
+	first, b := w.notary(t, "first")
+	b.dieAt = 2
+	_, _ = first.Reconcile(t.Context(), w.key())
+	second, b2 := w.notary(t, "second")
+	second.Cache = blind{w.api}
+	result, err := second.Reconcile(t.Context(), w.key())
+	must(t, err)
+	if result.RequeueAfter != echoWait || len(b2.names) != 1 {
+		t.Errorf("result %+v, did %v", result, b2.names)
+	}
+	if len(second.Backlog.Keys()) != 0 {
+		t.Error("another's pod counts as waiting")
+	}
+}
+
+func TestALostReplyToTheCreateIsRecognizedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	n, b := w.notary(t, "a")
+	b.dieAt, b.effect = 1, true
+	if _, err := n.Reconcile(t.Context(), w.key()); err == nil {
+		t.Fatal("the reply was not lost")
+	}
+	b.dead, b.dieAt = false, 0
+	n.Cache = blind{w.api}
+	result, err := n.Reconcile(t.Context(), w.key())
+	must(t, err)
+	if result.RequeueAfter != echoWait {
+		t.Errorf("result %+v", result)
+	}
+	n.Cache = w.api
+	settle(t, n, w.key()) // with the clock standing still
+	w.expectSealed(t)
+}
+
+func TestARecordThatIsGoneIsNotWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	n, b := w.notary(t, "a")
+	b.dieAt = 5
+	_, _ = n.Reconcile(t.Context(), w.key())
+	b.dead, b.dieAt = false, 0
+	must(t, w.api.Delete(t.Context(), w.record(t)))
+	must(t, w.api.Delete(t.Context(), w.scene.pod.DeepCopy()))
+	settle(t, n, w.key())
+	if len(n.Backlog.Keys()) != 0 {
+		t.Error("the pod is still waiting")
+	}
+}

@@ -1,0 +1,232 @@
+package notary
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/tag"
+)
+
+// Rules are what a pod is held to.
+type Rules struct {
+	// Tags open admission tags.
+	Tags tag.Keys
+	// Identity of Argo in this cluster.
+	Identity argo.Identity
+	// SignerImages are the images our sidecar may run, references by digest:
+	// the current one, and the ones before it until their last pod has ended.
+	SignerImages []string
+	// Cluster is this cluster's name in builder.id.
+	Cluster string
+	// Version of this program.
+	Version string
+}
+
+// Witness is what the notary was told about one finished pod.
+type Witness struct {
+	// Pod as the API server stores it, with the kubelet's status.
+	Pod *corev1.Pod
+	// Step is what argo.Parse reads from Pod.
+	Step *argo.Step
+	// Workflow is the live one that owns the pod.
+	Workflow *argo.Workflow
+	// Kubelet is the version of the kubelet that ran the pod.
+	Kubelet string
+}
+
+// Facts says what can be stated about a finished pod: every fact of the
+// statement, and the fate of each declared output. An error is a final
+// *reason.Error: there will be no seal, and why.
+func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, error) {
+	if len(w.Step.Outputs) == 0 {
+		return refuse(nil, reason.New(reason.NothingToSeal, "template %q has no output artifact", w.Step.Template))
+	}
+	fates := undecided(w.Step.Outputs)
+	t, err := r.admitted(w)
+	if err != nil {
+		return refuse(fates, err)
+	}
+	if sealable := w.Step.Sealable(); len(sealable) == 0 {
+		first := w.Step.Outputs[0]
+		return refuse(fates, first.Problem.For(first.Label()))
+	}
+	outcome, err := outcomeOf(w.Pod)
+	if err != nil {
+		return refuse(fates, err)
+	}
+	measurement, err := r.measured(w.Pod)
+	if err != nil {
+		return refuse(fates, err)
+	}
+	subjects, unsealed, err := decide(w.Step.Outputs, measurement)
+	if err != nil {
+		return refuse(fates, err)
+	}
+	fates = fatesOf(w.Step.Outputs, subjects, unsealed)
+	if len(subjects) == 0 {
+		return refuse(fates, reason.New(unsealed[0].Reason, "none of the %d declared outputs can be sealed", len(w.Step.Outputs)).For(unsealed[0].Output))
+	}
+	f, err := r.assemble(w, t)
+	if err != nil {
+		return refuse(fates, err)
+	}
+	f.Subjects, f.Unsealed, f.Outcome = subjects, unsealed, outcome
+	return f, fates, nil
+}
+
+func refuse(fates []v1alpha1.OutputStatus, err error) (provenance.Facts, []v1alpha1.OutputStatus, error) {
+	return provenance.Facts{}, fates, err
+}
+
+// assemble gathers what the API server, the kubelet and the tag say; the
+// checks have passed.
+func (r Rules) assemble(w Witness, t tag.Tag) (provenance.Facts, error) {
+	definition, err := definitionOf(w)
+	if err != nil {
+		return provenance.Facts{}, err
+	}
+	images, err := imagesOf(w.Pod)
+	if err != nil {
+		return provenance.Facts{}, err
+	}
+	inputs, err := inputsOf(w.Step, t.Pins)
+	if err != nil {
+		return provenance.Facts{}, err
+	}
+	spec, err := specDigest(w.Pod)
+	if err != nil {
+		return provenance.Facts{}, err
+	}
+	start, finish, ok := span(w.Pod)
+	if !ok {
+		return provenance.Facts{}, reason.New(reason.StructureAltered, "the kubelet reports no times")
+	}
+	return provenance.Facts{
+		Builder:    provenance.Builder{Cluster: r.Cluster, Level: provenance.LevelObserved},
+		Definition: definition,
+		Step: provenance.Step{
+			Namespace:      w.Pod.Namespace,
+			ServiceAccount: w.Pod.Spec.ServiceAccountName,
+			Workflow:       provenance.Ref{Name: w.Workflow.Name, UID: w.Workflow.UID},
+			Pod:            provenance.Ref{Name: w.Pod.Name, UID: string(w.Pod.UID)},
+			NodeID:         w.Step.NodeID,
+			NodeName:       w.Step.NodeName,
+		},
+		Mode:    t.Mode,
+		Verdict: t.Verdict,
+		PodSpec: spec,
+		Versions: provenance.Versions{
+			Argoseal:     r.Version,
+			ArgoExecutor: imageOf(w.Pod, containerWait),
+			Kubelet:      w.Kubelet,
+		},
+		Images:     images,
+		Inputs:     inputs,
+		StartedAt:  start,
+		FinishedAt: finish,
+	}, nil
+}
+
+// inlineTemplate stands for a template without a name; no template can have
+// this one.
+const inlineTemplate = "(inline)"
+
+func definitionOf(w Witness) (provenance.Definition, error) {
+	d, err := w.Workflow.Definition(w.Step.Template)
+	if err != nil {
+		return provenance.Definition{}, fmt.Errorf("reading the workflow's spec: %w", err)
+	}
+	out := provenance.Definition{
+		Spec:         d.SpecDigest,
+		TemplateBody: w.Step.TemplateDigest,
+		Entrypoint:   d.Entrypoint,
+		Template:     d.Template,
+	}
+	if out.Template == "" {
+		out.Template = inlineTemplate
+	}
+	if ref := d.TemplateRef; ref != nil {
+		out.WorkflowTemplate = &provenance.WorkflowTemplate{Name: ref.Name, ClusterScope: ref.ClusterScope}
+	}
+	for _, p := range d.Parameters {
+		out.Parameters = append(out.Parameters, provenance.NewParameter(p.Name, p.Value))
+	}
+	for _, o := range d.Overrides {
+		out.Overrides = append(out.Overrides, provenance.Override{Field: o.Field, SHA256: o.SHA256})
+	}
+	return out, nil
+}
+
+// imagesOf says what every container ran, by the kubelet's word; what the pod's
+// spec calls the image is the name only.
+func imagesOf(pod *corev1.Pod) ([]provenance.Image, error) {
+	var images []provenance.Image
+	for _, s := range statuses(pod) {
+		if s.State.Terminated == nil || s.ImageID == "" {
+			continue
+		}
+		image, err := provenance.NewImage(s.Name, imageOf(pod, s.Name), s.ImageID)
+		if err != nil {
+			return nil, fmt.Errorf("image of container %s: %w", s.Name, err)
+		}
+		images = append(images, image)
+	}
+	return images, nil
+}
+
+// inputsOf says what the step consumed: what admission pinned.
+func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) {
+	locations := make(map[string]artifact.Location, len(step.Inputs))
+	for _, in := range step.StoreInputs() {
+		locations[in.Name] = in.Location
+	}
+	var inputs []provenance.Input
+	for _, pin := range pins {
+		location, ok := locations[pin.Input]
+		if !ok || location.URI() != pin.Location {
+			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
+		}
+		inputs = append(inputs, provenance.Input{
+			Name:   pin.Input,
+			URI:    pin.Location,
+			SHA256: pin.SHA256,
+			Tree:   pin.Tree,
+			Seal:   artifact.SealName(location, step.WorkflowUID),
+		})
+	}
+	return inputs, nil
+}
+
+// specDigest is the digest of the pod's spec as it was admitted: as stored, but
+// for the node, which the scheduler adds.
+func specDigest(pod *corev1.Pod) (artifact.Digest, error) {
+	spec := pod.Spec.DeepCopy()
+	spec.NodeName = ""
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return "", fmt.Errorf("encoding the pod's spec: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	return artifact.Digest(hex.EncodeToString(sum[:])), nil
+}
+
+// imageOf is the image that the pod's spec names for a container.
+func imageOf(pod *corev1.Pod, name string) string {
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for _, c := range list {
+			if c.Name == name {
+				return c.Image
+			}
+		}
+	}
+	return ""
+}

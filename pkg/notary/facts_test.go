@@ -1,0 +1,295 @@
+package notary
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/tag"
+)
+
+func TestFactsOfAGoodPod(t *testing.T) {
+	s := producer(t)
+	facts, fates, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	payload, err := provenance.Build(facts)
+	must(t, err)
+	st, err := provenance.Parse(payload)
+	must(t, err)
+	if got, want := st.InvocationID(), string(s.workflow.GetUID())+"/"+s.pod.Annotations[annotationNodeID]+"/"+string(s.pod.UID); got != want {
+		t.Errorf("invocation id is %q, want %q", got, want)
+	}
+	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
+	want := v1alpha1.OutputStatus{Name: helloOutput, Location: uri, SHA256: strings.Repeat("a", 64)}
+	if len(fates) != 1 || fates[0] != want {
+		t.Errorf("fates are %+v, want %+v", fates, want)
+	}
+	if len(st.Subjects) != 1 || st.Subjects[0].URI != uri || st.Subjects[0].Size != 151 || st.Outcome.Result != provenance.Succeeded {
+		t.Errorf("subjects are %+v, outcome %+v", st.Subjects, st.Outcome)
+	}
+	if want := time.Date(2026, 11, 21, 22, 47, 52, 0, time.UTC); !st.FinishedAt.Equal(want) {
+		t.Errorf("finished at %s, want %s: the end of the last container", st.FinishedAt, want)
+	}
+	if len(st.Images) != 4 {
+		t.Errorf("images are %+v, want those of init, argoseal-signer, wait and main", st.Images)
+	}
+	if st.Builder.Level != provenance.LevelObserved {
+		t.Errorf("level is %q: not all guards are there yet", st.Builder.Level)
+	}
+}
+
+// The pod went through a real cluster as it is, our webhooks and our sidecar
+// included; only its tag is issued anew, under a key that the test has.
+func TestFactsOfAPodThatWentThroughACluster(t *testing.T) {
+	s := producer(t)
+	s.pod, s.workflow = &corev1.Pod{}, &unstructured.Unstructured{}
+	load(t, "injected", s.pod)
+	load(t, "injected-workflow", &s.workflow.Object)
+	s.rules.SignerImages = []string{"localhost/argoseal/argoseal-signer@sha256:3b5edb9c13405a53fcd0d3b4cd0dae0c8002d92964d5789293abe257e9f09b20"}
+	s.tag.Namespace, s.tag.Pod, s.tag.WorkflowUID, s.tag.IssuedAt = s.pod.Namespace, s.pod.Name, string(s.workflow.GetUID()), s.pod.CreationTimestamp.UTC()
+	s.retag(t)
+	facts, fates, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if _, err := provenance.Build(facts); err != nil {
+		t.Error(err)
+	}
+	const digest = "46308d5483f41af1fddac1df97420e24df6f9b461faa35999cd4721700b6c0ce"
+	if len(fates) != 1 || fates[0].Name != "message" || facts.Subjects[0].Size != 116 || fates[0].SHA256 != digest {
+		t.Errorf("fates %+v, subjects %+v, want %s", fates, facts.Subjects, digest)
+	}
+}
+
+func TestFactsNameThePinnedInputs(t *testing.T) {
+	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
+	pin := artifact.Pin{Input: "message", Location: uri, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}
+	s := newScene(t, "consumer", []artifact.Pin{pin})
+	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
+	s.inject(t)
+	facts, _, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if len(facts.Inputs) != 1 || facts.Inputs[0].URI != uri || facts.Inputs[0].SHA256 != pin.SHA256 || facts.Inputs[0].Seal == "" {
+		t.Errorf("inputs are %+v", facts.Inputs)
+	}
+}
+
+func TestAFailedStepsOutputsAreFactsOfAFailedStep(t *testing.T) {
+	s := producer(t)
+	s.status("main").State.Terminated.ExitCode = 3
+	s.pod.Status.Phase = corev1.PodFailed
+	facts, _, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if facts.Outcome.Result != provenance.Failed || len(facts.Subjects) != 1 {
+		t.Errorf("outcome %+v, subjects %+v", facts.Outcome, facts.Subjects)
+	}
+}
+
+func TestAnAbsentOptionalOutputHasAReason(t *testing.T) {
+	s := producer(t)
+	s.template(`"outputs":{"artifacts":[`, `"outputs":{"artifacts":[{"name":"maybe","path":"/tmp/maybe","optional":true},`)
+	s.inject(t)
+	s.measure(t, artifact.Measurement{
+		{Output: helloOutput, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))},
+		{Output: "maybe", Problem: reason.OutputAbsent},
+	})
+	facts, fates, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if len(facts.Subjects) != 1 || len(facts.Unsealed) != 1 || facts.Unsealed[0] != (provenance.Unsealed{Output: "maybe", Reason: reason.OutputAbsent}) {
+		t.Errorf("subjects %+v, unsealed %+v", facts.Subjects, facts.Unsealed)
+	}
+	if len(fates) != 2 || fates[0].Reason != string(reason.OutputAbsent) || fates[1].SHA256 == "" {
+		t.Errorf("fates are %+v", fates)
+	}
+}
+
+// Each case breaks one thing about a pod that is otherwise sealed.
+func TestFactsRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, s *scene)
+		want  reason.Code
+	}{
+		"a tag that is gone": {func(_ *testing.T, s *scene) { delete(s.pod.Annotations, v1alpha1.AnnotationTag) }, reason.TagInvalid},
+		"a tag under somebody else's key": {func(t *testing.T, s *scene) {
+			s.keys = newScene(t, "producer", nil).keys
+			s.retag(t)
+		}, reason.TagInvalid},
+		"a tag for another namespace": {func(t *testing.T, s *scene) { s.tag.Namespace = "other"; s.retag(t) }, reason.TagInvalid},
+		"a tag for another pod":       {func(t *testing.T, s *scene) { s.tag.Pod += "x"; s.retag(t) }, reason.TagInvalid},
+		"a tag for another workflow": {func(t *testing.T, s *scene) {
+			s.tag.WorkflowUID = "11111111-2222-3333-4444-555555555555"
+			s.retag(t)
+		}, reason.TagInvalid},
+		"a tag from long before the pod": {func(t *testing.T, s *scene) { s.tag.IssuedAt = s.tag.IssuedAt.Add(-31 * time.Second); s.retag(t) }, reason.TagExpired},
+		"a tag from long after the pod":  {func(t *testing.T, s *scene) { s.tag.IssuedAt = s.tag.IssuedAt.Add(31 * time.Second); s.retag(t) }, reason.TagExpired},
+		"a creator that is not Argo": {func(t *testing.T, s *scene) {
+			s.tag.Creator = "system:serviceaccount:demo:default"
+			s.retag(t)
+		}, reason.CreatorNotArgo},
+		"a workflow that is not the owner": {func(_ *testing.T, s *scene) { s.workflow.SetUID("11111111-2222-3333-4444-555555555555") }, reason.OwnerMismatch},
+		"a node id of another node":        {func(_ *testing.T, s *scene) { s.pod.Annotations[annotationNodeID] += "0" }, reason.NodeMismatch},
+		"an executor image nobody configured": {func(_ *testing.T, s *scene) {
+			s.rules.Identity.ExecutorImages = []string{"quay.io/argoproj/argoexec:latest"}
+		}, reason.ExecutorImageNotAllowed},
+		"a wait with another command":           {func(_ *testing.T, s *scene) { s.pod.Spec.Containers[0].Command[0] = "/tmp/argoexec" }, reason.StructureAltered},
+		"a main that is not under the emissary": {func(_ *testing.T, s *scene) { s.pod.Spec.Containers[1].Command = []string{"sh", "-c"} }, reason.StructureAltered},
+		"a foreign mount of the staging area": {func(_ *testing.T, s *scene) {
+			s.pod.Spec.Containers[1].VolumeMounts = append(s.pod.Spec.Containers[1].VolumeMounts, corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/x"})
+		}, reason.StructureAltered},
+		"a shared process namespace": {func(_ *testing.T, s *scene) {
+			s.pod.Spec.ShareProcessNamespace = new(bool)
+			*s.pod.Spec.ShareProcessNamespace = true
+		}, reason.StructureAltered},
+		"a sidecar from another image": {func(_ *testing.T, s *scene) {
+			s.signerSpec().Image = strings.Replace(testSigner, "1111", "2222", 1)
+		}, reason.SignerUnknown},
+		"a sidecar with other arguments": {func(_ *testing.T, s *scene) { s.signerSpec().Args[1] = "--staged=/tmp" }, reason.StructureAltered},
+		"a sidecar that is gone":         {func(_ *testing.T, s *scene) { s.pod.Spec.InitContainers = s.pod.Spec.InitContainers[:1] }, reason.StructureAltered},
+		"pins that the pod does not check": {func(t *testing.T, s *scene) {
+			s.tag.Pins = []artifact.Pin{{Input: "x", Location: "s3://h/b/k", SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}}
+			s.retag(t)
+		}, reason.TagInvalid},
+		"a kubelet that ran another image as the sidecar": {func(_ *testing.T, s *scene) {
+			s.signerStatus().ImageID = strings.Replace(testSigner, "1111", "2222", 1)
+		}, reason.StructureAltered},
+		"a kubelet that gives no digest for the sidecar": {func(_ *testing.T, s *scene) { s.signerStatus().ImageID = "sha256:" + strings.Repeat("1", 64) }, reason.StructureAltered},
+		"a sidecar that was restarted":                   {func(_ *testing.T, s *scene) { s.signerStatus().RestartCount = 1 }, reason.SidecarRestarted},
+		"a sidecar that was killed":                      {func(_ *testing.T, s *scene) { s.signerStatus().State.Terminated.ExitCode = 137 }, reason.MeasurementMissing},
+		"a sidecar that never ended":                     {func(_ *testing.T, s *scene) { s.signerStatus().State = corev1.ContainerState{} }, reason.MeasurementMissing},
+		"two statuses of the sidecar": {func(_ *testing.T, s *scene) {
+			s.pod.Status.InitContainerStatuses = append(s.pod.Status.InitContainerStatuses, *s.signerStatus())
+		}, reason.MeasurementMissing},
+		"a status of the sidecar among the wrong containers": {func(_ *testing.T, s *scene) {
+			s.pod.Status.ContainerStatuses = append(s.pod.Status.ContainerStatuses, *s.signerStatus())
+			s.pod.Status.InitContainerStatuses = s.pod.Status.InitContainerStatuses[:1]
+		}, reason.MeasurementMissing},
+		"a sidecar that said nothing": {func(_ *testing.T, s *scene) { s.signerStatus().State.Terminated.Message = "" }, reason.MeasurementMissing},
+		"a measurement that was cut": {func(_ *testing.T, s *scene) {
+			end := s.signerStatus().State.Terminated
+			end.Message = end.Message[:len(end.Message)-1]
+		}, reason.MeasurementIncomplete},
+		"a measurement without a declared output": {func(t *testing.T, s *scene) {
+			s.measure(t, artifact.Measurement{{Output: "other", Problem: reason.OutputAbsent}})
+		}, reason.MeasurementIncomplete},
+		"a measurement with an undeclared output": {func(t *testing.T, s *scene) {
+			s.measure(t, artifact.Measurement{{Output: helloOutput, Problem: reason.OutputAbsent}, {Output: "other", Problem: reason.OutputAbsent}})
+		}, reason.MeasurementIncomplete},
+		"an only output that is absent": {func(t *testing.T, s *scene) {
+			s.measure(t, artifact.Measurement{{Output: helloOutput, Problem: reason.OutputAbsent}})
+		}, reason.OutputAbsent},
+		"an only output that is unreadable": {func(t *testing.T, s *scene) {
+			s.measure(t, artifact.Measurement{{Output: helloOutput, Problem: reason.OutputUnreadable}})
+		}, reason.OutputUnreadable},
+		"a failed upload":         {func(_ *testing.T, s *scene) { s.status("wait").State.Terminated.ExitCode = 1 }, reason.UploadFailed},
+		"a wait that never ended": {func(_ *testing.T, s *scene) { s.status("wait").State = corev1.ContainerState{} }, reason.UploadFailed},
+		"a main that never ended": {func(_ *testing.T, s *scene) { s.status("main").State = corev1.ContainerState{} }, reason.StructureAltered},
+		"a kubelet without times": {func(_ *testing.T, s *scene) {
+			for _, list := range [][]corev1.ContainerStatus{s.pod.Status.InitContainerStatuses, s.pod.Status.ContainerStatuses} {
+				for i := range list {
+					list[i].State.Terminated.StartedAt = metav1.Time{}
+				}
+			}
+		}, reason.StructureAltered},
+		"a template without outputs": {func(_ *testing.T, s *scene) {
+			s.template(`{"artifacts":[{"name":"hello-art","path":"/tmp/hello_world.txt"}]}`, `{}`)
+		}, reason.NothingToSeal},
+		"an output of an archive we cannot measure": {func(_ *testing.T, s *scene) {
+			s.template(`"path":"/tmp/hello_world.txt"}`, `"path":"/tmp/hello_world.txt","archive":{"none":{}}}`)
+			s.pod.Spec.InitContainers = s.pod.Spec.InitContainers[:1]
+			s.dropVolume("argoseal-no-token")
+			s.inject(t)
+		}, reason.ArchiveUnsupported},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := producer(t)
+			c.spoil(t, s)
+			_, _, err := s.rules.Facts(s.witness(t))
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			if reason.Of(err) != c.want {
+				t.Errorf("refused with %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestTagsWithinThirtySecondsCount(t *testing.T) {
+	for name, shift := range map[string]time.Duration{"before": -30 * time.Second, "at once": 0, "after": 30 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			s := producer(t)
+			s.tag.IssuedAt = s.tag.IssuedAt.Add(shift)
+			s.retag(t)
+			if _, _, err := s.rules.Facts(s.witness(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestOutputsAtTheSameLocationAreNotSealed(t *testing.T) {
+	s := producer(t)
+	const key = `"s3":{"key":"one.tgz"}`
+	s.template(`{"name":"hello-art","path":"/tmp/hello_world.txt"}`,
+		`{"name":"hello-art","path":"/tmp/a",`+key+`},{"name":"again","path":"/tmp/b",`+key+`},{"name":"third","path":"/tmp/c"}`)
+	s.inject(t)
+	facts, fates, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if len(facts.Subjects) != 1 || facts.Subjects[0].Output != "third" || len(fates) != 3 {
+		t.Fatalf("subjects %+v, fates %+v", facts.Subjects, fates)
+	}
+	for _, u := range facts.Unsealed {
+		if u.Reason != reason.LocationInvalid {
+			t.Errorf("%s is not sealed because of %s", u.Output, u.Reason)
+		}
+	}
+}
+
+func TestImagesOfTheVersionBeforeCount(t *testing.T) {
+	s := producer(t)
+	s.rules.SignerImages = []string{"ghcr.io/argoseal/argoseal-signer@sha256:" + strings.Repeat("9", 64), testSigner}
+	if _, _, err := s.rules.Facts(s.witness(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheZeroRulesAcceptNothing(t *testing.T) {
+	s := producer(t)
+	for name, rules := range map[string]Rules{
+		"none at all":      {},
+		"no tag keys":      {Tags: tag.Keys{}, Identity: s.rules.Identity, SignerImages: s.rules.SignerImages, Cluster: "c", Version: "v"},
+		"no identity":      {Tags: s.keys, SignerImages: s.rules.SignerImages, Cluster: "c", Version: "v"},
+		"no signer images": {Tags: s.keys, Identity: s.rules.Identity, Cluster: "c", Version: "v"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, _, err := rules.Facts(s.witness(t)); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+func (s *scene) signerSpec() *corev1.Container {
+	for i, c := range s.pod.Spec.InitContainers {
+		if c.Name == containerSigner {
+			return &s.pod.Spec.InitContainers[i]
+		}
+	}
+	panic("no sidecar")
+}
+
+func (s *scene) dropVolume(name string) {
+	var kept []corev1.Volume
+	for _, v := range s.pod.Spec.Volumes {
+		if v.Name != name {
+			kept = append(kept, v)
+		}
+	}
+	s.pod.Spec.Volumes = kept
+}

@@ -1,0 +1,171 @@
+package notary
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/pkg/tag"
+)
+
+const (
+	testSigner   = "ghcr.io/argoseal/argoseal-signer@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	testCreator  = "system:serviceaccount:argo:argo"
+	testExecutor = "localhost/argoseal/argoexec@sha256:8ee0926f0e1a3318bbf0b9117438def763339a9295cf7c09e7bb084b1c37467b"
+	testKubelet  = "v1.36.3"
+	helloOutput  = "hello-art"
+)
+
+// scene is a finished pod of a real Argo and a real kubelet, with what our
+// webhooks and our sidecar add to it, and all that judges it.
+type scene struct {
+	pod      *corev1.Pod
+	workflow *unstructured.Unstructured
+	tag      tag.Tag
+	keys     tag.Keys
+	keyData  map[string][]byte
+	rules    Rules
+}
+
+// producer is the first step of upstream's artifact-passing example.
+func producer(tb testing.TB) *scene { return newScene(tb, "producer", nil) }
+
+// newScene loads a pod and its workflow. Each pair of changes is a text and
+// what takes its place.
+func newScene(tb testing.TB, file string, pins []artifact.Pin, changes ...string) *scene {
+	tb.Helper()
+	s := &scene{pod: &corev1.Pod{}, workflow: &unstructured.Unstructured{}}
+	load(tb, file, s.pod, changes...)
+	load(tb, "workflow", &s.workflow.Object, changes...)
+	id, key, err := tag.NewKey()
+	must(tb, err)
+	s.keyData = tag.WithKey(nil, id, key)
+	s.keys, err = tag.ParseKeys(s.keyData)
+	must(tb, err)
+	s.rules = Rules{
+		Tags:         s.keys,
+		Identity:     argo.Identity{Controllers: []string{testCreator}, ExecutorImages: []string{testExecutor}},
+		SignerImages: []string{testSigner},
+		Cluster:      "test",
+		Version:      "v0.1.0",
+	}
+	s.tag = tag.Tag{
+		IssuedAt:    s.pod.CreationTimestamp.UTC(),
+		Namespace:   s.pod.Namespace,
+		Pod:         s.pod.Name,
+		WorkflowUID: string(s.workflow.GetUID()),
+		Creator:     testCreator,
+		Mode:        v1alpha1.ModeEnforce,
+		Pins:        pins,
+	}
+	s.inject(tb)
+	return s
+}
+
+// inject does to the pod what our mutating webhook does, and what the kubelet
+// then reports.
+func (s *scene) inject(tb testing.TB) {
+	tb.Helper()
+	step, err := argo.Parse(s.pod)
+	must(tb, err)
+	s.pod, err = sidecar.Add(s.pod, step, s.tag.Pins, sidecar.Config{Image: testSigner})
+	must(tb, err)
+	s.pod.Annotations[argo.KillAnnotation] = argo.KillCommand
+	s.retag(tb)
+	s.pod.Status.InitContainerStatuses = s.pod.Status.InitContainerStatuses[:1]
+	for _, c := range s.pod.Spec.InitContainers {
+		if !strings.HasPrefix(c.Name, argo.ReservedPrefix) {
+			continue
+		}
+		status := s.pod.Status.InitContainerStatuses[0].DeepCopy()
+		status.Name, status.Image, status.ImageID = c.Name, "import-2026-11-21", testSigner
+		status.State.Terminated.FinishedAt = metav1.NewTime(s.pod.Status.ContainerStatuses[0].State.Terminated.FinishedAt.Add(2 * time.Second))
+		s.pod.Status.InitContainerStatuses = append(s.pod.Status.InitContainerStatuses, *status)
+	}
+	var m artifact.Measurement
+	for _, o := range step.Sealable() {
+		m = append(m, artifact.Entry{Output: o.Name, Size: 151, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))})
+	}
+	if len(m) > 0 {
+		s.measure(tb, m)
+	}
+}
+
+// retag puts the tag on the pod as it is now.
+func (s *scene) retag(tb testing.TB) {
+	tb.Helper()
+	value, err := s.keys.Issue(s.tag)
+	must(tb, err)
+	s.pod.Annotations[v1alpha1.AnnotationTag] = value
+}
+
+// measure makes the sidecar say m.
+func (s *scene) measure(tb testing.TB, m artifact.Measurement) {
+	tb.Helper()
+	message, err := m.Encode(artifact.MaxMessage)
+	must(tb, err)
+	s.signerStatus().State.Terminated.Message = message
+}
+
+func (s *scene) signerStatus() *corev1.ContainerStatus {
+	return find(s.pod.Status.InitContainerStatuses, containerSigner)
+}
+
+func (s *scene) status(name string) *corev1.ContainerStatus {
+	return find(s.pod.Status.ContainerStatuses, name)
+}
+
+func find(list []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i]
+		}
+	}
+	panic("no container " + name)
+}
+
+// template changes the step's template in the pod.
+func (s *scene) template(from, to string) {
+	for i, e := range s.pod.Spec.InitContainers[0].Env {
+		if e.Name == "ARGO_TEMPLATE" {
+			if !strings.Contains(e.Value, from) {
+				panic("template has no " + from)
+			}
+			s.pod.Spec.InitContainers[0].Env[i].Value = strings.Replace(e.Value, from, to, 1)
+		}
+	}
+}
+
+// witness is what the notary is told.
+func (s *scene) witness(tb testing.TB) Witness {
+	tb.Helper()
+	step, err := argo.Parse(s.pod)
+	must(tb, err)
+	wf, err := argo.ParseWorkflow(s.workflow)
+	must(tb, err)
+	return Witness{Pod: s.pod, Step: step, Workflow: wf, Kubelet: testKubelet}
+}
+
+func load(tb testing.TB, name string, into any, changes ...string) {
+	tb.Helper()
+	raw, err := os.ReadFile("testdata/" + name + ".json")
+	must(tb, err)
+	must(tb, json.Unmarshal([]byte(strings.NewReplacer(changes...).Replace(string(raw))), into))
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

@@ -1,0 +1,289 @@
+//go:build integration
+
+package notary
+
+import (
+	"context"
+	"crypto"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/seal"
+)
+
+// apiServer is one real API server for all tests of this package, which keep
+// apart by namespace.
+var apiServer *rest.Config
+
+func TestMain(m *testing.M) {
+	env := &envtest.Environment{
+		CRDDirectoryPaths: []string{"../../charts/argoseal/files/crds"},
+		CRDs:              []*apiextensionsv1.CustomResourceDefinition{workflowCRD()},
+		ControlPlane: envtest.ControlPlane{
+			APIServer: &envtest.APIServer{Path: program("TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")},
+			Etcd:      &envtest.Etcd{Path: program("TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},
+		},
+		ErrorIfCRDPathMissing: true,
+	}
+	var err error
+	if apiServer, err = env.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, "API server:", err)
+		os.Exit(1)
+	}
+	apiServer.QPS, apiServer.Burst = 1000, 1000
+	code := m.Run()
+	if err := env.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "API server:", err)
+	}
+	os.Exit(code)
+}
+
+// program is the first of these variables that is set; envtest looks into
+// KUBEBUILDER_ASSETS if it is empty.
+func program(variables ...string) string {
+	for _, v := range variables {
+		if path := os.Getenv(v); path != "" {
+			return path
+		}
+	}
+	return ""
+}
+
+// workflowCRD is Argo's minimal one: anything goes.
+func workflowCRD() *apiextensionsv1.CustomResourceDefinition {
+	return &apiextensionsv1.CustomResourceDefinition{
+		ObjectMeta: metav1.ObjectMeta{Name: "workflows." + apiGroupArgo},
+		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+			Group: apiGroupArgo,
+			Names: apiextensionsv1.CustomResourceDefinitionNames{Kind: kindWorkflow, ListKind: "WorkflowList", Plural: "workflows", Singular: "workflow"},
+			Scope: apiextensionsv1.NamespaceScoped,
+			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
+				Name: WorkflowKind.Version, Served: true, Storage: true,
+				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: ptr.To(true)}},
+			}},
+		},
+	}
+}
+
+// originalWorkflow is the UID in testdata; API servers give their own.
+const originalWorkflow = "86f99077-025d-4f52-a214-05fe55496fcf"
+
+// newRealWorld has a real API server, and a log behind a proxy.
+func newRealWorld(tb testing.TB, r *rekor) *world {
+	tb.Helper()
+	api, err := client.NewWithWatch(apiServer, client.Options{Scheme: testScheme(tb)})
+	must(tb, err)
+	ours, theirs := namespace(tb, api, "argoseal-"), namespace(tb, api, "demo-")
+	s := newScene(tb, "producer", nil, `"demo"`, fmt.Sprintf("%q", theirs))
+	s.workflow.SetResourceVersion("")
+	must(tb, api.Create(tb.Context(), s.workflow))
+	w := newWorldOf(tb, api, r.client(tb), r.trustedRoot, ours, s)
+	w.clock.SetTime(time.Now())
+	w.scene.pod = w.step(tb, "[0].generate-artifact")
+	w.finish(tb, w.scene.pod)
+	return w
+}
+
+// step makes the pod of another node of the workflow.
+func (w *world) step(tb testing.TB, node string) *corev1.Pod {
+	tb.Helper()
+	nodeName := w.scene.workflow.GetName() + node
+	h := fnv.New32a()
+	h.Write([]byte(nodeName))
+	s := newScene(tb, "producer", nil,
+		`"demo"`, fmt.Sprintf("%q", w.scene.pod.Namespace),
+		originalWorkflow, string(w.scene.workflow.GetUID()),
+		w.scene.workflow.GetName()+"[0].generate-artifact", nodeName,
+		"1177364071", fmt.Sprint(h.Sum32()))
+	s.keys, s.tag.IssuedAt, s.tag.WorkflowUID = w.scene.keys, time.Now().UTC().Truncate(time.Second), string(w.scene.workflow.GetUID())
+	s.retag(tb)
+	s.pod.ResourceVersion, s.pod.UID = "", ""
+	return s.pod
+}
+
+func namespace(tb testing.TB, api client.Client, prefix string) string {
+	tb.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}
+	must(tb, api.Create(tb.Context(), ns))
+	return ns.Name
+}
+
+func TestACrashAtAnyStepLosesNothingOnARealAPIServer(t *testing.T) {
+	r := startRekor(t)
+	crashes(t, func(tb testing.TB) *world { return newRealWorld(tb, r) })
+}
+
+func TestALostReplyOfTheLogIsSignedAgain(t *testing.T) {
+	r := startRekor(t)
+	w := newRealWorld(t, r)
+	n, _ := w.notary(t, "a")
+	r.proxy.mode.Store(proxyCuts)
+	if _, err := n.Reconcile(t.Context(), w.key()); err == nil {
+		t.Fatal("the reply was not lost")
+	}
+	envelope := w.record(t).Status.Envelope
+	if envelope == "" || Final(w.record(t)) {
+		t.Fatal("the record is not waiting for the log")
+	}
+	r.proxy.mode.Store(proxyPasses)
+	settle(t, n, w.key())
+	w.expectSealed(t)
+}
+
+// countedLog counts the entries that it got.
+type countedLog struct {
+	seal.Log
+	entries *atomic.Int64
+}
+
+func (l countedLog) Append(ctx context.Context, e *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
+	entry, err := l.Log.Append(ctx, e, key)
+	if err == nil {
+		l.entries.Add(1)
+	}
+	return entry, err
+}
+
+// replica runs a notary as the program does, until the test ends.
+func (w *world) replica(tb testing.TB, holder string) *Notary {
+	tb.Helper()
+	n, _ := w.notary(tb, holder)
+	objects, err := Caches()
+	must(tb, err)
+	mgr, err := manager.New(apiServer, manager.Options{
+		Scheme:     testScheme(tb),
+		Cache:      cache.Options{ByObject: objects, DefaultNamespaces: map[string]cache.Config{w.scene.pod.Namespace: {}}},
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+	})
+	must(tb, err)
+	n.Cache, n.API, n.Clock = mgr.GetClient(), w.api, clock.RealClock{}
+	must(tb, n.SetupWithManager(mgr, 64))
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := mgr.Start(ctx); err != nil {
+			tb.Error(err)
+		}
+	})
+	tb.Cleanup(func() { stop(); running.Wait() })
+	if !mgr.GetCache().WaitForCacheSync(tb.Context()) {
+		tb.Fatal("caches do not sync")
+	}
+	return n
+}
+
+func TestTwoReplicasSealEachPodOnce(t *testing.T) {
+	const pods = 50
+	r := startRekor(t)
+	w := newRealWorld(t, r)
+	var entries atomic.Int64
+	w.log = countedLog{w.log, &entries}
+	first, second := w.replica(t, "first"), w.replica(t, "second")
+	_ = []*Notary{first, second}
+	ended := map[string]time.Time{}
+	for i := range pods - 1 { // the scene's own is one
+		pod := w.step(t, fmt.Sprintf("[1].work(%d)", i))
+		w.finish(t, pod)
+		ended[string(pod.UID)] = time.Now()
+	}
+	took := w.awaitSealed(t, pods, ended, 60*time.Second)
+	if n := entries.Load(); n != pods {
+		t.Errorf("%d log entries for %d pods", n, pods)
+	}
+	var seals v1alpha1.ArtifactSealList
+	must(t, w.api.List(t.Context(), &seals, client.InNamespace(w.scene.pod.Namespace)))
+	if len(seals.Items) != pods {
+		t.Errorf("%d artifact seals for %d pods", len(seals.Items), pods)
+	}
+	slices.Sort(took)
+	t.Logf("from a pod's end to its published seal: p50 %s, p95 %s", took[len(took)/2], took[len(took)*95/100])
+}
+
+// awaitSealed waits until so many records are sealed, and says how long each
+// took since its pod had ended.
+func (w *world) awaitSealed(tb testing.TB, want int, ended map[string]time.Time, limit time.Duration) []time.Duration {
+	tb.Helper()
+	took := map[string]time.Duration{}
+	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+		var list v1alpha1.ProvenanceList
+		must(tb, w.api.List(tb.Context(), &list, client.InNamespace(w.scene.pod.Namespace)))
+		sealed := 0
+		for _, p := range list.Items {
+			if !Final(&p) {
+				continue
+			}
+			if p.Status.Bundle == "" {
+				tb.Fatalf("%s is not sealed: %+v", p.Spec.Pod.Name, p.Status.Conditions)
+			}
+			sealed++
+			if at, ok := ended[p.Name]; ok && took[p.Name] == 0 {
+				took[p.Name] = time.Since(at)
+				if st, err := w.root.Verify([]byte(p.Status.Bundle)); err != nil || st.Step.Pod.UID != p.Name {
+					tb.Errorf("seal of %s: %v", p.Spec.Pod.Name, err)
+				}
+			}
+		}
+		if sealed == want {
+			break
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("%d of %d pods are sealed after %s", sealed, want, limit)
+		}
+	}
+	list := make([]time.Duration, 0, len(took))
+	for _, d := range took {
+		list = append(list, d)
+	}
+	return list
+}
+
+func TestAfterAnOutageOfTheLogSealsComeQuickly(t *testing.T) {
+	const pods = 10
+	r := startRekor(t)
+	w := newRealWorld(t, r)
+	r.proxy.mode.Store(proxyRefuses)
+	w.replica(t, "a")
+	ended := map[string]time.Time{}
+	for i := range pods - 1 {
+		pod := w.step(t, fmt.Sprintf("[1].work(%d)", i))
+		w.finish(t, pod)
+		ended[string(pod.UID)] = time.Now()
+	}
+	time.Sleep(12 * time.Second) // long enough for the backoff to reach its bound
+	var list v1alpha1.ProvenanceList
+	must(t, w.api.List(t.Context(), &list, client.InNamespace(w.scene.pod.Namespace)))
+	for _, p := range list.Items {
+		if Final(&p) {
+			t.Errorf("%s is final while the log is down: %+v", p.Spec.Pod.Name, p.Status.Conditions)
+		}
+	}
+	r.proxy.mode.Store(proxyPasses)
+	back := time.Now()
+	w.awaitSealed(t, pods, ended, 30*time.Second)
+	if late := time.Since(back); late > maxBackoff+3*time.Second {
+		t.Errorf("the last seal came %s after the log did", late)
+	}
+}

@@ -1,0 +1,101 @@
+package keyring
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/seal"
+)
+
+// PrivateKeyKey is the key in our Secrets that holds a private key, PEM (PKCS #8).
+const PrivateKeyKey = "private.pem"
+
+// made is the metadata of what we make, labelled so that people find it. None
+// of it belongs to the chart: it outlives a reinstall.
+func made(namespace, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: namespace,
+		Name:      name,
+		Labels: map[string]string{
+			"app.kubernetes.io/part-of":    "argoseal",
+			"app.kubernetes.io/managed-by": "argoseal-notary",
+		},
+	}
+}
+
+// Signer gives the notary's signing key, and makes it if there is none. It
+// publishes the public key, and refuses to work under a key that is not the
+// published one: seals that nobody can verify are worse than none.
+func Signer(ctx context.Context, c client.Client, namespace string) (*seal.Signer, error) {
+	secret, err := secretOnce(ctx, c, made(namespace, v1alpha1.SecretSigningKey), func() (map[string][]byte, error) {
+		key, err := seal.NewKey()
+		return map[string][]byte{PrivateKeyKey: key}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	signer, err := seal.LoadSigner(secret.Data[PrivateKeyKey])
+	if err != nil {
+		return nil, fmt.Errorf("secret %s, key %s: %w", secret.Name, PrivateKeyKey, err)
+	}
+	public := signer.PublicKeyPEM()
+	published, err := configMapOnce(ctx, c, made(namespace, v1alpha1.ConfigMapNotaryKey), func() (map[string]string, error) {
+		return map[string]string{v1alpha1.NotaryKeyKey: string(public)}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !holdsKey([]byte(published.Data[v1alpha1.NotaryKeyKey]), public) {
+		return nil, mismatch("the key in Secret %s is not among those in ConfigMap %s", v1alpha1.SecretSigningKey, v1alpha1.ConfigMapNotaryKey)
+	}
+	return signer, nil
+}
+
+// secretOnce reads a Secret, or creates it with what fresh gives. Whoever is
+// second takes what the first made.
+func secretOnce(ctx context.Context, c client.Client, meta metav1.ObjectMeta, fresh func() (map[string][]byte, error)) (*corev1.Secret, error) {
+	key := client.ObjectKey{Namespace: meta.Namespace, Name: meta.Name}
+	var s corev1.Secret
+	err := c.Get(ctx, key, &s)
+	if apierrors.IsNotFound(err) {
+		data, freshErr := fresh()
+		if freshErr != nil {
+			return nil, fmt.Errorf("making secret %s: %w", key, freshErr)
+		}
+		s = corev1.Secret{ObjectMeta: meta, Type: corev1.SecretTypeOpaque, Data: data}
+		if err = c.Create(ctx, &s); apierrors.IsAlreadyExists(err) {
+			err = c.Get(ctx, key, &s)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("secret %s: %w", key, err)
+	}
+	return &s, nil
+}
+
+// configMapOnce does for a ConfigMap what secretOnce does for a Secret.
+func configMapOnce(ctx context.Context, c client.Client, meta metav1.ObjectMeta, fresh func() (map[string]string, error)) (*corev1.ConfigMap, error) {
+	key := client.ObjectKey{Namespace: meta.Namespace, Name: meta.Name}
+	var m corev1.ConfigMap
+	err := c.Get(ctx, key, &m)
+	if apierrors.IsNotFound(err) {
+		data, freshErr := fresh()
+		if freshErr != nil {
+			return nil, fmt.Errorf("making configmap %s: %w", key, freshErr)
+		}
+		m = corev1.ConfigMap{ObjectMeta: meta, Data: data}
+		if err = c.Create(ctx, &m); apierrors.IsAlreadyExists(err) {
+			err = c.Get(ctx, key, &m)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configmap %s: %w", key, err)
+	}
+	return &m, nil
+}

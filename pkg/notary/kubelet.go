@@ -1,0 +1,68 @@
+package notary
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+)
+
+// Tagged says whether a pod has an admission tag; whether the tag is ours is
+// for Rules.Facts to find out.
+func Tagged(pod *corev1.Pod) bool {
+	_, ok := pod.Annotations[v1alpha1.AnnotationTag]
+	return ok
+}
+
+// Finished says whether the kubelet, or the node controller in its place, has
+// said its last word about a pod. The kubelet sets a terminal phase only once
+// no container can be running any more, so a container that is not reported as
+// terminated by then never will be.
+func Finished(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// statuses lists what the kubelet says about every container, init containers
+// first.
+func statuses(pod *corev1.Pod) []corev1.ContainerStatus {
+	all := make([]corev1.ContainerStatus, 0, len(pod.Status.InitContainerStatuses)+len(pod.Status.ContainerStatuses))
+	all = append(all, pod.Status.InitContainerStatuses...)
+	return append(all, pod.Status.ContainerStatuses...)
+}
+
+// ended finds how a container ended: nil unless exactly one status has that
+// name and says that it is terminated.
+func ended(list []corev1.ContainerStatus, name string) (corev1.ContainerStatus, *corev1.ContainerStateTerminated) {
+	var found corev1.ContainerStatus
+	n := 0
+	for _, s := range list {
+		if s.Name == name {
+			found = s
+			n++
+		}
+	}
+	if n != 1 {
+		return corev1.ContainerStatus{}, nil
+	}
+	return found, found.State.Terminated
+}
+
+// span is the first start and the last end of a container, by the kubelet's
+// clock. It is false if no container has both.
+func span(pod *corev1.Pod) (start, finish time.Time, ok bool) {
+	for _, s := range statuses(pod) {
+		t := s.State.Terminated
+		if t == nil || t.StartedAt.IsZero() || t.FinishedAt.IsZero() {
+			continue
+		}
+		if !ok || t.StartedAt.Time.Before(start) {
+			start = t.StartedAt.Time
+		}
+		if !ok || t.FinishedAt.After(finish) {
+			finish = t.FinishedAt.Time
+		}
+		ok = true
+	}
+	return start.UTC(), finish.UTC(), ok
+}

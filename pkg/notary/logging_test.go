@@ -1,0 +1,190 @@
+package notary
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal"
+)
+
+func TestAStoredEnvelopeOutlivesItsPodAndWorkflow(t *testing.T) {
+	w := newWorld(t)
+	first, b := w.notary(t, "first")
+	b.dieAt = 5 // the log
+	_, _ = first.Reconcile(t.Context(), w.key())
+	if w.record(t).Status.Envelope == "" {
+		t.Fatal("there is no envelope yet")
+	}
+	must(t, w.api.Delete(t.Context(), w.scene.pod.DeepCopy()))
+	must(t, w.api.Delete(t.Context(), w.scene.workflow.DeepCopy()))
+	w.clock.SetTime(w.clock.Now().Add(testClaim + time.Second))
+	second, _ := w.notary(t, "second")
+	settle(t, second, w.key())
+	w.expectSealed(t)
+}
+
+func TestALostProofIsReplacedByANewEntry(t *testing.T) {
+	w := newWorld(t)
+	first, b := w.notary(t, "first")
+	b.dieAt, b.effect = 5, true // the entry is in the log, its proof is lost
+	_, _ = first.Reconcile(t.Context(), w.key())
+	lost := w.record(t).Status.Envelope
+	w.clock.SetTime(w.clock.Now().Add(testClaim + time.Second))
+	second, b2 := w.notary(t, "second")
+	settle(t, second, w.key())
+	w.expectSealed(t)
+	if logged := strings.Count(strings.Join(b2.names, " "), "log"); logged != 2 {
+		t.Errorf("the log was asked %d times, want 2: the duplicate and the new entry", logged)
+	}
+	var old, sealed struct {
+		Payload      string
+		DsseEnvelope struct{ Payload string }
+	}
+	must(t, json.Unmarshal([]byte(lost), &old))
+	must(t, json.Unmarshal([]byte(w.record(t).Status.Bundle), &sealed))
+	if old.Payload != sealed.DsseEnvelope.Payload {
+		t.Error("the statement changed")
+	}
+}
+
+// plant writes an envelope into a record that is at work.
+func (w *world) plant(tb testing.TB, envelope []byte) {
+	tb.Helper()
+	n, b := w.notary(tb, "first")
+	b.dieAt = 5
+	_, _ = n.Reconcile(tb.Context(), w.key())
+	p := w.record(tb)
+	p.Status.Envelope = string(envelope)
+	must(tb, w.api.Status().Update(tb.Context(), p))
+	w.clock.SetTime(w.clock.Now().Add(testClaim + time.Second))
+}
+
+func TestAPlantedEnvelopeSealsNothing(t *testing.T) {
+	forged := func(t *testing.T) []byte {
+		key, err := seal.NewKey()
+		must(t, err)
+		thief, err := seal.LoadSigner(key)
+		must(t, err)
+		s := producer(t)
+		facts, _, err := s.rules.Facts(s.witness(t))
+		must(t, err)
+		facts.Subjects[0].Size++
+		payload, err := provenance.Build(facts)
+		must(t, err)
+		envelope, err := thief.Sign(t.Context(), payload)
+		must(t, err)
+		return envelope
+	}
+	t.Run("under another key: the pod is asked again", func(t *testing.T) {
+		w := newWorld(t)
+		w.plant(t, forged(t))
+		n, _ := w.notary(t, "second")
+		settle(t, n, w.key())
+		w.expectSealed(t)
+		if size := w.seals(t)[0].Spec.Size; size != 151 {
+			t.Errorf("size %d comes from the forged statement", size)
+		}
+	})
+	t.Run("under another key, with the pod gone", func(t *testing.T) {
+		w := newWorld(t)
+		w.plant(t, forged(t))
+		must(t, w.api.Delete(t.Context(), w.scene.pod.DeepCopy()))
+		n, _ := w.notary(t, "second")
+		settle(t, n, w.key())
+		w.expectRefused(t, reason.PodGone)
+	})
+	t.Run("no envelope at all: the pod is asked again", func(t *testing.T) {
+		w := newWorld(t)
+		w.plant(t, []byte(`{"payload":"!"}`))
+		n, _ := w.notary(t, "second")
+		settle(t, n, w.key())
+		w.expectSealed(t)
+	})
+	t.Run("our own, about another pod", func(t *testing.T) {
+		w := newWorld(t)
+		facts, _, err := w.scene.rules.Facts(w.scene.witness(t))
+		must(t, err)
+		facts.Step.Pod.UID = "11111111-2222-3333-4444-555555555555"
+		payload, err := provenance.Build(facts)
+		must(t, err)
+		envelope, err := w.signer.Sign(t.Context(), payload)
+		must(t, err)
+		w.plant(t, envelope)
+		n, _ := w.notary(t, "second")
+		settle(t, n, w.key())
+		w.expectRefused(t, reason.StatementInvalid)
+	})
+}
+
+func TestALogThatIsDownDelaysAndSaysSo(t *testing.T) {
+	w := newWorld(t)
+	n, b := w.notary(t, "a")
+	b.appended = func(*protorekor.TransparencyLogEntry, error) (*protorekor.TransparencyLogEntry, error) {
+		return nil, errors.New("dial tcp 10.0.0.1:80: connection\nrefused")
+	}
+	attempt := func() (writes int) {
+		t.Helper()
+		before := len(b.names)
+		if _, err := n.Reconcile(t.Context(), w.key()); err == nil {
+			t.Fatal("no error: it would not be tried again")
+		}
+		return strings.Count(strings.Join(b.names[before:], " "), "update")
+	}
+	attempt()
+	c := w.record(t).Status.Conditions[0]
+	if c.Reason != string(reason.Pending) || !strings.HasPrefix(c.Message, latePrefix) || !strings.Contains(c.Message, "connection refused") {
+		t.Errorf("condition is %+v", c)
+	}
+	if writes := attempt(); writes != 0 {
+		t.Errorf("the next attempt wrote %d times", writes)
+	}
+	w.clock.SetTime(w.clock.Now().Add(testClaim/3 + time.Second))
+	if writes := attempt(); writes != 1 {
+		t.Errorf("the claim was renewed %d times", writes)
+	}
+	if holder, until := holdOf(w.record(t), testClaim); holder != "a" || until.Sub(w.clock.Now()) < testClaim-time.Second {
+		t.Errorf("the claim is %s's until %s", holder, until)
+	}
+	if lag := n.Backlog.oldest(w.record(t).CreationTimestamp.Add(time.Hour)); lag != time.Hour {
+		t.Errorf("lag is %s", lag)
+	}
+	if Final(w.record(t)) || len(w.seals(t)) != 0 {
+		t.Error("there is a final record, or an artifact seal, without a log entry")
+	}
+	b.appended = nil
+	settle(t, n, w.key())
+	w.expectSealed(t)
+	if len(n.Backlog.Keys()) != 0 {
+		t.Error("the pod is still waiting")
+	}
+}
+
+func TestALyingLogSealsNothing(t *testing.T) {
+	w := newWorld(t)
+	n, b := w.notary(t, "a")
+	b.appended = func(e *protorekor.TransparencyLogEntry, err error) (*protorekor.TransparencyLogEntry, error) {
+		if err == nil {
+			e.InclusionProof.RootHash[0] ^= 1
+			e.InclusionProof.Checkpoint.Envelope = strings.Replace(e.InclusionProof.Checkpoint.Envelope, "localhost\n", "localhost\n9", 1)
+		}
+		return e, err
+	}
+	for range 3 {
+		if _, err := n.Reconcile(t.Context(), w.key()); err == nil {
+			t.Fatal("no error: it would not be tried again")
+		}
+	}
+	if p := w.record(t); Final(p) || p.Status.Bundle != "" || len(w.seals(t)) != 0 {
+		t.Errorf("what the log said was believed: %+v", p.Status.Conditions)
+	}
+	b.appended = nil
+	settle(t, n, w.key())
+	w.expectSealed(t)
+}

@@ -1,0 +1,180 @@
+package notary
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/notary/keyring"
+)
+
+// Key is one pod. Its name alone will not do: Argo gives a retried step's pod
+// the name of the one before it.
+type Key struct {
+	Namespace string
+	Pod       string
+	UID       types.UID
+}
+
+// String is for logs.
+func (k Key) String() string { return k.Namespace + "/" + k.Pod + "/" + string(k.UID) }
+
+// notReadyWait is how long a pod waits when there are no keys yet.
+const notReadyWait = time.Second
+
+// Notary seals pods. Its fields are set once, before it starts; all but
+// Keyring's content stay as they are.
+type Notary struct {
+	// Cache reads pods and Provenances as the informers know them.
+	Cache client.Reader
+	// API reads and writes at the API server itself.
+	API client.Client
+	// Keyring has the keys; nothing is sealed as long as it has none.
+	Keyring *keyring.Keyring
+	// Events tells a pod's Workflow about final failures.
+	Events events.EventRecorder
+	// Backlog is what is on its way; Metrics counts what has arrived.
+	Backlog *Backlog
+	Metrics *Metrics
+	// Clock gives the time.
+	Clock clock.PassiveClock
+
+	// Holder is this replica's name, of which there is one at a time.
+	Holder string
+	// ClaimDuration is how long a replica may be silent before another takes
+	// over its pods.
+	ClaimDuration time.Duration
+
+	// Identity, SignerImages, Cluster and Version are those of Rules.
+	Identity     argo.Identity
+	SignerImages []string
+	Cluster      string
+	Version      string
+
+	kubelets kubelets
+}
+
+// Reconcile brings one pod closer to its seal. It does nothing for a pod that
+// has no tag, has not finished, or is done. An error means: again, soon.
+func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, error) {
+	keys := n.Keyring.Current()
+	if keys == nil {
+		return reconcile.Result{RequeueAfter: notReadyWait}, nil
+	}
+	known, err := n.cachedRecord(ctx, key)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if known != nil {
+		if Final(known) {
+			n.Backlog.Remove(key)
+			return reconcile.Result{}, nil
+		}
+		if wait := n.claimWait(known); wait > 0 {
+			n.Backlog.Remove(key)
+			return reconcile.Result{RequeueAfter: wait}, nil
+		}
+	}
+	pod, err := n.cachedPod(ctx, key)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if known == nil && (pod == nil || !Tagged(pod) || !Finished(pod)) {
+		n.Backlog.Remove(key)
+		return reconcile.Result{}, nil
+	}
+	// What was begun is brought to a state that another can go on from, even if
+	// this replica is told to stop meanwhile.
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.ClaimDuration)
+	defer cancel()
+	return n.attempt(work, &task{Notary: n, key: key, keys: keys, pod: pod, began: n.Clock.Now()}, known != nil)
+}
+
+// attempt claims the record and goes through its steps once.
+func (n *Notary) attempt(ctx context.Context, t *task, exists bool) (reconcile.Result, error) {
+	wait, err := t.claim(ctx, exists)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if t.record == nil {
+		n.Backlog.Remove(t.key)
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	n.Backlog.Add(t.key, t.record.CreationTimestamp.Time)
+	err = t.seal(ctx)
+	if why := refusal(err); why != nil {
+		err = t.refuse(ctx, why)
+	}
+	if err == nil {
+		n.Backlog.Remove(t.key)
+		return reconcile.Result{}, nil
+	}
+	if apierrors.IsConflict(err) {
+		// Somebody else wrote the record: look at it anew.
+		log.FromContext(ctx).V(1).Info("Record changed meanwhile", "error", err.Error())
+		return reconcile.Result{RequeueAfter: time.Millisecond}, nil
+	}
+	t.explain(ctx, err)
+	return reconcile.Result{}, fmt.Errorf("sealing is late: %w", err)
+}
+
+// cachedRecord is a pod's Provenance as the informer knows it (without
+// envelope and bundle), or nil.
+func (n *Notary) cachedRecord(ctx context.Context, key Key) (*v1alpha1.Provenance, error) {
+	var p v1alpha1.Provenance
+	err := n.Cache.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: string(key.UID)}, &p)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cached provenance: %w", err)
+	}
+	return &p, nil
+}
+
+// cachedPod is the pod as the informer knows it, or nil.
+func (n *Notary) cachedPod(ctx context.Context, key Key) (*corev1.Pod, error) {
+	return podBy(ctx, n.Cache, key)
+}
+
+func podBy(ctx context.Context, from client.Reader, key Key) (*corev1.Pod, error) {
+	var pod corev1.Pod
+	err := from.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Pod}, &pod)
+	if apierrors.IsNotFound(err) || (err == nil && pod.UID != key.UID) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pod: %w", err)
+	}
+	return &pod, nil
+}
+
+// Release gives up every claim that this replica holds, so that another need
+// not wait for them to lapse. It is called after the last Reconcile.
+func (n *Notary) Release(ctx context.Context) {
+	for _, key := range n.Backlog.Keys() {
+		var p v1alpha1.Provenance
+		if err := n.API.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: string(key.UID)}, &p); err != nil || Final(&p) {
+			continue
+		}
+		if holder, _ := holdOf(&p, n.ClaimDuration); holder != n.Holder {
+			continue
+		}
+		n.renew(&p.Status)
+		p.Status.Claim.Holder = ""
+		if err := n.API.Status().Update(ctx, &p); err != nil {
+			log.FromContext(ctx).Info("Claim not released; it lapses", "pod", key.Pod, "namespace", key.Namespace, "error", err.Error())
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package notary
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/tag"
+)
+
+func TestSealingAPodTakesFiveCallsAndOneLogEntry(t *testing.T) {
+	w := newWorld(t)
+	n, b := w.notary(t, "a")
+	settle(t, n, w.key())
+	w.expectSealed(t)
+	want := []string{"create provenance", "get workflow", "get node", "update provenance status", "log", "create seal", "update provenance status"}
+	if !slices.Equal(b.names, want) {
+		t.Errorf("it took\n%v, want (the node is remembered)\n%v", b.names, want)
+	}
+	settle(t, n, w.key())
+	if len(b.names) != len(want) {
+		t.Errorf("a sealed pod is looked at again: %v", b.names[len(want):])
+	}
+}
+
+func TestACrashAtAnyStepLosesNothing(t *testing.T) { crashes(t, newWorld) }
+
+func TestPodsThatAreLeftAlone(t *testing.T) {
+	for name, change := range map[string]func(*scene){
+		"a pod without a tag":      func(s *scene) { delete(s.pod.Annotations, v1alpha1.AnnotationTag) },
+		"a pod that runs":          func(s *scene) { s.pod.Status.Phase = corev1.PodRunning },
+		"a pod that is pending":    func(s *scene) { s.pod.Status.Phase = corev1.PodPending },
+		"a pod nobody knows about": func(s *scene) { s.pod.Status.Phase = corev1.PodUnknown },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			must(t, w.api.Delete(t.Context(), w.scene.pod.DeepCopy()))
+			must(t, w.api.Delete(t.Context(), w.scene.workflow.DeepCopy()))
+			change(w.scene)
+			w.stage(t)
+			n, b := w.notary(t, "a")
+			settle(t, n, w.key())
+			if len(b.names) != 0 {
+				t.Errorf("the notary did %v", b.names)
+			}
+		})
+	}
+	t.Run("a pod that was deleted while it ran", func(t *testing.T) {
+		w := newWorld(t)
+		must(t, w.api.Delete(t.Context(), w.scene.pod.DeepCopy()))
+		n, b := w.notary(t, "a")
+		settle(t, n, w.key())
+		if len(b.names) != 0 {
+			t.Errorf("the notary did %v", b.names)
+		}
+	})
+	t.Run("a pod of the same name as one before it", func(t *testing.T) {
+		w := newWorld(t)
+		n, b := w.notary(t, "a")
+		key := w.key()
+		key.UID = "00000000-0000-0000-0000-000000000000"
+		settle(t, n, key)
+		if len(b.names) != 0 {
+			t.Errorf("the notary did %v", b.names)
+		}
+	})
+}
+
+func TestFinalRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(testing.TB, *world)
+		want   reason.Code
+		quiet  bool
+	}{
+		"the workflow was deleted": {change: func(tb testing.TB, w *world) {
+			must(tb, w.api.Delete(tb.Context(), w.scene.workflow.DeepCopy()))
+		}, want: reason.WorkflowGone},
+		"the workflow is another of the same name": {change: func(tb testing.TB, w *world) {
+			must(tb, w.api.Delete(tb.Context(), w.scene.workflow.DeepCopy()))
+			next := w.scene.workflow.DeepCopy()
+			next.SetUID("11111111-2222-3333-4444-555555555555")
+			next.SetResourceVersion("")
+			must(tb, w.api.Create(tb.Context(), next))
+		}, want: reason.WorkflowGone},
+		"the tag is forged": {change: func(tb testing.TB, w *world) {
+			w.scene.keys = producer(tb).keys
+			w.scene.retag(tb)
+			w.update(tb)
+		}, want: reason.TagInvalid},
+		"the pod is no step": {change: func(tb testing.TB, w *world) {
+			w.scene.pod.Spec.InitContainers[0].Env = nil
+			w.update(tb)
+		}, want: reason.TemplateInvalid},
+		"there is nothing to seal": {change: func(tb testing.TB, w *world) {
+			w.scene.template(`{"artifacts":[{"name":"hello-art","path":"/tmp/hello_world.txt"}]}`, `{}`)
+			w.update(tb)
+		}, want: reason.NothingToSeal, quiet: true},
+		"the pod is gone and left nothing": {change: func(tb testing.TB, w *world) {
+			n, b := w.notary(tb, "a")
+			b.dieAt = 2
+			_, _ = n.Reconcile(tb.Context(), w.key())
+			must(tb, w.api.Delete(tb.Context(), w.scene.pod.DeepCopy()))
+		}, want: reason.PodGone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c.change(t, w)
+			n, b := w.notary(t, "a")
+			settle(t, n, w.key())
+			w.expectRefused(t, c.want)
+			told := n.Events.(*events.FakeRecorder).Events
+			if quiet := len(told) == 0; quiet != c.quiet {
+				t.Errorf("%d events", len(told))
+			}
+			if !c.quiet {
+				if e := <-told; !strings.HasPrefix(e, "Warning "+string(c.want)) {
+					t.Errorf("event is %q", e)
+				}
+			}
+			// It is said once.
+			before := len(b.names)
+			settle(t, n, w.key())
+			if len(b.names) != before || len(told) != 0 {
+				t.Errorf("a final record was written again: %v", b.names[before:])
+			}
+		})
+	}
+}
+
+// update puts the scene's pod into the API server as it is now.
+func (w *world) update(tb testing.TB) {
+	tb.Helper()
+	must(tb, w.api.Delete(tb.Context(), w.scene.pod.DeepCopy()))
+	must(tb, w.api.Delete(tb.Context(), w.scene.workflow.DeepCopy()))
+	w.stage(tb)
+}
+
+func TestATagUnderANewerKeyIsLookedUp(t *testing.T) {
+	w := newWorld(t)
+	n, _ := w.notary(t, "a") // has loaded the keys
+	id, key, err := tag.NewKey()
+	must(t, err)
+	var s corev1.Secret
+	must(t, w.api.Get(t.Context(), client.ObjectKey{Namespace: testNamespace, Name: v1alpha1.SecretTagKey}, &s))
+	s.Data = tag.WithKey(s.Data, id, key)
+	must(t, w.api.Update(t.Context(), &s))
+	w.scene.keys, err = tag.ParseKeys(s.Data)
+	must(t, err)
+	w.scene.retag(t)
+	w.update(t)
+	settle(t, n, w.key())
+	w.expectSealed(t)
+}
+
+func TestNothingHappensWithoutKeys(t *testing.T) {
+	w := newWorld(t)
+	n, b := w.notary(t, "a")
+	n.Keyring = newEmptyKeyring(w)
+	result, err := n.Reconcile(t.Context(), w.key())
+	if err != nil || result.RequeueAfter == 0 || len(b.names) != 0 {
+		t.Errorf("result %+v, error %v, did %v", result, err, b.names)
+	}
+}
+
+func TestAnArtifactSealIsReplacedByLaterFinishersOnly(t *testing.T) {
+	for name, c := range map[string]struct {
+		shift time.Duration
+		ours  bool
+	}{
+		"an earlier pod's is replaced":              {-time.Second, true},
+		"one of the same second stays":              {0, false},
+		"a later pod's stays":                       {time.Second, false},
+		"a much earlier pod's is replaced likewise": {-time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			first, _ := w.notary(t, "a")
+			settle(t, first, w.key())
+			there := w.seals(t)[0]
+			there.Spec.Producer.Pod.UID = "another"
+			there.Spec.Producer.FinishedAt = metav1.NewTime(there.Spec.Producer.FinishedAt.Add(c.shift))
+			must(t, w.api.Update(t.Context(), &there))
+			must(t, w.api.Delete(t.Context(), w.record(t)))
+			settle(t, first, w.key())
+			if !Final(w.record(t)) {
+				t.Error("the pod's own record is not final")
+			}
+			if ours := w.seals(t)[0].Spec.Producer.Pod.UID == w.scene.pod.UID; ours != c.ours {
+				t.Errorf("the seal there is ours: %t, want %t", ours, c.ours)
+			}
+		})
+	}
+}
+
+func TestARecordThatTheAPIServerRefusesEndsAnyway(t *testing.T) {
+	if why := refusal(fmt.Errorf("storing: %w", invalid())); why == nil || why.Code != reason.Internal {
+		t.Errorf("an object that the API server will never store is tried again: %v", why)
+	}
+	if why := refusal(lateError{reason.New(reason.LogEntryInvalid, "x")}); why != nil {
+		t.Errorf("what the log says is the last word: %v", why)
+	}
+	if why := refusal(reason.New(reason.LookupFailed, "x")); why != nil {
+		t.Errorf("a retryable code is the last word: %v", why)
+	}
+}
+
+func TestLogsAndRecordsHaveNoParameterValues(t *testing.T) {
+	w := newWorld(t)
+	must(t, w.api.Delete(t.Context(), w.scene.workflow.DeepCopy()))
+	must(t, w.api.Delete(t.Context(), w.scene.pod.DeepCopy()))
+	arguments := map[string]any{"parameters": []any{map[string]any{"name": "api-token", "value": "hunter2-hunter2"}}}
+	w.scene.workflow.Object["spec"].(map[string]any)["arguments"] = arguments
+	w.stage(t)
+	var logged bytes.Buffer
+	n, _ := w.notary(t, "a")
+	_, err := n.Reconcile(logInto(t, &logged), w.key())
+	must(t, err)
+	w.expectSealed(t)
+	raw, err := json.Marshal(w.record(t))
+	must(t, err)
+	if logged.Len() == 0 {
+		t.Fatal("nothing was logged")
+	}
+	for what, text := range map[string]string{"log": logged.String(), "record": string(raw)} {
+		if strings.Contains(text, "hunter2") {
+			t.Errorf("%s has a parameter's value", what)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package notary
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Marks that Argo leaves on a pod. Before a pod's facts are checked they only
+// fill the record's spec, which is for people; the seal says it again, checked.
+const (
+	labelWorkflow    = "workflows.argoproj.io/workflow"
+	annotationNodeID = "workflows.argoproj.io/node-id"
+	kindWorkflow     = "Workflow"
+	apiGroupArgo     = "argoproj.io"
+)
+
+// Bounds of a record's fields, as in v1alpha1, in bytes.
+const (
+	maxNodeID  = 512
+	maxUID     = 64
+	maxName    = 253
+	maxMessage = 1024
+)
+
+// newRecord makes the Provenance of a pod, claimed by us.
+func (n *Notary) newRecord(pod *corev1.Pod) *v1alpha1.Provenance {
+	p := &v1alpha1.Provenance{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:   pod.Namespace,
+			Name:        string(pod.UID),
+			Annotations: map[string]string{annotationClaimedBy: n.Holder},
+		},
+		Spec: v1alpha1.ProvenanceSpec{
+			Pod:    v1alpha1.ObjectRef{Name: pod.Name, UID: pod.UID},
+			NodeID: cut(pod.Annotations[annotationNodeID], maxNodeID),
+		},
+	}
+	if name := pod.Labels[labelWorkflow]; name != "" {
+		p.Labels = map[string]string{labelWorkflow: name}
+	}
+	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil && owner.Kind == kindWorkflow && strings.HasPrefix(owner.APIVersion, apiGroupArgo+"/") {
+		p.Spec.Workflow = v1alpha1.ObjectRef{Name: cut(owner.Name, maxName), UID: owner.UID}
+		if len(owner.UID) > maxUID {
+			p.Spec.Workflow.UID = owner.UID[:maxUID]
+		}
+	}
+	return p
+}
+
+// Final says whether a record has its last word: sealed, or why never.
+func Final(p *v1alpha1.Provenance) bool {
+	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed)
+	return c != nil && (c.Status == metav1.ConditionTrue || c.Reason != string(reason.Pending))
+}
+
+// write changes a record's status if nobody else did since it was read. The
+// claim is renewed with every write.
+func (n *Notary) write(ctx context.Context, p *v1alpha1.Provenance, change func(*v1alpha1.ProvenanceStatus)) error {
+	next := p.DeepCopy()
+	n.renew(&next.Status)
+	change(&next.Status)
+	if err := n.API.Status().Update(ctx, next); err != nil {
+		return fmt.Errorf("writing provenance %s/%s: %w", p.Namespace, p.Name, err)
+	}
+	*p = *next
+	return nil
+}
+
+// storeEnvelope keeps what was signed before it is logged.
+func (n *Notary) storeEnvelope(ctx context.Context, p *v1alpha1.Provenance, envelope []byte, fates []v1alpha1.OutputStatus) error {
+	return n.write(ctx, p, func(s *v1alpha1.ProvenanceStatus) {
+		s.Envelope = string(envelope)
+		if fates != nil {
+			s.Outputs = fates
+		}
+		n.condition(s, metav1.ConditionFalse, reason.Pending, "signed; being recorded in the log")
+	})
+}
+
+// storeBundle is the last word of a seal. The bundle has the envelope in it.
+func (n *Notary) storeBundle(ctx context.Context, p *v1alpha1.Provenance, bundle []byte, fates []v1alpha1.OutputStatus) error {
+	sealed := 0
+	for _, f := range fates {
+		if f.SHA256 != "" {
+			sealed++
+		}
+	}
+	return n.write(ctx, p, func(s *v1alpha1.ProvenanceStatus) {
+		s.Bundle, s.Envelope, s.Claim, s.Outputs = string(bundle), "", nil, fates
+		n.condition(s, metav1.ConditionTrue, reason.Sealed, fmt.Sprintf("%d of %d outputs sealed", sealed, len(fates)))
+	})
+}
+
+// storeRefusal is the last word where there will be no seal.
+func (n *Notary) storeRefusal(ctx context.Context, p *v1alpha1.Provenance, why error, fates []v1alpha1.OutputStatus) error {
+	return n.write(ctx, p, func(s *v1alpha1.ProvenanceStatus) {
+		s.Bundle, s.Envelope, s.Claim, s.Outputs = "", "", nil, fates
+		n.condition(s, metav1.ConditionFalse, reason.Of(why), line(why))
+	})
+}
+
+// storeDelay says since when and why a seal is late.
+func (n *Notary) storeDelay(ctx context.Context, p *v1alpha1.Provenance, message string) error {
+	return n.write(ctx, p, func(s *v1alpha1.ProvenanceStatus) {
+		n.condition(s, metav1.ConditionFalse, reason.Pending, message)
+	})
+}
+
+// late says whether a record says already that its seal is late.
+func (t *task) late() bool {
+	c := meta.FindStatusCondition(t.record.Status.Conditions, v1alpha1.ConditionSealed)
+	return c != nil && strings.HasPrefix(c.Message, latePrefix)
+}
+
+func (n *Notary) condition(s *v1alpha1.ProvenanceStatus, status metav1.ConditionStatus, code reason.Code, message string) {
+	meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+		Type:               v1alpha1.ConditionSealed,
+		Status:             status,
+		Reason:             string(code),
+		Message:            message,
+		LastTransitionTime: metav1.NewTime(n.Clock.Now()),
+	})
+}
+
+// line is an error as one line of bounded length.
+func line(err error) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, cut(err.Error(), maxMessage))
+}
+
+// cut shortens a text to a number of bytes without breaking a character.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "")
+}

@@ -1,0 +1,103 @@
+package notary
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+)
+
+// publishers bounds how many of a pod's ArtifactSeals are written at a time.
+const publishers = 8
+
+// publish writes the ArtifactSeal of every subject, from a statement that has
+// verified.
+func (n *Notary) publish(ctx context.Context, p *v1alpha1.Provenance, st *provenance.Statement) error {
+	seals, err := sealsOf(p, st)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(publishers)
+	for _, s := range seals {
+		g.Go(func() error { return n.put(ctx, s) })
+	}
+	return g.Wait()
+}
+
+// sealsOf spells a statement's subjects as ArtifactSeals.
+func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.ArtifactSeal, error) {
+	seals := make([]*v1alpha1.ArtifactSeal, 0, len(st.Subjects))
+	for _, s := range st.Subjects {
+		l, err := s.Location()
+		if err != nil {
+			return nil, fmt.Errorf("location of output %q: %w", s.Output, err)
+		}
+		seals = append(seals, &v1alpha1.ArtifactSeal{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: p.Namespace,
+				Name:      artifact.SealName(l, st.Step.Workflow.UID),
+				Labels:    maps.Clone(p.Labels),
+			},
+			Spec: v1alpha1.ArtifactSealSpec{
+				Location:   v1alpha1.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: string(l.Kind)},
+				Workflow:   v1alpha1.ObjectRef{Name: st.Step.Workflow.Name, UID: types.UID(st.Step.Workflow.UID)},
+				SHA256:     string(s.SHA256),
+				TreeDigest: string(s.Tree),
+				Size:       s.Size,
+				Producer: v1alpha1.Producer{
+					Pod:        v1alpha1.ObjectRef{Name: st.Step.Pod.Name, UID: types.UID(st.Step.Pod.UID)},
+					NodeID:     st.Step.NodeID,
+					Template:   cut(st.Definition.Template, maxName),
+					Output:     s.Output,
+					FinishedAt: metav1.NewTime(st.FinishedAt),
+				},
+				Provenance: p.Name,
+			},
+		})
+	}
+	return seals, nil
+}
+
+// put writes an ArtifactSeal. One that is there already stays, unless its
+// producer finished earlier than ours: what a later step put at the location is
+// what lies there now.
+func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
+	err := n.API.Create(ctx, s.DeepCopy())
+	if !apierrors.IsAlreadyExists(err) {
+		return about(s, err)
+	}
+	var there v1alpha1.ArtifactSeal
+	if err := n.API.Get(ctx, client.ObjectKeyFromObject(s), &there); err != nil {
+		return about(s, err)
+	}
+	if !supersedes(s.Spec.Producer, there.Spec.Producer) {
+		return nil
+	}
+	s.ResourceVersion = there.ResourceVersion
+	return about(s, n.API.Update(ctx, s))
+}
+
+// supersedes says whether a pod's seal takes the place of one that is there.
+// The kubelet's clock has whole seconds: of two pods that finished in the same
+// one, the seal that is there stays; if it is the wrong one, argoseal-verify
+// stops the consumer.
+func supersedes(ours, there v1alpha1.Producer) bool {
+	return ours.Pod.UID != there.Pod.UID && ours.FinishedAt.After(there.FinishedAt.Time)
+}
+
+func about(s *v1alpha1.ArtifactSeal, err error) error {
+	if err != nil {
+		return fmt.Errorf("writing artifact seal %s/%s: %w", s.Namespace, s.Name, err)
+	}
+	return nil
+}
