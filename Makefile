@@ -46,7 +46,7 @@ unit: ## Unit and golden tests (those of the chart where helm is built: `make to
 
 .PHONY: integration
 integration: tools ## Tests against a real API server and a real Rekor.
-	@$(TOOLS); go test -tags integration ./certs/... ./pkg/... ./webhook/...
+	@$(TOOLS); go test -tags integration ./certs/... ./cmd/... ./pkg/... ./webhook/...
 
 .PHONY: e2e
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up.

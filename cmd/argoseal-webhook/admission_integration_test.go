@@ -1,0 +1,269 @@
+//go:build integration
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+)
+
+var digestOfArt = artifact.Digest(strings.Repeat("c", 64))
+
+func (c *cluster) admissionTests() map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
+		"a pod in an unlabelled namespace is left alone":               c.unlabelled,
+		"a pod that is not Argo's is left alone":                       c.stranger,
+		"a producer gets sidecar and tag":                              c.producer,
+		"a pod that somebody else made is refused by name":             c.forgedPod,
+		"an unsealed object is refused with one line, and an event":    c.unsealed,
+		"a dry run is told the same and leaves nothing behind":         c.dryRun,
+		"a producer that runs is waited for, without retry in place":   c.running,
+		"a producer that has just ended is waited for in place":        c.justEnded,
+		"a seal that comes while the mutating webhook waits is enough": c.sealedMeanwhile,
+		"a sealed artifact is admitted and pinned":                     c.sealed,
+		"a forged ArtifactSeal is refused":                             c.forgedSeal,
+		"a forged Provenance is refused":                               c.forgedProvenance,
+		"what identifies a tagged pod cannot change":                   c.update,
+		"a tagged pod takes no ephemeral containers":                   c.debug,
+		"a finished producer is kept until it is sealed":               c.deletion,
+		"warn admits with a warning and an event":                      c.warn,
+		"audit admits in silence":                                      c.audit,
+		"a forged tag is refused in warn too":                          c.forgedTag,
+	}
+}
+
+func (c *cluster) unlabelled(t *testing.T) {
+	s := c.scene(t, "")
+	pod := s.made(t, s.produce)
+	if len(pod.Annotations) != len(s.produce.Annotations) || len(pod.Spec.InitContainers) != len(s.produce.Spec.InitContainers) {
+		t.Errorf("the pod was changed: %v", pod.Annotations)
+	}
+}
+
+func (c *cluster) stranger(t *testing.T) {
+	s := c.scene(t, "enforce")
+	plain := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "plain"},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "busybox"}}},
+	}
+	pod, err := s.create(t, s.as(t, "eve"), plain)
+	check(t, err)
+	if len(pod.Annotations) != 0 || len(pod.Spec.InitContainers) != 0 {
+		t.Errorf("the pod was changed: %+v", pod)
+	}
+	plain.Name, plain.Spec.Containers[0].Name = "reserved", "argoseal-signer"
+	_, err = s.create(t, s.as(t, "eve"), plain)
+	refused(t, err, http.StatusForbidden, reason.NameTaken)
+}
+
+func (c *cluster) producer(t *testing.T) {
+	s := c.scene(t, "enforce")
+	pod := s.made(t, s.produce)
+	if !hasContainer(pod, argo.SignerContainer) || pod.Annotations[v1alpha1.AnnotationTag] == "" || pod.Annotations[argo.KillAnnotation] != argo.KillCommand {
+		t.Errorf("annotations %v, init containers %v", pod.Annotations, pod.Spec.InitContainers)
+	}
+}
+
+func (c *cluster) forgedPod(t *testing.T) {
+	s := c.scene(t, "enforce")
+	_, err := s.create(t, s.as(t, "eve"), s.produce)
+	refused(t, err, http.StatusForbidden, reason.CreatorNotArgo, `"eve"`, "Only Argo's controller")
+	s.produce.OwnerReferences[0].UID = "00000000-0000-4000-8000-000000000000"
+	_, err = s.create(t, s.argo, s.produce)
+	refused(t, err, http.StatusForbidden, reason.OwnerMismatch)
+}
+
+func (c *cluster) unsealed(t *testing.T) {
+	s := c.scene(t, "enforce")
+	_, err := s.create(t, s.argo, s.consume)
+	refused(t, err, http.StatusForbidden, reason.NoProvenance,
+		"artifact message ("+s.step.StoreInputs()[0].Location.URI()+"): ", ". Produce it in a step of this workflow")
+	t.Logf("the line: %v", err)
+	eventually(t, 10*time.Second, "the event", func() error {
+		for _, e := range s.events(t) {
+			if e.Reason == string(reason.NoProvenance) && e.Type == corev1.EventTypeWarning && e.InvolvedObject.UID == s.workflow &&
+				strings.Contains(e.Message, "Pod "+s.consume.Name+": NoProvenance: artifact message") {
+				return nil
+			}
+		}
+		return fmt.Errorf("events are %v", s.events(t))
+	})
+}
+
+func (c *cluster) dryRun(t *testing.T) {
+	s := c.scene(t, "enforce")
+	_, err := s.create(t, s.argo, s.consume, metav1.DryRunAll)
+	refused(t, err, http.StatusForbidden, reason.NoProvenance)
+	pod, err := s.create(t, s.argo, s.produce, metav1.DryRunAll)
+	check(t, err)
+	if !hasContainer(pod, argo.SignerContainer) {
+		t.Error("a dry run is not told what would be added")
+	}
+	// A refusal that is no dry run has its event within this time.
+	time.Sleep(3 * time.Second)
+	if events := s.events(t); len(events) != 0 {
+		t.Errorf("events of a dry run: %v", events)
+	}
+}
+
+func (c *cluster) running(t *testing.T) {
+	s := c.scene(t, "enforce")
+	s.made(t, s.produce)
+	_, err := s.create(t, s.argo, s.consume)
+	refused(t, err, http.StatusTooManyRequests, reason.ProvenancePending, s.produce.Name, "still runs")
+	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
+		t.Errorf("client is told to come back in %d s", seconds)
+	}
+}
+
+func (c *cluster) justEnded(t *testing.T) {
+	s := c.scene(t, "enforce")
+	s.ends(t, s.made(t, s.produce), time.Now())
+	s.argo.answers = nil
+	_, err := s.create(t, s.argo, s.consume)
+	refused(t, err, http.StatusTooManyRequests, reason.ProvenancePending, "ended at")
+	s.argo.mu.Lock()
+	defer s.argo.mu.Unlock()
+	first, last := s.argo.answers[0], s.argo.answers[len(s.argo.answers)-1]
+	if first.StatusCode != http.StatusTooManyRequests || first.Header.Get("Retry-After") != "1" {
+		t.Errorf("first answer is %s, Retry-After %q", first.Status, first.Header.Get("Retry-After"))
+	}
+	if len(s.argo.answers) < 2 || last.Header.Get("Retry-After") != "" {
+		t.Errorf("after %d answers Retry-After is %q", len(s.argo.answers), last.Header.Get("Retry-After"))
+	}
+}
+
+func (c *cluster) sealedMeanwhile(t *testing.T) {
+	s := c.scene(t, "enforce")
+	produced := s.ends(t, s.made(t, s.produce), time.Now())
+	s.argo.answers = nil
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.create(t, s.argo, s.consume)
+		done <- err
+	}()
+	time.Sleep(700 * time.Millisecond)
+	s.seals(t, s.notary, produced, nil)
+	check(t, <-done)
+	if len(s.argo.answers) != 1 {
+		t.Errorf("it took %d requests, want 1", len(s.argo.answers))
+	}
+}
+
+func (c *cluster) sealed(t *testing.T) {
+	s := c.sealedScene(t, c.notary, nil)
+	pod := s.made(t, s.consume)
+	if !hasContainer(pod, argo.VerifyContainer) {
+		t.Fatal("no argoseal-verify")
+	}
+	raw, err := json.Marshal(pod.Spec.InitContainers)
+	check(t, err)
+	if !strings.Contains(string(raw), string(digestOfArt)) || !strings.Contains(string(raw), strings.Repeat("1", 64)) {
+		t.Errorf("the digests are not pinned: %s", raw)
+	}
+}
+
+func (c *cluster) forgedSeal(t *testing.T) {
+	s := c.sealedScene(t, c.notary, func(a *v1alpha1.ArtifactSeal) { a.Spec.SHA256 = strings.Repeat("d", 64) })
+	_, err := s.create(t, s.argo, s.consume)
+	refused(t, err, http.StatusForbidden, reason.SubjectMismatch, "artifact message (")
+}
+
+func (c *cluster) forgedProvenance(t *testing.T) {
+	s := c.sealedScene(t, sealtest.NewNotary(t), nil)
+	_, err := s.create(t, s.argo, s.consume)
+	refused(t, err, http.StatusForbidden, reason.ProvenanceInvalid, "SignatureInvalid")
+}
+
+func (c *cluster) update(t *testing.T) {
+	s := c.scene(t, "enforce")
+	pod := s.made(t, s.produce)
+	patch := func(text string) error {
+		_, err := s.argo.CoreV1().Pods(s.namespace).Patch(t.Context(), pod.Name, types.MergePatchType, []byte(text), metav1.PatchOptions{})
+		return err
+	}
+	check(t, patch(`{"metadata":{"labels":{"workflows.argoproj.io/completed":"true"}}}`))
+	refused(t, patch(`{"metadata":{"annotations":{"argoseal.dev/tag":null}}}`), http.StatusForbidden, reason.TagInvalid)
+	refused(t, patch(`{"metadata":{"labels":{"workflows.argoproj.io/workflow":"other"}}}`), http.StatusForbidden, reason.StructureAltered)
+	refused(t, patch(`{"metadata":{"ownerReferences":null}}`), http.StatusForbidden, reason.OwnerMismatch)
+	_, err := s.argo.CoreV1().Pods(s.namespace).Patch(t.Context(), pod.Name, types.StrategicMergePatchType,
+		[]byte(`{"spec":{"containers":[{"name":"main","image":"evil"}]}}`), metav1.PatchOptions{})
+	refused(t, err, http.StatusForbidden, reason.StructureAltered)
+}
+
+func (c *cluster) debug(t *testing.T) {
+	s := c.scene(t, "enforce")
+	pod := s.made(t, s.produce)
+	pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
+		Name: "debug", Image: "busybox", TerminationMessagePolicy: corev1.TerminationMessageReadFile, ImagePullPolicy: corev1.PullAlways,
+	}}}
+	_, err := s.as(t, "eve").CoreV1().Pods(s.namespace).UpdateEphemeralContainers(t.Context(), pod.Name, pod, metav1.UpdateOptions{})
+	refused(t, err, http.StatusForbidden, reason.StructureAltered)
+}
+
+func (c *cluster) deletion(t *testing.T) {
+	s := c.scene(t, "enforce")
+	pod := s.ends(t, s.made(t, s.produce), time.Now())
+	// A client that is told to come back does; this one must not.
+	remove := func() error {
+		return s.api.CoreV1().RESTClient().Delete().Namespace(s.namespace).Resource("pods").Name(pod.Name).
+			Param("gracePeriodSeconds", "0").MaxRetries(0).Do(t.Context()).Error()
+	}
+	err := remove()
+	refused(t, err, http.StatusTooManyRequests, reason.ProvenancePending, "for 10m0s at most")
+	if seconds, _ := apierrors.SuggestsClientDelay(err); seconds != 5 {
+		t.Errorf("client is told to come back in %d s, want 5", seconds)
+	}
+	s.seals(t, s.notary, pod, nil)
+	check(t, remove())
+}
+
+func (c *cluster) warn(t *testing.T) {
+	s := c.scene(t, "warn")
+	pod := s.made(t, s.consume)
+	if hasContainer(pod, argo.VerifyContainer) || pod.Annotations[v1alpha1.AnnotationTag] == "" {
+		t.Errorf("annotations %v", pod.Annotations)
+	}
+	if !strings.Contains(strings.Join(s.argo.warnings, "\n"), "NoProvenance: artifact message") {
+		t.Errorf("warnings are %q", s.argo.warnings)
+	}
+	eventually(t, 10*time.Second, "the event", func() error {
+		if events := s.events(t); len(events) == 0 || events[0].Reason != string(reason.NoProvenance) {
+			return fmt.Errorf("events are %v", events)
+		}
+		return nil
+	})
+}
+
+func (c *cluster) audit(t *testing.T) {
+	s := c.scene(t, "audit")
+	s.made(t, s.consume)
+	if len(s.argo.warnings) != 0 {
+		t.Errorf("warnings are %q", s.argo.warnings)
+	}
+}
+
+func (c *cluster) forgedTag(t *testing.T) {
+	s := c.scene(t, "warn")
+	genuine := s.made(t, s.produce)
+	check(t, s.api.CoreV1().Pods(s.namespace).Delete(t.Context(), genuine.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
+	stolen := s.produce.DeepCopy()
+	stolen.Annotations[v1alpha1.AnnotationTag] = genuine.Annotations[v1alpha1.AnnotationTag]
+	_, err := s.create(t, s.as(t, "eve"), stolen)
+	refused(t, err, http.StatusForbidden, reason.TagInvalid)
+}

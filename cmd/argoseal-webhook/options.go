@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/argoseal/argoseal/certs"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+)
+
+// options are the flags.
+type options struct {
+	namespace      string
+	signerImage    string
+	controllers    []string
+	executorImages []string
+	clusterName    string
+	service        string
+	mutating       string
+	validating     string
+	port           int
+	metricsAddress string
+	healthAddress  string
+	maxInFlight    int
+	shutdownDelay  time.Duration
+
+	// names that the API server calls us by, and how long certificates live.
+	names     []string
+	lifetimes certs.Lifetimes
+}
+
+func command() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:           "argoseal-webhook",
+		Short:         "Admits workflow pods whose artifacts can prove where they come from",
+		Version:       version,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			o.names = []string{o.service + "." + o.namespace + ".svc", o.service + "." + o.namespace + ".svc.cluster.local"}
+			o.lifetimes = certs.DefaultLifetimes
+			config, err := ctrl.GetConfig()
+			if err != nil {
+				return fmt.Errorf("finding the API server: %w", err)
+			}
+			return run(c.Context(), config, metrics.Registry, o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of Argoseal (env POD_NAMESPACE)")
+	f.StringVar(&o.signerImage, "signer-image", os.Getenv("ARGOSEAL_SIGNER_IMAGE"), "argoseal-signer's image by digest (env ARGOSEAL_SIGNER_IMAGE)")
+	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
+	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
+	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
+	f.StringVar(&o.service, "service", "argoseal-webhook", "name of our Service")
+	f.StringVar(&o.mutating, "mutating-configuration", "", "MutatingWebhookConfiguration whose caBundle is kept; empty: none")
+	f.StringVar(&o.validating, "validating-configuration", "", "ValidatingWebhookConfiguration whose caBundle is kept; empty: none")
+	f.IntVar(&o.port, "port", 8443, "port of the webhook")
+	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
+	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
+	f.IntVar(&o.maxInFlight, "max-in-flight", 64, "requests at work at a time; more are told to come again")
+	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 10*time.Second, "time to go on serving after the order to stop")
+	return c
+}
+
+// check refuses what cannot work, before anything is started.
+func (o options) check() error {
+	var missing []string
+	for flag, given := range map[string]bool{
+		"namespace":       o.namespace != "",
+		"signer-image":    o.signerImage != "",
+		"argo-controller": len(o.controllers) > 0,
+		"executor-image":  len(o.executorImages) > 0 && !slices.Contains(o.executorImages, ""),
+		"service":         o.service != "",
+	} {
+		if !given {
+			missing = append(missing, "--"+flag)
+		}
+	}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		return usage("missing %s", strings.Join(missing, ", "))
+	}
+	if err := (sidecar.Config{Image: o.signerImage}).Validate(); err != nil {
+		return usage("--signer-image: %v", err)
+	}
+	if o.maxInFlight < 1 || o.shutdownDelay < 0 || o.port < 1 || o.port > 65535 {
+		return usage("--max-in-flight is at least 1, --shutdown-delay at least 0, --port 1 to 65535")
+	}
+	return nil
+}
+
+// identity is what the operator says about their Argo.
+func (o options) identity() (argo.Identity, error) {
+	id := argo.Identity{ExecutorImages: o.executorImages}
+	for _, c := range o.controllers {
+		namespace, account, ok := strings.Cut(c, "/")
+		if !ok || namespace == "" || account == "" || strings.Contains(account, "/") {
+			return argo.Identity{}, usage("--argo-controller %q is not NAMESPACE/SERVICEACCOUNT", c)
+		}
+		id.Controllers = append(id.Controllers, "system:serviceaccount:"+namespace+":"+account)
+	}
+	return id, nil
+}
+
+func usage(format string, args ...any) error { return reason.New(reason.UsageInvalid, format, args...) }

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/argoseal/argoseal/certs"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/webhook/gate"
+	"github.com/argoseal/argoseal/webhook/server"
+)
+
+const (
+	// A decision makes a handful of GETs, and a wait for a seal makes them ten
+	// times a second; a request that the client holds back is an admission that
+	// fails. The API server has limits of its own, per client.
+	queriesPerSecond = 200
+	queriesBurst     = 400
+	// rememberedFacts are verified statements, some kilobytes each.
+	rememberedFacts = 2048
+)
+
+// run serves until ctx ends, and then until it is drained.
+func run(ctx context.Context, config *rest.Config, registry prometheus.Registerer, o options) error {
+	w, err := wire(ctx, config, registry, o)
+	if err != nil {
+		return err
+	}
+	// The watches have to outlive the drain: what still comes in is decided.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	failed := make(chan error, 1)
+	go func() { failed <- w.manager.Start(background) }()
+	served := make(chan error, 1)
+	go func() { served <- w.https.Run(ctx) }()
+	select {
+	case err = <-served:
+		stop()
+		return errors.Join(err, <-failed)
+	case err = <-failed:
+		return fmt.Errorf("stopped: %w", err)
+	}
+}
+
+// webhook is the program, put together.
+type webhook struct {
+	manager manager.Manager
+	https   *server.HTTPS
+}
+
+func wire(ctx context.Context, config *rest.Config, registry prometheus.Registerer, o options) (*webhook, error) {
+	mgr, err := newManager(config, o)
+	if err != nil {
+		return nil, err
+	}
+	api, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	serving, err := keepCertificate(ctx, mgr, api, o)
+	if err != nil {
+		return nil, err
+	}
+	trust, err := keepTrust(ctx, mgr, api, o)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := mgr.GetCache().GetInformer(ctx, server.NamespaceMetadata(), cache.BlockUntilSynced(false)); err != nil {
+		return nil, fmt.Errorf("watch namespaces: %w", err)
+	}
+	live := server.Live{API: mgr.GetAPIReader(), Pods: api}
+	producers, err := server.NewProducers(api, live)
+	if err != nil {
+		return nil, err
+	}
+	decides, err := newGate(ctx, producers, live, o)
+	if err != nil {
+		return nil, err
+	}
+	measures, err := server.NewMetrics(registry, serving.Expiry, trust.HasRoot)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	handlers := &server.Handlers{
+		Gate:        decides,
+		Trust:       trust.Current,
+		Namespaces:  server.Namespaces{Cached: mgr.GetClient(), Live: mgr.GetAPIReader()},
+		Events:      recorder(mgr, api),
+		Metrics:     measures,
+		Log:         ctrl.Log.WithName("admission"),
+		MaxInFlight: o.maxInFlight,
+	}
+	https := &server.HTTPS{
+		Address:        ":" + strconv.Itoa(o.port),
+		Handler:        handlers.Mux(),
+		GetCertificate: serving.GetCertificate,
+		ShutdownDelay:  o.shutdownDelay,
+		Log:            ctrl.Log.WithName("https"),
+	}
+	ctrl.Log.Info("starting", "version", version, "cluster", decides.Cluster)
+	return &webhook{manager: mgr, https: https}, errors.Join(
+		mgr.Add(producers),
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("serving", https.Ready),
+		mgr.AddReadyzCheck("certificate", serving.Ready),
+		mgr.AddReadyzCheck("tag-key", trust.Ready),
+		mgr.AddReadyzCheck("pods", producers.Ready),
+	)
+}
+
+func newGate(ctx context.Context, quick *server.Producers, live server.Live, o options) (*gate.Gate, error) {
+	identity, err := o.identity()
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := clusterName(ctx, live.API, o.clusterName)
+	if err != nil {
+		return nil, err
+	}
+	return &gate.Gate{
+		Identity: identity,
+		Sidecar:  sidecar.Config{Image: o.signerImage},
+		Cluster:  cluster,
+		Quick:    quick,
+		Live:     live,
+		Workflow: live.Workflow,
+		Facts:    gate.NewFacts(rememberedFacts),
+		Clock:    clock.RealClock{},
+	}, nil
+}
+
+func newManager(config *rest.Config, o options) (manager.Manager, error) {
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = queriesPerSecond, queriesBurst
+	config.UserAgent = "argoseal-webhook/" + version
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("types: %w", err)
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                 scheme,
+		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress: o.healthAddress,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("manager: %w", err)
+	}
+	return mgr, nil
+}
+
+// keepCertificate keeps the serving certificate.
+func keepCertificate(ctx context.Context, mgr manager.Manager, api kubernetes.Interface, o options) (*certs.Serving, error) {
+	changed := make(chan struct{}, 1)
+	err := server.Watch(ctx, mgr, &corev1.Secret{}, o.namespace, v1alpha1.SecretServingCertificate, changed)
+	if o.mutating != "" {
+		err = errors.Join(err, server.Watch(ctx, mgr, &admissionv1.MutatingWebhookConfiguration{}, "", o.mutating, changed))
+	}
+	if o.validating != "" {
+		err = errors.Join(err, server.Watch(ctx, mgr, &admissionv1.ValidatingWebhookConfiguration{}, "", o.validating, changed))
+	}
+	serving := &certs.Serving{}
+	return serving, errors.Join(err, mgr.Add(&certs.Keeper{
+		Client:     api,
+		Namespace:  o.namespace,
+		Secret:     v1alpha1.SecretServingCertificate,
+		Names:      o.names,
+		Mutating:   o.mutating,
+		Validating: o.validating,
+		Lifetimes:  o.lifetimes,
+		Serving:    serving,
+		Clock:      clock.RealClock{},
+		Log:        ctrl.Log.WithName("certs"),
+		Changed:    changed,
+	}))
+}
+
+// keepTrust keeps tag keys and trusted root.
+func keepTrust(ctx context.Context, mgr manager.Manager, api kubernetes.Interface, o options) (*server.Trust, error) {
+	changed := make(chan struct{}, 1)
+	trust := &server.Trust{API: api, Namespace: o.namespace, Log: ctrl.Log.WithName("trust"), Changed: changed}
+	return trust, errors.Join(
+		server.Watch(ctx, mgr, &corev1.Secret{}, o.namespace, v1alpha1.SecretTagKey, changed),
+		server.Watch(ctx, mgr, &corev1.ConfigMap{}, o.namespace, v1alpha1.ConfigMapTrustedRoot, changed),
+		server.Watch(ctx, mgr, &corev1.ConfigMap{}, o.namespace, v1alpha1.ConfigMapNotaryKey, changed),
+		mgr.Add(trust),
+	)
+}
+
+// recorder writes events of the old kind: it joins equal ones and limits the
+// others, 25 for a Workflow at once and one in five minutes after that.
+func recorder(mgr manager.Manager, api kubernetes.Interface) record.EventRecorder {
+	events := record.NewBroadcaster()
+	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: api.CoreV1().Events("")})
+	return events.NewRecorder(mgr.GetScheme(), corev1.EventSource{Component: "argoseal-webhook"})
+}
+
+// clusterName is the cluster's name in builder.id. The API server may not be
+// reachable at once; the startup probe bounds the wait.
+func clusterName(ctx context.Context, api client.Reader, given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	for {
+		ns := server.NamespaceMetadata()
+		err := api.Get(ctx, client.ObjectKey{Name: "kube-system"}, ns)
+		if err == nil && ns.UID != "" {
+			return string(ns.UID), nil
+		}
+		ctrl.Log.Info("waiting for the API server", "error", fmt.Sprint(err))
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(2 * time.Second):
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package policy
+
+import (
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Consumer is the step that wants to use an artifact.
+type Consumer struct {
+	Namespace   string
+	WorkflowUID string
+	// Mode of the namespace now.
+	Mode v1alpha1.Mode
+	// Cluster is this cluster's name in builder.id.
+	Cluster string
+}
+
+// Verdict is what a policy says. The zero value refuses.
+type Verdict struct {
+	Allowed bool
+	// Refusal says why not; set unless Allowed.
+	Refusal *reason.Error
+	// Level of the builder, where Allowed: what the artifact's provenance is
+	// worth.
+	Level provenance.Level
+}
+
+// Builtin is the policy where there is no other: the artifact was made in this
+// workflow, here, by a step that succeeded, in a mode no laxer than today's.
+//
+// It accepts both levels: as long as not all guards exist every seal says
+// observed, so refusing that level would refuse everything. The verdict names
+// the level, for whoever wants to see it.
+func Builtin(s *provenance.Statement, c Consumer) Verdict {
+	if e := builtin(s, c); e != nil {
+		return Verdict{Refusal: e}
+	}
+	return Verdict{Allowed: true, Level: s.Builder.Level}
+}
+
+func builtin(s *provenance.Statement, c Consumer) *reason.Error {
+	switch {
+	case s == nil:
+		return reason.New(reason.Internal, "the policy was given no statement")
+	case c.Namespace == "" || c.WorkflowUID == "" || c.Cluster == "":
+		return reason.New(reason.Internal, "the policy was not told who consumes the artifact")
+	case s.Step.Namespace != c.Namespace:
+		return reason.New(reason.WorkflowMismatch, "it was sealed in namespace %s, workflow %s", s.Step.Namespace, s.Step.Workflow.Name)
+	case s.Step.Workflow.UID != c.WorkflowUID:
+		return reason.New(reason.WorkflowMismatch, "it was sealed in workflow %s (%s)", s.Step.Workflow.Name, s.Step.Workflow.UID)
+	case s.Builder.Cluster != c.Cluster:
+		return reason.New(reason.BuilderNotTrusted, "%s is a builder of another cluster; this one is %s", s.BuilderID(), c.Cluster)
+	case s.Builder.Level != provenance.LevelIsolated && s.Builder.Level != provenance.LevelObserved:
+		return reason.New(reason.BuilderNotTrusted, "%s has no known level", s.BuilderID())
+	case s.Outcome.Result != provenance.Succeeded:
+		return reason.New(reason.ProducerFailed, "pod %s ended as %q", s.Step.Pod.Name, s.Outcome.Result)
+	case !counts(s.Mode, c.Mode):
+		return reason.New(reason.ModeChanged, "pod %s was admitted in mode %q, the namespace is in mode %q now", s.Step.Pod.Name, s.Mode, c.Mode)
+	}
+	return nil
+}
+
+// strictness of the modes; what is not here has none and counts for nothing.
+func strictness(m v1alpha1.Mode) int {
+	switch m {
+	case v1alpha1.ModeEnforce:
+		return 3
+	case v1alpha1.ModeWarn:
+		return 2
+	case v1alpha1.ModeAudit:
+		return 1
+	}
+	return 0
+}
+
+// counts says whether evidence from one mode counts in another: only if it was
+// no laxer. In warn and audit a step with refused inputs runs all the same, and
+// what it makes is sealed.
+func counts(then, now v1alpha1.Mode) bool {
+	return strictness(then) > 0 && strictness(now) > 0 && strictness(then) >= strictness(now)
+}

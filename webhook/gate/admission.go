@@ -1,0 +1,272 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/pkg/tag"
+)
+
+// maxTagAge is how far a tag's issue time may be from now. Both webhooks are
+// called within one request; the rest is what two replicas' clocks may differ.
+const maxTagAge = 30 * time.Second
+
+// Admission is a request to create a pod.
+type Admission struct {
+	// Pod as it will be stored, with its namespace.
+	Pod *corev1.Pod
+	// Creator is the user name of the request.
+	Creator string
+	// Mode of the namespace.
+	Mode  v1alpha1.Mode
+	Trust Trust
+}
+
+// Decision is the answer to a request. The zero value refuses.
+type Decision struct {
+	Allowed bool
+	// Refusal says why not; set unless Allowed.
+	Refusal *reason.Error
+	// RetryAfter: see Verdict.
+	RetryAfter int32
+	// Always: refused in every mode. Only for what no honest pod can run into,
+	// and what the notary would otherwise believe.
+	Always bool
+	// Warnings are for the user, also where the pod is admitted.
+	Warnings []string
+	// Workflow that the pod is of, where that is certain.
+	Workflow *argo.Workflow
+	// Levels: see Verdict.
+	Levels []provenance.Level
+}
+
+func allow() Decision { return Decision{Allowed: true} }
+
+// deny turns an error into a refusal; one that has no code is Internal.
+func deny(err error) Decision {
+	return Decision{Refusal: Refusal(err)}
+}
+
+// Refusal gives any error a code.
+func Refusal(err error) *reason.Error {
+	if err == nil {
+		return reason.New(reason.Internal, "refused without a reason")
+	}
+	if e, ok := err.(*reason.Error); ok && e != nil { //nolint:errorlint // a wrapped one would lose what wraps it
+		return e
+	}
+	return reason.Wrap(reason.Of(err), err, "%v", err)
+}
+
+// Create decides on the final object of a pod's creation.
+func (g *Gate) Create(ctx context.Context, a Admission) Decision {
+	value, tagged := a.Pod.Annotations[v1alpha1.AnnotationTag]
+	var t tag.Tag
+	if tagged {
+		// First, and in every mode: in a namespace that only warns, a pod with
+		// another's tag would be admitted, and the notary believes tags.
+		var err error
+		if t, err = g.OpenTag(value, a); err != nil {
+			d := deny(err)
+			d.Always = true
+			return d
+		}
+	}
+	if !argo.LooksLike(a.Pod) {
+		return g.stranger(a.Pod, tagged)
+	}
+	step, wf, err := g.genuine(ctx, a)
+	if err != nil {
+		return deny(err)
+	}
+	d := g.step(ctx, a, step, t, tagged)
+	d.Workflow = wf
+	return d
+}
+
+// step decides on a genuine step: the final state of what we add, the tag, the
+// structure, the inputs.
+func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, t tag.Tag, tagged bool) Decision {
+	if !tagged {
+		if _, ours := reserved(a.Pod); ours {
+			return deny(reason.New(reason.TagInvalid, "it has containers of ours and no annotation %s", v1alpha1.AnnotationTag))
+		}
+		return deny(reason.New(reason.SidecarMissing, "our mutating webhook has not seen it"))
+	}
+	if err := sidecar.Check(a.Pod, step, t.Pins, g.Sidecar); err != nil {
+		return deny(err)
+	}
+	if t.WorkflowUID != step.WorkflowUID {
+		d := deny(reason.New(reason.TagInvalid, "its tag is about another workflow"))
+		d.Always = true
+		return d
+	}
+	if t.Mode != a.Mode {
+		return deny(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
+	}
+	if err := argo.CheckStructure(a.Pod, step, g.Identity); err != nil {
+		return deny(err)
+	}
+	v := g.Evaluate(ctx, step, a.Mode, a.Trust)
+	if !v.Allowed {
+		return Decision{Refusal: v.Refusal, RetryAfter: v.RetryAfter, Warnings: warnings(a.Pod, step), Levels: v.Levels}
+	}
+	if err := samePins(step, v.Pins, t.Pins); err != nil {
+		return deny(err)
+	}
+	return Decision{Allowed: true, Warnings: warnings(a.Pod, step), Levels: v.Levels}
+}
+
+// genuine parses the pod and says whether it was made by Argo for a live
+// Workflow. Its creator comes first: whoever is not Argo's controller makes us
+// parse and look up nothing, and is told that and not what else is wrong.
+func (g *Gate) genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Workflow, error) {
+	if !slices.Contains(g.Identity.Controllers, a.Creator) {
+		return nil, nil, reason.New(reason.CreatorNotArgo, "it was made by %.200q", a.Creator)
+	}
+	step, err := argo.Parse(a.Pod)
+	if err != nil {
+		return nil, nil, err
+	}
+	var wf *argo.Workflow
+	if step.Workflow != "" {
+		if wf, err = g.Workflow(ctx, step.Namespace, step.Workflow); err != nil {
+			return nil, nil, reason.Wrap(reason.LookupFailed, err, "Workflow %.253s could not be read", step.Workflow)
+		}
+	}
+	if err := step.Genuine(a.Creator, wf, g.Identity); err != nil {
+		return nil, nil, err
+	}
+	return step, wf, nil
+}
+
+// Genuine parses the pod and says whether it is Argo's; for the mutating side.
+func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, error) {
+	step, _, err := g.genuine(ctx, a)
+	return step, err
+}
+
+// stranger decides on a pod that bears no mark of Argo's: it is none of our
+// business, unless it has something that is ours.
+func (g *Gate) stranger(pod *corev1.Pod, tagged bool) Decision {
+	if tagged {
+		d := deny(reason.New(reason.TagInvalid, "it has the annotation %s and is not Argo's", v1alpha1.AnnotationTag))
+		d.Always = true
+		return d
+	}
+	if name, ok := reserved(pod); ok {
+		return deny(reason.New(reason.NameTaken, "%.80q is reserved, and the pod is not Argo's", name))
+	}
+	return allow()
+}
+
+func reserved(pod *corev1.Pod) (string, bool) {
+	var names []string
+	for _, c := range pod.Spec.InitContainers {
+		names = append(names, c.Name)
+	}
+	for _, c := range pod.Spec.Containers {
+		names = append(names, c.Name)
+	}
+	for _, c := range pod.Spec.EphemeralContainers {
+		names = append(names, c.Name)
+	}
+	for _, v := range pod.Spec.Volumes {
+		names = append(names, v.Name)
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n, argo.ReservedPrefix) {
+			return n, true
+		}
+	}
+	return "", false
+}
+
+// OpenTag says whether a tag is ours, about this very pod and fresh.
+func (g *Gate) OpenTag(value string, a Admission) (tag.Tag, error) {
+	t, err := a.Trust.Keys.Open(value)
+	if err != nil {
+		return tag.Tag{}, err
+	}
+	age := g.Clock.Now().Sub(t.IssuedAt)
+	switch {
+	case t.Namespace != a.Pod.Namespace || t.Pod != a.Pod.Name || t.Pod == "":
+		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag is about pod %s/%s", t.Namespace, t.Pod)
+	case t.Creator != a.Creator || t.Creator == "":
+		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag was issued to another creator")
+	case age > maxTagAge || age < -maxTagAge:
+		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag was issued at %s", t.IssuedAt.UTC().Format(time.RFC3339))
+	}
+	return t, nil
+}
+
+// samePins says whether the pod has exactly the pins that the evidence gives.
+// (That its containers check those of its tag is sidecar.Check's part.)
+func samePins(step *argo.Step, want, have []artifact.Pin) error {
+	given := make(map[string]artifact.Pin, len(have))
+	for _, p := range have {
+		if _, twice := given[p.Input]; twice {
+			return reason.New(reason.PinMismatch, "input %q is pinned twice", p.Input)
+		}
+		given[p.Input] = p
+	}
+	for _, w := range want {
+		h, ok := given[w.Input]
+		if !ok {
+			return reason.New(reason.PinsMissing, "its seal came after the pod was prepared").For(labelOf(step, w.Input))
+		}
+		if !EqualPins(w, h) {
+			return reason.New(reason.PinMismatch, "the pod pins sha256:%.12s, the evidence says sha256:%.12s", h.SHA256, w.SHA256).For(labelOf(step, w.Input))
+		}
+	}
+	if len(have) != len(want) {
+		return reason.New(reason.PinMismatch, "the pod has %d pins, the evidence gives %d", len(have), len(want))
+	}
+	return nil
+}
+
+// EqualPins says whether two pins are the same.
+func EqualPins(a, b artifact.Pin) bool {
+	if (a.Mode == nil) != (b.Mode == nil) || a.Mode != nil && *a.Mode != *b.Mode {
+		return false
+	}
+	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Tree == b.Tree
+}
+
+func labelOf(step *argo.Step, input string) string {
+	for _, in := range step.Inputs {
+		if in.Name == input {
+			return in.Label()
+		}
+	}
+	return input
+}
+
+// maxWarnings bounds what one pod can add to a response.
+const maxWarnings = 5
+
+// warnings names the outputs that will not be sealed (the step runs all the
+// same; who consumes them is refused) and what lowers the level of the others.
+func warnings(pod *corev1.Pod, step *argo.Step) []string {
+	var w []string
+	for _, o := range step.Outputs {
+		if o.Problem != nil {
+			w = append(w, "this output will not be sealed: "+o.Problem.For(o.Label()).Error())
+		}
+	}
+	for _, why := range argo.Warnings(pod) {
+		w = append(w, fmt.Sprintf("its outputs will be sealed as %s: %s", provenance.LevelObserved, why))
+	}
+	return w[:min(len(w), maxWarnings)]
+}

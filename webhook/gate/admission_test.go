@@ -1,0 +1,272 @@
+package gate
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/tag"
+)
+
+func container(pod *corev1.Pod, name string) *corev1.Container {
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// retag changes the pod's tag, under our key.
+func retag(t *testing.T, a *Admission, change func(*tag.Tag)) {
+	t.Helper()
+	tg, err := a.Trust.Keys.Open(a.Pod.Annotations[v1alpha1.AnnotationTag])
+	check(t, err)
+	change(&tg)
+	value, err := a.Trust.Keys.Issue(tg)
+	check(t, err)
+	a.Pod.Annotations[v1alpha1.AnnotationTag] = value
+}
+
+func otherKeys(t *testing.T) tag.Keys {
+	t.Helper()
+	id, key, err := tag.NewKey()
+	check(t, err)
+	keys, err := tag.ParseKeys(tag.WithKey(nil, id, key))
+	check(t, err)
+	return keys
+}
+
+func TestCreate(t *testing.T) {
+	tests := map[string]struct {
+		change func(*testing.T, *world, *Admission)
+		want   reason.Code
+		always bool
+	}{
+		"an honest consumer is admitted": {func(*testing.T, *world, *Admission) {}, "", false},
+
+		// Genuine.
+		"another creator": {func(t *testing.T, _ *world, a *Admission) {
+			a.Creator = "eve"
+			retag(t, a, func(g *tag.Tag) { g.Creator = "eve" })
+		}, reason.CreatorNotArgo, false},
+		"no live workflow":                       {func(_ *testing.T, w *world, _ *Admission) { w.workflow = nil }, reason.OwnerMismatch, false},
+		"another live workflow of the same name": {func(_ *testing.T, w *world, _ *Admission) { w.workflow.UID = "other" }, reason.OwnerMismatch, false},
+		"a workflow that cannot be looked up": {func(_ *testing.T, w *world, _ *Admission) {
+			w.gate.Workflow = func(context.Context, string, string) (*argo.Workflow, error) { return nil, errDown }
+		}, reason.LookupFailed, false},
+		"another executor image": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, "wait").Image = "evil" }, reason.ExecutorImageNotAllowed, false},
+		"another node":           {func(_ *testing.T, _ *world, a *Admission) { a.Pod.Annotations["workflows.argoproj.io/node-name"] = "x" }, reason.NodeMismatch, false},
+		"another workflow label": {func(_ *testing.T, _ *world, a *Admission) { a.Pod.Labels[argo.LabelWorkflow] = "x" }, reason.OwnerMismatch, false},
+		"no template":            {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, "init").Env = nil }, reason.TemplateInvalid, false},
+
+		// Final state of what we add.
+		"not injected at all": {func(_ *testing.T, w *world, a *Admission) { a.Pod = w.consume.DeepCopy() }, reason.SidecarMissing, false},
+		"our container is gone": {func(_ *testing.T, _ *world, a *Admission) {
+			a.Pod.Spec.InitContainers = slices.DeleteFunc(a.Pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == argo.VerifyContainer })
+		}, reason.SidecarMissing, false},
+		"our container's image is another": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, argo.VerifyContainer).Image = "evil" }, reason.SidecarAltered, false},
+		"our container's command is another": {func(_ *testing.T, _ *world, a *Admission) {
+			container(a.Pod, argo.VerifyContainer).Command = []string{"true"}
+		}, reason.SidecarAltered, false},
+		"our container's pin is another": {func(_ *testing.T, _ *world, a *Admission) {
+			c := container(a.Pod, argo.VerifyContainer)
+			for i := range c.Args {
+				c.Args[i] = strings.ReplaceAll(c.Args[i], string(tree), strings.Repeat("f", 64))
+			}
+		}, reason.SidecarAltered, false},
+
+		// Tag: what is forged is refused in every mode.
+		"no tag": {func(_ *testing.T, _ *world, a *Admission) { delete(a.Pod.Annotations, v1alpha1.AnnotationTag) }, reason.TagInvalid, false},
+		"a tag of somebody's own": {func(t *testing.T, _ *world, a *Admission) {
+			trust := a.Trust
+			a.Trust.Keys = otherKeys(t)
+			tg, err := trust.Keys.Open(a.Pod.Annotations[v1alpha1.AnnotationTag])
+			check(t, err)
+			a.Pod.Annotations[v1alpha1.AnnotationTag], err = a.Trust.Keys.Issue(tg)
+			check(t, err)
+			a.Trust = trust
+		}, reason.TagInvalid, true},
+		"an empty tag":            {func(_ *testing.T, _ *world, a *Admission) { a.Pod.Annotations[v1alpha1.AnnotationTag] = "" }, reason.TagInvalid, true},
+		"another namespace's tag": {func(t *testing.T, _ *world, a *Admission) { retag(t, a, func(g *tag.Tag) { g.Namespace = "x" }) }, reason.TagInvalid, true},
+		"another pod's tag":       {func(t *testing.T, _ *world, a *Admission) { retag(t, a, func(g *tag.Tag) { g.Pod = "x" }) }, reason.TagInvalid, true},
+		"another workflow's tag":  {func(t *testing.T, _ *world, a *Admission) { retag(t, a, func(g *tag.Tag) { g.WorkflowUID = "x" }) }, reason.TagInvalid, true},
+		"another creator's tag":   {func(t *testing.T, _ *world, a *Admission) { retag(t, a, func(g *tag.Tag) { g.Creator = "x" }) }, reason.TagInvalid, true},
+		"an old tag": {func(t *testing.T, _ *world, a *Admission) {
+			retag(t, a, func(g *tag.Tag) { g.IssuedAt = now.Add(-31 * time.Second) })
+		}, reason.TagInvalid, true},
+		"a tag of the future": {func(t *testing.T, _ *world, a *Admission) {
+			retag(t, a, func(g *tag.Tag) { g.IssuedAt = now.Add(31 * time.Second) })
+		}, reason.TagInvalid, true},
+		"a tag half a minute old": {func(t *testing.T, _ *world, a *Admission) {
+			retag(t, a, func(g *tag.Tag) { g.IssuedAt = now.Add(-30 * time.Second) })
+		}, "", false},
+		"a tag of another mode": {func(t *testing.T, _ *world, a *Admission) {
+			retag(t, a, func(g *tag.Tag) { g.Mode = v1alpha1.ModeWarn })
+		}, reason.LookupFailed, false},
+		"no keys": {func(_ *testing.T, _ *world, a *Admission) { a.Trust.Keys = tag.Keys{} }, reason.TagInvalid, true},
+
+		// Structure.
+		"shared processes": {func(_ *testing.T, _ *world, a *Admission) {
+			yes := true
+			a.Pod.Spec.ShareProcessNamespace = &yes
+		}, reason.SharedProcesses, false},
+		"another command of wait": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, "wait").Command = []string{"true"} }, reason.WaitAltered, false},
+		"another command of init": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, "init").Command = []string{"true"} }, reason.InitAltered, false},
+
+		// Inputs.
+		"evidence that is gone":    {func(_ *testing.T, w *world, _ *Admission) { clear(w.evidence.seals); w.evidence.pods = nil }, reason.NoProvenance, false},
+		"evidence that is not yet": {func(_ *testing.T, w *world, _ *Admission) { clear(w.evidence.provenances) }, reason.ProvenancePending, false},
+		"evidence that came later": {func(t *testing.T, w *world, a *Admission) {
+			*a = w.injected(t, w.consume, w.step, nil)
+		}, reason.PinsMissing, false},
+		"a pin the evidence does not give": {func(t *testing.T, w *world, a *Admission) {
+			*a = w.injected(t, w.consume, w.step, []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Tree: artifact.Digest(strings.Repeat("f", 64))}})
+		}, reason.PinMismatch, false},
+		"a pin of another mode": {func(t *testing.T, w *world, a *Admission) {
+			mode := int32(0o777)
+			*a = w.injected(t, w.consume, w.step, []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Tree: tree, Mode: &mode}})
+		}, reason.PinMismatch, false},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.admission(t)
+			c.change(t, w, &a)
+			d := w.gate.Create(t.Context(), a)
+			if d.Allowed != (c.want == "") || d.Allowed != (d.Refusal == nil) {
+				t.Fatalf("decision is %+v (%v), want %q", d, d.Refusal, c.want)
+			}
+			if !d.Allowed && (d.Refusal.Code != c.want || d.Always != c.always) {
+				t.Errorf("refused with %v, always %t; want %s, %t", d.Refusal, d.Always, c.want, c.always)
+			}
+			if d.Allowed && d.Workflow == nil {
+				t.Error("admitted without a workflow")
+			}
+		})
+	}
+}
+
+func TestPinsOfTheTag(t *testing.T) {
+	step := &argo.Step{}
+	pin := artifact.Pin{Input: "a", Location: "s3://s/b/k", SHA256: stored, Tree: tree}
+	other := pin
+	other.Input = "b"
+	tests := map[string]struct {
+		want, have []artifact.Pin
+		code       reason.Code
+	}{
+		"none of none":     {nil, nil, ""},
+		"the same":         {[]artifact.Pin{pin}, []artifact.Pin{pin}, ""},
+		"in another order": {[]artifact.Pin{pin, other}, []artifact.Pin{other, pin}, ""},
+		"one missing":      {[]artifact.Pin{pin, other}, []artifact.Pin{pin}, reason.PinsMissing},
+		"one too many":     {[]artifact.Pin{pin}, []artifact.Pin{pin, other}, reason.PinMismatch},
+		"one twice":        {[]artifact.Pin{pin, other}, []artifact.Pin{pin, pin}, reason.PinMismatch},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := reason.Of(samePins(step, c.want, c.have)); got != c.code {
+				t.Errorf("code %q, want %q", got, c.code)
+			}
+		})
+	}
+}
+
+func TestPodsOfOthers(t *testing.T) {
+	plain := func() *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "argo", Name: "web"},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web"}}},
+		}
+	}
+	tests := map[string]struct {
+		change func(*corev1.Pod)
+		want   reason.Code
+		always bool
+	}{
+		"are admitted":                              {func(*corev1.Pod) {}, "", false},
+		"with an Argo label are refused":            {func(p *corev1.Pod) { p.Labels = map[string]string{argo.LabelWorkflow: "x"} }, reason.CreatorNotArgo, false},
+		"with a container name of ours are refused": {func(p *corev1.Pod) { p.Spec.Containers[0].Name = "argoseal-x" }, reason.NameTaken, false},
+		"with an init container name of ours are refused": {func(p *corev1.Pod) {
+			p.Spec.InitContainers = []corev1.Container{{Name: argo.SignerContainer}}
+		}, reason.NameTaken, false},
+		"with a volume name of ours are refused": {func(p *corev1.Pod) { p.Spec.Volumes = []corev1.Volume{{Name: "argoseal-no-token"}} }, reason.NameTaken, false},
+		"with a tag are refused in every mode":   {func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.AnnotationTag: "x"} }, reason.TagInvalid, true},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.gate.Quick, w.gate.Live = nil, nil // nothing is looked up
+			w.gate.Workflow = nil
+			pod := plain()
+			c.change(pod)
+			d := w.gate.Create(t.Context(), Admission{Pod: pod, Creator: "alice", Mode: v1alpha1.ModeEnforce, Trust: w.trust})
+			if d.Allowed != (c.want == "") || d.Always != c.always {
+				t.Fatalf("decision is %+v (%v)", d, d.Refusal)
+			}
+			if !d.Allowed && d.Refusal.Code != c.want {
+				t.Errorf("refused with %v, want %s", d.Refusal, c.want)
+			}
+		})
+	}
+	t.Run("with a valid tag for their name are refused", func(t *testing.T) {
+		w := newWorld(t)
+		pod := plain()
+		value, err := w.trust.Keys.Issue(tag.Tag{IssuedAt: now, Namespace: "argo", Pod: "web", WorkflowUID: "u", Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce})
+		check(t, err)
+		pod.Annotations = map[string]string{v1alpha1.AnnotationTag: value}
+		d := w.gate.Create(t.Context(), Admission{Pod: pod, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
+		if d.Allowed || !d.Always || d.Refusal.Code != reason.TagInvalid {
+			t.Errorf("decision is %+v (%v)", d, d.Refusal)
+		}
+	})
+}
+
+func TestEverySupportedPodOfArgoIsAdmitted(t *testing.T) {
+	for _, name := range argotest.Supported() {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			pod, step := argotest.Parsed(t, name)
+			w.workflow = argotest.Owner(t, pod)
+			v := w.gate.Evaluate(t.Context(), step, v1alpha1.ModeEnforce, w.trust)
+			if !v.Allowed {
+				t.Fatal(v.Refusal)
+			}
+			if d := w.gate.Create(t.Context(), w.injected(t, pod, step, v.Pins)); !d.Allowed {
+				t.Error(d.Refusal)
+			}
+		})
+	}
+}
+
+func TestAStepWithoutArtifactsNeedsATagToo(t *testing.T) {
+	w := newWorld(t)
+	pod, _ := argotest.Parsed(t, "on-exit")
+	w.workflow = argotest.Owner(t, pod)
+	d := w.gate.Create(t.Context(), Admission{Pod: pod, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
+	if d.Allowed || d.Refusal.Code != reason.SidecarMissing {
+		t.Errorf("decision is %+v (%v)", d, d.Refusal)
+	}
+}
+
+func TestOutputsThatWillNotBeSealedAreNamed(t *testing.T) {
+	w := newWorld(t)
+	pod, step := argotest.Parsed(t, "everything")
+	w.workflow = argotest.Owner(t, pod)
+	d := w.gate.Create(t.Context(), w.injected(t, pod, step, nil))
+	if !d.Allowed || len(d.Warnings) < 3 || len(d.Warnings) > maxWarnings || !strings.Contains(d.Warnings[0], "will not be sealed: ArchiveUnsupported: artifact") {
+		t.Errorf("decision is %+v", d)
+	}
+}

@@ -1,0 +1,112 @@
+package gate
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/provenance"
+)
+
+// Evidence is where the gate looks. An error is never an empty answer, and
+// what does not exist is nil without an error.
+type Evidence interface {
+	// Producers are the tagged pods of a workflow, by its name, that declare the
+	// location as an output or cannot be read. It may return more of them.
+	Producers(ctx context.Context, namespace, workflow, location string) ([]Producer, error)
+	// Provenance gets a pod's record; its name is the pod's UID.
+	Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
+	// Seal gets a location's pointer, by artifact.SealName.
+	Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error)
+}
+
+// Verifier is what *verify.Root does.
+type Verifier interface {
+	// Version identifies the trusted root.
+	Version() string
+	// Verify checks a bundle and reads its statement.
+	Verify(bundle []byte) (*provenance.Statement, error)
+}
+
+// Producer is what the gate needs to know about a pod that may have written a
+// location.
+type Producer struct {
+	Namespace string
+	Pod       string
+	UID       string
+	// Workflow is what the pod's label says.
+	Workflow string
+	// Tag is the admission tag, unopened.
+	Tag string
+	// Outputs are the locations (URIs) the pod writes, of outputs that can be
+	// sealed.
+	Outputs []string
+	// Unreadable: the pod's step cannot be parsed, so it may write anywhere.
+	Unreadable bool
+	Created    time.Time
+	// Finished: the kubelet has said its last word about the pod.
+	Finished bool
+	// Ended is when the last container ended; zero if none is known to have run.
+	Ended time.Time
+}
+
+// NewProducer reads a pod. It is false for a pod without a tag: such a pod is
+// never sealed.
+func NewProducer(pod *corev1.Pod) (Producer, bool) {
+	tag, tagged := pod.Annotations[v1alpha1.AnnotationTag]
+	if !tagged {
+		return Producer{}, false
+	}
+	p := Producer{
+		Namespace: pod.Namespace,
+		Pod:       pod.Name,
+		UID:       string(pod.UID),
+		Workflow:  pod.Labels[argo.LabelWorkflow],
+		Tag:       tag,
+		Created:   pod.CreationTimestamp.Time,
+		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+		Ended:     ended(pod),
+	}
+	step, err := argo.Parse(pod)
+	if err != nil {
+		p.Unreadable = true
+		return p, true
+	}
+	for _, o := range step.Sealable() {
+		p.Outputs = append(p.Outputs, o.Location.URI())
+	}
+	return p, true
+}
+
+// ended is the last end of a container, as the statement's finishedAt is.
+func ended(pod *corev1.Pod) time.Time {
+	var last time.Time
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for _, s := range list {
+			t := s.State.Terminated
+			if t == nil || t.StartedAt.IsZero() || t.FinishedAt.IsZero() {
+				continue
+			}
+			if t.FinishedAt.After(last) {
+				last = t.FinishedAt.Time
+			}
+		}
+	}
+	return last
+}
+
+// writes says whether the pod may write the location.
+func (p Producer) writes(location string) bool {
+	if p.Unreadable {
+		return true
+	}
+	for _, o := range p.Outputs {
+		if o == location {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,227 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/webhook/inject"
+)
+
+const (
+	cluster    = "test"
+	produceUID = "99999999-0000-4000-8000-000000000001"
+	// laterUID is the pod that writes the location again.
+	laterUID = "99999999-0000-4000-8000-000000000002"
+)
+
+var (
+	signer = sidecar.Config{Image: "registry.test/argoseal-signer@sha256:" + strings.Repeat("a", 64)}
+	stored = artifact.Digest(strings.Repeat("a", 64))
+	tree   = artifact.Digest(strings.Repeat("1", 64))
+	now    = time.Date(2026, 11, 21, 10, 1, 0, 0, time.UTC)
+)
+
+// world is a namespace in which artifact-passing has run its first step: pod
+// produce has ended and is sealed, pod consume is about to be created.
+type world struct {
+	gate     *Gate
+	trust    Trust
+	evidence *memory
+	notary   *sealtest.Notary
+	clock    *clocktesting.FakePassiveClock
+	consume  *corev1.Pod
+	produce  *corev1.Pod
+	step     *argo.Step // of consume
+	location artifact.Location
+	workflow *argo.Workflow
+}
+
+// memory is evidence that can be spoiled and that can fail.
+type memory struct {
+	pods        []*corev1.Pod
+	provenances map[string]*v1alpha1.Provenance
+	seals       map[string]*v1alpha1.ArtifactSeal
+	// What fails, if set.
+	failProducers, failProvenance, failSeal error
+	reads                                   int
+}
+
+var errDown = errors.New("connection refused")
+
+func (m *memory) Producers(context.Context, string, string, string) ([]Producer, error) {
+	m.reads++
+	if m.failProducers != nil {
+		return nil, m.failProducers
+	}
+	var producers []Producer
+	for _, pod := range m.pods {
+		if p, tagged := NewProducer(pod); tagged {
+			producers = append(producers, p)
+		}
+	}
+	return producers, nil
+}
+
+func (m *memory) Provenance(_ context.Context, _, name string) (*v1alpha1.Provenance, error) {
+	m.reads++
+	return m.provenances[name], m.failProvenance
+}
+
+func (m *memory) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal, error) {
+	m.reads++
+	return m.seals[name], m.failSeal
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	id, key, err := tag.NewKey()
+	check(t, err)
+	keys, err := tag.ParseKeys(tag.WithKey(nil, id, key))
+	check(t, err)
+	w := &world{
+		notary:   sealtest.NewNotary(t),
+		clock:    clocktesting.NewFakePassiveClock(now),
+		evidence: &memory{provenances: map[string]*v1alpha1.Provenance{}, seals: map[string]*v1alpha1.ArtifactSeal{}},
+	}
+	w.trust = Trust{Keys: keys, Root: w.notary.Root}
+	w.consume, w.step = argotest.Parsed(t, "consume")
+	w.workflow = argotest.Owner(t, w.consume)
+	w.location = w.step.StoreInputs()[0].Location
+	w.gate = &Gate{
+		Identity: argotest.Identity(), Sidecar: signer, Cluster: cluster,
+		Quick: w.evidence, Live: w.evidence,
+		Workflow: func(context.Context, string, string) (*argo.Workflow, error) { return w.workflow, nil },
+		Facts:    NewFacts(16), Clock: w.clock,
+	}
+	w.produce = w.producer(t, "produce", "", now.Add(-10*time.Second))
+	w.seal(t, w.produce, nil)
+	return w
+}
+
+// producer puts a pod that our webhooks admitted into the namespace. It has
+// ended at the given time; zero: it runs.
+func (w *world) producer(t *testing.T, name, uid string, end time.Time) *corev1.Pod {
+	t.Helper()
+	pod := argotest.Pod(t, name)
+	pod.UID = produceUID
+	if uid != "" {
+		pod.UID, pod.Name = types.UID(uid), pod.Name+"-again"
+	}
+	pod.CreationTimestamp = metav1.NewTime(now.Add(-30 * time.Second))
+	w.tag(t, pod)
+	finish(pod, end)
+	w.evidence.pods = append(w.evidence.pods, pod)
+	return pod
+}
+
+// tag gives a pod the tag our mutating webhook would.
+func (w *world) tag(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	value, err := w.trust.Keys.Issue(tag.Tag{
+		IssuedAt: pod.CreationTimestamp.UTC(), Namespace: pod.Namespace, Pod: pod.Name,
+		WorkflowUID: w.step.WorkflowUID, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce,
+	})
+	check(t, err)
+	pod.Annotations[v1alpha1.AnnotationTag] = value
+}
+
+// finish ends a pod, or, at the zero time, lets it run.
+func finish(pod *corev1.Pod, end time.Time) {
+	if end.IsZero() {
+		pod.Status = corev1.PodStatus{Phase: corev1.PodRunning}
+		return
+	}
+	pod.Status = corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{{
+		Name: "wait", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			StartedAt: metav1.NewTime(end.Add(-5 * time.Second)), FinishedAt: metav1.NewTime(end),
+		}},
+	}}}
+}
+
+// seal does what the notary does: a statement about the pod, its bundle, the
+// Provenance and the ArtifactSeal.
+func (w *world) seal(t *testing.T, pod *corev1.Pod, change func(*provenance.Facts)) {
+	t.Helper()
+	_, end := ended(pod), ended(pod)
+	f := sealtest.Facts(w.location.URI(), stored)
+	f.Builder.Cluster = cluster
+	f.Step.Namespace, f.Step.Workflow = pod.Namespace, provenance.Ref{Name: w.step.Workflow, UID: w.step.WorkflowUID}
+	f.Step.Pod = provenance.Ref{Name: pod.Name, UID: string(pod.UID)}
+	f.StartedAt, f.FinishedAt = end.Add(-5*time.Second), end
+	if change != nil {
+		change(&f)
+	}
+	payload, err := provenance.Build(f)
+	check(t, err)
+	w.evidence.provenances[string(pod.UID)] = record(pod, metav1.ConditionTrue, reason.Sealed, string(w.notary.Bundle(t, payload)),
+		v1alpha1.OutputStatus{Name: "hello-art", Location: w.location.URI(), SHA256: string(stored)})
+	w.evidence.seals[artifact.SealName(w.location, w.step.WorkflowUID)] = &v1alpha1.ArtifactSeal{
+		Spec: v1alpha1.ArtifactSealSpec{SHA256: string(stored), TreeDigest: string(tree), Provenance: string(pod.UID)},
+	}
+}
+
+func record(pod *corev1.Pod, status metav1.ConditionStatus, code reason.Code, bundle string, outputs ...v1alpha1.OutputStatus) *v1alpha1.Provenance {
+	p := &v1alpha1.Provenance{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: string(pod.UID)},
+		Spec:       v1alpha1.ProvenanceSpec{Pod: v1alpha1.ObjectRef{Name: pod.Name, UID: pod.UID}},
+	}
+	p.Status.Bundle, p.Status.Outputs = bundle, outputs
+	if status != "" {
+		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: status, Reason: string(code), Message: "because"}}
+	}
+	return p
+}
+
+// theSeal is the ArtifactSeal, to be spoiled.
+func (w *world) theSeal() *v1alpha1.ArtifactSeal {
+	return w.evidence.seals[artifact.SealName(w.location, w.step.WorkflowUID)]
+}
+
+// evaluate decides on consume.
+func (w *world) evaluate(t *testing.T) Verdict {
+	t.Helper()
+	return w.gate.Evaluate(t.Context(), w.step, v1alpha1.ModeEnforce, w.trust)
+}
+
+// admission is the final pod consume, as an honest cluster submits it.
+func (w *world) admission(t *testing.T) Admission {
+	t.Helper()
+	v := w.evaluate(t)
+	return w.injected(t, w.consume, w.step, v.Pins)
+}
+
+func (w *world) injected(t *testing.T, pod *corev1.Pod, step *argo.Step, pins []artifact.Pin) Admission {
+	t.Helper()
+	value, err := w.trust.Keys.Issue(tag.Tag{
+		IssuedAt: now, Namespace: pod.Namespace, Pod: pod.Name, WorkflowUID: step.WorkflowUID,
+		Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Pins: pins,
+	})
+	check(t, err)
+	out, err := inject.Pod(pod, step, value, pins, signer)
+	check(t, err)
+	return Admission{Pod: out, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

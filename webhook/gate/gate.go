@@ -1,0 +1,125 @@
+package gate
+
+import (
+	"context"
+
+	"k8s.io/utils/clock"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/pkg/tag"
+)
+
+// Gate decides. Its fields are set once; it is safe for concurrent use.
+type Gate struct {
+	Identity argo.Identity
+	Sidecar  sidecar.Config
+	// Cluster is this cluster's name in builder.id.
+	Cluster string
+	// Quick may lag behind the API server; Live is the API server.
+	Quick Evidence
+	Live  Evidence
+	// Workflow gets a live Workflow: nil if there is none.
+	Workflow func(ctx context.Context, namespace, name string) (*argo.Workflow, error)
+	Facts    *Facts
+	Clock    clock.PassiveClock
+}
+
+// Trust is what one decision rests on: the keys and the root of this moment.
+type Trust struct {
+	Keys tag.Keys
+	// Root is nil as long as there is none.
+	Root Verifier
+}
+
+// Verdict is what the evidence says about a step's inputs. The zero value
+// refuses.
+type Verdict struct {
+	Allowed bool
+	// Pins of the inputs whose evidence holds, also where another's does not.
+	Pins []artifact.Pin
+	// Refusal is the first final one, else the first that may pass later; set
+	// unless Allowed.
+	Refusal *reason.Error
+	// RetryAfter asks the client to try again in place after so many seconds;
+	// zero: in its own time.
+	RetryAfter int32
+	// Levels are the levels of the builders, sorted, each once.
+	Levels []provenance.Level
+}
+
+// Evaluate decides on a step's inputs from the evidence: first by what is
+// quick to read, and if that would refuse for good, by the API server itself.
+func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, mode v1alpha1.Mode, trust Trust) Verdict {
+	if step == nil {
+		return Verdict{Refusal: reason.New(reason.Internal, "there is no step to decide on")}
+	}
+	if refusal := problem(step); refusal != nil {
+		return Verdict{Refusal: refusal}
+	}
+	v := g.evaluate(ctx, g.Quick, step, mode, trust)
+	if v.Allowed || v.Refusal.Code.Retryable() {
+		return v
+	}
+	return g.evaluate(ctx, g.Live, step, mode, trust)
+}
+
+// problem is the first input that no evidence could help. What has no store
+// object and is part of the spec, or is not supplied, needs none.
+func problem(step *argo.Step) *reason.Error {
+	for _, in := range step.Inputs {
+		if in.Problem != nil {
+			return in.Problem.For(in.Label())
+		}
+		switch in.Source {
+		case argo.SourceStore, argo.SourceRaw, argo.SourceAbsent:
+		default:
+			return reason.New(reason.StoreUnsupported, "its source is %.40q", string(in.Source)).For(in.Label())
+		}
+	}
+	return nil
+}
+
+func (g *Gate) evaluate(ctx context.Context, e Evidence, step *argo.Step, mode v1alpha1.Mode, trust Trust) Verdict {
+	inputs := step.StoreInputs()
+	if len(inputs) == 0 {
+		return Verdict{Allowed: true}
+	}
+	look := &evaluation{
+		gate: g, evidence: e, trust: trust, step: step,
+		consumer: policy.Consumer{Namespace: step.Namespace, WorkflowUID: step.WorkflowUID, Mode: mode, Cluster: g.Cluster},
+		records:  map[string]*v1alpha1.Provenance{},
+	}
+	var v Verdict
+	for _, in := range inputs {
+		found, refused := look.input(ctx, in)
+		if refused == nil {
+			v.Pins = append(v.Pins, found.pin)
+			v.Levels = addLevel(v.Levels, found.level)
+			continue
+		}
+		refused.error = refused.error.For(in.Label())
+		if v.Refusal == nil || v.Refusal.Code.Retryable() && !refused.error.Code.Retryable() {
+			v.Refusal, v.RetryAfter = refused.error, refused.retryAfter
+		}
+	}
+	v.Allowed = v.Refusal == nil && len(v.Pins) == len(inputs)
+	return v
+}
+
+func addLevel(levels []provenance.Level, l provenance.Level) []provenance.Level {
+	for i, known := range levels {
+		if known == l {
+			return levels
+		}
+		if l < known {
+			return append(levels[:i:i], append([]provenance.Level{l}, levels[i:]...)...)
+		}
+	}
+	return append(levels, l)
+}

@@ -1,0 +1,194 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// inPlace is how long after the producer's end the client is asked to try
+// again in place: most seals are there by then, and Argo's own requeue is slow.
+const inPlace = 3 * time.Second
+
+// evaluation is one look at one step's inputs.
+type evaluation struct {
+	gate     *Gate
+	evidence Evidence
+	trust    Trust
+	step     *argo.Step
+	consumer policy.Consumer
+	// records read so far, nil for those that do not exist: inputs often share
+	// a producer.
+	records map[string]*v1alpha1.Provenance
+}
+
+// accepted is an input whose evidence holds.
+type accepted struct {
+	pin   artifact.Pin
+	level provenance.Level
+}
+
+// refused is an input whose evidence does not hold, or not yet.
+type refused struct {
+	error      *reason.Error
+	retryAfter int32
+}
+
+func refuse(code reason.Code, format string, args ...any) *refused {
+	return &refused{error: reason.New(code, format, args...)}
+}
+
+func lookupFailed(what string, err error) *refused {
+	return &refused{error: reason.Wrap(reason.LookupFailed, err, "%s could not be read", what)}
+}
+
+// input decides on one input. What pods say is read before what seals say, so
+// that a seal that replaces another between the two reads is seen.
+func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refused) {
+	if err := in.Location.Validate(); err != nil {
+		return accepted{}, &refused{error: reason.Wrap(reason.LocationInvalid, err, "%v", err)}
+	}
+	writers, no := e.writers(ctx, in.Location.URI())
+	if no != nil {
+		return accepted{}, no
+	}
+	if no := pending(writers, e.gate.Clock.Now()); no != nil {
+		return accepted{}, no
+	}
+	seal, err := e.evidence.Seal(ctx, e.step.Namespace, artifact.SealName(in.Location, e.step.WorkflowUID))
+	if err != nil {
+		return accepted{}, lookupFailed("its ArtifactSeal", err)
+	}
+	if seal == nil {
+		return accepted{}, unsealed(writers)
+	}
+	statement, no := e.statement(ctx, seal)
+	if no != nil {
+		return accepted{}, no
+	}
+	subject, no := match(statement, seal, in.Location.URI())
+	if no != nil {
+		return accepted{}, no
+	}
+	verdict := policy.Builtin(statement, e.consumer)
+	if !verdict.Allowed {
+		return accepted{}, &refused{error: verdict.Refusal}
+	}
+	if no := overwritten(writers, statement); no != nil {
+		return accepted{}, no
+	}
+	pin := artifact.Pin{Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Tree: subject.Tree, Mode: in.Mode}
+	return accepted{pin: pin, level: verdict.Level}, nil
+}
+
+// statement follows a seal to its Provenance and verifies the bundle there.
+func (e *evaluation) statement(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenance.Statement, *refused) {
+	record, err := e.record(ctx, seal.Spec.Provenance)
+	if err != nil {
+		return nil, lookupFailed("its Provenance", err)
+	}
+	if record == nil {
+		return nil, refuse(reason.ProvenanceInvalid, "its ArtifactSeal names Provenance %.80q, which does not exist", seal.Spec.Provenance)
+	}
+	switch f := fateOf(record); {
+	case !f.final:
+		return nil, refuse(reason.ProvenancePending, "the seal of pod %s is on its way", record.Spec.Pod.Name)
+	case !f.sealed:
+		return nil, refuse(reason.NotSealed, "the Provenance of pod %s says %s: %s", record.Spec.Pod.Name, f.reason, f.message)
+	}
+	if e.trust.Root == nil {
+		return nil, refuse(reason.TrustedRootNotReady, "the Provenance of pod %s cannot be verified", record.Spec.Pod.Name)
+	}
+	statement, err := e.gate.Facts.verify(e.trust.Root, record.Status.Bundle)
+	if err != nil {
+		return nil, &refused{error: reason.Wrap(reason.ProvenanceInvalid, err, "the bundle of Provenance %s: %s", record.Name, plain(err))}
+	}
+	// The API server keeps one object a name: a bundle under another pod's name
+	// is an old one put in a new one's place.
+	if statement.Step.Pod.UID == "" || statement.Step.Pod.UID != record.Name {
+		return nil, refuse(reason.ProvenanceInvalid, "Provenance %s carries the statement about another pod, %s (%s)", record.Name, statement.Step.Pod.Name, statement.Step.Pod.UID)
+	}
+	return statement, nil
+}
+
+// match finds the subject that is about this location and says that the
+// pointer speaks of it too: same URI and same digest in the same subject.
+func match(s *provenance.Statement, seal *v1alpha1.ArtifactSeal, uri string) (provenance.Subject, *refused) {
+	digest, err := artifact.ParseDigest(seal.Spec.SHA256)
+	if err != nil {
+		return provenance.Subject{}, refuse(reason.SubjectMismatch, "its ArtifactSeal has no digest")
+	}
+	subject, err := s.Match(uri, digest)
+	if err != nil {
+		return provenance.Subject{}, &refused{error: reason.Wrap(reason.SubjectMismatch, err, "%s", plain(err))}
+	}
+	tree, err := artifact.ParseDigest(string(subject.Tree))
+	if err != nil || seal.Spec.TreeDigest != "" && seal.Spec.TreeDigest != string(tree) {
+		return provenance.Subject{}, refuse(reason.SubjectMismatch, "its ArtifactSeal and the statement have different tree digests")
+	}
+	return subject, nil
+}
+
+// plain is an error without code's remedy, which belongs to another reader.
+func plain(err error) string {
+	var e *reason.Error
+	if errors.As(err, &e) {
+		return string(e.Code) + ": " + e.Detail
+	}
+	return err.Error()
+}
+
+// record gets a Provenance, at most once in an evaluation.
+func (e *evaluation) record(ctx context.Context, name string) (*v1alpha1.Provenance, error) {
+	if known, ok := e.records[name]; ok {
+		return known, nil
+	}
+	record, err := e.evidence.Provenance(ctx, e.step.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	if record != nil && record.Name != name {
+		return nil, errors.New("the API server gave another object")
+	}
+	e.records[name] = record
+	return record, nil
+}
+
+// fate is what a Provenance says in the end. The zero value: nothing yet.
+type fate struct {
+	final   bool
+	sealed  bool
+	reason  reason.Code
+	message string
+	since   time.Time
+}
+
+// fateOf reads the one condition. What is not plainly final is not final.
+func fateOf(p *v1alpha1.Provenance) fate {
+	if p == nil {
+		return fate{}
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type != v1alpha1.ConditionSealed {
+			continue
+		}
+		f := fate{reason: reason.Code(c.Reason), message: c.Message, since: c.LastTransitionTime.Time}
+		switch {
+		case c.Status == metav1.ConditionTrue:
+			f.final, f.sealed = true, true
+		case c.Status == metav1.ConditionFalse && f.reason != reason.Pending && f.reason != "":
+			f.final = true
+		}
+		return f
+	}
+	return fate{}
+}

@@ -1,0 +1,163 @@
+package gate
+
+import (
+	"context"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// writer is a pod of this workflow that may have written the location.
+type writer struct {
+	Producer
+	// record of the pod; nil if there is none yet.
+	record *v1alpha1.Provenance
+	fate   fate
+	// output is the reason why this location is not sealed, though the pod is;
+	// empty if it is.
+	output reason.Code
+}
+
+// writers are the pods whose tag is ours and names this workflow and that
+// declare the location, with their records. The pod that is asked about is not
+// one of them: it can have the location as input and as output.
+func (e *evaluation) writers(ctx context.Context, uri string) ([]writer, *refused) {
+	producers, err := e.evidence.Producers(ctx, e.step.Namespace, e.step.Workflow, uri)
+	if err != nil {
+		return nil, lookupFailed("the pods of this workflow", err)
+	}
+	var writers []writer
+	for _, p := range producers {
+		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(uri) || !e.tagged(p) {
+			continue
+		}
+		record, err := e.record(ctx, p.UID)
+		if err != nil {
+			return nil, lookupFailed("the Provenance of pod "+p.Pod, err)
+		}
+		w := writer{Producer: p, record: record, fate: fateOf(record)}
+		if w.fate.final {
+			w.output = outputReason(record, w.fate, uri)
+		}
+		writers = append(writers, w)
+	}
+	return writers, nil
+}
+
+// tagged says whether our webhooks admitted the pod for this workflow. No other
+// pod is ever sealed, so there is nothing to wait for.
+func (e *evaluation) tagged(p Producer) bool {
+	t, err := e.trust.Keys.Open(p.Tag)
+	return err == nil && t.Namespace == p.Namespace && t.Pod == p.Pod &&
+		t.WorkflowUID != "" && t.WorkflowUID == e.step.WorkflowUID
+}
+
+// outputReason is why a final record does not seal a location; empty if it
+// does.
+func outputReason(record *v1alpha1.Provenance, f fate, uri string) reason.Code {
+	for _, o := range record.Status.Outputs {
+		if o.Location == uri && (o.Reason != "" || f.sealed) {
+			return reason.Code(o.Reason)
+		}
+	}
+	if f.sealed {
+		return reason.NotSealed // the record does not speak of it
+	}
+	return f.reason
+}
+
+// pending refuses as long as any writer has no final record, and names one that
+// runs, if any does. The client is
+// asked to try again in place if all of them have ended, the last one just now.
+func pending(writers []writer, now time.Time) *refused {
+	var first *writer
+	var last time.Time
+	allEnded := true
+	for i, w := range writers {
+		if w.fate.final {
+			continue
+		}
+		if first == nil || first.Finished && !w.Finished {
+			first = &writers[i]
+		}
+		allEnded = allEnded && w.Finished && !w.Ended.IsZero()
+		if w.Ended.After(last) {
+			last = w.Ended
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	no := first.pending()
+	// The kubelet's clock has whole seconds, and is not ours: an end in the near
+	// future is one too.
+	if allEnded && now.Sub(last).Abs() < inPlace+time.Second {
+		no.retryAfter = 1
+	}
+	return no
+}
+
+// pending says since when and why there is no seal yet. It names no duration,
+// so that the same state is the same message, again and again.
+func (w *writer) pending() *refused {
+	switch {
+	case !w.Finished:
+		return refuse(reason.ProvenancePending, "pod %s, which produces it, still runs (created %s)", w.Pod, stamp(w.Created))
+	case w.record == nil:
+		return refuse(reason.ProvenancePending, "pod %s ended %s, its Provenance is not there yet", w.Pod, stamp(w.Ended))
+	case w.fate.message == "":
+		return refuse(reason.ProvenancePending, "pod %s ended %s, its seal is on its way", w.Pod, stamp(w.Ended))
+	}
+	return refuse(reason.ProvenancePending, "pod %s ended %s, its seal is on its way: %s", w.Pod, stamp(w.Ended), w.fate.message)
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "at an unknown time"
+	}
+	return "at " + t.UTC().Format(time.RFC3339)
+}
+
+// unsealed says why there is no seal for the location, all writers' records
+// being final.
+func unsealed(writers []writer) *refused {
+	for _, w := range writers {
+		if w.Unreadable || w.output == "" {
+			continue
+		}
+		return refuse(reason.NotSealed, "pod %s was to produce it, and its Provenance says %s", w.Pod, describe(w))
+	}
+	for _, w := range writers {
+		if !w.Unreadable {
+			return refuse(reason.NoProvenance, "pod %s sealed it, and its ArtifactSeal is gone", w.Pod)
+		}
+	}
+	return refuse(reason.NoProvenance, "no step of this workflow sealed it, and none that declares it is on its way")
+}
+
+func describe(w writer) string {
+	if w.fate.sealed || w.fate.message == "" {
+		return string(w.output)
+	}
+	return string(w.output) + ": " + w.fate.message
+}
+
+// overwritten refuses a statement if another pod of the workflow wrote the
+// location after the stated one had finished. An output that was absent was
+// not written.
+func overwritten(writers []writer, s *provenance.Statement) *refused {
+	for _, w := range writers {
+		switch {
+		case w.Unreadable, w.UID == s.Step.Pod.UID, w.output == reason.OutputAbsent:
+			continue
+		case !w.Ended.After(s.FinishedAt) && !w.Created.After(s.FinishedAt):
+			continue
+		case w.output == "":
+			return refuse(reason.SubjectMismatch, "its ArtifactSeal names pod %s, but pod %s sealed it later", s.Step.Pod.Name, w.Pod)
+		}
+		return refuse(reason.NotSealed, "pod %s sealed it, but pod %s was to produce it later, and its Provenance says %s", s.Step.Pod.Name, w.Pod, describe(w))
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/webhook/gate"
+)
+
+const (
+	// getTimeout bounds a single GET: an API server that takes longer is one
+	// that does not answer.
+	getTimeout = 2 * time.Second
+	// pageSize bounds how many whole pods are in memory at once.
+	pageSize = 250
+)
+
+var workflowKind = schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "Workflow"}
+
+// Live reads the API server itself.
+type Live struct {
+	// API reads without a cache.
+	API  client.Reader
+	Pods kubernetes.Interface
+}
+
+var _ gate.Evidence = Live{}
+
+// Producers implements gate.Evidence: all tagged pods of the workflow.
+func (l Live) Producers(ctx context.Context, namespace, workflow, _ string) ([]gate.Producer, error) {
+	options := metav1.ListOptions{
+		LabelSelector: labels.Set{argo.LabelWorkflow: workflow}.String(),
+		Limit:         pageSize,
+	}
+	var producers []gate.Producer
+	for {
+		page, err := l.Pods.CoreV1().Pods(namespace).List(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Items {
+			if p, tagged := gate.NewProducer(&page.Items[i]); tagged {
+				producers = append(producers, p)
+			}
+		}
+		if page.Continue == "" {
+			return producers, nil
+		}
+		options.Continue = page.Continue
+	}
+}
+
+// Provenance implements gate.Evidence.
+func (l Live) Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
+	return get(ctx, l.API, namespace, name, &v1alpha1.Provenance{})
+}
+
+// Seal implements gate.Evidence.
+func (l Live) Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error) {
+	return get(ctx, l.API, namespace, name, &v1alpha1.ArtifactSeal{})
+}
+
+// Workflow gets who a live Workflow is: nil if there is none. Its spec and
+// status, which can be megabytes, are not transferred.
+func (l Live) Workflow(ctx context.Context, namespace, name string) (*argo.Workflow, error) {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(workflowKind)
+	o, err := get(ctx, l.API, namespace, name, o)
+	if o == nil || err != nil {
+		return nil, err
+	}
+	return &argo.Workflow{Namespace: o.Namespace, Name: o.Name, UID: string(o.UID)}, nil
+}
+
+// get reads one object: nil if the API server says that it does not exist.
+func get[T client.Object](ctx context.Context, api client.Reader, namespace, name string, into T) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, getTimeout)
+	defer cancel()
+	var none T
+	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, into)
+	switch {
+	case apierrors.IsNotFound(err):
+		return none, nil
+	case err != nil:
+		return none, err
+	}
+	return into, nil
+}

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"gomodules.xyz/jsonpatch/v2"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/webhook/gate"
+	"github.com/argoseal/argoseal/webhook/inject"
+)
+
+const (
+	// waitEnded is how long the mutating side waits for a seal that is on its
+	// way: most are there within a second, and Argo's own next try is far off.
+	waitEnded = 2 * time.Second
+	// waitRunning is how long it waits if a producer seems to run still: Argo
+	// makes consumers when producers have ended, so our watch is behind.
+	waitRunning = 500 * time.Millisecond
+	// look is how often it looks meanwhile.
+	look = 100 * time.Millisecond
+)
+
+// mutate adds our containers and the tag to a genuine step. It refuses nothing
+// that the validating side will see for itself.
+func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.Response {
+	op := opOther
+	if req.Operation == admissionv1.Create && req.SubResource == "" {
+		op = opMutate
+	}
+	q, d := h.read(ctx, req, op)
+	if d != nil {
+		return h.answer(q, *d)
+	}
+	if !argo.LooksLike(q.pod) {
+		return h.answer(q, gate.Decision{Allowed: true})
+	}
+	a := gate.Admission{Pod: q.pod, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust}
+	step, err := h.Gate.Genuine(ctx, a)
+	if err != nil {
+		return h.leave(q, err)
+	}
+	out, err := h.prepare(ctx, a, step)
+	if err != nil {
+		return h.answer(q, gate.Decision{Refusal: gate.Refusal(err)})
+	}
+	patches, err := difference(q.pod, out)
+	if err != nil {
+		return h.answer(q, gate.Decision{Refusal: gate.Refusal(err)})
+	}
+	response := h.answer(q, gate.Decision{Allowed: true})
+	response.Patches = patches
+	return response
+}
+
+// leave does not touch a pod: the validating side finds the same and says so.
+// Only a lookup that failed here may work there, and would then say that our
+// containers are missing; so that is said here.
+func (h *Handlers) leave(q *question, err error) admission.Response {
+	if refusal := gate.Refusal(err); refusal.Code.Retryable() {
+		return h.answer(q, gate.Decision{Refusal: refusal})
+	}
+	return h.answer(q, gate.Decision{Allowed: true})
+}
+
+// prepare makes the pod that the validating side will want to see.
+func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Step) (*corev1.Pod, error) {
+	v := h.await(ctx, a, step)
+	var code reason.Code
+	if !v.Allowed {
+		code = reason.Of(v.Refusal)
+	}
+	value, err := h.tagFor(a, step, code, v.Pins)
+	if err != nil {
+		return nil, err
+	}
+	return inject.Pod(a.Pod, step, value, v.Pins, h.Gate.Sidecar)
+}
+
+// await evaluates, again and again for a while as long as a seal is on its way.
+func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step) gate.Verdict {
+	start := time.Now()
+	for {
+		v := h.Gate.Evaluate(ctx, step, a.Mode, a.Trust)
+		if v.Allowed || v.Refusal == nil || v.Refusal.Code != reason.ProvenancePending {
+			return v
+		}
+		patience := waitRunning
+		if v.RetryAfter > 0 {
+			patience = waitEnded
+		}
+		// A look takes time too: it has to end before the request does.
+		if deadline, ok := ctx.Deadline(); ok {
+			patience = min(patience, deadline.Sub(start)-2*look)
+		}
+		if time.Since(start)+look > patience {
+			return v
+		}
+		timer := time.NewTimer(look)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return v
+		case <-timer.C:
+		}
+	}
+}
+
+// tagFor issues a tag, or keeps the one the pod has if it says the same: the
+// API server may call us twice, and the second time nothing shall change.
+func (h *Handlers) tagFor(a gate.Admission, step *argo.Step, code reason.Code, pins []artifact.Pin) (string, error) {
+	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
+		t, err := h.Gate.OpenTag(value, a)
+		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Mode == a.Mode && t.Verdict == code &&
+			slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
+			return value, nil
+		}
+	}
+	return a.Trust.Keys.Issue(tag.Tag{
+		IssuedAt:    h.Gate.Clock.Now().UTC().Truncate(time.Second),
+		Namespace:   a.Pod.Namespace,
+		Pod:         a.Pod.Name,
+		WorkflowUID: step.WorkflowUID,
+		Creator:     a.Creator,
+		Mode:        a.Mode,
+		Verdict:     code,
+		Pins:        pins,
+	})
+}
+
+// difference is the JSON patch between two pods. Both are spelled by the same
+// encoder, so what this version of the types does not know is in neither, and
+// stays as it is.
+func difference(before, after *corev1.Pod) ([]jsonpatch.JsonPatchOperation, error) {
+	b, err := json.Marshal(before)
+	if err != nil {
+		return nil, err
+	}
+	a, err := json.Marshal(after)
+	if err != nil {
+		return nil, err
+	}
+	return jsonpatch.CreatePatch(b, a)
+}

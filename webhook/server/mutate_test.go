@@ -1,0 +1,222 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/webhook/gate"
+)
+
+// ns is the namespace of the pods of package argotest.
+const ns = "team-a"
+
+// nothing is evidence of an empty namespace, which gets a producer after some
+// looks.
+type nothing struct {
+	producer *gate.Producer
+	looks    int
+}
+
+func (n *nothing) Producers(context.Context, string, string, string) ([]gate.Producer, error) {
+	n.looks++
+	if n.producer == nil {
+		return nil, nil
+	}
+	return []gate.Producer{*n.producer}, nil
+}
+
+func (n *nothing) Provenance(context.Context, string, string) (*v1alpha1.Provenance, error) {
+	return nil, nil
+}
+
+func (n *nothing) Seal(context.Context, string, string) (*v1alpha1.ArtifactSeal, error) {
+	return nil, nil
+}
+
+// argoHandlers know a workflow, that of the named pod; they give the keys too.
+func argoHandlers(t *testing.T, pod *corev1.Pod, mode string) (*Handlers, tag.Keys) {
+	t.Helper()
+	id, key, err := tag.NewKey()
+	check(t, err)
+	keys, err := tag.ParseKeys(tag.WithKey(nil, id, key))
+	check(t, err)
+	wf := argotest.Owner(t, pod)
+	h := handlers(t, mode)
+	o := namespaceObject(pod.Namespace, mode)
+	h.Namespaces = Namespaces{Cached: reader{o, nil}}
+	h.Trust = func() (gate.Trust, error) { return gate.Trust{Keys: keys}, nil }
+	h.Gate.Identity, h.Gate.Cluster = argotest.Identity(), "test"
+	h.Gate.Sidecar = sidecar.Config{Image: "registry.test/argoseal-signer@sha256:" + strings.Repeat("a", 64)}
+	h.Gate.Quick, h.Gate.Live = &nothing{}, &nothing{}
+	h.Gate.Workflow = func(context.Context, string, string) (*argo.Workflow, error) { return wf, nil }
+	return h, keys
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// submit is Argo's request to create the pod that raw spells.
+func submit(t *testing.T, h *Handlers, path string, raw []byte) *admissionv1.AdmissionResponse {
+	t.Helper()
+	return post(t, h.Mux(), path, review(t, func(r *admissionv1.AdmissionRequest) {
+		r.Namespace, r.UserInfo.Username, r.Object = ns, argotest.Controller, runtime.RawExtension{Raw: raw}
+	}))
+}
+
+func encoded(t *testing.T, pod *corev1.Pod) []byte {
+	t.Helper()
+	raw, err := json.Marshal(pod)
+	check(t, err)
+	return raw
+}
+
+func patched(t *testing.T, raw, patch []byte) []byte {
+	t.Helper()
+	p, err := jsonpatch.DecodePatch(patch)
+	check(t, err)
+	out, err := p.Apply(raw)
+	check(t, err)
+	return out
+}
+
+func TestASecondCallChangesNothing(t *testing.T) {
+	pod := argotest.Pod(t, "produce")
+	h, _ := argoHandlers(t, pod, "enforce")
+	first := submit(t, h, PathMutate, encoded(t, pod))
+	if !first.Allowed || first.Patch == nil {
+		t.Fatalf("answer is %+v, result %+v", first, first.Result)
+	}
+	final := patched(t, encoded(t, pod), first.Patch)
+	if second := submit(t, h, PathMutate, final); !second.Allowed || second.Patch != nil {
+		t.Errorf("the second patch is %s", second.Patch)
+	}
+	if r := submit(t, h, PathValidate, final); !r.Allowed {
+		t.Errorf("the final pod is refused: %+v", r.Result)
+	}
+}
+
+func TestFieldsOfTheFutureStay(t *testing.T) {
+	pod := argotest.Pod(t, "produce")
+	h, _ := argoHandlers(t, pod, "enforce")
+	raw := []byte(strings.Replace(string(encoded(t, pod)), `"spec":{`, `"spec":{"ofTheFuture":{"a":1},`, 1))
+	final := patched(t, raw, submit(t, h, PathMutate, raw).Patch)
+	if !strings.Contains(string(final), `"ofTheFuture":{"a":1}`) {
+		t.Error("the field is gone")
+	}
+}
+
+func TestAForgedTagIsReplaced(t *testing.T) {
+	pod := argotest.Pod(t, "produce")
+	h, keys := argoHandlers(t, pod, "enforce")
+	pod.Annotations[v1alpha1.AnnotationTag] = "v1.a.b.c"
+	final := &corev1.Pod{}
+	check(t, json.Unmarshal(patched(t, encoded(t, pod), submit(t, h, PathMutate, encoded(t, pod)).Patch), final))
+	if _, err := keys.Open(final.Annotations[v1alpha1.AnnotationTag]); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsNotGenuineIsNotTagged(t *testing.T) {
+	pod := argotest.Pod(t, "produce")
+	h, _ := argoHandlers(t, pod, "warn")
+	body := review(t, func(r *admissionv1.AdmissionRequest) {
+		r.Namespace, r.Object.Raw = ns, encoded(t, pod)
+	})
+	if r := post(t, h.Mux(), PathMutate, body); !r.Allowed || r.Patch != nil {
+		t.Errorf("eve's pod: %+v", r)
+	}
+	h.Gate.Workflow = func(context.Context, string, string) (*argo.Workflow, error) { return nil, nil }
+	if r := submit(t, h, PathMutate, encoded(t, pod)); !r.Allowed || r.Patch != nil {
+		t.Errorf("a pod without a workflow: %+v", r)
+	}
+}
+
+func TestAKillCommandOfTheirOwnIsRefused(t *testing.T) {
+	pod := argotest.Pod(t, "produce")
+	h, _ := argoHandlers(t, pod, "enforce")
+	pod.Annotations[argo.KillAnnotation] = `["/var/run/argo/argoexec"]`
+	if r := submit(t, h, PathMutate, encoded(t, pod)); r.Allowed || !strings.HasPrefix(r.Result.Message, string(reason.WaitAltered)) {
+		t.Errorf("answer is %+v, result %+v", r, r.Result)
+	}
+}
+
+func TestTheWait(t *testing.T) {
+	ended := func(keys tag.Keys, pod *corev1.Pod, finished bool) *gate.Producer {
+		step, err := argo.Parse(pod)
+		check(t, err)
+		value, err := keys.Issue(tag.Tag{
+			IssuedAt: time.Now().UTC().Truncate(time.Second), Namespace: ns, Pod: "p", WorkflowUID: step.WorkflowUID, Creator: "c", Mode: v1alpha1.ModeEnforce,
+		})
+		check(t, err)
+		return &gate.Producer{Namespace: ns, Pod: "p", UID: "u", Tag: value, Unreadable: true, Finished: finished, Ended: time.Now()}
+	}
+	tests := map[string]struct {
+		producer, finished bool
+		least, most        time.Duration
+		code               reason.Code
+	}{
+		"for nothing there is none":                   {false, false, 0, 200 * time.Millisecond, reason.NoProvenance},
+		"for a seal on its way is two seconds":        {true, true, 1700 * time.Millisecond, 2300 * time.Millisecond, reason.ProvenancePending},
+		"for a producer that seems to run is shorter": {true, false, 300 * time.Millisecond, 700 * time.Millisecond, reason.ProvenancePending},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod := argotest.Pod(t, "consume")
+			h, keys := argoHandlers(t, pod, "enforce")
+			evidence := &nothing{}
+			if c.producer {
+				evidence.producer = ended(keys, pod, c.finished)
+			}
+			h.Gate.Quick, h.Gate.Live = evidence, evidence
+			start := time.Now()
+			r := submit(t, h, PathMutate, encoded(t, pod))
+			if took := time.Since(start); took < c.least || took > c.most {
+				t.Errorf("took %s, want %s to %s", took, c.least, c.most)
+			}
+			final := &corev1.Pod{}
+			check(t, json.Unmarshal(patched(t, encoded(t, pod), r.Patch), final))
+			if got, err := keys.Open(final.Annotations[v1alpha1.AnnotationTag]); err != nil || got.Verdict != c.code || len(got.Pins) != 0 {
+				t.Errorf("tag says %+v, %v; want %s", got, err, c.code)
+			}
+			start = time.Now()
+			if v := submit(t, h, PathValidate, encoded(t, final)); v.Allowed || time.Since(start) > 200*time.Millisecond {
+				t.Errorf("the validating side took %s and says %+v", time.Since(start), v.Result)
+			}
+		})
+	}
+}
+
+func TestTheWaitEndsBeforeTheRequest(t *testing.T) {
+	pod := argotest.Pod(t, "consume")
+	h, keys := argoHandlers(t, pod, "enforce")
+	step, err := argo.Parse(pod)
+	check(t, err)
+	value, err := keys.Issue(tag.Tag{IssuedAt: time.Now().UTC(), Namespace: ns, Pod: "p", WorkflowUID: step.WorkflowUID, Creator: "c", Mode: v1alpha1.ModeEnforce})
+	check(t, err)
+	evidence := &nothing{producer: &gate.Producer{Namespace: ns, Pod: "p", UID: "u", Tag: value, Unreadable: true, Finished: true, Ended: time.Now()}}
+	h.Gate.Quick = evidence
+	start := time.Now()
+	r := submit(t, h, PathMutate+"?timeout=1s", encoded(t, pod))
+	if took := time.Since(start); !r.Allowed || took > 750*time.Millisecond || evidence.looks < 2 {
+		t.Errorf("took %s and %d looks: %+v", took, evidence.looks, r.Result)
+	}
+}

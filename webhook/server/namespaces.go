@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+var namespaceKind = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}
+
+// NamespaceMetadata is the type of object that Namespaces reads.
+func NamespaceMetadata() *metav1.PartialObjectMetadata {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(namespaceKind)
+	return o
+}
+
+// Namespaces reads the mode of a namespace.
+type Namespaces struct {
+	// Cached may lag: what is not there is asked of Live.
+	Cached client.Reader
+	Live   client.Reader
+}
+
+// namespace is what a decision needs of one.
+type namespace struct {
+	// labelled: Argoseal is on; mode says how.
+	labelled    bool
+	mode        v1alpha1.Mode
+	terminating bool
+}
+
+// get reads a namespace. One that is unknown or not labelled by what is cached
+// is read again: the API server has called us because it is.
+func (n Namespaces) get(ctx context.Context, name string) (namespace, error) {
+	o := NamespaceMetadata()
+	err := n.Cached.Get(ctx, client.ObjectKey{Name: name}, o)
+	if err == nil {
+		if ns := read(o); ns.labelled {
+			return ns, nil
+		}
+	} else if !apierrors.IsNotFound(err) {
+		return namespace{}, reason.Wrap(reason.LookupFailed, err, "namespace %s could not be read", name)
+	}
+	o = NamespaceMetadata()
+	if err := n.Live.Get(ctx, client.ObjectKey{Name: name}, o); err != nil {
+		return namespace{}, reason.Wrap(reason.LookupFailed, fmt.Errorf("live: %w", err), "namespace %s could not be read", name)
+	}
+	return read(o), nil
+}
+
+func read(o *metav1.PartialObjectMetadata) namespace {
+	value, labelled := o.Labels[v1alpha1.LabelMode]
+	return namespace{labelled: labelled, mode: v1alpha1.ParseMode(value), terminating: o.DeletionTimestamp != nil}
+}

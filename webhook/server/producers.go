@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/webhook/gate"
+)
+
+// byLocation is the index of producers: workflow and location they write.
+const byLocation = "location"
+
+// anywhere stands in the index for every location, of a pod that cannot be
+// read.
+const anywhere = "*"
+
+// Producers knows the pods of all workflows from a watch. Of each pod it keeps
+// what the gate needs, a few hundred bytes, instead of the pod: a cluster can
+// have tens of thousands of finished ones.
+type Producers struct {
+	informer cache.SharedIndexInformer
+	// Live reads everything else.
+	Live
+}
+
+var _ gate.Evidence = (*Producers)(nil)
+
+// entry is what is kept of a pod.
+type entry struct {
+	metav1.ObjectMeta
+	tagged   bool
+	producer gate.Producer
+}
+
+// NewProducers watches the pods with Argo's label.
+func NewProducers(api kubernetes.Interface, live Live) (*Producers, error) {
+	factory := informers.NewSharedInformerFactoryWithOptions(api, 0,
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = argo.LabelWorkflow }))
+	informer := factory.Core().V1().Pods().Informer()
+	if err := informer.SetTransform(compact); err != nil {
+		return nil, fmt.Errorf("watch pods: %w", err)
+	}
+	if err := informer.AddIndexers(cache.Indexers{byLocation: locations}); err != nil {
+		return nil, fmt.Errorf("watch pods: %w", err)
+	}
+	return &Producers{informer: informer, Live: live}, nil
+}
+
+// compact keeps of a pod what the gate needs.
+func compact(object any) (any, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return object, nil
+	}
+	p, tagged := gate.NewProducer(pod)
+	return &entry{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+		},
+		tagged:   tagged,
+		producer: p,
+	}, nil
+}
+
+func locations(object any) ([]string, error) {
+	e, ok := object.(*entry)
+	if !ok {
+		return nil, fmt.Errorf("index of producers: unexpected %T", object)
+	}
+	if !e.tagged {
+		return nil, nil
+	}
+	if e.producer.Unreadable {
+		return []string{indexKey(e.Namespace, e.producer.Workflow, anywhere)}, nil
+	}
+	keys := make([]string, len(e.producer.Outputs))
+	for i, o := range e.producer.Outputs {
+		keys[i] = indexKey(e.Namespace, e.producer.Workflow, o)
+	}
+	return keys, nil
+}
+
+// indexKey joins with a character that none of the parts can have.
+func indexKey(namespace, workflow, location string) string {
+	return namespace + "\n" + workflow + "\n" + location
+}
+
+// Start watches until ctx ends.
+func (p *Producers) Start(ctx context.Context) error {
+	p.informer.RunWithContext(ctx)
+	return nil
+}
+
+// NeedLeaderElection tells a manager to run the watch in every replica.
+func (p *Producers) NeedLeaderElection() bool { return false }
+
+// Ready is a readiness check: all pods have been seen once.
+func (p *Producers) Ready(*http.Request) error {
+	if !p.informer.HasSynced() {
+		return errNotSynced
+	}
+	return nil
+}
+
+var errNotSynced = errors.New("the pods have not been listed yet")
+
+// Producers implements gate.Evidence from the watch.
+func (p *Producers) Producers(_ context.Context, namespace, workflow, location string) ([]gate.Producer, error) {
+	if err := p.Ready(nil); err != nil {
+		return nil, err
+	}
+	var producers []gate.Producer
+	for _, l := range []string{location, anywhere} {
+		objects, err := p.informer.GetIndexer().ByIndex(byLocation, indexKey(namespace, workflow, l))
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			e, ok := o.(*entry)
+			if !ok {
+				return nil, fmt.Errorf("index of producers: unexpected %T", o)
+			}
+			producers = append(producers, e.producer)
+		}
+	}
+	return producers, nil
+}

@@ -1,0 +1,198 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	dto "github.com/prometheus/client_model/go"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/gate"
+)
+
+func TestAPanicIsARefusal(t *testing.T) {
+	h := handlers(t, "enforce")
+	h.Trust = func() (gate.Trust, error) { panic("secret") }
+	r := post(t, h.Mux(), PathValidate, review(t, nil))
+	if r.Allowed || r.Result.Code != http.StatusForbidden || strings.Contains(r.Result.Message, "secret") || r.UID != "request-1" {
+		t.Errorf("answer is %+v, result %+v", r, r.Result)
+	}
+	var counted dto.Metric
+	if err := h.Metrics.decisions.WithLabelValues("other", "deny", "Internal").Write(&counted); err != nil || counted.GetCounter().GetValue() != 1 {
+		t.Errorf("counted %v, %v", counted.GetCounter(), err)
+	}
+}
+
+func TestOverloadIsAnsweredAtOnce(t *testing.T) {
+	m := metricsFor(t)
+	enter, leave := make(chan struct{}), make(chan struct{})
+	h := limited(1, m, admission.HandlerFunc(func(context.Context, admission.Request) admission.Response {
+		enter <- struct{}{}
+		<-leave
+		return admission.Allowed("")
+	}))
+	done := make(chan admission.Response)
+	go func() { done <- h.Handle(t.Context(), admission.Request{}) }()
+	<-enter
+	if r := h.Handle(t.Context(), admission.Request{}); r.Allowed || r.Result.Code != http.StatusTooManyRequests || !strings.HasPrefix(r.Result.Message, "Overloaded: ") {
+		t.Errorf("answer is %+v", r.Result)
+	}
+	close(leave)
+	if r := <-done; !r.Allowed {
+		t.Errorf("the one at work is answered %+v", r.Result)
+	}
+	go func() { <-enter }()
+	if r := h.Handle(t.Context(), admission.Request{}); !r.Allowed {
+		t.Errorf("the next one is answered %+v", r.Result)
+	}
+}
+
+func TestDeadlines(t *testing.T) {
+	for query, want := range map[string]time.Duration{
+		"?timeout=10s": 9500 * time.Millisecond, "?timeout=5s": 4500 * time.Millisecond, "?timeout=1s": 750 * time.Millisecond,
+		"": 9500 * time.Millisecond, "?timeout=x": 9500 * time.Millisecond, "?timeout=-1s": 9500 * time.Millisecond, "?timeout=24h": 29500 * time.Millisecond,
+	} {
+		if got := timeoutOf(httptest.NewRequest(http.MethodPost, "/"+query, nil)); got != want {
+			t.Errorf("%q gives %s, want %s", query, got, want)
+		}
+	}
+	var deadline bool
+	withDeadline(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, deadline = r.Context().Deadline() })).
+		ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil))
+	if !deadline {
+		t.Error("a request has no deadline")
+	}
+}
+
+func TestBodiesAreBounded(t *testing.T) {
+	body := append(review(t, nil), bytes.Repeat([]byte(" "), 8<<20)...)
+	if r := post(t, handlers(t, "enforce").Mux(), PathValidate, body); r.Allowed || r.Result.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("answer is %+v", r)
+	}
+}
+
+func TestOnlyThreePathsAreServed(t *testing.T) {
+	mux := handlers(t, "enforce").Mux()
+	for _, target := range []string{"/", "/metrics", PathValidate + "/x"} {
+		answer := httptest.NewRecorder()
+		mux.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, target, nil))
+		if answer.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", target, answer.Code)
+		}
+	}
+	answer := httptest.NewRecorder()
+	mux.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, PathValidate, nil))
+	if answer.Code != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %d", answer.Code)
+	}
+}
+
+func TestMetricsKnowOnlyOurCodes(t *testing.T) {
+	for code, want := range map[reason.Code]reason.Code{"": "", reason.NoProvenance: reason.NoProvenance, "evil": reason.Internal} {
+		if got := known(code); got != want {
+			t.Errorf("%q is counted as %q", code, got)
+		}
+	}
+}
+
+// A replica that is told to stop goes on for a while, and finishes what it has
+// begun after that.
+func TestDrain(t *testing.T) {
+	certificate := httptest.NewTLSServer(nil)
+	defer certificate.Close()
+	entered := make(chan struct{}, 1)
+	s := &HTTPS{
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				entered <- struct{}{}
+				time.Sleep(800 * time.Millisecond)
+			}
+		}),
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate.TLS.Certificates[0], nil },
+		ShutdownDelay:  400 * time.Millisecond,
+		Log:            logr.Discard(),
+	}
+	if !errors.Is(s.Ready(nil), errNotServing) {
+		t.Error("ready before it serves")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.serve(ctx, listener) }()
+	call := func(path string) error {
+		response, err := certificate.Client().Get("https://" + listener.Addr().String() + path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = response.Body.Close() }()
+		_, err = io.Copy(io.Discard, response.Body)
+		return err
+	}
+	if err := call("/"); err != nil || s.Ready(nil) != nil {
+		t.Fatalf("serving: %v, %v", err, s.Ready(nil))
+	}
+	slow := make(chan error, 1)
+	go func() { slow <- call("/slow") }()
+	<-entered
+	stop()
+	for range 3 {
+		time.Sleep(50 * time.Millisecond)
+		if err := call("/"); err != nil {
+			t.Errorf("while draining: %v", err)
+		}
+	}
+	if !errors.Is(s.Ready(nil), errDraining) {
+		t.Error("ready while draining")
+	}
+	if err := <-slow; err != nil {
+		t.Errorf("what was at work: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+	if call("/") == nil {
+		t.Error("still serving")
+	}
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	certificate := httptest.NewTLSServer(nil)
+	defer certificate.Close()
+	s := &HTTPS{Handler: http.NotFoundHandler(), Log: logr.Discard(), GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return &certificate.TLS.Certificates[0], nil
+	}}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.serve(ctx, listener) }()
+	for version, ok := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+		connection, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: version})
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", tls.VersionName(version), err)
+		}
+		if err == nil {
+			_ = connection.Close()
+		}
+	}
+	stop()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
