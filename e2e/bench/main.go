@@ -1,0 +1,152 @@
+// Command bench measures what Argoseal costs, on the development cluster with
+// Argoseal installed, and holds it to the project's targets. It prints one
+// table, writes it as JSON, and exits with 1 if a target was missed.
+//
+//	go run ./e2e/bench -runs 10 -only seal
+//
+// What it measures:
+//
+//   - wall: Argo's artifact-passing example, with the label and without, in
+//     turn; from just before it is submitted until the API server shows its
+//     phase Succeeded, by this machine's clock. Once with Argo's default
+//     DEFAULT_REQUEUE_TIME and once with 1 s.
+//   - seal: from the moment the API server shows a producing pod as Succeeded
+//     to the moment it shows its Provenance as sealed. Both are seen by watches;
+//     the kubelet's own times have a resolution of one second.
+//   - hash: what argoseal-signer measures of an archive that does not compress,
+//     beside `openssl speed -evp sha256`; both on one CPU, by the CPU time they
+//     use, which is how openssl counts.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/argoseal/argoseal/e2e/lab"
+)
+
+// limit is for all of it; with 10 runs it takes about a quarter of an hour.
+const limit = 2 * time.Hour
+
+// bench is what every benchmark gets.
+type bench struct {
+	lab  *lab.Lab // nil if no benchmark needs the cluster
+	runs int
+	out  io.Writer
+}
+
+// sayf tells how far a benchmark is.
+func (b *bench) sayf(format string, args ...any) {
+	fmt.Fprintf(b.out, "  "+format+"\n", args...)
+}
+
+// benchmark is one of them.
+type benchmark struct {
+	name    string
+	cluster bool
+	run     func(ctx context.Context, b *bench) ([]result, error)
+}
+
+var benchmarks = []benchmark{
+	{"hash", false, hash},
+	{"seal", true, seal},
+	{"wall", true, wall},
+}
+
+func main() {
+	runs := flag.Int("runs", 10, "how often to measure each thing")
+	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, seal, wall; all by default")
+	file := flag.String("o", filepath.Join("bin", "bench.json"), "the `file` to write")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := run(ctx, os.Stdout, *runs, *only, *file); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, runs int, only, file string) error {
+	if runs < 1 {
+		return fmt.Errorf("-runs is %d, want at least 1", runs)
+	}
+	chosen, err := choose(only)
+	if err != nil {
+		return err
+	}
+	b := &bench{runs: runs, out: out}
+	if err := b.connect(ctx, chosen); err != nil {
+		return err
+	}
+	var results []result
+	for _, m := range chosen {
+		fmt.Fprintf(out, "\n[%s]\n", m.name)
+		r, err := m.run(ctx, b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		results = append(results, r...)
+	}
+	if err := write(file, results); err != nil {
+		return err
+	}
+	table(out, results)
+	if missed := missed(results); len(missed) > 0 {
+		return fmt.Errorf("missed: %s", strings.Join(missed, "; "))
+	}
+	return nil
+}
+
+// choose picks benchmarks by name, in their own order.
+func choose(only string) ([]benchmark, error) {
+	if only == "" {
+		return benchmarks, nil
+	}
+	wanted := map[string]bool{}
+	for _, name := range strings.Split(only, ",") {
+		wanted[strings.TrimSpace(name)] = true
+	}
+	var chosen []benchmark
+	for _, m := range benchmarks {
+		if wanted[m.name] {
+			chosen = append(chosen, m)
+			delete(wanted, m.name)
+		}
+	}
+	for name := range wanted {
+		return nil, fmt.Errorf("there is no benchmark %q", name)
+	}
+	return chosen, nil
+}
+
+// connect reaches the cluster if a benchmark needs it.
+func (b *bench) connect(ctx context.Context, chosen []benchmark) error {
+	needed := false
+	for _, m := range chosen {
+		needed = needed || m.cluster
+	}
+	if !needed {
+		return nil
+	}
+	l, err := lab.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	installed, err := l.Installed(ctx)
+	if err == nil && !installed {
+		err = errors.New("Argoseal is not installed: run `make install` first")
+	}
+	b.lab = l
+	return err
+}

@@ -1,0 +1,168 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/argoseal/argoseal/e2e/cluster/kube"
+	"github.com/argoseal/argoseal/e2e/cluster/layout"
+	"github.com/argoseal/argoseal/e2e/cluster/part"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+)
+
+// System is the namespace that `make install` puts Argoseal in.
+const System = "argoseal-system"
+
+// Lab is a connection to the development cluster and its S3 store.
+type Lab struct {
+	// Client acts as the cluster's administrator.
+	Client client.WithWatch
+	Config *rest.Config
+	Scheme *runtime.Scheme
+	// Kubeconfig is the path of the file Config was read from.
+	Kubeconfig string
+	S3         *minio.Client
+}
+
+// Connect reaches the development cluster, or says how to raise it.
+func Connect(ctx context.Context) (*Lab, error) {
+	l, err := layout.Default()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(l.Kubeconfig()); err != nil {
+		return nil, fmt.Errorf("no development cluster here: run `make cluster-up` first (%w)", err)
+	}
+	cfg, err := kube.Config(l.Kubeconfig())
+	if err != nil {
+		return nil, fmt.Errorf("read kubeconfig: %w", err)
+	}
+	// What fails is returned; controller-runtime has nothing to add.
+	log.SetLogger(logr.Discard())
+
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	c, err := client.NewWithWatch(cfg, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	s3, err := minio.New(strings.TrimPrefix(l.S3Endpoint(), "http://"), &minio.Options{
+		Creds: credentials.NewStaticV4(part.S3AccessKey, part.S3SecretKey, ""), Region: part.S3Region,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the store: %w", err)
+	}
+	return &Lab{Client: c, Config: cfg, Scheme: scheme, Kubeconfig: l.Kubeconfig(), S3: s3}, nil
+}
+
+// As returns a client that acts as another user, such as a ServiceAccount, in
+// the groups that the API server would give it.
+func (l *Lab) As(user string, groups ...string) (client.Client, error) {
+	cfg := rest.CopyConfig(l.Config)
+	cfg.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
+	return client.New(cfg, client.Options{Scheme: l.Scheme})
+}
+
+// Namespace makes a fresh namespace that workflows can run in, with Argoseal's
+// mode label if mode is not empty. One of the same name is deleted first.
+func (l *Lab) Namespace(ctx context.Context, name string, mode v1alpha1.Mode) error {
+	if err := l.DeleteNamespace(ctx, name); err != nil {
+		return err
+	}
+	var labels map[string]string
+	if mode != "" {
+		labels = map[string]string{v1alpha1.LabelMode: string(mode)}
+	}
+	return kube.PrepareNamespace(ctx, l.Config, name, labels)
+}
+
+// DeleteNamespace deletes a namespace and waits until it is gone.
+func (l *Lab) DeleteNamespace(ctx context.Context, name string) error {
+	if err := l.Discard(ctx, name); err != nil {
+		return err
+	}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	err := Eventually(ctx, time.Minute, func(ctx context.Context) (bool, error) {
+		err := l.Client.Get(ctx, client.ObjectKeyFromObject(ns), ns)
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		return fmt.Errorf("namespace %s does not go away: %w: %v", name, err, ns.Status.Conditions)
+	}
+	return nil
+}
+
+// Discard deletes a namespace and does not wait.
+func (l *Lab) Discard(ctx context.Context, name string) error {
+	// Workflows first, so that no controller makes further pods; and pods get
+	// no grace: nobody will look at them again. What fails here is the
+	// namespace controller's to repeat, such as the deletion of a pod that is
+	// held back until it is recorded.
+	short, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_ = l.Client.DeleteAllOf(short, newWorkflow(), client.InNamespace(name))
+	_ = l.Client.DeleteAllOf(short, &corev1.Pod{}, client.InNamespace(name), client.GracePeriodSeconds(0))
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := l.Client.Delete(ctx, ns); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// Namespaces lists the namespaces whose name begins with a prefix, also those
+// that are being deleted.
+func (l *Lab) Namespaces(ctx context.Context, prefix string) ([]string, error) {
+	var list corev1.NamespaceList
+	if err := l.Client.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list namespaces: %w", err)
+	}
+	var names []string
+	for _, ns := range list.Items {
+		if strings.HasPrefix(ns.Name, prefix) {
+			names = append(names, ns.Name)
+		}
+	}
+	return names, nil
+}
+
+// Installed says whether Argoseal's namespace has its webhook in it.
+func (l *Lab) Installed(ctx context.Context) (bool, error) {
+	var d appsv1.Deployment
+	err := l.Client.Get(ctx, client.ObjectKey{Namespace: System, Name: "argoseal-webhook"}, &d)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// List reads all objects of one kind in a namespace.
+func (l *Lab) List(ctx context.Context, ns string, list client.ObjectList) error {
+	return l.Client.List(ctx, list, client.InNamespace(ns))
+}
+
+// Eventually calls f every 200 ms until it says true, errs, or the time is up.
+func Eventually(ctx context.Context, limit time.Duration, f wait.ConditionWithContextFunc) error {
+	return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, limit, true, f)
+}

@@ -1,0 +1,48 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Tenant is a ServiceAccount of a namespace.
+type Tenant struct {
+	// Client acts as the ServiceAccount.
+	client.Client
+	Namespace, Name string
+}
+
+// Tenant makes a ServiceAccount with the given rights in one namespace, no
+// more: what somebody has who got hold of a workload's token there.
+func (l *Lab) Tenant(ctx context.Context, ns, name string, rules ...rbacv1.PolicyRule) (*Tenant, error) {
+	meta := metav1.ObjectMeta{Namespace: ns, Name: name}
+	for _, o := range []client.Object{
+		&corev1.ServiceAccount{ObjectMeta: meta},
+		&rbacv1.Role{ObjectMeta: meta, Rules: rules},
+		&rbacv1.RoleBinding{
+			ObjectMeta: meta,
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: name}},
+		},
+	} {
+		if err := l.Client.Create(ctx, o); err != nil {
+			return nil, fmt.Errorf("make tenant %s/%s: %w", ns, name, err)
+		}
+	}
+	c, err := l.AsServiceAccount(ns, name)
+	if err != nil {
+		return nil, err
+	}
+	return &Tenant{Client: c, Namespace: ns, Name: name}, nil
+}
+
+// AsServiceAccount returns a client that acts as a ServiceAccount, in the
+// groups that the API server would put it in.
+func (l *Lab) AsServiceAccount(ns, name string) (client.Client, error) {
+	return l.As("system:serviceaccount:"+ns+":"+name, "system:serviceaccounts", "system:serviceaccounts:"+ns)
+}

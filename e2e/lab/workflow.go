@@ -1,0 +1,239 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/e2e/cluster/part"
+)
+
+// Node is what the tests read of a node in Workflow.status.
+type Node struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	DisplayName  string   `json:"displayName"`
+	Type         string   `json:"type"`
+	TemplateName string   `json:"templateName"`
+	Phase        string   `json:"phase"`
+	Message      string   `json:"message"`
+	Children     []string `json:"children"`
+	Outputs      Outputs  `json:"outputs"`
+}
+
+// Outputs is what a node says that it has made.
+type Outputs struct {
+	Artifacts []struct {
+		Name string `json:"name"`
+		S3   struct {
+			Key string `json:"key"`
+		} `json:"s3"`
+	} `json:"artifacts,omitempty"`
+	Parameters []struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+	} `json:"parameters,omitempty"`
+	Result   string `json:"result,omitempty"`
+	ExitCode string `json:"exitCode,omitempty"`
+}
+
+// Key is the object that a node says it has stored an output artifact in;
+// empty if it names none.
+func (n Node) Key(output string) string {
+	for _, a := range n.Outputs.Artifacts {
+		if a.Name == output {
+			return a.S3.Key
+		}
+	}
+	return ""
+}
+
+// Run is a workflow as it stands.
+type Run struct {
+	Namespace, Name, UID string
+	Phase                string
+	Message              string
+	Started, Finished    time.Time
+	Nodes                map[string]Node
+}
+
+// Node finds a node by its display name.
+func (r *Run) Node(displayName string) (Node, bool) {
+	for _, n := range r.Nodes {
+		if n.DisplayName == displayName {
+			return n, true
+		}
+	}
+	return Node{}, false
+}
+
+// Done says whether Argo has finished with the workflow.
+func (r *Run) Done() bool {
+	return r.Phase == "Succeeded" || r.Phase == "Failed" || r.Phase == "Error"
+}
+
+// String tells the run's story for a failing test: phase, then every node.
+func (r *Run) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "workflow %s/%s %s: %s", r.Namespace, r.Name, r.Phase, r.Message)
+	nodes := make([]string, 0, len(r.Nodes))
+	for _, n := range r.Nodes {
+		nodes = append(nodes, fmt.Sprintf("\n  %s (%s) %s: %s", n.DisplayName, n.Type, n.Phase, n.Message))
+	}
+	slices.Sort(nodes)
+	return b.String() + strings.Join(nodes, "")
+}
+
+func newWorkflow() *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion("argoproj.io/v1alpha1")
+	u.SetKind("Workflow")
+	return u
+}
+
+// Submit creates a workflow in a namespace and returns its name.
+func (l *Lab) Submit(ctx context.Context, ns string, wf *unstructured.Unstructured) (string, error) {
+	wf = wf.DeepCopy()
+	wf.SetNamespace(ns)
+	if err := l.Client.Create(ctx, wf); err != nil {
+		return "", fmt.Errorf("submit workflow: %w", err)
+	}
+	return wf.GetName(), nil
+}
+
+// Run reads a workflow.
+func (l *Lab) Run(ctx context.Context, ns, name string) (*Run, error) {
+	u := newWorkflow()
+	if err := l.Client.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, u); err != nil {
+		return nil, fmt.Errorf("read workflow %s/%s: %w", ns, name, err)
+	}
+	r := &Run{Namespace: ns, Name: name, UID: string(u.GetUID())}
+	status, _, err := unstructured.NestedMap(u.Object, "status")
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(status)
+	if err != nil {
+		return nil, err
+	}
+	var s struct {
+		Phase      string          `json:"phase"`
+		Message    string          `json:"message"`
+		StartedAt  *time.Time      `json:"startedAt"`
+		FinishedAt *time.Time      `json:"finishedAt"`
+		Nodes      map[string]Node `json:"nodes"`
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, fmt.Errorf("status of workflow %s/%s: %w", ns, name, err)
+	}
+	r.Phase, r.Message, r.Nodes = s.Phase, s.Message, s.Nodes
+	if s.StartedAt != nil {
+		r.Started = *s.StartedAt
+	}
+	if s.FinishedAt != nil {
+		r.Finished = *s.FinishedAt
+	}
+	return r, nil
+}
+
+// WaitFor waits until the run is as wanted and returns it. When the time is
+// up, the error tells how far the run got.
+func (l *Lab) WaitFor(ctx context.Context, ns, name string, limit time.Duration, wanted func(*Run) bool) (*Run, error) {
+	var last *Run
+	err := Eventually(ctx, limit, func(ctx context.Context) (bool, error) {
+		r, err := l.Run(ctx, ns, name)
+		if err != nil {
+			return false, err
+		}
+		last = r
+		return wanted(r), nil
+	})
+	if wait.Interrupted(err) {
+		return last, fmt.Errorf("gave up after %s: %s", limit, last)
+	}
+	return last, err
+}
+
+// Finish waits until Argo has finished with the workflow.
+func (l *Lab) Finish(ctx context.Context, ns, name string, limit time.Duration) (*Run, error) {
+	return l.WaitFor(ctx, ns, name, limit, (*Run).Done)
+}
+
+// Pods lists a workflow's pods, oldest first.
+func (l *Lab) Pods(ctx context.Context, ns, workflow string) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	err := l.Client.List(ctx, &pods, client.InNamespace(ns), client.MatchingLabels{"workflows.argoproj.io/workflow": workflow})
+	if err != nil {
+		return nil, fmt.Errorf("list pods of %s/%s: %w", ns, workflow, err)
+	}
+	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int {
+		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+	})
+	return pods.Items, nil
+}
+
+// PodOf finds the pod of a node.
+func (l *Lab) PodOf(ctx context.Context, run *Run, node Node) (*corev1.Pod, error) {
+	pods, err := l.Pods(ctx, run.Namespace, run.Name)
+	if err != nil {
+		return nil, err
+	}
+	for i := range pods {
+		if pods[i].Annotations["workflows.argoproj.io/node-id"] == node.ID {
+			return &pods[i], nil
+		}
+	}
+	return nil, fmt.Errorf("no pod of node %q: %s", node.DisplayName, run)
+}
+
+// Events lists the events on a workflow as `REASON: MESSAGE`.
+func (l *Lab) Events(ctx context.Context, ns, workflow string) ([]string, error) {
+	var events corev1.EventList
+	if err := l.Client.List(ctx, &events, client.InNamespace(ns)); err != nil {
+		return nil, fmt.Errorf("list events: %w", err)
+	}
+	var lines []string
+	for _, e := range events.Items {
+		if e.InvolvedObject.Kind == "Workflow" && e.InvolvedObject.Name == workflow {
+			lines = append(lines, e.Reason+": "+e.Message)
+		}
+	}
+	return lines, nil
+}
+
+// Resume ends the suspend nodes of a workflow, as `argo resume` does.
+func (l *Lab) Resume(ctx context.Context, ns, name string) error {
+	argo, err := part.Path(ctx, "argo", "argo")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argo, "resume", "-n", ns, name)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("argo resume: %w: %s", err, out)
+	}
+	return nil
+}
+
+// Unsuspend lets a workflow run that was submitted with `suspend: true`.
+func (l *Lab) Unsuspend(ctx context.Context, ns, name string) error {
+	wf := newWorkflow()
+	wf.SetNamespace(ns)
+	wf.SetName(name)
+	if err := l.Client.Patch(ctx, wf, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"suspend":null}}`))); err != nil {
+		return fmt.Errorf("resume workflow %s/%s: %w", ns, name, err)
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+// Package suite holds Argoseal to what it promises, on a real cluster: pods of
+// a real Argo on a real kubelet, a real S3 store, a real Rekor.
+//
+//	go test -tags e2e ./e2e/suite
+//
+// It needs the development cluster, and installs Argoseal if that has not been
+// done: then it also knows what a cluster without it looks like. Every attack runs
+// twice: once where Argoseal refuses it, for the reason it is named by, and
+// once without the defence, where it succeeds; so no test here can pass
+// because the attack was never one. Every honest shape runs twice as well, and
+// has to come out the same with and without Argoseal.
+//
+// Tests run side by side, each in a namespace of its own, and while some of
+// them take the log or a notary away from all others. That is meant: nothing
+// may fail because of it.
+package suite

@@ -1,0 +1,239 @@
+//go:build e2e
+
+package suite
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// outage is how long something is taken away.
+const outage = 30 * time.Second
+
+// relay makes something, slowly enough to be caught at it, and consumes it.
+const relay = `
+metadata: {name: relay}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: make, template: make}
+    - - name: use
+        template: use
+        arguments:
+          artifacts:
+          - {name: message, from: "{{steps.make.outputs.artifacts.message}}"}
+  - name: make
+    container:
+      image: busybox
+      command: [sh, -c]
+      args: ["sleep 3; echo genuine > /tmp/message"]
+    outputs:
+      artifacts:
+      - {name: message, path: /tmp/message}
+  - name: use
+    inputs:
+      artifacts:
+      - {name: message, path: /tmp/message}
+    container:
+      image: alpine:latest
+      command: [grep, genuine, /tmp/message]
+`
+
+// TestOutages takes one part after the other away, in the middle of a run.
+// Whatever else the suite does meanwhile has to come through as well.
+func TestOutages(t *testing.T) {
+	t.Parallel()
+	t.Run("without the log workflows pause and go on", withoutTheLog)
+	t.Run("a notary that hangs is relieved", withoutTheNotary)
+}
+
+// withoutTheLog takes Rekor away while a step runs.
+func withoutTheLog(t *testing.T) {
+	l, ns := cluster(t), namespace(t, "no-log", v1alpha1.ModeEnforce)
+	name := submit(t, ns, relay)
+	until(t, ns, name, making)
+
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		defer cancel()
+		if err := errors.Join(l.Scale(ctx, lab.Rekor, 1), l.Ready(ctx, lab.Rekor)); err != nil {
+			t.Errorf("the log is NOT BACK: %v", err)
+		}
+	})
+	if err := l.PullPlug(t.Context(), lab.Rekor); err != nil {
+		t.Fatal(err)
+	}
+	back := time.After(outage)
+	paused(t, ns, name)
+	staysPaused(t, ns, name, back)
+	if err := l.Scale(t.Context(), lab.Rekor, 1); err != nil {
+		t.Fatal(err)
+	}
+	goesOn(t, ns, name)
+}
+
+// withoutTheNotary freezes the notary that works on a pod. Another one takes
+// the pod over; the first one is thawed later and must not spoil that seal.
+// The log is frozen too, for the moment it takes to catch the notary between
+// claim and seal: so the log gets the envelope, and nobody gets the answer.
+func withoutTheNotary(t *testing.T) {
+	ns := namespace(t, "no-notary", v1alpha1.ModeEnforce)
+	name := submit(t, ns, relay)
+	until(t, ns, name, making)
+
+	thawLog := freeze(t, lab.Rekor, "rekor", func(*corev1.Pod) bool { return true })
+	before := claimed(t, ns)
+	thawNotary := freeze(t, lab.Notary, "notary", func(pod *corev1.Pod) bool {
+		return strings.Contains(before.Status.Claim.Holder, pod.Name)
+	})
+	back := time.After(outage)
+	thawLog()
+	paused(t, ns, name)
+	goesOn(t, ns, name)
+	after := sealedBy(t, before)
+	if after.Status.Claim != nil && after.Status.Claim.Holder == before.Status.Claim.Holder {
+		t.Fatalf("%s was frozen and sealed it all the same", before.Status.Claim.Holder)
+	}
+	<-back
+	thawNotary()
+	if err := cluster(t).Ready(t.Context(), lab.Notary); err != nil {
+		t.Fatal(err)
+	}
+	if now := sealedBy(t, before); now.Status.Bundle != after.Status.Bundle {
+		t.Fatalf("the notary that hung replaced the seal:\n%s\nwas\n%s", now.Status.Bundle, after.Status.Bundle)
+	}
+}
+
+// making says that the producer runs.
+func making(r *lab.Run) bool {
+	n, _ := r.Node("make")
+	return n.Phase == "Running" || r.Done()
+}
+
+// freeze stops a container of the one pod of a workload that is wanted.
+func freeze(t *testing.T, w lab.Workload, container string, wanted func(*corev1.Pod) bool) (thaw func()) {
+	t.Helper()
+	pods, err := cluster(t).PodsOf(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range pods {
+		if !wanted(&pods[i]) {
+			continue
+		}
+		thaw, err := lab.Freeze(&pods[i], container)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(thaw)
+		t.Logf("froze %s of %s", container, pods[i].Name)
+		return thaw
+	}
+	t.Fatalf("none of the %d pods of %s is the wanted one", len(pods), w.Name)
+	return nil
+}
+
+// claimed waits until a notary works on the envelope of the only pod in a
+// namespace and has not sealed it.
+func claimed(t *testing.T, ns string) *v1alpha1.Provenance {
+	t.Helper()
+	var list v1alpha1.ProvenanceList
+	err := lab.Eventually(t.Context(), limit, func(ctx context.Context) (bool, error) {
+		if err := cluster(t).List(ctx, ns, &list); err != nil {
+			return false, err
+		}
+		return len(list.Items) == 1 && list.Items[0].Status.Claim != nil && list.Items[0].Status.Envelope != "", nil
+	})
+	if err != nil {
+		t.Fatalf("no notary claims the pod: %v: %+v", err, list.Items)
+	}
+	p := &list.Items[0]
+	if p.Status.Bundle != "" {
+		t.Fatalf("it was sealed although the log is frozen: %+v", p.Status)
+	}
+	return p
+}
+
+// sealedBy reads a record that has to have its seal.
+func sealedBy(t *testing.T, p *v1alpha1.Provenance) *v1alpha1.Provenance {
+	t.Helper()
+	var now v1alpha1.Provenance
+	if err := cluster(t).Client.Get(t.Context(), client.ObjectKeyFromObject(p), &now); err != nil {
+		t.Fatal(err)
+	}
+	if now.Status.Bundle == "" {
+		t.Fatalf("not sealed: %+v", now.Status)
+	}
+	return &now
+}
+
+// waits says that a workflow waits for a seal: its consuming step is pending,
+// because the seal is on its way, and nothing has failed.
+func waits(r *lab.Run) bool {
+	use, _ := r.Node("use")
+	return !r.Done() && use.Phase == "Pending" && refuses(use.Message, reason.ProvenancePending)
+}
+
+// paused waits until a workflow waits for a seal.
+func paused(t *testing.T, ns, name string) {
+	t.Helper()
+	run := until(t, ns, name, func(r *lab.Run) bool { return r.Done() || waits(r) })
+	if !waits(run) {
+		t.Fatalf("it does not wait for the seal: %s", run)
+	}
+	use, _ := run.Node("use")
+	t.Logf("paused: %s", use.Message)
+}
+
+// staysPaused holds a workflow to waiting until the end.
+func staysPaused(t *testing.T, ns, name string, end <-chan time.Time) {
+	t.Helper()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-end:
+			return
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		case <-tick.C:
+		}
+		run, err := cluster(t).Run(t.Context(), ns, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !waits(run) {
+			t.Fatalf("it does not wait for the seal any more: %s", run)
+		}
+	}
+}
+
+// goesOn holds a workflow to finish, with seals that verify.
+func goesOn(t *testing.T, ns, name string) {
+	t.Helper()
+	start := time.Now()
+	run := finish(t, ns, name)
+	if err := refusal(run); err != nil {
+		t.Fatalf("%v: %s", err, run)
+	}
+	t.Logf("it finished %s after", time.Since(start).Round(100*time.Millisecond))
+	seals, err := cluster(t).Seals(t.Context(), ns, run.UID)
+	if err != nil || len(seals) != 1 {
+		t.Fatalf("want one seal, got %d: %v", len(seals), err)
+	}
+	if _, err := cluster(t).Check(t.Context(), &seals[0]); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,201 @@
+//go:build e2e
+
+package suite
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// fates maps NODE/OUTPUT to Sealed, or to why the output is not.
+type fates map[string]reason.Code
+
+// read takes a workflow from a file in testdata or, if the path begins with
+// examples/, from Argo's own examples. Its name decides which objects it
+// writes: no two may have the same one, in whatever namespace.
+func read(t *testing.T, path, name string) *unstructured.Unstructured {
+	t.Helper()
+	var wf *unstructured.Unstructured
+	var err error
+	if strings.HasPrefix(path, "examples/") {
+		wf, err = lab.Example(t.Context(), path)
+	} else {
+		var raw []byte
+		if raw, err = os.ReadFile("testdata/" + path); err == nil {
+			wf, err = lab.Workflow(string(raw))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	wf.SetGenerateName("")
+	wf.SetName(name)
+	return wf
+}
+
+// begin submits a workflow and does not wait.
+func begin(t *testing.T, path, ns, name string) string {
+	t.Helper()
+	name, err := cluster(t).Submit(t.Context(), ns, read(t, path, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestHonestWorkflowsComeOutTheSameAndSealed(t *testing.T) {
+	t.Parallel()
+	labelled, bare := namespace(t, "honest", v1alpha1.ModeEnforce), namespace(t, "honest", plain)
+	for name, c := range map[string]struct {
+		path  string
+		phase string
+		fates fates
+	}{
+		"one file": {path: "examples/artifact-passing.yaml", fates: fates{"generate-artifact/hello-art": reason.Sealed}},
+		"nested templates": {path: "examples/nested-workflow.yaml", fates: fates{
+			"generate/out-artifact": reason.Sealed,
+		}},
+		"global outputs and an exit handler": {path: "examples/global-outputs.yaml", fates: fates{"generate/hello-art": reason.Sealed}},
+		"a directory":                        {path: "shapes/directory.yaml", fates: fates{"make/tree": reason.Sealed}},
+		"several outputs and inputs": {path: "shapes/several.yaml", fates: fates{
+			"left/one": reason.Sealed, "left/two": reason.Sealed, "left/three": reason.Sealed,
+			"right/one": reason.Sealed, "right/two": reason.Sealed, "right/three": reason.Sealed,
+		}},
+		"scripts":             {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
+		"optional artifacts":  {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
+		"raw and parameters":  {path: "shapes/inline.yaml", fates: fates{}},
+		"an executable input": {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
+		"an explicit key":     {path: "shapes/key.yaml", fates: fates{"make/message": reason.Sealed}},
+		"a DAG with a loop": {path: "shapes/loop.yaml", fates: fates{
+			"make/message": reason.Sealed, "change(0:a)/changed": reason.Sealed, "change(1:b)/changed": reason.Sealed,
+		}},
+		"a failed step": {path: "shapes/failed.yaml", phase: "Failed", fates: fates{"a-failed-step/message": reason.Sealed}},
+	} {
+		if c.phase == "" {
+			c.phase = "Succeeded"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first, second := begin(t, c.path, labelled, slug(name)), begin(t, c.path, bare, slug(name, "plain"))
+			with, without := finish(t, labelled, first), finish(t, bare, second)
+			if with.Phase != c.phase {
+				t.Errorf("want %s: %s", c.phase, with)
+			}
+			if got, want := tree(with), tree(without); got != want {
+				t.Errorf("with Argoseal:\n%s\nwithout:\n%s", got, want)
+			}
+			sealed(t, with, c.fates)
+		})
+	}
+}
+
+// sealed holds a finished workflow's outputs to their fates, and its seals to
+// verify: the statement says what the step did, and its digest is the one of
+// the object in the store.
+func sealed(t *testing.T, run *lab.Run, want fates) {
+	t.Helper()
+	got := fates{}
+	for _, node := range run.Nodes {
+		if node.Type != "Pod" {
+			continue
+		}
+		for output, fate := range records(t, run, node) {
+			got[node.DisplayName+"/"+output] = fate
+		}
+	}
+	count := 0
+	for output, fate := range want {
+		if got[output] != fate {
+			t.Errorf("%s: want %s, got %q", output, fate, got[output])
+		}
+		if fate == reason.Sealed {
+			count++
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("want the outputs %v, got %v", want, got)
+	}
+	seals, err := cluster(t).Seals(t.Context(), run.Namespace, run.UID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range seals {
+		statement, err := cluster(t).Check(t.Context(), &seals[i])
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if result := outcome(run, statement.Step.NodeID); statement.Outcome.Result != result {
+			t.Errorf("%s: the statement says %s, the node %s", seals[i].Spec.Location.Key, statement.Outcome.Result, result)
+		}
+	}
+	if len(seals) < count {
+		t.Errorf("want %d seals, got %d", count, len(seals))
+	}
+}
+
+func outcome(run *lab.Run, nodeID string) provenance.Result {
+	if run.Nodes[nodeID].Phase == "Succeeded" {
+		return provenance.Succeeded
+	}
+	return provenance.Failed
+}
+
+// records reads what became of a pod's outputs, once it is known.
+func records(t *testing.T, run *lab.Run, node lab.Node) fates {
+	t.Helper()
+	pod, err := cluster(t).PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := cluster(t).Provenance(t.Context(), pod, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fates{}
+	for _, o := range p.Status.Outputs {
+		got[o.Name] = reason.Code(o.Reason)
+		if o.Reason == "" && o.SHA256 != "" {
+			got[o.Name] = reason.Sealed
+		}
+	}
+	return got
+}
+
+func TestWhatCannotBeSealedIsRefusedByItsConsumer(t *testing.T) {
+	t.Parallel()
+	labelled, bare := namespace(t, "refused", v1alpha1.ModeEnforce), namespace(t, "refused", plain)
+	for name, c := range map[string]struct {
+		path string
+		fate reason.Code
+		code reason.Code
+	}{
+		"the output of a failed step": {"refused/failed.yaml", reason.Sealed, reason.ProducerFailed},
+		"an output without archive":   {"refused/none.yaml", reason.ArchiveUnsupported, reason.ArchiveUnsupported},
+		"a zip":                       {"refused/zip.yaml", reason.ArchiveUnsupported, reason.ArchiveUnsupported},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first, second := begin(t, c.path, labelled, slug(name)), begin(t, c.path, bare, slug(name, "plain"))
+			with, without := finish(t, labelled, first), finish(t, bare, second)
+			if use, _ := with.Node("use"); use.Phase != "Error" || !refuses(use.Message, c.code) {
+				t.Errorf("want %s: %s", c.code, with)
+			}
+			producer, _ := with.Node("make")
+			if got := records(t, with, producer)["message"]; got != c.fate {
+				t.Errorf("want the output %s, got %s", c.fate, got)
+			}
+			if use, _ := without.Node("use"); use.Phase != "Succeeded" {
+				t.Errorf("it is not refused, it does not work: %s", without)
+			}
+		})
+	}
+}

@@ -1,0 +1,217 @@
+//go:build e2e
+
+package suite
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/argoseal/argoseal/e2e/cluster/part"
+	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/e2e/scenario"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+const (
+	// prefix begins the name of every namespace that a test makes.
+	prefix = "e2e-"
+	// unlabelled is where Argo's example runs as if there were no Argoseal.
+	unlabelled = prefix + "unlabelled"
+	// limit is how long one workflow may take. On their own they take ten
+	// seconds or so; here many share two cores.
+	limit = 2 * time.Minute
+	// atOnce is how many tests run at a time. They mostly wait.
+	atOnce = "8"
+)
+
+// plain is the mode of a namespace that Argoseal leaves alone.
+const plain v1alpha1.Mode = ""
+
+// baseline is Argo's example without Argoseal; nil if Argoseal was installed
+// before the suite began. It is set before any test runs.
+var baseline []string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); !isSet(f.Name) {
+		_ = f.Value.Set(atOnce) // a number
+	}
+	code := 1
+	err := install()
+	if err == nil {
+		code = m.Run()
+		err = leftBehind()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "suite:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// install puts Argoseal into a cluster that does not have it, and records what
+// Argo's example looks like before.
+func install() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	l, err := connect()
+	if err != nil {
+		return err
+	}
+	installed, err := l.Installed(ctx)
+	if err != nil || installed {
+		return err
+	}
+	s := &scenario.Stage{Lab: l, Root: "../..", Out: os.Stderr}
+	baseline, err = scenario.Install(ctx, s, unlabelled)
+	return errors.Join(err, l.Discard(ctx, unlabelled))
+}
+
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
+
+// leftBehind waits until every namespace of a test is gone. One that does not
+// go is a bug: something of ours holds it.
+func leftBehind() error {
+	l, err := connect()
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	var left []string
+	err = lab.Eventually(ctx, 90*time.Second, func(ctx context.Context) (bool, error) {
+		var err error
+		left, err = l.Namespaces(ctx, prefix)
+		return len(left) == 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("namespaces do not go away: %s: %w", strings.Join(left, ", "), err)
+	}
+	return nil
+}
+
+// connect reaches the cluster, once for all tests.
+var connect = sync.OnceValues(func() (*lab.Lab, error) { return lab.Connect(context.Background()) })
+
+// cluster is the cluster that a test runs on.
+func cluster(t *testing.T) *lab.Lab {
+	t.Helper()
+	l, err := connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// stage is where a test plays a scenario; it tells its story to the test's log.
+func stage(t *testing.T) *scenario.Stage {
+	t.Helper()
+	cosign, err := part.Path(t.Context(), "cosign", "cosign")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &scenario.Stage{
+		Lab: cluster(t), Root: root, Argoseal: filepath.Join(root, "bin", "argoseal"), Cosign: cosign, Dir: t.TempDir(), Out: t.Output(),
+	}
+}
+
+// namespace makes a namespace for a test, which is gone when the suite ends.
+func namespace(t *testing.T, name string, mode v1alpha1.Mode) string {
+	t.Helper()
+	l := cluster(t)
+	name = prefix + name
+	if mode == plain {
+		name += "-plain"
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		defer cancel()
+		if err := l.Discard(ctx, name); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := l.Namespace(t.Context(), name, mode); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// submit hands a workflow to Argo.
+func submit(t *testing.T, ns, text string) string {
+	t.Helper()
+	wf, err := lab.Workflow(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := cluster(t).Submit(t.Context(), ns, wf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// finish waits until Argo has finished with a workflow.
+func finish(t *testing.T, ns, name string) *lab.Run {
+	t.Helper()
+	run, err := cluster(t).Finish(t.Context(), ns, name, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// until waits until a workflow is as wanted.
+func until(t *testing.T, ns, name string, wanted func(*lab.Run) bool) *lab.Run {
+	t.Helper()
+	run, err := cluster(t).WaitFor(t.Context(), ns, name, limit, wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// refused holds an error to be a refusal with a code: code first, on one line.
+func refused(t *testing.T, err error, code reason.Code) {
+	t.Helper()
+	switch {
+	case err == nil:
+		t.Fatalf("it succeeded; want %s", code)
+	case !refuses(err.Error(), code):
+		t.Fatalf("want %s, got: %v", code, err)
+	}
+	t.Log(err)
+}
+
+// refuses finds a refusal in a message that may put its own words before it.
+func refuses(message string, code reason.Code) bool {
+	return strings.Contains(": "+message, ": "+string(code)+": ")
+}
+
+// refusal is what became of a workflow, as an error: nil if it succeeded, or
+// else what its failed nodes say.
+func refusal(run *lab.Run) error {
+	if run.Phase == "Succeeded" {
+		return nil
+	}
+	for _, n := range run.Nodes {
+		if n.Type == "Pod" && n.Message != "" {
+			return errors.New(n.Message)
+		}
+	}
+	return errors.New(run.String())
+}

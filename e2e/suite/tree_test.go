@@ -1,0 +1,79 @@
+//go:build e2e
+
+package suite
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/e2e/lab"
+)
+
+// hashes are what Argo makes of a node's name; they depend on the workflow's.
+var hashes = regexp.MustCompile(`-[0-9]{6,10}\b`)
+
+// tree prints a finished workflow so that two runs of the same compare equal:
+// every node under its parent, with phase, message and outputs.
+func tree(r *lab.Run) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", r.Phase, r.Message)
+	child := map[string]bool{}
+	for _, n := range r.Nodes {
+		for _, c := range n.Children {
+			child[c] = true
+		}
+	}
+	var roots []string
+	for id := range r.Nodes {
+		if !child[id] {
+			roots = append(roots, id)
+		}
+	}
+	branch(&b, r, roots, 1, map[string]bool{})
+	text := strings.NewReplacer(r.Namespace, "NAMESPACE", r.Name, "WORKFLOW").Replace(b.String())
+	return hashes.ReplaceAllString(text, "-HASH")
+}
+
+func branch(b *strings.Builder, r *lab.Run, ids []string, depth int, seen map[string]bool) {
+	ids = slices.Clone(ids)
+	slices.SortFunc(ids, func(x, y string) int { return strings.Compare(r.Nodes[x].Name, r.Nodes[y].Name) })
+	for _, id := range ids {
+		n := r.Nodes[id]
+		// What a node makes can be printed: it was parsed from JSON.
+		outputs, _ := json.Marshal(n.Outputs)
+		fmt.Fprintf(b, "%s%s (%s, %s) %s %s %s\n", strings.Repeat("  ", depth), n.DisplayName, n.Type, n.TemplateName, n.Phase, n.Message, outputs)
+		if !seen[id] {
+			seen[id] = true
+			branch(b, r, n.Children, depth+1, seen)
+		}
+	}
+}
+
+// TestTheTreeOfARunTellsRunsApart holds the comparison itself to notice.
+func TestTheTreeOfARunTellsRunsApart(t *testing.T) {
+	run := func(ns string, change func(*lab.Node)) *lab.Run {
+		pod := lab.Node{ID: ns + "-1234567890", Name: ns + ".make", DisplayName: "make", Type: "Pod", Phase: "Succeeded"}
+		pod.Outputs.Result = "made by " + ns + ", in-" + ns
+		change(&pod)
+		root := lab.Node{ID: ns, Name: ns, DisplayName: ns, Type: "Steps", Phase: "Succeeded", Children: []string{pod.ID}}
+		return &lab.Run{Namespace: "in-" + ns, Name: ns, Phase: "Succeeded", Nodes: map[string]lab.Node{root.ID: root, pod.ID: pod}}
+	}
+	same := tree(run("here", func(*lab.Node) {}))
+	if other := tree(run("there", func(*lab.Node) {})); other != same {
+		t.Errorf("two runs of the same differ:\n%s\n%s", same, other)
+	}
+	for name, change := range map[string]func(*lab.Node){
+		"phase":   func(n *lab.Node) { n.Phase = "Failed" },
+		"message": func(n *lab.Node) { n.Message = "main: Error (exit code 1)" },
+		"result":  func(n *lab.Node) { n.Outputs.Result = "" },
+		"child":   func(n *lab.Node) { n.DisplayName = "another" },
+	} {
+		if tree(run("here", change)) == same {
+			t.Errorf("a change of the %s is not noticed", name)
+		}
+	}
+}
