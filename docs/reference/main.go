@@ -4,11 +4,16 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -60,35 +65,38 @@ func reasons(page *bytes.Buffer) {
 
 func exitCodes(page *bytes.Buffer) {
 	fmt.Fprint(page, "\n## Exit codes\n\nOf `argoseal` and of the init container `argoseal-verify`. 0: all held.\n\n| code | reason |\n|---|---|\n| 1 | any other |\n")
-	for _, c := range reason.All() {
-		if x := c.ExitCode(); x != 1 {
-			fmt.Fprintf(page, "| %d | `%s` |\n", x, c)
-		}
+	codes := slices.DeleteFunc(reason.All(), func(c reason.Code) bool { return c.ExitCode() == 1 })
+	slices.SortFunc(codes, func(a, b reason.Code) int { return cmp.Compare(a.ExitCode(), b.ExitCode()) })
+	for _, c := range codes {
+		fmt.Fprintf(page, "| %d | `%s` |\n", c.ExitCode(), c)
 	}
 }
 
-// flags prints what each program says of itself.
-func flags(ctx context.Context, page *bytes.Buffer) error {
+// flags prints what each program says of itself, to a user who is nobody in
+// particular.
+func flags(ctx context.Context, page *bytes.Buffer) (err error) {
+	dir, err := os.MkdirTemp("", "argoseal-reference-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	build := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "./cmd/...")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the commands: %w: %s", err, out)
+	}
 	fmt.Fprint(page, "\n## Commands\n")
 	for _, command := range [][]string{
 		{"argoseal", "verify"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"},
 		{"argoseal-signer", "sign"}, {"argoseal-signer", "verify"},
 	} {
-		cmd := exec.CommandContext(ctx, "go", append([]string{"run", "./cmd/" + command[0]}, append(command[1:], "--help")...)...)
+		cmd := exec.CommandContext(ctx, filepath.Join(dir, command[0]), append(command[1:], "--help")...)
+		cmd.Env = []string{"HOME=/home/you"}
 		out, err := cmd.CombinedOutput()
-		// A flag set of the standard library leaves --help with an error.
+		// In a pod, a verification that was only asked for help has failed.
 		if err != nil && len(out) == 0 {
 			return fmt.Errorf("%v --help: %w", command, err)
 		}
-		fmt.Fprintf(page, "\n### %s\n\n```text\n%s```\n", join(command), out)
+		fmt.Fprintf(page, "\n### %s\n\n```text\n%s```\n", strings.Join(command, " "), out)
 	}
 	return nil
-}
-
-func join(words []string) string {
-	text := words[0]
-	for _, w := range words[1:] {
-		text += " " + w
-	}
-	return text
 }

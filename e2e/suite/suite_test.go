@@ -89,14 +89,16 @@ func leftBehind() error {
 		return err
 	}
 	ctx := context.Background()
-	var left []string
+	left := []string{"(unknown)"}
 	err = lab.Eventually(ctx, 90*time.Second, func(ctx context.Context) (bool, error) {
-		var err error
-		left, err = l.Namespaces(ctx, prefix)
-		return len(left) == 0, err
+		names, err := l.Namespaces(ctx, prefix)
+		if err == nil {
+			left = names
+		}
+		return err == nil && len(left) == 0, nil
 	})
 	if err != nil {
-		return fmt.Errorf("namespaces do not go away: %s: %w", strings.Join(left, ", "), err)
+		return fmt.Errorf("namespaces do not go away: %s", strings.Join(left, ", "))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -108,7 +109,7 @@ func TestARootThatTrustsNothingIsRefused(t *testing.T) {
 		"no trusted root":            {nil, [][]byte{key}},
 		"a trusted root of rubbish":  {[]byte("root"), [][]byte{key}},
 		"a trusted root without log": {noLogs, [][]byte{key}},
-		"an endless trusted root":    {append(trusted, spaces...), [][]byte{key}},
+		"an endless trusted root":    {slices.Concat(trusted, spaces), [][]byte{key}},
 		"no key":                     {trusted, nil},
 		"an empty key":               {trusted, [][]byte{nil}},
 		"one key and an empty file":  {trusted, [][]byte{key, []byte("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n")}},
@@ -116,8 +117,8 @@ func TestARootThatTrustsNothingIsRefused(t *testing.T) {
 		"a key of another curve":     {trusted, [][]byte{p384}},
 		"a private key":              {trusted, [][]byte{private}},
 		"a key by another label":     {trusted, [][]byte{bytes.ReplaceAll(key, []byte("PUBLIC KEY"), []byte("CERTIFICATE"))}},
-		"a key with a tail":          {trusted, [][]byte{append(key, "and more"...)}},
-		"an endless key file":        {trusted, [][]byte{append(key, spaces...)}},
+		"a key with a tail":          {trusted, [][]byte{slices.Concat(key, []byte("and more"))}},
+		"an endless key file":        {trusted, [][]byte{slices.Concat(key, spaces)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if r, err := verify.NewRoot(c.trusted, c.keys...); err == nil {
@@ -150,7 +151,7 @@ func TestRootsHaveTheSameVersionOnlyIfTheyTrustTheSame(t *testing.T) {
 	if version(key) == version(other) || version(key) == version(key, other) || version(key) == "" {
 		t.Error("another root has the same version")
 	}
-	both := append(append([]byte{}, other...), key...)
+	both := slices.Concat(other, key)
 	r, err := verify.NewRoot(trusted, both)
 	if err != nil {
 		t.Fatal(err)
