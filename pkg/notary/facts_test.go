@@ -55,6 +55,7 @@ func TestFactsOfAPodThatWentThroughACluster(t *testing.T) {
 	load(t, "injected-workflow", &s.workflow.Object)
 	s.rules.SignerImages = []string{"localhost/argoseal/argoseal-signer@sha256:3b5edb9c13405a53fcd0d3b4cd0dae0c8002d92964d5789293abe257e9f09b20"}
 	s.tag.Namespace, s.tag.Pod, s.tag.WorkflowUID, s.tag.IssuedAt = s.pod.Namespace, s.pod.Name, string(s.workflow.GetUID()), s.pod.CreationTimestamp.UTC()
+	s.define(t)
 	s.retag(t)
 	facts, fates, err := s.rules.Facts(s.witness(t))
 	must(t, err)
@@ -133,7 +134,14 @@ func TestFactsRefuses(t *testing.T) {
 			s.retag(t)
 		}, reason.CreatorNotArgo},
 		"a workflow that is not the owner": {func(_ *testing.T, s *scene) { s.workflow.SetUID("11111111-2222-3333-4444-555555555555") }, reason.OwnerMismatch},
-		"a node id of another node":        {func(_ *testing.T, s *scene) { s.pod.Annotations[annotationNodeID] += "0" }, reason.NodeMismatch},
+		"a workflow whose arguments changed meanwhile": {func(t *testing.T, s *scene) {
+			must(t, unstructured.SetNestedSlice(s.workflow.Object, []any{map[string]any{"name": "source", "value": "reviewed"}}, "spec", "arguments", "parameters"))
+		}, reason.DefinitionChanged},
+		"a workflow whose spec changed meanwhile": {func(t *testing.T, s *scene) {
+			must(t, unstructured.SetNestedField(s.workflow.Object, "x", "spec", "podSpecPatch"))
+		}, reason.DefinitionChanged},
+		"a tag that knows no definition": {func(t *testing.T, s *scene) { s.tag.Definition = ""; s.retag(t) }, reason.DefinitionChanged},
+		"a node id of another node":      {func(_ *testing.T, s *scene) { s.pod.Annotations[annotationNodeID] += "0" }, reason.NodeMismatch},
 		"an executor image nobody configured": {func(_ *testing.T, s *scene) {
 			s.rules.Identity.ExecutorImages = []string{"quay.io/argoproj/argoexec:latest"}
 		}, reason.ExecutorImageNotAllowed},

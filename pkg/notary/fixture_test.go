@@ -68,8 +68,17 @@ func newScene(tb testing.TB, file string, pins []artifact.Pin, changes ...string
 		Mode:        v1alpha1.ModeEnforce,
 		Pins:        pins,
 	}
+	s.define(tb)
 	s.inject(tb)
 	return s
+}
+
+// define makes the workflow the one that admission saw.
+func (s *scene) define(tb testing.TB) {
+	tb.Helper()
+	wf, err := argo.ParseWorkflow(s.workflow)
+	must(tb, err)
+	s.tag.Definition = wf.Digest()
 }
 
 // inject does to the pod what our mutating webhook does, and what the kubelet

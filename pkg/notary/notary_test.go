@@ -221,6 +221,8 @@ func TestLogsAndRecordsHaveNoParameterValues(t *testing.T) {
 	must(t, w.api.Delete(t.Context(), w.scene.pod.DeepCopy()))
 	arguments := map[string]any{"parameters": []any{map[string]any{"name": "api-token", "value": "hunter2-hunter2"}}}
 	w.scene.workflow.Object["spec"].(map[string]any)["arguments"] = arguments
+	w.scene.define(t)
+	w.scene.retag(t)
 	w.stage(t)
 	var logged bytes.Buffer
 	n, _ := w.notary(t, "a")

@@ -15,20 +15,21 @@ import (
 // content is a tag's content in its one spelling: these fields in this order,
 // no white space.
 type content struct {
-	IssuedAt    int64          `json:"issuedAt"`
-	Namespace   string         `json:"namespace"`
-	Pod         string         `json:"pod"`
-	WorkflowUID string         `json:"workflowUID"`
-	Creator     string         `json:"creator"`
-	Mode        v1alpha1.Mode  `json:"mode"`
-	Verdict     reason.Code    `json:"verdict,omitempty"`
-	Pins        []artifact.Pin `json:"pins,omitempty"`
+	IssuedAt    int64           `json:"issuedAt"`
+	Namespace   string          `json:"namespace"`
+	Pod         string          `json:"pod"`
+	WorkflowUID string          `json:"workflowUID"`
+	Definition  artifact.Digest `json:"definition,omitempty"`
+	Creator     string          `json:"creator"`
+	Mode        v1alpha1.Mode   `json:"mode"`
+	Verdict     reason.Code     `json:"verdict,omitempty"`
+	Pins        []artifact.Pin  `json:"pins,omitempty"`
 }
 
 func encode(t Tag) ([]byte, error) {
 	c := content{
 		IssuedAt: t.IssuedAt.Unix(), Namespace: t.Namespace, Pod: t.Pod, WorkflowUID: t.WorkflowUID,
-		Creator: t.Creator, Mode: t.Mode, Verdict: t.Verdict, Pins: t.Pins,
+		Definition: t.Definition, Creator: t.Creator, Mode: t.Mode, Verdict: t.Verdict, Pins: t.Pins,
 	}
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func decode(data []byte) (Tag, error) {
 	}
 	return Tag{
 		IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), Namespace: c.Namespace, Pod: c.Pod, WorkflowUID: c.WorkflowUID,
-		Creator: c.Creator, Mode: c.Mode, Verdict: c.Verdict, Pins: c.Pins,
+		Definition: c.Definition, Creator: c.Creator, Mode: c.Mode, Verdict: c.Verdict, Pins: c.Pins,
 	}, nil
 }
 
@@ -81,6 +82,11 @@ func (c content) validate() error {
 	}
 	if c.IssuedAt <= 0 {
 		return errors.New("issue time is not set")
+	}
+	if c.Definition != "" {
+		if _, err := artifact.ParseDigest(string(c.Definition)); err != nil {
+			return fmt.Errorf("definition: %w", err)
+		}
 	}
 	for _, p := range c.Pins {
 		if err := p.Validate(); err != nil {

@@ -23,6 +23,8 @@ type Tag struct {
 	Namespace   string
 	Pod         string
 	WorkflowUID string
+	// Definition is the digest of the Workflow's definition at admission.
+	Definition artifact.Digest
 	// Creator is the user name of the admission request.
 	Creator string
 	Mode    v1alpha1.Mode

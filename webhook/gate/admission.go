@@ -90,19 +90,22 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 	if err != nil {
 		return deny(err)
 	}
-	d := g.step(ctx, a, step, t, tagged)
+	d := g.step(ctx, a, step, wf, t, tagged)
 	d.Workflow = wf
 	return d
 }
 
 // step decides on a genuine step: the final state of what we add, the tag, the
 // structure, the inputs.
-func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, t tag.Tag, tagged bool) Decision {
+func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.Workflow, t tag.Tag, tagged bool) Decision {
 	if !tagged {
 		if _, ours := reserved(a.Pod); ours {
 			return deny(reason.New(reason.TagInvalid, "it has containers of ours and no annotation %s", v1alpha1.AnnotationTag))
 		}
 		return deny(reason.New(reason.SidecarMissing, "our mutating webhook has not seen it"))
+	}
+	if image := g.otherRelease(a.Pod); image != "" {
+		return deny(reason.New(reason.SignerUnknown, "the mutating webhook added %.300q, this replica knows %.300q", image, g.Sidecar.Image))
 	}
 	if err := sidecar.Check(a.Pod, step, t.Pins, g.Sidecar); err != nil {
 		return deny(err)
@@ -115,6 +118,9 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, t tag.Tag
 	if t.Mode != a.Mode {
 		return deny(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
 	}
+	if t.Definition != wf.Digest() {
+		return deny(reason.New(reason.LookupFailed, "Workflow %s changed during the request", wf.Name))
+	}
 	if err := argo.CheckStructure(a.Pod, step, g.Identity); err != nil {
 		return deny(err)
 	}
@@ -126,6 +132,22 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, t tag.Tag
 		return deny(err)
 	}
 	return Decision{Allowed: true, Warnings: warnings(a.Pod, step), Levels: v.Levels}
+}
+
+// otherRelease gives the image of a container of ours if it is our signer in
+// another version. While an upgrade rolls out, one replica may add the new one
+// and another one judge; that is no tampering, and the next attempt will do.
+func (g *Gate) otherRelease(pod *corev1.Pod) string {
+	repository, _, _ := strings.Cut(g.Sidecar.Image, "@")
+	for _, c := range pod.Spec.InitContainers {
+		if c.Name != argo.SignerContainer && c.Name != argo.VerifyContainer || c.Image == g.Sidecar.Image {
+			continue
+		}
+		if name, _, byDigest := strings.Cut(c.Image, "@"); byDigest && name == repository {
+			return c.Image
+		}
+	}
+	return ""
 }
 
 // genuine parses the pod and says whether it was made by Argo for a live
@@ -142,6 +164,9 @@ func (g *Gate) genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Work
 	var wf *argo.Workflow
 	if step.Workflow != "" {
 		if wf, err = g.Workflow(ctx, step.Namespace, step.Workflow); err != nil {
+			if reason.Of(err) == reason.OwnerMismatch {
+				return nil, nil, err // it was read, and is none
+			}
 			return nil, nil, reason.Wrap(reason.LookupFailed, err, "Workflow %.253s could not be read", step.Workflow)
 		}
 	}
@@ -152,9 +177,8 @@ func (g *Gate) genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Work
 }
 
 // Genuine parses the pod and says whether it is Argo's; for the mutating side.
-func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, error) {
-	step, _, err := g.genuine(ctx, a)
-	return step, err
+func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Workflow, error) {
+	return g.genuine(ctx, a)
 }
 
 // stranger decides on a pod that bears no mark of Argo's: it is none of our

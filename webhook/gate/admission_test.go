@@ -67,6 +67,9 @@ func TestCreate(t *testing.T) {
 		"a workflow that cannot be looked up": {func(_ *testing.T, w *world, _ *Admission) {
 			w.gate.Workflow = func(context.Context, string, string) (*argo.Workflow, error) { return nil, errDown }
 		}, reason.LookupFailed, false},
+		"a workflow that changed between the webhooks": {func(t *testing.T, _ *world, a *Admission) {
+			retag(t, a, func(g *tag.Tag) { g.Definition = artifact.Digest(strings.Repeat("d", 64)) })
+		}, reason.LookupFailed, false},
 		"another executor image": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, "wait").Image = "evil" }, reason.ExecutorImageNotAllowed, false},
 		"another node":           {func(_ *testing.T, _ *world, a *Admission) { a.Pod.Annotations["workflows.argoproj.io/node-name"] = "x" }, reason.NodeMismatch, false},
 		"another workflow label": {func(_ *testing.T, _ *world, a *Admission) { a.Pod.Labels[argo.LabelWorkflow] = "x" }, reason.OwnerMismatch, false},
@@ -77,6 +80,9 @@ func TestCreate(t *testing.T) {
 		"our container is gone": {func(_ *testing.T, _ *world, a *Admission) {
 			a.Pod.Spec.InitContainers = slices.DeleteFunc(a.Pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == argo.VerifyContainer })
 		}, reason.SidecarMissing, false},
+		"our container is that of another release": {func(_ *testing.T, _ *world, a *Admission) {
+			container(a.Pod, argo.VerifyContainer).Image = strings.Replace(signer.Image, "aaaa", "bbbb", 1)
+		}, reason.SignerUnknown, false},
 		"our container's image is another": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, argo.VerifyContainer).Image = "evil" }, reason.SidecarAltered, false},
 		"our container's command is another": {func(_ *testing.T, _ *world, a *Admission) {
 			container(a.Pod, argo.VerifyContainer).Command = []string{"true"}

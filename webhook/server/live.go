@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
@@ -69,16 +70,15 @@ func (l Live) Seal(ctx context.Context, namespace, name string) (*v1alpha1.Artif
 	return get(ctx, l.API, namespace, name, &v1alpha1.ArtifactSeal{})
 }
 
-// Workflow gets who a live Workflow is: nil if there is none. Its spec and
-// status, which can be megabytes, are not transferred.
+// Workflow gets a live Workflow: nil if there is none.
 func (l Live) Workflow(ctx context.Context, namespace, name string) (*argo.Workflow, error) {
-	o := &metav1.PartialObjectMetadata{}
+	o := &unstructured.Unstructured{}
 	o.SetGroupVersionKind(workflowKind)
 	o, err := get(ctx, l.API, namespace, name, o)
 	if o == nil || err != nil {
 		return nil, err
 	}
-	return &argo.Workflow{Namespace: o.Namespace, Name: o.Name, UID: string(o.UID)}, nil
+	return argo.ParseWorkflow(o)
 }
 
 // get reads one object: nil if the API server says that it does not exist.

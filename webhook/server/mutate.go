@@ -46,11 +46,11 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 		return h.answer(q, gate.Decision{Allowed: true})
 	}
 	a := gate.Admission{Pod: q.pod, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust}
-	step, err := h.Gate.Genuine(ctx, a)
+	step, wf, err := h.Gate.Genuine(ctx, a)
 	if err != nil {
 		return h.leave(q, err)
 	}
-	out, err := h.prepare(ctx, a, step)
+	out, err := h.prepare(ctx, a, step, wf)
 	if err != nil {
 		return h.answer(q, gate.Decision{Refusal: gate.Refusal(err)})
 	}
@@ -74,13 +74,13 @@ func (h *Handlers) leave(q *question, err error) admission.Response {
 }
 
 // prepare makes the pod that the validating side will want to see.
-func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Step) (*corev1.Pod, error) {
+func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow) (*corev1.Pod, error) {
 	v := h.await(ctx, a, step)
 	var code reason.Code
 	if !v.Allowed {
 		code = reason.Of(v.Refusal)
 	}
-	value, err := h.tagFor(a, step, code, v.Pins)
+	value, err := h.tagFor(a, step, wf, code, v.Pins)
 	if err != nil {
 		return nil, err
 	}
@@ -118,10 +118,10 @@ func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step)
 
 // tagFor issues a tag, or keeps the one the pod has if it says the same: the
 // API server may call us twice, and the second time nothing shall change.
-func (h *Handlers) tagFor(a gate.Admission, step *argo.Step, code reason.Code, pins []artifact.Pin) (string, error) {
+func (h *Handlers) tagFor(a gate.Admission, step *argo.Step, wf *argo.Workflow, code reason.Code, pins []artifact.Pin) (string, error) {
 	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
 		t, err := h.Gate.OpenTag(value, a)
-		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Mode == a.Mode && t.Verdict == code &&
+		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Definition == wf.Digest() && t.Mode == a.Mode && t.Verdict == code &&
 			slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
 			return value, nil
 		}
@@ -131,6 +131,7 @@ func (h *Handlers) tagFor(a gate.Admission, step *argo.Step, code reason.Code, p
 		Namespace:   a.Pod.Namespace,
 		Pod:         a.Pod.Name,
 		WorkflowUID: step.WorkflowUID,
+		Definition:  wf.Digest(),
 		Creator:     a.Creator,
 		Mode:        a.Mode,
 		Verdict:     code,
