@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -296,81 +295,11 @@ func TestMemoryIsConstant(t *testing.T) {
 		}
 		tree, err := artifact.TreeOf(filepath.Join(root, "in"))
 		must(t, err)
-		v := runVerify(t, "--root="+root, "--pin="+pin(t, "in", tree, nil))
+		v := runVerify(t, append(runFolder(t), "--root="+root, "--pin="+pin(t, "in", tree, nil))...)
 		if v.code != 0 || v.peak > most {
 			t.Errorf("verify exited %d with %d MiB resident\n%s", v.code, v.peak, v.stderr)
 		}
 		t.Logf("verify had %d MiB resident", v.peak)
-	})
-}
-
-// verified is how a run of verify ended.
-type verified struct {
-	code           int
-	stderr, stdout string
-	message        string
-	peak           int64
-}
-
-func runVerify(t *testing.T, args ...string) verified {
-	t.Helper()
-	log := filepath.Join(t.TempDir(), "termination-log")
-	c := exec.Command(program, append([]string{"verify", "--termination-log=" + log}, args...)...)
-	var stdout, stderr bytes.Buffer
-	c.Stdout, c.Stderr = &stdout, &stderr
-	_ = c.Run()
-	message, _ := os.ReadFile(log)
-	return verified{
-		code: c.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String(), message: string(message),
-		peak: c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10,
-	}
-}
-
-func pin(t *testing.T, input string, tree artifact.Digest, mode *int32) string {
-	t.Helper()
-	raw, err := json.Marshal(artifact.Pin{
-		Input: input, Location: "s3://store/bucket/" + input, Tree: tree, SHA256: artifact.Digest(strings.Repeat("0", 64)), Mode: mode,
-	})
-	must(t, err)
-	return string(raw)
-}
-
-func TestVerifyTellsByItsExitCode(t *testing.T) {
-	root := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(root, "in"), []byte("x"), 0o644))
-	must(t, os.WriteFile(filepath.Join(root, "raw"), []byte("x"), 0o644))
-	tree, err := artifact.TreeOf(filepath.Join(root, "in"))
-	must(t, err)
-	good, volume := "--pin="+pin(t, "in", tree, nil), "--root="+root
-	for title, c := range map[string]struct {
-		args []string
-		code int
-		says string
-	}{
-		"all is well":    {[]string{volume, good, "--unpinned=raw"}, 0, ""},
-		"altered":        {[]string{volume, "--pin=" + pin(t, "raw", tree[1:]+"0", nil), "--unpinned=in"}, 10, "InputAltered: artifact raw (s3://store/bucket/raw): "},
-		"missing":        {[]string{volume, good, "--unpinned=raw", "--pin=" + pin(t, "other", tree, nil)}, 11, "InputMissing: artifact other (s3://store/bucket/other): "},
-		"extra":          {[]string{volume, good}, 12, `InputExtra: "raw" is there`},
-		"no volume":      {[]string{"--root=/nowhere", good}, 1, "Internal: "},
-		"no pin":         {[]string{volume, "--unpinned=in", "--unpinned=raw"}, 2, "UsageInvalid: there is no pin"},
-		"no JSON":        {[]string{volume, "--pin=in"}, 2, "UsageInvalid: "},
-		"an argument":    {[]string{volume, good, "--unpinned=raw", "x"}, 2, "UsageInvalid: unexpected argument"},
-		"an option less": {[]string{volume, good, "--unpinned"}, 2, "UsageInvalid: "},
-	} {
-		t.Run(title, func(t *testing.T) {
-			v := runVerify(t, c.args...)
-			if v.code != c.code || !strings.HasPrefix(v.message, c.says) {
-				t.Errorf("exit code %d, want %d; message %q, want %q\n%s", v.code, c.code, v.message, c.says, v.stderr)
-			}
-			if strings.Count(v.message, "\n") != 0 || !strings.Contains(v.stderr, v.message) {
-				t.Errorf("the message is to be one line, on stderr as well: %q\n%s", v.message, v.stderr)
-			}
-		})
-	}
-	t.Run("help verifies nothing", func(t *testing.T) {
-		if v := runVerify(t, "--help"); v.code != 2 || !strings.Contains(v.stderr, "-unpinned") {
-			t.Errorf("exit code %d\n%s", v.code, v.stderr)
-		}
 	})
 }
 

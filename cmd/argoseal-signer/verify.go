@@ -10,19 +10,22 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-const verifyUsage = `argoseal-signer verify compares what Argo unpacked with what was admitted.
+const verifyUsage = `argoseal-signer verify compares what Argo left with what was admitted.
 
 It runs as an init container directly after Argo's init. It exits 0 only if
-every pinned input is there, is what was pinned, and nothing else lies beside.
-Otherwise main never starts, and the reason is in the termination log.
+every pinned input is there and is what was pinned, every raw input and the
+script are what the template says, /var/run/argo holds Argo's own two files, and
+nothing else lies beside any of them. Otherwise main never starts, and the
+reason is in the termination log.
 
 `
 
 // verifyOptions are the flags of verify.
 type verifyOptions struct {
-	root, log string
-	pins      []artifact.Pin
-	unpinned  names
+	root, run, staging, log string
+	template, script        artifact.Digest
+	pins                    []artifact.Pin
+	raws                    []artifact.Raw
 }
 
 func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
@@ -34,12 +37,20 @@ func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.root, "root", "/argoseal/inputs", "the `folder` where Argo's volume of input artifacts is mounted")
+	flags.StringVar(&o.run, "run", "/argoseal/run", "the `folder` where Argo's volume of /var/run/argo is mounted")
+	flags.StringVar(&o.staging, "staging", "", "the `folder` where Argo's volume of /argo/staging is mounted; of a script only")
+	flags.Func("template", "the `SHA256` of the template that init writes to /var/run/argo", digest(&o.template))
+	flags.Func("script", "the `SHA256` of the script that init writes to /argo/staging", digest(&o.script))
 	flags.Func("pin", "what was admitted for an input, as `JSON`: input, location, sha256, tree, mode; once for each", func(s string) error {
 		p, err := artifact.ParsePin(s)
 		o.pins = append(o.pins, p)
 		return err
 	})
-	flags.Var(&o.unpinned, "unpinned", "the `name` of an input that has no pin and may be there: raw, git, http, or optional and absent")
+	flags.Func("raw", "what the template says of a raw input, as `NAME=SHA256` or, with its octal mode, NAME=SHA256=MODE; once for each", func(s string) error {
+		r, err := artifact.ParseRaw(s)
+		o.raws = append(o.raws, r)
+		return err
+	})
 	flags.StringVar(&o.log, "termination-log", terminationLog, terminationLogUsage)
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -47,7 +58,25 @@ func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %.80q", flags.Arg(0))
 	}
+	switch {
+	case o.template == "":
+		return o, errors.New("there is no --template")
+	case (o.staging == "") != (o.script == ""):
+		return o, errors.New("--staging and --script go together")
+	}
 	return o, nil
+}
+
+// digest reads a flag, once.
+func digest(into *artifact.Digest) func(string) error {
+	return func(s string) error {
+		if *into != "" {
+			return errors.New("it is given twice")
+		}
+		d, err := artifact.ParseDigest(s)
+		*into = d
+		return err
+	}
 }
 
 // verify gives the exit code: 0 only if everything is as it was admitted.
@@ -79,5 +108,13 @@ func checked(o verifyOptions) (err error) {
 			err = reason.New(reason.Internal, "panic: %v", p)
 		}
 	}()
-	return artifact.CheckInputs(o.root, o.pins, o.unpinned)
+	if err := artifact.CheckRun(o.run, o.template); err != nil {
+		return err
+	}
+	if o.script != "" {
+		if err := artifact.CheckStaging(o.staging, o.script); err != nil {
+			return err
+		}
+	}
+	return artifact.CheckInputs(o.root, o.pins, o.raws)
 }

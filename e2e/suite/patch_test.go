@@ -88,7 +88,11 @@ func TestAPatchOfThePodSpecCannotReplaceWhatProvesTheBytes(t *testing.T) {
 		},
 		"our volume": {
 			code: reason.NameTaken,
-			try:  patched(`{"volumes":[{"name":"argoseal-no-token","hostPath":{"path":"/tmp"}}]}`),
+			try:  patched(`{"volumes":[{"name":"argoseal-no-token","emptyDir":{}}]}`),
+		},
+		"a volume with the host's files": {
+			code: reason.ForeignMount,
+			try:  patched(`{"volumes":[{"name":"pods","hostPath":{"path":"/tmp"}}]}`),
 		},
 		"the program that wait runs": {
 			code: reason.WaitAltered,

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -66,12 +67,17 @@ func TestAServiceAccountCannotReportWhatOnlyTheKubeletSaw(t *testing.T) {
 func report(t *testing.T, who client.Client, pod *corev1.Pod, forge func(*corev1.Pod)) error {
 	t.Helper()
 	var now corev1.Pod
-	if err := who.Get(t.Context(), client.ObjectKeyFromObject(pod), &now); err != nil {
-		t.Fatal(err)
-	}
-	forge(&now)
-	want := now.Status.DeepCopy()
-	if err := who.Status().Update(t.Context(), &now); err != nil {
+	var want *corev1.PodStatus
+	// Argo labels a finished pod about now.
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		if err := who.Get(t.Context(), client.ObjectKeyFromObject(pod), &now); err != nil {
+			return err
+		}
+		forge(&now)
+		want = now.Status.DeepCopy()
+		return who.Status().Update(t.Context(), &now)
+	})
+	if err != nil {
 		return err
 	}
 	if !equality.Semantic.DeepEqual(now.Status.ContainerStatuses, want.ContainerStatuses) ||

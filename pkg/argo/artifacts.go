@@ -52,6 +52,9 @@ func (t *template) inputs(specs []artifactSpec) ([]Input, error) {
 		paths[clean] = true
 		i := Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode}
 		i.Source, i.Location, i.Problem = t.source(a)
+		if i.Source == SourceRaw {
+			i.RawSHA256 = digestOfText(a.Raw.Data)
+		}
 		if i.Problem != nil {
 			i.Location = artifact.Location{}
 			i.Problem = i.Problem.For(a.Name)
@@ -98,8 +101,8 @@ func (t *template) placed(p string) *reason.Error {
 		return reason.New(reason.MountUnsupported, "path %.200q is not absolute", p)
 	case strings.Contains(p+"/", "/../"):
 		return reason.New(reason.MountUnsupported, "path %.200q has a '..' segment", p)
-	case t.mounts(p), t.mounts(path.Clean(p)):
-		return reason.New(reason.MountUnsupported, "path %.200q lies on a volume that the template mounts", p)
+	case t.mounts(p):
+		return reason.New(reason.MountUnsupported, "path %.200q overlaps a volume that the template mounts", p)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
@@ -58,6 +59,7 @@ func TestOutputs(t *testing.T) {
 		"with two strategies":                             {outputs: list{with(object{"archive": object{"tar": object{}, "none": object{}}}, nil)}, want: []string{"a ArchiveUnsupported"}},
 		"on a volume":                                     {mounts: list{object{"name": "v", "mountPath": "/out/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
 		"on a volume by a detour":                         {mounts: list{object{"name": "v", "mountPath": "/out"}}, outputs: list{with(object{"path": "//out/a"}, nil)}, want: []string{"a MountUnsupported"}},
+		"above a volume":                                  {mounts: list{object{"name": "v", "mountPath": "/out/a/b"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
 		"on a volume over everything":                     {mounts: list{object{"name": "v", "mountPath": "/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
 		"beside a volume":                                 {mounts: list{object{"name": "v", "mountPath": "/ou"}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
 		"above their folder":                              {outputs: list{with(object{"path": "/x/../out"}, nil)}, want: []string{"a MountUnsupported"}},
@@ -136,6 +138,9 @@ func TestInputs(t *testing.T) {
 		"unzipped":                         {input: with(object{"s3": full, "archive": object{"zip": object{}}}, nil), want: "a store ArchiveUnsupported"},
 		"with a prefix for a key":          {input: with(object{"s3": object{"key": "x/"}}, nil), want: "a store LocationInvalid"},
 		"in two stores":                    {input: with(object{"s3": full, "raw": object{"data": "x"}}, nil), want: "a store LocationInvalid"},
+		"above a volume":                   {mounts: list{object{"name": "v", "mountPath": "/out/a/conf"}}, input: with(object{"s3": full}, nil), want: "a store MountUnsupported"},
+		"above a volume by a detour":       {mounts: list{object{"name": "v", "mountPath": "x/..//out/a/conf/"}}, input: with(object{"s3": full}, nil), want: "a store MountUnsupported"},
+		"beside a volume":                  {mounts: list{object{"name": "v", "mountPath": "/out/ab"}}, input: with(object{"s3": full}, nil), want: "a store s3://store:9000/b/k"},
 		"on a volume":                      {mounts: list{object{"name": "v", "mountPath": "/out"}}, input: with(object{"s3": full}, nil), want: "a store MountUnsupported"},
 		"inline":                           {input: with(object{"raw": object{"data": "x"}}, nil), want: "a raw"},
 		"inline on a volume":               {mounts: list{object{"name": "v", "mountPath": "/out"}}, input: with(object{"raw": object{}}, nil), want: "a raw"},
@@ -154,11 +159,13 @@ func TestInputs(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			step, err := argo.Parse(withTemplate(t, "produce", func(o object) {
+			pod := withTemplate(t, "produce", func(o object) {
 				o["archiveLocation"] = repository
 				o["container"] = object{"volumeMounts": test.mounts}
 				o["inputs"], o["outputs"] = object{"artifacts": list{test.input}}, object{}
-			}))
+			})
+			mount(mainOf(pod), corev1.VolumeMount{Name: "input-artifacts", MountPath: "/out/a", SubPath: "a"})
+			step, err := argo.Parse(pod)
 			if err != nil {
 				t.Fatal(err)
 			}

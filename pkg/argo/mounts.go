@@ -112,15 +112,42 @@ func checkTmp(pod *corev1.Pod, s *Step) error {
 }
 
 // checkInputs keeps everyone from the inputs but main and the template's
-// containers that mirror main's mounts.
+// containers that mirror main's mounts. Where inputs are checked against their
+// pins, init containers (native sidecars among them) may only read those and
+// the script: they run between the check and main. Regular sidecars that mirror
+// may write: they run beside main and are the step's own code as main is.
 func checkInputs(pod *corev1.Pod, s *Step) error {
 	mirrors := map[string]bool{}
 	for _, c := range slices.Concat(s.template.InitContainers, s.template.Sidecars) {
 		mirrors[c.Name] = c.mirrors()
 	}
+	if len(s.StoreInputs()) > 0 {
+		if err := checkReadOnly(pod, volumeInputs, "inputs after they were"); err != nil {
+			return err
+		}
+		if err := checkReadOnly(pod, volumeStaging, "script after it was"); err != nil {
+			return err
+		}
+	}
 	return others(pod, volumeInputs, func(c *corev1.Container, m corev1.VolumeMount) bool {
 		return (c.Name == containerMain || mirrors[c.Name]) && s.placesInput(path.Clean(m.MountPath), m)
 	})
+}
+
+// checkReadOnly refuses a writable mount of the volume in an init container
+// that is neither Argo's nor ours.
+func checkReadOnly(pod *corev1.Pod, volume, what string) error {
+	for _, c := range pod.Spec.InitContainers {
+		if c.Name == containerInit || c.Name == SignerContainer || c.Name == VerifyContainer {
+			continue
+		}
+		for _, m := range c.VolumeMounts {
+			if m.Name == volume && !m.ReadOnly {
+				return reason.New(reason.ForeignMount, "init container %s could change the %s checked (mirrorVolumeMounts)", c.Name, what)
+			}
+		}
+	}
+	return nil
 }
 
 // others refuses a mount of the volume in any container but init, wait and

@@ -62,10 +62,12 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", envTemplate, err)
 	}
 	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t}
-	sum := sha256.Sum256([]byte(text))
-	s.TemplateDigest = artifact.Digest(hex.EncodeToString(sum[:]))
+	s.TemplateDigest = digestOfText(text)
 	if s.Kind, err = t.kind(); err != nil {
 		return nil, err
+	}
+	if s.Kind == KindScript {
+		s.ScriptSHA256 = digestOfText(t.Script.Source)
 	}
 	if err := s.identify(pod, init); err != nil {
 		return nil, err
@@ -73,10 +75,17 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	if err := s.resolve(); err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", envTemplate, err)
 	}
+	s.checkPlaces(findContainer(pod.Spec.Containers, containerMain))
 	if s.Kind == KindResource && (len(s.Inputs) > 0 || len(s.Outputs) > 0) {
 		return nil, reason.New(reason.UnsupportedPod, "it is a resource template with artifacts")
 	}
 	return s, nil
+}
+
+// digestOfText is the SHA-256 of a text's bytes.
+func digestOfText(text string) artifact.Digest {
+	sum := sha256.Sum256([]byte(text))
+	return artifact.Digest(hex.EncodeToString(sum[:]))
 }
 
 // templateText gives the one ARGO_TEMPLATE of init as the kubelet will.

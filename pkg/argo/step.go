@@ -46,7 +46,11 @@ type Input struct {
 	Source Source
 	// Location is set for SourceStore without a Problem, and only then.
 	Location artifact.Location
-	// Problem says why the input cannot be checked; the gate refuses it.
+	// RawSHA256 is the SHA-256 of what Argo's raw driver writes to the disk, the
+	// inline data, for SourceRaw; empty for every other.
+	RawSHA256 artifact.Digest
+	// Problem says why the input cannot be checked, or that main may not read it
+	// where the template says; the gate refuses it.
 	Problem *reason.Error
 }
 
@@ -96,8 +100,11 @@ type Step struct {
 	Template string
 	// TemplateDigest is the digest of ARGO_TEMPLATE as Argo's init reads it.
 	TemplateDigest artifact.Digest
-	Inputs         []Input
-	Outputs        []Output
+	// ScriptSHA256 is the SHA-256 of the script that Argo's init writes to
+	// /argo/staging/script, for KindScript; empty for every other.
+	ScriptSHA256 artifact.Digest
+	Inputs       []Input
+	Outputs      []Output
 
 	template *template
 	// What Genuine judges.

@@ -1,7 +1,6 @@
 package argo
 
 import (
-	"path"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,16 +46,18 @@ func checkPod(pod *corev1.Pod, _ *Step) error {
 	return nil
 }
 
-// checkVolumes looks at the volumes that Argo's containers share.
+// checkVolumes looks at the volumes that Argo's containers share, and refuses
+// every file of the host's: where the kubelet and the runtime keep the volumes
+// of pods differs from node to node, and links lead there from anywhere.
 func checkVolumes(pod *corev1.Pod, s *Step) error {
 	count := map[string]int{}
 	for _, v := range pod.Spec.Volumes {
 		count[v.Name]++
-		if v.HostPath != nil && reachesKubelet(v.HostPath.Path) {
-			return reason.New(reason.ForeignMount, "volume %s is the host's %.200q, where the kubelet keeps the volumes of pods", v.Name, v.HostPath.Path)
-		}
-		if shared := sharedVolume(v.Name); shared && !plain(v) {
+		if sharedVolume(v.Name) && !plain(v) {
 			return reason.New(reason.ForeignMount, "volume %s is not a plain emptyDir", v.Name)
+		}
+		if v.HostPath != nil {
+			return reason.New(reason.ForeignMount, "volume %s is the host's %.200q: a step that has the host's files owns the node", v.Name, v.HostPath.Path)
 		}
 	}
 	want := []string{volumeRun, volumeTmp}
@@ -93,16 +94,6 @@ func plain(v corev1.Volume) bool {
 	source := v.VolumeSource
 	source.EmptyDir = nil
 	return source == (corev1.VolumeSource{})
-}
-
-// kubeletDir is where a kubelet keeps emptyDirs.
-const kubeletDir = "/var/lib/kubelet"
-
-// reachesKubelet says whether a host path is the kubelet's folder, a part of it
-// or one that contains it.
-func reachesKubelet(p string) bool {
-	p = path.Clean("/" + p)
-	return within(p, kubeletDir) || within(kubeletDir, p)
 }
 
 // checkKillCommand refuses a kill command for wait that is not ours.
@@ -153,7 +144,7 @@ func wrapped(c *corev1.Container) string {
 	}
 	n := 0
 	for _, m := range c.VolumeMounts {
-		if path.Clean(m.MountPath) != pathRun {
+		if mountedAt(m.MountPath) != pathRun {
 			continue
 		}
 		n++

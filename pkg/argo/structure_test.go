@@ -100,15 +100,15 @@ func runBreaking(t *testing.T, tests map[string]breaking) {
 
 func TestChangedPodsAreRefused(t *testing.T) {
 	runBreaking(t, map[string]breaking{
-		"processes are shared":              {change: func(p *corev1.Pod) { p.Spec.ShareProcessNamespace = ptr(true) }, code: reason.SharedProcesses, detail: "shareProcessNamespace"},
-		"processes are the host's":          {change: func(p *corev1.Pod) { p.Spec.HostPID = true }, code: reason.SharedProcesses, detail: "hostPID"},
-		"containers are restarted":          {change: func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyOnFailure }, code: reason.UnknownPodLayout, detail: "restartPolicy"},
-		"it is for Windows":                 {change: func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Windows} }, code: reason.UnsupportedPod, detail: "windows"},
-		"a debug container is there":        {change: func(p *corev1.Pod) { p.Spec.EphemeralContainers = make([]corev1.EphemeralContainer, 1) }, code: reason.DebugContainer, detail: "ephemeral"},
-		"a volume is the kubelet's folder":  {change: func(p *corev1.Pod) { addHostPath(p, "/var/lib/kubelet/pods") }, code: reason.ForeignMount, detail: "volume host is the host's \"/var/lib/kubelet/pods\""},
-		"a volume has the kubelet's folder": {change: func(p *corev1.Pod) { addHostPath(p, "/var/lib/") }, code: reason.ForeignMount, detail: "/var/lib/"},
-		"a volume is the host's root":       {change: func(p *corev1.Pod) { addHostPath(p, "/") }, code: reason.ForeignMount, detail: "the host's \"/\""},
-		"a volume hides where it is":        {change: func(p *corev1.Pod) { addHostPath(p, "/etc/../var/lib/kubelet") }, code: reason.ForeignMount, detail: "kubelet keeps"},
+		"processes are shared":                 {change: func(p *corev1.Pod) { p.Spec.ShareProcessNamespace = ptr(true) }, code: reason.SharedProcesses, detail: "shareProcessNamespace"},
+		"processes are the host's":             {change: func(p *corev1.Pod) { p.Spec.HostPID = true }, code: reason.SharedProcesses, detail: "hostPID"},
+		"containers are restarted":             {change: func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyOnFailure }, code: reason.UnknownPodLayout, detail: "restartPolicy"},
+		"it is for Windows":                    {change: func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Windows} }, code: reason.UnsupportedPod, detail: "windows"},
+		"a debug container is there":           {change: func(p *corev1.Pod) { p.Spec.EphemeralContainers = make([]corev1.EphemeralContainer, 1) }, code: reason.DebugContainer, detail: "ephemeral"},
+		"a volume is the kubelet's folder":     {change: func(p *corev1.Pod) { addHostPath(p, "/var/lib/kubelet/pods") }, code: reason.ForeignMount, detail: "volume host is the host's \"/var/lib/kubelet/pods\""},
+		"a volume is any folder of the host's": {change: func(p *corev1.Pod) { addHostPath(p, "/data/kubelet") }, code: reason.ForeignMount, detail: "volume host is the host's \"/data/kubelet\": a step that has the host's files owns the node"},
+		"a volume is the host's processes":     {change: func(p *corev1.Pod) { addHostPath(p, "/proc") }, code: reason.ForeignMount, detail: "the host's \"/proc\""},
+		"a volume is the host's root":          {change: func(p *corev1.Pod) { addHostPath(p, "/") }, code: reason.ForeignMount, detail: "the host's \"/\""},
 		"the staging volume is a claim": {change: func(p *corev1.Pod) {
 			volume(p, "tmp-dir-argo").VolumeSource = corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "x"}}
 		}, code: reason.ForeignMount, detail: "volume tmp-dir-argo is not a plain emptyDir"},
@@ -300,6 +300,7 @@ func TestForeignContainersAreRefused(t *testing.T) {
 		"main has no end of the emissary's flags":   {change: func(p *corev1.Pod) { mainOf(p).Command = mainOf(p).Command[:8] }, code: reason.EmissaryAltered, detail: "container main has other flags"},
 		"a sidecar does not run under the emissary": {change: func(p *corev1.Pod) { helper(p).Command = []string{"sh"} }, code: reason.EmissaryAltered, detail: "container helper"},
 		"main has its emissary from another volume": {change: func(p *corev1.Pod) { mountAt(mainOf(p), "/var/run/argo").Name = "scratch" }, code: reason.EmissaryAltered, detail: "another volume than var-run-argo"},
+		"main has its emissary from two volumes":    {change: foreign(mainOf, corev1.VolumeMount{Name: "scratch", MountPath: "var/run/argo"}), code: reason.EmissaryAltered, detail: "another volume than var-run-argo"},
 		"main has its emissary from nowhere":        {change: func(p *corev1.Pod) { unmount(mainOf(p), "/var/run/argo") }, code: reason.EmissaryAltered, detail: "does not mount var-run-argo once"},
 		"main's arguments lie in a ConfigMap": {change: func(p *corev1.Pod) {
 			mainOf(p).Env = append(mainOf(p).Env, corev1.EnvVar{Name: "ARGO_CONTAINER_ARGS_FILE"})
@@ -340,7 +341,6 @@ func TestHonestChangesAreAdmitted(t *testing.T) {
 		"a step has more than nine containers": func(p *corev1.Pod) {
 			mount(mainOf(p), corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp", SubPath: "00"})
 		},
-		"a host path is far from the kubelet's": func(p *corev1.Pod) { addHostPath(p, "/var/lib/kubelet-data") },
 		"a user's own volume is mirrored in wait": func(p *corev1.Pod) {
 			mount(waitOf(p), corev1.VolumeMount{Name: "scratch", MountPath: "/mainctrfs/more", SubPathExpr: "$(X)"})
 		},
@@ -370,9 +370,8 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("a pod of Argo's has the warnings %q", w)
 	}
 	pod.Spec.HostNetwork, pod.Spec.HostIPC = true, true
-	addHostPath(pod, "/data")
 	mainOf(pod).SecurityContext = &corev1.SecurityContext{Privileged: ptr(true)}
-	want := []string{"container main is privileged", "hostIPC is set", "hostNetwork is set", "volume host is a path of the host"}
+	want := []string{"container main is privileged", "hostIPC is set", "hostNetwork is set"}
 	if got := argo.Warnings(pod); len(got) != len(want) {
 		t.Errorf("warnings are %q, want %q", got, want)
 	} else {

@@ -13,7 +13,7 @@ type template struct {
 	Inputs          artifacts         `json:"inputs"`
 	Outputs         artifacts         `json:"outputs"`
 	Container       *mounting         `json:"container"`
-	Script          *mounting         `json:"script"`
+	Script          *scriptTemplate   `json:"script"`
 	ContainerSet    *json.RawMessage  `json:"containerSet"`
 	Steps           *json.RawMessage  `json:"steps"`
 	DAG             *json.RawMessage  `json:"dag"`
@@ -40,6 +40,12 @@ type mounting struct {
 		Name      string `json:"name"`
 		MountPath string `json:"mountPath"`
 	} `json:"volumeMounts"`
+}
+
+// scriptTemplate is a container and what it runs.
+type scriptTemplate struct {
+	mounting
+	Source string `json:"source"`
 }
 
 // userContainer is an init container or sidecar of the template.
@@ -90,10 +96,15 @@ type location struct {
 	HTTP        *json.RawMessage `json:"http"`
 	Artifactory *json.RawMessage `json:"artifactory"`
 	HDFS        *json.RawMessage `json:"hdfs"`
-	Raw         *json.RawMessage `json:"raw"`
+	Raw         *rawLocation     `json:"raw"`
 	OSS         *json.RawMessage `json:"oss"`
 	GCS         *json.RawMessage `json:"gcs"`
 	Azure       *json.RawMessage `json:"azure"`
+}
+
+// rawLocation is inline content.
+type rawLocation struct {
+	Data string `json:"data"`
 }
 
 // s3Location is a bucket and a key in it.
@@ -177,12 +188,13 @@ func (t *template) kinds() []string {
 	return set
 }
 
-// mounts says whether Argo takes the path for one on a volume that the template
-// mounts (common.FindOverlappingVolume).
-func (t *template) mounts(path string) bool {
+// mounts says whether the template mounts a volume at, above or below the path.
+// Argo takes those at and above it (common.FindOverlappingVolume) for the place
+// of the artifact; one below hides a part of it.
+func (t *template) mounts(p string) bool {
 	c := t.Container
-	if c == nil {
-		c = t.Script
+	if c == nil && t.Script != nil {
+		c = &t.Script.mounting
 	}
 	if c == nil {
 		return false
@@ -191,6 +203,6 @@ func (t *template) mounts(path string) bool {
 		Name      string `json:"name"`
 		MountPath string `json:"mountPath"`
 	}) bool {
-		return within(path, m.MountPath)
+		return overlap(mountedAt(p), mountedAt(m.MountPath))
 	})
 }

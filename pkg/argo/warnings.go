@@ -18,11 +18,6 @@ func Warnings(pod *corev1.Pod) []string {
 	if pod.Spec.HostIPC {
 		add("hostIPC is set")
 	}
-	for _, v := range pod.Spec.Volumes {
-		if v.HostPath != nil {
-			add("volume %s is a path of the host", v.Name)
-		}
-	}
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		if sc := c.SecurityContext; sc != nil && sc.Privileged != nil && *sc.Privileged {
 			add("container %s is privileged", c.Name)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -167,11 +168,14 @@ func TestAnArchiveThatLeavesADoubtIsRefused(t *testing.T) {
 			pax: map[string]string{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1"}})), "stored sparsely"},
 		"a global header": {zip(pack(member{name: "g", kind: tar.TypeXGlobalHeader, body: paxRecord("comment", "x")}, file("message", "x"))),
 			"of type 'g'"},
-		"an unknown type":      {zip(pack(special("a", 'V'))), "of type 'V'"},
-		"a mode of other bits": {zip(pack(member{name: "a", mode: 1 << 23, body: "x"})), "no mode of a file"},
-		"a link to nothing":    {zip(pack(dir("out"), link("out/a", ""))), "link target"},
-		"a link too long":      {zip(pack(dir("out"), link("out/a", strings.Repeat("t", maxPath)))), "link target"},
-		"a huge header":        {zip(pack(member{name: "a", pax: map[string]string{"comment": strings.Repeat("x", 2<<20)}})), "too long"},
+		"an unknown type":                    {zip(pack(special("a", 'V'))), "of type 'V'"},
+		"a mode of other bits":               {zip(pack(member{name: "a", mode: 1 << 23, body: "x"})), "no mode of a file"},
+		"an absolute link":                   {zip(pack(dir("out"), link("out/a", "/etc"))), "absolute"},
+		"a link out of the root":             {zip(pack(dir("out"), dir("out/d"), link("out/d/a", "../../out"))), "leads out"},
+		"a link out of one of several roots": {zip(pack(dir("out"), link("out/a", "../b"), file("z", "x"))), "leads out"},
+		"a link to nothing":                  {zip(pack(dir("out"), link("out/a", ""))), "link target"},
+		"a link too long":                    {zip(pack(dir("out"), link("out/a", strings.Repeat("t", maxPath)))), "link target"},
+		"a huge header":                      {zip(pack(member{name: "a", pax: map[string]string{"comment": strings.Repeat("x", 2<<20)}})), "too long"},
 	} {
 		t.Run(title, func(t *testing.T) {
 			sum, err := Measure(t.Context(), bytes.NewReader(c.stored))
@@ -271,7 +275,7 @@ func TestOrderIsThatOfFilepathWalk(t *testing.T) {
 	}
 }
 
-func TestPathsAndTargetsAreThoseOfAFileSystem(t *testing.T) {
+func TestPathsAreThoseOfAFileSystem(t *testing.T) {
 	for _, path := range []string{"a", "a/b", "...", "-", " ", "\xff", "a/" + strings.Repeat("n", maxComponent)} {
 		if err := checkPath(path); err != nil {
 			t.Errorf("%q: %v", path, err)
@@ -282,11 +286,85 @@ func TestPathsAndTargetsAreThoseOfAFileSystem(t *testing.T) {
 			t.Errorf("%q is accepted", path)
 		}
 	}
-	for target, good := range map[string]bool{"/a/../b": true, ".": true, "": false, "a\x00": false, strings.Repeat("n", maxPath): false} {
-		if (checkTarget(target) == nil) != good {
-			t.Errorf("target %.20q: good is %t", target, !good)
-		}
+}
+
+func TestALinkStaysInItsTree(t *testing.T) {
+	for title, c := range map[string]struct {
+		target string
+		depth  int
+		why    string // of a refusal
+	}{
+		"a sibling":                        {"a", 0, ""},
+		"itself":                           {".", 0, ""},
+		"something below":                  {"./a//b/./c/", 0, ""},
+		"a name with dots":                 {"...", 0, ""},
+		"the parent":                       {"..", 1, ""},
+		"the root":                         {"../..", 2, ""},
+		"up and down again":                {"../.././a", 2, ""},
+		"from the root, its parent":        {"..", 0, "leads out"},
+		"one too far":                      {"../../../a", 2, "leads out"},
+		"one too far, hidden":              {".././/..", 1, "leads out"},
+		"back behind a name":               {"a/..", 9, "'..' after a name"},
+		"back behind a name, further on":   {"../a/b/../c", 9, "'..' after a name"},
+		"the root of everything":           {"/", 9, "absolute"},
+		"an absolute path":                 {"/a/../b", 9, "absolute"},
+		"nothing":                          {"", 9, "empty"},
+		"a NUL":                            {"a\x00", 9, "NUL"},
+		"more than a file system can hold": {strings.Repeat("n", maxPath), 9, "too long"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			err := checkTarget(c.target, c.depth)
+			if (err == nil) != (c.why == "") || err != nil && !strings.Contains(err.Error(), c.why) {
+				t.Errorf("got %v, want %q", err, c.why)
+			}
+		})
 	}
+}
+
+// Argo judges a link by its text only. Of two links that look as if they stayed
+// in the archive, the second leads out by way of the first; what is then packed
+// below it, Argo writes outside. The tree that stays is the same with and
+// without it, so none that has such links may have a digest.
+func TestLinksThatLeadOutByWayOfEachOtherAreRefused(t *testing.T) {
+	deep := []member{dir("out"), dir("out/a"), dir("out/a/b"), dir("out/a/b/c"), dir("out/a/b/c/d"), dir("out/a/b/c/d/e"), dir("out/a/b/c/d/e/f")}
+	up := link("out/a/b/c/d/e/f/up", "../../../../..")
+	out := link("out/y", "a/b/c/d/e/f/up/../../../../../..")
+	exit := []member{dir("out/y/var"), dir("out/y/var/run/argo/ctr"), dir("out/y/var/run/argo/ctr/main"), file("out/y/var/run/argo/ctr/main/exitcode", "0")}
+	for title, c := range map[string]struct {
+		members []member
+		why     string
+	}{
+		"what was sealed":                {slices.Concat(deep, []member{up, out}), "'..' after a name"},
+		"what was uploaded instead":      {slices.Concat(deep, []member{up, out}, exit), "'..' after a name"},
+		"entries before the link":        {slices.Concat(deep, []member{up}, exit, []member{out}), "order"},
+		"entries below an honest one":    {slices.Concat(deep, []member{up, link("out/y", "a")}, exit), "not a directory"},
+		"only the implicit parents":      {slices.Concat(deep, []member{up, link("out/y", "a")}, exit[3:]), "not a directory"},
+		"a pipe below a link":            {slices.Concat(deep, []member{up, link("out/y", "a"), special("out/y/var/fifo", tar.TypeFifo)}), "not a directory"},
+		"an entry below it after a pipe": {slices.Concat(deep, []member{link("out/y", "a"), special("out/y/fifo", tar.TypeFifo)}, exit[3:]), "not a directory"},
+		"the link again after entries":   {slices.Concat(deep, []member{up, link("out/y", "a")}, []member{file("out/z", "x"), file("out/y/z", "x")}), "order"},
+		"a link below a link":            {slices.Concat(deep, []member{link("out/y", "a"), link("out/y/z", "b")}), "not a directory"},
+		"a link instead of a parent":     {slices.Concat(deep, []member{file("out/y/z", "x"), link("out/y", "a")}), "order"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			_, err := Measure(t.Context(), bytes.NewReader(zip(pack(c.members...))))
+			if reason.Of(err) != reason.OutputUnreadable || !strings.Contains(err.Error(), c.why) {
+				t.Errorf("got %v, want OutputUnreadable with %q", err, c.why)
+			}
+		})
+	}
+	t.Run("but links that stay are fine", func(t *testing.T) {
+		sum := mustMeasure(t, zip(pack(slices.Concat(deep, []member{up, link("out/y", "a/b/c/d/e/f/up")})...)))
+		root := plant(t, t.TempDir(), [2]string{"a/b/c/d/e/f/"}, [2]string{"a/b/c/d/e/f/up", "-> ../../../../.."}, [2]string{"y", "-> a/b/c/d/e/f/up"})
+		if got := mustTreeOf(t, root); got != sum.Tree {
+			t.Errorf("on disk %s, in the archive %s", got, sum.Tree)
+		}
+	})
+	t.Run("nor has the tree on the disk a digest", func(t *testing.T) {
+		root := plant(t, t.TempDir(), [2]string{"a/b/c/d/e/f/"}, [2]string{"a/b/c/d/e/f/up", "-> " + up.target}, [2]string{"y", "-> " + out.target})
+		if d, err := TreeOf(root); err == nil || !strings.Contains(err.Error(), "'..' after a name") {
+			t.Errorf("got %q, %v", d, err)
+		}
+	})
 }
 
 func FuzzMeasure(f *testing.F) {

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // These tests compare our reading of archives with the real argoexec's
@@ -38,7 +40,7 @@ func newArgo(t *testing.T) argo {
 		t.Fatal("argoexec has to run in a root folder of its own, which needs root")
 	}
 	a := argo{root: t.TempDir()}
-	for _, d := range []string{"argo/inputs/artifacts", "argo/config", "var/run/argo", "tmp", "bin", "work"} {
+	for _, d := range []string{"argo/inputs/artifacts", "argo/config", "argo/staging", "var/run/argo", "tmp", "bin", "work"} {
 		must(t, os.MkdirAll(a.path(d), 0o777))
 	}
 	in, err := os.Open(program)
@@ -63,12 +65,17 @@ func (a argo) path(p string) string { return filepath.Join(a.root, p) }
 
 func (a argo) run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	return a.runWith(t, "offloaded", args...)
+}
+
+func (a argo) runWith(t *testing.T, template string, args ...string) (string, error) {
+	t.Helper()
 	c := exec.CommandContext(t.Context(), "/argoexec", args...)
 	c.SysProcAttr = &syscall.SysProcAttr{Chroot: a.root}
 	c.Dir = "/"
 	c.Env = []string{
 		"PATH=/bin", "KUBECONFIG=/kubeconfig", "ARGO_POD_NAME=pod", "ARGO_CONTAINER_NAME=main",
-		"ARGO_TEMPLATE=offloaded", "ARGO_DEADLINE=" + time.Now().Add(time.Hour).Format(time.RFC3339),
+		"ARGO_TEMPLATE=" + template, "ARGO_DEADLINE=" + time.Now().Add(time.Hour).Format(time.RFC3339),
 	}
 	out, err := c.CombinedOutput()
 	return string(out), err
@@ -276,6 +283,101 @@ func TestArgoUnpacksWhatOurTableSays(t *testing.T) {
 		if in.failed != "" || err != nil || got != trees[in.name] {
 			t.Errorf("%s: argoexec left %s (%v, %s), we said %s", names[in.name], got, err, in.failed, trees[in.name])
 		}
+	}
+}
+
+// recorded gives ARGO_TEMPLATE of a pod that Argo's controller made.
+func recorded(t *testing.T, pod string) string {
+	t.Helper()
+	raw, err := os.ReadFile("../argo/argotest/pods/" + pod + ".json")
+	must(t, err)
+	var p struct {
+		Spec struct {
+			InitContainers []struct {
+				Env []struct{ Name, Value string }
+			}
+		}
+	}
+	must(t, json.Unmarshal(raw, &p))
+	for _, e := range p.Spec.InitContainers[0].Env {
+		if e.Name == "ARGO_TEMPLATE" {
+			return e.Value
+		}
+	}
+	t.Fatalf("%s has no template", pod)
+	return ""
+}
+
+// TestInitLeavesWhatVerifyWantsBesideTheInputs runs argoexec's init on
+// templates as the controller writes them: the template that it writes anew is
+// the same text, and nothing else is in its folders.
+func TestInitLeavesWhatVerifyWantsBesideTheInputs(t *testing.T) {
+	text := recorded(t, "script")
+	for title, template := range map[string]string{
+		"a container":         recorded(t, "produce"),
+		"raw inputs":          recorded(t, "everything"),
+		"a raw one with mode": strings.Replace(recorded(t, "everything"), `"raw":{"data":"a=b"}`, `"mode":493,"raw":{"data":"a=b"}`, 1),
+		"a script":            text,
+		"a script with more":  strings.Replace(text, "it is", `\u003cé\u0026\u2028\t日本\u003e`, 1),
+	} {
+		t.Run(title, func(t *testing.T) {
+			a := newArgo(t)
+			if out, err := a.runWith(t, template, "init"); err != nil {
+				t.Fatalf("init: %v\n%s", err, out)
+			}
+			if err := CheckRun(a.path("var/run/argo"), digestOfString(template)); err != nil {
+				t.Error(err)
+			}
+			var parsed struct {
+				Script *struct{ Source string }
+				Inputs struct {
+					Artifacts []struct {
+						Name, Path string
+						Mode       *int32
+						Raw        *struct{ Data string }
+					}
+				}
+			}
+			must(t, json.Unmarshal([]byte(template), &parsed))
+			if parsed.Script != nil {
+				if err := CheckStaging(a.path("argo/staging"), digestOfString(parsed.Script.Source)); err != nil {
+					t.Error(err)
+				}
+			}
+			must(t, os.WriteFile(a.unpacked("pinned"), []byte("x"), 0o644))
+			var raws []Raw
+			for _, in := range parsed.Inputs.Artifacts {
+				if in.Raw != nil && !strings.HasPrefix(in.Path, "/scratch/") {
+					raws = append(raws, Raw{Input: in.Name, SHA256: digestOfString(in.Raw.Data), Mode: in.Mode})
+				}
+			}
+			if err := CheckInputs(a.path("argo/inputs/artifacts"), []Pin{pinOf(t, "pinned", a.unpacked("pinned"))}, raws); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestALinkThatArgoWritesThroughIsNeverInATree has argoexec unpack an archive
+// that writes outside of its folder. That nobody seals such a tree protects,
+// and what is written into a folder of Argo's is found.
+func TestALinkThatArgoWritesThroughIsNeverInATree(t *testing.T) {
+	a := newArgo(t)
+	in := &input{name: "in", stored: zip(pack(
+		dir("out"), dir("out/a/b/c/d/e/f"), link("out/a/b/c/d/e/f/up", "../../../../.."),
+		link("out/y", "a/b/c/d/e/f/up/../../../../../.."), file("out/y/var/run/argo/ctr/main/exitcode", "0"),
+	))}
+	a.init(t, []*input{in})
+	if _, err := os.Stat(a.path("var/run/argo/ctr/main/exitcode")); in.failed != "" || err != nil {
+		t.Fatalf("argoexec no longer writes outside: %v, %s", err, in.failed)
+	}
+	if d, err := TreeOf(a.unpacked("in")); err == nil {
+		t.Errorf("the tree has the digest %s", d)
+	}
+	template, err := os.ReadFile(a.path("var/run/argo/template"))
+	must(t, err)
+	if err := CheckRun(a.path("var/run/argo"), digestOfString(string(template))); reason.Of(err) != reason.InputExtra {
+		t.Errorf("got %v, want InputExtra", err)
 	}
 }
 

@@ -3,42 +3,44 @@ package artifact
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"slices"
 
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// CheckInputs compares what Argo unpacked in dir, its volume of input
-// artifacts, with what admission approved: each pinned input is there and is
-// what was pinned, and nothing else is there but the unpinned names (inputs
-// that have no seal, such as raw ones, or optional ones that are absent). The
-// first thing wrong is an *reason.Error: InputMissing, InputAltered or
-// InputExtra.
-func CheckInputs(dir string, pins []Pin, unpinned []string) error {
+// placeInputs is where Argo has its volume of input artifacts.
+const placeInputs = "/argo/inputs/artifacts"
+
+// CheckInputs compares what Argo left in dir, its volume of input artifacts,
+// with what admission approved: each pinned input is there and is what was
+// pinned, each raw one is there and is what the template says, and nothing else
+// is there. The first thing wrong is an *reason.Error: InputMissing,
+// InputAltered or InputExtra.
+func CheckInputs(dir string, pins []Pin, raws []Raw) error {
 	if len(pins) == 0 {
 		return reason.New(reason.UsageInvalid, "there is no pin to check")
 	}
-	known := make(map[string]bool, len(pins)+len(unpinned))
-	for _, p := range pins {
-		if err := p.Validate(); err != nil {
-			return reason.Wrap(reason.UsageInvalid, err, "%v", err)
-		}
-		if known[p.Input] {
-			return reason.New(reason.UsageInvalid, "input %q is given twice", p.Input)
-		}
-		known[p.Input] = true
-	}
-	for _, name := range unpinned {
-		if err := CheckName(name); err != nil {
-			return reason.Wrap(reason.UsageInvalid, err, "%v", err)
-		}
-		if known[name] {
+	known := make(map[string]bool, len(pins)+len(raws))
+	know := func(name string, problem error) error {
+		switch {
+		case problem != nil:
+			return reason.Wrap(reason.UsageInvalid, problem, "%v", problem)
+		case known[name]:
 			return reason.New(reason.UsageInvalid, "input %q is given twice", name)
 		}
 		known[name] = true
+		return nil
+	}
+	for _, p := range pins {
+		if err := know(p.Input, p.Validate()); err != nil {
+			return err
+		}
+	}
+	for _, r := range raws {
+		if err := know(r.Input, r.Validate()); err != nil {
+			return err
+		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -50,7 +52,12 @@ func CheckInputs(dir string, pins []Pin, unpinned []string) error {
 			return err
 		}
 	}
-	return checkNothingElse(root, known)
+	for _, r := range raws {
+		if err := r.check(root); err != nil {
+			return err
+		}
+	}
+	return checkNothingElse(root, placeInputs, known)
 }
 
 // check compares one input with its pin.
@@ -68,25 +75,4 @@ func (p Pin) check(root *os.Root) error {
 		return reason.New(reason.InputAltered, "mode is %#o, admitted was %#o", t.mode.Perm(), *p.Mode).For(artifact)
 	}
 	return nil
-}
-
-// checkNothingElse refuses any name in the volume that is not known.
-func checkNothingElse(root *os.Root, known map[string]bool) error {
-	f, err := root.Open(".")
-	if err != nil {
-		return reason.Wrap(reason.Internal, err, "reading the volume of inputs: %v", err)
-	}
-	defer f.Close()
-	for {
-		names, err := f.Readdirnames(1024)
-		if i := slices.IndexFunc(names, func(name string) bool { return !known[name] }); i >= 0 {
-			return reason.New(reason.InputExtra, "%.80q is there, and no input has that name", names[i])
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return reason.Wrap(reason.Internal, err, "reading the volume of inputs: %v", err)
-		}
-	}
 }

@@ -32,9 +32,9 @@ func TestInputsAreWhatWasAdmitted(t *testing.T) {
 	if err := CheckInputs(root, pins, nil); err != nil {
 		t.Error(err)
 	}
-	t.Run("beside those without a pin, there or not", func(t *testing.T) {
-		plant(t, root, [2]string{"raw", "y"})
-		if err := CheckInputs(root, pins, []string{"raw", "optional"}); err != nil {
+	t.Run("beside raw ones", func(t *testing.T) {
+		plant(t, root, [2]string{"raw", "x"})
+		if err := CheckInputs(root, pins, []Raw{{Input: "raw", SHA256: sumOfX}}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -54,11 +54,13 @@ func TestWhatIsNotWhatWasAdmittedIsRefused(t *testing.T) {
 			remove(t, root+"/message")
 			plant(t, root, [2]string{"message", "-> tree/sub/a"})
 		}, reason.InputAltered, "symbolic link"},
-		"a missing file": {func(t *testing.T, root string) { remove(t, root+"/message") }, reason.InputMissing, "artifact message"},
-		"a missing tree": {func(t *testing.T, root string) { remove(t, root+"/tree") }, reason.InputMissing, "artifact tree"},
-		"a file more":    {func(t *testing.T, root string) { plant(t, root, [2]string{"message.tmp", "x"}) }, reason.InputExtra, `"message.tmp"`},
-		"a link more":    {func(t *testing.T, root string) { plant(t, root, [2]string{"z", "-> message"}) }, reason.InputExtra, `"z"`},
-		"no volume":      {func(t *testing.T, root string) { remove(t, root) }, reason.Internal, "opening the volume"},
+		"a missing file":            {func(t *testing.T, root string) { remove(t, root+"/message") }, reason.InputMissing, "artifact message"},
+		"a missing tree":            {func(t *testing.T, root string) { remove(t, root+"/tree") }, reason.InputMissing, "artifact tree"},
+		"what an absent input left": {func(t *testing.T, root string) { plant(t, root, [2]string{"optional", "x"}) }, reason.InputExtra, `"optional"`},
+		"a link that leads out":     {func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/up", "-> ../.."}) }, reason.InputAltered, "leads out"},
+		"a file more":               {func(t *testing.T, root string) { plant(t, root, [2]string{"message.tmp", "x"}) }, reason.InputExtra, `"message.tmp"`},
+		"a link more":               {func(t *testing.T, root string) { plant(t, root, [2]string{"z", "-> message"}) }, reason.InputExtra, `"z"`},
+		"no volume":                 {func(t *testing.T, root string) { remove(t, root) }, reason.Internal, "opening the volume"},
 	} {
 		t.Run(title, func(t *testing.T) {
 			root, pins := volume(t)
@@ -73,22 +75,25 @@ func TestWhatIsNotWhatWasAdmittedIsRefused(t *testing.T) {
 
 func TestPinsThatSayNothingAreRefused(t *testing.T) {
 	root, pins := volume(t)
+	raw := func(input string) Raw { return Raw{Input: input, SHA256: sumOfX} }
 	bad := func(change func(p *Pin)) []Pin {
 		p := pins[0]
 		change(&p)
 		return []Pin{p, pins[1]}
 	}
 	for title, c := range map[string]struct {
-		pins     []Pin
-		unpinned []string
+		pins []Pin
+		raws []Raw
 	}{
-		"no pin":                {nil, []string{"tree", "message"}},
+		"no pin":                {nil, []Raw{raw("tree"), raw("message")}},
 		"a pin twice":           {append(pins, pins[0]), nil},
-		"pinned and unpinned":   {pins, []string{"tree"}},
-		"unpinned twice":        {pins, []string{"a", "a"}},
-		"unpinned path":         {pins, []string{"../x"}},
-		"no name":               {bad(func(p *Pin) { p.Input = "" }), []string{"tree"}},
-		"a path as a name":      {bad(func(p *Pin) { p.Input = "tree/sub" }), []string{"tree"}},
+		"pinned and raw":        {pins, []Raw{raw("tree")}},
+		"a raw input twice":     {pins, []Raw{raw("a"), raw("a")}},
+		"a raw path":            {pins, []Raw{raw("../x")}},
+		"a raw one of nothing":  {pins, []Raw{{Input: "a"}}},
+		"a raw mode too wide":   {pins, []Raw{{Input: "a", SHA256: sumOfX, Mode: withMode(Pin{}, 1<<20).Mode}}},
+		"no name":               {bad(func(p *Pin) { p.Input = "" }), []Raw{raw("tree")}},
+		"a path as a name":      {bad(func(p *Pin) { p.Input = "tree/sub" }), []Raw{raw("tree")}},
 		"no tree digest":        {bad(func(p *Pin) { p.Tree = "" }), nil},
 		"no digest":             {bad(func(p *Pin) { p.SHA256 = "" }), nil},
 		"no location":           {bad(func(p *Pin) { p.Location = "" }), nil},
@@ -96,7 +101,7 @@ func TestPinsThatSayNothingAreRefused(t *testing.T) {
 		"a mode below anything": {bad(func(p *Pin) { *p = withMode(*p, -1) }), nil},
 	} {
 		t.Run(title, func(t *testing.T) {
-			if err := CheckInputs(root, c.pins, c.unpinned); reason.Of(err) != reason.UsageInvalid {
+			if err := CheckInputs(root, c.pins, c.raws); reason.Of(err) != reason.UsageInvalid {
 				t.Errorf("got %v, want UsageInvalid", err)
 			}
 		})

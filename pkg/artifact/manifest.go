@@ -130,10 +130,35 @@ func checkPath(path string) error {
 	return nil
 }
 
-// checkTarget wants a link target that a file system can hold.
-func checkTarget(target string) error {
+// checkTarget wants a link target that a file system can hold and that stays
+// in the tree, wherever the tree lies and whatever other links are in it: it is
+// relative, all its ".." come first, and they are no more than the directories,
+// depth, between the root and the link. Only then does it lead where its text
+// says: behind a name that is itself a link, ".." is another place. A tree all
+// of whose links are such has no way out for Argo to follow when it unpacks
+// something below them.
+func checkTarget(target string, depth int) error {
 	if target == "" || len(target) >= maxPath || strings.IndexByte(target, 0) >= 0 {
 		return fmt.Errorf("link target of %d bytes is empty, too long or has a NUL byte", len(target))
+	}
+	if target[0] == '/' {
+		return fmt.Errorf("link target %.80q is absolute", target)
+	}
+	up, below := 0, false
+	for component := range strings.SplitSeq(target, "/") {
+		switch component {
+		case "", ".":
+		case "..":
+			if below {
+				return fmt.Errorf("link target %.80q has '..' after a name", target)
+			}
+			up++
+		default:
+			below = true
+		}
+	}
+	if up > depth {
+		return fmt.Errorf("link target %.80q leads out of the tree", target)
 	}
 	return nil
 }

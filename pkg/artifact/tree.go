@@ -28,8 +28,9 @@ type tree struct {
 
 // TreeOf gives the tree digest of the file or directory at path. It does not
 // follow symbolic links, refuses what Argo never unpacks (devices, FIFOs,
-// sockets, files with setuid or setgid bit, a link as root) and needs memory
-// for one batch of names and one open directory a level.
+// sockets, files with setuid or setgid bit, a link as root) and links that lead
+// out of the tree. It needs memory for one batch of names and one open
+// directory a level.
 func TreeOf(path string) (Digest, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -124,6 +125,9 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 		target, err := dir.Readlink(name)
 		if err != nil {
 			return err
+		}
+		if err := checkTarget(target, depth); err != nil {
+			return fmt.Errorf("%.80q: %w", path, err)
 		}
 		w.manifest.link(target, path)
 		return nil

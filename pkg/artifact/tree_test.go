@@ -43,7 +43,7 @@ func plantOdd(t *testing.T) string {
 		[2]string{"a\x01b", "x"}, [2]string{"new\nline\n", "x"}, [2]string{"tab\t", "x"}, [2]string{"back\\slash\\n", "x"},
 		[2]string{".hidden/"}, [2]string{".hidden/.x", "x"}, [2]string{"*?[a]", "x"}, [2]string{"$(id) `id` \"'", "x"},
 		[2]string{" ", "x"}, [2]string{"-n", "x"}, [2]string{"\xff\xfe", "x"}, [2]string{"ü", "x"}, [2]string{"run", "#!"},
-		[2]string{"empty/"}, [2]string{"link", "-> a/b"}, [2]string{"odd link", "-> new\nline\n\\\t\n"}, [2]string{"dangling", "-> /nowhere"},
+		[2]string{"empty/"}, [2]string{"link", "-> a/b"}, [2]string{"odd link", "-> new\nline\n\\\t\n"}, [2]string{"dangling", "-> nowhere"}, [2]string{"a/b/up", "-> ../../run"},
 		[2]string{strings.Repeat("n", 255), ""}, [2]string{"trailing.", "x"},
 	)
 }
@@ -147,12 +147,15 @@ func TestTreeOfRefusesWhatArgoNeverLeaves(t *testing.T) {
 		change func(root string) error
 		why    string
 	}{
-		"a FIFO":          {func(root string) error { return syscall.Mkfifo(filepath.Join(root, "a/fifo"), 0o644) }, "is a FIFO"},
-		"a setuid file":   {func(root string) error { return os.Chmod(filepath.Join(root, "run"), 0o755|os.ModeSetuid) }, "setuid"},
-		"a setgid file":   {func(root string) error { return os.Chmod(filepath.Join(root, "run"), 0o755|os.ModeSetgid) }, "setgid"},
-		"a deep tree":     {func(root string) error { return os.MkdirAll(root+strings.Repeat("/d", maxDepth+2), 0o755) }, "deeper"},
-		"a link as root":  {func(root string) error { return swap(root, "-> elsewhere") }, "is a symbolic link"},
-		"nothing as root": {os.RemoveAll, "no such file"},
+		"a FIFO":                             {func(root string) error { return syscall.Mkfifo(filepath.Join(root, "a/fifo"), 0o644) }, "is a FIFO"},
+		"a setuid file":                      {func(root string) error { return os.Chmod(filepath.Join(root, "run"), 0o755|os.ModeSetuid) }, "setuid"},
+		"a setgid file":                      {func(root string) error { return os.Chmod(filepath.Join(root, "run"), 0o755|os.ModeSetgid) }, "setgid"},
+		"an absolute link":                   {func(root string) error { return os.Symlink("/var/run", filepath.Join(root, "a/abs")) }, "is absolute"},
+		"a link out of it":                   {func(root string) error { return os.Symlink("../..", filepath.Join(root, "a/out")) }, "leads out of the tree"},
+		"a link out of it by way of another": {func(root string) error { return os.Symlink("a/b/up/..", filepath.Join(root, "way")) }, "'..' after a name"},
+		"a deep tree":                        {func(root string) error { return os.MkdirAll(root+strings.Repeat("/d", maxDepth+2), 0o755) }, "deeper"},
+		"a link as root":                     {func(root string) error { return swap(root, "-> elsewhere") }, "is a symbolic link"},
+		"nothing as root":                    {os.RemoveAll, "no such file"},
 	} {
 		t.Run(title, func(t *testing.T) {
 			root := plantOdd(t)

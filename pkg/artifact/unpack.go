@@ -70,19 +70,27 @@ func (u *unpacking) digest() (Digest, error) {
 	return u.single.digest(), nil
 }
 
-// entry takes one header as executor.go's untar does, or refuses it.
+// entry takes one header as executor.go's untar does, or refuses it. What lies
+// below a file or a link follows it directly, whether it has parents of its own
+// or not: the order has '/' below every other byte.
 func (u *unpacking) entry(h *tar.Header, content io.Reader) error {
 	if err := u.next(h.Name); err != nil {
 		return err
 	}
+	if u.kind != tar.TypeDir && u.kind != 0 && strings.HasPrefix(h.Name, u.made+"/") {
+		return fmt.Errorf("%.80q lies below %.80q, which is not a directory", h.Name, u.made)
+	}
 	switch h.Typeflag {
 	case tar.TypeDir:
-		return u.place(tar.TypeDir, h.Name, func(m *manifest, path string) { m.dir(path) })
+		u.place(tar.TypeDir, h.Name, func(m *manifest, path string) { m.dir(path) })
+		return nil
 	case tar.TypeSymlink:
-		if err := checkTarget(h.Linkname); err != nil {
+		// Below the top-level entry, as that is the root in what Argo packs.
+		if err := checkTarget(h.Linkname, max(strings.Count(h.Name, "/")-1, 0)); err != nil {
 			return err
 		}
-		return u.place(tar.TypeSymlink, h.Name, func(m *manifest, path string) { m.link(h.Linkname, path) })
+		u.place(tar.TypeSymlink, h.Name, func(m *manifest, path string) { m.link(h.Linkname, path) })
+		return nil
 	case tar.TypeReg:
 		return u.file(h, content)
 	case tar.TypeFifo, tar.TypeChar, tar.TypeBlock:
@@ -108,7 +116,8 @@ func (u *unpacking) file(h *tar.Header, content io.Reader) error {
 		return fmt.Errorf("reading %.80q: %w", h.Name, err)
 	}
 	sum := digestOf(u.content)
-	return u.place(tar.TypeReg, h.Name, func(m *manifest, path string) { m.file(executable(h.Mode), sum, path) })
+	u.place(tar.TypeReg, h.Name, func(m *manifest, path string) { m.file(executable(h.Mode), sum, path) })
+	return nil
 }
 
 // next checks name and order of a header.
@@ -124,12 +133,10 @@ func (u *unpacking) next(name string) error {
 }
 
 // place lists an entry, after the parents that Argo makes for it when they have
-// no header of their own. As the order is increasing, the parents that exist
-// are the last path that was made, if it is a directory, and its parents.
-func (u *unpacking) place(kind byte, path string, list func(m *manifest, path string)) error {
-	if u.kind != tar.TypeDir && u.kind != 0 && strings.HasPrefix(path, u.made+"/") {
-		return fmt.Errorf("%.80q lies below %.80q, which is not a directory", path, u.made)
-	}
+// no header of their own; entry has made sure that it lies below no file or
+// link. As the order is increasing, the parents that exist are the last path
+// that was made, if it is a directory, and its parents.
+func (u *unpacking) place(kind byte, path string, list func(m *manifest, path string)) {
 	before := u.made
 	common := commonPrefix(before, path)
 	for i := range len(path) {
@@ -140,7 +147,6 @@ func (u *unpacking) place(kind byte, path string, list func(m *manifest, path st
 	}
 	u.list(path, list)
 	u.kind = kind
-	return nil
 }
 
 func (u *unpacking) list(path string, list func(m *manifest, path string)) {

@@ -13,8 +13,8 @@ import (
 )
 
 // Check says whether the final pod has exactly the containers and volumes that
-// Add would have given it, where it would have put them, and wait's fixed kill
-// command. What the API server and other webhooks add elsewhere does not
+// Add would have given it, where it would have put them, init's mounts as Add
+// restricts them, and wait's fixed kill command. What the API server and other webhooks add elsewhere does not
 // matter; ours they must leave alone but for resources and pull policy, which
 // cannot make a measurement wrong.
 func Check(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) error {
@@ -135,13 +135,19 @@ func checkVolume(pod *corev1.Pod, want *corev1.Volume) error {
 
 // checkPlaces wants verify directly after init and the signer last: verify
 // must be done before anyone else can touch the inputs, and the kubelet stops
-// native sidecars in the order opposite to theirs.
+// native sidecars in the order opposite to theirs. Init must not write where
+// verify does not look.
 func checkPlaces(pod *corev1.Pod, want parts) error {
 	list := pod.Spec.InitContainers
 	if want.verify != nil {
 		i := slices.IndexFunc(list, named(argo.VerifyContainer))
 		if i == 0 || list[i-1].Name != "init" {
 			return reason.New(reason.SidecarAltered, "container %s does not come directly after init", argo.VerifyContainer)
+		}
+		for _, m := range list[i-1].VolumeMounts {
+			if mainFiles(m) && !m.ReadOnly {
+				return reason.New(reason.SidecarAltered, "init may write to volume %s, which container %s does not see", m.Name, argo.VerifyContainer)
+			}
 		}
 	}
 	if want.signer != nil && list[len(list)-1].Name != argo.SignerContainer {

@@ -47,8 +47,13 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 		"a name of ours is taken":     {func(p *corev1.Pod) { container(p, "helper").Name = "argoseal-helper" }, reason.NameTaken, "container argoseal-helper"},
 		"the signer is a regular one": {func(p *corev1.Pod) { container(p, "helper").Name = "argoseal-signer" }, reason.NameTaken, "container argoseal-signer"},
 		"the signer is not the last":  {func(p *corev1.Pod) { swap(p, 3, 4) }, reason.SidecarAltered, "container argoseal-signer is not the last"},
-		"verify comes late":           {func(p *corev1.Pod) { swap(p, 1, 2) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
-		"verify comes first":          {func(p *corev1.Pod) { swap(p, 0, 1) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
+		"init may write to a volume of main's": {func(p *corev1.Pod) {
+			for i := range container(p, "init").VolumeMounts {
+				container(p, "init").VolumeMounts[i].ReadOnly = false
+			}
+		}, reason.SidecarAltered, "init may write to volume scratch"},
+		"verify comes late":  {func(p *corev1.Pod) { swap(p, 1, 2) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
+		"verify comes first": {func(p *corev1.Pod) { swap(p, 0, 1) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
 		"wait has another user by now": {func(p *corev1.Pod) {
 			container(p, "wait").SecurityContext = &corev1.SecurityContext{RunAsUser: ptr(int64(9))}
 		}, reason.SidecarAltered, "container argoseal-signer has another SecurityContext"},

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -21,9 +23,16 @@ const (
 
 	volumeNoToken = argo.ReservedPrefix + "no-token"
 	volumeInputs  = "input-artifacts"
+	volumeRun     = "var-run-argo"
+	volumeStaging = "argo-staging"
 	pathToken     = "/var/run/secrets/kubernetes.io/serviceaccount"
 	pathStaged    = "/argoseal/staged"
 	pathInputs    = "/argoseal/inputs"
+	pathRun       = "/argoseal/run"
+	pathStaging   = "/argoseal/staging"
+
+	// pathMainFiles is where Argo's init has the volumes that main mounts.
+	pathMainFiles = "/mainctrfs"
 
 	// defaultGrace is how many seconds a pod has to end in if it does not say;
 	// the signer takes two thirds of what it has.
@@ -115,11 +124,23 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 	return c, nil
 }
 
+// newVerify makes the container that looks at all that Argo's init can have
+// written: a store that keeps ".." in its keys can make it write beside the
+// inputs, too. Nothing there is executed.
 func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (*corev1.Container, error) {
-	if !slices.ContainsFunc(pod.Spec.InitContainers, named("init")) {
+	i := slices.IndexFunc(pod.Spec.InitContainers, named("init"))
+	if i < 0 {
 		return nil, reason.New(reason.UnknownPodLayout, "it has no init container %q", "init")
 	}
-	args := []string{verbVerify, "--root=" + pathInputs}
+	args := []string{verbVerify, "--root=" + pathInputs, "--run=" + pathRun, "--template=" + string(step.TemplateDigest)}
+	mounts := []corev1.VolumeMount{
+		{Name: volumeInputs, MountPath: pathInputs, ReadOnly: true},
+		{Name: volumeRun, MountPath: pathRun, ReadOnly: true},
+	}
+	if step.Kind == argo.KindScript {
+		args = append(args, "--staging="+pathStaging, "--script="+string(step.ScriptSHA256))
+		mounts = append(mounts, corev1.VolumeMount{Name: volumeStaging, MountPath: pathStaging, ReadOnly: true})
+	}
 	for _, pin := range pins {
 		text, err := json.Marshal(pin)
 		if err != nil {
@@ -127,19 +148,44 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config
 		}
 		args = append(args, "--pin="+string(text))
 	}
-	for _, in := range step.Inputs {
-		if !in.Pinned() {
-			args = append(args, "--unpinned="+in.Name)
-		}
+	raws, err := rawArgs(&pod.Spec.InitContainers[i], step)
+	if err != nil {
+		return nil, err
 	}
-	c := newContainer(pod, argo.VerifyContainer, args, cfg)
+	c := newContainer(pod, argo.VerifyContainer, append(args, raws...), cfg)
 	// Capabilities stay those of init: unpacked files have the modes their
 	// archive says, and root reads a file of mode 0 by capability only.
 	c.SecurityContext = confine(contextOf(pod.Spec.InitContainers, "init"))
-	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{
-		Name: volumeInputs, MountPath: pathInputs, ReadOnly: true,
-	})
+	c.VolumeMounts = append(c.VolumeMounts, mounts...)
 	return c, nil
+}
+
+// rawArgs says what each raw input is. One that lies on a volume of main's
+// would need a volume that Argo's init can write to and verify cannot know.
+func rawArgs(init *corev1.Container, step *argo.Step) ([]string, error) {
+	var args []string
+	for _, in := range step.Inputs {
+		if in.Source != argo.SourceRaw {
+			continue
+		}
+		for _, m := range init.VolumeMounts {
+			at := path.Clean(m.MountPath)
+			if mainFiles(m) && (at == pathMainFiles || strings.HasPrefix(pathMainFiles+path.Clean(in.Path)+"/", at+"/")) {
+				return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, beside inputs from a store", in.Path, m.Name).For(in.Name)
+			}
+		}
+		raw := artifact.Raw{Input: in.Name, SHA256: in.RawSHA256, Mode: in.Mode}
+		if err := raw.Validate(); err != nil {
+			return nil, err
+		}
+		args = append(args, "--raw="+raw.String())
+	}
+	return args, nil
+}
+
+// mainFiles says whether a mount of init's is one of a volume that main mounts.
+func mainFiles(m corev1.VolumeMount) bool {
+	return strings.HasPrefix(path.Clean(m.MountPath)+"/", pathMainFiles+"/")
 }
 
 // newContainer makes what our two containers have in common. The API server

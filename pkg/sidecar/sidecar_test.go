@@ -33,14 +33,16 @@ func pinsFor(step *argo.Step) []artifact.Pin {
 }
 
 // both is the pod everything with one of its inputs in the store, so that it
-// gets both of our containers.
+// gets both of our containers, and raw ones beside it.
 func both(t testing.TB) (*corev1.Pod, *argo.Step) {
 	t.Helper()
 	pod := argotest.Pod(t, "everything")
 	for i := range pod.Spec.InitContainers[0].Env {
 		if v := &pod.Spec.InitContainers[0].Env[i]; v.Name == "ARGO_TEMPLATE" {
 			v.Value = strings.Replace(v.Value, `{"name":"inline","path":"/etc/inline.conf","raw":{"data":"a=b"}}`,
-				`{"name":"inline","path":"/etc/inline.conf","mode":493,"s3":{"key":"in/$HOME/$(PATH)"}}`, 1)
+				`{"name":"inline","path":"/etc/inline.conf","mode":493,"s3":{"key":"in/$HOME/$(PATH)"}},`+
+					`{"name":"note","path":"/etc/note","mode":420,"raw":{"data":"a=b"}},{"name":"plain-note","path":"/etc/plain","raw":{"data":"x"}}`, 1)
+			v.Value = strings.Replace(v.Value, `,{"name":"on-volume","path":"/scratch/in","raw":{"data":"c=d"}}`, "", 1)
 		}
 	}
 	step, err := argo.Parse(pod)
@@ -136,9 +138,9 @@ func TestOurContainers(t *testing.T) {
 	}
 	location := "s3://s3.argo.svc:7070/artifacts/in/$$HOME/$$%28PATH%29"
 	if diff := cmp.Diff([]string{
-		"verify", "--root=/argoseal/inputs",
+		"verify", "--root=/argoseal/inputs", "--run=/argoseal/run", "--template=" + string(step.TemplateDigest),
 		`--pin={"input":"inline","location":"` + location + `","sha256":"` + string(digest) + `","tree":"` + string(digest) + `","mode":493}`,
-		"--unpinned=maybe", "--unpinned=on-volume",
+		"--raw=note=" + sumOf("a=b") + "=0644", "--raw=plain-note=" + sumOf("x"),
 	}, verify.Args); diff != "" {
 		t.Errorf("arguments of verify (-want +got):\n%s", diff)
 	}
@@ -146,7 +148,11 @@ func TestOurContainers(t *testing.T) {
 	if diff := cmp.Diff([]corev1.VolumeMount{noToken, {Name: "tmp-dir-argo", SubPath: "0", MountPath: "/argoseal/staged", ReadOnly: true}}, signer.VolumeMounts); diff != "" {
 		t.Errorf("mounts of the signer (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]corev1.VolumeMount{noToken, {Name: "input-artifacts", MountPath: "/argoseal/inputs", ReadOnly: true}}, verify.VolumeMounts); diff != "" {
+	if diff := cmp.Diff([]corev1.VolumeMount{
+		noToken,
+		{Name: "input-artifacts", MountPath: "/argoseal/inputs", ReadOnly: true},
+		{Name: "var-run-argo", MountPath: "/argoseal/run", ReadOnly: true},
+	}, verify.VolumeMounts); diff != "" {
 		t.Errorf("mounts of verify (-want +got):\n%s", diff)
 	}
 	if signer.RestartPolicy == nil || *signer.RestartPolicy != corev1.ContainerRestartPolicyAlways || verify.RestartPolicy != nil {

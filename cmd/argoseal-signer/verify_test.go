@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+)
+
+// verified is how a run of verify ended.
+type verified struct {
+	code           int
+	stderr, stdout string
+	message        string
+	peak           int64
+}
+
+func runVerify(t *testing.T, args ...string) verified {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "termination-log")
+	c := exec.Command(program, append([]string{"verify", "--termination-log=" + log}, args...)...)
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	_ = c.Run()
+	message, _ := os.ReadFile(log)
+	return verified{
+		code: c.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String(), message: string(message),
+		peak: c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10,
+	}
+}
+
+func pin(t *testing.T, input string, tree artifact.Digest, mode *int32) string {
+	t.Helper()
+	raw, err := json.Marshal(artifact.Pin{
+		Input: input, Location: "s3://store/bucket/" + input, Tree: tree, SHA256: artifact.Digest(strings.Repeat("0", 64)), Mode: mode,
+	})
+	must(t, err)
+	return string(raw)
+}
+
+const sumOfX = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+
+// runFolder is what Argo's init leaves in /var/run/argo, as arguments.
+func runFolder(t *testing.T) []string {
+	t.Helper()
+	run := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(run, "template"), []byte("x"), 0o444))
+	must(t, os.WriteFile(filepath.Join(run, "argoexec"), []byte("x"), 0o555))
+	return []string{"--run=" + run, "--template=" + sumOfX}
+}
+
+func TestVerifyTellsByItsExitCode(t *testing.T) {
+	root, staging := t.TempDir(), t.TempDir()
+	must(t, os.WriteFile(filepath.Join(root, "in"), []byte("x"), 0o644))
+	must(t, os.WriteFile(filepath.Join(root, "raw"), []byte("x"), 0o644))
+	must(t, os.WriteFile(filepath.Join(staging, "script"), []byte("x"), 0o755))
+	tree, err := artifact.TreeOf(filepath.Join(root, "in"))
+	must(t, err)
+	run := runFolder(t)
+	planted := runFolder(t)
+	must(t, os.MkdirAll(filepath.Join(strings.TrimPrefix(planted[0], "--run="), "ctr/main"), 0o755))
+	good, volume, raw, script := "--pin="+pin(t, "in", tree, nil), "--root="+root, "--raw=raw="+sumOfX, "--script="+sumOfX
+	other := strings.Repeat("0", 64)
+	for title, c := range map[string]struct {
+		run  []string
+		args []string
+		code int
+		says string
+	}{
+		"all is well":             {run, []string{volume, good, raw}, 0, ""},
+		"all is well in a script": {run, []string{volume, good, raw, "--staging=" + staging, script}, 0, ""},
+		"altered":                 {run, []string{volume, "--pin=" + pin(t, "raw", tree[1:]+"0", nil), "--raw=in=" + sumOfX}, 10, "InputAltered: artifact raw (s3://store/bucket/raw): "},
+		"missing":                 {run, []string{volume, good, raw, "--pin=" + pin(t, "other", tree, nil)}, 11, "InputMissing: artifact other (s3://store/bucket/other): "},
+		"extra":                   {run, []string{volume, good}, 12, `InputExtra: "raw" in /argo/inputs/artifacts`},
+		"another raw content":     {run, []string{volume, good, "--raw=raw=" + other}, 10, "InputAltered: artifact raw: "},
+		"another raw mode":        {run, []string{volume, good, raw + "=0755"}, 10, "InputAltered: artifact raw: "},
+		"another script":          {run, []string{volume, good, raw, "--staging=" + staging, "--script=" + other}, 10, "InputAltered: artifact script: "},
+		"extra in staging":        {run, []string{volume, good, raw, "--staging=" + root, script}, 12, `InputExtra: `},
+		"extra in run":            {planted, []string{volume, good, raw}, 12, `InputExtra: "ctr" in /var/run/argo`},
+		"another template":        {[]string{run[0], "--template=" + other}, []string{volume, good, raw}, 10, "InputAltered: artifact template: "},
+		"no run":                  {[]string{"--run=/nowhere", run[1]}, []string{volume, good, raw}, 1, "Internal: "},
+		"no volume":               {run, []string{"--root=/nowhere", good}, 1, "Internal: "},
+		"no template":             {run[:1], []string{volume, good, raw}, 2, "UsageInvalid: there is no --template"},
+		"a template twice":        {run, []string{volume, good, raw, run[1]}, 2, "UsageInvalid: "},
+		"a script without place":  {run, []string{volume, good, raw, script}, 2, "UsageInvalid: --staging and --script"},
+		"a place without script":  {run, []string{volume, good, raw, "--staging=" + staging}, 2, "UsageInvalid: --staging and --script"},
+		"no pin":                  {run, []string{volume, raw}, 2, "UsageInvalid: there is no pin"},
+		"no JSON":                 {run, []string{volume, "--pin=in"}, 2, "UsageInvalid: "},
+		"no digest":               {run, []string{volume, good, "--raw=raw"}, 2, "UsageInvalid: "},
+		"an argument":             {run, []string{volume, good, raw, "x"}, 2, "UsageInvalid: unexpected argument"},
+		"an option less":          {run, []string{volume, good, "--raw"}, 2, "UsageInvalid: "},
+		"an option that was":      {run, []string{volume, good, "--unpinned=raw"}, 2, "UsageInvalid: "},
+	} {
+		t.Run(title, func(t *testing.T) {
+			v := runVerify(t, slices.Concat(c.run, c.args)...)
+			if v.code != c.code || !strings.HasPrefix(v.message, c.says) {
+				t.Errorf("exit code %d, want %d; message %q, want %q\n%s", v.code, c.code, v.message, c.says, v.stderr)
+			}
+			if strings.Count(v.message, "\n") != 0 || !strings.Contains(v.stderr, v.message) {
+				t.Errorf("the message is to be one line, on stderr as well: %q\n%s", v.message, v.stderr)
+			}
+		})
+	}
+	t.Run("help verifies nothing", func(t *testing.T) {
+		if v := runVerify(t, "--help"); v.code != 2 || !strings.Contains(v.stderr, "-template") {
+			t.Errorf("exit code %d\n%s", v.code, v.stderr)
+		}
+	})
+}

@@ -1,0 +1,225 @@
+package argo_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// at is a mount of somebody's volume.
+func at(path string) corev1.VolumeMount { return corev1.VolumeMount{Name: "cover", MountPath: path} }
+
+// mounted changes a pod's main so that it has one mount more.
+func mounted(m corev1.VolumeMount) func(*corev1.Container) {
+	return func(c *corev1.Container) { mount(c, m) }
+}
+
+func TestAnInputIsOneThatMainReadsWhereTheTemplateSays(t *testing.T) {
+	const good, bad = "message store s3://s3.argo.svc:7070/artifacts/artifact-passing/artifact-passing-hello-world-to-file-2947538355/hello-art.tgz", "message store MountUnsupported"
+	input := func(c *corev1.Container) *corev1.VolumeMount { return mountAt(c, "/tmp/message") }
+	tests := map[string]struct {
+		change func(*corev1.Container)
+		want   string
+	}{
+		"as Argo makes it":                  {func(*corev1.Container) {}, good},
+		"with a volume beside it":           {mounted(at("/tmp/messages")), good},
+		"with a read-only mount":            {func(c *corev1.Container) { input(c).ReadOnly = true }, good},
+		"with Argo's mount at /tmp":         {mounted(corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp", SubPath: "1"}), good},
+		"with another volume in its place":  {func(c *corev1.Container) { *input(c) = at("/tmp/message") }, bad},
+		"with another volume of its layout": {func(c *corev1.Container) { input(c).Name = "cover" }, bad},
+		"mounted below its place":           {func(c *corev1.Container) { input(c).MountPath = "/tmp/message/x" }, bad},
+		"with no mount":                     {func(c *corev1.Container) { unmount(c, "/tmp/message") }, bad},
+		"with another input in its place":   {func(c *corev1.Container) { input(c).SubPath = "other" }, bad},
+		"with all inputs in its place":      {func(c *corev1.Container) { input(c).SubPath = "" }, bad},
+		"with a part of it in its place":    {func(c *corev1.Container) { input(c).SubPath = "message/a" }, bad},
+		"with a variable for its name":      {func(c *corev1.Container) { input(c).SubPathExpr = "$(X)" }, bad},
+		"mounted elsewhere":                 {func(c *corev1.Container) { input(c).MountPath = "/tmp/other" }, bad},
+		"with a volume over it, spelled":    {mounted(at("/tmp//message/")), bad},
+		"with a volume over it, relative":   {mounted(at("tmp/message")), bad},
+		"mounted twice":                     {mounted(corev1.VolumeMount{Name: "input-artifacts", MountPath: "/tmp/message/", SubPath: "message"}), bad},
+		"with a volume in it":               {mounted(at("/tmp/message/conf")), bad},
+		"with a volume in it by a detour":   {mounted(at("/etc/../tmp/message/conf")), bad},
+		"with a volume above it":            {mounted(at("/tmp")), bad},
+		"with a volume over everything":     {mounted(at("/")), bad},
+		"with another input in it":          {mounted(corev1.VolumeMount{Name: "input-artifacts", MountPath: "/tmp/message/x", SubPath: "x"}), bad},
+		"with Argo's temporary files in it": {mounted(corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp/message/x", SubPath: "1"}), bad},
+		"with a device over it": {func(c *corev1.Container) {
+			c.VolumeDevices = []corev1.VolumeDevice{{Name: "disk", DevicePath: "/tmp/message"}}
+		}, bad},
+		"with the termination message in it": {func(c *corev1.Container) { c.TerminationMessagePath = "/tmp/message/conf" }, bad},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod := argotest.Pod(t, "consume")
+			test.change(mainOf(pod))
+			step, err := argo.Parse(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{test.want}, inputs(step)); diff != "" {
+				t.Errorf("inputs (-want +got):\n%s", diff)
+			}
+			in := step.Inputs[0]
+			if in.Problem != nil && (in.Problem.Artifact != "message" || in.Location != artifact.Location{}) {
+				t.Errorf("its problem names %q, its location is %v", in.Problem.Artifact, in.Location)
+			}
+		})
+	}
+}
+
+func TestAnInputInThePlaceOfTmpIsNotArgosTmp(t *testing.T) {
+	pod := withTemplate(t, "consume", func(o object) {
+		o["inputs"].(object)["artifacts"].(list)[0].(object)["path"] = "/tmp"
+	})
+	mountAt(mainOf(pod), "/tmp/message").MountPath = "/tmp"
+	for _, test := range []struct {
+		path string
+		want *reason.Error
+	}{{"/elsewhere", nil}, {"/tmp/", reason.New(reason.MountUnsupported, "")}} {
+		changed := pod.DeepCopy()
+		mount(mainOf(changed), corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: test.path, SubPath: "1"})
+		step, err := argo.Parse(changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := step.Inputs[0].Problem; (got == nil) != (test.want == nil) {
+			t.Errorf("with Argo's temporary files at %s the problem is %v, want %v", test.path, got, test.want)
+		}
+	}
+}
+
+func TestAnOutputIsOneThatMainWroteToItsOwnFiles(t *testing.T) {
+	const good, bad = "out s3://s3.argo.svc:7070/artifacts/script/script/out.tgz", "out MountUnsupported"
+	tests := map[string]struct {
+		change func(*corev1.Container)
+		want   string
+	}{
+		"as Argo makes it":                    {func(*corev1.Container) {}, good},
+		"with a volume beside it":             {mounted(at("/tmp/out2")), good},
+		"with Argo's mount at /tmp":           {mounted(corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp", SubPath: "1"}), good},
+		"with a volume over it":               {mounted(at("/tmp/out")), bad},
+		"with a volume over it, spelled":      {mounted(at("/tmp/./out/")), bad},
+		"with a volume in it":                 {mounted(at("/tmp/out/part")), bad},
+		"with a volume above it":              {mounted(at("/tmp")), bad},
+		"with an input in it":                 {mounted(corev1.VolumeMount{Name: "input-artifacts", MountPath: "/tmp/out/in", SubPath: "in"}), bad},
+		"with Argo's temporary files over it": {mounted(corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp/out", SubPath: "1"}), bad},
+		"with a device in it": {func(c *corev1.Container) {
+			c.VolumeDevices = []corev1.VolumeDevice{{Name: "disk", DevicePath: "/tmp/out/disk"}}
+		}, bad},
+		"with the termination message in it": {func(c *corev1.Container) { c.TerminationMessagePath = "tmp/out/x" }, bad},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod := argotest.Pod(t, "script")
+			test.change(mainOf(pod))
+			step, err := argo.Parse(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{test.want}, outputs(step)); diff != "" {
+				t.Errorf("outputs (-want +got):\n%s", diff)
+			}
+			out := step.Outputs[0]
+			if out.Problem != nil && (out.Problem.Artifact != "out" || out.Location != artifact.Location{}) {
+				t.Errorf("its problem names %q, its location is %v", out.Problem.Artifact, out.Location)
+			}
+		})
+	}
+}
+
+// beforeMain gives a step with a pinned input an init container that mirrors
+// main's mounts as Argo makes it, and lets it be changed.
+func beforeMain(t *testing.T, change func(*corev1.Container)) *corev1.Pod {
+	t.Helper()
+	pod := withTemplate(t, "consume", func(o object) {
+		o["initContainers"] = list{object{"name": "prepare", "mirrorVolumeMounts": true}}
+		o["sidecars"] = list{object{"name": "helper", "mirrorVolumeMounts": true}}
+	})
+	helper := *mainOf(pod).DeepCopy()
+	helper.Name = "helper"
+	pod.Spec.Containers = append(pod.Spec.Containers, helper)
+	addEmptyDir(pod, "argo-staging")
+	prepare := *mainOf(pod).DeepCopy()
+	prepare.Name = "prepare"
+	change(&prepare)
+	pod.Spec.InitContainers = append(pod.Spec.InitContainers, prepare)
+	return pod
+}
+
+func TestNobodyChangesWhatWasCheckedBeforeMain(t *testing.T) {
+	const inputs, script = "init container prepare could change the inputs after they were checked (mirrorVolumeMounts)", "init container prepare could change the script after it was checked (mirrorVolumeMounts)"
+	input := func(c *corev1.Container) *corev1.VolumeMount { return mountAt(c, "/tmp/message") }
+	staging := corev1.VolumeMount{Name: "argo-staging", MountPath: "/argo/staging"}
+	tests := map[string]struct {
+		change func(*corev1.Container)
+		detail string // admitted, if empty
+	}{
+		"it mirrors nothing of the inputs":    {func(c *corev1.Container) { unmount(c, "/tmp/message") }, ""},
+		"it only reads the inputs":            {func(c *corev1.Container) { input(c).ReadOnly = true }, ""},
+		"it may write the inputs":             {func(*corev1.Container) {}, inputs},
+		"it runs on and may write the inputs": {func(c *corev1.Container) { c.RestartPolicy = ptr(corev1.ContainerRestartPolicyAlways) }, inputs},
+		"it may write the script": {func(c *corev1.Container) {
+			input(c).ReadOnly = true
+			mount(c, staging)
+		}, script},
+		"it only reads the script": {func(c *corev1.Container) {
+			input(c).ReadOnly = true
+			mount(c, corev1.VolumeMount{Name: staging.Name, MountPath: staging.MountPath, ReadOnly: true})
+		}, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod := beforeMain(t, test.change)
+			step, err := argo.Parse(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = argo.CheckStructure(pod, step, argotest.Identity())
+			if test.detail == "" {
+				if err != nil {
+					t.Errorf("CheckStructure: %v", err)
+				}
+				return
+			}
+			wantRefusal(t, err, reason.ForeignMount, test.detail)
+		})
+	}
+}
+
+func TestTheStepSaysWhatInitWritesFromTheTemplate(t *testing.T) {
+	sum := func(text string) artifact.Digest {
+		s := sha256.Sum256([]byte(text))
+		return artifact.Digest(hex.EncodeToString(s[:]))
+	}
+	step, err := argo.Parse(withTemplate(t, "script", func(o object) {
+		o["script"].(object)["source"] = "echo $$1 <&>\n"
+		o["inputs"] = object{"artifacts": list{
+			object{"name": "a", "path": "/a", "raw": object{"data": "x\ny$$z\n"}},
+			object{"name": "b", "path": "/b", "raw": object{}},
+			object{"name": "c", "path": "/c", "s3": full},
+		}}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The kubelet makes one $ of two.
+	want := []artifact.Digest{sum("echo $1 <&>\n"), sum("x\ny$z\n"), sum(""), ""}
+	got := []artifact.Digest{step.ScriptSHA256}
+	for _, in := range step.Inputs {
+		got = append(got, in.RawSHA256)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("digests (-want +got):\n%s", diff)
+	}
+	if _, step := argotest.Parsed(t, "produce"); step.ScriptSHA256 != "" {
+		t.Errorf("a step without a script has the script's digest %s", step.ScriptSHA256)
+	}
+}
