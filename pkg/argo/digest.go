@@ -4,25 +4,117 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Digest is the digest of the workflow's definition: its spec, entrypoint,
-// parameters and overrides, all that a statement says about what the user
-// asked for. The mutating webhook puts it into the tag and the notary compares
-// it: who may change Workflows must not change what a finished step is said to
-// have been asked. It is empty, and equals none, where no definition was read.
-func (w *Workflow) Digest() artifact.Digest {
+// fingerprint is what the tag keeps of a definition. Whoever may change
+// Workflows must not change what a finished step is said to have been asked.
+type fingerprint struct {
+	// Spec and Overrides are taken from here: Argo itself writes the spec anew
+	// when it first stores the workflow (quantities, empty fields), so the one
+	// that is stored later may be spelled otherwise.
+	Spec      artifact.Digest `json:"spec"`
+	Overrides []Override      `json:"overrides,omitempty"`
+	// Interface is the digest of what the statement shows in clear and the tag
+	// has no room for: template reference, entrypoint, parameters.
+	Interface artifact.Digest `json:"interface"`
+}
+
+// Fingerprint spells what is to be remembered of the workflow's definition at
+// admission; empty where no definition was read.
+func (w *Workflow) Fingerprint() string {
 	if w == nil || w.definition.SpecDigest == "" {
 		return ""
 	}
-	d := w.definition
-	d.Template = ""
-	raw, err := json.Marshal(d)
+	raw, err := json.Marshal(fingerprint{w.definition.SpecDigest, w.definition.Overrides, w.definition.digest()})
+	if err != nil {
+		return ""
+	}
+	return string(raw)
+}
+
+// DefinitionAt gives what a statement says about the named template's step, as
+// it was when the fingerprint was taken. It refuses a workflow whose parameters,
+// entrypoint or template reference have changed since.
+func (w *Workflow) DefinitionAt(admitted, template string) (Definition, error) {
+	d, err := w.Definition(template)
+	if err != nil {
+		return Definition{}, err
+	}
+	var f fingerprint
+	if err := json.Unmarshal([]byte(admitted), &f); err != nil {
+		return Definition{}, reason.Wrap(reason.DefinitionChanged, err, "its definition at admission is not known")
+	}
+	if now := d.digest(); f.Spec == "" || f.Interface != now || now == "" {
+		return Definition{}, reason.New(reason.DefinitionChanged, "its arguments, entrypoint or template reference are not those that were admitted")
+	}
+	d.SpecDigest, d.Overrides = f.Spec, f.Overrides
+	return d, nil
+}
+
+// digest covers what of a definition Argo does not spell anew.
+func (d Definition) digest() artifact.Digest {
+	raw, err := json.Marshal(struct {
+		TemplateRef *TemplateRef
+		Entrypoint  string
+		Parameters  []Parameter
+	}{d.TemplateRef, d.Entrypoint, d.Parameters})
 	if err != nil {
 		return ""
 	}
 	sum := sha256.Sum256(raw)
 	return artifact.Digest(hex.EncodeToString(sum[:]))
 }
+
+// prune takes out what says nothing (null, empty texts, objects and lists), at
+// every depth: Argo adds such fields when it stores a workflow.
+func prune(v any) (any, error) { return pruneAt(v, 0) }
+
+func pruneAt(v any, depth int) (any, error) {
+	if depth > maxSpecDepth {
+		return nil, errors.New("it is nested too deeply")
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		kept := make(map[string]any, len(v))
+		for name, child := range v {
+			p, err := pruneAt(child, depth+1)
+			if err != nil {
+				return nil, fmt.Errorf("%.80s: %w", name, err)
+			}
+			if p != nil {
+				kept[name] = p
+			}
+		}
+		if len(kept) == 0 {
+			return nil, nil
+		}
+		return kept, nil
+	case []any:
+		kept := make([]any, 0, len(v))
+		for _, child := range v {
+			p, err := pruneAt(child, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			kept = append(kept, p)
+		}
+		if len(kept) == 0 {
+			return nil, nil
+		}
+		return kept, nil
+	case string:
+		if v == "" {
+			return nil, nil
+		}
+	}
+	return v, nil
+}
+
+// maxSpecDepth bounds how deeply a spec is nested; the API server's own bound
+// on JSON is far above any real workflow.
+const maxSpecDepth = 100

@@ -33,7 +33,8 @@ type Definition struct {
 	// workflow with a spec of its own.
 	TemplateRef *TemplateRef
 	// SpecDigest is the SHA-256 of the spec without arguments, shutdown and
-	// suspend, as JSON with sorted keys and no white space.
+	// suspend and without what is empty, as JSON with sorted keys and no white
+	// space.
 	SpecDigest artifact.Digest
 	// Entrypoint is empty where the referenced template gives it.
 	Entrypoint string
@@ -151,6 +152,11 @@ func overrides(fields map[string]any) ([]Override, error) {
 		if slices.Contains(notOverrides, name) {
 			continue
 		}
+		if p, err := prune(value); err != nil {
+			return nil, err
+		} else if p == nil {
+			continue
+		}
 		digest, err := digestOf(value)
 		if err != nil {
 			return nil, err
@@ -161,8 +167,13 @@ func overrides(fields map[string]any) ([]Override, error) {
 	return list, nil
 }
 
-// digestOf is the SHA-256 of a value as JSON with sorted keys.
+// digestOf is the SHA-256 of a value as JSON with sorted keys, without what says
+// nothing.
 func digestOf(v any) (artifact.Digest, error) {
+	v, err := prune(v)
+	if err != nil {
+		return "", err
+	}
 	spelled, err := marshal(v)
 	if err != nil {
 		return "", err

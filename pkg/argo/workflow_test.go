@@ -53,14 +53,14 @@ func TestDefinitionOfAWorkflow(t *testing.T) {
 		"with a referenced template": {
 			object{
 				"workflowTemplateRef": object{"name": "t", "clusterScope": true}, "entrypoint": "e",
-				"volumes": list{}, "podSpecPatch": "{}", "serviceAccountName": "x", "arguments": object{}, "suspend": false,
+				"volumes": list{object{"name": "v"}}, "hooks": object{}, "podSpecPatch": "{}", "serviceAccountName": "x", "arguments": object{}, "suspend": false,
 			},
 			argo.Definition{
 				TemplateRef: &argo.TemplateRef{Name: "t", ClusterScope: true}, Entrypoint: "e", Template: "work",
 				Overrides: []argo.Override{
 					{Field: "podSpecPatch", SHA256: digestOf(`"{}"`)},
 					{Field: "serviceAccountName", SHA256: digestOf(`"x"`)},
-					{Field: "volumes", SHA256: digestOf(`[]`)},
+					{Field: "volumes", SHA256: digestOf(`[{"name":"v"}]`)},
 				},
 			},
 		},

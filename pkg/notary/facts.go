@@ -90,7 +90,7 @@ func refuse(fates []v1alpha1.OutputStatus, err error) (provenance.Facts, []v1alp
 // assemble gathers what the API server, the kubelet and the tag say; the
 // checks have passed.
 func (r Rules) assemble(w Witness, t tag.Tag) (provenance.Facts, error) {
-	definition, err := definitionOf(w)
+	definition, err := definitionOf(w, t.Definition)
 	if err != nil {
 		return provenance.Facts{}, err
 	}
@@ -140,10 +140,11 @@ func (r Rules) assemble(w Witness, t tag.Tag) (provenance.Facts, error) {
 // this one.
 const inlineTemplate = "(inline)"
 
-func definitionOf(w Witness) (provenance.Definition, error) {
-	d, err := w.Workflow.Definition(w.Step.Template)
+// definitionOf is what the user asked for, as admission saw it.
+func definitionOf(w Witness, admitted string) (provenance.Definition, error) {
+	d, err := w.Workflow.DefinitionAt(admitted, w.Step.Template)
 	if err != nil {
-		return provenance.Definition{}, fmt.Errorf("reading the workflow's spec: %w", err)
+		return provenance.Definition{}, fmt.Errorf("reading the workflow's definition: %w", err)
 	}
 	out := provenance.Definition{
 		Spec:         d.SpecDigest,

@@ -137,8 +137,8 @@ func TestFactsRefuses(t *testing.T) {
 		"a workflow whose arguments changed meanwhile": {func(t *testing.T, s *scene) {
 			must(t, unstructured.SetNestedSlice(s.workflow.Object, []any{map[string]any{"name": "source", "value": "reviewed"}}, "spec", "arguments", "parameters"))
 		}, reason.DefinitionChanged},
-		"a workflow whose spec changed meanwhile": {func(t *testing.T, s *scene) {
-			must(t, unstructured.SetNestedField(s.workflow.Object, "x", "spec", "podSpecPatch"))
+		"a workflow whose entrypoint changed meanwhile": {func(t *testing.T, s *scene) {
+			must(t, unstructured.SetNestedField(s.workflow.Object, "x", "spec", "entrypoint"))
 		}, reason.DefinitionChanged},
 		"a tag that knows no definition": {func(t *testing.T, s *scene) { s.tag.Definition = ""; s.retag(t) }, reason.DefinitionChanged},
 		"a node id of another node":      {func(_ *testing.T, s *scene) { s.pod.Annotations[annotationNodeID] += "0" }, reason.NodeMismatch},

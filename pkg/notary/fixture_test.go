@@ -78,7 +78,7 @@ func (s *scene) define(tb testing.TB) {
 	tb.Helper()
 	wf, err := argo.ParseWorkflow(s.workflow)
 	must(tb, err)
-	s.tag.Definition = wf.Digest()
+	s.tag.Definition = wf.Fingerprint()
 }
 
 // inject does to the pod what our mutating webhook does, and what the kubelet

@@ -15,15 +15,15 @@ import (
 // content is a tag's content in its one spelling: these fields in this order,
 // no white space.
 type content struct {
-	IssuedAt    int64           `json:"issuedAt"`
-	Namespace   string          `json:"namespace"`
-	Pod         string          `json:"pod"`
-	WorkflowUID string          `json:"workflowUID"`
-	Definition  artifact.Digest `json:"definition,omitempty"`
-	Creator     string          `json:"creator"`
-	Mode        v1alpha1.Mode   `json:"mode"`
-	Verdict     reason.Code     `json:"verdict,omitempty"`
-	Pins        []artifact.Pin  `json:"pins,omitempty"`
+	IssuedAt    int64          `json:"issuedAt"`
+	Namespace   string         `json:"namespace"`
+	Pod         string         `json:"pod"`
+	WorkflowUID string         `json:"workflowUID"`
+	Definition  string         `json:"definition,omitempty"`
+	Creator     string         `json:"creator"`
+	Mode        v1alpha1.Mode  `json:"mode"`
+	Verdict     reason.Code    `json:"verdict,omitempty"`
+	Pins        []artifact.Pin `json:"pins,omitempty"`
 }
 
 func encode(t Tag) ([]byte, error) {
@@ -82,11 +82,6 @@ func (c content) validate() error {
 	}
 	if c.IssuedAt <= 0 {
 		return errors.New("issue time is not set")
-	}
-	if c.Definition != "" {
-		if _, err := artifact.ParseDigest(string(c.Definition)); err != nil {
-			return fmt.Errorf("definition: %w", err)
-		}
 	}
 	for _, p := range c.Pins {
 		if err := p.Validate(); err != nil {

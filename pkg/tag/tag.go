@@ -23,8 +23,9 @@ type Tag struct {
 	Namespace   string
 	Pod         string
 	WorkflowUID string
-	// Definition is the digest of the Workflow's definition at admission.
-	Definition artifact.Digest
+	// Definition is the fingerprint of the Workflow's definition at admission,
+	// as package argo spells it.
+	Definition string
 	// Creator is the user name of the admission request.
 	Creator string
 	Mode    v1alpha1.Mode

@@ -68,7 +68,7 @@ func TestCreate(t *testing.T) {
 			w.gate.Workflow = func(context.Context, string, string) (*argo.Workflow, error) { return nil, errDown }
 		}, reason.LookupFailed, false},
 		"a workflow that changed between the webhooks": {func(t *testing.T, _ *world, a *Admission) {
-			retag(t, a, func(g *tag.Tag) { g.Definition = artifact.Digest(strings.Repeat("d", 64)) })
+			retag(t, a, func(g *tag.Tag) { g.Definition = "another" })
 		}, reason.LookupFailed, false},
 		"another executor image": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, "wait").Image = "evil" }, reason.ExecutorImageNotAllowed, false},
 		"another node":           {func(_ *testing.T, _ *world, a *Admission) { a.Pod.Annotations["workflows.argoproj.io/node-name"] = "x" }, reason.NodeMismatch, false},
