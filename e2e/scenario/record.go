@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/e2e/lab"
 )
 
 // Record runs artifact-passing under a fixed name in a fresh, unlabelled
@@ -24,7 +27,15 @@ func Record(ctx context.Context, s *Stage, ns string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	pods, err := s.Lab.Pods(ctx, ns, name)
+	// Argo labels the pods of a finished workflow a moment later.
+	var pods []corev1.Pod
+	err = lab.Eventually(ctx, limit, func(ctx context.Context) (bool, error) {
+		var err error
+		pods, err = s.Lab.Pods(ctx, ns, name)
+		return !slices.ContainsFunc(pods, func(p corev1.Pod) bool {
+			return p.Labels["workflows.argoproj.io/completed"] != "true"
+		}), err
+	})
 	if err != nil {
 		return nil, err
 	}

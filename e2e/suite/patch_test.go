@@ -88,7 +88,7 @@ func TestAPatchOfThePodSpecCannotReplaceWhatProvesTheBytes(t *testing.T) {
 		},
 		"our volume": {
 			code: reason.NameTaken,
-			try:  patched(`{"volumes":[{"name":"argoseal-no-token","emptyDir":{}}]}`),
+			try:  patched(`{"volumes":[{"name":"argoseal-no-token","configMap":{"name":"none","optional":true}}]}`),
 		},
 		"a volume with the host's files": {
 			code: reason.ForeignMount,
