@@ -54,7 +54,7 @@ e2e: cluster-up build tools ## End-to-end tests on the development cluster, whic
 
 .PHONY: lint
 lint: tools ## Linters, with the pinned version.
-	@$(TOOLS); golangci-lint run --build-tags=integration,e2e ./...
+	@$(TOOLS); golangci-lint run --allow-serial-runners --build-tags=integration,e2e ./...
 	@$(TOOLS); helm lint --quiet charts/argoseal
 
 .PHONY: generated

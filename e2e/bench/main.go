@@ -67,17 +67,17 @@ func main() {
 	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, seal, wall; all by default")
 	file := flag.String("o", filepath.Join("bin", "bench.json"), "the `file` to write")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	if err := run(ctx, os.Stdout, *runs, *only, *file); err != nil {
+	if err := run(os.Stdout, *runs, *only, *file); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, runs int, only, file string) error {
+func run(out io.Writer, runs int, only, file string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	if runs < 1 {
 		return fmt.Errorf("-runs is %d, want at least 1", runs)
 	}
@@ -145,7 +145,7 @@ func (b *bench) connect(ctx context.Context, chosen []benchmark) error {
 	}
 	installed, err := l.Installed(ctx)
 	if err == nil && !installed {
-		err = errors.New("Argoseal is not installed: run `make install` first")
+		err = errors.New("no Argoseal in the cluster: run `make install` first")
 	}
 	b.lab = l
 	return err

@@ -218,11 +218,11 @@ func pidsBelow(dir string) []int {
 	// Cgroups vanish while we walk; what cannot be read is gone.
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
-			return nil
+			return nil //nolint:nilerr // gone
 		}
 		data, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // gone
 		}
 		for _, field := range strings.Fields(string(data)) {
 			// Zero stands for a process that this namespace cannot see.

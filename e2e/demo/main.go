@@ -35,17 +35,17 @@ const limit = 8 * time.Minute
 func main() {
 	dir := flag.String("dir", "bin/demo", "where to leave the bundle, keys and artifact of the demo")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	if err := run(ctx, os.Stdout, *dir); err != nil {
+	if err := run(os.Stdout, *dir); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, dir string) error {
+func run(out io.Writer, dir string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	started := time.Now()
 	stage, err := newStage(ctx, out, dir)
 	if err != nil {

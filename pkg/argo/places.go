@@ -75,7 +75,7 @@ func (s *Step) checkPlaces(main *corev1.Container) {
 			continue
 		}
 		for _, p := range list {
-			if overlap(p.path, out.Path) && !(p.tmp() && within(out.Path, p.path)) {
+			if overlap(p.path, out.Path) && (!p.tmp() || !within(out.Path, p.path)) {
 				out.Location, out.Problem = artifact.Location{}, p.hides(out.Path).For(out.Name)
 				break
 			}

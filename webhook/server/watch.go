@@ -61,4 +61,5 @@ func Watch(ctx context.Context, m manager.Manager, object client.Object, namespa
 // everywhere runs a runnable in every replica, leader or not.
 type everywhere struct{ manager.Runnable }
 
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (everywhere) NeedLeaderElection() bool { return false }

@@ -76,7 +76,7 @@ func (w *Watcher) look(ctx context.Context, o *output) {
 	rests := now.same(o.seen)
 	o.seen = now
 	if rests && !now.same(o.at) {
-		w.measure(ctx, o)
+		_ = w.measure(ctx, o) // finish tries again and says what is wrong
 	}
 }
 
