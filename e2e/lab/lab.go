@@ -162,7 +162,7 @@ func (l *Lab) List(ctx context.Context, ns string, list client.ObjectList) error
 	return l.Client.List(ctx, list, client.InNamespace(ns))
 }
 
-// Eventually calls f every 200 ms until it says true, errs, or the time is up.
+// Eventually calls f every 400 ms until it says true, errs, or the time is up.
 func Eventually(ctx context.Context, limit time.Duration, f wait.ConditionWithContextFunc) error {
-	return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, limit, true, f)
+	return wait.PollUntilContextTimeout(ctx, 400*time.Millisecond, limit, true, f)
 }

@@ -191,7 +191,7 @@ func TestHonestOutputsHaveTheDigestOfWhatArgoUnpacks(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var paths []string
 	for i := range 150 {
-		p := fmt.Sprintf("/work/t%d", i)
+		p := fmt.Sprintf("/data/t%d", i)
 		if i%10 == 0 {
 			must(t, os.WriteFile(a.path(p), randomBytes(random), randomMode(random)))
 		} else {
