@@ -40,7 +40,7 @@ func newArgo(t *testing.T) argo {
 		t.Fatal("argoexec has to run in a root folder of its own, which needs root")
 	}
 	a := argo{root: t.TempDir()}
-	for _, d := range []string{"argo/inputs/artifacts", "argo/config", "argo/staging", "var/run/argo", "tmp", "bin", "work"} {
+	for _, d := range []string{"argo/inputs/artifacts", "argo/config", "argo/staging", "var/run/argo", "tmp", "bin", "data"} {
 		must(t, os.MkdirAll(a.path(d), 0o777))
 	}
 	in, err := os.Open(program)
