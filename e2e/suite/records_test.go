@@ -200,9 +200,12 @@ func createRecord(ctx context.Context, who client.Client, c *consumer, v *victim
 	if err := who.Create(ctx, p); err != nil {
 		return err
 	}
+	// A patch and not an update: the notary may have written to the record by
+	// now, and a forger does not stop at a conflict.
+	before := p.DeepCopy()
 	v.provenance.Status.DeepCopyInto(&p.Status)
 	p.Status.Bundle = bundle
-	if err := who.Status().Update(ctx, p); err != nil {
+	if err := who.Status().Patch(ctx, p, client.MergeFrom(before)); err != nil {
 		return err
 	}
 	return who.Create(ctx, c.pointer(v, pod))
