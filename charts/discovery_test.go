@@ -30,7 +30,7 @@ func TestDiscovery(t *testing.T) {
 	c.make(user{}, configMaps, ns, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings","namespace":"NS"},
 		"data":{"executor":"image: exec:configured\nimagePullPolicy: Always\n"}}`)
 
-	out, err := template(t, "--dry-run=server", "--kubeconfig", kubeconfig(t), "--set", "signer.image.digest="+digest)
+	out, err := template(t, "--dry-run=server", "--kubeconfig", c.lab.Kubeconfig, "--set", "signer.image.digest="+digest)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,19 +17,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/argoseal/argoseal/e2e/cluster/layout"
+	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// The guards are tried on the cluster that KUBECONFIG names, else on the
-// development cluster, where the chart is installed in namespace
-// argoseal-system, or is being installed. Everything that is tried is tried as
-// a dry run, which takes the same way through admission, so the cases do not
-// depend on each other.
+// The guards are tried on the development cluster, where the chart is
+// installed. Everything that is tried is tried as a dry run, which takes the
+// same way through admission, so the cases do not depend on each other.
 
-const release = "argoseal-system"
+const release = lab.System
 
 // user is who tries something.
 type user struct {
@@ -68,40 +64,29 @@ var (
 
 // cluster is the API server the guards are tried on.
 type cluster struct {
-	t      *testing.T
-	config *rest.Config
-}
-
-// kubeconfig is the path of the one to use.
-func kubeconfig(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv(clientcmd.RecommendedConfigPathEnvVar); path != "" {
-		return path
-	}
-	l, err := layout.Default()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l.Kubeconfig()
+	t   *testing.T
+	lab *lab.Lab
 }
 
 func connect(t *testing.T) *cluster {
 	t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig(t))
+	l, err := lab.Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.QPS, config.Burst = 200, 200
-	return &cluster{t: t, config: config}
+	return &cluster{t: t, lab: l}
 }
 
-// waitForGuards waits until the chart is installed and its guards are at work,
+// waitForGuards waits until the webhooks answer and the policies are at work,
 // which is a moment after they were made.
 func (c *cluster) waitForGuards() {
 	c.t.Helper()
+	err := c.lab.Ready(c.t.Context(), lab.Webhook)
+	if err != nil {
+		c.t.Fatalf("is the chart installed? `make install` does it: %v", err)
+	}
 	forgery := attempt{as: clusterAdmin, verb: "create", on: provenances, body: record("forged")}
-	var err error
-	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Second) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Second) {
 		if err = c.try(forgery, "default", true); err != nil && strings.Contains(err.Error(), string(reason.RecordGuarded)) {
 			return
 		}
@@ -120,7 +105,7 @@ func (c *cluster) namespace() string {
 // as is a client that acts as the user; the zero user is the kubeconfig's.
 func (c *cluster) as(u user) dynamic.Interface {
 	c.t.Helper()
-	config := rest.CopyConfig(c.config)
+	config := rest.CopyConfig(c.lab.Config)
 	if u.name != "" {
 		config.Impersonate = rest.ImpersonationConfig{UserName: u.name, Groups: append([]string{"system:authenticated"}, u.groups...)}
 	}

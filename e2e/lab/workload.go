@@ -25,8 +25,9 @@ type Workload struct {
 	Kind, Namespace, Name string
 }
 
-// The workloads that tests disturb.
+// The workloads that tests wait for or disturb.
 var (
+	Webhook        = Workload{"Deployment", System, "argoseal-webhook"}
 	Notary         = Workload{"Deployment", System, "argoseal-notary"}
 	Rekor          = Workload{"StatefulSet", System, "argoseal-rekor"}
 	ArgoController = Workload{"Deployment", part.ArgoNamespace, "workflow-controller"}
