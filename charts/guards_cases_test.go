@@ -163,12 +163,59 @@ var modeCases = map[string]attempt{
 
 func mode(value string) string { return metadata(`"labels":{"argoseal.dev/mode":` + value + `}`) }
 
+// stored are copies of templates, as Argo keeps them in a Workflow's status.
+const stored = `"storedTemplates":{"namespaced/lib/t":{"name":"t"}},"storedWorkflowTemplateSpec":{"entrypoint":"main","shutdown":"Stop"}`
+
+// workflow is one that Argo's controller leaves alone: it is another's.
+func workflow(name, status string) string {
+	return `{"apiVersion":"argoproj.io/v1alpha1","kind":"Workflow",
+		"metadata":{"name":"` + name + `","namespace":"NS","labels":{"workflows.argoproj.io/controller-instanceid":"nobody"}},
+		"spec":{"entrypoint":"main","arguments":{"artifacts":[{"name":"a","s3":{"key":"k"}}]},"templates":[{"name":"main","container":{"image":"i"}}]},
+		"status":{` + status + `}}`
+}
+
+func spec(fields string) string { return `{"spec":{` + fields + `}}` }
+
+// workflowCases: what the gate resolves inputs by is not its users' to change.
+var workflowCases = map[string]attempt{
+	"a workflow may be submitted":   {as: tenant, verb: "create", on: workflows, body: workflow("new", `"nodes":{"n":{}}`)},
+	"a workflow may be stopped":     {as: tenant, on: workflows, name: "under-way", body: spec(`"shutdown":"Stop"`)},
+	"a workflow may be suspended":   {as: tenant, on: workflows, name: "under-way", body: spec(`"suspend":true`)},
+	"its parameters may change":     {as: tenant, on: workflows, name: "under-way", body: spec(`"arguments":{"parameters":[{"name":"p","value":"v"}]}`)},
+	"its nodes may change":          {as: tenant, on: workflows, name: "under-way", body: status(`"nodes":{"n":{"phase":"Running"}}`)},
+	"a stopped one may be retried":  {as: tenant, on: workflows, name: "under-way", body: status(`"storedWorkflowTemplateSpec":{"shutdown":null}`)},
+	"Argo may spell its spec anew":  {as: argo, on: workflows, name: "under-way", body: spec(`"templates":[{"name":"main","inputs":{},"container":{"image":"i"}}]`)},
+	"Argo may store templates":      {as: argo, on: workflows, name: "under-way", body: status(`"storedTemplates":{"namespaced/lib/u":{"name":"u"}}`)},
+	"a finalizer may be taken away": {as: clusterAdmin, on: workflows, name: "under-way", body: metadata(`"finalizers":null`)},
+
+	"a tenant may not change its templates": {
+		as: tenant, on: workflows, name: "under-way", body: spec(`"templates":[{"name":"main","container":{"image":"j"}}]`), refused: reason.WorkflowGuarded},
+	"a cluster admin may not change its entrypoint": {
+		as: clusterAdmin, on: workflows, name: "under-way", body: spec(`"entrypoint":"other"`), refused: reason.WorkflowGuarded},
+	"a tenant may not add an exit handler": {
+		as: tenant, on: workflows, name: "under-way", body: spec(`"onExit":"main"`), refused: reason.WorkflowGuarded},
+	"a tenant may not remove a field": {
+		as: tenant, on: workflows, name: "under-way", body: spec(`"entrypoint":null`), refused: reason.WorkflowGuarded},
+	"a tenant may not change what is given to it": {
+		as: tenant, on: workflows, name: "under-way", body: spec(`"arguments":{"artifacts":[{"name":"a","s3":{"key":"l"}}]}`), refused: reason.WorkflowGuarded},
+	"a tenant may not change a stored template": {
+		as: tenant, on: workflows, name: "under-way", body: status(`"storedTemplates":{"namespaced/lib/t":{"name":"u"}}`), refused: reason.WorkflowGuarded},
+	"a tenant may not add a stored template": {
+		as: tenant, on: workflows, name: "under-way", body: status(`"storedTemplates":{"namespaced/lib/u":{"name":"u"}}`), refused: reason.WorkflowGuarded},
+	"a tenant may not change the stored spec": {
+		as: tenant, on: workflows, name: "under-way", body: status(`"storedWorkflowTemplateSpec":{"entrypoint":"other"}`), refused: reason.WorkflowGuarded},
+	"a tenant may not remove the status": {
+		as: tenant, on: workflows, name: "under-way", body: `{"status":null}`, refused: reason.WorkflowGuarded},
+	"a tenant may not bring stored templates along": {
+		as: tenant, verb: "create", on: workflows, body: workflow("memoized", stored), refused: reason.WorkflowGuarded},
+}
+
 func TestGuards(t *testing.T) {
 	c := connect(t)
 	c.waitForGuards()
 	ns := c.prepare()
 	for group, cases := range map[string]map[string]attempt{
-		"status": statusCases, "identity": identityCases, "records": recordCases, "mode": modeCases,
+		"status": statusCases, "identity": identityCases, "records": recordCases, "mode": modeCases, "workflow": workflowCases,
 	} {
 		for name, a := range cases {
 			t.Run(group+"/"+name, func(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"github.com/argoseal/argoseal/e2e/cluster/part"
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -41,6 +42,7 @@ var (
 	tenant   = user{name: "guards-tenant"}
 	operator = user{name: "guards-operator"}
 	notary   = user{name: "system:serviceaccount:" + release + ":argoseal-notary"}
+	argo     = user{name: "system:serviceaccount:" + part.ArgoNamespace + ":argo"}
 	// impostor has the notary's name and another namespace; RBAC lets it.
 	impostor  = user{"system:serviceaccount:guards:argoseal-notary", []string{"system:masters"}}
 	node      = user{"system:node:guards-node", []string{"system:nodes"}}
@@ -58,6 +60,7 @@ var (
 	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	provenances = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "provenances"}
+	workflows   = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}
 	seals       = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "artifactseals"}
 	rbac        = schema.GroupVersion{Group: "rbac.authorization.k8s.io", Version: "v1"}
 )
@@ -228,6 +231,7 @@ func (c *cluster) prepare() string {
 	c.make(admin, pods, ns, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"untagged","namespace":"NS"},
 		"spec":{"schedulerName":"nobody",`+podSpec+`}}`)
 	c.make(notary, provenances, ns, record("old"))
+	c.make(admin, workflows, ns, workflow("under-way", stored))
 	for _, a := range []attempt{
 		{as: node, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Running","startTime":"2026-01-01T00:00:00Z",` + ended("0"))},
 		{as: admin, on: namespaces, name: "NS", body: `{"metadata":{"labels":{"argoseal.dev/mode":"enforce"}}}`},

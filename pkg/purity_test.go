@@ -14,7 +14,7 @@ const module = "github.com/argoseal/argoseal/"
 // pure are the packages that decide: what they say depends on their arguments
 // alone.
 var pure = []string{
-	"pkg/argo", "pkg/artifact", "pkg/policy", "pkg/provenance", "pkg/reason",
+	"pkg/argo", "pkg/argo/graph", "pkg/artifact", "pkg/policy", "pkg/provenance", "pkg/reason",
 	"pkg/sidecar", "pkg/tag", "pkg/verify", "webhook/inject",
 }
 

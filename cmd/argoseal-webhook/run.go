@@ -145,6 +145,7 @@ func newGate(ctx context.Context, quick *server.Producers, live server.Live, o o
 		Quick:    quick,
 		Live:     live,
 		Workflow: live.Workflow,
+		Template: live.Template,
 		Facts:    gate.NewFacts(rememberedFacts),
 		Clock:    clock.RealClock{},
 	}, nil

@@ -57,6 +57,11 @@ type Input struct {
 // Pinned says whether the input needs evidence and a pin: an object in a store.
 func (i Input) Pinned() bool { return i.Source == SourceStore }
 
+// Holds says whether the input is raw and has that content.
+func (i Input) Holds(text string) bool {
+	return i.Source == SourceRaw && i.RawSHA256 == digestOfText(text)
+}
+
 // Label names the input for people: its name and, where known, its location.
 func (i Input) Label() string { return label(i.Name, i.Location) }
 

@@ -12,18 +12,24 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // Workflow is the part of a live Workflow that decisions and statements need.
-// Its status is not read: whoever may write Workflows may write that.
+// Of its status only Argo's copies of templates are read, which a guard keeps
+// from everybody else: whoever may write Workflows may write the rest. It is not
+// safe for concurrent use.
 type Workflow struct {
 	Namespace string
 	Name      string
 	UID       string
 
 	definition Definition
+	// object is as the API server gave it, and only read.
+	object map[string]any
+	graph  *graph.Graph
 }
 
 // Definition is what a statement's externalParameters say about a step: the
@@ -90,7 +96,7 @@ func ParseWorkflow(u *unstructured.Unstructured) (*Workflow, error) {
 	if u == nil || u.GetAPIVersion() != ownerAPIVersion || u.GetKind() != ownerKind {
 		return nil, reason.New(reason.OwnerMismatch, "its owner is not a %s %s", ownerAPIVersion, ownerKind)
 	}
-	w := &Workflow{Namespace: u.GetNamespace(), Name: u.GetName(), UID: string(u.GetUID())}
+	w := &Workflow{Namespace: u.GetNamespace(), Name: u.GetName(), UID: string(u.GetUID()), object: u.Object}
 	if w.Namespace == "" || w.Name == "" || w.UID == "" {
 		return nil, reason.New(reason.OwnerMismatch, "its Workflow has no namespace, name or UID")
 	}
@@ -114,6 +120,22 @@ func (w *Workflow) Definition(template string) (Definition, error) {
 	d.Parameters = slices.Clone(d.Parameters)
 	d.Overrides = slices.Clone(d.Overrides)
 	return d, nil
+}
+
+// Graph gives the workflow's definition as Argo executes it, always the same
+// one, so what it learned stays. Its errors are those of graph.Parse.
+func (w *Workflow) Graph() (*graph.Graph, error) {
+	if w == nil || w.UID == "" {
+		return nil, errors.New("no workflow was read")
+	}
+	if w.graph == nil {
+		g, err := graph.Parse(w.Name, w.object)
+		if err != nil {
+			return nil, err
+		}
+		w.graph = g
+	}
+	return w.graph, nil
 }
 
 // define reads a spec; fields is its own copy.

@@ -41,23 +41,26 @@ const (
 
 // The input has no acceptable evidence.
 const (
-	LocationInvalid     Code = "LocationInvalid"
-	StoreUnsupported    Code = "StoreUnsupported"
-	ArchiveUnsupported  Code = "ArchiveUnsupported"
-	MountUnsupported    Code = "MountUnsupported"
-	ModeUnsupported     Code = "ModeUnsupported"
-	NoProvenance        Code = "NoProvenance"
-	ProvenancePending   Code = "ProvenancePending"
-	NotSealed           Code = "NotSealed"
-	ProvenanceInvalid   Code = "ProvenanceInvalid"
-	SubjectMismatch     Code = "SubjectMismatch"
-	WorkflowMismatch    Code = "WorkflowMismatch"
-	BuilderNotTrusted   Code = "BuilderNotTrusted"
-	ProducerFailed      Code = "ProducerFailed"
-	PinsMissing         Code = "PinsMissing"
-	PinMismatch         Code = "PinMismatch"
-	ModeChanged         Code = "ModeChanged"
-	TrustedRootNotReady Code = "TrustedRootNotReady"
+	LocationInvalid      Code = "LocationInvalid"
+	StoreUnsupported     Code = "StoreUnsupported"
+	ArchiveUnsupported   Code = "ArchiveUnsupported"
+	MountUnsupported     Code = "MountUnsupported"
+	ModeUnsupported      Code = "ModeUnsupported"
+	NoProvenance         Code = "NoProvenance"
+	ProvenancePending    Code = "ProvenancePending"
+	NotSealed            Code = "NotSealed"
+	ProvenanceInvalid    Code = "ProvenanceInvalid"
+	SubjectMismatch      Code = "SubjectMismatch"
+	WorkflowMismatch     Code = "WorkflowMismatch"
+	OriginMismatch       Code = "OriginMismatch"
+	OriginUnknown        Code = "OriginUnknown"
+	DefinitionIncomplete Code = "DefinitionIncomplete"
+	BuilderNotTrusted    Code = "BuilderNotTrusted"
+	ProducerFailed       Code = "ProducerFailed"
+	PinsMissing          Code = "PinsMissing"
+	PinMismatch          Code = "PinMismatch"
+	ModeChanged          Code = "ModeChanged"
+	TrustedRootNotReady  Code = "TrustedRootNotReady"
 )
 
 // The notary's words: why a pod or an output is not (yet) sealed.
@@ -83,10 +86,11 @@ const (
 // Guards: what the chart's ValidatingAdmissionPolicies refuse. They work while
 // our processes are down; their messages begin with these codes.
 const (
-	StatusGuarded Code = "StatusGuarded"
-	RecordGuarded Code = "RecordGuarded"
-	TagGuarded    Code = "TagGuarded"
-	ModeGuarded   Code = "ModeGuarded"
+	StatusGuarded   Code = "StatusGuarded"
+	RecordGuarded   Code = "RecordGuarded"
+	TagGuarded      Code = "TagGuarded"
+	ModeGuarded     Code = "ModeGuarded"
+	WorkflowGuarded Code = "WorkflowGuarded"
 )
 
 // In the pod: what argoseal-verify found.
@@ -142,6 +146,9 @@ var rows = []entry{
 	{code: ProvenanceInvalid, meaning: "There is evidence, and it does not verify.", remedy: "Treat it as tampering; run argoseal verify on the bundle"},
 	{code: SubjectMismatch, meaning: "The verified statement does not speak of this location with this digest.", remedy: "Treat it as tampering; run the producing step again", exit: 8},
 	{code: WorkflowMismatch, meaning: "The artifact was sealed in another workflow.", remedy: "Produce it in a step of this workflow"},
+	{code: OriginMismatch, meaning: "The input is not what the workflow's definition takes it from: another step's, another output, or of another kind.", remedy: "Treat it as tampering with WorkflowTaskResults or memoized results; run the workflow again"},
+	{code: OriginUnknown, meaning: "The workflow's definition does not say plainly which step the input comes from.", remedy: "Name templates and artifacts literally: no template names and no computed artifact names that are only known at runtime"},
+	{code: DefinitionIncomplete, meaning: "Argo has not stored its copy of a referenced template yet.", remedy: "It is retried", retryable: true},
 	{code: BuilderNotTrusted, meaning: "The statement names a builder that is not ours.", remedy: "Check the cluster name both installs were given"},
 	{code: ProducerFailed, meaning: "The step that produced the artifact failed.", remedy: "Fix the producing step, or do not consume outputs of failed steps"},
 	{code: PinsMissing, meaning: "The evidence came between our two webhooks, so the pod has no pins yet.", remedy: "It is retried", retryable: true},
@@ -170,6 +177,7 @@ var rows = []entry{
 	{code: RecordGuarded, meaning: "Somebody other than the notary tried to write or delete a Provenance or an ArtifactSeal.", remedy: "Leave them to the notary; deleting needs the verb manage on provenances.argoseal.dev"},
 	{code: TagGuarded, meaning: "What identifies a pod of a labelled namespace may not change after its creation.", remedy: "Submit the step again through Argo"},
 	{code: ModeGuarded, meaning: "The namespace's mode may not be lowered or removed by this user.", remedy: "Ask somebody with the verb argoseal-mode on namespaces"},
+	{code: WorkflowGuarded, meaning: "Somebody other than Argo's controller tried to change a workflow's definition, or brought copies of templates along that only Argo makes.", remedy: "Submit it again with argo submit or argo resubmit, without --memoized"},
 
 	{code: InputAltered, meaning: "What was downloaded is not what was admitted.", remedy: "Somebody overwrote the object after admission: run the producing step again", exit: 10},
 	{code: InputMissing, meaning: "An admitted input was not downloaded.", remedy: "Run the producing step again", exit: 11},

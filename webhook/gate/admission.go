@@ -124,7 +124,7 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 	if err := argo.CheckStructure(a.Pod, step, g.Identity); err != nil {
 		return deny(err)
 	}
-	v := g.Evaluate(ctx, step, a.Mode, a.Trust)
+	v := g.Evaluate(ctx, step, wf, a.Mode, a.Trust)
 	if !v.Allowed {
 		return Decision{Refusal: v.Refusal, RetryAfter: v.RetryAfter, Warnings: warnings(a.Pod, step), Levels: v.Levels}
 	}

@@ -246,7 +246,7 @@ func TestEverySupportedPodOfArgoIsAdmitted(t *testing.T) {
 			w := newWorld(t)
 			pod, step := argotest.Parsed(t, name)
 			w.workflow = argotest.Owner(t, pod)
-			v := w.gate.Evaluate(t.Context(), step, v1alpha1.ModeEnforce, w.trust)
+			v := w.gate.Evaluate(t.Context(), step, w.workflow, v1alpha1.ModeEnforce, w.trust)
 			if !v.Allowed {
 				t.Fatal(v.Refusal)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -339,7 +340,8 @@ func TestSeveralInputs(t *testing.T) {
 	})
 	t.Run("inline and absent inputs need no evidence", func(t *testing.T) {
 		w := newWorld(t)
-		w.step.Inputs = []argo.Input{{Name: "a", Source: argo.SourceRaw}, {Name: "b", Source: argo.SourceAbsent, Optional: true}}
+		pod, step := argotest.Parsed(t, "everything")
+		w.step, w.workflow = step, argotest.Owner(t, pod)
 		w.gate.Quick = &memory{failProducers: errDown}
 		if v := w.evaluate(t); !v.Allowed {
 			t.Errorf("verdict is %v", v.Refusal)
@@ -359,7 +361,7 @@ func TestZeroValuesRefuse(t *testing.T) {
 	if (Verdict{}).Allowed || (Decision{}).Allowed {
 		t.Error("a zero value allows")
 	}
-	if v := (&Gate{}).Evaluate(t.Context(), nil, "", Trust{}); v.Allowed || v.Refusal == nil {
+	if v := (&Gate{}).Evaluate(t.Context(), nil, nil, "", Trust{}); v.Allowed || v.Refusal == nil {
 		t.Errorf("no step gives %+v", v)
 	}
 	w := newWorld(t)

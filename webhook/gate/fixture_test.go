@@ -15,6 +15,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -51,6 +52,8 @@ type world struct {
 	step     *argo.Step // of consume
 	location artifact.Location
 	workflow *argo.Workflow
+	// template is the one WorkflowTemplate there is, if it is set.
+	template map[string]any
 }
 
 // memory is evidence that can be spoiled and that can fail.
@@ -108,6 +111,7 @@ func newWorld(t *testing.T) *world {
 		Identity: argotest.Identity(), Sidecar: signer, Cluster: cluster,
 		Quick: w.evidence, Live: w.evidence,
 		Workflow: func(context.Context, string, string) (*argo.Workflow, error) { return w.workflow, nil },
+		Template: func(context.Context, string, graph.Ref) (map[string]any, error) { return w.template, nil },
 		Facts:    NewFacts(16), Clock: w.clock,
 	}
 	w.produce = w.producer(t, "produce", "", now.Add(-10*time.Second))
@@ -163,6 +167,7 @@ func (w *world) seal(t *testing.T, pod *corev1.Pod, change func(*provenance.Fact
 	f := sealtest.Facts(w.location.URI(), stored)
 	f.Builder.Cluster = cluster
 	f.Step.Namespace, f.Step.Workflow = pod.Namespace, provenance.Ref{Name: w.step.Workflow, UID: w.step.WorkflowUID}
+	f.Step.NodeName, f.Definition.Template = "artifact-passing[0].generate-artifact", "hello-world-to-file"
 	f.Step.Pod = provenance.Ref{Name: pod.Name, UID: string(pod.UID)}
 	f.StartedAt, f.FinishedAt = end.Add(-5*time.Second), end
 	if change != nil {
@@ -197,7 +202,7 @@ func (w *world) theSeal() *v1alpha1.ArtifactSeal {
 // evaluate decides on consume.
 func (w *world) evaluate(t *testing.T) Verdict {
 	t.Helper()
-	return w.gate.Evaluate(t.Context(), w.step, v1alpha1.ModeEnforce, w.trust)
+	return w.gate.Evaluate(t.Context(), w.step, w.workflow, v1alpha1.ModeEnforce, w.trust)
 }
 
 // admission is the final pod consume, as an honest cluster submits it.

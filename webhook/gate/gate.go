@@ -7,6 +7,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -26,6 +27,9 @@ type Gate struct {
 	Live  Evidence
 	// Workflow gets a live Workflow: nil if there is none.
 	Workflow func(ctx context.Context, namespace, name string) (*argo.Workflow, error)
+	// Template gets a live WorkflowTemplate of a namespace, or one of the cluster:
+	// nil if there is none.
+	Template func(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error)
 	Facts    *Facts
 	Clock    clock.PassiveClock
 }
@@ -53,20 +57,25 @@ type Verdict struct {
 	Levels []provenance.Level
 }
 
-// Evaluate decides on a step's inputs from the evidence: first by what is
-// quick to read, and if that would refuse for good, by the API server itself.
-func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, mode v1alpha1.Mode, trust Trust) Verdict {
+// Evaluate decides on the inputs of a step of a workflow from the evidence:
+// first by what is quick to read, and if that would refuse for good, by the API
+// server itself.
+func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *argo.Workflow, mode v1alpha1.Mode, trust Trust) Verdict {
 	if step == nil {
 		return Verdict{Refusal: reason.New(reason.Internal, "there is no step to decide on")}
 	}
 	if refusal := problem(step); refusal != nil {
 		return Verdict{Refusal: refusal}
 	}
-	v := g.evaluate(ctx, g.Quick, step, mode, trust)
+	from, refusal := g.origins(ctx, step, wf)
+	if refusal != nil {
+		return Verdict{Refusal: refusal}
+	}
+	v := g.evaluate(ctx, g.Quick, step, from, mode, trust)
 	if v.Allowed || v.Refusal.Code.Retryable() {
 		return v
 	}
-	return g.evaluate(ctx, g.Live, step, mode, trust)
+	return g.evaluate(ctx, g.Live, step, from, mode, trust)
 }
 
 // problem is the first input that no evidence could help. What has no store
@@ -85,13 +94,13 @@ func problem(step *argo.Step) *reason.Error {
 	return nil
 }
 
-func (g *Gate) evaluate(ctx context.Context, e Evidence, step *argo.Step, mode v1alpha1.Mode, trust Trust) Verdict {
+func (g *Gate) evaluate(ctx context.Context, e Evidence, step *argo.Step, from map[string]graph.Origins, mode v1alpha1.Mode, trust Trust) Verdict {
 	inputs := step.StoreInputs()
 	if len(inputs) == 0 {
 		return Verdict{Allowed: true}
 	}
 	look := &evaluation{
-		gate: g, evidence: e, trust: trust, step: step,
+		gate: g, evidence: e, trust: trust, step: step, origins: from,
 		consumer: policy.Consumer{Namespace: step.Namespace, WorkflowUID: step.WorkflowUID, Mode: mode, Cluster: g.Cluster},
 		records:  map[string]*v1alpha1.Provenance{},
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -25,6 +26,8 @@ type evaluation struct {
 	evidence Evidence
 	trust    Trust
 	step     *argo.Step
+	// origins of the inputs, by name, as the workflow's definition has them.
+	origins  map[string]graph.Origins
 	consumer policy.Consumer
 	// records read so far, nil for those that do not exist: inputs often share
 	// a producer.
@@ -82,6 +85,9 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	verdict := policy.Builtin(statement, e.consumer)
 	if !verdict.Allowed {
 		return accepted{}, &refused{error: verdict.Refusal}
+	}
+	if no := made(e.origins[in.Name], in, statement, subject); no != nil {
+		return accepted{}, no
 	}
 	if no := overwritten(writers, statement); no != nil {
 		return accepted{}, no

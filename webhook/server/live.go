@@ -14,6 +14,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -79,6 +80,22 @@ func (l Live) Workflow(ctx context.Context, namespace, name string) (*argo.Workf
 		return nil, err
 	}
 	return argo.ParseWorkflow(o)
+}
+
+// Template gets a live WorkflowTemplate or ClusterWorkflowTemplate: nil if there
+// is none.
+func (l Live) Template(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error) {
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(workflowKind.GroupVersion().WithKind("WorkflowTemplate"))
+	if ref.ClusterScope {
+		o.SetGroupVersionKind(workflowKind.GroupVersion().WithKind("ClusterWorkflowTemplate"))
+		namespace = ""
+	}
+	o, err := get(ctx, l.API, namespace, ref.Name, o)
+	if o == nil || err != nil {
+		return nil, err
+	}
+	return o.Object, nil
 }
 
 // get reads one object: nil if the API server says that it does not exist.

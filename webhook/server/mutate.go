@@ -75,7 +75,7 @@ func (h *Handlers) leave(q *question, err error) admission.Response {
 
 // prepare makes the pod that the validating side will want to see.
 func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow) (*corev1.Pod, error) {
-	v := h.await(ctx, a, step)
+	v := h.await(ctx, a, step, wf)
 	var code reason.Code
 	if !v.Allowed {
 		code = reason.Of(v.Refusal)
@@ -88,10 +88,10 @@ func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Ste
 }
 
 // await evaluates, again and again for a while as long as a seal is on its way.
-func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step) gate.Verdict {
+func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow) gate.Verdict {
 	start := time.Now()
 	for {
-		v := h.Gate.Evaluate(ctx, step, a.Mode, a.Trust)
+		v := h.Gate.Evaluate(ctx, step, wf, a.Mode, a.Trust)
 		if v.Allowed || v.Refusal == nil || v.Refusal.Code != reason.ProvenancePending {
 			return v
 		}

@@ -77,14 +77,18 @@ func Object(t testing.TB) *unstructured.Unstructured {
 	return u
 }
 
-// Owner gives a live Workflow that a pod's owner reference fits.
+// Owner gives a live Workflow that a pod's owner reference fits. It is the one
+// that made produce and consume, and for every other pod has its template alone.
 func Owner(t testing.TB, pod *corev1.Pod) *argo.Workflow {
 	t.Helper()
 	ref := metav1.GetControllerOf(pod)
 	if ref == nil {
 		t.Fatalf("pod %s has no owner", pod.Name)
 	}
-	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"entrypoint": "main"}}}
+	u := Object(t)
+	if u.GetName() != ref.Name {
+		u.Object["spec"] = only(t, pod)
+	}
 	u.SetAPIVersion(ref.APIVersion)
 	u.SetKind(ref.Kind)
 	u.SetNamespace(pod.Namespace)
@@ -95,6 +99,23 @@ func Owner(t testing.TB, pod *corev1.Pod) *argo.Workflow {
 		t.Fatal(err)
 	}
 	return wf
+}
+
+// only is a spec with no other template than the pod's.
+func only(t testing.TB, pod *corev1.Pod) map[string]any {
+	t.Helper()
+	template := map[string]any{}
+	for _, c := range pod.Spec.InitContainers {
+		for _, e := range c.Env {
+			if e.Name != "ARGO_TEMPLATE" || e.Value == "offloaded" {
+				continue
+			}
+			if err := json.Unmarshal([]byte(e.Value), &template); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return map[string]any{"entrypoint": template["name"], "templates": []any{template}}
 }
 
 // Identity is what an operator of that cluster would configure.

@@ -1,0 +1,113 @@
+//go:build e2e
+
+package suite
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// redirected makes two artifacts and consumes the wanted one. It succeeds only
+// if what it reads is not the one it wanted.
+const redirected = `
+metadata: {name: redirected}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - name: wanted
+        template: make
+        arguments: {parameters: [{name: text, value: wanted}]}
+      - name: other
+        template: make
+        arguments: {parameters: [{name: text, value: other}]}
+    - - {name: hold, template: hold}
+    - - name: consume
+        template: consume
+        arguments: {artifacts: [{name: in, from: "{{steps.wanted.outputs.artifacts.art}}"}]}
+  - {name: hold, suspend: {}}
+  - name: make
+    inputs: {parameters: [{name: text}]}
+    outputs: {artifacts: [{name: art, path: /tmp/art}]}
+    container:
+      image: alpine:latest
+      command: [sh, -c, "echo {{inputs.parameters.text}} > /tmp/art"]
+  - name: consume
+    inputs: {artifacts: [{name: in, path: /tmp/in}]}
+    container:
+      image: alpine:latest
+      command: [sh, -c, "! grep wanted /tmp/in"]
+`
+
+// TestAForgedReportDoesNotRedirectAnInput: what a step reports of its outputs
+// is a WorkflowTaskResult, which any pod of the workflow may change, and Argo
+// takes the inputs of the next steps from there.
+func TestAForgedReportDoesNotRedirectAnInput(t *testing.T) {
+	t.Parallel()
+	for name, forged := range map[string]func(other []any) []any{
+		"to another sealed artifact of the workflow": func(other []any) []any { return other },
+		"to content of its own": func([]any) []any {
+			return []any{map[string]any{"name": "art", "path": "/tmp/art", "raw": map[string]any{"data": "other"}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(t *testing.T, mode v1alpha1.Mode) {
+				attack{code: reason.OriginMismatch, try: func(t *testing.T, ns string) error {
+					return redirect(t, ns, forged)
+				}}.hold(t, namespace(t, slug(name), mode), mode)
+			})
+		})
+	}
+}
+
+func redirect(t *testing.T, ns string, forged func([]any) []any) error {
+	t.Helper()
+	l := cluster(t)
+	name := submit(t, ns, redirected)
+	run := until(t, ns, name, func(r *lab.Run) bool { n, ok := r.Node("hold"); return ok && n.Phase == "Running" })
+	// What the workflow's own pods may do, no more.
+	step, err := l.AsServiceAccount(ns, "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted, _ := run.Node("wanted")
+	other, _ := run.Node("other")
+	artifacts, _, err := unstructured.NestedSlice(taskResult(t, ns, other.ID).Object, "outputs", "artifacts")
+	if err != nil || len(artifacts) == 0 {
+		t.Fatalf("no artifacts in the report of %s: %v", other.ID, err)
+	}
+	patch, err := json.Marshal(map[string]any{"outputs": map[string]any{"artifacts": forged(artifacts)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := taskResult(t, ns, wanted.ID)
+	if err := step.Patch(t.Context(), result, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+		t.Fatal(fmt.Errorf("the report of another step could not be forged: %w", err))
+	}
+	if err := l.Resume(t.Context(), ns, name); err != nil {
+		t.Fatal(err)
+	}
+	return refusal(finish(t, ns, name))
+}
+
+// taskResult is what a node reported.
+func taskResult(t *testing.T, ns, node string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion("argoproj.io/v1alpha1")
+	u.SetKind("WorkflowTaskResult")
+	if err := cluster(t).Client.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: node}, u); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}

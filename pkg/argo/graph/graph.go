@@ -1,0 +1,321 @@
+package graph
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// ErrUnresolvable says that the definition does not say plainly where an input
+// comes from.
+var ErrUnresolvable = errors.New("the workflow's definition does not say where it comes from")
+
+// NotStoredError says that the Workflow does not have its copy of a template
+// yet: Argo creates a pod before it stores what it looked up for it. Learn tells
+// the graph what the WorkflowTemplate says.
+type NotStoredError struct{ Ref Ref }
+
+func (e *NotStoredError) Error() string {
+	return "the Workflow does not have its copy of " + e.Ref.String() + " yet"
+}
+
+// Ref names a WorkflowTemplate of the workflow's namespace or, with
+// ClusterScope, a ClusterWorkflowTemplate.
+type Ref struct {
+	Name         string `json:"name"`
+	ClusterScope bool   `json:"clusterScope"`
+}
+
+func (r Ref) String() string {
+	if r.ClusterScope {
+		return "ClusterWorkflowTemplate " + r.Name
+	}
+	return "WorkflowTemplate " + r.Name
+}
+
+// scope is how Argo's own copies are filed.
+func (r Ref) scope() string {
+	if r.ClusterScope {
+		return "cluster/" + r.Name
+	}
+	return "namespaced/" + r.Name
+}
+
+func unresolvable(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrUnresolvable, fmt.Sprintf(format, args...))
+}
+
+// Graph is one workflow's definition.
+type Graph struct {
+	workflow string
+	// spec is the one that is executed; nil as long as it is not known.
+	spec *spec
+	// own is the Workflow's own spec.
+	own spec
+	// stored are Argo's copies of referenced templates: SCOPE/NAME/TEMPLATE.
+	stored map[string]template
+}
+
+// Origins is everything that may be behind one input. The zero value is
+// nothing: such an input was not supplied.
+type Origins struct {
+	Outputs  []Output
+	Literals []Literal
+}
+
+// Output is an output artifact of a step.
+type Output struct {
+	// Name of the output artifact.
+	Name string
+	// Template is the name of the producing template; empty for one given
+	// inline.
+	Template string
+
+	node *regexp.Regexp
+}
+
+// By says whether a node of that name, running that template, is the step.
+func (o Output) By(node, template string) bool {
+	return o.node != nil && o.node.MatchString(node) && o.Template == template
+}
+
+// String names the output for people.
+func (o Output) String() string {
+	if o.Template == "" {
+		return o.Name + " of an inline template"
+	}
+	return o.Name + " of template " + o.Template
+}
+
+// Literal is an artifact whose place or content the definition gives itself.
+type Literal struct {
+	// Store is the field that gives it: s3, raw, git, http …
+	Store string
+	// Text is the key in s3 and the content of raw, and else empty.
+	Text string
+}
+
+// Fits says whether Argo may have made text of the literal's, by substituting
+// what stands in double braces.
+func (l Literal) Fits(text string) bool {
+	parts := placeholder.Split(l.Text, -1)
+	if len(parts) == 1 {
+		return l.Text == text
+	}
+	for i, p := range parts {
+		parts[i] = regexp.QuoteMeta(p)
+	}
+	pattern, err := regexp.Compile(`(?s)^` + strings.Join(parts, ".*") + `$`)
+	return err == nil && pattern.MatchString(text)
+}
+
+// Fixed says whether nothing in the literal is substituted.
+func (l Literal) Fixed() bool { return !placeholder.MatchString(l.Text) }
+
+var placeholder = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
+
+// spec is what we read of a workflow's spec.
+type spec struct {
+	Entrypoint          string     `json:"entrypoint"`
+	OnExit              string     `json:"onExit"`
+	Arguments           arguments  `json:"arguments"`
+	Templates           []template `json:"templates"`
+	TemplateDefaults    *template  `json:"templateDefaults"`
+	Hooks               hooks      `json:"hooks"`
+	WorkflowTemplateRef *Ref       `json:"workflowTemplateRef"`
+}
+
+// template is what we read of a template.
+type template struct {
+	Name    string    `json:"name"`
+	Inputs  arguments `json:"inputs"`
+	Outputs arguments `json:"outputs"`
+	Steps   [][]call  `json:"steps"`
+	DAG     *struct {
+		Tasks []call `json:"tasks"`
+	} `json:"dag"`
+}
+
+func (t *template) composite() bool { return len(t.Steps) > 0 || t.DAG != nil }
+
+// arguments are artifacts that are handed over or declared.
+type arguments struct {
+	Artifacts []artifact `json:"artifacts"`
+}
+
+func (a arguments) named(name string) *artifact {
+	for i := range a.Artifacts {
+		if a.Artifacts[i].Name == name {
+			return &a.Artifacts[i]
+		}
+	}
+	return nil
+}
+
+// artifact is one of them.
+type artifact struct {
+	Name           string `json:"name"`
+	GlobalName     string `json:"globalName"`
+	From           string `json:"from"`
+	FromExpression string `json:"fromExpression"`
+
+	S3 *struct {
+		Key string `json:"key"`
+	} `json:"s3"`
+	Raw *struct {
+		Data string `json:"data"`
+	} `json:"raw"`
+	Artifactory json.RawMessage `json:"artifactory"`
+	Azure       json.RawMessage `json:"azure"`
+	GCS         json.RawMessage `json:"gcs"`
+	Git         json.RawMessage `json:"git"`
+	HDFS        json.RawMessage `json:"hdfs"`
+	HTTP        json.RawMessage `json:"http"`
+	OSS         json.RawMessage `json:"oss"`
+	Plugin      json.RawMessage `json:"plugin"`
+}
+
+// literals lists what the artifact says of itself.
+func (a *artifact) literals() []Literal {
+	var list []Literal
+	if a.S3 != nil && a.S3.Key != "" {
+		list = append(list, Literal{Store: "s3", Text: a.S3.Key})
+	}
+	if a.Raw != nil {
+		list = append(list, Literal{Store: "raw", Text: a.Raw.Data})
+	}
+	for _, other := range []struct {
+		store string
+		given json.RawMessage
+	}{
+		{"artifactory", a.Artifactory}, {"azure", a.Azure}, {"gcs", a.GCS}, {"git", a.Git},
+		{"hdfs", a.HDFS}, {"http", a.HTTP}, {"oss", a.OSS}, {"plugin", a.Plugin},
+	} {
+		if len(other.given) > 0 {
+			list = append(list, Literal{Store: other.store})
+		}
+	}
+	return list
+}
+
+// call is a step or a task: a template and what it is given.
+type call struct {
+	Name        string       `json:"name"`
+	Template    string       `json:"template"`
+	TemplateRef *templateRef `json:"templateRef"`
+	Inline      *template    `json:"inline"`
+	Arguments   arguments    `json:"arguments"`
+	OnExit      string       `json:"onExit"`
+	Hooks       hooks        `json:"hooks"`
+}
+
+type templateRef struct {
+	Ref
+	Template string `json:"template"`
+}
+
+// hooks are calls by name; "exit" is the exit handler.
+type hooks map[string]call
+
+const exitHook = "exit"
+
+// Parse reads the definition of a Workflow: its spec and, in its status, Argo's
+// copies of the templates it refers to.
+func Parse(name string, workflow map[string]any) (*Graph, error) {
+	status, _ := workflow["status"].(map[string]any)
+	var is struct {
+		Spec   spec                `json:"spec"`
+		Stored map[string]template `json:"stored"`
+		Copy   *spec               `json:"copy"`
+	}
+	err := convert(map[string]any{
+		"spec": workflow["spec"], "stored": status["storedTemplates"], "copy": status["storedWorkflowTemplateSpec"],
+	}, &is)
+	if err != nil {
+		return nil, unresolvable("Workflow %s: %v", name, err)
+	}
+	g := &Graph{workflow: name, own: is.Spec, spec: &is.Spec, stored: is.Stored}
+	if is.Spec.WorkflowTemplateRef != nil {
+		g.spec = is.Copy
+	}
+	if g.stored == nil {
+		g.stored = map[string]template{}
+	}
+	return g, nil
+}
+
+// Learn adds what a WorkflowTemplate says, for what the Workflow has no copy of.
+func (g *Graph) Learn(ref Ref, workflowTemplate map[string]any) error {
+	var is struct {
+		Spec spec `json:"spec"`
+	}
+	if err := convert(workflowTemplate, &is); err != nil {
+		return unresolvable("%s: %v", ref, err)
+	}
+	for _, t := range is.Spec.Templates {
+		id := ref.scope() + "/" + t.Name
+		if _, known := g.stored[id]; !known {
+			g.stored[id] = t
+		}
+	}
+	if g.spec == nil && g.own.WorkflowTemplateRef != nil && *g.own.WorkflowTemplateRef == ref {
+		g.spec = join(g.own, is.Spec)
+	}
+	return nil
+}
+
+// join is what Argo executes where a Workflow refers to a whole
+// WorkflowTemplate: what the Workflow says itself comes first.
+func join(own, referenced spec) *spec {
+	s := referenced
+	s.Templates = append(slices.Clone(own.Templates), referenced.Templates...)
+	s.Arguments.Artifacts = append(slices.Clone(own.Arguments.Artifacts), referenced.Arguments.Artifacts...)
+	s.Hooks = maps.Clone(referenced.Hooks)
+	if s.Hooks == nil {
+		s.Hooks = hooks{}
+	}
+	maps.Copy(s.Hooks, own.Hooks)
+	if own.Entrypoint != "" {
+		s.Entrypoint = own.Entrypoint
+	}
+	if own.OnExit != "" {
+		s.OnExit = own.OnExit
+	}
+	if own.TemplateDefaults != nil {
+		s.TemplateDefaults = own.TemplateDefaults
+	}
+	return &s
+}
+
+// convert reads an object of the API server's into a struct.
+func convert(object map[string]any, into any) error {
+	raw, err := json.Marshal(object)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, into)
+}
+
+// Origins says where the named input of a node comes from. It fails with a
+// *NotStoredError or ErrUnresolvable.
+func (g *Graph) Origins(node, input string) (Origins, error) {
+	switch {
+	case g == nil || g.workflow == "":
+		return Origins{}, unresolvable("there is no definition")
+	case g.spec == nil:
+		return Origins{}, &NotStoredError{*g.own.WorkflowTemplateRef}
+	}
+	f, err := g.find(node)
+	if err != nil {
+		return Origins{}, err
+	}
+	r := &resolution{graph: g}
+	if err := r.input(f, input, 0); err != nil {
+		return Origins{}, err
+	}
+	return r.found, nil
+}

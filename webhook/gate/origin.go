@@ -1,0 +1,120 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// origins says for each supplied input, by name, where the workflow's
+// definition takes it from. Argo resolves inputs from what steps reported, and
+// any workflow pod may report in another's name.
+func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *argo.Workflow) (map[string]graph.Origins, *reason.Error) {
+	found := map[string]graph.Origins{}
+	for _, in := range step.Inputs {
+		if in.Source == argo.SourceAbsent {
+			continue
+		}
+		o, err := g.origin(ctx, step, wf, in.Name)
+		if err != nil {
+			return nil, err.For(in.Label())
+		}
+		if in.Source != argo.SourceStore && !named(o, in) {
+			return nil, reason.New(reason.OriginMismatch, "it comes from %s, and the workflow's definition takes it from %s", in.Source, describeOrigins(o)).For(in.Label())
+		}
+		found[in.Name] = o
+	}
+	return found, nil
+}
+
+// maxLearned bounds how many WorkflowTemplates are read for one input.
+const maxLearned = 20
+
+// origin resolves one input, and reads WorkflowTemplates that the Workflow has
+// no copies of yet: Argo stores them after it made the pod.
+func (g *Gate) origin(ctx context.Context, step *argo.Step, wf *argo.Workflow, input string) (graph.Origins, *reason.Error) {
+	definition, err := wf.Graph()
+	if err != nil {
+		return graph.Origins{}, reason.Wrap(reason.OriginUnknown, err, "%v", err)
+	}
+	var missing *graph.NotStoredError
+	for range maxLearned {
+		o, err := definition.Origins(step.NodeName, input)
+		switch {
+		case err == nil:
+			return o, nil
+		case !errors.As(err, &missing):
+			return graph.Origins{}, reason.Wrap(reason.OriginUnknown, err, "%v", err)
+		}
+		template, err := g.Template(ctx, step.Namespace, missing.Ref)
+		if err != nil {
+			return graph.Origins{}, reason.Wrap(reason.LookupFailed, err, "%s could not be read", missing.Ref)
+		}
+		if template == nil {
+			break
+		}
+		if err := definition.Learn(missing.Ref, template); err != nil {
+			return graph.Origins{}, reason.Wrap(reason.OriginUnknown, err, "%v", err)
+		}
+	}
+	return graph.Origins{}, reason.Wrap(reason.DefinitionIncomplete, missing, "%v", missing)
+}
+
+// named says whether the definition itself gives the input's place or content.
+func named(o graph.Origins, in argo.Input) bool {
+	for _, l := range o.Literals {
+		switch {
+		case in.Source == argo.SourceStore && l.Store == "s3":
+			if l.Fits(in.Location.Key) {
+				return true
+			}
+		case in.Source == argo.SourceRaw && l.Store == "raw":
+			if !l.Fixed() || in.Holds(l.Text) {
+				return true
+			}
+		case string(in.Source) == l.Store:
+			return true
+		}
+	}
+	return false
+}
+
+// made says whether the step that the seal is about is one that the definition
+// takes the input from, and the sealed output the one it takes.
+func made(o graph.Origins, in argo.Input, s *provenance.Statement, subject provenance.Subject) *refused {
+	if named(o, in) {
+		return nil
+	}
+	for _, out := range o.Outputs {
+		if out.Name == subject.Output && out.By(s.Step.NodeName, s.Definition.Template) {
+			return nil
+		}
+	}
+	return refuse(reason.OriginMismatch, "it is output %s of node %.200q, and the workflow's definition takes it from %s",
+		subject.Output, s.Step.NodeName, describeOrigins(o))
+}
+
+// maxDescribed bounds how many origins a message names.
+const maxDescribed = 3
+
+func describeOrigins(o graph.Origins) string {
+	var list []string
+	for _, out := range o.Outputs {
+		list = append(list, "output "+out.String())
+	}
+	for _, l := range o.Literals {
+		list = append(list, l.Store)
+	}
+	switch {
+	case len(list) == 0:
+		return "nowhere"
+	case len(list) > maxDescribed:
+		list = append(list[:maxDescribed], "others")
+	}
+	return strings.Join(list, " or ")
+}

@@ -1,0 +1,121 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+const reference = `"from":"{{steps.generate-artifact.outputs.artifacts.hello-art}}"`
+
+// redefine replaces a text in the definition of the workflow.
+func (w *world) redefine(t *testing.T, old, updated string) {
+	t.Helper()
+	object := argotest.Object(t)
+	text, err := json.Marshal(object.Object)
+	check(t, err)
+	changed := strings.Replace(string(text), old, updated, 1)
+	if changed == string(text) {
+		t.Fatalf("%s is not in %s", old, text)
+	}
+	object.Object = nil
+	check(t, json.Unmarshal([]byte(changed), &object.Object))
+	w.workflow, err = argo.ParseWorkflow(object)
+	check(t, err)
+}
+
+func TestAnInputIsWhatTheDefinitionTakesItFrom(t *testing.T) {
+	raw := func(w *world, digest string) {
+		in := &w.step.Inputs[0]
+		in.Source, in.Location, in.RawSHA256 = argo.SourceRaw, artifact.Location{}, artifact.Digest(digest)
+	}
+	const hello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+	sealed := func(t *testing.T, w *world, change func(*provenance.Facts)) { w.seal(t, w.produce, change) }
+	tests := map[string]struct {
+		change func(*testing.T, *world)
+		want   reason.Code
+		says   string
+	}{
+		// Each of these is sealed, in this workflow, under the location that the
+		// pod consumes.
+		"another step's output is refused": {func(t *testing.T, w *world) {
+			sealed(t, w, func(f *provenance.Facts) { f.Step.NodeName = "artifact-passing[0].something-else" })
+		}, reason.OriginMismatch, "the workflow's definition takes it from output hello-art of template hello-world-to-file"},
+		"another output of the step is refused": {func(t *testing.T, w *world) {
+			sealed(t, w, func(f *provenance.Facts) { f.Subjects[0].Output = "bye-art" })
+		}, reason.OriginMismatch, "it is output bye-art"},
+		"another template's output is refused": {func(t *testing.T, w *world) {
+			sealed(t, w, func(f *provenance.Facts) { f.Definition.Template = "another" })
+		}, reason.OriginMismatch, ""},
+		"a later attempt of the step is accepted": {func(t *testing.T, w *world) {
+			sealed(t, w, func(f *provenance.Facts) { f.Step.NodeName += "(1)" })
+		}, "", ""},
+		"inline content instead of a step's output is refused": {func(_ *testing.T, w *world) {
+			raw(w, hello)
+		}, reason.OriginMismatch, "it comes from raw"},
+
+		"where the definition gives a key, any step may have written it": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, `"s3":{"key":"`+w.location.Key+`"}`)
+			sealed(t, w, func(f *provenance.Facts) { f.Step.NodeName = "artifact-passing[0].something-else" })
+		}, "", ""},
+		"another key than the definition gives is refused": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, `"s3":{"key":"another"}`)
+		}, reason.OriginMismatch, "from s3"},
+		"inline content that the definition gives is accepted": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, `"raw":{"data":"hello"}`)
+			raw(w, hello)
+		}, "", ""},
+		"other inline content is refused": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, `"raw":{"data":"bye"}`)
+			raw(w, hello)
+		}, reason.OriginMismatch, ""},
+		"inline content with a parameter in it is accepted": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, `"raw":{"data":"{{workflow.name}}"}`)
+			raw(w, hello)
+		}, "", ""},
+		"an input that the definition does not supply is refused": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, `"optional":true`)
+		}, reason.OriginMismatch, "from nowhere"},
+
+		"a producer that is only known at runtime is refused": {func(t *testing.T, w *world) {
+			w.redefine(t, `"template":"hello-world-to-file"`, `"template":"{{workflow.parameters.t}}"`)
+		}, reason.OriginUnknown, "only known when it runs"},
+		"a template that Argo has not stored is waited for": {func(t *testing.T, w *world) {
+			w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"t"}`)
+		}, reason.DefinitionIncomplete, "WorkflowTemplate lib"},
+		"a template that Argo has not stored is read": {func(t *testing.T, w *world) {
+			w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"hello-world-to-file"}`)
+			w.template = map[string]any{"spec": map[string]any{"templates": []any{map[string]any{"name": "hello-world-to-file"}}}}
+		}, "", ""},
+		"a template that is not in the one that is read is waited for": {func(t *testing.T, w *world) {
+			w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"t"}`)
+			w.template = map[string]any{"spec": map[string]any{}}
+		}, reason.DefinitionIncomplete, ""},
+		"a template that cannot be read is waited for": {func(t *testing.T, w *world) {
+			w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"t"}`)
+			w.gate.Template = func(context.Context, string, graph.Ref) (map[string]any, error) { return nil, errDown }
+		}, reason.LookupFailed, ""},
+		"no workflow is refused": {func(_ *testing.T, w *world) { w.workflow = nil }, reason.OriginUnknown, ""},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c.change(t, w)
+			v := w.evaluate(t)
+			if v.Allowed != (c.want == "") || v.Allowed != (v.Refusal == nil) {
+				t.Fatalf("verdict is %v, want %q", v.Refusal, c.want)
+			}
+			if !v.Allowed && (v.Refusal.Code != c.want || !strings.Contains(v.Refusal.Error(), c.says)) {
+				t.Errorf("refused with %v, want %s: %s", v.Refusal, c.want, c.says)
+			}
+		})
+	}
+}
