@@ -51,7 +51,7 @@ integration: tools ## Tests against a real API server and a real Rekor.
 .PHONY: e2e
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up.
 	@$(TOOLS); go test -tags e2e -timeout 20m ./e2e/suite
-	@$(TOOLS); go test -tags e2e ./charts ./pkg/artifact
+	@$(TOOLS); go test -tags e2e ./charts ./pkg/argo/graph ./pkg/artifact
 
 .PHONY: lint
 lint: tools ## Linters, with the pinned version.
