@@ -42,14 +42,17 @@ func Workflow(text string) (*unstructured.Unstructured, error) {
 
 // useStandIns walks the object and treats every map with an image as a
 // container. The cluster's images are stand-ins that no registry has, and
-// there is one alpine.
+// there is one alpine and one argosay.
 func useStandIns(v any) {
 	switch v := v.(type) {
 	case map[string]any:
 		if image, ok := v["image"].(string); ok {
 			v["imagePullPolicy"] = "IfNotPresent"
-			if strings.HasPrefix(image, "alpine:") {
+			switch {
+			case strings.HasPrefix(image, "alpine:"):
 				v["image"] = "alpine:latest"
+			case strings.HasPrefix(image, "argoproj/argosay:"):
+				v["image"] = "quay.io/argoproj/argosay:v2"
 			}
 		}
 		for _, child := range v {

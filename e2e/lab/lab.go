@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,6 +97,20 @@ func (l *Lab) Namespace(ctx context.Context, name string, mode v1alpha1.Mode) er
 		labels = map[string]string{v1alpha1.LabelMode: string(mode)}
 	}
 	return kube.PrepareNamespace(ctx, l.Config, name, labels)
+}
+
+// SetMode labels a namespace with another mode, or with none if it is empty.
+func (l *Lab) SetMode(ctx context.Context, name string, mode v1alpha1.Mode) error {
+	value := "null"
+	if mode != "" {
+		value = strconv.Quote(string(mode))
+	}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	patch := `{"metadata":{"labels":{"` + v1alpha1.LabelMode + `":` + value + `}}}`
+	if err := l.Client.Patch(ctx, ns, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+		return fmt.Errorf("label namespace %s: %w", name, err)
+	}
+	return nil
 }
 
 // DeleteNamespace deletes a namespace and waits until it is gone.

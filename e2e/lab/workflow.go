@@ -229,11 +229,16 @@ func (l *Lab) Resume(ctx context.Context, ns, name string) error {
 
 // Unsuspend lets a workflow run that was submitted with `suspend: true`.
 func (l *Lab) Unsuspend(ctx context.Context, ns, name string) error {
+	return l.Steer(ctx, ns, name, `{"spec":{"suspend":null}}`)
+}
+
+// Steer changes a workflow by a JSON merge patch, as its user.
+func (l *Lab) Steer(ctx context.Context, ns, name, patch string) error {
 	wf := newWorkflow()
 	wf.SetNamespace(ns)
 	wf.SetName(name)
-	if err := l.Client.Patch(ctx, wf, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"suspend":null}}`))); err != nil {
-		return fmt.Errorf("resume workflow %s/%s: %w", ns, name, err)
+	if err := l.Client.Patch(ctx, wf, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+		return fmt.Errorf("patch workflow %s/%s: %w", ns, name, err)
 	}
 	return nil
 }

@@ -19,13 +19,13 @@ import (
 type fates map[string]reason.Code
 
 // read takes a workflow from a file in testdata or, if the path begins with
-// examples/, from Argo's own examples. Its name decides which objects it
+// examples/ or test/, from Argo's own examples and tests. Its name decides which objects it
 // writes: no two may have the same one, in whatever namespace.
 func read(t *testing.T, path, name string) *unstructured.Unstructured {
 	t.Helper()
 	var wf *unstructured.Unstructured
 	var err error
-	if strings.HasPrefix(path, "examples/") {
+	if strings.HasPrefix(path, "examples/") || strings.HasPrefix(path, "test/") {
 		wf, err = lab.Example(t.Context(), path)
 	} else {
 		var raw []byte
@@ -77,7 +77,15 @@ func TestHonestWorkflowsComeOutTheSameAndSealed(t *testing.T) {
 		"a DAG with a loop": {path: "shapes/loop.yaml", fates: fates{
 			"make/message": reason.Sealed, "change(0:a)/changed": reason.Sealed, "change(1:b)/changed": reason.Sealed,
 		}},
-		"a failed step": {path: "shapes/failed.yaml", phase: "Failed", fates: fates{"a-failed-step/message": reason.Sealed}},
+		"attempts": {path: "flow/retry.yaml", fates: fates{"make(0)/message": reason.Sealed, "make(1)/message": reason.Sealed}},
+		"a step that may fail": {path: "flow/continue-on.yaml", fates: fates{
+			"make/message": reason.Sealed, "fail/message": reason.Sealed,
+		}},
+		"a loop over what was printed": {path: "flow/param-loop.yaml", fates: fates{"make/message": reason.Sealed}},
+		"one of two steps":             {path: "flow/expression.yaml", fates: fates{"heads/message": reason.Sealed}},
+		"placeholders in paths":        {path: "examples/artifact-path-placeholders.yaml", fates: fates{"placeholders-in-paths/text": reason.Sealed}},
+		"nested DAGs":                  {path: "test/e2e/functional/nested-dag-outputs.yaml", fates: fates{"generate/out-artifact": reason.Sealed}},
+		"a failed step":                {path: "shapes/failed.yaml", phase: "Failed", fates: fates{"a-failed-step/message": reason.Sealed}},
 	} {
 		if c.phase == "" {
 			c.phase = "Succeeded"

@@ -47,6 +47,11 @@ func TestEvaluate(t *testing.T) {
 		retry  int32
 		says   string
 	}{
+		"a producer from before the namespace had a mode is named": {func(_ *testing.T, w *world) {
+			delete(w.produce.Annotations, v1alpha1.AnnotationTag)
+			clear(w.evidence.provenances)
+			clear(w.evidence.seals)
+		}, reason.ModeChanged, 0, "before the namespace had a mode"},
 		// Not yet is not no.
 		"a producer that runs is waited for": {func(_ *testing.T, w *world) {
 			finish(w.produce, time.Time{})

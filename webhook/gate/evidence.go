@@ -15,7 +15,8 @@ import (
 // what does not exist is nil without an error.
 type Evidence interface {
 	// Producers are the tagged pods of a workflow, by its name, that declare the
-	// location as an output or cannot be read. It may return more of them.
+	// location as an output or cannot be read. It may return more of them, and
+	// pods without a tag, which only make refusals clearer.
 	Producers(ctx context.Context, namespace, workflow, location string) ([]Producer, error)
 	// Provenance gets a pod's record; its name is the pod's UID.
 	Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
@@ -54,18 +55,22 @@ type Producer struct {
 }
 
 // NewProducer reads a pod. It is false for a pod without a tag: such a pod is
-// never sealed.
+// never sealed, and its outputs are not read.
 func NewProducer(pod *corev1.Pod) (Producer, bool) {
-	tag, tagged := pod.Annotations[v1alpha1.AnnotationTag]
-	if !tagged {
+	if _, tagged := pod.Annotations[v1alpha1.AnnotationTag]; !tagged {
 		return Producer{}, false
 	}
+	return AnyProducer(pod), true
+}
+
+// AnyProducer reads a pod, with or without a tag.
+func AnyProducer(pod *corev1.Pod) Producer {
 	p := Producer{
 		Namespace: pod.Namespace,
 		Pod:       pod.Name,
 		UID:       string(pod.UID),
 		Workflow:  pod.Labels[argo.LabelWorkflow],
-		Tag:       tag,
+		Tag:       pod.Annotations[v1alpha1.AnnotationTag],
 		Created:   pod.CreationTimestamp.Time,
 		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 		Ended:     ended(pod),
@@ -73,12 +78,12 @@ func NewProducer(pod *corev1.Pod) (Producer, bool) {
 	step, err := argo.Parse(pod)
 	if err != nil {
 		p.Unreadable = true
-		return p, true
+		return p
 	}
 	for _, o := range step.Sealable() {
 		p.Outputs = append(p.Outputs, o.Location.URI())
 	}
-	return p, true
+	return p
 }
 
 // ended is the last end of a container, as the statement's finishedAt is.

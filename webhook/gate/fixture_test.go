@@ -75,9 +75,7 @@ func (m *memory) Producers(context.Context, string, string, string) ([]Producer,
 	}
 	var producers []Producer
 	for _, pod := range m.pods {
-		if p, tagged := NewProducer(pod); tagged {
-			producers = append(producers, p)
-		}
+		producers = append(producers, AnyProducer(pod))
 	}
 	return producers, nil
 }

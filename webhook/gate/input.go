@@ -32,6 +32,10 @@ type evaluation struct {
 	// records read so far, nil for those that do not exist: inputs often share
 	// a producer.
 	records map[string]*v1alpha1.Provenance
+	// untagged is a pod without a tag that declares the location asked for last;
+	// empty if none is known. Anybody may have made it: it changes what a refusal
+	// says and nothing else.
+	untagged string
 }
 
 // accepted is an input whose evidence holds.
@@ -60,6 +64,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if err := in.Location.Validate(); err != nil {
 		return accepted{}, &refused{error: reason.Wrap(reason.LocationInvalid, err, "%v", err)}
 	}
+	e.untagged = ""
 	writers, no := e.writers(ctx, in.Location.URI())
 	if no != nil {
 		return accepted{}, no
@@ -72,7 +77,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 		return accepted{}, lookupFailed("its ArtifactSeal", err)
 	}
 	if seal == nil {
-		return accepted{}, unsealed(writers)
+		return accepted{}, e.unsealed(writers)
 	}
 	statement, no := e.statement(ctx, seal)
 	if no != nil {

@@ -30,7 +30,13 @@ func (e *evaluation) writers(ctx context.Context, uri string) ([]writer, *refuse
 	}
 	var writers []writer
 	for _, p := range producers {
-		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(uri) || !e.tagged(p) {
+		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(uri) {
+			continue
+		}
+		if p.Tag == "" && !p.Unreadable {
+			e.untagged = p.Pod
+		}
+		if !e.tagged(p) {
 			continue
 		}
 		record, err := e.record(ctx, p.UID)
@@ -122,7 +128,7 @@ func stamp(t time.Time) string {
 
 // unsealed says why there is no seal for the location, all writers' records
 // being final.
-func unsealed(writers []writer) *refused {
+func (e *evaluation) unsealed(writers []writer) *refused {
 	for _, w := range writers {
 		if w.Unreadable || w.output == "" {
 			continue
@@ -133,6 +139,9 @@ func unsealed(writers []writer) *refused {
 		if !w.Unreadable {
 			return refuse(reason.NoProvenance, "pod %s sealed it, and its ArtifactSeal is gone", w.Pod)
 		}
+	}
+	if e.untagged != "" {
+		return refuse(reason.ModeChanged, "pod %s made it before the namespace had a mode, and was not sealed", e.untagged)
 	}
 	return refuse(reason.NoProvenance, "no step of this workflow sealed it, and none that declares it is on its way")
 }

@@ -37,7 +37,7 @@ type Live struct {
 
 var _ gate.Evidence = Live{}
 
-// Producers implements gate.Evidence: all tagged pods of the workflow.
+// Producers implements gate.Evidence: all pods of the workflow.
 func (l Live) Producers(ctx context.Context, namespace, workflow, _ string) ([]gate.Producer, error) {
 	options := metav1.ListOptions{
 		LabelSelector: labels.Set{argo.LabelWorkflow: workflow}.String(),
@@ -50,9 +50,7 @@ func (l Live) Producers(ctx context.Context, namespace, workflow, _ string) ([]g
 			return nil, err
 		}
 		for i := range page.Items {
-			if p, tagged := gate.NewProducer(&page.Items[i]); tagged {
-				producers = append(producers, p)
-			}
+			producers = append(producers, gate.AnyProducer(&page.Items[i]))
 		}
 		if page.Continue == "" {
 			return producers, nil

@@ -39,7 +39,10 @@ func TestImages(ctx context.Context) ([]image.Spec, error) {
 		{Name: "docker.io/library/alpine", Tag: "latest", Layers: [][]image.File{shell}, Cmd: sh, Labels: label("alpine")},
 		{
 			Name: "quay.io/argoproj/argosay", Tag: "v2",
-			Layers:     [][]image.File{shell, {{Path: "/argosay", Data: argosay, Mode: 0o755}}},
+			Layers: [][]image.File{shell, {
+				{Path: "/argosay", Data: argosay, Mode: 0o755},
+				{Path: "/bin/cowsay", Data: []byte("#!/bin/sh\necho \"$@\"\n"), Mode: 0o755},
+			}},
 			Entrypoint: []string{"/argosay"},
 		},
 	}, nil

@@ -1,0 +1,132 @@
+//go:build e2e
+
+package suite
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// merge changes a Workflow as its user would.
+func merge(t *testing.T, ns, name, patch string) {
+	t.Helper()
+	if err := cluster(t).Steer(t.Context(), ns, name, patch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// running says whether the step that the flows call make has begun.
+func running(r *lab.Run) bool {
+	n, ok := r.Node("make")
+	return ok && n.Phase == "Running"
+}
+
+// TestWorkflowsThatAreEndedEndTheSame: whoever ends a step, and however, it
+// ends as it would without us, and its record says why nothing is sealed.
+func TestWorkflowsThatAreEndedEndTheSame(t *testing.T) {
+	t.Parallel()
+	labelled, bare := namespace(t, "ended", v1alpha1.ModeEnforce), namespace(t, "ended", plain)
+	for name, c := range map[string]struct {
+		path string
+		end  string // how its user steers it once the step runs
+	}{
+		"stopped":            {"flow/slow.yaml", `{"spec":{"shutdown":"Stop"}}`},
+		"terminated":         {"flow/slow.yaml", `{"spec":{"shutdown":"Terminate"}}`},
+		"out of time":        {"flow/deadline.yaml", ""},
+		"out of memory":      {"flow/memory.yaml", ""},
+		"workflow's own end": {"flow/slow.yaml", `{"spec":{"activeDeadlineSeconds":1}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ended := func(ns, name string) *lab.Run {
+				begin(t, c.path, ns, name)
+				if c.end != "" {
+					until(t, ns, name, running)
+					merge(t, ns, name, c.end)
+				}
+				return finish(t, ns, name)
+			}
+			with, without := ended(labelled, slug(name)), ended(bare, slug(name, "plain"))
+			if got, want := tree(with), tree(without); got != want {
+				t.Errorf("with Argoseal:\n%s\nwithout:\n%s", got, want)
+			}
+			for _, node := range with.Nodes {
+				if node.Type != "Pod" || node.TemplateName != "make" {
+					continue
+				}
+				for output, fate := range records(t, with, node) {
+					if fate == "" {
+						t.Errorf("there is no word on output %s of %s", output, node.DisplayName)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestLaxModesAdmitAndSay: warn and audit let a step run whose input nobody
+// sealed. Only warn says so to the user, and what the step makes is sealed.
+func TestLaxModesAdmitAndSay(t *testing.T) {
+	t.Parallel()
+	l := cluster(t)
+	if err := l.Put(t.Context(), byHand(nil), lab.Tarball("message", "trust me\n")); err != nil {
+		t.Fatal(err)
+	}
+	for mode, says := range map[v1alpha1.Mode]bool{v1alpha1.ModeWarn: true, v1alpha1.ModeAudit: false} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			ns := namespace(t, "lax-"+string(mode), mode)
+			run := finish(t, ns, begin(t, "flow/from-outside.yaml", ns, "lax-"+string(mode)))
+			if run.Phase != "Succeeded" {
+				t.Fatal(run)
+			}
+			sealed(t, run, fates{run.Name + "/copy": reason.Sealed})
+			events, err := l.Events(t.Context(), ns, run.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := strings.Contains(strings.Join(events, "\n"), string(reason.NoProvenance)+": ")
+			if said != says {
+				t.Errorf("events:\n%s", strings.Join(events, "\n"))
+			}
+		})
+	}
+}
+
+// TestAModeThatChangesUnderWay: what was made under a laxer mode does not count
+// under a stricter one, and the refusal says so; the other way round it does.
+func TestAModeThatChangesUnderWay(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		from, to v1alpha1.Mode
+		code     reason.Code
+	}{
+		"from audit to enforce":    {v1alpha1.ModeAudit, v1alpha1.ModeEnforce, reason.ModeChanged},
+		"from no label to enforce": {plain, v1alpha1.ModeEnforce, reason.ModeChanged},
+		"from enforce to warn":     {v1alpha1.ModeEnforce, v1alpha1.ModeWarn, ""},
+		"from enforce to no label": {v1alpha1.ModeEnforce, plain, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns := namespace(t, slug(name), c.from)
+			run := begin(t, "flow/held.yaml", ns, slug(name))
+			until(t, ns, run, func(r *lab.Run) bool { n, ok := r.Node("hold"); return ok && n.Phase == "Running" })
+			if err := cluster(t).SetMode(t.Context(), ns, c.to); err != nil {
+				t.Fatal(err)
+			}
+			if err := cluster(t).Resume(t.Context(), ns, run); err != nil {
+				t.Fatal(err)
+			}
+			err := refusal(finish(t, ns, run))
+			if c.code != "" {
+				refused(t, err, c.code)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
