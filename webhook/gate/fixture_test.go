@@ -16,6 +16,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
@@ -51,6 +52,9 @@ type world struct {
 	step     *argo.Step // of consume
 	location artifact.Location
 	workflow *argo.Workflow
+	// The policies there are.
+	clusterPolicies []v1alpha1.ClusterProvenancePolicy
+	ownPolicies     []v1alpha1.ProvenancePolicy
 }
 
 // memory is evidence that can be spoiled and that can fail.
@@ -107,6 +111,9 @@ func newWorld(t *testing.T) *world {
 	w.gate = &Gate{
 		Identity: argotest.Identity(), Sidecar: signer, Cluster: cluster,
 		Quick: w.evidence, Live: w.evidence,
+		Policies: func(namespace string) (policy.Set, error) {
+			return policy.NewSet(namespace, w.clusterPolicies, w.ownPolicies)
+		},
 		Workflow: func(context.Context, string, string) (*argo.Workflow, error) { return w.workflow, nil },
 		Facts:    NewFacts(16), Clock: w.clock,
 	}

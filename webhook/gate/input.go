@@ -26,14 +26,18 @@ type evaluation struct {
 	trust    Trust
 	step     *argo.Step
 	consumer policy.Consumer
+	policies policy.Set
+	// live: evidence is the API server itself.
+	live bool
 	// records read so far, nil for those that do not exist: inputs often share
 	// a producer.
 	records map[string]*v1alpha1.Provenance
 }
 
-// accepted is an input whose evidence holds.
+// accepted is an input whose evidence holds, or that a policy admits without.
 type accepted struct {
-	pin   artifact.Pin
+	pin artifact.Pin
+	// level of the builder; empty for what has no seal.
 	level provenance.Level
 }
 
@@ -69,7 +73,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 		return accepted{}, lookupFailed("its ArtifactSeal", err)
 	}
 	if seal == nil {
-		return accepted{}, unsealed(writers)
+		return e.outside(in, writers)
 	}
 	statement, no := e.statement(ctx, seal)
 	if no != nil {
@@ -79,7 +83,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if no != nil {
 		return accepted{}, no
 	}
-	verdict := policy.Builtin(statement, e.consumer)
+	verdict := e.policies.Sealed(statement, e.consumer, e.gate.Clock.Now())
 	if !verdict.Allowed {
 		return accepted{}, &refused{error: verdict.Refusal}
 	}
