@@ -44,15 +44,19 @@ type Pin struct {
 	// Policy is the name of the ClusterProvenancePolicy without which the input
 	// would have been refused; empty if there was no need of one.
 	Policy string `json:"policy,omitempty"`
+	// Seal is NAMESPACE/NAME of the ArtifactSeal that vouches for it, if another
+	// workflow's does; then there is a policy that trusts it.
+	Seal string `json:"seal,omitempty"`
 }
 
 // Limits of a pin.
 const (
 	// maxURI is a location whose every byte had to be percent-encoded.
 	maxURI = 3*(maxStore+maxBucket+maxKey) + 16
-	maxPin = maxURI + maxName + maxPolicy + 512
+	maxPin = maxURI + maxName + maxPolicy + maxSeal + 512
 	// maxPolicy is the longest name Kubernetes gives.
 	maxPolicy = 253
+	maxSeal   = 2*maxPolicy + 1
 	// maxMode is the highest mode of which Go's os.Chmod, which Argo calls, sets
 	// permission bits only; os.FileMode keeps setuid and others far above.
 	maxMode = 0o7777
@@ -89,6 +93,9 @@ func (p Pin) Validate() error {
 	if len(p.Policy) > maxPolicy || strings.ContainsFunc(p.Policy, isControl) {
 		return fmt.Errorf("pin of input %q names no usable policy", p.Input)
 	}
+	if p.Seal != "" && (p.Policy == "" || len(p.Seal) > maxSeal || strings.ContainsFunc(p.Seal, isControl)) {
+		return fmt.Errorf("pin of input %q names no usable seal, or no policy that trusts it", p.Input)
+	}
 	for _, d := range p.digests() {
 		if _, err := ParseDigest(string(d)); err != nil {
 			return fmt.Errorf("pin of input %q: %w", p.Input, err)
@@ -103,7 +110,7 @@ func (p Pin) Validate() error {
 // digests are those that have to be there.
 func (p Pin) digests() []Digest {
 	switch {
-	case p.Policy == "" || p.SHA256 != "":
+	case p.Policy == "" || p.Seal != "" || p.SHA256 != "":
 		return []Digest{p.SHA256, p.Tree}
 	case p.Tree != "":
 		return []Digest{p.Tree}

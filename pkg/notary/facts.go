@@ -201,6 +201,7 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 			URI:    pin.Location,
 			SHA256: pin.SHA256,
 			Tree:   pin.Tree,
+			Seal:   pin.Seal,
 			Policy: pin.Policy,
 		}
 		if pin.Policy == "" {

@@ -187,8 +187,8 @@ type Input struct {
 	// them.
 	SHA256 artifact.Digest
 	Tree   artifact.Digest
-	// Seal is the name of the ArtifactSeal that vouched for it; empty for an
-	// input from outside.
+	// Seal is the name of the ArtifactSeal that vouched for it, NAMESPACE/NAME
+	// for that of another workflow; empty for an input from outside.
 	Seal string
 	// Policy is the name of the ClusterProvenancePolicy without which it would
 	// have been refused; empty if there was no need of one.

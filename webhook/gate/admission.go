@@ -280,7 +280,7 @@ func EqualPins(a, b artifact.Pin) bool {
 	if (a.Mode == nil) != (b.Mode == nil) || a.Mode != nil && *a.Mode != *b.Mode {
 		return false
 	}
-	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Tree == b.Tree && a.Policy == b.Policy
+	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Tree == b.Tree && a.Policy == b.Policy && a.Seal == b.Seal
 }
 
 func labelOf(step *argo.Step, input string) string {

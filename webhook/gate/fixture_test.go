@@ -63,8 +63,8 @@ type memory struct {
 	provenances map[string]*v1alpha1.Provenance
 	seals       map[string]*v1alpha1.ArtifactSeal
 	// What fails, if set.
-	failProducers, failProvenance, failSeal error
-	reads                                   int
+	failProducers, failProvenance, failSeal, failSeals error
+	reads                                              int
 }
 
 var errDown = errors.New("connection refused")
@@ -91,6 +91,17 @@ func (m *memory) Provenance(_ context.Context, _, name string) (*v1alpha1.Proven
 func (m *memory) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal, error) {
 	m.reads++
 	return m.seals[name], m.failSeal
+}
+
+func (m *memory) Seals(_ context.Context, namespace string, _ artifact.Location) ([]v1alpha1.ArtifactSeal, error) {
+	m.reads++
+	var found []v1alpha1.ArtifactSeal
+	for _, s := range m.seals {
+		if s.Namespace == namespace {
+			found = append(found, *s)
+		}
+	}
+	return found, m.failSeals
 }
 
 func newWorld(t *testing.T) *world {
@@ -180,7 +191,12 @@ func (w *world) seal(t *testing.T, pod *corev1.Pod, change func(*provenance.Fact
 	w.evidence.provenances[string(pod.UID)] = record(pod, metav1.ConditionTrue, reason.Sealed, string(w.notary.Bundle(t, payload)),
 		v1alpha1.OutputStatus{Name: "hello-art", Location: w.location.URI(), SHA256: string(stored)})
 	w.evidence.seals[artifact.SealName(w.location, w.step.WorkflowUID)] = &v1alpha1.ArtifactSeal{
-		Spec: v1alpha1.ArtifactSealSpec{SHA256: string(stored), TreeDigest: string(tree), Provenance: string(pod.UID)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: artifact.SealName(w.location, w.step.WorkflowUID)},
+		Spec: v1alpha1.ArtifactSealSpec{
+			Workflow: v1alpha1.ObjectRef{UID: types.UID(w.step.WorkflowUID)},
+			SHA256:   string(stored), TreeDigest: string(tree), Provenance: string(pod.UID),
+			Producer: v1alpha1.Producer{FinishedAt: metav1.NewTime(end)},
+		},
 	}
 }
 

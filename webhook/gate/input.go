@@ -73,9 +73,9 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 		return accepted{}, lookupFailed("its ArtifactSeal", err)
 	}
 	if seal == nil {
-		return e.outside(in, writers)
+		return e.outside(ctx, in, writers)
 	}
-	statement, no := e.statement(ctx, seal)
+	statement, no := e.statement(ctx, e.step.Namespace, seal)
 	if no != nil {
 		return accepted{}, no
 	}
@@ -95,8 +95,8 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 }
 
 // statement follows a seal to its Provenance and verifies the bundle there.
-func (e *evaluation) statement(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenance.Statement, *refused) {
-	record, err := e.record(ctx, seal.Spec.Provenance)
+func (e *evaluation) statement(ctx context.Context, namespace string, seal *v1alpha1.ArtifactSeal) (*provenance.Statement, *refused) {
+	record, err := e.record(ctx, namespace, seal.Spec.Provenance)
 	if err != nil {
 		return nil, lookupFailed("its Provenance", err)
 	}
@@ -152,18 +152,19 @@ func plain(err error) string {
 }
 
 // record gets a Provenance, at most once in an evaluation.
-func (e *evaluation) record(ctx context.Context, name string) (*v1alpha1.Provenance, error) {
-	if known, ok := e.records[name]; ok {
+func (e *evaluation) record(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
+	key := namespace + "/" + name
+	if known, ok := e.records[key]; ok {
 		return known, nil
 	}
-	record, err := e.evidence.Provenance(ctx, e.step.Namespace, name)
+	record, err := e.evidence.Provenance(ctx, namespace, name)
 	if err != nil {
 		return nil, err
 	}
 	if record != nil && record.Name != name {
 		return nil, errors.New("the API server gave another object")
 	}
-	e.records[name] = record
+	e.records[key] = record
 	return record, nil
 }
 

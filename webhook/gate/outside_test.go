@@ -1,17 +1,21 @@
 package gate
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 )
 
 func clusterPolicy(name string, rules v1alpha1.PolicyRules) v1alpha1.ClusterProvenancePolicy {
@@ -152,5 +156,142 @@ func TestAPolicyThatChangesBetweenTheWebhooksIsRetried(t *testing.T) {
 	w.clusterPolicies[0] = clusterPolicy("other", allowS3(everything, v1alpha1.Content{AnyContent: true}))
 	if d := w.gate.Create(t.Context(), a); d.Allowed || d.Refusal.Code != reason.PinMismatch {
 		t.Errorf("decision is %v", d.Refusal)
+	}
+}
+
+const (
+	libUID    = "99999999-0000-4000-8000-000000000003"
+	libWorker = "99999999-0000-4000-8000-000000000004"
+)
+
+// elsewhere lets a workflow of another namespace have sealed the location. It
+// gives the seal, to be spoiled.
+func (w *world) elsewhere(t *testing.T, namespace, workflow, podUID string, end time.Time, change func(*provenance.Facts)) *v1alpha1.ArtifactSeal {
+	t.Helper()
+	f := sealtest.Facts(w.location.URI(), stored)
+	f.Builder.Cluster = cluster
+	f.Step.Namespace, f.Step.Workflow = namespace, provenance.Ref{Name: "build", UID: workflow}
+	f.Step.Pod = provenance.Ref{Name: "build-1", UID: podUID}
+	f.StartedAt, f.FinishedAt = end.Add(-5*time.Second), end
+	if change != nil {
+		change(&f)
+	}
+	payload, err := provenance.Build(f)
+	check(t, err)
+	pod := w.produce.DeepCopy()
+	pod.Namespace, pod.Name, pod.UID = namespace, "build-1", types.UID(podUID)
+	w.evidence.provenances[podUID] = record(pod, metav1.ConditionTrue, reason.Sealed, string(w.notary.Bundle(t, payload)))
+	seal := &v1alpha1.ArtifactSeal{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: artifact.SealName(w.location, workflow)},
+		Spec: v1alpha1.ArtifactSealSpec{
+			Workflow: v1alpha1.ObjectRef{UID: types.UID(workflow)},
+			SHA256:   string(stored), TreeDigest: string(tree), Provenance: podUID,
+			Producer: v1alpha1.Producer{FinishedAt: metav1.NewTime(end)},
+		},
+	}
+	w.evidence.seals[namespace+"/"+seal.Name] = seal
+	return seal
+}
+
+// trusting is a world in which a workflow of namespace lib has sealed the input
+// and a policy trusts it.
+func trusting(t *testing.T) (*world, *v1alpha1.ArtifactSeal) {
+	t.Helper()
+	w := untouched(t)
+	w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("lib", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{
+		Producers: []v1alpha1.TrustedProducer{{Namespaces: []string{"lib"}, AnyWorkflow: true}},
+	}})}
+	return w, w.elsewhere(t, "lib", libUID, libWorker, now.Add(-time.Hour), nil)
+}
+
+func TestTheSealOfATrustedProducerCounts(t *testing.T) {
+	w, seal := trusting(t)
+	v := w.evaluate(t)
+	want := []artifact.Pin{{
+		Input: "message", Location: w.location.URI(), SHA256: stored, Tree: tree, Policy: "lib", Seal: "lib/" + seal.Name,
+	}}
+	if d := cmp.Diff(want, v.Pins); !v.Allowed || d != "" {
+		t.Fatalf("%v, pins (-want +got):\n%s", v.Refusal, d)
+	}
+	if len(v.Levels) != 1 {
+		t.Errorf("levels are %v", v.Levels)
+	}
+	if d := w.gate.Create(t.Context(), w.admission(t)); !d.Allowed {
+		t.Errorf("the pod is refused: %v", d.Refusal)
+	}
+}
+
+func TestSealsOfOtherWorkflows(t *testing.T) {
+	later := func(t *testing.T, w *world, namespace string, change func(*provenance.Facts)) *v1alpha1.ArtifactSeal {
+		return w.elsewhere(t, namespace, laterUID, laterUID, now.Add(-time.Minute), change)
+	}
+	fails := func(f *provenance.Facts) {
+		f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
+	}
+	for name, c := range map[string]struct {
+		change func(*testing.T, *world, *v1alpha1.ArtifactSeal)
+		want   reason.Code
+		says   string
+	}{
+		"no policy trusts any": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { w.clusterPolicies = nil }, reason.NoProvenance, ""},
+		"a policy trusts other namespaces": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			w.clusterPolicies[0].Spec.Allow.Producers[0].Namespaces = []string{"other"}
+		}, reason.NoProvenance, ""},
+		"a policy trusts another template": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			w.clusterPolicies[0].Spec.Allow.Producers[0].Templates = []string{"nope"}
+		}, reason.WorkflowMismatch, "namespace lib"},
+		"the last one counts, even if it failed": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { later(t, w, "lib", fails) }, reason.ProducerFailed, ""},
+		"one in another namespace does not":      {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { later(t, w, "evil", fails) }, "", ""},
+		"the seals cannot be listed":             {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { w.evidence.failSeals = errDown }, reason.LookupFailed, "namespace lib"},
+		"its bundle is not there yet": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			w.evidence.provenances[libWorker].Status.Conditions = nil
+		}, reason.ProvenancePending, ""},
+		"it is not waited for another way": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			w.evidence.provenances[libWorker].Status.Conditions = nil
+			w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("any", allowS3(everything, v1alpha1.Content{AnyContent: true})))
+		}, reason.ProvenancePending, ""},
+		"a policy admits it without its seal": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			later(t, w, "lib", fails)
+			w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("any", allowS3(everything, v1alpha1.Content{AnyContent: true})))
+		}, "", ""},
+		"it names another digest": {func(_ *testing.T, _ *world, s *v1alpha1.ArtifactSeal) { s.Spec.SHA256 = string(tree) }, reason.SubjectMismatch, ""},
+		"it names no record":      {func(_ *testing.T, _ *world, s *v1alpha1.ArtifactSeal) { s.Spec.Provenance = "nobody" }, reason.ProvenanceInvalid, ""},
+		"it has another's name":   {func(_ *testing.T, _ *world, s *v1alpha1.ArtifactSeal) { s.Name = "x" }, reason.NoProvenance, ""},
+		"its statement is another location's": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			later(t, w, "lib", func(f *provenance.Facts) { f.Subjects[0].URI += "x" })
+		}, reason.SubjectMismatch, ""},
+		"its statement is of another namespace": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			later(t, w, "lib", func(f *provenance.Facts) { f.Step.Namespace = w.step.Namespace })
+		}, reason.ProvenanceInvalid, "of namespace"},
+		"its bundle is another notary's": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			w.notary = sealtest.NewNotary(t)
+			later(t, w, "lib", nil)
+		}, reason.ProvenanceInvalid, "SignatureInvalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, seal := trusting(t)
+			c.change(t, w, seal)
+			v := w.evaluate(t)
+			if v.Allowed != (c.want == "") || !v.Allowed && (v.Refusal.Code != c.want || !strings.Contains(v.Refusal.Error(), c.says)) {
+				t.Errorf("verdict is %v, want %q with %q", v.Refusal, c.want, c.says)
+			}
+		})
+	}
+}
+
+// Whatever a pin says counts: a field that is forgotten here would let a pod
+// through that says something else than the evidence.
+func TestPinsThatDifferInOneFieldAreNotEqual(t *testing.T) {
+	full := artifact.Pin{Input: "i", Location: "l", SHA256: stored, Tree: tree, Mode: new(int32), Policy: "p", Seal: "s"}
+	if !EqualPins(full, full) {
+		t.Error("a pin is not equal to itself")
+	}
+	fields := reflect.TypeFor[artifact.Pin]()
+	for i := range fields.NumField() {
+		other := full
+		reflect.ValueOf(&other).Elem().Field(i).SetZero()
+		if EqualPins(full, other) {
+			t.Errorf("pins are equal without %s", fields.Field(i).Name)
+		}
 	}
 }

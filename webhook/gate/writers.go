@@ -33,7 +33,7 @@ func (e *evaluation) writers(ctx context.Context, uri string) ([]writer, *refuse
 		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(uri) || !e.tagged(p) {
 			continue
 		}
-		record, err := e.record(ctx, p.UID)
+		record, err := e.record(ctx, e.step.Namespace, p.UID)
 		if err != nil {
 			return nil, lookupFailed("the Provenance of pod "+p.Pod, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -65,6 +66,29 @@ func TestPolicies(t *testing.T) {
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestSealsAreFoundByTheirLocation(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	l, err := artifact.NewObject("store", "data", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal := func(namespace, name, location string) *v1alpha1.ArtifactSeal {
+		return &v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name, Labels: map[string]string{v1alpha1.LabelLocation: location},
+		}}
+	}
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		seal("lib", "a", artifact.LocationName(l)), seal("lib", "b", "another"), seal("other", "c", artifact.LocationName(l)),
+	).Build()
+	found, err := Live{API: api}.Seals(t.Context(), "lib", l)
+	if err != nil || len(found) != 1 || found[0].Name != "a" {
+		t.Errorf("found %v, %v", found, err)
 	}
 }
 
