@@ -13,7 +13,8 @@ import (
 const verifyUsage = `argoseal-signer verify compares what Argo left with what was admitted.
 
 It runs as an init container directly after Argo's init. It exits 0 only if
-every pinned input is there and is what was pinned, every raw input and the
+every pinned input is there and is what was pinned (one that a policy admits
+whatever it is may be anything), every raw input and the
 script are what the template says, /var/run/argo holds Argo's own two files, and
 nothing else lies beside any of them. Otherwise main never starts, and the
 reason is in the termination log.
@@ -41,7 +42,7 @@ func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
 	flags.StringVar(&o.staging, "staging", "", "the `folder` where Argo's volume of /argo/staging is mounted; of a script only")
 	flags.Func("template", "the `SHA256` of the template that init writes to /var/run/argo", digest(&o.template))
 	flags.Func("script", "the `SHA256` of the script that init writes to /argo/staging", digest(&o.script))
-	flags.Func("pin", "what was admitted for an input, as `JSON`: input, location, sha256, tree, mode; once for each", func(s string) error {
+	flags.Func("pin", "what was admitted for an input, as `JSON`: input, location, sha256, tree, mode, policy; once for each", func(s string) error {
 		p, err := artifact.ParsePin(s)
 		o.pins = append(o.pins, p)
 		return err
@@ -91,7 +92,7 @@ func verify(args []string, stdout, stderr io.Writer) int {
 		err = checked(options)
 	}
 	if err == nil {
-		fmt.Fprintf(stdout, "all %d pinned inputs are what was admitted\n", len(options.pins))
+		fmt.Fprintln(stdout, summary(options.pins))
 		return 0
 	}
 	fmt.Fprintln(stderr, err)
@@ -99,6 +100,21 @@ func verify(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, reason.Wrap(reason.Internal, reporting, "the message cannot be left: %v", reporting))
 	}
 	return reason.Of(err).ExitCode()
+}
+
+// summary says what was compared, and what was not.
+func summary(pins []artifact.Pin) string {
+	unknown := 0
+	for _, p := range pins {
+		if p.AnyContent() {
+			unknown++
+		}
+	}
+	text := fmt.Sprintf("all %d pinned inputs are what was admitted", len(pins)-unknown)
+	if unknown > 0 {
+		text += fmt.Sprintf("; %d more were admitted by policy, whatever they are", unknown)
+	}
+	return text
 }
 
 // checked turns a panic into a refusal.

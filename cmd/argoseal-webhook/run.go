@@ -94,7 +94,11 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if err != nil {
 		return nil, err
 	}
-	decides, err := newGate(ctx, producers, live, o)
+	policies, err := watchPolicies(mgr)
+	if err != nil {
+		return nil, err
+	}
+	decides, err := newGate(ctx, producers, policies, live, o)
 	if err != nil {
 		return nil, err
 	}
@@ -121,15 +125,28 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	ctrl.Log.Info("starting", "version", version, "cluster", decides.Cluster)
 	return &webhook{manager: mgr, https: https}, errors.Join(
 		mgr.Add(producers),
+		mgr.Add(policies),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("serving", https.Ready),
 		mgr.AddReadyzCheck("certificate", serving.Ready),
 		mgr.AddReadyzCheck("tag-key", trust.Ready),
 		mgr.AddReadyzCheck("pods", producers.Ready),
+		mgr.AddReadyzCheck("policies", policies.Ready),
 	)
 }
 
-func newGate(ctx context.Context, quick *server.Producers, live server.Live, o options) (*gate.Gate, error) {
+// watchPolicies watches the policies of both kinds.
+func watchPolicies(mgr manager.Manager) (*server.Policies, error) {
+	api, err := client.NewWithWatch(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch policies: %w", err)
+	}
+	return server.NewPolicies(api)
+}
+
+func newGate(ctx context.Context, quick *server.Producers, policies *server.Policies, live server.Live, o options) (*gate.Gate, error) {
 	identity, err := o.identity()
 	if err != nil {
 		return nil, err
@@ -144,6 +161,7 @@ func newGate(ctx context.Context, quick *server.Producers, live server.Live, o o
 		Cluster:  cluster,
 		Quick:    quick,
 		Live:     live,
+		Policies: policies.For,
 		Workflow: live.Workflow,
 		Template: live.Template,
 		Facts:    gate.NewFacts(rememberedFacts),

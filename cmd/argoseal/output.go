@@ -88,13 +88,28 @@ func writeText(w io.Writer, v *verified) error {
 	row("Outcome", "%s", outcome(s.Outcome))
 	row("Finished", "%s", s.FinishedAt.UTC().Format(time.RFC3339))
 	for _, input := range s.Inputs {
-		row("Input", "%s (sha256:%s)", input.URI, input.SHA256)
+		row("Input", "%s (%s)", input.URI, known(input))
 	}
 	row("Builder", "%s", s.BuilderID())
 	row("Level", "%s, mode %s", s.Builder.Level, s.Mode)
 	row("Log", "%s, index %d", v.result.LogURL, v.result.LogIndex)
 	row("Key", "%s", v.result.KeyHint)
 	return table.Flush()
+}
+
+// known says what an input was held to.
+func known(i provenance.Input) string {
+	text := "any content"
+	switch {
+	case i.SHA256 != "":
+		text = "sha256:" + string(i.SHA256)
+	case i.Tree != "":
+		text = "tree digest " + string(i.Tree)
+	}
+	if i.Policy != "" {
+		text += ", admitted by ClusterProvenancePolicy " + i.Policy
+	}
+	return text
 }
 
 // outcome names the containers that did not end well.

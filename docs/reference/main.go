@@ -46,10 +46,13 @@ func names(page *bytes.Buffer) {
 |---|---|---|
 | label %[1]s | Namespace | %[2]s: seal and refuse; %[3]s: seal and warn; %[4]s: seal and record. Absent: nothing is touched |
 | annotation %[5]s | Pod | the admission tag, made by our webhook; never set it yourself |
+| label %[8]s | ArtifactSeal | hash of its location, so that seals of other workflows are found |
 | provenances.%[6]s | | one a pod: its seal, or why there is none; condition %[7]s |
 | artifactseals.%[6]s | | one a location and workflow: digest, producer, and where the seal is |
+| clusterprovenancepolicies.%[6]s | | what is admitted beyond the built-in policy, and what more is asked: [policy.md](policy.md) |
+| provenancepolicies.%[6]s | | narrows that for its namespace |
 `, "`"+v1alpha1.LabelMode+"`", "`"+string(v1alpha1.ModeEnforce)+"`", "`"+string(v1alpha1.ModeWarn)+"`",
-		"`"+string(v1alpha1.ModeAudit)+"`", "`"+v1alpha1.AnnotationTag+"`", v1alpha1.Group, "`"+v1alpha1.ConditionSealed+"`")
+		"`"+string(v1alpha1.ModeAudit)+"`", "`"+v1alpha1.AnnotationTag+"`", v1alpha1.Group, "`"+v1alpha1.ConditionSealed+"`", "`"+v1alpha1.LabelLocation+"`")
 }
 
 func reasons(page *bytes.Buffer) {

@@ -14,8 +14,9 @@ const placeInputs = "/argo/inputs/artifacts"
 
 // CheckInputs compares what Argo left in dir, its volume of input artifacts,
 // with what admission approved: each pinned input is there and is what was
-// pinned, each raw one is there and is what the template says, and nothing else
-// is there. The first thing wrong is an *reason.Error: InputMissing,
+// pinned (one that is pinned to no content may be anything, or not be there),
+// each raw one is there and is what the template says, and nothing else is
+// there. The first thing wrong is an *reason.Error: InputMissing,
 // InputAltered or InputExtra.
 func CheckInputs(dir string, pins []Pin, raws []Raw) error {
 	if len(pins) == 0 {
@@ -62,6 +63,9 @@ func CheckInputs(dir string, pins []Pin, raws []Raw) error {
 
 // check compares one input with its pin.
 func (p Pin) check(root *os.Root) error {
+	if p.AnyContent() {
+		return nil
+	}
 	artifact := fmt.Sprintf("%s (%s)", p.Input, p.Location)
 	t, err := treeIn(root, p.Input)
 	switch {
@@ -70,9 +74,20 @@ func (p Pin) check(root *os.Root) error {
 	case err != nil:
 		return reason.Wrap(reason.InputAltered, err, "it cannot be read as Argo would have left it: %v", err).For(artifact)
 	case t.digest != p.Tree && (p.Mode == nil || t.flipped != p.Tree):
-		return reason.New(reason.InputAltered, "tree digest is %s, admitted was %s", t.digest, p.Tree).For(artifact)
+		return reason.New(reason.InputAltered, "tree digest is %s, admitted was %s%s", t.digest, p.Tree, p.hint()).For(artifact)
 	case p.Mode != nil && t.mode.Perm() != fs.FileMode(*p.Mode).Perm():
 		return reason.New(reason.InputAltered, "mode is %#o, admitted was %#o", t.mode.Perm(), *p.Mode).For(artifact)
 	}
 	return nil
+}
+
+// hint says what else may be wrong with a digest that a policy names.
+func (p Pin) hint() string {
+	switch {
+	case p.Policy == "":
+		return ""
+	case p.SHA256 != "":
+		return fmt.Sprintf(" (one file with sha256:%s, by policy %s: for what Argo unpacks it has to pin treeSHA256)", p.SHA256, p.Policy)
+	}
+	return fmt.Sprintf(" by policy %s", p.Policy)
 }

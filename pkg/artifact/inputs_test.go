@@ -73,6 +73,58 @@ func TestWhatIsNotWhatWasAdmittedIsRefused(t *testing.T) {
 	}
 }
 
+// Nobody measured what comes from outside: it is held to what a policy names,
+// and nothing may lie beside it.
+func TestInputsThatAPolicyAdmits(t *testing.T) {
+	byPolicy := func(pins []Pin, sha256, tree Digest) []Pin {
+		pins[1].Policy, pins[1].SHA256, pins[1].Tree = "datasets", sha256, tree
+		return pins
+	}
+	for title, c := range map[string]struct {
+		sha256, tree Digest
+		change       func(t *testing.T, root string)
+		want         reason.Code
+		says         string
+	}{
+		"a file with the named digest":      {sumOfX, FileTree(sumOfX), nil, "", ""},
+		"a file with the named tree digest": {"", FileTree(sumOfX), nil, "", ""},
+		"any content":                       {"", "", func(t *testing.T, root string) { plant(t, root, [2]string{"message", "y"}) }, "", ""},
+		"any content, a tree that leads out": {"", "", func(t *testing.T, root string) {
+			remove(t, root+"/message")
+			plant(t, root, [2]string{"message/"}, [2]string{"message/up", "-> /etc"})
+		}, "", ""},
+		"any content, and nothing there":   {"", "", func(t *testing.T, root string) { remove(t, root+"/message") }, "", ""},
+		"any content, and another changed": {"", "", func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/a", "y"}) }, reason.InputAltered, "artifact tree"},
+		"any content, and one beside it":   {"", "", func(t *testing.T, root string) { plant(t, root, [2]string{"message2", "y"}) }, reason.InputExtra, "message2"},
+		"another file":                     {sumOfX, FileTree(sumOfX), func(t *testing.T, root string) { plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, "pin treeSHA256"},
+		"a folder instead of the file": {sumOfX, FileTree(sumOfX), func(t *testing.T, root string) {
+			remove(t, root+"/message")
+			plant(t, root, [2]string{"message/"}, [2]string{"message/x", "x"})
+		}, reason.InputAltered, "policy datasets"},
+		"another tree": {"", FileTree(sumOfX), func(t *testing.T, root string) { plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, "policy datasets"},
+		"no file":      {sumOfX, FileTree(sumOfX), func(t *testing.T, root string) { remove(t, root+"/message") }, reason.InputMissing, ""},
+		"half a pin":   {sumOfX, "", nil, reason.UsageInvalid, ""},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root, pins := volume(t)
+			if c.change != nil {
+				c.change(t, root)
+			}
+			err := CheckInputs(root, byPolicy(pins, c.sha256, c.tree), nil)
+			if reason.Of(err) != c.want || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %q with %q", err, c.want, c.says)
+			}
+		})
+	}
+	t.Run("a pin without a policy has its digests", func(t *testing.T) {
+		root, pins := volume(t)
+		pins[1].SHA256, pins[1].Tree = "", ""
+		if err := CheckInputs(root, pins, nil); reason.Of(err) != reason.UsageInvalid {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestPinsThatSayNothingAreRefused(t *testing.T) {
 	root, pins := volume(t)
 	raw := func(input string) Raw { return Raw{Input: input, SHA256: sumOfX} }
@@ -96,6 +148,10 @@ func TestPinsThatSayNothingAreRefused(t *testing.T) {
 		"a path as a name":      {bad(func(p *Pin) { p.Input = "tree/sub" }), []Raw{raw("tree")}},
 		"no tree digest":        {bad(func(p *Pin) { p.Tree = "" }), nil},
 		"no digest":             {bad(func(p *Pin) { p.SHA256 = "" }), nil},
+		"a seal of nobody's":    {bad(func(p *Pin) { p.Seal = "lib/x" }), nil},
+		"a seal of two lines":   {bad(func(p *Pin) { p.Policy, p.Seal = "lib", "lib/\nx" }), nil},
+		"a seal of no digest":   {bad(func(p *Pin) { p.Policy, p.Seal, p.SHA256, p.Tree = "lib", "lib/x", "", "" }), nil},
+		"a policy of two lines": {bad(func(p *Pin) { p.Policy = "a\nb" }), nil},
 		"no location":           {bad(func(p *Pin) { p.Location = "" }), nil},
 		"a mode of other bits":  {bad(func(p *Pin) { *p = withMode(*p, 1<<20) }), nil},
 		"a mode below anything": {bad(func(p *Pin) { *p = withMode(*p, -1) }), nil},

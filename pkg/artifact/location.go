@@ -99,6 +99,12 @@ func (l Location) String() string { return l.URI() }
 // lowerBase32 spells a digest with characters that Kubernetes names allow.
 var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
+// LocationName is the hash of a location, as a label's value can be.
+func LocationName(l Location) string {
+	sum := sha256.Sum256([]byte(l.URI()))
+	return lowerBase32.EncodeToString(sum[:])
+}
+
 // SealName is the name of the ArtifactSeal for a location within a workflow:
 // the hash of both, so that one GET finds it and no name can be chosen.
 func SealName(l Location, workflowUID string) string {

@@ -24,7 +24,8 @@ func ParseDigest(s string) (Digest, error) {
 }
 
 // Pin is what admission approved for one input artifact of a pod: the digests
-// of its sealed bytes, and what Argo will do to the mode after unpacking.
+// of its sealed bytes, or those that a policy names for an input from outside,
+// and what Argo will do to the mode after unpacking.
 type Pin struct {
 	// Input is the name of the pod's input artifact.
 	Input string `json:"input"`
@@ -32,19 +33,30 @@ type Pin struct {
 	Location string `json:"location"`
 	// SHA256 is the digest of the stored bytes. They are gone once Argo has
 	// unpacked them; it is here so that the tag and the statement name them.
-	SHA256 Digest `json:"sha256"`
-	// Tree is the digest of what the stored bytes unpack to.
-	Tree Digest `json:"tree"`
+	// Empty for an input from outside, unless the policy names it.
+	SHA256 Digest `json:"sha256,omitempty"`
+	// Tree is the digest of what the stored bytes unpack to. Empty for an input
+	// from outside that a policy admits whatever it is.
+	Tree Digest `json:"tree,omitempty"`
 	// Mode is the mode that Argo sets on the root of what it unpacked; nil for
 	// none.
 	Mode *int32 `json:"mode,omitempty"`
+	// Policy is the name of the ClusterProvenancePolicy without which the input
+	// would have been refused; empty if there was no need of one.
+	Policy string `json:"policy,omitempty"`
+	// Seal is NAMESPACE/NAME of the ArtifactSeal that vouches for it, if another
+	// workflow's does; then there is a policy that trusts it.
+	Seal string `json:"seal,omitempty"`
 }
 
 // Limits of a pin.
 const (
 	// maxURI is a location whose every byte had to be percent-encoded.
 	maxURI = 3*(maxStore+maxBucket+maxKey) + 16
-	maxPin = maxURI + maxName + 512
+	maxPin = maxURI + maxName + maxPolicy + maxSeal + 512
+	// maxPolicy is the longest name Kubernetes gives.
+	maxPolicy = 253
+	maxSeal   = 2*maxPolicy + 1
 	// maxMode is the highest mode of which Go's os.Chmod, which Argo calls, sets
 	// permission bits only; os.FileMode keeps setuid and others far above.
 	maxMode = 0o7777
@@ -69,7 +81,8 @@ func ParsePin(s string) (Pin, error) {
 }
 
 // Validate wants every field: a name, a location, two digests, and a mode that
-// Argo sets without special bits (it sets the lowest nine), if one at all.
+// Argo sets without special bits (it sets the lowest nine), if one at all. Only
+// where a policy is named may digests be missing, and never the tree's alone.
 func (p Pin) Validate() error {
 	if err := CheckName(p.Input); err != nil {
 		return err
@@ -77,7 +90,13 @@ func (p Pin) Validate() error {
 	if p.Location == "" || len(p.Location) > maxURI || strings.ContainsFunc(p.Location, isControl) {
 		return fmt.Errorf("pin of input %q has no usable location", p.Input)
 	}
-	for _, d := range []Digest{p.SHA256, p.Tree} {
+	if len(p.Policy) > maxPolicy || strings.ContainsFunc(p.Policy, isControl) {
+		return fmt.Errorf("pin of input %q names no usable policy", p.Input)
+	}
+	if p.Seal != "" && (p.Policy == "" || len(p.Seal) > maxSeal || strings.ContainsFunc(p.Seal, isControl)) {
+		return fmt.Errorf("pin of input %q names no usable seal, or no policy that trusts it", p.Input)
+	}
+	for _, d := range p.digests() {
 		if _, err := ParseDigest(string(d)); err != nil {
 			return fmt.Errorf("pin of input %q: %w", p.Input, err)
 		}
@@ -87,3 +106,18 @@ func (p Pin) Validate() error {
 	}
 	return nil
 }
+
+// digests are those that have to be there.
+func (p Pin) digests() []Digest {
+	switch {
+	case p.Policy == "" || p.Seal != "" || p.SHA256 != "":
+		return []Digest{p.SHA256, p.Tree}
+	case p.Tree != "":
+		return []Digest{p.Tree}
+	}
+	return nil
+}
+
+// AnyContent says whether nothing is known of the content: a policy admitted it
+// whatever it is.
+func (p Pin) AnyContent() bool { return p.Policy != "" && p.Tree == "" }

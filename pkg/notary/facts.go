@@ -196,13 +196,18 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 		if !ok || location.URI() != pin.Location {
 			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
 		}
-		inputs = append(inputs, provenance.Input{
+		input := provenance.Input{
 			Name:   pin.Input,
 			URI:    pin.Location,
 			SHA256: pin.SHA256,
 			Tree:   pin.Tree,
-			Seal:   artifact.SealName(location, step.WorkflowUID),
-		})
+			Seal:   pin.Seal,
+			Policy: pin.Policy,
+		}
+		if pin.Policy == "" {
+			input.Seal = artifact.SealName(location, step.WorkflowUID)
+		}
+		inputs = append(inputs, input)
 	}
 	return inputs, nil
 }

@@ -68,6 +68,33 @@ func TestFactsOfAPodThatWentThroughACluster(t *testing.T) {
 	}
 }
 
+// What a policy admitted from outside has no seal, and is said to have none.
+func TestFactsNameTheInputsFromOutside(t *testing.T) {
+	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
+	s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, Policy: "datasets"}})
+	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
+	s.inject(t)
+	facts, _, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if want := (provenance.Input{Name: "message", URI: uri, Policy: "datasets"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
+		t.Errorf("inputs are %+v", facts.Inputs)
+	}
+}
+
+// What another workflow sealed is said to be vouched for by that seal.
+func TestFactsNameTheSealsOfOtherWorkflows(t *testing.T) {
+	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
+	d := artifact.Digest(strings.Repeat("a", 64))
+	s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, SHA256: d, Tree: d, Policy: "lib", Seal: "lib/x"}})
+	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
+	s.inject(t)
+	facts, _, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if want := (provenance.Input{Name: "message", URI: uri, SHA256: d, Tree: d, Policy: "lib", Seal: "lib/x"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
+		t.Errorf("inputs are %+v", facts.Inputs)
+	}
+}
+
 func TestFactsNameThePinnedInputs(t *testing.T) {
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
 	pin := artifact.Pin{Input: "message", Location: uri, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}

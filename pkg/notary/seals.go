@@ -42,11 +42,13 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 		if err != nil {
 			return nil, fmt.Errorf("location of output %q: %w", s.Output, err)
 		}
+		labels := map[string]string{v1alpha1.LabelLocation: artifact.LocationName(l)}
+		maps.Copy(labels, p.Labels)
 		seals = append(seals, &v1alpha1.ArtifactSeal{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: p.Namespace,
 				Name:      artifact.SealName(l, st.Step.Workflow.UID),
-				Labels:    maps.Clone(p.Labels),
+				Labels:    labels,
 			},
 			Spec: v1alpha1.ArtifactSealSpec{
 				Location:   v1alpha1.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: string(l.Kind)},

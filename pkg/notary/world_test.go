@@ -180,7 +180,7 @@ func (w *world) expectSealed(tb testing.TB) {
 	spec := seals[0].Spec
 	if seals[0].Name != artifact.SealName(location, string(w.scene.workflow.GetUID())) || spec.SHA256 != string(st.Subjects[0].SHA256) ||
 		spec.TreeDigest != string(st.Subjects[0].Tree) || spec.Size != st.Subjects[0].Size || spec.Provenance != p.Name ||
-		spec.Producer.Pod.UID != w.scene.pod.UID || !spec.Producer.FinishedAt.Time.Equal(st.FinishedAt) {
+		seals[0].Labels[v1alpha1.LabelLocation] != artifact.LocationName(location) || spec.Producer.Pod.UID != w.scene.pod.UID || !spec.Producer.FinishedAt.Time.Equal(st.FinishedAt) {
 		tb.Errorf("artifact seal is %+v", seals[0])
 	}
 }

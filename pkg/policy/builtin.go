@@ -24,39 +24,48 @@ type Verdict struct {
 	// Level of the builder, where Allowed: what the artifact's provenance is
 	// worth.
 	Level provenance.Level
+	// Policy is the name of the ClusterProvenancePolicy without which it would
+	// have been refused, where Allowed; empty if the built-in one admits it.
+	Policy string
 }
 
-// Builtin is the policy where there is no other: the artifact was made in this
-// workflow, here, by a step that succeeded, in a mode no laxer than today's.
+// sound is what no policy can waive: the statement is one of this cluster's, of
+// a known level, from a mode no laxer than today's.
 //
-// It accepts both levels: as long as not all guards exist every seal says
+// Both levels are sound: as long as not all guards exist every seal says
 // observed, so refusing that level would refuse everything. The verdict names
 // the level, for whoever wants to see it.
-func Builtin(s *provenance.Statement, c Consumer) Verdict {
-	if e := builtin(s, c); e != nil {
-		return Verdict{Refusal: e}
-	}
-	return Verdict{Allowed: true, Level: s.Builder.Level}
-}
-
-func builtin(s *provenance.Statement, c Consumer) *reason.Error {
+func sound(s *provenance.Statement, c Consumer) *reason.Error {
 	switch {
 	case s == nil:
 		return reason.New(reason.Internal, "the policy was given no statement")
 	case c.Namespace == "" || c.WorkflowUID == "" || c.Cluster == "":
 		return reason.New(reason.Internal, "the policy was not told who consumes the artifact")
-	case s.Step.Namespace != c.Namespace:
-		return reason.New(reason.WorkflowMismatch, "it was sealed in namespace %s, workflow %s", s.Step.Namespace, s.Step.Workflow.Name)
-	case s.Step.Workflow.UID != c.WorkflowUID:
-		return reason.New(reason.WorkflowMismatch, "it was sealed in workflow %s (%s)", s.Step.Workflow.Name, s.Step.Workflow.UID)
 	case s.Builder.Cluster != c.Cluster:
 		return reason.New(reason.BuilderNotTrusted, "%s is a builder of another cluster; this one is %s", s.BuilderID(), c.Cluster)
 	case s.Builder.Level != provenance.LevelIsolated && s.Builder.Level != provenance.LevelObserved:
 		return reason.New(reason.BuilderNotTrusted, "%s has no known level", s.BuilderID())
-	case s.Outcome.Result != provenance.Succeeded:
-		return reason.New(reason.ProducerFailed, "pod %s ended as %q", s.Step.Pod.Name, s.Outcome.Result)
 	case !counts(s.Mode, c.Mode):
 		return reason.New(reason.ModeChanged, "pod %s was admitted in mode %q, the namespace is in mode %q now", s.Step.Pod.Name, s.Mode, c.Mode)
+	}
+	return nil
+}
+
+// own says that the artifact was made in the consumer's workflow.
+func own(s *provenance.Statement, c Consumer) *reason.Error {
+	switch {
+	case s.Step.Namespace != c.Namespace:
+		return reason.New(reason.WorkflowMismatch, "it was sealed in namespace %s, workflow %s", s.Step.Namespace, s.Step.Workflow.Name)
+	case s.Step.Workflow.UID != c.WorkflowUID:
+		return reason.New(reason.WorkflowMismatch, "it was sealed in workflow %s (%s)", s.Step.Workflow.Name, s.Step.Workflow.UID)
+	}
+	return nil
+}
+
+// succeeded says that the step that made it did.
+func succeeded(s *provenance.Statement) *reason.Error {
+	if s.Outcome.Result != provenance.Succeeded {
+		return reason.New(reason.ProducerFailed, "pod %s ended as %q", s.Step.Pod.Name, s.Outcome.Result)
 	}
 	return nil
 }

@@ -131,17 +131,26 @@ func (f *Facts) dependencies() []*intoto.ResourceDescriptor {
 		})
 	}
 	for _, input := range f.Inputs {
-		descriptors = append(descriptors, &intoto.ResourceDescriptor{
-			Name:   depInput + input.Name,
-			Uri:    input.URI,
-			Digest: digestSet(input.SHA256),
-			Annotations: annotations(map[string]*structpb.Value{
-				"seal":       structpb.NewStringValue(input.Seal),
-				"treeSha256": structpb.NewStringValue(string(input.Tree)),
-			}),
-		})
+		descriptors = append(descriptors, input.descriptor())
 	}
 	return descriptors
+}
+
+// descriptor says what is known of an input; of one from outside that may be
+// its place alone.
+func (i Input) descriptor() *intoto.ResourceDescriptor {
+	d := &intoto.ResourceDescriptor{Name: depInput + i.Name, Uri: i.URI}
+	if i.SHA256 != "" {
+		d.Digest = digestSet(i.SHA256)
+	}
+	notes := map[string]*structpb.Value{}
+	for name, value := range map[string]string{"policy": i.Policy, "seal": i.Seal, "treeSha256": string(i.Tree)} {
+		if value != "" {
+			notes[name] = structpb.NewStringValue(value)
+		}
+	}
+	d.Annotations = annotations(notes)
+	return d
 }
 
 func (f *Facts) external() wireExternal {

@@ -182,9 +182,15 @@ type Input struct {
 	Name string
 	// URI is its location.
 	URI string
-	// SHA256 and Tree are the digests that admission pinned.
+	// SHA256 and Tree are the digests that admission pinned. Both are set where
+	// Seal is; without a seal, SHA256 or both are empty where no policy names
+	// them.
 	SHA256 artifact.Digest
 	Tree   artifact.Digest
-	// Seal is the name of the ArtifactSeal that vouched for it.
+	// Seal is the name of the ArtifactSeal that vouched for it, NAMESPACE/NAME
+	// for that of another workflow; empty for an input from outside.
 	Seal string
+	// Policy is the name of the ClusterProvenancePolicy without which it would
+	// have been refused; empty if there was no need of one.
+	Policy string
 }

@@ -151,7 +151,7 @@ func readDependencies(descriptors []wireDescriptor, f *Facts) error {
 		case isInput:
 			f.Inputs = append(f.Inputs, Input{
 				Name: input, URI: d.URI, SHA256: d.Digest.SHA256,
-				Tree: d.Annotations.TreeSHA256, Seal: d.Annotations.Seal,
+				Tree: d.Annotations.TreeSHA256, Seal: d.Annotations.Seal, Policy: d.Annotations.Policy,
 			})
 		default:
 			return fmt.Errorf("resolved dependency %.200q is of no kind we know", d.Name)

@@ -117,6 +117,12 @@ func TestParseGivesBackWhatBuildTook(t *testing.T) {
 	failed := example()
 	failed.Outcome = Outcome{Result: Failed, Exits: []Exit{{Container: "main", Code: 137}}}
 	failed.Subjects[0].Size = maxSize
+	outside := example()
+	outside.Inputs = []Input{
+		{Name: "any", URI: "s3://minio:9000/datasets/any.tgz", Policy: "datasets"},
+		{Name: "file", URI: "s3://minio:9000/datasets/file", SHA256: digest("a"), Tree: artifact.FileTree(digest("a")), Policy: "datasets"},
+		{Name: "tree", URI: "s3://minio:9000/datasets/tree.tgz", Tree: digest("b"), Policy: "datasets"},
+	}
 	elsewhere := example()
 	elsewhere.StartedAt = elsewhere.StartedAt.In(time.FixedZone("there", 3600))
 
@@ -128,6 +134,7 @@ func TestParseGivesBackWhatBuildTook(t *testing.T) {
 		"the template's entrypoint": referred,
 		"as many subjects as fit":   crowded,
 		"a failed step":             failed,
+		"inputs from outside":       outside,
 		"times of another zone":     elsewhere,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -215,6 +222,11 @@ func TestBuildRefuses(t *testing.T) {
 		"an input without a pinned digest":   func(f *Facts) { f.Inputs[0].SHA256 = "" },
 		"an input without a tree":            func(f *Facts) { f.Inputs[0].Tree = "" },
 		"an input without a seal":            func(f *Facts) { f.Inputs[0].Seal = "" },
+		"a seal without digests":             func(f *Facts) { f.Inputs[0].SHA256, f.Inputs[0].Tree, f.Inputs[0].Policy = "", "", "p" },
+		"stored bytes without their tree":    func(f *Facts) { f.Inputs[0].Seal, f.Inputs[0].Tree, f.Inputs[0].Policy = "", "", "p" },
+		"a tree digest that is none":         func(f *Facts) { f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, Tree: "x", Policy: "p"} },
+		"an input for no reason":             func(f *Facts) { f.Inputs[0].Seal, f.Inputs[0].SHA256, f.Inputs[0].Tree = "", "", "" },
+		"a policy of two lines":              func(f *Facts) { f.Inputs[0].Policy = "a\nb" },
 		"an input from nowhere":              func(f *Facts) { f.Inputs[0].URI = "" },
 		"no start":                           func(f *Facts) { f.StartedAt = time.Time{} },
 		"fractions of a second":              func(f *Facts) { f.StartedAt = f.StartedAt.Add(time.Millisecond) },

@@ -189,12 +189,31 @@ func (f *Facts) validateInputs() error {
 	}
 	inputs := names{}
 	for _, i := range f.Inputs {
-		if err := errors.Join(inputs.add("input", i.Name), checkURI(i.URI), checkDigest("input", i.SHA256),
-			checkDigest("tree of an input", i.Tree), checkText("seal", i.Seal, maxName)); err != nil {
+		if err := errors.Join(inputs.add("input", i.Name), checkURI(i.URI), i.validate()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// validate wants a reason why the input was admitted, a seal or a policy, and
+// the digests that go with it: a seal knows both, and who knows the stored bytes
+// of an input from outside knows what the step gets of them.
+func (i Input) validate() error {
+	var problems []error
+	if i.Seal != "" || i.Policy == "" {
+		problems = append(problems, checkText("seal", i.Seal, maxName))
+	}
+	if i.Policy != "" {
+		problems = append(problems, checkText("policy", i.Policy, maxName))
+	}
+	if i.Seal != "" || i.SHA256 != "" {
+		problems = append(problems, checkDigest("input", i.SHA256))
+	}
+	if i.Seal != "" || i.SHA256 != "" || i.Tree != "" {
+		problems = append(problems, checkDigest("tree of an input", i.Tree))
+	}
+	return errors.Join(problems...)
 }
 
 func (f *Facts) validateTimes() error {

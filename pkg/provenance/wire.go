@@ -49,10 +49,11 @@ type wireDescriptor struct {
 }
 
 // wireAnnotations are those of subjects (output, size, treeSha256), images
-// (image) and inputs (seal, treeSha256).
+// (image) and inputs (policy, seal, treeSha256).
 type wireAnnotations struct {
 	Image      string          `json:"image"`
 	Output     string          `json:"output"`
+	Policy     string          `json:"policy"`
 	Seal       string          `json:"seal"`
 	Size       int64           `json:"size"`
 	TreeSHA256 artifact.Digest `json:"treeSha256"`

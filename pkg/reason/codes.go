@@ -63,6 +63,16 @@ const (
 	TrustedRootNotReady  Code = "TrustedRootNotReady"
 )
 
+// Policies: what they refuse, and that they cannot be asked.
+const (
+	PolicyNotSynced Code = "PolicyNotSynced"
+	PolicyInvalid   Code = "PolicyInvalid"
+	PolicyConflict  Code = "PolicyConflict"
+	PolicyNarrowed  Code = "PolicyNarrowed"
+	LevelTooLow     Code = "LevelTooLow"
+	SealTooOld      Code = "SealTooOld"
+)
+
 // The notary's words: why a pod or an output is not (yet) sealed.
 const (
 	Sealed                Code = "Sealed"
@@ -140,7 +150,7 @@ var rows = []entry{
 	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is not supported.", remedy: "Use Argo's default archive (tar)"},
 	{code: MountUnsupported, meaning: "Something else is mounted at, above or below the artifact's path, which is not supported.", remedy: "Use a path that no other mount of the step overlaps"},
 	{code: ModeUnsupported, meaning: "The input's files get other modes than the sealed ones, which is not supported.", remedy: "Set the modes in the step instead of by recurseMode"},
-	{code: NoProvenance, meaning: "Nothing in this workflow sealed an artifact at this location, and nothing is on its way.", remedy: "Produce it in a step of this workflow"},
+	{code: NoProvenance, meaning: "Nothing in this workflow sealed an artifact at this location, nothing is on its way, and no policy allows it from outside.", remedy: "Produce it in a step of this workflow, or have a ClusterProvenancePolicy allow it from outside"},
 	{code: ProvenancePending, meaning: "The artifact's producer has ended and its seal is on its way, or the producer still runs.", remedy: "It is retried", retryable: true},
 	{code: NotSealed, meaning: "The producer has a final record without a seal.", remedy: "Look at the producer's Provenance: kubectl get provenances -o wide"},
 	{code: ProvenanceInvalid, meaning: "There is evidence, and it does not verify.", remedy: "Treat it as tampering; run argoseal verify on the bundle"},
@@ -155,6 +165,13 @@ var rows = []entry{
 	{code: PinMismatch, meaning: "The pod's pins are not the ones the evidence gives.", remedy: "It is retried; if it lasts, another webhook changes the pod", retryable: true},
 	{code: ModeChanged, meaning: "The artifact was produced before the namespace's mode changed.", remedy: "Resubmit the workflow"},
 	{code: TrustedRootNotReady, meaning: "There is no trusted root yet, so nothing can be verified.", remedy: "It is retried; look at the notary and the log if it lasts", retryable: true},
+
+	{code: PolicyNotSynced, meaning: "The webhook has not read all policies yet.", remedy: "It is retried; if it lasts, check that the CRDs of this release are installed", retryable: true},
+	{code: PolicyInvalid, meaning: "A policy that applies here cannot be evaluated.", remedy: "Correct or delete the policy that the message names"},
+	{code: PolicyConflict, meaning: "Policies pin different contents for the same input, so nothing can satisfy them all.", remedy: "Make the policies that the message names agree"},
+	{code: PolicyNarrowed, meaning: "The cluster's policies allow the input, and a ProvenancePolicy of the namespace does not.", remedy: "Add it to allow in the policy that the message names"},
+	{code: LevelTooLow, meaning: "A policy asks for a higher builder level than the seal has.", remedy: "Produce it at the level that the policy asks for, or relax the policy"},
+	{code: SealTooOld, meaning: "The seal is older than a policy allows.", remedy: "Run the producing workflow again"},
 
 	{code: Sealed, meaning: "Every declared output is sealed, or its absence has a reason."},
 	{code: Pending, meaning: "The seal is on its way.", remedy: "Wait; look at the notary's log if it lasts", retryable: true},

@@ -17,7 +17,7 @@ func TestARefusalIsOneLineThatBeginsWithItsCode(t *testing.T) {
 	}{
 		"with artifact, rule and remedy": {
 			err:  reason.New(reason.NoProvenance, "no seal in workflow %s", "wf").For("message (s3://s3/artifacts/x.tgz)"),
-			want: "NoProvenance: artifact message (s3://s3/artifacts/x.tgz): no seal in workflow wf. Produce it in a step of this workflow",
+			want: "NoProvenance: artifact message (s3://s3/artifacts/x.tgz): no seal in workflow wf. " + reason.NoProvenance.Remedy(),
 		},
 		"without an artifact": {
 			err:  reason.New(reason.NothingToSeal, ""),

@@ -251,7 +251,7 @@ func samePins(step *argo.Step, want, have []artifact.Pin) error {
 			return reason.New(reason.PinsMissing, "its seal came after the pod was prepared").For(labelOf(step, w.Input))
 		}
 		if !EqualPins(w, h) {
-			return reason.New(reason.PinMismatch, "the pod pins sha256:%.12s, the evidence says sha256:%.12s", h.SHA256, w.SHA256).For(labelOf(step, w.Input))
+			return reason.New(reason.PinMismatch, "the pod pins %s, the evidence says %s", describePin(h), describePin(w)).For(labelOf(step, w.Input))
 		}
 	}
 	if len(have) != len(want) {
@@ -260,12 +260,27 @@ func samePins(step *argo.Step, want, have []artifact.Pin) error {
 	return nil
 }
 
+// describePin says what a pin rests on, in few words.
+func describePin(p artifact.Pin) string {
+	text := "any content"
+	switch {
+	case p.SHA256 != "":
+		text = fmt.Sprintf("sha256:%.12s", p.SHA256)
+	case p.Tree != "":
+		text = fmt.Sprintf("tree %.12s", p.Tree)
+	}
+	if p.Policy != "" {
+		text += " by ClusterProvenancePolicy " + p.Policy
+	}
+	return text
+}
+
 // EqualPins says whether two pins are the same.
 func EqualPins(a, b artifact.Pin) bool {
 	if (a.Mode == nil) != (b.Mode == nil) || a.Mode != nil && *a.Mode != *b.Mode {
 		return false
 	}
-	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Tree == b.Tree
+	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Tree == b.Tree && a.Policy == b.Policy && a.Seal == b.Seal
 }
 
 func labelOf(step *argo.Step, input string) string {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 )
 
@@ -22,6 +23,9 @@ type Evidence interface {
 	Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
 	// Seal gets a location's pointer, by artifact.SealName.
 	Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error)
+	// Seals are those of all workflows of a namespace for a location. It may
+	// return more of them.
+	Seals(ctx context.Context, namespace string, location artifact.Location) ([]v1alpha1.ArtifactSeal, error)
 }
 
 // Verifier is what *verify.Root does.

@@ -17,6 +17,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
@@ -54,6 +55,9 @@ type world struct {
 	workflow *argo.Workflow
 	// template is the one WorkflowTemplate there is, if it is set.
 	template map[string]any
+	// The policies there are.
+	clusterPolicies []v1alpha1.ClusterProvenancePolicy
+	ownPolicies     []v1alpha1.ProvenancePolicy
 }
 
 // memory is evidence that can be spoiled and that can fail.
@@ -62,8 +66,8 @@ type memory struct {
 	provenances map[string]*v1alpha1.Provenance
 	seals       map[string]*v1alpha1.ArtifactSeal
 	// What fails, if set.
-	failProducers, failProvenance, failSeal error
-	reads                                   int
+	failProducers, failProvenance, failSeal, failSeals error
+	reads                                              int
 }
 
 var errDown = errors.New("connection refused")
@@ -90,6 +94,17 @@ func (m *memory) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal
 	return m.seals[name], m.failSeal
 }
 
+func (m *memory) Seals(_ context.Context, namespace string, _ artifact.Location) ([]v1alpha1.ArtifactSeal, error) {
+	m.reads++
+	var found []v1alpha1.ArtifactSeal
+	for _, s := range m.seals {
+		if s.Namespace == namespace {
+			found = append(found, *s)
+		}
+	}
+	return found, m.failSeals
+}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	id, key, err := tag.NewKey()
@@ -108,6 +123,9 @@ func newWorld(t *testing.T) *world {
 	w.gate = &Gate{
 		Identity: argotest.Identity(), Sidecar: signer, Cluster: cluster,
 		Quick: w.evidence, Live: w.evidence,
+		Policies: func(namespace string) (policy.Set, error) {
+			return policy.NewSet(namespace, w.clusterPolicies, w.ownPolicies)
+		},
 		Workflow: func(context.Context, string, string) (*argo.Workflow, error) { return w.workflow, nil },
 		Template: func(context.Context, string, graph.Ref) (map[string]any, error) { return w.template, nil },
 		Facts:    NewFacts(16), Clock: w.clock,
@@ -176,7 +194,12 @@ func (w *world) seal(t *testing.T, pod *corev1.Pod, change func(*provenance.Fact
 	w.evidence.provenances[string(pod.UID)] = record(pod, metav1.ConditionTrue, reason.Sealed, string(w.notary.Bundle(t, payload)),
 		v1alpha1.OutputStatus{Name: "hello-art", Location: w.location.URI(), SHA256: string(stored)})
 	w.evidence.seals[artifact.SealName(w.location, w.step.WorkflowUID)] = &v1alpha1.ArtifactSeal{
-		Spec: v1alpha1.ArtifactSealSpec{SHA256: string(stored), TreeDigest: string(tree), Provenance: string(pod.UID)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: artifact.SealName(w.location, w.step.WorkflowUID)},
+		Spec: v1alpha1.ArtifactSealSpec{
+			Workflow: v1alpha1.ObjectRef{UID: types.UID(w.step.WorkflowUID)},
+			SHA256:   string(stored), TreeDigest: string(tree), Provenance: string(pod.UID),
+			Producer: v1alpha1.Producer{FinishedAt: metav1.NewTime(end)},
+		},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/policy"
 )
 
 // FuzzCreate: whatever a pod says, it does not break the gate, and without
@@ -26,6 +27,7 @@ func FuzzCreate(f *testing.F) {
 	g := &Gate{
 		Identity: argotest.Identity(), Sidecar: signer, Cluster: cluster,
 		Quick: &memory{}, Live: &memory{}, Facts: NewFacts(1), Clock: clocktesting.NewFakePassiveClock(now),
+		Policies: func(namespace string) (policy.Set, error) { return policy.NewSet(namespace, nil, nil) },
 		Workflow: func(_ context.Context, namespace, name string) (*argo.Workflow, error) {
 			return &argo.Workflow{Namespace: namespace, Name: name, UID: "u"}, nil
 		},

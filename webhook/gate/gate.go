@@ -25,6 +25,9 @@ type Gate struct {
 	// Quick may lag behind the API server; Live is the API server.
 	Quick Evidence
 	Live  Evidence
+	// Policies gives the policies that apply in a namespace. An error is a
+	// *reason.Error: they have not been read, or one cannot be evaluated.
+	Policies func(namespace string) (policy.Set, error)
 	// Workflow gets a live Workflow: nil if there is none.
 	Workflow func(ctx context.Context, namespace, name string) (*argo.Workflow, error)
 	// Template gets a live WorkflowTemplate of a namespace, or one of the cluster:
@@ -71,11 +74,23 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *argo.Workflow,
 	if refusal != nil {
 		return Verdict{Refusal: refusal}
 	}
-	v := g.evaluate(ctx, g.Quick, step, from, mode, trust)
+	if len(step.StoreInputs()) == 0 {
+		return Verdict{Allowed: true}
+	}
+	policies, err := g.Policies(step.Namespace)
+	if err != nil {
+		return Verdict{Refusal: Refusal(err)}
+	}
+	look := evaluation{
+		gate: g, evidence: g.Quick, trust: trust, step: step, origins: from, policies: policies,
+		consumer: policy.Consumer{Namespace: step.Namespace, WorkflowUID: step.WorkflowUID, Mode: mode, Cluster: g.Cluster},
+	}
+	v := look.inputs(ctx)
 	if v.Allowed || v.Refusal.Code.Retryable() {
 		return v
 	}
-	return g.evaluate(ctx, g.Live, step, from, mode, trust)
+	look.evidence, look.live = g.Live, true
+	return look.inputs(ctx)
 }
 
 // problem is the first input that no evidence could help. What has no store
@@ -94,22 +109,18 @@ func problem(step *argo.Step) *reason.Error {
 	return nil
 }
 
-func (g *Gate) evaluate(ctx context.Context, e Evidence, step *argo.Step, from map[string]graph.Origins, mode v1alpha1.Mode, trust Trust) Verdict {
-	inputs := step.StoreInputs()
-	if len(inputs) == 0 {
-		return Verdict{Allowed: true}
-	}
-	look := &evaluation{
-		gate: g, evidence: e, trust: trust, step: step, origins: from,
-		consumer: policy.Consumer{Namespace: step.Namespace, WorkflowUID: step.WorkflowUID, Mode: mode, Cluster: g.Cluster},
-		records:  map[string]*v1alpha1.Provenance{},
-	}
+// inputs decides on all of the step's inputs that need evidence.
+func (e *evaluation) inputs(ctx context.Context) Verdict {
+	e.records = map[string]*v1alpha1.Provenance{}
+	inputs := e.step.StoreInputs()
 	var v Verdict
 	for _, in := range inputs {
-		found, refused := look.input(ctx, in)
+		found, refused := e.input(ctx, in)
 		if refused == nil {
 			v.Pins = append(v.Pins, found.pin)
-			v.Levels = addLevel(v.Levels, found.level)
+			if found.level != "" {
+				v.Levels = addLevel(v.Levels, found.level)
+			}
 			continue
 		}
 		refused.error = refused.error.For(in.Label())

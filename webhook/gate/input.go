@@ -29,6 +29,9 @@ type evaluation struct {
 	// origins of the inputs, by name, as the workflow's definition has them.
 	origins  map[string]graph.Origins
 	consumer policy.Consumer
+	policies policy.Set
+	// live: evidence is the API server itself.
+	live bool
 	// records read so far, nil for those that do not exist: inputs often share
 	// a producer.
 	records map[string]*v1alpha1.Provenance
@@ -38,9 +41,10 @@ type evaluation struct {
 	untagged string
 }
 
-// accepted is an input whose evidence holds.
+// accepted is an input whose evidence holds, or that a policy admits without.
 type accepted struct {
-	pin   artifact.Pin
+	pin artifact.Pin
+	// level of the builder; empty for what has no seal.
 	level provenance.Level
 }
 
@@ -77,9 +81,9 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 		return accepted{}, lookupFailed("its ArtifactSeal", err)
 	}
 	if seal == nil {
-		return accepted{}, e.unsealed(writers)
+		return e.outside(ctx, in, writers)
 	}
-	statement, no := e.statement(ctx, seal)
+	statement, no := e.statement(ctx, e.step.Namespace, seal)
 	if no != nil {
 		return accepted{}, no
 	}
@@ -87,7 +91,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if no != nil {
 		return accepted{}, no
 	}
-	verdict := policy.Builtin(statement, e.consumer)
+	verdict := e.policies.Sealed(statement, e.consumer, e.gate.Clock.Now())
 	if !verdict.Allowed {
 		return accepted{}, &refused{error: verdict.Refusal}
 	}
@@ -102,8 +106,8 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 }
 
 // statement follows a seal to its Provenance and verifies the bundle there.
-func (e *evaluation) statement(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenance.Statement, *refused) {
-	record, err := e.record(ctx, seal.Spec.Provenance)
+func (e *evaluation) statement(ctx context.Context, namespace string, seal *v1alpha1.ArtifactSeal) (*provenance.Statement, *refused) {
+	record, err := e.record(ctx, namespace, seal.Spec.Provenance)
 	if err != nil {
 		return nil, lookupFailed("its Provenance", err)
 	}
@@ -159,18 +163,19 @@ func plain(err error) string {
 }
 
 // record gets a Provenance, at most once in an evaluation.
-func (e *evaluation) record(ctx context.Context, name string) (*v1alpha1.Provenance, error) {
-	if known, ok := e.records[name]; ok {
+func (e *evaluation) record(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
+	key := namespace + "/" + name
+	if known, ok := e.records[key]; ok {
 		return known, nil
 	}
-	record, err := e.evidence.Provenance(ctx, e.step.Namespace, name)
+	record, err := e.evidence.Provenance(ctx, namespace, name)
 	if err != nil {
 		return nil, err
 	}
 	if record != nil && record.Name != name {
 		return nil, errors.New("the API server gave another object")
 	}
-	e.records[name] = record
+	e.records[key] = record
 	return record, nil
 }
 

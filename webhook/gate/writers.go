@@ -39,7 +39,7 @@ func (e *evaluation) writers(ctx context.Context, uri string) ([]writer, *refuse
 		if !e.tagged(p) {
 			continue
 		}
-		record, err := e.record(ctx, p.UID)
+		record, err := e.record(ctx, e.step.Namespace, p.UID)
 		if err != nil {
 			return nil, lookupFailed("the Provenance of pod "+p.Pod, err)
 		}

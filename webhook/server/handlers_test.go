@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/gate"
@@ -51,7 +52,10 @@ func handlers(t *testing.T, mode string) *Handlers {
 	t.Helper()
 	api := reader{namespaceObject("team", mode), nil}
 	return &Handlers{
-		Gate:       &gate.Gate{Clock: clocktesting.NewFakePassiveClock(time.Now()), Facts: gate.NewFacts(1)},
+		Gate: &gate.Gate{
+			Clock: clocktesting.NewFakePassiveClock(time.Now()), Facts: gate.NewFacts(1),
+			Policies: func(namespace string) (policy.Set, error) { return policy.NewSet(namespace, nil, nil) },
+		},
 		Trust:      func() (gate.Trust, error) { return gate.Trust{}, nil },
 		Namespaces: Namespaces{Cached: api, Live: api},
 		Events:     record.NewFakeRecorder(10), Metrics: metricsFor(t), Log: logr.Discard(), MaxInFlight: 4,

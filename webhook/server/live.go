@@ -15,6 +15,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -67,6 +68,27 @@ func (l Live) Provenance(ctx context.Context, namespace, name string) (*v1alpha1
 // Seal implements gate.Evidence.
 func (l Live) Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error) {
 	return get(ctx, l.API, namespace, name, &v1alpha1.ArtifactSeal{})
+}
+
+// Seals implements gate.Evidence, by the label that the notary gives them.
+func (l Live) Seals(ctx context.Context, namespace string, location artifact.Location) ([]v1alpha1.ArtifactSeal, error) {
+	var seals []v1alpha1.ArtifactSeal
+	options := client.ListOptions{
+		Namespace:     namespace,
+		LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelLocation: artifact.LocationName(location)}),
+		Limit:         pageSize,
+	}
+	for {
+		var page v1alpha1.ArtifactSealList
+		if err := l.API.List(ctx, &page, &options); err != nil {
+			return nil, err
+		}
+		seals = append(seals, page.Items...)
+		if page.Continue == "" {
+			return seals, nil
+		}
+		options.Continue = page.Continue
+	}
 }
 
 // Workflow gets a live Workflow: nil if there is none.

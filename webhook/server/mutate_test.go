@@ -15,6 +15,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/tag"
@@ -44,6 +45,10 @@ func (n *nothing) Provenance(context.Context, string, string) (*v1alpha1.Provena
 }
 
 func (n *nothing) Seal(context.Context, string, string) (*v1alpha1.ArtifactSeal, error) {
+	return nil, nil
+}
+
+func (n *nothing) Seals(context.Context, string, artifact.Location) ([]v1alpha1.ArtifactSeal, error) {
 	return nil, nil
 }
 

@@ -11,6 +11,10 @@ const (
 	// AnnotationTag on a pod is the admission tag (package tag): what our
 	// mutating webhook saw, under a MAC. The notary seals tagged pods only.
 	AnnotationTag = Group + "/tag"
+
+	// LabelLocation on an ArtifactSeal is artifact.LocationName of its location:
+	// so that seals of other workflows can be found. It proves nothing.
+	LabelLocation = Group + "/location"
 )
 
 // Mode is the value of LabelMode.

@@ -11,7 +11,8 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
 
 // AddToScheme registers this package's types with a scheme.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &Provenance{}, &ProvenanceList{}, &ArtifactSeal{}, &ArtifactSealList{})
+	s.AddKnownTypes(GroupVersion, &Provenance{}, &ProvenanceList{}, &ArtifactSeal{}, &ArtifactSealList{},
+		&ClusterProvenancePolicy{}, &ClusterProvenancePolicyList{}, &ProvenancePolicy{}, &ProvenancePolicyList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }

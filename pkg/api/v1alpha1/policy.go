@@ -1,0 +1,207 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ConditionReady is the one condition of a policy. True: a webhook has read
+// this generation and decides by it. False: it cannot be evaluated, so inputs
+// are refused wherever it applies, and the reason says why.
+const ConditionReady = "Ready"
+
+// ClusterProvenancePolicy is the ceiling: what steps may consume beyond what
+// the built-in policy admits, and what is asked of all seals. Only it can allow
+// anything. docs/policy.md has the rules.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=clusterprovenancepolicies,singular=clusterprovenancepolicy,scope=Cluster,shortName=cpp,categories=argoseal
+// +kubebuilder:printcolumn:name="Namespaces",type=string,JSONPath=`.spec.namespaces`
+// +kubebuilder:printcolumn:name="Level",type=string,JSONPath=`.spec.require.level`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+type ClusterProvenancePolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec ClusterProvenancePolicySpec `json:"spec"`
+	// +optional
+	Status PolicyStatus `json:"status,omitempty"`
+}
+
+// ClusterProvenancePolicySpec says where the rules apply, and the rules.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.allow) || has(self.require)",message="a policy without rules does nothing: give allow, require or both (fields that do not exist are dropped, so look at the spelling)"
+type ClusterProvenancePolicySpec struct {
+	// namespaces are the names of the consuming steps' namespaces, in which *
+	// stands for any characters. Absent: all namespaces.
+	// +optional
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?$`
+	Namespaces []string `json:"namespaces,omitempty"`
+
+	PolicyRules `json:",inline"`
+}
+
+// ProvenancePolicy narrows, for its namespace, what the cluster's policies and
+// the built-in one admit. It can never admit anything that they refuse.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=provenancepolicies,singular=provenancepolicy,shortName=pp,categories=argoseal
+// +kubebuilder:printcolumn:name="Level",type=string,JSONPath=`.spec.require.level`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+type ProvenancePolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec ProvenancePolicySpec `json:"spec"`
+	// +optional
+	Status PolicyStatus `json:"status,omitempty"`
+}
+
+// ProvenancePolicySpec are the rules.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.allow) || has(self.require)",message="a policy without rules does nothing: give allow, require or both (fields that do not exist are dropped, so look at the spelling)"
+type ProvenancePolicySpec struct {
+	PolicyRules `json:",inline"`
+}
+
+// PolicyRules are the rules of a policy of either kind.
+type PolicyRules struct {
+	// allow, in a ClusterProvenancePolicy: what is admitted beyond the built-in
+	// policy. In a ProvenancePolicy: of what the cluster's policies allow, only
+	// this; an empty one leaves nothing of it.
+	// +optional
+	Allow *Allow `json:"allow,omitempty"`
+	// require is asked of every seal, whoever allowed it.
+	// +optional
+	Require *Require `json:"require,omitempty"`
+}
+
+// Allow lists what needs no seal of the consumer's own workflow.
+type Allow struct {
+	// s3 are objects that come from outside.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	S3 []S3Input `json:"s3,omitempty"`
+	// producers are those whose seals count in other workflows.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	Producers []TrustedProducer `json:"producers,omitempty"`
+}
+
+// Content says which content of an input from outside is admitted; exactly one
+// field is given.
+type Content struct {
+	// sha256 of the one file that the step gets, lower-case hex. What Argo
+	// unpacks is no such file: give treeSHA256 there.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	SHA256 string `json:"sha256,omitempty"`
+	// treeSHA256 is the tree digest of what the step gets (docs/tree-digest.md).
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	TreeSHA256 string `json:"treeSHA256,omitempty"`
+	// anyContent admits whatever is there when the step runs.
+	// +optional
+	AnyContent bool `json:"anyContent,omitempty"`
+}
+
+// S3Input admits objects from outside by their location.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256 and anyContent: true"
+type S3Input struct {
+	// location as seals spell it, s3://STORE/BUCKET/KEY with every segment
+	// percent-encoded. * stands for any characters but a slash, ** for any
+	// characters. The store cannot have wildcards.
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^s3://[^/*]+/[^/]+/[!-~]+$')",message="want s3://STORE/BUCKET/KEY, percent-encoded, with * or ** in BUCKET and KEY only"
+	Location string `json:"location"`
+
+	Content `json:",inline"`
+}
+
+// TrustedProducer is whose seals count in other workflows.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.workflowTemplate), has(self.anyWorkflow) && self.anyWorkflow].filter(given, given).size() == 1",message="say whose workflows are trusted: exactly one of workflowTemplate and anyWorkflow: true"
+type TrustedProducer struct {
+	// namespaces in which the producing workflow may have run, by name.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Namespaces []string `json:"namespaces"`
+	// workflowTemplate that the producing workflow refers to, without any field
+	// that overrides it.
+	// +optional
+	WorkflowTemplate *TrustedTemplate `json:"workflowTemplate,omitempty"`
+	// anyWorkflow trusts whoever may run workflows in these namespaces.
+	// +optional
+	AnyWorkflow bool `json:"anyWorkflow,omitempty"`
+	// templates whose outputs count, by name; absent: all of the workflow's.
+	// +optional
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Templates []string `json:"templates,omitempty"`
+}
+
+// TrustedTemplate names a WorkflowTemplate or a ClusterWorkflowTemplate.
+type TrustedTemplate struct {
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// clusterScope: it is a ClusterWorkflowTemplate.
+	// +optional
+	ClusterScope bool `json:"clusterScope,omitempty"`
+}
+
+// Require is what is asked of seals beyond the built-in policy.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.level) || has(self.maxAge)",message="give at least one of level and maxAge (fields that do not exist are dropped, so look at the spelling)"
+type Require struct {
+	// level of the builder: isolated refuses what was only observed.
+	// +optional
+	// +kubebuilder:validation:Enum=isolated;observed
+	Level string `json:"level,omitempty"`
+	// maxAge since the producer finished, as a whole number of hours, minutes or
+	// seconds: 720h.
+	// +optional
+	// +kubebuilder:validation:MaxLength=7
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[1-9][0-9]{0,5}[hms]$')",message="want a whole number of hours, minutes or seconds, such as 720h"
+	MaxAge string `json:"maxAge,omitempty"`
+}
+
+// PolicyStatus is written by Argoseal's webhook.
+type PolicyStatus struct {
+	// conditions has the one type Ready.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ClusterProvenancePolicyList is a list of ClusterProvenancePolicy.
+//
+// +kubebuilder:object:root=true
+type ClusterProvenancePolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ClusterProvenancePolicy `json:"items"`
+}
+
+// ProvenancePolicyList is a list of ProvenancePolicy.
+//
+// +kubebuilder:object:root=true
+type ProvenancePolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ProvenancePolicy `json:"items"`
+}

@@ -1,0 +1,90 @@
+//go:build integration
+
+package v1alpha1_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+)
+
+const digest = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+// TestPoliciesAreCheckedAtAdmission: a real API server refuses what cannot be
+// evaluated, and says what to do. TEST_ASSET_KUBE_APISERVER and
+// TEST_ASSET_ETCD name the binaries.
+func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
+	environment := &envtest.Environment{
+		CRDDirectoryPaths: []string{"../../../charts/argoseal/files/crds"}, ErrorIfCRDPathMissing: true,
+	}
+	config, err := environment.Start()
+	if err != nil {
+		t.Fatalf("start the API server: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := environment.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	api, err := client.New(config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		spec string
+		// want is in the refusal; empty: it is admitted.
+		want string
+	}{
+		"a whole policy": {`{namespaces: ["ml-*"], allow: {s3: [{location: s3://minio.example:9000/data/**, anyContent: true},
+			{location: s3://minio:9000/data/x%20y, sha256: ` + digest + `}, {location: "s3://minio:9000/*/x", treeSHA256: ` + digest + `}],
+			producers: [{namespaces: [lib], workflowTemplate: {name: build}, templates: [compile]}, {namespaces: [lib], anyWorkflow: true}]},
+			require: {level: isolated, maxAge: 720h}}`, ""},
+		"an empty allow":           {`{allow: {}}`, ""},
+		"no rules":                 {`{}`, "a policy without rules does nothing"},
+		"misspelled rules":         {`{alow: {}}`, "a policy without rules does nothing"},
+		"a misspelled requirement": {`{require: {maxage: 1h}}`, "give at least one of level and maxAge"},
+		"a misspelled digest":      {`{allow: {s3: [{location: s3://s/b/k, sha265: ` + digest + `}]}}`, "exactly one of sha256, treeSHA256 and anyContent"},
+		"two contents":             {`{allow: {s3: [{location: s3://s/b/k, sha256: ` + digest + `, anyContent: true}]}}`, "exactly one of"},
+		"anyContent: false":        {`{allow: {s3: [{location: s3://s/b/k, anyContent: false}]}}`, "exactly one of"},
+		"half a digest":            {`{allow: {s3: [{location: s3://s/b/k, sha256: abc}]}}`, "sha256"},
+		"any store":                {`{allow: {s3: [{location: s3://*/b/k, anyContent: true}]}}`, "with * or ** in BUCKET and KEY only"},
+		"a space":                  {`{allow: {s3: [{location: s3://s/b/k k, anyContent: true}]}}`, "percent-encoded"},
+		"another scheme":           {`{allow: {s3: [{location: gs://s/b/k, anyContent: true}]}}`, "want s3://"},
+		"nobody in particular":     {`{allow: {producers: [{namespaces: [lib]}]}}`, "exactly one of workflowTemplate and anyWorkflow"},
+		"nowhere":                  {`{allow: {producers: [{anyWorkflow: true}]}}`, "namespaces"},
+		"a pattern of namespaces":  {`{allow: {producers: [{namespaces: ["*"], anyWorkflow: true}]}}`, "namespaces"},
+		"an unknown level":         {`{require: {level: perfect}}`, "isolated"},
+		"an age without a unit":    {`{require: {maxAge: "7"}}`, "such as 720h"},
+		"no namespace":             {`{namespaces: [], allow: {}}`, "namespaces"},
+	} {
+		for _, kind := range []string{"ClusterProvenancePolicy", "ProvenancePolicy"} {
+			if kind == "ProvenancePolicy" && strings.HasPrefix(c.spec, "{namespaces") {
+				continue
+			}
+			t.Run(kind+": "+name, func(t *testing.T) {
+				var spec map[string]any
+				if err := yaml.Unmarshal([]byte(c.spec), &spec); err != nil {
+					t.Fatal(err)
+				}
+				o := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+				o.SetGroupVersionKind(schema.GroupVersionKind{Group: v1alpha1.Group, Version: "v1alpha1", Kind: kind})
+				o.SetGenerateName("p-")
+				if kind == "ProvenancePolicy" {
+					o.SetNamespace("default")
+				}
+				err := api.Create(context.Background(), o)
+				if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+					t.Errorf("got %v, want a refusal with %q", err, c.want)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package policy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Sealed decides on an artifact from its verified statement. Without policies
+// that is the built-in one: the artifact was made in this workflow, here, by a
+// step that succeeded, in a mode no laxer than today's.
+func (s Set) Sealed(st *provenance.Statement, c Consumer, now time.Time) Verdict {
+	if !s.read {
+		return Verdict{Refusal: errNotRead}
+	}
+	if e := sound(st, c); e != nil {
+		return Verdict{Refusal: e}
+	}
+	v := Verdict{Level: st.Builder.Level}
+	if e := own(st, c); e != nil {
+		by, narrowed := s.grant(func(a *allowed) bool { return a.trusts(st) })
+		switch {
+		case narrowed != nil:
+			return Verdict{Refusal: narrowed}
+		case by == nil:
+			return Verdict{Refusal: e}
+		}
+		v.Policy = by.name
+	}
+	if e := succeeded(st); e != nil {
+		return Verdict{Refusal: e}
+	}
+	for _, r := range s.all() {
+		if e := r.require.asks(st, now); e != nil {
+			e.Detail += ", by " + r.String()
+			return Verdict{Refusal: e}
+		}
+	}
+	v.Allowed = true
+	return v
+}
+
+// asks says in what a seal falls short.
+func (q required) asks(st *provenance.Statement, now time.Time) *reason.Error {
+	switch age := now.Sub(st.FinishedAt); {
+	case q.level == provenance.LevelIsolated && st.Builder.Level != provenance.LevelIsolated:
+		return reason.New(reason.LevelTooLow, "its level is %s, asked for is %s", st.Builder.Level, q.level)
+	case q.maxAge > 0 && age > q.maxAge:
+		return reason.New(reason.SealTooOld, "its producer finished at %s, asked for are at most %s", st.FinishedAt.UTC().Format(time.RFC3339), q.maxAge)
+	}
+	return nil
+}
+
+// trusts says whether a producer's seals count in other workflows.
+func (a *allowed) trusts(st *provenance.Statement) bool {
+	return slices.ContainsFunc(a.producers, func(p v1alpha1.TrustedProducer) bool {
+		return slices.Contains(p.Namespaces, st.Step.Namespace) &&
+			(p.AnyWorkflow || refersTo(st.Definition, p.WorkflowTemplate)) &&
+			(p.Templates == nil || slices.Contains(p.Templates, st.Definition.Template))
+	})
+}
+
+// refersTo says whether the workflow ran the named template as it is: one that
+// overrides parts of it can make it do anything.
+func refersTo(d provenance.Definition, want *v1alpha1.TrustedTemplate) bool {
+	return want != nil && d.WorkflowTemplate != nil && len(d.Overrides) == 0 &&
+		d.WorkflowTemplate.Name == want.Name && d.WorkflowTemplate.ClusterScope == want.ClusterScope
+}
+
+// ProducerNamespaces are where seals that count in other workflows may be,
+// sorted, each once.
+func (s Set) ProducerNamespaces() []string {
+	var names []string
+	for _, r := range s.cluster {
+		if r.allow == nil {
+			continue
+		}
+		for _, p := range r.allow.producers {
+			names = append(names, p.Namespaces...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

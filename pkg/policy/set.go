@@ -1,0 +1,238 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Set is what applies in one namespace: the built-in policy, the cluster's
+// policies and the namespace's own. The zero value was never read and refuses.
+type Set struct {
+	read bool
+	// cluster and own are sorted by name.
+	cluster []rules
+	own     []rules
+}
+
+// rules are a policy, read.
+type rules struct {
+	kind, name string
+	// allow is nil where the policy does not speak of it.
+	allow   *allowed
+	require required
+}
+
+func (r rules) String() string { return r.kind + " " + r.name }
+
+// allowed are the entries of allow.
+type allowed struct {
+	external  []externalRule
+	producers []v1alpha1.TrustedProducer
+}
+
+// required is what is asked of seals; zero values ask nothing.
+type required struct {
+	level  provenance.Level
+	maxAge time.Duration
+}
+
+const (
+	kindCluster = "ClusterProvenancePolicy"
+	kindOwn     = "ProvenancePolicy"
+)
+
+// NewSet reads the policies that apply in a namespace, out of all of the
+// cluster's and the namespace's own. An error is a *reason.Error, PolicyInvalid:
+// one of them cannot be evaluated, so nobody knows what it would refuse.
+func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []v1alpha1.ProvenancePolicy) (Set, error) {
+	s := Set{read: true}
+	for i := range cluster {
+		p := &cluster[i]
+		applies, err := selects(p.Spec.Namespaces, namespace)
+		if err == nil && !applies {
+			continue
+		}
+		r, problem := readRules(kindCluster, p.Name, p.Spec.PolicyRules)
+		if err = errors.Join(err, problem); err != nil {
+			return Set{}, invalid(kindCluster, p.Name, err)
+		}
+		s.cluster = append(s.cluster, r)
+	}
+	for i := range own {
+		p := &own[i]
+		if p.Namespace != namespace {
+			return Set{}, invalid(kindOwn, p.Name, fmt.Errorf("it is of namespace %q", p.Namespace))
+		}
+		r, err := readRules(kindOwn, p.Name, p.Spec.PolicyRules)
+		if err != nil {
+			return Set{}, invalid(kindOwn, p.Name, err)
+		}
+		s.own = append(s.own, r)
+	}
+	byName := func(a, b rules) int { return strings.Compare(a.name, b.name) }
+	slices.SortFunc(s.cluster, byName)
+	slices.SortFunc(s.own, byName)
+	return s, nil
+}
+
+// CheckCluster says why a policy cannot be evaluated, if it cannot.
+func CheckCluster(p *v1alpha1.ClusterProvenancePolicy) error {
+	_, err := selects(p.Spec.Namespaces, "")
+	_, problem := readRules(kindCluster, p.Name, p.Spec.PolicyRules)
+	return errors.Join(err, problem)
+}
+
+// CheckOwn says why a namespace's policy cannot be evaluated, if it cannot.
+func CheckOwn(p *v1alpha1.ProvenancePolicy) error {
+	_, err := readRules(kindOwn, p.Name, p.Spec.PolicyRules)
+	return err
+}
+
+func invalid(kind, name string, err error) error {
+	return reason.Wrap(reason.PolicyInvalid, err, "%s %s: %v", kind, name, err)
+}
+
+// selects says whether one of the patterns is the namespace's; no pattern is
+// every namespace.
+func selects(patterns []string, namespace string) (bool, error) {
+	if patterns != nil && len(patterns) == 0 {
+		return false, errors.New("namespaces: an empty list is no namespace, and none at all is every one")
+	}
+	selected := patterns == nil
+	for _, p := range patterns {
+		glob, err := compileGlob(p)
+		if err != nil {
+			return false, fmt.Errorf("namespaces: %w", err)
+		}
+		selected = selected || glob.MatchString(namespace)
+	}
+	return selected, nil
+}
+
+// readRules reads what the CRD's schema has checked, and checks it again: what
+// is stored may have been admitted by another schema.
+func readRules(kind, name string, p v1alpha1.PolicyRules) (rules, error) {
+	r := rules{kind: kind, name: name}
+	if name == "" {
+		return rules{}, errors.New("it has no name")
+	}
+	if p.Allow == nil && p.Require == nil {
+		return rules{}, errors.New("it has neither allow nor require")
+	}
+	if p.Allow != nil {
+		a, err := readAllow(p.Allow)
+		if err != nil {
+			return rules{}, fmt.Errorf("allow.%w", err)
+		}
+		r.allow = a
+	}
+	if p.Require != nil {
+		q, err := readRequire(p.Require)
+		if err != nil {
+			return rules{}, fmt.Errorf("require.%w", err)
+		}
+		r.require = q
+	}
+	return r, nil
+}
+
+func readAllow(a *v1alpha1.Allow) (*allowed, error) {
+	out := &allowed{producers: a.Producers}
+	for i, in := range a.S3 {
+		rule, err := readExternal(s3Pattern, in.Location, in.Content)
+		if err != nil {
+			return nil, fmt.Errorf("s3[%d]: %w", i, err)
+		}
+		out.external = append(out.external, rule)
+	}
+	for i, p := range a.Producers {
+		switch {
+		case len(p.Namespaces) == 0 || slices.Contains(p.Namespaces, ""):
+			return nil, fmt.Errorf("producers[%d]: it names no namespace, or an empty one", i)
+		case (p.WorkflowTemplate != nil) == p.AnyWorkflow:
+			return nil, fmt.Errorf("producers[%d]: want exactly one of workflowTemplate and anyWorkflow", i)
+		case p.WorkflowTemplate != nil && p.WorkflowTemplate.Name == "":
+			return nil, fmt.Errorf("producers[%d]: workflowTemplate has no name", i)
+		case p.Templates != nil && len(p.Templates) == 0:
+			return nil, fmt.Errorf("producers[%d]: templates is empty", i)
+		}
+	}
+	return out, nil
+}
+
+var maxAgePattern = regexp.MustCompile(`^[1-9][0-9]{0,5}[hms]$`)
+
+func readRequire(q *v1alpha1.Require) (required, error) {
+	out := required{level: provenance.Level(q.Level)}
+	if q.Level == "" && q.MaxAge == "" {
+		return required{}, errors.New("level, maxAge: it asks for nothing")
+	}
+	switch out.level {
+	case "", provenance.LevelIsolated, provenance.LevelObserved:
+	default:
+		return required{}, fmt.Errorf("level: %.40q is none", q.Level)
+	}
+	if q.MaxAge != "" {
+		age, err := time.ParseDuration(q.MaxAge)
+		if err != nil || !maxAgePattern.MatchString(q.MaxAge) {
+			return required{}, fmt.Errorf("maxAge: %.40q is not a whole number of hours, minutes or seconds", q.MaxAge)
+		}
+		out.maxAge = age
+	}
+	return out, nil
+}
+
+// grant finds what lets an input pass that the built-in policy would refuse: a
+// policy of the cluster's that allows it, and no policy of the namespace's that
+// narrows it away. Refusals are about what, and nil is no policy of the
+// cluster's.
+func (s Set) grant(match func(*allowed) bool) (*rules, *reason.Error) {
+	i := slices.IndexFunc(s.cluster, func(r rules) bool { return r.allow != nil && match(r.allow) })
+	if i < 0 {
+		return nil, nil
+	}
+	for _, r := range s.own {
+		if r.allow != nil && !match(r.allow) {
+			return nil, reason.New(reason.PolicyNarrowed, "%s allows it, %s does not", s.cluster[i], r)
+		}
+	}
+	return &s.cluster[i], nil
+}
+
+// all are the policies that apply, the cluster's first.
+func (s Set) all() []rules { return slices.Concat(s.cluster, s.own) }
+
+var errNotRead = reason.New(reason.PolicyNotSynced, "no policy was read")
+
+// pinned is what the tree digest of an input must be by one entry, and empty if
+// it may be anything.
+func pinned(c v1alpha1.Content) (sha256, tree artifact.Digest, err error) {
+	given := 0
+	for _, g := range []bool{c.SHA256 != "", c.TreeSHA256 != "", c.AnyContent} {
+		if g {
+			given++
+		}
+	}
+	switch {
+	case given != 1:
+		return "", "", errors.New("want exactly one of sha256, treeSHA256 and anyContent: true")
+	case c.AnyContent:
+		return "", "", nil
+	case c.TreeSHA256 != "":
+		tree, err = artifact.ParseDigest(c.TreeSHA256)
+		return "", tree, err
+	}
+	if sha256, err = artifact.ParseDigest(c.SHA256); err != nil {
+		return "", "", err
+	}
+	return sha256, artifact.FileTree(sha256), nil
+}

@@ -1,0 +1,278 @@
+package policy
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+const page = "../../docs/policy.md"
+
+var now = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+
+// The digests that the table calls A and B.
+var digestA, digestB = strings.Repeat("a", 64), strings.Repeat("b", 64)
+
+// input is the table's column of this name; one field is set.
+type input struct {
+	Seal *struct {
+		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Age string
+		Ref                                                               *provenance.WorkflowTemplate
+		Overrides                                                         []string
+	}
+	S3 string
+}
+
+// TestTable asks the code what docs/policy.md says.
+func TestTable(t *testing.T) {
+	rows := table(t)
+	if len(rows) < 50 {
+		t.Fatalf("%s has %d rows", page, len(rows))
+	}
+	for _, row := range rows {
+		t.Run(row[0], func(t *testing.T) {
+			var in input
+			strict(t, row[3], &in)
+			set, err := NewSet("team", clusterOf(t, row[1]), ownOf(t, row[2]))
+			answer := ""
+			switch {
+			case err != nil:
+				answer = string(reason.Of(err))
+			case in.Seal != nil:
+				answer = sealAnswer(t, set, in)
+			default:
+				answer = externalAnswer(set.External(External{URI: in.S3}))
+			}
+			if answer != row[4] {
+				t.Errorf("the answer is %q, %s says %q", answer, page, row[4])
+			}
+		})
+	}
+}
+
+// table reads the rows of five cells behind "## The table".
+func table(t *testing.T) [][]string {
+	t.Helper()
+	raw, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(raw), "\n## The table\n")
+	if !found {
+		t.Fatalf("%s has no table", page)
+	}
+	var rows [][]string
+	names := map[string]bool{}
+	for line := range strings.Lines(text) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if !strings.HasPrefix(line, "| ") || cells[0] == " case " {
+			continue
+		}
+		if len(cells) != 5 {
+			t.Fatalf("%d cells in %s", len(cells), line)
+		}
+		for i := range cells {
+			cells[i] = strings.Trim(strings.TrimSpace(cells[i]), "`")
+		}
+		if names[cells[0]] {
+			t.Fatalf("two rows are called %q", cells[0])
+		}
+		names[cells[0]] = true
+		rows = append(rows, cells)
+	}
+	return rows
+}
+
+// strict reads a cell; a field that does not exist is a mistake in the table.
+func strict(t *testing.T, cell string, into any) {
+	t.Helper()
+	for name, digest := range map[string]string{"A": digestA, "B": digestB} {
+		for _, field := range []string{"treeSHA256", "sha256"} {
+			cell = strings.ReplaceAll(cell, field+": "+name, field+": "+digest)
+		}
+	}
+	if err := yaml.UnmarshalStrict([]byte(cell), into); err != nil {
+		t.Fatalf("%s: %v", cell, err)
+	}
+}
+
+// specs reads a cell of policies: none, one or a list.
+func specs[T any](t *testing.T, cell string) []T {
+	t.Helper()
+	switch {
+	case cell == "":
+		return nil
+	case strings.HasPrefix(cell, "["):
+		var list []T
+		strict(t, cell, &list)
+		return list
+	}
+	var one T
+	strict(t, cell, &one)
+	return []T{one}
+}
+
+func clusterOf(t *testing.T, cell string) []v1alpha1.ClusterProvenancePolicy {
+	t.Helper()
+	var list []v1alpha1.ClusterProvenancePolicy
+	for i, spec := range specs[v1alpha1.ClusterProvenancePolicySpec](t, cell) {
+		p := v1alpha1.ClusterProvenancePolicy{Spec: spec}
+		p.Name = string(rune('c' + i))
+		list = append(list, p)
+	}
+	return list
+}
+
+func ownOf(t *testing.T, cell string) []v1alpha1.ProvenancePolicy {
+	t.Helper()
+	var list []v1alpha1.ProvenancePolicy
+	for i, spec := range specs[v1alpha1.ProvenancePolicySpec](t, cell) {
+		p := v1alpha1.ProvenancePolicy{Spec: spec}
+		p.Namespace, p.Name = "team", string(rune('n'+i))
+		list = append(list, p)
+	}
+	return list
+}
+
+func sealAnswer(t *testing.T, set Set, in input) string {
+	t.Helper()
+	st, consumer := good()
+	seal, age := in.Seal, time.Hour
+	for _, f := range []struct {
+		given string
+		set   func(string)
+	}{
+		{seal.Workflow, func(v string) { st.Step.Workflow = provenance.Ref{Name: v, UID: v} }},
+		{seal.Namespace, func(v string) { st.Step.Namespace = v }},
+		{seal.Template, func(v string) { st.Definition.Template = v }},
+		{seal.Cluster, func(v string) { st.Builder.Cluster = v }},
+		{seal.Level, func(v string) { st.Builder.Level = provenance.Level(v) }},
+		{seal.Outcome, func(v string) { st.Outcome.Result = provenance.Result(v) }},
+		{seal.Mode, func(v string) { st.Mode = v1alpha1.Mode(v) }},
+		{seal.Age, func(v string) {
+			var err error
+			if age, err = time.ParseDuration(v); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		if f.given != "" {
+			f.set(f.given)
+		}
+	}
+	st.Definition.WorkflowTemplate = seal.Ref
+	for _, field := range seal.Overrides {
+		st.Definition.Overrides = append(st.Definition.Overrides, provenance.Override{Field: field})
+	}
+	st.FinishedAt = now.Add(-age)
+	v := set.Sealed(st, consumer, now)
+	if !v.Allowed {
+		return string(v.Refusal.Code)
+	}
+	return "admitted"
+}
+
+func externalAnswer(a Admitted) string {
+	if !a.Allowed {
+		return string(a.Refusal.Code)
+	}
+	answer := "admitted"
+	name := map[artifact.Digest]string{
+		artifact.Digest(digestA): "A", artifact.Digest(digestB): "B", artifact.FileTree(artifact.Digest(digestB)): "B'",
+	}
+	if a.SHA256 != "" {
+		answer += ", sha256 " + name[a.SHA256]
+	}
+	if a.Tree != "" {
+		answer += ", tree " + name[a.Tree]
+	}
+	return answer
+}
+
+// none is the set without a policy.
+func none(t *testing.T) Set {
+	t.Helper()
+	s, err := NewSet("team", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestASetThatWasNotReadRefuses(t *testing.T) {
+	st, c := good()
+	if v := (Set{}).Sealed(st, c, now); v.Allowed || !v.Refusal.Code.Retryable() {
+		t.Errorf("a seal: %+v", v)
+	}
+	if v := (Set{}).External(External{URI: "s3://store/data/x"}); v.Allowed || !v.Refusal.Code.Retryable() {
+		t.Errorf("an input from outside: %+v", v)
+	}
+	if (Admitted{}).Allowed {
+		t.Error("the zero value allows")
+	}
+}
+
+// A refusal names the policies that it is about, and a verdict the one that it
+// rests on.
+func TestPoliciesAreNamed(t *testing.T) {
+	cluster := clusterOf(t, "allow: {producers: [{namespaces: [lib], anyWorkflow: true}], s3: [{location: s3://store/data/**, anyContent: true}]}")
+	set, err := NewSet("team", cluster, ownOf(t, "allow: {producers: [{namespaces: [lib], anyWorkflow: true}]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, c := good()
+	st.Step.Namespace, st.FinishedAt = "lib", now
+	if v := set.Sealed(st, c, now); v.Policy != "c" {
+		t.Errorf("it rests on %q", v.Policy)
+	}
+	says := set.External(External{URI: "s3://store/data/x"}).Refusal.Error()
+	for _, name := range []string{"ClusterProvenancePolicy c", "ProvenancePolicy n"} {
+		if !strings.Contains(says, name) {
+			t.Errorf("%q does not name %s", says, name)
+		}
+	}
+	if d := set.ProducerNamespaces(); len(d) != 1 || d[0] != "lib" {
+		t.Errorf("producers are looked for in %q", d)
+	}
+}
+
+// No pattern takes long, whatever it is matched with.
+func TestPatternsAreBounded(t *testing.T) {
+	glob, err := compileGlob(strings.Repeat("*a", 1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if glob.MatchString(strings.Repeat("a", 999) + "b") {
+		t.Error("it matches")
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if _, err := compileGlob(strings.Repeat("a", maxGlob+1)); err == nil {
+		t.Error("a long pattern is read")
+	}
+}
+
+// TestAnEmptyAllowIsNotNone: JSON keeps the two apart.
+func TestAnEmptyAllowIsNotNone(t *testing.T) {
+	for text, want := range map[string]bool{`{"allow":{}}`: true, `{}`: false} {
+		var r v1alpha1.PolicyRules
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := json.Marshal(r)
+		if err != nil || (r.Allow != nil) != want || string(raw) != text {
+			t.Errorf("%s becomes %s, %v", text, raw, err)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package gate
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// outside decides on an input that no seal of this workflow is about. Policies
+// are asked only if none of its steps declares the location, by the word of the
+// API server itself: what is quick to read may not know of the step yet, and
+// what a step was to produce and did not seal does not come from outside.
+//
+// The seal of another workflow comes first: it says more than a policy can.
+func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []writer) (accepted, *refused) {
+	no := e.unsealed(writers)
+	declared := slices.ContainsFunc(writers, func(w writer) bool { return !w.Unreadable })
+	if declared || !e.live {
+		return accepted{}, no
+	}
+	seal, failed := e.foreignSeal(ctx, in.Location)
+	if failed != nil {
+		return accepted{}, failed
+	}
+	if seal != nil {
+		found, refusal := e.foreign(ctx, in, seal)
+		if refusal == nil || refusal.error.Code.Retryable() {
+			return found, refusal
+		}
+		no = refusal
+	}
+	admitted := e.policies.External(policy.External{URI: in.Location.URI()})
+	switch {
+	case !admitted.Allowed && admitted.Refusal.Code == reason.NoProvenance:
+		no.error.Detail += "; " + admitted.Refusal.Detail
+		return accepted{}, no
+	case !admitted.Allowed:
+		return accepted{}, &refused{error: admitted.Refusal}
+	}
+	if o := e.origins[in.Name]; !named(o, in) {
+		// A step may have reported this location in another's name.
+		return accepted{}, refuse(reason.OriginMismatch, "it lies outside of this workflow, and the workflow's definition takes it from %s", describeOrigins(o))
+	}
+	return accepted{pin: artifact.Pin{
+		Input: in.Name, Location: in.Location.URI(), SHA256: admitted.SHA256, Tree: admitted.Tree,
+		Mode: in.Mode, Policy: admitted.Policy,
+	}}, nil
+}
+
+// foreignSeal finds the seal that another workflow left at the location, where
+// policies trust any: nil if there is none. Of several the one whose producer
+// finished last counts, trusted or not, because what it wrote is what lies there
+// now.
+func (e *evaluation) foreignSeal(ctx context.Context, l artifact.Location) (*v1alpha1.ArtifactSeal, *refused) {
+	var seals []v1alpha1.ArtifactSeal
+	for _, namespace := range e.policies.ProducerNamespaces() {
+		found, err := e.evidence.Seals(ctx, namespace, l)
+		if err != nil {
+			return nil, lookupFailed("the ArtifactSeals of namespace "+namespace, err)
+		}
+		for _, s := range found {
+			if s.Namespace == namespace && s.Name == artifact.SealName(l, string(s.Spec.Workflow.UID)) {
+				seals = append(seals, s)
+			}
+		}
+	}
+	if len(seals) == 0 {
+		return nil, nil
+	}
+	last := slices.MaxFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
+		return cmp.Or(
+			a.Spec.Producer.FinishedAt.Compare(b.Spec.Producer.FinishedAt.Time),
+			cmp.Compare(a.Name, b.Name),
+		)
+	})
+	return &last, nil
+}
+
+// foreign decides on an input by the seal of another workflow.
+func (e *evaluation) foreign(ctx context.Context, in argo.Input, seal *v1alpha1.ArtifactSeal) (accepted, *refused) {
+	statement, no := e.statement(ctx, seal.Namespace, seal)
+	if no != nil {
+		return accepted{}, no
+	}
+	// The record is read by a namespace that a policy trusts: the statement has
+	// to be of that one.
+	if statement.Step.Namespace != seal.Namespace {
+		return accepted{}, refuse(reason.ProvenanceInvalid, "Provenance %s of namespace %s carries a statement of namespace %s", seal.Spec.Provenance, seal.Namespace, statement.Step.Namespace)
+	}
+	subject, no := match(statement, seal, in.Location.URI())
+	if no != nil {
+		return accepted{}, no
+	}
+	verdict := e.policies.Sealed(statement, e.consumer, e.gate.Clock.Now())
+	if !verdict.Allowed {
+		return accepted{}, &refused{error: verdict.Refusal}
+	}
+	if no := made(e.origins[in.Name], in, elsewhere(statement, e.step.Workflow), subject); no != nil {
+		return accepted{}, no
+	}
+	return accepted{pin: artifact.Pin{
+		Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Tree: subject.Tree, Mode: in.Mode,
+		Policy: verdict.Policy, Seal: seal.Namespace + "/" + seal.Name,
+	}, level: verdict.Level}, nil
+}
+
+// elsewhere is the statement as if its node were of the consumer's workflow: a
+// memoized result, or one of a workflow that is run again, is of the same step.
+func elsewhere(s *provenance.Statement, workflow string) *provenance.Statement {
+	rebased := *s
+	rebased.Step.NodeName = ""
+	if rest, ok := strings.CutPrefix(s.Step.NodeName, s.Step.Workflow.Name); ok {
+		rebased.Step.NodeName = workflow + rest
+	}
+	return &rebased
+}

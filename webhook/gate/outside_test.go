@@ -1,0 +1,332 @@
+package gate
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+)
+
+func clusterPolicy(name string, rules v1alpha1.PolicyRules) v1alpha1.ClusterProvenancePolicy {
+	return v1alpha1.ClusterProvenancePolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: rules},
+	}
+}
+
+// allowS3 lets a location of the store in, with the given content.
+func allowS3(location string, c v1alpha1.Content) v1alpha1.PolicyRules {
+	return v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{S3: []v1alpha1.S3Input{{Location: location, Content: c}}}}
+}
+
+// untouched is a world in which no step declares the input: it comes from
+// outside.
+func untouched(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t)
+	w.evidence.pods = nil
+	clear(w.evidence.seals)
+	w.redefine(t, reference, `"s3":{"key":"`+w.location.Key+`"}`)
+	return w
+}
+
+const everything = "s3://s3.argo.svc:7070/artifacts/**"
+
+func TestAnInputFromOutsideIsPinnedAsThePolicySays(t *testing.T) {
+	for name, c := range map[string]struct {
+		content v1alpha1.Content
+		want    artifact.Pin
+	}{
+		"to nothing":         {v1alpha1.Content{AnyContent: true}, artifact.Pin{}},
+		"to a tree digest":   {v1alpha1.Content{TreeSHA256: string(tree)}, artifact.Pin{Tree: tree}},
+		"to a file's digest": {v1alpha1.Content{SHA256: string(stored)}, artifact.Pin{SHA256: stored, Tree: artifact.FileTree(stored)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := untouched(t)
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, c.content))}
+			v := w.evaluate(t)
+			c.want.Input, c.want.Location, c.want.Policy = "message", w.location.URI(), "datasets"
+			if d := cmp.Diff([]artifact.Pin{c.want}, v.Pins); !v.Allowed || d != "" {
+				t.Errorf("%v, pins (-want +got):\n%s", v.Refusal, d)
+			}
+			if len(v.Levels) != 0 {
+				t.Errorf("levels of what has no seal: %v", v.Levels)
+			}
+			if d := w.gate.Create(t.Context(), w.admission(t)); !d.Allowed {
+				t.Errorf("the pod is refused: %v", d.Refusal)
+			}
+		})
+	}
+}
+
+func TestInputsFromOutside(t *testing.T) {
+	anything := clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{AnyContent: true}))
+	for name, c := range map[string]struct {
+		change func(*testing.T, *world)
+		want   reason.Code
+		says   string
+	}{
+		"no policy allows it": {func(_ *testing.T, w *world) { w.clusterPolicies = nil }, reason.NoProvenance, "no ClusterProvenancePolicy allows it"},
+		"another location is allowed": {func(_ *testing.T, w *world) {
+			w.clusterPolicies[0].Spec.Allow.S3[0].Location = "s3://elsewhere/artifacts/**"
+		}, reason.NoProvenance, "no step of this workflow sealed it"},
+		"the namespace does not want it": {func(_ *testing.T, w *world) {
+			p := v1alpha1.ProvenancePolicy{Spec: v1alpha1.ProvenancePolicySpec{PolicyRules: v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{}}}}
+			p.Namespace, p.Name = w.step.Namespace, "strict"
+			w.ownPolicies = append(w.ownPolicies, p)
+		}, reason.PolicyNarrowed, "ProvenancePolicy strict"},
+		"policies that pin something else disagree": {func(_ *testing.T, w *world) {
+			w.clusterPolicies = append(w.clusterPolicies,
+				clusterPolicy("a", allowS3(everything, v1alpha1.Content{TreeSHA256: string(tree)})),
+				clusterPolicy("b", allowS3(everything, v1alpha1.Content{TreeSHA256: string(stored)})))
+		}, reason.PolicyConflict, "ClusterProvenancePolicy a and ClusterProvenancePolicy b"},
+
+		// What a step of the workflow was to make does not come from outside.
+		"a producer runs": {func(t *testing.T, w *world) { w.producer(t, "produce", laterUID, time.Time{}) }, reason.ProvenancePending, "still runs"},
+		"a producer is not sealed": {func(t *testing.T, w *world) {
+			pod := w.producer(t, "produce", "", now.Add(-time.Minute))
+			w.evidence.provenances[string(pod.UID)] = record(pod, metav1.ConditionFalse, reason.UploadFailed, "")
+		}, reason.NotSealed, "UploadFailed"},
+		"a producer's seal is gone": {func(t *testing.T, w *world) { w.evidence.pods = append(w.evidence.pods, w.produce) }, reason.NoProvenance, "is gone"},
+		"the cache has not seen the pod": {func(t *testing.T, w *world) {
+			w.gate.Quick = &memory{}
+			w.producer(t, "produce", laterUID, time.Time{})
+		}, reason.ProvenancePending, "still runs"},
+		"the API server cannot be asked": {func(_ *testing.T, w *world) { w.gate.Quick, w.gate.Live = &memory{}, &memory{failProducers: errDown} }, reason.LookupFailed, ""},
+		"its seal is not valid":          {func(t *testing.T, w *world) { w.seal(t, w.produce, nil); w.theSeal().Spec.SHA256 = string(tree) }, reason.SubjectMismatch, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := untouched(t)
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{anything}
+			w.clusterPolicies[0].Spec.Allow = anything.Spec.Allow.DeepCopy()
+			c.change(t, w)
+			v := w.evaluate(t)
+			if v.Allowed || v.Refusal.Code != c.want || !strings.Contains(v.Refusal.Error(), c.says) {
+				t.Errorf("verdict is %v, want %s with %q", v.Refusal, c.want, c.says)
+			}
+		})
+	}
+}
+
+func TestPoliciesThatCannotBeAskedRefuse(t *testing.T) {
+	for name, c := range map[string]struct {
+		set   policy.Set
+		err   error
+		want  reason.Code
+		retry bool
+	}{
+		"not read":      {policy.Set{}, nil, reason.PolicyNotSynced, true},
+		"not synced":    {policy.Set{}, reason.New(reason.PolicyNotSynced, ""), reason.PolicyNotSynced, true},
+		"invalid":       {policy.Set{}, reason.New(reason.PolicyInvalid, ""), reason.PolicyInvalid, false},
+		"another error": {policy.Set{}, errDown, reason.Internal, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.gate.Policies = func(string) (policy.Set, error) { return c.set, c.err }
+			v := w.evaluate(t)
+			if v.Allowed || v.Refusal.Code != c.want || v.Refusal.Code.Retryable() != c.retry {
+				t.Errorf("verdict is %v", v.Refusal)
+			}
+			w.step.Inputs = nil
+			if v := w.evaluate(t); !v.Allowed {
+				t.Errorf("a step without inputs is refused: %v", v.Refusal)
+			}
+		})
+	}
+}
+
+// What one replica read and another did not yet is tried again.
+func TestAPolicyThatChangesBetweenTheWebhooksIsRetried(t *testing.T) {
+	w := untouched(t)
+	w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{AnyContent: true}))}
+	a := w.admission(t)
+	w.clusterPolicies[0] = clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{TreeSHA256: string(tree)}))
+	if d := w.gate.Create(t.Context(), a); d.Allowed || d.Refusal.Code != reason.PinMismatch || !d.Refusal.Code.Retryable() {
+		t.Errorf("decision is %v", d.Refusal)
+	}
+	w.clusterPolicies[0] = clusterPolicy("other", allowS3(everything, v1alpha1.Content{AnyContent: true}))
+	if d := w.gate.Create(t.Context(), a); d.Allowed || d.Refusal.Code != reason.PinMismatch {
+		t.Errorf("decision is %v", d.Refusal)
+	}
+}
+
+const (
+	libUID    = "99999999-0000-4000-8000-000000000003"
+	libWorker = "99999999-0000-4000-8000-000000000004"
+)
+
+// elsewhere lets a workflow of another namespace have sealed the location. It
+// gives the seal, to be spoiled.
+func (w *world) elsewhere(t *testing.T, namespace, workflow, podUID string, end time.Time, change func(*provenance.Facts)) *v1alpha1.ArtifactSeal {
+	t.Helper()
+	f := sealtest.Facts(w.location.URI(), stored)
+	f.Builder.Cluster = cluster
+	f.Step.Namespace, f.Step.Workflow = namespace, provenance.Ref{Name: "build", UID: workflow}
+	f.Step.Pod = provenance.Ref{Name: "build-1", UID: podUID}
+	f.StartedAt, f.FinishedAt = end.Add(-5*time.Second), end
+	if change != nil {
+		change(&f)
+	}
+	payload, err := provenance.Build(f)
+	check(t, err)
+	pod := w.produce.DeepCopy()
+	pod.Namespace, pod.Name, pod.UID = namespace, "build-1", types.UID(podUID)
+	w.evidence.provenances[podUID] = record(pod, metav1.ConditionTrue, reason.Sealed, string(w.notary.Bundle(t, payload)))
+	seal := &v1alpha1.ArtifactSeal{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: artifact.SealName(w.location, workflow)},
+		Spec: v1alpha1.ArtifactSealSpec{
+			Workflow: v1alpha1.ObjectRef{UID: types.UID(workflow)},
+			SHA256:   string(stored), TreeDigest: string(tree), Provenance: podUID,
+			Producer: v1alpha1.Producer{FinishedAt: metav1.NewTime(end)},
+		},
+	}
+	w.evidence.seals[namespace+"/"+seal.Name] = seal
+	return seal
+}
+
+// trusting is a world in which a workflow of namespace lib has sealed the input
+// and a policy trusts it.
+func trusting(t *testing.T) (*world, *v1alpha1.ArtifactSeal) {
+	t.Helper()
+	w := untouched(t)
+	w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("lib", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{
+		Producers: []v1alpha1.TrustedProducer{{Namespaces: []string{"lib"}, AnyWorkflow: true}},
+	}})}
+	return w, w.elsewhere(t, "lib", libUID, libWorker, now.Add(-time.Hour), nil)
+}
+
+func TestTheSealOfATrustedProducerCounts(t *testing.T) {
+	w, seal := trusting(t)
+	v := w.evaluate(t)
+	want := []artifact.Pin{{
+		Input: "message", Location: w.location.URI(), SHA256: stored, Tree: tree, Policy: "lib", Seal: "lib/" + seal.Name,
+	}}
+	if d := cmp.Diff(want, v.Pins); !v.Allowed || d != "" {
+		t.Fatalf("%v, pins (-want +got):\n%s", v.Refusal, d)
+	}
+	if len(v.Levels) != 1 {
+		t.Errorf("levels are %v", v.Levels)
+	}
+	if d := w.gate.Create(t.Context(), w.admission(t)); !d.Allowed {
+		t.Errorf("the pod is refused: %v", d.Refusal)
+	}
+}
+
+func TestSealsOfOtherWorkflows(t *testing.T) {
+	later := func(t *testing.T, w *world, namespace string, change func(*provenance.Facts)) *v1alpha1.ArtifactSeal {
+		return w.elsewhere(t, namespace, laterUID, laterUID, now.Add(-time.Minute), change)
+	}
+	fails := func(f *provenance.Facts) {
+		f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
+	}
+	for name, c := range map[string]struct {
+		change func(*testing.T, *world, *v1alpha1.ArtifactSeal)
+		want   reason.Code
+		says   string
+	}{
+		"no policy trusts any": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { w.clusterPolicies = nil }, reason.NoProvenance, ""},
+		"a policy trusts other namespaces": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			w.clusterPolicies[0].Spec.Allow.Producers[0].Namespaces = []string{"other"}
+		}, reason.NoProvenance, ""},
+		"a policy trusts another template": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			w.clusterPolicies[0].Spec.Allow.Producers[0].Templates = []string{"nope"}
+		}, reason.WorkflowMismatch, "namespace lib"},
+		"the last one counts, even if it failed": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { later(t, w, "lib", fails) }, reason.ProducerFailed, ""},
+		"one in another namespace does not":      {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { later(t, w, "evil", fails) }, "", ""},
+		"the seals cannot be listed":             {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { w.evidence.failSeals = errDown }, reason.LookupFailed, "namespace lib"},
+		"its bundle is not there yet": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			w.evidence.provenances[libWorker].Status.Conditions = nil
+		}, reason.ProvenancePending, ""},
+		"it is not waited for another way": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			w.evidence.provenances[libWorker].Status.Conditions = nil
+			w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("any", allowS3(everything, v1alpha1.Content{AnyContent: true})))
+		}, reason.ProvenancePending, ""},
+		"a policy admits it without its seal": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			later(t, w, "lib", fails)
+			w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("any", allowS3(everything, v1alpha1.Content{AnyContent: true})))
+		}, "", ""},
+		"it names another digest": {func(_ *testing.T, _ *world, s *v1alpha1.ArtifactSeal) { s.Spec.SHA256 = string(tree) }, reason.SubjectMismatch, ""},
+		"it names no record":      {func(_ *testing.T, _ *world, s *v1alpha1.ArtifactSeal) { s.Spec.Provenance = "nobody" }, reason.ProvenanceInvalid, ""},
+		"it has another's name":   {func(_ *testing.T, _ *world, s *v1alpha1.ArtifactSeal) { s.Name = "x" }, reason.NoProvenance, ""},
+		"its statement is another location's": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			later(t, w, "lib", func(f *provenance.Facts) { f.Subjects[0].URI += "x" })
+		}, reason.SubjectMismatch, ""},
+		"its statement is of another namespace": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			later(t, w, "lib", func(f *provenance.Facts) { f.Step.Namespace = w.step.Namespace })
+		}, reason.ProvenanceInvalid, "of namespace"},
+		"its bundle is another notary's": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
+			w.notary = sealtest.NewNotary(t)
+			later(t, w, "lib", nil)
+		}, reason.ProvenanceInvalid, "SignatureInvalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, seal := trusting(t)
+			c.change(t, w, seal)
+			v := w.evaluate(t)
+			if v.Allowed != (c.want == "") || !v.Allowed && (v.Refusal.Code != c.want || !strings.Contains(v.Refusal.Error(), c.says)) {
+				t.Errorf("verdict is %v, want %q with %q", v.Refusal, c.want, c.says)
+			}
+		})
+	}
+}
+
+// Where the definition takes the input from a step, a location outside of the
+// workflow is a memoized result, a result of a workflow that is run again, or a
+// lie: only the seal of the same step of another run tells.
+func TestAStepsOutputThatLiesOutside(t *testing.T) {
+	for name, c := range map[string]struct {
+		node string // of the seal; none: there is no seal
+		want reason.Code
+	}{
+		"the same step of a trusted run": {"build[0].generate-artifact", ""},
+		"another step of a trusted run":  {"build[0].something-else", reason.OriginMismatch},
+		"a node that is not of its run":  {"artifact-passing[0].generate-artifact", reason.OriginMismatch},
+		"a location that is let in":      {"", reason.OriginMismatch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := trusting(t)
+			w.workflow = argotest.Owner(t, w.consume)
+			if c.node == "" {
+				w.clusterPolicies[0] = clusterPolicy("any", allowS3(everything, v1alpha1.Content{AnyContent: true}))
+			}
+			w.elsewhere(t, "lib", laterUID, laterUID, now.Add(-time.Minute), func(f *provenance.Facts) {
+				f.Step.NodeName, f.Definition.Template = c.node, "hello-world-to-file"
+				if c.node == "" {
+					f.Step.NodeName = "build[0].generate-artifact"
+				}
+			})
+			v := w.evaluate(t)
+			if v.Allowed != (c.want == "") || !v.Allowed && v.Refusal.Code != c.want {
+				t.Errorf("verdict is %v, want %q", v.Refusal, c.want)
+			}
+		})
+	}
+}
+
+// Whatever a pin says counts: a field that is forgotten here would let a pod
+// through that says something else than the evidence.
+func TestPinsThatDifferInOneFieldAreNotEqual(t *testing.T) {
+	full := artifact.Pin{Input: "i", Location: "l", SHA256: stored, Tree: tree, Mode: new(int32), Policy: "p", Seal: "s"}
+	if !EqualPins(full, full) {
+		t.Error("a pin is not equal to itself")
+	}
+	fields := reflect.TypeFor[artifact.Pin]()
+	for i := range fields.NumField() {
+		other := full
+		reflect.ValueOf(&other).Elem().Field(i).SetZero()
+		if EqualPins(full, other) {
+			t.Errorf("pins are equal without %s", fields.Field(i).Name)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+func TestPolicies(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	rules := v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{S3: []v1alpha1.S3Input{{Location: "s3://store/data/**", Content: v1alpha1.Content{AnyContent: true}}}}}
+	nothing := v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{}}
+	invalid := v1alpha1.PolicyRules{}
+	own := func(namespace string, r v1alpha1.PolicyRules) *v1alpha1.ProvenancePolicy {
+		return &v1alpha1.ProvenancePolicy{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "own"}, Spec: v1alpha1.ProvenancePolicySpec{PolicyRules: r},
+		}
+	}
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		&v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "datasets"}, Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: rules}},
+		own("strict", nothing), own("broken", invalid),
+	).Build()
+	p, err := NewPolicies(lister{api})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.For("team"); reason.Of(err) != reason.PolicyNotSynced {
+		t.Fatalf("before they were listed: %v", err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- p.Start(ctx) }()
+	await(t, func() bool { return p.Ready(nil) == nil })
+	in := policy.External{URI: "s3://store/data/x"}
+	for namespace, want := range map[string]reason.Code{"team": "", "strict": reason.PolicyNarrowed, "broken": reason.PolicyInvalid} {
+		set, err := p.For(namespace)
+		got := reason.Of(err)
+		if a := set.External(in); err == nil && !a.Allowed {
+			got = a.Refusal.Code
+		}
+		if got != want {
+			t.Errorf("in namespace %s: %q, want %q", namespace, got, want)
+		}
+	}
+	// What is changed is noticed.
+	if err := api.Create(ctx, own("team", nothing)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() bool {
+		set, err := p.For("team")
+		return err == nil && !set.External(in).Allowed
+	})
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSealsAreFoundByTheirLocation(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	l, err := artifact.NewObject("store", "data", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal := func(namespace, name, location string) *v1alpha1.ArtifactSeal {
+		return &v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name, Labels: map[string]string{v1alpha1.LabelLocation: location},
+		}}
+	}
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		seal("lib", "a", artifact.LocationName(l)), seal("lib", "b", "another"), seal("other", "c", artifact.LocationName(l)),
+	).Build()
+	found, err := Live{API: api}.Seals(t.Context(), "lib", l)
+	if err != nil || len(found) != 1 || found[0].Name != "a" {
+		t.Errorf("found %v, %v", found, err)
+	}
+}
+
+// lister says that the fake API server, unlike a real one, does not list by way
+// of a watch.
+type lister struct{ client.WithWatch }
+
+func (lister) IsWatchListSemanticsUnSupported() bool { return true }
+
+func await(t *testing.T, held func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !held(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not come about")
+		}
+	}
+}
