@@ -52,11 +52,14 @@ func (t *template) inputs(specs []artifactSpec) ([]Input, error) {
 		paths[clean] = true
 		i := Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode}
 		i.Source, i.Location, i.Problem = t.source(a)
+		if i.Source == SourceGit || i.Source == SourceHTTP {
+			i.Remote, i.Problem = t.remote(a)
+		}
 		if i.Source == SourceRaw {
 			i.RawSHA256 = digestOfText(a.Raw.Data)
 		}
 		if i.Problem != nil {
-			i.Location = artifact.Location{}
+			i.Location, i.Remote = artifact.Location{}, ""
 			i.Problem = i.Problem.For(a.Name)
 		}
 		in = append(in, i)
@@ -75,9 +78,9 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	case a.Raw != nil:
 		return SourceRaw, artifact.Location{}, nil
 	case a.Git != nil:
-		return SourceGit, artifact.Location{}, reason.New(reason.StoreUnsupported, "it comes from git")
+		return SourceGit, artifact.Location{}, nil
 	case a.HTTP != nil:
-		return SourceHTTP, artifact.Location{}, reason.New(reason.StoreUnsupported, "it comes from http")
+		return SourceHTTP, artifact.Location{}, nil
 	case a.S3 == nil:
 		return SourceOther, artifact.Location{}, reason.New(reason.StoreUnsupported, "it comes from %s", stores[0])
 	}

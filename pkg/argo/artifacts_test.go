@@ -1,6 +1,8 @@
 package argo_test
 
 import (
+	"maps"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -122,6 +124,12 @@ func TestAStepWithoutARepositoryHasOnlyFullLocations(t *testing.T) {
 }
 
 func TestInputs(t *testing.T) {
+	commit := strings.Repeat("a1", 20)
+	git := func(fields object) object {
+		repo := object{"repo": "https://example.org/app"}
+		maps.Copy(repo, fields)
+		return with(object{"git": repo}, nil)
+	}
 	tests := map[string]struct {
 		mounts list
 		input  object
@@ -144,8 +152,27 @@ func TestInputs(t *testing.T) {
 		"on a volume":                      {mounts: list{object{"name": "v", "mountPath": "/out"}}, input: with(object{"s3": full}, nil), want: "a store MountUnsupported"},
 		"inline":                           {input: with(object{"raw": object{"data": "x"}}, nil), want: "a raw"},
 		"inline on a volume":               {mounts: list{object{"name": "v", "mountPath": "/out"}}, input: with(object{"raw": object{}}, nil), want: "a raw"},
-		"from git":                         {input: with(object{"git": object{"repo": "x"}}, nil), want: "a git StoreUnsupported"},
-		"from http":                        {input: with(object{"http": object{"url": "x"}}, nil), want: "a http StoreUnsupported"},
+		"from git":                         {input: git(object{"revision": commit}), want: "a git git+https://example.org/app@" + commit},
+		"from a branch":                    {input: git(object{"revision": "main"}), want: "a git git+https://example.org/app@refs/heads/main"},
+		"from a branch, in full":           {input: git(object{"revision": "refs/heads/main"}), want: "a git git+https://example.org/app@refs/heads/main"},
+		"from a single branch":             {input: git(object{"singleBranch": true, "branch": "main"}), want: "a git git+https://example.org/app@refs/heads/main"},
+		"from git with credentials":        {input: git(object{"revision": commit, "depth": 1, "usernameSecret": object{"name": "x"}, "disableSubmodules": true}), want: "a git git+https://example.org/app@" + commit},
+		"from whatever git gives":          {input: git(nil), want: "a git RemoteUnsupported"},
+		"from a branch that is not said":   {input: git(object{"branch": "main"}), want: "a git RemoteUnsupported"},
+		"from a tag":                       {input: git(object{"revision": "refs/tags/v1"}), want: "a git RemoteUnsupported"},
+		"from an expression":               {input: git(object{"revision": "main~1"}), want: "a git RemoteUnsupported"},
+		"from half a commit, a branch":     {input: git(object{"revision": "a1a1a1"}), want: "a git git+https://example.org/app@refs/heads/a1a1a1"},
+		"from git under another name":      {input: git(object{"revision": commit, "fetch": list{"refs/pull/1/head:refs/heads/x"}}), want: "a git RemoteUnsupported"},
+		"from any server over TLS":         {input: git(object{"revision": commit, "insecureSkipTLS": true}), want: "a git RemoteUnsupported"},
+		"from any server over SSH":         {input: git(object{"revision": commit, "insecureIgnoreHostKey": true}), want: "a git RemoteUnsupported"},
+		"from a repository of the node's":  {input: git(object{"repo": "/srv/app", "revision": commit}), want: "a git RemoteUnsupported"},
+		"from git, modes recursive":        {input: with(object{"mode": 0o755, "recurseMode": true}, git(object{"revision": commit})), want: "a git ModeUnsupported"},
+		"from git onto a volume":           {mounts: list{object{"name": "v", "mountPath": "/out"}}, input: git(object{"revision": commit}), want: "a git MountUnsupported"},
+		"from http":                        {input: with(object{"http": object{"url": "https://example.org/x", "headers": list{}, "auth": object{}}}, nil), want: "a http https://example.org/x"},
+		"from http, not unpacked":          {input: with(object{"http": object{"url": "https://example.org/x"}, "archive": none}, nil), want: "a http https://example.org/x"},
+		"from http by a detour":            {input: with(object{"http": object{"url": "https://example.org/data/../x"}}, nil), want: "a http RemoteUnsupported"},
+		"from nowhere":                     {input: with(object{"http": object{}}, nil), want: "a http RemoteUnsupported"},
+		"from http onto a volume":          {mounts: list{object{"name": "v", "mountPath": "/out"}}, input: with(object{"http": object{"url": "https://example.org/x"}}, nil), want: "a http MountUnsupported"},
 		"from another store":               {input: with(object{"oss": object{"key": "x"}}, nil), want: "a other StoreUnsupported"},
 		"not supplied":                     {input: with(nil, nil), want: "a absent"},
 		"with a store but no key":          {input: with(object{"s3": object{"bucket": "b"}}, nil), want: "a absent"},

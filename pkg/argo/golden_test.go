@@ -110,7 +110,7 @@ func inputs(s *argo.Step) []string {
 		if i.Problem != nil {
 			words = append(words, string(i.Problem.Code))
 		} else if i.Pinned() {
-			words = append(words, i.Location.URI())
+			words = append(words, i.URI())
 		}
 		list = append(list, strings.Join(words, " "))
 	}

@@ -199,8 +199,11 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		for _, i := range step.Inputs {
-			if valid := i.Location.Validate() == nil; valid != (i.Pinned() && i.Problem == nil) {
+			if valid := i.Location.Validate() == nil; valid != (i.Source == argo.SourceStore && i.Problem == nil) {
 				t.Fatalf("input %q has location %+v, source %q and problem %v", i.Name, i.Location, i.Source, i.Problem)
+			}
+			if (i.URI() != "") != (i.Pinned() && i.Problem == nil) {
+				t.Fatalf("input %q comes from %q, has source %q and problem %v", i.Name, i.URI(), i.Source, i.Problem)
 			}
 		}
 		// Whatever the template says, the structure's check ends.

@@ -66,7 +66,7 @@ func (s *Step) checkPlaces(main *corev1.Container) {
 			continue
 		}
 		if problem := placedInput(list, *in); problem != nil {
-			in.Location, in.Problem = artifact.Location{}, problem.For(in.Name)
+			in.Location, in.Remote, in.Problem = artifact.Location{}, "", problem.For(in.Name)
 		}
 	}
 	for i := range s.Outputs {

@@ -26,10 +26,11 @@ const (
 	SourceStore Source = "store"
 	// SourceRaw is inline content: part of the template.
 	SourceRaw Source = "raw"
-	// SourceGit, SourceHTTP and SourceOther are fetched from elsewhere; Problem
-	// is set.
-	SourceGit   Source = "git"
-	SourceHTTP  Source = "http"
+	// SourceGit and SourceHTTP are fetched from elsewhere: Remote is set unless
+	// Problem is.
+	SourceGit  Source = "git"
+	SourceHTTP Source = "http"
+	// SourceOther is fetched from elsewhere too; Problem is set.
 	SourceOther Source = "other"
 	// SourceAbsent is an input that was not supplied. Argo skips it where it is
 	// optional and fails the step where it is not.
@@ -46,6 +47,9 @@ type Input struct {
 	Source Source
 	// Location is set for SourceStore without a Problem, and only then.
 	Location artifact.Location
+	// Remote is the one spelling of where it comes from, for SourceGit
+	// (artifact.Git) and SourceHTTP (a URL) without a Problem; empty for others.
+	Remote string
 	// RawSHA256 is the SHA-256 of what Argo's raw driver writes to the disk, the
 	// inline data, for SourceRaw; empty for every other.
 	RawSHA256 artifact.Digest
@@ -54,16 +58,31 @@ type Input struct {
 	Problem *reason.Error
 }
 
-// Pinned says whether the input needs evidence and a pin: an object in a store.
-func (i Input) Pinned() bool { return i.Source == SourceStore }
+// Pinned says whether the input needs evidence, or a policy that admits it
+// without, and a pin: it is not part of the template.
+func (i Input) Pinned() bool {
+	return i.Source == SourceStore || i.Source == SourceGit || i.Source == SourceHTTP
+}
 
 // Holds says whether the input is raw and has that content.
 func (i Input) Holds(text string) bool {
 	return i.Source == SourceRaw && i.RawSHA256 == digestOfText(text)
 }
 
-// Label names the input for people: its name and, where known, its location.
-func (i Input) Label() string { return label(i.Name, i.Location) }
+// URI is the one spelling of where the input comes from; empty if it has a
+// Problem or is part of the template.
+func (i Input) URI() string {
+	switch {
+	case i.Remote != "":
+		return i.Remote
+	case i.Location != artifact.Location{}:
+		return i.Location.URI()
+	}
+	return ""
+}
+
+// Label names the input for people: its name and, where known, its place.
+func (i Input) Label() string { return label(i.Name, i.URI()) }
 
 // Output is one output artifact of a step.
 type Output struct {
@@ -79,13 +98,18 @@ type Output struct {
 }
 
 // Label names the output for people: its name and, where known, its location.
-func (o Output) Label() string { return label(o.Name, o.Location) }
+func (o Output) Label() string {
+	if o.Location == (artifact.Location{}) {
+		return o.Name
+	}
+	return label(o.Name, o.Location.URI())
+}
 
-func label(name string, l artifact.Location) string {
-	if l == (artifact.Location{}) {
+func label(name, uri string) string {
+	if uri == "" {
 		return name
 	}
-	return name + " (" + l.URI() + ")"
+	return name + " (" + uri + ")"
 }
 
 // Step is what a pod of Argo's says about itself. Nothing of it is believed
@@ -129,8 +153,8 @@ func (s *Step) Sealable() []Output {
 	return out
 }
 
-// StoreInputs lists the inputs that need evidence, in the template's order,
-// those with a Problem included.
+// StoreInputs lists the inputs that are Pinned, in the template's order, those
+// with a Problem included.
 func (s *Step) StoreInputs() []Input {
 	var in []Input
 	for _, i := range s.Inputs {

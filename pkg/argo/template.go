@@ -92,8 +92,8 @@ type archiveSpec struct {
 type location struct {
 	ArchiveLogs *bool            `json:"archiveLogs"`
 	S3          *s3Location      `json:"s3"`
-	Git         *json.RawMessage `json:"git"`
-	HTTP        *json.RawMessage `json:"http"`
+	Git         *gitLocation     `json:"git"`
+	HTTP        *httpLocation    `json:"http"`
 	Artifactory *json.RawMessage `json:"artifactory"`
 	HDFS        *json.RawMessage `json:"hdfs"`
 	Raw         *rawLocation     `json:"raw"`

@@ -44,8 +44,8 @@ type Pin struct {
 	// Policy is the name of the ClusterProvenancePolicy without which the input
 	// would have been refused; empty if there was no need of one.
 	Policy string `json:"policy,omitempty"`
-	// Seal is NAMESPACE/NAME of the ArtifactSeal that vouches for it, if another
-	// workflow's does; then there is a policy that trusts it.
+	// Seal is NAMESPACE/NAME of the ArtifactSeal that vouches for it, where Policy
+	// is set too and it has one. Without a policy it is the one of the workflow.
 	Seal string `json:"seal,omitempty"`
 }
 

@@ -186,14 +186,14 @@ func imagesOf(pod *corev1.Pod) ([]provenance.Image, error) {
 
 // inputsOf says what the step consumed: what admission pinned.
 func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) {
-	locations := make(map[string]artifact.Location, len(step.Inputs))
+	places := make(map[string]argo.Input, len(step.Inputs))
 	for _, in := range step.StoreInputs() {
-		locations[in.Name] = in.Location
+		places[in.Name] = in
 	}
 	var inputs []provenance.Input
 	for _, pin := range pins {
-		location, ok := locations[pin.Input]
-		if !ok || location.URI() != pin.Location {
+		in, ok := places[pin.Input]
+		if !ok || in.URI() == "" || in.URI() != pin.Location {
 			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
 		}
 		input := provenance.Input{
@@ -205,7 +205,7 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 			Policy: pin.Policy,
 		}
 		if pin.Policy == "" {
-			input.Seal = artifact.SealName(location, step.WorkflowUID)
+			input.Seal = artifact.SealName(in.Location, step.WorkflowUID)
 		}
 		inputs = append(inputs, input)
 	}

@@ -12,7 +12,8 @@ import (
 
 // External is an input that comes from outside: no seal vouches for it.
 type External struct {
-	// URI is its place in its one spelling.
+	// URI is its place in its one spelling: artifact.Location, a URL, or
+	// artifact.Git.
 	URI string
 }
 
@@ -30,14 +31,22 @@ type Admitted struct {
 	Tree   artifact.Digest
 }
 
-// s3Pattern is a pattern of locations: wildcards in bucket and key only, in
-// printable ASCII, which percent-encoded URIs are.
-var s3Pattern = regexp.MustCompile(`^s3://[^/*]+/[^/]+/[!-~]+$`)
+// What patterns look like: wildcards behind the store or host only, in printable
+// ASCII, which percent-encoded URIs are.
+var (
+	s3Pattern   = regexp.MustCompile(`^s3://[^/*]+/[^/]+/[!-~]+$`)
+	httpPattern = regexp.MustCompile(`^https?://[^/*?@]+/[!-~]*$`)
+	gitPattern  = regexp.MustCompile(`^(https?://|ssh://([^/*?@]+@)?)[^/*?@]+/[!-~]+$`)
+)
 
 // externalRule is one entry of a policy about inputs from outside.
 type externalRule struct {
 	glob         *regexp.Regexp
 	sha256, tree artifact.Digest
+	// git: the pattern is one of repositories, of which any commit is admitted,
+	// and these branches.
+	git      bool
+	branches []string
 }
 
 func readExternal(shape *regexp.Regexp, pattern string, c v1alpha1.Content) (externalRule, error) {
@@ -52,7 +61,13 @@ func readExternal(shape *regexp.Regexp, pattern string, c v1alpha1.Content) (ext
 	return externalRule{glob: glob, sha256: sha256, tree: tree}, err
 }
 
-func (r externalRule) matches(in External) bool { return r.glob.MatchString(in.URI) }
+func (r externalRule) matches(in External) bool {
+	g, err := artifact.ParseGit(in.URI)
+	if err != nil {
+		return !r.git && r.glob.MatchString(in.URI)
+	}
+	return r.git && r.glob.MatchString(g.Repository) && (g.Commit != "" || slices.Contains(r.branches, g.Branch))
+}
 
 // External decides on an input from outside. What any entry about it pins, in
 // whichever policy that applies, has to hold: a wide entry beside a narrow one

@@ -10,14 +10,15 @@ import (
 const maxGlob = 2048
 
 // compileGlob reads a pattern in which * stands for any characters but a slash
-// and ** for any characters; every other character stands for itself. It must
-// match the whole. Go's expressions take linear time, whatever the pattern.
+// and ** for any characters, neither for a question mark: what a query asks for
+// is another thing. Every other character stands for itself. It must match the
+// whole. Go's expressions take linear time, whatever the pattern.
 func compileGlob(pattern string) (*regexp.Regexp, error) {
 	if pattern == "" || len(pattern) > maxGlob {
 		return nil, fmt.Errorf("pattern has %d bytes, want 1 to %d", len(pattern), maxGlob)
 	}
 	var b strings.Builder
-	b.WriteString(`^(?s:`)
+	b.WriteString(`^`)
 	for rest := pattern; rest != ""; {
 		literal, after, found := strings.Cut(rest, "*")
 		b.WriteString(regexp.QuoteMeta(literal))
@@ -25,13 +26,13 @@ func compileGlob(pattern string) (*regexp.Regexp, error) {
 			break
 		}
 		if deep, ok := strings.CutPrefix(after, "*"); ok {
-			b.WriteString(`.*`)
+			b.WriteString(`[^?]*`)
 			after = deep
 		} else {
-			b.WriteString(`[^/]*`)
+			b.WriteString(`[^/?]*`)
 		}
 		rest = after
 	}
-	b.WriteString(`)$`)
+	b.WriteString(`$`)
 	return regexp.Compile(b.String())
 }

@@ -31,7 +31,15 @@ func (s Set) Sealed(st *provenance.Statement, c Consumer, now time.Time) Verdict
 		v.Policy = by.name
 	}
 	if e := succeeded(st); e != nil {
-		return Verdict{Refusal: e}
+		by, narrowed := s.grant(func(a *allowed) bool { return a.failed && st.Outcome.Result == provenance.Failed })
+		switch {
+		case narrowed != nil:
+			return Verdict{Refusal: narrowed}
+		case by == nil:
+			return Verdict{Refusal: e}
+		case v.Policy == "":
+			v.Policy = by.name
+		}
 	}
 	for _, r := range s.all() {
 		if e := r.require.asks(st, now); e != nil {

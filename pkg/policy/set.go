@@ -37,6 +37,7 @@ func (r rules) String() string { return r.kind + " " + r.name }
 type allowed struct {
 	external  []externalRule
 	producers []v1alpha1.TrustedProducer
+	failed    bool
 }
 
 // required is what is asked of seals; zero values ask nothing.
@@ -146,12 +147,27 @@ func readRules(kind, name string, p v1alpha1.PolicyRules) (rules, error) {
 }
 
 func readAllow(a *v1alpha1.Allow) (*allowed, error) {
-	out := &allowed{producers: a.Producers}
+	out := &allowed{producers: a.Producers, failed: a.FailedProducers}
 	for i, in := range a.S3 {
 		rule, err := readExternal(s3Pattern, in.Location, in.Content)
 		if err != nil {
 			return nil, fmt.Errorf("s3[%d]: %w", i, err)
 		}
+		out.external = append(out.external, rule)
+	}
+	for i, in := range a.HTTP {
+		rule, err := readExternal(httpPattern, in.URL, in.Content)
+		if err != nil {
+			return nil, fmt.Errorf("http[%d]: %w", i, err)
+		}
+		out.external = append(out.external, rule)
+	}
+	for i, in := range a.Git {
+		rule, err := readExternal(gitPattern, in.Repository, v1alpha1.Content{AnyContent: true})
+		if err != nil {
+			return nil, fmt.Errorf("git[%d]: %w", i, err)
+		}
+		rule.git, rule.branches = true, in.Branches
 		out.external = append(out.external, rule)
 	}
 	for i, p := range a.Producers {

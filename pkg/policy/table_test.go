@@ -29,7 +29,18 @@ type input struct {
 		Ref                                                               *provenance.WorkflowTemplate
 		Overrides                                                         []string
 	}
-	S3 string
+	S3, HTTP, Git, Commit, Branch string
+}
+
+// uri is the one spelling of an input from outside.
+func (in input) uri() string {
+	switch {
+	case in.S3 != "":
+		return in.S3
+	case in.HTTP != "":
+		return in.HTTP
+	}
+	return artifact.Git{Repository: in.Git, Commit: strings.ReplaceAll(in.Commit, "C", digestA[:40]), Branch: in.Branch}.URI()
 }
 
 // TestTable asks the code what docs/policy.md says.
@@ -41,7 +52,7 @@ func TestTable(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row[0], func(t *testing.T) {
 			var in input
-			strict(t, row[3], &in)
+			strict(t, "{"+row[3]+"}", &in)
 			set, err := NewSet("team", clusterOf(t, row[1]), ownOf(t, row[2]))
 			answer := ""
 			switch {
@@ -50,7 +61,7 @@ func TestTable(t *testing.T) {
 			case in.Seal != nil:
 				answer = sealAnswer(t, set, in)
 			default:
-				answer = externalAnswer(set.External(External{URI: in.S3}))
+				answer = externalAnswer(set.External(External{URI: in.uri()}))
 			}
 			if answer != row[4] {
 				t.Errorf("the answer is %q, %s says %q", answer, page, row[4])

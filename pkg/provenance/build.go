@@ -142,6 +142,8 @@ func (i Input) descriptor() *intoto.ResourceDescriptor {
 	d := &intoto.ResourceDescriptor{Name: depInput + i.Name, Uri: i.URI}
 	if i.SHA256 != "" {
 		d.Digest = digestSet(i.SHA256)
+	} else if g, err := artifact.ParseGit(i.URI); err == nil && g.Commit != "" {
+		d.Digest = map[string]string{"gitCommit": g.Commit}
 	}
 	notes := map[string]*structpb.Value{}
 	for name, value := range map[string]string{"policy": i.Policy, "seal": i.Seal, "treeSha256": string(i.Tree)} {

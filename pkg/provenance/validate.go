@@ -189,11 +189,24 @@ func (f *Facts) validateInputs() error {
 	}
 	inputs := names{}
 	for _, i := range f.Inputs {
-		if err := errors.Join(inputs.add("input", i.Name), checkURI(i.URI), i.validate()); err != nil {
+		if err := errors.Join(inputs.add("input", i.Name), i.checkURI(), i.validate()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checkURI wants a place in its one spelling: an object in a store or, without a
+// seal, what git or http fetch.
+func (i Input) checkURI() error {
+	_, noGit := artifact.ParseGit(i.URI)
+	switch {
+	case i.Seal == "" && noGit == nil && i.SHA256 == "" && i.Tree == "":
+		return nil
+	case i.Seal == "" && artifact.CheckURL(i.URI) == nil:
+		return nil
+	}
+	return checkURI(i.URI)
 }
 
 // validate wants a reason why the input was admitted, a seal or a policy, and

@@ -41,10 +41,17 @@ type wireDigest struct {
 	SHA256 artifact.Digest `json:"sha256"`
 }
 
+// wireDigests is the DigestSet of what is listed. A commit is a part of its URI
+// too, so only Build looks at it.
+type wireDigests struct {
+	SHA256    artifact.Digest `json:"sha256"`
+	GitCommit string          `json:"gitCommit"`
+}
+
 type wireDescriptor struct {
 	Name        string          `json:"name"`
 	URI         string          `json:"uri"`
-	Digest      wireDigest      `json:"digest"`
+	Digest      wireDigests     `json:"digest"`
 	Annotations wireAnnotations `json:"annotations"`
 }
 

@@ -46,6 +46,7 @@ const (
 	ArchiveUnsupported   Code = "ArchiveUnsupported"
 	MountUnsupported     Code = "MountUnsupported"
 	ModeUnsupported      Code = "ModeUnsupported"
+	RemoteUnsupported    Code = "RemoteUnsupported"
 	NoProvenance         Code = "NoProvenance"
 	ProvenancePending    Code = "ProvenancePending"
 	NotSealed            Code = "NotSealed"
@@ -150,6 +151,7 @@ var rows = []entry{
 	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is not supported.", remedy: "Use Argo's default archive (tar)"},
 	{code: MountUnsupported, meaning: "Something else is mounted at, above or below the artifact's path, which is not supported.", remedy: "Use a path that no other mount of the step overlaps"},
 	{code: ModeUnsupported, meaning: "The input's files get other modes than the sealed ones, which is not supported.", remedy: "Set the modes in the step instead of by recurseMode"},
+	{code: RemoteUnsupported, meaning: "What the input asks of git or http cannot be held to any policy.", remedy: "Give git a commit as revision, and neither fetch nor an insecure option; write URLs in full and plainly (ssh://git@host/path)"},
 	{code: NoProvenance, meaning: "Nothing in this workflow sealed an artifact at this location, nothing is on its way, and no policy allows it from outside.", remedy: "Produce it in a step of this workflow, or have a ClusterProvenancePolicy allow it from outside"},
 	{code: ProvenancePending, meaning: "The artifact's producer has ended and its seal is on its way, or the producer still runs.", remedy: "It is retried", retryable: true},
 	{code: NotSealed, meaning: "The producer has a final record without a seal.", remedy: "Look at the producer's Provenance: kubectl get provenances -o wide"},

@@ -84,7 +84,7 @@ func design(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (
 	return p, nil
 }
 
-// match wants each pin to be one of the step's store inputs, at most once.
+// match wants each pin to be one of the step's pinned inputs, at most once.
 func match(step *argo.Step, pins []artifact.Pin) error {
 	seen := map[string]bool{}
 	for _, pin := range pins {
@@ -93,7 +93,7 @@ func match(step *argo.Step, pins []artifact.Pin) error {
 			return fmt.Errorf("pin %q is for no input of the step, or the second for one", pin.Input)
 		}
 		seen[pin.Input] = true
-		if in := step.Inputs[i]; !in.Pinned() || in.Problem != nil || in.Location.URI() != pin.Location {
+		if in := step.Inputs[i]; !in.Pinned() || in.Problem != nil || in.URI() != pin.Location {
 			return fmt.Errorf("pin %q is not for the location of the step's input", pin.Input)
 		}
 	}

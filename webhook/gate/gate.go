@@ -101,7 +101,7 @@ func problem(step *argo.Step) *reason.Error {
 			return in.Problem.For(in.Label())
 		}
 		switch in.Source {
-		case argo.SourceStore, argo.SourceRaw, argo.SourceAbsent:
+		case argo.SourceStore, argo.SourceGit, argo.SourceHTTP, argo.SourceRaw, argo.SourceAbsent:
 		default:
 			return reason.New(reason.StoreUnsupported, "its source is %.40q", string(in.Source)).For(in.Label())
 		}

@@ -65,6 +65,9 @@ func lookupFailed(what string, err error) *refused {
 // input decides on one input. What pods say is read before what seals say, so
 // that a seal that replaces another between the two reads is seen.
 func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refused) {
+	if in.Source != argo.SourceStore {
+		return e.external(in, refuse(reason.NoProvenance, "it is fetched by %s", in.Source))
+	}
 	if err := in.Location.Validate(); err != nil {
 		return accepted{}, &refused{error: reason.Wrap(reason.LocationInvalid, err, "%v", err)}
 	}
@@ -101,8 +104,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if no := overwritten(writers, statement); no != nil {
 		return accepted{}, no
 	}
-	pin := artifact.Pin{Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Tree: subject.Tree, Mode: in.Mode}
-	return accepted{pin: pin, level: verdict.Level}, nil
+	return accepted{pin: sealedPin(in, subject, seal, verdict), level: verdict.Level}, nil
 }
 
 // statement follows a seal to its Provenance and verifies the bundle there.

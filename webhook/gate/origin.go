@@ -77,8 +77,8 @@ func named(o graph.Origins, in argo.Input) bool {
 			if !l.Fixed() || in.Holds(l.Text) {
 				return true
 			}
-		case string(in.Source) == l.Store:
-			return true
+		case string(in.Source) == l.Store && len(o.Outputs) == 0:
+			return true // and Argo had nothing else to take it from
 		}
 	}
 	return false

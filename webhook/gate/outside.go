@@ -37,7 +37,13 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []write
 		}
 		no = refusal
 	}
-	admitted := e.policies.External(policy.External{URI: in.Location.URI()})
+	return e.external(in, no)
+}
+
+// external decides on an input that no seal can vouch for, by policies alone.
+// no is what there is to say where none speaks of it.
+func (e *evaluation) external(in argo.Input, no *refused) (accepted, *refused) {
+	admitted := e.policies.External(policy.External{URI: in.URI()})
 	switch {
 	case !admitted.Allowed && admitted.Refusal.Code == reason.NoProvenance:
 		no.error.Detail += "; " + admitted.Refusal.Detail
@@ -50,7 +56,7 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []write
 		return accepted{}, refuse(reason.OriginMismatch, "it lies outside of this workflow, and the workflow's definition takes it from %s", describeOrigins(o))
 	}
 	return accepted{pin: artifact.Pin{
-		Input: in.Name, Location: in.Location.URI(), SHA256: admitted.SHA256, Tree: admitted.Tree,
+		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Tree: admitted.Tree,
 		Mode: in.Mode, Policy: admitted.Policy,
 	}}, nil
 }
@@ -106,10 +112,19 @@ func (e *evaluation) foreign(ctx context.Context, in argo.Input, seal *v1alpha1.
 	if no := made(e.origins[in.Name], in, elsewhere(statement, e.step.Workflow), subject); no != nil {
 		return accepted{}, no
 	}
-	return accepted{pin: artifact.Pin{
-		Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Tree: subject.Tree, Mode: in.Mode,
-		Policy: verdict.Policy, Seal: seal.Namespace + "/" + seal.Name,
-	}, level: verdict.Level}, nil
+	return accepted{pin: sealedPin(in, subject, seal, verdict), level: verdict.Level}, nil
+}
+
+// sealedPin pins what a seal speaks of. It names the seal if a policy is needed
+// too, because the one of the consumer's workflow goes without saying.
+func sealedPin(in argo.Input, subject provenance.Subject, seal *v1alpha1.ArtifactSeal, verdict policy.Verdict) artifact.Pin {
+	pin := artifact.Pin{
+		Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Tree: subject.Tree, Mode: in.Mode, Policy: verdict.Policy,
+	}
+	if pin.Policy != "" {
+		pin.Seal = seal.Namespace + "/" + seal.Name
+	}
+	return pin
 }
 
 // elsewhere is the statement as if its node were of the consumer's workflow: a

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/policy"
@@ -328,5 +329,85 @@ func TestPinsThatDifferInOneFieldAreNotEqual(t *testing.T) {
 		if EqualPins(full, other) {
 			t.Errorf("pins are equal without %s", fields.Field(i).Name)
 		}
+	}
+}
+
+// What Argo fetches by git or http has no seal and needs no evidence: policies
+// alone decide.
+func TestInputsThatArgoFetches(t *testing.T) {
+	commit := strings.Repeat("a1", 20)
+	allow := &v1alpha1.Allow{
+		HTTP: []v1alpha1.HTTPInput{{URL: "https://example.org/**", Content: v1alpha1.Content{SHA256: string(stored)}}},
+		Git:  []v1alpha1.GitInput{{Repository: "https://example.org/acme/*"}},
+	}
+	for name, c := range map[string]struct {
+		source  argo.Source
+		uri     string
+		problem *reason.Error
+		want    reason.Code
+		pin     artifact.Pin
+	}{
+		"a URL":            {argo.SourceHTTP, "https://example.org/x", nil, "", artifact.Pin{SHA256: stored, Tree: artifact.FileTree(stored)}},
+		"another URL":      {argo.SourceHTTP, "https://evil.org/x", nil, reason.NoProvenance, artifact.Pin{}},
+		"a commit":         {argo.SourceGit, "git+https://example.org/acme/app@" + commit, nil, "", artifact.Pin{}},
+		"a branch":         {argo.SourceGit, "git+https://example.org/acme/app@refs/heads/main", nil, reason.NoProvenance, artifact.Pin{}},
+		"what has no name": {argo.SourceGit, "", reason.New(reason.RemoteUnsupported, "fetch"), reason.RemoteUnsupported, artifact.Pin{}},
+		"nothing":          {argo.SourceGit, "", nil, reason.NoProvenance, artifact.Pin{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.gate.Quick, w.gate.Live = &memory{failProducers: errDown, failSeal: errDown}, &memory{failProducers: errDown, failSeal: errDown}
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("fetched", v1alpha1.PolicyRules{Allow: allow})}
+			w.step.Inputs[0].Source, w.step.Inputs[0].Location = c.source, artifact.Location{}
+			w.step.Inputs[0].Remote, w.step.Inputs[0].Problem = c.uri, c.problem
+			w.redefine(t, reference, `"`+string(c.source)+`":{"url":"x"}`)
+			v := w.evaluate(t)
+			if c.want != "" {
+				if v.Allowed || v.Refusal.Code != c.want {
+					t.Errorf("verdict is %v, want %s", v.Refusal, c.want)
+				}
+				return
+			}
+			c.pin.Input, c.pin.Location, c.pin.Policy = "message", c.uri, "fetched"
+			if d := cmp.Diff([]artifact.Pin{c.pin}, v.Pins); !v.Allowed || d != "" {
+				t.Errorf("%v, pins (-want +got):\n%s", v.Refusal, d)
+			}
+		})
+	}
+}
+
+// The seal of a step that failed is still a seal, and is named as one.
+func TestAPolicyForTheWorkflowsOwnSealNamesBoth(t *testing.T) {
+	w := newWorld(t)
+	w.seal(t, w.produce, func(f *provenance.Facts) {
+		f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
+	})
+	w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("failed", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{FailedProducers: true}})}
+	v := w.evaluate(t)
+	want := []artifact.Pin{{
+		Input: "message", Location: w.location.URI(), SHA256: stored, Tree: tree,
+		Policy: "failed", Seal: w.produce.Namespace + "/" + artifact.SealName(w.location, w.step.WorkflowUID),
+	}}
+	if d := cmp.Diff(want, v.Pins); !v.Allowed || d != "" {
+		t.Errorf("%v, pins (-want +got):\n%s", v.Refusal, d)
+	}
+}
+
+// require is asked of the workflow's own seals too.
+func TestTheWorkflowsOwnSealsAreHeldToWhatIsRequired(t *testing.T) {
+	for name, c := range map[string]struct {
+		require v1alpha1.Require
+		want    reason.Code
+	}{
+		"a level": {v1alpha1.Require{Level: "isolated"}, reason.LevelTooLow},
+		"an age":  {v1alpha1.Require{MaxAge: "5s"}, reason.SealTooOld},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("strict", v1alpha1.PolicyRules{Require: &c.require})}
+			if v := w.evaluate(t); v.Allowed || v.Refusal.Code != c.want || !strings.Contains(v.Refusal.Error(), "ClusterProvenancePolicy strict") {
+				t.Errorf("verdict is %v", v.Refusal)
+			}
+		})
 	}
 }

@@ -90,10 +90,22 @@ type Allow struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
 	S3 []S3Input `json:"s3,omitempty"`
+	// http are URLs that Argo fetches.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	HTTP []HTTPInput `json:"http,omitempty"`
+	// git are repositories that Argo clones.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	Git []GitInput `json:"git,omitempty"`
 	// producers are those whose seals count in other workflows.
 	// +optional
 	// +kubebuilder:validation:MaxItems=16
 	Producers []TrustedProducer `json:"producers,omitempty"`
+	// failedProducers lets outputs of steps that failed count, those of the
+	// workflow's own and of the producers that are trusted.
+	// +optional
+	FailedProducers bool `json:"failedProducers,omitempty"`
 }
 
 // Content says which content of an input from outside is admitted; exactly one
@@ -125,6 +137,36 @@ type S3Input struct {
 	Location string `json:"location"`
 
 	Content `json:",inline"`
+}
+
+// HTTPInput admits what Argo fetches by its URL.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256 and anyContent: true"
+type HTTPInput struct {
+	// url as the workflow spells it. * stands for any characters but a slash,
+	// ** for any characters, neither for a question mark. The host cannot have
+	// wildcards.
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/*?@]+/[!-~]*$')",message="want https://HOST/PATH, percent-encoded, with * or ** in PATH only"
+	URL string `json:"url"`
+
+	Content `json:",inline"`
+}
+
+// GitInput admits commits of repositories, and the named branches.
+type GitInput struct {
+	// repository is its URL, as the workflow spells it, with * and ** as in url.
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?://|ssh://([^/*?@]+@)?)[^/*?@]+/[!-~]+$')",message="want https://HOST/PATH or ssh://USER@HOST/PATH, with * or ** in PATH only"
+	Repository string `json:"repository"`
+	// branches that may be given instead of a commit, by name. Whoever may push
+	// to one decides what the step gets.
+	// +optional
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9][A-Za-z0-9._/-]*$`
+	Branches []string `json:"branches,omitempty"`
 }
 
 // TrustedProducer is whose seals count in other workflows.

@@ -1,0 +1,86 @@
+package argo
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// httpLocation is what Argo fetches with a GET.
+type httpLocation struct {
+	URL     string          `json:"url"`
+	Headers json.RawMessage `json:"headers"`
+	Auth    json.RawMessage `json:"auth"`
+}
+
+// gitLocation is what Argo clones.
+type gitLocation struct {
+	Repo                  string          `json:"repo"`
+	Revision              string          `json:"revision"`
+	Depth                 json.RawMessage `json:"depth"`
+	Fetch                 []string        `json:"fetch"`
+	UsernameSecret        json.RawMessage `json:"usernameSecret"`
+	PasswordSecret        json.RawMessage `json:"passwordSecret"`
+	SSHPrivateKeySecret   json.RawMessage `json:"sshPrivateKeySecret"`
+	InsecureIgnoreHostKey bool            `json:"insecureIgnoreHostKey"`
+	DisableSubmodules     bool            `json:"disableSubmodules"`
+	SingleBranch          bool            `json:"singleBranch"`
+	Branch                string          `json:"branch"`
+	InsecureSkipTLS       bool            `json:"insecureSkipTLS"`
+}
+
+// remote spells where an input that is no store's is fetched from, or says why
+// no policy could be held to it.
+func (t *template) remote(a artifactSpec) (string, *reason.Error) {
+	var uri string
+	var problem *reason.Error
+	if a.HTTP != nil {
+		uri, problem = a.HTTP.place()
+	} else {
+		uri, problem = a.Git.place()
+	}
+	switch {
+	case problem != nil:
+		return "", problem
+	case a.RecurseMode && a.Mode != nil:
+		return "", reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
+	}
+	return uri, t.placed(a.Path)
+}
+
+func (h *httpLocation) place() (string, *reason.Error) {
+	if err := artifact.CheckURL(h.URL); err != nil {
+		return "", reason.Wrap(reason.RemoteUnsupported, err, "http: %v", err)
+	}
+	return h.URL, nil
+}
+
+// place is the repository and the revision that Argo checks out of it. What
+// could put something else under the name of the revision is refused: other
+// refs fetched to it, and servers that need not prove who they are.
+func (g *gitLocation) place() (string, *reason.Error) {
+	refuse := func(why string) (string, *reason.Error) {
+		return "", reason.New(reason.RemoteUnsupported, "git: %s", why)
+	}
+	switch {
+	case len(g.Fetch) > 0:
+		return refuse("fetch can give a name to any other revision")
+	case g.InsecureIgnoreHostKey || g.InsecureSkipTLS:
+		return refuse("the server does not have to prove who it is")
+	}
+	at := artifact.Git{Repository: g.Repo}
+	switch {
+	case artifact.IsCommit(g.Revision):
+		at.Commit = g.Revision
+	case g.Revision != "":
+		at.Branch = strings.TrimPrefix(g.Revision, "refs/heads/")
+	case g.SingleBranch:
+		at.Branch = g.Branch
+	}
+	if err := at.Validate(); err != nil {
+		return refuse(err.Error())
+	}
+	return at.URI(), nil
+}

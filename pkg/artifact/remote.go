@@ -1,0 +1,122 @@
+package artifact
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	// maxRemote bounds a URL, in bytes.
+	maxRemote = 4096
+
+	gitScheme  = "git+"
+	branchRefs = "refs/heads/"
+)
+
+// CheckURL wants a http or https URL in the one spelling that a policy can be
+// matched with: what a server could take for another path, or a client for
+// another host, is refused.
+func CheckURL(s string) error {
+	u, err := parseRemote(s, "https", "http")
+	if err != nil {
+		return err
+	}
+	if u.User != nil {
+		return errors.New("URL has user information")
+	}
+	return nil
+}
+
+// parseRemote reads a URL of one of the schemes.
+func parseRemote(s string, schemes ...string) (*url.URL, error) {
+	if len(s) > maxRemote || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' }) {
+		return nil, fmt.Errorf("URL is longer than %d bytes or has a character that has to be percent-encoded", maxRemote)
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, errors.New("not a URL")
+	}
+	switch {
+	case !slices.Contains(schemes, u.Scheme):
+		return nil, fmt.Errorf("URL is not one of %s", strings.Join(schemes, ", "))
+	case u.Host == "" || u.Host != strings.ToLower(u.Host) || !strings.HasPrefix(u.EscapedPath(), "/"):
+		return nil, errors.New("URL has no host in lower case or no path")
+	case strings.Contains(s, "#") || u.String() != s:
+		return nil, errors.New("URL has a fragment or is not in its plain spelling")
+	}
+	for segment := range strings.SplitSeq(u.EscapedPath(), "/") {
+		plain, err := url.PathUnescape(segment)
+		if err != nil || plain == "." || plain == ".." || strings.ContainsAny(plain, `/\`) || strings.ContainsFunc(plain, isControl) {
+			return nil, errors.New("path of the URL has a '.' or '..' segment or an encoded slash")
+		}
+	}
+	return u, nil
+}
+
+// Git is what a step gets of a repository: a commit or a branch, one of them.
+type Git struct {
+	// Repository is its URL: https, http or ssh.
+	Repository string
+	// Commit is a SHA-1 in lower-case hex. Argo's git knows no other: it would
+	// take a SHA-256 for the name of a branch.
+	Commit string
+	// Branch is its name below refs/heads.
+	Branch string
+}
+
+var (
+	commitPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	branchPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$`)
+)
+
+// IsCommit says whether a revision is a whole commit id.
+func IsCommit(revision string) bool { return commitPattern.MatchString(revision) }
+
+// Validate wants a repository in its plain spelling and one revision of it.
+func (g Git) Validate() error {
+	u, err := parseRemote(g.Repository, "https", "http", "ssh")
+	if err != nil {
+		return fmt.Errorf("repository: %w", err)
+	}
+	if _, password := u.User.Password(); password || u.User != nil && u.Scheme != "ssh" || u.RawQuery != "" || u.ForceQuery {
+		return errors.New("repository: URL has a password, a query, or a user that is not ssh's")
+	}
+	switch {
+	case (g.Commit == "") == (g.Branch == ""):
+		return errors.New("want a commit or a branch")
+	case g.Commit != "" && !IsCommit(g.Commit):
+		return fmt.Errorf("%.80q is not a whole commit id", g.Commit)
+	case g.Branch != "" && (!branchPattern.MatchString(g.Branch) || strings.HasPrefix(g.Branch, "refs/") || IsCommit(g.Branch)):
+		return fmt.Errorf("%.80q is not the plain name of a branch", g.Branch)
+	}
+	return nil
+}
+
+// URI is the one spelling in pins and statements: git+REPOSITORY@COMMIT, or
+// git+REPOSITORY@refs/heads/BRANCH.
+func (g Git) URI() string {
+	if g.Commit != "" {
+		return gitScheme + g.Repository + "@" + g.Commit
+	}
+	return gitScheme + g.Repository + "@" + branchRefs + g.Branch
+}
+
+// ParseGit reads a URI of Git, strictly.
+func ParseGit(uri string) (Git, error) {
+	rest, ok := strings.CutPrefix(uri, gitScheme)
+	at := strings.LastIndexByte(rest, '@')
+	if !ok || at < 0 {
+		return Git{}, errors.New("want git+REPOSITORY@REVISION")
+	}
+	g := Git{Repository: rest[:at]}
+	if branch, found := strings.CutPrefix(rest[at+1:], branchRefs); found {
+		g.Branch = branch
+	} else {
+		g.Commit = rest[at+1:]
+	}
+	return g, g.Validate()
+}
