@@ -167,10 +167,11 @@ func must(t *testing.T, err error) {
 
 func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	root := t.TempDir()
-	s := startSigner(t, "--staged="+root, "--output=art", "--output=gone", "--poll=10ms")
+	s := startSigner(t, "--staged="+root, "--output=art", "--output=gone", "--output=plain=none=plain file", "--poll=10ms")
 	time.Sleep(50 * time.Millisecond)
 	path := stagedFile(t, root, "art")
 	pack(t, path, 3, 1000)
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(path), "plain file"), []byte("x"), 0o644))
 	time.Sleep(100 * time.Millisecond)
 	m, err := artifact.DecodeMeasurement(s.end(t))
 	must(t, err)
@@ -179,7 +180,8 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	defer f.Close()
 	want, err := artifact.Measure(t.Context(), f)
 	must(t, err)
-	if len(m) != 2 || m[0] != (artifact.Entry{Output: "art", Size: want.Size, SHA256: want.SHA256, Tree: want.Tree}) ||
+	plain := artifact.Sum{Form: artifact.FormFile, Size: 1, SHA256: sumOfX, Tree: artifact.FileTree(sumOfX)}
+	if len(m) != 3 || m[2] != (artifact.Entry{Output: "plain", Sum: plain}) || m[0] != (artifact.Entry{Output: "art", Sum: want}) ||
 		m[1] != (artifact.Entry{Output: "gone", Problem: reason.OutputAbsent}) {
 		t.Errorf("got %+v, want %+v", m, want)
 	}
@@ -200,6 +202,9 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 		"too many outputs":   {many, reason.MeasurementIncomplete, "256 are kept"},
 		"no outputs":         {nil, reason.Internal, "no --output"},
 		"an output twice":    {[]string{"--output=a", "--output=a"}, reason.Internal, "twice"},
+		"a file twice":       {[]string{"--output=a=none=x", "--output=b=none=x"}, reason.Internal, "twice"},
+		"a file of another":  {[]string{"--output=a=none=b.tgz", "--output=b"}, reason.Internal, "twice"},
+		"a file's path":      {[]string{"--output=a=none=../b"}, reason.Internal, "staged file"},
 		"an output's path":   {[]string{"--output=../a"}, reason.Internal, "artifact name"},
 		"an unknown flag":    {[]string{"--output=a", "--no-such-flag"}, reason.Internal, "no-such-flag"},
 		"an argument":        {[]string{"--output=a", "b"}, reason.Internal, "unexpected argument"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -14,6 +15,9 @@ import (
 // artifactName is Argo's own rule for names of artifacts. What it keeps out
 // (slashes, dots) would make two outputs share a staged file.
 var artifactName = regexp.MustCompile(`^[-a-zA-Z0-9_]+$`)
+
+// archiveZip is the one strategy of Argo's that is not supported.
+const archiveZip artifact.Archive = "zip"
 
 // decodeArtifacts reads the artifacts of inputs or outputs.
 func decodeArtifacts(raw []json.RawMessage) ([]artifactSpec, error) {
@@ -52,11 +56,14 @@ func (t *template) inputs(specs []artifactSpec) ([]Input, error) {
 		paths[clean] = true
 		i := Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode}
 		i.Source, i.Location, i.Problem = t.source(a)
-		if i.Source == SourceRaw {
+		switch i.Source {
+		case SourceStore:
+			i.Archive = a.fetchedBy()
+		case SourceRaw:
 			i.RawSHA256 = digestOfText(a.Raw.Data)
 		}
 		if i.Problem != nil {
-			i.Location = artifact.Location{}
+			i.Location, i.Archive = artifact.Location{}, ""
 			i.Problem = i.Problem.For(a.Name)
 		}
 		in = append(in, i)
@@ -84,8 +91,8 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	l, problem := t.object(a.S3)
 	switch {
 	case problem != nil:
-	case a.Archive != nil && (a.Archive.None != nil || a.Archive.Zip != nil):
-		problem = reason.New(reason.ArchiveUnsupported, "its archive strategy is not tar")
+	case a.fetchedBy() == "":
+		problem = a.unsupported()
 	case a.RecurseMode && a.Mode != nil:
 		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
 	default:
@@ -112,17 +119,20 @@ func (t *template) placed(p string) *reason.Error {
 func (t *template) outputs(specs []artifactSpec, inputs []Input) []Output {
 	var out []Output
 	for _, a := range specs {
-		o := Output{Name: a.Name, Path: path.Clean(a.Path), Optional: a.Optional}
+		o := Output{Name: a.Name, Path: path.Clean(a.Path), Optional: a.Optional, Archive: a.storedBy()}
 		o.Location, o.Problem = t.destination(a)
 		if o.Problem == nil {
 			o.Problem = t.produced(a, inputs)
+		}
+		if err := o.Staged().Validate(); o.Problem == nil && err != nil {
+			o.Problem = reason.Wrap(reason.ArchiveUnsupported, err, "%v", err)
 		}
 		out = append(out, o)
 	}
 	t.refuseShared(out, specs)
 	for i, o := range out {
 		if o.Problem != nil {
-			out[i].Location = artifact.Location{}
+			out[i].Location, out[i].Archive = artifact.Location{}, ""
 			out[i].Problem = o.Problem.For(o.Name)
 		}
 	}
@@ -138,18 +148,65 @@ func (t *template) destination(a artifactSpec) (artifact.Location, *reason.Error
 		return artifact.Location{}, reason.New(reason.LocationInvalid, "it has more than one store: %s", strings.Join(stores, ", "))
 	case len(stores) == 1 && a.S3 == nil:
 		return artifact.Location{}, reason.New(reason.StoreUnsupported, "it goes to %s", stores[0])
-	case !a.archivedAsTar():
-		return artifact.Location{}, reason.New(reason.ArchiveUnsupported, "its archive strategy is not tar")
+	case a.storedBy() == "":
+		return artifact.Location{}, a.unsupported()
 	case len(stores) == 0, a.S3.Key == "":
-		return t.archived(a.Name + stagedArchiveSuffix)
+		return t.archived(a.stagedName())
 	}
 	return t.object(a.S3)
 }
 
-// archivedAsTar says whether Argo uploads the archive it staged. An empty
-// strategy is not the default one: Argo unpacks then.
-func (a artifactSpec) archivedAsTar() bool {
-	return a.Archive == nil || (a.Archive.Tar != nil && a.Archive.None == nil && a.Archive.Zip == nil)
+// strategies lists the archive strategies that are given.
+func (a artifactSpec) strategies() []artifact.Archive {
+	if a.Archive == nil {
+		return nil
+	}
+	var given []artifact.Archive
+	for _, s := range []struct {
+		archive artifact.Archive
+		given   bool
+	}{
+		{artifact.ArchiveTar, a.Archive.Tar != nil},
+		{artifact.ArchiveNone, a.Archive.None != nil},
+		{archiveZip, a.Archive.Zip != nil},
+	} {
+		if s.given {
+			given = append(given, s.archive)
+		}
+	}
+	return given
+}
+
+// storedBy is the strategy by which Argo stores an output; empty for one that
+// is not supported. An empty strategy is not the default one: Argo unpacks
+// then. Of two, Argo takes one in the container's own files and the other on a
+// volume.
+func (a artifactSpec) storedBy() artifact.Archive {
+	given := a.strategies()
+	switch {
+	case a.Archive == nil:
+		return artifact.ArchiveTar
+	case len(given) == 1 && given[0] != archiveZip:
+		return given[0]
+	}
+	return ""
+}
+
+// fetchedBy is the strategy by which Argo fetches an input; empty for one that
+// is not supported. An empty strategy is the same as none at all.
+func (a artifactSpec) fetchedBy() artifact.Archive {
+	given := a.strategies()
+	switch {
+	case len(given) == 0:
+		return artifact.ArchiveDetect
+	case len(given) == 1 && given[0] != archiveZip:
+		return given[0]
+	}
+	return ""
+}
+
+func (a artifactSpec) unsupported() *reason.Error {
+	return reason.New(reason.ArchiveUnsupported, "its archive strategy is %q", a.strategies())
 }
 
 // produced says why an output's path is not in main's own files: what lies on
@@ -186,12 +243,34 @@ func (t *template) refuseShared(out []Output, specs []artifactSpec) {
 				o.Problem = reason.New(reason.LocationInvalid, "output %s goes to %s too", other.Name, o.Location)
 				break
 			}
-			if file := o.Name + stagedArchiveSuffix; !other.archivedAsTar() && path.Base(path.Clean(other.Path)) == file {
-				o.Problem = reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %s", other.Name, file)
+			if file := o.Staged().Name(); slices.Contains(other.stages(), file) {
+				o.Problem = reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %.80q", other.Name, file)
 				break
 			}
 		}
+		if o.Problem == nil && t.logs(o.Location) {
+			o.Problem = reason.New(reason.LocationInvalid, "the step's log goes to %s too", o.Location)
+		}
 	}
+}
+
+// stages lists the names that Argo may use for the output where it stages,
+// those on the way included.
+func (a artifactSpec) stages() []string {
+	names := []string{a.Name + stagedArchiveSuffix}
+	if a.storedBy() != artifact.ArchiveTar {
+		names = append(names, a.Name, a.Name+".tmpdir", a.Name+".zip", path.Base(path.Clean(a.Path)))
+	}
+	return names
+}
+
+// logs says whether Argo stores the log of main there, after the outputs.
+func (t *template) logs(l artifact.Location) bool {
+	if t.archive == nil || t.archive.ArchiveLogs == nil || !*t.archive.ArchiveLogs {
+		return false
+	}
+	log, problem := t.archived(containerMain + ".log")
+	return problem == nil && log == l
 }
 
 // claims says whether Argo may write the location for this output, whatever
@@ -218,14 +297,14 @@ func (t *template) claims(a artifactSpec, l artifact.Location) bool {
 	if strings.ToLower(own.Endpoint) != l.Store || own.Bucket != l.Bucket {
 		return false
 	}
-	return own.Key == l.Key || (!a.archivedAsTar() && within(l.Key, own.Key))
+	return own.Key == l.Key || (a.storedBy() != artifact.ArchiveTar && within(l.Key, own.Key))
 }
 
 // stagedName is the last part of the key that Argo gives to an output without
 // one.
 func (a artifactSpec) stagedName() string {
 	switch {
-	case a.archivedAsTar():
+	case a.storedBy() == artifact.ArchiveTar:
 		return a.Name + stagedArchiveSuffix
 	case a.Archive.Zip != nil:
 		return a.Name + ".zip"

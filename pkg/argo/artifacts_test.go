@@ -1,6 +1,7 @@
 package argo_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,30 +54,36 @@ func TestOutputs(t *testing.T) {
 		"in another store":                                {outputs: list{with(object{"azure": object{}}, nil)}, want: []string{"a StoreUnsupported"}},
 		"with a store that is null":                       {outputs: list{with(object{"azure": nil, "s3": nil}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
 		"with tar by name":                                {outputs: list{with(object{"archive": object{"tar": object{"compressionLevel": 0}}}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
-		"without an archive":                              {outputs: list{with(object{"archive": none}, nil)}, want: []string{"a ArchiveUnsupported"}},
-		"as zip":                                          {outputs: list{with(object{"archive": object{"zip": object{}}}, nil)}, want: []string{"a ArchiveUnsupported"}},
-		"with an empty strategy, which is not tar":        {outputs: list{with(object{"archive": object{}}, nil)}, want: []string{"a ArchiveUnsupported"}},
-		"with two strategies":                             {outputs: list{with(object{"archive": object{"tar": object{}, "none": object{}}}, nil)}, want: []string{"a ArchiveUnsupported"}},
-		"on a volume":                                     {mounts: list{object{"name": "v", "mountPath": "/out/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
-		"on a volume by a detour":                         {mounts: list{object{"name": "v", "mountPath": "/out"}}, outputs: list{with(object{"path": "//out/a"}, nil)}, want: []string{"a MountUnsupported"}},
-		"above a volume":                                  {mounts: list{object{"name": "v", "mountPath": "/out/a/b"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
-		"on a volume over everything":                     {mounts: list{object{"name": "v", "mountPath": "/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
-		"beside a volume":                                 {mounts: list{object{"name": "v", "mountPath": "/ou"}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
-		"above their folder":                              {outputs: list{with(object{"path": "/x/../out"}, nil)}, want: []string{"a MountUnsupported"}},
-		"ending above their folder":                       {outputs: list{with(object{"path": "/x/.."}, nil)}, want: []string{"a MountUnsupported"}},
-		"in a relative path":                              {outputs: list{with(object{"path": "out"}, nil)}, want: []string{"a MountUnsupported"}},
-		"without a path":                                  {outputs: list{with(object{"path": ""}, nil)}, want: []string{"a MountUnsupported"}},
-		"with a slash at the end":                         {outputs: list{with(object{"path": "/out/a/"}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
-		"in an input":                                     {inputs: list{object{"name": "i", "path": "/out", "s3": full}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
-		"in the place of an input":                        {inputs: list{object{"name": "i", "path": "/out/a", "raw": object{"data": "x"}}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
-		"in the place of an absent input":                 {inputs: list{object{"name": "i", "path": "/out/a", "optional": true}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
-		"in an absent input":                              {inputs: list{object{"name": "i", "path": "/out", "optional": true}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"with any compression":                            {outputs: list{with(object{"archive": object{"tar": object{"compressionLevel": 9}}}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"without an archive have the name of their file":  {outputs: list{with(object{"archive": none, "path": "/out/b.txt/"}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/b.txt as none"}},
+		"without an archive, with a key":                  {outputs: list{with(object{"archive": none, "s3": object{"key": "x/y"}}, nil)}, want: []string{"a s3://s3/artifacts/x/y as none"}},
+		"without an archive, with a prefix for a key":     {outputs: list{with(object{"archive": none, "s3": object{"key": "x/"}}, nil)}, want: []string{"a LocationInvalid"}},
+		"without an archive, on a volume":                 {mounts: list{object{"name": "v", "mountPath": "/out"}}, outputs: list{with(object{"archive": none}, nil)}, want: []string{"a MountUnsupported"}},
+		"without an archive, in a file of an odd name":    {outputs: list{with(object{"archive": none, "path": "/out/a\n", "s3": full}, nil)}, want: []string{"a ArchiveUnsupported"}},
+		"without an archive, in a file of a long name":    {outputs: list{with(object{"archive": none, "path": "/" + strings.Repeat("n", 256), "s3": full}, nil)}, want: []string{"a ArchiveUnsupported"}},
+		"as zip": {outputs: list{with(object{"archive": object{"zip": object{}}}, nil)}, want: []string{"a ArchiveUnsupported"}},
+		"with an empty strategy, which is not tar": {outputs: list{with(object{"archive": object{}}, nil)}, want: []string{"a ArchiveUnsupported"}},
+		"with two strategies":                      {outputs: list{with(object{"archive": object{"tar": object{}, "none": object{}}}, nil)}, want: []string{"a ArchiveUnsupported"}},
+		"on a volume":                              {mounts: list{object{"name": "v", "mountPath": "/out/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"on a volume by a detour":                  {mounts: list{object{"name": "v", "mountPath": "/out"}}, outputs: list{with(object{"path": "//out/a"}, nil)}, want: []string{"a MountUnsupported"}},
+		"above a volume":                           {mounts: list{object{"name": "v", "mountPath": "/out/a/b"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"on a volume over everything":              {mounts: list{object{"name": "v", "mountPath": "/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"beside a volume":                          {mounts: list{object{"name": "v", "mountPath": "/ou"}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"above their folder":                       {outputs: list{with(object{"path": "/x/../out"}, nil)}, want: []string{"a MountUnsupported"}},
+		"ending above their folder":                {outputs: list{with(object{"path": "/x/.."}, nil)}, want: []string{"a MountUnsupported"}},
+		"in a relative path":                       {outputs: list{with(object{"path": "out"}, nil)}, want: []string{"a MountUnsupported"}},
+		"without a path":                           {outputs: list{with(object{"path": ""}, nil)}, want: []string{"a MountUnsupported"}},
+		"with a slash at the end":                  {outputs: list{with(object{"path": "/out/a/"}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"in an input":                              {inputs: list{object{"name": "i", "path": "/out", "s3": full}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"in the place of an input":                 {inputs: list{object{"name": "i", "path": "/out/a", "raw": object{"data": "x"}}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"in the place of an absent input":          {inputs: list{object{"name": "i", "path": "/out/a", "optional": true}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"in an absent input":                       {inputs: list{object{"name": "i", "path": "/out", "optional": true}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
 		"in one location": {outputs: list{with(object{"s3": object{"key": "x"}}, nil), with(object{"name": "b", "s3": object{"key": "x"}}, nil)},
 			want: []string{"a LocationInvalid", "b LocationInvalid"}},
-		"in the location of one that is not sealed": {outputs: list{with(object{"s3": object{"key": "x"}}, nil), with(object{"name": "b", "archive": none, "s3": object{"key": "x"}}, nil)},
+		"in the location of one that is not sealed": {outputs: list{with(object{"s3": object{"key": "x"}}, nil), with(object{"name": "b", "archive": object{}, "s3": object{"key": "x"}}, nil)},
 			want: []string{"a LocationInvalid", "b ArchiveUnsupported"}},
 		"below a folder that is not archived": {outputs: list{with(object{"s3": object{"key": "x/y"}}, nil), with(object{"name": "b", "archive": none, "s3": object{"key": "x"}}, nil)},
-			want: []string{"a LocationInvalid", "b ArchiveUnsupported"}},
+			want: []string{"a LocationInvalid", "b s3://s3/artifacts/x as none"}},
 		"in the location of one on a volume": {mounts: list{object{"name": "v", "mountPath": "/v"}}, outputs: list{with(object{"s3": object{"key": "x"}}, nil), with(object{"name": "b", "path": "/v/b", "s3": object{"key": "x"}}, nil)},
 			want: []string{"a LocationInvalid", "b MountUnsupported"}},
 		"beside one with the same key in another bucket": {outputs: list{with(object{"s3": full}, nil), with(object{"name": "b", "s3": object{"key": "k"}}, nil)},
@@ -87,6 +94,20 @@ func TestOutputs(t *testing.T) {
 			want: []string{"a s3://store:9000/b/k", "b LocationInvalid"}},
 		"staged under one name": {outputs: list{with(object{"s3": full}, nil), with(object{"name": "b", "path": "/x/a.tgz", "archive": none, "s3": object{"key": "z"}}, nil)},
 			want: []string{"a ArchiveUnsupported", "b ArchiveUnsupported"}},
+		"staged under one name, both without an archive": {outputs: list{with(object{"archive": none, "path": "/x/c", "s3": full}, nil), with(object{"name": "b", "path": "/y/c", "archive": none}, nil)},
+			want: []string{"a ArchiveUnsupported", "b ArchiveUnsupported"}},
+		"staged where another is unpacked": {outputs: list{with(object{"archive": none, "path": "/x/b"}, nil), with(object{"name": "b", "path": "/y/c", "archive": none}, nil)},
+			want: []string{"a ArchiveUnsupported", "b s3://s3/artifacts/wf/pod/c as none"}},
+		"staged where another is first unpacked": {outputs: list{with(object{"archive": none, "path": "/x/b.tmpdir"}, nil), with(object{"name": "b", "path": "/y/c", "archive": none}, nil)},
+			want: []string{"a ArchiveUnsupported", "b s3://s3/artifacts/wf/pod/c as none"}},
+		"staged where another, unsupported, may be": {outputs: list{with(object{"archive": none, "path": "/x/b.zip", "s3": full}, nil), with(object{"name": "b", "archive": object{"zip": object{}}}, nil)},
+			want: []string{"a ArchiveUnsupported", "b ArchiveUnsupported"}},
+		"named as they are staged": {outputs: list{with(object{"archive": none}, nil), with(object{"name": "b", "path": "/out/b.tgz", "archive": none}, nil)},
+			want: []string{"a s3://s3/artifacts/wf/pod/a as none", "b s3://s3/artifacts/wf/pod/b.tgz as none"}},
+		"in the place of the log": {archive: object{"archiveLogs": true, "s3": repository["s3"]}, outputs: list{with(object{"archive": none, "path": "/x/main.log"}, nil), with(object{"name": "b", "s3": object{"key": "wf/pod/main.log"}}, nil)},
+			want: []string{"a LocationInvalid", "b LocationInvalid"}},
+		"in the place of a log that is not kept": {archive: object{"archiveLogs": false, "s3": repository["s3"]}, outputs: list{with(object{"archive": none, "path": "/x/main.log"}, nil)},
+			want: []string{"a s3://s3/artifacts/wf/pod/main.log as none"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -132,9 +153,10 @@ func TestInputs(t *testing.T) {
 		"with a mode":                      {input: with(object{"s3": full, "mode": 0o755}, nil), want: "a store s3://store:9000/b/k"},
 		"with recursive modes":             {input: with(object{"s3": full, "mode": 0o755, "recurseMode": true}, nil), want: "a store ModeUnsupported"},
 		"with no mode, recursively":        {input: with(object{"s3": full, "recurseMode": true}, nil), want: "a store s3://store:9000/b/k"},
-		"by tar":                           {input: with(object{"s3": full, "archive": object{"tar": object{}}}, nil), want: "a store s3://store:9000/b/k"},
+		"by tar":                           {input: with(object{"s3": full, "archive": object{"tar": object{}}}, nil), want: "a store s3://store:9000/b/k by tar"},
 		"by detection":                     {input: with(object{"s3": full, "archive": object{}}, nil), want: "a store s3://store:9000/b/k"},
-		"not unpacked":                     {input: with(object{"s3": full, "archive": none}, nil), want: "a store ArchiveUnsupported"},
+		"not unpacked":                     {input: with(object{"s3": full, "archive": none}, nil), want: "a store s3://store:9000/b/k by none"},
+		"in two ways":                      {input: with(object{"s3": full, "archive": object{"tar": object{}, "none": object{}}}, nil), want: "a store ArchiveUnsupported"},
 		"unzipped":                         {input: with(object{"s3": full, "archive": object{"zip": object{}}}, nil), want: "a store ArchiveUnsupported"},
 		"with a prefix for a key":          {input: with(object{"s3": object{"key": "x/"}}, nil), want: "a store LocationInvalid"},
 		"in two stores":                    {input: with(object{"s3": full, "raw": object{"data": "x"}}, nil), want: "a store LocationInvalid"},
@@ -185,7 +207,7 @@ func TestAStepListsWhatIsToBeSealedAndPinned(t *testing.T) {
 	for _, o := range step.Sealable() {
 		sealable = append(sealable, o.Name)
 	}
-	if diff := cmp.Diff([]string{"tree", "keyed", "absent"}, sealable); diff != "" {
+	if diff := cmp.Diff([]string{"tree", "plain-file", "keyed", "absent"}, sealable); diff != "" {
 		t.Errorf("sealable outputs (-want +got):\n%s", diff)
 	}
 	if in := step.StoreInputs(); len(in) != 0 {

@@ -66,7 +66,7 @@ func (s *Step) checkPlaces(main *corev1.Container) {
 			continue
 		}
 		if problem := placedInput(list, *in); problem != nil {
-			in.Location, in.Problem = artifact.Location{}, problem.For(in.Name)
+			in.Location, in.Archive, in.Problem = artifact.Location{}, "", problem.For(in.Name)
 		}
 	}
 	for i := range s.Outputs {
@@ -76,7 +76,7 @@ func (s *Step) checkPlaces(main *corev1.Container) {
 		}
 		for _, p := range list {
 			if overlap(p.path, out.Path) && (!p.tmp() || !within(out.Path, p.path)) {
-				out.Location, out.Problem = artifact.Location{}, p.hides(out.Path).For(out.Name)
+				out.Location, out.Archive, out.Problem = artifact.Location{}, "", p.hides(out.Path).For(out.Name)
 				break
 			}
 		}

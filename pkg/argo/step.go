@@ -1,6 +1,8 @@
 package argo
 
 import (
+	"path"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -44,8 +46,10 @@ type Input struct {
 	// Mode is what Argo sets on the root of what it unpacked; nil for none.
 	Mode   *int32
 	Source Source
-	// Location is set for SourceStore without a Problem, and only then.
+	// Location and Archive, what Argo does to the stored bytes, are set for
+	// SourceStore without a Problem, and only then.
 	Location artifact.Location
+	Archive  artifact.Archive
 	// RawSHA256 is the SHA-256 of what Argo's raw driver writes to the disk, the
 	// inline data, for SourceRaw; empty for every other.
 	RawSHA256 artifact.Digest
@@ -65,12 +69,23 @@ type Output struct {
 	Name     string
 	Path     string
 	Optional bool
-	// Location is set unless Problem is.
+	// Location and Archive, the strategy it is stored with, are set unless
+	// Problem is.
 	Location artifact.Location
+	Archive  artifact.Archive
 	// Problem says why the output cannot be sealed: ArchiveUnsupported,
 	// StoreUnsupported, MountUnsupported or LocationInvalid. The step runs all
 	// the same.
 	Problem *reason.Error
+}
+
+// Staged is what Argo's wait makes of the output before it uploads it.
+func (o Output) Staged() artifact.Staged {
+	s := artifact.Staged{Output: o.Name, Archive: o.Archive}
+	if o.Archive == artifact.ArchiveNone {
+		s.File = path.Base(o.Path)
+	}
+	return s
 }
 
 // Label names the output for people: its name and, where known, its location.

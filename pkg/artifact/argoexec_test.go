@@ -205,7 +205,7 @@ func TestHonestOutputsHaveTheDigestOfWhatArgoUnpacks(t *testing.T) {
 	for i, stored := range a.emissary(t, paths) {
 		in := &input{name: fmt.Sprint("in", i), stored: stored}
 		sum := mustMeasure(t, stored)
-		pin := Pin{Input: in.name, Location: "s3://store/bucket/" + in.name, SHA256: sum.SHA256, Tree: sum.Tree}
+		pin := Pin{Input: in.name, Location: "s3://store/bucket/" + in.name, SHA256: sum.SHA256, Archive: ArchiveTar, Tree: sum.Tree}
 		if i%5 == 0 { // files and directories
 			mode := int32(0o755 - 0o111*random.IntN(2))
 			in.mode, pin.Mode = &mode, &mode

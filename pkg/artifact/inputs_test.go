@@ -12,7 +12,7 @@ import (
 
 func pinOf(t *testing.T, input, path string) Pin {
 	t.Helper()
-	return Pin{Input: input, Location: "s3://store/bucket/" + input, SHA256: Digest(sumOfX), Tree: mustTreeOf(t, path)}
+	return Pin{Input: input, Location: "s3://store/bucket/" + input, SHA256: Digest(sumOfX), Archive: ArchiveTar, Tree: mustTreeOf(t, path)}
 }
 
 func withMode(p Pin, mode int32) Pin {
@@ -156,7 +156,7 @@ func TestAModeIsCheckedAsArgoSetsIt(t *testing.T) {
 }
 
 func TestParsePinIsStrict(t *testing.T) {
-	pin := withMode(Pin{Input: "in", Location: "s3://s/b/k", SHA256: sumOfX, Tree: sumOfNothing}, 0o755)
+	pin := withMode(Pin{Input: "in", Location: "s3://s/b/k", SHA256: sumOfX, Archive: ArchiveTar, Tree: sumOfNothing}, 0o755)
 	raw, err := json.Marshal(pin)
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,9 @@ type Pin struct {
 	// SHA256 is the digest of the stored bytes. They are gone once Argo has
 	// unpacked them; it is here so that the tag and the statement name them.
 	SHA256 Digest `json:"sha256"`
-	// Tree is the digest of what the stored bytes unpack to.
+	// Archive is what Argo does to the stored bytes; never ArchiveDetect.
+	Archive Archive `json:"archive"`
+	// Tree is the digest of what it then leaves.
 	Tree Digest `json:"tree"`
 	// Mode is the mode that Argo sets on the root of what it unpacked; nil for
 	// none.
@@ -68,8 +70,8 @@ func ParsePin(s string) (Pin, error) {
 	return p, p.Validate()
 }
 
-// Validate wants every field: a name, a location, two digests, and a mode that
-// Argo sets without special bits (it sets the lowest nine), if one at all.
+// Validate wants every field: a name, a location, two digests that go with the
+// archive strategy, and a mode that Argo sets without special bits (it sets the lowest nine), if one at all.
 func (p Pin) Validate() error {
 	if err := CheckName(p.Input); err != nil {
 		return err
@@ -77,10 +79,8 @@ func (p Pin) Validate() error {
 	if p.Location == "" || len(p.Location) > maxURI || strings.ContainsFunc(p.Location, isControl) {
 		return fmt.Errorf("pin of input %q has no usable location", p.Input)
 	}
-	for _, d := range []Digest{p.SHA256, p.Tree} {
-		if _, err := ParseDigest(string(d)); err != nil {
-			return fmt.Errorf("pin of input %q: %w", p.Input, err)
-		}
+	if err := CheckFetched(p.SHA256, p.Archive, p.Tree); err != nil {
+		return fmt.Errorf("pin of input %q: %w", p.Input, err)
 	}
 	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > maxMode) {
 		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)

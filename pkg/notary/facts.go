@@ -197,11 +197,12 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
 		}
 		inputs = append(inputs, provenance.Input{
-			Name:   pin.Input,
-			URI:    pin.Location,
-			SHA256: pin.SHA256,
-			Tree:   pin.Tree,
-			Seal:   artifact.SealName(location, step.WorkflowUID),
+			Name:    pin.Input,
+			URI:     pin.Location,
+			SHA256:  pin.SHA256,
+			Archive: pin.Archive,
+			Tree:    pin.Tree,
+			Seal:    artifact.SealName(location, step.WorkflowUID),
 		})
 	}
 	return inputs, nil

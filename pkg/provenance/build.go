@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
@@ -108,6 +109,7 @@ func (f *Facts) subjects() []*intoto.ResourceDescriptor {
 			Name:   s.URI,
 			Digest: digestSet(s.SHA256),
 			Annotations: annotations(map[string]*structpb.Value{
+				"form":       unlessTar(s.Form),
 				"output":     structpb.NewStringValue(s.Output),
 				"size":       structpb.NewNumberValue(float64(s.Size)),
 				"treeSha256": structpb.NewStringValue(string(s.Tree)),
@@ -136,6 +138,7 @@ func (f *Facts) dependencies() []*intoto.ResourceDescriptor {
 			Uri:    input.URI,
 			Digest: digestSet(input.SHA256),
 			Annotations: annotations(map[string]*structpb.Value{
+				"archive":    unlessTar(input.Archive),
 				"seal":       structpb.NewStringValue(input.Seal),
 				"treeSha256": structpb.NewStringValue(string(input.Tree)),
 			}),
@@ -201,8 +204,19 @@ func (f *Facts) internal() wireInternal {
 
 func digestSet(d artifact.Digest) map[string]string { return map[string]string{"sha256": string(d)} }
 
+// annotations leaves out the fields that are nil.
 func annotations(fields map[string]*structpb.Value) *structpb.Struct {
+	maps.DeleteFunc(fields, func(_ string, v *structpb.Value) bool { return v == nil })
 	return &structpb.Struct{Fields: fields}
+}
+
+// unlessTar gives a form or strategy, and nil for the one that is meant where
+// none is given.
+func unlessTar[T artifact.Form | artifact.Archive](s T) *structpb.Value {
+	if s == "tar" {
+		return nil
+	}
+	return structpb.NewStringValue(string(s))
 }
 
 func toStruct(v any) (*structpb.Struct, error) {

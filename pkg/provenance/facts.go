@@ -74,12 +74,20 @@ type Subject struct {
 	URI string
 	// SHA256 is the digest of the stored bytes.
 	SHA256 artifact.Digest
-	// Tree is the digest of what the stored bytes unpack to.
+	// Form is what the stored bytes are.
+	Form artifact.Form
+	// Tree is the digest of what the stored bytes unpack to, or of the file that
+	// they are.
 	Tree artifact.Digest
 	// Size of the stored bytes.
 	Size int64
 	// Output is the name that the template gives it.
 	Output string
+}
+
+// Stored is what the stored bytes are.
+func (s Subject) Stored() artifact.Sum {
+	return artifact.Sum{Form: s.Form, Size: s.Size, SHA256: s.SHA256, Tree: s.Tree}
 }
 
 // Unsealed is a declared output without a seal.
@@ -185,6 +193,8 @@ type Input struct {
 	// SHA256 and Tree are the digests that admission pinned.
 	SHA256 artifact.Digest
 	Tree   artifact.Digest
+	// Archive is what Argo did to the stored bytes to make the tree.
+	Archive artifact.Archive
 	// Seal is the name of the ArtifactSeal that vouched for it.
 	Seal string
 }

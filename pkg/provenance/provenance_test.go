@@ -27,8 +27,8 @@ func digest(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c,
 func example() Facts {
 	return Facts{
 		Subjects: []Subject{
-			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/report.tgz", SHA256: digest("2"), Tree: digest("3"), Size: 512, Output: "report"},
-			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", SHA256: digest("0"), Tree: digest("1"), Size: 1048576, Output: "model"},
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/report.csv", SHA256: digest("2"), Form: artifact.FormFile, Tree: artifact.FileTree(digest("2")), Size: 512, Output: "report"},
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", SHA256: digest("0"), Form: artifact.FormTar, Tree: digest("1"), Size: 1048576, Output: "model"},
 		},
 		Unsealed: []Unsealed{{Output: "log", Reason: reason.OutputAbsent}},
 		Builder:  Builder{Cluster: "prod-eu-1", Level: LevelObserved},
@@ -66,7 +66,7 @@ func example() Facts {
 		},
 		Inputs: []Input{{
 			Name: "data", URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-fetch-77/data.tgz",
-			SHA256: digest("a"), Tree: digest("b"), Seal: "ouvolhwrqk2e5zxv4yqxqk7iwzh2f5xk7vdz3jv5n3zq5x7q2b2a",
+			SHA256: digest("a"), Archive: artifact.ArchiveTar, Tree: digest("b"), Seal: "ouvolhwrqk2e5zxv4yqxqk7iwzh2f5xk7vdz3jv5n3zq5x7q2b2a",
 		}},
 		StartedAt:  time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC),
 		FinishedAt: time.Date(2026, 11, 21, 10, 4, 30, 0, time.UTC),
@@ -172,6 +172,9 @@ func TestBuildRefuses(t *testing.T) {
 		"a subject without a digest":         func(f *Facts) { f.Subjects[0].SHA256 = "" },
 		"a digest in upper case":             func(f *Facts) { f.Subjects[0].SHA256 = digest("A") },
 		"a short digest":                     func(f *Facts) { f.Subjects[0].SHA256 = "00" },
+		"a subject without a form":           func(f *Facts) { f.Subjects[0].Form = "" },
+		"an input without a strategy":        func(f *Facts) { f.Inputs[0].Archive = "" },
+		"an input that was to be detected":   func(f *Facts) { f.Inputs[0].Archive = artifact.ArchiveDetect },
 		"a subject without a tree":           func(f *Facts) { f.Subjects[0].Tree = "" },
 		"a negative size":                    func(f *Facts) { f.Subjects[0].Size = -1 },
 		"a size JSON cannot hold":            func(f *Facts) { f.Subjects[0].Size = maxSize + 1 },
@@ -244,7 +247,7 @@ func repeat[T any](n int, item func(name string) T) []T {
 
 func subjects(n int) []Subject {
 	return repeat(n, func(name string) Subject {
-		return Subject{URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Tree: digest("1"), Output: name}
+		return Subject{URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Form: artifact.FormTar, Tree: digest("1"), Output: name}
 	})
 }
 
@@ -253,7 +256,7 @@ func unsealed(name string) Unsealed { return Unsealed{Output: name, Reason: reas
 func parameter(name string) Parameter { return NewParameter(name, "") }
 
 func input(name string) Input {
-	return Input{Name: name, URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Tree: digest("1"), Seal: "s"}
+	return Input{Name: name, URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Archive: artifact.ArchiveTar, Tree: digest("1"), Seal: "s"}
 }
 
 // large makes parameters that are fine one by one and too much together.

@@ -47,11 +47,13 @@ func (f *Facts) validateSubjects() error {
 	}
 	locations, outputs := names{}, names{}
 	for _, s := range f.Subjects {
-		if err := errors.Join(checkURI(s.URI), locations.add("subject", s.URI), outputs.add("output", s.Output),
-			checkDigest("subject", s.SHA256), checkDigest("tree of a subject", s.Tree)); err != nil {
+		if err := errors.Join(checkURI(s.URI), locations.add("subject", s.URI), outputs.add("output", s.Output)); err != nil {
 			return err
 		}
-		if s.Size < 0 || s.Size > maxSize {
+		if err := s.Stored().Validate(); err != nil {
+			return fmt.Errorf("subject %.200q: %w", s.URI, err)
+		}
+		if s.Size > maxSize {
 			return fmt.Errorf("subject %.200q has a size of %d bytes", s.URI, s.Size)
 		}
 	}
@@ -189,8 +191,8 @@ func (f *Facts) validateInputs() error {
 	}
 	inputs := names{}
 	for _, i := range f.Inputs {
-		if err := errors.Join(inputs.add("input", i.Name), checkURI(i.URI), checkDigest("input", i.SHA256),
-			checkDigest("tree of an input", i.Tree), checkText("seal", i.Seal, maxName)); err != nil {
+		if err := errors.Join(inputs.add("input", i.Name), checkURI(i.URI),
+			artifact.CheckFetched(i.SHA256, i.Archive, i.Tree), checkText("seal", i.Seal, maxName)); err != nil {
 			return err
 		}
 	}

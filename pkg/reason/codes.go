@@ -44,6 +44,7 @@ const (
 	LocationInvalid     Code = "LocationInvalid"
 	StoreUnsupported    Code = "StoreUnsupported"
 	ArchiveUnsupported  Code = "ArchiveUnsupported"
+	ArchiveMismatch     Code = "ArchiveMismatch"
 	MountUnsupported    Code = "MountUnsupported"
 	ModeUnsupported     Code = "ModeUnsupported"
 	NoProvenance        Code = "NoProvenance"
@@ -75,6 +76,7 @@ const (
 	DefinitionChanged     Code = "DefinitionChanged"
 	OutputAbsent          Code = "OutputAbsent"
 	OutputUnreadable      Code = "OutputUnreadable"
+	PrefixUnsupported     Code = "PrefixUnsupported"
 	NothingToSeal         Code = "NothingToSeal"
 	PodGone               Code = "PodGone"
 	KeyMismatch           Code = "KeyMismatch"
@@ -134,6 +136,7 @@ var rows = []entry{
 	{code: LocationInvalid, meaning: "The artifact's location is ambiguous or not canonical.", remedy: "Give one store and a key without empty, '.' or '..' segments or a leading slash"},
 	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3"},
 	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is not supported.", remedy: "Use Argo's default archive (tar)"},
+	{code: ArchiveMismatch, meaning: "The input's archive strategy would make something else of the artifact than what was sealed.", remedy: "Give the input the archive strategy of the output that it comes from; archive none gives the stored file itself"},
 	{code: MountUnsupported, meaning: "Something else is mounted at, above or below the artifact's path, which is not supported.", remedy: "Use a path that no other mount of the step overlaps"},
 	{code: ModeUnsupported, meaning: "The input's files get other modes than the sealed ones, which is not supported.", remedy: "Set the modes in the step instead of by recurseMode"},
 	{code: NoProvenance, meaning: "Nothing in this workflow sealed an artifact at this location, and nothing is on its way.", remedy: "Produce it in a step of this workflow"},
@@ -162,6 +165,7 @@ var rows = []entry{
 	{code: SignerUnknown, meaning: "Our container in the pod runs an image that this replica does not know.", remedy: "It is retried; finish the upgrade, or add the image to signer.previousImages", retryable: true},
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
 	{code: OutputUnreadable, meaning: "The staged output is not an archive that Argo would unpack, or not one we can measure.", remedy: "Look at the log of argoseal-signer"},
+	{code: PrefixUnsupported, meaning: "The output is a directory without an archive, so it is stored as many objects, which is not supported.", remedy: "Use Argo's default archive (tar) for directories"},
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
 	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},
 	{code: KeyMismatch, meaning: "A private key and what was published for it do not belong together.", remedy: "Restore the Secret or the ConfigMap from a backup; or, to start anew, delete both: seals made before will no longer verify"},

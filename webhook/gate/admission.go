@@ -265,7 +265,7 @@ func EqualPins(a, b artifact.Pin) bool {
 	if (a.Mode == nil) != (b.Mode == nil) || a.Mode != nil && *a.Mode != *b.Mode {
 		return false
 	}
-	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Tree == b.Tree
+	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Archive == b.Archive && a.Tree == b.Tree
 }
 
 func labelOf(step *argo.Step, input string) string {

@@ -86,7 +86,11 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if no := overwritten(writers, statement); no != nil {
 		return accepted{}, no
 	}
-	pin := artifact.Pin{Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Tree: subject.Tree, Mode: in.Mode}
+	tree, how, err := subject.Stored().Fetched(in.Archive)
+	if err != nil {
+		return accepted{}, &refused{error: Refusal(err)}
+	}
+	pin := artifact.Pin{Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Archive: how, Tree: tree, Mode: in.Mode}
 	return accepted{pin: pin, level: verdict.Level}, nil
 }
 
