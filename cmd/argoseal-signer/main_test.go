@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"fmt"
@@ -158,6 +159,22 @@ func pack(t *testing.T, path string, files int, size int64) {
 	must(t, f.Close())
 }
 
+// packZip writes a zip of so many files with short names.
+func packZip(t *testing.T, path string, files int) {
+	t.Helper()
+	f, err := os.Create(path)
+	must(t, err)
+	w := zip.NewWriter(f)
+	for i := range files {
+		entry, err := w.Create(fmt.Sprintf("o/%07d", i))
+		must(t, err)
+		_, err = entry.Write([]byte("x"))
+		must(t, err)
+	}
+	must(t, w.Close())
+	must(t, f.Close())
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -287,6 +304,20 @@ func TestMemoryIsConstant(t *testing.T) {
 			t.Logf("sign had %d MiB resident", s.peak())
 		})
 	}
+	t.Run("with a zip of as many files as it may have", func(t *testing.T) {
+		t.Parallel()
+		root := t.TempDir()
+		packZip(t, strings.TrimSuffix(stagedFile(t, root, "big"), ".tgz")+".zip", 26_000)
+		s := startSigner(t, "--staged="+root, "--output=big=zip")
+		m, err := artifact.DecodeMeasurement(s.end(t))
+		if err != nil || m[0].Problem != "" {
+			t.Fatal(m, err)
+		}
+		if s.peak() > most {
+			t.Errorf("sign had %d MiB resident, at most %d are allowed", s.peak(), most)
+		}
+		t.Logf("sign had %d MiB resident", s.peak())
+	})
 	t.Run("in verify with 100000 files", func(t *testing.T) {
 		t.Parallel()
 		root := t.TempDir()

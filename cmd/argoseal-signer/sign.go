@@ -41,7 +41,7 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.staged, "staged", "/argoseal/staged", "the `folder` where the /tmp of Argo's wait container is mounted")
-	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=none=FILE for a file that is stored as it is; once for each", func(s string) error {
+	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is; once for each", func(s string) error {
 		staged, err := artifact.ParseStaged(s)
 		o.outputs = append(o.outputs, staged)
 		return err

@@ -16,9 +16,6 @@ import (
 // (slashes, dots) would make two outputs share a staged file.
 var artifactName = regexp.MustCompile(`^[-a-zA-Z0-9_]+$`)
 
-// archiveZip is the one strategy of Argo's that is not supported.
-const archiveZip artifact.Archive = "zip"
-
 // decodeArtifacts reads the artifacts of inputs or outputs.
 func decodeArtifacts(raw []json.RawMessage) ([]artifactSpec, error) {
 	if len(raw) > maxArtifacts {
@@ -168,7 +165,7 @@ func (a artifactSpec) strategies() []artifact.Archive {
 	}{
 		{artifact.ArchiveTar, a.Archive.Tar != nil},
 		{artifact.ArchiveNone, a.Archive.None != nil},
-		{archiveZip, a.Archive.Zip != nil},
+		{artifact.ArchiveZip, a.Archive.Zip != nil},
 	} {
 		if s.given {
 			given = append(given, s.archive)
@@ -186,7 +183,7 @@ func (a artifactSpec) storedBy() artifact.Archive {
 	switch {
 	case a.Archive == nil:
 		return artifact.ArchiveTar
-	case len(given) == 1 && given[0] != archiveZip:
+	case len(given) == 1:
 		return given[0]
 	}
 	return ""
@@ -199,7 +196,7 @@ func (a artifactSpec) fetchedBy() artifact.Archive {
 	switch {
 	case len(given) == 0:
 		return artifact.ArchiveDetect
-	case len(given) == 1 && given[0] != archiveZip:
+	case len(given) == 1:
 		return given[0]
 	}
 	return ""
@@ -283,32 +280,45 @@ func (t *template) claims(a artifactSpec, l artifact.Location) bool {
 	if a.S3 != nil {
 		own = *a.S3
 	}
+	keys := []string{own.Key}
 	if !own.full() {
 		r, problem := t.repository()
 		if problem != nil {
 			return false
 		}
-		key := own.Key
-		if key == "" {
-			key = path.Join(r.Key, a.stagedName())
+		own.Endpoint, own.Bucket = r.Endpoint, r.Bucket
+		if own.Key == "" {
+			keys = a.keysBelow(r.Key)
 		}
-		own = s3Location{Endpoint: r.Endpoint, Bucket: r.Bucket, Key: key}
 	}
 	if strings.ToLower(own.Endpoint) != l.Store || own.Bucket != l.Bucket {
 		return false
 	}
-	return own.Key == l.Key || (a.storedBy() != artifact.ArchiveTar && within(l.Key, own.Key))
+	return slices.ContainsFunc(keys, func(key string) bool {
+		return key == l.Key || (a.storedBy() != artifact.ArchiveTar && within(l.Key, key))
+	})
+}
+
+// keysBelow lists the keys that Argo may give to an output without one.
+func (a artifactSpec) keysBelow(prefix string) []string {
+	names := []string{a.stagedName()}
+	if a.storedBy() == "" {
+		names = a.stages()
+	}
+	for i, name := range names {
+		names[i] = path.Join(prefix, name)
+	}
+	return names
 }
 
 // stagedName is the last part of the key that Argo gives to an output without
-// one.
+// one, if its strategy is supported.
 func (a artifactSpec) stagedName() string {
-	switch {
-	case a.storedBy() == artifact.ArchiveTar:
+	switch a.storedBy() {
+	case artifact.ArchiveTar:
 		return a.Name + stagedArchiveSuffix
-	case a.Archive.Zip != nil:
+	case artifact.ArchiveZip:
 		return a.Name + ".zip"
-	default:
-		return path.Base(path.Clean(a.Path))
 	}
+	return path.Base(path.Clean(a.Path))
 }

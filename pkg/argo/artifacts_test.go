@@ -61,7 +61,7 @@ func TestOutputs(t *testing.T) {
 		"without an archive, on a volume":                 {mounts: list{object{"name": "v", "mountPath": "/out"}}, outputs: list{with(object{"archive": none}, nil)}, want: []string{"a MountUnsupported"}},
 		"without an archive, in a file of an odd name":    {outputs: list{with(object{"archive": none, "path": "/out/a\n", "s3": full}, nil)}, want: []string{"a ArchiveUnsupported"}},
 		"without an archive, in a file of a long name":    {outputs: list{with(object{"archive": none, "path": "/" + strings.Repeat("n", 256), "s3": full}, nil)}, want: []string{"a ArchiveUnsupported"}},
-		"as zip": {outputs: list{with(object{"archive": object{"zip": object{}}}, nil)}, want: []string{"a ArchiveUnsupported"}},
+		"as zip": {outputs: list{with(object{"archive": object{"zip": object{}}}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.zip as zip"}},
 		"with an empty strategy, which is not tar": {outputs: list{with(object{"archive": object{}}, nil)}, want: []string{"a ArchiveUnsupported"}},
 		"with two strategies":                      {outputs: list{with(object{"archive": object{"tar": object{}, "none": object{}}}, nil)}, want: []string{"a ArchiveUnsupported"}},
 		"on a volume":                              {mounts: list{object{"name": "v", "mountPath": "/out/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
@@ -100,7 +100,11 @@ func TestOutputs(t *testing.T) {
 			want: []string{"a ArchiveUnsupported", "b s3://s3/artifacts/wf/pod/c as none"}},
 		"staged where another is first unpacked": {outputs: list{with(object{"archive": none, "path": "/x/b.tmpdir"}, nil), with(object{"name": "b", "path": "/y/c", "archive": none}, nil)},
 			want: []string{"a ArchiveUnsupported", "b s3://s3/artifacts/wf/pod/c as none"}},
-		"staged where another, unsupported, may be": {outputs: list{with(object{"archive": none, "path": "/x/b.zip", "s3": full}, nil), with(object{"name": "b", "archive": object{"zip": object{}}}, nil)},
+		"where one of an unsupported strategy may be": {outputs: list{with(object{"s3": object{"key": "wf/pod/b.zip"}}, nil), with(object{"name": "b", "archive": object{"zip": object{}, "none": object{}}}, nil)},
+			want: []string{"a LocationInvalid", "b ArchiveUnsupported"}},
+		"staged where another, unsupported, may be": {outputs: list{with(object{"archive": none, "path": "/x/b.zip", "s3": full}, nil), with(object{"name": "b", "archive": object{}}, nil)},
+			want: []string{"a ArchiveUnsupported", "b ArchiveUnsupported"}},
+		"staged where a zip is": {outputs: list{with(object{"archive": none, "path": "/x/b.zip", "s3": full}, nil), with(object{"name": "b", "archive": object{"zip": object{}}}, nil)},
 			want: []string{"a ArchiveUnsupported", "b ArchiveUnsupported"}},
 		"named as they are staged": {outputs: list{with(object{"archive": none}, nil), with(object{"name": "b", "path": "/out/b.tgz", "archive": none}, nil)},
 			want: []string{"a s3://s3/artifacts/wf/pod/a as none", "b s3://s3/artifacts/wf/pod/b.tgz as none"}},
@@ -157,7 +161,7 @@ func TestInputs(t *testing.T) {
 		"by detection":                     {input: with(object{"s3": full, "archive": object{}}, nil), want: "a store s3://store:9000/b/k"},
 		"not unpacked":                     {input: with(object{"s3": full, "archive": none}, nil), want: "a store s3://store:9000/b/k by none"},
 		"in two ways":                      {input: with(object{"s3": full, "archive": object{"tar": object{}, "none": object{}}}, nil), want: "a store ArchiveUnsupported"},
-		"unzipped":                         {input: with(object{"s3": full, "archive": object{"zip": object{}}}, nil), want: "a store ArchiveUnsupported"},
+		"unzipped":                         {input: with(object{"s3": full, "archive": object{"zip": object{}}}, nil), want: "a store s3://store:9000/b/k by zip"},
 		"with a prefix for a key":          {input: with(object{"s3": object{"key": "x/"}}, nil), want: "a store LocationInvalid"},
 		"in two stores":                    {input: with(object{"s3": full, "raw": object{"data": "x"}}, nil), want: "a store LocationInvalid"},
 		"above a volume":                   {mounts: list{object{"name": "v", "mountPath": "/out/a/conf"}}, input: with(object{"s3": full}, nil), want: "a store MountUnsupported"},
@@ -207,7 +211,7 @@ func TestAStepListsWhatIsToBeSealedAndPinned(t *testing.T) {
 	for _, o := range step.Sealable() {
 		sealable = append(sealable, o.Name)
 	}
-	if diff := cmp.Diff([]string{"tree", "plain-file", "keyed", "absent"}, sealable); diff != "" {
+	if diff := cmp.Diff([]string{"tree", "plain-file", "zipped", "keyed", "absent"}, sealable); diff != "" {
 		t.Errorf("sealable outputs (-want +got):\n%s", diff)
 	}
 	if in := step.StoreInputs(); len(in) != 0 {

@@ -69,7 +69,7 @@ func TestWhatStepsSayAboutThemselves(t *testing.T) {
 		"everything": {argo.KindContainer, "main", []string{"inline raw", "maybe absent", "on-volume raw"}, []string{
 			"tree s3://s3.argo.svc:7070/artifacts/everything/everything/tree.tgz",
 			"plain-file s3://s3.argo.svc:7070/artifacts/everything/everything/inline.conf as none",
-			"zipped ArchiveUnsupported",
+			"zipped s3://s3.argo.svc:7070/artifacts/everything/everything/zipped.zip as zip",
 			"on-volume MountUnsupported",
 			"keyed s3://s3.argo.svc:7070/artifacts/reports/everything/keyed.tgz",
 			"absent s3://s3.argo.svc:7070/artifacts/everything/everything/absent.tgz",

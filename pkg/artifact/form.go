@@ -15,6 +15,8 @@ type Archive string
 const (
 	// ArchiveTar packs and unpacks tar+gzip.
 	ArchiveTar Archive = "tar"
+	// ArchiveZip packs and unpacks zip.
+	ArchiveZip Archive = "zip"
 	// ArchiveNone leaves a file as it is.
 	ArchiveNone Archive = "none"
 	// ArchiveDetect is that of an input which gives none: Argo unpacks what
@@ -29,6 +31,8 @@ type Form string
 const (
 	// FormTar is an archive of Argo's; the tree digest is of what it unpacks to.
 	FormTar Form = "tar"
+	// FormZip is a zip of Argo's; the tree digest is of what it unpacks to.
+	FormZip Form = "zip"
 	// FormFile is a file that was stored as it is; the tree digest is the file's.
 	FormFile Form = "file"
 	// FormLookalike is a file that was stored as it is, and that Argo would
@@ -41,6 +45,8 @@ func FormsOf(stored Archive) []Form {
 	switch stored {
 	case ArchiveTar:
 		return []Form{FormTar}
+	case ArchiveZip:
+		return []Form{FormZip}
 	case ArchiveNone:
 		return []Form{FormFile, FormLookalike}
 	}
@@ -63,7 +69,7 @@ func (s Sum) Validate() error {
 		}
 	}
 	switch s.Form {
-	case FormTar:
+	case FormTar, FormZip:
 	case FormFile, FormLookalike:
 		if s.Tree != FileTree(s.SHA256) {
 			return fmt.Errorf("tree digest is not that of a %s with the digest of the stored bytes", s.Form)
@@ -87,14 +93,14 @@ func (s Sum) Fetched(by Archive) (Digest, Archive, error) {
 		switch s.Form {
 		case FormTar:
 			how = ArchiveTar
-		case FormFile:
+		case FormFile, FormZip: // Argo never takes anything for a zip
 			how = ArchiveNone
 		}
 	}
 	switch {
 	case how == ArchiveNone:
 		return FileTree(s.SHA256), how, nil
-	case how == ArchiveTar && s.Form == FormTar:
+	case how == ArchiveTar && s.Form == FormTar, how == ArchiveZip && s.Form == FormZip:
 		return s.Tree, how, nil
 	case how == ArchiveDetect && s.Form == FormLookalike:
 		return "", "", reason.New(reason.ArchiveMismatch, "it was stored without an archive, looks like tar+gzip, and the input has no strategy, so Argo would unpack it")
@@ -111,7 +117,7 @@ func CheckFetched(stored Digest, how Archive, tree Digest) error {
 		}
 	}
 	switch how {
-	case ArchiveTar:
+	case ArchiveTar, ArchiveZip:
 		return nil
 	case ArchiveNone:
 		if tree != FileTree(stored) {

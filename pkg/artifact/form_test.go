@@ -23,7 +23,7 @@ func mustMeasureFile(t *testing.T, stored []byte) Sum {
 
 func TestAFileHasTheDigestOfWhatLiesOnTheDisk(t *testing.T) {
 	for title, stored := range map[string][]byte{
-		"empty": {}, "text": []byte("x"), "large": bytes.Repeat([]byte("x"), 3*copyBuffer+1), "an archive": zip(pack(honest()...)),
+		"empty": {}, "text": []byte("x"), "large": bytes.Repeat([]byte("x"), 3*copyBuffer+1), "an archive": gz(pack(honest()...)),
 	} {
 		t.Run(title, func(t *testing.T) {
 			sum := mustMeasureFile(t, stored)
@@ -54,13 +54,13 @@ func packedFiles() map[string]struct {
 		"nothing":                     {nil, false},
 		"text":                        {[]byte("x"), false},
 		"an archive that is not zip":  {pack(file("a", "x")), false},
-		"compressed text":             {zip([]byte("x")), false},
-		"an empty archive":            {zip(pack()), false},
-		"an archive":                  {zip(pack(file("a", "x"))), true},
-		"an archive of anything":      {zip(pack(file("../../a", "x"))), true},
-		"the beginning of an archive": {zip(pack(file("a", "x")))[:60], true},
-		"an archive behind nothing":   {append(zip(nil), zip(pack(file("a", "x")))...), true},
-		"behind a long header":        {zip(pack(member{name: "a", pax: map[string]string{"comment": string(make([]byte, 2<<20))}})), false},
+		"compressed text":             {gz([]byte("x")), false},
+		"an empty archive":            {gz(pack()), false},
+		"an archive":                  {gz(pack(file("a", "x"))), true},
+		"an archive of anything":      {gz(pack(file("../../a", "x"))), true},
+		"the beginning of an archive": {gz(pack(file("a", "x")))[:60], true},
+		"an archive behind nothing":   {append(gz(nil), gz(pack(file("a", "x")))...), true},
+		"behind a long header":        {gz(pack(member{name: "a", pax: map[string]string{"comment": string(make([]byte, 2<<20))}})), false},
 	}
 }
 
@@ -90,7 +90,7 @@ func (b brokenAt) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func TestAFileThatCannotBeReadHasNoForm(t *testing.T) {
-	stored := bytes.Repeat(zip(pack(honest()...)), 1000)
+	stored := bytes.Repeat(gz(pack(honest()...)), 1000)
 	for _, offset := range []int64{0, 100, int64(len(stored)) / 2} {
 		if sum, err := MeasureFile(t.Context(), brokenAt{bytes.NewReader(stored), offset}, int64(len(stored))); !errors.Is(err, errBroken) || sum != (Sum{}) {
 			t.Errorf("broken at %d: got %v, %v", offset, sum, err)
@@ -114,11 +114,12 @@ func TestWhatIsFetchedIsWhatWasMeasuredOrRefused(t *testing.T) {
 		how  Archive
 	}{
 		FormTar:       {ArchiveDetect: {unpacked, ArchiveTar}, ArchiveTar: {unpacked, ArchiveTar}, ArchiveNone: {itself, ArchiveNone}},
+		FormZip:       {ArchiveDetect: {itself, ArchiveNone}, ArchiveZip: {unpacked, ArchiveZip}, ArchiveNone: {itself, ArchiveNone}},
 		FormFile:      {ArchiveDetect: {itself, ArchiveNone}, ArchiveNone: {itself, ArchiveNone}},
 		FormLookalike: {ArchiveNone: {itself, ArchiveNone}},
 		"":            {ArchiveNone: {itself, ArchiveNone}},
 	} {
-		for _, by := range []Archive{ArchiveDetect, ArchiveTar, ArchiveNone, "zip", ""} {
+		for _, by := range []Archive{ArchiveDetect, ArchiveTar, ArchiveNone, ArchiveZip, "rar", ""} {
 			tree, how, err := Sum{Form: form, SHA256: sumOfX, Tree: unpacked}.Fetched(by)
 			w, fits := want[by]
 			switch {
@@ -158,6 +159,7 @@ func TestStagedFilesHaveOneSpelling(t *testing.T) {
 		name   string
 	}{
 		"a":             {Staged{Output: "a", Archive: ArchiveTar}, "a.tgz"},
+		"a=zip":         {Staged{Output: "a", Archive: ArchiveZip}, "a.zip"},
 		"a=none=b.txt":  {Staged{Output: "a", Archive: ArchiveNone, File: "b.txt"}, "b.txt"},
 		"a=none==b =ü=": {Staged{Output: "a", Archive: ArchiveNone, File: "=b =ü="}, "=b =ü="},
 	} {
@@ -167,7 +169,7 @@ func TestStagedFilesHaveOneSpelling(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "=none=b", "a=", "a=tar", "a=tar=a.tgz", "a=none", "a=none=", "a=none=.", "a=none=..", "a=none=b/c", "a=none=b\nc",
+		"", "=none=b", "a=", "a=tar", "a=tar=a.tgz", "a=none", "a=none=", "a=zip=", "a=zip=a.zip", "a=none=.", "a=none=..", "a=none=b/c", "a=none=b\nc",
 		"a=none=b\x00", "a=none=\xff", "a=detect", "a=rar", "a/b", "a=none=" + string(bytes.Repeat([]byte("n"), maxComponent+1)),
 	} {
 		if s, err := ParseStaged(text); err == nil {

@@ -19,13 +19,16 @@ type Staged struct {
 
 // Name is the name of the staged file.
 func (s Staged) Name() string {
-	if s.Archive == ArchiveNone {
+	switch s.Archive {
+	case ArchiveNone:
 		return s.File
+	case ArchiveZip:
+		return s.Output + ".zip"
 	}
 	return s.Output + ".tgz"
 }
 
-// ParseStaged reads NAME, which is tar, or NAME=none=FILE.
+// ParseStaged reads NAME, which is tar, NAME=zip or NAME=none=FILE.
 func ParseStaged(text string) (Staged, error) {
 	name, rest, given := strings.Cut(text, "=")
 	s := Staged{Output: name, Archive: ArchiveTar}
@@ -33,7 +36,7 @@ func ParseStaged(text string) (Staged, error) {
 		archive, file, _ := strings.Cut(rest, "=")
 		s.Archive, s.File = Archive(archive), file
 		if s.String() != text {
-			return Staged{}, fmt.Errorf("output %.80q is neither NAME nor NAME=none=FILE", text)
+			return Staged{}, fmt.Errorf("output %.80q is none of NAME, NAME=zip and NAME=none=FILE", text)
 		}
 	}
 	return s, s.Validate()
@@ -41,10 +44,13 @@ func ParseStaged(text string) (Staged, error) {
 
 // String is what ParseStaged reads.
 func (s Staged) String() string {
-	if s.Archive == ArchiveTar && s.File == "" {
+	switch s.Archive {
+	case ArchiveTar:
 		return s.Output
+	case ArchiveNone:
+		return s.Output + "=none=" + s.File
 	}
-	return s.Output + "=" + string(s.Archive) + "=" + s.File
+	return s.Output + "=" + string(s.Archive)
 }
 
 // Validate wants a name, a strategy that we know, and the name of a file where
@@ -54,7 +60,7 @@ func (s Staged) Validate() error {
 		return err
 	}
 	switch {
-	case s.Archive == ArchiveTar && s.File == "":
+	case (s.Archive == ArchiveTar || s.Archive == ArchiveZip) && s.File == "":
 		return nil
 	case s.Archive != ArchiveNone:
 		return fmt.Errorf("output %q: it cannot be stored with the strategy %.40q", s.Output, s.Archive)

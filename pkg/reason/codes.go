@@ -135,7 +135,7 @@ var rows = []entry{
 
 	{code: LocationInvalid, meaning: "The artifact's location is ambiguous or not canonical.", remedy: "Give one store and a key without empty, '.' or '..' segments or a leading slash"},
 	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3"},
-	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is not supported.", remedy: "Use Argo's default archive (tar)"},
+	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is empty, more than one, or not possible for its path.", remedy: "Give one of tar, zip and none, or none at all, which is tar"},
 	{code: ArchiveMismatch, meaning: "The input's archive strategy would make something else of the artifact than what was sealed.", remedy: "Give the input the archive strategy of the output that it comes from; archive none gives the stored file itself"},
 	{code: MountUnsupported, meaning: "Something else is mounted at, above or below the artifact's path, which is not supported.", remedy: "Use a path that no other mount of the step overlaps"},
 	{code: ModeUnsupported, meaning: "The input's files get other modes than the sealed ones, which is not supported.", remedy: "Set the modes in the step instead of by recurseMode"},
@@ -164,7 +164,7 @@ var rows = []entry{
 	{code: DefinitionChanged, meaning: "The Workflow was changed after the step was admitted, so what it was asked to do is not certain.", remedy: "Do not change the arguments of a running Workflow; submit it again"},
 	{code: SignerUnknown, meaning: "Our container in the pod runs an image that this replica does not know.", remedy: "It is retried; finish the upgrade, or add the image to signer.previousImages", retryable: true},
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
-	{code: OutputUnreadable, meaning: "The staged output is not an archive that Argo would unpack, or not one we can measure.", remedy: "Look at the log of argoseal-signer"},
+	{code: OutputUnreadable, meaning: "The staged output is not what Argo would stage and unpack, or not something we can measure.", remedy: "Look at the log of argoseal-signer"},
 	{code: PrefixUnsupported, meaning: "The output is a directory without an archive, so it is stored as many objects, which is not supported.", remedy: "Use Argo's default archive (tar) for directories"},
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
 	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},

@@ -271,6 +271,13 @@ func TestEvaluate(t *testing.T) {
 			w.sealFile(t, artifact.FormFile)
 			w.step.Inputs[0].Archive = artifact.ArchiveTar
 		}, reason.ArchiveMismatch, 0, "sealed as file, and the input's strategy is tar"},
+		"a file that would be unzipped": {func(t *testing.T, w *world) {
+			w.sealFile(t, artifact.FormLookalike)
+			w.step.Inputs[0].Archive = artifact.ArchiveZip
+		}, reason.ArchiveMismatch, 0, "sealed as lookalike, and the input's strategy is zip"},
+		"an archive that would be unzipped": {func(_ *testing.T, w *world) {
+			w.step.Inputs[0].Archive = artifact.ArchiveZip
+		}, reason.ArchiveMismatch, 0, "sealed as tar, and the input's strategy is zip"},
 		"an input without any strategy": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = "" }, reason.ArchiveMismatch, 0, ""},
 
 		// The input itself.

@@ -137,8 +137,11 @@ func (w *Watcher) measure(ctx context.Context, o *output) (err error) {
 
 // measureAs measures a staged file of so many bytes.
 func measureAs(ctx context.Context, stored artifact.Archive, f *os.File, size int64) (artifact.Sum, error) {
-	if stored == artifact.ArchiveNone {
+	switch stored {
+	case artifact.ArchiveNone:
 		return artifact.MeasureFile(ctx, f, size)
+	case artifact.ArchiveZip:
+		return artifact.MeasureZip(ctx, f, size)
 	}
 	return artifact.Measure(ctx, f)
 }
