@@ -98,15 +98,24 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	return SourceStore, l, problem
 }
 
-// placed says why an artifact's path is not one in the container's own files.
+// placed says why an input's path is not one in the container's own files.
 func (t *template) placed(p string) *reason.Error {
+	if problem := absolute(p); problem != nil {
+		return problem
+	}
+	if t.mounts(p) {
+		return reason.New(reason.MountUnsupported, "path %.200q overlaps a volume that the template mounts", p)
+	}
+	return nil
+}
+
+// absolute says why a path is not absolute and without detours.
+func absolute(p string) *reason.Error {
 	switch {
 	case !path.IsAbs(p):
 		return reason.New(reason.MountUnsupported, "path %.200q is not absolute", p)
 	case strings.Contains(p+"/", "/../"):
 		return reason.New(reason.MountUnsupported, "path %.200q has a '..' segment", p)
-	case t.mounts(p):
-		return reason.New(reason.MountUnsupported, "path %.200q overlaps a volume that the template mounts", p)
 	}
 	return nil
 }
@@ -119,7 +128,7 @@ func (t *template) outputs(specs []artifactSpec, inputs []Input) []Output {
 		o := Output{Name: a.Name, Path: path.Clean(a.Path), Optional: a.Optional, Archive: a.storedBy()}
 		o.Location, o.Problem = t.destination(a)
 		if o.Problem == nil {
-			o.Problem = t.produced(a, inputs)
+			o.Volume, o.Problem = t.produced(o, a.Path, inputs)
 		}
 		if err := o.Staged().Validate(); o.Problem == nil && err != nil {
 			o.Problem = reason.Wrap(reason.ArchiveUnsupported, err, "%v", err)
@@ -129,8 +138,7 @@ func (t *template) outputs(specs []artifactSpec, inputs []Input) []Output {
 	t.refuseShared(out, specs)
 	for i, o := range out {
 		if o.Problem != nil {
-			out[i].Location, out[i].Archive = artifact.Location{}, ""
-			out[i].Problem = o.Problem.For(o.Name)
+			out[i].refuse(o.Problem)
 		}
 	}
 	return out
@@ -206,22 +214,31 @@ func (a artifactSpec) unsupported() *reason.Error {
 	return reason.New(reason.ArchiveUnsupported, "its archive strategy is %q", a.strategies())
 }
 
-// produced says why an output's path is not in main's own files: what lies on
-// a volume or came as an input may be the work of somebody else.
-func (t *template) produced(a artifactSpec, inputs []Input) *reason.Error {
-	if problem := t.placed(a.Path); problem != nil {
-		return problem
+// produced says on which volume an output's path lies, and why what is there
+// cannot be said to be what the step stored: what came as an input may be the
+// work of somebody else, and Argo stages no copy of a file that it uploads from
+// a volume as it is.
+func (t *template) produced(o Output, raw string, inputs []Input) (volume string, problem *reason.Error) {
+	if problem := absolute(raw); problem != nil {
+		return "", problem
 	}
-	clean := path.Clean(a.Path)
+	volume, problem = t.volumeAt(o.Path)
+	switch {
+	case problem != nil:
+		return "", problem
+	case volume != "" && o.Archive == artifact.ArchiveNone:
+		return "", reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, and is uploaded from there without an archive", raw, volume)
+	}
 	for _, in := range inputs {
-		if in.Source == SourceAbsent && in.Optional && in.Path == clean {
+		absent := in.Source == SourceAbsent && in.Optional
+		if absent && (in.Path == o.Path || !within(o.Path, in.Path)) {
 			continue
 		}
-		if within(clean, in.Path) {
-			return reason.New(reason.MountUnsupported, "path %.200q lies in input %s", a.Path, in.Name)
+		if overlap(o.Path, in.Path) {
+			return "", reason.New(reason.MountUnsupported, "path %.200q overlaps input %s", raw, in.Name)
 		}
 	}
-	return nil
+	return volume, nil
 }
 
 // refuseShared refuses outputs whose location or staged file another output of

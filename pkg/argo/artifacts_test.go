@@ -64,10 +64,10 @@ func TestOutputs(t *testing.T) {
 		"as zip": {outputs: list{with(object{"archive": object{"zip": object{}}}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.zip as zip"}},
 		"with an empty strategy, which is not tar": {outputs: list{with(object{"archive": object{}}, nil)}, want: []string{"a ArchiveUnsupported"}},
 		"with two strategies":                      {outputs: list{with(object{"archive": object{"tar": object{}, "none": object{}}}, nil)}, want: []string{"a ArchiveUnsupported"}},
-		"on a volume":                              {mounts: list{object{"name": "v", "mountPath": "/out/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
-		"on a volume by a detour":                  {mounts: list{object{"name": "v", "mountPath": "/out"}}, outputs: list{with(object{"path": "//out/a"}, nil)}, want: []string{"a MountUnsupported"}},
+		"on a volume":                              {mounts: list{object{"name": "v", "mountPath": "/out/"}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz on v"}},
+		"on a volume by a detour":                  {mounts: list{object{"name": "v", "mountPath": "/out"}}, outputs: list{with(object{"path": "//out/a"}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz on v"}},
 		"above a volume":                           {mounts: list{object{"name": "v", "mountPath": "/out/a/b"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
-		"on a volume over everything":              {mounts: list{object{"name": "v", "mountPath": "/"}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"on a volume over everything":              {mounts: list{object{"name": "v", "mountPath": "/"}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz on v"}},
 		"beside a volume":                          {mounts: list{object{"name": "v", "mountPath": "/ou"}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
 		"above their folder":                       {outputs: list{with(object{"path": "/x/../out"}, nil)}, want: []string{"a MountUnsupported"}},
 		"ending above their folder":                {outputs: list{with(object{"path": "/x/.."}, nil)}, want: []string{"a MountUnsupported"}},
@@ -85,7 +85,7 @@ func TestOutputs(t *testing.T) {
 		"below a folder that is not archived": {outputs: list{with(object{"s3": object{"key": "x/y"}}, nil), with(object{"name": "b", "archive": none, "s3": object{"key": "x"}}, nil)},
 			want: []string{"a LocationInvalid", "b s3://s3/artifacts/x as none"}},
 		"in the location of one on a volume": {mounts: list{object{"name": "v", "mountPath": "/v"}}, outputs: list{with(object{"s3": object{"key": "x"}}, nil), with(object{"name": "b", "path": "/v/b", "s3": object{"key": "x"}}, nil)},
-			want: []string{"a LocationInvalid", "b MountUnsupported"}},
+			want: []string{"a LocationInvalid", "b LocationInvalid"}},
 		"beside one with the same key in another bucket": {outputs: list{with(object{"s3": full}, nil), with(object{"name": "b", "s3": object{"key": "k"}}, nil)},
 			want: []string{"a s3://store:9000/b/k", "b s3://s3/artifacts/k"}},
 		"beside one elsewhere": {outputs: list{with(object{"s3": full}, nil), with(object{"name": "b", "hdfs": object{}}, nil)},
@@ -211,7 +211,7 @@ func TestAStepListsWhatIsToBeSealedAndPinned(t *testing.T) {
 	for _, o := range step.Sealable() {
 		sealable = append(sealable, o.Name)
 	}
-	if diff := cmp.Diff([]string{"tree", "plain-file", "zipped", "keyed", "absent"}, sealable); diff != "" {
+	if diff := cmp.Diff([]string{"tree", "plain-file", "zipped", "on-volume", "keyed", "absent"}, sealable); diff != "" {
 		t.Errorf("sealable outputs (-want +got):\n%s", diff)
 	}
 	if in := step.StoreInputs(); len(in) != 0 {

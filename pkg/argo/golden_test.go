@@ -70,7 +70,7 @@ func TestWhatStepsSayAboutThemselves(t *testing.T) {
 			"tree s3://s3.argo.svc:7070/artifacts/everything/everything/tree.tgz",
 			"plain-file s3://s3.argo.svc:7070/artifacts/everything/everything/inline.conf as none",
 			"zipped s3://s3.argo.svc:7070/artifacts/everything/everything/zipped.zip as zip",
-			"on-volume MountUnsupported",
+			"on-volume s3://s3.argo.svc:7070/artifacts/everything/everything/on-volume.tgz on scratch",
 			"keyed s3://s3.argo.svc:7070/artifacts/reports/everything/keyed.tgz",
 			"absent s3://s3.argo.svc:7070/artifacts/everything/everything/absent.tgz",
 		}},
@@ -122,17 +122,22 @@ func inputs(s *argo.Step) []string {
 	return list
 }
 
-// outputs spells the outputs of a step: name, and location or problem, and the
-// archive strategy if it is not Argo's default.
+// outputs spells the outputs of a step: name, and location or problem, the
+// archive strategy if it is not Argo's default, and the volume if any.
 func outputs(s *argo.Step) []string {
 	var list []string
 	for _, o := range s.Outputs {
 		if o.Problem != nil {
 			list = append(list, o.Name+" "+string(o.Problem.Code))
-		} else if o.Archive == artifact.ArchiveTar {
-			list = append(list, o.Name+" "+o.Location.URI())
 		} else {
-			list = append(list, o.Name+" "+o.Location.URI()+" as "+string(o.Archive))
+			words := []string{o.Name, o.Location.URI()}
+			if o.Archive != artifact.ArchiveTar {
+				words = append(words, "as", string(o.Archive))
+			}
+			if o.Volume != "" {
+				words = append(words, "on", o.Volume)
+			}
+			list = append(list, strings.Join(words, " "))
 		}
 	}
 	return list

@@ -73,10 +73,18 @@ type Output struct {
 	// Problem is.
 	Location artifact.Location
 	Archive  artifact.Archive
+	// Volume is the volume of the template's on which the path lies; empty for
+	// main's own files. Somebody else may have written what is there.
+	Volume string
 	// Problem says why the output cannot be sealed: ArchiveUnsupported,
 	// StoreUnsupported, MountUnsupported or LocationInvalid. The step runs all
 	// the same.
 	Problem *reason.Error
+}
+
+// refuse gives the output a Problem.
+func (o *Output) refuse(problem *reason.Error) {
+	o.Location, o.Archive, o.Volume, o.Problem = artifact.Location{}, "", "", problem.For(o.Name)
 }
 
 // Staged is what Argo's wait makes of the output before it uploads it.

@@ -48,6 +48,7 @@ func decide(outputs []argo.Output, m artifact.Measurement) ([]provenance.Subject
 			Tree:   e.Tree,
 			Size:   e.Size,
 			Output: o.Name,
+			Volume: o.Volume,
 		})
 	}
 	for name := range measured {

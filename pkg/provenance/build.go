@@ -109,10 +109,11 @@ func (f *Facts) subjects() []*intoto.ResourceDescriptor {
 			Name:   s.URI,
 			Digest: digestSet(s.SHA256),
 			Annotations: annotations(map[string]*structpb.Value{
-				"form":       unlessTar(s.Form),
+				"form":       unless(artifact.FormTar, s.Form),
 				"output":     structpb.NewStringValue(s.Output),
 				"size":       structpb.NewNumberValue(float64(s.Size)),
 				"treeSha256": structpb.NewStringValue(string(s.Tree)),
+				"volume":     unless("", s.Volume),
 			}),
 		}
 	}
@@ -138,7 +139,7 @@ func (f *Facts) dependencies() []*intoto.ResourceDescriptor {
 			Uri:    input.URI,
 			Digest: digestSet(input.SHA256),
 			Annotations: annotations(map[string]*structpb.Value{
-				"archive":    unlessTar(input.Archive),
+				"archive":    unless(artifact.ArchiveTar, input.Archive),
 				"seal":       structpb.NewStringValue(input.Seal),
 				"treeSha256": structpb.NewStringValue(string(input.Tree)),
 			}),
@@ -210,10 +211,9 @@ func annotations(fields map[string]*structpb.Value) *structpb.Struct {
 	return &structpb.Struct{Fields: fields}
 }
 
-// unlessTar gives a form or strategy, and nil for the one that is meant where
-// none is given.
-func unlessTar[T artifact.Form | artifact.Archive](s T) *structpb.Value {
-	if s == "tar" {
+// unless gives a word, and nil for the one that is meant where none is given.
+func unless[T ~string](meant, s T) *structpb.Value {
+	if s == meant {
 		return nil
 	}
 	return structpb.NewStringValue(string(s))

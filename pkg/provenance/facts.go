@@ -83,6 +83,9 @@ type Subject struct {
 	Size int64
 	// Output is the name that the template gives it.
 	Output string
+	// Volume is the step's volume that it was stored from, where somebody else
+	// may have written it; empty where main wrote it to its own files.
+	Volume string
 }
 
 // Stored is what the stored bytes are.

@@ -81,7 +81,7 @@ func (w *wireStatement) facts() (*Facts, error) {
 	for _, s := range w.Subject {
 		f.Subjects = append(f.Subjects, Subject{
 			URI: s.Name, SHA256: s.Digest.SHA256, Form: cmp.Or(s.Annotations.Form, artifact.FormTar), Tree: s.Annotations.TreeSHA256,
-			Size: s.Annotations.Size, Output: s.Annotations.Output,
+			Size: s.Annotations.Size, Output: s.Annotations.Output, Volume: s.Annotations.Volume,
 		})
 	}
 	definition.InternalParameters.into(f)

@@ -60,6 +60,7 @@ func TestParseAcceptsOnlyWhatBuildMakes(t *testing.T) {
 		"subjects in another order":         replace("model.tgz", "z.tgz"),
 		"a subject twice":                   replace("report.csv", "model.tgz"),
 		"the form that is meant":            replace(`"output":"model"`, `"form":"tar","output":"model"`),
+		"no volume, said":                   replace(`"volume":"models"`, `"volume":""`),
 		"an unknown form":                   replace(`"form":"file"`, `"form":"directory"`),
 		"a file with another's tree":        replace(`"size":512,"treeSha256":"7`, `"size":512,"treeSha256":"8`),
 		"the strategy that is meant":        replace(`{"annotations":{"seal"`, `{"annotations":{"archive":"tar","seal"`),

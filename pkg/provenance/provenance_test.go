@@ -28,7 +28,7 @@ func example() Facts {
 	return Facts{
 		Subjects: []Subject{
 			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/report.csv", SHA256: digest("2"), Form: artifact.FormFile, Tree: artifact.FileTree(digest("2")), Size: 512, Output: "report"},
-			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", SHA256: digest("0"), Form: artifact.FormTar, Tree: digest("1"), Size: 1048576, Output: "model"},
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", SHA256: digest("0"), Form: artifact.FormTar, Tree: digest("1"), Size: 1048576, Output: "model", Volume: "models"},
 		},
 		Unsealed: []Unsealed{{Output: "log", Reason: reason.OutputAbsent}},
 		Builder:  Builder{Cluster: "prod-eu-1", Level: LevelObserved},
@@ -172,6 +172,7 @@ func TestBuildRefuses(t *testing.T) {
 		"a subject without a digest":         func(f *Facts) { f.Subjects[0].SHA256 = "" },
 		"a digest in upper case":             func(f *Facts) { f.Subjects[0].SHA256 = digest("A") },
 		"a short digest":                     func(f *Facts) { f.Subjects[0].SHA256 = "00" },
+		"a volume of two lines":              func(f *Facts) { f.Subjects[0].Volume = "a\nb" },
 		"a subject without a form":           func(f *Facts) { f.Subjects[0].Form = "" },
 		"an input without a strategy":        func(f *Facts) { f.Inputs[0].Archive = "" },
 		"an input that was to be detected":   func(f *Facts) { f.Inputs[0].Archive = artifact.ArchiveDetect },

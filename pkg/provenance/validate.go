@@ -53,6 +53,11 @@ func (f *Facts) validateSubjects() error {
 		if err := s.Stored().Validate(); err != nil {
 			return fmt.Errorf("subject %.200q: %w", s.URI, err)
 		}
+		if s.Volume != "" {
+			if err := checkText("volume", s.Volume, maxName); err != nil {
+				return err
+			}
+		}
 		if s.Size > maxSize {
 			return fmt.Errorf("subject %.200q has a size of %d bytes", s.URI, s.Size)
 		}

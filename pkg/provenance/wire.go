@@ -48,7 +48,7 @@ type wireDescriptor struct {
 	Annotations wireAnnotations `json:"annotations"`
 }
 
-// wireAnnotations are those of subjects (form, output, size, treeSha256), images
+// wireAnnotations are those of subjects (form, output, size, treeSha256, volume), images
 // (image) and inputs (archive, seal, treeSha256). Where form or archive is missing, tar is meant, as
 // with Argo.
 type wireAnnotations struct {
@@ -59,6 +59,7 @@ type wireAnnotations struct {
 	Seal       string           `json:"seal"`
 	Size       int64            `json:"size"`
 	TreeSHA256 artifact.Digest  `json:"treeSha256"`
+	Volume     string           `json:"volume"`
 }
 
 type wireExternal struct {

@@ -137,7 +137,7 @@ var rows = []entry{
 	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3"},
 	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is empty, more than one, or not possible for its path.", remedy: "Give one of tar, zip and none, or none at all, which is tar"},
 	{code: ArchiveMismatch, meaning: "The input's archive strategy would make something else of the artifact than what was sealed.", remedy: "Give the input the archive strategy of the output that it comes from; archive none gives the stored file itself"},
-	{code: MountUnsupported, meaning: "Something else is mounted at, above or below the artifact's path, which is not supported.", remedy: "Use a path that no other mount of the step overlaps"},
+	{code: MountUnsupported, meaning: "Something else is mounted at, above or below the artifact's path, or the path is on a volume that the template mounts and the artifact is an input or has no archive; neither is supported.", remedy: "Use a path that no other mount of the step overlaps; for an output on a volume, an archive (tar or zip)"},
 	{code: ModeUnsupported, meaning: "The input's files get other modes than the sealed ones, which is not supported.", remedy: "Set the modes in the step instead of by recurseMode"},
 	{code: NoProvenance, meaning: "Nothing in this workflow sealed an artifact at this location, and nothing is on its way.", remedy: "Produce it in a step of this workflow"},
 	{code: ProvenancePending, meaning: "The artifact's producer has ended and its seal is on its way, or the producer still runs.", remedy: "It is retried", retryable: true},

@@ -133,7 +133,7 @@ func TestOurContainers(t *testing.T) {
 		t.Fatalf("init containers (-want +got):\n%s", diff)
 	}
 	signer, verify := container(out, "argoseal-signer"), container(out, "argoseal-verify")
-	if diff := cmp.Diff([]string{"sign", "--staged=/argoseal/staged", "--max-message=1536", "--grace=6667ms", "--output=tree", "--output=plain-file=none=inline.conf", "--output=zipped=zip", "--output=keyed", "--output=absent"}, signer.Args); diff != "" {
+	if diff := cmp.Diff([]string{"sign", "--staged=/argoseal/staged", "--max-message=1536", "--grace=6667ms", "--output=tree", "--output=plain-file=none=inline.conf", "--output=zipped=zip", "--output=on-volume", "--output=keyed", "--output=absent"}, signer.Args); diff != "" {
 		t.Errorf("arguments of the signer (-want +got):\n%s", diff)
 	}
 	location := "s3://s3.argo.svc:7070/artifacts/in/$$HOME/$$%28PATH%29"

@@ -289,7 +289,7 @@ func warnings(pod *corev1.Pod, step *argo.Step) []string {
 			w = append(w, "this output will not be sealed: "+o.Problem.For(o.Label()).Error())
 		}
 	}
-	for _, why := range argo.Warnings(pod) {
+	for _, why := range argo.Warnings(pod, step) {
 		w = append(w, fmt.Sprintf("its outputs will be sealed as %s: %s", provenance.LevelObserved, why))
 	}
 	return w[:min(len(w), maxWarnings)]

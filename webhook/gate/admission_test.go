@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -272,7 +273,22 @@ func TestOutputsThatWillNotBeSealedAreNamed(t *testing.T) {
 	pod, step := argotest.Parsed(t, "everything")
 	w.workflow = argotest.Owner(t, pod)
 	d := w.gate.Create(t.Context(), w.injected(t, pod, step, nil))
-	if !d.Allowed || len(d.Warnings) < 1 || len(d.Warnings) > maxWarnings || !strings.Contains(d.Warnings[0], "will not be sealed: MountUnsupported: artifact") {
+	if !d.Allowed || len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], "sealed as observed: output on-volume lies on volume scratch") {
+		t.Errorf("decision is %+v", d)
+	}
+	elsewhere := ""
+	for i := range maxWarnings + 1 {
+		elsewhere += fmt.Sprintf(`{"name":"o%d","path":"/o%d","gcs":{"key":"x"}},`, i, i)
+	}
+	for i := range pod.Spec.InitContainers[0].Env {
+		if e := &pod.Spec.InitContainers[0].Env[i]; e.Name == "ARGO_TEMPLATE" {
+			e.Value = strings.Replace(e.Value, `"outputs":{"artifacts":[`, `"outputs":{"artifacts":[`+elsewhere, 1)
+		}
+	}
+	step, err := argo.Parse(pod)
+	check(t, err)
+	d = w.gate.Create(t.Context(), w.injected(t, pod, step, nil))
+	if !d.Allowed || len(d.Warnings) != maxWarnings || !strings.Contains(d.Warnings[0], "will not be sealed: StoreUnsupported: artifact o0") {
 		t.Errorf("decision is %+v", d)
 	}
 }
