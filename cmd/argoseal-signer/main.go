@@ -54,16 +54,6 @@ func run(args []string, ended <-chan os.Signal, stdout, stderr io.Writer) int {
 	return reason.UsageInvalid.ExitCode()
 }
 
-// names is a flag that can be given more than once.
-type names []string
-
-func (n *names) String() string { return fmt.Sprint([]string(*n)) }
-
-func (n *names) Set(value string) error {
-	*n = append(*n, value)
-	return nil
-}
-
 const (
 	terminationLog      = "/dev/termination-log"
 	terminationLogUsage = "the `file` whose content the kubelet reports"

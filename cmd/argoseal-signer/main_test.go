@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"fmt"
@@ -158,6 +159,22 @@ func pack(t *testing.T, path string, files int, size int64) {
 	must(t, f.Close())
 }
 
+// packZip writes a zip of so many files with short names.
+func packZip(t *testing.T, path string, files int) {
+	t.Helper()
+	f, err := os.Create(path)
+	must(t, err)
+	w := zip.NewWriter(f)
+	for i := range files {
+		entry, err := w.Create(fmt.Sprintf("o/%07d", i))
+		must(t, err)
+		_, err = entry.Write([]byte("x"))
+		must(t, err)
+	}
+	must(t, w.Close())
+	must(t, f.Close())
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -167,10 +184,11 @@ func must(t *testing.T, err error) {
 
 func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	root := t.TempDir()
-	s := startSigner(t, "--staged="+root, "--output=art", "--output=gone", "--poll=10ms")
+	s := startSigner(t, "--staged="+root, "--output=art", "--output=gone", "--output=plain=none=plain file", "--poll=10ms")
 	time.Sleep(50 * time.Millisecond)
 	path := stagedFile(t, root, "art")
 	pack(t, path, 3, 1000)
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(path), "plain file"), []byte("x"), 0o644))
 	time.Sleep(100 * time.Millisecond)
 	m, err := artifact.DecodeMeasurement(s.end(t))
 	must(t, err)
@@ -179,7 +197,8 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	defer f.Close()
 	want, err := artifact.Measure(t.Context(), f)
 	must(t, err)
-	if len(m) != 2 || m[0] != (artifact.Entry{Output: "art", Size: want.Size, SHA256: want.SHA256, Tree: want.Tree}) ||
+	plain := artifact.Sum{Form: artifact.FormFile, Size: 1, SHA256: sumOfX, Tree: artifact.FileTree(sumOfX)}
+	if len(m) != 3 || m[2] != (artifact.Entry{Output: "plain", Sum: plain}) || m[0] != (artifact.Entry{Output: "art", Sum: want}) ||
 		m[1] != (artifact.Entry{Output: "gone", Problem: reason.OutputAbsent}) {
 		t.Errorf("got %+v, want %+v", m, want)
 	}
@@ -200,6 +219,9 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 		"too many outputs":   {many, reason.MeasurementIncomplete, "256 are kept"},
 		"no outputs":         {nil, reason.Internal, "no --output"},
 		"an output twice":    {[]string{"--output=a", "--output=a"}, reason.Internal, "twice"},
+		"a file twice":       {[]string{"--output=a=none=x", "--output=b=none=x"}, reason.Internal, "twice"},
+		"a file of another":  {[]string{"--output=a=none=b.tgz", "--output=b"}, reason.Internal, "twice"},
+		"a file's path":      {[]string{"--output=a=none=../b"}, reason.Internal, "staged file"},
 		"an output's path":   {[]string{"--output=../a"}, reason.Internal, "artifact name"},
 		"an unknown flag":    {[]string{"--output=a", "--no-such-flag"}, reason.Internal, "no-such-flag"},
 		"an argument":        {[]string{"--output=a", "b"}, reason.Internal, "unexpected argument"},
@@ -282,6 +304,20 @@ func TestMemoryIsConstant(t *testing.T) {
 			t.Logf("sign had %d MiB resident", s.peak())
 		})
 	}
+	t.Run("with a zip of as many files as it may have", func(t *testing.T) {
+		t.Parallel()
+		root := t.TempDir()
+		packZip(t, strings.TrimSuffix(stagedFile(t, root, "big"), ".tgz")+".zip", 26_000)
+		s := startSigner(t, "--staged="+root, "--output=big=zip")
+		m, err := artifact.DecodeMeasurement(s.end(t))
+		if err != nil || m[0].Problem != "" {
+			t.Fatal(m, err)
+		}
+		if s.peak() > most {
+			t.Errorf("sign had %d MiB resident, at most %d are allowed", s.peak(), most)
+		}
+		t.Logf("sign had %d MiB resident", s.peak())
+	})
 	t.Run("in verify with 100000 files", func(t *testing.T) {
 		t.Parallel()
 		root := t.TempDir()

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -28,7 +27,7 @@ started again.
 // signOptions are the flags of sign.
 type signOptions struct {
 	staged, log string
-	outputs     names
+	outputs     []artifact.Staged
 	limit       int
 	poll, grace time.Duration
 }
@@ -42,7 +41,11 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.staged, "staged", "/argoseal/staged", "the `folder` where the /tmp of Argo's wait container is mounted")
-	flags.Var(&o.outputs, "output", "the `name` of an output artifact; once for each")
+	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is; once for each", func(s string) error {
+		staged, err := artifact.ParseStaged(s)
+		o.outputs = append(o.outputs, staged)
+		return err
+	})
 	flags.IntVar(&o.limit, "max-message", artifact.DefaultMessage,
 		"how many `bytes` of the message the kubelet keeps: 12288 by the number of the pod's containers of all kinds, at most 4096")
 	flags.DurationVar(&o.poll, "poll", 200*time.Millisecond, "time between two looks at the folder")
@@ -61,13 +64,12 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 	case o.poll <= 0 || o.grace <= 0:
 		return o, errors.New("--poll and --grace must be more than nothing")
 	}
-	for i, name := range o.outputs {
-		if err := artifact.CheckName(name); err != nil {
-			return o, err
+	outputs, files := map[string]bool{}, map[string]bool{}
+	for _, s := range o.outputs {
+		if outputs[s.Output] || files[s.Name()] {
+			return o, fmt.Errorf("--output=%s is given twice, or its file is", s)
 		}
-		if slices.Contains(o.outputs[:i], name) {
-			return o, fmt.Errorf("--output=%s is given twice", name)
-		}
+		outputs[s.Output], files[s.Name()] = true, true
 	}
 	return o, nil
 }

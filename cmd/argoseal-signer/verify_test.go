@@ -39,7 +39,7 @@ func runVerify(t *testing.T, args ...string) verified {
 func pin(t *testing.T, input string, tree artifact.Digest, mode *int32) string {
 	t.Helper()
 	raw, err := json.Marshal(artifact.Pin{
-		Input: input, Location: "s3://store/bucket/" + input, Tree: tree, SHA256: artifact.Digest(strings.Repeat("0", 64)), Mode: mode,
+		Input: input, Location: "s3://store/bucket/" + input, Tree: tree, Archive: artifact.ArchiveTar, SHA256: artifact.Digest(strings.Repeat("0", 64)), Mode: mode,
 	})
 	must(t, err)
 	return string(raw)

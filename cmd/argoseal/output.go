@@ -33,6 +33,7 @@ type report struct {
 type reportSubject struct {
 	Name       string `json:"name"`
 	SHA256     string `json:"sha256"`
+	Form       string `json:"form"`
 	TreeSHA256 string `json:"treeSha256"`
 	Size       int64  `json:"size"`
 	Output     string `json:"output"`
@@ -58,7 +59,7 @@ func writeJSON(w io.Writer, v *verified, failure error) error {
 		Verified: true,
 		File:     v.file,
 		Subject: &reportSubject{
-			Name: v.subject.URI, SHA256: string(v.subject.SHA256), TreeSHA256: string(v.subject.Tree),
+			Name: v.subject.URI, SHA256: string(v.subject.SHA256), Form: string(v.subject.Form), TreeSHA256: string(v.subject.Tree),
 			Size: v.subject.Size, Output: v.subject.Output,
 		},
 		Level:     string(v.result.Statement.Builder.Level),

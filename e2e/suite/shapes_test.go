@@ -73,6 +73,8 @@ func TestHonestWorkflowsComeOutTheSameAndSealed(t *testing.T) {
 		"optional artifacts":  {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
 		"raw and parameters":  {path: "shapes/inline.yaml", fates: fates{}},
 		"an executable input": {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
+		"a zip":               {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed}},
+		"without an archive":  {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
 		"an explicit key":     {path: "shapes/key.yaml", fates: fates{"make/message": reason.Sealed}},
 		"a DAG with a loop": {path: "shapes/loop.yaml", fates: fates{
 			"make/message": reason.Sealed, "change(0:a)/changed": reason.Sealed, "change(1:b)/changed": reason.Sealed,
@@ -187,8 +189,7 @@ func TestWhatCannotBeSealedIsRefusedByItsConsumer(t *testing.T) {
 		code reason.Code
 	}{
 		"the output of a failed step": {"refused/failed.yaml", reason.Sealed, reason.ProducerFailed},
-		"an output without archive":   {"refused/none.yaml", reason.ArchiveUnsupported, reason.ArchiveUnsupported},
-		"a zip":                       {"refused/zip.yaml", reason.ArchiveUnsupported, reason.ArchiveUnsupported},
+		"a directory without archive": {"refused/prefix.yaml", reason.PrefixUnsupported, reason.NotSealed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -52,14 +53,16 @@ func (t *template) inputs(specs []artifactSpec) ([]Input, error) {
 		paths[clean] = true
 		i := Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode}
 		i.Source, i.Location, i.Problem = t.source(a)
-		if i.Source == SourceGit || i.Source == SourceHTTP {
-			i.Remote, i.Problem = t.remote(a)
-		}
-		if i.Source == SourceRaw {
+		switch i.Source {
+		case SourceStore:
+			i.Archive = a.fetchedBy()
+		case SourceGit, SourceHTTP:
+			i.Remote, i.Archive, i.Problem = t.remote(a)
+		case SourceRaw:
 			i.RawSHA256 = digestOfText(a.Raw.Data)
 		}
 		if i.Problem != nil {
-			i.Location, i.Remote = artifact.Location{}, ""
+			i.Location, i.Remote, i.Archive = artifact.Location{}, "", ""
 			i.Problem = i.Problem.For(a.Name)
 		}
 		in = append(in, i)
@@ -87,8 +90,8 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	l, problem := t.object(a.S3)
 	switch {
 	case problem != nil:
-	case a.Archive != nil && (a.Archive.None != nil || a.Archive.Zip != nil):
-		problem = reason.New(reason.ArchiveUnsupported, "its archive strategy is not tar")
+	case a.fetchedBy() == "":
+		problem = a.unsupported()
 	case a.RecurseMode && a.Mode != nil:
 		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
 	default:
@@ -97,15 +100,24 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	return SourceStore, l, problem
 }
 
-// placed says why an artifact's path is not one in the container's own files.
+// placed says why an input's path is not one in the container's own files.
 func (t *template) placed(p string) *reason.Error {
+	if problem := absolute(p); problem != nil {
+		return problem
+	}
+	if t.mounts(p) {
+		return reason.New(reason.MountUnsupported, "path %.200q overlaps a volume that the template mounts", p)
+	}
+	return nil
+}
+
+// absolute says why a path is not absolute and without detours.
+func absolute(p string) *reason.Error {
 	switch {
 	case !path.IsAbs(p):
 		return reason.New(reason.MountUnsupported, "path %.200q is not absolute", p)
 	case strings.Contains(p+"/", "/../"):
 		return reason.New(reason.MountUnsupported, "path %.200q has a '..' segment", p)
-	case t.mounts(p):
-		return reason.New(reason.MountUnsupported, "path %.200q overlaps a volume that the template mounts", p)
 	}
 	return nil
 }
@@ -115,18 +127,20 @@ func (t *template) placed(p string) *reason.Error {
 func (t *template) outputs(specs []artifactSpec, inputs []Input) []Output {
 	var out []Output
 	for _, a := range specs {
-		o := Output{Name: a.Name, Path: path.Clean(a.Path), Optional: a.Optional}
+		o := Output{Name: a.Name, Path: path.Clean(a.Path), Optional: a.Optional, Archive: a.storedBy()}
 		o.Location, o.Problem = t.destination(a)
 		if o.Problem == nil {
-			o.Problem = t.produced(a, inputs)
+			o.Volume, o.Problem = t.produced(o, a.Path, inputs)
+		}
+		if err := o.Staged().Validate(); o.Problem == nil && err != nil {
+			o.Problem = reason.Wrap(reason.ArchiveUnsupported, err, "%v", err)
 		}
 		out = append(out, o)
 	}
 	t.refuseShared(out, specs)
 	for i, o := range out {
 		if o.Problem != nil {
-			out[i].Location = artifact.Location{}
-			out[i].Problem = o.Problem.For(o.Name)
+			out[i].refuse(o.Problem)
 		}
 	}
 	return out
@@ -141,36 +155,92 @@ func (t *template) destination(a artifactSpec) (artifact.Location, *reason.Error
 		return artifact.Location{}, reason.New(reason.LocationInvalid, "it has more than one store: %s", strings.Join(stores, ", "))
 	case len(stores) == 1 && a.S3 == nil:
 		return artifact.Location{}, reason.New(reason.StoreUnsupported, "it goes to %s", stores[0])
-	case !a.archivedAsTar():
-		return artifact.Location{}, reason.New(reason.ArchiveUnsupported, "its archive strategy is not tar")
+	case a.storedBy() == "":
+		return artifact.Location{}, a.unsupported()
 	case len(stores) == 0, a.S3.Key == "":
-		return t.archived(a.Name + stagedArchiveSuffix)
+		return t.archived(a.stagedName())
 	}
 	return t.object(a.S3)
 }
 
-// archivedAsTar says whether Argo uploads the archive it staged. An empty
-// strategy is not the default one: Argo unpacks then.
-func (a artifactSpec) archivedAsTar() bool {
-	return a.Archive == nil || (a.Archive.Tar != nil && a.Archive.None == nil && a.Archive.Zip == nil)
+// strategies lists the archive strategies that are given.
+func (a artifactSpec) strategies() []artifact.Archive {
+	if a.Archive == nil {
+		return nil
+	}
+	var given []artifact.Archive
+	for _, s := range []struct {
+		archive artifact.Archive
+		given   bool
+	}{
+		{artifact.ArchiveTar, a.Archive.Tar != nil},
+		{artifact.ArchiveNone, a.Archive.None != nil},
+		{artifact.ArchiveZip, a.Archive.Zip != nil},
+	} {
+		if s.given {
+			given = append(given, s.archive)
+		}
+	}
+	return given
 }
 
-// produced says why an output's path is not in main's own files: what lies on
-// a volume or came as an input may be the work of somebody else.
-func (t *template) produced(a artifactSpec, inputs []Input) *reason.Error {
-	if problem := t.placed(a.Path); problem != nil {
-		return problem
+// storedBy is the strategy by which Argo stores an output; empty for one that
+// is not supported. An empty strategy is not the default one: Argo unpacks
+// then. Of two, Argo takes one in the container's own files and the other on a
+// volume.
+func (a artifactSpec) storedBy() artifact.Archive {
+	given := a.strategies()
+	switch {
+	case a.Archive == nil:
+		return artifact.ArchiveTar
+	case len(given) == 1:
+		return given[0]
 	}
-	clean := path.Clean(a.Path)
+	return ""
+}
+
+// fetchedBy is the strategy by which Argo fetches an input; empty for one that
+// is not supported. An empty strategy is the same as none at all.
+func (a artifactSpec) fetchedBy() artifact.Archive {
+	given := a.strategies()
+	switch {
+	case len(given) == 0:
+		return artifact.ArchiveDetect
+	case len(given) == 1:
+		return given[0]
+	}
+	return ""
+}
+
+func (a artifactSpec) unsupported() *reason.Error {
+	return reason.New(reason.ArchiveUnsupported, "its archive strategy is %q", a.strategies())
+}
+
+// produced says on which volume an output's path lies, and why what is there
+// cannot be said to be what the step stored: what came as an input may be the
+// work of somebody else, and Argo stages no copy of a file that it uploads from
+// a volume as it is.
+func (t *template) produced(o Output, raw string, inputs []Input) (volume string, problem *reason.Error) {
+	if problem := absolute(raw); problem != nil {
+		return "", problem
+	}
+	volume, problem = t.volumeAt(o.Path)
+	switch {
+	case problem != nil:
+		return "", problem
+	case volume != "" && o.Archive == artifact.ArchiveNone:
+		return "", reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, and is uploaded from there without an archive", raw, volume)
+	}
 	for _, in := range inputs {
-		if in.Source == SourceAbsent && in.Optional && in.Path == clean {
+		absent := in.Source == SourceAbsent && in.Optional
+		if absent && (in.Path == o.Path || !within(o.Path, in.Path)) {
 			continue
 		}
-		if within(clean, in.Path) {
-			return reason.New(reason.MountUnsupported, "path %.200q lies in input %s", a.Path, in.Name)
+		if overlap(o.Path, in.Path) {
+			return "", reason.New(reason.MountUnsupported, "path %.200q overlaps input %s", raw, in.Name)
 		}
 	}
-	return nil
+	return volume, nil
 }
 
 // refuseShared refuses outputs whose location or staged file another output of
@@ -189,12 +259,34 @@ func (t *template) refuseShared(out []Output, specs []artifactSpec) {
 				o.Problem = reason.New(reason.LocationInvalid, "output %s goes to %s too", other.Name, o.Location)
 				break
 			}
-			if file := o.Name + stagedArchiveSuffix; !other.archivedAsTar() && path.Base(path.Clean(other.Path)) == file {
-				o.Problem = reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %s", other.Name, file)
+			if file := o.Staged().Name(); slices.Contains(other.stages(), file) {
+				o.Problem = reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %.80q", other.Name, file)
 				break
 			}
 		}
+		if o.Problem == nil && t.logs(o.Location) {
+			o.Problem = reason.New(reason.LocationInvalid, "the step's log goes to %s too", o.Location)
+		}
 	}
+}
+
+// stages lists the names that Argo may use for the output where it stages,
+// those on the way included.
+func (a artifactSpec) stages() []string {
+	names := []string{a.Name + stagedArchiveSuffix}
+	if a.storedBy() != artifact.ArchiveTar {
+		names = append(names, a.Name, a.Name+".tmpdir", a.Name+".zip", path.Base(path.Clean(a.Path)))
+	}
+	return names
+}
+
+// logs says whether Argo stores the log of main there, after the outputs.
+func (t *template) logs(l artifact.Location) bool {
+	if t.archive == nil || t.archive.ArchiveLogs == nil || !*t.archive.ArchiveLogs {
+		return false
+	}
+	log, problem := t.archived(containerMain + ".log")
+	return problem == nil && log == l
 }
 
 // claims says whether Argo may write the location for this output, whatever
@@ -207,32 +299,45 @@ func (t *template) claims(a artifactSpec, l artifact.Location) bool {
 	if a.S3 != nil {
 		own = *a.S3
 	}
+	keys := []string{own.Key}
 	if !own.full() {
 		r, problem := t.repository()
 		if problem != nil {
 			return false
 		}
-		key := own.Key
-		if key == "" {
-			key = path.Join(r.Key, a.stagedName())
+		own.Endpoint, own.Bucket = r.Endpoint, r.Bucket
+		if own.Key == "" {
+			keys = a.keysBelow(r.Key)
 		}
-		own = s3Location{Endpoint: r.Endpoint, Bucket: r.Bucket, Key: key}
 	}
 	if strings.ToLower(own.Endpoint) != l.Store || own.Bucket != l.Bucket {
 		return false
 	}
-	return own.Key == l.Key || (!a.archivedAsTar() && within(l.Key, own.Key))
+	return slices.ContainsFunc(keys, func(key string) bool {
+		return key == l.Key || (a.storedBy() != artifact.ArchiveTar && within(l.Key, key))
+	})
+}
+
+// keysBelow lists the keys that Argo may give to an output without one.
+func (a artifactSpec) keysBelow(prefix string) []string {
+	names := []string{a.stagedName()}
+	if a.storedBy() == "" {
+		names = a.stages()
+	}
+	for i, name := range names {
+		names[i] = path.Join(prefix, name)
+	}
+	return names
 }
 
 // stagedName is the last part of the key that Argo gives to an output without
-// one.
+// one, if its strategy is supported.
 func (a artifactSpec) stagedName() string {
-	switch {
-	case a.archivedAsTar():
+	switch a.storedBy() {
+	case artifact.ArchiveTar:
 		return a.Name + stagedArchiveSuffix
-	case a.Archive.Zip != nil:
+	case artifact.ArchiveZip:
 		return a.Name + ".zip"
-	default:
-		return path.Base(path.Clean(a.Path))
 	}
+	return path.Base(path.Clean(a.Path))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -67,9 +68,9 @@ func TestWhatStepsSayAboutThemselves(t *testing.T) {
 		"script": {argo.KindScript, "main", nil, []string{"out s3://s3.argo.svc:7070/artifacts/script/script/out.tgz"}},
 		"everything": {argo.KindContainer, "main", []string{"inline raw", "maybe absent", "on-volume raw"}, []string{
 			"tree s3://s3.argo.svc:7070/artifacts/everything/everything/tree.tgz",
-			"plain-file ArchiveUnsupported",
-			"zipped ArchiveUnsupported",
-			"on-volume MountUnsupported",
+			"plain-file s3://s3.argo.svc:7070/artifacts/everything/everything/inline.conf as none",
+			"zipped s3://s3.argo.svc:7070/artifacts/everything/everything/zipped.zip as zip",
+			"on-volume s3://s3.argo.svc:7070/artifacts/everything/everything/on-volume.tgz on scratch",
 			"keyed s3://s3.argo.svc:7070/artifacts/reports/everything/keyed.tgz",
 			"absent s3://s3.argo.svc:7070/artifacts/everything/everything/absent.tgz",
 		}},
@@ -102,7 +103,8 @@ func TestWhatStepsSayAboutThemselves(t *testing.T) {
 	}
 }
 
-// inputs spells the inputs of a step: name, source, and location or problem.
+// inputs spells the inputs of a step: name, source, and location or problem,
+// and the archive strategy if there is one.
 func inputs(s *argo.Step) []string {
 	var list []string
 	for _, i := range s.Inputs {
@@ -111,20 +113,31 @@ func inputs(s *argo.Step) []string {
 			words = append(words, string(i.Problem.Code))
 		} else if i.Pinned() {
 			words = append(words, i.URI())
+			if i.Archive != artifact.ArchiveDetect {
+				words = append(words, "by", string(i.Archive))
+			}
 		}
 		list = append(list, strings.Join(words, " "))
 	}
 	return list
 }
 
-// outputs spells the outputs of a step: name, and location or problem.
+// outputs spells the outputs of a step: name, and location or problem, the
+// archive strategy if it is not Argo's default, and the volume if any.
 func outputs(s *argo.Step) []string {
 	var list []string
 	for _, o := range s.Outputs {
 		if o.Problem != nil {
 			list = append(list, o.Name+" "+string(o.Problem.Code))
 		} else {
-			list = append(list, o.Name+" "+o.Location.URI())
+			words := []string{o.Name, o.Location.URI()}
+			if o.Archive != artifact.ArchiveTar {
+				words = append(words, "as", string(o.Archive))
+			}
+			if o.Volume != "" {
+				words = append(words, "on", o.Volume)
+			}
+			list = append(list, strings.Join(words, " "))
 		}
 	}
 	return list

@@ -2,6 +2,7 @@ package argo
 
 import (
 	"path"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -53,11 +54,20 @@ func (p place) tmp() bool {
 	return p.mount != nil && p.mount.Name == volumeTmp && p.path == pathTmp
 }
 
+// puts says whether the place is where the template mounts that volume. Outputs
+// below it are known to lie on it.
+func (t *template) puts(p place) bool {
+	return p.mount != nil && slices.ContainsFunc(t.volumeMounts(), func(m volumeMount) bool {
+		return m.Name == p.mount.Name && mountedAt(m.MountPath) == p.path
+	})
+}
+
 // checkPlaces gives a Problem to each input that main may not read, and to each
 // output that it may not have written, where the template says: what is mounted
 // at, above or below the path hides a part of the artifact or is a part of
 // somebody else's. Only the pod tells: a patch may mount what the template does
-// not, and replace what Argo mounts.
+// not, and replace what Argo mounts. Outputs may lie on the template's own
+// volumes, which they say.
 func (s *Step) checkPlaces(main *corev1.Container) {
 	list := places(main)
 	for i := range s.Inputs {
@@ -66,7 +76,7 @@ func (s *Step) checkPlaces(main *corev1.Container) {
 			continue
 		}
 		if problem := placedInput(list, *in); problem != nil {
-			in.Location, in.Remote, in.Problem = artifact.Location{}, "", problem.For(in.Name)
+			in.Location, in.Remote, in.Archive, in.Problem = artifact.Location{}, "", "", problem.For(in.Name)
 		}
 	}
 	for i := range s.Outputs {
@@ -75,8 +85,8 @@ func (s *Step) checkPlaces(main *corev1.Container) {
 			continue
 		}
 		for _, p := range list {
-			if overlap(p.path, out.Path) && (!p.tmp() || !within(out.Path, p.path)) {
-				out.Location, out.Problem = artifact.Location{}, p.hides(out.Path).For(out.Name)
+			if overlap(p.path, out.Path) && !(within(out.Path, p.path) && (p.tmp() || s.template.puts(p))) {
+				out.refuse(p.hides(out.Path))
 				break
 			}
 		}

@@ -223,3 +223,34 @@ func TestTheStepSaysWhatInitWritesFromTheTemplate(t *testing.T) {
 		t.Errorf("a step without a script has the script's digest %s", step.ScriptSHA256)
 	}
 }
+
+func TestAnOutputOnAVolumeLiesWhereTheTemplateMountsIt(t *testing.T) {
+	const good, bad = "on-volume s3://s3.argo.svc:7070/artifacts/everything/everything/on-volume.tgz on scratch", "on-volume MountUnsupported"
+	tests := map[string]struct {
+		change func(*corev1.Container)
+		want   string
+	}{
+		"as Argo makes it":                   {func(*corev1.Container) {}, good},
+		"with a volume beside it":            {mounted(at("/scratch/other")), good},
+		"with another volume in its place":   {func(c *corev1.Container) { mountAt(c, "/scratch").Name = "argo-staging" }, bad},
+		"with another volume over it":        {mounted(at("/scratch/vol")), bad},
+		"with another volume in it":          {mounted(at("/scratch/vol/part")), bad},
+		"with the same volume again, deeper": {mounted(corev1.VolumeMount{Name: "scratch", MountPath: "/scratch/vol"}), bad},
+		"with a device over it": {func(c *corev1.Container) {
+			c.VolumeDevices = []corev1.VolumeDevice{{Name: "scratch", DevicePath: "/scratch/vol"}}
+		}, bad},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod := argotest.Pod(t, "everything")
+			test.change(mainOf(pod))
+			step, err := argo.Parse(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := outputs(step)[3]; got != test.want {
+				t.Errorf("the output is %q, want %q", got, test.want)
+			}
+		})
+	}
+}

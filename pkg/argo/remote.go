@@ -31,9 +31,10 @@ type gitLocation struct {
 	InsecureSkipTLS       bool            `json:"insecureSkipTLS"`
 }
 
-// remote spells where an input that is no store's is fetched from, or says why
-// no policy could be held to it.
-func (t *template) remote(a artifactSpec) (string, *reason.Error) {
+// remote spells where an input that is no store's is fetched from, and what
+// Argo does to it there, or says why no policy could be held to it.
+func (t *template) remote(a artifactSpec) (string, artifact.Archive, *reason.Error) {
+	how := a.fetchedBy()
 	var uri string
 	var problem *reason.Error
 	if a.HTTP != nil {
@@ -43,11 +44,22 @@ func (t *template) remote(a artifactSpec) (string, *reason.Error) {
 	}
 	switch {
 	case problem != nil:
-		return "", problem
+	case how == "":
+		problem = a.unsupported()
+	case a.Git != nil && how != artifact.ArchiveNone && how != artifact.ArchiveDetect:
+		problem = reason.New(reason.ArchiveUnsupported, "its archive strategy is %s, and git gives a folder", how)
 	case a.RecurseMode && a.Mode != nil:
-		return "", reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
+		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
+	default:
+		problem = t.placed(a.Path)
 	}
-	return uri, t.placed(a.Path)
+	if problem != nil {
+		return "", "", problem
+	}
+	if a.Git != nil {
+		how = artifact.ArchiveNone // Argo takes no folder for an archive
+	}
+	return uri, how, nil
 }
 
 func (h *httpLocation) place() (string, *reason.Error) {

@@ -1,6 +1,8 @@
 package argo
 
 import (
+	"path"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -45,11 +47,16 @@ type Input struct {
 	// Mode is what Argo sets on the root of what it unpacked; nil for none.
 	Mode   *int32
 	Source Source
-	// Location is set for SourceStore without a Problem, and only then.
+	// Location and Archive, what Argo does to the stored bytes, are set for
+	// SourceStore without a Problem, and only then.
 	Location artifact.Location
 	// Remote is the one spelling of where it comes from, for SourceGit
 	// (artifact.Git) and SourceHTTP (a URL) without a Problem; empty for others.
 	Remote string
+	// Archive is what Argo is told to do to what it fetched, for Pinned inputs
+	// without a Problem; empty for others. It never does anything to a checkout of
+	// SourceGit, which is ArchiveNone.
+	Archive artifact.Archive
 	// RawSHA256 is the SHA-256 of what Argo's raw driver writes to the disk, the
 	// inline data, for SourceRaw; empty for every other.
 	RawSHA256 artifact.Digest
@@ -89,12 +96,31 @@ type Output struct {
 	Name     string
 	Path     string
 	Optional bool
-	// Location is set unless Problem is.
+	// Location and Archive, the strategy it is stored with, are set unless
+	// Problem is.
 	Location artifact.Location
+	Archive  artifact.Archive
+	// Volume is the volume of the template's on which the path lies; empty for
+	// main's own files. Somebody else may have written what is there.
+	Volume string
 	// Problem says why the output cannot be sealed: ArchiveUnsupported,
 	// StoreUnsupported, MountUnsupported or LocationInvalid. The step runs all
 	// the same.
 	Problem *reason.Error
+}
+
+// refuse gives the output a Problem.
+func (o *Output) refuse(problem *reason.Error) {
+	o.Location, o.Archive, o.Volume, o.Problem = artifact.Location{}, "", "", problem.For(o.Name)
+}
+
+// Staged is what Argo's wait makes of the output before it uploads it.
+func (o Output) Staged() artifact.Staged {
+	s := artifact.Staged{Output: o.Name, Archive: o.Archive}
+	if o.Archive == artifact.ArchiveNone {
+		s.File = path.Base(o.Path)
+	}
+	return s
 }
 
 // Label names the output for people: its name and, where known, its location.

@@ -365,14 +365,15 @@ func TestStructureOfAnUnreadStepIsRefused(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	pod := argotest.Pod(t, "everything")
-	if w := argo.Warnings(pod); len(w) != 0 {
+	if w := argo.Warnings(argotest.Parsed(t, "produce")); len(w) != 0 {
 		t.Errorf("a pod of Argo's has the warnings %q", w)
 	}
+	pod, step := argotest.Parsed(t, "everything")
 	pod.Spec.HostNetwork, pod.Spec.HostIPC = true, true
 	mainOf(pod).SecurityContext = &corev1.SecurityContext{Privileged: ptr(true)}
-	want := []string{"container main is privileged", "hostIPC is set", "hostNetwork is set"}
-	if got := argo.Warnings(pod); len(got) != len(want) {
+	want := []string{"container main is privileged", "hostIPC is set", "hostNetwork is set",
+		"output on-volume lies on volume scratch, which other pods and containers may write"}
+	if got := argo.Warnings(pod, step); len(got) != len(want) {
 		t.Errorf("warnings are %q, want %q", got, want)
 	} else {
 		for i := range want {

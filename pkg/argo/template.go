@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // template is what we read of ARGO_TEMPLATE. Argo decodes the same bytes with
@@ -36,10 +38,12 @@ type artifacts struct {
 
 // mounting is a container of the template as far as it mounts volumes.
 type mounting struct {
-	VolumeMounts []struct {
-		Name      string `json:"name"`
-		MountPath string `json:"mountPath"`
-	} `json:"volumeMounts"`
+	VolumeMounts []volumeMount `json:"volumeMounts"`
+}
+
+type volumeMount struct {
+	Name      string `json:"name"`
+	MountPath string `json:"mountPath"`
 }
 
 // scriptTemplate is a container and what it runs.
@@ -188,21 +192,42 @@ func (t *template) kinds() []string {
 	return set
 }
 
+// volumeMounts are those of main.
+func (t *template) volumeMounts() []volumeMount {
+	switch {
+	case t.Container != nil:
+		return t.Container.VolumeMounts
+	case t.Script != nil:
+		return t.Script.VolumeMounts
+	}
+	return nil
+}
+
 // mounts says whether the template mounts a volume at, above or below the path.
-// Argo takes those at and above it (common.FindOverlappingVolume) for the place
-// of the artifact; one below hides a part of it.
 func (t *template) mounts(p string) bool {
-	c := t.Container
-	if c == nil && t.Script != nil {
-		c = &t.Script.mounting
-	}
-	if c == nil {
-		return false
-	}
-	return slices.ContainsFunc(c.VolumeMounts, func(m struct {
-		Name      string `json:"name"`
-		MountPath string `json:"mountPath"`
-	}) bool {
+	return slices.ContainsFunc(t.volumeMounts(), func(m volumeMount) bool {
 		return overlap(mountedAt(p), mountedAt(m.MountPath))
 	})
+}
+
+// volumeAt names the volume on which the clean path lies by Argo's rule, which
+// takes the longest mount path at or above it (common.FindOverlappingVolume);
+// empty for none. A mount below the path hides a part of it, and of one that
+// only the kubelet puts above it Argo does not know.
+func (t *template) volumeAt(p string) (string, *reason.Error) {
+	var found *volumeMount
+	for _, m := range t.volumeMounts() {
+		switch {
+		case within(p, m.MountPath) && m.Name != "":
+			if found == nil || len(m.MountPath) > len(found.MountPath) {
+				found = &m
+			}
+		case overlap(p, mountedAt(m.MountPath)):
+			return "", reason.New(reason.MountUnsupported, "path %.200q overlaps the mount of volume %s at %.200q", p, m.Name, m.MountPath)
+		}
+	}
+	if found == nil {
+		return "", nil
+	}
+	return found.Name, nil
 }

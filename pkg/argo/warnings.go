@@ -7,9 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Warnings lists what in the pod keeps it from the level isolated without
+// Warnings lists what in the pod of a step keeps it from the level isolated without
 // being refused, one line each, sorted.
-func Warnings(pod *corev1.Pod) []string {
+func Warnings(pod *corev1.Pod, step *Step) []string {
 	var w []string
 	add := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
 	if pod.Spec.HostNetwork {
@@ -21,6 +21,11 @@ func Warnings(pod *corev1.Pod) []string {
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		if sc := c.SecurityContext; sc != nil && sc.Privileged != nil && *sc.Privileged {
 			add("container %s is privileged", c.Name)
+		}
+	}
+	for _, o := range step.Outputs {
+		if o.Volume != "" {
+			add("output %s lies on volume %s, which other pods and containers may write", o.Name, o.Volume)
 		}
 	}
 	slices.Sort(w)

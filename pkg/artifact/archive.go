@@ -11,13 +11,15 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Sum is what Measure found of one staged output.
+// Sum is what was found of one staged output.
 type Sum struct {
+	// Form is what the stored bytes are.
+	Form Form
 	// Size is the number of stored bytes.
 	Size int64
 	// SHA256 is the digest of all stored bytes.
 	SHA256 Digest
-	// Tree is the digest of what they unpack to.
+	// Tree is the digest of what they unpack to, or of the file that they are.
 	Tree Digest
 }
 
@@ -67,7 +69,7 @@ func Measure(caller context.Context, r io.Reader) (Sum, error) {
 	if err != nil {
 		return Sum{}, err
 	}
-	sum.Tree = tree
+	sum.Form, sum.Tree = FormTar, tree
 	return sum, nil
 }
 

@@ -36,76 +36,76 @@ func readableArchives() map[string]readable {
 	long := strings.Repeat("n", 255)
 	return map[string]readable{
 		"a file is its own root": {
-			zip(pack(file("message", "x"))),
+			gz(pack(file("message", "x"))),
 			"f\t" + sumOfX + "\t.\n",
 		},
 		"an executable file": {
-			zip(pack(script("run", "x"))),
+			gz(pack(script("run", "x"))),
 			"x\t" + sumOfX + "\t.\n",
 		},
 		"only the owner's bit makes a file executable": {
-			zip(pack(member{name: "run", mode: 0o077, body: "x"})),
+			gz(pack(member{name: "run", mode: 0o077, body: "x"})),
 			"f\t" + sumOfX + "\t.\n",
 		},
 		"setuid is dropped, as Argo drops it": {
-			zip(pack(member{name: "run", mode: 0o4644, body: "x"})),
+			gz(pack(member{name: "run", mode: 0o4644, body: "x"})),
 			"f\t" + sumOfX + "\t.\n",
 		},
 		"an empty directory": {
-			zip(pack(dir("out"))),
+			gz(pack(dir("out"))),
 			"d\t-\t.\n",
 		},
 		"a directory is in the order of filepath.Walk": {
-			zip(pack(dir("out"), dir("out/a"), file("out/a/b", "x"), file("out/a-", ""), file("out/a.b", "x"))),
+			gz(pack(dir("out"), dir("out/a"), file("out/a/b", "x"), file("out/a-", ""), file("out/a.b", "x"))),
 			"d\t-\t.\nd\t-\ta\nf\t" + sumOfX + "\ta/b\nf\t" + sumOfNothing + "\ta-\nf\t" + sumOfX + "\ta.b\n",
 		},
 		"parents without a header are made": {
-			zip(pack(file("out/a/b/c", "x"), file("out/a/d", "x"), file("out/e/b/c", "x"))),
+			gz(pack(file("out/a/b/c", "x"), file("out/a/d", "x"), file("out/e/b/c", "x"))),
 			"d\t-\t.\nd\t-\ta\nd\t-\ta/b\nf\t" + sumOfX + "\ta/b/c\nf\t" + sumOfX + "\ta/d\n" +
 				"d\t-\te\nd\t-\te/b\nf\t" + sumOfX + "\te/b/c\n",
 		},
 		"several top-level entries lie in a folder": {
-			zip(pack(file("a", "x"), dir("b"), link("c", "b/x"))),
+			gz(pack(file("a", "x"), dir("b"), link("c", "b/x"))),
 			"d\t-\t.\nf\t" + sumOfX + "\ta\nd\t-\tb\nl\tb/x\tc\n",
 		},
 		"names and targets are escaped": {
-			zip(pack(dir("out"), link("out/back\\slash", "new\nline"), file("out/tab\t", "x"))),
+			gz(pack(dir("out"), link("out/back\\slash", "new\nline"), file("out/tab\t", "x"))),
 			"d\t-\t.\nl\tnew\\nline\tback\\\\slash\nf\t" + sumOfX + "\ttab\\t\n",
 		},
 		"what a file system holds is a name": {
-			zip(pack(dir("out"), file("out/\x01", "x"), file("out/ ", "x"), file("out/..."+long[3:], "x"), file("out/\xff", "x"))),
+			gz(pack(dir("out"), file("out/\x01", "x"), file("out/ ", "x"), file("out/..."+long[3:], "x"), file("out/\xff", "x"))),
 			"d\t-\t.\nf\t" + sumOfX + "\t\x01\nf\t" + sumOfX + "\t \nf\t" + sumOfX + "\t..." + long[3:] + "\nf\t" + sumOfX + "\t\xff\n",
 		},
 		"pipes and devices are skipped, as Argo skips them": {
-			zip(pack(dir("out"), special("out/a", tar.TypeFifo), special("out/b", tar.TypeChar), special("out/c", tar.TypeBlock), file("out/d", "x"))),
+			gz(pack(dir("out"), special("out/a", tar.TypeFifo), special("out/b", tar.TypeChar), special("out/c", tar.TypeBlock), file("out/d", "x"))),
 			"d\t-\t.\nf\t" + sumOfX + "\td\n",
 		},
 		"parents of what is skipped are not made": {
-			zip(pack(special("before/fifo", tar.TypeFifo), dir("out"), special("out/a/fifo", tar.TypeFifo), file("out/b", "x"))),
+			gz(pack(special("before/fifo", tar.TypeFifo), dir("out"), special("out/a/fifo", tar.TypeFifo), file("out/b", "x"))),
 			"d\t-\t.\nf\t" + sumOfX + "\tb\n",
 		},
 		"what is skipped can be a parent": {
-			zip(pack(dir("out"), special("out/a", tar.TypeFifo), file("out/a/b", "x"))),
+			gz(pack(dir("out"), special("out/a", tar.TypeFifo), file("out/a/b", "x"))),
 			"d\t-\t.\nd\t-\ta\nf\t" + sumOfX + "\ta/b\n",
 		},
 		"what follows the end mark is not unpacked": {
-			zip(append(pack(file("message", "x")), pack(file("more", "x"))...)),
+			gz(append(pack(file("message", "x")), pack(file("more", "x"))...)),
 			"f\t" + sumOfX + "\t.\n",
 		},
 		"what follows the compressed archive is not unpacked": {
-			append(zip(pack(file("message", "x"))), "garbage"...),
+			append(gz(pack(file("message", "x"))), "garbage"...),
 			"f\t" + sumOfX + "\t.\n",
 		},
 		"much may follow the compressed archive": {
-			append(zip(pack(file("message", "x"))), make([]byte, 4*relayBuffers*relayBuffer)...),
+			append(gz(pack(file("message", "x"))), make([]byte, 4*relayBuffers*relayBuffer)...),
 			"f\t" + sumOfX + "\t.\n",
 		},
 		"an archive may end without its mark": {
-			zip(pack(file("message", "x"))[:1024]),
+			gz(pack(file("message", "x"))[:1024]),
 			"f\t" + sumOfX + "\t.\n",
 		},
 		"an archive may be compressed in several members": {
-			append(zip(pack(file("message", "x"))[:700]), zip(pack(file("message", "x"))[700:])...),
+			append(gz(pack(file("message", "x"))[:700]), gz(pack(file("message", "x"))[700:])...),
 			"f\t" + sumOfX + "\t.\n",
 		},
 	}
@@ -133,49 +133,49 @@ func TestAnArchiveThatLeavesADoubtIsRefused(t *testing.T) {
 	}{
 		"nothing at all":               {nil, "gzip header"},
 		"not compressed":               {pack(file("message", "x")), "gzip header"},
-		"not an archive":               {zip([]byte(strings.Repeat("text", 512))), "reading the archive"},
-		"an empty archive":             {zip(pack()), "nothing that Argo would unpack"},
-		"only a pipe":                  {zip(pack(special("fifo", tar.TypeFifo))), "nothing that Argo would unpack"},
-		"only a link":                  {zip(pack(link("out", "x"))), "single symbolic link"},
-		"cut in the compressed bytes":  {zip(pack(honest()...))[:100], "unexpected EOF"},
-		"cut in the archive":           {zip(pack(file("message", strings.Repeat("x", 600)))[:1024]), "unexpected EOF"},
-		"altered in the middle":        {flip(zip(pack(honest()...)), 200), ""},
-		"garbage between members":      {append(append(zip(pack(file("a", "x"))[:512]), "garbage"...), zip(pack(file("a", "x"))[512:])...), ""},
-		"an entry twice":               {zip(pack(dir("out"), file("out/a", "x"), file("out/a", "y"))), "twice, or not in the order"},
-		"a directory twice":            {zip(pack(dir("out"), dir("out"))), "twice, or not in the order"},
-		"not in order":                 {zip(pack(dir("out"), file("out/b", "x"), file("out/a", "x"))), "twice, or not in the order"},
-		"in order of bytes only":       {zip(pack(dir("out"), file("out/a.b", "x"), file("out/a/b", "x"))), "twice, or not in the order"},
-		"a parent after its child":     {zip(pack(file("out/a", "x"), dir("out"))), "twice, or not in the order"},
-		"a skipped entry out of order": {zip(pack(dir("out"), file("out/b", "x"), special("out/a", tar.TypeFifo))), "twice, or not in the order"},
-		"a file as a parent":           {zip(pack(dir("out"), file("out/a", "x"), file("out/a/b", "x"))), "not a directory"},
-		"a link as a parent":           {zip(pack(dir("out"), link("out/a", "b"), file("out/a/b", "x"))), "not a directory"},
+		"not an archive":               {gz([]byte(strings.Repeat("text", 512))), "reading the archive"},
+		"an empty archive":             {gz(pack()), "nothing that Argo would unpack"},
+		"only a pipe":                  {gz(pack(special("fifo", tar.TypeFifo))), "nothing that Argo would unpack"},
+		"only a link":                  {gz(pack(link("out", "x"))), "single symbolic link"},
+		"cut in the compressed bytes":  {gz(pack(honest()...))[:100], "unexpected EOF"},
+		"cut in the archive":           {gz(pack(file("message", strings.Repeat("x", 600)))[:1024]), "unexpected EOF"},
+		"altered in the middle":        {flip(gz(pack(honest()...)), 200), ""},
+		"garbage between members":      {append(append(gz(pack(file("a", "x"))[:512]), "garbage"...), gz(pack(file("a", "x"))[512:])...), ""},
+		"an entry twice":               {gz(pack(dir("out"), file("out/a", "x"), file("out/a", "y"))), "twice, or not in the order"},
+		"a directory twice":            {gz(pack(dir("out"), dir("out"))), "twice, or not in the order"},
+		"not in order":                 {gz(pack(dir("out"), file("out/b", "x"), file("out/a", "x"))), "twice, or not in the order"},
+		"in order of bytes only":       {gz(pack(dir("out"), file("out/a.b", "x"), file("out/a/b", "x"))), "twice, or not in the order"},
+		"a parent after its child":     {gz(pack(file("out/a", "x"), dir("out"))), "twice, or not in the order"},
+		"a skipped entry out of order": {gz(pack(dir("out"), file("out/b", "x"), special("out/a", tar.TypeFifo))), "twice, or not in the order"},
+		"a file as a parent":           {gz(pack(dir("out"), file("out/a", "x"), file("out/a/b", "x"))), "not a directory"},
+		"a link as a parent":           {gz(pack(dir("out"), link("out/a", "b"), file("out/a/b", "x"))), "not a directory"},
 		"a link as a parent of parents": {
-			zip(pack(dir("out"), link("out/a", "b"), file("out/a/b/c", "x"))), "not a directory"},
-		"a parent's name":   {zip(pack(dir("out"), file("out/../b", "x"))), "component"},
-		"its own name":      {zip(pack(dir("out"), file("out/./b", "x"))), "component"},
-		"an absolute name":  {zip(pack(file("/message", "x"))), "component"},
-		"a trailing slash":  {zip(pack(dir("out/"))), "component"},
-		"a doubled slash":   {zip(pack(file("out//a", "x"))), "component"},
-		"no name":           {zip(pack(file("", "x"))), "component"},
-		"a NUL in a name":   {zip(pack(member{name: "a", body: "x", pax: map[string]string{"path": "a\x00b"}})), ""},
-		"a long component":  {zip(pack(file(strings.Repeat("n", 256), "x"))), "component of 256 bytes"},
-		"a long path":       {zip(pack(file(strings.Repeat(strings.Repeat("n", 99)+"/", 41)+"x", "x"))), "path of 4101 bytes"},
-		"a deep path":       {zip(pack(file(deep+"x", "x"))), "deeper"},
-		"a hard link":       {zip(pack(dir("out"), file("out/a", "x"), member{name: "out/b", kind: tar.TypeLink, target: "out/a"})), "of type '1'"},
-		"a contiguous file": {zip(pack(special("a", tar.TypeCont))), "of type '7'"},
-		"a sparse file":     {zip(pack(special("a", tar.TypeGNUSparse))), ""},
-		"a sparse file (PAX)": {zip(pack(member{name: "a", body: "1\n0\n1\n" + strings.Repeat("\x00", 506) + "x",
+			gz(pack(dir("out"), link("out/a", "b"), file("out/a/b/c", "x"))), "not a directory"},
+		"a parent's name":   {gz(pack(dir("out"), file("out/../b", "x"))), "component"},
+		"its own name":      {gz(pack(dir("out"), file("out/./b", "x"))), "component"},
+		"an absolute name":  {gz(pack(file("/message", "x"))), "component"},
+		"a trailing slash":  {gz(pack(dir("out/"))), "component"},
+		"a doubled slash":   {gz(pack(file("out//a", "x"))), "component"},
+		"no name":           {gz(pack(file("", "x"))), "component"},
+		"a NUL in a name":   {gz(pack(member{name: "a", body: "x", pax: map[string]string{"path": "a\x00b"}})), ""},
+		"a long component":  {gz(pack(file(strings.Repeat("n", 256), "x"))), "component of 256 bytes"},
+		"a long path":       {gz(pack(file(strings.Repeat(strings.Repeat("n", 99)+"/", 41)+"x", "x"))), "path of 4101 bytes"},
+		"a deep path":       {gz(pack(file(deep+"x", "x"))), "deeper"},
+		"a hard link":       {gz(pack(dir("out"), file("out/a", "x"), member{name: "out/b", kind: tar.TypeLink, target: "out/a"})), "of type '1'"},
+		"a contiguous file": {gz(pack(special("a", tar.TypeCont))), "of type '7'"},
+		"a sparse file":     {gz(pack(special("a", tar.TypeGNUSparse))), ""},
+		"a sparse file (PAX)": {gz(pack(member{name: "a", body: "1\n0\n1\n" + strings.Repeat("\x00", 506) + "x",
 			pax: map[string]string{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1"}})), "stored sparsely"},
-		"a global header": {zip(pack(member{name: "g", kind: tar.TypeXGlobalHeader, body: paxRecord("comment", "x")}, file("message", "x"))),
+		"a global header": {gz(pack(member{name: "g", kind: tar.TypeXGlobalHeader, body: paxRecord("comment", "x")}, file("message", "x"))),
 			"of type 'g'"},
-		"an unknown type":                    {zip(pack(special("a", 'V'))), "of type 'V'"},
-		"a mode of other bits":               {zip(pack(member{name: "a", mode: 1 << 23, body: "x"})), "no mode of a file"},
-		"an absolute link":                   {zip(pack(dir("out"), link("out/a", "/etc"))), "absolute"},
-		"a link out of the root":             {zip(pack(dir("out"), dir("out/d"), link("out/d/a", "../../out"))), "leads out"},
-		"a link out of one of several roots": {zip(pack(dir("out"), link("out/a", "../b"), file("z", "x"))), "leads out"},
-		"a link to nothing":                  {zip(pack(dir("out"), link("out/a", ""))), "link target"},
-		"a link too long":                    {zip(pack(dir("out"), link("out/a", strings.Repeat("t", maxPath)))), "link target"},
-		"a huge header":                      {zip(pack(member{name: "a", pax: map[string]string{"comment": strings.Repeat("x", 2<<20)}})), "too long"},
+		"an unknown type":                    {gz(pack(special("a", 'V'))), "of type 'V'"},
+		"a mode of other bits":               {gz(pack(member{name: "a", mode: 1 << 23, body: "x"})), "no mode of a file"},
+		"an absolute link":                   {gz(pack(dir("out"), link("out/a", "/etc"))), "absolute"},
+		"a link out of the root":             {gz(pack(dir("out"), dir("out/d"), link("out/d/a", "../../out"))), "leads out"},
+		"a link out of one of several roots": {gz(pack(dir("out"), link("out/a", "../b"), file("z", "x"))), "leads out"},
+		"a link to nothing":                  {gz(pack(dir("out"), link("out/a", ""))), "link target"},
+		"a link too long":                    {gz(pack(dir("out"), link("out/a", strings.Repeat("t", maxPath)))), "link target"},
+		"a huge header":                      {gz(pack(member{name: "a", pax: map[string]string{"comment": strings.Repeat("x", 2<<20)}})), "too long"},
 	} {
 		t.Run(title, func(t *testing.T) {
 			sum, err := Measure(t.Context(), bytes.NewReader(c.stored))
@@ -191,7 +191,7 @@ func TestAnArchiveThatLeavesADoubtIsRefused(t *testing.T) {
 
 func TestAReadErrorIsNotTheArchivesFault(t *testing.T) {
 	broken := errors.New("disk on fire")
-	_, err := Measure(t.Context(), io.MultiReader(bytes.NewReader(zip(pack(honest()...))[:50]), iotest.ErrReader(broken)))
+	_, err := Measure(t.Context(), io.MultiReader(bytes.NewReader(gz(pack(honest()...))[:50]), iotest.ErrReader(broken)))
 	if !errors.Is(err, broken) || reason.Of(err) != reason.Internal {
 		t.Errorf("got %v, want the error of the reader", err)
 	}
@@ -202,7 +202,7 @@ func TestMeasureEndsWithItsContext(t *testing.T) {
 		"while bytes come":                     endless{},
 		"while a bomb is inflated":             bytes.NewReader(bomb(200)),
 		"while the rest of a bomb is inflated": bytes.NewReader(bomb(7)),
-		"while what follows is hashed":         io.MultiReader(bytes.NewReader(zip(pack(file("a", "x")))), endless{}),
+		"while what follows is hashed":         io.MultiReader(bytes.NewReader(gz(pack(file("a", "x")))), endless{}),
 	} {
 		t.Run(title, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -219,7 +219,7 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {
 	clear(p)
-	copy(p, zip(pack(file("a", "x"))))
+	copy(p, gz(pack(file("a", "x"))))
 	return len(p), nil
 }
 
@@ -236,7 +236,7 @@ func bomb(times int) []byte {
 		sum += int(c)
 	}
 	copy(header[148:156], fmt.Sprintf("%06o\x00 ", sum))
-	return append(zip(header), bytes.Repeat(zip(make([]byte, 64<<20)), times)...)
+	return append(gz(header), bytes.Repeat(gz(make([]byte, 64<<20)), times)...)
 }
 
 func flip(b []byte, at int) []byte {
@@ -346,14 +346,14 @@ func TestLinksThatLeadOutByWayOfEachOtherAreRefused(t *testing.T) {
 		"a link instead of a parent":     {slices.Concat(deep, []member{file("out/y/z", "x"), link("out/y", "a")}), "order"},
 	} {
 		t.Run(title, func(t *testing.T) {
-			_, err := Measure(t.Context(), bytes.NewReader(zip(pack(c.members...))))
+			_, err := Measure(t.Context(), bytes.NewReader(gz(pack(c.members...))))
 			if reason.Of(err) != reason.OutputUnreadable || !strings.Contains(err.Error(), c.why) {
 				t.Errorf("got %v, want OutputUnreadable with %q", err, c.why)
 			}
 		})
 	}
 	t.Run("but links that stay are fine", func(t *testing.T) {
-		sum := mustMeasure(t, zip(pack(slices.Concat(deep, []member{up, link("out/y", "a/b/c/d/e/f/up")})...)))
+		sum := mustMeasure(t, gz(pack(slices.Concat(deep, []member{up, link("out/y", "a/b/c/d/e/f/up")})...)))
 		root := plant(t, t.TempDir(), [2]string{"a/b/c/d/e/f/"}, [2]string{"a/b/c/d/e/f/up", "-> ../../../../.."}, [2]string{"y", "-> a/b/c/d/e/f/up"})
 		if got := mustTreeOf(t, root); got != sum.Tree {
 			t.Errorf("on disk %s, in the archive %s", got, sum.Tree)
@@ -371,10 +371,10 @@ func FuzzMeasure(f *testing.F) {
 	for _, c := range readableArchives() {
 		f.Add(c.stored)
 	}
-	f.Add(zip(pack(honest()...)))
+	f.Add(gz(pack(honest()...)))
 	f.Add(pack(honest()...))
 	f.Fuzz(func(t *testing.T, stored []byte) {
-		for _, b := range [][]byte{stored, zip(stored)} { // also what is behind gzip
+		for _, b := range [][]byte{stored, gz(stored)} { // also what is behind gzip
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			sum, err := Measure(ctx, bytes.NewReader(b))
 			cancel()

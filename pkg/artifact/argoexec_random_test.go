@@ -4,6 +4,7 @@ package artifact
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func randomMode(r *rand.Rand) os.FileMode {
@@ -109,6 +111,53 @@ func hostile(r *rand.Rand) []byte {
 	return spoil(r, pack(members...))
 }
 
+// hostileZip makes a zip that is honest but for a few random changes.
+func hostileZip(r *rand.Rand) []byte {
+	members := []member{file("out/a/b", "x"), file("out/a/c", "more"), file("out/a-", ""), file("out/z", "y")}
+	change := func(*zip.FileHeader) {}
+	for range r.IntN(3) {
+		i, j := r.IntN(len(members)), r.IntN(len(members))
+		m := &members[i]
+		switch r.IntN(8) {
+		case 0:
+			members[i], members[j] = members[j], members[i]
+		case 1:
+			members = append(members, members[j])
+		case 2:
+			members = slices.Delete(members, i, min(i+1, len(members)-1))
+		case 3:
+			m.name = []string{"../x", "/out", "./out", "out//x", "out/..", "/", "", "out/a/", "zz", "/tmp/argo/x", "out/z/y", "out\\z"}[r.IntN(12)]
+		case 4:
+			m.name += randomName(r)
+		case 5:
+			m.name = "/" + m.name
+		case 6:
+			mode := randomMode(r)
+			change = func(h *zip.FileHeader) { h.SetMode(mode) }
+		case 7:
+			change = func(h *zip.FileHeader) {
+				h.Method, h.Comment, h.NonUTF8, h.Modified = zip.Store, "comment", true, time.Unix(1e9, 0)
+			}
+		}
+	}
+	stored := packZipAs(change, members...)
+	switch r.IntN(8) {
+	case 0:
+		stored[r.IntN(len(stored))] ^= 1 << r.IntN(8)
+	case 1:
+		stored[len(stored)-1-r.IntN(zipEnd+60)] ^= 1 << r.IntN(8)
+	case 2:
+		return stored[:r.IntN(len(stored))]
+	case 3:
+		return append(packZip(file("hidden", "x")), stored...)
+	case 4:
+		return append([]byte("garbage"), stored...)
+	case 5:
+		return append(stored, "garbage"...)
+	}
+	return stored
+}
+
 // spoil compresses an archive, in one of the ways that readers may differ on.
 func spoil(r *rand.Rand, archive []byte) []byte {
 	switch r.IntN(20) {
@@ -124,18 +173,18 @@ func spoil(r *rand.Rand, archive []byte) []byte {
 		archive[r.IntN(len(archive))] ^= 1 << r.IntN(8)
 	case 5: // several members
 		at := r.IntN(len(archive))
-		return append(zip(archive[:at]), zip(archive[at:])...)
+		return append(gz(archive[:at]), gz(archive[at:])...)
 	case 6: // cut in the first member, going on in the second
 		at := r.IntN(len(archive)) &^ 511
-		return slices.Concat(zip(archive[:at]), []byte("garbage"), zip(archive[at:]))
+		return slices.Concat(gz(archive[:at]), []byte("garbage"), gz(archive[at:]))
 	case 7:
-		return append(zip(archive), "garbage"...)
+		return append(gz(archive), "garbage"...)
 	case 8:
-		stored := zip(archive)
+		stored := gz(archive)
 		stored[r.IntN(len(stored))] ^= 1 << r.IntN(8)
 		return stored
 	case 9:
-		stored := zip(archive)
+		stored := gz(archive)
 		return stored[:r.IntN(len(stored))]
 	case 10:
 		var b bytes.Buffer
@@ -145,5 +194,5 @@ func spoil(r *rand.Rand, archive []byte) []byte {
 		z.Close()
 		return b.Bytes()
 	}
-	return zip(archive)
+	return gz(archive)
 }

@@ -97,6 +97,8 @@ type argoArtifact struct {
 	Path string       `json:"path"`
 	Mode *int32       `json:"mode,omitempty"`
 	HTTP *argoAddress `json:"http,omitempty"`
+	// Archive has one strategy as key, if any.
+	Archive map[Archive]struct{} `json:"archive,omitempty"`
 }
 
 type argoAddress struct {
@@ -134,7 +136,8 @@ type input struct {
 	name   string
 	stored []byte
 	mode   *int32
-	failed string // what argoexec said, if it refused
+	by     Archive // "" or ArchiveDetect for none
+	failed string  // what argoexec said, if it refused
 }
 
 // init has argoexec unpack each input; one that it refuses ends the run, so it
@@ -152,9 +155,11 @@ func (a argo) init(t *testing.T, inputs []*input) {
 	for rest := inputs; len(rest) > 0; {
 		var tmpl template
 		for _, in := range rest {
-			tmpl.Inputs.Artifacts = append(tmpl.Inputs.Artifacts, argoArtifact{
-				Name: in.name, Path: "/main/" + in.name, Mode: in.mode, HTTP: &argoAddress{URL: server.URL + "/" + in.name},
-			})
+			art := argoArtifact{Name: in.name, Path: "/main/" + in.name, Mode: in.mode, HTTP: &argoAddress{URL: server.URL + "/" + in.name}}
+			if in.by != "" && in.by != ArchiveDetect {
+				art.Archive = map[Archive]struct{}{in.by: {}}
+			}
+			tmpl.Inputs.Artifacts = append(tmpl.Inputs.Artifacts, art)
 		}
 		a.write(t, "argo/config/ARGO_TEMPLATE", tmpl)
 		out, err := a.run(t, "init")
@@ -205,7 +210,7 @@ func TestHonestOutputsHaveTheDigestOfWhatArgoUnpacks(t *testing.T) {
 	for i, stored := range a.emissary(t, paths) {
 		in := &input{name: fmt.Sprint("in", i), stored: stored}
 		sum := mustMeasure(t, stored)
-		pin := Pin{Input: in.name, Location: "s3://store/bucket/" + in.name, SHA256: sum.SHA256, Tree: sum.Tree}
+		pin := Pin{Input: in.name, Location: "s3://store/bucket/" + in.name, SHA256: sum.SHA256, Archive: ArchiveTar, Tree: sum.Tree}
 		if i%5 == 0 { // files and directories
 			mode := int32(0o755 - 0o111*random.IntN(2))
 			in.mode, pin.Mode = &mode, &mode
@@ -286,6 +291,95 @@ func TestArgoUnpacksWhatOurTableSays(t *testing.T) {
 	}
 }
 
+// TestWhatIsFetchedIsWhatArgoLeaves has argoexec fetch stored bytes of every
+// form by every strategy: what Fetched says is what lies on the disk, and where
+// a file was taken for an archive, it was argoexec that did.
+func TestWhatIsFetchedIsWhatArgoLeaves(t *testing.T) {
+	a := newArgo(t)
+	type stored struct {
+		bytes []byte
+		sum   Sum
+	}
+	all := map[string]stored{}
+	for title, c := range readableArchives() {
+		all["tar: "+title] = stored{c.stored, mustMeasure(t, c.stored)}
+		all["tar as file: "+title] = stored{c.stored, mustMeasureFile(t, c.stored)}
+	}
+	for title, c := range readableZips() {
+		sum, err := measureZip(t.Context(), c.stored)
+		must(t, err)
+		all["zip: "+title] = stored{c.stored, sum}
+		all["zip as file: "+title] = stored{c.stored, mustMeasureFile(t, c.stored)}
+	}
+	for title, c := range packedFiles() {
+		all["file: "+title] = stored{c.stored, mustMeasureFile(t, c.stored)}
+	}
+	var inputs []*input
+	titles, want := map[string]string{}, map[string]Digest{}
+	for title, s := range all {
+		for _, by := range []Archive{ArchiveDetect, ArchiveTar, ArchiveZip, ArchiveNone} {
+			in := &input{name: fmt.Sprint("in", len(inputs)), stored: s.bytes, by: by}
+			tree, _, err := s.sum.Fetched(by)
+			if err != nil && (by != ArchiveDetect || s.sum.Form != FormLookalike) {
+				continue
+			}
+			inputs, titles[in.name] = append(inputs, in), title+", by "+string(by)
+			if err == nil {
+				want[in.name] = tree
+			}
+		}
+	}
+	a.init(t, inputs)
+	for _, in := range inputs {
+		got, err := TreeOf(a.unpacked(in.name))
+		tree, fetched := want[in.name]
+		switch {
+		case fetched && (in.failed != "" || err != nil || got != tree):
+			t.Errorf("%s: argoexec left %s (%v, %s), we said %s", titles[in.name], got, err, in.failed, tree)
+		case !fetched && in.failed == "" && got == FileTree(digestOfString(string(in.stored))):
+			t.Errorf("%s: argoexec left it as it is", titles[in.name])
+		}
+	}
+	t.Logf("%d inputs", len(inputs))
+}
+
+// TestNoZipIsReadOtherwiseThanArgoUnpacksIt mutates zips at random: what we
+// accept, argoexec either refuses or unpacks to the same tree.
+func TestNoZipIsReadOtherwiseThanArgoUnpacksIt(t *testing.T) {
+	a := newArgo(t)
+	random := rand.New(rand.NewPCG(5, 6))
+	var accepted []*input
+	trees := map[string]Digest{}
+	refused := 0
+	for i := range 3000 {
+		stored := hostileZip(random)
+		sum, err := measureZip(t.Context(), stored)
+		if err != nil {
+			refused++
+			continue
+		}
+		in := &input{name: fmt.Sprint("in", i), stored: stored, by: ArchiveZip}
+		accepted, trees[in.name] = append(accepted, in), sum.Tree
+	}
+	a.init(t, accepted)
+	same, failed := 0, map[string]int{}
+	for _, in := range accepted {
+		if in.failed != "" {
+			failed[why(in.failed)]++
+			continue
+		}
+		got, err := TreeOf(a.unpacked(in.name))
+		if err != nil || got != trees[in.name] {
+			t.Errorf("%s: argoexec left %s (%v), we said %s", in.name, got, err, trees[in.name])
+		}
+		same++
+	}
+	t.Logf("%d refused by us, %d read alike, refused by argoexec only: %v", refused, same, failed)
+	if refused < 300 || same < 300 {
+		t.Error("the zips are not mixed enough to tell anything")
+	}
+}
+
 // recorded gives ARGO_TEMPLATE of a pod that Argo's controller made.
 func recorded(t *testing.T, pod string) string {
 	t.Helper()
@@ -363,7 +457,7 @@ func TestInitLeavesWhatVerifyWantsBesideTheInputs(t *testing.T) {
 // and what is written into a folder of Argo's is found.
 func TestALinkThatArgoWritesThroughIsNeverInATree(t *testing.T) {
 	a := newArgo(t)
-	in := &input{name: "in", stored: zip(pack(
+	in := &input{name: "in", stored: gz(pack(
 		dir("out"), dir("out/a/b/c/d/e/f"), link("out/a/b/c/d/e/f/up", "../../../../.."),
 		link("out/y", "a/b/c/d/e/f/up/../../../../../.."), file("out/y/var/run/argo/ctr/main/exitcode", "0"),
 	))}

@@ -100,7 +100,7 @@ func block(b *bytes.Buffer, name string, kind byte, mode int64, target, body str
 }
 
 // zip compresses as Argo does.
-func zip(archive []byte) []byte {
+func gz(archive []byte) []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	z.Write(archive)

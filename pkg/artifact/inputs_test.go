@@ -12,7 +12,7 @@ import (
 
 func pinOf(t *testing.T, input, path string) Pin {
 	t.Helper()
-	return Pin{Input: input, Location: "s3://store/bucket/" + input, SHA256: Digest(sumOfX), Tree: mustTreeOf(t, path)}
+	return Pin{Input: input, Location: "s3://store/bucket/" + input, SHA256: Digest(sumOfX), Archive: ArchiveTar, Tree: mustTreeOf(t, path)}
 }
 
 func withMode(p Pin, mode int32) Pin {
@@ -77,7 +77,7 @@ func TestWhatIsNotWhatWasAdmittedIsRefused(t *testing.T) {
 // and nothing may lie beside it.
 func TestInputsThatAPolicyAdmits(t *testing.T) {
 	byPolicy := func(pins []Pin, sha256, tree Digest) []Pin {
-		pins[1].Policy, pins[1].SHA256, pins[1].Tree = "datasets", sha256, tree
+		pins[1].Policy, pins[1].SHA256, pins[1].Archive, pins[1].Tree = "datasets", sha256, ArchiveDetect, tree
 		return pins
 	}
 	for title, c := range map[string]struct {
@@ -116,6 +116,20 @@ func TestInputsThatAPolicyAdmits(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a tree digest is held however Argo made the tree", func(t *testing.T) {
+		for _, by := range []Archive{ArchiveTar, ArchiveZip, ArchiveNone, ArchiveDetect} {
+			root, pins := volume(t)
+			pins = byPolicy(pins, "", FileTree(sumOfX))
+			pins[1].Archive = by
+			if err := CheckInputs(root, pins, nil); err != nil {
+				t.Errorf("by %s: %v", by, err)
+			}
+			plant(t, root, [2]string{"message", "y"})
+			if err := CheckInputs(root, pins, nil); reason.Of(err) != reason.InputAltered {
+				t.Errorf("by %s: got %v, want InputAltered", by, err)
+			}
+		}
+	})
 	t.Run("a pin without a policy has its digests", func(t *testing.T) {
 		root, pins := volume(t)
 		pins[1].SHA256, pins[1].Tree = "", ""
@@ -212,7 +226,7 @@ func TestAModeIsCheckedAsArgoSetsIt(t *testing.T) {
 }
 
 func TestParsePinIsStrict(t *testing.T) {
-	pin := withMode(Pin{Input: "in", Location: "s3://s/b/k", SHA256: sumOfX, Tree: sumOfNothing}, 0o755)
+	pin := withMode(Pin{Input: "in", Location: "s3://s/b/k", SHA256: sumOfX, Archive: ArchiveTar, Tree: sumOfNothing}, 0o755)
 	raw, err := json.Marshal(pin)
 	if err != nil {
 		t.Fatal(err)

@@ -57,14 +57,6 @@ func (m *manifest) write(kind byte, value, path string) {
 	m.hash.Write(m.line)
 }
 
-// FileTree is the tree digest of one file with this content, not executable:
-// what Argo leaves of an object that it does not unpack.
-func FileTree(content Digest) Digest {
-	m := newManifest()
-	m.file(false, content, rootPath)
-	return m.digest()
-}
-
 func (m *manifest) digest() Digest { return digestOf(m.hash) }
 
 func digestOf(h hash.Hash) Digest {

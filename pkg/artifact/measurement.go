@@ -45,14 +45,10 @@ var ErrTooLarge = errors.New("measurement does not fit into the termination mess
 type Entry struct {
 	// Output is the name of the template's output artifact.
 	Output string
-	// Size is the number of stored bytes.
-	Size int64
-	// SHA256 is the digest of the stored bytes.
-	SHA256 Digest
-	// Tree is the digest of what they unpack to.
-	Tree Digest
+	// Sum is what its stored bytes are.
+	Sum
 	// Problem says why there are no digests: OutputAbsent, OutputUnreadable,
-	// MeasurementIncomplete or Internal.
+	// PrefixUnsupported, MeasurementIncomplete or Internal.
 	Problem reason.Code
 }
 
@@ -71,7 +67,7 @@ func MessageLimit(containers int) int {
 
 // Encode writes the termination message: a header with the number of entries
 // and the SHA-256 of what follows, because the kubelet cuts silently, then one
-// line an entry. It fails with ErrTooLarge beyond limit bytes.
+// line an entry, which gives the form if it is not FormTar. It fails with ErrTooLarge beyond limit bytes.
 func (m Measurement) Encode(limit int) (string, error) {
 	if len(m) == 0 {
 		return "", errors.New("a measurement needs at least one entry")
@@ -195,7 +191,7 @@ func decodeEntry(line string) (Entry, error) {
 	switch {
 	case len(fields) == 2 && strings.HasPrefix(fields[1], "!"):
 		e.Problem = reason.Code(fields[1][1:])
-	case len(fields) == 4:
+	case len(fields) == 4, len(fields) == 5:
 		if e.Size, err = strconv.ParseInt(fields[1], 10, 64); err != nil || strconv.FormatInt(e.Size, 10) != fields[1] {
 			return e, fmt.Errorf("%.40q is not a size", fields[1])
 		}
@@ -204,6 +200,12 @@ func decodeEntry(line string) (Entry, error) {
 		}
 		if e.Tree, err = expand(fields[3]); err != nil {
 			return e, err
+		}
+		e.Form = FormTar
+		if len(fields) == 5 {
+			if e.Form = Form(fields[4]); e.Form == FormTar {
+				return e, fmt.Errorf("%.80q gives the form that is meant without one", line)
+			}
 		}
 	default:
 		return e, fmt.Errorf("%.80q is not an entry", line)
@@ -216,7 +218,11 @@ func (e Entry) encode(b *strings.Builder) {
 		fmt.Fprintf(b, "%s !%s\n", e.Output, e.Problem)
 		return
 	}
-	fmt.Fprintf(b, "%s %d %s %s\n", e.Output, e.Size, compact(e.SHA256), compact(e.Tree))
+	fmt.Fprintf(b, "%s %d %s %s", e.Output, e.Size, compact(e.SHA256), compact(e.Tree))
+	if e.Form != FormTar {
+		fmt.Fprintf(b, " %s", e.Form)
+	}
+	b.WriteByte('\n')
 }
 
 func (e Entry) validate() error {
@@ -225,16 +231,11 @@ func (e Entry) validate() error {
 	}
 	switch e.Problem {
 	case "":
-		for _, d := range []Digest{e.SHA256, e.Tree} {
-			if _, err := ParseDigest(string(d)); err != nil {
-				return fmt.Errorf("output %q: %w", e.Output, err)
-			}
+		if err := e.Sum.Validate(); err != nil {
+			return fmt.Errorf("output %q: %w", e.Output, err)
 		}
-		if e.Size < 0 {
-			return fmt.Errorf("output %q: size %d is negative", e.Output, e.Size)
-		}
-	case reason.OutputAbsent, reason.OutputUnreadable, reason.MeasurementIncomplete, reason.Internal:
-		if e.SHA256 != "" || e.Tree != "" || e.Size != 0 {
+	case reason.OutputAbsent, reason.OutputUnreadable, reason.PrefixUnsupported, reason.MeasurementIncomplete, reason.Internal:
+		if e.Sum != (Sum{}) {
 			return fmt.Errorf("output %q: both a problem and digests", e.Output)
 		}
 	default:

@@ -12,9 +12,9 @@ import (
 
 func measurement() Measurement {
 	return Measurement{
-		{Output: "hello-art", Size: 141, SHA256: sumOfX, Tree: sumOfNothing},
+		{Output: "hello-art", Sum: Sum{Form: FormTar, Size: 141, SHA256: sumOfX, Tree: sumOfNothing}},
 		{Output: "gone", Problem: reason.OutputAbsent},
-		{Output: "Odd_1.x", Size: 0, SHA256: sumOfNothing, Tree: sumOfX},
+		{Output: "Odd_1.x", Sum: Sum{Form: FormFile, Size: 0, SHA256: sumOfNothing, Tree: FileTree(sumOfNothing)}},
 		{Output: "bad", Problem: reason.OutputUnreadable},
 	}
 }
@@ -29,10 +29,10 @@ func mustEncode(t *testing.T, m Measurement) string {
 }
 
 func TestAMessageLooksLikeThis(t *testing.T) {
-	want := `argoseal/1 4 KPomO7Ma-QqzaoCRwO_wGoN5dSNa5S1kD8XVZ58DzBA
+	want := `argoseal/1 4 2a2L0Q_dx3_wKkwGorH89dnAmtsZstrPUFNYHP5eUY8
 hello-art 141 LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU
 gone !OutputAbsent
-Odd_1.x 0 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE
+Odd_1.x 0 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU pLeAJKM0ms1PuXNE53DDuvUJFFEKZXY4q4uaUHpWEGo file
 bad !OutputUnreadable
 `
 	if got := mustEncode(t, measurement()); got != want {
@@ -82,6 +82,10 @@ func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
 		"a huge size":               sealed("1", strings.Replace(entry, " 1 ", " 9223372036854775808 ", 1)),
 		"two spaces":                sealed("1", strings.Replace(entry, " 1 ", "  1 ", 1)),
 		"a digest too short":        sealed("1", strings.Replace(entry, "hSuFU", "hSuF", 1)),
+		"an unknown form":           sealed("1", strings.Replace(entry, "\n", " Tar\n", 1)),
+		"a file with another tree":  sealed("1", strings.Replace(entry, "\n", " file\n", 1)),
+		"the form that is meant":    sealed("1", strings.Replace(entry, "\n", " tar\n", 1)),
+		"two forms":                 sealed("1", strings.Replace(entry, "\n", " file file\n", 1)),
 		"trailing bits":             sealed("1", strings.Replace(entry, "hSuFU", "hSuFV", 1)),
 		"a name with a slash":       sealed("1", "../"+entry),
 		"no name":                   sealed("1", entry[1:]),
@@ -110,17 +114,21 @@ func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
 }
 
 func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
-	good := Entry{Output: "a", SHA256: sumOfX, Tree: sumOfX}
+	sum := Sum{Form: FormTar, SHA256: sumOfX, Tree: sumOfX}
+	good := Entry{Output: "a", Sum: sum}
 	for title, m := range map[string]Measurement{
 		"no entry":             {},
 		"an output twice":      {good, good},
-		"no name":              {{SHA256: sumOfX, Tree: sumOfX}},
-		"a newline in a name":  {{Output: "a\nb", SHA256: sumOfX, Tree: sumOfX}},
+		"no name":              {{Sum: sum}},
+		"a newline in a name":  {{Output: "a\nb", Sum: sum}},
 		"no digests":           {{Output: "a"}},
-		"half the digests":     {{Output: "a", SHA256: sumOfX}},
-		"digests and problem":  {{Output: "a", SHA256: sumOfX, Tree: sumOfX, Problem: reason.OutputAbsent}},
+		"half the digests":     {{Output: "a", Sum: Sum{Form: FormTar, SHA256: sumOfX}}},
+		"digests and problem":  {{Output: "a", Sum: sum, Problem: reason.OutputAbsent}},
+		"no form":              {{Output: "a", Sum: Sum{SHA256: sumOfX, Tree: sumOfX}}},
+		"a file's other tree":  {{Output: "a", Sum: Sum{Form: FormFile, SHA256: sumOfX, Tree: sumOfX}}},
+		"a form and a problem": {{Output: "a", Sum: Sum{Form: FormTar}, Problem: reason.OutputAbsent}},
 		"another code":         {{Output: "a", Problem: reason.Sealed}},
-		"a size below nothing": {{Output: "a", Size: -1, SHA256: sumOfX, Tree: sumOfX}},
+		"a size below nothing": {{Output: "a", Sum: Sum{Form: FormTar, Size: -1, SHA256: sumOfX, Tree: sumOfX}}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			if message, err := m.Encode(MaxMessage); err == nil {
@@ -140,7 +148,7 @@ func TestAMeasurementThatDoesNotFitIsTooLarge(t *testing.T) {
 	}
 	var many Measurement
 	for i := range 60 {
-		many = append(many, Entry{Output: fmt.Sprint("output-", i), SHA256: sumOfX, Tree: sumOfX})
+		many = append(many, Entry{Output: fmt.Sprint("output-", i), Sum: Sum{Form: FormTar, SHA256: sumOfX, Tree: sumOfX}})
 	}
 	if _, err := many.Encode(1 << 20); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("got %v, want ErrTooLarge beyond what the kubelet ever keeps", err)

@@ -35,8 +35,11 @@ type Pin struct {
 	// unpacked them; it is here so that the tag and the statement name them.
 	// Empty for an input from outside, unless the policy names it.
 	SHA256 Digest `json:"sha256,omitempty"`
-	// Tree is the digest of what the stored bytes unpack to. Empty for an input
-	// from outside that a policy admits whatever it is.
+	// Archive is what Argo does to the stored bytes; ArchiveDetect only for an
+	// input from outside.
+	Archive Archive `json:"archive"`
+	// Tree is the digest of what it then leaves. Empty for an input from outside
+	// that a policy admits whatever it is.
 	Tree Digest `json:"tree,omitempty"`
 	// Mode is the mode that Argo sets on the root of what it unpacked; nil for
 	// none.
@@ -80,9 +83,10 @@ func ParsePin(s string) (Pin, error) {
 	return p, p.Validate()
 }
 
-// Validate wants every field: a name, a location, two digests, and a mode that
-// Argo sets without special bits (it sets the lowest nine), if one at all. Only
-// where a policy is named may digests be missing, and never the tree's alone.
+// Validate wants every field: a name, a location, two digests that go with the
+// archive strategy, and a mode that Argo sets without special bits (it sets the
+// lowest nine), if one at all. Only where a policy is named and no seal may
+// digests be missing, and never the tree's alone.
 func (p Pin) Validate() error {
 	if err := CheckName(p.Input); err != nil {
 		return err
@@ -96,24 +100,15 @@ func (p Pin) Validate() error {
 	if p.Seal != "" && (p.Policy == "" || len(p.Seal) > maxSeal || strings.ContainsFunc(p.Seal, isControl)) {
 		return fmt.Errorf("pin of input %q names no usable seal, or no policy that trusts it", p.Input)
 	}
-	for _, d := range p.digests() {
-		if _, err := ParseDigest(string(d)); err != nil {
-			return fmt.Errorf("pin of input %q: %w", p.Input, err)
-		}
+	check := CheckFetched
+	if p.Policy != "" && p.Seal == "" {
+		check = CheckOutside
+	}
+	if err := check(p.SHA256, p.Archive, p.Tree); err != nil {
+		return fmt.Errorf("pin of input %q: %w", p.Input, err)
 	}
 	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > maxMode) {
 		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)
-	}
-	return nil
-}
-
-// digests are those that have to be there.
-func (p Pin) digests() []Digest {
-	switch {
-	case p.Policy == "" || p.Seal != "" || p.SHA256 != "":
-		return []Digest{p.SHA256, p.Tree}
-	case p.Tree != "":
-		return []Digest{p.Tree}
 	}
 	return nil
 }

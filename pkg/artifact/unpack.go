@@ -34,8 +34,7 @@ type unpacking struct {
 	buffer  []byte
 }
 
-// unpack reads a tar archive to its end mark and gives the tree digest.
-func unpack(r io.Reader) (Digest, error) {
+func newUnpacking() *unpacking {
 	u := &unpacking{
 		single:  newManifest(),
 		folder:  newManifest(),
@@ -43,6 +42,12 @@ func unpack(r io.Reader) (Digest, error) {
 		buffer:  make([]byte, copyBuffer),
 	}
 	u.folder.dir(rootPath)
+	return u
+}
+
+// unpack reads a tar archive to its end mark and gives the tree digest.
+func unpack(r io.Reader) (Digest, error) {
+	u := newUnpacking()
 	archive := tar.NewReader(r)
 	for {
 		h, err := archive.Next()
@@ -70,15 +75,10 @@ func (u *unpacking) digest() (Digest, error) {
 	return u.single.digest(), nil
 }
 
-// entry takes one header as executor.go's untar does, or refuses it. What lies
-// below a file or a link follows it directly, whether it has parents of its own
-// or not: the order has '/' below every other byte.
+// entry takes one header as executor.go's untar does, or refuses it.
 func (u *unpacking) entry(h *tar.Header, content io.Reader) error {
 	if err := u.next(h.Name); err != nil {
 		return err
-	}
-	if u.kind != tar.TypeDir && u.kind != 0 && strings.HasPrefix(h.Name, u.made+"/") {
-		return fmt.Errorf("%.80q lies below %.80q, which is not a directory", h.Name, u.made)
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
@@ -110,17 +110,24 @@ func (u *unpacking) file(h *tar.Header, content io.Reader) error {
 	if h.Mode < 0 || h.Mode > maxMode {
 		return fmt.Errorf("%.80q has mode %o, which is no mode of a file", h.Name, h.Mode)
 	}
+	return u.regular(h.Name, executable(h.Mode), content)
+}
+
+// regular places a file with this content.
+func (u *unpacking) regular(name string, exec bool, content io.Reader) error {
 	u.content.Reset()
 	// Hiding all but Read keeps CopyBuffer to our buffer.
 	if _, err := io.CopyBuffer(u.content, struct{ io.Reader }{content}, u.buffer); err != nil {
-		return fmt.Errorf("reading %.80q: %w", h.Name, err)
+		return fmt.Errorf("reading %.80q: %w", name, err)
 	}
 	sum := digestOf(u.content)
-	u.place(tar.TypeReg, h.Name, func(m *manifest, path string) { m.file(executable(h.Mode), sum, path) })
+	u.place(tar.TypeReg, name, func(m *manifest, path string) { m.file(exec, sum, path) })
 	return nil
 }
 
-// next checks name and order of a header.
+// next checks name, order and parent of an entry. What lies below a file or a
+// link follows it directly, whether it has parents of its own or not: the order
+// has '/' below every other byte.
 func (u *unpacking) next(name string) error {
 	if err := checkPath(name); err != nil {
 		return err
@@ -129,11 +136,14 @@ func (u *unpacking) next(name string) error {
 		return fmt.Errorf("%.80q comes after %.80q: twice, or not in the order in which Argo packs", name, u.last)
 	}
 	u.last = name
+	if u.kind != tar.TypeDir && u.kind != 0 && strings.HasPrefix(name, u.made+"/") {
+		return fmt.Errorf("%.80q lies below %.80q, which is not a directory", name, u.made)
+	}
 	return nil
 }
 
 // place lists an entry, after the parents that Argo makes for it when they have
-// no header of their own; entry has made sure that it lies below no file or
+// no header of their own; next has made sure that it lies below no file or
 // link. As the order is increasing, the parents that exist are the last path
 // that was made, if it is a directory, and its parents.
 func (u *unpacking) place(kind byte, path string, list func(m *manifest, path string)) {

@@ -197,12 +197,13 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
 		}
 		input := provenance.Input{
-			Name:   pin.Input,
-			URI:    pin.Location,
-			SHA256: pin.SHA256,
-			Tree:   pin.Tree,
-			Seal:   pin.Seal,
-			Policy: pin.Policy,
+			Name:    pin.Input,
+			URI:     pin.Location,
+			SHA256:  pin.SHA256,
+			Archive: pin.Archive,
+			Tree:    pin.Tree,
+			Seal:    pin.Seal,
+			Policy:  pin.Policy,
 		}
 		if pin.Policy == "" {
 			input.Seal = artifact.SealName(in.Location, step.WorkflowUID)

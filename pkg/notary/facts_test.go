@@ -71,12 +71,12 @@ func TestFactsOfAPodThatWentThroughACluster(t *testing.T) {
 // What a policy admitted from outside has no seal, and is said to have none.
 func TestFactsNameTheInputsFromOutside(t *testing.T) {
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
-	s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, Policy: "datasets"}})
+	s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, Archive: artifact.ArchiveDetect, Policy: "datasets"}})
 	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 	s.inject(t)
 	facts, _, err := s.rules.Facts(s.witness(t))
 	must(t, err)
-	if want := (provenance.Input{Name: "message", URI: uri, Policy: "datasets"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
+	if want := (provenance.Input{Name: "message", URI: uri, Archive: artifact.ArchiveDetect, Policy: "datasets"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
 		t.Errorf("inputs are %+v", facts.Inputs)
 	}
 }
@@ -85,19 +85,19 @@ func TestFactsNameTheInputsFromOutside(t *testing.T) {
 func TestFactsNameTheSealsOfOtherWorkflows(t *testing.T) {
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
 	d := artifact.Digest(strings.Repeat("a", 64))
-	s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, SHA256: d, Tree: d, Policy: "lib", Seal: "lib/x"}})
+	s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, SHA256: d, Archive: artifact.ArchiveZip, Tree: d, Policy: "lib", Seal: "lib/x"}})
 	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 	s.inject(t)
 	facts, _, err := s.rules.Facts(s.witness(t))
 	must(t, err)
-	if want := (provenance.Input{Name: "message", URI: uri, SHA256: d, Tree: d, Policy: "lib", Seal: "lib/x"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
+	if want := (provenance.Input{Name: "message", URI: uri, SHA256: d, Archive: artifact.ArchiveZip, Tree: d, Policy: "lib", Seal: "lib/x"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
 		t.Errorf("inputs are %+v", facts.Inputs)
 	}
 }
 
 func TestFactsNameThePinnedInputs(t *testing.T) {
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
-	pin := artifact.Pin{Input: "message", Location: uri, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}
+	pin := artifact.Pin{Input: "message", Location: uri, SHA256: artifact.Digest(strings.Repeat("a", 64)), Archive: artifact.ArchiveTar, Tree: artifact.Digest(strings.Repeat("b", 64))}
 	s := newScene(t, "consumer", []artifact.Pin{pin})
 	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 	s.inject(t)
@@ -124,7 +124,7 @@ func TestAnAbsentOptionalOutputHasAReason(t *testing.T) {
 	s.template(`"outputs":{"artifacts":[`, `"outputs":{"artifacts":[{"name":"maybe","path":"/tmp/maybe","optional":true},`)
 	s.inject(t)
 	s.measure(t, artifact.Measurement{
-		{Output: helloOutput, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))},
+		{Output: helloOutput, Sum: artifact.Sum{Form: artifact.FormTar, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}},
 		{Output: "maybe", Problem: reason.OutputAbsent},
 	})
 	facts, fates, err := s.rules.Facts(s.witness(t))
@@ -187,7 +187,7 @@ func TestFactsRefuses(t *testing.T) {
 		"a sidecar with other arguments": {func(_ *testing.T, s *scene) { s.signerSpec().Args[1] = "--staged=/tmp" }, reason.StructureAltered},
 		"a sidecar that is gone":         {func(_ *testing.T, s *scene) { s.pod.Spec.InitContainers = s.pod.Spec.InitContainers[:1] }, reason.StructureAltered},
 		"pins that the pod does not check": {func(t *testing.T, s *scene) {
-			s.tag.Pins = []artifact.Pin{{Input: "x", Location: "s3://h/b/k", SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}}
+			s.tag.Pins = []artifact.Pin{{Input: "x", Location: "s3://h/b/k", SHA256: artifact.Digest(strings.Repeat("a", 64)), Archive: artifact.ArchiveTar, Tree: artifact.Digest(strings.Repeat("b", 64))}}
 			s.retag(t)
 		}, reason.TagInvalid},
 		"a kubelet that ran another image as the sidecar": {func(_ *testing.T, s *scene) {
@@ -224,6 +224,11 @@ func TestFactsRefuses(t *testing.T) {
 		"a failed upload":         {func(_ *testing.T, s *scene) { s.status("wait").State.Terminated.ExitCode = 1 }, reason.UploadFailed},
 		"a wait that never ended": {func(_ *testing.T, s *scene) { s.status("wait").State = corev1.ContainerState{} }, reason.UploadFailed},
 		"a main that never ended": {func(_ *testing.T, s *scene) { s.status("main").State = corev1.ContainerState{} }, reason.StructureAltered},
+		"a form that the output's strategy does not give": {func(t *testing.T, s *scene) {
+			sum := artifact.Sum{Form: artifact.FormFile, SHA256: artifact.Digest(strings.Repeat("a", 64))}
+			sum.Tree = artifact.FileTree(sum.SHA256)
+			s.measure(t, artifact.Measurement{{Output: helloOutput, Sum: sum}})
+		}, reason.MeasurementIncomplete},
 		"a kubelet without times": {func(_ *testing.T, s *scene) {
 			for _, list := range [][]corev1.ContainerStatus{s.pod.Status.InitContainerStatuses, s.pod.Status.ContainerStatuses} {
 				for i := range list {
@@ -235,7 +240,7 @@ func TestFactsRefuses(t *testing.T) {
 			s.template(`{"artifacts":[{"name":"hello-art","path":"/tmp/hello_world.txt"}]}`, `{}`)
 		}, reason.NothingToSeal},
 		"an output of an archive we cannot measure": {func(_ *testing.T, s *scene) {
-			s.template(`"path":"/tmp/hello_world.txt"}`, `"path":"/tmp/hello_world.txt","archive":{"none":{}}}`)
+			s.template(`"path":"/tmp/hello_world.txt"}`, `"path":"/tmp/hello_world.txt","archive":{}}`)
 			s.pod.Spec.InitContainers = s.pod.Spec.InitContainers[:1]
 			s.dropVolume("argoseal-no-token")
 			s.inject(t)

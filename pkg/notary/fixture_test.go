@@ -103,7 +103,7 @@ func (s *scene) inject(tb testing.TB) {
 	}
 	var m artifact.Measurement
 	for _, o := range step.Sealable() {
-		m = append(m, artifact.Entry{Output: o.Name, Size: 151, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))})
+		m = append(m, artifact.Entry{Output: o.Name, Sum: artifact.Sum{Form: artifact.FormTar, Size: 151, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}})
 	}
 	if len(m) > 0 {
 		s.measure(tb, m)

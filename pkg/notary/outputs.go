@@ -1,6 +1,8 @@
 package notary
 
 import (
+	"slices"
+
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -42,9 +44,11 @@ func decide(outputs []argo.Output, m artifact.Measurement) ([]provenance.Subject
 		subjects = append(subjects, provenance.Subject{
 			URI:    o.Location.URI(),
 			SHA256: e.SHA256,
+			Form:   e.Form,
 			Tree:   e.Tree,
 			Size:   e.Size,
 			Output: o.Name,
+			Volume: o.Volume,
 		})
 	}
 	for name := range measured {
@@ -59,7 +63,7 @@ func verdict(o argo.Output, e artifact.Entry, claims map[string]int) reason.Code
 	switch {
 	case e.Problem != "":
 		return e.Problem
-	case e.SHA256 == "" || e.Tree == "":
+	case e.Sum.Validate() != nil, !slices.Contains(artifact.FormsOf(o.Archive), e.Form):
 		return reason.MeasurementIncomplete
 	case len(uri) > maxLocation, claims[uri] > 1:
 		return reason.LocationInvalid

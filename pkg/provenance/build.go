@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
@@ -108,9 +109,11 @@ func (f *Facts) subjects() []*intoto.ResourceDescriptor {
 			Name:   s.URI,
 			Digest: digestSet(s.SHA256),
 			Annotations: annotations(map[string]*structpb.Value{
+				"form":       unless(artifact.FormTar, s.Form),
 				"output":     structpb.NewStringValue(s.Output),
 				"size":       structpb.NewNumberValue(float64(s.Size)),
 				"treeSha256": structpb.NewStringValue(string(s.Tree)),
+				"volume":     unless("", s.Volume),
 			}),
 		}
 	}
@@ -145,13 +148,12 @@ func (i Input) descriptor() *intoto.ResourceDescriptor {
 	} else if g, err := artifact.ParseGit(i.URI); err == nil && g.Commit != "" {
 		d.Digest = map[string]string{"gitCommit": g.Commit}
 	}
-	notes := map[string]*structpb.Value{}
-	for name, value := range map[string]string{"policy": i.Policy, "seal": i.Seal, "treeSha256": string(i.Tree)} {
-		if value != "" {
-			notes[name] = structpb.NewStringValue(value)
-		}
-	}
-	d.Annotations = annotations(notes)
+	d.Annotations = annotations(map[string]*structpb.Value{
+		"archive":    unless(artifact.ArchiveTar, i.Archive),
+		"policy":     unless("", i.Policy),
+		"seal":       unless("", i.Seal),
+		"treeSha256": unless("", i.Tree),
+	})
 	return d
 }
 
@@ -212,8 +214,18 @@ func (f *Facts) internal() wireInternal {
 
 func digestSet(d artifact.Digest) map[string]string { return map[string]string{"sha256": string(d)} }
 
+// annotations leaves out the fields that are nil.
 func annotations(fields map[string]*structpb.Value) *structpb.Struct {
+	maps.DeleteFunc(fields, func(_ string, v *structpb.Value) bool { return v == nil })
 	return &structpb.Struct{Fields: fields}
+}
+
+// unless gives a word, and nil for the one that is meant where none is given.
+func unless[T ~string](meant, s T) *structpb.Value {
+	if s == meant {
+		return nil
+	}
+	return structpb.NewStringValue(string(s))
 }
 
 func toStruct(v any) (*structpb.Struct, error) {

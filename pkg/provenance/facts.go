@@ -74,12 +74,23 @@ type Subject struct {
 	URI string
 	// SHA256 is the digest of the stored bytes.
 	SHA256 artifact.Digest
-	// Tree is the digest of what the stored bytes unpack to.
+	// Form is what the stored bytes are.
+	Form artifact.Form
+	// Tree is the digest of what the stored bytes unpack to, or of the file that
+	// they are.
 	Tree artifact.Digest
 	// Size of the stored bytes.
 	Size int64
 	// Output is the name that the template gives it.
 	Output string
+	// Volume is the step's volume that it was stored from, where somebody else
+	// may have written it; empty where main wrote it to its own files.
+	Volume string
+}
+
+// Stored is what the stored bytes are.
+func (s Subject) Stored() artifact.Sum {
+	return artifact.Sum{Form: s.Form, Size: s.Size, SHA256: s.SHA256, Tree: s.Tree}
 }
 
 // Unsealed is a declared output without a seal.
@@ -187,6 +198,9 @@ type Input struct {
 	// them.
 	SHA256 artifact.Digest
 	Tree   artifact.Digest
+	// Archive is what Argo did to the stored bytes to make the tree;
+	// ArchiveDetect, which leaves it open, only without a seal.
+	Archive artifact.Archive
 	// Seal is the name of the ArtifactSeal that vouched for it, NAMESPACE/NAME
 	// for that of another workflow; empty for an input from outside.
 	Seal string

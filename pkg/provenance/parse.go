@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	intoto "github.com/in-toto/attestation/go/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -78,8 +80,8 @@ func (w *wireStatement) facts() (*Facts, error) {
 	}
 	for _, s := range w.Subject {
 		f.Subjects = append(f.Subjects, Subject{
-			URI: s.Name, SHA256: s.Digest.SHA256, Tree: s.Annotations.TreeSHA256,
-			Size: s.Annotations.Size, Output: s.Annotations.Output,
+			URI: s.Name, SHA256: s.Digest.SHA256, Form: cmp.Or(s.Annotations.Form, artifact.FormTar), Tree: s.Annotations.TreeSHA256,
+			Size: s.Annotations.Size, Output: s.Annotations.Output, Volume: s.Annotations.Volume,
 		})
 	}
 	definition.InternalParameters.into(f)
@@ -151,7 +153,8 @@ func readDependencies(descriptors []wireDescriptor, f *Facts) error {
 		case isInput:
 			f.Inputs = append(f.Inputs, Input{
 				Name: input, URI: d.URI, SHA256: d.Digest.SHA256,
-				Tree: d.Annotations.TreeSHA256, Seal: d.Annotations.Seal, Policy: d.Annotations.Policy,
+				Archive: cmp.Or(d.Annotations.Archive, artifact.ArchiveTar), Tree: d.Annotations.TreeSHA256,
+				Seal: d.Annotations.Seal, Policy: d.Annotations.Policy,
 			})
 		default:
 			return fmt.Errorf("resolved dependency %.200q is of no kind we know", d.Name)

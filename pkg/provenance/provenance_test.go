@@ -27,8 +27,8 @@ func digest(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c,
 func example() Facts {
 	return Facts{
 		Subjects: []Subject{
-			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/report.tgz", SHA256: digest("2"), Tree: digest("3"), Size: 512, Output: "report"},
-			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", SHA256: digest("0"), Tree: digest("1"), Size: 1048576, Output: "model"},
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/report.csv", SHA256: digest("2"), Form: artifact.FormFile, Tree: artifact.FileTree(digest("2")), Size: 512, Output: "report"},
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", SHA256: digest("0"), Form: artifact.FormTar, Tree: digest("1"), Size: 1048576, Output: "model", Volume: "models"},
 		},
 		Unsealed: []Unsealed{{Output: "log", Reason: reason.OutputAbsent}},
 		Builder:  Builder{Cluster: "prod-eu-1", Level: LevelObserved},
@@ -66,7 +66,7 @@ func example() Facts {
 		},
 		Inputs: []Input{{
 			Name: "data", URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-fetch-77/data.tgz",
-			SHA256: digest("a"), Tree: digest("b"), Seal: "ouvolhwrqk2e5zxv4yqxqk7iwzh2f5xk7vdz3jv5n3zq5x7q2b2a",
+			SHA256: digest("a"), Archive: artifact.ArchiveTar, Tree: digest("b"), Seal: "ouvolhwrqk2e5zxv4yqxqk7iwzh2f5xk7vdz3jv5n3zq5x7q2b2a",
 		}},
 		StartedAt:  time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC),
 		FinishedAt: time.Date(2026, 11, 21, 10, 4, 30, 0, time.UTC),
@@ -119,12 +119,14 @@ func TestParseGivesBackWhatBuildTook(t *testing.T) {
 	failed.Subjects[0].Size = maxSize
 	outside := example()
 	outside.Inputs = []Input{
-		{Name: "any", URI: "s3://minio:9000/datasets/any.tgz", Policy: "datasets"},
-		{Name: "file", URI: "s3://minio:9000/datasets/file", SHA256: digest("a"), Tree: artifact.FileTree(digest("a")), Policy: "datasets"},
-		{Name: "tree", URI: "s3://minio:9000/datasets/tree.tgz", Tree: digest("b"), Policy: "datasets"},
-		{Name: "url", URI: "https://example.org/x?y=1", Policy: "datasets"},
-		{Name: "v-branch", URI: "git+https://example.org/app@refs/heads/main", Policy: "datasets"},
-		{Name: "v-commit", URI: "git+ssh://git@example.org/app@" + strings.Repeat("a1", 20), Policy: "datasets"},
+		{Name: "any", URI: "s3://minio:9000/datasets/any.tgz", Archive: artifact.ArchiveDetect, Policy: "datasets"},
+		{Name: "file", URI: "s3://minio:9000/datasets/file", SHA256: digest("a"), Archive: artifact.ArchiveNone, Tree: artifact.FileTree(digest("a")), Policy: "datasets"},
+		{Name: "file-by-chance", URI: "s3://minio:9000/datasets/file", SHA256: digest("a"), Archive: artifact.ArchiveDetect, Tree: artifact.FileTree(digest("a")), Policy: "datasets"},
+		{Name: "sealed", URI: "s3://minio:9000/lib/x", SHA256: digest("a"), Archive: artifact.ArchiveZip, Tree: digest("b"), Seal: "lib/x", Policy: "lib"},
+		{Name: "tree", URI: "s3://minio:9000/datasets/tree.tgz", Archive: artifact.ArchiveTar, Tree: digest("b"), Policy: "datasets"},
+		{Name: "url", URI: "https://example.org/x?y=1", Archive: artifact.ArchiveZip, Policy: "datasets"},
+		{Name: "v-branch", URI: "git+https://example.org/app@refs/heads/main", Archive: artifact.ArchiveNone, Policy: "datasets"},
+		{Name: "v-commit", URI: "git+ssh://git@example.org/app@" + strings.Repeat("a1", 20), Archive: artifact.ArchiveNone, Policy: "datasets"},
 	}
 	elsewhere := example()
 	elsewhere.StartedAt = elsewhere.StartedAt.In(time.FixedZone("there", 3600))
@@ -182,6 +184,10 @@ func TestBuildRefuses(t *testing.T) {
 		"a subject without a digest":        func(f *Facts) { f.Subjects[0].SHA256 = "" },
 		"a digest in upper case":            func(f *Facts) { f.Subjects[0].SHA256 = digest("A") },
 		"a short digest":                    func(f *Facts) { f.Subjects[0].SHA256 = "00" },
+		"a volume of two lines":             func(f *Facts) { f.Subjects[0].Volume = "a\nb" },
+		"a subject without a form":          func(f *Facts) { f.Subjects[0].Form = "" },
+		"an input without a strategy":       func(f *Facts) { f.Inputs[0].Archive = "" },
+		"an input that was to be detected":  func(f *Facts) { f.Inputs[0].Archive = artifact.ArchiveDetect },
 		"a subject without a tree":          func(f *Facts) { f.Subjects[0].Tree = "" },
 		"a negative size":                   func(f *Facts) { f.Subjects[0].Size = -1 },
 		"a size JSON cannot hold":           func(f *Facts) { f.Subjects[0].Size = maxSize + 1 },
@@ -227,14 +233,28 @@ func TestBuildRefuses(t *testing.T) {
 		"an input without a seal":           func(f *Facts) { f.Inputs[0].Seal = "" },
 		"a seal without digests":            func(f *Facts) { f.Inputs[0].SHA256, f.Inputs[0].Tree, f.Inputs[0].Policy = "", "", "p" },
 		"stored bytes without their tree":   func(f *Facts) { f.Inputs[0].Seal, f.Inputs[0].Tree, f.Inputs[0].Policy = "", "", "p" },
-		"a tree digest that is none":        func(f *Facts) { f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, Tree: "x", Policy: "p"} },
-		"an input for no reason":            func(f *Facts) { f.Inputs[0].Seal, f.Inputs[0].SHA256, f.Inputs[0].Tree = "", "", "" },
-		"a seal of what has none":           func(f *Facts) { f.Inputs[0].URI = "https://example.org/x" },
-		"a commit with stored bytes": func(f *Facts) {
-			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@" + strings.Repeat("a1", 20), SHA256: digest("a"), Tree: digest("b"), Policy: "p"}
+		"a tree digest that is none": func(f *Facts) {
+			f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, Archive: artifact.ArchiveTar, Tree: "x", Policy: "p"}
 		},
-		"a URL by a detour":                  func(f *Facts) { f.Inputs[0] = Input{Name: "x", URI: "https://example.org/a/../x", Policy: "p"} },
-		"a tag":                              func(f *Facts) { f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@v1", Policy: "p"} },
+		"an input for no reason":  func(f *Facts) { f.Inputs[0].Seal, f.Inputs[0].SHA256, f.Inputs[0].Tree = "", "", "" },
+		"a seal of what has none": func(f *Facts) { f.Inputs[0].URI = "https://example.org/x" },
+		"a commit with stored bytes": func(f *Facts) {
+			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@" + strings.Repeat("a1", 20), SHA256: digest("a"), Archive: artifact.ArchiveNone, Tree: artifact.FileTree(digest("a")), Policy: "p"}
+		},
+		"a URL by a detour": func(f *Facts) {
+			f.Inputs[0] = Input{Name: "x", URI: "https://example.org/a/../x", Archive: artifact.ArchiveDetect, Policy: "p"}
+		},
+		"a tag": func(f *Facts) {
+			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@v1", Archive: artifact.ArchiveNone, Policy: "p"}
+		},
+		"a seal of what was detected":              func(f *Facts) { f.Inputs[0].Policy, f.Inputs[0].Archive = "p", artifact.ArchiveDetect },
+		"an input from outside without a strategy": func(f *Facts) { f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, Policy: "p"} },
+		"a stored file that is unpacked": func(f *Facts) {
+			f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, SHA256: digest("a"), Archive: artifact.ArchiveTar, Tree: artifact.FileTree(digest("a")), Policy: "p"}
+		},
+		"a commit that is unpacked": func(f *Facts) {
+			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@" + strings.Repeat("a1", 20), Archive: artifact.ArchiveTar, Policy: "p"}
+		},
 		"a policy of two lines":              func(f *Facts) { f.Inputs[0].Policy = "a\nb" },
 		"an input from nowhere":              func(f *Facts) { f.Inputs[0].URI = "" },
 		"no start":                           func(f *Facts) { f.StartedAt = time.Time{} },
@@ -265,7 +285,7 @@ func repeat[T any](n int, item func(name string) T) []T {
 
 func subjects(n int) []Subject {
 	return repeat(n, func(name string) Subject {
-		return Subject{URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Tree: digest("1"), Output: name}
+		return Subject{URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Form: artifact.FormTar, Tree: digest("1"), Output: name}
 	})
 }
 
@@ -274,7 +294,7 @@ func unsealed(name string) Unsealed { return Unsealed{Output: name, Reason: reas
 func parameter(name string) Parameter { return NewParameter(name, "") }
 
 func input(name string) Input {
-	return Input{Name: name, URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Tree: digest("1"), Seal: "s"}
+	return Input{Name: name, URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Archive: artifact.ArchiveTar, Tree: digest("1"), Seal: "s"}
 }
 
 // large makes parameters that are fine one by one and too much together.

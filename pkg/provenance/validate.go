@@ -47,11 +47,18 @@ func (f *Facts) validateSubjects() error {
 	}
 	locations, outputs := names{}, names{}
 	for _, s := range f.Subjects {
-		if err := errors.Join(checkURI(s.URI), locations.add("subject", s.URI), outputs.add("output", s.Output),
-			checkDigest("subject", s.SHA256), checkDigest("tree of a subject", s.Tree)); err != nil {
+		if err := errors.Join(checkURI(s.URI), locations.add("subject", s.URI), outputs.add("output", s.Output)); err != nil {
 			return err
 		}
-		if s.Size < 0 || s.Size > maxSize {
+		if err := s.Stored().Validate(); err != nil {
+			return fmt.Errorf("subject %.200q: %w", s.URI, err)
+		}
+		if s.Volume != "" {
+			if err := checkText("volume", s.Volume, maxName); err != nil {
+				return err
+			}
+		}
+		if s.Size > maxSize {
 			return fmt.Errorf("subject %.200q has a size of %d bytes", s.URI, s.Size)
 		}
 	}
@@ -201,7 +208,7 @@ func (f *Facts) validateInputs() error {
 func (i Input) checkURI() error {
 	_, noGit := artifact.ParseGit(i.URI)
 	switch {
-	case i.Seal == "" && noGit == nil && i.SHA256 == "" && i.Tree == "":
+	case i.Seal == "" && noGit == nil && i.SHA256 == "" && i.Tree == "" && i.Archive == artifact.ArchiveNone:
 		return nil
 	case i.Seal == "" && artifact.CheckURL(i.URI) == nil:
 		return nil
@@ -210,21 +217,18 @@ func (i Input) checkURI() error {
 }
 
 // validate wants a reason why the input was admitted, a seal or a policy, and
-// the digests that go with it: a seal knows both, and who knows the stored bytes
-// of an input from outside knows what the step gets of them.
+// the digests that go with it.
 func (i Input) validate() error {
-	var problems []error
+	check := artifact.CheckFetched
+	if i.Seal == "" && i.Policy != "" {
+		check = artifact.CheckOutside
+	}
+	problems := []error{check(i.SHA256, i.Archive, i.Tree)}
 	if i.Seal != "" || i.Policy == "" {
 		problems = append(problems, checkText("seal", i.Seal, maxName))
 	}
 	if i.Policy != "" {
 		problems = append(problems, checkText("policy", i.Policy, maxName))
-	}
-	if i.Seal != "" || i.SHA256 != "" {
-		problems = append(problems, checkDigest("input", i.SHA256))
-	}
-	if i.Seal != "" || i.SHA256 != "" || i.Tree != "" {
-		problems = append(problems, checkDigest("tree of an input", i.Tree))
 	}
 	return errors.Join(problems...)
 }

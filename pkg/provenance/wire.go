@@ -55,15 +55,19 @@ type wireDescriptor struct {
 	Annotations wireAnnotations `json:"annotations"`
 }
 
-// wireAnnotations are those of subjects (output, size, treeSha256), images
-// (image) and inputs (policy, seal, treeSha256).
+// wireAnnotations are those of subjects (form, output, size, treeSha256,
+// volume), images (image) and inputs (archive, policy, seal, treeSha256). Where
+// form or archive is missing, tar is meant, as with Argo.
 type wireAnnotations struct {
-	Image      string          `json:"image"`
-	Output     string          `json:"output"`
-	Policy     string          `json:"policy"`
-	Seal       string          `json:"seal"`
-	Size       int64           `json:"size"`
-	TreeSHA256 artifact.Digest `json:"treeSha256"`
+	Archive    artifact.Archive `json:"archive"`
+	Form       artifact.Form    `json:"form"`
+	Image      string           `json:"image"`
+	Output     string           `json:"output"`
+	Policy     string           `json:"policy"`
+	Seal       string           `json:"seal"`
+	Size       int64            `json:"size"`
+	TreeSHA256 artifact.Digest  `json:"treeSha256"`
+	Volume     string           `json:"volume"`
 }
 
 type wireExternal struct {

@@ -44,6 +44,7 @@ const (
 	LocationInvalid      Code = "LocationInvalid"
 	StoreUnsupported     Code = "StoreUnsupported"
 	ArchiveUnsupported   Code = "ArchiveUnsupported"
+	ArchiveMismatch      Code = "ArchiveMismatch"
 	MountUnsupported     Code = "MountUnsupported"
 	ModeUnsupported      Code = "ModeUnsupported"
 	RemoteUnsupported    Code = "RemoteUnsupported"
@@ -89,6 +90,7 @@ const (
 	DefinitionChanged     Code = "DefinitionChanged"
 	OutputAbsent          Code = "OutputAbsent"
 	OutputUnreadable      Code = "OutputUnreadable"
+	PrefixUnsupported     Code = "PrefixUnsupported"
 	NothingToSeal         Code = "NothingToSeal"
 	PodGone               Code = "PodGone"
 	KeyMismatch           Code = "KeyMismatch"
@@ -148,8 +150,9 @@ var rows = []entry{
 
 	{code: LocationInvalid, meaning: "The artifact's location is ambiguous or not canonical.", remedy: "Give one store and a key without empty, '.' or '..' segments or a leading slash"},
 	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3"},
-	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is not supported.", remedy: "Use Argo's default archive (tar)"},
-	{code: MountUnsupported, meaning: "Something else is mounted at, above or below the artifact's path, which is not supported.", remedy: "Use a path that no other mount of the step overlaps"},
+	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is empty, more than one, or not possible for its path or for git.", remedy: "Give one of tar, zip and none, or leave the strategy out; for git leave it out"},
+	{code: ArchiveMismatch, meaning: "The input's archive strategy would make something else of the artifact than what was sealed, or than the stored file whose sha256 a policy pins.", remedy: "Give the input the archive strategy of the output that it comes from; archive none gives the stored file itself; what Argo unpacks of an input from outside needs a policy with treeSHA256"},
+	{code: MountUnsupported, meaning: "Something else is mounted at, above or below the artifact's path, or the path is on a volume that the template mounts and the artifact is an input or has no archive; neither is supported.", remedy: "Use a path that no other mount of the step overlaps; for an output on a volume, an archive (tar or zip)"},
 	{code: ModeUnsupported, meaning: "The input's files get other modes than the sealed ones, which is not supported.", remedy: "Set the modes in the step instead of by recurseMode"},
 	{code: RemoteUnsupported, meaning: "What the input asks of git or http cannot be held to any policy.", remedy: "Give git a commit as revision, and neither fetch nor an insecure option; write URLs in full and plainly (ssh://git@host/path)"},
 	{code: NoProvenance, meaning: "Nothing in this workflow sealed an artifact at this location, nothing is on its way, and no policy allows it from outside.", remedy: "Produce it in a step of this workflow, or have a ClusterProvenancePolicy allow it from outside"},
@@ -187,7 +190,8 @@ var rows = []entry{
 	{code: DefinitionChanged, meaning: "The Workflow was changed after the step was admitted, so what it was asked to do is not certain.", remedy: "Do not change the arguments of a running Workflow; submit it again"},
 	{code: SignerUnknown, meaning: "Our container in the pod runs an image that this replica does not know.", remedy: "It is retried; finish the upgrade, or add the image to signer.previousImages", retryable: true},
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
-	{code: OutputUnreadable, meaning: "The staged output is not an archive that Argo would unpack, or not one we can measure.", remedy: "Look at the log of argoseal-signer"},
+	{code: OutputUnreadable, meaning: "The staged output is not what Argo would stage and unpack, or not something we can measure.", remedy: "Look at the log of argoseal-signer"},
+	{code: PrefixUnsupported, meaning: "The output is a directory without an archive, so it is stored as many objects, which is not supported.", remedy: "Use Argo's default archive (tar) for directories"},
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
 	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},
 	{code: KeyMismatch, meaning: "A private key and what was published for it do not belong together.", remedy: "Restore the Secret or the ConfigMap from a backup; or, to start anew, delete both: seals made before will no longer verify"},

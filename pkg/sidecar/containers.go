@@ -95,6 +95,8 @@ func match(step *argo.Step, pins []artifact.Pin) error {
 		seen[pin.Input] = true
 		if in := step.Inputs[i]; !in.Pinned() || in.Problem != nil || in.URI() != pin.Location {
 			return fmt.Errorf("pin %q is not for the location of the step's input", pin.Input)
+		} else if in.Archive != pin.Archive && in.Archive != artifact.ArchiveDetect {
+			return fmt.Errorf("pin %q is for another archive strategy than the input's, %s", pin.Input, in.Archive)
 		}
 	}
 	return nil
@@ -110,7 +112,7 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 		args = append(args, fmt.Sprintf("--grace=%dms", max(*g, 0)*1000*2/3+1))
 	}
 	for _, o := range outputs {
-		args = append(args, "--output="+o.Name)
+		args = append(args, "--output="+o.Staged().String())
 	}
 	c := newContainer(pod, argo.SignerContainer, args, cfg)
 	always := corev1.ContainerRestartPolicyAlways

@@ -27,7 +27,7 @@ func ptr[T any](v T) *T { return &v }
 func pinsFor(step *argo.Step) []artifact.Pin {
 	var pins []artifact.Pin
 	for _, in := range step.StoreInputs() {
-		pins = append(pins, artifact.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Tree: digest, Mode: in.Mode})
+		pins = append(pins, artifact.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Archive: artifact.ArchiveTar, Tree: digest, Mode: in.Mode})
 	}
 	return pins
 }
@@ -133,13 +133,13 @@ func TestOurContainers(t *testing.T) {
 		t.Fatalf("init containers (-want +got):\n%s", diff)
 	}
 	signer, verify := container(out, "argoseal-signer"), container(out, "argoseal-verify")
-	if diff := cmp.Diff([]string{"sign", "--staged=/argoseal/staged", "--max-message=1536", "--grace=6667ms", "--output=tree", "--output=keyed", "--output=absent"}, signer.Args); diff != "" {
+	if diff := cmp.Diff([]string{"sign", "--staged=/argoseal/staged", "--max-message=1536", "--grace=6667ms", "--output=tree", "--output=plain-file=none=inline.conf", "--output=zipped=zip", "--output=on-volume", "--output=keyed", "--output=absent"}, signer.Args); diff != "" {
 		t.Errorf("arguments of the signer (-want +got):\n%s", diff)
 	}
 	location := "s3://s3.argo.svc:7070/artifacts/in/$$HOME/$$%28PATH%29"
 	if diff := cmp.Diff([]string{
 		"verify", "--root=/argoseal/inputs", "--run=/argoseal/run", "--template=" + string(step.TemplateDigest),
-		`--pin={"input":"inline","location":"` + location + `","sha256":"` + string(digest) + `","tree":"` + string(digest) + `","mode":493}`,
+		`--pin={"input":"inline","location":"` + location + `","sha256":"` + string(digest) + `","archive":"tar","tree":"` + string(digest) + `","mode":493}`,
 		"--raw=note=" + sumOf("a=b") + "=0644", "--raw=plain-note=" + sumOf("x"),
 	}, verify.Args); diff != "" {
 		t.Errorf("arguments of verify (-want +got):\n%s", diff)

@@ -36,8 +36,8 @@ func sample() tag.Tag {
 		KeyID: keyID, IssuedAt: time.Unix(1795300000, 0).UTC(), Namespace: "team-a", Pod: "wf-step-1", WorkflowUID: "u",
 		Creator: "system:serviceaccount:argo:argo", Mode: v1alpha1.ModeEnforce, Verdict: reason.ProvenancePending,
 		Pins: []artifact.Pin{
-			{Input: "a", Location: "s3://s/b/k?<&>", SHA256: digest, Tree: digest, Mode: &mode},
-			{Input: "b", Location: "s3://s/b/l", SHA256: digest, Tree: digest},
+			{Input: "a", Location: "s3://s/b/k?<&>", SHA256: digest, Archive: artifact.ArchiveTar, Tree: digest, Mode: &mode},
+			{Input: "b", Location: "s3://s/b/l", SHA256: digest, Archive: artifact.ArchiveTar, Tree: digest},
 		},
 	}
 }

@@ -280,7 +280,8 @@ func EqualPins(a, b artifact.Pin) bool {
 	if (a.Mode == nil) != (b.Mode == nil) || a.Mode != nil && *a.Mode != *b.Mode {
 		return false
 	}
-	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Tree == b.Tree && a.Policy == b.Policy && a.Seal == b.Seal
+	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Archive == b.Archive && a.Tree == b.Tree &&
+		a.Policy == b.Policy && a.Seal == b.Seal
 }
 
 func labelOf(step *argo.Step, input string) string {
@@ -304,7 +305,7 @@ func warnings(pod *corev1.Pod, step *argo.Step) []string {
 			w = append(w, "this output will not be sealed: "+o.Problem.For(o.Label()).Error())
 		}
 	}
-	for _, why := range argo.Warnings(pod) {
+	for _, why := range argo.Warnings(pod, step) {
 		w = append(w, fmt.Sprintf("its outputs will be sealed as %s: %s", provenance.LevelObserved, why))
 	}
 	return w[:min(len(w), maxWarnings)]

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -139,11 +140,11 @@ func TestCreate(t *testing.T) {
 			*a = w.injected(t, w.consume, w.step, nil)
 		}, reason.PinsMissing, false},
 		"a pin the evidence does not give": {func(t *testing.T, w *world, a *Admission) {
-			*a = w.injected(t, w.consume, w.step, []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Tree: artifact.Digest(strings.Repeat("f", 64))}})
+			*a = w.injected(t, w.consume, w.step, []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: artifact.ArchiveTar, Tree: artifact.Digest(strings.Repeat("f", 64))}})
 		}, reason.PinMismatch, false},
 		"a pin of another mode": {func(t *testing.T, w *world, a *Admission) {
 			mode := int32(0o777)
-			*a = w.injected(t, w.consume, w.step, []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Tree: tree, Mode: &mode}})
+			*a = w.injected(t, w.consume, w.step, []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree, Mode: &mode}})
 		}, reason.PinMismatch, false},
 	}
 	for name, c := range tests {
@@ -167,7 +168,7 @@ func TestCreate(t *testing.T) {
 
 func TestPinsOfTheTag(t *testing.T) {
 	step := &argo.Step{}
-	pin := artifact.Pin{Input: "a", Location: "s3://s/b/k", SHA256: stored, Tree: tree}
+	pin := artifact.Pin{Input: "a", Location: "s3://s/b/k", SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree}
 	other := pin
 	other.Input = "b"
 	tests := map[string]struct {
@@ -272,7 +273,22 @@ func TestOutputsThatWillNotBeSealedAreNamed(t *testing.T) {
 	pod, step := argotest.Parsed(t, "everything")
 	w.workflow = argotest.Owner(t, pod)
 	d := w.gate.Create(t.Context(), w.injected(t, pod, step, nil))
-	if !d.Allowed || len(d.Warnings) < 3 || len(d.Warnings) > maxWarnings || !strings.Contains(d.Warnings[0], "will not be sealed: ArchiveUnsupported: artifact") {
+	if !d.Allowed || len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], "sealed as observed: output on-volume lies on volume scratch") {
+		t.Errorf("decision is %+v", d)
+	}
+	elsewhere := ""
+	for i := range maxWarnings + 1 {
+		elsewhere += fmt.Sprintf(`{"name":"o%d","path":"/o%d","gcs":{"key":"x"}},`, i, i)
+	}
+	for i := range pod.Spec.InitContainers[0].Env {
+		if e := &pod.Spec.InitContainers[0].Env[i]; e.Name == "ARGO_TEMPLATE" {
+			e.Value = strings.Replace(e.Value, `"outputs":{"artifacts":[`, `"outputs":{"artifacts":[`+elsewhere, 1)
+		}
+	}
+	step, err := argo.Parse(pod)
+	check(t, err)
+	d = w.gate.Create(t.Context(), w.injected(t, pod, step, nil))
+	if !d.Allowed || len(d.Warnings) != maxWarnings || !strings.Contains(d.Warnings[0], "will not be sealed: StoreUnsupported: artifact o0") {
 		t.Errorf("decision is %+v", d)
 	}
 }

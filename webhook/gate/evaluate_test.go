@@ -25,12 +25,40 @@ func TestEvidenceThatHoldsGivesThePin(t *testing.T) {
 	if !v.Allowed || v.Refusal != nil {
 		t.Fatalf("refused: %v", v.Refusal)
 	}
-	want := []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Tree: tree}}
+	want := []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree}}
 	if d := cmp.Diff(want, v.Pins); d != "" {
 		t.Errorf("pins (-want +got):\n%s", d)
 	}
 	if d := cmp.Diff([]provenance.Level{provenance.LevelObserved}, v.Levels); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestAPinIsWhatTheInputsStrategyLeaves(t *testing.T) {
+	itself := artifact.FileTree(stored)
+	for title, c := range map[string]struct {
+		form artifact.Form // "" for an archive
+		by   artifact.Archive
+		how  artifact.Archive
+		tree artifact.Digest
+	}{
+		"an archive, unpacked":              {"", artifact.ArchiveTar, artifact.ArchiveTar, tree},
+		"an archive as the file it is":      {"", artifact.ArchiveNone, artifact.ArchiveNone, itself},
+		"a file that Argo leaves":           {artifact.FormFile, artifact.ArchiveDetect, artifact.ArchiveNone, itself},
+		"a file that Argo is told to leave": {artifact.FormFile, artifact.ArchiveNone, artifact.ArchiveNone, itself},
+		"a packed file, told to leave":      {artifact.FormLookalike, artifact.ArchiveNone, artifact.ArchiveNone, itself},
+	} {
+		t.Run(title, func(t *testing.T) {
+			w := newWorld(t)
+			if c.form != "" {
+				w.sealFile(t, c.form)
+			}
+			w.step.Inputs[0].Archive = c.by
+			want := []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: c.how, Tree: c.tree}}
+			if v := w.evaluate(t); !v.Allowed || !cmp.Equal(v.Pins, want) {
+				t.Errorf("verdict is %+v (%v), want pin %v", v, v.Refusal, want)
+			}
+		})
 	}
 }
 
@@ -240,6 +268,23 @@ func TestEvaluate(t *testing.T) {
 		"the mode was another": {func(t *testing.T, w *world) {
 			w.seal(t, w.produce, func(f *provenance.Facts) { f.Mode = v1alpha1.ModeAudit })
 		}, reason.ModeChanged, 0, ""},
+
+		// What the bytes are, and what Argo would do to them.
+		"a file that looks packed, and nobody says that it is not": {func(t *testing.T, w *world) {
+			w.sealFile(t, artifact.FormLookalike)
+		}, reason.ArchiveMismatch, 0, "archive none"},
+		"a file that would be unpacked": {func(t *testing.T, w *world) {
+			w.sealFile(t, artifact.FormFile)
+			w.step.Inputs[0].Archive = artifact.ArchiveTar
+		}, reason.ArchiveMismatch, 0, "sealed as file, and the input's strategy is tar"},
+		"a file that would be unzipped": {func(t *testing.T, w *world) {
+			w.sealFile(t, artifact.FormLookalike)
+			w.step.Inputs[0].Archive = artifact.ArchiveZip
+		}, reason.ArchiveMismatch, 0, "sealed as lookalike, and the input's strategy is zip"},
+		"an archive that would be unzipped": {func(_ *testing.T, w *world) {
+			w.step.Inputs[0].Archive = artifact.ArchiveZip
+		}, reason.ArchiveMismatch, 0, "sealed as tar, and the input's strategy is zip"},
+		"an input without any strategy": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = "" }, reason.ArchiveMismatch, 0, ""},
 
 		// The input itself.
 		"an input that cannot be checked": {func(_ *testing.T, w *world) {

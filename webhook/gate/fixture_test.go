@@ -203,6 +203,16 @@ func (w *world) seal(t *testing.T, pod *corev1.Pod, change func(*provenance.Fact
 	}
 }
 
+// sealFile seals the location anew, as a file that was stored without an
+// archive.
+func (w *world) sealFile(t *testing.T, form artifact.Form) {
+	t.Helper()
+	w.seal(t, w.produce, func(f *provenance.Facts) {
+		f.Subjects[0].Form, f.Subjects[0].Tree = form, artifact.FileTree(stored)
+	})
+	w.theSeal().Spec.TreeDigest = string(artifact.FileTree(stored))
+}
+
 func record(pod *corev1.Pod, status metav1.ConditionStatus, code reason.Code, bundle string, outputs ...v1alpha1.OutputStatus) *v1alpha1.Provenance {
 	p := &v1alpha1.Provenance{
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: string(pod.UID)},

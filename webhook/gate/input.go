@@ -104,7 +104,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if no := overwritten(writers, statement); no != nil {
 		return accepted{}, no
 	}
-	return accepted{pin: sealedPin(in, subject, seal, verdict), level: verdict.Level}, nil
+	return sealed(in, subject, seal, verdict)
 }
 
 // statement follows a seal to its Provenance and verifies the bundle there.

@@ -55,8 +55,11 @@ func (e *evaluation) external(in argo.Input, no *refused) (accepted, *refused) {
 		// A step may have reported this location in another's name.
 		return accepted{}, refuse(reason.OriginMismatch, "it lies outside of this workflow, and the workflow's definition takes it from %s", describeOrigins(o))
 	}
+	if err := artifact.CheckOutside(admitted.SHA256, in.Archive, admitted.Tree); err != nil {
+		return accepted{}, &refused{error: reason.Wrap(reason.ArchiveMismatch, err, "ClusterProvenancePolicy %s: %v", admitted.Policy, err)}
+	}
 	return accepted{pin: artifact.Pin{
-		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Tree: admitted.Tree,
+		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Archive: in.Archive, Tree: admitted.Tree,
 		Mode: in.Mode, Policy: admitted.Policy,
 	}}, nil
 }
@@ -112,19 +115,24 @@ func (e *evaluation) foreign(ctx context.Context, in argo.Input, seal *v1alpha1.
 	if no := made(e.origins[in.Name], in, elsewhere(statement, e.step.Workflow), subject); no != nil {
 		return accepted{}, no
 	}
-	return accepted{pin: sealedPin(in, subject, seal, verdict), level: verdict.Level}, nil
+	return sealed(in, subject, seal, verdict)
 }
 
-// sealedPin pins what a seal speaks of. It names the seal if a policy is needed
-// too, because the one of the consumer's workflow goes without saying.
-func sealedPin(in argo.Input, subject provenance.Subject, seal *v1alpha1.ArtifactSeal, verdict policy.Verdict) artifact.Pin {
+// sealed pins what a seal speaks of, if somebody measured what the input's
+// strategy makes of that. The pin names the seal if a policy is needed too,
+// because the one of the consumer's workflow goes without saying.
+func sealed(in argo.Input, subject provenance.Subject, seal *v1alpha1.ArtifactSeal, verdict policy.Verdict) (accepted, *refused) {
+	tree, how, err := subject.Stored().Fetched(in.Archive)
+	if err != nil {
+		return accepted{}, &refused{error: Refusal(err)}
+	}
 	pin := artifact.Pin{
-		Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Tree: subject.Tree, Mode: in.Mode, Policy: verdict.Policy,
+		Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Archive: how, Tree: tree, Mode: in.Mode, Policy: verdict.Policy,
 	}
 	if pin.Policy != "" {
 		pin.Seal = seal.Namespace + "/" + seal.Name
 	}
-	return pin
+	return accepted{pin: pin, level: verdict.Level}, nil
 }
 
 // elsewhere is the statement as if its node were of the consumer's workflow: a

@@ -45,29 +45,117 @@ func untouched(t *testing.T) *world {
 const everything = "s3://s3.argo.svc:7070/artifacts/**"
 
 func TestAnInputFromOutsideIsPinnedAsThePolicySays(t *testing.T) {
+	itself := artifact.FileTree(stored)
 	for name, c := range map[string]struct {
 		content v1alpha1.Content
+		by      artifact.Archive
 		want    artifact.Pin
 	}{
-		"to nothing":         {v1alpha1.Content{AnyContent: true}, artifact.Pin{}},
-		"to a tree digest":   {v1alpha1.Content{TreeSHA256: string(tree)}, artifact.Pin{Tree: tree}},
-		"to a file's digest": {v1alpha1.Content{SHA256: string(stored)}, artifact.Pin{SHA256: stored, Tree: artifact.FileTree(stored)}},
+		"to nothing":                            {v1alpha1.Content{AnyContent: true}, artifact.ArchiveDetect, artifact.Pin{}},
+		"to nothing, unzipped":                  {v1alpha1.Content{AnyContent: true}, artifact.ArchiveZip, artifact.Pin{}},
+		"to a tree digest":                      {v1alpha1.Content{TreeSHA256: string(tree)}, artifact.ArchiveDetect, artifact.Pin{Tree: tree}},
+		"to a tree digest, unpacked":            {v1alpha1.Content{TreeSHA256: string(tree)}, artifact.ArchiveTar, artifact.Pin{Tree: tree}},
+		"to a tree digest, not unpacked":        {v1alpha1.Content{TreeSHA256: string(tree)}, artifact.ArchiveNone, artifact.Pin{Tree: tree}},
+		"to a file's digest":                    {v1alpha1.Content{SHA256: string(stored)}, artifact.ArchiveNone, artifact.Pin{SHA256: stored, Tree: itself}},
+		"to a file's digest, if Argo leaves it": {v1alpha1.Content{SHA256: string(stored)}, artifact.ArchiveDetect, artifact.Pin{SHA256: stored, Tree: itself}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := untouched(t)
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, c.content))}
+			w.step.Inputs[0].Archive = c.by
 			v := w.evaluate(t)
-			c.want.Input, c.want.Location, c.want.Policy = "message", w.location.URI(), "datasets"
+			c.want.Input, c.want.Location, c.want.Archive, c.want.Policy = "message", w.location.URI(), c.by, "datasets"
 			if d := cmp.Diff([]artifact.Pin{c.want}, v.Pins); !v.Allowed || d != "" {
 				t.Errorf("%v, pins (-want +got):\n%s", v.Refusal, d)
 			}
 			if len(v.Levels) != 0 {
 				t.Errorf("levels of what has no seal: %v", v.Levels)
 			}
-			if d := w.gate.Create(t.Context(), w.admission(t)); !d.Allowed {
-				t.Errorf("the pod is refused: %v", d.Refusal)
+			if err := v.Pins[0].Validate(); err != nil {
+				t.Errorf("the pod would not take its pin: %v", err)
 			}
 		})
+	}
+	t.Run("and the pod is admitted with it", func(t *testing.T) {
+		w := untouched(t)
+		w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{SHA256: string(stored)}))}
+		if d := w.gate.Create(t.Context(), w.admission(t)); !d.Allowed {
+			t.Errorf("the pod is refused: %v", d.Refusal)
+		}
+	})
+}
+
+// A policy that pins a stored file says nothing about what Argo unpacks of it.
+func TestAStoredFileThatArgoIsToUnpackIsRefused(t *testing.T) {
+	for _, by := range []artifact.Archive{artifact.ArchiveTar, artifact.ArchiveZip, ""} {
+		t.Run("by "+string(by), func(t *testing.T) {
+			w := untouched(t)
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{SHA256: string(stored)}))}
+			w.step.Inputs[0].Archive = by
+			v := w.evaluate(t)
+			if v.Allowed || v.Refusal.Code != reason.ArchiveMismatch || !strings.Contains(v.Refusal.Error(), "ClusterProvenancePolicy datasets") {
+				t.Errorf("verdict is %v", v.Refusal)
+			}
+		})
+	}
+}
+
+// Seals that count by policy only are held to the input's strategy, too.
+func TestSealsThatNeedAPolicyAreFetchedAsTheyWereSealed(t *testing.T) {
+	asFile := func(form artifact.Form) func(*provenance.Facts) {
+		return func(f *provenance.Facts) {
+			f.Subjects[0].Form = form
+			if form != artifact.FormTar && form != artifact.FormZip {
+				f.Subjects[0].Tree = artifact.FileTree(stored)
+			}
+		}
+	}
+	failed := func(f *provenance.Facts) {
+		f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
+	}
+	worlds := map[string]func(*testing.T, artifact.Form) (*world, *v1alpha1.ArtifactSeal){
+		"another workflow's": func(t *testing.T, form artifact.Form) (*world, *v1alpha1.ArtifactSeal) {
+			w, _ := trusting(t)
+			return w, w.elsewhere(t, "lib", laterUID, laterUID, now.Add(-time.Minute), asFile(form))
+		},
+		"a failed step's": func(t *testing.T, form artifact.Form) (*world, *v1alpha1.ArtifactSeal) {
+			w := newWorld(t)
+			w.seal(t, w.produce, func(f *provenance.Facts) { asFile(form)(f); failed(f) })
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("failed", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{FailedProducers: true}})}
+			return w, w.theSeal()
+		},
+	}
+	itself := artifact.FileTree(stored)
+	for name, c := range map[string]struct {
+		form artifact.Form
+		by   artifact.Archive
+		how  artifact.Archive // empty: refused
+		tree artifact.Digest
+	}{
+		"an archive, unpacked":              {artifact.FormTar, artifact.ArchiveDetect, artifact.ArchiveTar, tree},
+		"an archive as the file it is":      {artifact.FormTar, artifact.ArchiveNone, artifact.ArchiveNone, itself},
+		"a file that Argo leaves":           {artifact.FormFile, artifact.ArchiveDetect, artifact.ArchiveNone, itself},
+		"an archive, unzipped":              {artifact.FormTar, artifact.ArchiveZip, "", ""},
+		"a file that Argo is to unpack":     {artifact.FormFile, artifact.ArchiveTar, "", ""},
+		"a file that Argo would unpack":     {artifact.FormLookalike, artifact.ArchiveDetect, "", ""},
+		"a zip that Argo is to take as tar": {artifact.FormZip, artifact.ArchiveTar, "", ""},
+	} {
+		for whose, make := range worlds {
+			t.Run(whose+" "+name, func(t *testing.T) {
+				w, seal := make(t, c.form)
+				if c.form != artifact.FormTar && c.form != artifact.FormZip {
+					seal.Spec.TreeDigest = string(itself)
+				}
+				w.step.Inputs[0].Archive = c.by
+				v := w.evaluate(t)
+				switch {
+				case c.how == "" && (v.Allowed || v.Refusal.Code != reason.ArchiveMismatch):
+					t.Errorf("verdict is %v, want ArchiveMismatch", v.Refusal)
+				case c.how != "" && (!v.Allowed || v.Pins[0].Archive != c.how || v.Pins[0].Tree != c.tree || v.Pins[0].Validate() != nil || v.Pins[0].Seal == ""):
+					t.Errorf("verdict is %v, pins %+v", v.Refusal, v.Pins)
+				}
+			})
+		}
 	}
 }
 
@@ -211,7 +299,7 @@ func TestTheSealOfATrustedProducerCounts(t *testing.T) {
 	w, seal := trusting(t)
 	v := w.evaluate(t)
 	want := []artifact.Pin{{
-		Input: "message", Location: w.location.URI(), SHA256: stored, Tree: tree, Policy: "lib", Seal: "lib/" + seal.Name,
+		Input: "message", Location: w.location.URI(), SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree, Policy: "lib", Seal: "lib/" + seal.Name,
 	}}
 	if d := cmp.Diff(want, v.Pins); !v.Allowed || d != "" {
 		t.Fatalf("%v, pins (-want +got):\n%s", v.Refusal, d)
@@ -318,7 +406,7 @@ func TestAStepsOutputThatLiesOutside(t *testing.T) {
 // Whatever a pin says counts: a field that is forgotten here would let a pod
 // through that says something else than the evidence.
 func TestPinsThatDifferInOneFieldAreNotEqual(t *testing.T) {
-	full := artifact.Pin{Input: "i", Location: "l", SHA256: stored, Tree: tree, Mode: new(int32), Policy: "p", Seal: "s"}
+	full := artifact.Pin{Input: "i", Location: "l", SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree, Mode: new(int32), Policy: "p", Seal: "s"}
 	if !EqualPins(full, full) {
 		t.Error("a pin is not equal to itself")
 	}
@@ -347,9 +435,9 @@ func TestInputsThatArgoFetches(t *testing.T) {
 		want    reason.Code
 		pin     artifact.Pin
 	}{
-		"a URL":            {argo.SourceHTTP, "https://example.org/x", nil, "", artifact.Pin{SHA256: stored, Tree: artifact.FileTree(stored)}},
+		"a URL":            {argo.SourceHTTP, "https://example.org/x", nil, "", artifact.Pin{SHA256: stored, Archive: artifact.ArchiveDetect, Tree: artifact.FileTree(stored)}},
 		"another URL":      {argo.SourceHTTP, "https://evil.org/x", nil, reason.NoProvenance, artifact.Pin{}},
-		"a commit":         {argo.SourceGit, "git+https://example.org/acme/app@" + commit, nil, "", artifact.Pin{}},
+		"a commit":         {argo.SourceGit, "git+https://example.org/acme/app@" + commit, nil, "", artifact.Pin{Archive: artifact.ArchiveNone}},
 		"a branch":         {argo.SourceGit, "git+https://example.org/acme/app@refs/heads/main", nil, reason.NoProvenance, artifact.Pin{}},
 		"what has no name": {argo.SourceGit, "", reason.New(reason.RemoteUnsupported, "fetch"), reason.RemoteUnsupported, artifact.Pin{}},
 		"nothing":          {argo.SourceGit, "", nil, reason.NoProvenance, artifact.Pin{}},
@@ -359,7 +447,7 @@ func TestInputsThatArgoFetches(t *testing.T) {
 			w.gate.Quick, w.gate.Live = &memory{failProducers: errDown, failSeal: errDown}, &memory{failProducers: errDown, failSeal: errDown}
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("fetched", v1alpha1.PolicyRules{Allow: allow})}
 			w.step.Inputs[0].Source, w.step.Inputs[0].Location = c.source, artifact.Location{}
-			w.step.Inputs[0].Remote, w.step.Inputs[0].Problem = c.uri, c.problem
+			w.step.Inputs[0].Remote, w.step.Inputs[0].Archive, w.step.Inputs[0].Problem = c.uri, c.pin.Archive, c.problem
 			w.redefine(t, reference, `"`+string(c.source)+`":{"url":"x"}`)
 			v := w.evaluate(t)
 			if c.want != "" {
@@ -385,7 +473,7 @@ func TestAPolicyForTheWorkflowsOwnSealNamesBoth(t *testing.T) {
 	w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("failed", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{FailedProducers: true}})}
 	v := w.evaluate(t)
 	want := []artifact.Pin{{
-		Input: "message", Location: w.location.URI(), SHA256: stored, Tree: tree,
+		Input: "message", Location: w.location.URI(), SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree,
 		Policy: "failed", Seal: w.produce.Namespace + "/" + artifact.SealName(w.location, w.step.WorkflowUID),
 	}}
 	if d := cmp.Diff(want, v.Pins); !v.Allowed || d != "" {

@@ -33,7 +33,7 @@ func pinsFor(step *argo.Step) []artifact.Pin {
 	var pins []artifact.Pin
 	for _, in := range step.StoreInputs() {
 		if in.Problem == nil {
-			pins = append(pins, artifact.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Tree: digest})
+			pins = append(pins, artifact.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Archive: artifact.ArchiveTar, Tree: digest})
 		}
 	}
 	return pins

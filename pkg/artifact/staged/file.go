@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // errNotMounted says that the folder itself is not there, which says nothing
@@ -26,28 +27,47 @@ func (s stamp) same(t stamp) bool {
 
 // open opens the staged file of an output. No step of the way may be a
 // symbolic link, and the file must be a regular one.
-func (w *Watcher) open(output string) (*os.File, stamp, error) {
+func (w *Watcher) open(o artifact.Staged) (*os.File, stamp, error) {
 	dir, err := w.dir()
 	if err != nil {
 		return nil, stamp{}, err
 	}
 	defer dir.Close()
-	f, info, err := artifact.OpenFile(dir, output+".tgz")
+	f, info, err := artifact.OpenFile(dir, o.Name())
 	return f, stamp{info}, err
 }
 
 // stat gives the state of the staged file of an output.
-func (w *Watcher) stat(output string) (stamp, error) {
+func (w *Watcher) stat(o artifact.Staged) (stamp, error) {
 	dir, err := w.dir()
 	if err != nil {
 		return stamp{}, err
 	}
 	defer dir.Close()
-	info, err := dir.Lstat(output + ".tgz")
+	info, err := dir.Lstat(o.Name())
+	if o.Archive == artifact.ArchiveNone {
+		err = notFile(dir, o, info, err)
+	}
 	if err != nil {
 		return stamp{}, err
 	}
 	return stamp{info}, nil
+}
+
+// notFile says why what was staged as it is is no file. Argo unpacks it under
+// the output's name, gives a file the last part of its path as name, and leaves
+// a directory there. Neither is ever a link: what Argo uploads is what the link
+// leads to.
+func notFile(dir *os.Root, o artifact.Staged, info fs.FileInfo, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		if info, err = dir.Lstat(o.Output); err == nil && !info.IsDir() {
+			return fmt.Errorf("%w: %s was not given its name", artifact.ErrKind, o.Output)
+		}
+	}
+	if err == nil && info.IsDir() {
+		return reason.New(reason.PrefixUnsupported, "%s is a directory", o.Output)
+	}
+	return err
 }
 
 func (w *Watcher) dir() (*os.Root, error) {

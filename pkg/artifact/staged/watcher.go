@@ -3,8 +3,10 @@ package staged
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -15,9 +17,9 @@ import (
 type Watcher struct {
 	// Dir is where the /tmp of Argo's wait container is mounted.
 	Dir string
-	// Outputs are the names of the output artifacts to measure, in the order of
-	// the measurement.
-	Outputs []string
+	// Outputs are the output artifacts to measure, in the order of the
+	// measurement.
+	Outputs []artifact.Staged
 	// Poll is the time between two looks at the folder. A file is measured once
 	// it looked the same twice.
 	Poll time.Duration
@@ -28,7 +30,7 @@ type Watcher struct {
 
 // output is what is known of one of them.
 type output struct {
-	name  string
+	artifact.Staged
 	seen  stamp
 	at    stamp // of the file that entry is about
 	entry artifact.Entry
@@ -40,14 +42,14 @@ type output struct {
 // MeasurementIncomplete. Run always has an entry for each output.
 func (w *Watcher) Run(ctx context.Context) artifact.Measurement {
 	outputs := make([]*output, len(w.Outputs))
-	for i, name := range w.Outputs {
-		outputs[i] = &output{name: name}
+	for i, o := range w.Outputs {
+		outputs[i] = &output{Staged: o}
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(w.Grace, stop) })()
 
-	w.Log.Info("watching", "dir", w.Dir, "outputs", w.Outputs)
+	w.Log.Info("watching", "dir", w.Dir, "outputs", fmt.Sprint(w.Outputs))
 	ticker := time.NewTicker(w.Poll)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
@@ -69,7 +71,7 @@ func (w *Watcher) Run(ctx context.Context) artifact.Measurement {
 // look measures an output whose file looks as it did the last time, unless that
 // has been done.
 func (w *Watcher) look(ctx context.Context, o *output) {
-	now, err := w.stat(o.name)
+	now, err := w.stat(o.Staged)
 	if err != nil {
 		return // not there yet; finish says what is wrong
 	}
@@ -82,14 +84,14 @@ func (w *Watcher) look(ctx context.Context, o *output) {
 
 // finish gives the entry of an output that nobody writes any more.
 func (w *Watcher) finish(ctx context.Context, o *output) artifact.Entry {
-	now, err := w.stat(o.name)
+	now, err := w.stat(o.Staged)
 	if err == nil && !now.same(o.at) {
 		err = w.measure(ctx, o)
 	}
 	if err != nil {
 		code := problemOf(err)
-		w.Log.Warn("output has no measurement", "output", o.name, "problem", code, "error", err.Error())
-		return artifact.Entry{Output: o.name, Problem: code}
+		w.Log.Warn("output has no measurement", "output", o.Output, "problem", code, "error", err.Error())
+		return artifact.Entry{Output: o.Output, Problem: code}
 	}
 	return o.entry
 }
@@ -107,30 +109,41 @@ func (w *Watcher) measure(ctx context.Context, o *output) (err error) {
 	}()
 	o.at, o.entry = stamp{}, artifact.Entry{}
 	began := time.Now()
-	f, at, err := w.open(o.name)
+	f, at, err := w.open(o.Staged)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	sum, err := artifact.Measure(ctx, f)
-	entry := artifact.Entry{Output: o.name, Size: sum.Size, SHA256: sum.SHA256, Tree: sum.Tree}
+	sum, err := measureAs(ctx, o.Archive, f, at.info.Size())
+	entry := artifact.Entry{Output: o.Output, Sum: sum}
 	var refusal *reason.Error
 	switch {
 	case errors.As(err, &refusal):
-		w.Log.Warn("output cannot be measured", "output", o.name, "error", refusal.Error())
-		entry = artifact.Entry{Output: o.name, Problem: refusal.Code}
+		w.Log.Warn("output cannot be measured", "output", o.Output, "error", refusal.Error())
+		entry = artifact.Entry{Output: o.Output, Problem: refusal.Code}
 	case err != nil:
 		return err
 	}
-	if after, err := w.stat(o.name); err != nil {
+	if after, err := w.stat(o.Staged); err != nil {
 		return err
 	} else if !after.same(at) {
 		return errChanged
 	}
 	o.at, o.entry = at, entry
-	w.Log.Info("output read", "output", o.name, "size", entry.Size, "sha256", entry.SHA256,
+	w.Log.Info("output read", "output", o.Output, "form", entry.Form, "size", entry.Size, "sha256", entry.SHA256,
 		"tree", entry.Tree, "problem", entry.Problem, "seconds", time.Since(began).Seconds())
 	return nil
+}
+
+// measureAs measures a staged file of so many bytes.
+func measureAs(ctx context.Context, stored artifact.Archive, f *os.File, size int64) (artifact.Sum, error) {
+	switch stored {
+	case artifact.ArchiveNone:
+		return artifact.MeasureFile(ctx, f, size)
+	case artifact.ArchiveZip:
+		return artifact.MeasureZip(ctx, f, size)
+	}
+	return artifact.Measure(ctx, f)
 }
 
 // problemOf says which problem of an output an error is.

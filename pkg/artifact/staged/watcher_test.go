@@ -45,7 +45,7 @@ func stage(t *testing.T, root, output string, stored []byte) string {
 	t.Helper()
 	dir := filepath.Join(root, "argo/outputs/artifacts")
 	path := filepath.Join(dir, output+".tgz")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, stored, 0o644); err != nil {
@@ -59,8 +59,16 @@ type log struct{ bytes.Buffer }
 
 func watcher(root string, outputs ...string) (*Watcher, *log) {
 	l := &log{}
+	var staged []artifact.Staged
+	for _, o := range outputs {
+		s, err := artifact.ParseStaged(o)
+		if err != nil {
+			panic(err)
+		}
+		staged = append(staged, s)
+	}
 	return &Watcher{
-		Dir: root, Outputs: outputs, Poll: 5 * time.Millisecond, Grace: 10 * time.Second,
+		Dir: root, Outputs: staged, Poll: 5 * time.Millisecond, Grace: 10 * time.Second,
 		Log: slog.New(slog.NewJSONHandler(l, nil)),
 	}, l
 }
@@ -106,7 +114,7 @@ func TestWhatIsStagedIsMeasuredBeforeTheEnd(t *testing.T) {
 func TestAFileIsReadOnceItRestsAndAgainWhenItChanged(t *testing.T) {
 	root := t.TempDir()
 	w, l := watcher(root, "a")
-	o := &output{name: "a"}
+	o := &output{Staged: artifact.Staged{Output: "a", Archive: artifact.ArchiveTar}}
 	look := func(step string, want int) {
 		t.Helper()
 		w.look(t.Context(), o)
@@ -191,6 +199,55 @@ func TestAtTheEndEveryOutputHasAnEntry(t *testing.T) {
 			m := w.Run(ended(t))
 			if len(m) != 1 || m[0].Output != "a" || m[0].Problem != c.want || (m[0].SHA256 == "") != (c.want != "") {
 				t.Errorf("got %+v, want problem %q\n%s", m, c.want, l)
+			}
+			if _, err := m.Encode(artifact.MaxMessage); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// place puts a file into wait's folder under its own name.
+func place(t *testing.T, root, name string, stored []byte) {
+	t.Helper()
+	if err := os.Rename(stage(t, root, name, stored), filepath.Join(root, "argo/outputs/artifacts", name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnOutputWithoutAnArchiveIsAFileOrTold(t *testing.T) {
+	folder := func(t *testing.T, root, name string) {
+		t.Helper()
+		place(t, root, name+"/inside", nil)
+	}
+	for title, c := range map[string]struct {
+		prepare func(t *testing.T, root string)
+		form    artifact.Form
+		want    reason.Code
+	}{
+		"a file":                   {func(t *testing.T, root string) { place(t, root, "message.txt", []byte("x")) }, artifact.FormFile, ""},
+		"a file like an archive":   {func(t *testing.T, root string) { place(t, root, "message.txt", archive(t, "x")) }, artifact.FormLookalike, ""},
+		"nothing":                  {func(t *testing.T, root string) { place(t, root, "other", nil) }, "", reason.OutputAbsent},
+		"a directory":              {func(t *testing.T, root string) { folder(t, root, "a") }, "", reason.PrefixUnsupported},
+		"a directory of that name": {func(t *testing.T, root string) { folder(t, root, "message.txt") }, "", reason.PrefixUnsupported},
+		"a file not yet renamed":   {func(t *testing.T, root string) { place(t, root, "a", []byte("x")) }, "", reason.OutputUnreadable},
+		"the archive in between":   {func(t *testing.T, root string) { stage(t, root, "a", archive(t, "x")) }, "", reason.OutputAbsent},
+		"a link to a file": {func(t *testing.T, root string) {
+			place(t, root, "other", []byte("x"))
+			link(t, "other", root+"/argo/outputs/artifacts/message.txt")
+		}, "", reason.OutputUnreadable},
+		"a link to a directory": {func(t *testing.T, root string) {
+			folder(t, root, "other")
+			link(t, "other", root+"/argo/outputs/artifacts/a")
+		}, "", reason.OutputUnreadable},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := t.TempDir()
+			c.prepare(t, root)
+			w, l := watcher(root, "a=none=message.txt")
+			m := w.Run(ended(t))
+			if len(m) != 1 || m[0].Problem != c.want || m[0].Form != c.form {
+				t.Errorf("got %+v, want form %q, problem %q\n%s", m, c.form, c.want, l)
 			}
 			if _, err := m.Encode(artifact.MaxMessage); err != nil {
 				t.Error(err)
