@@ -140,9 +140,9 @@ func TestSealsThatNeedAPolicyAreFetchedAsTheyWereSealed(t *testing.T) {
 		"a file that Argo would unpack":     {artifact.FormLookalike, artifact.ArchiveDetect, "", ""},
 		"a zip that Argo is to take as tar": {artifact.FormZip, artifact.ArchiveTar, "", ""},
 	} {
-		for whose, make := range worlds {
+		for whose, sealed := range worlds {
 			t.Run(whose+" "+name, func(t *testing.T) {
-				w, seal := make(t, c.form)
+				w, seal := sealed(t, c.form)
 				if c.form != artifact.FormTar && c.form != artifact.FormZip {
 					seal.Spec.TreeDigest = string(itself)
 				}
