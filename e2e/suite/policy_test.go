@@ -30,7 +30,7 @@ func TestWhatComesFromOutsideNeedsAPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const anywhere = "s3://" + store + "/**"
+	const anywhere = "s3://" + store + "/artifacts/**"
 	for name, c := range map[string]struct {
 		cluster *v1alpha1.S3Input // what the cluster's administrators allow
 		own     *v1alpha1.S3Input // what the tenant does
