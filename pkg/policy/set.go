@@ -85,19 +85,6 @@ func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []
 	return s, nil
 }
 
-// CheckCluster says why a policy cannot be evaluated, if it cannot.
-func CheckCluster(p *v1alpha1.ClusterProvenancePolicy) error {
-	_, err := selects(p.Spec.Namespaces, "")
-	_, problem := readRules(kindCluster, p.Name, p.Spec.PolicyRules)
-	return errors.Join(err, problem)
-}
-
-// CheckOwn says why a namespace's policy cannot be evaluated, if it cannot.
-func CheckOwn(p *v1alpha1.ProvenancePolicy) error {
-	_, err := readRules(kindOwn, p.Name, p.Spec.PolicyRules)
-	return err
-}
-
 func invalid(kind, name string, err error) error {
 	return reason.Wrap(reason.PolicyInvalid, err, "%s %s: %v", kind, name, err)
 }

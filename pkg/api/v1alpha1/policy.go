@@ -4,30 +4,20 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ConditionReady is the one condition of a policy. True: a webhook has read
-// this generation and decides by it. False: it cannot be evaluated, so inputs
-// are refused wherever it applies, and the reason says why.
-const ConditionReady = "Ready"
-
 // ClusterProvenancePolicy is the ceiling: what steps may consume beyond what
 // the built-in policy admits, and what is asked of all seals. Only it can allow
 // anything. docs/policy.md has the rules.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:subresource:status
 // +kubebuilder:resource:path=clusterprovenancepolicies,singular=clusterprovenancepolicy,scope=Cluster,shortName=cpp,categories=argoseal
 // +kubebuilder:printcolumn:name="Namespaces",type=string,JSONPath=`.spec.namespaces`
 // +kubebuilder:printcolumn:name="Level",type=string,JSONPath=`.spec.require.level`
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type ClusterProvenancePolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec ClusterProvenancePolicySpec `json:"spec"`
-	// +optional
-	Status PolicyStatus `json:"status,omitempty"`
 }
 
 // ClusterProvenancePolicySpec says where the rules apply, and the rules.
@@ -50,19 +40,14 @@ type ClusterProvenancePolicySpec struct {
 // the built-in one admit. It can never admit anything that they refuse.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:subresource:status
 // +kubebuilder:resource:path=provenancepolicies,singular=provenancepolicy,shortName=pp,categories=argoseal
 // +kubebuilder:printcolumn:name="Level",type=string,JSONPath=`.spec.require.level`
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type ProvenancePolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec ProvenancePolicySpec `json:"spec"`
-	// +optional
-	Status PolicyStatus `json:"status,omitempty"`
 }
 
 // ProvenancePolicySpec are the rules.
@@ -219,15 +204,6 @@ type Require struct {
 	// +kubebuilder:validation:MaxLength=7
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[1-9][0-9]{0,5}[hms]$')",message="want a whole number of hours, minutes or seconds, such as 720h"
 	MaxAge string `json:"maxAge,omitempty"`
-}
-
-// PolicyStatus is written by Argoseal's webhook.
-type PolicyStatus struct {
-	// conditions has the one type Ready.
-	// +optional
-	// +listType=map
-	// +listMapKey=type
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // ClusterProvenancePolicyList is a list of ClusterProvenancePolicy.
