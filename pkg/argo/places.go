@@ -85,7 +85,8 @@ func (s *Step) checkPlaces(main *corev1.Container) {
 			continue
 		}
 		for _, p := range list {
-			if overlap(p.path, out.Path) && !(within(out.Path, p.path) && (p.tmp() || s.template.puts(p))) {
+			known := within(out.Path, p.path) && (p.tmp() || s.template.puts(p))
+			if overlap(p.path, out.Path) && !known {
 				out.refuse(p.hides(out.Path))
 				break
 			}

@@ -49,6 +49,7 @@ type interruptible struct {
 	err error
 }
 
+// ReadAt reads unless an error was kept or the context has ended.
 func (i *interruptible) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, errors.New("offset before the beginning") // where a zip points to is its own fault

@@ -231,7 +231,7 @@ func (e Entry) validate() error {
 	}
 	switch e.Problem {
 	case "":
-		if err := e.Sum.Validate(); err != nil {
+		if err := e.Validate(); err != nil {
 			return fmt.Errorf("output %q: %w", e.Output, err)
 		}
 	case reason.OutputAbsent, reason.OutputUnreadable, reason.PrefixUnsupported, reason.MeasurementIncomplete, reason.Internal:

@@ -127,6 +127,7 @@ type thrifty struct {
 	all  bool
 }
 
+// ReadAt reads if what is left allows it.
 func (t *thrifty) ReadAt(p []byte, off int64) (int, error) {
 	if !t.all {
 		if t.left -= len(p); t.left < 0 {
