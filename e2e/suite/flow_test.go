@@ -33,7 +33,7 @@ func running(r *lab.Run) bool {
 // ends as it would without us, and its record says why nothing is sealed.
 func TestWorkflowsThatAreEndedEndTheSame(t *testing.T) {
 	t.Parallel()
-	labelled, bare := namespace(t, "ended", v1alpha1.ModeEnforce), namespace(t, "ended", plain)
+	labelled := namespace(t, "ended", v1alpha1.ModeEnforce)
 	for name, c := range map[string]struct {
 		path string
 		end  string // how its user steers it once the step runs
@@ -54,13 +54,11 @@ func TestWorkflowsThatAreEndedEndTheSame(t *testing.T) {
 				}
 				return finish(t, ns, name)
 			}
-			with, without := ended(labelled, slug(name)), ended(bare, slug(name, "plain"))
-			if got, want := endOf(with), endOf(without); got != want {
-				t.Errorf("with Argoseal:\n%s\nwithout:\n%s", got, want)
-			}
-			for _, node := range with.Nodes {
+			run := ended(labelled, slug(name))
+			sameAsWithout(t, run, endOf, ended)
+			for _, node := range run.Nodes {
 				if node.Type == "Pod" && node.TemplateName == "make" {
-					accounted(t, with, node)
+					accounted(t, run, node)
 				}
 			}
 		})

@@ -27,8 +27,8 @@ const (
 	// unlabelled is where Argo's example runs as if there were no Argoseal.
 	unlabelled = prefix + "unlabelled"
 	// limit is how long one workflow may take. On their own they take ten
-	// seconds or so; here many share two cores.
-	limit = 2 * time.Minute
+	// seconds or so; here many share two cores, and whatever else they do.
+	limit = 4 * time.Minute
 	// atOnce is how many tests run at a time. They mostly wait.
 	atOnce = "8"
 )

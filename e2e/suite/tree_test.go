@@ -4,7 +4,10 @@ package suite
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,6 +53,28 @@ func branch(b *strings.Builder, r *lab.Run, ids []string, depth int, seen map[st
 			seen[id] = true
 			branch(b, r, n.Children, depth+1, seen)
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "run the honest workflows without Argoseal too, and write their trees to testdata/trees")
+
+// sameAsWithout holds a run to what the same workflow comes to where there is
+// no Argoseal: a tree in testdata, which -update makes by running it there.
+func sameAsWithout(t *testing.T, run *lab.Run, tree func(*lab.Run) string, without func(ns, name string) *lab.Run) {
+	t.Helper()
+	golden := filepath.Join("testdata", "trees", run.Name+".txt")
+	if *update {
+		other := without(namespace(t, slug("without", run.Name), plain), run.Name+"-plain")
+		if err := os.WriteFile(golden, []byte(tree(other)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tree(run); got != string(want) {
+		t.Errorf("with Argoseal:\n%s\nwithout (%s):\n%s", got, golden, want)
 	}
 }
 
