@@ -63,7 +63,7 @@ func verdict(o argo.Output, e artifact.Entry, claims map[string]int) reason.Code
 	switch {
 	case e.Problem != "":
 		return e.Problem
-	case e.Sum.Validate() != nil, !slices.Contains(artifact.FormsOf(o.Archive), e.Form):
+	case e.Validate() != nil, !slices.Contains(artifact.FormsOf(o.Archive), e.Form):
 		return reason.MeasurementIncomplete
 	case len(uri) > maxLocation, claims[uri] > 1:
 		return reason.LocationInvalid
