@@ -153,6 +153,7 @@ func (s *scene) seals(t *testing.T, by *sealtest.Notary, pod *corev1.Pod, change
 	f := sealtest.Facts(location.URI(), digestOfArt)
 	f.Step.Namespace = s.namespace
 	f.Step.Workflow = provenance.Ref{Name: s.step.Workflow, UID: string(s.workflow)}
+	f.Step.NodeName, f.Definition.Template = s.produce.Annotations["workflows.argoproj.io/node-name"], "hello-world-to-file"
 	f.Step.Pod = provenance.Ref{Name: pod.Name, UID: string(pod.UID)}
 	f.FinishedAt = pod.Status.ContainerStatuses[0].State.Terminated.FinishedAt.UTC()
 	f.StartedAt = f.FinishedAt.Add(-time.Second)
