@@ -96,7 +96,7 @@ spec:
 		t.Fatal(err)
 	}
 	// Argo has seen it: one that is resumed before that can be overlooked.
-	run := until(t, ns, name, func(r *lab.Run) bool { return r.Phase == "Running" })
+	run := until(t, ns, name, func(r *lab.Run) bool { return r.Phase != "" })
 	at := v.seal.Spec.Location
 	location, err := artifact.NewObject(at.Store, at.Bucket, key)
 	if err != nil {
