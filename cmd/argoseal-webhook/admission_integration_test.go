@@ -12,8 +12,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -44,6 +46,7 @@ func (c *cluster) admissionTests() map[string]func(*testing.T) {
 		"warn admits with a warning and an event":                      c.warn,
 		"audit admits in silence":                                      c.audit,
 		"a forged tag is refused in warn too":                          c.forgedTag,
+		"a policy says that it is in force":                            c.inForce,
 	}
 }
 
@@ -163,6 +166,25 @@ func (c *cluster) sealedMeanwhile(t *testing.T) {
 	if len(s.argo.answers) != 1 {
 		t.Errorf("it took %d requests, want 1", len(s.argo.answers))
 	}
+}
+
+func (c *cluster) inForce(t *testing.T) {
+	p := &v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "nowhere"}}
+	p.Spec.Namespaces = []string{"nowhere"}
+	p.Spec.Require = &v1alpha1.Require{MaxAge: "1h"}
+	check(t, c.admin.Create(t.Context(), p))
+	ready := func() error {
+		check(t, c.admin.Get(t.Context(), client.ObjectKeyFromObject(p), p))
+		r := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionReady)
+		if r == nil || r.Status != metav1.ConditionTrue || r.ObservedGeneration != p.Generation {
+			return fmt.Errorf("generation %d, conditions %v", p.Generation, p.Status.Conditions)
+		}
+		return nil
+	}
+	eventually(t, 10*time.Second, "its condition", ready)
+	p.Spec.Require.MaxAge = "2h"
+	check(t, c.admin.Update(t.Context(), p))
+	eventually(t, 10*time.Second, "the condition of its next generation", ready)
 }
 
 func (c *cluster) sealed(t *testing.T) {

@@ -126,6 +126,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	return &webhook{manager: mgr, https: https}, errors.Join(
 		mgr.Add(producers),
 		mgr.Add(policies),
+		policies.Report(mgr, mgr.GetClient()),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("serving", https.Ready),
 		mgr.AddReadyzCheck("certificate", serving.Ready),

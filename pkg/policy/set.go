@@ -62,9 +62,9 @@ func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []
 		if err == nil && !applies {
 			continue
 		}
-		r, problem := readRules(kindCluster, p.Name, p.Spec.PolicyRules)
-		if err = errors.Join(err, problem); err != nil {
-			return Set{}, invalid(kindCluster, p.Name, err)
+		r, err := readCluster(p)
+		if err != nil {
+			return Set{}, err
 		}
 		s.cluster = append(s.cluster, r)
 	}
@@ -73,9 +73,9 @@ func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []
 		if p.Namespace != namespace {
 			return Set{}, invalid(kindOwn, p.Name, fmt.Errorf("it is of namespace %q", p.Namespace))
 		}
-		r, err := readRules(kindOwn, p.Name, p.Spec.PolicyRules)
+		r, err := readOwn(p)
 		if err != nil {
-			return Set{}, invalid(kindOwn, p.Name, err)
+			return Set{}, err
 		}
 		s.own = append(s.own, r)
 	}
@@ -83,6 +83,36 @@ func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []
 	slices.SortFunc(s.cluster, byName)
 	slices.SortFunc(s.own, byName)
 	return s, nil
+}
+
+// CheckCluster says whether a policy of the cluster's can be evaluated: nil, or
+// the error that NewSet gives wherever it applies.
+func CheckCluster(p *v1alpha1.ClusterProvenancePolicy) error {
+	_, err := readCluster(p)
+	return err
+}
+
+// CheckOwn is CheckCluster for a policy of a namespace.
+func CheckOwn(p *v1alpha1.ProvenancePolicy) error {
+	_, err := readOwn(p)
+	return err
+}
+
+func readCluster(p *v1alpha1.ClusterProvenancePolicy) (rules, error) {
+	_, err := selects(p.Spec.Namespaces, "")
+	r, problem := readRules(kindCluster, p.Name, p.Spec.PolicyRules)
+	if err = errors.Join(err, problem); err != nil {
+		return rules{}, invalid(kindCluster, p.Name, err)
+	}
+	return r, nil
+}
+
+func readOwn(p *v1alpha1.ProvenancePolicy) (rules, error) {
+	r, err := readRules(kindOwn, p.Name, p.Spec.PolicyRules)
+	if err != nil {
+		return rules{}, invalid(kindOwn, p.Name, err)
+	}
+	return r, nil
 }
 
 func invalid(kind, name string, err error) error {

@@ -7,8 +7,10 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -67,6 +69,62 @@ func TestPolicies(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAPolicyThatCannotBeEvaluatedSaysSo(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	whole := v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{}}
+	for name, c := range map[string]struct {
+		policy client.Object
+		of     func(client.Object) []metav1.Condition
+		want   metav1.ConditionStatus
+	}{
+		"one of the cluster's":               {&v1alpha1.ClusterProvenancePolicy{Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: whole}}, ofCluster, metav1.ConditionTrue},
+		"one of the cluster's without rules": {&v1alpha1.ClusterProvenancePolicy{}, ofCluster, metav1.ConditionFalse},
+		"one of a namespace":                 {&v1alpha1.ProvenancePolicy{Spec: v1alpha1.ProvenancePolicySpec{PolicyRules: whole}}, ofOwn, metav1.ConditionTrue},
+		"one of a namespace without rules":   {&v1alpha1.ProvenancePolicy{}, ofOwn, metav1.ConditionFalse},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, ok := c.policy.(*v1alpha1.ProvenancePolicy); ok {
+				c.policy.SetNamespace("team")
+			}
+			c.policy.SetName("it")
+			c.policy.SetGeneration(7)
+			api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(c.policy).WithStatusSubresource(c.policy).Build()
+			key := client.ObjectKeyFromObject(c.policy)
+			if err := api.Get(t.Context(), key, c.policy); err != nil {
+				t.Fatal(err)
+			}
+			store := cache.NewStore(cache.MetaNamespaceKeyFunc)
+			if err := store.Add(c.policy); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := (readiness{policies: store, api: api}).Reconcile(t.Context(), reconcile.Request{NamespacedName: key}); err != nil {
+				t.Fatal(err)
+			}
+			if err := api.Get(t.Context(), key, c.policy); err != nil {
+				t.Fatal(err)
+			}
+			got := c.of(c.policy)
+			if len(got) != 1 || got[0].Type != v1alpha1.ConditionReady || got[0].Status != c.want || got[0].ObservedGeneration != 7 {
+				t.Fatalf("conditions are %+v", got)
+			}
+			if invalid := c.want == metav1.ConditionFalse; invalid != (got[0].Reason == string(reason.PolicyInvalid)) || invalid != (got[0].Message != "") {
+				t.Errorf("it says %s: %q", got[0].Reason, got[0].Message)
+			}
+		})
+	}
+}
+
+func ofCluster(o client.Object) []metav1.Condition {
+	return o.(*v1alpha1.ClusterProvenancePolicy).Status.Conditions
+}
+
+func ofOwn(o client.Object) []metav1.Condition {
+	return o.(*v1alpha1.ProvenancePolicy).Status.Conditions
 }
 
 func TestSealsAreFoundByTheirLocation(t *testing.T) {

@@ -46,6 +46,11 @@ func ParseMode(value string) Mode {
 // with any other reason: final, there will be none, and the reason says why.
 const ConditionSealed = "Sealed"
 
+// ConditionReady is the one condition of a policy. True: it is in force. False:
+// it cannot be evaluated, so what it applies to is refused, and the message says
+// why.
+const ConditionReady = "Ready"
+
 // Names of the programs' own objects, all in the namespace Argoseal runs in.
 const (
 	// SecretTagKey holds the MAC keys of admission tags (package tag).

@@ -9,15 +9,21 @@ import (
 // anything. docs/policy.md has the rules.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
 // +kubebuilder:resource:path=clusterprovenancepolicies,singular=clusterprovenancepolicy,scope=Cluster,shortName=cpp,categories=argoseal
 // +kubebuilder:printcolumn:name="Namespaces",type=string,JSONPath=`.spec.namespaces`
 // +kubebuilder:printcolumn:name="Level",type=string,JSONPath=`.spec.require.level`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ClusterProvenancePolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec ClusterProvenancePolicySpec `json:"spec"`
+
+	// +optional
+	Status PolicyStatus `json:"status,omitzero"`
 }
 
 // ClusterProvenancePolicySpec says where the rules apply, and the rules.
@@ -40,14 +46,20 @@ type ClusterProvenancePolicySpec struct {
 // the built-in one admit. It can never admit anything that they refuse.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
 // +kubebuilder:resource:path=provenancepolicies,singular=provenancepolicy,shortName=pp,categories=argoseal
 // +kubebuilder:printcolumn:name="Level",type=string,JSONPath=`.spec.require.level`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ProvenancePolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec ProvenancePolicySpec `json:"spec"`
+
+	// +optional
+	Status PolicyStatus `json:"status,omitzero"`
 }
 
 // ProvenancePolicySpec are the rules.
@@ -55,6 +67,17 @@ type ProvenancePolicy struct {
 // +kubebuilder:validation:XValidation:rule="has(self.allow) || has(self.require)",message="a policy without rules does nothing: give allow, require or both (fields that do not exist are dropped, so look at the spelling)"
 type ProvenancePolicySpec struct {
 	PolicyRules `json:",inline"`
+}
+
+// PolicyStatus says whether a policy can be evaluated. Nothing is decided by it:
+// the gate reads the rules themselves.
+type PolicyStatus struct {
+	// conditions: Ready is True for a policy that is in force, and False for one
+	// that cannot be evaluated and therefore refuses.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // PolicyRules are the rules of a policy of either kind.

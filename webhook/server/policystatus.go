@@ -1,0 +1,92 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// readyReason is the reason of a Ready condition that is True.
+const readyReason = "InForce"
+
+// Report keeps the Ready condition of the policies that are watched. Every
+// replica does: they come to the same, and the first one's write is the last.
+func (p *Policies) Report(mgr manager.Manager, api client.StatusClient) error {
+	for name, of := range map[string]cache.SharedIndexInformer{"clusterprovenancepolicy": p.cluster, "provenancepolicy": p.own} {
+		c, err := controller.New(name, mgr, controller.Options{
+			NeedLeaderElection: ptr.To(false),
+			// One process may be several replicas, as in tests.
+			SkipNameValidation: ptr.To(true),
+			Reconciler:         readiness{policies: of.GetStore(), api: api},
+		})
+		if err == nil {
+			err = c.Watch(&source.Informer{Informer: of, Handler: &handler.EnqueueRequestForObject{}})
+		}
+		if err != nil {
+			return fmt.Errorf("status of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// readiness says of one policy whether it can be evaluated.
+type readiness struct {
+	policies cache.KeyGetter
+	api      client.StatusClient
+}
+
+func (r readiness) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	key := req.Name
+	if req.Namespace != "" {
+		key = req.Namespace + "/" + key
+	}
+	known, there, err := r.policies.GetByKey(key)
+	if err != nil || !there {
+		return reconcile.Result{}, err
+	}
+	var object client.Object
+	var conditions *[]metav1.Condition
+	var invalid error
+	switch o := known.(type) {
+	case *v1alpha1.ClusterProvenancePolicy:
+		o = o.DeepCopy()
+		object, conditions, invalid = o, &o.Status.Conditions, policy.CheckCluster(o)
+	case *v1alpha1.ProvenancePolicy:
+		o = o.DeepCopy()
+		object, conditions, invalid = o, &o.Status.Conditions, policy.CheckOwn(o)
+	default:
+		return reconcile.Result{}, fmt.Errorf("watch of policies: unexpected %T", known)
+	}
+	if !meta.SetStatusCondition(conditions, ready(object.GetGeneration(), invalid)) {
+		return reconcile.Result{}, nil
+	}
+	err = r.api.Status().Update(ctx, object)
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return reconcile.Result{}, nil // another version is on its way here
+	}
+	return reconcile.Result{}, err
+}
+
+// ready is the condition of a policy that is invalid for this reason, or nil.
+func ready(generation int64, invalid error) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: readyReason, ObservedGeneration: generation}
+	if invalid != nil {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(reason.Of(invalid)), invalid.Error()
+	}
+	return c
+}
