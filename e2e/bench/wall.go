@@ -85,7 +85,12 @@ func (b *bench) compare(ctx context.Context, wf *unstructured.Unstructured, inte
 // timed says how long a workflow takes from its submission until it is seen to
 // have succeeded.
 func (b *bench) timed(ctx context.Context, ns string, wf *unstructured.Unstructured) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, slowest)
+	return b.timedWithin(ctx, ns, wf, slowest)
+}
+
+// timedWithin is timed with another limit.
+func (b *bench) timedWithin(ctx context.Context, ns string, wf *unstructured.Unstructured, limit time.Duration) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	phases, err := b.lab.WatchPhases(ctx, ns)
 	if err != nil {
@@ -105,7 +110,7 @@ func (b *bench) timed(ctx context.Context, ns string, wf *unstructured.Unstructu
 			return 0, fmt.Errorf("workflow %s/%s: %s", ns, name, p.Phase)
 		}
 	}
-	return 0, fmt.Errorf("workflow %s/%s: not done after %s: %w", ns, name, slowest, ctx.Err())
+	return 0, fmt.Errorf("workflow %s/%s: not done after %s: %w", ns, name, limit, ctx.Err())
 }
 
 // namespaces makes the namespaces of a benchmark; end takes them away.

@@ -196,6 +196,18 @@ func (l *Lab) PodOf(ctx context.Context, run *Run, node Node) (*corev1.Pod, erro
 	return nil, fmt.Errorf("no pod of node %q: %s", node.DisplayName, run)
 }
 
+// DeletePods deletes the pods of a namespace and waits until they are gone, and
+// their files with them.
+func (l *Lab) DeletePods(ctx context.Context, ns string) error {
+	return Eventually(ctx, time.Minute, func(ctx context.Context) (bool, error) {
+		// What fails is repeated: a pod is held back until it is recorded.
+		_ = l.Client.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(ns))
+		var pods corev1.PodList
+		err := l.Client.List(ctx, &pods, client.InNamespace(ns))
+		return len(pods.Items) == 0, err
+	})
+}
+
 // Events lists the events on a workflow as `REASON: MESSAGE`.
 func (l *Lab) Events(ctx context.Context, ns, workflow string) ([]string, error) {
 	var events corev1.EventList
