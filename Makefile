@@ -21,6 +21,9 @@ REGISTRY ?=
 # More arguments for helm, such as HELM_ARGS='--set notary.replicaCount=3'.
 HELM_ARGS ?=
 
+# More stages for test, such as MORE=upstream.
+MORE ?=
+
 # What `make generate` writes.
 GENERATED := pkg/api/v1alpha1/zz_generated.deepcopy.go charts/argoseal/files/crds/*.yaml docs/reference.md
 
@@ -35,7 +38,7 @@ demo: cluster-up build tools-demo ## Show what is sealed and what is refused, on
 .PHONY: test
 test: ## Everything: unit, golden, integration, end to end, linters, generated files. Takes the cluster down at the end.
 	@trap '$(MAKE) cluster-down' EXIT; \
-	for stage in tools generated lint unit integration e2e; do \
+	for stage in tools generated lint unit integration e2e $(MORE); do \
 		echo "== $$stage ($$SECONDS s)"; $(MAKE) $$stage; \
 	done; \
 	echo "== all of it held, in $$SECONDS s"
@@ -50,8 +53,12 @@ integration: tools ## Tests against a real API server and a real Rekor.
 
 .PHONY: e2e
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up.
-	@$(TOOLS); go test -tags e2e -timeout 20m ./e2e/suite
+	@$(TOOLS); go test -tags e2e -timeout 20m -skip '^TestUpstream$$' ./e2e/suite
 	@$(TOOLS); go test -tags e2e ./charts ./pkg/argo/graph ./pkg/artifact
+
+.PHONY: upstream
+upstream: cluster-up build tools ## Workflows that Argo's authors ship, on both versions of Argo, on the development cluster.
+	@$(TOOLS); go test -tags e2e -timeout 40m -run '^TestUpstream$$' ./e2e/suite
 
 .PHONY: lint
 lint: tools ## Linters, with the pinned version.

@@ -19,6 +19,7 @@ var packages = []string{
 	"runc",                        // starts containers
 	"containernetworking-plugins", // attaches pods to the bridge
 	"busybox-static",              // what the test images hold
+	"python3",                     // what Argo's examples in Python run
 	"iproute2",                    // makes the bridge
 	"nftables",                    // kube-proxy's rules
 	"mount",                       // the kubelet's volumes
@@ -60,7 +61,7 @@ func missingPackages(ctx context.Context) ([]string, error) {
 	if _, err := exec.LookPath("dpkg-query"); err != nil {
 		for pkg, file := range map[string]string{
 			"runc": "/usr/sbin/runc", "containernetworking-plugins": "/usr/lib/cni/bridge",
-			"busybox-static": "/bin/busybox", "nftables": "/usr/sbin/nft",
+			"busybox-static": "/bin/busybox", "python3": "/usr/bin/python3", "nftables": "/usr/sbin/nft",
 		} {
 			if _, err := os.Stat(file); err != nil {
 				missing = append(missing, pkg)

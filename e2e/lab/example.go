@@ -17,7 +17,12 @@ import (
 // module, such as "examples/artifact-passing.yaml". It is changed in one way:
 // its images are ones that the cluster has, and are not pulled.
 func Example(ctx context.Context, path string) (*unstructured.Unstructured, error) {
-	dir, err := part.ModuleDir(ctx, "argo")
+	return ExampleOf(ctx, "argo", path)
+}
+
+// ExampleOf is Example from another version of Argo, by the name of its part.
+func ExampleOf(ctx context.Context, argo, path string) (*unstructured.Unstructured, error) {
+	dir, err := part.ModuleDir(ctx, argo)
 	if err != nil {
 		return nil, err
 	}

@@ -19,10 +19,7 @@ var argoRecipe = gobuild.Recipe{
 	Module:  "github.com/argoproj/argo-workflows/v3",
 	Version: "v3.7.18",
 	Sum:     "h1:B8v2GIBCqUATiqrI3NaLGDplT2Id18bIruebwSXkFZI=",
-	// A symbolic link in the repository, so missing from the archive.
-	Copy: map[string]string{
-		"workflow/executor/osspecific/signal_darwin.go": "workflow/executor/osspecific/signal_linux.go",
-	},
+	Copy:    argoLinks,
 	// The CLI embeds the web UI; nobody looks at it here.
 	Write: map[string]string{"ui/dist/app/index.html": ""},
 	Targets: []gobuild.Target{
@@ -33,6 +30,26 @@ var argoRecipe = gobuild.Recipe{
 	LDFlags: []string{"-X github.com/argoproj/argo-workflows/v3.version=v3.7.18"},
 }
 
+// argo4Recipe builds the next major version's controller and executor.
+var argo4Recipe = gobuild.Recipe{
+	Name:    "argo4",
+	Module:  "github.com/argoproj/argo-workflows/v4",
+	Version: "v4.0.2",
+	Sum:     "h1:tmg7iIjnPF9EMtaGi6K6+Sm28J9WyyLUrJ1vdKkNmgc=",
+	Copy:    argoLinks,
+	Targets: []gobuild.Target{
+		{Name: "workflow-controller" + argo4Suffix, Package: "./cmd/workflow-controller"},
+		{Name: executorProgram + argo4Suffix, Package: "./cmd/argoexec"},
+	},
+	LDFlags: []string{"-X github.com/argoproj/argo-workflows/v4.version=v4.0.2"},
+}
+
+// argoLinks are symbolic links in Argo's repository, so missing from its
+// archives.
+var argoLinks = map[string]string{
+	"workflow/executor/osspecific/signal_darwin.go": "workflow/executor/osspecific/signal_linux.go",
+}
+
 // ArgoNamespace is where Argo's controller and the S3 store run. The
 // controller is system:serviceaccount:argo:argo, as in Argo's own manifests.
 const ArgoNamespace = "argo"
@@ -41,6 +58,13 @@ const (
 	argoControllerImage = "localhost/argoseal/workflow-controller"
 	// ArgoExecImage is the executor's image, known by digest.
 	ArgoExecImage = "localhost/argoseal/argoexec"
+	// Argo4 is the instance of Argo's next major version: it executes workflows
+	// whose label workflows.argoproj.io/controller-instanceid says so, the other
+	// one those without that label.
+	Argo4 = "v4"
+
+	argo4Suffix     = "-" + Argo4
+	executorProgram = "argoexec"
 )
 
 // argo is Argo's workflow-controller, cluster-wide, with the upstream RBAC
@@ -49,35 +73,67 @@ var argo = Workload{
 	Name:      "workflow-controller",
 	Namespace: ArgoNamespace,
 	Recipe:    argoRecipe,
-	Images: func() []image.Spec {
-		return []image.Spec{
-			programImage(argoControllerImage, argoRecipe, "workflow-controller", "8737"),
-			programImage(ArgoExecImage, argoRecipe, "argoexec", "0"),
+	Images:    func() []image.Spec { return argoImages(argoRecipe, "") },
+	Objects: func(ctx context.Context, p Params) (string, error) {
+		shared, err := argoShared(ctx)
+		if err != nil {
+			return "", err
 		}
+		controller, err := argoController(p, "")
+		return shared + controller, err
 	},
-	Objects: argoObjects,
+}
+
+// argo4 is the next major version's controller beside it: the same namespace,
+// rights and CRDs, and workflows of its own.
+var argo4 = Workload{
+	Name:      "workflow-controller" + argo4Suffix,
+	Namespace: ArgoNamespace,
+	Recipe:    argo4Recipe,
+	Images:    func() []image.Spec { return argoImages(argo4Recipe, argo4Suffix) },
+	Objects:   func(_ context.Context, p Params) (string, error) { return argoController(p, Argo4) },
+}
+
+// argoImages are a version's controller and executor. Programs of different
+// versions have different names; pods call the executor by its plain one.
+func argoImages(r gobuild.Recipe, suffix string) []image.Spec {
+	executor := programImage(ArgoExecImage+suffix, r, executorProgram+suffix, "0")
+	if suffix != "" {
+		plain := image.File{Path: "/bin/" + executorProgram, Link: executorProgram + suffix}
+		executor.Layers = append(executor.Layers, []image.File{plain})
+	}
+	return []image.Spec{programImage(argoControllerImage+suffix, r, "workflow-controller"+suffix, "8737"), executor}
 }
 
 //go:embed argo.yaml
 var argoYAML string
 
-func argoObjects(ctx context.Context, p Params) (string, error) {
-	module, err := argoRecipe.ModuleDir(ctx)
-	if err != nil {
-		return "", err
+// argoController is a controller's own ConfigMap and Deployment; the one
+// without an instance is the default.
+func argoController(p Params, instance string) (string, error) {
+	suffix := ""
+	if instance != "" {
+		suffix = "-" + instance
 	}
-	own, err := render("argo.yaml", argoYAML, map[string]string{
-		"Image":         p.Image[argoControllerImage],
-		"ExecutorImage": p.Image[ArgoExecImage],
+	return render("argo.yaml", argoYAML, map[string]string{
+		"Suffix":        suffix,
+		"Instance":      instance,
+		"Image":         p.Image[argoControllerImage+suffix],
+		"ExecutorImage": p.Image[ArgoExecImage+suffix],
 		"RequeueTime":   p.RequeueTime,
 		"Endpoint":      S3ClusterEndpoint,
 		"Bucket":        S3Bucket,
 		"SecretName":    S3SecretName,
 	})
+}
+
+// argoShared is what controllers share: namespace, CRDs and rights. Without
+// its rights a controller would crash once, so this comes first.
+func argoShared(ctx context.Context) (string, error) {
+	module, err := argoRecipe.ModuleDir(ctx)
 	if err != nil {
 		return "", err
 	}
-	// The controller comes last: without its rights it would crash once.
 	docs := []string{argoNamespaceYAML}
 	for _, pattern := range []string{
 		"manifests/base/crds/minimal/argoproj.io_*.yaml",
@@ -95,7 +151,7 @@ func argoObjects(ctx context.Context, p Params) (string, error) {
 			docs = append(docs, inNamespace(string(data)))
 		}
 	}
-	return strings.Join(append(docs, own), "\n---\n"), nil
+	return strings.Join(append(docs, ""), "\n---\n"), nil
 }
 
 const argoNamespaceYAML = "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + ArgoNamespace + "}\n"

@@ -27,6 +27,10 @@ func TestImages(ctx context.Context) ([]image.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	python, err := pythonLayer(ctx)
+	if err != nil {
+		return nil, err
+	}
 	sh := []string{"sh"}
 	// Labels make each stand-in an image of its own: one digest with two names
 	// would be reported under either.
@@ -45,6 +49,7 @@ func TestImages(ctx context.Context) ([]image.Spec, error) {
 			}},
 			Entrypoint: []string{"/argosay"},
 		},
+		{Name: "docker.io/library/python", Tag: "alpine3.6", Layers: [][]image.File{shell, python}, Cmd: []string{"python3"}, Labels: label("python")},
 	}, nil
 }
 

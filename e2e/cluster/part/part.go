@@ -17,6 +17,7 @@ var recipes = []gobuild.Recipe{
 	containerdRecipe,
 	kubernetesRecipe,
 	argoRecipe,
+	argo4Recipe,
 	s3Recipe,
 	corednsRecipe,
 	rekorRecipe,
@@ -30,7 +31,7 @@ var recipes = []gobuild.Recipe{
 // somebody asks for them.
 func Cluster() []gobuild.Recipe {
 	return []gobuild.Recipe{
-		etcdRecipe, containerdRecipe, kubernetesRecipe, argoRecipe, s3Recipe, corednsRecipe,
+		etcdRecipe, containerdRecipe, kubernetesRecipe, argoRecipe, argo4Recipe, s3Recipe, corednsRecipe,
 	}
 }
 

@@ -35,7 +35,7 @@ type Params struct {
 
 // Workloads lists the parts that run in the cluster, in the order in which
 // they are applied.
-func Workloads() []Workload { return []Workload{coredns, s3, argo} }
+func Workloads() []Workload { return []Workload{coredns, s3, argo, argo4} }
 
 // render fills a template of YAML documents.
 func render(name, text string, data any) (string, error) {
