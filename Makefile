@@ -53,12 +53,12 @@ integration: tools ## Tests against a real API server and a real Rekor.
 
 .PHONY: e2e
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up.
-	@$(TOOLS); go test -tags e2e -timeout 20m -skip '^TestUpstream$$' ./e2e/suite
+	@$(TOOLS); go test -tags e2e -timeout 20m -skip '^Test(Upstream|Lifecycle)$$' ./e2e/suite
 	@$(TOOLS); go test -tags e2e ./charts ./pkg/argo/graph ./pkg/artifact
 
 .PHONY: upstream
-upstream: cluster-up build tools ## Workflows that Argo's authors ship, on both versions of Argo, on the development cluster.
-	@$(TOOLS); go test -tags e2e -timeout 40m -run '^TestUpstream$$' ./e2e/suite
+upstream: cluster-up build tools ## What Argo's authors ship, on both versions of Argo, and all ways to begin a workflow, on the development cluster.
+	@$(TOOLS); go test -tags e2e -timeout 40m -run '^Test(Upstream|Lifecycle)$$' ./e2e/suite
 
 .PHONY: lint
 lint: tools ## Linters, with the pinned version.

@@ -225,18 +225,26 @@ func (l *Lab) Events(ctx context.Context, ns, workflow string) ([]string, error)
 
 // Resume ends the suspend nodes of a workflow, as `argo resume` does.
 func (l *Lab) Resume(ctx context.Context, ns, name string) error {
+	_, err := l.Argo(ctx, ns, "resume", name)
+	return err
+}
+
+// Argo runs Argo's command line tool as the cluster's administrator, and gives
+// what it prints.
+func (l *Lab) Argo(ctx context.Context, ns string, args ...string) (string, error) {
 	argo, err := part.Path(ctx, "argo", "argo")
 	if err != nil {
-		return err
+		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, argo, "resume", "-n", ns, name)
+	cmd := exec.CommandContext(ctx, argo, append([]string{"--namespace", ns}, args...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("argo resume: %w: %s", err, out)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("argo %s: %w: %s", strings.Join(args, " "), err, out)
 	}
-	return nil
+	return strings.TrimSpace(string(out)), nil
 }
 
 // Unsuspend lets a workflow run that was submitted with `suspend: true`.

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -98,6 +100,111 @@ func redirect(t *testing.T, ns string, forged func([]any) []any) error {
 		t.Fatal(err)
 	}
 	return refusal(finish(t, ns, name))
+}
+
+// memoized takes what it consumes from a step that Argo need not run: if the
+// ConfigMap has its result, that counts.
+const memoized = `
+metadata: {name: memoized}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - name: other
+        template: make
+        arguments: {parameters: [{name: text, value: other}]}
+    - - {name: hold, template: hold}
+    - - name: wanted
+        template: remembered
+    - - name: consume
+        template: consume
+        arguments: {artifacts: [{name: in, from: "{{steps.wanted.outputs.artifacts.art}}"}]}
+  - {name: hold, suspend: {}}
+  - name: remembered
+    memoize: {key: wanted, maxAge: 1h, cache: {configMap: {name: results}}}
+    outputs: {artifacts: [{name: art, path: /tmp/art}]}
+    container: {image: "alpine:latest", command: [sh, -c, "echo wanted > /tmp/art"]}
+  - name: make
+    inputs: {parameters: [{name: text}]}
+    outputs: {artifacts: [{name: art, path: /tmp/art}]}
+    container: {image: "alpine:latest", command: [sh, -c, "echo {{inputs.parameters.text}} > /tmp/art"]}
+  - name: consume
+    inputs: {artifacts: [{name: in, path: /tmp/in}]}
+    container: {image: "alpine:latest", command: [sh, -c, "! grep wanted /tmp/in"]}
+`
+
+// TestAForgedMemoDoesNotRedirectAnInput: whoever may write ConfigMaps says what
+// a memoized step has made.
+func TestAForgedMemoDoesNotRedirectAnInput(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, mode v1alpha1.Mode) {
+		attack{code: reason.OriginMismatch, try: func(t *testing.T, ns string) error {
+			t.Helper()
+			l := cluster(t)
+			name := submit(t, ns, memoized)
+			run := until(t, ns, name, func(r *lab.Run) bool { n, ok := r.Node("hold"); return ok && n.Phase == "Running" })
+			other, _ := run.Node("other")
+			now := time.Now().UTC().Format(time.RFC3339)
+			memo, err := json.Marshal(map[string]any{
+				"nodeID": "forged", "creationTimestamp": now, "lastHitTimestamp": now,
+				"outputs": map[string]any{"artifacts": []any{
+					map[string]any{"name": "art", "path": "/tmp/art", "s3": map[string]any{"key": other.Key("art")}},
+				}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			results := &corev1.ConfigMap{Data: map[string]string{"wanted": string(memo)}}
+			results.Namespace, results.Name = ns, "results"
+			results.Labels = map[string]string{"workflows.argoproj.io/configmap-type": "Cache"}
+			if err := l.Client.Create(t.Context(), results); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Resume(t.Context(), ns, name); err != nil {
+				t.Fatal(err)
+			}
+			return refusal(finish(t, ns, name))
+		}}.hold(t, namespace(t, "memo", mode), mode)
+	})
+}
+
+// reused lets two steps store under one key, one after the other.
+const reused = `
+metadata: {name: reused}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - name: wanted
+        template: make
+        arguments: {parameters: [{name: text, value: wanted}]}
+    - - name: other
+        template: make
+        arguments: {parameters: [{name: text, value: other}]}
+    - - name: consume
+        template: consume
+        arguments: {artifacts: [{name: in, from: "{{steps.wanted.outputs.artifacts.art}}"}]}
+  - name: make
+    inputs: {parameters: [{name: text}]}
+    outputs: {artifacts: [{name: art, path: /tmp/art, s3: {key: "{{workflow.namespace}}/reused"}}]}
+    container: {image: "alpine:latest", command: [sh, -c, "echo {{inputs.parameters.text}} > /tmp/art"]}
+  - name: consume
+    inputs: {artifacts: [{name: in, path: /tmp/in}]}
+    container: {image: "alpine:latest", command: [sh, -c, "! grep wanted /tmp/in"]}
+`
+
+// TestAKeyThatAnotherStepReusesDoesNotRedirectAnInput: what lies there is sealed
+// and the workflow's own, and of another step than the one that is consumed.
+func TestAKeyThatAnotherStepReusesDoesNotRedirectAnInput(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, mode v1alpha1.Mode) {
+		attack{code: reason.OriginMismatch, try: func(t *testing.T, ns string) error {
+			t.Helper()
+			return refusal(finish(t, ns, submit(t, ns, reused)))
+		}}.hold(t, namespace(t, "reused", mode), mode)
+	})
 }
 
 // taskResult is what a node reported.

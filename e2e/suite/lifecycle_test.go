@@ -1,0 +1,145 @@
+//go:build e2e
+
+package suite
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// passing is what every workflow here does: one step makes a message, another
+// reads it. CODE is how the second one ends.
+const passing = `
+  templates:
+  - name: pass
+    inputs: {parameters: [{name: code, default: "0"}]}
+    steps:
+    - - {name: make, template: make}
+    - - name: use
+        template: use
+        arguments:
+          artifacts: [{name: message, from: "{{steps.make.outputs.artifacts.message}}"}]
+          parameters: [{name: code, value: "{{inputs.parameters.code}}"}]
+  - name: make
+    outputs: {artifacts: [{name: message, path: /tmp/message}]}
+    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo hello > /tmp/message"]}
+  - name: use
+    inputs: {parameters: [{name: code}], artifacts: [{name: message, path: /tmp/message}]}
+    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "cat /tmp/message; exit {{inputs.parameters.code}}"]}
+`
+
+// apply creates an object in a namespace.
+func apply(t *testing.T, ns, text string) {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	u.SetNamespace(ns)
+	if err := cluster(t).Client.Create(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLifecycle: workflows that come from elsewhere than a user's file, and that
+// are begun again, are sealed and gated as any other.
+func TestLifecycle(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, "lifecycle", v1alpha1.ModeEnforce)
+	header := "apiVersion: argoproj.io/v1alpha1\n"
+	apply(t, ns, header+"kind: WorkflowTemplate\nmetadata: {name: passing}\nspec:\n  entrypoint: pass"+passing)
+	shared := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "argoproj.io/v1alpha1", "kind": "ClusterWorkflowTemplate"}}
+	shared.SetName(prefix + "passing")
+	remove := func() {
+		if err := cluster(t).Client.Delete(context.WithoutCancel(t.Context()), shared); client.IgnoreNotFound(err) != nil {
+			t.Error(err)
+		}
+	}
+	remove()
+	t.Cleanup(remove)
+	apply(t, "", header+"kind: ClusterWorkflowTemplate\nmetadata: {name: e2e-passing}\nspec:\n  entrypoint: pass"+passing)
+	made := fates{"make/message": reason.Sealed}
+	succeeded := func(t *testing.T, name string) *lab.Run {
+		t.Helper()
+		run := finish(t, ns, name)
+		if run.Phase != "Succeeded" {
+			t.Fatal(run)
+		}
+		sealed(t, run, made)
+		return run
+	}
+	for name, spec := range map[string]string{
+		"a WorkflowTemplate":                     "{workflowTemplateRef: {name: passing}}",
+		"a ClusterWorkflowTemplate":              "{workflowTemplateRef: {name: e2e-passing, clusterScope: true}}",
+		"a template of a WorkflowTemplate":       "{entrypoint: main, templates: [{name: main, steps: [[{name: pass, templateRef: {name: passing, template: pass}}]]}]}",
+		"a template of one of cluster scope":     "{entrypoint: main, templates: [{name: main, steps: [[{name: pass, templateRef: {name: e2e-passing, template: pass, clusterScope: true}}]]}]}",
+		"defaults for all templates":             "{workflowTemplateRef: {name: passing}, templateDefaults: {retryStrategy: {limit: 1}, metadata: {labels: {team: a}}}}",
+		"a patch of the pod that changes no one": `{workflowTemplateRef: {name: passing}, podSpecPatch: '{"terminationGracePeriodSeconds": 20}'}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run := finish(t, ns, submit(t, ns, "metadata: {name: "+slug(name)+"}\nspec: "+spec))
+			if run.Phase != "Succeeded" {
+				t.Fatal(run)
+			}
+			want := made
+			if strings.Contains(spec, "retryStrategy") {
+				want = fates{"make(0)/message": reason.Sealed}
+			}
+			sealed(t, run, want)
+		})
+	}
+	t.Run("a CronWorkflow", func(t *testing.T) {
+		t.Parallel()
+		apply(t, ns, header+"kind: CronWorkflow\nmetadata: {name: every-minute}\nspec: {schedules: ['* * * * *'], concurrencyPolicy: Forbid, workflowSpec: {workflowTemplateRef: {name: passing}}}")
+		var began string
+		err := lab.Eventually(t.Context(), limit, func(ctx context.Context) (bool, error) {
+			list := &unstructured.UnstructuredList{}
+			list.SetAPIVersion("argoproj.io/v1alpha1")
+			list.SetKind("WorkflowList")
+			if err := cluster(t).List(ctx, ns, list); err != nil {
+				return false, err
+			}
+			for _, wf := range list.Items {
+				if strings.HasPrefix(wf.GetName(), "every-minute-") {
+					began = wf.GetName()
+				}
+			}
+			return began != "", nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		succeeded(t, began)
+	})
+	t.Run("a workflow that is begun again", func(t *testing.T) {
+		t.Parallel()
+		first := submit(t, ns, "metadata: {name: again}\nspec:\n  entrypoint: pass\n  arguments: {parameters: [{name: code, value: '1'}]}"+
+			strings.Replace(passing, `{name: code, default: "0"}`, `{name: code, value: "{{workflow.parameters.code}}"}`, 1))
+		if run := finish(t, ns, first); run.Phase != "Failed" {
+			t.Fatal(run)
+		}
+		l := cluster(t)
+		// Copies of what another workflow is said to have done are nobody's to bring.
+		_, err := l.Argo(t.Context(), ns, "resubmit", first, "--memoized")
+		refused(t, err, reason.WorkflowGuarded)
+		resubmitted, err := l.Argo(t.Context(), ns, "resubmit", first, "--parameter", "code=0", "--output", "name")
+		if err != nil {
+			t.Fatal(err)
+		}
+		succeeded(t, resubmitted)
+		if _, err := l.Argo(t.Context(), ns, "retry", first, "--parameter", "code=0"); err != nil {
+			t.Fatal(err)
+		}
+		until(t, ns, first, func(r *lab.Run) bool { return r.Phase == "Succeeded" })
+	})
+}
