@@ -86,6 +86,15 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 	if !argo.LooksLike(a.Pod) {
 		return g.stranger(a.Pod, tagged)
 	}
+	if argo.IsAuxiliary(a.Pod) {
+		if d := g.stranger(a.Pod, tagged); !d.Allowed {
+			return d
+		}
+		if err := argo.CheckAuxiliary(a.Pod, a.Creator, g.Identity); err != nil {
+			return deny(err)
+		}
+		return allow()
+	}
 	step, wf, err := g.genuine(ctx, a)
 	if err != nil {
 		return deny(err)
@@ -181,16 +190,16 @@ func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Work
 	return g.genuine(ctx, a)
 }
 
-// stranger decides on a pod that bears no mark of Argo's: it is none of our
+// stranger decides on a pod that is no step of Argo's: it is none of our
 // business, unless it has something that is ours.
 func (g *Gate) stranger(pod *corev1.Pod, tagged bool) Decision {
 	if tagged {
-		d := deny(reason.New(reason.TagInvalid, "it has the annotation %s and is not Argo's", v1alpha1.AnnotationTag))
+		d := deny(reason.New(reason.TagInvalid, "it has the annotation %s and is no step of Argo's", v1alpha1.AnnotationTag))
 		d.Always = true
 		return d
 	}
 	if name, ok := reserved(pod); ok {
-		return deny(reason.New(reason.NameTaken, "%.80q is reserved, and the pod is not Argo's", name))
+		return deny(reason.New(reason.NameTaken, "%.80q is reserved, and the pod is no step of Argo's", name))
 	}
 	return allow()
 }

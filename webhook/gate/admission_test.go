@@ -191,6 +191,33 @@ func TestPinsOfTheTag(t *testing.T) {
 	}
 }
 
+// TestPodsOfArgosOwn: what runs no step needs neither sidecar nor seals.
+func TestPodsOfArgosOwn(t *testing.T) {
+	for _, golden := range []string{"artifact-gc", "agent"} {
+		for name, c := range map[string]struct {
+			change  func(*corev1.Pod)
+			creator string
+			want    reason.Code
+		}{
+			"are admitted":                   {func(*corev1.Pod) {}, argotest.Controller, ""},
+			"made by a user are refused":     {func(*corev1.Pod) {}, "alice", reason.CreatorNotArgo},
+			"that do something else are not": {func(p *corev1.Pod) { p.Spec.Containers[0].Args = []string{"init"} }, argotest.Controller, reason.UnsupportedPod},
+			"with a name of ours are not":    {func(p *corev1.Pod) { p.Spec.Containers[0].Name = "argoseal-x" }, argotest.Controller, reason.NameTaken},
+			"with a tag are not":             {func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.AnnotationTag: "x"} }, argotest.Controller, reason.TagInvalid},
+		} {
+			t.Run(golden+" "+name, func(t *testing.T) {
+				w := newWorld(t)
+				pod := argotest.Pod(t, golden)
+				c.change(pod)
+				d := w.gate.Create(t.Context(), Admission{Pod: pod, Creator: c.creator, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
+				if d.Allowed != (c.want == "") || !d.Allowed && d.Refusal.Code != c.want {
+					t.Errorf("decision is %+v (%v)", d, d.Refusal)
+				}
+			})
+		}
+	}
+}
+
 func TestPodsOfOthers(t *testing.T) {
 	plain := func() *corev1.Pod {
 		return &corev1.Pod{

@@ -42,7 +42,7 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	if d != nil {
 		return h.answer(q, *d)
 	}
-	if !argo.LooksLike(q.pod) {
+	if !argo.LooksLike(q.pod) || argo.IsAuxiliary(q.pod) {
 		return h.answer(q, gate.Decision{Allowed: true})
 	}
 	a := gate.Admission{Pod: q.pod, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust}

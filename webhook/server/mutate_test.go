@@ -175,12 +175,12 @@ func TestTheWait(t *testing.T) {
 	}
 	tests := map[string]struct {
 		producer, finished bool
-		least, most        time.Duration
+		least, most        time.Duration // a busy machine takes its time
 		code               reason.Code
 	}{
-		"for nothing there is none":                   {false, false, 0, 200 * time.Millisecond, reason.NoProvenance},
-		"for a seal on its way is two seconds":        {true, true, 1700 * time.Millisecond, 2300 * time.Millisecond, reason.ProvenancePending},
-		"for a producer that seems to run is shorter": {true, false, 300 * time.Millisecond, 700 * time.Millisecond, reason.ProvenancePending},
+		"for nothing there is none":                   {false, false, 0, 450 * time.Millisecond, reason.NoProvenance},
+		"for a seal on its way is two seconds":        {true, true, 1700 * time.Millisecond, 4 * time.Second, reason.ProvenancePending},
+		"for a producer that seems to run is shorter": {true, false, 300 * time.Millisecond, 1500 * time.Millisecond, reason.ProvenancePending},
 	}
 	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {

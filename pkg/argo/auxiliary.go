@@ -1,0 +1,88 @@
+package argo
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// shape is what a kind of auxiliary pod looks like, by the label that says so.
+type shape struct {
+	ownerKind string
+	// init and main are how argoexec is called in the containers of these names;
+	// without init there is no init container.
+	init, main []string
+}
+
+var auxiliaries = map[string]shape{
+	// Deletes artifacts of a workflow that has artifactGC.
+	"artifact-gc": {ownerKind: "WorkflowArtifactGCTask", main: []string{"artifact", "delete"}},
+	// Makes the requests of HTTP templates. With executor plugins it has their
+	// containers too, and is not supported.
+	"agent": {ownerKind: ownerKind, init: []string{"agent", "init"}, main: []string{"agent", "main"}},
+}
+
+// IsAuxiliary says whether a pod of Argo's says that it runs no step. It may
+// lie: CheckAuxiliary.
+func IsAuxiliary(pod *corev1.Pod) bool {
+	_, ok := auxiliaries[pod.Labels[labelComponent]]
+	return ok
+}
+
+// CheckAuxiliary says whether an auxiliary pod was made by Argo, for creator is
+// the user name of the admission request, and can do nothing but what Argo makes
+// it for: it runs argoexec alone, has no template, and so neither fetches nor
+// stores what a step would. The label by itself says nothing, because a
+// template may put it on a step.
+func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
+	kind := pod.Labels[labelComponent]
+	s, ok := auxiliaries[kind]
+	if !ok {
+		return reason.New(reason.UnsupportedPod, "it is Argo's %.80q, which is not known", kind)
+	}
+	if !slices.Contains(id.Controllers, creator) {
+		return reason.New(reason.CreatorNotArgo, "it was made by %.200q", creator)
+	}
+	if len(pod.OwnerReferences) == 0 {
+		return reason.New(reason.OwnerMismatch, "it has no owner, want a %s", s.ownerKind)
+	}
+	for _, o := range pod.OwnerReferences {
+		if o.APIVersion != ownerAPIVersion || o.Kind != s.ownerKind {
+			return reason.New(reason.OwnerMismatch, "its owner is a %.80s %.80s, want a %s %s", o.APIVersion, o.Kind, ownerAPIVersion, s.ownerKind)
+		}
+	}
+	var inits []corev1.Container
+	if s.init != nil {
+		if len(pod.Spec.InitContainers) != 1 || pod.Spec.InitContainers[0].Name != containerInit {
+			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has other init containers than %q", kind, containerInit)
+		}
+		inits = pod.Spec.InitContainers
+	} else if len(pod.Spec.InitContainers) > 0 {
+		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has init containers", kind)
+	}
+	if len(pod.Spec.Containers) != 1 || pod.Spec.Containers[0].Name != containerMain {
+		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has other containers than %q", kind, containerMain)
+	}
+	for _, c := range inits {
+		if err := id.runs(c, s.init, kind); err != nil {
+			return err
+		}
+	}
+	return id.runs(pod.Spec.Containers[0], s.main, kind)
+}
+
+// runs says whether a container is a configured executor that is called so, and
+// is given no template.
+func (id Identity) runs(c corev1.Container, args []string, kind string) error {
+	switch {
+	case !slices.Contains(id.ExecutorImages, c.Image):
+		return reason.New(reason.ExecutorImageNotAllowed, "%s runs %.300q", c.Name, c.Image)
+	case len(c.Command) > 0 && !slices.Equal(c.Command, []string{"argoexec"}), len(c.Args) < len(args), !slices.Equal(c.Args[:min(len(c.Args), len(args))], args):
+		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s runs %.200q", kind, c.Name, append(slices.Clone(c.Command), c.Args...))
+	case len(c.EnvFrom) > 0, slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == envTemplate }):
+		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s may have a template", kind, c.Name)
+	}
+	return nil
+}
