@@ -100,15 +100,13 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	return SourceStore, l, problem
 }
 
-// placed says why an input's path is not one in the container's own files.
+// placed says why Argo cannot put an input at its path.
 func (t *template) placed(p string) *reason.Error {
 	if problem := absolute(p); problem != nil {
 		return problem
 	}
-	if t.mounts(p) {
-		return reason.New(reason.MountUnsupported, "path %.200q overlaps a volume that the template mounts", p)
-	}
-	return nil
+	_, problem := t.volumeAt(path.Clean(p))
+	return problem
 }
 
 // absolute says why a path is not absolute and without detours.

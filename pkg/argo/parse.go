@@ -75,7 +75,7 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	if err := s.resolve(); err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", envTemplate, err)
 	}
-	s.checkPlaces(findContainer(pod.Spec.Containers, containerMain))
+	s.checkPlaces(pod)
 	if s.Kind == KindResource && (len(s.Inputs) > 0 || len(s.Outputs) > 0) {
 		return nil, reason.New(reason.UnsupportedPod, "it is a resource template with artifacts")
 	}
