@@ -183,6 +183,6 @@ func (s *Step) resolve() error {
 	if s.Inputs, err = s.template.inputs(in); err != nil {
 		return err
 	}
-	s.Outputs = s.template.outputs(out, s.Inputs)
+	s.Outputs = s.template.outputs(out, in)
 	return nil
 }

@@ -85,14 +85,50 @@ func (s *Step) checkPlaces(pod *corev1.Pod) {
 		if out.Problem != nil {
 			continue
 		}
-		for _, p := range list {
-			known := within(out.Path, p.path) && (p.tmp() || s.template.puts(p))
-			if overlap(p.path, out.Path) && !known {
-				out.refuse(p.hides(out.Path))
-				break
-			}
+		if problem := s.placedOutput(pod, list, *out); problem != nil {
+			out.refuse(problem)
 		}
 	}
+}
+
+// placedOutput wants nothing to be at an output's path but main's own files,
+// the template's volumes and the step's inputs; of these wait has to see what
+// main sees.
+func (s *Step) placedOutput(pod *corev1.Pod, main []place, out Output) *reason.Error {
+	var m *corev1.VolumeMount
+	for _, p := range main {
+		above := within(out.Path, p.path)
+		switch {
+		case !overlap(p.path, out.Path), above && p.tmp():
+		case !s.isInput(p) && !(above && s.template.puts(p)):
+			return p.hides(out.Path)
+		case above && (m == nil || len(p.path) > len(mountedAt(m.MountPath))):
+			m = p.mount
+		}
+	}
+	if !s.fromWait(out) {
+		return nil
+	}
+	if m == nil || !mirrors(findContainer(pod.Spec.Containers, containerWait), out.Path, m) {
+		return reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", containerWait, containerMain, out.Path)
+	}
+	return nil
+}
+
+// fromWait says whether Argo stores what wait sees of main's mounts; if not, it
+// stores what the emissary packed in main.
+func (s *Step) fromWait(out Output) bool {
+	if out.Volume != volumeInputs {
+		return out.Volume != ""
+	}
+	return slices.ContainsFunc(s.Inputs, func(in Input) bool {
+		return in.Source != SourceAbsent && within(out.Path, in.Path)
+	})
+}
+
+// isInput says whether the place is where Argo mounts one of the step's inputs.
+func (s *Step) isInput(p place) bool {
+	return slices.ContainsFunc(s.Inputs, func(in Input) bool { return in.Source != SourceAbsent && p.has(in) })
 }
 
 // place says where main finds an input, or why it may not.
@@ -154,7 +190,7 @@ func mirrors(c *corev1.Container, at string, m *corev1.VolumeMount) bool {
 			found = p.mount
 		}
 	}
-	return found != nil && mountedAt(found.MountPath) == pathMainFiles+mountedAt(m.MountPath) &&
+	return found != nil && mountedAt(found.MountPath) == path.Join(pathMainFiles, m.MountPath) &&
 		found.Name == m.Name && found.SubPath == m.SubPath && found.SubPathExpr == m.SubPathExpr
 }
 

@@ -116,8 +116,9 @@ type Output struct {
 	// Problem is.
 	Location artifact.Location
 	Archive  artifact.Archive
-	// Volume is the volume of the template's on which the path lies; empty for
-	// main's own files. Somebody else may have written what is there.
+	// Volume is the volume of the template's on which the path lies, or that of
+	// the inputs if one lies at, above or below it; empty for main's own files.
+	// Somebody else may have written what is there.
 	Volume string
 	// Problem says why the output cannot be sealed: ArchiveUnsupported,
 	// StoreUnsupported, MountUnsupported or LocationInvalid. The step runs all

@@ -245,3 +245,53 @@ func TestNobodyWritesToAVolumeWithInputsBeforeMain(t *testing.T) {
 		})
 	}
 }
+
+func TestAnOutputInAnInputIsWhatMainAndWaitSeeThere(t *testing.T) {
+	const good, bad = "out s3://s3.argo.svc:7070/artifacts/artifact-passing/artifact-passing-print-message-from-file-3955987017/out.tgz on input-artifacts", "out MountUnsupported"
+	main := func(p *corev1.Pod) *corev1.VolumeMount { return mountAt(mainOf(p), "/tmp/message") }
+	wait := func(p *corev1.Pod) *corev1.VolumeMount { return mountAt(waitOf(p), "/mainctrfs/tmp/message") }
+	cover := func(path string) corev1.VolumeMount { return corev1.VolumeMount{Name: "cover", MountPath: path} }
+	for name, test := range map[string]struct {
+		path   string // of the output; that of the input, if empty
+		change func(*corev1.Pod)
+		want   string
+	}{
+		"as Argo makes it":                     {"", func(*corev1.Pod) {}, good},
+		"in the input":                         {"/tmp/message/x", func(*corev1.Pod) {}, good},
+		"around the input":                     {"/tmp", func(*corev1.Pod) {}, good},
+		"with no mount in main":                {"", func(p *corev1.Pod) { unmount(mainOf(p), "/tmp/message") }, bad},
+		"with no mount in wait":                {"", func(p *corev1.Pod) { unmount(waitOf(p), "/mainctrfs/tmp/message") }, bad},
+		"around one that wait has not":         {"/tmp", func(p *corev1.Pod) { unmount(waitOf(p), "/mainctrfs/tmp/message") }, good},
+		"with another volume in main":          {"", func(p *corev1.Pod) { main(p).Name = "cover" }, bad},
+		"with another input in main":           {"", func(p *corev1.Pod) { main(p).SubPath = "other" }, bad},
+		"with another volume in wait":          {"", func(p *corev1.Pod) { wait(p).Name = "cover" }, bad},
+		"with another input in wait":           {"", func(p *corev1.Pod) { wait(p).SubPath = "other" }, bad},
+		"with a volume in it, in wait":         {"", func(p *corev1.Pod) { mount(waitOf(p), cover("/mainctrfs/tmp/message/x")) }, bad},
+		"with a volume nearer, in wait":        {"/tmp/message/x/y", func(p *corev1.Pod) { mount(waitOf(p), cover("/mainctrfs/tmp/message/x")) }, bad},
+		"with a volume in it, in main":         {"", func(p *corev1.Pod) { mount(mainOf(p), cover("/tmp/message/x")) }, bad},
+		"around the input, with another mount": {"/tmp", func(p *corev1.Pod) { mount(mainOf(p), cover("/tmp/x")) }, bad},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := test.path
+			if at == "" {
+				at = "/tmp/message"
+			}
+			pod := withTemplate(t, "consume", func(o object) {
+				o["outputs"] = object{"artifacts": list{object{"name": "out", "path": at}}}
+			})
+			test.change(pod)
+			step, err := argo.Parse(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{test.want}, outputs(step)); diff != "" {
+				t.Fatalf("outputs (-want +got):\n%s", diff)
+			}
+			if test.want == good {
+				if diff := cmp.Diff([]string{"output out has in it what came as an input, or what became of it"}, argo.Warnings(pod, step)); diff != "" {
+					t.Errorf("warnings (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}

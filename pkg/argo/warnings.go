@@ -29,7 +29,10 @@ func Warnings(pod *corev1.Pod, step *Step) []string {
 		}
 	}
 	for _, o := range step.Outputs {
-		if o.Volume != "" {
+		switch {
+		case o.Volume == volumeInputs:
+			add("output %s has in it what came as an input, or what became of it", o.Name)
+		case o.Volume != "":
 			add("output %s lies on volume %s, which other pods and containers may write", o.Name, o.Volume)
 		}
 	}
