@@ -27,6 +27,7 @@ type verifyOptions struct {
 	template, script        artifact.Digest
 	pins                    []artifact.Pin
 	raws                    []artifact.Raw
+	volumes                 []artifact.Volume
 }
 
 func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
@@ -50,6 +51,11 @@ func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
 	flags.Func("raw", "what the template says of a raw input, as `NAME=SHA256` or, with its octal mode, NAME=SHA256=MODE; once for each", func(s string) error {
 		r, err := artifact.ParseRaw(s)
 		o.raws = append(o.raws, r)
+		return err
+	})
+	flags.Func("volume", "a volume of the step's own on which inputs lie, as `JSON`: path, dir, own, inputs; once for each", func(s string) error {
+		v, err := artifact.ParseVolume(s)
+		o.volumes = append(o.volumes, v)
 		return err
 	})
 	flags.StringVar(&o.log, "termination-log", terminationLog, terminationLogUsage)
@@ -132,5 +138,5 @@ func checked(o verifyOptions) (err error) {
 			return err
 		}
 	}
-	return artifact.CheckInputs(o.root, o.pins, o.raws)
+	return artifact.CheckInputs(o.root, o.volumes, o.pins, o.raws)
 }

@@ -76,7 +76,12 @@ func TestHonestWorkflowsComeOutTheSameAndSealed(t *testing.T) {
 		"a zip":                   {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed}},
 		"without an archive":      {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
 		"a directory on a volume": {path: "shapes/volume.yaml", fates: fates{"make/message": reason.Sealed}},
-		"an explicit key":         {path: "shapes/key.yaml", fates: fates{"make/message": reason.Sealed}},
+		"an input on a volume":    {path: "shapes/on-volume.yaml", fates: fates{"make/message": reason.Sealed, "use/used": reason.Sealed}},
+		"outputs where inputs lie": {path: "shapes/same-path.yaml", fates: fates{
+			"make/tree": reason.Sealed, "make/file": reason.Sealed, "change/tree": reason.Sealed, "change/part": reason.Sealed,
+			"change/around": reason.Sealed, "change/beside": reason.Sealed, "change/absent": reason.Sealed,
+		}},
+		"an explicit key": {path: "shapes/key.yaml", fates: fates{"make/message": reason.Sealed}},
 		"a DAG with a loop": {path: "shapes/loop.yaml", fates: fates{
 			"make/message": reason.Sealed, "change(0:a)/changed": reason.Sealed, "change(1:b)/changed": reason.Sealed,
 		}},

@@ -100,15 +100,13 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	return SourceStore, l, problem
 }
 
-// placed says why an input's path is not one in the container's own files.
+// placed says why Argo cannot put an input at its path.
 func (t *template) placed(p string) *reason.Error {
 	if problem := absolute(p); problem != nil {
 		return problem
 	}
-	if t.mounts(p) {
-		return reason.New(reason.MountUnsupported, "path %.200q overlaps a volume that the template mounts", p)
-	}
-	return nil
+	_, problem := t.volumeAt(path.Clean(p))
+	return problem
 }
 
 // absolute says why a path is not absolute and without detours.
@@ -124,7 +122,7 @@ func absolute(p string) *reason.Error {
 
 // outputs says of each output artifact where it goes and whether it can be
 // sealed.
-func (t *template) outputs(specs []artifactSpec, inputs []Input) []Output {
+func (t *template) outputs(specs, inputs []artifactSpec) []Output {
 	var out []Output
 	for _, a := range specs {
 		o := Output{Name: a.Name, Path: path.Clean(a.Path), Optional: a.Optional, Archive: a.storedBy()}
@@ -217,30 +215,49 @@ func (a artifactSpec) unsupported() *reason.Error {
 }
 
 // produced says on which volume an output's path lies, and why what is there
-// cannot be said to be what the step stored: what came as an input may be the
-// work of somebody else, and Argo stages no copy of a file that it uploads from
-// a volume as it is.
-func (t *template) produced(o Output, raw string, inputs []Input) (volume string, problem *reason.Error) {
+// cannot be said to be what the step stored: Argo stages no copy of a file that
+// it uploads from a volume as it is.
+func (t *template) produced(o Output, raw string, inputs []artifactSpec) (volume string, problem *reason.Error) {
 	if problem := absolute(raw); problem != nil {
 		return "", problem
 	}
 	volume, problem = t.volumeAt(o.Path)
+	from := "volume " + volume
+	if volume == "" && problem == nil {
+		volume, from, problem = o.among(inputs)
+	}
 	switch {
 	case problem != nil:
 		return "", problem
-	case volume != "" && o.Archive == artifact.ArchiveNone:
-		return "", reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, and is uploaded from there without an archive", raw, volume)
-	}
-	for _, in := range inputs {
-		absent := in.Source == SourceAbsent && in.Optional
-		if absent && (in.Path == o.Path || !within(o.Path, in.Path)) {
-			continue
-		}
-		if overlap(o.Path, in.Path) {
-			return "", reason.New(reason.MountUnsupported, "path %.200q overlaps input %s", raw, in.Name)
-		}
+	case from != "" && volume != "" && o.Archive == artifact.ArchiveNone:
+		return "", reason.New(reason.MountUnsupported, "path %.200q lies on %s, and is uploaded from there without an archive", raw, from)
 	}
 	return volume, nil
+}
+
+// among says whether what came as an input is at, above or below an output's
+// path, on Argo's volume of inputs: then it may be the work of somebody else. At
+// and below an input's path Argo stores what wait sees of that input, which is
+// from then; above it, as of main's own files, what the emissary packed
+// (WorkflowExecutor.isBaseImagePath).
+func (o Output) among(inputs []artifactSpec) (volume, from string, problem *reason.Error) {
+	for _, in := range inputs {
+		at := path.Clean(in.Path)
+		below := within(o.Path, at)
+		absent := len(in.stores()) == 0 || in.S3 != nil && in.S3.Key == ""
+		switch {
+		case !overlap(o.Path, at), absent && in.Optional && (at == o.Path || !below):
+			continue
+		case absent:
+			return "", "", reason.New(reason.MountUnsupported, "path %.200q lies in input %s, which is not supplied: Argo looks for it where nothing is", o.Path, in.Name)
+		case in.Path != at:
+			return "", "", reason.New(reason.MountUnsupported, "path %.200q overlaps input %s, whose path %.200q is not clean", o.Path, in.Name, in.Path)
+		case below:
+			from = "input " + in.Name
+		}
+		volume = volumeInputs
+	}
+	return volume, from, nil
 }
 
 // refuseShared refuses outputs whose location or staged file another output of

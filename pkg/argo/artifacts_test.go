@@ -2,6 +2,7 @@ package argo_test
 
 import (
 	"maps"
+	"path"
 	"strings"
 	"testing"
 
@@ -75,10 +76,18 @@ func TestOutputs(t *testing.T) {
 		"in a relative path":                       {outputs: list{with(object{"path": "out"}, nil)}, want: []string{"a MountUnsupported"}},
 		"without a path":                           {outputs: list{with(object{"path": ""}, nil)}, want: []string{"a MountUnsupported"}},
 		"with a slash at the end":                  {outputs: list{with(object{"path": "/out/a/"}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
-		"in an input":                              {inputs: list{object{"name": "i", "path": "/out", "s3": full}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
-		"in the place of an input":                 {inputs: list{object{"name": "i", "path": "/out/a", "raw": object{"data": "x"}}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"in an input":                              {inputs: list{object{"name": "i", "path": "/out", "s3": full}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz on input-artifacts"}},
+		"in an input, as zip":                      {inputs: list{object{"name": "i", "path": "/out", "s3": full}}, outputs: list{with(object{"archive": object{"zip": object{}}}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.zip as zip on input-artifacts"}},
+		"in an input, without an archive":          {inputs: list{object{"name": "i", "path": "/out", "s3": full}}, outputs: list{with(object{"archive": none}, nil)}, want: []string{"a MountUnsupported"}},
+		"in the place of an input":                 {inputs: list{object{"name": "i", "path": "/out/a", "raw": object{"data": "x"}}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz on input-artifacts"}},
+		"in the place of an input of another path": {inputs: list{object{"name": "i", "path": "/out/a/", "s3": full}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"around an input":                          {inputs: list{object{"name": "i", "path": "/out/a/in", "s3": full}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz on input-artifacts"}},
+		"around an input, without an archive":      {inputs: list{object{"name": "i", "path": "/out/a/in", "s3": full}}, outputs: list{with(object{"archive": none}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a as none on input-artifacts"}},
+		"beside an input":                          {inputs: list{object{"name": "i", "path": "/out/a", "s3": full}}, outputs: list{with(object{"path": "/out/a-beside"}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
 		"in the place of an absent input":          {inputs: list{object{"name": "i", "path": "/out/a", "optional": true}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
+		"around an absent input":                   {inputs: list{object{"name": "i", "path": "/out/a/in", "optional": true}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
 		"in an absent input":                       {inputs: list{object{"name": "i", "path": "/out", "optional": true}}, outputs: list{with(nil, nil)}, want: []string{"a MountUnsupported"}},
+		"on a volume, in the place of an input":    {mounts: list{object{"name": "v", "mountPath": "/out"}}, inputs: list{object{"name": "i", "path": "/out/a", "optional": true, "s3": full}}, outputs: list{with(nil, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz on v"}},
 		"in one location": {outputs: list{with(object{"s3": object{"key": "x"}}, nil), with(object{"name": "b", "s3": object{"key": "x"}}, nil)},
 			want: []string{"a LocationInvalid", "b LocationInvalid"}},
 		"in the location of one that is not sealed": {outputs: list{with(object{"s3": object{"key": "x"}}, nil), with(object{"name": "b", "archive": object{}, "s3": object{"key": "x"}}, nil)},
@@ -116,14 +125,23 @@ func TestOutputs(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			step, err := argo.Parse(withTemplate(t, "produce", func(o object) {
+			pod := withTemplate(t, "produce", func(o object) {
 				o["archiveLocation"] = repository
 				if test.archive != nil {
 					o["archiveLocation"] = test.archive
 				}
 				o["container"] = object{"volumeMounts": test.mounts}
 				o["inputs"], o["outputs"] = object{"artifacts": test.inputs}, object{"artifacts": test.outputs}
-			}))
+			})
+			for _, m := range test.mounts {
+				mirrored(pod, corev1.VolumeMount{Name: m.(object)["name"].(string), MountPath: m.(object)["mountPath"].(string)})
+			}
+			for _, in := range test.inputs {
+				if in := in.(object); in["optional"] == nil {
+					mirrored(pod, corev1.VolumeMount{Name: "input-artifacts", MountPath: in["path"].(string), SubPath: in["name"].(string)})
+				}
+			}
+			step, err := argo.Parse(pod)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,6 +150,13 @@ func TestOutputs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// mirrored mounts something in main, and in wait as Argo does.
+func mirrored(p *corev1.Pod, m corev1.VolumeMount) {
+	mount(mainOf(p), m)
+	m.MountPath = path.Join("/mainctrfs", m.MountPath)
+	mount(waitOf(p), m)
 }
 
 func TestAStepWithoutARepositoryHasOnlyFullLocations(t *testing.T) {

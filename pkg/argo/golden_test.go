@@ -186,3 +186,12 @@ func templateOf(t *testing.T, pod *corev1.Pod) *corev1.EnvVar {
 	t.Fatal("the pod has no ARGO_TEMPLATE")
 	return nil
 }
+
+// replaceOnce replaces what has to be there.
+func replaceOnce(t *testing.T, text, old, with string) string {
+	t.Helper()
+	if !strings.Contains(text, old) {
+		t.Fatalf("%s is not in %s", old, text)
+	}
+	return strings.Replace(text, old, with, 1)
+}

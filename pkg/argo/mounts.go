@@ -113,8 +113,9 @@ func checkTmp(pod *corev1.Pod, s *Step) error {
 
 // checkInputs keeps everyone from the inputs but main and the template's
 // containers that mirror main's mounts. Where inputs are checked against their
-// pins, init containers (native sidecars among them) may only read those and
-// the script: they run between the check and main. Regular sidecars that mirror
+// pins, init containers (native sidecars among them) may only read those, the
+// volumes on which inputs lie and the script: they run between the check and
+// main, or left something where init writes. Regular sidecars that mirror
 // may write: they run beside main and are the step's own code as main is.
 func checkInputs(pod *corev1.Pod, s *Step) error {
 	mirrors := map[string]bool{}
@@ -127,6 +128,14 @@ func checkInputs(pod *corev1.Pod, s *Step) error {
 		}
 		if err := checkReadOnly(pod, volumeStaging, "script after it was"); err != nil {
 			return err
+		}
+		for _, in := range s.Inputs {
+			if in.Mount == nil {
+				continue
+			}
+			if err := checkReadOnly(pod, in.Mount.Volume, "inputs on volume "+in.Mount.Volume+" after they were"); err != nil {
+				return err
+			}
 		}
 	}
 	return others(pod, volumeInputs, func(c *corev1.Container, m corev1.VolumeMount) bool {

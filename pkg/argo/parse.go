@@ -75,7 +75,7 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	if err := s.resolve(); err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", envTemplate, err)
 	}
-	s.checkPlaces(findContainer(pod.Spec.Containers, containerMain))
+	s.checkPlaces(pod)
 	if s.Kind == KindResource && (len(s.Inputs) > 0 || len(s.Outputs) > 0) {
 		return nil, reason.New(reason.UnsupportedPod, "it is a resource template with artifacts")
 	}
@@ -183,6 +183,6 @@ func (s *Step) resolve() error {
 	if s.Inputs, err = s.template.inputs(in); err != nil {
 		return err
 	}
-	s.Outputs = s.template.outputs(out, s.Inputs)
+	s.Outputs = s.template.outputs(out, in)
 	return nil
 }

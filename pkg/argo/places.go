@@ -66,17 +66,18 @@ func (t *template) puts(p place) bool {
 // output that it may not have written, where the template says: what is mounted
 // at, above or below the path hides a part of the artifact or is a part of
 // somebody else's. Only the pod tells: a patch may mount what the template does
-// not, and replace what Argo mounts. Outputs may lie on the template's own
+// not, and replace what Argo mounts. Artifacts may lie on the template's own
 // volumes, which they say.
-func (s *Step) checkPlaces(main *corev1.Container) {
-	list := places(main)
+func (s *Step) checkPlaces(pod *corev1.Pod) {
+	list := places(findContainer(pod.Spec.Containers, containerMain))
 	for i := range s.Inputs {
 		in := &s.Inputs[i]
-		if !in.Pinned() || in.Problem != nil {
+		if in.Problem != nil || !in.Pinned() && in.Source != SourceRaw {
 			continue
 		}
-		if problem := placedInput(list, *in); problem != nil {
-			in.Location, in.Remote, in.Archive, in.Problem = artifact.Location{}, "", "", problem.For(in.Name)
+		problem := s.place(pod, list, in)
+		if problem != nil && in.Pinned() {
+			in.Location, in.Remote, in.Archive, in.Mount, in.Problem = artifact.Location{}, "", "", nil, problem.For(in.Name)
 		}
 	}
 	for i := range s.Outputs {
@@ -84,14 +85,141 @@ func (s *Step) checkPlaces(main *corev1.Container) {
 		if out.Problem != nil {
 			continue
 		}
-		for _, p := range list {
-			known := within(out.Path, p.path) && (p.tmp() || s.template.puts(p))
-			if overlap(p.path, out.Path) && !known {
-				out.refuse(p.hides(out.Path))
-				break
-			}
+		if problem := s.placedOutput(pod, list, *out); problem != nil {
+			out.refuse(problem)
 		}
 	}
+}
+
+// placedOutput wants nothing to be at an output's path but main's own files,
+// the template's volumes and the step's inputs; of these wait has to see what
+// main sees.
+func (s *Step) placedOutput(pod *corev1.Pod, main []place, out Output) *reason.Error {
+	var m *corev1.VolumeMount
+	for _, p := range main {
+		above := within(out.Path, p.path)
+		switch {
+		case !overlap(p.path, out.Path), above && p.tmp():
+		case !s.isInput(p) && !(above && s.template.puts(p)):
+			return p.hides(out.Path)
+		case above && (m == nil || len(p.path) > len(mountedAt(m.MountPath))):
+			m = p.mount
+		}
+	}
+	if !s.fromWait(out) {
+		return nil
+	}
+	if m == nil || !mirrors(findContainer(pod.Spec.Containers, containerWait), out.Path, m) {
+		return reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", containerWait, containerMain, out.Path)
+	}
+	return nil
+}
+
+// fromWait says whether Argo stores what wait sees of main's mounts; if not, it
+// stores what the emissary packed in main.
+func (s *Step) fromWait(out Output) bool {
+	if out.Volume != volumeInputs {
+		return out.Volume != ""
+	}
+	return slices.ContainsFunc(s.Inputs, func(in Input) bool {
+		return in.Source != SourceAbsent && within(out.Path, in.Path)
+	})
+}
+
+// isInput says whether the place is where Argo mounts one of the step's inputs.
+func (s *Step) isInput(p place) bool {
+	return slices.ContainsFunc(s.Inputs, func(in Input) bool { return in.Source != SourceAbsent && p.has(in) })
+}
+
+// place says where main finds an input, or why it may not.
+func (s *Step) place(pod *corev1.Pod, main []place, in *Input) *reason.Error {
+	volume, problem := s.template.volumeAt(in.Path)
+	switch {
+	case problem != nil:
+		return problem
+	case volume == "":
+		return placedInput(main, *in)
+	}
+	for _, other := range s.Inputs {
+		if other.Name != in.Name && other.Source != SourceAbsent && overlap(other.Path, in.Path) {
+			return reason.New(reason.MountUnsupported, "path %.200q overlaps input %s on volume %s", in.Path, other.Name, volume)
+		}
+	}
+	in.Mount, problem = s.onVolume(pod, main, in.Path, volume)
+	return problem
+}
+
+// onVolume wants the template's mount of the volume, and nothing else, to be
+// where main reads the path, and init to write to the same place.
+func (s *Step) onVolume(pod *corev1.Pod, main []place, at, volume string) (*Mount, *reason.Error) {
+	var m *corev1.VolumeMount
+	for _, p := range main {
+		switch {
+		case !overlap(p.path, at), p.tmp() && p.path != at && within(at, p.path):
+		case m == nil && within(at, p.path) && s.template.puts(p) && p.mount.Name == volume:
+			m = p.mount
+		default:
+			return nil, p.hides(at)
+		}
+	}
+	switch {
+	case m == nil:
+		return nil, reason.New(reason.MountUnsupported, "container %s does not mount volume %s, on which its path %.200q lies", containerMain, volume, at)
+	case mountedAt(m.MountPath) == at:
+		return nil, reason.New(reason.MountUnsupported, "path %.200q is where volume %s is mounted, and Argo cannot put it there", at, volume)
+	case m.SubPathExpr != "":
+		return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, whose subPathExpr may be another folder in each container", at, volume)
+	case !mirrors(findContainer(pod.Spec.InitContainers, containerInit), at, m):
+		return nil, reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", containerInit, containerMain, at)
+	}
+	return &Mount{Volume: volume, Path: mountedAt(m.MountPath), SubPath: m.SubPath, Own: s.owns(pod, m)}, nil
+}
+
+// mirrors says whether one of Argo's containers has at a path of main's, below
+// /mainctrfs, the same part of the same volume as main.
+func mirrors(c *corev1.Container, at string, m *corev1.VolumeMount) bool {
+	var found *corev1.VolumeMount
+	for _, p := range places(c) {
+		if !overlap(p.path, pathMainFiles+at) {
+			continue
+		}
+		if p.mount == nil || !within(pathMainFiles+at, p.path) {
+			return false
+		}
+		if found == nil || len(p.path) > len(mountedAt(found.MountPath)) {
+			found = p.mount
+		}
+	}
+	return found != nil && mountedAt(found.MountPath) == path.Join(pathMainFiles, m.MountPath) &&
+		found.Name == m.Name && found.SubPath == m.SubPath && found.SubPathExpr == m.SubPathExpr
+}
+
+// owns says whether the mount's volume is one that begins empty and that only
+// Argo's and the step's main containers have, each that part of it alone.
+func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
+	v := findVolume(pod.Spec.Volumes, m.Name)
+	if v == nil || v.EmptyDir == nil {
+		return false
+	}
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if c.Name == SignerContainer || c.Name == VerifyContainer {
+			continue
+		}
+		mounts := 0
+		for _, other := range c.VolumeMounts {
+			if other.Name != m.Name {
+				continue
+			}
+			mounts++
+			if other.SubPath != m.SubPath || other.SubPathExpr != "" {
+				return false
+			}
+		}
+		if mounts > 1 || mounts == 1 && c.Name != containerInit && c.Name != containerWait && c.Name != containerMain {
+			return false
+		}
+	}
+	return true
 }
 
 // placedInput wants an input to be mounted once at its path and nothing else

@@ -57,12 +57,28 @@ type Input struct {
 	// without a Problem; empty for others. It never does anything to a checkout of
 	// SourceGit, which is ArchiveNone.
 	Archive artifact.Archive
+	// Mount is the step's own mount on which the path lies, for Pinned inputs and
+	// SourceRaw; nil for what Argo mounts from its volume of inputs. Init leaves
+	// the input there instead.
+	Mount *Mount
 	// RawSHA256 is the SHA-256 of what Argo's raw driver writes to the disk, the
 	// inline data, for SourceRaw; empty for every other.
 	RawSHA256 artifact.Digest
 	// Problem says why the input cannot be checked, or that main may not read it
 	// where the template says; the gate refuses it.
 	Problem *reason.Error
+}
+
+// Mount is a volume of the template's as main mounts it.
+type Mount struct {
+	// Volume is the volume's name, Path where main has it, SubPath the part of it
+	// that is mounted there.
+	Volume  string
+	Path    string
+	SubPath string
+	// Own says that nobody but init and the step's main containers can write to
+	// the volume: an emptyDir that no other container mounts.
+	Own bool
 }
 
 // Pinned says whether the input needs evidence, or a policy that admits it
@@ -100,8 +116,9 @@ type Output struct {
 	// Problem is.
 	Location artifact.Location
 	Archive  artifact.Archive
-	// Volume is the volume of the template's on which the path lies; empty for
-	// main's own files. Somebody else may have written what is there.
+	// Volume is the volume of the template's on which the path lies, or that of
+	// the inputs if one lies at, above or below it; empty for main's own files.
+	// Somebody else may have written what is there.
 	Volume string
 	// Problem says why the output cannot be sealed: ArchiveUnsupported,
 	// StoreUnsupported, MountUnsupported or LocationInvalid. The step runs all

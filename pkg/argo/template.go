@@ -203,13 +203,6 @@ func (t *template) volumeMounts() []volumeMount {
 	return nil
 }
 
-// mounts says whether the template mounts a volume at, above or below the path.
-func (t *template) mounts(p string) bool {
-	return slices.ContainsFunc(t.volumeMounts(), func(m volumeMount) bool {
-		return overlap(mountedAt(p), mountedAt(m.MountPath))
-	})
-}
-
 // volumeAt names the volume on which the clean path lies by Argo's rule, which
 // takes the longest mount path at or above it (common.FindOverlappingVolume);
 // empty for none. A mount below the path hides a part of it, and of one that

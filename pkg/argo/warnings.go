@@ -23,8 +23,16 @@ func Warnings(pod *corev1.Pod, step *Step) []string {
 			add("container %s is privileged", c.Name)
 		}
 	}
+	for _, in := range step.Inputs {
+		if in.Pinned() && in.Mount != nil && !in.Mount.Own {
+			add("input %s lies on volume %s, which other pods and containers may write", in.Name, in.Mount.Volume)
+		}
+	}
 	for _, o := range step.Outputs {
-		if o.Volume != "" {
+		switch {
+		case o.Volume == volumeInputs:
+			add("output %s has in it what came as an input, or what became of it", o.Name)
+		case o.Volume != "":
 			add("output %s lies on volume %s, which other pods and containers may write", o.Name, o.Volume)
 		}
 	}

@@ -226,7 +226,7 @@ func TestHonestOutputsHaveTheDigestOfWhatArgoUnpacks(t *testing.T) {
 			t.Errorf("%s: on disk %s (%v), in the archive %s", paths[i], got, err, pins[i].Tree)
 		}
 	}
-	if err := CheckInputs(a.path("argo/inputs/artifacts"), pins, nil); err != nil {
+	if err := CheckInputs(a.path("argo/inputs/artifacts"), nil, pins, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -445,7 +445,7 @@ func TestInitLeavesWhatVerifyWantsBesideTheInputs(t *testing.T) {
 					raws = append(raws, Raw{Input: in.Name, SHA256: digestOfString(in.Raw.Data), Mode: in.Mode})
 				}
 			}
-			if err := CheckInputs(a.path("argo/inputs/artifacts"), []Pin{pinOf(t, "pinned", a.unpacked("pinned"))}, raws); err != nil {
+			if err := CheckInputs(a.path("argo/inputs/artifacts"), nil, []Pin{pinOf(t, "pinned", a.unpacked("pinned"))}, raws); err != nil {
 				t.Error(err)
 			}
 		})

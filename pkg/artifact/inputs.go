@@ -12,13 +12,13 @@ import (
 // placeInputs is where Argo has its volume of input artifacts.
 const placeInputs = "/argo/inputs/artifacts"
 
-// CheckInputs compares what Argo left in dir, its volume of input artifacts,
-// with what admission approved: each pinned input is there and is what was
-// pinned (one that is pinned to no content may be anything, or not be there),
-// each raw one is there and is what the template says, and nothing else is
-// there. The first thing wrong is an *reason.Error: InputMissing,
-// InputAltered or InputExtra.
-func CheckInputs(dir string, pins []Pin, raws []Raw) error {
+// CheckInputs compares what Argo left in dir, its volume of input artifacts, and
+// on volumes of the step's own with what admission approved: each pinned input
+// is there and is what was pinned (one that is pinned to no content may be
+// anything, or not be there), each raw one is there and is what the template
+// says, and nothing else is there. The first thing wrong is an *reason.Error:
+// InputMissing, InputAltered or InputExtra.
+func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 	if len(pins) == 0 {
 		return reason.New(reason.UsageInvalid, "there is no pin to check")
 	}
@@ -43,31 +43,49 @@ func CheckInputs(dir string, pins []Pin, raws []Raw) error {
 			return err
 		}
 	}
+	on, err := volumesOf(volumes, known)
+	if err != nil {
+		return reason.Wrap(reason.UsageInvalid, err, "%v", err)
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return reason.Wrap(reason.Internal, err, "opening the volume of inputs: %v", err)
 	}
 	defer root.Close()
+	look := func(input string, see func(*os.Root, string) error) error {
+		if v, found := on[input]; found {
+			return v.look(input, see)
+		}
+		return see(root, input)
+	}
 	for _, p := range pins {
-		if err := p.check(root); err != nil {
+		if p.AnyContent() {
+			continue
+		}
+		if err := look(p.Input, p.check); err != nil {
 			return err
 		}
 	}
 	for _, r := range raws {
-		if err := r.check(root); err != nil {
+		if err := look(r.Input, r.check); err != nil {
 			return err
 		}
+	}
+	for _, v := range volumes {
+		if err := v.checkNothingElse(); err != nil {
+			return err
+		}
+	}
+	for name := range on {
+		delete(known, name)
 	}
 	return checkNothingElse(root, placeInputs, known)
 }
 
-// check compares one input with its pin.
-func (p Pin) check(root *os.Root) error {
-	if p.AnyContent() {
-		return nil
-	}
+// check compares one input, which has that name in dir, with its pin.
+func (p Pin) check(dir *os.Root, name string) error {
 	artifact := fmt.Sprintf("%s (%s)", p.Input, p.Location)
-	t, err := treeIn(root, p.Input)
+	t, err := treeIn(dir, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return reason.Wrap(reason.InputMissing, err, "it was admitted, and is not there").For(artifact)

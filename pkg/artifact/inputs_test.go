@@ -29,12 +29,12 @@ func volume(t *testing.T) (string, []Pin) {
 
 func TestInputsAreWhatWasAdmitted(t *testing.T) {
 	root, pins := volume(t)
-	if err := CheckInputs(root, pins, nil); err != nil {
+	if err := CheckInputs(root, nil, pins, nil); err != nil {
 		t.Error(err)
 	}
 	t.Run("beside raw ones", func(t *testing.T) {
 		plant(t, root, [2]string{"raw", "x"})
-		if err := CheckInputs(root, pins, []Raw{{Input: "raw", SHA256: sumOfX}}); err != nil {
+		if err := CheckInputs(root, nil, pins, []Raw{{Input: "raw", SHA256: sumOfX}}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -65,7 +65,7 @@ func TestWhatIsNotWhatWasAdmittedIsRefused(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			root, pins := volume(t)
 			c.change(t, root)
-			err := CheckInputs(root, pins, nil)
+			err := CheckInputs(root, nil, pins, nil)
 			if reason.Of(err) != c.want || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want %s with %q", err, c.want, c.says)
 			}
@@ -110,7 +110,7 @@ func TestInputsThatAPolicyAdmits(t *testing.T) {
 			if c.change != nil {
 				c.change(t, root)
 			}
-			err := CheckInputs(root, byPolicy(pins, c.sha256, c.tree), nil)
+			err := CheckInputs(root, nil, byPolicy(pins, c.sha256, c.tree), nil)
 			if reason.Of(err) != c.want || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want %q with %q", err, c.want, c.says)
 			}
@@ -121,11 +121,11 @@ func TestInputsThatAPolicyAdmits(t *testing.T) {
 			root, pins := volume(t)
 			pins = byPolicy(pins, "", FileTree(sumOfX))
 			pins[1].Archive = by
-			if err := CheckInputs(root, pins, nil); err != nil {
+			if err := CheckInputs(root, nil, pins, nil); err != nil {
 				t.Errorf("by %s: %v", by, err)
 			}
 			plant(t, root, [2]string{"message", "y"})
-			if err := CheckInputs(root, pins, nil); reason.Of(err) != reason.InputAltered {
+			if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != reason.InputAltered {
 				t.Errorf("by %s: got %v, want InputAltered", by, err)
 			}
 		}
@@ -133,7 +133,7 @@ func TestInputsThatAPolicyAdmits(t *testing.T) {
 	t.Run("a pin without a policy has its digests", func(t *testing.T) {
 		root, pins := volume(t)
 		pins[1].SHA256, pins[1].Tree = "", ""
-		if err := CheckInputs(root, pins, nil); reason.Of(err) != reason.UsageInvalid {
+		if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != reason.UsageInvalid {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -171,7 +171,7 @@ func TestPinsThatSayNothingAreRefused(t *testing.T) {
 		"a mode below anything": {bad(func(p *Pin) { *p = withMode(*p, -1) }), nil},
 	} {
 		t.Run(title, func(t *testing.T) {
-			if err := CheckInputs(root, c.pins, c.raws); reason.Of(err) != reason.UsageInvalid {
+			if err := CheckInputs(root, nil, c.pins, c.raws); reason.Of(err) != reason.UsageInvalid {
 				t.Errorf("got %v, want UsageInvalid", err)
 			}
 		})
@@ -202,7 +202,7 @@ func TestAModeIsCheckedAsArgoSetsIt(t *testing.T) {
 				}
 			}
 			chmod(t, filepath.Join(root, c.input), c.onDisk)
-			if err := CheckInputs(root, pins, nil); reason.Of(err) != c.want {
+			if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != c.want {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
@@ -211,7 +211,7 @@ func TestAModeIsCheckedAsArgoSetsIt(t *testing.T) {
 		root, pins := volume(t)
 		pins[0] = withMode(pins[0], 0o755)
 		chmod(t, root+"/tree/sub/a", 0o755)
-		if err := CheckInputs(root, pins, nil); reason.Of(err) != reason.InputAltered {
+		if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != reason.InputAltered {
 			t.Errorf("got %v, want InputAltered", err)
 		}
 	})
@@ -219,7 +219,7 @@ func TestAModeIsCheckedAsArgoSetsIt(t *testing.T) {
 		root, pins := volume(t)
 		pins[1] = withMode(pins[1], 0o644)
 		plant(t, root, [2]string{"message", "y"})
-		if err := CheckInputs(root, pins, nil); reason.Of(err) != reason.InputAltered {
+		if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != reason.InputAltered {
 			t.Errorf("got %v, want InputAltered", err)
 		}
 	})

@@ -61,11 +61,12 @@ func (r Raw) Validate() error {
 	return nil
 }
 
-// check compares the file with what the template says.
-func (r Raw) check(root *os.Root) error {
-	info, err := checkText(root, r.Input, r.SHA256)
-	if err != nil {
-		return err
+// check compares the file, which has that name in dir, with what the template
+// says.
+func (r Raw) check(dir *os.Root, name string) error {
+	info, problem := checkText(dir, name, r.SHA256)
+	if problem != nil {
+		return problem.For(r.Input)
 	}
 	mode := info.Mode()
 	switch {

@@ -36,8 +36,7 @@ func CheckRun(dir string, template Digest) error {
 	return checkVolume(dir, "/var/run/argo", map[string]func(*os.Root, string) error{
 		runProgram: checkProgram,
 		runTemplate: func(root *os.Root, name string) error {
-			_, err := checkText(root, name, template)
-			return err
+			return checkFile(root, name, template)
 		},
 	}, template)
 }
@@ -47,8 +46,7 @@ func CheckRun(dir string, template Digest) error {
 func CheckStaging(dir string, script Digest) error {
 	return checkVolume(dir, "/argo/staging", map[string]func(*os.Root, string) error{
 		stagedText: func(root *os.Root, name string) error {
-			_, err := checkText(root, name, script)
-			return err
+			return checkFile(root, name, script)
 		},
 	}, script)
 }
@@ -95,8 +93,16 @@ func checkProgram(root *os.Root, name string) error {
 	return nil
 }
 
+// checkFile is checkText where the file's mode does not matter.
+func checkFile(root *os.Root, name string, want Digest) error {
+	if _, problem := checkText(root, name, want); problem != nil {
+		return problem
+	}
+	return nil
+}
+
 // checkText wants a regular file with a content whose digest is known.
-func checkText(root *os.Root, name string, want Digest) (fs.FileInfo, error) {
+func checkText(root *os.Root, name string, want Digest) (fs.FileInfo, *reason.Error) {
 	f, info, err := OpenFile(root, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

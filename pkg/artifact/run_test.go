@@ -119,7 +119,7 @@ func TestARawInputIsWhatTheTemplateSays(t *testing.T) {
 			root, pins := volume(t)
 			plant(t, root, [2]string{"raw", "x"})
 			c.do(t, root)
-			wantRefused(t, CheckInputs(root, pins, []Raw{{Input: "raw", SHA256: sumOfX, Mode: c.mode}}), c.change)
+			wantRefused(t, CheckInputs(root, nil, pins, []Raw{{Input: "raw", SHA256: sumOfX, Mode: c.mode}}), c.change)
 		})
 	}
 }

@@ -205,6 +205,9 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 			Seal:    pin.Seal,
 			Policy:  pin.Policy,
 		}
+		if in.Mount != nil && !in.Mount.Own {
+			input.Volume = in.Mount.Volume
+		}
 		if pin.Policy == "" {
 			input.Seal = artifact.SealName(in.Location, step.WorkflowUID)
 		}

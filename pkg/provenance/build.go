@@ -153,6 +153,7 @@ func (i Input) descriptor() *intoto.ResourceDescriptor {
 		"policy":     unless("", i.Policy),
 		"seal":       unless("", i.Seal),
 		"treeSha256": unless("", i.Tree),
+		"volume":     unless("", i.Volume),
 	})
 	return d
 }

@@ -207,4 +207,7 @@ type Input struct {
 	// Policy is the name of the ClusterProvenancePolicy without which it would
 	// have been refused; empty if there was no need of one.
 	Policy string
+	// Volume is the step's volume on which the input lay, where somebody else may
+	// have changed it after it was checked; empty for every other.
+	Volume string
 }

@@ -154,7 +154,7 @@ func readDependencies(descriptors []wireDescriptor, f *Facts) error {
 			f.Inputs = append(f.Inputs, Input{
 				Name: input, URI: d.URI, SHA256: d.Digest.SHA256,
 				Archive: cmp.Or(d.Annotations.Archive, artifact.ArchiveTar), Tree: d.Annotations.TreeSHA256,
-				Seal: d.Annotations.Seal, Policy: d.Annotations.Policy,
+				Seal: d.Annotations.Seal, Policy: d.Annotations.Policy, Volume: d.Annotations.Volume,
 			})
 		default:
 			return fmt.Errorf("resolved dependency %.200q is of no kind we know", d.Name)

@@ -123,7 +123,7 @@ func TestParseGivesBackWhatBuildTook(t *testing.T) {
 		{Name: "file", URI: "s3://minio:9000/datasets/file", SHA256: digest("a"), Archive: artifact.ArchiveNone, Tree: artifact.FileTree(digest("a")), Policy: "datasets"},
 		{Name: "file-by-chance", URI: "s3://minio:9000/datasets/file", SHA256: digest("a"), Archive: artifact.ArchiveDetect, Tree: artifact.FileTree(digest("a")), Policy: "datasets"},
 		{Name: "sealed", URI: "s3://minio:9000/lib/x", SHA256: digest("a"), Archive: artifact.ArchiveZip, Tree: digest("b"), Seal: "lib/x", Policy: "lib"},
-		{Name: "tree", URI: "s3://minio:9000/datasets/tree.tgz", Archive: artifact.ArchiveTar, Tree: digest("b"), Policy: "datasets"},
+		{Name: "tree", URI: "s3://minio:9000/datasets/tree.tgz", Archive: artifact.ArchiveTar, Tree: digest("b"), Policy: "datasets", Volume: "scratch"},
 		{Name: "url", URI: "https://example.org/x?y=1", Archive: artifact.ArchiveZip, Policy: "datasets"},
 		{Name: "v-branch", URI: "git+https://example.org/app@refs/heads/main", Archive: artifact.ArchiveNone, Policy: "datasets"},
 		{Name: "v-commit", URI: "git+ssh://git@example.org/app@" + strings.Repeat("a1", 20), Archive: artifact.ArchiveNone, Policy: "datasets"},
@@ -255,6 +255,7 @@ func TestBuildRefuses(t *testing.T) {
 		"a commit that is unpacked": func(f *Facts) {
 			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@" + strings.Repeat("a1", 20), Archive: artifact.ArchiveTar, Policy: "p"}
 		},
+		"an input's volume of two lines":     func(f *Facts) { f.Inputs[0].Volume = "a\nb" },
 		"a policy of two lines":              func(f *Facts) { f.Inputs[0].Policy = "a\nb" },
 		"an input from nowhere":              func(f *Facts) { f.Inputs[0].URI = "" },
 		"no start":                           func(f *Facts) { f.StartedAt = time.Time{} },

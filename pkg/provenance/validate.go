@@ -230,6 +230,9 @@ func (i Input) validate() error {
 	if i.Policy != "" {
 		problems = append(problems, checkText("policy", i.Policy, maxName))
 	}
+	if i.Volume != "" {
+		problems = append(problems, checkText("volume", i.Volume, maxName))
+	}
 	return errors.Join(problems...)
 }
 

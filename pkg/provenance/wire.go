@@ -56,8 +56,8 @@ type wireDescriptor struct {
 }
 
 // wireAnnotations are those of subjects (form, output, size, treeSha256,
-// volume), images (image) and inputs (archive, policy, seal, treeSha256). Where
-// form or archive is missing, tar is meant, as with Argo.
+// volume), images (image) and inputs (archive, policy, seal, treeSha256, volume).
+// Where form or archive is missing, tar is meant, as with Argo.
 type wireAnnotations struct {
 	Archive    artifact.Archive `json:"archive"`
 	Form       artifact.Form    `json:"form"`

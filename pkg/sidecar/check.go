@@ -37,7 +37,7 @@ func Check(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) er
 	if err := checkVolume(pod, want.volume); err != nil {
 		return err
 	}
-	if err := checkPlaces(pod, want); err != nil {
+	if err := checkPlaces(pod, step, want); err != nil {
 		return err
 	}
 	switch v, found := pod.Annotations[argo.KillAnnotation]; {
@@ -137,7 +137,7 @@ func checkVolume(pod *corev1.Pod, want *corev1.Volume) error {
 // must be done before anyone else can touch the inputs, and the kubelet stops
 // native sidecars in the order opposite to theirs. Init must not write where
 // verify does not look.
-func checkPlaces(pod *corev1.Pod, want parts) error {
+func checkPlaces(pod *corev1.Pod, step *argo.Step, want parts) error {
 	list := pod.Spec.InitContainers
 	if want.verify != nil {
 		i := slices.IndexFunc(list, named(argo.VerifyContainer))
@@ -145,7 +145,7 @@ func checkPlaces(pod *corev1.Pod, want parts) error {
 			return reason.New(reason.SidecarAltered, "container %s does not come directly after init", argo.VerifyContainer)
 		}
 		for _, m := range list[i-1].VolumeMounts {
-			if mainFiles(m) && !m.ReadOnly {
+			if mainFiles(m) && !m.ReadOnly && !looked(m, step) {
 				return reason.New(reason.SidecarAltered, "init may write to volume %s, which container %s does not see", m.Name, argo.VerifyContainer)
 			}
 		}

@@ -30,6 +30,7 @@ const (
 	pathInputs    = "/argoseal/inputs"
 	pathRun       = "/argoseal/run"
 	pathStaging   = "/argoseal/staging"
+	pathVolumes   = "/argoseal/volumes"
 
 	// pathMainFiles is where Argo's init has the volumes that main mounts.
 	pathMainFiles = "/mainctrfs"
@@ -154,7 +155,17 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config
 	if err != nil {
 		return nil, err
 	}
-	c := newContainer(pod, argo.VerifyContainer, append(args, raws...), cfg)
+	args = append(args, raws...)
+	volumes, parts := volumesOf(step)
+	for _, v := range volumes {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("volume at %.200q: %w", v.Path, err)
+		}
+		args = append(args, "--volume="+string(text))
+	}
+	mounts = append(mounts, parts...)
+	c := newContainer(pod, argo.VerifyContainer, args, cfg)
 	// Capabilities stay those of init: unpacked files have the modes their
 	// archive says, and root reads a file of mode 0 by capability only.
 	c.SecurityContext = confine(contextOf(pod.Spec.InitContainers, "init"))
@@ -162,8 +173,35 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config
 	return c, nil
 }
 
-// rawArgs says what each raw input is. One that lies on a volume of main's
-// would need a volume that Argo's init can write to and verify cannot know.
+// volumesOf says on which volumes of the step's own verify finds inputs, and how
+// it mounts the same part of them as main.
+func volumesOf(step *argo.Step) (volumes []artifact.Volume, mounts []corev1.VolumeMount) {
+	for _, in := range step.Inputs {
+		if in.Mount == nil {
+			continue
+		}
+		i := slices.IndexFunc(volumes, func(v artifact.Volume) bool { return v.Path == in.Mount.Path })
+		if i < 0 {
+			i = len(volumes)
+			v := artifact.Volume{Path: in.Mount.Path, Dir: fmt.Sprintf("%s/%d", pathVolumes, i), Own: in.Mount.Own, Inputs: map[string]string{}}
+			volumes = append(volumes, v)
+			mounts = append(mounts, corev1.VolumeMount{Name: in.Mount.Volume, SubPath: in.Mount.SubPath, MountPath: v.Dir, ReadOnly: true})
+		}
+		volumes[i].Inputs[in.Name] = in.Path
+	}
+	return volumes, mounts
+}
+
+// looked says whether verify looks at what init can write through its mount.
+func looked(m corev1.VolumeMount, step *argo.Step) bool {
+	return slices.ContainsFunc(step.Inputs, func(in argo.Input) bool {
+		return in.Mount != nil && m.Name == in.Mount.Volume && m.SubPath == in.Mount.SubPath && m.MountPath == pathMainFiles+in.Mount.Path
+	})
+}
+
+// rawArgs says what each raw input is. One that lies on a volume of main's, and
+// not where verify would look for it, would need a volume that Argo's init can
+// write to and verify cannot know.
 func rawArgs(init *corev1.Container, step *argo.Step) ([]string, error) {
 	var args []string
 	for _, in := range step.Inputs {
@@ -172,7 +210,7 @@ func rawArgs(init *corev1.Container, step *argo.Step) ([]string, error) {
 		}
 		for _, m := range init.VolumeMounts {
 			at := path.Clean(m.MountPath)
-			if mainFiles(m) && (at == pathMainFiles || strings.HasPrefix(pathMainFiles+path.Clean(in.Path)+"/", at+"/")) {
+			if in.Mount == nil && mainFiles(m) && (at == pathMainFiles || strings.HasPrefix(pathMainFiles+path.Clean(in.Path)+"/", at+"/")) {
 				return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, beside inputs from a store", in.Path, m.Name).For(in.Name)
 			}
 		}

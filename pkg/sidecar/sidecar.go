@@ -31,8 +31,9 @@ func (c Config) Validate() error {
 
 // Add returns a copy of pod with the containers the step needs: argoseal-signer
 // if it has an output that can be sealed, argoseal-verify if there are pins.
-// With pins, the volumes of main's that Argo's init has become read-only there:
-// it has nothing to write to them, and verify cannot know what they hold.
+// With pins, the volumes of main's that Argo's init has become read-only there,
+// but for those on which inputs lie: it has nothing to write to them, and verify
+// cannot know what they hold.
 // Adding twice gives the same as adding once.
 func Add(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (*corev1.Pod, error) {
 	out := pod.DeepCopy()
@@ -47,7 +48,7 @@ func Add(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (*co
 	if ours.verify != nil {
 		after := slices.IndexFunc(out.Spec.InitContainers, named("init"))
 		for i := range out.Spec.InitContainers[after].VolumeMounts {
-			if m := &out.Spec.InitContainers[after].VolumeMounts[i]; mainFiles(*m) {
+			if m := &out.Spec.InitContainers[after].VolumeMounts[i]; mainFiles(*m) && !looked(*m, step) {
 				m.ReadOnly = true
 			}
 		}

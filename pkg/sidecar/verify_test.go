@@ -88,25 +88,95 @@ func TestInitWritesOnlyWhereVerifyLooks(t *testing.T) {
 	}
 }
 
-func TestARawInputOnAVolumeIsRefusedBesidePins(t *testing.T) {
-	for place, refused := range map[string]bool{"/scratch/in": true, "/scratch": true, "/scratch2/in": false} {
-		pod, _ := both(t)
-		init := container(pod, "init")
-		for i := range init.Env {
-			if v := &init.Env[i]; v.Name == "ARGO_TEMPLATE" {
-				v.Value = strings.Replace(v.Value, `"/etc/note"`, `"`+place+`"`, 1)
+// noteOnVolume is the pod of both with its raw input note at another path.
+func noteOnVolume(t *testing.T, place string, change func(*corev1.Pod)) (*corev1.Pod, *argo.Step) {
+	t.Helper()
+	pod, _ := both(t)
+	init := container(pod, "init")
+	for i := range init.Env {
+		if v := &init.Env[i]; v.Name == "ARGO_TEMPLATE" {
+			v.Value = strings.Replace(v.Value, `"/etc/note"`, `"`+place+`"`, 1)
+		}
+	}
+	change(pod)
+	step, err := argo.Parse(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pod, step
+}
+
+func TestInputsOnVolumesAreVerifiedThere(t *testing.T) {
+	other := corev1.VolumeMount{Name: "other", MountPath: "/mainctrfs/other"}
+	pod, step := noteOnVolume(t, "/scratch/in/$(X)", func(p *corev1.Pod) {
+		init := container(p, "init")
+		init.VolumeMounts = append(init.VolumeMounts, other)
+	})
+	out := add(t, pod, step, pinsFor(step))
+	verify, init := container(out, "argoseal-verify"), container(out, "init")
+	if want := `--volume={"path":"/scratch","dir":"/argoseal/volumes/0","inputs":{"note":"/scratch/in/$$(X)"}}`; !slices.Contains(verify.Args, want) {
+		t.Errorf("arguments of verify are %q, want %s", verify.Args, want)
+	}
+	if want := (corev1.VolumeMount{Name: "scratch", MountPath: "/argoseal/volumes/0", ReadOnly: true}); !slices.ContainsFunc(verify.VolumeMounts, func(m corev1.VolumeMount) bool { return cmp.Equal(m, want) }) {
+		t.Errorf("mounts of verify are %v, want %v", verify.VolumeMounts, want)
+	}
+	for path, readOnly := range map[string]bool{"/mainctrfs/scratch": false, "/mainctrfs/other": true} {
+		i := slices.IndexFunc(init.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path })
+		if i < 0 || init.VolumeMounts[i].ReadOnly != readOnly {
+			t.Errorf("init has %v, want %s with readOnly %v", init.VolumeMounts, path, readOnly)
+		}
+	}
+	if err := sidecar.Check(out, step, pinsFor(step), config); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+	for name, c := range map[string]struct {
+		container string
+		change    func(*corev1.VolumeMount)
+		code      reason.Code
+		detail    string
+	}{
+		"verify may write to it":        {"argoseal-verify", func(m *corev1.VolumeMount) { m.ReadOnly = false }, reason.SidecarAltered, "another VolumeMounts"},
+		"verify sees another part":      {"argoseal-verify", func(m *corev1.VolumeMount) { m.SubPath = "x" }, reason.SidecarAltered, "another VolumeMounts"},
+		"init writes to another part":   {"init", func(m *corev1.VolumeMount) { m.SubPath = "x" }, reason.SidecarAltered, "init may write to volume scratch"},
+		"init writes to another place":  {"init", func(m *corev1.VolumeMount) { m.MountPath += "/in" }, reason.SidecarAltered, "init may write to volume scratch"},
+		"init writes to another volume": {"init", func(m *corev1.VolumeMount) { m.Name = "other" }, reason.SidecarAltered, "init may write to volume other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := out.DeepCopy()
+			list := container(changed, c.container).VolumeMounts
+			c.change(&list[slices.IndexFunc(list, func(m corev1.VolumeMount) bool { return m.Name == "scratch" })])
+			wantRefusal(t, sidecar.Check(changed, step, pinsFor(step), config), c.code, c.detail)
+		})
+	}
+}
+
+func TestARawInputThatVerifyWouldNotFindIsRefusedBesidePins(t *testing.T) {
+	elsewhere := func(p *corev1.Pod) {
+		main := container(p, "main")
+		for i := range main.VolumeMounts {
+			if main.VolumeMounts[i].Name == "scratch" {
+				main.VolumeMounts[i].SubPath = "x"
 			}
 		}
-		step, err := argo.Parse(pod)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := sidecar.Add(pod, step, pinsFor(step), config); !refused {
-			if err != nil {
-				t.Errorf("%s: %v", place, err)
+	}
+	for name, c := range map[string]struct {
+		place   string
+		change  func(*corev1.Pod)
+		refused bool
+	}{
+		"beside the volume":                {"/scratch2/in", func(*corev1.Pod) {}, false},
+		"on the volume":                    {"/scratch/in", func(*corev1.Pod) {}, false},
+		"in place of the volume":           {"/scratch", func(*corev1.Pod) {}, true},
+		"on what main has not as init":     {"/scratch/in", elsewhere, true},
+		"beside what main has not as init": {"/scratch2/in", elsewhere, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod, step := noteOnVolume(t, c.place, c.change)
+			if _, err := sidecar.Add(pod, step, pinsFor(step), config); c.refused {
+				wantRefusal(t, err, reason.MountUnsupported, "lies on volume scratch")
+			} else if err != nil {
+				t.Error(err)
 			}
-		} else {
-			wantRefusal(t, err, reason.MountUnsupported, "lies on volume scratch")
-		}
+		})
 	}
 }
