@@ -21,7 +21,7 @@ REGISTRY ?=
 # More arguments for helm, such as HELM_ARGS='--set notary.replicaCount=3'.
 HELM_ARGS ?=
 
-# More stages for test, such as MORE=upstream.
+# More stages for test, such as MORE=conformance.
 MORE ?=
 
 # What `make generate` writes.
@@ -53,12 +53,12 @@ integration: tools ## Tests against a real API server and a real Rekor.
 
 .PHONY: e2e
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up.
-	@$(TOOLS); go test -tags e2e -timeout 20m -skip '^Test(Upstream|Lifecycle)$$' ./e2e/suite
+	@$(TOOLS); go test -tags e2e -timeout 20m -skip '^TestConformance' ./e2e/suite
 	@$(TOOLS); go test -tags e2e ./charts ./pkg/argo/graph ./pkg/artifact
 
-.PHONY: upstream
-upstream: cluster-up build tools ## What Argo's authors ship, on both versions of Argo, and all ways to begin a workflow, on the development cluster.
-	@$(TOOLS); go test -tags e2e -timeout 40m -run '^Test(Upstream|Lifecycle)$$' ./e2e/suite
+.PHONY: conformance
+conformance: cluster-up build tools ## Honest workflows of every shape, what Argo's authors ship on both versions of Argo included: they run as without Argoseal, and sealed.
+	@$(TOOLS); go test -tags e2e -timeout 40m -run '^TestConformance' ./e2e/suite
 
 .PHONY: lint
 lint: tools ## Linters, with the pinned version.

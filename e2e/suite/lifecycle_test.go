@@ -50,9 +50,9 @@ func apply(t *testing.T, ns, text string) {
 	}
 }
 
-// TestLifecycle: workflows that come from elsewhere than a user's file, and that
+// TestConformanceLifecycle: workflows that come from elsewhere than a user's file, and that
 // are begun again, are sealed and gated as any other.
-func TestLifecycle(t *testing.T) {
+func TestConformanceLifecycle(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "lifecycle", v1alpha1.ModeEnforce)
 	header := "apiVersion: argoproj.io/v1alpha1\n"

@@ -51,7 +51,7 @@ func begin(t *testing.T, path, ns, name string) string {
 	return name
 }
 
-func TestHonestWorkflowsComeOutTheSameAndSealed(t *testing.T) {
+func TestConformanceHonestWorkflows(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "honest", v1alpha1.ModeEnforce)
 	for name, c := range map[string]struct {

@@ -86,9 +86,9 @@ func upstreams() []upstream {
 	}
 }
 
-// TestUpstream: what Argo's authors ship comes out as it does without us, on
+// TestConformanceUpstream: what Argo's authors ship comes out as it does without us, on
 // both versions of Argo, and everything it makes is sealed.
-func TestUpstream(t *testing.T) {
+func TestConformanceUpstream(t *testing.T) {
 	for _, version := range []struct{ module, instance string }{{"argo", ""}, {"argo4", part.Argo4}} {
 		t.Run(version.module, func(t *testing.T) {
 			t.Parallel()
