@@ -157,6 +157,11 @@ func checkVariable(e executor, s *Step, name, value string) error {
 	case "ARGO_INSTANCE_ID", "ARGO_INCLUDE_SCRIPT_OUTPUT", "ARGO_DEADLINE",
 		"ARGO_PROGRESS_PATCH_TICK_DURATION", "ARGO_PROGRESS_FILE_TICK_DURATION",
 		"ARGO_TERMINATION_GRACE_PERIOD_SECONDS":
+	case envPlugins:
+		if value != "" {
+			return reason.New(reason.UnsupportedPod, "its artifacts go through the plugins %.200q", value)
+		}
+		return nil // Argo v4 says that there are none
 	case envTemplate:
 		return e.altered("has a second %s", envTemplate)
 	case "REMOVE_LOCAL_ART_PATH":

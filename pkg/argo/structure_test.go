@@ -121,6 +121,9 @@ func TestChangedPodsAreRefused(t *testing.T) {
 		"the volume of scripts is missing":     {pod: "script", change: func(p *corev1.Pod) { volume(p, "argo-staging").Name = "x" }, code: reason.UnknownPodLayout, detail: "no volume argo-staging"},
 		"the kill command is somebody's":       {change: func(p *corev1.Pod) { p.Annotations[argo.KillAnnotation] = `["/var/run/argo/argoexec","kill","%d","1"]` }, code: reason.WaitAltered, detail: "kill-cmd-wait is not"},
 		"init runs another executor":           {change: func(p *corev1.Pod) { initOf(p).Image = "evil" }, code: reason.ExecutorImageNotAllowed, detail: "init runs \"evil\""},
+		"artifacts go through plugins": {change: func(p *corev1.Pod) {
+			waitOf(p).Env = append(waitOf(p).Env, corev1.EnvVar{Name: "ARGO_ARTIFACT_PLUGIN_NAMES", Value: "x"})
+		}, code: reason.UnsupportedPod, detail: "plugins \"x\""},
 		"wait runs another executor":           {change: func(p *corev1.Pod) { waitOf(p).Image = "evil" }, code: reason.ExecutorImageNotAllowed, detail: "wait runs \"evil\""},
 		"a resource pod runs another executor": {pod: "resource", change: func(p *corev1.Pod) { mainOf(p).Image = "evil" }, code: reason.ExecutorImageNotAllowed, detail: "main runs \"evil\""},
 		"main is missing":                      {change: func(p *corev1.Pod) { mainOf(p).Name = "other" }, code: reason.UnknownPodLayout, detail: "no container \"main\""},
@@ -323,6 +326,9 @@ func TestHonestChangesAreAdmitted(t *testing.T) {
 				c.Resources.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
 				c.ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceCPU, RestartPolicy: corev1.NotRequired}}
 			}
+		},
+		"Argo v4 says that there are no plugins": func(p *corev1.Pod) {
+			waitOf(p).Env = append(waitOf(p).Env, corev1.EnvVar{Name: "ARGO_ARTIFACT_PLUGIN_NAMES"})
 		},
 		"the executor's security context is configured": func(p *corev1.Pod) { waitOf(p).SecurityContext = &corev1.SecurityContext{RunAsUser: ptr(int64(7))} },
 		"images are always pulled":                      func(p *corev1.Pod) { waitOf(p).ImagePullPolicy = corev1.PullAlways },

@@ -49,7 +49,7 @@ func TestImages(ctx context.Context) ([]image.Spec, error) {
 			}},
 			Entrypoint: []string{"/argosay"},
 		},
-		{Name: "docker.io/library/python", Tag: "alpine3.6", Layers: [][]image.File{shell, python}, Cmd: []string{"python3"}, Labels: label("python")},
+		{Name: "docker.io/library/python", Tag: "alpine3.6", Layers: [][]image.File{shell, python, {{Path: "/mnt", Dir: true}}}, Cmd: []string{"python3"}, Labels: label("python")},
 	}, nil
 }
 
