@@ -116,11 +116,11 @@ func TestChangedPodsAreRefused(t *testing.T) {
 		"Argo's volume is of two kinds": {change: func(p *corev1.Pod) {
 			volume(p, "var-run-argo").HostPath = &corev1.HostPathVolumeSource{Path: "/x"}
 		}, code: reason.ForeignMount, detail: "volume var-run-argo is not a plain"},
-		"the staging volume is there twice":    {change: func(p *corev1.Pod) { addEmptyDir(p, "tmp-dir-argo") }, code: reason.ForeignMount, detail: "2 volumes tmp-dir-argo"},
-		"the volume of inputs is missing":      {change: func(p *corev1.Pod) { volume(p, "input-artifacts").Name = "x" }, code: reason.UnknownPodLayout, detail: "no volume input-artifacts"},
-		"the volume of scripts is missing":     {pod: "script", change: func(p *corev1.Pod) { volume(p, "argo-staging").Name = "x" }, code: reason.UnknownPodLayout, detail: "no volume argo-staging"},
-		"the kill command is somebody's":       {change: func(p *corev1.Pod) { p.Annotations[argo.KillAnnotation] = `["/var/run/argo/argoexec","kill","%d","1"]` }, code: reason.WaitAltered, detail: "kill-cmd-wait is not"},
-		"init runs another executor":           {change: func(p *corev1.Pod) { initOf(p).Image = "evil" }, code: reason.ExecutorImageNotAllowed, detail: "init runs \"evil\""},
+		"the staging volume is there twice": {change: func(p *corev1.Pod) { addEmptyDir(p, "tmp-dir-argo") }, code: reason.ForeignMount, detail: "2 volumes tmp-dir-argo"},
+		"the volume of inputs is missing":   {change: func(p *corev1.Pod) { volume(p, "input-artifacts").Name = "x" }, code: reason.UnknownPodLayout, detail: "no volume input-artifacts"},
+		"the volume of scripts is missing":  {pod: "script", change: func(p *corev1.Pod) { volume(p, "argo-staging").Name = "x" }, code: reason.UnknownPodLayout, detail: "no volume argo-staging"},
+		"the kill command is somebody's":    {change: func(p *corev1.Pod) { p.Annotations[argo.KillAnnotation] = `["/var/run/argo/argoexec","kill","%d","1"]` }, code: reason.WaitAltered, detail: "kill-cmd-wait is not"},
+		"init runs another executor":        {change: func(p *corev1.Pod) { initOf(p).Image = "evil" }, code: reason.ExecutorImageNotAllowed, detail: "init runs \"evil\""},
 		"artifacts go through plugins": {change: func(p *corev1.Pod) {
 			waitOf(p).Env = append(waitOf(p).Env, corev1.EnvVar{Name: "ARGO_ARTIFACT_PLUGIN_NAMES", Value: "x"})
 		}, code: reason.UnsupportedPod, detail: "plugins \"x\""},
