@@ -25,7 +25,7 @@ var digestA, digestB = strings.Repeat("a", 64), strings.Repeat("b", 64)
 // input is the table's column of this name; one field is set.
 type input struct {
 	Seal *struct {
-		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Age string
+		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Age, Log string
 		Ref                                                               *provenance.WorkflowTemplate
 		Overrides                                                         []string
 	}
@@ -185,7 +185,7 @@ func sealAnswer(t *testing.T, set Set, in input) string {
 		st.Definition.Overrides = append(st.Definition.Overrides, provenance.Override{Field: field})
 	}
 	st.FinishedAt = now.Add(-age)
-	v := set.Sealed(st, consumer, now)
+	v := set.Sealed(st, seal.Log, consumer, now)
 	if !v.Allowed {
 		return string(v.Refusal.Code)
 	}
@@ -221,7 +221,7 @@ func none(t *testing.T) Set {
 
 func TestASetThatWasNotReadRefuses(t *testing.T) {
 	st, c := good()
-	if v := (Set{}).Sealed(st, c, now); v.Allowed || !v.Refusal.Code.Retryable() {
+	if v := (Set{}).Sealed(st, "", c, now); v.Allowed || !v.Refusal.Code.Retryable() {
 		t.Errorf("a seal: %+v", v)
 	}
 	if v := (Set{}).External(External{URI: "s3://store/data/x"}); v.Allowed || !v.Refusal.Code.Retryable() {
@@ -242,7 +242,7 @@ func TestPoliciesAreNamed(t *testing.T) {
 	}
 	st, c := good()
 	st.Step.Namespace, st.FinishedAt = "lib", now
-	if v := set.Sealed(st, c, now); v.Policy != "c" {
+	if v := set.Sealed(st, "", c, now); v.Policy != "c" {
 		t.Errorf("it rests on %q", v.Policy)
 	}
 	says := set.External(External{URI: "s3://store/data/x"}).Refusal.Error()

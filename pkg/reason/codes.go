@@ -73,6 +73,7 @@ const (
 	PolicyNarrowed  Code = "PolicyNarrowed"
 	LevelTooLow     Code = "LevelTooLow"
 	SealTooOld      Code = "SealTooOld"
+	LogNotTrusted   Code = "LogNotTrusted"
 )
 
 // The notary's words: why a pod or an output is not (yet) sealed.
@@ -177,6 +178,7 @@ var rows = []entry{
 	{code: PolicyNarrowed, meaning: "The cluster's policies allow the input, and a ProvenancePolicy of the namespace does not.", remedy: "Add it to allow in the policy that the message names"},
 	{code: LevelTooLow, meaning: "A policy asks for a higher builder level than the seal has.", remedy: "Produce it at the level that the policy asks for, or relax the policy"},
 	{code: SealTooOld, meaning: "The seal is older than a policy allows.", remedy: "Run the producing workflow again"},
+	{code: LogNotTrusted, meaning: "The seal is recorded in a transparency log that a policy does not count.", remedy: "Run the producing workflow again if the notary has another log by now, or add the log to require.logs of the policy that the message names"},
 
 	{code: Sealed, meaning: "Every declared output is sealed, or its absence has a reason."},
 	{code: Pending, meaning: "The seal is on its way.", remedy: "Wait; look at the notary's log if it lasts", retryable: true},

@@ -46,7 +46,7 @@ func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
 		"a whole policy": {`{namespaces: ["ml-*"], allow: {s3: [{location: s3://minio.example:9000/data/**, anyContent: true},
 			{location: s3://minio:9000/data/x%20y, sha256: ` + digest + `}, {location: "s3://minio:9000/*/x", treeSHA256: ` + digest + `}],
 			producers: [{namespaces: [lib], workflowTemplate: {name: build}, templates: [compile]}, {namespaces: [lib], anyWorkflow: true}]},
-			require: {level: isolated, maxAge: 720h}}`, ""},
+			require: {level: isolated, maxAge: 720h, logs: ["http://rekor.argoseal.svc", "https://log2026.example.org/a/"]}}`, ""},
 		"all that is fetched": {`{allow: {failedProducers: true, http: [{url: "https://example.org/x?v=*", sha256: ` + digest + `}, {url: "http://h:80/**", anyContent: true}],
 			git: [{repository: "https://example.org/acme/**"}, {repository: "ssh://git@example.org/acme/*", branches: [main, release/1.x]}]}}`, ""},
 		"any host":                 {`{allow: {http: [{url: "https://*/x", anyContent: true}]}}`, "in PATH only"},
@@ -59,7 +59,7 @@ func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
 		"an empty allow":           {`{allow: {}}`, ""},
 		"no rules":                 {`{}`, "a policy without rules does nothing"},
 		"misspelled rules":         {`{alow: {}}`, "a policy without rules does nothing"},
-		"a misspelled requirement": {`{require: {maxage: 1h}}`, "give at least one of level and maxAge"},
+		"a misspelled requirement": {`{require: {maxage: 1h}}`, "give at least one of level, maxAge and logs"},
 		"a misspelled digest":      {`{allow: {s3: [{location: s3://s/b/k, sha265: ` + digest + `}]}}`, "exactly one of sha256, treeSHA256 and anyContent"},
 		"two contents":             {`{allow: {s3: [{location: s3://s/b/k, sha256: ` + digest + `, anyContent: true}]}}`, "exactly one of"},
 		"anyContent: false":        {`{allow: {s3: [{location: s3://s/b/k, anyContent: false}]}}`, "exactly one of"},
@@ -72,6 +72,10 @@ func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
 		"a pattern of namespaces":  {`{allow: {producers: [{namespaces: ["*"], anyWorkflow: true}]}}`, "namespaces"},
 		"an unknown level":         {`{require: {level: perfect}}`, "isolated"},
 		"an age without a unit":    {`{require: {maxAge: "7"}}`, "such as 720h"},
+		"only a log":               {`{require: {logs: ["https://log.example.org"]}}`, ""},
+		"no log":                   {`{require: {level: observed, logs: []}}`, "logs"},
+		"a log twice":              {`{require: {logs: ["https://log.example.org", "https://log.example.org"]}}`, "Duplicate"},
+		"a log without a scheme":   {`{require: {logs: [log.example.org]}}`, "logs"},
 		"no namespace":             {`{namespaces: [], allow: {}}`, "namespaces"},
 	} {
 		for _, kind := range []string{"ClusterProvenancePolicy", "ProvenancePolicy"} {
