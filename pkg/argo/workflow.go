@@ -50,6 +50,9 @@ type Definition struct {
 	// Overrides are the spec's fields that change what a referenced template
 	// does (podSpecPatch, templateDefaults, volumes …), sorted by name.
 	Overrides []Override
+	// References are what the references on the way to the step resolved to, in
+	// the order of the calls.
+	References []Reference
 }
 
 // Override is a field of a Workflow's spec, with the digest of its value

@@ -74,11 +74,13 @@ func (a *allowed) trusts(st *provenance.Statement) bool {
 	})
 }
 
-// refersTo says whether the workflow ran the named template as it is: one that
-// overrides parts of it can make it do anything.
+// refersTo says whether the workflow ran the named template as it is, in one of
+// the versions that are listed: one that overrides parts of it can make it do
+// anything.
 func refersTo(d provenance.Definition, want *v1alpha1.TrustedTemplate) bool {
 	return want != nil && d.WorkflowTemplate != nil && len(d.Overrides) == 0 &&
-		d.WorkflowTemplate.Name == want.Name && d.WorkflowTemplate.ClusterScope == want.ClusterScope
+		d.WorkflowTemplate.Name == want.Name && d.WorkflowTemplate.ClusterScope == want.ClusterScope &&
+		(want.SHA256 == nil || slices.Contains(want.SHA256, string(d.Effective())))
 }
 
 // ProducerNamespaces are where seals that count in other workflows may be,

@@ -197,6 +197,8 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 			return nil, fmt.Errorf("producers[%d]: want exactly one of workflowTemplate and anyWorkflow", i)
 		case p.WorkflowTemplate != nil && p.WorkflowTemplate.Name == "":
 			return nil, fmt.Errorf("producers[%d]: workflowTemplate has no name", i)
+		case p.WorkflowTemplate != nil && !allDigests(p.WorkflowTemplate.SHA256):
+			return nil, fmt.Errorf("producers[%d]: workflowTemplate.sha256: want different digests, or no list", i)
 		case p.Templates != nil && len(p.Templates) == 0:
 			return nil, fmt.Errorf("producers[%d]: templates is empty", i)
 		}
@@ -211,6 +213,19 @@ const (
 )
 
 var logPattern = regexp.MustCompile(`^https?://[!-~]+$`)
+
+// allDigests wants no list or one of different digests.
+func allDigests(list []string) bool {
+	if list != nil && len(list) == 0 {
+		return false
+	}
+	for i, text := range list {
+		if _, err := artifact.ParseDigest(text); err != nil || slices.Contains(list[:i], text) {
+			return false
+		}
+	}
+	return true
+}
 
 var maxAgePattern = regexp.MustCompile(`^[1-9][0-9]{0,5}[hms]$`)
 

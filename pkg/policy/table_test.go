@@ -25,9 +25,9 @@ var digestA, digestB = strings.Repeat("a", 64), strings.Repeat("b", 64)
 // input is the table's column of this name; one field is set.
 type input struct {
 	Seal *struct {
-		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Age, Log string
-		Ref                                                               *provenance.WorkflowTemplate
-		Overrides                                                         []string
+		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Age, Log, SHA256 string
+		Ref                                                                            *provenance.WorkflowTemplate
+		Overrides                                                                      []string
 	}
 	S3, HTTP, Git, Commit, Branch string
 }
@@ -109,6 +109,8 @@ func strict(t *testing.T, cell string, into any) {
 	for name, digest := range map[string]string{"A": digestA, "B": digestB} {
 		for _, field := range []string{"treeSHA256", "sha256"} {
 			cell = strings.ReplaceAll(cell, field+": "+name, field+": "+digest)
+			cell = strings.ReplaceAll(cell, field+": ["+name, field+": ["+digest)
+			cell = strings.ReplaceAll(cell, ", "+name+"]", ", "+digest+"]")
 		}
 	}
 	if err := yaml.UnmarshalStrict([]byte(cell), into); err != nil {
@@ -183,6 +185,12 @@ func sealAnswer(t *testing.T, set Set, in input) string {
 	st.Definition.WorkflowTemplate = seal.Ref
 	for _, field := range seal.Overrides {
 		st.Definition.Overrides = append(st.Definition.Overrides, provenance.Override{Field: field})
+	}
+	if seal.SHA256 != "" {
+		st.Definition.References = []provenance.Reference{
+			{WorkflowTemplate: *seal.Ref, Template: "compile", SHA256: artifact.Digest(digestA)},
+			{WorkflowTemplate: *seal.Ref, SHA256: artifact.Digest(seal.SHA256)},
+		}
 	}
 	st.FinishedAt = now.Add(-age)
 	v := set.Sealed(st, seal.Log, consumer, now)

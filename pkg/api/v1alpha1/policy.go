@@ -211,6 +211,14 @@ type TrustedTemplate struct {
 	// clusterScope: it is a ClusterWorkflowTemplate.
 	// +optional
 	ClusterScope bool `json:"clusterScope,omitempty"`
+	// sha256 of the spec that Argo made of it and ran, lower-case hex: one of
+	// these (docs/policy.md says how to find it). Absent: any version counts.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:Pattern=`^[0-9a-f]{64}$`
+	SHA256 []string `json:"sha256,omitempty"`
 }
 
 // Require is what is asked of seals beyond the built-in policy.
