@@ -64,12 +64,17 @@ func (w *Workflow) references(node string) ([]Reference, *graph.NotStoredError, 
 	return list, missing, nil
 }
 
+// path follows what is stored alone: both webhooks have to come to the same
+// fingerprint, whatever one of them has learned.
 func (w *Workflow) path(node string) (graph.Path, error) {
-	g, err := w.Graph()
-	if err != nil {
-		return graph.Path{}, err
+	if w.stored == nil {
+		g, err := graph.Parse(w.Name, w.object)
+		if err != nil {
+			return graph.Path{}, err
+		}
+		w.stored = g
 	}
-	return g.Path(node)
+	return w.stored.Path(node)
 }
 
 // effective is Argo's copy of the spec it executes, without what may change

@@ -16,6 +16,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -189,5 +190,32 @@ func TestTheDocumentedScriptGivesTheDigestsOfReferences(t *testing.T) {
 		if diff := cmp.Diff(d.References[0].SHA256, found[id]); err != nil || diff != "" {
 			t.Errorf("%s: %v, the script says (-want +got):\n%s\n%s", id, err, diff, out)
 		}
+	}
+}
+
+// One webhook may have read a template that the other has not.
+func TestWhatWasLearnedDoesNotChangeAFingerprint(t *testing.T) {
+	u := argotest.Object(t)
+	step := func(name, ref string) object {
+		return object{"name": name, "templateRef": object{"name": ref, "template": "t"}}
+	}
+	u.Object["spec"] = object{"entrypoint": "main", "templates": list{object{"name": "main", "steps": list{list{step("a", "lib")}}}}}
+	u.Object["status"] = object{"storedTemplates": object{"namespaced/lib/t": object{"name": "t", "steps": list{list{step("b", "org")}}}}}
+	w := parsed(t, u)
+	const node = "artifact-passing[0].a[0].b[0].c"
+	before := w.Fingerprint(node)
+	g, err := w.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	learned := object{"spec": object{"templates": list{object{"name": "t", "steps": list{list{step("c", "far")}}}}}}
+	if err := g.Learn(graph.Ref{Name: "org"}, learned); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := g.Path(node); err != nil || len(path.Copies) != 3 {
+		t.Fatalf("%v, the path is %+v", err, path)
+	}
+	if after := w.Fingerprint(node); after != before || before == "" {
+		t.Errorf("the fingerprint was %s, now it is %s", before, after)
 	}
 }

@@ -30,6 +30,8 @@ type Workflow struct {
 	// object is as the API server gave it, and only read.
 	object map[string]any
 	graph  *graph.Graph
+	// stored is the graph that never learned anything.
+	stored *graph.Graph
 }
 
 // Definition is what a statement's externalParameters say about a step: the
