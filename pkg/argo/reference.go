@@ -128,7 +128,7 @@ func (w *Workflow) ran(step *Step) error {
 	if err == nil {
 		err = json.Unmarshal(raw, &of)
 	}
-	if err != nil || stored == nil || step.template == nil || !step.template.instanceOf(&of) {
+	if err != nil || stored == nil || step.written == nil || !step.written.instanceOf(&of) {
 		return reason.Wrap(reason.DefinitionChanged, err, "it did not run template %.200q as Argo's copy has it", path.Last.Template)
 	}
 	return nil

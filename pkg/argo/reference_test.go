@@ -219,3 +219,33 @@ func TestWhatWasLearnedDoesNotChangeAFingerprint(t *testing.T) {
 		t.Errorf("the fingerprint was %s, now it is %s", before, after)
 	}
 }
+
+func TestAScriptIsTheOneOfArgosCopy(t *testing.T) {
+	pod, step := argotest.Parsed(t, "script")
+	for name, c := range map[string]struct {
+		source string
+		code   reason.Code
+	}{
+		"as it is":                 {"echo \"it is $(date), pid $$\" > /tmp/out\n", ""},
+		"with a value put in":      {"echo \"it is $(date), {{workflow.name}} $$\" > /tmp/out\n", ""},
+		"with a line more":         {"echo \"it is $(date), pid $$\" > /tmp/out\nevil\n", reason.DefinitionChanged},
+		"with another line":        {"evil\n", reason.DefinitionChanged},
+		"with a value elsewhere":   {"{{x}}evil\n", reason.DefinitionChanged},
+		"left to templateDefaults": {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := argotest.Object(t)
+			u.SetName(step.Workflow)
+			ref := object{"name": "build"}
+			u.Object["spec"] = object{"workflowTemplateRef": ref}
+			admitted := parsed(t, u).Fingerprint(step.NodeName)
+			u.Object["status"] = object{"storedWorkflowTemplateSpec": object{"workflowTemplateRef": ref, "entrypoint": step.Template, "templates": list{
+				object{"name": step.Template, "script": object{"image": "busybox", "command": list{"sh"}, "source": c.source}},
+			}}}
+			_, err := parsed(t, u).DefinitionAt(admitted, step)
+			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
+				t.Errorf("pod %s: error is %v, want code %q", pod.Name, err, c.code)
+			}
+		})
+	}
+}

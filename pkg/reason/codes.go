@@ -189,7 +189,7 @@ var rows = []entry{
 	{code: MeasurementMissing, meaning: "The signing sidecar left no measurement.", remedy: "Look at the log of argoseal-signer; was it killed or out of memory?"},
 	{code: MeasurementIncomplete, meaning: "The measurement was cut, does not parse or does not speak of every declared output.", remedy: "Declare fewer outputs in this template"},
 	{code: SidecarRestarted, meaning: "The signing sidecar was restarted, so it may have missed something.", remedy: "Look at the log of argoseal-signer; run the step again"},
-	{code: DefinitionChanged, meaning: "The Workflow was changed after the step was admitted, so what it was asked to do is not certain.", remedy: "Do not change the arguments of a running Workflow; submit it again"},
+	{code: DefinitionChanged, meaning: "The Workflow, or a template that it refers to, was changed after the step was admitted, so what it was asked to do is not certain.", remedy: "Do not change the arguments of a running Workflow, nor a template while workflows that use it start; submit it again"},
 	{code: SignerUnknown, meaning: "Our container in the pod runs an image that this replica does not know.", remedy: "It is retried; finish the upgrade, or add the image to signer.previousImages", retryable: true},
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
 	{code: OutputUnreadable, meaning: "The staged output is not what Argo would stage and unpack, or not something we can measure.", remedy: "Look at the log of argoseal-signer"},
