@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -22,26 +23,34 @@ type fingerprint struct {
 	// Interface is the digest of what the statement shows in clear and the tag
 	// has no room for: template reference, entrypoint, parameters.
 	Interface artifact.Digest `json:"interface"`
+	// References are those whose copies Argo had stored. It stores each once, and
+	// a guard keeps others from them, so they have to be the same later.
+	References []Reference `json:"references,omitempty"`
 }
 
-// Fingerprint spells what is to be remembered of the workflow's definition at
-// admission; empty where no definition was read.
-func (w *Workflow) Fingerprint() string {
+// Fingerprint spells what is to be remembered of the workflow's definition, as
+// far as it is about a node, at admission; empty where no definition was read.
+func (w *Workflow) Fingerprint(node string) string {
 	if w == nil || w.definition.SpecDigest == "" {
 		return ""
 	}
-	raw, err := json.Marshal(fingerprint{w.definition.SpecDigest, w.definition.Overrides, w.definition.digest()})
+	references, _, err := w.references(node)
+	if err != nil {
+		return ""
+	}
+	raw, err := json.Marshal(fingerprint{w.definition.SpecDigest, w.definition.Overrides, w.definition.digest(), references})
 	if err != nil {
 		return ""
 	}
 	return string(raw)
 }
 
-// DefinitionAt gives what a statement says about the named template's step, as
-// it was when the fingerprint was taken. It refuses a workflow whose parameters,
-// entrypoint or template reference have changed since.
-func (w *Workflow) DefinitionAt(admitted, template string) (Definition, error) {
-	d, err := w.Definition(template)
+// DefinitionAt gives what a statement says about a step that has ended, as it
+// was when the fingerprint was taken. It refuses a workflow whose parameters,
+// entrypoint or template reference have changed since, or Argo's copies of what
+// it refers to; a copy that is not there yet is DefinitionIncomplete.
+func (w *Workflow) DefinitionAt(admitted string, step *Step) (Definition, error) {
+	d, err := w.Definition(step.Template)
 	if err != nil {
 		return Definition{}, err
 	}
@@ -53,7 +62,31 @@ func (w *Workflow) DefinitionAt(admitted, template string) (Definition, error) {
 		return Definition{}, reason.New(reason.DefinitionChanged, "its arguments, entrypoint or template reference are not those that were admitted")
 	}
 	d.SpecDigest, d.Overrides = f.Spec, f.Overrides
+	if d.References, err = w.referencesAt(f.References, step); err != nil {
+		return Definition{}, err
+	}
 	return d, nil
+}
+
+// referencesAt gives what the references resolved to, where that is what was
+// admitted and what the step ran.
+func (w *Workflow) referencesAt(admitted []Reference, step *Step) ([]Reference, error) {
+	references, missing, err := w.references(step.NodeName)
+	switch {
+	case err != nil:
+		return nil, reason.Wrap(reason.DefinitionChanged, err, "Argo's copies of templates: %v", err)
+	case missing != nil:
+		return nil, reason.Wrap(reason.DefinitionIncomplete, missing, "%v", missing)
+	}
+	for _, a := range admitted {
+		if !slices.Contains(references, a) {
+			return nil, reason.New(reason.DefinitionChanged, "Argo's copy of %.300q is not the one that was admitted", a.Name+" "+a.Template)
+		}
+	}
+	if err := w.ran(step); err != nil {
+		return nil, err
+	}
+	return references, nil
 }
 
 // digest covers what of a definition Argo does not spell anew.

@@ -63,7 +63,7 @@ func TestADefinitionIsTheOneThatWasAdmitted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := workflowFrom(t, submitted, c.change)
-			d, err := now.DefinitionAt(admitted.Fingerprint(), "main")
+			d, err := now.DefinitionAt(admitted.Fingerprint("wf"), &argo.Step{Template: "main", NodeName: "wf"})
 			if got := reason.Of(err); got != c.code {
 				t.Fatalf("error is %v, want code %q", err, c.code)
 			}
@@ -78,19 +78,19 @@ func TestAnEmptyFieldDoesNotChangeASpecDigest(t *testing.T) {
 	plain, stored := workflowFrom(t, submitted, func(map[string]any) {}), workflowFrom(t, submitted, func(s map[string]any) {
 		s["volumes"], s["hostNetwork"], s["schedulerName"] = []any{}, nil, ""
 	})
-	if plain.Fingerprint() != stored.Fingerprint() || plain.Fingerprint() == "" {
-		t.Errorf("fingerprints are %q and %q", plain.Fingerprint(), stored.Fingerprint())
+	if plain.Fingerprint("wf") != stored.Fingerprint("wf") || plain.Fingerprint("wf") == "" {
+		t.Errorf("fingerprints are %q and %q", plain.Fingerprint("wf"), stored.Fingerprint("wf"))
 	}
 }
 
 func TestWithoutAFingerprintThereIsNoDefinition(t *testing.T) {
 	w := workflowFrom(t, submitted, func(map[string]any) {})
 	for _, admitted := range []string{"", "{}", "x", `{"spec":"a"}`} {
-		if _, err := w.DefinitionAt(admitted, "main"); reason.Of(err) != reason.DefinitionChanged {
+		if _, err := w.DefinitionAt(admitted, &argo.Step{Template: "main", NodeName: "wf"}); reason.Of(err) != reason.DefinitionChanged {
 			t.Errorf("fingerprint %q: error is %v", admitted, err)
 		}
 	}
-	if (&argo.Workflow{}).Fingerprint() != "" {
+	if (&argo.Workflow{}).Fingerprint("wf") != "" {
 		t.Error("a workflow that was not read has a fingerprint")
 	}
 }

@@ -53,7 +53,7 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	if init == nil {
 		return nil, reason.New(reason.UnknownPodLayout, "it has no init container %q", containerInit)
 	}
-	text, err := templateText(pod, init)
+	text, written, err := templateText(pod, init)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +63,9 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	}
 	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t}
 	s.TemplateDigest = digestOfText(text)
+	if s.written, err = decodeTemplate([]byte(written)); err != nil {
+		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s before it is expanded: %v", envTemplate, err)
+	}
 	if s.Kind, err = t.kind(); err != nil {
 		return nil, err
 	}
@@ -88,8 +91,9 @@ func digestOfText(text string) artifact.Digest {
 	return artifact.Digest(hex.EncodeToString(sum[:]))
 }
 
-// templateText gives the one ARGO_TEMPLATE of init as the kubelet will.
-func templateText(pod *corev1.Pod, init *corev1.Container) (string, error) {
+// templateText gives the one ARGO_TEMPLATE of init as the kubelet will, and as
+// Argo wrote it.
+func templateText(pod *corev1.Pod, init *corev1.Container) (text, written string, err error) {
 	var value *corev1.EnvVar
 	names := map[string]bool{}
 	for i, e := range init.Env {
@@ -98,25 +102,25 @@ func templateText(pod *corev1.Pod, init *corev1.Container) (string, error) {
 			continue
 		}
 		if value != nil {
-			return "", reason.New(reason.TemplateInvalid, "init has %s twice", envTemplate)
+			return "", "", reason.New(reason.TemplateInvalid, "init has %s twice", envTemplate)
 		}
 		value = &init.Env[i]
 	}
 	switch {
 	case value == nil:
-		return "", reason.New(reason.TemplateInvalid, "init has no %s", envTemplate)
+		return "", "", reason.New(reason.TemplateInvalid, "init has no %s", envTemplate)
 	case value.ValueFrom != nil:
-		return "", reason.New(reason.TemplateInvalid, "%s is not a literal value", envTemplate)
+		return "", "", reason.New(reason.TemplateInvalid, "%s is not a literal value", envTemplate)
 	case value.Value == offloaded, findVolume(pod.Spec.Volumes, volumeOffloaded) != nil:
-		return "", reason.New(reason.TemplateOffloaded, "its template or arguments lie in a ConfigMap")
+		return "", "", reason.New(reason.TemplateOffloaded, "its template or arguments lie in a ConfigMap")
 	case len(value.Value) > maxTemplateBytes:
-		return "", reason.New(reason.TemplateInvalid, "%s has %d bytes, want at most %d", envTemplate, len(value.Value), maxTemplateBytes)
+		return "", "", reason.New(reason.TemplateInvalid, "%s has %d bytes, want at most %d", envTemplate, len(value.Value), maxTemplateBytes)
 	}
 	text, reference := expand(value.Value, func(name string) bool { return names[name] })
 	if reference != "" {
-		return "", reason.New(reason.TemplateInvalid, "%s has $(%.80s), which the kubelet would replace", envTemplate, reference)
+		return "", "", reason.New(reason.TemplateInvalid, "%s has $(%.80s), which the kubelet would replace", envTemplate, reference)
 	}
-	return text, nil
+	return text, value.Value, nil
 }
 
 // kind gives the template's one type, as far as it is supported.

@@ -179,6 +179,8 @@ type Step struct {
 	Outputs      []Output
 
 	template *template
+	// written is the template as Argo wrote it; the kubelet makes $ of $$.
+	written *template
 	// What Genuine judges.
 	owners []metav1.OwnerReference
 	label  string

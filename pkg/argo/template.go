@@ -36,8 +36,13 @@ type artifacts struct {
 	Artifacts []json.RawMessage `json:"artifacts"`
 }
 
-// mounting is a container of the template as far as it mounts volumes.
+// mounting is a container of the template: what it runs and the volumes it
+// mounts.
 type mounting struct {
+	Image        string        `json:"image"`
+	Command      []string      `json:"command"`
+	Args         []string      `json:"args"`
+	WorkingDir   string        `json:"workingDir"`
 	VolumeMounts []volumeMount `json:"volumeMounts"`
 }
 

@@ -30,6 +30,8 @@ type Workflow struct {
 	// object is as the API server gave it, and only read.
 	object map[string]any
 	graph  *graph.Graph
+	// stored is the graph that never learned anything.
+	stored *graph.Graph
 }
 
 // Definition is what a statement's externalParameters say about a step: the
@@ -50,6 +52,9 @@ type Definition struct {
 	// Overrides are the spec's fields that change what a referenced template
 	// does (podSpecPatch, templateDefaults, volumes …), sorted by name.
 	Overrides []Override
+	// References are what the references on the way to the step resolved to, in
+	// the order of the calls.
+	References []Reference
 }
 
 // Override is a field of a Workflow's spec, with the digest of its value

@@ -142,7 +142,7 @@ const inlineTemplate = "(inline)"
 
 // definitionOf is what the user asked for, as admission saw it.
 func definitionOf(w Witness, admitted string) (provenance.Definition, error) {
-	d, err := w.Workflow.DefinitionAt(admitted, w.Step.Template)
+	d, err := w.Workflow.DefinitionAt(admitted, w.Step)
 	if err != nil {
 		return provenance.Definition{}, fmt.Errorf("reading the workflow's definition: %w", err)
 	}
@@ -157,6 +157,12 @@ func definitionOf(w Witness, admitted string) (provenance.Definition, error) {
 	}
 	if ref := d.TemplateRef; ref != nil {
 		out.WorkflowTemplate = &provenance.WorkflowTemplate{Name: ref.Name, ClusterScope: ref.ClusterScope}
+	}
+	for _, r := range d.References {
+		out.References = append(out.References, provenance.Reference{
+			WorkflowTemplate: provenance.WorkflowTemplate{Name: r.Name, ClusterScope: r.ClusterScope},
+			Template:         r.Template, SHA256: r.SHA256,
+		})
 	}
 	for _, p := range d.Parameters {
 		out.Parameters = append(out.Parameters, provenance.NewParameter(p.Name, p.Value))

@@ -333,3 +333,32 @@ func (s *scene) dropVolume(name string) {
 	}
 	s.pod.Spec.Volumes = kept
 }
+
+// What a workflow refers to by name is stated by what Argo made of it.
+func TestAReferencedTemplateIsStatedByDigest(t *testing.T) {
+	s := producer(t)
+	spec := s.workflow.Object["spec"].(map[string]any)
+	ref := map[string]any{"name": "build", "clusterScope": true}
+	s.workflow.Object["spec"] = map[string]any{"workflowTemplateRef": ref}
+	spec["workflowTemplateRef"] = ref
+	status := map[string]any{"storedWorkflowTemplateSpec": spec}
+	s.workflow.Object["status"] = nil
+	s.define(t)
+	s.retag(t)
+	if _, _, err := s.rules.Facts(s.witness(t)); reason.Of(err) != reason.DefinitionIncomplete {
+		t.Fatalf("before Argo has stored it: %v", err)
+	}
+	s.workflow.Object["status"] = status
+	facts, _, err := s.rules.Facts(s.witness(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := provenance.WorkflowTemplate{Name: "build", ClusterScope: true}
+	if r := facts.Definition.References; len(r) != 1 || r[0].WorkflowTemplate != want || r[0].Template != "" || facts.Definition.Effective() != r[0].SHA256 {
+		t.Errorf("references are %+v", r)
+	}
+	spec["templates"].([]any)[1].(map[string]any)["container"].(map[string]any)["image"] = "evil"
+	if _, _, err := s.rules.Facts(s.witness(t)); reason.Of(err) != reason.DefinitionChanged {
+		t.Errorf("after Argo has stored another: %v", err)
+	}
+}

@@ -78,7 +78,9 @@ func (s *scene) define(tb testing.TB) {
 	tb.Helper()
 	wf, err := argo.ParseWorkflow(s.workflow)
 	must(tb, err)
-	s.tag.Definition = wf.Fingerprint()
+	step, err := argo.Parse(s.pod)
+	must(tb, err)
+	s.tag.Definition = wf.Fingerprint(step.NodeName)
 }
 
 // inject does to the pod what our mutating webhook does, and what the kubelet

@@ -9,10 +9,11 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Sealed decides on an artifact from its verified statement. Without policies
+// Sealed decides on an artifact from its verified statement and the base URL of
+// the log that the seal is recorded in. Without policies
 // that is the built-in one: the artifact was made in this workflow, here, by a
 // step that succeeded, in a mode no laxer than today's.
-func (s Set) Sealed(st *provenance.Statement, c Consumer, now time.Time) Verdict {
+func (s Set) Sealed(st *provenance.Statement, log string, c Consumer, now time.Time) Verdict {
 	if !s.read {
 		return Verdict{Refusal: errNotRead}
 	}
@@ -42,7 +43,7 @@ func (s Set) Sealed(st *provenance.Statement, c Consumer, now time.Time) Verdict
 		}
 	}
 	for _, r := range s.all() {
-		if e := r.require.asks(st, now); e != nil {
+		if e := r.require.asks(st, log, now); e != nil {
 			e.Detail += ", by " + r.String()
 			return Verdict{Refusal: e}
 		}
@@ -52,12 +53,14 @@ func (s Set) Sealed(st *provenance.Statement, c Consumer, now time.Time) Verdict
 }
 
 // asks says in what a seal falls short.
-func (q required) asks(st *provenance.Statement, now time.Time) *reason.Error {
+func (q required) asks(st *provenance.Statement, log string, now time.Time) *reason.Error {
 	switch age := now.Sub(st.FinishedAt); {
 	case q.level == provenance.LevelIsolated && st.Builder.Level != provenance.LevelIsolated:
 		return reason.New(reason.LevelTooLow, "its level is %s, asked for is %s", st.Builder.Level, q.level)
 	case q.maxAge > 0 && age > q.maxAge:
 		return reason.New(reason.SealTooOld, "its producer finished at %s, asked for are at most %s", st.FinishedAt.UTC().Format(time.RFC3339), q.maxAge)
+	case q.logs != nil && !slices.Contains(q.logs, log):
+		return reason.New(reason.LogNotTrusted, "it is recorded in the log %.200q, which is none of the %d that count", log, len(q.logs))
 	}
 	return nil
 }
@@ -71,11 +74,13 @@ func (a *allowed) trusts(st *provenance.Statement) bool {
 	})
 }
 
-// refersTo says whether the workflow ran the named template as it is: one that
-// overrides parts of it can make it do anything.
+// refersTo says whether the workflow ran the named template as it is, in one of
+// the versions that are listed: one that overrides parts of it can make it do
+// anything.
 func refersTo(d provenance.Definition, want *v1alpha1.TrustedTemplate) bool {
 	return want != nil && d.WorkflowTemplate != nil && len(d.Overrides) == 0 &&
-		d.WorkflowTemplate.Name == want.Name && d.WorkflowTemplate.ClusterScope == want.ClusterScope
+		d.WorkflowTemplate.Name == want.Name && d.WorkflowTemplate.ClusterScope == want.ClusterScope &&
+		(want.SHA256 == nil || slices.Contains(want.SHA256, string(d.Effective())))
 }
 
 // ProducerNamespaces are where seals that count in other workflows may be,

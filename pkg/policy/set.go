@@ -44,6 +44,8 @@ type allowed struct {
 type required struct {
 	level  provenance.Level
 	maxAge time.Duration
+	// logs are base URLs; nil asks nothing.
+	logs []string
 }
 
 const (
@@ -195,6 +197,8 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 			return nil, fmt.Errorf("producers[%d]: want exactly one of workflowTemplate and anyWorkflow", i)
 		case p.WorkflowTemplate != nil && p.WorkflowTemplate.Name == "":
 			return nil, fmt.Errorf("producers[%d]: workflowTemplate has no name", i)
+		case p.WorkflowTemplate != nil && !allDigests(p.WorkflowTemplate.SHA256):
+			return nil, fmt.Errorf("producers[%d]: workflowTemplate.sha256: want different digests, or no list", i)
 		case p.Templates != nil && len(p.Templates) == 0:
 			return nil, fmt.Errorf("producers[%d]: templates is empty", i)
 		}
@@ -202,12 +206,36 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 	return out, nil
 }
 
+// Bounds of require.logs.
+const (
+	maxLogs   = 16
+	maxLogURL = 2048
+)
+
+var logPattern = regexp.MustCompile(`^https?://[!-~]+$`)
+
+// allDigests wants no list or one of different digests.
+func allDigests(list []string) bool {
+	if list != nil && len(list) == 0 {
+		return false
+	}
+	for i, text := range list {
+		if _, err := artifact.ParseDigest(text); err != nil || slices.Contains(list[:i], text) {
+			return false
+		}
+	}
+	return true
+}
+
 var maxAgePattern = regexp.MustCompile(`^[1-9][0-9]{0,5}[hms]$`)
 
 func readRequire(q *v1alpha1.Require) (required, error) {
-	out := required{level: provenance.Level(q.Level)}
-	if q.Level == "" && q.MaxAge == "" {
-		return required{}, errors.New("level, maxAge: it asks for nothing")
+	out := required{level: provenance.Level(q.Level), logs: q.Logs}
+	if q.Level == "" && q.MaxAge == "" && q.Logs == nil {
+		return required{}, errors.New("level, maxAge, logs: it asks for nothing")
+	}
+	if err := checkLogs(q.Logs); err != nil {
+		return required{}, fmt.Errorf("logs: %w", err)
 	}
 	switch out.level {
 	case "", provenance.LevelIsolated, provenance.LevelObserved:
@@ -222,6 +250,25 @@ func readRequire(q *v1alpha1.Require) (required, error) {
 		out.maxAge = age
 	}
 	return out, nil
+}
+
+// checkLogs wants no list or one of different URLs.
+func checkLogs(logs []string) error {
+	switch {
+	case logs == nil:
+		return nil
+	case len(logs) == 0 || len(logs) > maxLogs:
+		return fmt.Errorf("%d logs, want 1 to %d", len(logs), maxLogs)
+	}
+	for i, url := range logs {
+		switch {
+		case len(url) > maxLogURL || !logPattern.MatchString(url):
+			return fmt.Errorf("%.200q is no URL of a log", url)
+		case slices.Contains(logs[:i], url):
+			return fmt.Errorf("%.200q is given twice", url)
+		}
+	}
+	return nil
 }
 
 // grant finds what lets an input pass that the built-in policy would refuse: a

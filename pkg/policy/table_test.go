@@ -25,9 +25,9 @@ var digestA, digestB = strings.Repeat("a", 64), strings.Repeat("b", 64)
 // input is the table's column of this name; one field is set.
 type input struct {
 	Seal *struct {
-		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Age string
-		Ref                                                               *provenance.WorkflowTemplate
-		Overrides                                                         []string
+		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Age, Log, SHA256 string
+		Ref                                                                            *provenance.WorkflowTemplate
+		Overrides                                                                      []string
 	}
 	S3, HTTP, Git, Commit, Branch string
 }
@@ -109,6 +109,8 @@ func strict(t *testing.T, cell string, into any) {
 	for name, digest := range map[string]string{"A": digestA, "B": digestB} {
 		for _, field := range []string{"treeSHA256", "sha256"} {
 			cell = strings.ReplaceAll(cell, field+": "+name, field+": "+digest)
+			cell = strings.ReplaceAll(cell, field+": ["+name, field+": ["+digest)
+			cell = strings.ReplaceAll(cell, ", "+name+"]", ", "+digest+"]")
 		}
 	}
 	if err := yaml.UnmarshalStrict([]byte(cell), into); err != nil {
@@ -184,8 +186,14 @@ func sealAnswer(t *testing.T, set Set, in input) string {
 	for _, field := range seal.Overrides {
 		st.Definition.Overrides = append(st.Definition.Overrides, provenance.Override{Field: field})
 	}
+	if seal.SHA256 != "" {
+		st.Definition.References = []provenance.Reference{
+			{WorkflowTemplate: *seal.Ref, Template: "compile", SHA256: artifact.Digest(digestA)},
+			{WorkflowTemplate: *seal.Ref, SHA256: artifact.Digest(seal.SHA256)},
+		}
+	}
 	st.FinishedAt = now.Add(-age)
-	v := set.Sealed(st, consumer, now)
+	v := set.Sealed(st, seal.Log, consumer, now)
 	if !v.Allowed {
 		return string(v.Refusal.Code)
 	}
@@ -221,7 +229,7 @@ func none(t *testing.T) Set {
 
 func TestASetThatWasNotReadRefuses(t *testing.T) {
 	st, c := good()
-	if v := (Set{}).Sealed(st, c, now); v.Allowed || !v.Refusal.Code.Retryable() {
+	if v := (Set{}).Sealed(st, "", c, now); v.Allowed || !v.Refusal.Code.Retryable() {
 		t.Errorf("a seal: %+v", v)
 	}
 	if v := (Set{}).External(External{URI: "s3://store/data/x"}); v.Allowed || !v.Refusal.Code.Retryable() {
@@ -242,7 +250,7 @@ func TestPoliciesAreNamed(t *testing.T) {
 	}
 	st, c := good()
 	st.Step.Namespace, st.FinishedAt = "lib", now
-	if v := set.Sealed(st, c, now); v.Policy != "c" {
+	if v := set.Sealed(st, "", c, now); v.Policy != "c" {
 		t.Errorf("it rests on %q", v.Policy)
 	}
 	says := set.External(External{URI: "s3://store/data/x"}).Refusal.Error()

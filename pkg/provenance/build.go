@@ -94,6 +94,7 @@ func (f Facts) sorted() Facts {
 	f.Inputs = sortedBy(f.Inputs, func(i Input) string { return i.Name })
 	f.Outcome.Exits = sortedBy(f.Outcome.Exits, func(e Exit) string { return e.Container })
 	f.Definition.Parameters = sortedBy(f.Definition.Parameters, func(p Parameter) string { return p.Name })
+	f.Definition.References = sortedBy(f.Definition.References, func(r Reference) string { return r.id() })
 	f.Definition.Overrides = sortedBy(f.Definition.Overrides, func(o Override) string { return o.Field })
 	return f
 }
@@ -124,6 +125,9 @@ func (f *Facts) dependencies() []*intoto.ResourceDescriptor {
 	descriptors := []*intoto.ResourceDescriptor{
 		{Name: depWorkflow, Digest: digestSet(f.Definition.Spec)},
 		{Name: depTemplate, Digest: digestSet(f.Definition.TemplateBody)},
+	}
+	for _, reference := range f.Definition.References {
+		descriptors = append(descriptors, reference.descriptor(f.Builder.Cluster, f.Step.Namespace))
 	}
 	for _, image := range f.Images {
 		descriptors = append(descriptors, &intoto.ResourceDescriptor{

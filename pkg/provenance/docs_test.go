@@ -1,9 +1,12 @@
 package provenance
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -85,5 +88,28 @@ func TestTheGoldenStatementIsSLSA(t *testing.T) {
 		if len(s.Predicate.RunDetails[field]) == 0 {
 			t.Errorf("runDetails has no %s", field)
 		}
+	}
+}
+
+// People take the digests that a policy wants from seals.
+func TestTheDocumentedScriptNamesTheReferencesOfASeal(t *testing.T) {
+	policies, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := regexp.MustCompile("(?s)```bash\n(# usage: kubectl get provenance.*?)```").FindSubmatch(policies)
+	if script == nil {
+		t.Fatal("docs/policy.md has no script")
+	}
+	payload, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := exec.CommandContext(t.Context(), "sh", "-c", string(script[1]))
+	run.Stdin = strings.NewReader(`{"dsseEnvelope":{"payload":"` + base64.StdEncoding.EncodeToString(payload) + `"}}`)
+	out, err := run.CombinedOutput()
+	want := strings.Repeat("d", 64) + "  reference/ClusterWorkflowTemplate/lib/train\n" + strings.Repeat("c", 64) + "  reference/WorkflowTemplate/training\n"
+	if err != nil || string(out) != want {
+		t.Errorf("%v, it says\n%s", err, out)
 	}
 }

@@ -110,9 +110,11 @@ type Definition struct {
 	// WorkflowTemplate is the template that the workflow refers to; nil for a
 	// workflow with a spec of its own.
 	WorkflowTemplate *WorkflowTemplate
-	// Spec is the digest of the workflow spec that was run (the stored one if a
-	// template is referred to).
+	// Spec is the digest of the Workflow's own spec.
 	Spec artifact.Digest
+	// References are what references to workflow templates resolved to; may be
+	// empty. The one that the workflow refers to as a whole is WorkflowTemplate.
+	References []Reference
 	// TemplateBody is the digest of the template that the pod ran.
 	TemplateBody artifact.Digest
 	// Entrypoint of the workflow; empty where the template that it refers to
@@ -132,6 +134,16 @@ type Definition struct {
 type WorkflowTemplate struct {
 	Name         string `json:"name"`
 	ClusterScope bool   `json:"clusterScope,omitempty"`
+}
+
+// Reference is what a reference to a WorkflowTemplate, or to a
+// ClusterWorkflowTemplate, resolved to.
+type Reference struct {
+	WorkflowTemplate
+	// Template is the one that was taken from it; empty for the spec that was made
+	// of the whole.
+	Template string
+	SHA256   artifact.Digest
 }
 
 // Override is a field of the workflow that changes the template it refers to,

@@ -145,6 +145,8 @@ func readDependencies(descriptors []wireDescriptor, f *Facts) error {
 			f.Definition.Spec = d.Digest.SHA256
 		case d.Name == depTemplate:
 			f.Definition.TemplateBody = d.Digest.SHA256
+		case strings.HasPrefix(d.Name, depReference):
+			f.Definition.References = append(f.Definition.References, d.reference())
 		case isImage:
 			f.Images = append(f.Images, Image{
 				Container: container, Ref: d.Annotations.Image,

@@ -43,6 +43,10 @@ func example() Facts {
 				NewParameter("registry-password", "hunter2"),
 			},
 			Overrides: []Override{{Field: "podSpecPatch", SHA256: digest("6")}},
+			References: []Reference{
+				{WorkflowTemplate: WorkflowTemplate{Name: "lib", ClusterScope: true}, Template: "train", SHA256: digest("d")},
+				{WorkflowTemplate: WorkflowTemplate{Name: "training"}, SHA256: digest("c")},
+			},
 		},
 		Step: Step{
 			Namespace:      "ml",
@@ -102,16 +106,25 @@ func TestParseGivesBackWhatBuildTook(t *testing.T) {
 	minimal := example()
 	minimal.Unsealed, minimal.Inputs = nil, nil
 	minimal.Definition.WorkflowTemplate, minimal.Definition.Parameters, minimal.Definition.Overrides = nil, nil, nil
+	minimal.Definition.References = nil
 	escaped := example()
 	escaped.Subjects[0].URI = artifact.Location{Store: "minio:9000", Bucket: "b", Key: "ä b/<x>&?#%2F", Kind: artifact.KindObject}.URI()
 	escaped.Definition.Parameters = []Parameter{NewParameter("tricky \" name", "line\nbreak \u2028 <&> \x00 \U0001F600")}
 	escaped.Step.NodeName = "wf(0:{\"a\":\n1})"
 	scoped := example()
 	scoped.Definition.WorkflowTemplate.ClusterScope = true
+	scoped.Definition.References = []Reference{{WorkflowTemplate: *scoped.Definition.WorkflowTemplate, SHA256: digest("c")}}
 	scoped.Verdict = reason.NoProvenance
 	scoped.Builder.Level = LevelIsolated
 	referred := example()
 	referred.Definition.Entrypoint = ""
+	taken := example()
+	taken.Definition.WorkflowTemplate = nil
+	taken.Definition.References = []Reference{
+		{WorkflowTemplate: WorkflowTemplate{Name: "lib"}, Template: "a", SHA256: digest("c")},
+		{WorkflowTemplate: WorkflowTemplate{Name: "lib"}, Template: "b%&\"", SHA256: digest("c")},
+		{WorkflowTemplate: WorkflowTemplate{Name: "lib", ClusterScope: true}, Template: "a", SHA256: digest("d")},
+	}
 	crowded := example()
 	crowded.Subjects = subjects(MaxSubjects)
 	failed := example()
@@ -137,6 +150,7 @@ func TestParseGivesBackWhatBuildTook(t *testing.T) {
 		"names that need escaping":  escaped,
 		"cluster scope and verdict": scoped,
 		"the template's entrypoint": referred,
+		"templates from elsewhere":  taken,
 		"as many subjects as fit":   crowded,
 		"a failed step":             failed,
 		"inputs from outside":       outside,
@@ -205,6 +219,14 @@ func TestBuildRefuses(t *testing.T) {
 		"a secret as a parameter":           func(f *Facts) { f.Definition.Parameters[0].Name = "apiToken" },
 		"a parameter with value and digest": func(f *Facts) { f.Definition.Parameters[0].SHA256 = digest("0") },
 		"a parameter with half a digest":    func(f *Facts) { f.Definition.Parameters[1].SHA256 = "0" },
+		"a reference without a digest":      func(f *Facts) { f.Definition.References[0].SHA256 = "" },
+		"a reference without a name":        func(f *Facts) { f.Definition.References[0].Name = "" },
+		"a reference with a slash":          func(f *Facts) { f.Definition.References[0].Name = "lib/train" },
+		"a template with a slash":           func(f *Facts) { f.Definition.References[0].Template = "inline/train" },
+		"a reference twice":                 func(f *Facts) { f.Definition.References[1] = f.Definition.References[0] },
+		"a spec that nobody refers to":      func(f *Facts) { f.Definition.References[1].Name = "other" },
+		"a spec of the other scope":         func(f *Facts) { f.Definition.References[1].ClusterScope = true },
+		"too many references":               func(f *Facts) { f.Definition.References = make([]Reference, maxList+1) },
 		"an override without a digest":      func(f *Facts) { f.Definition.Overrides[0].SHA256 = "" },
 		"no namespace":                      func(f *Facts) { f.Step.Namespace = "" },
 		"no service account":                func(f *Facts) { f.Step.ServiceAccount = "" },

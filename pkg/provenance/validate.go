@@ -91,6 +91,9 @@ func (d *Definition) validate() error {
 			return err
 		}
 	}
+	if err := d.validateReferences(); err != nil {
+		return err
+	}
 	if len(d.Parameters) > maxList || len(d.Overrides) > maxList {
 		return fmt.Errorf("%d parameters and %d overrides, want at most %d of each", len(d.Parameters), len(d.Overrides), maxList)
 	}

@@ -56,16 +56,21 @@ type wireDescriptor struct {
 }
 
 // wireAnnotations are those of subjects (form, output, size, treeSha256,
-// volume), images (image) and inputs (archive, policy, seal, treeSha256, volume).
-// Where form or archive is missing, tar is meant, as with Argo.
+// volume), images (image), inputs (archive, policy, seal, treeSha256, volume)
+// and references (kind, name, namespace, template). Where form or archive is
+// missing, tar is meant, as with Argo.
 type wireAnnotations struct {
 	Archive    artifact.Archive `json:"archive"`
 	Form       artifact.Form    `json:"form"`
 	Image      string           `json:"image"`
+	Kind       string           `json:"kind"`
+	Name       string           `json:"name"`
+	Namespace  string           `json:"namespace"`
 	Output     string           `json:"output"`
 	Policy     string           `json:"policy"`
 	Seal       string           `json:"seal"`
 	Size       int64            `json:"size"`
+	Template   string           `json:"template"`
 	TreeSHA256 artifact.Digest  `json:"treeSha256"`
 	Volume     string           `json:"volume"`
 }
@@ -111,6 +116,8 @@ const (
 	depTemplate = "template"
 	depImage    = "image/"
 	depInput    = "input/"
+	// A reference's is "reference/KIND/NAME", and "/TEMPLATE" for one of it.
+	depReference = "reference/"
 
 	imageScheme = "oci://"
 )

@@ -73,6 +73,7 @@ const (
 	PolicyNarrowed  Code = "PolicyNarrowed"
 	LevelTooLow     Code = "LevelTooLow"
 	SealTooOld      Code = "SealTooOld"
+	LogNotTrusted   Code = "LogNotTrusted"
 )
 
 // The notary's words: why a pod or an output is not (yet) sealed.
@@ -177,6 +178,7 @@ var rows = []entry{
 	{code: PolicyNarrowed, meaning: "The cluster's policies allow the input, and a ProvenancePolicy of the namespace does not.", remedy: "Add it to allow in the policy that the message names"},
 	{code: LevelTooLow, meaning: "A policy asks for a higher builder level than the seal has.", remedy: "Produce it at the level that the policy asks for, or relax the policy"},
 	{code: SealTooOld, meaning: "The seal is older than a policy allows.", remedy: "Run the producing workflow again"},
+	{code: LogNotTrusted, meaning: "The seal is recorded in a transparency log that a policy does not count.", remedy: "Run the producing workflow again if the notary has another log by now, or add the log to require.logs of the policy that the message names"},
 
 	{code: Sealed, meaning: "Every declared output is sealed, or its absence has a reason."},
 	{code: Pending, meaning: "The seal is on its way.", remedy: "Wait; look at the notary's log if it lasts", retryable: true},
@@ -187,7 +189,7 @@ var rows = []entry{
 	{code: MeasurementMissing, meaning: "The signing sidecar left no measurement.", remedy: "Look at the log of argoseal-signer; was it killed or out of memory?"},
 	{code: MeasurementIncomplete, meaning: "The measurement was cut, does not parse or does not speak of every declared output.", remedy: "Declare fewer outputs in this template"},
 	{code: SidecarRestarted, meaning: "The signing sidecar was restarted, so it may have missed something.", remedy: "Look at the log of argoseal-signer; run the step again"},
-	{code: DefinitionChanged, meaning: "The Workflow was changed after the step was admitted, so what it was asked to do is not certain.", remedy: "Do not change the arguments of a running Workflow; submit it again"},
+	{code: DefinitionChanged, meaning: "The Workflow, or a template that it refers to, was changed after the step was admitted, so what it was asked to do is not certain.", remedy: "Do not change the arguments of a running Workflow, nor a template while workflows that use it start; submit it again"},
 	{code: SignerUnknown, meaning: "Our container in the pod runs an image that this replica does not know.", remedy: "It is retried; finish the upgrade, or add the image to signer.previousImages", retryable: true},
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
 	{code: OutputUnreadable, meaning: "The staged output is not what Argo would stage and unpack, or not something we can measure.", remedy: "Look at the log of argoseal-signer"},

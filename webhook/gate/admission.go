@@ -127,7 +127,7 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 	if t.Mode != a.Mode {
 		return deny(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
 	}
-	if t.Definition != wf.Fingerprint() {
+	if t.Definition != wf.Fingerprint(step.NodeName) {
 		return deny(reason.New(reason.LookupFailed, "Workflow %s changed during the request", wf.Name))
 	}
 	if err := argo.CheckStructure(a.Pod, step, g.Identity); err != nil {

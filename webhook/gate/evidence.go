@@ -9,7 +9,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
-	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // Evidence is where the gate looks. An error is never an empty answer, and
@@ -32,8 +32,8 @@ type Evidence interface {
 type Verifier interface {
 	// Version identifies the trusted root.
 	Version() string
-	// Verify checks a bundle and reads its statement.
-	Verify(bundle []byte) (*provenance.Statement, error)
+	// Inspect checks a bundle and reads its statement and where it is logged.
+	Inspect(bundle []byte) (*verify.Result, error)
 }
 
 // Producer is what the gate needs to know about a pod that may have written a

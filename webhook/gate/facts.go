@@ -5,7 +5,7 @@ import (
 
 	"k8s.io/utils/lru"
 
-	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // Facts remembers which bundles verified, by digest of the bundle and version
@@ -20,19 +20,20 @@ type factKey struct {
 	bundle [sha256.Size]byte
 }
 
-// NewFacts remembers at most size statements.
+// NewFacts remembers at most size bundles.
 func NewFacts(size int) *Facts { return &Facts{known: lru.New(size)} }
 
-// verify returns the statement of a bundle that holds under root.
-func (f *Facts) verify(root Verifier, bundle string) (*provenance.Statement, error) {
+// verify returns what a bundle that holds under root says: the statement, and
+// the log it is recorded in. It is shared between callers.
+func (f *Facts) verify(root Verifier, bundle string) (*verify.Result, error) {
 	key := factKey{root: root.Version(), bundle: sha256.Sum256([]byte(bundle))}
 	if known, ok := f.known.Get(key); ok {
-		return known.(*provenance.Statement), nil
+		return known.(*verify.Result), nil
 	}
-	statement, err := root.Verify([]byte(bundle))
+	result, err := root.Inspect([]byte(bundle))
 	if err != nil {
 		return nil, err
 	}
-	f.known.Add(key, statement)
-	return statement, nil
+	f.known.Add(key, result)
+	return result, nil
 }

@@ -3,8 +3,8 @@ package gate
 import (
 	"testing"
 
-	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 func TestOnlySuccessesAreRemembered(t *testing.T) {
@@ -12,8 +12,12 @@ func TestOnlySuccessesAreRemembered(t *testing.T) {
 	bundle := w.evidence.provenances[string(w.produce.UID)].Status.Bundle
 	counting := &counting{Verifier: w.notary.Root}
 	for range 3 {
-		if _, err := w.gate.Facts.verify(counting, bundle); err != nil {
+		result, err := w.gate.Facts.verify(counting, bundle)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if result.Statement == nil || result.LogURL == "" {
+			t.Errorf("remembered is %+v", result)
 		}
 	}
 	if counting.calls != 1 {
@@ -37,7 +41,7 @@ type counting struct {
 	calls int
 }
 
-func (c *counting) Verify(bundle []byte) (*provenance.Statement, error) {
+func (c *counting) Inspect(bundle []byte) (*verify.Result, error) {
 	c.calls++
-	return c.Verifier.Verify(bundle)
+	return c.Verifier.Inspect(bundle)
 }

@@ -246,7 +246,7 @@ func (w *world) admission(t *testing.T) Admission {
 func (w *world) injected(t *testing.T, pod *corev1.Pod, step *argo.Step, pins []artifact.Pin) Admission {
 	t.Helper()
 	value, err := w.trust.Keys.Issue(tag.Tag{
-		IssuedAt: now, Namespace: pod.Namespace, Pod: pod.Name, WorkflowUID: step.WorkflowUID, Definition: w.workflow.Fingerprint(),
+		IssuedAt: now, Namespace: pod.Namespace, Pod: pod.Name, WorkflowUID: step.WorkflowUID, Definition: w.workflow.Fingerprint(step.NodeName),
 		Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Pins: pins,
 	})
 	check(t, err)

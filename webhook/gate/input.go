@@ -86,7 +86,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if seal == nil {
 		return e.outside(ctx, in, writers)
 	}
-	statement, no := e.statement(ctx, e.step.Namespace, seal)
+	statement, log, no := e.statement(ctx, e.step.Namespace, seal)
 	if no != nil {
 		return accepted{}, no
 	}
@@ -94,7 +94,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if no != nil {
 		return accepted{}, no
 	}
-	verdict := e.policies.Sealed(statement, e.consumer, e.gate.Clock.Now())
+	verdict := e.policies.Sealed(statement, log, e.consumer, e.gate.Clock.Now())
 	if !verdict.Allowed {
 		return accepted{}, &refused{error: verdict.Refusal}
 	}
@@ -107,34 +107,36 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	return sealed(in, subject, seal, verdict)
 }
 
-// statement follows a seal to its Provenance and verifies the bundle there.
-func (e *evaluation) statement(ctx context.Context, namespace string, seal *v1alpha1.ArtifactSeal) (*provenance.Statement, *refused) {
+// statement follows a seal to its Provenance and verifies the bundle there. It gives
+// the base URL of its log too.
+func (e *evaluation) statement(ctx context.Context, namespace string, seal *v1alpha1.ArtifactSeal) (*provenance.Statement, string, *refused) {
 	record, err := e.record(ctx, namespace, seal.Spec.Provenance)
 	if err != nil {
-		return nil, lookupFailed("its Provenance", err)
+		return nil, "", lookupFailed("its Provenance", err)
 	}
 	if record == nil {
-		return nil, refuse(reason.ProvenanceInvalid, "its ArtifactSeal names Provenance %.80q, which does not exist", seal.Spec.Provenance)
+		return nil, "", refuse(reason.ProvenanceInvalid, "its ArtifactSeal names Provenance %.80q, which does not exist", seal.Spec.Provenance)
 	}
 	switch f := fateOf(record); {
 	case !f.final:
-		return nil, refuse(reason.ProvenancePending, "the seal of pod %s is on its way", record.Spec.Pod.Name)
+		return nil, "", refuse(reason.ProvenancePending, "the seal of pod %s is on its way", record.Spec.Pod.Name)
 	case !f.sealed:
-		return nil, refuse(reason.NotSealed, "the Provenance of pod %s says %s: %s", record.Spec.Pod.Name, f.reason, f.message)
+		return nil, "", refuse(reason.NotSealed, "the Provenance of pod %s says %s: %s", record.Spec.Pod.Name, f.reason, f.message)
 	}
 	if e.trust.Root == nil {
-		return nil, refuse(reason.TrustedRootNotReady, "the Provenance of pod %s cannot be verified", record.Spec.Pod.Name)
+		return nil, "", refuse(reason.TrustedRootNotReady, "the Provenance of pod %s cannot be verified", record.Spec.Pod.Name)
 	}
-	statement, err := e.gate.Facts.verify(e.trust.Root, record.Status.Bundle)
+	result, err := e.gate.Facts.verify(e.trust.Root, record.Status.Bundle)
 	if err != nil {
-		return nil, &refused{error: reason.Wrap(reason.ProvenanceInvalid, err, "the bundle of Provenance %s: %s", record.Name, plain(err))}
+		return nil, "", &refused{error: reason.Wrap(reason.ProvenanceInvalid, err, "the bundle of Provenance %s: %s", record.Name, plain(err))}
 	}
+	statement := result.Statement
 	// The API server keeps one object a name: a bundle under another pod's name
 	// is an old one put in a new one's place.
 	if statement.Step.Pod.UID == "" || statement.Step.Pod.UID != record.Name {
-		return nil, refuse(reason.ProvenanceInvalid, "Provenance %s carries the statement about another pod, %s (%s)", record.Name, statement.Step.Pod.Name, statement.Step.Pod.UID)
+		return nil, "", refuse(reason.ProvenanceInvalid, "Provenance %s carries the statement about another pod, %s (%s)", record.Name, statement.Step.Pod.Name, statement.Step.Pod.UID)
 	}
-	return statement, nil
+	return statement, result.LogURL, nil
 }
 
 // match finds the subject that is about this location and says that the

@@ -95,7 +95,7 @@ func (e *evaluation) foreignSeal(ctx context.Context, l artifact.Location) (*v1a
 
 // foreign decides on an input by the seal of another workflow.
 func (e *evaluation) foreign(ctx context.Context, in argo.Input, seal *v1alpha1.ArtifactSeal) (accepted, *refused) {
-	statement, no := e.statement(ctx, seal.Namespace, seal)
+	statement, log, no := e.statement(ctx, seal.Namespace, seal)
 	if no != nil {
 		return accepted{}, no
 	}
@@ -108,7 +108,7 @@ func (e *evaluation) foreign(ctx context.Context, in argo.Input, seal *v1alpha1.
 	if no != nil {
 		return accepted{}, no
 	}
-	verdict := e.policies.Sealed(statement, e.consumer, e.gate.Clock.Now())
+	verdict := e.policies.Sealed(statement, log, e.consumer, e.gate.Clock.Now())
 	if !verdict.Allowed {
 		return accepted{}, &refused{error: verdict.Refusal}
 	}

@@ -489,6 +489,7 @@ func TestTheWorkflowsOwnSealsAreHeldToWhatIsRequired(t *testing.T) {
 	}{
 		"a level": {v1alpha1.Require{Level: "isolated"}, reason.LevelTooLow},
 		"an age":  {v1alpha1.Require{MaxAge: "5s"}, reason.SealTooOld},
+		"a log":   {v1alpha1.Require{Logs: []string{"https://another.example.org"}}, reason.LogNotTrusted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -497,5 +498,27 @@ func TestTheWorkflowsOwnSealsAreHeldToWhatIsRequired(t *testing.T) {
 				t.Errorf("verdict is %v", v.Refusal)
 			}
 		})
+	}
+}
+
+// A seal is held to its log, also when its bundle was verified before.
+func TestASealCountsInTheLogThatIsRequired(t *testing.T) {
+	w := newWorld(t)
+	result, err := w.notary.Root.Inspect([]byte(w.evidence.provenances[string(w.produce.UID)].Status.Bundle))
+	if err != nil {
+		t.Fatal(err)
+	}
+	require := func(logs ...string) {
+		w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("logs", v1alpha1.PolicyRules{Require: &v1alpha1.Require{Logs: logs}})}
+	}
+	for range 2 {
+		require("https://another.example.org", result.LogURL)
+		if v := w.evaluate(t); !v.Allowed {
+			t.Errorf("its own log: %v", v.Refusal)
+		}
+		require("https://another.example.org")
+		if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.LogNotTrusted {
+			t.Errorf("another log: %v", v.Refusal)
+		}
 	}
 }

@@ -121,7 +121,7 @@ func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step,
 func (h *Handlers) tagFor(a gate.Admission, step *argo.Step, wf *argo.Workflow, code reason.Code, pins []artifact.Pin) (string, error) {
 	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
 		t, err := h.Gate.OpenTag(value, a)
-		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Definition == wf.Fingerprint() && t.Mode == a.Mode && t.Verdict == code &&
+		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Definition == wf.Fingerprint(step.NodeName) && t.Mode == a.Mode && t.Verdict == code &&
 			slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
 			return value, nil
 		}
@@ -131,7 +131,7 @@ func (h *Handlers) tagFor(a gate.Admission, step *argo.Step, wf *argo.Workflow, 
 		Namespace:   a.Pod.Namespace,
 		Pod:         a.Pod.Name,
 		WorkflowUID: step.WorkflowUID,
-		Definition:  wf.Fingerprint(),
+		Definition:  wf.Fingerprint(step.NodeName),
 		Creator:     a.Creator,
 		Mode:        a.Mode,
 		Verdict:     code,

@@ -211,11 +211,19 @@ type TrustedTemplate struct {
 	// clusterScope: it is a ClusterWorkflowTemplate.
 	// +optional
 	ClusterScope bool `json:"clusterScope,omitempty"`
+	// sha256 of the spec that Argo made of it and ran, lower-case hex: one of
+	// these (docs/policy.md says how to find it). Absent: any version counts.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:Pattern=`^[0-9a-f]{64}$`
+	SHA256 []string `json:"sha256,omitempty"`
 }
 
 // Require is what is asked of seals beyond the built-in policy.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.level) || has(self.maxAge)",message="give at least one of level and maxAge (fields that do not exist are dropped, so look at the spelling)"
+// +kubebuilder:validation:XValidation:rule="has(self.level) || has(self.maxAge) || has(self.logs)",message="give at least one of level, maxAge and logs (fields that do not exist are dropped, so look at the spelling)"
 type Require struct {
 	// level of the builder: isolated refuses what was only observed.
 	// +optional
@@ -227,6 +235,15 @@ type Require struct {
 	// +kubebuilder:validation:MaxLength=7
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[1-9][0-9]{0,5}[hms]$')",message="want a whole number of hours, minutes or seconds, such as 720h"
 	MaxAge string `json:"maxAge,omitempty"`
+	// logs are the base URLs of transparency logs, as the trusted root spells
+	// them; the seal has to be recorded in one of these.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=2048
+	// +kubebuilder:validation:items:Pattern=`^https?://[!-~]+$`
+	Logs []string `json:"logs,omitempty"`
 }
 
 // ClusterProvenancePolicyList is a list of ClusterProvenancePolicy.

@@ -1,0 +1,68 @@
+package graph
+
+import "slices"
+
+// Copy names a template that Argo took from elsewhere, as it files its own copy
+// of it in a Workflow's status. The zero value is none.
+type Copy struct {
+	Ref
+	Template string
+}
+
+// ID is the key of the copy in status.storedTemplates.
+func (c Copy) ID() string { return c.scope() + "/" + c.Template }
+
+// Path is the way from the entrypoint to a node.
+type Path struct {
+	// Copies are the templates on it that are taken from elsewhere, that of the
+	// node itself included: in the order of the calls, each once.
+	Copies []Copy
+	// Last is the template of the node itself. Without a name of a
+	// WorkflowTemplate it is one of the workflow's own; without a name of a
+	// template it was given inline, and is a part of the one before.
+	Last Copy
+}
+
+// Path follows the name of a node from the entrypoint. It fails with a
+// *NotStoredError, if a template before the node's own is not known yet, or
+// ErrUnresolvable.
+func (g *Graph) Path(node string) (Path, error) {
+	switch {
+	case g == nil || g.workflow == "":
+		return Path{}, unresolvable("there is no definition")
+	case g.spec == nil:
+		return Path{}, &NotStoredError{*g.own.WorkflowTemplateRef}
+	}
+	f, err := g.find(node)
+	if err != nil {
+		return Path{}, err
+	}
+	p := Path{Last: f.callee()}
+	for ; f != nil; f = f.caller {
+		c := f.callee()
+		if placeholder.MatchString(c.Name) || placeholder.MatchString(c.Template) {
+			return Path{}, unresolvable("the name of a template is only known when it runs")
+		}
+		if c.Name != "" && c.Template != "" && !slices.Contains(p.Copies, c) {
+			p.Copies = append(p.Copies, c)
+		}
+	}
+	slices.Reverse(p.Copies)
+	return p, nil
+}
+
+// callee names the template that a frame calls.
+func (f *frame) callee() Copy {
+	var c Copy
+	if f.scope != nil {
+		c.Ref = *f.scope
+	}
+	switch {
+	case f.call.Inline != nil:
+	case f.call.TemplateRef != nil:
+		c.Template = f.call.TemplateRef.Template
+	default:
+		c.Template = f.call.Template
+	}
+	return c
+}

@@ -1,0 +1,251 @@
+package argo_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// referring is artifact-passing as a workflow that refers to the WorkflowTemplate
+// build and has nothing of its own, once Argo has stored its copy; and the
+// template in there that the pod produce ran.
+func referring(t *testing.T) (*unstructured.Unstructured, object) {
+	t.Helper()
+	u := argotest.Object(t)
+	spec := runtime.DeepCopyJSON(u.Object["spec"].(object))
+	ref := object{"name": "build"}
+	spec["workflowTemplateRef"] = ref
+	u.Object["spec"] = object{"workflowTemplateRef": ref}
+	u.Object["status"] = object{"storedWorkflowTemplateSpec": spec}
+	return u, spec["templates"].(list)[1].(object)
+}
+
+// taking is artifact-passing as a workflow whose first step takes its template
+// from the ClusterWorkflowTemplate lib.
+func taking(t *testing.T) (*unstructured.Unstructured, object) {
+	t.Helper()
+	u := argotest.Object(t)
+	templates := u.Object["spec"].(object)["templates"].(list)
+	step := templates[0].(object)["steps"].(list)[0].(list)[0].(object)
+	delete(step, "template")
+	step["templateRef"] = object{"name": "lib", "template": "hello-world-to-file", "clusterScope": true}
+	template := runtime.DeepCopyJSON(templates[1].(object))
+	u.Object["status"] = object{"storedTemplates": object{"cluster/lib/hello-world-to-file": template, "namespaced/other/x": object{"name": "x"}}}
+	return u, template
+}
+
+func parsed(t *testing.T, u *unstructured.Unstructured) *argo.Workflow {
+	t.Helper()
+	w, err := argo.ParseWorkflow(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestAReferenceIsStatedByWhatItResolvedTo(t *testing.T) {
+	_, step := argotest.Parsed(t, "produce")
+	container := func(template object) object { return template["container"].(object) }
+	nothing := func(*unstructured.Unstructured, object) {}
+	for form, c := range map[string]struct {
+		workflow func(*testing.T) (*unstructured.Unstructured, object)
+		want     argo.TemplateRef
+		template string
+	}{
+		"a whole template": {referring, argo.TemplateRef{Name: "build"}, ""},
+		"one of a step":    {taking, argo.TemplateRef{Name: "lib", ClusterScope: true}, "hello-world-to-file"},
+	} {
+		u, _ := c.workflow(t)
+		first, err := parsed(t, u).DefinitionAt(parsed(t, u).Fingerprint(step.NodeName), step)
+		if err != nil {
+			t.Fatalf("%s: %v", form, err)
+		}
+		if len(first.References) != 1 || first.References[0].TemplateRef != c.want || first.References[0].Template != c.template {
+			t.Fatalf("%s: references are %+v", form, first.References)
+		}
+		for name, c2 := range map[string]struct {
+			// early: the pod was admitted before Argo stored its copies.
+			early bool
+			later func(u *unstructured.Unstructured, template object)
+			code  reason.Code
+			// same digest as before
+			same bool
+		}{
+			"after nothing":                       {false, nothing, "", true},
+			"if Argo stored it after the pod":     {true, nothing, "", true},
+			"after empty fields came":             {false, func(_ *unstructured.Unstructured, t object) { t["sidecars"] = list{} }, "", true},
+			"not if the copy changed":             {false, func(_ *unstructured.Unstructured, t object) { t["daemon"] = true }, reason.DefinitionChanged, false},
+			"not before Argo stored it":           {true, func(u *unstructured.Unstructured, _ object) { delete(u.Object, "status") }, reason.DefinitionIncomplete, false},
+			"not if the copy is gone":             {false, func(u *unstructured.Unstructured, _ object) { delete(u.Object, "status") }, reason.DefinitionIncomplete, false},
+			"not if it ran another image":         {true, func(_ *unstructured.Unstructured, t object) { container(t)["image"] = "evil" }, reason.DefinitionChanged, false},
+			"not if it ran another command":       {true, func(_ *unstructured.Unstructured, t object) { container(t)["command"] = list{"bash", "-c"} }, reason.DefinitionChanged, false},
+			"not if it ran with other arguments":  {true, func(_ *unstructured.Unstructured, t object) { container(t)["args"] = list{"true"} }, reason.DefinitionChanged, false},
+			"not if it ran with more arguments":   {true, func(_ *unstructured.Unstructured, t object) { container(t)["command"] = list{"sh"} }, reason.DefinitionChanged, false},
+			"not if it ran elsewhere":             {true, func(_ *unstructured.Unstructured, t object) { container(t)["workingDir"] = "/evil" }, reason.DefinitionChanged, false},
+			"not if it was a script":              {true, func(_ *unstructured.Unstructured, t object) { t["script"] = container(t); delete(t, "container") }, reason.DefinitionChanged, false},
+			"not if the copy cannot be read":      {true, func(_ *unstructured.Unstructured, t object) { t["container"] = "x" }, reason.DefinitionChanged, false},
+			"whatever its placeholders stood for": {true, func(_ *unstructured.Unstructured, t object) { container(t)["image"] = "{{inputs.parameters.x}}box" }, "", false},
+			"with what templateDefaults give":     {true, func(_ *unstructured.Unstructured, t object) { delete(container(t), "image") }, "", false},
+		} {
+			t.Run(form+": "+name, func(t *testing.T) {
+				before, _ := c.workflow(t)
+				if c2.early {
+					delete(before.Object, "status")
+				}
+				after, template := c.workflow(t)
+				c2.later(after, template)
+				d, err := parsed(t, after).DefinitionAt(parsed(t, before).Fingerprint(step.NodeName), step)
+				if got := reason.Of(err); got != c2.code || (err == nil) != (c2.code == "") {
+					t.Fatalf("error is %v, want code %q", err, c2.code)
+				}
+				if err == nil && slices.Equal(d.References, first.References) != c2.same {
+					t.Errorf("references are %+v, were %+v", d.References, first.References)
+				}
+			})
+		}
+	}
+}
+
+// What users steer a running workflow by is in Argo's copy of the spec too.
+func TestSteeringAWorkflowDoesNotChangeWhatItRefersTo(t *testing.T) {
+	_, step := argotest.Parsed(t, "produce")
+	u, _ := referring(t)
+	admitted := parsed(t, u).Fingerprint(step.NodeName)
+	spec := u.Object["status"].(object)["storedWorkflowTemplateSpec"].(object)
+	for name, value := range map[string]any{
+		"activeDeadlineSeconds": int64(1), "arguments": object{"parameters": list{object{"name": "a", "value": "b"}}}, "parallelism": int64(2),
+		"podGC": object{"strategy": "x"}, "priority": int64(3), "shutdown": "Stop", "suspend": true, "ttlStrategy": object{"secondsAfterCompletion": int64(1)},
+	} {
+		spec[name] = value
+	}
+	if _, err := parsed(t, u).DefinitionAt(admitted, step); err != nil {
+		t.Errorf("steered: %v", err)
+	}
+	spec["podSpecPatch"] = "{}"
+	if _, err := parsed(t, u).DefinitionAt(admitted, step); reason.Of(err) != reason.DefinitionChanged {
+		t.Errorf("patched: %v", err)
+	}
+}
+
+// Where the name of a template is only known when it runs, the rest is stated.
+func TestAPathThatCannotBeReadIsNotStated(t *testing.T) {
+	_, step := argotest.Parsed(t, "produce")
+	u, _ := referring(t)
+	templates := u.Object["status"].(object)["storedWorkflowTemplateSpec"].(object)["templates"].(list)
+	templates[0].(object)["steps"].(list)[0].(list)[0].(object)["template"] = "{{workflow.name}}"
+	w := parsed(t, u)
+	d, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step)
+	if err != nil || len(d.References) != 1 || d.References[0].Template != "" {
+		t.Errorf("%v, references are %+v", err, d.References)
+	}
+}
+
+func TestTheDocumentedScriptGivesTheDigestsOfReferences(t *testing.T) {
+	page, err := os.ReadFile("../../docs/buildtypes/argo-step-v1.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```bash\n(# usage: sh reference-digests.*?)```").FindSubmatch(page)
+	if block == nil {
+		t.Fatal("the page has no script")
+	}
+	_, step := argotest.Parsed(t, "produce")
+	for id, workflow := range map[string]func(*testing.T) (*unstructured.Unstructured, object){
+		"the whole": referring, "cluster/lib/hello-world-to-file": taking,
+	} {
+		u, template := workflow(t)
+		template["volumes"], template["daemon"], template["annotations"] = list{"", object{}, object{"a": "", "<&>": 1.5}}, false, object{"é": nil}
+		raw, err := json.Marshal(u.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := parsed(t, u)
+		d, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := exec.CommandContext(t.Context(), "sh", "-c", string(block[1]))
+		script.Stdin = bytes.NewReader(raw)
+		out, err := script.CombinedOutput()
+		found := map[string]artifact.Digest{}
+		for line := range strings.Lines(string(out)) {
+			digest, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+			found[name] = artifact.Digest(digest)
+		}
+		if diff := cmp.Diff(d.References[0].SHA256, found[id]); err != nil || diff != "" {
+			t.Errorf("%s: %v, the script says (-want +got):\n%s\n%s", id, err, diff, out)
+		}
+	}
+}
+
+// One webhook may have read a template that the other has not.
+func TestWhatWasLearnedDoesNotChangeAFingerprint(t *testing.T) {
+	u := argotest.Object(t)
+	step := func(name, ref string) object {
+		return object{"name": name, "templateRef": object{"name": ref, "template": "t"}}
+	}
+	u.Object["spec"] = object{"entrypoint": "main", "templates": list{object{"name": "main", "steps": list{list{step("a", "lib")}}}}}
+	u.Object["status"] = object{"storedTemplates": object{"namespaced/lib/t": object{"name": "t", "steps": list{list{step("b", "org")}}}}}
+	w := parsed(t, u)
+	const node = "artifact-passing[0].a[0].b[0].c"
+	before := w.Fingerprint(node)
+	g, err := w.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	learned := object{"spec": object{"templates": list{object{"name": "t", "steps": list{list{step("c", "far")}}}}}}
+	if err := g.Learn(graph.Ref{Name: "org"}, learned); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := g.Path(node); err != nil || len(path.Copies) != 3 {
+		t.Fatalf("%v, the path is %+v", err, path)
+	}
+	if after := w.Fingerprint(node); after != before || before == "" {
+		t.Errorf("the fingerprint was %s, now it is %s", before, after)
+	}
+}
+
+func TestAScriptIsTheOneOfArgosCopy(t *testing.T) {
+	pod, step := argotest.Parsed(t, "script")
+	for name, c := range map[string]struct {
+		source string
+		code   reason.Code
+	}{
+		"as it is":                 {"echo \"it is $(date), pid $$\" > /tmp/out\n", ""},
+		"with a value put in":      {"echo \"it is $(date), {{workflow.name}} $$\" > /tmp/out\n", ""},
+		"with a line more":         {"echo \"it is $(date), pid $$\" > /tmp/out\nevil\n", reason.DefinitionChanged},
+		"with another line":        {"evil\n", reason.DefinitionChanged},
+		"with a value elsewhere":   {"{{x}}evil\n", reason.DefinitionChanged},
+		"left to templateDefaults": {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := argotest.Object(t)
+			u.SetName(step.Workflow)
+			ref := object{"name": "build"}
+			u.Object["spec"] = object{"workflowTemplateRef": ref}
+			admitted := parsed(t, u).Fingerprint(step.NodeName)
+			u.Object["status"] = object{"storedWorkflowTemplateSpec": object{"workflowTemplateRef": ref, "entrypoint": step.Template, "templates": list{
+				object{"name": step.Template, "script": object{"image": "busybox", "command": list{"sh"}, "source": c.source}},
+			}}}
+			_, err := parsed(t, u).DefinitionAt(admitted, step)
+			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
+				t.Errorf("pod %s: error is %v, want code %q", pod.Name, err, c.code)
+			}
+		})
+	}
+}
