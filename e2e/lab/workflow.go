@@ -196,6 +196,25 @@ func (l *Lab) PodOf(ctx context.Context, run *Run, node Node) (*corev1.Pod, erro
 	return nil, fmt.Errorf("no pod of node %q: %s", node.DisplayName, run)
 }
 
+// DeleteWorkflows deletes the workflows of a namespace and waits until they are
+// gone, and what Argo deletes with them.
+func (l *Lab) DeleteWorkflows(ctx context.Context, ns string) error {
+	if err := l.Client.DeleteAllOf(ctx, newWorkflow(), client.InNamespace(ns)); err != nil {
+		return fmt.Errorf("delete workflows of %s: %w", ns, err)
+	}
+	list := &unstructured.UnstructuredList{}
+	list.SetAPIVersion("argoproj.io/v1alpha1")
+	list.SetKind("WorkflowList")
+	err := Eventually(ctx, 2*time.Minute, func(ctx context.Context) (bool, error) {
+		err := l.List(ctx, ns, list)
+		return len(list.Items) == 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("%d workflows of %s do not go away: %w", len(list.Items), ns, err)
+	}
+	return nil
+}
+
 // DeletePods deletes the pods of a namespace and waits until they are gone, and
 // their files with them.
 func (l *Lab) DeletePods(ctx context.Context, ns string) error {

@@ -3,6 +3,7 @@
 package suite
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -192,6 +194,12 @@ func furnished(t *testing.T, name string, mode v1alpha1.Mode) string {
 	t.Helper()
 	l := cluster(t)
 	ns := namespace(t, "upstream-"+name, mode)
+	// Workflows whose artifacts are deleted with them need a namespace to do it in.
+	t.Cleanup(func() {
+		if err := l.DeleteWorkflows(context.WithoutCancel(t.Context()), ns); err != nil {
+			t.Error(err)
+		}
+	})
 	for _, bucket := range []string{"my-bucket", "my-bucket-3"} {
 		exists, err := l.S3.BucketExists(t.Context(), bucket)
 		if err == nil && !exists {
@@ -213,6 +221,14 @@ func furnished(t *testing.T, name string, mode v1alpha1.Mode) string {
 			AddressType: discoveryv1.AddressTypeIPv4,
 			Ports:       []discoveryv1.EndpointPort{{Name: new("s3"), Port: new(int32(7070))}},
 			Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{pods.Items[0].Status.PodIP}}},
+		},
+		&rbacv1.Role{ObjectMeta: meta("artifact-gc"), Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflowartifactgctasks"}, Verbs: []string{"list", "watch"}},
+			{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflowartifactgctasks/status"}, Verbs: []string{"patch"}},
+		}},
+		&rbacv1.RoleBinding{
+			ObjectMeta: meta("artifact-gc"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "artifact-gc"},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: "default"}},
 		},
 		&corev1.Secret{ObjectMeta: meta("my-minio-cred"), StringData: map[string]string{"accesskey": part.S3AccessKey, "secretkey": part.S3SecretKey}},
 		&corev1.Secret{ObjectMeta: meta("my-s3-credentials"), StringData: map[string]string{"accessKey": part.S3AccessKey, "secretKey": part.S3SecretKey}},
