@@ -69,12 +69,18 @@ func TestHonestWorkflowsComeOutTheSameAndSealed(t *testing.T) {
 			"left/one": reason.Sealed, "left/two": reason.Sealed, "left/three": reason.Sealed,
 			"right/one": reason.Sealed, "right/two": reason.Sealed, "right/three": reason.Sealed,
 		}},
-		"scripts":                 {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
-		"optional artifacts":      {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
-		"raw and parameters":      {path: "shapes/inline.yaml", fates: fates{}},
-		"an executable input":     {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
-		"a zip":                   {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed}},
-		"without an archive":      {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
+		"scripts":             {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
+		"optional artifacts":  {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
+		"raw and parameters":  {path: "shapes/inline.yaml", fates: fates{}},
+		"an executable input": {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
+		"a zip":               {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed}},
+		"without an archive":  {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
+		"a directory without an archive": {path: "shapes/prefix.yaml", fates: fates{
+			"make/whole": reason.Sealed, "make/keyed": reason.Sealed, "make/none": reason.OutputAbsent,
+		}},
+		"archives and none": {path: "examples/artifact-disable-archive.yaml", fates: fates{
+			"generate-artifact/etc": reason.Sealed, "generate-artifact/hello-txt": reason.Sealed, "generate-artifact/hello-txt-nc": reason.Sealed,
+		}},
 		"a directory on a volume": {path: "shapes/volume.yaml", fates: fates{"make/message": reason.Sealed}},
 		"an explicit key":         {path: "shapes/key.yaml", fates: fates{"make/message": reason.Sealed}},
 		"a DAG with a loop": {path: "shapes/loop.yaml", fates: fates{
@@ -187,7 +193,6 @@ func TestWhatCannotBeSealedIsRefusedByItsConsumer(t *testing.T) {
 		code reason.Code
 	}{
 		"the output of a failed step": {"refused/failed.yaml", reason.Sealed, reason.ProducerFailed},
-		"a directory without archive": {"refused/prefix.yaml", reason.PrefixUnsupported, reason.NotSealed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -48,7 +48,7 @@ type Entry struct {
 	// Sum is what its stored bytes are.
 	Sum
 	// Problem says why there are no digests: OutputAbsent, OutputUnreadable,
-	// PrefixUnsupported, MeasurementIncomplete or Internal.
+	// MeasurementIncomplete or Internal.
 	Problem reason.Code
 }
 
@@ -234,7 +234,7 @@ func (e Entry) validate() error {
 		if err := e.Validate(); err != nil {
 			return fmt.Errorf("output %q: %w", e.Output, err)
 		}
-	case reason.OutputAbsent, reason.OutputUnreadable, reason.PrefixUnsupported, reason.MeasurementIncomplete, reason.Internal:
+	case reason.OutputAbsent, reason.OutputUnreadable, reason.MeasurementIncomplete, reason.Internal:
 		if e.Sum != (Sum{}) {
 			return fmt.Errorf("output %q: both a problem and digests", e.Output)
 		}

@@ -29,7 +29,8 @@ func ParseDigest(s string) (Digest, error) {
 type Pin struct {
 	// Input is the name of the pod's input artifact.
 	Input string `json:"input"`
-	// Location is the location's URI.
+	// Location is the URI of where it lies; that of a directory which was stored
+	// without an archive ends in a slash.
 	Location string `json:"location"`
 	// SHA256 is the digest of the stored bytes. They are gone once Argo has
 	// unpacked them; it is here so that the tag and the statement name them.
@@ -103,6 +104,8 @@ func (p Pin) Validate() error {
 	check := CheckFetched
 	if p.Policy != "" && p.Seal == "" {
 		check = CheckOutside
+	} else if strings.HasSuffix(p.Location, "/") != IsDirectory(p.SHA256, p.Archive, p.Tree) {
+		return fmt.Errorf("pin of input %q: %.200q is an object and pinned as a directory, or the other way round", p.Input, p.Location)
 	}
 	if err := check(p.SHA256, p.Archive, p.Tree); err != nil {
 		return fmt.Errorf("pin of input %q: %w", p.Input, err)

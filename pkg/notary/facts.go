@@ -193,7 +193,7 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 	var inputs []provenance.Input
 	for _, pin := range pins {
 		in, ok := places[pin.Input]
-		if !ok || in.URI() == "" || in.URI() != pin.Location {
+		if !ok || !in.LiesAt(pin.Location) {
 			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
 		}
 		input := provenance.Input{
@@ -206,7 +206,11 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 			Policy:  pin.Policy,
 		}
 		if pin.Policy == "" {
-			input.Seal = artifact.SealName(in.Location, step.WorkflowUID)
+			at, err := artifact.ParseLocation(pin.Location)
+			if err != nil {
+				return nil, reason.Wrap(reason.TagInvalid, err, "the tag pins input %q at %s: %v", pin.Input, pin.Location, err)
+			}
+			input.Seal = artifact.SealName(at, step.WorkflowUID)
 		}
 		inputs = append(inputs, input)
 	}

@@ -137,6 +137,41 @@ func TestAnAbsentOptionalOutputHasAReason(t *testing.T) {
 	}
 }
 
+func TestWhatIsStoredWithoutAnArchiveLiesWhereItsFormSays(t *testing.T) {
+	file := artifact.Sum{Form: artifact.FormFile, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64))}
+	file.Tree = artifact.FileTree(file.SHA256)
+	directory := artifact.Sum{Form: artifact.FormDirectory, Size: 1, SHA256: file.SHA256, Tree: file.SHA256}
+	for title, c := range map[string]struct {
+		key  string
+		sum  artifact.Sum
+		want string // the end of the subject's name
+	}{
+		"a file":                                 {"x/y", file, "/x/y"},
+		"a directory":                            {"x/y", directory, "/x/y/"},
+		"a directory, by a key of one":           {"x/y/", directory, "/x/y/"},
+		"a file, by the key of a directory":      {"x/y/", file, ""},
+		"a directory, by a key that has no room": {strings.Repeat("k", 1024), directory, ""},
+	} {
+		t.Run(title, func(t *testing.T) {
+			s := producer(t)
+			s.template(`"path":"/tmp/hello_world.txt"`, `"path":"/tmp/hello_world.txt","archive":{"none":{}},"s3":{"key":"`+c.key+`"}`)
+			s.inject(t)
+			s.measure(t, artifact.Measurement{{Output: helloOutput, Sum: c.sum}})
+			facts, fates, err := s.rules.Facts(s.witness(t))
+			if c.want == "" {
+				if reason.Of(err) != reason.LocationInvalid {
+					t.Errorf("sealed as %+v, %v", facts.Subjects, err)
+				}
+				return
+			}
+			must(t, err)
+			if uri := facts.Subjects[0].URI; !strings.HasSuffix(uri, c.want) || fates[0].Location != uri {
+				t.Errorf("it lies at %s, by its fate at %s", uri, fates[0].Location)
+			}
+		})
+	}
+}
+
 // Each case breaks one thing about a pod that is otherwise sealed.
 func TestFactsRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
