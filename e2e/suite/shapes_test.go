@@ -78,6 +78,8 @@ func TestHonestWorkflowsComeOutTheSameAndSealed(t *testing.T) {
 		"a directory without an archive": {path: "shapes/prefix.yaml", fates: fates{
 			"make/whole": reason.Sealed, "make/keyed": reason.Sealed, "make/none": reason.OutputAbsent,
 		}},
+		"a part of a directory": {path: "examples/artifact-passing-subpath.yaml", fates: fates{"generate-artifact/hello-art": reason.Sealed}},
+		"parts of directories":  {path: "shapes/parts.yaml", fates: fates{"make/tree": reason.Sealed}},
 		"archives and none": {path: "examples/artifact-disable-archive.yaml", fates: fates{
 			"generate-artifact/etc": reason.Sealed, "generate-artifact/hello-txt": reason.Sealed, "generate-artifact/hello-txt-nc": reason.Sealed,
 		}},

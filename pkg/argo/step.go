@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -100,6 +101,25 @@ func (i Input) Places() []artifact.Location {
 	return []artifact.Location{i.Location, i.Location.Prefix()}
 }
 
+// maxAbove bounds how many directories an input may be a part of.
+const maxAbove = 32
+
+// Above are the prefixes of which a SourceStore's input without a Problem may be
+// a part, the nearest one first.
+func (i Input) Above() []artifact.Location {
+	var above []artifact.Location
+	key := strings.TrimSuffix(i.Location.Key, "/")
+	for len(above) < maxAbove {
+		slash := strings.LastIndexByte(key, '/')
+		if slash < 0 {
+			break
+		}
+		key = key[:slash]
+		above = append(above, artifact.Location{Store: i.Location.Store, Bucket: i.Location.Bucket, Key: key + "/", Kind: artifact.KindPrefix})
+	}
+	return above
+}
+
 // LiesAt says whether a URI is the one spelling of where the input may come
 // from.
 func (i Input) LiesAt(uri string) bool {
@@ -152,7 +172,7 @@ func (o Output) Places() []artifact.Location {
 // lie there: no file is stored under a key that ends in a slash.
 func (o Output) At(form artifact.Form) (artifact.Location, error) {
 	switch {
-	case form == artifact.FormDirectory:
+	case form.IsDirectory():
 		return o.Location.Prefix(), o.Location.Prefix().Validate()
 	case o.Location.Kind == artifact.KindPrefix:
 		return artifact.Location{}, fmt.Errorf("key %q ends in a slash, and the output is a file", o.Location.Key)

@@ -18,21 +18,21 @@ import (
 // fetches all that Argo stores of it: Argo stores every file as an object and
 // nothing else, so there are no links, no empty directories and no modes, and a
 // directory without a file is not stored at all, which is OutputAbsent. It needs
-// as much memory as TreeOf.
-func MeasureDir(ctx context.Context, dir *os.Root, name string) (Sum, error) {
+// as much memory as TreeOf. Of a small directory it gives the files, too.
+func MeasureDir(ctx context.Context, dir *os.Root, name string) (Sum, Files, error) {
 	w := newWalker()
-	w.stored = &storing{ctx: ctx}
+	w.stored = &storing{ctx: ctx, form: FormDirectory, small: true}
 	if err := w.root(dir, name); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("it changed while it was read: %v", err) //nolint:errorlint // it was there
 		}
-		return Sum{}, err
+		return Sum{}, nil, err
 	}
-	if w.stored.files == 0 {
-		return Sum{}, reason.New(reason.OutputAbsent, "the directory has no file, so Argo stores nothing")
+	if len(w.stored.empty) > 0 && w.stored.empty[0] == rootPath {
+		return Sum{}, nil, reason.New(reason.OutputAbsent, "the directory has no file, so Argo stores nothing")
 	}
 	d := w.manifest.digest()
-	return Sum{Form: FormDirectory, Size: w.stored.size, SHA256: d, Tree: d}, nil
+	return Sum{Form: w.stored.form, Size: w.stored.size, SHA256: d, Tree: d}, w.stored.list, nil
 }
 
 // storing is what becomes of a directory in a store.
@@ -41,8 +41,12 @@ type storing struct {
 	// empty are the directories on the way to where the walk is that have no
 	// file so far, and are there only if one comes.
 	empty []string
-	files int
 	size  int64
+	form  Form
+	// list has the files so far, as long as the directory is small.
+	list  Files
+	small bool
+	text  int
 }
 
 func (s *storing) dir(path string) {
@@ -66,15 +70,32 @@ func (s *storing) file(m *manifest, path string, content Digest, size int64) err
 	for _, dir := range s.empty {
 		m.dir(dir)
 	}
-	s.empty = s.empty[:0]
+	s.empty = nil
 	m.file(false, content, path)
-	s.files++
 	s.size += size
+	s.keep(File{Path: path, SHA256: content})
 	return nil
 }
 
-// reader reads until the context ends.
-func (s *storing) reader(f io.Reader) io.Reader { return &untilEnd{s.ctx, f} }
+// keep lists a file for those who want a part of the directory, unless there is
+// too much of it.
+func (s *storing) keep(f File) {
+	if s.text += len(f.line()); !listable(f.Path) || len(s.list) == maxFiles || s.text > maxFilesText {
+		s.small, s.list = false, nil
+	}
+	if s.small {
+		s.list = append(s.list, f)
+	}
+}
+
+// reader reads a file of so many bytes until the context ends, after a look at
+// what Argo would take it for.
+func (s *storing) reader(f *os.File, size int64) io.Reader {
+	if looksPacked(io.NewSectionReader(f, 0, size)) {
+		s.form = FormLookalikes
+	}
+	return &untilEnd{s.ctx, f}
+}
 
 type untilEnd struct {
 	ctx context.Context //nolint:containedctx // io.Reader has no other place for it

@@ -33,12 +33,26 @@ func directory(t *testing.T, entries map[string]string) string {
 	return root
 }
 
+func measureFiles(t *testing.T, path string) (Sum, Files) {
+	t.Helper()
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	must0(t, err)
+	defer dir.Close()
+	sum, files, err := MeasureDir(t.Context(), dir, filepath.Base(path))
+	must0(t, err)
+	return sum, files
+}
+
 func measureDir(t *testing.T, path string) (Sum, error) {
 	t.Helper()
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	must0(t, err)
 	defer dir.Close()
-	return MeasureDir(t.Context(), dir, filepath.Base(path))
+	sum, files, err := MeasureDir(t.Context(), dir, filepath.Base(path))
+	if files != nil && files.Tree() != sum.Tree {
+		t.Errorf("the files are not those of the directory: %v", files)
+	}
+	return sum, err
 }
 
 // fetched does what Argo's S3 driver does: PutDirectory stores every file, and
@@ -139,7 +153,7 @@ func TestADirectoryThatCannotBeStoredIsRefused(t *testing.T) {
 	dir, err := os.OpenRoot(filepath.Dir(fifo))
 	must0(t, err)
 	defer dir.Close()
-	if _, err := MeasureDir(ctx, dir, "dir"); !errors.Is(err, context.Canceled) {
+	if _, _, err := MeasureDir(ctx, dir, "dir"); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
 }

@@ -42,7 +42,12 @@ const (
 	// are no stored bytes of the whole: its digest is that of the manifest of
 	// what is there when it has been fetched, and so is the tree digest.
 	FormDirectory Form = "directory"
+	// FormLookalikes is a directory with at least one file that is a lookalike.
+	FormLookalikes Form = "lookalikes"
 )
+
+// IsDirectory says whether it is a directory of which each file was stored.
+func (f Form) IsDirectory() bool { return f == FormDirectory || f == FormLookalikes }
 
 // FormsOf lists the forms that an output stored with this strategy can have.
 func FormsOf(stored Archive) []Form {
@@ -52,7 +57,7 @@ func FormsOf(stored Archive) []Form {
 	case ArchiveZip:
 		return []Form{FormZip}
 	case ArchiveNone:
-		return []Form{FormFile, FormLookalike, FormDirectory}
+		return []Form{FormFile, FormLookalike, FormDirectory, FormLookalikes}
 	}
 	return nil
 }
@@ -78,7 +83,7 @@ func (s Sum) Validate() error {
 		if s.Tree != FileTree(s.SHA256) {
 			return fmt.Errorf("tree digest is not that of a %s with the digest of the stored bytes", s.Form)
 		}
-	case FormDirectory:
+	case FormDirectory, FormLookalikes:
 		if s.Tree != s.SHA256 {
 			return errors.New("a directory has two digests")
 		}
@@ -101,12 +106,12 @@ func (s Sum) Fetched(by Archive) (Digest, Archive, error) {
 		switch s.Form {
 		case FormTar:
 			how = ArchiveTar
-		case FormFile, FormZip, FormDirectory: // Argo never takes anything for a zip, nor a folder for an archive
+		case FormFile, FormZip, FormDirectory, FormLookalikes: // Argo never takes anything for a zip, nor a folder for an archive
 			how = ArchiveNone
 		}
 	}
 	switch {
-	case how == ArchiveNone && s.Form == FormDirectory:
+	case how == ArchiveNone && s.Form.IsDirectory():
 		return s.Tree, how, nil
 	case how == ArchiveNone:
 		return FileTree(s.SHA256), how, nil

@@ -114,16 +114,17 @@ func TestWhatIsFetchedIsWhatWasMeasuredOrRefused(t *testing.T) {
 		tree Digest
 		how  Archive
 	}{
-		FormTar:       {ArchiveDetect: {unpacked, ArchiveTar}, ArchiveTar: {unpacked, ArchiveTar}, ArchiveNone: {itself, ArchiveNone}},
-		FormZip:       {ArchiveDetect: {itself, ArchiveNone}, ArchiveZip: {unpacked, ArchiveZip}, ArchiveNone: {itself, ArchiveNone}},
-		FormFile:      {ArchiveDetect: {itself, ArchiveNone}, ArchiveNone: {itself, ArchiveNone}},
-		FormLookalike: {ArchiveNone: {itself, ArchiveNone}},
-		FormDirectory: {ArchiveDetect: {sumOfX, ArchiveNone}, ArchiveNone: {sumOfX, ArchiveNone}},
-		"":            {ArchiveNone: {itself, ArchiveNone}},
+		FormTar:        {ArchiveDetect: {unpacked, ArchiveTar}, ArchiveTar: {unpacked, ArchiveTar}, ArchiveNone: {itself, ArchiveNone}},
+		FormZip:        {ArchiveDetect: {itself, ArchiveNone}, ArchiveZip: {unpacked, ArchiveZip}, ArchiveNone: {itself, ArchiveNone}},
+		FormFile:       {ArchiveDetect: {itself, ArchiveNone}, ArchiveNone: {itself, ArchiveNone}},
+		FormLookalike:  {ArchiveNone: {itself, ArchiveNone}},
+		FormDirectory:  {ArchiveDetect: {sumOfX, ArchiveNone}, ArchiveNone: {sumOfX, ArchiveNone}},
+		FormLookalikes: {ArchiveDetect: {sumOfX, ArchiveNone}, ArchiveNone: {sumOfX, ArchiveNone}},
+		"":             {ArchiveNone: {itself, ArchiveNone}},
 	} {
 		for _, by := range []Archive{ArchiveDetect, ArchiveTar, ArchiveNone, ArchiveZip, "rar", ""} {
 			sum := Sum{Form: form, SHA256: sumOfX, Tree: unpacked}
-			if form == FormDirectory {
+			if form.IsDirectory() {
 				sum.Tree = sumOfX
 			}
 			tree, how, err := sum.Fetched(by)

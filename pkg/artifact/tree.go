@@ -178,7 +178,7 @@ func (w *walker) hash(dir *os.Root, name string) (Digest, fs.FileInfo, error) {
 	w.content.Reset()
 	var content io.Reader = f
 	if w.stored != nil {
-		content = w.stored.reader(f)
+		content = w.stored.reader(f, info.Size())
 	}
 	if _, err := io.CopyBuffer(w.content, struct{ io.Reader }{content}, w.buffer); err != nil {
 		return "", nil, err

@@ -1,6 +1,7 @@
 package notary
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -71,7 +72,7 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	if err != nil {
 		return refuse(fates, err)
 	}
-	fates = fatesOf(w.Step.Outputs, subjects, unsealed)
+	fates = withFiles(fatesOf(w.Step.Outputs, subjects, unsealed), measurement)
 	if len(subjects) == 0 {
 		return refuse(fates, reason.New(unsealed[0].Reason, "none of the %d declared outputs can be sealed", len(w.Step.Outputs)).For(unsealed[0].Output))
 	}
@@ -206,7 +207,7 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 			Policy:  pin.Policy,
 		}
 		if pin.Policy == "" {
-			at, err := artifact.ParseLocation(pin.Location)
+			at, err := artifact.ParseLocation(cmp.Or(pin.Within, pin.Location))
 			if err != nil {
 				return nil, reason.Wrap(reason.TagInvalid, err, "the tag pins input %q at %s: %v", pin.Input, pin.Location, err)
 			}

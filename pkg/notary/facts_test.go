@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -169,6 +170,36 @@ func TestWhatIsStoredWithoutAnArchiveLiesWhereItsFormSays(t *testing.T) {
 				t.Errorf("it lies at %s, by its fate at %s", uri, fates[0].Location)
 			}
 		})
+	}
+}
+
+func TestTheFilesOfASmallDirectoryAreOnRecord(t *testing.T) {
+	files := artifact.Files{{Path: "a", SHA256: artifact.Digest(strings.Repeat("a", 64))}}
+	s := producer(t)
+	s.template(`"path":"/tmp/hello_world.txt"`, `"path":"/tmp/hello_world.txt","archive":{"none":{}}`)
+	s.inject(t)
+	s.measure(t, artifact.Measurement{{Output: helloOutput, Sum: artifact.Sum{Form: artifact.FormDirectory, SHA256: files.Tree(), Tree: files.Tree()}, Files: files}})
+	facts, fates, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	again := fatesIn(&provenance.Statement{Facts: facts}, fates)
+	if fates[0].Files != files.String() || again[0].Files != files.String() {
+		t.Errorf("the files are %q, in the end %q", fates[0].Files, again[0].Files)
+	}
+}
+
+func TestAPartOfADirectoryNamesTheDirectorysSeal(t *testing.T) {
+	s := newScene(t, "consumer", nil)
+	step, err := argo.Parse(s.pod)
+	must(t, err)
+	in := step.StoreInputs()[0]
+	dir := in.Above()[0]
+	digest := artifact.Digest(strings.Repeat("a", 64))
+	pin := artifact.Pin{Input: in.Name, Location: in.URI(), SHA256: digest, Archive: artifact.ArchiveNone, Tree: artifact.FileTree(digest), Within: dir.URI()}
+	must(t, pin.Validate())
+	inputs, err := inputsOf(step, []artifact.Pin{pin})
+	must(t, err)
+	if inputs[0].Seal != artifact.SealName(dir, step.WorkflowUID) {
+		t.Errorf("the seal is %s", inputs[0].Seal)
 	}
 }
 

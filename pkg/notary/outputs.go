@@ -117,20 +117,33 @@ func fatesOf(outputs []argo.Output, subjects []provenance.Subject, unsealed []pr
 	return fates
 }
 
+// withFiles adds to sealed outputs the files that the sidecar listed.
+func withFiles(fates []v1alpha1.OutputStatus, m artifact.Measurement) []v1alpha1.OutputStatus {
+	for i := range fates {
+		for _, e := range m {
+			if e.Output == fates[i].Name && fates[i].SHA256 != "" {
+				fates[i].Files = e.Files.String()
+			}
+		}
+	}
+	return fates
+}
+
 // fatesIn spells the fates that a verified statement gives. noted is what the
 // record says so far; of it only where an output that is not sealed would have
-// been is kept.
+// been is kept, and the files of one that is, which whoever reads them compares
+// with the statement.
 func fatesIn(st *provenance.Statement, noted []v1alpha1.OutputStatus) []v1alpha1.OutputStatus {
-	locations := make(map[string]string, len(noted))
+	before := make(map[string]v1alpha1.OutputStatus, len(noted))
 	for _, f := range noted {
-		locations[f.Name] = f.Location
+		before[f.Name] = f
 	}
 	fates := make([]v1alpha1.OutputStatus, 0, len(st.Subjects)+len(st.Unsealed))
 	for _, s := range st.Subjects {
-		fates = append(fates, v1alpha1.OutputStatus{Name: s.Output, Location: s.URI, SHA256: string(s.SHA256)})
+		fates = append(fates, v1alpha1.OutputStatus{Name: s.Output, Location: s.URI, SHA256: string(s.SHA256), Files: before[s.Output].Files})
 	}
 	for _, u := range st.Unsealed {
-		fates = append(fates, v1alpha1.OutputStatus{Name: u.Output, Location: locations[u.Output], Reason: string(u.Reason)})
+		fates = append(fates, v1alpha1.OutputStatus{Name: u.Output, Location: before[u.Output].Location, Reason: string(u.Reason)})
 	}
 	return fates
 }

@@ -54,7 +54,7 @@ func (f *Facts) validateSubjects() error {
 		if err := s.Stored().Validate(); err != nil {
 			return fmt.Errorf("subject %.200q: %w", s.URI, err)
 		}
-		if (s.Form == artifact.FormDirectory) != strings.HasSuffix(s.URI, "/") {
+		if s.Form.IsDirectory() != strings.HasSuffix(s.URI, "/") {
 			return fmt.Errorf("subject %.200q is a directory at an object's location, or the other way round", s.URI)
 		}
 		if s.Volume != "" {

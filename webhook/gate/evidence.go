@@ -16,11 +16,10 @@ import (
 // Evidence is where the gate looks. An error is never an empty answer, and
 // what does not exist is nil without an error.
 type Evidence interface {
-	// Producers are the tagged pods of a workflow, by its name, that declare the
-	// location or the prefix under its key as an output or cannot be read. It may
-	// return more of them, and pods without a tag, which only make refusals
-	// clearer.
-	Producers(ctx context.Context, namespace, workflow string, location artifact.Location) ([]Producer, error)
+	// Producers are the tagged pods of a workflow, by its name, that declare one
+	// of the places as an output or cannot be read. It may return more of them,
+	// and pods without a tag, which only make refusals clearer.
+	Producers(ctx context.Context, namespace, workflow string, places []artifact.Location) ([]Producer, error)
 	// Provenance gets a pod's record; its name is the pod's UID.
 	Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
 	// Seal gets a location's pointer, by artifact.SealName.

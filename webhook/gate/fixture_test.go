@@ -72,7 +72,7 @@ type memory struct {
 
 var errDown = errors.New("connection refused")
 
-func (m *memory) Producers(context.Context, string, string, artifact.Location) ([]Producer, error) {
+func (m *memory) Producers(context.Context, string, string, []artifact.Location) ([]Producer, error) {
 	m.reads++
 	if m.failProducers != nil {
 		return nil, m.failProducers
@@ -217,13 +217,18 @@ func (w *world) sealFile(t *testing.T, form artifact.Form) {
 // an archive, and takes away the object's seal.
 func (w *world) sealDirectory(t *testing.T) artifact.Location {
 	t.Helper()
+	return w.sealDirectoryAs(t, artifact.FormDirectory, stored)
+}
+
+func (w *world) sealDirectoryAs(t *testing.T, form artifact.Form, digest artifact.Digest) artifact.Location {
+	t.Helper()
 	below := w.location.Prefix()
 	w.seal(t, w.produce, func(f *provenance.Facts) {
-		f.Subjects[0].URI, f.Subjects[0].Form, f.Subjects[0].Tree = below.URI(), artifact.FormDirectory, stored
+		f.Subjects[0].URI, f.Subjects[0].Form, f.Subjects[0].SHA256, f.Subjects[0].Tree = below.URI(), form, digest, digest
 	})
 	seal := w.theSeal()
 	clear(w.evidence.seals)
-	seal.Name, seal.Spec.TreeDigest = artifact.SealName(below, w.step.WorkflowUID), string(stored)
+	seal.Name, seal.Spec.SHA256, seal.Spec.TreeDigest = artifact.SealName(below, w.step.WorkflowUID), string(digest), string(digest)
 	w.evidence.seals[seal.Name] = seal
 	w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Location = below.URI()
 	w.stored(t, w.produce)

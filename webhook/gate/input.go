@@ -76,7 +76,8 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if no != nil {
 		return accepted{}, no
 	}
-	if no := pending(writers, e.gate.Clock.Now()); no != nil {
+	exact := exactly(writers)
+	if no := pending(exact, e.gate.Clock.Now()); no != nil {
 		return accepted{}, no
 	}
 	seal, at, no := e.seal(ctx, in)
@@ -84,7 +85,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	case no != nil:
 		return accepted{}, no
 	case seal == nil:
-		return e.outside(ctx, in, writers)
+		return e.unlisted(ctx, in, writers)
 	}
 	statement, no := e.statement(ctx, e.step.Namespace, seal)
 	if no != nil {
@@ -98,10 +99,10 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if !verdict.Allowed {
 		return accepted{}, &refused{error: verdict.Refusal}
 	}
-	if no := made(e.origins[in.Name], in, statement, subject); no != nil {
+	if no := made(e.origins[in.Name], in, statement, subject, ""); no != nil {
 		return accepted{}, no
 	}
-	if no := overwritten(writers, statement); no != nil {
+	if no := overwritten(exact, statement); no != nil {
 		return accepted{}, no
 	}
 	return sealed(in, subject, seal, verdict)

@@ -117,7 +117,7 @@ func (e *evaluation) foreign(ctx context.Context, in argo.Input, at artifact.Loc
 	if !verdict.Allowed {
 		return accepted{}, &refused{error: verdict.Refusal}
 	}
-	if no := made(e.origins[in.Name], in, elsewhere(statement, e.step.Workflow), subject); no != nil {
+	if no := made(e.origins[in.Name], in, elsewhere(statement, e.step.Workflow), subject, ""); no != nil {
 		return accepted{}, no
 	}
 	return sealed(in, subject, seal, verdict)

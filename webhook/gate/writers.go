@@ -18,23 +18,26 @@ type writer struct {
 	// record of the pod; nil if there is none yet.
 	record *v1alpha1.Provenance
 	fate   fate
+	// above: it declares none of the input's places, but a directory of which the
+	// input may be a part.
+	above bool
 	// output is the reason why none of the input's places is sealed, though the
 	// pod is; empty if one is.
 	output reason.Code
 }
 
 // writers are the pods whose tag is ours and names this workflow and that
-// declare one of the input's places, with their records. The pod that is asked about is not
+// declare one of the input's places or a directory above, with their records. The pod that is asked about is not
 // one of them: it can have the location as input and as output.
 func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *refused) {
-	places := in.Places()
-	producers, err := e.evidence.Producers(ctx, e.step.Namespace, e.step.Workflow, in.Location)
+	places, above := in.Places(), in.Above()
+	producers, err := e.evidence.Producers(ctx, e.step.Namespace, e.step.Workflow, slices.Concat(places, above))
 	if err != nil {
 		return nil, lookupFailed("the pods of this workflow", err)
 	}
 	var writers []writer
 	for _, p := range producers {
-		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(places) {
+		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(places) && !p.writes(above) {
 			continue
 		}
 		if p.Tag == "" && !p.Unreadable {
@@ -47,13 +50,27 @@ func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *ref
 		if err != nil {
 			return nil, lookupFailed("the Provenance of pod "+p.Pod, err)
 		}
-		w := writer{Producer: p, record: record, fate: fateOf(record)}
-		if w.fate.final {
+		w := writer{Producer: p, record: record, fate: fateOf(record), above: !p.writes(places)}
+		switch {
+		case w.fate.final && w.above:
+			w.output = outputReason(record, w.fate, above)
+		case w.fate.final:
 			w.output = outputReason(record, w.fate, places)
 		}
 		writers = append(writers, w)
 	}
 	return writers, nil
+}
+
+// exactly leaves out those that only declare a directory above.
+func exactly(writers []writer) []writer {
+	var exact []writer
+	for _, w := range writers {
+		if !w.above {
+			exact = append(exact, w)
+		}
+	}
+	return exact
 }
 
 // tagged says whether our webhooks admitted the pod for this workflow. No other

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -118,12 +119,18 @@ func (p *Producers) Ready(*http.Request) error {
 var errNotSynced = errors.New("the pods have not been listed yet")
 
 // Producers implements gate.Evidence from the watch.
-func (p *Producers) Producers(_ context.Context, namespace, workflow string, location artifact.Location) ([]gate.Producer, error) {
+func (p *Producers) Producers(_ context.Context, namespace, workflow string, places []artifact.Location) ([]gate.Producer, error) {
 	if err := p.Ready(nil); err != nil {
 		return nil, err
 	}
+	wanted := []string{anywhere}
+	for _, l := range places {
+		wanted = append(wanted, l.Prefix().URI())
+	}
+	slices.Sort(wanted)
 	var producers []gate.Producer
-	for _, l := range []string{location.Prefix().URI(), anywhere} {
+	seen := map[types.UID]bool{}
+	for _, l := range slices.Compact(wanted) {
 		objects, err := p.informer.GetIndexer().ByIndex(byLocation, indexKey(namespace, workflow, l))
 		if err != nil {
 			return nil, err
@@ -133,7 +140,10 @@ func (p *Producers) Producers(_ context.Context, namespace, workflow string, loc
 			if !ok {
 				return nil, fmt.Errorf("index of producers: unexpected %T", o)
 			}
-			producers = append(producers, e.producer)
+			if !seen[e.UID] {
+				seen[e.UID] = true
+				producers = append(producers, e.producer)
+			}
 		}
 	}
 	return producers, nil

@@ -27,27 +27,27 @@ func (s stamp) same(t stamp) bool {
 
 // read measures what is staged of an output, and gives its state before that.
 // No step of the way may be a symbolic link.
-func (w *Watcher) read(ctx context.Context, o artifact.Staged) (artifact.Sum, stamp, error) {
+func (w *Watcher) read(ctx context.Context, o artifact.Staged) (artifact.Entry, stamp, error) {
 	dir, err := w.dir()
 	if err != nil {
-		return artifact.Sum{}, stamp{}, err
+		return artifact.Entry{}, stamp{}, err
 	}
 	defer dir.Close()
 	name, info, err := find(dir, o)
 	if err != nil {
-		return artifact.Sum{}, stamp{}, err
+		return artifact.Entry{}, stamp{}, err
 	}
 	if info.IsDir() && o.Archive == artifact.ArchiveNone {
-		sum, err := artifact.MeasureDir(ctx, dir, name)
-		return sum, stamp{info}, err
+		sum, files, err := artifact.MeasureDir(ctx, dir, name)
+		return artifact.Entry{Output: o.Output, Sum: sum, Files: files}, stamp{info}, err
 	}
 	f, info, err := artifact.OpenFile(dir, name)
 	if err != nil {
-		return artifact.Sum{}, stamp{}, err
+		return artifact.Entry{}, stamp{}, err
 	}
 	defer f.Close()
 	sum, err := measureAs(ctx, o.Archive, f, info.Size())
-	return sum, stamp{info}, err
+	return artifact.Entry{Output: o.Output, Sum: sum}, stamp{info}, err
 }
 
 // stat gives the state of what is staged of an output.

@@ -109,8 +109,7 @@ func (w *Watcher) measure(ctx context.Context, o *output) (err error) {
 	}()
 	o.at, o.entry = stamp{}, artifact.Entry{}
 	began := time.Now()
-	sum, at, err := w.read(ctx, o.Staged)
-	entry := artifact.Entry{Output: o.Output, Sum: sum}
+	entry, at, err := w.read(ctx, o.Staged)
 	var refusal *reason.Error
 	switch {
 	case errors.As(err, &refusal):
