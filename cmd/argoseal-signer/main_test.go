@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -198,8 +199,9 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	want, err := artifact.Measure(t.Context(), f)
 	must(t, err)
 	plain := artifact.Sum{Form: artifact.FormFile, Size: 1, SHA256: sumOfX, Tree: artifact.FileTree(sumOfX)}
-	if len(m) != 3 || m[2] != (artifact.Entry{Output: "plain", Sum: plain}) || m[0] != (artifact.Entry{Output: "art", Sum: want}) ||
-		m[1] != (artifact.Entry{Output: "gone", Problem: reason.OutputAbsent}) {
+	if !reflect.DeepEqual(m, artifact.Measurement{
+		{Output: "art", Sum: want}, {Output: "gone", Problem: reason.OutputAbsent}, {Output: "plain", Sum: plain},
+	}) {
 		t.Errorf("got %+v, want %+v", m, want)
 	}
 }

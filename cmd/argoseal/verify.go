@@ -76,8 +76,9 @@ func verifyLong() string {
 the statement, the log has the signature, and the statement names the file's
 digest (with --name, for that very location).
 
-FILE is the artifact as it lies in the store, - for standard input, or its
-digest as sha256:HEX. A seal of a failed step verifies too; its outcome says so.
+FILE is the artifact as it lies in the store, - for standard input, its digest
+as sha256:HEX, or a folder with all that lies below a key, of a directory that
+was stored without an archive. A seal of a failed step verifies too; its outcome says so.
 
 Exit codes:
    0  the file is what the seal says
@@ -197,6 +198,9 @@ func digestOf(ctx context.Context, file string, stdin io.Reader) (artifact.Diges
 	}
 	source := stdin
 	if file != "-" {
+		if info, err := os.Stat(file); err == nil && info.IsDir() {
+			return digestOfDir(ctx, file)
+		}
 		f, err := os.Open(file)
 		if err != nil {
 			return "", usage(err)
@@ -209,6 +213,25 @@ func digestOf(ctx context.Context, file string, stdin io.Reader) (artifact.Diges
 		return "", usage(fmt.Errorf("read %s: %w", file, err))
 	}
 	return artifact.Digest(hex.EncodeToString(hash.Sum(nil))), nil
+}
+
+// digestOfDir gives the digest under which a directory without an archive is
+// sealed. What is there beside files is not stored, and does not count.
+func digestOfDir(ctx context.Context, path string) (artifact.Digest, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", usage(err)
+	}
+	parent, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return "", usage(err)
+	}
+	defer func() { _ = parent.Close() }()
+	sum, _, err := artifact.MeasureDir(ctx, parent, filepath.Base(path))
+	if err != nil {
+		return "", usage(fmt.Errorf("read %s: %w", path, err))
+	}
+	return sum.SHA256, nil
 }
 
 // cancelable stops reading once its context ends.

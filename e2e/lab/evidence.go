@@ -80,17 +80,16 @@ func (l *Lab) Check(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenan
 	if err != nil {
 		return nil, err
 	}
-	object, err := l.Get(ctx, seal.Spec.Location.Key)
-	if err != nil {
+	at := seal.Spec.Location
+	location := artifact.Location{Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: artifact.Kind(at.Kind)}
+	if err := location.Validate(); err != nil {
 		return nil, err
 	}
-	at := seal.Spec.Location
-	location, err := artifact.NewObject(at.Store, at.Bucket, at.Key)
+	stored, err := l.stored(ctx, location)
 	if err != nil {
 		return nil, err
 	}
 	subject, ok := statement.Subject(location.URI())
-	stored := fmt.Sprintf("%x", sha256.Sum256(object))
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("the statement does not speak of %s", location)
@@ -100,6 +99,24 @@ func (l *Lab) Check(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenan
 		return nil, fmt.Errorf("%s: the statement is about another pod: %+v", location, statement.Step)
 	}
 	return statement, nil
+}
+
+// stored is the digest of what lies in the store now.
+func (l *Lab) stored(ctx context.Context, at artifact.Location) (string, error) {
+	if at.Kind == artifact.KindObject {
+		object, err := l.Get(ctx, at.Key)
+		return fmt.Sprintf("%x", sha256.Sum256(object)), err
+	}
+	dir, err := os.MkdirTemp("", "argoseal-lab-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := l.GetAll(ctx, at.Key, dir); err != nil {
+		return "", err
+	}
+	tree, err := artifact.TreeOf(dir)
+	return string(tree), err
 }
 
 // Evidence is a folder with what an offline verification needs.

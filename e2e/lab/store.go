@@ -7,6 +7,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/minio/minio-go/v7"
 
@@ -35,6 +38,28 @@ func (l *Lab) Get(ctx context.Context, key string) ([]byte, error) {
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
 	return content, nil
+}
+
+// GetAll reads the objects below a key of the artifact bucket, which ends in a
+// slash, into a folder. The folder gets Argo's names and no executable file.
+func (l *Lab) GetAll(ctx context.Context, key, folder string) error {
+	for o := range l.S3.ListObjects(ctx, part.S3Bucket, minio.ListObjectsOptions{Prefix: key, Recursive: true}) {
+		if o.Err != nil {
+			return fmt.Errorf("list %s: %w", key, o.Err)
+		}
+		content, err := l.Get(ctx, o.Key)
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(folder, strings.TrimPrefix(o.Key, key))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Tarball is an archive with one file, as Argo would make it.

@@ -69,12 +69,20 @@ func TestConformanceHonestWorkflows(t *testing.T) {
 			"left/one": reason.Sealed, "left/two": reason.Sealed, "left/three": reason.Sealed,
 			"right/one": reason.Sealed, "right/two": reason.Sealed, "right/three": reason.Sealed,
 		}},
-		"scripts":                 {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
-		"optional artifacts":      {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
-		"raw and parameters":      {path: "shapes/inline.yaml", fates: fates{}},
-		"an executable input":     {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
-		"a zip":                   {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed}},
-		"without an archive":      {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
+		"scripts":             {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
+		"optional artifacts":  {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
+		"raw and parameters":  {path: "shapes/inline.yaml", fates: fates{}},
+		"an executable input": {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
+		"a zip":               {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed}},
+		"without an archive":  {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
+		"a directory without an archive": {path: "shapes/prefix.yaml", fates: fates{
+			"make/whole": reason.Sealed, "make/keyed": reason.Sealed, "make/none": reason.OutputAbsent,
+		}},
+		"a part of a directory": {path: "examples/artifact-passing-subpath.yaml", fates: fates{"generate-artifact/hello-art": reason.Sealed}},
+		"parts of directories":  {path: "shapes/parts.yaml", fates: fates{"make/tree": reason.Sealed}},
+		"archives and none": {path: "examples/artifact-disable-archive.yaml", fates: fates{
+			"generate-artifact/etc": reason.Sealed, "generate-artifact/hello-txt": reason.Sealed, "generate-artifact/hello-txt-nc": reason.Sealed,
+		}},
 		"a directory on a volume": {path: "shapes/volume.yaml", fates: fates{"make/message": reason.Sealed}},
 		"an input on a volume":    {path: "shapes/on-volume.yaml", fates: fates{"make/message": reason.Sealed, "use/used": reason.Sealed}},
 		"outputs where inputs lie": {path: "shapes/same-path.yaml", fates: fates{
@@ -192,7 +200,6 @@ func TestWhatCannotBeSealedIsRefusedByItsConsumer(t *testing.T) {
 		code reason.Code
 	}{
 		"the output of a failed step": {"refused/failed.yaml", reason.Sealed, reason.ProducerFailed},
-		"a directory without archive": {"refused/prefix.yaml", reason.PrefixUnsupported, reason.NotSealed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -158,7 +158,11 @@ func (t *template) destination(a artifactSpec) (artifact.Location, *reason.Error
 	case len(stores) == 0, a.S3.Key == "":
 		return t.archived(a.stagedName())
 	}
-	return t.object(a.S3)
+	l, problem := t.object(a.S3)
+	if problem == nil && l.Kind == artifact.KindPrefix && a.storedBy() != artifact.ArchiveNone {
+		return artifact.Location{}, reason.New(reason.LocationInvalid, "key %q ends in a slash, and an archive is one object", l.Key)
+	}
+	return l, problem
 }
 
 // strategies lists the archive strategies that are given.
@@ -303,11 +307,17 @@ func (t *template) logs(l artifact.Location) bool {
 		return false
 	}
 	log, problem := t.archived(containerMain + ".log")
-	return problem == nil && log == l
+	return problem == nil && log.Store == l.Store && log.Bucket == l.Bucket && covers(l, log.Key)
 }
 
-// claims says whether Argo may write the location for this output, whatever
-// its archive strategy: a directory that is not archived goes below its key.
+// covers says whether an object with that key is the location or a part of it.
+func covers(l artifact.Location, key string) bool {
+	return key == l.Key || l.Kind == artifact.KindPrefix && strings.HasPrefix(key, l.Key)
+}
+
+// claims says whether Argo may write the location, or below it if it is a
+// prefix, for this output, whatever its archive strategy: a directory that is
+// not archived goes below its key.
 func (t *template) claims(a artifactSpec, l artifact.Location) bool {
 	if stores := a.stores(); len(stores) > 0 && (len(stores) > 1 || a.S3 == nil) {
 		return false
@@ -331,7 +341,7 @@ func (t *template) claims(a artifactSpec, l artifact.Location) bool {
 		return false
 	}
 	return slices.ContainsFunc(keys, func(key string) bool {
-		return key == l.Key || (a.storedBy() != artifact.ArchiveTar && within(l.Key, key))
+		return covers(l, key) || (a.storedBy() != artifact.ArchiveTar && within(l.Key, key))
 	})
 }
 

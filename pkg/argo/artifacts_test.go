@@ -11,6 +11,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -59,7 +60,13 @@ func TestOutputs(t *testing.T) {
 		"with any compression":                            {outputs: list{with(object{"archive": object{"tar": object{"compressionLevel": 9}}}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/a.tgz"}},
 		"without an archive have the name of their file":  {outputs: list{with(object{"archive": none, "path": "/out/b.txt/"}, nil)}, want: []string{"a s3://s3/artifacts/wf/pod/b.txt as none"}},
 		"without an archive, with a key":                  {outputs: list{with(object{"archive": none, "s3": object{"key": "x/y"}}, nil)}, want: []string{"a s3://s3/artifacts/x/y as none"}},
-		"without an archive, with a prefix for a key":     {outputs: list{with(object{"archive": none, "s3": object{"key": "x/"}}, nil)}, want: []string{"a LocationInvalid"}},
+		"without an archive, with a prefix for a key":     {outputs: list{with(object{"archive": none, "s3": object{"key": "x/"}}, nil)}, want: []string{"a s3://s3/artifacts/x/ as none"}},
+		"with an archive, with a prefix for a key":        {outputs: list{with(object{"s3": object{"key": "x/"}}, nil)}, want: []string{"a LocationInvalid"}},
+		"as zip, with a prefix for a key":                 {outputs: list{with(object{"archive": object{"zip": object{}}, "s3": object{"key": "x/"}}, nil)}, want: []string{"a LocationInvalid"}},
+		"with an odd prefix for a key":                    {outputs: list{with(object{"archive": none, "s3": object{"key": "x/../y/"}}, nil), with(object{"name": "b", "path": "/out/b", "archive": none, "s3": object{"key": "x//"}}, nil)}, want: []string{"a LocationInvalid", "b LocationInvalid"}},
+		"in a prefix with another in it":                  {outputs: list{with(object{"archive": none, "s3": object{"key": "x/"}}, nil), with(object{"name": "b", "s3": object{"key": "x/y"}}, nil)}, want: []string{"a LocationInvalid", "b LocationInvalid"}},
+		"in one prefix":                                   {outputs: list{with(object{"archive": none, "s3": object{"key": "x/"}}, nil), with(object{"name": "b", "path": "/out/b", "archive": none, "s3": object{"key": "x"}}, nil)}, want: []string{"a LocationInvalid", "b LocationInvalid"}},
+		"in a prefix with the log in it":                  {archive: object{"archiveLogs": true, "s3": repository["s3"]}, outputs: list{with(object{"archive": none, "s3": object{"key": "wf/"}}, nil)}, want: []string{"a LocationInvalid"}},
 		"without an archive, on a volume":                 {mounts: list{object{"name": "v", "mountPath": "/out"}}, outputs: list{with(object{"archive": none}, nil)}, want: []string{"a MountUnsupported"}},
 		"without an archive, in a file of an odd name":    {outputs: list{with(object{"archive": none, "path": "/out/a\n", "s3": full}, nil)}, want: []string{"a ArchiveUnsupported"}},
 		"without an archive, in a file of a long name":    {outputs: list{with(object{"archive": none, "path": "/" + strings.Repeat("n", 256), "s3": full}, nil)}, want: []string{"a ArchiveUnsupported"}},
@@ -194,7 +201,9 @@ func TestInputs(t *testing.T) {
 		"not unpacked":                     {input: with(object{"s3": full, "archive": none}, nil), want: "a store s3://store:9000/b/k by none"},
 		"in two ways":                      {input: with(object{"s3": full, "archive": object{"tar": object{}, "none": object{}}}, nil), want: "a store ArchiveUnsupported"},
 		"unzipped":                         {input: with(object{"s3": full, "archive": object{"zip": object{}}}, nil), want: "a store s3://store:9000/b/k by zip"},
-		"with a prefix for a key":          {input: with(object{"s3": object{"key": "x/"}}, nil), want: "a store LocationInvalid"},
+		"with a prefix for a key":          {input: with(object{"s3": object{"key": "x/"}}, nil), want: "a store s3://s3/artifacts/x/"},
+		"with an odd prefix for a key":     {input: with(object{"s3": object{"key": "../x/"}}, nil), want: "a store LocationInvalid"},
+		"with a slash for a key":           {input: with(object{"s3": object{"key": "/"}}, nil), want: "a store LocationInvalid"},
 		"in two stores":                    {input: with(object{"s3": full, "raw": object{"data": "x"}}, nil), want: "a store LocationInvalid"},
 		"above a volume":                   {mounts: list{object{"name": "v", "mountPath": "/out/a/conf"}}, input: with(object{"s3": full}, nil), want: "a store MountUnsupported"},
 		"above a volume by a detour":       {mounts: list{object{"name": "v", "mountPath": "x/..//out/a/conf/"}}, input: with(object{"s3": full}, nil), want: "a store MountUnsupported"},
@@ -285,5 +294,58 @@ func TestAStepListsWhatIsToBeSealedAndPinned(t *testing.T) {
 	}
 	if got := (argo.Output{Name: "x", Problem: reason.New(reason.StoreUnsupported, "")}).Label(); got != "x" {
 		t.Errorf("the label of an output without a location is %q", got)
+	}
+}
+
+func TestAnInputMayBeAnObjectOrAPrefix(t *testing.T) {
+	for key, want := range map[string][]string{
+		"x/y":  {"s3://s/b/x/y", "s3://s/b/x/y/"},
+		"x/y/": {"s3://s/b/x/y/"},
+	} {
+		l, err := artifact.ParseLocation("s3://s/b/" + key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := argo.Input{Source: argo.SourceStore, Location: l}
+		var got []string
+		for _, l := range in.Places() {
+			got = append(got, l.URI())
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("places of %s (-want +got):\n%s", key, diff)
+		}
+		for uri, lies := range map[string]bool{"s3://s/b/x/y": key == "x/y", "s3://s/b/x/y/": true, "s3://s/b/x/": false, "s3://s/b/x/y/z": false, "": false} {
+			if in.LiesAt(uri) != lies {
+				t.Errorf("%s lies at %q: %t", key, uri, !lies)
+			}
+		}
+	}
+	broken := argo.Input{Source: argo.SourceStore, Problem: reason.New(reason.LocationInvalid, "")}
+	if broken.LiesAt("") || broken.LiesAt("s3:////") {
+		t.Error("an input without a location lies somewhere")
+	}
+}
+
+func TestAnOutputLiesWhereItsFormSays(t *testing.T) {
+	for _, c := range []struct {
+		key  string
+		form artifact.Form
+		want string
+	}{
+		{"x", artifact.FormFile, "s3://s/b/x"},
+		{"x", artifact.FormTar, "s3://s/b/x"},
+		{"x", artifact.FormDirectory, "s3://s/b/x/"},
+		{"x/", artifact.FormDirectory, "s3://s/b/x/"},
+		{"x/", artifact.FormFile, ""},
+		{"x/", artifact.FormLookalike, ""},
+	} {
+		l, err := artifact.ParseLocation("s3://s/b/" + c.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := argo.Output{Location: l, Archive: artifact.ArchiveNone}.At(c.form)
+		if (err == nil) != (c.want != "") || err == nil && at.URI() != c.want {
+			t.Errorf("a %s with key %s lies at %s, %v", c.form, c.key, at, err)
+		}
 	}
 }

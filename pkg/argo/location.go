@@ -56,7 +56,8 @@ func (s *s3Location) full() bool { return s.Endpoint != "" && s.Bucket != "" && 
 
 // object gives the location of an artifact with its own S3 location: as it is
 // where that is full, else its key in the step's repository, everything else
-// of it ignored (ArtifactLocation.Relocate).
+// of it ignored (ArtifactLocation.Relocate). A key that ends in a slash is a
+// prefix.
 func (t *template) object(own *s3Location) (artifact.Location, *reason.Error) {
 	in := own
 	if !own.full() {
@@ -66,7 +67,11 @@ func (t *template) object(own *s3Location) (artifact.Location, *reason.Error) {
 		}
 		in = r
 	}
-	l, err := artifact.NewObject(in.Endpoint, in.Bucket, own.Key)
+	locate := artifact.NewObject
+	if strings.HasSuffix(own.Key, "/") {
+		locate = artifact.NewPrefix
+	}
+	l, err := locate(in.Endpoint, in.Bucket, own.Key)
 	if err != nil {
 		return artifact.Location{}, reason.Wrap(reason.LocationInvalid, err, "%v", err)
 	}

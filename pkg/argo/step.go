@@ -1,7 +1,10 @@
 package argo
 
 import (
+	"fmt"
 	"path"
+	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -104,6 +107,44 @@ func (i Input) URI() string {
 	return ""
 }
 
+// Places are the locations, in this order, of which Argo may take a
+// SourceStore's input without a Problem: the object and, where there is none,
+// all that lies below its key. No object has a key that ends in a slash.
+func (i Input) Places() []artifact.Location {
+	if i.Location.Kind == artifact.KindPrefix {
+		return []artifact.Location{i.Location}
+	}
+	return []artifact.Location{i.Location, i.Location.Prefix()}
+}
+
+// maxAbove bounds how many directories an input may be a part of.
+const maxAbove = 32
+
+// Above are the prefixes of which a SourceStore's input without a Problem may be
+// a part, the nearest one first.
+func (i Input) Above() []artifact.Location {
+	var above []artifact.Location
+	key := strings.TrimSuffix(i.Location.Key, "/")
+	for len(above) < maxAbove {
+		slash := strings.LastIndexByte(key, '/')
+		if slash < 0 {
+			break
+		}
+		key = key[:slash]
+		above = append(above, artifact.Location{Store: i.Location.Store, Bucket: i.Location.Bucket, Key: key + "/", Kind: artifact.KindPrefix})
+	}
+	return above
+}
+
+// LiesAt says whether a URI is the one spelling of where the input may come
+// from.
+func (i Input) LiesAt(uri string) bool {
+	if i.Source != SourceStore || i.Problem != nil {
+		return uri != "" && uri == i.URI()
+	}
+	return slices.ContainsFunc(i.Places(), func(l artifact.Location) bool { return l.URI() == uri })
+}
+
 // Label names the input for people: its name and, where known, its place.
 func (i Input) Label() string { return label(i.Name, i.URI()) }
 
@@ -113,7 +154,9 @@ type Output struct {
 	Path     string
 	Optional bool
 	// Location and Archive, the strategy it is stored with, are set unless
-	// Problem is.
+	// Problem is. What is stored without an archive may turn out to be a
+	// directory: then it goes to Location's Prefix, which Location is if the key
+	// ends in a slash.
 	Location artifact.Location
 	Archive  artifact.Archive
 	// Volume is the volume of the template's on which the path lies, or that of
@@ -129,6 +172,29 @@ type Output struct {
 // refuse gives the output a Problem.
 func (o *Output) refuse(problem *reason.Error) {
 	o.Location, o.Archive, o.Volume, o.Problem = artifact.Location{}, "", "", problem.For(o.Name)
+}
+
+// Places are the locations to which the output may go.
+func (o Output) Places() []artifact.Location {
+	switch {
+	case o.Problem != nil:
+		return nil
+	case o.Archive == artifact.ArchiveNone && o.Location.Kind == artifact.KindObject:
+		return []artifact.Location{o.Location, o.Location.Prefix()}
+	}
+	return []artifact.Location{o.Location}
+}
+
+// At is where the output lies that was measured as this form, or why it cannot
+// lie there: no file is stored under a key that ends in a slash.
+func (o Output) At(form artifact.Form) (artifact.Location, error) {
+	switch {
+	case form.IsDirectory():
+		return o.Location.Prefix(), o.Location.Prefix().Validate()
+	case o.Location.Kind == artifact.KindPrefix:
+		return artifact.Location{}, fmt.Errorf("key %q ends in a slash, and the output is a file", o.Location.Key)
+	}
+	return o.Location, nil
 }
 
 // Staged is what Argo's wait makes of the output before it uploads it.

@@ -17,7 +17,7 @@ const (
 	ArchiveTar Archive = "tar"
 	// ArchiveZip packs and unpacks zip.
 	ArchiveZip Archive = "zip"
-	// ArchiveNone leaves a file as it is.
+	// ArchiveNone leaves a file as it is, and the files of a directory.
 	ArchiveNone Archive = "none"
 	// ArchiveDetect is that of an input which gives none: Argo unpacks what
 	// begins as tar+gzip does, and leaves everything else as it is.
@@ -38,7 +38,16 @@ const (
 	// FormLookalike is a file that was stored as it is, and that Argo would
 	// unpack for an input without a strategy. Nobody has looked at what is in it.
 	FormLookalike Form = "lookalike"
+	// FormDirectory is a directory of which each file was stored as it is. There
+	// are no stored bytes of the whole: its digest is that of the manifest of
+	// what is there when it has been fetched, and so is the tree digest.
+	FormDirectory Form = "directory"
+	// FormLookalikes is a directory with at least one file that is a lookalike.
+	FormLookalikes Form = "lookalikes"
 )
+
+// IsDirectory says whether it is a directory of which each file was stored.
+func (f Form) IsDirectory() bool { return f == FormDirectory || f == FormLookalikes }
 
 // FormsOf lists the forms that an output stored with this strategy can have.
 func FormsOf(stored Archive) []Form {
@@ -48,7 +57,7 @@ func FormsOf(stored Archive) []Form {
 	case ArchiveZip:
 		return []Form{FormZip}
 	case ArchiveNone:
-		return []Form{FormFile, FormLookalike}
+		return []Form{FormFile, FormLookalike, FormDirectory, FormLookalikes}
 	}
 	return nil
 }
@@ -74,6 +83,10 @@ func (s Sum) Validate() error {
 		if s.Tree != FileTree(s.SHA256) {
 			return fmt.Errorf("tree digest is not that of a %s with the digest of the stored bytes", s.Form)
 		}
+	case FormDirectory, FormLookalikes:
+		if s.Tree != s.SHA256 {
+			return errors.New("a directory has two digests")
+		}
 	default:
 		return fmt.Errorf("%.40q is not a form of stored bytes", s.Form)
 	}
@@ -93,11 +106,13 @@ func (s Sum) Fetched(by Archive) (Digest, Archive, error) {
 		switch s.Form {
 		case FormTar:
 			how = ArchiveTar
-		case FormFile, FormZip: // Argo never takes anything for a zip
+		case FormFile, FormZip, FormDirectory, FormLookalikes: // Argo never takes anything for a zip, nor a folder for an archive
 			how = ArchiveNone
 		}
 	}
 	switch {
+	case how == ArchiveNone && s.Form.IsDirectory():
+		return s.Tree, how, nil
 	case how == ArchiveNone:
 		return FileTree(s.SHA256), how, nil
 	case how == ArchiveTar && s.Form == FormTar, how == ArchiveZip && s.Form == FormZip:
@@ -108,8 +123,15 @@ func (s Sum) Fetched(by Archive) (Digest, Archive, error) {
 	return "", "", reason.New(reason.ArchiveMismatch, "it was sealed as %s, and the input's strategy is %s", s.Form, by)
 }
 
+// IsDirectory says whether what was fetched is a directory that was stored
+// without an archive.
+func IsDirectory(stored Digest, how Archive, tree Digest) bool {
+	return how == ArchiveNone && tree == stored
+}
+
 // CheckFetched wants what Fetched can have given: two digests, a strategy, and
-// the tree of the file itself where nothing is unpacked.
+// where nothing is unpacked the tree of the file itself or, of a directory, one
+// digest twice.
 func CheckFetched(stored Digest, how Archive, tree Digest) error {
 	for _, d := range []Digest{stored, tree} {
 		if _, err := ParseDigest(string(d)); err != nil {
@@ -120,8 +142,8 @@ func CheckFetched(stored Digest, how Archive, tree Digest) error {
 	case ArchiveTar, ArchiveZip:
 		return nil
 	case ArchiveNone:
-		if tree != FileTree(stored) {
-			return errors.New("tree digest is not that of the file itself")
+		if tree != FileTree(stored) && !IsDirectory(stored, how, tree) {
+			return errors.New("tree digest is not that of the file or directory itself")
 		}
 		return nil
 	}

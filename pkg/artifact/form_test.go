@@ -114,14 +114,20 @@ func TestWhatIsFetchedIsWhatWasMeasuredOrRefused(t *testing.T) {
 		tree Digest
 		how  Archive
 	}{
-		FormTar:       {ArchiveDetect: {unpacked, ArchiveTar}, ArchiveTar: {unpacked, ArchiveTar}, ArchiveNone: {itself, ArchiveNone}},
-		FormZip:       {ArchiveDetect: {itself, ArchiveNone}, ArchiveZip: {unpacked, ArchiveZip}, ArchiveNone: {itself, ArchiveNone}},
-		FormFile:      {ArchiveDetect: {itself, ArchiveNone}, ArchiveNone: {itself, ArchiveNone}},
-		FormLookalike: {ArchiveNone: {itself, ArchiveNone}},
-		"":            {ArchiveNone: {itself, ArchiveNone}},
+		FormTar:        {ArchiveDetect: {unpacked, ArchiveTar}, ArchiveTar: {unpacked, ArchiveTar}, ArchiveNone: {itself, ArchiveNone}},
+		FormZip:        {ArchiveDetect: {itself, ArchiveNone}, ArchiveZip: {unpacked, ArchiveZip}, ArchiveNone: {itself, ArchiveNone}},
+		FormFile:       {ArchiveDetect: {itself, ArchiveNone}, ArchiveNone: {itself, ArchiveNone}},
+		FormLookalike:  {ArchiveNone: {itself, ArchiveNone}},
+		FormDirectory:  {ArchiveDetect: {sumOfX, ArchiveNone}, ArchiveNone: {sumOfX, ArchiveNone}},
+		FormLookalikes: {ArchiveDetect: {sumOfX, ArchiveNone}, ArchiveNone: {sumOfX, ArchiveNone}},
+		"":             {ArchiveNone: {itself, ArchiveNone}},
 	} {
 		for _, by := range []Archive{ArchiveDetect, ArchiveTar, ArchiveNone, ArchiveZip, "rar", ""} {
-			tree, how, err := Sum{Form: form, SHA256: sumOfX, Tree: unpacked}.Fetched(by)
+			sum := Sum{Form: form, SHA256: sumOfX, Tree: unpacked}
+			if form.IsDirectory() {
+				sum.Tree = sumOfX
+			}
+			tree, how, err := sum.Fetched(by)
 			w, fits := want[by]
 			switch {
 			case fits && (err != nil || tree != w.tree || how != w.how):

@@ -99,9 +99,12 @@ func (p Pin) check(dir *os.Root, name string) error {
 	return nil
 }
 
-// hint says what else may be wrong with a digest that a policy names.
+// hint says what else may be wrong with a digest that a policy names, or with
+// that of many objects.
 func (p Pin) hint() string {
 	switch {
+	case IsDirectory(p.SHA256, p.Archive, p.Tree):
+		return " (a directory without an archive: every object below its key is a part of it, whoever stored it)"
 	case p.Policy == "":
 		return ""
 	case p.SHA256 != "":

@@ -3,6 +3,7 @@ package artifact
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -25,8 +26,8 @@ const (
 )
 
 // Location is where an artifact lies. Its key is exact: it is never cleaned,
-// because `a//b` and `a/../b` are other objects in S3. The zero value is not
-// valid.
+// because `a//b` and `a/../b` are other objects in S3. The key of a prefix ends
+// in a slash, that of an object never does. The zero value is not valid.
 type Location struct {
 	// Store identifies the endpoint: host, with the port where one was given,
 	// lower case.
@@ -42,9 +43,49 @@ func NewObject(store, bucket, key string) (Location, error) {
 	return l, l.Validate()
 }
 
+// NewPrefix makes the location of all objects below a key, which may have its
+// slash at the end or not, or says why it cannot be one.
+func NewPrefix(store, bucket, key string) (Location, error) {
+	l := Location{Store: strings.ToLower(store), Bucket: bucket, Key: strings.TrimSuffix(key, "/") + "/", Kind: KindPrefix}
+	return l, l.Validate()
+}
+
+// ParseLocation reads a URI of URI's, and no other spelling.
+func ParseLocation(uri string) (Location, error) {
+	rest, ok := strings.CutPrefix(uri, "s3://")
+	segments := strings.Split(rest, "/")
+	if !ok || len(segments) < 3 {
+		return Location{}, errors.New("want s3://STORE/BUCKET/KEY")
+	}
+	for i, segment := range segments[1:] {
+		unescaped, err := url.PathUnescape(segment)
+		if err != nil {
+			return Location{}, err
+		}
+		segments[i+1] = unescaped
+	}
+	l := Location{Store: segments[0], Bucket: segments[1], Key: strings.Join(segments[2:], "/"), Kind: KindObject}
+	if strings.HasSuffix(uri, "/") {
+		l.Kind = KindPrefix
+	}
+	if err := l.Validate(); err != nil {
+		return Location{}, err
+	}
+	if l.URI() != uri {
+		return Location{}, errors.New("it is not in its one spelling")
+	}
+	return l, nil
+}
+
+// Prefix is where the files of a directory lie that is stored under the
+// location's key.
+func (l Location) Prefix() Location {
+	return Location{Store: l.Store, Bucket: l.Bucket, Key: strings.TrimSuffix(l.Key, "/") + "/", Kind: KindPrefix}
+}
+
 // Validate refuses what is empty, too long or not canonical: keys with an
 // empty, "." or ".." segment, a leading slash, a control character or bytes
-// that are not UTF-8.
+// that are not UTF-8, and a key that is not of the location's kind.
 func (l Location) Validate() error {
 	switch {
 	case l.Kind != KindObject && l.Kind != KindPrefix:
@@ -61,11 +102,11 @@ func (l Location) Validate() error {
 			return fmt.Errorf("%q has a control character or is not UTF-8", part)
 		}
 	}
-	segments := strings.Split(l.Key, "/")
-	if l.Kind == KindPrefix && segments[len(segments)-1] == "" {
-		segments = segments[:len(segments)-1]
+	key, slash := strings.CutSuffix(l.Key, "/")
+	if slash != (l.Kind == KindPrefix) {
+		return fmt.Errorf("key %q is not that of %s: only prefixes end in a slash", l.Key, l.Kind)
 	}
-	for _, s := range segments {
+	for s := range strings.SplitSeq(key, "/") {
 		if s == "" || s == "." || s == ".." {
 			return fmt.Errorf("key %q has an empty, '.' or '..' segment", l.Key)
 		}

@@ -41,6 +41,9 @@ func TestAURIIsOneLocationsOnly(t *testing.T) {
 		for _, key := range []string{"a", "a/b", "a%2Fb", "a%252Fb", "a b", "a+b", "a?b", "a#b", "ä", "A", "...", "a;b=c&d"} {
 			for _, kind := range []Kind{KindObject, KindPrefix} {
 				l := Location{Store: "store:9000", Bucket: bucket, Key: key, Kind: kind}
+				if kind == KindPrefix {
+					l = l.Prefix()
+				}
 				if err := l.Validate(); err != nil {
 					t.Fatal(err)
 				}
@@ -49,6 +52,9 @@ func TestAURIIsOneLocationsOnly(t *testing.T) {
 					t.Errorf("%+v and %+v are both %s", l, other, uri)
 				}
 				seen[uri] = l
+				if read, err := ParseLocation(uri); err != nil || read != l {
+					t.Errorf("%s is read as %+v, %v", uri, read, err)
+				}
 				if strings.ContainsAny(uri, " ?#") || !strings.HasPrefix(uri, "s3://store:9000/") {
 					t.Errorf("%+v is %s", l, uri)
 				}
@@ -67,5 +73,41 @@ func TestASealsNameDependsOnLocationAndWorkflow(t *testing.T) {
 	other.Key = "a/c.tgz"
 	if len(name) != 52 || name == SealName(l, "uid2") || name == SealName(other, "uid") || name != SealName(l, "uid") {
 		t.Errorf("name is %q", name)
+	}
+}
+
+func TestAPrefixIsNoObject(t *testing.T) {
+	for _, key := range []string{"a/b", "a/b/"} {
+		if l, err := NewPrefix("Store", "b", key); err != nil || l.URI() != "s3://store/b/a/b/" || l != l.Prefix() {
+			t.Errorf("%q is %+v, %v", key, l, err)
+		}
+	}
+	for _, key := range []string{"", "/", "a//", "a/./", "../", "/a/"} {
+		if l, err := NewPrefix("store", "b", key); err == nil {
+			t.Errorf("%q is accepted as %s", key, l)
+		}
+	}
+	for _, l := range []Location{
+		{Store: "s", Bucket: "b", Key: "k", Kind: KindPrefix},
+		{Store: "s", Bucket: "b", Key: "k/", Kind: KindObject},
+	} {
+		if l.Validate() == nil {
+			t.Errorf("%+v is accepted", l)
+		}
+	}
+	object, err := NewObject("s", "b", "k")
+	if err != nil || object.Prefix().URI() == object.URI() || SealName(object, "uid") == SealName(object.Prefix(), "uid") {
+		t.Errorf("%s and %s are one place, %v", object, object.Prefix(), err)
+	}
+}
+
+func TestALocationHasOneSpelling(t *testing.T) {
+	for _, uri := range []string{
+		"", "s3://", "s3://s/b", "s3://s/b/", "http://s/b/k", "s3://s/b/a//b", "s3://s/b/a/../b", "s3://s/b/%2e%2e/k", "s3://s/b/%61",
+		"s3://s/b/%zz", "s3://S/b/k", "s3://s/b/k//", "s3://s/b/k%0A",
+	} {
+		if l, err := ParseLocation(uri); err == nil {
+			t.Errorf("%q is read as %+v", uri, l)
+		}
 	}
 }

@@ -47,8 +47,10 @@ type Entry struct {
 	Output string
 	// Sum is what its stored bytes are.
 	Sum
+	// Files are those of a small directory that was stored without an archive.
+	Files Files
 	// Problem says why there are no digests: OutputAbsent, OutputUnreadable,
-	// PrefixUnsupported, MeasurementIncomplete or Internal.
+	// MeasurementIncomplete or Internal.
 	Problem reason.Code
 }
 
@@ -67,14 +69,18 @@ func MessageLimit(containers int) int {
 
 // Encode writes the termination message: a header with the number of entries
 // and the SHA-256 of what follows, because the kubelet cuts silently, then one
-// line an entry, which gives the form if it is not FormTar. It fails with ErrTooLarge beyond limit bytes.
+// line an entry, which gives the form if it is not FormTar. Below the line of a
+// directory its files follow, indented, if there is room for them. It fails with
+// ErrTooLarge beyond limit bytes.
 func (m Measurement) Encode(limit int) (string, error) {
 	if len(m) == 0 {
 		return "", errors.New("a measurement needs at least one entry")
 	}
-	var body strings.Builder
+	limit = min(limit, MaxMessage)
+	lines := make([]string, len(m))
 	seen := make(map[string]bool, len(m))
-	for _, e := range m {
+	need := len(header(strconv.Itoa(len(m)), ""))
+	for i, e := range m {
 		if err := e.validate(); err != nil {
 			return "", err
 		}
@@ -82,13 +88,32 @@ func (m Measurement) Encode(limit int) (string, error) {
 			return "", fmt.Errorf("output %q is there twice", e.Output)
 		}
 		seen[e.Output] = true
-		e.encode(&body)
+		lines[i] = e.line()
+		need += len(lines[i])
 	}
-	message := header(strconv.Itoa(len(m)), body.String()) + body.String()
-	if len(message) > limit || len(message) > MaxMessage {
-		return "", fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), len(message), min(limit, MaxMessage))
+	if need > limit {
+		return "", fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), need, limit)
 	}
-	return message, nil
+	for i, e := range m {
+		files := indented(e.Files)
+		if need+len(files) <= limit {
+			need += len(files)
+			lines[i] += files
+		}
+	}
+	body := strings.Join(lines, "")
+	return header(strconv.Itoa(len(m)), body) + body, nil
+}
+
+// fileIndent begins the line of a file.
+const fileIndent = " "
+
+func indented(list Files) string {
+	var b strings.Builder
+	for _, f := range list {
+		b.WriteString(fileIndent + f.line())
+	}
+	return b.String()
 }
 
 // EncodeProblem writes the termination message of a sidecar that has no
@@ -151,12 +176,17 @@ func decode(message string) (Measurement, error) {
 	if count == problemCount {
 		return nil, decodeProblem(lines)
 	}
-	if count != strconv.Itoa(len(lines)) {
-		return nil, fmt.Errorf("header counts %.20q entries, there are %d", count, len(lines))
-	}
 	m := make(Measurement, 0, len(lines))
 	seen := make(map[string]bool, len(lines))
 	for _, line := range lines {
+		if file, indented := strings.CutPrefix(line, fileIndent); indented && len(m) > 0 {
+			f, err := parseFile(file)
+			if err != nil {
+				return nil, err
+			}
+			m[len(m)-1].Files = append(m[len(m)-1].Files, f)
+			continue
+		}
 		e, err := decodeEntry(line)
 		if err != nil {
 			return nil, err
@@ -166,6 +196,14 @@ func decode(message string) (Measurement, error) {
 		}
 		seen[e.Output] = true
 		m = append(m, e)
+	}
+	if count != strconv.Itoa(len(m)) {
+		return nil, fmt.Errorf("header counts %.20q entries, there are %d", count, len(m))
+	}
+	for _, e := range m {
+		if err := e.validate(); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }
@@ -213,16 +251,16 @@ func decodeEntry(line string) (Entry, error) {
 	return e, e.validate()
 }
 
-func (e Entry) encode(b *strings.Builder) {
+// line is the entry's own, without its files.
+func (e Entry) line() string {
 	if e.Problem != "" {
-		fmt.Fprintf(b, "%s !%s\n", e.Output, e.Problem)
-		return
+		return fmt.Sprintf("%s !%s\n", e.Output, e.Problem)
 	}
-	fmt.Fprintf(b, "%s %d %s %s", e.Output, e.Size, compact(e.SHA256), compact(e.Tree))
+	line := fmt.Sprintf("%s %d %s %s", e.Output, e.Size, compact(e.SHA256), compact(e.Tree))
 	if e.Form != FormTar {
-		fmt.Fprintf(b, " %s", e.Form)
+		line += " " + string(e.Form)
 	}
-	b.WriteByte('\n')
+	return line + "\n"
 }
 
 func (e Entry) validate() error {
@@ -234,12 +272,26 @@ func (e Entry) validate() error {
 		if err := e.Validate(); err != nil {
 			return fmt.Errorf("output %q: %w", e.Output, err)
 		}
-	case reason.OutputAbsent, reason.OutputUnreadable, reason.PrefixUnsupported, reason.MeasurementIncomplete, reason.Internal:
+	case reason.OutputAbsent, reason.OutputUnreadable, reason.MeasurementIncomplete, reason.Internal:
 		if e.Sum != (Sum{}) {
 			return fmt.Errorf("output %q: both a problem and digests", e.Output)
 		}
 	default:
 		return fmt.Errorf("output %q: %.40q is not a problem of an output", e.Output, e.Problem)
+	}
+	return e.validateFiles()
+}
+
+// validateFiles wants the files to be those of the tree.
+func (e Entry) validateFiles() error {
+	if len(e.Files) == 0 {
+		return nil
+	}
+	if err := e.Files.validate(); err != nil {
+		return fmt.Errorf("output %q: %w", e.Output, err)
+	}
+	if !e.Form.IsDirectory() || e.Files.Tree() != e.Tree {
+		return fmt.Errorf("output %q: these are not its files", e.Output)
 	}
 	return nil
 }

@@ -117,18 +117,19 @@ func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 	sum := Sum{Form: FormTar, SHA256: sumOfX, Tree: sumOfX}
 	good := Entry{Output: "a", Sum: sum}
 	for title, m := range map[string]Measurement{
-		"no entry":             {},
-		"an output twice":      {good, good},
-		"no name":              {{Sum: sum}},
-		"a newline in a name":  {{Output: "a\nb", Sum: sum}},
-		"no digests":           {{Output: "a"}},
-		"half the digests":     {{Output: "a", Sum: Sum{Form: FormTar, SHA256: sumOfX}}},
-		"digests and problem":  {{Output: "a", Sum: sum, Problem: reason.OutputAbsent}},
-		"no form":              {{Output: "a", Sum: Sum{SHA256: sumOfX, Tree: sumOfX}}},
-		"a file's other tree":  {{Output: "a", Sum: Sum{Form: FormFile, SHA256: sumOfX, Tree: sumOfX}}},
-		"a form and a problem": {{Output: "a", Sum: Sum{Form: FormTar}, Problem: reason.OutputAbsent}},
-		"another code":         {{Output: "a", Problem: reason.Sealed}},
-		"a size below nothing": {{Output: "a", Sum: Sum{Form: FormTar, Size: -1, SHA256: sumOfX, Tree: sumOfX}}},
+		"no entry":                   {},
+		"an output twice":            {good, good},
+		"no name":                    {{Sum: sum}},
+		"a newline in a name":        {{Output: "a\nb", Sum: sum}},
+		"no digests":                 {{Output: "a"}},
+		"half the digests":           {{Output: "a", Sum: Sum{Form: FormTar, SHA256: sumOfX}}},
+		"digests and problem":        {{Output: "a", Sum: sum, Problem: reason.OutputAbsent}},
+		"no form":                    {{Output: "a", Sum: Sum{SHA256: sumOfX, Tree: sumOfX}}},
+		"a file's other tree":        {{Output: "a", Sum: Sum{Form: FormFile, SHA256: sumOfX, Tree: sumOfX}}},
+		"two digests of a directory": {{Output: "a", Sum: Sum{Form: FormDirectory, SHA256: sumOfX, Tree: sumOfNothing}}},
+		"a form and a problem":       {{Output: "a", Sum: Sum{Form: FormTar}, Problem: reason.OutputAbsent}},
+		"another code":               {{Output: "a", Problem: reason.Sealed}},
+		"a size below nothing":       {{Output: "a", Sum: Sum{Form: FormTar, Size: -1, SHA256: sumOfX, Tree: sumOfX}}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			if message, err := m.Encode(MaxMessage); err == nil {

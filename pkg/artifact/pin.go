@@ -29,7 +29,8 @@ func ParseDigest(s string) (Digest, error) {
 type Pin struct {
 	// Input is the name of the pod's input artifact.
 	Input string `json:"input"`
-	// Location is the location's URI.
+	// Location is the URI of where it lies; that of a directory which was stored
+	// without an archive ends in a slash.
 	Location string `json:"location"`
 	// SHA256 is the digest of the stored bytes. They are gone once Argo has
 	// unpacked them; it is here so that the tag and the statement name them.
@@ -44,6 +45,9 @@ type Pin struct {
 	// Mode is the mode that Argo sets on the root of what it unpacked; nil for
 	// none.
 	Mode *int32 `json:"mode,omitempty"`
+	// Within is the URI of the sealed directory of which it is a part; empty if
+	// it has a seal of its own, or none.
+	Within string `json:"within,omitempty"`
 	// Policy is the name of the ClusterProvenancePolicy without which the input
 	// would have been refused; empty if there was no need of one.
 	Policy string `json:"policy,omitempty"`
@@ -56,7 +60,7 @@ type Pin struct {
 const (
 	// maxURI is a location whose every byte had to be percent-encoded.
 	maxURI = 3*(maxStore+maxBucket+maxKey) + 16
-	maxPin = maxURI + maxName + maxPolicy + maxSeal + 512
+	maxPin = 2*maxURI + maxName + maxPolicy + maxSeal + 512
 	// maxPolicy is the longest name Kubernetes gives.
 	maxPolicy = 253
 	maxSeal   = 2*maxPolicy + 1
@@ -103,9 +107,14 @@ func (p Pin) Validate() error {
 	check := CheckFetched
 	if p.Policy != "" && p.Seal == "" {
 		check = CheckOutside
+	} else if strings.HasSuffix(p.Location, "/") != IsDirectory(p.SHA256, p.Archive, p.Tree) {
+		return fmt.Errorf("pin of input %q: %.200q is an object and pinned as a directory, or the other way round", p.Input, p.Location)
 	}
 	if err := check(p.SHA256, p.Archive, p.Tree); err != nil {
 		return fmt.Errorf("pin of input %q: %w", p.Input, err)
+	}
+	if p.Within != "" && (p.Policy != "" && p.Seal == "" || !strings.HasSuffix(p.Within, "/") || !strings.HasPrefix(p.Location, p.Within) || p.Location == p.Within) {
+		return fmt.Errorf("pin of input %q: %.200q is not within %.200q", p.Input, p.Location, p.Within)
 	}
 	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > maxMode) {
 		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)

@@ -51,16 +51,9 @@ func treeIn(dir *os.Root, name string) (tree, error) {
 	if err != nil {
 		return tree{}, err
 	}
-	w := &walker{content: sha256.New(), buffer: make([]byte, copyBuffer)}
+	w := newWalker()
 	if info.IsDir() {
-		w.manifest = newManifest()
-		root, err := OpenDir(dir, name)
-		if err != nil {
-			return tree{}, err
-		}
-		defer root.Close()
-		w.manifest.dir(rootPath)
-		if err := w.walk(root, "", 0); err != nil {
+		if err := w.root(dir, name); err != nil {
 			return tree{}, err
 		}
 		return tree{digest: w.manifest.digest(), mode: info.Mode()}, nil
@@ -81,6 +74,32 @@ type walker struct {
 	manifest *manifest
 	content  hash.Hash
 	buffer   []byte
+	// stored is set where not what is there is listed, but what becomes of it in
+	// a store without an archive.
+	stored *storing
+}
+
+func newWalker() *walker {
+	return &walker{manifest: newManifest(), content: sha256.New(), buffer: make([]byte, copyBuffer)}
+}
+
+// root lists the directory that has the one-component name within dir.
+func (w *walker) root(dir *os.Root, name string) error {
+	root, err := OpenDir(dir, name)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	w.dir(rootPath)
+	return w.walk(root, "", 0)
+}
+
+func (w *walker) dir(path string) {
+	if w.stored != nil {
+		w.stored.dir(path)
+		return
+	}
+	w.manifest.dir(path)
 }
 
 func (w *walker) walk(dir *os.Root, prefix string, depth int) error {
@@ -119,9 +138,12 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 			return err
 		}
 		defer below.Close()
-		w.manifest.dir(path)
+		w.dir(path)
 		return w.walk(below, path+"/", depth+1)
 	case fs.ModeSymlink:
+		if w.stored != nil {
+			return nil // Argo stores none
+		}
 		target, err := dir.Readlink(name)
 		if err != nil {
 			return err
@@ -136,6 +158,9 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 	if err != nil {
 		return err
 	}
+	if w.stored != nil {
+		return w.stored.file(w.manifest, path, sum, info.Size())
+	}
 	w.manifest.file(executable(int64(info.Mode().Perm())), sum, path)
 	return nil
 }
@@ -147,11 +172,15 @@ func (w *walker) hash(dir *os.Root, name string) (Digest, fs.FileInfo, error) {
 		return "", nil, err
 	}
 	defer f.Close()
-	if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+	if w.stored == nil && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
 		return "", nil, fmt.Errorf("%.80q has a setuid or setgid bit, which Argo never sets", name)
 	}
 	w.content.Reset()
-	if _, err := io.CopyBuffer(w.content, struct{ io.Reader }{f}, w.buffer); err != nil {
+	var content io.Reader = f
+	if w.stored != nil {
+		content = w.stored.reader(f, info.Size())
+	}
+	if _, err := io.CopyBuffer(w.content, struct{ io.Reader }{content}, w.buffer); err != nil {
 		return "", nil, err
 	}
 	return digestOf(w.content), info, nil

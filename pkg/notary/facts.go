@@ -1,6 +1,7 @@
 package notary
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -71,7 +72,7 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	if err != nil {
 		return refuse(fates, err)
 	}
-	fates = fatesOf(w.Step.Outputs, subjects, unsealed)
+	fates = withFiles(fatesOf(w.Step.Outputs, subjects, unsealed), measurement)
 	if len(subjects) == 0 {
 		return refuse(fates, reason.New(unsealed[0].Reason, "none of the %d declared outputs can be sealed", len(w.Step.Outputs)).For(unsealed[0].Output))
 	}
@@ -199,7 +200,7 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 	var inputs []provenance.Input
 	for _, pin := range pins {
 		in, ok := places[pin.Input]
-		if !ok || in.URI() == "" || in.URI() != pin.Location {
+		if !ok || !in.LiesAt(pin.Location) {
 			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
 		}
 		input := provenance.Input{
@@ -215,7 +216,11 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 			input.Volume = in.Mount.Volume
 		}
 		if pin.Policy == "" {
-			input.Seal = artifact.SealName(in.Location, step.WorkflowUID)
+			at, err := artifact.ParseLocation(cmp.Or(pin.Within, pin.Location))
+			if err != nil {
+				return nil, reason.Wrap(reason.TagInvalid, err, "the tag pins input %q at %s: %v", pin.Input, pin.Location, err)
+			}
+			input.Seal = artifact.SealName(at, step.WorkflowUID)
 		}
 		inputs = append(inputs, input)
 	}

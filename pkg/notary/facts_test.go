@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -134,6 +135,71 @@ func TestAnAbsentOptionalOutputHasAReason(t *testing.T) {
 	}
 	if len(fates) != 2 || fates[0].Reason != string(reason.OutputAbsent) || fates[1].SHA256 == "" {
 		t.Errorf("fates are %+v", fates)
+	}
+}
+
+func TestWhatIsStoredWithoutAnArchiveLiesWhereItsFormSays(t *testing.T) {
+	file := artifact.Sum{Form: artifact.FormFile, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64))}
+	file.Tree = artifact.FileTree(file.SHA256)
+	directory := artifact.Sum{Form: artifact.FormDirectory, Size: 1, SHA256: file.SHA256, Tree: file.SHA256}
+	for title, c := range map[string]struct {
+		key  string
+		sum  artifact.Sum
+		want string // the end of the subject's name
+	}{
+		"a file":                                 {"x/y", file, "/x/y"},
+		"a directory":                            {"x/y", directory, "/x/y/"},
+		"a directory, by a key of one":           {"x/y/", directory, "/x/y/"},
+		"a file, by the key of a directory":      {"x/y/", file, ""},
+		"a directory, by a key that has no room": {strings.Repeat("k", 1024), directory, ""},
+	} {
+		t.Run(title, func(t *testing.T) {
+			s := producer(t)
+			s.template(`"path":"/tmp/hello_world.txt"`, `"path":"/tmp/hello_world.txt","archive":{"none":{}},"s3":{"key":"`+c.key+`"}`)
+			s.inject(t)
+			s.measure(t, artifact.Measurement{{Output: helloOutput, Sum: c.sum}})
+			facts, fates, err := s.rules.Facts(s.witness(t))
+			if c.want == "" {
+				if reason.Of(err) != reason.LocationInvalid {
+					t.Errorf("sealed as %+v, %v", facts.Subjects, err)
+				}
+				return
+			}
+			must(t, err)
+			if uri := facts.Subjects[0].URI; !strings.HasSuffix(uri, c.want) || fates[0].Location != uri {
+				t.Errorf("it lies at %s, by its fate at %s", uri, fates[0].Location)
+			}
+		})
+	}
+}
+
+func TestTheFilesOfASmallDirectoryAreOnRecord(t *testing.T) {
+	files := artifact.Files{{Path: "a", SHA256: artifact.Digest(strings.Repeat("a", 64))}}
+	s := producer(t)
+	s.template(`"path":"/tmp/hello_world.txt"`, `"path":"/tmp/hello_world.txt","archive":{"none":{}}`)
+	s.inject(t)
+	s.measure(t, artifact.Measurement{{Output: helloOutput, Sum: artifact.Sum{Form: artifact.FormDirectory, SHA256: files.Tree(), Tree: files.Tree()}, Files: files}})
+	facts, fates, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	again := fatesIn(&provenance.Statement{Facts: facts}, fates)
+	if fates[0].Files != files.String() || again[0].Files != files.String() {
+		t.Errorf("the files are %q, in the end %q", fates[0].Files, again[0].Files)
+	}
+}
+
+func TestAPartOfADirectoryNamesTheDirectorysSeal(t *testing.T) {
+	s := newScene(t, "consumer", nil)
+	step, err := argo.Parse(s.pod)
+	must(t, err)
+	in := step.StoreInputs()[0]
+	dir := in.Above()[0]
+	digest := artifact.Digest(strings.Repeat("a", 64))
+	pin := artifact.Pin{Input: in.Name, Location: in.URI(), SHA256: digest, Archive: artifact.ArchiveNone, Tree: artifact.FileTree(digest), Within: dir.URI()}
+	must(t, pin.Validate())
+	inputs, err := inputsOf(step, []artifact.Pin{pin})
+	must(t, err)
+	if inputs[0].Seal != artifact.SealName(dir, step.WorkflowUID) {
+		t.Errorf("the seal is %s", inputs[0].Seal)
 	}
 }
 

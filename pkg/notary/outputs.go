@@ -1,6 +1,7 @@
 package notary
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -37,12 +38,13 @@ func decide(outputs []argo.Output, m artifact.Measurement) ([]provenance.Subject
 			return nil, nil, reason.New(reason.MeasurementIncomplete, "the measurement does not speak of this output").For(o.Label())
 		}
 		delete(measured, o.Name)
-		if why := verdict(o, e, claims); why != "" {
+		at, why := verdict(o, e, claims)
+		if why != "" {
 			unsealed = append(unsealed, provenance.Unsealed{Output: o.Name, Reason: why})
 			continue
 		}
 		subjects = append(subjects, provenance.Subject{
-			URI:    o.Location.URI(),
+			URI:    at.URI(),
 			SHA256: e.SHA256,
 			Form:   e.Form,
 			Tree:   e.Tree,
@@ -57,18 +59,19 @@ func decide(outputs []argo.Output, m artifact.Measurement) ([]provenance.Subject
 	return subjects, unsealed, nil
 }
 
-// verdict says why an output that was measured is not sealed; empty if it is.
-func verdict(o argo.Output, e artifact.Entry, claims map[string]int) reason.Code {
-	uri := o.Location.URI()
+// verdict says where an output that was measured lies, or why it is not sealed.
+func verdict(o argo.Output, e artifact.Entry, claims map[string]int) (artifact.Location, reason.Code) {
 	switch {
 	case e.Problem != "":
-		return e.Problem
+		return artifact.Location{}, e.Problem
 	case e.Validate() != nil, !slices.Contains(artifact.FormsOf(o.Archive), e.Form):
-		return reason.MeasurementIncomplete
-	case len(uri) > maxLocation, claims[uri] > 1:
-		return reason.LocationInvalid
+		return artifact.Location{}, reason.MeasurementIncomplete
 	}
-	return ""
+	at, err := o.At(e.Form)
+	if err != nil || len(at.URI()) > maxLocation || claims[o.Location.URI()] > 1 {
+		return artifact.Location{}, reason.LocationInvalid
+	}
+	return at, ""
 }
 
 // claimants counts the outputs at each location: where there are two, it is
@@ -91,9 +94,9 @@ func undecided(outputs []argo.Output) []v1alpha1.OutputStatus {
 // fatesOf spells the fates for the Provenance's status. An output with neither
 // subject nor reason of its own is not sealed for the pod's reason.
 func fatesOf(outputs []argo.Output, subjects []provenance.Subject, unsealed []provenance.Unsealed) []v1alpha1.OutputStatus {
-	digests := make(map[string]artifact.Digest, len(subjects))
+	sealed := make(map[string]provenance.Subject, len(subjects))
 	for _, s := range subjects {
-		digests[s.Output] = s.SHA256
+		sealed[s.Output] = s
 	}
 	reasons := make(map[string]reason.Code, len(unsealed))
 	for _, u := range unsealed {
@@ -101,9 +104,9 @@ func fatesOf(outputs []argo.Output, subjects []provenance.Subject, unsealed []pr
 	}
 	fates := make([]v1alpha1.OutputStatus, 0, len(outputs))
 	for _, o := range outputs {
-		fate := v1alpha1.OutputStatus{Name: o.Name, SHA256: string(digests[o.Name]), Reason: string(reasons[o.Name])}
+		fate := v1alpha1.OutputStatus{Name: o.Name, SHA256: string(sealed[o.Name].SHA256), Reason: string(reasons[o.Name])}
 		if o.Problem == nil {
-			if uri := o.Location.URI(); len(uri) <= maxLocation {
+			if uri := cmp.Or(sealed[o.Name].URI, o.Location.URI()); len(uri) <= maxLocation {
 				fate.Location = uri
 			}
 		} else if fate.Reason == "" {
@@ -114,20 +117,33 @@ func fatesOf(outputs []argo.Output, subjects []provenance.Subject, unsealed []pr
 	return fates
 }
 
+// withFiles adds to sealed outputs the files that the sidecar listed.
+func withFiles(fates []v1alpha1.OutputStatus, m artifact.Measurement) []v1alpha1.OutputStatus {
+	for i := range fates {
+		for _, e := range m {
+			if e.Output == fates[i].Name && fates[i].SHA256 != "" {
+				fates[i].Files = e.Files.String()
+			}
+		}
+	}
+	return fates
+}
+
 // fatesIn spells the fates that a verified statement gives. noted is what the
 // record says so far; of it only where an output that is not sealed would have
-// been is kept.
+// been is kept, and the files of one that is, which whoever reads them compares
+// with the statement.
 func fatesIn(st *provenance.Statement, noted []v1alpha1.OutputStatus) []v1alpha1.OutputStatus {
-	locations := make(map[string]string, len(noted))
+	before := make(map[string]v1alpha1.OutputStatus, len(noted))
 	for _, f := range noted {
-		locations[f.Name] = f.Location
+		before[f.Name] = f
 	}
 	fates := make([]v1alpha1.OutputStatus, 0, len(st.Subjects)+len(st.Unsealed))
 	for _, s := range st.Subjects {
-		fates = append(fates, v1alpha1.OutputStatus{Name: s.Output, Location: s.URI, SHA256: string(s.SHA256)})
+		fates = append(fates, v1alpha1.OutputStatus{Name: s.Output, Location: s.URI, SHA256: string(s.SHA256), Files: before[s.Output].Files})
 	}
 	for _, u := range st.Unsealed {
-		fates = append(fates, v1alpha1.OutputStatus{Name: u.Output, Location: locations[u.Output], Reason: string(u.Reason)})
+		fates = append(fates, v1alpha1.OutputStatus{Name: u.Output, Location: before[u.Output].Location, Reason: string(u.Reason)})
 	}
 	return fates
 }

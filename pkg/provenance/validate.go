@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -52,6 +53,9 @@ func (f *Facts) validateSubjects() error {
 		}
 		if err := s.Stored().Validate(); err != nil {
 			return fmt.Errorf("subject %.200q: %w", s.URI, err)
+		}
+		if s.Form.IsDirectory() != strings.HasSuffix(s.URI, "/") {
+			return fmt.Errorf("subject %.200q is a directory at an object's location, or the other way round", s.URI)
 		}
 		if s.Volume != "" {
 			if err := checkText("volume", s.Volume, maxName); err != nil {
@@ -206,7 +210,7 @@ func (f *Facts) validateInputs() error {
 	return nil
 }
 
-// checkURI wants a place in its one spelling: an object in a store or, without a
+// checkURI wants a place in its one spelling: a location in a store or, without a
 // seal, what git or http fetch.
 func (i Input) checkURI() error {
 	_, noGit := artifact.ParseGit(i.URI)
@@ -227,6 +231,9 @@ func (i Input) validate() error {
 		check = artifact.CheckOutside
 	}
 	problems := []error{check(i.SHA256, i.Archive, i.Tree)}
+	if i.Seal != "" && strings.HasSuffix(i.URI, "/") != artifact.IsDirectory(i.SHA256, i.Archive, i.Tree) {
+		problems = append(problems, fmt.Errorf("input %.200q is a directory at an object's location, or the other way round", i.Name))
+	}
 	if i.Seal != "" || i.Policy == "" {
 		problems = append(problems, checkText("seal", i.Seal, maxName))
 	}

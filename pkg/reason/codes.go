@@ -91,7 +91,7 @@ const (
 	DefinitionChanged     Code = "DefinitionChanged"
 	OutputAbsent          Code = "OutputAbsent"
 	OutputUnreadable      Code = "OutputUnreadable"
-	PrefixUnsupported     Code = "PrefixUnsupported"
+	FilesUnknown          Code = "FilesUnknown"
 	NothingToSeal         Code = "NothingToSeal"
 	PodGone               Code = "PodGone"
 	KeyMismatch           Code = "KeyMismatch"
@@ -193,7 +193,7 @@ var rows = []entry{
 	{code: SignerUnknown, meaning: "Our container in the pod runs an image that this replica does not know.", remedy: "It is retried; finish the upgrade, or add the image to signer.previousImages", retryable: true},
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
 	{code: OutputUnreadable, meaning: "The staged output is not what Argo would stage and unpack, or not something we can measure.", remedy: "Look at the log of argoseal-signer"},
-	{code: PrefixUnsupported, meaning: "The output is a directory without an archive, so it is stored as many objects, which is not supported.", remedy: "Use Argo's default archive (tar) for directories"},
+	{code: FilesUnknown, meaning: "The input is a part of a directory that was stored without an archive, and the directory has more files than its record lists, so nothing is known of its parts.", remedy: "Consume the directory whole, or make the part an output of its own"},
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
 	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},
 	{code: KeyMismatch, meaning: "A private key and what was published for it do not belong together.", remedy: "Restore the Secret or the ConfigMap from a backup; or, to start anew, delete both: seals made before will no longer verify"},

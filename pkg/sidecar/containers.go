@@ -94,7 +94,7 @@ func match(step *argo.Step, pins []artifact.Pin) error {
 			return fmt.Errorf("pin %q is for no input of the step, or the second for one", pin.Input)
 		}
 		seen[pin.Input] = true
-		if in := step.Inputs[i]; !in.Pinned() || in.Problem != nil || in.URI() != pin.Location {
+		if in := step.Inputs[i]; !in.Pinned() || in.Problem != nil || !in.LiesAt(pin.Location) {
 			return fmt.Errorf("pin %q is not for the location of the step's input", pin.Input)
 		} else if in.Archive != pin.Archive && in.Archive != artifact.ArchiveDetect {
 			return fmt.Errorf("pin %q is for another archive strategy than the input's, %s", pin.Input, in.Archive)

@@ -426,3 +426,71 @@ func TestZeroValuesRefuse(t *testing.T) {
 		t.Error("allowed without a workflow")
 	}
 }
+
+func TestADirectoryWithoutAnArchiveIsPinnedWhole(t *testing.T) {
+	for _, by := range []artifact.Archive{artifact.ArchiveDetect, artifact.ArchiveNone} {
+		w := newWorld(t)
+		below := w.sealDirectory(t)
+		w.step.Inputs[0].Archive = by
+		want := []artifact.Pin{{Input: "message", Location: below.URI(), SHA256: stored, Archive: artifact.ArchiveNone, Tree: stored}}
+		if v := w.evaluate(t); !v.Allowed || !cmp.Equal(v.Pins, want) {
+			t.Errorf("by %s: verdict is %+v (%v), want pin %v", by, v, v.Refusal, want)
+		}
+	}
+	w := newWorld(t)
+	w.sealDirectory(t)
+	w.step.Inputs[0].Location = w.location.Prefix()
+	if v := w.evaluate(t); !v.Allowed {
+		t.Errorf("by a key that ends in a slash: %v", v.Refusal)
+	}
+	if d := w.gate.Create(t.Context(), w.admission(t)); d.Refusal != nil && d.Refusal.Code == reason.PinMismatch {
+		t.Errorf("the pod is refused: %v", d.Refusal)
+	}
+}
+
+func TestADirectoryAndAnObjectAreTwoThings(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*testing.T, *world)
+		want   reason.Code
+		says   string
+	}{
+		"a directory is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = artifact.ArchiveTar }, reason.ArchiveMismatch, "sealed as directory"},
+		"a directory is not unzipped": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = artifact.ArchiveZip }, reason.ArchiveMismatch, "sealed as directory"},
+		"an object beside a directory is what Argo takes": {func(t *testing.T, w *world) {
+			other := w.producer(t, "produce", laterUID, now.Add(-9*time.Second))
+			w.seal(t, other, func(f *provenance.Facts) { f.Step.NodeName = "artifact-passing[0].another" })
+		}, reason.OriginMismatch, "it is output hello-art of node"},
+		"a pod that may yet make it an object is waited for": {func(t *testing.T, w *world) {
+			w.producer(t, "produce", laterUID, time.Time{})
+		}, reason.ProvenancePending, "still runs"},
+		"a pod that may yet make it a directory is waited for": {func(t *testing.T, w *world) {
+			w.stored(t, w.producer(t, "produce", laterUID, time.Time{}))
+		}, reason.ProvenancePending, "still runs"},
+		"an object is not below a key that ends in a slash": {func(t *testing.T, w *world) {
+			w.step.Inputs[0].Location = w.location.Prefix()
+			clear(w.evidence.seals)
+			w.seal(t, w.produce, nil)
+		}, reason.NotSealed, "was to produce it"},
+		"a directory's seal that was moved to an object": {func(_ *testing.T, w *world) {
+			for _, s := range w.evidence.seals {
+				s.Name = artifact.SealName(w.location, w.step.WorkflowUID)
+				w.evidence.seals[s.Name] = s
+			}
+		}, reason.SubjectMismatch, "no subject is named"},
+		"a directory that was stored again": {func(t *testing.T, w *world) {
+			other := w.producer(t, "produce", laterUID, now.Add(-5*time.Second))
+			w.stored(t, other)
+			w.evidence.provenances[string(other.UID)] = record(other, metav1.ConditionFalse, reason.MeasurementMissing, "")
+		}, reason.NotSealed, "was to produce it later"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.sealDirectory(t)
+			c.change(t, w)
+			v := w.evaluate(t)
+			if v.Allowed || v.Refusal.Code != c.want || !strings.Contains(v.Refusal.Error(), c.says) {
+				t.Errorf("verdict is %+v (%v), want %s: %s", v, v.Refusal, c.want, c.says)
+			}
+		})
+	}
+}

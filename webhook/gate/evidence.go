@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,10 +16,10 @@ import (
 // Evidence is where the gate looks. An error is never an empty answer, and
 // what does not exist is nil without an error.
 type Evidence interface {
-	// Producers are the tagged pods of a workflow, by its name, that declare the
-	// location as an output or cannot be read. It may return more of them, and
-	// pods without a tag, which only make refusals clearer.
-	Producers(ctx context.Context, namespace, workflow, location string) ([]Producer, error)
+	// Producers are the tagged pods of a workflow, by its name, that declare one
+	// of the places as an output or cannot be read. It may return more of them,
+	// and pods without a tag, which only make refusals clearer.
+	Producers(ctx context.Context, namespace, workflow string, places []artifact.Location) ([]Producer, error)
 	// Provenance gets a pod's record; its name is the pod's UID.
 	Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
 	// Seal gets a location's pointer, by artifact.SealName.
@@ -46,9 +47,9 @@ type Producer struct {
 	Workflow string
 	// Tag is the admission tag, unopened.
 	Tag string
-	// Outputs are the locations (URIs) the pod writes, of outputs that can be
-	// sealed.
-	Outputs []string
+	// Outputs are the locations the pod may write, of outputs that can be sealed:
+	// two for one that may turn out to be a directory.
+	Outputs []artifact.Location
 	// Unreadable: the pod's step cannot be parsed, so it may write anywhere.
 	Unreadable bool
 	Created    time.Time
@@ -85,7 +86,7 @@ func AnyProducer(pod *corev1.Pod) Producer {
 		return p
 	}
 	for _, o := range step.Sealable() {
-		p.Outputs = append(p.Outputs, o.Location.URI())
+		p.Outputs = append(p.Outputs, o.Places()...)
 	}
 	return p
 }
@@ -107,15 +108,7 @@ func ended(pod *corev1.Pod) time.Time {
 	return last
 }
 
-// writes says whether the pod may write the location.
-func (p Producer) writes(location string) bool {
-	if p.Unreadable {
-		return true
-	}
-	for _, o := range p.Outputs {
-		if o == location {
-			return true
-		}
-	}
-	return false
+// writes says whether the pod may write one of the places.
+func (p Producer) writes(places []artifact.Location) bool {
+	return p.Unreadable || slices.ContainsFunc(p.Outputs, func(l artifact.Location) bool { return slices.Contains(places, l) })
 }

@@ -72,7 +72,7 @@ type memory struct {
 
 var errDown = errors.New("connection refused")
 
-func (m *memory) Producers(context.Context, string, string, string) ([]Producer, error) {
+func (m *memory) Producers(context.Context, string, string, []artifact.Location) ([]Producer, error) {
 	m.reads++
 	if m.failProducers != nil {
 		return nil, m.failProducers
@@ -211,6 +211,44 @@ func (w *world) sealFile(t *testing.T, form artifact.Form) {
 		f.Subjects[0].Form, f.Subjects[0].Tree = form, artifact.FileTree(stored)
 	})
 	w.theSeal().Spec.TreeDigest = string(artifact.FileTree(stored))
+}
+
+// sealDirectory seals the location anew, as a directory that was stored without
+// an archive, and takes away the object's seal.
+func (w *world) sealDirectory(t *testing.T) artifact.Location {
+	t.Helper()
+	return w.sealDirectoryAs(t, artifact.FormDirectory, stored)
+}
+
+func (w *world) sealDirectoryAs(t *testing.T, form artifact.Form, digest artifact.Digest) artifact.Location {
+	t.Helper()
+	below := w.location.Prefix()
+	w.seal(t, w.produce, func(f *provenance.Facts) {
+		f.Subjects[0].URI, f.Subjects[0].Form, f.Subjects[0].SHA256, f.Subjects[0].Tree = below.URI(), form, digest, digest
+	})
+	seal := w.theSeal()
+	clear(w.evidence.seals)
+	seal.Name, seal.Spec.SHA256, seal.Spec.TreeDigest = artifact.SealName(below, w.step.WorkflowUID), string(digest), string(digest)
+	w.evidence.seals[seal.Name] = seal
+	w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Location = below.URI()
+	w.stored(t, w.produce)
+	return below
+}
+
+// stored makes the pod one that stores its output without an archive, at the
+// location.
+func (w *world) stored(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	env := pod.Spec.InitContainers[0].Env
+	for i := range env {
+		if env[i].Name == "ARGO_TEMPLATE" {
+			from := `"path":"/tmp/hello_world.txt"`
+			if !strings.Contains(env[i].Value, from) {
+				t.Fatalf("the template is %s", env[i].Value)
+			}
+			env[i].Value = strings.Replace(env[i].Value, from, from+`,"archive":{"none":{}},"s3":{"key":"`+w.location.Key+`"}`, 1)
+		}
+	}
 }
 
 func record(pod *corev1.Pod, status metav1.ConditionStatus, code reason.Code, bundle string, outputs ...v1alpha1.OutputStatus) *v1alpha1.Provenance {

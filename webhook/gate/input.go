@@ -72,25 +72,26 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 		return accepted{}, &refused{error: reason.Wrap(reason.LocationInvalid, err, "%v", err)}
 	}
 	e.untagged = ""
-	writers, no := e.writers(ctx, in.Location.URI())
+	writers, no := e.writers(ctx, in)
 	if no != nil {
 		return accepted{}, no
 	}
-	if no := pending(writers, e.gate.Clock.Now()); no != nil {
+	exact := exactly(writers)
+	if no := pending(exact, e.gate.Clock.Now()); no != nil {
 		return accepted{}, no
 	}
-	seal, err := e.evidence.Seal(ctx, e.step.Namespace, artifact.SealName(in.Location, e.step.WorkflowUID))
-	if err != nil {
-		return accepted{}, lookupFailed("its ArtifactSeal", err)
-	}
-	if seal == nil {
-		return e.outside(ctx, in, writers)
+	seal, at, no := e.seal(ctx, in)
+	switch {
+	case no != nil:
+		return accepted{}, no
+	case seal == nil:
+		return e.unlisted(ctx, in, writers)
 	}
 	statement, log, no := e.statement(ctx, e.step.Namespace, seal)
 	if no != nil {
 		return accepted{}, no
 	}
-	subject, no := match(statement, seal, in.Location.URI())
+	subject, no := match(statement, seal, at.URI())
 	if no != nil {
 		return accepted{}, no
 	}
@@ -98,13 +99,28 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if !verdict.Allowed {
 		return accepted{}, &refused{error: verdict.Refusal}
 	}
-	if no := made(e.origins[in.Name], in, statement, subject); no != nil {
+	if no := made(e.origins[in.Name], in, statement, subject, ""); no != nil {
 		return accepted{}, no
 	}
-	if no := overwritten(writers, statement); no != nil {
+	if no := overwritten(exact, statement); no != nil {
 		return accepted{}, no
 	}
 	return sealed(in, subject, seal, verdict)
+}
+
+// seal finds the seal of this workflow for the first of the input's places that
+// has one, as Argo takes the first that is there: nil if none has.
+func (e *evaluation) seal(ctx context.Context, in argo.Input) (*v1alpha1.ArtifactSeal, artifact.Location, *refused) {
+	for _, l := range in.Places() {
+		seal, err := e.evidence.Seal(ctx, e.step.Namespace, artifact.SealName(l, e.step.WorkflowUID))
+		if err != nil {
+			return nil, l, lookupFailed("its ArtifactSeal", err)
+		}
+		if seal != nil {
+			return seal, l, nil
+		}
+	}
+	return nil, artifact.Location{}, nil
 }
 
 // statement follows a seal to its Provenance and verifies the bundle there. It gives

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -85,18 +86,23 @@ func named(o graph.Origins, in argo.Input) bool {
 }
 
 // made says whether the step that the seal is about is one that the definition
-// takes the input from, and the sealed output the one it takes.
-func made(o graph.Origins, in argo.Input, s *provenance.Statement, subject provenance.Subject) *refused {
+// takes the input from, and the sealed output, or that part of it, the one it
+// takes.
+func made(o graph.Origins, in argo.Input, s *provenance.Statement, subject provenance.Subject, part string) *refused {
 	if named(o, in) {
 		return nil
 	}
 	for _, out := range o.Outputs {
-		if out.Name == subject.Output && out.By(s.Step.NodeName, s.Definition.Template) {
+		if out.Name == subject.Output && out.By(s.Step.NodeName, s.Definition.Template) && out.Hands(part) {
 			return nil
 		}
 	}
-	return refuse(reason.OriginMismatch, "it is output %s of node %.200q, and the workflow's definition takes it from %s",
-		subject.Output, s.Step.NodeName, describeOrigins(o))
+	of := ""
+	if part != "" {
+		of = fmt.Sprintf("%.200q of ", part)
+	}
+	return refuse(reason.OriginMismatch, "it is %soutput %s of node %.200q, and the workflow's definition takes it from %s",
+		of, subject.Output, s.Step.NodeName, describeOrigins(o))
 }
 
 // maxDescribed bounds how many origins a message names.

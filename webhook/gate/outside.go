@@ -26,16 +26,20 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []write
 	if declared || !e.live {
 		return accepted{}, no
 	}
-	seal, failed := e.foreignSeal(ctx, in.Location)
-	if failed != nil {
-		return accepted{}, failed
-	}
-	if seal != nil {
-		found, refusal := e.foreign(ctx, in, seal)
+	for _, l := range in.Places() {
+		seal, failed := e.foreignSeal(ctx, l)
+		if failed != nil {
+			return accepted{}, failed
+		}
+		if seal == nil {
+			continue
+		}
+		found, refusal := e.foreign(ctx, in, l, seal)
 		if refusal == nil || refusal.error.Code.Retryable() {
 			return found, refusal
 		}
 		no = refusal
+		break
 	}
 	return e.external(in, no)
 }
@@ -93,8 +97,9 @@ func (e *evaluation) foreignSeal(ctx context.Context, l artifact.Location) (*v1a
 	return &last, nil
 }
 
-// foreign decides on an input by the seal of another workflow.
-func (e *evaluation) foreign(ctx context.Context, in argo.Input, seal *v1alpha1.ArtifactSeal) (accepted, *refused) {
+// foreign decides on an input by the seal of another workflow for one of its
+// places.
+func (e *evaluation) foreign(ctx context.Context, in argo.Input, at artifact.Location, seal *v1alpha1.ArtifactSeal) (accepted, *refused) {
 	statement, log, no := e.statement(ctx, seal.Namespace, seal)
 	if no != nil {
 		return accepted{}, no
@@ -104,7 +109,7 @@ func (e *evaluation) foreign(ctx context.Context, in argo.Input, seal *v1alpha1.
 	if statement.Step.Namespace != seal.Namespace {
 		return accepted{}, refuse(reason.ProvenanceInvalid, "Provenance %s of namespace %s carries a statement of namespace %s", seal.Spec.Provenance, seal.Namespace, statement.Step.Namespace)
 	}
-	subject, no := match(statement, seal, in.Location.URI())
+	subject, no := match(statement, seal, at.URI())
 	if no != nil {
 		return accepted{}, no
 	}
@@ -112,7 +117,7 @@ func (e *evaluation) foreign(ctx context.Context, in argo.Input, seal *v1alpha1.
 	if !verdict.Allowed {
 		return accepted{}, &refused{error: verdict.Refusal}
 	}
-	if no := made(e.origins[in.Name], in, elsewhere(statement, e.step.Workflow), subject); no != nil {
+	if no := made(e.origins[in.Name], in, elsewhere(statement, e.step.Workflow), subject, ""); no != nil {
 		return accepted{}, no
 	}
 	return sealed(in, subject, seal, verdict)

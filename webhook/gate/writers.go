@@ -2,9 +2,12 @@ package gate
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -15,22 +18,26 @@ type writer struct {
 	// record of the pod; nil if there is none yet.
 	record *v1alpha1.Provenance
 	fate   fate
-	// output is the reason why this location is not sealed, though the pod is;
-	// empty if it is.
+	// above: it declares none of the input's places, but a directory of which the
+	// input may be a part.
+	above bool
+	// output is the reason why none of the input's places is sealed, though the
+	// pod is; empty if one is.
 	output reason.Code
 }
 
 // writers are the pods whose tag is ours and names this workflow and that
-// declare the location, with their records. The pod that is asked about is not
+// declare one of the input's places or a directory above, with their records. The pod that is asked about is not
 // one of them: it can have the location as input and as output.
-func (e *evaluation) writers(ctx context.Context, uri string) ([]writer, *refused) {
-	producers, err := e.evidence.Producers(ctx, e.step.Namespace, e.step.Workflow, uri)
+func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *refused) {
+	places, above := in.Places(), in.Above()
+	producers, err := e.evidence.Producers(ctx, e.step.Namespace, e.step.Workflow, slices.Concat(places, above))
 	if err != nil {
 		return nil, lookupFailed("the pods of this workflow", err)
 	}
 	var writers []writer
 	for _, p := range producers {
-		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(uri) {
+		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(places) && !p.writes(above) {
 			continue
 		}
 		if p.Tag == "" && !p.Unreadable {
@@ -43,13 +50,27 @@ func (e *evaluation) writers(ctx context.Context, uri string) ([]writer, *refuse
 		if err != nil {
 			return nil, lookupFailed("the Provenance of pod "+p.Pod, err)
 		}
-		w := writer{Producer: p, record: record, fate: fateOf(record)}
-		if w.fate.final {
-			w.output = outputReason(record, w.fate, uri)
+		w := writer{Producer: p, record: record, fate: fateOf(record), above: !p.writes(places)}
+		switch {
+		case w.fate.final && w.above:
+			w.output = outputReason(record, w.fate, above)
+		case w.fate.final:
+			w.output = outputReason(record, w.fate, places)
 		}
 		writers = append(writers, w)
 	}
 	return writers, nil
+}
+
+// exactly leaves out those that only declare a directory above.
+func exactly(writers []writer) []writer {
+	var exact []writer
+	for _, w := range writers {
+		if !w.above {
+			exact = append(exact, w)
+		}
+	}
+	return exact
 }
 
 // tagged says whether our webhooks admitted the pod for this workflow. No other
@@ -60,11 +81,12 @@ func (e *evaluation) tagged(p Producer) bool {
 		t.WorkflowUID != "" && t.WorkflowUID == e.step.WorkflowUID
 }
 
-// outputReason is why a final record does not seal a location; empty if it
-// does.
-func outputReason(record *v1alpha1.Provenance, f fate, uri string) reason.Code {
+// outputReason is why a final record seals none of the places; empty if it
+// does. What may be a file or a directory is recorded as one of them.
+func outputReason(record *v1alpha1.Provenance, f fate, places []artifact.Location) reason.Code {
 	for _, o := range record.Status.Outputs {
-		if o.Location == uri && (o.Reason != "" || f.sealed) {
+		at := slices.ContainsFunc(places, func(l artifact.Location) bool { return l.URI() == o.Location })
+		if at && (o.Reason != "" || f.sealed) {
 			return reason.Code(o.Reason)
 		}
 	}

@@ -39,7 +39,7 @@ type Live struct {
 var _ gate.Evidence = Live{}
 
 // Producers implements gate.Evidence: all pods of the workflow.
-func (l Live) Producers(ctx context.Context, namespace, workflow, _ string) ([]gate.Producer, error) {
+func (l Live) Producers(ctx context.Context, namespace, workflow string, _ []artifact.Location) ([]gate.Producer, error) {
 	options := metav1.ListOptions{
 		LabelSelector: labels.Set{argo.LabelWorkflow: workflow}.String(),
 		Limit:         pageSize,

@@ -32,7 +32,7 @@ type nothing struct {
 	looks    int
 }
 
-func (n *nothing) Producers(context.Context, string, string, string) ([]gate.Producer, error) {
+func (n *nothing) Producers(context.Context, string, string, []artifact.Location) ([]gate.Producer, error) {
 	n.looks++
 	if n.producer == nil {
 		return nil, nil

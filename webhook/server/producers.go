@@ -5,18 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
-// byLocation is the index of producers: workflow and location they write.
+// byLocation is the index of producers: workflow and location they write, where
+// an object and the prefix under its key are one.
 const byLocation = "location"
 
 // anywhere stands in the index for every location, of a pod that cannot be
@@ -84,9 +88,10 @@ func locations(object any) ([]string, error) {
 	}
 	keys := make([]string, len(e.producer.Outputs))
 	for i, o := range e.producer.Outputs {
-		keys[i] = indexKey(e.Namespace, e.producer.Workflow, o)
+		keys[i] = indexKey(e.Namespace, e.producer.Workflow, o.Prefix().URI())
 	}
-	return keys, nil
+	slices.Sort(keys)
+	return slices.Compact(keys), nil
 }
 
 // indexKey joins with a character that none of the parts can have.
@@ -114,12 +119,18 @@ func (p *Producers) Ready(*http.Request) error {
 var errNotSynced = errors.New("the pods have not been listed yet")
 
 // Producers implements gate.Evidence from the watch.
-func (p *Producers) Producers(_ context.Context, namespace, workflow, location string) ([]gate.Producer, error) {
+func (p *Producers) Producers(_ context.Context, namespace, workflow string, places []artifact.Location) ([]gate.Producer, error) {
 	if err := p.Ready(nil); err != nil {
 		return nil, err
 	}
+	wanted := []string{anywhere}
+	for _, l := range places {
+		wanted = append(wanted, l.Prefix().URI())
+	}
+	slices.Sort(wanted)
 	var producers []gate.Producer
-	for _, l := range []string{location, anywhere} {
+	seen := map[types.UID]bool{}
+	for _, l := range slices.Compact(wanted) {
 		objects, err := p.informer.GetIndexer().ByIndex(byLocation, indexKey(namespace, workflow, l))
 		if err != nil {
 			return nil, err
@@ -129,7 +140,10 @@ func (p *Producers) Producers(_ context.Context, namespace, workflow, location s
 			if !ok {
 				return nil, fmt.Errorf("index of producers: unexpected %T", o)
 			}
-			producers = append(producers, e.producer)
+			if !seen[e.UID] {
+				seen[e.UID] = true
+				producers = append(producers, e.producer)
+			}
 		}
 	}
 	return producers, nil

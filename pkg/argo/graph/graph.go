@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,6 +77,22 @@ type Output struct {
 	Template string
 
 	node *regexp.Regexp
+	// part is the subPath that the definition adds to the output's key; empty
+	// for the whole output.
+	part string
+}
+
+// Hands says whether the definition takes that part of the output, a path
+// relative to it; empty for all of it.
+func (o Output) Hands(part string) bool {
+	want := Literal{Text: strings.Trim(o.part, "/")}
+	if want.Fixed() {
+		// As Argo's path.Join does to it, behind the output's key.
+		if want.Text = path.Clean(want.Text); want.Text == "." {
+			want.Text = ""
+		}
+	}
+	return want.Fits(part)
 }
 
 // By says whether a node of that name, running that template, is the step.
@@ -85,10 +102,14 @@ func (o Output) By(node, template string) bool {
 
 // String names the output for people.
 func (o Output) String() string {
-	if o.Template == "" {
-		return o.Name + " of an inline template"
+	name := o.Name
+	if o.part != "" {
+		name += "/" + strings.Trim(o.part, "/")
 	}
-	return o.Name + " of template " + o.Template
+	if o.Template == "" {
+		return name + " of an inline template"
+	}
+	return name + " of template " + o.Template
 }
 
 // Literal is an artifact whose place or content the definition gives itself.
@@ -162,6 +183,7 @@ type artifact struct {
 	GlobalName     string `json:"globalName"`
 	From           string `json:"from"`
 	FromExpression string `json:"fromExpression"`
+	SubPath        string `json:"subPath"`
 
 	S3 *struct {
 		Key string `json:"key"`
@@ -314,7 +336,7 @@ func (g *Graph) Origins(node, input string) (Origins, error) {
 		return Origins{}, err
 	}
 	r := &resolution{graph: g}
-	if err := r.input(f, input, 0); err != nil {
+	if err := r.input(f, input, "", 0); err != nil {
 		return Origins{}, err
 	}
 	return r.found, nil

@@ -396,3 +396,51 @@ func FuzzOrigins(f *testing.F) {
 		}
 	})
 }
+
+func TestAPartOfAnOutput(t *testing.T) {
+	const from = "from: '{{steps.a.outputs.artifacts.art}}'"
+	nested := func(outer, inner string) string {
+		return steps("    - [{name: a, template: make}]\n    - [{name: b, template: inner, arguments: {artifacts: [{name: handed, "+from+", subPath: '"+outer+"'}]}}]\n") + `
+  - name: inner
+    inputs: {artifacts: [{name: handed}]}
+    steps: [[` + strings.TrimSpace(use("c", "from: '{{inputs.artifacts.handed}}', subPath: '"+inner+"'")) + `]]
+`
+	}
+	plain := func(part string) string {
+		return steps("    - [{name: a, template: make}]\n    - [" + use("b", from+", subPath: '"+part+"'") + "]\n")
+	}
+	for name, c := range map[string]struct {
+		workflow, node string
+		hands, not     []string
+	}{
+		"nothing":          {plain(""), "wf[1].b", []string{""}, []string{"a", "."}},
+		"the whole":        {plain("./"), "wf[1].b", []string{""}, []string{"a", "."}},
+		"a file":           {plain("a.json"), "wf[1].b", []string{"a.json"}, []string{"", "a", "b/a.json", "a.json/b"}},
+		"with slashes":     {plain("/a//b/"), "wf[1].b", []string{"a/b"}, []string{"", "a//b", "/a//b/"}},
+		"a hidden file":    {plain(".a"), "wf[1].b", []string{".a"}, []string{"a", ""}},
+		"beside it":        {plain("../a"), "wf[1].b", nil, []string{"", "a"}},
+		"a parameter":      {plain("{{inputs.parameters.p}}.json"), "wf[1].b", []string{"a.json", "b/c.json"}, []string{"", "a"}},
+		"a part of a part": {nested("x", "y/z"), "wf[1].b[0].c", []string{"x/y/z"}, []string{"", "x", "y/z", "y/z/x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, err := parse(t, c.workflow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, err := g.Origins(c.node, "in")
+			if err != nil || len(o.Outputs) != 1 {
+				t.Fatalf("origins are %+v, %v", o, err)
+			}
+			for _, part := range c.hands {
+				if !o.Outputs[0].Hands(part) {
+					t.Errorf("%s does not hand %q", o.Outputs[0], part)
+				}
+			}
+			for _, part := range c.not {
+				if o.Outputs[0].Hands(part) {
+					t.Errorf("%s hands %q", o.Outputs[0], part)
+				}
+			}
+		})
+	}
+}

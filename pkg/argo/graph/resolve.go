@@ -28,7 +28,7 @@ func (r *resolution) visit(depth int) error {
 
 // input follows an input of a call to where it comes from: its arguments, or
 // what the template says itself.
-func (r *resolution) input(f *frame, name string, depth int) error {
+func (r *resolution) input(f *frame, name, part string, depth int) error {
 	if err := r.visit(depth); err != nil {
 		return err
 	}
@@ -46,12 +46,12 @@ func (r *resolution) input(f *frame, name string, depth int) error {
 	if given == nil {
 		return nil
 	}
-	return r.artifact(given, f.caller, depth)
+	return r.artifact(given, f.caller, part, depth)
 }
 
 // artifact follows what an artifact refers to, in terms of the frame whose
-// template contains it.
-func (r *resolution) artifact(a *artifact, in *frame, depth int) error {
+// template contains it. part is what is taken of the artifact, and may be empty.
+func (r *resolution) artifact(a *artifact, in *frame, part string, depth int) error {
 	refs, err := a.references()
 	if err != nil {
 		return err
@@ -60,8 +60,11 @@ func (r *resolution) artifact(a *artifact, in *frame, depth int) error {
 		r.found.Literals = append(r.found.Literals, a.literals()...)
 		return nil
 	}
+	if a.SubPath != "" {
+		part = a.SubPath + "/" + part
+	}
 	for _, ref := range refs {
-		if err := r.reference(ref, in, depth+1); err != nil {
+		if err := r.reference(ref, in, part, depth+1); err != nil {
 			return err
 		}
 	}
@@ -69,22 +72,22 @@ func (r *resolution) artifact(a *artifact, in *frame, depth int) error {
 }
 
 // reference follows one reference.
-func (r *resolution) reference(ref []string, in *frame, depth int) error {
+func (r *resolution) reference(ref []string, in *frame, part string, depth int) error {
 	if err := r.visit(depth); err != nil {
 		return err
 	}
 	switch {
 	case len(ref) == 4 && ref[0] == "workflow" && ref[1] == "outputs" && ref[2] == "artifacts":
-		return r.global(ref[3], depth)
+		return r.global(ref[3], part, depth)
 	case in == nil:
 	case len(ref) == 3 && ref[0] == "inputs" && ref[1] == "artifacts":
-		return r.input(in, ref[2], depth)
+		return r.input(in, ref[2], part, depth)
 	case len(ref) == 5 && ref[2] == "outputs" && ref[3] == "artifacts":
 		child, err := r.sibling(in, ref[0], ref[1])
 		if err != nil {
 			return err
 		}
-		return r.output(child, ref[4], depth)
+		return r.output(child, ref[4], part, depth)
 	}
 	return unresolvable("%.200q", strings.Join(ref, "."))
 }
@@ -111,32 +114,32 @@ func (r *resolution) sibling(in *frame, kind, name string) (*frame, error) {
 }
 
 // output follows an output of a call to the step that makes it.
-func (r *resolution) output(f *frame, name string, depth int) error {
+func (r *resolution) output(f *frame, name, part string, depth int) error {
 	t, err := r.graph.template(f)
 	if err != nil {
 		return err
 	}
 	if !t.composite() {
-		return r.leaf(t.Name, name, f.node)
+		return r.leaf(t.Name, name, f.node, part)
 	}
 	a := t.Outputs.named(name)
 	if a == nil || a.From == "" && a.FromExpression == "" {
 		return unresolvable("template %q does not say what its output %.200q is", t.Name, name)
 	}
-	return r.artifact(a, f, depth)
+	return r.artifact(a, f, part, depth)
 }
 
-func (r *resolution) leaf(template, output, node string) error {
+func (r *resolution) leaf(template, output, node, part string) error {
 	pattern, err := regexp.Compile(`(?s)^` + node + `$`)
 	if err != nil {
 		return unresolvable("the names of its nodes: %v", err)
 	}
-	r.found.Outputs = append(r.found.Outputs, Output{Name: output, Template: template, node: pattern})
+	r.found.Outputs = append(r.found.Outputs, Output{Name: output, Template: template, node: pattern, part: part})
 	return nil
 }
 
 // global follows an output of the whole workflow to all that may set it.
-func (r *resolution) global(name string, depth int) error {
+func (r *resolution) global(name, part string, depth int) error {
 	var sources []*frame
 	for i := range r.graph.spec.Templates {
 		sources = append(sources, &frame{body: &r.graph.spec.Templates[i]})
@@ -155,7 +158,7 @@ func (r *resolution) global(name string, depth int) error {
 			if a.GlobalName == "" || !(Literal{Text: a.GlobalName}).Fits(name) {
 				continue
 			}
-			if err := r.output(f, a.Name, depth+1); err != nil {
+			if err := r.output(f, a.Name, part, depth+1); err != nil {
 				return err
 			}
 		}

@@ -1,13 +1,13 @@
 package staged
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
-	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // errNotMounted says that the folder itself is not there, which says nothing
@@ -25,49 +25,69 @@ func (s stamp) same(t stamp) bool {
 		s.info.Size() == t.info.Size() && s.info.ModTime().Equal(t.info.ModTime())
 }
 
-// open opens the staged file of an output. No step of the way may be a
-// symbolic link, and the file must be a regular one.
-func (w *Watcher) open(o artifact.Staged) (*os.File, stamp, error) {
+// read measures what is staged of an output, and gives its state before that.
+// No step of the way may be a symbolic link.
+func (w *Watcher) read(ctx context.Context, o artifact.Staged) (artifact.Entry, stamp, error) {
 	dir, err := w.dir()
 	if err != nil {
-		return nil, stamp{}, err
+		return artifact.Entry{}, stamp{}, err
 	}
 	defer dir.Close()
-	f, info, err := artifact.OpenFile(dir, o.Name())
-	return f, stamp{info}, err
+	name, info, err := find(dir, o)
+	if err != nil {
+		return artifact.Entry{}, stamp{}, err
+	}
+	if info.IsDir() && o.Archive == artifact.ArchiveNone {
+		sum, files, err := artifact.MeasureDir(ctx, dir, name)
+		return artifact.Entry{Output: o.Output, Sum: sum, Files: files}, stamp{info}, err
+	}
+	f, info, err := artifact.OpenFile(dir, name)
+	if err != nil {
+		return artifact.Entry{}, stamp{}, err
+	}
+	defer f.Close()
+	sum, err := measureAs(ctx, o.Archive, f, info.Size())
+	return artifact.Entry{Output: o.Output, Sum: sum}, stamp{info}, err
 }
 
-// stat gives the state of the staged file of an output.
+// stat gives the state of what is staged of an output.
 func (w *Watcher) stat(o artifact.Staged) (stamp, error) {
 	dir, err := w.dir()
 	if err != nil {
 		return stamp{}, err
 	}
 	defer dir.Close()
-	info, err := dir.Lstat(o.Name())
-	if o.Archive == artifact.ArchiveNone {
-		err = notFile(dir, o, info, err)
-	}
-	if err != nil {
-		return stamp{}, err
-	}
-	return stamp{info}, nil
+	_, info, err := find(dir, o)
+	return stamp{info}, err
 }
 
-// notFile says why what was staged as it is is no file. Argo unpacks it under
-// the output's name, gives a file the last part of its path as name, and leaves
-// a directory there. Neither is ever a link: what Argo uploads is what the link
-// leads to.
-func notFile(dir *os.Root, o artifact.Staged, info fs.FileInfo, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		if info, err = dir.Lstat(o.Output); err == nil && !info.IsDir() {
-			return fmt.Errorf("%w: %s was not given its name", artifact.ErrKind, o.Output)
-		}
+// find gives name and state of what is staged of an output: a file, or a
+// directory of one that is stored as it is. Argo unpacks that under the output's
+// name, leaves a directory there, whole from the moment that it has the name,
+// and gives a file the last part of its path as name. Neither is ever a link:
+// what Argo uploads is what the link leads to.
+func find(dir *os.Root, o artifact.Staged) (string, fs.FileInfo, error) {
+	info, err := dir.Lstat(o.Name())
+	if o.Archive != artifact.ArchiveNone {
+		return o.Name(), info, err
 	}
-	if err == nil && info.IsDir() {
-		return reason.New(reason.PrefixUnsupported, "%s is a directory", o.Output)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", nil, err
 	}
-	return err
+	unpacked, noUnpacked := dir.Lstat(o.Output)
+	switch {
+	case noUnpacked != nil && !errors.Is(noUnpacked, fs.ErrNotExist):
+		return "", nil, noUnpacked
+	case noUnpacked == nil && unpacked.IsDir() && (err != nil || o.Output == o.Name()):
+		return o.Output, unpacked, nil
+	case noUnpacked == nil && unpacked.IsDir():
+		return "", nil, fmt.Errorf("%w: both %s and %s are there", artifact.ErrKind, o.Output, o.Name())
+	case noUnpacked == nil && err != nil:
+		return "", nil, fmt.Errorf("%w: %s was not given its name", artifact.ErrKind, o.Output)
+	case err == nil && info.IsDir():
+		return "", nil, fmt.Errorf("%w: %s is a directory", artifact.ErrKind, o.Name())
+	}
+	return o.Name(), info, err
 }
 
 func (w *Watcher) dir() (*os.Root, error) {

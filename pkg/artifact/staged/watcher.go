@@ -109,13 +109,7 @@ func (w *Watcher) measure(ctx context.Context, o *output) (err error) {
 	}()
 	o.at, o.entry = stamp{}, artifact.Entry{}
 	began := time.Now()
-	f, at, err := w.open(o.Staged)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum, err := measureAs(ctx, o.Archive, f, at.info.Size())
-	entry := artifact.Entry{Output: o.Output, Sum: sum}
+	entry, at, err := w.read(ctx, o.Staged)
 	var refusal *reason.Error
 	switch {
 	case errors.As(err, &refusal):

@@ -228,10 +228,26 @@ func TestAnOutputWithoutAnArchiveIsAFileOrTold(t *testing.T) {
 		"a file":                   {func(t *testing.T, root string) { place(t, root, "message.txt", []byte("x")) }, artifact.FormFile, ""},
 		"a file like an archive":   {func(t *testing.T, root string) { place(t, root, "message.txt", archive(t, "x")) }, artifact.FormLookalike, ""},
 		"nothing":                  {func(t *testing.T, root string) { place(t, root, "other", nil) }, "", reason.OutputAbsent},
-		"a directory":              {func(t *testing.T, root string) { folder(t, root, "a") }, "", reason.PrefixUnsupported},
-		"a directory of that name": {func(t *testing.T, root string) { folder(t, root, "message.txt") }, "", reason.PrefixUnsupported},
-		"a file not yet renamed":   {func(t *testing.T, root string) { place(t, root, "a", []byte("x")) }, "", reason.OutputUnreadable},
-		"the archive in between":   {func(t *testing.T, root string) { stage(t, root, "a", archive(t, "x")) }, "", reason.OutputAbsent},
+		"a directory":              {func(t *testing.T, root string) { folder(t, root, "a") }, artifact.FormDirectory, ""},
+		"a directory of that name": {func(t *testing.T, root string) { folder(t, root, "message.txt") }, "", reason.OutputUnreadable},
+		"an empty directory": {func(t *testing.T, root string) {
+			folder(t, root, "a")
+			if err := os.Remove(root + "/argo/outputs/artifacts/a/inside"); err != nil {
+				t.Fatal(err)
+			}
+		}, "", reason.OutputAbsent},
+		"a directory and a file": {func(t *testing.T, root string) {
+			folder(t, root, "a")
+			place(t, root, "message.txt", []byte("x"))
+		}, "", reason.OutputUnreadable},
+		"a directory with a FIFO": {func(t *testing.T, root string) {
+			folder(t, root, "a")
+			if err := syscall.Mkfifo(root+"/argo/outputs/artifacts/a/fifo", 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, "", reason.OutputUnreadable},
+		"a file not yet renamed": {func(t *testing.T, root string) { place(t, root, "a", []byte("x")) }, "", reason.OutputUnreadable},
+		"the archive in between": {func(t *testing.T, root string) { stage(t, root, "a", archive(t, "x")) }, "", reason.OutputAbsent},
 		"a link to a file": {func(t *testing.T, root string) {
 			place(t, root, "other", []byte("x"))
 			link(t, "other", root+"/argo/outputs/artifacts/message.txt")

@@ -1,0 +1,133 @@
+package gate
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// parts are the files of a sealed directory.
+var parts = artifact.Files{{Path: "a.json", SHA256: stored}, {Path: "sub/b", SHA256: tree}, {Path: "sub/deep/c", SHA256: stored}}
+
+// recordUnsealed is a pod's last word without a seal.
+func recordUnsealed(pod *corev1.Pod) *v1alpha1.Provenance {
+	return record(pod, metav1.ConditionFalse, reason.MeasurementMissing, "")
+}
+
+// reading is a world in which consume reads a part of a sealed directory, as the
+// workflow's definition says.
+func reading(t *testing.T, form artifact.Form, part string) *world {
+	t.Helper()
+	w := newWorld(t)
+	dir := w.sealDirectoryAs(t, form, parts.Tree())
+	w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Files = parts.String()
+	w.step.Inputs[0].Location.Key = dir.Key + part
+	w.step.Inputs[0].Archive = artifact.ArchiveDetect
+	w.redefine(t, reference, reference+`,"subPath":"`+part+`"`)
+	return w
+}
+
+func TestAPartOfADirectoryIsPinnedByItself(t *testing.T) {
+	below := artifact.Files{{Path: "b", SHA256: tree}, {Path: "deep/c", SHA256: stored}}.Tree()
+	for part, want := range map[string]artifact.Pin{
+		"a.json": {SHA256: stored, Tree: artifact.FileTree(stored)},
+		"sub/b":  {SHA256: tree, Tree: artifact.FileTree(tree)},
+		"sub":    {SHA256: below, Tree: below},
+	} {
+		w := reading(t, artifact.FormDirectory, part)
+		want.Input, want.Archive, want.Within = "message", artifact.ArchiveNone, w.location.Prefix().URI()
+		want.Location = want.Within + part
+		if want.SHA256 == below {
+			want.Location += "/"
+		}
+		v := w.evaluate(t)
+		if !v.Allowed || !cmp.Equal(v.Pins, []artifact.Pin{want}) {
+			t.Errorf("%s: verdict is %+v (%v), want pin %+v", part, v, v.Refusal, want)
+			continue
+		}
+		if err := v.Pins[0].Validate(); err != nil {
+			t.Errorf("%s: %v", part, err)
+		}
+	}
+}
+
+func TestAPartOfADirectory(t *testing.T) {
+	list := func(w *world) *string { return &w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Files }
+	for name, c := range map[string]struct {
+		form   artifact.Form
+		part   string
+		change func(*testing.T, *world)
+		want   reason.Code
+		says   string
+	}{
+		"whose files nobody listed": {change: func(_ *testing.T, w *world) { *list(w) = "" }, want: reason.FilesUnknown, says: "a.json"},
+		"whose files are others":    {change: func(_ *testing.T, w *world) { *list(w) = parts[:1].String() }, want: reason.ProvenanceInvalid, says: "not those"},
+		"whose files are no list":   {change: func(_ *testing.T, w *world) { *list(w) = "x\n" }, want: reason.ProvenanceInvalid, says: "not those"},
+		"that does not have it":     {part: "z", want: reason.NoProvenance, says: "nothing of that name"},
+		"that has another name":     {part: "a.jso", want: reason.NoProvenance, says: "nothing of that name"},
+		"that has it as a file, by a key that ends in a slash": {change: func(_ *testing.T, w *world) {
+			w.step.Inputs[0].Location = w.step.Inputs[0].Location.Prefix()
+		}, want: reason.NoProvenance, says: "ends in a slash"},
+		"of which the definition takes another part": {change: func(t *testing.T, w *world) {
+			w.redefine(t, reference, reference+`,"subPath":"sub"`)
+		}, want: reason.OriginMismatch, says: `"a.json" of output`},
+		"of which the definition takes all": {change: func(t *testing.T, w *world) {
+			w.redefine(t, reference, reference+`,"optional":false`)
+		}, want: reason.OriginMismatch, says: `"a.json" of output`},
+		"taken whole where the definition takes a part": {change: func(_ *testing.T, w *world) {
+			w.step.Inputs[0].Location = w.location
+		}, want: reason.OriginMismatch, says: "it is output"},
+		"with something in it that Argo would unpack": {form: artifact.FormLookalikes, want: reason.ArchiveMismatch, says: "archive none"},
+		"with something in it that Argo is told to leave": {form: artifact.FormLookalikes, change: func(_ *testing.T, w *world) {
+			w.step.Inputs[0].Archive = artifact.ArchiveNone
+		}},
+		"that is to be unpacked": {change: func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = artifact.ArchiveTar }, want: reason.ArchiveMismatch},
+		"by a part that is only known at runtime": {change: func(t *testing.T, w *world) {
+			w.redefine(t, reference, reference+`,"subPath":"{{inputs.parameters.x}}.json"`)
+		}},
+		"by a part that nothing at runtime makes of it": {change: func(t *testing.T, w *world) {
+			w.redefine(t, reference, reference+`,"subPath":"{{inputs.parameters.x}}.txt"`)
+		}, want: reason.OriginMismatch},
+		"by a key in the definition": {change: func(t *testing.T, w *world) {
+			w.redefine(t, reference, `"s3":{"key":"`+w.location.Key+`/{{item}}.json"}`)
+		}},
+		"while a pod is yet to store it again": {change: func(t *testing.T, w *world) {
+			w.stored(t, w.producer(t, "produce", laterUID, time.Time{}))
+		}, want: reason.ProvenancePending, says: "still runs"},
+		"that a pod stored again, unsealed": {change: func(t *testing.T, w *world) {
+			other := w.producer(t, "produce", laterUID, now.Add(-5*time.Second))
+			w.stored(t, other)
+			w.evidence.provenances[string(other.UID)] = recordUnsealed(other)
+		}, want: reason.NotSealed, says: "was to produce it later"},
+		"whose seal is gone":        {change: func(_ *testing.T, w *world) { clear(w.evidence.seals) }, want: reason.NoProvenance, says: "its ArtifactSeal is gone"},
+		"whose seal cannot be read": {change: func(_ *testing.T, w *world) { w.evidence.failSeal = errDown }, want: reason.LookupFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.form == "" {
+				c.form = artifact.FormDirectory
+			}
+			if c.part == "" {
+				c.part = "a.json"
+			}
+			w := reading(t, c.form, c.part)
+			if c.change != nil {
+				c.change(t, w)
+			}
+			v := w.evaluate(t)
+			if v.Allowed != (c.want == "") {
+				t.Fatalf("verdict is %+v (%v), want %q", v, v.Refusal, c.want)
+			}
+			if !v.Allowed && (v.Refusal.Code != c.want || !strings.Contains(v.Refusal.Error(), c.says)) {
+				t.Errorf("refused with %v, want %s: %s", v.Refusal, c.want, c.says)
+			}
+		})
+	}
+}
