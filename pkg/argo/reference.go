@@ -109,8 +109,11 @@ func (w *Workflow) status() map[string]any {
 // may then store what another wrote meanwhile.
 func (w *Workflow) ran(step *Step) error {
 	path, err := w.path(step.NodeName)
-	if err != nil {
-		return nil // what the path is, nobody states either
+	switch {
+	case errors.Is(err, graph.ErrUnresolvable):
+		return nil // what is on the path is not stated either
+	case err != nil:
+		return err
 	}
 	var stored map[string]any
 	switch last := path.Last; {

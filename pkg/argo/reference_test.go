@@ -3,6 +3,7 @@ package argo_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -127,12 +128,18 @@ func TestSteeringAWorkflowDoesNotChangeWhatItRefersTo(t *testing.T) {
 	u, _ := referring(t)
 	admitted := parsed(t, u).Fingerprint(step.NodeName)
 	spec := u.Object["status"].(object)["storedWorkflowTemplateSpec"].(object)
-	for name, value := range map[string]any{
+	steered := object{
 		"activeDeadlineSeconds": int64(1), "arguments": object{"parameters": list{object{"name": "a", "value": "b"}}}, "parallelism": int64(2),
 		"podGC": object{"strategy": "x"}, "priority": int64(3), "shutdown": "Stop", "suspend": true, "ttlStrategy": object{"secondsAfterCompletion": int64(1)},
-	} {
-		spec[name] = value
 	}
+	guard, err := os.ReadFile("../../charts/argoseal/templates/guards/workflow.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "['" + strings.Join(slices.Sorted(maps.Keys(steered)), "', '") + "']"; !strings.Contains(string(guard), want) {
+		t.Errorf("the guard of Workflows leaves other fields to users than %s", want)
+	}
+	maps.Copy(spec, steered)
 	if _, err := parsed(t, u).DefinitionAt(admitted, step); err != nil {
 		t.Errorf("steered: %v", err)
 	}

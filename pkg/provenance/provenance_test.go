@@ -220,6 +220,7 @@ func TestBuildRefuses(t *testing.T) {
 		"a parameter with value and digest": func(f *Facts) { f.Definition.Parameters[0].SHA256 = digest("0") },
 		"a parameter with half a digest":    func(f *Facts) { f.Definition.Parameters[1].SHA256 = "0" },
 		"a reference without a digest":      func(f *Facts) { f.Definition.References[0].SHA256 = "" },
+		"a reference in upper case":         func(f *Facts) { f.Definition.References[0].SHA256 = digest("D") },
 		"a reference without a name":        func(f *Facts) { f.Definition.References[0].Name = "" },
 		"a reference with a slash":          func(f *Facts) { f.Definition.References[0].Name = "lib/train" },
 		"a template with a slash":           func(f *Facts) { f.Definition.References[0].Template = "inline/train" },
