@@ -106,7 +106,7 @@ func TestVerifyTellsFailuresApartByExitCode(t *testing.T) {
 		"an endless bundle":                {with(file, "--bundle", write(t, make([]byte, 2<<20))), 3},
 		"a statement that is not of ours":  {trusting(strangeKey, file, "--bundle", strangeBundle, "--trusted-root", strangeRoot), 6},
 		"no such file":                     {with(file + "x"), 2},
-		"a folder":                         {with(seals), 2},
+		"a folder that nobody stored":      {with(seals), 7},
 		"no such bundle":                   {with(file, "--bundle", file+"x"), 2},
 		"no such key":                      {trusting(file+"x", file), 2},
 		"no such trusted root":             {with(file, "--trusted-root", file+"x"), 2},
