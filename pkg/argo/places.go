@@ -215,7 +215,7 @@ func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 				return false
 			}
 		}
-		if mounts > 1 || mounts == 1 && c.Name != containerInit && c.Name != containerWait && c.Name != containerMain {
+		if mounts > 1 || mounts == 1 && c.Name != containerInit && c.Name != containerWait && !slices.Contains(s.Mains(), c.Name) {
 			return false
 		}
 	}

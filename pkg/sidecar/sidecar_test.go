@@ -95,6 +95,7 @@ func TestAStepGetsWhatItNeeds(t *testing.T) {
 		"restricted":     {"init", "argoseal-signer"},
 		"script":         {"init", "argoseal-signer"},
 		"retried":        {"init", "argoseal-signer"},
+		"container-set":  {"init", "argoseal-signer"},
 		"executor-image": {"init"},
 		"on-exit":        {"init"},
 		"resource":       {"init"},
