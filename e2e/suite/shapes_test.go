@@ -84,7 +84,11 @@ func TestConformanceHonestWorkflows(t *testing.T) {
 			"generate-artifact/etc": reason.Sealed, "generate-artifact/hello-txt": reason.Sealed, "generate-artifact/hello-txt-nc": reason.Sealed,
 		}},
 		"a directory on a volume": {path: "shapes/volume.yaml", fates: fates{"make/message": reason.Sealed}},
-		"an input on a volume":    {path: "shapes/on-volume.yaml", fates: fates{"make/message": reason.Sealed, "use/used": reason.Sealed}},
+		"a container set": {path: "shapes/container-set.yaml", fates: fates{
+			"make/message": reason.Sealed, "change/shared": reason.Sealed, "change/log": reason.Sealed,
+		}},
+		"a daemon":             {path: "shapes/daemon.yaml", fates: fates{"make/message": reason.Sealed, "serve/dump": reason.DaemonUnsupported}},
+		"an input on a volume": {path: "shapes/on-volume.yaml", fates: fates{"make/message": reason.Sealed, "use/used": reason.Sealed}},
 		"outputs where inputs lie": {path: "shapes/same-path.yaml", fates: fates{
 			"make/tree": reason.Sealed, "make/file": reason.Sealed, "change/tree": reason.Sealed, "change/part": reason.Sealed,
 			"change/around": reason.Sealed, "change/beside": reason.Sealed, "change/absent": reason.Sealed,

@@ -20,11 +20,10 @@ func TestEveryPodOfArgoHasAVerdict(t *testing.T) {
 		code   reason.Code
 		detail string
 	}{
-		"agent":         {reason.UnsupportedPod, "Argo's agent"},
-		"artifact-gc":   {reason.UnsupportedPod, "Argo's artifact-gc"},
-		"container-set": {reason.UnsupportedPod, "containerSet template"},
-		"data":          {reason.UnsupportedPod, "data template"},
-		"offloaded":     {reason.TemplateOffloaded, "ConfigMap"},
+		"agent":       {reason.UnsupportedPod, "Argo's agent"},
+		"artifact-gc": {reason.UnsupportedPod, "Argo's artifact-gc"},
+		"data":        {reason.UnsupportedPod, "data template"},
+		"offloaded":   {reason.TemplateOffloaded, "ConfigMap"},
 	}
 	for _, name := range argotest.All(t) {
 		t.Run(name, func(t *testing.T) {
@@ -76,6 +75,7 @@ func TestWhatStepsSayAboutThemselves(t *testing.T) {
 		}},
 		"restricted":     {argo.KindContainer, "main", nil, []string{"out s3://s3.argo.svc:7070/artifacts/restricted/restricted/out.tgz"}},
 		"executor-image": {argo.KindContainer, "main", nil, nil},
+		"container-set":  {argo.KindContainerSet, "main", nil, []string{"x s3://s3.argo.svc:7070/artifacts/container-set/container-set/x.tgz"}},
 		"resource":       {argo.KindResource, "main", nil, nil},
 		"on-exit":        {argo.KindContainer, "bye", nil, nil},
 		"retried":        {argo.KindContainer, "work", nil, []string{"num s3://s3.argo.svc:7070/artifacts/nested/nested-work-4233083134/num.tgz"}},

@@ -46,7 +46,13 @@ func executes(c corev1.Container) bool {
 // does not know; it does not say that the pod is Argo's (Genuine) nor that it
 // is as Argo makes it (CheckStructure).
 func Parse(pod *corev1.Pod) (*Step, error) {
-	if c := pod.Labels[labelComponent]; c != "" {
+	switch c := pod.Labels[labelComponent]; c {
+	case "":
+	case "agent":
+		return nil, reason.New(reason.UnsupportedPod, "it is Argo's agent, one pod for all http and plugin templates of a workflow, and not a step")
+	case "artifact-gc":
+		return nil, reason.New(reason.UnsupportedPod, "it is Argo's artifact-gc, which deletes artifacts, and not a step: leave artifactGC out")
+	default:
 		return nil, reason.New(reason.UnsupportedPod, "it is Argo's %.80s, not a step", c)
 	}
 	init := findContainer(pod.Spec.InitContainers, containerInit)
@@ -137,11 +143,15 @@ func (t *template) kind() (Kind, error) {
 		return KindContainer, nil
 	case "script":
 		return KindScript, nil
+	case "containerSet":
+		return KindContainerSet, nil
 	case "resource":
 		if t.Resource.ManifestFrom == nil {
 			return KindResource, nil
 		}
 		return "", reason.New(reason.UnsupportedPod, "it is a resource template with a manifest from elsewhere")
+	case "data":
+		return "", reason.New(reason.UnsupportedPod, "it is a data template: main itself reads and writes the store, and no wait stages anything")
 	default:
 		return "", reason.New(reason.UnsupportedPod, "it is a %s template", kinds[0])
 	}
@@ -188,5 +198,10 @@ func (s *Step) resolve() error {
 		return err
 	}
 	s.Outputs = s.template.outputs(out, in)
+	if s.template.Daemon {
+		for i := range s.Outputs {
+			s.Outputs[i].refuse(reason.New(reason.DaemonUnsupported, "the step goes on while others use what it has stored so far"))
+		}
+	}
 	return nil
 }

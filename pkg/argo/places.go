@@ -100,7 +100,7 @@ func (s *Step) placedOutput(pod *corev1.Pod, main []place, out Output) *reason.E
 		above := within(out.Path, p.path)
 		switch {
 		case !overlap(p.path, out.Path), above && p.tmp():
-		case !s.isInput(p) && !(above && s.template.puts(p)):
+		case !s.isInput(p) && (!above || !s.template.puts(p)):
 			return p.hides(out.Path)
 		case above && (m == nil || len(p.path) > len(mountedAt(m.MountPath))):
 			m = p.mount
@@ -215,7 +215,7 @@ func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 				return false
 			}
 		}
-		if mounts > 1 || mounts == 1 && c.Name != containerInit && c.Name != containerWait && c.Name != containerMain {
+		if mounts > 1 || mounts == 1 && c.Name != containerInit && c.Name != containerWait && !slices.Contains(s.Mains(), c.Name) {
 			return false
 		}
 	}

@@ -18,6 +18,9 @@ type Kind string
 const (
 	KindContainer Kind = "container"
 	KindScript    Kind = "script"
+	// KindContainerSet has several containers. The one named main has the inputs,
+	// and its own files are the outputs' unless these lie on a volume.
+	KindContainerSet Kind = "containerSet"
 	// KindResource is a resource template without artifacts: nothing of it is
 	// sealed or pinned, so it runs without our containers.
 	KindResource Kind = "resource"
@@ -164,8 +167,8 @@ type Output struct {
 	// Somebody else may have written what is there.
 	Volume string
 	// Problem says why the output cannot be sealed: ArchiveUnsupported,
-	// StoreUnsupported, MountUnsupported or LocationInvalid. The step runs all
-	// the same.
+	// StoreUnsupported, MountUnsupported, LocationInvalid or DaemonUnsupported. The
+	// step runs all the same.
 	Problem *reason.Error
 }
 
@@ -251,6 +254,17 @@ type Step struct {
 	owners []metav1.OwnerReference
 	label  string
 	images []image
+}
+
+// Mains names the containers whose exit codes are the step's outcome, one at
+// least: main, or those of a container set, and main for artifacts, which Argo
+// gives to no other container.
+func (s *Step) Mains() []string {
+	names := s.template.mains()
+	if (len(names) == 0 || len(s.Inputs)+len(s.Outputs) > 0) && !slices.Contains(names, containerMain) {
+		names = append(names, containerMain)
+	}
+	return names
 }
 
 // Sealable lists the outputs that can be sealed, in the template's order.

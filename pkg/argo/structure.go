@@ -107,8 +107,10 @@ func checkKillCommand(pod *corev1.Pod, _ *Step) error {
 // checkEmissary looks at the regular containers: wait aside, all of them run
 // under the emissary in Argo's own volume.
 func checkEmissary(pod *corev1.Pod, s *Step) error {
-	if findContainer(pod.Spec.Containers, containerMain) == nil {
-		return reason.New(reason.UnknownPodLayout, "it has no container %q", containerMain)
+	for _, name := range s.Mains() {
+		if findContainer(pod.Spec.Containers, name) == nil {
+			return reason.New(reason.UnknownPodLayout, "it has no container %.80q", name)
+		}
 	}
 	for i := range pod.Spec.Containers {
 		c := &pod.Spec.Containers[i]

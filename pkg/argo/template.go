@@ -16,7 +16,7 @@ type template struct {
 	Outputs         artifacts         `json:"outputs"`
 	Container       *mounting         `json:"container"`
 	Script          *scriptTemplate   `json:"script"`
-	ContainerSet    *json.RawMessage  `json:"containerSet"`
+	ContainerSet    *containerSet     `json:"containerSet"`
 	Steps           *json.RawMessage  `json:"steps"`
 	DAG             *json.RawMessage  `json:"dag"`
 	Resource        *resourceTemplate `json:"resource"`
@@ -24,6 +24,7 @@ type template struct {
 	Suspend         *json.RawMessage  `json:"suspend"`
 	HTTP            *json.RawMessage  `json:"http"`
 	Plugin          *json.RawMessage  `json:"plugin"`
+	Daemon          bool              `json:"daemon"`
 	InitContainers  []userContainer   `json:"initContainers"`
 	Sidecars        []userContainer   `json:"sidecars"`
 	ArchiveLocation json.RawMessage   `json:"archiveLocation"`
@@ -55,6 +56,15 @@ type volumeMount struct {
 type scriptTemplate struct {
 	mounting
 	Source string `json:"source"`
+}
+
+// containerSet is a list of containers and what all of them mount. Argo counts
+// these mounts alone as volumes of the template.
+type containerSet struct {
+	mounting
+	Containers []struct {
+		Name string `json:"name"`
+	} `json:"containers"`
 }
 
 // userContainer is an init container or sidecar of the template.
@@ -197,15 +207,29 @@ func (t *template) kinds() []string {
 	return set
 }
 
-// volumeMounts are those of main.
+// volumeMounts are those of main, or of all containers of a set.
 func (t *template) volumeMounts() []volumeMount {
 	switch {
 	case t.Container != nil:
 		return t.Container.VolumeMounts
 	case t.Script != nil:
 		return t.Script.VolumeMounts
+	case t.ContainerSet != nil:
+		return t.ContainerSet.VolumeMounts
 	}
 	return nil
+}
+
+// mains names the containers that are the step itself: main, or those of a set.
+func (t *template) mains() []string {
+	if t.ContainerSet == nil {
+		return []string{containerMain}
+	}
+	var names []string
+	for _, c := range t.ContainerSet.Containers {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // volumeAt names the volume on which the clean path lies by Argo's rule, which

@@ -20,7 +20,6 @@ import (
 
 // Containers the checks name.
 const (
-	containerMain   = "main"
 	containerWait   = "wait"
 	containerSigner = argo.SignerContainer
 )
@@ -91,8 +90,9 @@ func (r Rules) signerImage(pod *corev1.Pod) (string, error) {
 }
 
 // outcomeOf reads how the step ended. Argo's wait has to have ended well, or
-// nothing is known to be in the store; main's exit code is the outcome.
-func outcomeOf(pod *corev1.Pod) (provenance.Outcome, error) {
+// nothing is known to be in the store; main's exit code is the outcome, or those
+// of all containers of a set.
+func outcomeOf(pod *corev1.Pod, mains []string) (provenance.Outcome, error) {
 	_, wait := ended(pod.Status.ContainerStatuses, containerWait)
 	switch {
 	case wait == nil:
@@ -100,13 +100,15 @@ func outcomeOf(pod *corev1.Pod) (provenance.Outcome, error) {
 	case wait.ExitCode != 0:
 		return provenance.Outcome{}, reason.New(reason.UploadFailed, "wait ended with exit code %d", wait.ExitCode)
 	}
-	_, main := ended(pod.Status.ContainerStatuses, containerMain)
-	if main == nil {
-		return provenance.Outcome{}, reason.New(reason.StructureAltered, "the kubelet does not report how main ended")
-	}
 	outcome := provenance.Outcome{Result: provenance.Succeeded}
-	if main.ExitCode != 0 {
-		outcome.Result = provenance.Failed
+	for _, name := range mains {
+		_, main := ended(pod.Status.ContainerStatuses, name)
+		if main == nil {
+			return provenance.Outcome{}, reason.New(reason.StructureAltered, "the kubelet does not report how %.80s ended", name)
+		}
+		if main.ExitCode != 0 {
+			outcome.Result = provenance.Failed
+		}
 	}
 	for _, s := range statuses(pod) {
 		if end := s.State.Terminated; end != nil {

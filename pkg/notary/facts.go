@@ -60,7 +60,7 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 		first := w.Step.Outputs[0]
 		return refuse(fates, first.Problem.For(first.Label()))
 	}
-	outcome, err := outcomeOf(w.Pod)
+	outcome, err := outcomeOf(w.Pod, w.Step.Mains())
 	if err != nil {
 		return refuse(fates, err)
 	}

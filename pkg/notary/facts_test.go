@@ -1,6 +1,7 @@
 package notary
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,68 @@ func TestFactsNameThePinnedInputs(t *testing.T) {
 	must(t, err)
 	if len(facts.Inputs) != 1 || facts.Inputs[0].URI != uri || facts.Inputs[0].SHA256 != pin.SHA256 || facts.Inputs[0].Seal == "" {
 		t.Errorf("inputs are %+v", facts.Inputs)
+	}
+}
+
+// An input on a volume that others may write is said to have lain there.
+func TestFactsNameTheVolumesOfInputs(t *testing.T) {
+	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
+	d := artifact.Digest(strings.Repeat("a", 64))
+	for volume, source := range map[string]corev1.VolumeSource{
+		"":     {EmptyDir: &corev1.EmptyDirVolumeSource{}},
+		"work": {PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "shared"}},
+	} {
+		s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, SHA256: d, Archive: artifact.ArchiveTar, Tree: d}})
+		s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
+		s.template(`"path":"/tmp/message"`, `"path":"/work/message"`)
+		s.template(`"container":{`, `"container":{"volumeMounts":[{"name":"work","mountPath":"/work"}],`)
+		s.pod.Spec.Volumes = append(s.pod.Spec.Volumes, corev1.Volume{Name: "work", VolumeSource: source})
+		for _, list := range [][]corev1.Container{s.pod.Spec.InitContainers, s.pod.Spec.Containers} {
+			for i := range list {
+				c := &list[i]
+				c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return strings.HasSuffix(m.MountPath, "/tmp/message") })
+				if at, found := map[string]string{"init": "/mainctrfs/work", "wait": "/mainctrfs/work", "main": "/work"}[c.Name]; found {
+					c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "work", MountPath: at})
+				}
+			}
+		}
+		s.inject(t)
+		facts, _, err := s.rules.Facts(s.witness(t))
+		must(t, err)
+		if len(facts.Inputs) != 1 || facts.Inputs[0].Volume != volume {
+			t.Errorf("inputs are %+v, want volume %q", facts.Inputs, volume)
+		}
+	}
+}
+
+// A container set has as many mains as it has containers.
+func TestTheOutcomeIsThatOfAllMains(t *testing.T) {
+	for name, c := range map[string]struct {
+		mains []string
+		fail  string
+		want  provenance.Result
+	}{
+		"of main":                      {[]string{"main"}, "", provenance.Succeeded},
+		"of a main that failed":        {[]string{"main"}, "main", provenance.Failed},
+		"of a set":                     {[]string{"main", "wait"}, "", provenance.Succeeded},
+		"of a set whose main failed":   {[]string{"other", "main"}, "main", provenance.Failed},
+		"of a set of which one failed": {[]string{"main", "other"}, "other", provenance.Failed},
+		"of main beside a sidecar":     {[]string{"main"}, "other", provenance.Succeeded},
+		"of one that is not known":     {[]string{"main", "gone"}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := producer(t)
+			other := s.status("main").DeepCopy()
+			other.Name = "other"
+			s.pod.Status.ContainerStatuses = append(s.pod.Status.ContainerStatuses, *other)
+			if c.fail != "" {
+				s.status(c.fail).State.Terminated.ExitCode = 3
+			}
+			outcome, err := outcomeOf(s.pod, c.mains)
+			if outcome.Result != c.want || (err == nil) != (c.want != "") {
+				t.Errorf("got %q, %v, want %q", outcome.Result, err, c.want)
+			}
+		})
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	OwnerMismatch           Code = "OwnerMismatch"
 	NodeMismatch            Code = "NodeMismatch"
 	ExecutorImageNotAllowed Code = "ExecutorImageNotAllowed"
+	ExecutorUserUnknown     Code = "ExecutorUserUnknown"
 	UnknownPodLayout        Code = "UnknownPodLayout"
 	UnsupportedPod          Code = "UnsupportedPod"
 	TemplateInvalid         Code = "TemplateInvalid"
@@ -45,6 +46,7 @@ const (
 	StoreUnsupported     Code = "StoreUnsupported"
 	ArchiveUnsupported   Code = "ArchiveUnsupported"
 	ArchiveMismatch      Code = "ArchiveMismatch"
+	DaemonUnsupported    Code = "DaemonUnsupported"
 	MountUnsupported     Code = "MountUnsupported"
 	ModeUnsupported      Code = "ModeUnsupported"
 	RemoteUnsupported    Code = "RemoteUnsupported"
@@ -134,6 +136,7 @@ var rows = []entry{
 	{code: OwnerMismatch, meaning: "Labels, owner and the live Workflow do not agree.", remedy: "Submit the step through Argo"},
 	{code: NodeMismatch, meaning: "Pod name, node name and node id do not belong together.", remedy: "Submit the step through Argo"},
 	{code: ExecutorImageNotAllowed, meaning: "init or wait does not run a configured Argo executor image.", remedy: "Remove the patch, or add the image to argo.executorImages"},
+	{code: ExecutorUserUnknown, meaning: "init or wait must not run as root, and only their image knows as whom they run; ours have to run as the same user.", remedy: "Set runAsUser where runAsNonRoot is set: in the workflow's securityContext or that of Argo's executor (8737 is the user of Argo's non-root image)"},
 	{code: UnknownPodLayout, meaning: "The pod's layout is not one this version knows.", remedy: "Use a supported Argo version"},
 	{code: UnsupportedPod, meaning: "This kind of Argo pod is not supported in labelled namespaces yet.", remedy: "Run it in a namespace without the label"},
 	{code: TemplateInvalid, meaning: "ARGO_TEMPLATE is missing, given twice or not readable.", remedy: "Submit the step through Argo, without patching ARGO_TEMPLATE"},
@@ -153,6 +156,7 @@ var rows = []entry{
 	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3"},
 	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is empty, more than one, or not possible for its path or for git.", remedy: "Give one of tar, zip and none, or leave the strategy out; for git leave it out"},
 	{code: ArchiveMismatch, meaning: "The input's archive strategy would make something else of the artifact than what was sealed, or than the stored file whose sha256 a policy pins.", remedy: "Give the input the archive strategy of the output that it comes from; archive none gives the stored file itself; what Argo unpacks of an input from outside needs a policy with treeSHA256"},
+	{code: DaemonUnsupported, meaning: "The step is a daemon: its pod outlives it and is killed in the end, so what it stores is neither the whole of its work nor there when others ask for it.", remedy: "Let a step that ends make the artifact"},
 	{code: MountUnsupported, meaning: "Something is mounted at, above or below the artifact's path that hides a part of it, Argo and main do not see the same there, or an output without an archive is uploaded from a volume, where nothing can be measured.", remedy: "Use a path that no other mount of the step overlaps, below the volume's own mount path and without subPathExpr if it is to lie on a volume; for an output on a volume, an archive (tar or zip), or a path that is on none"},
 	{code: ModeUnsupported, meaning: "The input's files get other modes than the sealed ones, which is not supported.", remedy: "Set the modes in the step instead of by recurseMode"},
 	{code: RemoteUnsupported, meaning: "What the input asks of git or http cannot be held to any policy.", remedy: "Give git a commit as revision, and neither fetch nor an insecure option; write URLs in full and plainly (ssh://git@host/path)"},

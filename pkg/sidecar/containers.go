@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,7 +119,10 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 	c := newContainer(pod, argo.SignerContainer, args, cfg)
 	always := corev1.ContainerRestartPolicyAlways
 	c.RestartPolicy = &always
-	c.SecurityContext = confine(contextOf(pod.Spec.Containers, "wait"))
+	c.SecurityContext, err = contextOf(pod, pod.Spec.Containers, "wait")
+	if err != nil {
+		return nil, err
+	}
 	// What wait stages it makes readable for its own user, which is ours too.
 	c.SecurityContext.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}
 	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{
@@ -168,7 +172,10 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config
 	c := newContainer(pod, argo.VerifyContainer, args, cfg)
 	// Capabilities stay those of init: unpacked files have the modes their
 	// archive says, and root reads a file of mode 0 by capability only.
-	c.SecurityContext = confine(contextOf(pod.Spec.InitContainers, "init"))
+	c.SecurityContext, err = contextOf(pod, pod.Spec.InitContainers, "init")
+	if err != nil {
+		return nil, err
+	}
 	c.VolumeMounts = append(c.VolumeMounts, mounts...)
 	return c, nil
 }
@@ -267,12 +274,22 @@ func newVolume() *corev1.Volume {
 	}
 }
 
-// contextOf gives the security context of Argo's container.
-func contextOf(list []corev1.Container, name string) *corev1.SecurityContext {
+// contextOf gives the security context of Argo's container, confined, for ours.
+// The pod's own applies to both. A user that only Argo's image names is not known
+// here, and where root is forbidden the kubelet would never start ours.
+func contextOf(pod *corev1.Pod, list []corev1.Container, name string) (*corev1.SecurityContext, error) {
+	sc := &corev1.SecurityContext{}
 	if i := slices.IndexFunc(list, named(name)); i >= 0 && list[i].SecurityContext != nil {
-		return list[i].SecurityContext.DeepCopy()
+		sc = list[i].SecurityContext.DeepCopy()
 	}
-	return &corev1.SecurityContext{}
+	user, nonRoot := sc.RunAsUser, sc.RunAsNonRoot
+	if all := pod.Spec.SecurityContext; all != nil {
+		user, nonRoot = cmp.Or(user, all.RunAsUser), cmp.Or(nonRoot, all.RunAsNonRoot)
+	}
+	if user == nil && nonRoot != nil && *nonRoot {
+		return nil, reason.New(reason.ExecutorUserUnknown, "%s has runAsNonRoot and no runAsUser", name)
+	}
+	return confine(sc), nil
 }
 
 // confine keeps the user of Argo's own container and gives up what we do not

@@ -95,6 +95,7 @@ func TestAStepGetsWhatItNeeds(t *testing.T) {
 		"restricted":     {"init", "argoseal-signer"},
 		"script":         {"init", "argoseal-signer"},
 		"retried":        {"init", "argoseal-signer"},
+		"container-set":  {"init", "argoseal-signer"},
 		"executor-image": {"init"},
 		"on-exit":        {"init"},
 		"resource":       {"init"},
@@ -210,6 +211,75 @@ func TestSecurityContexts(t *testing.T) {
 				t.Errorf("security context of wait changed:\n%s", diff)
 			}
 		})
+	}
+}
+
+// Ours run as whom Argo's own run as, by their own context or the pod's, whoever
+// main is: the kubelet gives the pod's to both alike.
+func TestOursRunAsArgosOwn(t *testing.T) {
+	user := func(id int64) *corev1.SecurityContext { return &corev1.SecurityContext{RunAsUser: ptr(id)} }
+	tests := map[string]struct {
+		pod              *corev1.PodSecurityContext
+		init, wait, main *corev1.SecurityContext
+		verify, signer   *int64 // of their own
+		refused          string
+	}{
+		"as nobody in particular":       {},
+		"as the pod's":                  {pod: &corev1.PodSecurityContext{RunAsUser: ptr(int64(1000710000)), FSGroup: ptr(int64(1000710000)), RunAsNonRoot: ptr(true)}},
+		"as the executor's":             {init: user(8737), wait: user(8737), verify: ptr(int64(8737)), signer: ptr(int64(8737))},
+		"as the executor's, not main's": {init: user(8737), wait: user(8737), main: user(2000), verify: ptr(int64(8737)), signer: ptr(int64(8737))},
+		"as the executor's, not the pod's": {pod: &corev1.PodSecurityContext{RunAsUser: ptr(int64(1000)), RunAsNonRoot: ptr(true)},
+			init: user(8737), wait: user(8737), verify: ptr(int64(8737)), signer: ptr(int64(8737))},
+		"as the pod's, not main's":                         {pod: &corev1.PodSecurityContext{RunAsUser: ptr(int64(1000))}, main: user(2000)},
+		"each as its own":                                  {init: user(1), wait: user(2), verify: ptr(int64(1)), signer: ptr(int64(2))},
+		"as whom a non-root image says":                    {pod: &corev1.PodSecurityContext{RunAsNonRoot: ptr(true)}, refused: "init has runAsNonRoot and no runAsUser"},
+		"as whom a non-root image says, by their own word": {init: user(1), wait: &corev1.SecurityContext{RunAsNonRoot: ptr(true)}, refused: "wait has runAsNonRoot and no runAsUser"},
+		"as whom a non-root image says, root allowed": {pod: &corev1.PodSecurityContext{RunAsNonRoot: ptr(true)},
+			init: &corev1.SecurityContext{RunAsNonRoot: ptr(false)}, wait: &corev1.SecurityContext{RunAsNonRoot: ptr(false)}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod, step := both(t)
+			pod.Spec.SecurityContext = test.pod
+			container(pod, "init").SecurityContext = test.init
+			container(pod, "wait").SecurityContext = test.wait
+			container(pod, "main").SecurityContext = test.main
+			if test.refused != "" {
+				_, err := sidecar.Add(pod, step, pinsFor(step), config)
+				wantRefusal(t, err, reason.ExecutorUserUnknown, test.refused)
+				return
+			}
+			out := add(t, pod, step, pinsFor(step))
+			for name, want := range map[string]*int64{"argoseal-verify": test.verify, "argoseal-signer": test.signer} {
+				if diff := cmp.Diff(want, container(out, name).SecurityContext.RunAsUser); diff != "" {
+					t.Errorf("user of %s (-want +got):\n%s", name, diff)
+				}
+			}
+			if diff := cmp.Diff(test.pod, out.Spec.SecurityContext); diff != "" {
+				t.Errorf("security context of the pod (-want +got):\n%s", diff)
+			}
+			if err := sidecar.Check(out, step, pinsFor(step), config); err != nil {
+				t.Errorf("Check: %v", err)
+			}
+		})
+	}
+}
+
+// A cluster may give users to containers when ours are there: each of Argo's
+// own and ours beside it the same one.
+func TestUsersThatTheClusterGivesToAllAreAdmitted(t *testing.T) {
+	pod, step := both(t)
+	out := add(t, pod, step, pinsFor(step))
+	for _, list := range [][]corev1.Container{out.Spec.InitContainers, out.Spec.Containers} {
+		for i := range list {
+			if list[i].SecurityContext == nil {
+				list[i].SecurityContext = &corev1.SecurityContext{}
+			}
+			list[i].SecurityContext.RunAsUser = ptr(int64(1000710000))
+		}
+	}
+	if err := sidecar.Check(out, step, pinsFor(step), config); err != nil {
+		t.Errorf("Check: %v", err)
 	}
 }
 

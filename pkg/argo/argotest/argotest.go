@@ -30,7 +30,7 @@ const (
 var files embed.FS
 
 // supported are the pods whose kind is supported.
-var supported = []string{"consume", "everything", "executor-image", "on-exit", "produce", "resource", "restricted", "retried", "script"}
+var supported = []string{"consume", "container-set", "everything", "executor-image", "on-exit", "produce", "resource", "restricted", "retried", "script"}
 
 // Supported lists the pods that are to be admitted, sorted.
 func Supported() []string { return slices.Clone(supported) }
