@@ -104,7 +104,7 @@ func (l *Lab) Check(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenan
 // stored is the digest of what lies in the store now.
 func (l *Lab) stored(ctx context.Context, at artifact.Location) (string, error) {
 	if at.Kind == artifact.KindObject {
-		object, err := l.Get(ctx, at.Key)
+		object, err := l.Get(ctx, at.Bucket, at.Key)
 		return fmt.Sprintf("%x", sha256.Sum256(object)), err
 	}
 	dir, err := os.MkdirTemp("", "argoseal-lab-")
@@ -112,7 +112,7 @@ func (l *Lab) stored(ctx context.Context, at artifact.Location) (string, error) 
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := l.GetAll(ctx, at.Key, dir); err != nil {
+	if err := l.GetAll(ctx, at.Bucket, at.Key, dir); err != nil {
 		return "", err
 	}
 	tree, err := artifact.TreeOf(dir)
@@ -139,7 +139,7 @@ func (l *Lab) Save(ctx context.Context, seal *v1alpha1.ArtifactSeal, dir string)
 	if err != nil {
 		return nil, err
 	}
-	object, err := l.Get(ctx, seal.Spec.Location.Key)
+	object, err := l.Get(ctx, seal.Spec.Location.Bucket, seal.Spec.Location.Key)
 	if err != nil {
 		return nil, err
 	}

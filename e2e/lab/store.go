@@ -26,9 +26,9 @@ func (l *Lab) Put(ctx context.Context, key string, content []byte) error {
 	return nil
 }
 
-// Get reads an object of the artifact bucket. Objects in tests are small.
-func (l *Lab) Get(ctx context.Context, key string) ([]byte, error) {
-	o, err := l.S3.GetObject(ctx, part.S3Bucket, key, minio.GetObjectOptions{})
+// Get reads an object of a bucket. Objects in tests are small.
+func (l *Lab) Get(ctx context.Context, bucket, key string) ([]byte, error) {
+	o, err := l.S3.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
@@ -40,14 +40,14 @@ func (l *Lab) Get(ctx context.Context, key string) ([]byte, error) {
 	return content, nil
 }
 
-// GetAll reads the objects below a key of the artifact bucket, which ends in a
+// GetAll reads the objects below a key of a bucket, which ends in a
 // slash, into a folder. The folder gets Argo's names and no executable file.
-func (l *Lab) GetAll(ctx context.Context, key, folder string) error {
-	for o := range l.S3.ListObjects(ctx, part.S3Bucket, minio.ListObjectsOptions{Prefix: key, Recursive: true}) {
+func (l *Lab) GetAll(ctx context.Context, bucket, key, folder string) error {
+	for o := range l.S3.ListObjects(ctx, bucket, minio.ListObjectsOptions{Prefix: key, Recursive: true}) {
 		if o.Err != nil {
 			return fmt.Errorf("list %s: %w", key, o.Err)
 		}
-		content, err := l.Get(ctx, o.Key)
+		content, err := l.Get(ctx, bucket, o.Key)
 		if err != nil {
 			return err
 		}

@@ -129,9 +129,12 @@ func TestConformanceLifecycle(t *testing.T) {
 			t.Fatal(run)
 		}
 		l := cluster(t)
-		// Copies of what another workflow is said to have done are nobody's to bring.
-		_, err := l.Argo(t.Context(), ns, "resubmit", first, "--memoized")
-		refused(t, err, reason.WorkflowGuarded)
+		// What another workflow is said to have made is not this one's.
+		memoized, err := l.Argo(t.Context(), ns, "resubmit", first, "--memoized", "--output", "name")
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused(t, refusal(finish(t, ns, memoized)), reason.NoProvenance)
 		resubmitted, err := l.Argo(t.Context(), ns, "resubmit", first, "--parameter", "code=0", "--output", "name")
 		if err != nil {
 			t.Fatal(err)

@@ -30,7 +30,7 @@ func checkExecutors(pod *corev1.Pod, s *Step) error {
 	switch {
 	case init == nil || all[containerInit] != 1:
 		return reason.New(reason.UnknownPodLayout, "it has not exactly one container %q", containerInit)
-	case all[containerWait] > 1 || (wait == nil && (s.Kind != KindResource || all[containerWait] > 0)):
+	case all[containerWait] > 1 || (wait == nil && (!s.Kind.executor() || all[containerWait] > 0)):
 		return reason.New(reason.UnknownPodLayout, "it has not exactly one container %q", containerWait)
 	}
 	for _, c := range pod.Spec.InitContainers {

@@ -195,3 +195,18 @@ func replaceOnce(t *testing.T, text, old, with string) string {
 	}
 	return strings.Replace(text, old, with, 1)
 }
+
+// A data template that stores nothing makes a list and no artifact.
+func TestADataTemplateWithoutArtifactsIsAStep(t *testing.T) {
+	pod := withTemplate(t, "data", func(o object) { delete(o, "outputs") })
+	step, err := argo.Parse(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := argo.CheckStructure(pod, step, argotest.Identity()); err != nil || step.Kind != argo.KindData {
+		t.Errorf("kind %s: %v", step.Kind, err)
+	}
+	main := mainOf(pod)
+	main.Command[slices.Index(main.Command, "data")] = "resource"
+	wantRefusal(t, argo.CheckStructure(pod, step, argotest.Identity()), reason.EmissaryAltered, "does not run argoexec data")
+}

@@ -107,7 +107,7 @@ func checkTmp(pod *corev1.Pod, s *Step) error {
 	return others(pod, volumeTmp, func(c *corev1.Container, m corev1.VolumeMount) bool {
 		sub := path.Clean(m.SubPath)
 		return m.SubPath != "" && m.SubPathExpr == "" && !strings.Contains(m.SubPath, "..") && !path.IsAbs(sub) &&
-			sub != "." && (s.Kind == KindResource && staging == "" || !within(sub, staging))
+			sub != "." && (s.Kind.executor() && staging == "" || !within(sub, staging))
 	})
 }
 

@@ -85,8 +85,8 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", envTemplate, err)
 	}
 	s.checkPlaces(pod)
-	if s.Kind == KindResource && (len(s.Inputs) > 0 || len(s.Outputs) > 0) {
-		return nil, reason.New(reason.UnsupportedPod, "it is a resource template with artifacts")
+	if s.Kind.executor() && (len(s.Inputs) > 0 || len(s.Outputs) > 0) {
+		return nil, reason.New(reason.UnsupportedPod, "it is a %s template with artifacts: no wait stages them", s.Kind)
 	}
 	return s, nil
 }
@@ -151,7 +151,7 @@ func (t *template) kind() (Kind, error) {
 		}
 		return "", reason.New(reason.UnsupportedPod, "it is a resource template with a manifest from elsewhere")
 	case "data":
-		return "", reason.New(reason.UnsupportedPod, "it is a data template: main itself reads and writes the store, and no wait stages anything")
+		return KindData, nil
 	default:
 		return "", reason.New(reason.UnsupportedPod, "it is a %s template", kinds[0])
 	}
@@ -160,7 +160,7 @@ func (t *template) kind() (Kind, error) {
 // identify notes who the pod says it is; Genuine judges it.
 func (s *Step) identify(pod *corev1.Pod, init *corev1.Container) error {
 	wait := findContainer(pod.Spec.Containers, containerWait)
-	if wait == nil && s.Kind != KindResource {
+	if wait == nil && !s.Kind.executor() {
 		return reason.New(reason.UnknownPodLayout, "it has no container %q", containerWait)
 	}
 	s.NodeID, s.NodeName = pod.Annotations[annotationNodeID], pod.Annotations[annotationNodeName]
@@ -176,7 +176,7 @@ func (s *Step) identify(pod *corev1.Pod, init *corev1.Container) error {
 	if wait != nil {
 		s.images = append(s.images, image{containerWait, wait.Image})
 	}
-	if s.Kind == KindResource {
+	if s.Kind.executor() {
 		if main := findContainer(pod.Spec.Containers, containerMain); main != nil {
 			s.images = append(s.images, image{containerMain, main.Image})
 		}

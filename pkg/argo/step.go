@@ -24,7 +24,13 @@ const (
 	// KindResource is a resource template without artifacts: nothing of it is
 	// sealed or pinned, so it runs without our containers.
 	KindResource Kind = "resource"
+	// KindData is a data template without artifacts: it makes a list, such as of
+	// what is in a bucket, and that is a parameter.
+	KindData Kind = "data"
 )
+
+// executor says whether main itself is Argo's executor, and there is no wait.
+func (k Kind) executor() bool { return k == KindResource || k == KindData }
 
 // Source says where an input artifact comes from.
 type Source string

@@ -126,12 +126,12 @@ func checkEmissary(pod *corev1.Pod, s *Step) error {
 			}
 		}
 	}
-	if s.Kind != KindResource {
+	if !s.Kind.executor() {
 		return nil
 	}
 	main := findContainer(pod.Spec.Containers, containerMain)
-	if own := afterWrapper(main.Command); len(own) < 2 || own[0] != "argoexec" || own[1] != "resource" {
-		return reason.New(reason.EmissaryAltered, "container %s does not run argoexec resource", main.Name)
+	if own := afterWrapper(main.Command); len(own) < 2 || own[0] != "argoexec" || own[1] != string(s.Kind) {
+		return reason.New(reason.EmissaryAltered, "container %s does not run argoexec %s", main.Name, s.Kind)
 	}
 	return nil
 }
