@@ -72,7 +72,7 @@ type memory struct {
 
 var errDown = errors.New("connection refused")
 
-func (m *memory) Producers(context.Context, string, string, []artifact.Location) ([]Producer, error) {
+func (m *memory) Producers(context.Context, string, string, argo.Input) ([]Producer, error) {
 	m.reads++
 	if m.failProducers != nil {
 		return nil, m.failProducers
@@ -101,6 +101,15 @@ func (m *memory) Seals(_ context.Context, namespace string, _ artifact.Location)
 		if s.Namespace == namespace {
 			found = append(found, *s)
 		}
+	}
+	return found, m.failSeals
+}
+
+func (m *memory) WorkflowSeals(context.Context, string, string) ([]v1alpha1.ArtifactSeal, error) {
+	m.reads++
+	var found []v1alpha1.ArtifactSeal
+	for _, s := range m.seals {
+		found = append(found, *s)
 	}
 	return found, m.failSeals
 }
