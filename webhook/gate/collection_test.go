@@ -159,9 +159,9 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 				w.evidence.seals[s.Name] = s
 			}
 		}, reason.PrefixUnsupported, "514 outputs"},
-		"cannot be told without its seals": {func(_ *testing.T, w *world) { w.evidence.failSeals = errDown }, reason.LookupFailed, ""},
+		"cannot be told without its seals": {func(_ *testing.T, w *world) { w.evidence.failWorkflowSeals = errDown }, reason.LookupFailed, ""},
 		"cannot be told if there are too many seals": {func(_ *testing.T, w *world) {
-			w.evidence.failSeals = reason.New(reason.PrefixUnsupported, "too many")
+			w.evidence.failWorkflowSeals = reason.New(reason.PrefixUnsupported, "too many")
 		}, reason.PrefixUnsupported, "too many"},
 	} {
 		t.Run(name, func(t *testing.T) {

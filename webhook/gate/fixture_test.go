@@ -66,8 +66,8 @@ type memory struct {
 	provenances map[string]*v1alpha1.Provenance
 	seals       map[string]*v1alpha1.ArtifactSeal
 	// What fails, if set.
-	failProducers, failProvenance, failSeal, failSeals error
-	reads                                              int
+	failProducers, failProvenance, failSeal, failSeals, failWorkflowSeals error
+	reads                                                                 int
 }
 
 var errDown = errors.New("connection refused")
@@ -111,7 +111,7 @@ func (m *memory) WorkflowSeals(context.Context, string, string) ([]v1alpha1.Arti
 	for _, s := range m.seals {
 		found = append(found, *s)
 	}
-	return found, m.failSeals
+	return found, m.failWorkflowSeals
 }
 
 func newWorld(t *testing.T) *world {
