@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 )
@@ -106,7 +107,7 @@ func TestVerifyTellsFailuresApartByExitCode(t *testing.T) {
 		"an endless bundle":                {with(file, "--bundle", write(t, make([]byte, 2<<20))), 3},
 		"a statement that is not of ours":  {trusting(strangeKey, file, "--bundle", strangeBundle, "--trusted-root", strangeRoot), 6},
 		"no such file":                     {with(file + "x"), 2},
-		"a folder that nobody stored":      {with(seals), 7},
+		"another folder":                   {with(seals), 7},
 		"no such bundle":                   {with(file, "--bundle", file+"x"), 2},
 		"no such key":                      {trusting(file+"x", file), 2},
 		"no such trusted root":             {with(file, "--trusted-root", file+"x"), 2},
@@ -197,5 +198,26 @@ func TestVersionNamesWhatItWasBuiltFrom(t *testing.T) {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestAFolderHasTheDigestOfWhatIsStoredOfIt(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("a", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	x, err := digestOf(t.Context(), filepath.Join(dir, "a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := artifact.Files{{Path: "a", SHA256: x}}.Tree()
+	if got, err := digestOf(t.Context(), dir, nil); err != nil || got != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+	if _, err := digestOf(t.Context(), t.TempDir(), nil); err == nil {
+		t.Error("an empty folder has a digest")
 	}
 }

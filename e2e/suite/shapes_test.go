@@ -80,6 +80,9 @@ func TestConformanceHonestWorkflows(t *testing.T) {
 		}},
 		"a part of a directory": {path: "examples/artifact-passing-subpath.yaml", fates: fates{"generate-artifact/hello-art": reason.Sealed}},
 		"parts of directories":  {path: "shapes/parts.yaml", fates: fates{"make/tree": reason.Sealed}},
+		"a fan-in": {path: "shapes/fan-in.yaml", fates: fates{
+			"split/parts": reason.Sealed, "map(0:0)/part": reason.Sealed, "map(1:1)/part": reason.Sealed, "reduce/total": reason.Sealed,
+		}},
 		"archives and none": {path: "examples/artifact-disable-archive.yaml", fates: fates{
 			"generate-artifact/etc": reason.Sealed, "generate-artifact/hello-txt": reason.Sealed, "generate-artifact/hello-txt-nc": reason.Sealed,
 		}},

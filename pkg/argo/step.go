@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -126,24 +125,9 @@ func (i Input) Places() []artifact.Location {
 	return []artifact.Location{i.Location, i.Location.Prefix()}
 }
 
-// maxAbove bounds how many directories an input may be a part of.
-const maxAbove = 32
-
 // Above are the prefixes of which a SourceStore's input without a Problem may be
 // a part, the nearest one first.
-func (i Input) Above() []artifact.Location {
-	var above []artifact.Location
-	key := strings.TrimSuffix(i.Location.Key, "/")
-	for len(above) < maxAbove {
-		slash := strings.LastIndexByte(key, '/')
-		if slash < 0 {
-			break
-		}
-		key = key[:slash]
-		above = append(above, artifact.Location{Store: i.Location.Store, Bucket: i.Location.Bucket, Key: key + "/", Kind: artifact.KindPrefix})
-	}
-	return above
-}
+func (i Input) Above() []artifact.Location { return i.Location.Above() }
 
 // LiesAt says whether a URI is the one spelling of where the input may come
 // from.

@@ -80,7 +80,7 @@ func (s *storing) file(m *manifest, path string, content Digest, size int64) err
 // keep lists a file for those who want a part of the directory, unless there is
 // too much of it.
 func (s *storing) keep(f File) {
-	if s.text += len(f.line()); !listable(f.Path) || len(s.list) == maxFiles || s.text > maxFilesText {
+	if s.text += len(f.line()); !listable(f.Path) || len(s.list) == MaxFiles || s.text > MaxMessage {
 		s.small, s.list = false, nil
 	}
 	if s.small {

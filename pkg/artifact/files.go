@@ -3,19 +3,22 @@ package artifact
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// Limits of a list of files. They are what a termination message has room for.
+// Limits of a list of files: what an admission tag has room for. A termination
+// message has less.
 const (
-	maxFiles     = 128
-	maxFilesText = MaxMessage
+	// MaxFiles is how many files a list can have.
+	MaxFiles     = 512
+	maxFilesText = 32 << 10
 )
 
-// Files lists a directory that was stored without an archive: each file once, in
-// the order of the tree's manifest. It is unverified until its Tree is the one of
-// a verified statement.
+// Files lists a directory that was stored without an archive, or what lies below
+// a key: each file once, in the order of the tree's manifest. That of a directory
+// is unverified until its Tree is the one of a verified statement.
 type Files []File
 
 // File is one of them.
@@ -41,6 +44,27 @@ func ParseFiles(text string) (Files, error) {
 	return list, list.validate()
 }
 
+// NewFiles lists files that come in any order, or says why no directory has
+// them.
+func NewFiles(list []File) (Files, error) {
+	sorted := Files(slices.SortedFunc(slices.Values(list), func(a, b File) int {
+		switch {
+		case walkLess(a.Path, b.Path):
+			return -1
+		case a.Path == b.Path:
+			return 0
+		}
+		return 1
+	}))
+	if err := sorted.validate(); err != nil {
+		return nil, err
+	}
+	if text := sorted.String(); len(text) > maxFilesText {
+		return nil, fmt.Errorf("list of files has %d bytes, want at most %d", len(text), maxFilesText)
+	}
+	return sorted, nil
+}
+
 // String has one line a file: digest and path.
 func (l Files) String() string {
 	var b strings.Builder
@@ -64,8 +88,8 @@ func parseFile(line string) (File, error) {
 // validate wants paths that a directory can have, each once and in order, none
 // below a file.
 func (l Files) validate() error {
-	if len(l) == 0 || len(l) > maxFiles {
-		return fmt.Errorf("list has %d files, want 1 to %d", len(l), maxFiles)
+	if len(l) == 0 || len(l) > MaxFiles {
+		return fmt.Errorf("list has %d files, want 1 to %d", len(l), MaxFiles)
 	}
 	last := ""
 	for _, f := range l {

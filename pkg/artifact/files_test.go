@@ -71,7 +71,7 @@ func TestAListThatNoDirectoryHasIsRefused(t *testing.T) {
 		"not UTF-8":           line("a\xff"),
 		"a long name":         line(strings.Repeat("n", maxComponent+1)),
 		"a digest in hex":     sumOfX + " a\n",
-		"more than is read":   strings.Repeat(line("a"), 1000),
+		"more than is read":   strings.Repeat(line("a"), 2000),
 	} {
 		if list, err := ParseFiles(text); err == nil {
 			t.Errorf("%s: read as %v", title, list)
@@ -81,7 +81,7 @@ func TestAListThatNoDirectoryHasIsRefused(t *testing.T) {
 
 func TestOnlyASmallDirectoryIsListed(t *testing.T) {
 	many, long := map[string]string{}, map[string]string{}
-	for i := range maxFiles + 1 {
+	for i := range MaxFiles + 1 {
 		many[fmt.Sprintf("%03d", i)] = ""
 	}
 	for i := range 30 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -85,18 +86,39 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 // check compares one input, which has that name in dir, with its pin.
 func (p Pin) check(dir *os.Root, name string) error {
 	artifact := fmt.Sprintf("%s (%s)", p.Input, p.Location)
+	want, err := p.present(dir, name)
+	if err != nil {
+		return reason.Wrap(reason.InputAltered, err, "%v", err).For(artifact)
+	}
 	t, err := treeIn(dir, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return reason.Wrap(reason.InputMissing, err, "it was admitted, and is not there").For(artifact)
 	case err != nil:
 		return reason.Wrap(reason.InputAltered, err, "it cannot be read as Argo would have left it: %v", err).For(artifact)
-	case t.digest != p.Tree && (p.Mode == nil || t.flipped != p.Tree):
-		return reason.New(reason.InputAltered, "tree digest is %s, admitted was %s%s", t.digest, p.Tree, p.hint()).For(artifact)
+	case t.digest != want && (p.Mode == nil || t.flipped != want):
+		return reason.New(reason.InputAltered, "tree digest is %s, admitted was %s%s", t.digest, want, p.hint()).For(artifact)
 	case p.Mode != nil && t.mode.Perm() != fs.FileMode(*p.Mode).Perm():
 		return reason.New(reason.InputAltered, "mode is %#o, admitted was %#o", t.mode.Perm(), *p.Mode).For(artifact)
 	}
 	return nil
+}
+
+// present is the tree digest that the input must have: the pinned one or, where
+// files are pinned one by one, that of those that are there.
+func (p Pin) present(dir *os.Root, name string) (Digest, error) {
+	if p.Files == "" {
+		return p.Tree, nil
+	}
+	files, err := ParseFiles(p.Files)
+	if err != nil {
+		return "", err
+	}
+	there := slices.DeleteFunc(files, func(f File) bool {
+		_, err := dir.Lstat(name + "/" + f.Path)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	return there.Tree(), nil
 }
 
 // hint says what else may be wrong with a digest that a policy names, or with

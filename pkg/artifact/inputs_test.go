@@ -269,3 +269,50 @@ func remove(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+func TestFilesThatArePinnedOneByOne(t *testing.T) {
+	files, err := NewFiles([]File{{"sub/b", sumOfNothing}, {"a", sumOfX}, {"sub/c", sumOfX}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin := Pin{Input: "in", Location: "s3://s/b/k/", SHA256: files.Tree(), Archive: ArchiveNone, Tree: files.Tree(), Files: files.String()}
+	for title, c := range map[string]struct {
+		entries [][2]string
+		want    reason.Code
+	}{
+		"all are there":        {[][2]string{{"in/a", "x"}, {"in/sub/"}, {"in/sub/b", ""}, {"in/sub/c", "x"}}, ""},
+		"one has expired":      {[][2]string{{"in/a", "x"}, {"in/sub/"}, {"in/sub/c", "x"}}, ""},
+		"a folder has":         {[][2]string{{"in/a", "x"}}, ""},
+		"one is changed":       {[][2]string{{"in/a", "y"}}, reason.InputAltered},
+		"one is another's":     {[][2]string{{"in/a", ""}}, reason.InputAltered},
+		"one more":             {[][2]string{{"in/a", "x"}, {"in/b", "x"}}, reason.InputAltered},
+		"one more in a folder": {[][2]string{{"in/sub/"}, {"in/sub/b", ""}, {"in/sub/d", "x"}}, reason.InputAltered},
+		"a folder more":        {[][2]string{{"in/a", "x"}, {"in/more/"}}, reason.InputAltered},
+		"a folder for a file":  {[][2]string{{"in/a/"}, {"in/a/x", "x"}}, reason.InputAltered},
+		"a file for the whole": {[][2]string{{"in", "x"}}, reason.InputAltered},
+		"nothing at all":       {nil, reason.InputMissing},
+		"something beside it":  {[][2]string{{"in/a", "x"}, {"other", "x"}}, reason.InputExtra},
+	} {
+		t.Run(title, func(t *testing.T) {
+			entries := c.entries
+			if title != "a file for the whole" && entries != nil {
+				entries = append([][2]string{{"in/"}}, entries...)
+			}
+			if err := CheckInputs(plant(t, nil, t.TempDir(), entries...), []Pin{pin}, nil); c.want == "" && err != nil || c.want != "" && reason.Of(err) != c.want {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+	for title, change := range map[string]func(*Pin){
+		"of another tree": func(p *Pin) { p.SHA256, p.Tree = sumOfX, sumOfX },
+		"of an object":    func(p *Pin) { p.Location = "s3://s/b/k" },
+		"that are none":   func(p *Pin) { p.Files = "x\n" },
+		"with one seal":   func(p *Pin) { p.Within = "s3://s/b/" },
+		"unpacked":        func(p *Pin) { p.Archive = ArchiveTar },
+	} {
+		p := pin
+		if change(&p); p.Validate() == nil {
+			t.Errorf("files %s are accepted", title)
+		}
+	}
+}

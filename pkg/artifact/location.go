@@ -83,6 +83,30 @@ func (l Location) Prefix() Location {
 	return Location{Store: l.Store, Bucket: l.Bucket, Key: strings.TrimSuffix(l.Key, "/") + "/", Kind: KindPrefix}
 }
 
+// maxAbove bounds how many prefixes of a location are looked at.
+const maxAbove = 32
+
+// Above are the prefixes below which the location lies, the nearest one first,
+// but not the whole bucket.
+func (l Location) Above() []Location {
+	var above []Location
+	key := strings.TrimSuffix(l.Key, "/")
+	for len(above) < maxAbove {
+		slash := strings.LastIndexByte(key, '/')
+		if slash < 0 {
+			break
+		}
+		key = key[:slash]
+		above = append(above, Location{Store: l.Store, Bucket: l.Bucket, Key: key + "/", Kind: KindPrefix})
+	}
+	return above
+}
+
+// Contains says whether another location lies below the prefix.
+func (l Location) Contains(other Location) bool {
+	return l.Kind == KindPrefix && l.Store == other.Store && l.Bucket == other.Bucket && l.Key != other.Key && strings.HasPrefix(other.Key, l.Key)
+}
+
 // Validate refuses what is empty, too long or not canonical: keys with an
 // empty, "." or ".." segment, a leading slash, a control character or bytes
 // that are not UTF-8, and a key that is not of the location's kind.

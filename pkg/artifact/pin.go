@@ -48,6 +48,10 @@ type Pin struct {
 	// Within is the URI of the sealed directory of which it is a part; empty if
 	// it has a seal of its own, or none.
 	Within string `json:"within,omitempty"`
+	// Files are what may lie below Location, where several steps each stored a
+	// part, as Files spells them: what is there has to be among them, and some may
+	// have expired. Tree is then that of all of them. Empty for every other.
+	Files string `json:"files,omitempty"`
 	// Policy is the name of the ClusterProvenancePolicy without which the input
 	// would have been refused; empty if there was no need of one.
 	Policy string `json:"policy,omitempty"`
@@ -60,7 +64,7 @@ type Pin struct {
 const (
 	// maxURI is a location whose every byte had to be percent-encoded.
 	maxURI = 3*(maxStore+maxBucket+maxKey) + 16
-	maxPin = 2*maxURI + maxName + maxPolicy + maxSeal + 512
+	maxPin = 2*maxURI + 2*maxFilesText + maxName + maxPolicy + maxSeal + 512
 	// maxPolicy is the longest name Kubernetes gives.
 	maxPolicy = 253
 	maxSeal   = 2*maxPolicy + 1
@@ -116,8 +120,29 @@ func (p Pin) Validate() error {
 	if p.Within != "" && (p.Policy != "" && p.Seal == "" || !strings.HasSuffix(p.Within, "/") || !strings.HasPrefix(p.Location, p.Within) || p.Location == p.Within) {
 		return fmt.Errorf("pin of input %q: %.200q is not within %.200q", p.Input, p.Location, p.Within)
 	}
+	if err := p.validateFiles(); err != nil {
+		return fmt.Errorf("pin of input %q: %w", p.Input, err)
+	}
 	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > maxMode) {
 		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)
+	}
+	return nil
+}
+
+// validateFiles wants a list that gives the tree, for a prefix without a seal of
+// its own.
+func (p Pin) validateFiles() error {
+	if p.Files == "" {
+		return nil
+	}
+	files, err := ParseFiles(p.Files)
+	switch {
+	case err != nil:
+		return err
+	case files.Tree() != p.Tree || !IsDirectory(p.SHA256, p.Archive, p.Tree):
+		return errors.New("its files are not those of its tree")
+	case p.Within != "" || p.Seal != "" || p.Policy != "":
+		return errors.New("its files have one seal each, and it has another")
 	}
 	return nil
 }

@@ -203,6 +203,14 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 		if !ok || !in.LiesAt(pin.Location) {
 			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
 		}
+		if pin.Files != "" {
+			several, err := filesOf(pin, step.WorkflowUID)
+			if err != nil {
+				return nil, reason.Wrap(reason.TagInvalid, err, "the tag pins input %q at %s: %v", pin.Input, pin.Location, err)
+			}
+			inputs = append(inputs, several...)
+			continue
+		}
 		input := provenance.Input{
 			Name:    pin.Input,
 			URI:     pin.Location,
@@ -223,6 +231,31 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 			input.Seal = artifact.SealName(at, step.WorkflowUID)
 		}
 		inputs = append(inputs, input)
+	}
+	return inputs, nil
+}
+
+// filesOf lists the files of an input that several steps stored, each with its
+// own seal.
+func filesOf(pin artifact.Pin, workflowUID string) ([]provenance.Input, error) {
+	below, err := artifact.ParseLocation(pin.Location)
+	if err != nil {
+		return nil, err
+	}
+	files, err := artifact.ParseFiles(pin.Files)
+	if err != nil {
+		return nil, err
+	}
+	var inputs []provenance.Input
+	for _, f := range files {
+		at, err := artifact.NewObject(below.Store, below.Bucket, below.Key+f.Path)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, provenance.Input{
+			Name: pin.Input + "/" + f.Path, URI: at.URI(), SHA256: f.SHA256, Archive: artifact.ArchiveNone,
+			Tree: artifact.FileTree(f.SHA256), Seal: artifact.SealName(at, workflowUID),
+		})
 	}
 	return inputs, nil
 }

@@ -266,6 +266,29 @@ func TestAPartOfADirectoryNamesTheDirectorysSeal(t *testing.T) {
 	}
 }
 
+func TestEachFileOfACollectionNamesItsSeal(t *testing.T) {
+	s := newScene(t, "consumer", nil)
+	step, err := argo.Parse(s.pod)
+	must(t, err)
+	in := step.StoreInputs()[0]
+	digest := artifact.Digest(strings.Repeat("a", 64))
+	files := artifact.Files{{Path: "a", SHA256: digest}, {Path: "b/c", SHA256: digest}}
+	pin := artifact.Pin{
+		Input: in.Name, Location: in.Location.Prefix().URI(), SHA256: files.Tree(), Archive: artifact.ArchiveNone, Tree: files.Tree(), Files: files.String(),
+	}
+	must(t, pin.Validate())
+	inputs, err := inputsOf(step, []artifact.Pin{pin})
+	must(t, err)
+	if len(inputs) != 2 || inputs[1].Name != in.Name+"/b/c" || inputs[1].URI != in.URI()+"/b/c" || inputs[1].SHA256 != digest {
+		t.Fatalf("inputs are %+v", inputs)
+	}
+	at, err := artifact.ParseLocation(inputs[1].URI)
+	must(t, err)
+	if inputs[1].Seal != artifact.SealName(at, step.WorkflowUID) {
+		t.Errorf("the seal is %s", inputs[1].Seal)
+	}
+}
+
 // Each case breaks one thing about a pod that is otherwise sealed.
 func TestFactsRefuses(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -94,6 +94,7 @@ const (
 	OutputAbsent          Code = "OutputAbsent"
 	OutputUnreadable      Code = "OutputUnreadable"
 	FilesUnknown          Code = "FilesUnknown"
+	PrefixUnsupported     Code = "PrefixUnsupported"
 	NothingToSeal         Code = "NothingToSeal"
 	PodGone               Code = "PodGone"
 	KeyMismatch           Code = "KeyMismatch"
@@ -198,6 +199,7 @@ var rows = []entry{
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
 	{code: OutputUnreadable, meaning: "The staged output is not what Argo would stage and unpack, or not something we can measure.", remedy: "Look at the log of argoseal-signer"},
 	{code: FilesUnknown, meaning: "The input is a part of a directory that was stored without an archive, and the directory has more files than its record lists, so nothing is known of its parts.", remedy: "Consume the directory whole, or make the part an output of its own"},
+	{code: PrefixUnsupported, meaning: "The input is everything below a key, where several steps each stored a part, and that is more than can be pinned: too many files, or directories among the parts.", remedy: "Store each part as one file, and no more than 512 of them below one key"},
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
 	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},
 	{code: KeyMismatch, meaning: "A private key and what was published for it do not belong together.", remedy: "Restore the Secret or the ConfigMap from a backup; or, to start anew, delete both: seals made before will no longer verify"},

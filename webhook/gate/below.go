@@ -17,7 +17,7 @@ import (
 // about: it may be a part of a directory that was sealed whole. The nearest one
 // counts, as a step that stores one within another's replaces that part of it.
 func (e *evaluation) unlisted(ctx context.Context, in argo.Input, writers []writer) (accepted, *refused) {
-	if no := pending(writers, e.gate.Clock.Now()); no != nil {
+	if no := pending(those(writers, writer.notBelow), e.gate.Clock.Now()); no != nil {
 		return accepted{}, no
 	}
 	for _, l := range in.Above() {
@@ -27,6 +27,11 @@ func (e *evaluation) unlisted(ctx context.Context, in argo.Input, writers []writ
 		}
 		if seal != nil {
 			return e.below(ctx, in, l, seal, writers)
+		}
+	}
+	if named(e.origins[in.Name], in) {
+		if found, no, known := e.collected(ctx, in, writers); known {
+			return found, no
 		}
 	}
 	return e.outside(ctx, in, writers)

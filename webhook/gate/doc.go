@@ -5,7 +5,8 @@
 // It believes the API server about what it stores, our own tag keys and the
 // trusted root. ArtifactSeals only point to evidence: what counts is the bundle
 // in the Provenance, verified here and bound to pod, workflow, location and
-// digest. The mutating webhook's result is no evidence either; the validating
+// digest. The files that a Provenance lists for a directory are unsigned, and
+// count only if they give the tree digest of the verified subject. The mutating webhook's result is no evidence either; the validating
 // side evaluates anew and wants the pod to say the same.
 //
 // Deny is the zero value. A lookup that failed is "not now" (429), never "no"

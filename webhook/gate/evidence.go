@@ -16,14 +16,18 @@ import (
 // Evidence is where the gate looks. An error is never an empty answer, and
 // what does not exist is nil without an error.
 type Evidence interface {
-	// Producers are the tagged pods of a workflow, by its name, that declare one
-	// of the places as an output or cannot be read. It may return more of them,
-	// and pods without a tag, which only make refusals clearer.
-	Producers(ctx context.Context, namespace, workflow string, places []artifact.Location) ([]Producer, error)
+	// Producers are the tagged pods of a workflow, by its name, that declare as an
+	// output one of the input's places, one above or one below, or cannot be read.
+	// It may return more of them, and pods without a tag, which only make refusals
+	// clearer.
+	Producers(ctx context.Context, namespace, workflow string, in argo.Input) ([]Producer, error)
 	// Provenance gets a pod's record; its name is the pod's UID.
 	Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
 	// Seal gets a location's pointer, by artifact.SealName.
 	Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error)
+	// WorkflowSeals are those of a workflow, by its name; it may return those of
+	// others. An error may be a *reason.Error: there are too many to look at.
+	WorkflowSeals(ctx context.Context, namespace, workflow string) ([]v1alpha1.ArtifactSeal, error)
 	// Seals are those of all workflows of a namespace for a location. It may
 	// return more of them.
 	Seals(ctx context.Context, namespace string, location artifact.Location) ([]v1alpha1.ArtifactSeal, error)
@@ -106,6 +110,11 @@ func ended(pod *corev1.Pod) time.Time {
 		}
 	}
 	return last
+}
+
+// below says whether the pod may write something below the prefix, in pieces.
+func (p Producer) below(prefix artifact.Location) bool {
+	return slices.ContainsFunc(p.Outputs, prefix.Contains)
 }
 
 // writes says whether the pod may write one of the places.

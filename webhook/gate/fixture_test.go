@@ -66,13 +66,13 @@ type memory struct {
 	provenances map[string]*v1alpha1.Provenance
 	seals       map[string]*v1alpha1.ArtifactSeal
 	// What fails, if set.
-	failProducers, failProvenance, failSeal, failSeals error
-	reads                                              int
+	failProducers, failProvenance, failSeal, failSeals, failWorkflowSeals error
+	reads                                                                 int
 }
 
 var errDown = errors.New("connection refused")
 
-func (m *memory) Producers(context.Context, string, string, []artifact.Location) ([]Producer, error) {
+func (m *memory) Producers(context.Context, string, string, argo.Input) ([]Producer, error) {
 	m.reads++
 	if m.failProducers != nil {
 		return nil, m.failProducers
@@ -103,6 +103,15 @@ func (m *memory) Seals(_ context.Context, namespace string, _ artifact.Location)
 		}
 	}
 	return found, m.failSeals
+}
+
+func (m *memory) WorkflowSeals(context.Context, string, string) ([]v1alpha1.ArtifactSeal, error) {
+	m.reads++
+	var found []v1alpha1.ArtifactSeal
+	for _, s := range m.seals {
+		found = append(found, *s)
+	}
+	return found, m.failWorkflowSeals
 }
 
 func newWorld(t *testing.T) *world {

@@ -76,7 +76,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if no != nil {
 		return accepted{}, no
 	}
-	exact := exactly(writers)
+	exact := those(writers, writer.exact)
 	if no := pending(exact, e.gate.Clock.Now()); no != nil {
 		return accepted{}, no
 	}

@@ -21,7 +21,7 @@ import (
 //
 // The seal of another workflow comes first: it says more than a policy can.
 func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []writer) (accepted, *refused) {
-	no := e.unsealed(writers)
+	no := e.unsealed(those(writers, writer.notBelow))
 	declared := slices.ContainsFunc(writers, func(w writer) bool { return !w.Unreadable })
 	if declared || !e.live {
 		return accepted{}, no

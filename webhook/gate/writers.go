@@ -19,25 +19,26 @@ type writer struct {
 	record *v1alpha1.Provenance
 	fate   fate
 	// above: it declares none of the input's places, but a directory of which the
-	// input may be a part.
-	above bool
+	// input may be a part. below: only what may be a part of the input.
+	above, below bool
 	// output is the reason why none of the input's places is sealed, though the
 	// pod is; empty if one is.
 	output reason.Code
 }
 
 // writers are the pods whose tag is ours and names this workflow and that
-// declare one of the input's places or a directory above, with their records. The pod that is asked about is not
+// declare one of the input's places, a directory above or something below, with
+// their records. The pod that is asked about is not
 // one of them: it can have the location as input and as output.
 func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *refused) {
 	places, above := in.Places(), in.Above()
-	producers, err := e.evidence.Producers(ctx, e.step.Namespace, e.step.Workflow, slices.Concat(places, above))
+	producers, err := e.evidence.Producers(ctx, e.step.Namespace, e.step.Workflow, in)
 	if err != nil {
 		return nil, lookupFailed("the pods of this workflow", err)
 	}
 	var writers []writer
 	for _, p := range producers {
-		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(places) && !p.writes(above) {
+		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(places) && !p.writes(above) && !p.below(in.Location.Prefix()) {
 			continue
 		}
 		if p.Tag == "" && !p.Unreadable {
@@ -50,8 +51,10 @@ func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *ref
 		if err != nil {
 			return nil, lookupFailed("the Provenance of pod "+p.Pod, err)
 		}
-		w := writer{Producer: p, record: record, fate: fateOf(record), above: !p.writes(places)}
+		w := writer{Producer: p, record: record, fate: fateOf(record), above: !p.writes(places) && p.writes(above)}
+		w.below = !w.above && !p.writes(places)
 		switch {
+		case w.below: // what becomes of each location is asked where it counts
 		case w.fate.final && w.above:
 			w.output = outputReason(record, w.fate, above)
 		case w.fate.final:
@@ -62,16 +65,20 @@ func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *ref
 	return writers, nil
 }
 
-// exactly leaves out those that only declare a directory above.
-func exactly(writers []writer) []writer {
-	var exact []writer
+// those are the writers of which something holds.
+func those(writers []writer, holds func(writer) bool) []writer {
+	var some []writer
 	for _, w := range writers {
-		if !w.above {
-			exact = append(exact, w)
+		if holds(w) {
+			some = append(some, w)
 		}
 	}
-	return exact
+	return some
 }
+
+func (w writer) exact() bool { return !w.above && !w.below }
+
+func (w writer) notBelow() bool { return !w.below }
 
 // tagged says whether our webhooks admitted the pod for this workflow. No other
 // pod is ever sealed, so there is nothing to wait for.

@@ -16,6 +16,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -39,7 +40,7 @@ type Live struct {
 var _ gate.Evidence = Live{}
 
 // Producers implements gate.Evidence: all pods of the workflow.
-func (l Live) Producers(ctx context.Context, namespace, workflow string, _ []artifact.Location) ([]gate.Producer, error) {
+func (l Live) Producers(ctx context.Context, namespace, workflow string, _ argo.Input) ([]gate.Producer, error) {
 	options := metav1.ListOptions{
 		LabelSelector: labels.Set{argo.LabelWorkflow: workflow}.String(),
 		Limit:         pageSize,
@@ -72,12 +73,21 @@ func (l Live) Seal(ctx context.Context, namespace, name string) (*v1alpha1.Artif
 
 // Seals implements gate.Evidence, by the label that the notary gives them.
 func (l Live) Seals(ctx context.Context, namespace string, location artifact.Location) ([]v1alpha1.ArtifactSeal, error) {
+	return l.sealsWith(ctx, namespace, labels.Set{v1alpha1.LabelLocation: artifact.LocationName(location)})
+}
+
+// maxSeals bounds how many ArtifactSeals are read for one decision.
+const maxSeals = 5000
+
+// WorkflowSeals implements gate.Evidence, by the label that the notary gives
+// them.
+func (l Live) WorkflowSeals(ctx context.Context, namespace, workflow string) ([]v1alpha1.ArtifactSeal, error) {
+	return l.sealsWith(ctx, namespace, labels.Set{argo.LabelWorkflow: workflow})
+}
+
+func (l Live) sealsWith(ctx context.Context, namespace string, set labels.Set) ([]v1alpha1.ArtifactSeal, error) {
 	var seals []v1alpha1.ArtifactSeal
-	options := client.ListOptions{
-		Namespace:     namespace,
-		LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelLocation: artifact.LocationName(location)}),
-		Limit:         pageSize,
-	}
+	options := client.ListOptions{Namespace: namespace, LabelSelector: labels.SelectorFromSet(set), Limit: pageSize}
 	for {
 		var page v1alpha1.ArtifactSealList
 		if err := l.API.List(ctx, &page, &options); err != nil {
@@ -86,6 +96,9 @@ func (l Live) Seals(ctx context.Context, namespace string, location artifact.Loc
 		seals = append(seals, page.Items...)
 		if page.Continue == "" {
 			return seals, nil
+		}
+		if len(seals) > maxSeals {
+			return nil, reason.New(reason.PrefixUnsupported, "there are more than %d ArtifactSeals", maxSeals)
 		}
 		options.Continue = page.Continue
 	}

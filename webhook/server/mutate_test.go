@@ -32,7 +32,7 @@ type nothing struct {
 	looks    int
 }
 
-func (n *nothing) Producers(context.Context, string, string, []artifact.Location) ([]gate.Producer, error) {
+func (n *nothing) Producers(context.Context, string, string, argo.Input) ([]gate.Producer, error) {
 	n.looks++
 	if n.producer == nil {
 		return nil, nil
@@ -45,6 +45,10 @@ func (n *nothing) Provenance(context.Context, string, string) (*v1alpha1.Provena
 }
 
 func (n *nothing) Seal(context.Context, string, string) (*v1alpha1.ArtifactSeal, error) {
+	return nil, nil
+}
+
+func (n *nothing) WorkflowSeals(context.Context, string, string) ([]v1alpha1.ArtifactSeal, error) {
 	return nil, nil
 }
 

@@ -50,6 +50,7 @@ type readiness struct {
 	api      client.StatusClient
 }
 
+// Reconcile writes the condition if it says something else than what is there.
 func (r readiness) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	key := req.Name
 	if req.Namespace != "" {

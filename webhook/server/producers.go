@@ -15,7 +15,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -26,6 +25,9 @@ const byLocation = "location"
 // anywhere stands in the index for every location, of a pod that cannot be
 // read.
 const anywhere = "*"
+
+// below stands in the index before a prefix, for every pod that writes below it.
+const below = "/"
 
 // Producers knows the pods of all workflows from a watch. Of each pod it keeps
 // what the gate needs, a few hundred bytes, instead of the pod: a cluster can
@@ -86,9 +88,12 @@ func locations(object any) ([]string, error) {
 	if e.producer.Unreadable {
 		return []string{indexKey(e.Namespace, e.producer.Workflow, anywhere)}, nil
 	}
-	keys := make([]string, len(e.producer.Outputs))
-	for i, o := range e.producer.Outputs {
-		keys[i] = indexKey(e.Namespace, e.producer.Workflow, o.Prefix().URI())
+	var keys []string
+	for _, o := range e.producer.Outputs {
+		keys = append(keys, indexKey(e.Namespace, e.producer.Workflow, o.Prefix().URI()))
+		for _, l := range o.Above() {
+			keys = append(keys, indexKey(e.Namespace, e.producer.Workflow, below+l.URI()))
+		}
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys), nil
@@ -119,12 +124,12 @@ func (p *Producers) Ready(*http.Request) error {
 var errNotSynced = errors.New("the pods have not been listed yet")
 
 // Producers implements gate.Evidence from the watch.
-func (p *Producers) Producers(_ context.Context, namespace, workflow string, places []artifact.Location) ([]gate.Producer, error) {
+func (p *Producers) Producers(_ context.Context, namespace, workflow string, in argo.Input) ([]gate.Producer, error) {
 	if err := p.Ready(nil); err != nil {
 		return nil, err
 	}
-	wanted := []string{anywhere}
-	for _, l := range places {
+	wanted := []string{anywhere, below + in.Location.Prefix().URI()}
+	for _, l := range append(in.Above(), in.Location) {
 		wanted = append(wanted, l.Prefix().URI())
 	}
 	slices.Sort(wanted)

@@ -67,27 +67,39 @@ func (w *Watcher) stat(o artifact.Staged) (stamp, error) {
 // and gives a file the last part of its path as name. Neither is ever a link:
 // what Argo uploads is what the link leads to.
 func find(dir *os.Root, o artifact.Staged) (string, fs.FileInfo, error) {
-	info, err := dir.Lstat(o.Name())
 	if o.Archive != artifact.ArchiveNone {
+		info, err := dir.Lstat(o.Name())
 		return o.Name(), info, err
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	file, err := stateOf(dir, o.Name())
+	if err != nil {
 		return "", nil, err
 	}
-	unpacked, noUnpacked := dir.Lstat(o.Output)
+	unpacked, err := stateOf(dir, o.Output)
 	switch {
-	case noUnpacked != nil && !errors.Is(noUnpacked, fs.ErrNotExist):
-		return "", nil, noUnpacked
-	case noUnpacked == nil && unpacked.IsDir() && (err != nil || o.Output == o.Name()):
+	case err != nil:
+		return "", nil, err
+	case unpacked != nil && unpacked.IsDir() && (file == nil || o.Output == o.Name()):
 		return o.Output, unpacked, nil
-	case noUnpacked == nil && unpacked.IsDir():
+	case unpacked != nil && unpacked.IsDir():
 		return "", nil, fmt.Errorf("%w: both %s and %s are there", artifact.ErrKind, o.Output, o.Name())
-	case noUnpacked == nil && err != nil:
+	case file == nil && unpacked != nil:
 		return "", nil, fmt.Errorf("%w: %s was not given its name", artifact.ErrKind, o.Output)
-	case err == nil && info.IsDir():
+	case file == nil:
+		return "", nil, fs.ErrNotExist
+	case file.IsDir():
 		return "", nil, fmt.Errorf("%w: %s is a directory", artifact.ErrKind, o.Name())
 	}
-	return o.Name(), info, err
+	return o.Name(), file, nil
+}
+
+// stateOf is the state of what has a name: nil if nothing has.
+func stateOf(dir *os.Root, name string) (fs.FileInfo, error) {
+	info, err := dir.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return info, err
 }
 
 func (w *Watcher) dir() (*os.Root, error) {
