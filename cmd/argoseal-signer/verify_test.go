@@ -68,6 +68,11 @@ func TestVerifyTellsByItsExitCode(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(strings.TrimPrefix(planted[0], "--run="), "ctr/main"), 0o755))
 	good, volume, raw, script := "--pin="+pin(t, "in", tree, nil), "--root="+root, "--raw=raw="+sumOfX, "--script="+sumOfX
 	other := strings.Repeat("0", 64)
+	work, empty := t.TempDir(), t.TempDir()
+	must(t, os.WriteFile(filepath.Join(work, "in"), []byte("x"), 0o644))
+	on := func(dir, more string) string {
+		return `--volume={"path":"/work","dir":"` + dir + `","inputs":{"in":"/work/in"}` + more + `}`
+	}
 	for title, c := range map[string]struct {
 		run  []string
 		args []string
@@ -85,6 +90,10 @@ func TestVerifyTellsByItsExitCode(t *testing.T) {
 		"extra in staging":        {run, []string{volume, good, raw, "--staging=" + root, script}, 12, `InputExtra: `},
 		"extra in run":            {planted, []string{volume, good, raw}, 12, `InputExtra: "ctr" in /var/run/argo`},
 		"another template":        {[]string{run[0], "--template=" + other}, []string{volume, good, raw}, 10, "InputAltered: artifact template: "},
+		"on a volume":             {run, []string{"--root=" + empty, good, on(work, `,"own":true`)}, 0, ""},
+		"missing on a volume":     {run, []string{"--root=" + empty, good, on(empty, "")}, 11, "InputMissing: artifact in "},
+		"extra on a volume":       {run, []string{"--root=" + empty, good, on(root, `,"own":true`)}, 12, `InputExtra: "raw" in /work`},
+		"no volume's JSON":        {run, []string{volume, good, on(work, `,"x":1`)}, 2, "UsageInvalid: "},
 		"no run":                  {[]string{"--run=/nowhere", run[1]}, []string{volume, good, raw}, 1, "Internal: "},
 		"no volume":               {run, []string{"--root=/nowhere", good}, 1, "Internal: "},
 		"no template":             {run[:1], []string{volume, good, raw}, 2, "UsageInvalid: there is no --template"},

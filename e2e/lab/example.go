@@ -58,6 +58,10 @@ func useStandIns(v any) {
 				v["image"] = "alpine:latest"
 			case strings.HasPrefix(image, "argoproj/argosay:"):
 				v["image"] = "quay.io/argoproj/argosay:v2"
+				// Argo asks a registry for the command of an image.
+				if v["command"] == nil {
+					v["command"] = []any{"/argosay"}
+				}
 			}
 		}
 		for _, child := range v {

@@ -87,6 +87,9 @@ func TestConformanceHonestWorkflows(t *testing.T) {
 			"generate-artifact/etc": reason.Sealed, "generate-artifact/hello-txt": reason.Sealed, "generate-artifact/hello-txt-nc": reason.Sealed,
 		}},
 		"a directory on a volume": {path: "shapes/volume.yaml", fates: fates{"make/message": reason.Sealed}},
+		"input on mount":          {path: "test/e2e/testdata/input-on-mount-workflow.yaml", fates: fates{}},
+		"output on mount":         {path: "test/e2e/testdata/output-on-mount-workflow.yaml", fates: fates{"output-on-mount/out-0": reason.Sealed}},
+		"same input output path":  {path: "test/e2e/testdata/same-input-output-path-optional.yaml", fates: fates{"same-input-output-path/file": reason.Sealed}},
 		"a container set": {path: "shapes/container-set.yaml", fates: fates{
 			"make/message": reason.Sealed, "change/shared": reason.Sealed, "change/log": reason.Sealed,
 		}},

@@ -78,7 +78,46 @@ func TestWhatStepsSayAboutThemselves(t *testing.T) {
 		"container-set":  {argo.KindContainerSet, "main", nil, []string{"x s3://s3.argo.svc:7070/artifacts/container-set/container-set/x.tgz"}},
 		"resource":       {argo.KindResource, "main", nil, nil},
 		"on-exit":        {argo.KindContainer, "bye", nil, nil},
-		"retried":        {argo.KindContainer, "work", nil, []string{"num s3://s3.argo.svc:7070/artifacts/nested/nested-work-4233083134/num.tgz"}},
+		"no-main":        {argo.KindContainerSet, "main", nil, nil},
+		"daemon": {argo.KindContainer, "main", []string{"config store s3://s3.argo.svc:7070/artifacts/team/config.tgz"}, []string{
+			"dump DaemonUnsupported",
+		}},
+		"executor-user": {argo.KindContainer, "main", []string{"message store s3://s3.argo.svc:7070/artifacts/team/message.tgz"}, []string{
+			"out s3://s3.argo.svc:7070/artifacts/executor-user/executor-user/out.tgz",
+		}},
+		"on-mount": {argo.KindContainer, "main", []string{"sealed store s3://s3.argo.svc:7070/artifacts/team/input.tgz", "note raw"}, []string{
+			"out s3://s3.argo.svc:7070/artifacts/on-mount/on-mount/out.tgz on mnt",
+		}},
+		"own-archive": {argo.KindContainer, "main", []string{"keyed store s3://other.example:9000/data/team/keyed.tgz"}, []string{
+			"plain s3://other.example:9000/data/own/own-archive/plain.tgz",
+			"keyed s3://other.example:9000/data/reports/keyed.tgz",
+		}},
+		"same-path": {argo.KindContainer, "main", []string{
+			"samedir store s3://s3.argo.svc:7070/artifacts/team/samedir.tgz", "hello store s3://s3.argo.svc:7070/artifacts/team/hello.tgz", "absent absent",
+		}, []string{
+			"outer s3://s3.argo.svc:7070/artifacts/same-path/same-path/outer.tgz on input-artifacts",
+			"inner s3://s3.argo.svc:7070/artifacts/same-path/same-path/inner.zip as zip on input-artifacts",
+			"hello s3://s3.argo.svc:7070/artifacts/same-path/same-path/hello.tgz on input-artifacts",
+			"beside s3://s3.argo.svc:7070/artifacts/same-path/same-path/beside.tgz",
+			"absent s3://s3.argo.svc:7070/artifacts/same-path/same-path/absent.tgz",
+			"bare MountUnsupported",
+		}},
+		"stores": {argo.KindContainer, "main", []string{
+			"keyed store s3://s3.argo.svc:7070/artifacts/team/keyed.tgz",
+			"elsewhere store s3://other.example:9000/data/sets/elsewhere.tgz",
+			"half store s3://s3.argo.svc:7070/artifacts/team/half.tgz",
+		}, []string{
+			"plain s3://s3.argo.svc:7070/artifacts/stores/stores/plain.tgz",
+			"keyed s3://s3.argo.svc:7070/artifacts/reports/stores/keyed.tgz",
+			"elsewhere s3://other.example:9000/data/made/elsewhere.tgz",
+			"half s3://s3.argo.svc:7070/artifacts/made/half.tgz",
+			"keyless s3://s3.argo.svc:7070/artifacts/stores/stores/keyless.tgz",
+		}},
+		"workspace": {argo.KindContainerSet, "main", []string{"source store s3://s3.argo.svc:7070/artifacts/team/source.tgz"}, []string{
+			"built s3://s3.argo.svc:7070/artifacts/workspace/workspace/built.tgz on workspace",
+			"log s3://s3.argo.svc:7070/artifacts/workspace/workspace/log.tgz",
+		}},
+		"retried": {argo.KindContainer, "work", nil, []string{"num s3://s3.argo.svc:7070/artifacts/nested/nested-work-4233083134/num.tgz"}},
 	}
 	if len(tests) != len(argotest.Supported()) {
 		t.Errorf("%d pods are tested, %d are supported", len(tests), len(argotest.Supported()))

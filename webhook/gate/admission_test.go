@@ -269,9 +269,14 @@ func TestPodsOfOthers(t *testing.T) {
 }
 
 func TestEverySupportedPodOfArgoIsAdmitted(t *testing.T) {
+	content := v1alpha1.Content{AnyContent: true}
 	for _, name := range argotest.Supported() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{
+				clusterPolicy("arguments", allowS3("s3://s3.argo.svc:7070/artifacts/team/**", content)),
+				clusterPolicy("elsewhere", allowS3("s3://other.example:9000/data/**", content)),
+			}
 			pod, step := argotest.Parsed(t, name)
 			w.workflow = argotest.Owner(t, pod)
 			v := w.gate.Evaluate(t.Context(), step, w.workflow, v1alpha1.ModeEnforce, w.trust)

@@ -1,7 +1,10 @@
 // Package argotest has pods that Argo Workflows v3.7.18 made on a Kubernetes
 // 1.36 cluster, as the API server stored them, for tests. UIDs and random names
 // are replaced by fixed ones, the executor image by its public name; status,
-// node and times are left out.
+// node and times are left out. Eight of them (daemon, executor-user, no-main,
+// on-mount, own-archive, same-path, stores, workspace) did not go through an API
+// server: its controller's own code made them, and what an API server adds is
+// taken from the others.
 package argotest
 
 import (
@@ -30,7 +33,10 @@ const (
 var files embed.FS
 
 // supported are the pods whose kind is supported.
-var supported = []string{"consume", "container-set", "everything", "executor-image", "on-exit", "produce", "resource", "restricted", "retried", "script"}
+var supported = []string{
+	"consume", "container-set", "daemon", "everything", "executor-image", "executor-user", "no-main", "on-exit", "on-mount", "own-archive",
+	"produce", "resource", "restricted", "retried", "same-path", "script", "stores", "workspace",
+}
 
 // Supported lists the pods that are to be admitted, sorted.
 func Supported() []string { return slices.Clone(supported) }
