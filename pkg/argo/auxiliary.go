@@ -73,6 +73,12 @@ func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
 	return id.runs(pod.Spec.Containers[0], s.main, kind)
 }
 
+// givesTemplate says whether a variable is a template that says anything: Argo v4
+// gives an empty one.
+func givesTemplate(e corev1.EnvVar) bool {
+	return e.Name == envTemplate && (e.Value != "{}" || e.ValueFrom != nil)
+}
+
 // runs says whether a container is a configured executor that is called so, and
 // is given no template.
 func (id Identity) runs(c corev1.Container, args []string, kind string) error {
@@ -81,7 +87,7 @@ func (id Identity) runs(c corev1.Container, args []string, kind string) error {
 		return reason.New(reason.ExecutorImageNotAllowed, "%s runs %.300q", c.Name, c.Image)
 	case len(c.Command) > 0 && !slices.Equal(c.Command, []string{"argoexec"}), len(c.Args) < len(args), !slices.Equal(c.Args[:min(len(c.Args), len(args))], args):
 		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s runs %.200q", kind, c.Name, append(slices.Clone(c.Command), c.Args...))
-	case len(c.EnvFrom) > 0, slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == envTemplate }):
+	case len(c.EnvFrom) > 0, slices.ContainsFunc(c.Env, givesTemplate):
 		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s may have a template", kind, c.Name)
 	}
 	return nil

@@ -28,8 +28,14 @@ func TestAuxiliaryPodsCanDoNothingElse(t *testing.T) {
 		"with a second init container": {change: func(p *corev1.Pod) {
 			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "x"})
 		}, code: reason.UnsupportedPod},
-		"with a template": {change: func(p *corev1.Pod) {
+		"with an empty template, as Argo v4 makes it": {change: func(p *corev1.Pod) {
 			p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: "ARGO_TEMPLATE", Value: "{}"})
+		}},
+		"with a template from elsewhere": {change: func(p *corev1.Pod) {
+			p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: "ARGO_TEMPLATE", ValueFrom: &corev1.EnvVarSource{}})
+		}, code: reason.UnsupportedPod},
+		"with a template": {change: func(p *corev1.Pod) {
+			p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: "ARGO_TEMPLATE", Value: `{"name":"x"}`})
 		}, code: reason.UnsupportedPod},
 		"with variables from elsewhere": {change: func(p *corev1.Pod) {
 			p.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{}}}

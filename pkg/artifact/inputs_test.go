@@ -298,7 +298,7 @@ func TestFilesThatArePinnedOneByOne(t *testing.T) {
 			if title != "a file for the whole" && entries != nil {
 				entries = append([][2]string{{"in/"}}, entries...)
 			}
-			if err := CheckInputs(plant(t, nil, t.TempDir(), entries...), []Pin{pin}, nil); c.want == "" && err != nil || c.want != "" && reason.Of(err) != c.want {
+			if err := CheckInputs(plant(t, t.TempDir(), entries...), nil, []Pin{pin}, nil); c.want == "" && err != nil || c.want != "" && reason.Of(err) != c.want {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
