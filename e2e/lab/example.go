@@ -47,7 +47,7 @@ func Workflow(text string) (*unstructured.Unstructured, error) {
 
 // useStandIns walks the object and treats every map with an image as a
 // container. The cluster's images are stand-ins that no registry has, and
-// there is one alpine and one argosay.
+// there is one of each.
 func useStandIns(v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -58,10 +58,8 @@ func useStandIns(v any) {
 				v["image"] = "alpine:latest"
 			case strings.HasPrefix(image, "argoproj/argosay:"):
 				v["image"] = "quay.io/argoproj/argosay:v2"
-				// Argo asks a registry for the command of an image.
-				if v["command"] == nil {
-					v["command"] = []any{"/argosay"}
-				}
+			case strings.HasPrefix(image, "python:"):
+				v["image"] = "python:alpine3.6"
 			}
 		}
 		for _, child := range v {

@@ -259,9 +259,11 @@ func (l *Lab) Argo(ctx context.Context, ns string, args ...string) (string, erro
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argo, append([]string{"--namespace", ns}, args...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig)
-	out, err := cmd.CombinedOutput()
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("argo %s: %w: %s", strings.Join(args, " "), err, out)
+		return "", fmt.Errorf("argo %s: %w: %s", strings.Join(args, " "), err, said.String())
 	}
 	return strings.TrimSpace(string(out)), nil
 }

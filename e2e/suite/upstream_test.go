@@ -73,7 +73,9 @@ func upstreams() []upstream {
 			"create-global-artifacts/testInput": reason.Sealed, "create-global-artifacts/testUpdate": reason.Sealed,
 			"cp/upload": reason.Sealed, "generate-testupdate-update/updated-testupdate": reason.Sealed,
 			"output-testupload/testUpload": reason.Sealed, "output-testupdate/testUpdate": reason.Sealed,
-			"upload-testupload-step/uploadresult": reason.Sealed, "upload-testupdate-step/finalTestUpdate": reason.Sealed,
+			"upload-testupload-step/uploadresult": reason.Sealed,
+			// Without an archive, and from where an input lies: Argo stages no copy.
+			"upload-testupdate-step/finalTestUpdate": reason.MountUnsupported,
 		}},
 		{path: "test/e2e/testdata/input-on-mount-workflow.yaml"},
 		{path: "test/e2e/testdata/output-on-mount-workflow.yaml", fates: fates{self + "/out-0": reason.Sealed}},
@@ -92,8 +94,8 @@ func upstreams() []upstream {
 // both versions of Argo, and everything it makes is sealed.
 func TestConformanceUpstream(t *testing.T) {
 	for _, version := range []struct{ module, instance string }{{"argo", ""}, {"argo4", part.Argo4}} {
+		// One after the other: some of these keys are fixed.
 		t.Run(version.module, func(t *testing.T) {
-			t.Parallel()
 			ns := furnished(t, version.module, v1alpha1.ModeEnforce)
 			for _, u := range upstreams() {
 				t.Run(u.path, func(t *testing.T) {
@@ -139,9 +141,6 @@ func (u upstream) run(t *testing.T, ns, module, instance string) {
 	if run.Phase != "Succeeded" {
 		t.Error(run)
 	}
-	sameAsWithout(t, run, u.tree, func(_, name string) *lab.Run {
-		return ended(furnished(t, slug(module, base), plain), name)
-	})
 	want := fates{}
 	for output, fate := range u.fates {
 		output = strings.Replace(output, self+"/", run.Name+"/", 1)
@@ -151,6 +150,10 @@ func (u upstream) run(t *testing.T, ns, module, instance string) {
 		want[output] = fate
 	}
 	sealed(t, run, want)
+	// Now, because with -update this writes the same objects again.
+	sameAsWithout(t, run, u.tree, func(_, name string) *lab.Run {
+		return ended(furnished(t, slug(module, base), plain), name)
+	})
 }
 
 // swap tells of a coin's other side.
