@@ -78,7 +78,9 @@ func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Ste
 	v := h.await(ctx, a, step, wf)
 	var code reason.Code
 	if !v.Allowed {
-		code = reason.Of(v.Refusal)
+		// Beside what is pinned argoseal-verify wants nothing, so pins for some
+		// inputs would stop a step that warn and audit let run.
+		code, v.Pins = reason.Of(v.Refusal), nil
 	}
 	value, err := h.tagFor(a, step, wf, code, v.Pins)
 	if err != nil {
