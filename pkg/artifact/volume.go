@@ -60,6 +60,8 @@ func (v Volume) Validate() error {
 		if rest := v.below(at); len(at) > maxPath || !fs.ValidPath(rest) || rest == "." {
 			return fmt.Errorf("volume at %.200q: input %q does not lie on it", v.Path, name)
 		}
+	}
+	for name, at := range v.Inputs {
 		for other, above := range v.Inputs {
 			if other != name && strings.HasPrefix(at+"/", above+"/") {
 				return fmt.Errorf("volume at %.200q: input %q lies in input %q", v.Path, name, other)
