@@ -3,15 +3,20 @@
 package suite
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/argoseal/argoseal/e2e/cluster/part"
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -122,7 +127,7 @@ spec:
         arguments: {artifacts: [{name: in, from: "{{steps.wanted.outputs.artifacts.art}}"}]}
   - {name: hold, suspend: {}}
   - name: remembered
-    memoize: {key: wanted, maxAge: 1h, cache: {configMap: {name: results}}}
+    memoize: {key: wanted, maxAge: 1h, cache: {configMap: {name: RESULTS}}}
     outputs: {artifacts: [{name: art, path: /tmp/art}]}
     container: {image: "alpine:latest", command: [sh, -c, "echo wanted > /tmp/art"]}
   - name: make
@@ -142,7 +147,8 @@ func TestAForgedMemoDoesNotRedirectAnInput(t *testing.T) {
 		attack{code: reason.OriginMismatch, try: func(t *testing.T, ns string) error {
 			t.Helper()
 			l := cluster(t)
-			name := submit(t, ns, memoized)
+			results := memos(t, ns)
+			name := submit(t, ns, strings.Replace(memoized, "RESULTS", results.Name, 1))
 			run := until(t, ns, name, func(r *lab.Run) bool { n, ok := r.Node("hold"); return ok && n.Phase == "Running" })
 			other, _ := run.Node("other")
 			now := time.Now().UTC().Format(time.RFC3339)
@@ -155,9 +161,7 @@ func TestAForgedMemoDoesNotRedirectAnInput(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			results := &corev1.ConfigMap{Data: map[string]string{"wanted": string(memo)}}
-			results.Namespace, results.Name = ns, "results"
-			results.Labels = map[string]string{"workflows.argoproj.io/configmap-type": "Cache"}
+			results.Data = map[string]string{"wanted": string(memo)}
 			if err := l.Client.Create(t.Context(), results); err != nil {
 				t.Fatal(err)
 			}
@@ -167,6 +171,39 @@ func TestAForgedMemoDoesNotRedirectAnInput(t *testing.T) {
 			return refusal(finish(t, ns, name))
 		}}.hold(t, namespace(t, "memo", mode), mode)
 	})
+}
+
+// memos is a ConfigMap for memoized results, not made yet, and Argo's controller
+// gets the rights that memoization needs, as its documentation says. Both are in
+// the controller's own namespace.
+func memos(t *testing.T, ns string) *corev1.ConfigMap {
+	t.Helper()
+	l := cluster(t)
+	meta := metav1.ObjectMeta{Namespace: part.ArgoNamespace, Name: "results-" + ns}
+	rights := []client.Object{
+		&rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"create", "update"}}}},
+		&rbacv1.RoleBinding{
+			ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: part.ArgoNamespace, Name: "argo"}},
+		},
+	}
+	results := &corev1.ConfigMap{ObjectMeta: meta}
+	results.Labels = map[string]string{"workflows.argoproj.io/configmap-type": "Cache"}
+	remove := func() {
+		for _, o := range append(rights, results) {
+			if err := l.Client.Delete(context.WithoutCancel(t.Context()), o); client.IgnoreNotFound(err) != nil {
+				t.Error(err)
+			}
+		}
+	}
+	remove()
+	t.Cleanup(remove)
+	for _, o := range rights {
+		if err := l.Client.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return results
 }
 
 // reused lets two steps store under one key, one after the other.
