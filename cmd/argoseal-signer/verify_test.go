@@ -71,7 +71,7 @@ func TestVerifyTellsByItsExitCode(t *testing.T) {
 	work, empty := t.TempDir(), t.TempDir()
 	must(t, os.WriteFile(filepath.Join(work, "in"), []byte("x"), 0o644))
 	on := func(dir, more string) string {
-		return `--volume={"path":"/work","dir":"` + dir + `","inputs":{"in":"/work/in"}` + more + `}`
+		return `--volume={"path":"/shop","dir":"` + dir + `","inputs":{"in":"/shop/in"}` + more + `}`
 	}
 	for title, c := range map[string]struct {
 		run  []string
@@ -92,7 +92,7 @@ func TestVerifyTellsByItsExitCode(t *testing.T) {
 		"another template":        {[]string{run[0], "--template=" + other}, []string{volume, good, raw}, 10, "InputAltered: artifact template: "},
 		"on a volume":             {run, []string{"--root=" + empty, good, on(work, `,"own":true`)}, 0, ""},
 		"missing on a volume":     {run, []string{"--root=" + empty, good, on(empty, "")}, 11, "InputMissing: artifact in "},
-		"extra on a volume":       {run, []string{"--root=" + empty, good, on(root, `,"own":true`)}, 12, `InputExtra: "raw" in /work`},
+		"extra on a volume":       {run, []string{"--root=" + empty, good, on(root, `,"own":true`)}, 12, `InputExtra: "raw" in /shop`},
 		"no volume's JSON":        {run, []string{volume, good, on(work, `,"x":1`)}, 2, "UsageInvalid: "},
 		"no run":                  {[]string{"--run=/nowhere", run[1]}, []string{volume, good, raw}, 1, "Internal: "},
 		"no volume":               {run, []string{"--root=/nowhere", good}, 1, "Internal: "},

@@ -62,7 +62,7 @@ func large(ctx context.Context, b *bench) ([]result, error) {
 	}{{1, max(1, b.runs/2)}, {10, max(1, b.runs/5)}} {
 		r, err := b.heavy(ctx, size.gib, size.runs)
 		if err != nil {
-			return nil, err
+			return results, err
 		}
 		results = append(results, r...)
 	}

@@ -99,10 +99,11 @@ func run(out io.Writer, runs int, only, file string) error {
 	for _, m := range chosen {
 		fmt.Fprintf(out, "\n[%s]\n", m.name)
 		r, err := m.run(ctx, b)
+		results = append(results, r...)
 		if err != nil {
+			table(out, results) // what was measured is not lost
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
-		results = append(results, r...)
 	}
 	if err := write(file, results); err != nil {
 		return err

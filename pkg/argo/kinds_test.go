@@ -59,19 +59,19 @@ func TestAContainerSetHasTheContainersOfItsTemplate(t *testing.T) {
 func workspace(t *testing.T) *corev1.Pod {
 	t.Helper()
 	pod := withTemplate(t, "container-set", func(o object) {
-		o["containerSet"].(object)["volumeMounts"] = list{object{"name": "work", "mountPath": "/work"}}
-		o["inputs"] = object{"artifacts": list{object{"name": "in", "path": "/work/in", "s3": object{"key": "in"}}}}
-		o["outputs"] = object{"artifacts": list{object{"name": "out", "path": "/work/out"}, object{"name": "log", "path": "/log"}}}
+		o["containerSet"].(object)["volumeMounts"] = list{object{"name": "work", "mountPath": "/shop"}}
+		o["inputs"] = object{"artifacts": list{object{"name": "in", "path": "/shop/in", "s3": object{"key": "in"}}}}
+		o["outputs"] = object{"artifacts": list{object{"name": "out", "path": "/shop/out"}, object{"name": "log", "path": "/log"}}}
 		o["sidecars"] = list{object{"name": "helper"}}
 	})
 	for _, name := range []string{"work", "input-artifacts"} {
 		addEmptyDir(pod, name)
 	}
 	mount(initOf(pod), corev1.VolumeMount{Name: "input-artifacts", MountPath: "/argo/inputs/artifacts"})
-	mount(initOf(pod), work("/mainctrfs/work"))
-	mount(waitOf(pod), work("/mainctrfs/work"))
-	mount(container(pod.Spec.Containers, "a"), work("/work"))
-	mount(mainOf(pod), work("/work"))
+	mount(initOf(pod), work("/mainctrfs/shop"))
+	mount(waitOf(pod), work("/mainctrfs/shop"))
+	mount(container(pod.Spec.Containers, "a"), work("/shop"))
+	mount(mainOf(pod), work("/shop"))
 	return pod
 }
 
@@ -85,13 +85,13 @@ func TestAContainerSetSharesItsVolumes(t *testing.T) {
 		outputs []string
 	}{
 		"as Argo makes it": {func(*corev1.Pod) {}, in, true, []string{"out " + place + "out.tgz on work", "log " + place + "log.tgz"}},
-		"and a sidecar's": {func(p *corev1.Pod) { another(p, false, work("/work")) }, in, false,
+		"and a sidecar's": {func(p *corev1.Pod) { another(p, false, work("/shop")) }, in, false,
 			[]string{"out " + place + "out.tgz on work", "log " + place + "log.tgz"}},
-		"and one has another part": {func(p *corev1.Pod) { mountAt(container(p.Spec.Containers, "a"), "/work").SubPath = "" }, in, false,
+		"and one has another part": {func(p *corev1.Pod) { mountAt(container(p.Spec.Containers, "a"), "/shop").SubPath = "" }, in, false,
 			[]string{"out " + place + "out.tgz on work", "log " + place + "log.tgz"}},
 		"and main has a mount of its own": {func(p *corev1.Pod) { mount(mainOf(p), corev1.VolumeMount{Name: "work", MountPath: "/log"}) }, in, false,
 			[]string{"out " + place + "out.tgz on work", "log MountUnsupported"}},
-		"and main has not": {func(p *corev1.Pod) { unmount(mainOf(p), "/work") }, "in store MountUnsupported", false,
+		"and main has not": {func(p *corev1.Pod) { unmount(mainOf(p), "/shop") }, "in store MountUnsupported", false,
 			[]string{"out MountUnsupported", "log " + place + "log.tgz"}},
 	} {
 		t.Run(name, func(t *testing.T) {

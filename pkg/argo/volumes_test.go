@@ -23,9 +23,9 @@ func work(path string) corev1.VolumeMount {
 func onVolume(t *testing.T, more ...object) *corev1.Pod {
 	t.Helper()
 	pod := withTemplate(t, "consume", func(o object) {
-		o["container"].(object)["volumeMounts"] = list{object{"name": "work", "mountPath": "/work"}}
+		o["container"].(object)["volumeMounts"] = list{object{"name": "work", "mountPath": "/shop"}}
 		artifacts := o["inputs"].(object)["artifacts"].(list)
-		artifacts[0].(object)["path"] = "/work/in"
+		artifacts[0].(object)["path"] = "/shop/in"
 		for _, m := range more {
 			artifacts = append(artifacts, m)
 		}
@@ -36,9 +36,9 @@ func onVolume(t *testing.T, more ...object) *corev1.Pod {
 	addEmptyDir(pod, "work")
 	unmount(mainOf(pod), "/tmp/message")
 	unmount(waitOf(pod), "/mainctrfs/tmp/message")
-	mount(mainOf(pod), work("/work"))
-	mount(waitOf(pod), work("/mainctrfs/work"))
-	mount(initOf(pod), work("/mainctrfs/work"))
+	mount(mainOf(pod), work("/shop"))
+	mount(waitOf(pod), work("/mainctrfs/shop"))
+	mount(initOf(pod), work("/mainctrfs/shop"))
 	return pod
 }
 
@@ -64,36 +64,36 @@ func TestAnInputOnAVolumeLiesWhereMainReadsItAndInitWritesIt(t *testing.T) {
 	}{
 		"as Argo makes it":                 {change: func(*corev1.Pod) {}},
 		"with a volume beside it":          {change: func(p *corev1.Pod) { mount(mainOf(p), cover("/works")) }},
-		"with init's mount read-only":      {change: func(p *corev1.Pod) { mountAt(initOf(p), "/mainctrfs/work").ReadOnly = true }},
-		"with no mount in main":            {func(p *corev1.Pod) { unmount(mainOf(p), "/work") }, "does not mount volume work"},
-		"with another volume in its place": {func(p *corev1.Pod) { mountAt(mainOf(p), "/work").Name = "cover" }, "has volume cover"},
-		"with the volume elsewhere":        {func(p *corev1.Pod) { mountAt(mainOf(p), "/work").MountPath = "/work2" }, "does not mount volume work"},
-		"with the volume deeper":           {func(p *corev1.Pod) { mountAt(mainOf(p), "/work").MountPath = "/work/in" }, "has volume work"},
-		"with a volume over it":            {func(p *corev1.Pod) { mount(mainOf(p), cover("/work/in")) }, "has volume cover"},
-		"with a volume in it":              {func(p *corev1.Pod) { mount(mainOf(p), cover("/work/in/x")) }, "has volume cover"},
-		"with a volume between":            {func(p *corev1.Pod) { mount(mainOf(p), cover("/work/")) }, "has volume cover"},
+		"with init's mount read-only":      {change: func(p *corev1.Pod) { mountAt(initOf(p), "/mainctrfs/shop").ReadOnly = true }},
+		"with no mount in main":            {func(p *corev1.Pod) { unmount(mainOf(p), "/shop") }, "does not mount volume work"},
+		"with another volume in its place": {func(p *corev1.Pod) { mountAt(mainOf(p), "/shop").Name = "cover" }, "has volume cover"},
+		"with the volume elsewhere":        {func(p *corev1.Pod) { mountAt(mainOf(p), "/shop").MountPath = "/work2" }, "does not mount volume work"},
+		"with the volume deeper":           {func(p *corev1.Pod) { mountAt(mainOf(p), "/shop").MountPath = "/shop/in" }, "has volume work"},
+		"with a volume over it":            {func(p *corev1.Pod) { mount(mainOf(p), cover("/shop/in")) }, "has volume cover"},
+		"with a volume in it":              {func(p *corev1.Pod) { mount(mainOf(p), cover("/shop/in/x")) }, "has volume cover"},
+		"with a volume between":            {func(p *corev1.Pod) { mount(mainOf(p), cover("/shop/")) }, "has volume cover"},
 		"with a volume above":              {func(p *corev1.Pod) { mount(mainOf(p), cover("/")) }, "has volume cover"},
 		"with the volume of inputs over it": {func(p *corev1.Pod) {
-			mount(mainOf(p), corev1.VolumeMount{Name: "input-artifacts", MountPath: "/work/in", SubPath: "message"})
+			mount(mainOf(p), corev1.VolumeMount{Name: "input-artifacts", MountPath: "/shop/in", SubPath: "message"})
 		}, "has volume input-artifacts"},
 		"with a device over it": {func(p *corev1.Pod) {
-			mainOf(p).VolumeDevices = []corev1.VolumeDevice{{Name: "d", DevicePath: "/work/in"}}
+			mainOf(p).VolumeDevices = []corev1.VolumeDevice{{Name: "d", DevicePath: "/shop/in"}}
 		}, "has device d"},
-		"with the termination message in it": {func(p *corev1.Pod) { mainOf(p).TerminationMessagePath = "/work/in" }, "termination message"},
-		"with another part in main":          {func(p *corev1.Pod) { mountAt(mainOf(p), "/work").SubPath = "other" }, "container init has not what main has"},
+		"with the termination message in it": {func(p *corev1.Pod) { mainOf(p).TerminationMessagePath = "/shop/in" }, "termination message"},
+		"with another part in main":          {func(p *corev1.Pod) { mountAt(mainOf(p), "/shop").SubPath = "other" }, "container init has not what main has"},
 		"with a part that each container names": {func(p *corev1.Pod) {
-			for path, c := range map[string]*corev1.Container{"/work": mainOf(p), "/mainctrfs/work": initOf(p)} {
+			for path, c := range map[string]*corev1.Container{"/shop": mainOf(p), "/mainctrfs/shop": initOf(p)} {
 				m := mountAt(c, path)
 				m.SubPath, m.SubPathExpr = "", "$(ARGO_CONTAINER_NAME)"
 			}
 		}, "subPathExpr"},
-		"with no mount in init":          {func(p *corev1.Pod) { unmount(initOf(p), "/mainctrfs/work") }, "container init has not what main has"},
-		"with another volume in init":    {func(p *corev1.Pod) { mountAt(initOf(p), "/mainctrfs/work").Name = "cover" }, "container init has not what main has"},
-		"with all of the volume in init": {func(p *corev1.Pod) { mountAt(initOf(p), "/mainctrfs/work").SubPath = "" }, "container init has not what main has"},
-		"with another part in init":      {func(p *corev1.Pod) { mountAt(initOf(p), "/mainctrfs/work").SubPath = "part/x" }, "container init has not what main has"},
-		"with an expression in init":     {func(p *corev1.Pod) { mountAt(initOf(p), "/mainctrfs/work").SubPathExpr = "part" }, "container init has not what main has"},
-		"with a volume nearer in init":   {func(p *corev1.Pod) { mount(initOf(p), cover("/mainctrfs/work/in")) }, "container init has not what main has"},
-		"with a volume in it in init":    {func(p *corev1.Pod) { mount(initOf(p), cover("/mainctrfs/work/in/x")) }, "container init has not what main has"},
+		"with no mount in init":          {func(p *corev1.Pod) { unmount(initOf(p), "/mainctrfs/shop") }, "container init has not what main has"},
+		"with another volume in init":    {func(p *corev1.Pod) { mountAt(initOf(p), "/mainctrfs/shop").Name = "cover" }, "container init has not what main has"},
+		"with all of the volume in init": {func(p *corev1.Pod) { mountAt(initOf(p), "/mainctrfs/shop").SubPath = "" }, "container init has not what main has"},
+		"with another part in init":      {func(p *corev1.Pod) { mountAt(initOf(p), "/mainctrfs/shop").SubPath = "part/x" }, "container init has not what main has"},
+		"with an expression in init":     {func(p *corev1.Pod) { mountAt(initOf(p), "/mainctrfs/shop").SubPathExpr = "part" }, "container init has not what main has"},
+		"with a volume nearer in init":   {func(p *corev1.Pod) { mount(initOf(p), cover("/mainctrfs/shop/in")) }, "container init has not what main has"},
+		"with a volume in it in init":    {func(p *corev1.Pod) { mount(initOf(p), cover("/mainctrfs/shop/in/x")) }, "container init has not what main has"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestAnInputOnAVolumeLiesWhereMainReadsItAndInitWritesIt(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(&argo.Mount{Volume: "work", Path: "/work", SubPath: "part", Own: true}, in.Mount); diff != "" || in.Problem != nil {
+			if diff := cmp.Diff(&argo.Mount{Volume: "work", Path: "/shop", SubPath: "part", Own: true}, in.Mount); diff != "" || in.Problem != nil {
 				t.Errorf("its problem is %v; mount (-want +got):\n%s", in.Problem, diff)
 			}
 			if err := argo.CheckStructure(pod, step, argotest.Identity()); err != nil {
@@ -135,10 +135,10 @@ func TestInputsOnAVolumeDoNotOverlap(t *testing.T) {
 		input object
 		want  string
 	}{
-		"one beside the other":        {raw("/work/in2"), ""},
-		"one in the other":            {raw("/work/in/x"), "overlaps input raw on volume work"},
-		"one above the other":         {object{"name": "raw", "path": "/work/in/../in/x", "raw": object{}}, "overlaps input raw on volume work"},
-		"one in the other, not given": {object{"name": "raw", "path": "/work/in/x", "optional": true}, ""},
+		"one beside the other":        {raw("/shop/in2"), ""},
+		"one in the other":            {raw("/shop/in/x"), "overlaps input raw on volume work"},
+		"one above the other":         {object{"name": "raw", "path": "/shop/in/../in/x", "raw": object{}}, "overlaps input raw on volume work"},
+		"one in the other, not given": {object{"name": "raw", "path": "/shop/in/x", "optional": true}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			step, err := argo.Parse(onVolume(t, test.input))
@@ -154,11 +154,11 @@ func TestInputsOnAVolumeDoNotOverlap(t *testing.T) {
 	}
 	t.Run("an input that is the volume", func(t *testing.T) {
 		pod := onVolume(t)
-		for path, c := range map[string]*corev1.Container{"/work": mainOf(pod), "/mainctrfs/work": initOf(pod)} {
+		for path, c := range map[string]*corev1.Container{"/shop": mainOf(pod), "/mainctrfs/shop": initOf(pod)} {
 			mountAt(c, path).MountPath += "/in"
 		}
 		v := templateOf(t, pod)
-		v.Value = replaceOnce(t, v.Value, `"mountPath":"/work"`, `"mountPath":"/work/in"`)
+		v.Value = replaceOnce(t, v.Value, `"mountPath":"/shop"`, `"mountPath":"/shop/in"`)
 		step, err := argo.Parse(pod)
 		if err != nil {
 			t.Fatal(err)
@@ -169,10 +169,10 @@ func TestInputsOnAVolumeDoNotOverlap(t *testing.T) {
 
 func TestAVolumeIsTheStepsOwnIfNobodyElseHasIt(t *testing.T) {
 	everywhere := func(p *corev1.Pod, change func(*corev1.VolumeMount)) {
-		for path, c := range map[string]*corev1.Container{"/work": mainOf(p), "/mainctrfs/work": initOf(p)} {
+		for path, c := range map[string]*corev1.Container{"/shop": mainOf(p), "/mainctrfs/shop": initOf(p)} {
 			change(mountAt(c, path))
 		}
-		change(mountAt(waitOf(p), "/mainctrfs/work"))
+		change(mountAt(waitOf(p), "/mainctrfs/shop"))
 	}
 	for name, test := range map[string]struct {
 		change func(*corev1.Pod)
@@ -185,11 +185,11 @@ func TestAVolumeIsTheStepsOwnIfNobodyElseHasIt(t *testing.T) {
 		"a volume made for it": {func(p *corev1.Pod) {
 			volume(p, "work").VolumeSource = corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}
 		}, false},
-		"one that a sidecar has":    {func(p *corev1.Pod) { another(p, false, work("/work")) }, false},
+		"one that a sidecar has":    {func(p *corev1.Pod) { another(p, false, work("/shop")) }, false},
 		"one a sidecar reads":       {func(p *corev1.Pod) { m := work("/x"); m.ReadOnly = true; another(p, false, m) }, false},
 		"one that is read before":   {func(p *corev1.Pod) { m := work("/x"); m.ReadOnly = true; another(p, true, m) }, false},
 		"one that main has twice":   {func(p *corev1.Pod) { mount(mainOf(p), work("/x")) }, false},
-		"one of which wait has all": {func(p *corev1.Pod) { mountAt(waitOf(p), "/mainctrfs/work").SubPath = "" }, false},
+		"one of which wait has all": {func(p *corev1.Pod) { mountAt(waitOf(p), "/mainctrfs/shop").SubPath = "" }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := onVolume(t)
@@ -220,7 +220,7 @@ var claim = corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeC
 func TestNobodyWritesToAVolumeWithInputsBeforeMain(t *testing.T) {
 	const detail = "init container prepare could change the inputs on volume work after they were checked"
 	for name, change := range map[string]func(*corev1.Pod){
-		"after init": func(p *corev1.Pod) { another(p, true, work("/work")) },
+		"after init": func(p *corev1.Pod) { another(p, true, work("/shop")) },
 		"another part": func(p *corev1.Pod) {
 			another(p, true, corev1.VolumeMount{Name: "work", MountPath: "/x", SubPath: "other"})
 		},
@@ -229,7 +229,7 @@ func TestNobodyWritesToAVolumeWithInputsBeforeMain(t *testing.T) {
 			another(p, true, corev1.VolumeMount{Name: "work", MountPath: "/x"})
 		},
 		"before init": func(p *corev1.Pod) {
-			another(p, true, work("/work"))
+			another(p, true, work("/shop"))
 			slices.Reverse(p.Spec.InitContainers)
 			unmount(&p.Spec.InitContainers[0], "/var/run/argo")
 		},

@@ -120,14 +120,14 @@ func TestFactsNameTheVolumesOfInputs(t *testing.T) {
 	} {
 		s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, SHA256: d, Archive: artifact.ArchiveTar, Tree: d}})
 		s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
-		s.template(`"path":"/tmp/message"`, `"path":"/work/message"`)
-		s.template(`"container":{`, `"container":{"volumeMounts":[{"name":"work","mountPath":"/work"}],`)
+		s.template(`"path":"/tmp/message"`, `"path":"/shop/message"`)
+		s.template(`"container":{`, `"container":{"volumeMounts":[{"name":"work","mountPath":"/shop"}],`)
 		s.pod.Spec.Volumes = append(s.pod.Spec.Volumes, corev1.Volume{Name: "work", VolumeSource: source})
 		for _, list := range [][]corev1.Container{s.pod.Spec.InitContainers, s.pod.Spec.Containers} {
 			for i := range list {
 				c := &list[i]
 				c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return strings.HasSuffix(m.MountPath, "/tmp/message") })
-				if at, found := map[string]string{"init": "/mainctrfs/work", "wait": "/mainctrfs/work", "main": "/work"}[c.Name]; found {
+				if at, found := map[string]string{"init": "/mainctrfs/shop", "wait": "/mainctrfs/shop", "main": "/shop"}[c.Name]; found {
 					c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "work", MountPath: at})
 				}
 			}
