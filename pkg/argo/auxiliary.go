@@ -45,6 +45,9 @@ func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
 	if !slices.Contains(id.Controllers, creator) {
 		return reason.New(reason.CreatorNotArgo, "it was made by %.200q", creator)
 	}
+	if err := checkReach(pod); err != nil {
+		return err // artifactGC has a podSpecPatch of its own
+	}
 	if len(pod.OwnerReferences) == 0 {
 		return reason.New(reason.OwnerMismatch, "it has no owner, want a %s", s.ownerKind)
 	}
@@ -87,6 +90,10 @@ func (id Identity) runs(c corev1.Container, args []string, kind string) error {
 		return reason.New(reason.ExecutorImageNotAllowed, "%s runs %.300q", c.Name, c.Image)
 	case len(c.Command) > 0 && !slices.Equal(c.Command, []string{"argoexec"}), len(c.Args) < len(args), !slices.Equal(c.Args[:min(len(c.Args), len(args))], args):
 		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s runs %.200q", kind, c.Name, append(slices.Clone(c.Command), c.Args...))
+	case c.Lifecycle != nil, c.LivenessProbe != nil, c.ReadinessProbe != nil, c.StartupProbe != nil:
+		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has hooks or probes", kind, c.Name)
+	case c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged:
+		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s is privileged", kind, c.Name)
 	case len(c.EnvFrom) > 0, slices.ContainsFunc(c.Env, givesTemplate):
 		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s may have a template", kind, c.Name)
 	}

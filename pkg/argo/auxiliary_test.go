@@ -37,6 +37,13 @@ func TestAuxiliaryPodsCanDoNothingElse(t *testing.T) {
 		"with a template": {change: func(p *corev1.Pod) {
 			p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: "ARGO_TEMPLATE", Value: `{"name":"x"}`})
 		}, code: reason.UnsupportedPod},
+		"with the host's files": {change: func(p *corev1.Pod) {
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "x", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}})
+		}, code: reason.ForeignMount},
+		"with the host's processes": {change: func(p *corev1.Pod) { p.Spec.HostPID = true }, code: reason.SharedProcesses},
+		"with a hook":               {change: func(p *corev1.Pod) { p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{} }, code: reason.UnsupportedPod},
+		"with a probe":              {change: func(p *corev1.Pod) { p.Spec.Containers[0].StartupProbe = &corev1.Probe{} }, code: reason.UnsupportedPod},
+		"with privileges":           {change: func(p *corev1.Pod) { p.Spec.Containers[0].SecurityContext.Privileged = ptr(true) }, code: reason.UnsupportedPod},
 		"with variables from elsewhere": {change: func(p *corev1.Pod) {
 			p.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{}}}
 		}, code: reason.UnsupportedPod},

@@ -30,14 +30,11 @@ func CheckStructure(pod *corev1.Pod, s *Step, id Identity) error {
 
 // checkPod looks at what concerns all containers.
 func checkPod(pod *corev1.Pod, _ *Step) error {
+	if err := checkReach(pod); err != nil {
+		return err
+	}
 	spec := pod.Spec
 	switch {
-	case spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace:
-		return reason.New(reason.SharedProcesses, "shareProcessNamespace is set")
-	case spec.HostPID:
-		return reason.New(reason.SharedProcesses, "hostPID is set")
-	case len(spec.EphemeralContainers) > 0:
-		return reason.New(reason.DebugContainer, "ephemeral container %s", spec.EphemeralContainers[0].Name)
 	case spec.RestartPolicy != corev1.RestartPolicyNever:
 		return reason.New(reason.UnknownPodLayout, "restartPolicy is %q, not Never", spec.RestartPolicy)
 	case spec.OS != nil && spec.OS.Name != corev1.Linux:
@@ -46,18 +43,35 @@ func checkPod(pod *corev1.Pod, _ *Step) error {
 	return nil
 }
 
-// checkVolumes looks at the volumes that Argo's containers share, and refuses
-// every file of the host's: where the kubelet and the runtime keep the volumes
-// of pods differs from node to node, and links lead there from anywhere.
+// checkReach keeps a pod of Argo's, whatever it is for, from processes and files
+// beyond its own containers'. Every file of the host's is refused: where the
+// kubelet and the runtime keep the volumes of pods differs from node to node, and
+// links lead there from anywhere.
+func checkReach(pod *corev1.Pod) error {
+	spec := pod.Spec
+	switch {
+	case spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace:
+		return reason.New(reason.SharedProcesses, "shareProcessNamespace is set")
+	case spec.HostPID:
+		return reason.New(reason.SharedProcesses, "hostPID is set")
+	case len(spec.EphemeralContainers) > 0:
+		return reason.New(reason.DebugContainer, "ephemeral container %s", spec.EphemeralContainers[0].Name)
+	}
+	for _, v := range spec.Volumes {
+		if v.HostPath != nil {
+			return reason.New(reason.ForeignMount, "volume %s is the host's %.200q: a step that has the host's files owns the node", v.Name, v.HostPath.Path)
+		}
+	}
+	return nil
+}
+
+// checkVolumes looks at the volumes that Argo's containers share.
 func checkVolumes(pod *corev1.Pod, s *Step) error {
 	count := map[string]int{}
 	for _, v := range pod.Spec.Volumes {
 		count[v.Name]++
 		if sharedVolume(v.Name) && !plain(v) {
 			return reason.New(reason.ForeignMount, "volume %s is not a plain emptyDir", v.Name)
-		}
-		if v.HostPath != nil {
-			return reason.New(reason.ForeignMount, "volume %s is the host's %.200q: a step that has the host's files owns the node", v.Name, v.HostPath.Path)
 		}
 	}
 	want := []string{volumeRun, volumeTmp}

@@ -114,7 +114,7 @@ func TestChangedPodsAreRefused(t *testing.T) {
 		}, code: reason.ForeignMount, detail: "volume tmp-dir-argo is not a plain emptyDir"},
 		"the volume of inputs is in memory": {change: func(p *corev1.Pod) { volume(p, "input-artifacts").EmptyDir.Medium = corev1.StorageMediumMemory }, code: reason.ForeignMount, detail: "volume input-artifacts is not a plain"},
 		"Argo's volume is of two kinds": {change: func(p *corev1.Pod) {
-			volume(p, "var-run-argo").HostPath = &corev1.HostPathVolumeSource{Path: "/x"}
+			volume(p, "var-run-argo").ConfigMap = &corev1.ConfigMapVolumeSource{}
 		}, code: reason.ForeignMount, detail: "volume var-run-argo is not a plain"},
 		"the staging volume is there twice": {change: func(p *corev1.Pod) { addEmptyDir(p, "tmp-dir-argo") }, code: reason.ForeignMount, detail: "2 volumes tmp-dir-argo"},
 		"the volume of inputs is missing":   {change: func(p *corev1.Pod) { volume(p, "input-artifacts").Name = "x" }, code: reason.UnknownPodLayout, detail: "no volume input-artifacts"},
