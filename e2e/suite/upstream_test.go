@@ -3,6 +3,7 @@
 package suite
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -29,6 +30,9 @@ const labelInstance = "workflows.argoproj.io/controller-instanceid"
 // self stands for the workflow's name in fates: the node of a workflow whose
 // entrypoint is a pod.
 const self = "."
+
+// logFile is a log that data-transformations finds.
+const logFile = "e2e-upstream/main.log"
 
 // upstream is a workflow that Argo's authors ship.
 type upstream struct {
@@ -97,6 +101,13 @@ func TestConformanceUpstream(t *testing.T) {
 		// One after the other: some of these keys are fixed.
 		t.Run(version.module, func(t *testing.T) {
 			ns := furnished(t, version.module, v1alpha1.ModeEnforce)
+			// One of them reads logs that nobody made here.
+			create(t, &v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: ns}, Spec: v1alpha1.ClusterProvenancePolicySpec{
+				Namespaces: []string{ns},
+				PolicyRules: allowing(v1alpha1.S3Input{
+					Location: "s3://" + store + "/" + part.S3Bucket + "/" + logFile, Content: v1alpha1.Content{AnyContent: true},
+				}),
+			}})
 			for _, u := range upstreams() {
 				t.Run(u.path, func(t *testing.T) {
 					t.Parallel()
@@ -215,6 +226,14 @@ func furnished(t *testing.T, name string, mode v1alpha1.Mode) string {
 			err = l.S3.MakeBucket(t.Context(), bucket, minio.MakeBucketOptions{Region: part.S3Region})
 		}
 		if code := minio.ToErrorResponse(err).Code; err != nil && code != minio.BucketAlreadyOwnedByYou && code != minio.BucketAlreadyExists {
+			t.Fatal(err)
+		}
+	}
+	// data-transformations lists one bucket, which Argo wants to have something in
+	// it, and reads what it finds from another.
+	for _, bucket := range []string{"my-bucket", part.S3Bucket} {
+		content := []byte("a line\n")
+		if _, err := l.S3.PutObject(t.Context(), bucket, logFile, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
