@@ -57,7 +57,9 @@ e2e: cluster-up build tools ## End-to-end tests on the development cluster, whic
 	@$(TOOLS); go test -tags e2e ./charts ./pkg/argo/graph ./pkg/artifact
 
 .PHONY: conformance
-conformance: cluster-up build tools ## Honest workflows of every shape, what Argo's authors ship on both versions of Argo included: they run as without Argoseal, and sealed.
+conformance: build tools ## Honest workflows of every shape, what Argo's authors ship on both versions of Argo included: they run as without Argoseal, and sealed.
+	@$(CLUSTER) up --with argo4
+	@$(MAKE) install # which looks for Argo's controllers
 	@$(TOOLS); go test -tags e2e -timeout 40m -run '^TestConformance' ./e2e/suite
 
 .PHONY: lint

@@ -6,11 +6,12 @@ import (
 	"context"
 
 	"github.com/argoseal/argoseal/e2e/cluster/layout"
+	"github.com/argoseal/argoseal/e2e/cluster/part"
 )
 
 // up and down are never reached: onThisMachine has refused by then. Building
 // tools works on every Unix.
 
-func up(context.Context, layout.Layout, string) error { return errNotLinux }
+func up(context.Context, layout.Layout, []part.Workload, string) error { return errNotLinux }
 
 func down(context.Context, layout.Layout) error { return errNotLinux }

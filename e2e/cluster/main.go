@@ -4,7 +4,7 @@
 // S3 store on this machine, without Docker and without a registry, and takes
 // it down again without a trace.
 //
-//	go run ./e2e/cluster up          raise it, or repair it
+//	go run ./e2e/cluster up          raise it, or repair it; --with adds extras
 //	go run ./e2e/cluster down        remove it
 //	go run ./e2e/cluster kubeconfig  print the kubeconfig's path
 //	go run ./e2e/cluster build NAME… build parts or tools, such as helm
@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -58,6 +59,7 @@ func upCommand() *cobra.Command {
 	if requeue == "" {
 		requeue = "1s"
 	}
+	var extras []string
 	cmd := &cobra.Command{
 		Use: "up", Short: "Raise the cluster, or repair it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -68,11 +70,17 @@ func upCommand() *cobra.Command {
 			if d, err := time.ParseDuration(requeue); err != nil || d <= 0 {
 				return fmt.Errorf("--requeue-time %q is no duration, such as 1s", requeue)
 			}
-			return up(cmd.Context(), l, requeue)
+			workloads, err := part.Workloads(extras...)
+			if err != nil {
+				return err
+			}
+			return up(cmd.Context(), l, workloads, requeue)
 		},
 	}
 	cmd.Flags().StringVar(&requeue, "requeue-time", requeue,
 		"Argo's DEFAULT_REQUEUE_TIME (10s in production); also ARGOSEAL_REQUEUE_TIME")
+	cmd.Flags().StringSliceVar(&extras, "with", nil,
+		"what not every cluster has: "+strings.Join(part.Extras(), ", ")+"; an `up` without it leaves it where it is")
 	return cmd
 }
 

@@ -27,15 +27,16 @@ const raiseTimeout = 5 * time.Minute
 
 // cluster is one cluster while a command works on it.
 type cluster struct {
-	layout   layout.Layout
-	procs    proc.Store
-	progress *gobuild.Progress
-	requeue  string
+	layout    layout.Layout
+	procs     proc.Store
+	progress  *gobuild.Progress
+	workloads []part.Workload
+	requeue   string
 }
 
 // up raises the cluster, or what is missing of it.
-func up(ctx context.Context, l layout.Layout, requeue string) error {
-	c := &cluster{layout: l, progress: gobuild.NewProgress(os.Stderr), requeue: requeue}
+func up(ctx context.Context, l layout.Layout, workloads []part.Workload, requeue string) error {
+	c := &cluster{layout: l, progress: gobuild.NewProgress(os.Stderr), workloads: workloads, requeue: requeue}
 	if err := installPackages(ctx, c.progress); err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func up(ctx context.Context, l layout.Layout, requeue string) error {
 	if err != nil {
 		return err
 	}
-	if err := cache.Build(ctx, c.progress, part.Cluster()...); err != nil {
+	if err := cache.Build(ctx, c.progress, part.Cluster(workloads)...); err != nil {
 		return err
 	}
 	started := time.Now()

@@ -33,25 +33,27 @@ func (c *cluster) loadImages(ctx context.Context, containerd <-chan struct{}, re
 	if err != nil {
 		return err
 	}
-	for _, w := range part.Workloads() {
+	for _, w := range c.workloads {
 		specs = append(specs, w.Images()...)
 	}
 	var images []*image.Image
-	var names []string
+	var markers []string
 	for _, spec := range specs {
 		img, err := image.Build(spec)
 		if err != nil {
 			return err
 		}
-		images = append(images, img)
-		names = append(names, img.Tagged()+" "+img.Ref())
 		refs[spec.Name] = img.Ref()
+		// What has been loaded into this containerd is written down, so that
+		// the gigabyte is not moved again to repair something else.
+		sum := sha256.Sum256([]byte(img.Tagged() + " " + img.Ref()))
+		marker := c.layout.Path("run", "image-"+hex.EncodeToString(sum[:8]))
+		if _, err := os.Stat(marker); err == nil {
+			continue
+		}
+		images, markers = append(images, img), append(markers, marker)
 	}
-	// What has been loaded into this containerd is written down, so that
-	// the gigabyte is not moved again to repair something else.
-	sum := sha256.Sum256([]byte(strings.Join(names, "\n")))
-	marker := c.layout.Path("run", "images-"+hex.EncodeToString(sum[:8]))
-	if _, err := os.Stat(marker); err == nil {
+	if len(images) == 0 {
 		return nil
 	}
 	select {
@@ -62,7 +64,12 @@ func (c *cluster) loadImages(ctx context.Context, containerd <-chan struct{}, re
 	if err := part.Load(ctx, c.layout, images...); err != nil {
 		return err
 	}
-	return os.WriteFile(marker, nil, 0o644)
+	for _, marker := range markers {
+		if err := os.WriteFile(marker, nil, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ensureWorkloads applies everything that lives in the cluster and waits for
@@ -89,7 +96,7 @@ func (c *cluster) ensureWorkloads(ctx context.Context, loaded <-chan struct{}, r
 		return ctx.Err()
 	}
 	params := part.Params{Layout: c.layout, Image: refs, RequeueTime: c.requeue}
-	for _, w := range part.Workloads() {
+	for _, w := range c.workloads {
 		objects, err := w.Objects(ctx, params)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Name, err)
@@ -107,7 +114,7 @@ func (c *cluster) ensureWorkloads(ctx context.Context, loaded <-chan struct{}, r
 // appliedMarker is a file that says which form of the workloads has been
 // applied with which settings, so that an `up` that changes them is no no-op.
 func (c *cluster) appliedMarker() string {
-	return c.layout.Path("run", "applied-"+part.Fingerprint()+"-"+c.requeue)
+	return c.layout.Path("run", "applied-"+part.Fingerprint(c.workloads)+"-"+c.requeue)
 }
 
 // awaitWorkloads waits until [cluster.workloadsReady] holds.
@@ -146,7 +153,7 @@ func (c *cluster) workloadsReady(ctx context.Context) error {
 	if !slices.ContainsFunc(nodes.Items, nodeReady) {
 		return fmt.Errorf("the node is not ready")
 	}
-	for _, w := range part.Workloads() {
+	for _, w := range c.workloads {
 		d, err := client.AppsV1().Deployments(w.Namespace).Get(ctx, w.Name, metav1.GetOptions{})
 		if err != nil {
 			return err

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Fingerprint changes whenever something changes that [Workloads] and
-// [Storage] would apply: a version, a manifest, a test image.
-func Fingerprint() string {
+// Fingerprint changes whenever something changes that [Storage] and these
+// workloads would apply: a version, a manifest, a test image.
+func Fingerprint(workloads []Workload) string {
 	texts := []string{corednsYAML, s3YAML, argoYAML, string(argosay), recyclerPod}
-	for _, r := range Cluster() {
+	for _, r := range Cluster(workloads) {
 		texts = append(texts, r.Key())
 	}
 	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))

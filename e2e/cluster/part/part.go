@@ -27,12 +27,14 @@ var recipes = []gobuild.Recipe{
 	controllerToolsRecipe,
 }
 
-// Cluster lists the recipes that `up` needs; the others are tools, built when
-// somebody asks for them.
-func Cluster() []gobuild.Recipe {
-	return []gobuild.Recipe{
-		etcdRecipe, containerdRecipe, kubernetesRecipe, argoRecipe, argo4Recipe, s3Recipe, corednsRecipe,
+// Cluster lists the recipes that `up` needs for the given workloads; the others
+// are tools, built when somebody asks for them.
+func Cluster(workloads []Workload) []gobuild.Recipe {
+	all := []gobuild.Recipe{etcdRecipe, containerdRecipe, kubernetesRecipe}
+	for _, w := range workloads {
+		all = append(all, w.Recipe)
 	}
+	return all
 }
 
 // Recipes lists everything that can be built.

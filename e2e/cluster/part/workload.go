@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"text/template"
 
 	"github.com/argoseal/argoseal/e2e/cluster/gobuild"
@@ -34,8 +36,31 @@ type Params struct {
 }
 
 // Workloads lists the parts that run in the cluster, in the order in which
-// they are applied.
-func Workloads() []Workload { return []Workload{coredns, s3, argo, argo4} }
+// they are applied: those of every cluster, and the named ones of [Extras].
+func Workloads(extras ...string) ([]Workload, error) {
+	all := []Workload{coredns, s3, argo}
+	for _, name := range extras {
+		i := slices.IndexFunc(optional, func(w Workload) bool { return w.Recipe.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("no extra part named %q; there are %s", name, strings.Join(Extras(), ", "))
+		}
+		all = append(all, optional[i])
+	}
+	return all, nil
+}
+
+// optional are the parts that only some tests need.
+var optional = []Workload{argo4}
+
+// Extras are the names of the parts that a cluster has only if somebody asks
+// for them: they would cost everybody else the time to build them.
+func Extras() []string {
+	var names []string
+	for _, w := range optional {
+		names = append(names, w.Recipe.Name)
+	}
+	return names
+}
 
 // render fills a template of YAML documents.
 func render(name, text string, data any) (string, error) {
