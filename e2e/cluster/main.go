@@ -80,7 +80,7 @@ func upCommand() *cobra.Command {
 	cmd.Flags().StringVar(&requeue, "requeue-time", requeue,
 		"Argo's DEFAULT_REQUEUE_TIME (10s in production); also ARGOSEAL_REQUEUE_TIME")
 	cmd.Flags().StringSliceVar(&extras, "with", nil,
-		"what not every cluster has: "+strings.Join(part.Extras(), ", ")+"; an `up` without it leaves it where it is")
+		"`parts` that not every cluster has: "+strings.Join(part.Extras(), ", ")+"; to leave this out later does not remove them")
 	return cmd
 }
 
