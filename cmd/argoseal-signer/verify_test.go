@@ -100,6 +100,10 @@ func TestVerifyTellsByItsExitCode(t *testing.T) {
 		"a template twice":        {run, []string{volume, good, raw, run[1]}, 2, "UsageInvalid: "},
 		"a script without place":  {run, []string{volume, good, raw, script}, 2, "UsageInvalid: --staging and --script"},
 		"a place without script":  {run, []string{volume, good, raw, "--staging=" + staging}, 2, "UsageInvalid: --staging and --script"},
+		"altered, to be reported": {run, []string{volume, good, "--report", "--raw=raw=" + other}, 0, "InputAltered: artifact raw: "},
+		"well, to be reported":    {run, []string{volume, good, "--report", raw}, 0, ""},
+		"nothing to be reported":  {run, []string{volume, "--report", raw}, 0, "UsageInvalid: there is no pin"},
+		"a report of wrong flags": {run, []string{volume, good, "--report", "x"}, 0, "UsageInvalid: unexpected argument"},
 		"no pin":                  {run, []string{volume, raw}, 2, "UsageInvalid: there is no pin"},
 		"no JSON":                 {run, []string{volume, "--pin=in"}, 2, "UsageInvalid: "},
 		"no digest":               {run, []string{volume, good, "--raw=raw"}, 2, "UsageInvalid: "},
@@ -117,6 +121,12 @@ func TestVerifyTellsByItsExitCode(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a report that nobody can read stops main", func(t *testing.T) {
+		v := runVerify(t, slices.Concat(run, []string{volume, good, "--report", "--raw=raw=" + other, "--termination-log=/nowhere/log"})...)
+		if v.code != 10 {
+			t.Errorf("exit code %d\n%s", v.code, v.stderr)
+		}
+	})
 	t.Run("help verifies nothing", func(t *testing.T) {
 		if v := runVerify(t, "--help"); v.code != 2 || !strings.Contains(v.stderr, "-template") {
 			t.Errorf("exit code %d\n%s", v.code, v.stderr)

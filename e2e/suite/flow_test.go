@@ -3,14 +3,17 @@
 package suite
 
 import (
+	"context"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/e2e/scenario"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -132,6 +135,32 @@ func TestLaxModesAdmitAndSay(t *testing.T) {
 			said := strings.Contains(strings.Join(events, "\n"), string(reason.NoProvenance)+": ")
 			if said != says {
 				t.Errorf("events:\n%s", strings.Join(events, "\n"))
+			}
+		})
+	}
+}
+
+// TestLaxModesLetAStepRunOnAnOverwrittenArtifact: what enforce stops in the pod
+// runs, and an event says so.
+func TestLaxModesLetAStepRunOnAnOverwrittenArtifact(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []v1alpha1.Mode{v1alpha1.ModeWarn, v1alpha1.ModeAudit} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			ns := namespace(t, "overwritten-"+string(mode), mode)
+			run, err := scenario.Overwrite(t.Context(), stage(t), ns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if run.Phase != "Succeeded" {
+				t.Fatal(run)
+			}
+			err = lab.Eventually(t.Context(), 30*time.Second, func(ctx context.Context) (bool, error) {
+				events, err := cluster(t).Events(ctx, ns, run.Name)
+				return strings.Contains(strings.Join(events, "\n"), string(reason.InputAltered)+": "), err
+			})
+			if err != nil {
+				t.Errorf("no event says %s: %v", reason.InputAltered, err)
 			}
 		})
 	}

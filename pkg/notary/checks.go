@@ -22,6 +22,7 @@ import (
 const (
 	containerWait   = "wait"
 	containerSigner = argo.SignerContainer
+	containerVerify = argo.VerifyContainer
 )
 
 // maxTagAge is how far an admission tag's issue time may be from the pod's
@@ -57,7 +58,7 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	if err != nil {
 		return tag.Tag{}, err
 	}
-	if err := sidecar.Check(w.Pod, w.Step, t.Pins, sidecar.Config{Image: image}); err != nil {
+	if err := sidecar.Check(w.Pod, w.Step, t.Pins, sidecar.Config{Image: image}.In(t.Mode)); err != nil {
 		return tag.Tag{}, altered(err)
 	}
 	return t, nil
@@ -116,6 +117,25 @@ func outcomeOf(pod *corev1.Pod, mains []string) (provenance.Outcome, error) {
 		}
 	}
 	return outcome, nil
+}
+
+// checkReport refuses a step that ran on inputs which our check found to be
+// others than the tag's: modes that refuse nothing let it. What it made would
+// otherwise be said to come from those.
+func checkReport(pod *corev1.Pod) error {
+	if imageOf(pod, containerVerify) == "" {
+		return nil
+	}
+	_, end := ended(pod.Status.InitContainerStatuses, containerVerify)
+	switch {
+	case end == nil:
+		return reason.New(reason.StructureAltered, "the kubelet does not report how %s ended", containerVerify)
+	case end.Message != "":
+		return reason.New(reason.InputAltered, "%s reported %s", containerVerify, cut(line(errors.New(end.Message)), maxNote/2))
+	case end.ExitCode != 0:
+		return reason.New(reason.InputAltered, "%s ended with exit code %d", containerVerify, end.ExitCode)
+	}
+	return nil
 }
 
 // measured reads what our sidecar measured, after checking that it is our

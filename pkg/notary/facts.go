@@ -49,6 +49,9 @@ type Witness struct {
 // *reason.Error: there will be no seal, and why.
 func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, error) {
 	if len(w.Step.Outputs) == 0 {
+		if err := checkReport(w.Pod); err != nil {
+			return refuse(nil, err)
+		}
 		return refuse(nil, reason.New(reason.NothingToSeal, "template %q has no output artifact", w.Step.Template))
 	}
 	fates := undecided(w.Step.Outputs)
@@ -62,6 +65,9 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	}
 	outcome, err := outcomeOf(w.Pod, w.Step.Mains())
 	if err != nil {
+		return refuse(fates, err)
+	}
+	if err := checkReport(w.Pod); err != nil {
 		return refuse(fates, err)
 	}
 	measurement, err := r.measured(w.Pod)

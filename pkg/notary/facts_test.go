@@ -1,6 +1,7 @@
 package notary
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,63 @@ func TestFactsNameThePinnedInputs(t *testing.T) {
 	if len(facts.Inputs) != 1 || facts.Inputs[0].URI != uri || facts.Inputs[0].SHA256 != pin.SHA256 || facts.Inputs[0].Seal == "" {
 		t.Errorf("inputs are %+v", facts.Inputs)
 	}
+}
+
+// In a mode that refuses nothing a step may run on other inputs than those of
+// its tag. Nothing is then sealed that would name these.
+func TestWhatRanOnOtherInputsIsNotSealed(t *testing.T) {
+	pin := artifact.Pin{
+		Input: "message", SHA256: artifact.Digest(strings.Repeat("a", 64)), Archive: artifact.ArchiveTar, Tree: artifact.Digest(strings.Repeat("b", 64)),
+		Location: "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz",
+	}
+	const nothing = `{}`
+	for name, c := range map[string]struct {
+		mode    v1alpha1.Mode
+		outputs string
+		verify  func(*corev1.ContainerStatus)
+		want    reason.Code
+	}{
+		"what was pinned": {v1alpha1.ModeAudit, "", func(*corev1.ContainerStatus) {}, ""},
+		"what was reported": {v1alpha1.ModeAudit, "", func(s *corev1.ContainerStatus) {
+			s.State.Terminated.Message = "InputExtra: x"
+		}, reason.InputAltered},
+		"what was reported of a step without outputs": {v1alpha1.ModeWarn, nothing, func(s *corev1.ContainerStatus) {
+			s.State.Terminated.Message = "InputExtra: x"
+		}, reason.InputAltered},
+		"what was pinned for a step without outputs": {v1alpha1.ModeWarn, nothing, func(*corev1.ContainerStatus) {}, reason.NothingToSeal},
+		"a check that failed": {v1alpha1.ModeEnforce, "", func(s *corev1.ContainerStatus) {
+			s.State.Terminated.ExitCode = 10
+		}, reason.InputAltered},
+		"a check that never ended": {v1alpha1.ModeEnforce, "", func(s *corev1.ContainerStatus) {
+			s.State = corev1.ContainerState{}
+		}, reason.StructureAltered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, "consumer", []artifact.Pin{pin})
+			s.tag.Mode = c.mode
+			s.template(`"outputs":{}`, `"outputs":`+cmp.Or(c.outputs, `{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`))
+			s.inject(t)
+			c.verify(find(s.pod.Status.InitContainerStatuses, containerVerify))
+			_, _, err := s.rules.Facts(s.witness(t))
+			if reason.Of(err) != c.want {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+			if strings.HasPrefix(name, "what was reported") && !strings.Contains(err.Error(), "InputExtra: x") {
+				t.Errorf("%v does not say what was found", err)
+			}
+		})
+	}
+	t.Run("an enforced check that only reports", func(t *testing.T) {
+		s := newScene(t, "consumer", []artifact.Pin{pin})
+		s.tag.Mode = v1alpha1.ModeAudit
+		s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
+		s.inject(t)
+		s.tag.Mode = v1alpha1.ModeEnforce
+		s.retag(t)
+		if _, _, err := s.rules.Facts(s.witness(t)); reason.Of(err) != reason.StructureAltered {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 // An input on a volume that others may write is said to have lain there.

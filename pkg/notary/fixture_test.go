@@ -89,7 +89,7 @@ func (s *scene) inject(tb testing.TB) {
 	tb.Helper()
 	step, err := argo.Parse(s.pod)
 	must(tb, err)
-	s.pod, err = sidecar.Add(s.pod, step, s.tag.Pins, sidecar.Config{Image: testSigner})
+	s.pod, err = sidecar.Add(s.pod, step, s.tag.Pins, sidecar.Config{Image: testSigner}.In(s.tag.Mode))
 	must(tb, err)
 	s.pod.Annotations[argo.KillAnnotation] = argo.KillCommand
 	s.retag(tb)

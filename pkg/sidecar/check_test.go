@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
@@ -120,6 +121,24 @@ func TestOtherPinsThanTheTagsAreRefused(t *testing.T) {
 	pins[0].Tree = "cd" + pins[0].Tree[2:]
 	wantRefusal(t, sidecar.Check(pod, step, pins, config), reason.SidecarAltered, "container argoseal-verify has another Args")
 	wantRefusal(t, sidecar.Check(pod, step, nil, config), reason.SidecarAltered, "container argoseal-verify has nothing to do")
+}
+
+// Only where nothing is refused may main start whatever is wrong.
+func TestACheckThatOnlyReportsIsRefusedWhereItIsToStop(t *testing.T) {
+	pod, step := final(t)
+	lax, err := sidecar.Add(pod, step, pinsFor(step), config.In(v1alpha1.ModeWarn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mode, ok := range map[v1alpha1.Mode]bool{v1alpha1.ModeWarn: true, v1alpha1.ModeAudit: true, v1alpha1.ModeEnforce: false, "": false, "other": false} {
+		if ok {
+			if err := sidecar.Check(lax, step, pinsFor(step), config.In(mode)); err != nil {
+				t.Errorf("%s: %v", mode, err)
+			}
+			continue
+		}
+		wantRefusal(t, sidecar.Check(lax, step, pinsFor(step), config.In(mode)), reason.SidecarAltered, "container argoseal-verify has another Args")
+	}
 }
 
 func TestContainersWithNothingToDoAreRefused(t *testing.T) {

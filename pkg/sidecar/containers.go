@@ -140,6 +140,9 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config
 		return nil, reason.New(reason.UnknownPodLayout, "it has no init container %q", "init")
 	}
 	args := []string{verbVerify, "--root=" + pathInputs, "--run=" + pathRun, "--template=" + string(step.TemplateDigest)}
+	if cfg.Report {
+		args = append(args, "--report")
+	}
 	mounts := []corev1.VolumeMount{
 		{Name: volumeInputs, MountPath: pathInputs, ReadOnly: true},
 		{Name: volumeRun, MountPath: pathRun, ReadOnly: true},

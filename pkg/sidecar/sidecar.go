@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -17,6 +18,16 @@ import (
 type Config struct {
 	// Image of argoseal-signer, a reference by digest.
 	Image string
+	// Report lets a step run whatever argoseal-verify finds, which the notary
+	// then reads from its message.
+	Report bool
+}
+
+// In gives the configuration for pods of a namespace with a mode: only enforce
+// refuses.
+func (c Config) In(mode v1alpha1.Mode) Config {
+	c.Report = mode == v1alpha1.ModeWarn || mode == v1alpha1.ModeAudit
+	return c
 }
 
 var byDigest = regexp.MustCompile(`^[^@\s]+@sha256:[0-9a-f]{64}$`)

@@ -116,16 +116,16 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 	if image := g.otherRelease(a.Pod); image != "" {
 		return deny(reason.New(reason.SignerUnknown, "the mutating webhook added %.300q, this replica knows %.300q", image, g.Sidecar.Image))
 	}
-	if err := sidecar.Check(a.Pod, step, t.Pins, g.Sidecar); err != nil {
+	if t.Mode != a.Mode {
+		return deny(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
+	}
+	if err := sidecar.Check(a.Pod, step, t.Pins, g.Sidecar.In(a.Mode)); err != nil {
 		return deny(err)
 	}
 	if t.WorkflowUID != step.WorkflowUID {
 		d := deny(reason.New(reason.TagInvalid, "its tag is about another workflow"))
 		d.Always = true
 		return d
-	}
-	if t.Mode != a.Mode {
-		return deny(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
 	}
 	if t.Definition != wf.Fingerprint(step.NodeName) {
 		return deny(reason.New(reason.LookupFailed, "Workflow %s changed during the request", wf.Name))

@@ -86,7 +86,7 @@ func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Ste
 	if err != nil {
 		return nil, err
 	}
-	return inject.Pod(a.Pod, step, value, v.Pins, h.Gate.Sidecar)
+	return inject.Pod(a.Pod, step, value, v.Pins, h.Gate.Sidecar.In(a.Mode))
 }
 
 // await evaluates, again and again for a while as long as a seal is on its way.
