@@ -20,28 +20,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// fetched is an input that Argo fetches, and the word that the step gets by it.
-type fetched struct{ input, word string }
-
-// fetching is a step with inputs that Argo fetches. It succeeds only if it gets
-// the word of each.
-func fetching(name string, all ...fetched) string {
-	var inputs, checks []string
-	for i, f := range all {
-		inputs = append(inputs, fmt.Sprintf("{name: in-%d, path: /tmp/in-%d, %s}", i, i, f.input))
-		checks = append(checks, fmt.Sprintf("grep -rqx %s /tmp/in-%d", f.word, i))
-	}
-	return fmt.Sprintf(`
-metadata: {name: %s}
-spec:
-  entrypoint: use
-  templates:
-  - name: use
-    inputs: {artifacts: [%s]}
-    container: {image: busybox, command: [sh, -c, %q]}
-`, name, strings.Join(inputs, ", "), strings.Join(checks, " && "))
-}
-
 // TestWhatArgoFetchesNeedsAPolicy: inputs by git and http have no seal, and are
 // admitted where the cluster's administrators say so: commits, branches that
 // they name, and URLs with the content they say.
@@ -56,51 +34,51 @@ func TestWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 	content := func(word string) string {
 		return fmt.Sprintf(`allow: {http: [{url: "SITE/lists/*.txt", sha256: %x}]}`, sha256.Sum256([]byte(word+"\n")))
 	}
-	var all []fetched
+	var all []taken
 	for name, c := range map[string]struct {
 		cluster string // the rules of the cluster's administrators
 		own     string // those of the tenant
-		fetched fetched
+		taken   taken
 		code    reason.Code
 	}{
-		"a commit":                            {cluster: app, fetched: fetched{`git: {repo: SITE/acme/app, revision: FIRST}`, "first"}},
-		"a commit without a policy":           {fetched: fetched{`git: {repo: SITE/acme/app, revision: FIRST}`, "first"}, code: reason.NoProvenance},
-		"a commit of another repository":      {cluster: app, fetched: fetched{`git: {repo: SITE/other/app, revision: FIRST}`, "first"}, code: reason.NoProvenance},
-		"a commit let in by the tenant alone": {own: app, fetched: fetched{`git: {repo: SITE/acme/app, revision: FIRST}`, "first"}, code: reason.NoProvenance},
-		"a branch that is named":              {cluster: ready, fetched: fetched{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}},
-		"a branch that is not":                {cluster: ready, fetched: fetched{`git: {repo: SITE/acme/app, revision: main}`, "second"}, code: reason.NoProvenance},
-		"a branch where only commits are":     {cluster: app, fetched: fetched{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}, code: reason.NoProvenance},
-		"a branch the tenant does not want":   {cluster: ready, own: app, fetched: fetched{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}, code: reason.PolicyNarrowed},
-		"no revision":                         {cluster: ready, fetched: fetched{`git: {repo: SITE/acme/app}`, "second"}, code: reason.RemoteUnsupported},
+		"a commit":                            {cluster: app, taken: taken{`git: {repo: SITE/acme/app, revision: FIRST}`, "first"}},
+		"a commit without a policy":           {taken: taken{`git: {repo: SITE/acme/app, revision: FIRST}`, "first"}, code: reason.NoProvenance},
+		"a commit of another repository":      {cluster: app, taken: taken{`git: {repo: SITE/other/app, revision: FIRST}`, "first"}, code: reason.NoProvenance},
+		"a commit let in by the tenant alone": {own: app, taken: taken{`git: {repo: SITE/acme/app, revision: FIRST}`, "first"}, code: reason.NoProvenance},
+		"a branch that is named":              {cluster: ready, taken: taken{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}},
+		"a branch that is not":                {cluster: ready, taken: taken{`git: {repo: SITE/acme/app, revision: main}`, "second"}, code: reason.NoProvenance},
+		"a branch where only commits are":     {cluster: app, taken: taken{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}, code: reason.NoProvenance},
+		"a branch the tenant does not want":   {cluster: ready, own: app, taken: taken{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}, code: reason.PolicyNarrowed},
+		"no revision":                         {cluster: ready, taken: taken{`git: {repo: SITE/acme/app}`, "second"}, code: reason.RemoteUnsupported},
 		"a revision that is fetched by another name": {
-			cluster: ready, fetched: fetched{`git: {repo: SITE/acme/app, revision: ready, singleBranch: true, branch: main, fetch: ["refs/heads/main:refs/tags/ready"]}`, "second"}, code: reason.RemoteUnsupported,
+			cluster: ready, taken: taken{`git: {repo: SITE/acme/app, revision: ready, singleBranch: true, branch: main, fetch: ["refs/heads/main:refs/tags/ready"]}`, "second"}, code: reason.RemoteUnsupported,
 		},
 
-		"a URL":                              {cluster: lists, fetched: fetched{`http: {url: SITE/lists/a.txt}`, "listed"}},
-		"a URL without a policy":             {fetched: fetched{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.NoProvenance},
-		"a URL of another place":             {cluster: lists, fetched: fetched{`http: {url: SITE/other/a.txt}`, "other"}, code: reason.NoProvenance},
-		"a URL with its content":             {cluster: content("listed"), fetched: fetched{`http: {url: SITE/lists/a.txt}`, "listed"}},
-		"a URL with other content":           {cluster: content("other"), fetched: fetched{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.InputAltered},
-		"a URL that leads to other content":  {cluster: content("listed"), fetched: fetched{`http: {url: SITE/lists/moved.txt}`, "other"}, code: reason.InputAltered},
-		"a URL the tenant does not want":     {cluster: lists, own: `allow: {}`, fetched: fetched{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.PolicyNarrowed},
-		"a URL with a query that nobody has": {cluster: lists, fetched: fetched{`http: {url: "SITE/lists/a.txt?to=b.txt"}`, "listed"}, code: reason.NoProvenance},
+		"a URL":                              {cluster: lists, taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}},
+		"a URL without a policy":             {taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.NoProvenance},
+		"a URL of another place":             {cluster: lists, taken: taken{`http: {url: SITE/other/a.txt}`, "other"}, code: reason.NoProvenance},
+		"a URL with its content":             {cluster: content("listed"), taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}},
+		"a URL with other content":           {cluster: content("other"), taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.InputAltered},
+		"a URL that leads to other content":  {cluster: content("listed"), taken: taken{`http: {url: SITE/lists/moved.txt}`, "other"}, code: reason.InputAltered},
+		"a URL the tenant does not want":     {cluster: lists, own: `allow: {}`, taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.PolicyNarrowed},
+		"a URL with a query that nobody has": {cluster: lists, taken: taken{`http: {url: "SITE/lists/a.txt?to=b.txt"}`, "listed"}, code: reason.NoProvenance},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := namespace(t, slug("fetched", name), v1alpha1.ModeEnforce)
 			govern(t, ns, site.Replace(c.cluster), site.Replace(c.own))
-			run := finish(t, ns, submit(t, ns, site.Replace(fetching(slug(name), c.fetched))))
+			run := finish(t, ns, submit(t, ns, site.Replace(taking(slug(name), c.taken))))
 			judged(t, run, c.code)
 			if c.code == reason.InputAltered {
 				mainNeverStarted(t, run, run.Name)
 			}
 		})
-		all = append(all, c.fetched)
+		all = append(all, c.taken)
 	}
 	t.Run("all of it without the defence", func(t *testing.T) {
 		t.Parallel()
 		ns := namespace(t, "fetched", plain)
-		judged(t, finish(t, ns, submit(t, ns, site.Replace(fetching("all", all...)))), "")
+		judged(t, finish(t, ns, submit(t, ns, site.Replace(taking("all", all...)))), "")
 	})
 }
 

@@ -5,6 +5,8 @@ package suite
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +62,28 @@ func TestWhatComesFromOutsideNeedsAPolicy(t *testing.T) {
 
 // store is what the cluster's S3 store is called in locations.
 const store = "s3.argo.svc:7070"
+
+// taken is an input of a step, and the word that the step gets by it.
+type taken struct{ input, word string }
+
+// taking is a step that takes its inputs from outside of its workflow. It
+// succeeds only if it gets the word of each.
+func taking(name string, all ...taken) string {
+	var inputs, checks []string
+	for i, in := range all {
+		inputs = append(inputs, fmt.Sprintf("{name: in-%d, path: /tmp/in-%d, %s}", i, i, in.input))
+		checks = append(checks, fmt.Sprintf("grep -rqx %s /tmp/in-%d", in.word, i))
+	}
+	return fmt.Sprintf(`
+metadata: {name: %s}
+spec:
+  entrypoint: use
+  templates:
+  - name: use
+    inputs: {artifacts: [%s]}
+    container: {image: busybox, command: [sh, -c, %q]}
+`, name, strings.Join(inputs, ", "), strings.Join(checks, " && "))
+}
 
 // govern gives a namespace a policy of the cluster's and one of its own, each
 // unless it has no rules. The cluster's is for this namespace only.

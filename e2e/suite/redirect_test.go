@@ -244,6 +244,71 @@ func TestAKeyThatAnotherStepReusesDoesNotRedirectAnInput(t *testing.T) {
 	})
 }
 
+// sharing stores under a key that another workflow writes too, and consumes what
+// lies there: at once, and LATER. Each time it succeeds only if it gets the word.
+const sharing = `
+metadata: {name: WORD}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: make, template: make}
+    - - name: before
+        template: use
+        arguments: {parameters: [{name: word, value: WORD}]}
+LATER
+  - {name: hold, suspend: {}}
+  - name: make
+    outputs: {artifacts: [{name: art, path: /tmp/art, s3: {key: KEY}}]}
+    container: {image: "alpine:latest", command: [sh, -c, "echo WORD > /tmp/art"]}
+  - name: use
+    inputs: {parameters: [{name: word}], artifacts: [{name: in, path: /tmp/in, s3: {key: KEY}}]}
+    container: {image: "alpine:latest", command: [sh, -c, "grep -qx {{inputs.parameters.word}} /tmp/in"]}
+`
+
+// TestAKeyThatTwoWorkflowsWriteGivesEachItsOwn: a step that names a key gets what
+// its own workflow wrote there, or does not start.
+func TestAKeyThatTwoWorkflowsWriteGivesEachItsOwn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		mode  v1alpha1.Mode
+		apart bool // in namespaces of their own
+	}{
+		"in one namespace":    {mode: v1alpha1.ModeEnforce},
+		"in two":              {mode: v1alpha1.ModeEnforce, apart: true},
+		"without the defence": {mode: plain},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns := namespace(t, slug("key", name), c.mode)
+			other := ns
+			if c.apart {
+				other = namespace(t, slug("key", name, "other"), c.mode)
+			}
+			begin := func(ns, word, later string) string {
+				return submit(t, ns, strings.NewReplacer("WORD", word, "LATER", later, "KEY", slug("key", name)+"/shared").Replace(sharing))
+			}
+			one := begin(ns, "one", `
+    - - {name: hold, template: hold}
+    - - {name: after, template: use, arguments: {parameters: [{name: word, value: two}]}}`)
+			until(t, ns, one, func(r *lab.Run) bool { n, ok := r.Node("hold"); return ok && n.Phase == "Running" })
+			judged(t, finish(t, other, begin(other, "two", "")), "")
+			attack{code: reason.InputAltered, try: func(t *testing.T, _ string) error {
+				t.Helper()
+				if err := cluster(t).Resume(t.Context(), ns, one); err != nil {
+					t.Fatal(err)
+				}
+				run := finish(t, ns, one)
+				if c.mode != plain {
+					mainNeverStarted(t, run, "after")
+				}
+				return refusal(run)
+			}}.hold(t, ns, c.mode)
+		})
+	}
+}
+
 // taskResult is what a node reported.
 func taskResult(t *testing.T, ns, node string) *unstructured.Unstructured {
 	t.Helper()
