@@ -48,6 +48,7 @@ func TestWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 		"a branch that is named":              {cluster: ready, taken: taken{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}},
 		"a branch that is not":                {cluster: ready, taken: taken{`git: {repo: SITE/acme/app, revision: main}`, "second"}, code: reason.NoProvenance},
 		"a branch where only commits are":     {cluster: app, taken: taken{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}, code: reason.NoProvenance},
+		"a branch by its whole name":          {cluster: `allow: {git: [{repository: "SITE/acme/*", branches: [tagged]}]}`, taken: taken{`git: {repo: SITE/acme/app, revision: refs/heads/tagged}`, "tagged"}},
 		"a branch the tenant does not want":   {cluster: ready, own: app, taken: taken{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}, code: reason.PolicyNarrowed},
 		"no revision":                         {cluster: ready, taken: taken{`git: {repo: SITE/acme/app}`, "second"}, code: reason.RemoteUnsupported},
 		"a revision that is fetched by another name": {
@@ -117,8 +118,9 @@ var hermetic = []string{
 	"GIT_COMMITTER_NAME=e2e", "GIT_COMMITTER_EMAIL=e2e@example.org",
 }
 
-// repository makes one with two commits on its branch main, and one on ready.
-// The file that each changes says which it is. It gives the first commit.
+// repository makes one with two commits on its branch main and another one on
+// ready and tagged each; the first commit, which it gives, has the tag tagged, too.
+// The file that each commit changes says which it is.
 func repository(t *testing.T, dir string) string {
 	t.Helper()
 	git := func(args ...string) string {
@@ -145,8 +147,11 @@ func repository(t *testing.T, dir string) string {
 	}
 	git("init", "-q", "-b", "main")
 	first := commit("first")
-	git("checkout", "-q", "-b", "ready")
-	commit("ready")
+	for _, branch := range []string{"ready", "tagged"} {
+		git("checkout", "-q", "-b", branch, first)
+		commit(branch)
+	}
+	git("tag", "tagged", first)
 	git("checkout", "-q", "main")
 	commit("second")
 	return first
