@@ -112,10 +112,12 @@ func serve(t *testing.T) *strings.Replacer {
 	return strings.NewReplacer("SITE", s.URL, "FIRST", first)
 }
 
-// hermetic keeps git from the configuration of whoever runs the test.
+// hermetic keeps git from the configuration of whoever runs the test, and makes
+// the same commits of the same content.
 var hermetic = []string{
-	"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=e2e", "GIT_AUTHOR_EMAIL=e2e@example.org",
-	"GIT_COMMITTER_NAME=e2e", "GIT_COMMITTER_EMAIL=e2e@example.org",
+	"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
+	"GIT_AUTHOR_NAME=e2e", "GIT_AUTHOR_EMAIL=e2e@example.org", "GIT_AUTHOR_DATE=2026-01-01T00:00:00Z",
+	"GIT_COMMITTER_NAME=e2e", "GIT_COMMITTER_EMAIL=e2e@example.org", "GIT_COMMITTER_DATE=2026-01-01T00:00:00Z",
 }
 
 // repository makes one with two commits on its branch main and another one on

@@ -271,42 +271,28 @@ LATER
 // its own workflow wrote there, or does not start.
 func TestAKeyThatTwoWorkflowsWriteGivesEachItsOwn(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		mode  v1alpha1.Mode
-		apart bool // in namespaces of their own
-	}{
-		"in one namespace":    {mode: v1alpha1.ModeEnforce},
-		"in two":              {mode: v1alpha1.ModeEnforce, apart: true},
-		"without the defence": {mode: plain},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ns := namespace(t, slug("key", name), c.mode)
-			other := ns
-			if c.apart {
-				other = namespace(t, slug("key", name, "other"), c.mode)
-			}
-			begin := func(ns, word, later string) string {
-				return submit(t, ns, strings.NewReplacer("WORD", word, "LATER", later, "KEY", slug("key", name)+"/shared").Replace(sharing))
-			}
-			one := begin(ns, "one", `
+	both(t, func(t *testing.T, mode v1alpha1.Mode) {
+		ns := namespace(t, "shared", mode)
+		begin := func(word, later string) string {
+			return submit(t, ns, strings.NewReplacer("WORD", word, "LATER", later, "KEY", ns+"/shared").Replace(sharing))
+		}
+		one := begin("one", `
     - - {name: hold, template: hold}
     - - {name: after, template: use, arguments: {parameters: [{name: word, value: two}]}}`)
-			until(t, ns, one, func(r *lab.Run) bool { n, ok := r.Node("hold"); return ok && n.Phase == "Running" })
-			judged(t, finish(t, other, begin(other, "two", "")), "")
-			attack{code: reason.InputAltered, try: func(t *testing.T, _ string) error {
-				t.Helper()
-				if err := cluster(t).Resume(t.Context(), ns, one); err != nil {
-					t.Fatal(err)
-				}
-				run := finish(t, ns, one)
-				if c.mode != plain {
-					mainNeverStarted(t, run, "after")
-				}
-				return refusal(run)
-			}}.hold(t, ns, c.mode)
-		})
-	}
+		until(t, ns, one, func(r *lab.Run) bool { n, ok := r.Node("hold"); return ok && n.Phase == "Running" })
+		judged(t, finish(t, ns, begin("two", "")), "")
+		attack{code: reason.InputAltered, try: func(t *testing.T, _ string) error {
+			t.Helper()
+			if err := cluster(t).Resume(t.Context(), ns, one); err != nil {
+				t.Fatal(err)
+			}
+			run := finish(t, ns, one)
+			if mode != plain {
+				mainNeverStarted(t, run, "after")
+			}
+			return refusal(run)
+		}}.hold(t, ns, mode)
+	})
 }
 
 // taskResult is what a node reported.
