@@ -135,18 +135,21 @@ func mainNeverStarted(t *testing.T, run *lab.Run, displayName string) {
 	}
 }
 
-// create makes an object and takes it away at the end of the test.
+// create makes an object and takes it away at the end of the test. One that a
+// test left which was cut off is taken away first.
 func create(t *testing.T, o client.Object) {
 	t.Helper()
 	l := cluster(t)
-	if err := l.Client.Create(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
+	remove := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
 		if err := client.IgnoreNotFound(l.Client.Delete(ctx, o)); err != nil {
 			t.Error(err)
 		}
-	})
+	}
+	remove()
+	t.Cleanup(remove)
+	if err := l.Client.Create(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
 }
