@@ -91,7 +91,6 @@ func TestProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) {
 	}{
 		"without a policy":                      {key: "trusted", code: reason.NoProvenance},
 		"trusted by the tenant alone":           {own: byAnybody, key: "trusted", code: reason.NoProvenance},
-		"by a template":                         {cluster: byTemplate, key: "trusted"},
 		"by another step of it":                 {cluster: "allow: {producers: [{namespaces: [LIB], workflowTemplate: {name: build}, templates: [test]}]}", key: "trusted", code: reason.WorkflowMismatch},
 		"by another template":                   {cluster: "allow: {producers: [{namespaces: [LIB], workflowTemplate: {name: other}}]}", key: "trusted", code: reason.WorkflowMismatch},
 		"by one step of a version of it":        {cluster: byVersion, key: "trusted"},
@@ -110,7 +109,7 @@ func TestProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) {
 		"of a higher level":                     {cluster: byTemplate + ", require: {level: isolated}", key: "trusted", code: reason.LevelTooLow},
 		"of an age":                             {cluster: byTemplate + ", require: {maxAge: 1s}", key: "trusted", code: reason.SealTooOld},
 		"of another log":                        {cluster: byTemplate + ", require: {logs: [https://log.example.org]}", key: "trusted", code: reason.LogNotTrusted},
-		"of all that is so":                     {cluster: byTemplate + ", require: {level: observed, maxAge: 1h, logs: [https://log.example.org, LOG]}", key: "trusted"},
+		"by a template, and as is asked for":    {cluster: byTemplate + ", require: {level: observed, maxAge: 1h, logs: [https://log.example.org, LOG]}", key: "trusted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
