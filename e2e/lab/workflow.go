@@ -196,6 +196,14 @@ func (l *Lab) PodOf(ctx context.Context, run *Run, node Node) (*corev1.Pod, erro
 	return nil, fmt.Errorf("no pod of node %q: %s", node.DisplayName, run)
 }
 
+// Ran says whether a container of a pod was ever started.
+func Ran(pod *corev1.Pod, container string) bool {
+	return slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		return c.Name == container &&
+			(c.State.Running != nil || c.State.Terminated != nil && !c.State.Terminated.StartedAt.IsZero())
+	})
+}
+
 // DeleteWorkflows deletes the workflows of a namespace and waits until they are
 // gone, and what Argo deletes with them.
 func (l *Lab) DeleteWorkflows(ctx context.Context, ns string) error {

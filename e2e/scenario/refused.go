@@ -153,10 +153,8 @@ func Overwritten(ns string) Scenario {
 			if err != nil {
 				return "", err
 			}
-			for _, c := range use.Status.ContainerStatuses {
-				if c.Name == "main" && (c.State.Running != nil || c.State.Terminated != nil && !c.State.Terminated.StartedAt.IsZero()) {
-					return "", fmt.Errorf("main ran: %+v", c.State)
-				}
+			if lab.Ran(use, "main") {
+				return "", fmt.Errorf("main ran: %+v", use.Status.ContainerStatuses)
 			}
 			if !strings.Contains(node.Message, string(reason.InputAltered)) {
 				return "", fmt.Errorf("the node does not say %s: %s", reason.InputAltered, run)

@@ -3,7 +3,7 @@
 //
 //	go test -tags e2e ./e2e/suite
 //
-// It needs the development cluster, and installs Argoseal if that has not been
+// It needs git and the development cluster, and installs Argoseal if that has not been
 // done: then it also knows what a cluster without it looks like. Every attack runs
 // twice: once where Argoseal refuses it, for the reason it is named by, and
 // once without the defence, where it succeeds; so no test here can pass

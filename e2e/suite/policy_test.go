@@ -5,11 +5,14 @@ package suite
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -31,37 +34,28 @@ func TestWhatComesFromOutsideNeedsAPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	const anywhere = "s3://" + store + "/artifacts/**"
+	const anyContent = "allow: {s3: [{location: " + anywhere + ", anyContent: true}]}"
+	const elsewhere = "allow: {s3: [{location: s3://" + store + "/artifacts/other/**, anyContent: true}]}"
+	content := func(tree artifact.Digest) string {
+		return "allow: {s3: [{location: " + anywhere + ", treeSHA256: " + string(tree) + "}]}"
+	}
 	for name, c := range map[string]struct {
-		cluster *v1alpha1.S3Input // what the cluster's administrators allow
-		own     *v1alpha1.S3Input // what the tenant does
+		cluster string // the rules of the cluster's administrators
+		own     string // those of the tenant
 		code    reason.Code
 	}{
-		"let in by place":               {cluster: &v1alpha1.S3Input{Location: anywhere, Content: v1alpha1.Content{AnyContent: true}}},
-		"let in by content":             {cluster: &v1alpha1.S3Input{Location: anywhere, Content: v1alpha1.Content{TreeSHA256: string(sum.Tree)}}},
-		"with other content":            {cluster: &v1alpha1.S3Input{Location: anywhere, Content: v1alpha1.Content{TreeSHA256: string(sum.SHA256)}}, code: reason.InputAltered},
-		"from another place":            {cluster: &v1alpha1.S3Input{Location: "s3://" + store + "/artifacts/other/**", Content: v1alpha1.Content{AnyContent: true}}, code: reason.NoProvenance},
-		"let in by the tenant alone":    {own: &v1alpha1.S3Input{Location: anywhere, Content: v1alpha1.Content{AnyContent: true}}, code: reason.NoProvenance},
-		"that the tenant does not want": {cluster: &v1alpha1.S3Input{Location: anywhere, Content: v1alpha1.Content{AnyContent: true}}, own: &v1alpha1.S3Input{Location: "s3://" + store + "/artifacts/other/**", Content: v1alpha1.Content{AnyContent: true}}, code: reason.PolicyNarrowed},
+		"let in by place":               {cluster: anyContent},
+		"let in by content":             {cluster: content(sum.Tree)},
+		"with other content":            {cluster: content(sum.SHA256), code: reason.InputAltered},
+		"from another place":            {cluster: elsewhere, code: reason.NoProvenance},
+		"let in by the tenant alone":    {own: anyContent, code: reason.NoProvenance},
+		"that the tenant does not want": {cluster: anyContent, own: elsewhere, code: reason.PolicyNarrowed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := namespace(t, slug("policy", name), v1alpha1.ModeEnforce)
-			meta := metav1.ObjectMeta{Name: ns}
-			if c.cluster != nil {
-				create(t, &v1alpha1.ClusterProvenancePolicy{ObjectMeta: meta, Spec: v1alpha1.ClusterProvenancePolicySpec{
-					Namespaces: []string{ns}, PolicyRules: allowing(*c.cluster),
-				}})
-			}
-			if c.own != nil {
-				meta.Namespace = ns
-				create(t, &v1alpha1.ProvenancePolicy{ObjectMeta: meta, Spec: v1alpha1.ProvenancePolicySpec{PolicyRules: allowing(*c.own)}})
-			}
-			err := refusal(finish(t, ns, begin(t, "flow/from-outside.yaml", ns, slug(name))))
-			if c.code != "" {
-				refused(t, err, c.code)
-			} else if err != nil {
-				t.Error(err)
-			}
+			govern(t, ns, c.cluster, c.own)
+			judged(t, finish(t, ns, begin(t, "flow/from-outside.yaml", ns, slug(name))), c.code)
 		})
 	}
 }
@@ -69,22 +63,93 @@ func TestWhatComesFromOutsideNeedsAPolicy(t *testing.T) {
 // store is what the cluster's S3 store is called in locations.
 const store = "s3.argo.svc:7070"
 
-func allowing(in v1alpha1.S3Input) v1alpha1.PolicyRules {
-	return v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{S3: []v1alpha1.S3Input{in}}}
+// taken is an input of a step, and the word that the step gets by it.
+type taken struct{ input, word string }
+
+// taking is a step that takes its inputs from outside of its workflow. It
+// succeeds only if it gets the word of each.
+func taking(name string, all ...taken) string {
+	var inputs, checks []string
+	for i, in := range all {
+		inputs = append(inputs, fmt.Sprintf("{name: in-%d, path: /tmp/in-%d, %s}", i, i, in.input))
+		checks = append(checks, fmt.Sprintf("grep -rqx %s /tmp/in-%d", in.word, i))
+	}
+	return fmt.Sprintf(`
+metadata: {name: %s}
+spec:
+  entrypoint: use
+  templates:
+  - name: use
+    inputs: {artifacts: [%s]}
+    container: {image: busybox, command: [sh, -c, %q]}
+`, name, strings.Join(inputs, ", "), strings.Join(checks, " && "))
 }
 
-// create makes an object and takes it away at the end of the test.
+// govern gives a namespace a policy of the cluster's and one of its own, each
+// unless it has no rules. The cluster's is for this namespace only.
+func govern(t *testing.T, ns, cluster, own string) {
+	t.Helper()
+	if cluster != "" {
+		create(t, &v1alpha1.ClusterProvenancePolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: ns},
+			Spec:       v1alpha1.ClusterProvenancePolicySpec{Namespaces: []string{ns}, PolicyRules: rules(t, cluster)},
+		})
+	}
+	if own != "" {
+		create(t, &v1alpha1.ProvenancePolicy{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: ns}, Spec: v1alpha1.ProvenancePolicySpec{PolicyRules: rules(t, own)},
+		})
+	}
+}
+
+// rules reads the rules of a policy as docs/policy.md writes them.
+func rules(t *testing.T, text string) v1alpha1.PolicyRules {
+	t.Helper()
+	var r v1alpha1.PolicyRules
+	if err := yaml.UnmarshalStrict([]byte("{"+text+"}"), &r); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return r
+}
+
+// judged holds a run to be refused with a code, or to succeed if there is none.
+func judged(t *testing.T, run *lab.Run, code reason.Code) {
+	t.Helper()
+	if err := refusal(run); code != "" {
+		refused(t, err, code)
+	} else if err != nil {
+		t.Error(err)
+	}
+}
+
+// mainNeverStarted holds that a node's pod was stopped before its main container.
+func mainNeverStarted(t *testing.T, run *lab.Run, displayName string) {
+	t.Helper()
+	node, _ := run.Node(displayName)
+	pod, err := cluster(t).PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lab.Ran(pod, "main") {
+		t.Errorf("main ran: %+v", pod.Status.ContainerStatuses)
+	}
+}
+
+// create makes an object and takes it away at the end of the test. One that a
+// test left which was cut off is taken away first.
 func create(t *testing.T, o client.Object) {
 	t.Helper()
 	l := cluster(t)
-	if err := l.Client.Create(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
+	remove := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
 		if err := client.IgnoreNotFound(l.Client.Delete(ctx, o)); err != nil {
 			t.Error(err)
 		}
-	})
+	}
+	remove()
+	t.Cleanup(remove)
+	if err := l.Client.Create(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
 }

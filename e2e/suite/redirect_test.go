@@ -244,6 +244,57 @@ func TestAKeyThatAnotherStepReusesDoesNotRedirectAnInput(t *testing.T) {
 	})
 }
 
+// sharing stores under a key that another workflow writes too, and consumes what
+// lies there: at once, and LATER. Each time it succeeds only if it gets the word.
+const sharing = `
+metadata: {name: WORD}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: make, template: make}
+    - - name: before
+        template: use
+        arguments: {parameters: [{name: word, value: WORD}]}
+LATER
+  - {name: hold, suspend: {}}
+  - name: make
+    outputs: {artifacts: [{name: art, path: /tmp/art, s3: {key: KEY}}]}
+    container: {image: "alpine:latest", command: [sh, -c, "echo WORD > /tmp/art"]}
+  - name: use
+    inputs: {parameters: [{name: word}], artifacts: [{name: in, path: /tmp/in, s3: {key: KEY}}]}
+    container: {image: "alpine:latest", command: [sh, -c, "grep -qx {{inputs.parameters.word}} /tmp/in"]}
+`
+
+// TestAKeyThatTwoWorkflowsWriteGivesEachItsOwn: a step that names a key gets what
+// its own workflow wrote there, or does not start.
+func TestAKeyThatTwoWorkflowsWriteGivesEachItsOwn(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, mode v1alpha1.Mode) {
+		ns := namespace(t, "shared", mode)
+		begin := func(word, later string) string {
+			return submit(t, ns, strings.NewReplacer("WORD", word, "LATER", later, "KEY", ns+"/shared").Replace(sharing))
+		}
+		one := begin("one", `
+    - - {name: hold, template: hold}
+    - - {name: after, template: use, arguments: {parameters: [{name: word, value: two}]}}`)
+		until(t, ns, one, func(r *lab.Run) bool { n, ok := r.Node("hold"); return ok && n.Phase == "Running" })
+		judged(t, finish(t, ns, begin("two", "")), "")
+		attack{code: reason.InputAltered, try: func(t *testing.T, _ string) error {
+			t.Helper()
+			if err := cluster(t).Resume(t.Context(), ns, one); err != nil {
+				t.Fatal(err)
+			}
+			run := finish(t, ns, one)
+			if mode != plain {
+				mainNeverStarted(t, run, "after")
+			}
+			return refusal(run)
+		}}.hold(t, ns, mode)
+	})
+}
+
 // taskResult is what a node reported.
 func taskResult(t *testing.T, ns, node string) *unstructured.Unstructured {
 	t.Helper()

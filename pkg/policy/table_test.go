@@ -70,6 +70,24 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestExample reads the policy that the page shows as the API server would.
+func TestExample(t *testing.T) {
+	raw, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(raw), "\n```yaml\n")
+	text, _, found := strings.Cut(text, "\n```\n")
+	if !found {
+		t.Fatalf("%s shows no policy", page)
+	}
+	var p v1alpha1.ClusterProvenancePolicy
+	strict(t, text, &p)
+	if err := CheckCluster(&p); err != nil {
+		t.Error(err)
+	}
+}
+
 // table reads the rows of five cells behind "## The table".
 func table(t *testing.T) [][]string {
 	t.Helper()
