@@ -102,12 +102,7 @@ func TestConformanceUpstream(t *testing.T) {
 		t.Run(version.module, func(t *testing.T) {
 			ns := furnished(t, version.module, v1alpha1.ModeEnforce)
 			// One of them reads logs that nobody made here.
-			create(t, &v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: ns}, Spec: v1alpha1.ClusterProvenancePolicySpec{
-				Namespaces: []string{ns},
-				PolicyRules: allowing(v1alpha1.S3Input{
-					Location: "s3://" + store + "/" + part.S3Bucket + "/" + logFile, Content: v1alpha1.Content{AnyContent: true},
-				}),
-			}})
+			govern(t, ns, fmt.Sprintf(`allow: {s3: [{location: "s3://%s/%s/%s", anyContent: true}]}`, store, part.S3Bucket, logFile), "")
 			for _, u := range upstreams() {
 				t.Run(u.path, func(t *testing.T) {
 					t.Parallel()
