@@ -185,11 +185,14 @@ func must(t *testing.T, err error) {
 
 func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	root := t.TempDir()
-	s := startSigner(t, "--staged="+root, "--output=art", "--output=gone", "--output=plain=none=plain file", "--poll=10ms")
+	s := startSigner(t, "--staged="+root, "--output=art", "--output=gone", "--output=plain=none=plain file", "--output=main-logs=log=plain file", "--poll=10ms")
 	time.Sleep(50 * time.Millisecond)
 	path := stagedFile(t, root, "art")
 	pack(t, path, 3, 1000)
 	must(t, os.WriteFile(filepath.Join(filepath.Dir(path), "plain file"), []byte("x"), 0o644))
+	logs := filepath.Join(root, "argo/outputs/logs")
+	must(t, os.Mkdir(logs, 0o755))
+	must(t, os.WriteFile(filepath.Join(logs, "plain file"), []byte("x"), 0o644))
 	time.Sleep(100 * time.Millisecond)
 	m, err := artifact.DecodeMeasurement(s.end(t))
 	must(t, err)
@@ -200,7 +203,7 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	must(t, err)
 	plain := artifact.Sum{Form: artifact.FormFile, Size: 1, SHA256: sumOfX, Tree: artifact.FileTree(sumOfX)}
 	if !reflect.DeepEqual(m, artifact.Measurement{
-		{Output: "art", Sum: want}, {Output: "gone", Problem: reason.OutputAbsent}, {Output: "plain", Sum: plain},
+		{Output: "art", Sum: want}, {Output: "gone", Problem: reason.OutputAbsent}, {Output: "plain", Sum: plain}, {Output: "main-logs", Sum: plain},
 	}) {
 		t.Errorf("got %+v, want %+v", m, want)
 	}
@@ -223,6 +226,7 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 		"an output twice":    {[]string{"--output=a", "--output=a"}, reason.Internal, "twice"},
 		"a file twice":       {[]string{"--output=a=none=x", "--output=b=none=x"}, reason.Internal, "twice"},
 		"a file of another":  {[]string{"--output=a=none=b.tgz", "--output=b"}, reason.Internal, "twice"},
+		"a log twice":        {[]string{"--output=a=log=x", "--output=b=log=x"}, reason.Internal, "twice"},
 		"a file's path":      {[]string{"--output=a=none=../b"}, reason.Internal, "staged file"},
 		"an output's path":   {[]string{"--output=../a"}, reason.Internal, "artifact name"},
 		"an unknown flag":    {[]string{"--output=a", "--no-such-flag"}, reason.Internal, "no-such-flag"},

@@ -41,7 +41,7 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.staged, "staged", "/argoseal/staged", "the `folder` where the /tmp of Argo's wait container is mounted")
-	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is; once for each", func(s string) error {
+	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is, NAME=log=FILE for a log; once for each", func(s string) error {
 		staged, err := artifact.ParseStaged(s)
 		o.outputs = append(o.outputs, staged)
 		return err
@@ -64,12 +64,17 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 	case o.poll <= 0 || o.grace <= 0:
 		return o, errors.New("--poll and --grace must be more than nothing")
 	}
-	outputs, files := map[string]bool{}, map[string]bool{}
+	type file struct {
+		log  bool
+		name string
+	}
+	outputs, files := map[string]bool{}, map[file]bool{}
 	for _, s := range o.outputs {
-		if outputs[s.Output] || files[s.Name()] {
+		f := file{s.Log, s.Name()}
+		if outputs[s.Output] || files[f] {
 			return o, fmt.Errorf("--output=%s is given twice, or its file is", s)
 		}
-		outputs[s.Output], files[s.Name()] = true, true
+		outputs[s.Output], files[f] = true, true
 	}
 	return o, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"sync"
 )
@@ -36,12 +37,13 @@ func Install(ctx context.Context, s *Stage, plain string) ([]string, error) {
 	if err := errors.Join(images, recording); err != nil {
 		return nil, err
 	}
-	return baseline, s.makeTarget(ctx, "install")
+	// Logs are sealed where workflows archive them; none does that is not about it.
+	return baseline, s.makeTarget(ctx, "install", "HELM_ARGS="+os.Getenv("HELM_ARGS")+" --set sealLogs=true")
 }
 
-func (s *Stage) makeTarget(ctx context.Context, target string) error {
+func (s *Stage) makeTarget(ctx context.Context, target string, variables ...string) error {
 	fmt.Fprintf(s.Out, "$ make %s\n", target)
-	cmd := exec.CommandContext(ctx, "make", "--no-print-directory", "-C", s.Root, target)
+	cmd := exec.CommandContext(ctx, "make", append([]string{"--no-print-directory", "-C", s.Root, target}, variables...)...)
 	cmd.Stdout, cmd.Stderr = s.Out, s.Out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("make %s: %w", target, err)

@@ -116,6 +116,9 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 	if image := g.otherRelease(a.Pod); image != "" {
 		return deny(reason.New(reason.SignerUnknown, "the mutating webhook added %.300q, this replica knows %.300q", image, g.Sidecar.Image))
 	}
+	if t.Logs {
+		step = step.WithLogs()
+	}
 	if err := sidecar.Check(a.Pod, step, t.Pins, g.Sidecar); err != nil {
 		return deny(err)
 	}
