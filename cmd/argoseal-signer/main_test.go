@@ -216,6 +216,28 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	}
 }
 
+func TestLogsLeaveTheOutputsTheirRoom(t *testing.T) {
+	root := t.TempDir()
+	pack(t, stagedFile(t, root, "art"), 1, 10)
+	must(t, os.Mkdir(filepath.Join(root, "argo/outputs/logs"), 0o755))
+	args := []string{"--staged=" + root, "--output=art", "--max-message=1024"}
+	for i := range 12 {
+		name := fmt.Sprintf("step-%d", i)
+		must(t, os.WriteFile(filepath.Join(root, "argo/outputs/logs", name+".log"), []byte("x"), 0o644))
+		args = append(args, "--output="+name+"-logs=log="+name+".log")
+	}
+	m, err := artifact.DecodeMeasurement(startSigner(t, args...).end(t))
+	must(t, err)
+	if len(m) != 13 || m[0].SHA256 == "" {
+		t.Errorf("got %+v", m)
+	}
+	for _, e := range m[1:] {
+		if e.Problem != reason.MeasurementIncomplete {
+			t.Errorf("got %+v, want no measurement", e)
+		}
+	}
+}
+
 func TestSignExitsZeroWhateverHappens(t *testing.T) {
 	many := []string{"--staged=/nowhere", "--max-message=256"}
 	for i := range 40 {

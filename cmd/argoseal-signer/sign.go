@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -114,7 +115,11 @@ func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 		Grace:   o.grace,
 		Log:     slog.New(slog.NewJSONHandler(stdout, nil)),
 	}
-	message, err := watcher.Run(ctx).Encode(o.limit)
+	m := watcher.Run(ctx)
+	message, err := m.Encode(o.limit)
+	if errors.Is(err, artifact.ErrTooLarge) {
+		message, err = withoutLogs(m, o.outputs).Encode(o.limit)
+	}
 	switch {
 	case errors.Is(err, artifact.ErrTooLarge):
 		return artifact.EncodeProblem(reason.MeasurementIncomplete, "%v", err)
@@ -122,6 +127,18 @@ func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 		return artifact.EncodeProblem(reason.Internal, "%v", err)
 	}
 	return message
+}
+
+// withoutLogs gives up what was measured of logs, so that a message which has no
+// room for all keeps the digests of what the step was to make.
+func withoutLogs(m artifact.Measurement, outputs []artifact.Staged) artifact.Measurement {
+	kept := slices.Clone(m)
+	for i, s := range outputs {
+		if s.Log {
+			kept[i] = artifact.Entry{Output: s.Output, Problem: reason.MeasurementIncomplete}
+		}
+	}
+	return kept
 }
 
 // guarded turns a panic into the message that there was one.
