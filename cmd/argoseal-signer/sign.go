@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -41,7 +42,7 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.staged, "staged", "/argoseal/staged", "the `folder` where the /tmp of Argo's wait container is mounted")
-	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is; once for each", func(s string) error {
+	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is, NAME=log=FILE for a log; once for each", func(s string) error {
 		staged, err := artifact.ParseStaged(s)
 		o.outputs = append(o.outputs, staged)
 		return err
@@ -64,12 +65,17 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 	case o.poll <= 0 || o.grace <= 0:
 		return o, errors.New("--poll and --grace must be more than nothing")
 	}
-	outputs, files := map[string]bool{}, map[string]bool{}
+	type file struct {
+		log  bool
+		name string
+	}
+	outputs, files := map[string]bool{}, map[file]bool{}
 	for _, s := range o.outputs {
-		if outputs[s.Output] || files[s.Name()] {
+		f := file{s.Log, s.Name()}
+		if outputs[s.Output] || files[f] {
 			return o, fmt.Errorf("--output=%s is given twice, or its file is", s)
 		}
-		outputs[s.Output], files[s.Name()] = true, true
+		outputs[s.Output], files[f] = true, true
 	}
 	return o, nil
 }
@@ -109,7 +115,11 @@ func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 		Grace:   o.grace,
 		Log:     slog.New(slog.NewJSONHandler(stdout, nil)),
 	}
-	message, err := watcher.Run(ctx).Encode(o.limit)
+	m := watcher.Run(ctx)
+	message, err := m.Encode(o.limit)
+	if errors.Is(err, artifact.ErrTooLarge) {
+		message, err = withoutLogs(m, o.outputs).Encode(o.limit)
+	}
 	switch {
 	case errors.Is(err, artifact.ErrTooLarge):
 		return artifact.EncodeProblem(reason.MeasurementIncomplete, "%v", err)
@@ -117,6 +127,18 @@ func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 		return artifact.EncodeProblem(reason.Internal, "%v", err)
 	}
 	return message
+}
+
+// withoutLogs gives up what was measured of logs, so that a message which has no
+// room for all keeps the digests of what the step was to make.
+func withoutLogs(m artifact.Measurement, outputs []artifact.Staged) artifact.Measurement {
+	kept := slices.Clone(m)
+	for i, s := range outputs {
+		if s.Log {
+			kept[i] = artifact.Entry{Output: s.Output, Problem: reason.MeasurementIncomplete}
+		}
+	}
+	return kept
 }
 
 // guarded turns a panic into the message that there was one.

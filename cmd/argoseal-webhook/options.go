@@ -32,6 +32,7 @@ type options struct {
 	healthAddress  string
 	maxInFlight    int
 	shutdownDelay  time.Duration
+	sealLogs       bool
 
 	// names that the API server calls us by, and how long certificates live.
 	names     []string
@@ -74,6 +75,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
 	f.IntVar(&o.maxInFlight, "max-in-flight", 64, "requests at work at a time; more are told to come again")
 	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 10*time.Second, "time to go on serving after the order to stop")
+	f.BoolVar(&o.sealLogs, "seal-logs", false, "seal the logs that Argo archives (archiveLogs), as outputs of their steps")
 	return c
 }
 

@@ -114,6 +114,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		Metrics:     measures,
 		Log:         ctrl.Log.WithName("admission"),
 		MaxInFlight: o.maxInFlight,
+		SealLogs:    o.sealLogs,
 	}
 	https := &server.HTTPS{
 		Address:        ":" + strconv.Itoa(o.port),

@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"strings"
 	"sync"
 )
 
 // Install puts Argoseal into the cluster and returns the pods of Argo's
 // example, in the namespace plain, as they were without it: see Unlabelled. The
 // images are built while the example runs. What is installed is taken out
-// first.
-func Install(ctx context.Context, s *Stage, plain string) ([]string, error) {
+// first. helm are more arguments for it.
+func Install(ctx context.Context, s *Stage, plain string, helm ...string) ([]string, error) {
 	installed, err := s.Lab.Installed(ctx)
 	if err != nil {
 		return nil, err
@@ -36,12 +38,12 @@ func Install(ctx context.Context, s *Stage, plain string) ([]string, error) {
 	if err := errors.Join(images, recording); err != nil {
 		return nil, err
 	}
-	return baseline, s.makeTarget(ctx, "install")
+	return baseline, s.makeTarget(ctx, "install", "HELM_ARGS="+strings.Join(append(helm, os.Getenv("HELM_ARGS")), " "))
 }
 
-func (s *Stage) makeTarget(ctx context.Context, target string) error {
+func (s *Stage) makeTarget(ctx context.Context, target string, variables ...string) error {
 	fmt.Fprintf(s.Out, "$ make %s\n", target)
-	cmd := exec.CommandContext(ctx, "make", "--no-print-directory", "-C", s.Root, target)
+	cmd := exec.CommandContext(ctx, "make", append([]string{"--no-print-directory", "-C", s.Root, target}, variables...)...)
 	cmd.Stdout, cmd.Stderr = s.Out, s.Out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("make %s: %w", target, err)

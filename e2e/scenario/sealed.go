@@ -42,7 +42,7 @@ func Sealed(ns string) Scenario {
 			if err != nil {
 				return "", err
 			}
-			if err := s.verify(ctx, evidence); err != nil {
+			if err := s.Verify(ctx, evidence); err != nil {
 				return "", err
 			}
 			return "Succeeded; both verified it", nil
@@ -71,9 +71,9 @@ func runExample(ctx context.Context, s *Stage, ns, name string) (*lab.Run, error
 	return run, nil
 }
 
-// verify holds both tools to the same evidence: they accept the artifact, and
-// refuse it once a byte is added.
-func (s *Stage) verify(ctx context.Context, e *lab.Evidence) error {
+// Verify holds argoseal and cosign to the same evidence: they accept the
+// artifact, and refuse it once a byte is added.
+func (s *Stage) Verify(ctx context.Context, e *lab.Evidence) error {
 	altered := e.Artifact + ".altered"
 	if err := appendByte(e.Artifact, altered); err != nil {
 		return err

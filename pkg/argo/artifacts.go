@@ -286,7 +286,7 @@ func (t *template) refuseShared(out []Output, specs []artifactSpec) {
 			}
 		}
 		if o.Problem == nil && t.logs(o.Location) {
-			o.Problem = reason.New(reason.LocationInvalid, "the step's log goes to %s too", o.Location)
+			o.Problem = reason.New(reason.LocationInvalid, "a log of the step's goes to %s too", o.Location)
 		}
 	}
 }
@@ -299,15 +299,6 @@ func (a artifactSpec) stages() []string {
 		names = append(names, a.Name, a.Name+".tmpdir", a.Name+".zip", path.Base(path.Clean(a.Path)))
 	}
 	return names
-}
-
-// logs says whether Argo stores the log of main there, after the outputs.
-func (t *template) logs(l artifact.Location) bool {
-	if t.archive == nil || t.archive.ArchiveLogs == nil || !*t.archive.ArchiveLogs {
-		return false
-	}
-	log, problem := t.archived(containerMain + ".log")
-	return problem == nil && log.Store == l.Store && log.Bucket == l.Bucket && covers(l, log.Key)
 }
 
 // covers says whether an object with that key is the location or a part of it.

@@ -152,6 +152,9 @@ type Output struct {
 	// ends in a slash.
 	Location artifact.Location
 	Archive  artifact.Archive
+	// Log is the container whose log it is; empty for what the template declares.
+	// See WithLogs.
+	Log string
 	// Volume is the volume of the template's on which the path lies, or that of
 	// the inputs if one lies at, above or below it; empty for main's own files.
 	// Somebody else may have written what is there.
@@ -172,7 +175,7 @@ func (o Output) Places() []artifact.Location {
 	switch {
 	case o.Problem != nil:
 		return nil
-	case o.Archive == artifact.ArchiveNone && o.Location.Kind == artifact.KindObject:
+	case o.Archive == artifact.ArchiveNone && o.Location.Kind == artifact.KindObject && o.Log == "":
 		return []artifact.Location{o.Location, o.Location.Prefix()}
 	}
 	return []artifact.Location{o.Location}
@@ -182,6 +185,8 @@ func (o Output) Places() []artifact.Location {
 // lie there: no file is stored under a key that ends in a slash.
 func (o Output) At(form artifact.Form) (artifact.Location, error) {
 	switch {
+	case form.IsDirectory() && o.Log != "":
+		return artifact.Location{}, fmt.Errorf("a log is a file, not a %s", form)
 	case form.IsDirectory():
 		return o.Location.Prefix(), o.Location.Prefix().Validate()
 	case o.Location.Kind == artifact.KindPrefix:
@@ -192,8 +197,11 @@ func (o Output) At(form artifact.Form) (artifact.Location, error) {
 
 // Staged is what Argo's wait makes of the output before it uploads it.
 func (o Output) Staged() artifact.Staged {
-	s := artifact.Staged{Output: o.Name, Archive: o.Archive}
-	if o.Archive == artifact.ArchiveNone {
+	s := artifact.Staged{Output: o.Name, Archive: o.Archive, Log: o.Log != ""}
+	switch {
+	case s.Log:
+		s.File = logFile(o.Log)
+	case o.Archive == artifact.ArchiveNone:
 		s.File = path.Base(o.Path)
 	}
 	return s
@@ -251,7 +259,8 @@ type Step struct {
 // gives to no other container.
 func (s *Step) Mains() []string {
 	names := s.template.mains()
-	if (len(names) == 0 || len(s.Inputs)+len(s.Outputs) > 0) && !slices.Contains(names, containerMain) {
+	declared := len(s.template.Inputs.Artifacts) + len(s.template.Outputs.Artifacts)
+	if (len(names) == 0 || declared > 0) && !slices.Contains(names, containerMain) {
 		names = append(names, containerMain)
 	}
 	return names

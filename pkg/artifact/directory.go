@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,9 @@ func MeasureDir(ctx context.Context, dir *os.Root, name string) (Sum, Files, err
 	return Sum{Form: w.stored.form, Size: w.stored.size, SHA256: d, Tree: d}, w.stored.list, nil
 }
 
+// gzipMagic begins everything that a gzip reader reads.
+var gzipMagic = []byte{0x1f, 0x8b}
+
 // storing is what becomes of a directory in a store.
 type storing struct {
 	ctx context.Context //nolint:containedctx // io.Reader has no other place for it
@@ -43,6 +47,8 @@ type storing struct {
 	empty []string
 	size  int64
 	form  Form
+	// start is room for the first bytes of a file.
+	start [2]byte
 	// list has the files so far, as long as the directory is small.
 	list  Files
 	small bool
@@ -91,7 +97,8 @@ func (s *storing) keep(f File) {
 // reader reads a file of so many bytes until the context ends, after a look at
 // what Argo would take it for.
 func (s *storing) reader(f *os.File, size int64) io.Reader {
-	if looksPacked(io.NewSectionReader(f, 0, size)) {
+	// Making a gzip reader costs more than a small file, and few begin as it wants.
+	if n, _ := f.ReadAt(s.start[:], 0); bytes.HasPrefix(s.start[:n], gzipMagic) && looksPacked(io.NewSectionReader(f, 0, size)) {
 		s.form = FormLookalikes
 	}
 	return &untilEnd{s.ctx, f}

@@ -199,6 +199,7 @@ func TestStagedFilesHaveOneSpelling(t *testing.T) {
 		"a=zip":         {Staged{Output: "a", Archive: ArchiveZip}, "a.zip"},
 		"a=none=b.txt":  {Staged{Output: "a", Archive: ArchiveNone, File: "b.txt"}, "b.txt"},
 		"a=none==b =ü=": {Staged{Output: "a", Archive: ArchiveNone, File: "=b =ü="}, "=b =ü="},
+		"a=log=b.log":   {Staged{Output: "a", Archive: ArchiveNone, File: "b.log", Log: true}, "b.log"},
 	} {
 		s, err := ParseStaged(text)
 		if err != nil || s != want.staged || s.String() != text || s.Name() != want.name {
@@ -207,10 +208,13 @@ func TestStagedFilesHaveOneSpelling(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "=none=b", "a=", "a=tar", "a=tar=a.tgz", "a=none", "a=none=", "a=zip=", "a=zip=a.zip", "a=none=.", "a=none=..", "a=none=b/c", "a=none=b\nc",
-		"a=none=b\x00", "a=none=\xff", "a=detect", "a=rar", "a/b", "a=none=" + string(bytes.Repeat([]byte("n"), maxComponent+1)),
+		"a=none=b\x00", "a=none=\xff", "a=detect", "a=rar", "a/b", "a=log", "a=log=", "a=log=../b", "a=none=" + string(bytes.Repeat([]byte("n"), maxComponent+1)),
 	} {
 		if s, err := ParseStaged(text); err == nil {
 			t.Errorf("%q is read as %+v", text, s)
 		}
+	}
+	if err := (Staged{Output: "a", Archive: ArchiveTar, Log: true}).Validate(); err == nil {
+		t.Error("a log may be an archive")
 	}
 }

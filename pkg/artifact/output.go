@@ -15,7 +15,13 @@ type Staged struct {
 	// File is the last part of the output's path, for ArchiveNone, and empty for
 	// every other.
 	File string
+	// Log says that it is the log of a container, for ArchiveNone: wait stages
+	// those in a folder of their own, each as a file under its own name.
+	Log bool
 }
+
+// logStrategy stands for the strategy of a log where a Staged is spelled.
+const logStrategy = "log"
 
 // Name is the name of the staged file.
 func (s Staged) Name() string {
@@ -28,15 +34,19 @@ func (s Staged) Name() string {
 	return s.Output + ".tgz"
 }
 
-// ParseStaged reads NAME, which is tar, NAME=zip or NAME=none=FILE.
+// ParseStaged reads NAME, which is tar, NAME=zip, NAME=none=FILE or
+// NAME=log=FILE.
 func ParseStaged(text string) (Staged, error) {
 	name, rest, given := strings.Cut(text, "=")
 	s := Staged{Output: name, Archive: ArchiveTar}
 	if given {
 		archive, file, _ := strings.Cut(rest, "=")
 		s.Archive, s.File = Archive(archive), file
+		if archive == logStrategy {
+			s.Archive, s.Log = ArchiveNone, true
+		}
 		if s.String() != text {
-			return Staged{}, fmt.Errorf("output %.80q is none of NAME, NAME=zip and NAME=none=FILE", text)
+			return Staged{}, fmt.Errorf("output %.80q is none of NAME, NAME=zip, NAME=none=FILE and NAME=log=FILE", text)
 		}
 	}
 	return s, s.Validate()
@@ -44,10 +54,12 @@ func ParseStaged(text string) (Staged, error) {
 
 // String is what ParseStaged reads.
 func (s Staged) String() string {
-	switch s.Archive {
-	case ArchiveTar:
+	switch {
+	case s.Log:
+		return s.Output + "=" + logStrategy + "=" + s.File
+	case s.Archive == ArchiveTar:
 		return s.Output
-	case ArchiveNone:
+	case s.Archive == ArchiveNone:
 		return s.Output + "=none=" + s.File
 	}
 	return s.Output + "=" + string(s.Archive)
@@ -60,7 +72,7 @@ func (s Staged) Validate() error {
 		return err
 	}
 	switch {
-	case (s.Archive == ArchiveTar || s.Archive == ArchiveZip) && s.File == "":
+	case (s.Archive == ArchiveTar || s.Archive == ArchiveZip) && s.File == "" && !s.Log:
 		return nil
 	case s.Archive != ArchiveNone:
 		return fmt.Errorf("output %q: it cannot be stored with the strategy %.40q", s.Output, s.Archive)

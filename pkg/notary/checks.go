@@ -42,6 +42,8 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about pod %s/%s", t.Namespace, t.Pod)
 	case t.WorkflowUID != w.Step.WorkflowUID:
 		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about workflow UID %s, the pod's is %s", t.WorkflowUID, w.Step.WorkflowUID)
+	case t.Logs != w.Step.Logs():
+		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag and %s disagree on whether logs are measured", containerSigner)
 	case age > maxTagAge || age < -maxTagAge:
 		return tag.Tag{}, reason.New(reason.TagExpired, "the tag was issued at %s, the pod was created at %s", t.IssuedAt.UTC().Format(time.RFC3339), w.Pod.CreationTimestamp.UTC().Format(time.RFC3339))
 	}

@@ -36,7 +36,7 @@ type Rules struct {
 type Witness struct {
 	// Pod as the API server stores it, with the kubelet's status.
 	Pod *corev1.Pod
-	// Step is what argo.Parse reads from Pod.
+	// Step is what sidecar.StepOf reads from Pod.
 	Step *argo.Step
 	// Workflow is the live one that owns the pod.
 	Workflow *argo.Workflow

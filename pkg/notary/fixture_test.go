@@ -89,6 +89,9 @@ func (s *scene) inject(tb testing.TB) {
 	tb.Helper()
 	step, err := argo.Parse(s.pod)
 	must(tb, err)
+	if s.tag.Logs {
+		step = step.WithLogs()
+	}
 	s.pod, err = sidecar.Add(s.pod, step, s.tag.Pins, sidecar.Config{Image: testSigner}.In(s.tag.Mode))
 	must(tb, err)
 	s.pod.Annotations[argo.KillAnnotation] = argo.KillCommand
@@ -105,7 +108,11 @@ func (s *scene) inject(tb testing.TB) {
 	}
 	var m artifact.Measurement
 	for _, o := range step.Sealable() {
-		m = append(m, artifact.Entry{Output: o.Name, Sum: artifact.Sum{Form: artifact.FormTar, Size: 151, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}})
+		sum := artifact.Sum{Form: artifact.FormTar, Size: 151, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}
+		if o.Log != "" {
+			sum.Form, sum.Tree = artifact.FormFile, artifact.FileTree(sum.SHA256)
+		}
+		m = append(m, artifact.Entry{Output: o.Name, Sum: sum})
 	}
 	if len(m) > 0 {
 		s.measure(tb, m)
@@ -160,7 +167,7 @@ func (s *scene) template(from, to string) {
 // witness is what the notary is told.
 func (s *scene) witness(tb testing.TB) Witness {
 	tb.Helper()
-	step, err := argo.Parse(s.pod)
+	step, err := sidecar.StepOf(s.pod)
 	must(tb, err)
 	wf, err := argo.ParseWorkflow(s.workflow)
 	must(tb, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sidecar"
 )
 
 // WorkflowKind is how a Workflow is read: as it is stored, none of Argo's types.
@@ -165,7 +166,7 @@ func (t *task) finished(ctx context.Context) (*corev1.Pod, error) {
 // tag that does not open may be under a key that is newer than ours: then the
 // keys are read again before it is refused.
 func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, error) {
-	step, err := argo.Parse(pod)
+	step, err := sidecar.StepOf(pod)
 	if err != nil {
 		return provenance.Facts{}, err
 	}

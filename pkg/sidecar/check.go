@@ -3,6 +3,7 @@ package sidecar
 import (
 	"reflect"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -47,6 +48,27 @@ func Check(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) er
 		return reason.New(reason.WaitAltered, "annotation %s is not %s", argo.KillAnnotation, argo.KillCommand)
 	}
 	return nil
+}
+
+// StepOf reads what a pod that was admitted says about its step: as argo.Parse,
+// and with the logs among the outputs if its signer is told to measure them. Of a
+// pod whose tag is ours that is what the tag says, or Check would have refused
+// it; of any other it says nothing.
+func StepOf(pod *corev1.Pod) (*argo.Step, error) {
+	step, err := argo.Parse(pod)
+	if err == nil && measuresLogs(pod) {
+		step = step.WithLogs()
+	}
+	return step, err
+}
+
+func measuresLogs(pod *corev1.Pod) bool {
+	i := slices.IndexFunc(pod.Spec.InitContainers, named(argo.SignerContainer))
+	return i >= 0 && slices.ContainsFunc(pod.Spec.InitContainers[i].Args, func(arg string) bool {
+		text, found := strings.CutPrefix(arg, flagOutput)
+		s, err := artifact.ParseStaged(text)
+		return found && err == nil && s.Log
+	})
 }
 
 // without returns a copy of pod without what stands in the places of ours.

@@ -21,6 +21,7 @@ const (
 	binary     = "/argoseal-signer"
 	verbSign   = "sign"
 	verbVerify = "verify"
+	flagOutput = "--output="
 
 	volumeNoToken = argo.ReservedPrefix + "no-token"
 	volumeInputs  = "input-artifacts"
@@ -114,7 +115,7 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 		args = append(args, fmt.Sprintf("--grace=%dms", max(*g, 0)*1000*2/3+1))
 	}
 	for _, o := range outputs {
-		args = append(args, "--output="+o.Staged().String())
+		args = append(args, flagOutput+o.Staged().String())
 	}
 	c := newContainer(pod, argo.SignerContainer, args, cfg)
 	always := corev1.ContainerRestartPolicyAlways

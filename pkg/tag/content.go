@@ -23,13 +23,14 @@ type content struct {
 	Creator     string         `json:"creator"`
 	Mode        v1alpha1.Mode  `json:"mode"`
 	Verdict     reason.Code    `json:"verdict,omitempty"`
+	Logs        bool           `json:"logs,omitempty"`
 	Pins        []artifact.Pin `json:"pins,omitempty"`
 }
 
 func encode(t Tag) ([]byte, error) {
 	c := content{
 		IssuedAt: t.IssuedAt.Unix(), Namespace: t.Namespace, Pod: t.Pod, WorkflowUID: t.WorkflowUID,
-		Definition: t.Definition, Creator: t.Creator, Mode: t.Mode, Verdict: t.Verdict, Pins: t.Pins,
+		Definition: t.Definition, Creator: t.Creator, Mode: t.Mode, Verdict: t.Verdict, Logs: t.Logs, Pins: t.Pins,
 	}
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func decode(data []byte) (Tag, error) {
 	}
 	return Tag{
 		IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), Namespace: c.Namespace, Pod: c.Pod, WorkflowUID: c.WorkflowUID,
-		Definition: c.Definition, Creator: c.Creator, Mode: c.Mode, Verdict: c.Verdict, Pins: c.Pins,
+		Definition: c.Definition, Creator: c.Creator, Mode: c.Mode, Verdict: c.Verdict, Logs: c.Logs, Pins: c.Pins,
 	}, nil
 }
 

@@ -31,6 +31,9 @@ type Tag struct {
 	Mode    v1alpha1.Mode
 	// Verdict is why the pod got no pins although it has store inputs, or empty.
 	Verdict reason.Code
+	// Logs: the sidecar measures the pod's archived logs too. It is said here, so
+	// that it holds for this pod whatever the operator says later.
+	Logs bool
 	// Pins are the digests admission approved, one a pinned input.
 	Pins []artifact.Pin
 }

@@ -46,6 +46,7 @@ func TestATagOpensAsItWasIssued(t *testing.T) {
 	for name, change := range map[string]func(*tag.Tag){
 		"with everything": func(*tag.Tag) {},
 		"without pins":    func(g *tag.Tag) { g.Pins, g.Verdict = nil, "" },
+		"with logs":       func(g *tag.Tag) { g.Logs = true },
 		"for audit":       func(g *tag.Tag) { g.Mode = v1alpha1.ModeAudit },
 		"to the second": func(g *tag.Tag) {
 			g.IssuedAt = time.Unix(1, 0).UTC()

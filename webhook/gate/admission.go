@@ -119,6 +119,9 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 	if t.Mode != a.Mode {
 		return deny(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
 	}
+	if t.Logs {
+		step = step.WithLogs()
+	}
 	if err := sidecar.Check(a.Pod, step, t.Pins, g.Sidecar.In(a.Mode)); err != nil {
 		return deny(err)
 	}

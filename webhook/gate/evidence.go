@@ -10,6 +10,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
@@ -84,7 +85,7 @@ func AnyProducer(pod *corev1.Pod) Producer {
 		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 		Ended:     ended(pod),
 	}
-	step, err := argo.Parse(pod)
+	step, err := sidecar.StepOf(pod)
 	if err != nil {
 		p.Unreadable = true
 		return p

@@ -54,29 +54,41 @@ func TestPodsOfArgoBecomeTheGoldenOnes(t *testing.T) {
 	for _, name := range argotest.Supported() {
 		t.Run(name, func(t *testing.T) {
 			pod, step := argotest.Parsed(t, name)
-			got, err := json.MarshalIndent(injected(t, pod, step), "", " ")
-			if err != nil {
-				t.Fatal(err)
-			}
-			got = append(got, '\n')
-			file := filepath.Join("testdata", name+".out.json")
-			if *update {
-				if err := os.WriteFile(file, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("pod (-want +got):\n%s", diff)
-			}
+			golden(t, name+".out.json", injected(t, pod, step))
+		})
+	}
+	for _, name := range []string{"container-set", "produce"} {
+		t.Run(name+" with its logs", func(t *testing.T) {
+			pod, step := argotest.Logged(t, name)
+			golden(t, name+".logs.json", injected(t, pod, step.WithLogs()))
 		})
 	}
 	files, err := filepath.Glob("testdata/*.out.json")
 	if err != nil || len(files) != len(argotest.Supported()) {
 		t.Errorf("there are %d golden files for %d pods, %v", len(files), len(argotest.Supported()), err)
+	}
+}
+
+// golden compares a pod with a file, or writes it.
+func golden(t *testing.T, name string, pod *corev1.Pod) {
+	t.Helper()
+	got, err := json.MarshalIndent(pod, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("pod (-want +got):\n%s", diff)
 	}
 }
 

@@ -37,6 +37,8 @@ type Handlers struct {
 	Metrics     *Metrics
 	Log         logr.Logger
 	MaxInFlight int
+	// SealLogs: the logs that Argo archives are sealed too.
+	SealLogs bool
 }
 
 // Mux serves the three webhooks with their limits.

@@ -82,6 +82,9 @@ func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Ste
 		// inputs would stop a step that warn and audit let run.
 		code, v.Pins = reason.Of(v.Refusal), nil
 	}
+	if h.SealLogs {
+		step = step.WithLogs()
+	}
 	value, err := h.tagFor(a, step, wf, code, v.Pins)
 	if err != nil {
 		return nil, err
@@ -124,7 +127,7 @@ func (h *Handlers) tagFor(a gate.Admission, step *argo.Step, wf *argo.Workflow, 
 	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
 		t, err := h.Gate.OpenTag(value, a)
 		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Definition == wf.Fingerprint(step.NodeName) && t.Mode == a.Mode && t.Verdict == code &&
-			slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
+			t.Logs == step.Logs() && slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
 			return value, nil
 		}
 	}
@@ -137,6 +140,7 @@ func (h *Handlers) tagFor(a gate.Admission, step *argo.Step, wf *argo.Workflow, 
 		Creator:     a.Creator,
 		Mode:        a.Mode,
 		Verdict:     code,
+		Logs:        step.Logs(),
 		Pins:        pins,
 	})
 }

@@ -74,6 +74,27 @@ func Parsed(t testing.TB, name string) (*corev1.Pod, *argo.Step) {
 	return pod, step
 }
 
+// Logged gives a pod whose logs Argo archives, and the step it says it is: as
+// Parsed, for one with an archiveLocation.
+func Logged(t testing.TB, name string) (*corev1.Pod, *argo.Step) {
+	t.Helper()
+	pod := Pod(t, name)
+	found := false
+	for i := range pod.Spec.InitContainers[0].Env {
+		e := &pod.Spec.InitContainers[0].Env[i]
+		value := strings.Replace(e.Value, `"archiveLogs":false`, `"archiveLogs":true`, 1)
+		found, e.Value = found || value != e.Value, value
+	}
+	if !found {
+		t.Fatalf("pod %s has no archiveLocation", name)
+	}
+	step, err := argo.Parse(pod)
+	if err != nil {
+		t.Fatalf("Parse(%s): %v", name, err)
+	}
+	return pod, step
+}
+
 // Object gives the Workflow artifact-passing, which made the pods produce and
 // consume.
 func Object(t testing.TB) *unstructured.Unstructured {

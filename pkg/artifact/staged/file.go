@@ -14,8 +14,14 @@ import (
 // about outputs.
 var errNotMounted = errors.New("wait's staging volume cannot be opened")
 
-// folders lead from wait's /tmp to what it stages (Argo's tempOutArtDir).
-func folders() []string { return []string{"argo", "outputs", "artifacts"} }
+// folders lead from wait's /tmp to what it stages: artifacts (Argo's
+// tempOutArtDir), and beside them logs (WorkflowExecutor.SaveLogs).
+func folders(o artifact.Staged) []string {
+	if o.Log {
+		return []string{"argo", "outputs", "logs"}
+	}
+	return []string{"argo", "outputs", "artifacts"}
+}
 
 // stamp tells one state of a file from another. The zero value is no state.
 type stamp struct{ info fs.FileInfo }
@@ -28,7 +34,7 @@ func (s stamp) same(t stamp) bool {
 // read measures what is staged of an output, and gives its state before that.
 // No step of the way may be a symbolic link.
 func (w *Watcher) read(ctx context.Context, o artifact.Staged) (artifact.Entry, stamp, error) {
-	dir, err := w.dir()
+	dir, err := w.dir(o)
 	if err != nil {
 		return artifact.Entry{}, stamp{}, err
 	}
@@ -37,7 +43,7 @@ func (w *Watcher) read(ctx context.Context, o artifact.Staged) (artifact.Entry, 
 	if err != nil {
 		return artifact.Entry{}, stamp{}, err
 	}
-	if info.IsDir() && o.Archive == artifact.ArchiveNone {
+	if info.IsDir() && o.Archive == artifact.ArchiveNone && !o.Log {
 		sum, files, err := artifact.MeasureDir(ctx, dir, name)
 		return artifact.Entry{Output: o.Output, Sum: sum, Files: files}, stamp{info}, err
 	}
@@ -52,7 +58,7 @@ func (w *Watcher) read(ctx context.Context, o artifact.Staged) (artifact.Entry, 
 
 // stat gives the state of what is staged of an output.
 func (w *Watcher) stat(o artifact.Staged) (stamp, error) {
-	dir, err := w.dir()
+	dir, err := w.dir(o)
 	if err != nil {
 		return stamp{}, err
 	}
@@ -67,7 +73,7 @@ func (w *Watcher) stat(o artifact.Staged) (stamp, error) {
 // and gives a file the last part of its path as name. Neither is ever a link:
 // what Argo uploads is what the link leads to.
 func find(dir *os.Root, o artifact.Staged) (string, fs.FileInfo, error) {
-	if o.Archive != artifact.ArchiveNone {
+	if o.Archive != artifact.ArchiveNone || o.Log {
 		info, err := dir.Lstat(o.Name())
 		return o.Name(), info, err
 	}
@@ -102,12 +108,13 @@ func stateOf(dir *os.Root, name string) (fs.FileInfo, error) {
 	return info, err
 }
 
-func (w *Watcher) dir() (*os.Root, error) {
+// dir opens the folder in which wait stages the output.
+func (w *Watcher) dir(o artifact.Staged) (*os.Root, error) {
 	dir, err := os.OpenRoot(w.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotMounted, err)
 	}
-	for _, name := range folders() {
+	for _, name := range folders(o) {
 		below, err := artifact.OpenDir(dir, name)
 		if closing := dir.Close(); err == nil && closing != nil {
 			err = errors.Join(closing, below.Close())

@@ -1,0 +1,59 @@
+package argo
+
+import (
+	"slices"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+)
+
+// logFile is the name under which wait stages the log of a container, and the
+// last part of its key.
+func logFile(container string) string { return container + ".log" }
+
+// WithLogs returns the step with the logs that Argo archives among its outputs,
+// under Argo's names for them (WorkflowExecutor.SaveLogs). It leaves out those
+// that cannot be sealed, those whose name an output of the template's has, and
+// those of Argo's own containers and of daemons. Parse leaves out all of them:
+// who calls it has to know that our sidecar measures them.
+func (s *Step) WithLogs() *Step {
+	with := *s
+	with.Outputs = slices.Clone(s.Outputs)
+	if s.Kind.executor() || s.template.Daemon || !s.template.archivesLogs() {
+		return &with
+	}
+	for _, c := range s.template.mains() {
+		o := Output{Name: c + "-logs", Archive: artifact.ArchiveNone, Log: c}
+		if with.output(o.Name) {
+			continue
+		}
+		if o.Location, o.Problem = s.template.archived(logFile(c)); o.Problem == nil && o.Staged().Validate() == nil {
+			with.Outputs = append(with.Outputs, o)
+		}
+	}
+	return &with
+}
+
+// Logs says whether logs are among the outputs.
+func (s *Step) Logs() bool {
+	return slices.ContainsFunc(s.Outputs, func(o Output) bool { return o.Log != "" })
+}
+
+// output says whether an output has the name.
+func (s *Step) output(name string) bool {
+	return slices.ContainsFunc(s.Outputs, func(o Output) bool { return o.Name == name })
+}
+
+// archivesLogs says whether wait stores the logs of the main containers. Argo's
+// controller writes into every template what template, workflow and its own
+// configuration say together.
+func (t *template) archivesLogs() bool {
+	return t.archive != nil && t.archive.ArchiveLogs != nil && *t.archive.ArchiveLogs
+}
+
+// logs says whether Argo stores a log there, after the outputs.
+func (t *template) logs(l artifact.Location) bool {
+	return t.archivesLogs() && slices.ContainsFunc(t.mains(), func(container string) bool {
+		log, problem := t.archived(logFile(container))
+		return problem == nil && log.Store == l.Store && log.Bucket == l.Bucket && covers(l, log.Key)
+	})
+}

@@ -1,0 +1,120 @@
+package notary
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+const helloLog = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/main.log"
+
+// logging is producer where Argo archives logs, and where they are to be sealed.
+func logging(tb testing.TB) *scene {
+	tb.Helper()
+	s := producer(tb)
+	s.template(`"archiveLogs":false`, `"archiveLogs":true`)
+	s.tag.Logs = true
+	s.inject(tb)
+	return s
+}
+
+func TestALogIsAFactBesideTheOutputs(t *testing.T) {
+	s := logging(t)
+	facts, fates, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	digest := artifact.Digest(strings.Repeat("a", 64))
+	want := provenance.Subject{URI: helloLog, SHA256: digest, Form: artifact.FormFile, Tree: artifact.FileTree(digest), Size: 151, Output: "main-logs"}
+	if len(facts.Subjects) != 2 || facts.Subjects[1] != want {
+		t.Errorf("subjects are %+v", facts.Subjects)
+	}
+	if len(fates) != 2 || fates[0].Name != helloOutput || fates[1].Name != "main-logs" || fates[1].Location != helloLog || fates[1].SHA256 != string(digest) {
+		t.Errorf("fates are %+v", fates)
+	}
+	payload, err := provenance.Build(facts)
+	must(t, err)
+	if _, err := provenance.Parse(payload); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALogIsSealedAlone(t *testing.T) {
+	s := logging(t)
+	s.template(`"outputs":{"artifacts":[{"name":"hello-art","path":"/tmp/hello_world.txt"}]}`, `"outputs":{}`)
+	s.inject(t)
+	facts, _, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if len(facts.Subjects) != 1 || facts.Subjects[0].Output != "main-logs" {
+		t.Errorf("subjects are %+v", facts.Subjects)
+	}
+}
+
+// A wait that was told to end in time may not have come to the logs.
+func TestALogThatIsAbsentLeavesTheOutputsSealed(t *testing.T) {
+	s := logging(t)
+	digest := artifact.Digest(strings.Repeat("a", 64))
+	s.measure(t, artifact.Measurement{
+		{Output: helloOutput, Sum: artifact.Sum{Form: artifact.FormTar, Size: 1, SHA256: digest, Tree: digest}},
+		{Output: "main-logs", Problem: reason.OutputAbsent},
+	})
+	facts, fates, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if len(facts.Subjects) != 1 || len(facts.Unsealed) != 1 || facts.Unsealed[0] != (provenance.Unsealed{Output: "main-logs", Reason: reason.OutputAbsent}) {
+		t.Errorf("subjects %+v, unsealed %+v", facts.Subjects, facts.Unsealed)
+	}
+	if fates[1].Location != helloLog || fates[1].Reason != string(reason.OutputAbsent) {
+		t.Errorf("fates are %+v", fates)
+	}
+}
+
+// What the tag says is what the notary wants of the pod, whatever the operator
+// has said since.
+func TestLogsAreMeasuredWhereTheTagSaysSo(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*testing.T, *scene)
+		want   reason.Code
+	}{
+		"a tag that does not want them": {func(t *testing.T, s *scene) { s.tag.Logs = false; s.retag(t) }, reason.TagInvalid},
+		"a sidecar that was not told": {func(t *testing.T, s *scene) {
+			s.tag.Logs = false
+			s.inject(t)
+			s.tag.Logs = true
+			s.retag(t)
+		}, reason.TagInvalid},
+		"a step whose logs Argo does not keep": {func(_ *testing.T, s *scene) { s.template(`"archiveLogs":true`, `"archiveLogs":false`) }, reason.TagInvalid},
+		"a sidecar that was told otherwise": {func(_ *testing.T, s *scene) {
+			args := s.pod.Spec.InitContainers[len(s.pod.Spec.InitContainers)-1].Args
+			args[len(args)-1] += "x"
+		}, reason.StructureAltered},
+		"a measurement without them": {func(t *testing.T, s *scene) { s.measure(t, measurementOf(t, s)[:1]) }, reason.MeasurementIncomplete},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := logging(t)
+			c.change(t, s)
+			if _, _, err := s.rules.Facts(s.witness(t)); err == nil || reason.Of(err) != c.want {
+				t.Errorf("it gives %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestALogIsNoDirectory(t *testing.T) {
+	s := logging(t)
+	m := measurementOf(t, s)
+	m[1].Form, m[1].Tree = artifact.FormDirectory, m[1].SHA256
+	s.measure(t, m)
+	facts, _, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if len(facts.Subjects) != 1 || len(facts.Unsealed) != 1 || facts.Unsealed[0].Reason != reason.LocationInvalid {
+		t.Errorf("subjects are %+v, unsealed %+v", facts.Subjects, facts.Unsealed)
+	}
+}
+
+func measurementOf(t *testing.T, s *scene) artifact.Measurement {
+	t.Helper()
+	m, err := artifact.DecodeMeasurement(s.signerStatus().State.Terminated.Message)
+	must(t, err)
+	return m
+}
