@@ -53,13 +53,13 @@ integration: tools ## Tests against a real API server and a real Rekor.
 
 .PHONY: e2e
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up.
-	@$(TOOLS); go test -tags e2e -timeout 20m -skip '^TestConformance' ./e2e/suite
-	@$(TOOLS); go test -tags e2e ./charts ./pkg/argo/graph ./pkg/artifact
+	@$(TOOLS); go test -tags e2e -timeout 20m -skip '^TestConformance' ./e2e/suite ./pkg/argo/graph ./pkg/artifact
+	@$(TOOLS); go test -tags e2e ./charts
 
 .PHONY: conformance
 conformance: build tools ## Honest workflows of every shape, what Argo's authors ship on both versions of Argo included: they run as without Argoseal, and sealed.
 	@$(CLUSTER) up --with argo4
-	@$(MAKE) install # which looks for Argo's controllers
+	@$(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=true" # it looks for Argo's controllers anew
 	@$(TOOLS); go test -tags e2e -timeout 40m -run '^TestConformance' ./e2e/suite
 
 .PHONY: lint

@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"strings"
 	"sync"
 )
 
 // Install puts Argoseal into the cluster and returns the pods of Argo's
 // example, in the namespace plain, as they were without it: see Unlabelled. The
 // images are built while the example runs. What is installed is taken out
-// first. helm are more arguments for it.
-func Install(ctx context.Context, s *Stage, plain string, helm ...string) ([]string, error) {
+// first.
+func Install(ctx context.Context, s *Stage, plain string) ([]string, error) {
 	installed, err := s.Lab.Installed(ctx)
 	if err != nil {
 		return nil, err
@@ -38,7 +36,7 @@ func Install(ctx context.Context, s *Stage, plain string, helm ...string) ([]str
 	if err := errors.Join(images, recording); err != nil {
 		return nil, err
 	}
-	return baseline, s.makeTarget(ctx, "install", "HELM_ARGS="+strings.Join(append(helm, os.Getenv("HELM_ARGS")), " "))
+	return baseline, s.makeTarget(ctx, "install")
 }
 
 func (s *Stage) makeTarget(ctx context.Context, target string, variables ...string) error {

@@ -13,10 +13,10 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-func TestArchivedLogsAreSealed(t *testing.T) {
+func TestConformanceArchivedLogsAreSealed(t *testing.T) {
 	t.Parallel()
 	if !sealsLogs(t) {
-		t.Skip("Argoseal was installed without sealLogs before the suite began: uninstall it first")
+		t.Skip("Argoseal was installed without sealLogs: `make conformance` installs it with it")
 	}
 	ns := namespace(t, "logs", v1alpha1.ModeEnforce)
 	run := finish(t, ns, begin(t, "shapes/logs.yaml", ns, "logs"))

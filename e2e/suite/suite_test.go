@@ -72,7 +72,7 @@ func install() error {
 		return err
 	}
 	s := &scenario.Stage{Lab: l, Root: "../..", Out: os.Stderr}
-	baseline, err = scenario.Install(ctx, s, unlabelled, "--set", "sealLogs=true")
+	baseline, err = scenario.Install(ctx, s, unlabelled)
 	return errors.Join(err, l.Discard(ctx, unlabelled))
 }
 

@@ -25,7 +25,7 @@ const confined = `{"initContainers":[{"name":"init","securityContext":` + capabi
 
 const capabilities = `{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}`
 
-func TestOurContainersReadWhatArgosWroteAsWhomeverTheyRun(t *testing.T) {
+func TestConformanceOurContainersReadWhatArgosWroteAsWhomeverTheyRun(t *testing.T) {
 	t.Parallel()
 	restricted, free := namespace(t, "restricted", v1alpha1.ModeEnforce), namespace(t, "users", v1alpha1.ModeEnforce)
 	restrict(t, restricted)
