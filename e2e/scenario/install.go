@@ -39,9 +39,9 @@ func Install(ctx context.Context, s *Stage, plain string) ([]string, error) {
 	return baseline, s.makeTarget(ctx, "install")
 }
 
-func (s *Stage) makeTarget(ctx context.Context, target string, variables ...string) error {
+func (s *Stage) makeTarget(ctx context.Context, target string) error {
 	fmt.Fprintf(s.Out, "$ make %s\n", target)
-	cmd := exec.CommandContext(ctx, "make", append([]string{"--no-print-directory", "-C", s.Root, target}, variables...)...)
+	cmd := exec.CommandContext(ctx, "make", "--no-print-directory", "-C", s.Root, target)
 	cmd.Stdout, cmd.Stderr = s.Out, s.Out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("make %s: %w", target, err)
