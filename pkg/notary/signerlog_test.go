@@ -86,7 +86,7 @@ func (w *world) condition(tb testing.TB) (bool, string) {
 }
 
 func TestManyOutputsAreSealedFromTheLog(t *testing.T) {
-	for _, n := range []int{40, 300} {
+	for _, n := range []int{60, 300} {
 		w := manyOutputs(t, n)
 		notary, _ := w.notary(t, "a")
 		settle(t, notary, w.key())
@@ -134,7 +134,7 @@ func TestALogIsReadOnlyIfItIsNeeded(t *testing.T) {
 		"the upload failed":         func(w *world) { w.scene.status("wait").State.Terminated.ExitCode = 1; w.update(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := manyOutputs(t, 40)
+			w := manyOutputs(t, 60)
 			change(w)
 			n, _ := w.notary(t, "a")
 			settle(t, n, w.key())
@@ -163,10 +163,10 @@ func lies(log string) map[string]string {
 }
 
 func TestALogThatLiesIsTheLastWord(t *testing.T) {
-	w := manyOutputs(t, 40)
+	w := manyOutputs(t, 60)
 	for name, text := range lies(w.scene.log) {
 		t.Run(name, func(t *testing.T) {
-			w := manyOutputs(t, 40)
+			w := manyOutputs(t, 60)
 			w.logs.says(text)
 			n, _ := w.notary(t, "a")
 			settle(t, n, w.key())
@@ -230,7 +230,7 @@ func TestALogThatIsNotThereYetIsWaitedFor(t *testing.T) {
 		}, maxUnanswered},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := manyOutputs(t, 40)
+			w := manyOutputs(t, 60)
 			whole := w.logs.read
 			n, _ := w.notary(t, "a")
 			c.now(w)
@@ -243,12 +243,12 @@ func TestALogThatIsNotThereYetIsWaitedFor(t *testing.T) {
 			again := *w
 			w.logs.read = whole
 			settle(t, n, again.key())
-			if final, message := w.condition(t); !final || !strings.HasPrefix(message, "40 of 40") {
+			if final, message := w.condition(t); !final || !strings.HasPrefix(message, "60 of 60") {
 				t.Errorf("final: %t, %q", final, message)
 			}
 		})
 		t.Run(name+", for too long", func(t *testing.T) {
-			w := manyOutputs(t, 40)
+			w := manyOutputs(t, 60)
 			n, _ := w.notary(t, "a")
 			c.now(w)
 			_, _ = n.Reconcile(t.Context(), w.key())
@@ -269,7 +269,7 @@ type iotestErr struct{}
 func (iotestErr) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func TestThePodIsGoneBeforeItsLogIsRead(t *testing.T) {
-	w := manyOutputs(t, 40)
+	w := manyOutputs(t, 60)
 	w.logs.read = func(ctx context.Context) (io.ReadCloser, error) {
 		must(t, w.api.Delete(ctx, w.scene.pod.DeepCopy()))
 		return nil, apierrors.NewNotFound(corev1.Resource("pods"), w.scene.pod.Name)
@@ -280,7 +280,7 @@ func TestThePodIsGoneBeforeItsLogIsRead(t *testing.T) {
 }
 
 func TestFewLogsAreReadAtATime(t *testing.T) {
-	w := manyOutputs(t, 40)
+	w := manyOutputs(t, 60)
 	n, _ := w.notary(t, "a")
 	for range maxReaders {
 		if !n.readers.enter() {
