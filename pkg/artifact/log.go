@@ -106,13 +106,10 @@ func (l *Logged) Find(log io.Reader) (Measurement, error) {
 
 // content is what the nth frame has to hold, of which so many bytes are known.
 func (l *Logged) content(n, known int, line []byte) ([]byte, error) {
-	number, text, _ := strings.Cut(string(line[len(frameMagic):]), " ")
+	_, text, _ := strings.Cut(string(line[len(frameMagic):]), " ")
 	content, err := base64.RawURLEncoding.DecodeString(strings.TrimSuffix(text, "\n"))
-	switch {
-	case number != strconv.Itoa(n) || known == l.Size:
-		return nil, incomplete("the log has frame %.20q after %d frames and %d of %d bytes", number, n-1, known, l.Size)
-	case err != nil || frame(n, string(content)) != string(line) || len(content) != min(frameSize, l.Size-known):
-		return nil, incomplete("frame %d of the log is not one that the sidecar writes", n)
+	if err != nil || known == l.Size || len(content) != min(frameSize, l.Size-known) || frame(n, string(content)) != string(line) {
+		return nil, incomplete("after %d frames and %d of %d bytes the log goes on with %.40q", n-1, known, l.Size, line)
 	}
 	return content, nil
 }

@@ -155,6 +155,8 @@ func TestALogThatIsAnotherIsRefused(t *testing.T) {
 		other[i].SHA256 = sumOfNothing
 	}
 	_, others := logged(t, other)
+	_, content, err := large().Encode(MaxMessage)
+	must0(t, err)
 	swapped := strings.Join(f[:1], "") + f[2] + f[1] + strings.Join(f[3:], "")
 	for title, text := range map[string]string{
 		"without its first frame":     strings.Join(f[1:], ""),
@@ -168,6 +170,7 @@ func TestALogThatIsAnotherIsRefused(t *testing.T) {
 		"with another's frame":        f[0] + frames(others)[1] + strings.Join(f[2:], ""),
 		"with an altered frame":       strings.Replace(all, f[3], frame(4, strings.Repeat("x", frameSize)), 1),
 		"with a short frame":          frame(1, "argoseal/1") + all,
+		"in other frames":             frame(1, content[:10]) + frame(2, content[10:6000]) + frame(3, content[6000:]),
 		"with a frame of two lines":   strings.Replace(all, f[0], f[0][:100]+"\n"+f[0][100:], 1),
 		"with a number's other form":  strings.Replace(all, frameMagic+"1 ", frameMagic+"01 ", 1),
 		"with no number":              frameMagic + "\n" + all,
@@ -254,7 +257,8 @@ func TestAMessageAboutALogIsStrict(t *testing.T) {
 	if want := sealed("300", l.line()); message != want {
 		t.Fatalf("got %q, want %q", message, want)
 	}
-	entry, file := outputs(1).lines(), " "+File{Path: "a", SHA256: sumOfX}.line()
+	entry, list := outputs(1).lines(), Files{{Path: "a", SHA256: sumOfX}}
+	dir := Entry{Output: "dir", Sum: Sum{Form: FormDirectory, SHA256: list.Tree(), Tree: list.Tree()}}.line()
 	for title, message := range map[string]string{
 		"no count":              sealed("0", l.line()),
 		"a count below nothing": sealed("-1", l.line()),
@@ -262,7 +266,7 @@ func TestAMessageAboutALogIsStrict(t *testing.T) {
 		"a count of words":      sealed("many", l.line()),
 		"some of the entries":   sealed("300", entry+l.line()),
 		"entries behind":        sealed("1", l.line()+entry),
-		"files":                 sealed("1", entry+file+l.line()),
+		"files":                 sealed("1", dir+indented(list)+l.line()),
 		"two logs":              sealed("300", l.line()+l.line()),
 		"no size":               sealed("300", strings.Replace(l.line(), fmt.Sprint(l.Size), "0", 1)),
 		"a size's other form":   sealed("300", strings.Replace(l.line(), fmt.Sprint(l.Size), fmt.Sprint("0", l.Size), 1)),
