@@ -146,6 +146,16 @@ func frames(log string) (list []string) {
 	return list
 }
 
+// reframed are frames of 1 KiB, from the second on.
+func reframed(content string) (list []string) {
+	for n := 2; content != ""; n++ {
+		size := min(len(content), 1<<10)
+		list = append(list, frame(n, content[:size]))
+		content = content[size:]
+	}
+	return list
+}
+
 func TestALogThatIsAnotherIsRefused(t *testing.T) {
 	l, log := logged(t, large())
 	f := frames(log)
@@ -170,7 +180,7 @@ func TestALogThatIsAnotherIsRefused(t *testing.T) {
 		"with another's frame":        f[0] + frames(others)[1] + strings.Join(f[2:], ""),
 		"with an altered frame":       strings.Replace(all, f[3], frame(4, strings.Repeat("x", frameSize)), 1),
 		"with a short frame":          frame(1, "argoseal/1") + all,
-		"in other frames":             frame(1, content[:10]) + frame(2, content[10:6000]) + frame(3, content[6000:]),
+		"in other frames":             frame(1, content[:10]) + strings.Join(reframed(content[10:]), ""),
 		"with a frame of two lines":   strings.Replace(all, f[0], f[0][:100]+"\n"+f[0][100:], 1),
 		"with a number's other form":  strings.Replace(all, frameMagic+"1 ", frameMagic+"01 ", 1),
 		"with no number":              frameMagic + "\n" + all,

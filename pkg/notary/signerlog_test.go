@@ -269,14 +269,20 @@ type iotestErr struct{}
 func (iotestErr) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func TestThePodIsGoneBeforeItsLogIsRead(t *testing.T) {
-	w := manyOutputs(t, 60)
-	w.logs.read = func(ctx context.Context) (io.ReadCloser, error) {
-		must(t, w.api.Delete(ctx, w.scene.pod.DeepCopy()))
-		return nil, apierrors.NewNotFound(corev1.Resource("pods"), w.scene.pod.Name)
+	gone := func(w *world) {
+		w.logs.read = func(ctx context.Context) (io.ReadCloser, error) {
+			must(t, w.api.Delete(ctx, w.scene.pod.DeepCopy()))
+			return nil, apierrors.NewNotFound(corev1.Resource("pods"), w.scene.pod.Name)
+		}
+		n, _ := w.notary(t, "a")
+		settle(t, n, w.key())
 	}
-	n, _ := w.notary(t, "a")
-	settle(t, n, w.key())
+	w := manyOutputs(t, 60)
+	gone(w)
 	w.expectRefused(t, reason.PodGone)
+	w = largeDirectory(t, 200)
+	gone(w)
+	w.expectSealed(t)
 }
 
 func TestFewLogsAreReadAtATime(t *testing.T) {
