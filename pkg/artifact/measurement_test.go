@@ -190,8 +190,8 @@ func FuzzDecodeMeasurement(f *testing.F) {
 			messages = append(messages, sealed(fmt.Sprint(strings.Count(body, "\n")), body))
 		}
 		for _, message := range messages {
-			m, _, err := DecodeMeasurement(message)
-			if err != nil {
+			m, more, err := DecodeMeasurement(message)
+			if err != nil || more != nil {
 				continue
 			}
 			if again, _, err := m.Encode(MaxMessage); err != nil || again != message {
