@@ -308,7 +308,8 @@ func TestALogInALogIsRefused(t *testing.T) {
 }
 
 func FuzzFind(f *testing.F) {
-	_, content, err := large().Encode(MaxMessage)
+	small := outputs(3)
+	_, content, err := small.Encode(MinMessage)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -320,8 +321,8 @@ func FuzzFind(f *testing.F) {
 	f.Add(log.String()[:len(log.String())/2])
 	f.Fuzz(func(t *testing.T, text string) {
 		l := newLogged(content)
-		must0(t, l.take("300", nil))
-		if m, err := l.Find(strings.NewReader(text)); err == nil && !reflect.DeepEqual(m, large()) {
+		must0(t, l.take("3", nil))
+		if m, err := l.Find(strings.NewReader(text)); err == nil && !reflect.DeepEqual(m, small) {
 			t.Errorf("found %d other entries", len(m))
 		}
 	})
