@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -201,7 +200,7 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	must(t, os.Mkdir(logs, 0o755))
 	must(t, os.WriteFile(filepath.Join(logs, "plain file"), []byte("x"), 0o644))
 	time.Sleep(100 * time.Millisecond)
-	m, err := artifact.DecodeMeasurement(s.end(t))
+	m, _, err := artifact.DecodeMeasurement(s.end(t))
 	must(t, err)
 	f, err := os.Open(path)
 	must(t, err)
@@ -216,32 +215,86 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	}
 }
 
-func TestLogsLeaveTheOutputsTheirRoom(t *testing.T) {
-	root := t.TempDir()
-	pack(t, stagedFile(t, root, "art"), 1, 10)
-	must(t, os.Mkdir(filepath.Join(root, "argo/outputs/logs"), 0o755))
-	args := []string{"--staged=" + root, "--output=art", "--max-message=1024"}
-	for i := range 12 {
-		name := fmt.Sprintf("step-%d", i)
-		must(t, os.WriteFile(filepath.Join(root, "argo/outputs/logs", name+".log"), []byte("x"), 0o644))
-		args = append(args, "--output="+name+"-logs=log="+name+".log")
-	}
-	m, err := artifact.DecodeMeasurement(startSigner(t, args...).end(t))
+// complete reads the message and what it says is in the log.
+func (s *signer) complete(t *testing.T, message string) (artifact.Measurement, bool) {
+	t.Helper()
+	m, more, err := artifact.DecodeMeasurement(message)
 	must(t, err)
-	if len(m) != 13 || m[0].SHA256 == "" {
-		t.Errorf("got %+v", m)
+	if more == nil {
+		return m, false
 	}
-	for _, e := range m[1:] {
-		if e.Problem != reason.MeasurementIncomplete {
-			t.Errorf("got %+v, want no measurement", e)
+	whole, err := more.Find(strings.NewReader(s.said(t)))
+	must(t, err)
+	return whole, true
+}
+
+func TestWhatTheMessageHasNoRoomForIsInTheLog(t *testing.T) {
+	t.Run("300 outputs", func(t *testing.T) {
+		t.Parallel()
+		root := t.TempDir()
+		args := []string{"--staged=" + root}
+		for i := range 300 {
+			pack(t, stagedFile(t, root, fmt.Sprintf("output-%d", i)), 1, 10)
+			args = append(args, fmt.Sprintf("--output=output-%d", i))
 		}
-	}
+		s := startSigner(t, args...)
+		m, logged := s.complete(t, s.end(t))
+		if len(m) != 300 || !logged {
+			t.Fatalf("%d entries, in the log: %t", len(m), logged)
+		}
+		for _, e := range m {
+			if e.Problem != "" {
+				t.Errorf("%s: %s", e.Output, e.Problem)
+			}
+		}
+	})
+	t.Run("2000 files in a directory", func(t *testing.T) {
+		t.Parallel()
+		root := t.TempDir()
+		dir := filepath.Join(filepath.Dir(stagedFile(t, root, "")), "tree")
+		must(t, os.Mkdir(dir, 0o755))
+		for i := range 2000 {
+			must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("file-%04d", i)), []byte("x"), 0o644))
+		}
+		s := startSigner(t, "--staged="+root, "--output=tree=none=tree")
+		message := s.end(t)
+		if m, _, err := artifact.DecodeMeasurement(message); err != nil || len(m) != 1 || m[0].Tree == "" || m[0].Files != nil {
+			t.Errorf("the message has %+v, %v", m, err)
+		}
+		m, logged := s.complete(t, message)
+		if !logged || len(m) != 1 || len(m[0].Files) != 2000 || m[0].Files.Tree() != m[0].Tree {
+			t.Errorf("%d entries, in the log: %t", len(m), logged)
+		}
+	})
+	t.Run("as many files as are listed, in as many directories as there can be", func(t *testing.T) {
+		t.Parallel()
+		root := t.TempDir()
+		dir := filepath.Dir(stagedFile(t, root, ""))
+		args := []string{"--staged=" + root}
+		for i := range 3 {
+			name := fmt.Sprintf("tree-%d", i)
+			must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+			for n := range 5000 {
+				must(t, os.WriteFile(filepath.Join(dir, name, fmt.Sprintf("file-%030d", n)), nil, 0o644))
+			}
+			args = append(args, "--output="+name+"=none="+name)
+		}
+		s := startSigner(t, args...)
+		m, _ := s.complete(t, s.end(t))
+		if len(m) != 3 || len(m[0].Files) != 5000 || m[1].Files != nil || m[2].Files != nil || m[2].Tree != m[0].Tree {
+			t.Errorf("%d entries", len(m))
+		}
+		if s.peak() > maxResident {
+			t.Errorf("sign had %d MiB resident, at most %d are allowed", s.peak(), maxResident)
+		}
+		t.Logf("sign had %d MiB resident", s.peak())
+	})
 }
 
 func TestSignExitsZeroWhateverHappens(t *testing.T) {
 	many := []string{"--staged=/nowhere", "--max-message=256"}
-	for i := range 40 {
-		many = append(many, "--output=o"+strconv.Itoa(i))
+	for i := range 4200 {
+		many = append(many, fmt.Sprintf("--output=%s%d", strings.Repeat("o", 240), i))
 	}
 	for title, c := range map[string]struct {
 		args []string
@@ -250,7 +303,7 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 	}{
 		"nothing happened":   {[]string{"--staged=" + t.TempDir(), "--output=a"}, "", ""},
 		"no volume":          {[]string{"--staged=/nowhere", "--output=a"}, "", ""},
-		"too many outputs":   {many, reason.MeasurementIncomplete, "256 are kept"},
+		"too many outputs":   {many, reason.MeasurementIncomplete, "1048576 are kept"},
 		"no outputs":         {nil, reason.Internal, "no --output"},
 		"an output twice":    {[]string{"--output=a", "--output=a"}, reason.Internal, "twice"},
 		"a file twice":       {[]string{"--output=a=none=x", "--output=b=none=x"}, reason.Internal, "twice"},
@@ -270,7 +323,7 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			s := startSigner(t, c.args...)
-			m, err := artifact.DecodeMeasurement(s.end(t))
+			m, _, err := artifact.DecodeMeasurement(s.end(t))
 			if c.want == "" && (err != nil || len(m) != 1 || m[0].Problem == "") {
 				t.Errorf("got %+v, %v", m, err)
 			}
@@ -287,7 +340,7 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 		}
 	})
 	t.Run("a panic", func(t *testing.T) {
-		_, err := artifact.DecodeMeasurement(guarded(func() string { panic("boom") }))
+		_, _, err := artifact.DecodeMeasurement(guarded(func() string { panic("boom") }))
 		if reason.Of(err) != reason.Internal || !strings.Contains(err.Error(), "boom") {
 			t.Errorf("got %v", err)
 		}
@@ -330,7 +383,7 @@ func TestMemoryIsConstant(t *testing.T) {
 			root := t.TempDir()
 			c.pack(t, stagedFile(t, root, "big"))
 			s := startSigner(t, "--staged="+root, "--output="+c.output)
-			m, err := artifact.DecodeMeasurement(s.end(t))
+			m, _, err := artifact.DecodeMeasurement(s.end(t))
 			if err != nil || m[0].Problem != "" {
 				t.Fatal(m, err)
 			}

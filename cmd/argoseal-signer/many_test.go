@@ -84,7 +84,7 @@ func TestManyFilesTakeLittleMoreThanReadingThem(t *testing.T) {
 		return func(t *testing.T) (time.Duration, int64) {
 			s := startSigner(t, args...)
 			began := time.Now()
-			m, err := artifact.DecodeMeasurement(s.end(t))
+			m, _, err := artifact.DecodeMeasurement(s.end(t))
 			took := time.Since(began)
 			if err != nil || len(m) != 1 || m[0].Problem != "" {
 				t.Fatal(m, err)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -21,7 +20,8 @@ const signUsage = `argoseal-signer sign measures what Argo stages for upload.
 It runs as a native sidecar. When SIGTERM arrives, wait has ended: it writes the
 measurement to the termination log and exits 0, always. A sidecar that fails
 would hide from Argo what main said, and one that ends before SIGTERM would be
-started again.
+started again. A measurement that the termination log has no room for goes to
+stdout, and the termination log says what is there.
 
 `
 
@@ -106,7 +106,8 @@ func sign(args []string, ended <-chan os.Signal, stdout, stderr io.Writer) {
 	fmt.Fprint(stdout, message)
 }
 
-// measured gives the message of a sidecar that was started well.
+// measured gives the message of a sidecar that was started well. What the message
+// has no room for is in the log before it.
 func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 	watcher := staged.Watcher{
 		Dir:     o.staged,
@@ -115,10 +116,9 @@ func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 		Grace:   o.grace,
 		Log:     slog.New(slog.NewJSONHandler(stdout, nil)),
 	}
-	m := watcher.Run(ctx)
-	message, err := m.Encode(o.limit)
-	if errors.Is(err, artifact.ErrTooLarge) {
-		message, err = withoutLogs(m, o.outputs).Encode(o.limit)
+	message, log, err := watcher.Run(ctx).Encode(o.limit)
+	if err == nil {
+		err = artifact.WriteLog(stdout, log)
 	}
 	switch {
 	case errors.Is(err, artifact.ErrTooLarge):
@@ -127,18 +127,6 @@ func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 		return artifact.EncodeProblem(reason.Internal, "%v", err)
 	}
 	return message
-}
-
-// withoutLogs gives up what was measured of logs, so that a message which has no
-// room for all keeps the digests of what the step was to make.
-func withoutLogs(m artifact.Measurement, outputs []artifact.Staged) artifact.Measurement {
-	kept := slices.Clone(m)
-	for i, s := range outputs {
-		if s.Log {
-			kept[i] = artifact.Entry{Output: s.Output, Problem: reason.MeasurementIncomplete}
-		}
-	}
-	return kept
 }
 
 // guarded turns a panic into the message that there was one.

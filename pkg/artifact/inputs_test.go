@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -270,6 +271,15 @@ func remove(t *testing.T, path string) {
 	}
 }
 
+// pinned makes a pin be about so many files.
+func pinned(p *Pin, n int, prefix string) {
+	var files Files
+	for i := range n {
+		files = append(files, File{Path: fmt.Sprintf("%s%04d", prefix, i), SHA256: sumOfX})
+	}
+	p.SHA256, p.Tree, p.Files = files.Tree(), files.Tree(), files.String()
+}
+
 func TestFilesThatArePinnedOneByOne(t *testing.T) {
 	files, err := NewFiles([]File{{"sub/b", sumOfNothing}, {"a", sumOfX}, {"sub/c", sumOfX}})
 	if err != nil {
@@ -309,6 +319,8 @@ func TestFilesThatArePinnedOneByOne(t *testing.T) {
 		"that are none":   func(p *Pin) { p.Files = "x\n" },
 		"with one seal":   func(p *Pin) { p.Within = "s3://s/b/" },
 		"unpacked":        func(p *Pin) { p.Archive = ArchiveTar },
+		"too many":        func(p *Pin) { pinned(p, MaxFiles+1, "") },
+		"too long":        func(p *Pin) { pinned(p, MaxFiles, strings.Repeat("n", 30)) },
 	} {
 		p := pin
 		if change(&p); p.Validate() == nil {

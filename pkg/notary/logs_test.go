@@ -114,7 +114,7 @@ func TestALogIsNoDirectory(t *testing.T) {
 
 func measurementOf(t *testing.T, s *scene) artifact.Measurement {
 	t.Helper()
-	m, err := artifact.DecodeMeasurement(s.signerStatus().State.Terminated.Message)
+	m, _, err := artifact.DecodeMeasurement(s.signerStatus().State.Terminated.Message)
 	must(t, err)
 	return m
 }

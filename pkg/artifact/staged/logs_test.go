@@ -59,7 +59,7 @@ func TestALogIsMeasuredWhereWaitStagesIt(t *testing.T) {
 			if len(m) != 1 || m[0].Output != "main-logs" || m[0].Problem != c.want || m[0].Form != c.form {
 				t.Errorf("got %+v, want form %q, problem %q\n%s", m, c.form, c.want, l)
 			}
-			if _, err := m.Encode(artifact.MaxMessage); err != nil {
+			if _, _, err := m.Encode(artifact.MaxMessage); err != nil {
 				t.Error(err)
 			}
 		})
