@@ -199,7 +199,9 @@ func TestLeastPrivilege(t *testing.T) {
 			}
 			for _, r := range rule.Resources {
 				write := slices.ContainsFunc(rule.Verbs, func(v string) bool { return slices.Contains(writes, v) })
+				reads := role.Name == "argoseal-notary" && slices.Equal(rule.Resources, []string{"pods/log"}) && slices.Equal(rule.Verbs, []string{"get"})
 				switch {
+				case r == "pods/log" && reads: // what no termination message holds
 				case r == "secrets", r == "configmaps", r == "pods/log", r == "pods/exec":
 					t.Errorf("%s may touch %s of tenants", role.Name, r)
 				case write && (r == "pods" || r == "namespaces" || r == "workflows"):

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -122,6 +123,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
+	pods, err := corev1client.NewForConfigAndClient(config, mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("client of logs: %w", err)
+	}
 	signer, clusterName, err := prepare(ctx, api, o)
 	if err != nil {
 		return err
@@ -133,6 +138,7 @@ func run(ctx context.Context, o options) error {
 	n := &notary.Notary{
 		Cache:         mgr.GetClient(),
 		API:           api,
+		Logs:          notary.PodLogs{Pods: pods},
 		Keyring:       keyring.New(o.namespace, signer, log),
 		Events:        mgr.GetEventRecorder("argoseal-notary"),
 		Backlog:       &notary.Backlog{},

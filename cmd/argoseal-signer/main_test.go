@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,7 +24,10 @@ import (
 // The tests run the program as the kubelet does: the real binary, by signals,
 // exit codes and the termination log.
 
-const maxBinary = 15 << 20
+const (
+	maxBinary   = 15 << 20
+	maxResident = 32 // MiB
+)
 
 var program string
 
@@ -191,7 +193,7 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	pack(t, path, 3, 1000)
 	must(t, os.WriteFile(filepath.Join(filepath.Dir(path), "plain file"), []byte("x"), 0o644))
 	time.Sleep(100 * time.Millisecond)
-	m, err := artifact.DecodeMeasurement(s.end(t))
+	m, _, err := artifact.DecodeMeasurement(s.end(t))
 	must(t, err)
 	f, err := os.Open(path)
 	must(t, err)
@@ -206,10 +208,86 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	}
 }
 
+// complete reads the message and what it says is in the log.
+func (s *signer) complete(t *testing.T, message string) (artifact.Measurement, bool) {
+	t.Helper()
+	m, more, err := artifact.DecodeMeasurement(message)
+	must(t, err)
+	if more == nil {
+		return m, false
+	}
+	whole, err := more.Find(strings.NewReader(s.said(t)))
+	must(t, err)
+	return whole, true
+}
+
+func TestWhatTheMessageHasNoRoomForIsInTheLog(t *testing.T) {
+	t.Run("300 outputs", func(t *testing.T) {
+		t.Parallel()
+		root := t.TempDir()
+		args := []string{"--staged=" + root}
+		for i := range 300 {
+			pack(t, stagedFile(t, root, fmt.Sprintf("output-%d", i)), 1, 10)
+			args = append(args, fmt.Sprintf("--output=output-%d", i))
+		}
+		s := startSigner(t, args...)
+		m, logged := s.complete(t, s.end(t))
+		if len(m) != 300 || !logged {
+			t.Fatalf("%d entries, in the log: %t", len(m), logged)
+		}
+		for _, e := range m {
+			if e.Problem != "" {
+				t.Errorf("%s: %s", e.Output, e.Problem)
+			}
+		}
+	})
+	t.Run("2000 files in a directory", func(t *testing.T) {
+		t.Parallel()
+		root := t.TempDir()
+		dir := filepath.Join(filepath.Dir(stagedFile(t, root, "")), "tree")
+		must(t, os.Mkdir(dir, 0o755))
+		for i := range 2000 {
+			must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("file-%04d", i)), []byte("x"), 0o644))
+		}
+		s := startSigner(t, "--staged="+root, "--output=tree=none=tree")
+		message := s.end(t)
+		if m, _, err := artifact.DecodeMeasurement(message); err != nil || len(m) != 1 || m[0].Tree == "" || m[0].Files != nil {
+			t.Errorf("the message has %+v, %v", m, err)
+		}
+		m, logged := s.complete(t, message)
+		if !logged || len(m) != 1 || len(m[0].Files) != 2000 || m[0].Files.Tree() != m[0].Tree {
+			t.Errorf("%d entries, in the log: %t", len(m), logged)
+		}
+	})
+	t.Run("as many files as are listed, in as many directories as there can be", func(t *testing.T) {
+		t.Parallel()
+		root := t.TempDir()
+		dir := filepath.Dir(stagedFile(t, root, ""))
+		args := []string{"--staged=" + root}
+		for i := range 3 {
+			name := fmt.Sprintf("tree-%d", i)
+			must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+			for n := range 5000 {
+				must(t, os.WriteFile(filepath.Join(dir, name, fmt.Sprintf("file-%030d", n)), nil, 0o644))
+			}
+			args = append(args, "--output="+name+"=none="+name)
+		}
+		s := startSigner(t, args...)
+		m, _ := s.complete(t, s.end(t))
+		if len(m) != 3 || len(m[0].Files) != 5000 || m[1].Files != nil || m[2].Files != nil || m[2].Tree != m[0].Tree {
+			t.Errorf("%d entries", len(m))
+		}
+		if s.peak() > maxResident {
+			t.Errorf("sign had %d MiB resident, at most %d are allowed", s.peak(), maxResident)
+		}
+		t.Logf("sign had %d MiB resident", s.peak())
+	})
+}
+
 func TestSignExitsZeroWhateverHappens(t *testing.T) {
 	many := []string{"--staged=/nowhere", "--max-message=256"}
-	for i := range 40 {
-		many = append(many, "--output=o"+strconv.Itoa(i))
+	for i := range 4200 {
+		many = append(many, fmt.Sprintf("--output=%s%d", strings.Repeat("o", 240), i))
 	}
 	for title, c := range map[string]struct {
 		args []string
@@ -218,7 +296,7 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 	}{
 		"nothing happened":   {[]string{"--staged=" + t.TempDir(), "--output=a"}, "", ""},
 		"no volume":          {[]string{"--staged=/nowhere", "--output=a"}, "", ""},
-		"too many outputs":   {many, reason.MeasurementIncomplete, "256 are kept"},
+		"too many outputs":   {many, reason.MeasurementIncomplete, "1048576 are kept"},
 		"no outputs":         {nil, reason.Internal, "no --output"},
 		"an output twice":    {[]string{"--output=a", "--output=a"}, reason.Internal, "twice"},
 		"a file twice":       {[]string{"--output=a=none=x", "--output=b=none=x"}, reason.Internal, "twice"},
@@ -237,7 +315,7 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			s := startSigner(t, c.args...)
-			m, err := artifact.DecodeMeasurement(s.end(t))
+			m, _, err := artifact.DecodeMeasurement(s.end(t))
 			if c.want == "" && (err != nil || len(m) != 1 || m[0].Problem == "") {
 				t.Errorf("got %+v, %v", m, err)
 			}
@@ -254,7 +332,7 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 		}
 	})
 	t.Run("a panic", func(t *testing.T) {
-		_, err := artifact.DecodeMeasurement(guarded(func() string { panic("boom") }))
+		_, _, err := artifact.DecodeMeasurement(guarded(func() string { panic("boom") }))
 		if reason.Of(err) != reason.Internal || !strings.Contains(err.Error(), "boom") {
 			t.Errorf("got %v", err)
 		}
@@ -283,7 +361,6 @@ func TestMemoryIsConstant(t *testing.T) {
 	if testing.Short() {
 		t.Skip("packs 300 MB")
 	}
-	const most = 32 // MiB
 	for title, c := range map[string]struct {
 		files int
 		size  int64
@@ -296,12 +373,12 @@ func TestMemoryIsConstant(t *testing.T) {
 			root := t.TempDir()
 			pack(t, stagedFile(t, root, "big"), c.files, c.size)
 			s := startSigner(t, "--staged="+root, "--output=big")
-			m, err := artifact.DecodeMeasurement(s.end(t))
+			m, _, err := artifact.DecodeMeasurement(s.end(t))
 			if err != nil || m[0].Problem != "" {
 				t.Fatal(m, err)
 			}
-			if s.peak() > most {
-				t.Errorf("sign had %d MiB resident, at most %d are allowed", s.peak(), most)
+			if s.peak() > maxResident {
+				t.Errorf("sign had %d MiB resident, at most %d are allowed", s.peak(), maxResident)
 			}
 			t.Logf("sign had %d MiB resident", s.peak())
 		})
@@ -311,12 +388,12 @@ func TestMemoryIsConstant(t *testing.T) {
 		root := t.TempDir()
 		packZip(t, strings.TrimSuffix(stagedFile(t, root, "big"), ".tgz")+".zip", 26_000)
 		s := startSigner(t, "--staged="+root, "--output=big=zip")
-		m, err := artifact.DecodeMeasurement(s.end(t))
+		m, _, err := artifact.DecodeMeasurement(s.end(t))
 		if err != nil || m[0].Problem != "" {
 			t.Fatal(m, err)
 		}
-		if s.peak() > most {
-			t.Errorf("sign had %d MiB resident, at most %d are allowed", s.peak(), most)
+		if s.peak() > maxResident {
+			t.Errorf("sign had %d MiB resident, at most %d are allowed", s.peak(), maxResident)
 		}
 		t.Logf("sign had %d MiB resident", s.peak())
 	})
@@ -334,7 +411,7 @@ func TestMemoryIsConstant(t *testing.T) {
 		tree, err := artifact.TreeOf(filepath.Join(root, "in"))
 		must(t, err)
 		v := runVerify(t, append(runFolder(t), "--root="+root, "--pin="+pin(t, "in", tree, nil))...)
-		if v.code != 0 || v.peak > most {
+		if v.code != 0 || v.peak > maxResident {
 			t.Errorf("verify exited %d with %d MiB resident\n%s", v.code, v.peak, v.stderr)
 		}
 		t.Logf("verify had %d MiB resident", v.peak)

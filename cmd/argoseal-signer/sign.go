@@ -20,7 +20,8 @@ const signUsage = `argoseal-signer sign measures what Argo stages for upload.
 It runs as a native sidecar. When SIGTERM arrives, wait has ended: it writes the
 measurement to the termination log and exits 0, always. A sidecar that fails
 would hide from Argo what main said, and one that ends before SIGTERM would be
-started again.
+started again. A measurement that the termination log has no room for goes to
+stdout, and the termination log says what is there.
 
 `
 
@@ -100,7 +101,8 @@ func sign(args []string, ended <-chan os.Signal, stdout, stderr io.Writer) {
 	fmt.Fprint(stdout, message)
 }
 
-// measured gives the message of a sidecar that was started well.
+// measured gives the message of a sidecar that was started well. What the message
+// has no room for is in the log before it.
 func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 	watcher := staged.Watcher{
 		Dir:     o.staged,
@@ -109,7 +111,10 @@ func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 		Grace:   o.grace,
 		Log:     slog.New(slog.NewJSONHandler(stdout, nil)),
 	}
-	message, err := watcher.Run(ctx).Encode(o.limit)
+	message, log, err := watcher.Run(ctx).Encode(o.limit)
+	if err == nil {
+		err = artifact.WriteLog(stdout, log)
+	}
 	switch {
 	case errors.Is(err, artifact.ErrTooLarge):
 		return artifact.EncodeProblem(reason.MeasurementIncomplete, "%v", err)

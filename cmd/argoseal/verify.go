@@ -227,7 +227,7 @@ func digestOfDir(ctx context.Context, path string) (artifact.Digest, error) {
 		return "", usage(err)
 	}
 	defer func() { _ = parent.Close() }()
-	sum, _, err := artifact.MeasureDir(ctx, parent, filepath.Base(path))
+	sum, _, err := artifact.MeasureDir(ctx, parent, filepath.Base(path), 0)
 	if err != nil {
 		return "", usage(fmt.Errorf("read %s: %w", path, err))
 	}

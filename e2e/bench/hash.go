@@ -148,7 +148,7 @@ func measure(ctx context.Context, signer, dir string, stored int64) (time.Durati
 	if err != nil {
 		return 0, err
 	}
-	m, err := artifact.DecodeMeasurement(string(message))
+	m, _, err := artifact.DecodeMeasurement(string(message))
 	if err != nil {
 		return 0, err
 	}

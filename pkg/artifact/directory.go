@@ -18,10 +18,11 @@ import (
 // fetches all that Argo stores of it: Argo stores every file as an object and
 // nothing else, so there are no links, no empty directories and no modes, and a
 // directory without a file is not stored at all, which is OutputAbsent. It needs
-// as much memory as TreeOf. Of a small directory it gives the files, too.
-func MeasureDir(ctx context.Context, dir *os.Root, name string) (Sum, Files, error) {
+// as much memory as TreeOf. If the list of its files has at most room bytes, it
+// gives that, too.
+func MeasureDir(ctx context.Context, dir *os.Root, name string, room int) (Sum, Files, error) {
 	w := newWalker()
-	w.stored = &storing{ctx: ctx, form: FormDirectory, small: true}
+	w.stored = &storing{ctx: ctx, form: FormDirectory, room: min(room, MaxListing)}
 	if err := w.root(dir, name); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("it changed while it was read: %v", err) //nolint:errorlint // it was there
@@ -43,10 +44,9 @@ type storing struct {
 	empty []string
 	size  int64
 	form  Form
-	// list has the files so far, as long as the directory is small.
-	list  Files
-	small bool
-	text  int
+	// list has the files so far, as long as there is room for them.
+	list Files
+	room int
 }
 
 func (s *storing) dir(path string) {
@@ -80,12 +80,11 @@ func (s *storing) file(m *manifest, path string, content Digest, size int64) err
 // keep lists a file for those who want a part of the directory, unless there is
 // too much of it.
 func (s *storing) keep(f File) {
-	if s.text += len(f.line()); !listable(f.Path) || len(s.list) == MaxFiles || s.text > MaxMessage {
-		s.small, s.list = false, nil
+	if s.room -= f.len(); !listable(f.Path) || s.room < 0 {
+		s.room, s.list = 0, nil
+		return
 	}
-	if s.small {
-		s.list = append(s.list, f)
-	}
+	s.list = append(s.list, f)
 }
 
 // reader reads a file of so many bytes until the context ends, after a look at

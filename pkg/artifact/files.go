@@ -8,12 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a list of files: what an admission tag has room for. A termination
-// message has less.
+// Limits of a list of files.
 const (
-	// MaxFiles is how many files a list can have.
-	MaxFiles     = 512
-	maxFilesText = 32 << 10
+	// MaxListing is the longest list, in bytes: what a Provenance has room for.
+	// Some thousands of files.
+	MaxListing = 512 << 10
+	// MaxFiles and maxPinned are how many files, and bytes, the list in a pin can
+	// have: what an admission tag has room for.
+	MaxFiles  = 512
+	maxPinned = 32 << 10
 )
 
 // Files lists a directory that was stored without an archive, or what lies below
@@ -30,8 +33,8 @@ type File struct {
 
 // ParseFiles reads what String wrote, strictly.
 func ParseFiles(text string) (Files, error) {
-	if len(text) > maxFilesText || !strings.HasSuffix(text, "\n") {
-		return nil, fmt.Errorf("list of files has %d bytes, at most %d are read, or does not end with a line", len(text), maxFilesText)
+	if len(text) > MaxListing || !strings.HasSuffix(text, "\n") {
+		return nil, fmt.Errorf("list of files has %d bytes, at most %d are read, or does not end with a line", len(text), MaxListing)
 	}
 	var list Files
 	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
@@ -44,8 +47,8 @@ func ParseFiles(text string) (Files, error) {
 	return list, list.validate()
 }
 
-// NewFiles lists files that come in any order, or says why no directory has
-// them.
+// NewFiles lists files that come in any order for a pin, or says why no directory
+// has them or no pin has room.
 func NewFiles(list []File) (Files, error) {
 	sorted := Files(slices.SortedFunc(slices.Values(list), func(a, b File) int {
 		switch {
@@ -59,10 +62,15 @@ func NewFiles(list []File) (Files, error) {
 	if err := sorted.validate(); err != nil {
 		return nil, err
 	}
-	if text := sorted.String(); len(text) > maxFilesText {
-		return nil, fmt.Errorf("list of files has %d bytes, want at most %d", len(text), maxFilesText)
+	return sorted, sorted.fitPin()
+}
+
+// fitPin wants no more than there is room for in a pin.
+func (l Files) fitPin() error {
+	if text := l.String(); len(l) > MaxFiles || len(text) > maxPinned {
+		return fmt.Errorf("list has %d files in %d bytes, want at most %d in %d", len(l), len(text), MaxFiles, maxPinned)
 	}
-	return sorted, nil
+	return nil
 }
 
 // String has one line a file: digest and path.
@@ -73,6 +81,18 @@ func (l Files) String() string {
 	}
 	return b.String()
 }
+
+// Len is how many bytes String has.
+func (l Files) Len() int {
+	n := 0
+	for _, f := range l {
+		n += f.len()
+	}
+	return n
+}
+
+// len is the length of its line: a digest, a space, the path and the end.
+func (f File) len() int { return 43 + 1 + len(f.Path) + 1 }
 
 func (f File) line() string { return compact(f.SHA256) + " " + f.Path + "\n" }
 
@@ -88,8 +108,8 @@ func parseFile(line string) (File, error) {
 // validate wants paths that a directory can have, each once and in order, none
 // below a file.
 func (l Files) validate() error {
-	if len(l) == 0 || len(l) > MaxFiles {
-		return fmt.Errorf("list has %d files, want 1 to %d", len(l), MaxFiles)
+	if len(l) == 0 {
+		return errors.New("list has no files")
 	}
 	last := ""
 	for _, f := range l {

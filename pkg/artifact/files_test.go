@@ -71,7 +71,7 @@ func TestAListThatNoDirectoryHasIsRefused(t *testing.T) {
 		"not UTF-8":           line("a\xff"),
 		"a long name":         line(strings.Repeat("n", maxComponent+1)),
 		"a digest in hex":     sumOfX + " a\n",
-		"more than is read":   strings.Repeat(line("a"), 2000),
+		"more than is read":   strings.Repeat(line("a"), MaxListing/46+1),
 	} {
 		if list, err := ParseFiles(text); err == nil {
 			t.Errorf("%s: read as %v", title, list)
@@ -81,11 +81,11 @@ func TestAListThatNoDirectoryHasIsRefused(t *testing.T) {
 
 func TestOnlyASmallDirectoryIsListed(t *testing.T) {
 	many, long := map[string]string{}, map[string]string{}
-	for i := range MaxFiles + 1 {
-		many[fmt.Sprintf("%03d", i)] = ""
+	for i := range MaxListing/(45+5) + 1 {
+		many[fmt.Sprintf("%05d", i)] = ""
 	}
-	for i := range 30 {
-		long[fmt.Sprintf("%s%d", strings.Repeat("n", 200), i)] = ""
+	for i := range MaxListing/(45+254) + 1 {
+		long[fmt.Sprintf("%s%04d", strings.Repeat("n", 250), i)] = ""
 	}
 	for title, entries := range map[string]map[string]string{"many": many, "long names": long, "a name that is two lines": {"a\nb": "x", "c": ""}} {
 		if sum, files := measureFiles(t, directory(t, entries)); files != nil || sum.Validate() != nil {
@@ -94,7 +94,7 @@ func TestOnlyASmallDirectoryIsListed(t *testing.T) {
 	}
 }
 
-func TestAMessageListsFilesIfThereIsRoom(t *testing.T) {
+func TestAMessageListsFiles(t *testing.T) {
 	sum, files := measureFiles(t, directory(t, map[string]string{"a": "x", "b/c": "y"}))
 	m := Measurement{
 		{Output: "dir", Sum: sum, Files: files},
@@ -102,27 +102,19 @@ func TestAMessageListsFilesIfThereIsRoom(t *testing.T) {
 		{Output: "other", Sum: Sum{Form: FormTar, SHA256: sumOfX, Tree: sumOfX}},
 	}
 	message := mustEncode(t, m)
-	if got, err := DecodeMeasurement(message); err != nil || !reflect.DeepEqual(got, m) {
+	if got, _, err := DecodeMeasurement(message); err != nil || !reflect.DeepEqual(got, m) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	tight, err := m.Encode(len(message) - 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := DecodeMeasurement(tight)
-	if err != nil || got[0].Files == nil || got[1].Files != nil || got[1].Sum != sum {
-		t.Errorf("without room: %+v, %v", got, err)
-	}
 	lie := Measurement{{Output: "dir", Sum: sum, Files: files[:1]}}
-	if text, err := lie.Encode(MaxMessage); err == nil {
+	if text, _, err := lie.Encode(MaxMessage); err == nil {
 		t.Errorf("another directory's files are encoded: %s", text)
 	}
 	forged := strings.Replace(message[strings.Index(message, "\n")+1:], " "+files[0].line(), "", 1)
-	if m, err := DecodeMeasurement(header("3", forged) + forged); err == nil {
+	if m, _, err := DecodeMeasurement(sealed("3", forged)); err == nil {
 		t.Errorf("half a list is read: %+v", m)
 	}
 	stray := " " + files[0].line() + "dir !OutputAbsent\n"
-	if m, err := DecodeMeasurement(header("1", stray) + stray); err == nil {
+	if m, _, err := DecodeMeasurement(sealed("1", stray)); err == nil {
 		t.Errorf("a file of nothing is read: %+v", m)
 	}
 }

@@ -37,8 +37,8 @@ const (
 	problemCount = "!"
 )
 
-// ErrTooLarge says that a measurement does not fit into its message.
-var ErrTooLarge = errors.New("measurement does not fit into the termination message")
+// ErrTooLarge says that the entries of a measurement do not fit.
+var ErrTooLarge = errors.New("measurement has no room")
 
 // Entry is what the sidecar saw of one output. Problem is set exactly when
 // there are no digests.
@@ -47,7 +47,8 @@ type Entry struct {
 	Output string
 	// Sum is what its stored bytes are.
 	Sum
-	// Files are those of a small directory that was stored without an archive.
+	// Files are those of a directory that was stored without an archive, unless
+	// there are too many.
 	Files Files
 	// Problem says why there are no digests: OutputAbsent, OutputUnreadable,
 	// MeasurementIncomplete or Internal.
@@ -67,42 +68,85 @@ func MessageLimit(containers int) int {
 	return min(MaxMessage, maxMessages/containers)
 }
 
-// Encode writes the termination message: a header with the number of entries
-// and the SHA-256 of what follows, because the kubelet cuts silently, then one
-// line an entry, which gives the form if it is not FormTar. Below the line of a
-// directory its files follow, indented, if there is room for them. It fails with
-// ErrTooLarge beyond limit bytes.
-func (m Measurement) Encode(limit int) (string, error) {
-	if len(m) == 0 {
-		return "", errors.New("a measurement needs at least one entry")
+// Encode writes the termination message, and what goes to the log beside it:
+// nothing if the message has room for all of it, below limit bytes. If it does
+// not, the log has the whole measurement, as far as MaxLogged bytes have room for
+// its files, and the message says so, with all entries or, where there is no room
+// for these either, without any. It fails with ErrTooLarge if MaxLogged bytes
+// have no room for the entries.
+//
+// Message and log are a header with the number of entries and the SHA-256 of
+// what follows, because the kubelet cuts silently, then one line an entry, which
+// gives the form if it is not FormTar. Below the line of a directory its files
+// follow, indented. The message's last line says what is in the log.
+func (m Measurement) Encode(limit int) (message, log string, err error) {
+	if err := m.validate(); err != nil {
+		return "", "", err
 	}
 	limit = min(limit, MaxMessage)
-	lines := make([]string, len(m))
+	message, all, err := m.text(limit)
+	if err == nil && all {
+		return message, "", nil
+	}
+	if log, _, err = m.text(MaxLogged); err != nil {
+		return "", "", err
+	}
+	logged := newLogged(log).line()
+	count := strconv.Itoa(len(m))
+	if message = sealed(count, m.lines()+logged); len(message) > limit {
+		message = sealed(count, logged)
+	}
+	return message, log, nil
+}
+
+// text is the measurement in so many bytes: with the files that there is room
+// for, and whether these are all.
+func (m Measurement) text(limit int) (text string, all bool, err error) {
+	count := strconv.Itoa(len(m))
+	need := len(sealed(count, m.lines()))
+	if need > limit {
+		return "", false, fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), need, limit)
+	}
+	var body strings.Builder
+	all = true
+	for _, e := range m {
+		body.WriteString(e.line())
+		files := indented(e.Files)
+		if need+len(files) > limit {
+			all = false
+			continue
+		}
+		need += len(files)
+		body.WriteString(files)
+	}
+	return sealed(count, body.String()), all, nil
+}
+
+// lines are the entries without their files.
+func (m Measurement) lines() string {
+	var b strings.Builder
+	for _, e := range m {
+		b.WriteString(e.line())
+	}
+	return b.String()
+}
+
+// validate wants entries, each for another output.
+func (m Measurement) validate() error {
+	if len(m) == 0 {
+		return errors.New("a measurement needs at least one entry")
+	}
 	seen := make(map[string]bool, len(m))
-	need := len(header(strconv.Itoa(len(m)), ""))
-	for i, e := range m {
+	for _, e := range m {
 		if err := e.validate(); err != nil {
-			return "", err
+			return err
 		}
 		if seen[e.Output] {
-			return "", fmt.Errorf("output %q is there twice", e.Output)
+			return fmt.Errorf("output %q is there twice", e.Output)
 		}
 		seen[e.Output] = true
-		lines[i] = e.line()
-		need += len(lines[i])
 	}
-	if need > limit {
-		return "", fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), need, limit)
-	}
-	for i, e := range m {
-		files := indented(e.Files)
-		if need+len(files) <= limit {
-			need += len(files)
-			lines[i] += files
-		}
-	}
-	body := strings.Join(lines, "")
-	return header(strconv.Itoa(len(m)), body) + body, nil
+	return nil
 }
 
 // fileIndent begins the line of a file.
@@ -133,51 +177,83 @@ func EncodeProblem(code reason.Code, format string, args ...any) string {
 	if len(note) > maxNote {
 		note = note[:maxNote]
 	}
-	body := string(code) + " " + note + "\n"
-	return header(problemCount, body) + body
+	return sealed(problemCount, string(code)+" "+note+"\n")
 }
 
 // DecodeMeasurement reads a termination message strictly: anything that Encode
 // would not have written byte for byte is MeasurementIncomplete, nothing at
 // all is MeasurementMissing, and a message that says why there is no
-// measurement is a refusal with the code that it gives.
-func DecodeMeasurement(message string) (Measurement, error) {
+// measurement is a refusal with the code that it gives. If there is more of the
+// measurement in the log, it says what; then the measurement has no files, or is
+// nil if the message has none of it.
+func DecodeMeasurement(message string) (Measurement, *Logged, error) {
 	if message == "" {
-		return nil, reason.New(reason.MeasurementMissing, "the termination message is empty")
+		return nil, nil, reason.New(reason.MeasurementMissing, "the termination message is empty")
 	}
-	m, err := decode(message)
-	var refusal *reason.Error
-	if errors.As(err, &refusal) {
-		return nil, refusal
-	}
-	if err != nil {
-		return nil, reason.Wrap(reason.MeasurementIncomplete, err, "%v", err)
-	}
-	return m, nil
+	return decodeWithin(message, MaxMessage)
 }
 
-func decode(message string) (Measurement, error) {
-	if len(message) > MaxMessage {
-		return nil, fmt.Errorf("message has %d bytes, more than the kubelet keeps", len(message))
+func decodeWithin(text string, limit int) (Measurement, *Logged, error) {
+	m, logged, err := decode(text, limit)
+	var refusal *reason.Error
+	if errors.As(err, &refusal) {
+		return nil, nil, refusal
 	}
-	head, body, found := strings.Cut(message, "\n")
+	if err != nil {
+		return nil, nil, reason.Wrap(reason.MeasurementIncomplete, err, "%v", err)
+	}
+	return m, logged, nil
+}
+
+func decode(text string, limit int) (Measurement, *Logged, error) {
+	if len(text) > limit {
+		return nil, nil, fmt.Errorf("measurement has %d bytes, at most %d are kept", len(text), limit)
+	}
+	head, body, found := strings.Cut(text, "\n")
 	fields := strings.Split(head, " ")
 	if !found || len(fields) != 3 || fields[0] != messageMagic {
-		return nil, errors.New("message does not begin with the header of a measurement")
+		return nil, nil, errors.New("message does not begin with the header of a measurement")
 	}
 	count := fields[1]
-	if header(count, body) != head+"\n" {
-		return nil, errors.New("checksum of the message does not match, it was cut or altered")
+	if sealed(count, body) != text {
+		return nil, nil, errors.New("checksum of the message does not match, it was cut or altered")
 	}
 	if !strings.HasSuffix(body, "\n") {
-		return nil, errors.New("message does not end with a line")
+		return nil, nil, errors.New("message does not end with a line")
 	}
 	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
 	if count == problemCount {
-		return nil, decodeProblem(lines)
+		return nil, nil, decodeProblem(lines)
 	}
-	m := make(Measurement, 0, len(lines))
-	seen := make(map[string]bool, len(lines))
+	var logged *Logged
+	if last := len(lines) - 1; strings.HasPrefix(lines[last], loggedMark) {
+		var err error
+		if logged, err = parseLogged(lines[last]); err != nil {
+			return nil, nil, err
+		}
+		lines = lines[:last]
+	}
+	m, err := decodeEntries(lines)
+	if err != nil {
+		return nil, nil, err
+	}
+	if logged == nil {
+		return m, nil, countIs(count, len(m))
+	}
+	return m, logged, logged.take(count, m)
+}
+
+// countIs wants a header to count so many entries.
+func countIs(count string, entries int) error {
+	if count != strconv.Itoa(entries) || entries == 0 {
+		return fmt.Errorf("header counts %.20q entries, there are %d", count, entries)
+	}
+	return nil
+}
+
+// decodeEntries reads entries and their files.
+func decodeEntries(lines []string) (Measurement, error) {
+	var m Measurement
 	for _, line := range lines {
 		if file, indented := strings.CutPrefix(line, fileIndent); indented && len(m) > 0 {
 			f, err := parseFile(file)
@@ -191,21 +267,12 @@ func decode(message string) (Measurement, error) {
 		if err != nil {
 			return nil, err
 		}
-		if seen[e.Output] {
-			return nil, fmt.Errorf("output %q is there twice", e.Output)
-		}
-		seen[e.Output] = true
 		m = append(m, e)
 	}
-	if count != strconv.Itoa(len(m)) {
-		return nil, fmt.Errorf("header counts %.20q entries, there are %d", count, len(m))
+	if len(m) == 0 {
+		return nil, nil
 	}
-	for _, e := range m {
-		if err := e.validate(); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+	return m, m.validate()
 }
 
 func decodeProblem(lines []string) error {
@@ -311,9 +378,10 @@ func CheckName(name string) error {
 	return nil
 }
 
-func header(count, body string) string {
+// sealed puts the header before a body.
+func sealed(count, body string) string {
 	sum := sha256.Sum256([]byte(body))
-	return messageMagic + " " + count + " " + base64.RawURLEncoding.EncodeToString(sum[:]) + "\n"
+	return messageMagic + " " + count + " " + base64.RawURLEncoding.EncodeToString(sum[:]) + "\n" + body
 }
 
 // compact spells a digest in 43 characters. It is only used on valid ones.

@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -21,9 +20,9 @@ func measurement() Measurement {
 
 func mustEncode(t *testing.T, m Measurement) string {
 	t.Helper()
-	message, err := m.Encode(MaxMessage)
-	if err != nil {
-		t.Fatal(err)
+	message, log, err := m.Encode(MaxMessage)
+	if err != nil || log != "" {
+		t.Fatal(err, log)
 	}
 	return message
 }
@@ -41,7 +40,7 @@ bad !OutputUnreadable
 }
 
 func TestDecodeGivesWhatWasEncoded(t *testing.T) {
-	got, err := DecodeMeasurement(mustEncode(t, measurement()))
+	got, _, err := DecodeMeasurement(mustEncode(t, measurement()))
 	if err != nil || !reflect.DeepEqual(got, measurement()) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -51,7 +50,7 @@ func TestAMessageThatWasCutIsRefused(t *testing.T) {
 	message := mustEncode(t, measurement())
 	for i := range len(message) {
 		for _, cut := range []string{message[:i], message[i+1:], message[:i] + message[i+1:]} {
-			if m, err := DecodeMeasurement(cut); err == nil {
+			if m, _, err := DecodeMeasurement(cut); err == nil {
 				t.Fatalf("cut at %d, decoded as %v", i, m)
 			}
 		}
@@ -59,9 +58,8 @@ func TestAMessageThatWasCutIsRefused(t *testing.T) {
 }
 
 func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
-	sealed := func(count, body string) string { return header(count, body) + body }
 	entry := "a 1 LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU\n"
-	if _, err := DecodeMeasurement(sealed("1", entry)); err != nil {
+	if _, _, err := DecodeMeasurement(sealed("1", entry)); err != nil {
 		t.Fatal(err)
 	}
 	long := ""
@@ -100,14 +98,14 @@ func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
 		"free text":                 "sha256:2d71",
 	} {
 		t.Run(title, func(t *testing.T) {
-			m, err := DecodeMeasurement(message)
+			m, _, err := DecodeMeasurement(message)
 			if m != nil || reason.Of(err) != reason.MeasurementIncomplete {
 				t.Errorf("got %v, %v, want MeasurementIncomplete", m, err)
 			}
 		})
 	}
 	t.Run("nothing", func(t *testing.T) {
-		if m, err := DecodeMeasurement(""); m != nil || reason.Of(err) != reason.MeasurementMissing {
+		if m, _, err := DecodeMeasurement(""); m != nil || reason.Of(err) != reason.MeasurementMissing {
 			t.Errorf("got %v, %v, want MeasurementMissing", m, err)
 		}
 	})
@@ -132,30 +130,25 @@ func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 		"a size below nothing":       {{Output: "a", Sum: Sum{Form: FormTar, Size: -1, SHA256: sumOfX, Tree: sumOfX}}},
 	} {
 		t.Run(title, func(t *testing.T) {
-			if message, err := m.Encode(MaxMessage); err == nil {
+			if message, _, err := m.Encode(MaxMessage); err == nil {
 				t.Errorf("encoded as %q", message)
 			}
 		})
 	}
 }
 
-func TestAMeasurementThatDoesNotFitIsTooLarge(t *testing.T) {
-	message := mustEncode(t, measurement())
-	if _, err := measurement().Encode(len(message)); err != nil {
-		t.Error(err)
+// outputs is a measurement of so many outputs.
+func outputs(n int) Measurement {
+	m := make(Measurement, n)
+	for i := range m {
+		m[i] = Entry{Output: fmt.Sprintf("output-%d", i), Sum: Sum{Form: FormTar, Size: int64(i), SHA256: sumOfX, Tree: sumOfNothing}}
 	}
-	if _, err := measurement().Encode(len(message) - 1); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("got %v, want ErrTooLarge", err)
-	}
-	var many Measurement
-	for i := range 60 {
-		many = append(many, Entry{Output: fmt.Sprint("output-", i), Sum: Sum{Form: FormTar, SHA256: sumOfX, Tree: sumOfX}})
-	}
-	if _, err := many.Encode(1 << 20); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("got %v, want ErrTooLarge beyond what the kubelet ever keeps", err)
-	}
-	if _, err := many[:8].Encode(DefaultMessage); err != nil {
-		t.Errorf("eight outputs of usual names and sizes: %v", err)
+	return m
+}
+
+func TestEightOutputsFitIntoAnyMessage(t *testing.T) {
+	if _, log, err := outputs(8).Encode(DefaultMessage); err != nil || log != "" {
+		t.Errorf("outputs of usual names and sizes: %v, in the log %q", err, log)
 	}
 }
 
@@ -166,7 +159,7 @@ func TestAProblemDecodesAsItsRefusal(t *testing.T) {
 		reason.Sealed:                reason.Internal,
 	} {
 		message := EncodeProblem(code, "it is\n%s", strings.Repeat("ü", 1000))
-		m, err := DecodeMeasurement(message)
+		m, _, err := DecodeMeasurement(message)
 		if m != nil || reason.Of(err) != want || !strings.Contains(err.Error(), "it is?") {
 			t.Errorf("%s: got %v, %v", code, m, err)
 		}
@@ -185,7 +178,7 @@ func TestMessageLimitIsTheKubelets(t *testing.T) {
 }
 
 func FuzzDecodeMeasurement(f *testing.F) {
-	message, err := measurement().Encode(MaxMessage)
+	message, _, err := measurement().Encode(MaxMessage)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -194,14 +187,14 @@ func FuzzDecodeMeasurement(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		messages := []string{s}
 		if _, body, found := strings.Cut(s, "\n"); found { // also what is behind the checksum
-			messages = append(messages, header(fmt.Sprint(strings.Count(body, "\n")), body)+body)
+			messages = append(messages, sealed(fmt.Sprint(strings.Count(body, "\n")), body))
 		}
 		for _, message := range messages {
-			m, err := DecodeMeasurement(message)
+			m, _, err := DecodeMeasurement(message)
 			if err != nil {
 				continue
 			}
-			if again, err := m.Encode(MaxMessage); err != nil || again != message {
+			if again, _, err := m.Encode(MaxMessage); err != nil || again != message {
 				t.Errorf("decoded %q, encoded %q, %v", message, again, err)
 			}
 		}

@@ -64,7 +64,7 @@ type Pin struct {
 const (
 	// maxURI is a location whose every byte had to be percent-encoded.
 	maxURI = 3*(maxStore+maxBucket+maxKey) + 16
-	maxPin = 2*maxURI + 2*maxFilesText + maxName + maxPolicy + maxSeal + 512
+	maxPin = 2*maxURI + 2*maxPinned + maxName + maxPolicy + maxSeal + 512
 	// maxPolicy is the longest name Kubernetes gives.
 	maxPolicy = 253
 	maxSeal   = 2*maxPolicy + 1
@@ -136,6 +136,9 @@ func (p Pin) validateFiles() error {
 		return nil
 	}
 	files, err := ParseFiles(p.Files)
+	if err == nil {
+		err = files.fitPin()
+	}
 	switch {
 	case err != nil:
 		return err

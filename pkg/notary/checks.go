@@ -139,8 +139,9 @@ func checkReport(pod *corev1.Pod) error {
 }
 
 // measured reads what our sidecar measured, after checking that it is our
-// sidecar, ran once from start to end, and said all it had to say.
-func (r Rules) measured(pod *corev1.Pod) (artifact.Measurement, error) {
+// sidecar, ran once from start to end, and said all it had to say. What its
+// message had no room for is asked for with a *logNeeded, once all else is well.
+func (r Rules) measured(pod *corev1.Pod, log *SignerLog) (artifact.Measurement, error) {
 	status, end := ended(pod.Status.InitContainerStatuses, containerSigner)
 	switch {
 	case end == nil:
@@ -159,7 +160,18 @@ func (r Rules) measured(pod *corev1.Pod) (artifact.Measurement, error) {
 	if err := sameImage(image, status.ImageID); err != nil {
 		return nil, err
 	}
-	return artifact.DecodeMeasurement(end.Message)
+	m, more, err := artifact.DecodeMeasurement(end.Message)
+	switch {
+	case err != nil || more == nil:
+		return m, err
+	case log == nil:
+		return nil, &logNeeded{more}
+	case log.Refusal == nil:
+		return log.Measurement, nil
+	case m != nil:
+		return m, nil // only the files of directories are unknown
+	}
+	return nil, log.Refusal
 }
 
 // sameImage checks that the image which the kubelet says it ran is the one that

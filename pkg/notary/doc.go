@@ -4,7 +4,8 @@
 // and ran, the admission tag if it opens under our keys, and its own signing
 // key and trusted root. It believes nothing that a tenant can write: a stored
 // envelope counts only once it has verified, and of what the pod says only the
-// digests reach a statement.
+// digests reach a statement. A log, where the kubelet's message is too short, has
+// to be what that message says, to the byte.
 //
 // One pod, one Provenance named by the pod's UID; creating it claims the pod.
 // From there every write is a compare-and-swap, in an order in which a crash

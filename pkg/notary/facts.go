@@ -42,11 +42,14 @@ type Witness struct {
 	Workflow *argo.Workflow
 	// Kubelet is the version of the kubelet that ran the pod.
 	Kubelet string
+	// Log is what our sidecar's log has; nil until it is needed.
+	Log *SignerLog
 }
 
 // Facts says what can be stated about a finished pod: every fact of the
 // statement, and the fate of each declared output. An error is a final
-// *reason.Error: there will be no seal, and why.
+// *reason.Error: there will be no seal, and why; or a *logNeeded: nothing can be
+// said without the sidecar's log.
 func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, error) {
 	if len(w.Step.Outputs) == 0 {
 		if err := checkReport(w.Pod); err != nil {
@@ -70,7 +73,7 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	if err := checkReport(w.Pod); err != nil {
 		return refuse(fates, err)
 	}
-	measurement, err := r.measured(w.Pod)
+	measurement, err := r.measured(w.Pod, w.Log)
 	if err != nil {
 		return refuse(fates, err)
 	}
@@ -78,7 +81,7 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	if err != nil {
 		return refuse(fates, err)
 	}
-	fates = withFiles(fatesOf(w.Step.Outputs, subjects, unsealed), measurement)
+	fates = fatesOf(w.Step.Outputs, subjects, unsealed)
 	if len(subjects) == 0 {
 		return refuse(fates, reason.New(unsealed[0].Reason, "none of the %d declared outputs can be sealed", len(w.Step.Outputs)).For(unsealed[0].Output))
 	}
@@ -87,7 +90,7 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 		return refuse(fates, err)
 	}
 	f.Subjects, f.Unsealed, f.Outcome = subjects, unsealed, outcome
-	return f, fates, nil
+	return f, withFiles(fates, measurement), nil
 }
 
 func refuse(fates []v1alpha1.OutputStatus, err error) (provenance.Facts, []v1alpha1.OutputStatus, error) {

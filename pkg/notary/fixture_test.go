@@ -35,6 +35,8 @@ type scene struct {
 	keys     tag.Keys
 	keyData  map[string][]byte
 	rules    Rules
+	// log is what our sidecar wrote.
+	log string
 }
 
 // producer is the first step of upstream's artifact-passing example.
@@ -123,9 +125,12 @@ func (s *scene) retag(tb testing.TB) {
 // measure makes the sidecar say m.
 func (s *scene) measure(tb testing.TB, m artifact.Measurement) {
 	tb.Helper()
-	message, err := m.Encode(artifact.MaxMessage)
+	message, log, err := m.Encode(artifact.MaxMessage)
 	must(tb, err)
 	s.signerStatus().State.Terminated.Message = message
+	var written strings.Builder
+	must(tb, artifact.WriteLog(&written, log))
+	s.log = "{}\n" + written.String() + message
 }
 
 func (s *scene) signerStatus() *corev1.ContainerStatus {

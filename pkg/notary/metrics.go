@@ -15,7 +15,7 @@ type stage string
 
 const (
 	stageClaim   stage = "claim"   // the Provenance is there and ours
-	stageFacts   stage = "facts"   // Workflow and node read, pod judged, statement made
+	stageFacts   stage = "facts"   // Workflow, node and log read, pod judged, statement made
 	stageSign    stage = "sign"    // under the signing key
 	stageStore   stage = "store"   // the envelope is in the Provenance
 	stageLog     stage = "log"     // recorded, and verified

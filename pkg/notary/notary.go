@@ -40,6 +40,8 @@ type Notary struct {
 	Cache client.Reader
 	// API reads and writes at the API server itself.
 	API client.Client
+	// Logs reads what our sidecars wrote.
+	Logs Logs
 	// Keyring has the keys; nothing is sealed as long as it has none.
 	Keyring *keyring.Keyring
 	// Events tells a pod's Workflow about final failures.
@@ -63,6 +65,7 @@ type Notary struct {
 	Version      string
 
 	kubelets kubelets
+	readers  readers
 }
 
 // Reconcile brings one pod closer to its seal. It does nothing for a pod that

@@ -2,6 +2,7 @@ package notary
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -127,6 +128,33 @@ func withFiles(fates []v1alpha1.OutputStatus, m artifact.Measurement) []v1alpha1
 		}
 	}
 	return fates
+}
+
+// fitting leaves out the lists of files for which there is no room beside all
+// else, room being in bytes of JSON.
+func fitting(fates []v1alpha1.OutputStatus, room int) []v1alpha1.OutputStatus {
+	fit := slices.Clone(fates)
+	for i := range fit {
+		fit[i].Files = ""
+	}
+	room -= encoded(fit)
+	for i, f := range fates {
+		if n := encoded(f.Files); n <= room && len(f.Files) <= artifact.MaxListing {
+			fit[i].Files = f.Files
+			room -= n
+		}
+	}
+	return fit
+}
+
+// encoded is the length of a value as JSON; of one that has no JSON, more than
+// there is room for.
+func encoded(v any) int {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return maxRecord
+	}
+	return len(raw)
 }
 
 // fatesIn spells the fates that a verified statement gives. noted is what the

@@ -30,6 +30,11 @@ const (
 	maxMessage = 1024
 )
 
+// maxRecord bounds envelope and outputs of a record as JSON, in bytes. What etcd
+// stores at most, 1.5 MiB, leaves room for the proof of the log, and for what the
+// API server notes on each field.
+const maxRecord = 1 << 20
+
 // newRecord makes the Provenance of a pod, claimed by us.
 func (n *Notary) newRecord(pod *corev1.Pod) *v1alpha1.Provenance {
 	p := &v1alpha1.Provenance{
@@ -79,7 +84,7 @@ func (n *Notary) storeEnvelope(ctx context.Context, p *v1alpha1.Provenance, enve
 	return n.write(ctx, p, func(s *v1alpha1.ProvenanceStatus) {
 		s.Envelope = string(envelope)
 		if fates != nil {
-			s.Outputs = fates
+			s.Outputs = fitting(fates, maxRecord-encoded(string(envelope)))
 		}
 		n.condition(s, metav1.ConditionFalse, reason.Pending, "signed; being recorded in the log")
 	})

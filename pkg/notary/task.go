@@ -186,6 +186,13 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 		t.keys = t.Keyring.Current()
 		facts, fates, err = t.rules().Facts(w)
 	}
+	var needed *logNeeded
+	if errors.As(err, &needed) {
+		if w.Log, err = t.signerLog(ctx, pod, needed.logged); err != nil {
+			return provenance.Facts{}, err
+		}
+		facts, fates, err = t.rules().Facts(w)
+	}
 	t.fates = fates
 	var typed *reason.Error
 	if err != nil && !errors.As(err, &typed) {

@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,6 +51,7 @@ type world struct {
 	// namespace is Argoseal's own.
 	namespace string
 	scene     *scene
+	logs      *fakeLogs
 }
 
 func testScheme(tb testing.TB) *runtime.Scheme {
@@ -75,7 +78,8 @@ func newWorldOf(tb testing.TB, api client.WithWatch, log seal.Log, trustedRoot [
 	tb.Helper()
 	key, err := seal.NewKey()
 	must(tb, err)
-	w := &world{api: api, log: log, clock: clocktesting.NewFakePassiveClock(time.Now()), namespace: namespace, scene: s}
+	w := &world{api: api, log: log, clock: clocktesting.NewFakePassiveClock(time.Now()), namespace: namespace, scene: s, logs: &fakeLogs{}}
+	w.logs.read = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(w.scene.log)), nil }
 	w.signer, err = seal.LoadSigner(key)
 	must(tb, err)
 	w.root, err = verify.NewRoot(trustedRoot, w.signer.PublicKeyPEM())
@@ -117,13 +121,14 @@ func (w *world) key() Key {
 // notary is a replica. What it does goes through a breaker.
 func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 	tb.Helper()
-	b := &breaker{log: w.log}
+	b := &breaker{log: w.log, clock: w.clock}
 	ring := keyring.New(w.namespace, w.signer, b)
 	must(tb, ring.Load(tb.Context(), w.api))
 	backlog := &Backlog{}
 	return &Notary{
 		Cache:         w.api,
 		API:           b.client(w.api),
+		Logs:          w.logs,
 		Keyring:       ring,
 		Events:        events.NewFakeRecorder(100),
 		Backlog:       backlog,
@@ -216,7 +221,8 @@ var errDead = errors.New("the process is dead")
 // and can let the process die at one of these steps: before it has an effect,
 // or after, so that only the reply is lost.
 type breaker struct {
-	log seal.Log
+	log   seal.Log
+	clock *clocktesting.FakePassiveClock
 
 	mu     sync.Mutex
 	steps  int
@@ -283,6 +289,7 @@ func (b *breaker) client(inner client.WithWatch) client.Client {
 			return b.through("get "+kind(o), func() error { return c.Get(ctx, key, o, opts...) })
 		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			o.SetCreationTimestamp(metav1.NewTime(b.clock.Now())) // as a real API server does
 			return b.through("create "+kind(o), func() error { return c.Create(ctx, o, opts...) })
 		},
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {

@@ -59,11 +59,11 @@ func (e *evaluation) below(ctx context.Context, in argo.Input, dir artifact.Loca
 	if no := overwritten(rewrote, statement); no != nil {
 		return accepted{}, no
 	}
-	record, err := e.record(ctx, e.step.Namespace, seal.Spec.Provenance)
-	if err != nil || record == nil {
+	listing, err := e.evidence.Provenance(ctx, e.step.Namespace, seal.Spec.Provenance)
+	if err != nil || listing == nil {
 		return accepted{}, lookupFailed("its Provenance", err)
 	}
-	part, no := partOf(record, subject, path)
+	part, no := partOf(listing, subject, path)
 	if no != nil {
 		return accepted{}, no
 	}

@@ -182,7 +182,8 @@ func plain(err error) string {
 	return err.Error()
 }
 
-// record gets a Provenance, at most once in an evaluation.
+// record gets a Provenance, at most once in an evaluation, without its lists of
+// files: they can be large, and there can be many records.
 func (e *evaluation) record(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
 	key := namespace + "/" + name
 	if known, ok := e.records[key]; ok {
@@ -194,6 +195,12 @@ func (e *evaluation) record(ctx context.Context, namespace, name string) (*v1alp
 	}
 	if record != nil && record.Name != name {
 		return nil, errors.New("the API server gave another object")
+	}
+	if record != nil {
+		record = record.DeepCopy()
+		for i := range record.Status.Outputs {
+			record.Status.Outputs[i].Files = ""
+		}
 	}
 	e.records[key] = record
 	return record, nil

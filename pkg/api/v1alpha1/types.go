@@ -101,11 +101,11 @@ type OutputStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	SHA256 string `json:"sha256,omitempty"`
-	// files of a small directory that was stored without an archive: a line of
-	// digest and path for each. They count only if their tree is the one that the
-	// seal states.
+	// files of a directory that was stored without an archive, unless there are
+	// too many: a line of digest and path for each. They count only if their tree
+	// is the one that the seal states.
 	// +optional
-	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:MaxLength=524288
 	Files string `json:"files,omitempty"`
 	// reason why the output is not sealed; empty when it is.
 	// +optional

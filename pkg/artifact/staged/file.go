@@ -26,8 +26,9 @@ func (s stamp) same(t stamp) bool {
 }
 
 // read measures what is staged of an output, and gives its state before that.
-// No step of the way may be a symbolic link.
-func (w *Watcher) read(ctx context.Context, o artifact.Staged) (artifact.Entry, stamp, error) {
+// No step of the way may be a symbolic link. Of a directory it lists the files
+// for which there is room.
+func (w *Watcher) read(ctx context.Context, o artifact.Staged, room int) (artifact.Entry, stamp, error) {
 	dir, err := w.dir()
 	if err != nil {
 		return artifact.Entry{}, stamp{}, err
@@ -38,7 +39,7 @@ func (w *Watcher) read(ctx context.Context, o artifact.Staged) (artifact.Entry, 
 		return artifact.Entry{}, stamp{}, err
 	}
 	if info.IsDir() && o.Archive == artifact.ArchiveNone {
-		sum, files, err := artifact.MeasureDir(ctx, dir, name)
+		sum, files, err := artifact.MeasureDir(ctx, dir, name, room)
 		return artifact.Entry{Output: o.Output, Sum: sum, Files: files}, stamp{info}, err
 	}
 	f, info, err := artifact.OpenFile(dir, name)

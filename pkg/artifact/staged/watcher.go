@@ -26,6 +26,8 @@ type Watcher struct {
 	// Grace is how long Run may take after its context has ended.
 	Grace time.Duration
 	Log   *slog.Logger
+
+	outputs []*output
 }
 
 // output is what is known of one of them.
@@ -41,9 +43,9 @@ type output struct {
 // is measured then, within the grace; what does not make it has the problem
 // MeasurementIncomplete. Run always has an entry for each output.
 func (w *Watcher) Run(ctx context.Context) artifact.Measurement {
-	outputs := make([]*output, len(w.Outputs))
+	w.outputs = make([]*output, len(w.Outputs))
 	for i, o := range w.Outputs {
-		outputs[i] = &output{Staged: o}
+		w.outputs[i] = &output{Staged: o}
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -53,7 +55,7 @@ func (w *Watcher) Run(ctx context.Context) artifact.Measurement {
 	ticker := time.NewTicker(w.Poll)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		for _, o := range outputs {
+		for _, o := range w.outputs {
 			w.look(work, o)
 		}
 		select {
@@ -61,8 +63,8 @@ func (w *Watcher) Run(ctx context.Context) artifact.Measurement {
 		case <-ticker.C:
 		}
 	}
-	m := make(artifact.Measurement, len(outputs))
-	for i, o := range outputs {
+	m := make(artifact.Measurement, len(w.outputs))
+	for i, o := range w.outputs {
 		m[i] = w.finish(work, o)
 	}
 	return m
@@ -109,7 +111,7 @@ func (w *Watcher) measure(ctx context.Context, o *output) (err error) {
 	}()
 	o.at, o.entry = stamp{}, artifact.Entry{}
 	began := time.Now()
-	entry, at, err := w.read(ctx, o.Staged)
+	entry, at, err := w.read(ctx, o.Staged, w.room())
 	var refusal *reason.Error
 	switch {
 	case errors.As(err, &refusal):
@@ -127,6 +129,16 @@ func (w *Watcher) measure(ctx context.Context, o *output) (err error) {
 	w.Log.Info("output read", "output", o.Output, "form", entry.Form, "size", entry.Size, "sha256", entry.SHA256,
 		"tree", entry.Tree, "problem", entry.Problem, "seconds", time.Since(began).Seconds())
 	return nil
+}
+
+// room is how many bytes the files of another directory may take, so that those
+// of all need constant memory.
+func (w *Watcher) room() int {
+	room := artifact.MaxListing
+	for _, o := range w.outputs {
+		room -= o.entry.Files.Len()
+	}
+	return room
 }
 
 // measureAs measures a staged file of so many bytes.

@@ -200,7 +200,7 @@ func TestAtTheEndEveryOutputHasAnEntry(t *testing.T) {
 			if len(m) != 1 || m[0].Output != "a" || m[0].Problem != c.want || (m[0].SHA256 == "") != (c.want != "") {
 				t.Errorf("got %+v, want problem %q\n%s", m, c.want, l)
 			}
-			if _, err := m.Encode(artifact.MaxMessage); err != nil {
+			if _, _, err := m.Encode(artifact.MaxMessage); err != nil {
 				t.Error(err)
 			}
 		})
@@ -265,7 +265,7 @@ func TestAnOutputWithoutAnArchiveIsAFileOrTold(t *testing.T) {
 			if len(m) != 1 || m[0].Problem != c.want || m[0].Form != c.form {
 				t.Errorf("got %+v, want form %q, problem %q\n%s", m, c.form, c.want, l)
 			}
-			if _, err := m.Encode(artifact.MaxMessage); err != nil {
+			if _, _, err := m.Encode(artifact.MaxMessage); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,0 +1,155 @@
+//go:build e2e
+
+package suite
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// manyOutputs is a workflow whose first step has so many outputs, of which the
+// second reads the first and the last.
+func manyOutputs(n int) string {
+	var outputs strings.Builder
+	for i := range n {
+		fmt.Fprintf(&outputs, "\n      - {name: output-%d, path: /tmp/output-%d}", i, i)
+	}
+	return fmt.Sprintf(`
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: make, template: make}
+    - - name: use
+        template: use
+        arguments:
+          artifacts:
+          - {name: first, from: "{{steps.make.outputs.artifacts.output-0}}"}
+          - {name: last, from: "{{steps.make.outputs.artifacts.output-%[1]d}}"}
+  - name: make
+    container:
+      image: busybox
+      command: [sh, -c]
+      args: ["for i in $(seq 0 %[1]d); do echo number $i > /tmp/output-$i; done"]
+    outputs:
+      artifacts:%[2]s
+  - name: use
+    inputs:
+      artifacts:
+      - {name: first, path: /tmp/first}
+      - {name: last, path: /tmp/last}
+    container:
+      image: busybox
+      command: [sh, -c]
+      args: ["grep -x 'number 0' /tmp/first && grep -x 'number %[1]d' /tmp/last"]
+`, n-1, outputs.String())
+}
+
+// largeDirectory is a workflow whose first step stores a directory of so many
+// files without an archive, of which the second reads a file and a folder.
+func largeDirectory(n int) string {
+	return fmt.Sprintf(`
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: make, template: make}
+    - - name: use
+        template: use
+        arguments:
+          artifacts:
+          - {name: file, from: "{{steps.make.outputs.artifacts.tree}}", subPath: folder/%[1]d}
+          - {name: folder, from: "{{steps.make.outputs.artifacts.tree}}", subPath: other}
+  - name: make
+    container:
+      image: busybox
+      command: [sh, -c]
+      args: ["mkdir -p /tmp/tree/folder /tmp/tree/other && echo other > /tmp/tree/other/one && for i in $(seq 1 %[1]d); do echo number $i > /tmp/tree/folder/$i; done"]
+    outputs:
+      artifacts:
+      - {name: tree, path: /tmp/tree, archive: {none: {}}, s3: {key: "{{workflow.name}}/tree"}}
+  - name: use
+    inputs:
+      artifacts:
+      - {name: file, path: /tmp/file}
+      - {name: folder, path: /tmp/folder}
+    container:
+      image: busybox
+      command: [sh, -c]
+      args: ["grep -x 'number %[1]d' /tmp/file && grep -x other /tmp/folder/one"]
+`, n)
+}
+
+func TestWhatTheTerminationMessageHasNoRoomForIsSealed(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, "large", v1alpha1.ModeEnforce)
+	many := fates{}
+	for i := range 60 {
+		many[fmt.Sprintf("make/output-%d", i)] = reason.Sealed
+	}
+	for name, c := range map[string]struct {
+		workflow string
+		fates    fates
+		files    int
+	}{
+		"many outputs":      {manyOutputs(60), many, 0},
+		"a large directory": {largeDirectory(1000), fates{"make/tree": reason.Sealed}, 1001},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run := finish(t, ns, submit(t, ns, "metadata: {name: "+slug("large", name)+"}"+c.workflow))
+			if run.Phase != "Succeeded" {
+				t.Errorf("want Succeeded: %s", run)
+			}
+			sealed(t, run, c.fates)
+			pod := producerOf(t, run)
+			if end := last(pod).State.Terminated; end == nil || !strings.Contains(end.Message, "\n+ ") {
+				t.Errorf("the message does not say what is in the log: %+v", end)
+			}
+			if got := listed(t, pod); got != c.files {
+				t.Errorf("the record lists %d files, want %d", got, c.files)
+			}
+		})
+	}
+}
+
+// producerOf is the pod of the step that makes what another uses.
+func producerOf(t *testing.T, run *lab.Run) *corev1.Pod {
+	t.Helper()
+	node, _ := run.Node("make")
+	pod, err := cluster(t).PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
+// listed counts the files of directories that a pod's record lists.
+func listed(t *testing.T, pod *corev1.Pod) (n int) {
+	t.Helper()
+	p, err := cluster(t).Provenance(t.Context(), pod, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range p.Status.Outputs {
+		if o.Files == "" {
+			continue
+		}
+		files, err := artifact.ParseFiles(o.Files)
+		if err != nil {
+			t.Error(err)
+		}
+		n += len(files)
+	}
+	return n
+}

@@ -1,0 +1,132 @@
+package notary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Logs reads what a container of a pod wrote, from the beginning and no more than
+// limit bytes. Its errors are those of the API server.
+type Logs interface {
+	Read(ctx context.Context, namespace, pod, container string, limit int64) (io.ReadCloser, error)
+}
+
+// PodLogs reads logs from the kubelets, through the API server.
+type PodLogs struct{ Pods corev1client.PodsGetter }
+
+// Read implements Logs.
+func (l PodLogs) Read(ctx context.Context, namespace, pod, container string, limit int64) (io.ReadCloser, error) {
+	return l.Pods.Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{Container: container, LimitBytes: &limit}).Stream(ctx)
+}
+
+// SignerLog is what the log of a sidecar has: a measurement, or why it never
+// will.
+type SignerLog struct {
+	Measurement artifact.Measurement
+	Refusal     *reason.Error
+}
+
+// logNeeded says that the message left to the log what the measurement is.
+type logNeeded struct{ logged *artifact.Logged }
+
+func (e *logNeeded) Error() string { return "the measurement is in the log of " + containerSigner }
+
+const (
+	// maxReaders bounds the logs that are read at a time, each of which can take
+	// some MiB, or, at a kubelet that does not answer, all of its time.
+	maxReaders = 16
+	// maxAnswered is how long a log is read again that does not have the
+	// measurement, or that the kubelet does not find: it may still be writing it,
+	// or have been restarted.
+	maxAnswered = time.Minute
+	// maxUnanswered is how long a log is waited for that cannot be reached. As
+	// long, from the pod's end, its deletion is held back.
+	maxUnanswered = 10 * time.Minute
+)
+
+// readers counts the logs that are being read. Its zero value is ready.
+type readers struct{ n atomic.Int32 }
+
+// enter says whether there is room for another, who then has to leave.
+func (r *readers) enter() bool {
+	if r.n.Add(1) > maxReaders {
+		r.leave()
+		return false
+	}
+	return true
+}
+
+func (r *readers) leave() { r.n.Add(-1) }
+
+// signerLog reads the log of a pod's sidecar. An error may pass; what does not,
+// or has not for too long, is in what it gives.
+func (t *task) signerLog(ctx context.Context, pod *corev1.Pod, logged *artifact.Logged) (*SignerLog, error) {
+	m, err := t.readLog(ctx, pod, logged)
+	if err == nil {
+		return &SignerLog{Measurement: m}, nil
+	}
+	why, err := t.lost(ctx, err)
+	if err != nil {
+		return nil, lateError{fmt.Errorf("reading the log of %s: %w", containerSigner, err)}
+	}
+	log.FromContext(ctx).Info("No measurement in the log", "why", why.Error())
+	return &SignerLog{Refusal: why}, nil
+}
+
+// errBusy says that too many logs are being read.
+var errBusy = errors.New("too many logs are being read at once")
+
+func (t *task) readLog(ctx context.Context, pod *corev1.Pod, logged *artifact.Logged) (artifact.Measurement, error) {
+	if !t.readers.enter() {
+		return nil, errBusy
+	}
+	defer t.readers.leave()
+	// What is left of the claim is for signing and recording.
+	ctx, cancel := context.WithTimeout(ctx, t.ClaimDuration/3)
+	defer cancel()
+	stream, err := t.Logs.Read(ctx, pod.Namespace, pod.Name, containerSigner, artifact.MaxLog+1)
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	return logged.Find(stream)
+}
+
+// lost says why an error of reading a log is the last word on it, or gives the
+// error back if it may pass.
+func (t *task) lost(ctx context.Context, err error) (*reason.Error, error) {
+	var refusal *reason.Error
+	if errors.As(err, &refusal) {
+		return refusal, nil
+	}
+	if apierrors.IsNotFound(err) {
+		// The pod is gone, or the node, or the kubelet does not know the pod yet.
+		pod, failed := podBy(ctx, t.API, t.key)
+		switch {
+		case failed != nil:
+			return nil, failed
+		case pod == nil:
+			return reason.New(reason.PodGone, "pod %s was deleted before the log of %s was read", t.key.Pod, containerSigner), nil
+		}
+	}
+	limit := maxUnanswered
+	if errors.Is(err, artifact.ErrLogShort) || apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
+		limit = maxAnswered
+	}
+	if t.Clock.Since(t.record.CreationTimestamp.Time) <= limit {
+		return nil, err
+	}
+	return reason.Wrap(reason.MeasurementIncomplete, err, "it is in the log of %s, which could not be read for %s: %v", containerSigner, limit, err), nil
+}
