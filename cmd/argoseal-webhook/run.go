@@ -37,8 +37,9 @@ const (
 	// fails. The API server has limits of its own, per client.
 	queriesPerSecond = 200
 	queriesBurst     = 400
-	// rememberedFacts are verified statements, some kilobytes each.
-	rememberedFacts = 2048
+	// rememberedFacts is how many bytes of verified bundles are remembered, some
+	// kilobytes each where nobody makes them large.
+	rememberedFacts = 64 << 20
 )
 
 // run serves until ctx ends, and then until it is drained.

@@ -1,6 +1,7 @@
 package argo
 
 import (
+	"path"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -82,14 +83,35 @@ func givesTemplate(e corev1.EnvVar) bool {
 	return e.Name == envTemplate && (e.Value != "{}" || e.ValueFrom != nil)
 }
 
+// auxiliaryVariables are those that Argo gives to auxiliary pods. Others can make
+// argoexec run something else: PATH, and what client libraries read (KUBECONFIG,
+// HOME, AWS_CONFIG_FILE), whose files can name a program that gives credentials.
+var auxiliaryVariables = []string{
+	"ARGO_WORKFLOW_NAME", "ARGO_WORKFLOW_UID", "ARGO_AGENT_PATCH_RATE", "ARGO_AGENT_TASK_WORKERS",
+	"ARGO_PLUGIN_ADDRESSES", "ARGO_PLUGIN_NAMES", "ARGO_ARTIFACT_POD_NAME",
+	"ARGO_POD_NAME", "ARGO_DEADLINE", envTemplate, envPlugins,
+}
+
+// pathAgentCerts is where Argo's agent has the certificates that it trusts.
+const pathAgentCerts = "/etc/ssl/certs/ca-certificates"
+
+// auxiliaryMount says whether Argo mounts something there in an auxiliary pod.
+// Anywhere else it may cover argoexec or what that reads.
+func auxiliaryMount(m corev1.VolumeMount) bool {
+	at := path.Clean(m.MountPath)
+	return at == pathRun || at == pathToken || at == pathAgentCerts || path.Dir(at) == pathSecrets
+}
+
 // runs says whether a container is a configured executor that is called so, and
-// is given no template.
+// is given no template, nor anything else that Argo does not give it.
 func (id Identity) runs(c corev1.Container, args []string, kind string) error {
 	switch {
 	case !slices.Contains(id.ExecutorImages, c.Image):
 		return reason.New(reason.ExecutorImageNotAllowed, "%s runs %.300q", c.Name, c.Image)
 	case len(c.Command) > 0 && !slices.Equal(c.Command, []string{"argoexec"}), len(c.Args) < len(args), !slices.Equal(c.Args[:min(len(c.Args), len(args))], args):
 		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s runs %.200q", kind, c.Name, append(slices.Clone(c.Command), c.Args...))
+	case !onlyLogFlags(c.Args[len(args):]):
+		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has the arguments %.200q", kind, c.Name, c.Args)
 	case c.Lifecycle != nil, c.LivenessProbe != nil, c.ReadinessProbe != nil, c.StartupProbe != nil:
 		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has hooks or probes", kind, c.Name)
 	case c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged:
@@ -97,5 +119,27 @@ func (id Identity) runs(c corev1.Container, args []string, kind string) error {
 	case len(c.EnvFrom) > 0, slices.ContainsFunc(c.Env, givesTemplate):
 		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s may have a template", kind, c.Name)
 	}
+	for _, e := range c.Env {
+		if !slices.Contains(auxiliaryVariables, e.Name) {
+			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has the variable %.80q, which Argo does not set", kind, c.Name, e.Name)
+		}
+	}
+	for _, m := range c.VolumeMounts {
+		if !auxiliaryMount(m) {
+			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has a mount at %.200q, where Argo has none", kind, c.Name, m.MountPath)
+		}
+	}
 	return nil
+}
+
+// onlyLogFlags says whether all words are log flags as Argo gives them.
+func onlyLogFlags(words []string) bool {
+	for len(words) > 0 {
+		n := logFlag(words)
+		if n == 0 {
+			return false
+		}
+		words = words[n:]
+	}
+	return true
 }

@@ -44,6 +44,18 @@ func TestAuxiliaryPodsCanDoNothingElse(t *testing.T) {
 		"with a hook":               {change: func(p *corev1.Pod) { p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{} }, code: reason.UnsupportedPod},
 		"with a probe":              {change: func(p *corev1.Pod) { p.Spec.Containers[0].StartupProbe = &corev1.Probe{} }, code: reason.UnsupportedPod},
 		"with privileges":           {change: func(p *corev1.Pod) { p.Spec.Containers[0].SecurityContext.Privileged = ptr(true) }, code: reason.UnsupportedPod},
+		"with another program in argoexec's place": {change: func(p *corev1.Pod) {
+			p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "x", MountPath: "/bin"})
+		}, code: reason.UnsupportedPod},
+		"with another program on its path": {change: func(p *corev1.Pod) {
+			p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: "PATH", Value: "/argo/secret/x"})
+		}, code: reason.UnsupportedPod},
+		"with a client configuration that names a program": {change: func(p *corev1.Pod) {
+			p.Spec.Containers[0].Args = append(p.Spec.Containers[0].Args, "--kubeconfig=/argo/secret/x/config")
+		}, code: reason.UnsupportedPod},
+		"with its agent's certificates": {change: func(p *corev1.Pod) {
+			p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "x", MountPath: "/etc/ssl/certs/ca-certificates/"})
+		}},
 		"with variables from elsewhere": {change: func(p *corev1.Pod) {
 			p.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{}}}
 		}, code: reason.UnsupportedPod},

@@ -81,11 +81,11 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 	}
 	if known != nil {
 		if Final(known) {
-			n.Backlog.Remove(key)
+			n.done(key)
 			return reconcile.Result{}, nil
 		}
 		if wait := n.claimWait(known); wait > 0 {
-			n.Backlog.Remove(key)
+			n.done(key)
 			return reconcile.Result{RequeueAfter: wait}, nil
 		}
 	}
@@ -94,7 +94,7 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 		return reconcile.Result{}, err
 	}
 	if known == nil && (pod == nil || !Tagged(pod) || !Finished(pod)) {
-		n.Backlog.Remove(key)
+		n.done(key)
 		return reconcile.Result{}, nil
 	}
 	// What was begun is brought to a state that another can go on from, even if
@@ -111,7 +111,7 @@ func (n *Notary) attempt(ctx context.Context, t *task, exists bool) (reconcile.R
 		return reconcile.Result{}, err
 	}
 	if t.record == nil {
-		n.Backlog.Remove(t.key)
+		n.done(t.key)
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	n.Backlog.Add(t.key, t.record.CreationTimestamp.Time)
@@ -120,7 +120,7 @@ func (n *Notary) attempt(ctx context.Context, t *task, exists bool) (reconcile.R
 		err = t.refuse(ctx, why)
 	}
 	if err == nil {
-		n.Backlog.Remove(t.key)
+		n.done(t.key)
 		return reconcile.Result{}, nil
 	}
 	if apierrors.IsConflict(err) {
@@ -130,6 +130,12 @@ func (n *Notary) attempt(ctx context.Context, t *task, exists bool) (reconcile.R
 	}
 	t.explain(ctx, err)
 	return reconcile.Result{}, fmt.Errorf("sealing is late: %w", err)
+}
+
+// done forgets a pod that is not ours to seal, or not any more.
+func (n *Notary) done(key Key) {
+	n.Backlog.Remove(key)
+	n.readers.forget(key)
 }
 
 // cachedRecord is a pod's Provenance as the informer knows it (without

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,6 +47,9 @@ const (
 	// maxReaders bounds the logs that are read at a time, each of which can take
 	// some MiB, or, at a kubelet that does not answer, all of its time.
 	maxReaders = 16
+	// maxReadersEach is how many of them one namespace can have: pods whose
+	// kubelet does not answer hold up no other tenant's.
+	maxReadersEach = maxReaders / 4
 	// maxAnswered is how long a log is read again that does not have the
 	// measurement, or that the kubelet does not find: it may still be writing it,
 	// or have been restarted.
@@ -56,19 +59,60 @@ const (
 	maxUnanswered = 10 * time.Minute
 )
 
-// readers counts the logs that are being read. Its zero value is ready.
-type readers struct{ n atomic.Int32 }
+// readers are the logs that are being read, and those that could not be. Its
+// zero value is ready.
+type readers struct {
+	mu      sync.Mutex
+	all     int
+	each    map[string]int
+	failing map[Key]time.Time
+}
 
-// enter says whether there is room for another, who then has to leave.
-func (r *readers) enter() bool {
-	if r.n.Add(1) > maxReaders {
-		r.leave()
+// enter says whether there is room for another log of that namespace, whose
+// reader then has to leave.
+func (r *readers) enter(namespace string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all >= maxReaders || r.each[namespace] >= maxReadersEach {
 		return false
 	}
+	if r.each == nil {
+		r.each = map[string]int{}
+	}
+	r.all++
+	r.each[namespace]++
 	return true
 }
 
-func (r *readers) leave() { r.n.Add(-1) }
+func (r *readers) leave(namespace string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all--
+	if r.each[namespace]--; r.each[namespace] == 0 {
+		delete(r.each, namespace)
+	}
+}
+
+// failed notes that a pod's log was read in vain, and gives when it was first.
+func (r *readers) failed(key Key, now time.Time) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if first, known := r.failing[key]; known {
+		return first
+	}
+	if r.failing == nil {
+		r.failing = map[Key]time.Time{}
+	}
+	r.failing[key] = now
+	return now
+}
+
+// forget forgets a pod that is done with.
+func (r *readers) forget(key Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.failing, key)
+}
 
 // signerLog reads the log of a pod's sidecar. An error may pass; what does not,
 // or has not for too long, is in what it gives.
@@ -89,10 +133,10 @@ func (t *task) signerLog(ctx context.Context, pod *corev1.Pod, logged *artifact.
 var errBusy = errors.New("too many logs are being read at once")
 
 func (t *task) readLog(ctx context.Context, pod *corev1.Pod, logged *artifact.Logged) (artifact.Measurement, error) {
-	if !t.readers.enter() {
+	if !t.readers.enter(pod.Namespace) {
 		return nil, errBusy
 	}
-	defer t.readers.leave()
+	defer t.readers.leave(pod.Namespace)
 	// What is left of the claim is for signing and recording.
 	ctx, cancel := context.WithTimeout(ctx, t.ClaimDuration/3)
 	defer cancel()
@@ -111,6 +155,9 @@ func (t *task) lost(ctx context.Context, err error) (*reason.Error, error) {
 	if errors.As(err, &refusal) {
 		return refusal, nil
 	}
+	if errors.Is(err, errBusy) {
+		return nil, err // that says nothing of the log
+	}
 	if apierrors.IsNotFound(err) {
 		// The pod is gone, or the node, or the kubelet does not know the pod yet.
 		pod, failed := podBy(ctx, t.API, t.key)
@@ -125,7 +172,9 @@ func (t *task) lost(ctx context.Context, err error) (*reason.Error, error) {
 	if errors.Is(err, artifact.ErrLogShort) || apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
 		limit = maxAnswered
 	}
-	if t.Clock.Since(t.record.CreationTimestamp.Time) <= limit {
+	// Not since the record was made: the API server or this program may have been
+	// down meanwhile, and one read in vain is not the last word.
+	if t.Clock.Since(t.readers.failed(t.key, t.Clock.Now())) <= limit {
 		return nil, err
 	}
 	return reason.Wrap(reason.MeasurementIncomplete, err, "it is in the log of %s, which could not be read for %s: %v", containerSigner, limit, err), nil

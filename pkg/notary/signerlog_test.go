@@ -283,21 +283,71 @@ func TestThePodIsGoneBeforeItsLogIsRead(t *testing.T) {
 }
 
 func TestFewLogsAreReadAtATime(t *testing.T) {
+	for name, c := range map[string]struct {
+		readers int
+		of      func(own string, i int) string
+	}{
+		"of all namespaces": {maxReaders, func(_ string, i int) string { return fmt.Sprintf("other-%d", i/maxReadersEach) }},
+		"of one":            {maxReadersEach, func(own string, _ int) string { return own }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := manyOutputs(t, 60)
+			n, _ := w.notary(t, "a")
+			for i := range c.readers {
+				if !n.readers.enter(c.of(w.key().Namespace, i)) {
+					t.Fatal("there is no room")
+				}
+			}
+			for range 3 { // however long: that others read says nothing of this log
+				if _, err := n.Reconcile(t.Context(), w.key()); err == nil || len(w.logs.asked) != 0 {
+					t.Errorf("%v, asked for %q", err, w.logs.asked)
+				}
+				w.clock.SetTime(w.clock.Now().Add(maxUnanswered))
+			}
+			n.readers.leave(c.of(w.key().Namespace, 0))
+			settle(t, n, w.key())
+			if final, message := w.condition(t); !final || !strings.HasPrefix(message, "60 of 60") || n.readers.all != c.readers-1 {
+				t.Errorf("final: %t, %q, %d readers", final, message, n.readers.all)
+			}
+		})
+	}
+}
+
+// One tenant's kubelets that do not answer leave room for the others.
+func TestOneNamespaceDoesNotTakeAllReaders(t *testing.T) {
 	w := manyOutputs(t, 60)
 	n, _ := w.notary(t, "a")
 	for range maxReaders {
-		if !n.readers.enter() {
-			t.Fatal("there is no room")
-		}
+		n.readers.enter("another")
 	}
-	_, err := n.Reconcile(t.Context(), w.key())
-	if err == nil || len(w.logs.asked) != 0 {
-		t.Errorf("%v, asked for %q", err, w.logs.asked)
-	}
-	n.readers.leave()
 	settle(t, n, w.key())
-	if final, message := w.condition(t); !final || n.readers.n.Load() != maxReaders-1 {
-		t.Errorf("final: %t, %q, %d readers", final, message, n.readers.n.Load())
+	w.expectAllSealed(t)
+}
+
+// The record may be old when its log is first read in vain.
+func TestAnOutageBeforeTheLogIsReadCostsNothing(t *testing.T) {
+	w := manyOutputs(t, 60)
+	whole := w.logs.read
+	n, _ := w.notary(t, "a")
+	n.readers.all = maxReaders // the record is made, and nothing is read
+	_, _ = n.Reconcile(t.Context(), w.key())
+	n.readers.all = 0
+	w.clock.SetTime(w.clock.Now().Add(2 * maxUnanswered))
+	w.logs.fails(errors.New("connection refused"))
+	_, _ = n.Reconcile(t.Context(), w.key())
+	w.logs.read = whole
+	settle(t, n, w.key())
+	w.expectAllSealed(t)
+	if len(n.readers.failing) != 0 {
+		t.Errorf("%d are remembered", len(n.readers.failing))
+	}
+}
+
+// expectAllSealed wants all 60 outputs to be sealed.
+func (w *world) expectAllSealed(tb testing.TB) {
+	tb.Helper()
+	if final, message := w.condition(tb); !final || !strings.HasPrefix(message, "60 of 60") {
+		tb.Errorf("final: %t, %q", final, message)
 	}
 }
 

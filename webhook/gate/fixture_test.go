@@ -137,7 +137,7 @@ func newWorld(t *testing.T) *world {
 		},
 		Workflow: func(context.Context, string, string) (*argo.Workflow, error) { return w.workflow, nil },
 		Template: func(context.Context, string, graph.Ref) (map[string]any, error) { return w.template, nil },
-		Facts:    NewFacts(16), Clock: w.clock,
+		Facts:    NewFacts(1 << 20), Clock: w.clock,
 	}
 	w.produce = w.producer(t, "produce", "", now.Add(-10*time.Second))
 	w.seal(t, w.produce, nil)

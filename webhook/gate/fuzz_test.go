@@ -26,7 +26,7 @@ func FuzzCreate(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"annotations":{"argoseal.dev/tag":"v1.a.b.c"}}}`))
 	g := &Gate{
 		Identity: argotest.Identity(), Sidecar: signer, Cluster: cluster,
-		Quick: &memory{}, Live: &memory{}, Facts: NewFacts(1), Clock: clocktesting.NewFakePassiveClock(now),
+		Quick: &memory{}, Live: &memory{}, Facts: NewFacts(1 << 20), Clock: clocktesting.NewFakePassiveClock(now),
 		Policies: func(namespace string) (policy.Set, error) { return policy.NewSet(namespace, nil, nil) },
 		Workflow: func(_ context.Context, namespace, name string) (*argo.Workflow, error) {
 			return &argo.Workflow{Namespace: namespace, Name: name, UID: "u"}, nil

@@ -111,7 +111,7 @@ func problem(step *argo.Step) *reason.Error {
 
 // inputs decides on all of the step's inputs that need evidence.
 func (e *evaluation) inputs(ctx context.Context) Verdict {
-	e.records = map[string]*v1alpha1.Provenance{}
+	e.records, e.kept = map[string]*v1alpha1.Provenance{}, 0
 	inputs := e.step.StoreInputs()
 	var v Verdict
 	for _, in := range inputs {

@@ -35,6 +35,8 @@ type evaluation struct {
 	// records read so far, nil for those that do not exist: inputs often share
 	// a producer.
 	records map[string]*v1alpha1.Provenance
+	// kept is how many bytes of bundles they have.
+	kept int
 	// untagged is a pod without a tag that declares the location asked for last;
 	// empty if none is known. Anybody may have made it: it changes what a refusal
 	// says and nothing else.
@@ -142,7 +144,11 @@ func (e *evaluation) statement(ctx context.Context, namespace string, seal *v1al
 	if e.trust.Root == nil {
 		return nil, "", refuse(reason.TrustedRootNotReady, "the Provenance of pod %s cannot be verified", record.Spec.Pod.Name)
 	}
-	result, err := e.gate.Facts.verify(e.trust.Root, record.Status.Bundle)
+	bundle, err := e.bundle(ctx, namespace, record)
+	if err != nil {
+		return nil, "", lookupFailed("its Provenance", err)
+	}
+	result, err := e.gate.Facts.verify(e.trust.Root, bundle)
 	if err != nil {
 		return nil, "", &refused{error: reason.Wrap(reason.ProvenanceInvalid, err, "the bundle of Provenance %s: %s", record.Name, plain(err))}
 	}
@@ -182,8 +188,29 @@ func plain(err error) string {
 	return err.Error()
 }
 
+// maxKept bounds the bundles that one evaluation keeps, in bytes: some dozens of
+// ordinary ones. A step can have thousands of producers, whose author decides how
+// large their bundles are.
+const maxKept = 1 << 20
+
+// bundle is a record's bundle, read again if it was not kept.
+func (e *evaluation) bundle(ctx context.Context, namespace string, record *v1alpha1.Provenance) (string, error) {
+	if record.Status.Bundle != "" {
+		return record.Status.Bundle, nil
+	}
+	again, err := e.evidence.Provenance(ctx, namespace, record.Name)
+	switch {
+	case err != nil:
+		return "", err
+	case again == nil:
+		return "", errors.New("it is gone")
+	}
+	return again.Status.Bundle, nil
+}
+
 // record gets a Provenance, at most once in an evaluation, without its lists of
-// files: they can be large, and there can be many records.
+// files, and without its bundle if others are kept already: they can be large,
+// and there can be many records.
 func (e *evaluation) record(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
 	key := namespace + "/" + name
 	if known, ok := e.records[key]; ok {
@@ -200,6 +227,12 @@ func (e *evaluation) record(ctx context.Context, namespace, name string) (*v1alp
 		record = record.DeepCopy()
 		for i := range record.Status.Outputs {
 			record.Status.Outputs[i].Files = ""
+		}
+		record.Status.Envelope = ""
+		if size := len(record.Status.Bundle); e.kept+size > maxKept {
+			record.Status.Bundle = ""
+		} else {
+			e.kept += size
 		}
 	}
 	e.records[key] = record

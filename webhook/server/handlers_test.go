@@ -53,7 +53,7 @@ func handlers(t *testing.T, mode string) *Handlers {
 	api := reader{namespaceObject("team", mode), nil}
 	return &Handlers{
 		Gate: &gate.Gate{
-			Clock: clocktesting.NewFakePassiveClock(time.Now()), Facts: gate.NewFacts(1),
+			Clock: clocktesting.NewFakePassiveClock(time.Now()), Facts: gate.NewFacts(1 << 20),
 			Policies: func(namespace string) (policy.Set, error) { return policy.NewSet(namespace, nil, nil) },
 		},
 		Trust:      func() (gate.Trust, error) { return gate.Trust{}, nil },
