@@ -274,14 +274,14 @@ func TestWhatTheMessageHasNoRoomForIsInTheLog(t *testing.T) {
 		for i := range 3 {
 			name := fmt.Sprintf("tree-%d", i)
 			must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
-			for n := range 5000 {
+			for n := range 1600 {
 				must(t, os.WriteFile(filepath.Join(dir, name, fmt.Sprintf("file-%030d", n)), nil, 0o644))
 			}
 			args = append(args, "--output="+name+"=none="+name)
 		}
 		s := startSigner(t, args...)
 		m, _ := s.complete(t, s.end(t))
-		if len(m) != 3 || len(m[0].Files) != 5000 || m[1].Files != nil || m[2].Files != nil || m[2].Tree != m[0].Tree {
+		if len(m) != 3 || len(m[0].Files) != 1600 || m[1].Files != nil || m[2].Files != nil || m[2].Tree != m[0].Tree {
 			t.Errorf("%d entries", len(m))
 		}
 		if s.peak() > maxResident {

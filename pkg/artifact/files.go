@@ -10,9 +10,9 @@ import (
 
 // Limits of a list of files.
 const (
-	// MaxListing is the longest list, in bytes: what a Provenance has room for.
-	// Some thousands of files.
-	MaxListing = 512 << 10
+	// MaxListing is the longest list, in bytes: some two thousand files. It is on
+	// the Provenance, in etcd, and a gate that is asked for a part parses all of it.
+	MaxListing = 128 << 10
 	// MaxFiles and maxPinned are how many files, and bytes, the list in a pin can
 	// have: what an admission tag has room for.
 	MaxFiles  = 512

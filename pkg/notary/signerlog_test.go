@@ -370,7 +370,7 @@ func TestALogIsReadThroughTheAPIServer(t *testing.T) {
 }
 
 func TestARecordListsWhatItHasRoomFor(t *testing.T) {
-	long := strings.Repeat("x", 300<<10)
+	long := strings.Repeat("x", artifact.MaxListing)
 	list := func(texts ...string) (fates []v1alpha1.OutputStatus) {
 		for _, text := range texts {
 			fates = append(fates, v1alpha1.OutputStatus{Name: "o", Files: text})
@@ -383,9 +383,9 @@ func TestARecordListsWhatItHasRoomFor(t *testing.T) {
 		want  []int
 	}{
 		"all":                        {[]string{"a", long, ""}, maxRecord, []int{1, len(long), 0}},
-		"the first that fit":         {[]string{long, long, long, long, "a"}, maxRecord, []int{len(long), len(long), len(long), 0, 1}},
+		"the first that fit":         {[]string{long, long, long, long, "a"}, 3*len(long) + 1000, []int{len(long), len(long), len(long), 0, 1}},
 		"nothing beside the rest":    {[]string{"a"}, 10, []int{0}},
-		"what is not longer as JSON": {[]string{strings.Repeat("<", 300<<10)}, maxRecord, []int{0}},
+		"what is not longer as JSON": {[]string{strings.Repeat("<", len(long))}, 3 * len(long), []int{0}},
 		"what may be read":           {[]string{strings.Repeat("x", artifact.MaxListing+1)}, maxRecord, []int{0}},
 	} {
 		fates := list(c.files...)

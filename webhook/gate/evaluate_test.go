@@ -397,6 +397,16 @@ func TestSeveralInputs(t *testing.T) {
 			t.Errorf("verdict is %v", v.Refusal)
 		}
 	})
+	t.Run("more than can be pinned begin no reading", func(t *testing.T) {
+		w := newWorld(t)
+		for range maxInputs {
+			w.step.Inputs = append(w.step.Inputs, second(w))
+		}
+		w.gate.Quick, w.gate.Live = &memory{failProducers: errDown}, nil
+		if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.UnsupportedPod {
+			t.Errorf("verdict is %+v", v)
+		}
+	})
 	t.Run("the mode Argo will set is pinned", func(t *testing.T) {
 		w := newWorld(t)
 		mode := int32(0o755)

@@ -93,9 +93,16 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *argo.Workflow,
 	return look.inputs(ctx)
 }
 
+// maxInputs is more than the admission tag has room to pin. Each input costs
+// reads of the API server: what cannot be admitted shall not begin them.
+const maxInputs = 256
+
 // problem is the first input that no evidence could help. What has no store
 // object and is part of the spec, or is not supplied, needs none.
 func problem(step *argo.Step) *reason.Error {
+	if n := len(step.StoreInputs()); n > maxInputs {
+		return reason.New(reason.UnsupportedPod, "it has %d inputs from stores, at most %d can be pinned", n, maxInputs)
+	}
 	for _, in := range step.Inputs {
 		if in.Problem != nil {
 			return in.Problem.For(in.Label())

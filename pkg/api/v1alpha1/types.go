@@ -105,7 +105,7 @@ type OutputStatus struct {
 	// too many: a line of digest and path for each. They count only if their tree
 	// is the one that the seal states.
 	// +optional
-	// +kubebuilder:validation:MaxLength=524288
+	// +kubebuilder:validation:MaxLength=131072
 	Files string `json:"files,omitempty"`
 	// reason why the output is not sealed; empty when it is.
 	// +optional
