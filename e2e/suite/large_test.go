@@ -90,7 +90,7 @@ spec:
 `, n)
 }
 
-func TestWhatTheTerminationMessageHasNoRoomForIsSealed(t *testing.T) {
+func TestConformanceWhatTheTerminationMessageHasNoRoomForIsSealed(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "large", v1alpha1.ModeEnforce)
 	many := fates{}
