@@ -101,7 +101,7 @@ func (s *Stage) refusal(ctx context.Context, run *lab.Run, code reason.Code) (st
 
 // overwritten makes something, waits to be resumed, and consumes it.
 const overwritten = `
-metadata: {name: overwritten}
+metadata: {name: %s}
 spec:
   entrypoint: main
   templates:
@@ -167,7 +167,9 @@ func Overwritten(ns string) Scenario {
 
 // Overwrite is the attack of Overwritten. Where nobody checks, it succeeds.
 func Overwrite(ctx context.Context, s *Stage, ns string) (*lab.Run, error) {
-	wf, err := lab.Workflow(overwritten)
+	// Its name is part of the object's: another one's genuine artifact must not
+	// overwrite the overwritten one.
+	wf, err := lab.Workflow(fmt.Sprintf(overwritten, "overwritten-"+ns))
 	if err != nil {
 		return nil, err
 	}
