@@ -13,4 +13,7 @@
 // Tests run side by side, each in a namespace of its own, and while some of
 // them take the log or a notary away from all others. That is meant: nothing
 // may fail because of it.
+//
+// Those named TestConformance… are what `make conformance` runs, the others what
+// `make e2e` does.
 package suite

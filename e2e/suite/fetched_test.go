@@ -20,10 +20,10 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// TestWhatArgoFetchesNeedsAPolicy: inputs by git and http have no seal, and are
+// TestConformanceWhatArgoFetchesNeedsAPolicy: inputs by git and http have no seal, and are
 // admitted where the cluster's administrators say so: commits, branches that
 // they name, and URLs with the content they say.
-func TestWhatArgoFetchesNeedsAPolicy(t *testing.T) {
+func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 	t.Parallel()
 	site := serve(t)
 	const (

@@ -48,10 +48,10 @@ func built(t *testing.T, ns, name string) *lab.Run {
 	return run
 }
 
-// TestProducersElsewhereCountWherePoliciesTrustThem: what another workflow has
+// TestConformanceProducersElsewhereCountWherePoliciesTrustThem: what another workflow has
 // sealed is consumed where the cluster's administrators trust whoever made it,
 // and then more can be asked of it.
-func TestProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) {
+func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) {
 	t.Parallel()
 	l, lib := cluster(t), namespace(t, "producers", v1alpha1.ModeEnforce)
 	apply(t, lib, "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: build}\nspec:"+building)
@@ -137,10 +137,10 @@ func TestProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) {
 	})
 }
 
-// TestMoreCanBeAskedOfTheWorkflowsOwnSeals: what is required holds for all
+// TestConformanceMoreCanBeAskedOfTheWorkflowsOwnSeals: what is required holds for all
 // seals, and whoever requires it, and a step may use what a failed one left
 // where the cluster's administrators say so.
-func TestMoreCanBeAskedOfTheWorkflowsOwnSeals(t *testing.T) {
+func TestConformanceMoreCanBeAskedOfTheWorkflowsOwnSeals(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		cluster, own string
