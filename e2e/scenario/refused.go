@@ -167,6 +167,11 @@ func Overwritten(ns string) Scenario {
 
 // Overwrite is the attack of Overwritten. Where nobody checks, it succeeds.
 func Overwrite(ctx context.Context, s *Stage, ns string) (*lab.Run, error) {
+	return OverwriteOnce(ctx, s, ns, func(*lab.Run) {})
+}
+
+// OverwriteOnce is Overwrite after a call with the paused run.
+func OverwriteOnce(ctx context.Context, s *Stage, ns string, paused func(*lab.Run)) (*lab.Run, error) {
 	// Its name is part of the object's: another one's genuine artifact must not
 	// overwrite the overwritten one.
 	wf, err := lab.Workflow(fmt.Sprintf(overwritten, "overwritten-"+ns))
@@ -189,6 +194,7 @@ func Overwrite(ctx context.Context, s *Stage, ns string) (*lab.Run, error) {
 	if key == "" {
 		return nil, fmt.Errorf("nothing was made: %s", run)
 	}
+	paused(run)
 	if err := s.Lab.Put(ctx, key, lab.Tarball("message", "swapped\n")); err != nil {
 		return nil, err
 	}
