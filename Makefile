@@ -1,5 +1,6 @@
-# Argoseal. `make demo` shows what it does, `make test` holds everything it
-# promises; neither needs anything set up first. `make help` lists the rest.
+# Argoseal. `make demo` shows what it does, `make test` holds it to that, and
+# with MORE=conformance to every shape; none needs anything set up first.
+# `make help` lists the rest.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -36,7 +37,7 @@ demo: cluster-up build tools-demo ## Show what is sealed and what is refused, on
 ##@ Test it
 
 .PHONY: test
-test: ## Everything: unit, golden, integration, end to end, linters, generated files. Takes the cluster down at the end.
+test: ## Unit, golden, integration, end to end, linters, generated files; with MORE=conformance that, too. Takes the cluster down at the end.
 	@trap '$(MAKE) cluster-down' EXIT; \
 	for stage in tools generated lint integration e2e $(MORE); do \
 		echo "== $$stage ($$SECONDS s)"; $(MAKE) $$stage; \

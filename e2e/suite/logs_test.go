@@ -3,10 +3,15 @@
 package suite
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -15,9 +20,7 @@ import (
 
 func TestConformanceArchivedLogsAreSealed(t *testing.T) {
 	t.Parallel()
-	if !sealsLogs(t) {
-		t.Skip("Argoseal was installed without sealLogs: `make conformance` installs it with it")
-	}
+	sealsLogs(t)
 	ns := namespace(t, "logs", v1alpha1.ModeEnforce)
 	run := finish(t, ns, begin(t, "shapes/logs.yaml", ns, "logs"))
 	if run.Phase != "Succeeded" {
@@ -64,12 +67,16 @@ func TestConformanceArchivedLogsAreSealed(t *testing.T) {
 	}
 }
 
-// sealsLogs says whether Argoseal was installed to seal logs.
-func sealsLogs(t *testing.T) bool {
+// sealsLogs wants Argoseal to have been installed so that it seals logs, and waits
+// for the replicas of an installation before it: they serve until they have ended.
+func sealsLogs(t *testing.T) {
 	t.Helper()
-	pods, err := cluster(t).PodsOf(t.Context(), lab.Webhook)
-	if err != nil || len(pods) == 0 {
-		t.Fatalf("the webhook's pods: %v", err)
+	err := lab.Eventually(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+		pods, err := cluster(t).PodsOf(ctx, lab.Webhook)
+		without := slices.ContainsFunc(pods, func(p corev1.Pod) bool { return !slices.Contains(p.Spec.Containers[0].Args, "--seal-logs") })
+		return len(pods) > 0 && !without, err
+	})
+	if err != nil {
+		t.Fatalf("Argoseal was installed without sealLogs, `make conformance` installs it with it: %v", err)
 	}
-	return strings.Contains(strings.Join(pods[0].Spec.Containers[0].Args, "\n")+"\n", "--seal-logs\n")
 }
