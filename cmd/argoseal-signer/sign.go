@@ -28,6 +28,7 @@ stdout, and the termination log says what is there.
 // signOptions are the flags of sign.
 type signOptions struct {
 	staged, log string
+	run         string
 	outputs     []artifact.Staged
 	limit       int
 	poll, grace time.Duration
@@ -42,7 +43,8 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.staged, "staged", "/argoseal/staged", "the `folder` where the /tmp of Argo's wait container is mounted")
-	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is, NAME=log=FILE for a log; once for each", func(s string) error {
+	flags.StringVar(&o.run, "run", "", "the `folder` where Argo's /var/run/argo is mounted, to read outputs while they are packed")
+	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=tar=PATH where it is packed from PATH in main's own files, NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is, NAME=log=FILE for a log; once for each", func(s string) error {
 		staged, err := artifact.ParseStaged(s)
 		o.outputs = append(o.outputs, staged)
 		return err
@@ -111,6 +113,7 @@ func sign(args []string, ended <-chan os.Signal, stdout, stderr io.Writer) {
 func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 	watcher := staged.Watcher{
 		Dir:     o.staged,
+		VarRun:  o.run,
 		Outputs: o.outputs,
 		Poll:    o.poll,
 		Grace:   o.grace,

@@ -203,6 +203,8 @@ func (o Output) Staged() artifact.Staged {
 		s.File = logFile(o.Log)
 	case o.Archive == artifact.ArchiveNone:
 		s.File = path.Base(o.Path)
+	case o.Archive == artifact.ArchiveTar && o.Volume == "":
+		return s.Packed(path.Clean(o.Path))
 	}
 	return s
 }

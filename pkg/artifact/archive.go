@@ -73,6 +73,17 @@ func Measure(caller context.Context, r io.Reader) (Sum, error) {
 	return sum, nil
 }
 
+// Hash gives size and digest of stored bytes alone, read to the end of r; an
+// error of r is returned as such.
+func Hash(r io.Reader) (Sum, error) {
+	h := sha256.New()
+	n, err := io.CopyBuffer(h, struct{ io.Reader }{r}, make([]byte, relayBuffer))
+	if err != nil {
+		return Sum{}, fmt.Errorf("reading the stored bytes: %w", err)
+	}
+	return Sum{Size: n, SHA256: digestOf(h)}, nil
+}
+
 // hashAll hashes r to its end, and relays it for as long as anyone listens.
 func hashAll(ctx context.Context, r io.Reader, stored *relay) (Sum, error) {
 	h := sha256.New()

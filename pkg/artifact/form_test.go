@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -195,11 +196,12 @@ func TestStagedFilesHaveOneSpelling(t *testing.T) {
 		staged Staged
 		name   string
 	}{
-		"a":             {Staged{Output: "a", Archive: ArchiveTar}, "a.tgz"},
-		"a=zip":         {Staged{Output: "a", Archive: ArchiveZip}, "a.zip"},
-		"a=none=b.txt":  {Staged{Output: "a", Archive: ArchiveNone, File: "b.txt"}, "b.txt"},
-		"a=none==b =ü=": {Staged{Output: "a", Archive: ArchiveNone, File: "=b =ü="}, "=b =ü="},
-		"a=log=b.log":   {Staged{Output: "a", Archive: ArchiveNone, File: "b.log", Log: true}, "b.log"},
+		"a":              {Staged{Output: "a", Archive: ArchiveTar}, "a.tgz"},
+		"a=tar=/b/c = d": {Staged{Output: "a", Archive: ArchiveTar, Path: "/b/c = d"}, "a.tgz"},
+		"a=zip":          {Staged{Output: "a", Archive: ArchiveZip}, "a.zip"},
+		"a=none=b.txt":   {Staged{Output: "a", Archive: ArchiveNone, File: "b.txt"}, "b.txt"},
+		"a=none==b =ü=":  {Staged{Output: "a", Archive: ArchiveNone, File: "=b =ü="}, "=b =ü="},
+		"a=log=b.log":    {Staged{Output: "a", Archive: ArchiveNone, File: "b.log", Log: true}, "b.log"},
 	} {
 		s, err := ParseStaged(text)
 		if err != nil || s != want.staged || s.String() != text || s.Name() != want.name {
@@ -207,7 +209,8 @@ func TestStagedFilesHaveOneSpelling(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "=none=b", "a=", "a=tar", "a=tar=a.tgz", "a=none", "a=none=", "a=zip=", "a=zip=a.zip", "a=none=.", "a=none=..", "a=none=b/c", "a=none=b\nc",
+		"", "=none=b", "a=", "a=tar", "a=tar=", "a=tar=b", "a=tar=/", "a=tar=/b/", "a=tar=/b/../c", "a=tar=/b\n", "a=tar=/\xff",
+		"a=tar=/" + strings.Repeat("n/", maxPath/2), "a=none", "a=none=", "a=zip=", "a=zip=a.zip", "a=none=.", "a=none=..", "a=none=b/c", "a=none=b\nc",
 		"a=none=b\x00", "a=none=\xff", "a=detect", "a=rar", "a/b", "a=log", "a=log=", "a=log=../b", "a=none=" + string(bytes.Repeat([]byte("n"), maxComponent+1)),
 	} {
 		if s, err := ParseStaged(text); err == nil {

@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"unicode/utf8"
 )
@@ -18,6 +19,9 @@ type Staged struct {
 	// Log says that it is the log of a container, for ArchiveNone: wait stages
 	// those in a folder of their own, each as a file under its own name.
 	Log bool
+	// Path is where the output lies in main, for ArchiveTar, if Argo's emissary
+	// packs it there before wait stages it; empty if not.
+	Path string
 }
 
 // logStrategy stands for the strategy of a log where a Staged is spelled.
@@ -34,19 +38,24 @@ func (s Staged) Name() string {
 	return s.Output + ".tgz"
 }
 
-// ParseStaged reads NAME, which is tar, NAME=zip, NAME=none=FILE or
-// NAME=log=FILE.
+// ParseStaged reads NAME or NAME=tar=PATH, which are tar, NAME=zip,
+// NAME=none=FILE or NAME=log=FILE.
 func ParseStaged(text string) (Staged, error) {
 	name, rest, given := strings.Cut(text, "=")
 	s := Staged{Output: name, Archive: ArchiveTar}
 	if given {
 		archive, file, _ := strings.Cut(rest, "=")
-		s.Archive, s.File = Archive(archive), file
-		if archive == logStrategy {
-			s.Archive, s.Log = ArchiveNone, true
+		s.Archive = Archive(archive)
+		switch archive {
+		case string(ArchiveTar):
+			s.Path = file
+		case logStrategy:
+			s.Archive, s.Log, s.File = ArchiveNone, true, file
+		default:
+			s.File = file
 		}
 		if s.String() != text {
-			return Staged{}, fmt.Errorf("output %.80q is none of NAME, NAME=zip, NAME=none=FILE and NAME=log=FILE", text)
+			return Staged{}, fmt.Errorf("output %.80q is none of NAME, NAME=tar=PATH, NAME=zip, NAME=none=FILE and NAME=log=FILE", text)
 		}
 	}
 	return s, s.Validate()
@@ -57,12 +66,28 @@ func (s Staged) String() string {
 	switch {
 	case s.Log:
 		return s.Output + "=" + logStrategy + "=" + s.File
-	case s.Archive == ArchiveTar:
+	case s.Archive == ArchiveTar && s.Path == "":
 		return s.Output
+	case s.Archive == ArchiveTar:
+		return s.Output + "=" + string(ArchiveTar) + "=" + s.Path
 	case s.Archive == ArchiveNone:
 		return s.Output + "=none=" + s.File
 	}
 	return s.Output + "=" + string(s.Archive)
+}
+
+// packable says whether a path in main is one that can be looked for.
+func packable(p string) bool {
+	return path.IsAbs(p) && path.Clean(p) == p && p != "/" && len(p) <= maxPath &&
+		utf8.ValidString(p) && !strings.ContainsFunc(p, isControl)
+}
+
+// Packed is that output with where main has it, if it can be looked for.
+func (s Staged) Packed(path string) Staged {
+	if packable(path) {
+		s.Path = path
+	}
+	return s
 }
 
 // Validate wants a name, a strategy that we know, and the name of a file where
@@ -72,6 +97,8 @@ func (s Staged) Validate() error {
 		return err
 	}
 	switch {
+	case s.Path != "" && (s.Archive != ArchiveTar || !packable(s.Path)):
+		return fmt.Errorf("output %q: nothing is packed at %.80q", s.Output, s.Path)
 	case (s.Archive == ArchiveTar || s.Archive == ArchiveZip) && s.File == "" && !s.Log:
 		return nil
 	case s.Archive != ArchiveNone:

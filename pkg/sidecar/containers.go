@@ -114,6 +114,11 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil && *g < defaultGrace {
 		args = append(args, fmt.Sprintf("--grace=%dms", max(*g, 0)*1000*2/3+1))
 	}
+	mounts := []corev1.VolumeMount{{Name: staging.Name, SubPath: staging.SubPath, MountPath: pathStaged, ReadOnly: true}}
+	if slices.ContainsFunc(outputs, func(o argo.Output) bool { return o.Staged().Path != "" }) {
+		args = append(args, "--run="+pathRun)
+		mounts = append(mounts, corev1.VolumeMount{Name: volumeRun, MountPath: pathRun, ReadOnly: true})
+	}
 	for _, o := range outputs {
 		args = append(args, flagOutput+o.Staged().String())
 	}
@@ -126,9 +131,7 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 	}
 	// What wait stages it makes readable for its own user, which is ours too.
 	c.SecurityContext.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}
-	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{
-		Name: staging.Name, SubPath: staging.SubPath, MountPath: pathStaged, ReadOnly: true,
-	})
+	c.VolumeMounts = append(c.VolumeMounts, mounts...)
 	return c, nil
 }
 

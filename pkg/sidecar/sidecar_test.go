@@ -142,7 +142,7 @@ func TestOurContainers(t *testing.T) {
 		t.Fatalf("init containers (-want +got):\n%s", diff)
 	}
 	signer, verify := container(out, "argoseal-signer"), container(out, "argoseal-verify")
-	if diff := cmp.Diff([]string{"sign", "--staged=/argoseal/staged", "--max-message=1536", "--grace=6667ms", "--output=tree", "--output=plain-file=none=inline.conf", "--output=zipped=zip", "--output=on-volume", "--output=keyed", "--output=absent"}, signer.Args); diff != "" {
+	if diff := cmp.Diff([]string{"sign", "--staged=/argoseal/staged", "--max-message=1536", "--grace=6667ms", "--run=/argoseal/run", "--output=tree=tar=/data/out", "--output=plain-file=none=inline.conf", "--output=zipped=zip", "--output=on-volume", "--output=keyed=tar=/data/out/inline.conf", "--output=absent=tar=/nowhere"}, signer.Args); diff != "" {
 		t.Errorf("arguments of the signer (-want +got):\n%s", diff)
 	}
 	location := "s3://s3.argo.svc:7070/artifacts/in/$$HOME/$$%28PATH%29"
@@ -154,7 +154,7 @@ func TestOurContainers(t *testing.T) {
 		t.Errorf("arguments of verify (-want +got):\n%s", diff)
 	}
 	noToken := corev1.VolumeMount{Name: "argoseal-no-token", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount", ReadOnly: true}
-	if diff := cmp.Diff([]corev1.VolumeMount{noToken, {Name: "tmp-dir-argo", SubPath: "0", MountPath: "/argoseal/staged", ReadOnly: true}}, signer.VolumeMounts); diff != "" {
+	if diff := cmp.Diff([]corev1.VolumeMount{noToken, {Name: "tmp-dir-argo", SubPath: "0", MountPath: "/argoseal/staged", ReadOnly: true}, {Name: "var-run-argo", MountPath: "/argoseal/run", ReadOnly: true}}, signer.VolumeMounts); diff != "" {
 		t.Errorf("mounts of the signer (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]corev1.VolumeMount{

@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 )
 
 // errNotMounted says that the folder itself is not there, which says nothing
 // about outputs.
-var errNotMounted = errors.New("wait's staging volume cannot be opened")
+var errNotMounted = errors.New("Argo's volume cannot be opened")
 
 // folders lead from wait's /tmp to what it stages: artifacts (Argo's
 // tempOutArtDir), and beside them logs (WorkflowExecutor.SaveLogs).
@@ -31,10 +33,10 @@ func (s stamp) same(t stamp) bool {
 		s.info.Size() == t.info.Size() && s.info.ModTime().Equal(t.info.ModTime())
 }
 
-// read measures what is staged of an output, and gives its state before that.
-// No step of the way may be a symbolic link. Of a directory it lists the files
-// for which there is room.
-func (w *Watcher) read(ctx context.Context, o artifact.Staged, room int) (artifact.Entry, stamp, error) {
+// read measures what is staged of an output, and gives its state: before that,
+// or afterwards if it was followed while it grew. No step of the way may be a
+// symbolic link. Of a directory it lists the files for which there is room.
+func (w *Watcher) read(ctx context.Context, o artifact.Staged, follow bool) (artifact.Entry, stamp, error) {
 	dir, err := w.dir(o)
 	if err != nil {
 		return artifact.Entry{}, stamp{}, err
@@ -45,7 +47,7 @@ func (w *Watcher) read(ctx context.Context, o artifact.Staged, room int) (artifa
 		return artifact.Entry{}, stamp{}, err
 	}
 	if info.IsDir() && o.Archive == artifact.ArchiveNone && !o.Log {
-		sum, files, err := artifact.MeasureDir(ctx, dir, name, room)
+		sum, files, err := artifact.MeasureDir(ctx, dir, name, w.room())
 		return artifact.Entry{Output: o.Output, Sum: sum, Files: files}, stamp{info}, err
 	}
 	f, info, err := artifact.OpenFile(dir, name)
@@ -53,8 +55,70 @@ func (w *Watcher) read(ctx context.Context, o artifact.Staged, room int) (artifa
 		return artifact.Entry{}, stamp{}, err
 	}
 	defer f.Close()
-	sum, err := measureAs(ctx, o.Archive, f, info.Size())
+	if !follow {
+		sum, err := w.sum(ctx, o, f, info.Size())
+		return artifact.Entry{Output: o.Output, Sum: sum}, stamp{info}, err
+	}
+	sum, err := w.sumGrowing(ctx, o, f)
+	info, failed := f.Stat()
+	switch {
+	case failed != nil:
+		return artifact.Entry{}, stamp{}, failed
+	case err == nil && info.Size() != sum.Size:
+		return artifact.Entry{}, stamp{}, errChanged
+	}
 	return artifact.Entry{Output: o.Output, Sum: sum}, stamp{info}, err
+}
+
+// sum measures a staged file of so many bytes.
+func (w *Watcher) sum(ctx context.Context, o artifact.Staged, f *os.File, size int64) (artifact.Sum, error) {
+	switch o.Archive {
+	case artifact.ArchiveNone:
+		return artifact.MeasureFile(ctx, f, size)
+	case artifact.ArchiveZip:
+		return artifact.MeasureZip(ctx, f, size)
+	}
+	return artifact.Measure(ctx, f)
+}
+
+// sumGrowing measures an archive while wait stages it: wait writes it from the
+// beginning to the end, once. If it was read while it was packed, and these are
+// the same bytes, then what they unpack to is known.
+func (w *Watcher) sumGrowing(ctx context.Context, o artifact.Staged, f *os.File) (artifact.Sum, error) {
+	growing := &follower{ctx: ctx, file: f, poll: w.Poll, whole: func() bool { return w.whole(o) }, ended: w.ended}
+	draft := w.preview.of(o)
+	if draft == nil {
+		return artifact.Measure(ctx, growing)
+	}
+	sum, err := artifact.Hash(growing)
+	if err != nil {
+		return artifact.Sum{}, err
+	}
+	select {
+	case <-ctx.Done():
+		return artifact.Sum{}, context.Cause(ctx)
+	case <-draft.done:
+	}
+	if draft.err == nil && draft.sum.SHA256 == sum.SHA256 && draft.sum.Size == sum.Size {
+		w.Log.Info("what is staged was read while it was packed", "output", o.Output)
+		return draft.sum, nil
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return artifact.Sum{}, err
+	}
+	return artifact.Measure(ctx, f)
+}
+
+// whole says that wait writes no more of an output: it stages and uploads one
+// after the other.
+func (w *Watcher) whole(o artifact.Staged) bool {
+	return closed(w.ended) || slices.ContainsFunc(w.outputs, func(other *output) bool {
+		if other.Output == o.Output || other.at.info != nil {
+			return false
+		}
+		_, err := w.stat(other.Staged)
+		return err == nil
+	})
 }
 
 // stat gives the state of what is staged of an output.
@@ -111,11 +175,16 @@ func stateOf(dir *os.Root, name string) (fs.FileInfo, error) {
 
 // dir opens the folder in which wait stages the output.
 func (w *Watcher) dir(o artifact.Staged) (*os.Root, error) {
-	dir, err := os.OpenRoot(w.Dir)
+	return openBelow(w.Dir, folders(o)...)
+}
+
+// openBelow opens a folder below a mounted one, by the names that lead there.
+func openBelow(mounted string, names ...string) (*os.Root, error) {
+	dir, err := os.OpenRoot(mounted)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotMounted, err)
 	}
-	for _, name := range folders(o) {
+	for _, name := range names {
 		below, err := artifact.OpenDir(dir, name)
 		if closing := dir.Close(); err == nil && closing != nil {
 			err = errors.Join(closing, below.Close())

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
+	"sync"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -17,25 +17,31 @@ import (
 type Watcher struct {
 	// Dir is where the /tmp of Argo's wait container is mounted.
 	Dir string
+	// VarRun is where Argo's /var/run/argo is mounted, in which the emissary packs
+	// outputs for wait; empty if nothing is to be read there.
+	VarRun string
 	// Outputs are the output artifacts to measure, in the order of the
 	// measurement.
 	Outputs []artifact.Staged
-	// Poll is the time between two looks at the folder. A file is measured once
-	// it looked the same twice.
+	// Poll is the time between two looks at the folder. An archive is measured
+	// while it grows, everything else once it looked the same twice.
 	Poll time.Duration
 	// Grace is how long Run may take after its context has ended.
 	Grace time.Duration
 	Log   *slog.Logger
 
 	outputs []*output
+	preview *preview
+	ended   <-chan struct{}
 }
 
 // output is what is known of one of them.
 type output struct {
 	artifact.Staged
-	seen  stamp
-	at    stamp // of the file that entry is about
-	entry artifact.Entry
+	followed bool // that it was looked at, and followed if it is an archive
+	seen     stamp
+	at       stamp // of the file that entry is about
+	entry    artifact.Entry
 }
 
 // Run measures each output when it has come to rest, until ctx ends: then wait
@@ -47,10 +53,18 @@ func (w *Watcher) Run(ctx context.Context) artifact.Measurement {
 	for i, o := range w.Outputs {
 		w.outputs[i] = &output{Staged: o}
 	}
+	w.ended = ctx.Done()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(w.Grace, stop) })()
 
+	w.preview = &preview{Watcher: w, drafts: map[string]*draft{}}
+	if w.VarRun != "" {
+		var previewing sync.WaitGroup
+		previewing.Go(func() { w.preview.run(work) })
+		defer previewing.Wait()
+		defer stop()
+	}
 	w.Log.Info("watching", "dir", w.Dir, "outputs", fmt.Sprint(w.Outputs))
 	ticker := time.NewTicker(w.Poll)
 	defer ticker.Stop()
@@ -71,16 +85,16 @@ func (w *Watcher) Run(ctx context.Context) artifact.Measurement {
 }
 
 // look measures an output whose file looks as it did the last time, unless that
-// has been done.
+// has been done. An archive is followed from the first time on.
 func (w *Watcher) look(ctx context.Context, o *output) {
 	now, err := w.stat(o.Staged)
 	if err != nil {
 		return // not there yet; finish says what is wrong
 	}
-	rests := now.same(o.seen)
-	o.seen = now
-	if rests && !now.same(o.at) {
-		_ = w.measure(ctx, o) // finish tries again and says what is wrong
+	rests, follow := now.same(o.seen), o.Archive == artifact.ArchiveTar && !o.followed
+	o.seen, o.followed = now, true
+	if (rests || follow) && !now.same(o.at) {
+		_ = w.measure(ctx, o, follow) // finish tries again and says what is wrong
 	}
 }
 
@@ -88,7 +102,7 @@ func (w *Watcher) look(ctx context.Context, o *output) {
 func (w *Watcher) finish(ctx context.Context, o *output) artifact.Entry {
 	now, err := w.stat(o.Staged)
 	if err == nil && !now.same(o.at) {
-		err = w.measure(ctx, o)
+		err = w.measure(ctx, o, false)
 	}
 	if err != nil {
 		code := problemOf(err)
@@ -101,9 +115,10 @@ func (w *Watcher) finish(ctx context.Context, o *output) artifact.Entry {
 // errChanged says that a file was not the same before and after it was read.
 var errChanged = errors.New("file changed while it was measured")
 
-// measure reads an output's file. It sets the entry to what it found, or to the
-// problem that its bytes have, and to nothing if it cannot tell.
-func (w *Watcher) measure(ctx context.Context, o *output) (err error) {
+// measure reads an output's file, or follows it while it grows. It sets the entry
+// to what it found, or to the problem that its bytes have, and to nothing if it
+// cannot tell.
+func (w *Watcher) measure(ctx context.Context, o *output, follow bool) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = reason.New(reason.Internal, "panic: %v", p)
@@ -111,7 +126,7 @@ func (w *Watcher) measure(ctx context.Context, o *output) (err error) {
 	}()
 	o.at, o.entry = stamp{}, artifact.Entry{}
 	began := time.Now()
-	entry, at, err := w.read(ctx, o.Staged, w.room())
+	entry, at, err := w.read(ctx, o.Staged, follow)
 	var refusal *reason.Error
 	switch {
 	case errors.As(err, &refusal):
@@ -139,17 +154,6 @@ func (w *Watcher) room() int {
 		room -= o.entry.Files.Len()
 	}
 	return room
-}
-
-// measureAs measures a staged file of so many bytes.
-func measureAs(ctx context.Context, stored artifact.Archive, f *os.File, size int64) (artifact.Sum, error) {
-	switch stored {
-	case artifact.ArchiveNone:
-		return artifact.MeasureFile(ctx, f, size)
-	case artifact.ArchiveZip:
-		return artifact.MeasureZip(ctx, f, size)
-	}
-	return artifact.Measure(ctx, f)
 }
 
 // problemOf says which problem of an output an error is.

@@ -114,7 +114,7 @@ func TestWhatIsStagedIsMeasuredBeforeTheEnd(t *testing.T) {
 func TestAFileIsReadOnceItRestsAndAgainWhenItChanged(t *testing.T) {
 	root := t.TempDir()
 	w, l := watcher(root, "a")
-	o := &output{Staged: artifact.Staged{Output: "a", Archive: artifact.ArchiveTar}}
+	o := &output{Staged: artifact.Staged{Output: "a", Archive: artifact.ArchiveTar}, followed: true}
 	look := func(step string, want int) {
 		t.Helper()
 		w.look(t.Context(), o)
