@@ -12,7 +12,14 @@ const (
 	memoryLimit   = "64Mi"
 	memoryRequest = "32Mi"
 	cpuRequest    = "10m"
-	cpuGuaranteed = "100m"
+)
+
+// What one of our containers may use of a processor where it has to have a limit:
+// as much as Argo's wait has, which does about as much to each byte, between a
+// least and what measures a GiB in less time than the fastest upload takes.
+var (
+	leastCPU = resource.MustParse("100m")
+	mostCPU  = resource.MustParse("500m")
 )
 
 // resourcesFor gives our containers resources that keep the pod's quality of
@@ -28,7 +35,7 @@ func resourcesFor(pod *corev1.Pod) corev1.ResourceRequirements {
 		return corev1.ResourceRequirements{}
 	case !slices.ContainsFunc(containers, notGuaranteed):
 		same := corev1.ResourceList{
-			corev1.ResourceCPU:    resource.MustParse(cpuGuaranteed),
+			corev1.ResourceCPU:    guaranteedCPU(pod),
 			corev1.ResourceMemory: resource.MustParse(memoryLimit),
 		}
 		return corev1.ResourceRequirements{Requests: same.DeepCopy(), Limits: same}
@@ -39,6 +46,23 @@ func resourcesFor(pod *corev1.Pod) corev1.ResourceRequirements {
 			corev1.ResourceMemory: resource.MustParse(memoryRequest),
 		},
 		Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memoryLimit)},
+	}
+}
+
+// guaranteedCPU is what a container of ours gets of a processor in a pod in which
+// all have limits.
+func guaranteedCPU(pod *corev1.Pod) resource.Quantity {
+	i := slices.IndexFunc(pod.Spec.Containers, named("wait"))
+	if i < 0 {
+		return leastCPU
+	}
+	switch wait := pod.Spec.Containers[i].Resources.Limits[corev1.ResourceCPU]; {
+	case wait.Cmp(leastCPU) < 0:
+		return leastCPU
+	case wait.Cmp(mostCPU) > 0:
+		return mostCPU
+	default:
+		return wait
 	}
 }
 

@@ -329,6 +329,18 @@ func TestTheQualityOfServiceStays(t *testing.T) {
 	}
 }
 
+func TestWhereAllHaveLimitsOursGetsWhatWaitHas(t *testing.T) {
+	for wait, want := range map[string]string{"10m": "100m", "100m": "100m", "250m": "250m", "500m": "500m", "4": "500m"} {
+		pod, step := argotest.Parsed(t, "produce")
+		some := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(wait), corev1.ResourceMemory: resource.MustParse("1Gi")}
+		all(pod, corev1.ResourceRequirements{Limits: some})
+		r := container(add(t, pod, step, nil), "argoseal-signer").Resources
+		if got := r.Limits[corev1.ResourceCPU]; got.Cmp(resource.MustParse(want)) != 0 {
+			t.Errorf("wait has %s, ours got %s, want %s", wait, got.String(), want)
+		}
+	}
+}
+
 func all(p *corev1.Pod, r corev1.ResourceRequirements) {
 	for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
 		for i := range list {

@@ -49,6 +49,9 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []write
 func (e *evaluation) external(in argo.Input, no *refused) (accepted, *refused) {
 	admitted := e.policies.External(policy.External{URI: in.URI()})
 	switch {
+	case !admitted.Allowed && admitted.Refusal.Code == reason.NoProvenance && no.error.Code != reason.NoProvenance:
+		no.error.Detail += "; and no ClusterProvenancePolicy allows it without a seal"
+		return accepted{}, no
 	case !admitted.Allowed && admitted.Refusal.Code == reason.NoProvenance:
 		no.error.Detail += "; " + admitted.Refusal.Detail
 		return accepted{}, no

@@ -331,7 +331,7 @@ func TestSealsOfOtherWorkflows(t *testing.T) {
 		"a policy trusts another template": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
 			w.clusterPolicies[0].Spec.Allow.Producers[0].Templates = []string{"nope"}
 		}, reason.WorkflowMismatch, "namespace lib"},
-		"the last one counts, even if it failed": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { later(t, w, "lib", fails) }, reason.ProducerFailed, ""},
+		"the last one counts, even if it failed": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { later(t, w, "lib", fails) }, reason.ProducerFailed, "allows it without a seal"},
 		"one in another namespace does not":      {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { later(t, w, "evil", fails) }, "", ""},
 		"the seals cannot be listed":             {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { w.evidence.failSeals = errDown }, reason.LookupFailed, "namespace lib"},
 		"its bundle is not there yet": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
