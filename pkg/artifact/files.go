@@ -13,7 +13,7 @@ const (
 	// MaxListing is the longest list, in bytes: some two thousand files. It is on
 	// the Provenance, in etcd, and a gate that is asked for a part parses all of it.
 	MaxListing = 128 << 10
-	// MaxFiles and maxPinned are how many files, and bytes, the list in a pin can
+	// MaxFiles and maxPinned are how many files, and bytes, the lists in a pin can
 	// have: what an admission tag has room for.
 	MaxFiles  = 512
 	maxPinned = 32 << 10
@@ -47,30 +47,10 @@ func ParseFiles(text string) (Files, error) {
 	return list, list.validate()
 }
 
-// NewFiles lists files that come in any order for a pin, or says why no directory
-// has them or no pin has room.
-func NewFiles(list []File) (Files, error) {
-	sorted := Files(slices.SortedFunc(slices.Values(list), func(a, b File) int {
-		switch {
-		case walkLess(a.Path, b.Path):
-			return -1
-		case a.Path == b.Path:
-			return 0
-		}
-		return 1
-	}))
-	if err := sorted.validate(); err != nil {
-		return nil, err
-	}
-	return sorted, sorted.fitPin()
-}
-
-// fitPin wants no more than there is room for in a pin.
-func (l Files) fitPin() error {
-	if text := l.String(); len(l) > MaxFiles || len(text) > maxPinned {
-		return fmt.Errorf("list has %d files in %d bytes, want at most %d in %d", len(l), len(text), MaxFiles, maxPinned)
-	}
-	return nil
+// newFiles lists files that come in any order, or says why no directory has them.
+func newFiles(list []File) (Files, error) {
+	sorted := Files(slices.SortedFunc(slices.Values(list), func(a, b File) int { return walkCompare(a.Path, b.Path) }))
+	return sorted, sorted.validate()
 }
 
 // String has one line a file: digest and path.

@@ -107,6 +107,17 @@ func (l Location) Contains(other Location) bool {
 	return l.Kind == KindPrefix && l.Store == other.Store && l.Bucket == other.Bucket && l.Key != other.Key && strings.HasPrefix(other.Key, l.Key)
 }
 
+// Overlaps says whether two locations share a key or one lies below the other's:
+// what is stored at one may be a part of the other, or be in its way.
+func (l Location) Overlaps(other Location) bool {
+	a, b := strings.TrimSuffix(l.Key, "/"), strings.TrimSuffix(other.Key, "/")
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	rest, begins := strings.CutPrefix(b, a)
+	return l.Store == other.Store && l.Bucket == other.Bucket && begins && (rest == "" || rest[0] == '/')
+}
+
 // Validate refuses what is empty, too long or not canonical: keys with an
 // empty, "." or ".." segment, a leading slash, a control character or bytes
 // that are not UTF-8, and a key that is not of the location's kind.

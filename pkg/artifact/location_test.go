@@ -111,3 +111,32 @@ func TestALocationHasOneSpelling(t *testing.T) {
 		}
 	}
 }
+
+func TestLocationsOverlap(t *testing.T) {
+	at := func(key string) Location {
+		l := Location{Store: "s", Bucket: "b", Key: key, Kind: KindObject}
+		if strings.HasSuffix(key, "/") {
+			l.Kind = KindPrefix
+		}
+		return l
+	}
+	elsewhere := at("k/")
+	elsewhere.Bucket = "c"
+	for name, c := range map[string]struct {
+		a, b Location
+		want bool
+	}{
+		"an object with itself":           {at("k"), at("k"), true},
+		"an object with what is below it": {at("k"), at("k/x/y"), true},
+		"an object with its key's prefix": {at("k"), at("k/"), true},
+		"a prefix with what is below it":  {at("k/"), at("k/x/"), true},
+		"two that begin alike":            {at("k"), at("kx"), false},
+		"two prefixes that begin alike":   {at("k/"), at("k.x/"), false},
+		"two below one":                   {at("k/a/"), at("k/b"), false},
+		"one in another bucket":           {at("k"), elsewhere, false},
+	} {
+		if c.a.Overlaps(c.b) != c.want || c.b.Overlaps(c.a) != c.want {
+			t.Errorf("%s: want %v", name, c.want)
+		}
+	}
+}

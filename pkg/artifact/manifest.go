@@ -96,6 +96,17 @@ func walkLess(a, b string) bool {
 	return a[n] < b[n]
 }
 
+// walkCompare is walkLess for sorting.
+func walkCompare(a, b string) int {
+	switch {
+	case walkLess(a, b):
+		return -1
+	case a == b:
+		return 0
+	}
+	return 1
+}
+
 func commonPrefix(a, b string) int {
 	n := min(len(a), len(b))
 	for i := range n {

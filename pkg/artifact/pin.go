@@ -52,6 +52,9 @@ type Pin struct {
 	// part, as Files spells them: what is there has to be among them, and some may
 	// have expired. Tree is then that of all of them. Empty for every other.
 	Files string `json:"files,omitempty"`
+	// Dirs are those of the parts that are directories without an archive, by their
+	// paths, one a line, in the order of Files. Each other part is one of Files.
+	Dirs string `json:"dirs,omitempty"`
 	// Policy is the name of the ClusterProvenancePolicy without which the input
 	// would have been refused; empty if there was no need of one.
 	Policy string `json:"policy,omitempty"`
@@ -120,32 +123,11 @@ func (p Pin) Validate() error {
 	if p.Within != "" && (p.Policy != "" && p.Seal == "" || !strings.HasSuffix(p.Within, "/") || !strings.HasPrefix(p.Location, p.Within) || p.Location == p.Within) {
 		return fmt.Errorf("pin of input %q: %.200q is not within %.200q", p.Input, p.Location, p.Within)
 	}
-	if err := p.validateFiles(); err != nil {
+	if err := p.validateParts(); err != nil {
 		return fmt.Errorf("pin of input %q: %w", p.Input, err)
 	}
 	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > maxMode) {
 		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)
-	}
-	return nil
-}
-
-// validateFiles wants a list that gives the tree, for a prefix without a seal of
-// its own.
-func (p Pin) validateFiles() error {
-	if p.Files == "" {
-		return nil
-	}
-	files, err := ParseFiles(p.Files)
-	if err == nil {
-		err = files.fitPin()
-	}
-	switch {
-	case err != nil:
-		return err
-	case files.Tree() != p.Tree || !IsDirectory(p.SHA256, p.Archive, p.Tree):
-		return errors.New("its files are not those of its tree")
-	case p.Within != "" || p.Seal != "" || p.Policy != "":
-		return errors.New("its files have one seal each, and it has another")
 	}
 	return nil
 }

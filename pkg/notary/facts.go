@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -212,8 +213,12 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 		if !ok || !in.LiesAt(pin.Location) {
 			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
 		}
+		volume := ""
+		if in.Mount != nil && !in.Mount.Own {
+			volume = in.Mount.Volume
+		}
 		if pin.Files != "" {
-			several, err := filesOf(pin, step.WorkflowUID)
+			several, err := partsOf(pin, step.WorkflowUID, volume)
 			if err != nil {
 				return nil, reason.Wrap(reason.TagInvalid, err, "the tag pins input %q at %s: %v", pin.Input, pin.Location, err)
 			}
@@ -228,9 +233,7 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 			Tree:    pin.Tree,
 			Seal:    pin.Seal,
 			Policy:  pin.Policy,
-		}
-		if in.Mount != nil && !in.Mount.Own {
-			input.Volume = in.Mount.Volume
+			Volume:  volume,
 		}
 		if pin.Policy == "" {
 			at, err := artifact.ParseLocation(cmp.Or(pin.Within, pin.Location))
@@ -244,26 +247,31 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 	return inputs, nil
 }
 
-// filesOf lists the files of an input that several steps stored, each with its
+// partsOf lists the parts of an input that several steps stored, each with its
 // own seal.
-func filesOf(pin artifact.Pin, workflowUID string) ([]provenance.Input, error) {
+func partsOf(pin artifact.Pin, workflowUID, volume string) ([]provenance.Input, error) {
 	below, err := artifact.ParseLocation(pin.Location)
 	if err != nil {
 		return nil, err
 	}
-	files, err := artifact.ParseFiles(pin.Files)
+	parts, err := pin.Parts()
 	if err != nil {
 		return nil, err
 	}
 	var inputs []provenance.Input
-	for _, f := range files {
-		at, err := artifact.NewObject(below.Store, below.Bucket, below.Key+f.Path)
-		if err != nil {
+	for _, part := range parts {
+		at := below
+		at.Key += part.Path
+		name, dir := strings.CutSuffix(part.Path, "/")
+		if !dir {
+			at.Kind = artifact.KindObject
+		}
+		if err := at.Validate(); err != nil {
 			return nil, err
 		}
 		inputs = append(inputs, provenance.Input{
-			Name: pin.Input + "/" + f.Path, URI: at.URI(), SHA256: f.SHA256, Archive: artifact.ArchiveNone,
-			Tree: artifact.FileTree(f.SHA256), Seal: artifact.SealName(at, workflowUID),
+			Name: pin.Input + "/" + name, URI: at.URI(), SHA256: part.SHA256, Archive: artifact.ArchiveNone,
+			Tree: part.Tree, Seal: artifact.SealName(at, workflowUID), Volume: volume,
 		})
 	}
 	return inputs, nil

@@ -324,6 +324,29 @@ func TestAPartOfADirectoryNamesTheDirectorysSeal(t *testing.T) {
 	}
 }
 
+func TestADirectoryOfACollectionIsStatedWhole(t *testing.T) {
+	s := newScene(t, "consumer", nil)
+	step, err := argo.Parse(s.pod)
+	must(t, err)
+	in := &step.Inputs[slices.IndexFunc(step.Inputs, argo.Input.Pinned)]
+	in.Mount = &argo.Mount{Volume: "shared"}
+	digest := artifact.Digest(strings.Repeat("a", 64))
+	pin := artifact.Pin{Input: in.Name, Location: in.Location.Prefix().URI()}
+	must(t, pin.Collect([]artifact.File{{Path: "a", SHA256: digest}, {Path: "b/c/d", SHA256: digest}, {Path: "b/c/e", SHA256: digest}}, []string{"b/c"}))
+	inputs, err := inputsOf(step, []artifact.Pin{pin})
+	must(t, err)
+	at := in.Location.Prefix()
+	at.Key += "b/c/"
+	whole := artifact.Files{{Path: "d", SHA256: digest}, {Path: "e", SHA256: digest}}.Tree()
+	want := provenance.Input{
+		Name: in.Name + "/b/c", URI: at.URI(), SHA256: whole, Archive: artifact.ArchiveNone, Tree: whole,
+		Seal: artifact.SealName(at, step.WorkflowUID), Volume: "shared",
+	}
+	if len(inputs) != 2 || inputs[1] != want || inputs[0].Volume != "shared" {
+		t.Errorf("inputs are %+v, want %+v", inputs, want)
+	}
+}
+
 func TestEachFileOfACollectionNamesItsSeal(t *testing.T) {
 	s := newScene(t, "consumer", nil)
 	step, err := argo.Parse(s.pod)

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -44,6 +45,9 @@ const (
 	version = "v1"
 	// maxValue bounds a tag; all annotations of a pod together have 256 KiB.
 	maxValue = 64 << 10
+	// maxPins bounds a tag's pins as JSON, which base64url makes a third longer:
+	// what there is beside them has at most some two thousand bytes.
+	maxPins = 46 << 10
 )
 
 // encoding refuses padding and stray trailing bits.
@@ -67,6 +71,18 @@ func (k Keys) Issue(t Tag) (string, error) {
 		return "", fmt.Errorf("tag has %d bytes, want at most %d", len(value), maxValue)
 	}
 	return value, nil
+}
+
+// Fit says whether a tag has room for the pins.
+func Fit(pins []artifact.Pin) error {
+	text, err := json.Marshal(pins)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxPins {
+		return fmt.Errorf("its pins have %d bytes, and there is room for %d", len(text), maxPins)
+	}
+	return nil
 }
 
 // Open checks a tag's MAC and reads it. What fails is a TagInvalid refusal.

@@ -293,7 +293,7 @@ func EqualPins(a, b artifact.Pin) bool {
 		return false
 	}
 	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Archive == b.Archive && a.Tree == b.Tree &&
-		a.Within == b.Within && a.Files == b.Files && a.Policy == b.Policy && a.Seal == b.Seal
+		a.Within == b.Within && a.Files == b.Files && a.Dirs == b.Dirs && a.Policy == b.Policy && a.Seal == b.Seal
 }
 
 func labelOf(step *argo.Step, input string) string {

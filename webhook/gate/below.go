@@ -70,9 +70,22 @@ func (e *evaluation) below(ctx context.Context, in argo.Input, dir artifact.Loca
 	return pinPart(in, dir, part, seal, verdict)
 }
 
-// partOf finds a part of a directory among the files that a record lists for
-// it. Only a list that gives the tree of the verified subject is one.
+// partOf finds a part of a directory among its files.
 func partOf(record *v1alpha1.Provenance, subject provenance.Subject, path string) (artifact.Sum, *refused) {
+	files, no := filesOf(record, subject)
+	if no != nil {
+		return artifact.Sum{}, no
+	}
+	part, err := files.Part(subject.Form, path)
+	if err != nil {
+		return artifact.Sum{}, refuse(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", record.Spec.Pod.Name, err)
+	}
+	return part, nil
+}
+
+// filesOf are the files that a record lists for a directory. Only a list that
+// gives the tree of the verified subject is one.
+func filesOf(record *v1alpha1.Provenance, subject provenance.Subject) (artifact.Files, *refused) {
 	text := ""
 	for _, o := range record.Status.Outputs {
 		if o.Name == subject.Output {
@@ -80,17 +93,13 @@ func partOf(record *v1alpha1.Provenance, subject provenance.Subject, path string
 		}
 	}
 	if text == "" {
-		return artifact.Sum{}, refuse(reason.FilesUnknown, "it is %.200q in output %s of pod %s", path, subject.Output, record.Spec.Pod.Name)
+		return nil, refuse(reason.FilesUnknown, "the files in output %s of pod %s are not listed", subject.Output, record.Spec.Pod.Name)
 	}
 	files, err := artifact.ParseFiles(text)
 	if err != nil || files.Tree() != subject.Tree {
-		return artifact.Sum{}, refuse(reason.ProvenanceInvalid, "the files that Provenance %s lists are not those of the sealed directory", record.Name)
+		return nil, refuse(reason.ProvenanceInvalid, "the files that Provenance %s lists are not those of the sealed directory", record.Name)
 	}
-	part, err := files.Part(subject.Form, path)
-	if err != nil {
-		return artifact.Sum{}, refuse(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", record.Spec.Pod.Name, err)
-	}
-	return part, nil
+	return files, nil
 }
 
 // pinPart pins a part of a directory.

@@ -18,47 +18,150 @@ import (
 // object whose key the definition gives, any step may have. It is false where
 // none did and none is on its way.
 func (e *evaluation) collected(ctx context.Context, in argo.Input, writers []writer) (accepted, *refused, bool) {
-	prefix := in.Location.Prefix()
 	if no := pending(writers, e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
-	seals, no := e.sealsBelow(ctx, prefix)
+	seals, no := e.sealsBelow(ctx, in.Location.Prefix())
 	switch {
 	case no != nil:
 		return accepted{}, no, true
 	case len(seals) == 0:
 		return accepted{}, nil, false
-	case in.Archive != artifact.ArchiveDetect && in.Archive != artifact.ArchiveNone:
-		return accepted{}, refuse(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive), true
-	case len(seals) > artifact.MaxFiles:
-		return accepted{}, refuse(reason.PrefixUnsupported, "%d outputs were sealed there", len(seals)), true
 	}
-	var found accepted
-	var parts []artifact.File
-	for i := range seals {
-		subject, level, no := e.collect(ctx, &seals[i], writers)
-		if no != nil {
-			key := seals[i].Spec.Location.Key
-			return accepted{}, &refused{reason.Wrap(no.error.Code, no.error, "%s: %s", key, no.error.Detail), no.retryAfter}, true
-		}
-		if found.level == "" || level == provenance.LevelObserved {
-			found.level = level
-		}
-		parts = append(parts, artifact.File{Path: strings.TrimPrefix(seals[i].Spec.Location.Key, prefix.Key), SHA256: subject.SHA256})
-	}
-	files, err := artifact.NewFiles(parts)
-	if err != nil {
-		return accepted{}, &refused{error: reason.Wrap(reason.PrefixUnsupported, err, "%v", err)}, true
-	}
-	tree := files.Tree()
-	found.pin = artifact.Pin{
-		Input: in.Name, Location: prefix.URI(), SHA256: tree, Archive: artifact.ArchiveNone, Tree: tree, Mode: in.Mode, Files: files.String(),
-	}
-	return found, nil, true
+	found, no := e.collect(ctx, in, seals, writers)
+	return found, no, true
 }
 
-// sealsBelow are the seals of this workflow for what lies below a prefix, by
-// their locations.
+// collect pins the parts that have these seals.
+func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers []writer) (accepted, *refused) {
+	switch {
+	case in.Archive != artifact.ArchiveDetect && in.Archive != artifact.ArchiveNone:
+		return accepted{}, refuse(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive)
+	case len(seals) > artifact.MaxFiles:
+		return accepted{}, refuse(reason.PrefixUnsupported, "%d outputs were sealed there", len(seals))
+	}
+	if no := apart(seals); no != nil {
+		return accepted{}, no
+	}
+	// A pod's directories come one after the other, so that its lists are read once.
+	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return strings.Compare(a.Spec.Provenance, b.Spec.Provenance) })
+	c := collection{prefix: in.Location.Prefix()}
+	for i := range seals {
+		if no := e.part(ctx, &c, &seals[i], writers); no != nil {
+			key := seals[i].Spec.Location.Key
+			return accepted{}, &refused{reason.Wrap(no.error.Code, no.error, "%s: %s", key, no.error.Detail), no.retryAfter}
+		}
+	}
+	pin := artifact.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode}
+	if err := pin.Collect(c.files, c.dirs); err != nil {
+		return accepted{}, &refused{error: reason.Wrap(reason.PrefixUnsupported, err, "%v", err)}
+	}
+	return accepted{pin: pin, level: c.level}, nil
+}
+
+// apart wants no part below another one, nor an object and a directory of one
+// name: which step stored a file there last cannot be told. It sorts the seals by
+// their keys.
+func apart(seals []v1alpha1.ArtifactSeal) *refused {
+	// With a slash at each end, what lies below a key directly follows it.
+	slices.SortFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
+		return strings.Compare(locationOf(&a).Prefix().Key, locationOf(&b).Prefix().Key)
+	})
+	for i := 1; i < len(seals); i++ {
+		a, b := locationOf(&seals[i-1]), locationOf(&seals[i])
+		if a.Overlaps(b) {
+			return refuse(reason.PrefixUnsupported, "%s and %s, which were both sealed, overlap", a.Key, b.Key)
+		}
+	}
+	return nil
+}
+
+// collection is what has been found of an input that several steps stored.
+type collection struct {
+	prefix artifact.Location
+	files  []artifact.File
+	dirs   []string
+	level  provenance.Level
+	// record is the last one of which lists of files were read.
+	record *v1alpha1.Provenance
+}
+
+// part verifies the seal of one part: an object, which Argo leaves as it is when
+// it fetches many, or a directory without an archive.
+func (e *evaluation) part(ctx context.Context, c *collection, seal *v1alpha1.ArtifactSeal, writers []writer) *refused {
+	at := locationOf(seal)
+	if err := at.Validate(); err != nil {
+		return &refused{error: reason.Wrap(reason.LocationInvalid, err, "%v", err)}
+	}
+	statement, log, no := e.statement(ctx, e.step.Namespace, seal)
+	if no != nil {
+		return no
+	}
+	subject, no := match(statement, seal, at.URI())
+	if no != nil {
+		return no
+	}
+	verdict := e.policies.Sealed(statement, log, e.consumer, e.gate.Clock.Now())
+	switch {
+	case !verdict.Allowed:
+		return &refused{error: verdict.Refusal}
+	case verdict.Policy != "":
+		return refuse(reason.PrefixUnsupported, "it needs ClusterProvenancePolicy %s, which counts for inputs with one seal only", verdict.Policy)
+	}
+	if no := overwritten(around(writers, at), statement); no != nil {
+		return no
+	}
+	if c.level == "" || verdict.Level == provenance.LevelObserved {
+		c.level = verdict.Level
+	}
+	path := strings.TrimPrefix(at.Key, c.prefix.Key)
+	if at.Kind == artifact.KindPrefix {
+		return e.directory(ctx, c, seal, subject, strings.TrimSuffix(path, "/"))
+	}
+	c.files = append(c.files, artifact.File{Path: path, SHA256: subject.SHA256})
+	return nil
+}
+
+// directory adds the files of a part that is a directory without an archive.
+// Whether one of them looks like an archive does not matter: of many objects Argo
+// unpacks none.
+func (e *evaluation) directory(ctx context.Context, c *collection, seal *v1alpha1.ArtifactSeal, subject provenance.Subject, path string) *refused {
+	if c.record == nil || c.record.Name != seal.Spec.Provenance {
+		record, err := e.evidence.Provenance(ctx, e.step.Namespace, seal.Spec.Provenance)
+		if err != nil || record == nil {
+			return lookupFailed("its Provenance", err)
+		}
+		c.record = record
+	}
+	files, no := filesOf(c.record, subject)
+	if no != nil {
+		return no
+	}
+	if n := len(c.files) + len(files); n > artifact.MaxFiles {
+		return refuse(reason.PrefixUnsupported, "with its files there are %d, and a pin has room for %d", n, artifact.MaxFiles)
+	}
+	c.dirs = append(c.dirs, path)
+	for _, f := range files {
+		c.files = append(c.files, artifact.File{Path: path + "/" + f.Path, SHA256: f.SHA256})
+	}
+	return nil
+}
+
+// around are the writers that declare what overlaps a part, each with what became
+// of that: who was to store it later may have put something in the part's place.
+func around(writers []writer, part artifact.Location) []writer {
+	var some []writer
+	for _, w := range writers {
+		places := slices.DeleteFunc(slices.Clone(w.Outputs), func(l artifact.Location) bool { return !l.Overlaps(part) })
+		if len(places) > 0 {
+			w.output = outputReason(w.record, w.fate, places)
+			some = append(some, w)
+		}
+	}
+	return some
+}
+
+// sealsBelow are the seals of this workflow for what lies below a prefix.
 func (e *evaluation) sealsBelow(ctx context.Context, prefix artifact.Location) ([]v1alpha1.ArtifactSeal, *refused) {
 	all, err := e.evidence.WorkflowSeals(ctx, e.step.Namespace, e.step.Workflow)
 	var refusal *reason.Error
@@ -68,49 +171,10 @@ func (e *evaluation) sealsBelow(ctx context.Context, prefix artifact.Location) (
 	case err != nil:
 		return nil, lookupFailed("the ArtifactSeals of this workflow", err)
 	}
-	seals := slices.DeleteFunc(slices.Clone(all), func(s v1alpha1.ArtifactSeal) bool {
+	return slices.DeleteFunc(slices.Clone(all), func(s v1alpha1.ArtifactSeal) bool {
 		l := locationOf(&s)
 		return !prefix.Contains(l) || s.Namespace != e.step.Namespace || s.Name != artifact.SealName(l, e.step.WorkflowUID)
-	})
-	slices.SortFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
-		return strings.Compare(a.Spec.Location.Key, b.Spec.Location.Key)
-	})
-	return seals, nil
-}
-
-// collect verifies the seal of one part: an object, which Argo leaves as it is
-// when it fetches many.
-func (e *evaluation) collect(ctx context.Context, seal *v1alpha1.ArtifactSeal, writers []writer) (provenance.Subject, provenance.Level, *refused) {
-	at := locationOf(seal)
-	if at.Kind != artifact.KindObject || at.Validate() != nil {
-		return provenance.Subject{}, "", refuse(reason.PrefixUnsupported, "a directory without an archive was stored there")
-	}
-	statement, log, no := e.statement(ctx, e.step.Namespace, seal)
-	if no != nil {
-		return provenance.Subject{}, "", no
-	}
-	subject, no := match(statement, seal, at.URI())
-	if no != nil {
-		return provenance.Subject{}, "", no
-	}
-	verdict := e.policies.Sealed(statement, log, e.consumer, e.gate.Clock.Now())
-	switch {
-	case !verdict.Allowed:
-		return provenance.Subject{}, "", &refused{error: verdict.Refusal}
-	case verdict.Policy != "":
-		return provenance.Subject{}, "", refuse(reason.PrefixUnsupported, "it needs ClusterProvenancePolicy %s, which counts for inputs with one seal only", verdict.Policy)
-	}
-	places := []artifact.Location{at}
-	same := those(writers, func(w writer) bool { return w.writes(places) })
-	for i := range same {
-		if same[i].fate.final {
-			same[i].output = outputReason(same[i].record, same[i].fate, places)
-		}
-	}
-	if no := overwritten(same, statement); no != nil {
-		return provenance.Subject{}, "", no
-	}
-	return subject, verdict.Level, nil
+	}), nil
 }
 
 func locationOf(s *v1alpha1.ArtifactSeal) artifact.Location {

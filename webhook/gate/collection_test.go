@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -137,7 +138,7 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 			w.redefine(t, reference, `"s3":{"key":"another"}`)
 		}, reason.NoProvenance, ""},
 		"is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = artifact.ArchiveTar }, reason.ArchiveMismatch, "in parts"},
-		"is refused with a directory in it": {func(_ *testing.T, w *world) {
+		"is refused if an object's seal is made a directory's": {func(_ *testing.T, w *world) {
 			for name, s := range w.evidence.seals {
 				delete(w.evidence.seals, name)
 				s.Spec.Location.Kind = "prefix"
@@ -146,10 +147,19 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 				w.evidence.seals[s.Name] = s
 				break
 			}
-		}, reason.PrefixUnsupported, "a directory"},
+		}, reason.SubjectMismatch, ""},
+		"is refused if a seal has no location": {func(_ *testing.T, w *world) {
+			for name, s := range w.evidence.seals {
+				delete(w.evidence.seals, name)
+				s.Spec.Location.Key += "//x"
+				s.Name = artifact.SealName(locationOf(s), w.step.WorkflowUID)
+				w.evidence.seals[s.Name] = s
+				break
+			}
+		}, reason.LocationInvalid, "empty"},
 		"is refused with a file below a file": {func(t *testing.T, w *world) {
 			w.part(t, w.location.Prefix(), 3, "a.json/x", stored)
-		}, reason.PrefixUnsupported, "below a file"},
+		}, reason.PrefixUnsupported, "overlap"},
 		"is refused if there is too much of it": {func(_ *testing.T, w *world) {
 			for i := range artifact.MaxFiles {
 				l := w.location.Prefix()
@@ -172,5 +182,306 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 				t.Errorf("verdict is %+v (%v), want %s: %s", v, v.Refusal, c.want, c.says)
 			}
 		})
+	}
+}
+
+// mapped are the files of a directory that a step stored below the key.
+var mapped = artifact.Files{{Path: "deep/x", SHA256: stored}, {Path: "y", SHA256: tree}}
+
+// mapping is a world like collecting's, in which a third step stored a directory
+// without an archive.
+func mapping(t *testing.T) *world {
+	t.Helper()
+	w := collecting(t)
+	w.directory(t, 2, "m0", artifact.FormDirectory, mapped)
+	return w
+}
+
+// directory is a step that stored a directory below the prefix.
+func (w *world) directory(t *testing.T, n int, path string, form artifact.Form, files artifact.Files) *corev1.Pod {
+	t.Helper()
+	before := w.location
+	w.location.Key += "/" + path
+	defer func() { w.location = before }()
+	pod := w.another(t, n, path, now.Add(-10*time.Second))
+	w.seal(t, pod, func(f *provenance.Facts) {
+		f.Subjects[0].URI, f.Subjects[0].Form = w.location.Prefix().URI(), form
+		f.Subjects[0].SHA256, f.Subjects[0].Tree = files.Tree(), files.Tree()
+	})
+	seal := w.theSeal()
+	delete(w.evidence.seals, seal.Name)
+	at := w.location.Prefix()
+	seal.Name, seal.Spec.SHA256, seal.Spec.TreeDigest = artifact.SealName(at, w.step.WorkflowUID), string(files.Tree()), string(files.Tree())
+	seal.Spec.Location = v1alpha1.Location{Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: string(at.Kind)}
+	w.evidence.seals[seal.Name] = seal
+	output := &w.evidence.provenances[string(pod.UID)].Status.Outputs[0]
+	output.Location, output.SHA256, output.Files = at.URI(), seal.Spec.SHA256, files.String()
+	return pod
+}
+
+// another is one more pod, which stores its output without an archive at the
+// path below the key and ended then.
+func (w *world) another(t *testing.T, n int, path string, end time.Time) *corev1.Pod {
+	t.Helper()
+	pod := w.producer(t, "produce", fmt.Sprintf("99999999-0000-4000-8000-0000000002%02d", n), end)
+	pod.Name += fmt.Sprintf("-%d", n)
+	w.tag(t, pod)
+	before := w.location
+	if !strings.HasSuffix(w.location.Key, "/"+path) {
+		w.location.Key = strings.TrimSuffix(w.location.Key+"/"+path, "/")
+	}
+	w.stored(t, pod)
+	w.location = before
+	return pod
+}
+
+// unsealed is another pod that ended after all others and was not sealed; the
+// outcome of its output, if any, is said beside that.
+func (w *world) unsealed(t *testing.T, path string, outcomes ...reason.Code) *corev1.Pod {
+	t.Helper()
+	pod := w.another(t, 90, path, now.Add(-5*time.Second))
+	r := recordUnsealed(pod)
+	at := w.location
+	at.Key = strings.TrimSuffix(at.Key+"/"+path, "/")
+	for i, o := range outcomes {
+		r.Status.Outputs = append(r.Status.Outputs, v1alpha1.OutputStatus{Name: fmt.Sprint("o", i), Location: at.URI(), Reason: string(o)})
+	}
+	w.evidence.provenances[string(pod.UID)] = r
+	return pod
+}
+
+// many are so many files in one directory, with names of so many of the character.
+func many(n, length int, character string) artifact.Files {
+	var files artifact.Files
+	for i := range n {
+		files = append(files, artifact.File{Path: fmt.Sprintf("%03d%s", i, strings.Repeat(character, length)), SHA256: stored})
+	}
+	return files
+}
+
+func TestADirectoryAmongThePartsIsPinnedFileByFile(t *testing.T) {
+	w := mapping(t)
+	w.directory(t, 3, "m0.more", artifact.FormLookalikes, mapped[1:])
+	files := artifact.Files{
+		{Path: "a.json", SHA256: stored}, {Path: "m0/deep/x", SHA256: stored}, {Path: "m0/y", SHA256: tree},
+		{Path: "m0.more/y", SHA256: tree}, {Path: "sub/b.tgz", SHA256: tree},
+	}
+	want := artifact.Pin{
+		Input: "message", Location: w.location.Prefix().URI(), SHA256: files.Tree(), Archive: artifact.ArchiveNone, Tree: files.Tree(),
+		Files: files.String(), Dirs: "m0\nm0.more\n",
+	}
+	for _, archive := range []artifact.Archive{artifact.ArchiveDetect, artifact.ArchiveNone} {
+		w.step.Inputs[0].Archive = archive
+		v := w.evaluate(t)
+		if !v.Allowed || !cmp.Equal(v.Pins, []artifact.Pin{want}) {
+			t.Fatalf("%s: verdict is %+v (%v), want pin %+v", archive, v, v.Refusal, want)
+		}
+		if err := v.Pins[0].Validate(); err != nil {
+			t.Error(err)
+		}
+		if len(v.Levels) != 1 || v.Levels[0] != provenance.LevelObserved {
+			t.Errorf("levels are %v", v.Levels)
+		}
+	}
+	if d := w.gate.Create(t.Context(), w.admission(t)); !d.Allowed {
+		t.Errorf("the pod is refused: %v", d.Refusal)
+	}
+}
+
+func TestDirectoriesAlone(t *testing.T) {
+	w := mapping(t)
+	for name, s := range w.evidence.seals {
+		if s.Spec.Location.Kind == string(artifact.KindObject) {
+			delete(w.evidence.seals, name)
+		}
+	}
+	if v := w.evaluate(t); !v.Allowed || v.Pins[0].Dirs != "m0\n" {
+		t.Errorf("verdict is %+v (%v)", v, v.Refusal)
+	}
+}
+
+// The lists of a pod's directories can be large, and it can have many.
+func TestAPodsListsAreReadOnce(t *testing.T) {
+	reads := func(directories int) int {
+		w := mapping(t)
+		w.directory(t, 3, "m0x", artifact.FormDirectory, mapped) // between them
+		pod := w.evidence.pods[2]
+		var subjects []provenance.Subject
+		for i := range directories {
+			at := w.location.Prefix()
+			at.Key += fmt.Sprintf("m%d/", i)
+			subjects = append(subjects, provenance.Subject{
+				URI: at.URI(), SHA256: mapped.Tree(), Tree: mapped.Tree(), Form: artifact.FormDirectory, Output: fmt.Sprint("o", i),
+			})
+			seal := &v1alpha1.ArtifactSeal{Spec: v1alpha1.ArtifactSealSpec{
+				Location: v1alpha1.Location{Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: string(at.Kind)},
+				SHA256:   string(mapped.Tree()), TreeDigest: string(mapped.Tree()), Provenance: string(pod.UID),
+			}}
+			seal.Namespace, seal.Name = w.step.Namespace, artifact.SealName(at, w.step.WorkflowUID)
+			w.evidence.seals[seal.Name] = seal
+		}
+		w.seal(t, pod, func(f *provenance.Facts) { f.Subjects = subjects })
+		delete(w.evidence.seals, w.theSeal().Name)
+		outputs := &w.evidence.provenances[string(pod.UID)].Status.Outputs
+		*outputs = nil
+		for _, s := range subjects {
+			*outputs = append(*outputs, v1alpha1.OutputStatus{Name: s.Output, Location: s.URI, SHA256: string(s.SHA256), Files: mapped.String()})
+		}
+		w.evidence.reads = 0
+		if v := w.evaluate(t); !v.Allowed {
+			t.Fatal(v.Refusal)
+		}
+		return w.evidence.reads
+	}
+	if one, many := reads(1), reads(20); one != many {
+		t.Errorf("%d reads for one directory, %d for twenty of the same pod", one, many)
+	}
+}
+
+func TestWhatSeveralStepsStoredWithADirectoryInIt(t *testing.T) {
+	third := func(w *world) *corev1.Pod { return w.evidence.pods[2] }
+	output := func(w *world) *v1alpha1.OutputStatus {
+		return &w.evidence.provenances[string(third(w).UID)].Status.Outputs[0]
+	}
+	fail := func(t *testing.T, w *world) {
+		before, files := w.location, output(w).Files
+		defer func() { w.location = before }()
+		w.location = w.location.Prefix()
+		w.location.Key += "m0/"
+		w.seal(t, third(w), func(f *provenance.Facts) {
+			f.Subjects[0].Form, f.Subjects[0].SHA256, f.Subjects[0].Tree = artifact.FormDirectory, mapped.Tree(), mapped.Tree()
+			f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
+		})
+		at := w.location
+		s := w.theSeal()
+		s.Spec.SHA256, s.Spec.TreeDigest = string(mapped.Tree()), string(mapped.Tree())
+		s.Spec.Location = v1alpha1.Location{Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: string(at.Kind)}
+		output(w).Files = files
+	}
+	for name, c := range map[string]struct {
+		change func(*testing.T, *world)
+		want   reason.Code
+		says   string
+	}{
+		"is refused if nobody listed its files": {func(_ *testing.T, w *world) { output(w).Files = "" }, reason.FilesUnknown, "/m0/: the files in output"},
+		"is refused if one more is listed": {func(_ *testing.T, w *world) {
+			output(w).Files = append(mapped[:2:2], artifact.File{Path: "z", SHA256: stored}).String()
+		}, reason.ProvenanceInvalid, "not those"},
+		"is refused if one less is listed": {func(_ *testing.T, w *world) { output(w).Files = mapped[:1].String() }, reason.ProvenanceInvalid, "not those"},
+		"is refused if another's content is listed": {func(_ *testing.T, w *world) {
+			output(w).Files = artifact.Files{{Path: "deep/x", SHA256: tree}, {Path: "y", SHA256: tree}}.String()
+		}, reason.ProvenanceInvalid, "not those"},
+		"is refused if the list is none":             {func(_ *testing.T, w *world) { output(w).Files = "x\n" }, reason.ProvenanceInvalid, "not those"},
+		"is refused if the list is another output's": {func(_ *testing.T, w *world) { output(w).Name = "other" }, reason.FilesUnknown, "hello-art"},
+		"is refused if it has too many files": {func(t *testing.T, w *world) {
+			w.directory(t, 3, "m1", artifact.FormDirectory, many(artifact.MaxFiles-3, 0, ""))
+		}, reason.PrefixUnsupported, "/m1/: with its files there are 513"},
+		"is refused if directories have too many files together": {func(t *testing.T, w *world) {
+			w.directory(t, 3, "m1", artifact.FormDirectory, many(artifact.MaxFiles/2, 0, ""))
+			w.directory(t, 4, "m2", artifact.FormDirectory, many(artifact.MaxFiles/2, 0, ""))
+		}, reason.PrefixUnsupported, "/m2/: with its files there are 516"},
+		"is refused if the names are too long": {func(t *testing.T, w *world) {
+			w.directory(t, 3, "m1", artifact.FormDirectory, many(500, 30, "n"))
+		}, reason.PrefixUnsupported, "in 32768"},
+		"is refused if the tag has no room for the names": {func(t *testing.T, w *world) {
+			w.directory(t, 3, "m1", artifact.FormDirectory, many(500, 10, "<"))
+		}, reason.PrefixUnsupported, "its pins have"},
+		"is refused if one lies in the other": {func(t *testing.T, w *world) {
+			w.directory(t, 3, "m0/deep", artifact.FormDirectory, mapped)
+		}, reason.PrefixUnsupported, "overlap"},
+		"is refused if one lies in the other, beside what is there": {func(t *testing.T, w *world) {
+			w.directory(t, 3, "m0/more", artifact.FormDirectory, mapped)
+		}, reason.PrefixUnsupported, "overlap"},
+		"is refused if an object lies in it": {func(t *testing.T, w *world) {
+			w.part(t, w.location.Prefix(), 3, "m0/z", stored)
+		}, reason.PrefixUnsupported, "overlap"},
+		"is refused if an object has its key": {func(t *testing.T, w *world) {
+			w.part(t, w.location.Prefix(), 3, "m0", stored)
+		}, reason.PrefixUnsupported, "overlap"},
+		"is refused if it was stored again, unsealed": {func(t *testing.T, w *world) {
+			w.unsealed(t, "m0", reason.OutputUnreadable)
+		}, reason.NotSealed, "was to produce it later"},
+		"is refused if a part of it was stored again, unsealed": {func(t *testing.T, w *world) {
+			w.unsealed(t, "m0/y", reason.OutputUnreadable)
+		}, reason.NotSealed, "was to produce it later"},
+		"is refused if all of it was stored again, unsealed": {func(t *testing.T, w *world) {
+			w.unsealed(t, "", reason.OutputUnreadable)
+		}, reason.NotSealed, "was to produce it later"},
+		"is refused if nobody knows what became of it later": {func(t *testing.T, w *world) {
+			w.unsealed(t, "m0")
+		}, reason.NotSealed, "was to produce it later"},
+		"is refused if one of two outputs there was stored later": {func(t *testing.T, w *world) {
+			w.unsealed(t, "m0", reason.OutputAbsent, reason.OutputUnreadable)
+		}, reason.NotSealed, "was to produce it later"},
+		"is refused if an object was stored again, in a directory": {func(t *testing.T, w *world) {
+			w.unsealed(t, "sub", reason.OutputUnreadable)
+		}, reason.NotSealed, "was to produce it later"},
+		"is admitted if nothing was stored later": {func(t *testing.T, w *world) {
+			w.unsealed(t, "m0", reason.OutputAbsent)
+		}, "", ""},
+		"is admitted if an earlier attempt was not sealed": {func(t *testing.T, w *world) {
+			finish(w.unsealed(t, "m0", reason.OutputUnreadable), now.Add(-20*time.Second))
+		}, "", ""},
+		"is admitted if what is beside it was not sealed": {func(t *testing.T, w *world) {
+			w.unsealed(t, "m", reason.OutputUnreadable)
+		}, "", ""},
+		"is refused if the pointer is behind": {func(t *testing.T, w *world) {
+			again := w.another(t, 4, "m0", now.Add(-5*time.Second))
+			w.evidence.provenances[string(again.UID)] = record(again, metav1.ConditionTrue, reason.Sealed, "", *output(w))
+		}, reason.SubjectMismatch, "sealed it later"},
+		"is waited for while it is stored again": {func(t *testing.T, w *world) {
+			w.another(t, 4, "m0", time.Time{})
+		}, reason.ProvenancePending, "still runs"},
+		"is waited for while a part of it is stored again": {func(t *testing.T, w *world) {
+			w.another(t, 4, "m0/y", time.Time{})
+		}, reason.ProvenancePending, "still runs"},
+		"is refused if the pointer is another directory's": {func(_ *testing.T, w *world) {
+			at := w.location.Prefix()
+			at.Key += "m1/"
+			for _, s := range w.evidence.seals {
+				if s.Spec.Location.Kind != string(artifact.KindPrefix) {
+					continue
+				}
+				copied := s.DeepCopy()
+				copied.Name, copied.Spec.Location.Key = artifact.SealName(at, w.step.WorkflowUID), at.Key
+				w.evidence.seals[copied.Name] = copied
+				return
+			}
+		}, reason.SubjectMismatch, "m1"},
+		"is refused if its step failed": {fail, reason.ProducerFailed, "/m0/"},
+		"is refused if it counts by a policy only": {func(t *testing.T, w *world) {
+			fail(t, w)
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("failed", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{FailedProducers: true}})}
+		}, reason.PrefixUnsupported, "ClusterProvenancePolicy failed"},
+		"is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = artifact.ArchiveZip }, reason.ArchiveMismatch, "in parts"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := mapping(t)
+			c.change(t, w)
+			v := w.evaluate(t)
+			if v.Allowed != (c.want == "") {
+				t.Fatalf("verdict is %+v (%v), want %q", v, v.Refusal, c.want)
+			}
+			if !v.Allowed && (v.Refusal.Code != c.want || !strings.Contains(v.Refusal.Error(), c.says)) {
+				t.Errorf("refused with %v, want %s: %s", v.Refusal, c.want, c.says)
+			}
+		})
+	}
+}
+
+// A tag has no room for ever so many inputs either.
+func TestMoreThanATagHoldsIsRefused(t *testing.T) {
+	files := many(500, 10, "<").String()
+	for name, c := range map[string]struct {
+		pins []artifact.Pin
+		want reason.Code
+	}{
+		"an input":    {make([]artifact.Pin, 1), ""},
+		"many inputs": {make([]artifact.Pin, 2000), reason.UnsupportedPod},
+		"many files":  {[]artifact.Pin{{Files: files}}, reason.PrefixUnsupported},
+	} {
+		if err := fit(c.pins); (err == nil) != (c.want == "") || err != nil && err.Code != c.want {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
 	}
 }

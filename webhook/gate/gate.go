@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"slices"
 
 	"k8s.io/utils/clock"
 
@@ -135,8 +136,23 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 			v.Refusal, v.RetryAfter = refused.error, refused.retryAfter
 		}
 	}
+	if v.Refusal == nil {
+		v.Refusal = fit(v.Pins)
+	}
 	v.Allowed = v.Refusal == nil && len(v.Pins) == len(inputs)
 	return v
+}
+
+// fit refuses what the admission tag has no room for.
+func fit(pins []artifact.Pin) *reason.Error {
+	err := tag.Fit(pins)
+	switch {
+	case err == nil:
+		return nil
+	case slices.ContainsFunc(pins, func(p artifact.Pin) bool { return p.Files != "" }):
+		return reason.Wrap(reason.PrefixUnsupported, err, "%v", err)
+	}
+	return reason.Wrap(reason.UnsupportedPod, err, "%v", err)
 }
 
 func addLevel(levels []provenance.Level, l provenance.Level) []provenance.Level {

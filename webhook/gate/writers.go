@@ -89,13 +89,22 @@ func (e *evaluation) tagged(p Producer) bool {
 }
 
 // outputReason is why a final record seals none of the places; empty if it
-// does. What may be a file or a directory is recorded as one of them.
+// does. What may be a file or a directory is recorded as one of them. It is
+// OutputAbsent only if none of several outputs there was stored.
 func outputReason(record *v1alpha1.Provenance, f fate, places []artifact.Location) reason.Code {
+	absent := false
 	for _, o := range record.Status.Outputs {
 		at := slices.ContainsFunc(places, func(l artifact.Location) bool { return l.URI() == o.Location })
-		if at && (o.Reason != "" || f.sealed) {
-			return reason.Code(o.Reason)
+		switch code := reason.Code(o.Reason); {
+		case !at || code == "" && !f.sealed:
+		case code == reason.OutputAbsent:
+			absent = true
+		default:
+			return code
 		}
+	}
+	if absent {
+		return reason.OutputAbsent
 	}
 	if f.sealed {
 		return reason.NotSealed // the record does not speak of it
