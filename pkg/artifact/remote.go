@@ -59,7 +59,8 @@ func parseRemote(s string, schemes ...string) (*url.URL, error) {
 
 // Git is what a step gets of a repository: a commit or a branch, one of them.
 type Git struct {
-	// Repository is its URL: https, http or ssh.
+	// Repository is its URL, https, http or ssh, or ssh's short form, USER@HOST:PATH
+	// with a path below the user's home.
 	Repository string
 	// Commit is a SHA-1 in lower-case hex. Argo's git knows no other: it would
 	// take a SHA-256 for the name of a branch.
@@ -71,16 +72,41 @@ type Git struct {
 var (
 	commitPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	branchPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$`)
+	// shortPattern leaves out what Argo's git could take for a port or a local path.
+	shortPattern = regexp.MustCompile(`^([a-z0-9][a-z0-9._-]*)@([a-z0-9][a-z0-9.-]*):([A-Za-z0-9._][A-Za-z0-9._-]*(?:/[A-Za-z0-9._-]+)*)$`)
 )
+
+// home is where ssh's short form begins, in a URL.
+const home = "/~/"
+
+// long is the URL of a repository, whatever its form.
+func (g Git) long() string {
+	if m := shortPattern.FindStringSubmatch(g.Repository); m != nil {
+		return "ssh://" + m[1] + "@" + m[2] + home + m[3]
+	}
+	return g.Repository
+}
+
+// short is the short form of a URL that long made of one.
+func short(url string) string {
+	rest, ssh := strings.CutPrefix(url, "ssh://")
+	if user, path, found := strings.Cut(rest, home); ssh && found && !strings.Contains(user, "/") {
+		return user + ":" + path
+	}
+	return url
+}
 
 // IsCommit says whether a revision is a whole commit id.
 func IsCommit(revision string) bool { return commitPattern.MatchString(revision) }
 
 // Validate wants a repository in its plain spelling and one revision of it.
 func (g Git) Validate() error {
-	u, err := parseRemote(g.Repository, "https", "http", "ssh")
+	u, err := parseRemote(g.long(), "https", "http", "ssh")
 	if err != nil {
 		return fmt.Errorf("repository: %w", err)
+	}
+	if short(g.Repository) != g.Repository {
+		return errors.New("repository: give one below the home of a user as USER@HOST:PATH")
 	}
 	if _, password := u.User.Password(); password || u.User != nil && u.Scheme != "ssh" || u.RawQuery != "" || u.ForceQuery {
 		return errors.New("repository: URL has a password, a query, or a user that is not ssh's")
@@ -96,13 +122,13 @@ func (g Git) Validate() error {
 	return nil
 }
 
-// URI is the one spelling in pins and statements: git+REPOSITORY@COMMIT, or
-// git+REPOSITORY@refs/heads/BRANCH.
+// URI is the one spelling in pins and statements: git+URL@COMMIT, or
+// git+URL@refs/heads/BRANCH. That of ssh's short form is ssh://USER@HOST/~/PATH.
 func (g Git) URI() string {
 	if g.Commit != "" {
-		return gitScheme + g.Repository + "@" + g.Commit
+		return gitScheme + g.long() + "@" + g.Commit
 	}
-	return gitScheme + g.Repository + "@" + branchRefs + g.Branch
+	return gitScheme + g.long() + "@" + branchRefs + g.Branch
 }
 
 // ParseGit reads a URI of Git, strictly.
@@ -112,11 +138,17 @@ func ParseGit(uri string) (Git, error) {
 	if !ok || at < 0 {
 		return Git{}, errors.New("want git+REPOSITORY@REVISION")
 	}
-	g := Git{Repository: rest[:at]}
+	g := Git{Repository: short(rest[:at])}
 	if branch, found := strings.CutPrefix(rest[at+1:], branchRefs); found {
 		g.Branch = branch
 	} else {
 		g.Commit = rest[at+1:]
 	}
-	return g, g.Validate()
+	if err := g.Validate(); err != nil {
+		return Git{}, err
+	}
+	if g.URI() != uri {
+		return Git{}, errors.New("it is not in its plain spelling")
+	}
+	return g, nil
 }

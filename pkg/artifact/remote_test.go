@@ -81,6 +81,29 @@ func TestGitHasOneSpelling(t *testing.T) {
 			t.Errorf("%s is accepted: %q as %+v", why, bad, g)
 		}
 	}
+	for short, long := range map[string]string{
+		"git@example.org:acme/app.git": "git+ssh://git@example.org/~/acme/app.git@" + commit,
+		"git@example.org:22/app":       "git+ssh://git@example.org/~/22/app@" + commit,
+		"a.b-c@h:x":                    "git+ssh://a.b-c@h/~/x@" + commit,
+	} {
+		g := Git{Repository: short, Commit: commit}
+		if err := g.Validate(); err != nil || g.URI() != long {
+			t.Errorf("%s becomes %s, %v", short, g.URI(), err)
+		}
+		if read, err := ParseGit(long); err != nil || read != g {
+			t.Errorf("%s is read as %+v, %v", long, read, err)
+		}
+	}
+	for why, bad := range map[string]string{
+		"a port": "git@example.org:22:app", "an absolute path": "git@example.org:/srv/app", "a home": "git@example.org:~evil/app",
+		"no user": "example.org:app", "no path": "git@example.org:", "dots": "git@example.org:a/../b", "a slash at the end": "git@example.org:app/",
+		"an option": "git@example.org:-x", "a host that is one": "git@-oProxyCommand:x", "two users": "git@a@example.org:x",
+		"the URL of the short form": "ssh://git@example.org/~/app", "a space": "git@example.org:a b", "a query": "git@example.org:a?b",
+	} {
+		if err := (Git{Repository: bad, Commit: commit}).Validate(); err == nil {
+			t.Errorf("%s is accepted: %q", why, bad)
+		}
+	}
 	if err := (Git{Repository: "https://example.org/app", Commit: commit, Branch: "main"}).Validate(); err == nil {
 		t.Error("commit and branch are accepted")
 	}

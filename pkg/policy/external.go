@@ -36,7 +36,7 @@ type Admitted struct {
 var (
 	s3Pattern   = regexp.MustCompile(`^s3://[^/*]+/[^/]+/[!-~]+$`)
 	httpPattern = regexp.MustCompile(`^https?://[^/*?@]+/[!-~]*$`)
-	gitPattern  = regexp.MustCompile(`^(https?://|ssh://([^/*?@]+@)?)[^/*?@]+/[!-~]+$`)
+	gitPattern  = regexp.MustCompile(`^((https?://|ssh://([^/*?@]+@)?)[^/*?@]+/|[^/*?@:]+@[^/*?@:]+:)[!-~]+$`)
 )
 
 // externalRule is one entry of a policy about inputs from outside.

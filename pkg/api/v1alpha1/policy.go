@@ -165,7 +165,7 @@ type HTTPInput struct {
 type GitInput struct {
 	// repository is its URL, as the workflow spells it, with * and ** as in url.
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?://|ssh://([^/*?@]+@)?)[^/*?@]+/[!-~]+$')",message="want https://HOST/PATH or ssh://USER@HOST/PATH, with * or ** in PATH only"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^((https?://|ssh://([^/*?@]+@)?)[^/*?@]+/|[^/*?@:]+@[^/*?@:]+:)[!-~]+$')",message="want https://HOST/PATH, ssh://USER@HOST/PATH or USER@HOST:PATH, with * or ** in PATH only"
 	Repository string `json:"repository"`
 	// branches that may be given instead of a commit, by name. Whoever may push
 	// to one decides what the step gets.
