@@ -28,7 +28,7 @@ func TestDiscovery(t *testing.T) {
 			"spec":{"serviceAccountName":"`+name+`","containers":[{`+container+`}]}}}}`)
 	}
 	c.make(user{}, configMaps, ns, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings","namespace":"NS"},
-		"data":{"executor":"image: exec:configured\nimagePullPolicy: Always\n"}}`)
+		"data":{"executor":"image: exec:configured\nimagePullPolicy: Always\nenv: [{name: HTTPS_PROXY, value: \"http://p:1/?a=$b\"}, {name: SECRET, valueFrom: {fieldRef: {fieldPath: metadata.name}}}, {name: EMPTY}]\n"}}`)
 
 	out, err := template(t, "--dry-run=server", "--kubeconfig", c.lab.Kubeconfig, "--set", "signer.image.digest="+digest)
 	if err != nil {
@@ -44,6 +44,9 @@ func TestDiscovery(t *testing.T) {
 		if n := strings.Count(out, want); n != 2 { // webhook and notary
 			t.Errorf("%q is there %d times, want it twice", want, n)
 		}
+	}
+	if strings.Count(out, `- "--executor-env=HTTPS_PROXY=http://p:1/?a=$$b"`+"\n") != 2 || strings.Count(out, `- "--executor-env=EMPTY="`+"\n") != 2 || strings.Contains(out, "SECRET") {
+		t.Error("the variables of executors are not those of the configuration")
 	}
 	if unwanted := ns + "/other"; strings.Contains(out, unwanted) {
 		t.Errorf("%s is no workflow controller", unwanted)

@@ -38,6 +38,7 @@ type options struct {
 	rekorURL       string
 	controllers    []string
 	executorImages []string
+	executorEnv    []string
 	signerImages   []string
 	clusterName    string
 	metricsAddress string
@@ -60,6 +61,7 @@ func runCommand() *cobra.Command {
 	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
 	f.StringArrayVar(&o.signerImages, "signer-image", nil, "argoseal-signer's image by digest; repeatable: images before an upgrade count until their last pod has ended")
+	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
@@ -92,13 +94,9 @@ func (o options) check() error {
 
 // identity is what the operator says about their Argo.
 func (o options) identity() (argo.Identity, error) {
-	id := argo.Identity{ExecutorImages: o.executorImages}
-	for _, c := range o.controllers {
-		namespace, account, ok := strings.Cut(c, "/")
-		if !ok || namespace == "" || account == "" || strings.Contains(account, "/") {
-			return id, usage("--argo-controller %s is not NAMESPACE/SERVICEACCOUNT", c)
-		}
-		id.Controllers = append(id.Controllers, "system:serviceaccount:"+namespace+":"+account)
+	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv)
+	if err != nil {
+		return id, usage("--argo-controller, --executor-image, --executor-env: %v", err)
 	}
 	return id, nil
 }

@@ -23,6 +23,7 @@ type options struct {
 	signerImage    string
 	controllers    []string
 	executorImages []string
+	executorEnv    []string
 	clusterName    string
 	service        string
 	mutating       string
@@ -66,6 +67,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.signerImage, "signer-image", os.Getenv("ARGOSEAL_SIGNER_IMAGE"), "argoseal-signer's image by digest (env ARGOSEAL_SIGNER_IMAGE)")
 	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
+	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.service, "service", "argoseal-webhook", "name of our Service")
 	f.StringVar(&o.mutating, "mutating-configuration", "", "MutatingWebhookConfiguration whose caBundle is kept; empty: none")
@@ -108,13 +110,9 @@ func (o options) check() error {
 
 // identity is what the operator says about their Argo.
 func (o options) identity() (argo.Identity, error) {
-	id := argo.Identity{ExecutorImages: o.executorImages}
-	for _, c := range o.controllers {
-		namespace, account, ok := strings.Cut(c, "/")
-		if !ok || namespace == "" || account == "" || strings.Contains(account, "/") {
-			return argo.Identity{}, usage("--argo-controller %q is not NAMESPACE/SERVICEACCOUNT", c)
-		}
-		id.Controllers = append(id.Controllers, "system:serviceaccount:"+namespace+":"+account)
+	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv)
+	if err != nil {
+		return id, usage("--argo-controller, --executor-image, --executor-env: %v", err)
 	}
 	return id, nil
 }

@@ -20,7 +20,7 @@ func (e executor) altered(format string, args ...any) error {
 }
 
 // checkExecutors holds init and wait to field-level allow-lists.
-func checkExecutors(pod *corev1.Pod, s *Step) error {
+func (id Identity) checkExecutors(pod *corev1.Pod, s *Step) error {
 	all := map[string]int{}
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		all[c.Name]++
@@ -43,20 +43,20 @@ func checkExecutors(pod *corev1.Pod, s *Step) error {
 			}
 		}
 	}
-	if err := checkExecutor(executor{init, reason.InitAltered}, pod, s); err != nil || wait == nil {
+	if err := id.checkExecutor(executor{init, reason.InitAltered}, pod, s); err != nil || wait == nil {
 		return err
 	}
-	return checkExecutor(executor{wait, reason.WaitAltered}, pod, s)
+	return id.checkExecutor(executor{wait, reason.WaitAltered}, pod, s)
 }
 
-func checkExecutor(e executor, pod *corev1.Pod, s *Step) error {
+func (id Identity) checkExecutor(e executor, pod *corev1.Pod, s *Step) error {
 	if err := checkFields(e); err != nil {
 		return err
 	}
 	if err := checkCommand(e); err != nil {
 		return err
 	}
-	if err := checkEnv(e, s); err != nil {
+	if err := id.checkEnv(e, s); err != nil {
 		return err
 	}
 	return checkMounts(e, pod, s)
@@ -111,8 +111,8 @@ var fieldVariables = map[string]string{
 }
 
 // checkEnv allows the variables Argo sets, once each, as literal values that
-// the kubelet does not change.
-func checkEnv(e executor, s *Step) error {
+// the kubelet does not change, and those of its configuration.
+func (id Identity) checkEnv(e executor, s *Step) error {
 	seen := map[string]bool{}
 	for _, v := range e.Env {
 		if seen[v.Name] {
@@ -131,7 +131,7 @@ func checkEnv(e executor, s *Step) error {
 		if v.Name == envTemplate && e.Name == containerInit {
 			continue // Parse read it.
 		}
-		if err := checkVariable(e, s, v.Name, v.Value); err != nil {
+		if err := id.checkVariable(e, s, v.Name, v.Value); err != nil {
 			return err
 		}
 	}
@@ -144,7 +144,7 @@ func checkEnv(e executor, s *Step) error {
 }
 
 // checkVariable looks at one literal variable other than ARGO_TEMPLATE.
-func checkVariable(e executor, s *Step, name, value string) error {
+func (id Identity) checkVariable(e executor, s *Step, name, value string) error {
 	fixed := map[string]string{
 		"ARGO_CONTAINER_NAME": e.Name,
 		"ARGO_NODE_ID":        s.NodeID,
@@ -167,9 +167,13 @@ func checkVariable(e executor, s *Step, name, value string) error {
 	case "REMOVE_LOCAL_ART_PATH":
 		return e.altered("has %s: what it stages would be gone before it is measured", name)
 	default:
-		if !isFixed {
-			return e.altered("has the variable %.80q, which Argo does not set", name)
+		if isFixed {
+			break
 		}
+		if slices.Contains(id.ExecutorEnv, name+"="+value) {
+			return nil
+		}
+		return e.altered("has the variable %.80q, which Argo does not set, or not so (chart value argo.executorEnv)", name)
 	}
 	for i := range value {
 		if value[i] == '$' {

@@ -290,13 +290,3 @@ func (s *Step) StoreInputs() []Input {
 	}
 	return in
 }
-
-// Identity is what the operator says about their Argo.
-type Identity struct {
-	// Controllers are the user names of Argo's controllers, such as
-	// system:serviceaccount:argo:argo.
-	Controllers []string
-	// ExecutorImages are the image references init and wait may run, exactly as
-	// Argo writes them into pods.
-	ExecutorImages []string
-}

@@ -19,7 +19,7 @@ func CheckStructure(pod *corev1.Pod, s *Step, id Identity) error {
 		return reason.New(reason.UnknownPodLayout, "its template was not read")
 	}
 	for _, check := range []func(*corev1.Pod, *Step) error{
-		checkPod, checkVolumes, checkExecutors, checkEmissary, checkTmp, checkInputs, checkKillCommand,
+		checkPod, checkVolumes, id.checkExecutors, checkEmissary, checkTmp, checkInputs, checkKillCommand,
 	} {
 		if err := check(pod, s); err != nil {
 			return err

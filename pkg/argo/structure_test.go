@@ -138,6 +138,44 @@ func TestChangedPodsAreRefused(t *testing.T) {
 	})
 }
 
+func TestVariablesOfArgosConfigurationAreAdmitted(t *testing.T) {
+	pod := argotest.Pod(t, "everything")
+	for _, c := range []*corev1.Container{initOf(pod), waitOf(pod)} {
+		c.Env = append(c.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy:1/?a=$b"})
+	}
+	step, err := argo.Parse(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := argo.CheckStructure(pod, step, argotest.Identity()); err != nil {
+		t.Error(err)
+	}
+	id := argotest.Identity()
+	id.ExecutorEnv = nil
+	wantRefusal(t, argo.CheckStructure(pod, step, id), reason.InitAltered, "HTTPS_PROXY")
+}
+
+func TestWhatTheOperatorSaysIsReadStrictly(t *testing.T) {
+	controllers, images := []string{"argo/argo"}, []string{"exec:1"}
+	id, err := argo.NewIdentity(controllers, images, []string{"A=b=c", "E="})
+	if err != nil || id.Controllers[0] != "system:serviceaccount:argo:argo" || len(id.ExecutorEnv) != 2 {
+		t.Errorf("got %+v, %v", id, err)
+	}
+	for name, bad := range map[string][3][]string{
+		"no controller":          {nil, images, nil},
+		"no image":               {controllers, nil, nil},
+		"an empty image":         {controllers, {""}, nil},
+		"a controller's name":    {{"argo"}, images, nil},
+		"a path":                 {{"a/b/c"}, images, nil},
+		"a variable alone":       {controllers, images, {"A"}},
+		"a value without a name": {controllers, images, {"=a"}},
+	} {
+		if id, err := argo.NewIdentity(bad[0], bad[1], bad[2]); err == nil {
+			t.Errorf("%s is accepted: %+v", name, id)
+		}
+	}
+}
+
 func TestChangedExecutorsAreRefused(t *testing.T) {
 	tests := map[string]breaking{}
 	for _, e := range []struct {
@@ -173,6 +211,15 @@ func TestChangedExecutorsAreRefused(t *testing.T) {
 		})
 		add("has a foreign variable", `has the variable "LD_PRELOAD"`, func(c *corev1.Container) { c.Env = append(c.Env, corev1.EnvVar{Name: "LD_PRELOAD", Value: "x"}) })
 		add("removes what it staged", "has REMOVE_LOCAL_ART_PATH", func(c *corev1.Container) {
+			c.Env = append(c.Env, corev1.EnvVar{Name: "REMOVE_LOCAL_ART_PATH", Value: "true"})
+		})
+		add("has another value of a configured variable", `has the variable "HTTPS_PROXY"`, func(c *corev1.Container) {
+			c.Env = append(c.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://evil:1"})
+		})
+		add("has a configured variable from elsewhere", `has a variable HTTPS_PROXY that is not a literal`, func(c *corev1.Container) {
+			c.Env = append(c.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy:1", ValueFrom: &corev1.EnvVarSource{}})
+		})
+		add("loses what it stages by configuration", "has REMOVE_LOCAL_ART_PATH", func(c *corev1.Container) {
 			c.Env = append(c.Env, corev1.EnvVar{Name: "REMOVE_LOCAL_ART_PATH", Value: "true"})
 		})
 		add("has a variable twice", "has the variable ARGO_DEADLINE twice", func(c *corev1.Container) { c.Env = append(c.Env, *env(c, "ARGO_DEADLINE")) })

@@ -1,11 +1,12 @@
 {{/*
-Which Argo is believed, as JSON {controllers, executorImages, found}: the
+Which Argo is believed, as JSON {controllers, executorImages, executorEnv, found}: the
 values if given, else what the cluster's workflow-controller Deployments say.
 Without a cluster to ask (helm template), Argo's own defaults.
 */}}
 {{- define "argoseal.argo" -}}
 {{- $controllers := .Values.argo.controllers -}}
 {{- $images := .Values.argo.executorImages -}}
+{{- $env := .Values.argo.executorEnv -}}
 {{- $found := list -}}
 {{- if not (and $controllers $images) -}}
   {{- if lookup "v1" "Namespace" "" "kube-system" -}}
@@ -13,6 +14,7 @@ Without a cluster to ask (helm template), Argo's own defaults.
     {{- $found = $discovered.found -}}
     {{- $controllers = $controllers | default $discovered.controllers -}}
     {{- $images = $images | default $discovered.executorImages -}}
+    {{- $env = $env | default $discovered.executorEnv -}}
     {{- if not (and $controllers $images) -}}
       {{- fail "No Argo workflow-controller found in this cluster. Install Argo Workflows first, or set argo.controllers (NAMESPACE/SERVICEACCOUNT) and argo.executorImages." -}}
     {{- end -}}
@@ -21,7 +23,7 @@ Without a cluster to ask (helm template), Argo's own defaults.
     {{- $images = $images | default (list "quay.io/argoproj/argoexec:v3.7.18") -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" $controllers "executorImages" $images "found" $found | toJson -}}
+{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "found" $found | toJson -}}
 {{- end }}
 
 {{/*
@@ -31,6 +33,7 @@ an image of that name.
 {{- define "argoseal.discoverArgo" -}}
 {{- $controllers := list -}}
 {{- $images := list -}}
+{{- $env := list -}}
 {{- $found := list -}}
 {{- range $deployment := (lookup "apps/v1" "Deployment" "" "").items -}}
   {{- $pod := $deployment.spec.template.spec -}}
@@ -40,20 +43,23 @@ an image of that name.
     {{- if has "workflow-controller" (list $c.name $program $image) -}}
       {{- $namespace := $deployment.metadata.namespace -}}
       {{- $controllers = append $controllers (printf "%s/%s" $namespace ($pod.serviceAccountName | default "default")) -}}
-      {{- $images = append $images (include "argoseal.executorImage" (list $namespace $c)) -}}
+      {{- $executor := include "argoseal.executor" (list $namespace $c) | fromJson -}}
+      {{- $images = append $images $executor.image -}}
+      {{- $env = concat $env $executor.env -}}
       {{- $found = append $found (printf "%s/%s" $namespace $deployment.metadata.name) -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "found" (uniq $found) | toJson -}}
+{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "found" (uniq $found) | toJson -}}
 {{- end }}
 
 {{/*
-The executor image of a workflow-controller container, found where Argo looks
-for it and in Argo's order: flag, environment, ConfigMap, its own version.
+The executor of a workflow-controller container, as JSON {image, env}. The image
+is found where Argo looks for it and in Argo's order: flag, environment,
+ConfigMap, its own version. The variables are the literal ones of the ConfigMap.
 Call with (list $namespace $container).
 */}}
-{{- define "argoseal.executorImage" -}}
+{{- define "argoseal.executor" -}}
 {{- $namespace := index . 0 -}}
 {{- $c := index . 1 -}}
 {{- $flags := dict "executor-image" "" "configmap" "workflow-controller-configmap" -}}
@@ -76,19 +82,20 @@ Call with (list $namespace $container).
     {{- end -}}
   {{- end -}}
 {{- end -}}
-{{- $image := index $flags "executor-image" -}}
-{{- if not $image -}}
-  {{- $data := (lookup "v1" "ConfigMap" $namespace (index $flags "configmap")).data | default dict -}}
-  {{- $executor := $data.executor | default "" | fromYaml -}}
-  {{- if $data.config -}}
-    {{- $executor = ($data.config | fromYaml).executor | default dict -}}
-  {{- end -}}
-  {{- $image = $executor.image | default "" -}}
+{{- $data := (lookup "v1" "ConfigMap" $namespace (index $flags "configmap")).data | default dict -}}
+{{- $executor := $data.executor | default "" | fromYaml -}}
+{{- if $data.config -}}
+  {{- $executor = ($data.config | fromYaml).executor | default dict -}}
 {{- end -}}
+{{- $image := index $flags "executor-image" | default $executor.image | default "" -}}
 {{- if not $image -}}
   {{- /* Argo falls back to the executor of its own version. */ -}}
   {{- $tag := regexReplaceAll "@.*$" $c.image "" | regexFind ":[^:/]+$" | trimPrefix ":" -}}
   {{- if $tag -}}{{- $image = printf "quay.io/argoproj/argoexec:%s" $tag -}}{{- end -}}
 {{- end -}}
-{{- $image -}}
+{{- $env := list -}}
+{{- range $v := $executor.env | default list -}}
+  {{- if not $v.valueFrom -}}{{- $env = append $env (printf "%s=%s" $v.name ($v.value | default "")) -}}{{- end -}}
+{{- end -}}
+{{- dict "image" $image "env" $env | toJson -}}
 {{- end }}

@@ -158,6 +158,9 @@ readinessProbe:
 {{- range $argo.executorImages }}
 - --executor-image={{ . }}
 {{- end }}
+{{- range $argo.executorEnv }}
+- {{ printf "--executor-env=%s" . | replace "$" "$$" | quote }}
+{{- end }}
 {{- with .Values.clusterName }}
 - --cluster-name={{ . }}
 {{- end }}

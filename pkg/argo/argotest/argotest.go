@@ -147,7 +147,7 @@ func only(t testing.TB, pod *corev1.Pod) map[string]any {
 
 // Identity is what an operator of that cluster would configure.
 func Identity() argo.Identity {
-	return argo.Identity{Controllers: []string{Controller}, ExecutorImages: []string{Executor}}
+	return argo.Identity{Controllers: []string{Controller}, ExecutorImages: []string{Executor}, ExecutorEnv: []string{"HTTPS_PROXY=http://proxy:1/?a=$b", "REMOVE_LOCAL_ART_PATH=true"}}
 }
 
 func read(t testing.TB, name string, into any) {
