@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -55,7 +54,10 @@ func (e *evaluation) below(ctx context.Context, in argo.Input, dir artifact.Loca
 	if no := made(e.origins[in.Name], in, statement, subject, path); no != nil {
 		return accepted{}, no
 	}
-	rewrote := slices.DeleteFunc(slices.Clone(writers), func(w writer) bool { return !slices.Contains(w.Outputs, dir) })
+	// Who stores a directory above this one leaves it as it is.
+	rewrote := declaring(writers, func(l artifact.Location) bool {
+		return l == dir || dir.Contains(l) && l.Overlaps(in.Location)
+	})
 	if no := overwritten(rewrote, statement); no != nil {
 		return accepted{}, no
 	}

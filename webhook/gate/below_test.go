@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,14 @@ var parts = artifact.Files{{Path: "a.json", SHA256: stored}, {Path: "sub/b", SHA
 // recordUnsealed is a pod's last word without a seal.
 func recordUnsealed(pod *corev1.Pod) *v1alpha1.Provenance {
 	return record(pod, metav1.ConditionFalse, reason.MeasurementMissing, "")
+}
+
+// storedUnsealed has a pod store something later, of which nothing was sealed.
+func (w *world) storedUnsealed(t *testing.T, key string) {
+	t.Helper()
+	pod := w.producer(t, "produce", laterUID, now.Add(-5*time.Second))
+	storedAt(t, pod, key)
+	w.evidence.provenances[string(pod.UID)] = recordUnsealed(pod)
 }
 
 // reading is a world in which consume reads a part of a sealed directory, as the
@@ -114,10 +123,20 @@ func TestAPartOfADirectory(t *testing.T) {
 			w.stored(t, w.producer(t, "produce", laterUID, time.Time{}))
 		}, want: reason.ProvenancePending, says: "still runs"},
 		"that a pod stored again, unsealed": {change: func(t *testing.T, w *world) {
-			other := w.producer(t, "produce", laterUID, now.Add(-5*time.Second))
-			w.stored(t, other)
-			w.evidence.provenances[string(other.UID)] = recordUnsealed(other)
+			w.storedUnsealed(t, w.location.Key)
 		}, want: reason.NotSealed, says: "was to produce it later"},
+		"that a pod stored again by itself, unsealed": {change: func(t *testing.T, w *world) {
+			w.storedUnsealed(t, w.location.Key+"/a.json")
+		}, want: reason.NotSealed, says: "was to produce it later"},
+		"of which a pod stored a part again, unsealed": {part: "sub", change: func(t *testing.T, w *world) {
+			w.storedUnsealed(t, w.location.Key+"/sub/deep")
+		}, want: reason.NotSealed, says: "was to produce it later"},
+		"beside what a pod stored again, unsealed": {change: func(t *testing.T, w *world) {
+			w.storedUnsealed(t, w.location.Key+"/a.jso")
+		}},
+		"within what a pod stored again, unsealed": {change: func(t *testing.T, w *world) {
+			w.storedUnsealed(t, path.Dir(w.location.Key))
+		}},
 		"whose seal is gone":        {change: func(_ *testing.T, w *world) { clear(w.evidence.seals) }, want: reason.NoProvenance, says: "its ArtifactSeal is gone"},
 		"whose seal cannot be read": {change: func(_ *testing.T, w *world) { w.evidence.failSeal = errDown }, want: reason.LookupFailed},
 	} {

@@ -108,7 +108,7 @@ func (e *evaluation) part(ctx context.Context, c *collection, seal *v1alpha1.Art
 	case verdict.Policy != "":
 		return refuse(reason.PrefixUnsupported, "it needs ClusterProvenancePolicy %s, which counts for inputs with one seal only", verdict.Policy)
 	}
-	if no := overwritten(around(writers, at), statement); no != nil {
+	if no := overwritten(declaring(writers, at.Overlaps), statement); no != nil {
 		return no
 	}
 	if c.level == "" || verdict.Level == provenance.LevelObserved {
@@ -145,20 +145,6 @@ func (e *evaluation) directory(ctx context.Context, c *collection, seal *v1alpha
 		c.files = append(c.files, artifact.File{Path: path + "/" + f.Path, SHA256: f.SHA256})
 	}
 	return nil
-}
-
-// around are the writers that declare what overlaps a part, each with what became
-// of that: who was to store it later may have put something in the part's place.
-func around(writers []writer, part artifact.Location) []writer {
-	var some []writer
-	for _, w := range writers {
-		places := slices.DeleteFunc(slices.Clone(w.Outputs), func(l artifact.Location) bool { return !l.Overlaps(part) })
-		if len(places) > 0 {
-			w.output = outputReason(w.record, w.fate, places)
-			some = append(some, w)
-		}
-	}
-	return some
 }
 
 // sealsBelow are the seals of this workflow for what lies below a prefix.

@@ -248,6 +248,12 @@ func (w *world) sealDirectoryAs(t *testing.T, form artifact.Form, digest artifac
 // location.
 func (w *world) stored(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
+	storedAt(t, pod, w.location.Key)
+}
+
+// storedAt has a producer store its output under a key, without an archive.
+func storedAt(t *testing.T, pod *corev1.Pod, key string) {
+	t.Helper()
 	env := pod.Spec.InitContainers[0].Env
 	for i := range env {
 		if env[i].Name == "ARGO_TEMPLATE" {
@@ -255,7 +261,7 @@ func (w *world) stored(t *testing.T, pod *corev1.Pod) {
 			if !strings.Contains(env[i].Value, from) {
 				t.Fatalf("the template is %s", env[i].Value)
 			}
-			env[i].Value = strings.Replace(env[i].Value, from, from+`,"archive":{"none":{}},"s3":{"key":"`+w.location.Key+`"}`, 1)
+			env[i].Value = strings.Replace(env[i].Value, from, from+`,"archive":{"none":{}},"s3":{"key":"`+key+`"}`, 1)
 		}
 	}
 }

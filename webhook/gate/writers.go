@@ -112,6 +112,20 @@ func outputReason(record *v1alpha1.Provenance, f fate, places []artifact.Locatio
 	return f.reason
 }
 
+// declaring are the writers that declare an output at some place, each with what
+// became of that: who was to store it later may have put something there.
+func declaring(writers []writer, place func(artifact.Location) bool) []writer {
+	var some []writer
+	for _, w := range writers {
+		places := slices.DeleteFunc(slices.Clone(w.Outputs), func(l artifact.Location) bool { return !place(l) })
+		if len(places) > 0 {
+			w.output = outputReason(w.record, w.fate, places)
+			some = append(some, w)
+		}
+	}
+	return some
+}
+
 // pending refuses as long as any writer has no final record, and names one that
 // runs, if any does. The client is
 // asked to try again in place if all of them have ended, the last one just now.
