@@ -58,6 +58,10 @@ func (e *evaluation) below(ctx context.Context, in argo.Input, dir artifact.Loca
 	rewrote := declaring(writers, func(l artifact.Location) bool {
 		return l == dir || dir.Contains(l) && l.Overlaps(in.Location)
 	})
+	// Who stores something below the input has not been waited for yet.
+	if no := pending(rewrote, e.gate.Clock.Now()); no != nil {
+		return accepted{}, no
+	}
 	if no := overwritten(rewrote, statement); no != nil {
 		return accepted{}, no
 	}

@@ -131,6 +131,9 @@ func TestAPartOfADirectory(t *testing.T) {
 		"of which a pod stored a part again, unsealed": {part: "sub", change: func(t *testing.T, w *world) {
 			w.storedUnsealed(t, w.location.Key+"/sub/deep")
 		}, want: reason.NotSealed, says: "was to produce it later"},
+		"of which a pod is yet to store a part again": {part: "sub", change: func(t *testing.T, w *world) {
+			storedAt(t, w.producer(t, "produce", laterUID, time.Time{}), w.location.Key+"/sub/deep")
+		}, want: reason.ProvenancePending, says: "still runs"},
 		"beside what a pod stored again, unsealed": {change: func(t *testing.T, w *world) {
 			w.storedUnsealed(t, w.location.Key+"/a.jso")
 		}},

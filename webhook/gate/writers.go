@@ -113,15 +113,19 @@ func outputReason(record *v1alpha1.Provenance, f fate, places []artifact.Locatio
 }
 
 // declaring are the writers that declare an output at some place, each with what
-// became of that: who was to store it later may have put something there.
+// became of that, if its record is final: who was to store it later may have put
+// something there.
 func declaring(writers []writer, place func(artifact.Location) bool) []writer {
 	var some []writer
 	for _, w := range writers {
 		places := slices.DeleteFunc(slices.Clone(w.Outputs), func(l artifact.Location) bool { return !place(l) })
-		if len(places) > 0 {
-			w.output = outputReason(w.record, w.fate, places)
-			some = append(some, w)
+		if len(places) == 0 {
+			continue
 		}
+		if w.fate.final {
+			w.output = outputReason(w.record, w.fate, places)
+		}
+		some = append(some, w)
 	}
 	return some
 }
