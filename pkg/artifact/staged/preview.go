@@ -18,11 +18,13 @@ import (
 // nothing but the tree of staged bytes that have the same digest.
 type preview struct {
 	*Watcher
-	mu     sync.Mutex
-	drafts map[string]*draft // by output
+	mu sync.Mutex
+	// drafts are by path in main: what lies there is packed again for each output
+	// that has it, to the same file.
+	drafts map[string]*draft
 }
 
-// draft is what the preview finds of one output. The sum is set when done is
+// draft is what the preview finds at one path. The sum is set when done is
 // closed, and nothing if there is an error.
 type draft struct {
 	done chan struct{}
@@ -63,19 +65,19 @@ func (p *preview) next() (artifact.Staged, *os.Root, string) {
 func (p *preview) known(o artifact.Staged) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.drafts[o.Output] != nil
+	return p.drafts[o.Path] != nil
 }
 
 // of is the draft of a staged output, finished or not. If there is none it will
-// not be made any more, and nil is given.
+// not be made any more, and nil is given; also if it is known to have failed.
 func (p *preview) of(o artifact.Staged) *draft {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := p.drafts[o.Output]
+	d := p.drafts[o.Path]
 	if d == nil {
-		p.drafts[o.Output] = &draft{}
+		p.drafts[o.Path] = &draft{}
 	}
-	if d == nil || d.done == nil {
+	if d == nil || d.done == nil || closed(d.done) && d.err != nil {
 		return nil
 	}
 	return d
@@ -85,11 +87,11 @@ func (p *preview) of(o artifact.Staged) *draft {
 func (p *preview) begin(o artifact.Staged) *draft {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.drafts[o.Output] != nil {
+	if p.drafts[o.Path] != nil {
 		return nil
 	}
 	d := &draft{done: make(chan struct{})}
-	p.drafts[o.Output] = d
+	p.drafts[o.Path] = d
 	return d
 }
 

@@ -197,3 +197,49 @@ func TestAnArchiveThatIsWrittenAnewIsMeasuredAnew(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	measures(t, end()[0], last)
 }
+
+// Two outputs can have one path: what lies there is packed for each of them.
+func TestWhatIsPackedTwiceIsReadForBoth(t *testing.T) {
+	root := t.TempDir()
+	l, end := running(t, root, "a=tar=/x", "b=tar=/x")
+	stored := archive(t, strings.Repeat("twice", 100))
+	packed := filepath.Join(root, "run/outputs/artifacts/x.tgz")
+	trickle(t, packed, stored)
+	time.Sleep(50 * time.Millisecond)
+	trickle(t, packed, stored)
+	exits(t, root)
+	time.Sleep(50 * time.Millisecond)
+	trickle(t, root+"/argo/outputs/artifacts/a.tgz", stored)
+	trickle(t, root+"/argo/outputs/artifacts/b.tgz", stored)
+	time.Sleep(50 * time.Millisecond)
+	m := end()
+	measures(t, m[0], stored)
+	measures(t, m[1], stored)
+	if l.packedAlready() != 2 {
+		t.Errorf("both were to be known:\n%s", l)
+	}
+}
+
+// An archive whose draft failed would be read a second time once wait has ended,
+// and the grace may be too short for that.
+func TestADraftThatFailedIsNotWaitedFor(t *testing.T) {
+	for title, c := range map[string]struct {
+		draft draft
+		over  bool
+		want  bool
+	}{
+		"is being made": {want: true},
+		"was made":      {over: true, want: true},
+		"failed":        {draft: draft{err: errChanged}, over: true},
+	} {
+		o := artifact.Staged{Output: "a", Archive: artifact.ArchiveTar, Path: "/x"}
+		p := &preview{drafts: map[string]*draft{o.Path: &c.draft}}
+		c.draft.done = make(chan struct{})
+		if c.over {
+			close(c.draft.done)
+		}
+		if got := p.of(o) != nil; got != c.want {
+			t.Errorf("one that %s is given: %t", title, got)
+		}
+	}
+}
