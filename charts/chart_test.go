@@ -123,6 +123,27 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestWhatIsFoundIsOneArgument: what is found in the cluster passes no schema,
+// and a ConfigMap of a tenant's may be among it.
+func TestWhatIsFoundIsOneArgument(t *testing.T) {
+	const injected = "- --signer-image=evil"
+	for _, value := range []string{"executorImages", "executorEnv"} {
+		out, err := template(t, "-f", "testdata/default.values.yaml", "--skip-schema-validation",
+			"--set-json", `argo.`+value+`=["a=b\n`+injected+`"]`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(out, `a=b\n`+injected+`"`); n != 2 { // webhook and notary
+			t.Errorf("%s: it is there %d times, want it twice", value, n)
+		}
+		for line := range strings.Lines(out) {
+			if strings.TrimSpace(line) == injected {
+				t.Errorf("%s makes an argument of its own", value)
+			}
+		}
+	}
+}
+
 // objects renders the defaults and picks the objects of a kind.
 func objects[T any](t *testing.T, kind string) []T {
 	t.Helper()

@@ -40,7 +40,11 @@ func TestDiscovery(t *testing.T) {
 		"--argo-controller=NS/by-command", "--executor-image=exec:configured",
 		"--argo-controller=NS/by-environment", "--executor-image=exec:environment",
 	} {
-		want = "- " + strings.ReplaceAll(want, "NS", ns) + "\n"
+		want = strings.ReplaceAll(want, "NS", ns)
+		if strings.HasPrefix(want, "--executor-image=") {
+			want = `"` + want + `"`
+		}
+		want = "- " + want + "\n"
 		if n := strings.Count(out, want); n != 2 { // webhook and notary
 			t.Errorf("%q is there %d times, want it twice", want, n)
 		}

@@ -156,7 +156,7 @@ readinessProbe:
 - --argo-controller={{ . }}
 {{- end }}
 {{- range $argo.executorImages }}
-- --executor-image={{ . }}
+- {{ printf "--executor-image=%s" . | replace "$" "$$" | quote }}
 {{- end }}
 {{- range $argo.executorEnv }}
 - {{ printf "--executor-env=%s" . | replace "$" "$$" | quote }}
