@@ -30,6 +30,13 @@ func TestDiscovery(t *testing.T) {
 	c.make(user{}, configMaps, ns, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings","namespace":"NS"},
 		"data":{"executor":"image: exec:configured\nimagePullPolicy: Always\nenv: [{name: HTTPS_PROXY, value: \"http://p:1/?a=$b\"}, {name: SECRET, valueFrom: {fieldRef: {fieldPath: metadata.name}}}, {name: EMPTY}]\n"}}`)
 
+	// Of whom the gate is for, nobody becomes a controller.
+	tenant := ns + "-tenant"
+	c.make(user{}, namespaces, tenant, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"NS","labels":{"argoseal.dev/mode":"audit"}}}`)
+	c.make(user{}, deployments, tenant, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"workflow-controller","namespace":"NS"},
+		"spec":{"replicas":0,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},
+		"spec":{"containers":[{"name":"workflow-controller","image":"x:1","args":["--executor-image=evil"]}]}}}}`)
+
 	out, err := template(t, "--dry-run=server", "--kubeconfig", c.lab.Kubeconfig, "--set", "signer.image.digest="+digest)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +59,9 @@ func TestDiscovery(t *testing.T) {
 	if strings.Count(out, `- "--executor-env=HTTPS_PROXY=http://p:1/?a=$$b"`+"\n") != 2 || strings.Count(out, `- "--executor-env=EMPTY="`+"\n") != 2 || strings.Contains(out, "SECRET") {
 		t.Error("the variables of executors are not those of the configuration")
 	}
-	if unwanted := ns + "/other"; strings.Contains(out, unwanted) {
-		t.Errorf("%s is no workflow controller", unwanted)
+	for _, unwanted := range []string{ns + "/other", tenant + "/default", "--executor-image=evil"} {
+		if strings.Contains(out, unwanted) {
+			t.Errorf("%s is believed", unwanted)
+		}
 	}
 }

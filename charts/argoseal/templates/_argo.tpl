@@ -1,5 +1,5 @@
 {{/*
-Which Argo is believed, as JSON {controllers, executorImages, executorEnv, found}: the
+Which Argo is believed, as JSON {controllers, executorImages, executorEnv, found, left}: the
 values if given, else what the cluster's workflow-controller Deployments say.
 Without a cluster to ask (helm template), Argo's own defaults.
 */}}
@@ -8,33 +8,41 @@ Without a cluster to ask (helm template), Argo's own defaults.
 {{- $images := .Values.argo.executorImages -}}
 {{- $env := .Values.argo.executorEnv -}}
 {{- $found := list -}}
+{{- $left := list -}}
 {{- if not (and $controllers $images) -}}
   {{- if lookup "v1" "Namespace" "" "kube-system" -}}
     {{- $discovered := include "argoseal.discoverArgo" . | fromJson -}}
     {{- $found = $discovered.found -}}
+    {{- $left = $discovered.left -}}
     {{- $controllers = $controllers | default $discovered.controllers -}}
     {{- $images = $images | default $discovered.executorImages -}}
     {{- $env = $env | default $discovered.executorEnv -}}
     {{- if not (and $controllers $images) -}}
-      {{- fail "No Argo workflow-controller found in this cluster. Install Argo Workflows first, or set argo.controllers (NAMESPACE/SERVICEACCOUNT) and argo.executorImages." -}}
+      {{- fail (printf "No Argo workflow-controller found in this cluster%s. Install Argo Workflows first, or set argo.controllers (NAMESPACE/SERVICEACCOUNT) and argo.executorImages." (ternary (printf " but %s, in namespaces that are guarded" (join ", " $left)) "" (gt (len $left) 0))) -}}
     {{- end -}}
   {{- else -}}
     {{- $controllers = $controllers | default (list "argo/argo") -}}
     {{- $images = $images | default (list "quay.io/argoproj/argoexec:v3.7.18") -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "found" $found | toJson -}}
+{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "found" $found "left" $left | toJson -}}
 {{- end }}
 
 {{/*
 Looks for containers that are called workflow-controller or run a program or
-an image of that name.
+an image of that name. Those in namespaces with a mode are left: who may make
+Deployments there is whom the gate is for, and would become an Argo controller.
 */}}
 {{- define "argoseal.discoverArgo" -}}
 {{- $controllers := list -}}
 {{- $images := list -}}
 {{- $env := list -}}
 {{- $found := list -}}
+{{- $left := list -}}
+{{- $guarded := list -}}
+{{- range $n := (lookup "v1" "Namespace" "" "").items -}}
+  {{- if hasKey ($n.metadata.labels | default dict) "argoseal.dev/mode" -}}{{- $guarded = append $guarded $n.metadata.name -}}{{- end -}}
+{{- end -}}
 {{- range $deployment := (lookup "apps/v1" "Deployment" "" "").items -}}
   {{- $pod := $deployment.spec.template.spec -}}
   {{- range $c := $pod.containers -}}
@@ -42,15 +50,19 @@ an image of that name.
     {{- $image := base (regexReplaceAll "(:[^:/@]*)?(@.*)?$" $c.image "") -}}
     {{- if has "workflow-controller" (list $c.name $program $image) -}}
       {{- $namespace := $deployment.metadata.namespace -}}
-      {{- $controllers = append $controllers (printf "%s/%s" $namespace ($pod.serviceAccountName | default "default")) -}}
-      {{- $executor := include "argoseal.executor" (list $namespace $c) | fromJson -}}
-      {{- $images = append $images $executor.image -}}
-      {{- $env = concat $env $executor.env -}}
-      {{- $found = append $found (printf "%s/%s" $namespace $deployment.metadata.name) -}}
+      {{- if has $namespace $guarded -}}
+        {{- $left = append $left (printf "%s/%s" $namespace $deployment.metadata.name) -}}
+      {{- else -}}
+        {{- $controllers = append $controllers (printf "%s/%s" $namespace ($pod.serviceAccountName | default "default")) -}}
+        {{- $executor := include "argoseal.executor" (list $namespace $c) | fromJson -}}
+        {{- $images = append $images $executor.image -}}
+        {{- $env = concat $env $executor.env -}}
+        {{- $found = append $found (printf "%s/%s" $namespace $deployment.metadata.name) -}}
+      {{- end -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "found" (uniq $found) | toJson -}}
+{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "found" (uniq $found) "left" (uniq $left) | toJson -}}
 {{- end }}
 
 {{/*
