@@ -50,18 +50,18 @@ unit: ## Unit and golden tests (those of the chart where helm is built: `make to
 
 .PHONY: integration
 integration: tools ## Unit and golden tests, and those against a real API server and a real Rekor.
-	@$(TOOLS); go test -tags integration ./...
+	@$(TOOLS); go test -tags integration -count=1 ./... # what a test runs beside itself, no cache of results knows
 
 .PHONY: e2e
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up.
-	@$(TOOLS); go test -tags e2e -timeout 20m -skip '^TestConformance' ./e2e/suite ./pkg/argo/graph ./pkg/artifact
-	@$(TOOLS); go test -tags e2e ./charts
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m -skip '^TestConformance' ./e2e/suite ./pkg/argo/graph ./pkg/artifact
+	@$(TOOLS); go test -tags e2e -count=1 ./charts
 
 .PHONY: conformance
 conformance: build tools ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
 	@$(CLUSTER) up --with argo4
 	@$(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=true" # it looks for Argo's controllers anew
-	@$(TOOLS); go test -tags e2e -timeout 40m -run '^TestConformance' ./e2e/suite
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m -run '^TestConformance' ./e2e/suite
 
 .PHONY: lint
 lint: tools ## Linters, with the pinned version.
