@@ -34,8 +34,8 @@ func (s stamp) same(t stamp) bool {
 }
 
 // read measures what is staged of an output, and gives its state: before that,
-// or afterwards if it was followed while it grew. No step of the way may be a
-// symbolic link. Of a directory it lists the files for which there is room.
+// or once it was whole if it was followed while it grew. No step of the way may be
+// a symbolic link. Of a directory it lists the files for which there is room.
 func (w *Watcher) read(ctx context.Context, o artifact.Staged, follow bool) (artifact.Entry, stamp, error) {
 	dir, err := w.dir(o)
 	if err != nil {
@@ -59,8 +59,9 @@ func (w *Watcher) read(ctx context.Context, o artifact.Staged, follow bool) (art
 		sum, err := w.sum(ctx, o, f, info.Size())
 		return artifact.Entry{Output: o.Output, Sum: sum}, stamp{info}, err
 	}
-	sum, err := w.sumGrowing(ctx, o, f)
-	info, failed := f.Stat()
+	growing := &follower{ctx: ctx, file: f, poll: w.Poll, whole: func() bool { return w.whole(o) }, ended: w.ended}
+	sum, err := w.sumGrowing(ctx, o, growing)
+	info, failed := growing.state()
 	switch {
 	case failed != nil:
 		return artifact.Entry{}, stamp{}, failed
@@ -84,8 +85,7 @@ func (w *Watcher) sum(ctx context.Context, o artifact.Staged, f *os.File, size i
 // sumGrowing measures an archive while wait stages it: wait writes it from the
 // beginning to the end, once. If it was read while it was packed, and these are
 // the same bytes, then what they unpack to is known.
-func (w *Watcher) sumGrowing(ctx context.Context, o artifact.Staged, f *os.File) (artifact.Sum, error) {
-	growing := &follower{ctx: ctx, file: f, poll: w.Poll, whole: func() bool { return w.whole(o) }, ended: w.ended}
+func (w *Watcher) sumGrowing(ctx context.Context, o artifact.Staged, growing *follower) (artifact.Sum, error) {
 	draft := w.preview.of(o)
 	if draft == nil {
 		return artifact.Measure(ctx, growing)
@@ -103,20 +103,18 @@ func (w *Watcher) sumGrowing(ctx context.Context, o artifact.Staged, f *os.File)
 		w.Log.Info("what is staged was read while it was packed", "output", o.Output)
 		return draft.sum, nil
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
+	if _, err := growing.file.Seek(0, io.SeekStart); err != nil {
 		return artifact.Sum{}, err
 	}
-	return artifact.Measure(ctx, f)
+	return artifact.Measure(ctx, growing.file)
 }
 
 // whole says that wait writes no more of an output: it stages and uploads one
-// after the other.
+// after the other, in their order.
 func (w *Watcher) whole(o artifact.Staged) bool {
-	return closed(w.ended) || slices.ContainsFunc(w.outputs, func(other *output) bool {
-		if other.Output == o.Output || other.at.info != nil {
-			return false
-		}
-		_, err := w.stat(other.Staged)
+	i := slices.IndexFunc(w.outputs, func(other *output) bool { return other.Output == o.Output })
+	return closed(w.ended) || slices.ContainsFunc(w.outputs[i+1:], func(later *output) bool {
+		_, err := w.stat(later.Staged)
 		return err == nil
 	})
 }

@@ -3,6 +3,7 @@ package staged
 import (
 	"context"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 )
@@ -18,9 +19,10 @@ type follower struct {
 	whole func() bool
 	// ended says when wait has ended: then every file is whole.
 	ended <-chan struct{}
-	// rest is how much is left to read once it was whole: what is appended even so
-	// is another state of the file.
+	// rest is how much is left to read once it was whole, in the state last: what is
+	// appended even so is another state of the file.
 	rest io.Reader
+	last fs.FileInfo
 }
 
 // Read waits for bytes. It fails when the context ends.
@@ -62,8 +64,18 @@ func (f *follower) finish() error {
 	if err != nil {
 		return err
 	}
-	f.rest = io.LimitReader(f.file, max(0, info.Size()-at))
+	f.rest, f.last = io.LimitReader(f.file, max(0, info.Size()-at)), info
 	return nil
+}
+
+// state is that of the file which was read: to its end, the one in which it was
+// whole, as what seems wrong with a file that still grew says nothing of the
+// whole; not so far, the one that it has now.
+func (f *follower) state() (fs.FileInfo, error) {
+	if f.last != nil {
+		return f.last, nil
+	}
+	return f.file.Stat()
 }
 
 // closed says whether something has ended.

@@ -243,3 +243,34 @@ func TestADraftThatFailedIsNotWaitedFor(t *testing.T) {
 		}
 	}
 }
+
+// What comes before an archive can be seen for the first time together with it,
+// and says nothing about whether that is whole.
+func TestAnArchiveIsNotWholeBecauseOfWhatWasStagedBeforeIt(t *testing.T) {
+	stored := archive(t, strings.Repeat("0", 32<<20)) // takes longer to unpack than to read
+	for title, first := range map[string]string{"what comes before it": "z=zip", "a file of its name": "z=none=a.tgz"} {
+		t.Run(title, func(t *testing.T) {
+			root := t.TempDir()
+			file := root + "/argo/outputs/artifacts/a.tgz"
+			put(t, root+"/argo/outputs/artifacts/z.zip", nil)
+			put(t, file, stored[:len(stored)/2])
+			outputs := []string{first, "a"}
+			if first != "z=zip" {
+				slices.Reverse(outputs)
+			}
+			_, end := running(t, root, outputs...)
+			time.Sleep(20 * time.Millisecond)
+			f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if _, err := f.Write(stored[len(stored)/2:]); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(500 * time.Millisecond)
+			m := end()
+			measures(t, m[slices.Index(outputs, "a")], stored)
+		})
+	}
+}
