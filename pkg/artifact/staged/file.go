@@ -14,7 +14,7 @@ import (
 
 // errNotMounted says that the folder itself is not there, which says nothing
 // about outputs.
-var errNotMounted = errors.New("Argo's volume cannot be opened")
+var errNotMounted = errors.New("volume of Argo's cannot be opened")
 
 // folders lead from wait's /tmp to what it stages: artifacts (Argo's
 // tempOutArtDir), and beside them logs (WorkflowExecutor.SaveLogs).
