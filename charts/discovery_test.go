@@ -30,6 +30,13 @@ func TestDiscovery(t *testing.T) {
 	c.make(user{}, configMaps, ns, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings","namespace":"NS"},
 		"data":{"executor":"image: exec:configured\nimagePullPolicy: Always\nenv: [{name: HTTPS_PROXY, value: \"http://p:1/?a=$b\"}, {name: SECRET, valueFrom: {fieldRef: {fieldPath: metadata.name}}}, {name: EMPTY}]\n"}}`)
 
+	find := func(args ...string) (string, error) {
+		return template(t, append(args, "--dry-run=server", "--kubeconfig", c.lab.Kubeconfig, "--set", "signer.image.digest="+digest)...)
+	}
+	if _, err := find(); err == nil || !strings.Contains(err.Error(), "argo, "+ns) || !strings.Contains(err.Error(), "set argo.namespaces") {
+		t.Errorf("two Argos are found, and it says %v", err)
+	}
+
 	// Of whom the gate is for, nobody becomes a controller.
 	tenant := ns + "-tenant"
 	c.make(user{}, namespaces, tenant, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"NS","labels":{"argoseal.dev/mode":"audit"}}}`)
@@ -37,7 +44,7 @@ func TestDiscovery(t *testing.T) {
 		"spec":{"replicas":0,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},
 		"spec":{"containers":[{"name":"workflow-controller","image":"x:1","args":["--executor-image=evil"]}]}}}}`)
 
-	out, err := template(t, "--dry-run=server", "--kubeconfig", c.lab.Kubeconfig, "--set", "signer.image.digest="+digest)
+	out, err := find("--set", "argo.namespaces={"+ns+"}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +66,13 @@ func TestDiscovery(t *testing.T) {
 	if strings.Count(out, `- "--executor-env=HTTPS_PROXY=http://p:1/?a=$$b"`+"\n") != 2 || strings.Count(out, `- "--executor-env=EMPTY="`+"\n") != 2 || strings.Contains(out, "SECRET") {
 		t.Error("the variables of executors are not those of the configuration")
 	}
-	for _, unwanted := range []string{ns + "/other", tenant + "/default", "--executor-image=evil"} {
+	if _, err := find(); err == nil || strings.Contains(err.Error(), tenant) {
+		t.Errorf("it says %v", err)
+	}
+	if out, err := find("--set", "argo.namespaces={"+tenant+"}"); err != nil || !strings.Contains(out, tenant+"/default") {
+		t.Errorf("what is trusted by name is not believed: %v", err)
+	}
+	for _, unwanted := range []string{ns + "/other", tenant + "/default", "--executor-image=evil", "argo/argo"} {
 		if strings.Contains(out, unwanted) {
 			t.Errorf("%s is believed", unwanted)
 		}

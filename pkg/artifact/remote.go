@@ -87,8 +87,9 @@ func (g Git) long() string {
 	return g.Repository
 }
 
-// short is the short form of a URL that long made of one.
-func short(url string) string {
+// Short is ssh's short form of a URL that URI shows for one, and any other as it
+// is.
+func Short(url string) string {
 	rest, ssh := strings.CutPrefix(url, "ssh://")
 	if user, path, found := strings.Cut(rest, home); ssh && found && !strings.Contains(user, "/") {
 		return user + ":" + path
@@ -105,7 +106,7 @@ func (g Git) Validate() error {
 	if err != nil {
 		return fmt.Errorf("repository: %w", err)
 	}
-	if short(g.Repository) != g.Repository {
+	if Short(g.Repository) != g.Repository {
 		return errors.New("repository: give one below the home of a user as USER@HOST:PATH")
 	}
 	if _, password := u.User.Password(); password || u.User != nil && u.Scheme != "ssh" || u.RawQuery != "" || u.ForceQuery {
@@ -138,7 +139,7 @@ func ParseGit(uri string) (Git, error) {
 	if !ok || at < 0 {
 		return Git{}, errors.New("want git+REPOSITORY@REVISION")
 	}
-	g := Git{Repository: short(rest[:at])}
+	g := Git{Repository: Short(rest[:at])}
 	if branch, found := strings.CutPrefix(rest[at+1:], branchRefs); found {
 		g.Branch = branch
 	} else {

@@ -182,7 +182,7 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 		out.external = append(out.external, rule)
 	}
 	for i, in := range a.Git {
-		rule, err := readExternal(gitPattern, in.Repository, v1alpha1.Content{AnyContent: true})
+		rule, err := readExternal(gitPattern, artifact.Short(in.Repository), v1alpha1.Content{AnyContent: true})
 		if err != nil {
 			return nil, fmt.Errorf("git[%d]: %w", i, err)
 		}

@@ -18,7 +18,10 @@ Without a cluster to ask (helm template), Argo's own defaults.
     {{- $images = $images | default $discovered.executorImages -}}
     {{- $env = $env | default $discovered.executorEnv -}}
     {{- if not (and $controllers $images) -}}
-      {{- fail (printf "No Argo workflow-controller found in this cluster%s. Install Argo Workflows first, or set argo.controllers (NAMESPACE/SERVICEACCOUNT) and argo.executorImages." (ternary (printf " but %s, in namespaces that are guarded" (join ", " $left)) "" (gt (len $left) 0))) -}}
+      {{- fail (printf "No Argo workflow-controller found in this cluster%s. Install Argo Workflows first, or set argo.namespaces." (ternary (printf " but %s, in namespaces with a mode" (join ", " $left)) "" (gt (len $left) 0))) -}}
+    {{- end -}}
+    {{- if gt (len $discovered.namespaces) 1 -}}
+      {{- fail (printf "Argo workflow-controllers found in the namespaces %s. Whoever runs one there would be believed: set argo.namespaces to those that you trust." (join ", " $discovered.namespaces)) -}}
     {{- end -}}
   {{- else -}}
     {{- $controllers = $controllers | default (list "argo/argo") -}}
@@ -30,8 +33,9 @@ Without a cluster to ask (helm template), Argo's own defaults.
 
 {{/*
 Looks for containers that are called workflow-controller or run a program or
-an image of that name. Those in namespaces with a mode are left: who may make
-Deployments there is whom the gate is for, and would become an Argo controller.
+an image of that name, in the given namespaces or in all but those with a mode:
+who may make Deployments there is whom the gate is for, and would become an Argo
+controller. "namespaces" are those of what was found without being given.
 */}}
 {{- define "argoseal.discoverArgo" -}}
 {{- $controllers := list -}}
@@ -40,6 +44,8 @@ Deployments there is whom the gate is for, and would become an Argo controller.
 {{- $found := list -}}
 {{- $left := list -}}
 {{- $guarded := list -}}
+{{- $namespaces := list -}}
+{{- $given := .Values.argo.namespaces -}}
 {{- range $n := (lookup "v1" "Namespace" "" "").items -}}
   {{- if hasKey ($n.metadata.labels | default dict) "argoseal.dev/mode" -}}{{- $guarded = append $guarded $n.metadata.name -}}{{- end -}}
 {{- end -}}
@@ -50,7 +56,7 @@ Deployments there is whom the gate is for, and would become an Argo controller.
     {{- $image := base (regexReplaceAll "(:[^:/@]*)?(@.*)?$" $c.image "") -}}
     {{- if has "workflow-controller" (list $c.name $program $image) -}}
       {{- $namespace := $deployment.metadata.namespace -}}
-      {{- if has $namespace $guarded -}}
+      {{- if ternary (not (has $namespace $given)) (has $namespace $guarded) (gt (len $given) 0) -}}
         {{- $left = append $left (printf "%s/%s" $namespace $deployment.metadata.name) -}}
       {{- else -}}
         {{- $controllers = append $controllers (printf "%s/%s" $namespace ($pod.serviceAccountName | default "default")) -}}
@@ -58,11 +64,12 @@ Deployments there is whom the gate is for, and would become an Argo controller.
         {{- $images = append $images $executor.image -}}
         {{- $env = concat $env $executor.env -}}
         {{- $found = append $found (printf "%s/%s" $namespace $deployment.metadata.name) -}}
+        {{- if not $given -}}{{- $namespaces = append $namespaces $namespace | uniq -}}{{- end -}}
       {{- end -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "found" (uniq $found) "left" (uniq $left) | toJson -}}
+{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "found" (uniq $found) "left" (uniq $left) "namespaces" $namespaces | toJson -}}
 {{- end }}
 
 {{/*
