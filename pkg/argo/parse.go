@@ -15,7 +15,9 @@ import (
 )
 
 // LooksLike says whether a pod bears any single mark of Argo Workflows. Such a
-// pod is genuine or refused; every other pod is none of our business.
+// pod is genuine or refused; every other pod is none of our business. That a
+// Workflow owns it is no mark: Argo knows its pods by labels and annotations,
+// and a resource template with setOwnerReference can make any pod.
 func LooksLike(pod *corev1.Pod) bool {
 	for _, keys := range []map[string]string{pod.Labels, pod.Annotations} {
 		for k := range keys {
@@ -25,7 +27,7 @@ func LooksLike(pod *corev1.Pod) bool {
 		}
 	}
 	for _, o := range pod.OwnerReferences {
-		if strings.HasPrefix(o.APIVersion, ownerGroup) && strings.HasPrefix(o.Kind, ownerKind) {
+		if strings.HasPrefix(o.APIVersion, ownerGroup) && strings.HasPrefix(o.Kind, ownerKind) && o.Kind != ownerKind {
 			return true
 		}
 	}

@@ -25,6 +25,7 @@ func TestMarksOfArgo(t *testing.T) {
 		"the node id":                  {corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"workflows.argoproj.io/node-id": "x"}}}, true},
 		"an owner of Argo's":           {corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{APIVersion: "argoproj.io/v1alpha1", Kind: "WorkflowArtifactGCTask"}}}}, true},
 		"an owner of another of Argo":  {corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout"}}}}, false},
+		"an owner that is a Workflow":  {corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{APIVersion: "argoproj.io/v1alpha1", Kind: "Workflow"}}}}, false},
 		"an owner of another's":        {corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{APIVersion: "example.com/v1", Kind: "Workflow"}}}}, false},
 		"a container that is argoexec": {corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Command: []string{"/var/run/argo/argoexec", "emissary"}}}}}, true},
 		"argoexec in the arguments":    {corev1.Pod{Spec: corev1.PodSpec{InitContainers: []corev1.Container{{Args: []string{"argoexec", "init"}}}}}, true},
