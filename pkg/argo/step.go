@@ -163,10 +163,14 @@ type Output struct {
 	// StoreUnsupported, MountUnsupported, LocationInvalid or DaemonUnsupported. The
 	// step runs all the same.
 	Problem *reason.Error
+
+	// meant is where it goes if there is a Problem; zero if that is not known.
+	meant artifact.Location
 }
 
 // refuse gives the output a Problem.
 func (o *Output) refuse(problem *reason.Error) {
+	o.meant = o.Location
 	o.Location, o.Archive, o.Volume, o.Problem = artifact.Location{}, "", "", problem.For(o.Name)
 }
 
@@ -179,6 +183,15 @@ func (o Output) Places() []artifact.Location {
 		return []artifact.Location{o.Location, o.Location.Prefix()}
 	}
 	return []artifact.Location{o.Location}
+}
+
+// Unsealed are the locations to which the output may go without a seal, because
+// it has a Problem; none if they are not known.
+func (o Output) Unsealed() []artifact.Location {
+	if o.Problem == nil || o.meant == (artifact.Location{}) {
+		return nil
+	}
+	return []artifact.Location{o.meant, o.meant.Prefix()}
 }
 
 // At is where the output lies that was measured as this form, or why it cannot

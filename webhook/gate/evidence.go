@@ -10,6 +10,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
@@ -55,6 +56,9 @@ type Producer struct {
 	// Outputs are the locations the pod may write, of outputs that can be sealed:
 	// two for one that may turn out to be a directory.
 	Outputs []artifact.Location
+	// Unsealed are the locations that it may write without a seal, whatever becomes
+	// of it, with the reason.
+	Unsealed map[artifact.Location]reason.Code
 	// Unreadable: the pod's step cannot be parsed, so it may write anywhere.
 	Unreadable bool
 	Created    time.Time
@@ -90,8 +94,14 @@ func AnyProducer(pod *corev1.Pod) Producer {
 		p.Unreadable = true
 		return p
 	}
-	for _, o := range step.Sealable() {
+	for _, o := range step.Outputs {
 		p.Outputs = append(p.Outputs, o.Places()...)
+		for _, l := range o.Unsealed() {
+			if p.Unsealed == nil {
+				p.Unsealed = map[artifact.Location]reason.Code{}
+			}
+			p.Unsealed[l] = o.Problem.Code
+		}
 	}
 	return p
 }

@@ -254,6 +254,12 @@ func (w *world) stored(t *testing.T, pod *corev1.Pod) {
 // storedAt has a producer store its output under a key, without an archive.
 func storedAt(t *testing.T, pod *corev1.Pod, key string) {
 	t.Helper()
+	setOutput(t, pod, `"path":"/tmp/hello_world.txt","archive":{"none":{}},"s3":{"key":"`+key+`"}`)
+}
+
+// setOutput changes where a producer's output lies and goes.
+func setOutput(t *testing.T, pod *corev1.Pod, fields string) {
+	t.Helper()
 	env := pod.Spec.InitContainers[0].Env
 	for i := range env {
 		if env[i].Name == "ARGO_TEMPLATE" {
@@ -261,7 +267,7 @@ func storedAt(t *testing.T, pod *corev1.Pod, key string) {
 			if !strings.Contains(env[i].Value, from) {
 				t.Fatalf("the template is %s", env[i].Value)
 			}
-			env[i].Value = strings.Replace(env[i].Value, from, from+`,"archive":{"none":{}},"s3":{"key":"`+key+`"}`, 1)
+			env[i].Value = strings.Replace(env[i].Value, from, fields, 1)
 		}
 	}
 }

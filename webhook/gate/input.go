@@ -41,6 +41,9 @@ type evaluation struct {
 	// empty if none is known. Anybody may have made it: it changes what a refusal
 	// says and nothing else.
 	untagged string
+	// forgone says which pod writes the location asked for last without a seal, and
+	// why; nil if none is known. It did not come from outside.
+	forgone *refused
 }
 
 // accepted is an input whose evidence holds, or that a policy admits without.
@@ -73,7 +76,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if err := in.Location.Validate(); err != nil {
 		return accepted{}, &refused{error: reason.Wrap(reason.LocationInvalid, err, "%v", err)}
 	}
-	e.untagged = ""
+	e.untagged, e.forgone = "", nil
 	writers, no := e.writers(ctx, in)
 	if no != nil {
 		return accepted{}, no

@@ -23,7 +23,7 @@ import (
 func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []writer) (accepted, *refused) {
 	no := e.unsealed(those(writers, writer.notBelow))
 	declared := slices.ContainsFunc(writers, func(w writer) bool { return !w.Unreadable })
-	if declared || !e.live {
+	if declared || e.forgone != nil || !e.live {
 		return accepted{}, no
 	}
 	for _, l := range in.Places() {

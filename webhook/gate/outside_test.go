@@ -187,6 +187,16 @@ func TestInputsFromOutside(t *testing.T) {
 			pod := w.producer(t, "produce", "", now.Add(-time.Minute))
 			w.evidence.provenances[string(pod.UID)] = record(pod, metav1.ConditionFalse, reason.UploadFailed, "")
 		}, reason.NotSealed, "UploadFailed"},
+		"a producer could not be sealed": {func(t *testing.T, w *world) {
+			pod := w.producer(t, "produce", "", now.Add(-time.Minute))
+			setOutput(t, pod, `"path":"not/absolute"`)
+		}, reason.NotSealed, "cannot be sealed: MountUnsupported"},
+		"a pod that says it is a producer could not be": {func(t *testing.T, w *world) {
+			pod := w.producer(t, "produce", "", now.Add(-time.Minute))
+			setOutput(t, pod, `"path":"not/absolute"`)
+			pod.Annotations[v1alpha1.AnnotationTag] = "forged"
+			w.clusterPolicies = nil
+		}, reason.NoProvenance, "no step of this workflow"},
 		"a producer's seal is gone": {func(t *testing.T, w *world) { w.evidence.pods = append(w.evidence.pods, w.produce) }, reason.NoProvenance, "is gone"},
 		"the cache has not seen the pod": {func(t *testing.T, w *world) {
 			w.gate.Quick = &memory{}

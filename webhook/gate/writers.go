@@ -38,6 +38,7 @@ func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *ref
 	}
 	var writers []writer
 	for _, p := range producers {
+		e.forgo(p, append(places, above...))
 		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(places) && !p.writes(above) && !p.below(in.Location.Prefix()) {
 			continue
 		}
@@ -63,6 +64,15 @@ func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *ref
 		writers = append(writers, w)
 	}
 	return writers, nil
+}
+
+// forgo remembers a pod that writes one of the places without a seal.
+func (e *evaluation) forgo(p Producer, places []artifact.Location) {
+	for _, l := range places {
+		if why, found := p.Unsealed[l]; found && p.Pod != e.step.Pod && p.Namespace == e.step.Namespace && e.tagged(p) {
+			e.forgone = refuse(reason.NotSealed, "pod %s was to produce it, and that output cannot be sealed: %s", p.Pod, why)
+		}
+	}
 }
 
 // those are the writers of which something holds.
@@ -195,6 +205,9 @@ func (e *evaluation) unsealed(writers []writer) *refused {
 		if !w.Unreadable {
 			return refuse(reason.NoProvenance, "pod %s sealed it, and its ArtifactSeal is gone", w.Pod)
 		}
+	}
+	if e.forgone != nil {
+		return e.forgone
 	}
 	if e.untagged != "" {
 		return refuse(reason.ModeChanged, "pod %s made it before the namespace had a mode, and was not sealed", e.untagged)
