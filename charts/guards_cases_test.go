@@ -174,18 +174,26 @@ func workflow(name, status string) string {
 		"status":{` + status + `}}`
 }
 
+// parameters changes those of a workflow and those that Argo executes.
+func parameters(own, executed string) string {
+	arguments := func(value string) string { return `"arguments":{"parameters":[{"name":"p","value":"` + value + `"}]}` }
+	return `{"spec":{` + arguments(own) + `},"status":{"storedWorkflowTemplateSpec":{` + arguments(executed) + `}}}`
+}
+
 func spec(fields string) string { return `{"spec":{` + fields + `}}` }
 
 // workflowCases: what the gate resolves inputs by is not its users' to change.
 var workflowCases = map[string]attempt{
-	"a workflow may be submitted":   {as: tenant, verb: "create", on: workflows, body: workflow("new", `"nodes":{"n":{}}`)},
-	"a workflow may be stopped":     {as: tenant, on: workflows, name: "under-way", body: spec(`"shutdown":"Stop"`)},
-	"a workflow may be suspended":   {as: tenant, on: workflows, name: "under-way", body: spec(`"suspend":true`)},
-	"its parameters may change":     {as: tenant, on: workflows, name: "under-way", body: spec(`"arguments":{"parameters":[{"name":"p","value":"v"}]}`)},
-	"its nodes may change":          {as: tenant, on: workflows, name: "under-way", body: status(`"nodes":{"n":{"phase":"Running"}}`)},
-	"a stopped one may be retried":  {as: tenant, on: workflows, name: "under-way", body: status(`"storedWorkflowTemplateSpec":{"shutdown":null}`)},
-	"Argo may spell its spec anew":  {as: argo, on: workflows, name: "under-way", body: spec(`"templates":[{"name":"main","inputs":{},"container":{"image":"i"}}]`)},
-	"Argo may store templates":      {as: argo, on: workflows, name: "under-way", body: status(`"storedTemplates":{"namespaced/lib/u":{"name":"u"}}`)},
+	"a workflow may be submitted":  {as: tenant, verb: "create", on: workflows, body: workflow("new", `"nodes":{"n":{}}`)},
+	"a workflow may be stopped":    {as: tenant, on: workflows, name: "under-way", body: spec(`"shutdown":"Stop"`)},
+	"a workflow may be suspended":  {as: tenant, on: workflows, name: "under-way", body: spec(`"suspend":true`)},
+	"its parameters may change":    {as: tenant, on: workflows, name: "under-way", body: spec(`"arguments":{"parameters":[{"name":"p","value":"v"}]}`)},
+	"its nodes may change":         {as: tenant, on: workflows, name: "under-way", body: status(`"nodes":{"n":{"phase":"Running"}}`)},
+	"a stopped one may be retried": {as: tenant, on: workflows, name: "under-way", body: status(`"storedWorkflowTemplateSpec":{"shutdown":null}`)},
+	"Argo may spell its spec anew": {as: argo, on: workflows, name: "under-way", body: spec(`"templates":[{"name":"main","inputs":{},"container":{"image":"i"}}]`)},
+	"Argo may store templates":     {as: argo, on: workflows, name: "under-way", body: status(`"storedTemplates":{"namespaced/lib/u":{"name":"u"}}`)},
+	"one that has ended may be retried with other parameters": {
+		as: tenant, on: workflows, name: "ended", body: parameters("w", "w")},
 	"a finalizer may be taken away": {as: clusterAdmin, on: workflows, name: "under-way", body: metadata(`"finalizers":null`)},
 
 	"a tenant may not change its templates": {
@@ -204,6 +212,14 @@ var workflowCases = map[string]attempt{
 		as: tenant, on: workflows, name: "under-way", body: status(`"storedTemplates":{"namespaced/lib/u":{"name":"u"}}`), refused: reason.WorkflowGuarded},
 	"a tenant may not change the stored spec": {
 		as: tenant, on: workflows, name: "under-way", body: status(`"storedWorkflowTemplateSpec":{"entrypoint":"other"}`), refused: reason.WorkflowGuarded},
+	"a tenant may not change the stored parameters": {
+		as: tenant, on: workflows, name: "under-way", body: status(`"storedWorkflowTemplateSpec":{"arguments":{"parameters":[{"name":"p","value":"w"}]}}`), refused: reason.WorkflowGuarded},
+	"a tenant may not change both while it runs": {
+		as: tenant, on: workflows, name: "under-way", body: parameters("w", "w"), refused: reason.WorkflowGuarded},
+	"a tenant may not retry with others than are said": {
+		as: tenant, on: workflows, name: "ended", body: parameters("v", "w"), refused: reason.WorkflowGuarded},
+	"a tenant may not bring stored parameters along": {
+		as: tenant, verb: "create", on: workflows, body: workflow("started", `"phase":"Failed","storedWorkflowTemplateSpec":{"arguments":{"parameters":[{"name":"p","value":"v"}]}}`), refused: reason.WorkflowGuarded},
 	"a tenant may not remove the status": {
 		as: tenant, on: workflows, name: "under-way", body: `{"status":null}`, refused: reason.WorkflowGuarded},
 	"a tenant may not bring stored templates along": {

@@ -232,6 +232,7 @@ func (c *cluster) prepare() string {
 		"spec":{"schedulerName":"nobody",`+podSpec+`}}`)
 	c.make(notary, provenances, ns, record("old"))
 	c.make(admin, workflows, ns, workflow("under-way", stored))
+	c.make(admin, workflows, ns, workflow("ended", `"phase":"Failed",`+stored))
 	for _, a := range []attempt{
 		{as: node, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Running","startTime":"2026-01-01T00:00:00Z",` + ended("0"))},
 		{as: admin, on: namespaces, name: "NS", body: `{"metadata":{"labels":{"argoseal.dev/mode":"enforce"}}}`},

@@ -4,6 +4,7 @@ package suite
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -36,6 +38,47 @@ const passing = `
     inputs: {parameters: [{name: code}], artifacts: [{name: message, path: /tmp/message}]}
     container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "cat /tmp/message; exit {{inputs.parameters.code}}"]}
 `
+
+// saying is a container set that stores what the parameter word says, and fails
+// unless that is good.
+const saying = `
+  entrypoint: say
+  arguments: {parameters: [{name: word, value: usual}]}
+  volumes: [{name: work, emptyDir: {}}]
+  templates:
+  - name: say
+    outputs: {artifacts: [{name: said, path: /tmp/said}]}
+    containerSet:
+      volumeMounts: [{name: work, mountPath: /work}]
+      containers:
+      - {name: first, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo {{workflow.parameters.word}} > /work/word"]}
+      - {name: main, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "cat /work/word > /tmp/said; grep -q good /tmp/said"], dependencies: [first]}
+`
+
+// ranWith are the parameters that the statement about a workflow's only step
+// names.
+func ranWith(t *testing.T, run *lab.Run) []provenance.Parameter {
+	t.Helper()
+	l := cluster(t)
+	node, _ := run.Node(run.Name)
+	pod, err := l.PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := l.Provenance(t.Context(), pod, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := l.Root(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	statement, err := root.Verify([]byte(record.Status.Bundle))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return statement.Definition.Parameters
+}
 
 // apply creates an object in a namespace.
 func apply(t *testing.T, ns, text string) {
@@ -144,5 +187,24 @@ func TestConformanceLifecycle(t *testing.T) {
 			t.Fatal(err)
 		}
 		until(t, ns, first, func(r *lab.Run) bool { return r.Phase == "Succeeded" })
+	})
+	t.Run("default values of a WorkflowTemplate, begun again with others", func(t *testing.T) {
+		t.Parallel()
+		apply(t, ns, header+"kind: WorkflowTemplate\nmetadata: {name: saying}\nspec:"+saying)
+		name := submit(t, ns, "metadata: {name: says}\nspec: {workflowTemplateRef: {name: saying}}")
+		run := finish(t, ns, name)
+		if run.Phase != "Failed" {
+			t.Fatal(run)
+		}
+		word := func(value string) []provenance.Parameter { return []provenance.Parameter{{Name: "word", Value: value}} }
+		if got := ranWith(t, run); !slices.Equal(got, word("usual")) {
+			t.Errorf("the statement names the parameters %+v", got)
+		}
+		if _, err := cluster(t).Argo(t.Context(), ns, "retry", name, "--parameter", "word=good"); err != nil {
+			t.Fatal(err)
+		}
+		if got := ranWith(t, until(t, ns, name, func(r *lab.Run) bool { return r.Phase == "Succeeded" })); !slices.Equal(got, word("good")) {
+			t.Errorf("begun again, the statement names the parameters %+v", got)
+		}
 	})
 }

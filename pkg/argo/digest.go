@@ -1,13 +1,12 @@
 package argo
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -21,8 +20,17 @@ type fingerprint struct {
 	Spec      artifact.Digest `json:"spec"`
 	Overrides []Override      `json:"overrides,omitempty"`
 	// Interface is the digest of what the statement shows in clear and the tag
-	// has no room for: template reference, entrypoint, parameters.
+	// has no room for: template reference, entrypoint, the Workflow's parameters.
 	Interface artifact.Digest `json:"interface"`
+	// Open are those of its parameters that Interface has without their values:
+	// what stands in double braces Argo replaces when it first stores the workflow.
+	Open []Parameter `json:"open,omitempty"`
+	// Arguments is the digest of those in Argo's copy of a whole spec, if it had
+	// stored one.
+	Arguments artifact.Digest `json:"arguments,omitempty"`
+	// Foreseen is the digest of the parameters that Argo was going to execute,
+	// as far as that could be known before it stored its copy.
+	Foreseen artifact.Digest `json:"foreseen,omitempty"`
 	// References are those whose copies Argo had stored. It stores each once, and
 	// a guard keeps others from them, so they have to be the same later.
 	References []Reference `json:"references,omitempty"`
@@ -34,11 +42,16 @@ func (w *Workflow) Fingerprint(node string) string {
 	if w == nil || w.definition.SpecDigest == "" {
 		return ""
 	}
-	references, _, err := w.references(node)
-	if err != nil {
+	f := fingerprint{Spec: w.definition.SpecDigest, Overrides: w.definition.Overrides, Open: open(w.definition.Parameters), Foreseen: w.foreseen}
+	f.Interface = w.definition.digest(f.Open)
+	var err error
+	if f.References, _, err = w.references(node); err != nil {
 		return ""
 	}
-	raw, err := json.Marshal(fingerprint{w.definition.SpecDigest, w.definition.Overrides, w.definition.digest(), references})
+	if f.Arguments, err = w.arguments(); err != nil {
+		return ""
+	}
+	raw, err := json.Marshal(f)
 	if err != nil {
 		return ""
 	}
@@ -48,7 +61,8 @@ func (w *Workflow) Fingerprint(node string) string {
 // DefinitionAt gives what a statement says about a step that has ended, as it
 // was when the fingerprint was taken. It refuses a workflow whose parameters,
 // entrypoint or template reference have changed since, or Argo's copies of what
-// it refers to; a copy that is not there yet is DefinitionIncomplete.
+// it refers to, and a step that did not run what these say; a copy that is not
+// there yet is DefinitionIncomplete.
 func (w *Workflow) DefinitionAt(admitted string, step *Step) (Definition, error) {
 	d, err := w.Definition(step.Template)
 	if err != nil {
@@ -58,19 +72,56 @@ func (w *Workflow) DefinitionAt(admitted string, step *Step) (Definition, error)
 	if err := json.Unmarshal([]byte(admitted), &f); err != nil {
 		return Definition{}, reason.Wrap(reason.DefinitionChanged, err, "its definition at admission is not known")
 	}
-	if now := d.digest(); f.Spec == "" || f.Interface != now || now == "" {
+	if now := d.digest(f.Open); f.Spec == "" || f.Interface != now || now == "" {
 		return Definition{}, reason.New(reason.DefinitionChanged, "its arguments, entrypoint or template reference are not those that were admitted")
 	}
-	d.SpecDigest, d.Overrides = f.Spec, f.Overrides
-	if d.References, err = w.referencesAt(f.References, step); err != nil {
+	d.SpecDigest, d.Overrides, d.Parameters = f.Spec, f.Overrides, fill(d.Parameters, f.Open)
+	if d.References, err = w.referencesAt(f, step); err != nil {
+		return Definition{}, err
+	}
+	if d.TemplateRef == nil {
+		return d, nil
+	}
+	if d.Parameters, err = w.parametersAt(f, d.Parameters); err != nil {
 		return Definition{}, err
 	}
 	return d, nil
 }
 
+// maxOpen bounds the open parameters of a fingerprint, in bytes; those beyond
+// have to stay as they are.
+const maxOpen = 8 << 10
+
+// open are the parameters whose values Argo may change by itself.
+func open(parameters []Parameter) []Parameter {
+	var list []Parameter
+	size := 0
+	for _, p := range parameters {
+		if (graph.Literal{Text: p.Value}).Fixed() {
+			continue
+		}
+		if size += len(p.Name) + len(p.Value); size > maxOpen {
+			break
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// fill gives parameters the values of those that are open.
+func fill(parameters, open []Parameter) []Parameter {
+	parameters = slices.Clone(parameters)
+	for i, p := range parameters {
+		if at := slices.IndexFunc(open, func(o Parameter) bool { return o.Name == p.Name }); at >= 0 {
+			parameters[i].Value = open[at].Value
+		}
+	}
+	return parameters
+}
+
 // referencesAt gives what the references resolved to, where that is what was
 // admitted and what the step ran.
-func (w *Workflow) referencesAt(admitted []Reference, step *Step) ([]Reference, error) {
+func (w *Workflow) referencesAt(admitted fingerprint, step *Step) ([]Reference, error) {
 	references, missing, err := w.references(step.NodeName)
 	switch {
 	case err != nil:
@@ -78,29 +129,32 @@ func (w *Workflow) referencesAt(admitted []Reference, step *Step) ([]Reference, 
 	case missing != nil:
 		return nil, reason.Wrap(reason.DefinitionIncomplete, missing, "%v", missing)
 	}
-	for _, a := range admitted {
+	for _, a := range admitted.References {
 		if !slices.Contains(references, a) {
 			return nil, reason.New(reason.DefinitionChanged, "Argo's copy of %.300q is not the one that was admitted", a.Name+" "+a.Template)
 		}
 	}
-	if err := w.ran(step); err != nil {
+	if err := w.ran(step, admitted.Open); err != nil {
 		return nil, err
 	}
 	return references, nil
 }
 
-// digest covers what of a definition Argo does not spell anew.
-func (d Definition) digest() artifact.Digest {
+// digest covers what of a definition Argo does not write anew.
+func (d Definition) digest(open []Parameter) artifact.Digest {
+	blank := slices.Clone(open)
+	for i := range blank {
+		blank[i].Value = ""
+	}
 	raw, err := json.Marshal(struct {
 		TemplateRef *TemplateRef
 		Entrypoint  string
 		Parameters  []Parameter
-	}{d.TemplateRef, d.Entrypoint, d.Parameters})
+	}{d.TemplateRef, d.Entrypoint, fill(d.Parameters, blank)})
 	if err != nil {
 		return ""
 	}
-	sum := sha256.Sum256(raw)
-	return artifact.Digest(hex.EncodeToString(sum[:]))
+	return digestOfText(string(raw))
 }
 
 // prune takes out what says nothing (null, empty texts, objects and lists), at

@@ -1,25 +1,33 @@
 package argo_test
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 const submitted = `
 apiVersion: argoproj.io/v1alpha1
 kind: Workflow
-metadata: {name: wf, namespace: demo, uid: u-1}
+metadata: {name: artifact-passing, namespace: demo, uid: u-1}
 spec:
   entrypoint: main
-  arguments: {parameters: [{name: source, value: reviewed}]}
+  arguments:
+    parameters: [{name: source, value: reviewed}, {name: id, value: "{{workflow.name}}"}, {name: at, value: "{{=sprig.now()}}"}]
   templates:
   - name: main
-    container: {image: busybox, command: [make], resources: {limits: {cpu: "0.5"}}}
+    container:
+      image: busybox
+      command: [sh, -c]
+      args: ["sleep 1; echo hello world | tee /tmp/hello_world.txt"]
+      resources: {limits: {cpu: "0.5"}}
 `
 
 func workflowFrom(t *testing.T, text string, change func(spec map[string]any)) *argo.Workflow {
@@ -36,6 +44,14 @@ func workflowFrom(t *testing.T, text string, change func(spec map[string]any)) *
 	return w
 }
 
+// onlyStep is the step that the workflow's only pod said it was.
+func onlyStep(t *testing.T) *argo.Step {
+	t.Helper()
+	_, step := argotest.Parsed(t, "produce")
+	step.NodeName, step.Template = "artifact-passing", "main"
+	return step
+}
+
 func TestADefinitionIsTheOneThatWasAdmitted(t *testing.T) {
 	admitted := workflowFrom(t, submitted, func(map[string]any) {})
 	before, err := admitted.Definition("main")
@@ -44,6 +60,9 @@ func TestADefinitionIsTheOneThatWasAdmitted(t *testing.T) {
 	}
 	template := func(spec map[string]any) map[string]any {
 		return spec["templates"].([]any)[0].(map[string]any)
+	}
+	parameter := func(spec map[string]any, i int) map[string]any {
+		return spec["arguments"].(map[string]any)["parameters"].([]any)[i].(map[string]any)
 	}
 	for name, c := range map[string]struct {
 		change func(spec map[string]any)
@@ -54,23 +73,58 @@ func TestADefinitionIsTheOneThatWasAdmitted(t *testing.T) {
 		"after Argo respelled a quantity": {func(s map[string]any) {
 			template(s)["container"].(map[string]any)["resources"] = map[string]any{"limits": map[string]any{"cpu": "500m"}}
 		}, ""},
+		"after Argo put values into its parameters": {func(s map[string]any) {
+			parameter(s, 1)["value"], parameter(s, 2)["value"] = "artifact-passing", "today"
+		}, ""},
 		"even after somebody changed what it runs": {func(s map[string]any) { template(s)["container"].(map[string]any)["image"] = "other" }, ""},
-		"not after its arguments changed": {func(s map[string]any) {
-			s["arguments"] = map[string]any{"parameters": []any{map[string]any{"name": "source", "value": "evil"}}}
+		"not after its arguments changed":          {func(s map[string]any) { parameter(s, 0)["value"] = "evil" }, reason.DefinitionChanged},
+		"not after one more came":                  {func(s map[string]any) { parameter(s, 0)["name"] = "other" }, reason.DefinitionChanged},
+		"not after its arguments are gone":         {func(s map[string]any) { delete(s, "arguments") }, reason.DefinitionChanged},
+		"not after its entrypoint changed":         {func(s map[string]any) { s["entrypoint"] = "other" }, reason.DefinitionChanged},
+		"not after it refers to another template":  {func(s map[string]any) { s["workflowTemplateRef"] = map[string]any{"name": "x"} }, reason.DefinitionChanged},
+		"not if it ran with a parameter of before": {func(s map[string]any) {
+			template(s)["container"].(map[string]any)["args"] = []any{"echo {{workflow.parameters.source}}"}
 		}, reason.DefinitionChanged},
-		"not after its entrypoint changed":        {func(s map[string]any) { s["entrypoint"] = "other" }, reason.DefinitionChanged},
-		"not after it refers to another template": {func(s map[string]any) { s["workflowTemplateRef"] = map[string]any{"name": "x"} }, reason.DefinitionChanged},
+		"whatever it ran with where Argo puts values": {func(s map[string]any) {
+			parameter(s, 2)["value"] = "the result of later"
+			template(s)["container"].(map[string]any)["args"] = []any{"sleep {{workflow.parameters.at}}.txt"}
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := workflowFrom(t, submitted, c.change)
-			d, err := now.DefinitionAt(admitted.Fingerprint("wf"), &argo.Step{Template: "main", NodeName: "wf"})
-			if got := reason.Of(err); got != c.code {
+			d, err := now.DefinitionAt(admitted.Fingerprint("artifact-passing"), onlyStep(t))
+			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
 				t.Fatalf("error is %v, want code %q", err, c.code)
 			}
-			if c.code == "" && d.SpecDigest != before.SpecDigest {
+			if c.code != "" {
+				return
+			}
+			if d.SpecDigest != before.SpecDigest {
 				t.Errorf("spec digest is %s, admitted was %s", d.SpecDigest, before.SpecDigest)
 			}
+			if diff := cmp.Diff(before.Parameters, d.Parameters); diff != "" {
+				t.Errorf("parameters (-admitted +stated):\n%s", diff)
+			}
 		})
+	}
+}
+
+// The tag has room for some values only.
+func TestLongValuesThatArgoPutsSomethingIntoHaveToStay(t *testing.T) {
+	long := func(by string) func(map[string]any) {
+		return func(s map[string]any) {
+			s["arguments"].(map[string]any)["parameters"].([]any)[1].(map[string]any)["value"] = by + strings.Repeat("x", 10<<10)
+		}
+	}
+	admitted := workflowFrom(t, submitted, long("{{workflow.name}}")).Fingerprint("artifact-passing")
+	if len(admitted) > 4<<10 {
+		t.Errorf("the fingerprint has %d bytes", len(admitted))
+	}
+	if _, err := workflowFrom(t, submitted, long("{{workflow.name}}")).DefinitionAt(admitted, onlyStep(t)); err != nil {
+		t.Error(err)
+	}
+	if _, err := workflowFrom(t, submitted, long("other")).DefinitionAt(admitted, onlyStep(t)); reason.Of(err) != reason.DefinitionChanged {
+		t.Errorf("error is %v", err)
 	}
 }
 

@@ -69,9 +69,9 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	if err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", envTemplate, err)
 	}
-	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t}
+	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t, written: written}
 	s.TemplateDigest = digestOfText(text)
-	if s.written, err = decodeTemplate([]byte(written)); err != nil {
+	if _, err = decodeTemplate([]byte(written)); err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s before it is expanded: %v", envTemplate, err)
 	}
 	if s.Kind, err = t.kind(); err != nil {

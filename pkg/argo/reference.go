@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -77,10 +78,15 @@ func (w *Workflow) path(node string) (graph.Path, error) {
 	return w.stored.Path(node)
 }
 
-// effective is Argo's copy of the spec it executes, without what may change
-// meanwhile; nil if there is none.
-func (w *Workflow) effective() map[string]any {
+// executed is Argo's copy of the spec it executes; nil if there is none.
+func (w *Workflow) executed() map[string]any {
 	spec, _ := w.status()["storedWorkflowTemplateSpec"].(map[string]any)
+	return spec
+}
+
+// effective is the same without what may change meanwhile.
+func (w *Workflow) effective() map[string]any {
+	spec := w.executed()
 	if spec == nil {
 		return nil
 	}
@@ -103,70 +109,105 @@ func (w *Workflow) status() map[string]any {
 	return status
 }
 
-// ran says whether the step's template may be the one of Argo's copies that its
-// node is to run, with values put in place of what stands in double braces. Argo
-// makes a pod before it stores the copies. If storing fails it looks up anew, and
-// may then store what another wrote meanwhile.
-func (w *Workflow) ran(step *Step) error {
-	path, err := w.path(step.NodeName)
-	switch {
-	case errors.Is(err, graph.ErrUnresolvable):
-		return nil // what is on the path is not stated either
-	case err != nil:
-		return err
+// Awaits names the template that the Workflow refers to as a whole, as long as
+// Argo has not stored its copy of it. See Foresee.
+func (w *Workflow) Awaits() (graph.Ref, bool) {
+	if w == nil || w.definition.TemplateRef == nil || w.executed() != nil {
+		return graph.Ref{}, false
 	}
-	var stored map[string]any
-	switch last := path.Last; {
-	case last.Template == "":
-		return nil
-	case last.Name != "":
-		stored = w.copied(last)
-	case w.definition.TemplateRef != nil:
-		stored = named(w.effective(), last.Template)
-	default:
-		return nil // of the Workflow's own spec, which is stated as it was admitted
-	}
-	var of template
-	raw, err := marshal(stored)
-	if err == nil {
-		err = json.Unmarshal(raw, &of)
-	}
-	if err != nil || stored == nil || step.written == nil || !step.written.instanceOf(&of) {
-		return reason.Wrap(reason.DefinitionChanged, err, "it did not run template %.200q as Argo's copy has it", path.Last.Template)
-	}
-	return nil
+	return graph.Ref{Name: w.definition.TemplateRef.Name, ClusterScope: w.definition.TemplateRef.ClusterScope}, true
 }
 
-// named finds a template of a spec.
-func named(spec map[string]any, name string) map[string]any {
-	templates, _ := spec["templates"].([]any)
-	for _, t := range templates {
-		if t, _ := t.(map[string]any); t["name"] == name {
-			return t
+// Foresee says what the template has that the Workflow awaits. Its default
+// values are stated only if they are in Argo's copy, too; whether it is the
+// template that Argo took is not certain.
+func (w *Workflow) Foresee(template map[string]any) {
+	spec, _ := template["spec"].(map[string]any)
+	usual, err := argumentsOf(spec)
+	if err != nil {
+		return
+	}
+	var all arguments
+	for _, p := range usual.Parameters {
+		if !slices.ContainsFunc(w.given, p.overridden) {
+			all.Parameters = append(all.Parameters, p)
 		}
 	}
-	return nil
-}
-
-// instanceOf says whether Argo may have made t of a template: what it runs is
-// the same but for placeholders. What the template does not say may come from
-// the workflow's templateDefaults.
-func (t *template) instanceOf(of *template) bool {
-	switch {
-	case of.Container != nil:
-		return t.Container != nil && t.Container.instanceOf(of.Container)
-	case of.Script != nil:
-		return t.Script != nil && t.Script.instanceOf(&of.Script.mounting) && fits(of.Script.Source, t.Script.Source)
+	for _, own := range w.given {
+		at := slices.IndexFunc(usual.Parameters, func(p parameter) bool { return p.Name == own.Name })
+		if own.Value != nil || at < 0 {
+			all.Parameters = append(all.Parameters, own)
+		}
 	}
-	return false
+	w.foreseen = all.digest()
 }
 
-func (m *mounting) instanceOf(of *mounting) bool {
-	return fits(of.Image, m.Image) && fits(of.WorkingDir, m.WorkingDir) &&
-		(len(of.Command) == 0 || slices.EqualFunc(of.Command, m.Command, fits)) &&
-		(len(of.Args) == 0 || slices.EqualFunc(of.Args, m.Args, fits))
+// overridden says whether a parameter of the Workflow's takes the place of one
+// of a template's.
+func (p parameter) overridden(own parameter) bool { return own.Name == p.Name && own.Value != nil }
+
+// argumentsOf reads the arguments of a spec.
+func argumentsOf(spec map[string]any) (arguments, error) {
+	var a arguments
+	raw, err := marshal(spec["arguments"])
+	if err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(raw, &a)
 }
 
-func fits(pattern, text string) bool {
-	return pattern == "" || graph.Literal{Text: pattern}.Fits(text)
+// digest covers the parameters as they are stated, in any order.
+func (a arguments) digest() artifact.Digest {
+	list := a.named()
+	slices.SortFunc(list, func(a, b Parameter) int { return strings.Compare(a.Name, b.Name) })
+	raw, err := json.Marshal(list)
+	if err != nil {
+		return ""
+	}
+	return digestOfText(string(raw))
+}
+
+// arguments is the digest of the arguments that Argo executes, where the
+// Workflow refers to a whole template and Argo has stored its copy; empty
+// elsewhere.
+func (w *Workflow) arguments() (artifact.Digest, error) {
+	if spec := w.executed(); spec != nil && w.definition.TemplateRef != nil {
+		return digestOf(spec["arguments"])
+	}
+	return "", nil
+}
+
+// parametersAt gives the parameters that Argo executes, those of its copy, which
+// have to be what was admitted. Where it had no copy then, they are only stated
+// if they are what was foreseen; the Workflow's own are certain.
+func (w *Workflow) parametersAt(f fingerprint, own []Parameter) ([]Parameter, error) {
+	now, err := w.arguments()
+	if err != nil || f.Arguments != "" && f.Arguments != now {
+		return nil, reason.Wrap(reason.DefinitionChanged, err, "the arguments in Argo's copy of what it refers to are not those that were admitted")
+	}
+	copied, err := argumentsOf(w.executed())
+	if err != nil {
+		return nil, reason.Wrap(reason.DefinitionChanged, err, "the arguments in Argo's copy of what it refers to: %v", err)
+	}
+	if f.Arguments == "" && f.Foreseen != copied.digest() {
+		return own, nil
+	}
+	return copied.named(), nil
+}
+
+// ran says whether the step's template may be the one that its node is to run,
+// by Argo's copies and the workflow's parameters. Argo makes a pod before it
+// stores the copies. If storing fails it looks up anew, and may then store what
+// another wrote meanwhile.
+func (w *Workflow) ran(step *Step, open []Parameter) error {
+	if _, err := w.path(step.NodeName); errors.Is(err, graph.ErrUnresolvable) {
+		return nil // what is on the path is not stated either
+	}
+	for _, p := range open {
+		w.stored.SetParameter(p.Name, p.Value)
+	}
+	if err := w.stored.Runs(step.NodeName, []byte(step.written)); err != nil {
+		return reason.Wrap(reason.DefinitionChanged, err, "it did not run template %.200q as the definition has it: %.300v", step.Template, err)
+	}
+	return nil
 }

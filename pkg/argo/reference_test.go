@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -101,7 +102,18 @@ func TestAReferenceIsStatedByWhatItResolvedTo(t *testing.T) {
 			"not if it was a script":              {true, func(_ *unstructured.Unstructured, t object) { t["script"] = container(t); delete(t, "container") }, reason.DefinitionChanged, false},
 			"not if the copy cannot be read":      {true, func(_ *unstructured.Unstructured, t object) { t["container"] = "x" }, reason.DefinitionChanged, false},
 			"whatever its placeholders stood for": {true, func(_ *unstructured.Unstructured, t object) { container(t)["image"] = "{{inputs.parameters.x}}box" }, "", false},
-			"with what templateDefaults give":     {true, func(_ *unstructured.Unstructured, t object) { delete(container(t), "image") }, "", false},
+			"not if nobody gave it":               {true, func(_ *unstructured.Unstructured, t object) { delete(container(t), "image") }, reason.DefinitionChanged, false},
+			"not if it ran with a variable":       {true, func(_ *unstructured.Unstructured, t object) { container(t)["env"] = list{object{"name": "A"}} }, reason.DefinitionChanged, false},
+			"not if it stored something else":     {true, func(_ *unstructured.Unstructured, t object) { t["outputs"] = object{} }, reason.DefinitionChanged, false},
+			"with what templateDefaults give": {true, func(u *unstructured.Unstructured, t object) {
+				delete(container(t), "image")
+				defaults := object{"container": object{"image": "busybox"}}
+				for _, spec := range []any{u.Object["spec"], u.Object["status"].(object)["storedWorkflowTemplateSpec"]} {
+					if spec, ok := spec.(object); ok {
+						spec["templateDefaults"] = defaults
+					}
+				}
+			}, "", false},
 		} {
 			t.Run(form+": "+name, func(t *testing.T) {
 				before, _ := c.workflow(t)
@@ -129,7 +141,7 @@ func TestSteeringAWorkflowDoesNotChangeWhatItRefersTo(t *testing.T) {
 	admitted := parsed(t, u).Fingerprint(step.NodeName)
 	spec := u.Object["status"].(object)["storedWorkflowTemplateSpec"].(object)
 	steered := object{
-		"activeDeadlineSeconds": int64(1), "arguments": object{"parameters": list{object{"name": "a", "value": "b"}}}, "parallelism": int64(2),
+		"activeDeadlineSeconds": int64(1), "arguments": object{}, "parallelism": int64(2),
 		"podGC": object{"strategy": "x"}, "priority": int64(3), "shutdown": "Stop", "suspend": true, "ttlStrategy": object{"secondsAfterCompletion": int64(1)},
 	}
 	guard, err := os.ReadFile("../../charts/argoseal/templates/guards/workflow.yaml")
@@ -171,7 +183,6 @@ func TestTheDocumentedScriptGivesTheDigestsOfReferences(t *testing.T) {
 	if block == nil {
 		t.Fatal("the page has no script")
 	}
-	_, step := argotest.Parsed(t, "produce")
 	for id, workflow := range map[string]func(*testing.T) (*unstructured.Unstructured, object){
 		"the whole": referring, "cluster/lib/hello-world-to-file": taking,
 	} {
@@ -181,10 +192,9 @@ func TestTheDocumentedScriptGivesTheDigestsOfReferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := parsed(t, u)
-		d, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step)
-		if err != nil {
-			t.Fatal(err)
+		var admitted struct{ References []argo.Reference }
+		if err := json.Unmarshal([]byte(parsed(t, u).Fingerprint("artifact-passing[0].generate-artifact")), &admitted); err != nil || len(admitted.References) != 1 {
+			t.Fatalf("%v, references are %+v", err, admitted.References)
 		}
 		script := exec.CommandContext(t.Context(), "sh", "-c", string(block[1]))
 		script.Stdin = bytes.NewReader(raw)
@@ -194,7 +204,7 @@ func TestTheDocumentedScriptGivesTheDigestsOfReferences(t *testing.T) {
 			digest, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
 			found[name] = artifact.Digest(digest)
 		}
-		if diff := cmp.Diff(d.References[0].SHA256, found[id]); err != nil || diff != "" {
+		if diff := cmp.Diff(admitted.References[0].SHA256, found[id]); err != nil || diff != "" {
 			t.Errorf("%s: %v, the script says (-want +got):\n%s\n%s", id, err, diff, out)
 		}
 	}
@@ -227,32 +237,181 @@ func TestWhatWasLearnedDoesNotChangeAFingerprint(t *testing.T) {
 	}
 }
 
+// copied is a workflow that refers to a WorkflowTemplate whose copy has what a
+// pod ran, as if nothing had been put into it.
+func copied(t *testing.T, pod *corev1.Pod, step *argo.Step) (u *unstructured.Unstructured, template object) {
+	t.Helper()
+	for _, e := range pod.Spec.InitContainers[0].Env {
+		if e.Name == "ARGO_TEMPLATE" {
+			if err := json.Unmarshal([]byte(e.Value), &template); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	delete(template, "archiveLocation")
+	u = argotest.Object(t)
+	u.SetName(step.Workflow)
+	ref := object{"name": "build"}
+	u.Object["spec"] = object{"workflowTemplateRef": ref}
+	u.Object["status"] = object{"storedWorkflowTemplateSpec": object{
+		"workflowTemplateRef": ref, "entrypoint": step.Template, "onExit": step.Template, "templates": list{template},
+	}}
+	return u, template
+}
+
+func TestEveryKindOfStepMayRunByReference(t *testing.T) {
+	for _, name := range argotest.Supported() {
+		t.Run(name, func(t *testing.T) {
+			pod, step := argotest.Parsed(t, name)
+			if name == "own-archive" {
+				t.Skip("its location is its own")
+			}
+			u, template := copied(t, pod, step)
+			if inputs := template["inputs"].(object); name == "consume" {
+				inputs["artifacts"].(list)[0].(object)["s3"] = object{"key": "{{inputs.parameters.key}}"}
+			}
+			step.NodeName = step.Workflow // whose entrypoint it is here
+			w := parsed(t, u)
+			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step); err != nil {
+				t.Error(err)
+			}
+			template["hostAliases"] = list{object{"ip": "1.1.1.1"}}
+			w = parsed(t, u)
+			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step); reason.Of(err) != reason.DefinitionChanged {
+				t.Errorf("with a host more: %v", err)
+			}
+		})
+	}
+}
+
 func TestAScriptIsTheOneOfArgosCopy(t *testing.T) {
 	pod, step := argotest.Parsed(t, "script")
 	for name, c := range map[string]struct {
 		source string
 		code   reason.Code
 	}{
-		"as it is":                 {"echo \"it is $(date), pid $$\" > /tmp/out\n", ""},
-		"with a value put in":      {"echo \"it is $(date), {{workflow.name}} $$\" > /tmp/out\n", ""},
-		"with a line more":         {"echo \"it is $(date), pid $$\" > /tmp/out\nevil\n", reason.DefinitionChanged},
-		"with another line":        {"evil\n", reason.DefinitionChanged},
-		"with a value elsewhere":   {"{{x}}evil\n", reason.DefinitionChanged},
-		"left to templateDefaults": {"", ""},
+		"as it is":               {"echo \"it is $(date), pid $$\" > /tmp/out\n", ""},
+		"with a value put in":    {"echo \"it is $(date), {{workflow.name}} $$\" > /tmp/out\n", ""},
+		"with a line more":       {"echo \"it is $(date), pid $$\" > /tmp/out\nevil\n", reason.DefinitionChanged},
+		"with another line":      {"evil\n", reason.DefinitionChanged},
+		"with a value elsewhere": {"{{x}}evil\n", reason.DefinitionChanged},
+		"with none":              {"", reason.DefinitionChanged},
 	} {
 		t.Run(name, func(t *testing.T) {
-			u := argotest.Object(t)
-			u.SetName(step.Workflow)
-			ref := object{"name": "build"}
-			u.Object["spec"] = object{"workflowTemplateRef": ref}
-			admitted := parsed(t, u).Fingerprint(step.NodeName)
-			u.Object["status"] = object{"storedWorkflowTemplateSpec": object{"workflowTemplateRef": ref, "entrypoint": step.Template, "templates": list{
-				object{"name": step.Template, "script": object{"image": "busybox", "command": list{"sh"}, "source": c.source}},
-			}}}
-			_, err := parsed(t, u).DefinitionAt(admitted, step)
+			u, template := copied(t, pod, step)
+			template["script"].(object)["source"] = c.source
+			w := parsed(t, u)
+			_, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step)
 			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
-				t.Errorf("pod %s: error is %v, want code %q", pod.Name, err, c.code)
+				t.Errorf("error is %v, want code %q", err, c.code)
 			}
 		})
+	}
+}
+
+// What a workflow runs with is in Argo's copy, the template's default values
+// included.
+func TestTheArgumentsAreThoseThatArgoExecutes(t *testing.T) {
+	pod, step := argotest.Parsed(t, "script")
+	parameters := func(values ...string) object {
+		var l list
+		for i := 0; i < len(values); i += 2 {
+			l = append(l, object{"name": values[i], "value": values[i+1]})
+		}
+		return object{"parameters": l}
+	}
+	usual := parameters("source", "reviewed", "own", "mine")
+	artifacts := func(key string) object {
+		a := parameters("source", "reviewed", "own", "mine")
+		a["artifacts"] = list{object{"name": "in", "s3": object{"key": key}}}
+		return a
+	}
+	live := func(arguments object) object { return object{"spec": object{"arguments": arguments}} }
+	all := []argo.Parameter{{Name: "source", Value: "reviewed"}, {Name: "own", Value: "mine"}}
+	own := all[1:]
+	for name, c := range map[string]struct {
+		// before and now are the arguments in Argo's copy at admission, nil if
+		// there was none, and later.
+		before, now object
+		// live is the template at admission.
+		live object
+		want []argo.Parameter
+		code reason.Code
+	}{
+		"that were there":               {usual, usual, nil, all, ""},
+		"not with another default":      {usual, parameters("source", "evil", "own", "mine"), nil, nil, reason.DefinitionChanged},
+		"not with one more":             {usual, parameters("source", "reviewed", "own", "mine", "more", "x"), nil, nil, reason.DefinitionChanged},
+		"not with one less":             {usual, parameters("own", "mine"), nil, nil, reason.DefinitionChanged},
+		"not with another artifact":     {artifacts("a"), artifacts("b"), nil, nil, reason.DefinitionChanged},
+		"not if they cannot be read":    {nil, object{"parameters": "x"}, nil, nil, reason.DefinitionChanged},
+		"not if it ran with another":    {nil, parameters("source", "evil", "own", "mine"), nil, nil, reason.DefinitionChanged},
+		"that the template says":        {nil, usual, live(parameters("source", "reviewed", "own", "x")), all, ""},
+		"or the Workflow's own":         {nil, usual, nil, own, ""},
+		"of a template that is another": {nil, usual, live(parameters("source", "other")), own, ""},
+		"of one that has less":          {nil, usual, live(object{}), own, ""},
+		"of one that cannot be read":    {nil, usual, live(object{"parameters": "x"}), own, ""},
+		"of a copy that is another":     {nil, parameters("source", "reviewed", "own", "evil"), live(parameters("source", "reviewed")), own, ""},
+		"of a copy that has more":       {nil, parameters("source", "reviewed", "own", "mine", "more", "x"), live(parameters("source", "reviewed")), own, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			workflow := func(arguments object) *unstructured.Unstructured {
+				u, template := copied(t, pod, step)
+				u.Object["spec"].(object)["arguments"] = parameters("own", "mine")
+				u.Object["status"].(object)["storedWorkflowTemplateSpec"].(object)["arguments"] = arguments
+				template["script"].(object)["image"] = "{{workflow.parameters.source}}"
+				return u
+			}
+			pod := pod.DeepCopy()
+			for i := range pod.Spec.InitContainers {
+				for j := range pod.Spec.InitContainers[i].Env {
+					e := &pod.Spec.InitContainers[i].Env[j]
+					e.Value = strings.Replace(e.Value, `"image":"busybox"`, `"image":"reviewed"`, 1)
+				}
+			}
+			step, err := argo.Parse(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u := workflow(c.before)
+			if c.before == nil {
+				delete(u.Object, "status")
+			}
+			before := parsed(t, u)
+			if ref, awaits := before.Awaits(); awaits != (c.before == nil) || awaits && ref != (graph.Ref{Name: "build"}) {
+				t.Errorf("it awaits %v: %v", ref, awaits)
+			}
+			if c.live != nil {
+				before.Foresee(c.live)
+			}
+			d, err := parsed(t, workflow(c.now)).DefinitionAt(before.Fingerprint(step.NodeName), step)
+			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
+				t.Fatalf("error is %v, want code %q", err, c.code)
+			}
+			if !slices.Equal(d.Parameters, c.want) {
+				t.Errorf("parameters are %+v, want %+v", d.Parameters, c.want)
+			}
+		})
+	}
+}
+
+// Nothing that Argo made of honest workflows is refused; and the words of its
+// templates that are known beforehand are held to.
+func TestWhatArgoMadeIsWhatTheDefinitionSays(t *testing.T) {
+	for name, run := range argotest.Runs(t) {
+		g, err := graph.Parse("wf", run.Workflow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for node, made := range run.Made {
+			if err := g.Runs(node, made); err != nil {
+				t.Errorf("%s: %s: %v", name, node, err)
+			}
+			if name == "own" {
+				continue
+			}
+			if err := g.Runs(node, bytes.Replace(made, []byte("{"), []byte(`{"hostAliases":[{"ip":"1.1.1.1"}],`), 1)); err == nil {
+				t.Errorf("%s: %s may have had a host more", name, node)
+			}
+		}
 	}
 }

@@ -261,8 +261,8 @@ type Step struct {
 	Outputs      []Output
 
 	template *template
-	// written is the template as Argo wrote it; the kubelet makes $ of $$.
-	written *template
+	// written is the template as Argo wrote it, JSON; the kubelet makes $ of $$.
+	written string
 	// What Genuine judges.
 	owners []metav1.OwnerReference
 	label  string

@@ -27,6 +27,11 @@ type Workflow struct {
 	UID       string
 
 	definition Definition
+	// given are the parameters of its own.
+	given []parameter
+	// foreseen is the digest of those that Argo will execute; empty if it has
+	// stored them, or nobody knows.
+	foreseen artifact.Digest
 	// object is as the API server gave it, and only read.
 	object map[string]any
 	graph  *graph.Graph
@@ -47,7 +52,9 @@ type Definition struct {
 	// Entrypoint is empty where the referenced template gives it.
 	Entrypoint string
 	// Template is the name of the template the step runs.
-	Template   string
+	Template string
+	// Parameters are the Workflow's own; DefinitionAt gives those that Argo
+	// executes.
 	Parameters []Parameter
 	// Overrides are the spec's fields that change what a referenced template
 	// does (podSpecPatch, templateDefaults, volumes …), sorted by name.
@@ -70,11 +77,20 @@ type TemplateRef struct {
 	ClusterScope bool
 }
 
-// Parameter is one of the workflow's arguments.parameters.
+// Parameter is one of the workflow's arguments.parameters. Those that Argo
+// executes are the Workflow's own and, for others, the default values of the
+// template that it refers to and of the controller.
 type Parameter struct {
 	Name string
-	// Value as Argo substitutes it; empty where it comes from a ConfigMap.
+	// Value as Argo substitutes it, or as it was given where Argo was to put
+	// something into it; empty where it comes from a ConfigMap.
 	Value string
+}
+
+// parameter is one as a spec has it.
+type parameter struct {
+	Name  string           `json:"name"`
+	Value *graph.AnyString `json:"value"`
 }
 
 // workflowSpec is what we read of a Workflow's spec.
@@ -84,12 +100,24 @@ type workflowSpec struct {
 		Name         string `json:"name"`
 		ClusterScope bool   `json:"clusterScope"`
 	} `json:"workflowTemplateRef"`
-	Arguments struct {
-		Parameters []struct {
-			Name  string          `json:"name"`
-			Value json.RawMessage `json:"value"`
-		} `json:"parameters"`
-	} `json:"arguments"`
+	Arguments arguments `json:"arguments"`
+}
+
+type arguments struct {
+	Parameters []parameter `json:"parameters"`
+}
+
+// named are the parameters as they are stated.
+func (a arguments) named() []Parameter {
+	var list []Parameter
+	for _, p := range a.Parameters {
+		n := Parameter{Name: p.Name}
+		if p.Value != nil {
+			n.Value = string(*p.Value)
+		}
+		list = append(list, n)
+	}
+	return list
 }
 
 // notOverrides are the fields of a spec that do not change what a referenced
@@ -109,7 +137,7 @@ func ParseWorkflow(u *unstructured.Unstructured) (*Workflow, error) {
 	if err != nil {
 		return nil, reason.Wrap(reason.OwnerMismatch, err, "the spec of Workflow %s is not an object", w.Name)
 	}
-	if w.definition, err = define(fields); err != nil {
+	if w.definition, w.given, err = define(fields); err != nil {
 		return nil, reason.Wrap(reason.OwnerMismatch, err, "the spec of Workflow %s: %v", w.Name, err)
 	}
 	return w, nil
@@ -143,32 +171,30 @@ func (w *Workflow) Graph() (*graph.Graph, error) {
 	return w.graph, nil
 }
 
-// define reads a spec; fields is its own copy.
-func define(fields map[string]any) (Definition, error) {
+// define reads a spec, and gives its own arguments; fields is its own copy.
+func define(fields map[string]any) (Definition, []parameter, error) {
 	var d Definition
 	all, err := marshal(fields)
 	if err != nil {
-		return d, err
+		return d, nil, err
 	}
 	var spec workflowSpec
 	if err := json.Unmarshal(all, &spec); err != nil {
-		return d, err
+		return d, nil, err
 	}
 	d.Entrypoint = spec.Entrypoint
 	if ref := spec.WorkflowTemplateRef; ref != nil {
 		d.TemplateRef = &TemplateRef{Name: ref.Name, ClusterScope: ref.ClusterScope}
 		if d.Overrides, err = overrides(fields); err != nil {
-			return d, err
+			return d, nil, err
 		}
 	}
-	for _, p := range spec.Arguments.Parameters {
-		d.Parameters = append(d.Parameters, Parameter{Name: p.Name, Value: anyString(p.Value)})
-	}
+	d.Parameters = spec.Arguments.named()
 	for _, name := range []string{"arguments", "shutdown", "suspend"} {
 		delete(fields, name)
 	}
 	d.SpecDigest, err = digestOf(fields)
-	return d, err
+	return d, spec.Arguments.Parameters, err
 }
 
 // overrides lists the fields of a spec that change what the template it refers
@@ -207,16 +233,6 @@ func digestOf(v any) (artifact.Digest, error) {
 	}
 	sum := sha256.Sum256(spelled)
 	return artifact.Digest(hex.EncodeToString(sum[:])), nil
-}
-
-// anyString reads a parameter's value as Argo's AnyString does: a string as it
-// is, anything else as its JSON.
-func anyString(raw json.RawMessage) string {
-	var s string
-	if err := json.Unmarshal(raw, &s); err == nil {
-		return s
-	}
-	return string(raw)
 }
 
 // marshal gives JSON with sorted keys and no white space, as `jq -cS` does.

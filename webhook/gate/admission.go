@@ -130,7 +130,7 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 		d.Always = true
 		return d
 	}
-	if t.Definition != wf.Fingerprint(step.NodeName) {
+	if t.Definition != g.Fingerprint(ctx, step, wf) {
 		return deny(reason.New(reason.LookupFailed, "Workflow %s changed during the request", wf.Name))
 	}
 	if err := argo.CheckStructure(a.Pod, step, g.Identity); err != nil {

@@ -66,6 +66,18 @@ func (g *Gate) origin(ctx context.Context, step *argo.Step, wf *argo.Workflow, i
 	return graph.Origins{}, reason.Wrap(reason.DefinitionIncomplete, missing, "%v", missing)
 }
 
+// Fingerprint spells what a tag keeps of the workflow's definition. Of a template
+// that the workflow refers to as a whole, and of which Argo has not stored its
+// copy yet, it is read what arguments it has. If that fails, less will be stated.
+func (g *Gate) Fingerprint(ctx context.Context, step *argo.Step, wf *argo.Workflow) string {
+	if ref, awaits := wf.Awaits(); awaits && len(step.Outputs) > 0 {
+		if template, err := g.Template(ctx, step.Namespace, ref); err == nil && template != nil {
+			wf.Foresee(template)
+		}
+	}
+	return wf.Fingerprint(step.NodeName)
+}
+
 // named says whether the definition itself gives the input's place or content.
 func named(o graph.Origins, in argo.Input) bool {
 	for _, l := range o.Literals {

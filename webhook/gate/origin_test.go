@@ -119,3 +119,37 @@ func TestAnInputIsWhatTheDefinitionTakesItFrom(t *testing.T) {
 		})
 	}
 }
+
+// Nothing that is read for it stops a pod.
+func TestAFingerprintHasWhatATemplateIsGoingToGive(t *testing.T) {
+	source := func(value string) map[string]any {
+		parameters := []any{map[string]any{"name": "source", "value": value}}
+		return map[string]any{"spec": map[string]any{"arguments": map[string]any{"parameters": parameters}}}
+	}
+	fingerprint := func(pod string, template map[string]any, err error) string {
+		w := newWorld(t)
+		asked := false
+		w.gate.Template = func(_ context.Context, namespace string, ref graph.Ref) (map[string]any, error) {
+			asked = namespace == "team-a" && ref == graph.Ref{Name: "build", ClusterScope: true}
+			return template, err
+		}
+		u := argotest.Object(t)
+		u.Object["spec"] = map[string]any{"workflowTemplateRef": map[string]any{"name": "build", "clusterScope": true}}
+		wf, err := argo.ParseWorkflow(u)
+		check(t, err)
+		_, step := argotest.Parsed(t, pod)
+		text := w.gate.Fingerprint(t.Context(), step, wf)
+		if asked != (len(step.Outputs) > 0) || text == "" {
+			t.Errorf("%s: asked %v, the fingerprint is %q", pod, asked, text)
+		}
+		return text
+	}
+	reviewed, none := fingerprint("produce", source("reviewed"), nil), fingerprint("produce", nil, nil)
+	if reviewed == none || reviewed == fingerprint("produce", source("other"), nil) || reviewed != fingerprint("produce", source("reviewed"), nil) {
+		t.Errorf("it is %s", reviewed)
+	}
+	if down := fingerprint("produce", nil, errDown); down != none {
+		t.Errorf("it is %s, without an API server %s", none, down)
+	}
+	fingerprint("consume", nil, errDown)
+}

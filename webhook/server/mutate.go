@@ -85,7 +85,7 @@ func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Ste
 	if h.SealLogs {
 		step = step.WithLogs()
 	}
-	value, err := h.tagFor(a, step, wf, code, v.Pins)
+	value, err := h.tagFor(ctx, a, step, wf, code, v.Pins)
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +123,11 @@ func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step,
 
 // tagFor issues a tag, or keeps the one the pod has if it says the same: the
 // API server may call us twice, and the second time nothing shall change.
-func (h *Handlers) tagFor(a gate.Admission, step *argo.Step, wf *argo.Workflow, code reason.Code, pins []artifact.Pin) (string, error) {
+func (h *Handlers) tagFor(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow, code reason.Code, pins []artifact.Pin) (string, error) {
+	definition := h.Gate.Fingerprint(ctx, step, wf)
 	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
 		t, err := h.Gate.OpenTag(value, a)
-		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Definition == wf.Fingerprint(step.NodeName) && t.Mode == a.Mode && t.Verdict == code &&
+		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Definition == definition && t.Mode == a.Mode && t.Verdict == code &&
 			t.Logs == step.Logs() && slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
 			return value, nil
 		}
@@ -136,7 +137,7 @@ func (h *Handlers) tagFor(a gate.Admission, step *argo.Step, wf *argo.Workflow, 
 		Namespace:   a.Pod.Namespace,
 		Pod:         a.Pod.Name,
 		WorkflowUID: step.WorkflowUID,
-		Definition:  wf.Fingerprint(step.NodeName),
+		Definition:  definition,
 		Creator:     a.Creator,
 		Mode:        a.Mode,
 		Verdict:     code,

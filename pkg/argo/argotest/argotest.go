@@ -29,7 +29,7 @@ const (
 	Executor = "quay.io/argoproj/argoexec:v3.7.18"
 )
 
-//go:embed pods workflows
+//go:embed pods workflows runs
 var files embed.FS
 
 // supported are the pods whose kind is supported.
@@ -53,6 +53,31 @@ func All(t testing.TB) []string {
 		names = append(names, strings.TrimSuffix(e.Name(), ".json"))
 	}
 	return names
+}
+
+// Run is a workflow that has run, and what Argo made of its templates.
+type Run struct {
+	// Workflow has Argo's copies of what it refers to.
+	Workflow map[string]any `json:"workflow"`
+	// Made are the templates of its pods (ARGO_TEMPLATE), by the names of their
+	// nodes.
+	Made map[string]json.RawMessage `json:"made"`
+}
+
+// Runs gives all of them, by name.
+func Runs(t testing.TB) map[string]Run {
+	t.Helper()
+	entries, err := files.ReadDir("runs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := map[string]Run{}
+	for _, e := range entries {
+		var r Run
+		read(t, path.Join("runs", e.Name()), &r)
+		runs[strings.TrimSuffix(e.Name(), ".json")] = r
+	}
+	return runs
 }
 
 // Pod gives a copy of its own of the named pod.

@@ -1,7 +1,7 @@
 // Package graph is a workflow's definition as Argo Workflows executes it: which
 // template calls which, and what each hands to the other. It says of an input
 // of a node which steps, and which outputs of theirs, the definition names as
-// its origin.
+// its origin, and whether a pod's template is the one that the node is to run.
 //
 // What a step reports of itself decides where Argo tells the next one to look
 // (any workflow pod may write any node's WorkflowTaskResult), so the location

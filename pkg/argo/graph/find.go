@@ -12,8 +12,10 @@ type frame struct {
 	// scope is where the template looks for the names of others; nil for the
 	// workflow's own.
 	scope *Ref
-	// caller is in whose terms the arguments are given; nil: the workflow's.
+	// caller is whose template has the call; nil: the workflow's.
 	caller *frame
+	// terms are in whose terms the arguments are given; nil: the workflow's.
+	terms *frame
 	// node is a regular expression that matches the names of its nodes.
 	node string
 	// body is the template that is called, once template has looked it up.
@@ -70,7 +72,7 @@ func (g *Graph) descend(f *frame, rest string) (*frame, string, error) {
 		}
 		return g.child(f, rest)
 	}
-	hook, after, isHook := f.hook(rest)
+	h, after, isHook := f.hook(rest)
 	if !isHook {
 		return g.child(f, rest)
 	}
@@ -81,21 +83,21 @@ func (g *Graph) descend(f *frame, rest string) (*frame, string, error) {
 	if t.DAG != nil && t.task(head(rest[1:])) != nil {
 		return nil, "", unresolvable("%.200q may be a hook or a task", rest)
 	}
-	return enter(hook, f.caller, f.node+regexp.QuoteMeta(rest[:len(rest)-len(after)])), after, nil
+	hooked := enter(h, f.caller, f.node+regexp.QuoteMeta(rest[:len(rest)-len(after)]))
+	if _, exit := cutName(rest, ".onExit"); exit && h.Arguments.empty() {
+		// Argo gives such a handler the workflow's own (LifecycleHook.WithArgs).
+		hooked.call.Arguments, hooked.terms = g.spec.Arguments, nil
+	}
+	return hooked, after, nil
 }
 
 // hook finds the exit handler or hook that the rest of a name begins with.
 func (f *frame) hook(rest string) (call, string, bool) {
 	if after, ok := cutName(rest, ".onExit"); ok {
-		if f.call.OnExit != "" {
-			// Argo gives the workflow's own arguments to a handler of this form.
-			root := f
-			for root.caller != nil {
-				root = root.caller
-			}
-			return call{Template: f.call.OnExit, Arguments: root.call.Arguments}, after, true
-		}
 		h, ok := f.call.Hooks[exitHook]
+		if f.call.OnExit != "" {
+			h, ok = call{Template: f.call.OnExit}, true
+		}
 		return h, after, ok
 	}
 	for name, h := range f.call.Hooks {
@@ -165,7 +167,7 @@ func (t *template) task(name string) *call { return named(t.DAG.Tasks, name) }
 
 // enter makes the frame of a call.
 func enter(c call, caller *frame, node string) *frame {
-	f := &frame{call: c, caller: caller, node: node}
+	f := &frame{call: c, caller: caller, terms: caller, node: node}
 	if caller != nil {
 		f.scope = caller.scope
 	}
@@ -187,7 +189,7 @@ func (g *Graph) template(f *frame) (*template, error) {
 	switch {
 	case f.call.Inline != nil:
 		f.body = f.call.Inline
-	case placeholder.MatchString(name), f.scope != nil && placeholder.MatchString(f.scope.Name):
+	case tagged(name), f.scope != nil && tagged(f.scope.Name):
 		return nil, unresolvable("the name of a template is only known when it runs")
 	case f.scope != nil:
 		t, ok := g.stored[f.scope.scope()+"/"+name]

@@ -59,7 +59,14 @@ type Graph struct {
 	own spec
 	// stored are Argo's copies of referenced templates: SCOPE/NAME/TEMPLATE.
 	stored map[string]template
+
+	// executed and copies are what spec and stored were read from, without what
+	// was learned.
+	executed object
+	copies   object
 }
+
+type object = map[string]any
 
 // Origins is everything that may be behind one input. The zero value is
 // nothing: such an input was not supplied.
@@ -123,21 +130,12 @@ type Literal struct {
 // Fits says whether Argo may have made text of the literal's, by substituting
 // what stands in double braces.
 func (l Literal) Fits(text string) bool {
-	parts := placeholder.Split(l.Text, -1)
-	if len(parts) == 1 {
-		return l.Text == text
-	}
-	for i, p := range parts {
-		parts[i] = regexp.QuoteMeta(p)
-	}
-	pattern, err := regexp.Compile(`(?s)^` + strings.Join(parts, ".*") + `$`)
-	return err == nil && pattern.MatchString(text)
+	pieces, _ := cut(l.Text)
+	return pieces.fits(text)
 }
 
 // Fixed says whether nothing in the literal is substituted.
-func (l Literal) Fixed() bool { return !placeholder.MatchString(l.Text) }
-
-var placeholder = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
+func (l Literal) Fixed() bool { return !tagged(l.Text) }
 
 // spec is what we read of a workflow's spec.
 type spec struct {
@@ -163,9 +161,30 @@ type template struct {
 
 func (t *template) composite() bool { return len(t.Steps) > 0 || t.DAG != nil }
 
-// arguments are artifacts that are handed over or declared.
+// arguments are what is handed over or declared.
 type arguments struct {
-	Artifacts []artifact `json:"artifacts"`
+	Artifacts  []artifact  `json:"artifacts"`
+	Parameters []parameter `json:"parameters"`
+}
+
+// parameter is one that is handed over or declared.
+type parameter struct {
+	Name      string          `json:"name"`
+	Value     *AnyString      `json:"value"`
+	Default   *AnyString      `json:"default"`
+	ValueFrom json.RawMessage `json:"valueFrom"`
+}
+
+func (a arguments) empty() bool { return len(a.Artifacts) == 0 && len(a.Parameters) == 0 }
+
+// parameter is the one of that name; twice says that there are several.
+func (a arguments) parameter(name string) (found *parameter, twice bool) {
+	for i := range a.Parameters {
+		if a.Parameters[i].Name == name {
+			found, twice = &a.Parameters[i], found != nil
+		}
+	}
+	return found, twice
 }
 
 func (a arguments) named(name string) *artifact {
@@ -261,8 +280,11 @@ func Parse(name string, workflow map[string]any) (*Graph, error) {
 		return nil, unresolvable("Workflow %s: %v", name, err)
 	}
 	g := &Graph{workflow: name, own: is.Spec, spec: &is.Spec, stored: is.Stored}
+	g.executed, _ = workflow["spec"].(object)
+	g.copies, _ = status["storedTemplates"].(object)
 	if is.Spec.WorkflowTemplateRef != nil {
 		g.spec = is.Copy
+		g.executed, _ = status["storedWorkflowTemplateSpec"].(object)
 	}
 	if g.stored == nil {
 		g.stored = map[string]template{}
@@ -296,6 +318,7 @@ func join(own, referenced spec) *spec {
 	s := referenced
 	s.Templates = append(slices.Clone(own.Templates), referenced.Templates...)
 	s.Arguments.Artifacts = append(slices.Clone(own.Arguments.Artifacts), referenced.Arguments.Artifacts...)
+	s.Arguments.Parameters = append(slices.Clone(own.Arguments.Parameters), referenced.Arguments.Parameters...)
 	s.Hooks = maps.Clone(referenced.Hooks)
 	if s.Hooks == nil {
 		s.Hooks = hooks{}
@@ -320,6 +343,20 @@ func convert(object map[string]any, into any) error {
 		return err
 	}
 	return json.Unmarshal(raw, into)
+}
+
+// SetParameter says what a parameter of the workflow was before Argo put
+// anything into its value. That need not be the same everywhere: a value can be
+// the result of an expression.
+func (g *Graph) SetParameter(name, value string) {
+	if g.spec == nil {
+		return
+	}
+	for i := range g.spec.Arguments.Parameters {
+		if p := &g.spec.Arguments.Parameters[i]; p.Name == name {
+			p.Value = new(AnyString(value))
+		}
+	}
 }
 
 // Origins says where the named input of a node comes from. It fails with a

@@ -40,7 +40,7 @@ func (g *Graph) Path(node string) (Path, error) {
 	p := Path{Last: f.callee()}
 	for ; f != nil; f = f.caller {
 		c := f.callee()
-		if placeholder.MatchString(c.Name) || placeholder.MatchString(c.Template) {
+		if tagged(c.Name) || tagged(c.Template) {
 			return Path{}, unresolvable("the name of a template is only known when it runs")
 		}
 		if c.Name != "" && c.Template != "" && !slices.Contains(p.Copies, c) {

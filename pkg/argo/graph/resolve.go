@@ -46,7 +46,7 @@ func (r *resolution) input(f *frame, name, part string, depth int) error {
 	if given == nil {
 		return nil
 	}
-	return r.artifact(given, f.caller, part, depth)
+	return r.artifact(given, f.terms, part, depth)
 }
 
 // artifact follows what an artifact refers to, in terms of the frame whose
