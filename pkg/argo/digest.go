@@ -90,7 +90,7 @@ func (w *Workflow) DefinitionAt(admitted string, step *Step) (Definition, error)
 
 // maxOpen bounds the open parameters of a fingerprint, in bytes; those beyond
 // have to stay as they are.
-const maxOpen = 8 << 10
+const maxOpen = 4 << 10
 
 // open are the parameters whose values Argo may change by itself.
 func open(parameters []Parameter) []Parameter {

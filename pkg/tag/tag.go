@@ -46,8 +46,9 @@ const (
 	// maxValue bounds a tag; all annotations of a pod together have 256 KiB.
 	maxValue = 64 << 10
 	// maxPins bounds a tag's pins as JSON, which base64url makes a third longer:
-	// what there is beside them has at most some two thousand bytes.
-	maxPins = 46 << 10
+	// beside them there is the definition, some kilobytes where many parameters are
+	// open, and some two thousand bytes more.
+	maxPins = 36 << 10
 )
 
 // encoding refuses padding and stray trailing bits.

@@ -278,7 +278,7 @@ func FuzzOpen(f *testing.F) {
 func TestATagHasRoomForPinsThatFit(t *testing.T) {
 	g := sample()
 	g.Namespace, g.Pod, g.Creator = strings.Repeat("n", 63), strings.Repeat("p", 253), "system:serviceaccount:"+strings.Repeat("n", 63)+":"+strings.Repeat("s", 253)
-	g.Definition = strings.Repeat("d", 64)
+	g.Definition = strings.Repeat("d", 9<<10)
 	pin := g.Pins[1]
 	for tag.Fit(append(g.Pins, pin)) == nil {
 		g.Pins = append(g.Pins, pin)
