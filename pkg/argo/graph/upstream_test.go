@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -24,7 +25,9 @@ func TestEveryInputOfArgosOwnWorkflowsIsResolved(t *testing.T) {
 	}
 	inputs := 0
 	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".yaml" || filepath.Base(filepath.Dir(path)) == "lintfail" {
+		// What is in these folders Argo does not run either.
+		wrong := slices.Contains([]string{"lintfail", "malformed"}, filepath.Base(filepath.Dir(path)))
+		if err != nil || filepath.Ext(path) != ".yaml" || wrong {
 			return err
 		}
 		raw, err := os.ReadFile(path)
