@@ -166,7 +166,7 @@ func problemOf(err error) reason.Code {
 		return reason.MeasurementIncomplete
 	case errors.Is(err, fs.ErrNotExist):
 		return reason.OutputAbsent
-	case errors.Is(err, artifact.ErrKind):
+	case errors.Is(err, artifact.ErrKind), errors.Is(err, fs.ErrPermission): // wait may have a user that only its image names
 		return reason.OutputUnreadable
 	}
 	return reason.MeasurementIncomplete

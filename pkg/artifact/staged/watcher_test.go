@@ -296,3 +296,9 @@ func link(t *testing.T, target, path string) {
 		t.Fatal(err)
 	}
 }
+
+func TestWhatMayNotBeReadIsUnreadable(t *testing.T) {
+	if got := problemOf(&os.PathError{Op: "open", Path: "plain", Err: syscall.EACCES}); got != reason.OutputUnreadable {
+		t.Errorf("it is %s", got)
+	}
+}
