@@ -44,15 +44,15 @@ const passing = `
 const saying = `
   entrypoint: say
   arguments: {parameters: [{name: word, value: usual}]}
-  volumes: [{name: work, emptyDir: {}}]
+  volumes: [{name: shared, emptyDir: {}}]
   templates:
   - name: say
     outputs: {artifacts: [{name: said, path: /tmp/said}]}
     containerSet:
-      volumeMounts: [{name: work, mountPath: /work}]
+      volumeMounts: [{name: shared, mountPath: /shop}]
       containers:
-      - {name: first, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo {{workflow.parameters.word}} > /work/word"]}
-      - {name: main, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "cat /work/word > /tmp/said; grep -q good /tmp/said"], dependencies: [first]}
+      - {name: first, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo {{workflow.parameters.word}} > /shop/word"]}
+      - {name: main, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "cat /shop/word > /tmp/said; grep -q good /tmp/said"], dependencies: [first]}
 `
 
 // ranWith are the parameters that the statement about a workflow's only step

@@ -263,9 +263,6 @@ func TestEveryKindOfStepMayRunByReference(t *testing.T) {
 	for _, name := range argotest.Supported() {
 		t.Run(name, func(t *testing.T) {
 			pod, step := argotest.Parsed(t, name)
-			if name == "own-archive" {
-				t.Skip("its location is its own")
-			}
 			u, template := copied(t, pod, step)
 			if inputs := template["inputs"].(object); name == "consume" {
 				inputs["artifacts"].(list)[0].(object)["s3"] = object{"key": "{{inputs.parameters.key}}"}

@@ -44,8 +44,9 @@ type output struct {
 	entry    artifact.Entry
 }
 
-// Run measures each output when it has come to rest, until ctx ends: then wait
-// has ended and nothing changes any more. What is missing or has changed since
+// Run measures each output, an archive while it grows and everything else when it
+// has come to rest, until ctx ends: then wait has ended and nothing changes any
+// more. What is missing or has changed since
 // is measured then, within the grace; what does not make it has the problem
 // MeasurementIncomplete. Run always has an entry for each output.
 func (w *Watcher) Run(ctx context.Context) artifact.Measurement {
