@@ -59,7 +59,7 @@ e2e: cluster-up build tools ## End-to-end tests on the development cluster, whic
 
 .PHONY: conformance
 conformance: build tools ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
-	@$(CLUSTER) up --with argo4
+	@$(CLUSTER) up --with argo4,argo-nonroot
 	@$(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=true" # it looks for Argo's controllers anew
 	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m -run '^TestConformance' ./e2e/suite
 

@@ -104,6 +104,8 @@ func TestRefused(t *testing.T) {
 		"an unknown value deep down":           {"rekor.persistence.sise=1Gi", "additional properties 'sise' not allowed"},
 		"a failure policy of another spelling": {"webhook.failurePolicy=fail", "/webhook/failurePolicy"},
 		"a digest that is none":                {"signer.image.digest=latest", "/signer/image/digest"},
+		"a user that is no number":             {"argo.executorUsers={a:1=root}", "/argo/executorUsers/0"},
+		"a user of an image that nobody runs":  {"argo.executorUsers={a:1=1}", "argo.executorUsers is about the image a:1"},
 		"a signer without a digest":            {"signer.image.digest=", "signer.image.digest is missing"},
 		"a controller without a namespace":     {"argo.controllers={argo}", "/argo/controllers/0"},
 		"a webhook that gives up too early":    {"webhook.timeoutSeconds=1", "/webhook/timeoutSeconds"},
@@ -127,9 +129,12 @@ func TestRefused(t *testing.T) {
 // and a ConfigMap of a tenant's may be among it.
 func TestWhatIsFoundIsOneArgument(t *testing.T) {
 	const injected = "- --signer-image=evil"
-	for _, value := range []string{"executorImages", "executorEnv"} {
-		out, err := template(t, "-f", "testdata/default.values.yaml", "--skip-schema-validation",
-			"--set-json", `argo.`+value+`=["a=b\n`+injected+`"]`)
+	for value, set := range map[string]string{
+		"executorImages": `argo.executorImages=["a=b\n` + injected + `"]`,
+		"executorEnv":    `argo.executorEnv=["a=b\n` + injected + `"]`,
+		"executorUsers":  `argo.executorImages=["a=b\n` + injected + `"],argo.executorUsers=["a=b\n` + injected + `=1"]`,
+	} {
+		out, err := template(t, "-f", "testdata/default.values.yaml", "--skip-schema-validation", "--set-json", set)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +142,7 @@ func TestWhatIsFoundIsOneArgument(t *testing.T) {
 			t.Errorf("%s: it is there %d times, want it twice", value, n)
 		}
 		for line := range strings.Lines(out) {
-			if strings.TrimSpace(line) == injected {
+			if strings.HasPrefix(strings.TrimSpace(line), injected) {
 				t.Errorf("%s makes an argument of its own", value)
 			}
 		}

@@ -39,6 +39,7 @@ type options struct {
 	controllers    []string
 	executorImages []string
 	executorEnv    []string
+	executorUsers  []string
 	signerImages   []string
 	clusterName    string
 	metricsAddress string
@@ -62,6 +63,7 @@ func runCommand() *cobra.Command {
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
 	f.StringArrayVar(&o.signerImages, "signer-image", nil, "argoseal-signer's image by digest; repeatable: images before an upgrade count until their last pod has ended")
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
+	f.StringArrayVar(&o.executorUsers, "executor-user", nil, "IMAGE=USER: the number of the user that an executor image names for itself, if not root; repeatable")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
@@ -94,9 +96,9 @@ func (o options) check() error {
 
 // identity is what the operator says about their Argo.
 func (o options) identity() (argo.Identity, error) {
-	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv)
+	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, o.executorUsers)
 	if err != nil {
-		return id, usage("--argo-controller, --executor-image, --executor-env: %v", err)
+		return id, usage("--argo-controller, --executor-image, --executor-env, --executor-user: %v", err)
 	}
 	return id, nil
 }

@@ -24,6 +24,7 @@ type options struct {
 	controllers    []string
 	executorImages []string
 	executorEnv    []string
+	executorUsers  []string
 	clusterName    string
 	service        string
 	mutating       string
@@ -68,6 +69,7 @@ func command() *cobra.Command {
 	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
+	f.StringArrayVar(&o.executorUsers, "executor-user", nil, "IMAGE=USER: the number of the user that an executor image names for itself, if not root; repeatable")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.service, "service", "argoseal-webhook", "name of our Service")
 	f.StringVar(&o.mutating, "mutating-configuration", "", "MutatingWebhookConfiguration whose caBundle is kept; empty: none")
@@ -110,9 +112,9 @@ func (o options) check() error {
 
 // identity is what the operator says about their Argo.
 func (o options) identity() (argo.Identity, error) {
-	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv)
+	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, o.executorUsers)
 	if err != nil {
-		return id, usage("--argo-controller, --executor-image, --executor-env: %v", err)
+		return id, usage("--argo-controller, --executor-image, --executor-env, --executor-user: %v", err)
 	}
 	return id, nil
 }

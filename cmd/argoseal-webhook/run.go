@@ -160,7 +160,7 @@ func newGate(ctx context.Context, quick *server.Producers, policies *server.Poli
 	}
 	return &gate.Gate{
 		Identity: identity,
-		Sidecar:  sidecar.Config{Image: o.signerImage},
+		Sidecar:  sidecar.Config{Image: o.signerImage, ExecutorUsers: identity.ExecutorUsers},
 		Cluster:  cluster,
 		Quick:    quick,
 		Live:     live,

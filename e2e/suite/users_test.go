@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/argoseal/argoseal/e2e/cluster/part"
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -23,6 +24,13 @@ import (
 const confined = `{"initContainers":[{"name":"init","securityContext":` + capabilities + `}],
 "containers":[{"name":"wait","securityContext":` + capabilities + `},{"name":"main","securityContext":` + capabilities + `}]}`
 
+// asTheirImages is confined, but that only the executor's image says as whom Argo's
+// own run. Main's names nobody, and what it keeps to itself on a volume Argo has to
+// read.
+const asTheirImages = `{"initContainers":[{"name":"init","securityContext":` + capabilities + `}],
+"containers":[{"name":"wait","securityContext":` + capabilities + `},
+{"name":"main","securityContext":{"runAsUser":8737,"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}}]}`
+
 const capabilities = `{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}`
 
 func TestConformanceOurContainersReadWhatArgosWroteAsWhomeverTheyRun(t *testing.T) {
@@ -33,20 +41,31 @@ func TestConformanceOurContainersReadWhatArgosWroteAsWhomeverTheyRun(t *testing.
 		ns      string
 		context map[string]any
 		patch   string
+		// instance of Argo; empty: the one whose executor is root.
+		instance string
 	}{
 		"as Argo's user, restricted": {restricted, map[string]any{
 			"runAsNonRoot": true, "runAsUser": int64(8737), "seccompProfile": map[string]any{"type": "RuntimeDefault"},
-		}, confined},
+		}, confined, ""},
 		"as a random user of the group of root, as on OpenShift": {restricted, map[string]any{
 			"runAsNonRoot": true, "runAsUser": int64(1000680000), "runAsGroup": int64(0), "fsGroup": int64(1000680000),
 			"seccompProfile": map[string]any{"type": "RuntimeDefault"},
-		}, confined},
-		"as root, with a group for files": {free, map[string]any{"fsGroup": int64(2000)}, ""},
+		}, confined, ""},
+		"as root, with a group for files":   {free, map[string]any{"fsGroup": int64(2000)}, "", ""},
+		"as whom the executor's image says": {free, nil, `{"containers":[{"name":"main","securityContext":{"runAsUser":8737}}]}`, part.ArgoNonRoot},
+		"as whom the executor's image says, restricted": {restricted, map[string]any{
+			"runAsNonRoot": true, "seccompProfile": map[string]any{"type": "RuntimeDefault"},
+		}, asTheirImages, part.ArgoNonRoot},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			wf := read(t, "shapes/users.yaml", slug(name))
-			set(t, wf, c.context, "spec", "securityContext")
+			if c.context != nil {
+				set(t, wf, c.context, "spec", "securityContext")
+			}
+			if c.instance != "" {
+				wf.SetLabels(map[string]string{labelInstance: c.instance})
+			}
 			if c.patch != "" {
 				set(t, wf, c.patch, "spec", "podSpecPatch")
 			}

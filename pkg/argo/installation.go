@@ -3,7 +3,9 @@ package argo
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -18,12 +20,15 @@ type Identity struct {
 	// ExecutorEnv are the variables that Argo's configuration gives to init and
 	// wait, exactly as Argo writes them into pods: NAME=VALUE.
 	ExecutorEnv []string
+	// ExecutorUsers are the numeric users that executor images name for
+	// themselves, by image; one that is missing names root.
+	ExecutorUsers map[string]int64
 }
 
 // NewIdentity reads what the operator says: controllers as
-// NAMESPACE/SERVICEACCOUNT and images, one of each at least, and variables as
-// NAME=VALUE.
-func NewIdentity(controllers, executorImages, executorEnv []string) (Identity, error) {
+// NAMESPACE/SERVICEACCOUNT and images, one of each at least, variables as
+// NAME=VALUE, and users as IMAGE=USER.
+func NewIdentity(controllers, executorImages, executorEnv, executorUsers []string) (Identity, error) {
 	if len(controllers) == 0 || len(executorImages) == 0 || slices.Contains(executorImages, "") {
 		return Identity{}, errors.New("want a controller and an executor image, at least")
 	}
@@ -40,5 +45,23 @@ func NewIdentity(controllers, executorImages, executorEnv []string) (Identity, e
 			return Identity{}, fmt.Errorf("variable %q is not NAME=VALUE", v)
 		}
 	}
+	for _, text := range executorUsers {
+		i := strings.LastIndex(text, "=")
+		user, err := strconv.ParseInt(text[i+1:], 10, 64)
+		if i < 1 || err != nil || user < 0 || user > maxUser {
+			return Identity{}, fmt.Errorf("user %q is not IMAGE=USER, the user being a number", text)
+		}
+		image := text[:i]
+		if _, twice := id.ExecutorUsers[image]; twice || !slices.Contains(executorImages, image) {
+			return Identity{}, fmt.Errorf("user %q is for no executor image, or the second for one", text)
+		}
+		if id.ExecutorUsers == nil {
+			id.ExecutorUsers = map[string]int64{}
+		}
+		id.ExecutorUsers[image] = user
+	}
 	return id, nil
 }
+
+// maxUser is the largest user that Kubernetes takes in runAsUser.
+const maxUser = math.MaxInt32

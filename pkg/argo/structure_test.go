@@ -157,11 +157,11 @@ func TestVariablesOfArgosConfigurationAreAdmitted(t *testing.T) {
 
 func TestWhatTheOperatorSaysIsReadStrictly(t *testing.T) {
 	controllers, images := []string{"argo/argo"}, []string{"exec:1"}
-	id, err := argo.NewIdentity(controllers, images, []string{"A=b=c", "E="})
-	if err != nil || id.Controllers[0] != "system:serviceaccount:argo:argo" || len(id.ExecutorEnv) != 2 {
+	id, err := argo.NewIdentity(controllers, images, []string{"A=b=c", "E="}, []string{"exec:1=8737"})
+	if err != nil || id.Controllers[0] != "system:serviceaccount:argo:argo" || len(id.ExecutorEnv) != 2 || id.ExecutorUsers["exec:1"] != 8737 {
 		t.Errorf("got %+v, %v", id, err)
 	}
-	for name, bad := range map[string][3][]string{
+	for name, bad := range map[string][4][]string{
 		"no controller":          {nil, images, nil},
 		"no image":               {controllers, nil, nil},
 		"an empty image":         {controllers, {""}, nil},
@@ -169,8 +169,16 @@ func TestWhatTheOperatorSaysIsReadStrictly(t *testing.T) {
 		"a path":                 {{"a/b/c"}, images, nil},
 		"a variable alone":       {controllers, images, {"A"}},
 		"a value without a name": {controllers, images, {"=a"}},
+		"a user alone":           {controllers, images, nil, {"8737"}},
+		"an image alone":         {controllers, images, nil, {"exec:1"}},
+		"a user's name":          {controllers, images, nil, {"exec:1=argo"}},
+		"a negative user":        {controllers, images, nil, {"exec:1=-1"}},
+		"no user":                {controllers, images, nil, {"exec:1="}},
+		"a user out of range":    {controllers, images, nil, {"exec:1=2147483648"}},
+		"another image's user":   {controllers, images, nil, {"exec:2=8737"}},
+		"two users":              {controllers, images, nil, {"exec:1=1", "exec:1=2"}},
 	} {
-		if id, err := argo.NewIdentity(bad[0], bad[1], bad[2]); err == nil {
+		if id, err := argo.NewIdentity(bad[0], bad[1], bad[2], bad[3]); err == nil {
 			t.Errorf("%s is accepted: %+v", name, id)
 		}
 	}

@@ -60,7 +60,7 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	if err != nil {
 		return tag.Tag{}, err
 	}
-	if err := sidecar.Check(w.Pod, w.Step, t.Pins, sidecar.Config{Image: image}.In(t.Mode)); err != nil {
+	if err := sidecar.Check(w.Pod, w.Step, t.Pins, sidecar.Config{Image: image, ExecutorUsers: r.Identity.ExecutorUsers}.In(t.Mode)); err != nil {
 		return tag.Tag{}, altered(err)
 	}
 	return t, nil

@@ -137,7 +137,7 @@ var rows = []entry{
 	{code: OwnerMismatch, meaning: "Labels, owner and the live Workflow do not agree.", remedy: "Submit the step through Argo"},
 	{code: NodeMismatch, meaning: "Pod name, node name and node id do not belong together.", remedy: "Submit the step through Argo"},
 	{code: ExecutorImageNotAllowed, meaning: "init or wait does not run a configured Argo executor image.", remedy: "Remove the patch, or add the image to argo.executorImages"},
-	{code: ExecutorUserUnknown, meaning: "init or wait must not run as root, and only their image knows as whom they run; ours have to run as the same user.", remedy: "Set runAsUser where runAsNonRoot is set: in the workflow's securityContext or that of Argo's executor (8737 is the user of Argo's non-root image)"},
+	{code: ExecutorUserUnknown, meaning: "init or wait must not run as root, and only their image knows as whom they run; ours have to run as the same user.", remedy: "Say in argo.executorUsers as whom the image runs, or set runAsUser where runAsNonRoot is set: in the workflow's securityContext or that of Argo's executor"},
 	{code: UnknownPodLayout, meaning: "The pod's layout is not one this version knows.", remedy: "Use a supported Argo version"},
 	{code: UnsupportedPod, meaning: "This kind of Argo pod, or one with so many inputs, is not supported in labelled namespaces yet.", remedy: "Run it in a namespace without the label; hand many inputs over as fewer artifacts"},
 	{code: TemplateInvalid, meaning: "ARGO_TEMPLATE is missing, given twice or not readable.", remedy: "Submit the step through Argo, without patching ARGO_TEMPLATE"},

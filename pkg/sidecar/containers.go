@@ -125,7 +125,7 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 	c := newContainer(pod, argo.SignerContainer, args, cfg)
 	always := corev1.ContainerRestartPolicyAlways
 	c.RestartPolicy = &always
-	c.SecurityContext, err = contextOf(pod, pod.Spec.Containers, "wait")
+	c.SecurityContext, err = contextOf(pod, pod.Spec.Containers, "wait", cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config
 	c := newContainer(pod, argo.VerifyContainer, args, cfg)
 	// Capabilities stay those of init: unpacked files have the modes their
 	// archive says, and root reads a file of mode 0 by capability only.
-	c.SecurityContext, err = contextOf(pod, pod.Spec.InitContainers, "init")
+	c.SecurityContext, err = contextOf(pod, pod.Spec.InitContainers, "init", cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -282,19 +282,26 @@ func newVolume() *corev1.Volume {
 }
 
 // contextOf gives the security context of Argo's container, confined, for ours.
-// The pod's own applies to both. A user that only Argo's image names is not known
-// here, and where root is forbidden the kubelet would never start ours.
-func contextOf(pod *corev1.Pod, list []corev1.Container, name string) (*corev1.SecurityContext, error) {
-	sc := &corev1.SecurityContext{}
-	if i := slices.IndexFunc(list, named(name)); i >= 0 && list[i].SecurityContext != nil {
-		sc = list[i].SecurityContext.DeepCopy()
+// The pod's own applies to both; a user that only Argo's image names, the operator
+// has to say. Without, where root is forbidden, the kubelet would never start ours.
+func contextOf(pod *corev1.Pod, list []corev1.Container, name string, cfg Config) (*corev1.SecurityContext, error) {
+	sc, image := &corev1.SecurityContext{}, ""
+	if i := slices.IndexFunc(list, named(name)); i >= 0 {
+		image = list[i].Image
+		if list[i].SecurityContext != nil {
+			sc = list[i].SecurityContext.DeepCopy()
+		}
 	}
 	user, nonRoot := sc.RunAsUser, sc.RunAsNonRoot
 	if all := pod.Spec.SecurityContext; all != nil {
 		user, nonRoot = cmp.Or(user, all.RunAsUser), cmp.Or(nonRoot, all.RunAsNonRoot)
 	}
-	if user == nil && nonRoot != nil && *nonRoot {
-		return nil, reason.New(reason.ExecutorUserUnknown, "%s has runAsNonRoot and no runAsUser", name)
+	if user == nil {
+		if own, known := cfg.ExecutorUsers[image]; known {
+			sc.RunAsUser = &own
+		} else if nonRoot != nil && *nonRoot {
+			return nil, reason.New(reason.ExecutorUserUnknown, "%s has runAsNonRoot and no runAsUser", name)
+		}
 	}
 	return confine(sc), nil
 }

@@ -18,6 +18,9 @@ import (
 type Config struct {
 	// Image of argoseal-signer, a reference by digest.
 	Image string
+	// ExecutorUsers are the users that Argo's executor images name for
+	// themselves, by image. Ours run as theirs where the pod names none.
+	ExecutorUsers map[string]int64
 	// Report lets a step run whatever argoseal-verify finds, which the notary
 	// then reads from its message.
 	Report bool

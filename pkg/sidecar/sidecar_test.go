@@ -57,7 +57,12 @@ func both(t testing.TB) (*corev1.Pod, *argo.Step) {
 
 func add(t testing.TB, pod *corev1.Pod, step *argo.Step, pins []artifact.Pin) *corev1.Pod {
 	t.Helper()
-	out, err := sidecar.Add(pod, step, pins, config)
+	return addAs(t, pod, step, pins, config)
+}
+
+func addAs(t testing.TB, pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg sidecar.Config) *corev1.Pod {
+	t.Helper()
+	out, err := sidecar.Add(pod, step, pins, cfg)
 	if err != nil {
 		t.Fatalf("Add: %v", err)
 	}
@@ -230,6 +235,7 @@ func TestOursRunAsArgosOwn(t *testing.T) {
 		pod              *corev1.PodSecurityContext
 		init, wait, main *corev1.SecurityContext
 		verify, signer   *int64 // of their own
+		image            *int64 // what the operator says that Argo's image names
 		refused          string
 	}{
 		"as nobody in particular":       {},
@@ -238,10 +244,16 @@ func TestOursRunAsArgosOwn(t *testing.T) {
 		"as the executor's, not main's": {init: user(8737), wait: user(8737), main: user(2000), verify: ptr(int64(8737)), signer: ptr(int64(8737))},
 		"as the executor's, not the pod's": {pod: &corev1.PodSecurityContext{RunAsUser: ptr(int64(1000)), RunAsNonRoot: ptr(true)},
 			init: user(8737), wait: user(8737), verify: ptr(int64(8737)), signer: ptr(int64(8737))},
-		"as the pod's, not main's":                         {pod: &corev1.PodSecurityContext{RunAsUser: ptr(int64(1000))}, main: user(2000)},
-		"each as its own":                                  {init: user(1), wait: user(2), verify: ptr(int64(1)), signer: ptr(int64(2))},
-		"as whom a non-root image says":                    {pod: &corev1.PodSecurityContext{RunAsNonRoot: ptr(true)}, refused: "init has runAsNonRoot and no runAsUser"},
-		"as whom a non-root image says, by their own word": {init: user(1), wait: &corev1.SecurityContext{RunAsNonRoot: ptr(true)}, refused: "wait has runAsNonRoot and no runAsUser"},
+		"as the pod's, not main's": {pod: &corev1.PodSecurityContext{RunAsUser: ptr(int64(1000))}, main: user(2000)},
+		"each as its own":          {init: user(1), wait: user(2), verify: ptr(int64(1)), signer: ptr(int64(2))},
+		"as whom the image says":   {image: ptr(int64(8737)), verify: ptr(int64(8737)), signer: ptr(int64(8737))},
+		"as whom the image says, where root is forbidden": {pod: &corev1.PodSecurityContext{RunAsNonRoot: ptr(true)},
+			image: ptr(int64(8737)), verify: ptr(int64(8737)), signer: ptr(int64(8737))},
+		"as the pod's, not the image's":                             {pod: &corev1.PodSecurityContext{RunAsUser: ptr(int64(1000))}, image: ptr(int64(8737))},
+		"as the executor's, not the image's":                        {init: user(1), wait: user(2), image: ptr(int64(8737)), verify: ptr(int64(1)), signer: ptr(int64(2))},
+		"as root by the pod, not by the image":                      {pod: &corev1.PodSecurityContext{RunAsUser: ptr(int64(0))}, image: ptr(int64(8737))},
+		"as whom a non-root image says, unknown":                    {pod: &corev1.PodSecurityContext{RunAsNonRoot: ptr(true)}, refused: "init has runAsNonRoot and no runAsUser"},
+		"as whom a non-root image says, unknown, by their own word": {init: user(1), wait: &corev1.SecurityContext{RunAsNonRoot: ptr(true)}, refused: "wait has runAsNonRoot and no runAsUser"},
 		"as whom a non-root image says, root allowed": {pod: &corev1.PodSecurityContext{RunAsNonRoot: ptr(true)},
 			init: &corev1.SecurityContext{RunAsNonRoot: ptr(false)}, wait: &corev1.SecurityContext{RunAsNonRoot: ptr(false)}},
 	}
@@ -252,12 +264,16 @@ func TestOursRunAsArgosOwn(t *testing.T) {
 			container(pod, "init").SecurityContext = test.init
 			container(pod, "wait").SecurityContext = test.wait
 			container(pod, "main").SecurityContext = test.main
+			config := config
+			if test.image != nil {
+				config.ExecutorUsers = map[string]int64{container(pod, "wait").Image: *test.image, "another": 1}
+			}
 			if test.refused != "" {
 				_, err := sidecar.Add(pod, step, pinsFor(step), config)
 				wantRefusal(t, err, reason.ExecutorUserUnknown, test.refused)
 				return
 			}
-			out := add(t, pod, step, pinsFor(step))
+			out := addAs(t, pod, step, pinsFor(step), config)
 			for name, want := range map[string]*int64{"argoseal-verify": test.verify, "argoseal-signer": test.signer} {
 				if diff := cmp.Diff(want, container(out, name).SecurityContext.RunAsUser); diff != "" {
 					t.Errorf("user of %s (-want +got):\n%s", name, diff)

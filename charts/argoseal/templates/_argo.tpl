@@ -1,7 +1,9 @@
 {{/*
-Which Argo is believed, as JSON {controllers, executorImages, executorEnv, found, left}: the
-values if given, else what the cluster's workflow-controller Deployments say.
-Without a cluster to ask (helm template), Argo's own defaults.
+Which Argo is believed, as JSON {controllers, executorImages, executorEnv,
+executorUsers, found, left}: the values if given, else what the cluster's
+workflow-controller Deployments say. Without a cluster to ask (helm template),
+Argo's own defaults. Argo's images called -nonroot run as 8737; not so where
+OpenShift gives every pod a user, and refuses those that name another one.
 */}}
 {{- define "argoseal.argo" -}}
 {{- $controllers := .Values.argo.controllers -}}
@@ -28,7 +30,17 @@ Without a cluster to ask (helm template), Argo's own defaults.
     {{- $images = $images | default (list "quay.io/argoproj/argoexec:v3.7.18") -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "found" $found "left" $left | toJson -}}
+{{- $users := .Values.argo.executorUsers -}}
+{{- if not (or $users (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+  {{- range $image := $images -}}
+    {{- if regexMatch "-nonroot(:[^:/@]+)?(@.+)?$" $image -}}{{- $users = append $users (printf "%s=8737" $image) -}}{{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- range $user := $users -}}
+  {{- $image := regexReplaceAll "=[0-9]+$" $user "" -}}
+  {{- if not (has $image $images) -}}{{- fail (printf "argo.executorUsers is about the image %s. The executor images are %s." $image (join ", " $images)) -}}{{- end -}}
+{{- end -}}
+{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "executorUsers" $users "found" $found "left" $left | toJson -}}
 {{- end }}
 
 {{/*

@@ -161,6 +161,9 @@ readinessProbe:
 {{- range $argo.executorEnv }}
 - {{ printf "--executor-env=%s" . | replace "$" "$$" | quote }}
 {{- end }}
+{{- range $argo.executorUsers }}
+- {{ printf "--executor-user=%s" . | replace "$" "$$" | quote }}
+{{- end }}
 {{- with .Values.clusterName }}
 - --cluster-name={{ . }}
 {{- end }}

@@ -59,9 +59,12 @@ const (
 	// ArgoExecImage is the executor's image, known by digest.
 	ArgoExecImage = "localhost/argoseal/argoexec"
 	// Argo4 is the instance of Argo's next major version: it executes workflows
-	// whose label workflows.argoproj.io/controller-instanceid says so, the other
+	// whose label workflows.argoproj.io/controller-instanceid says so, the first
 	// one those without that label.
 	Argo4 = "v4"
+	// ArgoNonRoot is the instance whose executor's image names a user of its own,
+	// as Argo's image called -nonroot does.
+	ArgoNonRoot = "nonroot"
 
 	argo4Suffix     = "-" + Argo4
 	executorProgram = "argoexec"
@@ -73,13 +76,15 @@ var argo = Workload{
 	Name:      "workflow-controller",
 	Namespace: ArgoNamespace,
 	Recipe:    argoRecipe,
-	Images:    func() []image.Spec { return argoImages(argoRecipe, "") },
+	Images: func() []image.Spec {
+		return []image.Spec{controllerImage(argoRecipe, ""), programImage(ArgoExecImage, argoRecipe, executorProgram, "0")}
+	},
 	Objects: func(ctx context.Context, p Params) (string, error) {
 		shared, err := argoShared(ctx)
 		if err != nil {
 			return "", err
 		}
-		controller, err := argoController(p, "")
+		controller, err := argoController(p, "", "")
 		return shared + controller, err
 	},
 }
@@ -89,28 +94,47 @@ var argo = Workload{
 var argo4 = Workload{
 	Name:      "workflow-controller" + argo4Suffix,
 	Namespace: ArgoNamespace,
+	Extra:     "argo4",
 	Recipe:    argo4Recipe,
-	Images:    func() []image.Spec { return argoImages(argo4Recipe, argo4Suffix) },
-	Objects:   func(_ context.Context, p Params) (string, error) { return argoController(p, Argo4) },
+	Images: func() []image.Spec {
+		executor := programImage(ArgoExecImage+argo4Suffix, argo4Recipe, executorProgram+argo4Suffix, "0")
+		// Programs of different versions have different names; pods call the
+		// executor by its plain one.
+		plain := image.File{Path: "/bin/" + executorProgram, Link: executorProgram + argo4Suffix}
+		executor.Layers = append(executor.Layers, []image.File{plain})
+		return []image.Spec{controllerImage(argo4Recipe, argo4Suffix), executor}
+	},
+	Objects: func(_ context.Context, p Params) (string, error) { return argoController(p, Argo4, argo4Suffix) },
 }
 
-// argoImages are a version's controller and executor. Programs of different
-// versions have different names; pods call the executor by its plain one.
-func argoImages(r gobuild.Recipe, suffix string) []image.Spec {
-	executor := programImage(ArgoExecImage+suffix, r, executorProgram+suffix, "0")
-	if suffix != "" {
-		plain := image.File{Path: "/bin/" + executorProgram, Link: executorProgram + suffix}
-		executor.Layers = append(executor.Layers, []image.File{plain})
-	}
-	return []image.Spec{programImage(argoControllerImage+suffix, r, "workflow-controller"+suffix, "8737"), executor}
+// argoNonRoot is a second controller of the first version: what differs is its
+// executor's image.
+var argoNonRoot = Workload{
+	Name:      "workflow-controller-" + ArgoNonRoot,
+	Namespace: ArgoNamespace,
+	Extra:     "argo-nonroot",
+	Recipe:    argoRecipe,
+	Images: func() []image.Spec {
+		return []image.Spec{programImage(ArgoExecImage+"-"+ArgoNonRoot, argoRecipe, executorProgram, argoUser)}
+	},
+	Objects: func(_ context.Context, p Params) (string, error) { return argoController(p, ArgoNonRoot, "") },
+}
+
+// argoUser is the user of Argo's own images.
+const argoUser = "8737"
+
+// controllerImage is a version's controller.
+func controllerImage(r gobuild.Recipe, suffix string) image.Spec {
+	return programImage(argoControllerImage+suffix, r, "workflow-controller"+suffix, argoUser)
 }
 
 //go:embed argo.yaml
 var argoYAML string
 
-// argoController is a controller's own ConfigMap and Deployment; the one
-// without an instance is the default.
-func argoController(p Params, instance string) (string, error) {
+// argoController is the ConfigMap and the Deployment of an instance, whose
+// controller has the image of a version; the one without a name executes what
+// names none.
+func argoController(p Params, instance, version string) (string, error) {
 	suffix := ""
 	if instance != "" {
 		suffix = "-" + instance
@@ -118,7 +142,7 @@ func argoController(p Params, instance string) (string, error) {
 	return render("argo.yaml", argoYAML, map[string]string{
 		"Suffix":        suffix,
 		"Instance":      instance,
-		"Image":         p.Image[argoControllerImage+suffix],
+		"Image":         p.Image[argoControllerImage+version],
 		"ExecutorImage": p.Image[ArgoExecImage+suffix],
 		"RequeueTime":   p.RequeueTime,
 		"Endpoint":      S3ClusterEndpoint,

@@ -32,7 +32,9 @@ var recipes = []gobuild.Recipe{
 func Cluster(workloads []Workload) []gobuild.Recipe {
 	all := []gobuild.Recipe{etcdRecipe, containerdRecipe, kubernetesRecipe}
 	for _, w := range workloads {
-		all = append(all, w.Recipe)
+		if !slices.ContainsFunc(all, func(r gobuild.Recipe) bool { return r.Name == w.Recipe.Name }) {
+			all = append(all, w.Recipe)
+		}
 	}
 	return all
 }

@@ -17,6 +17,8 @@ import (
 type Workload struct {
 	// Name is its Deployment's, in Namespace.
 	Name, Namespace string
+	// Extra is by what it is asked for; every cluster has those without.
+	Extra string
 	// Recipe builds its program.
 	Recipe gobuild.Recipe
 	// Images are what its pods run.
@@ -40,7 +42,7 @@ type Params struct {
 func Workloads(extras ...string) ([]Workload, error) {
 	all := []Workload{coredns, s3, argo}
 	for _, name := range extras {
-		i := slices.IndexFunc(optional, func(w Workload) bool { return w.Recipe.Name == name })
+		i := slices.IndexFunc(optional, func(w Workload) bool { return w.Extra == name })
 		if i < 0 {
 			return nil, fmt.Errorf("no extra part named %q; there are %s", name, strings.Join(Extras(), ", "))
 		}
@@ -50,14 +52,14 @@ func Workloads(extras ...string) ([]Workload, error) {
 }
 
 // optional are the parts that only some tests need.
-var optional = []Workload{argo4}
+var optional = []Workload{argo4, argoNonRoot}
 
 // Extras are the names of the parts that a cluster has only if somebody asks
 // for them: they would cost everybody else the time to build them.
 func Extras() []string {
 	var names []string
 	for _, w := range optional {
-		names = append(names, w.Recipe.Name)
+		names = append(names, w.Extra)
 	}
 	return names
 }
