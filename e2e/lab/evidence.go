@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,8 +103,7 @@ func (l *Lab) Check(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenan
 // stored is the digest of what lies in the store now.
 func (l *Lab) stored(ctx context.Context, at artifact.Location) (string, error) {
 	if at.Kind == artifact.KindObject {
-		object, err := l.Get(ctx, at.Bucket, at.Key)
-		return fmt.Sprintf("%x", sha256.Sum256(object)), err
+		return l.digest(ctx, at.Bucket, at.Key)
 	}
 	dir, err := os.MkdirTemp("", "argoseal-lab-")
 	if err != nil {

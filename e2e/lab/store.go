@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -38,6 +40,20 @@ func (l *Lab) Get(ctx context.Context, bucket, key string) ([]byte, error) {
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
 	return content, nil
+}
+
+// digest is the SHA-256 of an object of a bucket, of any size.
+func (l *Lab) digest(ctx context.Context, bucket, key string) (string, error) {
+	o, err := l.S3.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
+	if err != nil {
+		return "", fmt.Errorf("get %s: %w", key, err)
+	}
+	defer func() { _ = o.Close() }()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, o); err != nil {
+		return "", fmt.Errorf("get %s: %w", key, err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
 // GetAll reads the objects below a key of a bucket, which ends in a

@@ -1,6 +1,7 @@
 package argo
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -25,6 +26,47 @@ type Identity struct {
 	ExecutorUsers map[string]int64
 }
 
+// Executor is what the operator says about one executor image, the one that a pod
+// runs.
+type Executor struct {
+	// Image is the reference exactly as the pod names it.
+	Image string `json:"image"`
+	// Env are the variables of Argo's configuration: NAME=VALUE.
+	Env []string `json:"env,omitempty"`
+	// User is the one that the image names for itself; nil: root.
+	User *int64 `json:"user,omitempty"`
+}
+
+// Executor gives what there is to say about the executor of a step; one that the
+// operator does not name has no image.
+func (id Identity) Executor(s *Step) Executor {
+	image := s.executor()
+	if !slices.Contains(id.ExecutorImages, image) {
+		return Executor{}
+	}
+	e := Executor{Image: image, Env: id.ExecutorEnv}
+	if user, found := id.ExecutorUsers[image]; found {
+		e.User = &user
+	}
+	return e
+}
+
+// Equal says whether two executors are the same.
+func (e Executor) Equal(other Executor) bool {
+	return e.Image == other.Image && slices.Equal(e.Env, other.Env) &&
+		(e.User == nil) == (other.User == nil) && (e.User == nil || *e.User == *other.User)
+}
+
+// Identity is that of an installation in which one creator and one executor are
+// all there is: what was believed when the creator's pod was admitted.
+func (e Executor) Identity(creator string) Identity {
+	id := Identity{Controllers: []string{creator}, ExecutorImages: []string{e.Image}, ExecutorEnv: e.Env}
+	if e.User != nil {
+		id.ExecutorUsers = map[string]int64{e.Image: *e.User}
+	}
+	return id
+}
+
 // NewIdentity reads what the operator says: controllers as
 // NAMESPACE/SERVICEACCOUNT and images, one of each at least, variables as
 // NAME=VALUE, and users as IMAGE=USER.
@@ -45,6 +87,9 @@ func NewIdentity(controllers, executorImages, executorEnv, executorUsers []strin
 			return Identity{}, fmt.Errorf("variable %q is not NAME=VALUE", v)
 		}
 	}
+	if text, err := json.Marshal(executorEnv); err != nil || len(text) > maxEnv {
+		return Identity{}, fmt.Errorf("the variables have %d bytes as JSON, and a pod's tag has room for %d", len(text), maxEnv)
+	}
 	for _, text := range executorUsers {
 		i := strings.LastIndex(text, "=")
 		user, err := strconv.ParseInt(text[i+1:], 10, 64)
@@ -63,5 +108,9 @@ func NewIdentity(controllers, executorImages, executorEnv, executorUsers []strin
 	return id, nil
 }
 
-// maxUser is the largest user that Kubernetes takes in runAsUser.
-const maxUser = math.MaxInt32
+const (
+	// maxUser is the largest user that Kubernetes takes in runAsUser.
+	maxUser = math.MaxInt32
+	// maxEnv bounds the variables: they are in the tag of every pod.
+	maxEnv = 4 << 10
+)

@@ -3,7 +3,6 @@ package notary
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +30,8 @@ const (
 const maxTagAge = 30 * time.Second
 
 // admitted checks that our webhooks saw this very pod, that it is Argo's, and
-// that what is stored is what the gate admits.
+// that what is stored is what the gate admits. Which executor and which signer it
+// may run is what the tag says: the operator may have changed them since.
 func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	t, err := r.Tags.Open(w.Pod.Annotations[v1alpha1.AnnotationTag])
 	if err != nil {
@@ -47,20 +47,18 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	case age > maxTagAge || age < -maxTagAge:
 		return tag.Tag{}, reason.New(reason.TagExpired, "the tag was issued at %s, the pod was created at %s", t.IssuedAt.UTC().Format(time.RFC3339), w.Pod.CreationTimestamp.UTC().Format(time.RFC3339))
 	}
-	if err := w.Step.Genuine(t.Creator, w.Workflow, r.Identity); err != nil {
+	believed := t.Executor.Identity(t.Creator)
+	if err := w.Step.Genuine(t.Creator, w.Workflow, believed); err != nil {
 		return tag.Tag{}, err
 	}
-	if err := argo.CheckStructure(w.Pod, w.Step, r.Identity); err != nil {
+	if err := argo.CheckStructure(w.Pod, w.Step, believed); err != nil {
 		return tag.Tag{}, altered(err)
 	}
 	if _, err := inputsOf(w.Step, t.Pins); err != nil {
 		return tag.Tag{}, err
 	}
-	image, err := r.signerImage(w.Pod)
-	if err != nil {
-		return tag.Tag{}, err
-	}
-	if err := sidecar.Check(w.Pod, w.Step, t.Pins, sidecar.Config{Image: image, ExecutorUsers: r.Identity.ExecutorUsers}.In(t.Mode)); err != nil {
+	ours := sidecar.Config{Image: t.Signer, ExecutorUsers: believed.ExecutorUsers}
+	if err := sidecar.Check(w.Pod, w.Step, t.Pins, ours.In(t.Mode)); err != nil {
 		return tag.Tag{}, altered(err)
 	}
 	return t, nil
@@ -74,22 +72,6 @@ func altered(err error) error {
 		return fmt.Errorf("checking the stored pod: %w", err)
 	}
 	return reason.Wrap(reason.StructureAltered, err, "%s: %s", e.Code, e.Detail)
-}
-
-// signerImage picks which of our images the pod has to run: the one it says, if
-// it is one of them. One that is not may be that of a release which this notary
-// does not know yet, in the middle of an upgrade: then another replica seals
-// the pod, and this one's word must not be the last.
-func (r Rules) signerImage(pod *corev1.Pod) (string, error) {
-	image := imageOf(pod, containerSigner)
-	switch {
-	case slices.Contains(r.SignerImages, image):
-		return image, nil
-	case image == "" && len(r.SignerImages) > 0:
-		// It has no such container; whether it has to is sidecar.Check's part.
-		return r.SignerImages[0], nil
-	}
-	return "", reason.New(reason.SignerUnknown, "%s runs %.300q", containerSigner, image)
 }
 
 // outcomeOf reads how the step ended. Argo's wait has to have ended well, or
@@ -143,7 +125,8 @@ func checkReport(pod *corev1.Pod) error {
 // measured reads what our sidecar measured, after checking that it is our
 // sidecar, ran once from start to end, and said all it had to say. What its
 // message had no room for is asked for with a *logNeeded, once all else is well.
-func (r Rules) measured(pod *corev1.Pod, log *SignerLog) (artifact.Measurement, error) {
+// signer is the image that the pod has to run.
+func measured(pod *corev1.Pod, signer string, log *SignerLog) (artifact.Measurement, error) {
 	status, end := ended(pod.Status.InitContainerStatuses, containerSigner)
 	switch {
 	case end == nil:
@@ -155,11 +138,7 @@ func (r Rules) measured(pod *corev1.Pod, log *SignerLog) (artifact.Measurement, 
 	case end.Message == "":
 		return nil, reason.New(reason.MeasurementMissing, "%s left no message", containerSigner)
 	}
-	image, err := r.signerImage(pod)
-	if err != nil {
-		return nil, err
-	}
-	if err := sameImage(image, status.ImageID); err != nil {
+	if err := sameImage(signer, status.ImageID); err != nil {
 		return nil, err
 	}
 	m, more, err := artifact.DecodeMeasurement(end.Message)

@@ -22,11 +22,6 @@ import (
 type Rules struct {
 	// Tags open admission tags.
 	Tags tag.Keys
-	// Identity of Argo in this cluster.
-	Identity argo.Identity
-	// SignerImages are the images our sidecar may run, references by digest:
-	// the current one, and the ones before it until their last pod has ended.
-	SignerImages []string
 	// Cluster is this cluster's name in builder.id.
 	Cluster string
 	// Version of this program.
@@ -74,7 +69,7 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	if err := checkReport(w.Pod); err != nil {
 		return refuse(fates, err)
 	}
-	measurement, err := r.measured(w.Pod, w.Log)
+	measurement, err := measured(w.Pod, t.Signer, w.Log)
 	if err != nil {
 		return refuse(fates, err)
 	}

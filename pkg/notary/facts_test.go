@@ -56,7 +56,7 @@ func TestFactsOfAPodThatWentThroughACluster(t *testing.T) {
 	s.pod, s.workflow = &corev1.Pod{}, &unstructured.Unstructured{}
 	load(t, "injected", s.pod)
 	load(t, "injected-workflow", &s.workflow.Object)
-	s.rules.SignerImages = []string{"localhost/argoseal/argoseal-signer@sha256:3b5edb9c13405a53fcd0d3b4cd0dae0c8002d92964d5789293abe257e9f09b20"}
+	s.tag.Signer = "localhost/argoseal/argoseal-signer@sha256:3b5edb9c13405a53fcd0d3b4cd0dae0c8002d92964d5789293abe257e9f09b20"
 	s.tag.Namespace, s.tag.Pod, s.tag.WorkflowUID, s.tag.IssuedAt = s.pod.Namespace, s.pod.Name, string(s.workflow.GetUID()), s.pod.CreationTimestamp.UTC()
 	s.define(t)
 	s.retag(t)
@@ -387,12 +387,8 @@ func TestFactsRefuses(t *testing.T) {
 			s.tag.WorkflowUID = "11111111-2222-3333-4444-555555555555"
 			s.retag(t)
 		}, reason.TagInvalid},
-		"a tag from long before the pod": {func(t *testing.T, s *scene) { s.tag.IssuedAt = s.tag.IssuedAt.Add(-31 * time.Second); s.retag(t) }, reason.TagExpired},
-		"a tag from long after the pod":  {func(t *testing.T, s *scene) { s.tag.IssuedAt = s.tag.IssuedAt.Add(31 * time.Second); s.retag(t) }, reason.TagExpired},
-		"a creator that is not Argo": {func(t *testing.T, s *scene) {
-			s.tag.Creator = "system:serviceaccount:demo:default"
-			s.retag(t)
-		}, reason.CreatorNotArgo},
+		"a tag from long before the pod":   {func(t *testing.T, s *scene) { s.tag.IssuedAt = s.tag.IssuedAt.Add(-31 * time.Second); s.retag(t) }, reason.TagExpired},
+		"a tag from long after the pod":    {func(t *testing.T, s *scene) { s.tag.IssuedAt = s.tag.IssuedAt.Add(31 * time.Second); s.retag(t) }, reason.TagExpired},
 		"a workflow that is not the owner": {func(_ *testing.T, s *scene) { s.workflow.SetUID("11111111-2222-3333-4444-555555555555") }, reason.OwnerMismatch},
 		"a workflow whose arguments changed meanwhile": {func(t *testing.T, s *scene) {
 			must(t, unstructured.SetNestedSlice(s.workflow.Object, []any{map[string]any{"name": "source", "value": "reviewed"}}, "spec", "arguments", "parameters"))
@@ -402,9 +398,17 @@ func TestFactsRefuses(t *testing.T) {
 		}, reason.DefinitionChanged},
 		"a tag that knows no definition": {func(t *testing.T, s *scene) { s.tag.Definition = ""; s.retag(t) }, reason.DefinitionChanged},
 		"a node id of another node":      {func(_ *testing.T, s *scene) { s.pod.Annotations[annotationNodeID] += "0" }, reason.NodeMismatch},
-		"an executor image nobody configured": {func(_ *testing.T, s *scene) {
-			s.rules.Identity.ExecutorImages = []string{"quay.io/argoproj/argoexec:latest"}
+		"an executor image that was not believed": {func(t *testing.T, s *scene) {
+			s.tag.Executor.Image = "quay.io/argoproj/argoexec:latest"
+			s.retag(t)
 		}, reason.ExecutorImageNotAllowed},
+		"an executor's variable that was not believed": {func(_ *testing.T, s *scene) {
+			wait := &s.pod.Spec.Containers[0]
+			wait.Env = append(wait.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy:1"})
+		}, reason.StructureAltered},
+		"a sidecar that runs as somebody else": {func(_ *testing.T, s *scene) {
+			s.signerSpec().SecurityContext.RunAsUser = new(int64)
+		}, reason.StructureAltered},
 		"a wait with another command":           {func(_ *testing.T, s *scene) { s.pod.Spec.Containers[0].Command[0] = "/tmp/argoexec" }, reason.StructureAltered},
 		"a main that is not under the emissary": {func(_ *testing.T, s *scene) { s.pod.Spec.Containers[1].Command = []string{"sh", "-c"} }, reason.StructureAltered},
 		"a foreign mount of the staging area": {func(_ *testing.T, s *scene) {
@@ -416,7 +420,11 @@ func TestFactsRefuses(t *testing.T) {
 		}, reason.StructureAltered},
 		"a sidecar from another image": {func(_ *testing.T, s *scene) {
 			s.signerSpec().Image = strings.Replace(testSigner, "1111", "2222", 1)
-		}, reason.SignerUnknown},
+		}, reason.StructureAltered},
+		"a sidecar that the tag does not know": {func(t *testing.T, s *scene) {
+			s.tag.Signer = strings.Replace(testSigner, "1111", "2222", 1)
+			s.retag(t)
+		}, reason.StructureAltered},
 		"a sidecar with other arguments": {func(_ *testing.T, s *scene) { s.signerSpec().Args[1] = "--staged=/tmp" }, reason.StructureAltered},
 		"a sidecar that is gone":         {func(_ *testing.T, s *scene) { s.pod.Spec.InitContainers = s.pod.Spec.InitContainers[:1] }, reason.StructureAltered},
 		"pins that the pod does not check": {func(t *testing.T, s *scene) {
@@ -524,9 +532,16 @@ func TestOutputsAtTheSameLocationAreNotSealed(t *testing.T) {
 	}
 }
 
-func TestImagesOfTheVersionBeforeCount(t *testing.T) {
+// What the operator says about the executor and the signer is in the tag, so it
+// holds for a pod that an upgrade finds running.
+func TestAPodIsHeldToWhatWasBelievedWhenItWasAdmitted(t *testing.T) {
 	s := producer(t)
-	s.rules.SignerImages = []string{"ghcr.io/argoseal/argoseal-signer@sha256:" + strings.Repeat("9", 64), testSigner}
+	user := int64(8737)
+	s.tag.Executor.Env, s.tag.Executor.User = []string{"HTTPS_PROXY=http://proxy:1"}, &user
+	wait := &s.pod.Spec.Containers[0]
+	wait.Env = append(wait.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy:1"})
+	s.signerSpec().SecurityContext.RunAsUser = &user
+	s.retag(t)
 	if _, _, err := s.rules.Facts(s.witness(t)); err != nil {
 		t.Error(err)
 	}
@@ -535,10 +550,8 @@ func TestImagesOfTheVersionBeforeCount(t *testing.T) {
 func TestTheZeroRulesAcceptNothing(t *testing.T) {
 	s := producer(t)
 	for name, rules := range map[string]Rules{
-		"none at all":      {},
-		"no tag keys":      {Tags: tag.Keys{}, Identity: s.rules.Identity, SignerImages: s.rules.SignerImages, Cluster: "c", Version: "v"},
-		"no identity":      {Tags: s.keys, SignerImages: s.rules.SignerImages, Cluster: "c", Version: "v"},
-		"no signer images": {Tags: s.keys, Identity: s.rules.Identity, Cluster: "c", Version: "v"},
+		"none at all": {},
+		"no tag keys": {Tags: tag.Keys{}, Cluster: "c", Version: "v"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, _, err := rules.Facts(s.witness(t)); err == nil {

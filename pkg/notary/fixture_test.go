@@ -55,11 +55,9 @@ func newScene(tb testing.TB, file string, pins []artifact.Pin, changes ...string
 	s.keys, err = tag.ParseKeys(s.keyData)
 	must(tb, err)
 	s.rules = Rules{
-		Tags:         s.keys,
-		Identity:     argo.Identity{Controllers: []string{testCreator}, ExecutorImages: []string{testExecutor}},
-		SignerImages: []string{testSigner},
-		Cluster:      "test",
-		Version:      "v0.1.0",
+		Tags:    s.keys,
+		Cluster: "test",
+		Version: "v0.1.0",
 	}
 	s.tag = tag.Tag{
 		IssuedAt:    s.pod.CreationTimestamp.UTC(),
@@ -68,6 +66,8 @@ func newScene(tb testing.TB, file string, pins []artifact.Pin, changes ...string
 		WorkflowUID: string(s.workflow.GetUID()),
 		Creator:     testCreator,
 		Mode:        v1alpha1.ModeEnforce,
+		Executor:    argo.Executor{Image: testExecutor},
+		Signer:      testSigner,
 		Pins:        pins,
 	}
 	s.define(tb)

@@ -35,6 +35,7 @@ const (
 	SharedProcesses         Code = "SharedProcesses"
 	DebugContainer          Code = "DebugContainer"
 	SidecarMissing          Code = "SidecarMissing"
+	ReplicasDisagree        Code = "ReplicasDisagree"
 	SidecarAltered          Code = "SidecarAltered"
 	NameTaken               Code = "NameTaken"
 	TagInvalid              Code = "TagInvalid"
@@ -89,7 +90,6 @@ const (
 	MeasurementMissing    Code = "MeasurementMissing"
 	MeasurementIncomplete Code = "MeasurementIncomplete"
 	SidecarRestarted      Code = "SidecarRestarted"
-	SignerUnknown         Code = "SignerUnknown"
 	DefinitionChanged     Code = "DefinitionChanged"
 	OutputAbsent          Code = "OutputAbsent"
 	OutputUnreadable      Code = "OutputUnreadable"
@@ -149,6 +149,7 @@ var rows = []entry{
 	{code: SharedProcesses, meaning: "The pod shares its process namespace, so a step could reach our containers.", remedy: "Unset shareProcessNamespace and hostPID"},
 	{code: DebugContainer, meaning: "The pod has an ephemeral container, which could reach the others' processes.", remedy: "Debug the step in a namespace without the label"},
 	{code: SidecarMissing, meaning: "A container that Argoseal adds is not there.", remedy: "It is retried; if it lasts, check the mutating webhook configuration", retryable: true},
+	{code: ReplicasDisagree, meaning: "The mutating webhook knew another signer, or another executor of Argo's, than the validating one: an upgrade is under way.", remedy: "It is retried; finish the upgrade", retryable: true},
 	{code: SidecarAltered, meaning: "A container that Argoseal added was changed afterwards.", remedy: "Find the webhook or patch that changes it and exempt these containers"},
 	{code: NameTaken, meaning: "The pod brings a container or volume with a name that is Argoseal's.", remedy: "Rename it: names that begin with argoseal- are reserved"},
 	{code: TagInvalid, meaning: "The admission tag is missing, was not made by us or is not about this pod.", remedy: "Do not set argoseal.dev/ annotations yourself"},
@@ -195,7 +196,6 @@ var rows = []entry{
 	{code: MeasurementIncomplete, meaning: "The measurement was cut, does not parse, does not speak of every declared output, or is in a log of the sidecar's that is gone or says something else.", remedy: "Run the step again; if it has too many outputs, declare fewer in this template"},
 	{code: SidecarRestarted, meaning: "The signing sidecar was restarted, so it may have missed something.", remedy: "Look at the log of argoseal-signer; run the step again"},
 	{code: DefinitionChanged, meaning: "The Workflow, or a template that it refers to, was changed after the step was admitted, or the step did not run what they say, so what it was asked to do is not certain.", remedy: "Do not change the arguments of a running Workflow, nor a template while workflows that use it start; submit it again"},
-	{code: SignerUnknown, meaning: "Our container in the pod runs an image that this replica does not know.", remedy: "It is retried; finish the upgrade, or add the image to signer.previousImages", retryable: true},
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
 	{code: OutputUnreadable, meaning: "The staged output is not what Argo would stage and unpack, or not something we can measure.", remedy: "Look at the log of argoseal-signer"},
 	{code: FilesUnknown, meaning: "The input is a part of a directory that was stored without an archive, or everything below a key where such a directory is one of several parts, and its record does not list the directory's files, so nothing is known of them one by one: there are too many files in the pod's directories, one has a control character in its name, or the sidecar's log is gone.", remedy: "Keep the list of all such files of one pod, 45 bytes and the path for each, within 128 KiB, and run the producing step again; or consume the directory whole, by its own key; or make of it outputs that are one file each"},

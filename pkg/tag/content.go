@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -23,6 +24,8 @@ type content struct {
 	Creator     string         `json:"creator"`
 	Mode        v1alpha1.Mode  `json:"mode"`
 	Verdict     reason.Code    `json:"verdict,omitempty"`
+	Executor    argo.Executor  `json:"executor"`
+	Signer      string         `json:"signer"`
 	Logs        bool           `json:"logs,omitempty"`
 	Pins        []artifact.Pin `json:"pins,omitempty"`
 }
@@ -30,7 +33,8 @@ type content struct {
 func encode(t Tag) ([]byte, error) {
 	c := content{
 		IssuedAt: t.IssuedAt.Unix(), Namespace: t.Namespace, Pod: t.Pod, WorkflowUID: t.WorkflowUID,
-		Definition: t.Definition, Creator: t.Creator, Mode: t.Mode, Verdict: t.Verdict, Logs: t.Logs, Pins: t.Pins,
+		Definition: t.Definition, Creator: t.Creator, Mode: t.Mode, Verdict: t.Verdict,
+		Executor: t.Executor, Signer: t.Signer, Logs: t.Logs, Pins: t.Pins,
 	}
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -59,18 +63,21 @@ func decode(data []byte) (Tag, error) {
 	}
 	return Tag{
 		IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), Namespace: c.Namespace, Pod: c.Pod, WorkflowUID: c.WorkflowUID,
-		Definition: c.Definition, Creator: c.Creator, Mode: c.Mode, Verdict: c.Verdict, Logs: c.Logs, Pins: c.Pins,
+		Definition: c.Definition, Creator: c.Creator, Mode: c.Mode, Verdict: c.Verdict,
+		Executor: c.Executor, Signer: c.Signer, Logs: c.Logs, Pins: c.Pins,
 	}, nil
 }
 
-// validate wants every field that identifies the pod: a tag about nothing
-// would fit too many.
+// validate wants every field that identifies the pod and what it may run: a tag
+// about nothing would fit too many.
 func (c content) validate() error {
 	for _, f := range []struct{ name, value string }{
 		{"namespace", c.Namespace},
 		{"pod", c.Pod},
 		{"workflow UID", c.WorkflowUID},
 		{"creator", c.Creator},
+		{"executor image", c.Executor.Image},
+		{"signer image", c.Signer},
 	} {
 		if f.value == "" {
 			return fmt.Errorf("%s is empty", f.name)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -32,6 +33,11 @@ type Tag struct {
 	Mode    v1alpha1.Mode
 	// Verdict is why the pod got no pins although it has store inputs, or empty.
 	Verdict reason.Code
+	// Executor is what the operator said about the one that the pod runs, and
+	// Signer the image of ours, a reference by digest. They are said here, so that
+	// a pod can still be judged when an upgrade has changed them.
+	Executor argo.Executor
+	Signer   string
 	// Logs: the sidecar measures the pod's archived logs too. It is said here, so
 	// that it holds for this pod whatever the operator says later.
 	Logs bool
@@ -44,10 +50,10 @@ const (
 	// same key for another purpose is none for a tag.
 	version = "v1"
 	// maxValue bounds a tag; all annotations of a pod together have 256 KiB.
-	maxValue = 64 << 10
+	maxValue = 72 << 10
 	// maxPins bounds a tag's pins as JSON, which base64url makes a third longer:
 	// beside them there is the definition, some kilobytes where many parameters are
-	// open, and some two thousand bytes more.
+	// open, up to four of the executor's variables, and some two thousand bytes more.
 	maxPins = 36 << 10
 )
 

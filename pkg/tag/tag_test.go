@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
@@ -30,11 +31,12 @@ func keys(t testing.TB) tag.Keys {
 }
 
 func sample() tag.Tag {
-	mode := int32(0o755)
+	mode, user := int32(0o755), int64(8737)
 	digest := artifact.Digest(strings.Repeat("ab", 32))
 	return tag.Tag{
 		KeyID: keyID, IssuedAt: time.Unix(1795300000, 0).UTC(), Namespace: "team-a", Pod: "wf-step-1", WorkflowUID: "u",
 		Creator: "system:serviceaccount:argo:argo", Mode: v1alpha1.ModeEnforce, Verdict: reason.ProvenancePending,
+		Executor: argo.Executor{Image: "exec:1", Env: []string{"A=b"}, User: &user}, Signer: "signer@sha256:1",
 		Pins: []artifact.Pin{
 			{Input: "a", Location: "s3://s/b/k?<&>", SHA256: digest, Archive: artifact.ArchiveTar, Tree: digest, Mode: &mode},
 			{Input: "b", Location: "s3://s/b/l", SHA256: digest, Archive: artifact.ArchiveTar, Tree: digest},
@@ -44,10 +46,11 @@ func sample() tag.Tag {
 
 func TestATagOpensAsItWasIssued(t *testing.T) {
 	for name, change := range map[string]func(*tag.Tag){
-		"with everything": func(*tag.Tag) {},
-		"without pins":    func(g *tag.Tag) { g.Pins, g.Verdict = nil, "" },
-		"with logs":       func(g *tag.Tag) { g.Logs = true },
-		"for audit":       func(g *tag.Tag) { g.Mode = v1alpha1.ModeAudit },
+		"with everything":             func(*tag.Tag) {},
+		"without pins":                func(g *tag.Tag) { g.Pins, g.Verdict = nil, "" },
+		"with logs":                   func(g *tag.Tag) { g.Logs = true },
+		"of an executor that is root": func(g *tag.Tag) { g.Executor = argo.Executor{Image: "exec:1"} },
+		"for audit":                   func(g *tag.Tag) { g.Mode = v1alpha1.ModeAudit },
 		"to the second": func(g *tag.Tag) {
 			g.IssuedAt = time.Unix(1, 0).UTC()
 		},
@@ -110,7 +113,7 @@ func TestTagsThatAreNotOursAreRefused(t *testing.T) {
 	}
 	tests := map[string]struct{ value, detail string }{
 		"nothing":                    {"", "no tag"},
-		"too long":                   {good + strings.Repeat("A", 64<<10), "at most 65536"},
+		"too long":                   {good + strings.Repeat("A", 72<<10), "at most 73728"},
 		"another version":            {"v2" + good[2:], "not of version v1"},
 		"a part missing":             {strings.Join(parts[:3], "."), "not of version v1"},
 		"a part more":                {good + ".x", "not of version v1"},
@@ -132,6 +135,8 @@ func TestTagsThatAreNotOursAreRefused(t *testing.T) {
 		"content in another case":    {forge(strings.Replace(content, `"pod"`, `"Pod"`, 1)), "one spelling"},
 		"content without a pod":      {forge(strings.Replace(content, `"pod":"wf-step-1"`, `"pod":""`, 1)), "pod is empty"},
 		"content without a creator":  {forge(strings.Replace(content, "system:serviceaccount:argo:argo", "", 1)), "creator is empty"},
+		"content without executor":   {forge(strings.Replace(content, "exec:1", "", 1)), "executor image is empty"},
+		"content without signer":     {forge(strings.Replace(content, "signer@sha256:1", "", 1)), "signer image is empty"},
 		"content with another mode":  {forge(strings.Replace(content, "enforce", "off", 1)), `mode "off"`},
 		"content without a time":     {forge(strings.Replace(content, "1795300000", "0", 1)), "issue time"},
 		"content with half a digest": {forge(strings.Replace(content, strings.Repeat("ab", 32), "ab", 1)), "not a SHA-256"},
@@ -164,11 +169,13 @@ func TestTagsThatSayTooLittleAreNotIssued(t *testing.T) {
 		"no pod":          func(g *tag.Tag) { g.Pod = "" },
 		"no workflow":     func(g *tag.Tag) { g.WorkflowUID = "" },
 		"no creator":      func(g *tag.Tag) { g.Creator = "" },
+		"no executor":     func(g *tag.Tag) { g.Executor.Image = "" },
+		"no signer":       func(g *tag.Tag) { g.Signer = "" },
 		"no mode":         func(g *tag.Tag) { g.Mode = "" },
 		"no time":         func(g *tag.Tag) { g.IssuedAt = time.Time{} },
 		"an invalid pin":  func(g *tag.Tag) { g.Pins[0].Tree = "" },
-		"more than fits":  func(g *tag.Tag) { g.Creator = strings.Repeat("x", 64<<10) },
-		"too much to pin": func(g *tag.Tag) { g.Pins[0].Location = "s3://" + strings.Repeat("x", 64<<10) },
+		"more than fits":  func(g *tag.Tag) { g.Creator = strings.Repeat("x", 72<<10) },
+		"too much to pin": func(g *tag.Tag) { g.Pins[0].Location = "s3://" + strings.Repeat("x", 72<<10) },
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -279,6 +286,7 @@ func TestATagHasRoomForPinsThatFit(t *testing.T) {
 	g := sample()
 	g.Namespace, g.Pod, g.Creator = strings.Repeat("n", 63), strings.Repeat("p", 253), "system:serviceaccount:"+strings.Repeat("n", 63)+":"+strings.Repeat("s", 253)
 	g.Definition = strings.Repeat("d", 9<<10)
+	g.Executor.Env = []string{"A=" + strings.Repeat("e", 4<<10-8)}
 	pin := g.Pins[1]
 	for tag.Fit(append(g.Pins, pin)) == nil {
 		g.Pins = append(g.Pins, pin)

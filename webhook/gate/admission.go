@@ -113,8 +113,9 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 		}
 		return deny(reason.New(reason.SidecarMissing, "our mutating webhook has not seen it"))
 	}
-	if image := g.otherRelease(a.Pod); image != "" {
-		return deny(reason.New(reason.SignerUnknown, "the mutating webhook added %.300q, this replica knows %.300q", image, g.Sidecar.Image))
+	if t.Signer != g.Sidecar.Image || !t.Executor.Equal(g.Identity.Executor(step)) {
+		return deny(reason.New(reason.ReplicasDisagree, "the signer is %.300q to the mutating webhook and %.300q to this replica, and the executor %.300q and %.300q",
+			t.Signer, g.Sidecar.Image, describeExecutor(t.Executor), describeExecutor(g.Identity.Executor(step))))
 	}
 	if t.Mode != a.Mode {
 		return deny(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
@@ -146,20 +147,12 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 	return Decision{Allowed: true, Warnings: warnings(a.Pod, step), Levels: v.Levels}
 }
 
-// otherRelease gives the image of a container of ours if it is our signer in
-// another version. While an upgrade rolls out, one replica may add the new one
-// and another one judge; that is no tampering, and the next attempt will do.
-func (g *Gate) otherRelease(pod *corev1.Pod) string {
-	repository, _, _ := strings.Cut(g.Sidecar.Image, "@")
-	for _, c := range pod.Spec.InitContainers {
-		if c.Name != argo.SignerContainer && c.Name != argo.VerifyContainer || c.Image == g.Sidecar.Image {
-			continue
-		}
-		if name, _, byDigest := strings.Cut(c.Image, "@"); byDigest && name == repository {
-			return c.Image
-		}
+func describeExecutor(e argo.Executor) string {
+	user := "its own user"
+	if e.User != nil {
+		user = fmt.Sprintf("user %d", *e.User)
 	}
-	return ""
+	return fmt.Sprintf("%s as %s with %q", e.Image, user, e.Env)
 }
 
 // genuine parses the pod and says whether it was made by Argo for a live

@@ -81,9 +81,20 @@ func TestCreate(t *testing.T) {
 		"our container is gone": {func(_ *testing.T, _ *world, a *Admission) {
 			a.Pod.Spec.InitContainers = slices.DeleteFunc(a.Pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == argo.VerifyContainer })
 		}, reason.SidecarMissing, false},
-		"our container is that of another release": {func(_ *testing.T, _ *world, a *Admission) {
+		"another release's signer": {func(t *testing.T, _ *world, a *Admission) {
+			other := strings.Replace(signer.Image, "aaaa", "bbbb", 1)
+			container(a.Pod, argo.VerifyContainer).Image = other
+			retag(t, a, func(g *tag.Tag) { g.Signer = other })
+		}, reason.ReplicasDisagree, false},
+		"an executor that has other variables by now": {func(_ *testing.T, w *world, _ *Admission) {
+			w.gate.Identity.ExecutorEnv = nil
+		}, reason.ReplicasDisagree, false},
+		"an executor that has another user by now": {func(_ *testing.T, w *world, _ *Admission) {
+			w.gate.Identity.ExecutorUsers = map[string]int64{argotest.Executor: 8737}
+		}, reason.ReplicasDisagree, false},
+		"a signer that is not the tag's": {func(_ *testing.T, _ *world, a *Admission) {
 			container(a.Pod, argo.VerifyContainer).Image = strings.Replace(signer.Image, "aaaa", "bbbb", 1)
-		}, reason.SignerUnknown, false},
+		}, reason.SidecarAltered, false},
 		"our container's image is another": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, argo.VerifyContainer).Image = "evil" }, reason.SidecarAltered, false},
 		"our container's command is another": {func(_ *testing.T, _ *world, a *Admission) {
 			container(a.Pod, argo.VerifyContainer).Command = []string{"true"}
@@ -258,7 +269,8 @@ func TestPodsOfOthers(t *testing.T) {
 	t.Run("with a valid tag for their name are refused", func(t *testing.T) {
 		w := newWorld(t)
 		pod := plain()
-		value, err := w.trust.Keys.Issue(tag.Tag{IssuedAt: now, Namespace: "argo", Pod: "web", WorkflowUID: "u", Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce})
+		value, err := w.trust.Keys.Issue(tag.Tag{IssuedAt: now, Namespace: "argo", Pod: "web", WorkflowUID: "u", Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce,
+			Executor: argo.Executor{Image: argotest.Executor}, Signer: signer.Image})
 		check(t, err)
 		pod.Annotations = map[string]string{v1alpha1.AnnotationTag: value}
 		d := w.gate.Create(t.Context(), Admission{Pod: pod, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust})

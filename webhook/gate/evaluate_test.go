@@ -160,7 +160,8 @@ func TestEvaluate(t *testing.T) {
 		}, "", 0, ""},
 		"a pod of another workflow is not waited for": {func(t *testing.T, w *world) {
 			pod := again(t, w, time.Time{})
-			value, err := w.trust.Keys.Issue(tag.Tag{IssuedAt: now, Namespace: pod.Namespace, Pod: pod.Name, WorkflowUID: "other", Creator: "x", Mode: v1alpha1.ModeEnforce})
+			value, err := w.trust.Keys.Issue(tag.Tag{IssuedAt: now, Namespace: pod.Namespace, Pod: pod.Name, WorkflowUID: "other", Creator: "x", Mode: v1alpha1.ModeEnforce,
+				Executor: argo.Executor{Image: argotest.Executor}, Signer: signer.Image})
 			check(t, err)
 			pod.Annotations[v1alpha1.AnnotationTag] = value
 		}, "", 0, ""},

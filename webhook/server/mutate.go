@@ -124,11 +124,11 @@ func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step,
 // tagFor issues a tag, or keeps the one the pod has if it says the same: the
 // API server may call us twice, and the second time nothing shall change.
 func (h *Handlers) tagFor(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow, code reason.Code, pins []artifact.Pin) (string, error) {
-	definition := h.Gate.Fingerprint(ctx, step, wf)
+	definition, executor, signer := h.Gate.Fingerprint(ctx, step, wf), h.Gate.Identity.Executor(step), h.Gate.Sidecar.Image
 	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
 		t, err := h.Gate.OpenTag(value, a)
 		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Definition == definition && t.Mode == a.Mode && t.Verdict == code &&
-			t.Logs == step.Logs() && slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
+			t.Executor.Equal(executor) && t.Signer == signer && t.Logs == step.Logs() && slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
 			return value, nil
 		}
 	}
@@ -141,6 +141,8 @@ func (h *Handlers) tagFor(ctx context.Context, a gate.Admission, step *argo.Step
 		Creator:     a.Creator,
 		Mode:        a.Mode,
 		Verdict:     code,
+		Executor:    executor,
+		Signer:      signer,
 		Logs:        step.Logs(),
 		Pins:        pins,
 	})

@@ -173,6 +173,7 @@ func TestTheWait(t *testing.T) {
 		check(t, err)
 		value, err := keys.Issue(tag.Tag{
 			IssuedAt: time.Now().UTC().Truncate(time.Second), Namespace: ns, Pod: "p", WorkflowUID: step.WorkflowUID, Creator: "c", Mode: v1alpha1.ModeEnforce,
+			Executor: argo.Executor{Image: argotest.Executor}, Signer: "signer",
 		})
 		check(t, err)
 		return &gate.Producer{Namespace: ns, Pod: "p", UID: "u", Tag: value, Unreadable: true, Finished: finished, Ended: time.Now()}
@@ -219,7 +220,8 @@ func TestTheWaitEndsBeforeTheRequest(t *testing.T) {
 	h, keys := argoHandlers(t, pod, "enforce")
 	step, err := argo.Parse(pod)
 	check(t, err)
-	value, err := keys.Issue(tag.Tag{IssuedAt: time.Now().UTC(), Namespace: ns, Pod: "p", WorkflowUID: step.WorkflowUID, Creator: "c", Mode: v1alpha1.ModeEnforce})
+	value, err := keys.Issue(tag.Tag{IssuedAt: time.Now().UTC(), Namespace: ns, Pod: "p", WorkflowUID: step.WorkflowUID, Creator: "c", Mode: v1alpha1.ModeEnforce,
+		Executor: argo.Executor{Image: argotest.Executor}, Signer: h.Gate.Sidecar.Image})
 	check(t, err)
 	evidence := &nothing{producer: &gate.Producer{Namespace: ns, Pod: "p", UID: "u", Tag: value, Unreadable: true, Finished: true, Ended: time.Now()}}
 	h.Gate.Quick = evidence

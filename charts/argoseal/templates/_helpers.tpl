@@ -44,24 +44,6 @@ app.kubernetes.io/component: {{ . }}
 {{- end -}}
 {{- end }}
 
-{{/*
-Signers of before this upgrade, as a JSON list: pods that run them are sealed
-too. Four are remembered.
-*/}}
-{{- define "argoseal.previousSigners" -}}
-{{- $images := .Values.signer.previousImages -}}
-{{- $notary := lookup "apps/v1" "Deployment" .Release.Namespace "argoseal-notary" -}}
-{{- range ((($notary.spec).template).spec).containers -}}
-  {{- range .args -}}
-    {{- if hasPrefix "--signer-image=" . -}}
-      {{- $images = append $images (trimPrefix "--signer-image=" .) -}}
-    {{- end -}}
-  {{- end -}}
-{{- end -}}
-{{- $images = without (uniq $images) (include "argoseal.signerImage" .) -}}
-{{- slice $images 0 (min 4 (len $images)) | toJson -}}
-{{- end }}
-
 {{/* Username of a component's ServiceAccount. Call with (list $ "notary"). */}}
 {{- define "argoseal.username" -}}
 {{- $root := index . 0 -}}
@@ -147,23 +129,9 @@ readinessProbe:
   failureThreshold: 2
 {{- end }}
 
-{{/* Arguments that the webhook and the notary share: they must judge alike. */}}
+{{/* Arguments that the webhook and the notary share. */}}
 {{- define "argoseal.sharedArgs" -}}
 - --namespace=$(POD_NAMESPACE)
-- --signer-image={{ include "argoseal.signerImage" . }}
-{{- $argo := include "argoseal.argo" . | fromJson }}
-{{- range $argo.controllers }}
-- --argo-controller={{ . }}
-{{- end }}
-{{- range $argo.executorImages }}
-- {{ printf "--executor-image=%s" . | replace "$" "$$" | quote }}
-{{- end }}
-{{- range $argo.executorEnv }}
-- {{ printf "--executor-env=%s" . | replace "$" "$$" | quote }}
-{{- end }}
-{{- range $argo.executorUsers }}
-- {{ printf "--executor-user=%s" . | replace "$" "$$" | quote }}
-{{- end }}
 {{- with .Values.clusterName }}
 - --cluster-name={{ . }}
 {{- end }}
