@@ -129,17 +129,20 @@ func TestRefused(t *testing.T) {
 // and a ConfigMap of a tenant's may be among it.
 func TestWhatIsFoundIsOneArgument(t *testing.T) {
 	const injected = "- --signer-image=evil"
-	for value, set := range map[string]string{
-		"executorImages": `argo.executorImages=["a=b\n` + injected + `"]`,
-		"executorEnv":    `argo.executorEnv=["a=b\n` + injected + `"]`,
-		"executorUsers":  `argo.executorImages=["a=b\n` + injected + `"],argo.executorUsers=["a=b\n` + injected + `=1"]`,
+	for value, tc := range map[string]struct {
+		set  string
+		want int // webhook and notary; as whom executors run only the webhook has to know
+	}{
+		"executorImages": {`argo.executorImages=["a=b\n` + injected + `"]`, 2},
+		"executorEnv":    {`argo.executorEnv=["a=b\n` + injected + `"]`, 2},
+		"executorUsers":  {`argo.executorImages=["a=b\n` + injected + `"],argo.executorUsers=["a=b\n` + injected + `=1"]`, 3},
 	} {
-		out, err := template(t, "-f", "testdata/default.values.yaml", "--skip-schema-validation", "--set-json", set)
+		out, err := template(t, "-f", "testdata/default.values.yaml", "--skip-schema-validation", "--set-json", tc.set)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := strings.Count(out, `a=b\n`+injected+`"`); n != 1 { // the webhook
-			t.Errorf("%s: it is there %d times, want it once", value, n)
+		if n := strings.Count(out, `a=b\n`+injected); n != tc.want {
+			t.Errorf("%s: it is there %d times, want %d", value, n, tc.want)
 		}
 		for line := range strings.Lines(out) {
 			if strings.HasPrefix(strings.TrimSpace(line), injected) {

@@ -48,23 +48,22 @@ func TestDiscovery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	webhook, notary := source(t, out, "webhook/deployment.yaml"), source(t, out, "notary/deployment.yaml")
 	for _, want := range []string{
 		"--argo-controller=NS/by-name", "--executor-image=registry.example.com:5000/exec@sha256:1",
 		"--argo-controller=NS/by-image", "--executor-image=quay.io/argoproj/argoexec:v3.6.1",
 		"--argo-controller=NS/by-command", "--executor-image=exec:configured",
 		"--argo-controller=NS/by-environment", "--executor-image=exec:environment",
+		"--executor-env=HTTPS_PROXY=http://p:1/?a=$$b", "--executor-env=EMPTY=",
 	} {
-		want = strings.ReplaceAll(want, "NS", ns)
-		if strings.HasPrefix(want, "--executor-image=") {
-			want = `"` + want + `"`
-		}
-		want = "- " + want + "\n"
-		if n := strings.Count(out, want); n != 1 { // the webhook's
-			t.Errorf("%q is there %d times, want it once", want, n)
+		want = `- "` + strings.ReplaceAll(want, "NS", ns) + "\"\n"
+		if strings.Count(webhook, want) != 1 || strings.Count(notary, want) != 1 {
+			t.Errorf("not both have %q once", want)
 		}
 	}
-	if strings.Count(out, `- "--executor-env=HTTPS_PROXY=http://p:1/?a=$$b"`+"\n") != 1 || strings.Count(out, `- "--executor-env=EMPTY="`+"\n") != 1 || strings.Contains(out, "SECRET") {
-		t.Error("the variables of executors are not those of the configuration")
+	// What is installed is remembered where it is needed: pods of before run on.
+	if before := "--argo-controller=argo/argo\""; strings.Contains(webhook, before) || !strings.Contains(notary, before) {
+		t.Errorf("%s is what was believed before, and the notary alone has to know it", before)
 	}
 	if _, err := find(); err == nil || strings.Contains(err.Error(), tenant) {
 		t.Errorf("it says %v", err)
@@ -72,9 +71,21 @@ func TestDiscovery(t *testing.T) {
 	if out, err := find("--set", "argo.namespaces={"+tenant+"}"); err != nil || !strings.Contains(out, tenant+"/default") {
 		t.Errorf("what is trusted by name is not believed: %v", err)
 	}
-	for _, unwanted := range []string{ns + "/other", tenant + "/default", "--executor-image=evil", "argo/argo"} {
-		if strings.Contains(out, unwanted) {
+	for _, unwanted := range []string{ns + "/other", tenant + "/default", "--executor-image=evil", "SECRET"} {
+		if strings.Contains(webhook+notary, unwanted) {
 			t.Errorf("%s is believed", unwanted)
 		}
 	}
+}
+
+// source is what a template of the chart rendered to.
+func source(t *testing.T, out, file string) string {
+	t.Helper()
+	for doc := range strings.SplitSeq(out, "\n---\n") {
+		if strings.Contains(doc, "# Source: argoseal/templates/"+file+"\n") {
+			return doc
+		}
+	}
+	t.Fatalf("nothing of %s", file)
+	return ""
 }

@@ -10,10 +10,13 @@ import (
 
 func good() options {
 	return options{
-		namespace:     "argoseal-system",
-		rekorURL:      "http://rekor.svc",
-		claimDuration: 15 * time.Second,
-		workers:       1,
+		namespace:      "argoseal-system",
+		rekorURL:       "http://rekor.svc",
+		controllers:    []string{"argo/argo"},
+		executorImages: []string{"quay.io/argoproj/argoexec:v3.7.18"},
+		signerImages:   []string{"ghcr.io/argoseal/argoseal-signer@sha256:" + strings.Repeat("1", 64)},
+		claimDuration:  15 * time.Second,
+		workers:        1,
 	}
 }
 
@@ -27,6 +30,10 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 	}{
 		"no namespace":            {func(o *options) { o.namespace = "" }, "--namespace"},
 		"no log":                  {func(o *options) { o.rekorURL = "" }, "--rekor-url"},
+		"no controller":           {func(o *options) { o.controllers = nil }, "--argo-controller"},
+		"no executor":             {func(o *options) { o.executorImages = nil }, "--executor-image"},
+		"no signer":               {func(o *options) { o.signerImages = nil }, "--signer-image"},
+		"a signer by tag":         {func(o *options) { o.signerImages[0] = "signer:v1" }, "by digest"},
 		"two of them are missing": {func(o *options) { o.namespace, o.rekorURL = "", "" }, "--namespace, --rekor-url"},
 		"a claim that is no time": {func(o *options) { o.claimDuration = time.Second }, "--claim-duration"},
 		"no workers":              {func(o *options) { o.workers = 0 }, "--workers"},
@@ -38,5 +45,19 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 				t.Errorf("got %v, want one about %s", err, c.want)
 			}
 		})
+	}
+}
+
+func TestControllersAreServiceAccounts(t *testing.T) {
+	id, err := good().identity()
+	if err != nil || len(id.Controllers) != 1 || id.Controllers[0] != "system:serviceaccount:argo:argo" {
+		t.Errorf("controllers are %v, %v", id.Controllers, err)
+	}
+	for _, bad := range []string{"argo", "/argo", "argo/", "a/b/c", ""} {
+		o := good()
+		o.controllers = []string{bad}
+		if _, err := o.identity(); err == nil {
+			t.Errorf("%q is taken for a ServiceAccount", bad)
+		}
 	}
 }

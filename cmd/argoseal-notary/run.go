@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/notary"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -34,6 +36,10 @@ import (
 type options struct {
 	namespace      string
 	rekorURL       string
+	controllers    []string
+	executorImages []string
+	executorEnv    []string
+	signerImages   []string
 	clusterName    string
 	metricsAddress string
 	healthAddress  string
@@ -46,12 +52,22 @@ func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Seal pods until told to stop",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return run(c.Context(), o) },
+		Long: `Seal pods until told to stop.
+
+--argo-controller, --executor-image, --executor-env and --signer-image are those of
+the webhook, and those that it had before an upgrade until the last pod that was
+admitted under them has ended: what the notary does not know it does not seal, but
+tries again.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of Argoseal (env POD_NAMESPACE)")
 	f.StringVar(&o.rekorURL, "rekor-url", os.Getenv("ARGOSEAL_REKOR_URL"), "base URL of the Rekor v2 log (env ARGOSEAL_REKOR_URL)")
+	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
+	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
+	f.StringArrayVar(&o.signerImages, "signer-image", nil, "argoseal-signer's image by digest; repeatable")
+	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
@@ -63,10 +79,18 @@ func runCommand() *cobra.Command {
 // check refuses what cannot work, before anything is started.
 func (o options) check() error {
 	if err := requireFlags(map[string]bool{
-		"namespace": o.namespace != "",
-		"rekor-url": o.rekorURL != "",
+		"namespace":       o.namespace != "",
+		"rekor-url":       o.rekorURL != "",
+		"argo-controller": len(o.controllers) > 0,
+		"executor-image":  len(o.executorImages) > 0,
+		"signer-image":    len(o.signerImages) > 0,
 	}); err != nil {
 		return err
+	}
+	for _, image := range o.signerImages {
+		if !strings.Contains(image, "@sha256:") {
+			return usage("--signer-image %s is not a reference by digest", image)
+		}
 	}
 	if o.claimDuration < 3*time.Second || o.workers < 1 {
 		return usage("--claim-duration is at least 3s, --workers at least 1")
@@ -74,8 +98,21 @@ func (o options) check() error {
 	return nil
 }
 
+// identity is what the operator says about their Argo.
+func (o options) identity() (argo.Identity, error) {
+	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, nil)
+	if err != nil {
+		return id, usage("--argo-controller, --executor-image, --executor-env: %v", err)
+	}
+	return id, nil
+}
+
 func run(ctx context.Context, o options) error {
 	if err := o.check(); err != nil {
+		return err
+	}
+	identity, err := o.identity()
+	if err != nil {
 		return err
 	}
 	config, scheme, err := cluster()
@@ -111,6 +148,8 @@ func run(ctx context.Context, o options) error {
 		Backlog:       &notary.Backlog{},
 		Clock:         clock.RealClock{},
 		ClaimDuration: o.claimDuration,
+		Identity:      identity,
+		SignerImages:  o.signerImages,
 		Cluster:       clusterName,
 		Version:       version,
 	}

@@ -1,7 +1,6 @@
 package argo
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -51,6 +50,13 @@ func (id Identity) Executor(s *Step) Executor {
 	return e
 }
 
+// Knows says whether an executor and who created its pod are the operator's, or
+// were: as whom it runs does not matter here.
+func (id Identity) Knows(creator string, e Executor) bool {
+	return slices.Contains(id.Controllers, creator) && slices.Contains(id.ExecutorImages, e.Image) &&
+		!slices.ContainsFunc(e.Env, func(v string) bool { return !slices.Contains(id.ExecutorEnv, v) })
+}
+
 // Equal says whether two executors are the same.
 func (e Executor) Equal(other Executor) bool {
 	return e.Image == other.Image && slices.Equal(e.Env, other.Env) &&
@@ -87,9 +93,6 @@ func NewIdentity(controllers, executorImages, executorEnv, executorUsers []strin
 			return Identity{}, fmt.Errorf("variable %q is not NAME=VALUE", v)
 		}
 	}
-	if text, err := json.Marshal(executorEnv); err != nil || len(text) > maxEnv {
-		return Identity{}, fmt.Errorf("the variables have %d bytes as JSON, and a pod's tag has room for %d", len(text), maxEnv)
-	}
 	for _, text := range executorUsers {
 		i := strings.LastIndex(text, "=")
 		user, err := strconv.ParseInt(text[i+1:], 10, 64)
@@ -108,9 +111,5 @@ func NewIdentity(controllers, executorImages, executorEnv, executorUsers []strin
 	return id, nil
 }
 
-const (
-	// maxUser is the largest user that Kubernetes takes in runAsUser.
-	maxUser = math.MaxInt32
-	// maxEnv bounds the variables: they are in the tag of every pod.
-	maxEnv = 4 << 10
-)
+// maxUser is the largest user that Kubernetes takes in runAsUser.
+const maxUser = math.MaxInt32

@@ -3,6 +3,7 @@ package notary
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +32,9 @@ const maxTagAge = 30 * time.Second
 
 // admitted checks that our webhooks saw this very pod, that it is Argo's, and
 // that what is stored is what the gate admits. Which executor and which signer it
-// may run is what the tag says: the operator may have changed them since.
+// may run is what the tag says, because the operator may have changed them since,
+// and one that the operator knows or knew: the webhook's word alone does not make
+// a program that is believed.
 func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	t, err := r.Tags.Open(w.Pod.Annotations[v1alpha1.AnnotationTag])
 	if err != nil {
@@ -46,6 +49,10 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag and %s disagree on whether logs are measured", containerSigner)
 	case age > maxTagAge || age < -maxTagAge:
 		return tag.Tag{}, reason.New(reason.TagExpired, "the tag was issued at %s, the pod was created at %s", t.IssuedAt.UTC().Format(time.RFC3339), w.Pod.CreationTimestamp.UTC().Format(time.RFC3339))
+	}
+	if !r.Identity.Knows(t.Creator, t.Executor) || !slices.Contains(r.SignerImages, t.Signer) {
+		return tag.Tag{}, reason.New(reason.ReplicasDisagree, "the webhook admitted executor %.300q with %.300q of %.200q, and signer %.300q: this replica does not know all of them",
+			t.Executor.Image, t.Executor.Env, t.Creator, t.Signer)
 	}
 	believed := t.Executor.Identity(t.Creator)
 	if err := w.Step.Genuine(t.Creator, w.Workflow, believed); err != nil {

@@ -22,6 +22,11 @@ import (
 type Rules struct {
 	// Tags open admission tags.
 	Tags tag.Keys
+	// Identity of Argo in this cluster, and SignerImages, the images that our
+	// sidecar may run, references by digest: those of now, and those of before an
+	// upgrade until their last pod has ended.
+	Identity     argo.Identity
+	SignerImages []string
 	// Cluster is this cluster's name in builder.id.
 	Cluster string
 	// Version of this program.

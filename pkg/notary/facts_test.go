@@ -57,6 +57,7 @@ func TestFactsOfAPodThatWentThroughACluster(t *testing.T) {
 	load(t, "injected", s.pod)
 	load(t, "injected-workflow", &s.workflow.Object)
 	s.tag.Signer = "localhost/argoseal/argoseal-signer@sha256:3b5edb9c13405a53fcd0d3b4cd0dae0c8002d92964d5789293abe257e9f09b20"
+	s.rules.SignerImages = []string{s.tag.Signer}
 	s.tag.Namespace, s.tag.Pod, s.tag.WorkflowUID, s.tag.IssuedAt = s.pod.Namespace, s.pod.Name, string(s.workflow.GetUID()), s.pod.CreationTimestamp.UTC()
 	s.define(t)
 	s.retag(t)
@@ -398,10 +399,17 @@ func TestFactsRefuses(t *testing.T) {
 		}, reason.DefinitionChanged},
 		"a tag that knows no definition": {func(t *testing.T, s *scene) { s.tag.Definition = ""; s.retag(t) }, reason.DefinitionChanged},
 		"a node id of another node":      {func(_ *testing.T, s *scene) { s.pod.Annotations[annotationNodeID] += "0" }, reason.NodeMismatch},
-		"an executor image that was not believed": {func(t *testing.T, s *scene) {
+		"an executor image that is not the one that was believed": {func(t *testing.T, s *scene) {
 			s.tag.Executor.Image = "quay.io/argoproj/argoexec:latest"
+			s.rules.Identity.ExecutorImages = append(s.rules.Identity.ExecutorImages, s.tag.Executor.Image)
 			s.retag(t)
 		}, reason.ExecutorImageNotAllowed},
+		"a creator that nobody knows": {func(t *testing.T, s *scene) { s.tag.Creator = "system:serviceaccount:demo:default"; s.retag(t) }, reason.ReplicasDisagree},
+		"an executor image that nobody knows": {func(_ *testing.T, s *scene) {
+			s.rules.Identity.ExecutorImages = []string{"quay.io/argoproj/argoexec:latest"}
+		}, reason.ReplicasDisagree},
+		"an executor's variable that nobody knows": {func(t *testing.T, s *scene) { s.tag.Executor.Env = []string{"HTTPS_PROXY=http://proxy:1"}; s.retag(t) }, reason.ReplicasDisagree},
+		"a signer that nobody knows":               {func(t *testing.T, s *scene) { s.rules.SignerImages = []string{"another"} }, reason.ReplicasDisagree},
 		"an executor's variable that was not believed": {func(_ *testing.T, s *scene) {
 			wait := &s.pod.Spec.Containers[0]
 			wait.Env = append(wait.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy:1"})
@@ -423,6 +431,7 @@ func TestFactsRefuses(t *testing.T) {
 		}, reason.StructureAltered},
 		"a sidecar that the tag does not know": {func(t *testing.T, s *scene) {
 			s.tag.Signer = strings.Replace(testSigner, "1111", "2222", 1)
+			s.rules.SignerImages = append(s.rules.SignerImages, s.tag.Signer)
 			s.retag(t)
 		}, reason.StructureAltered},
 		"a sidecar with other arguments": {func(_ *testing.T, s *scene) { s.signerSpec().Args[1] = "--staged=/tmp" }, reason.StructureAltered},
@@ -532,12 +541,16 @@ func TestOutputsAtTheSameLocationAreNotSealed(t *testing.T) {
 	}
 }
 
-// What the operator says about the executor and the signer is in the tag, so it
-// holds for a pod that an upgrade finds running.
+// What the operator says about the executor and the signer is in the tag, and the
+// notary knows what was said before, so it holds for a pod that an upgrade finds
+// running.
 func TestAPodIsHeldToWhatWasBelievedWhenItWasAdmitted(t *testing.T) {
 	s := producer(t)
 	user := int64(8737)
 	s.tag.Executor.Env, s.tag.Executor.User = []string{"HTTPS_PROXY=http://proxy:1"}, &user
+	s.rules.Identity.ExecutorEnv = []string{"HTTPS_PROXY=http://proxy:2", "HTTPS_PROXY=http://proxy:1"}
+	s.rules.Identity.ExecutorImages = append([]string{"later"}, s.rules.Identity.ExecutorImages...)
+	s.rules.SignerImages = append([]string{"later"}, s.rules.SignerImages...)
 	wait := &s.pod.Spec.Containers[0]
 	wait.Env = append(wait.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy:1"})
 	s.signerSpec().SecurityContext.RunAsUser = &user
@@ -550,8 +563,10 @@ func TestAPodIsHeldToWhatWasBelievedWhenItWasAdmitted(t *testing.T) {
 func TestTheZeroRulesAcceptNothing(t *testing.T) {
 	s := producer(t)
 	for name, rules := range map[string]Rules{
-		"none at all": {},
-		"no tag keys": {Tags: tag.Keys{}, Cluster: "c", Version: "v"},
+		"none at all":      {},
+		"no tag keys":      {Tags: tag.Keys{}, Identity: s.rules.Identity, SignerImages: s.rules.SignerImages, Cluster: "c", Version: "v"},
+		"no identity":      {Tags: s.keys, SignerImages: s.rules.SignerImages, Cluster: "c", Version: "v"},
+		"no signer images": {Tags: s.keys, Identity: s.rules.Identity, Cluster: "c", Version: "v"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, _, err := rules.Facts(s.witness(t)); err == nil {

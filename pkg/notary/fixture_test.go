@@ -55,9 +55,11 @@ func newScene(tb testing.TB, file string, pins []artifact.Pin, changes ...string
 	s.keys, err = tag.ParseKeys(s.keyData)
 	must(tb, err)
 	s.rules = Rules{
-		Tags:    s.keys,
-		Cluster: "test",
-		Version: "v0.1.0",
+		Tags:         s.keys,
+		Identity:     argo.Identity{Controllers: []string{testCreator}, ExecutorImages: []string{testExecutor}},
+		SignerImages: []string{testSigner},
+		Cluster:      "test",
+		Version:      "v0.1.0",
 	}
 	s.tag = tag.Tag{
 		IssuedAt:    s.pod.CreationTimestamp.UTC(),

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 )
 
@@ -57,9 +58,11 @@ type Notary struct {
 	// over its pods.
 	ClaimDuration time.Duration
 
-	// Cluster and Version are those of Rules.
-	Cluster string
-	Version string
+	// Identity, SignerImages, Cluster and Version are those of Rules.
+	Identity     argo.Identity
+	SignerImages []string
+	Cluster      string
+	Version      string
 
 	kubelets kubelets
 	readers  readers

@@ -204,9 +204,11 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 
 func (t *task) rules() Rules {
 	return Rules{
-		Tags:    t.keys.Tags,
-		Cluster: t.Cluster,
-		Version: t.Version,
+		Tags:         t.keys.Tags,
+		Identity:     t.Identity,
+		SignerImages: t.SignerImages,
+		Cluster:      t.Cluster,
+		Version:      t.Version,
 	}
 }
 

@@ -136,6 +136,8 @@ func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 		Clock:         w.clock,
 		Holder:        holder,
 		ClaimDuration: testClaim,
+		Identity:      w.scene.rules.Identity,
+		SignerImages:  w.scene.rules.SignerImages,
 		Cluster:       w.scene.rules.Cluster,
 		Version:       w.scene.rules.Version,
 	}, b

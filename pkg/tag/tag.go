@@ -55,6 +55,8 @@ const (
 	// beside them there is the definition, some kilobytes where many parameters are
 	// open, up to four of the executor's variables, and some two thousand bytes more.
 	maxPins = 36 << 10
+	// maxEnv bounds the executor's variables as JSON.
+	maxEnv = 4 << 10
 )
 
 // encoding refuses padding and stray trailing bits.
@@ -78,6 +80,19 @@ func (k Keys) Issue(t Tag) (string, error) {
 		return "", fmt.Errorf("tag has %d bytes, want at most %d", len(value), maxValue)
 	}
 	return value, nil
+}
+
+// FitEnv says whether a tag has room for the executor's variables, whatever else
+// it holds.
+func FitEnv(env []string) error {
+	text, err := json.Marshal(env)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxEnv {
+		return fmt.Errorf("the executor's variables have %d bytes, and there is room for %d", len(text), maxEnv)
+	}
+	return nil
 }
 
 // Fit says whether a tag has room for the pins.
