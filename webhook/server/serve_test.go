@@ -116,11 +116,11 @@ func TestDrain(t *testing.T) {
 		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/slow" {
 				entered <- struct{}{}
-				time.Sleep(800 * time.Millisecond)
+				time.Sleep(1800 * time.Millisecond)
 			}
 		}),
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate.TLS.Certificates[0], nil },
-		ShutdownDelay:  400 * time.Millisecond,
+		ShutdownDelay:  1500 * time.Millisecond,
 		Log:            logr.Discard(),
 	}
 	if !errors.Is(s.Ready(nil), errNotServing) {
