@@ -49,14 +49,14 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 }
 
 func TestControllersAreServiceAccounts(t *testing.T) {
-	id, err := good().identity()
-	if err != nil || len(id.Controllers) != 1 || id.Controllers[0] != "system:serviceaccount:argo:argo" {
+	said, err := good().said()
+	if id := said.Identity; err != nil || len(id.Controllers) != 1 || id.Controllers[0] != "system:serviceaccount:argo:argo" {
 		t.Errorf("controllers are %v, %v", id.Controllers, err)
 	}
 	for _, bad := range []string{"argo", "/argo", "argo/", "a/b/c", ""} {
 		o := good()
 		o.controllers = []string{bad}
-		if _, err := o.identity(); err == nil {
+		if _, err := o.said(); err == nil {
 			t.Errorf("%q is taken for a ServiceAccount", bad)
 		}
 	}

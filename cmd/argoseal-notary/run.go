@@ -27,6 +27,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/notary"
+	"github.com/argoseal/argoseal/pkg/notary/believed"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
@@ -55,9 +56,9 @@ func runCommand() *cobra.Command {
 		Long: `Seal pods until told to stop.
 
 --argo-controller, --executor-image, --executor-env and --signer-image are those of
-the webhook, and those that it had before an upgrade until the last pod that was
-admitted under them has ended: what the notary does not know it does not seal, but
-tries again.`,
+the webhook. What was given before is remembered for 30 days, in the ConfigMap
+argoseal-believed: pods that were admitted under it may still run. A pod that was
+admitted under anything else is not sealed, and tried again.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o) },
 	}
@@ -98,20 +99,20 @@ func (o options) check() error {
 	return nil
 }
 
-// identity is what the operator says about their Argo.
-func (o options) identity() (argo.Identity, error) {
+// said is what the operator says about their Argo and our signer.
+func (o options) said() (believed.Installation, error) {
 	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, nil)
 	if err != nil {
-		return id, usage("--argo-controller, --executor-image, --executor-env: %v", err)
+		return believed.Installation{}, usage("--argo-controller, --executor-image, --executor-env: %v", err)
 	}
-	return id, nil
+	return believed.Installation{Identity: id, Signers: o.signerImages}, nil
 }
 
 func run(ctx context.Context, o options) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	identity, err := o.identity()
+	said, err := o.said()
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("client of logs: %w", err)
 	}
-	signer, clusterName, err := prepare(ctx, api, o)
+	p, err := prepare(ctx, api, o, said)
 	if err != nil {
 		return err
 	}
@@ -143,14 +144,14 @@ func run(ctx context.Context, o options) error {
 		Cache:         mgr.GetClient(),
 		API:           api,
 		Logs:          notary.PodLogs{Pods: pods},
-		Keyring:       keyring.New(o.namespace, signer, log),
+		Keyring:       keyring.New(o.namespace, p.signer, log),
 		Events:        mgr.GetEventRecorder("argoseal-notary"),
 		Backlog:       &notary.Backlog{},
 		Clock:         clock.RealClock{},
 		ClaimDuration: o.claimDuration,
-		Identity:      identity,
-		SignerImages:  o.signerImages,
-		Cluster:       clusterName,
+		Identity:      p.believed.Identity,
+		SignerImages:  p.believed.Signers,
+		Cluster:       p.clusterName,
 		Version:       version,
 	}
 	if n.Holder, err = holder(); err != nil {
@@ -160,24 +161,40 @@ func run(ctx context.Context, o options) error {
 	return serve(ctx, mgr, n, o)
 }
 
+// prepared is what the cluster has for us.
+type prepared struct {
+	signer      *seal.Signer
+	clusterName string
+	believed    believed.Installation
+}
+
 // prepare reads, or makes, what has to be there before anything else. The API
 // server may not be reachable at once; the startup probe bounds the wait.
-func prepare(ctx context.Context, api client.Client, o options) (signer *seal.Signer, clusterName string, err error) {
+func prepare(ctx context.Context, api client.Client, o options, said believed.Installation) (prepared, error) {
 	for {
-		if signer, err = keyring.Signer(ctx, api, o.namespace); err == nil {
-			clusterName, err = nameOf(ctx, api, o.clusterName)
-		}
+		p, err := try(ctx, api, o, said)
 		var refusal *reason.Error
 		if err == nil || errors.As(err, &refusal) {
-			return signer, clusterName, err
+			return p, err
 		}
 		ctrl.Log.Info("Waiting for the API server", "error", err.Error())
 		select {
 		case <-ctx.Done():
-			return nil, "", ctx.Err()
+			return prepared{}, ctx.Err()
 		case <-time.After(2 * time.Second):
 		}
 	}
+}
+
+func try(ctx context.Context, api client.Client, o options, said believed.Installation) (p prepared, err error) {
+	if p.signer, err = keyring.Signer(ctx, api, o.namespace); err != nil {
+		return p, err
+	}
+	if p.clusterName, err = nameOf(ctx, api, o.clusterName); err != nil {
+		return p, err
+	}
+	p.believed, err = believed.Remember(ctx, api, o.namespace, said, time.Now())
+	return p, err
 }
 
 // nameOf is the cluster's name in builder.id.

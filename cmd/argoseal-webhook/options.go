@@ -15,7 +15,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
-	"github.com/argoseal/argoseal/pkg/tag"
 )
 
 // options are the flags.
@@ -116,9 +115,6 @@ func (o options) identity() (argo.Identity, error) {
 	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, o.executorUsers)
 	if err != nil {
 		return id, usage("--argo-controller, --executor-image, --executor-env, --executor-user: %v", err)
-	}
-	if err := tag.FitEnv(id.ExecutorEnv); err != nil {
-		return id, usage("--executor-env: %v", err)
 	}
 	return id, nil
 }

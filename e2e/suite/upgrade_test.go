@@ -5,28 +5,54 @@ package suite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 )
 
+// earlier is a variable that executors have before an upgrade, and not after it.
+const earlier = `{"initContainers":[{"name":"init","env":[{"name":"EARLIER","value":"1"}]}],
+"containers":[{"name":"wait","env":[{"name":"EARLIER","value":"1"}]}]}`
+
 // TestConformanceAnUpgradeCostsPodsThatRunNothing: a step is admitted, and ends
-// while no notary is there. An upgrade that changes everything that a pod is held
-// to then brings one. No other test runs meanwhile.
+// while no notary is there. An upgrade after which its pod would not be admitted
+// then brings one, which has to know what held before. No other test runs
+// meanwhile.
 func TestConformanceAnUpgradeCostsPodsThatRunNothing(t *testing.T) {
-	ns := namespace(t, "upgrade", v1alpha1.ModeEnforce)
-	name := submit(t, ns, relay)
-	until(t, ns, name, making)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
 		defer cancel()
-		if err := errors.Join(helm(ctx, "rollback", "argoseal", "--wait"), cluster(t).Ready(ctx, lab.Notary)); err != nil {
+		if err := errors.Join(upgrade(ctx, "argo.executorUsers=[]", "argo.executorEnv=[]"), cluster(t).Ready(ctx, lab.Notary)); err != nil {
 			t.Errorf("Argoseal is NOT AS IT WAS: %v", err)
 		}
 	})
+	if err := upgrade(t.Context(), `argo.executorEnv=["NO_PROXY=.svc","EARLIER=1"]`); err != nil {
+		t.Fatal(err)
+	}
+	ns := namespace(t, "upgrade", v1alpha1.ModeEnforce)
+	wf, err := lab.Workflow(relay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	templates, _, err := unstructured.NestedSlice(wf.Object, "spec", "templates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	templates[1].(map[string]any)["podSpecPatch"] = earlier
+	if err := unstructured.SetNestedSlice(wf.Object, templates, "spec", "templates"); err != nil {
+		t.Fatal(err)
+	}
+	name, err := cluster(t).Submit(t.Context(), ns, wf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, ns, name, making)
 	if err := cluster(t).PullPlug(t.Context(), lab.Notary); err != nil {
 		t.Fatal(err)
 	}
@@ -36,18 +62,20 @@ func TestConformanceAnUpgradeCostsPodsThatRunNothing(t *testing.T) {
 		t.Fatalf("%d pods, %v", len(pods), err)
 	}
 	executor := pods[0].Spec.InitContainers[0].Image
-	if err := helm(t.Context(), "upgrade", "argoseal", "../../charts/argoseal", "--reuse-values", "--wait",
-		"--set", "argo.executorUsers={"+executor+"=0}", "--set", `argo.executorEnv={NO_PROXY=.svc,LATER=1}`); err != nil {
+	if err := upgrade(t.Context(), `argo.executorEnv=["NO_PROXY=.svc"]`, `argo.executorUsers=["`+executor+`=0"]`); err != nil {
 		t.Fatal(err)
 	}
 	goesOn(t, ns, name)
 }
 
-// helm changes the installation.
-func helm(ctx context.Context, args ...string) error {
-	out, err := exec.CommandContext(ctx, "helm", append(args, "--namespace", lab.System)...).CombinedOutput()
-	if err != nil {
-		return errors.Join(err, errors.New(string(out)))
+// upgrade changes values of the installation, and waits until it is done.
+func upgrade(ctx context.Context, values ...string) error {
+	args := []string{"upgrade", "argoseal", "../../charts/argoseal", "--namespace", lab.System, "--reuse-values", "--wait"}
+	for _, v := range values {
+		args = append(args, "--set-json", v)
+	}
+	if out, err := exec.CommandContext(ctx, "helm", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
 	}
 	return nil
 }

@@ -73,14 +73,6 @@ func (s *Step) executed(id Identity) error {
 	return nil
 }
 
-// executor is the image that the step's init runs.
-func (s *Step) executor() string {
-	if len(s.images) == 0 {
-		return ""
-	}
-	return s.images[0].image
-}
-
 // nodeID is Argo's id of a node (Workflow.NodeID).
 func nodeID(workflow, nodeName string) string {
 	if nodeName == workflow {

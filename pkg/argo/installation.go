@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // Identity is what the operator says about their Argo.
@@ -36,25 +38,31 @@ type Executor struct {
 	User *int64 `json:"user,omitempty"`
 }
 
-// Executor gives what there is to say about the executor of a step; one that the
-// operator does not name has no image.
-func (id Identity) Executor(s *Step) Executor {
-	image := s.executor()
-	if !slices.Contains(id.ExecutorImages, image) {
-		return Executor{}
+// Executor gives what there is to say about the executor of a pod: of the
+// variables those that it has. One that the operator does not name has no image.
+func (id Identity) Executor(pod *corev1.Pod) Executor {
+	var e Executor
+	given := map[string]bool{}
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if c.Name != containerInit && c.Name != containerWait {
+			continue
+		}
+		if c.Name == containerInit && slices.Contains(id.ExecutorImages, c.Image) {
+			e.Image = c.Image
+		}
+		for _, v := range c.Env {
+			given[v.Name+"="+v.Value] = v.ValueFrom == nil
+		}
 	}
-	e := Executor{Image: image, Env: id.ExecutorEnv}
-	if user, found := id.ExecutorUsers[image]; found {
+	for _, v := range id.ExecutorEnv {
+		if given[v] {
+			e.Env = append(e.Env, v)
+		}
+	}
+	if user, found := id.ExecutorUsers[e.Image]; found {
 		e.User = &user
 	}
 	return e
-}
-
-// Knows says whether an executor and who created its pod are the operator's, or
-// were: as whom it runs does not matter here.
-func (id Identity) Knows(creator string, e Executor) bool {
-	return slices.Contains(id.Controllers, creator) && slices.Contains(id.ExecutorImages, e.Image) &&
-		!slices.ContainsFunc(e.Env, func(v string) bool { return !slices.Contains(id.ExecutorEnv, v) })
 }
 
 // Equal says whether two executors are the same.

@@ -50,9 +50,8 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	case age > maxTagAge || age < -maxTagAge:
 		return tag.Tag{}, reason.New(reason.TagExpired, "the tag was issued at %s, the pod was created at %s", t.IssuedAt.UTC().Format(time.RFC3339), w.Pod.CreationTimestamp.UTC().Format(time.RFC3339))
 	}
-	if !r.Identity.Knows(t.Creator, t.Executor) || !slices.Contains(r.SignerImages, t.Signer) {
-		return tag.Tag{}, reason.New(reason.ReplicasDisagree, "the webhook admitted executor %.300q with %.300q of %.200q, and signer %.300q: this replica does not know all of them",
-			t.Executor.Image, t.Executor.Env, t.Creator, t.Signer)
+	if err := r.known(t); err != nil {
+		return tag.Tag{}, err
 	}
 	believed := t.Executor.Identity(t.Creator)
 	if err := w.Step.Genuine(t.Creator, w.Workflow, believed); err != nil {
@@ -69,6 +68,24 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 		return tag.Tag{}, altered(err)
 	}
 	return t, nil
+}
+
+// known wants the operator to have said all that the webhook believed.
+func (r Rules) known(t tag.Tag) error {
+	unknown := func(what, which string) error {
+		return reason.New(reason.ReplicasDisagree, "the webhook admitted the pod with the %s %.300q, which this notary was not told of", what, which)
+	}
+	switch i := slices.IndexFunc(t.Executor.Env, func(v string) bool { return !slices.Contains(r.Identity.ExecutorEnv, v) }); {
+	case !slices.Contains(r.SignerImages, t.Signer):
+		return unknown("signer", t.Signer)
+	case !slices.Contains(r.Identity.Controllers, t.Creator):
+		return unknown("controller", t.Creator)
+	case !slices.Contains(r.Identity.ExecutorImages, t.Executor.Image):
+		return unknown("executor", t.Executor.Image)
+	case i >= 0:
+		return unknown("executor's variable", t.Executor.Env[i])
+	}
+	return nil
 }
 
 // altered says that the stored pod does not pass the gate's own checks. It did

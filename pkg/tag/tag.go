@@ -50,13 +50,13 @@ const (
 	// same key for another purpose is none for a tag.
 	version = "v1"
 	// maxValue bounds a tag; all annotations of a pod together have 256 KiB.
-	maxValue = 72 << 10
+	maxValue = 80 << 10
 	// maxPins bounds a tag's pins as JSON, which base64url makes a third longer:
 	// beside them there is the definition, some kilobytes where many parameters are
-	// open, up to four of the executor's variables, and some two thousand bytes more.
+	// open, up to eight of the executor's variables, and some two thousand bytes more.
 	maxPins = 36 << 10
 	// maxEnv bounds the executor's variables as JSON.
-	maxEnv = 4 << 10
+	maxEnv = 8 << 10
 )
 
 // encoding refuses padding and stray trailing bits.

@@ -113,7 +113,7 @@ func TestTagsThatAreNotOursAreRefused(t *testing.T) {
 	}
 	tests := map[string]struct{ value, detail string }{
 		"nothing":                    {"", "no tag"},
-		"too long":                   {good + strings.Repeat("A", 72<<10), "at most 73728"},
+		"too long":                   {good + strings.Repeat("A", 80<<10), "at most 81920"},
 		"another version":            {"v2" + good[2:], "not of version v1"},
 		"a part missing":             {strings.Join(parts[:3], "."), "not of version v1"},
 		"a part more":                {good + ".x", "not of version v1"},
@@ -174,8 +174,8 @@ func TestTagsThatSayTooLittleAreNotIssued(t *testing.T) {
 		"no mode":         func(g *tag.Tag) { g.Mode = "" },
 		"no time":         func(g *tag.Tag) { g.IssuedAt = time.Time{} },
 		"an invalid pin":  func(g *tag.Tag) { g.Pins[0].Tree = "" },
-		"more than fits":  func(g *tag.Tag) { g.Creator = strings.Repeat("x", 72<<10) },
-		"too much to pin": func(g *tag.Tag) { g.Pins[0].Location = "s3://" + strings.Repeat("x", 72<<10) },
+		"more than fits":  func(g *tag.Tag) { g.Creator = strings.Repeat("x", 80<<10) },
+		"too much to pin": func(g *tag.Tag) { g.Pins[0].Location = "s3://" + strings.Repeat("x", 80<<10) },
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestATagHasRoomForPinsThatFit(t *testing.T) {
 	g := sample()
 	g.Namespace, g.Pod, g.Creator = strings.Repeat("n", 63), strings.Repeat("p", 253), "system:serviceaccount:"+strings.Repeat("n", 63)+":"+strings.Repeat("s", 253)
 	g.Definition = strings.Repeat("d", 9<<10)
-	g.Executor.Env = []string{"A=" + strings.Repeat("e", 4<<10-8)}
+	g.Executor.Env = []string{"A=" + strings.Repeat("e", 8<<10-8)}
 	pin := g.Pins[1]
 	for tag.Fit(append(g.Pins, pin)) == nil {
 		g.Pins = append(g.Pins, pin)

@@ -95,6 +95,11 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 		}
 		return allow()
 	}
+	if tagged {
+		if refusal := g.disagrees(t, t.Executor); refusal != nil {
+			return deny(refusal)
+		}
+	}
 	step, wf, err := g.genuine(ctx, a)
 	if err != nil {
 		return deny(err)
@@ -113,9 +118,8 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 		}
 		return deny(reason.New(reason.SidecarMissing, "our mutating webhook has not seen it"))
 	}
-	if t.Signer != g.Sidecar.Image || !t.Executor.Equal(g.Identity.Executor(step)) {
-		return deny(reason.New(reason.ReplicasDisagree, "the signer is %.300q to the mutating webhook and %.300q to this replica, and the executor %.300q and %.300q",
-			t.Signer, g.Sidecar.Image, describeExecutor(t.Executor), describeExecutor(g.Identity.Executor(step))))
+	if refusal := g.disagrees(t, g.Identity.Executor(a.Pod)); refusal != nil {
+		return deny(refusal)
 	}
 	if t.Mode != a.Mode {
 		return deny(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
@@ -147,12 +151,21 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 	return Decision{Allowed: true, Warnings: warnings(a.Pod, step), Levels: v.Levels}
 }
 
-func describeExecutor(e argo.Executor) string {
-	user := "its own user"
-	if e.User != nil {
-		user = fmt.Sprintf("user %d", *e.User)
+// disagrees says whether the mutating webhook believed anything else than this
+// replica, which knows this of the executor. While an upgrade rolls out that is no
+// tampering, and the next attempt will do.
+func (g *Gate) disagrees(t tag.Tag, executor argo.Executor) *reason.Error {
+	switch {
+	case t.Signer != g.Sidecar.Image:
+		return reason.New(reason.ReplicasDisagree, "the mutating webhook has the signer %.300q, this replica %.300q", t.Signer, g.Sidecar.Image)
+	case !slices.Contains(g.Identity.Controllers, t.Creator):
+		return reason.New(reason.ReplicasDisagree, "the mutating webhook knows the controller %.300q, this replica does not", t.Creator)
+	case !slices.Contains(g.Identity.ExecutorImages, t.Executor.Image):
+		return reason.New(reason.ReplicasDisagree, "the mutating webhook knows the executor %.300q, this replica does not", t.Executor.Image)
+	case !t.Executor.Equal(executor):
+		return reason.New(reason.ReplicasDisagree, "the mutating webhook knows other variables or another user of the executor %.300q than this replica", t.Executor.Image)
 	}
-	return fmt.Sprintf("%s as %s with %q", e.Image, user, e.Env)
+	return nil
 }
 
 // genuine parses the pod and says whether it was made by Argo for a live

@@ -62,6 +62,10 @@ func TestCreate(t *testing.T) {
 		"another creator": {func(t *testing.T, _ *world, a *Admission) {
 			a.Creator = "eve"
 			retag(t, a, func(g *tag.Tag) { g.Creator = "eve" })
+		}, reason.ReplicasDisagree, false},
+		"another creator whom no replica knows": {func(_ *testing.T, _ *world, a *Admission) {
+			a.Creator = "eve"
+			delete(a.Pod.Annotations, v1alpha1.AnnotationTag)
 		}, reason.CreatorNotArgo, false},
 		"no live workflow":                       {func(_ *testing.T, w *world, _ *Admission) { w.workflow = nil }, reason.OwnerMismatch, false},
 		"another live workflow of the same name": {func(_ *testing.T, w *world, _ *Admission) { w.workflow.UID = "other" }, reason.OwnerMismatch, false},
@@ -86,8 +90,14 @@ func TestCreate(t *testing.T) {
 			container(a.Pod, argo.VerifyContainer).Image = other
 			retag(t, a, func(g *tag.Tag) { g.Signer = other })
 		}, reason.ReplicasDisagree, false},
-		"an executor that has other variables by now": {func(_ *testing.T, w *world, _ *Admission) {
-			w.gate.Identity.ExecutorEnv = nil
+		"an executor that has other variables by now": {func(t *testing.T, _ *world, a *Admission) {
+			retag(t, a, func(g *tag.Tag) { g.Executor.Env = []string{"HTTPS_PROXY=http://earlier:1"} })
+		}, reason.ReplicasDisagree, false},
+		"an executor image that is not known yet, or not any more": {func(_ *testing.T, w *world, _ *Admission) {
+			w.gate.Identity.ExecutorImages = []string{"later"}
+		}, reason.ReplicasDisagree, false},
+		"a controller that is not known yet, or not any more": {func(_ *testing.T, w *world, _ *Admission) {
+			w.gate.Identity.Controllers = []string{"later"}
 		}, reason.ReplicasDisagree, false},
 		"an executor that has another user by now": {func(_ *testing.T, w *world, _ *Admission) {
 			w.gate.Identity.ExecutorUsers = map[string]int64{argotest.Executor: 8737}

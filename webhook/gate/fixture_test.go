@@ -166,7 +166,7 @@ func (w *world) tag(t *testing.T, pod *corev1.Pod) {
 	value, err := w.trust.Keys.Issue(tag.Tag{
 		IssuedAt: pod.CreationTimestamp.UTC(), Namespace: pod.Namespace, Pod: pod.Name,
 		WorkflowUID: w.step.WorkflowUID, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce,
-		Executor: w.gate.Identity.Executor(w.step), Signer: signer.Image,
+		Executor: w.gate.Identity.Executor(w.consume), Signer: signer.Image,
 	})
 	check(t, err)
 	pod.Annotations[v1alpha1.AnnotationTag] = value
@@ -308,7 +308,7 @@ func (w *world) injected(t *testing.T, pod *corev1.Pod, step *argo.Step, pins []
 	value, err := w.trust.Keys.Issue(tag.Tag{
 		IssuedAt: now, Namespace: pod.Namespace, Pod: pod.Name, WorkflowUID: step.WorkflowUID, Definition: w.workflow.Fingerprint(step.NodeName),
 		Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Pins: pins,
-		Executor: w.gate.Identity.Executor(step), Signer: signer.Image,
+		Executor: w.gate.Identity.Executor(pod), Signer: signer.Image,
 	})
 	check(t, err)
 	out, err := inject.Pod(pod, step, value, pins, signer)

@@ -85,6 +85,9 @@ func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Ste
 	if h.SealLogs {
 		step = step.WithLogs()
 	}
+	if err := tag.FitEnv(h.Gate.Identity.Executor(a.Pod).Env); err != nil {
+		return nil, reason.Wrap(reason.UnsupportedPod, err, "%v", err)
+	}
 	value, err := h.tagFor(ctx, a, step, wf, code, v.Pins)
 	if err != nil {
 		return nil, err
@@ -124,7 +127,7 @@ func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step,
 // tagFor issues a tag, or keeps the one the pod has if it says the same: the
 // API server may call us twice, and the second time nothing shall change.
 func (h *Handlers) tagFor(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow, code reason.Code, pins []artifact.Pin) (string, error) {
-	definition, executor, signer := h.Gate.Fingerprint(ctx, step, wf), h.Gate.Identity.Executor(step), h.Gate.Sidecar.Image
+	definition, executor, signer := h.Gate.Fingerprint(ctx, step, wf), h.Gate.Identity.Executor(a.Pod), h.Gate.Sidecar.Image
 	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
 		t, err := h.Gate.OpenTag(value, a)
 		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Definition == definition && t.Mode == a.Mode && t.Verdict == code &&

@@ -30,15 +30,20 @@ OpenShift gives every pod a user, and refuses those that name another one.
     {{- $images = $images | default (list "quay.io/argoproj/argoexec:v3.7.18") -}}
   {{- end -}}
 {{- end -}}
-{{- $users := .Values.argo.executorUsers -}}
-{{- if not (or $users (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
-  {{- range $image := $images -}}
-    {{- if regexMatch "-nonroot(:[^:/@]+)?(@.+)?$" $image -}}{{- $users = append $users (printf "%s=8737" $image) -}}{{- end -}}
-  {{- end -}}
-{{- end -}}
-{{- range $user := $users -}}
+{{- $given := dict -}}
+{{- range $user := .Values.argo.executorUsers -}}
   {{- $image := regexReplaceAll "=[0-9]+$" $user "" -}}
   {{- if not (has $image $images) -}}{{- fail (printf "argo.executorUsers is about the image %s. The executor images are %s." $image (join ", " $images)) -}}{{- end -}}
+  {{- if hasKey $given $image -}}{{- fail (printf "argo.executorUsers names two users for the image %s." $image) -}}{{- end -}}
+  {{- $_ := set $given $image $user -}}
+{{- end -}}
+{{- $users := list -}}
+{{- range $image := uniq $images -}}
+  {{- if hasKey $given $image -}}
+    {{- $users = append $users (get $given $image) -}}
+  {{- else if and (regexMatch "-nonroot(:[^:/@]+)?(@.+)?$" $image) (not ($.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+    {{- $users = append $users (printf "%s=8737" $image) -}}
+  {{- end -}}
 {{- end -}}
 {{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "executorUsers" $users "found" $found "left" $left | toJson -}}
 {{- end }}

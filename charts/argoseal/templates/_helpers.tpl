@@ -142,22 +142,6 @@ and the notary.
 {{- $args | toJson -}}
 {{- end }}
 
-{{/*
-The same and what was believed before this upgrade, so that the notary seals pods
-that were admitted then. 64 are remembered, the newest first.
-*/}}
-{{- define "argoseal.everBelieved" -}}
-{{- $args := include "argoseal.believed" . | fromJsonArray -}}
-{{- $notary := lookup "apps/v1" "Deployment" .Release.Namespace "argoseal-notary" -}}
-{{- range ((($notary.spec).template).spec).containers -}}
-  {{- range .args -}}
-    {{- if regexMatch "^--(signer-image|argo-controller|executor-image|executor-env)=" . -}}{{- $args = append $args . -}}{{- end -}}
-  {{- end -}}
-{{- end -}}
-{{- $args = uniq $args -}}
-{{- slice $args 0 (min 64 (len $args)) | toJson -}}
-{{- end }}
-
 {{/* Arguments that the webhook and the notary share. */}}
 {{- define "argoseal.sharedArgs" -}}
 - --namespace=$(POD_NAMESPACE)

@@ -70,4 +70,9 @@ const (
 	ConfigMapNotaryKey = "argoseal-notary-key"
 	// NotaryKeyKey is the notary's public key, PEM (SPKI).
 	NotaryKeyKey = "notary.pub"
+	// ConfigMapBelieved holds which Argo and which signers the notary was told of,
+	// now and before, as JSON under BelievedKey (package notary/believed).
+	ConfigMapBelieved = "argoseal-believed"
+	// BelievedKey is the one key of ConfigMapBelieved.
+	BelievedKey = "believed.json"
 )
