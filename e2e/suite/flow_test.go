@@ -126,7 +126,7 @@ func TestLaxModesAdmitAndSay(t *testing.T) {
 			if run.Phase != "Succeeded" {
 				t.Fatal(run)
 			}
-			sealed(t, run, fates{"make/own": reason.Sealed, "use/copy": reason.Sealed})
+			fated(t, run, fates{"make/own": reason.Sealed, "use/copy": reason.Sealed})
 			events, err := l.Events(t.Context(), ns, run.Name)
 			if err != nil {
 				t.Fatal(err)
@@ -149,7 +149,7 @@ func TestLaxModesLetAStepRunOnAnOverwrittenArtifact(t *testing.T) {
 			ns := namespace(t, "overwritten-"+string(mode), mode)
 			// What has no seal yet is let in unpinned there, and nothing is checked.
 			run, err := scenario.OverwriteOnce(t.Context(), stage(t), ns, func(paused *lab.Run) {
-				sealed(t, paused, fates{"make/message": reason.Sealed})
+				fated(t, paused, fates{"make/message": reason.Sealed})
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -116,10 +116,19 @@ func TestConformanceHonestWorkflows(t *testing.T) {
 	}
 }
 
-// sealed holds a finished workflow's outputs to their fates, and its seals to
+// sealed holds a workflow that Argo has finished with, in a namespace that
+// enforces, to all that Argoseal promises of it: its outputs met their fates, and
+// every input was gated.
+func sealed(t *testing.T, run *lab.Run, want fates) {
+	t.Helper()
+	fated(t, run, want)
+	gated(t, run)
+}
+
+// fated holds a workflow's outputs to their fates, and its seals to
 // verify: the statement says what the step did, and its digest is the one of
 // the object in the store.
-func sealed(t *testing.T, run *lab.Run, want fates) {
+func fated(t *testing.T, run *lab.Run, want fates) {
 	t.Helper()
 	got := fates{}
 	for _, node := range run.Nodes {
