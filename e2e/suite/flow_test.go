@@ -8,8 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/e2e/scenario"
@@ -201,5 +204,93 @@ func TestAModeThatChangesUnderWay(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestConformanceAModeThatChangesWhileAStepRuns: a step is sealed as it was
+// admitted, and its consumer is judged by the mode of its own moment.
+func TestConformanceAModeThatChangesWhileAStepRuns(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		from, to v1alpha1.Mode
+		code     reason.Code
+	}{
+		"no label to enforce": {plain, v1alpha1.ModeEnforce, reason.ModeChanged},
+		"warn to enforce":     {v1alpha1.ModeWarn, v1alpha1.ModeEnforce, reason.ModeChanged},
+		"enforce to warn":     {v1alpha1.ModeEnforce, v1alpha1.ModeWarn, ""},
+		"enforce to audit":    {v1alpha1.ModeEnforce, v1alpha1.ModeAudit, ""},
+		"enforce to no label": {v1alpha1.ModeEnforce, plain, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns, name := namespace(t, slug("while", name), c.from), slug("while", name)
+			begin(t, "flow/busy.yaml", ns, name)
+			until(t, ns, name, running)
+			if err := cluster(t).SetMode(t.Context(), ns, c.to); err != nil {
+				t.Fatal(err)
+			}
+			if now, err := cluster(t).Run(t.Context(), ns, name); err != nil || !running(now) {
+				t.Fatalf("the step had ended when the mode changed: %v: %s", err, now)
+			}
+			run := finish(t, ns, name)
+			admittedIn(t, run, "make", c.from)
+			if c.code == "" {
+				if run.Phase != "Succeeded" {
+					t.Error(run)
+				}
+				admittedIn(t, run, "use", c.to)
+				return
+			}
+			use, _ := run.Node("use")
+			if run.Phase != "Error" && run.Phase != "Failed" || use.Phase != "Error" || !refuses(use.Message, c.code) {
+				t.Errorf("want %s: %s", c.code, run)
+			}
+			if _, err := cluster(t).PodOf(t.Context(), run, use); err == nil {
+				t.Error("it was refused, and has a pod")
+			}
+		})
+	}
+}
+
+// admittedIn wants the pod of a step to have been admitted in a mode: left alone
+// without one, else recorded, and what it made sealed in that mode.
+func admittedIn(t *testing.T, run *lab.Run, display string, mode v1alpha1.Mode) {
+	t.Helper()
+	l := cluster(t)
+	node, _ := run.Node(display)
+	pod, err := l.PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode == plain {
+		if !equality.Semantic.DeepEqual(pod.Spec, withoutOurs(pod).Spec) || pod.Annotations[v1alpha1.AnnotationTag] != "" {
+			t.Errorf("pod %s was not left alone", pod.Name)
+		}
+		var record v1alpha1.Provenance
+		if err := l.Client.Get(t.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: string(pod.UID)}, &record); !apierrors.IsNotFound(err) {
+			t.Errorf("pod %s has a record: %+v, %v", pod.Name, record.Status, err)
+		}
+		return
+	}
+	record, err := l.Provenance(t.Context(), pod, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if display == "use" { // has no output
+		if c := meta.FindStatusCondition(record.Status.Conditions, v1alpha1.ConditionSealed); c.Reason != string(reason.NothingToSeal) {
+			t.Errorf("the record of %s says %+v", display, c)
+		}
+		return
+	}
+	seals, err := l.Seals(t.Context(), run.Namespace, run.UID)
+	if err != nil || len(seals) != 1 {
+		t.Fatalf("want the seal of one output, got %d: %v", len(seals), err)
+	}
+	statement, err := l.Check(t.Context(), &seals[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if statement.Mode != mode || statement.Step.Pod.UID != string(pod.UID) {
+		t.Errorf("want pod %s in mode %s, the statement says %s of %+v", pod.Name, mode, statement.Mode, statement.Step.Pod)
 	}
 }
