@@ -65,8 +65,11 @@ func TestConformanceHonestWorkflows(t *testing.T) {
 			"left/one": reason.Sealed, "left/two": reason.Sealed, "left/three": reason.Sealed,
 			"right/one": reason.Sealed, "right/two": reason.Sealed, "right/three": reason.Sealed,
 		}},
-		"scripts":             {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
-		"optional artifacts":  {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
+		"scripts":            {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
+		"optional artifacts": {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
+		"an absent output": {path: "shapes/absent.yaml", fates: fates{
+			"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent, "begin/message": reason.Sealed, "begin/maybe": reason.OutputAbsent,
+		}},
 		"raw and parameters":  {path: "shapes/inline.yaml", fates: fates{}},
 		"an executable input": {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
 		"a zip":               {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed}},
