@@ -28,17 +28,33 @@ type Node struct {
 	Phase        string   `json:"phase"`
 	Message      string   `json:"message"`
 	Children     []string `json:"children"`
+	Inputs       Inputs   `json:"inputs"`
 	Outputs      Outputs  `json:"outputs"`
+}
+
+// Inputs is what a node says that it was given.
+type Inputs struct {
+	Artifacts []Artifact `json:"artifacts,omitempty"`
+}
+
+// Artifact is one that a node was given, or says that it has made, and where it
+// comes from or lies.
+type Artifact struct {
+	Name string         `json:"name"`
+	S3   *S3            `json:"s3,omitempty"`
+	Raw  map[string]any `json:"raw,omitempty"`
+	Git  map[string]any `json:"git,omitempty"`
+	HTTP map[string]any `json:"http,omitempty"`
+}
+
+// S3 is a place in a store.
+type S3 struct {
+	Key string `json:"key"`
 }
 
 // Outputs is what a node says that it has made.
 type Outputs struct {
-	Artifacts []struct {
-		Name string `json:"name"`
-		S3   struct {
-			Key string `json:"key"`
-		} `json:"s3"`
-	} `json:"artifacts,omitempty"`
+	Artifacts  []Artifact `json:"artifacts,omitempty"`
 	Parameters []struct {
 		Name  string `json:"name"`
 		Value string `json:"value"`
@@ -51,7 +67,7 @@ type Outputs struct {
 // empty if it names none.
 func (n Node) Key(output string) string {
 	for _, a := range n.Outputs.Artifacts {
-		if a.Name == output {
+		if a.Name == output && a.S3 != nil {
 			return a.S3.Key
 		}
 	}

@@ -4,16 +4,22 @@ package suite
 
 import (
 	"context"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/e2e/scenario"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -36,15 +42,19 @@ func running(r *lab.Run) bool {
 func TestWorkflowsThatAreEndedEndTheSame(t *testing.T) {
 	t.Parallel()
 	labelled := namespace(t, "ended", v1alpha1.ModeEnforce)
+	// Whether a step that is killed is still uploaded is a race of Argo's own.
+	either := []reason.Code{reason.Sealed, reason.UploadFailed}
 	for name, c := range map[string]struct {
 		path string
 		end  string // how its user steers it once the step runs
+		may  []reason.Code
 	}{
-		"stopped":            {"flow/slow.yaml", `{"spec":{"shutdown":"Stop"}}`},
-		"terminated":         {"flow/slow.yaml", `{"spec":{"shutdown":"Terminate"}}`},
-		"out of time":        {"flow/deadline.yaml", ""},
-		"out of memory":      {"flow/memory.yaml", ""},
-		"workflow's own end": {"flow/slow.yaml", `{"spec":{"activeDeadlineSeconds":1}}`},
+		"stopped":            {"flow/slow.yaml", `{"spec":{"shutdown":"Stop"}}`, either},
+		"terminated":         {"flow/slow.yaml", `{"spec":{"shutdown":"Terminate"}}`, either},
+		"out of time":        {"flow/deadline.yaml", "", either},
+		"workflow's own end": {"flow/slow.yaml", `{"spec":{"activeDeadlineSeconds":1}}`, either},
+		// The kernel kills Argo's emissary too, so there is nothing to upload.
+		"out of memory": {"flow/memory.yaml", "", []reason.Code{reason.UploadFailed}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -60,7 +70,7 @@ func TestWorkflowsThatAreEndedEndTheSame(t *testing.T) {
 			sameAsWithout(t, run, endOf, ended)
 			for _, node := range run.Nodes {
 				if node.Type == "Pod" && node.TemplateName == "make" {
-					accounted(t, run, node)
+					accounted(t, run, node, c.may)
 				}
 			}
 		})
@@ -86,25 +96,43 @@ func endOf(r *lab.Run) string {
 	return text
 }
 
-// accounted holds that a pod's record is final and says of each output that it
-// is sealed, or why it is not.
-func accounted(t *testing.T, run *lab.Run, node lab.Node) {
+// accounted wants the record of a pod that was ended to be final, for one of the
+// reasons that there may be, and to speak of its output: it is sealed as what a failed
+// step left, or for the pod's reason it is not, and then nothing vouches for it.
+func accounted(t *testing.T, run *lab.Run, node lab.Node, may []reason.Code) {
 	t.Helper()
-	pod, err := cluster(t).PodOf(t.Context(), run, node)
+	l := cluster(t)
+	pod, err := l.PodOf(t.Context(), run, node)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := cluster(t).Provenance(t.Context(), pod, limit)
+	p, err := l.Provenance(t.Context(), pod, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed)
-	if c == nil || c.Reason == "" {
-		t.Fatalf("the record of %s does not say what became of it: %+v", node.DisplayName, p.Status)
+	code := reason.Code(c.Reason)
+	if !slices.Contains(may, code) || (code == reason.Sealed) != (c.Status == metav1.ConditionTrue) {
+		t.Errorf("the record of %s says %+v, want one of %s", node.DisplayName, c, may)
 	}
-	for _, o := range p.Status.Outputs {
-		if sealed := c.Status == metav1.ConditionTrue; sealed && o.Reason == "" && o.SHA256 == "" {
-			t.Errorf("there is no word on output %s of %s: %+v", o.Name, node.DisplayName, p.Status)
+	want, count := fates{"message": ""}, 0
+	if code == reason.Sealed {
+		want["message"], count = reason.Sealed, 1
+	}
+	if got := records(t, run, node); !maps.Equal(got, want) || p.Status.Outputs[0].Location == "" {
+		t.Errorf("want %v and where it lies, the record says %+v", want, p.Status)
+	}
+	seals, err := l.Seals(t.Context(), run.Namespace, run.UID)
+	if err != nil || len(seals) != count {
+		t.Fatalf("want %d seals, got %d: %v", count, len(seals), err)
+	}
+	for i := range seals {
+		statement, err := l.Check(t.Context(), &seals[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if statement.Outcome.Result != provenance.Failed {
+			t.Errorf("the statement says that it %s", statement.Outcome.Result)
 		}
 	}
 	t.Logf("%s: %s: %s", node.DisplayName, c.Reason, c.Message)
@@ -126,7 +154,7 @@ func TestLaxModesAdmitAndSay(t *testing.T) {
 			if run.Phase != "Succeeded" {
 				t.Fatal(run)
 			}
-			sealed(t, run, fates{"make/own": reason.Sealed, "use/copy": reason.Sealed})
+			fated(t, run, fates{"make/own": reason.Sealed, "use/copy": reason.Sealed})
 			events, err := l.Events(t.Context(), ns, run.Name)
 			if err != nil {
 				t.Fatal(err)
@@ -149,7 +177,7 @@ func TestLaxModesLetAStepRunOnAnOverwrittenArtifact(t *testing.T) {
 			ns := namespace(t, "overwritten-"+string(mode), mode)
 			// What has no seal yet is let in unpinned there, and nothing is checked.
 			run, err := scenario.OverwriteOnce(t.Context(), stage(t), ns, func(paused *lab.Run) {
-				sealed(t, paused, fates{"make/message": reason.Sealed})
+				fated(t, paused, fates{"make/message": reason.Sealed})
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -201,5 +229,93 @@ func TestAModeThatChangesUnderWay(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestConformanceAModeThatChangesWhileAStepRuns: a step is sealed as it was
+// admitted, and its consumer is judged by the mode of its own moment.
+func TestConformanceAModeThatChangesWhileAStepRuns(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		from, to v1alpha1.Mode
+		code     reason.Code
+	}{
+		"no label to enforce": {plain, v1alpha1.ModeEnforce, reason.ModeChanged},
+		"warn to enforce":     {v1alpha1.ModeWarn, v1alpha1.ModeEnforce, reason.ModeChanged},
+		"enforce to warn":     {v1alpha1.ModeEnforce, v1alpha1.ModeWarn, ""},
+		"enforce to audit":    {v1alpha1.ModeEnforce, v1alpha1.ModeAudit, ""},
+		"enforce to no label": {v1alpha1.ModeEnforce, plain, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns, name := namespace(t, slug("while", name), c.from), slug("while", name)
+			begin(t, "flow/busy.yaml", ns, name)
+			until(t, ns, name, running)
+			if err := cluster(t).SetMode(t.Context(), ns, c.to); err != nil {
+				t.Fatal(err)
+			}
+			if now, err := cluster(t).Run(t.Context(), ns, name); err != nil || !running(now) {
+				t.Fatalf("the step had ended when the mode changed: %v: %s", err, now)
+			}
+			run := finish(t, ns, name)
+			admittedIn(t, run, "make", c.from)
+			if c.code == "" {
+				if run.Phase != "Succeeded" {
+					t.Error(run)
+				}
+				admittedIn(t, run, "use", c.to)
+				return
+			}
+			use, _ := run.Node("use")
+			if run.Phase != "Error" && run.Phase != "Failed" || use.Phase != "Error" || !refuses(use.Message, c.code) {
+				t.Errorf("want %s: %s", c.code, run)
+			}
+			if _, err := cluster(t).PodOf(t.Context(), run, use); err == nil {
+				t.Error("it was refused, and has a pod")
+			}
+		})
+	}
+}
+
+// admittedIn wants the pod of a step to have been admitted in a mode: left alone
+// without one, else recorded, and what it made sealed in that mode.
+func admittedIn(t *testing.T, run *lab.Run, display string, mode v1alpha1.Mode) {
+	t.Helper()
+	l := cluster(t)
+	node, _ := run.Node(display)
+	pod, err := l.PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode == plain {
+		if !equality.Semantic.DeepEqual(pod.Spec, withoutOurs(pod).Spec) || pod.Annotations[v1alpha1.AnnotationTag] != "" {
+			t.Errorf("pod %s was not left alone", pod.Name)
+		}
+		var record v1alpha1.Provenance
+		if err := l.Client.Get(t.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: string(pod.UID)}, &record); !apierrors.IsNotFound(err) {
+			t.Errorf("pod %s has a record: %+v, %v", pod.Name, record.Status, err)
+		}
+		return
+	}
+	record, err := l.Provenance(t.Context(), pod, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if display == "use" { // has no output
+		if c := meta.FindStatusCondition(record.Status.Conditions, v1alpha1.ConditionSealed); c.Reason != string(reason.NothingToSeal) {
+			t.Errorf("the record of %s says %+v", display, c)
+		}
+		return
+	}
+	seals, err := l.Seals(t.Context(), run.Namespace, run.UID)
+	if err != nil || len(seals) != 1 {
+		t.Fatalf("want the seal of one output, got %d: %v", len(seals), err)
+	}
+	statement, err := l.Check(t.Context(), &seals[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if statement.Mode != mode || statement.Step.Pod.UID != string(pod.UID) {
+		t.Errorf("want pod %s in mode %s, the statement says %s of %+v", pod.Name, mode, statement.Mode, statement.Step.Pod)
 	}
 }

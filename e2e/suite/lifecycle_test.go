@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -78,6 +79,27 @@ func ranWith(t *testing.T, run *lab.Run) []provenance.Parameter {
 		t.Fatal(err)
 	}
 	return statement.Definition.Parameters
+}
+
+// vouched is the pod of a workflow's only step, once its output's only ArtifactSeal
+// is that pod's and fits what lies in the store.
+func vouched(t *testing.T, run *lab.Run) *corev1.Pod {
+	t.Helper()
+	l := cluster(t)
+	node, _ := run.Node(run.Name)
+	pod, err := l.PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed(t, run, fates{run.Name + "/said": reason.Sealed})
+	seals, err := l.Seals(t.Context(), run.Namespace, run.UID)
+	if err != nil || len(seals) != 1 {
+		t.Fatalf("want one seal, got %d: %v", len(seals), err)
+	}
+	if by := seals[0].Spec.Producer.Pod; by.Name != pod.Name || by.UID != pod.UID {
+		t.Errorf("the seal is of pod %+v, the step's is %s (%s)", by, pod.Name, pod.UID)
+	}
+	return pod
 }
 
 // apply creates an object in a namespace.
@@ -196,6 +218,7 @@ func TestConformanceLifecycle(t *testing.T) {
 		if run.Phase != "Failed" {
 			t.Fatal(run)
 		}
+		first := vouched(t, run)
 		word := func(value string) []provenance.Parameter { return []provenance.Parameter{{Name: "word", Value: value}} }
 		if got := ranWith(t, run); !slices.Equal(got, word("usual")) {
 			t.Errorf("the statement names the parameters %+v", got)
@@ -203,8 +226,12 @@ func TestConformanceLifecycle(t *testing.T) {
 		if _, err := cluster(t).Argo(t.Context(), ns, "retry", name, "--parameter", "word=good"); err != nil {
 			t.Fatal(err)
 		}
-		if got := ranWith(t, until(t, ns, name, func(r *lab.Run) bool { return r.Phase == "Succeeded" })); !slices.Equal(got, word("good")) {
+		run = until(t, ns, name, func(r *lab.Run) bool { return r.Phase == "Succeeded" })
+		if got := ranWith(t, run); !slices.Equal(got, word("good")) {
 			t.Errorf("begun again, the statement names the parameters %+v", got)
+		}
+		if second := vouched(t, run); second.Name != first.Name || second.UID == first.UID {
+			t.Errorf("want another pod of the same name, got first %s (%s) and then %s (%s)", first.Name, first.UID, second.Name, second.UID)
 		}
 	})
 }

@@ -11,16 +11,17 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 func TestConformanceArchivedLogsAreSealed(t *testing.T) {
 	t.Parallel()
-	sealsLogs(t)
+	if !sealsLogs(t) {
+		t.Fatal("Argoseal was installed without sealLogs, `make conformance` installs it with it")
+	}
 	ns := namespace(t, "logs", v1alpha1.ModeEnforce)
 	run := finish(t, ns, begin(t, "shapes/logs.yaml", ns, "logs"))
 	if run.Phase != "Succeeded" {
@@ -67,16 +68,55 @@ func TestConformanceArchivedLogsAreSealed(t *testing.T) {
 	}
 }
 
-// sealsLogs wants Argoseal to have been installed so that it seals logs, and waits
-// for the replicas of an installation before it: they serve until they have ended.
-func sealsLogs(t *testing.T) {
+// TestArchivedLogsAreNotSealedByDefault: where the operator did not ask for it,
+// Argo archives logs and nothing of ours is in a pod because of them.
+func TestArchivedLogsAreNotSealedByDefault(t *testing.T) {
+	t.Parallel()
+	if sealsLogs(t) {
+		t.Skip("Argoseal was installed with sealLogs, as `make conformance` does it")
+	}
+	ns := namespace(t, "no-logs", v1alpha1.ModeEnforce)
+	run := finish(t, ns, begin(t, "shapes/logs.yaml", ns, "no-logs"))
+	if run.Phase != "Succeeded" {
+		t.Error(run)
+	}
+	sealed(t, run, fates{"make/message": reason.Sealed, "named/main-logs": reason.Sealed, "quiet/message": reason.Sealed})
+	seals, err := cluster(t).Seals(t.Context(), ns, run.UID)
+	if err != nil || len(seals) != 3 {
+		t.Errorf("want the seals of three outputs, got %d: %v", len(seals), err)
+	}
+	for _, display := range []string{"set", "use"} {
+		node, _ := run.Node(display)
+		if node.Key("main-logs") == "" {
+			t.Errorf("Argo archived no log of %s: %+v", display, node.Outputs)
+		}
+		pod, err := cluster(t).PodOf(t.Context(), run, node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last := pod.Spec.InitContainers[len(pod.Spec.InitContainers)-1]; last.Name == argo.SignerContainer {
+			t.Errorf("the pod of %s, which has nothing but logs, has %s: %q", display, last.Name, last.Args)
+		}
+	}
+}
+
+// sealsLogs says whether Argoseal was installed so that it seals logs, once all
+// replicas agree: those of an installation before serve until they have ended.
+func sealsLogs(t *testing.T) bool {
 	t.Helper()
+	with := 0
 	err := lab.Eventually(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
 		pods, err := cluster(t).PodsOf(ctx, lab.Webhook)
-		without := slices.ContainsFunc(pods, func(p corev1.Pod) bool { return !slices.Contains(p.Spec.Containers[0].Args, "--seal-logs") })
-		return len(pods) > 0 && !without, err
+		with = 0
+		for _, p := range pods {
+			if slices.Contains(p.Spec.Containers[0].Args, "--seal-logs") {
+				with++
+			}
+		}
+		return len(pods) > 0 && (with == 0 || with == len(pods)), err
 	})
 	if err != nil {
-		t.Fatalf("Argoseal was installed without sealLogs, `make conformance` installs it with it: %v", err)
+		t.Fatalf("the webhook's replicas do not agree whether logs are sealed: %v", err)
 	}
+	return with > 0
 }

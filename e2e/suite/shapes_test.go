@@ -65,8 +65,11 @@ func TestConformanceHonestWorkflows(t *testing.T) {
 			"left/one": reason.Sealed, "left/two": reason.Sealed, "left/three": reason.Sealed,
 			"right/one": reason.Sealed, "right/two": reason.Sealed, "right/three": reason.Sealed,
 		}},
-		"scripts":             {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
-		"optional artifacts":  {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
+		"scripts":            {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
+		"optional artifacts": {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
+		"an absent output": {path: "shapes/absent.yaml", fates: fates{
+			"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent, "begin/message": reason.Sealed, "begin/maybe": reason.OutputAbsent,
+		}},
 		"raw and parameters":  {path: "shapes/inline.yaml", fates: fates{}},
 		"an executable input": {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
 		"a zip":               {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed}},
@@ -116,10 +119,19 @@ func TestConformanceHonestWorkflows(t *testing.T) {
 	}
 }
 
-// sealed holds a finished workflow's outputs to their fates, and its seals to
+// sealed holds a workflow that Argo has finished with, in a namespace that
+// enforces, to all that Argoseal promises of it: its outputs met their fates, and
+// every input was gated.
+func sealed(t *testing.T, run *lab.Run, want fates) {
+	t.Helper()
+	fated(t, run, want)
+	gated(t, run)
+}
+
+// fated holds a workflow's outputs to their fates, and its seals to
 // verify: the statement says what the step did, and its digest is the one of
 // the object in the store.
-func sealed(t *testing.T, run *lab.Run, want fates) {
+func fated(t *testing.T, run *lab.Run, want fates) {
 	t.Helper()
 	got := fates{}
 	for _, node := range run.Nodes {

@@ -12,9 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/e2e/cluster/part"
-	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -80,7 +78,6 @@ func TestConformanceOurContainersReadWhatArgosWroteAsWhomeverTheyRun(t *testing.
 				"make/message": reason.Sealed, "make/folder": reason.Sealed, "make/plain": reason.Sealed,
 				"make/parts": reason.Sealed, "make/kept": reason.Sealed,
 			})
-			checked(t, run, "use")
 		})
 	}
 }
@@ -108,28 +105,4 @@ func restrict(t *testing.T, ns string) {
 	if err := cluster(t).Client.Create(t.Context(), free, client.DryRunAll); err == nil || !strings.Contains(err.Error(), "violates PodSecurity") {
 		t.Fatalf("the namespace is not restricted: %v", err)
 	}
-}
-
-// checked wants the check of the inputs to have run in a node's pod, and to have
-// found nothing.
-func checked(t *testing.T, run *lab.Run, display string) {
-	t.Helper()
-	node, ok := run.Node(display)
-	if !ok {
-		t.Fatalf("there is no node %s: %s", display, run)
-	}
-	pod, err := cluster(t).PodOf(t.Context(), run, node)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range pod.Status.InitContainerStatuses {
-		if s.Name != argo.VerifyContainer {
-			continue
-		}
-		if end := s.State.Terminated; end == nil || end.ExitCode != 0 {
-			t.Errorf("%s is %+v", s.Name, s.State)
-		}
-		return
-	}
-	t.Errorf("pod %s has no %s", pod.Name, argo.VerifyContainer)
 }
