@@ -1,0 +1,128 @@
+//go:build e2e
+
+package suite
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/e2e/cluster/part"
+	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// TestConformanceWhatLiesOnVolumesIsSealedAndMarked: what a step stores from a
+// volume is sealed however Argo packs it, and what it takes there is checked; the
+// statements name the volume wherever others may have written to it, and its user is
+// warned.
+func TestConformanceWhatLiesOnVolumesIsSealedAndMarked(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, "volumes", v1alpha1.ModeEnforce)
+	ended := func(ns, name string) *lab.Run { return finish(t, ns, begin(t, "shapes/volumes.yaml", ns, name)) }
+	run := ended(ns, "volumes")
+	if run.Phase != "Succeeded" {
+		t.Fatal(run)
+	}
+	sameAsWithout(t, run, tree, ended)
+	sealed(t, run, fates{
+		"make/loose": reason.Sealed, "make/quick": reason.Sealed, "make/tight": reason.Sealed,
+		"make/zipped": reason.Sealed, "make/own": reason.Sealed, "use/used": reason.Sealed,
+	})
+	checked(t, run, "use")
+
+	outputs, sizes, inputs := map[string]string{}, map[string]int64{}, map[string]string{}
+	for _, s := range statements(t, run) {
+		if s.Builder.Level != provenance.LevelObserved {
+			t.Errorf("%s is said to be %s", s.Step.NodeName, s.Builder.Level)
+		}
+		for _, subject := range s.Subjects {
+			outputs[subject.Output], sizes[subject.Output] = subject.Volume, subject.Size
+		}
+		for _, in := range s.Inputs {
+			inputs[in.Name] = in.Volume
+		}
+	}
+	if want := map[string]string{"loose": "scratch", "tight": "scratch", "quick": "work", "zipped": "work", "own": "", "used": ""}; !maps.Equal(outputs, want) {
+		t.Errorf("the statements say that outputs lay on %q, want %q", outputs, want)
+	}
+	// Only main can write to an emptyDir of its own.
+	if want := map[string]string{"loose": "", "tight": "", "quick": "work", "zipped": "", "own": ""}; !maps.Equal(inputs, want) {
+		t.Errorf("the statements say that inputs lay on %q, want %q", inputs, want)
+	}
+	// Argo did pack them as it was told.
+	if sizes["loose"] < 10_000 || sizes["quick"] >= sizes["loose"] || sizes["tight"] >= sizes["quick"] {
+		t.Errorf("packed ever tighter they have %v bytes", sizes)
+	}
+	for node, want := range map[string][]string{
+		"make": {"output loose lies on volume scratch", "output quick lies on volume work", "output tight lies on volume scratch", "output zipped lies on volume work"},
+		"use":  {"input quick lies on volume work"},
+	} {
+		said := warned(t, run, node)
+		for _, w := range want {
+			if !slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, "sealed as observed: "+w+",") }) {
+				t.Errorf("who submits %s is not warned that %s: %q", node, w, said)
+			}
+		}
+		if len(said) != len(want) {
+			t.Errorf("who submits %s is warned of %q", node, said)
+		}
+	}
+}
+
+// statements are what a workflow's seals state, one for each pod.
+func statements(t *testing.T, run *lab.Run) map[string]*provenance.Statement {
+	t.Helper()
+	seals, err := cluster(t).Seals(t.Context(), run.Namespace, run.UID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]*provenance.Statement{}
+	for i := range seals {
+		s, err := cluster(t).Check(t.Context(), &seals[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[s.Step.Pod.Name] = s
+	}
+	return all
+}
+
+// heard keeps the warnings that the API server gives.
+type heard []string
+
+// HandleWarningHeader is called for each of them.
+func (h *heard) HandleWarningHeader(_ int, _, text string) { *h = append(*h, text) }
+
+// warned is what the API server says to Argo's controller when it makes a node's
+// pod: it is asked again, for a pod that is there already.
+func warned(t *testing.T, run *lab.Run, display string) []string {
+	t.Helper()
+	l := cluster(t)
+	node, _ := run.Node(display)
+	pod, err := l.PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said heard
+	config := rest.CopyConfig(l.Config)
+	config.WarningHandler = &said
+	config.Impersonate.UserName = "system:serviceaccount:" + part.ArgoNamespace + ":argo"
+	argo, err := client.New(config, client.Options{Scheme: l.Scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := copyOf(withoutOurs(pod))
+	again.Name = pod.Name
+	if err := argo.Create(t.Context(), again, client.DryRunAll); !apierrors.IsAlreadyExists(err) {
+		t.Fatalf("it cannot be asked for again: %v", err)
+	}
+	return said
+}
