@@ -44,7 +44,7 @@ spec:
       command: [sh, -c, "! grep wanted /tmp/in"]
 `
 
-// both ways to begin: what was wanted, and what else is sealed.
+// Both ways to begin: what was wanted, and what else is sealed.
 const (
 	makingSteps = `
     - - {name: wanted, template: make, arguments: {parameters: [{name: text, value: wanted}]}}
