@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -47,6 +49,7 @@ func (c *cluster) admissionTests() map[string]func(*testing.T) {
 		"audit admits in silence":                                      c.audit,
 		"a forged tag is refused in warn too":                          c.forgedTag,
 		"a policy says that it is in force":                            c.inForce,
+		"a policy that cannot be evaluated says so and refuses":        c.outOfForce,
 	}
 }
 
@@ -185,6 +188,63 @@ func (c *cluster) inForce(t *testing.T) {
 	p.Spec.Require.MaxAge = "2h"
 	check(t, c.admin.Update(t.Context(), p))
 	eventually(t, 10*time.Second, "the condition of its next generation", ready)
+}
+
+// outOfForce stores a policy that the schema of an older release let pass.
+func (c *cluster) outOfForce(t *testing.T) {
+	s := c.sealedScene(t, c.notary, nil)
+	p := &v1alpha1.ProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "young"}}
+	p.Spec.Require = &v1alpha1.Require{MaxAge: "soon"}
+	const detail = `ProvenancePolicy young: require.maxAge: "soon" is not a whole number of hours, minutes or seconds`
+	says := func(status metav1.ConditionStatus, message string) func() error {
+		return func() error {
+			check(t, c.admin.Get(t.Context(), client.ObjectKeyFromObject(p), p))
+			r := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionReady)
+			if r == nil || r.Status != status || !strings.Contains(r.Message, message) || r.ObservedGeneration != p.Generation {
+				return fmt.Errorf("generation %d, conditions %v", p.Generation, p.Status.Conditions)
+			}
+			return nil
+		}
+	}
+	restore := c.withoutRule(t)
+	eventually(t, 10*time.Second, "a policy that the schema lets pass", func() error { return c.admin.Create(t.Context(), p) })
+	eventually(t, 10*time.Second, "its condition", says(metav1.ConditionFalse, detail))
+	_, err := s.create(t, s.argo, s.consume)
+	refused(t, err, http.StatusForbidden, reason.PolicyInvalid, detail, "Correct or delete the policy")
+
+	restore()
+	eventually(t, 10*time.Second, "the rule", func() error {
+		other := p.DeepCopy()
+		other.Name, other.ResourceVersion = "other", ""
+		if err := c.admin.Create(t.Context(), other, client.DryRunAll); err == nil {
+			return errors.New("it is not in force")
+		}
+		return nil
+	})
+	// It says so under the rule that it breaks, too.
+	check(t, c.admin.Status().Patch(t.Context(), p.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"status": {"conditions": []}}`))))
+	eventually(t, 10*time.Second, "its condition under today's schema", says(metav1.ConditionFalse, detail))
+	p.Spec.Require.MaxAge = "1h"
+	check(t, c.admin.Update(t.Context(), p))
+	eventually(t, 10*time.Second, "the condition of its correction", says(metav1.ConditionTrue, ""))
+	s.made(t, s.consume)
+}
+
+// withoutRule takes from the schema of ProvenancePolicies what an age has to be.
+func (c *cluster) withoutRule(t *testing.T) (restore func()) {
+	t.Helper()
+	crd := &unstructured.Unstructured{}
+	crd.SetAPIVersion("apiextensions.k8s.io/v1")
+	crd.SetKind("CustomResourceDefinition")
+	crd.SetName("provenancepolicies." + v1alpha1.Group)
+	patch := func(operation string) {
+		const path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/require/properties/maxAge/x-kubernetes-validations"
+		check(t, c.admin.Patch(t.Context(), crd.DeepCopy(), client.RawPatch(types.JSONPatchType, []byte(`[{"path": "`+path+`", `+operation+`}]`))))
+	}
+	patch(`"op": "remove"`)
+	return func() {
+		patch(`"op": "add", "value": [{"rule": "self.matches('^[1-9][0-9]{0,5}[hms]$')", "message": "want a number"}]`)
+	}
 }
 
 func (c *cluster) sealed(t *testing.T) {

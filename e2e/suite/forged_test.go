@@ -100,6 +100,9 @@ func TestAPodThatOnlyLooksLikeArgosIsRefused(t *testing.T) {
 		orphan.OwnerReferences[0].UID = "00000000-0000-4000-8000-000000000000"
 		unnamed := copyOf(pod)
 		unnamed.Name += "-unnamed"
+		unwatched := copyOf(pod)
+		unwatched.Name += "-unwatched"
+		unwatched.Spec.Containers = slices.DeleteFunc(unwatched.Spec.Containers, func(c corev1.Container) bool { return c.Name == "wait" })
 		for name, c := range map[string]struct {
 			code reason.Code
 			by   client.Client
@@ -110,6 +113,8 @@ func TestAPodThatOnlyLooksLikeArgosIsRefused(t *testing.T) {
 			"a copy of a genuine pod, tag and all":      {reason.TagInvalid, tenant, tagged},
 			"a copy for a workflow that does not exist": {reason.OwnerMismatch, controller, orphan},
 			"a copy under a name of its own":            {reason.NodeMismatch, controller, unnamed},
+			"a copy that nobody waits for":              {reason.UnknownPodLayout, controller, unwatched},
+			"a copy laid out as Argo v4.1 can":          {reason.UnknownPodLayout, controller, supervised(pod)},
 		} {
 			t.Run(name, func(t *testing.T) {
 				a := attack{c.code, func(t *testing.T, _ string) error { return c.by.Create(t.Context(), c.pod) }}
@@ -117,6 +122,21 @@ func TestAPodThatOnlyLooksLikeArgosIsRefused(t *testing.T) {
 			})
 		}
 	})
+}
+
+// supervised is a copy of a pod in the layout of Argo v4.1 that has no init
+// containers: a supervisor does what init and wait do in others.
+func supervised(pod *corev1.Pod) *corev1.Pod {
+	c := copyOf(pod)
+	c.Name += "-supervised"
+	for i := range c.Spec.Containers {
+		if c.Spec.Containers[i].Name == "wait" {
+			c.Spec.Containers[i].Name = "supervisor"
+			c.Spec.Containers[i].Env = c.Spec.InitContainers[0].Env
+		}
+	}
+	c.Spec.InitContainers = nil
+	return c
 }
 
 // withoutOurs leaves a stored pod as Argo sent it.

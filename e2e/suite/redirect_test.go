@@ -3,6 +3,7 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,25 +23,13 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// redirected makes two artifacts and consumes the wanted one. It succeeds only
-// if what it reads is not the one it wanted.
-const redirected = `
-metadata: {name: redirected}
+// redirecting begins a workflow that makes two artifacts, waits, and consumes the
+// wanted one. It succeeds only if what is consumed is not the one that was wanted.
+const redirecting = `
+metadata: {name: NAME}
 spec:
   entrypoint: main
   templates:
-  - name: main
-    steps:
-    - - name: wanted
-        template: make
-        arguments: {parameters: [{name: text, value: wanted}]}
-      - name: other
-        template: make
-        arguments: {parameters: [{name: text, value: other}]}
-    - - {name: hold, template: hold}
-    - - name: consume
-        template: consume
-        arguments: {artifacts: [{name: in, from: "{{steps.wanted.outputs.artifacts.art}}"}]}
   - {name: hold, suspend: {}}
   - name: make
     inputs: {parameters: [{name: text}]}
@@ -55,49 +44,171 @@ spec:
       command: [sh, -c, "! grep wanted /tmp/in"]
 `
 
+// Both ways to begin: what was wanted, and what else is sealed.
+const (
+	makingSteps = `
+    - - {name: wanted, template: make, arguments: {parameters: [{name: text, value: wanted}]}}
+      - {name: other, template: make, arguments: {parameters: [{name: text, value: other}]}}
+    - - {name: hold, template: hold}`
+	makingTasks = `
+      - {name: wanted, template: make, arguments: {parameters: [{name: text, value: wanted}]}}
+      - {name: other, template: make, arguments: {parameters: [{name: text, value: other}]}}
+      - {name: hold, template: hold, depends: wanted && other}`
+)
+
+// redirected consumes what a step before it has made.
+const redirected = redirecting + `
+  - name: main
+    steps:` + makingSteps + `
+    - - {name: consume, template: consume, arguments: {artifacts: [{name: in, from: "{{steps.wanted.outputs.artifacts.art}}"}]}}
+`
+
+// globally makes the wanted artifact a global one.
+const globally = `
+  - name: global
+    inputs: {parameters: [{name: text}]}
+    outputs: {artifacts: [{name: art, path: /tmp/art, globalName: word}]}
+    container: {image: "alpine:latest", command: [sh, -c, "echo {{inputs.parameters.text}} > /tmp/art"]}
+  - name: main
+    dag:
+      tasks:
+      - {name: made, template: made}
+CONSUME
+  - name: made
+    dag:
+      tasks:
+      - {name: wanted, template: global, arguments: {parameters: [{name: text, value: wanted}]}}
+      - {name: other, template: make, arguments: {parameters: [{name: text, value: other}]}}
+      - {name: hold, template: hold, depends: wanted && other}
+`
+
+// calls begins a template that calls one which makes both, and is handed the wanted.
+const calls = `
+  - name: main
+    steps:
+    - - {name: made, template: made}
+    - - {name: consume, template: consume, arguments: {artifacts: [{name: in, from: "{{steps.made.outputs.artifacts.art}}"}]}}
+  - name: made
+`
+
+// routes are the ways by which an input comes from a step's report, and
+// the nodes whose reports are swapped, by the ends of their names.
+var routes = map[string]struct{ text, wanted, other string }{
+	"an expression": {text: redirecting + calls + `
+    outputs: {artifacts: [{name: art, fromExpression: "1 == 1 ? steps.wanted.outputs.artifacts.art : steps.wanted.outputs.artifacts.art"}]}
+    steps:` + makingSteps + "\n"},
+	"a global output": {text: redirecting + strings.Replace(globally, "CONSUME",
+		`      - {name: consume, template: consume, depends: made, arguments: {artifacts: [{name: in, from: "{{workflow.outputs.artifacts.word}}"}]}}`, 1)},
+	"steps that pass it on": {text: redirecting + calls + `
+    outputs: {artifacts: [{name: art, from: "{{steps.wanted.outputs.artifacts.art}}"}]}
+    steps:` + makingSteps + "\n"},
+	"a DAG that passes it on": {text: redirecting + calls + `
+    outputs: {artifacts: [{name: art, from: "{{tasks.wanted.outputs.artifacts.art}}"}]}
+    dag:
+      tasks:` + makingTasks + "\n"},
+	"another iteration of a loop": {text: redirecting + `
+  - name: main
+    steps:
+    - - {name: each, template: pair, arguments: {parameters: [{name: text, value: "{{item}}"}]}, withItems: [wanted, other]}
+  - name: pair
+    inputs: {parameters: [{name: text}]}
+    steps:
+    - - {name: make, template: make, arguments: {parameters: [{name: text, value: "{{inputs.parameters.text}}"}]}}
+    - - {name: hold, template: hold}
+    - - {name: consume, template: consume, arguments: {artifacts: [{name: in, from: "{{steps.make.outputs.artifacts.art}}"}]}}
+`, wanted: "each(0:wanted)[0].make", other: "each(1:other)[0].make"},
+	"the exit handler's": {text: strings.Replace(redirecting, "\n  templates:", "\n  onExit: bye\n  templates:", 1) +
+		strings.Replace(globally, "CONSUME\n", "", 1) + `
+  - name: bye
+    steps:
+    - - {name: consume, template: consume, arguments: {artifacts: [{name: in, from: "{{workflow.outputs.artifacts.word}}"}]}}
+`},
+	"the hook of a step": {text: redirecting + `
+  - name: main
+    steps:
+    - - name: made
+        template: made
+        hooks: {exit: {template: consume, arguments: {artifacts: [{name: in, from: "{{steps.made.outputs.artifacts.art}}"}]}}}
+  - name: made
+    outputs: {artifacts: [{name: art, from: "{{steps.wanted.outputs.artifacts.art}}"}]}
+    steps:` + makingSteps + "\n"},
+}
+
+// forgedReports are what a report is made to say, from what another one says.
+var forgedReports = map[string]func(other map[string]any) map[string]any{
+	"to another sealed artifact of the workflow": func(other map[string]any) map[string]any { return other },
+	"to content of its own": func(map[string]any) map[string]any {
+		return map[string]any{"name": "art", "path": "/tmp/art", "raw": map[string]any{"data": "other"}}
+	},
+}
+
 // TestAForgedReportDoesNotRedirectAnInput: what a step reports of its outputs
 // is a WorkflowTaskResult, which any pod of the workflow may change, and Argo
 // takes the inputs of the next steps from there.
 func TestAForgedReportDoesNotRedirectAnInput(t *testing.T) {
 	t.Parallel()
-	for name, forged := range map[string]func(other []any) []any{
-		"to another sealed artifact of the workflow": func(other []any) []any { return other },
-		"to content of its own": func([]any) []any {
-			return []any{map[string]any{"name": "art", "path": "/tmp/art", "raw": map[string]any{"data": "other"}}}
-		},
-	} {
+	for name, forged := range forgedReports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			both(t, func(t *testing.T, mode v1alpha1.Mode) {
 				attack{code: reason.OriginMismatch, try: func(t *testing.T, ns string) error {
-					return redirect(t, ns, forged)
+					return redirect(t, ns, redirected, "wanted", "other", forged)
 				}}.hold(t, namespace(t, slug(name), mode), mode)
 			})
 		})
 	}
 }
 
-func redirect(t *testing.T, ns string, forged func([]any) []any) error {
+// TestConformanceAForgedReportDoesNotRedirectAnInputByAnyRoute: nor where the
+// definition takes the input from the step by another way than `from`.
+func TestConformanceAForgedReportDoesNotRedirectAnInputByAnyRoute(t *testing.T) {
+	t.Parallel()
+	for route, r := range routes {
+		for name, forged := range forgedReports {
+			t.Run(route+" "+name, func(t *testing.T) {
+				t.Parallel()
+				both(t, func(t *testing.T, mode v1alpha1.Mode) {
+					attack{code: reason.OriginMismatch, try: func(t *testing.T, ns string) error {
+						return redirect(t, ns, r.text, cmp.Or(r.wanted, "wanted"), cmp.Or(r.other, "other"), forged)
+					}}.hold(t, namespace(t, slug(route, name), mode), mode)
+				})
+			})
+		}
+	}
+}
+
+// redirect runs a workflow, and while it waits has the report of the wanted node
+// say what is forged from that of the other.
+func redirect(t *testing.T, ns, text, wanted, other string, forged func(map[string]any) map[string]any) error {
 	t.Helper()
 	l := cluster(t)
-	name := submit(t, ns, redirected)
-	run := until(t, ns, name, func(r *lab.Run) bool { n, ok := r.Node("hold"); return ok && n.Phase == "Running" })
+	// Its name is in the keys of what it stores.
+	name := submit(t, ns, strings.Replace(text, "NAME", ns, 1))
+	run := until(t, ns, name, func(r *lab.Run) bool {
+		n, _ := r.Node("hold")
+		return n.Phase == "Running" && nodeOf(r, wanted).Phase == "Succeeded" && nodeOf(r, other).Phase == "Succeeded" || r.Done()
+	})
 	// What the workflow's own pods may do, no more.
 	step, err := l.AsServiceAccount(ns, "default")
 	if err != nil {
 		t.Fatal(err)
 	}
-	wanted, _ := run.Node("wanted")
-	other, _ := run.Node("other")
-	artifacts, _, err := unstructured.NestedSlice(taskResult(t, ns, other.ID).Object, "outputs", "artifacts")
+	artifacts, _, err := unstructured.NestedSlice(taskResult(t, ns, nodeOf(run, other).ID).Object, "outputs", "artifacts")
 	if err != nil || len(artifacts) == 0 {
-		t.Fatalf("no artifacts in the report of %s: %v", other.ID, err)
+		t.Fatalf("no artifacts in the report of %s: %v", other, err)
 	}
-	patch, err := json.Marshal(map[string]any{"outputs": map[string]any{"artifacts": forged(artifacts)}})
+	content, ok := artifacts[0].(map[string]any)
+	if !ok {
+		t.Fatalf("the report of %s says %v", other, artifacts)
+	}
+	artifact := forged(content)
+	// A report also says by which global name its artifact is known.
+	artifact["globalName"] = "word"
+	patch, err := json.Marshal(map[string]any{"outputs": map[string]any{"artifacts": []any{artifact}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	result := taskResult(t, ns, wanted.ID)
+	result := taskResult(t, ns, nodeOf(run, wanted).ID)
 	if err := step.Patch(t.Context(), result, client.RawPatch("application/merge-patch+json", patch)); err != nil {
 		t.Fatal(fmt.Errorf("the report of another step could not be forged: %w", err))
 	}
@@ -105,6 +216,17 @@ func redirect(t *testing.T, ns string, forged func([]any) []any) error {
 		t.Fatal(err)
 	}
 	return refusal(finish(t, ns, name))
+}
+
+// nodeOf is the node of a step, by the end of its name: loops give many nodes
+// one display name.
+func nodeOf(r *lab.Run, end string) lab.Node {
+	for _, n := range r.Nodes {
+		if strings.HasSuffix(n.Name, "."+end) {
+			return n
+		}
+	}
+	return lab.Node{}
 }
 
 // memoized takes what it consumes from a step that Argo need not run: if the

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/argoseal/argoseal/e2e/lab"
@@ -191,11 +192,16 @@ func records(t *testing.T, run *lab.Run, node lab.Node) fates {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What was measured is not sealed yet: the pod's record says whether it was.
+	fate := reason.Code("")
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed); c != nil {
+		fate = reason.Code(c.Reason)
+	}
 	got := fates{}
 	for _, o := range p.Status.Outputs {
 		got[o.Name] = reason.Code(o.Reason)
 		if o.Reason == "" && o.SHA256 != "" {
-			got[o.Name] = reason.Sealed
+			got[o.Name] = fate
 		}
 	}
 	return got

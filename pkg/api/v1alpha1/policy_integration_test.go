@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
@@ -18,10 +20,10 @@ import (
 
 const digest = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
-// TestPoliciesAreCheckedAtAdmission: a real API server refuses what cannot be
-// evaluated, and says what to do. TEST_ASSET_KUBE_APISERVER and
-// TEST_ASSET_ETCD name the binaries.
-func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
+// start starts an API server that knows our resources. TEST_ASSET_KUBE_APISERVER
+// and TEST_ASSET_ETCD name the binaries.
+func start(t *testing.T) (client.Client, *rest.Config) {
+	t.Helper()
 	environment := &envtest.Environment{
 		CRDDirectoryPaths: []string{"../../../charts/argoseal/files/crds"}, ErrorIfCRDPathMissing: true,
 	}
@@ -34,10 +36,21 @@ func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	api, err := client.New(config, client.Options{})
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	api, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return api, config
+}
+
+// TestPoliciesAreCheckedAtAdmission: a real API server refuses what cannot be
+// evaluated, and says what to do.
+func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
+	api, _ := start(t)
 	for name, c := range map[string]struct {
 		spec string
 		// want is in the refusal; empty: it is admitted.

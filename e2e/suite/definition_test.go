@@ -1,0 +1,221 @@
+//go:build e2e
+
+package suite
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/e2e/cluster/part"
+	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// referring runs a template of another resource that takes its time, and
+// consumes what it has made.
+const referring = `
+metadata: {name: NAME}
+spec:
+  entrypoint: main
+  arguments: {parameters: [{name: word, value: admitted}]}
+  templates:
+  - name: main
+    steps:
+    - - {name: make, templateRef: {name: slow, template: slow}}
+    - - {name: use, template: use, arguments: {artifacts: [{name: in, from: "{{steps.make.outputs.artifacts.art}}"}]}}
+  - name: use
+    inputs: {artifacts: [{name: in, path: /tmp/in}]}
+    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [cat, /tmp/in]}
+`
+
+const slow = `
+apiVersion: argoproj.io/v1alpha1
+kind: WorkflowTemplate
+metadata: {name: slow}
+spec:
+  templates:
+  - name: slow
+    outputs: {artifacts: [{name: art, path: /tmp/art}]}
+    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "sleep 12; echo {{workflow.parameters.word}} > /tmp/art"]}
+`
+
+// TestConformanceADefinitionThatChangesUnderWay: what a step was asked to do is
+// stated as it was admitted. Where the Workflow says something else when the
+// step ends, nothing is sealed, whoever changed it.
+func TestConformanceADefinitionThatChangesUnderWay(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(t *testing.T, ns, name string) error{
+		"its parameters, by its user": func(t *testing.T, ns, name string) error {
+			return steer(t, cluster(t).Client, ns, name, `{"spec": {"arguments": {"parameters": [{"name": "word", "value": "other"}]}}}`)
+		},
+		"Argo's copy of a template, past the guard": func(t *testing.T, ns, name string) error {
+			return steer(t, controller(t), ns, name, rewordedCopy(t, ns, name))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(t *testing.T, mode v1alpha1.Mode) {
+				attack{code: reason.NotSealed, try: func(t *testing.T, ns string) error {
+					t.Helper()
+					apply(t, ns, slow)
+					wf := submit(t, ns, strings.Replace(referring, "NAME", ns, 1))
+					until(t, ns, wf, running)
+					if err := change(t, ns, wf); err != nil {
+						t.Fatal(err)
+					}
+					run := finish(t, ns, wf)
+					if mode == plain {
+						return refusal(run)
+					}
+					node, _ := run.Node("make")
+					if got := records(t, run, node)["art"]; got != reason.DefinitionChanged {
+						t.Errorf("the output is %q, want %s", got, reason.DefinitionChanged)
+					}
+					return refusal(run)
+				}}.hold(t, namespace(t, slug("changed", name), mode), mode)
+			})
+		})
+	}
+}
+
+// steer changes a Workflow once, as somebody.
+func steer(t *testing.T, who client.Client, ns, name, patch string) error {
+	t.Helper()
+	wf := &unstructured.Unstructured{}
+	wf.SetAPIVersion("argoproj.io/v1alpha1")
+	wf.SetKind("Workflow")
+	wf.SetNamespace(ns)
+	wf.SetName(name)
+	return who.Patch(t.Context(), wf, client.RawPatch("application/merge-patch+json", []byte(patch)))
+}
+
+// rewordedCopy is a patch of Argo's copy of the only template that a workflow refers to.
+func rewordedCopy(t *testing.T, ns, name string) string {
+	t.Helper()
+	var key string
+	err := lab.Eventually(t.Context(), limit, func(ctx context.Context) (bool, error) {
+		wf := &unstructured.Unstructured{}
+		wf.SetAPIVersion("argoproj.io/v1alpha1")
+		wf.SetKind("Workflow")
+		if err := cluster(t).Client.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, wf); err != nil {
+			return false, err
+		}
+		copies, _, err := unstructured.NestedMap(wf.Object, "status", "storedTemplates")
+		for key = range copies {
+		}
+		return len(copies) == 1, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"storedTemplates": map[string]any{
+		key: map[string]any{"container": map[string]any{"command": []string{"true"}}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(patch)
+}
+
+// unclear consumes what a step has made that the definition does not name.
+const unclear = `
+metadata: {name: NAME}
+spec:
+  entrypoint: main
+  arguments: {parameters: [{name: which, value: make}]}
+  templates:
+  - name: main
+    steps:
+    - - {name: made, template: MADE}
+    - - {name: use, template: use, arguments: {artifacts: [{name: in, from: "{{steps.made.outputs.artifacts.art}}"}]}}
+  - name: make
+    outputs: {artifacts: [{name: art, path: /tmp/art}]}
+    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo made > /tmp/art"]}
+  - name: passed
+    steps:
+    - - {name: make, template: make}
+    outputs: {artifacts: [{name: art, fromExpression: "steps.make.outputs.artifacts['a' + 'rt']"}]}
+  - name: use
+    inputs: {artifacts: [{name: in, path: /tmp/in}]}
+    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [cat, /tmp/in]}
+`
+
+// TestWhatTheDefinitionDoesNotNameIsRefused: Argo runs it, and who made the
+// input is not in the definition but in what ran.
+func TestWhatTheDefinitionDoesNotNameIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, template := range map[string]string{
+		"a template by a parameter":    `"{{workflow.parameters.which}}"`,
+		"an artifact by a calculation": "passed",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(t *testing.T, mode v1alpha1.Mode) {
+				attack{code: reason.OriginUnknown, try: func(t *testing.T, ns string) error {
+					return refusal(finish(t, ns, submit(t, ns, strings.NewReplacer("NAME", ns, "MADE", template).Replace(unclear))))
+				}}.hold(t, namespace(t, slug("unclear", name), mode), mode)
+			})
+		})
+	}
+}
+
+// large is a step whose input or arguments have so many bytes that its pod has
+// no room for its template.
+const large = `
+metadata: {name: NAME}
+spec:
+  entrypoint: step
+  templates:
+  - name: step
+    inputs: {artifacts: [{name: note, path: /tmp/note, raw: {data: "NOTE"}}]}
+    outputs: {artifacts: [{name: message, path: /tmp/note}]}
+    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c], args: ["true", ARGS]}
+`
+
+// TestAnOffloadedTemplateIsRefusedByName: what lies in a ConfigMap can change
+// after the pod was admitted.
+func TestAnOffloadedTemplateIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	const kib = 1 << 10
+	for name, sizes := range map[string]struct{ note, args int }{
+		"for its content":   {note: 140 * kib},
+		"for its arguments": {args: 140 * kib},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(t *testing.T, mode v1alpha1.Mode) {
+				attack{code: reason.TemplateOffloaded, try: func(t *testing.T, ns string) error {
+					t.Helper()
+					letOffload(t, ns)
+					return refusal(finish(t, ns, submit(t, ns, strings.NewReplacer(
+						"NAME", ns, "NOTE", strings.Repeat("n", sizes.note), "ARGS", strings.Repeat(strings.Repeat("a", kib)+", ", sizes.args/kib)).Replace(large))))
+				}}.hold(t, namespace(t, slug("offloaded", name), mode), mode)
+			})
+		})
+	}
+}
+
+// letOffload gives Argo's controller the right to keep templates in ConfigMaps.
+func letOffload(t *testing.T, ns string) {
+	t.Helper()
+	meta := metav1.ObjectMeta{Namespace: ns, Name: "offload"}
+	for _, o := range []client.Object{
+		&rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"create", "update"}}}},
+		&rbacv1.RoleBinding{
+			ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: part.ArgoNamespace, Name: "argo"}},
+		},
+	} {
+		if err := cluster(t).Client.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
