@@ -47,9 +47,12 @@ type Artifact struct {
 	HTTP map[string]any `json:"http,omitempty"`
 }
 
-// S3 is a place in a store.
+// S3 is a place in a store. What a workflow leaves to Argo's configuration is
+// empty, but for the key.
 type S3 struct {
-	Key string `json:"key"`
+	Endpoint string `json:"endpoint,omitempty"`
+	Bucket   string `json:"bucket,omitempty"`
+	Key      string `json:"key"`
 }
 
 // Outputs is what a node says that it has made.

@@ -22,7 +22,9 @@ import (
 var hashes = regexp.MustCompile(`-[0-9]{6,10}\b`)
 
 // tree prints a finished workflow so that two runs of the same compare equal:
-// every node under its parent, with phase, message and outputs.
+// every node under its parent, with phase, message and outputs, and what artifacts
+// it was given. Where these lie is said as Argo says it: by store and bucket only
+// if the workflow names them, so two clusters' compare equal too.
 func tree(r *lab.Run) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", r.Phase, r.Message)
@@ -51,6 +53,10 @@ func branch(b *strings.Builder, r *lab.Run, ids []string, depth int, seen map[st
 		// What a node makes can be printed: it was parsed from JSON.
 		outputs, _ := json.Marshal(n.Outputs)
 		fmt.Fprintf(b, "%s%s (%s, %s) %s %s %s\n", strings.Repeat("  ", depth), n.DisplayName, n.Type, n.TemplateName, n.Phase, n.Message, outputs)
+		if len(n.Inputs.Artifacts) > 0 {
+			given, _ := json.Marshal(n.Inputs.Artifacts)
+			fmt.Fprintf(b, "%sgiven %s\n", strings.Repeat("  ", depth+2), given)
+		}
 		if !seen[id] {
 			seen[id] = true
 			branch(b, r, n.Children, depth+1, seen)
@@ -85,6 +91,10 @@ func TestTheTreeOfARunTellsRunsApart(t *testing.T) {
 	run := func(ns string, change func(*lab.Node)) *lab.Run {
 		pod := lab.Node{ID: ns + "-1234567890", Name: ns + ".make", DisplayName: "make", Type: "Pod", Phase: "Succeeded"}
 		pod.Outputs.Result = "made by " + ns + ", in-" + ns
+		at := func(name string) []lab.Artifact {
+			return []lab.Artifact{{Name: name, S3: &lab.S3{Endpoint: "store", Bucket: "bucket", Key: ns + "/" + name}}}
+		}
+		pod.Inputs.Artifacts, pod.Outputs.Artifacts = at("in"), at("out")
 		change(&pod)
 		root := lab.Node{ID: ns, Name: ns, DisplayName: ns, Type: "Steps", Phase: "Succeeded", Children: []string{pod.ID}}
 		return &lab.Run{Namespace: "in-" + ns, Name: ns, Phase: "Succeeded", Nodes: map[string]lab.Node{root.ID: root, pod.ID: pod}}
@@ -98,6 +108,10 @@ func TestTheTreeOfARunTellsRunsApart(t *testing.T) {
 		"message": func(n *lab.Node) { n.Message = "main: Error (exit code 1)" },
 		"result":  func(n *lab.Node) { n.Outputs.Result = "" },
 		"child":   func(n *lab.Node) { n.DisplayName = "another" },
+		"key":     func(n *lab.Node) { n.Outputs.Artifacts[0].S3.Key = "another" },
+		"bucket":  func(n *lab.Node) { n.Outputs.Artifacts[0].S3.Bucket = "another" },
+		"store":   func(n *lab.Node) { n.Outputs.Artifacts[0].S3.Endpoint = "another" },
+		"input":   func(n *lab.Node) { n.Inputs.Artifacts[0].S3.Key = "another" },
 	} {
 		if tree(run("here", change)) == same {
 			t.Errorf("a change of the %s is not noticed", name)
