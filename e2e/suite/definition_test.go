@@ -3,8 +3,13 @@
 package suite
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +21,8 @@ import (
 	"github.com/argoseal/argoseal/e2e/cluster/part"
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -101,14 +108,8 @@ func steer(t *testing.T, who client.Client, ns, name, patch string) error {
 func rewordedCopy(t *testing.T, ns, name string) string {
 	t.Helper()
 	var key string
-	err := lab.Eventually(t.Context(), limit, func(ctx context.Context) (bool, error) {
-		wf := &unstructured.Unstructured{}
-		wf.SetAPIVersion("argoproj.io/v1alpha1")
-		wf.SetKind("Workflow")
-		if err := cluster(t).Client.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, wf); err != nil {
-			return false, err
-		}
-		copies, _, err := unstructured.NestedMap(wf.Object, "status", "storedTemplates")
+	err := lab.Eventually(t.Context(), limit, func(context.Context) (bool, error) {
+		copies, _, err := unstructured.NestedMap(object(t, ns, name).Object, "status", "storedTemplates")
 		for key = range copies {
 		}
 		return len(copies) == 1, err
@@ -218,4 +219,148 @@ func letOffload(t *testing.T, ns string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestConformanceAStatementNamesWhatWasReferredTo: each template that the step
+// came by, by the digest of what Argo ran, and what the workflow changed of the
+// one that it refers to as a whole.
+func TestConformanceAStatementNamesWhatWasReferredTo(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, "referred", v1alpha1.ModeEnforce)
+	apply(t, ns, "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: passing}\nspec:\n  entrypoint: pass"+passing)
+	shared(t, prefix+"referred", "  entrypoint: pass"+passing)
+
+	t.Run("step by step", func(t *testing.T) {
+		t.Parallel()
+		run := finish(t, ns, submit(t, ns, `
+metadata: {name: referred}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: near, templateRef: {name: passing, template: pass}}
+    - - {name: far, templateRef: {name: e2e-referred, template: pass, clusterScope: true}}
+`))
+		copies, _, err := unstructured.NestedMap(object(t, ns, run.Name).Object, "status", "storedTemplates")
+		if err != nil || run.Phase != "Succeeded" {
+			t.Fatal(run, err)
+		}
+		for step, scope := range map[string]string{"near": "namespaced/passing/", "far": "cluster/e2e-referred/"} {
+			d := statementOf(t, run, nodeOf(run, step+"[0].make")).Definition
+			want := map[string]artifact.Digest{}
+			for _, template := range []string{"pass", "make"} {
+				want[scope+template] = digestOf(t, copies[scope+template])
+			}
+			if got := referred(d); !maps.Equal(got, want) || d.WorkflowTemplate != nil || len(d.Overrides) != 0 {
+				t.Errorf("%s: stated are %v of %+v, want %v", step, got, d, want)
+			}
+		}
+	})
+	t.Run("as a whole, and overridden", func(t *testing.T) {
+		t.Parallel()
+		run := finish(t, ns, submit(t, ns, `
+metadata: {name: overridden}
+spec:
+  workflowTemplateRef: {name: passing}
+  podSpecPatch: '{"terminationGracePeriodSeconds": 20}'
+  templateDefaults: {metadata: {labels: {team: a}}}
+  volumes: [{name: extra, emptyDir: {}}]
+`))
+		wf := object(t, ns, run.Name)
+		whole, _, err := unstructured.NestedMap(wf.Object, "status", "storedWorkflowTemplateSpec")
+		if err != nil || run.Phase != "Succeeded" {
+			t.Fatal(run, err)
+		}
+		for _, free := range []string{"arguments", "shutdown", "suspend"} {
+			delete(whole, free)
+		}
+		node, _ := run.Node("make")
+		d := statementOf(t, run, node).Definition
+		want := []provenance.Override{}
+		for _, field := range []string{"podSpecPatch", "templateDefaults", "volumes"} {
+			value, _, err := unstructured.NestedFieldNoCopy(wf.Object, "spec", field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, provenance.Override{Field: field, SHA256: digestOf(t, value)})
+		}
+		if !slices.Equal(d.Overrides, want) {
+			t.Errorf("overridden are %+v, want %+v", d.Overrides, want)
+		}
+		if got := referred(d); !maps.Equal(got, map[string]artifact.Digest{"namespaced/passing/": digestOf(t, whole)}) {
+			t.Errorf("stated are %v, want %s", got, digestOf(t, whole))
+		}
+		if d.WorkflowTemplate == nil || *d.WorkflowTemplate != (provenance.WorkflowTemplate{Name: "passing"}) {
+			t.Errorf("it refers to %+v", d.WorkflowTemplate)
+		}
+	})
+}
+
+// referred are a definition's references as Argo names its copies.
+func referred(d provenance.Definition) map[string]artifact.Digest {
+	all := map[string]artifact.Digest{}
+	for _, r := range d.References {
+		scope := "namespaced"
+		if r.ClusterScope {
+			scope = "cluster"
+		}
+		all[scope+"/"+r.Name+"/"+r.Template] = r.SHA256
+	}
+	return all
+}
+
+// object reads a Workflow.
+func object(t *testing.T, ns, name string) *unstructured.Unstructured {
+	t.Helper()
+	wf := &unstructured.Unstructured{}
+	wf.SetAPIVersion("argoproj.io/v1alpha1")
+	wf.SetKind("Workflow")
+	if err := cluster(t).Client.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: name}, wf); err != nil {
+		t.Fatal(err)
+	}
+	return wf
+}
+
+// digestOf is the digest of a copy as the page of the build type has it: of the
+// JSON with sorted keys, without what is empty.
+func digestOf(t *testing.T, v any) artifact.Digest {
+	t.Helper()
+	var raw bytes.Buffer
+	e := json.NewEncoder(&raw)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(pruned(v)); err != nil {
+		t.Fatal(err)
+	}
+	return artifact.Digest(fmt.Sprintf("%x", sha256.Sum256(bytes.TrimSpace(raw.Bytes()))))
+}
+
+func pruned(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		kept := map[string]any{}
+		for k, child := range v {
+			if child = pruned(child); child != nil {
+				kept[k] = child
+			}
+		}
+		if len(kept) > 0 {
+			return kept
+		}
+		return nil
+	case []any:
+		kept := []any{}
+		for _, child := range v {
+			kept = append(kept, pruned(child))
+		}
+		if len(kept) > 0 {
+			return kept
+		}
+		return nil
+	case string:
+		if v == "" {
+			return nil
+		}
+	}
+	return v
 }

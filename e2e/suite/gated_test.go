@@ -76,6 +76,20 @@ func handed(node lab.Node) (fetched, raw []string) {
 	return fetched, raw
 }
 
+// podOf is the pod of the node that is shown by a name.
+func podOf(t *testing.T, run *lab.Run, display string) *corev1.Pod {
+	t.Helper()
+	node, ok := run.Node(display)
+	if !ok {
+		t.Fatalf("there is no node %s: %s", display, run)
+	}
+	pod, err := cluster(t).PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
 // checked wants the check of the inputs to have run in a pod, and to have found
 // nothing; it gives the pins and the names of the raw inputs that it was told.
 func checked(t *testing.T, pod *corev1.Pod) (pins []artifact.Pin, raw []string) {

@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -113,7 +112,7 @@ func TestConformanceWhatTheTerminationMessageHasNoRoomForIsSealed(t *testing.T) 
 				t.Errorf("want Succeeded: %s", run)
 			}
 			sealed(t, run, c.fates)
-			pod := producerOf(t, run)
+			pod := podOf(t, run, "make")
 			if end := last(pod).State.Terminated; end == nil || !strings.Contains(end.Message, "\n+ ") {
 				t.Errorf("the message does not say what is in the log: %+v", end)
 			}
@@ -168,21 +167,10 @@ func TestConformanceDirectoriesOfManyFilesAreSealedWhole(t *testing.T) {
 			if got := records(t, run, producer); !maps.Equal(got, fates{"tree": reason.Sealed}) {
 				t.Errorf("its record says %v", got)
 			}
-			checked(t, run, "use")
+			gated(t, run)
 			t.Logf("it took %s", run.Finished.Sub(run.Started))
 		})
 	}
-}
-
-// producerOf is the pod of the step that makes what another uses.
-func producerOf(t *testing.T, run *lab.Run) *corev1.Pod {
-	t.Helper()
-	node, _ := run.Node("make")
-	pod, err := cluster(t).PodOf(t.Context(), run, node)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pod
 }
 
 // listed counts the files of directories that a pod's record lists.

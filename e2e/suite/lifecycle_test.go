@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/argoseal/argoseal/e2e/lab"
@@ -56,12 +55,10 @@ const saying = `
       - {name: main, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "cat /shop/word > /tmp/said; grep -q good /tmp/said"], dependencies: [first]}
 `
 
-// ranWith are the parameters that the statement about a workflow's only step
-// names.
-func ranWith(t *testing.T, run *lab.Run) []provenance.Parameter {
+// statementOf is what is stated about the step of a node.
+func statementOf(t *testing.T, run *lab.Run, node lab.Node) *provenance.Statement {
 	t.Helper()
 	l := cluster(t)
-	node, _ := run.Node(run.Name)
 	pod, err := l.PodOf(t.Context(), run, node)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +75,26 @@ func ranWith(t *testing.T, run *lab.Run) []provenance.Parameter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return statement.Definition.Parameters
+	return statement
+}
+
+// ranWith are the parameters that the statement about a workflow's only step
+// names.
+func ranWith(t *testing.T, run *lab.Run) []provenance.Parameter {
+	t.Helper()
+	node, _ := run.Node(run.Name)
+	return statementOf(t, run, node).Definition.Parameters
+}
+
+// shared makes a ClusterWorkflowTemplate, which goes with the test.
+func shared(t *testing.T, name, spec string) {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte("apiVersion: argoproj.io/v1alpha1\nkind: ClusterWorkflowTemplate\nspec:\n"+spec), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	u.SetName(name)
+	create(t, u)
 }
 
 // vouched is the pod of a workflow's only step, once its output's only ArtifactSeal
@@ -122,16 +138,7 @@ func TestConformanceLifecycle(t *testing.T) {
 	ns := namespace(t, "lifecycle", v1alpha1.ModeEnforce)
 	header := "apiVersion: argoproj.io/v1alpha1\n"
 	apply(t, ns, header+"kind: WorkflowTemplate\nmetadata: {name: passing}\nspec:\n  entrypoint: pass"+passing)
-	shared := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "argoproj.io/v1alpha1", "kind": "ClusterWorkflowTemplate"}}
-	shared.SetName(prefix + "passing")
-	remove := func() {
-		if err := cluster(t).Client.Delete(context.WithoutCancel(t.Context()), shared); client.IgnoreNotFound(err) != nil {
-			t.Error(err)
-		}
-	}
-	remove()
-	t.Cleanup(remove)
-	apply(t, "", header+"kind: ClusterWorkflowTemplate\nmetadata: {name: e2e-passing}\nspec:\n  entrypoint: pass"+passing)
+	shared(t, prefix+"passing", "  entrypoint: pass"+passing)
 	made := fates{"make/message": reason.Sealed}
 	succeeded := func(t *testing.T, name string) *lab.Run {
 		t.Helper()

@@ -5,6 +5,7 @@ package suite
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
@@ -58,6 +59,82 @@ func TestWhatComesFromOutsideNeedsAPolicy(t *testing.T) {
 			judged(t, finish(t, ns, begin(t, "flow/from-outside.yaml", ns, slug(name))), c.code)
 		})
 	}
+}
+
+// TestConformanceClusterPoliciesAddUp: what is pinned is held as it is stored, a
+// policy holds where its pattern says, and of several one is enough, unless
+// they contradict each other.
+func TestConformanceClusterPoliciesAddUp(t *testing.T) {
+	t.Parallel()
+	l := cluster(t)
+	const plainKey, packedKey = "by-hand/plain", "by-hand/packed.tgz"
+	stored, packed := []byte("plain\n"), lab.Tarball("message", "plain\n")
+	for key, content := range map[string][]byte{plainKey: stored, packedKey: packed} {
+		if err := l.Put(t.Context(), key, content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pinned := func(key string, content []byte) string {
+		return fmt.Sprintf("allow: {s3: [{location: s3://%s/artifacts/%s, sha256: %q}]}", store, key, fmt.Sprintf("%x", sha256.Sum256(content)))
+	}
+	const anyContent = "allow: {s3: [{location: s3://" + store + "/artifacts/by-hand/*, anyContent: true}]}"
+	// HERE stands for the beginning of the namespace's name.
+	type policy struct{ namespaces, rules string }
+	for name, c := range map[string]struct {
+		policies []policy
+		archive  string
+		key      string
+		code     reason.Code
+		// says is what a refusal has to say, too.
+		says string
+	}{
+		"pinned as it is stored":               {policies: []policy{{"HERE*", pinned(plainKey, stored)}}, archive: "none: {}", key: plainKey},
+		"pinned as it is stored, Argo looks":   {policies: []policy{{"HERE*", pinned(plainKey, stored)}}, key: plainKey},
+		"other content than is pinned":         {policies: []policy{{"HERE*", pinned(plainKey, packed)}}, archive: "none: {}", key: plainKey, code: reason.InputAltered},
+		"pinned as it is stored, and unpacked": {policies: []policy{{"HERE*", pinned(packedKey, packed)}}, key: packedKey, code: reason.InputAltered},
+		"pinned as it is stored, to be unpacked": {
+			policies: []policy{{"HERE*", pinned(packedKey, packed)}}, archive: "tar: {}", key: packedKey, code: reason.ArchiveMismatch, says: "treeSHA256",
+		},
+		"for other namespaces": {policies: []policy{{"other-*", anyContent}, {"*-other", anyContent}}, key: plainKey, code: reason.NoProvenance},
+		"one of several":       {policies: []policy{{"HERE*", "allow: {}"}, {"other-*", pinned(plainKey, packed)}, {"HERE*", anyContent}}, key: plainKey},
+		"a pin beside a wider entry": {
+			policies: []policy{{"HERE*", pinned(plainKey, packed)}, {"HERE*", anyContent}}, archive: "none: {}", key: plainKey, code: reason.InputAltered,
+		},
+		"two that contradict each other": {
+			policies: []policy{{"HERE*", pinned(plainKey, stored)}, {"HERE*", pinned(plainKey, packed)}}, archive: "none: {}", key: plainKey,
+			code: reason.PolicyConflict, says: "-0 and ClusterProvenancePolicy e2e-outside-two-that-contradict-each-other-1 pin different contents",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns := namespace(t, slug("outside", name), v1alpha1.ModeEnforce)
+			for i, p := range c.policies {
+				create(t, &v1alpha1.ClusterProvenancePolicy{
+					ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", ns, i)},
+					Spec: v1alpha1.ClusterProvenancePolicySpec{
+						Namespaces: []string{strings.Replace(p.namespaces, "HERE", ns[:len(ns)-2], 1)}, PolicyRules: rules(t, p.rules),
+					},
+				})
+			}
+			input := "s3: {key: " + c.key + "}"
+			if c.archive != "" {
+				input += ", archive: {" + c.archive + "}"
+			}
+			run := finish(t, ns, submit(t, ns, taking(slug("outside", name), taken{input, "plain"})))
+			judged(t, run, c.code)
+			if err := refusal(run); c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+				t.Errorf("it does not say %q: %v", c.says, err)
+			}
+			if c.code == reason.InputAltered {
+				mainNeverStarted(t, run, run.Name)
+			}
+		})
+	}
+	t.Run("all of it without the defence", func(t *testing.T) {
+		t.Parallel()
+		ns := namespace(t, "outside", plain)
+		judged(t, finish(t, ns, submit(t, ns, taking("outside", taken{"s3: {key: " + plainKey + "}", "plain"}, taken{"s3: {key: " + packedKey + "}", "plain"}))), "")
+	})
 }
 
 // store is what the cluster's S3 store is called in locations.

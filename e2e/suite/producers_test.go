@@ -55,9 +55,11 @@ func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) 
 	t.Parallel()
 	l, lib := cluster(t), namespace(t, "producers", v1alpha1.ModeEnforce)
 	apply(t, lib, "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: build}\nspec:"+building)
+	shared(t, prefix+"build", building)
 	for name, p := range map[string]struct{ code, spec string }{
 		"trusted":   {"0", trusted},
 		"untrusted": {"0", building},
+		"shared":    {"0", "  workflowTemplateRef: {name: e2e-build, clusterScope: true}\n"},
 		"patched":   {"0", trusted + "  podSpecPatch: '{\"terminationGracePeriodSeconds\": 20}'\n"},
 		"failed":    {"3", trusted},
 		"twice":     {"0", trusted},
@@ -67,7 +69,7 @@ func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) 
 	}
 	built(t, lib, "twice")
 	build(t, lib, "again", lib+"/twice", "again", "0", building)
-	for _, name := range []string{"untrusted", "patched", "failed", "replaced", "again"} {
+	for _, name := range []string{"untrusted", "shared", "patched", "failed", "replaced", "again"} {
 		built(t, lib, name)
 	}
 	if err := l.Put(t.Context(), lib+"/replaced", lab.Tarball("built", "byhand\n")); err != nil {
@@ -81,6 +83,7 @@ func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) 
 		byAnybody  = "allow: {producers: [{namespaces: [LIB], anyWorkflow: true}]}"
 		byVersion  = "allow: {producers: [{namespaces: [LIB], workflowTemplate: {name: build, sha256: [VERSION]}, templates: [compile]}]}"
 		byOther    = "allow: {producers: [{namespaces: [LIB], workflowTemplate: {name: build, sha256: [OTHER]}}]}"
+		byShared   = "allow: {producers: [{namespaces: [LIB], workflowTemplate: {name: e2e-build, clusterScope: true}}]}"
 		failures   = "allow: {failedProducers: true, producers: [{namespaces: [LIB], workflowTemplate: {name: build}}]}"
 	)
 	for name, c := range map[string]struct {
@@ -95,6 +98,9 @@ func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) 
 		"by another template":                   {cluster: "allow: {producers: [{namespaces: [LIB], workflowTemplate: {name: other}}]}", key: "trusted", code: reason.WorkflowMismatch},
 		"by one step of a version of it":        {cluster: byVersion, key: "trusted"},
 		"by another version":                    {cluster: byOther, key: "trusted", code: reason.WorkflowMismatch},
+		"by a template of cluster scope":        {cluster: byShared, key: "shared"},
+		"by one of cluster scope by its name":   {cluster: "allow: {producers: [{namespaces: [LIB], workflowTemplate: {name: e2e-build}}]}", key: "shared", code: reason.WorkflowMismatch},
+		"by one of a namespace, as if it were":  {cluster: "allow: {producers: [{namespaces: [LIB], workflowTemplate: {name: build, clusterScope: true}}]}", key: "trusted", code: reason.WorkflowMismatch},
 		"of a namespace that nobody trusts":     {cluster: "allow: {producers: [{namespaces: [default], anyWorkflow: true}]}", key: "trusted", code: reason.NoProvenance},
 		"by a workflow with a spec of its own":  {cluster: byTemplate, key: "untrusted", code: reason.WorkflowMismatch},
 		"by anybody":                            {cluster: byAnybody, key: "untrusted"},

@@ -93,7 +93,7 @@ func TestConformanceSeveralStoresAndWhatAWorkflowIsGiven(t *testing.T) {
 				case code == "" && node.Phase != "Succeeded":
 					t.Errorf("%s: want Succeeded: %s", name, run)
 				case code == "" && c.mode != plain:
-					checked(t, run, name)
+					checked(t, podOf(t, run, name))
 				}
 			}
 			if c.mode == plain {

@@ -36,7 +36,7 @@ func TestConformanceWhatLiesOnVolumesIsSealedAndMarked(t *testing.T) {
 		"make/loose": reason.Sealed, "make/quick": reason.Sealed, "make/tight": reason.Sealed,
 		"make/zipped": reason.Sealed, "make/own": reason.Sealed, "use/used": reason.Sealed,
 	})
-	checked(t, run, "use")
+	checked(t, podOf(t, run, "use"))
 
 	outputs, sizes, inputs := map[string]string{}, map[string]int64{}, map[string]string{}
 	for _, s := range statements(t, run) {
