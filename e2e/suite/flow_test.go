@@ -67,7 +67,7 @@ func TestWorkflowsThatAreEndedEndTheSame(t *testing.T) {
 				return finish(t, ns, name)
 			}
 			run := ended(labelled, slug(name))
-			sameAsWithout(t, run, endOf, ended)
+			sameAsWithout(t, run.Name, run, endOf, ended)
 			for _, node := range run.Nodes {
 				if node.Type == "Pod" && node.TemplateName == "make" {
 					accounted(t, run, node, c.may)

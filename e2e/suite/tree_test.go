@@ -67,10 +67,11 @@ func branch(b *strings.Builder, r *lab.Run, ids []string, depth int, seen map[st
 var update = flag.Bool("update", false, "run honest workflows that have no tree in testdata/trees without Argoseal too, and write it there")
 
 // sameAsWithout holds a run to what the same workflow comes to where there is
-// no Argoseal: a tree in testdata, which -update makes by running it there.
-func sameAsWithout(t *testing.T, run *lab.Run, tree func(*lab.Run) string, without func(ns, name string) *lab.Run) {
+// no Argoseal: the tree of that name in testdata, which -update makes by running it
+// there.
+func sameAsWithout(t *testing.T, name string, run *lab.Run, tree func(*lab.Run) string, without func(ns, name string) *lab.Run) {
 	t.Helper()
-	golden := filepath.Join("testdata", "trees", run.Name+".txt")
+	golden := filepath.Join("testdata", "trees", name+".txt")
 	if _, err := os.Stat(golden); *update && errors.Is(err, fs.ErrNotExist) {
 		other := without(namespace(t, slug("without", run.Name), plain), run.Name+"-plain")
 		if err := os.WriteFile(golden, []byte(tree(other)), 0o644); err != nil {

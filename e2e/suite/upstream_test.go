@@ -27,6 +27,19 @@ import (
 // labelInstance says which of several Argo controllers executes a workflow.
 const labelInstance = "workflows.argoproj.io/controller-instanceid"
 
+// argoVersion is one that is tried: by the name of its part, and as which instance
+// it runs in the cluster.
+type argoVersion struct{ module, instance string }
+
+var argos = []argoVersion{{"argo", ""}, {"argo4", part.Argo4}}
+
+// executes says that this version is to execute a workflow.
+func (v argoVersion) executes(wf *unstructured.Unstructured) {
+	if v.instance != "" {
+		wf.SetLabels(map[string]string{labelInstance: v.instance})
+	}
+}
+
 // self stands for the workflow's name in fates: the node of a workflow whose
 // entrypoint is a pod.
 const self = "."
@@ -97,34 +110,32 @@ func upstreams() []upstream {
 // TestConformanceUpstream: what Argo's authors ship comes out as it does without us, on
 // both versions of Argo, and everything it makes is sealed.
 func TestConformanceUpstream(t *testing.T) {
-	for _, version := range []struct{ module, instance string }{{"argo", ""}, {"argo4", part.Argo4}} {
+	for _, argo := range argos {
 		// One after the other: some of these keys are fixed.
-		t.Run(version.module, func(t *testing.T) {
-			ns := furnished(t, version.module, v1alpha1.ModeEnforce)
+		t.Run(argo.module, func(t *testing.T) {
+			ns := furnished(t, argo.module, v1alpha1.ModeEnforce)
 			// One of them reads logs that nobody made here.
 			govern(t, ns, fmt.Sprintf(`allow: {s3: [{location: "s3://%s/%s/%s", anyContent: true}]}`, store, part.S3Bucket, logFile), "")
 			for _, u := range upstreams() {
 				t.Run(u.path, func(t *testing.T) {
 					t.Parallel()
-					u.run(t, ns, version.module, version.instance)
+					u.run(t, ns, argo)
 				})
 			}
 		})
 	}
 }
 
-func (u upstream) run(t *testing.T, ns, module, instance string) {
+func (u upstream) run(t *testing.T, ns string, argo argoVersion) {
 	t.Helper()
 	ended := func(ns, name string) *lab.Run {
-		wf, err := lab.ExampleOf(t.Context(), module, u.path)
+		wf, err := lab.ExampleOf(t.Context(), argo.module, u.path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		wf.SetGenerateName("")
 		wf.SetName(name)
-		if instance != "" {
-			wf.SetLabels(map[string]string{labelInstance: instance})
-		}
+		argo.executes(wf)
 		if u.store != nil {
 			restore(wf.Object, u.store)
 		}
@@ -132,7 +143,7 @@ func (u upstream) run(t *testing.T, ns, module, instance string) {
 			t.Fatal(err)
 		}
 		run := finish(t, ns, name)
-		if instance != "" {
+		if argo.instance != "" {
 			// Argo marks the pod that deletes artifacts with another label than the
 			// one by which a controller with an instance finds its pods.
 			merge(t, ns, name, `{"metadata":{"finalizers":null}}`)
@@ -143,13 +154,12 @@ func (u upstream) run(t *testing.T, ns, module, instance string) {
 	if strings.HasPrefix(u.path, "test/") {
 		base += "-test"
 	}
-	run := ended(ns, slug(module, base))
+	run := ended(ns, slug(argo.module, base))
 	if run.Phase != "Succeeded" {
 		t.Error(run)
 	}
 	want := fates{}
-	for output, fate := range u.fates {
-		output = strings.Replace(output, self+"/", run.Name+"/", 1)
+	for output, fate := range u.fates.of(run) {
 		if tails(run) {
 			output = swap.Replace(output)
 		}
@@ -157,8 +167,8 @@ func (u upstream) run(t *testing.T, ns, module, instance string) {
 	}
 	sealed(t, run, want)
 	// Now, because with -update this writes the same objects again.
-	sameAsWithout(t, run, u.tree, func(_, name string) *lab.Run {
-		return ended(furnished(t, slug(module, base), plain), name)
+	sameAsWithout(t, run.Name, run, u.tree, func(_, name string) *lab.Run {
+		return ended(furnished(t, slug(argo.module, base), plain), name)
 	})
 }
 
