@@ -210,7 +210,7 @@ var rows = []entry{
 	{code: ModeGuarded, meaning: "The namespace's mode may not be lowered or removed by this user.", remedy: "Ask somebody with the verb argoseal-mode on namespaces"},
 	{code: WorkflowGuarded, meaning: "Somebody other than Argo's controller tried to change a workflow's definition, or brought copies of templates along that only Argo makes.", remedy: "Submit it again with argo submit or argo resubmit, without --memoized"},
 
-	{code: InputAltered, meaning: "What was downloaded is not what was admitted.", remedy: "Somebody overwrote the object after admission: run the producing step again", exit: 10},
+	{code: InputAltered, meaning: "What was downloaded is not what was admitted.", remedy: "Something else was stored there after admission, or by a step that has no seal: run the producing steps again, and see what their Provenances say", exit: 10},
 	{code: InputMissing, meaning: "An admitted input was not downloaded.", remedy: "Run the producing step again", exit: 11},
 	{code: InputExtra, meaning: "Something was downloaded that was not admitted.", remedy: "Treat it as tampering", exit: 12},
 
