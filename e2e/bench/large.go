@@ -113,6 +113,9 @@ func (b *bench) heavy(ctx context.Context, gib int64, runs int) ([]result, error
 func (b *bench) step(ctx context.Context, ns string, wf *unstructured.Unstructured) (time.Duration, float64, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	// What the step before wrote would else be written back during this one; only
+	// where it was looked at after it there was time for that.
+	unix.Sync()
 	peak := make(chan float64, 1)
 	watching, enough := context.WithCancel(ctx)
 	defer enough()
