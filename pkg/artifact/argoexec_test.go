@@ -182,13 +182,6 @@ func (a argo) init(t *testing.T, inputs []*input) {
 
 func (a argo) unpacked(name string) string { return a.path("argo/inputs/artifacts/" + name) }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestHonestOutputsHaveTheDigestOfWhatArgoUnpacks packs random trees with
 // argoexec's emissary and unpacks them with its init.
 func TestHonestOutputsHaveTheDigestOfWhatArgoUnpacks(t *testing.T) {

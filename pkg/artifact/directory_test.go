@@ -17,17 +17,17 @@ import (
 func directory(t *testing.T, entries map[string]string) string {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "dir")
-	must0(t, os.Mkdir(root, 0o755))
+	must(t, os.Mkdir(root, 0o755))
 	for name, content := range entries {
 		path := filepath.Join(root, name)
-		must0(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		switch {
 		case name[len(name)-1] == '/':
-			must0(t, os.MkdirAll(path, 0o755))
+			must(t, os.MkdirAll(path, 0o755))
 		case len(content) > 2 && content[:2] == "->":
-			must0(t, os.Symlink(content[2:], path))
+			must(t, os.Symlink(content[2:], path))
 		default:
-			must0(t, os.WriteFile(path, []byte(content), 0o644))
+			must(t, os.WriteFile(path, []byte(content), 0o644))
 		}
 	}
 	return root
@@ -36,17 +36,17 @@ func directory(t *testing.T, entries map[string]string) string {
 func measureFiles(t *testing.T, path string) (Sum, Files) {
 	t.Helper()
 	dir, err := os.OpenRoot(filepath.Dir(path))
-	must0(t, err)
+	must(t, err)
 	defer dir.Close()
 	sum, files, err := MeasureDir(t.Context(), dir, filepath.Base(path), MaxListing)
-	must0(t, err)
+	must(t, err)
 	return sum, files
 }
 
 func measureDir(t *testing.T, path string) (Sum, error) {
 	t.Helper()
 	dir, err := os.OpenRoot(filepath.Dir(path))
-	must0(t, err)
+	must(t, err)
 	defer dir.Close()
 	sum, files, err := MeasureDir(t.Context(), dir, filepath.Base(path), MaxListing)
 	if files != nil && files.Tree() != sum.Tree {
@@ -60,14 +60,14 @@ func measureDir(t *testing.T, path string) (Sum, error) {
 func fetched(t *testing.T, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "fetched")
-	must0(t, filepath.Walk(from, func(path string, info fs.FileInfo, err error) error {
+	must(t, filepath.Walk(from, func(path string, info fs.FileInfo, err error) error {
 		if err != nil || info.IsDir() || info.Mode()&fs.ModeSymlink != 0 {
 			return err
 		}
 		content, err := os.ReadFile(path)
-		must0(t, err)
+		must(t, err)
 		object := filepath.Join(to, path[len(from):])
-		must0(t, os.MkdirAll(filepath.Dir(object), 0o700))
+		must(t, os.MkdirAll(filepath.Dir(object), 0o700))
 		return os.WriteFile(object, content, 0o600)
 	}))
 	return to
@@ -85,9 +85,9 @@ func TestADirectoryIsMeasuredAsItsConsumerGetsIt(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			root := directory(t, entries)
-			must0(t, os.Chmod(filepath.Join(root, "a"), 0o755))
+			must(t, os.Chmod(filepath.Join(root, "a"), 0o755))
 			sum, err := measureDir(t, root)
-			must0(t, err)
+			must(t, err)
 			if err := sum.Validate(); err != nil {
 				t.Error(err)
 			}
@@ -101,7 +101,7 @@ func TestADirectoryIsMeasuredAsItsConsumerGetsIt(t *testing.T) {
 
 func TestTheDigestOfADirectoryIsThatOfWhatIsStored(t *testing.T) {
 	first, err := measureDir(t, directory(t, map[string]string{"a": "x", "b/c": "yz"}))
-	must0(t, err)
+	must(t, err)
 	if first.Size != 3 {
 		t.Errorf("the size is %d", first.Size)
 	}
@@ -118,7 +118,7 @@ func TestTheDigestOfADirectoryIsThatOfWhatIsStored(t *testing.T) {
 		"a file in its stead": {map[string]string{"a": "x", "b": "yz"}, false},
 	} {
 		second, err := measureDir(t, directory(t, c.entries))
-		must0(t, err)
+		must(t, err)
 		if (first.Tree == second.Tree) != c.same {
 			t.Errorf("%s: %+v and %+v", title, first, second)
 		}
@@ -137,21 +137,21 @@ func TestADirectoryThatCannotBeStoredIsRefused(t *testing.T) {
 	} {
 		root := directory(t, c.entries)
 		if c.spoil != nil {
-			must0(t, c.spoil(root))
+			must(t, c.spoil(root))
 		}
 		if sum, err := measureDir(t, root); reason.Of(err) != c.want || sum != (Sum{}) {
 			t.Errorf("%s: got %+v, %v, want %s", title, sum, err, c.want)
 		}
 	}
 	fifo := directory(t, map[string]string{"a": "x"})
-	must0(t, syscall.Mkfifo(fifo+"/fifo", 0o644))
+	must(t, syscall.Mkfifo(fifo+"/fifo", 0o644))
 	if _, err := measureDir(t, fifo); !errors.Is(err, ErrKind) {
 		t.Errorf("a FIFO: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir, err := os.OpenRoot(filepath.Dir(fifo))
-	must0(t, err)
+	must(t, err)
 	defer dir.Close()
 	if _, _, err := MeasureDir(ctx, dir, "dir", MaxListing); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)

@@ -15,10 +15,10 @@ const placeInputs = "/argo/inputs/artifacts"
 
 // CheckInputs compares what Argo left in dir, its volume of input artifacts, and
 // on volumes of the step's own with what admission approved: each pinned input
-// is there and is what was pinned (one that is pinned to no content may be
-// anything, or not be there), each raw one is there and is what the template
-// says, and nothing else is there. The first thing wrong is an *reason.Error:
-// InputMissing, InputAltered or InputExtra.
+// is there and is what was pinned (a clone has its commit; any other that is
+// pinned to no content may be anything, or not be there), each raw one is there
+// and is what the template says, and nothing else is there. The first thing
+// wrong is an *reason.Error: InputMissing, InputAltered or InputExtra.
 func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 	if len(pins) == 0 {
 		return reason.New(reason.UsageInvalid, "there is no pin to check")
@@ -60,10 +60,14 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 		return see(root, input)
 	}
 	for _, p := range pins {
-		if p.AnyContent() {
+		check := p.check
+		switch {
+		case p.commit() != "":
+			check = p.checkCommit
+		case p.AnyContent():
 			continue
 		}
-		if err := look(p.Input, p.check); err != nil {
+		if err := look(p.Input, check); err != nil {
 			return err
 		}
 	}

@@ -166,7 +166,7 @@ func TestALogThatIsAnotherIsRefused(t *testing.T) {
 	}
 	_, others := logged(t, other)
 	_, content, err := large().Encode(MaxMessage)
-	must0(t, err)
+	must(t, err)
 	swapped := strings.Join(f[:1], "") + f[2] + f[1] + strings.Join(f[3:], "")
 	for title, text := range map[string]string{
 		"without its first frame":     strings.Join(f[1:], ""),
@@ -250,7 +250,7 @@ func TestALogHasToSayWhatTheMessageSays(t *testing.T) {
 			t.Fatal(err)
 		}
 		var log strings.Builder
-		must0(t, WriteLog(&log, content))
+		must(t, WriteLog(&log, content))
 		found, err := l.Find(strings.NewReader(log.String()))
 		if good := strings.HasPrefix(title, "the same"); (err == nil) != good || !good && reason.Of(err) != reason.MeasurementIncomplete {
 			t.Errorf("%s: %d entries, %v", title, len(found), err)
@@ -299,9 +299,9 @@ func TestALogInALogIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLogged(message)
-	must0(t, l.take("300", nil))
+	must(t, l.take("300", nil))
 	var log strings.Builder
-	must0(t, WriteLog(&log, message))
+	must(t, WriteLog(&log, message))
 	if m, err := l.Find(strings.NewReader(log.String())); reason.Of(err) != reason.MeasurementIncomplete {
 		t.Errorf("got %d entries, %v", len(m), err)
 	}
@@ -321,7 +321,7 @@ func FuzzFind(f *testing.F) {
 	f.Add(log.String()[:len(log.String())/2])
 	f.Fuzz(func(t *testing.T, text string) {
 		l := newLogged(content)
-		must0(t, l.take("3", nil))
+		must(t, l.take("3", nil))
 		if m, err := l.Find(strings.NewReader(text)); err == nil && !reflect.DeepEqual(m, small) {
 			t.Errorf("found %d other entries", len(m))
 		}

@@ -132,6 +132,6 @@ func (p Pin) Validate() error {
 	return nil
 }
 
-// AnyContent says whether nothing is known of the content: a policy admitted it
-// whatever it is.
+// AnyContent says whether no digest is known of the content: a policy admitted it
+// whatever it is. A commit is not one of files.
 func (p Pin) AnyContent() bool { return p.Policy != "" && p.Tree == "" }

@@ -60,7 +60,7 @@ func TestWhatADownloadCouldWriteToRunIsRefused(t *testing.T) {
 			chmod(t, root+"/argoexec", 0o555)
 		}, reason.InputAltered, "mode is d"},
 		"an argoexec with another name": {func(t *testing.T, root string) {
-			must0(t, os.Link(root+"/argoexec", filepath.Join(t.TempDir(), "other")))
+			must(t, os.Link(root+"/argoexec", filepath.Join(t.TempDir(), "other")))
 		}, reason.InputAltered, "another name"},
 		"no volume": {func(t *testing.T, root string) { remove(t, root) }, reason.Internal, "opening /var/run/argo"},
 	} {
@@ -160,7 +160,7 @@ func wantRefused(t *testing.T, err error, c change) {
 	}
 }
 
-func must0(t *testing.T, err error) {
+func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -171,17 +171,17 @@ func must0(t *testing.T, err error) {
 func moved(t *testing.T, path string) {
 	t.Helper()
 	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
-	must0(t, os.Rename(path, elsewhere))
-	must0(t, os.Symlink(elsewhere, path))
+	must(t, os.Rename(path, elsewhere))
+	must(t, os.Symlink(elsewhere, path))
 }
 
 func fifo(t *testing.T, path string) {
 	t.Helper()
-	must0(t, syscall.Mkfifo(path, 0o644))
+	must(t, syscall.Mkfifo(path, 0o644))
 }
 
 // grow makes a file longer than any template can be.
 func grow(t *testing.T, path string) {
 	t.Helper()
-	must0(t, os.Truncate(path, maxText+1))
+	must(t, os.Truncate(path, maxText+1))
 }

@@ -1,0 +1,62 @@
+package artifact
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// commit is the one that an input from outside is pinned to; empty for every other.
+func (p Pin) commit() string {
+	if !p.AnyContent() {
+		return ""
+	}
+	g, err := ParseGit(p.Location)
+	if err != nil {
+		return ""
+	}
+	return g.Commit
+}
+
+// checkCommit holds a clone to the commit that it is pinned to: that is its HEAD,
+// and git's own hashes bind its files to it. Of a repository without the commit Argo
+// checks out a branch of that name, and of an empty one nothing.
+func (p Pin) checkCommit(dir *os.Root, name string) error {
+	artifact := fmt.Sprintf("%s (%s)", p.Input, p.Location)
+	head, err := headIn(dir, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return reason.Wrap(reason.InputMissing, err, "there is no clone of it: %v", err).For(artifact)
+	case err != nil:
+		return reason.Wrap(reason.InputAltered, err, "it is no clone that Argo made: %v", err).For(artifact)
+	case head != p.commit():
+		return reason.New(reason.InputAltered, "%.80q is checked out, and not the commit", head).For(artifact)
+	}
+	return nil
+}
+
+// headIn reads what a clone has checked out: a commit, or the name of a ref.
+func headIn(dir *os.Root, name string) (string, error) {
+	clone, err := OpenDir(dir, name)
+	if err != nil {
+		return "", err
+	}
+	defer clone.Close()
+	git, err := OpenDir(clone, ".git")
+	if err != nil {
+		return "", err
+	}
+	defer git.Close()
+	f, _, err := OpenFile(git, "HEAD")
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	head, err := io.ReadAll(io.LimitReader(f, maxRemote))
+	return strings.TrimSuffix(string(head), "\n"), err
+}
