@@ -5,17 +5,9 @@ package suite
 import (
 	"crypto/sha256"
 	"fmt"
-	"net"
-	"net/http"
-	"net/http/cgi"
-	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/argoseal/argoseal/e2e/cluster/layout"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -25,7 +17,7 @@ import (
 // they name, and URLs with the content they say.
 func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 	t.Parallel()
-	site := serve(t)
+	site := newSite(t).serve(t)
 	const (
 		app   = `allow: {git: [{repository: "SITE/acme/*"}]}`
 		ready = `allow: {git: [{repository: "SITE/acme/*", branches: [ready]}]}`
@@ -55,6 +47,10 @@ func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 			cluster: ready, taken: taken{`git: {repo: SITE/acme/app, revision: ready, singleBranch: true, branch: main, fetch: ["refs/heads/main:refs/tags/ready"]}`, "second"}, code: reason.RemoteUnsupported,
 		},
 
+		// Both are what Argo makes of a repository that has not the commit.
+		"a commit that is the name of a branch": {cluster: app, taken: taken{`git: {repo: SITE/acme/app, revision: NOWHERE}`, "ready"}, code: reason.InputAltered},
+		"a commit of an empty repository":       {cluster: app, taken: taken{`git: {repo: SITE/acme/empty, revision: FIRST}`, "ref:.refs/heads/master"}, code: reason.InputAltered},
+
 		"a URL":                              {cluster: lists, taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}},
 		"a URL without a policy":             {taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.NoProvenance},
 		"a URL of another place":             {cluster: lists, taken: taken{`http: {url: SITE/other/a.txt}`, "other"}, code: reason.NoProvenance},
@@ -83,78 +79,68 @@ func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 	})
 }
 
-// serve gives out files and git repositories, where pods reach them, until the
-// test ends. It gives what replaces SITE by its URL and FIRST by the first
-// commit of each repository.
-func serve(t *testing.T) *strings.Replacer {
-	t.Helper()
-	git, err := exec.LookPath("git")
-	if err != nil {
-		t.Fatalf("this test needs git on this machine: %v", err)
-	}
-	root := t.TempDir()
-	first := repository(t, filepath.Join(root, "acme", "app"))
-	repository(t, filepath.Join(root, "other", "app"))
-	mux := http.NewServeMux()
-	for path, word := range map[string]string{"/lists/a.txt": "listed", "/other/a.txt": "other"} {
-		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, word) })
-	}
-	mux.Handle("/lists/moved.txt", http.RedirectHandler("/other/a.txt", http.StatusFound))
-	mux.Handle("/", &cgi.Handler{Path: git, Args: []string{"http-backend"}, Env: append(hermetic, "GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=")})
-	l, err := net.Listen("tcp", net.JoinHostPort(layout.NodeIP, "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewUnstartedServer(mux)
-	s.Listener = l
-	s.Start()
-	t.Cleanup(s.Close)
-	return strings.NewReplacer("SITE", s.URL, "FIRST", first)
-}
+// fetching takes one input from a server that proves who it is, to Argo's
+// executor by what lies on a volume of the step's.
+const fetching = `
+metadata: {name: NAME}
+spec:
+  entrypoint: use
+  volumes: [{name: trusted, configMap: {name: trusted}}]
+  templates:
+  - name: use
+    inputs: {artifacts: [{name: in, path: /tmp/in, INPUT}]}
+    container:
+      image: busybox
+      command: [sh, -c, "grep -rqx WORD /tmp/in"]
+      volumeMounts: [{name: trusted, mountPath: /trusted}]
+`
 
-// hermetic keeps git from the configuration of whoever runs the test, and makes
-// the same commits of the same content.
-var hermetic = []string{
-	"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
-	"GIT_AUTHOR_NAME=e2e", "GIT_AUTHOR_EMAIL=e2e@example.org", "GIT_AUTHOR_DATE=2026-01-01T00:00:00Z",
-	"GIT_COMMITTER_NAME=e2e", "GIT_COMMITTER_EMAIL=e2e@example.org", "GIT_COMMITTER_DATE=2026-01-01T00:00:00Z",
-}
+// TestConformanceWhatArgoFetchesOverTLSAndSSHNeedsAPolicy: a repository is what
+// its URL says, in each form that git has for it, and is fetched with whatever
+// the server wants to see.
+func TestConformanceWhatArgoFetchesOverTLSAndSSHNeedsAPolicy(t *testing.T) {
+	t.Parallel()
+	site := newSite(t).serveSecurely(t)
+	undefended := namespace(t, "secure", plain)
+	site.trust(t, undefended)
+	const (
+		tls   = `allow: {git: [{repository: "https://HOST/acme/*", branches: [ready]}]}`
+		ssh   = `allow: {git: [{repository: "ssh://git@HOST/acme/*", branches: [ready]}]}`
+		short = `allow: {git: [{repository: "git@HOST:acme/*", branches: [ready]}]}`
+		shown = `allow: {git: [{repository: "ssh://git@HOST/~/acme/*"}]}`
+		lists = `allow: {http: [{url: "https://HOST/lists/*", anyContent: true}]}`
 
-// repository makes one with two commits on its branch main and another one on
-// ready and tagged each; the first commit, which it gives, has the tag tagged, too.
-// The file that each commit changes says which it is.
-func repository(t *testing.T, dir string) string {
-	t.Helper()
-	git := func(args ...string) string {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir}, args...)...)
-		cmd.Env = append(os.Environ(), hermetic...)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("git %v: %v: %s", args, err, out)
-		}
-		return strings.TrimSpace(string(out))
+		password = `usernameSecret: {name: git, key: username}, passwordSecret: {name: git, key: password}`
+		key      = `sshPrivateKeySecret: {name: git, key: key}`
+	)
+	for name, c := range map[string]struct {
+		policy, input, word string
+		code                reason.Code
+	}{
+		"a URL over TLS":                                       {lists, `http: {url: "https://HOST/lists/a.txt"}`, "listed", ""},
+		"a commit over TLS":                                    {tls, `git: {repo: "https://HOST/acme/app", revision: FIRST}`, "first", ""},
+		"a branch over TLS":                                    {tls, `git: {repo: "https://HOST/acme/app", revision: ready}`, "ready", ""},
+		"a commit for a password":                              {tls, `git: {repo: "https://HOST/acme/closed", revision: FIRST, ` + password + `}`, "first", ""},
+		"a commit over ssh":                                    {ssh, `git: {repo: "ssh://git@HOST/acme/app", revision: FIRST, ` + key + `}`, "first", ""},
+		"a branch over ssh":                                    {ssh, `git: {repo: "ssh://git@HOST/acme/app", revision: ready, ` + key + `}`, "ready", ""},
+		"a commit by the short form":                           {short, `git: {repo: "git@HOST:acme/app", revision: FIRST, ` + key + `}`, "first", ""},
+		"a branch by the short form":                           {short, `git: {repo: "git@HOST:acme/app", revision: ready, ` + key + `}`, "ready", ""},
+		"a commit by the short form, as refusals show it":      {shown, `git: {repo: "git@HOST:acme/app", revision: FIRST, ` + key + `}`, "first", ""},
+		"a commit by the short form under a policy for ssh":    {ssh, `git: {repo: "git@HOST:acme/app", revision: FIRST, ` + key + `}`, "first", reason.NoProvenance},
+		"a commit over ssh under a policy for TLS":             {tls, `git: {repo: "ssh://git@HOST/acme/app", revision: FIRST, ` + key + `}`, "first", reason.NoProvenance},
+		"a commit by the short form of another repository":     {short, `git: {repo: "git@HOST:other/app", revision: FIRST, ` + key + `}`, "first", reason.NoProvenance},
+		"a commit over ssh of a server that proves nothing":    {ssh, `git: {repo: "ssh://git@HOST/acme/app", revision: FIRST, insecureIgnoreHostKey: true, ` + key + `}`, "first", reason.RemoteUnsupported},
+		"a commit over TLS of a server that proves nothing":    {tls, `git: {repo: "https://HOST/acme/app", revision: FIRST, insecureSkipTLS: true}`, "first", reason.RemoteUnsupported},
+		"a commit for a password that the URL gives everybody": {tls, `git: {repo: "https://reader:PASSWORD@HOST/acme/closed", revision: FIRST}`, "first", reason.RemoteUnsupported},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns := namespace(t, slug("secure", name), v1alpha1.ModeEnforce)
+			site.trust(t, ns)
+			govern(t, ns, site.Replace(c.policy), "")
+			text := site.Replace(strings.NewReplacer("NAME", slug(name), "INPUT", c.input, "WORD", c.word).Replace(fetching))
+			judged(t, finish(t, ns, submit(t, ns, text)), c.code)
+			judged(t, finish(t, undefended, submit(t, undefended, text)), "")
+		})
 	}
-	commit := func(word string) string {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, "word"), []byte(word+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		git("add", "word")
-		git("commit", "-q", "-m", word)
-		return git("rev-parse", "HEAD")
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	git("init", "-q", "-b", "main")
-	first := commit("first")
-	for _, branch := range []string{"ready", "tagged"} {
-		git("checkout", "-q", "-b", branch, first)
-		commit(branch)
-	}
-	git("tag", "tagged", first)
-	git("checkout", "-q", "main")
-	commit("second")
-	return first
 }

@@ -63,7 +63,7 @@ const (
 // gives it comes from outside, like what a step takes from there by itself.
 func TestConformanceSeveralStoresAndWhatAWorkflowIsGiven(t *testing.T) {
 	t.Parallel()
-	site := serve(t)
+	site := newSite(t).serve(t)
 	const allowed = `allow: {s3: [{location: "s3://` + otherStore + "/" + otherBucket + `/FOLDER/given", anyContent: true}], ` +
 		`http: [{url: "SITE/lists/*.txt", anyContent: true}], git: [{repository: "SITE/acme/*"}]}`
 	for name, c := range map[string]struct {

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/argoseal/argoseal/e2e/cluster/part"
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 )
@@ -32,7 +35,7 @@ func TestConformanceAnUpgradeCostsPodsThatRunNothing(t *testing.T) {
 			t.Errorf("Argoseal is NOT AS IT WAS: %v", err)
 		}
 	})
-	if err := upgrade(t.Context(), `argo.executorEnv=["NO_PROXY=.svc","EARLIER=1"]`); err != nil {
+	if err := upgrade(t.Context(), executorEnv("EARLIER=1")); err != nil {
 		t.Fatal(err)
 	}
 	ns := namespace(t, "upgrade", v1alpha1.ModeEnforce)
@@ -62,10 +65,16 @@ func TestConformanceAnUpgradeCostsPodsThatRunNothing(t *testing.T) {
 		t.Fatalf("%d pods, %v", len(pods), err)
 	}
 	executor := pods[0].Spec.InitContainers[0].Image
-	if err := upgrade(t.Context(), `argo.executorEnv=["NO_PROXY=.svc"]`, `argo.executorUsers=["`+executor+`=0"]`); err != nil {
+	if err := upgrade(t.Context(), executorEnv(), `argo.executorUsers=["`+executor+`=0"]`); err != nil {
 		t.Fatal(err)
 	}
 	goesOn(t, ns, name)
+}
+
+// executorEnv is the value that says by hand which variables Argo's executors have:
+// those of the development cluster, and more.
+func executorEnv(more ...string) string {
+	return fmt.Sprintf(`argo.executorEnv=["%s"]`, strings.Join(append(slices.Clone(part.ExecutorEnv), more...), `","`))
 }
 
 // upgrade changes values of the installation, and waits until it is done.

@@ -70,6 +70,16 @@ const (
 	executorProgram = "argoexec"
 )
 
+// ExecutorEnv are the variables that Argo's configuration gives to executors
+// (executor.env), as NAME=VALUE. A step that mounts a volume at /trusted says there
+// which servers of git and http prove who they are: Argo mounts it for its
+// executors, too, below /mainctrfs.
+var ExecutorEnv = []string{
+	"NO_PROXY=.svc",
+	"SSH_KNOWN_HOSTS=/mainctrfs/trusted/known_hosts",
+	"SSL_CERT_DIR=/mainctrfs/trusted",
+}
+
 // argo is Argo's workflow-controller, cluster-wide, with the upstream RBAC
 // and the minimal CRDs, read from the module itself.
 var argo = Workload{
@@ -139,7 +149,14 @@ func argoController(p Params, instance, version string) (string, error) {
 	if instance != "" {
 		suffix = "-" + instance
 	}
-	return render("argo.yaml", argoYAML, map[string]string{
+	type variable struct{ Name, Value string }
+	var env []variable
+	for _, v := range ExecutorEnv {
+		name, value, _ := strings.Cut(v, "=")
+		env = append(env, variable{name, value})
+	}
+	return render("argo.yaml", argoYAML, map[string]any{
+		"ExecutorEnv":   env,
 		"Suffix":        suffix,
 		"Instance":      instance,
 		"Image":         p.Image[argoControllerImage+version],
