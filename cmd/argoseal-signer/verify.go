@@ -14,10 +14,11 @@ const verifyUsage = `argoseal-signer verify compares what Argo left with what wa
 
 It runs as an init container directly after Argo's init. It exits 0 only if
 every pinned input is there and is what was pinned (a clone has its commit checked
-out; any other that a policy admits whatever it is may be anything), every raw
-input and the script are what the template says, /var/run/argo holds Argo's own
-two files, and nothing else lies beside any of them. Otherwise main never starts,
-and the reason is in the termination log. With --report it only says so there.
+out; any other that a policy admits whatever it is may be anything; one that is
+admitted as absent is not there), every raw input and the script are what the
+template says, /var/run/argo holds Argo's own two files, and nothing else lies
+beside any of them. Otherwise main never starts, and the reason is in the
+termination log. With --report it only says so there.
 
 `
 
@@ -44,7 +45,7 @@ func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
 	flags.StringVar(&o.staging, "staging", "", "the `folder` where Argo's volume of /argo/staging is mounted; of a script only")
 	flags.Func("template", "the `SHA256` of the template that init writes to /var/run/argo", digest(&o.template))
 	flags.Func("script", "the `SHA256` of the script that init writes to /argo/staging", digest(&o.script))
-	flags.Func("pin", "what was admitted for an input, as `JSON`: input, location, sha256, archive, tree, mode, within, files, policy, seal; once for each", func(s string) error {
+	flags.Func("pin", "what was admitted for an input, as `JSON`: input, location, sha256, archive, tree, mode, within, files, policy, seal, absent; once for each", func(s string) error {
 		p, err := artifact.ParsePin(s)
 		o.pins = append(o.pins, p)
 		return err

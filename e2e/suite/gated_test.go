@@ -125,7 +125,7 @@ func checked(t *testing.T, pod *corev1.Pod) (pins []artifact.Pin, raw []string) 
 }
 
 // named wants the statement about a pod, if there is one, to name what each of
-// its inputs was: by the digest that was pinned, and by the seal or the policy that
+// its inputs was that was there: by the digest that was pinned, and by the seal or the policy that
 // let it in.
 func named(t *testing.T, run *lab.Run, node lab.Node, pod *corev1.Pod, pins []artifact.Pin) {
 	t.Helper()
@@ -174,14 +174,17 @@ func named(t *testing.T, run *lab.Run, node lab.Node, pod *corev1.Pod, pins []ar
 			}
 		}
 		want := 1
-		if pin.Files != "" {
+		switch {
+		case pin.Absent:
+			want = 0
+		case pin.Files != "":
 			parts, err := pin.Parts()
-			if err != nil {
-				t.Error(err)
+			if err != nil || len(parts) == 0 {
+				t.Errorf("%d parts: %v", len(parts), err)
 			}
 			want = len(parts)
 		}
-		if want == 0 || count != want {
+		if count != want {
 			t.Errorf("%s: the statement names input %s %d times, want %d: %+v", node.DisplayName, pin.Input, count, want, statement.Inputs)
 		}
 	}

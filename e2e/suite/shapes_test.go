@@ -88,10 +88,11 @@ func honests() map[string]honest {
 		"an absent output": {path: "shapes/absent.yaml", fates: fates{
 			"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent, "begin/message": reason.Sealed, "begin/maybe": reason.OutputAbsent,
 		}},
-		"raw and parameters":  {path: "shapes/inline.yaml", fates: fates{}},
-		"an executable input": {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
-		"a zip":               {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed, "make/tree": reason.Sealed}},
-		"without an archive":  {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
+		"optional inputs that are not there": {path: "shapes/cold.yaml", fates: fates{"make/none": reason.OutputAbsent, "use/found": reason.Sealed}},
+		"raw and parameters":                 {path: "shapes/inline.yaml", fates: fates{}},
+		"an executable input":                {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
+		"a zip":                              {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed, "make/tree": reason.Sealed}},
+		"without an archive":                 {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
 		"a directory without an archive": {path: "shapes/prefix.yaml", fates: fates{
 			"make/whole": reason.Sealed, "make/keyed": reason.Sealed, "make/none": reason.OutputAbsent,
 		}},

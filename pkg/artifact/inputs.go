@@ -16,8 +16,9 @@ const placeInputs = "/argo/inputs/artifacts"
 // CheckInputs compares what Argo left in dir, its volume of input artifacts, and
 // on volumes of the step's own with what admission approved: each pinned input
 // is there and is what was pinned (a clone has its commit; any other that is
-// pinned to no content may be anything, or not be there), each raw one is there
-// and is what the template says, and nothing else is there. The first thing
+// pinned to no content may be anything, or not be there; one that is pinned as
+// absent is not), each raw one is there and is what the template says, and nothing
+// else is there. The first thing
 // wrong is an *reason.Error: InputMissing, InputAltered or InputExtra.
 func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 	if len(pins) == 0 {
@@ -62,12 +63,18 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 	for _, p := range pins {
 		check := p.check
 		switch {
+		case p.Absent:
+			check = p.checkAbsent
 		case p.commit() != "":
 			check = p.checkCommit
 		case p.AnyContent():
 			continue
 		}
-		if err := look(p.Input, check); err != nil {
+		err := look(p.Input, check)
+		if p.Absent && reason.Of(err) == reason.InputMissing {
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -106,6 +113,18 @@ func (p Pin) check(dir *os.Root, name string) error {
 		return reason.New(reason.InputAltered, "mode is %#o, admitted was %#o", t.mode.Perm(), *p.Mode).For(artifact)
 	}
 	return nil
+}
+
+// checkAbsent wants nothing to have that name in dir.
+func (p Pin) checkAbsent(dir *os.Root, name string) error {
+	artifact := fmt.Sprintf("%s (%s)", p.Input, p.Location)
+	switch _, err := dir.Lstat(name); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return reason.Wrap(reason.InputAltered, err, "it cannot be looked at: %v", err).For(artifact)
+	}
+	return reason.New(reason.InputAltered, "it was admitted without a seal, because it is optional, as long as nothing is there, and something is: no step of its workflow sealed that, and no ClusterProvenancePolicy allows it from outside").For(artifact)
 }
 
 // present is the tree digest that the input must have: the pinned one or, where

@@ -139,6 +139,50 @@ func TestInputsThatAPolicyAdmits(t *testing.T) {
 	})
 }
 
+// An optional input of which nobody knew anything is not there, or main does not
+// start.
+func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
+	for title, c := range map[string]struct {
+		there []string // what Argo left beside the other input, as plant takes it
+		want  reason.Code
+	}{
+		"nothing":            {nil, ""},
+		"a file":             {[]string{"cache", "x"}, reason.InputAltered},
+		"an empty directory": {[]string{"cache/", ""}, reason.InputAltered},
+		"a link to nowhere":  {[]string{"cache", "-> nowhere"}, reason.InputAltered},
+		"another name":       {[]string{"cache2", "x"}, reason.InputExtra},
+	} {
+		absent := Pin{Input: "cache", Location: "s3://store/bucket/cache", Archive: ArchiveDetect, Absent: true}
+		t.Run(title, func(t *testing.T) {
+			root, pins := volume(t)
+			if c.there != nil {
+				plant(t, root, [2]string(append(c.there, "")[:2]))
+			}
+			if err := CheckInputs(root, nil, append(pins, absent), nil); reason.Of(err) != c.want {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+		t.Run(title+" on a volume", func(t *testing.T) {
+			argo, v, pins, raws := onVolume(t)
+			v.Inputs["cache"] = "/mnt/cache"
+			if c.there != nil {
+				plant(t, v.Dir, [2]string(append(c.there, "")[:2]))
+			}
+			if err := CheckInputs(argo, []Volume{v}, append(pins, absent), raws); reason.Of(err) != c.want {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+	t.Run("nor the folder on a volume in which it would be", func(t *testing.T) {
+		argo, v, pins, raws := onVolume(t)
+		v.Inputs["cache"] = "/mnt/far/cache"
+		absent := Pin{Input: "cache", Location: "s3://store/bucket/cache", Archive: ArchiveTar, Absent: true}
+		if err := CheckInputs(argo, []Volume{v}, append(pins, absent), raws); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPinsThatSayNothingAreRefused(t *testing.T) {
 	root, pins := volume(t)
 	raw := func(input string) Raw { return Raw{Input: input, SHA256: sumOfX} }
@@ -166,6 +210,12 @@ func TestPinsThatSayNothingAreRefused(t *testing.T) {
 		"a seal of two lines":   {bad(func(p *Pin) { p.Policy, p.Seal = "lib", "lib/\nx" }), nil},
 		"a seal of no digest":   {bad(func(p *Pin) { p.Policy, p.Seal, p.SHA256, p.Tree = "lib", "lib/x", "", "" }), nil},
 		"a policy of two lines": {bad(func(p *Pin) { p.Policy = "a\nb" }), nil},
+		"both there and not":    {bad(func(p *Pin) { p.Absent = true }), nil},
+		"absent by a policy": {bad(func(p *Pin) {
+			*p = Pin{Input: p.Input, Location: p.Location, Archive: p.Archive, Policy: "p", Absent: true}
+		}), nil},
+		"absent in no way":      {bad(func(p *Pin) { *p = Pin{Input: p.Input, Location: p.Location, Absent: true} }), nil},
+		"absent nowhere":        {bad(func(p *Pin) { *p = Pin{Input: p.Input, Archive: p.Archive, Absent: true} }), nil},
 		"no location":           {bad(func(p *Pin) { p.Location = "" }), nil},
 		"a mode of other bits":  {bad(func(p *Pin) { *p = withMode(*p, 1<<20) }), nil},
 		"a mode below anything": {bad(func(p *Pin) { *p = withMode(*p, -1) }), nil},

@@ -61,6 +61,10 @@ type Pin struct {
 	// Seal is NAMESPACE/NAME of the ArtifactSeal that vouches for it, where Policy
 	// is set too and it has one. Without a policy it is the one of the workflow.
 	Seal string `json:"seal,omitempty"`
+	// Absent says that nothing may have been there: the input is optional, and
+	// nothing vouches for whatever is at Location. All other fields but Archive are
+	// empty then.
+	Absent bool `json:"absent,omitempty"`
 }
 
 // Limits of a pin.
@@ -97,13 +101,16 @@ func ParsePin(s string) (Pin, error) {
 // Validate wants every field: a name, a location, two digests that go with the
 // archive strategy, and a mode that Argo sets without special bits (it sets the
 // lowest nine), if one at all. Only where a policy is named and no seal may
-// digests be missing, and never the tree's alone.
+// digests be missing, and never the tree's alone; of what is Absent there are none.
 func (p Pin) Validate() error {
 	if err := CheckName(p.Input); err != nil {
 		return err
 	}
 	if p.Location == "" || len(p.Location) > maxURI || strings.ContainsFunc(p.Location, isControl) {
 		return fmt.Errorf("pin of input %q has no usable location", p.Input)
+	}
+	if p.Absent {
+		return p.validateAbsent()
 	}
 	if len(p.Policy) > maxPolicy || strings.ContainsFunc(p.Policy, isControl) {
 		return fmt.Errorf("pin of input %q names no usable policy", p.Input)
@@ -128,6 +135,17 @@ func (p Pin) Validate() error {
 	}
 	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > maxMode) {
 		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)
+	}
+	return nil
+}
+
+// validateAbsent wants nothing to be said of what must not be there.
+func (p Pin) validateAbsent() error {
+	if p != (Pin{Input: p.Input, Location: p.Location, Archive: p.Archive, Absent: true}) {
+		return fmt.Errorf("pin of input %q is for something and for nothing", p.Input)
+	}
+	if err := CheckOutside("", p.Archive, ""); err != nil {
+		return fmt.Errorf("pin of input %q: %w", p.Input, err)
 	}
 	return nil
 }

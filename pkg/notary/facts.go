@@ -213,6 +213,9 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 		if !ok || !in.LiesAt(pin.Location) {
 			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
 		}
+		if pin.Absent {
+			continue // and was, or main would not have started
+		}
 		volume := ""
 		if in.Mount != nil && !in.Mount.Own {
 			volume = in.Mount.Volume

@@ -112,6 +112,24 @@ func TestFactsNameThePinnedInputs(t *testing.T) {
 	}
 }
 
+// What was not there was not consumed.
+func TestFactsDoNotNameInputsThatWereAbsent(t *testing.T) {
+	pin := artifact.Pin{
+		Input: "message", Archive: artifact.ArchiveDetect, Absent: true,
+		Location: "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz",
+	}
+	s := newScene(t, "consumer", nil)
+	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
+	s.template(`"name":"message",`, `"name":"message","optional":true,`)
+	s.tag.Pins = []artifact.Pin{pin}
+	s.inject(t)
+	facts, _, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if len(facts.Inputs) != 0 {
+		t.Errorf("inputs are %+v", facts.Inputs)
+	}
+}
+
 // In a mode that refuses nothing a step may run on other inputs than those of
 // its tag. Nothing is then sealed that would name these.
 func TestWhatRanOnOtherInputsIsNotSealed(t *testing.T) {

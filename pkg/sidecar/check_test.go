@@ -2,6 +2,7 @@ package sidecar_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 )
@@ -121,6 +123,18 @@ func TestOtherPinsThanTheTagsAreRefused(t *testing.T) {
 	pins[0].Tree = "cd" + pins[0].Tree[2:]
 	wantRefusal(t, sidecar.Check(pod, step, pins, config), reason.SidecarAltered, "container argoseal-verify has another Args")
 	wantRefusal(t, sidecar.Check(pod, step, nil, config), reason.SidecarAltered, "container argoseal-verify has nothing to do")
+}
+
+// Only an optional input may be missing: Argo fails the step without any other.
+func TestAPinAsAbsentIsOfAnOptionalInput(t *testing.T) {
+	pod, step := final(t)
+	in := &step.Inputs[0]
+	pins := []artifact.Pin{{Input: in.Name, Location: in.URI(), Archive: in.Archive, Absent: true}}
+	if err := sidecar.Check(pod, step, pins, config); err == nil || !strings.Contains(err.Error(), "is not optional") {
+		t.Errorf("got %v", err)
+	}
+	in.Optional = true
+	wantRefusal(t, sidecar.Check(pod, step, pins, config), reason.SidecarAltered, "container argoseal-verify has another Args")
 }
 
 // Only where nothing is refused may main start whatever is wrong.

@@ -282,6 +282,8 @@ func samePins(step *argo.Step, want, have []artifact.Pin) error {
 func describePin(p artifact.Pin) string {
 	text := "any content"
 	switch {
+	case p.Absent:
+		return "that it is absent"
 	case p.SHA256 != "":
 		text = fmt.Sprintf("sha256:%.12s", p.SHA256)
 	case p.Tree != "":
@@ -299,7 +301,7 @@ func EqualPins(a, b artifact.Pin) bool {
 		return false
 	}
 	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Archive == b.Archive && a.Tree == b.Tree &&
-		a.Within == b.Within && a.Files == b.Files && a.Dirs == b.Dirs && a.Policy == b.Policy && a.Seal == b.Seal
+		a.Within == b.Within && a.Files == b.Files && a.Dirs == b.Dirs && a.Policy == b.Policy && a.Seal == b.Seal && a.Absent == b.Absent
 }
 
 func labelOf(step *argo.Step, input string) string {

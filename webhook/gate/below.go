@@ -84,7 +84,9 @@ func partOf(record *v1alpha1.Provenance, subject provenance.Subject, path string
 	}
 	part, err := files.Part(subject.Form, path)
 	if err != nil {
-		return artifact.Sum{}, refuse(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", record.Spec.Pod.Name, err)
+		no := refuse(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", record.Spec.Pod.Name, err)
+		no.nothing = true
+		return artifact.Sum{}, no
 	}
 	return part, nil
 }

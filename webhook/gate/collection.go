@@ -49,7 +49,7 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 	for i := range seals {
 		if no := e.part(ctx, &c, &seals[i], writers); no != nil {
 			key := seals[i].Spec.Location.Key
-			return accepted{}, &refused{reason.Wrap(no.error.Code, no.error, "%s: %s", key, no.error.Detail), no.retryAfter}
+			return accepted{}, &refused{error: reason.Wrap(no.error.Code, no.error, "%s: %s", key, no.error.Detail), retryAfter: no.retryAfter}
 		}
 	}
 	pin := artifact.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode}

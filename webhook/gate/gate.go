@@ -124,6 +124,9 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	var v Verdict
 	for _, in := range inputs {
 		found, refused := e.input(ctx, in)
+		if refused != nil && refused.nothing && in.Optional && e.live {
+			found, refused = accepted{pin: artifact.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive, Absent: true}}, nil
+		}
 		if refused == nil {
 			v.Pins = append(v.Pins, found.pin)
 			if found.level != "" {

@@ -57,6 +57,9 @@ type accepted struct {
 type refused struct {
 	error      *reason.Error
 	retryAfter int32
+	// nothing is known to have been stored there: an optional input may be admitted
+	// as absent.
+	nothing bool
 }
 
 func refuse(code reason.Code, format string, args ...any) *refused {

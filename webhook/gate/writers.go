@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -195,16 +196,25 @@ func stamp(t time.Time) string {
 // unsealed says why there is no seal for the location, all writers' records
 // being final.
 func (e *evaluation) unsealed(writers []writer) *refused {
+	var absent *refused
 	for _, w := range writers {
 		if w.Unreadable || w.output == "" {
 			continue
 		}
-		return refuse(reason.NotSealed, "pod %s was to produce it, and its Provenance says %s", w.Pod, describe(w))
+		no := refuse(reason.NotSealed, "pod %s was to produce it, and its Provenance says %s", w.Pod, describe(w))
+		if w.output != reason.OutputAbsent {
+			return no
+		}
+		no.nothing = true
+		absent = cmp.Or(absent, no)
 	}
 	for _, w := range writers {
-		if !w.Unreadable {
+		if !w.Unreadable && w.output == "" {
 			return refuse(reason.NoProvenance, "pod %s sealed it, and its ArtifactSeal is gone", w.Pod)
 		}
+	}
+	if absent != nil {
+		return absent
 	}
 	if e.forgone != nil {
 		return e.forgone
@@ -212,7 +222,9 @@ func (e *evaluation) unsealed(writers []writer) *refused {
 	if e.untagged != "" {
 		return refuse(reason.ModeChanged, "pod %s made it before the namespace had a mode, and was not sealed", e.untagged)
 	}
-	return refuse(reason.NoProvenance, "no step of this workflow sealed it, and none that declares it is on its way")
+	no := refuse(reason.NoProvenance, "no step of this workflow sealed it, and none that declares it is on its way")
+	no.nothing = true
+	return no
 }
 
 func describe(w writer) string {
