@@ -53,7 +53,7 @@ func TestConformanceAnOptionalInputMayBeMissingAndNothingElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		run := finish(t, ns, name)
-		for name, code := range map[string]reason.Code{"missing": "", "planted": reason.InputAltered, "planted-below": reason.InputAltered} {
+		for name, code := range map[string]reason.Code{"missing": "", "planted": reason.NoProvenance, "planted-below": reason.NoProvenance} {
 			node, _ := run.Node(name)
 			switch {
 			case code == "" || mode == plain:

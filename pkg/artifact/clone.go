@@ -13,7 +13,7 @@ import (
 
 // commit is the one that an input from outside is pinned to; empty for every other.
 func (p Pin) commit() string {
-	if !p.AnyContent() {
+	if p.Policy == "" || p.Tree != "" {
 		return ""
 	}
 	g, err := ParseGit(p.Location)
@@ -33,9 +33,9 @@ func (p Pin) checkCommit(dir *os.Root, name string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return reason.Wrap(reason.InputMissing, err, "there is no clone of it: %v", err).For(artifact)
 	case err != nil:
-		return reason.Wrap(reason.InputAltered, err, "it is no clone that Argo made: %v", err).For(artifact)
+		return reason.Wrap(reason.InputAltered, err, "what is checked out cannot be read: %v", err).For(artifact)
 	case head != p.commit():
-		return reason.New(reason.InputAltered, "%.80q is checked out, and not the commit", head).For(artifact)
+		return reason.New(reason.InputAltered, "%.80q is checked out: the repository has no such commit (the id of a tag is none)", head).For(artifact)
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ const placeInputs = "/argo/inputs/artifacts"
 // pinned to no content may be anything, or not be there; one that is pinned as
 // absent is not), each raw one is there and is what the template says, and nothing
 // else is there. The first thing
-// wrong is an *reason.Error: InputMissing, InputAltered or InputExtra.
+// wrong is an *reason.Error: InputMissing, InputAltered, InputExtra or, of what was
+// admitted as absent, NoProvenance.
 func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 	if len(pins) == 0 {
 		return reason.New(reason.UsageInvalid, "there is no pin to check")
@@ -115,16 +116,19 @@ func (p Pin) check(dir *os.Root, name string) error {
 	return nil
 }
 
-// checkAbsent wants nothing to have that name in dir.
+// checkAbsent wants nothing to have that name in dir, nor the one under which Argo
+// downloads it: a part of a prefix that was gone at the next try stays there.
 func (p Pin) checkAbsent(dir *os.Root, name string) error {
 	artifact := fmt.Sprintf("%s (%s)", p.Input, p.Location)
-	switch _, err := dir.Lstat(name); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return reason.Wrap(reason.InputAltered, err, "it cannot be looked at: %v", err).For(artifact)
+	for _, name := range []string{name, name + ".tmp"} {
+		switch _, err := dir.Lstat(name); {
+		case err == nil:
+			return reason.New(reason.NoProvenance, "it is optional and was admitted as absent, but something was downloaded").For(artifact)
+		case !errors.Is(err, fs.ErrNotExist):
+			return reason.Wrap(reason.InputAltered, err, "it cannot be looked at: %v", err).For(artifact)
+		}
 	}
-	return reason.New(reason.InputAltered, "it was admitted without a seal, because it is optional, as long as nothing is there, and something is: no step of its workflow sealed that, and no ClusterProvenancePolicy allows it from outside").For(artifact)
+	return nil
 }
 
 // present is the tree digest that the input must have: the pinned one or, where

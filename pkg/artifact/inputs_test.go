@@ -147,10 +147,12 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 		want  reason.Code
 	}{
 		"nothing":            {nil, ""},
-		"a file":             {[]string{"cache", "x"}, reason.InputAltered},
-		"an empty directory": {[]string{"cache/", ""}, reason.InputAltered},
-		"a link to nowhere":  {[]string{"cache", "-> nowhere"}, reason.InputAltered},
-		"another name":       {[]string{"cache2", "x"}, reason.InputExtra},
+		"a file":             {[]string{"cache", "x"}, reason.NoProvenance},
+		"an empty directory": {[]string{"cache/", ""}, reason.NoProvenance},
+		"a link to nowhere":  {[]string{"cache", "-> nowhere"}, reason.NoProvenance},
+		// Argo gave up on a prefix of which it had some.
+		"a part":       {[]string{"cache.tmp/", ""}, reason.NoProvenance},
+		"another name": {[]string{"cache2", "x"}, reason.InputExtra},
 	} {
 		absent := Pin{Input: "cache", Location: "s3://store/bucket/cache", Archive: ArchiveDetect, Absent: true}
 		t.Run(title, func(t *testing.T) {
@@ -173,6 +175,15 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nor a part of it on a volume that others have", func(t *testing.T) {
+		argo, v, pins, raws := onVolume(t)
+		v.Inputs["cache"], v.Own = "/mnt/cache", false
+		plant(t, v.Dir, [2]string{"cache.tmp", "x"})
+		absent := Pin{Input: "cache", Location: "s3://store/bucket/cache", Archive: ArchiveTar, Absent: true}
+		if err := CheckInputs(argo, []Volume{v}, append(pins, absent), raws); reason.Of(err) != reason.NoProvenance {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("nor the folder on a volume in which it would be", func(t *testing.T) {
 		argo, v, pins, raws := onVolume(t)
 		v.Inputs["cache"] = "/mnt/far/cache"

@@ -150,6 +150,6 @@ func (p Pin) validateAbsent() error {
 	return nil
 }
 
-// AnyContent says whether no digest is known of the content: a policy admitted it
-// whatever it is. A commit is not one of files.
-func (p Pin) AnyContent() bool { return p.Policy != "" && p.Tree == "" }
+// AnyContent says whether nothing is known of the content: a policy admitted it
+// whatever it is.
+func (p Pin) AnyContent() bool { return p.Policy != "" && p.Tree == "" && p.commit() == "" }

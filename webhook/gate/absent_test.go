@@ -30,10 +30,11 @@ func TestAnOptionalInputOfWhichNothingIsKnownIsAdmittedAsAbsent(t *testing.T) {
 	}{
 		"nothing is known":                 {nil, "", ""},
 		"the step that was to make it did": {func(t *testing.T, w *world) { absent(t, w, reason.OutputAbsent, "produce") }, "", ""},
-		"the step that was to make it did, and the input is that step's": {func(t *testing.T, w *world) {
+		// A report says whether what a step made is optional.
+		"the step that was to make it did, and the input is a step's": {func(t *testing.T, w *world) {
 			w.redefine(t, "sleep 1", "sleep 2") // as it was
 			absent(t, w, reason.OutputAbsent, "produce")
-		}, "", ""},
+		}, reason.NotSealed, "OutputAbsent"},
 		"the input is not optional": {func(_ *testing.T, w *world) { w.step.Inputs[0].Optional = false }, reason.NoProvenance, "no step of this workflow"},
 		"the input is a step's, which did not declare it": {func(t *testing.T, w *world) {
 			w.redefine(t, "sleep 1", "sleep 2") // as it was
@@ -100,6 +101,15 @@ func TestAnOptionalInputOfWhichNothingIsKnownIsAdmittedAsAbsent(t *testing.T) {
 			}
 		})
 	}
+	t.Run("but in modes that let the step run whatever is there", func(t *testing.T) {
+		w := untouched(t)
+		w.step.Inputs[0].Optional = true
+		for _, mode := range []v1alpha1.Mode{v1alpha1.ModeWarn, v1alpha1.ModeAudit, ""} {
+			if v := w.gate.Evaluate(t.Context(), w.step, w.workflow, mode, w.trust); v.Allowed || v.Refusal.Code != reason.NoProvenance || v.Pins != nil {
+				t.Errorf("%s: %v, pins %+v", mode, v.Refusal, v.Pins)
+			}
+		}
+	})
 	t.Run("a policy that allows it comes first", func(t *testing.T) {
 		w := untouched(t)
 		w.step.Inputs[0].Optional = true

@@ -124,7 +124,7 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	var v Verdict
 	for _, in := range inputs {
 		found, refused := e.input(ctx, in)
-		if refused != nil && refused.nothing && in.Optional && e.live {
+		if refused != nil && refused.nothing && e.mayBeAbsent(in) {
 			found, refused = accepted{pin: artifact.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive, Absent: true}}, nil
 		}
 		if refused == nil {
@@ -144,6 +144,15 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	}
 	v.Allowed = v.Refusal == nil && len(v.Pins) == len(inputs)
 	return v
+}
+
+// mayBeAbsent says whether an input of which nothing is known is admitted as absent.
+// Only where the definition alone gives its place is it the definition that calls it
+// optional: with what a step reports as its output, that comes from the report. In
+// modes that let the step run whatever is there it would cost its seal.
+func (e *evaluation) mayBeAbsent(in argo.Input) bool {
+	o := e.origins[in.Name]
+	return in.Optional && e.live && e.consumer.Mode == v1alpha1.ModeEnforce && len(o.Outputs) == 0 && named(o, in)
 }
 
 // fit refuses what the admission tag has no room for.

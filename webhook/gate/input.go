@@ -57,8 +57,7 @@ type accepted struct {
 type refused struct {
 	error      *reason.Error
 	retryAfter int32
-	// nothing is known to have been stored there: an optional input may be admitted
-	// as absent.
+	// nothing is known to have been stored there.
 	nothing bool
 }
 

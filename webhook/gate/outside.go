@@ -22,8 +22,6 @@ import (
 // The seal of another workflow comes first: it says more than a policy can.
 func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []writer) (accepted, *refused) {
 	no := e.unsealed(those(writers, writer.notBelow))
-	// A step may have reported a place where nothing is in another's name.
-	no.nothing = no.nothing && (no.error.Code == reason.NotSealed || named(e.origins[in.Name], in))
 	declared := slices.ContainsFunc(writers, func(w writer) bool { return !w.Unreadable })
 	if declared || e.forgone != nil || !e.live {
 		return accepted{}, no
