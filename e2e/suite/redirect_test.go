@@ -231,8 +231,14 @@ func TestConformanceAnyOriginThatTheDefinitionNamesIsAdmitted(t *testing.T) {
 			judged(t, run, "")
 			gated(t, run)
 			consumer, _ := run.Node("consume")
-			if in, want := consumer.Inputs.Artifacts, nodeOf(run, "spare").Key("art"); want == "" || len(in) != 1 || in[0].S3 == nil || in[0].S3.Key != want {
-				t.Errorf("it consumed %+v, want %q", in, want)
+			got := ""
+			for _, in := range consumer.Inputs.Artifacts {
+				if in.S3 != nil {
+					got = in.S3.Key
+				}
+			}
+			if want := nodeOf(run, "spare").Key("art"); want == "" || got != want {
+				t.Errorf("it consumed %q, want %q", got, want)
 			}
 		})
 	}
