@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -221,15 +223,44 @@ func letOffload(t *testing.T, ns string) {
 	}
 }
 
-// TestConformanceAStatementNamesWhatWasReferredTo: each template that the step
-// came by, by the digest of what Argo ran, and what the workflow changed of the
-// one that it refers to as a whole.
-func TestConformanceAStatementNamesWhatWasReferredTo(t *testing.T) {
+// TestConformanceAStatementNamesWhatWasAskedFor: the workflow's own spec as admitted,
+// each template that the step came by, by the digest of what Argo ran, and what the
+// workflow changed of the one that it refers to as a whole.
+func TestConformanceAStatementNamesWhatWasAskedFor(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "referred", v1alpha1.ModeEnforce)
 	apply(t, ns, "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: passing}\nspec:\n  entrypoint: pass"+passing)
 	shared(t, prefix+"referred", "  entrypoint: pass"+passing)
 
+	t.Run("nothing but its own spec", func(t *testing.T) {
+		t.Parallel()
+		name := submit(t, ns, "metadata: {name: own}\nspec:\n  entrypoint: pass\n  activeDeadlineSeconds: 600\n  arguments: {parameters: [{name: word, value: said}]}"+
+			strings.Replace(passing, "echo hello", "sleep 8; echo hello", 1))
+		until(t, ns, name, running)
+		admitted := object(t, ns, name)
+		// A user may, and it is not what was admitted.
+		merge(t, ns, name, `{"spec": {"activeDeadlineSeconds": 700}}`)
+		run := finish(t, ns, name)
+		if run.Phase != "Succeeded" {
+			t.Fatal(run)
+		}
+		sealed(t, run, fates{"make/message": reason.Sealed})
+		node, _ := run.Node("make")
+		d := statementOf(t, run, node).Definition
+		if want := documented(t, admitted)["workflow"]; d.Spec != want || documented(t, object(t, ns, name))["workflow"] == want {
+			t.Errorf("the spec is stated as %s, want %s, and not what it is now", d.Spec, want)
+		}
+		if d.WorkflowTemplate != nil || len(d.References) != 0 || len(d.Overrides) != 0 || d.Entrypoint != "pass" || d.Template != "make" {
+			t.Errorf("stated are %+v", d)
+		}
+		text := ranTemplate(t, run, "make")
+		if want := artifact.Digest(fmt.Sprintf("%x", sha256.Sum256([]byte(text)))); d.TemplateBody != want {
+			t.Errorf("the template is stated as %s, the pod has %s", d.TemplateBody, want)
+		}
+		if want := digestOf(t, templateOf(t, admitted, "make")); digestOf(t, unlocated(t, text)) != want {
+			t.Errorf("the pod ran %s, which is not the workflow's template", text)
+		}
+	})
 	t.Run("step by step", func(t *testing.T) {
 		t.Parallel()
 		run := finish(t, ns, submit(t, ns, `
@@ -308,6 +339,72 @@ func referred(d provenance.Definition) map[string]artifact.Digest {
 		all[scope+"/"+r.Name+"/"+r.Template] = r.SHA256
 	}
 	return all
+}
+
+// documented are the digests of a Workflow that the page of the build type computes.
+func documented(t *testing.T, wf *unstructured.Unstructured) map[string]artifact.Digest {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/buildtypes/argo-step-v1.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script, _ := strings.Cut(string(page), "```bash\n# usage: sh workflow-digests.sh")
+	script, _, found := strings.Cut(script, "```")
+	raw, err := wf.MarshalJSON()
+	if err != nil || !found {
+		t.Fatal("the page has no script, or the workflow no JSON: ", err)
+	}
+	run := exec.CommandContext(t.Context(), "sh", "-c", "#"+script)
+	run.Stdin = bytes.NewReader(raw)
+	out, err := run.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	digests := map[string]artifact.Digest{}
+	for line := range strings.Lines(string(out)) {
+		digest, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		digests[name] = artifact.Digest(digest)
+	}
+	return digests
+}
+
+// ranTemplate is the template that Argo gave to a node's pod.
+func ranTemplate(t *testing.T, run *lab.Run, display string) string {
+	t.Helper()
+	for _, env := range podOf(t, run, display).Spec.InitContainers[0].Env {
+		if env.Name == "ARGO_TEMPLATE" {
+			return env.Value
+		}
+	}
+	t.Fatalf("the pod of %s has no template", display)
+	return ""
+}
+
+// unlocated is a template without where Argo stores what it makes.
+func unlocated(t *testing.T, text string) map[string]any {
+	t.Helper()
+	var template map[string]any
+	if err := json.Unmarshal([]byte(text), &template); err != nil {
+		t.Fatal(err)
+	}
+	delete(template, "archiveLocation")
+	return template
+}
+
+// templateOf is a template of a Workflow's own.
+func templateOf(t *testing.T, wf *unstructured.Unstructured, name string) any {
+	t.Helper()
+	all, _, err := unstructured.NestedSlice(wf.Object, "spec", "templates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, template := range all {
+		if fields, ok := template.(map[string]any); ok && fields["name"] == name {
+			return fields
+		}
+	}
+	t.Fatalf("there is no template %s", name)
+	return nil
 }
 
 // object reads a Workflow.

@@ -149,25 +149,42 @@ func TestConformanceLifecycle(t *testing.T) {
 		sealed(t, run, made)
 		return run
 	}
-	for name, spec := range map[string]string{
+	specs := map[string]string{
 		"a WorkflowTemplate":                     "{workflowTemplateRef: {name: passing}}",
 		"a ClusterWorkflowTemplate":              "{workflowTemplateRef: {name: e2e-passing, clusterScope: true}}",
 		"a template of a WorkflowTemplate":       "{entrypoint: main, templates: [{name: main, steps: [[{name: pass, templateRef: {name: passing, template: pass}}]]}]}",
 		"a template of one of cluster scope":     "{entrypoint: main, templates: [{name: main, steps: [[{name: pass, templateRef: {name: e2e-passing, template: pass, clusterScope: true}}]]}]}",
 		"defaults for all templates":             "{workflowTemplateRef: {name: passing}, templateDefaults: {retryStrategy: {limit: 1}, metadata: {labels: {team: a}}}}",
 		"a patch of the pod that changes no one": `{workflowTemplateRef: {name: passing}, podSpecPatch: '{"terminationGracePeriodSeconds": 20}'}`,
-	} {
-		t.Run(name, func(t *testing.T) {
+	}
+	for _, argo := range argos {
+		for name, spec := range specs {
+			t.Run(argo.module+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				run := finish(t, ns, argo.submit(t, ns, "metadata: {name: "+slug(argo.instance, name)+"}\nspec: "+spec))
+				if run.Phase != "Succeeded" {
+					t.Fatal(run)
+				}
+				want := made
+				if strings.Contains(spec, "retryStrategy") {
+					want = fates{"make(0)/message": reason.Sealed}
+				}
+				sealed(t, run, want)
+			})
+		}
+		t.Run(argo.module+"/a workflow that is begun again", func(t *testing.T) {
 			t.Parallel()
-			run := finish(t, ns, submit(t, ns, "metadata: {name: "+slug(name)+"}\nspec: "+spec))
-			if run.Phase != "Succeeded" {
+			first := argo.submit(t, ns, "metadata: {name: "+slug(argo.instance, "again")+"}\nspec:\n  entrypoint: pass\n  arguments: {parameters: [{name: code, value: '1'}]}"+
+				strings.Replace(passing, `{name: code, default: "0"}`, `{name: code, value: "{{workflow.parameters.code}}"}`, 1))
+			if run := finish(t, ns, first); run.Phase != "Failed" {
 				t.Fatal(run)
 			}
-			want := made
-			if strings.Contains(spec, "retryStrategy") {
-				want = fates{"make(0)/message": reason.Sealed}
-			}
-			sealed(t, run, want)
+			// What another workflow is said to have made is not this one's.
+			memoized := argo.cli(t, ns, "resubmit", first, "--memoized", "--output", "name")
+			refused(t, refusal(finish(t, ns, memoized)), reason.NoProvenance)
+			succeeded(t, argo.cli(t, ns, "resubmit", first, "--parameter", "code=0", "--output", "name"))
+			argo.cli(t, ns, "retry", first, "--parameter", "code=0")
+			sealed(t, until(t, ns, first, func(r *lab.Run) bool { return r.Phase == "Succeeded" }), made)
 		})
 	}
 	t.Run("a CronWorkflow", func(t *testing.T) {
@@ -192,30 +209,6 @@ func TestConformanceLifecycle(t *testing.T) {
 			t.Fatal(err)
 		}
 		succeeded(t, began)
-	})
-	t.Run("a workflow that is begun again", func(t *testing.T) {
-		t.Parallel()
-		first := submit(t, ns, "metadata: {name: again}\nspec:\n  entrypoint: pass\n  arguments: {parameters: [{name: code, value: '1'}]}"+
-			strings.Replace(passing, `{name: code, default: "0"}`, `{name: code, value: "{{workflow.parameters.code}}"}`, 1))
-		if run := finish(t, ns, first); run.Phase != "Failed" {
-			t.Fatal(run)
-		}
-		l := cluster(t)
-		// What another workflow is said to have made is not this one's.
-		memoized, err := l.Argo(t.Context(), ns, "resubmit", first, "--memoized", "--output", "name")
-		if err != nil {
-			t.Fatal(err)
-		}
-		refused(t, refusal(finish(t, ns, memoized)), reason.NoProvenance)
-		resubmitted, err := l.Argo(t.Context(), ns, "resubmit", first, "--parameter", "code=0", "--output", "name")
-		if err != nil {
-			t.Fatal(err)
-		}
-		succeeded(t, resubmitted)
-		if _, err := l.Argo(t.Context(), ns, "retry", first, "--parameter", "code=0"); err != nil {
-			t.Fatal(err)
-		}
-		until(t, ns, first, func(r *lab.Run) bool { return r.Phase == "Succeeded" })
 	})
 	t.Run("default values of a WorkflowTemplate, begun again with others", func(t *testing.T) {
 		t.Parallel()

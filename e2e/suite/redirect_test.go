@@ -63,7 +63,7 @@ const redirected = redirecting + `
     - - {name: consume, template: consume, arguments: {artifacts: [{name: in, from: "{{steps.wanted.outputs.artifacts.art}}"}]}}
 `
 
-// globally makes the wanted artifact a global one.
+// globally makes the wanted artifact a global one, in the place of one before it.
 const globally = `
   - name: global
     inputs: {parameters: [{name: text}]}
@@ -77,7 +77,8 @@ CONSUME
   - name: made
     dag:
       tasks:
-      - {name: wanted, template: global, arguments: {parameters: [{name: text, value: wanted}]}}
+      - {name: spare, template: global, arguments: {parameters: [{name: text, value: spare}]}}
+      - {name: wanted, template: global, depends: spare, arguments: {parameters: [{name: text, value: wanted}]}}
       - {name: other, template: make, arguments: {parameters: [{name: text, value: other}]}}
       - {name: hold, template: hold, depends: wanted && other}
 `
@@ -95,10 +96,30 @@ const calls = `
 // the nodes whose reports are swapped, by the ends of their names.
 var routes = map[string]struct{ text, wanted, other string }{
 	"an expression": {text: redirecting + calls + `
-    outputs: {artifacts: [{name: art, fromExpression: "1 == 1 ? steps.wanted.outputs.artifacts.art : steps.wanted.outputs.artifacts.art"}]}
-    steps:` + makingSteps + "\n"},
+    outputs: {artifacts: [{name: art, fromExpression: "1 == 1 ? steps.wanted.outputs.artifacts.art : steps.spare.outputs.artifacts.art"}]}
+    steps:
+    - - {name: spare, template: make, arguments: {parameters: [{name: text, value: spare}]}}` + makingSteps + "\n"},
 	"a global output": {text: redirecting + strings.Replace(globally, "CONSUME",
 		`      - {name: consume, template: consume, depends: made, arguments: {artifacts: [{name: in, from: "{{workflow.outputs.artifacts.word}}"}]}}`, 1)},
+	"an input that is handed on": {text: redirecting + `
+  - name: main
+    steps:` + makingSteps + `
+    - - {name: nested, template: nested, arguments: {artifacts: [{name: given, from: "{{steps.wanted.outputs.artifacts.art}}"}]}}
+  - name: nested
+    inputs: {artifacts: [{name: given}]}
+    steps:
+    - - {name: consume, template: consume, arguments: {artifacts: [{name: in, from: "{{inputs.artifacts.given}}"}]}}
+`},
+	"one of two outputs": {text: redirecting + `
+  - name: two
+    outputs: {artifacts: [{name: other, path: /tmp/other}, {name: art, path: /tmp/art}]}
+    container: {image: "alpine:latest", command: [sh, -c, "echo other > /tmp/other; echo wanted > /tmp/art"]}
+  - name: main
+    steps:
+    - - {name: both, template: two}
+    - - {name: hold, template: hold}
+    - - {name: consume, template: consume, arguments: {artifacts: [{name: in, from: "{{steps.both.outputs.artifacts.art}}"}]}}
+`, wanted: "both", other: "both"},
 	"steps that pass it on": {text: redirecting + calls + `
     outputs: {artifacts: [{name: art, from: "{{steps.wanted.outputs.artifacts.art}}"}]}
     steps:` + makingSteps + "\n"},
@@ -136,11 +157,13 @@ var routes = map[string]struct{ text, wanted, other string }{
 
 // forgedReports are what a report is made to say, from what another one says.
 var forgedReports = map[string]func(other map[string]any) map[string]any{
-	"to another sealed artifact of the workflow": func(other map[string]any) map[string]any { return other },
+	"to another sealed artifact of the workflow": another,
 	"to content of its own": func(map[string]any) map[string]any {
-		return map[string]any{"name": "art", "path": "/tmp/art", "raw": map[string]any{"data": "other"}}
+		return map[string]any{"path": "/tmp/art", "raw": map[string]any{"data": "other"}}
 	},
 }
+
+func another(other map[string]any) map[string]any { return other }
 
 // TestAForgedReportDoesNotRedirectAnInput: what a step reports of its outputs
 // is a WorkflowTaskResult, which any pod of the workflow may change, and Argo
@@ -152,7 +175,7 @@ func TestAForgedReportDoesNotRedirectAnInput(t *testing.T) {
 			t.Parallel()
 			both(t, func(t *testing.T, mode v1alpha1.Mode) {
 				attack{code: reason.OriginMismatch, try: func(t *testing.T, ns string) error {
-					return redirect(t, ns, redirected, "wanted", "other", forged)
+					return refusal(redirect(t, ns, argos[0], redirected, "wanted", "other", forged))
 				}}.hold(t, namespace(t, slug(name), mode), mode)
 			})
 		})
@@ -169,7 +192,7 @@ func TestConformanceAForgedReportDoesNotRedirectAnInputByAnyRoute(t *testing.T) 
 				t.Parallel()
 				both(t, func(t *testing.T, mode v1alpha1.Mode) {
 					attack{code: reason.OriginMismatch, try: func(t *testing.T, ns string) error {
-						return redirect(t, ns, r.text, cmp.Or(r.wanted, "wanted"), cmp.Or(r.other, "other"), forged)
+						return refusal(redirect(t, ns, argos[0], r.text, cmp.Or(r.wanted, "wanted"), cmp.Or(r.other, "other"), forged))
 					}}.hold(t, namespace(t, slug(route, name), mode), mode)
 				})
 			})
@@ -177,13 +200,57 @@ func TestConformanceAForgedReportDoesNotRedirectAnInputByAnyRoute(t *testing.T) 
 	}
 }
 
+// TestConformanceAForgedReportDoesNotRedirectAnInputOnOtherVersions of Argo.
+func TestConformanceAForgedReportDoesNotRedirectAnInputOnOtherVersions(t *testing.T) {
+	t.Parallel()
+	for _, argo := range argos[1:] {
+		for name, forged := range forgedReports {
+			t.Run(argo.module+" "+name, func(t *testing.T) {
+				t.Parallel()
+				both(t, func(t *testing.T, mode v1alpha1.Mode) {
+					attack{code: reason.OriginMismatch, try: func(t *testing.T, ns string) error {
+						return refusal(redirect(t, ns, argo, redirected, "wanted", "other", forged))
+					}}.hold(t, namespace(t, slug(argo.module, name), mode), mode)
+				})
+			})
+		}
+	}
+}
+
+// TestConformanceAnyOriginThatTheDefinitionNamesIsAdmitted: which of the artifacts
+// that an expression names is taken, and whose global output, Argo decides by what
+// steps report. So a forged report may choose among them; others it may not bring in
+// (these are routes above).
+func TestConformanceAnyOriginThatTheDefinitionNamesIsAdmitted(t *testing.T) {
+	t.Parallel()
+	for _, route := range []string{"an expression", "a global output"} {
+		t.Run(route, func(t *testing.T) {
+			t.Parallel()
+			ns := namespace(t, slug("chosen", route), v1alpha1.ModeEnforce)
+			run := redirect(t, ns, argos[0], routes[route].text, "wanted", "spare", another)
+			judged(t, run, "")
+			gated(t, run)
+			consumer, _ := run.Node("consume")
+			got := ""
+			for _, in := range consumer.Inputs.Artifacts {
+				if in.S3 != nil {
+					got = in.S3.Key
+				}
+			}
+			if want := nodeOf(run, "spare").Key("art"); want == "" || got != want {
+				t.Errorf("it consumed %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // redirect runs a workflow, and while it waits has the report of the wanted node
 // say what is forged from that of the other.
-func redirect(t *testing.T, ns, text, wanted, other string, forged func(map[string]any) map[string]any) error {
+func redirect(t *testing.T, ns string, argo argoVersion, text, wanted, other string, forged func(map[string]any) map[string]any) *lab.Run {
 	t.Helper()
 	l := cluster(t)
 	// Its name is in the keys of what it stores.
-	name := submit(t, ns, strings.Replace(text, "NAME", ns, 1))
+	name := argo.submit(t, ns, strings.Replace(text, "NAME", ns, 1))
 	run := until(t, ns, name, func(r *lab.Run) bool {
 		n, _ := r.Node("hold")
 		return n.Phase == "Running" && nodeOf(r, wanted).Phase == "Succeeded" && nodeOf(r, other).Phase == "Succeeded" || r.Done()
@@ -202,8 +269,8 @@ func redirect(t *testing.T, ns, text, wanted, other string, forged func(map[stri
 		t.Fatalf("the report of %s says %v", other, artifacts)
 	}
 	artifact := forged(content)
-	// A report also says by which global name its artifact is known.
-	artifact["globalName"] = "word"
+	// A report also says which output it is, and by which global name it is known.
+	artifact["name"], artifact["globalName"] = "art", "word"
 	patch, err := json.Marshal(map[string]any{"outputs": map[string]any{"artifacts": []any{artifact}}})
 	if err != nil {
 		t.Fatal(err)
@@ -212,10 +279,8 @@ func redirect(t *testing.T, ns, text, wanted, other string, forged func(map[stri
 	if err := step.Patch(t.Context(), result, client.RawPatch("application/merge-patch+json", patch)); err != nil {
 		t.Fatal(fmt.Errorf("the report of another step could not be forged: %w", err))
 	}
-	if err := l.Resume(t.Context(), ns, name); err != nil {
-		t.Fatal(err)
-	}
-	return refusal(finish(t, ns, name))
+	argo.cli(t, ns, "resume", name)
+	return finish(t, ns, name)
 }
 
 // nodeOf is the node of a step, by the end of its name: loops give many nodes

@@ -156,15 +156,7 @@ func namespace(t *testing.T, name string, mode v1alpha1.Mode) string {
 // submit hands a workflow to Argo.
 func submit(t *testing.T, ns, text string) string {
 	t.Helper()
-	wf, err := lab.Workflow(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name, err := cluster(t).Submit(t.Context(), ns, wf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return name
+	return argos[0].submit(t, ns, text)
 }
 
 // finish waits until Argo has finished with a workflow.

@@ -40,6 +40,35 @@ func (v argoVersion) executes(wf *unstructured.Unstructured) {
 	}
 }
 
+// submit hands it a workflow.
+func (v argoVersion) submit(t *testing.T, ns, text string) string {
+	t.Helper()
+	wf, err := lab.Workflow(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.executes(wf)
+	name, err := cluster(t).Submit(t.Context(), ns, wf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// cli runs Argo's command line tool on a workflow that this version executes, and
+// gives what it prints.
+func (v argoVersion) cli(t *testing.T, ns string, args ...string) string {
+	t.Helper()
+	if v.instance != "" {
+		args = append(args, "--instanceid", v.instance)
+	}
+	said, err := cluster(t).Argo(t.Context(), ns, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
 // self stands for the workflow's name in fates: the node of a workflow whose
 // entrypoint is a pod.
 const self = "."

@@ -174,12 +174,12 @@ func TestAPathThatCannotBeReadIsNotStated(t *testing.T) {
 	}
 }
 
-func TestTheDocumentedScriptGivesTheDigestsOfReferences(t *testing.T) {
+func TestTheDocumentedScriptGivesTheDigestsOfAWorkflow(t *testing.T) {
 	page, err := os.ReadFile("../../docs/buildtypes/argo-step-v1.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile("(?s)```bash\n(# usage: sh reference-digests.*?)```").FindSubmatch(page)
+	block := regexp.MustCompile("(?s)```bash\n(# usage: sh workflow-digests.*?)```").FindSubmatch(page)
 	if block == nil {
 		t.Fatal("the page has no script")
 	}
@@ -192,7 +192,11 @@ func TestTheDocumentedScriptGivesTheDigestsOfReferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var admitted struct{ References []argo.Reference }
+		u.Object["spec"].(object)["suspend"] = false
+		var admitted struct {
+			Spec       artifact.Digest
+			References []argo.Reference
+		}
 		if err := json.Unmarshal([]byte(parsed(t, u).Fingerprint("artifact-passing[0].generate-artifact")), &admitted); err != nil || len(admitted.References) != 1 {
 			t.Fatalf("%v, references are %+v", err, admitted.References)
 		}
@@ -204,7 +208,9 @@ func TestTheDocumentedScriptGivesTheDigestsOfReferences(t *testing.T) {
 			digest, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
 			found[name] = artifact.Digest(digest)
 		}
-		if diff := cmp.Diff(admitted.References[0].SHA256, found[id]); err != nil || diff != "" {
+		want := map[string]artifact.Digest{"workflow": admitted.Spec, id: admitted.References[0].SHA256}
+		delete(found, "namespaced/other/x") // which no reference of the step leads to
+		if diff := cmp.Diff(want, found); err != nil || diff != "" {
 			t.Errorf("%s: %v, the script says (-want +got):\n%s\n%s", id, err, diff, out)
 		}
 	}
