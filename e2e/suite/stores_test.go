@@ -104,6 +104,9 @@ func TestConformanceSeveralStoresAndWhatAWorkflowIsGiven(t *testing.T) {
 					t.Errorf("%s: want Succeeded: %s", name, run)
 				case code == "" && c.mode != plain:
 					gatedNode(t, run, node)
+					if got := records(t, run, node)["used"]; got != reason.Sealed {
+						t.Errorf("what %s makes of it is %q", name, got)
+					}
 				}
 			}
 			if c.mode == plain {
