@@ -114,6 +114,10 @@ func (b *bench) heavy(ctx context.Context, gib int64, runs int) ([]result, error
 func (b *bench) step(ctx context.Context, ns string, wf *unstructured.Unstructured) (time.Duration, float64, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	// A run that was cut off leaves its artifact.
+	if err := b.discard(ctx); err != nil {
+		return 0, 0, err
+	}
 	// What the step before wrote would else be written back during this one; only
 	// where it was looked at after it there was time for that.
 	unix.Sync()
@@ -135,13 +139,19 @@ func (b *bench) step(ctx context.Context, ns string, wf *unstructured.Unstructur
 		// A sidecar that gives up is quick.
 		err = b.isSealed(ctx, ns, keys[0])
 	}
-	for _, key := range keys {
-		err = errors.Join(err, b.lab.S3.RemoveObject(ctx, part.S3Bucket, key, minio.RemoveObjectOptions{}))
-	}
 	if err != nil {
 		return 0, 0, err
 	}
-	return took, most, b.lab.DeletePods(ctx, ns)
+	return took, most, errors.Join(b.discard(ctx), b.lab.DeletePods(ctx, ns))
+}
+
+// discard removes what lies where heavy puts it.
+func (b *bench) discard(ctx context.Context) error {
+	keys, err := b.stored(ctx)
+	for _, key := range keys {
+		err = errors.Join(err, b.lab.S3.RemoveObject(ctx, part.S3Bucket, key, minio.RemoveObjectOptions{}))
+	}
+	return err
 }
 
 // stored lists what lies where heavy puts it.
