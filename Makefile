@@ -53,8 +53,8 @@ integration: tools ## Unit and golden tests, and those against a real API server
 	@$(TOOLS); go test -tags integration -count=1 ./... # what a test runs beside itself, no cache of results knows
 
 .PHONY: e2e
-e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up.
-	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m -skip '^TestConformance' ./e2e/suite ./pkg/argo/graph ./pkg/artifact
+e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up, with Argoseal installed anew.
+	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go test -tags e2e -count=1 -timeout 20m -skip '^TestConformance' ./e2e/suite ./pkg/argo/graph ./pkg/artifact
 	@$(TOOLS); go test -tags e2e -count=1 ./charts
 
 .PHONY: conformance

@@ -16,7 +16,8 @@
 //   - hash: what argoseal-signer measures of an archive that does not compress,
 //     beside `openssl speed -evp sha256`; both on one CPU, by the CPU time they
 //     use, which is how openssl counts.
-//   - burst: how many of 40 producers that start at once are sealed.
+//   - burst: how many of 40 producers that start at once are sealed, by seals that
+//     verify.
 //   - large: wall time of a step that writes 1 GiB, with the label and without,
 //     in turn; and the most memory that the sidecar had.
 //   - huge: the same for 10 GiB. It needs 35 GiB of disk.

@@ -39,7 +39,7 @@ func TestAnArtifactOverwrittenBetweenTwoStepsNeverReachesMain(t *testing.T) {
 func TestPodsOfAnUnlabelledNamespaceAreThoseOfAClusterWithoutArgoseal(t *testing.T) {
 	t.Parallel()
 	if baseline == nil {
-		t.Skip("Argoseal was installed before the suite began, so there is nothing to compare with: uninstall it first")
+		unfit(t, "Argoseal was installed before the suite began, so there is nothing to compare with")
 	}
 	t.Cleanup(func() {
 		if err := cluster(t).Discard(context.WithoutCancel(t.Context()), unlabelled); err != nil {

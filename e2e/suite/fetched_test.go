@@ -3,12 +3,14 @@
 package suite
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -25,6 +27,13 @@ func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 	)
 	content := func(word string) string {
 		return fmt.Sprintf(`allow: {http: [{url: "SITE/lists/*.txt", sha256: %x}]}`, sha256.Sum256([]byte(word+"\n")))
+	}
+	unpacked := func(word string) string {
+		sum, err := artifact.Measure(t.Context(), bytes.NewReader(packed(word)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf(`allow: {http: [{url: "SITE/lists/*.tgz", treeSHA256: %s}]}`, sum.Tree)
 	}
 	var all []taken
 	for name, c := range map[string]struct {
@@ -56,6 +65,8 @@ func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 		"a URL of another place":             {cluster: lists, taken: taken{`http: {url: SITE/other/a.txt}`, "other"}, code: reason.NoProvenance},
 		"a URL with its content":             {cluster: content("listed"), taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}},
 		"a URL with other content":           {cluster: content("other"), taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.InputAltered},
+		"an archive with its content":        {cluster: unpacked("listed"), taken: taken{`http: {url: SITE/lists/a.tgz}`, "listed"}},
+		"an archive with other content":      {cluster: unpacked("other"), taken: taken{`http: {url: SITE/lists/a.tgz}`, "listed"}, code: reason.InputAltered},
 		"a URL that leads to other content":  {cluster: content("listed"), taken: taken{`http: {url: SITE/lists/moved.txt}`, "other"}, code: reason.InputAltered},
 		"a URL the tenant does not want":     {cluster: lists, own: `allow: {}`, taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.PolicyNarrowed},
 		"a URL with a query that nobody has": {cluster: lists, taken: taken{`http: {url: "SITE/lists/a.txt?to=b.txt"}`, "listed"}, code: reason.NoProvenance},
@@ -65,7 +76,7 @@ func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 			ns := namespace(t, slug("fetched", name), v1alpha1.ModeEnforce)
 			govern(t, ns, site.Replace(c.cluster), site.Replace(c.own))
 			run := finish(t, ns, submit(t, ns, site.Replace(taking(slug(name), c.taken))))
-			judged(t, run, c.code)
+			ruled(t, run, c.code)
 			if c.code == reason.InputAltered {
 				mainNeverStarted(t, run, run.Name)
 			}
@@ -89,9 +100,10 @@ spec:
   templates:
   - name: use
     inputs: {artifacts: [{name: in, path: /tmp/in, INPUT}]}
+    outputs: {artifacts: [{name: used, path: /tmp/used}]}
     container:
       image: busybox
-      command: [sh, -c, "grep -rqx WORD /tmp/in"]
+      command: [sh, -c, "grep -rqx WORD /tmp/in && echo used > /tmp/used"]
       volumeMounts: [{name: trusted, mountPath: /trusted}]
 `
 
@@ -139,7 +151,7 @@ func TestConformanceWhatArgoFetchesOverTLSAndSSHNeedsAPolicy(t *testing.T) {
 			site.trust(t, ns)
 			govern(t, ns, site.Replace(c.policy), "")
 			text := site.Replace(strings.NewReplacer("NAME", slug(name), "INPUT", c.input, "WORD", c.word).Replace(fetching))
-			judged(t, finish(t, ns, submit(t, ns, text)), c.code)
+			ruled(t, finish(t, ns, submit(t, ns, text)), c.code)
 			judged(t, finish(t, undefended, submit(t, undefended, text)), "")
 		})
 	}

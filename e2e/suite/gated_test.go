@@ -23,40 +23,46 @@ import (
 func gated(t *testing.T, run *lab.Run) {
 	t.Helper()
 	for _, node := range run.Nodes {
-		fetched, raw := handed(node)
-		if node.Type != "Pod" || len(fetched) == 0 {
-			continue
-		}
-		pod, err := cluster(t).PodOf(t.Context(), run, node)
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		step, err := sidecar.StepOf(pod)
-		if err != nil {
-			t.Errorf("%s: %v", node.DisplayName, err)
-			continue
-		}
-		var known []string
-		for _, in := range step.StoreInputs() {
-			known = append(known, in.Name)
-		}
-		if slices.Sort(known); !slices.Equal(known, fetched) {
-			t.Errorf("%s was given %q from elsewhere, we read %q in its pod", node.DisplayName, fetched, known)
-		}
-		pins, held := checked(t, pod)
-		var pinned []string
-		for _, pin := range pins {
-			pinned = append(pinned, pin.Input)
-		}
-		if slices.Sort(pinned); !slices.Equal(pinned, fetched) {
-			t.Errorf("%s was given %q from elsewhere, its pod pins %q", node.DisplayName, fetched, pinned)
-		}
-		if slices.Sort(held); !slices.Equal(held, raw) {
-			t.Errorf("%s has %q in its template, its pod compares %q", node.DisplayName, raw, held)
-		}
-		named(t, run, node, pod, pins)
+		gatedNode(t, run, node)
 	}
+}
+
+// gatedNode is gated of one node.
+func gatedNode(t *testing.T, run *lab.Run, node lab.Node) {
+	t.Helper()
+	fetched, raw := handed(node)
+	if node.Type != "Pod" || len(fetched) == 0 {
+		return
+	}
+	pod, err := cluster(t).PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	step, err := sidecar.StepOf(pod)
+	if err != nil {
+		t.Errorf("%s: %v", node.DisplayName, err)
+		return
+	}
+	var known []string
+	for _, in := range step.StoreInputs() {
+		known = append(known, in.Name)
+	}
+	if slices.Sort(known); !slices.Equal(known, fetched) {
+		t.Errorf("%s was given %q from elsewhere, we read %q in its pod", node.DisplayName, fetched, known)
+	}
+	pins, held := checked(t, pod)
+	var pinned []string
+	for _, pin := range pins {
+		pinned = append(pinned, pin.Input)
+	}
+	if slices.Sort(pinned); !slices.Equal(pinned, fetched) {
+		t.Errorf("%s was given %q from elsewhere, its pod pins %q", node.DisplayName, fetched, pinned)
+	}
+	if slices.Sort(held); !slices.Equal(held, raw) {
+		t.Errorf("%s has %q in its template, its pod compares %q", node.DisplayName, raw, held)
+	}
+	named(t, run, node, pod, pins)
 }
 
 // handed are the input artifacts that Argo gave to a node, sorted: what it
@@ -125,8 +131,9 @@ func checked(t *testing.T, pod *corev1.Pod) (pins []artifact.Pin, raw []string) 
 }
 
 // named wants the statement about a pod, if there is one, to name what each of
-// its inputs was that was there: by the digest that was pinned, and by the seal or the policy that
-// let it in.
+// its inputs was, if it was there: where it lay, by the digest that was pinned, and
+// by the seal or the policy that let it in, of which only the policy can do without a
+// digest. Policies of tests are called as their namespaces are.
 func named(t *testing.T, run *lab.Run, node lab.Node, pod *corev1.Pod, pins []artifact.Pin) {
 	t.Helper()
 	l := cluster(t)
@@ -163,9 +170,13 @@ func named(t *testing.T, run *lab.Run, node lab.Node, pod *corev1.Pod, pins []ar
 			count++
 			digest, sealed := listed[in.Seal]
 			switch {
-			case whole && (in.URI != pin.Location || in.SHA256 != pin.SHA256 || in.Tree != pin.Tree):
+			case whole && (in.URI != pin.Location || in.SHA256 != pin.SHA256 || in.Tree != pin.Tree || in.Policy != pin.Policy):
 				t.Errorf("%s: the pin is %+v, the statement names %+v", node.DisplayName, pin, in)
-			case in.SHA256 == "" && in.Tree == "":
+			case !strings.HasPrefix(in.Policy, run.Namespace) && in.Policy != "":
+				t.Errorf("%s: the statement names a policy of others: %+v", node.DisplayName, in)
+			case pin.Policy != "" && in.Seal != pin.Seal:
+				t.Errorf("%s: the pin rests on seal %q, the statement names %+v", node.DisplayName, pin.Seal, in)
+			case in.SHA256 == "" && in.Tree == "" && pin.Policy == "":
 				t.Errorf("%s: the statement names no digest of %+v", node.DisplayName, in)
 			case in.Policy == "" && !sealed:
 				t.Errorf("%s: the statement names no seal of this workflow: %+v", node.DisplayName, in)

@@ -56,7 +56,7 @@ func TestWhatComesFromOutsideNeedsAPolicy(t *testing.T) {
 			t.Parallel()
 			ns := namespace(t, slug("policy", name), v1alpha1.ModeEnforce)
 			govern(t, ns, c.cluster, c.own)
-			judged(t, finish(t, ns, begin(t, "flow/from-outside.yaml", ns, slug(name))), c.code)
+			ruled(t, finish(t, ns, begin(t, "flow/from-outside.yaml", ns, slug(name))), c.code)
 		})
 	}
 }
@@ -121,7 +121,7 @@ func TestConformanceClusterPoliciesAddUp(t *testing.T) {
 				input += ", archive: {" + c.archive + "}"
 			}
 			run := finish(t, ns, submit(t, ns, taking(slug("outside", name), taken{input, "plain"})))
-			judged(t, run, c.code)
+			ruled(t, run, c.code)
 			if err := refusal(run); c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 				t.Errorf("it does not say %q: %v", c.says, err)
 			}
@@ -144,7 +144,8 @@ const store = "s3.argo.svc:7070"
 type taken struct{ input, word string }
 
 // taking is a step that takes its inputs from outside of its workflow. It
-// succeeds only if it gets the word of each.
+// succeeds only if it gets the word of each, and has an output, so that there is a
+// statement.
 func taking(name string, all ...taken) string {
 	var inputs, checks []string
 	for i, in := range all {
@@ -158,8 +159,9 @@ spec:
   templates:
   - name: use
     inputs: {artifacts: [%s]}
+    outputs: {artifacts: [{name: used, path: /tmp/used}]}
     container: {image: busybox, command: [sh, -c, %q]}
-`, name, strings.Join(inputs, ", "), strings.Join(checks, " && "))
+`, name, strings.Join(inputs, ", "), strings.Join(append(checks, "echo used > /tmp/used"), " && "))
 }
 
 // govern gives a namespace a policy of the cluster's and one of its own, each
@@ -196,6 +198,16 @@ func judged(t *testing.T, run *lab.Run, code reason.Code) {
 		refused(t, err, code)
 	} else if err != nil {
 		t.Error(err)
+	}
+}
+
+// ruled is judged where Argoseal enforces: what it admits was gated and is sealed,
+// with what it was given in the statement.
+func ruled(t *testing.T, run *lab.Run, code reason.Code) {
+	t.Helper()
+	judged(t, run, code)
+	if code == "" {
+		sealed(t, run, fates{self + "/used": reason.Sealed}.of(run))
 	}
 }
 

@@ -122,7 +122,7 @@ func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) 
 			ns := namespace(t, slug("producers", name), v1alpha1.ModeEnforce)
 			govern(t, ns, byRules.Replace(c.cluster), byRules.Replace(c.own))
 			run := finish(t, ns, submit(t, ns, taking(slug(name), stored(lib, c.key, c.key))))
-			judged(t, run, c.code)
+			ruled(t, run, c.code)
 			if c.code == reason.InputAltered {
 				mainNeverStarted(t, run, run.Name)
 			}
@@ -139,7 +139,7 @@ func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) 
 		t.Parallel()
 		refused(t, refusal(finish(t, lib, submit(t, lib, taking("same", stored(lib, "trusted", "trusted"))))), reason.NoProvenance)
 		govern(t, lib, byRules.Replace(byTemplate), "")
-		judged(t, finish(t, lib, submit(t, lib, taking("same-trusted", stored(lib, "trusted", "trusted")))), "")
+		ruled(t, finish(t, lib, submit(t, lib, taking("same-trusted", stored(lib, "trusted", "trusted")))), "")
 	})
 }
 

@@ -28,6 +28,7 @@ import (
 
 	"github.com/argoseal/argoseal/e2e/cluster/layout"
 	"github.com/argoseal/argoseal/e2e/cluster/pki"
+	"github.com/argoseal/argoseal/e2e/lab"
 )
 
 // site gives out files and git repositories.
@@ -55,6 +56,7 @@ func newSite(t *testing.T) *site {
 	for path, word := range map[string]string{"/lists/a.txt": "listed", "/other/a.txt": "other"} {
 		s.mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, word) })
 	}
+	s.mux.HandleFunc("/lists/a.tgz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(packed("listed")) })
 	s.mux.Handle("/lists/moved.txt", http.RedirectHandler("/other/a.txt", http.StatusFound))
 	repositories := &cgi.Handler{Path: git, Args: []string{"http-backend"}, Env: append(hermetic, "GIT_PROJECT_ROOT="+s.root, "GIT_HTTP_EXPORT_ALL=")}
 	s.mux.Handle("/", repositories)
@@ -68,6 +70,9 @@ func newSite(t *testing.T) *site {
 	})
 	return s
 }
+
+// packed is an archive of a file with a word.
+func packed(word string) []byte { return lab.Tarball("a.txt", word+"\n") }
 
 // nowhere is a commit id that nothing has.
 var nowhere = strings.Repeat("a", 40)

@@ -17,7 +17,8 @@ import (
 )
 
 // assembling stores two artifacts under one key, each in a store of its own, and
-// takes both, and with them one of those that its user gives to the workflow.
+// takes both, and with them one of those that its user gives to the workflow. One
+// takes what the first store has, by the other one's name.
 const assembling = `
 metadata: {name: assembling}
 spec:
@@ -39,6 +40,7 @@ spec:
       - {name: object, template: use, depends: make, arguments: {parameters: [{name: word, value: given}], artifacts: [HERE, THERE, {name: given, from: "{{inputs.artifacts.object}}"}]}}
       - {name: page, template: use, depends: make, arguments: {parameters: [{name: word, value: listed}], artifacts: [HERE, THERE, {name: given, from: "{{inputs.artifacts.page}}"}]}}
       - {name: commit, template: use, depends: make, arguments: {parameters: [{name: word, value: first}], artifacts: [HERE, THERE, {name: given, from: "{{inputs.artifacts.commit}}"}]}}
+      - {name: renamed, template: use, depends: make, arguments: {parameters: [{name: word, value: here}], artifacts: [HERE, THERE, {name: given, s3: {RENAMED, key: FOLDER/made}}]}}
   - name: make
     outputs:
       artifacts:
@@ -47,14 +49,17 @@ spec:
     container: {image: busybox, command: [sh, -c, "echo here > /tmp/here; echo there > /tmp/there"]}
   - name: use
     inputs: {parameters: [{name: word}], artifacts: [{name: here, path: /in/here}, {name: there, path: /in/there}, {name: given, path: /in/given}]}
-    container: {image: busybox, command: [sh, -ec, "grep -qx here /in/here; grep -qx there /in/there; grep -rqx {{inputs.parameters.word}} /in/given"]}
+    outputs: {artifacts: [{name: used, path: /tmp/used, s3: {key: "FOLDER/used/{{pod.name}}"}}]}
+    container: {image: busybox, command: [sh, -ec, "grep -qx here /in/here; grep -qx there /in/there; grep -rqx {{inputs.parameters.word}} /in/given; echo used > /tmp/used"]}
 `
 
-// elsewhere is a bucket of the store that furnished has.
+// elsewhere is a bucket of the store that furnished has, which is the cluster's by
+// another name.
 const (
 	otherStore  = "minio:9000"
 	otherBucket = "my-bucket"
-	elsewhere   = `endpoint: "` + otherStore + `", bucket: ` + otherBucket + `, insecure: true, ` +
+	elsewhere   = otherAccess + `, bucket: ` + otherBucket
+	otherAccess = `endpoint: "` + otherStore + `", insecure: true, ` +
 		`accessKeySecret: {name: my-minio-cred, key: accesskey}, secretKeySecret: {name: my-minio-cred, key: secretkey}`
 )
 
@@ -78,7 +83,7 @@ func TestConformanceSeveralStoresAndWhatAWorkflowIsGiven(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := furnished(t, slug("given", name), c.mode)
-			here := strings.NewReplacer("FOLDER", ns, "OTHER", elsewhere,
+			here := strings.NewReplacer("FOLDER", ns, "OTHER", elsewhere, "RENAMED", otherAccess+", bucket: "+part.S3Bucket,
 				"HERE", `{name: here, from: "{{tasks.make.outputs.artifacts.here}}"}`, "THERE", `{name: there, from: "{{tasks.make.outputs.artifacts.there}}"}`)
 			govern(t, ns, site.Replace(here.Replace(c.policy)), "")
 			given := lab.Tarball("given", "given\n")
@@ -86,14 +91,22 @@ func TestConformanceSeveralStoresAndWhatAWorkflowIsGiven(t *testing.T) {
 				t.Fatal(err)
 			}
 			run := finish(t, ns, submit(t, ns, site.Replace(here.Replace(assembling))))
-			for name, code := range map[string]reason.Code{"nothing": "", "object": c.code, "page": c.code, "commit": c.code} {
+			// The other store's name is known to nobody, whatever it has.
+			renamed := reason.NoProvenance
+			if c.mode == plain {
+				renamed = ""
+			}
+			for name, code := range map[string]reason.Code{"nothing": "", "object": c.code, "page": c.code, "commit": c.code, "renamed": renamed} {
 				switch node, _ := run.Node(name); {
 				case code != "" && !refuses(node.Message, code):
 					t.Errorf("%s: want %s: %s", name, code, run)
 				case code == "" && node.Phase != "Succeeded":
 					t.Errorf("%s: want Succeeded: %s", name, run)
 				case code == "" && c.mode != plain:
-					checked(t, podOf(t, run, name))
+					gatedNode(t, run, node)
+					if got := records(t, run, node)["used"]; got != reason.Sealed {
+						t.Errorf("what %s makes of it is %q", name, got)
+					}
 				}
 			}
 			if c.mode == plain {
@@ -102,7 +115,9 @@ func TestConformanceSeveralStoresAndWhatAWorkflowIsGiven(t *testing.T) {
 			var made []string
 			for _, s := range statements(t, run) {
 				for _, subject := range s.Subjects {
-					made = append(made, subject.Output+" "+subject.URI)
+					if s.Definition.Template == "make" {
+						made = append(made, subject.Output+" "+subject.URI)
+					}
 				}
 			}
 			slices.Sort(made)

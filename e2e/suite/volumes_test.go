@@ -82,6 +82,64 @@ func marked(t *testing.T, run *lab.Run) {
 	}
 }
 
+// unpackedThere stores one artifact from an emptyDir and one from a claim, as they lie
+// there, and takes each.
+const unpackedThere = `
+metadata: {name: unpacked}
+spec:
+  entrypoint: main
+  volumes: [{name: scratch, emptyDir: {}}]
+  volumeClaimTemplates:
+  - metadata: {name: work}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+  templates:
+  - name: main
+    dag:
+      failFast: false
+      tasks:
+      - {name: make, template: make}
+      - {name: scratched, template: use, depends: make, arguments: {artifacts: [{name: in, from: "{{tasks.make.outputs.artifacts.scratched}}"}]}}
+      - {name: claimed, template: use, depends: make, arguments: {artifacts: [{name: in, from: "{{tasks.make.outputs.artifacts.claimed}}"}]}}
+  - name: make
+    outputs:
+      artifacts:
+      - {name: scratched, path: /scratch/made, archive: {none: {}}, s3: {key: FOLDER/scratched}}
+      - {name: claimed, path: /claim/made, archive: {none: {}}, s3: {key: FOLDER/claimed}}
+    container:
+      image: busybox
+      command: [sh, -ec, "echo made > /scratch/made; echo made > /claim/made"]
+      volumeMounts: [{name: scratch, mountPath: /scratch}, {name: work, mountPath: /claim}]
+  - name: use
+    inputs: {artifacts: [{name: in, path: /in}]}
+    container: {image: busybox, command: [grep, -qx, made, /in]}
+`
+
+// TestConformanceWhatIsStoredFromVolumesWithoutAnArchiveIsNotSealed: Argo uploads it
+// from where others may write, and nobody can measure what it uploaded. Its record
+// says so, and it is refused.
+func TestConformanceWhatIsStoredFromVolumesWithoutAnArchiveIsNotSealed(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, mode v1alpha1.Mode) {
+		ns := namespace(t, "unpacked", mode)
+		run := finish(t, ns, submit(t, ns, strings.ReplaceAll(unpackedThere, "FOLDER", ns)))
+		for _, name := range []string{"scratched", "claimed"} {
+			switch use, _ := run.Node(name); {
+			case mode == plain && use.Phase != "Succeeded":
+				t.Errorf("it is not refused, it does not work: %s", run)
+			case mode != plain && (use.Phase != "Error" || !refuses(use.Message, reason.NotSealed)):
+				t.Errorf("want %s refused as %s: %s", name, reason.NotSealed, run)
+			}
+		}
+		if mode == plain {
+			return
+		}
+		producer, _ := run.Node("make")
+		if got, want := records(t, run, producer), (fates{"scratched": reason.MountUnsupported, "claimed": reason.MountUnsupported}); !maps.Equal(got, want) {
+			t.Errorf("the producer's record says %v, want %v", got, want)
+		}
+	})
+}
+
 // statements are what a workflow's seals state, one for each pod.
 func statements(t *testing.T, run *lab.Run) map[string]*provenance.Statement {
 	t.Helper()
