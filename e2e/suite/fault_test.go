@@ -5,6 +5,7 @@ package suite
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +60,8 @@ func TestOutages(t *testing.T) {
 	t.Run("a notary that hangs is relieved", withoutTheNotary)
 }
 
-// withoutTheLog takes Rekor away while a step runs.
+// withoutTheLog takes Rekor away while a step runs. What nobody ends waits for it,
+// what is ended does not.
 func withoutTheLog(t *testing.T) {
 	l, ns := cluster(t), namespace(t, "no-log", v1alpha1.ModeEnforce)
 	name := submit(t, ns, relay)
@@ -76,12 +78,64 @@ func withoutTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := time.After(outage)
+	for other := range endings {
+		submit(t, ns, strings.Replace(relay, "name: relay", "name: "+other, 1))
+	}
 	paused(t, ns, name)
+	for other, end := range endings {
+		paused(t, ns, other)
+		merge(t, ns, other, soon(t, ns, other, end))
+	}
+	ended := []*lab.Run{}
+	for other := range endings {
+		ended = append(ended, endsPaused(t, ns, other))
+	}
 	staysPaused(t, ns, name, back)
 	if err := l.Scale(t.Context(), lab.Rekor, 1); err != nil {
 		t.Fatal(err)
 	}
 	goesOn(t, ns, name)
+	for _, run := range ended {
+		if made, _ := run.Node("make"); records(t, run, made)["message"] != reason.Sealed {
+			t.Errorf("what was made is not sealed: %s", run)
+		}
+	}
+}
+
+// endings are how users end a workflow, each with one of that name.
+var endings = map[string]string{
+	"relay-stopped":     `{"spec":{"shutdown":"Stop"}}`,
+	"relay-terminated":  `{"spec":{"shutdown":"Terminate"}}`,
+	"relay-out-of-time": `{"spec":{"activeDeadlineSeconds":SOON}}`,
+}
+
+// soon puts the age that a workflow has a few seconds from now where SOON stands, so
+// that it is the deadline which wakes Argo up, not the change.
+func soon(t *testing.T, ns, name, patch string) string {
+	t.Helper()
+	run, err := cluster(t).Run(t.Context(), ns, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	age := time.Since(run.Started) + 5*time.Second
+	return strings.Replace(patch, "SOON", strconv.Itoa(int(age.Seconds())), 1)
+}
+
+// endsPaused holds a workflow that was ended while it waited for a seal to end,
+// though there is none: its consuming step fails, and never had a pod.
+func endsPaused(t *testing.T, ns, name string) *lab.Run {
+	t.Helper()
+	run, err := cluster(t).Finish(t.Context(), ns, name, outage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if use, _ := run.Node("use"); run.Phase != "Failed" || use.Phase != "Failed" {
+		t.Errorf("it did not fail: %s", run)
+	}
+	if pods, err := cluster(t).Pods(t.Context(), ns, name); err != nil || len(pods) != 1 {
+		t.Errorf("want the pod of the first step alone, got %d: %v", len(pods), err)
+	}
+	return run
 }
 
 // withoutTheNotary freezes the notary that works on a pod. Another one takes

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -41,36 +42,45 @@ func running(r *lab.Run) bool {
 // ends as it would without us, and its record says why nothing is sealed.
 func TestWorkflowsThatAreEndedEndTheSame(t *testing.T) {
 	t.Parallel()
-	labelled := namespace(t, "ended", v1alpha1.ModeEnforce)
-	// Whether a step that is killed is still uploaded is a race of Argo's own.
-	either := []reason.Code{reason.Sealed, reason.UploadFailed}
+	endTheSame(t, argos[0])
+}
+
+// TestConformanceWorkflowsThatAreEndedEndTheSame: as does every other version of Argo.
+func TestConformanceWorkflowsThatAreEndedEndTheSame(t *testing.T) {
+	t.Parallel()
+	for _, argo := range argos[1:] {
+		t.Run(argo.module, func(t *testing.T) { endTheSame(t, argo) })
+	}
+}
+
+func endTheSame(t *testing.T, argo argoVersion) {
+	t.Helper()
+	labelled := namespace(t, slug("ended", argo.instance), v1alpha1.ModeEnforce)
 	for name, c := range map[string]struct {
 		path string
 		end  string // how its user steers it once the step runs
-		may  []reason.Code
 	}{
-		"stopped":            {"flow/slow.yaml", `{"spec":{"shutdown":"Stop"}}`, either},
-		"terminated":         {"flow/slow.yaml", `{"spec":{"shutdown":"Terminate"}}`, either},
-		"out of time":        {"flow/deadline.yaml", "", either},
-		"workflow's own end": {"flow/slow.yaml", `{"spec":{"activeDeadlineSeconds":1}}`, either},
-		// The kernel kills Argo's emissary too, so there is nothing to upload.
-		"out of memory": {"flow/memory.yaml", "", []reason.Code{reason.UploadFailed}},
+		"stopped":            {"flow/slow.yaml", `{"spec":{"shutdown":"Stop"}}`},
+		"terminated":         {"flow/slow.yaml", `{"spec":{"shutdown":"Terminate"}}`},
+		"out of time":        {"flow/deadline.yaml", ""},
+		"workflow's own end": {"flow/slow.yaml", `{"spec":{"activeDeadlineSeconds":1}}`},
+		"out of memory":      {"flow/memory.yaml", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ended := func(ns, name string) *lab.Run {
-				begin(t, c.path, ns, name)
+				argo.begin(t, c.path, ns, name)
 				if c.end != "" {
 					until(t, ns, name, running)
 					merge(t, ns, name, c.end)
 				}
 				return finish(t, ns, name)
 			}
-			run := ended(labelled, slug(name))
-			sameAsWithout(t, run.Name, run, endOf, ended)
+			run := ended(labelled, slug(argo.instance, name))
+			sameAsWithout(t, slug(name), run, endOf, ended)
 			for _, node := range run.Nodes {
 				if node.Type == "Pod" && node.TemplateName == "make" {
-					accounted(t, run, node, c.may)
+					accounted(t, run, node)
 				}
 			}
 		})
@@ -96,10 +106,11 @@ func endOf(r *lab.Run) string {
 	return text
 }
 
-// accounted wants the record of a pod that was ended to be final, for one of the
-// reasons that there may be, and to speak of its output: it is sealed as what a failed
-// step left, or for the pod's reason it is not, and then nothing vouches for it.
-func accounted(t *testing.T, run *lab.Run, node lab.Node, may []reason.Code) {
+// accounted wants the record of a pod that was ended to be final and to speak of
+// its output. Whether a step that is killed still uploads is a race of Argo's own:
+// if the pod says that it did, the output is sealed as what a failed step left, or
+// else it is not, for that reason, and then nothing vouches for it.
+func accounted(t *testing.T, run *lab.Run, node lab.Node) {
 	t.Helper()
 	l := cluster(t)
 	pod, err := l.PodOf(t.Context(), run, node)
@@ -110,13 +121,21 @@ func accounted(t *testing.T, run *lab.Run, node lab.Node, may []reason.Code) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// It is final now, and so is the pod.
+	if err := l.Client.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil {
+		t.Fatal(err)
+	}
+	wanted := reason.UploadFailed
+	if uploaded(pod) {
+		wanted = reason.Sealed
+	}
 	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed)
 	code := reason.Code(c.Reason)
-	if !slices.Contains(may, code) || (code == reason.Sealed) != (c.Status == metav1.ConditionTrue) {
-		t.Errorf("the record of %s says %+v, want one of %s", node.DisplayName, c, may)
+	if code != wanted || (code == reason.Sealed) != (c.Status == metav1.ConditionTrue) {
+		t.Errorf("the record of %s says %+v, want %s", node.DisplayName, c, wanted)
 	}
 	want, count := fates{"message": ""}, 0
-	if code == reason.Sealed {
+	if wanted == reason.Sealed {
 		want["message"], count = reason.Sealed, 1
 	}
 	if got := records(t, run, node); !maps.Equal(got, want) || p.Status.Outputs[0].Location == "" {
@@ -136,6 +155,14 @@ func accounted(t *testing.T, run *lab.Run, node lab.Node, may []reason.Code) {
 		}
 	}
 	t.Logf("%s: %s: %s", node.DisplayName, c.Reason, c.Message)
+}
+
+// uploaded says whether the container that stores what a step made ended well, by
+// what is known of a pod in the end.
+func uploaded(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+		return s.Name == "wait" && s.State.Terminated != nil && s.State.Terminated.ExitCode == 0
+	})
 }
 
 // TestLaxModesAdmitAndSay: warn and audit let a step run of whose inputs nobody
@@ -165,6 +192,60 @@ func TestLaxModesAdmitAndSay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestConformanceLaxModesComeToTheSame: warn and audit change nothing of what
+// becomes of a workflow, and seal what it makes. Of what enforce would have refused
+// only warn tells the user.
+func TestConformanceLaxModesComeToTheSame(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []v1alpha1.Mode{v1alpha1.ModeWarn, v1alpha1.ModeAudit} {
+		ns := namespace(t, "same-"+string(mode), mode)
+		for _, c := range []struct {
+			name string
+			honest
+			code reason.Code // why enforce refuses one of its pods
+		}{
+			{name: "attempts", honest: honests()["attempts"]},
+			{name: "a step that may fail", honest: honests()["a step that may fail"]},
+			{name: "a failed step", honest: honests()["a failed step"]},
+			{"what a failed step left", honest{path: "refused/failed.yaml", fates: fates{"make/message": reason.Sealed}}, reason.ProducerFailed},
+		} {
+			t.Run(string(mode)+"/"+c.name, func(t *testing.T) {
+				t.Parallel()
+				run := c.comes(t, ns, slug(string(mode), c.name), slug(c.name), argos[0])
+				fated(t, run, c.fates.of(run))
+				// Warn holds no pod until a seal is there, so any input may be said to lack one.
+				said := slices.DeleteFunc(complaints(t, run), func(code reason.Code) bool {
+					return mode == v1alpha1.ModeWarn && code == reason.ProvenancePending
+				})
+				var want []reason.Code
+				if mode == v1alpha1.ModeWarn && c.code != "" {
+					want = []reason.Code{c.code}
+				}
+				if !slices.Equal(said, want) {
+					t.Errorf("want events with %q, got %q", want, said)
+				}
+			})
+		}
+	}
+}
+
+// complaints are the reasons of ours that events give on a workflow, each once.
+func complaints(t *testing.T, run *lab.Run) []reason.Code {
+	t.Helper()
+	events, err := cluster(t).Events(t.Context(), run.Namespace, run.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codes []reason.Code
+	for _, event := range events {
+		why, _, _ := strings.Cut(event, ": ")
+		if code := reason.Code(why); code.Meaning() != "" && !slices.Contains(codes, code) {
+			codes = append(codes, code)
+		}
+	}
+	return codes
 }
 
 // TestLaxModesLetAStepRunOnAnOverwrittenArtifact: what enforce stops in the pod

@@ -51,6 +51,8 @@ func TestConformanceAnUpgradeCostsPodsThatRunNothing(t *testing.T) {
 	if err := unstructured.SetNestedSlice(wf.Object, templates, "spec", "templates"); err != nil {
 		t.Fatal(err)
 	}
+	// Argo would take the pod away at once: its deletion is held back.
+	set(t, wf, map[string]any{"strategy": "OnPodCompletion", "deleteDelayDuration": "0s"}, "spec", "podGC")
 	name, err := cluster(t).Submit(t.Context(), ns, wf)
 	if err != nil {
 		t.Fatal(err)
