@@ -18,9 +18,8 @@ const placeInputs = "/argo/inputs/artifacts"
 // is there and is what was pinned (a clone has its commit; any other that is
 // pinned to no content may be anything, or not be there; one that is pinned as
 // absent is not), each raw one is there and is what the template says, and nothing
-// else is there. The first thing
-// wrong is an *reason.Error: InputMissing, InputAltered, InputExtra or, of what was
-// admitted as absent, NoProvenance.
+// else is there. The first thing wrong is an *reason.Error: InputMissing,
+// InputAltered, InputExtra or, of what was admitted as absent, NoProvenance.
 func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 	if len(pins) == 0 {
 		return reason.New(reason.UsageInvalid, "there is no pin to check")

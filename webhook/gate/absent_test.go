@@ -62,6 +62,12 @@ func TestAnOptionalInputOfWhichNothingIsKnownIsAdmittedAsAbsent(t *testing.T) {
 		"a step could not be sealed": {func(t *testing.T, w *world) {
 			setOutput(t, w.producer(t, "produce", "", now.Add(-time.Minute)), `"path":"not/absolute"`)
 		}, reason.NotSealed, "cannot be sealed"},
+		"a step could not be sealed, and another did not make it": {func(t *testing.T, w *world) {
+			setOutput(t, w.producer(t, "produce", "", now.Add(-time.Minute)), `"path":"not/absolute"`)
+			other := w.producer(t, "produce", laterUID, now.Add(-time.Minute))
+			w.evidence.provenances[laterUID] = record(other, metav1.ConditionFalse, reason.OutputAbsent, "",
+				v1alpha1.OutputStatus{Name: "hello-art", Location: w.location.URI(), Reason: string(reason.OutputAbsent)})
+		}, reason.NotSealed, "cannot be sealed"},
 		"a step made it before the namespace had a mode": {func(t *testing.T, w *world) {
 			delete(w.producer(t, "produce", "", now.Add(-time.Minute)).Annotations, v1alpha1.AnnotationTag)
 		}, reason.ModeChanged, ""},

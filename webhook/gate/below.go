@@ -84,9 +84,7 @@ func partOf(record *v1alpha1.Provenance, subject provenance.Subject, path string
 	}
 	part, err := files.Part(subject.Form, path)
 	if err != nil {
-		no := refuse(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", record.Spec.Pod.Name, err)
-		no.nothing = true
-		return artifact.Sum{}, no
+		return artifact.Sum{}, refuse(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", record.Spec.Pod.Name, err)
 	}
 	return part, nil
 }

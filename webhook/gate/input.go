@@ -39,7 +39,7 @@ type evaluation struct {
 	kept int
 	// untagged is a pod without a tag that declares the location asked for last;
 	// empty if none is known. Anybody may have made it: it changes what a refusal
-	// says and nothing else.
+	// says, and keeps an optional input from being admitted as absent.
 	untagged string
 	// forgone says which pod writes the location asked for last without a seal, and
 	// why; nil if none is known. It did not come from outside.

@@ -213,11 +213,11 @@ func (e *evaluation) unsealed(writers []writer) *refused {
 			return refuse(reason.NoProvenance, "pod %s sealed it, and its ArtifactSeal is gone", w.Pod)
 		}
 	}
-	if absent != nil {
-		return absent
-	}
 	if e.forgone != nil {
 		return e.forgone
+	}
+	if absent != nil {
+		return absent
 	}
 	if e.untagged != "" {
 		return refuse(reason.ModeChanged, "pod %s made it before the namespace had a mode, and was not sealed", e.untagged)
