@@ -5,7 +5,6 @@ package suite
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -84,7 +83,7 @@ func withoutTheLog(t *testing.T) {
 	paused(t, ns, name)
 	for other, end := range endings {
 		paused(t, ns, other)
-		merge(t, ns, other, soon(t, ns, other, end))
+		merge(t, ns, other, end)
 	}
 	ended := []*lab.Run{}
 	for other := range endings {
@@ -104,21 +103,8 @@ func withoutTheLog(t *testing.T) {
 
 // endings are how users end a workflow, each with one of that name.
 var endings = map[string]string{
-	"relay-stopped":     `{"spec":{"shutdown":"Stop"}}`,
-	"relay-terminated":  `{"spec":{"shutdown":"Terminate"}}`,
-	"relay-out-of-time": `{"spec":{"activeDeadlineSeconds":SOON}}`,
-}
-
-// soon puts the age that a workflow has a few seconds from now where SOON stands, so
-// that it is the deadline which wakes Argo up, not the change.
-func soon(t *testing.T, ns, name, patch string) string {
-	t.Helper()
-	run, err := cluster(t).Run(t.Context(), ns, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	age := time.Since(run.Started) + 5*time.Second
-	return strings.Replace(patch, "SOON", strconv.Itoa(int(age.Seconds())), 1)
+	"relay-stopped":    `{"spec":{"shutdown":"Stop"}}`,
+	"relay-terminated": `{"spec":{"shutdown":"Terminate"}}`,
 }
 
 // endsPaused holds a workflow that was ended while it waited for a seal to end,
