@@ -25,6 +25,7 @@ type options struct {
 	executorImages []string
 	executorEnv    []string
 	executorUsers  []string
+	requeue        time.Duration
 	clusterName    string
 	service        string
 	mutating       string
@@ -40,6 +41,9 @@ type options struct {
 	names     []string
 	lifetimes certs.Lifetimes
 }
+
+// longestRequeue is when Argo looks at every workflow again anyway.
+const longestRequeue = 20 * time.Minute
 
 func command() *cobra.Command {
 	var o options
@@ -70,6 +74,7 @@ func command() *cobra.Command {
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
 	f.StringArrayVar(&o.executorUsers, "executor-user", nil, "IMAGE=USER: the number of the user that an executor image names for itself, if not root; repeatable")
+	f.DurationVar(&o.requeue, "argo-requeue-time", 10*time.Second, "DEFAULT_REQUEUE_TIME of Argo's controllers, the longest of several")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.service, "service", "argoseal-webhook", "name of our Service")
 	f.StringVar(&o.mutating, "mutating-configuration", "", "MutatingWebhookConfiguration whose caBundle is kept; empty: none")
@@ -103,6 +108,9 @@ func (o options) check() error {
 	}
 	if err := (sidecar.Config{Image: o.signerImage}).Validate(); err != nil {
 		return usage("--signer-image: %v", err)
+	}
+	if o.requeue <= 0 || o.requeue > longestRequeue {
+		return usage("--argo-requeue-time is more than 0 and at most %s", longestRequeue)
 	}
 	if o.maxInFlight < 1 || o.shutdownDelay < 0 || o.port < 1 || o.port > 65535 {
 		return usage("--max-in-flight is at least 1, --shutdown-delay at least 0, --port 1 to 65535")

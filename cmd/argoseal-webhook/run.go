@@ -169,6 +169,7 @@ func newGate(ctx context.Context, quick *server.Producers, policies *server.Poli
 		Template: live.Template,
 		Facts:    gate.NewFacts(rememberedFacts),
 		Clock:    clock.RealClock{},
+		Requeue:  o.requeue,
 	}, nil
 }
 

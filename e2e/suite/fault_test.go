@@ -59,6 +59,21 @@ func TestOutages(t *testing.T) {
 	t.Run("a notary that hangs is relieved", withoutTheNotary)
 }
 
+// TestARefusalIsFinalWhateverItQuotes: Argo tries again for ever what is refused in
+// words that it knows from faults that pass, and users choose words.
+func TestARefusalIsFinalWhateverItQuotes(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, "final", v1alpha1.ModeEnforce)
+	judged(t, finish(t, ns, submit(t, ns, `
+metadata: {name: final}
+spec:
+  entrypoint: main
+  podSpecPatch: '{"containers": [{"name": "wait", "args": ["exceeded quota"]}]}'
+  templates:
+  - {name: main, container: {image: busybox, command: ["true"]}}
+`)), reason.WaitAltered)
+}
+
 // withoutTheLog takes Rekor away while a step runs. What nobody ends waits for it,
 // what is ended does not.
 func withoutTheLog(t *testing.T) {
@@ -80,14 +95,15 @@ func withoutTheLog(t *testing.T) {
 	for other := range endings {
 		submit(t, ns, strings.Replace(relay, "name: relay", "name: "+other, 1))
 	}
+	submit(t, ns, strings.NewReplacer("name: relay", "name: relay-out-of-time", "spec:", "spec:\n  activeDeadlineSeconds: 35").Replace(relay))
 	paused(t, ns, name)
 	for other, end := range endings {
 		paused(t, ns, other)
 		merge(t, ns, other, end)
 	}
-	ended := []*lab.Run{}
+	ended := []*lab.Run{endsPaused(t, ns, "relay-out-of-time", outOfTime)}
 	for other := range endings {
-		ended = append(ended, endsPaused(t, ns, other))
+		ended = append(ended, endsPaused(t, ns, other, failed))
 	}
 	staysPaused(t, ns, name, back)
 	if err := l.Scale(t.Context(), lab.Rekor, 1); err != nil {
@@ -107,17 +123,29 @@ var endings = map[string]string{
 	"relay-terminated": `{"spec":{"shutdown":"Terminate"}}`,
 }
 
-// endsPaused holds a workflow that was ended while it waited for a seal to end,
-// though there is none: its consuming step fails, and never had a pod.
-func endsPaused(t *testing.T, ns, name string) *lab.Run {
+// failed says that a workflow was ended by Argo.
+func failed(run *lab.Run, use lab.Node) bool { return run.Phase == "Failed" && use.Phase == "Failed" }
+
+// outOfTime says that a workflow was ended by us, because Argo might not do it: in the
+// last second before its deadline it makes no pod, and does not look again.
+func outOfTime(run *lab.Run, use lab.Node) bool {
+	return run.Phase == "Failed" && use.Phase == "Error" && refuses(use.Message, reason.OutOfTime) &&
+		strings.Contains(use.Message, "it waits: "+string(reason.ProvenancePending))
+}
+
+// endsPaused holds a workflow that ends while it waits for a seal to end, though
+// there is none: its consuming step is as wanted, and never had a pod.
+func endsPaused(t *testing.T, ns, name string, wanted func(*lab.Run, lab.Node) bool) *lab.Run {
 	t.Helper()
 	run, err := cluster(t).Finish(t.Context(), ns, name, outage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if use, _ := run.Node("use"); run.Phase != "Failed" || use.Phase != "Failed" {
-		t.Errorf("it did not fail: %s", run)
+	use, _ := run.Node("use")
+	if !wanted(run, use) {
+		t.Errorf("it did not end as wanted: %s", run)
 	}
+	t.Logf("ended: %s", use.Message)
 	if pods, err := cluster(t).Pods(t.Context(), ns, name); err != nil || len(pods) != 1 {
 		t.Errorf("want the pod of the first step alone, got %d: %v", len(pods), err)
 	}

@@ -89,7 +89,7 @@ func givesTemplate(e corev1.EnvVar) bool {
 var auxiliaryVariables = []string{
 	"ARGO_WORKFLOW_NAME", "ARGO_WORKFLOW_UID", "ARGO_AGENT_PATCH_RATE", "ARGO_AGENT_TASK_WORKERS",
 	"ARGO_PLUGIN_ADDRESSES", "ARGO_PLUGIN_NAMES", "ARGO_ARTIFACT_POD_NAME",
-	"ARGO_POD_NAME", "ARGO_DEADLINE", envTemplate, envPlugins,
+	"ARGO_POD_NAME", envDeadline, envTemplate, envPlugins,
 }
 
 // pathAgentCerts is where Argo's agent has the certificates that it trusts.

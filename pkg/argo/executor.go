@@ -154,7 +154,7 @@ func (id Identity) checkVariable(e executor, s *Step, name, value string) error 
 	}
 	want, isFixed := fixed[name]
 	switch name {
-	case "ARGO_INSTANCE_ID", "ARGO_INCLUDE_SCRIPT_OUTPUT", "ARGO_DEADLINE",
+	case "ARGO_INSTANCE_ID", "ARGO_INCLUDE_SCRIPT_OUTPUT", envDeadline,
 		"ARGO_PROGRESS_PATCH_TICK_DURATION", "ARGO_PROGRESS_FILE_TICK_DURATION",
 		"ARGO_TERMINATION_GRACE_PERIOD_SECONDS":
 	case envPlugins:

@@ -22,6 +22,7 @@ const (
 	pathToken     = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 	envTemplate = "ARGO_TEMPLATE"
+	envDeadline = "ARGO_DEADLINE"
 	envPlugins  = "ARGO_ARTIFACT_PLUGIN_NAMES"
 	envArgsFile = "ARGO_CONTAINER_ARGS_FILE"
 	offloaded   = "offloaded"

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"slices"
+	"time"
 
 	"k8s.io/utils/clock"
 
@@ -36,6 +37,9 @@ type Gate struct {
 	Template func(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error)
 	Facts    *Facts
 	Clock    clock.PassiveClock
+	// Requeue is how long Argo's controller waits before it tries again to make a
+	// pod that was told to come later.
+	Requeue time.Duration
 }
 
 // Trust is what one decision rests on: the keys and the root of this moment.

@@ -290,6 +290,17 @@ func TestRespond(t *testing.T) {
 			}
 		})
 	}
+	t.Run("only what is final avoids the words by which Argo tries again", func(t *testing.T) {
+		quoted := reason.New(reason.ProvenancePending, "dial tcp: connect: connection refused")
+		if r, _ := respond(gate.Decision{Refusal: quoted}, v1alpha1.ModeEnforce); r.Result.Message != quoted.Error() {
+			t.Errorf("later is %q", r.Result.Message)
+		}
+		quoted.Code = reason.OutOfTime
+		want := strings.Replace(quoted.Error(), "connect: connection refused", "connect:-connection-refused", 1)
+		if r, _ := respond(gate.Decision{Refusal: quoted}, v1alpha1.ModeEnforce); r.Result.Message != want {
+			t.Errorf("final is %q, want %q", r.Result.Message, want)
+		}
+	})
 	t.Run("levels are told to the audit log", func(t *testing.T) {
 		r, _ := respond(gate.Decision{Allowed: true, Levels: []provenance.Level{"isolated", "observed"}}, v1alpha1.ModeEnforce)
 		if r.AuditAnnotations[auditLevels] != "isolated,observed" {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -167,17 +168,20 @@ func TestAKillCommandOfTheirOwnIsRefused(t *testing.T) {
 	}
 }
 
+// producing is a pod of the same workflow that may write anything.
+func producing(t *testing.T, keys tag.Keys, pod *corev1.Pod, finished bool) *gate.Producer {
+	t.Helper()
+	step, err := argo.Parse(pod)
+	check(t, err)
+	value, err := keys.Issue(tag.Tag{
+		IssuedAt: time.Now().UTC().Truncate(time.Second), Namespace: ns, Pod: "p", WorkflowUID: step.WorkflowUID, Creator: "c", Mode: v1alpha1.ModeEnforce,
+		Executor: argo.Executor{Image: argotest.Executor}, Signer: "signer",
+	})
+	check(t, err)
+	return &gate.Producer{Namespace: ns, Pod: "p", UID: "u", Tag: value, Unreadable: true, Finished: finished, Ended: time.Now()}
+}
+
 func TestTheWait(t *testing.T) {
-	ended := func(keys tag.Keys, pod *corev1.Pod, finished bool) *gate.Producer {
-		step, err := argo.Parse(pod)
-		check(t, err)
-		value, err := keys.Issue(tag.Tag{
-			IssuedAt: time.Now().UTC().Truncate(time.Second), Namespace: ns, Pod: "p", WorkflowUID: step.WorkflowUID, Creator: "c", Mode: v1alpha1.ModeEnforce,
-			Executor: argo.Executor{Image: argotest.Executor}, Signer: "signer",
-		})
-		check(t, err)
-		return &gate.Producer{Namespace: ns, Pod: "p", UID: "u", Tag: value, Unreadable: true, Finished: finished, Ended: time.Now()}
-	}
 	tests := map[string]struct {
 		producer, finished bool
 		least, most        time.Duration // a busy machine takes its time
@@ -194,7 +198,7 @@ func TestTheWait(t *testing.T) {
 			h, keys := argoHandlers(t, pod, "enforce")
 			evidence := &nothing{}
 			if c.producer {
-				evidence.producer = ended(keys, pod, c.finished)
+				evidence.producer = producing(t, keys, pod, c.finished)
 			}
 			h.Gate.Quick, h.Gate.Live = evidence, evidence
 			start := time.Now()
@@ -218,16 +222,54 @@ func TestTheWait(t *testing.T) {
 func TestTheWaitEndsBeforeTheRequest(t *testing.T) {
 	pod := argotest.Pod(t, "consume")
 	h, keys := argoHandlers(t, pod, "enforce")
-	step, err := argo.Parse(pod)
-	check(t, err)
-	value, err := keys.Issue(tag.Tag{IssuedAt: time.Now().UTC(), Namespace: ns, Pod: "p", WorkflowUID: step.WorkflowUID, Creator: "c", Mode: v1alpha1.ModeEnforce,
-		Executor: argo.Executor{Image: argotest.Executor}, Signer: h.Gate.Sidecar.Image})
-	check(t, err)
-	evidence := &nothing{producer: &gate.Producer{Namespace: ns, Pod: "p", UID: "u", Tag: value, Unreadable: true, Finished: true, Ended: time.Now()}}
+	evidence := &nothing{producer: producing(t, keys, pod, true)}
 	h.Gate.Quick = evidence
 	start := time.Now()
 	r := submit(t, h, PathMutate+"?timeout=1s", encoded(t, pod))
 	if took := time.Since(start); !r.Allowed || took > 950*time.Millisecond || evidence.looks < 2 {
 		t.Errorf("took %s and %d looks: %+v", took, evidence.looks, r.Result)
+	}
+}
+
+func TestNobodyIsToldToComeWhenItIsTooLate(t *testing.T) {
+	for title, c := range map[string]struct {
+		mode string
+		left time.Duration
+		code int32 // of the answer; 0 for an admission
+		says reason.Code
+	}{
+		"with time":           {"enforce", time.Hour, http.StatusTooManyRequests, reason.ProvenancePending},
+		"without":             {"enforce", time.Second, http.StatusForbidden, reason.OutOfTime},
+		"where only warnings": {"warn", time.Second, 0, reason.ProvenancePending},
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			pod := argotest.Pod(t, "consume")
+			for i, v := range pod.Spec.InitContainers[0].Env {
+				if v.Name == "ARGO_DEADLINE" {
+					pod.Spec.InitContainers[0].Env[i].Value = time.Now().Add(c.left).Format(time.RFC3339)
+				}
+			}
+			h, keys := argoHandlers(t, pod, c.mode)
+			evidence := &nothing{producer: producing(t, keys, pod, false)}
+			h.Gate.Quick, h.Gate.Live = evidence, evidence
+			raw := encoded(t, pod)
+			r := submit(t, h, PathValidate, patched(t, raw, submit(t, h, PathMutate, raw).Patch))
+			if c.code == 0 {
+				if !r.Allowed || len(r.Warnings) != 1 || !strings.HasPrefix(r.Warnings[0], string(c.says)+": ") {
+					t.Errorf("answer is %+v, result %+v", r, r.Result)
+				}
+				return
+			}
+			if r.Allowed || r.Result.Code != c.code || !strings.HasPrefix(r.Result.Message, string(c.says)+": ") {
+				t.Errorf("answer is %+v, result %+v", r, r.Result)
+			}
+			// Argo has to be told in the words that it understands, also before there
+			// is anything to validate.
+			h.Trust = func() (gate.Trust, error) { return gate.Trust{}, errNoTagKey }
+			if r := submit(t, h, PathMutate, raw); r.Allowed || r.Result.Code != c.code {
+				t.Errorf("without keys: %+v, result %+v", r, r.Result)
+			}
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
@@ -72,10 +73,11 @@ func denied(d gate.Decision) admission.Response {
 		Status:  metav1.StatusFailure,
 		Code:    http.StatusForbidden,
 		Reason:  metav1.StatusReasonForbidden,
-		Message: d.Refusal.Error(),
+		Message: argo.Lasting(d.Refusal.Error()),
 	}
 	if d.Refusal.Code.Retryable() {
 		status.Code, status.Reason = http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests
+		status.Message = d.Refusal.Error()
 		if d.RetryAfter > 0 {
 			status.Details = &metav1.StatusDetails{RetryAfterSeconds: d.RetryAfter}
 		}

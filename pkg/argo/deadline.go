@@ -1,0 +1,29 @@
+package argo
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Deadline is when the time of a step ends, as Argo tells its executor in
+// ARGO_DEADLINE: that of the workflow (activeDeadlineSeconds), or of the step's
+// retries (backoff.maxDuration) if that is sooner. It is zero where there is none,
+// as for exit handlers, and where it cannot be read.
+func Deadline(pod *corev1.Pod) time.Time {
+	init := findContainer(pod.Spec.InitContainers, containerInit)
+	if init == nil {
+		return time.Time{}
+	}
+	for _, v := range init.Env {
+		if v.Name != envDeadline {
+			continue
+		}
+		deadline, err := time.Parse(time.RFC3339, v.Value)
+		if err != nil {
+			return time.Time{}
+		}
+		return deadline
+	}
+	return time.Time{}
+}

@@ -1,0 +1,39 @@
+package argo
+
+import "strings"
+
+// transient are the words by which Argo takes an error for one that passes, whatever
+// its code (util/errors of v3.7.18 and v4.0.2). TRANSIENT_ERROR_PATTERN, which adds to
+// them, is its operator's.
+var transient = []string{
+	"exceeded quota",
+	"etcdserver: leader changed",
+	"etcdserver: request timed out",
+	"etcdserver: too many requests",
+	"unexpected error when reading response body",
+	"stream error when reading response body",
+	"Connection closed by foreign host",
+	"net/http: TLS handshake timeout",
+	"i/o timeout",
+	"connection timed out",
+	"connection reset by peer",
+	"http2: client connection lost",
+	"http2: server sent GOAWAY and closed the connection",
+	"request did not complete within requested timeout",
+	"connect: connection refused",
+	"invalid connection",
+	"client rate limiter Wait returned an error",
+	"upper: no more rows in",
+}
+
+// Lasting spells the message of a refusal for good so that Argo takes it for one: it
+// puts hyphens into words that Argo would read as a fault that passes. A refusal may
+// quote others' errors and names that users chose, and a step refused with such words
+// would be tried again for ever.
+func Lasting(message string) string {
+	// One after the other: some begin as others end.
+	for _, words := range transient {
+		message = strings.ReplaceAll(message, words, strings.ReplaceAll(words, " ", "-"))
+	}
+	return message
+}
