@@ -109,8 +109,8 @@ func (o options) check() error {
 	if err := (sidecar.Config{Image: o.signerImage}).Validate(); err != nil {
 		return usage("--signer-image: %v", err)
 	}
-	if o.requeue <= 0 || o.requeue > longestRequeue {
-		return usage("--argo-requeue-time is more than 0 and at most %s", longestRequeue)
+	if o.requeue < 0 || o.requeue > longestRequeue {
+		return usage("--argo-requeue-time is 0 to %s", longestRequeue)
 	}
 	if o.maxInFlight < 1 || o.shutdownDelay < 0 || o.port < 1 || o.port > 65535 {
 		return usage("--max-in-flight is at least 1, --shutdown-delay at least 0, --port 1 to 65535")
