@@ -19,8 +19,8 @@ func TestDiscovery(t *testing.T) {
 		"by-name":  `"name":"workflow-controller","image":"registry.example.com:5000/x","args":["--executor-image=registry.example.com:5000/exec@sha256:1","--loglevel","info"]`,
 		"by-image": `"name":"controller","image":"quay.io/argoproj/workflow-controller:v3.6.1@sha256:2"`,
 		"by-command": `"name":"c","image":"x:1","command":["/usr/bin/workflow-controller"],
-			"args":["--configmap","settings"],"env":[{"name":"A","value":"b"}]`,
-		"by-environment": `"name":"workflow-controller","image":"x:1","args":["--executor-image"],"env":[{"name":"ARGO_EXECUTOR_IMAGE","value":"exec:environment"}]`,
+			"args":["--configmap","settings"],"env":[{"name":"A","value":"b"},{"name":"DEFAULT_REQUEUE_TIME","value":"soon\\n- --evil"}]`,
+		"by-environment": `"name":"workflow-controller","image":"x:1","args":["--executor-image"],"env":[{"name":"ARGO_EXECUTOR_IMAGE","value":"exec:environment"},{"name":"DEFAULT_REQUEUE_TIME","value":"1m30s"}]`,
 		"other":          `"name":"argo-server","image":"quay.io/argoproj/argocli:v3.6.1","args":["server"]`,
 	} {
 		c.make(user{}, deployments, ns, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"`+name+`","namespace":"NS"},
@@ -61,13 +61,18 @@ func TestDiscovery(t *testing.T) {
 			t.Errorf("not both have %q once", want)
 		}
 	}
+	for _, want := range []string{"10s", "1m30s"} {
+		if strings.Count(webhook, "- --argo-requeue-time="+want+"\n") != 1 {
+			t.Errorf("the webhook is not told once that a controller waits for %s", want)
+		}
+	}
 	if _, err := find(); err == nil || strings.Contains(err.Error(), tenant) {
 		t.Errorf("it says %v", err)
 	}
 	if out, err := find("--set", "argo.namespaces={"+tenant+"}"); err != nil || !strings.Contains(out, tenant+"/default") {
 		t.Errorf("what is trusted by name is not believed: %v", err)
 	}
-	for _, unwanted := range []string{ns + "/other", tenant + "/default", "--executor-image=evil", "argo/argo", "SECRET"} {
+	for _, unwanted := range []string{ns + "/other", tenant + "/default", "--executor-image=evil", "argo/argo", "SECRET", "soon"} {
 		if strings.Contains(webhook+notary, unwanted) {
 			t.Errorf("%s is believed", unwanted)
 		}

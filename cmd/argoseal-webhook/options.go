@@ -25,7 +25,7 @@ type options struct {
 	executorImages []string
 	executorEnv    []string
 	executorUsers  []string
-	requeue        time.Duration
+	requeues       []time.Duration
 	clusterName    string
 	service        string
 	mutating       string
@@ -42,8 +42,8 @@ type options struct {
 	lifetimes certs.Lifetimes
 }
 
-// longestRequeue is when Argo looks at every workflow again anyway.
-const longestRequeue = 20 * time.Minute
+// defaultRequeue is Argo's own (GetRequeueTime in its rate_limiters.go).
+const defaultRequeue = 10 * time.Second
 
 func command() *cobra.Command {
 	var o options
@@ -74,7 +74,7 @@ func command() *cobra.Command {
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
 	f.StringArrayVar(&o.executorUsers, "executor-user", nil, "IMAGE=USER: the number of the user that an executor image names for itself, if not root; repeatable")
-	f.DurationVar(&o.requeue, "argo-requeue-time", 10*time.Second, "DEFAULT_REQUEUE_TIME of Argo's controllers, the longest of several")
+	f.DurationSliceVar(&o.requeues, "argo-requeue-time", []time.Duration{defaultRequeue}, "DEFAULT_REQUEUE_TIME of an Argo controller; repeatable, the longest counts")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.service, "service", "argoseal-webhook", "name of our Service")
 	f.StringVar(&o.mutating, "mutating-configuration", "", "MutatingWebhookConfiguration whose caBundle is kept; empty: none")
@@ -108,9 +108,6 @@ func (o options) check() error {
 	}
 	if err := (sidecar.Config{Image: o.signerImage}).Validate(); err != nil {
 		return usage("--signer-image: %v", err)
-	}
-	if o.requeue < 0 || o.requeue > longestRequeue {
-		return usage("--argo-requeue-time is 0 to %s", longestRequeue)
 	}
 	if o.maxInFlight < 1 || o.shutdownDelay < 0 || o.port < 1 || o.port > 65535 {
 		return usage("--max-in-flight is at least 1, --shutdown-delay at least 0, --port 1 to 65535")

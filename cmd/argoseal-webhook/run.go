@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -169,7 +170,7 @@ func newGate(ctx context.Context, quick *server.Producers, policies *server.Poli
 		Template: live.Template,
 		Facts:    gate.NewFacts(rememberedFacts),
 		Clock:    clock.RealClock{},
-		Requeue:  o.requeue,
+		Requeue:  slices.Max(append(o.requeues, 0)),
 	}, nil
 }
 

@@ -7,9 +7,9 @@ import (
 )
 
 // Deadline is when the time of a step ends, as Argo tells its executor in
-// ARGO_DEADLINE: that of the workflow (activeDeadlineSeconds), or of the step's
-// retries (backoff.maxDuration) if that is sooner. It is zero where there is none,
-// as for exit handlers, and where it cannot be read.
+// ARGO_DEADLINE: that of the workflow (activeDeadlineSeconds; exit handlers have none
+// of it), or of the step's retries (backoff.maxDuration) if that is sooner. It is zero
+// where there is none, and where it cannot be read.
 func Deadline(pod *corev1.Pod) time.Time {
 	init := findContainer(pod.Spec.InitContainers, containerInit)
 	if init == nil {

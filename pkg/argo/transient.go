@@ -2,9 +2,9 @@ package argo
 
 import "strings"
 
-// transient are the words by which Argo takes an error for one that passes, whatever
-// its code (util/errors of v3.7.18 and v4.0.2). TRANSIENT_ERROR_PATTERN, which adds to
-// them, is its operator's.
+// transient are the words by which Argo takes an error for one that passes
+// (util/errors of v3.7.18 and v4.0.2): the first only in a refusal with 403, as ours
+// are, the others in anything.
 var transient = []string{
 	"exceeded quota",
 	"etcdserver: leader changed",

@@ -65,7 +65,6 @@ const (
 	PinsMissing          Code = "PinsMissing"
 	PinMismatch          Code = "PinMismatch"
 	ModeChanged          Code = "ModeChanged"
-	OutOfTime            Code = "OutOfTime"
 	TrustedRootNotReady  Code = "TrustedRootNotReady"
 )
 
@@ -177,7 +176,6 @@ var rows = []entry{
 	{code: PinsMissing, meaning: "The evidence came between our two webhooks, so the pod has no pins yet.", remedy: "It is retried", retryable: true},
 	{code: PinMismatch, meaning: "The pod's pins are not the ones the evidence gives.", remedy: "It is retried; if it lasts, another webhook changes the pod", retryable: true},
 	{code: ModeChanged, meaning: "The artifact was produced before the namespace's mode changed.", remedy: "Resubmit the workflow"},
-	{code: OutOfTime, meaning: "The step waits, for a seal or for us, and the workflow's time (activeDeadlineSeconds, or maxDuration of a retry's backoff) ends before Argo would ask again.", remedy: "Submit the workflow again, with more time; if seals take long, look at the notary and the log"},
 	{code: TrustedRootNotReady, meaning: "There is no trusted root yet, so nothing can be verified.", remedy: "It is retried; look at the notary and the log if it lasts", retryable: true},
 
 	{code: PolicyNotSynced, meaning: "The webhook has not read all policies yet.", remedy: "It is retried; if it lasts, check that the CRDs of this release are installed", retryable: true},

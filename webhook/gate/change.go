@@ -13,12 +13,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-const (
-	// holdDeletion is how long after its end a pod is kept for the notary.
-	holdDeletion = 10 * time.Minute
-	// deletionRetry is what the client that deletes is told, in seconds.
-	deletionRetry = 5
-)
+// holdDeletion is how long after its end a pod is kept for the notary.
+const holdDeletion = 10 * time.Minute
 
 // garbageCollectors are the user names of Kubernetes' garbage collector, which
 // takes owners away from pods that are orphaned.
@@ -74,7 +70,8 @@ func (g *Gate) Debug(old, updated *corev1.Pod) Decision {
 // Delete decides on the deletion of a pod: one that has ended and produced
 // something is kept until its record is final, so that garbage collection
 // cannot outrun a notary that is down; for a bounded time, so that nothing
-// sticks.
+// sticks. Who deletes it comes again in their own time: Argo's controller ends
+// steps with the same four workers.
 func (g *Gate) Delete(ctx context.Context, pod *corev1.Pod, trust Trust) Decision {
 	p, tagged := NewProducer(pod)
 	if !tagged || !p.Finished || p.Ended.IsZero() || (len(p.Outputs) == 0 && !p.Unreadable) {
@@ -89,14 +86,10 @@ func (g *Gate) Delete(ctx context.Context, pod *corev1.Pod, trust Trust) Decisio
 	}
 	record, err := g.Live.Provenance(ctx, p.Namespace, p.UID)
 	if err != nil {
-		d := deny(reason.Wrap(reason.LookupFailed, err, "the Provenance of pod %s could not be read", p.Pod))
-		d.RetryAfter = deletionRetry
-		return d
+		return deny(reason.Wrap(reason.LookupFailed, err, "the Provenance of pod %s could not be read", p.Pod))
 	}
 	if fateOf(record).final {
 		return allow()
 	}
-	d := deny(reason.New(reason.ProvenancePending, "pod %s ended %s and is kept until its outputs are sealed, for %s at most", p.Pod, stamp(p.Ended), holdDeletion))
-	d.RetryAfter = deletionRetry
-	return d
+	return deny(reason.New(reason.ProvenancePending, "pod %s ended %s and is kept until its outputs are sealed, for %s at most", p.Pod, stamp(p.Ended), holdDeletion))
 }

@@ -6,27 +6,33 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// lastTry is how long before a deadline Argo has to try for the try to count: in
-// the last second it makes no pod, and does not ask itself to look again (v3.7.18
-// and v4.0.2, createWorkflowPod); the rest is the way from there to our answer and
-// from the answer to the next try.
-const lastTry = 3 * time.Second
+const (
+	// beforeDeadline is how much nearer than Argo's next try a deadline may be: the
+	// next try has to begin a second before it, and a busy controller comes late.
+	beforeDeadline = 5 * time.Second
+	// afterDeadline is how long after a deadline Argo's controller may not have seen
+	// it pass: its clock is not ours.
+	afterDeadline = 2 * time.Second
+)
 
-// OutOfTime is the refusal for good of a step's pod that d only tells to come later,
-// where its time ends before Argo would come: its workflow would neither run nor end
-// until Argo looks at it again anyway, up to 20 minutes later. nil if there is time,
-// or d tells the client to try again in place.
-func (g *Gate) OutOfTime(pod *corev1.Pod, d Decision) *reason.Error {
-	if d.Allowed || d.Refusal == nil || !d.Refusal.Code.Retryable() || d.RetryAfter > 0 || argo.IsAuxiliary(pod) {
-		return nil
+// InPlace says whether a client that is told to come later with this pod has to try
+// again in place, because Argo's controller might not come by itself.
+//
+// In the last second before a workflow's deadline it makes no pod, and does not ask
+// itself to look again (createWorkflowPod of v3.7.18 and v4.0.2): a step that was to
+// be tried again just then neither runs nor ends until the controller looks at every
+// workflow, up to 20 minutes later. So none of its tries may end shortly before a
+// deadline. Nor does it come back for pods that delete artifacts.
+func (g *Gate) InPlace(pod *corev1.Pod) bool {
+	if argo.IsAuxiliary(pod) {
+		return true
 	}
 	deadline := argo.Deadline(pod)
-	if deadline.IsZero() || deadline.Sub(g.Clock.Now()) > g.Requeue+lastTry {
-		return nil
+	if deadline.IsZero() {
+		return false
 	}
-	late := reason.Wrap(reason.OutOfTime, d.Refusal, "its time ends %s, and it waits: %s: %s", stamp(deadline), d.Refusal.Code, d.Refusal.Detail)
-	return late.For(d.Refusal.Artifact)
+	left := deadline.Sub(g.Clock.Now())
+	return left <= g.Requeue+beforeDeadline && left >= -afterDeadline
 }

@@ -7,36 +7,29 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
-	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-func TestWhatWaitsWithoutTimeIsRefusedForGood(t *testing.T) {
-	later := Decision{Refusal: reason.New(reason.ProvenancePending, "pod produce ended, its seal is on its way").For("message (s3://a/b)")}
-	const requeue = 10 * time.Second
+func TestNobodyIsSentAwayShortlyBeforeADeadline(t *testing.T) {
 	for title, c := range map[string]struct {
-		decision Decision
-		left     time.Duration // until the deadline; 0 for none
-		change   func(*corev1.Pod)
-		late     bool
+		left   time.Duration // until the deadline; 0 for none
+		change func(*corev1.Pod)
+		want   bool
 	}{
-		"no deadline":                       {decision: later},
-		"an hour left":                      {decision: later, left: time.Hour},
-		"time for one more try":             {decision: later, left: 14 * time.Second},
-		"the next try would be too late":    {decision: later, left: 13 * time.Second, late: true},
-		"it would be in the last second":    {decision: later, left: 10500 * time.Millisecond, late: true},
-		"a second left":                     {decision: later, left: time.Second, late: true},
-		"none left":                         {decision: later, left: -time.Minute, late: true},
-		"it is tried again in place":        {decision: Decision{Refusal: later.Refusal, RetryAfter: 1}, left: time.Second},
-		"it is refused for good anyway":     {decision: Decision{Refusal: reason.New(reason.NoProvenance, "")}, left: time.Second},
-		"it is admitted":                    {decision: allow(), left: time.Second},
-		"nothing is decided":                {left: time.Second},
-		"the deadline cannot be read":       {decision: later, left: time.Second, change: deadline("soon")},
-		"Argo's pod that runs no step":      {decision: later, left: time.Second, change: func(pod *corev1.Pod) { pod.Labels["workflows.argoproj.io/component"] = "agent" }},
-		"only another container has a time": {decision: later, left: time.Second, change: func(pod *corev1.Pod) { pod.Spec.InitContainers[0].Name = "other" }},
+		"no deadline":                       {},
+		"an hour left":                      {left: time.Hour},
+		"the next try is well in time":      {left: 16 * time.Second},
+		"the next try may come too late":    {left: 15 * time.Second, want: true},
+		"it would be in the last second":    {left: 10500 * time.Millisecond, want: true},
+		"a second left":                     {left: time.Second, want: true},
+		"just over, by our clock":           {left: -2 * time.Second, want: true},
+		"over":                              {left: -3 * time.Second},
+		"a deadline that cannot be read":    {left: time.Second, change: deadline("soon")},
+		"only another container has a time": {left: time.Second, change: func(pod *corev1.Pod) { pod.Spec.InitContainers[0].Name = "other" }},
+		"a pod that deletes artifacts":      {change: func(pod *corev1.Pod) { pod.Labels["workflows.argoproj.io/component"] = "artifact-gc" }, want: true},
 	} {
 		t.Run(title, func(t *testing.T) {
 			w := newWorld(t)
-			w.gate.Requeue = requeue
+			w.gate.Requeue = 10 * time.Second
 			pod := argotest.Pod(t, "consume")
 			value := time.Time{}
 			if c.left != 0 {
@@ -46,17 +39,8 @@ func TestWhatWaitsWithoutTimeIsRefusedForGood(t *testing.T) {
 			if c.change != nil {
 				c.change(pod)
 			}
-			got := w.gate.OutOfTime(pod, c.decision)
-			if (got != nil) != c.late {
-				t.Fatalf("refusal is %v, want one: %t", got, c.late)
-			}
-			if got == nil {
-				return
-			}
-			want := "OutOfTime: artifact message (s3://a/b): its time ends at " + value.Format(time.RFC3339) +
-				", and it waits: ProvenancePending: pod produce ended, its seal is on its way. " + reason.OutOfTime.Remedy()
-			if got.Error() != want || got.Code.Retryable() {
-				t.Errorf("it says\n%s\nwant\n%s", got, want)
+			if got := w.gate.InPlace(pod); got != c.want {
+				t.Errorf("in place: %t, want %t", got, c.want)
 			}
 		})
 	}

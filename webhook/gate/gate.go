@@ -37,8 +37,8 @@ type Gate struct {
 	Template func(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error)
 	Facts    *Facts
 	Clock    clock.PassiveClock
-	// Requeue is how long Argo's controller waits before it tries again to make a
-	// pod that was told to come later.
+	// Requeue is how long Argo's controller waits before it tries to make a pod
+	// again.
 	Requeue time.Duration
 }
 

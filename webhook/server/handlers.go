@@ -171,16 +171,12 @@ func (h *Handlers) deletion(ctx context.Context, req admission.Request) admissio
 	return h.answer(q, *d)
 }
 
-// answer says a decision, and tells logs, metrics and events of it. A pod that has
-// no time to come later is refused for good.
+// answer says a decision, and tells logs, metrics and events of it.
 func (h *Handlers) answer(q *question, d gate.Decision) admission.Response {
-	response, said := respond(d, q.ns.mode)
-	if said == answerRetry && (q.op == opCreate || q.op == opMutate) && q.pod != nil {
-		if late := h.Gate.OutOfTime(q.pod, d); late != nil {
-			d.Refusal = late
-			response, said = respond(d, q.ns.mode)
-		}
+	if (q.op == opCreate || q.op == opMutate) && q.pod != nil && d.RetryAfter == 0 && h.Gate.InPlace(q.pod) {
+		d.RetryAfter = 1
 	}
+	response, said := respond(d, q.ns.mode)
 	h.told(q, d, said)
 	return response
 }

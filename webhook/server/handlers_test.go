@@ -295,7 +295,7 @@ func TestRespond(t *testing.T) {
 		if r, _ := respond(gate.Decision{Refusal: quoted}, v1alpha1.ModeEnforce); r.Result.Message != quoted.Error() {
 			t.Errorf("later is %q", r.Result.Message)
 		}
-		quoted.Code = reason.OutOfTime
+		quoted.Code = reason.NotSealed
 		want := strings.Replace(quoted.Error(), "connect: connection refused", "connect:-connection-refused", 1)
 		if r, _ := respond(gate.Decision{Refusal: quoted}, v1alpha1.ModeEnforce); r.Result.Message != want {
 			t.Errorf("final is %q, want %q", r.Result.Message, want)

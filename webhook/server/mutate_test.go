@@ -231,16 +231,13 @@ func TestTheWaitEndsBeforeTheRequest(t *testing.T) {
 	}
 }
 
-func TestNobodyIsToldToComeWhenItIsTooLate(t *testing.T) {
+func TestShortlyBeforeADeadlineArgoTriesInPlace(t *testing.T) {
 	for title, c := range map[string]struct {
-		mode string
-		left time.Duration
-		code int32 // of the answer; 0 for an admission
-		says reason.Code
+		left  time.Duration
+		retry bool
 	}{
-		"with time":           {"enforce", time.Hour, http.StatusTooManyRequests, reason.ProvenancePending},
-		"without":             {"enforce", time.Second, http.StatusForbidden, reason.OutOfTime},
-		"where only warnings": {"warn", time.Second, 0, reason.ProvenancePending},
+		"with time": {time.Hour, false},
+		"without":   {time.Second, true},
 	} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
@@ -250,26 +247,21 @@ func TestNobodyIsToldToComeWhenItIsTooLate(t *testing.T) {
 					pod.Spec.InitContainers[0].Env[i].Value = time.Now().Add(c.left).Format(time.RFC3339)
 				}
 			}
-			h, keys := argoHandlers(t, pod, c.mode)
+			h, keys := argoHandlers(t, pod, "enforce")
 			evidence := &nothing{producer: producing(t, keys, pod, false)}
 			h.Gate.Quick, h.Gate.Live = evidence, evidence
 			raw := encoded(t, pod)
-			r := submit(t, h, PathValidate, patched(t, raw, submit(t, h, PathMutate, raw).Patch))
-			if c.code == 0 {
-				if !r.Allowed || len(r.Warnings) != 1 || !strings.HasPrefix(r.Warnings[0], string(c.says)+": ") {
+			later := func(r *admissionv1.AdmissionResponse, code reason.Code) {
+				t.Helper()
+				if r.Allowed || r.Result.Code != http.StatusTooManyRequests || !strings.HasPrefix(r.Result.Message, string(code)+": ") {
 					t.Errorf("answer is %+v, result %+v", r, r.Result)
+				} else if told := r.Result.Details != nil && r.Result.Details.RetryAfterSeconds == 1; told != c.retry {
+					t.Errorf("it is told to try in place: %t", told)
 				}
-				return
 			}
-			if r.Allowed || r.Result.Code != c.code || !strings.HasPrefix(r.Result.Message, string(c.says)+": ") {
-				t.Errorf("answer is %+v, result %+v", r, r.Result)
-			}
-			// Argo has to be told in the words that it understands, also before there
-			// is anything to validate.
+			later(submit(t, h, PathValidate, patched(t, raw, submit(t, h, PathMutate, raw).Patch)), reason.ProvenancePending)
 			h.Trust = func() (gate.Trust, error) { return gate.Trust{}, errNoTagKey }
-			if r := submit(t, h, PathMutate, raw); r.Allowed || r.Result.Code != c.code {
-				t.Errorf("without keys: %+v, result %+v", r, r.Result)
-			}
+			later(submit(t, h, PathMutate, raw), reason.LookupFailed)
 		})
 	}
 }

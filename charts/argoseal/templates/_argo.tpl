@@ -1,6 +1,6 @@
 {{/*
 Which Argo is believed, as JSON {controllers, executorImages, executorEnv,
-executorUsers, found, left}: the values if given, else what the cluster's
+executorUsers, requeueTimes, found, left}: the values if given, else what the cluster's
 workflow-controller Deployments say. Without a cluster to ask (helm template),
 Argo's own defaults. Argo's images called -nonroot run as 8737; not so where
 OpenShift gives every pod a user, and refuses those that name another one.
@@ -9,6 +9,7 @@ OpenShift gives every pod a user, and refuses those that name another one.
 {{- $controllers := .Values.argo.controllers -}}
 {{- $images := .Values.argo.executorImages -}}
 {{- $env := .Values.argo.executorEnv -}}
+{{- $requeues := compact (list .Values.argo.requeueTime) -}}
 {{- $found := list -}}
 {{- $left := list -}}
 {{- if not (and $controllers $images) -}}
@@ -19,6 +20,7 @@ OpenShift gives every pod a user, and refuses those that name another one.
     {{- $controllers = $controllers | default $discovered.controllers -}}
     {{- $images = $images | default $discovered.executorImages -}}
     {{- $env = $env | default $discovered.executorEnv -}}
+    {{- $requeues = $requeues | default $discovered.requeueTimes -}}
     {{- if not (and $controllers $images) -}}
       {{- fail (printf "No Argo workflow-controller found in this cluster%s. Install Argo Workflows first, or set argo.namespaces." (ternary (printf " but %s, in namespaces with a mode" (join ", " $left)) "" (gt (len $left) 0))) -}}
     {{- end -}}
@@ -45,7 +47,7 @@ OpenShift gives every pod a user, and refuses those that name another one.
     {{- $users = append $users (printf "%s=8737" $image) -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "executorUsers" $users "found" $found "left" $left | toJson -}}
+{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "executorUsers" $users "requeueTimes" $requeues "found" $found "left" $left | toJson -}}
 {{- end }}
 
 {{/*
@@ -58,6 +60,7 @@ controller. "namespaces" are those of what was found without being given.
 {{- $controllers := list -}}
 {{- $images := list -}}
 {{- $env := list -}}
+{{- $requeues := list -}}
 {{- $found := list -}}
 {{- $left := list -}}
 {{- $guarded := list -}}
@@ -80,13 +83,18 @@ controller. "namespaces" are those of what was found without being given.
         {{- $executor := include "argoseal.executor" (list $namespace $c) | fromJson -}}
         {{- $images = append $images $executor.image -}}
         {{- $env = concat $env $executor.env -}}
+        {{- $requeue := "10s" -}}
+        {{- range $c.env | default list -}}
+          {{- if and (eq .name "DEFAULT_REQUEUE_TIME") (regexMatch "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" (.value | default "")) -}}{{- $requeue = .value -}}{{- end -}}
+        {{- end -}}
+        {{- $requeues = append $requeues $requeue -}}
         {{- $found = append $found (printf "%s/%s" $namespace $deployment.metadata.name) -}}
         {{- if not $given -}}{{- $namespaces = append $namespaces $namespace | uniq -}}{{- end -}}
       {{- end -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "found" (uniq $found) "left" (uniq $left) "namespaces" $namespaces | toJson -}}
+{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "requeueTimes" (uniq $requeues) "found" (uniq $found) "left" (uniq $left) "namespaces" $namespaces | toJson -}}
 {{- end }}
 
 {{/*
