@@ -9,13 +9,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 )
 
 // Freeze stops the processes of a container (SIGSTOP), as a machine that hangs
-// would, and returns what lets them go on. It works because the cluster's node
+// would, and returns what lets them go on, once. It works because the cluster's node
 // is this machine. The processes are held by descriptors, so that no signal
 // reaches another process which got the same id.
 func Freeze(pod *corev1.Pod, container string) (thaw func(), err error) {
@@ -27,12 +28,13 @@ func Freeze(pod *corev1.Pod, container string) (thaw func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	thaw = func() {
+	// Once: a number that was closed soon is some other file's.
+	thaw = sync.OnceFunc(func() {
 		for _, fd := range held {
 			_ = unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0) // it may have ended
 			_ = unix.Close(fd)
 		}
-	}
+	})
 	if len(held) == 0 {
 		return nil, fmt.Errorf("container %s of pod %s has no process on this machine", container, pod.Name)
 	}
