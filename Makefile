@@ -24,9 +24,23 @@ HELM_ARGS ?=
 
 # More stages for test, such as MORE=conformance.
 MORE ?=
+# For upgrade: the commit whose chart is installed first.
+FROM ?=
+# How long each target of fuzz runs.
+FUZZTIME ?= 1m
+# How many of the shortest inputs that fuzz finds new it keeps of each target.
+FUZZKEPT ?= 12
+# Unit tests look for data races where there is a C compiler, which that needs.
+RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+# golang.org/x/vuln, and the reports that it goes by, a module, too: those of a day,
+# so that a check of a commit says the same later. `make vulnerabilities VULNDB=latest`
+# goes by the newest.
+GOVULNCHECK := v1.9.0
+VULNDB      ?= v0.0.0-20261105234957-e22db6528018
 
 # What `make generate` writes.
-GENERATED := pkg/api/v1alpha1/zz_generated.deepcopy.go charts/argoseal/files/crds/*.yaml docs/reference.md
+GENERATED := pkg/api/v1alpha1/zz_generated.deepcopy.go charts/*/files/crds/*.yaml docs/reference.md
 
 ##@ See it
 
@@ -39,14 +53,16 @@ demo: cluster-up build tools-demo ## Show what is sealed and what is refused, on
 .PHONY: test
 test: ## Unit, golden, integration, end to end, linters, generated files; with MORE=conformance that, too. Takes the cluster down at the end.
 	@trap '$(MAKE) cluster-down' EXIT; \
+	times=; \
 	for stage in tools generated lint integration e2e $(MORE); do \
-		echo "== $$stage ($$SECONDS s)"; $(MAKE) $$stage; \
+		began=$$SECONDS; echo "== $$stage"; $(MAKE) $$stage; \
+		took="$$stage $$((SECONDS - began)) s"; times="$$times, $$took"; echo "== $$took"; \
 	done; \
-	echo "== all of it held, in $$SECONDS s"
+	echo "== all of it held, in $$SECONDS s: $${times#, }"
 
 .PHONY: unit
-unit: ## Unit and golden tests (those of the chart where helm is built: `make tools`).
-	@$(TOOLS); go test ./...
+unit: ## Unit and golden tests, with what fuzzing found (those of the chart where helm is built: `make tools`).
+	@$(TOOLS); go test $(RACE) ./...
 
 .PHONY: integration
 integration: tools ## Unit and golden tests, and those against a real API server and a real Rekor.
@@ -54,19 +70,55 @@ integration: tools ## Unit and golden tests, and those against a real API server
 
 .PHONY: e2e
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up, with Argoseal installed anew.
-	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go test -tags e2e -count=1 -timeout 20m -skip '^TestConformance' ./e2e/suite ./pkg/argo/graph ./pkg/artifact
+	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go test -tags e2e -count=1 -timeout 20m -skip '^TestConformance' ./e2e/suite ./pkg/argo/graph ./pkg/content ./pkg/pin
 	@$(TOOLS); go test -tags e2e -count=1 ./charts
 
-.PHONY: conformance
-conformance: build tools ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
+.PHONY: sentinel
+sentinel: ## Encryption at rest, set up, rotated and taken away on three API servers under load (about 8 minutes: they look at their file once a minute).
+	@$(CLUSTER) build etcd kubernetes
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 15m ./e2e/sentinel
+
+.PHONY: fuzz
+fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZZTIME, from the corpus in its package's testdata/fuzz, which keeps some of what it finds new.
+	@grep -rl --include='*_test.go' '^func Fuzz' pkg webhook | xargs -n 1 dirname | sort -u | while read -r package; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$package/*_test.go); do \
+			echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s ./$$package; \
+			found="$$(go env GOCACHE)/fuzz/$$(go list ./$$package)/$$target"; kept=$$package/testdata/fuzz/$$target; \
+			[ ! -d "$$found" ] || { mkdir -p $$kept; find "$$found" -type f -size -4 -printf '%s %p\n' | sort -n | sed -n '1,$(FUZZKEPT)s/^[0-9]* //p' | xargs -r cp -t $$kept; }; \
+		done; \
+	done
+
+.PHONY: conformance conformance-sample
+conformance: CASES := -timeout 40m -run '^TestConformance'
+conformance: ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
+conformance-sample: CASES := -timeout 10m -run '^TestConformance(HonestWorkflows|Upstream|ArchivedLogsAreSealed)$$' -args -sample
+conformance-sample: ## Of conformance what CI has time for: every other shape on one version of Argo in turn, and a few of what its authors ship.
+conformance conformance-sample: build tools
 	@$(CLUSTER) up --with argo4,argo-nonroot
 	@$(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=true" # it looks for Argo's controllers anew
-	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m -run '^TestConformance' ./e2e/suite
+	@$(TOOLS); go test -tags e2e -count=1 ./e2e/suite $(CASES)
+
+.PHONY: upgrade
+upgrade: ## See what an upgrade from the chart of a commit (FROM=…) costs workflows that run. It raises a new cluster.
+	@[ -n "$(FROM)" ] || { echo "FROM is not set: make upgrade FROM=<commit whose chart is installed first>" >&2; exit 2; }
+	@$(MAKE) cluster-down cluster-up
+	@$(TOOLS); go run ./e2e/upgrade -from "$(FROM)"
 
 .PHONY: lint
-lint: tools ## Linters, with the pinned version.
+lint: tools ## Linters, with the pinned version, and known vulnerabilities.
 	@$(TOOLS); golangci-lint run --allow-serial-runners --build-tags=integration,e2e ./...
-	@$(TOOLS); helm lint --quiet charts/argoseal
+	@$(TOOLS); helm lint --quiet charts/argoseal --values charts/testdata/default.values.yaml
+	@$(MAKE) vulnerabilities
+
+.PHONY: vulnerabilities
+vulnerabilities: ## Look for known vulnerabilities that our programs reach: fail for those of modules, tell those of the Go that is installed.
+	@GOBIN="$(CURDIR)/bin" go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK); \
+	reports="$$(go mod download -json golang.org/x/vulndb@$(VULNDB) | awk -F '"' '$$2 == "Dir" { print $$4 }')"; \
+	found="$$(mktemp)"; trap 'rm -f "$$found"' EXIT; status=0; \
+	bin/govulncheck -db "file://$$reports/data/osv" ./cmd/... >"$$found" || status=$$?; \
+	of() { awk -v kind="$$1" '/^Vulnerability #/ { id = $$3 } $$0 ~ "^  " kind { print id }' "$$found"; }; \
+	[ -z "$$(of 'Standard library')" ] || echo "$$(go version | cut -d ' ' -f 3) has known vulnerabilities: build images with a newer one:" $$(of 'Standard library') >&2; \
+	case "$$status:$$(of 'Standard library' | head -n 1):$$(of Module:)" in 0:*:|3:GO-*:) ;; *) cat "$$found" >&2; exit 1;; esac
 
 .PHONY: generated
 generated: ## Fail if a generated file is not up to date (it is, afterwards).
@@ -97,6 +149,7 @@ images-push: ## Build the images and push them to REGISTRY.
 generate: tools ## Write what is generated: deep copies, CRDs, docs/reference.md.
 	@$(TOOLS); controller-gen object paths=./pkg/api/...
 	@$(TOOLS); controller-gen crd paths=./pkg/api/... output:crd:dir=charts/argoseal/files/crds
+	@mv charts/argoseal/files/crds/argoseal.dev_secretencryptions.yaml charts/argoseal-sentinel/files/crds/
 	@go run ./docs/reference
 
 ##@ Install it
@@ -142,4 +195,4 @@ tools-demo:
 help: ## Show this list.
 	@awk 'BEGIN { FS = ":.*##"; print "Usage: make <target>" } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-zA-Z0-9_-]+:.*##/ { printf "  %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-zA-Z0-9_-]+:.*##/ { printf "  %-19s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -100,21 +100,23 @@ func TestRefused(t *testing.T) {
 		set  string
 		want string
 	}{
-		"an unknown value":                     {"webhok.replicaCount=1", "additional properties 'webhok' not allowed"},
-		"an unknown value deep down":           {"rekor.persistence.sise=1Gi", "additional properties 'sise' not allowed"},
-		"a failure policy of another spelling": {"webhook.failurePolicy=fail", "/webhook/failurePolicy"},
-		"a digest that is none":                {"signer.image.digest=latest", "/signer/image/digest"},
-		"a user that is no number":             {"argo.executorUsers={a:1=root}", "/argo/executorUsers/0"},
-		"a user of an image that nobody runs":  {"argo.executorUsers={a:1=1}", "argo.executorUsers is about the image a:1"},
-		"a signer without a digest":            {"signer.image.digest=", "signer.image.digest is missing"},
-		"a controller without a namespace":     {"argo.controllers={argo}", "/argo/controllers/0"},
-		"a webhook that gives up too early":    {"webhook.timeoutSeconds=1", "/webhook/timeoutSeconds"},
-		"no webhook":                           {"webhook.replicaCount=0", "/webhook/replicaCount"},
-		"a log on shared storage":              {"rekor.persistence.accessModes={ReadWriteMany}", "/rekor/persistence/accessModes/0"},
-		"no log at all":                        {"rekor.enabled=false", "rekor.url is missing"},
+		"an unknown value":                    {"webhok.replicaCount=1", "additional properties 'webhok' not allowed"},
+		"an unknown value deep down":          {"rekor.persistence.sise=1Gi", "additional properties 'sise' not allowed"},
+		"a gate that may be open":             {"webhook.failurePolicy=Ignore", "additional properties 'failurePolicy' not allowed"},
+		"no Argo, and no cluster to ask":      {"argo.controllers=null", "argo.controllers and argo.executorImages are missing"},
+		"no executor, and no cluster to ask":  {"argo.executorImages=null", "argo.controllers and argo.executorImages are missing"},
+		"a digest that is none":               {"signer.image.digest=latest", "/signer/image/digest"},
+		"a user that is no number":            {"argo.executorUsers={a:1=root}", "/argo/executorUsers/0"},
+		"a user of an image that nobody runs": {"argo.executorUsers={a:1=1}", "argo.executorUsers is about the image a:1"},
+		"a signer without a digest":           {"signer.image.digest=", "signer.image.digest is missing"},
+		"a controller without a namespace":    {"argo.controllers={argo}", "/argo/controllers/0"},
+		"a webhook that gives up too early":   {"webhook.timeoutSeconds=1", "/webhook/timeoutSeconds"},
+		"no webhook":                          {"webhook.replicaCount=0", "/webhook/replicaCount"},
+		"a log on shared storage":             {"rekor.persistence.accessModes={ReadWriteMany}", "/rekor/persistence/accessModes/0"},
+		"no log at all":                       {"rekor.enabled=false", "rekor.url is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := template(t, "--set", "signer.image.digest="+digest, "--set", tc.set)
+			_, err := template(t, "-f", "testdata/default.values.yaml", "--set", tc.set)
 			if err == nil {
 				t.Fatal("rendered")
 			}
@@ -181,9 +183,15 @@ func objects[T any](t *testing.T, kind string) []T {
 	return found
 }
 
+// warning is no guard: it tells whoever writes a policy what it leaves open.
+const warning = "argoseal-pins"
+
 // TestGuardsSayWhy: the message of a guard is a line as pkg/reason makes them.
 func TestGuardsSayWhy(t *testing.T) {
 	for _, policy := range objects[admission.ValidatingAdmissionPolicy](t, "ValidatingAdmissionPolicy") {
+		if policy.Name == warning {
+			continue
+		}
 		if p := policy.Spec.FailurePolicy; p == nil || *p != admission.Fail {
 			t.Errorf("%s does not fail closed", policy.Name)
 		}
@@ -203,12 +211,16 @@ func TestGuardsSayWhy(t *testing.T) {
 
 // TestEveryGuardIsBound: a policy without a binding that denies does nothing.
 func TestEveryGuardIsBound(t *testing.T) {
-	denies := map[string]bool{}
+	denies, warns := map[string]bool{}, map[string]bool{}
 	for _, b := range objects[admission.ValidatingAdmissionPolicyBinding](t, "ValidatingAdmissionPolicyBinding") {
 		denies[b.Spec.PolicyName] = slices.Equal(b.Spec.ValidationActions, []admission.ValidationAction{admission.Deny})
+		warns[b.Spec.PolicyName] = slices.Equal(b.Spec.ValidationActions, []admission.ValidationAction{admission.Warn})
+	}
+	if !warns[warning] {
+		t.Errorf("%s does not only warn", warning)
 	}
 	for _, policy := range objects[admission.ValidatingAdmissionPolicy](t, "ValidatingAdmissionPolicy") {
-		if !denies[policy.Name] {
+		if !denies[policy.Name] && policy.Name != warning {
 			t.Errorf("%s is not bound, or its binding does not deny", policy.Name)
 		}
 	}

@@ -5,12 +5,15 @@ package charts_test
 import (
 	"strings"
 	"testing"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // TestDiscovery: Argo's controllers and executors are found in the cluster,
-// whatever shape they were installed in. Nothing runs: there are no replicas.
+// whatever shape they were installed in. Most have no replicas.
 func TestDiscovery(t *testing.T) {
 	c := connect(t)
 	ns := c.namespace()
@@ -33,6 +36,41 @@ func TestDiscovery(t *testing.T) {
 	find := func(args ...string) (string, error) {
 		return template(t, append(args, "--dry-run=server", "--kubeconfig", c.lab.Kubeconfig, "--set", "signer.image.digest="+digest)...)
 	}
+	believed := func(args ...string) string {
+		t.Helper()
+		out, err := find(args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return source(t, out, "webhook/deployment.yaml")
+	}
+	if b := believed(); !strings.Contains(b, "--argo-controller=argo/argo\"") || strings.Contains(b, ns) {
+		t.Errorf("Deployments without a ready pod are believed:\n%s", b)
+	}
+	// One that runs is a tenant's as long as no cluster admin has made it Argo.
+	c.make(user{}, deployments, ns, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"running","namespace":"NS"},
+		"spec":{"replicas":1,"selector":{"matchLabels":{"a":"running"}},"template":{"metadata":{"labels":{"a":"running"}},
+		"spec":{"serviceAccountName":"default","automountServiceAccountToken":false,"terminationGracePeriodSeconds":0,
+		"containers":[{"name":"workflow-controller","image":"busybox","imagePullPolicy":"IfNotPresent","command":["sleep","300"]}]}}}}`)
+	deadline := time.Now().Add(time.Minute)
+	for ready := int64(0); ready == 0; time.Sleep(time.Second) {
+		if time.Now().After(deadline) {
+			t.Fatal("the Deployment gets no ready pod")
+		}
+		d, err := c.as(user{}).Resource(deployments).Namespace(ns).Get(t.Context(), "running", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ready, _, _ = unstructured.NestedInt64(d.Object, "status", "readyReplicas")
+	}
+	if b := believed(); strings.Contains(b, ns) {
+		t.Errorf("a Deployment that no cluster admin made Argo is believed:\n%s", b)
+	}
+	c.make(user{}, rbac.WithResource("clusterroles"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"NS-argo"},
+		"rules":[{"apiGroups":["argoproj.io"],"resources":["workflows"],"verbs":["get","update"]}]}`)
+	c.make(user{}, rbac.WithResource("clusterrolebindings"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"NS-argo"},
+		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"NS-argo"},
+		"subjects":[{"kind":"ServiceAccount","namespace":"NS","name":"default"}]}`)
 	if _, err := find(); err == nil || !strings.Contains(err.Error(), "argo, "+ns) || !strings.Contains(err.Error(), "set argo.namespaces") {
 		t.Errorf("two Argos are found, and it says %v", err)
 	}

@@ -3,6 +3,8 @@
 package charts_test
 
 import (
+	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -22,8 +24,19 @@ var statusCases = map[string]attempt{
 	"a network plugin may annotate through status": {
 		as: tenant, on: pods, name: "tagged", sub: "status", body: metadata(`"annotations":{"cni.example.org/ip":"10.0.0.1"}`)},
 
-	"a cluster admin may not change an exit code": {
-		as: clusterAdmin, on: pods, name: "tagged", sub: "status", body: status(ended("7")), refused: reason.StatusGuarded},
+	"a virtual kubelet of another name may report its node's pods": {
+		as: virtual, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Succeeded",` + ended("7"))},
+	"a cluster admin may report for any node": {
+		as: clusterAdmin, on: pods, name: "tagged", sub: "status", body: status(ended("7"))},
+
+	"a virtual kubelet may not report another node's pods": {
+		as: elsewhere, on: pods, name: "tagged", sub: "status", body: status(ended("7")), refused: reason.StatusGuarded},
+	"a virtual kubelet may not report a pod that no node runs": {
+		as: virtual, on: pods, name: "untagged", sub: "status", body: status(ended("7")), refused: reason.StatusGuarded},
+	"nor may it change what Argo knows the pod by": {
+		as: virtual, on: pods, name: "tagged", sub: "status", body: metadata(`"annotations":{"workflows.argoproj.io/node-id":"w-2"}`), refused: reason.TagGuarded},
+	"a tenant may not change an exit code": {
+		as: tenant, on: pods, name: "tagged", sub: "status", body: status(ended("7")), refused: reason.StatusGuarded},
 	"a tenant may not report an init container": {
 		as: tenant, on: pods, name: "tagged", sub: "status", refused: reason.StatusGuarded,
 		body: status(`"initContainerStatuses":[{"name":"init","image":"i","imageID":"i","ready":true,"restartCount":0,"state":{"terminated":{"exitCode":0,"message":"forged"}}}]`)},
@@ -61,10 +74,8 @@ var statusCases = map[string]attempt{
 
 // identityCases: what identifies a tagged pod stays.
 var identityCases = map[string]attempt{
-	"Argo may mark the pod completed": {
-		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"labels":{"workflows.argoproj.io/completed":"true"}`)},
 	"Argo may add a finalizer": {
-		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"finalizers":["workflows.argoproj.io/status"]`)},
+		as: argo, on: pods, name: "tagged", body: metadata(`"finalizers":["workflows.argoproj.io/status"]`)},
 	"other annotations are free": {
 		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"annotations":{"workflows.argoproj.io/progress":"1/2","x":"y"}`)},
 	"the garbage collector may drop an owner that is gone": {
@@ -80,6 +91,12 @@ var identityCases = map[string]attempt{
 		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"annotations":null`), refused: reason.TagGuarded},
 	"a tag may not come later": {
 		as: clusterAdmin, on: pods, name: "untagged", body: metadata(`"annotations":{"argoseal.dev/tag":"u"}`), refused: reason.TagGuarded},
+	"an untagged pod may be made": {
+		as: tenant, verb: "create", on: pods, body: pod("")},
+	"a tagged pod is made by Argo only": {
+		as: tenant, verb: "create", on: pods, body: pod(`"annotations":{"argoseal.dev/tag":"t"},`), refused: reason.TagGuarded},
+	"not even by a cluster admin": {
+		as: clusterAdmin, verb: "create", on: pods, body: pod(`"annotations":{"argoseal.dev/tag":"t"},`), refused: reason.TagGuarded},
 	"a kill command may not change": {
 		as: clusterAdmin, on: pods, name: "tagged", body: metadata(`"annotations":{"workflows.argoproj.io/kill-cmd-wait":"[\"/x\"]"}`), refused: reason.TagGuarded},
 	"a kill command may not come later": {
@@ -105,6 +122,66 @@ var identityCases = map[string]attempt{
 		as: clusterAdmin, verb: "create", on: pods, name: "untagged", sub: "binding", body: binding(`"annotations":{"argoseal.dev/tag":"u"}`), refused: reason.TagGuarded},
 	"a Binding may not bring Argo's labels": {
 		as: clusterAdmin, verb: "create", on: pods, name: "untagged", sub: "binding", body: binding(`"labels":{"workflows.argoproj.io/workflow":"v"}`), refused: reason.TagGuarded},
+}
+
+func pod(fields string) string {
+	return `{"apiVersion":"v1","kind":"Pod","metadata":{` + fields + `"name":"new","namespace":"NS"},"spec":{` + podSpec + `}}`
+}
+
+// adoptionCases: what Argo takes pods for its own by is its controller's.
+var adoptionCases = map[string]attempt{
+	"Argo may mark the pod completed": {
+		as: argo, on: pods, name: "tagged", body: metadata(`"labels":{"workflows.argoproj.io/completed":"true"}`)},
+	"a Job may make pods with a workflow's label": {
+		as: jobs, verb: "create", on: pods, body: adoptable("")},
+	"a tenant may make pods that Argo has done with": {
+		as: tenant, verb: "create", on: pods, body: adoptable(`,"workflows.argoproj.io/completed":"true"`)},
+	"a pod that is not Argo's may get a workflow's label": {
+		as: tenant, on: pods, name: "untagged", body: metadata(`"labels":{"workflows.argoproj.io/workflow":"w"}`)},
+	"and lose it": {
+		as: tenant, on: pods, name: "labelled", body: metadata(`"labels":{"workflows.argoproj.io/workflow":null}`)},
+	"others of Argo's annotations are free": {
+		as: tenant, on: pods, name: "tagged", body: metadata(`"annotations":{"workflows.argoproj.io/progress":"1/2"}`)},
+	"a pod that is not Argo's may be debugged": {
+		as: tenant, on: pods, name: "untagged", sub: "ephemeralcontainers", body: debugging},
+
+	"a tenant may not make a pod that Argo would adopt": {
+		as: tenant, verb: "create", on: pods, body: adoptable(`,"workflows.argoproj.io/completed":"false"`), refused: reason.CreatorNotArgo},
+	"nor may a Job": {
+		as: jobs, verb: "create", on: pods, body: adoptable(`,"workflows.argoproj.io/completed":"false"`), refused: reason.CreatorNotArgo},
+	"nor a cluster admin": {
+		as: clusterAdmin, verb: "create", on: pods, body: adoptable(`,"workflows.argoproj.io/completed":"false"`), refused: reason.CreatorNotArgo},
+	"a plain pod may not become a step's": {
+		as: tenant, on: pods, name: "untagged", refused: reason.TagGuarded, body: metadata(
+			`"labels":{"workflows.argoproj.io/workflow":"w","workflows.argoproj.io/completed":"false"},"annotations":{"workflows.argoproj.io/node-id":"w-1","workflows.argoproj.io/node-name":"w"}`)},
+	"a Job's pod may not become a step's": {
+		as: tenant, on: pods, name: "labelled", body: metadata(`"labels":{"workflows.argoproj.io/completed":"false"}`), refused: reason.TagGuarded},
+	"a cluster admin may not make it one": {
+		as: clusterAdmin, on: pods, name: "labelled", body: metadata(`"labels":{"workflows.argoproj.io/completed":"false"}`), refused: reason.TagGuarded},
+	"nor through status": {
+		as: tenant, on: pods, name: "labelled", sub: "status", body: metadata(`"labels":{"workflows.argoproj.io/completed":"false"}`), refused: reason.TagGuarded},
+	"nor may a node, where no other guard is before ours": {
+		as: node, on: pods, name: "tagged", sub: "status", body: metadata(`"annotations":{"workflows.argoproj.io/node-id":"x"}`), refused: reason.TagGuarded},
+	"a tenant may not say that Argo has done with a pod": {
+		as: tenant, on: pods, name: "tagged", body: metadata(`"labels":{"workflows.argoproj.io/completed":"true"}`), refused: reason.TagGuarded},
+	"a tenant may not take the pod away from Argo": {
+		as: tenant, on: pods, name: "tagged", body: metadata(`"labels":{"workflows.argoproj.io/completed":null}`), refused: reason.TagGuarded},
+	"nor give it to another of Argo's controllers": {
+		as: tenant, on: pods, name: "tagged", body: metadata(`"labels":{"workflows.argoproj.io/controller-instanceid":"x"}`), refused: reason.TagGuarded},
+	"nor keep it from being stopped": {
+		as: tenant, on: pods, name: "tagged", body: metadata(`"labels":{"workflows.argoproj.io/on-exit":"true"}`), refused: reason.TagGuarded},
+	"a node's name may not come later": {
+		as: tenant, on: pods, name: "tagged", body: metadata(`"annotations":{"workflows.argoproj.io/node-name":"w"}`), refused: reason.TagGuarded},
+	"a tagged pod may not be debugged": {
+		as: clusterAdmin, on: pods, name: "tagged", sub: "ephemeralcontainers", body: debugging, refused: reason.DebugContainer},
+}
+
+const debugging = `{"spec":{"ephemeralContainers":[{"name":"e","image":"localhost/none:1"}]}}`
+
+// adoptable is a pod with a workflow's label and others.
+func adoptable(more string) string {
+	return `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"new","namespace":"NS","labels":{"workflows.argoproj.io/workflow":"w"` + more + `}},
+		"spec":{"schedulerName":"nobody",` + podSpec + `}}`
 }
 
 func binding(fields string) string {
@@ -148,7 +225,11 @@ const (
 var modeCases = map[string]attempt{
 	"a tenant may raise the mode":            {as: tenant, on: namespaces, name: "NS-audit", body: mode(`"enforce"`)},
 	"a tenant may edit other labels":         {as: tenant, on: namespaces, name: "NS", body: metadata(`"labels":{"x":"y"}`)},
-	"an unknown mode is enforce":             {as: tenant, on: namespaces, name: "NS", body: mode(`"Enforce"`)},
+	"a namespace may begin with a mode":      {as: clusterAdmin, verb: "create", on: namespaces, body: begins("enforce")},
+	"a namespace may not begin with another": {as: clusterAdmin, verb: "create", on: namespaces, body: begins("Enforce"), refused: reason.ModeUnknown},
+	"an unknown mode may not come":           {as: clusterAdmin, on: namespaces, name: "NS", body: mode(`"Enforce"`), refused: reason.ModeUnknown},
+	"an empty mode may not come":             {as: clusterAdmin, on: namespaces, name: "NS", body: mode(`""`), refused: reason.ModeUnknown},
+	"nor through status":                     {as: clusterAdmin, on: namespaces, name: "NS", sub: "status", body: mode(`"strict"`), refused: reason.ModeUnknown},
 	"an operator may lower the mode":         {as: operator, on: namespaces, name: "NS", body: mode(`"warn"`)},
 	"a cluster admin may remove the mode":    {as: clusterAdmin, on: namespaces, name: "NS", body: mode(`null`)},
 	"a tenant may not lower enforce to warn": {as: tenant, on: namespaces, name: "NS", body: mode(`"warn"`), refused: reason.ModeGuarded},
@@ -159,6 +240,10 @@ var modeCases = map[string]attempt{
 	"a tenant may not do it through status":  {as: tenant, on: namespaces, name: "NS", sub: "status", body: mode(`null`), refused: reason.ModeGuarded},
 	"a tenant may not do it through finalize": {as: tenant, verb: "update", on: namespaces, sub: "finalize", refused: reason.ModeGuarded,
 		body: `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"NS"},"spec":{"finalizers":["kubernetes"]}}`},
+}
+
+func begins(mode string) string {
+	return `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"NS-new","labels":{"argoseal.dev/mode":"` + mode + `"}}}`
 }
 
 func mode(value string) string { return metadata(`"labels":{"argoseal.dev/mode":` + value + `}`) }
@@ -180,6 +265,28 @@ func parameters(own, executed string) string {
 	return `{"spec":{` + arguments(own) + `},"status":{"storedWorkflowTemplateSpec":{` + arguments(executed) + `}}}`
 }
 
+// retried is what argo retry writes, and more, to one that has ended.
+func retried(phase, more string) string {
+	var o, with map[string]any
+	for text, into := range map[string]*map[string]any{
+		`{"metadata":{"labels":{"workflows.argoproj.io/completed":null}},"status":{"phase":` + phase + `,"message":"","finishedAt":null}}`: &o,
+		more: &with,
+	} {
+		if err := json.Unmarshal([]byte(text), into); err != nil {
+			panic(err)
+		}
+	}
+	if status, found := with["status"].(map[string]any); found {
+		maps.Copy(o["status"].(map[string]any), status)
+		o["spec"] = with["spec"]
+	}
+	body, err := json.Marshal(o)
+	if err != nil {
+		panic(err)
+	}
+	return string(body)
+}
+
 func spec(fields string) string { return `{"spec":{` + fields + `}}` }
 
 // workflowCases: what the gate resolves inputs by is not its users' to change.
@@ -192,9 +299,15 @@ var workflowCases = map[string]attempt{
 	"a stopped one may be retried": {as: tenant, on: workflows, name: "under-way", body: status(`"storedWorkflowTemplateSpec":{"shutdown":null}`)},
 	"Argo may spell its spec anew": {as: argo, on: workflows, name: "under-way", body: spec(`"templates":[{"name":"main","inputs":{},"container":{"image":"i"}}]`)},
 	"Argo may store templates":     {as: argo, on: workflows, name: "under-way", body: status(`"storedTemplates":{"namespaced/lib/u":{"name":"u"}}`)},
+	"one that has ended may be retried, as Argo v3.7 does": {
+		as: tenant, on: workflows, name: "ended", body: retried(`"Running"`, `{}`)},
+	"one that has ended may be retried, as Argo v4.0 does": {
+		as: tenant, on: workflows, name: "ended", body: retried(`null`, `{}`)},
 	"one that has ended may be retried with other parameters": {
-		as: tenant, on: workflows, name: "ended", body: parameters("w", "w")},
-	"a finalizer may be taken away": {as: clusterAdmin, on: workflows, name: "under-way", body: metadata(`"finalizers":null`)},
+		as: tenant, on: workflows, name: "ended", body: retried(`"Running"`, parameters("w", "w"))},
+	"Argo may say that it has ended":        {as: argo, on: workflows, name: "under-way", body: status(`"phase":"Succeeded"`)},
+	"Argo may take up one that was retried": {as: argo, on: workflows, name: "ended", body: status(`"phase":"Running"`)},
+	"a finalizer may be taken away":         {as: clusterAdmin, on: workflows, name: "under-way", body: metadata(`"finalizers":null`)},
 
 	"a tenant may not change its templates": {
 		as: tenant, on: workflows, name: "under-way", body: spec(`"templates":[{"name":"main","container":{"image":"j"}}]`), refused: reason.WorkflowGuarded},
@@ -217,13 +330,35 @@ var workflowCases = map[string]attempt{
 	"a tenant may not change both while it runs": {
 		as: tenant, on: workflows, name: "under-way", body: parameters("w", "w"), refused: reason.WorkflowGuarded},
 	"a tenant may not retry with others than are said": {
-		as: tenant, on: workflows, name: "ended", body: parameters("v", "w"), refused: reason.WorkflowGuarded},
+		as: tenant, on: workflows, name: "ended", body: retried(`"Running"`, parameters("v", "w")), refused: reason.WorkflowGuarded},
+	"a tenant may not change both and leave it ended": {
+		as: tenant, on: workflows, name: "ended", body: parameters("w", "w"), refused: reason.WorkflowGuarded},
+	"a tenant may not say that it has ended": {
+		as: tenant, on: workflows, name: "under-way", body: status(`"phase":"Failed"`), refused: reason.WorkflowGuarded},
+	"a tenant may not say that it has ended otherwise": {
+		as: tenant, on: workflows, name: "ended", body: status(`"phase":"Succeeded"`), refused: reason.WorkflowGuarded},
+	"a cluster admin may not begin it again and leave the rest": {
+		as: clusterAdmin, on: workflows, name: "ended", body: status(`"phase":"Running"`), refused: reason.WorkflowGuarded},
 	"a tenant may not bring stored parameters along": {
-		as: tenant, verb: "create", on: workflows, body: workflow("started", `"phase":"Failed","storedWorkflowTemplateSpec":{"arguments":{"parameters":[{"name":"p","value":"v"}]}}`), refused: reason.WorkflowGuarded},
+		as: tenant, verb: "create", on: workflows, body: workflow("started", `"phase":"Failed","storedWorkflowTemplateSpec":{"arguments":{"parameters":[{"name":"p","value":"v"}]}}`), refused: reason.CopyUnknown},
+	// Argo's controller takes a name for its own whose letters differ in case only,
+	// in a Workflow with a number for a parameter.
+	"a tenant may not bring copies along under a name that Argo takes for theirs": {
+		as: tenant, verb: "create", on: workflows, body: workflow("new", `"StoredTemplates":{"namespaced/lib/t":{"name":"t"}}`), refused: reason.WorkflowGuarded},
+	"nor under one with a letter that folds to another": {
+		as: tenant, verb: "create", on: workflows, body: workflow("new", "\"\u017ftoredWorkflowTemplateSpec\":{}"), refused: reason.WorkflowGuarded},
+	"nor add them later": {
+		as: tenant, on: workflows, name: "under-way", body: status(`"storedtemplates":{"namespaced/lib/t":{"name":"u"}}`), refused: reason.WorkflowGuarded},
+	"nor end it so": {
+		as: tenant, on: workflows, name: "under-way", body: status("\"pha\u017fe\":\"Failed\""), refused: reason.WorkflowGuarded},
+	"a tenant may not give it other artifacts so": {
+		as: tenant, on: workflows, name: "under-way", body: spec("\"arguments\":{\"artifact\u017f\":[{\"name\":\"a\",\"s3\":{\"key\":\"l\"}}]}"), refused: reason.WorkflowGuarded},
+	"nor the copy that Argo executes": {
+		as: tenant, on: workflows, name: "under-way", body: status(`"storedWorkflowTemplateSpec":{"arguments":{"Artifacts":[{"name":"a","s3":{"key":"l"}}]}}`), refused: reason.WorkflowGuarded},
 	"a tenant may not remove the status": {
 		as: tenant, on: workflows, name: "under-way", body: `{"status":null}`, refused: reason.WorkflowGuarded},
 	"a tenant may not bring stored templates along": {
-		as: tenant, verb: "create", on: workflows, body: workflow("memoized", stored), refused: reason.WorkflowGuarded},
+		as: tenant, verb: "create", on: workflows, body: workflow("memoized", stored), refused: reason.CopyUnknown},
 }
 
 func TestGuards(t *testing.T) {
@@ -231,7 +366,8 @@ func TestGuards(t *testing.T) {
 	c.waitForGuards()
 	ns := c.prepare()
 	for group, cases := range map[string]map[string]attempt{
-		"status": statusCases, "identity": identityCases, "records": recordCases, "mode": modeCases, "workflow": workflowCases,
+		"status": statusCases, "identity": identityCases, "adoption": adoptionCases, "records": recordCases, "mode": modeCases, "workflow": workflowCases,
+		"exec": execCases, "configuration": configurationCases, "anchors": anchorCases,
 	} {
 		for name, a := range cases {
 			t.Run(group+"/"+name, func(t *testing.T) {
@@ -249,7 +385,7 @@ func checkVerdict(t *testing.T, want reason.Code, err error) {
 		t.Errorf("refused, want it admitted: %v", err)
 	case want != "" && err == nil:
 		t.Errorf("admitted, want %s", want)
-	case want != "" && !strings.Contains(err.Error(), "denied request: "+string(want)+": "):
+	case want != "" && !strings.Contains(strings.ReplaceAll(err.Error(), "denied the request", "denied request"), "denied request: "+string(want)+": "):
 		t.Errorf("refused otherwise, want %s: %v", want, err)
 	}
 }

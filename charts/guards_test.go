@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
 	"github.com/argoseal/argoseal/e2e/cluster/part"
@@ -41,14 +42,26 @@ var (
 	// and nothing outside.
 	tenant   = user{name: "guards-tenant"}
 	operator = user{name: "guards-operator"}
+	// platform may write webhook configurations, and everything in Argoseal's own
+	// namespace, and has no virtual verb.
+	platform = user{name: "guards-platform"}
+	// debugger may run commands in steps' containers.
+	debugger = user{name: "guards-debugger"}
 	notary   = user{name: "system:serviceaccount:" + release + ":argoseal-notary"}
+	webhook  = user{name: "system:serviceaccount:" + release + ":argoseal-webhook"}
+	rekor    = user{name: "system:serviceaccount:" + release + ":argoseal-rekor"}
 	argo     = user{name: "system:serviceaccount:" + part.ArgoNamespace + ":argo"}
 	// impostor has the notary's name and another namespace; RBAC lets it.
 	impostor  = user{"system:serviceaccount:guards:argoseal-notary", []string{"system:masters"}}
 	node      = user{"system:node:guards-node", []string{"system:nodes"}}
-	nameOnly  = user{"system:node:guards-node", []string{"system:masters"}}
-	groupOnly = user{"guards-somebody", []string{"system:nodes", "system:masters"}}
+	nameOnly  = user{name: "system:node:guards-node"}
+	groupOnly = user{"guards-somebody", []string{"system:nodes"}}
+	// virtual reports for the tagged pod's node under a name of its own,
+	// elsewhere for another node.
+	virtual   = user{name: "guards-virtual"}
+	elsewhere = user{name: "guards-elsewhere"}
 	podGC     = controller("pod-garbage-collector")
+	jobs      = controller("job-controller")
 	collector = controller("generic-garbage-collector")
 	emptier   = controller("namespace-controller")
 )
@@ -58,7 +71,10 @@ func controller(name string) user { return user{name: "system:serviceaccount:kub
 var (
 	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	secrets     = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	mutating    = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}
+	validating  = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
 	provenances = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "provenances"}
 	workflows   = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}
 	seals       = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "artifactseals"}
@@ -105,14 +121,20 @@ func (c *cluster) namespace() string {
 	return ns
 }
 
-// as is a client that acts as the user; the zero user is the kubeconfig's.
-func (c *cluster) as(u user) dynamic.Interface {
-	c.t.Helper()
+// config is that of a client that acts as the user; the zero user is the
+// kubeconfig's.
+func (c *cluster) config(u user) *rest.Config {
 	config := rest.CopyConfig(c.lab.Config)
 	if u.name != "" {
 		config.Impersonate = rest.ImpersonationConfig{UserName: u.name, Groups: append([]string{"system:authenticated"}, u.groups...)}
 	}
-	client, err := dynamic.NewForConfig(config)
+	return config
+}
+
+// as is a client that acts as the user.
+func (c *cluster) as(u user) dynamic.Interface {
+	c.t.Helper()
+	client, err := dynamic.NewForConfig(c.config(u))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -154,8 +176,9 @@ func (c *cluster) make(as user, gvr schema.GroupVersionResource, ns, text string
 // attempt is one request to the API server.
 type attempt struct {
 	as   user
-	verb string // patch (the default), create, update, delete, deletecollection
+	verb string // patch (the default), jsonpatch, create, update, delete, deletecollection, connect
 	on   schema.GroupVersionResource
+	in   string // the namespace, if it is not the test's
 	name string
 	sub  string // subresource
 	body string // NS stands for the test's namespace
@@ -168,7 +191,10 @@ type attempt struct {
 func (c *cluster) try(a attempt, ns string, dry bool) error {
 	c.t.Helper()
 	var client dynamic.ResourceInterface = c.as(a.as).Resource(a.on)
-	if a.on != namespaces {
+	if a.in != "" {
+		ns = a.in
+	}
+	if a.on != namespaces && a.on != mutating && a.on != validating {
 		client = c.as(a.as).Resource(a.on).Namespace(ns)
 	}
 	var dryRun, sub []string
@@ -193,6 +219,10 @@ func (c *cluster) try(a attempt, ns string, dry bool) error {
 		}
 		o.SetResourceVersion(now.GetResourceVersion())
 		_, err = client.Update(ctx, o, metav1.UpdateOptions{DryRun: dryRun}, sub...)
+	case "connect":
+		err = c.connect(a, ns, name)
+	case "jsonpatch":
+		_, err = client.Patch(ctx, name, types.JSONPatchType, []byte(a.body), metav1.PatchOptions{DryRun: dryRun}, sub...)
 	case "delete":
 		err = client.Delete(ctx, name, metav1.DeleteOptions{DryRun: dryRun})
 	case "deletecollection":
@@ -202,6 +232,29 @@ func (c *cluster) try(a attempt, ns string, dry bool) error {
 		_, err = client.Patch(ctx, name, types.MergePatchType, body, metav1.PatchOptions{DryRun: dryRun}, sub...)
 	}
 	return err
+}
+
+// connect asks for a command in a container of a pod, or, without one, to attach to
+// it; the body is the container and the command, word by word. No node runs the
+// pod, so what is admitted fails after that.
+func (c *cluster) connect(a attempt, ns, name string) error {
+	c.t.Helper()
+	config := c.config(a.as)
+	config.GroupVersion, config.APIPath = &schema.GroupVersion{Version: "v1"}, "/api"
+	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
+	client, err := rest.RESTClientFor(config)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	words := strings.Split(a.body, " ")
+	request := client.Post().Namespace(ns).Resource("pods").Name(name).SubResource(a.sub).Param("container", words[0]).Param("stdout", "true")
+	for _, word := range words[1:] {
+		request = request.Param("command", strings.ReplaceAll(word, "_", " "))
+	}
+	if err = request.Do(c.t.Context()).Error(); err != nil && strings.Contains(err.Error(), "denied") {
+		return err
+	}
+	return nil
 }
 
 // prepare makes a namespace with pods that look as Argo's do in a labelled
@@ -214,11 +267,30 @@ func (c *cluster) prepare() string {
 	for _, in := range []string{ns, ns + "-audit"} {
 		c.make(admin, rbac.WithResource("rolebindings"), in, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"tenant","namespace":"NS"},
 			"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"},
-			"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"guards-tenant"}]}`)
+			"subjects":[`+users(tenant, nameOnly, groupOnly, virtual, elsewhere)+`]}`)
+	}
+	for _, r := range []struct {
+		by   user
+		node string
+	}{{virtual, "guards-node"}, {elsewhere, "guards-other"}} {
+		name := "NS-" + r.by.name
+		c.make(admin, rbac.WithResource("clusterroles"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"`+name+`"},
+			"rules":[{"apiGroups":[""],"resources":["nodes"],"resourceNames":["`+r.node+`"],"verbs":["argoseal-report"]}]}`)
+		c.make(admin, rbac.WithResource("clusterrolebindings"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"`+name+`"},
+			"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"`+name+`"},"subjects":[`+users(r.by)+`]}`)
 	}
 	c.make(admin, rbac.WithResource("clusterrolebindings"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"NS-operator"},
 		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"argoseal-operator"},
-		"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"guards-operator"}]}`)
+		"subjects":[`+users(operator)+`]}`)
+	c.make(admin, rbac.WithResource("clusterroles"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"NS-platform"},"rules":[
+		{"apiGroups":["admissionregistration.k8s.io"],"resources":["mutatingwebhookconfigurations","validatingwebhookconfigurations"],"verbs":["get","list","create","update","patch","delete","deletecollection"]},
+		{"apiGroups":[""],"resources":["secrets","configmaps","pods/exec"],"verbs":["get","list","create","update","patch","delete","deletecollection"]}]}`)
+	c.make(admin, rbac.WithResource("clusterrolebindings"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"NS-platform"},
+		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"NS-platform"},
+		"subjects":[`+users(platform, operator, debugger)+`]}`)
+	c.make(admin, rbac.WithResource("clusterrolebindings"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"NS-debugger"},
+		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"argoseal-exec"},
+		"subjects":[`+users(debugger)+`]}`)
 	// The owner has to be there, or the garbage collector takes the pod away.
 	owner := c.make(admin, configMaps, ns, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"w","namespace":"NS"}}`)
 	// The tagged pod runs on a node that does not exist: nobody but the test
@@ -228,11 +300,15 @@ func (c *cluster) prepare() string {
 		"annotations":{"argoseal.dev/tag":"t","workflows.argoproj.io/kill-cmd-wait":"[]","workflows.argoproj.io/node-id":"w-1"},
 		"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"w","uid":"`+string(owner.GetUID())+`"}]},
 		"spec":{"nodeName":"guards-node",`+podSpec+`}}`)
+	// This one is as a Job makes it that wants its log in argo logs.
+	c.make(admin, pods, ns, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"labelled","namespace":"NS",
+		"labels":{"workflows.argoproj.io/workflow":"w"}},"spec":{"schedulerName":"nobody",`+podSpec+`}}`)
 	c.make(admin, pods, ns, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"untagged","namespace":"NS"},
 		"spec":{"schedulerName":"nobody",`+podSpec+`}}`)
 	c.make(notary, provenances, ns, record("old"))
 	c.make(admin, workflows, ns, workflow("under-way", stored))
-	c.make(admin, workflows, ns, workflow("ended", `"phase":"Failed",`+stored))
+	c.make(admin, workflows, ns, strings.Replace(workflow("ended", `"phase":"Failed","message":"m","finishedAt":"2026-01-01T00:00:00Z",`+stored),
+		`"labels":{`, `"labels":{"workflows.argoproj.io/completed":"true",`, 1))
 	for _, a := range []attempt{
 		{as: node, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Running","startTime":"2026-01-01T00:00:00Z",` + ended("0"))},
 		{as: admin, on: namespaces, name: "NS", body: `{"metadata":{"labels":{"argoseal.dev/mode":"enforce"}}}`},
@@ -246,6 +322,15 @@ func (c *cluster) prepare() string {
 
 const podSpec = `"automountServiceAccountToken":false,"terminationGracePeriodSeconds":0,
 		"containers":[{"name":"main","image":"localhost/none:1"}],"initContainers":[{"name":"init","image":"localhost/none:1"}]`
+
+// users are the subjects of a binding.
+func users(list ...user) string {
+	var subjects []string
+	for _, u := range list {
+		subjects = append(subjects, `{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"`+u.name+`"}`)
+	}
+	return strings.Join(subjects, ",")
+}
 
 func status(fields string) string { return `{"status":{` + fields + `}}` }
 

@@ -14,12 +14,12 @@ const module = "github.com/argoseal/argoseal/"
 // pure are the packages that decide: what they say depends on their arguments
 // alone.
 var pure = []string{
-	"pkg/argo", "pkg/argo/graph", "pkg/artifact", "pkg/policy", "pkg/provenance", "pkg/reason",
-	"pkg/sidecar", "pkg/tag", "pkg/verify", "webhook/inject",
+	"pkg/argo", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/policy", "pkg/provenance",
+	"pkg/reason", "pkg/sentinel/encryption", "pkg/sidecar", "pkg/tag", "pkg/verify", "webhook/inject",
 }
 
 // bare are those that run, or are linked, inside of workflow pods.
-var bare = []string{"cmd/argoseal-signer", "pkg/artifact", "pkg/reason"}
+var bare = []string{"cmd/argoseal-signer", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/reason"}
 
 // network are the ways to one. Other people's packages may import them (API
 // types do), ours that are pure may not.

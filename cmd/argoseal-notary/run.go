@@ -26,9 +26,11 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/notary"
 	"github.com/argoseal/argoseal/pkg/notary/believed"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
 )
@@ -41,6 +43,7 @@ type options struct {
 	executorImages []string
 	executorEnv    []string
 	signerImages   []string
+	quoted         []string
 	clusterName    string
 	metricsAddress string
 	healthAddress  string
@@ -69,6 +72,7 @@ admitted under anything else is not sealed, and tried again.`,
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
 	f.StringArrayVar(&o.signerImages, "signer-image", nil, "argoseal-signer's image by digest; repeatable")
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
+	f.StringArrayVar(&o.quoted, "quoted-parameter", nil, "name of workflow parameters that statements quote, with wildcards (path.Match); all others they show as HMACs; repeatable")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
@@ -144,17 +148,22 @@ func run(ctx context.Context, o options) error {
 		Cache:         mgr.GetClient(),
 		API:           api,
 		Logs:          notary.PodLogs{Pods: pods},
-		Keyring:       keyring.New(o.namespace, p.signer, log),
+		Epochs:        keeper.Reader{API: api, Namespace: o.namespace}.At,
+		Keyring:       keyring.New(o.namespace, p.signer, o.rekorURL, seal.NewRecorder(log, clock.RealClock{})),
 		Events:        mgr.GetEventRecorder("argoseal-notary"),
 		Backlog:       &notary.Backlog{},
 		Clock:         clock.RealClock{},
 		ClaimDuration: o.claimDuration,
 		Identity:      p.believed.Identity,
 		SignerImages:  p.believed.Signers,
+		Redaction:     p.redaction,
 		Cluster:       p.clusterName,
 		Version:       version,
 	}
 	if n.Holder, err = holder(); err != nil {
+		return err
+	}
+	if err := mgr.Add(&keeper.Keeper{API: api, Namespaces: pods.Namespaces(), Namespace: o.namespace, Log: ctrl.Log.WithName("epochs")}); err != nil {
 		return err
 	}
 	n.Metrics = notary.NewMetrics(metrics.Registry, n.Backlog, n.Clock)
@@ -166,6 +175,7 @@ type prepared struct {
 	signer      *seal.Signer
 	clusterName string
 	believed    believed.Installation
+	redaction   provenance.Redaction
 }
 
 // prepare reads, or makes, what has to be there before anything else. The API
@@ -190,7 +200,18 @@ func try(ctx context.Context, api client.Client, o options, said believed.Instal
 	if p.signer, err = keyring.Signer(ctx, api, o.namespace); err != nil {
 		return p, err
 	}
+	key, err := keyring.ParameterKey(ctx, api, o.namespace)
+	if err != nil {
+		return p, err
+	}
+	p.redaction = provenance.Redaction{Quoted: o.quoted, Key: key}
+	if err := p.redaction.Validate(); err != nil {
+		return p, usage("--quoted-parameter: %v", err)
+	}
 	if p.clusterName, err = nameOf(ctx, api, o.clusterName); err != nil {
+		return p, err
+	}
+	if err := keyring.CheckLog(ctx, api, o.namespace, o.rekorURL); err != nil {
 		return p, err
 	}
 	p.believed, err = believed.Remember(ctx, api, o.namespace, said, time.Now())

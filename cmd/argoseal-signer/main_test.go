@@ -18,7 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -69,9 +70,13 @@ func TestTheProgramDependsOnNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "github.com/argoseal/argoseal/pkg/reason\n" +
-		"github.com/argoseal/argoseal/pkg/artifact\n" +
-		"github.com/argoseal/argoseal/pkg/artifact/staged\n" +
+	want := "github.com/argoseal/argoseal/pkg/artifact\n" +
+		"github.com/argoseal/argoseal/pkg/argo/layout\n" +
+		"github.com/argoseal/argoseal/pkg/reason\n" +
+		"github.com/argoseal/argoseal/pkg/content\n" +
+		"github.com/argoseal/argoseal/pkg/measurement\n" +
+		"github.com/argoseal/argoseal/pkg/pin\n" +
+		"github.com/argoseal/argoseal/pkg/sidecar/company\n" +
 		"github.com/argoseal/argoseal/cmd/argoseal-signer\n"
 	if string(out) != want {
 		t.Errorf("it depends on\n%swant\n%s", out, want)
@@ -96,7 +101,7 @@ func startSigner(t *testing.T, args ...string) *signer {
 	out, err := os.Create(s.out)
 	must(t, err)
 	defer out.Close()
-	s.Cmd = exec.Command(program, append([]string{"sign", "--termination-log=" + s.log}, args...)...)
+	s.Cmd = exec.Command(program, append([]string{"sign", "--proc=", "--termination-log=" + s.log}, args...)...)
 	s.Stdout, s.Stderr = out, out
 	must(t, s.Start())
 	t.Cleanup(func() { _ = s.Process.Kill() })
@@ -200,15 +205,15 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	must(t, os.Mkdir(logs, 0o755))
 	must(t, os.WriteFile(filepath.Join(logs, "plain file"), []byte("x"), 0o644))
 	time.Sleep(100 * time.Millisecond)
-	m, _, err := artifact.DecodeMeasurement(s.end(t))
+	m, _, err := measurement.Decode(s.end(t))
 	must(t, err)
 	f, err := os.Open(path)
 	must(t, err)
 	defer f.Close()
-	want, err := artifact.Measure(t.Context(), f)
+	want, err := content.Measure(t.Context(), f)
 	must(t, err)
-	plain := artifact.Sum{Form: artifact.FormFile, Size: 1, SHA256: sumOfX, Tree: artifact.FileTree(sumOfX)}
-	if !reflect.DeepEqual(m, artifact.Measurement{
+	plain := content.Sum{Form: content.FormFile, Size: 1, SHA256: sumOfX, Tree: content.FileTree(sumOfX)}
+	if !reflect.DeepEqual(m, measurement.Measurement{
 		{Output: "art", Sum: want}, {Output: "gone", Problem: reason.OutputAbsent}, {Output: "plain", Sum: plain}, {Output: "main-logs", Sum: plain},
 	}) {
 		t.Errorf("got %+v, want %+v", m, want)
@@ -216,9 +221,9 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 }
 
 // complete reads the message and what it says is in the log.
-func (s *signer) complete(t *testing.T, message string) (artifact.Measurement, bool) {
+func (s *signer) complete(t *testing.T, message string) (measurement.Measurement, bool) {
 	t.Helper()
-	m, more, err := artifact.DecodeMeasurement(message)
+	m, more, err := measurement.Decode(message)
 	must(t, err)
 	if more == nil {
 		return m, false
@@ -258,7 +263,7 @@ func TestWhatTheMessageHasNoRoomForIsInTheLog(t *testing.T) {
 		}
 		s := startSigner(t, "--staged="+root, "--output=tree=none=tree")
 		message := s.end(t)
-		if m, _, err := artifact.DecodeMeasurement(message); err != nil || len(m) != 1 || m[0].Tree == "" || m[0].Files != nil {
+		if m, _, err := measurement.Decode(message); err != nil || len(m) != 1 || m[0].Tree == "" || m[0].Files != nil {
 			t.Errorf("the message has %+v, %v", m, err)
 		}
 		m, logged := s.complete(t, message)
@@ -323,7 +328,7 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			s := startSigner(t, c.args...)
-			m, _, err := artifact.DecodeMeasurement(s.end(t))
+			m, _, err := measurement.Decode(s.end(t))
 			if c.want == "" && (err != nil || len(m) != 1 || m[0].Problem == "") {
 				t.Errorf("got %+v, %v", m, err)
 			}
@@ -340,7 +345,7 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 		}
 	})
 	t.Run("a panic", func(t *testing.T) {
-		_, _, err := artifact.DecodeMeasurement(guarded(func() string { panic("boom") }))
+		_, _, err := measurement.Decode(guarded(func() string { panic("boom") }))
 		if reason.Of(err) != reason.Internal || !strings.Contains(err.Error(), "boom") {
 			t.Errorf("got %v", err)
 		}
@@ -383,7 +388,7 @@ func TestMemoryIsConstant(t *testing.T) {
 			root := t.TempDir()
 			c.pack(t, stagedFile(t, root, "big"))
 			s := startSigner(t, "--staged="+root, "--output="+c.output)
-			m, _, err := artifact.DecodeMeasurement(s.end(t))
+			m, _, err := measurement.Decode(s.end(t))
 			if err != nil || m[0].Problem != "" {
 				t.Fatal(m, err)
 			}

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 )
 
 const manyFiles = 100_000
@@ -74,7 +75,7 @@ func TestManyFilesTakeLittleMoreThanReadingThem(t *testing.T) {
 	root := t.TempDir()
 	in := filepath.Join(root, "in")
 	manyInto(t, in)
-	tree, err := artifact.TreeOf(in)
+	tree, err := content.TreeOf(in)
 	must(t, err)
 	staged, archived := t.TempDir(), t.TempDir()
 	pack(t, stagedFile(t, archived, "big"), manyFiles, 1000)
@@ -84,7 +85,7 @@ func TestManyFilesTakeLittleMoreThanReadingThem(t *testing.T) {
 		return func(t *testing.T) (time.Duration, int64) {
 			s := startSigner(t, args...)
 			began := time.Now()
-			m, _, err := artifact.DecodeMeasurement(s.end(t))
+			m, _, err := measurement.Decode(s.end(t))
 			took := time.Since(began)
 			if err != nil || len(m) != 1 || m[0].Problem != "" {
 				t.Fatal(m, err)
@@ -98,7 +99,7 @@ func TestManyFilesTakeLittleMoreThanReadingThem(t *testing.T) {
 	}{
 		{"in verify", func(t *testing.T) (time.Duration, int64) {
 			began := time.Now()
-			v := runVerify(t, append(runFolder(t), "--root="+root, "--pin="+pin(t, "in", tree, nil))...)
+			v := runVerify(t, append(runFolder(t), "--root="+root, "--pin="+pinText(t, "in", tree, nil))...)
 			if v.code != 0 {
 				t.Fatalf("it exited %d\n%s", v.code, v.stderr)
 			}

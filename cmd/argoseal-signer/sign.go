@@ -10,9 +10,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/argoseal/argoseal/pkg/artifact"
-	"github.com/argoseal/argoseal/pkg/artifact/staged"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sidecar/company"
 )
 
 const signUsage = `argoseal-signer sign measures what Argo stages for upload.
@@ -28,8 +28,8 @@ stdout, and the termination log says what is there.
 // signOptions are the flags of sign.
 type signOptions struct {
 	staged, log string
-	run         string
-	outputs     []artifact.Staged
+	run, proc   string
+	outputs     []measurement.Staged
 	limit       int
 	poll, grace time.Duration
 }
@@ -44,12 +44,13 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 	}
 	flags.StringVar(&o.staged, "staged", "/argoseal/staged", "the `folder` where the /tmp of Argo's wait container is mounted")
 	flags.StringVar(&o.run, "run", "", "the `folder` where Argo's /var/run/argo is mounted, to read outputs while they are packed")
+	flags.StringVar(&o.proc, "proc", "/proc", "the `folder` where procfs is mounted, in which other processes are looked for, or their traces: with them there is no measurement; empty: they are not looked for")
 	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=tar=PATH where it is packed from PATH in main's own files, NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is, NAME=log=FILE for a log; once for each", func(s string) error {
-		staged, err := artifact.ParseStaged(s)
+		staged, err := measurement.ParseStaged(s)
 		o.outputs = append(o.outputs, staged)
 		return err
 	})
-	flags.IntVar(&o.limit, "max-message", artifact.DefaultMessage,
+	flags.IntVar(&o.limit, "max-message", measurement.DefaultMessage,
 		"how many `bytes` of the message the kubelet keeps: 12288 by the number of the pod's containers of all kinds, at most 4096")
 	flags.DurationVar(&o.poll, "poll", 200*time.Millisecond, "time between two looks at the folder")
 	flags.DurationVar(&o.grace, "grace", 20*time.Second, "time to finish in after SIGTERM; less than the pod's terminationGracePeriodSeconds")
@@ -62,8 +63,8 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 		return o, fmt.Errorf("unexpected argument %.80q", flags.Arg(0))
 	case len(o.outputs) == 0:
 		return o, errors.New("no --output is given")
-	case o.limit < artifact.MinMessage || o.limit > artifact.MaxMessage:
-		return o, fmt.Errorf("--max-message is %d, want %d to %d", o.limit, artifact.MinMessage, artifact.MaxMessage)
+	case o.limit < measurement.MinMessage || o.limit > measurement.MaxMessage:
+		return o, fmt.Errorf("--max-message is %d, want %d to %d", o.limit, measurement.MinMessage, measurement.MaxMessage)
 	case o.poll <= 0 || o.grace <= 0:
 		return o, errors.New("--poll and --grace must be more than nothing")
 	}
@@ -93,15 +94,28 @@ func sign(args []string, ended <-chan os.Signal, stdout, stderr io.Writer) {
 		<-ended
 		end()
 	}()
+	done, found := make(chan struct{}), make(chan error, 1)
+	go func() {
+		if err != nil || options.proc == "" {
+			found <- nil
+			return
+		}
+		found <- (&company.Watch{Proc: options.proc, PID: os.Getpid()}).Run(done, options.poll)
+	}()
 	message := guarded(func() string {
 		if err != nil {
 			fmt.Fprintln(stderr, reason.Wrap(reason.UsageInvalid, err, "%v", err))
-			return artifact.EncodeProblem(reason.Internal, "%v", err)
+			return measurement.EncodeProblem(reason.Internal, "%v", err)
 		}
 		return measured(ctx, options, stdout)
 	})
 	// One that ended early would be started again and again.
 	<-ctx.Done()
+	close(done)
+	if err := <-found; err != nil {
+		fmt.Fprintln(stderr, reason.Wrap(reason.ForeignProcess, err, "%v", err))
+		message = measurement.EncodeProblem(reason.ForeignProcess, "%v", err)
+	}
 	if err := report(options.log, message); err != nil {
 		fmt.Fprintln(stderr, reason.Wrap(reason.Internal, err, "the message cannot be left: %v", err))
 	}
@@ -111,7 +125,7 @@ func sign(args []string, ended <-chan os.Signal, stdout, stderr io.Writer) {
 // measured gives the message of a sidecar that was started well. What the message
 // has no room for is in the log before it.
 func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
-	watcher := staged.Watcher{
+	watcher := measurement.Watcher{
 		Dir:     o.staged,
 		VarRun:  o.run,
 		Outputs: o.outputs,
@@ -121,13 +135,13 @@ func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 	}
 	message, log, err := watcher.Run(ctx).Encode(o.limit)
 	if err == nil {
-		err = artifact.WriteLog(stdout, log)
+		err = measurement.WriteLog(stdout, log)
 	}
 	switch {
-	case errors.Is(err, artifact.ErrTooLarge):
-		return artifact.EncodeProblem(reason.MeasurementIncomplete, "%v", err)
+	case errors.Is(err, measurement.ErrTooLarge):
+		return measurement.EncodeProblem(reason.MeasurementIncomplete, "%v", err)
 	case err != nil:
-		return artifact.EncodeProblem(reason.Internal, "%v", err)
+		return measurement.EncodeProblem(reason.Internal, "%v", err)
 	}
 	return message
 }
@@ -136,7 +150,7 @@ func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 func guarded(f func() string) (message string) {
 	defer func() {
 		if p := recover(); p != nil {
-			message = artifact.EncodeProblem(reason.Internal, "panic: %v", p)
+			message = measurement.EncodeProblem(reason.Internal, "panic: %v", p)
 		}
 	}()
 	return f()

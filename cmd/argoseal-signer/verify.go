@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -26,9 +27,9 @@ termination log. With --report it only says so there.
 type verifyOptions struct {
 	root, run, staging, log string
 	template, script        artifact.Digest
-	pins                    []artifact.Pin
-	raws                    []artifact.Raw
-	volumes                 []artifact.Volume
+	pins                    []pin.Pin
+	raws                    []pin.Raw
+	volumes                 []pin.Volume
 	report                  bool
 }
 
@@ -46,17 +47,17 @@ func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
 	flags.Func("template", "the `SHA256` of the template that init writes to /var/run/argo", digest(&o.template))
 	flags.Func("script", "the `SHA256` of the script that init writes to /argo/staging", digest(&o.script))
 	flags.Func("pin", "what was admitted for an input, as `JSON`: input, location, sha256, archive, tree, mode, within, files, policy, seal, absent; once for each", func(s string) error {
-		p, err := artifact.ParsePin(s)
+		p, err := pin.Parse(s)
 		o.pins = append(o.pins, p)
 		return err
 	})
 	flags.Func("raw", "what the template says of a raw input, as `NAME=SHA256` or, with its octal mode, NAME=SHA256=MODE; once for each", func(s string) error {
-		r, err := artifact.ParseRaw(s)
+		r, err := pin.ParseRaw(s)
 		o.raws = append(o.raws, r)
 		return err
 	})
 	flags.Func("volume", "a volume of the step's own on which inputs lie, as `JSON`: path, dir, own, inputs; once for each", func(s string) error {
-		v, err := artifact.ParseVolume(s)
+		v, err := pin.ParseVolume(s)
 		o.volumes = append(o.volumes, v)
 		return err
 	})
@@ -117,7 +118,7 @@ func verify(args []string, stdout, stderr io.Writer) int {
 }
 
 // summary says what was compared, and what was not.
-func summary(pins []artifact.Pin) string {
+func summary(pins []pin.Pin) string {
 	unknown := 0
 	for _, p := range pins {
 		if p.AnyContent() {
@@ -138,13 +139,13 @@ func checked(o verifyOptions) (err error) {
 			err = reason.New(reason.Internal, "panic: %v", p)
 		}
 	}()
-	if err := artifact.CheckRun(o.run, o.template); err != nil {
+	if err := pin.CheckRun(o.run, o.template); err != nil {
 		return err
 	}
 	if o.script != "" {
-		if err := artifact.CheckStaging(o.staging, o.script); err != nil {
+		if err := pin.CheckStaging(o.staging, o.script); err != nil {
 			return err
 		}
 	}
-	return artifact.CheckInputs(o.root, o.volumes, o.pins, o.raws)
+	return pin.CheckInputs(o.root, o.volumes, o.pins, o.raws)
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 )
 
 // verified is how a run of verify ended.
@@ -36,10 +38,10 @@ func runVerify(t *testing.T, args ...string) verified {
 	}
 }
 
-func pin(t *testing.T, input string, tree artifact.Digest, mode *int32) string {
+func pinText(t *testing.T, input string, tree artifact.Digest, mode *int32) string {
 	t.Helper()
-	raw, err := json.Marshal(artifact.Pin{
-		Input: input, Location: "s3://store/bucket/" + input, Tree: tree, Archive: artifact.ArchiveTar, SHA256: artifact.Digest(strings.Repeat("0", 64)), Mode: mode,
+	raw, err := json.Marshal(pin.Pin{
+		Input: input, Location: "s3://store/bucket/" + input, Tree: tree, Archive: content.ArchiveTar, SHA256: artifact.Digest(strings.Repeat("0", 64)), Mode: mode,
 	})
 	must(t, err)
 	return string(raw)
@@ -61,12 +63,12 @@ func TestVerifyTellsByItsExitCode(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(root, "in"), []byte("x"), 0o644))
 	must(t, os.WriteFile(filepath.Join(root, "raw"), []byte("x"), 0o644))
 	must(t, os.WriteFile(filepath.Join(staging, "script"), []byte("x"), 0o755))
-	tree, err := artifact.TreeOf(filepath.Join(root, "in"))
+	tree, err := content.TreeOf(filepath.Join(root, "in"))
 	must(t, err)
 	run := runFolder(t)
 	planted := runFolder(t)
 	must(t, os.MkdirAll(filepath.Join(strings.TrimPrefix(planted[0], "--run="), "ctr/main"), 0o755))
-	good, volume, raw, script := "--pin="+pin(t, "in", tree, nil), "--root="+root, "--raw=raw="+sumOfX, "--script="+sumOfX
+	good, volume, raw, script := "--pin="+pinText(t, "in", tree, nil), "--root="+root, "--raw=raw="+sumOfX, "--script="+sumOfX
 	other := strings.Repeat("0", 64)
 	work, empty := t.TempDir(), t.TempDir()
 	must(t, os.WriteFile(filepath.Join(work, "in"), []byte("x"), 0o644))
@@ -81,8 +83,8 @@ func TestVerifyTellsByItsExitCode(t *testing.T) {
 	}{
 		"all is well":             {run, []string{volume, good, raw}, 0, ""},
 		"all is well in a script": {run, []string{volume, good, raw, "--staging=" + staging, script}, 0, ""},
-		"altered":                 {run, []string{volume, "--pin=" + pin(t, "raw", tree[1:]+"0", nil), "--raw=in=" + sumOfX}, 10, "InputAltered: artifact raw (s3://store/bucket/raw): "},
-		"missing":                 {run, []string{volume, good, raw, "--pin=" + pin(t, "other", tree, nil)}, 11, "InputMissing: artifact other (s3://store/bucket/other): "},
+		"altered":                 {run, []string{volume, "--pin=" + pinText(t, "raw", tree[1:]+"0", nil), "--raw=in=" + sumOfX}, 10, "InputAltered: artifact raw (s3://store/bucket/raw): "},
+		"missing":                 {run, []string{volume, good, raw, "--pin=" + pinText(t, "other", tree, nil)}, 11, "InputMissing: artifact other (s3://store/bucket/other): "},
 		"extra":                   {run, []string{volume, good}, 12, `InputExtra: "raw" in /argo/inputs/artifacts`},
 		"another raw content":     {run, []string{volume, good, "--raw=raw=" + other}, 10, "InputAltered: artifact raw: "},
 		"another raw mode":        {run, []string{volume, good, raw + "=0755"}, 10, "InputAltered: artifact raw: "},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +22,8 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
@@ -45,6 +48,7 @@ func (c *cluster) admissionTests() map[string]func(*testing.T) {
 		"what identifies a tagged pod cannot change":                   c.update,
 		"a tagged pod takes no ephemeral containers":                   c.debug,
 		"a finished producer is kept until it is sealed":               c.deletion,
+		"nobody runs commands in a step, but Argo to end it":           c.exec,
 		"warn admits with a warning and an event":                      c.warn,
 		"audit admits in silence":                                      c.audit,
 		"a forged tag is refused in warn too":                          c.forgedTag,
@@ -80,7 +84,7 @@ func (c *cluster) stranger(t *testing.T) {
 func (c *cluster) producer(t *testing.T) {
 	s := c.scene(t, "enforce")
 	pod := s.made(t, s.produce)
-	if !hasContainer(pod, argo.SignerContainer) || pod.Annotations[v1alpha1.AnnotationTag] == "" || pod.Annotations[argo.KillAnnotation] != argo.KillCommand {
+	if !hasContainer(pod, argo.SignerContainer) || pod.Annotations[v1alpha1.AnnotationTag] == "" || pod.Annotations[layout.AnnotationKillWait] != layout.KillWait {
 		t.Errorf("annotations %v, init containers %v", pod.Annotations, pod.Spec.InitContainers)
 	}
 }
@@ -88,7 +92,7 @@ func (c *cluster) producer(t *testing.T) {
 func (c *cluster) forgedPod(t *testing.T) {
 	s := c.scene(t, "enforce")
 	_, err := s.create(t, s.as(t, "eve"), s.produce)
-	refused(t, err, http.StatusForbidden, reason.CreatorNotArgo, `"eve"`, "Only Argo's controller")
+	refused(t, err, http.StatusForbidden, reason.CreatorNotArgo, `"eve"`, "Leave out the label")
 	s.produce.OwnerReferences[0].UID = "00000000-0000-4000-8000-000000000000"
 	_, err = s.create(t, s.argo, s.produce)
 	refused(t, err, http.StatusForbidden, reason.OwnerMismatch)
@@ -304,6 +308,10 @@ func (c *cluster) deletion(t *testing.T) {
 	remove := func() error {
 		return s.api.CoreV1().Pods(s.namespace).Delete(t.Context(), pod.Name, *metav1.NewDeleteOptions(0))
 	}
+	evict := func() error {
+		return s.api.PolicyV1().Evictions(s.namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: pod.Name}})
+	}
+	refused(t, evict(), http.StatusTooManyRequests, reason.ProvenancePending, "for 10m0s at most")
 	err := remove()
 	refused(t, err, http.StatusTooManyRequests, reason.ProvenancePending, "for 10m0s at most")
 	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
@@ -311,6 +319,40 @@ func (c *cluster) deletion(t *testing.T) {
 	}
 	s.seals(t, s.notary, pod, nil)
 	check(t, remove())
+}
+
+// exec: no kubelet runs the pods, so what is admitted fails after admission.
+func (c *cluster) exec(t *testing.T) {
+	for _, mode := range []string{"enforce", "audit"} {
+		s := c.scene(t, mode)
+		step := s.made(t, s.produce).Name
+		other, err := s.api.CoreV1().Pods(s.namespace).Create(t.Context(), &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "other"},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "busybox"}}},
+		}, metav1.CreateOptions{})
+		check(t, err)
+		connect := func(user, pod, subresource string, command ...string) error {
+			request := s.as(t, user).CoreV1().RESTClient().Post().Namespace(s.namespace).Resource("pods").Name(pod).SubResource(subresource).Param("container", "main")
+			for _, word := range command {
+				request = request.Param("command", word)
+			}
+			err := request.Do(t.Context()).Error()
+			if err != nil && !strings.Contains(err.Error(), "does not have a host assigned") {
+				return err
+			}
+			return nil
+		}
+		check(t, connect("eve", other.Name, "exec", "sh"))
+		check(t, connect(argotest.Controller, step, "exec", "/var/run/argo/argoexec", "kill", "15", "1"))
+		for _, err := range []error{
+			connect("eve", step, "exec", "sh"),
+			connect("eve", step, "exec", "/var/run/argo/argoexec", "kill", "15", "1"),
+			connect("eve", step, "attach"),
+			connect(argotest.Controller, step, "exec", "sh"),
+		} {
+			refused(t, err, http.StatusForbidden, reason.ExecGuarded)
+		}
+	}
 }
 
 func (c *cluster) warn(t *testing.T) {

@@ -40,6 +40,9 @@ import (
 	"github.com/argoseal/argoseal/certs"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/epoch/epochtest"
+	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/webhook/server"
 )
@@ -105,6 +108,7 @@ func start(t *testing.T) *cluster {
 	c.ports = []int{freePort(t), freePort(t)}
 	c.furnish(t)
 	c.run(t)
+	c.remember(t)
 	return c
 }
 
@@ -148,15 +152,49 @@ func (c *cluster) furnish(t *testing.T) {
 				AdmissionReviewVersions: []string{"v1"}, SideEffects: new(admissionv1.SideEffectClassNoneOnDryRun),
 				FailurePolicy: new(admissionv1.Fail), TimeoutSeconds: new(int32(5)), NamespaceSelector: labelled(),
 			}, {
-				Name: "deletion.argoseal.dev", ClientConfig: c.endpoint(server.PathDeletion), Rules: rules("pods", admissionv1.Delete),
+				Name: "exec.argoseal.dev", ClientConfig: c.endpoint(server.PathExec),
+				Rules:                   append(rules("pods/exec", admissionv1.Connect), rules("pods/attach", admissionv1.Connect)...),
+				AdmissionReviewVersions: []string{"v1"}, SideEffects: new(admissionv1.SideEffectClassNoneOnDryRun),
+				FailurePolicy: new(admissionv1.Fail), TimeoutSeconds: new(int32(5)), NamespaceSelector: labelled(),
+			}, {
+				Name: "deletion.argoseal.dev", ClientConfig: c.endpoint(server.PathDeletion),
+				Rules:                   append(rules("pods", admissionv1.Delete), rules("pods/eviction", admissionv1.Create)...),
 				AdmissionReviewVersions: []string{"v1"}, SideEffects: new(admissionv1.SideEffectClassNoneOnDryRun),
 				FailurePolicy: new(admissionv1.Ignore), TimeoutSeconds: new(int32(5)), NamespaceSelector: labelled(),
 			}},
 		},
 	}
-	for _, o := range objects {
+	for _, o := range append(objects, epochtest.Policies()...) {
 		check(t, c.admin.Create(t.Context(), o))
 	}
+}
+
+// remember keeps the record of namespaces as the notary does, and waits until the
+// policies count.
+func (c *cluster) remember(t *testing.T) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	k := &keeper.Keeper{API: c.admin, Namespaces: c.api.CoreV1().Namespaces(), Namespace: ours, Log: logr.Discard()}
+	var kept sync.WaitGroup
+	kept.Go(func() { _ = k.Start(ctx) })
+	t.Cleanup(func() {
+		stop()
+		kept.Wait()
+	})
+	namespace := c.namespace(t, "enforce")
+	eventually(t, 20*time.Second, "policies that count", func() error {
+		m, err := c.moment(t, namespace)
+		if err != nil {
+			return err
+		}
+		return m.Workflow(time.Now(), true)
+	})
+}
+
+// moment is what is known of a namespace now.
+func (c *cluster) moment(t *testing.T, namespace string) (epoch.Moment, error) {
+	t.Helper()
+	return keeper.Reader{API: c.admin, Namespace: ours}.At(t.Context(), namespace)
 }
 
 // endpoint is the first replica. The second one shares its Secret.
@@ -201,7 +239,7 @@ func (c *cluster) run(t *testing.T) {
 			namespace: ours, signerImage: signerImage, controllers: []string{"argo/argo"}, executorImages: []string{argotest.Executor},
 			clusterName: "test", service: "unused", mutating: configuration, validating: configuration, port: port,
 			metricsAddress: "0", healthAddress: fmt.Sprintf("127.0.0.1:%d", freePort(t)), maxInFlight: 64,
-			names: []string{"localhost"}, lifetimes: testLifetimes,
+			names: []string{"localhost"}, lifetimes: testLifetimes, workers: 32, replicas: 2,
 		}
 		check(t, o.check())
 		running.Go(func() {

@@ -26,6 +26,8 @@ type options struct {
 	executorEnv    []string
 	executorUsers  []string
 	requeues       []time.Duration
+	workers        int
+	replicas       int
 	clusterName    string
 	service        string
 	mutating       string
@@ -44,6 +46,9 @@ type options struct {
 
 // defaultRequeue is Argo's own (GetRequeueTime in its rate_limiters.go).
 const defaultRequeue = 10 * time.Second
+
+// defaultWorkers is Argo's own (--workflow-workers of workflow-controller).
+const defaultWorkers = 32
 
 func command() *cobra.Command {
 	var o options
@@ -75,6 +80,8 @@ func command() *cobra.Command {
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
 	f.StringArrayVar(&o.executorUsers, "executor-user", nil, "IMAGE=USER: the number of the user that an executor image names for itself, if not root; repeatable")
 	f.DurationSliceVar(&o.requeues, "argo-requeue-time", []time.Duration{defaultRequeue}, "DEFAULT_REQUEUE_TIME of an Argo controller; repeatable, the longest counts")
+	f.IntVar(&o.workers, "argo-workflow-workers", defaultWorkers, "--workflow-workers of the Argo controller that has the fewest: a quarter of them may be kept by tries in place")
+	f.IntVar(&o.replicas, "replicas", 1, "how many of us share that quarter")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.service, "service", "argoseal-webhook", "name of our Service")
 	f.StringVar(&o.mutating, "mutating-configuration", "", "MutatingWebhookConfiguration whose caBundle is kept; empty: none")
@@ -108,6 +115,9 @@ func (o options) check() error {
 	}
 	if err := (sidecar.Config{Image: o.signerImage}).Validate(); err != nil {
 		return usage("--signer-image: %v", err)
+	}
+	if o.workers < 1 || o.replicas < 1 {
+		return usage("--argo-workflow-workers and --replicas are at least 1")
 	}
 	if o.maxInFlight < 1 || o.shutdownDelay < 0 || o.port < 1 || o.port > 65535 {
 		return usage("--max-in-flight is at least 1, --shutdown-delay at least 0, --port 1 to 65535")

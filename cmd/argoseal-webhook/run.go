@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/lru"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,6 +28,7 @@ import (
 
 	"github.com/argoseal/argoseal/certs"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/webhook/gate"
 	"github.com/argoseal/argoseal/webhook/server"
@@ -41,6 +43,8 @@ const (
 	// rememberedFacts is how many bytes of verified bundles are remembered, some
 	// kilobytes each where nobody makes them large.
 	rememberedFacts = 64 << 20
+	// settledNamespaces is how many namespaces are remembered whose mode counts.
+	settledNamespaces = 4096
 )
 
 // run serves until ctx ends, and then until it is drained.
@@ -111,12 +115,14 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	handlers := &server.Handlers{
 		Gate:        decides,
 		Trust:       trust.Current,
+		Pod:         live.Pod,
 		Namespaces:  server.Namespaces{Cached: mgr.GetClient(), Live: mgr.GetAPIReader()},
 		Events:      recorder(mgr, api),
 		Metrics:     measures,
 		Log:         ctrl.Log.WithName("admission"),
 		MaxInFlight: o.maxInFlight,
 		SealLogs:    o.sealLogs,
+		InPlace:     server.NewInPlace(o.workers, o.replicas, clock.RealClock{}),
 	}
 	https := &server.HTTPS{
 		Address:        ":" + strconv.Itoa(o.port),
@@ -126,6 +132,8 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		Log:            ctrl.Log.WithName("https"),
 	}
 	ctrl.Log.Info("starting", "version", version, "cluster", decides.Cluster)
+	ctrl.Log.Info("believing these to be Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
+		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages)
 	return &webhook{manager: mgr, https: https}, errors.Join(
 		mgr.Add(producers),
 		mgr.Add(policies),
@@ -169,6 +177,8 @@ func newGate(ctx context.Context, quick *server.Producers, policies *server.Poli
 		Workflow: live.Workflow,
 		Template: live.Template,
 		Facts:    gate.NewFacts(rememberedFacts),
+		Epochs:   keeper.Reader{API: live.API, Namespace: o.namespace}.At,
+		Settled:  lru.New(settledNamespaces),
 		Clock:    clock.RealClock{},
 		Requeue:  slices.Max(append(o.requeues, 0)),
 	}, nil

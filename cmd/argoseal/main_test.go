@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 )
@@ -36,7 +35,7 @@ func with(args ...string) []string {
 func trusting(key string, args ...string) []string {
 	return append([]string{
 		"verify", "--key", key, "--bundle", filepath.Join(seals, "bundle.json"),
-		"--trusted-root", filepath.Join(seals, "trusted_root.json"),
+		"--trusted-root", filepath.Join(seals, "trusted_root.json"), "--namespace", "argo",
 	}, args...)
 }
 
@@ -160,7 +159,9 @@ func TestHelpNamesEveryExitCode(t *testing.T) {
 	}
 	for _, c := range []reason.Code{
 		reason.UsageInvalid, reason.BundleInvalid, reason.SignatureInvalid, reason.LogEntryInvalid,
-		reason.StatementInvalid, reason.DigestMismatch, reason.SubjectMismatch,
+		reason.StatementInvalid, reason.DigestMismatch, reason.SubjectMismatch, reason.TooNew,
+		reason.ProducerUnstated, reason.ProducerMismatch, reason.BuilderNotTrusted, reason.ProducerFailed,
+		reason.LevelTooLow, reason.ModeTooLow,
 	} {
 		if c.ExitCode() == 1 || !strings.Contains(out, string(c)+": "+c.Meaning()) {
 			t.Errorf("help has no %s with an exit code of its own:\n%s", c, out)
@@ -198,26 +199,5 @@ func TestVersionNamesWhatItWasBuiltFrom(t *testing.T) {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-	}
-}
-
-func TestAFolderHasTheDigestOfWhatIsStoredOfIt(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("x"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("a", filepath.Join(dir, "link")); err != nil {
-		t.Fatal(err)
-	}
-	x, err := digestOf(t.Context(), filepath.Join(dir, "a"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := artifact.Files{{Path: "a", SHA256: x}}.Tree()
-	if got, err := digestOf(t.Context(), dir, nil); err != nil || got != want {
-		t.Errorf("got %s, %v, want %s", got, err, want)
-	}
-	if _, err := digestOf(t.Context(), t.TempDir(), nil); err == nil {
-		t.Error("an empty folder has a digest")
 	}
 }

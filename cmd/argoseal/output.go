@@ -50,11 +50,6 @@ func writeJSON(w io.Writer, v *verified, failure error) error {
 	if failure != nil {
 		return encoder.Encode(report{Reason: reason.Of(failure), Message: failure.Error()})
 	}
-	// The payload that was signed is the one that Build makes of its facts.
-	payload, err := provenance.Build(v.result.Statement.Facts)
-	if err != nil {
-		return fmt.Errorf("print statement: %w", err)
-	}
 	return encoder.Encode(report{
 		Verified: true,
 		File:     v.file,
@@ -65,7 +60,7 @@ func writeJSON(w io.Writer, v *verified, failure error) error {
 		Level:     string(v.result.Statement.Builder.Level),
 		Log:       &reportLog{URL: v.result.LogURL, Index: v.result.LogIndex},
 		KeyHint:   v.result.KeyHint,
-		Statement: payload,
+		Statement: v.result.Payload,
 	})
 }
 

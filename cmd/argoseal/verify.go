@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -29,6 +30,7 @@ type verifyOptions struct {
 	trustedRoot string
 	name        string
 	output      string
+	producer    producer
 }
 
 const verifyExample = `  # what Argoseal trusts, once, from a cluster that you trust
@@ -39,20 +41,23 @@ const verifyExample = `  # what Argoseal trusts, once, from a cluster that you t
   # the seal of a pod, from its Provenance
   kubectl -n ci get provenance POD_UID -o jsonpath='{.status.bundle}' > bundle.json
 
-  # is this file what that pod produced?
-  argoseal verify model.tgz --bundle bundle.json
+  # did a workflow of ours produce this file? (without --namespace it says who did)
+  argoseal verify model.tgz --bundle bundle.json --namespace ci --workflow-template train
 
   # and did it put it at this place?
-  argoseal verify model.tgz --bundle bundle.json --name s3://minio:9000/artifacts/model.tgz
+  argoseal verify model.tgz --bundle bundle.json --namespace ci --name s3://minio:9000/artifacts/model.tgz
+
+  # whoever produced it, and however that ended
+  argoseal verify model.tgz --bundle bundle.json --any-producer --outcome any --mode any
 
   # the trust in other files, a digest in place of the artifact, and JSON out
   argoseal verify sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 \
-    --bundle bundle.json --key notary.pub --trusted-root trusted_root.json -o json`
+    --namespace ci --bundle bundle.json --key notary.pub --trusted-root trusted_root.json -o json`
 
 func verifyCommand() *cobra.Command {
 	o := &verifyOptions{}
 	cmd := &cobra.Command{
-		Use:     "verify FILE --bundle BUNDLE",
+		Use:     "verify FILE --bundle BUNDLE {--namespace NAMESPACE | --any-producer}",
 		Short:   "Verify offline that a file is what a workflow step produced",
 		Long:    verifyLong(),
 		Example: verifyExample,
@@ -65,6 +70,7 @@ func verifyCommand() *cobra.Command {
 	flags.StringVar(&o.trustedRoot, "trusted-root", configFile("trusted_root.json"), "Sigstore trusted root with the log's key")
 	flags.StringVar(&o.name, "name", "", "location that the file has to come from, s3://STORE/BUCKET/KEY")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
+	o.producer.flags(flags)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -76,16 +82,24 @@ func verifyLong() string {
 the statement, the log has the signature, and the statement names the file's
 digest (with --name, for that very location).
 
+Every step of every namespace with the label gets a seal. So say whose step it
+has to be: --namespace, and what narrows it. It has to have succeeded, in mode
+enforce, unless flags say otherwise.
+
 FILE is the artifact as it lies in the store, - for standard input, its digest
 as sha256:HEX, or a folder with all that lies below a key, of a directory that
-was stored without an archive. A seal of a failed step verifies too; its outcome says so.
+was stored without an archive: these files and no other, no links, no empty
+folders, nothing executable, because a store keeps none of these. (To give the
+digest of such a directory, say with --name which.)
 
 Exit codes:
    0  the file is what the seal says
 `)
 	for _, code := range []reason.Code{
 		reason.Internal, reason.UsageInvalid, reason.BundleInvalid, reason.SignatureInvalid,
-		reason.LogEntryInvalid, reason.StatementInvalid, reason.DigestMismatch, reason.SubjectMismatch,
+		reason.LogEntryInvalid, reason.StatementInvalid, reason.DigestMismatch, reason.SubjectMismatch, reason.TooNew,
+		reason.ProducerUnstated, reason.ProducerMismatch, reason.BuilderNotTrusted, reason.ProducerFailed,
+		reason.LevelTooLow, reason.ModeTooLow,
 	} {
 		fmt.Fprintf(&b, "  %2d  %s: %s\n", code.ExitCode(), code, code.Meaning())
 	}
@@ -130,6 +144,9 @@ func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader
 	if o.bundle == "" {
 		return nil, usage(fmt.Errorf("--bundle is required"))
 	}
+	if err := o.producer.check(); err != nil {
+		return nil, err
+	}
 	bundle, err := readBounded(o.bundle, verify.MaxBundle)
 	if err != nil {
 		return nil, err
@@ -142,12 +159,15 @@ func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader
 	if err != nil {
 		return nil, err
 	}
-	digest, err := digestOf(ctx, file, stdin)
+	c, err := contentOf(ctx, file, stdin)
 	if err != nil {
 		return nil, err
 	}
-	subject, err := result.Statement.Match(o.name, digest)
+	subject, err := o.match(result.Statement, c)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.producer.accepts(result.Statement); err != nil {
 		return nil, err
 	}
 	return &verified{file: file, subject: subject, result: result}, nil
@@ -186,52 +206,96 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// digestOf hashes a file in constant memory, however large it is, or reads the
-// digest that was given in its place.
-func digestOf(ctx context.Context, file string, stdin io.Reader) (artifact.Digest, error) {
+// content is what was given: its digest, and what it is the digest of.
+type contents struct {
+	digest artifact.Digest
+	kind   kind
+}
+
+// kind is what a digest is of. One that was given without anything says nothing.
+type kind int
+
+const (
+	kindUnknown kind = iota
+	kindFile
+	kindFolder
+)
+
+// match finds the subject that is the content. A folder is no file, and a file
+// that lists what is in a folder is no folder, though it has the same digest.
+func (o *verifyOptions) match(s *provenance.Statement, c contents) (provenance.Subject, error) {
+	folder := c.kind == kindFolder || c.kind == kindUnknown && strings.HasSuffix(o.name, "/")
+	for _, subject := range s.Subjects {
+		if subject.SHA256 == c.digest && subject.Form.IsDirectory() == folder && (o.name == "" || subject.URI == o.name) {
+			return subject, nil
+		}
+	}
+	subject, err := s.Match(o.name, c.digest)
+	if err != nil {
+		return provenance.Subject{}, err
+	}
+	what := "a file"
+	if subject.Form.IsDirectory() {
+		what = "a directory"
+	}
+	return provenance.Subject{}, reason.New(reason.DigestMismatch, "%s is %s, and what was given is not", subject.URI, what)
+}
+
+// contentOf hashes a file in constant memory, however large it is, or a folder, or
+// reads the digest that was given in its place.
+func contentOf(ctx context.Context, file string, stdin io.Reader) (contents, error) {
 	if given, ok := strings.CutPrefix(file, "sha256:"); ok {
 		digest, err := artifact.ParseDigest(given)
 		if err != nil {
-			return "", usage(err)
+			return contents{}, usage(err)
 		}
-		return digest, nil
+		return contents{digest: digest}, nil
 	}
 	source := stdin
 	if file != "-" {
 		if info, err := os.Stat(file); err == nil && info.IsDir() {
-			return digestOfDir(ctx, file)
+			return folderAt(ctx, file)
 		}
 		f, err := os.Open(file)
 		if err != nil {
-			return "", usage(err)
+			return contents{}, usage(err)
 		}
 		defer func() { _ = f.Close() }()
 		source = f
 	}
 	hash := sha256.New()
 	if _, err := io.Copy(hash, cancelable{ctx, source}); err != nil {
-		return "", usage(fmt.Errorf("read %s: %w", file, err))
+		return contents{}, usage(fmt.Errorf("read %s: %w", file, err))
 	}
-	return artifact.Digest(hex.EncodeToString(hash.Sum(nil))), nil
+	return contents{artifact.Digest(hex.EncodeToString(hash.Sum(nil))), kindFile}, nil
 }
 
-// digestOfDir gives the digest under which a directory without an archive is
-// sealed. What is there beside files is not stored, and does not count.
-func digestOfDir(ctx context.Context, path string) (artifact.Digest, error) {
-	path, err := filepath.Abs(path)
+// folderAt gives a folder the digest of all that is in it: a directory without an
+// archive is sealed under that of its files alone, which no folder has that holds
+// anything else.
+func folderAt(ctx context.Context, path string) (contents, error) {
+	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return "", usage(err)
+		return contents{}, usage(err)
 	}
-	parent, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return "", usage(err)
+	type result struct {
+		digest artifact.Digest
+		err    error
 	}
-	defer func() { _ = parent.Close() }()
-	sum, _, err := artifact.MeasureDir(ctx, parent, filepath.Base(path), 0)
-	if err != nil {
-		return "", usage(fmt.Errorf("read %s: %w", path, err))
+	done := make(chan result, 1)
+	go func() {
+		digest, err := content.TreeOf(path)
+		done <- result{digest, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return contents{}, ctx.Err()
+	case r := <-done:
+		if r.err != nil {
+			return contents{}, usage(fmt.Errorf("read %s: %w", path, r.err))
+		}
+		return contents{r.digest, kindFolder}, nil
 	}
-	return sum.SHA256, nil
 }
 
 // cancelable stops reading once its context ends.

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/measurement"
 )
 
 const (
@@ -148,7 +148,7 @@ func measure(ctx context.Context, signer, dir string, stored int64) (time.Durati
 	if err != nil {
 		return 0, err
 	}
-	m, _, err := artifact.DecodeMeasurement(string(message))
+	m, _, err := measurement.Decode(string(message))
 	if err != nil {
 		return 0, err
 	}

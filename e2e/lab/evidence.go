@@ -14,6 +14,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -113,13 +114,15 @@ func (l *Lab) stored(ctx context.Context, at artifact.Location) (string, error) 
 	if err := l.GetAll(ctx, at.Bucket, at.Key, dir); err != nil {
 		return "", err
 	}
-	tree, err := artifact.TreeOf(dir)
+	tree, err := content.TreeOf(dir)
 	return string(tree), err
 }
 
 // Evidence is a folder with what an offline verification needs.
 type Evidence struct {
 	Bundle, NotaryKey, TrustedRoot, Artifact string
+	// Namespace that the step ran in.
+	Namespace string
 }
 
 // Save writes a seal's bundle, the artifact's bytes and what they are verified
@@ -149,6 +152,7 @@ func (l *Lab) Save(ctx context.Context, seal *v1alpha1.ArtifactSeal, dir string)
 		NotaryKey:   filepath.Join(dir, v1alpha1.NotaryKeyKey),
 		TrustedRoot: filepath.Join(dir, v1alpha1.TrustedRootKey),
 		Artifact:    filepath.Join(dir, seal.Spec.Producer.Output+".tgz"),
+		Namespace:   seal.Namespace,
 	}
 	for path, content := range map[string][]byte{
 		e.Bundle: []byte(prov.Status.Bundle), e.NotaryKey: key, e.TrustedRoot: root, e.Artifact: object,

@@ -3,7 +3,10 @@ package lab
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,7 +41,30 @@ func (l *Lab) Tenant(ctx context.Context, ns, name string, rules ...rbacv1.Polic
 	if err != nil {
 		return nil, err
 	}
-	return &Tenant{Client: c, Namespace: ns, Name: name}, nil
+	return &Tenant{Client: c, Namespace: ns, Name: name}, granted(ctx, c, ns, rules)
+}
+
+// granted waits until the API server's authorizer, which reads roles by informers,
+// knows the last of what a tenant may do: it was made with the rest at once.
+func granted(ctx context.Context, c client.Client, ns string, rules []rbacv1.PolicyRule) error {
+	if len(rules) == 0 {
+		return nil
+	}
+	last := rules[len(rules)-1]
+	resource, sub, _ := strings.Cut(last.Resources[0], "/")
+	err := Eventually(ctx, 30*time.Second, func(ctx context.Context) (bool, error) {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: ns, Group: last.APIGroups[0], Resource: resource, Subresource: sub, Verb: last.Verbs[0],
+			},
+		}}
+		err := c.Create(ctx, review)
+		return review.Status.Allowed, err
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the rights of a tenant of %s: %w", ns, err)
+	}
+	return nil
 }
 
 // AsServiceAccount returns a client that acts as a ServiceAccount, in the

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -131,7 +134,10 @@ spec:
     container:
       image: alpine:latest
       command: [sh, -c]
-      args: ["cat /tmp/message"]
+      args: ["cat /tmp/message | tee /tmp/copy"]
+    outputs:
+      artifacts:
+      - {name: copy, path: /tmp/copy}
 `
 
 // Overwritten changes an artifact in the bucket between two steps: the pod that
@@ -160,6 +166,13 @@ func Overwritten(ns string) Scenario {
 				return "", fmt.Errorf("the node does not say %s: %s", reason.InputAltered, run)
 			}
 			s.Sayf("node use: %s", node.Message)
+			record, err := s.Lab.Provenance(ctx, use, limit)
+			if err != nil {
+				return "", err
+			}
+			if c := meta.FindStatusCondition(record.Status.Conditions, v1alpha1.ConditionSealed); c == nil || c.Reason != string(reason.InputAltered) {
+				return "", fmt.Errorf("its Provenance does not say %s: %+v", reason.InputAltered, c)
+			}
 			return "stopped: " + string(reason.InputAltered) + ", main never started", nil
 		},
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 // limit is how long a workflow of a scenario may take. They take ten to thirty
-// seconds; a slow machine gets more, a hang does not get forever.
-const limit = 2 * time.Minute
+// seconds; a slow machine, or a log that is away, gets more, a hang does not get forever.
+const limit = 4 * time.Minute
 
 // Sealed runs Argo's artifact-passing example in a labelled namespace and
 // verifies the seal of what it produced, offline, with our tool and with
@@ -83,7 +83,7 @@ func (s *Stage) Verify(ctx context.Context, e *lab.Evidence) error {
 		args func(file string) []string
 	}{
 		{s.Argoseal, func(file string) []string {
-			return []string{"verify", file, "--bundle", e.Bundle, "--key", e.NotaryKey, "--trusted-root", e.TrustedRoot}
+			return []string{"verify", file, "--bundle", e.Bundle, "--key", e.NotaryKey, "--trusted-root", e.TrustedRoot, "--namespace", e.Namespace}
 		}},
 		{s.Cosign, func(file string) []string {
 			return []string{"verify-blob-attestation", "--bundle", e.Bundle, "--key", e.NotaryKey, "--trusted-root", e.TrustedRoot, "--type", "slsaprovenance1", file}

@@ -230,7 +230,7 @@ func TestConformanceAStatementNamesWhatWasAskedFor(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "referred", v1alpha1.ModeEnforce)
 	apply(t, ns, "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: passing}\nspec:\n  entrypoint: pass"+passing)
-	shared(t, prefix+"referred", "  entrypoint: pass"+passing)
+	shared(t, ns, prefix+"referred", "  entrypoint: pass"+passing)
 
 	t.Run("nothing but its own spec", func(t *testing.T) {
 		t.Parallel()
@@ -344,7 +344,7 @@ func referred(d provenance.Definition) map[string]artifact.Digest {
 // documented are the digests of a Workflow that the page of the build type computes.
 func documented(t *testing.T, wf *unstructured.Unstructured) map[string]artifact.Digest {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/buildtypes/argo-step-v1.md")
+	page, err := os.ReadFile("../../docs/buildtypes/argo-step-v2.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -25,11 +25,11 @@ func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 		ready = `allow: {git: [{repository: "SITE/acme/*", branches: [ready]}]}`
 		lists = `allow: {http: [{url: "SITE/lists/*.txt", anyContent: true}]}`
 	)
-	content := func(word string) string {
+	pinned := func(word string) string {
 		return fmt.Sprintf(`allow: {http: [{url: "SITE/lists/*.txt", sha256: %x}]}`, sha256.Sum256([]byte(word+"\n")))
 	}
 	unpacked := func(word string) string {
-		sum, err := artifact.Measure(t.Context(), bytes.NewReader(packed(word)))
+		sum, err := content.Measure(t.Context(), bytes.NewReader(packed(word)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,11 +63,11 @@ func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 		"a URL":                              {cluster: lists, taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}},
 		"a URL without a policy":             {taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.NoProvenance},
 		"a URL of another place":             {cluster: lists, taken: taken{`http: {url: SITE/other/a.txt}`, "other"}, code: reason.NoProvenance},
-		"a URL with its content":             {cluster: content("listed"), taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}},
-		"a URL with other content":           {cluster: content("other"), taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.InputAltered},
+		"a URL with its content":             {cluster: pinned("listed"), taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}},
+		"a URL with other content":           {cluster: pinned("other"), taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.InputAltered},
 		"an archive with its content":        {cluster: unpacked("listed"), taken: taken{`http: {url: SITE/lists/a.tgz}`, "listed"}},
 		"an archive with other content":      {cluster: unpacked("other"), taken: taken{`http: {url: SITE/lists/a.tgz}`, "listed"}, code: reason.InputAltered},
-		"a URL that leads to other content":  {cluster: content("listed"), taken: taken{`http: {url: SITE/lists/moved.txt}`, "other"}, code: reason.InputAltered},
+		"a URL that leads to other content":  {cluster: pinned("listed"), taken: taken{`http: {url: SITE/lists/moved.txt}`, "other"}, code: reason.InputAltered},
 		"a URL the tenant does not want":     {cluster: lists, own: `allow: {}`, taken: taken{`http: {url: SITE/lists/a.txt}`, "listed"}, code: reason.PolicyNarrowed},
 		"a URL with a query that nobody has": {cluster: lists, taken: taken{`http: {url: "SITE/lists/a.txt?to=b.txt"}`, "listed"}, code: reason.NoProvenance},
 	} {

@@ -40,21 +40,28 @@ func genuine(t *testing.T, ns string) (*lab.Run, *corev1.Pod) {
 	return run, &pods[0]
 }
 
+// incomplete are the labels of a pod as Argo made it, before it had done with it.
+func incomplete(pod *corev1.Pod) map[string]string {
+	labels := maps.Clone(pod.Labels)
+	labels[labelCompleted] = "false"
+	return labels
+}
+
 // copyOf is a pod like another one, under another name, that never runs.
 func copyOf(pod *corev1.Pod) *corev1.Pod {
 	c := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: pod.Namespace, Name: pod.Name + "-copy",
-		Labels: pod.Labels, Annotations: maps.Clone(pod.Annotations), OwnerReferences: slices.Clone(pod.OwnerReferences),
+		Labels: incomplete(pod), Annotations: maps.Clone(pod.Annotations), OwnerReferences: slices.Clone(pod.OwnerReferences),
 	}}
 	pod.Spec.DeepCopyInto(&c.Spec)
 	c.Spec.NodeName, c.Spec.SchedulerName = "", nobody
 	return c
 }
 
-// labelled is the least that looks like Argo's.
+// labelled is the least that Argo takes for its own.
 func labelled(pod *corev1.Pod) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: "labelled", Labels: pod.Labels},
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: "labelled", Labels: incomplete(pod)},
 		Spec: corev1.PodSpec{
 			SchedulerName: nobody,
 			Containers:    []corev1.Container{{Name: "main", Image: "busybox", ImagePullPolicy: corev1.PullIfNotPresent}},
@@ -95,6 +102,7 @@ func TestAPodThatOnlyLooksLikeArgosIsRefused(t *testing.T) {
 		tagged := copyOf(pod)
 		tagged.Name += "-tagged"
 		tagged.Annotations[v1alpha1.AnnotationTag] = tag
+		delete(tagged.Labels, "workflows.argoproj.io/completed") // or another guard may answer first
 		orphan := copyOf(pod)
 		orphan.Name += "-orphan"
 		orphan.OwnerReferences[0].UID = "00000000-0000-4000-8000-000000000000"
@@ -110,7 +118,7 @@ func TestAPodThatOnlyLooksLikeArgosIsRefused(t *testing.T) {
 		}{
 			"a pod with Argo's labels":                  {reason.CreatorNotArgo, tenant, labelled(pod)},
 			"a copy of a genuine pod":                   {reason.CreatorNotArgo, tenant, copyOf(pod)},
-			"a copy of a genuine pod, tag and all":      {reason.TagInvalid, tenant, tagged},
+			"a copy of a genuine pod, tag and all":      {reason.TagGuarded, tenant, tagged},
 			"a copy for a workflow that does not exist": {reason.OwnerMismatch, controller, orphan},
 			"a copy under a name of its own":            {reason.NodeMismatch, controller, unnamed},
 			"a copy that nobody waits for":              {reason.UnknownPodLayout, controller, unwatched},

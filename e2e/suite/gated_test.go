@@ -11,7 +11,7 @@ import (
 
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 )
 
@@ -98,7 +98,7 @@ func podOf(t *testing.T, run *lab.Run, display string) *corev1.Pod {
 
 // checked wants the check of the inputs to have run in a pod, and to have found
 // nothing; it gives the pins and the names of the raw inputs that it was told.
-func checked(t *testing.T, pod *corev1.Pod) (pins []artifact.Pin, raw []string) {
+func checked(t *testing.T, pod *corev1.Pod) (pins []pin.Pin, raw []string) {
 	t.Helper()
 	i := slices.IndexFunc(pod.Status.InitContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == argo.VerifyContainer })
 	j := slices.IndexFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == argo.VerifyContainer })
@@ -113,14 +113,14 @@ func checked(t *testing.T, pod *corev1.Pod) (pins []artifact.Pin, raw []string) 
 		// As the kubelet does it: the argument has no other references.
 		arg = strings.ReplaceAll(arg, "$$", "$")
 		if text, found := strings.CutPrefix(arg, "--pin="); found {
-			pin, err := artifact.ParsePin(text)
+			pin, err := pin.Parse(text)
 			if err != nil {
 				t.Error(err)
 			}
 			pins = append(pins, pin)
 		}
 		if text, found := strings.CutPrefix(arg, "--raw="); found {
-			content, err := artifact.ParseRaw(text)
+			content, err := pin.ParseRaw(text)
 			if err != nil {
 				t.Error(err)
 			}
@@ -134,7 +134,7 @@ func checked(t *testing.T, pod *corev1.Pod) (pins []artifact.Pin, raw []string) 
 // its inputs was, if it was there: where it lay, by the digest that was pinned, and
 // by the seal or the policy that let it in, of which only the policy can do without a
 // digest. Policies of tests are called as their namespaces are.
-func named(t *testing.T, run *lab.Run, node lab.Node, pod *corev1.Pod, pins []artifact.Pin) {
+func named(t *testing.T, run *lab.Run, node lab.Node, pod *corev1.Pod, pins []pin.Pin) {
 	t.Helper()
 	l := cluster(t)
 	record, err := l.Provenance(t.Context(), pod, limit)

@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -183,7 +183,7 @@ func listed(t *testing.T, pod *corev1.Pod) (n int) {
 		if o.Files == "" {
 			continue
 		}
-		files, err := artifact.ParseFiles(o.Files)
+		files, err := content.ParseFiles(o.Files)
 		if err != nil {
 			t.Error(err)
 		}

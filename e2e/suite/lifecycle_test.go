@@ -4,12 +4,12 @@ package suite
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/argoseal/argoseal/e2e/lab"
@@ -78,16 +78,29 @@ func statementOf(t *testing.T, run *lab.Run, node lab.Node) *provenance.Statemen
 	return statement
 }
 
-// ranWith are the parameters that the statement about a workflow's only step
-// names.
-func ranWith(t *testing.T, run *lab.Run) []provenance.Parameter {
+// ranWith wants the statement about a workflow's only step to name one parameter, and
+// to confirm its value, which it does not quote, to whoever has the notary's key.
+func ranWith(t *testing.T, run *lab.Run, name, value string) {
 	t.Helper()
 	node, _ := run.Node(run.Name)
-	return statementOf(t, run, node).Definition.Parameters
+	got := statementOf(t, run, node).Definition.Parameters
+	if len(got) != 1 || got[0].Name != name || got[0].Value != "" {
+		t.Fatalf("the statement names the parameters %+v", got)
+	}
+	var key corev1.Secret
+	if err := cluster(t).Client.Get(t.Context(), client.ObjectKey{Namespace: lab.System, Name: v1alpha1.SecretParameterKey}, &key); err != nil {
+		t.Fatal(err)
+	}
+	for claimed, want := range map[string]bool{value: true, value + "x": false} {
+		if same, err := got[0].Confirms(key.Data[v1alpha1.ParameterKeyKey], run.UID, claimed); err != nil || same != want {
+			t.Errorf("parameter %s is said to be %q: %t, %v", name, claimed, same, err)
+		}
+	}
 }
 
-// shared makes a ClusterWorkflowTemplate, which goes with the test.
-func shared(t *testing.T, name, spec string) {
+// shared makes a ClusterWorkflowTemplate, which goes with the test, and waits until
+// workflows of a namespace can use it.
+func shared(t *testing.T, ns, name, spec string) {
 	t.Helper()
 	u := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte("apiVersion: argoproj.io/v1alpha1\nkind: ClusterWorkflowTemplate\nspec:\n"+spec), &u.Object); err != nil {
@@ -95,6 +108,9 @@ func shared(t *testing.T, name, spec string) {
 	}
 	u.SetName(name)
 	create(t, u)
+	if err := cluster(t).KnowsTemplate(t.Context(), ns, name, true); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // vouched is the pod of a workflow's only step, once its output's only ArtifactSeal
@@ -118,7 +134,7 @@ func vouched(t *testing.T, run *lab.Run) *corev1.Pod {
 	return pod
 }
 
-// apply creates an object in a namespace.
+// apply creates an object in a namespace. A WorkflowTemplate can be used, then.
 func apply(t *testing.T, ns, text string) {
 	t.Helper()
 	u := &unstructured.Unstructured{}
@@ -127,6 +143,12 @@ func apply(t *testing.T, ns, text string) {
 	}
 	u.SetNamespace(ns)
 	if err := cluster(t).Client.Create(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if u.GetKind() != "WorkflowTemplate" {
+		return
+	}
+	if err := cluster(t).KnowsTemplate(t.Context(), ns, u.GetName(), false); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -138,7 +160,7 @@ func TestConformanceLifecycle(t *testing.T) {
 	ns := namespace(t, "lifecycle", v1alpha1.ModeEnforce)
 	header := "apiVersion: argoproj.io/v1alpha1\n"
 	apply(t, ns, header+"kind: WorkflowTemplate\nmetadata: {name: passing}\nspec:\n  entrypoint: pass"+passing)
-	shared(t, prefix+"passing", "  entrypoint: pass"+passing)
+	shared(t, ns, prefix+"passing", "  entrypoint: pass"+passing)
 	made := fates{"make/message": reason.Sealed}
 	succeeded := func(t *testing.T, name string) *lab.Run {
 		t.Helper()
@@ -219,17 +241,12 @@ func TestConformanceLifecycle(t *testing.T) {
 			t.Fatal(run)
 		}
 		first := vouched(t, run)
-		word := func(value string) []provenance.Parameter { return []provenance.Parameter{{Name: "word", Value: value}} }
-		if got := ranWith(t, run); !slices.Equal(got, word("usual")) {
-			t.Errorf("the statement names the parameters %+v", got)
-		}
+		ranWith(t, run, "word", "usual")
 		if _, err := cluster(t).Argo(t.Context(), ns, "retry", name, "--parameter", "word=good"); err != nil {
 			t.Fatal(err)
 		}
 		run = until(t, ns, name, func(r *lab.Run) bool { return r.Phase == "Succeeded" })
-		if got := ranWith(t, run); !slices.Equal(got, word("good")) {
-			t.Errorf("begun again, the statement names the parameters %+v", got)
-		}
+		ranWith(t, run, "word", "good")
 		if second := vouched(t, run); second.Name != first.Name || second.UID == first.UID {
 			t.Errorf("want another pod of the same name, got first %s (%s) and then %s (%s)", first.Name, first.UID, second.Name, second.UID)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -30,13 +31,13 @@ func TestWhatComesFromOutsideNeedsAPolicy(t *testing.T) {
 	if err := l.Put(t.Context(), byHand(nil), object); err != nil {
 		t.Fatal(err)
 	}
-	sum, err := artifact.Measure(t.Context(), bytes.NewReader(object))
+	sum, err := content.Measure(t.Context(), bytes.NewReader(object))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const anywhere = "s3://" + store + "/artifacts/**"
-	const anyContent = "allow: {s3: [{location: " + anywhere + ", anyContent: true}]}"
-	const elsewhere = "allow: {s3: [{location: s3://" + store + "/artifacts/other/**, anyContent: true}]}"
+	const anyContent = "allow: {s3: [{location: " + anywhere + ", anyContent: true, tolerate: [PlainHTTP]}]}"
+	const elsewhere = "allow: {s3: [{location: s3://" + store + "/artifacts/other/**, anyContent: true, tolerate: [PlainHTTP]}]}"
 	content := func(tree artifact.Digest) string {
 		return "allow: {s3: [{location: " + anywhere + ", treeSHA256: " + string(tree) + "}]}"
 	}
@@ -77,7 +78,7 @@ func TestConformanceClusterPoliciesAddUp(t *testing.T) {
 	pinned := func(key string, content []byte) string {
 		return fmt.Sprintf("allow: {s3: [{location: s3://%s/artifacts/%s, sha256: %q}]}", store, key, fmt.Sprintf("%x", sha256.Sum256(content)))
 	}
-	const anyContent = "allow: {s3: [{location: s3://" + store + "/artifacts/by-hand/*, anyContent: true}]}"
+	const anyContent = "allow: {s3: [{location: s3://" + store + "/artifacts/by-hand/*, anyContent: true, tolerate: [PlainHTTP]}]}"
 	// HERE stands for the beginning of the namespace's name.
 	type policy struct{ namespaces, rules string }
 	for name, c := range map[string]struct {

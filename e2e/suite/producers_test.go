@@ -55,13 +55,14 @@ func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) 
 	t.Parallel()
 	l, lib := cluster(t), namespace(t, "producers", v1alpha1.ModeEnforce)
 	apply(t, lib, "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: build}\nspec:"+building)
-	shared(t, prefix+"build", building)
+	shared(t, lib, prefix+"build", building)
 	for name, p := range map[string]struct{ code, spec string }{
 		"trusted":   {"0", trusted},
 		"untrusted": {"0", building},
 		"shared":    {"0", "  workflowTemplateRef: {name: e2e-build, clusterScope: true}\n"},
 		"patched":   {"0", trusted + "  podSpecPatch: '{\"terminationGracePeriodSeconds\": 20}'\n"},
 		"failed":    {"3", trusted},
+		"reached":   {"0", building + "  podSpecPatch: '{\"hostIPC\": true}'\n"},
 		"twice":     {"0", trusted},
 		"replaced":  {"0", trusted},
 	} {
@@ -69,7 +70,7 @@ func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) 
 	}
 	built(t, lib, "twice")
 	build(t, lib, "again", lib+"/twice", "again", "0", building)
-	for _, name := range []string{"untrusted", "shared", "patched", "failed", "replaced", "again"} {
+	for _, name := range []string{"untrusted", "shared", "patched", "reached", "failed", "replaced", "again"} {
 		built(t, lib, name)
 	}
 	if err := l.Put(t.Context(), lib+"/replaced", lab.Tarball("built", "byhand\n")); err != nil {
@@ -112,7 +113,9 @@ func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) 
 		"by a step that failed":                 {cluster: byTemplate, key: "failed", code: reason.ProducerFailed},
 		"by a step that may fail":               {cluster: failures, key: "failed"},
 		"by a step that the tenant minds":       {cluster: failures, own: byTemplate, key: "failed", code: reason.PolicyNarrowed},
-		"of a higher level":                     {cluster: byTemplate + ", require: {level: isolated}", key: "trusted", code: reason.LevelTooLow},
+		"of a higher level":                     {cluster: byAnybody + ", require: {level: isolated}", key: "reached", code: reason.LevelTooLow},
+		"of that level":                         {cluster: byTemplate + ", require: {level: isolated}", key: "trusted"},
+		"of a level that nobody asks for":       {cluster: byAnybody, key: "reached"},
 		"of an age":                             {cluster: byTemplate + ", require: {maxAge: 1s}", key: "trusted", code: reason.SealTooOld},
 		"of another log":                        {cluster: byTemplate + ", require: {logs: [https://log.example.org]}", key: "trusted", code: reason.LogNotTrusted},
 		"by a template, and as is asked for":    {cluster: byTemplate + ", require: {level: observed, maxAge: 1h, logs: [https://log.example.org, LOG]}", key: "trusted"},
@@ -153,7 +156,8 @@ func TestConformanceMoreCanBeAskedOfTheWorkflowsOwnSeals(t *testing.T) {
 		path         string
 		code         reason.Code
 	}{
-		"a level, by the tenant": {own: "require: {level: isolated}", path: "flow/later.yaml", code: reason.LevelTooLow},
+		"a level, by the tenant": {own: "require: {level: isolated}", path: "flow/reached.yaml", code: reason.LevelTooLow},
+		"a level that it has":    {own: "require: {level: isolated}", path: "flow/later.yaml"},
 		"an age":                 {cluster: "require: {maxAge: 1s}", path: "flow/later.yaml", code: reason.SealTooOld},
 		"a log":                  {cluster: "require: {logs: [https://log.example.org]}", path: "flow/later.yaml", code: reason.LogNotTrusted},
 		"no success":             {cluster: "allow: {failedProducers: true}", path: "refused/failed.yaml"},

@@ -69,7 +69,7 @@ const (
 func TestConformanceSeveralStoresAndWhatAWorkflowIsGiven(t *testing.T) {
 	t.Parallel()
 	site := newSite(t).serve(t)
-	const allowed = `allow: {s3: [{location: "s3://` + otherStore + "/" + otherBucket + `/FOLDER/given", anyContent: true}], ` +
+	const allowed = `allow: {s3: [{location: "s3://` + otherStore + "/" + otherBucket + `/FOLDER/given", anyContent: true, tolerate: [NamespaceNames, PlainHTTP]}], ` +
 		`http: [{url: "SITE/lists/*.txt", anyContent: true}], git: [{repository: "SITE/acme/*"}]}`
 	for name, c := range map[string]struct {
 		mode   v1alpha1.Mode

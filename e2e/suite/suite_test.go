@@ -30,7 +30,7 @@ const (
 	anew = "ARGOSEAL_E2E_ANEW"
 	// limit is how long one workflow may take. On their own they take ten
 	// seconds or so; here many share two cores, and whatever else they do.
-	limit = 4 * time.Minute
+	limit = 6 * time.Minute
 	// atOnce is how many tests run at a time. They mostly wait.
 	atOnce = "8"
 )

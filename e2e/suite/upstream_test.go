@@ -138,13 +138,16 @@ func upstreams() []upstream {
 // TestConformanceUpstream: what Argo's authors ship comes out as it does without us, on
 // both versions of Argo, and everything it makes is sealed.
 func TestConformanceUpstream(t *testing.T) {
-	for _, argo := range argos {
+	for v, argo := range argos {
 		// One after the other: some of these keys are fixed.
 		t.Run(argo.module, func(t *testing.T) {
 			ns := furnished(t, argo.module, v1alpha1.ModeEnforce)
 			// One of them reads logs that nobody made here.
-			govern(t, ns, fmt.Sprintf(`allow: {s3: [{location: "s3://%s/%s/%s", anyContent: true}]}`, store, part.S3Bucket, logFile), "")
-			for _, u := range upstreams() {
+			govern(t, ns, fmt.Sprintf(`allow: {s3: [{location: "s3://%s/%s/%s", anyContent: true, tolerate: [PlainHTTP]}]}`, store, part.S3Bucket, logFile), "")
+			for n, u := range upstreams() {
+				if !sampled(n, 6, v) {
+					continue
+				}
 				t.Run(u.path, func(t *testing.T) {
 					t.Parallel()
 					u.run(t, ns, argo)

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -159,25 +161,25 @@ func (t *template) destination(a artifactSpec) (artifact.Location, *reason.Error
 		return t.archived(a.stagedName())
 	}
 	l, problem := t.object(a.S3)
-	if problem == nil && l.Kind == artifact.KindPrefix && a.storedBy() != artifact.ArchiveNone {
+	if problem == nil && l.Kind == artifact.KindPrefix && a.storedBy() != content.ArchiveNone {
 		return artifact.Location{}, reason.New(reason.LocationInvalid, "key %q ends in a slash, and an archive is one object", l.Key)
 	}
 	return l, problem
 }
 
 // strategies lists the archive strategies that are given.
-func (a artifactSpec) strategies() []artifact.Archive {
+func (a artifactSpec) strategies() []content.Archive {
 	if a.Archive == nil {
 		return nil
 	}
-	var given []artifact.Archive
+	var given []content.Archive
 	for _, s := range []struct {
-		archive artifact.Archive
+		archive content.Archive
 		given   bool
 	}{
-		{artifact.ArchiveTar, a.Archive.Tar != nil},
-		{artifact.ArchiveNone, a.Archive.None != nil},
-		{artifact.ArchiveZip, a.Archive.Zip != nil},
+		{content.ArchiveTar, a.Archive.Tar != nil},
+		{content.ArchiveNone, a.Archive.None != nil},
+		{content.ArchiveZip, a.Archive.Zip != nil},
 	} {
 		if s.given {
 			given = append(given, s.archive)
@@ -190,11 +192,11 @@ func (a artifactSpec) strategies() []artifact.Archive {
 // is not supported. An empty strategy is not the default one: Argo unpacks
 // then. Of two, Argo takes one in the container's own files and the other on a
 // volume.
-func (a artifactSpec) storedBy() artifact.Archive {
+func (a artifactSpec) storedBy() content.Archive {
 	given := a.strategies()
 	switch {
 	case a.Archive == nil:
-		return artifact.ArchiveTar
+		return content.ArchiveTar
 	case len(given) == 1:
 		return given[0]
 	}
@@ -203,11 +205,11 @@ func (a artifactSpec) storedBy() artifact.Archive {
 
 // fetchedBy is the strategy by which Argo fetches an input; empty for one that
 // is not supported. An empty strategy is the same as none at all.
-func (a artifactSpec) fetchedBy() artifact.Archive {
+func (a artifactSpec) fetchedBy() content.Archive {
 	given := a.strategies()
 	switch {
 	case len(given) == 0:
-		return artifact.ArchiveDetect
+		return content.ArchiveDetect
 	case len(given) == 1:
 		return given[0]
 	}
@@ -233,7 +235,7 @@ func (t *template) produced(o Output, raw string, inputs []artifactSpec) (volume
 	switch {
 	case problem != nil:
 		return "", problem
-	case from != "" && volume != "" && o.Archive == artifact.ArchiveNone:
+	case from != "" && volume != "" && o.Archive == content.ArchiveNone:
 		return "", reason.New(reason.MountUnsupported, "path %.200q lies on %s, and is uploaded from there without an archive", raw, from)
 	}
 	return volume, nil
@@ -259,7 +261,7 @@ func (o Output) among(inputs []artifactSpec) (volume, from string, problem *reas
 		case below:
 			from = "input " + in.Name
 		}
-		volume = volumeInputs
+		volume = layout.VolumeInputs
 	}
 	return volume, from, nil
 }
@@ -294,8 +296,8 @@ func (t *template) refuseShared(out []Output, specs []artifactSpec) {
 // stages lists the names that Argo may use for the output where it stages,
 // those on the way included.
 func (a artifactSpec) stages() []string {
-	names := []string{a.Name + stagedArchiveSuffix}
-	if a.storedBy() != artifact.ArchiveTar {
+	names := []string{a.Name + layout.ArchiveSuffix}
+	if a.storedBy() != content.ArchiveTar {
 		names = append(names, a.Name, a.Name+".tmpdir", a.Name+".zip", path.Base(path.Clean(a.Path)))
 	}
 	return names
@@ -332,7 +334,7 @@ func (t *template) claims(a artifactSpec, l artifact.Location) bool {
 		return false
 	}
 	return slices.ContainsFunc(keys, func(key string) bool {
-		return covers(l, key) || (a.storedBy() != artifact.ArchiveTar && within(l.Key, key))
+		return covers(l, key) || (a.storedBy() != content.ArchiveTar && within(l.Key, key))
 	})
 }
 
@@ -352,9 +354,9 @@ func (a artifactSpec) keysBelow(prefix string) []string {
 // one, if its strategy is supported.
 func (a artifactSpec) stagedName() string {
 	switch a.storedBy() {
-	case artifact.ArchiveTar:
-		return a.Name + stagedArchiveSuffix
-	case artifact.ArchiveZip:
+	case content.ArchiveTar:
+		return a.Name + layout.ArchiveSuffix
+	case content.ArchiveZip:
 		return a.Name + ".zip"
 	}
 	return path.Base(path.Clean(a.Path))

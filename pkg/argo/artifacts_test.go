@@ -12,6 +12,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -330,21 +331,21 @@ func TestAnInputMayBeAnObjectOrAPrefix(t *testing.T) {
 func TestAnOutputLiesWhereItsFormSays(t *testing.T) {
 	for _, c := range []struct {
 		key  string
-		form artifact.Form
+		form content.Form
 		want string
 	}{
-		{"x", artifact.FormFile, "s3://s/b/x"},
-		{"x", artifact.FormTar, "s3://s/b/x"},
-		{"x", artifact.FormDirectory, "s3://s/b/x/"},
-		{"x/", artifact.FormDirectory, "s3://s/b/x/"},
-		{"x/", artifact.FormFile, ""},
-		{"x/", artifact.FormLookalike, ""},
+		{"x", content.FormFile, "s3://s/b/x"},
+		{"x", content.FormTar, "s3://s/b/x"},
+		{"x", content.FormDirectory, "s3://s/b/x/"},
+		{"x/", content.FormDirectory, "s3://s/b/x/"},
+		{"x/", content.FormFile, ""},
+		{"x/", content.FormLookalike, ""},
 	} {
 		l, err := artifact.ParseLocation("s3://s/b/" + c.key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		at, err := argo.Output{Location: l, Archive: artifact.ArchiveNone}.At(c.form)
+		at, err := argo.Output{Location: l, Archive: content.ArchiveNone}.At(c.form)
 		if (err == nil) != (c.want != "") || err == nil && at.URI() != c.want {
 			t.Errorf("a %s with key %s lies at %s, %v", c.form, c.key, at, err)
 		}

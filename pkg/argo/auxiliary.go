@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -22,13 +23,13 @@ var auxiliaries = map[string]shape{
 	"artifact-gc": {ownerKind: "WorkflowArtifactGCTask", main: []string{"artifact", "delete"}},
 	// Makes the requests of HTTP templates. With executor plugins it has their
 	// containers too, and is not supported.
-	"agent": {ownerKind: ownerKind, init: []string{"agent", "init"}, main: []string{"agent", "main"}},
+	"agent": {ownerKind: layout.Kind, init: []string{"agent", "init"}, main: []string{"agent", "main"}},
 }
 
 // IsAuxiliary says whether a pod of Argo's says that it runs no step. It may
 // lie: CheckAuxiliary.
 func IsAuxiliary(pod *corev1.Pod) bool {
-	_, ok := auxiliaries[pod.Labels[labelComponent]]
+	_, ok := auxiliaries[pod.Labels[layout.LabelComponent]]
 	return ok
 }
 
@@ -38,13 +39,16 @@ func IsAuxiliary(pod *corev1.Pod) bool {
 // stores what a step would. The label by itself says nothing, because a
 // template may put it on a step.
 func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
-	kind := pod.Labels[labelComponent]
+	kind := pod.Labels[layout.LabelComponent]
 	s, ok := auxiliaries[kind]
 	if !ok {
 		return reason.New(reason.UnsupportedPod, "it is Argo's %.80q, which is not known", kind)
 	}
-	if !slices.Contains(id.Controllers, creator) {
+	if !id.madeByArgo(creator) {
 		return reason.New(reason.CreatorNotArgo, "it was made by %.200q", creator)
+	}
+	if err := notAStep(pod, kind); err != nil {
+		return err // artifactGC has podMetadata of its own
 	}
 	if err := checkReach(pod); err != nil {
 		return err // artifactGC has a podSpecPatch of its own
@@ -53,21 +57,21 @@ func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
 		return reason.New(reason.OwnerMismatch, "it has no owner, want a %s", s.ownerKind)
 	}
 	for _, o := range pod.OwnerReferences {
-		if o.APIVersion != ownerAPIVersion || o.Kind != s.ownerKind {
-			return reason.New(reason.OwnerMismatch, "its owner is a %.80s %.80s, want a %s %s", o.APIVersion, o.Kind, ownerAPIVersion, s.ownerKind)
+		if o.APIVersion != layout.APIVersion || o.Kind != s.ownerKind {
+			return reason.New(reason.OwnerMismatch, "its owner is a %.80s %.80s, want a %s %s", o.APIVersion, o.Kind, layout.APIVersion, s.ownerKind)
 		}
 	}
 	var inits []corev1.Container
 	if s.init != nil {
-		if len(pod.Spec.InitContainers) != 1 || pod.Spec.InitContainers[0].Name != containerInit {
-			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has other init containers than %q", kind, containerInit)
+		if len(pod.Spec.InitContainers) != 1 || pod.Spec.InitContainers[0].Name != layout.ContainerInit {
+			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has other init containers than %q", kind, layout.ContainerInit)
 		}
 		inits = pod.Spec.InitContainers
 	} else if len(pod.Spec.InitContainers) > 0 {
 		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has init containers", kind)
 	}
-	if len(pod.Spec.Containers) != 1 || pod.Spec.Containers[0].Name != containerMain {
-		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has other containers than %q", kind, containerMain)
+	if len(pod.Spec.Containers) != 1 || pod.Spec.Containers[0].Name != layout.ContainerMain {
+		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has other containers than %q", kind, layout.ContainerMain)
 	}
 	for _, c := range inits {
 		if err := id.runs(c, s.init, kind); err != nil {
@@ -80,16 +84,16 @@ func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
 // givesTemplate says whether a variable is a template that says anything: Argo v4
 // gives an empty one.
 func givesTemplate(e corev1.EnvVar) bool {
-	return e.Name == envTemplate && (e.Value != "{}" || e.ValueFrom != nil)
+	return e.Name == layout.EnvTemplate && (e.Value != "{}" || e.ValueFrom != nil)
 }
 
 // auxiliaryVariables are those that Argo gives to auxiliary pods. Others can make
 // argoexec run something else: PATH, and what client libraries read (KUBECONFIG,
 // HOME, AWS_CONFIG_FILE), whose files can name a program that gives credentials.
 var auxiliaryVariables = []string{
-	"ARGO_WORKFLOW_NAME", "ARGO_WORKFLOW_UID", "ARGO_AGENT_PATCH_RATE", "ARGO_AGENT_TASK_WORKERS",
+	layout.EnvWorkflowName, layout.EnvWorkflowUID, "ARGO_AGENT_PATCH_RATE", "ARGO_AGENT_TASK_WORKERS",
 	"ARGO_PLUGIN_ADDRESSES", "ARGO_PLUGIN_NAMES", "ARGO_ARTIFACT_POD_NAME",
-	"ARGO_POD_NAME", envDeadline, envTemplate, envPlugins,
+	layout.EnvPodName, layout.EnvDeadline, layout.EnvTemplate, layout.EnvPlugins,
 }
 
 // pathAgentCerts is where Argo's agent has the certificates that it trusts.
@@ -99,7 +103,7 @@ const pathAgentCerts = "/etc/ssl/certs/ca-certificates"
 // Anywhere else it may cover argoexec or what that reads.
 func auxiliaryMount(m corev1.VolumeMount) bool {
 	at := path.Clean(m.MountPath)
-	return at == pathRun || at == pathToken || at == pathAgentCerts || path.Dir(at) == pathSecrets
+	return at == layout.PathRun || at == layout.PathToken || at == pathAgentCerts || path.Dir(at) == layout.PathSecrets
 }
 
 // runs says whether a container is a configured executor that is called so, and

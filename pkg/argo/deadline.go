@@ -4,6 +4,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
 // Deadline is when the time of a step ends, as Argo tells its executor in
@@ -11,12 +13,12 @@ import (
 // of it), or of the step's retries (backoff.maxDuration) if that is sooner. It is zero
 // where there is none, and where it cannot be read.
 func Deadline(pod *corev1.Pod) time.Time {
-	init := findContainer(pod.Spec.InitContainers, containerInit)
+	init := findContainer(pod.Spec.InitContainers, layout.ContainerInit)
 	if init == nil {
 		return time.Time{}
 	}
 	for _, v := range init.Env {
-		if v.Name != envDeadline {
+		if v.Name != layout.EnvDeadline {
 			continue
 		}
 		deadline, err := time.Parse(time.RFC3339, v.Value)

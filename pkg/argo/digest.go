@@ -44,10 +44,11 @@ func (w *Workflow) Fingerprint(node string) string {
 	}
 	f := fingerprint{Spec: w.definition.SpecDigest, Overrides: w.definition.Overrides, Open: open(w.definition.Parameters), Foreseen: w.foreseen}
 	f.Interface = w.definition.digest(f.Open)
-	var err error
-	if f.References, _, err = w.references(node); err != nil {
+	r, err := w.references(node)
+	if err != nil {
 		return ""
 	}
+	f.References = r.references
 	if f.Arguments, err = w.arguments(); err != nil {
 		return ""
 	}
@@ -76,7 +77,7 @@ func (w *Workflow) DefinitionAt(admitted string, step *Step) (Definition, error)
 		return Definition{}, reason.New(reason.DefinitionChanged, "its arguments, entrypoint or template reference are not those that were admitted")
 	}
 	d.SpecDigest, d.Overrides, d.Parameters = f.Spec, f.Overrides, fill(d.Parameters, f.Open)
-	if d.References, err = w.referencesAt(f, step); err != nil {
+	if d.References, d.Complete, err = w.referencesAt(f, step); err != nil {
 		return Definition{}, err
 	}
 	if d.TemplateRef == nil {
@@ -120,24 +121,24 @@ func fill(parameters, open []Parameter) []Parameter {
 }
 
 // referencesAt gives what the references resolved to, where that is what was
-// admitted and what the step ran.
-func (w *Workflow) referencesAt(admitted fingerprint, step *Step) ([]Reference, error) {
-	references, missing, err := w.references(step.NodeName)
+// admitted and what the step ran, and says whether these are all.
+func (w *Workflow) referencesAt(admitted fingerprint, step *Step) ([]Reference, bool, error) {
+	r, err := w.references(step.NodeName)
 	switch {
 	case err != nil:
-		return nil, reason.Wrap(reason.DefinitionChanged, err, "Argo's copies of templates: %v", err)
-	case missing != nil:
-		return nil, reason.Wrap(reason.DefinitionIncomplete, missing, "%v", missing)
+		return nil, false, reason.Wrap(reason.DefinitionChanged, err, "Argo's copies of templates: %v", err)
+	case r.missing != nil:
+		return nil, false, reason.Wrap(reason.DefinitionIncomplete, r.missing, "%v", r.missing)
 	}
 	for _, a := range admitted.References {
-		if !slices.Contains(references, a) {
-			return nil, reason.New(reason.DefinitionChanged, "Argo's copy of %.300q is not the one that was admitted", a.Name+" "+a.Template)
+		if !slices.Contains(r.references, a) {
+			return nil, false, reason.New(reason.DefinitionChanged, "Argo's copy of %.300q is not the one that was admitted", a.Name+" "+a.Template)
 		}
 	}
 	if err := w.ran(step, admitted.Open); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return references, nil
+	return r.references, r.complete, nil
 }
 
 // digest covers what of a definition Argo does not write anew.

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -25,16 +26,16 @@ func (id Identity) checkExecutors(pod *corev1.Pod, s *Step) error {
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		all[c.Name]++
 	}
-	init := findContainer(pod.Spec.InitContainers, containerInit)
-	wait := findContainer(pod.Spec.Containers, containerWait)
+	init := findContainer(pod.Spec.InitContainers, layout.ContainerInit)
+	wait := findContainer(pod.Spec.Containers, layout.ContainerWait)
 	switch {
-	case init == nil || all[containerInit] != 1:
-		return reason.New(reason.UnknownPodLayout, "it has not exactly one container %q", containerInit)
-	case all[containerWait] > 1 || (wait == nil && (!s.Kind.executor() || all[containerWait] > 0)):
-		return reason.New(reason.UnknownPodLayout, "it has not exactly one container %q", containerWait)
+	case init == nil || all[layout.ContainerInit] != 1:
+		return reason.New(reason.UnknownPodLayout, "it has not exactly one container %q", layout.ContainerInit)
+	case all[layout.ContainerWait] > 1 || (wait == nil && (!s.Kind.executor() || all[layout.ContainerWait] > 0)):
+		return reason.New(reason.UnknownPodLayout, "it has not exactly one container %q", layout.ContainerWait)
 	}
 	for _, c := range pod.Spec.InitContainers {
-		if c.Name == containerInit {
+		if c.Name == layout.ContainerInit {
 			break
 		}
 		for _, m := range c.VolumeMounts {
@@ -106,8 +107,8 @@ func checkCommand(e executor) error {
 
 // fieldVariables are the variables whose value is one of the pod's own fields.
 var fieldVariables = map[string]string{
-	"ARGO_POD_NAME": "metadata.name",
-	"ARGO_POD_UID":  "metadata.uid",
+	layout.EnvPodName: "metadata.name",
+	layout.EnvPodUID:  "metadata.uid",
 }
 
 // checkEnv allows the variables Argo sets, once each, as literal values that
@@ -128,8 +129,14 @@ func (id Identity) checkEnv(e executor, s *Step) error {
 		if v.ValueFrom != nil {
 			return e.altered("has a variable %.80s that is not a literal value", v.Name)
 		}
-		if v.Name == envTemplate && e.Name == containerInit {
+		if v.Name == layout.EnvTemplate && e.Name == layout.ContainerInit {
 			continue // Parse read it.
+		}
+		if v.Name == layout.EnvTemplate {
+			if err := checkCopy(e, v.Value, s); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := id.checkVariable(e, s, v.Name, v.Value); err != nil {
 			return err
@@ -143,27 +150,40 @@ func (id Identity) checkEnv(e executor, s *Step) error {
 	return nil
 }
 
+// checkCopy wants the template of a container other than init to be the one that
+// init has, byte for byte, before and after the kubelet has expanded it.
+func checkCopy(e executor, value string, s *Step) error {
+	if value != s.written {
+		return e.altered("has another %s than init", layout.EnvTemplate)
+	}
+	_, reference := expand(value, func(name string) bool {
+		return slices.ContainsFunc(e.Env, func(v corev1.EnvVar) bool { return v.Name == name })
+	})
+	if reference != "" {
+		return reason.New(reason.TemplateInvalid, "%s has $(%.80s), which the kubelet would replace in %s", layout.EnvTemplate, reference, e.Name)
+	}
+	return nil
+}
+
 // checkVariable looks at one literal variable other than ARGO_TEMPLATE.
 func (id Identity) checkVariable(e executor, s *Step, name, value string) error {
 	fixed := map[string]string{
-		"ARGO_CONTAINER_NAME": e.Name,
-		"ARGO_NODE_ID":        s.NodeID,
-		"ARGO_WORKFLOW_NAME":  s.Workflow,
-		"ARGO_WORKFLOW_UID":   s.WorkflowUID,
-		"ARGO_PROGRESS_FILE":  pathRun + "/progress",
+		layout.EnvContainerName: e.Name,
+		layout.EnvNodeID:        s.NodeID,
+		layout.EnvWorkflowName:  s.Workflow,
+		layout.EnvWorkflowUID:   s.WorkflowUID,
+		layout.EnvProgressFile:  layout.PathRun + "/progress",
 	}
 	want, isFixed := fixed[name]
 	switch name {
-	case "ARGO_INSTANCE_ID", "ARGO_INCLUDE_SCRIPT_OUTPUT", envDeadline,
-		"ARGO_PROGRESS_PATCH_TICK_DURATION", "ARGO_PROGRESS_FILE_TICK_DURATION",
-		"ARGO_TERMINATION_GRACE_PERIOD_SECONDS":
-	case envPlugins:
+	case layout.EnvInstanceID, layout.EnvIncludeScriptOutput, layout.EnvDeadline,
+		layout.EnvProgressPatchTickDuration, layout.EnvProgressFileTickDuration,
+		layout.EnvTerminationGracePeriodSeconds:
+	case layout.EnvPlugins:
 		if value != "" {
 			return reason.New(reason.UnsupportedPod, "its artifacts go through the plugins %.200q", value)
 		}
 		return nil // Argo v4 says that there are none
-	case envTemplate:
-		return e.altered("has a second %s", envTemplate)
 	case "REMOVE_LOCAL_ART_PATH":
 		return e.altered("has %s: what it stages would be gone before it is measured", name)
 	default:

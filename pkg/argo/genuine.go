@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -14,10 +15,13 @@ type image struct{ container, image string }
 // Genuine says whether the step was made by Argo for this live Workflow.
 // creator is the user name of the admission request.
 func (s *Step) Genuine(creator string, wf *Workflow, id Identity) error {
-	if !slices.Contains(id.Controllers, creator) {
+	if !id.madeByArgo(creator) {
 		return reason.New(reason.CreatorNotArgo, "it was made by %.200q", creator)
 	}
 	if err := s.owned(wf); err != nil {
+		return err
+	}
+	if err := wf.CheckMetadata(nil); err != nil {
 		return err
 	}
 	if err := s.named(); err != nil {
@@ -33,8 +37,8 @@ func (s *Step) owned(wf *Workflow) error {
 	}
 	owner := s.owners[0]
 	switch {
-	case owner.APIVersion != ownerAPIVersion || owner.Kind != ownerKind || owner.Controller == nil || !*owner.Controller:
-		return reason.New(reason.OwnerMismatch, "its owner is not a controlling %s %s", ownerAPIVersion, ownerKind)
+	case owner.APIVersion != layout.APIVersion || owner.Kind != layout.Kind || owner.Controller == nil || !*owner.Controller:
+		return reason.New(reason.OwnerMismatch, "its owner is not a controlling %s %s", layout.APIVersion, layout.Kind)
 	case wf == nil || wf.UID == "":
 		return reason.New(reason.OwnerMismatch, "Workflow %.253s does not exist", owner.Name)
 	case wf.Namespace != s.Namespace || s.Namespace == "":
@@ -44,7 +48,7 @@ func (s *Step) owned(wf *Workflow) error {
 	case wf.UID != string(owner.UID):
 		return reason.New(reason.OwnerMismatch, "its owner's UID is not that of Workflow %s", wf.Name)
 	case s.label != wf.Name:
-		return reason.New(reason.OwnerMismatch, "its label %s is not the Workflow's name", labelWorkflow)
+		return reason.New(reason.OwnerMismatch, "its label %s is not the Workflow's name", layout.LabelWorkflow)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -152,7 +152,7 @@ func inputs(s *argo.Step) []string {
 			words = append(words, string(i.Problem.Code))
 		} else if i.Pinned() {
 			words = append(words, i.URI())
-			if i.Archive != artifact.ArchiveDetect {
+			if i.Archive != content.ArchiveDetect {
 				words = append(words, "by", string(i.Archive))
 			}
 		}
@@ -170,7 +170,7 @@ func outputs(s *argo.Step) []string {
 			list = append(list, o.Name+" "+string(o.Problem.Code))
 		} else {
 			words := []string{o.Name, o.Location.URI()}
-			if o.Archive != artifact.ArchiveTar {
+			if o.Archive != content.ArchiveTar {
 				words = append(words, "as", string(o.Archive))
 			}
 			if o.Volume != "" {

@@ -7,21 +7,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
-
-// LabelWorkflow is the label with the Workflow's name that Argo gives its pods.
-const LabelWorkflow = labelWorkflow
 
 // Unchanged says whether a stored pod that is being changed stays who it is:
 // the metadata by which Argo, the gate and the notary know it, its owners, and
 // the image of each container. Everything else that the API server allows to be
 // changed may change.
 func Unchanged(old, updated *corev1.Pod) error {
-	if old.Labels[labelWorkflow] != updated.Labels[labelWorkflow] || old.Labels[labelComponent] != updated.Labels[labelComponent] {
-		return reason.New(reason.StructureAltered, "the label %s or %s changes", labelWorkflow, labelComponent)
+	if old.Labels[layout.LabelWorkflow] != updated.Labels[layout.LabelWorkflow] || old.Labels[layout.LabelComponent] != updated.Labels[layout.LabelComponent] {
+		return reason.New(reason.StructureAltered, "the label %s or %s changes", layout.LabelWorkflow, layout.LabelComponent)
 	}
-	for _, key := range []string{annotationNodeID, annotationNodeName, KillAnnotation} {
+	for _, key := range []string{layout.AnnotationNodeID, layout.AnnotationNodeName, layout.AnnotationKillWait} {
 		before, had := old.Annotations[key]
 		after, has := updated.Annotations[key]
 		if before != after || had != has {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -20,7 +21,7 @@ func TestAStoredPodStaysWhoItIs(t *testing.T) {
 		"of a component":      {func(p *corev1.Pod) { p.Labels["workflows.argoproj.io/component"] = "agent" }, reason.StructureAltered, "label"},
 		"of another node":     {func(p *corev1.Pod) { p.Annotations["workflows.argoproj.io/node-id"] = "x" }, reason.StructureAltered, "node-id"},
 		"of another name":     {func(p *corev1.Pod) { delete(p.Annotations, "workflows.argoproj.io/node-name") }, reason.StructureAltered, "node-name"},
-		"killed otherwise":    {func(p *corev1.Pod) { p.Annotations[argo.KillAnnotation] = "" }, reason.StructureAltered, "kill-cmd-wait"},
+		"killed otherwise":    {func(p *corev1.Pod) { p.Annotations[layout.AnnotationKillWait] = "" }, reason.StructureAltered, "kill-cmd-wait"},
 		"of another owner":    {func(p *corev1.Pod) { p.OwnerReferences[0].UID = "x" }, reason.OwnerMismatch, "owners"},
 		"with another image":  {func(p *corev1.Pod) { mainOf(p).Image = "x" }, reason.StructureAltered, "image"},
 		"with another init":   {func(p *corev1.Pod) { initOf(p).Image = "x" }, reason.StructureAltered, "image"},

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
 // Identity is what the operator says about their Argo.
@@ -31,11 +33,11 @@ type Identity struct {
 // runs.
 type Executor struct {
 	// Image is the reference exactly as the pod names it.
-	Image string `json:"image"`
+	Image string
 	// Env are the variables of Argo's configuration: NAME=VALUE.
-	Env []string `json:"env,omitempty"`
+	Env []string
 	// User is the one that the image names for itself; nil: root.
-	User *int64 `json:"user,omitempty"`
+	User *int64
 }
 
 // Executor gives what there is to say about the executor of a pod: of the
@@ -44,10 +46,10 @@ func (id Identity) Executor(pod *corev1.Pod) Executor {
 	var e Executor
 	given := map[string]bool{}
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if c.Name != containerInit && c.Name != containerWait {
+		if c.Name != layout.ContainerInit && c.Name != layout.ContainerWait {
 			continue
 		}
-		if c.Name == containerInit && slices.Contains(id.ExecutorImages, c.Image) {
+		if c.Name == layout.ContainerInit && slices.Contains(id.ExecutorImages, c.Image) {
 			e.Image = c.Image
 		}
 		for _, v := range c.Env {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 )
 
 // logFile is the name under which wait stages the log of a container, and the
@@ -22,7 +23,7 @@ func (s *Step) WithLogs() *Step {
 		return &with
 	}
 	for _, c := range s.template.mains() {
-		o := Output{Name: c + "-logs", Archive: artifact.ArchiveNone, Log: c}
+		o := Output{Name: c + "-logs", Archive: content.ArchiveNone, Log: c}
 		if with.output(o.Name) {
 			continue
 		}

@@ -8,6 +8,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 )
 
 // logs keeps a template's logs below a key.
@@ -81,18 +83,18 @@ func TestLogsAreOutputsWhereArgoArchivesThem(t *testing.T) {
 func TestALogIsAFile(t *testing.T) {
 	_, step := argotest.Logged(t, "produce")
 	log := step.WithLogs().Outputs[1]
-	if want := (artifact.Staged{Output: "main-logs", Archive: artifact.ArchiveNone, File: "main.log", Log: true}); log.Staged() != want || log.Log != "main" {
+	if want := (measurement.Staged{Output: "main-logs", Archive: content.ArchiveNone, File: "main.log", Log: true}); log.Staged() != want || log.Log != "main" {
 		t.Errorf("it is staged as %+v", log.Staged())
 	}
 	if places := log.Places(); len(places) != 1 || places[0] != log.Location || log.Location.Kind != artifact.KindObject {
 		t.Errorf("it may lie at %v", places)
 	}
-	for _, form := range []artifact.Form{artifact.FormFile, artifact.FormLookalike} {
+	for _, form := range []content.Form{content.FormFile, content.FormLookalike} {
 		if at, err := log.At(form); err != nil || at != log.Location {
 			t.Errorf("as %s it lies at %s, %v", form, at, err)
 		}
 	}
-	if at, err := log.At(artifact.FormDirectory); err == nil {
+	if at, err := log.At(content.FormDirectory); err == nil {
 		t.Errorf("as a directory it lies at %s", at)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -26,12 +27,12 @@ func checkMounts(e executor, pod *corev1.Pod, s *Step) error {
 			return e.altered("has a mount of %s at %.200q, where Argo has none", m.Name, m.MountPath)
 		}
 	}
-	want := []string{pathRun}
+	want := []string{layout.PathRun}
 	switch {
-	case e.Name == containerWait:
-		want = append(want, pathTmp)
+	case e.Name == layout.ContainerWait:
+		want = append(want, layout.PathTmp)
 	case len(s.Inputs) > 0:
-		want = append(want, pathInputs)
+		want = append(want, layout.PathInputs)
 	}
 	for _, p := range want {
 		if seen[p] != 1 {
@@ -47,19 +48,19 @@ func (e executor) mayMount(m corev1.VolumeMount, v *corev1.Volume, s *Step) bool
 	switch {
 	case v == nil:
 		return false
-	case m.MountPath == pathRun:
-		return m.Name == volumeRun && whole && !m.ReadOnly
-	case m.MountPath == pathTmp:
-		return e.Name == containerWait && m.Name == volumeTmp && m.SubPath != "" && m.SubPathExpr == "" && !m.ReadOnly
-	case m.MountPath == pathInputs:
-		return e.Name == containerInit && m.Name == volumeInputs && whole && !m.ReadOnly
-	case m.MountPath == pathStaging:
-		return e.Name == containerInit && m.Name == volumeStaging && whole
-	case path.Dir(m.MountPath) == pathSecrets:
+	case m.MountPath == layout.PathRun:
+		return m.Name == layout.VolumeRun && whole && !m.ReadOnly
+	case m.MountPath == layout.PathTmp:
+		return e.Name == layout.ContainerWait && m.Name == layout.VolumeTmp && m.SubPath != "" && m.SubPathExpr == "" && !m.ReadOnly
+	case m.MountPath == layout.PathInputs:
+		return e.Name == layout.ContainerInit && m.Name == layout.VolumeInputs && whole && !m.ReadOnly
+	case m.MountPath == layout.PathStaging:
+		return e.Name == layout.ContainerInit && m.Name == layout.VolumeStaging && whole
+	case path.Dir(m.MountPath) == layout.PathSecrets:
 		return v.Secret != nil && whole && m.ReadOnly && path.Base(m.MountPath) == m.Name && v.Secret.SecretName == m.Name
-	case m.MountPath == pathToken:
+	case m.MountPath == layout.PathToken:
 		return (v.Projected != nil || v.Secret != nil) && whole && m.ReadOnly
-	case strings.HasPrefix(m.MountPath, pathMainFiles+"/"):
+	case strings.HasPrefix(m.MountPath, layout.PathMainFiles+"/"):
 		return e.mayMirror(m, s)
 	}
 	return false
@@ -69,14 +70,14 @@ func (e executor) mayMount(m corev1.VolumeMount, v *corev1.Volume, s *Step) bool
 // from main: any volume of the step's, and in wait what main has of the inputs
 // and of the script.
 func (e executor) mayMirror(m corev1.VolumeMount, s *Step) bool {
-	at := strings.TrimPrefix(m.MountPath, pathMainFiles)
+	at := strings.TrimPrefix(m.MountPath, layout.PathMainFiles)
 	switch m.Name {
-	case volumeRun, volumeTmp:
+	case layout.VolumeRun, layout.VolumeTmp:
 		return false
-	case volumeInputs:
-		return e.Name == containerWait && s.placesInput(at, m)
-	case volumeStaging:
-		return e.Name == containerWait && at == pathStaging && m.SubPath == "" && m.SubPathExpr == ""
+	case layout.VolumeInputs:
+		return e.Name == layout.ContainerWait && s.placesInput(at, m)
+	case layout.VolumeStaging:
+		return e.Name == layout.ContainerWait && at == layout.PathStaging && m.SubPath == "" && m.SubPathExpr == ""
 	}
 	return true
 }
@@ -94,17 +95,17 @@ func (s *Step) placesInput(at string, m corev1.VolumeMount) bool {
 // executor image.
 func checkTmp(pod *corev1.Pod, s *Step) error {
 	var staging string
-	if wait := findContainer(pod.Spec.Containers, containerWait); wait != nil {
+	if wait := findContainer(pod.Spec.Containers, layout.ContainerWait); wait != nil {
 		for _, m := range wait.VolumeMounts {
-			if m.Name == volumeTmp {
+			if m.Name == layout.VolumeTmp {
 				staging = m.SubPath
 			}
 		}
 		if path.Clean(staging) != staging || strings.ContainsAny(staging, "/$") || staging == ".." || staging == "." {
-			return reason.New(reason.WaitAltered, "wait has a mount of %s at subPath %.80q, which is not one name", volumeTmp, staging)
+			return reason.New(reason.WaitAltered, "wait has a mount of %s at subPath %.80q, which is not one name", layout.VolumeTmp, staging)
 		}
 	}
-	return others(pod, volumeTmp, func(c *corev1.Container, m corev1.VolumeMount) bool {
+	return others(pod, layout.VolumeTmp, func(c *corev1.Container, m corev1.VolumeMount) bool {
 		sub := path.Clean(m.SubPath)
 		return m.SubPath != "" && m.SubPathExpr == "" && !strings.Contains(m.SubPath, "..") && !path.IsAbs(sub) &&
 			sub != "." && (s.Kind.executor() && staging == "" || !within(sub, staging))
@@ -123,10 +124,10 @@ func checkInputs(pod *corev1.Pod, s *Step) error {
 		mirrors[c.Name] = c.mirrors()
 	}
 	if len(s.StoreInputs()) > 0 {
-		if err := checkReadOnly(pod, volumeInputs, "inputs after they were"); err != nil {
+		if err := checkReadOnly(pod, layout.VolumeInputs, "inputs after they were"); err != nil {
 			return err
 		}
-		if err := checkReadOnly(pod, volumeStaging, "script after it was"); err != nil {
+		if err := checkReadOnly(pod, layout.VolumeStaging, "script after it was"); err != nil {
 			return err
 		}
 		for _, in := range s.Inputs {
@@ -138,8 +139,8 @@ func checkInputs(pod *corev1.Pod, s *Step) error {
 			}
 		}
 	}
-	return others(pod, volumeInputs, func(c *corev1.Container, m corev1.VolumeMount) bool {
-		return (c.Name == containerMain || mirrors[c.Name]) && s.placesInput(path.Clean(m.MountPath), m)
+	return others(pod, layout.VolumeInputs, func(c *corev1.Container, m corev1.VolumeMount) bool {
+		return (c.Name == layout.ContainerMain || mirrors[c.Name]) && s.placesInput(path.Clean(m.MountPath), m)
 	})
 }
 
@@ -147,7 +148,7 @@ func checkInputs(pod *corev1.Pod, s *Step) error {
 // that is neither Argo's nor ours.
 func checkReadOnly(pod *corev1.Pod, volume, what string) error {
 	for _, c := range pod.Spec.InitContainers {
-		if c.Name == containerInit || c.Name == SignerContainer || c.Name == VerifyContainer {
+		if c.Name == layout.ContainerInit || c.Name == SignerContainer || c.Name == VerifyContainer {
 			continue
 		}
 		for _, m := range c.VolumeMounts {
@@ -166,7 +167,7 @@ func others(pod *corev1.Pod, volume string, may func(*corev1.Container, corev1.V
 		for j := range list {
 			c := &list[j]
 			ours := i == 0 && (c.Name == SignerContainer || c.Name == VerifyContainer)
-			if ours || c.Name == containerInit || c.Name == containerWait {
+			if ours || c.Name == layout.ContainerInit || c.Name == layout.ContainerWait {
 				continue
 			}
 			for _, m := range c.VolumeMounts {
@@ -182,12 +183,12 @@ func others(pod *corev1.Pod, volume string, may func(*corev1.Container, corev1.V
 // Staging gives wait's own mount of the volume in which it stages what it
 // uploads. Call it on a pod that CheckStructure agreed to.
 func Staging(pod *corev1.Pod) (corev1.VolumeMount, error) {
-	if wait := findContainer(pod.Spec.Containers, containerWait); wait != nil {
+	if wait := findContainer(pod.Spec.Containers, layout.ContainerWait); wait != nil {
 		for _, m := range wait.VolumeMounts {
-			if m.Name == volumeTmp && m.MountPath == pathTmp && m.SubPath != "" {
+			if m.Name == layout.VolumeTmp && m.MountPath == layout.PathTmp && m.SubPath != "" {
 				return m, nil
 			}
 		}
 	}
-	return corev1.VolumeMount{}, reason.New(reason.WaitAltered, "wait does not mount %s at %s", volumeTmp, pathTmp)
+	return corev1.VolumeMount{}, reason.New(reason.WaitAltered, "wait does not mount %s at %s", layout.VolumeTmp, layout.PathTmp)
 }

@@ -10,24 +10,33 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// LooksLike says whether a pod bears any single mark of Argo Workflows. Such a
-// pod is genuine or refused; every other pod is none of our business. That a
+// LooksLike says whether a pod bears any single mark of Argo Workflows. Made by
+// Argo's controller, such a pod is genuine or refused; see Concerns. That a
 // Workflow owns it is no mark: Argo knows its pods by labels and annotations,
 // and a resource template with setOwnerReference can make any pod.
 func LooksLike(pod *corev1.Pod) bool {
+	_, labelled := pod.Labels[layout.LabelWorkflow]
+	return labelled || Resembles(pod)
+}
+
+// Resembles says whether a pod that is stored, by whomever, bears a mark of Argo
+// Workflows other than a workflow's label alone: that people give to what is not
+// Argo's, so that `argo logs` finds it.
+func Resembles(pod *corev1.Pod) bool {
 	for _, keys := range []map[string]string{pod.Labels, pod.Annotations} {
 		for k := range keys {
-			if strings.HasPrefix(k, prefix) {
+			if strings.HasPrefix(k, layout.Prefix) && k != layout.LabelWorkflow {
 				return true
 			}
 		}
 	}
 	for _, o := range pod.OwnerReferences {
-		if strings.HasPrefix(o.APIVersion, ownerGroup) && strings.HasPrefix(o.Kind, ownerKind) && o.Kind != ownerKind {
+		if strings.HasPrefix(o.APIVersion, layout.Group+"/") && strings.HasPrefix(o.Kind, layout.Kind) && o.Kind != layout.Kind {
 			return true
 		}
 	}
@@ -41,14 +50,14 @@ func executes(c corev1.Container) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == envTemplate })
+	return slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == layout.EnvTemplate })
 }
 
 // Parse reads what a pod of Argo's says about its step. It refuses what it
 // does not know; it does not say that the pod is Argo's (Genuine) nor that it
 // is as Argo makes it (CheckStructure).
 func Parse(pod *corev1.Pod) (*Step, error) {
-	switch c := pod.Labels[labelComponent]; c {
+	switch c := pod.Labels[layout.LabelComponent]; c {
 	case "":
 	case "agent":
 		return nil, reason.New(reason.UnsupportedPod, "it is Argo's agent, one pod for all http and plugin templates of a workflow, and not a step")
@@ -57,9 +66,9 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	default:
 		return nil, reason.New(reason.UnsupportedPod, "it is Argo's %.80s, not a step", c)
 	}
-	init := findContainer(pod.Spec.InitContainers, containerInit)
+	init := findContainer(pod.Spec.InitContainers, layout.ContainerInit)
 	if init == nil {
-		return nil, reason.New(reason.UnknownPodLayout, "it has no init container %q", containerInit)
+		return nil, reason.New(reason.UnknownPodLayout, "it has no init container %q", layout.ContainerInit)
 	}
 	text, written, err := templateText(pod, init)
 	if err != nil {
@@ -67,12 +76,13 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	}
 	t, err := decodeTemplate([]byte(text))
 	if err != nil {
-		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", envTemplate, err)
+		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", layout.EnvTemplate, err)
 	}
 	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t, written: written}
 	s.TemplateDigest = digestOfText(text)
-	if _, err = decodeTemplate([]byte(written)); err != nil {
-		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s before it is expanded: %v", envTemplate, err)
+	given, err := decodeTemplate([]byte(written))
+	if err != nil {
+		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s before it is expanded: %v", layout.EnvTemplate, err)
 	}
 	if s.Kind, err = t.kind(); err != nil {
 		return nil, err
@@ -83,10 +93,12 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	if err := s.identify(pod, init); err != nil {
 		return nil, err
 	}
-	if err := s.resolve(); err != nil {
-		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", envTemplate, err)
+	if err := given.Metadata.check("the template's metadata", s.Workflow); err != nil {
+		return nil, err
 	}
-	s.checkPlaces(pod)
+	if err := s.resolve(pod); err != nil {
+		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", layout.EnvTemplate, err)
+	}
 	if s.Kind.executor() && (len(s.Inputs) > 0 || len(s.Outputs) > 0) {
 		return nil, reason.New(reason.UnsupportedPod, "it is a %s template with artifacts: no wait stages them", s.Kind)
 	}
@@ -106,27 +118,27 @@ func templateText(pod *corev1.Pod, init *corev1.Container) (text, written string
 	names := map[string]bool{}
 	for i, e := range init.Env {
 		names[e.Name] = true
-		if e.Name != envTemplate {
+		if e.Name != layout.EnvTemplate {
 			continue
 		}
 		if value != nil {
-			return "", "", reason.New(reason.TemplateInvalid, "init has %s twice", envTemplate)
+			return "", "", reason.New(reason.TemplateInvalid, "init has %s twice", layout.EnvTemplate)
 		}
 		value = &init.Env[i]
 	}
 	switch {
 	case value == nil:
-		return "", "", reason.New(reason.TemplateInvalid, "init has no %s", envTemplate)
+		return "", "", reason.New(reason.TemplateInvalid, "init has no %s", layout.EnvTemplate)
 	case value.ValueFrom != nil:
-		return "", "", reason.New(reason.TemplateInvalid, "%s is not a literal value", envTemplate)
-	case value.Value == offloaded, findVolume(pod.Spec.Volumes, volumeOffloaded) != nil:
+		return "", "", reason.New(reason.TemplateInvalid, "%s is not a literal value", layout.EnvTemplate)
+	case value.Value == layout.Offloaded, findVolume(pod.Spec.Volumes, layout.VolumeOffloaded) != nil:
 		return "", "", reason.New(reason.TemplateOffloaded, "its template or arguments lie in a ConfigMap")
 	case len(value.Value) > maxTemplateBytes:
-		return "", "", reason.New(reason.TemplateInvalid, "%s has %d bytes, want at most %d", envTemplate, len(value.Value), maxTemplateBytes)
+		return "", "", reason.New(reason.TemplateInvalid, "%s has %d bytes, want at most %d", layout.EnvTemplate, len(value.Value), maxTemplateBytes)
 	}
 	text, reference := expand(value.Value, func(name string) bool { return names[name] })
 	if reference != "" {
-		return "", "", reason.New(reason.TemplateInvalid, "%s has $(%.80s), which the kubelet would replace", envTemplate, reference)
+		return "", "", reason.New(reason.TemplateInvalid, "%s has $(%.80s), which the kubelet would replace", layout.EnvTemplate, reference)
 	}
 	return text, value.Value, nil
 }
@@ -135,10 +147,10 @@ func templateText(pod *corev1.Pod, init *corev1.Container) (text, written string
 func (t *template) kind() (Kind, error) {
 	kinds := t.kinds()
 	if len(kinds) > 1 {
-		return "", reason.New(reason.TemplateInvalid, "%s has more than one type: %s", envTemplate, strings.Join(kinds, ", "))
+		return "", reason.New(reason.TemplateInvalid, "%s has more than one type: %s", layout.EnvTemplate, strings.Join(kinds, ", "))
 	}
 	if len(kinds) == 0 {
-		return "", reason.New(reason.UnknownPodLayout, "%s has none of the known types", envTemplate)
+		return "", reason.New(reason.UnknownPodLayout, "%s has none of the known types", layout.EnvTemplate)
 	}
 	switch kinds[0] {
 	case "container":
@@ -161,11 +173,11 @@ func (t *template) kind() (Kind, error) {
 
 // identify notes who the pod says it is; Genuine judges it.
 func (s *Step) identify(pod *corev1.Pod, init *corev1.Container) error {
-	wait := findContainer(pod.Spec.Containers, containerWait)
+	wait := findContainer(pod.Spec.Containers, layout.ContainerWait)
 	if wait == nil && !s.Kind.executor() {
-		return reason.New(reason.UnknownPodLayout, "it has no container %q", containerWait)
+		return reason.New(reason.UnknownPodLayout, "it has no container %q", layout.ContainerWait)
 	}
-	s.NodeID, s.NodeName = pod.Annotations[annotationNodeID], pod.Annotations[annotationNodeName]
+	s.NodeID, s.NodeName = pod.Annotations[layout.AnnotationNodeID], pod.Annotations[layout.AnnotationNodeName]
 	if len(s.NodeID) > maxMetadata || len(s.NodeName) > maxMetadata {
 		return reason.New(reason.NodeMismatch, "node id or node name is longer than %d bytes", maxMetadata)
 	}
@@ -173,21 +185,21 @@ func (s *Step) identify(pod *corev1.Pod, init *corev1.Container) error {
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
 		s.Workflow, s.WorkflowUID = owner.Name, string(owner.UID)
 	}
-	s.label = pod.Labels[labelWorkflow]
-	s.images = []image{{containerInit, init.Image}}
+	s.label = pod.Labels[layout.LabelWorkflow]
+	s.images = []image{{layout.ContainerInit, init.Image}}
 	if wait != nil {
-		s.images = append(s.images, image{containerWait, wait.Image})
+		s.images = append(s.images, image{layout.ContainerWait, wait.Image})
 	}
 	if s.Kind.executor() {
-		if main := findContainer(pod.Spec.Containers, containerMain); main != nil {
-			s.images = append(s.images, image{containerMain, main.Image})
+		if main := findContainer(pod.Spec.Containers, layout.ContainerMain); main != nil {
+			s.images = append(s.images, image{layout.ContainerMain, main.Image})
 		}
 	}
 	return nil
 }
 
-// resolve reads the artifacts.
-func (s *Step) resolve() error {
+// resolve reads the artifacts, and holds them to the pod.
+func (s *Step) resolve(pod *corev1.Pod) error {
 	in, err := decodeArtifacts(s.template.Inputs.Artifacts)
 	if err != nil {
 		return err
@@ -205,5 +217,7 @@ func (s *Step) resolve() error {
 			s.Outputs[i].refuse(reason.New(reason.DaemonUnsupported, "the step goes on while others use what it has stored so far"))
 		}
 	}
+	s.checkPlaces(pod)
+	s.doubt(pod, in)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -44,14 +45,14 @@ func places(main *corev1.Container) []place {
 
 // has says whether the place is where Argo mounts the input.
 func (p place) has(in Input) bool {
-	return p.mount != nil && p.path == in.Path && p.mount.Name == volumeInputs &&
+	return p.mount != nil && p.path == in.Path && p.mount.Name == layout.VolumeInputs &&
 		p.mount.SubPath == in.Name && p.mount.SubPathExpr == ""
 }
 
 // tmp says whether the place is the part of its volume that Argo mounts at
 // /tmp in a main that runs the executor image.
 func (p place) tmp() bool {
-	return p.mount != nil && p.mount.Name == volumeTmp && p.path == pathTmp
+	return p.mount != nil && p.mount.Name == layout.VolumeTmp && p.path == layout.PathTmp
 }
 
 // puts says whether the place is where the template mounts that volume. Outputs
@@ -69,7 +70,7 @@ func (t *template) puts(p place) bool {
 // not, and replace what Argo mounts. Artifacts may lie on the template's own
 // volumes, which they say.
 func (s *Step) checkPlaces(pod *corev1.Pod) {
-	list := places(findContainer(pod.Spec.Containers, containerMain))
+	list := places(findContainer(pod.Spec.Containers, layout.ContainerMain))
 	for i := range s.Inputs {
 		in := &s.Inputs[i]
 		if in.Problem != nil || !in.Pinned() && in.Source != SourceRaw {
@@ -109,8 +110,8 @@ func (s *Step) placedOutput(pod *corev1.Pod, main []place, out Output) *reason.E
 	if !s.fromWait(out) {
 		return nil
 	}
-	if m == nil || !mirrors(findContainer(pod.Spec.Containers, containerWait), out.Path, m) {
-		return reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", containerWait, containerMain, out.Path)
+	if m == nil || !mirrors(findContainer(pod.Spec.Containers, layout.ContainerWait), out.Path, m) {
+		return reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerWait, layout.ContainerMain, out.Path)
 	}
 	return nil
 }
@@ -118,7 +119,7 @@ func (s *Step) placedOutput(pod *corev1.Pod, main []place, out Output) *reason.E
 // fromWait says whether Argo stores what wait sees of main's mounts; if not, it
 // stores what the emissary packed in main.
 func (s *Step) fromWait(out Output) bool {
-	if out.Volume != volumeInputs {
+	if out.Volume != layout.VolumeInputs {
 		return out.Volume != ""
 	}
 	return slices.ContainsFunc(s.Inputs, func(in Input) bool {
@@ -164,13 +165,13 @@ func (s *Step) onVolume(pod *corev1.Pod, main []place, at, volume string) (*Moun
 	}
 	switch {
 	case m == nil:
-		return nil, reason.New(reason.MountUnsupported, "container %s does not mount volume %s, on which its path %.200q lies", containerMain, volume, at)
+		return nil, reason.New(reason.MountUnsupported, "container %s does not mount volume %s, on which its path %.200q lies", layout.ContainerMain, volume, at)
 	case mountedAt(m.MountPath) == at:
 		return nil, reason.New(reason.MountUnsupported, "path %.200q is where volume %s is mounted, and Argo cannot put it there", at, volume)
 	case m.SubPathExpr != "":
 		return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, whose subPathExpr may be another folder in each container", at, volume)
-	case !mirrors(findContainer(pod.Spec.InitContainers, containerInit), at, m):
-		return nil, reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", containerInit, containerMain, at)
+	case !mirrors(findContainer(pod.Spec.InitContainers, layout.ContainerInit), at, m):
+		return nil, reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerInit, layout.ContainerMain, at)
 	}
 	return &Mount{Volume: volume, Path: mountedAt(m.MountPath), SubPath: m.SubPath, Own: s.owns(pod, m)}, nil
 }
@@ -180,17 +181,17 @@ func (s *Step) onVolume(pod *corev1.Pod, main []place, at, volume string) (*Moun
 func mirrors(c *corev1.Container, at string, m *corev1.VolumeMount) bool {
 	var found *corev1.VolumeMount
 	for _, p := range places(c) {
-		if !overlap(p.path, pathMainFiles+at) {
+		if !overlap(p.path, layout.PathMainFiles+at) {
 			continue
 		}
-		if p.mount == nil || !within(pathMainFiles+at, p.path) {
+		if p.mount == nil || !within(layout.PathMainFiles+at, p.path) {
 			return false
 		}
 		if found == nil || len(p.path) > len(mountedAt(found.MountPath)) {
 			found = p.mount
 		}
 	}
-	return found != nil && mountedAt(found.MountPath) == path.Join(pathMainFiles, m.MountPath) &&
+	return found != nil && mountedAt(found.MountPath) == path.Join(layout.PathMainFiles, m.MountPath) &&
 		found.Name == m.Name && found.SubPath == m.SubPath && found.SubPathExpr == m.SubPathExpr
 }
 
@@ -215,7 +216,7 @@ func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 				return false
 			}
 		}
-		if mounts > 1 || mounts == 1 && c.Name != containerInit && c.Name != containerWait && !slices.Contains(s.Mains(), c.Name) {
+		if mounts > 1 || mounts == 1 && c.Name != layout.ContainerInit && c.Name != layout.ContainerWait && !slices.Contains(s.Mains(), c.Name) {
 			return false
 		}
 	}
@@ -236,13 +237,13 @@ func placedInput(list []place, in Input) *reason.Error {
 		}
 	}
 	if !found {
-		return reason.New(reason.MountUnsupported, "container %s does not mount it at its path %.200q", containerMain, in.Path)
+		return reason.New(reason.MountUnsupported, "container %s does not mount it at its path %.200q", layout.ContainerMain, in.Path)
 	}
 	return nil
 }
 
 func (p place) hides(artifact string) *reason.Error {
-	return reason.New(reason.MountUnsupported, "container %s has %s at %.200q, which overlaps the path %.200q", containerMain, p.what, p.path, artifact)
+	return reason.New(reason.MountUnsupported, "container %s has %s at %.200q, which overlaps the path %.200q", layout.ContainerMain, p.what, p.path, artifact)
 }
 
 // overlap says whether one of two clean paths is the other or lies below it.

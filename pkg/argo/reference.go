@@ -29,40 +29,51 @@ type Reference struct {
 // them do.
 var steering = []string{"activeDeadlineSeconds", "arguments", "parallelism", "podGC", "priority", "shutdown", "suspend", "ttlStrategy"}
 
-// references lists what the references on the way to a node resolved to, as far
-// as Argo has stored its copies, and names the first that it has not. What is on
-// the way is only listed where the definition says plainly what that is.
-func (w *Workflow) references(node string) ([]Reference, *graph.NotStoredError, error) {
-	var list []Reference
-	var missing *graph.NotStoredError
-	add := func(ref graph.Ref, template string, stored map[string]any) error {
-		if stored == nil {
-			if missing == nil {
-				missing = &graph.NotStoredError{Ref: ref}
-			}
-			return nil
+// resolution is what the references on the way to a node came to.
+type resolution struct {
+	references []Reference
+	// missing is the first of which Argo has not stored its copy.
+	missing *graph.NotStoredError
+	// complete says that there are no others than these.
+	complete bool
+}
+
+// add notes what one reference came to, by Argo's copy.
+func (r *resolution) add(ref graph.Ref, template string, stored map[string]any) error {
+	if stored == nil {
+		if r.missing == nil {
+			r.missing = &graph.NotStoredError{Ref: ref}
 		}
-		digest, err := digestOf(stored)
-		list = append(list, Reference{TemplateRef{Name: ref.Name, ClusterScope: ref.ClusterScope}, template, digest})
-		return err
+		return nil
 	}
+	digest, err := digestOf(stored)
+	r.references = append(r.references, Reference{TemplateRef{Name: ref.Name, ClusterScope: ref.ClusterScope}, template, digest})
+	return err
+}
+
+// references lists what the references on the way to a node resolved to, as far
+// as Argo has stored its copies. What is on the way is only listed where the
+// definition says plainly what that is.
+func (w *Workflow) references(node string) (resolution, error) {
+	var r resolution
 	if ref := w.definition.TemplateRef; ref != nil {
-		if err := add(graph.Ref{Name: ref.Name, ClusterScope: ref.ClusterScope}, "", w.effective()); err != nil {
-			return nil, nil, err
+		if err := r.add(graph.Ref{Name: ref.Name, ClusterScope: ref.ClusterScope}, "", w.effective()); err != nil {
+			return resolution{}, err
 		}
 	}
 	path, err := w.path(node)
 	switch {
-	case errors.As(err, &missing):
+	case errors.As(err, &r.missing):
 	case err != nil && !errors.Is(err, graph.ErrUnresolvable):
-		return nil, nil, err
+		return resolution{}, err
 	}
 	for _, c := range path.Copies {
-		if err := add(c.Ref, c.Template, w.copied(c)); err != nil {
-			return nil, nil, err
+		if err := r.add(c.Ref, c.Template, w.copied(c)); err != nil {
+			return resolution{}, err
 		}
 	}
-	return list, missing, nil
+	r.complete = err == nil && path.Certain && r.missing == nil
+	return r, nil
 }
 
 // path follows what is stored alone: both webhooks have to come to the same
@@ -153,7 +164,7 @@ func argumentsOf(spec map[string]any) (arguments, error) {
 	if err != nil {
 		return a, err
 	}
-	return a, json.Unmarshal(raw, &a)
+	return a, graph.Decode(raw, &a)
 }
 
 // digest covers the parameters as they are stated, in any order.

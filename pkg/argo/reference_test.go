@@ -80,6 +80,9 @@ func TestAReferenceIsStatedByWhatItResolvedTo(t *testing.T) {
 		if len(first.References) != 1 || first.References[0].TemplateRef != c.want || first.References[0].Template != c.template {
 			t.Fatalf("%s: references are %+v", form, first.References)
 		}
+		if !first.Complete {
+			t.Errorf("%s: there may be other references", form)
+		}
 		for name, c2 := range map[string]struct {
 			// early: the pod was admitted before Argo stored its copies.
 			early bool
@@ -175,7 +178,7 @@ func TestAPathThatCannotBeReadIsNotStated(t *testing.T) {
 }
 
 func TestTheDocumentedScriptGivesTheDigestsOfAWorkflow(t *testing.T) {
-	page, err := os.ReadFile("../../docs/buildtypes/argo-step-v1.md")
+	page, err := os.ReadFile("../../docs/buildtypes/argo-step-v2.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,5 +419,19 @@ func TestWhatArgoMadeIsWhatTheDefinitionSays(t *testing.T) {
 				t.Errorf("%s: %s may have had a host more", name, node)
 			}
 		}
+	}
+}
+
+// A list of references that is empty because nobody knows them is none that a
+// policy may take for the whole.
+func TestReferencesThatOnlyTheRunKnowsAreNotComplete(t *testing.T) {
+	_, step := argotest.Parsed(t, "produce")
+	u, _ := taking(t)
+	templates := u.Object["spec"].(object)["templates"].(list)
+	call := templates[0].(object)["steps"].(list)[0].(list)[0].(object)
+	call["templateRef"].(object)["name"] = "{{workflow.parameters.lib}}"
+	d, err := parsed(t, u).DefinitionAt(parsed(t, u).Fingerprint(step.NodeName), step)
+	if err != nil || len(d.References) != 0 || d.Complete {
+		t.Errorf("it is %+v, %v", d, err)
 	}
 }

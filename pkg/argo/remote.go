@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -33,7 +34,7 @@ type gitLocation struct {
 
 // remote spells where an input that is no store's is fetched from, and what
 // Argo does to it there, or says why no policy could be held to it.
-func (t *template) remote(a artifactSpec) (string, artifact.Archive, *reason.Error) {
+func (t *template) remote(a artifactSpec) (string, content.Archive, *reason.Error) {
 	how := a.fetchedBy()
 	var uri string
 	var problem *reason.Error
@@ -46,7 +47,7 @@ func (t *template) remote(a artifactSpec) (string, artifact.Archive, *reason.Err
 	case problem != nil:
 	case how == "":
 		problem = a.unsupported()
-	case a.Git != nil && how != artifact.ArchiveNone && how != artifact.ArchiveDetect:
+	case a.Git != nil && how != content.ArchiveNone && how != content.ArchiveDetect:
 		problem = reason.New(reason.ArchiveUnsupported, "its archive strategy is %s, and git gives a folder", how)
 	case a.RecurseMode && a.Mode != nil:
 		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
@@ -57,7 +58,7 @@ func (t *template) remote(a artifactSpec) (string, artifact.Archive, *reason.Err
 		return "", "", problem
 	}
 	if a.Git != nil {
-		how = artifact.ArchiveNone // Argo takes no folder for an archive
+		how = content.ArchiveNone // Argo takes no folder for an archive
 	}
 	return uri, how, nil
 }

@@ -7,7 +7,10 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -67,7 +70,7 @@ type Input struct {
 	// Archive is what Argo is told to do to what it fetched, for Pinned inputs
 	// without a Problem; empty for others. It never does anything to a checkout of
 	// SourceGit, which is ArchiveNone.
-	Archive artifact.Archive
+	Archive content.Archive
 	// Mount is the step's own mount on which the path lies, for Pinned inputs and
 	// SourceRaw; nil for what Argo mounts from its volume of inputs. Init leaves
 	// the input there instead.
@@ -75,6 +78,8 @@ type Input struct {
 	// RawSHA256 is the SHA-256 of what Argo's raw driver writes to the disk, the
 	// inline data, for SourceRaw; empty for every other.
 	RawSHA256 artifact.Digest
+	// Doubts are about where it comes from, for Pinned inputs without a Problem.
+	Doubts []Doubt
 	// Problem says why the input cannot be checked, or that main may not read it
 	// where the template says; the gate refuses it.
 	Problem *reason.Error
@@ -139,7 +144,7 @@ func (i Input) LiesAt(uri string) bool {
 }
 
 // Label names the input for people: its name and, where known, its place.
-func (i Input) Label() string { return label(i.Name, i.URI()) }
+func (i Input) Label() string { return label(i.Name, artifact.Shown(i.URI())) }
 
 // Output is one output artifact of a step.
 type Output struct {
@@ -151,7 +156,7 @@ type Output struct {
 	// directory: then it goes to Location's Prefix, which Location is if the key
 	// ends in a slash.
 	Location artifact.Location
-	Archive  artifact.Archive
+	Archive  content.Archive
 	// Log is the container whose log it is; empty for what the template declares.
 	// See WithLogs.
 	Log string
@@ -179,7 +184,7 @@ func (o Output) Places() []artifact.Location {
 	switch {
 	case o.Problem != nil:
 		return nil
-	case o.Archive == artifact.ArchiveNone && o.Location.Kind == artifact.KindObject && o.Log == "":
+	case o.Archive == content.ArchiveNone && o.Location.Kind == artifact.KindObject && o.Log == "":
 		return []artifact.Location{o.Location, o.Location.Prefix()}
 	}
 	return []artifact.Location{o.Location}
@@ -196,7 +201,7 @@ func (o Output) Unsealed() []artifact.Location {
 
 // At is where the output lies that was measured as this form, or why it cannot
 // lie there: no file is stored under a key that ends in a slash.
-func (o Output) At(form artifact.Form) (artifact.Location, error) {
+func (o Output) At(form content.Form) (artifact.Location, error) {
 	switch {
 	case form.IsDirectory() && o.Log != "":
 		return artifact.Location{}, fmt.Errorf("a log is a file, not a %s", form)
@@ -209,14 +214,14 @@ func (o Output) At(form artifact.Form) (artifact.Location, error) {
 }
 
 // Staged is what Argo's wait makes of the output before it uploads it.
-func (o Output) Staged() artifact.Staged {
-	s := artifact.Staged{Output: o.Name, Archive: o.Archive, Log: o.Log != ""}
+func (o Output) Staged() measurement.Staged {
+	s := measurement.Staged{Output: o.Name, Archive: o.Archive, Log: o.Log != ""}
 	switch {
 	case s.Log:
 		s.File = logFile(o.Log)
-	case o.Archive == artifact.ArchiveNone:
+	case o.Archive == content.ArchiveNone:
 		s.File = path.Base(o.Path)
-	case o.Archive == artifact.ArchiveTar && o.Volume == "":
+	case o.Archive == content.ArchiveTar && o.Volume == "":
 		return s.Packed(path.Clean(o.Path))
 	}
 	return s
@@ -261,7 +266,8 @@ type Step struct {
 	Outputs      []Output
 
 	template *template
-	// written is the template as Argo wrote it, JSON; the kubelet makes $ of $$.
+	// written is the template as Argo wrote it into init's environment, JSON; the
+	// kubelet makes $ of $$.
 	written string
 	// What Genuine judges.
 	owners []metav1.OwnerReference
@@ -275,8 +281,8 @@ type Step struct {
 func (s *Step) Mains() []string {
 	names := s.template.mains()
 	declared := len(s.template.Inputs.Artifacts) + len(s.template.Outputs.Artifacts)
-	if (len(names) == 0 || declared > 0) && !slices.Contains(names, containerMain) {
-		names = append(names, containerMain)
+	if (len(names) == 0 || declared > 0) && !slices.Contains(names, layout.ContainerMain) {
+		names = append(names, layout.ContainerMain)
 	}
 	return names
 }

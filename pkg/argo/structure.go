@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -74,12 +75,12 @@ func checkVolumes(pod *corev1.Pod, s *Step) error {
 			return reason.New(reason.ForeignMount, "volume %s is not a plain emptyDir", v.Name)
 		}
 	}
-	want := []string{volumeRun, volumeTmp}
+	want := []string{layout.VolumeRun, layout.VolumeTmp}
 	if len(s.Inputs) > 0 {
-		want = append(want, volumeInputs)
+		want = append(want, layout.VolumeInputs)
 	}
 	if s.Kind == KindScript {
-		want = append(want, volumeStaging)
+		want = append(want, layout.VolumeStaging)
 	}
 	for _, name := range want {
 		if count[name] == 0 {
@@ -97,7 +98,7 @@ func checkVolumes(pod *corev1.Pod, s *Step) error {
 // sharedVolume says whether the name is that of a volume Argo's containers
 // share with a step.
 func sharedVolume(name string) bool {
-	return name == volumeRun || name == volumeTmp || name == volumeInputs || name == volumeStaging
+	return name == layout.VolumeRun || name == layout.VolumeTmp || name == layout.VolumeInputs || name == layout.VolumeStaging
 }
 
 // plain says whether a volume is an emptyDir as Argo makes it.
@@ -112,8 +113,8 @@ func plain(v corev1.Volume) bool {
 
 // checkKillCommand refuses a kill command for wait that is not ours.
 func checkKillCommand(pod *corev1.Pod, _ *Step) error {
-	if v, found := pod.Annotations[KillAnnotation]; found && v != KillCommand {
-		return reason.New(reason.WaitAltered, "annotation %s is not %s", KillAnnotation, KillCommand)
+	if v, found := pod.Annotations[layout.AnnotationKillWait]; found && v != layout.KillWait {
+		return reason.New(reason.WaitAltered, "annotation %s is not %s", layout.AnnotationKillWait, layout.KillWait)
 	}
 	return nil
 }
@@ -128,14 +129,14 @@ func checkEmissary(pod *corev1.Pod, s *Step) error {
 	}
 	for i := range pod.Spec.Containers {
 		c := &pod.Spec.Containers[i]
-		if c.Name == containerWait {
+		if c.Name == layout.ContainerWait {
 			continue
 		}
 		if problem := wrapped(c); problem != "" {
 			return reason.New(reason.EmissaryAltered, "container %s %s", c.Name, problem)
 		}
 		for _, e := range c.Env {
-			if e.Name == envArgsFile {
+			if e.Name == layout.EnvArgsFile {
 				return reason.New(reason.TemplateOffloaded, "the arguments of container %s lie in a ConfigMap", c.Name)
 			}
 		}
@@ -143,7 +144,7 @@ func checkEmissary(pod *corev1.Pod, s *Step) error {
 	if !s.Kind.executor() {
 		return nil
 	}
-	main := findContainer(pod.Spec.Containers, containerMain)
+	main := findContainer(pod.Spec.Containers, layout.ContainerMain)
 	if own := afterWrapper(main.Command); len(own) < 2 || own[0] != "argoexec" || own[1] != string(s.Kind) {
 		return reason.New(reason.EmissaryAltered, "container %s does not run argoexec %s", main.Name, s.Kind)
 	}
@@ -152,24 +153,24 @@ func checkEmissary(pod *corev1.Pod, s *Step) error {
 
 // wrapped says what keeps a container from being one under the emissary.
 func wrapped(c *corev1.Container) string {
-	if len(c.Command) < 2 || c.Command[0] != emissary || c.Command[1] != "emissary" {
-		return "does not run " + emissary + " emissary"
+	if len(c.Command) < 2 || c.Command[0] != layout.PathExecutor || c.Command[1] != "emissary" {
+		return "does not run " + layout.PathExecutor + " emissary"
 	}
 	if len(afterWrapper(c.Command)) == 0 {
 		return "has other flags for the emissary than Argo gives, or no command behind it"
 	}
 	n := 0
 	for _, m := range c.VolumeMounts {
-		if mountedAt(m.MountPath) != pathRun {
+		if mountedAt(m.MountPath) != layout.PathRun {
 			continue
 		}
 		n++
-		if m.Name != volumeRun || m.SubPath != "" || m.SubPathExpr != "" {
-			return "has another volume than " + volumeRun + " at " + pathRun
+		if m.Name != layout.VolumeRun || m.SubPath != "" || m.SubPathExpr != "" {
+			return "has another volume than " + layout.VolumeRun + " at " + layout.PathRun
 		}
 	}
 	if n != 1 {
-		return "does not mount " + volumeRun + " once at " + pathRun
+		return "does not mount " + layout.VolumeRun + " once at " + layout.PathRun
 	}
 	return ""
 }

@@ -1,6 +1,8 @@
 package argo_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -65,6 +68,10 @@ func env(c *corev1.Container, name string) *corev1.EnvVar {
 	panic("no variable " + name)
 }
 
+func unset(c *corev1.Container, name string) {
+	c.Env = slices.DeleteFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == name })
+}
+
 func addEmptyDir(p *corev1.Pod, name string) {
 	p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
 }
@@ -119,8 +126,10 @@ func TestChangedPodsAreRefused(t *testing.T) {
 		"the staging volume is there twice": {change: func(p *corev1.Pod) { addEmptyDir(p, "tmp-dir-argo") }, code: reason.ForeignMount, detail: "2 volumes tmp-dir-argo"},
 		"the volume of inputs is missing":   {change: func(p *corev1.Pod) { volume(p, "input-artifacts").Name = "x" }, code: reason.UnknownPodLayout, detail: "no volume input-artifacts"},
 		"the volume of scripts is missing":  {pod: "script", change: func(p *corev1.Pod) { volume(p, "argo-staging").Name = "x" }, code: reason.UnknownPodLayout, detail: "no volume argo-staging"},
-		"the kill command is somebody's":    {change: func(p *corev1.Pod) { p.Annotations[argo.KillAnnotation] = `["/var/run/argo/argoexec","kill","%d","1"]` }, code: reason.WaitAltered, detail: "kill-cmd-wait is not"},
-		"init runs another executor":        {change: func(p *corev1.Pod) { initOf(p).Image = "evil" }, code: reason.ExecutorImageNotAllowed, detail: "init runs \"evil\""},
+		"the kill command is somebody's": {change: func(p *corev1.Pod) {
+			p.Annotations[layout.AnnotationKillWait] = `["/var/run/argo/argoexec","kill","%d","1"]`
+		}, code: reason.WaitAltered, detail: "kill-cmd-wait is not"},
+		"init runs another executor": {change: func(p *corev1.Pod) { initOf(p).Image = "evil" }, code: reason.ExecutorImageNotAllowed, detail: "init runs \"evil\""},
 		"artifacts go through plugins": {change: func(p *corev1.Pod) {
 			waitOf(p).Env = append(waitOf(p).Env, corev1.EnvVar{Name: "ARGO_ARTIFACT_PLUGIN_NAMES", Value: "x"})
 		}, code: reason.UnsupportedPod, detail: "plugins \"x\""},
@@ -289,7 +298,27 @@ func TestChangedExecutorsAreRefused(t *testing.T) {
 	wait := func(name, detail string, change func(*corev1.Container)) {
 		tests["wait "+name] = breaking{change: func(p *corev1.Pod) { change(waitOf(p)) }, code: reason.WaitAltered, detail: "wait " + detail}
 	}
-	wait("has a template of its own", "has a second ARGO_TEMPLATE", func(c *corev1.Container) { c.Env = append(c.Env, corev1.EnvVar{Name: "ARGO_TEMPLATE", Value: "{}"}) })
+	handed := func(c *corev1.Container, change func(*corev1.EnvVar)) {
+		v := *env(initOf(argotest.Pod(t, "everything")), "ARGO_TEMPLATE")
+		change(&v)
+		c.Env = append(c.Env, v)
+	}
+	wait("has a template of its own", "has another ARGO_TEMPLATE than init", func(c *corev1.Container) { c.Env = append(c.Env, corev1.EnvVar{Name: "ARGO_TEMPLATE", Value: "{}"}) })
+	wait("has a template with one space more", "has another ARGO_TEMPLATE than init", func(c *corev1.Container) { handed(c, func(v *corev1.EnvVar) { v.Value += " " }) })
+	wait("has a template from elsewhere", "has a variable ARGO_TEMPLATE that is not a literal value", func(c *corev1.Container) {
+		handed(c, func(v *corev1.EnvVar) { v.ValueFrom = &corev1.EnvVarSource{} })
+	})
+	wait("has two templates", "has the variable ARGO_TEMPLATE twice", func(c *corev1.Container) {
+		handed(c, func(*corev1.EnvVar) {})
+		handed(c, func(*corev1.EnvVar) {})
+	})
+	// The kubelet knows the name in wait alone, and would replace it there.
+	tests["wait would have another template"] = breaking{change: func(p *corev1.Pod) {
+		unset(initOf(p), "ARGO_DEADLINE")
+		v := env(initOf(p), "ARGO_TEMPLATE")
+		v.Value = strings.Replace(v.Value, "hello", "$(ARGO_DEADLINE)", 1)
+		waitOf(p).Env = append(waitOf(p).Env, *v)
+	}, code: reason.TemplateInvalid, detail: "ARGO_TEMPLATE has $(ARGO_DEADLINE), which the kubelet would replace in wait"}
 	wait("stages on another volume", `has a mount of scratch at "/tmp"`, func(c *corev1.Container) { mountAt(c, "/tmp").Name = "scratch" })
 	wait("stages nowhere", "has no mount at /tmp", func(c *corev1.Container) { unmount(c, "/tmp") })
 	wait("stages in the whole volume", `has a mount of tmp-dir-argo at "/tmp"`, func(c *corev1.Container) { mountAt(c, "/tmp").SubPath = "" })
@@ -394,7 +423,7 @@ func TestHonestChangesAreAdmitted(t *testing.T) {
 		"our containers are there": func(p *corev1.Pod) {
 			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: argo.SignerContainer, VolumeMounts: []corev1.VolumeMount{{Name: "tmp-dir-argo", SubPath: "0"}}})
 		},
-		"our kill command is there":          func(p *corev1.Pod) { p.Annotations[argo.KillAnnotation] = argo.KillCommand },
+		"our kill command is there":          func(p *corev1.Pod) { p.Annotations[layout.AnnotationKillWait] = layout.KillWait },
 		"a patch puts wait in another place": func(p *corev1.Pod) { mountAt(waitOf(p), "/tmp").SubPath = "3" },
 		"main has its own part of Argo's volume": func(p *corev1.Pod) {
 			mount(mainOf(p), corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp", SubPath: "1"})
@@ -431,9 +460,13 @@ func TestWarnings(t *testing.T) {
 	}
 	pod, step := argotest.Parsed(t, "everything")
 	pod.Spec.HostNetwork, pod.Spec.HostIPC = true, true
-	mainOf(pod).SecurityContext = &corev1.SecurityContext{Privileged: ptr(true)}
-	want := []string{"container main is privileged", "hostIPC is set", "hostNetwork is set",
-		"output on-volume lies on volume scratch, which other pods and containers may write"}
+	mainOf(pod).SecurityContext = &corev1.SecurityContext{Privileged: ptr(true), Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"SYS_ADMIN"}}}
+	want := []string{
+		"Pod Security baseline forbids host namespaces (hostNetwork=true, hostIPC=true)",
+		`Pod Security baseline forbids non-default capabilities (container "main" must not include "SYS_ADMIN" in securityContext.capabilities.add)`,
+		`Pod Security baseline forbids privileged (container "main" must not set securityContext.privileged=true)`,
+		"output on-volume lies on volume scratch, which other pods and containers may write",
+	}
 	if got := argo.Warnings(pod, step); len(got) != len(want) {
 		t.Errorf("warnings are %q, want %q", got, want)
 	} else {
@@ -442,5 +475,38 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("warning %d is %q, want %q", i, got[i], want[i])
 			}
 		}
+	}
+}
+
+func TestAnImageThatIsMountedIsWarnedOfUnlessItIsPinned(t *testing.T) {
+	pod, step := argotest.Parsed(t, "produce")
+	for _, ref := range []string{"quay.io/x/y:1", "quay.io/x/y@sha256:" + strings.Repeat("a", 64)} {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "model", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: ref}}})
+	}
+	if got := argo.Warnings(pod, step); len(got) != 1 || got[0] != `volume model is the image "quay.io/x/y:1", which names no digest and can become another one` {
+		t.Errorf("warnings are %q", got)
+	}
+}
+
+// A volume that other pods may write, or that is there before and after the pod, is
+// how one build influences another.
+func TestVolumesThatOutliveThePodAreWarnedOf(t *testing.T) {
+	pod, step := argotest.Parsed(t, "produce")
+	claim := corev1.PersistentVolumeClaimSpec{DataSource: &corev1.TypedLocalObjectReference{Kind: "PersistentVolumeClaim", Name: "cache"}}
+	pod.Spec.Volumes = append(pod.Spec.Volumes,
+		corev1.Volume{Name: "cache", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "cache"}}},
+		corev1.Volume{Name: "copied", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{Spec: claim}}}},
+		corev1.Volume{Name: "driver", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "x"}}},
+		corev1.Volume{Name: "empty", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+		corev1.Volume{Name: "fresh", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{}}}},
+		corev1.Volume{Name: "settings", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}},
+		corev1.Volume{Name: "unknown"},
+	)
+	var want []string
+	for _, name := range []string{"cache", "copied", "driver", "fresh", "unknown"} {
+		want = append(want, "volume "+name+" may outlive the pod, and other pods may write it")
+	}
+	if got := argo.Warnings(pod, step); !slices.Equal(got, want) {
+		t.Errorf("warnings are %q, want %q", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -24,6 +25,7 @@ type template struct {
 	Suspend         *json.RawMessage  `json:"suspend"`
 	HTTP            *json.RawMessage  `json:"http"`
 	Plugin          *json.RawMessage  `json:"plugin"`
+	Metadata        podMetadata       `json:"metadata"`
 	Daemon          bool              `json:"daemon"`
 	InitContainers  []userContainer   `json:"initContainers"`
 	Sidecars        []userContainer   `json:"sidecars"`
@@ -223,7 +225,7 @@ func (t *template) volumeMounts() []volumeMount {
 // mains names the containers that are the step itself: main, or those of a set.
 func (t *template) mains() []string {
 	if t.ContainerSet == nil {
-		return []string{containerMain}
+		return []string{layout.ContainerMain}
 	}
 	var names []string
 	for _, c := range t.ContainerSet.Containers {

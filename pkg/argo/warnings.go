@@ -2,40 +2,76 @@ package argo
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
+// imagePinned matches an image reference by digest.
+var imagePinned = regexp.MustCompile(`@sha256:[0-9a-f]{64}$`)
+
+// podSecurity is what the API server's own Pod Security admission asks.
+var podSecurity = sync.OnceValues(func() (policy.Evaluator, error) {
+	return policy.NewEvaluator(policy.DefaultChecks(), nil)
+})
+
 // Warnings lists what in the pod of a step keeps it from the level isolated without
-// being refused, one line each, sorted.
+// being refused, one line each, sorted: what reaches beyond the pod, and what others
+// may have written or exchanged.
 func Warnings(pod *corev1.Pod, step *Step) []string {
 	var w []string
 	add := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
-	if pod.Spec.HostNetwork {
-		add("hostNetwork is set")
-	}
-	if pod.Spec.HostIPC {
-		add("hostIPC is set")
-	}
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if sc := c.SecurityContext; sc != nil && sc.Privileged != nil && *sc.Privileged {
-			add("container %s is privileged", c.Name)
+	if checks, err := podSecurity(); err != nil {
+		add("Pod Security could not be asked: %v", err)
+	} else {
+		baseline := api.LevelVersion{Level: api.LevelBaseline, Version: api.LatestVersion()}
+		for _, c := range checks.EvaluatePod(baseline, &pod.ObjectMeta, &pod.Spec) {
+			if !c.Allowed {
+				add("Pod Security baseline forbids %s (%.300s)", c.ForbiddenReason, c.ForbiddenDetail)
+			}
 		}
 	}
+	named := map[string]bool{}
 	for _, in := range step.Inputs {
 		if in.Pinned() && in.Mount != nil && !in.Mount.Own {
+			named[in.Mount.Volume] = true
 			add("input %s lies on volume %s, which other pods and containers may write", in.Name, in.Mount.Volume)
 		}
 	}
 	for _, o := range step.Outputs {
 		switch {
-		case o.Volume == volumeInputs:
+		case o.Volume == layout.VolumeInputs:
 			add("output %s has in it what came as an input, or what became of it", o.Name)
 		case o.Volume != "":
+			named[o.Volume] = true
 			add("output %s lies on volume %s, which other pods and containers may write", o.Name, o.Volume)
+		}
+	}
+	for _, v := range pod.Spec.Volumes {
+		switch {
+		case v.Image != nil && !imagePinned.MatchString(v.Image.Reference):
+			add("volume %s is the image %.200q, which names no digest and can become another one", v.Name, v.Image.Reference)
+		case !podsOwn(v.VolumeSource) && !named[v.Name]:
+			add("volume %s may outlive the pod, and other pods may write it", v.Name)
 		}
 	}
 	slices.Sort(w)
 	return slices.Compact(w)
+}
+
+// podsOwn says whether a volume is made for the pod and goes with it, or is only
+// read. What is not known to be is not, nor is an ephemeral one: it is a claim of a
+// name that is known, which any pod of the namespace may mount.
+func podsOwn(v corev1.VolumeSource) bool {
+	switch {
+	case v.EmptyDir != nil, v.ConfigMap != nil, v.Secret != nil, v.DownwardAPI != nil, v.Projected != nil, v.Image != nil:
+		return true
+	}
+	return false
 }

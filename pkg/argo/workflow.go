@@ -2,6 +2,7 @@ package argo
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,10 +10,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -25,6 +28,8 @@ type Workflow struct {
 	Namespace string
 	Name      string
 	UID       string
+	// Created is when the API server stored it, in whole seconds.
+	Created time.Time
 
 	definition Definition
 	// given are the parameters of its own.
@@ -51,7 +56,7 @@ type Definition struct {
 	SpecDigest artifact.Digest
 	// Entrypoint is empty where the referenced template gives it.
 	Entrypoint string
-	// Template is the name of the template the step runs.
+	// Template is the name of the template the step runs, or graph.Inline.
 	Template string
 	// Parameters are the Workflow's own; DefinitionAt gives those that Argo
 	// executes.
@@ -62,6 +67,9 @@ type Definition struct {
 	// References are what the references on the way to the step resolved to, in
 	// the order of the calls.
 	References []Reference
+	// Complete says that these are all, and that the step ran nothing else. It is
+	// not where the definition leaves to the run which template is called.
+	Complete bool
 }
 
 // Override is a field of a Workflow's spec, with the digest of its value
@@ -126,10 +134,10 @@ var notOverrides = []string{"arguments", "entrypoint", "shutdown", "suspend", "w
 
 // ParseWorkflow reads a Workflow as the API server gives it.
 func ParseWorkflow(u *unstructured.Unstructured) (*Workflow, error) {
-	if u == nil || u.GetAPIVersion() != ownerAPIVersion || u.GetKind() != ownerKind {
-		return nil, reason.New(reason.OwnerMismatch, "its owner is not a %s %s", ownerAPIVersion, ownerKind)
+	if u == nil || u.GetAPIVersion() != layout.APIVersion || u.GetKind() != layout.Kind {
+		return nil, reason.New(reason.OwnerMismatch, "its owner is not a %s %s", layout.APIVersion, layout.Kind)
 	}
-	w := &Workflow{Namespace: u.GetNamespace(), Name: u.GetName(), UID: string(u.GetUID()), object: u.Object}
+	w := &Workflow{Namespace: u.GetNamespace(), Name: u.GetName(), UID: string(u.GetUID()), Created: u.GetCreationTimestamp().Time, object: u.Object}
 	if w.Namespace == "" || w.Name == "" || w.UID == "" {
 		return nil, reason.New(reason.OwnerMismatch, "its Workflow has no namespace, name or UID")
 	}
@@ -143,13 +151,27 @@ func ParseWorkflow(u *unstructured.Unstructured) (*Workflow, error) {
 	return w, nil
 }
 
+// HasCopies says whether it has copies of templates in its status, which are
+// believed to be Argo's.
+func (w *Workflow) HasCopies() bool {
+	if w == nil {
+		return false
+	}
+	for _, field := range []string{"storedTemplates", "storedWorkflowTemplateSpec"} {
+		if _, found, err := unstructured.NestedFieldNoCopy(w.object, "status", field); found || err != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // Definition gives what a statement says about the named template's step.
 func (w *Workflow) Definition(template string) (Definition, error) {
 	if w == nil || w.UID == "" {
 		return Definition{}, errors.New("no workflow was read")
 	}
 	d := w.definition
-	d.Template = template
+	d.Template = cmp.Or(template, graph.Inline)
 	d.Parameters = slices.Clone(d.Parameters)
 	d.Overrides = slices.Clone(d.Overrides)
 	return d, nil
@@ -179,7 +201,7 @@ func define(fields map[string]any) (Definition, []parameter, error) {
 		return d, nil, err
 	}
 	var spec workflowSpec
-	if err := json.Unmarshal(all, &spec); err != nil {
+	if err := graph.Decode(all, &spec); err != nil {
 		return d, nil, err
 	}
 	d.Entrypoint = spec.Entrypoint

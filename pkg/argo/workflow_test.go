@@ -111,6 +111,16 @@ func TestObjectsThatAreNoWorkflowsAreRefused(t *testing.T) {
 		"a spec of text":       {func(u *unstructured.Unstructured) { u.Object["spec"] = "x" }, "not an object"},
 		"parameters of text":   {func(u *unstructured.Unstructured) { u.Object["spec"] = object{"arguments": object{"parameters": "x"}} }, "cannot unmarshal"},
 		"an entrypoint of one": {func(u *unstructured.Unstructured) { u.Object["spec"] = object{"entrypoint": int64(1)} }, "cannot unmarshal"},
+		// To Argo the first is a WorkflowTemplate, and the second refers to evil.
+		"a scope that Argo does not read": {func(u *unstructured.Unstructured) {
+			u.Object["spec"] = object{"workflowTemplateRef": object{"name": "trusted", "clusterscope": true}}
+		}, "upper and lower case count"},
+		"a reference that Argo does not read": {func(u *unstructured.Unstructured) {
+			u.Object["spec"] = object{"workflowTemplateRef": object{"name": "evil"}, "workflowTemplateref": object{"name": "trusted"}}
+		}, "upper and lower case count"},
+		"parameters that Argo does not read": {func(u *unstructured.Unstructured) {
+			u.Object["spec"] = object{"argument\u017f": object{"parameters": list{object{"name": "p", "value": "v"}}}}
+		}, "upper and lower case count"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

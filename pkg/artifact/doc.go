@@ -1,7 +1,6 @@
-// Package artifact says where an artifact lies and what its bytes are:
-// locations, digests of stored bytes, digests of the tree they unpack to, and
-// the measurement that carries those digests out of a pod.
+// Package artifact says how an artifact is named: where it lies, at a location in a
+// store or at an address outside, and by which digest its bytes are known.
 //
-// It trusts nothing: every byte it reads is a tenant's. It is pure (no network,
-// no Kubernetes types) and needs constant memory whatever an artifact's size.
+// It trusts nothing: every name it reads is a tenant's. It is pure (no network, no
+// files, no Kubernetes types).
 package artifact

@@ -23,6 +23,8 @@ const (
 	maxStore  = 253
 	maxBucket = 255
 	maxKey    = 1024
+	// MaxURI is one whose every byte had to be percent-encoded.
+	MaxURI = 3*(maxStore+maxBucket+maxKey) + 16
 )
 
 // Location is where an artifact lies. Its key is exact: it is never cleaned,
@@ -133,7 +135,7 @@ func (l Location) Validate() error {
 		return fmt.Errorf("key has %d bytes, want 1 to %d", len(l.Key), maxKey)
 	}
 	for _, part := range []string{l.Store, l.Bucket, l.Key} {
-		if strings.ToValidUTF8(part, "") != part || strings.ContainsFunc(part, isControl) {
+		if strings.ToValidUTF8(part, "") != part || strings.ContainsFunc(part, IsControl) {
 			return fmt.Errorf("%q has a control character or is not UTF-8", part)
 		}
 	}
@@ -152,7 +154,8 @@ func (l Location) Validate() error {
 	return nil
 }
 
-func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+// IsControl says whether a character is one that no name, path or place may have.
+func IsControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 // URI is the location's one spelling, the subject name in a statement:
 // s3://STORE/BUCKET/KEY with every segment percent-encoded (RFC 3986). Two

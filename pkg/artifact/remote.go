@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// maxRemote bounds a URL, in bytes.
-	maxRemote = 4096
+	// MaxRemote bounds a URL, in bytes.
+	MaxRemote = 4096
 
 	gitScheme  = "git+"
 	branchRefs = "refs/heads/"
@@ -31,10 +31,25 @@ func CheckURL(s string) error {
 	return nil
 }
 
+// Public is a place as it may be told to everybody: without its query, which may let
+// whoever has it read what lies there. Of those that we take only URLs have one.
+func Public(uri string) string {
+	plain, _, _ := strings.Cut(uri, "?")
+	return plain
+}
+
+// Shown is Public for messages, and says that there is a query.
+func Shown(uri string) string {
+	if plain := Public(uri); plain != uri {
+		return plain + "?…"
+	}
+	return uri
+}
+
 // parseRemote reads a URL of one of the schemes.
 func parseRemote(s string, schemes ...string) (*url.URL, error) {
-	if len(s) > maxRemote || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' }) {
-		return nil, fmt.Errorf("URL is longer than %d bytes or has a character that has to be percent-encoded", maxRemote)
+	if len(s) > MaxRemote || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' }) {
+		return nil, fmt.Errorf("URL is longer than %d bytes or has a character that has to be percent-encoded", MaxRemote)
 	}
 	u, err := url.Parse(s)
 	if err != nil {
@@ -50,7 +65,7 @@ func parseRemote(s string, schemes ...string) (*url.URL, error) {
 	}
 	for segment := range strings.SplitSeq(u.EscapedPath(), "/") {
 		plain, err := url.PathUnescape(segment)
-		if err != nil || plain == "." || plain == ".." || strings.ContainsAny(plain, `/\`) || strings.ContainsFunc(plain, isControl) {
+		if err != nil || plain == "." || plain == ".." || strings.ContainsAny(plain, `/\`) || strings.ContainsFunc(plain, IsControl) {
 			return nil, errors.New("path of the URL has a '.' or '..' segment or an encoded slash")
 		}
 	}

@@ -38,7 +38,7 @@ func TestURLsHaveOneSpelling(t *testing.T) {
 		"an encoded new line": "https://example.org/a%0Ab",
 		"not ASCII":           "https://example.org/ä",
 		"opaque":              "https:example.org/x",
-		"too long":            "https://example.org/" + strings.Repeat("x", maxRemote),
+		"too long":            "https://example.org/" + strings.Repeat("x", MaxRemote),
 	} {
 		if err := CheckURL(bad); err == nil {
 			t.Errorf("%s is accepted: %q", why, bad)
@@ -106,5 +106,22 @@ func TestGitHasOneSpelling(t *testing.T) {
 	}
 	if err := (Git{Repository: "https://example.org/app", Commit: commit, Branch: "main"}).Validate(); err == nil {
 		t.Error("commit and branch are accepted")
+	}
+}
+
+// A query can be a signature by which whoever sees it may read what lies there.
+func TestTheQueryOfAPlaceIsNotTold(t *testing.T) {
+	const place = "https://example.org/a/b?X-Amz-Signature=hunter2"
+	if got := Public(place); got != "https://example.org/a/b" {
+		t.Errorf("told is %q", got)
+	}
+	if got := Shown(place); got != "https://example.org/a/b?…" {
+		t.Errorf("shown is %q", got)
+	}
+	commit := strings.Repeat("a", 40)
+	for _, same := range []string{"s3://s/b/k%3Fx", "https://example.org/a", "git+ssh://git@example.org/~/a@" + commit, ""} {
+		if Public(same) != same || Shown(same) != same {
+			t.Errorf("%s becomes %q and %q", same, Public(same), Shown(same))
+		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
@@ -20,10 +21,12 @@ import (
 
 // Containers the checks name.
 const (
-	containerWait   = "wait"
 	containerSigner = argo.SignerContainer
 	containerVerify = argo.VerifyContainer
 )
+
+// exitBySignal is the least exit code of a container that did not end by itself.
+const exitBySignal = 128
 
 // maxTagAge is how far an admission tag's issue time may be from the pod's
 // creation, in either direction: the time an admission may take, plus what two
@@ -43,6 +46,8 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	switch age := w.Pod.CreationTimestamp.Sub(t.IssuedAt); {
 	case t.Namespace != w.Pod.Namespace || t.Pod != w.Pod.Name:
 		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about pod %s/%s", t.Namespace, t.Pod)
+	case t.Version > 1 && t.NamespaceUID != string(w.Moment.UID):
+		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about a namespace with UID %s, the pod's has %s", t.NamespaceUID, w.Moment.UID)
 	case t.WorkflowUID != w.Step.WorkflowUID:
 		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about workflow UID %s, the pod's is %s", t.WorkflowUID, w.Step.WorkflowUID)
 	case t.Logs != w.Step.Logs():
@@ -50,10 +55,16 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	case age > maxTagAge || age < -maxTagAge:
 		return tag.Tag{}, reason.New(reason.TagExpired, "the tag was issued at %s, the pod was created at %s", t.IssuedAt.UTC().Format(time.RFC3339), w.Pod.CreationTimestamp.UTC().Format(time.RFC3339))
 	}
+	if err := w.guarded(); err != nil {
+		return tag.Tag{}, err
+	}
+	if t.Mode == v1alpha1.ModeEnforce && t.Verdict != "" {
+		return tag.Tag{}, reason.New(reason.AdmissionRefused, "its tag says %s, and the pod ran in mode %s", t.Verdict, t.Mode)
+	}
 	if err := r.known(t); err != nil {
 		return tag.Tag{}, err
 	}
-	believed := t.Executor.Identity(t.Creator)
+	believed := argo.Executor(t.Executor).Identity(t.Creator)
 	if err := w.Step.Genuine(t.Creator, w.Workflow, believed); err != nil {
 		return tag.Tag{}, err
 	}
@@ -63,11 +74,20 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	if _, err := inputsOf(w.Step, t.Pins); err != nil {
 		return tag.Tag{}, err
 	}
-	ours := sidecar.Config{Image: t.Signer, ExecutorUsers: believed.ExecutorUsers}
+	ours := sidecar.Config{Image: t.Signer, ExecutorUsers: believed.ExecutorUsers, Unhanded: t.Version == 1}
 	if err := sidecar.Check(w.Pod, w.Step, t.Pins, ours.In(t.Mode)); err != nil {
 		return tag.Tag{}, altered(err)
 	}
 	return t, nil
+}
+
+// guarded says whether the guards have held since the pod was made, and since its
+// workflow was, whose definition is stated.
+func (w Witness) guarded() error {
+	if err := w.Moment.Pod(w.Pod.CreationTimestamp.Time); err != nil {
+		return err
+	}
+	return w.Moment.Stated(w.Workflow.Created, w.Workflow.HasCopies())
 }
 
 // known wants the operator to have said all that the webhook believed.
@@ -102,8 +122,11 @@ func altered(err error) error {
 // nothing is known to be in the store; main's exit code is the outcome, or those
 // of all containers of a set.
 func outcomeOf(pod *corev1.Pod, mains []string) (provenance.Outcome, error) {
-	_, wait := ended(pod.Status.ContainerStatuses, containerWait)
+	_, wait := ended(pod.Status.ContainerStatuses, layout.ContainerWait)
+	name, stopped := failedInit(pod)
 	switch {
+	case wait == nil && stopped != nil:
+		return provenance.Outcome{}, reason.New(reason.UploadFailed, "wait never started: %.80s ended with exit code %d", name, stopped.ExitCode)
 	case wait == nil:
 		return provenance.Outcome{}, reason.New(reason.UploadFailed, "the kubelet does not report how wait ended")
 	case wait.ExitCode != 0:
@@ -127,15 +150,20 @@ func outcomeOf(pod *corev1.Pod, mains []string) (provenance.Outcome, error) {
 	return outcome, nil
 }
 
-// checkReport refuses a step that ran on inputs which our check found to be
-// others than the tag's: modes that refuse nothing let it. What it made would
-// otherwise be said to come from those.
+// checkReport refuses a step whose inputs our check found to be others than the
+// tag's. It stopped the step, and then this is why nothing was stored; or the
+// mode refuses nothing, and what the step made would be said to come from these. A
+// check that was never begun, or was killed, found nothing, and nothing ran after
+// it: that is for outcomeOf to tell.
 func checkReport(pod *corev1.Pod) error {
 	if imageOf(pod, containerVerify) == "" {
 		return nil
 	}
+	_, wait := ended(pod.Status.ContainerStatuses, layout.ContainerWait)
 	_, end := ended(pod.Status.InitContainerStatuses, containerVerify)
 	switch {
+	case wait == nil && (end == nil || end.ExitCode >= exitBySignal):
+		return nil
 	case end == nil:
 		return reason.New(reason.StructureAltered, "the kubelet does not report how %s ended", containerVerify)
 	case end.Message != "":
@@ -150,7 +178,7 @@ func checkReport(pod *corev1.Pod) error {
 // sidecar, ran once from start to end, and said all it had to say. What its
 // message had no room for is asked for with a *logNeeded, once all else is well.
 // signer is the image that the pod has to run.
-func measured(pod *corev1.Pod, signer string, log *SignerLog) (artifact.Measurement, error) {
+func measured(pod *corev1.Pod, signer string, log *SignerLog) (measurement.Measurement, error) {
 	status, end := ended(pod.Status.InitContainerStatuses, containerSigner)
 	switch {
 	case end == nil:
@@ -162,10 +190,10 @@ func measured(pod *corev1.Pod, signer string, log *SignerLog) (artifact.Measurem
 	case end.Message == "":
 		return nil, reason.New(reason.MeasurementMissing, "%s left no message", containerSigner)
 	}
-	if err := sameImage(signer, status.ImageID); err != nil {
+	if err := sameImage(containerSigner, signer, status.ImageID); err != nil {
 		return nil, err
 	}
-	m, more, err := artifact.DecodeMeasurement(end.Message)
+	m, more, err := measurement.Decode(end.Message)
 	switch {
 	case err != nil || more == nil:
 		return m, err
@@ -179,15 +207,35 @@ func measured(pod *corev1.Pod, signer string, log *SignerLog) (artifact.Measurem
 	return nil, log.Refusal
 }
 
-// sameImage checks that the image which the kubelet says it ran is the one that
-// the spec pins, by digest.
-func sameImage(pinned, ran string) error {
+// sameImage refuses a kubelet's report of another image than the one that the
+// spec pins, by digest. Some runtimes report an id of their own and no digest that
+// could be compared (provenance.NewImage); then it is the spec's word, which a
+// guard keeps as it was admitted, and the kubelet runs nothing else.
+func sameImage(container, pinned, ran string) error {
 	_, want, ok := strings.Cut(pinned, "@")
 	if !ok || !strings.HasPrefix(want, "sha256:") {
-		return reason.New(reason.StructureAltered, "the image of %s is not pinned by digest", containerSigner)
+		return reason.New(reason.StructureAltered, "the image of %s is not pinned by digest", container)
 	}
-	if _, got, ok := strings.Cut(ran, "@"); !ok || got != want {
-		return reason.New(reason.StructureAltered, "the kubelet ran %s from %q, the pod says %s", containerSigner, ran, want)
+	if _, got, ok := strings.Cut(ran, "@"); ok && got != want {
+		return reason.New(reason.StructureAltered, "the kubelet ran %s from %q, the pod says %s", container, ran, want)
+	}
+	return nil
+}
+
+// sameExecutor refuses a kubelet's report of another of Argo's executors than the one
+// that the operator pins by digest. One that is named by tag is what the registry says
+// it is; the statement has what ran.
+func sameExecutor(pod *corev1.Pod, executor string) error {
+	if !strings.Contains(executor, "@") {
+		return nil
+	}
+	for _, s := range statuses(pod) {
+		if s.Name != layout.ContainerInit && s.Name != layout.ContainerWait {
+			continue
+		}
+		if err := sameImage(s.Name, executor, s.ImageID); err != nil {
+			return err
+		}
 	}
 	return nil
 }

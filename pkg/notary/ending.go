@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal"
 )
 
 // lateError is what passes: the log is down, slow or lying. It hides the codes
@@ -18,6 +19,12 @@ import (
 type lateError struct{ err error }
 
 func (e lateError) Error() string { return e.err.Error() }
+
+// As finds what says when to try again, and nothing else.
+func (e lateError) As(target any) bool {
+	paused, ok := target.(**seal.PausedError)
+	return ok && errors.As(e.err, paused)
+}
 
 // factsError says that no statement can be made of a pod's facts, for a reason
 // that has no code. It would be the same the next time.

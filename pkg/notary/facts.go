@@ -6,13 +6,18 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
@@ -27,6 +32,8 @@ type Rules struct {
 	// upgrade until their last pod has ended.
 	Identity     argo.Identity
 	SignerImages []string
+	// Redaction decides what is quoted of parameters.
+	Redaction provenance.Redaction
 	// Cluster is this cluster's name in builder.id.
 	Cluster string
 	// Version of this program.
@@ -41,6 +48,8 @@ type Witness struct {
 	Step *argo.Step
 	// Workflow is the live one that owns the pod.
 	Workflow *argo.Workflow
+	// Moment is what is known of the pod's namespace after all else was read.
+	Moment epoch.Moment
 	// Kubelet is the version of the kubelet that ran the pod.
 	Kubelet string
 	// Log is what our sidecar's log has; nil until it is needed.
@@ -63,6 +72,9 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	if err != nil {
 		return refuse(fates, err)
 	}
+	if err := checkReport(w.Pod); err != nil {
+		return refuse(fates, err)
+	}
 	if sealable := w.Step.Sealable(); len(sealable) == 0 {
 		first := w.Step.Outputs[0]
 		return refuse(fates, first.Problem.For(first.Label()))
@@ -71,7 +83,7 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	if err != nil {
 		return refuse(fates, err)
 	}
-	if err := checkReport(w.Pod); err != nil {
+	if err := sameExecutor(w.Pod, t.Executor.Image); err != nil {
 		return refuse(fates, err)
 	}
 	measurement, err := measured(w.Pod, t.Signer, w.Log)
@@ -82,9 +94,9 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	if err != nil {
 		return refuse(fates, err)
 	}
-	fates = fatesOf(w.Step.Outputs, subjects, unsealed)
+	fates = withNotes(fatesOf(w.Step.Outputs, subjects, unsealed), measurement)
 	if len(subjects) == 0 {
-		return refuse(fates, reason.New(unsealed[0].Reason, "none of the %d declared outputs can be sealed", len(w.Step.Outputs)).For(unsealed[0].Output))
+		return refuse(fates, noneSealed(fates))
 	}
 	f, err := r.assemble(w, t)
 	if err != nil {
@@ -94,6 +106,16 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	return f, withFiles(fates, measurement), nil
 }
 
+// noneSealed is what there is to say of a pod of which no output is sealed: what
+// is wrong with the first.
+func noneSealed(fates []v1alpha1.OutputStatus) error {
+	detail := fmt.Sprintf("none of the %d declared outputs can be sealed", len(fates))
+	if why := fates[0].Message; why != "" {
+		detail += ": " + why
+	}
+	return reason.New(reason.Code(fates[0].Reason), "%s", detail).For(fates[0].Name)
+}
+
 func refuse(fates []v1alpha1.OutputStatus, err error) (provenance.Facts, []v1alpha1.OutputStatus, error) {
 	return provenance.Facts{}, fates, err
 }
@@ -101,11 +123,7 @@ func refuse(fates []v1alpha1.OutputStatus, err error) (provenance.Facts, []v1alp
 // assemble gathers what the API server, the kubelet and the tag say; the
 // checks have passed.
 func (r Rules) assemble(w Witness, t tag.Tag) (provenance.Facts, error) {
-	definition, err := definitionOf(w, t.Definition)
-	if err != nil {
-		return provenance.Facts{}, err
-	}
-	images, err := imagesOf(w.Pod)
+	definition, err := r.definitionOf(w, t.Definition)
 	if err != nil {
 		return provenance.Facts{}, err
 	}
@@ -122,7 +140,7 @@ func (r Rules) assemble(w Witness, t tag.Tag) (provenance.Facts, error) {
 		return provenance.Facts{}, reason.New(reason.StructureAltered, "the kubelet reports no times")
 	}
 	return provenance.Facts{
-		Builder:    provenance.Builder{Cluster: r.Cluster, Level: provenance.LevelObserved},
+		Builder:    provenance.Builder{Cluster: r.Cluster, Level: levelOf(w, t, definition)},
 		Definition: definition,
 		Step: provenance.Step{
 			Namespace:      w.Pod.Namespace,
@@ -137,22 +155,33 @@ func (r Rules) assemble(w Witness, t tag.Tag) (provenance.Facts, error) {
 		PodSpec: spec,
 		Versions: provenance.Versions{
 			Argoseal:     r.Version,
-			ArgoExecutor: imageOf(w.Pod, containerWait),
+			ArgoExecutor: imageOf(w.Pod, layout.ContainerWait),
 			Kubelet:      w.Kubelet,
 		},
-		Images:     images,
+		Images:     imagesOf(w.Pod),
+		Mounted:    mountedOf(w.Pod),
 		Inputs:     inputs,
 		StartedAt:  start,
 		FinishedAt: finish,
 	}, nil
 }
 
-// inlineTemplate stands for a template without a name; no template can have
-// this one.
-const inlineTemplate = "(inline)"
+// levelOf is isolated only where nothing is known that could have reached into the
+// step: admission enforced its policies and knew which namespace it was, every
+// guard was there from before the pod on, the pod keeps to itself, and its step's
+// containers are as the template gives them.
+func levelOf(w Witness, t tag.Tag, d provenance.Definition) provenance.Level {
+	altered := slices.ContainsFunc(d.Overrides, func(o provenance.Override) bool { return strings.HasPrefix(o.Field, argo.PodOverride) })
+	if t.Mode != v1alpha1.ModeEnforce || t.Verdict != "" || t.Version < tag.Version || altered ||
+		len(argo.Warnings(w.Pod, w.Step)) > 0 ||
+		w.Moment.Isolated(w.Pod.CreationTimestamp.Time, w.Workflow.Created, w.Workflow.HasCopies()) != nil {
+		return provenance.LevelObserved
+	}
+	return provenance.LevelIsolated
+}
 
 // definitionOf is what the user asked for, as admission saw it.
-func definitionOf(w Witness, admitted string) (provenance.Definition, error) {
+func (r Rules) definitionOf(w Witness, admitted string) (provenance.Definition, error) {
 	d, err := w.Workflow.DefinitionAt(admitted, w.Step)
 	if err != nil {
 		return provenance.Definition{}, fmt.Errorf("reading the workflow's definition: %w", err)
@@ -162,47 +191,69 @@ func definitionOf(w Witness, admitted string) (provenance.Definition, error) {
 		TemplateBody: w.Step.TemplateDigest,
 		Entrypoint:   d.Entrypoint,
 		Template:     d.Template,
-	}
-	if out.Template == "" {
-		out.Template = inlineTemplate
+		Complete:     d.Complete,
 	}
 	if ref := d.TemplateRef; ref != nil {
 		out.WorkflowTemplate = &provenance.WorkflowTemplate{Name: ref.Name, ClusterScope: ref.ClusterScope}
 	}
-	for _, r := range d.References {
+	for _, used := range d.References {
 		out.References = append(out.References, provenance.Reference{
-			WorkflowTemplate: provenance.WorkflowTemplate{Name: r.Name, ClusterScope: r.ClusterScope},
-			Template:         r.Template, SHA256: r.SHA256,
+			WorkflowTemplate: provenance.WorkflowTemplate{Name: used.Name, ClusterScope: used.ClusterScope},
+			Template:         used.Template, SHA256: used.SHA256,
 		})
 	}
 	for _, p := range d.Parameters {
-		out.Parameters = append(out.Parameters, provenance.NewParameter(p.Name, p.Value))
+		said, err := r.Redaction.Parameter(w.Workflow.UID, p.Name, p.Value)
+		if err != nil {
+			return provenance.Definition{}, fmt.Errorf("parameter %.80q: %w", p.Name, err)
+		}
+		out.Parameters = append(out.Parameters, said)
 	}
-	for _, o := range d.Overrides {
+	altered, err := w.Workflow.Altered(w.Pod, w.Step)
+	if err != nil {
+		return provenance.Definition{}, fmt.Errorf("comparing the pod with its template: %w", err)
+	}
+	for _, o := range slices.Concat(d.Overrides, altered) {
 		out.Overrides = append(out.Overrides, provenance.Override{Field: o.Field, SHA256: o.SHA256})
 	}
 	return out, nil
 }
 
-// imagesOf says what every container ran, by the kubelet's word; what the pod's
-// spec calls the image is the name only.
-func imagesOf(pod *corev1.Pod) ([]provenance.Image, error) {
+// imagesOf says what every container ran, by the kubelet's word, and by that of
+// the pod's spec where it pins a digest and the kubelet reports none.
+func imagesOf(pod *corev1.Pod) []provenance.Image {
 	var images []provenance.Image
 	for _, s := range statuses(pod) {
 		if s.State.Terminated == nil || s.ImageID == "" {
 			continue
 		}
-		image, err := provenance.NewImage(s.Name, imageOf(pod, s.Name), s.ImageID)
-		if err != nil {
-			return nil, fmt.Errorf("image of container %s: %w", s.Name, err)
-		}
-		images = append(images, image)
+		images = append(images, provenance.NewImage(s.Name, imageOf(pod, s.Name), s.ImageID))
 	}
-	return images, nil
+	return images
+}
+
+// mountedOf says which images were mounted as volumes, by the same words; the
+// kubelet reports their digests from Kubernetes 1.35 on, where it is told to.
+func mountedOf(pod *corev1.Pod) []provenance.Image {
+	reported := map[string]string{}
+	for _, s := range statuses(pod) {
+		for _, m := range s.VolumeMounts {
+			if m.VolumeStatus != nil && m.VolumeStatus.Image != nil {
+				reported[m.Name] = m.VolumeStatus.Image.ImageRef
+			}
+		}
+	}
+	var images []provenance.Image
+	for _, v := range pod.Spec.Volumes {
+		if v.Image != nil && v.Image.Reference != "" {
+			images = append(images, provenance.NewImage(v.Name, v.Image.Reference, reported[v.Name]))
+		}
+	}
+	return images
 }
 
 // inputsOf says what the step consumed: what admission pinned.
-func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) {
+func inputsOf(step *argo.Step, pins []pin.Pin) ([]provenance.Input, error) {
 	places := make(map[string]argo.Input, len(step.Inputs))
 	for _, in := range step.StoreInputs() {
 		places[in.Name] = in
@@ -211,7 +262,7 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 	for _, pin := range pins {
 		in, ok := places[pin.Input]
 		if !ok || !in.LiesAt(pin.Location) {
-			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, pin.Location)
+			return nil, reason.New(reason.TagInvalid, "the tag pins input %q at %s, which the template does not have", pin.Input, artifact.Shown(pin.Location))
 		}
 		if pin.Absent {
 			continue // and was, or main would not have started
@@ -223,14 +274,14 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 		if pin.Files != "" {
 			several, err := partsOf(pin, step.WorkflowUID, volume)
 			if err != nil {
-				return nil, reason.Wrap(reason.TagInvalid, err, "the tag pins input %q at %s: %v", pin.Input, pin.Location, err)
+				return nil, reason.Wrap(reason.TagInvalid, err, "the tag pins input %q at %s: %v", pin.Input, artifact.Shown(pin.Location), err)
 			}
 			inputs = append(inputs, several...)
 			continue
 		}
 		input := provenance.Input{
 			Name:    pin.Input,
-			URI:     pin.Location,
+			URI:     artifact.Public(pin.Location),
 			SHA256:  pin.SHA256,
 			Archive: pin.Archive,
 			Tree:    pin.Tree,
@@ -241,7 +292,7 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 		if pin.Policy == "" {
 			at, err := artifact.ParseLocation(cmp.Or(pin.Within, pin.Location))
 			if err != nil {
-				return nil, reason.Wrap(reason.TagInvalid, err, "the tag pins input %q at %s: %v", pin.Input, pin.Location, err)
+				return nil, reason.Wrap(reason.TagInvalid, err, "the tag pins input %q at %s: %v", pin.Input, artifact.Shown(pin.Location), err)
 			}
 			input.Seal = artifact.SealName(at, step.WorkflowUID)
 		}
@@ -252,7 +303,7 @@ func inputsOf(step *argo.Step, pins []artifact.Pin) ([]provenance.Input, error) 
 
 // partsOf lists the parts of an input that several steps stored, each with its
 // own seal.
-func partsOf(pin artifact.Pin, workflowUID, volume string) ([]provenance.Input, error) {
+func partsOf(pin pin.Pin, workflowUID, volume string) ([]provenance.Input, error) {
 	below, err := artifact.ParseLocation(pin.Location)
 	if err != nil {
 		return nil, err
@@ -273,7 +324,7 @@ func partsOf(pin artifact.Pin, workflowUID, volume string) ([]provenance.Input, 
 			return nil, err
 		}
 		inputs = append(inputs, provenance.Input{
-			Name: pin.Input + "/" + name, URI: at.URI(), SHA256: part.SHA256, Archive: artifact.ArchiveNone,
+			Name: pin.Input + "/" + name, URI: at.URI(), SHA256: part.SHA256, Archive: content.ArchiveNone,
 			Tree: part.Tree, Seal: artifact.SealName(at, workflowUID), Volume: volume,
 		})
 	}

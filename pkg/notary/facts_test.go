@@ -13,7 +13,12 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/epoch/epochtest"
+	"github.com/argoseal/argoseal/pkg/measurement"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
@@ -27,7 +32,7 @@ func TestFactsOfAGoodPod(t *testing.T) {
 	must(t, err)
 	st, err := provenance.Parse(payload)
 	must(t, err)
-	if got, want := st.InvocationID(), string(s.workflow.GetUID())+"/"+s.pod.Annotations[annotationNodeID]+"/"+string(s.pod.UID); got != want {
+	if got, want := st.InvocationID(), string(s.workflow.GetUID())+"/"+s.pod.Annotations[layout.AnnotationNodeID]+"/"+string(s.pod.UID); got != want {
 		t.Errorf("invocation id is %q, want %q", got, want)
 	}
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
@@ -44,13 +49,14 @@ func TestFactsOfAGoodPod(t *testing.T) {
 	if len(st.Images) != 4 {
 		t.Errorf("images are %+v, want those of init, argoseal-signer, wait and main", st.Images)
 	}
-	if st.Builder.Level != provenance.LevelObserved {
-		t.Errorf("level is %q: not all guards are there yet", st.Builder.Level)
+	if st.Builder.Level != provenance.LevelIsolated {
+		t.Errorf("level is %q: every guard was there, and nothing reached in", st.Builder.Level)
 	}
 }
 
 // The pod went through a real cluster as it is, our webhooks and our sidecar
-// included; only its tag is issued anew, under a key that the test has.
+// included; only its tag is issued anew, under a key that the test has. It is one
+// that an upgrade finds: the webhook that admitted it did not hand wait the template.
 func TestFactsOfAPodThatWentThroughACluster(t *testing.T) {
 	s := producer(t)
 	s.pod, s.workflow = &corev1.Pod{}, &unstructured.Unstructured{}
@@ -61,6 +67,7 @@ func TestFactsOfAPodThatWentThroughACluster(t *testing.T) {
 	s.tag.Namespace, s.tag.Pod, s.tag.WorkflowUID, s.tag.IssuedAt = s.pod.Namespace, s.pod.Name, string(s.workflow.GetUID()), s.pod.CreationTimestamp.UTC()
 	s.define(t)
 	s.retag(t)
+	s.predate(t)
 	facts, fates, err := s.rules.Facts(s.witness(t))
 	must(t, err)
 	if _, err := provenance.Build(facts); err != nil {
@@ -75,12 +82,12 @@ func TestFactsOfAPodThatWentThroughACluster(t *testing.T) {
 // What a policy admitted from outside has no seal, and is said to have none.
 func TestFactsNameTheInputsFromOutside(t *testing.T) {
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
-	s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, Archive: artifact.ArchiveDetect, Policy: "datasets"}})
+	s := newScene(t, "consumer", []pin.Pin{{Input: "message", Location: uri, Archive: content.ArchiveDetect, Policy: "datasets"}})
 	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 	s.inject(t)
 	facts, _, err := s.rules.Facts(s.witness(t))
 	must(t, err)
-	if want := (provenance.Input{Name: "message", URI: uri, Archive: artifact.ArchiveDetect, Policy: "datasets"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
+	if want := (provenance.Input{Name: "message", URI: uri, Archive: content.ArchiveDetect, Policy: "datasets"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
 		t.Errorf("inputs are %+v", facts.Inputs)
 	}
 }
@@ -89,39 +96,39 @@ func TestFactsNameTheInputsFromOutside(t *testing.T) {
 func TestFactsNameTheSealsOfOtherWorkflows(t *testing.T) {
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
 	d := artifact.Digest(strings.Repeat("a", 64))
-	s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, SHA256: d, Archive: artifact.ArchiveZip, Tree: d, Policy: "lib", Seal: "lib/x"}})
+	s := newScene(t, "consumer", []pin.Pin{{Input: "message", Location: uri, SHA256: d, Archive: content.ArchiveZip, Tree: d, Policy: "lib", Seal: "lib/x"}})
 	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 	s.inject(t)
 	facts, _, err := s.rules.Facts(s.witness(t))
 	must(t, err)
-	if want := (provenance.Input{Name: "message", URI: uri, SHA256: d, Archive: artifact.ArchiveZip, Tree: d, Policy: "lib", Seal: "lib/x"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
+	if want := (provenance.Input{Name: "message", URI: uri, SHA256: d, Archive: content.ArchiveZip, Tree: d, Policy: "lib", Seal: "lib/x"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
 		t.Errorf("inputs are %+v", facts.Inputs)
 	}
 }
 
 func TestFactsNameThePinnedInputs(t *testing.T) {
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
-	pin := artifact.Pin{Input: "message", Location: uri, SHA256: artifact.Digest(strings.Repeat("a", 64)), Archive: artifact.ArchiveTar, Tree: artifact.Digest(strings.Repeat("b", 64))}
-	s := newScene(t, "consumer", []artifact.Pin{pin})
+	approved := pin.Pin{Input: "message", Location: uri, SHA256: artifact.Digest(strings.Repeat("a", 64)), Archive: content.ArchiveTar, Tree: artifact.Digest(strings.Repeat("b", 64))}
+	s := newScene(t, "consumer", []pin.Pin{approved})
 	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 	s.inject(t)
 	facts, _, err := s.rules.Facts(s.witness(t))
 	must(t, err)
-	if len(facts.Inputs) != 1 || facts.Inputs[0].URI != uri || facts.Inputs[0].SHA256 != pin.SHA256 || facts.Inputs[0].Seal == "" {
+	if len(facts.Inputs) != 1 || facts.Inputs[0].URI != uri || facts.Inputs[0].SHA256 != approved.SHA256 || facts.Inputs[0].Seal == "" {
 		t.Errorf("inputs are %+v", facts.Inputs)
 	}
 }
 
 // What was not there was not consumed.
 func TestFactsDoNotNameInputsThatWereAbsent(t *testing.T) {
-	pin := artifact.Pin{
-		Input: "message", Archive: artifact.ArchiveDetect, Absent: true,
+	approved := pin.Pin{
+		Input: "message", Archive: content.ArchiveDetect, Absent: true,
 		Location: "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz",
 	}
 	s := newScene(t, "consumer", nil)
 	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 	s.template(`"name":"message",`, `"name":"message","optional":true,`)
-	s.tag.Pins = []artifact.Pin{pin}
+	s.tag.Pins = []pin.Pin{approved}
 	s.inject(t)
 	facts, _, err := s.rules.Facts(s.witness(t))
 	must(t, err)
@@ -133,17 +140,20 @@ func TestFactsDoNotNameInputsThatWereAbsent(t *testing.T) {
 // In a mode that refuses nothing a step may run on other inputs than those of
 // its tag. Nothing is then sealed that would name these.
 func TestWhatRanOnOtherInputsIsNotSealed(t *testing.T) {
-	pin := artifact.Pin{
-		Input: "message", SHA256: artifact.Digest(strings.Repeat("a", 64)), Archive: artifact.ArchiveTar, Tree: artifact.Digest(strings.Repeat("b", 64)),
+	approved := pin.Pin{
+		Input: "message", SHA256: artifact.Digest(strings.Repeat("a", 64)), Archive: content.ArchiveTar, Tree: artifact.Digest(strings.Repeat("b", 64)),
 		Location: "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz",
 	}
-	const nothing = `{}`
+	const nothing, unsealable = `{}`, `{"artifacts":[{"name":"copy","path":"/tmp/copy","archive":{"zip":{}},"http":{"url":"http://x/y"}}]}`
 	for name, c := range map[string]struct {
 		mode    v1alpha1.Mode
 		outputs string
 		verify  func(*corev1.ContainerStatus)
 		want    reason.Code
 	}{
+		"what was reported of a step of which nothing can be sealed": {v1alpha1.ModeWarn, unsealable, func(s *corev1.ContainerStatus) {
+			s.State.Terminated.Message = "InputExtra: x"
+		}, reason.InputAltered},
 		"what was pinned": {v1alpha1.ModeAudit, "", func(*corev1.ContainerStatus) {}, ""},
 		"what was reported": {v1alpha1.ModeAudit, "", func(s *corev1.ContainerStatus) {
 			s.State.Terminated.Message = "InputExtra: x"
@@ -160,7 +170,7 @@ func TestWhatRanOnOtherInputsIsNotSealed(t *testing.T) {
 		}, reason.StructureAltered},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newScene(t, "consumer", []artifact.Pin{pin})
+			s := newScene(t, "consumer", []pin.Pin{approved})
 			s.tag.Mode = c.mode
 			s.template(`"outputs":{}`, `"outputs":`+cmp.Or(c.outputs, `{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`))
 			s.inject(t)
@@ -175,7 +185,7 @@ func TestWhatRanOnOtherInputsIsNotSealed(t *testing.T) {
 		})
 	}
 	t.Run("an enforced check that only reports", func(t *testing.T) {
-		s := newScene(t, "consumer", []artifact.Pin{pin})
+		s := newScene(t, "consumer", []pin.Pin{approved})
 		s.tag.Mode = v1alpha1.ModeAudit
 		s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 		s.inject(t)
@@ -187,6 +197,54 @@ func TestWhatRanOnOtherInputsIsNotSealed(t *testing.T) {
 	})
 }
 
+// An init container that fails ends the pod: the kubelet starts nothing after it.
+// What is recorded is which it was, and of our check what it found.
+func TestAStepThatNeverStartedIsSaidToHaveBeenStopped(t *testing.T) {
+	approved := pin.Pin{
+		Input: "message", SHA256: artifact.Digest(strings.Repeat("a", 64)), Archive: content.ArchiveTar, Tree: artifact.Digest(strings.Repeat("b", 64)),
+		Location: "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz",
+	}
+	copied := `{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`
+	for name, c := range map[string]struct {
+		outputs, stopped string
+		end              corev1.ContainerStateTerminated
+		want             reason.Code
+		says             string
+	}{
+		"by our check":                          {copied, containerVerify, corev1.ContainerStateTerminated{ExitCode: 10, Message: "InputAltered: artifact message: x"}, reason.InputAltered, "artifact message: x"},
+		"by our check, which left no message":   {copied, containerVerify, corev1.ContainerStateTerminated{ExitCode: 1}, reason.InputAltered, "exit code 1"},
+		"by our check, and had no outputs":      {`{}`, containerVerify, corev1.ContainerStateTerminated{ExitCode: 11, Message: "InputMissing: x"}, reason.InputAltered, "InputMissing: x"},
+		"in our check, which was killed":        {copied, containerVerify, corev1.ContainerStateTerminated{ExitCode: 137, Message: "The container could not be located"}, reason.UploadFailed, "wait never started: argoseal-verify ended with exit code 137"},
+		"by Argo's init":                        {copied, "init", corev1.ContainerStateTerminated{ExitCode: 64}, reason.UploadFailed, "wait never started: init ended with exit code 64"},
+		"by Argo's init, and had no outputs":    {`{}`, "init", corev1.ContainerStateTerminated{ExitCode: 64}, reason.NothingToSeal, ""},
+		"killed in our check without an output": {`{}`, containerVerify, corev1.ContainerStateTerminated{ExitCode: 143}, reason.NothingToSeal, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, "consumer", []pin.Pin{approved})
+			s.template(`"outputs":{}`, `"outputs":`+c.outputs)
+			s.inject(t)
+			waiting := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}
+			s.pod.Status.Phase = corev1.PodFailed
+			reached := false
+			for i := range s.pod.Status.InitContainerStatuses {
+				status := &s.pod.Status.InitContainerStatuses[i]
+				switch {
+				case status.Name == c.stopped:
+					reached = true
+					status.State = corev1.ContainerState{Terminated: &c.end}
+				case reached:
+					status.State = waiting
+				}
+			}
+			s.status("main").State, s.status("wait").State = waiting, waiting
+			_, _, err := s.rules.Facts(s.witness(t))
+			if reason.Of(err) != c.want || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %s with %q", err, c.want, c.says)
+			}
+		})
+	}
+}
+
 // An input on a volume that others may write is said to have lain there.
 func TestFactsNameTheVolumesOfInputs(t *testing.T) {
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
@@ -195,7 +253,7 @@ func TestFactsNameTheVolumesOfInputs(t *testing.T) {
 		"":     {EmptyDir: &corev1.EmptyDirVolumeSource{}},
 		"work": {PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "shared"}},
 	} {
-		s := newScene(t, "consumer", []artifact.Pin{{Input: "message", Location: uri, SHA256: d, Archive: artifact.ArchiveTar, Tree: d}})
+		s := newScene(t, "consumer", []pin.Pin{{Input: "message", Location: uri, SHA256: d, Archive: content.ArchiveTar, Tree: d}})
 		s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 		s.template(`"path":"/tmp/message"`, `"path":"/shop/message"`)
 		s.template(`"container":{`, `"container":{"volumeMounts":[{"name":"work","mountPath":"/shop"}],`)
@@ -260,12 +318,42 @@ func TestAFailedStepsOutputsAreFactsOfAFailedStep(t *testing.T) {
 	}
 }
 
+// What the sidecar says of an output that it cannot measure stands on the record,
+// and if nothing else is sealed, in the refusal.
+func TestWhatCannotBeMeasuredIsSaid(t *testing.T) {
+	s := producer(t)
+	s.template(`{"name":"hello-art"`, `{"name":"second","path":"/tmp/second"},{"name":"hello-art"`)
+	s.inject(t)
+	const note = `"x" has a setuid or setgid bit, which Argo never sets`
+	unreadable := measurement.Unmeasured(helloOutput, reason.OutputUnreadable, note)
+	s.measure(t, measurement.Measurement{unreadable, {Output: "second", Sum: content.Sum{
+		Form: content.FormTar, Size: 1, SHA256: artifact.Digest(strings.Repeat("c", 64)), Tree: artifact.Digest(strings.Repeat("d", 64)),
+	}}})
+	facts, fates, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	for _, f := range fates {
+		want := map[string]string{helloOutput: note}[f.Name]
+		if f.Message != want || (f.Reason == string(reason.OutputUnreadable)) != (f.Name == helloOutput) {
+			t.Errorf("fate %+v, want message %q", f, want)
+		}
+	}
+	if len(facts.Subjects) != 1 {
+		t.Errorf("subjects %+v", facts.Subjects)
+	}
+	s = producer(t)
+	s.measure(t, measurement.Measurement{unreadable})
+	_, fates, err = s.rules.Facts(s.witness(t))
+	if reason.Of(err) != reason.OutputUnreadable || !strings.Contains(err.Error(), note) || fates[0].Message != note {
+		t.Errorf("got %v, fates %+v", err, fates)
+	}
+}
+
 func TestAnAbsentOptionalOutputHasAReason(t *testing.T) {
 	s := producer(t)
 	s.template(`"outputs":{"artifacts":[`, `"outputs":{"artifacts":[{"name":"maybe","path":"/tmp/maybe","optional":true},`)
 	s.inject(t)
-	s.measure(t, artifact.Measurement{
-		{Output: helloOutput, Sum: artifact.Sum{Form: artifact.FormTar, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}},
+	s.measure(t, measurement.Measurement{
+		{Output: helloOutput, Sum: content.Sum{Form: content.FormTar, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}},
 		{Output: "maybe", Problem: reason.OutputAbsent},
 	})
 	facts, fates, err := s.rules.Facts(s.witness(t))
@@ -279,12 +367,12 @@ func TestAnAbsentOptionalOutputHasAReason(t *testing.T) {
 }
 
 func TestWhatIsStoredWithoutAnArchiveLiesWhereItsFormSays(t *testing.T) {
-	file := artifact.Sum{Form: artifact.FormFile, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64))}
-	file.Tree = artifact.FileTree(file.SHA256)
-	directory := artifact.Sum{Form: artifact.FormDirectory, Size: 1, SHA256: file.SHA256, Tree: file.SHA256}
+	file := content.Sum{Form: content.FormFile, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64))}
+	file.Tree = content.FileTree(file.SHA256)
+	directory := content.Sum{Form: content.FormDirectory, Size: 1, SHA256: file.SHA256, Tree: file.SHA256}
 	for title, c := range map[string]struct {
 		key  string
-		sum  artifact.Sum
+		sum  content.Sum
 		want string // the end of the subject's name
 	}{
 		"a file":                                 {"x/y", file, "/x/y"},
@@ -297,7 +385,7 @@ func TestWhatIsStoredWithoutAnArchiveLiesWhereItsFormSays(t *testing.T) {
 			s := producer(t)
 			s.template(`"path":"/tmp/hello_world.txt"`, `"path":"/tmp/hello_world.txt","archive":{"none":{}},"s3":{"key":"`+c.key+`"}`)
 			s.inject(t)
-			s.measure(t, artifact.Measurement{{Output: helloOutput, Sum: c.sum}})
+			s.measure(t, measurement.Measurement{{Output: helloOutput, Sum: c.sum}})
 			facts, fates, err := s.rules.Facts(s.witness(t))
 			if c.want == "" {
 				if reason.Of(err) != reason.LocationInvalid {
@@ -314,11 +402,11 @@ func TestWhatIsStoredWithoutAnArchiveLiesWhereItsFormSays(t *testing.T) {
 }
 
 func TestTheFilesOfASmallDirectoryAreOnRecord(t *testing.T) {
-	files := artifact.Files{{Path: "a", SHA256: artifact.Digest(strings.Repeat("a", 64))}}
+	files := content.Files{{Path: "a", SHA256: artifact.Digest(strings.Repeat("a", 64))}}
 	s := producer(t)
 	s.template(`"path":"/tmp/hello_world.txt"`, `"path":"/tmp/hello_world.txt","archive":{"none":{}}`)
 	s.inject(t)
-	s.measure(t, artifact.Measurement{{Output: helloOutput, Sum: artifact.Sum{Form: artifact.FormDirectory, SHA256: files.Tree(), Tree: files.Tree()}, Files: files}})
+	s.measure(t, measurement.Measurement{{Output: helloOutput, Sum: content.Sum{Form: content.FormDirectory, SHA256: files.Tree(), Tree: files.Tree()}, Files: files}})
 	facts, fates, err := s.rules.Facts(s.witness(t))
 	must(t, err)
 	again := fatesIn(&provenance.Statement{Facts: facts}, fates)
@@ -334,9 +422,9 @@ func TestAPartOfADirectoryNamesTheDirectorysSeal(t *testing.T) {
 	in := step.StoreInputs()[0]
 	dir := in.Above()[0]
 	digest := artifact.Digest(strings.Repeat("a", 64))
-	pin := artifact.Pin{Input: in.Name, Location: in.URI(), SHA256: digest, Archive: artifact.ArchiveNone, Tree: artifact.FileTree(digest), Within: dir.URI()}
-	must(t, pin.Validate())
-	inputs, err := inputsOf(step, []artifact.Pin{pin})
+	approved := pin.Pin{Input: in.Name, Location: in.URI(), SHA256: digest, Archive: content.ArchiveNone, Tree: content.FileTree(digest), Within: dir.URI()}
+	must(t, approved.Validate())
+	inputs, err := inputsOf(step, []pin.Pin{approved})
 	must(t, err)
 	if inputs[0].Seal != artifact.SealName(dir, step.WorkflowUID) {
 		t.Errorf("the seal is %s", inputs[0].Seal)
@@ -350,15 +438,15 @@ func TestADirectoryOfACollectionIsStatedWhole(t *testing.T) {
 	in := &step.Inputs[slices.IndexFunc(step.Inputs, argo.Input.Pinned)]
 	in.Mount = &argo.Mount{Volume: "shared"}
 	digest := artifact.Digest(strings.Repeat("a", 64))
-	pin := artifact.Pin{Input: in.Name, Location: in.Location.Prefix().URI()}
-	must(t, pin.Collect([]artifact.File{{Path: "a", SHA256: digest}, {Path: "b/c/d", SHA256: digest}, {Path: "b/c/e", SHA256: digest}}, []string{"b/c"}))
-	inputs, err := inputsOf(step, []artifact.Pin{pin})
+	approved := pin.Pin{Input: in.Name, Location: in.Location.Prefix().URI()}
+	must(t, approved.Collect([]content.File{{Path: "a", SHA256: digest}, {Path: "b/c/d", SHA256: digest}, {Path: "b/c/e", SHA256: digest}}, []string{"b/c"}))
+	inputs, err := inputsOf(step, []pin.Pin{approved})
 	must(t, err)
 	at := in.Location.Prefix()
 	at.Key += "b/c/"
-	whole := artifact.Files{{Path: "d", SHA256: digest}, {Path: "e", SHA256: digest}}.Tree()
+	whole := content.Files{{Path: "d", SHA256: digest}, {Path: "e", SHA256: digest}}.Tree()
 	want := provenance.Input{
-		Name: in.Name + "/b/c", URI: at.URI(), SHA256: whole, Archive: artifact.ArchiveNone, Tree: whole,
+		Name: in.Name + "/b/c", URI: at.URI(), SHA256: whole, Archive: content.ArchiveNone, Tree: whole,
 		Seal: artifact.SealName(at, step.WorkflowUID), Volume: "shared",
 	}
 	if len(inputs) != 2 || inputs[1] != want || inputs[0].Volume != "shared" {
@@ -372,12 +460,12 @@ func TestEachFileOfACollectionNamesItsSeal(t *testing.T) {
 	must(t, err)
 	in := step.StoreInputs()[0]
 	digest := artifact.Digest(strings.Repeat("a", 64))
-	files := artifact.Files{{Path: "a", SHA256: digest}, {Path: "b/c", SHA256: digest}}
-	pin := artifact.Pin{
-		Input: in.Name, Location: in.Location.Prefix().URI(), SHA256: files.Tree(), Archive: artifact.ArchiveNone, Tree: files.Tree(), Files: files.String(),
+	files := content.Files{{Path: "a", SHA256: digest}, {Path: "b/c", SHA256: digest}}
+	approved := pin.Pin{
+		Input: in.Name, Location: in.Location.Prefix().URI(), SHA256: files.Tree(), Archive: content.ArchiveNone, Tree: files.Tree(), Files: files.String(),
 	}
-	must(t, pin.Validate())
-	inputs, err := inputsOf(step, []artifact.Pin{pin})
+	must(t, approved.Validate())
+	inputs, err := inputsOf(step, []pin.Pin{approved})
 	must(t, err)
 	if len(inputs) != 2 || inputs[1].Name != in.Name+"/b/c" || inputs[1].URI != in.URI()+"/b/c" || inputs[1].SHA256 != digest {
 		t.Fatalf("inputs are %+v", inputs)
@@ -386,6 +474,19 @@ func TestEachFileOfACollectionNamesItsSeal(t *testing.T) {
 	must(t, err)
 	if inputs[1].Seal != artifact.SealName(at, step.WorkflowUID) {
 		t.Errorf("the seal is %s", inputs[1].Seal)
+	}
+}
+
+// The upgrade to the first release with a record costs no pod that runs its seal.
+func TestAPodFromBeforeTheRecordIsSealed(t *testing.T) {
+	s := producer(t)
+	s.moment = epochtest.Found(testNamespaceUID, s.pod.CreationTimestamp.Add(time.Hour))
+	if _, _, err := s.rules.Facts(s.witness(t)); err != nil {
+		t.Error(err)
+	}
+	must(t, unstructured.SetNestedMap(s.workflow.Object, map[string]any{}, "status", "storedTemplates"))
+	if _, _, err := s.rules.Facts(s.witness(t)); reason.Of(err) != reason.GuardsNotHeld {
+		t.Errorf("with copies of templates: %v", err)
 	}
 }
 
@@ -400,8 +501,25 @@ func TestFactsRefuses(t *testing.T) {
 			s.keys = newScene(t, "producer", nil).keys
 			s.retag(t)
 		}, reason.TagInvalid},
-		"a tag for another namespace": {func(t *testing.T, s *scene) { s.tag.Namespace = "other"; s.retag(t) }, reason.TagInvalid},
-		"a tag for another pod":       {func(t *testing.T, s *scene) { s.tag.Pod += "x"; s.retag(t) }, reason.TagInvalid},
+		"a tag for another namespace":              {func(t *testing.T, s *scene) { s.tag.Namespace = "other"; s.retag(t) }, reason.TagInvalid},
+		"a tag for another namespace of that name": {func(t *testing.T, s *scene) { s.tag.NamespaceUID = "another"; s.retag(t) }, reason.TagInvalid},
+		"a pod from before the guards held": {func(_ *testing.T, s *scene) {
+			s.moment = epochtest.Held(testNamespaceUID, s.pod.CreationTimestamp.Add(time.Second))
+		}, reason.GuardsNotHeld},
+		"copies of templates in a workflow from before the guards held": {func(t *testing.T, s *scene) {
+			must(t, unstructured.SetNestedMap(s.workflow.Object, map[string]any{}, "status", "storedTemplates"))
+			s.moment = epochtest.Held(testNamespaceUID, s.workflow.GetCreationTimestamp().Add(time.Second))
+			s.pod.CreationTimestamp = metav1.NewTime(s.workflow.GetCreationTimestamp().Add(time.Second))
+			s.tag.IssuedAt = s.pod.CreationTimestamp.Time
+			s.retag(t)
+		}, reason.GuardsNotHeld},
+		"a workflow from before the namespace had its mode": {func(t *testing.T, s *scene) {
+			s.moment = epochtest.Held(testNamespaceUID, s.workflow.GetCreationTimestamp().Add(4*time.Second))
+			s.pod.CreationTimestamp = metav1.NewTime(s.workflow.GetCreationTimestamp().Add(4 * time.Second))
+			s.tag.IssuedAt = s.pod.CreationTimestamp.Time
+			s.retag(t)
+		}, reason.GuardsNotHeld},
+		"a tag for another pod": {func(t *testing.T, s *scene) { s.tag.Pod += "x"; s.retag(t) }, reason.TagInvalid},
 		"a tag for another workflow": {func(t *testing.T, s *scene) {
 			s.tag.WorkflowUID = "11111111-2222-3333-4444-555555555555"
 			s.retag(t)
@@ -415,8 +533,16 @@ func TestFactsRefuses(t *testing.T) {
 		"a workflow whose entrypoint changed meanwhile": {func(t *testing.T, s *scene) {
 			must(t, unstructured.SetNestedField(s.workflow.Object, "x", "spec", "entrypoint"))
 		}, reason.DefinitionChanged},
+		"a wait that was not handed the template that the tag says it was": {func(_ *testing.T, s *scene) {
+			s.waitSpec().Env = slices.DeleteFunc(s.waitSpec().Env, func(v corev1.EnvVar) bool { return v.Name == "ARGO_TEMPLATE" })
+		}, reason.StructureAltered},
+		"a wait that was handed another template": {func(_ *testing.T, s *scene) {
+			env := s.waitSpec().Env
+			env[len(env)-1].Value += " "
+		}, reason.StructureAltered},
+		"a refusal that was passed over": {func(t *testing.T, s *scene) { s.tag.Verdict = reason.NoProvenance; s.retag(t) }, reason.AdmissionRefused},
 		"a tag that knows no definition": {func(t *testing.T, s *scene) { s.tag.Definition = ""; s.retag(t) }, reason.DefinitionChanged},
-		"a node id of another node":      {func(_ *testing.T, s *scene) { s.pod.Annotations[annotationNodeID] += "0" }, reason.NodeMismatch},
+		"a node id of another node":      {func(_ *testing.T, s *scene) { s.pod.Annotations[layout.AnnotationNodeID] += "0" }, reason.NodeMismatch},
 		"an executor image that is not the one that was believed": {func(t *testing.T, s *scene) {
 			s.tag.Executor.Image = "quay.io/argoproj/argoexec:latest"
 			s.rules.Identity.ExecutorImages = append(s.rules.Identity.ExecutorImages, s.tag.Executor.Image)
@@ -455,16 +581,21 @@ func TestFactsRefuses(t *testing.T) {
 		"a sidecar with other arguments": {func(_ *testing.T, s *scene) { s.signerSpec().Args[1] = "--staged=/tmp" }, reason.StructureAltered},
 		"a sidecar that is gone":         {func(_ *testing.T, s *scene) { s.pod.Spec.InitContainers = s.pod.Spec.InitContainers[:1] }, reason.StructureAltered},
 		"pins that the pod does not check": {func(t *testing.T, s *scene) {
-			s.tag.Pins = []artifact.Pin{{Input: "x", Location: "s3://h/b/k", SHA256: artifact.Digest(strings.Repeat("a", 64)), Archive: artifact.ArchiveTar, Tree: artifact.Digest(strings.Repeat("b", 64))}}
+			s.tag.Pins = []pin.Pin{{Input: "x", Location: "s3://h/b/k", SHA256: artifact.Digest(strings.Repeat("a", 64)), Archive: content.ArchiveTar, Tree: artifact.Digest(strings.Repeat("b", 64))}}
 			s.retag(t)
 		}, reason.TagInvalid},
 		"a kubelet that ran another image as the sidecar": {func(_ *testing.T, s *scene) {
 			s.signerStatus().ImageID = strings.Replace(testSigner, "1111", "2222", 1)
 		}, reason.StructureAltered},
-		"a kubelet that gives no digest for the sidecar": {func(_ *testing.T, s *scene) { s.signerStatus().ImageID = "sha256:" + strings.Repeat("1", 64) }, reason.StructureAltered},
-		"a sidecar that was restarted":                   {func(_ *testing.T, s *scene) { s.signerStatus().RestartCount = 1 }, reason.SidecarRestarted},
-		"a sidecar that was killed":                      {func(_ *testing.T, s *scene) { s.signerStatus().State.Terminated.ExitCode = 137 }, reason.MeasurementMissing},
-		"a sidecar that never ended":                     {func(_ *testing.T, s *scene) { s.signerStatus().State = corev1.ContainerState{} }, reason.MeasurementMissing},
+		"a kubelet that ran another image as wait": {func(_ *testing.T, s *scene) {
+			s.status(layout.ContainerWait).ImageID = strings.Replace(testExecutor, "8ee0", "0000", 1)
+		}, reason.StructureAltered},
+		"a kubelet that ran another image as init": {func(_ *testing.T, s *scene) {
+			s.pod.Status.InitContainerStatuses[0].ImageID = strings.Replace(testExecutor, "8ee0", "0000", 1)
+		}, reason.StructureAltered},
+		"a sidecar that was restarted": {func(_ *testing.T, s *scene) { s.signerStatus().RestartCount = 1 }, reason.SidecarRestarted},
+		"a sidecar that was killed":    {func(_ *testing.T, s *scene) { s.signerStatus().State.Terminated.ExitCode = 137 }, reason.MeasurementMissing},
+		"a sidecar that never ended":   {func(_ *testing.T, s *scene) { s.signerStatus().State = corev1.ContainerState{} }, reason.MeasurementMissing},
 		"two statuses of the sidecar": {func(_ *testing.T, s *scene) {
 			s.pod.Status.InitContainerStatuses = append(s.pod.Status.InitContainerStatuses, *s.signerStatus())
 		}, reason.MeasurementMissing},
@@ -478,24 +609,24 @@ func TestFactsRefuses(t *testing.T) {
 			end.Message = end.Message[:len(end.Message)-1]
 		}, reason.MeasurementIncomplete},
 		"a measurement without a declared output": {func(t *testing.T, s *scene) {
-			s.measure(t, artifact.Measurement{{Output: "other", Problem: reason.OutputAbsent}})
+			s.measure(t, measurement.Measurement{{Output: "other", Problem: reason.OutputAbsent}})
 		}, reason.MeasurementIncomplete},
 		"a measurement with an undeclared output": {func(t *testing.T, s *scene) {
-			s.measure(t, artifact.Measurement{{Output: helloOutput, Problem: reason.OutputAbsent}, {Output: "other", Problem: reason.OutputAbsent}})
+			s.measure(t, measurement.Measurement{{Output: helloOutput, Problem: reason.OutputAbsent}, {Output: "other", Problem: reason.OutputAbsent}})
 		}, reason.MeasurementIncomplete},
 		"an only output that is absent": {func(t *testing.T, s *scene) {
-			s.measure(t, artifact.Measurement{{Output: helloOutput, Problem: reason.OutputAbsent}})
+			s.measure(t, measurement.Measurement{{Output: helloOutput, Problem: reason.OutputAbsent}})
 		}, reason.OutputAbsent},
 		"an only output that is unreadable": {func(t *testing.T, s *scene) {
-			s.measure(t, artifact.Measurement{{Output: helloOutput, Problem: reason.OutputUnreadable}})
+			s.measure(t, measurement.Measurement{{Output: helloOutput, Problem: reason.OutputUnreadable}})
 		}, reason.OutputUnreadable},
 		"a failed upload":         {func(_ *testing.T, s *scene) { s.status("wait").State.Terminated.ExitCode = 1 }, reason.UploadFailed},
 		"a wait that never ended": {func(_ *testing.T, s *scene) { s.status("wait").State = corev1.ContainerState{} }, reason.UploadFailed},
 		"a main that never ended": {func(_ *testing.T, s *scene) { s.status("main").State = corev1.ContainerState{} }, reason.StructureAltered},
 		"a form that the output's strategy does not give": {func(t *testing.T, s *scene) {
-			sum := artifact.Sum{Form: artifact.FormFile, SHA256: artifact.Digest(strings.Repeat("a", 64))}
-			sum.Tree = artifact.FileTree(sum.SHA256)
-			s.measure(t, artifact.Measurement{{Output: helloOutput, Sum: sum}})
+			sum := content.Sum{Form: content.FormFile, SHA256: artifact.Digest(strings.Repeat("a", 64))}
+			sum.Tree = content.FileTree(sum.SHA256)
+			s.measure(t, measurement.Measurement{{Output: helloOutput, Sum: sum}})
 		}, reason.MeasurementIncomplete},
 		"a kubelet without times": {func(_ *testing.T, s *scene) {
 			for _, list := range [][]corev1.ContainerStatus{s.pod.Status.InitContainerStatuses, s.pod.Status.ContainerStatuses} {
@@ -556,6 +687,79 @@ func TestOutputsAtTheSameLocationAreNotSealed(t *testing.T) {
 		if u.Reason != reason.LocationInvalid {
 			t.Errorf("%s is not sealed because of %s", u.Output, u.Reason)
 		}
+	}
+}
+
+// A runtime that reports no digest contradicts nothing: what the spec pins is what
+// it runs. The reports are of the kinds in provenance/image_test.go.
+func TestARuntimeThatReportsAnIdOfItsOwnCostsNoSeal(t *testing.T) {
+	_, pinned, _ := strings.Cut(testSigner, "@sha256:")
+	id := strings.Repeat("7", 64)
+	for name, report := range map[string]string{
+		"containerd": "sha256:" + id, "CRI-O": id, "cri-dockerd": "docker://sha256:" + id, "none": "localhost/argoseal-signer:1",
+		"the digest": "docker-pullable://" + testSigner,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := producer(t)
+			s.signerStatus().ImageID = report
+			s.status("main").ImageID = report
+			s.status(layout.ContainerWait).ImageID = strings.Replace(report, testSigner, testExecutor, 1)
+			facts, _, err := s.rules.Facts(s.witness(t))
+			must(t, err)
+			for _, i := range facts.Images {
+				if i.Container == containerSigner && (string(i.SHA256) != pinned || i.DigestOf != "") {
+					t.Errorf("the image of the sidecar is stated as %+v, want %s", i, pinned)
+				}
+			}
+			if _, err := provenance.Build(facts); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestImagesThatAreMountedAreStated(t *testing.T) {
+	one, two := strings.Repeat("1", 64), strings.Repeat("2", 64)
+	s := producer(t)
+	for name, ref := range map[string]string{"pinned": "quay.io/x/y@sha256:" + one, "reported": "quay.io/x/y:2", "unknown": "quay.io/x/y:3"} {
+		s.pod.Spec.Volumes = append(s.pod.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: ref}}})
+	}
+	s.status("main").VolumeMounts = []corev1.VolumeMountStatus{{
+		Name: "reported", VolumeStatus: &corev1.VolumeStatus{Image: &corev1.ImageVolumeStatus{ImageRef: "quay.io/x/y@sha256:" + two}},
+	}}
+	facts, _, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	payload, err := provenance.Build(facts)
+	must(t, err)
+	st, err := provenance.Parse(payload)
+	must(t, err)
+	want := []provenance.Image{
+		{Container: "pinned", Ref: "quay.io/x/y@sha256:" + one, Repository: "quay.io/x/y", SHA256: artifact.Digest(one)},
+		{Container: "reported", Ref: "quay.io/x/y:2", Repository: "quay.io/x/y", SHA256: artifact.Digest(two)},
+		{Container: "unknown", Ref: "quay.io/x/y:3", Repository: "quay.io/x/y"},
+	}
+	if !slices.Equal(st.Mounted, want) {
+		t.Errorf("stated are %+v, want %+v", st.Mounted, want)
+	}
+}
+
+// A step whose pod does not run what its template gives is sealed, and what is
+// another is an override.
+func TestWhatThePodRunsBesideItsTemplateIsAnOverride(t *testing.T) {
+	s := producer(t)
+	for i := range s.pod.Spec.Containers {
+		if c := &s.pod.Spec.Containers[i]; c.Name == "main" {
+			c.Args = []string{"echo evil > /tmp/hello_world.txt"}
+		}
+	}
+	facts, _, err := s.rules.Facts(s.witness(t))
+	must(t, err)
+	if o := facts.Definition.Overrides; len(o) != 1 || o[0].Field != "pod.containers.main.args" {
+		t.Errorf("overrides are %+v", o)
+	}
+	honest := producer(t)
+	if facts, _, err := honest.rules.Facts(honest.witness(t)); err != nil || len(facts.Definition.Overrides) > 0 {
+		t.Errorf("an honest pod has the overrides %+v: %v", facts.Definition.Overrides, err)
 	}
 }
 
@@ -639,5 +843,83 @@ func TestAReferencedTemplateIsStatedByDigest(t *testing.T) {
 	spec["templates"].([]any)[1].(map[string]any)["container"].(map[string]any)["image"] = "evil"
 	if _, _, err := s.rules.Facts(s.witness(t)); reason.Of(err) != reason.DefinitionChanged {
 		t.Errorf("after Argo has stored another: %v", err)
+	}
+}
+
+// The log is for everybody: what lets people read an input stays out of it.
+func TestTheQueryOfAnInputIsNotStated(t *testing.T) {
+	const url = "https://example.org/x?X-Amz-Signature=hunter2"
+	step := &argo.Step{Inputs: []argo.Input{{Name: "in", Source: argo.SourceHTTP, Remote: url, Archive: content.ArchiveNone}}}
+	inputs, err := inputsOf(step, []pin.Pin{{Input: "in", Location: url, Archive: content.ArchiveNone, Policy: "lists"}})
+	if err != nil || len(inputs) != 1 || inputs[0].URI != "https://example.org/x" {
+		t.Errorf("stated is %+v, %v", inputs, err)
+	}
+	if _, err := inputsOf(step, []pin.Pin{{Input: "other", Location: url}}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("what the template does not have: %v", err)
+	}
+}
+
+// What is quoted of parameters is what the operator lists.
+func TestParametersAreStatedAsTheOperatorWants(t *testing.T) {
+	s := producer(t)
+	s.workflow.Object["spec"].(map[string]any)["arguments"] = map[string]any{"parameters": []any{
+		map[string]any{"name": "epochs", "value": "10"}, map[string]any{"name": "webhook", "value": "https://hooks.example.org/hunter2"},
+	}}
+	s.define(t)
+	s.retag(t)
+	stated := func() map[string]provenance.Parameter {
+		facts, _, err := s.rules.Facts(s.witness(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]provenance.Parameter{}
+		for _, p := range facts.Definition.Parameters {
+			all[p.Name] = p
+		}
+		return all
+	}
+	if p := stated(); p["epochs"].HMAC == "" || p["webhook"].HMAC == "" || p["webhook"].Value != "" {
+		t.Errorf("where nothing is listed: %+v", p)
+	}
+	s.rules.Redaction.Quoted = []string{"ep*"}
+	p := stated()
+	if p["epochs"].Value != "10" || p["webhook"].HMAC == "" || p["webhook"].Value != "" {
+		t.Errorf("where one is listed: %+v", p)
+	}
+	if ok, err := p["webhook"].Confirms(s.rules.Redaction.Key, string(s.workflow.GetUID()), "https://hooks.example.org/hunter2"); !ok || err != nil {
+		t.Errorf("it is not confirmed: %v", err)
+	}
+}
+
+// Each case has one thing that may have reached into a step which is sealed all the
+// same.
+func TestTheLevelIsIsolatedOnlyIfNothingReachedIn(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, s *scene){
+		"mode warn":                   func(t *testing.T, s *scene) { s.tag.Mode = v1alpha1.ModeWarn; s.retag(t) },
+		"a tag of the release before": func(t *testing.T, s *scene) { s.predate(t) },
+		"guards that are younger": func(_ *testing.T, s *scene) {
+			s.moment = epochtest.Found(testNamespaceUID, s.pod.CreationTimestamp.Add(time.Hour))
+		},
+		"the host's network": func(_ *testing.T, s *scene) { s.pod.Spec.HostNetwork = true },
+		"a claim": func(_ *testing.T, s *scene) {
+			s.pod.Spec.Volumes = append(s.pod.Spec.Volumes, corev1.Volume{Name: "cache", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "x"}}})
+		},
+		"what its template does not give": func(_ *testing.T, s *scene) {
+			for i := range s.pod.Spec.Containers {
+				if c := &s.pod.Spec.Containers[i]; c.Name == "main" {
+					c.Args = append(c.Args, "x")
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := producer(t)
+			spoil(t, s)
+			facts, _, err := s.rules.Facts(s.witness(t))
+			must(t, err)
+			if facts.Builder.Level != provenance.LevelObserved {
+				t.Errorf("level is %q", facts.Builder.Level)
+			}
+		})
 	}
 }

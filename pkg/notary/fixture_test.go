@@ -1,6 +1,7 @@
 package notary
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"strings"
@@ -13,9 +14,17 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/epoch/epochtest"
+	"github.com/argoseal/argoseal/pkg/measurement"
+	"github.com/argoseal/argoseal/pkg/pin"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/pkg/tag/tagtest"
 )
 
 const (
@@ -23,7 +32,9 @@ const (
 	testCreator  = "system:serviceaccount:argo:argo"
 	testExecutor = "localhost/argoseal/argoexec@sha256:8ee0926f0e1a3318bbf0b9117438def763339a9295cf7c09e7bb084b1c37467b"
 	testKubelet  = "v1.36.3"
-	helloOutput  = "hello-art"
+	// testNamespaceUID is that of the namespace that the pods are in.
+	testNamespaceUID = "99999999-0000-4000-8000-000000000000"
+	helloOutput      = "hello-art"
 )
 
 // scene is a finished pod of a real Argo and a real kubelet, with what our
@@ -35,6 +46,7 @@ type scene struct {
 	keys     tag.Keys
 	keyData  map[string][]byte
 	rules    Rules
+	moment   epoch.Moment
 	// log is what our sidecar wrote.
 	log string
 }
@@ -44,7 +56,7 @@ func producer(tb testing.TB) *scene { return newScene(tb, "producer", nil) }
 
 // newScene loads a pod and its workflow. Each pair of changes is a text and
 // what takes its place.
-func newScene(tb testing.TB, file string, pins []artifact.Pin, changes ...string) *scene {
+func newScene(tb testing.TB, file string, pins []pin.Pin, changes ...string) *scene {
 	tb.Helper()
 	s := &scene{pod: &corev1.Pod{}, workflow: &unstructured.Unstructured{}}
 	load(tb, file, s.pod, changes...)
@@ -58,19 +70,22 @@ func newScene(tb testing.TB, file string, pins []artifact.Pin, changes ...string
 		Tags:         s.keys,
 		Identity:     argo.Identity{Controllers: []string{testCreator}, ExecutorImages: []string{testExecutor}},
 		SignerImages: []string{testSigner},
+		Redaction:    provenance.Redaction{Key: bytes.Repeat([]byte{7}, provenance.RedactionKeySize)},
 		Cluster:      "test",
 		Version:      "v0.1.0",
 	}
+	s.moment = epochtest.Held(testNamespaceUID, s.workflow.GetCreationTimestamp().Time)
 	s.tag = tag.Tag{
-		IssuedAt:    s.pod.CreationTimestamp.UTC(),
-		Namespace:   s.pod.Namespace,
-		Pod:         s.pod.Name,
-		WorkflowUID: string(s.workflow.GetUID()),
-		Creator:     testCreator,
-		Mode:        v1alpha1.ModeEnforce,
-		Executor:    argo.Executor{Image: testExecutor},
-		Signer:      testSigner,
-		Pins:        pins,
+		IssuedAt:     s.pod.CreationTimestamp.UTC(),
+		Namespace:    s.pod.Namespace,
+		NamespaceUID: testNamespaceUID,
+		Pod:          s.pod.Name,
+		WorkflowUID:  string(s.workflow.GetUID()),
+		Creator:      testCreator,
+		Mode:         v1alpha1.ModeEnforce,
+		Executor:     tag.Executor{Image: testExecutor},
+		Signer:       testSigner,
+		Pins:         pins,
 	}
 	s.define(tb)
 	s.inject(tb)
@@ -98,7 +113,7 @@ func (s *scene) inject(tb testing.TB) {
 	}
 	s.pod, err = sidecar.Add(s.pod, step, s.tag.Pins, sidecar.Config{Image: testSigner}.In(s.tag.Mode))
 	must(tb, err)
-	s.pod.Annotations[argo.KillAnnotation] = argo.KillCommand
+	s.pod.Annotations[layout.AnnotationKillWait] = layout.KillWait
 	s.retag(tb)
 	s.pod.Status.InitContainerStatuses = s.pod.Status.InitContainerStatuses[:1]
 	for _, c := range s.pod.Spec.InitContainers {
@@ -110,13 +125,13 @@ func (s *scene) inject(tb testing.TB) {
 		status.State.Terminated.FinishedAt = metav1.NewTime(s.pod.Status.ContainerStatuses[0].State.Terminated.FinishedAt.Add(2 * time.Second))
 		s.pod.Status.InitContainerStatuses = append(s.pod.Status.InitContainerStatuses, *status)
 	}
-	var m artifact.Measurement
+	var m measurement.Measurement
 	for _, o := range step.Sealable() {
-		sum := artifact.Sum{Form: artifact.FormTar, Size: 151, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}
+		sum := content.Sum{Form: content.FormTar, Size: 151, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}
 		if o.Log != "" {
-			sum.Form, sum.Tree = artifact.FormFile, artifact.FileTree(sum.SHA256)
+			sum.Form, sum.Tree = content.FormFile, content.FileTree(sum.SHA256)
 		}
-		m = append(m, artifact.Entry{Output: o.Name, Sum: sum})
+		m = append(m, measurement.Entry{Output: o.Name, Sum: sum})
 	}
 	if len(m) > 0 {
 		s.measure(tb, m)
@@ -131,14 +146,20 @@ func (s *scene) retag(tb testing.TB) {
 	s.pod.Annotations[v1alpha1.AnnotationTag] = value
 }
 
-// measure makes the sidecar say m.
-func (s *scene) measure(tb testing.TB, m artifact.Measurement) {
+// predate makes the pod's tag one of version 1, as the release before issued it.
+func (s *scene) predate(tb testing.TB) {
 	tb.Helper()
-	message, log, err := m.Encode(artifact.MaxMessage)
+	s.pod.Annotations[v1alpha1.AnnotationTag] = tagtest.Predate(tb, s.pod.Annotations[v1alpha1.AnnotationTag], s.keyData)
+}
+
+// measure makes the sidecar say m.
+func (s *scene) measure(tb testing.TB, m measurement.Measurement) {
+	tb.Helper()
+	message, log, err := m.Encode(measurement.MaxMessage)
 	must(tb, err)
 	s.signerStatus().State.Terminated.Message = message
 	var written strings.Builder
-	must(tb, artifact.WriteLog(&written, log))
+	must(tb, measurement.WriteLog(&written, log))
 	s.log = "{}\n" + written.String() + message
 }
 
@@ -159,16 +180,28 @@ func find(list []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
 	panic("no container " + name)
 }
 
-// template changes the step's template in the pod.
+// template changes the step's template in the pod, where init and wait have it.
 func (s *scene) template(from, to string) {
-	for i, e := range s.pod.Spec.InitContainers[0].Env {
-		if e.Name == "ARGO_TEMPLATE" {
-			if !strings.Contains(e.Value, from) {
-				panic("template has no " + from)
+	for _, env := range [][]corev1.EnvVar{s.pod.Spec.InitContainers[0].Env, s.waitSpec().Env} {
+		for i, e := range env {
+			if e.Name == "ARGO_TEMPLATE" {
+				if !strings.Contains(e.Value, from) {
+					panic("template has no " + from)
+				}
+				env[i].Value = strings.Replace(e.Value, from, to, 1)
 			}
-			s.pod.Spec.InitContainers[0].Env[i].Value = strings.Replace(e.Value, from, to, 1)
 		}
 	}
+}
+
+// waitSpec is Argo's wait.
+func (s *scene) waitSpec() *corev1.Container {
+	for i, c := range s.pod.Spec.Containers {
+		if c.Name == layout.ContainerWait {
+			return &s.pod.Spec.Containers[i]
+		}
+	}
+	panic("no wait")
 }
 
 // witness is what the notary is told.
@@ -178,7 +211,7 @@ func (s *scene) witness(tb testing.TB) Witness {
 	must(tb, err)
 	wf, err := argo.ParseWorkflow(s.workflow)
 	must(tb, err)
-	return Witness{Pod: s.pod, Step: step, Workflow: wf, Kubelet: testKubelet}
+	return Witness{Pod: s.pod, Step: step, Workflow: wf, Kubelet: testKubelet, Moment: s.moment}
 }
 
 func load(tb testing.TB, name string, into any, changes ...string) {

@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,6 +31,8 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/seal"
 )
 
@@ -74,10 +77,10 @@ func program(variables ...string) string {
 // workflowCRD is Argo's minimal one: anything goes.
 func workflowCRD() *apiextensionsv1.CustomResourceDefinition {
 	return &apiextensionsv1.CustomResourceDefinition{
-		ObjectMeta: metav1.ObjectMeta{Name: "workflows." + apiGroupArgo},
+		ObjectMeta: metav1.ObjectMeta{Name: "workflows." + layout.Group},
 		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: apiGroupArgo,
-			Names: apiextensionsv1.CustomResourceDefinitionNames{Kind: kindWorkflow, ListKind: "WorkflowList", Plural: "workflows", Singular: "workflow"},
+			Group: layout.Group,
+			Names: apiextensionsv1.CustomResourceDefinitionNames{Kind: layout.Kind, ListKind: "WorkflowList", Plural: "workflows", Singular: "workflow"},
 			Scope: apiextensionsv1.NamespaceScoped,
 			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
 				Name: WorkflowKind.Version, Served: true, Storage: true,
@@ -99,7 +102,7 @@ func newRealWorld(tb testing.TB, r *rekor) *world {
 	s := newScene(tb, "producer", nil, `"demo"`, fmt.Sprintf("%q", theirs))
 	s.workflow.SetResourceVersion("")
 	must(tb, api.Create(tb.Context(), s.workflow))
-	w := newWorldOf(tb, api, r.client(tb), r.trustedRoot, ours, s)
+	w := newWorldOf(tb, api, r.client(tb), r.url, r.trustedRoot, ours, s)
 	w.clock.SetTime(time.Now())
 	w.scene.pod = w.step(tb, "[0].generate-artifact")
 	w.finish(tb, w.scene.pod)
@@ -148,6 +151,7 @@ func TestALostReplyOfTheLogIsSignedAgain(t *testing.T) {
 		t.Fatal("the record is not waiting for the log")
 	}
 	r.proxy.mode.Store(proxyPasses)
+	w.clock.SetTime(w.clock.Now().Add(time.Second))
 	settle(t, n, w.key())
 	w.expectSealed(t)
 }
@@ -180,6 +184,8 @@ func (w *world) replica(tb testing.TB, holder string) *Notary {
 	})
 	must(tb, err)
 	n.Cache, n.API, n.Clock = mgr.GetClient(), w.api, clock.RealClock{}
+	n.Keyring = keyring.New(w.namespace, w.signer, w.logURL, seal.NewRecorder(w.log, n.Clock))
+	must(tb, n.Keyring.Load(tb.Context(), w.api))
 	must(tb, n.SetupWithManager(mgr, 64))
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -250,6 +256,9 @@ func (w *world) awaitSealed(tb testing.TB, want int, ended map[string]time.Time,
 			break
 		}
 		if time.Now().After(deadline) {
+			for _, p := range list.Items {
+				tb.Logf("%s: %+v", p.Spec.Pod.Name, p.Status.Conditions)
+			}
 			tb.Fatalf("%d of %d pods are sealed after %s", sealed, want, limit)
 		}
 	}
@@ -285,5 +294,38 @@ func TestAfterAnOutageOfTheLogSealsComeQuickly(t *testing.T) {
 	w.awaitSealed(t, pods, ended, 30*time.Second)
 	if late := time.Since(back); late > maxBackoff+3*time.Second {
 		t.Errorf("the last seal came %s after the log did", late)
+	}
+}
+
+// Entries stay in a log, and it may be a public one: answers that do not verify must
+// not be asked for again and again.
+func TestAnswersThatDoNotVerifyCostFewEntries(t *testing.T) {
+	const pods = 10
+	r := startRekor(t)
+	w := newRealWorld(t, r)
+	r.proxy.mode.Store(proxyAlters)
+	w.replica(t, "a")
+	for i := range pods - 1 {
+		w.finish(t, w.step(t, fmt.Sprintf("[1].work(%d)", i)))
+	}
+	time.Sleep(12 * time.Second)
+	// Each pod's own, and one for each time that the log was tried again: after 1, 2,
+	// 4 and 8 seconds.
+	if n := r.entries(t); n < 1 || n > pods+6 {
+		t.Errorf("%d pods made %d entries in 12 s", pods, n)
+	}
+	// A record says why it was late first. Those that came once the log was left
+	// alone say that.
+	var list v1alpha1.ProvenanceList
+	must(t, w.api.List(t.Context(), &list, client.InNamespace(w.scene.pod.Namespace)))
+	if !slices.ContainsFunc(list.Items, func(p v1alpha1.Provenance) bool {
+		return strings.Contains(p.Status.Conditions[0].Message, "the log is not asked before")
+	}) {
+		t.Errorf("no record says that the log is left alone: %+v", list.Items)
+	}
+	r.proxy.mode.Store(proxyPasses)
+	w.awaitSealed(t, pods, nil, 60*time.Second)
+	if n := r.entries(t); n > 2*pods+6 {
+		t.Errorf("%d pods made %d entries in all", pods, n)
 	}
 }

@@ -48,6 +48,21 @@ func ended(list []corev1.ContainerStatus, name string) (corev1.ContainerStatus, 
 	return found, found.State.Terminated
 }
 
+// failedInit finds the init container after which the kubelet started nothing
+// more, because it ended badly; nil if there is none. Those that run beside the
+// others stop nobody when they end.
+func failedInit(pod *corev1.Pod) (string, *corev1.ContainerStateTerminated) {
+	for _, c := range pod.Spec.InitContainers {
+		if c.RestartPolicy != nil {
+			continue
+		}
+		if _, end := ended(pod.Status.InitContainerStatuses, c.Name); end != nil && end.ExitCode != 0 {
+			return c.Name, end
+		}
+	}
+	return "", nil
+}
+
 // span is the first start and the last end of a container, by the kubelet's
 // clock. It is false if no container has both.
 func span(pod *corev1.Pod) (start, finish time.Time, ok bool) {

@@ -2,7 +2,7 @@ package notary
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -127,7 +127,7 @@ func TestALogThatIsDownDelaysAndSaysSo(t *testing.T) {
 	w := newWorld(t)
 	n, b := w.notary(t, "a")
 	b.appended = func(*protorekor.TransparencyLogEntry, error) (*protorekor.TransparencyLogEntry, error) {
-		return nil, errors.New("dial tcp 10.0.0.1:80: connection\nrefused")
+		return nil, fmt.Errorf("%w: dial tcp 10.0.0.1:80: connection\nrefused", seal.ErrNotLogged)
 	}
 	attempt := func() (writes int) {
 		t.Helper()
@@ -176,15 +176,33 @@ func TestALyingLogSealsNothing(t *testing.T) {
 		}
 		return e, err
 	}
+	if _, err := n.Reconcile(t.Context(), w.key()); err == nil {
+		t.Fatal("no error: it would not be tried again")
+	}
 	for range 3 {
-		if _, err := n.Reconcile(t.Context(), w.key()); err == nil {
-			t.Fatal("no error: it would not be tried again")
+		if result, err := n.Reconcile(t.Context(), w.key()); err != nil || result.RequeueAfter < time.Second/2 {
+			t.Errorf("it is tried again after %v, %v", result.RequeueAfter, err)
+		}
+	}
+	if asked := strings.Count(strings.Join(b.names, " "), "log"); asked != 1 {
+		t.Errorf("the log was asked %d times for what it had answered", asked)
+	}
+	// However long the pause, the claim is renewed.
+	for range 20 {
+		w.clock.SetTime(w.clock.Now().Add(testClaim / 3))
+		result, err := n.Reconcile(t.Context(), w.key())
+		if err == nil && (result.RequeueAfter <= 0 || result.RequeueAfter > testClaim/3) {
+			t.Errorf("it is tried again after %s", result.RequeueAfter)
+		}
+		if holder, until := holdOf(w.record(t), testClaim); holder != "a" || !until.After(w.clock.Now().Add(testClaim/3)) {
+			t.Errorf("at %s the claim is %s's until %s", w.clock.Now(), holder, until)
 		}
 	}
 	if p := w.record(t); Final(p) || p.Status.Bundle != "" || len(w.seals(t)) != 0 {
 		t.Errorf("what the log said was believed: %+v", p.Status.Conditions)
 	}
 	b.appended = nil
+	w.clock.SetTime(w.clock.Now().Add(10 * time.Minute))
 	settle(t, n, w.key())
 	w.expectSealed(t)
 }

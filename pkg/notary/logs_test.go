@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -26,7 +28,7 @@ func TestALogIsAFactBesideTheOutputs(t *testing.T) {
 	facts, fates, err := s.rules.Facts(s.witness(t))
 	must(t, err)
 	digest := artifact.Digest(strings.Repeat("a", 64))
-	want := provenance.Subject{URI: helloLog, SHA256: digest, Form: artifact.FormFile, Tree: artifact.FileTree(digest), Size: 151, Output: "main-logs"}
+	want := provenance.Subject{URI: helloLog, SHA256: digest, Form: content.FormFile, Tree: content.FileTree(digest), Size: 151, Output: "main-logs"}
 	if len(facts.Subjects) != 2 || facts.Subjects[1] != want {
 		t.Errorf("subjects are %+v", facts.Subjects)
 	}
@@ -55,8 +57,8 @@ func TestALogIsSealedAlone(t *testing.T) {
 func TestALogThatIsAbsentLeavesTheOutputsSealed(t *testing.T) {
 	s := logging(t)
 	digest := artifact.Digest(strings.Repeat("a", 64))
-	s.measure(t, artifact.Measurement{
-		{Output: helloOutput, Sum: artifact.Sum{Form: artifact.FormTar, Size: 1, SHA256: digest, Tree: digest}},
+	s.measure(t, measurement.Measurement{
+		{Output: helloOutput, Sum: content.Sum{Form: content.FormTar, Size: 1, SHA256: digest, Tree: digest}},
 		{Output: "main-logs", Problem: reason.OutputAbsent},
 	})
 	facts, fates, err := s.rules.Facts(s.witness(t))
@@ -103,7 +105,7 @@ func TestLogsAreMeasuredWhereTheTagSaysSo(t *testing.T) {
 func TestALogIsNoDirectory(t *testing.T) {
 	s := logging(t)
 	m := measurementOf(t, s)
-	m[1].Form, m[1].Tree = artifact.FormDirectory, m[1].SHA256
+	m[1].Form, m[1].Tree = content.FormDirectory, m[1].SHA256
 	s.measure(t, m)
 	facts, _, err := s.rules.Facts(s.witness(t))
 	must(t, err)
@@ -112,9 +114,9 @@ func TestALogIsNoDirectory(t *testing.T) {
 	}
 }
 
-func measurementOf(t *testing.T, s *scene) artifact.Measurement {
+func measurementOf(t *testing.T, s *scene) measurement.Measurement {
 	t.Helper()
-	m, _, err := artifact.DecodeMeasurement(s.signerStatus().State.Terminated.Message)
+	m, _, err := measurement.Decode(s.signerStatus().State.Terminated.Message)
 	must(t, err)
 	return m
 }

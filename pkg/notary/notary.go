@@ -2,6 +2,7 @@ package notary
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +17,10 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/seal"
 )
 
 // Key is one pod. Its name alone will not do: Argo gives a retried step's pod
@@ -42,6 +46,9 @@ type Notary struct {
 	API client.Client
 	// Logs reads what our sidecars wrote.
 	Logs Logs
+	// Epochs says since when the guards have held in a namespace, by what the API
+	// server says now. An error that is no final *reason.Error may pass.
+	Epochs func(ctx context.Context, namespace string) (epoch.Moment, error)
 	// Keyring has the keys; nothing is sealed as long as it has none.
 	Keyring *keyring.Keyring
 	// Events tells a pod's Workflow about final failures.
@@ -58,9 +65,10 @@ type Notary struct {
 	// over its pods.
 	ClaimDuration time.Duration
 
-	// Identity, SignerImages, Cluster and Version are those of Rules.
+	// Identity, SignerImages, Redaction, Cluster and Version are those of Rules.
 	Identity     argo.Identity
 	SignerImages []string
+	Redaction    provenance.Redaction
 	Cluster      string
 	Version      string
 
@@ -129,6 +137,12 @@ func (n *Notary) attempt(ctx context.Context, t *task, exists bool) (reconcile.R
 		return reconcile.Result{RequeueAfter: time.Millisecond}, nil
 	}
 	t.explain(ctx, err)
+	var paused *seal.PausedError
+	if errors.As(err, &paused) {
+		// Others may find out earlier that the log is well, and the claim is ours.
+		wait := min(paused.Until.Sub(n.Clock.Now()), n.ClaimDuration/3)
+		return reconcile.Result{RequeueAfter: max(wait, time.Millisecond)}, nil
+	}
 	return reconcile.Result{}, fmt.Errorf("sealing is late: %w", err)
 }
 

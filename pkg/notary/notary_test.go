@@ -203,6 +203,41 @@ func TestAnArtifactSealIsReplacedByLaterFinishersOnly(t *testing.T) {
 	}
 }
 
+// Whose pod was made after the other's end was on record ran later, whatever the
+// nodes' clocks say.
+func TestTheAPIServersClockOrdersSeals(t *testing.T) {
+	for name, c := range map[string]struct {
+		recorded time.Duration // from our pod's creation
+		ours     bool
+	}{
+		"recorded before our pod was made":                  {-time.Second, true},
+		"recorded after it, so only the nodes' clocks tell": {time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			n, _ := w.notary(t, "a")
+			settle(t, n, w.key())
+			made := w.scene.pod.CreationTimestamp.Time
+			there := w.seals(t)[0]
+			there.Spec.Producer.Pod.UID, there.Spec.Provenance = "another", "another"
+			there.Spec.Producer.RecordedAt = metav1.NewTime(made.Add(c.recorded))
+			there.Spec.Producer.FinishedAt = metav1.NewTime(there.Spec.Producer.FinishedAt.Add(time.Hour))
+			must(t, w.api.Update(t.Context(), &there))
+			must(t, w.api.Delete(t.Context(), w.record(t)))
+			settle(t, n, w.key())
+			if got := w.record(t).Spec.PodCreatedAt; !got.Time.Equal(made) {
+				t.Errorf("the record says that the pod was made at %s, want %s", got, made)
+			}
+			if got := there.Spec.Producer.PodCreatedAt; !got.Time.Equal(made) {
+				t.Errorf("the seal says that the pod was made at %s, want %s", got, made)
+			}
+			if ours := w.seals(t)[0].Spec.Producer.Pod.UID == w.scene.pod.UID; ours != c.ours {
+				t.Errorf("the seal there is ours: %t, want %t", ours, c.ours)
+			}
+		})
+	}
+}
+
 func TestARecordThatTheAPIServerRefusesEndsAnyway(t *testing.T) {
 	if why := refusal(fmt.Errorf("storing: %w", invalid())); why == nil || why.Code != reason.Internal {
 		t.Errorf("an object that the API server will never store is tried again: %v", why)

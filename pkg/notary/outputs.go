@@ -8,6 +8,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -18,8 +20,8 @@ const maxLocation = 2048
 // decide gives every declared output its fate: a subject, or a reason why not.
 // The measurement has to speak of each output that can be sealed, and of no
 // other.
-func decide(outputs []argo.Output, m artifact.Measurement) ([]provenance.Subject, []provenance.Unsealed, error) {
-	measured := make(map[string]artifact.Entry, len(m))
+func decide(outputs []argo.Output, m measurement.Measurement) ([]provenance.Subject, []provenance.Unsealed, error) {
+	measured := make(map[string]measurement.Entry, len(m))
 	for _, e := range m {
 		if _, twice := measured[e.Output]; twice {
 			return nil, nil, reason.New(reason.MeasurementIncomplete, "the measurement speaks of output %q twice", e.Output)
@@ -61,11 +63,11 @@ func decide(outputs []argo.Output, m artifact.Measurement) ([]provenance.Subject
 }
 
 // verdict says where an output that was measured lies, or why it is not sealed.
-func verdict(o argo.Output, e artifact.Entry, claims map[string]int) (artifact.Location, reason.Code) {
+func verdict(o argo.Output, e measurement.Entry, claims map[string]int) (artifact.Location, reason.Code) {
 	switch {
 	case e.Problem != "":
 		return artifact.Location{}, e.Problem
-	case e.Validate() != nil, !slices.Contains(artifact.FormsOf(o.Archive), e.Form):
+	case e.Validate() != nil, !slices.Contains(content.FormsOf(o.Archive), e.Form):
 		return artifact.Location{}, reason.MeasurementIncomplete
 	}
 	at, err := o.At(e.Form)
@@ -119,11 +121,24 @@ func fatesOf(outputs []argo.Output, subjects []provenance.Subject, unsealed []pr
 }
 
 // withFiles adds to sealed outputs the files that the sidecar listed.
-func withFiles(fates []v1alpha1.OutputStatus, m artifact.Measurement) []v1alpha1.OutputStatus {
+func withFiles(fates []v1alpha1.OutputStatus, m measurement.Measurement) []v1alpha1.OutputStatus {
 	for i := range fates {
 		for _, e := range m {
 			if e.Output == fates[i].Name && fates[i].SHA256 != "" {
 				fates[i].Files = e.Files.String()
+			}
+		}
+	}
+	return fates
+}
+
+// withNotes adds to outputs that the sidecar could not measure what it said of
+// them.
+func withNotes(fates []v1alpha1.OutputStatus, m measurement.Measurement) []v1alpha1.OutputStatus {
+	for i := range fates {
+		for _, e := range m {
+			if e.Output == fates[i].Name && e.Problem != "" && fates[i].Reason == string(e.Problem) {
+				fates[i].Message = e.Note
 			}
 		}
 	}
@@ -139,7 +154,7 @@ func fitting(fates []v1alpha1.OutputStatus, room int) []v1alpha1.OutputStatus {
 	}
 	room -= encoded(fit)
 	for i, f := range fates {
-		if n := encoded(f.Files); n <= room && len(f.Files) <= artifact.MaxListing {
+		if n := encoded(f.Files); n <= room && len(f.Files) <= content.MaxListing {
 			fit[i].Files = f.Files
 			room -= n
 		}
@@ -159,8 +174,8 @@ func encoded(v any) int {
 
 // fatesIn spells the fates that a verified statement gives. noted is what the
 // record says so far; of it only where an output that is not sealed would have
-// been is kept, and the files of one that is, which whoever reads them compares
-// with the statement.
+// been is kept and what the sidecar said of it, and the files of one that is, which
+// whoever reads them compares with the statement.
 func fatesIn(st *provenance.Statement, noted []v1alpha1.OutputStatus) []v1alpha1.OutputStatus {
 	before := make(map[string]v1alpha1.OutputStatus, len(noted))
 	for _, f := range noted {
@@ -171,7 +186,8 @@ func fatesIn(st *provenance.Statement, noted []v1alpha1.OutputStatus) []v1alpha1
 		fates = append(fates, v1alpha1.OutputStatus{Name: s.Output, Location: s.URI, SHA256: string(s.SHA256), Files: before[s.Output].Files})
 	}
 	for _, u := range st.Unsealed {
-		fates = append(fates, v1alpha1.OutputStatus{Name: u.Output, Location: before[u.Output].Location, Reason: string(u.Reason)})
+		noted := before[u.Output]
+		fates = append(fates, v1alpha1.OutputStatus{Name: u.Output, Location: noted.Location, Reason: string(u.Reason), Message: noted.Message})
 	}
 	return fates
 }

@@ -10,16 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
-)
-
-// Marks that Argo leaves on a pod. Before a pod's facts are checked they only
-// fill the record's spec, which is for people; the seal says it again, checked.
-const (
-	labelWorkflow    = "workflows.argoproj.io/workflow"
-	annotationNodeID = "workflows.argoproj.io/node-id"
-	kindWorkflow     = "Workflow"
-	apiGroupArgo     = "argoproj.io"
 )
 
 // Bounds of a record's fields, as in v1alpha1, in bytes.
@@ -44,14 +36,15 @@ func (n *Notary) newRecord(pod *corev1.Pod) *v1alpha1.Provenance {
 			Annotations: map[string]string{annotationClaimedBy: n.Holder},
 		},
 		Spec: v1alpha1.ProvenanceSpec{
-			Pod:    v1alpha1.ObjectRef{Name: pod.Name, UID: pod.UID},
-			NodeID: cut(pod.Annotations[annotationNodeID], maxNodeID),
+			Pod:          v1alpha1.ObjectRef{Name: pod.Name, UID: pod.UID},
+			NodeID:       cut(pod.Annotations[layout.AnnotationNodeID], maxNodeID),
+			PodCreatedAt: pod.CreationTimestamp,
 		},
 	}
-	if name := pod.Labels[labelWorkflow]; name != "" {
-		p.Labels = map[string]string{labelWorkflow: name}
+	if name := pod.Labels[layout.LabelWorkflow]; name != "" {
+		p.Labels = map[string]string{layout.LabelWorkflow: name}
 	}
-	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil && owner.Kind == kindWorkflow && strings.HasPrefix(owner.APIVersion, apiGroupArgo+"/") {
+	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil && owner.Kind == layout.Kind && strings.HasPrefix(owner.APIVersion, layout.Group+"/") {
 		p.Spec.Workflow = v1alpha1.ObjectRef{Name: cut(owner.Name, maxName), UID: owner.UID}
 		if len(owner.UID) > maxUID {
 			p.Spec.Workflow.UID = owner.UID[:maxUID]

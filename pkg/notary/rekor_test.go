@@ -3,12 +3,14 @@
 package notary
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,13 +22,29 @@ import (
 // rekor is a real Rekor v2 server behind a proxy.
 type rekor struct {
 	proxy       *proxy
+	url         string
 	trustedRoot []byte
+	storage     string
+}
+
+// entries is how many the log has.
+func (r *rekor) entries(tb testing.TB) int {
+	tb.Helper()
+	checkpoint, err := os.ReadFile(filepath.Join(r.storage, "checkpoint"))
+	must(tb, err)
+	lines := strings.Split(string(checkpoint), "\n")
+	if len(lines) < 3 {
+		tb.Fatalf("the checkpoint is %q", checkpoint)
+	}
+	size, err := strconv.Atoi(lines[1])
+	must(tb, err)
+	return size
 }
 
 // client makes a client that goes through the proxy.
 func (r *rekor) client(tb testing.TB) seal.Log {
 	tb.Helper()
-	log, err := seal.NewRekorV2("http://localhost:"+port(tb, r.proxy.listener.Addr()), testClaim*2/3)
+	log, err := seal.NewRekorV2(r.url, testClaim*2/3)
 	must(tb, err)
 	return log
 }
@@ -59,8 +77,9 @@ func startRekor(t *testing.T) *rekor {
 			t.Logf("rekor-server said:\n%s", said.String())
 		}
 	})
-	r := &rekor{proxy: startProxy(t, "127.0.0.1:"+http)}
-	r.trustedRoot, err = seal.TrustedRootJSON("http://localhost:"+http, public, time.Now().Add(-time.Minute))
+	r := &rekor{proxy: startProxy(t, "127.0.0.1:"+http), storage: filepath.Join(dir, "log")}
+	r.url = "http://localhost:" + port(t, r.proxy.listener.Addr())
+	r.trustedRoot, err = seal.TrustedRootJSON(r.url, public, time.Now().Add(-time.Minute))
 	must(t, err)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		c, err := net.DialTimeout("tcp", "127.0.0.1:"+http, time.Second)
@@ -94,6 +113,7 @@ const (
 	proxyPasses  int32 = iota
 	proxyRefuses       // hang up at once
 	proxyCuts          // deliver what is asked, and hang up instead of answering
+	proxyAlters        // change what is answered
 )
 
 // proxy stands between the notaries and the log.
@@ -138,11 +158,25 @@ func (p *proxy) serve(client net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := server.Read(buffer)
-		if err != nil || p.mode.Load() != proxyPasses {
+		if err != nil {
+			return
+		}
+		switch p.mode.Load() {
+		case proxyPasses:
+		case proxyAlters:
+			alter(buffer[:n])
+		default:
 			return
 		}
 		if _, err := client.Write(buffer[:n]); err != nil {
 			return
 		}
+	}
+}
+
+// alter makes the checkpoint one of another tree.
+func alter(answer []byte) {
+	if _, after, ok := bytes.Cut(answer, []byte(`"envelope":"`)); ok && len(after) > 0 {
+		after[0] ^= 1
 	}
 }

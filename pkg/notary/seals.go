@@ -61,7 +61,7 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 					NodeID:     st.Step.NodeID,
 					Template:   cut(st.Definition.Template, maxName),
 					Output:     s.Output,
-					FinishedAt: metav1.NewTime(st.FinishedAt),
+					FinishedAt: metav1.NewTime(st.FinishedAt), PodCreatedAt: p.Spec.PodCreatedAt, RecordedAt: p.CreationTimestamp,
 				},
 				Provenance: p.Name,
 			},
@@ -70,9 +70,9 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 	return seals, nil
 }
 
-// put writes an ArtifactSeal. One that is there already stays, unless its
-// producer finished earlier than ours: what a later step put at the location is
-// what lies there now.
+// put writes an ArtifactSeal. One that is there already stays, unless its producer
+// ran earlier than ours: what a later step put at the location is what lies there
+// now.
 func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	err := n.API.Create(ctx, s.DeepCopy())
 	if !apierrors.IsAlreadyExists(err) {
@@ -82,19 +82,11 @@ func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	if err := n.API.Get(ctx, client.ObjectKeyFromObject(s), &there); err != nil {
 		return about(s, err)
 	}
-	if !supersedes(s.Spec.Producer, there.Spec.Producer) {
-		return nil
+	if ours, theirs := s.Spec.Producer, there.Spec.Producer; ours.Pod.UID == theirs.Pod.UID || !provenance.RunOf(ours).After(provenance.RunOf(theirs)) {
+		return nil // of two that nobody can tell apart, the one that is there: argoseal-verify compares it with what lies there
 	}
 	s.ResourceVersion = there.ResourceVersion
 	return about(s, n.API.Update(ctx, s))
-}
-
-// supersedes says whether a pod's seal takes the place of one that is there.
-// The kubelet's clock has whole seconds: of two pods that finished in the same
-// one, the seal that is there stays; if it is the wrong one, argoseal-verify
-// stops the consumer.
-func supersedes(ours, there v1alpha1.Producer) bool {
-	return ours.Pod.UID != there.Pod.UID && ours.FinishedAt.After(there.FinishedAt.Time)
 }
 
 func about(s *v1alpha1.ArtifactSeal, err error) error {

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
 // Bounds of the wait between two attempts at a pod. The upper one is what a
@@ -32,7 +33,7 @@ const (
 // Caches says what the notary's informers watch and keep: workflow pods, in
 // full only if they are tagged, and Provenances without their seals.
 func Caches() (map[client.Object]cache.ByObject, error) {
-	ofWorkflows, err := labels.NewRequirement(labelWorkflow, selection.Exists, nil)
+	ofWorkflows, err := labels.NewRequirement(layout.LabelWorkflow, selection.Exists, nil)
 	if err != nil {
 		return nil, fmt.Errorf("selector of workflow pods: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -34,12 +34,12 @@ func (l PodLogs) Read(ctx context.Context, namespace, pod, container string, lim
 // SignerLog is what the log of a sidecar has: a measurement, or why it never
 // will.
 type SignerLog struct {
-	Measurement artifact.Measurement
+	Measurement measurement.Measurement
 	Refusal     *reason.Error
 }
 
 // logNeeded says that the message left to the log what the measurement is.
-type logNeeded struct{ logged *artifact.Logged }
+type logNeeded struct{ logged *measurement.Logged }
 
 func (e *logNeeded) Error() string { return "the measurement is in the log of " + containerSigner }
 
@@ -116,7 +116,7 @@ func (r *readers) forget(key Key) {
 
 // signerLog reads the log of a pod's sidecar. An error may pass; what does not,
 // or has not for too long, is in what it gives.
-func (t *task) signerLog(ctx context.Context, pod *corev1.Pod, logged *artifact.Logged) (*SignerLog, error) {
+func (t *task) signerLog(ctx context.Context, pod *corev1.Pod, logged *measurement.Logged) (*SignerLog, error) {
 	m, err := t.readLog(ctx, pod, logged)
 	if err == nil {
 		return &SignerLog{Measurement: m}, nil
@@ -132,7 +132,7 @@ func (t *task) signerLog(ctx context.Context, pod *corev1.Pod, logged *artifact.
 // errBusy says that too many logs are being read.
 var errBusy = errors.New("too many logs are being read at once")
 
-func (t *task) readLog(ctx context.Context, pod *corev1.Pod, logged *artifact.Logged) (artifact.Measurement, error) {
+func (t *task) readLog(ctx context.Context, pod *corev1.Pod, logged *measurement.Logged) (measurement.Measurement, error) {
 	if !t.readers.enter(pod.Namespace) {
 		return nil, errBusy
 	}
@@ -140,7 +140,7 @@ func (t *task) readLog(ctx context.Context, pod *corev1.Pod, logged *artifact.Lo
 	// What is left of the claim is for signing and recording.
 	ctx, cancel := context.WithTimeout(ctx, t.ClaimDuration/3)
 	defer cancel()
-	stream, err := t.Logs.Read(ctx, pod.Namespace, pod.Name, containerSigner, artifact.MaxLog+1)
+	stream, err := t.Logs.Read(ctx, pod.Namespace, pod.Name, containerSigner, measurement.MaxLog+1)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (t *task) lost(ctx context.Context, err error) (*reason.Error, error) {
 		}
 	}
 	limit := maxUnanswered
-	if errors.Is(err, artifact.ErrLogShort) || apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
+	if errors.Is(err, measurement.ErrLogShort) || apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
 		limit = maxAnswered
 	}
 	// Not since the record was made: the API server or this program may have been

@@ -20,6 +20,8 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -66,12 +68,12 @@ func largeDirectory(t testing.TB, files int) *world {
 	w := newWorld(t)
 	w.scene.template(declared, `{"name":"hello-art","path":"/tmp/hello","archive":{"none":{}}}`)
 	w.scene.inject(t)
-	var list artifact.Files
+	var list content.Files
 	for i := range files {
-		list = append(list, artifact.File{Path: fmt.Sprintf("file-%05d", i), SHA256: artifact.Digest(strings.Repeat("a", 64))})
+		list = append(list, content.File{Path: fmt.Sprintf("file-%05d", i), SHA256: artifact.Digest(strings.Repeat("a", 64))})
 	}
 	tree := list.Tree()
-	w.scene.measure(t, artifact.Measurement{{Output: helloOutput, Sum: artifact.Sum{Form: artifact.FormDirectory, SHA256: tree, Tree: tree}, Files: list}})
+	w.scene.measure(t, measurement.Measurement{{Output: helloOutput, Sum: content.Sum{Form: content.FormDirectory, SHA256: tree, Tree: tree}, Files: list}})
 	w.update(t)
 	return w
 }
@@ -96,7 +98,7 @@ func TestManyOutputsAreSealedFromTheLog(t *testing.T) {
 		if err != nil || len(st.Subjects) != n || len(p.Status.Outputs) != n || len(w.seals(t)) != n {
 			t.Fatalf("%d outputs: %+v, %v", n, p.Status.Conditions, err)
 		}
-		want := fmt.Sprintf("%s/%s argoseal-signer %d", w.scene.pod.Namespace, w.scene.pod.Name, artifact.MaxLog+1)
+		want := fmt.Sprintf("%s/%s argoseal-signer %d", w.scene.pod.Namespace, w.scene.pod.Name, measurement.MaxLog+1)
 		if len(w.logs.asked) != 1 || w.logs.asked[0] != want {
 			t.Errorf("asked for %q, want %q once", w.logs.asked, want)
 		}
@@ -109,7 +111,7 @@ func TestALargeDirectoryIsListed(t *testing.T) {
 	settle(t, n, w.key())
 	w.expectSealed(t)
 	o := w.record(t).Status.Outputs[0]
-	files, err := artifact.ParseFiles(o.Files)
+	files, err := content.ParseFiles(o.Files)
 	if err != nil || len(files) != 2000 || string(files.Tree()) != o.SHA256 {
 		t.Errorf("%d files, %v", len(files), err)
 	}
@@ -158,8 +160,8 @@ func lies(log string) map[string]string {
 		"with more frames":        log + "argoseal-log/1 3 QUFB\n",
 		"with another content":    strings.Replace(log, log[begin+17:begin+21], "QUFB", 1),
 		"of another measurement":  strings.ReplaceAll(log[:begin]+"argoseal-log/1 1 QUFB\n", "x", "y"),
-		"that is too long":        log + strings.Repeat(strings.Repeat("x", 1000)+"\n", artifact.MaxLog/1000),
-		"without any end of line": strings.Repeat("x", artifact.MaxLog+1),
+		"that is too long":        log + strings.Repeat(strings.Repeat("x", 1000)+"\n", measurement.MaxLog/1000),
+		"without any end of line": strings.Repeat("x", measurement.MaxLog+1),
 	}
 }
 
@@ -370,7 +372,7 @@ func TestALogIsReadThroughTheAPIServer(t *testing.T) {
 }
 
 func TestARecordListsWhatItHasRoomFor(t *testing.T) {
-	long := strings.Repeat("x", artifact.MaxListing)
+	long := strings.Repeat("x", content.MaxListing)
 	list := func(texts ...string) (fates []v1alpha1.OutputStatus) {
 		for _, text := range texts {
 			fates = append(fates, v1alpha1.OutputStatus{Name: "o", Files: text})
@@ -386,7 +388,7 @@ func TestARecordListsWhatItHasRoomFor(t *testing.T) {
 		"the first that fit":         {[]string{long, long, long, long, "a"}, 3*len(long) + 1000, []int{len(long), len(long), len(long), 0, 1}},
 		"nothing beside the rest":    {[]string{"a"}, 10, []int{0}},
 		"what is not longer as JSON": {[]string{strings.Repeat("<", len(long))}, 3 * len(long), []int{0}},
-		"what may be read":           {[]string{strings.Repeat("x", artifact.MaxListing+1)}, maxRecord, []int{0}},
+		"what may be read":           {[]string{strings.Repeat("x", content.MaxListing+1)}, maxRecord, []int{0}},
 	} {
 		fates := list(c.files...)
 		got := fitting(fates, c.room)

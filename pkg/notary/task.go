@@ -15,6 +15,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -22,7 +23,7 @@ import (
 )
 
 // WorkflowKind is how a Workflow is read: as it is stored, none of Argo's types.
-var WorkflowKind = schema.GroupVersionKind{Group: apiGroupArgo, Version: "v1alpha1", Kind: kindWorkflow}
+var WorkflowKind = schema.GroupVersionKind{Group: layout.Group, Version: layout.Version, Kind: layout.Kind}
 
 // task is one attempt at one pod.
 type task struct {
@@ -178,6 +179,11 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 		if w.Kubelet, err = t.kubelets.version(ctx, t.API, t.Clock, pod.Spec.NodeName); err != nil {
 			return provenance.Facts{}, err
 		}
+		// After all that could have been forged before the guards held.
+		if w.Moment, err = t.Epochs(ctx, pod.Namespace); err != nil {
+			t.fates = undecided(step.Outputs)
+			return provenance.Facts{}, err
+		}
 	}
 	facts, fates, err := t.rules().Facts(w)
 	if reason.Of(err) == reason.TagInvalid {
@@ -207,6 +213,7 @@ func (t *task) rules() Rules {
 		Tags:         t.keys.Tags,
 		Identity:     t.Identity,
 		SignerImages: t.SignerImages,
+		Redaction:    t.Redaction,
 		Cluster:      t.Cluster,
 		Version:      t.Version,
 	}

@@ -29,6 +29,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
@@ -45,6 +46,7 @@ const (
 type world struct {
 	api    client.WithWatch
 	log    seal.Log
+	logURL string
 	signer *seal.Signer
 	root   *verify.Root
 	clock  *clocktesting.FakePassiveClock
@@ -68,17 +70,17 @@ func newWorld(tb testing.TB) *world {
 	tb.Helper()
 	log := sealtest.NewLog(tb)
 	api := fake.NewClientBuilder().WithScheme(testScheme(tb)).WithStatusSubresource(&v1alpha1.Provenance{}, &corev1.Pod{}).Build()
-	w := newWorldOf(tb, api, log, log.TrustedRoot, testNamespace, producer(tb))
+	w := newWorldOf(tb, api, log, sealtest.URL, log.TrustedRoot, testNamespace, producer(tb))
 	w.stage(tb)
 	return w
 }
 
 // newWorldOf puts our keys into an API server.
-func newWorldOf(tb testing.TB, api client.WithWatch, log seal.Log, trustedRoot []byte, namespace string, s *scene) *world {
+func newWorldOf(tb testing.TB, api client.WithWatch, log seal.Log, logURL string, trustedRoot []byte, namespace string, s *scene) *world {
 	tb.Helper()
 	key, err := seal.NewKey()
 	must(tb, err)
-	w := &world{api: api, log: log, clock: clocktesting.NewFakePassiveClock(time.Now()), namespace: namespace, scene: s, logs: &fakeLogs{}}
+	w := &world{api: api, log: log, logURL: logURL, clock: clocktesting.NewFakePassiveClock(time.Now()), namespace: namespace, scene: s, logs: &fakeLogs{}}
 	w.logs.read = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(w.scene.log)), nil }
 	w.signer, err = seal.LoadSigner(key)
 	must(tb, err)
@@ -122,13 +124,14 @@ func (w *world) key() Key {
 func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 	tb.Helper()
 	b := &breaker{log: w.log, clock: w.clock}
-	ring := keyring.New(w.namespace, w.signer, b)
+	ring := keyring.New(w.namespace, w.signer, w.logURL, seal.NewRecorder(b, w.clock))
 	must(tb, ring.Load(tb.Context(), w.api))
 	backlog := &Backlog{}
 	return &Notary{
 		Cache:         w.api,
 		API:           b.client(w.api),
 		Logs:          w.logs,
+		Epochs:        func(context.Context, string) (epoch.Moment, error) { return w.scene.moment, nil },
 		Keyring:       ring,
 		Events:        events.NewFakeRecorder(100),
 		Backlog:       backlog,
@@ -138,6 +141,7 @@ func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 		ClaimDuration: testClaim,
 		Identity:      w.scene.rules.Identity,
 		SignerImages:  w.scene.rules.SignerImages,
+		Redaction:     w.scene.rules.Redaction,
 		Cluster:       w.scene.rules.Cluster,
 		Version:       w.scene.rules.Version,
 	}, b

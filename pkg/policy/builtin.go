@@ -29,13 +29,14 @@ type Verdict struct {
 	Policy string
 }
 
-// sound is what no policy can waive: the statement is one of this cluster's, of
-// a known level, from a mode no laxer than today's.
+// Sound is what no policy can waive: the statement is one of this cluster's, of
+// a known level, from a mode no laxer than today's, and in enforce of a pod that
+// admission did not refuse.
 //
-// Both levels are sound: as long as not all guards exist every seal says
-// observed, so refusing that level would refuse everything. The verdict names
-// the level, for whoever wants to see it.
-func sound(s *provenance.Statement, c Consumer) *reason.Error {
+// Both levels are sound: what is only observed is genuine, too, and its step was
+// warned. A policy may ask for isolated. The verdict names the level, for whoever
+// wants to see it.
+func Sound(s *provenance.Statement, c Consumer) *reason.Error {
 	switch {
 	case s == nil:
 		return reason.New(reason.Internal, "the policy was given no statement")
@@ -45,6 +46,8 @@ func sound(s *provenance.Statement, c Consumer) *reason.Error {
 		return reason.New(reason.BuilderNotTrusted, "%s is a builder of another cluster; this one is %s", s.BuilderID(), c.Cluster)
 	case s.Builder.Level != provenance.LevelIsolated && s.Builder.Level != provenance.LevelObserved:
 		return reason.New(reason.BuilderNotTrusted, "%s has no known level", s.BuilderID())
+	case s.Mode == v1alpha1.ModeEnforce && s.Verdict != "":
+		return reason.New(reason.AdmissionRefused, "admission of pod %s said %s, and it ran in mode %s all the same", s.Step.Pod.Name, s.Verdict, s.Mode)
 	case !counts(s.Mode, c.Mode):
 		return reason.New(reason.ModeChanged, "pod %s was admitted in mode %q, the namespace is in mode %q now", s.Step.Pod.Name, s.Mode, c.Mode)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -15,6 +16,15 @@ type External struct {
 	// URI is its place in its one spelling: artifact.Location, a URL, or
 	// artifact.Git.
 	URI string
+	// Doubts are why the place's name may lead to another server than the one that
+	// an entry means. They do not matter where the content is pinned.
+	Doubts []Doubt
+}
+
+// Doubt is one of them.
+type Doubt struct {
+	Of  v1alpha1.Doubt
+	Why string
 }
 
 // Admitted is what policies say about an input from outside. The zero value
@@ -47,18 +57,30 @@ type externalRule struct {
 	// and these branches.
 	git      bool
 	branches []string
+	tolerate []v1alpha1.Doubt
+}
+
+// kinds of doubt that an entry can tolerate.
+var kinds = []v1alpha1.Doubt{
+	v1alpha1.DoubtCASecret, v1alpha1.DoubtDNS, v1alpha1.DoubtEarlierContainers, v1alpha1.DoubtHeaders, v1alpha1.DoubtHostAliases,
+	v1alpha1.DoubtHostNetwork, v1alpha1.DoubtNamespaceNames, v1alpha1.DoubtPlainHTTP, v1alpha1.DoubtRegion,
 }
 
 func readExternal(shape *regexp.Regexp, pattern string, c v1alpha1.Content) (externalRule, error) {
 	if !shape.MatchString(pattern) {
-		return externalRule{}, fmt.Errorf("%.200q is not of the form %s", pattern, shape)
+		return externalRule{}, fmt.Errorf("%.200q is not of the form %s", artifact.Shown(pattern), shape)
 	}
 	glob, err := compileGlob(pattern)
 	if err != nil {
 		return externalRule{}, err
 	}
+	for _, d := range c.Tolerate {
+		if !slices.Contains(kinds, d) {
+			return externalRule{}, fmt.Errorf("tolerate: %.40q is not one of %q", d, kinds)
+		}
+	}
 	sha256, tree, err := pinned(c)
-	return externalRule{glob: glob, sha256: sha256, tree: tree}, err
+	return externalRule{glob: glob, sha256: sha256, tree: tree, tolerate: c.Tolerate}, err
 }
 
 func (r externalRule) matches(in External) bool {
@@ -67,6 +89,11 @@ func (r externalRule) matches(in External) bool {
 		return !r.git && r.glob.MatchString(in.URI)
 	}
 	return r.git && r.glob.MatchString(g.Repository) && (g.Commit != "" || slices.Contains(r.branches, g.Branch))
+}
+
+// tolerates says whether the entry is about the input in spite of all doubts.
+func (r externalRule) tolerates(in External) bool {
+	return r.matches(in) && !slices.ContainsFunc(in.Doubts, func(d Doubt) bool { return !slices.Contains(r.tolerate, d.Of) })
 }
 
 // External decides on an input from outside. What any entry about it pins, in
@@ -105,6 +132,48 @@ func (s Set) External(in External) Admitted {
 			}
 		}
 	}
+	if g, err := artifact.ParseGit(in.URI); out.Tree == "" && (err != nil || g.Commit == "") {
+		var doubted *reason.Error
+		if by, doubted = s.despite(in); doubted != nil {
+			return Admitted{Refusal: doubted}
+		}
+		out.Policy = by.name
+	}
 	out.Allowed = true
 	return out
+}
+
+// despite finds the policy of the cluster's that allows an input which nothing pins
+// in spite of all doubts, and so do those of the namespace's. One of each allows it.
+func (s Set) despite(in External) (*rules, *reason.Error) {
+	has := func(r rules, entry func(externalRule, External) bool) bool {
+		return r.allow != nil && slices.ContainsFunc(r.allow.external, func(e externalRule) bool { return entry(e, in) })
+	}
+	var by, other *rules
+	for i, r := range s.cluster {
+		switch {
+		case by == nil && has(r, externalRule.tolerates):
+			by = &s.cluster[i]
+		case other == nil && has(r, externalRule.matches):
+			other = &s.cluster[i]
+		}
+	}
+	if by == nil {
+		return nil, in.uncertain(other)
+	}
+	for i, r := range s.own {
+		if r.allow != nil && !has(r, externalRule.tolerates) {
+			return nil, in.uncertain(&s.own[i])
+		}
+	}
+	return by, nil
+}
+
+// uncertain refuses the input because a policy does not tolerate a doubt about it.
+func (in External) uncertain(by *rules) *reason.Error {
+	var why []string
+	for _, d := range in.Doubts {
+		why = append(why, fmt.Sprintf("%s (%s)", d.Why, d.Of))
+	}
+	return reason.New(reason.PlaceUncertain, "%s admits any content from there, and another server could give it: %s", by, strings.Join(why, "; "))
 }

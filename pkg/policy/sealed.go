@@ -17,7 +17,7 @@ func (s Set) Sealed(st *provenance.Statement, log string, c Consumer, now time.T
 	if !s.read {
 		return Verdict{Refusal: errNotRead}
 	}
-	if e := sound(st, c); e != nil {
+	if e := Sound(st, c); e != nil {
 		return Verdict{Refusal: e}
 	}
 	v := Verdict{Level: st.Builder.Level}
@@ -80,7 +80,19 @@ func (a *allowed) trusts(st *provenance.Statement) bool {
 func refersTo(d provenance.Definition, want *v1alpha1.TrustedTemplate) bool {
 	return want != nil && d.WorkflowTemplate != nil && len(d.Overrides) == 0 &&
 		d.WorkflowTemplate.Name == want.Name && d.WorkflowTemplate.ClusterScope == want.ClusterScope &&
-		(want.SHA256 == nil || slices.Contains(want.SHA256, string(d.Effective())))
+		(want.SHA256 == nil || slices.Contains(want.SHA256, string(d.Effective()))) &&
+		(!want.PinReferences || onlyBy(d, want.References))
+}
+
+// onlyBy says whether all templates that were taken from elsewhere on the way to
+// the step are pinned. Where the statement does not say that it names them all,
+// nobody knows.
+func onlyBy(d provenance.Definition, pinned []v1alpha1.TrustedReference) bool {
+	return d.Complete && !slices.ContainsFunc(d.References, func(r provenance.Reference) bool {
+		return r.Template != "" && !slices.ContainsFunc(pinned, func(p v1alpha1.TrustedReference) bool {
+			return p.Name == r.Name && p.ClusterScope == r.ClusterScope && p.Template == r.Template && slices.Contains(p.SHA256, string(r.SHA256))
+		})
+	})
 }
 
 // ProducerNamespaces are where seals that count in other workflows may be,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -182,7 +183,7 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 		out.external = append(out.external, rule)
 	}
 	for i, in := range a.Git {
-		rule, err := readExternal(gitPattern, artifact.Short(in.Repository), v1alpha1.Content{AnyContent: true})
+		rule, err := readExternal(gitPattern, artifact.Short(in.Repository), v1alpha1.Content{AnyContent: true, Tolerate: in.Tolerate})
 		if err != nil {
 			return nil, fmt.Errorf("git[%d]: %w", i, err)
 		}
@@ -199,6 +200,12 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 			return nil, fmt.Errorf("producers[%d]: workflowTemplate has no name", i)
 		case p.WorkflowTemplate != nil && !allDigests(p.WorkflowTemplate.SHA256):
 			return nil, fmt.Errorf("producers[%d]: workflowTemplate.sha256: want different digests, or no list", i)
+		case p.WorkflowTemplate != nil && p.WorkflowTemplate.PinReferences && p.WorkflowTemplate.SHA256 == nil:
+			return nil, fmt.Errorf("producers[%d]: workflowTemplate.pinReferences: want sha256 too", i)
+		case p.WorkflowTemplate != nil && !p.WorkflowTemplate.PinReferences && p.WorkflowTemplate.References != nil:
+			return nil, fmt.Errorf("producers[%d]: workflowTemplate.references: want pinReferences too", i)
+		case p.WorkflowTemplate != nil && !allPinned(p.WorkflowTemplate.References):
+			return nil, fmt.Errorf("producers[%d]: workflowTemplate.references: want different ones with name, template and digests, or no list", i)
 		case p.Templates != nil && len(p.Templates) == 0:
 			return nil, fmt.Errorf("producers[%d]: templates is empty", i)
 		}
@@ -221,6 +228,23 @@ func allDigests(list []string) bool {
 	}
 	for i, text := range list {
 		if _, err := artifact.ParseDigest(text); err != nil || slices.Contains(list[:i], text) {
+			return false
+		}
+	}
+	return true
+}
+
+// allPinned wants no list or one of different references, each with a digest at
+// least.
+func allPinned(list []v1alpha1.TrustedReference) bool {
+	if list != nil && len(list) == 0 {
+		return false
+	}
+	for i, r := range list {
+		again := slices.ContainsFunc(list[:i], func(o v1alpha1.TrustedReference) bool {
+			return o.Name == r.Name && o.ClusterScope == r.ClusterScope && o.Template == r.Template
+		})
+		if r.Name == "" || r.Template == "" || again || r.SHA256 == nil || !allDigests(r.SHA256) {
 			return false
 		}
 	}
@@ -314,5 +338,5 @@ func pinned(c v1alpha1.Content) (sha256, tree artifact.Digest, err error) {
 	if sha256, err = artifact.ParseDigest(c.SHA256); err != nil {
 		return "", "", err
 	}
-	return sha256, artifact.FileTree(sha256), nil
+	return sha256, content.FileTree(sha256), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -25,11 +26,25 @@ var digestA, digestB = strings.Repeat("a", 64), strings.Repeat("b", 64)
 // input is the table's column of this name; one field is set.
 type input struct {
 	Seal *struct {
-		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Age, Log, SHA256 string
-		Ref                                                                            *provenance.WorkflowTemplate
-		Overrides                                                                      []string
+		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Verdict, Age, Log, SHA256 string
+		Ref                                                                                     *provenance.WorkflowTemplate
+		Overrides                                                                               []string
+		// By are the templates on the way to the step: NAME/TEMPLATE, or
+		// cluster/NAME/TEMPLATE, and the digest. Unclear: there may be others.
+		By      map[string]string
+		Unclear bool
 	}
 	S3, HTTP, Git, Commit, Branch string
+	// Doubts are about the place.
+	Doubts []v1alpha1.Doubt
+}
+
+func (in input) external() External {
+	out := External{URI: in.uri()}
+	for _, of := range in.Doubts {
+		out.Doubts = append(out.Doubts, Doubt{of, "said by the table"})
+	}
+	return out
 }
 
 // uri is the one spelling of an input from outside.
@@ -61,7 +76,7 @@ func TestTable(t *testing.T) {
 			case in.Seal != nil:
 				answer = sealAnswer(t, set, in)
 			default:
-				answer = externalAnswer(set.External(External{URI: in.uri()}))
+				answer = externalAnswer(set.External(in.external()))
 			}
 			if answer != row[4] {
 				t.Errorf("the answer is %q, %s says %q", answer, page, row[4])
@@ -189,6 +204,7 @@ func sealAnswer(t *testing.T, set Set, in input) string {
 		{seal.Level, func(v string) { st.Builder.Level = provenance.Level(v) }},
 		{seal.Outcome, func(v string) { st.Outcome.Result = provenance.Result(v) }},
 		{seal.Mode, func(v string) { st.Mode = v1alpha1.Mode(v) }},
+		{seal.Verdict, func(v string) { st.Verdict = reason.Code(v) }},
 		{seal.Age, func(v string) {
 			var err error
 			if age, err = time.ParseDuration(v); err != nil {
@@ -210,6 +226,18 @@ func sealAnswer(t *testing.T, set Set, in input) string {
 			{WorkflowTemplate: *seal.Ref, SHA256: artifact.Digest(seal.SHA256)},
 		}
 	}
+	if seal.By != nil {
+		st.Definition.References = st.Definition.References[1:]
+	}
+	for where, sha256 := range seal.By {
+		name, cluster := strings.CutPrefix(where, "cluster/")
+		name, template, _ := strings.Cut(name, "/")
+		st.Definition.References = append(st.Definition.References, provenance.Reference{
+			WorkflowTemplate: provenance.WorkflowTemplate{Name: name, ClusterScope: cluster}, Template: template,
+			SHA256: artifact.Digest(map[string]string{"A": digestA, "B": digestB}[sha256]),
+		})
+	}
+	st.Definition.Complete = !seal.Unclear
 	st.FinishedAt = now.Add(-age)
 	v := set.Sealed(st, seal.Log, consumer, now)
 	if !v.Allowed {
@@ -224,7 +252,7 @@ func externalAnswer(a Admitted) string {
 	}
 	answer := "admitted"
 	name := map[artifact.Digest]string{
-		artifact.Digest(digestA): "A", artifact.Digest(digestB): "B", artifact.FileTree(artifact.Digest(digestB)): "B'",
+		artifact.Digest(digestA): "A", artifact.Digest(digestB): "B", content.FileTree(artifact.Digest(digestB)): "B'",
 	}
 	if a.SHA256 != "" {
 		answer += ", sha256 " + name[a.SHA256]

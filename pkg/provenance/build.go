@@ -3,6 +3,7 @@ package provenance
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,14 +17,18 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 )
 
 // Build makes the payload for the facts, or says which of them is missing or
 // malformed. The same facts always make the same bytes: JSON as RFC 8785 wants
 // it. Facts that do not fit MaxPayload are an error.
-func Build(f Facts) ([]byte, error) {
+func Build(f Facts) ([]byte, error) { return buildAs(f, Version) }
+
+// buildAs makes the payload of a version, for facts that this version can state.
+func buildAs(f Facts, version int) ([]byte, error) {
 	f = f.sorted()
-	if err := f.validate(); err != nil {
+	if err := errors.Join(f.validate(), f.validateAs(version)); err != nil {
 		return nil, err
 	}
 	external, err := toStruct(f.external())
@@ -36,7 +41,7 @@ func Build(f Facts) ([]byte, error) {
 	}
 	predicate := &slsa.Provenance{
 		BuildDefinition: &slsa.BuildDefinition{
-			BuildType:            BuildType,
+			BuildType:            buildType(version),
 			ExternalParameters:   external,
 			InternalParameters:   internal,
 			ResolvedDependencies: f.dependencies(),
@@ -91,6 +96,7 @@ func (f Facts) sorted() Facts {
 	f.Subjects = sortedBy(f.Subjects, func(s Subject) string { return s.URI })
 	f.Unsealed = sortedBy(f.Unsealed, func(u Unsealed) string { return u.Output })
 	f.Images = sortedBy(f.Images, func(i Image) string { return i.Container })
+	f.Mounted = sortedBy(f.Mounted, func(i Image) string { return i.Container })
 	f.Inputs = sortedBy(f.Inputs, func(i Input) string { return i.Name })
 	f.Outcome.Exits = sortedBy(f.Outcome.Exits, func(e Exit) string { return e.Container })
 	f.Definition.Parameters = sortedBy(f.Definition.Parameters, func(p Parameter) string { return p.Name })
@@ -110,7 +116,7 @@ func (f *Facts) subjects() []*intoto.ResourceDescriptor {
 			Name:   s.URI,
 			Digest: digestSet(s.SHA256),
 			Annotations: annotations(map[string]*structpb.Value{
-				"form":       unless(artifact.FormTar, s.Form),
+				"form":       unless(content.FormTar, s.Form),
 				"output":     structpb.NewStringValue(s.Output),
 				"size":       structpb.NewNumberValue(float64(s.Size)),
 				"treeSha256": structpb.NewStringValue(string(s.Tree)),
@@ -130,17 +136,28 @@ func (f *Facts) dependencies() []*intoto.ResourceDescriptor {
 		descriptors = append(descriptors, reference.descriptor(f.Builder.Cluster, f.Step.Namespace))
 	}
 	for _, image := range f.Images {
-		descriptors = append(descriptors, &intoto.ResourceDescriptor{
-			Name:        depImage + image.Container,
-			Uri:         imageScheme + image.Repository,
-			Digest:      digestSet(image.SHA256),
-			Annotations: annotations(map[string]*structpb.Value{"image": structpb.NewStringValue(image.Ref)}),
-		})
+		descriptors = append(descriptors, image.descriptor(depImage))
+	}
+	for _, image := range f.Mounted {
+		descriptors = append(descriptors, image.descriptor(depMounted))
 	}
 	for _, input := range f.Inputs {
 		descriptors = append(descriptors, input.descriptor())
 	}
 	return descriptors
+}
+
+// descriptor says what is known of an image; that may be its name alone.
+func (i Image) descriptor(kind string) *intoto.ResourceDescriptor {
+	d := &intoto.ResourceDescriptor{Name: kind + i.Container, Uri: imageScheme + i.Repository}
+	if i.SHA256 != "" {
+		d.Digest = digestSet(i.SHA256)
+	}
+	d.Annotations = annotations(map[string]*structpb.Value{
+		"digestOf": unless("", i.DigestOf),
+		"image":    structpb.NewStringValue(i.Ref),
+	})
+	return d
 }
 
 // descriptor says what is known of an input; of one from outside that may be
@@ -153,7 +170,7 @@ func (i Input) descriptor() *intoto.ResourceDescriptor {
 		d.Digest = map[string]string{"gitCommit": g.Commit}
 	}
 	d.Annotations = annotations(map[string]*structpb.Value{
-		"archive":    unless(artifact.ArchiveTar, i.Archive),
+		"archive":    unless(content.ArchiveTar, i.Archive),
 		"policy":     unless("", i.Policy),
 		"seal":       unless("", i.Seal),
 		"treeSha256": unless("", i.Tree),
@@ -183,11 +200,14 @@ func (f *Facts) external() wireExternal {
 	return external
 }
 
-// wire is the parameter's value or its digest as JSON; neither a string nor a
-// wireDigest can fail to marshal.
+// wire is the parameter's value, or what stands for it, as JSON; neither a string
+// nor these structs can fail to marshal.
 func (p Parameter) wire() json.RawMessage {
 	var value any = p.Value
-	if p.SHA256 != "" {
+	switch {
+	case p.HMAC != "":
+		value = wireHMAC{HMACSHA256: p.HMAC}
+	case p.SHA256 != "":
 		value = wireDigest{SHA256: p.SHA256}
 	}
 	raw, _ := json.Marshal(value)
@@ -214,6 +234,8 @@ func (f *Facts) internal() wireInternal {
 		Versions:       f.Versions,
 		Outcome:        f.Outcome,
 		Outputs:        sortedBy(outputs, func(o wireOutput) string { return o.Name }),
+
+		ReferencesComplete: f.Definition.Complete,
 	}
 }
 

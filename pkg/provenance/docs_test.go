@@ -13,9 +13,19 @@ import (
 	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
 )
 
-const page = "../../docs/buildtypes/argo-step-v1.md"
+const page = "../../docs/buildtypes/argo-step-v2.md"
 
-func TestThePageOfTheBuildTypeShowsTheGoldenStatement(t *testing.T) {
+func TestThePagesOfTheBuildTypeShowTheirStatements(t *testing.T) {
+	for page, golden := range map[string]string{
+		page:                                    golden,
+		"../../docs/buildtypes/argo-step-v1.md": "testdata/v1/everything-set.json",
+	} {
+		t.Run(golden, func(t *testing.T) { showsStatement(t, page, golden) })
+	}
+}
+
+func showsStatement(t *testing.T, page, golden string) {
+	t.Helper()
 	doc, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -59,6 +60,9 @@ type Facts struct {
 
 	// Images are the images that the pod's containers ran.
 	Images []Image
+	// Mounted are the images that they had mounted as volumes, each with the
+	// volume's name as Container; may be empty.
+	Mounted []Image
 	// Inputs are the artifacts that the step consumed; may be empty.
 	Inputs []Input
 
@@ -75,7 +79,7 @@ type Subject struct {
 	// SHA256 is the digest of the stored bytes.
 	SHA256 artifact.Digest
 	// Form is what the stored bytes are.
-	Form artifact.Form
+	Form content.Form
 	// Tree is the digest of what the stored bytes unpack to, or of the file that
 	// they are.
 	Tree artifact.Digest
@@ -89,8 +93,8 @@ type Subject struct {
 }
 
 // Stored is what the stored bytes are.
-func (s Subject) Stored() artifact.Sum {
-	return artifact.Sum{Form: s.Form, Size: s.Size, SHA256: s.SHA256, Tree: s.Tree}
+func (s Subject) Stored() content.Sum {
+	return content.Sum{Form: s.Form, Size: s.Size, SHA256: s.SHA256, Tree: s.Tree}
 }
 
 // Unsealed is a declared output without a seal.
@@ -115,6 +119,9 @@ type Definition struct {
 	// References are what references to workflow templates resolved to; may be
 	// empty. The one that the workflow refers to as a whole is WorkflowTemplate.
 	References []Reference
+	// Complete says that References are all on the way to the step. They are not
+	// where the workflow leaves to the run which template is called.
+	Complete bool
 	// TemplateBody is the digest of the template that the pod ran.
 	TemplateBody artifact.Digest
 	// Entrypoint of the workflow; empty where the template that it refers to
@@ -122,7 +129,7 @@ type Definition struct {
 	Entrypoint string
 	// Template is the name of the template that the pod ran.
 	Template string
-	// Parameters are the workflow's arguments, each made by NewParameter; may be
+	// Parameters are the workflow's arguments, each made by a Redaction; may be
 	// empty.
 	Parameters []Parameter
 	// Overrides are the fields with which the workflow changes the template that
@@ -189,14 +196,17 @@ type Versions struct {
 	Kubelet      string `json:"kubelet"`
 }
 
-// Image is the image that one container ran; made by NewImage.
+// Image is the image that one container ran, or had mounted; made by NewImage.
 type Image struct {
 	Container string
 	// Ref is the image as the pod names it.
 	Ref string
-	// Repository and SHA256 are what the kubelet reports.
+	// Repository and SHA256 are what the kubelet reports, as far as it does, or
+	// what Ref pins; SHA256 is empty where neither is known.
 	Repository string
 	SHA256     artifact.Digest
+	// DigestOf is what SHA256 is the digest of; empty for the image's manifest.
+	DigestOf DigestOf
 }
 
 // Input is an artifact that the step consumed.
@@ -212,7 +222,7 @@ type Input struct {
 	Tree   artifact.Digest
 	// Archive is what Argo did to the stored bytes to make the tree;
 	// ArchiveDetect, which leaves it open, only without a seal.
-	Archive artifact.Archive
+	Archive content.Archive
 	// Seal is the name of the ArtifactSeal that vouched for it, NAMESPACE/NAME
 	// for that of another workflow; empty for an input from outside.
 	Seal string

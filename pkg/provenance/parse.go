@@ -6,46 +6,53 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
-	intoto "github.com/in-toto/attestation/go/v1"
-
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
+	fields "github.com/argoseal/argoseal/pkg/version"
 )
 
-// Parse reads a payload. It accepts exactly what Build makes: what it read is
-// built again and has to be the same bytes. Its errors have the code
-// StatementInvalid.
+// Parse reads a payload of this version or the one before. It accepts exactly
+// what Build made then: what it read is built again and has to be the same bytes.
+// Its errors have the code StatementInvalid, or TooNew for a later version.
 func Parse(payload []byte) (*Statement, error) {
-	facts, err := parse(payload)
+	if len(payload) == 0 || len(payload) > MaxPayload {
+		return nil, reason.New(reason.StatementInvalid, "statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
+	}
+	version, err := versionOf(payload)
+	switch {
+	case err != nil:
+		return nil, reason.Wrap(reason.StatementInvalid, err, "%v", err)
+	case version > Version:
+		return nil, reason.New(reason.TooNew, "the statement is of version %d, and this release reads version %d and the one before", version, Version)
+	case version < Version-1:
+		return nil, reason.New(reason.StatementInvalid, "the statement is of version %d, and this release reads version %d and the one before", version, Version)
+	}
+	facts, err := parse(payload, version)
 	if err != nil {
 		return nil, reason.Wrap(reason.StatementInvalid, err, "%v", err)
 	}
-	return &Statement{Facts: *facts}, nil
+	return &Statement{Facts: *facts, Version: version}, nil
 }
 
-func parse(payload []byte) (*Facts, error) {
-	if len(payload) == 0 || len(payload) > MaxPayload {
-		return nil, fmt.Errorf("statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
-	}
+func parse(payload []byte, version int) (*Facts, error) {
 	var wire wireStatement
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&wire); err != nil {
-		return nil, fmt.Errorf("not a statement of build type %s: %w", BuildType, err)
+		return nil, fmt.Errorf("not a statement of build type %s: %w", buildType(version), err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more than one statement")
+	if err := fields.Check(&wire, version); err != nil {
+		return nil, err
 	}
 	facts, err := wire.facts()
 	if err != nil {
 		return nil, err
 	}
-	again, err := Build(*facts)
+	again, err := buildAs(*facts, version)
 	if err != nil {
 		return nil, err
 	}
@@ -56,17 +63,9 @@ func parse(payload []byte) (*Facts, error) {
 }
 
 // facts reads the statement. It checks only what Build does not: Build runs on
-// the result.
+// the result, and writes the types anew.
 func (w *wireStatement) facts() (*Facts, error) {
 	definition, run := &w.Predicate.BuildDefinition, &w.Predicate.RunDetails
-	switch {
-	case w.Type != intoto.StatementTypeUri:
-		return nil, fmt.Errorf("statement type is %.200q, want %s", w.Type, intoto.StatementTypeUri)
-	case w.PredicateType != PredicateType:
-		return nil, fmt.Errorf("predicate type is %.200q, want %s", w.PredicateType, PredicateType)
-	case definition.BuildType != BuildType:
-		return nil, fmt.Errorf("build type is %.200q, want %s", definition.BuildType, BuildType)
-	}
 	f := &Facts{}
 	var err error
 	if f.Builder, err = ParseBuilderID(run.Builder.ID); err != nil {
@@ -80,7 +79,7 @@ func (w *wireStatement) facts() (*Facts, error) {
 	}
 	for _, s := range w.Subject {
 		f.Subjects = append(f.Subjects, Subject{
-			URI: s.Name, SHA256: s.Digest.SHA256, Form: cmp.Or(s.Annotations.Form, artifact.FormTar), Tree: s.Annotations.TreeSHA256,
+			URI: s.Name, SHA256: s.Digest.SHA256, Form: cmp.Or(s.Annotations.Form, content.FormTar), Tree: s.Annotations.TreeSHA256,
 			Size: s.Annotations.Size, Output: s.Annotations.Output, Volume: s.Annotations.Volume,
 		})
 	}
@@ -105,6 +104,7 @@ func (w *wireInternal) into(f *Facts) {
 	f.PodSpec = w.PodSpecDigest.SHA256
 	f.Versions = w.Versions
 	f.Outcome = w.Outcome
+	f.Definition.Complete = w.ReferencesComplete
 	for _, o := range w.Outputs {
 		if o.Reason != "" {
 			f.Unsealed = append(f.Unsealed, Unsealed{Output: o.Name, Reason: reason.Code(o.Reason)})
@@ -118,15 +118,18 @@ func (w *wireExternal) into(d *Definition) error {
 	for name, raw := range w.Parameters {
 		p := Parameter{Name: name}
 		var digest wireDigest
+		var mac wireHMAC
 		switch {
 		case bytes.HasPrefix(raw, []byte(`"`)):
 			if err := json.Unmarshal(raw, &p.Value); err != nil {
 				return fmt.Errorf("parameter %.200q: %w", name, err)
 			}
+		case json.Unmarshal(raw, &mac) == nil && mac.HMACSHA256 != "":
+			p.HMAC = mac.HMACSHA256
 		case json.Unmarshal(raw, &digest) == nil && digest.SHA256 != "":
 			p.SHA256 = digest.SHA256
 		default:
-			return fmt.Errorf("parameter %.200q is neither a string nor a digest", name)
+			return fmt.Errorf("parameter %.200q is neither a string nor an HMAC or digest", name)
 		}
 		d.Parameters = append(d.Parameters, p)
 	}
@@ -139,6 +142,7 @@ func (w *wireExternal) into(d *Definition) error {
 func readDependencies(descriptors []wireDescriptor, f *Facts) error {
 	for _, d := range descriptors {
 		container, isImage := strings.CutPrefix(d.Name, depImage)
+		volume, isMounted := strings.CutPrefix(d.Name, depMounted)
 		input, isInput := strings.CutPrefix(d.Name, depInput)
 		switch {
 		case d.Name == depWorkflow:
@@ -148,14 +152,13 @@ func readDependencies(descriptors []wireDescriptor, f *Facts) error {
 		case strings.HasPrefix(d.Name, depReference):
 			f.Definition.References = append(f.Definition.References, d.reference())
 		case isImage:
-			f.Images = append(f.Images, Image{
-				Container: container, Ref: d.Annotations.Image,
-				Repository: strings.TrimPrefix(d.URI, imageScheme), SHA256: d.Digest.SHA256,
-			})
+			f.Images = append(f.Images, d.image(container))
+		case isMounted:
+			f.Mounted = append(f.Mounted, d.image(volume))
 		case isInput:
 			f.Inputs = append(f.Inputs, Input{
 				Name: input, URI: d.URI, SHA256: d.Digest.SHA256,
-				Archive: cmp.Or(d.Annotations.Archive, artifact.ArchiveTar), Tree: d.Annotations.TreeSHA256,
+				Archive: cmp.Or(d.Annotations.Archive, content.ArchiveTar), Tree: d.Annotations.TreeSHA256,
 				Seal: d.Annotations.Seal, Policy: d.Annotations.Policy, Volume: d.Annotations.Volume,
 			})
 		default:
@@ -163,4 +166,11 @@ func readDependencies(descriptors []wireDescriptor, f *Facts) error {
 		}
 	}
 	return nil
+}
+
+func (d wireDescriptor) image(name string) Image {
+	return Image{
+		Container: name, Ref: d.Annotations.Image,
+		Repository: strings.TrimPrefix(d.URI, imageScheme), SHA256: d.Digest.SHA256, DigestOf: d.Annotations.DigestOf,
+	}
 }

@@ -49,7 +49,7 @@ func TestParseAcceptsOnlyWhatBuildMakes(t *testing.T) {
 		"another spelling of a string":      replace(`"mode":"enforce"`, `"mode":"\u0065nforce"`),
 		"another statement type":            replace(`https://in-toto.io/Statement/v1`, `https://in-toto.io/Statement/v0.1`),
 		"another predicate type":            replace(`https://slsa.dev/provenance/v1`, `https://slsa.dev/provenance/v0.2`),
-		"another build type":                replace(`argo-step/v1`, `argo-step/v2`),
+		"another build type":                replace(`argo-step/v2`, `argo-steps/v2`),
 		"another builder":                   replace(`https://argoseal.dev/builders/v1/`, `https://example.com/builders/v1/`),
 		"another level":                     replace(`/observed"`, `/verified"`),
 		"another invocation":                replace(`/hello-abcde-123/`, `/hello-abcde-124/`),
@@ -81,7 +81,8 @@ func TestParseAcceptsOnlyWhatBuildMakes(t *testing.T) {
 		"a parameter that is a number":      replace(`"epochs":"10"`, `"epochs":10`),
 		"a parameter that is null":          replace(`"epochs":"10"`, `"epochs":null`),
 		"a digest with more than a digest":  replace(`"registry-password":{`, `"registry-password":{"a":"b",`),
-		"a secret that is not redacted":     replace(`"epochs":"10"`, `"epochs-key":"10"`),
+		"a secret that is not redacted":     replace(`"epochs":"10"`, `"epochs":"https://me:hunter2@example.org"`),
+		"a bare digest of a parameter":      replace(`"hmacSha256"`, `"sha256"`),
 		"a time in another zone":            replace(`2026-11-21T10:04:30Z`, `2026-11-21T11:04:30+01:00`),
 		"a time with fractions":             replace(`2026-11-21T10:04:30Z`, `2026-11-21T10:04:30.5Z`),
 		"a time that is none":               replace(`2026-11-21T10:04:30Z`, `yesterday`),
@@ -106,7 +107,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 	for want, c := range map[string]struct{ old, new string }{
 		"statement type is":         {"https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"},
 		"predicate type is":         {"https://slsa.dev/provenance/v1", "https://slsa.dev/provenance/v0.2"},
-		"build type is":             {"argo-step/v1", "argo-step/v2"},
+		"build type is":             {"argo-step/v2", "argo-steps/v2"},
 		"is not one of ours":        {"https://argoseal.dev/builders", "https://example.com/builders"},
 		"finishedOn":                {"2026-11-21T10:04:30Z", "now"},
 		"startedOn":                 {"2026-11-21T10:00:00Z", "then"},
@@ -114,10 +115,11 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		"of no kind we know":        {"input/data", "other/data"},
 		"not in canonical form":     {`"_type"`, ` "_type"`},
 		"neither a string nor a":    {`"epochs":"10"`, `"epochs":10`},
-		"more than one statement":   {"", ""},
+		"after top-level value":     {"", ""},
 		"not a SHA-256":             {strings.Repeat("a", 64), strings.Repeat("A", 64)},
 		"want 1 to 524288":          {"", strings.Repeat(" ", MaxPayload)},
-		"has to be redacted":        {`"epochs":`, `"epochs-key":`},
+		"has to be redacted":        {`"epochs":"10"`, `"epochs":"https://me:hunter2@example.org"`},
+		"not redacted as in":        {`"hmacSha256"`, `"sha256"`},
 		"main exited with 1":        {`"code":0,"container":"main"`, `"code":1,"container":"main"`},
 		"level \"verified\" is":     {`/observed"`, `/verified"`},
 		"mode \"off\" is":           {`"mode":"enforce"`, `"mode":"off"`},
@@ -127,7 +129,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			payload := strings.Replace(string(raw), c.old, c.new, 1)
-			if want == "more than one statement" {
+			if want == "after top-level value" {
 				payload += payload
 			}
 			if _, err := Parse([]byte(payload)); err == nil || !strings.Contains(err.Error(), want) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -27,8 +28,8 @@ func digest(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c,
 func example() Facts {
 	return Facts{
 		Subjects: []Subject{
-			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/report.csv", SHA256: digest("2"), Form: artifact.FormFile, Tree: artifact.FileTree(digest("2")), Size: 512, Output: "report"},
-			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", SHA256: digest("0"), Form: artifact.FormTar, Tree: digest("1"), Size: 1048576, Output: "model", Volume: "models"},
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/report.csv", SHA256: digest("2"), Form: content.FormFile, Tree: content.FileTree(digest("2")), Size: 512, Output: "report"},
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", SHA256: digest("0"), Form: content.FormTar, Tree: digest("1"), Size: 1048576, Output: "model", Volume: "models"},
 		},
 		Unsealed: []Unsealed{{Output: "log", Reason: reason.OutputAbsent}},
 		Builder:  Builder{Cluster: "prod-eu-1", Level: LevelObserved},
@@ -39,14 +40,15 @@ func example() Facts {
 			Entrypoint:       "pipeline",
 			Template:         "train",
 			Parameters: []Parameter{
-				NewParameter("epochs", "10"),
-				NewParameter("registry-password", "hunter2"),
+				parameterOf("epochs", "10"),
+				parameterOf("registry-password", "hunter2"),
 			},
 			Overrides: []Override{{Field: "podSpecPatch", SHA256: digest("6")}},
 			References: []Reference{
 				{WorkflowTemplate: WorkflowTemplate{Name: "lib", ClusterScope: true}, Template: "train", SHA256: digest("d")},
 				{WorkflowTemplate: WorkflowTemplate{Name: "training"}, SHA256: digest("c")},
 			},
+			Complete: true,
 		},
 		Step: Step{
 			Namespace:      "ml",
@@ -68,9 +70,10 @@ func example() Facts {
 			{Container: "wait", Ref: "quay.io/argoproj/argoexec:v3.7.18", Repository: "quay.io/argoproj/argoexec", SHA256: digest("8")},
 			{Container: "main", Ref: "python:3.13", Repository: "docker.io/library/python", SHA256: digest("9")},
 		},
+		Mounted: []Image{{Container: "vocabulary", Ref: "quay.io/example/vocabulary:3", Repository: "quay.io/example/vocabulary", SHA256: digest("e"), DigestOf: DigestOfID}},
 		Inputs: []Input{{
 			Name: "data", URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-fetch-77/data.tgz",
-			SHA256: digest("a"), Archive: artifact.ArchiveTar, Tree: digest("b"), Seal: "ouvolhwrqk2e5zxv4yqxqk7iwzh2f5xk7vdz3jv5n3zq5x7q2b2a",
+			SHA256: digest("a"), Archive: content.ArchiveTar, Tree: digest("b"), Seal: "ouvolhwrqk2e5zxv4yqxqk7iwzh2f5xk7vdz3jv5n3zq5x7q2b2a",
 		}},
 		StartedAt:  time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC),
 		FinishedAt: time.Date(2026, 11, 21, 10, 4, 30, 0, time.UTC),
@@ -109,7 +112,7 @@ func TestParseGivesBackWhatBuildTook(t *testing.T) {
 	minimal.Definition.References = nil
 	escaped := example()
 	escaped.Subjects[0].URI = artifact.Location{Store: "minio:9000", Bucket: "b", Key: "ä b/<x>&?#%2F", Kind: artifact.KindObject}.URI()
-	escaped.Definition.Parameters = []Parameter{NewParameter("tricky \" name", "line\nbreak \u2028 <&> \x00 \U0001F600")}
+	escaped.Definition.Parameters = []Parameter{parameterOf("tricky \" name", "line\nbreak \u2028 <&> \x00 \U0001F600")}
 	escaped.Step.NodeName = "wf(0:{\"a\":\n1})"
 	scoped := example()
 	scoped.Definition.WorkflowTemplate.ClusterScope = true
@@ -132,14 +135,14 @@ func TestParseGivesBackWhatBuildTook(t *testing.T) {
 	failed.Subjects[0].Size = maxSize
 	outside := example()
 	outside.Inputs = []Input{
-		{Name: "any", URI: "s3://minio:9000/datasets/any.tgz", Archive: artifact.ArchiveDetect, Policy: "datasets"},
-		{Name: "file", URI: "s3://minio:9000/datasets/file", SHA256: digest("a"), Archive: artifact.ArchiveNone, Tree: artifact.FileTree(digest("a")), Policy: "datasets"},
-		{Name: "file-by-chance", URI: "s3://minio:9000/datasets/file", SHA256: digest("a"), Archive: artifact.ArchiveDetect, Tree: artifact.FileTree(digest("a")), Policy: "datasets"},
-		{Name: "sealed", URI: "s3://minio:9000/lib/x", SHA256: digest("a"), Archive: artifact.ArchiveZip, Tree: digest("b"), Seal: "lib/x", Policy: "lib"},
-		{Name: "tree", URI: "s3://minio:9000/datasets/tree.tgz", Archive: artifact.ArchiveTar, Tree: digest("b"), Policy: "datasets", Volume: "scratch"},
-		{Name: "url", URI: "https://example.org/x?y=1", Archive: artifact.ArchiveZip, Policy: "datasets"},
-		{Name: "v-branch", URI: "git+https://example.org/app@refs/heads/main", Archive: artifact.ArchiveNone, Policy: "datasets"},
-		{Name: "v-commit", URI: "git+ssh://git@example.org/app@" + strings.Repeat("a1", 20), Archive: artifact.ArchiveNone, Policy: "datasets"},
+		{Name: "any", URI: "s3://minio:9000/datasets/any.tgz", Archive: content.ArchiveDetect, Policy: "datasets"},
+		{Name: "file", URI: "s3://minio:9000/datasets/file", SHA256: digest("a"), Archive: content.ArchiveNone, Tree: content.FileTree(digest("a")), Policy: "datasets"},
+		{Name: "file-by-chance", URI: "s3://minio:9000/datasets/file", SHA256: digest("a"), Archive: content.ArchiveDetect, Tree: content.FileTree(digest("a")), Policy: "datasets"},
+		{Name: "sealed", URI: "s3://minio:9000/lib/x", SHA256: digest("a"), Archive: content.ArchiveZip, Tree: digest("b"), Seal: "lib/x", Policy: "lib"},
+		{Name: "tree", URI: "s3://minio:9000/datasets/tree.tgz", Archive: content.ArchiveTar, Tree: digest("b"), Policy: "datasets", Volume: "scratch"},
+		{Name: "url", URI: "https://example.org/x", Archive: content.ArchiveZip, Policy: "datasets"},
+		{Name: "v-branch", URI: "git+https://example.org/app@refs/heads/main", Archive: content.ArchiveNone, Policy: "datasets"},
+		{Name: "v-commit", URI: "git+ssh://git@example.org/app@" + strings.Repeat("a1", 20), Archive: content.ArchiveNone, Policy: "datasets"},
 	}
 	elsewhere := example()
 	elsewhere.StartedAt = elsewhere.StartedAt.In(time.FixedZone("there", 3600))
@@ -201,7 +204,7 @@ func TestBuildRefuses(t *testing.T) {
 		"a volume of two lines":             func(f *Facts) { f.Subjects[0].Volume = "a\nb" },
 		"a subject without a form":          func(f *Facts) { f.Subjects[0].Form = "" },
 		"an input without a strategy":       func(f *Facts) { f.Inputs[0].Archive = "" },
-		"an input that was to be detected":  func(f *Facts) { f.Inputs[0].Archive = artifact.ArchiveDetect },
+		"an input that was to be detected":  func(f *Facts) { f.Inputs[0].Archive = content.ArchiveDetect },
 		"a subject without a tree":          func(f *Facts) { f.Subjects[0].Tree = "" },
 		"a negative size":                   func(f *Facts) { f.Subjects[0].Size = -1 },
 		"a size JSON cannot hold":           func(f *Facts) { f.Subjects[0].Size = maxSize + 1 },
@@ -216,9 +219,11 @@ func TestBuildRefuses(t *testing.T) {
 		"no template":                       func(f *Facts) { f.Definition.Template = "" },
 		"a template reference without name": func(f *Facts) { f.Definition.WorkflowTemplate.Name = "" },
 		"a parameter twice":                 func(f *Facts) { f.Definition.Parameters[0].Name = f.Definition.Parameters[1].Name },
-		"a secret as a parameter":           func(f *Facts) { f.Definition.Parameters[0].Name = "apiToken" },
+		"a secret as a parameter":           func(f *Facts) { f.Definition.Parameters[0].Value = "https://me:hunter2@example.org" },
 		"a parameter with value and digest": func(f *Facts) { f.Definition.Parameters[0].SHA256 = digest("0") },
-		"a parameter with half a digest":    func(f *Facts) { f.Definition.Parameters[1].SHA256 = "0" },
+		"a parameter with two digests":      func(f *Facts) { f.Definition.Parameters[1].SHA256 = digest("0") },
+		"a parameter with half an HMAC":     func(f *Facts) { f.Definition.Parameters[1].HMAC = "0" },
+		"a parameter with half a digest":    func(f *Facts) { f.Definition.Parameters[1].HMAC, f.Definition.Parameters[1].SHA256 = "", "0" },
 		"a reference without a digest":      func(f *Facts) { f.Definition.References[0].SHA256 = "" },
 		"a reference in upper case":         func(f *Facts) { f.Definition.References[0].SHA256 = digest("D") },
 		"a reference without a name":        func(f *Facts) { f.Definition.References[0].Name = "" },
@@ -248,7 +253,9 @@ func TestBuildRefuses(t *testing.T) {
 		"a container that exits twice":      func(f *Facts) { f.Outcome.Exits[0].Container = "main" },
 		"success although main failed":      func(f *Facts) { f.Outcome.Exits[1].Code = 1 },
 		"no images":                         func(f *Facts) { f.Images = nil },
-		"an image without a digest":         func(f *Facts) { f.Images[0].SHA256 = "" },
+		"an image with a digest of nothing": func(f *Facts) { f.Images[0].SHA256, f.Images[0].DigestOf = "", DigestOfID },
+		"an image with a digest of its own": func(f *Facts) { f.Images[0].DigestOf = "layer" },
+		"a volume that has two images":      func(f *Facts) { f.Mounted = append(f.Mounted, f.Mounted[0]) },
 		"an image without a repository":     func(f *Facts) { f.Images[0].Repository = "" },
 		"an input twice":                    func(f *Facts) { f.Inputs = append(f.Inputs, f.Inputs[0]) },
 		"an input without a pinned digest":  func(f *Facts) { f.Inputs[0].SHA256 = "" },
@@ -257,26 +264,26 @@ func TestBuildRefuses(t *testing.T) {
 		"a seal without digests":            func(f *Facts) { f.Inputs[0].SHA256, f.Inputs[0].Tree, f.Inputs[0].Policy = "", "", "p" },
 		"stored bytes without their tree":   func(f *Facts) { f.Inputs[0].Seal, f.Inputs[0].Tree, f.Inputs[0].Policy = "", "", "p" },
 		"a tree digest that is none": func(f *Facts) {
-			f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, Archive: artifact.ArchiveTar, Tree: "x", Policy: "p"}
+			f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, Archive: content.ArchiveTar, Tree: "x", Policy: "p"}
 		},
 		"an input for no reason":  func(f *Facts) { f.Inputs[0].Seal, f.Inputs[0].SHA256, f.Inputs[0].Tree = "", "", "" },
 		"a seal of what has none": func(f *Facts) { f.Inputs[0].URI = "https://example.org/x" },
 		"a commit with stored bytes": func(f *Facts) {
-			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@" + strings.Repeat("a1", 20), SHA256: digest("a"), Archive: artifact.ArchiveNone, Tree: artifact.FileTree(digest("a")), Policy: "p"}
+			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@" + strings.Repeat("a1", 20), SHA256: digest("a"), Archive: content.ArchiveNone, Tree: content.FileTree(digest("a")), Policy: "p"}
 		},
 		"a URL by a detour": func(f *Facts) {
-			f.Inputs[0] = Input{Name: "x", URI: "https://example.org/a/../x", Archive: artifact.ArchiveDetect, Policy: "p"}
+			f.Inputs[0] = Input{Name: "x", URI: "https://example.org/a/../x", Archive: content.ArchiveDetect, Policy: "p"}
 		},
 		"a tag": func(f *Facts) {
-			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@v1", Archive: artifact.ArchiveNone, Policy: "p"}
+			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@v1", Archive: content.ArchiveNone, Policy: "p"}
 		},
-		"a seal of what was detected":              func(f *Facts) { f.Inputs[0].Policy, f.Inputs[0].Archive = "p", artifact.ArchiveDetect },
+		"a seal of what was detected":              func(f *Facts) { f.Inputs[0].Policy, f.Inputs[0].Archive = "p", content.ArchiveDetect },
 		"an input from outside without a strategy": func(f *Facts) { f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, Policy: "p"} },
 		"a stored file that is unpacked": func(f *Facts) {
-			f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, SHA256: digest("a"), Archive: artifact.ArchiveTar, Tree: artifact.FileTree(digest("a")), Policy: "p"}
+			f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, SHA256: digest("a"), Archive: content.ArchiveTar, Tree: content.FileTree(digest("a")), Policy: "p"}
 		},
 		"a commit that is unpacked": func(f *Facts) {
-			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@" + strings.Repeat("a1", 20), Archive: artifact.ArchiveTar, Policy: "p"}
+			f.Inputs[0] = Input{Name: "x", URI: "git+https://example.org/app@" + strings.Repeat("a1", 20), Archive: content.ArchiveTar, Policy: "p"}
 		},
 		"an input's volume of two lines":     func(f *Facts) { f.Inputs[0].Volume = "a\nb" },
 		"a policy of two lines":              func(f *Facts) { f.Inputs[0].Policy = "a\nb" },
@@ -309,23 +316,35 @@ func repeat[T any](n int, item func(name string) T) []T {
 
 func subjects(n int) []Subject {
 	return repeat(n, func(name string) Subject {
-		return Subject{URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Form: artifact.FormTar, Tree: digest("1"), Output: name}
+		return Subject{URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Form: content.FormTar, Tree: digest("1"), Output: name}
 	})
 }
 
 func unsealed(name string) Unsealed { return Unsealed{Output: name, Reason: reason.OutputAbsent} }
 
-func parameter(name string) Parameter { return NewParameter(name, "") }
+func parameter(name string) Parameter { return Parameter{Name: name} }
+
+// redaction is what the example's notary does: it quotes all but passwords.
+var redaction = Redaction{Quoted: []string{"epochs", "tricky*", "p*"}, Key: []byte("0123456789abcdef0123456789abcdef")}
+
+// parameterOf is a parameter of the example's workflow.
+func parameterOf(name, value string) Parameter {
+	p, err := redaction.Parameter("0c1f0d4a-32f3-4f6e-9a44-3f1f6a2d6c11", name, value)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
 
 func input(name string) Input {
-	return Input{Name: name, URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Archive: artifact.ArchiveTar, Tree: digest("1"), Seal: "s"}
+	return Input{Name: name, URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Archive: content.ArchiveTar, Tree: digest("1"), Seal: "s"}
 }
 
 // large makes parameters that are fine one by one and too much together.
 func large() []Parameter {
 	var list []Parameter
 	for i := range 600 {
-		list = append(list, NewParameter("p"+strings.Repeat("x", i), strings.Repeat("v", maxValue)))
+		list = append(list, parameterOf("p"+strings.Repeat("x", i), strings.Repeat("v", maxValue)))
 	}
 	return list
 }

@@ -1,9 +1,14 @@
 package provenance
 
 import (
+	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"path"
 	"regexp"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -12,36 +17,96 @@ import (
 // maxValue is the longest parameter value, in bytes, that a statement quotes.
 const maxValue = 1024
 
-var (
-	// secretName matches names of parameters whose values are never quoted.
-	// Redacting one too many costs nothing, so it matches anywhere in the name.
-	secretName = regexp.MustCompile(`(?i)passw|passphrase|pwd|token|secret|credential|key|authorization|cookie`)
-	// secretValue matches values that carry a secret whatever their name: a URL
-	// with user information, and PEM.
-	secretValue = regexp.MustCompile(`://[^/\s]*@|-----BEGIN `)
-)
+// secretValue matches values that carry a secret whatever their name: a URL with
+// user information, and PEM.
+var secretValue = regexp.MustCompile(`://[^/\s]*@|-----BEGIN `)
 
-// Parameter is one argument of the workflow: its value, or, where the redaction
-// rule says so, the digest of it.
+// Parameter is one argument of the workflow: its value, or what stands for it.
 type Parameter struct {
 	Name string
-	// Value is empty if SHA256 is set.
+	// Value is empty if HMAC or SHA256 is set.
 	Value string
-	// SHA256 of the value; empty if the value is quoted.
+	// HMAC of name and value under a key of the workflow's that the notary keeps;
+	// empty if the value is quoted.
+	HMAC artifact.Digest
+	// SHA256 of the value, in statements of notaries that kept no key.
 	SHA256 artifact.Digest
 }
 
-// NewParameter applies the redaction rule: a value is replaced by its digest if
-// the name or the value looks like a secret, or the value is long or not UTF-8.
-func NewParameter(name, value string) Parameter {
-	if !quotable(name, value) {
-		sum := sha256.Sum256([]byte(value))
-		return Parameter{Name: name, SHA256: artifact.Digest(hex.EncodeToString(sum[:]))}
-	}
-	return Parameter{Name: name, Value: value}
+// RedactionKeySize is the size of the notary's key, in bytes.
+const RedactionKeySize = sha256.Size
+
+// Redaction decides what of parameters is quoted. The zero value decides nothing.
+type Redaction struct {
+	// Quoted are names whose values are quoted, with wildcards as path.Match has
+	// them. All others are hidden: nobody knows what is secret by its name.
+	Quoted []string
+	// Key is the notary's, RedactionKeySize random bytes.
+	Key []byte
 }
 
-func quotable(name, value string) bool {
-	return len(value) <= maxValue && utf8.ValidString(value) &&
-		!secretName.MatchString(name) && !secretValue.MatchString(value)
+// Validate wants names that can be read, and a key.
+func (r Redaction) Validate() error {
+	for _, pattern := range r.Quoted {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			return fmt.Errorf("%.80q is no name of parameters, nor a pattern of them", pattern)
+		}
+	}
+	if len(r.Key) != RedactionKeySize {
+		return fmt.Errorf("key of redacted parameters has %d bytes, want %d", len(r.Key), RedactionKeySize)
+	}
+	return nil
+}
+
+// Parameter is what a statement says about a parameter of a workflow: its value,
+// if the name is one of those that are quoted and the value is neither long nor
+// looks like a secret, or else its HMAC.
+func (r Redaction) Parameter(workflowUID, name, value string) (Parameter, error) {
+	if err := r.Validate(); err != nil {
+		return Parameter{}, err
+	}
+	listed := slices.ContainsFunc(r.Quoted, func(pattern string) bool {
+		matches, err := path.Match(pattern, name)
+		return err == nil && matches
+	})
+	if listed && quotable(value) {
+		return Parameter{Name: name, Value: value}, nil
+	}
+	mac, err := redacted(r.Key, workflowUID, name, value)
+	return Parameter{Name: name, HMAC: mac}, err
+}
+
+// Confirms says whether a parameter of a workflow has this value, given the
+// notary's key.
+func (p Parameter) Confirms(key []byte, workflowUID, value string) (bool, error) {
+	switch {
+	case p.HMAC != "":
+		mac, err := redacted(key, workflowUID, p.Name, value)
+		return err == nil && hmac.Equal([]byte(mac), []byte(p.HMAC)), err
+	case p.SHA256 != "":
+		sum := sha256.Sum256([]byte(value))
+		return hex.EncodeToString(sum[:]) == string(p.SHA256), nil
+	}
+	return p.Value == value, nil
+}
+
+// redacted is the HMAC-SHA256 of a parameter, under a key that is derived for the
+// workflow: the same value in two workflows, or under two names, does not look the
+// same, and who has neither key nor value learns nothing by guessing.
+func redacted(key []byte, workflowUID, name, value string) (artifact.Digest, error) {
+	if len(key) != RedactionKeySize || workflowUID == "" {
+		return "", fmt.Errorf("redaction wants a key of %d bytes and a workflow", RedactionKeySize)
+	}
+	salt, err := hkdf.Key(sha256.New, key, nil, "argoseal.dev redacted parameters v1 "+workflowUID, sha256.Size)
+	if err != nil {
+		return "", fmt.Errorf("deriving the workflow's key: %w", err)
+	}
+	mac := hmac.New(sha256.New, salt)
+	_, _ = fmt.Fprintf(mac, "%d:%s%s", len(name), name, value) // a hash takes everything
+	return artifact.Digest(hex.EncodeToString(mac.Sum(nil))), nil
+}
+
+// quotable says whether a value may stand in a statement, whatever its name.
+func quotable(value string) bool {
+	return len(value) <= maxValue && utf8.ValidString(value) && !secretValue.MatchString(value)
 }

@@ -8,6 +8,7 @@ import (
 	intoto "github.com/in-toto/attestation/go/v1"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 )
 
@@ -36,9 +37,9 @@ func (r Reference) id() string {
 // uri is the object's path at the API server of the cluster, with the template
 // that was taken from it as fragment.
 func (r Reference) uri(cluster, namespace string) string {
-	path := "/apis/argoproj.io/v1alpha1/clusterworkflowtemplates/"
+	path := "/apis/" + layout.APIVersion + "/clusterworkflowtemplates/"
 	if !r.ClusterScope {
-		path = "/apis/argoproj.io/v1alpha1/namespaces/" + url.PathEscape(namespace) + "/workflowtemplates/"
+		path = "/apis/" + layout.APIVersion + "/namespaces/" + url.PathEscape(namespace) + "/workflowtemplates/"
 	}
 	uri := "k8s://" + cluster + path + url.PathEscape(r.Name)
 	if r.Template != "" {

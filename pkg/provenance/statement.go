@@ -11,14 +11,18 @@ import (
 
 // The fixed parts of every statement.
 const (
-	// BuildType is the build type; docs/buildtypes/argo-step-v1.md is its page.
-	BuildType = "https://argoseal.dev/buildtypes/argo-step/v1"
+	// Version is the version of the statements that Build makes. Parse reads it and
+	// the one before it.
+	Version = 2
+	// BuildType is their build type; docs/buildtypes/argo-step-v2.md is its page.
+	BuildType = buildTypePrefix + "2"
 	// PayloadType is the DSSE payload type of a statement.
 	PayloadType = "application/vnd.in-toto+json"
 	// PredicateType is SLSA Provenance v1.
 	PredicateType = "https://slsa.dev/provenance/v1"
 
-	builderPrefix = "https://argoseal.dev/builders/v1/"
+	buildTypePrefix = "https://argoseal.dev/buildtypes/argo-step/v"
+	builderPrefix   = "https://argoseal.dev/builders/v1/"
 )
 
 // MaxPayload is the size of the largest payload, in bytes: twice as many still
@@ -32,6 +36,9 @@ const MaxSubjects = 1024
 // do not change it.
 type Statement struct {
 	Facts
+	// Version is that of the statement: one that had no room for a fact does not
+	// say that there was none.
+	Version int
 }
 
 // Subject finds the subject with this location. Whether its digest is the

@@ -9,7 +9,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 )
 
 // Bounds of single fields, in bytes. Node names carry loop items, so they are
@@ -38,6 +40,31 @@ func (f *Facts) validate() error {
 		if err := check(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// validateAs checks what a version says otherwise than another: since 2, parameters
+// are redacted under a key, no query of a URL is told, and images may be mounted,
+// or have no digest.
+func (f *Facts) validateAs(version int) error {
+	for _, p := range f.Definition.Parameters {
+		if p.SHA256 != "" && version > 1 || p.HMAC != "" && version < 2 {
+			return fmt.Errorf("parameter %.200q is not redacted as in version %d", p.Name, version)
+		}
+	}
+	for _, i := range f.Inputs {
+		if version > 1 && artifact.Public(i.URI) != i.URI {
+			return fmt.Errorf("input %.200q has a place with a query", i.Name)
+		}
+	}
+	for _, i := range f.Images {
+		if i.SHA256 == "" && version < 2 {
+			return fmt.Errorf("image of container %.200q has no digest", i.Container)
+		}
+	}
+	if len(f.Mounted) > 0 && version < 2 {
+		return fmt.Errorf("version %d states no images that are mounted", version)
 	}
 	return nil
 }
@@ -115,15 +142,23 @@ func (d *Definition) validate() error {
 	return nil
 }
 
-// validate holds parameters to the redaction rule, so that no path leads a
-// secret into a statement.
+// validate holds parameters to what can be told by their values alone, so that no
+// path leads what is plainly a secret into a statement.
 func (p Parameter) validate() error {
+	given := 0
+	for _, g := range []string{p.Value, string(p.HMAC), string(p.SHA256)} {
+		if g != "" {
+			given++
+		}
+	}
 	switch {
-	case p.SHA256 != "" && p.Value != "":
-		return fmt.Errorf("parameter %.200q has both a value and a digest", p.Name)
+	case given > 1:
+		return fmt.Errorf("parameter %.200q has more than one of value, HMAC and digest", p.Name)
+	case p.HMAC != "":
+		return checkDigest("parameter", p.HMAC)
 	case p.SHA256 != "":
 		return checkDigest("parameter", p.SHA256)
-	case !quotable(p.Name, p.Value):
+	case !quotable(p.Value):
 		return fmt.Errorf("parameter %.200q has to be redacted", p.Name)
 	}
 	return nil
@@ -176,7 +211,7 @@ func (o *Outcome) validate() error {
 		if err := containers.add("container", e.Container); err != nil {
 			return err
 		}
-		if e.Container == "main" && e.Code != 0 && o.Result == Succeeded {
+		if e.Container == layout.ContainerMain && e.Code != 0 && o.Result == Succeeded {
 			return fmt.Errorf("main exited with %d, and yet the step is said to have succeeded", e.Code)
 		}
 	}
@@ -184,17 +219,36 @@ func (o *Outcome) validate() error {
 }
 
 func (f *Facts) validateImages() error {
-	if len(f.Images) == 0 || len(f.Images) > maxList {
-		return fmt.Errorf("%d images, want 1 to %d", len(f.Images), maxList)
+	if len(f.Images) == 0 || len(f.Images) > maxList || len(f.Mounted) > maxList {
+		return fmt.Errorf("%d images and %d that are mounted, want 1 to %d and at most that many", len(f.Images), len(f.Mounted), maxList)
 	}
-	containers := names{}
+	containers, volumes := names{}, names{}
 	for _, i := range f.Images {
-		if err := errors.Join(containers.add("container", i.Container), checkText("image", i.Ref, maxRef),
-			checkText("image repository", i.Repository, maxRef), checkDigest("image", i.SHA256)); err != nil {
+		if err := errors.Join(containers.add("container", i.Container), i.validate()); err != nil {
+			return err
+		}
+	}
+	for _, i := range f.Mounted {
+		if err := errors.Join(volumes.add("volume", i.Container), i.validate()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (i Image) validate() error {
+	return errors.Join(checkText("image", i.Ref, maxRef), checkText("image repository", i.Repository, maxRef), i.checkDigest())
+}
+
+// checkDigest wants a digest to be of something that we know, if there is one.
+func (i Image) checkDigest() error {
+	switch {
+	case i.DigestOf != "" && i.DigestOf != DigestOfID:
+		return fmt.Errorf("image %.200q has the digest of %.200q", i.Ref, i.DigestOf)
+	case i.SHA256 == "" && i.DigestOf == "":
+		return nil
+	}
+	return checkDigest("image", i.SHA256)
 }
 
 func (f *Facts) validateInputs() error {
@@ -215,7 +269,7 @@ func (f *Facts) validateInputs() error {
 func (i Input) checkURI() error {
 	_, noGit := artifact.ParseGit(i.URI)
 	switch {
-	case i.Seal == "" && noGit == nil && i.SHA256 == "" && i.Tree == "" && i.Archive == artifact.ArchiveNone:
+	case i.Seal == "" && noGit == nil && i.SHA256 == "" && i.Tree == "" && i.Archive == content.ArchiveNone:
 		return nil
 	case i.Seal == "" && artifact.CheckURL(i.URI) == nil:
 		return nil
@@ -226,12 +280,12 @@ func (i Input) checkURI() error {
 // validate wants a reason why the input was admitted, a seal or a policy, and
 // the digests that go with it.
 func (i Input) validate() error {
-	check := artifact.CheckFetched
+	check := content.CheckFetched
 	if i.Seal == "" && i.Policy != "" {
-		check = artifact.CheckOutside
+		check = content.CheckOutside
 	}
 	problems := []error{check(i.SHA256, i.Archive, i.Tree)}
-	if i.Seal != "" && strings.HasSuffix(i.URI, "/") != artifact.IsDirectory(i.SHA256, i.Archive, i.Tree) {
+	if i.Seal != "" && strings.HasSuffix(i.URI, "/") != content.IsDirectory(i.SHA256, i.Archive, i.Tree) {
 		problems = append(problems, fmt.Errorf("input %.200q is a directory at an object's location, or the other way round", i.Name))
 	}
 	if i.Seal != "" || i.Policy == "" {

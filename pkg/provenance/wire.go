@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 )
 
 // The statement as JSON. Build writes external and internal; the rest of these
@@ -41,6 +42,11 @@ type wireDigest struct {
 	SHA256 artifact.Digest `json:"sha256"`
 }
 
+// wireHMAC stands for the value of a parameter.
+type wireHMAC struct {
+	HMACSHA256 artifact.Digest `json:"hmacSha256"`
+}
+
 // wireDigests is the DigestSet of what is listed. A commit is a part of its URI
 // too, so only Build looks at it.
 type wireDigests struct {
@@ -56,23 +62,24 @@ type wireDescriptor struct {
 }
 
 // wireAnnotations are those of subjects (form, output, size, treeSha256,
-// volume), images (image), inputs (archive, policy, seal, treeSha256, volume)
+// volume), images (digestOf, image), inputs (archive, policy, seal, treeSha256, volume)
 // and references (kind, name, namespace, template). Where form or archive is
 // missing, tar is meant, as with Argo.
 type wireAnnotations struct {
-	Archive    artifact.Archive `json:"archive"`
-	Form       artifact.Form    `json:"form"`
-	Image      string           `json:"image"`
-	Kind       string           `json:"kind"`
-	Name       string           `json:"name"`
-	Namespace  string           `json:"namespace"`
-	Output     string           `json:"output"`
-	Policy     string           `json:"policy"`
-	Seal       string           `json:"seal"`
-	Size       int64            `json:"size"`
-	Template   string           `json:"template"`
-	TreeSHA256 artifact.Digest  `json:"treeSha256"`
-	Volume     string           `json:"volume"`
+	Archive    content.Archive `json:"archive"`
+	DigestOf   DigestOf        `json:"digestOf" since:"2"`
+	Form       content.Form    `json:"form"`
+	Image      string          `json:"image"`
+	Kind       string          `json:"kind"`
+	Name       string          `json:"name"`
+	Namespace  string          `json:"namespace"`
+	Output     string          `json:"output"`
+	Policy     string          `json:"policy"`
+	Seal       string          `json:"seal"`
+	Size       int64           `json:"size"`
+	Template   string          `json:"template"`
+	TreeSHA256 artifact.Digest `json:"treeSha256"`
+	Volume     string          `json:"volume"`
 }
 
 type wireExternal struct {
@@ -80,7 +87,7 @@ type wireExternal struct {
 	WorkflowSpecDigest  *wireDigest       `json:"workflowSpecDigest,omitempty"`
 	Entrypoint          string            `json:"entrypoint,omitempty"`
 	Template            string            `json:"template"`
-	// Parameters has, for each name, a string or a wireDigest.
+	// Parameters has, for each name, a string, a wireHMAC or a wireDigest.
 	Parameters map[string]json.RawMessage `json:"parameters,omitempty"`
 	Overrides  map[string]wireDigest      `json:"overrides,omitempty"`
 }
@@ -97,6 +104,8 @@ type wireInternal struct {
 	Versions       Versions     `json:"versions"`
 	Outcome        Outcome      `json:"outcome"`
 	Outputs        []wireOutput `json:"outputs"`
+	// ReferencesComplete is about the resolved dependencies.
+	ReferencesComplete bool `json:"referencesComplete,omitempty" since:"2"`
 }
 
 type wireNode struct {
@@ -115,6 +124,7 @@ const (
 	depWorkflow = "workflow"
 	depTemplate = "template"
 	depImage    = "image/"
+	depMounted  = "mounted/"
 	depInput    = "input/"
 	// A reference's is "reference/KIND/NAME", and "/TEMPLATE" for one of it.
 	depReference = "reference/"

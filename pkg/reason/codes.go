@@ -15,6 +15,7 @@ const (
 	Overloaded   Code = "Overloaded"
 	LookupFailed Code = "LookupFailed"
 	RequestBad   Code = "RequestInvalid"
+	TooNew       Code = "TooNew"
 )
 
 // The pod is not what Argo makes.
@@ -22,6 +23,7 @@ const (
 	CreatorNotArgo          Code = "CreatorNotArgo"
 	OwnerMismatch           Code = "OwnerMismatch"
 	NodeMismatch            Code = "NodeMismatch"
+	MetadataReserved        Code = "MetadataReserved"
 	ExecutorImageNotAllowed Code = "ExecutorImageNotAllowed"
 	ExecutorUserUnknown     Code = "ExecutorUserUnknown"
 	UnknownPodLayout        Code = "UnknownPodLayout"
@@ -65,6 +67,9 @@ const (
 	PinsMissing          Code = "PinsMissing"
 	PinMismatch          Code = "PinMismatch"
 	ModeChanged          Code = "ModeChanged"
+	AdmissionRefused     Code = "AdmissionRefused"
+	GuardsNotHeld        Code = "GuardsNotHeld"
+	GuardsUnknown        Code = "GuardsUnknown"
 	TrustedRootNotReady  Code = "TrustedRootNotReady"
 )
 
@@ -74,6 +79,7 @@ const (
 	PolicyInvalid   Code = "PolicyInvalid"
 	PolicyConflict  Code = "PolicyConflict"
 	PolicyNarrowed  Code = "PolicyNarrowed"
+	PlaceUncertain  Code = "PlaceUncertain"
 	LevelTooLow     Code = "LevelTooLow"
 	SealTooOld      Code = "SealTooOld"
 	LogNotTrusted   Code = "LogNotTrusted"
@@ -90,6 +96,7 @@ const (
 	MeasurementMissing    Code = "MeasurementMissing"
 	MeasurementIncomplete Code = "MeasurementIncomplete"
 	SidecarRestarted      Code = "SidecarRestarted"
+	ForeignProcess        Code = "ForeignProcess"
 	DefinitionChanged     Code = "DefinitionChanged"
 	OutputAbsent          Code = "OutputAbsent"
 	OutputUnreadable      Code = "OutputUnreadable"
@@ -98,16 +105,22 @@ const (
 	NothingToSeal         Code = "NothingToSeal"
 	PodGone               Code = "PodGone"
 	KeyMismatch           Code = "KeyMismatch"
+	LogMismatch           Code = "LogMismatch"
 )
 
 // Guards: what the chart's ValidatingAdmissionPolicies refuse. They work while
 // our processes are down; their messages begin with these codes.
 const (
-	StatusGuarded   Code = "StatusGuarded"
-	RecordGuarded   Code = "RecordGuarded"
-	TagGuarded      Code = "TagGuarded"
-	ModeGuarded     Code = "ModeGuarded"
-	WorkflowGuarded Code = "WorkflowGuarded"
+	StatusGuarded        Code = "StatusGuarded"
+	RecordGuarded        Code = "RecordGuarded"
+	TagGuarded           Code = "TagGuarded"
+	ModeGuarded          Code = "ModeGuarded"
+	ModeUnknown          Code = "ModeUnknown"
+	CopyUnknown          Code = "CopyUnknown"
+	WorkflowGuarded      Code = "WorkflowGuarded"
+	ExecGuarded          Code = "ExecGuarded"
+	ConfigurationGuarded Code = "ConfigurationGuarded"
+	AnchorGuarded        Code = "AnchorGuarded"
 )
 
 // In the pod: what argoseal-verify found.
@@ -124,7 +137,11 @@ const (
 	LogEntryInvalid  Code = "LogEntryInvalid"
 	StatementInvalid Code = "StatementInvalid"
 	DigestMismatch   Code = "DigestMismatch"
+	ValueMismatch    Code = "ValueMismatch"
 	UsageInvalid     Code = "UsageInvalid"
+	ProducerUnstated Code = "ProducerUnstated"
+	ProducerMismatch Code = "ProducerMismatch"
+	ModeTooLow       Code = "ModeTooLow"
 )
 
 var rows = []entry{
@@ -132,10 +149,12 @@ var rows = []entry{
 	{code: Overloaded, meaning: "The webhook has as many requests at work as it may have.", remedy: "It is retried; raise webhook.replicaCount if it lasts", retryable: true},
 	{code: LookupFailed, meaning: "The API server did not answer a lookup that the decision needs.", remedy: "It is retried", retryable: true},
 	{code: RequestBad, meaning: "The admission request is not one we understand.", remedy: "Check that the webhook configuration is the chart's"},
+	{code: TooNew, meaning: "A tag or a statement is of a version that a later release of Argoseal writes: an upgrade is under way, or one was rolled back.", remedy: "It is retried; finish the upgrade, or verify with the release that wrote it", retryable: true, exit: 9},
 
-	{code: CreatorNotArgo, meaning: "A pod that looks like Argo's was not made by a configured Argo controller.", remedy: "Only Argo's controller may create workflow pods here; set argo.controllers if it runs under another ServiceAccount"},
+	{code: CreatorNotArgo, meaning: "A pod that Argo's controller would take for one of a workflow's was not made by it.", remedy: "Leave out the label workflows.argoproj.io/completed; set argo.controllers if Argo's controller runs under another ServiceAccount"},
 	{code: OwnerMismatch, meaning: "Labels, owner and the live Workflow do not agree.", remedy: "Submit the step through Argo"},
 	{code: NodeMismatch, meaning: "Pod name, node name and node id do not belong together.", remedy: "Submit the step through Argo"},
+	{code: MetadataReserved, meaning: "The metadata of a template, or the podMetadata of a workflow, sets labels or annotations by which Argo, and we, know which step of which workflow a pod is.", remedy: "Leave these keys out of metadata and podMetadata; others of Argo's, such as kill-cmd-* and progress, are free"},
 	{code: ExecutorImageNotAllowed, meaning: "init or wait does not run a configured Argo executor image.", remedy: "Remove the patch, or add the image to argo.executorImages"},
 	{code: ExecutorUserUnknown, meaning: "init or wait must not run as root, and only their image knows as whom they run; ours have to run as the same user.", remedy: "Say in argo.executorUsers as whom the image runs, or set runAsUser where runAsNonRoot is set: in the workflow's securityContext or that of Argo's executor"},
 	{code: UnknownPodLayout, meaning: "The pod's layout is not one this version knows.", remedy: "Use a supported Argo version"},
@@ -149,7 +168,7 @@ var rows = []entry{
 	{code: SharedProcesses, meaning: "The pod shares its process namespace, so a step could reach our containers.", remedy: "Unset shareProcessNamespace and hostPID"},
 	{code: DebugContainer, meaning: "The pod has an ephemeral container, which could reach the others' processes.", remedy: "Debug the step in a namespace without the label"},
 	{code: SidecarMissing, meaning: "A container that Argoseal adds is not there.", remedy: "It is retried; if it lasts, check the mutating webhook configuration", retryable: true},
-	{code: ReplicasDisagree, meaning: "The mutating webhook knew another signer, or another executor of Argo's, than this replica does: an upgrade is under way.", remedy: "It is retried; finish the upgrade", retryable: true},
+	{code: ReplicasDisagree, meaning: "The mutating webhook knew another signer, or another executor of Argo's, than this replica does, or was of the release before: an upgrade is under way.", remedy: "It is retried; finish the upgrade", retryable: true},
 	{code: SidecarAltered, meaning: "A container that Argoseal added was changed afterwards.", remedy: "Find the webhook or patch that changes it and exempt these containers"},
 	{code: NameTaken, meaning: "The pod brings a container or volume with a name that is Argoseal's.", remedy: "Rename it: names that begin with argoseal- are reserved"},
 	{code: TagInvalid, meaning: "The admission tag is missing, was not made by us or is not about this pod.", remedy: "Do not set argoseal.dev/ annotations yourself"},
@@ -168,21 +187,25 @@ var rows = []entry{
 	{code: ProvenanceInvalid, meaning: "There is evidence, and it does not verify.", remedy: "Treat it as tampering; run argoseal verify on the bundle"},
 	{code: SubjectMismatch, meaning: "The verified statement does not speak of this location with this digest.", remedy: "Treat it as tampering; run the producing step again", exit: 8},
 	{code: WorkflowMismatch, meaning: "The artifact was sealed in another workflow.", remedy: "Produce it in a step of this workflow, or have a ClusterProvenancePolicy trust its producer"},
-	{code: OriginMismatch, meaning: "The input is not what the workflow's definition takes it from: another step's, another output, or of another kind.", remedy: "Treat it as tampering with WorkflowTaskResults or memoized results; run the workflow again"},
+	{code: OriginMismatch, meaning: "The input is not what the workflow's definition takes it from: another step's, another output, or of another kind.", remedy: "Two steps that store under one key do this honestly, and the last one counts: give each output a key of its own, and run the workflow again. Where no two do, treat it as tampering with WorkflowTaskResults or memoized results"},
 	{code: OriginUnknown, meaning: "The workflow's definition does not say plainly which step the input comes from.", remedy: "Name templates and artifacts literally: no template names and no computed artifact names that are only known at runtime"},
 	{code: DefinitionIncomplete, meaning: "Argo has not stored its copy of a referenced template yet.", remedy: "It is retried", retryable: true},
-	{code: BuilderNotTrusted, meaning: "The statement names a builder that is not ours.", remedy: "Check the cluster name both installs were given"},
-	{code: ProducerFailed, meaning: "The step that produced the artifact failed.", remedy: "Fix the producing step, or have a ClusterProvenancePolicy allow what failed producers left"},
+	{code: BuilderNotTrusted, meaning: "The statement names a builder that is not ours.", remedy: "Check the cluster name both installs were given", exit: 19},
+	{code: ProducerFailed, meaning: "The step that produced the artifact failed.", remedy: "Fix the producing step, or have a ClusterProvenancePolicy allow what failed producers left", exit: 16},
 	{code: PinsMissing, meaning: "The evidence came between our two webhooks, so the pod has no pins yet.", remedy: "It is retried", retryable: true},
 	{code: PinMismatch, meaning: "The pod's pins are not the ones the evidence gives.", remedy: "It is retried; if it lasts, another webhook changes the pod", retryable: true},
 	{code: ModeChanged, meaning: "The artifact was produced before the namespace's mode changed.", remedy: "Resubmit the workflow"},
+	{code: AdmissionRefused, meaning: "The pod ran in mode enforce although admission had refused its inputs: the validating webhook was not asked.", remedy: "Restore the webhook configurations of the chart (helm upgrade) and run the step again"},
+	{code: GuardsNotHeld, meaning: "The guards have not held all the time since the workflow, or its pod, was made: the namespace had no mode for a while, or Argoseal's policies were not there. What others may have written meanwhile proves nothing.", remedy: "Submit the workflow again"},
+	{code: GuardsUnknown, meaning: "It is not on record yet since when the namespace has had its mode, or it has had it for some seconds only.", remedy: "It is retried; if it lasts, look at the log of the notary, which keeps the record", retryable: true},
 	{code: TrustedRootNotReady, meaning: "There is no trusted root yet, so nothing can be verified.", remedy: "It is retried; look at the notary and the log if it lasts", retryable: true},
 
 	{code: PolicyNotSynced, meaning: "The webhook has not read all policies yet.", remedy: "It is retried; if it lasts, check that the CRDs of this release are installed", retryable: true},
 	{code: PolicyInvalid, meaning: "A policy that applies here cannot be evaluated.", remedy: "Correct or delete the policy that the message names"},
 	{code: PolicyConflict, meaning: "Policies pin different contents for the same input, so nothing can satisfy them all.", remedy: "Make the policies that the message names agree"},
 	{code: PolicyNarrowed, meaning: "The cluster's policies allow the input, and a ProvenancePolicy of the namespace does not.", remedy: "Add it to allow in the policy that the message names"},
-	{code: LevelTooLow, meaning: "A policy asks for a higher builder level than the seal has.", remedy: "Produce it at the level that the policy asks for, or relax the policy"},
+	{code: PlaceUncertain, meaning: "A policy admits any content from this place, and something about the pod can change which server the place's name leads to, or the server does not have to prove that it is the one.", remedy: "Take what the message names out of the workflow or the artifact's location, pin the content in the policy (sha256, treeSHA256, a commit), or list the words in brackets under tolerate in the policy's entry"},
+	{code: LevelTooLow, meaning: "A policy asks for a higher builder level than the seal has.", remedy: "Produce it at the level that the policy asks for, or relax the policy", exit: 17},
 	{code: SealTooOld, meaning: "The seal is older than a policy allows.", remedy: "Run the producing workflow again"},
 	{code: LogNotTrusted, meaning: "The seal is recorded in a transparency log that a policy does not count.", remedy: "Run the producing workflow again if the notary has another log by now, or add the log to require.logs of the policy that the message names"},
 
@@ -191,10 +214,11 @@ var rows = []entry{
 	{code: TagExpired, meaning: "The admission tag was not issued when the pod was created.", remedy: "Submit the step through Argo"},
 	{code: StructureAltered, meaning: "The stored pod no longer has the structure that was admitted.", remedy: "Find who changes pods after admission"},
 	{code: WorkflowGone, meaning: "The workflow was deleted before its pod could be sealed.", remedy: "Keep workflows until their pods are sealed"},
-	{code: UploadFailed, meaning: "Argo's wait container failed, so nothing is known to be in the store.", remedy: "Look at the log of the wait container"},
+	{code: UploadFailed, meaning: "Argo's wait container failed or never started, so nothing is known to be in the store.", remedy: "Look at the log of the container that the message names"},
 	{code: MeasurementMissing, meaning: "The signing sidecar left no measurement.", remedy: "Look at the log of argoseal-signer; was it killed or out of memory?"},
 	{code: MeasurementIncomplete, meaning: "The measurement was cut, does not parse, does not speak of every declared output, or is in a log of the sidecar's that is gone or says something else.", remedy: "Run the step again; if it has too many outputs, declare fewer in this template"},
 	{code: SidecarRestarted, meaning: "The signing sidecar was restarted, so it may have missed something.", remedy: "Look at the log of argoseal-signer; run the step again"},
+	{code: ForeignProcess, meaning: "Another process was in the container of the signing sidecar, so what it measured may be the other's word.", remedy: "Find who runs commands in argoseal-signer, on the node if not through the API server; run the step again"},
 	{code: DefinitionChanged, meaning: "The Workflow, or a template that it refers to, was changed after the step was admitted, or the step did not run what they say, so what it was asked to do is not certain.", remedy: "Do not change the arguments of a running Workflow, nor a template while workflows that use it start; submit it again"},
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
 	{code: OutputUnreadable, meaning: "The staged output is not what Argo would stage and unpack, or not something we can measure.", remedy: "Look at the log of argoseal-signer"},
@@ -203,12 +227,18 @@ var rows = []entry{
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
 	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},
 	{code: KeyMismatch, meaning: "A private key and what was published for it do not belong together.", remedy: "Restore the Secret or the ConfigMap from a backup; or, to start anew, delete both: seals made before will no longer verify"},
+	{code: LogMismatch, meaning: "What the log that the notary writes to answers cannot verify under the trusted root, so nothing is sent to it.", remedy: "Give the notary the log's URL as the trusted root has it, or put the trusted_root.json of that log into ConfigMap argoseal-trusted-root"},
 
-	{code: StatusGuarded, meaning: "Somebody other than the pod's node tried to change what the node reports about it.", remedy: "Leave pods/status to the kubelet in labelled namespaces"},
+	{code: StatusGuarded, meaning: "Somebody other than the pod's node tried to change what the node reports about it.", remedy: "Leave pods/status to the kubelet in labelled namespaces; a virtual kubelet of another name needs the verb argoseal-report on its node"},
 	{code: RecordGuarded, meaning: "Somebody other than the notary tried to write or delete a Provenance or an ArtifactSeal.", remedy: "Leave them to the notary; deleting needs the verb manage on provenances.argoseal.dev"},
 	{code: TagGuarded, meaning: "What identifies a pod of a labelled namespace may not change after its creation.", remedy: "Submit the step again through Argo"},
 	{code: ModeGuarded, meaning: "The namespace's mode may not be lowered or removed by this user.", remedy: "Ask somebody with the verb argoseal-mode on namespaces"},
+	{code: ModeUnknown, meaning: "The label argoseal.dev/mode was given a value that is no mode.", remedy: "Use enforce, warn or audit"},
+	{code: CopyUnknown, meaning: "A Workflow was to be created with copies of templates in its status, as Argo does to retry an archived one or to resubmit one with memoized results, and one of them is neither what Argo would make of the resource that is there now nor what a seal of a workflow of that name in the namespace states.", remedy: "Submit it again with argo submit or argo resubmit, without --memoized"},
 	{code: WorkflowGuarded, meaning: "Somebody other than Argo's controller tried to change a workflow's definition, or brought copies of templates along that only Argo makes.", remedy: "Submit it again with argo submit or argo resubmit, without --memoized"},
+	{code: ExecGuarded, meaning: "Somebody tried to run a command in a container of a workflow's pod, or to attach to one: what a step makes would no longer be the work of its definition alone. In a labelled namespace no container called wait or init, or with a name that begins with argoseal-, takes any.", remedy: "Look at its logs, or run the step in a namespace without the label; who has the verb argoseal-exec on pods in the whole cluster may run commands in a step's own containers"},
+	{code: ConfigurationGuarded, meaning: "Argoseal's webhook configurations may not be changed or removed by this user; its own webhook keeps the certificate in them.", remedy: "Ask somebody with the verb manage on installations.argoseal.dev, such as a cluster admin"},
+	{code: AnchorGuarded, meaning: "Keys, trusted root and the like may be written only by the program that makes them.", remedy: "Ask somebody with the verb manage on installations.argoseal.dev, such as a cluster admin"},
 
 	{code: InputAltered, meaning: "What was downloaded is not what was admitted.", remedy: "Something else was stored there after admission, or by a step that has no seal: run the producing steps again, and see what their Provenances say", exit: 10},
 	{code: InputMissing, meaning: "An admitted input was not downloaded.", remedy: "Run the producing step again", exit: 11},
@@ -219,7 +249,11 @@ var rows = []entry{
 	{code: LogEntryInvalid, meaning: "The log's proof does not verify under the trusted root.", remedy: "Check --trusted-root, or treat it as forged", exit: 5},
 	{code: StatementInvalid, meaning: "The signed statement is not one of ours.", remedy: "Verify it with the tool of whoever made it", exit: 6},
 	{code: DigestMismatch, meaning: "The file is not the one the statement speaks of.", remedy: "Treat the file as altered", exit: 7},
+	{code: ValueMismatch, meaning: "The statement's parameter has not this value, or it has no such parameter.", remedy: "Give the value byte for byte, without a line end, and the key of the notary that made the statement", exit: 15},
 	{code: UsageInvalid, meaning: "The command was not given what it needs.", remedy: "See --help", exit: 2},
+	{code: ProducerUnstated, meaning: "Nobody said whose step was to make the artifact.", remedy: "Give --namespace and what narrows it, or --any-producer", exit: 13},
+	{code: ProducerMismatch, meaning: "The seal is genuine, and it is of another step than was asked for.", remedy: "Do not use the artifact, or ask for this producer if you trust it", exit: 14},
+	{code: ModeTooLow, meaning: "The step ran in a namespace whose mode refuses nothing, so its inputs may be anything.", remedy: "Produce it in mode enforce, or accept it with --mode any", exit: 18},
 }
 
 var (

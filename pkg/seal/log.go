@@ -7,8 +7,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
@@ -22,7 +25,8 @@ import (
 
 // Log is a transparency log that takes a DSSE envelope with one signature. key
 // is the public key that verifies the signature. If the log has the entry
-// already and gives no proof for it, the error is ErrDuplicate.
+// already and gives no proof for it, the error is ErrDuplicate. ErrNotLogged says
+// that there is no entry.
 type Log interface {
 	Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error)
 }
@@ -30,6 +34,10 @@ type Log interface {
 // ErrDuplicate says that the log knows this signature already and gave no proof
 // for it: sign again, replace the stored envelope and record that one.
 var ErrDuplicate = errors.New("the log has this entry already")
+
+// ErrNotLogged is in the chain of an error of which it is certain that it made no
+// entry. After any other there may be one.
+var ErrNotLogged = errors.New("nothing was logged")
 
 // maxLogMessage bounds what a log's answer adds to an error, in bytes.
 const maxLogMessage = 300
@@ -64,9 +72,16 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 	if err != nil {
 		return nil, fmt.Errorf("marshal public key: %w", err)
 	}
+	// An answer that comes too late for the caller is lost, though the log is well.
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < r.timeout {
+		return nil, fmt.Errorf("append to the log: %w: its answer may take %s, and there are %s left",
+			ErrNotLogged, r.timeout, time.Until(deadline).Round(time.Millisecond))
+	}
 	digest := sha256.Sum256(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload()))
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
+	var sent atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 	entry, err := r.writer.Add(ctx, &rekor.HashedRekordRequestV002{
 		Digest: digest[:],
 		Signature: &rekor.Signature{
@@ -78,21 +93,28 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 		},
 	})
 	if err != nil {
-		return nil, logError(err)
+		return nil, logError(err, sent.Load())
 	}
 	return entry, nil
 }
 
-// logError bounds an error of the log's client, which quotes the log's answer,
-// and tells a duplicate. The client gives the status only in its text.
-func logError(err error) error {
-	if strings.HasPrefix(err.Error(), "unexpected response: 409 ") {
+// logError bounds an error of the log's client, which quotes the log's answer, and
+// tells what it says of the entry. The client gives the status only in its text.
+func logError(err error, sent bool) error {
+	text := err.Error()
+	var status int
+	_, _ = fmt.Sscanf(text, "unexpected response: %d ", &status)
+	if status == http.StatusConflict {
 		return ErrDuplicate
 	}
-	if text := err.Error(); len(text) > maxLogMessage {
-		return fmt.Errorf("append to the log: %s…", strings.ToValidUTF8(text[:maxLogMessage], ""))
+	if len(text) > maxLogMessage {
+		text = strings.ToValidUTF8(text[:maxLogMessage], "") + "…"
 	}
-	return fmt.Errorf("append to the log: %w", err)
+	// Rekor says 499 where it gave up waiting for the entry.
+	if refused := status >= 400 && status < 499; refused || !sent {
+		return fmt.Errorf("append to the log: %w: %s", ErrNotLogged, text)
+	}
+	return fmt.Errorf("append to the log: %s", text)
 }
 
 // logHost is the host in a log's base URL, which is also the origin of its

@@ -1,9 +1,11 @@
 package seal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -40,6 +42,11 @@ func TestARekorThatMisbehavesIsAnError(t *testing.T) {
 		want    error
 	}{
 		"it has the entry already": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "{}", http.StatusConflict) }, seal.ErrDuplicate},
+		"it takes no such entry":   {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "{}", http.StatusBadRequest) }, seal.ErrNotLogged},
+		"it finds it too large":    {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "{}", http.StatusRequestEntityTooLarge) }, seal.ErrNotLogged},
+		"it wants a rest":          {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "{}", http.StatusTooManyRequests) }, seal.ErrNotLogged},
+		"it did not wait":          {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "{}", 499) }, nil},
+		"it hangs up":              {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, nil},
 		"it is overloaded":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "{}", http.StatusServiceUnavailable) }, nil},
 		"it answers with an essay": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, strings.Repeat("409 ", 1<<20), 500) }, nil},
 		"it answers nonsense":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = fmt.Fprint(w, "yes") }, nil},
@@ -65,12 +72,56 @@ func TestARekorThatMisbehavesIsAnError(t *testing.T) {
 			if err == nil {
 				t.Fatalf("got a bundle: %s", bundle)
 			}
-			if c.want == nil && errors.Is(err, seal.ErrDuplicate) || c.want != nil && !errors.Is(err, c.want) {
-				t.Errorf("got %v, want %v", err, c.want)
+			for _, e := range []error{seal.ErrDuplicate, seal.ErrNotLogged} {
+				if errors.Is(err, e) != (e == c.want) {
+					t.Errorf("got %v, want %v", err, c.want)
+				}
 			}
 			if len(err.Error()) > 1000 {
 				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
 		})
 	}
+}
+
+func TestWhatWasNotSentWasNotLogged(t *testing.T) {
+	log := func(t *testing.T, url string) *sealtest.Notary {
+		t.Helper()
+		l, err := seal.NewRekorV2(url, 300*time.Millisecond)
+		must(t, err)
+		return sealtest.NewNotaryWith(t, sealtest.Backend{Log: l, TrustedRoot: sealtest.NewLog(t).TrustedRoot})
+	}
+	record := func(t *testing.T, ctx context.Context, notary *sealtest.Notary) error {
+		t.Helper()
+		envelope, err := notary.Sign(t.Context(), payload(t))
+		must(t, err)
+		_, err = notary.Record(ctx, envelope)
+		return err
+	}
+	t.Run("nobody listens", func(t *testing.T) {
+		server := httptest.NewServer(http.NotFoundHandler())
+		server.Close()
+		if err := record(t, t.Context(), log(t, server.URL)); !errors.Is(err, seal.ErrNotLogged) {
+			t.Errorf("got %v, want %v", err, seal.ErrNotLogged)
+		}
+	})
+	t.Run("nobody says who it is", func(t *testing.T) {
+		// The listener's queue takes the connection, and TLS never begins.
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		defer func() { _ = listener.Close() }()
+		if err := record(t, t.Context(), log(t, "https://"+listener.Addr().String())); !errors.Is(err, seal.ErrNotLogged) {
+			t.Errorf("got %v, want %v", err, seal.ErrNotLogged)
+		}
+	})
+	t.Run("there is no time for an answer", func(t *testing.T) {
+		asked := 0
+		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+		defer server.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+		defer cancel()
+		if err := record(t, ctx, log(t, server.URL)); !errors.Is(err, seal.ErrNotLogged) || asked != 0 {
+			t.Errorf("got %v, and it was asked %d times", err, asked)
+		}
+	})
 }

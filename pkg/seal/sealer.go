@@ -12,24 +12,26 @@ import (
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
-// ErrForeignEnvelope says that the envelope is not one that this signer signed:
-// its key was replaced, or the envelope was. Sign again.
+// ErrForeignEnvelope says that the envelope is not one that this signer signed, or
+// would sign: its key was replaced, or the envelope was. Sign again.
 var ErrForeignEnvelope = errors.New("the envelope is not signed with this key")
 
 // Sealer signs and records. It is immutable and safe for concurrent use.
 type Sealer struct {
-	signer *Signer
-	log    Log
-	root   *verify.Root
+	signer   *Signer
+	recorder *Recorder
+	root     *verify.Root
 }
 
 // New makes a sealer. Unless the root trusts both the signer's key and the log,
 // Record always fails.
-func New(signer *Signer, log Log, root *verify.Root) *Sealer {
-	return &Sealer{signer: signer, log: log, root: root}
+func New(signer *Signer, recorder *Recorder, root *verify.Root) *Sealer {
+	return &Sealer{signer: signer, recorder: recorder, root: root}
 }
 
 // Sign signs a statement; see Signer.Sign.
@@ -40,24 +42,30 @@ func (s *Sealer) Sign(ctx context.Context, payload []byte) ([]byte, error) {
 // Record logs an envelope that Sign made and gives back the bundle (JSON, media
 // type v0.3), verified as its users will. It may be called again with the same
 // envelope; the error may then be ErrDuplicate. ErrForeignEnvelope is the other
-// error that asks for a new signature.
+// error that asks for a new signature, and PausedError one that asks for patience.
 func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
 	opened, err := s.signer.open(ctx, envelope)
 	if err != nil {
 		return nil, err
 	}
-	entry, err := s.log.Append(ctx, opened, s.signer.public)
-	if err != nil {
+	// What would not verify afterwards is not recorded. What a later release has
+	// signed is left to one.
+	switch _, err := provenance.Parse(opened.GetPayload()); {
+	case reason.Of(err) == reason.TooNew:
 		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrForeignEnvelope, err)
 	}
-	bundle, err := assemble(opened, s.signer.hint, entry)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := s.root.Verify(bundle); err != nil {
-		return nil, fmt.Errorf("new bundle does not verify: %w", err)
-	}
-	return bundle, nil
+	return s.recorder.record(ctx, opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) ([]byte, error) {
+		bundle, err := assemble(opened, s.signer.hint, entry)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := s.root.Verify(bundle); err != nil {
+			return nil, fmt.Errorf("new bundle does not verify: %w", err)
+		}
+		return bundle, nil
+	})
 }
 
 // assemble makes the bundle, in canonical JSON so that equal bundles are equal

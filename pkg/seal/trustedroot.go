@@ -9,12 +9,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
 	"github.com/sigstore/rekor-tiles/v2/pkg/note"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
+
+	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // NewLogKey makes a key for a log that we run ourselves: the private key (PEM,
@@ -80,4 +83,32 @@ func TrustedRootJSON(logBaseURL string, logPublicKeyPEM []byte, since time.Time)
 	}
 	pretty.WriteByte('\n')
 	return pretty.Bytes(), nil
+}
+
+// CheckLog says whether what a log at this URL answers can verify under a trusted
+// root: the root has to name that URL, and for it the id that the log gives itself,
+// which is made of its key and of the origin of its checkpoints, the URL's host.
+// What never can verify is better not begun: every try adds an entry to the log.
+func CheckLog(trustedRootJSON []byte, baseURL string) error {
+	host, err := logHost(baseURL)
+	if err != nil {
+		return reason.Wrap(reason.LogMismatch, err, "%v", err)
+	}
+	trusted, err := root.NewTrustedRootFromJSON(trustedRootJSON)
+	if err != nil {
+		return reason.Wrap(reason.LogMismatch, err, "the trusted root cannot be read: %v", err)
+	}
+	mismatch := errors.New("it knows no log")
+	for id, log := range trusted.RekorLogs() {
+		if strings.TrimRight(log.BaseURL, "/") != strings.TrimRight(baseURL, "/") {
+			mismatch = fmt.Errorf("it knows the log %.200s", log.BaseURL)
+			continue
+		}
+		_, want, err := note.KeyHash(host, log.PublicKey)
+		if err == nil && hex.EncodeToString(want) == id {
+			return nil
+		}
+		mismatch = fmt.Errorf("it gives it the id %s, and one of that host with that key has the id %x", id, want)
+	}
+	return reason.Wrap(reason.LogMismatch, mismatch, "the notary is to write to the log %.200s, and the trusted root does not know that one: %v", baseURL, mismatch)
 }

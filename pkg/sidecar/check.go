@@ -9,16 +9,18 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/measurement"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // Check says whether the final pod has exactly the containers and volumes that
 // Add would have given it, where it would have put them, init's mounts as Add
-// restricts them, and wait's fixed kill command. What the API server and other webhooks add elsewhere does not
+// restricts them, and wait's template and fixed kill command. What the API server and other webhooks add elsewhere does not
 // matter; ours they must leave alone but for resources and pull policy, which
 // cannot make a measurement wrong.
-func Check(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) error {
+func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	bare := without(pod)
 	if name := reserved(bare); name != "" {
 		return reason.New(reason.NameTaken, "%s", name)
@@ -41,11 +43,16 @@ func Check(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) er
 	if err := checkPlaces(pod, step, want); err != nil {
 		return err
 	}
-	switch v, found := pod.Annotations[argo.KillAnnotation]; {
+	if !cfg.Unhanded {
+		if err := argo.CheckHanded(pod); err != nil {
+			return err
+		}
+	}
+	switch v, found := pod.Annotations[layout.AnnotationKillWait]; {
 	case !found:
-		return reason.New(reason.SidecarMissing, "annotation %s", argo.KillAnnotation)
-	case v != argo.KillCommand:
-		return reason.New(reason.WaitAltered, "annotation %s is not %s", argo.KillAnnotation, argo.KillCommand)
+		return reason.New(reason.SidecarMissing, "annotation %s", layout.AnnotationKillWait)
+	case v != layout.KillWait:
+		return reason.New(reason.WaitAltered, "annotation %s is not %s", layout.AnnotationKillWait, layout.KillWait)
 	}
 	return nil
 }
@@ -66,7 +73,7 @@ func measuresLogs(pod *corev1.Pod) bool {
 	i := slices.IndexFunc(pod.Spec.InitContainers, named(argo.SignerContainer))
 	return i >= 0 && slices.ContainsFunc(pod.Spec.InitContainers[i].Args, func(arg string) bool {
 		text, found := strings.CutPrefix(arg, flagOutput)
-		s, err := artifact.ParseStaged(text)
+		s, err := measurement.ParseStaged(text)
 		return found && err == nil && s.Log
 	})
 }
@@ -163,7 +170,7 @@ func checkPlaces(pod *corev1.Pod, step *argo.Step, want parts) error {
 	list := pod.Spec.InitContainers
 	if want.verify != nil {
 		i := slices.IndexFunc(list, named(argo.VerifyContainer))
-		if i == 0 || list[i-1].Name != "init" {
+		if i == 0 || list[i-1].Name != layout.ContainerInit {
 			return reason.New(reason.SidecarAltered, "container %s does not come directly after init", argo.VerifyContainer)
 		}
 		for _, m := range list[i-1].VolumeMounts {

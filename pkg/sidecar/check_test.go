@@ -10,7 +10,8 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 )
@@ -39,9 +40,10 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 		"the signer is missing":       {func(p *corev1.Pod) { remove(p, "argoseal-signer") }, reason.SidecarMissing, "container argoseal-signer"},
 		"verify is missing":           {func(p *corev1.Pod) { remove(p, "argoseal-verify") }, reason.SidecarMissing, "container argoseal-verify"},
 		"the volume is missing":       {func(p *corev1.Pod) { volume(p, "argoseal-no-token").Name = "x" }, reason.SidecarMissing, "volume argoseal-no-token"},
-		"the kill command is missing": {func(p *corev1.Pod) { delete(p.Annotations, argo.KillAnnotation) }, reason.SidecarMissing, "kill-cmd-wait"},
-		"the kill command is another": {func(p *corev1.Pod) { p.Annotations[argo.KillAnnotation] = "[]" }, reason.WaitAltered, "kill-cmd-wait"},
+		"the kill command is missing": {func(p *corev1.Pod) { delete(p.Annotations, layout.AnnotationKillWait) }, reason.SidecarMissing, "kill-cmd-wait"},
+		"the kill command is another": {func(p *corev1.Pod) { p.Annotations[layout.AnnotationKillWait] = "[]" }, reason.WaitAltered, "kill-cmd-wait"},
 		"the signer is there twice":   {func(p *corev1.Pod) { p.Spec.InitContainers[2] = *container(p, "argoseal-signer") }, reason.SidecarAltered, "2 containers argoseal-signer"},
+		"wait has no template":        {func(p *corev1.Pod) { unhand(p) }, reason.SidecarMissing, "variable ARGO_TEMPLATE of wait"},
 		"the volume is there twice":   {func(p *corev1.Pod) { p.Spec.Volumes = append(p.Spec.Volumes, *volume(p, "argoseal-no-token")) }, reason.SidecarAltered, "volume argoseal-no-token is not"},
 		"the volume is another": {func(p *corev1.Pod) {
 			volume(p, "argoseal-no-token").VolumeSource = corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}}
@@ -117,6 +119,22 @@ func swap(p *corev1.Pod, i, j int) {
 	l[i], l[j] = l[j], l[i]
 }
 
+// unhand takes from wait what keeps it from reading the step's file.
+func unhand(p *corev1.Pod) {
+	wait := container(p, "wait")
+	wait.Env = slices.DeleteFunc(wait.Env, func(v corev1.EnvVar) bool { return v.Name == "ARGO_TEMPLATE" })
+}
+
+func TestAWaitOfTheReleaseBeforeReadsTheFile(t *testing.T) {
+	pod, step := final(t)
+	unhand(pod)
+	before := config
+	before.Unhanded = true
+	if err := sidecar.Check(pod, step, pinsFor(step), before); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOtherPinsThanTheTagsAreRefused(t *testing.T) {
 	pod, step := final(t)
 	pins := pinsFor(step)
@@ -129,7 +147,7 @@ func TestOtherPinsThanTheTagsAreRefused(t *testing.T) {
 func TestAPinAsAbsentIsOfAnOptionalInput(t *testing.T) {
 	pod, step := final(t)
 	in := &step.Inputs[0]
-	pins := []artifact.Pin{{Input: in.Name, Location: in.URI(), Archive: in.Archive, Absent: true}}
+	pins := []pin.Pin{{Input: in.Name, Location: in.URI(), Archive: in.Archive, Absent: true}}
 	if err := sidecar.Check(pod, step, pins, config); err == nil || !strings.Contains(err.Error(), "is not optional") {
 		t.Errorf("got %v", err)
 	}

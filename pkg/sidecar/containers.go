@@ -13,7 +13,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -24,18 +27,11 @@ const (
 	flagOutput = "--output="
 
 	volumeNoToken = argo.ReservedPrefix + "no-token"
-	volumeInputs  = "input-artifacts"
-	volumeRun     = "var-run-argo"
-	volumeStaging = "argo-staging"
-	pathToken     = "/var/run/secrets/kubernetes.io/serviceaccount"
 	pathStaged    = "/argoseal/staged"
 	pathInputs    = "/argoseal/inputs"
 	pathRun       = "/argoseal/run"
 	pathStaging   = "/argoseal/staging"
 	pathVolumes   = "/argoseal/volumes"
-
-	// pathMainFiles is where Argo's init has the volumes that main mounts.
-	pathMainFiles = "/mainctrfs"
 
 	// defaultGrace is how many seconds a pod has to end in if it does not say;
 	// the signer takes two thirds of what it has.
@@ -50,7 +46,7 @@ type parts struct {
 }
 
 // design makes the parts for a pod from which ours were taken out.
-func design(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (parts, error) {
+func design(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (parts, error) {
 	if err := cfg.Validate(); err != nil {
 		return parts{}, err
 	}
@@ -75,7 +71,7 @@ func design(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (
 		p.verify = c
 	}
 	if len(outputs) > 0 {
-		c, err := newSigner(pod, outputs, artifact.MessageLimit(containers), cfg)
+		c, err := newSigner(pod, outputs, measurement.MessageLimit(containers), cfg)
 		if err != nil {
 			return parts{}, err
 		}
@@ -88,7 +84,7 @@ func design(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (
 }
 
 // match wants each pin to be one of the step's pinned inputs, at most once.
-func match(step *argo.Step, pins []artifact.Pin) error {
+func match(step *argo.Step, pins []pin.Pin) error {
 	seen := map[string]bool{}
 	for _, pin := range pins {
 		i := slices.IndexFunc(step.Inputs, func(in argo.Input) bool { return in.Name == pin.Input })
@@ -98,7 +94,7 @@ func match(step *argo.Step, pins []artifact.Pin) error {
 		seen[pin.Input] = true
 		if in := step.Inputs[i]; !in.Pinned() || in.Problem != nil || !in.LiesAt(pin.Location) {
 			return fmt.Errorf("pin %q is not for the location of the step's input", pin.Input)
-		} else if in.Archive != pin.Archive && in.Archive != artifact.ArchiveDetect {
+		} else if in.Archive != pin.Archive && in.Archive != content.ArchiveDetect {
 			return fmt.Errorf("pin %q is for another archive strategy than the input's, %s", pin.Input, in.Archive)
 		} else if pin.Absent && !in.Optional {
 			return fmt.Errorf("pin %q wants nothing to be there, and the input is not optional", pin.Input)
@@ -119,7 +115,7 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 	mounts := []corev1.VolumeMount{{Name: staging.Name, SubPath: staging.SubPath, MountPath: pathStaged, ReadOnly: true}}
 	if slices.ContainsFunc(outputs, func(o argo.Output) bool { return o.Staged().Path != "" }) {
 		args = append(args, "--run="+pathRun)
-		mounts = append(mounts, corev1.VolumeMount{Name: volumeRun, MountPath: pathRun, ReadOnly: true})
+		mounts = append(mounts, corev1.VolumeMount{Name: layout.VolumeRun, MountPath: pathRun, ReadOnly: true})
 	}
 	for _, o := range outputs {
 		args = append(args, flagOutput+o.Staged().String())
@@ -127,7 +123,7 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 	c := newContainer(pod, argo.SignerContainer, args, cfg)
 	always := corev1.ContainerRestartPolicyAlways
 	c.RestartPolicy = &always
-	c.SecurityContext, err = contextOf(pod, pod.Spec.Containers, "wait", cfg)
+	c.SecurityContext, err = contextOf(pod, pod.Spec.Containers, layout.ContainerWait, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -140,22 +136,22 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 // newVerify makes the container that looks at all that Argo's init can have
 // written: a store that keeps ".." in its keys can make it write beside the
 // inputs, too. Nothing there is executed.
-func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (*corev1.Container, error) {
-	i := slices.IndexFunc(pod.Spec.InitContainers, named("init"))
+func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.Container, error) {
+	i := slices.IndexFunc(pod.Spec.InitContainers, named(layout.ContainerInit))
 	if i < 0 {
-		return nil, reason.New(reason.UnknownPodLayout, "it has no init container %q", "init")
+		return nil, reason.New(reason.UnknownPodLayout, "it has no init container %q", layout.ContainerInit)
 	}
 	args := []string{verbVerify, "--root=" + pathInputs, "--run=" + pathRun, "--template=" + string(step.TemplateDigest)}
 	if cfg.Report {
 		args = append(args, "--report")
 	}
 	mounts := []corev1.VolumeMount{
-		{Name: volumeInputs, MountPath: pathInputs, ReadOnly: true},
-		{Name: volumeRun, MountPath: pathRun, ReadOnly: true},
+		{Name: layout.VolumeInputs, MountPath: pathInputs, ReadOnly: true},
+		{Name: layout.VolumeRun, MountPath: pathRun, ReadOnly: true},
 	}
 	if step.Kind == argo.KindScript {
 		args = append(args, "--staging="+pathStaging, "--script="+string(step.ScriptSHA256))
-		mounts = append(mounts, corev1.VolumeMount{Name: volumeStaging, MountPath: pathStaging, ReadOnly: true})
+		mounts = append(mounts, corev1.VolumeMount{Name: layout.VolumeStaging, MountPath: pathStaging, ReadOnly: true})
 	}
 	for _, pin := range pins {
 		text, err := json.Marshal(pin)
@@ -181,7 +177,7 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config
 	c := newContainer(pod, argo.VerifyContainer, args, cfg)
 	// Capabilities stay those of init: unpacked files have the modes their
 	// archive says, and root reads a file of mode 0 by capability only.
-	c.SecurityContext, err = contextOf(pod, pod.Spec.InitContainers, "init", cfg)
+	c.SecurityContext, err = contextOf(pod, pod.Spec.InitContainers, layout.ContainerInit, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -191,15 +187,15 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config
 
 // volumesOf says on which volumes of the step's own verify finds inputs, and how
 // it mounts the same part of them as main.
-func volumesOf(step *argo.Step) (volumes []artifact.Volume, mounts []corev1.VolumeMount) {
+func volumesOf(step *argo.Step) (volumes []pin.Volume, mounts []corev1.VolumeMount) {
 	for _, in := range step.Inputs {
 		if in.Mount == nil {
 			continue
 		}
-		i := slices.IndexFunc(volumes, func(v artifact.Volume) bool { return v.Path == in.Mount.Path })
+		i := slices.IndexFunc(volumes, func(v pin.Volume) bool { return v.Path == in.Mount.Path })
 		if i < 0 {
 			i = len(volumes)
-			v := artifact.Volume{Path: in.Mount.Path, Dir: fmt.Sprintf("%s/%d", pathVolumes, i), Own: in.Mount.Own, Inputs: map[string]string{}}
+			v := pin.Volume{Path: in.Mount.Path, Dir: fmt.Sprintf("%s/%d", pathVolumes, i), Own: in.Mount.Own, Inputs: map[string]string{}}
 			volumes = append(volumes, v)
 			mounts = append(mounts, corev1.VolumeMount{Name: in.Mount.Volume, SubPath: in.Mount.SubPath, MountPath: v.Dir, ReadOnly: true})
 		}
@@ -211,7 +207,7 @@ func volumesOf(step *argo.Step) (volumes []artifact.Volume, mounts []corev1.Volu
 // looked says whether verify looks at what init can write through its mount.
 func looked(m corev1.VolumeMount, step *argo.Step) bool {
 	return slices.ContainsFunc(step.Inputs, func(in argo.Input) bool {
-		return in.Mount != nil && m.Name == in.Mount.Volume && m.SubPath == in.Mount.SubPath && m.MountPath == pathMainFiles+in.Mount.Path
+		return in.Mount != nil && m.Name == in.Mount.Volume && m.SubPath == in.Mount.SubPath && m.MountPath == layout.PathMainFiles+in.Mount.Path
 	})
 }
 
@@ -226,11 +222,11 @@ func rawArgs(init *corev1.Container, step *argo.Step) ([]string, error) {
 		}
 		for _, m := range init.VolumeMounts {
 			at := path.Clean(m.MountPath)
-			if in.Mount == nil && mainFiles(m) && (at == pathMainFiles || strings.HasPrefix(pathMainFiles+path.Clean(in.Path)+"/", at+"/")) {
+			if in.Mount == nil && mainFiles(m) && (at == layout.PathMainFiles || strings.HasPrefix(layout.PathMainFiles+path.Clean(in.Path)+"/", at+"/")) {
 				return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, beside inputs from a store", in.Path, m.Name).For(in.Name)
 			}
 		}
-		raw := artifact.Raw{Input: in.Name, SHA256: in.RawSHA256, Mode: in.Mode}
+		raw := pin.Raw{Input: in.Name, SHA256: in.RawSHA256, Mode: in.Mode}
 		if err := raw.Validate(); err != nil {
 			return nil, err
 		}
@@ -241,7 +237,7 @@ func rawArgs(init *corev1.Container, step *argo.Step) ([]string, error) {
 
 // mainFiles says whether a mount of init's is one of a volume that main mounts.
 func mainFiles(m corev1.VolumeMount) bool {
-	return strings.HasPrefix(path.Clean(m.MountPath)+"/", pathMainFiles+"/")
+	return strings.HasPrefix(path.Clean(m.MountPath)+"/", layout.PathMainFiles+"/")
 }
 
 // newContainer makes what our two containers have in common. The API server
@@ -256,7 +252,7 @@ func newContainer(pod *corev1.Pod, name string, args []string, cfg Config) *core
 		Resources:                resourcesFor(pod),
 		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
-		VolumeMounts:             []corev1.VolumeMount{{Name: volumeNoToken, MountPath: pathToken, ReadOnly: true}},
+		VolumeMounts:             []corev1.VolumeMount{{Name: volumeNoToken, MountPath: layout.PathToken, ReadOnly: true}},
 	}
 }
 

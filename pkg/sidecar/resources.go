@@ -5,6 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
 // What one of our containers asks for. It measures in less than 32 MiB.
@@ -52,7 +54,7 @@ func resourcesFor(pod *corev1.Pod) corev1.ResourceRequirements {
 // guaranteedCPU is what a container of ours gets of a processor in a pod in which
 // all have limits.
 func guaranteedCPU(pod *corev1.Pod) resource.Quantity {
-	i := slices.IndexFunc(pod.Spec.Containers, named("wait"))
+	i := slices.IndexFunc(pod.Spec.Containers, named(layout.ContainerWait))
 	if i < 0 {
 		return leastCPU
 	}

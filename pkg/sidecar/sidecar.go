@@ -10,7 +10,8 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -21,6 +22,9 @@ type Config struct {
 	// ExecutorUsers are the users that Argo's executor images name for
 	// themselves, by image. Ours run as theirs where the pod names none.
 	ExecutorUsers map[string]int64
+	// Unhanded accepts a wait that reads its template from the file which Argo
+	// leaves it: the release before this one left it at that.
+	Unhanded bool
 	// Report lets a step run whatever argoseal-verify finds, which the notary
 	// then reads from its message.
 	Report bool
@@ -44,12 +48,13 @@ func (c Config) Validate() error {
 }
 
 // Add returns a copy of pod with the containers the step needs: argoseal-signer
-// if it has an output that can be sealed, argoseal-verify if there are pins.
+// if it has an output that can be sealed, argoseal-verify if there are pins; and
+// with the template in the environment of wait.
 // With pins, the volumes of main's that Argo's init has become read-only there,
 // but for those on which inputs lie: it has nothing to write to them, and verify
 // cannot know what they hold.
 // Adding twice gives the same as adding once.
-func Add(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (*corev1.Pod, error) {
+func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.Pod, error) {
 	out := pod.DeepCopy()
 	strip(out)
 	if name := reserved(out); name != "" {
@@ -60,7 +65,7 @@ func Add(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (*co
 		return nil, err
 	}
 	if ours.verify != nil {
-		after := slices.IndexFunc(out.Spec.InitContainers, named("init"))
+		after := slices.IndexFunc(out.Spec.InitContainers, named(layout.ContainerInit))
 		for i := range out.Spec.InitContainers[after].VolumeMounts {
 			if m := &out.Spec.InitContainers[after].VolumeMounts[i]; mainFiles(*m) && !looked(*m, step) {
 				m.ReadOnly = true
@@ -74,6 +79,7 @@ func Add(pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg Config) (*co
 	if ours.volume != nil {
 		out.Spec.Volumes = append(out.Spec.Volumes, *ours.volume)
 	}
+	argo.HandTemplate(out, step)
 	return out, nil
 }
 

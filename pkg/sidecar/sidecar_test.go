@@ -11,7 +11,10 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 )
@@ -24,10 +27,10 @@ var (
 func ptr[T any](v T) *T { return &v }
 
 // pinsFor gives a pin for each input of the step that needs one.
-func pinsFor(step *argo.Step) []artifact.Pin {
-	var pins []artifact.Pin
+func pinsFor(step *argo.Step) []pin.Pin {
+	var pins []pin.Pin
 	for _, in := range step.StoreInputs() {
-		pins = append(pins, artifact.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Archive: artifact.ArchiveTar, Tree: digest, Mode: in.Mode})
+		pins = append(pins, pin.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Archive: content.ArchiveTar, Tree: digest, Mode: in.Mode})
 	}
 	return pins
 }
@@ -55,18 +58,18 @@ func both(t testing.TB) (*corev1.Pod, *argo.Step) {
 	return pod, step
 }
 
-func add(t testing.TB, pod *corev1.Pod, step *argo.Step, pins []artifact.Pin) *corev1.Pod {
+func add(t testing.TB, pod *corev1.Pod, step *argo.Step, pins []pin.Pin) *corev1.Pod {
 	t.Helper()
 	return addAs(t, pod, step, pins, config)
 }
 
-func addAs(t testing.TB, pod *corev1.Pod, step *argo.Step, pins []artifact.Pin, cfg sidecar.Config) *corev1.Pod {
+func addAs(t testing.TB, pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg sidecar.Config) *corev1.Pod {
 	t.Helper()
 	out, err := sidecar.Add(pod, step, pins, cfg)
 	if err != nil {
 		t.Fatalf("Add: %v", err)
 	}
-	out.Annotations[argo.KillAnnotation] = argo.KillCommand
+	out.Annotations[layout.AnnotationKillWait] = layout.KillWait
 	return out
 }
 
@@ -177,6 +180,35 @@ func TestOurContainers(t *testing.T) {
 			t.Errorf("container %s runs %s %v with %v", c.Name, c.Image, c.Command, c.Env)
 		}
 	}
+}
+
+// Argo's wait reads its environment first, and the file that the step can write
+// only if there is nothing.
+func TestWaitHasTheTemplateOfInit(t *testing.T) {
+	for _, name := range argotest.Supported() {
+		t.Run(name, func(t *testing.T) {
+			pod, step := argotest.Parsed(t, name)
+			out := add(t, pod, step, pinsFor(step))
+			wait, want := container(out, "wait"), variables(container(out, "init"))
+			if wait == nil {
+				t.Skip("it has no wait")
+			}
+			if got := variables(wait); len(want) != 1 || !slices.Equal(got, want) {
+				t.Errorf("wait has the templates %q, init %q", got, want)
+			}
+		})
+	}
+}
+
+// variables are the templates in a container's environment.
+func variables(c *corev1.Container) []string {
+	var values []string
+	for _, v := range c.Env {
+		if v.Name == "ARGO_TEMPLATE" {
+			values = append(values, v.Value)
+		}
+	}
+	return values
 }
 
 func TestTheMessageIsWhatTheKubeletKeeps(t *testing.T) {
@@ -415,22 +447,22 @@ func TestNamesOfOursAreRefused(t *testing.T) {
 func TestWhatCannotBeAdded(t *testing.T) {
 	pod, step := argotest.Parsed(t, "consume")
 	good := pinsFor(step)
-	change := func(f func(*artifact.Pin)) []artifact.Pin {
+	change := func(f func(*pin.Pin)) []pin.Pin {
 		pins := slices.Clone(good)
 		f(&pins[0])
 		return pins
 	}
 	tests := map[string]struct {
 		step   *argo.Step
-		pins   []artifact.Pin
+		pins   []pin.Pin
 		image  string
 		detail string
 	}{
 		"an image by tag":            {step, good, "x:v1", "by digest"},
 		"an image by short digest":   {step, good, "x@sha256:ab", "by digest"},
-		"a pin for no input":         {step, change(func(p *artifact.Pin) { p.Input = "x" }), config.Image, "no input"},
+		"a pin for no input":         {step, change(func(p *pin.Pin) { p.Input = "x" }), config.Image, "no input"},
 		"two pins for one input":     {step, append(slices.Clone(good), good...), config.Image, "second for one"},
-		"a pin for another location": {step, change(func(p *artifact.Pin) { p.Location = "s3://x/y/z" }), config.Image, "location"},
+		"a pin for another location": {step, change(func(p *pin.Pin) { p.Location = "s3://x/y/z" }), config.Image, "location"},
 		"a pin for a problem's location": {func() *argo.Step {
 			s := *step
 			s.Inputs = slices.Clone(s.Inputs)

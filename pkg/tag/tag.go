@@ -7,24 +7,31 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // Tag is what our mutating webhook saw.
 type Tag struct {
+	// Version is that of the tag; Issue fills it. One that has no room for a fact
+	// does not say that there was none.
+	Version int
 	// KeyID names the key of the MAC; Issue fills it.
 	KeyID string
 	// IssuedAt is when the pod was admitted, in whole seconds, UTC.
-	IssuedAt    time.Time
-	Namespace   string
-	Pod         string
-	WorkflowUID string
+	IssuedAt  time.Time
+	Namespace string
+	// NamespaceUID is which of the namespaces of that name it was; empty in
+	// version 1.
+	NamespaceUID string
+	Pod          string
+	WorkflowUID  string
 	// Definition is the fingerprint of the Workflow's definition at admission,
 	// as package argo spells it.
 	Definition string
@@ -36,19 +43,19 @@ type Tag struct {
 	// Executor is what the operator said about the one that the pod runs, and
 	// Signer the image of ours, a reference by digest. They are said here, so that
 	// a pod can still be judged when an upgrade has changed them.
-	Executor argo.Executor
+	Executor Executor
 	Signer   string
 	// Logs: the sidecar measures the pod's archived logs too. It is said here, so
 	// that it holds for this pod whatever the operator says later.
 	Logs bool
 	// Pins are the digests admission approved, one a pinned input.
-	Pins []artifact.Pin
+	Pins []pin.Pin
 }
 
 const (
-	// version begins every tag, and the bytes its MAC is over: a MAC under the
-	// same key for another purpose is none for a tag.
-	version = "v1"
+	// Version is the version of the tags that Issue makes. Open reads it and the
+	// one before it.
+	Version = 2
 	// maxValue bounds a tag; all annotations of a pod together have 256 KiB.
 	maxValue = 80 << 10
 	// maxPins bounds a tag's pins as JSON, which base64url makes a third longer:
@@ -62,19 +69,23 @@ const (
 // encoding refuses padding and stray trailing bits.
 var encoding = base64.RawURLEncoding.Strict()
 
+// versionPattern is how a tag spells its version.
+var versionPattern = regexp.MustCompile(`^v[1-9][0-9]{0,3}$`)
+
 // Issue spells a tag under the current key: version, key id, content and MAC,
-// each but the first two in base64url, with dots between.
+// each but the first two in base64url, with dots between. That much of its form
+// every version keeps, so that each release can tell a tag of a later one from a
+// forged one.
 func (k Keys) Issue(t Tag) (string, error) {
 	key, found := k.keys[k.current]
 	if !found {
 		return "", errors.New("there is no current tag key")
 	}
-	t.KeyID = k.current
 	content, err := encode(t)
 	if err != nil {
 		return "", fmt.Errorf("tag: %w", err)
 	}
-	signed := strings.Join([]string{version, k.current, encoding.EncodeToString(content)}, ".")
+	signed := strings.Join([]string{"v" + strconv.Itoa(Version), k.current, encoding.EncodeToString(content)}, ".")
 	value := signed + "." + mac(key, signed)
 	if len(value) > maxValue {
 		return "", fmt.Errorf("tag has %d bytes, want at most %d", len(value), maxValue)
@@ -96,7 +107,7 @@ func FitEnv(env []string) error {
 }
 
 // Fit says whether a tag has room for the pins.
-func Fit(pins []artifact.Pin) error {
+func Fit(pins []pin.Pin) error {
 	text, err := json.Marshal(pins)
 	if err != nil {
 		return err
@@ -107,7 +118,8 @@ func Fit(pins []artifact.Pin) error {
 	return nil
 }
 
-// Open checks a tag's MAC and reads it. What fails is a TagInvalid refusal.
+// Open checks a tag's MAC and reads it. What fails is a TagInvalid refusal, or
+// TooNew where a later release of ours issued it.
 func (k Keys) Open(value string) (Tag, error) {
 	if value == "" {
 		return Tag{}, reason.New(reason.TagInvalid, "there is no tag")
@@ -116,8 +128,8 @@ func (k Keys) Open(value string) (Tag, error) {
 		return Tag{}, reason.New(reason.TagInvalid, "the tag has %d bytes, want at most %d", len(value), maxValue)
 	}
 	parts := strings.Split(value, ".")
-	if len(parts) != 4 || parts[0] != version {
-		return Tag{}, reason.New(reason.TagInvalid, "the tag is not of version %s", version)
+	if len(parts) != 4 || !versionPattern.MatchString(parts[0]) {
+		return Tag{}, reason.New(reason.TagInvalid, "the tag has not the form of one")
 	}
 	key, found := k.keys[parts[1]]
 	if !found {
@@ -127,15 +139,27 @@ func (k Keys) Open(value string) (Tag, error) {
 	if !hmac.Equal([]byte(parts[3]), []byte(mac(key, strings.Join(parts[:3], ".")))) {
 		return Tag{}, reason.New(reason.TagInvalid, "the tag's MAC is wrong")
 	}
+	switch version, err := strconv.Atoi(parts[0][1:]); {
+	case err != nil || version < Version-1:
+		return Tag{}, reason.New(reason.TagInvalid, "the tag is of version %s, and this release opens version %d and the one before", parts[0], Version)
+	case version > Version:
+		return Tag{}, reason.New(reason.TooNew, "the tag is of version %d, and this release opens version %d and the one before", version, Version)
+	default:
+		return open(parts, version)
+	}
+}
+
+// open reads a tag whose MAC holds.
+func open(parts []string, version int) (Tag, error) {
 	content, err := encoding.DecodeString(parts[2])
 	if err != nil || encoding.EncodeToString(content) != parts[2] {
 		return Tag{}, reason.Wrap(reason.TagInvalid, err, "the tag's content is not base64url")
 	}
-	t, err := decode(content)
+	t, err := decode(content, version)
 	if err != nil {
 		return Tag{}, reason.Wrap(reason.TagInvalid, err, "the tag's content: %v", err)
 	}
-	t.KeyID = parts[1]
+	t.Version, t.KeyID = version, parts[1]
 	return t, nil
 }
 

@@ -11,8 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
 )
@@ -34,12 +35,12 @@ func sample() tag.Tag {
 	mode, user := int32(0o755), int64(8737)
 	digest := artifact.Digest(strings.Repeat("ab", 32))
 	return tag.Tag{
-		KeyID: keyID, IssuedAt: time.Unix(1795300000, 0).UTC(), Namespace: "team-a", Pod: "wf-step-1", WorkflowUID: "u",
+		Version: tag.Version, KeyID: keyID, IssuedAt: time.Unix(1795300000, 0).UTC(), Namespace: "team-a", NamespaceUID: "n", Pod: "wf-step-1", WorkflowUID: "u",
 		Creator: "system:serviceaccount:argo:argo", Mode: v1alpha1.ModeEnforce, Verdict: reason.ProvenancePending,
-		Executor: argo.Executor{Image: "exec:1", Env: []string{"A=b"}, User: &user}, Signer: "signer@sha256:1",
-		Pins: []artifact.Pin{
-			{Input: "a", Location: "s3://s/b/k?<&>", SHA256: digest, Archive: artifact.ArchiveTar, Tree: digest, Mode: &mode},
-			{Input: "b", Location: "s3://s/b/l", SHA256: digest, Archive: artifact.ArchiveTar, Tree: digest},
+		Executor: tag.Executor{Image: "exec:1", Env: []string{"A=b"}, User: &user}, Signer: "signer@sha256:1",
+		Pins: []pin.Pin{
+			{Input: "a", Location: "s3://s/b/k?<&>", SHA256: digest, Archive: content.ArchiveTar, Tree: digest, Mode: &mode},
+			{Input: "b", Location: "s3://s/b/l", SHA256: digest, Archive: content.ArchiveTar, Tree: digest},
 		},
 	}
 }
@@ -49,7 +50,7 @@ func TestATagOpensAsItWasIssued(t *testing.T) {
 		"with everything":             func(*tag.Tag) {},
 		"without pins":                func(g *tag.Tag) { g.Pins, g.Verdict = nil, "" },
 		"with logs":                   func(g *tag.Tag) { g.Logs = true },
-		"of an executor that is root": func(g *tag.Tag) { g.Executor = argo.Executor{Image: "exec:1"} },
+		"of an executor that is root": func(g *tag.Tag) { g.Executor = tag.Executor{Image: "exec:1"} },
 		"for audit":                   func(g *tag.Tag) { g.Mode = v1alpha1.ModeAudit },
 		"to the second": func(g *tag.Tag) {
 			g.IssuedAt = time.Unix(1, 0).UTC()
@@ -88,7 +89,7 @@ func TestTheTimeIsCutToSeconds(t *testing.T) {
 
 // forge makes a tag with a right MAC around any content.
 func forge(content string) string {
-	return seal("v1." + keyID + "." + base64.RawURLEncoding.EncodeToString([]byte(content)))
+	return seal("v2." + keyID + "." + base64.RawURLEncoding.EncodeToString([]byte(content)))
 }
 
 func seal(signed string) string {
@@ -114,9 +115,9 @@ func TestTagsThatAreNotOursAreRefused(t *testing.T) {
 	tests := map[string]struct{ value, detail string }{
 		"nothing":                    {"", "no tag"},
 		"too long":                   {good + strings.Repeat("A", 80<<10), "at most 81920"},
-		"another version":            {"v2" + good[2:], "not of version v1"},
-		"a part missing":             {strings.Join(parts[:3], "."), "not of version v1"},
-		"a part more":                {good + ".x", "not of version v1"},
+		"another version":            {"v1" + good[2:], "MAC is wrong"},
+		"a part missing":             {strings.Join(parts[:3], "."), "not the form of one"},
+		"a part more":                {good + ".x", "not the form of one"},
 		"an unknown key":             {strings.Replace(good, keyID, "ffffffffffffffff", 1), "unknown key"},
 		"another content":            {strings.Join([]string{parts[0], parts[1], parts[2][1:], parts[3]}, "."), "MAC is wrong"},
 		"another MAC":                {good[:len(good)-2] + "AA", "MAC is wrong"},
@@ -124,9 +125,9 @@ func TestTagsThatAreNotOursAreRefused(t *testing.T) {
 		"half a MAC":                 {good[:len(good)-20], "MAC is wrong"},
 		"a MAC padded":               {good + "=", "MAC is wrong"},
 		"a MAC with a line end":      {good + "\n", "MAC is wrong"},
-		"a MAC over the bare bytes":  {good[:len(good)-43] + mac("v1."+keyID+"."+parts[2]), "MAC is wrong"},
-		"content padded":             {seal("v1." + keyID + "." + parts[2] + "="), "not base64url"},
-		"content with a line end":    {seal("v1." + keyID + "." + parts[2] + "\n"), "not base64url"},
+		"a MAC over the bare bytes":  {good[:len(good)-43] + mac("v2."+keyID+"."+parts[2]), "MAC is wrong"},
+		"content padded":             {seal("v2." + keyID + "." + parts[2] + "="), "not base64url"},
+		"content with a line end":    {seal("v2." + keyID + "." + parts[2] + "\n"), "not base64url"},
 		"content that is no JSON":    {forge("x"), "content: invalid"},
 		"content with a field":       {forge(strings.Replace(content, "{", `{"x":1,`, 1)), "unknown field"},
 		"content with white space":   {forge(strings.Replace(content, "{", "{ ", 1)), "one spelling"},
@@ -165,17 +166,18 @@ func mac(signed string) string {
 
 func TestTagsThatSayTooLittleAreNotIssued(t *testing.T) {
 	tests := map[string]func(*tag.Tag){
-		"no namespace":    func(g *tag.Tag) { g.Namespace = "" },
-		"no pod":          func(g *tag.Tag) { g.Pod = "" },
-		"no workflow":     func(g *tag.Tag) { g.WorkflowUID = "" },
-		"no creator":      func(g *tag.Tag) { g.Creator = "" },
-		"no executor":     func(g *tag.Tag) { g.Executor.Image = "" },
-		"no signer":       func(g *tag.Tag) { g.Signer = "" },
-		"no mode":         func(g *tag.Tag) { g.Mode = "" },
-		"no time":         func(g *tag.Tag) { g.IssuedAt = time.Time{} },
-		"an invalid pin":  func(g *tag.Tag) { g.Pins[0].Tree = "" },
-		"more than fits":  func(g *tag.Tag) { g.Creator = strings.Repeat("x", 80<<10) },
-		"too much to pin": func(g *tag.Tag) { g.Pins[0].Location = "s3://" + strings.Repeat("x", 80<<10) },
+		"no namespace":     func(g *tag.Tag) { g.Namespace = "" },
+		"no namespace UID": func(g *tag.Tag) { g.NamespaceUID = "" },
+		"no pod":           func(g *tag.Tag) { g.Pod = "" },
+		"no workflow":      func(g *tag.Tag) { g.WorkflowUID = "" },
+		"no creator":       func(g *tag.Tag) { g.Creator = "" },
+		"no executor":      func(g *tag.Tag) { g.Executor.Image = "" },
+		"no signer":        func(g *tag.Tag) { g.Signer = "" },
+		"no mode":          func(g *tag.Tag) { g.Mode = "" },
+		"no time":          func(g *tag.Tag) { g.IssuedAt = time.Time{} },
+		"an invalid pin":   func(g *tag.Tag) { g.Pins[0].Tree = "" },
+		"more than fits":   func(g *tag.Tag) { g.Creator = strings.Repeat("x", 80<<10) },
+		"too much to pin":  func(g *tag.Tag) { g.Pins[0].Location = "s3://" + strings.Repeat("x", 80<<10) },
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -271,7 +273,7 @@ func FuzzOpen(f *testing.F) {
 		// The MAC is right, so the content is reached.
 		for _, value := range []string{content, forge(content)} {
 			got, err := keys(t).Open(value)
-			if err != nil {
+			if err != nil || got.Version != tag.Version {
 				continue
 			}
 			again, err := keys(t).Issue(got)

@@ -3,11 +3,15 @@ package verify
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"strconv"
+	"strings"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/tlog"
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
@@ -19,6 +23,8 @@ import (
 // Result is a verified bundle: the statement, and where it is logged.
 type Result struct {
 	Statement *provenance.Statement
+	// Payload is the statement as it was signed.
+	Payload []byte
 	// LogURL is the log's base URL, as the trusted root has it.
 	LogURL string
 	// LogIndex is the entry's index in the log.
@@ -58,6 +64,7 @@ func (r *Root) Inspect(bundleJSON []byte) (*Result, error) {
 	entry := b.GetVerificationMaterial().GetTlogEntries()[0]
 	return &Result{
 		Statement: statement,
+		Payload:   b.GetDsseEnvelope().GetPayload(),
 		LogURL:    r.logs[hex.EncodeToString(entry.GetLogId().GetKeyId())],
 		LogIndex:  entry.GetLogIndex(),
 		KeyHint:   b.GetVerificationMaterial().GetPublicKey().GetHint(),
@@ -118,6 +125,17 @@ func checkBinding(b *protobundle.Bundle) error {
 	}
 	if !bytes.Equal(entry.Signature(), envelope.GetSignatures()[0].GetSig()) {
 		return errors.New("log entry is about another signature")
+	}
+	return checkProof(b.GetVerificationMaterial().GetTlogEntries()[0].GetInclusionProof())
+}
+
+// checkProof makes sure that the proof speaks of the tree of its checkpoint, whose
+// signature holds: sigstore-go proves the entry in the checkpoint's tree and does not
+// look at what the proof calls it.
+func checkProof(proof *protorekor.InclusionProof) error {
+	lines := strings.SplitN(proof.GetCheckpoint().GetEnvelope(), "\n", 4)
+	if len(lines) < 4 || lines[1] != strconv.FormatInt(proof.GetTreeSize(), 10) || lines[2] != base64.StdEncoding.EncodeToString(proof.GetRootHash()) {
+		return errors.New("inclusion proof is about another tree than its checkpoint")
 	}
 	return nil
 }

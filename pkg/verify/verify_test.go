@@ -59,6 +59,22 @@ func TestTheSealOfARealLogVerifies(t *testing.T) {
 	}
 }
 
+// testdata/v1 is the seal that a real Rekor v2 server logged for the code of commit
+// 1170783. It is never recorded anew.
+func TestASealOfThePredecessorVerifies(t *testing.T) {
+	r, err := verify.NewRoot(testdata(t, "v1/trusted_root.json"), testdata(t, "v1/notary.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	statement, err := r.Verify(testdata(t, "v1/bundle.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := statement.Subject("s3://minio:9000/artifacts/hello-art.tgz"); !ok || statement.Version != 1 {
+		t.Errorf("version %d, subjects %+v", statement.Version, statement.Subjects)
+	}
+}
+
 func TestBundlesThatAreNotOneJSONBundleAreRefused(t *testing.T) {
 	good := string(testdata(t, "bundle.json"))
 	for name, bundle := range map[string]string{

@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -78,7 +78,7 @@ func TestAnOptionalInputOfWhichNothingIsKnownIsAdmittedAsAbsent(t *testing.T) {
 			w.elsewhere(t, "lib", libUID, libWorker, now.Add(-time.Hour), nil)
 		}, reason.WorkflowMismatch, ""},
 		"the namespace does not want what the cluster allows": {func(_ *testing.T, w *world) {
-			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{AnyContent: true}))}
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, anyContent))}
 			p := v1alpha1.ProvenancePolicy{Spec: v1alpha1.ProvenancePolicySpec{PolicyRules: v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{}}}}
 			p.Namespace, p.Name = w.step.Namespace, "strict"
 			w.ownPolicies = append(w.ownPolicies, p)
@@ -98,7 +98,7 @@ func TestAnOptionalInputOfWhichNothingIsKnownIsAdmittedAsAbsent(t *testing.T) {
 				}
 				return
 			}
-			want := []artifact.Pin{{Input: "message", Location: w.location.URI(), Archive: w.step.Inputs[0].Archive, Absent: true}}
+			want := []pin.Pin{{Input: "message", Location: w.location.URI(), Archive: w.step.Inputs[0].Archive, Absent: true}}
 			if d := cmp.Diff(want, v.Pins); !v.Allowed || d != "" {
 				t.Fatalf("%v, pins (-want +got):\n%s", v.Refusal, d)
 			}

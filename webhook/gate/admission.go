@@ -8,10 +8,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
@@ -26,6 +27,8 @@ const maxTagAge = 30 * time.Second
 type Admission struct {
 	// Pod as it will be stored, with its namespace.
 	Pod *corev1.Pod
+	// NamespaceUID is that of its namespace.
+	NamespaceUID types.UID
 	// Creator is the user name of the request.
 	Creator string
 	// Mode of the namespace.
@@ -83,7 +86,7 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 			return d
 		}
 	}
-	if !argo.LooksLike(a.Pod) {
+	if !g.Identity.Concerns(a.Pod, a.Creator) {
 		return g.stranger(a.Pod, tagged)
 	}
 	if argo.IsAuxiliary(a.Pod) {
@@ -96,7 +99,14 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 		return allow()
 	}
 	if tagged {
-		if refusal := g.disagrees(t, t.Executor); refusal != nil {
+		if t.Version < tag.Version {
+			// In every mode, as the notary would believe it: it lacks what this
+			// release compares. Pods that are stored keep theirs.
+			d := deny(reason.New(reason.ReplicasDisagree, "the mutating webhook that tagged it is of the release before (version %d of tags, this replica issues %d)", t.Version, tag.Version))
+			d.Always = true
+			return d
+		}
+		if refusal := g.disagrees(t, argo.Executor(t.Executor)); refusal != nil {
 			return deny(refusal)
 		}
 	}
@@ -121,6 +131,9 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 	if refusal := g.disagrees(t, g.Identity.Executor(a.Pod)); refusal != nil {
 		return deny(refusal)
 	}
+	if t.NamespaceUID != string(a.NamespaceUID) {
+		return deny(reason.New(reason.LookupFailed, "the mutating webhook saw namespace %s with UID %.64s, this replica sees %.64s", t.Namespace, t.NamespaceUID, a.NamespaceUID))
+	}
 	if t.Mode != a.Mode {
 		return deny(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
 	}
@@ -143,12 +156,16 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.
 	}
 	v := g.Evaluate(ctx, step, wf, a.Mode, a.Trust)
 	if !v.Allowed {
-		return Decision{Refusal: v.Refusal, RetryAfter: v.RetryAfter, Warnings: warnings(a.Pod, step), Levels: v.Levels}
+		return Decision{Refusal: v.Refusal, RetryAfter: v.RetryAfter, Warnings: warnings(a.Pod, step, wf), Levels: v.Levels}
 	}
 	if err := samePins(step, v.Pins, t.Pins); err != nil {
 		return deny(err)
 	}
-	return Decision{Allowed: true, Warnings: warnings(a.Pod, step), Levels: v.Levels}
+	if d := g.settled(ctx, a, step, wf); d != nil {
+		return *d
+	}
+	w := append(g.unguarded(ctx, step, wf), warnings(a.Pod, step, wf)...)
+	return Decision{Allowed: true, Warnings: w[:min(len(w), maxWarnings)], Levels: v.Levels}
 }
 
 // disagrees says whether the mutating webhook believed anything else than this
@@ -162,7 +179,7 @@ func (g *Gate) disagrees(t tag.Tag, executor argo.Executor) *reason.Error {
 		return reason.New(reason.ReplicasDisagree, "the mutating webhook knows the controller %.300q, this replica does not", t.Creator)
 	case !slices.Contains(g.Identity.ExecutorImages, t.Executor.Image):
 		return reason.New(reason.ReplicasDisagree, "the mutating webhook knows the executor %.300q, this replica does not", t.Executor.Image)
-	case !t.Executor.Equal(executor):
+	case !argo.Executor(t.Executor).Equal(executor):
 		return reason.New(reason.ReplicasDisagree, "the mutating webhook knows other variables or another user of the executor %.300q than this replica", t.Executor.Image)
 	}
 	return nil
@@ -191,7 +208,27 @@ func (g *Gate) genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Work
 	if err := step.Genuine(a.Creator, wf, g.Identity); err != nil {
 		return nil, nil, err
 	}
-	return step, wf, nil
+	if !argo.Adoptable(a.Pod) {
+		return nil, nil, reason.New(reason.MetadataReserved, "its labels keep Argo from seeing it: nobody would know how it ends")
+	}
+	return step, wf, g.awaited(ctx, wf)
+}
+
+// awaited refuses a workflow to whose pods the template that it refers to as a whole
+// gives what Argo knows them by. Argo stores its copy after it made the first pods.
+func (g *Gate) awaited(ctx context.Context, wf *argo.Workflow) error {
+	ref, awaits := wf.Awaits()
+	if !awaits {
+		return nil
+	}
+	template, err := g.Template(ctx, wf.Namespace, ref)
+	switch {
+	case err != nil:
+		return reason.Wrap(reason.LookupFailed, err, "%s could not be read", ref)
+	case template == nil:
+		return reason.New(reason.DefinitionIncomplete, "%s is gone, and the Workflow does not have its copy of it yet", ref)
+	}
+	return wf.CheckMetadata(template)
 }
 
 // Genuine parses the pod and says whether it is Argo's; for the mutating side.
@@ -255,8 +292,8 @@ func (g *Gate) OpenTag(value string, a Admission) (tag.Tag, error) {
 
 // samePins says whether the pod has exactly the pins that the evidence gives.
 // (That its containers check those of its tag is sidecar.Check's part.)
-func samePins(step *argo.Step, want, have []artifact.Pin) error {
-	given := make(map[string]artifact.Pin, len(have))
+func samePins(step *argo.Step, want, have []pin.Pin) error {
+	given := make(map[string]pin.Pin, len(have))
 	for _, p := range have {
 		if _, twice := given[p.Input]; twice {
 			return reason.New(reason.PinMismatch, "input %q is pinned twice", p.Input)
@@ -279,7 +316,7 @@ func samePins(step *argo.Step, want, have []artifact.Pin) error {
 }
 
 // describePin says what a pin rests on, in few words.
-func describePin(p artifact.Pin) string {
+func describePin(p pin.Pin) string {
 	text := "any content"
 	switch {
 	case p.Absent:
@@ -296,7 +333,7 @@ func describePin(p artifact.Pin) string {
 }
 
 // EqualPins says whether two pins are the same.
-func EqualPins(a, b artifact.Pin) bool {
+func EqualPins(a, b pin.Pin) bool {
 	if (a.Mode == nil) != (b.Mode == nil) || a.Mode != nil && *a.Mode != *b.Mode {
 		return false
 	}
@@ -318,7 +355,10 @@ const maxWarnings = 5
 
 // warnings names the outputs that will not be sealed (the step runs all the
 // same; who consumes them is refused) and what lowers the level of the others.
-func warnings(pod *corev1.Pod, step *argo.Step) []string {
+func warnings(pod *corev1.Pod, step *argo.Step, wf *argo.Workflow) []string {
+	if len(step.Outputs) == 0 {
+		return nil
+	}
 	var w []string
 	for _, o := range step.Outputs {
 		if o.Problem != nil {
@@ -326,7 +366,15 @@ func warnings(pod *corev1.Pod, step *argo.Step) []string {
 		}
 	}
 	for _, why := range argo.Warnings(pod, step) {
-		w = append(w, fmt.Sprintf("its outputs will be sealed as %s: %s", provenance.LevelObserved, why))
+		w = append(w, observed(why))
+	}
+	if altered, err := wf.Altered(pod, step); err == nil && len(altered) > 0 {
+		w = append(w, observed(fmt.Sprintf("%.200s is not as its template gives it", altered[0].Field)))
 	}
 	return w[:min(len(w), maxWarnings)]
+}
+
+// observed warns of what keeps a step from the level isolated.
+func observed(why string) string {
+	return fmt.Sprintf("its outputs will be sealed as %s: %s", provenance.LevelObserved, why)
 }

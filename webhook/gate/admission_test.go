@@ -14,9 +14,13 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/pkg/tag/tagtest"
 )
 
 func container(pod *corev1.Pod, name string) *corev1.Container {
@@ -77,14 +81,31 @@ func TestCreate(t *testing.T) {
 		}, reason.LookupFailed, false},
 		"another executor image": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, "wait").Image = "evil" }, reason.ExecutorImageNotAllowed, false},
 		"another node":           {func(_ *testing.T, _ *world, a *Admission) { a.Pod.Annotations["workflows.argoproj.io/node-name"] = "x" }, reason.NodeMismatch, false},
-		"another workflow label": {func(_ *testing.T, _ *world, a *Admission) { a.Pod.Labels[argo.LabelWorkflow] = "x" }, reason.OwnerMismatch, false},
-		"no template":            {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, "init").Env = nil }, reason.TemplateInvalid, false},
+		"another workflow label": {func(_ *testing.T, _ *world, a *Admission) { a.Pod.Labels[layout.LabelWorkflow] = "x" }, reason.OwnerMismatch, false},
+		"another's pod that Argo cannot adopt": {func(_ *testing.T, _ *world, a *Admission) {
+			a.Creator = "system:serviceaccount:kube-system:job-controller"
+			a.Pod = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: a.Pod.Namespace, Name: "job-1", Labels: map[string]string{layout.LabelWorkflow: a.Pod.Labels[layout.LabelWorkflow]}}}
+		}, "", false},
+		"another's pod that Argo would adopt": {func(_ *testing.T, _ *world, a *Admission) {
+			a.Creator = "system:serviceaccount:kube-system:job-controller"
+			a.Pod = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: a.Pod.Namespace, Name: "job-1", Labels: a.Pod.Labels}}
+		}, reason.CreatorNotArgo, false},
+		"Argo's pod that Argo would not see": {func(_ *testing.T, _ *world, a *Admission) {
+			a.Pod.Labels["workflows.argoproj.io/completed"] = "true"
+		}, reason.MetadataReserved, false},
+		"Argo's pod that only lacks a label": {func(_ *testing.T, _ *world, a *Admission) {
+			delete(a.Pod.Labels, "workflows.argoproj.io/completed")
+		}, reason.MetadataReserved, false},
+		"no template": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, "init").Env = nil }, reason.TemplateInvalid, false},
 
 		// Final state of what we add.
 		"not injected at all": {func(_ *testing.T, w *world, a *Admission) { a.Pod = w.consume.DeepCopy() }, reason.SidecarMissing, false},
 		"our container is gone": {func(_ *testing.T, _ *world, a *Admission) {
 			a.Pod.Spec.InitContainers = slices.DeleteFunc(a.Pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == argo.VerifyContainer })
 		}, reason.SidecarMissing, false},
+		"a tag of the release before": {func(t *testing.T, w *world, a *Admission) {
+			a.Pod.Annotations[v1alpha1.AnnotationTag] = tagtest.Predate(t, a.Pod.Annotations[v1alpha1.AnnotationTag], w.keyData)
+		}, reason.ReplicasDisagree, true},
 		"another release's signer": {func(t *testing.T, _ *world, a *Admission) {
 			other := strings.Replace(signer.Image, "aaaa", "bbbb", 1)
 			container(a.Pod, argo.VerifyContainer).Image = other
@@ -161,11 +182,11 @@ func TestCreate(t *testing.T) {
 			*a = w.injected(t, w.consume, w.step, nil)
 		}, reason.PinsMissing, false},
 		"a pin the evidence does not give": {func(t *testing.T, w *world, a *Admission) {
-			*a = w.injected(t, w.consume, w.step, []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: artifact.ArchiveTar, Tree: artifact.Digest(strings.Repeat("f", 64))}})
+			*a = w.injected(t, w.consume, w.step, []pin.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: content.ArchiveTar, Tree: artifact.Digest(strings.Repeat("f", 64))}})
 		}, reason.PinMismatch, false},
 		"a pin of another mode": {func(t *testing.T, w *world, a *Admission) {
 			mode := int32(0o777)
-			*a = w.injected(t, w.consume, w.step, []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree, Mode: &mode}})
+			*a = w.injected(t, w.consume, w.step, []pin.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: content.ArchiveTar, Tree: tree, Mode: &mode}})
 		}, reason.PinMismatch, false},
 	}
 	for name, c := range tests {
@@ -180,7 +201,7 @@ func TestCreate(t *testing.T) {
 			if !d.Allowed && (d.Refusal.Code != c.want || d.Always != c.always) {
 				t.Errorf("refused with %v, always %t; want %s, %t", d.Refusal, d.Always, c.want, c.always)
 			}
-			if d.Allowed && d.Workflow == nil {
+			if d.Allowed && d.Workflow == nil && a.Creator == argotest.Controller {
 				t.Error("admitted without a workflow")
 			}
 		})
@@ -189,19 +210,19 @@ func TestCreate(t *testing.T) {
 
 func TestPinsOfTheTag(t *testing.T) {
 	step := &argo.Step{}
-	pin := artifact.Pin{Input: "a", Location: "s3://s/b/k", SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree}
-	other := pin
+	approved := pin.Pin{Input: "a", Location: "s3://s/b/k", SHA256: stored, Archive: content.ArchiveTar, Tree: tree}
+	other := approved
 	other.Input = "b"
 	tests := map[string]struct {
-		want, have []artifact.Pin
+		want, have []pin.Pin
 		code       reason.Code
 	}{
 		"none of none":     {nil, nil, ""},
-		"the same":         {[]artifact.Pin{pin}, []artifact.Pin{pin}, ""},
-		"in another order": {[]artifact.Pin{pin, other}, []artifact.Pin{other, pin}, ""},
-		"one missing":      {[]artifact.Pin{pin, other}, []artifact.Pin{pin}, reason.PinsMissing},
-		"one too many":     {[]artifact.Pin{pin}, []artifact.Pin{pin, other}, reason.PinMismatch},
-		"one twice":        {[]artifact.Pin{pin, other}, []artifact.Pin{pin, pin}, reason.PinMismatch},
+		"the same":         {[]pin.Pin{approved}, []pin.Pin{approved}, ""},
+		"in another order": {[]pin.Pin{approved, other}, []pin.Pin{other, approved}, ""},
+		"one missing":      {[]pin.Pin{approved, other}, []pin.Pin{approved}, reason.PinsMissing},
+		"one too many":     {[]pin.Pin{approved}, []pin.Pin{approved, other}, reason.PinMismatch},
+		"one twice":        {[]pin.Pin{approved, other}, []pin.Pin{approved, approved}, reason.PinMismatch},
 	}
 	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -230,7 +251,7 @@ func TestPodsOfArgosOwn(t *testing.T) {
 				w := newWorld(t)
 				pod := argotest.Pod(t, golden)
 				c.change(pod)
-				d := w.gate.Create(t.Context(), Admission{Pod: pod, Creator: c.creator, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
+				d := w.gate.Create(t.Context(), Admission{Pod: pod, NamespaceUID: namespaceUID, Creator: c.creator, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
 				if d.Allowed != (c.want == "") || !d.Allowed && d.Refusal.Code != c.want {
 					t.Errorf("decision is %+v (%v)", d, d.Refusal)
 				}
@@ -251,8 +272,11 @@ func TestPodsOfOthers(t *testing.T) {
 		want   reason.Code
 		always bool
 	}{
-		"are admitted":                              {func(*corev1.Pod) {}, "", false},
-		"with an Argo label are refused":            {func(p *corev1.Pod) { p.Labels = map[string]string{argo.LabelWorkflow: "x"} }, reason.CreatorNotArgo, false},
+		"are admitted":                    {func(*corev1.Pod) {}, "", false},
+		"with an Argo label are admitted": {func(p *corev1.Pod) { p.Labels = map[string]string{layout.LabelWorkflow: "x"} }, "", false},
+		"that Argo would adopt are refused": {func(p *corev1.Pod) {
+			p.Labels = map[string]string{layout.LabelWorkflow: "x", "workflows.argoproj.io/completed": "false"}
+		}, reason.CreatorNotArgo, false},
 		"with a container name of ours are refused": {func(p *corev1.Pod) { p.Spec.Containers[0].Name = "argoseal-x" }, reason.NameTaken, false},
 		"with an init container name of ours are refused": {func(p *corev1.Pod) {
 			p.Spec.InitContainers = []corev1.Container{{Name: argo.SignerContainer}}
@@ -267,7 +291,7 @@ func TestPodsOfOthers(t *testing.T) {
 			w.gate.Workflow = nil
 			pod := plain()
 			c.change(pod)
-			d := w.gate.Create(t.Context(), Admission{Pod: pod, Creator: "alice", Mode: v1alpha1.ModeEnforce, Trust: w.trust})
+			d := w.gate.Create(t.Context(), Admission{Pod: pod, NamespaceUID: namespaceUID, Creator: "alice", Mode: v1alpha1.ModeEnforce, Trust: w.trust})
 			if d.Allowed != (c.want == "") || d.Always != c.always {
 				t.Fatalf("decision is %+v (%v)", d, d.Refusal)
 			}
@@ -279,11 +303,11 @@ func TestPodsOfOthers(t *testing.T) {
 	t.Run("with a valid tag for their name are refused", func(t *testing.T) {
 		w := newWorld(t)
 		pod := plain()
-		value, err := w.trust.Keys.Issue(tag.Tag{IssuedAt: now, Namespace: "argo", Pod: "web", WorkflowUID: "u", Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce,
-			Executor: argo.Executor{Image: argotest.Executor}, Signer: signer.Image})
+		value, err := w.trust.Keys.Issue(tag.Tag{IssuedAt: now, Namespace: "argo", NamespaceUID: namespaceUID, Pod: "web", WorkflowUID: "u", Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce,
+			Executor: tag.Executor{Image: argotest.Executor}, Signer: signer.Image})
 		check(t, err)
 		pod.Annotations = map[string]string{v1alpha1.AnnotationTag: value}
-		d := w.gate.Create(t.Context(), Admission{Pod: pod, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
+		d := w.gate.Create(t.Context(), Admission{Pod: pod, NamespaceUID: namespaceUID, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
 		if d.Allowed || !d.Always || d.Refusal.Code != reason.TagInvalid {
 			t.Errorf("decision is %+v (%v)", d, d.Refusal)
 		}
@@ -291,7 +315,7 @@ func TestPodsOfOthers(t *testing.T) {
 }
 
 func TestEverySupportedPodOfArgoIsAdmitted(t *testing.T) {
-	content := v1alpha1.Content{AnyContent: true}
+	content := v1alpha1.Content{AnyContent: true, Tolerate: []v1alpha1.Doubt{v1alpha1.DoubtNamespaceNames, v1alpha1.DoubtPlainHTTP}}
 	for _, name := range argotest.Supported() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -316,7 +340,7 @@ func TestAStepWithoutArtifactsNeedsATagToo(t *testing.T) {
 	w := newWorld(t)
 	pod, _ := argotest.Parsed(t, "on-exit")
 	w.workflow = argotest.Owner(t, pod)
-	d := w.gate.Create(t.Context(), Admission{Pod: pod, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
+	d := w.gate.Create(t.Context(), Admission{Pod: pod, NamespaceUID: namespaceUID, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
 	if d.Allowed || d.Refusal.Code != reason.SidecarMissing {
 		t.Errorf("decision is %+v (%v)", d, d.Refusal)
 	}
@@ -344,5 +368,19 @@ func TestOutputsThatWillNotBeSealedAreNamed(t *testing.T) {
 	d = w.gate.Create(t.Context(), w.injected(t, pod, step, nil))
 	if !d.Allowed || len(d.Warnings) != maxWarnings || !strings.Contains(d.Warnings[0], "will not be sealed: StoreUnsupported: artifact o0") {
 		t.Errorf("decision is %+v", d)
+	}
+}
+
+// What the release before admitted is waited for and kept until it is sealed.
+func TestAStoredPodKeepsTheTagOfTheReleaseBefore(t *testing.T) {
+	w := newWorld(t)
+	w.produce.Annotations[v1alpha1.AnnotationTag] = tagtest.Predate(t, w.produce.Annotations[v1alpha1.AnnotationTag], w.keyData)
+	clear(w.evidence.provenances)
+	clear(w.evidence.seals)
+	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.ProvenancePending {
+		t.Errorf("its consumer: %+v", v)
+	}
+	if d := w.gate.Delete(t.Context(), w.produce, w.trust); d.Allowed || d.Refusal.Code != reason.ProvenancePending {
+		t.Errorf("its deletion: %+v", d)
 	}
 }

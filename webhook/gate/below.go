@@ -7,6 +7,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -77,21 +78,21 @@ func (e *evaluation) below(ctx context.Context, in argo.Input, dir artifact.Loca
 }
 
 // partOf finds a part of a directory among its files.
-func partOf(record *v1alpha1.Provenance, subject provenance.Subject, path string) (artifact.Sum, *refused) {
+func partOf(record *v1alpha1.Provenance, subject provenance.Subject, path string) (content.Sum, *refused) {
 	files, no := filesOf(record, subject)
 	if no != nil {
-		return artifact.Sum{}, no
+		return content.Sum{}, no
 	}
 	part, err := files.Part(subject.Form, path)
 	if err != nil {
-		return artifact.Sum{}, refuse(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", record.Spec.Pod.Name, err)
+		return content.Sum{}, refuse(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", record.Spec.Pod.Name, err)
 	}
 	return part, nil
 }
 
 // filesOf are the files that a record lists for a directory. Only a list that
 // gives the tree of the verified subject is one.
-func filesOf(record *v1alpha1.Provenance, subject provenance.Subject) (artifact.Files, *refused) {
+func filesOf(record *v1alpha1.Provenance, subject provenance.Subject) (content.Files, *refused) {
 	text := ""
 	for _, o := range record.Status.Outputs {
 		if o.Name == subject.Output {
@@ -101,7 +102,7 @@ func filesOf(record *v1alpha1.Provenance, subject provenance.Subject) (artifact.
 	if text == "" {
 		return nil, refuse(reason.FilesUnknown, "the files in output %s of pod %s are not listed", subject.Output, record.Spec.Pod.Name)
 	}
-	files, err := artifact.ParseFiles(text)
+	files, err := content.ParseFiles(text)
 	if err != nil || files.Tree() != subject.Tree {
 		return nil, refuse(reason.ProvenanceInvalid, "the files that Provenance %s lists are not those of the sealed directory", record.Name)
 	}
@@ -109,7 +110,7 @@ func filesOf(record *v1alpha1.Provenance, subject provenance.Subject) (artifact.
 }
 
 // pinPart pins a part of a directory.
-func pinPart(in argo.Input, dir artifact.Location, part artifact.Sum, seal *v1alpha1.ArtifactSeal, verdict policy.Verdict) (accepted, *refused) {
+func pinPart(in argo.Input, dir artifact.Location, part content.Sum, seal *v1alpha1.ArtifactSeal, verdict policy.Verdict) (accepted, *refused) {
 	at := in.Location
 	switch {
 	case part.Form.IsDirectory():

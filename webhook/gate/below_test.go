@@ -11,12 +11,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // parts are the files of a sealed directory.
-var parts = artifact.Files{{Path: "a.json", SHA256: stored}, {Path: "sub/b", SHA256: tree}, {Path: "sub/deep/c", SHA256: stored}}
+var parts = content.Files{{Path: "a.json", SHA256: stored}, {Path: "sub/b", SHA256: tree}, {Path: "sub/deep/c", SHA256: stored}}
 
 // recordUnsealed is a pod's last word without a seal.
 func recordUnsealed(pod *corev1.Pod) *v1alpha1.Provenance {
@@ -33,32 +34,32 @@ func (w *world) storedUnsealed(t *testing.T, key string) {
 
 // reading is a world in which consume reads a part of a sealed directory, as the
 // workflow's definition says.
-func reading(t *testing.T, form artifact.Form, part string) *world {
+func reading(t *testing.T, form content.Form, part string) *world {
 	t.Helper()
 	w := newWorld(t)
 	dir := w.sealDirectoryAs(t, form, parts.Tree())
 	w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Files = parts.String()
 	w.step.Inputs[0].Location.Key = dir.Key + part
-	w.step.Inputs[0].Archive = artifact.ArchiveDetect
+	w.step.Inputs[0].Archive = content.ArchiveDetect
 	w.redefine(t, reference, reference+`,"subPath":"`+part+`"`)
 	return w
 }
 
 func TestAPartOfADirectoryIsPinnedByItself(t *testing.T) {
-	below := artifact.Files{{Path: "b", SHA256: tree}, {Path: "deep/c", SHA256: stored}}.Tree()
-	for part, want := range map[string]artifact.Pin{
-		"a.json": {SHA256: stored, Tree: artifact.FileTree(stored)},
-		"sub/b":  {SHA256: tree, Tree: artifact.FileTree(tree)},
+	below := content.Files{{Path: "b", SHA256: tree}, {Path: "deep/c", SHA256: stored}}.Tree()
+	for part, want := range map[string]pin.Pin{
+		"a.json": {SHA256: stored, Tree: content.FileTree(stored)},
+		"sub/b":  {SHA256: tree, Tree: content.FileTree(tree)},
 		"sub":    {SHA256: below, Tree: below},
 	} {
-		w := reading(t, artifact.FormDirectory, part)
-		want.Input, want.Archive, want.Within = "message", artifact.ArchiveNone, w.location.Prefix().URI()
+		w := reading(t, content.FormDirectory, part)
+		want.Input, want.Archive, want.Within = "message", content.ArchiveNone, w.location.Prefix().URI()
 		want.Location = want.Within + part
 		if want.SHA256 == below {
 			want.Location += "/"
 		}
 		v := w.evaluate(t)
-		if !v.Allowed || !cmp.Equal(v.Pins, []artifact.Pin{want}) {
+		if !v.Allowed || !cmp.Equal(v.Pins, []pin.Pin{want}) {
 			t.Errorf("%s: verdict is %+v (%v), want pin %+v", part, v, v.Refusal, want)
 			continue
 		}
@@ -70,7 +71,7 @@ func TestAPartOfADirectoryIsPinnedByItself(t *testing.T) {
 
 // The lists of files can be large, and there can be many records.
 func TestRecordsAreKeptWithoutTheirFiles(t *testing.T) {
-	w := reading(t, artifact.FormDirectory, "a.json")
+	w := reading(t, content.FormDirectory, "a.json")
 	e := &evaluation{evidence: w.evidence, records: map[string]*v1alpha1.Provenance{}}
 	uid := string(w.produce.UID)
 	record, err := e.record(t.Context(), w.produce.Namespace, uid)
@@ -82,7 +83,7 @@ func TestRecordsAreKeptWithoutTheirFiles(t *testing.T) {
 func TestAPartOfADirectory(t *testing.T) {
 	list := func(w *world) *string { return &w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Files }
 	for name, c := range map[string]struct {
-		form   artifact.Form
+		form   content.Form
 		part   string
 		change func(*testing.T, *world)
 		want   reason.Code
@@ -105,11 +106,11 @@ func TestAPartOfADirectory(t *testing.T) {
 		"taken whole where the definition takes a part": {change: func(_ *testing.T, w *world) {
 			w.step.Inputs[0].Location = w.location
 		}, want: reason.OriginMismatch, says: "it is output"},
-		"with something in it that Argo would unpack": {form: artifact.FormLookalikes, want: reason.ArchiveMismatch, says: "archive none"},
-		"with something in it that Argo is told to leave": {form: artifact.FormLookalikes, change: func(_ *testing.T, w *world) {
-			w.step.Inputs[0].Archive = artifact.ArchiveNone
+		"with something in it that Argo would unpack": {form: content.FormLookalikes, want: reason.ArchiveMismatch, says: "archive none"},
+		"with something in it that Argo is told to leave": {form: content.FormLookalikes, change: func(_ *testing.T, w *world) {
+			w.step.Inputs[0].Archive = content.ArchiveNone
 		}},
-		"that is to be unpacked": {change: func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = artifact.ArchiveTar }, want: reason.ArchiveMismatch},
+		"that is to be unpacked": {change: func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = content.ArchiveTar }, want: reason.ArchiveMismatch},
 		"by a part that is only known at runtime": {change: func(t *testing.T, w *world) {
 			w.redefine(t, reference, reference+`,"subPath":"{{inputs.parameters.x}}.json"`)
 		}},
@@ -145,7 +146,7 @@ func TestAPartOfADirectory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.form == "" {
-				c.form = artifact.FormDirectory
+				c.form = content.FormDirectory
 			}
 			if c.part == "" {
 				c.part = "a.json"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -27,10 +28,10 @@ func TestUpdate(t *testing.T) {
 			delete(o.Annotations, v1alpha1.AnnotationTag)
 			n.Annotations[v1alpha1.AnnotationTag] = ""
 		}, reason.TagInvalid},
-		"the workflow label may not": {"", func(_, n *corev1.Pod) { n.Labels[argo.LabelWorkflow] = "x" }, reason.StructureAltered},
+		"the workflow label may not": {"", func(_, n *corev1.Pod) { n.Labels[layout.LabelWorkflow] = "x" }, reason.StructureAltered},
 		"the node id may not":        {"", func(_, n *corev1.Pod) { n.Annotations["workflows.argoproj.io/node-id"] = "x" }, reason.StructureAltered},
 		"the node name may not":      {"", func(_, n *corev1.Pod) { delete(n.Annotations, "workflows.argoproj.io/node-name") }, reason.StructureAltered},
-		"the kill command may not":   {"", func(_, n *corev1.Pod) { n.Annotations[argo.KillAnnotation] = "[]" }, reason.StructureAltered},
+		"the kill command may not":   {"", func(_, n *corev1.Pod) { n.Annotations[layout.AnnotationKillWait] = "[]" }, reason.StructureAltered},
 		"a user's image may not":     {"", func(_, n *corev1.Pod) { container(n, "main").Image = "x" }, reason.StructureAltered},
 		"our image may not":          {"", func(_, n *corev1.Pod) { container(n, argo.VerifyContainer).Image = "x" }, reason.StructureAltered},
 		"the owner may not":          {"", func(_, n *corev1.Pod) { n.OwnerReferences[0].UID = "x" }, reason.OwnerMismatch},
@@ -45,7 +46,7 @@ func TestUpdate(t *testing.T) {
 		}, ""},
 		"a deleted pod is not let loose": {"", func(o, n *corev1.Pod) {
 			o.DeletionTimestamp, n.DeletionTimestamp = &metav1.Time{Time: now}, &metav1.Time{Time: now}
-			n.Labels[argo.LabelWorkflow] = "x"
+			n.Labels[layout.LabelWorkflow] = "x"
 		}, reason.StructureAltered},
 	}
 	for name, c := range tests {

@@ -9,6 +9,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -35,9 +37,9 @@ func (e *evaluation) collected(ctx context.Context, in argo.Input, writers []wri
 // collect pins the parts that have these seals.
 func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers []writer) (accepted, *refused) {
 	switch {
-	case in.Archive != artifact.ArchiveDetect && in.Archive != artifact.ArchiveNone:
+	case in.Archive != content.ArchiveDetect && in.Archive != content.ArchiveNone:
 		return accepted{}, refuse(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive)
-	case len(seals) > artifact.MaxFiles:
+	case len(seals) > pin.MaxFiles:
 		return accepted{}, refuse(reason.PrefixUnsupported, "%d outputs were sealed there", len(seals))
 	}
 	if no := apart(seals); no != nil {
@@ -52,7 +54,7 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 			return accepted{}, &refused{error: reason.Wrap(no.error.Code, no.error, "%s: %s", key, no.error.Detail), retryAfter: no.retryAfter}
 		}
 	}
-	pin := artifact.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode}
+	pin := pin.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode}
 	if err := pin.Collect(c.files, c.dirs); err != nil {
 		return accepted{}, &refused{error: reason.Wrap(reason.PrefixUnsupported, err, "%v", err)}
 	}
@@ -79,7 +81,7 @@ func apart(seals []v1alpha1.ArtifactSeal) *refused {
 // collection is what has been found of an input that several steps stored.
 type collection struct {
 	prefix artifact.Location
-	files  []artifact.File
+	files  []content.File
 	dirs   []string
 	level  provenance.Level
 	// record is the last one of which lists of files were read.
@@ -118,7 +120,7 @@ func (e *evaluation) part(ctx context.Context, c *collection, seal *v1alpha1.Art
 	if at.Kind == artifact.KindPrefix {
 		return e.directory(ctx, c, seal, subject, strings.TrimSuffix(path, "/"))
 	}
-	c.files = append(c.files, artifact.File{Path: path, SHA256: subject.SHA256})
+	c.files = append(c.files, content.File{Path: path, SHA256: subject.SHA256})
 	return nil
 }
 
@@ -137,12 +139,12 @@ func (e *evaluation) directory(ctx context.Context, c *collection, seal *v1alpha
 	if no != nil {
 		return no
 	}
-	if n := len(c.files) + len(files); n > artifact.MaxFiles {
-		return refuse(reason.PrefixUnsupported, "with its files there are %d, and a pin has room for %d", n, artifact.MaxFiles)
+	if n := len(c.files) + len(files); n > pin.MaxFiles {
+		return refuse(reason.PrefixUnsupported, "with its files there are %d, and a pin has room for %d", n, pin.MaxFiles)
 	}
 	c.dirs = append(c.dirs, path)
 	for _, f := range files {
-		c.files = append(c.files, artifact.File{Path: path + "/" + f.Path, SHA256: f.SHA256})
+		c.files = append(c.files, content.File{Path: path + "/" + f.Path, SHA256: f.SHA256})
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -27,7 +29,7 @@ func collecting(t *testing.T) *world {
 	w.evidence.pods = nil
 	w.part(t, prefix, 0, "a.json", stored)
 	w.part(t, prefix, 1, "sub/b.tgz", tree)
-	w.step.Inputs[0].Archive = artifact.ArchiveDetect
+	w.step.Inputs[0].Archive = content.ArchiveDetect
 	w.redefine(t, reference, `"s3":{"key":"`+w.location.Key+`"}`)
 	return w
 }
@@ -45,20 +47,20 @@ func (w *world) part(t *testing.T, prefix artifact.Location, n int, path string,
 	w.tag(t, pod)
 	w.stored(t, pod)
 	w.seal(t, pod, func(f *provenance.Facts) {
-		f.Subjects[0].SHA256, f.Subjects[0].Form, f.Subjects[0].Tree = digest, artifact.FormFile, artifact.FileTree(digest)
+		f.Subjects[0].SHA256, f.Subjects[0].Form, f.Subjects[0].Tree = digest, content.FormFile, content.FileTree(digest)
 		f.Step.NodeName = "artifact-passing[0].part"
 	})
 	seal := w.theSeal()
-	seal.Spec.SHA256, seal.Spec.TreeDigest = string(digest), string(artifact.FileTree(digest))
+	seal.Spec.SHA256, seal.Spec.TreeDigest = string(digest), string(content.FileTree(digest))
 	seal.Spec.Location = v1alpha1.Location{Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: string(at.Kind)}
 	return pod
 }
 
 func TestWhatSeveralStepsStoredIsPinnedFileByFile(t *testing.T) {
 	w := collecting(t)
-	files := artifact.Files{{Path: "a.json", SHA256: stored}, {Path: "sub/b.tgz", SHA256: tree}}
-	want := artifact.Pin{
-		Input: "message", Location: w.location.Prefix().URI(), SHA256: files.Tree(), Archive: artifact.ArchiveNone, Tree: files.Tree(), Files: files.String(),
+	files := content.Files{{Path: "a.json", SHA256: stored}, {Path: "sub/b.tgz", SHA256: tree}}
+	want := pin.Pin{
+		Input: "message", Location: w.location.Prefix().URI(), SHA256: files.Tree(), Archive: content.ArchiveNone, Tree: files.Tree(), Files: files.String(),
 	}
 	for _, at := range []artifact.Location{w.location, w.location.Prefix()} {
 		w.step.Inputs[0].Location = at
@@ -66,7 +68,7 @@ func TestWhatSeveralStepsStoredIsPinnedFileByFile(t *testing.T) {
 			w.redefine(t, reference, `"s3":{"key":"`+at.Key+`"}`)
 		}
 		v := w.evaluate(t)
-		if !v.Allowed || !cmp.Equal(v.Pins, []artifact.Pin{want}) {
+		if !v.Allowed || !cmp.Equal(v.Pins, []pin.Pin{want}) {
 			t.Fatalf("%s: verdict is %+v (%v), want pin %+v", at, v, v.Refusal, want)
 		}
 		if err := v.Pins[0].Validate(); err != nil {
@@ -99,11 +101,11 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 			w.location.Key = prefix.Key + "c.json"
 			pod := w.evidence.pods[2]
 			w.seal(t, pod, func(f *provenance.Facts) {
-				f.Subjects[0].SHA256, f.Subjects[0].Form, f.Subjects[0].Tree = stored, artifact.FormFile, artifact.FileTree(stored)
+				f.Subjects[0].SHA256, f.Subjects[0].Form, f.Subjects[0].Tree = stored, content.FormFile, content.FileTree(stored)
 				f.Outcome.Result = provenance.Failed
 			})
 			s := w.theSeal()
-			s.Spec.TreeDigest = string(artifact.FileTree(stored))
+			s.Spec.TreeDigest = string(content.FileTree(stored))
 			s.Spec.Location = v1alpha1.Location{Store: w.location.Store, Bucket: w.location.Bucket, Key: w.location.Key, Kind: "object"}
 		}, reason.ProducerFailed, "c.json"},
 		"is refused if one was stored again, unsealed": {func(t *testing.T, w *world) {
@@ -137,7 +139,7 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 		"is not taken by another key": {func(t *testing.T, w *world) {
 			w.redefine(t, reference, `"s3":{"key":"another"}`)
 		}, reason.NoProvenance, ""},
-		"is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = artifact.ArchiveTar }, reason.ArchiveMismatch, "in parts"},
+		"is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = content.ArchiveTar }, reason.ArchiveMismatch, "in parts"},
 		"is refused if an object's seal is made a directory's": {func(_ *testing.T, w *world) {
 			for name, s := range w.evidence.seals {
 				delete(w.evidence.seals, name)
@@ -161,7 +163,7 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 			w.part(t, w.location.Prefix(), 3, "a.json/x", stored)
 		}, reason.PrefixUnsupported, "overlap"},
 		"is refused if there is too much of it": {func(_ *testing.T, w *world) {
-			for i := range artifact.MaxFiles {
+			for i := range pin.MaxFiles {
 				l := w.location.Prefix()
 				l.Key, l.Kind = fmt.Sprintf("%s%d", l.Key, i), artifact.KindObject
 				s := &v1alpha1.ArtifactSeal{Spec: v1alpha1.ArtifactSealSpec{Location: v1alpha1.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: "object"}}}
@@ -186,19 +188,19 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 }
 
 // mapped are the files of a directory that a step stored below the key.
-var mapped = artifact.Files{{Path: "deep/x", SHA256: stored}, {Path: "y", SHA256: tree}}
+var mapped = content.Files{{Path: "deep/x", SHA256: stored}, {Path: "y", SHA256: tree}}
 
 // mapping is a world like collecting's, in which a third step stored a directory
 // without an archive.
 func mapping(t *testing.T) *world {
 	t.Helper()
 	w := collecting(t)
-	w.directory(t, 2, "m0", artifact.FormDirectory, mapped)
+	w.directory(t, 2, "m0", content.FormDirectory, mapped)
 	return w
 }
 
 // directory is a step that stored a directory below the prefix.
-func (w *world) directory(t *testing.T, n int, path string, form artifact.Form, files artifact.Files) *corev1.Pod {
+func (w *world) directory(t *testing.T, n int, path string, form content.Form, files content.Files) *corev1.Pod {
 	t.Helper()
 	before := w.location
 	w.location.Key += "/" + path
@@ -251,29 +253,29 @@ func (w *world) unsealed(t *testing.T, path string, outcomes ...reason.Code) *co
 }
 
 // many are so many files in one directory, with names of so many of the character.
-func many(n, length int, character string) artifact.Files {
-	var files artifact.Files
+func many(n, length int, character string) content.Files {
+	var files content.Files
 	for i := range n {
-		files = append(files, artifact.File{Path: fmt.Sprintf("%03d%s", i, strings.Repeat(character, length)), SHA256: stored})
+		files = append(files, content.File{Path: fmt.Sprintf("%03d%s", i, strings.Repeat(character, length)), SHA256: stored})
 	}
 	return files
 }
 
 func TestADirectoryAmongThePartsIsPinnedFileByFile(t *testing.T) {
 	w := mapping(t)
-	w.directory(t, 3, "m0.more", artifact.FormLookalikes, mapped[1:])
-	files := artifact.Files{
+	w.directory(t, 3, "m0.more", content.FormLookalikes, mapped[1:])
+	files := content.Files{
 		{Path: "a.json", SHA256: stored}, {Path: "m0/deep/x", SHA256: stored}, {Path: "m0/y", SHA256: tree},
 		{Path: "m0.more/y", SHA256: tree}, {Path: "sub/b.tgz", SHA256: tree},
 	}
-	want := artifact.Pin{
-		Input: "message", Location: w.location.Prefix().URI(), SHA256: files.Tree(), Archive: artifact.ArchiveNone, Tree: files.Tree(),
+	want := pin.Pin{
+		Input: "message", Location: w.location.Prefix().URI(), SHA256: files.Tree(), Archive: content.ArchiveNone, Tree: files.Tree(),
 		Files: files.String(), Dirs: "m0\nm0.more\n",
 	}
-	for _, archive := range []artifact.Archive{artifact.ArchiveDetect, artifact.ArchiveNone} {
+	for _, archive := range []content.Archive{content.ArchiveDetect, content.ArchiveNone} {
 		w.step.Inputs[0].Archive = archive
 		v := w.evaluate(t)
-		if !v.Allowed || !cmp.Equal(v.Pins, []artifact.Pin{want}) {
+		if !v.Allowed || !cmp.Equal(v.Pins, []pin.Pin{want}) {
 			t.Fatalf("%s: verdict is %+v (%v), want pin %+v", archive, v, v.Refusal, want)
 		}
 		if err := v.Pins[0].Validate(); err != nil {
@@ -304,14 +306,14 @@ func TestDirectoriesAlone(t *testing.T) {
 func TestAPodsListsAreReadOnce(t *testing.T) {
 	reads := func(directories int) int {
 		w := mapping(t)
-		w.directory(t, 3, "m0x", artifact.FormDirectory, mapped) // between them
+		w.directory(t, 3, "m0x", content.FormDirectory, mapped) // between them
 		pod := w.evidence.pods[2]
 		var subjects []provenance.Subject
 		for i := range directories {
 			at := w.location.Prefix()
 			at.Key += fmt.Sprintf("m%d/", i)
 			subjects = append(subjects, provenance.Subject{
-				URI: at.URI(), SHA256: mapped.Tree(), Tree: mapped.Tree(), Form: artifact.FormDirectory, Output: fmt.Sprint("o", i),
+				URI: at.URI(), SHA256: mapped.Tree(), Tree: mapped.Tree(), Form: content.FormDirectory, Output: fmt.Sprint("o", i),
 			})
 			seal := &v1alpha1.ArtifactSeal{Spec: v1alpha1.ArtifactSealSpec{
 				Location: v1alpha1.Location{Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: string(at.Kind)},
@@ -349,7 +351,7 @@ func TestWhatSeveralStepsStoredWithADirectoryInIt(t *testing.T) {
 		w.location = w.location.Prefix()
 		w.location.Key += "m0/"
 		w.seal(t, third(w), func(f *provenance.Facts) {
-			f.Subjects[0].Form, f.Subjects[0].SHA256, f.Subjects[0].Tree = artifact.FormDirectory, mapped.Tree(), mapped.Tree()
+			f.Subjects[0].Form, f.Subjects[0].SHA256, f.Subjects[0].Tree = content.FormDirectory, mapped.Tree(), mapped.Tree()
 			f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
 		})
 		at := w.location
@@ -365,32 +367,32 @@ func TestWhatSeveralStepsStoredWithADirectoryInIt(t *testing.T) {
 	}{
 		"is refused if nobody listed its files": {func(_ *testing.T, w *world) { output(w).Files = "" }, reason.FilesUnknown, "/m0/: the files in output"},
 		"is refused if one more is listed": {func(_ *testing.T, w *world) {
-			output(w).Files = append(mapped[:2:2], artifact.File{Path: "z", SHA256: stored}).String()
+			output(w).Files = append(mapped[:2:2], content.File{Path: "z", SHA256: stored}).String()
 		}, reason.ProvenanceInvalid, "not those"},
 		"is refused if one less is listed": {func(_ *testing.T, w *world) { output(w).Files = mapped[:1].String() }, reason.ProvenanceInvalid, "not those"},
 		"is refused if another's content is listed": {func(_ *testing.T, w *world) {
-			output(w).Files = artifact.Files{{Path: "deep/x", SHA256: tree}, {Path: "y", SHA256: tree}}.String()
+			output(w).Files = content.Files{{Path: "deep/x", SHA256: tree}, {Path: "y", SHA256: tree}}.String()
 		}, reason.ProvenanceInvalid, "not those"},
 		"is refused if the list is none":             {func(_ *testing.T, w *world) { output(w).Files = "x\n" }, reason.ProvenanceInvalid, "not those"},
 		"is refused if the list is another output's": {func(_ *testing.T, w *world) { output(w).Name = "other" }, reason.FilesUnknown, "hello-art"},
 		"is refused if it has too many files": {func(t *testing.T, w *world) {
-			w.directory(t, 3, "m1", artifact.FormDirectory, many(artifact.MaxFiles-3, 0, ""))
+			w.directory(t, 3, "m1", content.FormDirectory, many(pin.MaxFiles-3, 0, ""))
 		}, reason.PrefixUnsupported, "/m1/: with its files there are 513"},
 		"is refused if directories have too many files together": {func(t *testing.T, w *world) {
-			w.directory(t, 3, "m1", artifact.FormDirectory, many(artifact.MaxFiles/2, 0, ""))
-			w.directory(t, 4, "m2", artifact.FormDirectory, many(artifact.MaxFiles/2, 0, ""))
+			w.directory(t, 3, "m1", content.FormDirectory, many(pin.MaxFiles/2, 0, ""))
+			w.directory(t, 4, "m2", content.FormDirectory, many(pin.MaxFiles/2, 0, ""))
 		}, reason.PrefixUnsupported, "/m2/: with its files there are 516"},
 		"is refused if the names are too long": {func(t *testing.T, w *world) {
-			w.directory(t, 3, "m1", artifact.FormDirectory, many(500, 30, "n"))
+			w.directory(t, 3, "m1", content.FormDirectory, many(500, 30, "n"))
 		}, reason.PrefixUnsupported, "in 32768"},
 		"is refused if the tag has no room for the names": {func(t *testing.T, w *world) {
-			w.directory(t, 3, "m1", artifact.FormDirectory, many(500, 10, "<"))
+			w.directory(t, 3, "m1", content.FormDirectory, many(500, 10, "<"))
 		}, reason.PrefixUnsupported, "its pins have"},
 		"is refused if one lies in the other": {func(t *testing.T, w *world) {
-			w.directory(t, 3, "m0/deep", artifact.FormDirectory, mapped)
+			w.directory(t, 3, "m0/deep", content.FormDirectory, mapped)
 		}, reason.PrefixUnsupported, "overlap"},
 		"is refused if one lies in the other, beside what is there": {func(t *testing.T, w *world) {
-			w.directory(t, 3, "m0/more", artifact.FormDirectory, mapped)
+			w.directory(t, 3, "m0/more", content.FormDirectory, mapped)
 		}, reason.PrefixUnsupported, "overlap"},
 		"is refused if an object lies in it": {func(t *testing.T, w *world) {
 			w.part(t, w.location.Prefix(), 3, "m0/z", stored)
@@ -453,7 +455,7 @@ func TestWhatSeveralStepsStoredWithADirectoryInIt(t *testing.T) {
 			fail(t, w)
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("failed", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{FailedProducers: true}})}
 		}, reason.PrefixUnsupported, "ClusterProvenancePolicy failed"},
-		"is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = artifact.ArchiveZip }, reason.ArchiveMismatch, "in parts"},
+		"is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = content.ArchiveZip }, reason.ArchiveMismatch, "in parts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := mapping(t)
@@ -473,12 +475,12 @@ func TestWhatSeveralStepsStoredWithADirectoryInIt(t *testing.T) {
 func TestMoreThanATagHoldsIsRefused(t *testing.T) {
 	files := many(500, 10, "<").String()
 	for name, c := range map[string]struct {
-		pins []artifact.Pin
+		pins []pin.Pin
 		want reason.Code
 	}{
-		"an input":    {make([]artifact.Pin, 1), ""},
-		"many inputs": {make([]artifact.Pin, 2000), reason.UnsupportedPod},
-		"many files":  {[]artifact.Pin{{Files: files}}, reason.PrefixUnsupported},
+		"an input":    {make([]pin.Pin, 1), ""},
+		"many inputs": {make([]pin.Pin, 2000), reason.UnsupportedPod},
+		"many files":  {[]pin.Pin{{Files: files}}, reason.PrefixUnsupported},
 	} {
 		if err := fit(c.pins); (err == nil) != (c.want == "") || err != nil && err.Code != c.want {
 			t.Errorf("%s: %v, want %q", name, err, c.want)

@@ -13,6 +13,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
@@ -25,7 +27,7 @@ func TestEvidenceThatHoldsGivesThePin(t *testing.T) {
 	if !v.Allowed || v.Refusal != nil {
 		t.Fatalf("refused: %v", v.Refusal)
 	}
-	want := []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree}}
+	want := []pin.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: content.ArchiveTar, Tree: tree}}
 	if d := cmp.Diff(want, v.Pins); d != "" {
 		t.Errorf("pins (-want +got):\n%s", d)
 	}
@@ -35,18 +37,18 @@ func TestEvidenceThatHoldsGivesThePin(t *testing.T) {
 }
 
 func TestAPinIsWhatTheInputsStrategyLeaves(t *testing.T) {
-	itself := artifact.FileTree(stored)
+	itself := content.FileTree(stored)
 	for title, c := range map[string]struct {
-		form artifact.Form // "" for an archive
-		by   artifact.Archive
-		how  artifact.Archive
+		form content.Form // "" for an archive
+		by   content.Archive
+		how  content.Archive
 		tree artifact.Digest
 	}{
-		"an archive, unpacked":              {"", artifact.ArchiveTar, artifact.ArchiveTar, tree},
-		"an archive as the file it is":      {"", artifact.ArchiveNone, artifact.ArchiveNone, itself},
-		"a file that Argo leaves":           {artifact.FormFile, artifact.ArchiveDetect, artifact.ArchiveNone, itself},
-		"a file that Argo is told to leave": {artifact.FormFile, artifact.ArchiveNone, artifact.ArchiveNone, itself},
-		"a packed file, told to leave":      {artifact.FormLookalike, artifact.ArchiveNone, artifact.ArchiveNone, itself},
+		"an archive, unpacked":              {"", content.ArchiveTar, content.ArchiveTar, tree},
+		"an archive as the file it is":      {"", content.ArchiveNone, content.ArchiveNone, itself},
+		"a file that Argo leaves":           {content.FormFile, content.ArchiveDetect, content.ArchiveNone, itself},
+		"a file that Argo is told to leave": {content.FormFile, content.ArchiveNone, content.ArchiveNone, itself},
+		"a packed file, told to leave":      {content.FormLookalike, content.ArchiveNone, content.ArchiveNone, itself},
 	} {
 		t.Run(title, func(t *testing.T) {
 			w := newWorld(t)
@@ -54,7 +56,7 @@ func TestAPinIsWhatTheInputsStrategyLeaves(t *testing.T) {
 				w.sealFile(t, c.form)
 			}
 			w.step.Inputs[0].Archive = c.by
-			want := []artifact.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: c.how, Tree: c.tree}}
+			want := []pin.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: c.how, Tree: c.tree}}
 			if v := w.evaluate(t); !v.Allowed || !cmp.Equal(v.Pins, want) {
 				t.Errorf("verdict is %+v (%v), want pin %v", v, v.Refusal, want)
 			}
@@ -160,8 +162,8 @@ func TestEvaluate(t *testing.T) {
 		}, "", 0, ""},
 		"a pod of another workflow is not waited for": {func(t *testing.T, w *world) {
 			pod := again(t, w, time.Time{})
-			value, err := w.trust.Keys.Issue(tag.Tag{IssuedAt: now, Namespace: pod.Namespace, Pod: pod.Name, WorkflowUID: "other", Creator: "x", Mode: v1alpha1.ModeEnforce,
-				Executor: argo.Executor{Image: argotest.Executor}, Signer: signer.Image})
+			value, err := w.trust.Keys.Issue(tag.Tag{IssuedAt: now, Namespace: pod.Namespace, NamespaceUID: namespaceUID, Pod: pod.Name, WorkflowUID: "other", Creator: "x", Mode: v1alpha1.ModeEnforce,
+				Executor: tag.Executor{Image: argotest.Executor}, Signer: signer.Image})
 			check(t, err)
 			pod.Annotations[v1alpha1.AnnotationTag] = value
 		}, "", 0, ""},
@@ -194,7 +196,8 @@ func TestEvaluate(t *testing.T) {
 		"its output was not sealed, though its pod was": {func(_ *testing.T, w *world) {
 			clear(w.evidence.seals)
 			w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Reason = string(reason.OutputUnreadable)
-		}, reason.NotSealed, 0, "OutputUnreadable"},
+			w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Message = "no archive"
+		}, reason.NotSealed, 0, "OutputUnreadable: no archive"},
 		"the record of its pod does not speak of it": {func(_ *testing.T, w *world) {
 			clear(w.evidence.seals)
 			w.evidence.provenances[string(w.produce.UID)].Status.Outputs = nil
@@ -222,6 +225,14 @@ func TestEvaluate(t *testing.T) {
 		"the seal names an older producer than the newest": {func(t *testing.T, w *world) {
 			old := *w.theSeal()
 			w.seal(t, again(t, w, now.Add(-5*time.Second)), nil)
+			*w.theSeal() = old
+		}, reason.SubjectMismatch, 0, "sealed it later"},
+		"the seal names an older producer, whose node's clock is ahead": {func(t *testing.T, w *world) {
+			old, made := *w.theSeal(), metav1.NewTime(now.Add(-time.Minute))
+			w.evidence.provenances[string(w.produce.UID)].CreationTimestamp = made
+			newest := again(t, w, now.Add(-15*time.Second))
+			newest.CreationTimestamp = made
+			w.seal(t, newest, nil)
 			*w.theSeal() = old
 		}, reason.SubjectMismatch, 0, "sealed it later"},
 		"the newest of two sealed producers is used": {func(t *testing.T, w *world) {
@@ -272,18 +283,18 @@ func TestEvaluate(t *testing.T) {
 
 		// What the bytes are, and what Argo would do to them.
 		"a file that looks packed, and nobody says that it is not": {func(t *testing.T, w *world) {
-			w.sealFile(t, artifact.FormLookalike)
+			w.sealFile(t, content.FormLookalike)
 		}, reason.ArchiveMismatch, 0, "archive none"},
 		"a file that would be unpacked": {func(t *testing.T, w *world) {
-			w.sealFile(t, artifact.FormFile)
-			w.step.Inputs[0].Archive = artifact.ArchiveTar
+			w.sealFile(t, content.FormFile)
+			w.step.Inputs[0].Archive = content.ArchiveTar
 		}, reason.ArchiveMismatch, 0, "sealed as file, and the input's strategy is tar"},
 		"a file that would be unzipped": {func(t *testing.T, w *world) {
-			w.sealFile(t, artifact.FormLookalike)
-			w.step.Inputs[0].Archive = artifact.ArchiveZip
+			w.sealFile(t, content.FormLookalike)
+			w.step.Inputs[0].Archive = content.ArchiveZip
 		}, reason.ArchiveMismatch, 0, "sealed as lookalike, and the input's strategy is zip"},
 		"an archive that would be unzipped": {func(_ *testing.T, w *world) {
-			w.step.Inputs[0].Archive = artifact.ArchiveZip
+			w.step.Inputs[0].Archive = content.ArchiveZip
 		}, reason.ArchiveMismatch, 0, "sealed as tar, and the input's strategy is zip"},
 		"an input without any strategy": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = "" }, reason.ArchiveMismatch, 0, ""},
 
@@ -439,11 +450,11 @@ func TestZeroValuesRefuse(t *testing.T) {
 }
 
 func TestADirectoryWithoutAnArchiveIsPinnedWhole(t *testing.T) {
-	for _, by := range []artifact.Archive{artifact.ArchiveDetect, artifact.ArchiveNone} {
+	for _, by := range []content.Archive{content.ArchiveDetect, content.ArchiveNone} {
 		w := newWorld(t)
 		below := w.sealDirectory(t)
 		w.step.Inputs[0].Archive = by
-		want := []artifact.Pin{{Input: "message", Location: below.URI(), SHA256: stored, Archive: artifact.ArchiveNone, Tree: stored}}
+		want := []pin.Pin{{Input: "message", Location: below.URI(), SHA256: stored, Archive: content.ArchiveNone, Tree: stored}}
 		if v := w.evaluate(t); !v.Allowed || !cmp.Equal(v.Pins, want) {
 			t.Errorf("by %s: verdict is %+v (%v), want pin %v", by, v, v.Refusal, want)
 		}
@@ -465,8 +476,8 @@ func TestADirectoryAndAnObjectAreTwoThings(t *testing.T) {
 		want   reason.Code
 		says   string
 	}{
-		"a directory is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = artifact.ArchiveTar }, reason.ArchiveMismatch, "sealed as directory"},
-		"a directory is not unzipped": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = artifact.ArchiveZip }, reason.ArchiveMismatch, "sealed as directory"},
+		"a directory is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = content.ArchiveTar }, reason.ArchiveMismatch, "sealed as directory"},
+		"a directory is not unzipped": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = content.ArchiveZip }, reason.ArchiveMismatch, "sealed as directory"},
 		"an object beside a directory is what Argo takes": {func(t *testing.T, w *world) {
 			other := w.producer(t, "produce", laterUID, now.Add(-9*time.Second))
 			w.seal(t, other, func(f *provenance.Facts) { f.Step.NodeName = "artifact-passing[0].another" })

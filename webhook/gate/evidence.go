@@ -9,6 +9,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
@@ -83,7 +84,7 @@ func AnyProducer(pod *corev1.Pod) Producer {
 		Namespace: pod.Namespace,
 		Pod:       pod.Name,
 		UID:       string(pod.UID),
-		Workflow:  pod.Labels[argo.LabelWorkflow],
+		Workflow:  pod.Labels[layout.LabelWorkflow],
 		Tag:       pod.Annotations[v1alpha1.AnnotationTag],
 		Created:   pod.CreationTimestamp.Time,
 		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,

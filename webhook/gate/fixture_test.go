@@ -17,6 +17,10 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/epoch/epochtest"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -27,8 +31,10 @@ import (
 )
 
 const (
-	cluster    = "test"
-	produceUID = "99999999-0000-4000-8000-000000000001"
+	cluster = "test"
+	// namespaceUID is that of the namespace that all of this happens in.
+	namespaceUID = "99999999-0000-4000-8000-000000000000"
+	produceUID   = "99999999-0000-4000-8000-000000000001"
 	// laterUID is the pod that writes the location again.
 	laterUID = "99999999-0000-4000-8000-000000000002"
 )
@@ -43,8 +49,10 @@ var (
 // world is a namespace in which artifact-passing has run its first step: pod
 // produce has ended and is sealed, pod consume is about to be created.
 type world struct {
-	gate     *Gate
-	trust    Trust
+	gate  *Gate
+	trust Trust
+	// keyData is what the keys of trust are read from.
+	keyData  map[string][]byte
 	evidence *memory
 	notary   *sealtest.Notary
 	clock    *clocktesting.FakePassiveClock
@@ -55,6 +63,9 @@ type world struct {
 	workflow *argo.Workflow
 	// template is the one WorkflowTemplate there is, if it is set.
 	template map[string]any
+	// moment is when the guards hold; failEpochs is what fails, if set.
+	moment     epoch.Moment
+	failEpochs error
 	// The policies there are.
 	clusterPolicies []v1alpha1.ClusterProvenancePolicy
 	ownPolicies     []v1alpha1.ProvenancePolicy
@@ -114,18 +125,21 @@ func (m *memory) WorkflowSeals(context.Context, string, string) ([]v1alpha1.Arti
 	return found, m.failWorkflowSeals
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	id, key, err := tag.NewKey()
 	check(t, err)
-	keys, err := tag.ParseKeys(tag.WithKey(nil, id, key))
+	data := tag.WithKey(nil, id, key)
+	keys, err := tag.ParseKeys(data)
 	check(t, err)
 	w := &world{
+		keyData:  data,
 		notary:   sealtest.NewNotary(t),
 		clock:    clocktesting.NewFakePassiveClock(now),
 		evidence: &memory{provenances: map[string]*v1alpha1.Provenance{}, seals: map[string]*v1alpha1.ArtifactSeal{}},
 	}
 	w.trust = Trust{Keys: keys, Root: w.notary.Root}
+	w.moment = epochtest.Held(namespaceUID, time.Time{})
 	w.consume, w.step = argotest.Parsed(t, "consume")
 	w.workflow = argotest.Owner(t, w.consume)
 	w.location = w.step.StoreInputs()[0].Location
@@ -138,6 +152,7 @@ func newWorld(t *testing.T) *world {
 		Workflow: func(context.Context, string, string) (*argo.Workflow, error) { return w.workflow, nil },
 		Template: func(context.Context, string, graph.Ref) (map[string]any, error) { return w.template, nil },
 		Facts:    NewFacts(1 << 20), Clock: w.clock,
+		Epochs: func(context.Context, string) (epoch.Moment, error) { return w.moment, w.failEpochs },
 	}
 	w.produce = w.producer(t, "produce", "", now.Add(-10*time.Second))
 	w.seal(t, w.produce, nil)
@@ -146,7 +161,7 @@ func newWorld(t *testing.T) *world {
 
 // producer puts a pod that our webhooks admitted into the namespace. It has
 // ended at the given time; zero: it runs.
-func (w *world) producer(t *testing.T, name, uid string, end time.Time) *corev1.Pod {
+func (w *world) producer(t testing.TB, name, uid string, end time.Time) *corev1.Pod {
 	t.Helper()
 	pod := argotest.Pod(t, name)
 	pod.UID = produceUID
@@ -161,12 +176,12 @@ func (w *world) producer(t *testing.T, name, uid string, end time.Time) *corev1.
 }
 
 // tag gives a pod the tag our mutating webhook would.
-func (w *world) tag(t *testing.T, pod *corev1.Pod) {
+func (w *world) tag(t testing.TB, pod *corev1.Pod) {
 	t.Helper()
 	value, err := w.trust.Keys.Issue(tag.Tag{
-		IssuedAt: pod.CreationTimestamp.UTC(), Namespace: pod.Namespace, Pod: pod.Name,
+		IssuedAt: pod.CreationTimestamp.UTC(), Namespace: pod.Namespace, NamespaceUID: namespaceUID, Pod: pod.Name,
 		WorkflowUID: w.step.WorkflowUID, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce,
-		Executor: w.gate.Identity.Executor(w.consume), Signer: signer.Image,
+		Executor: tag.Executor(w.gate.Identity.Executor(w.consume)), Signer: signer.Image,
 	})
 	check(t, err)
 	pod.Annotations[v1alpha1.AnnotationTag] = value
@@ -187,7 +202,7 @@ func finish(pod *corev1.Pod, end time.Time) {
 
 // seal does what the notary does: a statement about the pod, its bundle, the
 // Provenance and the ArtifactSeal.
-func (w *world) seal(t *testing.T, pod *corev1.Pod, change func(*provenance.Facts)) {
+func (w *world) seal(t testing.TB, pod *corev1.Pod, change func(*provenance.Facts)) {
 	t.Helper()
 	_, end := ended(pod), ended(pod)
 	f := sealtest.Facts(w.location.URI(), stored)
@@ -215,22 +230,22 @@ func (w *world) seal(t *testing.T, pod *corev1.Pod, change func(*provenance.Fact
 
 // sealFile seals the location anew, as a file that was stored without an
 // archive.
-func (w *world) sealFile(t *testing.T, form artifact.Form) {
+func (w *world) sealFile(t testing.TB, form content.Form) {
 	t.Helper()
 	w.seal(t, w.produce, func(f *provenance.Facts) {
-		f.Subjects[0].Form, f.Subjects[0].Tree = form, artifact.FileTree(stored)
+		f.Subjects[0].Form, f.Subjects[0].Tree = form, content.FileTree(stored)
 	})
-	w.theSeal().Spec.TreeDigest = string(artifact.FileTree(stored))
+	w.theSeal().Spec.TreeDigest = string(content.FileTree(stored))
 }
 
 // sealDirectory seals the location anew, as a directory that was stored without
 // an archive, and takes away the object's seal.
-func (w *world) sealDirectory(t *testing.T) artifact.Location {
+func (w *world) sealDirectory(t testing.TB) artifact.Location {
 	t.Helper()
-	return w.sealDirectoryAs(t, artifact.FormDirectory, stored)
+	return w.sealDirectoryAs(t, content.FormDirectory, stored)
 }
 
-func (w *world) sealDirectoryAs(t *testing.T, form artifact.Form, digest artifact.Digest) artifact.Location {
+func (w *world) sealDirectoryAs(t testing.TB, form content.Form, digest artifact.Digest) artifact.Location {
 	t.Helper()
 	below := w.location.Prefix()
 	w.seal(t, w.produce, func(f *provenance.Facts) {
@@ -247,19 +262,19 @@ func (w *world) sealDirectoryAs(t *testing.T, form artifact.Form, digest artifac
 
 // stored makes the pod one that stores its output without an archive, at the
 // location.
-func (w *world) stored(t *testing.T, pod *corev1.Pod) {
+func (w *world) stored(t testing.TB, pod *corev1.Pod) {
 	t.Helper()
 	storedAt(t, pod, w.location.Key)
 }
 
 // storedAt has a producer store its output under a key, without an archive.
-func storedAt(t *testing.T, pod *corev1.Pod, key string) {
+func storedAt(t testing.TB, pod *corev1.Pod, key string) {
 	t.Helper()
 	setOutput(t, pod, `"path":"/tmp/hello_world.txt","archive":{"none":{}},"s3":{"key":"`+key+`"}`)
 }
 
 // setOutput changes where a producer's output lies and goes.
-func setOutput(t *testing.T, pod *corev1.Pod, fields string) {
+func setOutput(t testing.TB, pod *corev1.Pod, fields string) {
 	t.Helper()
 	env := pod.Spec.InitContainers[0].Env
 	for i := range env {
@@ -291,29 +306,29 @@ func (w *world) theSeal() *v1alpha1.ArtifactSeal {
 }
 
 // evaluate decides on consume.
-func (w *world) evaluate(t *testing.T) Verdict {
+func (w *world) evaluate(t testing.TB) Verdict {
 	t.Helper()
 	return w.gate.Evaluate(t.Context(), w.step, w.workflow, v1alpha1.ModeEnforce, w.trust)
 }
 
 // admission is the final pod consume, as an honest cluster submits it.
-func (w *world) admission(t *testing.T) Admission {
+func (w *world) admission(t testing.TB) Admission {
 	t.Helper()
 	v := w.evaluate(t)
 	return w.injected(t, w.consume, w.step, v.Pins)
 }
 
-func (w *world) injected(t *testing.T, pod *corev1.Pod, step *argo.Step, pins []artifact.Pin) Admission {
+func (w *world) injected(t testing.TB, pod *corev1.Pod, step *argo.Step, pins []pin.Pin) Admission {
 	t.Helper()
 	value, err := w.trust.Keys.Issue(tag.Tag{
-		IssuedAt: now, Namespace: pod.Namespace, Pod: pod.Name, WorkflowUID: step.WorkflowUID, Definition: w.workflow.Fingerprint(step.NodeName),
+		IssuedAt: now, Namespace: pod.Namespace, NamespaceUID: namespaceUID, Pod: pod.Name, WorkflowUID: step.WorkflowUID, Definition: w.workflow.Fingerprint(step.NodeName),
 		Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Pins: pins,
-		Executor: w.gate.Identity.Executor(pod), Signer: signer.Image,
+		Executor: tag.Executor(w.gate.Identity.Executor(pod)), Signer: signer.Image,
 	})
 	check(t, err)
 	out, err := inject.Pod(pod, step, value, pins, signer)
 	check(t, err)
-	return Admission{Pod: out, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust}
+	return Admission{Pod: out, NamespaceUID: namespaceUID, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust}
 }
 
 func check(t testing.TB, err error) {

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+	"k8s.io/utils/lru"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -36,7 +38,13 @@ type Gate struct {
 	// nil if there is none.
 	Template func(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error)
 	Facts    *Facts
-	Clock    clock.PassiveClock
+	// Epochs says since when the guards have held in a namespace, by what the API
+	// server says now. An error that is no *reason.Error is the API server's.
+	Epochs func(ctx context.Context, namespace string) (epoch.Moment, error)
+	// Settled remembers namespaces whose mode has counted for long enough; nil:
+	// nothing is remembered.
+	Settled *lru.Cache
+	Clock   clock.PassiveClock
 	// Requeue is how long Argo's controller waits before it tries to make a pod
 	// again.
 	Requeue time.Duration
@@ -54,7 +62,7 @@ type Trust struct {
 type Verdict struct {
 	Allowed bool
 	// Pins of the inputs whose evidence holds, also where another's does not.
-	Pins []artifact.Pin
+	Pins []pin.Pin
 	// Refusal is the first final one, else the first that may pass later; set
 	// unless Allowed.
 	Refusal *reason.Error
@@ -74,6 +82,11 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *argo.Workflow,
 	}
 	if refusal := problem(step); refusal != nil {
 		return Verdict{Refusal: refusal}
+	}
+	if len(step.StoreInputs()) > 0 {
+		if refusal := g.held(ctx, wf); refusal != nil {
+			return Verdict{Refusal: refusal}
+		}
 	}
 	from, refusal := g.origins(ctx, step, wf)
 	if refusal != nil {
@@ -129,7 +142,7 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	for _, in := range inputs {
 		found, refused := e.input(ctx, in)
 		if refused != nil && refused.nothing && e.mayBeAbsent(in) {
-			found, refused = accepted{pin: artifact.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive, Absent: true}}, nil
+			found, refused = accepted{pin: pin.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive, Absent: true}}, nil
 		}
 		if refused == nil {
 			v.Pins = append(v.Pins, found.pin)
@@ -160,12 +173,12 @@ func (e *evaluation) mayBeAbsent(in argo.Input) bool {
 }
 
 // fit refuses what the admission tag has no room for.
-func fit(pins []artifact.Pin) *reason.Error {
+func fit(pins []pin.Pin) *reason.Error {
 	err := tag.Fit(pins)
 	switch {
 	case err == nil:
 		return nil
-	case slices.ContainsFunc(pins, func(p artifact.Pin) bool { return p.Files != "" }):
+	case slices.ContainsFunc(pins, func(p pin.Pin) bool { return p.Files != "" }):
 		return reason.Wrap(reason.PrefixUnsupported, err, "%v", err)
 	}
 	return reason.Wrap(reason.UnsupportedPod, err, "%v", err)

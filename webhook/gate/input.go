@@ -11,6 +11,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -48,7 +49,7 @@ type evaluation struct {
 
 // accepted is an input whose evidence holds, or that a policy admits without.
 type accepted struct {
-	pin artifact.Pin
+	pin pin.Pin
 	// level of the builder; empty for what has no seal.
 	level provenance.Level
 }
@@ -154,7 +155,10 @@ func (e *evaluation) statement(ctx context.Context, namespace string, seal *v1al
 		return nil, "", lookupFailed("its Provenance", err)
 	}
 	result, err := e.gate.Facts.verify(e.trust.Root, bundle)
-	if err != nil {
+	switch {
+	case reason.Of(err) == reason.TooNew:
+		return nil, "", &refused{error: reason.Wrap(reason.TooNew, err, "the bundle of Provenance %s: %s", record.Name, plain(err))}
+	case err != nil:
 		return nil, "", &refused{error: reason.Wrap(reason.ProvenanceInvalid, err, "the bundle of Provenance %s: %s", record.Name, plain(err))}
 	}
 	statement := result.Statement

@@ -10,7 +10,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
@@ -54,7 +54,7 @@ func logging(t *testing.T, measured bool) (*world, *corev1.Pod) {
 		step = with
 	}
 	w.location = with.Outputs[len(with.Outputs)-1].Location
-	w.step.Inputs[0].Location, w.step.Inputs[0].Archive = w.location, artifact.ArchiveDetect
+	w.step.Inputs[0].Location, w.step.Inputs[0].Archive = w.location, content.ArchiveDetect
 	w.redefine(t, reference, `"s3":{"key":"`+w.location.Key+`"}`)
 	pod = w.injected(t, pod, step, nil).Pod
 	pod.UID, pod.CreationTimestamp = produceUID, metav1.NewTime(now.Add(-30*time.Second))
@@ -79,9 +79,9 @@ func TestALogIsWaitedForAsLongAsItsPodHasNoRecord(t *testing.T) {
 		"not if nobody measures it": {false, func(*testing.T, *world, *corev1.Pod) {}, reason.NoProvenance},
 		"until it is sealed": {true, func(t *testing.T, w *world, pod *corev1.Pod) {
 			w.seal(t, pod, func(f *provenance.Facts) {
-				f.Subjects[0].Output, f.Subjects[0].Form, f.Subjects[0].Tree = "main-logs", artifact.FormFile, artifact.FileTree(stored)
+				f.Subjects[0].Output, f.Subjects[0].Form, f.Subjects[0].Tree = "main-logs", content.FormFile, content.FileTree(stored)
 			})
-			w.theSeal().Spec.TreeDigest = string(artifact.FileTree(stored))
+			w.theSeal().Spec.TreeDigest = string(content.FileTree(stored))
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

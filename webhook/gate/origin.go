@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
@@ -113,8 +114,8 @@ func made(o graph.Origins, in argo.Input, s *provenance.Statement, subject prove
 	if part != "" {
 		of = fmt.Sprintf("%.200q of ", part)
 	}
-	return refuse(reason.OriginMismatch, "it is %soutput %s of node %.200q, and the workflow's definition takes it from %s",
-		of, subject.Output, s.Step.NodeName, describeOrigins(o))
+	return refuse(reason.OriginMismatch, "it is %soutput %.200s of node %.200q, template %.200s, which ended at %s, and the workflow's definition takes it from %s",
+		of, subject.Output, s.Step.NodeName, s.Definition.Template, s.FinishedAt.UTC().Format(time.RFC3339), describeOrigins(o))
 }
 
 // maxDescribed bounds how many origins a message names.

@@ -48,7 +48,7 @@ func TestAnInputIsWhatTheDefinitionTakesItFrom(t *testing.T) {
 		// pod consumes.
 		"another step's output is refused": {func(t *testing.T, w *world) {
 			sealed(t, w, func(f *provenance.Facts) { f.Step.NodeName = "artifact-passing[0].something-else" })
-		}, reason.OriginMismatch, "the workflow's definition takes it from output hello-art of template hello-world-to-file"},
+		}, reason.OriginMismatch, `output hello-art of node "artifact-passing[0].something-else", template hello-world-to-file, which ended at 2026-11-21T10:00:50Z, and the workflow's definition takes it from output hello-art of node "artifact-passing[0].generate-artifact", template hello-world-to-file. Two steps`},
 		"another output of the step is refused": {func(t *testing.T, w *world) {
 			sealed(t, w, func(f *provenance.Facts) { f.Subjects[0].Output = "bye-art" })
 		}, reason.OriginMismatch, "it is output bye-art"},

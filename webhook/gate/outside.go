@@ -9,6 +9,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -47,7 +49,11 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []write
 // external decides on an input that no seal can vouch for, by policies alone.
 // no is what there is to say where none speaks of it.
 func (e *evaluation) external(in argo.Input, no *refused) (accepted, *refused) {
-	admitted := e.policies.External(policy.External{URI: in.URI()})
+	from := policy.External{URI: in.URI()}
+	for _, d := range in.Doubts {
+		from.Doubts = append(from.Doubts, policy.Doubt(d))
+	}
+	admitted := e.policies.External(from)
 	switch {
 	case !admitted.Allowed && admitted.Refusal.Code == reason.NoProvenance && no.error.Code != reason.NoProvenance:
 		no.error.Detail += "; and no ClusterProvenancePolicy allows it without a seal"
@@ -62,10 +68,10 @@ func (e *evaluation) external(in argo.Input, no *refused) (accepted, *refused) {
 		// A step may have reported this location in another's name.
 		return accepted{}, refuse(reason.OriginMismatch, "it lies outside of this workflow, and the workflow's definition takes it from %s", describeOrigins(o))
 	}
-	if err := artifact.CheckOutside(admitted.SHA256, in.Archive, admitted.Tree); err != nil {
+	if err := content.CheckOutside(admitted.SHA256, in.Archive, admitted.Tree); err != nil {
 		return accepted{}, &refused{error: reason.Wrap(reason.ArchiveMismatch, err, "ClusterProvenancePolicy %s: %v", admitted.Policy, err)}
 	}
-	return accepted{pin: artifact.Pin{
+	return accepted{pin: pin.Pin{
 		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Archive: in.Archive, Tree: admitted.Tree,
 		Mode: in.Mode, Policy: admitted.Policy,
 	}}, nil
@@ -73,8 +79,7 @@ func (e *evaluation) external(in argo.Input, no *refused) (accepted, *refused) {
 
 // foreignSeal finds the seal that another workflow left at the location, where
 // policies trust any: nil if there is none. Of several the one whose producer
-// finished last counts, trusted or not, because what it wrote is what lies there
-// now.
+// ran last counts, trusted or not, because what it wrote is what lies there now.
 func (e *evaluation) foreignSeal(ctx context.Context, l artifact.Location) (*v1alpha1.ArtifactSeal, *refused) {
 	var seals []v1alpha1.ArtifactSeal
 	for _, namespace := range e.policies.ProducerNamespaces() {
@@ -91,12 +96,14 @@ func (e *evaluation) foreignSeal(ctx context.Context, l artifact.Location) (*v1a
 	if len(seals) == 0 {
 		return nil, nil
 	}
-	last := slices.MaxFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
-		return cmp.Or(
-			a.Spec.Producer.FinishedAt.Compare(b.Spec.Producer.FinishedAt.Time),
-			cmp.Compare(a.Name, b.Name),
-		)
-	})
+	// The names decide where nobody knows, so that all replicas say the same.
+	slices.SortFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return cmp.Compare(b.Name, a.Name) })
+	last := seals[0]
+	for _, s := range seals[1:] {
+		if provenance.RunOf(s.Spec.Producer).After(provenance.RunOf(last.Spec.Producer)) {
+			last = s
+		}
+	}
 	return &last, nil
 }
 
@@ -134,7 +141,7 @@ func sealed(in argo.Input, subject provenance.Subject, seal *v1alpha1.ArtifactSe
 	if err != nil {
 		return accepted{}, &refused{error: Refusal(err)}
 	}
-	pin := artifact.Pin{
+	pin := pin.Pin{
 		Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Archive: how, Tree: tree, Mode: in.Mode, Policy: verdict.Policy,
 	}
 	if pin.Policy != "" {

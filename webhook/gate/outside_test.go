@@ -2,11 +2,13 @@ package gate
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -14,6 +16,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -44,20 +48,23 @@ func untouched(t *testing.T) *world {
 
 const everything = "s3://s3.argo.svc:7070/artifacts/**"
 
+// anyContent admits what lies in the pods' store, which has no TLS.
+var anyContent = v1alpha1.Content{AnyContent: true, Tolerate: []v1alpha1.Doubt{v1alpha1.DoubtPlainHTTP}}
+
 func TestAnInputFromOutsideIsPinnedAsThePolicySays(t *testing.T) {
-	itself := artifact.FileTree(stored)
+	itself := content.FileTree(stored)
 	for name, c := range map[string]struct {
 		content v1alpha1.Content
-		by      artifact.Archive
-		want    artifact.Pin
+		by      content.Archive
+		want    pin.Pin
 	}{
-		"to nothing":                            {v1alpha1.Content{AnyContent: true}, artifact.ArchiveDetect, artifact.Pin{}},
-		"to nothing, unzipped":                  {v1alpha1.Content{AnyContent: true}, artifact.ArchiveZip, artifact.Pin{}},
-		"to a tree digest":                      {v1alpha1.Content{TreeSHA256: string(tree)}, artifact.ArchiveDetect, artifact.Pin{Tree: tree}},
-		"to a tree digest, unpacked":            {v1alpha1.Content{TreeSHA256: string(tree)}, artifact.ArchiveTar, artifact.Pin{Tree: tree}},
-		"to a tree digest, not unpacked":        {v1alpha1.Content{TreeSHA256: string(tree)}, artifact.ArchiveNone, artifact.Pin{Tree: tree}},
-		"to a file's digest":                    {v1alpha1.Content{SHA256: string(stored)}, artifact.ArchiveNone, artifact.Pin{SHA256: stored, Tree: itself}},
-		"to a file's digest, if Argo leaves it": {v1alpha1.Content{SHA256: string(stored)}, artifact.ArchiveDetect, artifact.Pin{SHA256: stored, Tree: itself}},
+		"to nothing":                            {anyContent, content.ArchiveDetect, pin.Pin{}},
+		"to nothing, unzipped":                  {anyContent, content.ArchiveZip, pin.Pin{}},
+		"to a tree digest":                      {v1alpha1.Content{TreeSHA256: string(tree)}, content.ArchiveDetect, pin.Pin{Tree: tree}},
+		"to a tree digest, unpacked":            {v1alpha1.Content{TreeSHA256: string(tree)}, content.ArchiveTar, pin.Pin{Tree: tree}},
+		"to a tree digest, not unpacked":        {v1alpha1.Content{TreeSHA256: string(tree)}, content.ArchiveNone, pin.Pin{Tree: tree}},
+		"to a file's digest":                    {v1alpha1.Content{SHA256: string(stored)}, content.ArchiveNone, pin.Pin{SHA256: stored, Tree: itself}},
+		"to a file's digest, if Argo leaves it": {v1alpha1.Content{SHA256: string(stored)}, content.ArchiveDetect, pin.Pin{SHA256: stored, Tree: itself}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := untouched(t)
@@ -65,7 +72,7 @@ func TestAnInputFromOutsideIsPinnedAsThePolicySays(t *testing.T) {
 			w.step.Inputs[0].Archive = c.by
 			v := w.evaluate(t)
 			c.want.Input, c.want.Location, c.want.Archive, c.want.Policy = "message", w.location.URI(), c.by, "datasets"
-			if d := cmp.Diff([]artifact.Pin{c.want}, v.Pins); !v.Allowed || d != "" {
+			if d := cmp.Diff([]pin.Pin{c.want}, v.Pins); !v.Allowed || d != "" {
 				t.Errorf("%v, pins (-want +got):\n%s", v.Refusal, d)
 			}
 			if len(v.Levels) != 0 {
@@ -85,9 +92,52 @@ func TestAnInputFromOutsideIsPinnedAsThePolicySays(t *testing.T) {
 	})
 }
 
+// A store is only a name: where nobody pins the content, the pod may not change what
+// it means.
+func TestAPodThatMayChangeWhichStoreItIsIsRefused(t *testing.T) {
+	aliased := func(p *corev1.Pod) {
+		p.Spec.HostAliases = []corev1.HostAlias{{IP: "10.0.0.9", Hostnames: []string{"s3.argo.svc"}}}
+	}
+	tolerant := anyContent
+	tolerant.Tolerate = append(slices.Clone(tolerant.Tolerate), v1alpha1.DoubtHostAliases)
+	for name, c := range map[string]struct {
+		content v1alpha1.Content
+		change  func(*corev1.Pod)
+		// want are words of the refusal; none: it is admitted.
+		want []string
+	}{
+		"as Argo makes it":            {anyContent, func(*corev1.Pod) {}, nil},
+		"without TLS":                 {v1alpha1.Content{AnyContent: true}, func(*corev1.Pod) {}, []string{"ClusterProvenancePolicy datasets", "insecure is true (PlainHTTP)"}},
+		"with hostAliases":            {anyContent, aliased, []string{"hostAliases is set (HostAliases)"}},
+		"with what the policy allows": {tolerant, aliased, nil},
+		"with pinned content":         {v1alpha1.Content{SHA256: string(stored)}, aliased, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := untouched(t)
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, c.content))}
+			c.change(w.consume)
+			d := w.gate.Create(t.Context(), w.admission(t))
+			if c.want == nil {
+				if !d.Allowed {
+					t.Errorf("it is refused: %v", d.Refusal)
+				}
+				return
+			}
+			if d.Allowed || d.Refusal.Code != reason.PlaceUncertain {
+				t.Fatalf("decision is %v", d.Refusal)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(d.Refusal.Error(), want) {
+					t.Errorf("it does not say %q: %v", want, d.Refusal)
+				}
+			}
+		})
+	}
+}
+
 // A policy that pins a stored file says nothing about what Argo unpacks of it.
 func TestAStoredFileThatArgoIsToUnpackIsRefused(t *testing.T) {
-	for _, by := range []artifact.Archive{artifact.ArchiveTar, artifact.ArchiveZip, ""} {
+	for _, by := range []content.Archive{content.ArchiveTar, content.ArchiveZip, ""} {
 		t.Run("by "+string(by), func(t *testing.T) {
 			w := untouched(t)
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{SHA256: string(stored)}))}
@@ -102,48 +152,48 @@ func TestAStoredFileThatArgoIsToUnpackIsRefused(t *testing.T) {
 
 // Seals that count by policy only are held to the input's strategy, too.
 func TestSealsThatNeedAPolicyAreFetchedAsTheyWereSealed(t *testing.T) {
-	asFile := func(form artifact.Form) func(*provenance.Facts) {
+	asFile := func(form content.Form) func(*provenance.Facts) {
 		return func(f *provenance.Facts) {
 			f.Subjects[0].Form = form
-			if form != artifact.FormTar && form != artifact.FormZip {
-				f.Subjects[0].Tree = artifact.FileTree(stored)
+			if form != content.FormTar && form != content.FormZip {
+				f.Subjects[0].Tree = content.FileTree(stored)
 			}
 		}
 	}
 	failed := func(f *provenance.Facts) {
 		f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
 	}
-	worlds := map[string]func(*testing.T, artifact.Form) (*world, *v1alpha1.ArtifactSeal){
-		"another workflow's": func(t *testing.T, form artifact.Form) (*world, *v1alpha1.ArtifactSeal) {
+	worlds := map[string]func(*testing.T, content.Form) (*world, *v1alpha1.ArtifactSeal){
+		"another workflow's": func(t *testing.T, form content.Form) (*world, *v1alpha1.ArtifactSeal) {
 			w, _ := trusting(t)
 			return w, w.elsewhere(t, "lib", laterUID, laterUID, now.Add(-time.Minute), asFile(form))
 		},
-		"a failed step's": func(t *testing.T, form artifact.Form) (*world, *v1alpha1.ArtifactSeal) {
+		"a failed step's": func(t *testing.T, form content.Form) (*world, *v1alpha1.ArtifactSeal) {
 			w := newWorld(t)
 			w.seal(t, w.produce, func(f *provenance.Facts) { asFile(form)(f); failed(f) })
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("failed", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{FailedProducers: true}})}
 			return w, w.theSeal()
 		},
 	}
-	itself := artifact.FileTree(stored)
+	itself := content.FileTree(stored)
 	for name, c := range map[string]struct {
-		form artifact.Form
-		by   artifact.Archive
-		how  artifact.Archive // empty: refused
+		form content.Form
+		by   content.Archive
+		how  content.Archive // empty: refused
 		tree artifact.Digest
 	}{
-		"an archive, unpacked":              {artifact.FormTar, artifact.ArchiveDetect, artifact.ArchiveTar, tree},
-		"an archive as the file it is":      {artifact.FormTar, artifact.ArchiveNone, artifact.ArchiveNone, itself},
-		"a file that Argo leaves":           {artifact.FormFile, artifact.ArchiveDetect, artifact.ArchiveNone, itself},
-		"an archive, unzipped":              {artifact.FormTar, artifact.ArchiveZip, "", ""},
-		"a file that Argo is to unpack":     {artifact.FormFile, artifact.ArchiveTar, "", ""},
-		"a file that Argo would unpack":     {artifact.FormLookalike, artifact.ArchiveDetect, "", ""},
-		"a zip that Argo is to take as tar": {artifact.FormZip, artifact.ArchiveTar, "", ""},
+		"an archive, unpacked":              {content.FormTar, content.ArchiveDetect, content.ArchiveTar, tree},
+		"an archive as the file it is":      {content.FormTar, content.ArchiveNone, content.ArchiveNone, itself},
+		"a file that Argo leaves":           {content.FormFile, content.ArchiveDetect, content.ArchiveNone, itself},
+		"an archive, unzipped":              {content.FormTar, content.ArchiveZip, "", ""},
+		"a file that Argo is to unpack":     {content.FormFile, content.ArchiveTar, "", ""},
+		"a file that Argo would unpack":     {content.FormLookalike, content.ArchiveDetect, "", ""},
+		"a zip that Argo is to take as tar": {content.FormZip, content.ArchiveTar, "", ""},
 	} {
 		for whose, sealed := range worlds {
 			t.Run(whose+" "+name, func(t *testing.T) {
 				w, seal := sealed(t, c.form)
-				if c.form != artifact.FormTar && c.form != artifact.FormZip {
+				if c.form != content.FormTar && c.form != content.FormZip {
 					seal.Spec.TreeDigest = string(itself)
 				}
 				w.step.Inputs[0].Archive = c.by
@@ -160,7 +210,7 @@ func TestSealsThatNeedAPolicyAreFetchedAsTheyWereSealed(t *testing.T) {
 }
 
 func TestInputsFromOutside(t *testing.T) {
-	anything := clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{AnyContent: true}))
+	anything := clusterPolicy("datasets", allowS3(everything, anyContent))
 	for name, c := range map[string]struct {
 		change func(*testing.T, *world)
 		want   reason.Code
@@ -248,13 +298,13 @@ func TestPoliciesThatCannotBeAskedRefuse(t *testing.T) {
 // What one replica read and another did not yet is tried again.
 func TestAPolicyThatChangesBetweenTheWebhooksIsRetried(t *testing.T) {
 	w := untouched(t)
-	w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{AnyContent: true}))}
+	w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, anyContent))}
 	a := w.admission(t)
 	w.clusterPolicies[0] = clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{TreeSHA256: string(tree)}))
 	if d := w.gate.Create(t.Context(), a); d.Allowed || d.Refusal.Code != reason.PinMismatch || !d.Refusal.Code.Retryable() {
 		t.Errorf("decision is %v", d.Refusal)
 	}
-	w.clusterPolicies[0] = clusterPolicy("other", allowS3(everything, v1alpha1.Content{AnyContent: true}))
+	w.clusterPolicies[0] = clusterPolicy("other", allowS3(everything, anyContent))
 	if d := w.gate.Create(t.Context(), a); d.Allowed || d.Refusal.Code != reason.PinMismatch {
 		t.Errorf("decision is %v", d.Refusal)
 	}
@@ -308,8 +358,8 @@ func trusting(t *testing.T) (*world, *v1alpha1.ArtifactSeal) {
 func TestTheSealOfATrustedProducerCounts(t *testing.T) {
 	w, seal := trusting(t)
 	v := w.evaluate(t)
-	want := []artifact.Pin{{
-		Input: "message", Location: w.location.URI(), SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree, Policy: "lib", Seal: "lib/" + seal.Name,
+	want := []pin.Pin{{
+		Input: "message", Location: w.location.URI(), SHA256: stored, Archive: content.ArchiveTar, Tree: tree, Policy: "lib", Seal: "lib/" + seal.Name,
 	}}
 	if d := cmp.Diff(want, v.Pins); !v.Allowed || d != "" {
 		t.Fatalf("%v, pins (-want +got):\n%s", v.Refusal, d)
@@ -342,18 +392,22 @@ func TestSealsOfOtherWorkflows(t *testing.T) {
 			w.clusterPolicies[0].Spec.Allow.Producers[0].Templates = []string{"nope"}
 		}, reason.WorkflowMismatch, "namespace lib"},
 		"the last one counts, even if it failed": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { later(t, w, "lib", fails) }, reason.ProducerFailed, "allows it without a seal"},
-		"one in another namespace does not":      {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { later(t, w, "evil", fails) }, "", ""},
-		"the seals cannot be listed":             {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { w.evidence.failSeals = errDown }, reason.LookupFailed, "namespace lib"},
+		"the last one by the API server's clock counts": {func(t *testing.T, w *world, s *v1alpha1.ArtifactSeal) {
+			later(t, w, "lib", fails).Spec.Producer.RecordedAt = metav1.NewTime(now.Add(-time.Hour))
+			s.Spec.Producer.PodCreatedAt = metav1.NewTime(now.Add(-time.Hour))
+		}, "", ""},
+		"one in another namespace does not": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { later(t, w, "evil", fails) }, "", ""},
+		"the seals cannot be listed":        {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) { w.evidence.failSeals = errDown }, reason.LookupFailed, "namespace lib"},
 		"its bundle is not there yet": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
 			w.evidence.provenances[libWorker].Status.Conditions = nil
 		}, reason.ProvenancePending, ""},
 		"it is not waited for another way": {func(_ *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
 			w.evidence.provenances[libWorker].Status.Conditions = nil
-			w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("any", allowS3(everything, v1alpha1.Content{AnyContent: true})))
+			w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("any", allowS3(everything, anyContent)))
 		}, reason.ProvenancePending, ""},
 		"a policy admits it without its seal": {func(t *testing.T, w *world, _ *v1alpha1.ArtifactSeal) {
 			later(t, w, "lib", fails)
-			w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("any", allowS3(everything, v1alpha1.Content{AnyContent: true})))
+			w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("any", allowS3(everything, anyContent)))
 		}, "", ""},
 		"it names another digest": {func(_ *testing.T, _ *world, s *v1alpha1.ArtifactSeal) { s.Spec.SHA256 = string(tree) }, reason.SubjectMismatch, ""},
 		"it names no record":      {func(_ *testing.T, _ *world, s *v1alpha1.ArtifactSeal) { s.Spec.Provenance = "nobody" }, reason.ProvenanceInvalid, ""},
@@ -397,7 +451,7 @@ func TestAStepsOutputThatLiesOutside(t *testing.T) {
 			w, _ := trusting(t)
 			w.workflow = argotest.Owner(t, w.consume)
 			if c.node == "" {
-				w.clusterPolicies[0] = clusterPolicy("any", allowS3(everything, v1alpha1.Content{AnyContent: true}))
+				w.clusterPolicies[0] = clusterPolicy("any", allowS3(everything, anyContent))
 			}
 			w.elsewhere(t, "lib", laterUID, laterUID, now.Add(-time.Minute), func(f *provenance.Facts) {
 				f.Step.NodeName, f.Definition.Template = c.node, "hello-world-to-file"
@@ -416,11 +470,11 @@ func TestAStepsOutputThatLiesOutside(t *testing.T) {
 // Whatever a pin says counts: a field that is forgotten here would let a pod
 // through that says something else than the evidence.
 func TestPinsThatDifferInOneFieldAreNotEqual(t *testing.T) {
-	full := artifact.Pin{Input: "i", Location: "l", SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree, Mode: new(int32), Within: "w", Files: "f", Dirs: "d", Policy: "p", Seal: "s", Absent: true}
+	full := pin.Pin{Input: "i", Location: "l", SHA256: stored, Archive: content.ArchiveTar, Tree: tree, Mode: new(int32), Within: "w", Files: "f", Dirs: "d", Policy: "p", Seal: "s", Absent: true}
 	if !EqualPins(full, full) {
 		t.Error("a pin is not equal to itself")
 	}
-	fields := reflect.TypeFor[artifact.Pin]()
+	fields := reflect.TypeFor[pin.Pin]()
 	for i := range fields.NumField() {
 		other := full
 		reflect.ValueOf(&other).Elem().Field(i).SetZero()
@@ -443,14 +497,14 @@ func TestInputsThatArgoFetches(t *testing.T) {
 		uri     string
 		problem *reason.Error
 		want    reason.Code
-		pin     artifact.Pin
+		pin     pin.Pin
 	}{
-		"a URL":            {argo.SourceHTTP, "https://example.org/x", nil, "", artifact.Pin{SHA256: stored, Archive: artifact.ArchiveDetect, Tree: artifact.FileTree(stored)}},
-		"another URL":      {argo.SourceHTTP, "https://evil.org/x", nil, reason.NoProvenance, artifact.Pin{}},
-		"a commit":         {argo.SourceGit, "git+https://example.org/acme/app@" + commit, nil, "", artifact.Pin{Archive: artifact.ArchiveNone}},
-		"a branch":         {argo.SourceGit, "git+https://example.org/acme/app@refs/heads/main", nil, reason.NoProvenance, artifact.Pin{}},
-		"what has no name": {argo.SourceGit, "", reason.New(reason.RemoteUnsupported, "fetch"), reason.RemoteUnsupported, artifact.Pin{}},
-		"nothing":          {argo.SourceGit, "", nil, reason.NoProvenance, artifact.Pin{}},
+		"a URL":            {argo.SourceHTTP, "https://example.org/x", nil, "", pin.Pin{SHA256: stored, Archive: content.ArchiveDetect, Tree: content.FileTree(stored)}},
+		"another URL":      {argo.SourceHTTP, "https://evil.org/x", nil, reason.NoProvenance, pin.Pin{}},
+		"a commit":         {argo.SourceGit, "git+https://example.org/acme/app@" + commit, nil, "", pin.Pin{Archive: content.ArchiveNone}},
+		"a branch":         {argo.SourceGit, "git+https://example.org/acme/app@refs/heads/main", nil, reason.NoProvenance, pin.Pin{}},
+		"what has no name": {argo.SourceGit, "", reason.New(reason.RemoteUnsupported, "fetch"), reason.RemoteUnsupported, pin.Pin{}},
+		"nothing":          {argo.SourceGit, "", nil, reason.NoProvenance, pin.Pin{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -467,7 +521,7 @@ func TestInputsThatArgoFetches(t *testing.T) {
 				return
 			}
 			c.pin.Input, c.pin.Location, c.pin.Policy = "message", c.uri, "fetched"
-			if d := cmp.Diff([]artifact.Pin{c.pin}, v.Pins); !v.Allowed || d != "" {
+			if d := cmp.Diff([]pin.Pin{c.pin}, v.Pins); !v.Allowed || d != "" {
 				t.Errorf("%v, pins (-want +got):\n%s", v.Refusal, d)
 			}
 		})
@@ -482,8 +536,8 @@ func TestAPolicyForTheWorkflowsOwnSealNamesBoth(t *testing.T) {
 	})
 	w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("failed", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{FailedProducers: true}})}
 	v := w.evaluate(t)
-	want := []artifact.Pin{{
-		Input: "message", Location: w.location.URI(), SHA256: stored, Archive: artifact.ArchiveTar, Tree: tree,
+	want := []pin.Pin{{
+		Input: "message", Location: w.location.URI(), SHA256: stored, Archive: content.ArchiveTar, Tree: tree,
 		Policy: "failed", Seal: w.produce.Namespace + "/" + artifact.SealName(w.location, w.step.WorkflowUID),
 	}}
 	if d := cmp.Diff(want, v.Pins); !v.Allowed || d != "" {
@@ -530,5 +584,26 @@ func TestASealCountsInTheLogThatIsRequired(t *testing.T) {
 		if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.LogNotTrusted {
 			t.Errorf("another log: %v", v.Refusal)
 		}
+	}
+}
+
+// A query can be a signature by which whoever sees the message may read what lies
+// there.
+func TestNoRefusalShowsTheQueryOfAURL(t *testing.T) {
+	const secret = "hunter2"
+	for name, rules := range map[string]v1alpha1.PolicyRules{
+		"of no policy":       {Allow: &v1alpha1.Allow{}},
+		"of one that allows": {Allow: &v1alpha1.Allow{HTTP: []v1alpha1.HTTPInput{{URL: "https://example.org/x?X-Amz-Signature=*", Content: v1alpha1.Content{AnyContent: true}}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := untouched(t)
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("lists", rules)}
+			in := &w.step.Inputs[0]
+			in.Source, in.Location, in.Remote = argo.SourceHTTP, artifact.Location{}, "https://example.org/x?X-Amz-Signature="+secret
+			v := w.evaluate(t)
+			if v.Allowed || strings.Contains(v.Refusal.Error(), secret) || !strings.Contains(v.Refusal.Error(), "https://example.org/x?…") {
+				t.Errorf("it says: %v", v.Refusal)
+			}
+		})
 	}
 }

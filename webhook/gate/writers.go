@@ -92,9 +92,13 @@ func (w writer) exact() bool { return !w.above && !w.below }
 func (w writer) notBelow() bool { return !w.below }
 
 // tagged says whether our webhooks admitted the pod for this workflow. No other
-// pod is ever sealed, so there is nothing to wait for.
+// pod is ever sealed, so there is nothing to wait for. A tag of a later release of
+// ours counts, because it is one: whoever knows what it says seals the pod or not.
 func (e *evaluation) tagged(p Producer) bool {
 	t, err := e.trust.Keys.Open(p.Tag)
+	if reason.Of(err) == reason.TooNew {
+		return true
+	}
 	return err == nil && t.Namespace == p.Namespace && t.Pod == p.Pod &&
 		t.WorkflowUID != "" && t.WorkflowUID == e.step.WorkflowUID
 }
@@ -227,22 +231,39 @@ func (e *evaluation) unsealed(writers []writer) *refused {
 	return no
 }
 
+// describe is why an output of a writer's is not sealed, and what its record says
+// of that.
 func describe(w writer) string {
-	if w.fate.sealed || w.fate.message == "" {
+	says := w.fate.message
+	if w.fate.sealed {
+		says = ""
+		for _, o := range w.record.Status.Outputs {
+			if o.Reason == string(w.output) {
+				says = cmp.Or(says, o.Message)
+			}
+		}
+	}
+	if says == "" {
 		return string(w.output)
 	}
-	return string(w.output) + ": " + w.fate.message
+	return string(w.output) + ": " + says
 }
 
 // overwritten refuses a statement if another pod of the workflow wrote the
-// location after the stated one had finished. An output that was absent was
-// not written.
+// location after the stated one. An output that was absent was not written.
 func overwritten(writers []writer, s *provenance.Statement) *refused {
+	stated := provenance.Run{Finished: s.FinishedAt}
+	for _, w := range writers {
+		if w.UID == s.Step.Pod.UID {
+			stated = w.run()
+			stated.Finished = s.FinishedAt
+		}
+	}
 	for _, w := range writers {
 		switch {
 		case w.Unreadable, w.UID == s.Step.Pod.UID, w.output == reason.OutputAbsent:
 			continue
-		case !w.Ended.After(s.FinishedAt) && !w.Created.After(s.FinishedAt):
+		case !w.run().After(stated):
 			continue
 		case w.output == "":
 			return refuse(reason.SubjectMismatch, "its ArtifactSeal names pod %s, but pod %s sealed it later", s.Step.Pod.Name, w.Pod)
@@ -250,4 +271,16 @@ func overwritten(writers []writer, s *provenance.Statement) *refused {
 		return refuse(reason.NotSealed, "pod %s sealed it, but pod %s was to produce it later, and its Provenance says %s", s.Step.Pod.Name, w.Pod, describe(w))
 	}
 	return nil
+}
+
+// run is when the pod ran. One of which no end is known ended after it was made.
+func (w writer) run() provenance.Run {
+	r := provenance.Run{Created: w.Created, Finished: w.Ended}
+	if w.Created.After(w.Ended) {
+		r.Finished = w.Created
+	}
+	if w.record != nil {
+		r.Recorded = w.record.CreationTimestamp.Time
+	}
+	return r
 }

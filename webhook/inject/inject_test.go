@@ -14,7 +14,10 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/webhook/inject"
@@ -29,11 +32,11 @@ var (
 	config = sidecar.Config{Image: "registry.example/argoseal-signer@sha256:" + string(digest)}
 )
 
-func pinsFor(step *argo.Step) []artifact.Pin {
-	var pins []artifact.Pin
+func pinsFor(step *argo.Step) []pin.Pin {
+	var pins []pin.Pin
 	for _, in := range step.StoreInputs() {
 		if in.Problem == nil {
-			pins = append(pins, artifact.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Archive: artifact.ArchiveTar, Tree: digest})
+			pins = append(pins, pin.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Archive: content.ArchiveTar, Tree: digest})
 		}
 	}
 	return pins
@@ -129,7 +132,7 @@ func TestAForgedTagIsReplaced(t *testing.T) {
 func TestAPodWithoutAnnotationsGetsOurs(t *testing.T) {
 	pod, step := argotest.Parsed(t, "on-exit")
 	pod.Annotations = nil
-	want := map[string]string{v1alpha1.AnnotationTag: tag, argo.KillAnnotation: argo.KillCommand}
+	want := map[string]string{v1alpha1.AnnotationTag: tag, layout.AnnotationKillWait: layout.KillWait}
 	if diff := cmp.Diff(want, injected(t, pod, step).Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
 	}
@@ -140,7 +143,7 @@ func TestWhatIsRefused(t *testing.T) {
 		change func(*corev1.Pod)
 		code   reason.Code
 	}{
-		"a kill command of somebody's": {func(p *corev1.Pod) { p.Annotations[argo.KillAnnotation] = `["/bin/true"]` }, reason.WaitAltered},
+		"a kill command of somebody's": {func(p *corev1.Pod) { p.Annotations[layout.AnnotationKillWait] = `["/bin/true"]` }, reason.WaitAltered},
 		"a container with our name":    {func(p *corev1.Pod) { p.Spec.Containers[1].Name = "argoseal-signer" }, reason.NameTaken},
 		"a wait that stages nowhere":   {func(p *corev1.Pod) { p.Spec.Containers[0].VolumeMounts = nil }, reason.WaitAltered},
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
@@ -25,13 +27,22 @@ const (
 	PathMutate   = "/mutate-pod"
 	PathValidate = "/validate-pod"
 	PathDeletion = "/validate-pod-deletion"
+	PathCopies   = "/validate-workflow-copies"
+	PathExec     = "/validate-pod-exec"
 )
+
+// shareOfCopies bounds the Workflows with copies that are judged at once, to the
+// share of other requests: anybody who may create Workflows, if only as a dry run,
+// has us read some hundred objects for each, with the same queries per second.
+const shareOfCopies = 16
 
 // Handlers answer admission requests.
 type Handlers struct {
 	Gate       *gate.Gate
 	Trust      func() (gate.Trust, error)
 	Namespaces Namespaces
+	// Pod gets a stored pod, live: nil if there is none.
+	Pod func(ctx context.Context, namespace, name string) (*corev1.Pod, error)
 	// Events of refusals, on the Workflow.
 	Events      record.EventRecorder
 	Metrics     *Metrics
@@ -39,17 +50,25 @@ type Handlers struct {
 	MaxInFlight int
 	// SealLogs: the logs that Argo archives are sealed too.
 	SealLogs bool
+	// InPlace bounds the tries in place; nil: there are none.
+	InPlace *InPlace
 }
 
-// Mux serves the three webhooks with their limits.
+// Mux serves the webhooks with their limits.
 func (h *Handlers) Mux() http.Handler {
 	mux := http.NewServeMux()
 	for path, handle := range map[string]admission.HandlerFunc{
 		PathMutate:   h.mutate,
 		PathValidate: h.validate,
 		PathDeletion: h.deletion,
+		PathCopies:   h.copies,
+		PathExec:     h.exec,
 	} {
-		handler := limited(h.MaxInFlight, h.Metrics, guarded(h.Log, h.Metrics, handle))
+		most := h.MaxInFlight
+		if path == PathCopies {
+			most = max(1, most/shareOfCopies)
+		}
+		handler := limited(most, h.Metrics, guarded(h.Log, h.Metrics, handle))
 		mux.Handle("POST "+path, withDeadline(&admission.Webhook{Handler: handler}))
 	}
 	return crowd(8*h.MaxInFlight, mux)
@@ -66,40 +85,76 @@ type question struct {
 	start    time.Time
 }
 
-// read decodes a request and looks up what every decision needs. It gives a
-// decision only if there is nothing to decide.
+// read decodes a request that brings its pod along, and looks up what every
+// decision needs. It gives a decision only if there is nothing to decide.
 func (h *Handlers) read(ctx context.Context, req admission.Request, op operation) (*question, *gate.Decision) {
-	q := &question{Request: req, op: op, start: time.Now()}
-	refuse := func(err error) (*question, *gate.Decision) {
-		return q, &gate.Decision{Refusal: gate.Refusal(err)}
-	}
-	// What cannot be looked up is refused as in enforce, the strictest mode.
-	q.ns.mode = v1alpha1.ModeEnforce
-	if req.Resource.Group != "" || req.Resource.Resource != "pods" || req.Namespace == "" || op == opOther {
-		return refuse(reason.New(reason.RequestBad, "it is a %.40s of %.80s/%.40s", req.Operation, req.Resource.Resource, req.SubResource))
+	q, refusal := ask(req, op)
+	if refusal != nil {
+		return q, refusal
 	}
 	var err error
 	if q.pod, err = decode(req.Object, req.Namespace); err != nil {
-		return refuse(reason.Wrap(reason.RequestBad, err, "its pod cannot be read: %v", err))
+		return q, refuse(reason.Wrap(reason.RequestBad, err, "its pod cannot be read: %v", err))
 	}
 	if q.old, err = decode(req.OldObject, req.Namespace); err != nil {
-		return refuse(reason.Wrap(reason.RequestBad, err, "its old pod cannot be read: %v", err))
+		return q, refuse(reason.Wrap(reason.RequestBad, err, "its old pod cannot be read: %v", err))
 	}
 	if (q.pod == nil) != (op == opDelete) || (q.old == nil) != (op == opCreate || op == opMutate) {
-		return refuse(reason.New(reason.RequestBad, "it lacks the pod, or has one too many, for a %s", op))
+		return q, refuse(reason.New(reason.RequestBad, "it lacks the pod, or has one too many, for a %s", op))
 	}
-	ns, err := h.Namespaces.get(ctx, req.Namespace)
+	return q, h.place(ctx, q)
+}
+
+// find is read for a request that only names its pod: the stored one is looked
+// up, and there may be none.
+func (h *Handlers) find(ctx context.Context, req admission.Request, op operation) (*question, *gate.Decision) {
+	q, refusal := ask(req, op)
+	if refusal != nil {
+		return q, refusal
+	}
+	if req.Name == "" {
+		return q, refuse(reason.New(reason.RequestBad, "it names no pod for a %s", op))
+	}
+	if d := h.place(ctx, q); d != nil {
+		return q, d
+	}
+	var err error
+	if q.old, err = h.Pod(ctx, req.Namespace, req.Name); err != nil {
+		return q, refuse(reason.Wrap(reason.LookupFailed, err, "pod %.253s could not be read", req.Name))
+	}
+	return q, nil
+}
+
+// ask begins a question: it gives a decision if it is none for us.
+func ask(req admission.Request, op operation) (*question, *gate.Decision) {
+	q := &question{Request: req, op: op, start: time.Now()}
+	// What cannot be looked up is refused as in enforce, the strictest mode.
+	q.ns.mode = v1alpha1.ModeEnforce
+	if req.Resource.Group != "" || req.Resource.Resource != "pods" || req.Namespace == "" || op == opOther {
+		return q, refuse(reason.New(reason.RequestBad, "it is a %.40s of %.80s/%.40s", req.Operation, req.Resource.Resource, req.SubResource))
+	}
+	return q, nil
+}
+
+// place looks up the namespace and what is trusted there. It gives a decision if
+// there is nothing to decide.
+func (h *Handlers) place(ctx context.Context, q *question) *gate.Decision {
+	ns, err := h.Namespaces.get(ctx, q.Namespace)
 	if err != nil {
 		return refuse(err)
 	}
 	if !ns.labelled {
-		return q, &gate.Decision{Allowed: true}
+		return &gate.Decision{Allowed: true}
 	}
 	q.ns = ns
 	if q.trust, err = h.Trust(); err != nil {
 		return refuse(reason.Wrap(reason.LookupFailed, err, "the webhook is not ready: %v", err))
 	}
-	return q, nil
+	return nil
+}
+
+func refuse(err error) *gate.Decision {
+	return &gate.Decision{Refusal: gate.Refusal(err)}
 }
 
 // decode reads a pod, and gives it the request's namespace where it has none.
@@ -129,7 +184,7 @@ func (h *Handlers) validate(ctx context.Context, req admission.Request) admissio
 	switch q.op {
 	case opCreate:
 		return h.answer(q, h.Gate.Create(ctx, gate.Admission{
-			Pod: q.pod, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust,
+			Pod: q.pod, NamespaceUID: q.ns.uid, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust,
 		}))
 	case opUpdate:
 		return h.answer(q, h.Gate.Update(q.old, q.pod, req.UserInfo.Username))
@@ -153,18 +208,50 @@ func validating(req admission.Request) operation {
 	return opOther
 }
 
-// deletion answers for deletions. Whatever the mode, a pod that is being
-// sealed is kept; in a namespace that is going away nothing is.
+// deletion answers for deletions and evictions, which delete a pod without
+// asking about a deletion. Whatever the mode, a pod that is being sealed is kept;
+// in a namespace that is going away nothing is.
 func (h *Handlers) deletion(ctx context.Context, req admission.Request) admission.Response {
-	op := opOther
-	if req.Operation == admissionv1.Delete && req.SubResource == "" {
-		op = opDelete
+	var q *question
+	var d *gate.Decision
+	switch {
+	case req.Operation == admissionv1.Delete && req.SubResource == "":
+		q, d = h.read(ctx, req, opDelete)
+	case req.Operation == admissionv1.Create && req.SubResource == "eviction":
+		q, d = h.find(ctx, req, opEvict)
+	default:
+		q, d = ask(req, opOther)
 	}
-	q, d := h.read(ctx, req, op)
 	if d == nil {
 		d = &gate.Decision{Allowed: true}
-		if !q.ns.terminating {
+		if q.old != nil && !q.ns.terminating {
 			*d = h.Gate.Delete(ctx, q.old, q.trust)
+		}
+	}
+	q.ns.mode = v1alpha1.ModeEnforce
+	return h.answer(q, *d)
+}
+
+// exec answers for commands in containers and for attaching to them. What is not
+// admitted is refused in every mode: nothing would tell the notary of it.
+func (h *Handlers) exec(ctx context.Context, req admission.Request) admission.Response {
+	op := opOther
+	if req.Operation == admissionv1.Connect && (req.SubResource == "exec" || req.SubResource == "attach") {
+		op = opExec
+	}
+	q, d := h.find(ctx, req, op)
+	if d == nil {
+		var options corev1.PodExecOptions // those to attach are some of them
+		err := json.Unmarshal(req.Object.Raw, &options)
+		switch {
+		case err != nil:
+			d = refuse(reason.Wrap(reason.RequestBad, err, "its options cannot be read: %v", err))
+		case q.old == nil:
+			d = refuse(reason.New(reason.LookupFailed, "there is no pod %.253s", req.Name))
+		default:
+			d = new(h.Gate.Exec(gate.Session{
+				Pod: q.old, User: req.UserInfo.Username, Container: options.Container, Command: options.Command,
+			}))
 		}
 	}
 	q.ns.mode = v1alpha1.ModeEnforce
@@ -173,12 +260,35 @@ func (h *Handlers) deletion(ctx context.Context, req admission.Request) admissio
 
 // answer says a decision, and tells logs, metrics and events of it.
 func (h *Handlers) answer(q *question, d gate.Decision) admission.Response {
-	if (q.op == opCreate || q.op == opMutate) && q.pod != nil && d.RetryAfter == 0 && h.Gate.InPlace(q.pod) {
+	creates := (q.op == opCreate || q.op == opMutate) && q.pod != nil
+	deadline := creates && h.Gate.InPlace(q.pod)
+	if deadline && d.RetryAfter == 0 {
 		d.RetryAfter = 1
 	}
 	response, said := respond(d, q.ns.mode)
+	if creates {
+		h.bound(q, response, deadline)
+	}
 	h.told(q, d, said)
 	return response
+}
+
+// bound takes back that a pod is to be tried again in place, unless Argo makes it
+// and there is room.
+func (h *Handlers) bound(q *question, r admission.Response, deadline bool) {
+	pod := types.NamespacedName{Namespace: q.Namespace, Name: q.pod.Name}
+	asked := r.Result != nil && r.Result.Details != nil
+	last := q.ns.labelled && (!r.Allowed || q.op != opMutate) // or the validating webhook has yet to answer
+	switch {
+	case asked && (!h.byArgo(q) || !h.InPlace.take(pod, r.Result.Details.RetryAfterSeconds, deadline)):
+		r.Result.Details = nil
+	case !asked && last && h.byArgo(q):
+		h.InPlace.leave(pod)
+	}
+}
+
+func (h *Handlers) byArgo(q *question) bool {
+	return slices.Contains(h.Gate.Identity.Controllers, q.UserInfo.Username)
 }
 
 // told keeps the one record of a decision in each place.
@@ -207,7 +317,7 @@ func (h *Handlers) told(q *question, d gate.Decision, said answer) {
 		return
 	}
 	h.Events.Event(&corev1.ObjectReference{
-		APIVersion: "argoproj.io/v1alpha1", Kind: "Workflow",
+		APIVersion: layout.APIVersion, Kind: layout.Kind,
 		Namespace: d.Workflow.Namespace, Name: d.Workflow.Name, UID: types.UID(d.Workflow.UID),
 	}, corev1.EventTypeWarning, string(code), cut("Pod "+nameOf(q)+": "+message))
 }

@@ -41,6 +41,7 @@ func metricsFor(t *testing.T) *Metrics {
 func namespaceObject(name, mode string) client.Object {
 	o := NamespaceMetadata()
 	o.SetName(name)
+	o.SetUID(nsUID)
 	if mode != "" {
 		o.SetLabels(map[string]string{v1alpha1.LabelMode: mode})
 	}
@@ -59,6 +60,7 @@ func handlers(t *testing.T, mode string) *Handlers {
 		Trust:      func() (gate.Trust, error) { return gate.Trust{}, nil },
 		Namespaces: Namespaces{Cached: api, Live: api},
 		Events:     record.NewFakeRecorder(10), Metrics: metricsFor(t), Log: logr.Discard(), MaxInFlight: 4,
+		InPlace: NewInPlace(32, 3, clocktesting.NewFakePassiveClock(time.Now())),
 	}
 }
 
@@ -158,11 +160,11 @@ func TestNamespaces(t *testing.T) {
 		want         namespace
 		fails        bool
 	}{
-		"a labelled one is cached":                        {reader{namespaceObject("team", "warn"), nil}, reader{nil, down}, namespace{labelled: true, mode: v1alpha1.ModeWarn}, false},
-		"a typo is enforce":                               {reader{namespaceObject("team", "enforced"), nil}, reader{nil, down}, namespace{labelled: true, mode: v1alpha1.ModeEnforce}, false},
-		"one that is not cached is asked for":             {reader{}, reader{namespaceObject("team", "audit"), nil}, namespace{labelled: true, mode: v1alpha1.ModeAudit}, false},
-		"one that is cached without a label is asked for": {reader{namespaceObject("team", ""), nil}, reader{namespaceObject("team", "enforce"), nil}, namespace{labelled: true, mode: v1alpha1.ModeEnforce}, false},
-		"one without a label is left alone":               {reader{namespaceObject("team", ""), nil}, reader{namespaceObject("team", ""), nil}, namespace{mode: v1alpha1.ModeEnforce}, false},
+		"a labelled one is cached":                        {reader{namespaceObject("team", "warn"), nil}, reader{nil, down}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeWarn}, false},
+		"a typo is enforce":                               {reader{namespaceObject("team", "enforced"), nil}, reader{nil, down}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeEnforce}, false},
+		"one that is not cached is asked for":             {reader{}, reader{namespaceObject("team", "audit"), nil}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeAudit}, false},
+		"one that is cached without a label is asked for": {reader{namespaceObject("team", ""), nil}, reader{namespaceObject("team", "enforce"), nil}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeEnforce}, false},
+		"one without a label is left alone":               {reader{namespaceObject("team", ""), nil}, reader{namespaceObject("team", ""), nil}, namespace{mode: v1alpha1.ModeEnforce, uid: nsUID}, false},
 		"one that does not exist is no answer":            {reader{}, reader{}, namespace{}, true},
 		"a cache that fails is no answer":                 {reader{nil, down}, reader{namespaceObject("team", ""), nil}, namespace{}, true},
 		"an API server that fails is no answer":           {reader{}, reader{nil, down}, namespace{}, true},

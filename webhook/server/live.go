@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,6 +16,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/gate"
@@ -28,7 +30,7 @@ const (
 	pageSize = 250
 )
 
-var workflowKind = schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "Workflow"}
+var workflowKind = schema.GroupVersionKind{Group: layout.Group, Version: layout.Version, Kind: layout.Kind}
 
 // Live reads the API server itself.
 type Live struct {
@@ -42,7 +44,7 @@ var _ gate.Evidence = Live{}
 // Producers implements gate.Evidence: all pods of the workflow.
 func (l Live) Producers(ctx context.Context, namespace, workflow string, _ argo.Input) ([]gate.Producer, error) {
 	options := metav1.ListOptions{
-		LabelSelector: labels.Set{argo.LabelWorkflow: workflow}.String(),
+		LabelSelector: labels.Set{layout.LabelWorkflow: workflow}.String(),
 		Limit:         pageSize,
 	}
 	var producers []gate.Producer
@@ -82,7 +84,7 @@ const maxSeals = 5000
 // WorkflowSeals implements gate.Evidence, by the label that the notary gives
 // them.
 func (l Live) WorkflowSeals(ctx context.Context, namespace, workflow string) ([]v1alpha1.ArtifactSeal, error) {
-	return l.sealsWith(ctx, namespace, labels.Set{argo.LabelWorkflow: workflow})
+	return l.sealsWith(ctx, namespace, labels.Set{layout.LabelWorkflow: workflow})
 }
 
 func (l Live) sealsWith(ctx context.Context, namespace string, set labels.Set) ([]v1alpha1.ArtifactSeal, error) {
@@ -102,6 +104,11 @@ func (l Live) sealsWith(ctx context.Context, namespace string, set labels.Set) (
 		}
 		options.Continue = page.Continue
 	}
+}
+
+// Pod gets a live pod: nil if there is none.
+func (l Live) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, error) {
+	return get(ctx, l.API, namespace, name, &corev1.Pod{})
 }
 
 // Workflow gets a live Workflow: nil if there is none.

@@ -18,6 +18,9 @@ const (
 	opUpdate operation = "update"
 	opDebug  operation = "debug"
 	opDelete operation = "delete"
+	opCopies operation = "copies"
+	opEvict  operation = "evict"
+	opExec   operation = "exec"
 	opOther  operation = "other"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
 	"github.com/argoseal/argoseal/webhook/gate"
@@ -42,10 +42,10 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	if d != nil {
 		return h.answer(q, *d)
 	}
-	if !argo.LooksLike(q.pod) || argo.IsAuxiliary(q.pod) {
+	if !h.Gate.Identity.Concerns(q.pod, req.UserInfo.Username) || argo.IsAuxiliary(q.pod) {
 		return h.answer(q, gate.Decision{Allowed: true})
 	}
-	a := gate.Admission{Pod: q.pod, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust}
+	a := gate.Admission{Pod: q.pod, NamespaceUID: q.ns.uid, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust}
 	step, wf, err := h.Gate.Genuine(ctx, a)
 	if err != nil {
 		return h.leave(q, err)
@@ -126,28 +126,29 @@ func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step,
 
 // tagFor issues a tag, or keeps the one the pod has if it says the same: the
 // API server may call us twice, and the second time nothing shall change.
-func (h *Handlers) tagFor(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow, code reason.Code, pins []artifact.Pin) (string, error) {
+func (h *Handlers) tagFor(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow, code reason.Code, pins []pin.Pin) (string, error) {
 	definition, executor, signer := h.Gate.Fingerprint(ctx, step, wf), h.Gate.Identity.Executor(a.Pod), h.Gate.Sidecar.Image
 	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
 		t, err := h.Gate.OpenTag(value, a)
-		if err == nil && t.WorkflowUID == step.WorkflowUID && t.Definition == definition && t.Mode == a.Mode && t.Verdict == code &&
-			t.Executor.Equal(executor) && t.Signer == signer && t.Logs == step.Logs() && slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
+		if err == nil && t.Version == tag.Version && t.NamespaceUID == string(a.NamespaceUID) && t.WorkflowUID == step.WorkflowUID && t.Definition == definition && t.Mode == a.Mode && t.Verdict == code &&
+			argo.Executor(t.Executor).Equal(executor) && t.Signer == signer && t.Logs == step.Logs() && slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
 			return value, nil
 		}
 	}
 	return a.Trust.Keys.Issue(tag.Tag{
-		IssuedAt:    h.Gate.Clock.Now().UTC().Truncate(time.Second),
-		Namespace:   a.Pod.Namespace,
-		Pod:         a.Pod.Name,
-		WorkflowUID: step.WorkflowUID,
-		Definition:  definition,
-		Creator:     a.Creator,
-		Mode:        a.Mode,
-		Verdict:     code,
-		Executor:    executor,
-		Signer:      signer,
-		Logs:        step.Logs(),
-		Pins:        pins,
+		IssuedAt:     h.Gate.Clock.Now().UTC().Truncate(time.Second),
+		Namespace:    a.Pod.Namespace,
+		NamespaceUID: string(a.NamespaceUID),
+		Pod:          a.Pod.Name,
+		WorkflowUID:  step.WorkflowUID,
+		Definition:   definition,
+		Creator:      a.Creator,
+		Mode:         a.Mode,
+		Verdict:      code,
+		Executor:     tag.Executor(executor),
+		Signer:       signer,
+		Logs:         step.Logs(),
+		Pins:         pins,
 	})
 }
 

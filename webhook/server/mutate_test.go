@@ -12,11 +12,16 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/epoch/epochtest"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/tag"
@@ -24,7 +29,10 @@ import (
 )
 
 // ns is the namespace of the pods of package argotest.
-const ns = "team-a"
+const (
+	ns    = "team-a"
+	nsUID = "99999999-0000-4000-8000-000000000000"
+)
 
 // nothing is evidence of an empty namespace, which gets a producer after some
 // looks.
@@ -73,6 +81,8 @@ func argoHandlers(t *testing.T, pod *corev1.Pod, mode string) (*Handlers, tag.Ke
 	h.Gate.Sidecar = sidecar.Config{Image: "registry.test/argoseal-signer@sha256:" + strings.Repeat("a", 64)}
 	h.Gate.Quick, h.Gate.Live = &nothing{}, &nothing{}
 	h.Gate.Workflow = func(context.Context, string, string) (*argo.Workflow, error) { return wf, nil }
+	held := epochtest.Held("99999999-0000-4000-8000-000000000000", time.Time{})
+	h.Gate.Epochs = func(context.Context, string) (epoch.Moment, error) { return held, nil }
 	return h, keys
 }
 
@@ -162,7 +172,7 @@ func TestWhatIsNotGenuineIsNotTagged(t *testing.T) {
 func TestAKillCommandOfTheirOwnIsRefused(t *testing.T) {
 	pod := argotest.Pod(t, "produce")
 	h, _ := argoHandlers(t, pod, "enforce")
-	pod.Annotations[argo.KillAnnotation] = `["/var/run/argo/argoexec"]`
+	pod.Annotations[layout.AnnotationKillWait] = `["/var/run/argo/argoexec"]`
 	if r := submit(t, h, PathMutate, encoded(t, pod)); r.Allowed || !strings.HasPrefix(r.Result.Message, string(reason.WaitAltered)) {
 		t.Errorf("answer is %+v, result %+v", r, r.Result)
 	}
@@ -174,8 +184,8 @@ func producing(t *testing.T, keys tag.Keys, pod *corev1.Pod, finished bool) *gat
 	step, err := argo.Parse(pod)
 	check(t, err)
 	value, err := keys.Issue(tag.Tag{
-		IssuedAt: time.Now().UTC().Truncate(time.Second), Namespace: ns, Pod: "p", WorkflowUID: step.WorkflowUID, Creator: "c", Mode: v1alpha1.ModeEnforce,
-		Executor: argo.Executor{Image: argotest.Executor}, Signer: "signer",
+		IssuedAt: time.Now().UTC().Truncate(time.Second), Namespace: ns, NamespaceUID: nsUID, Pod: "p", WorkflowUID: step.WorkflowUID, Creator: "c", Mode: v1alpha1.ModeEnforce,
+		Executor: tag.Executor{Image: argotest.Executor}, Signer: "signer",
 	})
 	check(t, err)
 	return &gate.Producer{Namespace: ns, Pod: "p", UID: "u", Tag: value, Unreadable: true, Finished: finished, Ended: time.Now()}
@@ -234,10 +244,22 @@ func TestTheWaitEndsBeforeTheRequest(t *testing.T) {
 func TestShortlyBeforeADeadlineArgoTriesInPlace(t *testing.T) {
 	for title, c := range map[string]struct {
 		left  time.Duration
+		room  func(clock.PassiveClock) *InPlace
 		retry bool
 	}{
-		"with time": {time.Hour, false},
-		"without":   {time.Second, true},
+		"with time": {left: time.Hour},
+		"without":   {left: time.Second, retry: true},
+		"without, and its namespace has none of Argo's workers left": {left: time.Second, room: func(c clock.PassiveClock) *InPlace {
+			full := NewInPlace(32, 3, c)
+			full.take(types.NamespacedName{Namespace: argotest.Pod(t, "consume").Namespace, Name: "other"}, 1, true)
+			return full
+		}},
+		"without, and another's has none left": {left: time.Second, retry: true, room: func(c clock.PassiveClock) *InPlace {
+			full := NewInPlace(32, 3, c)
+			full.take(types.NamespacedName{Namespace: "another", Name: "other"}, 1, true)
+			full.take(types.NamespacedName{Namespace: "another", Name: "third"}, 1, true)
+			return full
+		}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
@@ -248,6 +270,9 @@ func TestShortlyBeforeADeadlineArgoTriesInPlace(t *testing.T) {
 				}
 			}
 			h, keys := argoHandlers(t, pod, "enforce")
+			if c.room != nil {
+				h.InPlace = c.room(clock.RealClock{})
+			}
 			evidence := &nothing{producer: producing(t, keys, pod, false)}
 			h.Gate.Quick, h.Gate.Live = evidence, evidence
 			raw := encoded(t, pod)

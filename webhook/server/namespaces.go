@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -34,6 +35,7 @@ type namespace struct {
 	// labelled: Argoseal is on; mode says how.
 	labelled    bool
 	mode        v1alpha1.Mode
+	uid         types.UID
 	terminating bool
 }
 
@@ -58,5 +60,5 @@ func (n Namespaces) get(ctx context.Context, name string) (namespace, error) {
 
 func read(o *metav1.PartialObjectMetadata) namespace {
 	value, labelled := o.Labels[v1alpha1.LabelMode]
-	return namespace{labelled: labelled, mode: v1alpha1.ParseMode(value), terminating: o.DeletionTimestamp != nil}
+	return namespace{labelled: labelled, mode: v1alpha1.ParseMode(value), uid: o.UID, terminating: o.DeletionTimestamp != nil}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,15 +78,18 @@ func TestAPolicyThatCannotBeEvaluatedSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole := v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{}}
+	trusting := v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{HTTP: []v1alpha1.HTTPInput{{URL: "http://files/*", Content: v1alpha1.Content{AnyContent: true}}}}}
 	for name, c := range map[string]struct {
 		policy client.Object
 		of     func(client.Object) []metav1.Condition
 		want   metav1.ConditionStatus
+		says   string
 	}{
-		"one of the cluster's":               {&v1alpha1.ClusterProvenancePolicy{Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: whole}}, ofCluster, metav1.ConditionTrue},
-		"one of the cluster's without rules": {&v1alpha1.ClusterProvenancePolicy{}, ofCluster, metav1.ConditionFalse},
-		"one of a namespace":                 {&v1alpha1.ProvenancePolicy{Spec: v1alpha1.ProvenancePolicySpec{PolicyRules: whole}}, ofOwn, metav1.ConditionTrue},
-		"one of a namespace without rules":   {&v1alpha1.ProvenancePolicy{}, ofOwn, metav1.ConditionFalse},
+		"one of the cluster's":               {&v1alpha1.ClusterProvenancePolicy{Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: whole}}, ofCluster, metav1.ConditionTrue, ""},
+		"one that trusts whoever answers":    {&v1alpha1.ClusterProvenancePolicy{Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: trusting}}, ofCluster, metav1.ConditionTrue, "allow.http[0]: files does not have to prove its name"},
+		"one of the cluster's without rules": {&v1alpha1.ClusterProvenancePolicy{}, ofCluster, metav1.ConditionFalse, "neither allow nor require"},
+		"one of a namespace":                 {&v1alpha1.ProvenancePolicy{Spec: v1alpha1.ProvenancePolicySpec{PolicyRules: whole}}, ofOwn, metav1.ConditionTrue, ""},
+		"one of a namespace without rules":   {&v1alpha1.ProvenancePolicy{}, ofOwn, metav1.ConditionFalse, "neither allow nor require"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, ok := c.policy.(*v1alpha1.ProvenancePolicy); ok {
@@ -112,7 +116,7 @@ func TestAPolicyThatCannotBeEvaluatedSaysSo(t *testing.T) {
 			if len(got) != 1 || got[0].Type != v1alpha1.ConditionReady || got[0].Status != c.want || got[0].ObservedGeneration != 7 {
 				t.Fatalf("conditions are %+v", got)
 			}
-			if invalid := c.want == metav1.ConditionFalse; invalid != (got[0].Reason == string(reason.PolicyInvalid)) || invalid != (got[0].Message != "") {
+			if invalid := c.want == metav1.ConditionFalse; invalid != (got[0].Reason == string(reason.PolicyInvalid)) || (c.says == "") != (got[0].Message == "") || !strings.Contains(got[0].Message, c.says) {
 				t.Errorf("it says %s: %q", got[0].Reason, got[0].Message)
 			}
 		})

@@ -63,17 +63,19 @@ func (r readiness) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 	var object client.Object
 	var conditions *[]metav1.Condition
 	var invalid error
+	var warnings []string
 	switch o := known.(type) {
 	case *v1alpha1.ClusterProvenancePolicy:
 		o = o.DeepCopy()
 		object, conditions, invalid = o, &o.Status.Conditions, policy.CheckCluster(o)
+		warnings = policy.Warnings(o.Spec.PolicyRules)
 	case *v1alpha1.ProvenancePolicy:
 		o = o.DeepCopy()
 		object, conditions, invalid = o, &o.Status.Conditions, policy.CheckOwn(o)
 	default:
 		return reconcile.Result{}, fmt.Errorf("watch of policies: unexpected %T", known)
 	}
-	if !meta.SetStatusCondition(conditions, ready(object.GetGeneration(), invalid)) {
+	if !meta.SetStatusCondition(conditions, ready(object.GetGeneration(), invalid, warnings)) {
 		return reconcile.Result{}, nil
 	}
 	err = r.api.Status().Update(ctx, object)
@@ -83,11 +85,26 @@ func (r readiness) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 	return reconcile.Result{}, err
 }
 
-// ready is the condition of a policy that is invalid for this reason, or nil.
-func ready(generation int64, invalid error) metav1.Condition {
+// maxWarnings is what a condition has room for, in bytes, beside what we say.
+const maxWarnings = 4096
+
+// ready is the condition of a policy that is invalid for this reason, or nil. One
+// that is in force says what it leaves to others.
+func ready(generation int64, invalid error, warnings []string) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: readyReason, ObservedGeneration: generation}
 	if invalid != nil {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(reason.Of(invalid)), invalid.Error()
+		return c
+	}
+	for i, w := range warnings {
+		if len(c.Message)+len(w) > maxWarnings {
+			c.Message += fmt.Sprintf("; and %d more", len(warnings)-i)
+			break
+		}
+		if i > 0 {
+			c.Message += "; "
+		}
+		c.Message += w
 	}
 	return c
 }

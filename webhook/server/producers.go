@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -50,7 +51,7 @@ type entry struct {
 // NewProducers watches the pods with Argo's label.
 func NewProducers(api kubernetes.Interface, live Live) (*Producers, error) {
 	factory := informers.NewSharedInformerFactoryWithOptions(api, 0,
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = argo.LabelWorkflow }))
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = layout.LabelWorkflow }))
 	informer := factory.Core().V1().Pods().Informer()
 	if err := informer.SetTransform(compact); err != nil {
 		return nil, fmt.Errorf("watch pods: %w", err)

@@ -15,6 +15,8 @@ import (
 
 	"github.com/go-logr/logr"
 	dto "github.com/prometheus/client_model/go"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -194,5 +196,33 @@ func TestOldTLSIsRefused(t *testing.T) {
 	stop()
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+// Who submits Workflows with copies, which cost us many queries, leaves room for
+// Argo's pods.
+func TestWorkflowsWithCopiesLeaveRoom(t *testing.T) {
+	submit := func(r *admissionv1.AdmissionRequest) {
+		r.Operation, r.Resource = admissionv1.Create, metav1.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}
+		r.Object.Raw = []byte(`{"apiVersion":"argoproj.io/v1alpha1","kind":"Workflow","metadata":{"name":"w","namespace":"team","uid":"u"},"spec":{}}`)
+		r.OldObject.Raw = nil
+	}
+	h := handlers(t, "enforce")
+	trust := h.Trust
+	asked := 0
+	mux := h.Mux()
+	h.Trust = func() (gate.Trust, error) {
+		if asked++; asked == 1 { // while one is at work
+			if r := post(t, mux, PathCopies, review(t, submit)); r.Allowed || !strings.HasPrefix(r.Result.Message, "Overloaded: ") {
+				t.Errorf("another one is answered %+v", r.Result)
+			}
+			if r := post(t, mux, PathValidate, review(t, nil)); !r.Allowed && strings.HasPrefix(r.Result.Message, "Overloaded: ") {
+				t.Errorf("a pod is answered %+v", r.Result)
+			}
+		}
+		return trust()
+	}
+	if r := post(t, mux, PathCopies, review(t, submit)); !r.Allowed || asked != 2 {
+		t.Errorf("the one at work is answered %+v, trust was asked for %d times", r.Result, asked)
 	}
 }

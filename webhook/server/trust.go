@@ -90,7 +90,8 @@ func (t *Trust) load(ctx context.Context) error {
 	return errors.Join(t.loadKeys(ctx), t.loadRoot(ctx))
 }
 
-// loadKeys reads the tag keys, and makes the first one if there is none.
+// loadKeys reads the tag keys, makes the first one if there is none, and rotates
+// them. Whichever replica is first rotates; the others read what it made.
 func (t *Trust) loadKeys(ctx context.Context) error {
 	secrets := t.API.CoreV1().Secrets(t.Namespace)
 	secret, err := secrets.Get(ctx, v1alpha1.SecretTagKey, metav1.GetOptions{})
@@ -109,7 +110,52 @@ func (t *Trust) loadKeys(ctx context.Context) error {
 	if t.keys.Swap(&keys) == nil {
 		t.Log.Info("tag key loaded")
 	}
+	return t.rotate(ctx, secret)
+}
+
+// rotate writes what Rotate gives. What another replica has written meanwhile
+// stays. The API server's clock decides: by one of a node's that is weeks ahead,
+// keys would go whose tags are on pods.
+func (t *Trust) rotate(ctx context.Context, secret *corev1.Secret) error {
+	turn := func(now time.Time) (map[string][]byte, map[string]string, bool, error) {
+		return tag.Rotate(secret.Data, secret.Annotations, secret.CreationTimestamp.Time, now)
+	}
+	if _, _, due, err := turn(time.Now()); err != nil || !due {
+		return err
+	}
+	now, err := t.now(ctx)
+	if err != nil {
+		return err
+	}
+	data, annotations, changed, err := turn(now)
+	if err != nil || !changed {
+		return err
+	}
+	secret = secret.DeepCopy()
+	secret.Data, secret.Annotations = data, annotations
+	_, err = t.API.CoreV1().Secrets(t.Namespace).Update(ctx, secret, metav1.UpdateOptions{})
+	switch {
+	case apierrors.IsConflict(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("tag key: %w", err)
+	}
+	t.Log.Info("tag keys rotated", "keys", len(data)-1)
 	return nil
+}
+
+// now is the API server's time: of a Secret that it is asked to make, and does not
+// store.
+func (t *Trust) now(ctx context.Context) (time.Time, error) {
+	probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: t.Namespace, GenerateName: v1alpha1.SecretTagKey + "-"}}
+	made, err := t.API.CoreV1().Secrets(t.Namespace).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	switch {
+	case err != nil:
+		return time.Time{}, fmt.Errorf("tag key: asking the API server for the time: %w", err)
+	case made.CreationTimestamp.IsZero():
+		return time.Time{}, errors.New("tag key: the API server does not say what time it is")
+	}
+	return made.CreationTimestamp.Time, nil
 }
 
 func (t *Trust) makeKey(ctx context.Context) (*corev1.Secret, error) {

@@ -1,8 +1,9 @@
 {{/*
 Which Argo is believed, as JSON {controllers, executorImages, executorEnv,
 executorUsers, requeueTimes, found, left}: the values if given, else what the cluster's
-workflow-controller Deployments say. Without a cluster to ask (helm template),
-Argo's own defaults. Argo's images called -nonroot run as 8737; not so where
+workflow-controller Deployments say. Without a cluster to ask (helm template, Argo
+CD) nobody is believed by default: whoever makes a namespace of that name would be
+Argo. Argo's images called -nonroot run as 8737; not so where
 OpenShift gives every pod a user, and refuses those that name another one.
 */}}
 {{- define "argoseal.argo" -}}
@@ -22,14 +23,13 @@ OpenShift gives every pod a user, and refuses those that name another one.
     {{- $env = $env | default $discovered.executorEnv -}}
     {{- $requeues = $requeues | default $discovered.requeueTimes -}}
     {{- if not (and $controllers $images) -}}
-      {{- fail (printf "No Argo workflow-controller found in this cluster%s. Install Argo Workflows first, or set argo.namespaces." (ternary (printf " but %s, in namespaces with a mode" (join ", " $left)) "" (gt (len $left) 0))) -}}
+      {{- fail (printf "No Argo workflow-controller found in this cluster%s. Install Argo Workflows first, or set argo.namespaces to those whose owners you trust." (ternary (printf " but %s" (join ", " $left)) "" (gt (len $left) 0))) -}}
     {{- end -}}
     {{- if gt (len $discovered.namespaces) 1 -}}
       {{- fail (printf "Argo workflow-controllers found in the namespaces %s. Whoever runs one there would be believed: set argo.namespaces to those that you trust." (join ", " $discovered.namespaces)) -}}
     {{- end -}}
   {{- else -}}
-    {{- $controllers = $controllers | default (list "argo/argo") -}}
-    {{- $images = $images | default (list "quay.io/argoproj/argoexec:v3.7.18") -}}
+    {{- fail "argo.controllers and argo.executorImages are missing: without the cluster (helm template, Argo CD) nobody can say which Argo is to be believed. Set both." -}}
   {{- end -}}
 {{- end -}}
 {{- $given := dict -}}
@@ -52,9 +52,12 @@ OpenShift gives every pod a user, and refuses those that name another one.
 
 {{/*
 Looks for containers that are called workflow-controller or run a program or
-an image of that name, in the given namespaces or in all but those with a mode:
-who may make Deployments there is whom the gate is for, and would become an Argo
-controller. "namespaces" are those of what was found without being given.
+an image of that name, in the given namespaces. Where none are given, only what its
+cluster's administrators have made Argo is evidence, for whoever may make Deployments
+would become an Argo controller: a Deployment with a ready pod, in a namespace
+without a mode, with a ServiceAccount that may write Workflows in every namespace.
+"left" are the others, with why. "namespaces" are those of what was found without
+being given.
 */}}
 {{- define "argoseal.discoverArgo" -}}
 {{- $controllers := list -}}
@@ -69,6 +72,7 @@ controller. "namespaces" are those of what was found without being given.
 {{- range $n := (lookup "v1" "Namespace" "" "").items -}}
   {{- if hasKey ($n.metadata.labels | default dict) "argoseal.dev/mode" -}}{{- $guarded = append $guarded $n.metadata.name -}}{{- end -}}
 {{- end -}}
+{{- $trusted := include "argoseal.clusterWide" . | fromJsonArray -}}
 {{- range $deployment := (lookup "apps/v1" "Deployment" "" "").items -}}
   {{- $pod := $deployment.spec.template.spec -}}
   {{- range $c := $pod.containers -}}
@@ -76,10 +80,21 @@ controller. "namespaces" are those of what was found without being given.
     {{- $image := base (regexReplaceAll "(:[^:/@]*)?(@.*)?$" $c.image "") -}}
     {{- if has "workflow-controller" (list $c.name $program $image) -}}
       {{- $namespace := $deployment.metadata.namespace -}}
-      {{- if ternary (not (has $namespace $given)) (has $namespace $guarded) (gt (len $given) 0) -}}
-        {{- $left = append $left (printf "%s/%s" $namespace $deployment.metadata.name) -}}
+      {{- $account := printf "%s/%s" $namespace ($pod.serviceAccountName | default "default") -}}
+      {{- $why := "" -}}
+      {{- if $given -}}
+        {{- if not (has $namespace $given) -}}{{- $why = "not in argo.namespaces" -}}{{- end -}}
+      {{- else if has $namespace $guarded -}}
+        {{- $why = "its namespace has a mode" -}}
+      {{- else if not ($deployment.status.readyReplicas | default 0) -}}
+        {{- $why = "no pod of it is ready" -}}
+      {{- else if not (has $account $trusted) -}}
+        {{- $why = "no ClusterRoleBinding lets its ServiceAccount write Workflows" -}}
+      {{- end -}}
+      {{- if $why -}}
+        {{- $left = append $left (printf "%s/%s (%s)" $namespace $deployment.metadata.name $why) -}}
       {{- else -}}
-        {{- $controllers = append $controllers (printf "%s/%s" $namespace ($pod.serviceAccountName | default "default")) -}}
+        {{- $controllers = append $controllers $account -}}
         {{- $executor := include "argoseal.executor" (list $namespace $c) | fromJson -}}
         {{- $images = append $images $executor.image -}}
         {{- $env = concat $env $executor.env -}}
@@ -95,6 +110,32 @@ controller. "namespaces" are those of what was found without being given.
   {{- end -}}
 {{- end -}}
 {{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "requeueTimes" (uniq $requeues) "found" (uniq $found) "left" (uniq $left) "namespaces" $namespaces | toJson -}}
+{{- end }}
+
+{{/*
+ServiceAccounts that may write Workflows in every namespace, as a JSON list of
+NAMESPACE/NAME: only cluster administrators can make an account one of these.
+*/}}
+{{- define "argoseal.clusterWide" -}}
+{{- $roles := list -}}
+{{- range $role := (lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "").items -}}
+  {{- range $rule := $role.rules | default list -}}
+    {{- $groups := $rule.apiGroups | default list -}}
+    {{- $resources := $rule.resources | default list -}}
+    {{- if and (or (has "*" $groups) (has "argoproj.io" $groups)) (or (has "*" $resources) (has "workflows" $resources)) (or (has "*" $rule.verbs) (has "update" $rule.verbs)) (not $rule.resourceNames) -}}
+      {{- $roles = append $roles $role.metadata.name -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $accounts := list -}}
+{{- range $binding := (lookup "rbac.authorization.k8s.io/v1" "ClusterRoleBinding" "" "").items -}}
+  {{- if has $binding.roleRef.name $roles -}}
+    {{- range $subject := $binding.subjects | default list -}}
+      {{- if eq $subject.kind "ServiceAccount" -}}{{- $accounts = append $accounts (printf "%s/%s" $subject.namespace $subject.name) -}}{{- end -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- uniq $accounts | toJson -}}
 {{- end }}
 
 {{/*

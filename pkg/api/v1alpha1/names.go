@@ -57,6 +57,11 @@ const (
 	SecretTagKey = "argoseal-tag-key"
 	// SecretSigningKey holds the notary's private key, PEM (PKCS #8).
 	SecretSigningKey = "argoseal-signing-key"
+	// SecretParameterKey holds the key under which the notary redacts parameters,
+	// ParameterKeyKey.
+	SecretParameterKey = "argoseal-parameter-key"
+	// ParameterKeyKey is the one key of SecretParameterKey: random bytes.
+	ParameterKeyKey = "parameter.key"
 	// SecretLogKey holds the private key of the log that the chart runs.
 	SecretLogKey = "argoseal-log-key"
 	// SecretServingCertificate holds the webhook's serving certificate and CA.
@@ -73,6 +78,11 @@ const (
 	// ConfigMapBelieved holds which Argo and which signers the notary was told of,
 	// now and before, as JSON under BelievedKey (package notary/believed).
 	ConfigMapBelieved = "argoseal-believed"
+	// ConfigMapEpochs holds since when each namespace has had its mode, as JSON
+	// under EpochsKey (package epoch). The notary keeps it.
+	ConfigMapEpochs = "argoseal-epochs"
+	// EpochsKey is the one key of ConfigMapEpochs.
+	EpochsKey = "epochs.json"
 	// BelievedKey is the one key of ConfigMapBelieved.
 	BelievedKey = "believed.json"
 )

@@ -131,7 +131,47 @@ type Content struct {
 	// anyContent admits whatever is there when the step runs.
 	// +optional
 	AnyContent bool `json:"anyContent,omitempty"`
+	// tolerate lists what the pod may have although it can change which server the
+	// place's name leads to. Where a digest is given it makes no difference.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Tolerate []Doubt `json:"tolerate,omitempty"`
 }
+
+// Doubt is why the name of a place may lead to another server than the one that
+// the author of a policy had in mind.
+//
+// +kubebuilder:validation:Enum=CASecret;DNS;EarlierContainers;Headers;HostAliases;HostNetwork;NamespaceNames;PlainHTTP;Region
+type Doubt string
+
+const (
+	// DoubtCASecret: the server is believed by a certificate authority out of a
+	// Secret of the step's namespace.
+	DoubtCASecret Doubt = "CASecret"
+	// DoubtDNS: the pod has name servers or a search path of its own.
+	DoubtDNS Doubt = "DNS"
+	// DoubtEarlierContainers: a container that is neither Argo's nor ours starts
+	// before the one that downloads. All containers of a pod share its network and
+	// can write its /etc/hosts and /etc/resolv.conf.
+	DoubtEarlierContainers Doubt = "EarlierContainers"
+	// DoubtHeaders: the request has headers of the workflow's by which a server may
+	// give something else.
+	DoubtHeaders Doubt = "Headers"
+	// DoubtHostAliases: the pod writes its own /etc/hosts.
+	DoubtHostAliases Doubt = "HostAliases"
+	// DoubtHostNetwork: names mean what they mean on the node.
+	DoubtHostNetwork Doubt = "HostNetwork"
+	// DoubtNamespaceNames: the name is one that Services of the step's namespace can
+	// answer, and the server does not have to prove that it is the one.
+	DoubtNamespaceNames Doubt = "NamespaceNames"
+	// DoubtPlainHTTP: an S3 store is asked without TLS.
+	DoubtPlainHTTP Doubt = "PlainHTTP"
+	// DoubtRegion: the region is of another partition of Amazon's, where the bucket
+	// can be somebody else's.
+	DoubtRegion Doubt = "Region"
+)
 
 // S3Input admits objects from outside by their location.
 //
@@ -175,6 +215,13 @@ type GitInput struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9][A-Za-z0-9._/-]*$`
 	Branches []string `json:"branches,omitempty"`
+	// tolerate lists what the pod may have although it can change which server the
+	// repository's name leads to. It makes no difference to commits.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Tolerate []Doubt `json:"tolerate,omitempty"`
 }
 
 // TrustedProducer is whose seals count in other workflows.
@@ -204,6 +251,9 @@ type TrustedProducer struct {
 }
 
 // TrustedTemplate names a WorkflowTemplate or a ClusterWorkflowTemplate.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.references) || has(self.pinReferences) && self.pinReferences",message="references are looked at with pinReferences: true only"
+// +kubebuilder:validation:XValidation:rule="!has(self.pinReferences) || !self.pinReferences || has(self.sha256)",message="pinReferences needs sha256: a template that may change can have anything in place of its references"
 type TrustedTemplate struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -219,6 +269,39 @@ type TrustedTemplate struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:Pattern=`^[0-9a-f]{64}$`
 	SHA256 []string `json:"sha256,omitempty"`
+	// pinReferences asks that each template that was taken from elsewhere on the
+	// way to the step (templateRef) is one of references. Without it any version of
+	// these counts: sha256 covers their names, not what they say.
+	// +optional
+	PinReferences bool `json:"pinReferences,omitempty"`
+	// references are the templates that may be on the way to the step; none: it has
+	// to come without.
+	// +optional
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	References []TrustedReference `json:"references,omitempty"`
+}
+
+// TrustedReference is a template of a WorkflowTemplate or a
+// ClusterWorkflowTemplate, in the versions that count.
+type TrustedReference struct {
+	// name of the WorkflowTemplate or ClusterWorkflowTemplate.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// clusterScope: it is a ClusterWorkflowTemplate.
+	// +optional
+	ClusterScope bool `json:"clusterScope,omitempty"`
+	// template that is taken from it, by name.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Template string `json:"template"`
+	// sha256 of the template as Argo ran it, lower-case hex: one of these.
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:Pattern=`^[0-9a-f]{64}$`
+	SHA256 []string `json:"sha256"`
 }
 
 // Require is what is asked of seals beyond the built-in policy.

@@ -12,7 +12,8 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
 // AddToScheme registers this package's types with a scheme.
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion, &Provenance{}, &ProvenanceList{}, &ArtifactSeal{}, &ArtifactSealList{},
-		&ClusterProvenancePolicy{}, &ClusterProvenancePolicyList{}, &ProvenancePolicy{}, &ProvenancePolicyList{})
+		&ClusterProvenancePolicy{}, &ClusterProvenancePolicyList{}, &ProvenancePolicy{}, &ProvenancePolicyList{},
+		&SecretEncryption{}, &SecretEncryptionList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }

@@ -39,6 +39,10 @@ type ProvenanceSpec struct {
 	// nodeID is Argo's id of the node the pod ran for.
 	// +kubebuilder:validation:MaxLength=512
 	NodeID string `json:"nodeID"`
+	// podCreatedAt is when the API server stored the pod. With the record's own
+	// time of creation it tells which of two pods wrote a place last.
+	// +optional
+	PodCreatedAt metav1.Time `json:"podCreatedAt,omitzero"`
 }
 
 // ObjectRef names one object of the same namespace, unmistakably.
@@ -111,6 +115,11 @@ type OutputStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
+	// message of the signing sidecar: which file could not be measured, and why. It
+	// may quote what the step named its files.
+	// +optional
+	// +kubebuilder:validation:MaxLength=160
+	Message string `json:"message,omitempty"`
 }
 
 // ProvenanceList is a list of Provenance.
@@ -185,8 +194,15 @@ type Producer struct {
 	// +kubebuilder:validation:MaxLength=253
 	Output string `json:"output"`
 	// finishedAt is when the pod's last container ended, by the kubelet's
-	// clock. Only a pod that finished later may replace the seal.
+	// clock. Only a pod that ran later may replace the seal.
 	FinishedAt metav1.Time `json:"finishedAt"`
+	// podCreatedAt is when the API server stored the pod.
+	// +optional
+	PodCreatedAt metav1.Time `json:"podCreatedAt,omitzero"`
+	// recordedAt is when the API server stored the record of the pod's end, its
+	// Provenance: of a pod that was made no earlier it is known that it ran later.
+	// +optional
+	RecordedAt metav1.Time `json:"recordedAt,omitzero"`
 }
 
 // ArtifactSealList is a list of ArtifactSeal.

@@ -4,7 +4,7 @@
 // node and times are left out. Eight of them (daemon, executor-user, no-main,
 // on-mount, own-archive, same-path, stores, workspace) did not go through an API
 // server: its controller's own code made them, and what an API server adds is
-// taken from the others.
+// taken from the others. Those of Contract went through one, too.
 package argotest
 
 import (
@@ -29,7 +29,7 @@ const (
 	Executor = "quay.io/argoproj/argoexec:v3.7.18"
 )
 
-//go:embed pods workflows runs
+//go:embed pods workflows runs contract
 var files embed.FS
 
 // supported are the pods whose kind is supported.
@@ -78,6 +78,33 @@ func Runs(t testing.TB) map[string]Run {
 		runs[strings.TrimSuffix(e.Name(), ".json")] = r
 	}
 	return runs
+}
+
+// ContractVersions are those of Argo on which Contract's workflows have run.
+func ContractVersions() []string { return []string{"v3.7.18", "v4.0.2"} }
+
+// ContractEnv are the variables that Argo's configuration gave to the executors of
+// Contract's pods.
+func ContractEnv() []string {
+	return []string{"NO_PROXY=.svc", "SSH_KNOWN_HOSTS=/mainctrfs/trusted/known_hosts", "SSL_CERT_DIR=/mainctrfs/trusted"}
+}
+
+// Contract gives a workflow that has run, with Argo's copies of what it refers to,
+// and all of its pods, some of which consume what others have made. The workflow own
+// has each kind of template and of call, library takes its templates from elsewhere,
+// and whole refers to a WorkflowTemplate. Each was run on each of the versions.
+func Contract(t testing.TB, version, name string) ([]*corev1.Pod, *argo.Workflow) {
+	t.Helper()
+	var is struct {
+		Workflow map[string]any `json:"workflow"`
+		Pods     []*corev1.Pod  `json:"pods"`
+	}
+	read(t, path.Join("contract", version, name+".json"), &is)
+	wf, err := argo.ParseWorkflow(&unstructured.Unstructured{Object: is.Workflow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return is.Pods, wf
 }
 
 // Pod gives a copy of its own of the named pod.
@@ -133,6 +160,16 @@ func Object(t testing.TB) *unstructured.Unstructured {
 // that made produce and consume, and for every other pod has its template alone.
 func Owner(t testing.TB, pod *corev1.Pod) *argo.Workflow {
 	t.Helper()
+	wf, err := argo.ParseWorkflow(Live(t, pod))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wf
+}
+
+// Live gives the same as the API server would.
+func Live(t testing.TB, pod *corev1.Pod) *unstructured.Unstructured {
+	t.Helper()
 	ref := metav1.GetControllerOf(pod)
 	if ref == nil {
 		t.Fatalf("pod %s has no owner", pod.Name)
@@ -146,14 +183,11 @@ func Owner(t testing.TB, pod *corev1.Pod) *argo.Workflow {
 	u.SetNamespace(pod.Namespace)
 	u.SetName(ref.Name)
 	u.SetUID(ref.UID)
-	wf, err := argo.ParseWorkflow(u)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return wf
+	return u
 }
 
-// only is a spec with no other template than the pod's.
+// only is a spec with no other template than the pod's, and the volumes that it
+// mounts and the template does not have.
 func only(t testing.TB, pod *corev1.Pod) map[string]any {
 	t.Helper()
 	template := map[string]any{}
@@ -167,7 +201,11 @@ func only(t testing.TB, pod *corev1.Pod) map[string]any {
 			}
 		}
 	}
-	return map[string]any{"entrypoint": template["name"], "templates": []any{template}}
+	spec := map[string]any{"entrypoint": template["name"], "templates": []any{template}}
+	if pod.Name == "everything" {
+		spec["volumes"] = []any{map[string]any{"name": "scratch", "emptyDir": map[string]any{}}}
+	}
+	return spec
 }
 
 // Identity is what an operator of that cluster would configure.

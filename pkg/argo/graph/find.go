@@ -72,7 +72,10 @@ func (g *Graph) descend(f *frame, rest string) (*frame, string, error) {
 		}
 		return g.child(f, rest)
 	}
-	h, after, isHook := f.hook(rest)
+	h, after, isHook, err := f.hook(rest)
+	if err != nil {
+		return nil, "", err
+	}
 	if !isHook {
 		return g.child(f, rest)
 	}
@@ -91,21 +94,28 @@ func (g *Graph) descend(f *frame, rest string) (*frame, string, error) {
 	return hooked, after, nil
 }
 
-// hook finds the exit handler or hook that the rest of a name begins with.
-func (f *frame) hook(rest string) (call, string, bool) {
+// hook finds the exit handler or hook that the rest of a name begins with. The
+// names of hooks can have dots, so the node x.y may be of the hook x.y or a task
+// y of the hook x.
+func (f *frame) hook(rest string) (found call, after string, ok bool, err error) {
 	if after, ok := cutName(rest, ".onExit"); ok {
 		h, ok := f.call.Hooks[exitHook]
 		if f.call.OnExit != "" {
 			h, ok = call{Template: f.call.OnExit}, true
 		}
-		return h, after, ok
+		return h, after, ok, nil
 	}
 	for name, h := range f.call.Hooks {
-		if after, ok := cutName(rest, ".hooks."+name); ok && name != exitHook {
-			return h, after, true
+		cut, fits := cutName(rest, ".hooks."+name)
+		switch {
+		case !fits || name == exitHook:
+		case ok:
+			return call{}, "", false, unresolvable("%.200q may be of several hooks", rest)
+		default:
+			found, after, ok = h, cut, true
 		}
 	}
-	return call{}, "", false
+	return found, after, ok, nil
 }
 
 // cutName cuts a whole name off the rest.

@@ -75,15 +75,20 @@ type Origins struct {
 	Literals []Literal
 }
 
+// Inline stands for the name of a template that was given inline without one,
+// here as in statements. Argo allows no template of that name.
+const Inline = "(inline)"
+
 // Output is an output artifact of a step.
 type Output struct {
 	// Name of the output artifact.
 	Name string
-	// Template is the name of the producing template; empty for one given
-	// inline.
+	// Template is the name of the producing template, or Inline.
 	Template string
 
 	node *regexp.Regexp
+	// place is the name of its node for people, without marks of loops and retries.
+	place string
 	// part is the subPath that the definition adds to the output's key; empty
 	// for the whole output.
 	part string
@@ -113,10 +118,7 @@ func (o Output) String() string {
 	if o.part != "" {
 		name += "/" + strings.Trim(o.part, "/")
 	}
-	if o.Template == "" {
-		return name + " of an inline template"
-	}
-	return name + " of template " + o.Template
+	return fmt.Sprintf("%.200s of node %.200q, template %.200s", name, o.place, o.Template)
 }
 
 // Literal is an artifact whose place or content the definition gives itself.
@@ -342,7 +344,7 @@ func convert(object map[string]any, into any) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(raw, into)
+	return Decode(raw, into)
 }
 
 // SetParameter says what a parameter of the workflow was before Argo put

@@ -42,6 +42,13 @@ func use(name, from string) string {
 	return fmt.Sprintf("{name: %s, template: use, arguments: {artifacts: [{name: in, %s}]}}\n", name, from)
 }
 
+const (
+	// hook calls use with what the task a made.
+	hook = "{template: use, arguments: {artifacts: [{name: in, from: '{{tasks.a.outputs.artifacts.art}}'}]}}"
+	// inner is a template whose task z uses content.
+	inner = "\n  - {name: inner, dag: {tasks: [{name: z, template: use, arguments: {artifacts: [{name: in, raw: {data: x}}]}}]}}\n"
+)
+
 func TestOriginsOfAnInput(t *testing.T) {
 	const made = "from: '{{steps.a.outputs.artifacts.art}}'"
 	nested := steps("    - [{name: a, template: make}]\n    - [{name: b, template: inner, arguments: {artifacts: [{name: handed, "+made+"}]}}]\n") + `
@@ -150,7 +157,21 @@ func TestOriginsOfAnInput(t *testing.T) {
 		},
 		"a template given inline": {
 			workflow: steps("    - [{name: a, inline: {container: {}, outputs: {artifacts: [{name: art}]}}}]\n    - [" + use("b", made) + "]\n"),
-			node:     "wf[1].b", by: []string{"wf[0].a  art"}, notBy: []string{"wf[0].a make art"},
+			node:     "wf[1].b", by: []string{"wf[0].a (inline) art"}, notBy: []string{"wf[0].a make art", "wf[0].a  art"},
+		},
+		"a task given inline, with a name": {
+			workflow: dag("      - {name: a, inline: {name: mine, container: {}, outputs: {artifacts: [{name: art}]}}}\n      - " + use("b", "from: '{{tasks.a.outputs.artifacts.art}}'")),
+			node:     "wf.b", by: []string{"wf.a mine art"}, notBy: []string{"wf.a (inline) art"},
+		},
+		"a hook whose name has a dot": {
+			workflow: steps("    - [{name: a, template: make, hooks: {x.y: " + strings.Replace(use("b", made+", expression: x"), "name: b, ", "", 1) + "}}]\n"),
+			node:     "wf[0].a.hooks.x.y", by: []string{"wf[0].a make art"},
+		},
+		"a task of a hook": {
+			workflow: dag("      - {name: a, template: make, hooks: {x: {template: inner}, k: "+hook+"}}\n") + inner, node: "wf.a.hooks.x.z", literal: "raw x",
+		},
+		"a hook beside one that has tasks": {
+			workflow: dag("      - {name: a, template: make, hooks: {w: {template: inner}, x.z: "+hook+"}}\n") + inner, node: "wf.a.hooks.x.z", by: []string{"wf.a make art"},
 		},
 		"templates of a WorkflowTemplate, by its own names": {
 			workflow: `
@@ -248,7 +269,10 @@ func TestWhatIsNotSaidPlainlyIsNotResolved(t *testing.T) {
 		"a template that is chosen at runtime": {steps("    - [{name: b, template: '{{inputs.parameters.t}}'}]\n"), "wf[0].b", ErrUnresolvable},
 		"a producer that is chosen at runtime": {strings.Replace(made("from: '{{steps.a.outputs.artifacts.art}}'"), "template: make", "template: '{{workflow.parameters.t}}'", 1), "wf[1].b", ErrUnresolvable},
 		"a task or a hook, both called onExit": {
-			dag("      - {name: a, template: inner, hooks: {exit: {template: make}}}\n") + "\n  - {name: inner, dag: {tasks: [{name: onExit, template: use}]}}\n", "wf.a.onExit", ErrUnresolvable,
+			dag("      - {name: a, template: inner, hooks: {exit: "+hook+"}}\n") + strings.Replace(inner, "name: z", "name: onExit", 1), "wf.a.onExit", ErrUnresolvable,
+		},
+		"a hook, or a task of another hook": {
+			dag("      - {name: a, template: make, hooks: {x: {template: inner}, x.z: "+hook+"}}\n") + inner, "wf.a.hooks.x.z", ErrUnresolvable,
 		},
 		"an output that goes round in circles": {
 			steps("    - [{name: a, template: circle}]\n    - ["+use("b", "from: '{{steps.a.outputs.artifacts.art}}'")+"]\n") + `
@@ -454,5 +478,24 @@ func TestAPartOfAnOutput(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Whoever reads a refusal has to find the nodes in Argo's own list.
+func TestAnOutputSaysWhichNodeItIsOf(t *testing.T) {
+	g, err := parse(t, steps("    - [{name: a-1, template: inner}]\n    - ["+use("b", "from: '{{steps.a-1.outputs.artifacts.result}}', subPath: part")+"]\n")+`
+  - name: inner
+    outputs: {artifacts: [{name: result, from: '{{tasks.x.outputs.artifacts.art}}'}]}
+    dag: {tasks: [{name: x, template: make}]}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := g.Origins("wf[1].b", "in")
+	if err != nil || len(o.Outputs) != 1 {
+		t.Fatal(o, err)
+	}
+	if got, want := o.Outputs[0].String(), `art/part of node "wf[0].a-1.x", template make`; got != want {
+		t.Errorf("it says %s, want %s", got, want)
 	}
 }

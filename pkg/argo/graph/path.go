@@ -1,6 +1,9 @@
 package graph
 
-import "slices"
+import (
+	"reflect"
+	"slices"
+)
 
 // Copy names a template that Argo took from elsewhere, as it files its own copy
 // of it in a Workflow's status. The zero value is none.
@@ -21,6 +24,11 @@ type Path struct {
 	// WorkflowTemplate it is one of the workflow's own; without a name of a
 	// template it was given inline, and is a part of the one before.
 	Last Copy
+	// Certain says that the steps on it ran what Copies name, or a part of that. It
+	// is not where Argo keeps something else under the name of a call whose template
+	// is given inline: of all such calls of one WorkflowTemplate it runs the first
+	// (SetStoredInlineTemplate).
+	Certain bool
 }
 
 // Path follows the name of a node from the entrypoint. It fails with a
@@ -37,9 +45,12 @@ func (g *Graph) Path(node string) (Path, error) {
 	if err != nil {
 		return Path{}, err
 	}
-	p := Path{Last: f.callee()}
+	p := Path{Last: f.callee(), Certain: true}
 	for ; f != nil; f = f.caller {
 		c := f.callee()
+		if bodies := g.bodies(f); len(bodies) > 1 && !reflect.DeepEqual(bodies[0], bodies[1]) {
+			p.Certain = false
+		}
 		if tagged(c.Name) || tagged(c.Template) {
 			return Path{}, unresolvable("the name of a template is only known when it runs")
 		}

@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -134,8 +136,18 @@ func (r *resolution) leaf(template, output, node, part string) error {
 	if err != nil {
 		return unresolvable("the names of its nodes: %v", err)
 	}
-	r.found.Outputs = append(r.found.Outputs, Output{Name: output, Template: template, node: pattern, part: part})
+	r.found.Outputs = append(r.found.Outputs, Output{
+		Name: output, Template: cmp.Or(template, Inline), node: pattern, place: readable(node), part: part,
+	})
 	return nil
+}
+
+var quoted = regexp.MustCompile(`\\(.)`)
+
+// readable is a pattern of nodes for people.
+func readable(node string) string {
+	node = strings.NewReplacer(anyIteration, "", anyAttempt, "", anywhere, "…").Replace(node)
+	return quoted.ReplaceAllString(node, "$1")
 }
 
 // global follows an output of the whole workflow to all that may set it.
@@ -144,7 +156,8 @@ func (r *resolution) global(name, part string, depth int) error {
 	for i := range r.graph.spec.Templates {
 		sources = append(sources, &frame{body: &r.graph.spec.Templates[i]})
 	}
-	for id, t := range r.graph.stored {
+	for _, id := range slices.Sorted(maps.Keys(r.graph.stored)) {
+		t := r.graph.stored[id]
 		sources = append(sources, &frame{body: &t, scope: filed(id)})
 	}
 	for len(sources) > 0 {

@@ -326,6 +326,19 @@ status:
 			t.Errorf("image %s: %v", image, err)
 		}
 	}
+	// Which of the two it ran is not in the names of the copies.
+	for _, c := range []struct {
+		workflow string
+		certain  bool
+	}{{workflow, false}, {replaced(t, workflow, "image: two", `image: "one:{{inputs.parameters.v}}"`), true}} {
+		g, err := parse(t, c.workflow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := g.Path("wf[0].a.given"); err != nil || p.Certain != c.certain {
+			t.Errorf("the path is %+v, %v", p, err)
+		}
+	}
 }
 
 // What the API server adds when it stores a copy is not in the pod's template.

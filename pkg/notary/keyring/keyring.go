@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -35,13 +36,15 @@ type Material struct {
 type Keyring struct {
 	namespace string
 	signer    *seal.Signer
-	log       seal.Log
+	logURL    string
+	recorder  *seal.Recorder
 	current   atomic.Pointer[Material]
 }
 
-// New makes a keyring that holds nothing yet. namespace is Argoseal's own.
-func New(namespace string, signer *seal.Signer, log seal.Log) *Keyring {
-	return &Keyring{namespace: namespace, signer: signer, log: log}
+// New makes a keyring that holds nothing yet. namespace is Argoseal's own, logURL
+// the base URL of the recorder's log.
+func New(namespace string, signer *seal.Signer, logURL string, recorder *seal.Recorder) *Keyring {
+	return &Keyring{namespace: namespace, signer: signer, logURL: logURL, recorder: recorder}
 }
 
 // Current gives the material, or nil as long as the tag key or the trusted root
@@ -59,7 +62,7 @@ func (k *Keyring) Load(ctx context.Context, from client.Reader) error {
 	if err != nil {
 		return err
 	}
-	k.current.Store(&Material{Tags: tags, Root: root, Sealer: seal.New(k.signer, k.log, root)})
+	k.current.Store(&Material{Tags: tags, Root: root, Sealer: seal.New(k.signer, k.recorder, root)})
 	return nil
 }
 
@@ -84,6 +87,9 @@ func (k *Keyring) root(ctx context.Context, from client.Reader) (*verify.Root, e
 	if trusted == "" {
 		return nil, fmt.Errorf("configmap %s: no key %s", c.Name, v1alpha1.TrustedRootKey)
 	}
+	if err := seal.CheckLog([]byte(trusted), k.logURL); err != nil {
+		return nil, err
+	}
 	public := k.signer.PublicKeyPEM()
 	if len(public) == 0 {
 		return nil, errors.New("signing key: no public key")
@@ -93,4 +99,18 @@ func (k *Keyring) root(ctx context.Context, from client.Reader) (*verify.Root, e
 		return nil, fmt.Errorf("configmap %s: %w", c.Name, err)
 	}
 	return root, nil
+}
+
+// CheckLog refuses a trusted root that is there and under which nothing that the log
+// answers can verify. One that is not there yet is waited for.
+func CheckLog(ctx context.Context, from client.Reader, namespace, logURL string) error {
+	var c corev1.ConfigMap
+	err := from.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ConfigMapTrustedRoot}, &c)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("trusted root: %w", err)
+	}
+	return seal.CheckLog([]byte(c.Data[v1alpha1.TrustedRootKey]), logURL)
 }

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -206,7 +207,7 @@ func TestTheKeyringHoldsWhatWasLastGood(t *testing.T) {
 	c := newAPI()
 	signer, err := Signer(t.Context(), c, ours)
 	must(t, err)
-	ring := New(ours, signer, log)
+	ring := New(ours, signer, sealtest.URL, seal.NewRecorder(log, clock.RealClock{}))
 	if err := ring.Load(t.Context(), c); err == nil || ring.Current() != nil {
 		t.Fatal("there is material without a tag key")
 	}
@@ -230,6 +231,21 @@ func TestTheKeyringHoldsWhatWasLastGood(t *testing.T) {
 	must(t, c.Update(t.Context(), m))
 	if err := ring.Load(t.Context(), c); err == nil || ring.Current() != good {
 		t.Errorf("error %v; the last good material is gone: %t", err, ring.Current() != good)
+	}
+	_, public, err := seal.NewLogKey()
+	must(t, err)
+	elsewhere, err := seal.TrustedRootJSON("http://localhost:3004", public, time.Now())
+	must(t, err)
+	m.Data[v1alpha1.TrustedRootKey] = string(elsewhere)
+	must(t, c.Update(t.Context(), m))
+	if err := ring.Load(t.Context(), c); reason.Of(err) != reason.LogMismatch || ring.Current() != good {
+		t.Errorf("a root of another log: %v", err)
+	}
+	if err := CheckLog(t.Context(), c, ours, sealtest.URL); reason.Of(err) != reason.LogMismatch {
+		t.Errorf("at the start: %v", err)
+	}
+	if err := CheckLog(t.Context(), c, "nowhere", sealtest.URL); err != nil {
+		t.Errorf("a root that is not there yet: %v", err)
 	}
 	m.Data[v1alpha1.TrustedRootKey] = string(sealtest.NewLog(t).TrustedRoot)
 	must(t, c.Update(t.Context(), m))

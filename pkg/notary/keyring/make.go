@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/seal"
 )
 
@@ -55,6 +57,25 @@ func Signer(ctx context.Context, c client.Client, namespace string) (*seal.Signe
 		return nil, mismatch("the key in Secret %s is not among those in ConfigMap %s", v1alpha1.SecretSigningKey, v1alpha1.ConfigMapNotaryKey)
 	}
 	return signer, nil
+}
+
+// ParameterKey gives the key under which parameters are redacted, and makes it if
+// there is none. One that was lost costs nothing but that values which were stated
+// before can no longer be confirmed.
+func ParameterKey(ctx context.Context, c client.Client, namespace string) ([]byte, error) {
+	secret, err := secretOnce(ctx, c, made(namespace, v1alpha1.SecretParameterKey), func() (map[string][]byte, error) {
+		key := make([]byte, provenance.RedactionKeySize)
+		_, err := rand.Read(key)
+		return map[string][]byte{v1alpha1.ParameterKeyKey: key}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	key := secret.Data[v1alpha1.ParameterKeyKey]
+	if len(key) != provenance.RedactionKeySize {
+		return nil, mismatch("Secret %s has no key of %d bytes under %s", v1alpha1.SecretParameterKey, provenance.RedactionKeySize, v1alpha1.ParameterKeyKey)
+	}
+	return key, nil
 }
 
 // secretOnce reads a Secret, or creates it with what fresh gives. Whoever is

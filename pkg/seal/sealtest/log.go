@@ -30,8 +30,11 @@ import (
 	"github.com/argoseal/argoseal/pkg/seal"
 )
 
-// Host is the origin of every Log.
-const Host = "localhost"
+// Host is the origin of every Log, and URL what its trusted root calls it.
+const (
+	Host = "localhost"
+	URL  = "http://" + Host + ":3003"
+)
 
 // Log is a Rekor v2 log in memory. It implements seal.Log.
 type Log struct {
@@ -57,7 +60,7 @@ func NewLog(tb testing.TB) *Log {
 // NewLogWith makes an empty log with a key, PEM.
 func NewLogWith(tb testing.TB, private, public []byte) *Log {
 	tb.Helper()
-	root, err := seal.TrustedRootJSON("http://"+Host+":3003", public, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	root, err := seal.TrustedRootJSON(URL, public, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	check(tb, err)
 	key, err := cryptoutils.UnmarshalPEMToPrivateKey(private, cryptoutils.SkipPassword)
 	check(tb, err)

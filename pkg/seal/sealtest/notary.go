@@ -3,6 +3,8 @@ package sealtest
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"encoding/base64"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +18,11 @@ import (
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"google.golang.org/protobuf/encoding/protojson"
+	"k8s.io/utils/clock"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -60,7 +64,7 @@ func NewNotaryWith(tb testing.TB, backend Backend) *Notary {
 	trusted, err := verify.NewRoot(backend.TrustedRoot, signer.PublicKeyPEM())
 	check(tb, err)
 	return &Notary{
-		Sealer: seal.New(signer, backend.Log, trusted), Signer: signer, Root: trusted,
+		Sealer: seal.New(signer, seal.NewRecorder(backend.Log, clock.RealClock{}), trusted), Signer: signer, Root: trusted,
 		backend: backend, key: private.(*ecdsa.PrivateKey),
 	}
 }
@@ -71,7 +75,7 @@ func (n *Notary) At(tb testing.TB, backend Backend) *Notary {
 	trusted, err := verify.NewRoot(backend.TrustedRoot, n.Signer.PublicKeyPEM())
 	check(tb, err)
 	return &Notary{
-		Sealer: seal.New(n.Signer, backend.Log, trusted), Signer: n.Signer, Root: trusted,
+		Sealer: seal.New(n.Signer, seal.NewRecorder(backend.Log, clock.RealClock{}), trusted), Signer: n.Signer, Root: trusted,
 		backend: backend, key: n.key,
 	}
 }
@@ -86,17 +90,34 @@ func (n *Notary) Bundle(tb testing.TB, payload []byte) []byte {
 	return bundle
 }
 
-// Forge signs and logs whatever it is given, as a notary would that had lost
-// its mind: signature and log entry hold.
-func (n *Notary) Forge(tb testing.TB, payload []byte) *protobundle.Bundle {
+// Envelope signs whatever it is given; the signature holds.
+func (n *Notary) Envelope(tb testing.TB, payload []byte) []byte {
+	tb.Helper()
+	signed := n.sign(tb, payload)
+	raw, err := json.Marshal(dsse.Envelope{
+		PayloadType: signed.GetPayloadType(), Payload: base64.StdEncoding.EncodeToString(signed.GetPayload()),
+		Signatures: []dsse.Signature{{Sig: base64.StdEncoding.EncodeToString(signed.GetSignatures()[0].GetSig())}},
+	})
+	check(tb, err)
+	return raw
+}
+
+func (n *Notary) sign(tb testing.TB, payload []byte) *protodsse.Envelope {
 	tb.Helper()
 	signer, err := signature.LoadSigner(n.key, crypto.SHA256)
 	check(tb, err)
 	sig, err := signer.SignMessage(strings.NewReader(string(dsse.PAE(provenance.PayloadType, payload))))
 	check(tb, err)
-	envelope := &protodsse.Envelope{
+	return &protodsse.Envelope{
 		Payload: payload, PayloadType: provenance.PayloadType, Signatures: []*protodsse.Signature{{Sig: sig}},
 	}
+}
+
+// Forge signs and logs whatever it is given, as a notary would that had lost
+// its mind: signature and log entry hold.
+func (n *Notary) Forge(tb testing.TB, payload []byte) *protobundle.Bundle {
+	tb.Helper()
+	envelope := n.sign(tb, payload)
 	entry, err := n.backend.Log.Append(tb.Context(), envelope, n.key.Public())
 	check(tb, err)
 	return &protobundle.Bundle{
@@ -113,7 +134,7 @@ func (n *Notary) Forge(tb testing.TB, payload []byte) *protobundle.Bundle {
 func Facts(uri string, sha256 artifact.Digest) provenance.Facts {
 	d := func(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c, 64)) }
 	return provenance.Facts{
-		Subjects: []provenance.Subject{{URI: uri, SHA256: sha256, Form: artifact.FormTar, Tree: d("1"), Size: 15, Output: "hello-art"}},
+		Subjects: []provenance.Subject{{URI: uri, SHA256: sha256, Form: content.FormTar, Tree: d("1"), Size: 15, Output: "hello-art"}},
 		Builder:  provenance.Builder{Cluster: "test", Level: provenance.LevelObserved},
 		Definition: provenance.Definition{
 			Spec: d("2"), TemplateBody: d("3"), Entrypoint: "artifact-example", Template: "hello-world-to-file",

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
@@ -106,7 +107,7 @@ func expect(t *testing.T, err error, want reason.Code) {
 
 func crosswise(t *testing.T, notary *Notary) {
 	facts := Facts(uriA, digest("a"))
-	facts.Subjects = append(facts.Subjects, provenance.Subject{URI: uriB, SHA256: digest("b"), Form: artifact.FormTar, Tree: digest("c"), Output: "other"})
+	facts.Subjects = append(facts.Subjects, provenance.Subject{URI: uriB, SHA256: digest("b"), Form: content.FormTar, Tree: digest("c"), Output: "other"})
 	payload, err := provenance.Build(facts)
 	check(t, err)
 	statement, err := notary.Root.Verify(notary.Bundle(t, payload))
@@ -196,6 +197,14 @@ func (e evidence) attacks() map[string]attack {
 		"no checkpoint":              {func(b bundle) { entry(b).InclusionProof.Checkpoint = nil }, reason.BundleInvalid},
 		"an unsigned checkpoint":     {func(b bundle) { unsign(entry(b)) }, reason.LogEntryInvalid},
 		"a checkpoint for more":      {func(b bundle) { grow(entry(b)) }, reason.LogEntryInvalid},
+		"another root hash":          {func(b bundle) { entry(b).InclusionProof.RootHash[0] ^= 1 }, reason.LogEntryInvalid},
+		"no root hash":               {func(b bundle) { entry(b).InclusionProof.RootHash = nil }, reason.LogEntryInvalid},
+		"another tree size":          {func(b bundle) { entry(b).InclusionProof.TreeSize++ }, reason.LogEntryInvalid},
+		"another origin":             {func(b bundle) { rewrite(b, Host+"\n", "log.example.org\n") }, reason.LogEntryInvalid},
+		"another name that signed":   {func(b bundle) { rewrite(b, "\u2014 "+Host, "\u2014 log.example.org") }, reason.LogEntryInvalid},
+		"a spoilt checkpoint's key":  {func(b bundle) { flip(b, 0) }, reason.LogEntryInvalid},
+		"a spoilt checkpoint":        {func(b bundle) { flip(b, 20) }, reason.LogEntryInvalid},
+		"a checkpoint cut short":     {func(b bundle) { rewrite(b, "\n\n", "\n") }, reason.LogEntryInvalid},
 		"another payload in the log": {func(b bundle) { swapBody(b, entry(e.second), "digest") }, reason.LogEntryInvalid},
 		"another signature there":    {func(b bundle) { swapBody(b, entry(e.second), "content") }, reason.LogEntryInvalid},
 		"no body":                    {func(b bundle) { entry(b).CanonicalizedBody = nil }, reason.BundleInvalid},
@@ -252,6 +261,29 @@ func grow(e *protorekor.TransparencyLogEntry) {
 	lines := strings.SplitN(e.InclusionProof.Checkpoint.Envelope, "\n", 3)
 	lines[1] += "0"
 	e.InclusionProof.Checkpoint.Envelope = strings.Join(lines, "\n")
+}
+
+// rewrite changes the text of the checkpoint.
+func rewrite(b *protobundle.Bundle, from, to string) {
+	checkpoint := entry(b).InclusionProof.Checkpoint
+	if !strings.Contains(checkpoint.Envelope, from) {
+		panic("checkpoint has no " + from)
+	}
+	checkpoint.Envelope = strings.Replace(checkpoint.Envelope, from, to, 1)
+}
+
+// flip changes a byte of the checkpoint's signature, of which the first four are the
+// key's hint.
+func flip(b *protobundle.Bundle, at int) {
+	checkpoint := entry(b).InclusionProof.Checkpoint
+	head, line, _ := strings.Cut(checkpoint.Envelope, "\n\n")
+	words := strings.Fields(line)
+	raw, err := base64.StdEncoding.DecodeString(words[2])
+	if err != nil {
+		panic(err)
+	}
+	raw[at] ^= 1
+	checkpoint.Envelope = head + "\n\n" + words[0] + " " + words[1] + " " + base64.StdEncoding.EncodeToString(raw) + "\n"
 }
 
 // swapBody takes one field of the entry's body from another entry. The proof

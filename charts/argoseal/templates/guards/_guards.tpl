@@ -33,6 +33,13 @@ request.userInfo.username in ['system:kube-controller-manager'
 {{- range . }}, 'system:serviceaccount:kube-system:{{ . }}'{{ end }}]
 {{- end }}
 
+{{/* CEL: the user is one of Argo's controllers. Call with $. */}}
+{{- define "argoseal.guard.argo" -}}
+{{- $argo := include "argoseal.argo" . | fromJson -}}
+request.userInfo.username in [
+{{- range $i, $c := $argo.controllers }}{{ if $i }}, {{ end }}'system:serviceaccount:{{ $c | replace "/" ":" }}'{{ end }}]
+{{- end }}
+
 {{/* A binding that denies. Call with (list $ "name" inLabelledNamespacesOnly). */}}
 {{- define "argoseal.guard.binding" -}}
 apiVersion: admissionregistration.k8s.io/v1
@@ -49,4 +56,52 @@ spec:
       matchExpressions:
         - {key: argoseal.dev/mode, operator: Exists}
   {{- end }}
+{{- end }}
+
+{{/*
+CEL: the command is one by which Argo's controllers end a container (SIGTERM, then
+SIGKILL). Call with a list of commands as CEL, in which s is the signal.
+*/}}
+{{- define "argoseal.guard.kills" -}}
+['15', '9'].exists(s, object.?command.orValue([]) in [{{ join ", " . }}])
+{{- end }}
+
+{{/*
+CEL: an operator of this installation, by a resource that exists for this check
+alone; a grant in one namespace does not count. Cluster admins have it.
+*/}}
+{{- define "argoseal.guard.installer" -}}
+authorizer.group('argoseal.dev').resource('installations').check('manage').allowed()
+{{- end }}
+
+{{- define "argoseal.guard.execRemedy" -}}
+Look at its logs, or run the step in a namespace without the label; who has the verb argoseal-exec on pods in the whole cluster may run commands in a step's own containers
+{{- end }}
+
+{{/*
+CEL: two maps are the same but for some keys. Call with (list "new" "old" "keys"),
+the keys as a CEL list.
+*/}}
+{{- define "argoseal.guard.sameBut" -}}
+{{- $new := index . 0 -}}
+{{- $old := index . 1 -}}
+{{- $keys := index . 2 -}}
+{{ $new }}.all(k, k in {{ $keys }} || k in {{ $old }} && {{ $new }}[k] == {{ $old }}[k]) && {{ $old }}.all(k, k in {{ $keys }} || k in {{ $new }})
+{{- end }}
+
+{{/*
+CEL: the ServiceAccount that writes one of our own objects, by KIND/NAME as in
+variables.name. Every ConfigMap and Secret that our programs make is here.
+*/}}
+{{- define "argoseal.guard.writers" -}}
+{{- $root := . -}}
+{{- range $writer, $objects := dict
+  "webhook" (list "Secret/argoseal-tag-key" "Secret/argoseal-webhook-tls")
+  "notary" (list "Secret/argoseal-signing-key" "Secret/argoseal-parameter-key" "ConfigMap/argoseal-notary-key" "ConfigMap/argoseal-believed" "ConfigMap/argoseal-epochs")
+  "rekor" (list "Secret/argoseal-log-key" "ConfigMap/argoseal-trusted-root")
+}}
+{{- range $objects }}
+{{ printf "'%s': '%s'," . (include "argoseal.username" (list $root $writer)) }}
+{{- end }}
+{{- end }}
 {{- end }}

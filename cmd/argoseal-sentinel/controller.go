@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/sentinel/agent"
+	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
+	"github.com/argoseal/argoseal/pkg/sentinel/controller"
+	"github.com/argoseal/argoseal/pkg/sentinel/etcd"
+	"github.com/argoseal/argoseal/pkg/sentinel/migration"
+)
+
+// options are the flags of controller.
+type options struct {
+	servers        []string
+	agents, etcd   agent.TLS
+	etcdEndpoints  []string
+	etcdPrefix     string
+	settle         time.Duration
+	namespace      string
+	leaderElect    bool
+	metricsAddress string
+	healthAddress  string
+}
+
+func controllerCommand() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:   "controller",
+		Short: "Bring the API servers to what the SecretEncryption says",
+		Long: `Bring the API servers to what the SecretEncryption named cluster says.
+
+Name every API server of the cluster: one that is left out is not asked whether
+it can read a key before the others write with it. Each is named with the address
+of its agent and its own address, never that of a load balancer; its metrics are
+read with the rights of the controller.`,
+		Example: `  argoseal-sentinel controller \
+    --server cp1,https://10.0.0.1:9440,https://10.0.0.1:6443 \
+    --server cp2,https://10.0.0.2:9440,https://10.0.0.2:6443 \
+    --server cp3,https://10.0.0.3:9440,https://10.0.0.3:6443 \
+    --agent-ca ca.crt --agent-cert sentinel.crt --agent-key sentinel.key \
+    --etcd-endpoint https://10.0.0.1:2379 \
+    --etcd-ca etcd/ca.crt --etcd-cert etcd/client.crt --etcd-key etcd/client.key`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o) },
+	}
+	f := c.Flags()
+	f.StringArrayVar(&o.servers, "server", nil, "NAME,AGENT-URL,SERVER-URL of an API server; repeatable")
+	f.StringVar(&o.agents.CA, "agent-ca", "", "certificates of who signs the agents'")
+	f.StringVar(&o.agents.Cert, "agent-cert", "", "certificate shown to the agents; its common name is "+clientName)
+	f.StringVar(&o.agents.Key, "agent-key", "", "its key")
+	f.StringArrayVar(&o.etcdEndpoints, "etcd-endpoint", nil, "URL of an etcd member; repeatable")
+	f.StringVar(&o.etcd.CA, "etcd-ca", "", "certificates of who signs etcd's")
+	f.StringVar(&o.etcd.Cert, "etcd-cert", "", "certificate shown to etcd; reading is all that it needs to be allowed")
+	f.StringVar(&o.etcd.Key, "etcd-key", "", "its key")
+	f.StringVar(&o.etcdPrefix, "etcd-prefix", "/registry", "--etcd-prefix of the API servers")
+	f.DurationVar(&o.settle, "settle", 6*time.Minute, "how long servers run with a file before an earlier key leaves: more than --request-timeout of the API servers, and than etcd keeps old revisions (--etcd-compaction-interval), which lists read that began before")
+	f.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica work at a time")
+	f.StringVar(&o.namespace, "namespace", "argoseal-sentinel", "namespace of the lease")
+	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 is none")
+	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 is none")
+	require(c, "server", "agent-ca", "agent-cert", "agent-key", "etcd-endpoint", "etcd-ca", "etcd-cert", "etcd-key")
+	return c
+}
+
+func run(ctx context.Context, o options) error {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the API server: %w", err)
+	}
+	config.UserAgent = "argoseal-sentinel/" + version
+	// Migration is bounded by its workers, and by the API server for each client.
+	config.QPS, config.Burst = 500, 1000
+	servers, err := o.connect(config)
+	if err != nil {
+		return err
+	}
+	store, err := o.openEtcd(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	objects, err := metadata.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, o)
+	if err != nil {
+		return err
+	}
+	migrator := migration.Migrator{Client: objects}
+	r := &controller.Reconciler{
+		Client:   mgr.GetClient(),
+		Mapper:   mgr.GetRESTMapper(),
+		Events:   mgr.GetEventRecorder("argoseal-sentinel"),
+		Clock:    clock.RealClock{},
+		Random:   rand.Reader,
+		Servers:  servers,
+		Scan:     etcd.Scanner{KV: store, Prefix: o.etcdPrefix}.ScanWithin(time.Minute),
+		Migrator: migrator,
+		Serves:   migrator.Serves,
+		Settle:   o.settle,
+	}
+	if err := r.SetupWithManager(mgr); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                  scheme,
+		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress:  o.healthAddress,
+		LeaderElection:          o.leaderElect,
+		LeaderElectionID:        "argoseal-sentinel",
+		LeaderElectionNamespace: o.namespace,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
+}
+
+// connect makes the clients of each server and of its agent.
+func (o options) connect(config *rest.Config) ([]controller.Server, error) {
+	agents, err := o.agents.Config()
+	if err != nil {
+		return nil, fmt.Errorf("--agent-*: %w", err)
+	}
+	seen := map[string]bool{}
+	var servers []controller.Server
+	for _, given := range o.servers {
+		parts := strings.Split(given, ",")
+		if len(parts) != 3 || parts[0] == "" {
+			return nil, fmt.Errorf("--server %q is not NAME,AGENT-URL,SERVER-URL", given)
+		}
+		for _, part := range parts[1:] {
+			if !strings.HasPrefix(part, "https://") {
+				return nil, fmt.Errorf("--server %q: %s does not begin with https://", given, part)
+			}
+		}
+		for _, part := range parts {
+			if seen[part] {
+				return nil, fmt.Errorf("--server %q: %s is given twice", given, part)
+			}
+			seen[part] = true
+		}
+		direct := rest.CopyConfig(config)
+		direct.Host = parts[2]
+		client, err := rest.HTTPClientFor(direct)
+		if err != nil {
+			return nil, fmt.Errorf("--server %q: %w", given, err)
+		}
+		servers = append(servers, server(parts[0], agent.NewClient(parts[1], agents), client, parts[2]))
+	}
+	return servers, nil
+}
+
+func server(name string, file *agent.Client, client *http.Client, url string) controller.Server {
+	return controller.Server{Name: name, File: file, Loaded: func(ctx context.Context) (apiserver.Loaded, error) {
+		return apiserver.Ask(ctx, client, strings.TrimSuffix(url, "/"))
+	}}
+}
+
+func (o options) openEtcd(ctx context.Context) (*clientv3.Client, error) {
+	config, err := o.etcd.Config()
+	if err != nil {
+		return nil, fmt.Errorf("--etcd-*: %w", err)
+	}
+	return clientv3.New(clientv3.Config{
+		Context: ctx, Endpoints: o.etcdEndpoints, TLS: config, DialTimeout: 10 * time.Second,
+	})
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// producer is who has to have made the artifact, and how. A seal alone says that
+// some step did: whoever may run workflows in a labelled namespace gets one.
+type producer struct {
+	any                               bool
+	namespace, workflow               string
+	workflowTemplate, clusterTemplate string
+	builder                           string
+	level, outcome, mode, overrides   string
+}
+
+// none is the value of a flag that accepts none of what it is about.
+const none = "none"
+
+// anything is the value of a flag that asks for nothing.
+const anything = "any"
+
+func (p *producer) flags(f *pflag.FlagSet) {
+	f.StringVar(&p.namespace, "namespace", "", "namespace that the step ran in")
+	f.StringVar(&p.workflow, "workflow", "", "name of the Workflow")
+	f.StringVar(&p.workflowTemplate, "workflow-template", "", "name of the WorkflowTemplate that the Workflow refers to as a whole")
+	f.StringVar(&p.clusterTemplate, "cluster-workflow-template", "", "the same, of a ClusterWorkflowTemplate")
+	f.BoolVar(&p.any, "any-producer", false, "accept the artifact from any step of any namespace")
+	f.StringVar(&p.builder, "builder", "", "cluster that ran it, by its name in builder.id, or the whole builder.id")
+	f.StringVar(&p.level, "level", string(provenance.LevelObserved), "level that the seal has at least: observed or isolated")
+	f.StringVar(&p.outcome, "outcome", string(provenance.Succeeded), "how the step ended: succeeded, failed or any")
+	f.StringVar(&p.overrides, "overrides", none, "what the workflow or the pod may change of the template that is asked for: none, or any")
+	f.StringVar(&p.mode, "mode", string(v1alpha1.ModeEnforce), "the namespace's mode when the step was admitted: enforce, or any")
+}
+
+// check refuses what asks for nothing that is known, and contradictions.
+func (p *producer) check() error {
+	oneOf := func(flag, value string, values ...string) error {
+		for _, v := range values {
+			if value == v {
+				return nil
+			}
+		}
+		return usage(fmt.Errorf("--%s is %q, want %s", flag, value, strings.Join(values, " or ")))
+	}
+	switch {
+	case p.any && (p.namespace != "" || p.workflow != "" || p.workflowTemplate != "" || p.clusterTemplate != ""):
+		return usage(fmt.Errorf("--any-producer asks for nobody, and another flag for somebody"))
+	case p.workflowTemplate != "" && p.clusterTemplate != "":
+		return usage(fmt.Errorf("a Workflow refers to one template as a whole: give --workflow-template or --cluster-workflow-template"))
+	}
+	if err := oneOf("level", p.level, string(provenance.LevelObserved), string(provenance.LevelIsolated)); err != nil {
+		return err
+	}
+	if err := oneOf("outcome", p.outcome, string(provenance.Succeeded), string(provenance.Failed), anything); err != nil {
+		return err
+	}
+	if err := oneOf("overrides", p.overrides, none, anything); err != nil {
+		return err
+	}
+	return oneOf("mode", p.mode, string(v1alpha1.ModeEnforce), anything)
+}
+
+// accepts says whether the statement is about a step that was asked for.
+func (p *producer) accepts(s *provenance.Statement) error {
+	if !p.any && p.namespace == "" {
+		return reason.New(reason.ProducerUnstated, "the seal is genuine, and nothing says who was to make it. If it was to be this one, add %s", suggest(s))
+	}
+	for _, c := range []struct{ what, want, is string }{
+		{"namespace", p.namespace, s.Step.Namespace},
+		{"Workflow", p.workflow, s.Step.Workflow.Name},
+		{"WorkflowTemplate", p.workflowTemplate, referred(s, false)},
+		{"ClusterWorkflowTemplate", p.clusterTemplate, referred(s, true)},
+	} {
+		if c.want != "" && c.want != c.is {
+			return reason.New(reason.ProducerMismatch, "its %s is %q, not %q", c.what, c.is, c.want)
+		}
+	}
+	switch changed := s.Definition.Overrides; {
+	// As for policies: with overrides a template does anything.
+	case p.workflowTemplate+p.clusterTemplate != "" && p.overrides != anything && len(changed) > 0:
+		return reason.New(reason.ProducerMismatch, "its template did not run as it is: %.200q is changed, the first of %d. Ask for it with --overrides any, or for its Workflow by name", changed[0].Field, len(changed))
+	case p.builder != "" && p.builder != s.Builder.Cluster && p.builder != s.BuilderID():
+		return reason.New(reason.BuilderNotTrusted, "it was built by %s, not by %q", s.BuilderID(), p.builder)
+	case p.outcome != anything && p.outcome != string(s.Outcome.Result):
+		return reason.New(reason.ProducerFailed, "the step %s, asked for is one that %s", s.Outcome.Result, p.outcome)
+	case p.level == string(provenance.LevelIsolated) && s.Builder.Level != provenance.LevelIsolated:
+		return reason.New(reason.LevelTooLow, "its level is %s, not %s", s.Builder.Level, p.level)
+	case p.mode != anything && p.mode != string(s.Mode):
+		return reason.New(reason.ModeTooLow, "it was admitted in mode %s, in which nothing is refused", s.Mode)
+	case p.mode != anything && s.Verdict != "":
+		return reason.New(reason.ModeTooLow, "it ran although admission said %s", s.Verdict)
+	}
+	return nil
+}
+
+// referred is the template that the Workflow refers to as a whole.
+func referred(s *provenance.Statement, clusterScope bool) string {
+	if t := s.Definition.WorkflowTemplate; t != nil && t.ClusterScope == clusterScope {
+		return t.Name
+	}
+	return ""
+}
+
+// suggest spells the flags that ask for the step of a statement.
+func suggest(s *provenance.Statement) string {
+	flags := "--namespace " + quoted(s.Step.Namespace)
+	switch t := s.Definition.WorkflowTemplate; {
+	case t == nil || len(s.Definition.Overrides) > 0:
+		flags += " --workflow " + quoted(s.Step.Workflow.Name)
+	case t.ClusterScope:
+		flags += " --cluster-workflow-template " + quoted(t.Name)
+	default:
+		flags += " --workflow-template " + quoted(t.Name)
+	}
+	return flags + " --builder " + quoted(s.Builder.Cluster)
+}
+
+// quoted is a word for a shell. Kubernetes' names need no quotes; text of others
+// may be anything.
+func quoted(word string) string {
+	if strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", r)
+	}) {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
+}

@@ -1,0 +1,290 @@
+//go:build e2e
+
+package sentinel
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/argoseal/argoseal/e2e/cluster/pki"
+	"github.com/argoseal/argoseal/pkg/sentinel/agent"
+)
+
+const (
+	members = 3
+	// requestTimeout is the API servers'; settle is what the controller waits.
+	requestTimeout = 20 * time.Second
+	settle         = 21 * time.Second
+	// off is the file that the servers start with.
+	off = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n" +
+		"resources: [{resources: [secrets], providers: [{identity: {}}]}]\n"
+)
+
+// plane is the control plane. All its processes end with the test.
+type plane struct {
+	t       *testing.T
+	dir     string
+	program string
+	ports   struct{ etcd, peer, api, agent [members]int }
+	// clients speak to one API server each, as an administrator.
+	clients [members]*kubernetes.Clientset
+	etcd    *clientv3.Client
+	agents  [members]*exec.Cmd
+}
+
+func (p *plane) path(names ...string) string {
+	return filepath.Join(append([]string{p.dir}, names...)...)
+}
+
+func (p *plane) file(i int) string { return p.path(fmt.Sprint("encryption-", i), "config.yaml") }
+
+func (p *plane) url(i int) string { return fmt.Sprintf("https://127.0.0.1:%d", p.ports.api[i]) }
+
+func raise(t *testing.T) *plane {
+	t.Helper()
+	p := &plane{t: t, dir: t.TempDir()}
+	p.program = p.path("argoseal-sentinel")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", p.program, "../../cmd/argoseal-sentinel")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	p.findPorts()
+	p.makeKeys()
+	var cluster, stores []string
+	for i := range members {
+		cluster = append(cluster, fmt.Sprintf("m%d=http://127.0.0.1:%d", i, p.ports.peer[i]))
+		stores = append(stores, fmt.Sprintf("https://127.0.0.1:%d", p.ports.etcd[i]))
+	}
+	etcd, apiserver := binary(t, "ARGOSEAL_BIN_ETCD"), binary(t, "ARGOSEAL_BIN_KUBE_APISERVER")
+	for i := range members {
+		p.start(fmt.Sprint("etcd-", i), etcd, p.etcdArgs(i, strings.Join(cluster, ","))...)
+	}
+	for i := range members {
+		if err := os.MkdirAll(filepath.Dir(p.file(i)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p.file(i), []byte(off), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.start(fmt.Sprint("apiserver-", i), apiserver, p.apiserverArgs(i, strings.Join(stores, ","))...)
+		p.agents[i] = p.start(fmt.Sprint("agent-", i), p.program, "agent", "--file="+p.file(i),
+			fmt.Sprintf("--listen=127.0.0.1:%d", p.ports.agent[i]),
+			"--tls-cert="+p.path("server.crt"), "--tls-key="+p.path("server.key"), "--client-ca="+p.path("ca.crt"))
+	}
+	p.connect(stores)
+	return p
+}
+
+func binary(t *testing.T, name string) string {
+	path := os.Getenv(name)
+	if path == "" {
+		t.Fatalf("%s is not set: `make sentinel` sets it", name)
+	}
+	return path
+}
+
+func (p *plane) findPorts() {
+	var held []net.Listener
+	for _, ports := range []*[members]int{&p.ports.etcd, &p.ports.peer, &p.ports.api, &p.ports.agent} {
+		for i := range members {
+			l, err := (&net.ListenConfig{}).Listen(p.t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			held = append(held, l)
+			ports[i] = l.Addr().(*net.TCPAddr).Port
+		}
+	}
+	for _, l := range held {
+		_ = l.Close()
+	}
+}
+
+func (p *plane) makeKeys() {
+	authority, err := pki.New(p.dir)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, leaf := range []pki.Leaf{
+		{Name: "server", CommonName: "server", Hosts: []string{"127.0.0.1"}},
+		{Name: "admin", CommonName: "admin", Groups: []string{"system:masters"}},
+		{Name: "sentinel", CommonName: "argoseal-sentinel"},
+	} {
+		if err := authority.Issue(leaf); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	if err := authority.WriteTokenKey("serviceaccount"); err != nil {
+		p.t.Fatal(err)
+	}
+	kubeconfig := fmt.Sprintf(`apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
+users: [{name: u, user: {client-certificate: %q, client-key: %q}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`, p.url(0), p.path("ca.crt"), p.path("sentinel.crt"), p.path("sentinel.key"))
+	if err := os.WriteFile(p.path("kubeconfig"), []byte(kubeconfig), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *plane) etcdArgs(i int, cluster string) []string {
+	client, peer := fmt.Sprintf("https://127.0.0.1:%d", p.ports.etcd[i]), fmt.Sprintf("http://127.0.0.1:%d", p.ports.peer[i])
+	return []string{
+		fmt.Sprintf("--name=m%d", i), "--data-dir=" + p.path(fmt.Sprint("data-", i)),
+		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
+		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=" + cluster,
+		"--client-cert-auth=true", "--trusted-ca-file=" + p.path("ca.crt"),
+		"--cert-file=" + p.path("server.crt"), "--key-file=" + p.path("server.key"),
+		"--log-level=warn", "--unsafe-no-fsync=true",
+		// Two cores run all of this: a leader that is late is no leader that is lost.
+		"--heartbeat-interval=500", "--election-timeout=5000",
+	}
+}
+
+func (p *plane) apiserverArgs(i int, stores string) []string {
+	return []string{
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", p.ports.api[i]),
+		fmt.Sprintf("--advertise-address=192.0.2.%d", i+1), // nothing calls it
+		"--cert-dir=" + p.path(fmt.Sprint("certs-", i)),
+		"--tls-cert-file=" + p.path("server.crt"), "--tls-private-key-file=" + p.path("server.key"),
+		"--client-ca-file=" + p.path("ca.crt"),
+		"--etcd-servers=" + stores, "--etcd-cafile=" + p.path("ca.crt"),
+		"--etcd-certfile=" + p.path("admin.crt"), "--etcd-keyfile=" + p.path("admin.key"),
+		"--service-cluster-ip-range=10.97.0.0/16",
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + p.path("serviceaccount.pub"),
+		"--service-account-signing-key-file=" + p.path("serviceaccount.key"),
+		"--authorization-mode=RBAC",
+		"--request-timeout=" + requestTimeout.String(),
+		"--encryption-provider-config=" + p.file(i), "--encryption-provider-config-automatic-reload=true",
+	}
+}
+
+// start starts a process that ends with the test; its output is shown if the
+// test fails.
+func (p *plane) start(name, program string, args ...string) *exec.Cmd {
+	p.t.Helper()
+	logs, err := os.OpenFile(p.path(name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = logs, logs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+		_ = logs.Close()
+		if p.t.Failed() {
+			p.t.Logf("%s:\n%s", name, tail(p.path(name+".log")))
+		}
+	})
+	return cmd
+}
+
+func tail(path string) string {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw[max(0, len(raw)-3000):])
+}
+
+// connect waits until every API server is ready.
+func (p *plane) connect(stores []string) {
+	for i := range members {
+		config := &rest.Config{Host: p.url(i), QPS: 1000, Burst: 1000, Timeout: requestTimeout, TLSClientConfig: rest.TLSClientConfig{
+			CAFile: p.path("ca.crt"), CertFile: p.path("admin.crt"), KeyFile: p.path("admin.key"),
+		}}
+		var err error
+		if p.clients[i], err = kubernetes.NewForConfig(config); err != nil {
+			p.t.Fatal(err)
+		}
+		await(p.t, 3*time.Minute, fmt.Sprintf("API server %d is ready", i), func(ctx context.Context) error {
+			var code int
+			err := p.clients[i].RESTClient().Get().AbsPath("/readyz").Do(ctx).StatusCode(&code).Error()
+			if err == nil && code != http.StatusOK {
+				err = fmt.Errorf("it answers %d", code)
+			}
+			return err
+		})
+	}
+	config, err := p.tls("admin").Config()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.etcd, err = clientv3.New(clientv3.Config{Context: p.t.Context(), Endpoints: stores, TLS: config})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = p.etcd.Close() })
+}
+
+func (p *plane) tls(name string) agent.TLS {
+	return agent.TLS{CA: p.path("ca.crt"), Cert: p.path(name + ".crt"), Key: p.path(name + ".key")}
+}
+
+// await asks until there is no error.
+func await(t *testing.T, limit time.Duration, what string, ask func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not within %s: %s: %v", limit, what, err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// operator is the controller; it can be killed and started.
+type operator struct {
+	p   *plane
+	cmd *exec.Cmd
+}
+
+func (o *operator) start() {
+	args := []string{
+		"controller", "--leader-elect=false", "--metrics-address=0", "--health-address=0", "--settle=" + settle.String(),
+		"--agent-ca=" + o.p.path("ca.crt"), "--agent-cert=" + o.p.path("sentinel.crt"), "--agent-key=" + o.p.path("sentinel.key"),
+		"--etcd-ca=" + o.p.path("ca.crt"), "--etcd-cert=" + o.p.path("sentinel.crt"), "--etcd-key=" + o.p.path("sentinel.key"),
+	}
+	for i := range members {
+		args = append(args,
+			fmt.Sprintf("--server=cp%d,https://127.0.0.1:%d,%s", i, o.p.ports.agent[i], o.p.url(i)),
+			fmt.Sprintf("--etcd-endpoint=https://127.0.0.1:%d", o.p.ports.etcd[i]))
+	}
+	o.p.t.Setenv("KUBECONFIG", o.p.path("kubeconfig"))
+	o.cmd = o.p.start("controller", o.p.program, args...)
+}
+
+// restart kills the controller in the middle of whatever it does.
+func (o *operator) restart() {
+	_ = o.cmd.Process.Kill()
+	_ = o.cmd.Wait()
+	o.start()
+}

@@ -1,0 +1,284 @@
+//go:build e2e
+
+package sentinel
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/argoseal/argoseal/e2e/cluster/kube"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+)
+
+//go:embed role.yaml
+var role string
+
+// folder is where Secrets lie in etcd.
+const folder = "/registry/secrets/"
+
+var resources = []string{"secrets"}
+
+// scene is the test as it goes on.
+type scene struct {
+	*plane
+	operator *operator
+	client   client.Client
+	// reasons are those of Ready, in the order they were seen; at each change the
+	// controller was killed.
+	reasons []string
+	// secrets are the keys that were seen in files, as the files have them.
+	secrets map[string]bool
+}
+
+func set(t *testing.T) *scene {
+	t.Helper()
+	p := raise(t)
+	config := &rest.Config{Host: p.url(0), TLSClientConfig: rest.TLSClientConfig{
+		CAFile: p.path("ca.crt"), CertFile: p.path("admin.crt"), KeyFile: p.path("admin.key"),
+	}}
+	crd, err := os.ReadFile("../../charts/argoseal-sentinel/files/crds/argoseal.dev_secretencryptions.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	applier, err := kube.NewApplier(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := applier.Apply(t.Context(), string(crd)+"\n---\n"+role); err != nil {
+		t.Fatal(err)
+	}
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{plane: p, operator: &operator{p: p}, secrets: map[string]bool{}}
+	await(t, time.Minute, "the resource is served", func(ctx context.Context) error {
+		if s.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+			return err
+		}
+		return s.client.List(ctx, &v1alpha1.SecretEncryptionList{})
+	})
+	return s
+}
+
+// want writes the spec.
+func (s *scene) want(provider string, rotation int64) {
+	s.t.Helper()
+	s.note("want %s, rotation %d", provider, rotation)
+	await(s.t, time.Minute, "the spec is written", func(ctx context.Context) error {
+		o := &v1alpha1.SecretEncryption{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SecretEncryptionName}}
+		err := s.client.Get(ctx, types.NamespacedName{Name: o.Name}, o)
+		o.Spec.Provider, o.Spec.Rotation = provider, rotation
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		if err != nil {
+			return s.client.Create(ctx, o)
+		}
+		return s.client.Update(ctx, o)
+	})
+}
+
+func (s *scene) note(format string, args ...any) {
+	s.t.Logf("%s %s", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
+}
+
+// until waits until it holds. Whenever the reason of Ready changes, the
+// controller is killed and started anew.
+func (s *scene) until(limit time.Duration, what string, holds func(*v1alpha1.SecretEncryption, *metav1.Condition) error) {
+	s.t.Helper()
+	await(s.t, limit, what, func(ctx context.Context) error {
+		var o v1alpha1.SecretEncryption
+		if err := s.client.Get(ctx, types.NamespacedName{Name: v1alpha1.SecretEncryptionName}, &o); err != nil {
+			return err
+		}
+		ready := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady)
+		if ready == nil {
+			return fmt.Errorf("no condition yet")
+		}
+		s.remember(o)
+		if len(s.reasons) == 0 || s.reasons[len(s.reasons)-1] != ready.Reason {
+			s.reasons = append(s.reasons, ready.Reason)
+			s.note("%s: %s; killing the controller", ready.Reason, ready.Message)
+			s.operator.restart()
+		}
+		if err := holds(&o, ready); err != nil {
+			return fmt.Errorf("%w (%s: %s)", err, ready.Reason, ready.Message)
+		}
+		return nil
+	})
+	s.note("reached: %s", what)
+}
+
+// reason holds once Ready has one of some reasons, for what is wanted now.
+func reason(wants ...encryption.Reason) func(*v1alpha1.SecretEncryption, *metav1.Condition) error {
+	return func(o *v1alpha1.SecretEncryption, ready *metav1.Condition) error {
+		if !slices.Contains(wants, encryption.Reason(ready.Reason)) || ready.ObservedGeneration != o.Generation {
+			return fmt.Errorf("not yet %v", wants)
+		}
+		return nil
+	}
+}
+
+// remember collects the keys of all files, and looks whether the resource shows
+// one.
+func (s *scene) remember(o v1alpha1.SecretEncryption) {
+	for i := range members {
+		raw, err := os.ReadFile(s.file(i))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for line := range strings.Lines(string(raw)) {
+			if _, key, ok := strings.Cut(line, "secret: "); ok {
+				s.secrets[strings.TrimSpace(key)] = true
+			}
+		}
+		if info, err := os.Stat(s.file(i)); err == nil && info.Mode().Perm() != 0o600 {
+			s.t.Errorf("the file of %d has mode %s", i, info.Mode())
+		}
+	}
+	raw, err := json.Marshal(o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.hasNoKey("the resource", raw)
+}
+
+func (s *scene) hasNoKey(what string, raw []byte) {
+	s.t.Helper()
+	for key := range s.secrets {
+		if bytes.Contains(raw, []byte(key)) {
+			s.t.Errorf("%s has a key", what)
+		}
+	}
+}
+
+// config is what all files say; they must be alike.
+func (s *scene) config() (encryption.Config, error) {
+	var all []encryption.Config
+	for i := range members {
+		raw, err := os.ReadFile(s.file(i))
+		if err != nil {
+			return encryption.Config{}, err
+		}
+		c, err := encryption.Parse(raw, resources)
+		if err != nil {
+			return encryption.Config{}, err
+		}
+		all = append(all, c)
+		if !c.Equal(all[0]) {
+			return encryption.Config{}, fmt.Errorf("file %d says %v, file 0 says %v", i, c.Refs(), all[0].Refs())
+		}
+	}
+	return all[0], nil
+}
+
+// stored counts what etcd holds, by the first bytes of each value: this is not
+// the code that is tested.
+func (s *scene) stored() (counts map[string]int, plain int) {
+	s.t.Helper()
+	got, err := s.etcd.Get(s.t.Context(), folder, clientv3.WithPrefix())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	counts = map[string]int{}
+	for _, kv := range got.Kvs {
+		parts := strings.SplitN(string(kv.Value), ":", 6)
+		if len(parts) == 6 && parts[0] == "k8s" && parts[1] == "enc" {
+			counts[parts[2]+"/"+parts[4]]++
+		} else {
+			counts["identity"]++
+		}
+		if bytes.Contains(kv.Value, []byte(canary)) {
+			plain++
+		}
+	}
+	return counts, plain
+}
+
+// proveStored fails unless every object lies under the one key.
+func (s *scene) proveStored(ref encryption.Ref) {
+	s.t.Helper()
+	counts, plain := s.stored()
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	s.note("etcd: %d of %d objects under %s, %d with readable content", counts[ref.String()], total, ref, plain)
+	if len(counts) != 1 || counts[ref.String()] < steady+written {
+		s.t.Errorf("under other keys: %v", slices.Collect(maps.Keys(counts)))
+	}
+	if off := ref.Provider == encryption.Identity; !off && plain > 0 {
+		s.t.Errorf("%d objects can be read in etcd", plain)
+	}
+}
+
+// plant stores a copy of an object where the API server lists it and cannot
+// rewrite it: under the same key, with the name of another.
+func (s *scene) plant(of string) (remove func()) {
+	s.t.Helper()
+	got, err := s.etcd.Get(s.t.Context(), folder+space+"/"+of)
+	if err != nil || len(got.Kvs) != 1 {
+		s.t.Fatalf("%d objects, %v", len(got.Kvs), err)
+	}
+	const planted = folder + space + "/planted"
+	if _, err := s.etcd.Put(s.t.Context(), planted, string(got.Kvs[0].Value)); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() {
+		if _, err := s.etcd.Delete(s.t.Context(), planted); err != nil {
+			s.t.Fatal(err)
+		}
+		// The servers' caches have taken the copy for the object itself, and now lack it.
+		patch := []byte(`{"metadata":{"labels":{"touched":"yes"}}}`)
+		if _, err := s.clients[0].CoreV1().Secrets(space).Patch(s.t.Context(), of, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// showsNoKey looks into logs and events.
+func (s *scene) showsNoKey() {
+	s.t.Helper()
+	if len(s.secrets) == 0 {
+		s.t.Error("no key was seen in any file")
+	}
+	for _, name := range []string{"controller", "agent-0", "agent-1", "agent-2"} {
+		raw, err := os.ReadFile(s.path(name + ".log"))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.hasNoKey(name+"'s log", raw)
+	}
+	events, err := s.clients[0].EventsV1().Events("").List(s.t.Context(), metav1.ListOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	raw, err := yaml.Marshal(events)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.hasNoKey("an event", raw)
+	if len(events.Items) == 0 {
+		s.t.Error("there is no event")
+	}
+}

@@ -1,0 +1,130 @@
+//go:build e2e
+
+package sentinel
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+)
+
+// phase is what one change of the files may take: the API server looks at its
+// file once a minute.
+const phase = 3 * time.Minute
+
+// TestSecretEncryption: from encryption that is off to secretbox, to another
+// key, and off again, on three API servers that never stop. All the while
+// Secrets are read and written through every server, and the controller is
+// killed whenever it gets to something new. A change of mind waits for what is
+// under way, so each of the three ways begins before the last has ended.
+func TestSecretEncryption(t *testing.T) {
+	s := set(t)
+	load := start(s.plane)
+	victim := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "victim"}, Data: map[string][]byte{"value": []byte(canary)}}
+	if _, err := s.clients[0].CoreV1().Secrets(space).Create(t.Context(), victim, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	identity := encryption.Ref{Provider: encryption.Identity}
+	s.proveStored(identity)
+	s.operator.start()
+
+	s.want("secretbox", 0)
+	s.until(phase, "every server is to read the first key", reason(encryption.Loading))
+	s.haltsUnseen(2)
+	s.until(2*phase, "migration to the first key", reason(encryption.Migrating, encryption.Settling))
+	s.want("secretbox", 1)
+	first := s.onward(identity)
+	if first.Provider != encryption.Secretbox || first.Rotation() != 0 {
+		t.Fatalf("the first key is %s", first)
+	}
+	s.proveStored(first)
+
+	remove := s.plant("victim")
+	s.until(2*phase, "migration to the second key", reason(encryption.Migrating))
+	s.want("identity", 1)
+	s.blocked(first, 2*settle)
+	remove()
+	second := s.onward(first)
+	if second.Provider != encryption.Secretbox || second.Rotation() != 1 {
+		t.Fatalf("the second key is %s", second)
+	}
+	s.proveStored(second)
+
+	s.until(3*phase, "encryption is off", func(o *v1alpha1.SecretEncryption, ready *metav1.Condition) error {
+		c, err := s.config()
+		if err == nil && !c.Equal(encryption.Off()) {
+			err = fmt.Errorf("the files have %v", c.Refs())
+		}
+		return errors.Join(err, reason(encryption.Proven)(o, ready))
+	})
+	s.proveStored(identity)
+	load.finish(t)
+	s.showsNoKey()
+	t.Logf("the controller was killed at %d boundaries: %s", len(s.reasons), strings.Join(s.reasons, ", "))
+}
+
+// onward waits until the files have lost a key and got the next for reading, and
+// returns the key that is written with in between.
+func (s *scene) onward(old encryption.Ref) encryption.Ref {
+	s.t.Helper()
+	var write encryption.Ref
+	s.until(2*phase, fmt.Sprintf("%s has left", old), func(*v1alpha1.SecretEncryption, *metav1.Condition) error {
+		c, err := s.config()
+		if err == nil && (c.Reads(old) || len(c.Refs()) != 2) {
+			err = fmt.Errorf("the files have %v", c.Refs())
+		}
+		write = c.WriteRef()
+		return err
+	})
+	return write
+}
+
+// haltsUnseen freezes an agent: until it is back, nothing may happen.
+func (s *scene) haltsUnseen(i int) {
+	s.t.Helper()
+	before, err := s.config()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	frozen := s.agents[i].Process
+	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+	s.until(time.Minute, "a server that cannot be seen holds all back", reason(encryption.ServerUnseen))
+	if after, err := s.config(); err != nil || !after.Equal(before) {
+		s.t.Errorf("the files changed meanwhile: %v, %v", after.Refs(), err)
+	}
+	if err := frozen.Signal(syscall.SIGCONT); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// blocked fails if a key leaves any file within a time, or if the resource does
+// not name what holds it.
+func (s *scene) blocked(key encryption.Ref, during time.Duration) {
+	s.t.Helper()
+	named := false
+	end := time.Now().Add(during)
+	s.until(during+time.Minute, fmt.Sprintf("%s stays while an object lies under it", key), func(_ *v1alpha1.SecretEncryption, ready *metav1.Condition) error {
+		if c, err := s.config(); err != nil || !c.Reads(key) {
+			s.t.Fatalf("it left: the files have %v, %v", c.Refs(), err)
+		}
+		named = named || strings.Contains(ready.Message, "planted")
+		if time.Now().Before(end) {
+			return errors.New("too early to tell")
+		}
+		return nil
+	})
+	if !named {
+		s.t.Error("no message names the object")
+	}
+}

@@ -1,0 +1,163 @@
+//go:build e2e
+
+package sentinel
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// steady is how many Secrets are only read, written how many are written.
+	steady  = 300
+	written = 30
+	// canary is in every Secret, so that none of it may be in etcd.
+	canary = "argoseal-canary-"
+	// space is where the Secrets lie.
+	space = metav1.NamespaceDefault
+)
+
+// traffic reads and writes Secrets through every server, from before the first
+// change until after the last.
+type traffic struct {
+	p    *plane
+	stop context.CancelFunc
+	all  sync.WaitGroup
+
+	reads, writes atomic.Int64
+	mu            sync.Mutex
+	problems      []string
+	acknowledged  [written]int
+}
+
+func name(kind string, i int) string { return fmt.Sprintf("%s-%d", kind, i) }
+
+func value(kind string, i, version int) map[string][]byte {
+	return map[string][]byte{"value": fmt.Appendf(nil, "%s%s-%d-%d", canary, kind, i, version)}
+}
+
+func start(p *plane) *traffic {
+	ctx, cancel := context.WithCancel(p.t.Context())
+	f := &traffic{p: p, stop: cancel}
+	for kind, n := range map[string]int{"steady": steady, "written": written} {
+		for i := range n {
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name(kind, i)}, Data: value(kind, i, 0)}
+			if _, err := p.clients[i%members].CoreV1().Secrets(space).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+	}
+	for s := range members {
+		f.all.Go(func() { f.read(ctx, s) })
+		f.all.Go(func() { f.write(ctx, s) })
+	}
+	return f
+}
+
+func (f *traffic) problem(ctx context.Context, format string, args ...any) {
+	if ctx.Err() != nil {
+		return // the end of the test, not of the server
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.problems = append(f.problems, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+// read reads one Secret after the other through one server, from etcd, not from
+// the server's cache; and now and then all of them.
+func (f *traffic) read(ctx context.Context, server int) {
+	secrets := f.p.clients[server].CoreV1().Secrets(space)
+	for i := server; ctx.Err() == nil; i++ {
+		got, err := secrets.Get(ctx, name("steady", i%steady), metav1.GetOptions{})
+		switch {
+		case err != nil:
+			f.problem(ctx, "read through %d: %v", server, err)
+		case string(got.Data["value"]) != string(value("steady", i%steady, 0)["value"]):
+			f.problem(ctx, "read through %d: another value", server)
+		}
+		f.reads.Add(1)
+		if i%50 == 0 {
+			if list, err := secrets.List(ctx, metav1.ListOptions{}); err != nil {
+				f.problem(ctx, "list through %d: %v", server, err)
+			} else if len(list.Items) < steady+written {
+				f.problem(ctx, "list through %d: %d Secrets", server, len(list.Items))
+			}
+		}
+		pause(ctx)
+	}
+}
+
+// write counts up the Secrets that are this writer's, each time through the next
+// server. What was acknowledged must be there in the end.
+func (f *traffic) write(ctx context.Context, writer int) {
+	for n := 1; ctx.Err() == nil; n++ {
+		for i := writer; i < written; i += members {
+			secrets := f.p.clients[(writer+n)%members].CoreV1().Secrets(space)
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name("written", i)}, Data: value("written", i, n)}
+			for {
+				got, err := secrets.Get(ctx, secret.Name, metav1.GetOptions{})
+				if err == nil {
+					secret.ResourceVersion = got.ResourceVersion
+					_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
+				}
+				if apierrors.IsConflict(err) {
+					continue // migration came between
+				}
+				if err != nil {
+					f.problem(ctx, "write through %d: %v", (writer+n)%members, err)
+				} else {
+					f.writes.Add(1)
+					f.acknowledged[i] = n // no other writer has it
+				}
+				break
+			}
+			pause(ctx)
+		}
+	}
+}
+
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(25 * time.Millisecond):
+	}
+}
+
+// finish ends the traffic and looks whether anything was lost.
+func (f *traffic) finish(t *testing.T) {
+	t.Helper()
+	f.stop()
+	f.all.Wait()
+	lost := 0
+	for i := range written {
+		got, err := f.p.clients[i%members].CoreV1().Secrets(space).Get(t.Context(), name("written", i), metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if v := string(got.Data["value"]); len(v) > 0 {
+			prefix := fmt.Sprintf("%swritten-%d-", canary, i)
+			n, _ = strconv.Atoi(v[min(len(prefix), len(v)):])
+		}
+		// The last may have been stored and its answer cut off by the end.
+		if n != f.acknowledged[i] && n != f.acknowledged[i]+1 {
+			lost++
+			t.Errorf("written-%d has version %d, acknowledged was %d", i, n, f.acknowledged[i])
+		}
+	}
+	t.Logf("%d reads and %d writes through %d servers: %d errors, %d lost writes", f.reads.Load(), f.writes.Load(), members, len(f.problems), lost)
+	for i, p := range f.problems {
+		if i < 20 {
+			t.Error(p)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package argo
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
+)
+
+// Doubt is one reason why what Argo's init fetches by a name may come from another
+// server than the one that whoever allowed the name had in mind. It matters where
+// nobody pins the content.
+type Doubt struct {
+	Of  v1alpha1.Doubt
+	Why string
+}
+
+// doubt notes the doubts about each Pinned input that has no Problem.
+func (s *Step) doubt(pod *corev1.Pod, specs []artifactSpec) {
+	about := doubtsOfPod(pod)
+	for i := range s.Inputs {
+		in := &s.Inputs[i]
+		if !in.Pinned() || in.Problem != nil {
+			continue
+		}
+		own, unproven := s.template.doubts(specs[i])
+		in.Doubts = slices.Concat(about, own)
+		if !unproven {
+			continue
+		}
+		// A server that has to prove its name gains nothing by answering for
+		// another's.
+		if why := artifact.AnsweredIn(s.Namespace, artifact.HostOf(in.URI())); why != "" {
+			in.Doubts = append(in.Doubts, Doubt{v1alpha1.DoubtNamespaceNames, why + ", and the server need not prove its name"})
+		}
+	}
+}
+
+// doubtsOfPod lists what in the pod changes what names mean to Argo's init.
+func doubtsOfPod(pod *corev1.Pod) []Doubt {
+	var d []Doubt
+	add := func(of v1alpha1.Doubt, format string, args ...any) {
+		d = append(d, Doubt{of, fmt.Sprintf(format, args...)})
+	}
+	spec := pod.Spec
+	if len(spec.HostAliases) > 0 {
+		add(v1alpha1.DoubtHostAliases, "hostAliases is set")
+	}
+	// The kubelet writes it into /etc/hosts, and unlike hostname it may have dots.
+	if spec.HostnameOverride != nil {
+		add(v1alpha1.DoubtHostAliases, "hostnameOverride is set")
+	}
+	switch spec.DNSPolicy {
+	case "", corev1.DNSClusterFirst, corev1.DNSClusterFirstWithHostNet:
+	default:
+		add(v1alpha1.DoubtDNS, "dnsPolicy is %s", spec.DNSPolicy)
+	}
+	// Options of the resolver choose no server and add no name.
+	if c := spec.DNSConfig; c != nil && len(c.Nameservers)+len(c.Searches) > 0 {
+		add(v1alpha1.DoubtDNS, "dnsConfig has nameservers or searches")
+	}
+	if spec.HostNetwork {
+		add(v1alpha1.DoubtHostNetwork, "hostNetwork is set")
+	}
+	for _, c := range spec.InitContainers {
+		if c.Name == layout.ContainerInit {
+			break
+		}
+		if c.Name != SignerContainer {
+			add(v1alpha1.DoubtEarlierContainers, "container %.63s comes before Argo's %s", c.Name, layout.ContainerInit)
+			break
+		}
+	}
+	return d
+}
+
+// doubts are those about one input's own place, and whether the server need not
+// prove its name there.
+func (t *template) doubts(a artifactSpec) (d []Doubt, unproven bool) {
+	switch {
+	case a.HTTP != nil:
+		if why := selecting(a.HTTP.Headers); why != "" {
+			d = append(d, Doubt{v1alpha1.DoubtHeaders, why})
+		}
+		return d, strings.HasPrefix(a.HTTP.URL, "http:")
+	case a.Git != nil:
+		return nil, strings.HasPrefix(a.Git.Repo, "http:")
+	}
+	at := a.S3
+	if !at.full() {
+		at, _ = t.repository()
+	}
+	if at == nil {
+		return []Doubt{{v1alpha1.DoubtPlainHTTP, "its store is not known"}}, true
+	}
+	if at.Insecure != nil && *at.Insecure {
+		d, unproven = append(d, Doubt{v1alpha1.DoubtPlainHTTP, "insecure is true"}), true
+	}
+	if at.CASecret != nil {
+		d, unproven = append(d, Doubt{v1alpha1.DoubtCASecret, "caSecret is set"}), true
+	}
+	if elsewhere(at) {
+		d = append(d, Doubt{v1alpha1.DoubtRegion, fmt.Sprintf("region is %.40q", at.Region)})
+	}
+	return d, unproven
+}
+
+var (
+	// amazon matches the hosts that Argo's S3 client exchanges for that of the region.
+	amazon = regexp.MustCompile(`amazonaws\.com|\.amazonaws\.`)
+	// commercial matches the regions in which buckets of one name are one bucket. Those
+	// of China and of governments have their own, and four parts but for China's.
+	commercial = regexp.MustCompile(`^[a-z]{2}-[a-z]+-[0-9]+$`)
+)
+
+// elsewhere says whether the region may make another bucket of the same name.
+func elsewhere(s *s3Location) bool {
+	return s.Region != "" && amazon.MatchString(strings.ToLower(s.Endpoint)) &&
+		(!commercial.MatchString(s.Region) || strings.HasPrefix(s.Region, "cn-"))
+}
+
+// harmless are the headers that say who asks, and in which form.
+var harmless = []string{"accept", "authorization", "user-agent"}
+
+// selecting says which header could make a server give something else than what it
+// has at the URL.
+func selecting(raw json.RawMessage) string {
+	var headers []struct {
+		Name string `json:"name"`
+	}
+	if len(raw) == 0 {
+		return ""
+	}
+	if err := json.Unmarshal(raw, &headers); err != nil {
+		return "its headers could not be read"
+	}
+	for _, h := range headers {
+		if !slices.Contains(harmless, strings.ToLower(h.Name)) {
+			return fmt.Sprintf("it has the header %.40q", h.Name)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,18 @@
+package argo
+
+// Limits of what is read of a pod, in bytes but for the number of artifacts.
+const (
+	maxTemplateBytes = 131072
+	maxArtifacts     = 1024
+	maxArtifactName  = 128
+	maxPath          = 4096
+	maxMetadata      = 4096
+)
+
+const (
+	// ReservedPrefix begins every name of a container or volume that is ours.
+	ReservedPrefix = "argoseal-"
+	// SignerContainer is our native sidecar, VerifyContainer our init container.
+	SignerContainer = ReservedPrefix + "signer"
+	VerifyContainer = ReservedPrefix + "verify"
+)

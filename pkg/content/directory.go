@@ -1,0 +1,118 @@
+package content
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// MeasureDir reads a directory that was staged as it is, which has the
+// one-component name within dir, and gives the digest of what a step gets that
+// fetches all that Argo stores of it: Argo stores every file as an object and
+// nothing else, so there are no links, no empty directories and no modes, and a
+// directory without a file is not stored at all, which is OutputAbsent. It needs
+// as much memory as TreeOf. If the list of its files has at most room bytes, it
+// gives that, too.
+func MeasureDir(ctx context.Context, dir *os.Root, name string, room int) (Sum, Files, error) {
+	w := newWalker()
+	w.stored = &storing{ctx: ctx, form: FormDirectory, room: min(room, MaxListing)}
+	if err := w.root(dir, name); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("it changed while it was read: %v", err) //nolint:errorlint // it was there
+		}
+		return Sum{}, nil, err
+	}
+	if len(w.stored.empty) > 0 && w.stored.empty[0] == rootPath {
+		return Sum{}, nil, reason.New(reason.OutputAbsent, "the directory has no file, so Argo stores nothing")
+	}
+	d := w.manifest.digest()
+	return Sum{Form: w.stored.form, Size: w.stored.size, SHA256: d, Tree: d}, w.stored.list, nil
+}
+
+// gzipMagic begins everything that a gzip reader reads.
+var gzipMagic = []byte{0x1f, 0x8b}
+
+// storing is what becomes of a directory in a store.
+type storing struct {
+	ctx context.Context //nolint:containedctx // io.Reader has no other place for it
+	// empty are the directories on the way to where the walk is that have no
+	// file so far, and are there only if one comes.
+	empty []string
+	size  int64
+	form  Form
+	// start is room for the first bytes of a file.
+	start [2]byte
+	// list has the files so far, as long as there is room for them.
+	list Files
+	room int
+}
+
+func (s *storing) dir(path string) {
+	s.leave(path)
+	s.empty = append(s.empty, path)
+}
+
+// leave forgets directories in which the path does not lie.
+func (s *storing) leave(path string) {
+	for n := len(s.empty); n > 0 && s.empty[n-1] != rootPath && !strings.HasPrefix(path, s.empty[n-1]+"/"); n-- {
+		s.empty = s.empty[:n-1]
+	}
+}
+
+// file lists a file of so many bytes, after the directories that it makes.
+func (s *storing) file(m *manifest, path string, content artifact.Digest, size int64) error {
+	if !utf8.ValidString(path) {
+		return reason.New(reason.OutputUnreadable, "%.80q is not UTF-8, which keys in a store have to be", path)
+	}
+	s.leave(path)
+	for _, dir := range s.empty {
+		m.dir(dir)
+	}
+	s.empty = nil
+	m.file(false, content, path)
+	s.size += size
+	s.keep(File{Path: path, SHA256: content})
+	return nil
+}
+
+// keep lists a file for those who want a part of the directory, unless there is
+// too much of it.
+func (s *storing) keep(f File) {
+	if s.room -= f.len(); !listable(f.Path) || s.room < 0 {
+		s.room, s.list = 0, nil
+		return
+	}
+	s.list = append(s.list, f)
+}
+
+// reader reads a file of so many bytes until the context ends, after a look at
+// what Argo would take it for.
+func (s *storing) reader(f *os.File, size int64) io.Reader {
+	// Making a gzip reader costs more than a small file, and few begin as it wants.
+	if n, _ := f.ReadAt(s.start[:], 0); bytes.HasPrefix(s.start[:n], gzipMagic) && looksPacked(io.NewSectionReader(f, 0, size)) {
+		s.form = FormLookalikes
+	}
+	return &untilEnd{s.ctx, f}
+}
+
+type untilEnd struct {
+	ctx context.Context //nolint:containedctx // io.Reader has no other place for it
+	r   io.Reader
+}
+
+// Read reads unless the context has ended.
+func (u *untilEnd) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.r.Read(p)
+}

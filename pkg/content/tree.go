@@ -1,0 +1,224 @@
+package content
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+)
+
+// batchNames is how many names of one directory are held and sorted at a time.
+// A directory that has more is read again for each further batch.
+const batchNames = 16 << 10
+
+// Tree is what lies at a path.
+type Tree struct {
+	Digest artifact.Digest
+	// flipped is the digest that the tree would have if the exec bit of a root
+	// that is a file were the other one; empty for a directory.
+	Flipped artifact.Digest
+	// mode of the root.
+	Mode fs.FileMode
+}
+
+// TreeOf gives the tree digest of the file or directory at path. It does not
+// follow symbolic links, refuses what Argo never unpacks (devices, FIFOs,
+// sockets, files with setuid or setgid bit, a link as root) and links that lead
+// out of the tree. It needs memory for one batch of names and one open
+// directory a level.
+func TreeOf(path string) (artifact.Digest, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	parent, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return "", err
+	}
+	defer parent.Close()
+	t, err := TreeIn(parent, filepath.Base(path))
+	return t.Digest, err
+}
+
+// TreeIn reads the tree that has the one-component name within dir.
+func TreeIn(dir *os.Root, name string) (Tree, error) {
+	info, err := dir.Lstat(name)
+	if err != nil {
+		return Tree{}, err
+	}
+	w := newWalker()
+	if info.IsDir() {
+		if err := w.root(dir, name); err != nil {
+			return Tree{}, err
+		}
+		return Tree{Digest: w.manifest.digest(), Mode: info.Mode()}, nil
+	}
+	sum, info, err := w.hash(dir, name)
+	if err != nil {
+		return Tree{}, err
+	}
+	asIs, flipped := newManifest(), newManifest()
+	exec := executable(int64(info.Mode().Perm()))
+	asIs.file(exec, sum, rootPath)
+	flipped.file(!exec, sum, rootPath)
+	return Tree{Digest: asIs.digest(), Flipped: flipped.digest(), Mode: info.Mode()}, nil
+}
+
+// walker lists a directory as filepath.Walk would visit it.
+type walker struct {
+	manifest *manifest
+	content  hash.Hash
+	buffer   []byte
+	// stored is set where not what is there is listed, but what becomes of it in
+	// a store without an archive.
+	stored *storing
+}
+
+func newWalker() *walker {
+	return &walker{manifest: newManifest(), content: sha256.New(), buffer: make([]byte, copyBuffer)}
+}
+
+// root lists the directory that has the one-component name within dir.
+func (w *walker) root(dir *os.Root, name string) error {
+	root, err := OpenDir(dir, name)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	w.dir(rootPath)
+	return w.walk(root, "", 0)
+}
+
+func (w *walker) dir(path string) {
+	if w.stored != nil {
+		w.stored.dir(path)
+		return
+	}
+	w.manifest.dir(path)
+}
+
+func (w *walker) walk(dir *os.Root, prefix string, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("%.80q is deeper than %d", prefix, maxDepth)
+	}
+	for after := ""; ; {
+		names, more, err := namesAfter(dir, after, batchNames)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := w.entry(dir, name, prefix+name, depth); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return nil
+		}
+		after = names[len(names)-1]
+	}
+}
+
+func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
+	if len(path) > MaxPath {
+		return fmt.Errorf("path of %d bytes is longer than %d", len(path), MaxPath)
+	}
+	info, err := dir.Lstat(name)
+	if err != nil {
+		return err
+	}
+	switch info.Mode().Type() {
+	case fs.ModeDir:
+		below, err := OpenDir(dir, name)
+		if err != nil {
+			return err
+		}
+		defer below.Close()
+		w.dir(path)
+		return w.walk(below, path+"/", depth+1)
+	case fs.ModeSymlink:
+		if w.stored != nil {
+			return nil // Argo stores none
+		}
+		target, err := dir.Readlink(name)
+		if err != nil {
+			return err
+		}
+		if err := checkTarget(target, depth); err != nil {
+			return fmt.Errorf("%.80q: %w", path, err)
+		}
+		w.manifest.link(target, path)
+		return nil
+	}
+	sum, info, err := w.hash(dir, name)
+	if err != nil {
+		return err
+	}
+	if w.stored != nil {
+		return w.stored.file(w.manifest, path, sum, info.Size())
+	}
+	w.manifest.file(executable(int64(info.Mode().Perm())), sum, path)
+	return nil
+}
+
+// hash gives the digest of a regular file.
+func (w *walker) hash(dir *os.Root, name string) (artifact.Digest, fs.FileInfo, error) {
+	f, info, err := OpenFile(dir, name)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	if w.stored == nil && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+		return "", nil, fmt.Errorf("%.80q has a setuid or setgid bit, which Argo never sets", name)
+	}
+	w.content.Reset()
+	var content io.Reader = f
+	if w.stored != nil {
+		content = w.stored.reader(f, info.Size())
+	}
+	if _, err := io.CopyBuffer(w.content, struct{ io.Reader }{content}, w.buffer); err != nil {
+		return "", nil, err
+	}
+	return artifact.DigestOf(w.content), info, nil
+}
+
+// namesAfter gives the first names of a directory, in order, of those after
+// the given one; no more than limit, and whether there are more.
+func namesAfter(dir *os.Root, after string, limit int) (names []string, more bool, err error) {
+	f, err := dir.Open(".")
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	cut := func() {
+		slices.Sort(names)
+		if len(names) > limit {
+			clear(names[limit:])
+			names, more = names[:limit], true
+		}
+	}
+	for {
+		some, err := f.Readdirnames(1024)
+		for _, name := range some {
+			if name > after {
+				names = append(names, name)
+			}
+		}
+		if len(names) > 2*limit {
+			cut()
+		}
+		if errors.Is(err, io.EOF) {
+			cut()
+			return names, more, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package content
+
+import (
+	"archive/tar"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+)
+
+// copyBuffer is the unit in which contents are hashed.
+const copyBuffer = 64 << 10
+
+// unpacking follows what Argo's executor leaves when it unpacks an archive,
+// without unpacking it, and lists that in constant memory. It demands the order
+// in which Argo packs (see walkLess), strictly increasing, so that nothing has
+// to be sorted and nothing can be there twice.
+//
+// Argo makes the one top-level entry of an archive the root, and the folder it
+// unpacked in where there are several; which of the two is known only at the
+// end, so both listings are kept until a second top-level entry is seen.
+type unpacking struct {
+	single *manifest // the top-level entry is the root; nil once there are two
+	folder *manifest // the folder is the root
+
+	// last is the name of the last header, made the path that was last made
+	// and kind what was made there. The two paths differ where Argo skips.
+	last, made string
+	kind       byte
+
+	content hash.Hash
+	buffer  []byte
+}
+
+func newUnpacking() *unpacking {
+	u := &unpacking{
+		single:  newManifest(),
+		folder:  newManifest(),
+		content: sha256.New(),
+		buffer:  make([]byte, copyBuffer),
+	}
+	u.folder.dir(rootPath)
+	return u
+}
+
+// unpack reads a tar archive to its end mark and gives the tree digest.
+func unpack(r io.Reader) (artifact.Digest, error) {
+	u := newUnpacking()
+	archive := tar.NewReader(r)
+	for {
+		h, err := archive.Next()
+		if err == io.EOF { // bare: one that is wrapped is no end of an archive
+			return u.digest()
+		}
+		if err != nil {
+			return "", fmt.Errorf("reading the archive: %w", err)
+		}
+		if err := u.entry(h, archive); err != nil {
+			return "", err
+		}
+	}
+}
+
+func (u *unpacking) digest() (artifact.Digest, error) {
+	switch {
+	case u.made == "":
+		return "", errors.New("archive has nothing that Argo would unpack")
+	case u.single == nil:
+		return u.folder.digest(), nil
+	case u.kind == tar.TypeSymlink && !strings.Contains(u.made, "/"):
+		return "", errors.New("archive is a single symbolic link")
+	}
+	return u.single.digest(), nil
+}
+
+// entry takes one header as executor.go's untar does, or refuses it.
+func (u *unpacking) entry(h *tar.Header, content io.Reader) error {
+	if err := u.next(h.Name); err != nil {
+		return err
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		u.place(tar.TypeDir, h.Name, func(m *manifest, path string) { m.dir(path) })
+		return nil
+	case tar.TypeSymlink:
+		// Below the top-level entry, as that is the root in what Argo packs.
+		if err := checkTarget(h.Linkname, max(strings.Count(h.Name, "/")-1, 0)); err != nil {
+			return err
+		}
+		u.place(tar.TypeSymlink, h.Name, func(m *manifest, path string) { m.link(h.Linkname, path) })
+		return nil
+	case tar.TypeReg:
+		return u.file(h, content)
+	case tar.TypeFifo, tar.TypeChar, tar.TypeBlock:
+		// Argo packs these where a step made them, and skips them when it
+		// unpacks.
+		return nil
+	}
+	return fmt.Errorf("%.80q is of type %q, which Argo never packs", h.Name, h.Typeflag)
+}
+
+func (u *unpacking) file(h *tar.Header, content io.Reader) error {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return fmt.Errorf("%.80q is stored sparsely, as Argo never packs", h.Name)
+		}
+	}
+	if h.Mode < 0 || h.Mode > MaxMode {
+		return fmt.Errorf("%.80q has mode %o, which is no mode of a file", h.Name, h.Mode)
+	}
+	return u.regular(h.Name, executable(h.Mode), content)
+}
+
+// regular places a file with this content.
+func (u *unpacking) regular(name string, exec bool, content io.Reader) error {
+	u.content.Reset()
+	// Hiding all but Read keeps CopyBuffer to our buffer.
+	if _, err := io.CopyBuffer(u.content, struct{ io.Reader }{content}, u.buffer); err != nil {
+		return fmt.Errorf("reading %.80q: %w", name, err)
+	}
+	sum := artifact.DigestOf(u.content)
+	u.place(tar.TypeReg, name, func(m *manifest, path string) { m.file(exec, sum, path) })
+	return nil
+}
+
+// next checks name, order and parent of an entry. What lies below a file or a
+// link follows it directly, whether it has parents of its own or not: the order
+// has '/' below every other byte.
+func (u *unpacking) next(name string) error {
+	if err := checkPath(name); err != nil {
+		return err
+	}
+	if u.last != "" && !walkLess(u.last, name) {
+		return fmt.Errorf("%.80q comes after %.80q: twice, or not in the order in which Argo packs", name, u.last)
+	}
+	u.last = name
+	if u.kind != tar.TypeDir && u.kind != 0 && strings.HasPrefix(name, u.made+"/") {
+		return fmt.Errorf("%.80q lies below %.80q, which is not a directory", name, u.made)
+	}
+	return nil
+}
+
+// place lists an entry, after the parents that Argo makes for it when they have
+// no header of their own; next has made sure that it lies below no file or
+// link. As the order is increasing, the parents that exist are the last path
+// that was made, if it is a directory, and its parents.
+func (u *unpacking) place(kind byte, path string, list func(m *manifest, path string)) {
+	before := u.made
+	common := commonPrefix(before, path)
+	for i := range len(path) {
+		exists := i <= common && (i == len(before) || i < len(before) && before[i] == '/')
+		if path[i] == '/' && !exists {
+			u.list(path[:i], func(m *manifest, path string) { m.dir(path) })
+		}
+	}
+	u.list(path, list)
+	u.kind = kind
+}
+
+func (u *unpacking) list(path string, list func(m *manifest, path string)) {
+	top, below, nested := strings.Cut(path, "/")
+	if madeTop, _, _ := strings.Cut(u.made, "/"); u.made != "" && madeTop != top {
+		u.single = nil
+	}
+	u.made = path
+	list(u.folder, path)
+	switch {
+	case u.single == nil:
+	case nested:
+		list(u.single, below)
+	default:
+		list(u.single, rootPath)
+	}
+}
+
+// MaxMode is the highest mode of which Go's os.Chmod, which Argo calls, sets
+// permission bits only; os.FileMode keeps setuid and others far above.
+const MaxMode = 0o7777
+
+// executable says what a tree digest knows of a mode.
+func executable(mode int64) bool { return mode&0o100 != 0 }

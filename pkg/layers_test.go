@@ -1,0 +1,143 @@
+package pkg_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport says for every package of the module which others of the module it
+// imports, tests apart. A package or an import that is not here fails, and so does
+// what is here and is no longer there: whoever adds one decides that it may be.
+var mayImport = map[string][]string{
+	// Words: they import nothing of ours.
+	"pkg/api/v1alpha1":    {},
+	"pkg/argo/layout":     {},
+	"pkg/artifact":        {},
+	"pkg/reason":          {},
+	"pkg/sidecar/company": {},
+	"pkg/version":         {},
+
+	// What artifacts are, in pods and outside.
+	"pkg/content":     {"pkg/artifact", "pkg/reason"},
+	"pkg/measurement": {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason"},
+	"pkg/pin":         {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason"},
+
+	// What Argo's pods and workflows are, and what we add to them.
+	"pkg/argo/graph": {},
+	"pkg/argo":       {"pkg/api/v1alpha1", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/reason"},
+	"pkg/sidecar":    {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/reason"},
+	"pkg/tag":        {"pkg/api/v1alpha1", "pkg/pin", "pkg/reason", "pkg/version"},
+
+	// What is said of an artifact, and what is made of it.
+	"pkg/provenance": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason", "pkg/version"},
+	"pkg/verify":     {"pkg/provenance", "pkg/reason"},
+	"pkg/policy":     {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason"},
+	"pkg/seal":       {"pkg/provenance", "pkg/reason", "pkg/verify"},
+
+	// What asks others: the API server, the log.
+	"certs":               {},
+	"pkg/epoch":           {"pkg/reason"},
+	"pkg/epoch/keeper":    {"pkg/api/v1alpha1", "pkg/epoch", "pkg/reason"},
+	"pkg/notary/believed": {"pkg/api/v1alpha1", "pkg/argo", "pkg/reason"},
+	"pkg/notary/keyring":  {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/verify"},
+	"pkg/notary": {
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/keyring",
+		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag",
+	},
+	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
+	"webhook/gate": {
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/pin",
+		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "pkg/verify",
+	},
+	"webhook/server": {
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/pin", "pkg/policy", "pkg/reason",
+		"pkg/tag", "pkg/verify", "webhook/gate", "webhook/inject",
+	},
+
+	// The protection of Secrets, a system of its own.
+	"pkg/sentinel/apiserver":  {},
+	"pkg/sentinel/encryption": {},
+	"pkg/sentinel/migration":  {},
+	"pkg/sentinel/agent":      {"pkg/sentinel/encryption"},
+	"pkg/sentinel/etcd":       {"pkg/sentinel/encryption"},
+	"pkg/sentinel/controller": {"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/encryption", "pkg/sentinel/migration"},
+
+	// Programs: they alone put the rest together.
+	"cmd/argoseal":         {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
+	"cmd/argoseal-signer":  {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
+	"cmd/argoseal-notary":  {"pkg/api/v1alpha1", "pkg/argo", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/believed", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal"},
+	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "webhook/gate", "webhook/server"},
+	"cmd/argoseal-sentinel": {
+		"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/etcd", "pkg/sentinel/migration",
+	},
+	"docs/reference": {"pkg/api/v1alpha1", "pkg/reason"},
+
+	// For tests alone.
+	"pkg":                  {},
+	"charts":               {},
+	"docs":                 {},
+	"pkg/argo/argotest":    {"pkg/argo"},
+	"pkg/content/argoexec": {},
+	"pkg/epoch/epochtest":  {"pkg/epoch"},
+	"pkg/seal/sealtest":    {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/verify"},
+	"pkg/tag/tagtest":      {"pkg/tag"},
+
+	// The development cluster, which is a product of its own, and what runs on it.
+	"e2e/cluster/gobuild": {},
+	"e2e/cluster/image":   {},
+	"e2e/cluster/layout":  {},
+	"e2e/cluster/pki":     {},
+	"e2e/cluster/proc":    {},
+	"e2e/cluster/part":    {"e2e/cluster/gobuild", "e2e/cluster/image", "e2e/cluster/layout", "e2e/cluster/pki"},
+	"e2e/cluster/kube":    {"e2e/cluster/part"},
+	"e2e/cluster":         {"e2e/cluster/gobuild", "e2e/cluster/image", "e2e/cluster/kube", "e2e/cluster/layout", "e2e/cluster/part", "e2e/cluster/pki", "e2e/cluster/proc"},
+	"e2e/images":          {"e2e/cluster/gobuild", "e2e/cluster/image", "e2e/cluster/layout", "e2e/cluster/part"},
+	"e2e/lab":             {"e2e/cluster/kube", "e2e/cluster/layout", "e2e/cluster/part", "pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
+	"e2e/scenario":        {"e2e/lab", "pkg/api/v1alpha1", "pkg/reason"},
+	"e2e/bench":           {"e2e/cluster/part", "e2e/lab", "pkg/api/v1alpha1", "pkg/measurement"},
+	"e2e/demo":            {"e2e/cluster/part", "e2e/lab", "e2e/scenario", "pkg/api/v1alpha1"},
+	"e2e/upgrade":         {"e2e/lab", "pkg/api/v1alpha1", "pkg/reason"},
+	"e2e/sentinel":        {},
+	"e2e/suite":           {},
+}
+
+// A build tag could hide a package or an import, so those that tests have are set.
+func TestPackagesImportWhatTheyMay(t *testing.T) {
+	list := exec.CommandContext(t.Context(), "go", "list", "-tags", "integration,e2e", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	list.Dir = ".."
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	there := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		name := strings.TrimPrefix(words[0], module)
+		there[name] = true
+		may, listed := mayImport[name]
+		if !listed {
+			t.Errorf("%s is not listed here", name)
+		}
+		does := map[string]bool{}
+		for _, path := range words[1:] {
+			if other, ours := strings.CutPrefix(path, module); ours {
+				does[other] = true
+				if listed && !slices.Contains(may, other) {
+					t.Errorf("%s may not import %s", name, other)
+				}
+			}
+		}
+		for _, other := range may {
+			if !does[other] {
+				t.Errorf("%s is listed with %s, which it does not import", name, other)
+			}
+		}
+	}
+	for name := range mayImport {
+		if !there[name] {
+			t.Errorf("there is no package %s", name)
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package measurement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/argoseal/argoseal/pkg/content"
+)
+
+// errNotMounted says that the folder itself is not there, which says nothing
+// about outputs.
+var errNotMounted = errors.New("volume of Argo's cannot be opened")
+
+// folders lead from wait's /tmp to what it stages: artifacts (Argo's
+// tempOutArtDir), and beside them logs (WorkflowExecutor.SaveLogs).
+func folders(o Staged) []string {
+	if o.Log {
+		return []string{"argo", "outputs", "logs"}
+	}
+	return []string{"argo", "outputs", "artifacts"}
+}
+
+// stamp tells one state of a file from another. The zero value is no state.
+type stamp struct{ info fs.FileInfo }
+
+func (s stamp) same(t stamp) bool {
+	return s.info != nil && t.info != nil && os.SameFile(s.info, t.info) &&
+		s.info.Size() == t.info.Size() && s.info.ModTime().Equal(t.info.ModTime())
+}
+
+// read measures what is staged of an output, and gives its state: before that,
+// or once it was whole if it was followed while it grew. No step of the way may be
+// a symbolic link. Of a directory it lists the files for which there is room.
+func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Entry, stamp, error) {
+	dir, err := w.dir(o)
+	if err != nil {
+		return Entry{}, stamp{}, err
+	}
+	defer dir.Close()
+	name, info, err := find(dir, o)
+	if err != nil {
+		return Entry{}, stamp{}, err
+	}
+	if info.IsDir() && o.Archive == content.ArchiveNone && !o.Log {
+		sum, files, err := content.MeasureDir(ctx, dir, name, w.room())
+		return Entry{Output: o.Output, Sum: sum, Files: files}, stamp{info}, err
+	}
+	f, info, err := content.OpenFile(dir, name)
+	if err != nil {
+		return Entry{}, stamp{}, err
+	}
+	defer f.Close()
+	if !follow {
+		sum, err := w.sum(ctx, o, f, info.Size())
+		return Entry{Output: o.Output, Sum: sum}, stamp{info}, err
+	}
+	growing := &follower{ctx: ctx, file: f, poll: w.Poll, whole: func() bool { return w.whole(o) }, ended: w.ended}
+	sum, err := w.sumGrowing(ctx, o, growing)
+	info, failed := growing.state()
+	switch {
+	case failed != nil:
+		return Entry{}, stamp{}, failed
+	case err == nil && info.Size() != sum.Size:
+		return Entry{}, stamp{}, errChanged
+	}
+	return Entry{Output: o.Output, Sum: sum}, stamp{info}, err
+}
+
+// sum measures a staged file of so many bytes.
+func (w *Watcher) sum(ctx context.Context, o Staged, f *os.File, size int64) (content.Sum, error) {
+	switch o.Archive {
+	case content.ArchiveNone:
+		return content.MeasureFile(ctx, f, size)
+	case content.ArchiveZip:
+		return content.MeasureZip(ctx, f, size)
+	}
+	return content.Measure(ctx, f)
+}
+
+// sumGrowing measures an archive while wait stages it: wait writes it from the
+// beginning to the end, once. If it was read while it was packed, and these are
+// the same bytes, then what they unpack to is known.
+func (w *Watcher) sumGrowing(ctx context.Context, o Staged, growing *follower) (content.Sum, error) {
+	draft := w.preview.of(o)
+	if draft == nil {
+		return content.Measure(ctx, growing)
+	}
+	sum, err := content.Hash(growing)
+	if err != nil {
+		return content.Sum{}, err
+	}
+	select {
+	case <-ctx.Done():
+		return content.Sum{}, context.Cause(ctx)
+	case <-draft.done:
+	}
+	if draft.err == nil && draft.sum.SHA256 == sum.SHA256 && draft.sum.Size == sum.Size {
+		w.Log.Info("what is staged was read while it was packed", "output", o.Output)
+		return draft.sum, nil
+	}
+	if _, err := growing.file.Seek(0, io.SeekStart); err != nil {
+		return content.Sum{}, err
+	}
+	return content.Measure(ctx, growing.file)
+}
+
+// whole says that wait writes no more of an output: it stages and uploads one
+// after the other, in their order.
+func (w *Watcher) whole(o Staged) bool {
+	i := slices.IndexFunc(w.outputs, func(other *output) bool { return other.Output == o.Output })
+	return closed(w.ended) || slices.ContainsFunc(w.outputs[i+1:], func(later *output) bool {
+		_, err := w.stat(later.Staged)
+		return err == nil
+	})
+}
+
+// stat gives the state of what is staged of an output.
+func (w *Watcher) stat(o Staged) (stamp, error) {
+	dir, err := w.dir(o)
+	if err != nil {
+		return stamp{}, err
+	}
+	defer dir.Close()
+	_, info, err := find(dir, o)
+	return stamp{info}, err
+}
+
+// find gives name and state of what is staged of an output: a file, or a
+// directory of one that is stored as it is. Argo unpacks that under the output's
+// name, leaves a directory there, whole from the moment that it has the name,
+// and gives a file the last part of its path as name. Neither is ever a link:
+// what Argo uploads is what the link leads to.
+func find(dir *os.Root, o Staged) (string, fs.FileInfo, error) {
+	if o.Archive != content.ArchiveNone || o.Log {
+		info, err := dir.Lstat(o.Name())
+		return o.Name(), info, err
+	}
+	file, err := stateOf(dir, o.Name())
+	if err != nil {
+		return "", nil, err
+	}
+	unpacked, err := stateOf(dir, o.Output)
+	switch {
+	case err != nil:
+		return "", nil, err
+	case unpacked != nil && unpacked.IsDir() && (file == nil || o.Output == o.Name()):
+		return o.Output, unpacked, nil
+	case unpacked != nil && unpacked.IsDir():
+		return "", nil, fmt.Errorf("%w: both %s and %s are there", content.ErrKind, o.Output, o.Name())
+	case file == nil && unpacked != nil:
+		return "", nil, fmt.Errorf("%w: %s was not given its name", content.ErrKind, o.Output)
+	case file == nil:
+		return "", nil, fs.ErrNotExist
+	case file.IsDir():
+		return "", nil, fmt.Errorf("%w: %s is a directory", content.ErrKind, o.Name())
+	}
+	return o.Name(), file, nil
+}
+
+// stateOf is the state of what has a name: nil if nothing has.
+func stateOf(dir *os.Root, name string) (fs.FileInfo, error) {
+	info, err := dir.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return info, err
+}
+
+// dir opens the folder in which wait stages the output.
+func (w *Watcher) dir(o Staged) (*os.Root, error) {
+	return openBelow(w.Dir, folders(o)...)
+}
+
+// openBelow opens a folder below a mounted one, by the names that lead there.
+func openBelow(mounted string, names ...string) (*os.Root, error) {
+	dir, err := os.OpenRoot(mounted)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotMounted, err)
+	}
+	for _, name := range names {
+		below, err := content.OpenDir(dir, name)
+		if closing := dir.Close(); err == nil && closing != nil {
+			err = errors.Join(closing, below.Close())
+		}
+		if err != nil {
+			return nil, err
+		}
+		dir = below
+	}
+	return dir, nil
+}

@@ -1,0 +1,195 @@
+package measurement
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Limits of what a sidecar writes to its log because no message holds it.
+const (
+	// MaxLogged is the longest measurement in a log, in bytes.
+	MaxLogged = 1 << 20
+	// MaxLog is how much of a log is read: the longest measurement in frames,
+	// which takes a third more, and what a sidecar with 1024 outputs says beside
+	// it. The kubelet begins another file at 10 MiB unless it is told otherwise.
+	MaxLog = 4 << 20
+	// frameSize is how many bytes are in a frame: in base64 they are 8 KiB, half
+	// of what container runtimes write as one line.
+	frameSize = 6 << 10
+)
+
+const (
+	// frameMagic begins the line of a frame. It is no artifact's name, so no line
+	// of a measurement begins like that, nor does one of JSON.
+	frameMagic = "argoseal-log/1 "
+	// loggedMark begins the line of a message that says what is in the log.
+	loggedMark = "+"
+)
+
+// ErrLogShort says that a log ends before the last frame. There may be more of
+// it later.
+var ErrLogShort = errors.New("the log ends before the end of the measurement")
+
+// Logged is what a termination message says of a measurement that is in the
+// sidecar's log. The message is the kubelet's word, so the log need not be
+// believed.
+type Logged struct {
+	// Size and SHA256 are those of the whole measurement, as it is encoded.
+	Size   int
+	SHA256 artifact.Digest
+	// entries are what the message has of it: all entries without their files,
+	// or none.
+	entries Measurement
+	count   int
+}
+
+func newLogged(measurement string) *Logged {
+	sum := sha256.Sum256([]byte(measurement))
+	return &Logged{Size: len(measurement), SHA256: artifact.Digest(hex.EncodeToString(sum[:]))}
+}
+
+// WriteLog writes an encoded measurement to a log: a line a frame, each with its
+// number and at most 6 KiB of the measurement.
+func WriteLog(w io.Writer, measurement string) error {
+	for n := 1; measurement != ""; n++ {
+		size := min(len(measurement), frameSize)
+		if _, err := io.WriteString(w, frame(n, measurement[:size])); err != nil {
+			return fmt.Errorf("writing the measurement to the log: %w", err)
+		}
+		measurement = measurement[size:]
+	}
+	return nil
+}
+
+func frame(n int, content string) string {
+	return frameMagic + strconv.Itoa(n) + " " + base64.RawURLEncoding.EncodeToString([]byte(content)) + "\n"
+}
+
+// Find reads a log to its end and gives the measurement that is in it. Other
+// lines are passed over; frames have to be those that WriteLog writes for this
+// very measurement, each once and in order, or else it is MeasurementIncomplete.
+// ErrLogShort, and what the reader fails with, may pass.
+func (l *Logged) Find(log io.Reader) (Measurement, error) {
+	lines := &logLines{r: bufio.NewReaderSize(io.LimitReader(log, MaxLog+1), 2*frameSize)}
+	var found strings.Builder
+	for n := 1; ; {
+		line, err := lines.next()
+		switch {
+		case errors.Is(err, io.EOF) && found.Len() < l.Size:
+			return nil, fmt.Errorf("%w: %d of %d bytes are there", ErrLogShort, found.Len(), l.Size)
+		case errors.Is(err, io.EOF):
+			return l.decode(found.String())
+		case err != nil:
+			return nil, err
+		case !bytes.HasPrefix(line, []byte(frameMagic)):
+			continue
+		}
+		content, err := l.content(n, found.Len(), line)
+		if err != nil {
+			return nil, err
+		}
+		found.Write(content)
+		n++
+	}
+}
+
+// content is what the nth frame has to hold, of which so many bytes are known.
+func (l *Logged) content(n, known int, line []byte) ([]byte, error) {
+	_, text, _ := strings.Cut(string(line[len(frameMagic):]), " ")
+	content, err := base64.RawURLEncoding.DecodeString(strings.TrimSuffix(text, "\n"))
+	if err != nil || known == l.Size || len(content) != min(frameSize, l.Size-known) || frame(n, string(content)) != string(line) {
+		return nil, incomplete("after %d frames and %d of %d bytes the log goes on with %.40q", n-1, known, l.Size, line)
+	}
+	return content, nil
+}
+
+// decode reads a measurement that was in a log: the one that the message speaks
+// of, and says the same.
+func (l *Logged) decode(text string) (Measurement, error) {
+	if there := newLogged(text); there.Size != l.Size || there.SHA256 != l.SHA256 {
+		return nil, incomplete("what is in the log is not what was measured: its SHA-256 is %s, the message says %s", there.SHA256, l.SHA256)
+	}
+	m, more, err := decodeWithin(text, MaxLogged)
+	switch {
+	case err != nil:
+		return nil, err
+	case more != nil || len(m) != l.count:
+		return nil, incomplete("the log has %d entries, the message counts %d", len(m), l.count)
+	case l.entries != nil && !slices.EqualFunc(m, l.entries, func(a, b Entry) bool { return a.line() == b.line() }):
+		return nil, incomplete("the log says something else than the message")
+	}
+	return m, nil
+}
+
+func incomplete(format string, args ...any) error {
+	return reason.New(reason.MeasurementIncomplete, format, args...)
+}
+
+// logLines cuts a log into lines.
+type logLines struct {
+	r    *bufio.Reader
+	read int
+}
+
+// next gives a line with its end; of one that is longer than any frame, the
+// beginning. What has no end yet is no line. It is valid until the next call.
+func (l *logLines) next() ([]byte, error) {
+	line, err := l.r.ReadSlice('\n')
+	l.read += len(line)
+	if errors.Is(err, bufio.ErrBufferFull) {
+		line = bytes.Clone(line[:len(frameMagic)])
+	}
+	for errors.Is(err, bufio.ErrBufferFull) {
+		var rest []byte
+		rest, err = l.r.ReadSlice('\n')
+		l.read += len(rest)
+	}
+	if l.read > MaxLog {
+		return nil, incomplete("the log has more than %d bytes", MaxLog)
+	}
+	return line, err
+}
+
+// line is what a message says of it.
+func (l *Logged) line() string {
+	return loggedMark + " " + strconv.Itoa(l.Size) + " " + artifact.CompactDigest(l.SHA256) + "\n"
+}
+
+// take notes what the message has of the measurement.
+func (l *Logged) take(count string, m Measurement) error {
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 || strconv.Itoa(n) != count {
+		return fmt.Errorf("%.20q is not a number of entries", count)
+	}
+	if m != nil && len(m) != n || slices.ContainsFunc(m, func(e Entry) bool { return e.Files != nil }) {
+		return fmt.Errorf("message has neither all %d entries, without files, nor none", n)
+	}
+	l.entries, l.count = m, n
+	return nil
+}
+
+// parseLogged reads what line wrote.
+func parseLogged(line string) (*Logged, error) {
+	fields := strings.Split(line, " ")
+	if len(fields) != 3 || fields[0] != loggedMark {
+		return nil, fmt.Errorf("%.80q does not say what is in the log", line)
+	}
+	size, err := strconv.Atoi(fields[1])
+	if err != nil || strconv.Itoa(size) != fields[1] || size < 1 || size > MaxLogged {
+		return nil, fmt.Errorf("%.40q is not the size of a measurement in a log", fields[1])
+	}
+	sum, err := artifact.ParseCompact(fields[2])
+	return &Logged{Size: size, SHA256: sum}, err
+}

@@ -1,0 +1,343 @@
+package measurement
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Limits of a measurement.
+const (
+	// MaxMessage is the longest termination message that the kubelet keeps of
+	// one container, in bytes. It keeps the last ones and cuts silently.
+	MaxMessage = 4096
+	// maxMessages is what the kubelet keeps of all containers of one pod.
+	maxMessages = 12288
+	// DefaultMessage is what fits whatever is in the pod, up to 12 containers.
+	DefaultMessage = 1024
+	// MinMessage is room for a header and one line that says what is wrong.
+	MinMessage = 256
+)
+
+const (
+	messageMagic = "argoseal/1"
+	// problemMark begins what is wrong with an output.
+	problemMark = "!"
+)
+
+// ErrTooLarge says that the entries of a measurement do not fit.
+var ErrTooLarge = errors.New("measurement has no room")
+
+// Entry is what the sidecar saw of one output. Problem is set exactly when
+// there are no digests.
+type Entry struct {
+	// Output is the name of the template's output artifact.
+	Output string
+	// Sum is what its stored bytes are.
+	content.Sum
+	// Files are those of a directory that was stored without an archive, unless
+	// there are too many.
+	Files content.Files
+	// Problem says why there are no digests: OutputAbsent, OutputUnreadable,
+	// MeasurementIncomplete or Internal.
+	Problem reason.Code
+	// Note says which file and what is wrong with it, for people; it may be empty,
+	// and is where nothing is wrong.
+	Note string
+}
+
+// Measurement is what the sidecar saw of all outputs of a pod. It proves
+// nothing by itself; the notary believes it because the kubelet carried it.
+type Measurement []Entry
+
+// MessageLimit is how many bytes of a termination message the kubelet keeps in
+// a pod with that many containers of all kinds.
+func MessageLimit(containers int) int {
+	if containers < 1 {
+		containers = 1
+	}
+	return min(MaxMessage, maxMessages/containers)
+}
+
+// Encode writes the termination message, and what goes to the log beside it:
+// nothing if the message has room for all of it, below limit bytes. If it does
+// not, the log has the whole measurement, as far as MaxLogged bytes have room for
+// its files, and the message says so, with all entries or, where there is no room
+// for these either, without any. It fails with ErrTooLarge if MaxLogged bytes
+// have no room for the entries.
+//
+// Message and log are a header with the number of entries and the SHA-256 of
+// what follows, because the kubelet cuts silently, then one line an entry, which
+// gives the form if it is not FormTar. Below the line of a directory its files
+// follow, indented. The message's last line says what is in the log.
+func (m Measurement) Encode(limit int) (message, log string, err error) {
+	if err := m.validate(); err != nil {
+		return "", "", err
+	}
+	limit = min(limit, MaxMessage)
+	message, all, err := m.text(limit)
+	if err == nil && all {
+		return message, "", nil
+	}
+	if log, _, err = m.text(MaxLogged); err != nil {
+		return "", "", err
+	}
+	logged := newLogged(log).line()
+	count := strconv.Itoa(len(m))
+	if message = sealed(count, m.lines()+logged); len(message) > limit {
+		message = sealed(count, logged)
+	}
+	return message, log, nil
+}
+
+// text is the measurement in so many bytes: with the files that there is room
+// for, and whether these are all.
+func (m Measurement) text(limit int) (text string, all bool, err error) {
+	count := strconv.Itoa(len(m))
+	need := len(sealed(count, m.lines()))
+	if need > limit {
+		return "", false, fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), need, limit)
+	}
+	var body strings.Builder
+	all = true
+	for _, e := range m {
+		body.WriteString(e.line())
+		files := indented(e.Files)
+		if need+len(files) > limit {
+			all = false
+			continue
+		}
+		need += len(files)
+		body.WriteString(files)
+	}
+	return sealed(count, body.String()), all, nil
+}
+
+// lines are the entries without their files.
+func (m Measurement) lines() string {
+	var b strings.Builder
+	for _, e := range m {
+		b.WriteString(e.line())
+	}
+	return b.String()
+}
+
+// validate wants entries, each for another output.
+func (m Measurement) validate() error {
+	if len(m) == 0 {
+		return errors.New("a measurement needs at least one entry")
+	}
+	seen := make(map[string]bool, len(m))
+	for _, e := range m {
+		if err := e.validate(); err != nil {
+			return err
+		}
+		if seen[e.Output] {
+			return fmt.Errorf("output %q is there twice", e.Output)
+		}
+		seen[e.Output] = true
+	}
+	return nil
+}
+
+// fileIndent begins the line of a file.
+const fileIndent = " "
+
+func indented(list content.Files) string {
+	var b strings.Builder
+	for _, f := range list {
+		b.WriteString(fileIndent + f.Line())
+	}
+	return b.String()
+}
+
+// Decode reads a termination message strictly: anything that Encode
+// would not have written byte for byte is MeasurementIncomplete, nothing at
+// all is MeasurementMissing, and a message that says why there is no
+// measurement is a refusal with the code that it gives. If there is more of the
+// measurement in the log, it says what; then the measurement has no files, or is
+// nil if the message has none of it.
+func Decode(message string) (Measurement, *Logged, error) {
+	if message == "" {
+		return nil, nil, reason.New(reason.MeasurementMissing, "the termination message is empty")
+	}
+	return decodeWithin(message, MaxMessage)
+}
+
+func decodeWithin(text string, limit int) (Measurement, *Logged, error) {
+	m, logged, err := decode(text, limit)
+	var refusal *reason.Error
+	if errors.As(err, &refusal) {
+		return nil, nil, refusal
+	}
+	if err != nil {
+		return nil, nil, reason.Wrap(reason.MeasurementIncomplete, err, "%v", err)
+	}
+	return m, logged, nil
+}
+
+func decode(text string, limit int) (Measurement, *Logged, error) {
+	if len(text) > limit {
+		return nil, nil, fmt.Errorf("measurement has %d bytes, at most %d are kept", len(text), limit)
+	}
+	head, body, found := strings.Cut(text, "\n")
+	fields := strings.Split(head, " ")
+	if !found || len(fields) != 3 || fields[0] != messageMagic {
+		return nil, nil, errors.New("message does not begin with the header of a measurement")
+	}
+	count := fields[1]
+	if sealed(count, body) != text {
+		return nil, nil, errors.New("checksum of the message does not match, it was cut or altered")
+	}
+	if !strings.HasSuffix(body, "\n") {
+		return nil, nil, errors.New("message does not end with a line")
+	}
+	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
+	if count == problemCount {
+		return nil, nil, decodeProblem(lines)
+	}
+	var logged *Logged
+	if last := len(lines) - 1; strings.HasPrefix(lines[last], loggedMark) {
+		var err error
+		if logged, err = parseLogged(lines[last]); err != nil {
+			return nil, nil, err
+		}
+		lines = lines[:last]
+	}
+	m, err := decodeEntries(lines)
+	if err != nil {
+		return nil, nil, err
+	}
+	if logged == nil {
+		return m, nil, countIs(count, len(m))
+	}
+	return m, logged, logged.take(count, m)
+}
+
+// countIs wants a header to count so many entries.
+func countIs(count string, entries int) error {
+	if count != strconv.Itoa(entries) || entries == 0 {
+		return fmt.Errorf("header counts %.20q entries, there are %d", count, entries)
+	}
+	return nil
+}
+
+// decodeEntries reads entries and their files.
+func decodeEntries(lines []string) (Measurement, error) {
+	var m Measurement
+	for _, line := range lines {
+		if file, indented := strings.CutPrefix(line, fileIndent); indented && len(m) > 0 {
+			f, err := content.ParseFile(file)
+			if err != nil {
+				return nil, err
+			}
+			m[len(m)-1].Files = append(m[len(m)-1].Files, f)
+			continue
+		}
+		e, err := decodeEntry(line)
+		if err != nil {
+			return nil, err
+		}
+		m = append(m, e)
+	}
+	if len(m) == 0 {
+		return nil, nil
+	}
+	return m, m.validate()
+}
+
+func decodeEntry(line string) (Entry, error) {
+	fields := strings.Split(line, " ")
+	e := Entry{Output: fields[0]}
+	var err error
+	switch {
+	case len(fields) >= 2 && strings.HasPrefix(fields[1], problemMark):
+		e.Problem = reason.Code(fields[1][len(problemMark):])
+		if e.Note = strings.Join(fields[2:], " "); len(fields) > 2 && e.Note == "" {
+			return e, fmt.Errorf("%.80q has an empty note", line)
+		}
+	case len(fields) == 4, len(fields) == 5:
+		if e.Size, err = strconv.ParseInt(fields[1], 10, 64); err != nil || strconv.FormatInt(e.Size, 10) != fields[1] {
+			return e, fmt.Errorf("%.40q is not a size", fields[1])
+		}
+		if e.SHA256, err = artifact.ParseCompact(fields[2]); err != nil {
+			return e, err
+		}
+		if e.Tree, err = artifact.ParseCompact(fields[3]); err != nil {
+			return e, err
+		}
+		e.Form = content.FormTar
+		if len(fields) == 5 {
+			if e.Form = content.Form(fields[4]); e.Form == content.FormTar {
+				return e, fmt.Errorf("%.80q gives the form that is meant without one", line)
+			}
+		}
+	default:
+		return e, fmt.Errorf("%.80q is not an entry", line)
+	}
+	return e, e.validate()
+}
+
+// line is the entry's own, without its files.
+func (e Entry) line() string {
+	if e.Problem != "" {
+		return strings.TrimSuffix(fmt.Sprintf("%s %s%s %s", e.Output, problemMark, e.Problem, e.Note), " ") + "\n"
+	}
+	line := fmt.Sprintf("%s %d %s %s", e.Output, e.Size, artifact.CompactDigest(e.SHA256), artifact.CompactDigest(e.Tree))
+	if e.Form != content.FormTar {
+		line += " " + string(e.Form)
+	}
+	return line + "\n"
+}
+
+func (e Entry) validate() error {
+	if err := artifact.CheckName(e.Output); err != nil {
+		return err
+	}
+	switch e.Problem {
+	case "":
+		if err := e.Validate(); err != nil {
+			return fmt.Errorf("output %q: %w", e.Output, err)
+		}
+		if e.Note != "" {
+			return fmt.Errorf("output %q: a note without a problem", e.Output)
+		}
+	case reason.OutputAbsent, reason.OutputUnreadable, reason.MeasurementIncomplete, reason.Internal:
+		if e.Sum != (content.Sum{}) {
+			return fmt.Errorf("output %q: both a problem and digests", e.Output)
+		}
+		if !isNote(e.Note) {
+			return fmt.Errorf("output %q: note %.40q is too long or not printable", e.Output, e.Note)
+		}
+	default:
+		return fmt.Errorf("output %q: %.40q is not a problem of an output", e.Output, e.Problem)
+	}
+	return e.validateFiles()
+}
+
+// validateFiles wants the files to be those of the tree.
+func (e Entry) validateFiles() error {
+	if len(e.Files) == 0 {
+		return nil
+	}
+	if err := e.Files.Validate(); err != nil {
+		return fmt.Errorf("output %q: %w", e.Output, err)
+	}
+	if !e.Form.IsDirectory() || e.Files.Tree() != e.Tree {
+		return fmt.Errorf("output %q: these are not its files", e.Output)
+	}
+	return nil
+}
+
+// sealed puts the header before a body.
+func sealed(count, body string) string {
+	sum := sha256.Sum256([]byte(body))
+	return messageMagic + " " + count + " " + base64.RawURLEncoding.EncodeToString(sum[:]) + "\n" + body
+}

@@ -1,0 +1,238 @@
+package measurement
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+func measurement() Measurement {
+	return Measurement{
+		{Output: "hello-art", Sum: content.Sum{Form: content.FormTar, Size: 141, SHA256: sumOfX, Tree: sumOfNothing}},
+		{Output: "gone", Problem: reason.OutputAbsent},
+		{Output: "Odd_1.x", Sum: content.Sum{Form: content.FormFile, Size: 0, SHA256: sumOfNothing, Tree: content.FileTree(sumOfNothing)}},
+		{Output: "bad", Problem: reason.OutputUnreadable},
+		{Output: "odd", Problem: reason.OutputUnreadable, Note: `"x\n" has mode 4755`},
+	}
+}
+
+func mustEncode(t *testing.T, m Measurement) string {
+	t.Helper()
+	message, log, err := m.Encode(MaxMessage)
+	if err != nil || log != "" {
+		t.Fatal(err, log)
+	}
+	return message
+}
+
+func TestAMessageLooksLikeThis(t *testing.T) {
+	want := `argoseal/1 5 1HhkVx5EsXsU4rnlCp5RN0LL8nZU5feNqPjwZYRlu_M
+hello-art 141 LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU
+gone !OutputAbsent
+Odd_1.x 0 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU pLeAJKM0ms1PuXNE53DDuvUJFFEKZXY4q4uaUHpWEGo file
+bad !OutputUnreadable
+odd !OutputUnreadable "x\n" has mode 4755
+`
+	if got := mustEncode(t, measurement()); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDecodeGivesWhatWasEncoded(t *testing.T) {
+	got, _, err := Decode(mustEncode(t, measurement()))
+	if err != nil || !reflect.DeepEqual(got, measurement()) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestAMessageThatWasCutIsRefused(t *testing.T) {
+	message := mustEncode(t, measurement())
+	for i := range len(message) {
+		for _, cut := range []string{message[:i], message[i+1:], message[:i] + message[i+1:]} {
+			if m, _, err := Decode(cut); err == nil {
+				t.Fatalf("cut at %d, decoded as %v", i, m)
+			}
+		}
+	}
+}
+
+func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
+	entry := "a 1 LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU\n"
+	if _, _, err := Decode(sealed("1", entry)); err != nil {
+		t.Fatal(err)
+	}
+	long := ""
+	for i := range 200 {
+		long += fmt.Sprintf("output-%d !OutputAbsent\n", i)
+	}
+	for title, message := range map[string]string{
+		"more than is kept":         sealed("200", long),
+		"another version":           strings.Replace(sealed("1", entry), "argoseal/1", "argoseal/2", 1),
+		"no entry":                  sealed("0", ""),
+		"an empty line":             sealed("1", "\n"),
+		"more than counted":         sealed("1", entry+"b !OutputAbsent\n"),
+		"fewer than counted":        sealed("2", entry),
+		"a count of another form":   sealed("01", entry),
+		"an output twice":           sealed("2", entry+entry),
+		"a size of another form":    sealed("1", strings.Replace(entry, " 1 ", " +1 ", 1)),
+		"a negative size":           sealed("1", strings.Replace(entry, " 1 ", " -1 ", 1)),
+		"a huge size":               sealed("1", strings.Replace(entry, " 1 ", " 9223372036854775808 ", 1)),
+		"two spaces":                sealed("1", strings.Replace(entry, " 1 ", "  1 ", 1)),
+		"a digest too short":        sealed("1", strings.Replace(entry, "hSuFU", "hSuF", 1)),
+		"an unknown form":           sealed("1", strings.Replace(entry, "\n", " Tar\n", 1)),
+		"a file with another tree":  sealed("1", strings.Replace(entry, "\n", " file\n", 1)),
+		"the form that is meant":    sealed("1", strings.Replace(entry, "\n", " tar\n", 1)),
+		"two forms":                 sealed("1", strings.Replace(entry, "\n", " file file\n", 1)),
+		"trailing bits":             sealed("1", strings.Replace(entry, "hSuFU", "hSuFV", 1)),
+		"a name with a slash":       sealed("1", "../"+entry),
+		"no name":                   sealed("1", entry[1:]),
+		"an unknown problem":        sealed("1", "a !Sealed\n"),
+		"no problem":                sealed("1", "a !\n"),
+		"an empty note":             sealed("1", "a !Internal \n"),
+		"a note that begins later":  sealed("1", "a !Internal  x\n"),
+		"a note that ends later":    sealed("1", "a !Internal x \n"),
+		"a note unprintable":        sealed("1", "a !Internal \x1b[31m\n"),
+		"a note in other letters":   sealed("1", "a !Internal ü\n"),
+		"a note too long":           sealed("1", "a !Internal "+strings.Repeat("x", maxNote+1)+"\n"),
+		"a carriage return":         sealed("1", strings.Replace(entry, "\n", "\r\n", 1)),
+		"no last newline":           sealed("1", strings.TrimSuffix(entry, "\n")),
+		"a wrong checksum":          strings.Replace(sealed("1", entry), "a 1 ", "a 2 ", 1),
+		"an unknown problem of all": sealed("!", "Sealed all is well\n"),
+		"a problem of two lines":    sealed("!", "Internal x\nInternal y\n"),
+		"a problem unprintable":     sealed("!", "Internal \x1b[31m\n"),
+		"free text":                 "sha256:2d71",
+	} {
+		t.Run(title, func(t *testing.T) {
+			m, _, err := Decode(message)
+			if m != nil || reason.Of(err) != reason.MeasurementIncomplete {
+				t.Errorf("got %v, %v, want MeasurementIncomplete", m, err)
+			}
+		})
+	}
+	t.Run("nothing", func(t *testing.T) {
+		if m, _, err := Decode(""); m != nil || reason.Of(err) != reason.MeasurementMissing {
+			t.Errorf("got %v, %v, want MeasurementMissing", m, err)
+		}
+	})
+}
+
+func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
+	sum := content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}
+	good := Entry{Output: "a", Sum: sum}
+	for title, m := range map[string]Measurement{
+		"no entry":                   {},
+		"an output twice":            {good, good},
+		"no name":                    {{Sum: sum}},
+		"a newline in a name":        {{Output: "a\nb", Sum: sum}},
+		"no digests":                 {{Output: "a"}},
+		"half the digests":           {{Output: "a", Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX}}},
+		"digests and problem":        {{Output: "a", Sum: sum, Problem: reason.OutputAbsent}},
+		"no form":                    {{Output: "a", Sum: content.Sum{SHA256: sumOfX, Tree: sumOfX}}},
+		"a file's other tree":        {{Output: "a", Sum: content.Sum{Form: content.FormFile, SHA256: sumOfX, Tree: sumOfX}}},
+		"two digests of a directory": {{Output: "a", Sum: content.Sum{Form: content.FormDirectory, SHA256: sumOfX, Tree: sumOfNothing}}},
+		"a form and a problem":       {{Output: "a", Sum: content.Sum{Form: content.FormTar}, Problem: reason.OutputAbsent}},
+		"another code":               {{Output: "a", Problem: reason.Sealed}},
+		"a note and digests":         {{Output: "a", Sum: sum, Note: "x"}},
+		"a note of two lines":        {{Output: "a", Problem: reason.Internal, Note: "x\ny"}},
+		"a size below nothing":       {{Output: "a", Sum: content.Sum{Form: content.FormTar, Size: -1, SHA256: sumOfX, Tree: sumOfX}}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			if message, _, err := m.Encode(MaxMessage); err == nil {
+				t.Errorf("encoded as %q", message)
+			}
+		})
+	}
+}
+
+// outputs is a measurement of so many outputs.
+func outputs(n int) Measurement {
+	m := make(Measurement, n)
+	for i := range m {
+		m[i] = Entry{Output: fmt.Sprintf("output-%d", i), Sum: content.Sum{Form: content.FormTar, Size: int64(i), SHA256: sumOfX, Tree: sumOfNothing}}
+	}
+	return m
+}
+
+func TestEightOutputsFitIntoAnyMessage(t *testing.T) {
+	if _, log, err := outputs(8).Encode(DefaultMessage); err != nil || log != "" {
+		t.Errorf("outputs of usual names and sizes: %v, in the log %q", err, log)
+	}
+}
+
+func TestAProblemDecodesAsItsRefusal(t *testing.T) {
+	for code, want := range map[reason.Code]reason.Code{
+		reason.MeasurementIncomplete: reason.MeasurementIncomplete,
+		reason.Internal:              reason.Internal,
+		reason.Sealed:                reason.Internal,
+	} {
+		message := EncodeProblem(code, "it is\n%s", strings.Repeat("ü", 1000))
+		m, _, err := Decode(message)
+		if m != nil || reason.Of(err) != want || !strings.Contains(err.Error(), `it is\n\u00fc`) {
+			t.Errorf("%s: got %v, %v", code, m, err)
+		}
+		if len(message) > MinMessage {
+			t.Errorf("%s: message has %d bytes", code, len(message))
+		}
+	}
+}
+
+func TestMessageLimitIsTheKubelets(t *testing.T) {
+	for containers, want := range map[int]int{0: 4096, 1: 4096, 3: 4096, 4: 3072, 5: 2457, 12: 1024, 13: 945} {
+		if got := MessageLimit(containers); got != want {
+			t.Errorf("%d containers: got %d, want %d", containers, got, want)
+		}
+	}
+}
+
+func TestAMessageListsFiles(t *testing.T) {
+	sum, files := measureFiles(t, directory(t, map[string]string{"a": "x", "b/c": "y"}))
+	m := Measurement{
+		{Output: "dir", Sum: sum, Files: files},
+		{Output: "more", Sum: sum, Files: files},
+		{Output: "other", Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}},
+	}
+	message := mustEncode(t, m)
+	if got, _, err := Decode(message); err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	lie := Measurement{{Output: "dir", Sum: sum, Files: files[:1]}}
+	if text, _, err := lie.Encode(MaxMessage); err == nil {
+		t.Errorf("another directory's files are encoded: %s", text)
+	}
+	forged := strings.Replace(message[strings.Index(message, "\n")+1:], " "+files[0].Line(), "", 1)
+	if m, _, err := Decode(sealed("3", forged)); err == nil {
+		t.Errorf("half a list is read: %+v", m)
+	}
+	stray := " " + files[0].Line() + "dir !OutputAbsent\n"
+	if m, _, err := Decode(sealed("1", stray)); err == nil {
+		t.Errorf("a file of nothing is read: %+v", m)
+	}
+}
+
+func FuzzDecodeMeasurement(f *testing.F) {
+	message, _, err := measurement().Encode(MaxMessage)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(message)
+	f.Add(EncodeProblem(reason.Internal, "panic"))
+	f.Fuzz(func(t *testing.T, s string) {
+		messages := []string{s}
+		if _, body, found := strings.Cut(s, "\n"); found { // also what is behind the checksum
+			messages = append(messages, sealed(fmt.Sprint(strings.Count(body, "\n")), body))
+		}
+		for _, message := range messages {
+			m, more, err := Decode(message)
+			if err != nil || more != nil {
+				continue
+			}
+			if again, _, err := m.Encode(MaxMessage); err != nil || again != message {
+				t.Errorf("decoded %q, encoded %q, %v", message, again, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,188 @@
+package measurement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Watcher measures the staged outputs of one pod.
+type Watcher struct {
+	// Dir is where the /tmp of Argo's wait container is mounted.
+	Dir string
+	// VarRun is where Argo's /var/run/argo is mounted, in which the emissary packs
+	// outputs for wait; empty if nothing is to be read there.
+	VarRun string
+	// Outputs are the output artifacts to measure, in the order of the
+	// measurement.
+	Outputs []Staged
+	// Poll is the time between two looks at the folder. An archive is measured
+	// while it grows, everything else once it looked the same twice.
+	Poll time.Duration
+	// Grace is how long Run may take after its context has ended.
+	Grace time.Duration
+	Log   *slog.Logger
+
+	outputs []*output
+	preview *preview
+	ended   <-chan struct{}
+}
+
+// output is what is known of one of them.
+type output struct {
+	Staged
+	followed bool // that it was looked at, and followed if it is an archive
+	seen     stamp
+	at       stamp // of the file that entry is about
+	entry    Entry
+}
+
+// Run measures each output, an archive while it grows and everything else when it
+// has come to rest, until ctx ends: then wait has ended and nothing changes any
+// more. What is missing or has changed since
+// is measured then, within the grace; what does not make it has the problem
+// MeasurementIncomplete. Run always has an entry for each output.
+func (w *Watcher) Run(ctx context.Context) Measurement {
+	w.outputs = make([]*output, len(w.Outputs))
+	for i, o := range w.Outputs {
+		w.outputs[i] = &output{Staged: o}
+	}
+	w.ended = ctx.Done()
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(w.Grace, stop) })()
+
+	w.preview = &preview{Watcher: w, drafts: map[string]*draft{}}
+	if w.VarRun != "" {
+		var previewing sync.WaitGroup
+		previewing.Go(func() { w.preview.run(work) })
+		defer previewing.Wait()
+		defer stop()
+	}
+	w.Log.Info("watching", "dir", w.Dir, "outputs", fmt.Sprint(w.Outputs))
+	ticker := time.NewTicker(w.Poll)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		for _, o := range w.outputs {
+			w.look(work, o)
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+	}
+	m := make(Measurement, len(w.outputs))
+	for i, o := range w.outputs {
+		m[i] = w.finish(work, o)
+	}
+	return m
+}
+
+// look measures an output whose file looks as it did the last time, unless that
+// has been done. An archive is followed from the first time on.
+func (w *Watcher) look(ctx context.Context, o *output) {
+	now, err := w.stat(o.Staged)
+	if err != nil {
+		return // not there yet; finish says what is wrong
+	}
+	rests, follow := now.same(o.seen), o.Archive == content.ArchiveTar && !o.followed
+	o.seen, o.followed = now, true
+	if (rests || follow) && !now.same(o.at) {
+		_ = w.measure(ctx, o, follow) // finish tries again and says what is wrong
+	}
+}
+
+// finish gives the entry of an output that nobody writes any more.
+func (w *Watcher) finish(ctx context.Context, o *output) Entry {
+	now, err := w.stat(o.Staged)
+	if err == nil && !now.same(o.at) {
+		err = w.measure(ctx, o, false)
+	}
+	if err != nil {
+		code := problemOf(err)
+		w.Log.Warn("output has no measurement", "output", o.Output, "problem", code, "error", err.Error())
+		return unmeasured(o, code, err)
+	}
+	return o.entry
+}
+
+// errChanged says that a file was not the same before and after it was read.
+var errChanged = errors.New("file changed while it was measured")
+
+// measure reads an output's file, or follows it while it grows. It sets the entry
+// to what it found, or to the problem that its bytes have, and to nothing if it
+// cannot tell.
+func (w *Watcher) measure(ctx context.Context, o *output, follow bool) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = reason.New(reason.Internal, "panic: %v", p)
+		}
+	}()
+	o.at, o.entry = stamp{}, Entry{}
+	began := time.Now()
+	entry, at, err := w.read(ctx, o.Staged, follow)
+	var refusal *reason.Error
+	switch {
+	case errors.As(err, &refusal):
+		w.Log.Warn("output cannot be measured", "output", o.Output, "error", refusal.Error())
+		entry = unmeasured(o, refusal.Code, err)
+	case err != nil:
+		return err
+	}
+	if after, err := w.stat(o.Staged); err != nil {
+		return err
+	} else if !after.same(at) {
+		return errChanged
+	}
+	o.at, o.entry = at, entry
+	w.Log.Info("output read", "output", o.Output, "form", entry.Form, "size", entry.Size, "sha256", entry.SHA256,
+		"tree", entry.Tree, "problem", entry.Problem, "seconds", time.Since(began).Seconds())
+	return nil
+}
+
+// room is how many bytes the files of another directory may take, so that those
+// of all need constant memory.
+func (w *Watcher) room() int {
+	room := content.MaxListing
+	for _, o := range w.outputs {
+		room -= o.entry.Files.Len()
+	}
+	return room
+}
+
+// unmeasured is the entry of an output that has a problem, and says what is
+// wrong. What was not staged needs no more words.
+func unmeasured(o *output, code reason.Code, why error) Entry {
+	var refusal *reason.Error
+	text := why.Error()
+	switch {
+	case code == reason.OutputAbsent:
+		text = ""
+	case errors.As(why, &refusal):
+		text = refusal.Detail
+	}
+	return Unmeasured(o.Output, code, text)
+}
+
+// problemOf says which problem of an output an error is.
+func problemOf(err error) reason.Code {
+	var refusal *reason.Error
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.Code
+	case errors.Is(err, errNotMounted):
+		return reason.MeasurementIncomplete
+	case errors.Is(err, fs.ErrNotExist):
+		return reason.OutputAbsent
+	case errors.Is(err, content.ErrKind), errors.Is(err, fs.ErrPermission): // wait may have a user that only its image names
+		return reason.OutputUnreadable
+	}
+	return reason.MeasurementIncomplete
+}

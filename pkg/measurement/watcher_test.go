@@ -1,0 +1,316 @@
+package measurement
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+func archive(t *testing.T, content string) []byte {
+	t.Helper()
+	return archiveOf(t, "message", 0o644, content)
+}
+
+// archiveOf has one file.
+func archiveOf(t *testing.T, name string, mode int64, content string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	if err := w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: mode, Size: int64(len(content))}); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{write(w, content), w.Close(), z.Close()} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
+}
+
+func write(w *tar.Writer, content string) error {
+	_, err := w.Write([]byte(content))
+	return err
+}
+
+// stage writes a file where Argo's wait would.
+func stage(t *testing.T, root, output string, stored []byte) string {
+	t.Helper()
+	dir := filepath.Join(root, "argo/outputs/artifacts")
+	path := filepath.Join(dir, output+".tgz")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, stored, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// log records what the watcher says.
+type log struct{ bytes.Buffer }
+
+func watcher(root string, outputs ...string) (*Watcher, *log) {
+	l := &log{}
+	var staged []Staged
+	for _, o := range outputs {
+		s, err := ParseStaged(o)
+		if err != nil {
+			panic(err)
+		}
+		staged = append(staged, s)
+	}
+	return &Watcher{
+		Dir: root, Outputs: staged, Poll: 5 * time.Millisecond, Grace: 10 * time.Second,
+		Log: slog.New(slog.NewJSONHandler(l, nil)),
+	}, l
+}
+
+// ended is the context of a sidecar that is told to end at once.
+func ended(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
+
+func sumOf(b []byte) artifact.Digest {
+	sum := sha256.Sum256(b)
+	return artifact.Digest(hex.EncodeToString(sum[:]))
+}
+
+// reads counts how often the watcher read a file.
+func (l *log) reads() int { return bytes.Count(l.Bytes(), []byte("output read")) }
+
+func TestWhatIsStagedIsMeasuredBeforeTheEnd(t *testing.T) {
+	root := t.TempDir()
+	w, l := watcher(root, "a", "b")
+	ctx, end := context.WithCancel(t.Context())
+	result := make(chan Measurement)
+	go func() { result <- w.Run(ctx) }()
+	stored := archive(t, "content")
+	time.Sleep(20 * time.Millisecond) // wait makes the folders late
+	stage(t, root, "a", stored)
+	stage(t, root, "b", stored)
+	time.Sleep(200 * time.Millisecond)
+	end()
+	m := <-result
+	if len(m) != 2 || m[0].Output != "a" || m[1].Output != "b" || m[0].SHA256 != sumOf(stored) ||
+		m[0].Size != int64(len(stored)) || m[0].Tree == "" || m[1].Tree != m[0].Tree {
+		t.Errorf("got %+v", m)
+	}
+	if l.reads() != 2 {
+		t.Errorf("each file is to be read once, not again at the end:\n%s", l)
+	}
+}
+
+func TestAFileIsReadOnceItRestsAndAgainWhenItChanged(t *testing.T) {
+	root := t.TempDir()
+	w, l := watcher(root, "a")
+	o := &output{Staged: Staged{Output: "a", Archive: content.ArchiveTar}, followed: true}
+	look := func(step string, want int) {
+		t.Helper()
+		w.look(t.Context(), o)
+		if l.reads() != want {
+			t.Errorf("%s: read %d times, want %d", step, l.reads(), want)
+		}
+	}
+	first, last := archive(t, "first"), archive(t, "other")
+	look("not there", 0)
+	path := stage(t, root, "a", first[:10])
+	look("just begun", 0)
+	stage(t, root, "a", first)
+	look("grown", 0)
+	look("at rest", 1)
+	look("still at rest", 1)
+	if e := w.finish(t.Context(), o); e.SHA256 != sumOf(first) || l.reads() != 1 {
+		t.Errorf("at the end: %+v, read %d times", e, l.reads())
+	}
+	for title, change := range map[string]func() error{
+		"replaced":  func() error { return errors.Join(os.Remove(path), os.WriteFile(path, last, 0o644)) },
+		"rewritten": func() error { return os.WriteFile(path, append(last, 0), 0o644) },
+		"touched":   func() error { return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)) },
+	} {
+		reads := l.reads()
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		stored, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := w.finish(t.Context(), o); e.SHA256 != sumOf(stored) || l.reads() != reads+1 {
+			t.Errorf("%s: %+v, read %d times", title, e, l.reads()-reads)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.finish(t.Context(), o); e.Problem != reason.OutputAbsent || e.SHA256 != "" {
+		t.Errorf("removed: %+v", e)
+	}
+}
+
+func TestAtTheEndEveryOutputHasAnEntry(t *testing.T) {
+	stored := archive(t, "content")
+	for title, c := range map[string]struct {
+		prepare func(t *testing.T, root string)
+		want    reason.Code
+		note    string
+	}{
+		"staged a moment ago": {func(t *testing.T, root string) { stage(t, root, "a", stored) }, "", ""},
+		"nothing staged":      {func(*testing.T, string) {}, reason.OutputAbsent, ""},
+		"another staged":      {func(t *testing.T, root string) { stage(t, root, "b", stored) }, reason.OutputAbsent, ""},
+		"not an archive":      {func(t *testing.T, root string) { stage(t, root, "a", []byte("text")) }, reason.OutputUnreadable, "reading the gzip header: "},
+		"a name that is hostile": {func(t *testing.T, root string) {
+			stage(t, root, "a", archiveOf(t, "a\n!\x1b", 0o10644, "content"))
+		}, reason.OutputUnreadable, `"a\n!\x1b" has mode 10644`},
+		"no volume": {func(t *testing.T, root string) {
+			if err := os.Remove(root); err != nil {
+				t.Fatal(err)
+			}
+		}, reason.MeasurementIncomplete, "volume of Argo's cannot be opened"},
+		"a link to a good one": {func(t *testing.T, root string) {
+			link(t, stage(t, root, "b", stored), root+"/argo/outputs/artifacts/a.tgz")
+		}, reason.OutputUnreadable, "a"},
+		"a folder that is a link": {func(t *testing.T, root string) {
+			stage(t, root+"/elsewhere", "a", stored)
+			link(t, "elsewhere/argo", root+"/argo")
+		}, reason.OutputUnreadable, "a"},
+		"a directory": {func(t *testing.T, root string) {
+			if err := os.MkdirAll(root+"/argo/outputs/artifacts/a.tgz", 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}, reason.OutputUnreadable, "a"},
+		"a FIFO": {func(t *testing.T, root string) {
+			stage(t, root, "b", stored)
+			if err := syscall.Mkfifo(root+"/argo/outputs/artifacts/a.tgz", 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, reason.OutputUnreadable, "a"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := t.TempDir()
+			c.prepare(t, root)
+			w, l := watcher(root, "a")
+			m := w.Run(ended(t))
+			if len(m) != 1 || m[0].Output != "a" || m[0].Problem != c.want || (m[0].SHA256 == "") != (c.want != "") || !strings.Contains(m[0].Note, c.note) {
+				t.Errorf("got %+v, want problem %q, %q\n%s", m, c.want, c.note, l)
+			}
+			if _, _, err := m.Encode(MaxMessage); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// place puts a file into wait's folder under its own name.
+func place(t *testing.T, root, name string, stored []byte) {
+	t.Helper()
+	if err := os.Rename(stage(t, root, name, stored), filepath.Join(root, "argo/outputs/artifacts", name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnOutputWithoutAnArchiveIsAFileOrTold(t *testing.T) {
+	folder := func(t *testing.T, root, name string) {
+		t.Helper()
+		place(t, root, name+"/inside", nil)
+	}
+	for title, c := range map[string]struct {
+		prepare func(t *testing.T, root string)
+		form    content.Form
+		want    reason.Code
+	}{
+		"a file":                   {func(t *testing.T, root string) { place(t, root, "message.txt", []byte("x")) }, content.FormFile, ""},
+		"a file like an archive":   {func(t *testing.T, root string) { place(t, root, "message.txt", archive(t, "x")) }, content.FormLookalike, ""},
+		"nothing":                  {func(t *testing.T, root string) { place(t, root, "other", nil) }, "", reason.OutputAbsent},
+		"a directory":              {func(t *testing.T, root string) { folder(t, root, "a") }, content.FormDirectory, ""},
+		"a directory of that name": {func(t *testing.T, root string) { folder(t, root, "message.txt") }, "", reason.OutputUnreadable},
+		"an empty directory": {func(t *testing.T, root string) {
+			folder(t, root, "a")
+			if err := os.Remove(root + "/argo/outputs/artifacts/a/inside"); err != nil {
+				t.Fatal(err)
+			}
+		}, "", reason.OutputAbsent},
+		"a directory and a file": {func(t *testing.T, root string) {
+			folder(t, root, "a")
+			place(t, root, "message.txt", []byte("x"))
+		}, "", reason.OutputUnreadable},
+		"a directory with a FIFO": {func(t *testing.T, root string) {
+			folder(t, root, "a")
+			if err := syscall.Mkfifo(root+"/argo/outputs/artifacts/a/fifo", 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, "", reason.OutputUnreadable},
+		"a file not yet renamed": {func(t *testing.T, root string) { place(t, root, "a", []byte("x")) }, "", reason.OutputUnreadable},
+		"the archive in between": {func(t *testing.T, root string) { stage(t, root, "a", archive(t, "x")) }, "", reason.OutputAbsent},
+		"a link to a file": {func(t *testing.T, root string) {
+			place(t, root, "other", []byte("x"))
+			link(t, "other", root+"/argo/outputs/artifacts/message.txt")
+		}, "", reason.OutputUnreadable},
+		"a link to a directory": {func(t *testing.T, root string) {
+			folder(t, root, "other")
+			link(t, "other", root+"/argo/outputs/artifacts/a")
+		}, "", reason.OutputUnreadable},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := t.TempDir()
+			c.prepare(t, root)
+			w, l := watcher(root, "a=none=message.txt")
+			m := w.Run(ended(t))
+			if len(m) != 1 || m[0].Problem != c.want || m[0].Form != c.form {
+				t.Errorf("got %+v, want form %q, problem %q\n%s", m, c.form, c.want, l)
+			}
+			if _, _, err := m.Encode(MaxMessage); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestWhatDoesNotFinishInTheGraceIsIncomplete(t *testing.T) {
+	root := t.TempDir()
+	// Two gibibytes of what is not in the archive still have to be hashed.
+	path := stage(t, root, "a", archive(t, "content"))
+	if err := os.Truncate(path, 2<<30); err != nil {
+		t.Fatal(err)
+	}
+	stage(t, root, "b", archive(t, "content"))
+	w, l := watcher(root, "a", "b")
+	w.Grace = 20 * time.Millisecond
+	m := w.Run(ended(t))
+	for _, e := range m {
+		if e.Problem != reason.MeasurementIncomplete {
+			t.Errorf("got %+v, want MeasurementIncomplete\n%s", e, l)
+		}
+	}
+}
+
+func link(t *testing.T, target, path string) {
+	t.Helper()
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatMayNotBeReadIsUnreadable(t *testing.T) {
+	if got := problemOf(&os.PathError{Op: "open", Path: "plain", Err: syscall.EACCES}); got != reason.OutputUnreadable {
+		t.Errorf("it is %s", got)
+	}
+}

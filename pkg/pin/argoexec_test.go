@@ -1,0 +1,164 @@
+//go:build e2e
+
+package pin
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/content/argoexec"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// These tests hold the check in the pod to what the real argoexec leaves.
+
+// TestHonestOutputsHaveTheDigestOfWhatArgoUnpacks packs random trees with
+// argoexec's emissary and unpacks them with its init.
+func TestHonestOutputsHaveTheDigestOfWhatArgoUnpacks(t *testing.T) {
+	a := argoexec.New(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	var paths []string
+	for i := range 150 {
+		p := fmt.Sprintf("/data/t%d", i)
+		if i%10 == 0 {
+			must(t, os.WriteFile(a.Path(p), argoexec.RandomBytes(random), argoexec.RandomMode(random)))
+		} else {
+			must(t, os.Mkdir(a.Path(p), 0o755))
+			argoexec.Grow(t, random, a.Path(p), 0)
+		}
+		paths = append(paths, p)
+	}
+	var inputs []*argoexec.Input
+	var pins []Pin
+	for i, stored := range a.Emissary(t, paths) {
+		in := &argoexec.Input{Name: fmt.Sprint("in", i), Stored: stored}
+		sum, err := content.Measure(t.Context(), bytes.NewReader(stored))
+		must(t, err)
+		p := Pin{Input: in.Name, Location: "s3://store/bucket/" + in.Name, SHA256: sum.SHA256, Archive: content.ArchiveTar, Tree: sum.Tree}
+		if i%5 == 0 { // files and directories
+			mode := int32(0o755 - 0o111*random.IntN(2))
+			in.Mode, p.Mode = &mode, &mode
+		}
+		inputs, pins = append(inputs, in), append(pins, p)
+	}
+	a.Init(t, inputs)
+	for i, in := range inputs {
+		if in.Failed != "" {
+			t.Fatalf("argoexec refused its own archive of %s: %s", paths[i], in.Failed)
+		}
+		if got, err := content.TreeOf(a.Unpacked(in.Name)); err != nil || got != pins[i].Tree && in.Mode == nil {
+			t.Errorf("%s: on disk %s (%v), in the archive %s", paths[i], got, err, pins[i].Tree)
+		}
+	}
+	if err := CheckInputs(a.Path("argo/inputs/artifacts"), nil, pins, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// recorded gives ARGO_TEMPLATE of a pod that Argo's controller made.
+func recorded(t *testing.T, pod string) string {
+	t.Helper()
+	raw, err := os.ReadFile("../argo/argotest/pods/" + pod + ".json")
+	must(t, err)
+	var p struct {
+		Spec struct {
+			InitContainers []struct {
+				Env []struct{ Name, Value string }
+			}
+		}
+	}
+	must(t, json.Unmarshal(raw, &p))
+	for _, e := range p.Spec.InitContainers[0].Env {
+		if e.Name == "ARGO_TEMPLATE" {
+			return e.Value
+		}
+	}
+	t.Fatalf("%s has no template", pod)
+	return ""
+}
+
+// TestInitLeavesWhatVerifyWantsBesideTheInputs runs argoexec's init on
+// templates as the controller writes them: the template that it writes anew is
+// the same text, and nothing else is in its folders.
+func TestInitLeavesWhatVerifyWantsBesideTheInputs(t *testing.T) {
+	text := recorded(t, "script")
+	for title, template := range map[string]string{
+		"a container":         recorded(t, "produce"),
+		"raw inputs":          recorded(t, "everything"),
+		"a raw one with mode": strings.Replace(recorded(t, "everything"), `"raw":{"data":"a=b"}`, `"mode":493,"raw":{"data":"a=b"}`, 1),
+		"a script":            text,
+		"a script with more":  strings.Replace(text, "it is", `\u003cé\u0026\u2028\t日本\u003e`, 1),
+	} {
+		t.Run(title, func(t *testing.T) {
+			a := argoexec.New(t)
+			if out, err := a.RunWith(t, template, "init"); err != nil {
+				t.Fatalf("init: %v\n%s", err, out)
+			}
+			if err := CheckRun(a.Path("var/run/argo"), digestOfString(template)); err != nil {
+				t.Error(err)
+			}
+			var parsed struct {
+				Script *struct{ Source string }
+				Inputs struct {
+					Artifacts []struct {
+						Name, Path string
+						Mode       *int32
+						Raw        *struct{ Data string }
+					}
+				}
+			}
+			must(t, json.Unmarshal([]byte(template), &parsed))
+			if parsed.Script != nil {
+				if err := CheckStaging(a.Path("argo/staging"), digestOfString(parsed.Script.Source)); err != nil {
+					t.Error(err)
+				}
+			}
+			must(t, os.WriteFile(a.Unpacked("pinned"), []byte("x"), 0o644))
+			var raws []Raw
+			for _, in := range parsed.Inputs.Artifacts {
+				if in.Raw != nil && !strings.HasPrefix(in.Path, "/scratch/") {
+					raws = append(raws, Raw{Input: in.Name, SHA256: digestOfString(in.Raw.Data), Mode: in.Mode})
+				}
+			}
+			if err := CheckInputs(a.Path("argo/inputs/artifacts"), nil, []Pin{pinOf(t, "pinned", a.Unpacked("pinned"))}, raws); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestWhatArgoWritesOutsideIsFound has argoexec unpack an archive that writes into a
+// folder of Argo's.
+func TestWhatArgoWritesOutsideIsFound(t *testing.T) {
+	a := argoexec.New(t)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	w := tar.NewWriter(z)
+	for _, h := range []tar.Header{
+		{Name: "out", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "out/a/b/c/d/e/f", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "out/a/b/c/d/e/f/up", Typeflag: tar.TypeSymlink, Linkname: "../../../../..", Mode: 0o777},
+		{Name: "out/y", Typeflag: tar.TypeSymlink, Linkname: "a/b/c/d/e/f/up/../../../../../..", Mode: 0o777},
+		{Name: "out/y/var/run/argo/ctr/main/exitcode", Typeflag: tar.TypeReg, Size: 1, Mode: 0o644},
+	} {
+		must(t, w.WriteHeader(&h))
+	}
+	_, err := w.Write([]byte("0"))
+	must(t, errors.Join(err, w.Close(), z.Close()))
+	in := &argoexec.Input{Name: "in", Stored: packed.Bytes()}
+	a.Init(t, []*argoexec.Input{in})
+	template, err := os.ReadFile(a.Path("var/run/argo/template"))
+	must(t, err)
+	if err := CheckRun(a.Path("var/run/argo"), digestOfString(string(template))); in.Failed != "" || reason.Of(err) != reason.InputExtra {
+		t.Errorf("got %v, want InputExtra; argoexec said %s", err, in.Failed)
+	}
+}

@@ -1,0 +1,162 @@
+package pin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// CheckInputs compares what Argo left in dir, its volume of input artifacts, and
+// on volumes of the step's own with what admission approved: each pinned input
+// is there and is what was pinned (a clone has its commit; any other that is
+// pinned to no content may be anything, or not be there; one that is pinned as
+// absent is not), each raw one is there and is what the template says, and nothing
+// else is there. The first thing wrong is an *reason.Error: InputMissing,
+// InputAltered, InputExtra or, of what was admitted as absent, NoProvenance.
+func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
+	if len(pins) == 0 {
+		return reason.New(reason.UsageInvalid, "there is no pin to check")
+	}
+	known := make(map[string]bool, len(pins)+len(raws))
+	know := func(name string, problem error) error {
+		switch {
+		case problem != nil:
+			return reason.Wrap(reason.UsageInvalid, problem, "%v", problem)
+		case known[name]:
+			return reason.New(reason.UsageInvalid, "input %q is given twice", name)
+		}
+		known[name] = true
+		return nil
+	}
+	for _, p := range pins {
+		if err := know(p.Input, p.Validate()); err != nil {
+			return err
+		}
+	}
+	for _, r := range raws {
+		if err := know(r.Input, r.Validate()); err != nil {
+			return err
+		}
+	}
+	on, err := volumesOf(volumes, known)
+	if err != nil {
+		return reason.Wrap(reason.UsageInvalid, err, "%v", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return reason.Wrap(reason.Internal, err, "opening the volume of inputs: %v", err)
+	}
+	defer root.Close()
+	look := func(input string, see func(*os.Root, string) error) error {
+		if v, found := on[input]; found {
+			return v.look(input, see)
+		}
+		return see(root, input)
+	}
+	for _, p := range pins {
+		check := p.check
+		switch {
+		case p.Absent:
+			check = p.checkAbsent
+		case p.commit() != "":
+			check = p.checkCommit
+		case p.AnyContent():
+			continue
+		}
+		err := look(p.Input, check)
+		if p.Absent && reason.Of(err) == reason.InputMissing {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, r := range raws {
+		if err := look(r.Input, r.check); err != nil {
+			return err
+		}
+	}
+	for _, v := range volumes {
+		if err := v.checkNothingElse(); err != nil {
+			return err
+		}
+	}
+	for name := range on {
+		delete(known, name)
+	}
+	return checkNothingElse(root, layout.PathInputs, known)
+}
+
+// check compares one input, which has that name in dir, with its pin.
+func (p Pin) check(dir *os.Root, name string) error {
+	artifact := fmt.Sprintf("%s (%s)", p.Input, artifact.Shown(p.Location))
+	want, err := p.present(dir, name)
+	if err != nil {
+		return reason.Wrap(reason.InputAltered, err, "%v", err).For(artifact)
+	}
+	t, err := content.TreeIn(dir, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return reason.Wrap(reason.InputMissing, err, "it was admitted, and is not there").For(artifact)
+	case err != nil:
+		return reason.Wrap(reason.InputAltered, err, "it cannot be read as Argo would have left it: %v", err).For(artifact)
+	case t.Digest != want && (p.Mode == nil || t.Flipped != want):
+		return reason.New(reason.InputAltered, "tree digest is %s, admitted was %s%s", t.Digest, want, p.hint()).For(artifact)
+	case p.Mode != nil && t.Mode.Perm() != fs.FileMode(*p.Mode).Perm():
+		return reason.New(reason.InputAltered, "mode is %#o, admitted was %#o", t.Mode.Perm(), *p.Mode).For(artifact)
+	}
+	return nil
+}
+
+// checkAbsent wants nothing to have that name in dir, nor the one under which Argo
+// downloads it: a part of a prefix that was gone at the next try stays there.
+func (p Pin) checkAbsent(dir *os.Root, name string) error {
+	artifact := fmt.Sprintf("%s (%s)", p.Input, artifact.Shown(p.Location))
+	for _, name := range []string{name, name + ".tmp"} {
+		switch _, err := dir.Lstat(name); {
+		case err == nil:
+			return reason.New(reason.NoProvenance, "it is optional and was admitted as absent, but something was downloaded").For(artifact)
+		case !errors.Is(err, fs.ErrNotExist):
+			return reason.Wrap(reason.InputAltered, err, "it cannot be looked at: %v", err).For(artifact)
+		}
+	}
+	return nil
+}
+
+// present is the tree digest that the input must have: the pinned one or, where
+// files are pinned one by one, that of those that are there.
+func (p Pin) present(dir *os.Root, name string) (artifact.Digest, error) {
+	if p.Files == "" {
+		return p.Tree, nil
+	}
+	files, err := content.ParseFiles(p.Files)
+	if err != nil {
+		return "", err
+	}
+	there := slices.DeleteFunc(files, func(f content.File) bool {
+		_, err := dir.Lstat(name + "/" + f.Path)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	return there.Tree(), nil
+}
+
+// hint says what else may be wrong with a digest that a policy names, or with
+// that of many objects.
+func (p Pin) hint() string {
+	switch {
+	case content.IsDirectory(p.SHA256, p.Archive, p.Tree):
+		return " (a directory without an archive: every object below its key is a part of it, whoever stored it)"
+	case p.Policy == "":
+		return ""
+	case p.SHA256 != "":
+		return fmt.Sprintf(" (one file with sha256:%s, by policy %s: for what Argo unpacks it has to pin treeSHA256)", p.SHA256, p.Policy)
+	}
+	return fmt.Sprintf(" by policy %s", p.Policy)
+}

@@ -1,0 +1,113 @@
+package pin
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+)
+
+// collected is a pin of three files in two directories and one beside them.
+func collected(t *testing.T) Pin {
+	t.Helper()
+	pin := Pin{Input: "in", Location: "s3://s/b/k/"}
+	files := []content.File{{Path: "sub/b", SHA256: sumOfNothing}, {Path: "a", SHA256: sumOfX}, {Path: "sub/deep/c", SHA256: sumOfX}, {Path: "sub.more/d", SHA256: sumOfX}}
+	if err := pin.Collect(files, []string{"sub.more", "sub"}); err != nil {
+		t.Fatal(err)
+	}
+	return pin
+}
+
+func TestPartsAreObjectsAndDirectories(t *testing.T) {
+	pin := collected(t)
+	if err := pin.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	of := func(files ...content.File) artifact.Digest { return content.Files(files).Tree() }
+	sub, more := of(content.File{Path: "b", SHA256: sumOfNothing}, content.File{Path: "deep/c", SHA256: sumOfX}), of(content.File{Path: "d", SHA256: sumOfX})
+	want := []Part{
+		{"a", sumOfX, content.FileTree(sumOfX)},
+		{"sub/", sub, sub},
+		{"sub.more/", more, more},
+	}
+	if parts, err := pin.Parts(); err != nil || !reflect.DeepEqual(parts, want) {
+		t.Errorf("got %+v, %v, want %+v", parts, err, want)
+	}
+	pin.Dirs = ""
+	if parts, err := pin.Parts(); err != nil || len(parts) != 4 {
+		t.Errorf("without directories: %+v, %v", parts, err)
+	}
+	if parts, err := (Pin{}).Parts(); err != nil || parts != nil {
+		t.Errorf("of nothing: %+v, %v", parts, err)
+	}
+}
+
+// pinned makes a pin be about so many files.
+func pinned(p *Pin, n int, prefix string) {
+	var files content.Files
+	for i := range n {
+		files = append(files, content.File{Path: fmt.Sprintf("%s%04d", prefix, i), SHA256: sumOfX})
+	}
+	p.SHA256, p.Tree, p.Files, p.Dirs = files.Tree(), files.Tree(), files.String(), ""
+}
+
+func TestPartsThatNoPinHasAreRefused(t *testing.T) {
+	for title, change := range map[string]func(*Pin){
+		"of another tree": func(p *Pin) { p.SHA256, p.Tree = sumOfX, sumOfX },
+		"of an object":    func(p *Pin) { p.Location = "s3://s/b/k" },
+		"that are none":   func(p *Pin) { p.Files = "x\n" },
+		"with one seal":   func(p *Pin) { p.Within = "s3://s/b/" },
+		"unpacked":        func(p *Pin) { p.Archive = content.ArchiveTar },
+		"too many":        func(p *Pin) { pinned(p, MaxFiles+1, "") },
+		"too long":        func(p *Pin) { pinned(p, MaxFiles, strings.Repeat("n", 30)) },
+		"too long with directories": func(p *Pin) {
+			pinned(p, 500, "")
+			p.Files = strings.ReplaceAll(p.Files, "\n", strings.Repeat("n", 10)+"/x\n")
+			files, _ := content.ParseFiles(p.Files)
+			for _, f := range files {
+				p.Dirs += strings.TrimSuffix(f.Path, "/x") + "\n"
+			}
+			p.SHA256, p.Tree = files.Tree(), files.Tree()
+		},
+		"directories without files":  func(p *Pin) { p.Files = "" },
+		"a directory without a file": func(p *Pin) { p.Dirs += "z\n" },
+		"a directory that is a file": func(p *Pin) { p.Dirs = "a\n" + p.Dirs },
+		"a directory twice":          func(p *Pin) { p.Dirs = "sub\n" + p.Dirs },
+		"a directory in another":     func(p *Pin) { p.Dirs = "sub\nsub/deep\nsub.more\n" },
+		"directories out of order":   func(p *Pin) { p.Dirs = "sub.more\nsub\n" },
+		"a directory with a slash":   func(p *Pin) { p.Dirs = "sub/\n" },
+		"the whole as a directory":   func(p *Pin) { p.Dirs = ".\n" },
+		"a directory without a name": func(p *Pin) { p.Dirs = "\n" },
+		"an empty line between":      func(p *Pin) { p.Dirs = "sub\n\nsub.more\n" },
+		"an empty line at the end":   func(p *Pin) { p.Dirs += "\n" },
+		"an empty line at the start": func(p *Pin) { p.Dirs = "\n" + p.Dirs },
+		"directories without an end": func(p *Pin) { p.Dirs = strings.TrimSuffix(p.Dirs, "\n") },
+		"directories of a whole seal": func(p *Pin) {
+			p.Location, p.SHA256, p.Tree, p.Files = "s3://s/b/k", sumOfX, content.FileTree(sumOfX), ""
+		},
+	} {
+		p := collected(t)
+		if change(&p); p.Validate() == nil {
+			t.Errorf("%s: accepted", title)
+		}
+	}
+	for title, c := range map[string]struct {
+		files []content.File
+		dirs  []string
+	}{
+		"nothing":                  {nil, nil},
+		"a file twice":             {[]content.File{{Path: "a", SHA256: sumOfX}, {Path: "a", SHA256: sumOfX}}, nil},
+		"a file below a file":      {[]content.File{{Path: "a", SHA256: sumOfX}, {Path: "a/b", SHA256: sumOfX}}, []string{"a"}},
+		"out of the directory":     {[]content.File{{Path: "../a", SHA256: sumOfX}}, nil},
+		"a directory of nothing":   {[]content.File{{Path: "a", SHA256: sumOfX}}, []string{"b"}},
+		"a directory in another":   {[]content.File{{Path: "a/b/c", SHA256: sumOfX}}, []string{"a", "a/b"}},
+		"a directory of two lines": {[]content.File{{Path: "a", SHA256: sumOfX}}, []string{"a\nb"}},
+	} {
+		if err := new(Pin).Collect(c.files, c.dirs); err == nil {
+			t.Errorf("%s: collected", title)
+		}
+	}
+}

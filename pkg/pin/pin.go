@@ -1,0 +1,139 @@
+package pin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+)
+
+// Pin is what admission approved for one input artifact of a pod: the digests
+// of its sealed bytes, or those that a policy names for an input from outside,
+// and what Argo will do to the mode after unpacking.
+type Pin struct {
+	// Input is the name of the pod's input artifact.
+	Input string `json:"input"`
+	// Location is the URI of where it lies; that of a directory which was stored
+	// without an archive ends in a slash.
+	Location string `json:"location"`
+	// SHA256 is the digest of the stored bytes. They are gone once Argo has
+	// unpacked them; it is here so that the tag and the statement name them.
+	// Empty for an input from outside, unless the policy names it.
+	SHA256 artifact.Digest `json:"sha256,omitempty"`
+	// Archive is what Argo does to the stored bytes; ArchiveDetect only for an
+	// input from outside.
+	Archive content.Archive `json:"archive"`
+	// Tree is the digest of what it then leaves. Empty for an input from outside
+	// that a policy admits whatever it is.
+	Tree artifact.Digest `json:"tree,omitempty"`
+	// Mode is the mode that Argo sets on the root of what it unpacked; nil for
+	// none.
+	Mode *int32 `json:"mode,omitempty"`
+	// Within is the URI of the sealed directory of which it is a part; empty if
+	// it has a seal of its own, or none.
+	Within string `json:"within,omitempty"`
+	// Files are what may lie below Location, where several steps each stored a
+	// part, as Files spells them: what is there has to be among them, and some may
+	// have expired. Tree is then that of all of them. Empty for every other.
+	Files string `json:"files,omitempty"`
+	// Dirs are those of the parts that are directories without an archive, by their
+	// paths, one a line, in the order of Files. Each other part is one of Files.
+	Dirs string `json:"dirs,omitempty"`
+	// Policy is the name of the ClusterProvenancePolicy without which the input
+	// would have been refused; empty if there was no need of one.
+	Policy string `json:"policy,omitempty"`
+	// Seal is NAMESPACE/NAME of the ArtifactSeal that vouches for it, where Policy
+	// is set too and it has one. Without a policy it is the one of the workflow.
+	Seal string `json:"seal,omitempty"`
+	// Absent says that nothing may have been there: the input is optional, and
+	// nothing vouches for whatever is at Location. All other fields but Archive are
+	// empty then.
+	Absent bool `json:"absent,omitempty"`
+}
+
+// Limits of a pin.
+const (
+	maxPin = 2*artifact.MaxURI + 2*maxPinned + artifact.MaxName + maxPolicy + maxSeal + 512
+	// maxPolicy is the longest name Kubernetes gives.
+	maxPolicy = 253
+	maxSeal   = 2*maxPolicy + 1
+)
+
+// Parse reads a pin strictly: one JSON object, no unknown field, nothing
+// after it, and valid.
+func Parse(s string) (Pin, error) {
+	if len(s) > maxPin {
+		return Pin{}, fmt.Errorf("pin has %d bytes, at most %d are read", len(s), maxPin)
+	}
+	d := json.NewDecoder(bytes.NewReader([]byte(s)))
+	d.DisallowUnknownFields()
+	var p Pin
+	if err := d.Decode(&p); err != nil {
+		return Pin{}, fmt.Errorf("reading the pin: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return Pin{}, errors.New("reading the pin: there is something after it")
+	}
+	return p, p.Validate()
+}
+
+// Validate wants every field: a name, a location, two digests that go with the
+// archive strategy, and a mode that Argo sets without special bits (it sets the
+// lowest nine), if one at all. Only where a policy is named and no seal may
+// digests be missing, and never the tree's alone; of what is Absent there are none.
+func (p Pin) Validate() error {
+	if err := artifact.CheckName(p.Input); err != nil {
+		return err
+	}
+	if p.Location == "" || len(p.Location) > artifact.MaxURI || strings.ContainsFunc(p.Location, artifact.IsControl) {
+		return fmt.Errorf("pin of input %q has no usable location", p.Input)
+	}
+	if p.Absent {
+		return p.validateAbsent()
+	}
+	if len(p.Policy) > maxPolicy || strings.ContainsFunc(p.Policy, artifact.IsControl) {
+		return fmt.Errorf("pin of input %q names no usable policy", p.Input)
+	}
+	if p.Seal != "" && (p.Policy == "" || len(p.Seal) > maxSeal || strings.ContainsFunc(p.Seal, artifact.IsControl)) {
+		return fmt.Errorf("pin of input %q names no usable seal, or no policy that trusts it", p.Input)
+	}
+	check := content.CheckFetched
+	if p.Policy != "" && p.Seal == "" {
+		check = content.CheckOutside
+	} else if strings.HasSuffix(p.Location, "/") != content.IsDirectory(p.SHA256, p.Archive, p.Tree) {
+		return fmt.Errorf("pin of input %q: %.200q is an object and pinned as a directory, or the other way round", p.Input, artifact.Shown(p.Location))
+	}
+	if err := check(p.SHA256, p.Archive, p.Tree); err != nil {
+		return fmt.Errorf("pin of input %q: %w", p.Input, err)
+	}
+	if p.Within != "" && (p.Policy != "" && p.Seal == "" || !strings.HasSuffix(p.Within, "/") || !strings.HasPrefix(p.Location, p.Within) || p.Location == p.Within) {
+		return fmt.Errorf("pin of input %q: %.200q is not within %.200q", p.Input, artifact.Shown(p.Location), p.Within)
+	}
+	if err := p.validateParts(); err != nil {
+		return fmt.Errorf("pin of input %q: %w", p.Input, err)
+	}
+	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > content.MaxMode) {
+		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)
+	}
+	return nil
+}
+
+// validateAbsent wants nothing to be said of what must not be there.
+func (p Pin) validateAbsent() error {
+	if p != (Pin{Input: p.Input, Location: p.Location, Archive: p.Archive, Absent: true}) {
+		return fmt.Errorf("pin of input %q is for something and for nothing", p.Input)
+	}
+	if err := content.CheckOutside("", p.Archive, ""); err != nil {
+		return fmt.Errorf("pin of input %q: %w", p.Input, err)
+	}
+	return nil
+}
+
+// AnyContent says whether nothing is known of the content: a policy admitted it
+// whatever it is.
+func (p Pin) AnyContent() bool { return p.Policy != "" && p.Tree == "" && p.commit() == "" }

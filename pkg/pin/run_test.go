@@ -1,0 +1,188 @@
+package pin
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// left is a folder with one executable and one text, as init leaves them.
+func left(t *testing.T, program, text string) string {
+	t.Helper()
+	root := plant(t, t.TempDir(), [2]string{text, "x"})
+	if program != "" {
+		plant(t, root, [2]string{program, "argoexec"})
+		chmod(t, root+"/"+program, 0o555)
+	}
+	return root
+}
+
+func TestWhatInitLeavesBesideTheInputsIsAccepted(t *testing.T) {
+	if err := CheckRun(left(t, "argoexec", "template"), sumOfX); err != nil {
+		t.Error(err)
+	}
+	if err := CheckStaging(left(t, "", "script"), sumOfX); err != nil {
+		t.Error(err)
+	}
+}
+
+// change is something done to a folder, and how it is refused.
+type change struct {
+	do   func(t *testing.T, root string)
+	want reason.Code
+	says string
+}
+
+func TestWhatADownloadCouldWriteToRunIsRefused(t *testing.T) {
+	for title, c := range map[string]change{
+		"an exit code of main": {func(t *testing.T, root string) {
+			plant(t, root, [2]string{"ctr/main/", ""}, [2]string{"ctr/main/exitcode", "0"})
+		}, reason.InputExtra, `"ctr" in /var/run/argo`},
+		"an empty folder":       {func(t *testing.T, root string) { plant(t, root, [2]string{"outputs/", ""}) }, reason.InputExtra, `"outputs"`},
+		"a link":                {func(t *testing.T, root string) { plant(t, root, [2]string{"y", "-> /"}) }, reason.InputExtra, `"y"`},
+		"another template":      {func(t *testing.T, root string) { plant(t, root, [2]string{"template", "y"}) }, reason.InputAltered, "artifact template: digest is"},
+		"no template":           {func(t *testing.T, root string) { remove(t, root+"/template") }, reason.InputMissing, "artifact template"},
+		"a link as template":    {func(t *testing.T, root string) { moved(t, root+"/template") }, reason.InputAltered, "symbolic link"},
+		"a FIFO as template":    {func(t *testing.T, root string) { remove(t, root+"/template"); fifo(t, root+"/template") }, reason.InputAltered, "FIFO"},
+		"a huge template":       {func(t *testing.T, root string) { grow(t, root+"/template") }, reason.InputAltered, "more than 4194304 bytes"},
+		"no argoexec":           {func(t *testing.T, root string) { remove(t, root+"/argoexec") }, reason.InputMissing, "artifact argoexec"},
+		"a downloaded argoexec": {func(t *testing.T, root string) { chmod(t, root+"/argoexec", 0o600) }, reason.InputAltered, "mode is -rw-------"},
+		"a writable argoexec":   {func(t *testing.T, root string) { chmod(t, root+"/argoexec", 0o755) }, reason.InputAltered, "mode is"},
+		"a setuid argoexec":     {func(t *testing.T, root string) { chmod(t, root+"/argoexec", 0o555|os.ModeSetuid) }, reason.InputAltered, "mode is"},
+		"a link as argoexec":    {func(t *testing.T, root string) { moved(t, root+"/argoexec") }, reason.InputAltered, "mode is L"},
+		"a folder as argoexec": {func(t *testing.T, root string) {
+			remove(t, root+"/argoexec")
+			plant(t, root, [2]string{"argoexec/", ""})
+			chmod(t, root+"/argoexec", 0o555)
+		}, reason.InputAltered, "mode is d"},
+		"an argoexec with another name": {func(t *testing.T, root string) {
+			must(t, os.Link(root+"/argoexec", filepath.Join(t.TempDir(), "other")))
+		}, reason.InputAltered, "another name"},
+		"no volume": {func(t *testing.T, root string) { remove(t, root) }, reason.Internal, "opening /var/run/argo"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := left(t, "argoexec", "template")
+			c.do(t, root)
+			wantRefused(t, CheckRun(root, sumOfX), c)
+		})
+	}
+}
+
+func TestWhatADownloadCouldWriteToStagingIsRefused(t *testing.T) {
+	for title, c := range map[string]change{
+		"another script":  {func(t *testing.T, root string) { plant(t, root, [2]string{"script", "y"}) }, reason.InputAltered, "artifact script: digest is"},
+		"no script":       {func(t *testing.T, root string) { remove(t, root+"/script") }, reason.InputMissing, "artifact script"},
+		"a folder":        {func(t *testing.T, root string) { remove(t, root+"/script"); plant(t, root, [2]string{"script/", ""}) }, reason.InputAltered, "directory"},
+		"something more":  {func(t *testing.T, root string) { plant(t, root, [2]string{"script.part", "x"}) }, reason.InputExtra, `"script.part" in /argo/staging`},
+		"a module beside": {func(t *testing.T, root string) { plant(t, root, [2]string{"os.py", "x"}) }, reason.InputExtra, `"os.py"`},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := left(t, "", "script")
+			c.do(t, root)
+			wantRefused(t, CheckStaging(root, sumOfX), c)
+		})
+	}
+}
+
+func TestNothingIsComparedWithoutADigest(t *testing.T) {
+	for _, digest := range []artifact.Digest{"", "x", artifact.Digest(strings.ToUpper(sumOfX))} {
+		wantRefused(t, CheckRun(left(t, "argoexec", "template"), digest), change{want: reason.UsageInvalid, says: "SHA-256"})
+		wantRefused(t, CheckStaging(left(t, "", "script"), digest), change{want: reason.UsageInvalid, says: "SHA-256"})
+	}
+}
+
+func TestARawInputIsWhatTheTemplateSays(t *testing.T) {
+	mode := func(m int32) *int32 { return &m }
+	for title, c := range map[string]struct {
+		mode *int32
+		change
+	}{
+		"as it is":                      {nil, change{func(*testing.T, string) {}, "", ""}},
+		"as Argo's umask makes it":      {nil, change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o666) }, "", ""}},
+		"with its mode":                 {mode(0o755), change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o755) }, "", ""}},
+		"another content":               {nil, change{func(t *testing.T, root string) { plant(t, root, [2]string{"raw", "y"}) }, reason.InputAltered, "artifact raw: digest is"}},
+		"another content with its mode": {mode(0o644), change{func(t *testing.T, root string) { plant(t, root, [2]string{"raw", "y"}) }, reason.InputAltered, "digest is"}},
+		"missing":                       {nil, change{func(t *testing.T, root string) { remove(t, root+"/raw") }, reason.InputMissing, "artifact raw"}},
+		"a link":                        {nil, change{func(t *testing.T, root string) { moved(t, root+"/raw") }, reason.InputAltered, "symbolic link"}},
+		"a folder":                      {nil, change{func(t *testing.T, root string) { remove(t, root+"/raw"); plant(t, root, [2]string{"raw/", ""}) }, reason.InputAltered, "directory"}},
+		"huge":                          {nil, change{func(t *testing.T, root string) { grow(t, root+"/raw") }, reason.InputAltered, "more than"}},
+		"executable":                    {nil, change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o654) }, reason.InputAltered, "no executable"}},
+		"setuid":                        {nil, change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o644|os.ModeSetuid) }, reason.InputAltered, "no executable"}},
+		"another mode":                  {mode(0o755), change{func(*testing.T, string) {}, reason.InputAltered, "admitted was 0755"}},
+		"its mode with setgid":          {mode(0o755), change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o755|os.ModeSetgid) }, reason.InputAltered, "admitted was 0755"}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root, pins := volume(t)
+			plant(t, root, [2]string{"raw", "x"})
+			c.do(t, root)
+			wantRefused(t, CheckInputs(root, nil, pins, []Raw{{Input: "raw", SHA256: sumOfX, Mode: c.mode}}), c.change)
+		})
+	}
+}
+
+func TestParseRawIsStrict(t *testing.T) {
+	for _, good := range []string{"a=" + sumOfX, "a=" + sumOfX + "=0755", "a=" + sumOfX + "=0"} {
+		r, err := ParseRaw(good)
+		if err != nil || r.String() != good || r.Input != "a" || r.SHA256 != sumOfX || (r.Mode != nil) != (len(good) > 66) {
+			t.Errorf("%s is read as %s (%v)", good, r, err)
+		}
+	}
+	for title, bad := range map[string]string{
+		"nothing":               "",
+		"a name":                "a",
+		"no digest":             "a=",
+		"no name":               "=" + sumOfX,
+		"a path":                "../a=" + sumOfX,
+		"an upper-case digest":  "a=" + strings.ToUpper(sumOfX),
+		"an empty mode":         "a=" + sumOfX + "=",
+		"a decimal mode":        "a=" + sumOfX + "=0798",
+		"a mode below nothing":  "a=" + sumOfX + "=-1",
+		"a mode of other bits":  "a=" + sumOfX + "=10000",
+		"something after it":    "a=" + sumOfX + "=0755=x",
+		"something in between ": "a= " + sumOfX,
+	} {
+		t.Run(title, func(t *testing.T) {
+			if r, err := ParseRaw(bad); err == nil {
+				t.Errorf("accepted as %+v", r)
+			}
+		})
+	}
+}
+
+func wantRefused(t *testing.T, err error, c change) {
+	t.Helper()
+	if reason.Of(err) != c.want || err != nil && !strings.Contains(err.Error(), c.says) {
+		t.Errorf("got %v, want %q with %q", err, c.want, c.says)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// moved puts a link to what was there in its place.
+func moved(t *testing.T, path string) {
+	t.Helper()
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	must(t, os.Rename(path, elsewhere))
+	must(t, os.Symlink(elsewhere, path))
+}
+
+func fifo(t *testing.T, path string) {
+	t.Helper()
+	must(t, syscall.Mkfifo(path, 0o644))
+}
+
+// grow makes a file longer than any template can be.
+func grow(t *testing.T, path string) {
+	t.Helper()
+	must(t, os.Truncate(path, maxText+1))
+}

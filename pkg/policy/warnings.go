@@ -1,0 +1,54 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+)
+
+// Warnings lists what a policy that can be evaluated leaves to others: entries that
+// admit any content from a server that does not have to prove its name.
+func Warnings(rules v1alpha1.PolicyRules) []string {
+	if rules.Allow == nil {
+		return nil
+	}
+	var w []string
+	for i, in := range rules.Allow.S3 {
+		unproven := slices.Contains(in.Tolerate, v1alpha1.DoubtPlainHTTP) || slices.Contains(in.Tolerate, v1alpha1.DoubtCASecret)
+		if in.AnyContent && unproven {
+			w = append(w, warn(fmt.Sprintf("allow.s3[%d]", i), in.Location, in.Tolerate))
+		}
+	}
+	for i, in := range rules.Allow.HTTP {
+		if in.AnyContent && strings.HasPrefix(in.URL, "http:") {
+			w = append(w, warn(fmt.Sprintf("allow.http[%d]", i), in.URL, in.Tolerate))
+		}
+	}
+	for i, in := range rules.Allow.Git {
+		if len(in.Branches) > 0 && strings.HasPrefix(in.Repository, "http:") {
+			w = append(w, warn(fmt.Sprintf("allow.git[%d]", i), in.Repository, in.Tolerate))
+		}
+	}
+	return w
+}
+
+// nobody is no name of a namespace: what it can answer, each one can.
+const nobody = "-"
+
+func warn(entry, pattern string, tolerated []v1alpha1.Doubt) string {
+	host := artifact.HostOf(pattern)
+	text := fmt.Sprintf("%s: %s does not have to prove its name, so whoever is on the way decides what comes", entry, host)
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	switch why := artifact.AnsweredIn(nobody, host); {
+	case why != "" && slices.Contains(tolerated, v1alpha1.DoubtNamespaceNames):
+		text += "; Services of the step's namespace can answer for it"
+	case why != "":
+		text += "; Services of the step's namespace can answer for it, so it is refused (" + string(v1alpha1.DoubtNamespaceNames) + ")"
+	case artifact.AnsweredIn(last, host) != "":
+		text += "; so can Services of a namespace called " + last
+	}
+	return text
+}

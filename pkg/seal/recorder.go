@@ -1,0 +1,212 @@
+package seal
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/lru"
+)
+
+// A log may be public, and what is in it stays. So whoever cannot use its answers
+// must not go on adding entries.
+const (
+	// firstPause is how long nothing is asked after an answer that was of no use.
+	firstPause = time.Second
+	// suspects is how many statements in a row have to fare so until the log is at
+	// fault rather than one of them.
+	suspects = 3
+	// maxKnown is how many statements are remembered, of which each may have an
+	// answer of some 3 KiB.
+	maxKnown = 1024
+)
+
+// fault is a way in which an answer is of no use: how its pauses grow, and to what.
+type fault struct {
+	growth float64
+	limit  time.Duration
+}
+
+var (
+	// An answer that was lost may have made an entry. A pause is an eighth of how
+	// long they have been lost by then, so that it ends soon after an outage does.
+	lost = fault{growth: 9. / 8, limit: time.Minute}
+	// One that does not verify did make an entry, and goes on until somebody mends
+	// the log or the trusted root.
+	unverified = fault{growth: 2, limit: 10 * time.Minute}
+)
+
+// PausedError says that the log is not asked for a while, because its answers were
+// of no use.
+type PausedError struct {
+	Until time.Time
+	// Why is what was wrong the last time.
+	Why error
+}
+
+func (e *PausedError) Error() string {
+	return fmt.Sprintf("the log is not asked before %s: %v", e.Until.UTC().Format(time.RFC3339), e.Why)
+}
+
+// pause is a time in which nothing is asked. It is zero as long as all is well.
+type pause struct {
+	length time.Duration
+	until  time.Time
+	why    error
+}
+
+func (p *pause) extend(now time.Time, f fault, why error) {
+	p.length = min(max(firstPause, time.Duration(float64(p.length)*f.growth)), f.limit)
+	p.until, p.why = now.Add(p.length), why
+}
+
+func (p *pause) check(now time.Time) error {
+	if now.Before(p.until) {
+		return &PausedError{Until: p.until, Why: p.why}
+	}
+	return nil
+}
+
+type id [sha256.Size]byte
+
+// known is a statement for which the log had no answer of use.
+type known struct {
+	pause
+	// entry is what it answered, if it did. It is verified again rather than asked
+	// for again, and may hold under the next trusted root.
+	entry *protorekor.TransparencyLogEntry
+}
+
+// Recorder appends envelopes to a log: one for all of a process, because what is
+// wrong with the log is wrong for all. What is wrong with one statement is not: each
+// has a pause of its own, too. It is safe for concurrent use.
+type Recorder struct {
+	log   Log
+	clock clock.PassiveClock
+
+	mu sync.Mutex
+	// known has statements, *known by id.
+	known *lru.Cache
+	// failing are statements that failed since one did not.
+	failing map[id]bool
+	// pause is that of all. Once it is over, one at a time is let through, until an
+	// answer is of use.
+	pause pause
+	// pauses counts them, so that what was asked before one does not extend it.
+	pauses int
+	// trying says that one was let through and has no answer yet.
+	trying bool
+}
+
+// NewRecorder makes the recorder of a log.
+func NewRecorder(log Log, c clock.PassiveClock) *Recorder {
+	return &Recorder{log: log, clock: c, known: lru.New(maxKnown), failing: map[id]bool{}}
+}
+
+// record gives back what use makes of the log's answer about the envelope.
+func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey, use func(*protorekor.TransparencyLogEntry) ([]byte, error)) ([]byte, error) {
+	statement := id(sha256.Sum256(envelope.GetPayload()))
+	if entry := r.kept(statement); entry != nil {
+		if bundle, err := use(entry); err == nil {
+			r.succeeded(statement)
+			return bundle, nil
+		}
+	}
+	turn, leave, err := r.enter(statement)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	entry, err := r.log.Append(ctx, envelope, key)
+	switch {
+	case errors.Is(err, ErrDuplicate), errors.Is(err, ErrNotLogged):
+		// There is no new entry.
+		return nil, err
+	case err != nil:
+		r.failed(statement, turn, lost, nil, err)
+		return nil, err
+	}
+	bundle, err := use(entry)
+	if err != nil {
+		r.failed(statement, turn, unverified, entry, err)
+		return nil, err
+	}
+	r.succeeded(statement)
+	return bundle, nil
+}
+
+func (r *Recorder) kept(statement id) *protorekor.TransparencyLogEntry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k, ok := r.known.Get(statement); ok {
+		return k.(*known).entry
+	}
+	return nil
+}
+
+// enter lets a statement through, or says until when it has to wait. The turn is how
+// many pauses there were. Whoever was let through leaves in the end.
+func (r *Recorder) enter(statement id) (turn int, leave func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.clock.Now()
+	if k, ok := r.known.Get(statement); ok {
+		if err := k.(*known).check(now); err != nil {
+			return 0, nil, err
+		}
+	}
+	if r.pause.length == 0 {
+		return r.pauses, func() {}, nil
+	}
+	if err := r.pause.check(now); err != nil {
+		return 0, nil, err
+	}
+	if r.trying {
+		return 0, nil, &PausedError{Until: now.Add(firstPause), Why: r.pause.why}
+	}
+	r.trying = true
+	return r.pauses, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.trying = false
+	}, nil
+}
+
+// succeeded forgets what was wrong.
+func (r *Recorder) succeeded(statement id) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known.Remove(statement)
+	clear(r.failing)
+	r.pause = pause{}
+}
+
+// failed has the statement wait, and all if it is not the only one.
+func (r *Recorder) failed(statement id, turn int, f fault, entry *protorekor.TransparencyLogEntry, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.clock.Now()
+	k := &known{}
+	if before, ok := r.known.Get(statement); ok {
+		k = before.(*known)
+	}
+	k.extend(now, f, why)
+	if entry != nil {
+		k.entry = entry
+	}
+	r.known.Add(statement, k)
+	if len(r.failing) < suspects {
+		r.failing[statement] = true
+	}
+	if len(r.failing) == suspects && turn == r.pauses {
+		r.pauses++
+		r.pause.extend(now, f, why)
+	}
+}

@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+)
+
+// Absent stands for the hash of a file that is not there.
+const Absent = "absent"
+
+// maxFile bounds what is read and taken: a hundred keys are 20 kB.
+const maxFile = 1 << 20
+
+// ErrChanged says that the file is not the one that was to be replaced.
+var ErrChanged = errors.New("the file has changed since it was looked at")
+
+// File is the encryption file of one API server.
+type File struct {
+	Path string
+	// One at a time: who reads while a write hangs has to wait, or would take the
+	// old file for the one that stays.
+	mu sync.Mutex
+}
+
+// Read returns the file and its hash; of one that is not there nothing and Absent.
+func (f *File) Read() (content []byte, hash string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.read()
+}
+
+func (f *File) read() (content []byte, hash string, err error) {
+	file, err := os.Open(f.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, Absent, nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	defer file.Close()
+	content, err = io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, "", err
+	}
+	if len(content) > maxFile {
+		return nil, "", errors.New("the file is too large to be an encryption file")
+	}
+	return content, encryption.Hash(content), nil
+}
+
+// next is where a file is written before it takes the place of the one that is there.
+func (f *File) next() string {
+	return filepath.Join(filepath.Dir(f.Path), "."+filepath.Base(f.Path)+".next")
+}
+
+// Clean removes what a write left that did not come to its end.
+func (f *File) Clean() error {
+	if err := os.Remove(f.next()); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Write replaces the file that has a hash, and keeps its owner, and its mode but for
+// what others may. Whoever reads meanwhile sees the old one or the new one, whole,
+// and so does who reads after a power cut.
+func (f *File) Write(content []byte, replaces string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, hash, err := f.read(); err != nil {
+		return err
+	} else if hash != replaces {
+		return ErrChanged
+	}
+	if err := f.Clean(); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(f.next(), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(f.own(file), write(file, content), file.Close())
+	if err == nil {
+		err = os.Rename(f.next(), f.Path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.next()))
+	}
+	return syncDir(filepath.Dir(f.Path))
+}
+
+// own gives a file to whoever has the one that it is to replace.
+func (f *File) own(file *os.File) error {
+	is, err := os.Stat(f.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if to, ok := is.Sys().(*syscall.Stat_t); ok {
+		if err := file.Chown(int(to.Uid), int(to.Gid)); err != nil {
+			return err
+		}
+	}
+	return file.Chmod(is.Mode().Perm()&0o770 | 0o600)
+}
+
+func write(file *os.File, content []byte) error {
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

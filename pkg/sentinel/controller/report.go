@@ -1,0 +1,117 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+)
+
+// maxMessage is what a condition's message is cut to.
+const maxMessage = 1000
+
+// report writes the status, and an event when the reason is a new one.
+func (r *Reconciler) report(ctx context.Context, o *v1alpha1.SecretEncryption, seen encryption.Observed, step encryption.Step) error {
+	before := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady)
+	changed := before == nil || before.Reason != string(step.Reason)
+	o.Status.ObservedGeneration = o.Generation
+	o.Status.Servers = servers(seen)
+	o.Status.Key = key(step.Write)
+	if seen.Scan != nil {
+		o.Status.Proof = r.proof(*seen.Scan, step.Write)
+	}
+	message := cut(step.Message)
+	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
+		meta.SetStatusCondition(&o.Status.Conditions, metav1.Condition{
+			Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: o.Generation,
+		})
+	}
+	is := func(holds bool) metav1.ConditionStatus {
+		if holds {
+			return metav1.ConditionTrue
+		}
+		return metav1.ConditionFalse
+	}
+	reason := string(step.Reason)
+	set(v1alpha1.ConditionReady, is(step.Action == encryption.Rest), reason, message)
+	set(v1alpha1.ConditionStalled, is(step.Action == encryption.Halt), reason, message)
+	set(v1alpha1.ConditionReconciling, is(step.Action != encryption.Rest && step.Action != encryption.Halt), reason, message)
+	status, why, text := encrypted(seen.Scan, step)
+	set(v1alpha1.ConditionEncrypted, status, why, cut(text))
+	if changed {
+		kind := corev1.EventTypeNormal
+		if step.Action == encryption.Halt {
+			kind = corev1.EventTypeWarning
+		}
+		// Messages may name Secrets of any namespace, and everybody in namespace
+		// default reads the events of what has none.
+		r.Events.Eventf(o, nil, kind, reason, "Encrypt", "%s: kubectl get secretencryption %s -o yaml says more", reason, o.Name)
+	}
+	return r.Client.Status().Update(ctx, o)
+}
+
+// encrypted is what the scan proves, and nothing that it does not.
+func encrypted(scan *encryption.Scan, step encryption.Step) (status metav1.ConditionStatus, reason, message string) {
+	if scan == nil {
+		return metav1.ConditionUnknown, "NotScanned", "etcd was not read: " + step.Message
+	}
+	plain, total := scan.Objects[encryption.Ref{Provider: encryption.Identity}], scan.Total()
+	switch {
+	case plain > 0:
+		return metav1.ConditionFalse, "Plaintext", fmt.Sprintf("%d of %d objects lie in etcd as they are", plain, total)
+	case step.Write.Provider == encryption.Identity || step.Write == encryption.Ref{}:
+		return metav1.ConditionFalse, "Plaintext", "new objects are stored as they are"
+	case step.Reason == encryption.Unreadable:
+		return metav1.ConditionUnknown, string(step.Reason), step.Message
+	}
+	return metav1.ConditionTrue, "Proven", fmt.Sprintf("%d of %d objects lie under a key", total, total)
+}
+
+func (r *Reconciler) proof(scan encryption.Scan, write encryption.Ref) *v1alpha1.EncryptionProof {
+	under, total := scan.Objects[write], scan.Total()
+	return &v1alpha1.EncryptionProof{
+		Summary: fmt.Sprintf("%d/%d", under, total), UnderKey: int64(under), Objects: int64(total),
+		Key: write.String(), Time: metav1.NewTime(r.Clock.Now()),
+	}
+}
+
+func key(ref encryption.Ref) *v1alpha1.EncryptionKey {
+	if ref == (encryption.Ref{}) {
+		return nil
+	}
+	k := &v1alpha1.EncryptionKey{Provider: string(ref.Provider), Name: ref.Name}
+	if created := ref.Created(); !created.IsZero() {
+		k.CreatedAt = metav1.NewTime(created)
+	}
+	return k
+}
+
+func servers(seen encryption.Observed) []v1alpha1.EncryptionServer {
+	var all []v1alpha1.EncryptionServer
+	for _, s := range seen.Servers {
+		state := "Loading"
+		switch {
+		case s.FileProblem != encryption.FileFine:
+			state = cut(s.Detail)
+		case s.Unseen != "":
+			state = cut(s.Unseen)
+		case s.Loaded == s.FileHash:
+			state = "Loaded"
+		}
+		all = append(all, v1alpha1.EncryptionServer{Name: s.Name, State: state})
+	}
+	return all
+}
+
+func cut(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
+}

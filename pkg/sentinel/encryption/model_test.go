@@ -1,0 +1,385 @@
+package encryption_test
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+)
+
+// The model: a world of servers, a few objects and one operator, in which what
+// can happen happens in every order. Keys are letters: i is identity, a and b
+// are keys of secretbox for rotations 0 and 1.
+var (
+	began  = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	keys   = map[byte]encryption.Key{'i': key(encryption.Identity, 0), 'a': key(encryption.Secretbox, 0), 'b': key(encryption.Secretbox, 1)}
+	letter = func() map[encryption.Ref]byte {
+		m := map[encryption.Ref]byte{}
+		for l, k := range keys {
+			m[k.Ref] = l
+		}
+		return m
+	}()
+	wants = map[byte]encryption.Want{}
+)
+
+func init() {
+	for l, k := range keys {
+		wants[l] = encryption.Want{Provider: k.Provider, Rotation: k.Rotation(), Now: began, Settle: time.Minute}
+	}
+}
+
+// key is always the same for the same arguments.
+func key(p encryption.Provider, rotation int64) encryption.Key {
+	k, err := encryption.NewKey(p, rotation, began.Add(time.Duration(rotation)*time.Second), bytes.NewReader(bytes.Repeat([]byte{byte('k' + rotation)}, 64)))
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+const servers = 2
+
+var name = [servers]string{"0", "1"}
+
+// world is one state; it is comparable, so that none is looked at twice.
+type world struct {
+	// file of each server: letters, the first is written with; "" is gone.
+	file [servers]string
+	// runs is what each server has loaded; "" is a server that is down.
+	runs [servers]string
+	// late are keys that a server may still write with, by requests that began
+	// under an earlier file.
+	late [servers]string
+	// recent says that a server runs with its file for less than the settling time.
+	recent [servers]bool
+	// objects are the keys that objects lie under.
+	objects string
+	// pending are files that the operator has decided to write and has not yet.
+	pending [servers]string
+	want    byte
+	// lost says that a file was lost: it happens once.
+	lost bool
+	// hasty is an operator that does not wait for requests that are under way.
+	hasty bool
+}
+
+func config(t testing.TB, letters string) encryption.Config {
+	t.Helper()
+	var read []encryption.Key
+	for _, l := range []byte(letters) {
+		read = append(read, keys[l])
+	}
+	c, err := encryption.NewConfig(read[0], read[1:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func letters(c encryption.Config) string {
+	var b strings.Builder
+	for _, r := range c.Refs() {
+		b.WriteByte(letter[r])
+	}
+	return b.String()
+}
+
+func (w world) observed(t testing.TB) encryption.Observed {
+	o := encryption.Observed{Scan: &encryption.Scan{Objects: map[encryption.Ref]int{}}}
+	for i := range servers {
+		s := encryption.Server{Name: name[i], FileHash: w.file[i], Loaded: w.runs[i], For: 2 * time.Minute}
+		if w.recent[i] {
+			s.For = 0
+		}
+		if w.runs[i] == "" {
+			s.Unseen = "down"
+		}
+		if w.file[i] == "" {
+			s.FileProblem, s.FileHash = encryption.FileGone, "gone"
+		} else {
+			s.File = config(t, w.file[i])
+		}
+		o.Servers = append(o.Servers, s)
+	}
+	for _, l := range []byte(w.objects) {
+		o.Scan.Objects[keys[l].Ref]++
+	}
+	return o
+}
+
+// decisions are those of worlds that look alike to the operator.
+var decisions = map[world]encryption.Step{}
+
+func (w world) next(t testing.TB) encryption.Step {
+	alike := w
+	alike.late, alike.pending, alike.lost = [servers]string{}, [servers]string{}, false
+	step, ok := decisions[alike]
+	if !ok {
+		step = alike.decide(t)
+		decisions[alike] = step
+	}
+	return step
+}
+
+func (w world) decide(t testing.TB) encryption.Step {
+	want := wants[w.want]
+	if w.hasty {
+		want.Settle = 0
+	}
+	step := encryption.Next(w.observed(t), want)
+	if step.Action == encryption.AddKey {
+		var err error
+		if step, err = step.With(keys[w.want]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return step
+}
+
+// writes puts an object under a key in place of each of the others.
+func (w world) writes(under byte, written func(world)) {
+	for i := range len(w.objects) {
+		objects := []byte(w.objects)
+		objects[i] = under
+		slices.Sort(objects)
+		n := w
+		n.objects = string(objects)
+		written(n)
+	}
+}
+
+// load makes a server run with its file; what it wrote with before may still be
+// on its way.
+func (w world) load(i int) world {
+	if w.runs[i] != "" && w.runs[i][0] != w.file[i][0] {
+		w.late[i] = union(w.late[i], w.runs[i][:1])
+	}
+	w.runs[i], w.recent[i] = w.file[i], true
+	return w
+}
+
+func union(a, b string) string {
+	all := []byte(a + b)
+	slices.Sort(all)
+	return string(slices.Compact(all))
+}
+
+// moves tells all that can happen next. Migration is one object at a time: a
+// write like any other.
+func (w world) moves(t testing.TB, move func(by string, n world)) {
+	if w.pending == [servers]string{} {
+		step := w.next(t)
+		n := w
+		for i := range servers {
+			if c, ok := step.Files[name[i]]; ok {
+				n.pending[i] = letters(c)
+			}
+		}
+		if n != w {
+			move(string(step.Reason), n)
+		}
+	} else {
+		n := w
+		n.pending = [servers]string{}
+		move("operator killed", n)
+	}
+	for i := range servers {
+		w.serverMoves(i, move)
+	}
+	for l := range wants {
+		n := w
+		n.want = l
+		move("another want", n)
+	}
+}
+
+func (w world) serverMoves(i int, move func(by string, n world)) {
+	if w.pending[i] != "" {
+		n := w
+		n.file[i], n.pending[i] = w.pending[i], ""
+		move("file written", n)
+	}
+	if w.runs[i] != "" {
+		w.writes(w.runs[i][0], func(n world) { move("server writes", n) })
+		n := w
+		n.runs[i] = ""
+		move("server stops", n)
+	}
+	for _, l := range []byte(w.late[i]) {
+		w.writes(l, func(n world) { move("late write", n) })
+	}
+	if w.file[i] != "" && w.runs[i] != w.file[i] {
+		move("server loads", w.load(i))
+	}
+	if w.recent[i] && w.runs[i] != "" {
+		n := w
+		n.recent[i], n.late[i] = false, ""
+		move("time passes", n)
+	}
+	if w.file[i] != "" && !w.lost {
+		n := w
+		n.file[i], n.lost = "", true
+		move("file lost", n)
+	}
+}
+
+// unreadable names an object that a running server cannot read.
+func (w world) unreadable() string {
+	for i, runs := range w.runs {
+		for _, l := range []byte(w.objects) {
+			if runs != "" && !strings.Contains(runs, string(l)) {
+				return fmt.Sprintf("server %d runs with %s and cannot read an object under %c", i, runs, l)
+			}
+		}
+	}
+	return ""
+}
+
+// mirrored is the world, or the same with the servers' places changed: both are
+// alike.
+func (w world) mirrored() world {
+	m := world{objects: w.objects, want: w.want, lost: w.lost, hasty: w.hasty}
+	for i := range servers {
+		j := servers - 1 - i
+		m.file[i], m.runs[i], m.late[i], m.recent[i], m.pending[i] = w.file[j], w.runs[j], w.late[j], w.recent[j], w.pending[j]
+	}
+	if cmp.Or(
+		cmp.Compare(m.file[0], w.file[0]), cmp.Compare(m.runs[0], w.runs[0]), cmp.Compare(m.pending[0], w.pending[0]),
+		cmp.Compare(m.late[0], w.late[0]),
+	) < 0 {
+		return m
+	}
+	return w
+}
+
+// calm is the world with the first of what settle does: what it makes no
+// difference between.
+func calm(w world) world {
+	for i := range servers {
+		if w.pending[i] != "" {
+			w.file[i] = w.pending[i]
+		}
+		if w.file[i] != "" {
+			w.runs[i] = w.file[i]
+		}
+	}
+	w.pending, w.late, w.recent, w.lost = [servers]string{}, [servers]string{}, [servers]bool{}, false
+	return w
+}
+
+// settle runs the world on without failures, as long as anything happens.
+func (w world) settle(t testing.TB) (world, encryption.Step) {
+	for range 40 {
+		for i := range servers {
+			if w.pending[i] != "" {
+				w.file[i] = w.pending[i]
+			}
+			if w.file[i] != "" {
+				w = w.load(i)
+			}
+			w.recent[i], w.late[i] = false, ""
+		}
+		w.pending = [servers]string{}
+		step := w.next(t)
+		switch step.Action {
+		case encryption.Rest:
+			return w, step
+		case encryption.Migrate:
+			w.objects = strings.Repeat(w.runs[0][:1], len(w.objects))
+		case encryption.WriteFiles, encryption.AddKey:
+			for i := range servers {
+				if c, ok := step.Files[name[i]]; ok {
+					w.pending[i] = letters(c)
+				}
+			}
+		default:
+			return w, step
+		}
+	}
+	return w, encryption.Step{Message: "it goes on forever"}
+}
+
+// TestEverySequence walks every state that can be reached from encryption that
+// is off, by every order of what the operator, the servers, their clients, an
+// administrator who changes their mind, kills, restarts and a lost file do. In
+// none can a running server not read what is stored, and from each the operator
+// arrives at what is wanted once failures end.
+func TestEverySequence(t *testing.T) {
+	start := world{file: [servers]string{"i", "i"}, runs: [servers]string{"i", "i"}, objects: "ii", want: 'i'}
+	reached, problem := start.walk(t)
+	if problem != "" {
+		t.Fatal(problem)
+	}
+	t.Logf("%v", reached)
+	for _, must := range []encryption.Reason{encryption.FileRepaired, encryption.ReadKeySpread, encryption.ReadKeyAdded, encryption.WriteKeyChanged, encryption.OldKeyRemoved} {
+		if reached[string(must)] == 0 {
+			t.Errorf("no sequence has %s", must)
+		}
+	}
+}
+
+// TestTheModelFindsAnOperatorInHaste: a model that finds nothing wrong with
+// anything would prove nothing.
+func TestTheModelFindsAnOperatorInHaste(t *testing.T) {
+	start := world{file: [servers]string{"i", "i"}, runs: [servers]string{"i", "i"}, objects: "ii", want: 'i', hasty: true}
+	if _, problem := start.walk(t); !strings.Contains(problem, "late write") {
+		t.Errorf("it found: %q", problem)
+	}
+}
+
+// walk goes to every state that can be reached. It counts the ways there, and
+// tells the first problem with how it came about.
+func (w world) walk(t *testing.T) (reached map[string]int, problem string) {
+	type origin struct {
+		from world
+		by   string
+	}
+	seen := map[world]origin{w: {}}
+	path := func(w world) string {
+		var steps []string
+		for o := seen[w]; o.by != ""; o = seen[o.from] {
+			steps = append(steps, fmt.Sprintf("%s → %+v", o.by, w))
+			w = o.from
+		}
+		slices.Reverse(steps)
+		return strings.Join(steps, "\n")
+	}
+	reached = map[string]int{}
+	settled := map[world]bool{}
+	for queue := []world{w}; len(queue) > 0 && problem == ""; queue = queue[1:] {
+		from := queue[0]
+		from.moves(t, func(by string, n world) {
+			reached[by]++
+			n = n.mirrored()
+			if _, ok := seen[n]; ok || problem != "" {
+				return
+			}
+			seen[n] = origin{from, by}
+			queue = append(queue, n)
+			if why := n.unreadable(); why != "" {
+				problem = why + ":\n" + path(n)
+				return
+			}
+			if alike := calm(n); !settled[alike] {
+				settled[alike] = true
+				if end, step := n.settle(t); !end.arrived(step) {
+					problem = fmt.Sprintf("it ends with %s %s %s in %+v:\n%s", step.Action, step.Reason, step.Message, end, path(n))
+				}
+			}
+		})
+	}
+	t.Logf("%d states", len(seen))
+	return reached, problem
+}
+
+// arrived says whether all is as it is wanted.
+func (w world) arrived(step encryption.Step) bool {
+	want := string(w.want)
+	return step.Action == encryption.Rest && w.file == [servers]string{want, want} && strings.Trim(w.objects, want) == ""
+}

@@ -1,0 +1,123 @@
+package encryption
+
+import (
+	"slices"
+	"time"
+)
+
+// Want is what the resource asks for.
+type Want struct {
+	// Provider encrypts, or is identity.
+	Provider Provider
+	// Rotation is part of the name of the key that is written with: another
+	// number asks for another key.
+	Rotation int64
+	// MaxAge of the key that is written with; zero asks for none.
+	MaxAge time.Duration
+	// Now is what ages are measured against.
+	Now time.Time
+	// Settle is how long every server must have run with its configuration before
+	// a scan counts: a write that began under an earlier one has ended by then.
+	// The API server ends requests after a minute.
+	Settle time.Duration
+}
+
+// satisfiedBy says whether a key is one that may be written with for good.
+func (w Want) satisfiedBy(r Ref) bool {
+	if r.Provider != w.Provider {
+		return false
+	}
+	if r.Provider == Identity {
+		return true
+	}
+	// A key from the future is as old as one from now: clocks jump.
+	return r.Rotation() == w.Rotation && (w.MaxAge <= 0 || w.Now.Sub(r.Created()) < w.MaxAge)
+}
+
+// Observed is the whole of what a decision is based on.
+type Observed struct {
+	// Servers are all API servers.
+	Servers []Server
+	// Scan is what etcd holds, read after the servers were looked at; nil if it
+	// was not read.
+	Scan *Scan
+}
+
+// Server is one API server and its file.
+type Server struct {
+	Name string
+	// Unseen says why the server does not tell what it runs with; empty if it does.
+	Unseen string
+	// File is the parsed file. It counts only if FileProblem is none.
+	File        Config
+	FileProblem FileProblem
+	// Detail is why the file has a problem. It quotes nothing of the file.
+	Detail string
+	// FileHash is that of the file's bytes, Loaded the one that the server says
+	// it runs with.
+	FileHash, Loaded string
+	// For is how long it has, by the server's own clock.
+	For time.Duration
+}
+
+// FileProblem says whether a file can be worked with.
+type FileProblem string
+
+// The problems of files. A file that is gone or damaged is put back; one that
+// is sound and says something else belongs to somebody, and is left alone. One
+// that cannot be seen says nothing.
+const (
+	FileFine    FileProblem = ""
+	FileGone    FileProblem = "Gone"
+	FileDamaged FileProblem = "Damaged"
+	FileForeign FileProblem = "Foreign"
+	FileUnseen  FileProblem = "Unseen"
+)
+
+// loaded says whether the server runs with the file that lies there.
+func (s Server) loaded() bool {
+	return s.Unseen == "" && s.FileProblem == FileFine && s.Loaded == s.FileHash
+}
+
+// lost says whether the file has to be put back.
+func (s Server) lost() bool { return s.FileProblem == FileGone || s.FileProblem == FileDamaged }
+
+// Scan counts objects by the key that they lie under.
+type Scan struct {
+	Objects map[Ref]int
+	// Examples names some objects of each key.
+	Examples map[Ref][]string
+}
+
+// Add counts what another scan found, too.
+func (s *Scan) Add(o Scan) {
+	for r, n := range o.Objects {
+		s.Objects[r] += n
+		s.Examples[r] = append(s.Examples[r], o.Examples[r]...)
+	}
+}
+
+// Total is the number of objects.
+func (s Scan) Total() int {
+	total := 0
+	for _, n := range s.Objects {
+		total += n
+	}
+	return total
+}
+
+// Elsewhere is the number of objects that do not lie under a key.
+func (s Scan) Elsewhere(r Ref) int { return s.Total() - s.Objects[r] }
+
+// Unreadable are the keys that objects lie under and that a configuration does
+// not have.
+func (s Scan) Unreadable(c Config) []Ref {
+	var refs []Ref
+	for r, n := range s.Objects {
+		if n > 0 && !c.Reads(r) {
+			refs = append(refs, r)
+		}
+	}
+	slices.SortFunc(refs, func(a, b Ref) int { return newestFirst(Key{Ref: a}, Key{Ref: b}) })
+	return refs
+}

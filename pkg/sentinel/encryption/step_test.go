@@ -1,0 +1,189 @@
+package encryption_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+)
+
+// settledWorld is one in which both servers run with their files.
+func settledWorld(first, second, objects string, want byte) world {
+	return world{file: [servers]string{first, second}, runs: [servers]string{first, second}, objects: objects, want: want}
+}
+
+func TestNext(t *testing.T) {
+	for what, c := range map[string]struct {
+		world  world
+		change func(*encryption.Observed)
+		reason encryption.Reason
+		// files that are written, by letters; none otherwise.
+		files [servers]string
+		says  string
+	}{
+		"nothing to do": {
+			world: settledWorld("a", "a", "aa", 'a'), reason: encryption.Proven, says: "2 of 2 objects lie under secretbox/",
+		},
+		"no server is known": {
+			world: settledWorld("i", "i", "", 'a'), change: func(o *encryption.Observed) { o.Servers = nil }, reason: encryption.NoServers,
+		},
+		"etcd was not read": {
+			world: settledWorld("i", "i", "", 'a'), change: func(o *encryption.Observed) { o.Scan = nil }, reason: encryption.Scanning,
+		},
+		"a first key": {
+			world: settledWorld("i", "i", "ii", 'a'), reason: encryption.ReadKeyAdded, files: [servers]string{"ia", "ia"},
+		},
+		"a server that cannot be seen holds everything back": {
+			world: settledWorld("i", "i", "ii", 'a'), change: func(o *encryption.Observed) { o.Servers[1].Unseen = "timeout" },
+			reason: encryption.ServerUnseen, says: "1: timeout",
+		},
+		"an agent that cannot be seen holds everything back": {
+			world: settledWorld("ai", "ai", "aa", 'a'),
+			change: func(o *encryption.Observed) {
+				o.Servers[0].FileProblem, o.Servers[0].Detail = encryption.FileUnseen, "refused"
+			},
+			reason: encryption.ServerUnseen, says: "0: refused",
+		},
+		"somebody else's file is left alone": {
+			world: settledWorld("i", "i", "ii", 'a'),
+			change: func(o *encryption.Observed) {
+				o.Servers[0].FileProblem, o.Servers[0].Detail = encryption.FileForeign, "it has a KMS provider"
+			},
+			reason: encryption.FileNotOurs, says: "KMS",
+		},
+		"a server that runs with another file than lies there": {
+			world: world{file: [servers]string{"ia", "ia"}, runs: [servers]string{"ia", "i"}, objects: "ii", want: 'a'}, reason: encryption.Loading, says: "1 of 2",
+		},
+		"a file edited by hand, without the key that objects lie under": {
+			world: settledWorld("b", "ba", "ab", 'b'), reason: encryption.ReadKeySpread, files: [servers]string{"ba", ""},
+		},
+		"a server that came back with an old file": {
+			world: settledWorld("ba", "a", "ab", 'b'), reason: encryption.ReadKeySpread, files: [servers]string{"", "ab"},
+		},
+		"an object under the old key holds it": {
+			world: settledWorld("ba", "ba", "abbb", 'b'), reason: encryption.Migrating, says: "3 of 4",
+		},
+		"an object under a key that no server has": {
+			world: settledWorld("b", "b", "ab", 'b'), reason: encryption.Unreadable, says: "1 under secretbox/r0",
+		},
+		"even when another key is wanted": {
+			world: settledWorld("b", "b", "ab", 'a'), reason: encryption.Unreadable,
+		},
+		"requests that are under way hold the old key": {
+			world:  settledWorld("ba", "ba", "bb", 'b'),
+			change: func(o *encryption.Observed) { o.Servers[1].For = 20 * time.Second },
+			reason: encryption.Settling, says: "within 40s",
+		},
+		"the old key goes": {
+			world: settledWorld("ba", "ba", "bb", 'b'), reason: encryption.OldKeyRemoved, files: [servers]string{"b", "b"},
+		},
+		"back, before anything was written with the new key": {
+			world: settledWorld("ia", "ia", "ii", 'i'), reason: encryption.OldKeyRemoved, files: [servers]string{"i", "i"},
+		},
+		"back, while some servers write with the new key": {
+			world: settledWorld("ai", "ia", "ai", 'i'), reason: encryption.WriteKeyChanged, files: [servers]string{"ia", ""},
+		},
+		"back, in the middle of migration": {
+			world: settledWorld("ba", "ba", "ab", 'a'), reason: encryption.WriteKeyChanged, files: [servers]string{"ab", "ab"},
+		},
+		"another wish waits for migration": {
+			world: settledWorld("ba", "ba", "ab", 'i'), reason: encryption.Migrating,
+		},
+		"a lost file is put back as the server runs with it": {
+			world: world{file: [servers]string{"", "ia"}, runs: [servers]string{"ia", "ia"}, objects: "ii", want: 'a'}, reason: encryption.FileRepaired, files: [servers]string{"ia", ""},
+		},
+		"a lost file of a server that is down": {
+			world: world{file: [servers]string{"", "ba"}, runs: [servers]string{"", "ba"}, objects: "ab", want: 'b'}, reason: encryption.FileRepaired, files: [servers]string{"ba", ""},
+		},
+		"all files are lost": {
+			world: world{runs: [servers]string{"a", "a"}, objects: "aa", want: 'a'}, reason: encryption.FileLost,
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			o := c.world.observed(t)
+			if c.change != nil {
+				c.change(&o)
+			}
+			step := encryption.Next(o, wants[c.world.want])
+			if step.Action == encryption.AddKey {
+				var err error
+				if step, err = step.With(keys[c.world.want]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if step.Reason != c.reason || !strings.Contains(step.Message, c.says) {
+				t.Errorf("%s: %s", step.Reason, step.Message)
+			}
+			var files [servers]string
+			for i := range servers {
+				if f, ok := step.Files[name[i]]; ok {
+					files[i] = letters(f)
+				}
+			}
+			if files != c.files {
+				t.Errorf("files %q, not %q", files, c.files)
+			}
+			if halts := step.Action == encryption.Halt; halts && len(step.Files) > 0 {
+				t.Error("it halts and writes")
+			}
+		})
+	}
+}
+
+// TestSchedule: a key that is too old is replaced once, however long nobody
+// looked.
+func TestSchedule(t *testing.T) {
+	w := settledWorld("a", "a", "aa", 'a')
+	want := wants['a']
+	want.MaxAge = 24 * time.Hour
+	want.Now = began.Add(23 * time.Hour)
+	if step := encryption.Next(w.observed(t), want); step.Action != encryption.Rest {
+		t.Fatalf("before its time: %s %s", step.Reason, step.Message)
+	}
+	want.Now = began.Add(100 * 24 * time.Hour)
+	step := encryption.Next(w.observed(t), want)
+	if step.Action != encryption.AddKey {
+		t.Fatalf("after its time: %s %s", step.Reason, step.Message)
+	}
+	made, err := encryption.NewKey(want.Provider, want.Rotation, want.Now, strings.NewReader(strings.Repeat("n", 64)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if step, err = step.With(made); err != nil {
+		t.Fatal(err)
+	}
+	o := w.observed(t)
+	for i := range o.Servers {
+		o.Servers[i].File = step.Files[name[i]]
+	}
+	if step = encryption.Next(o, want); step.Reason != encryption.WriteKeyChanged || step.Files["0"].Write().Ref != made.Ref {
+		t.Fatalf("with the new key: %s %s", step.Reason, step.Message)
+	}
+	for i := range o.Servers {
+		o.Servers[i].File = step.Files[name[i]]
+	}
+	o.Scan.Objects = map[encryption.Ref]int{made.Ref: 2}
+	if step = encryption.Next(o, want); step.Reason != encryption.OldKeyRemoved || len(step.Files["0"].Keys()) != 1 {
+		t.Errorf("after migration: %s %s", step.Reason, step.Message)
+	}
+}
+
+func TestKeysOfOneNameHalt(t *testing.T) {
+	other, err := encryption.NewKey(encryption.Secretbox, 0, began, strings.NewReader(strings.Repeat("x", 32)+strings.Repeat("k", 8)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.Ref != keys['a'].Ref || other.Equal(keys['a']) {
+		t.Fatalf("%v is not another key of the same name", other)
+	}
+	config, err := encryption.NewConfig(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := settledWorld("a", "a", "aa", 'a').observed(t)
+	o.Servers[1].File = config
+	if step := encryption.Next(o, wants['a']); step.Action != encryption.Halt || step.Reason != encryption.KeysDiffer {
+		t.Errorf("%s %s: %s", step.Action, step.Reason, step.Message)
+	}
+}
