@@ -208,10 +208,15 @@ func TestAnArtifactSealIsReplacedByLaterFinishersOnly(t *testing.T) {
 func TestTheAPIServersClockOrdersSeals(t *testing.T) {
 	for name, c := range map[string]struct {
 		recorded time.Duration // from our pod's creation
+		silent   bool          // the seal does not tell, as one of an earlier release
+		lost     bool          // nor is its record there
 		ours     bool
 	}{
-		"recorded before our pod was made":                  {-time.Second, true},
-		"recorded after it, so only the nodes' clocks tell": {time.Second, false},
+		"recorded before our pod was made":                  {-time.Second, false, false, true},
+		"recorded after it, so only the nodes' clocks tell": {time.Second, false, false, false},
+		"recorded before, only the record tells":            {-time.Second, true, false, true},
+		"recorded after, only the record tells":             {time.Second, true, false, false},
+		"nobody tells any more":                             {-time.Second, true, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -220,7 +225,15 @@ func TestTheAPIServersClockOrdersSeals(t *testing.T) {
 			made := w.scene.pod.CreationTimestamp.Time
 			there := w.seals(t)[0]
 			there.Spec.Producer.Pod.UID, there.Spec.Provenance = "another", "another"
-			there.Spec.Producer.RecordedAt = metav1.NewTime(made.Add(c.recorded))
+			recorded := metav1.NewTime(made.Add(c.recorded))
+			if !c.lost {
+				must(t, w.api.Create(t.Context(), &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{
+					Namespace: there.Namespace, Name: "another", CreationTimestamp: recorded,
+				}}))
+			}
+			if there.Spec.Producer.RecordedAt = recorded; c.silent {
+				there.Spec.Producer.RecordedAt = metav1.Time{}
+			}
 			there.Spec.Producer.FinishedAt = metav1.NewTime(there.Spec.Producer.FinishedAt.Add(time.Hour))
 			must(t, w.api.Update(t.Context(), &there))
 			must(t, w.api.Delete(t.Context(), w.record(t)))

@@ -82,6 +82,14 @@ func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	if err := n.API.Get(ctx, client.ObjectKeyFromObject(s), &there); err != nil {
 		return about(s, err)
 	}
+	if there.Spec.Producer.RecordedAt.IsZero() { // an earlier release wrote it: the record itself knows
+		var record v1alpha1.Provenance
+		err := n.API.Get(ctx, client.ObjectKey{Namespace: there.Namespace, Name: there.Spec.Provenance}, &record)
+		if client.IgnoreNotFound(err) != nil {
+			return about(s, err)
+		}
+		there.Spec.Producer.RecordedAt = record.CreationTimestamp
+	}
 	if ours, theirs := s.Spec.Producer, there.Spec.Producer; ours.Pod.UID == theirs.Pod.UID || !provenance.RunOf(ours).After(provenance.RunOf(theirs)) {
 		return nil // of two that nobody can tell apart, the one that is there: argoseal-verify compares it with what lies there
 	}

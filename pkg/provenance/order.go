@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"slices"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -30,6 +31,21 @@ func (r Run) After(other Run) bool {
 		return ours
 	}
 	return r.Finished.After(other.Finished)
+}
+
+// Last is the index of the run that ended last: -1 of none, the first of those that
+// nobody can tell apart. After alone does not find it: it goes by two kinds of
+// clocks, so three runs can each be after another. A run that another one follows
+// is out, whatever the clocks of nodes say; they decide among the rest.
+func Last(runs []Run) int {
+	last := -1
+	for i, r := range runs {
+		over := slices.ContainsFunc(runs, func(other Run) bool { return other.follows(r) && !r.follows(other) })
+		if !over && (last < 0 || r.Finished.After(runs[last].Finished)) {
+			last = i
+		}
+	}
+	return last
 }
 
 // follows says that it was made no earlier than the other's end was recorded, to

@@ -39,3 +39,33 @@ func TestPodsAreOrderedByOneClockWhereItKnows(t *testing.T) {
 		})
 	}
 }
+
+// By the clocks of nodes alone or pair by pair, each of these three is after another:
+// the second was made once the first was on record, whose node's clock is ahead, and
+// the third ran beside both.
+func TestTheLastOfThreeIsOneThatNoneFollows(t *testing.T) {
+	noon := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
+	first := provenance.Run{Created: at(0), Recorded: at(10), Finished: at(500)}
+	second := provenance.Run{Created: at(20), Recorded: at(30), Finished: at(30)}
+	third := provenance.Run{Created: at(5), Recorded: at(40), Finished: at(100)}
+	if !second.After(first) || !first.After(third) || !third.After(second) {
+		t.Fatal("the three are in an order: this test shows nothing")
+	}
+	for name, runs := range map[string][]provenance.Run{
+		"in one order": {first, second, third}, "in another": {third, first, second}, "in a third": {second, third, first},
+	} {
+		if got := provenance.Last(runs); got < 0 || runs[got] != third {
+			t.Errorf("%s: the last is %d", name, got)
+		}
+	}
+	if got := provenance.Last([]provenance.Run{second, first}); got != 0 {
+		t.Errorf("of two, the last is %d", got)
+	}
+	if got := provenance.Last([]provenance.Run{first, first}); got != 0 {
+		t.Errorf("of two that nobody can tell apart, the last is %d", got)
+	}
+	if got := provenance.Last(nil); got != -1 {
+		t.Errorf("of none, the last is %d", got)
+	}
+}

@@ -97,14 +97,18 @@ func (e *evaluation) foreignSeal(ctx context.Context, l artifact.Location) (*v1a
 		return nil, nil
 	}
 	// The names decide where nobody knows, so that all replicas say the same.
-	slices.SortFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return cmp.Compare(b.Name, a.Name) })
-	last := seals[0]
-	for _, s := range seals[1:] {
-		if provenance.RunOf(s.Spec.Producer).After(provenance.RunOf(last.Spec.Producer)) {
-			last = s
-		}
+	slices.SortFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
+		return cmp.Or(cmp.Compare(b.Name, a.Name), cmp.Compare(b.Namespace, a.Namespace))
+	})
+	runs := make([]provenance.Run, len(seals))
+	for i := range seals {
+		runs[i] = provenance.RunOf(seals[i].Spec.Producer)
 	}
-	return &last, nil
+	last := provenance.Last(runs)
+	if last < 0 {
+		return nil, refuse(reason.Internal, "of %d ArtifactSeals of %s none is the last", len(seals), l)
+	}
+	return &seals[last], nil
 }
 
 // foreign decides on an input by the seal of another workflow for one of its
