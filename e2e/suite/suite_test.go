@@ -155,6 +155,9 @@ func namespace(t *testing.T, name string, mode v1alpha1.Mode) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
+		if t.Failed() {
+			tell(ctx, t, l, name)
+		}
 		if err := l.Discard(ctx, name); err != nil {
 			t.Error(err)
 		}
@@ -163,6 +166,16 @@ func namespace(t *testing.T, name string, mode v1alpha1.Mode) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// tell puts into a failed test's log what Argo's controller, the webhook and the
+// notary said about its namespace: what CI leaves is all there is to understand it by.
+func tell(ctx context.Context, t *testing.T, l *lab.Lab, ns string) {
+	t.Helper()
+	for _, w := range []lab.Workload{lab.ArgoController, lab.Webhook, lab.Notary} {
+		lines, err := l.Said(ctx, w, ns, 80)
+		t.Logf("%s about %s (%v):\n%s", w.Name, ns, err, strings.Join(lines, "\n"))
+	}
 }
 
 // submit hands a workflow to Argo.

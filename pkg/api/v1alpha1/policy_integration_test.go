@@ -94,7 +94,13 @@ func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
 		"no log":                   {`{require: {level: observed, logs: []}}`, "logs"},
 		"a log twice":              {`{require: {logs: ["https://log.example.org", "https://log.example.org"]}}`, "Duplicate"},
 		"a log without a scheme":   {`{require: {logs: [log.example.org]}}`, "logs"},
-		"no namespace":             {`{namespaces: [], allow: {}}`, "namespaces"},
+		"doubts tolerated": {`{allow: {s3: [{location: s3://minio:9000/b/k, anyContent: true, tolerate: [PlainHTTP, NamespaceNames]}],
+			http: [{url: "http://h/x", anyContent: true, tolerate: [PlainHTTP]}], git: [{repository: "ssh://git@example.org/acme/*", tolerate: [HostAliases]}]}}`, ""},
+		"an unknown doubt": {`{allow: {s3: [{location: s3://s/b/k, anyContent: true, tolerate: [Everything]}]}}`, "tolerate"},
+		"a doubt twice":    {`{allow: {s3: [{location: s3://s/b/k, anyContent: true, tolerate: [PlainHTTP, PlainHTTP]}]}}`, "Duplicate"},
+		"no doubt":         {`{allow: {git: [{repository: "https://example.org/x", tolerate: []}]}}`, "tolerate"},
+		"only a doubt":     {`{allow: {s3: [{location: s3://s/b/k, tolerate: [PlainHTTP]}]}}`, "exactly one of"},
+		"no namespace":     {`{namespaces: [], allow: {}}`, "namespaces"},
 	} {
 		for _, kind := range []string{"ClusterProvenancePolicy", "ProvenancePolicy"} {
 			if kind == "ProvenancePolicy" && strings.HasPrefix(c.spec, "{namespaces") {
