@@ -113,6 +113,7 @@ func TestRefused(t *testing.T) {
 		"a webhook that gives up too early":   {"webhook.timeoutSeconds=1", "/webhook/timeoutSeconds"},
 		"no webhook":                          {"webhook.replicaCount=0", "/webhook/replicaCount"},
 		"a log on shared storage":             {"rekor.persistence.accessModes={ReadWriteMany}", "/rekor/persistence/accessModes/0"},
+		"a registry with a scheme":            {"global.imageRegistry=https://registry.example.com", "/global/imageRegistry"},
 		"no log at all":                       {"rekor.enabled=false", "rekor.url is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,6 +152,50 @@ func TestWhatIsFoundIsOneArgument(t *testing.T) {
 				t.Errorf("%s makes an argument of its own", value)
 			}
 		}
+	}
+}
+
+// TestOneRegistryForAllImages: what a mirror has instead of the images' own registry,
+// which a reference need not name.
+func TestOneRegistryForAllImages(t *testing.T) {
+	out, err := template(t, "-f", "testdata/default.values.yaml", "--set", "global.imageRegistry=mirror.example.com:5000/ghcr/,webhook.image.repository=team/webhook,rekor.image.repository=localhost/rekor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"image: mirror.example.com:5000/ghcr/team/webhook:", "image: mirror.example.com:5000/ghcr/argoseal/argoseal-notary:",
+		"image: mirror.example.com:5000/ghcr/rekor:", "--signer-image=mirror.example.com:5000/ghcr/argoseal/argoseal-signer@" + digest,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("there is no %s", want)
+		}
+	}
+	if strings.Contains(out, "ghcr.io") {
+		t.Error("an image comes from its own registry")
+	}
+}
+
+// TestOpenShiftGivesUsers: its namespaces have users of their own, and pods that name
+// another one are refused there.
+func TestOpenShiftGivesUsers(t *testing.T) {
+	named := func(args ...string) []string {
+		out, err := template(t, append(args, "-f", "testdata/default.values.yaml")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, field := range []string{"runAsUser:", "runAsGroup:", "fsGroup:"} {
+			if strings.Contains(out, field) {
+				found = append(found, field)
+			}
+		}
+		return found
+	}
+	if found := named(); len(found) != 3 {
+		t.Errorf("elsewhere pods name %q only", found)
+	}
+	if found := named("--api-versions", "security.openshift.io/v1"); len(found) != 0 {
+		t.Errorf("on OpenShift pods name %q", found)
 	}
 }
 

@@ -3,6 +3,7 @@
 package charts_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestDiscovery(t *testing.T) {
 		"by-image": `"name":"controller","image":"quay.io/argoproj/workflow-controller:v3.6.1@sha256:2"`,
 		"by-command": `"name":"c","image":"x:1","command":["/usr/bin/workflow-controller"],
 			"args":["--configmap","settings"],"env":[{"name":"A","value":"b"},{"name":"DEFAULT_REQUEUE_TIME","value":"soon\\n- --evil"}]`,
-		"by-environment": `"name":"workflow-controller","image":"x:1","args":["--executor-image"],"env":[{"name":"ARGO_EXECUTOR_IMAGE","value":"exec:environment"},{"name":"DEFAULT_REQUEUE_TIME","value":"1m30s"}]`,
+		"by-environment": `"name":"workflow-controller","image":"x:1","args":["--executor-image"],"env":[{"name":"ARGO_EXECUTOR_IMAGE","value":"exec:environment"},{"name":"DEFAULT_REQUEUE_TIME","value":"1m30s"},{"name":"TRANSIENT_ERROR_PATTERN","value":"x|failed calling .*"}]`,
 		"other":          `"name":"argo-server","image":"quay.io/argoproj/argocli:v3.6.1","args":["server"]`,
 	} {
 		c.make(user{}, deployments, ns, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"`+name+`","namespace":"NS"},
@@ -103,6 +104,12 @@ func TestDiscovery(t *testing.T) {
 		if strings.Count(webhook, "- --argo-requeue-time="+want+"\n") != 1 {
 			t.Errorf("the webhook is not told once that a controller waits for %s", want)
 		}
+	}
+	notes, err := helm(t, "upgrade", "--install", "argoseal", "argoseal", "--namespace", "argoseal-system", "--dry-run=server",
+		"--kubeconfig", c.lab.Kubeconfig, "--set", "signer.image.digest="+digest+",argo.namespaces={"+ns+"}")
+	const retry = "kubectl set env -n %s deployment/%s TRANSIENT_ERROR_PATTERN='failed calling webhook'\n"
+	if err != nil || !strings.Contains(notes, fmt.Sprintf(retry, ns, "by-name")) || strings.Contains(notes, "deployment/by-environment TRANSIENT") {
+		t.Errorf("the notes do not say which of Argo's controllers give up while no webhook answers: %v\n%s", err, notes)
 	}
 	if _, err := find(); err == nil || strings.Contains(err.Error(), tenant) {
 		t.Errorf("it says %v", err)

@@ -1,6 +1,6 @@
 {{/*
 Which Argo is believed, as JSON {controllers, executorImages, executorEnv,
-executorUsers, requeueTimes, found, left}: the values if given, else what the cluster's
+executorUsers, requeueTimes, found, left, hasty}: the values if given, else what the cluster's
 workflow-controller Deployments say. Without a cluster to ask (helm template, Argo
 CD) nobody is believed by default: whoever makes a namespace of that name would be
 Argo. Argo's images called -nonroot run as 8737; not so where
@@ -13,11 +13,13 @@ OpenShift gives every pod a user, and refuses those that name another one.
 {{- $requeues := compact (list .Values.argo.requeueTime) -}}
 {{- $found := list -}}
 {{- $left := list -}}
+{{- $hasty := list -}}
 {{- if not (and $controllers $images) -}}
   {{- if lookup "v1" "Namespace" "" "kube-system" -}}
     {{- $discovered := include "argoseal.discoverArgo" . | fromJson -}}
     {{- $found = $discovered.found -}}
     {{- $left = $discovered.left -}}
+    {{- $hasty = $discovered.hasty -}}
     {{- $controllers = $controllers | default $discovered.controllers -}}
     {{- $images = $images | default $discovered.executorImages -}}
     {{- $env = $env | default $discovered.executorEnv -}}
@@ -43,11 +45,11 @@ OpenShift gives every pod a user, and refuses those that name another one.
 {{- range $image := uniq $images -}}
   {{- if hasKey $given $image -}}
     {{- $users = append $users (get $given $image) -}}
-  {{- else if and (regexMatch "-nonroot(:[^:/@]+)?(@.+)?$" $image) (not ($.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+  {{- else if and (regexMatch "-nonroot(:[^:/@]+)?(@.+)?$" $image) (not (include "argoseal.openshift" $)) -}}
     {{- $users = append $users (printf "%s=8737" $image) -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "executorUsers" $users "requeueTimes" $requeues "found" $found "left" $left | toJson -}}
+{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "executorUsers" $users "requeueTimes" $requeues "found" $found "left" $left "hasty" $hasty | toJson -}}
 {{- end }}
 
 {{/*
@@ -56,7 +58,8 @@ an image of that name, in the given namespaces. Where none are given, only what 
 cluster's administrators have made Argo is evidence, for whoever may make Deployments
 would become an Argo controller: a Deployment with a ready pod, in a namespace
 without a mode, with a ServiceAccount that may write Workflows in every namespace.
-"left" are the others, with why. "namespaces" are those of what was found without
+"left" are the others, with why. "hasty" are those found that take a webhook that does
+not answer for a step's failure. "namespaces" are those of what was found without
 being given.
 */}}
 {{- define "argoseal.discoverArgo" -}}
@@ -66,6 +69,7 @@ being given.
 {{- $requeues := list -}}
 {{- $found := list -}}
 {{- $left := list -}}
+{{- $hasty := list -}}
 {{- $guarded := list -}}
 {{- $namespaces := list -}}
 {{- $given := .Values.argo.namespaces -}}
@@ -99,9 +103,12 @@ being given.
         {{- $images = append $images $executor.image -}}
         {{- $env = concat $env $executor.env -}}
         {{- $requeue := "10s" -}}
+        {{- $patient := false -}}
         {{- range $c.env | default list -}}
           {{- if and (eq .name "DEFAULT_REQUEUE_TIME") (regexMatch "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" (.value | default "")) -}}{{- $requeue = .value -}}{{- end -}}
+          {{- if and (eq .name "TRANSIENT_ERROR_PATTERN") (.value | default "") -}}{{- $patient = regexMatch .value "failed calling webhook" -}}{{- end -}}
         {{- end -}}
+        {{- if not $patient -}}{{- $hasty = append $hasty (printf "%s/%s" $namespace $deployment.metadata.name) -}}{{- end -}}
         {{- $requeues = append $requeues $requeue -}}
         {{- $found = append $found (printf "%s/%s" $namespace $deployment.metadata.name) -}}
         {{- if not $given -}}{{- $namespaces = append $namespaces $namespace | uniq -}}{{- end -}}
@@ -109,7 +116,7 @@ being given.
     {{- end -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "requeueTimes" (uniq $requeues) "found" (uniq $found) "left" (uniq $left) "namespaces" $namespaces | toJson -}}
+{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "requeueTimes" (uniq $requeues) "found" (uniq $found) "left" (uniq $left) "hasty" (uniq $hasty) "namespaces" $namespaces | toJson -}}
 {{- end }}
 
 {{/*

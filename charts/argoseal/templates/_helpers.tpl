@@ -22,14 +22,29 @@ app.kubernetes.io/component: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/*
+Repository of an image, in the registry that is given for all of them. Call with
+(list $ .image). A first segment with a dot or a port is a registry, as in Docker's
+references.
+*/}}
+{{- define "argoseal.repository" -}}
+{{- $repository := (index . 1).repository -}}
+{{- with ((index . 0).Values.global).imageRegistry -}}
+{{ trimSuffix "/" . }}/{{ regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" $repository "" }}
+{{- else -}}
+{{ $repository }}
+{{- end -}}
+{{- end }}
+
 {{/* Reference of an image, by digest if there is one. Call with (list $ .image). */}}
 {{- define "argoseal.image" -}}
 {{- $root := index . 0 -}}
+{{- $repository := include "argoseal.repository" . -}}
 {{- with index . 1 -}}
 {{- if .digest -}}
-{{ .repository }}@{{ .digest }}
+{{ $repository }}@{{ .digest }}
 {{- else -}}
-{{ .repository }}:{{ .tag | default $root.Chart.AppVersion }}
+{{ $repository }}:{{ .tag | default $root.Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -40,7 +55,7 @@ app.kubernetes.io/component: {{ . }}
 {{- if not .digest -}}
 {{- fail "signer.image.digest is missing: the signer is always named by digest. Released charts carry it; from a checkout, `make install` or `-f bin/images/values.yaml` (go run ./e2e/images build) sets it." -}}
 {{- end -}}
-{{ .repository }}@{{ .digest }}
+{{ include "argoseal.repository" (list $ .) }}@{{ .digest }}
 {{- end -}}
 {{- end }}
 
@@ -98,10 +113,17 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* OpenShift gives every pod a user of its namespace's, and refuses those that name another one. */}}
+{{- define "argoseal.openshift" -}}
+{{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}true{{- end -}}
+{{- end }}
+
 {{- define "argoseal.podSecurityContext" -}}
 runAsNonRoot: true
+{{- if not (include "argoseal.openshift" .) }}
 runAsUser: 65532
 runAsGroup: 65532
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
