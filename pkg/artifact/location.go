@@ -120,9 +120,12 @@ func (l Location) Overlaps(other Location) bool {
 	return l.Store == other.Store && l.Bucket == other.Bucket && begins && (rest == "" || rest[0] == '/')
 }
 
-// Validate refuses what is empty, too long or not canonical: keys with an
-// empty, "." or ".." segment, a leading slash, a control character or bytes
-// that are not UTF-8, and a key that is not of the location's kind.
+// Validate refuses what is empty, too long or ambiguous: keys with a "." or ".."
+// segment, a control character or bytes that are not UTF-8, and a key that is not
+// of the location's kind. Slashes may stand together in the key of an object, and
+// at its beginning, as in keys that are made of parameters. That of a prefix has no
+// such but one at its beginning: Argo cleans the keys of a directory's files (S3
+// driver, generatePutTasks), so they would lie elsewhere.
 func (l Location) Validate() error {
 	switch {
 	case l.Kind != KindObject && l.Kind != KindPrefix:
@@ -144,9 +147,12 @@ func (l Location) Validate() error {
 		return fmt.Errorf("key %q is not that of %s: only prefixes end in a slash", l.Key, l.Kind)
 	}
 	for s := range strings.SplitSeq(key, "/") {
-		if s == "" || s == "." || s == ".." {
-			return fmt.Errorf("key %q has an empty, '.' or '..' segment", l.Key)
+		if s == "." || s == ".." {
+			return fmt.Errorf("key %q has a '.' or '..' segment", l.Key)
 		}
+	}
+	if l.Kind == KindPrefix && (key == "" || strings.Contains(key+"/", "//")) {
+		return fmt.Errorf("key %q has an empty segment, and Argo stores a directory elsewhere then", l.Key)
 	}
 	if l.Bucket == "." || l.Bucket == ".." {
 		return fmt.Errorf("bucket %q is not a name", l.Bucket)

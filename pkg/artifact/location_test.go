@@ -14,9 +14,8 @@ func TestALocationIsExact(t *testing.T) {
 		"a bucket with path": {"s", "b/c", "k"},
 		"a bucket of dots":   {"s", "..", "k"},
 		"no key":             {"s", "b", ""},
-		"a leading slash":    {"s", "b", "/k"},
 		"a trailing slash":   {"s", "b", "k/"},
-		"a doubled slash":    {"s", "b", "a//b"},
+		"only slashes":       {"s", "b", "//"},
 		"a dot":              {"s", "b", "a/./b"},
 		"two dots":           {"s", "b", "a/../b"},
 		"a newline":          {"s", "b", "a\nb"},
@@ -38,7 +37,7 @@ func TestALocationIsExact(t *testing.T) {
 func TestAURIIsOneLocationsOnly(t *testing.T) {
 	seen := map[string]Location{}
 	for _, bucket := range []string{"b", "b%2Fa", "b a", "B"} {
-		for _, key := range []string{"a", "a/b", "a%2Fb", "a%252Fb", "a b", "a+b", "a?b", "a#b", "ä", "A", "...", "a;b=c&d"} {
+		for _, key := range []string{"a", "a/b", "a%2Fb", "a%252Fb", "a b", "a+b", "a?b", "a#b", "ä", "A", "...", "a;b=c&d", "/a"} {
 			for _, kind := range []Kind{KindObject, KindPrefix} {
 				l := Location{Store: "store:9000", Bucket: bucket, Key: key, Kind: kind}
 				if kind == KindPrefix {
@@ -63,6 +62,23 @@ func TestAURIIsOneLocationsOnly(t *testing.T) {
 	}
 }
 
+// Keys that are made of parameters have slashes at their beginning and together:
+// other objects to S3, and so to us.
+func TestSlashesCount(t *testing.T) {
+	for key, uri := range map[string]string{"/a/b": "s3://s/b//a/b", "a//b": "s3://s/b/a//b", "//a/b": "s3://s/b///a/b", "a/b": "s3://s/b/a/b"} {
+		l, err := NewObject("s", "b", key)
+		if err != nil || l.URI() != uri {
+			t.Errorf("%s is %s, %v; want %s", key, l, err, uri)
+		}
+		if read, err := ParseLocation(uri); err != nil || read != l {
+			t.Errorf("%s is read as %+v, %v", uri, read, err)
+		}
+	}
+	if l, err := NewPrefix("s", "b", "/a/b"); err != nil || l.URI() != "s3://s/b//a/b/" {
+		t.Errorf("a directory below the root is %s, %v", l, err)
+	}
+}
+
 func TestASealsNameDependsOnLocationAndWorkflow(t *testing.T) {
 	l, err := NewObject("Store:9000", "bucket", "a/b.tgz")
 	if err != nil || l.URI() != "s3://store:9000/bucket/a/b.tgz" {
@@ -82,7 +98,7 @@ func TestAPrefixIsNoObject(t *testing.T) {
 			t.Errorf("%q is %+v, %v", key, l, err)
 		}
 	}
-	for _, key := range []string{"", "/", "a//", "a/./", "../", "/a/"} {
+	for _, key := range []string{"", "/", "//", "a//", "//a", "a//b", "a/./", "../", "."} {
 		if l, err := NewPrefix("store", "b", key); err == nil {
 			t.Errorf("%q is accepted as %s", key, l)
 		}
@@ -103,7 +119,7 @@ func TestAPrefixIsNoObject(t *testing.T) {
 
 func TestALocationHasOneSpelling(t *testing.T) {
 	for _, uri := range []string{
-		"", "s3://", "s3://s/b", "s3://s/b/", "http://s/b/k", "s3://s/b/a//b", "s3://s/b/a/../b", "s3://s/b/%2e%2e/k", "s3://s/b/%61",
+		"", "s3://", "s3://s/b", "s3://s/b/", "http://s/b/k", "s3://s/b/a//b/", "s3://s/b/a/../b", "s3://s/b/%2e%2e/k", "s3://s/b/%61",
 		"s3://s/b/%zz", "s3://S/b/k", "s3://s/b/k//", "s3://s/b/k%0A",
 	} {
 		if l, err := ParseLocation(uri); err == nil {

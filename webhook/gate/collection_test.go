@@ -150,10 +150,13 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 				break
 			}
 		}, reason.SubjectMismatch, ""},
+		"is refused if Argo fetches two objects into one file": {func(t *testing.T, w *world) {
+			w.part(t, w.location.Prefix(), 7, "/a.json", stored)
+		}, reason.PrefixUnsupported, "/a.json"},
 		"is refused if a seal has no location": {func(_ *testing.T, w *world) {
 			for name, s := range w.evidence.seals {
 				delete(w.evidence.seals, name)
-				s.Spec.Location.Key += "//x"
+				s.Spec.Location.Key += "/../x"
 				s.Name = artifact.SealName(locationOf(s), w.step.WorkflowUID)
 				w.evidence.seals[s.Name] = s
 				break
