@@ -112,8 +112,9 @@ func honests() map[string]honest {
 			"left/one": reason.Sealed, "left/two": reason.Sealed, "left/three": reason.Sealed,
 			"right/one": reason.Sealed, "right/two": reason.Sealed, "right/three": reason.Sealed,
 		}},
-		"scripts":            {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
-		"optional artifacts": {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
+		"references to variables": {path: "shapes/references.yaml", fates: fates{"make/message": reason.Sealed, "script/told": reason.Sealed}},
+		"scripts":                 {path: "shapes/script.yaml", fates: fates{"make/message": reason.Sealed}},
+		"optional artifacts":      {path: "shapes/optional.yaml", fates: fates{"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent}},
 		"an absent output": {path: "shapes/absent.yaml", fates: fates{
 			"make/message": reason.Sealed, "make/maybe": reason.OutputAbsent, "begin/message": reason.Sealed, "begin/maybe": reason.OutputAbsent,
 		}},

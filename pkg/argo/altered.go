@@ -29,11 +29,26 @@ const maxAltered = 64
 // identity webhooks fill in, nor what an image says of itself where the template
 // gives no command. Of a resource or data template, which runs Argo's executor,
 // nothing is: CheckStructure holds it to that.
+//
+// Where Literal may have written $(NAME) as $$(NAME) both readings are a template's;
+// the pod is held to the one that it differs less from. A patch that takes the second
+// dollar away, of a template that has two, is not seen.
 func (w *Workflow) Altered(pod *corev1.Pod, step *Step) ([]Override, error) {
 	if step.Kind.executor() {
 		return nil, nil
 	}
-	g, err := decodeGiven(step.written)
+	found, err := w.altered(pod, step, step.written)
+	if literal := unescape(step.written); err == nil && len(found) > 0 && literal != step.written {
+		if other, err := w.altered(pod, step, literal); err == nil && len(other) < len(found) {
+			return other, nil
+		}
+	}
+	return found, err
+}
+
+// altered compares the pod with one reading of its template.
+func (w *Workflow) altered(pod *corev1.Pod, step *Step, written string) ([]Override, error) {
+	g, err := decodeGiven(written)
 	if err != nil {
 		return nil, err
 	}

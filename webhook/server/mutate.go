@@ -45,7 +45,7 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	if !h.Gate.Identity.Concerns(q.pod, req.UserInfo.Username) || argo.IsAuxiliary(q.pod) {
 		return h.answer(q, gate.Decision{Allowed: true})
 	}
-	a := gate.Admission{Pod: q.pod, NamespaceUID: q.ns.uid, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust}
+	a := gate.Admission{Pod: argo.Literal(q.pod), NamespaceUID: q.ns.uid, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust}
 	step, wf, err := h.Gate.Genuine(ctx, a)
 	if err != nil {
 		return h.leave(q, err)
