@@ -9,63 +9,98 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
-// What one of our containers asks for. It measures in less than 32 MiB.
-const (
-	memoryLimit   = "64Mi"
-	memoryRequest = "32Mi"
-	cpuRequest    = "10m"
-)
+// share is what one of our containers gets of one resource.
+type share struct {
+	// request and limit are given where Argo's wait says nothing; an empty limit is
+	// none.
+	request, limit string
+	// least is the smallest limit that we can work with, and most the most that we
+	// take of what wait has.
+	least, most string
+}
 
-// What one of our containers may use of a processor where it has to have a limit:
-// as much as Argo's wait has, which does about as much to each byte, between a
-// least and what measures a GiB in less time than the fastest upload takes.
-var (
-	leastCPU = resource.MustParse("100m")
-	mostCPU  = resource.MustParse("500m")
-)
+// It measures in less than 32 MiB. Of a processor it needs about what Argo's wait
+// needs, which does about as much to each byte; the most measures a GiB in less time
+// than the fastest upload takes.
+var shares = map[corev1.ResourceName]share{
+	corev1.ResourceCPU:    {request: "10m", least: "100m", most: "500m"},
+	corev1.ResourceMemory: {request: "32Mi", limit: "64Mi", least: "64Mi", most: "256Mi"},
+}
 
-// resourcesFor gives our containers resources that keep the pod's quality of
-// service: none where no container has any, limits equal to requests where all
-// have that. The pod must be without our containers.
+// resourcesFor gives our containers what Argo's wait has, within our shares: a quota
+// or a LimitRange that takes wait takes ours, and the pod keeps its quality of
+// service. None where no container has any. The pod must be without our containers.
 func resourcesFor(pod *corev1.Pod) corev1.ResourceRequirements {
 	if r := pod.Spec.Resources; r != nil && (len(r.Requests) > 0 || len(r.Limits) > 0) {
 		return corev1.ResourceRequirements{} // The pod's own decide.
 	}
-	containers := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
-	switch {
-	case !slices.ContainsFunc(containers, asksForResources):
+	if !slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers), asksForResources) {
 		return corev1.ResourceRequirements{}
-	case !slices.ContainsFunc(containers, notGuaranteed):
-		same := corev1.ResourceList{
-			corev1.ResourceCPU:    guaranteedCPU(pod),
-			corev1.ResourceMemory: resource.MustParse(memoryLimit),
+	}
+	var wait corev1.ResourceRequirements
+	if i := slices.IndexFunc(pod.Spec.Containers, named(layout.ContainerWait)); i >= 0 {
+		wait = pod.Spec.Containers[i].Resources
+	}
+	ours := corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
+	for name, s := range shares {
+		request, limit := s.of(wait, name)
+		ours.Requests[name] = request
+		if !limit.IsZero() {
+			ours.Limits[name] = limit
 		}
-		return corev1.ResourceRequirements{Requests: same.DeepCopy(), Limits: same}
 	}
-	return corev1.ResourceRequirements{
-		Requests: corev1.ResourceList{
-			corev1.ResourceCPU:    resource.MustParse(cpuRequest),
-			corev1.ResourceMemory: resource.MustParse(memoryRequest),
-		},
-		Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memoryLimit)},
+	// A quota of it wants all containers to say something. We store nothing.
+	for _, lists := range []struct{ from, to corev1.ResourceList }{{wait.Requests, ours.Requests}, {wait.Limits, ours.Limits}} {
+		if q, found := lists.from[corev1.ResourceEphemeralStorage]; found {
+			lists.to[corev1.ResourceEphemeralStorage] = q
+		}
 	}
+	if len(ours.Limits) == 0 {
+		ours.Limits = nil
+	}
+	return ours
 }
 
-// guaranteedCPU is what a container of ours gets of a processor in a pod in which
-// all have limits.
-func guaranteedCPU(pod *corev1.Pod) resource.Quantity {
-	i := slices.IndexFunc(pod.Spec.Containers, named(layout.ContainerWait))
-	if i < 0 {
-		return leastCPU
+// of is what we ask for and may use of a resource; no limit is zero. Limit and request
+// are no further apart than those of wait, as a LimitRange can want it.
+func (s share) of(wait corev1.ResourceRequirements, name corev1.ResourceName) (request, limit resource.Quantity) {
+	request, limit = wait.Requests[name], wait.Limits[name]
+	if request.IsZero() {
+		request = limit // as the API server fills it in
 	}
-	switch wait := pod.Spec.Containers[i].Resources.Limits[corev1.ResourceCPU]; {
-	case wait.Cmp(leastCPU) < 0:
-		return leastCPU
-	case wait.Cmp(mostCPU) > 0:
-		return mostCPU
-	default:
-		return wait
+	if request.IsZero() {
+		request = resource.MustParse(s.request)
+		if s.limit != "" {
+			limit = resource.MustParse(s.limit)
+		}
+		return request, limit
 	}
+	least, most := resource.MustParse(s.least), resource.MustParse(s.most)
+	if limit.IsZero() && s.limit != "" {
+		limit = resource.MustParse(s.limit)
+		if limit.Cmp(request) < 0 {
+			limit = request
+		}
+	}
+	if !limit.IsZero() && limit.Cmp(least) < 0 {
+		request, limit = scaled(request, limit, least), least
+	}
+	if request.Cmp(most) > 0 {
+		request = most
+	}
+	if limit.Cmp(most) > 0 {
+		limit = most
+	}
+	return request, limit
+}
+
+// scaled is the request beside a limit that is raised, as far away from it as before.
+// Small as these are, their product fits.
+func scaled(request, limit, raised resource.Quantity) resource.Quantity {
+	if raised.Format == resource.DecimalSI { // a processor
+		return *resource.NewMilliQuantity(request.MilliValue()*raised.MilliValue()/limit.MilliValue(), raised.Format)
+	}
+	return *resource.NewQuantity(request.Value()*raised.Value()/limit.Value(), raised.Format)
 }
 
 // asksForResources says whether a container keeps its pod from BestEffort.
@@ -75,20 +110,6 @@ func asksForResources(c corev1.Container) bool {
 			return true
 		}
 		if limit := c.Resources.Limits[name]; !limit.IsZero() {
-			return true
-		}
-	}
-	return false
-}
-
-// notGuaranteed says whether a container keeps its pod from Guaranteed.
-func notGuaranteed(c corev1.Container) bool {
-	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-		limit, found := c.Resources.Limits[name]
-		if !found || limit.IsZero() {
-			return true
-		}
-		if request, found := c.Resources.Requests[name]; found && request.Cmp(limit) != 0 {
 			return true
 		}
 	}

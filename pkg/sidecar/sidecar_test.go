@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -343,49 +344,121 @@ func TestTheQualityOfServiceStays(t *testing.T) {
 	some := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("1Gi")}
 	equal := corev1.ResourceRequirements{Requests: some, Limits: some}
 	tests := map[string]struct {
-		change                     func(*corev1.Pod)
-		none, equal, memoryLimited bool
+		change func(*corev1.Pod)
+		want   corev1.PodQOSClass
+		none   bool
 	}{
-		"best effort":               {change: func(*corev1.Pod) {}, none: true},
-		"burstable":                 {change: func(p *corev1.Pod) { p.Spec.Containers[1].Resources.Requests = some }, memoryLimited: true},
-		"burstable by other limits": {change: func(p *corev1.Pod) { p.Spec.Containers[1].Resources = equal }, memoryLimited: true},
-		"decided by the pod":        {change: func(p *corev1.Pod) { p.Spec.Resources = &equal }, none: true},
-		"guaranteed":                {change: func(p *corev1.Pod) { all(p, equal) }, equal: true, memoryLimited: true},
-		"guaranteed by limits":      {change: func(p *corev1.Pod) { all(p, corev1.ResourceRequirements{Limits: some}) }, equal: true, memoryLimited: true},
-		"with what is none for a class ": {change: func(p *corev1.Pod) {
+		"best effort":               {func(*corev1.Pod) {}, corev1.PodQOSBestEffort, true},
+		"burstable":                 {func(p *corev1.Pod) { p.Spec.Containers[1].Resources.Requests = some }, corev1.PodQOSBurstable, false},
+		"burstable by other limits": {func(p *corev1.Pod) { p.Spec.Containers[1].Resources = equal }, corev1.PodQOSBurstable, false},
+		"decided by the pod":        {func(p *corev1.Pod) { p.Spec.Resources = &equal }, corev1.PodQOSGuaranteed, true},
+		"guaranteed":                {func(p *corev1.Pod) { all(p, equal) }, corev1.PodQOSGuaranteed, false},
+		"guaranteed by limits":      {func(p *corev1.Pod) { all(p, corev1.ResourceRequirements{Limits: some}) }, corev1.PodQOSGuaranteed, false},
+		"with what is none for a class ": {func(p *corev1.Pod) {
 			all(p, corev1.ResourceRequirements{Limits: corev1.ResourceList{"x/gpu": resource.MustParse("1")}})
-		}, none: true},
+		}, corev1.PodQOSBestEffort, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			pod, step := argotest.Parsed(t, "produce")
 			test.change(pod)
-			r := container(add(t, pod, step, nil), "argoseal-signer").Resources
+			if got := class(filled(pod)); got != test.want {
+				t.Fatalf("without ours the class is %s", got)
+			}
+			out := add(t, pod, step, nil)
+			if got := class(filled(out)); got != test.want {
+				t.Errorf("the class is %s, want %s", got, test.want)
+			}
+			r := container(out, "argoseal-signer").Resources
 			if none := len(r.Requests)+len(r.Limits) == 0; none != test.none {
 				t.Errorf("resources are %v, want none: %v", r, test.none)
-			}
-			if test.equal && (cmp.Diff(r.Requests, r.Limits) != "" || len(r.Limits) != 2) {
-				t.Errorf("requests and limits differ: %v", r)
-			}
-			if !test.none && !test.equal && (len(r.Requests) != 2 || len(r.Limits) != 1) {
-				t.Errorf("resources are %v", r)
-			}
-			if _, found := r.Limits[corev1.ResourceMemory]; found != test.memoryLimited {
-				t.Errorf("memory is limited: %v, want %v", found, test.memoryLimited)
 			}
 		})
 	}
 }
 
-func TestWhereAllHaveLimitsOursGetsWhatWaitHas(t *testing.T) {
-	for wait, want := range map[string]string{"10m": "100m", "100m": "100m", "250m": "250m", "500m": "500m", "4": "500m"} {
-		pod, step := argotest.Parsed(t, "produce")
-		some := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(wait), corev1.ResourceMemory: resource.MustParse("1Gi")}
-		all(pod, corev1.ResourceRequirements{Limits: some})
-		r := container(add(t, pod, step, nil), "argoseal-signer").Resources
-		if got := r.Limits[corev1.ResourceCPU]; got.Cmp(resource.MustParse(want)) != 0 {
-			t.Errorf("wait has %s, ours got %s, want %s", wait, got.String(), want)
+// class is a pod's quality of service (k8s.io/component-helpers, qos).
+func class(pod *corev1.Pod) corev1.PodQOSClass {
+	if pod.Spec.Resources != nil {
+		return corev1.PodQOSGuaranteed // of one that says so for the whole of it; see the test
+	}
+	some, all := false, true
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+			request, limit := c.Resources.Requests[name], c.Resources.Limits[name]
+			some = some || !request.IsZero() || !limit.IsZero()
+			all = all && !limit.IsZero() && request.Cmp(limit) == 0
 		}
+	}
+	switch {
+	case !some:
+		return corev1.PodQOSBestEffort
+	case all:
+		return corev1.PodQOSGuaranteed
+	}
+	return corev1.PodQOSBurstable
+}
+
+// filled is the pod as the API server completes it: a limit is a request, too.
+func filled(pod *corev1.Pod) *corev1.Pod {
+	out := pod.DeepCopy()
+	for _, list := range [][]corev1.Container{out.Spec.InitContainers, out.Spec.Containers} {
+		for i := range list {
+			r := &list[i].Resources
+			for name, limit := range r.Limits {
+				if _, found := r.Requests[name]; !found {
+					if r.Requests == nil {
+						r.Requests = corev1.ResourceList{}
+					}
+					r.Requests[name] = limit
+				}
+			}
+		}
+	}
+	return out
+}
+
+// A quota over limits wants every container to have some, and a LimitRange wants them
+// between its bounds and not too far from the requests: what takes wait takes ours.
+func TestOursGetsWhatWaitHas(t *testing.T) {
+	list := func(cpu, memory string) corev1.ResourceList {
+		l := corev1.ResourceList{}
+		if cpu != "" {
+			l[corev1.ResourceCPU] = resource.MustParse(cpu)
+		}
+		if memory != "" {
+			l[corev1.ResourceMemory] = resource.MustParse(memory)
+		}
+		return l
+	}
+	for name, c := range map[string]struct{ requests, limits, wantRequests, wantLimits corev1.ResourceList }{
+		"within our shares":        {list("50m", "64Mi"), list("500m", "128Mi"), list("50m", "64Mi"), list("500m", "128Mi")},
+		"more than we need":        {list("1", "512Mi"), list("4", "1Gi"), list("500m", "256Mi"), list("500m", "256Mi")},
+		"limits alone":             {nil, list("250m", "128Mi"), list("250m", "128Mi"), list("250m", "128Mi")},
+		"too little, and as much":  {list("10m", "16Mi"), list("10m", "16Mi"), list("100m", "64Mi"), list("100m", "64Mi")},
+		"too little, and far away": {list("10m", "16Mi"), list("50m", "32Mi"), list("20m", "32Mi"), list("100m", "64Mi")},
+		"no limits":                {list("200m", "128Mi"), nil, list("200m", "128Mi"), list("", "128Mi")},
+		"a processor alone":        {list("200m", ""), list("400m", ""), list("200m", "32Mi"), list("400m", "64Mi")},
+		"memory alone":             {list("", "64Mi"), list("", "64Mi"), list("10m", "64Mi"), list("", "64Mi")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod, step := argotest.Parsed(t, "produce")
+			container(pod, "wait").Resources = corev1.ResourceRequirements{Requests: c.requests, Limits: c.limits}
+			r := container(add(t, pod, step, nil), "argoseal-signer").Resources
+			if !equality.Semantic.DeepEqual(r, corev1.ResourceRequirements{Requests: c.wantRequests, Limits: c.wantLimits}) {
+				t.Errorf("resources are %v, want requests %v and limits %v", r, c.wantRequests, c.wantLimits)
+			}
+		})
+	}
+	pod, step := argotest.Parsed(t, "produce")
+	storage := corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("1Gi"), corev1.ResourceCPU: resource.MustParse("100m"), "x/gpu": resource.MustParse("1")}
+	container(pod, "wait").Resources = corev1.ResourceRequirements{Requests: storage, Limits: storage}
+	r := container(add(t, pod, step, nil), "argoseal-signer").Resources
+	if q := r.Limits[corev1.ResourceEphemeralStorage]; q.String() != "1Gi" {
+		t.Errorf("a quota of storage does not take it: %v", r)
+	}
+	if _, found := r.Limits["x/gpu"]; found {
+		t.Error("it takes a GPU")
 	}
 }
 
