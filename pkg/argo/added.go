@@ -10,10 +10,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
-// addedVariables are those that others than the template give to a step's
-// containers, and what they may say: Argo itself (createWorkflowPod), and the
-// webhooks by which clouds give identities to pods. None runs another program, or
-// leads a cloud's client to another cloud: a region with a slash in it would.
+// addedVariables are those that Argo gives to a step's containers beside the
+// template's (createWorkflowPod), and what they may say. None runs another program.
 var addedVariables = map[string]*regexp.Regexp{
 	layout.EnvContainerName:                 whole(`[a-z0-9-]{1,63}`),
 	layout.EnvDeadline:                      whole(`[0-9TZ:+-]{1,40}`),
@@ -23,28 +21,13 @@ var addedVariables = map[string]*regexp.Regexp{
 	layout.EnvProgressFileTickDuration:      whole(`[0-9a-z.]{1,40}`),
 	layout.EnvProgressPatchTickDuration:     whole(`[0-9a-z.]{1,40}`),
 	layout.EnvTerminationGracePeriodSeconds: whole(`[0-9]{1,20}`),
-	// github.com/aws/amazon-eks-pod-identity-webhook, and EKS Pod Identity
-	"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": whole(`/var/run/secrets/pods\.eks\.amazonaws\.com/serviceaccount/eks-pod-identity-token`),
-	"AWS_CONTAINER_CREDENTIALS_FULL_URI":     whole(`http://(169\.254\.170\.23|\[fd00:ec2::23\])/v1/credentials`),
-	"AWS_DEFAULT_REGION":                     whole(`[a-z0-9-]{1,40}`),
-	"AWS_REGION":                             whole(`[a-z0-9-]{1,40}`),
-	"AWS_ROLE_ARN":                           whole(`arn:aws[a-z-]{0,20}:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,576}`),
-	"AWS_STS_REGIONAL_ENDPOINTS":             whole(`regional|legacy`),
-	"AWS_WEB_IDENTITY_TOKEN_FILE":            whole(`/var/run/secrets/eks\.amazonaws\.com/serviceaccount/token`),
-	// github.com/Azure/azure-workload-identity
-	"AZURE_AUTHORITY_HOST":       whole(`https://login\.(microsoftonline\.(com|us|de)|chinacloudapi\.cn)/`),
-	"AZURE_CLIENT_ID":            whole(`([0-9A-Fa-f-]{36})?`), // some versions write it for ServiceAccounts that have none
-	"AZURE_FEDERATED_TOKEN_FILE": whole(`/var/run/secrets/azure/tokens/azure-identity-token`),
-	"AZURE_TENANT_ID":            whole(`([0-9A-Fa-f-]{36})?`),
 }
-
-func whole(pattern string) *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)$`) }
 
 // addsVariable says whether a variable is one that others than the template give. Argo
 // reads ARGO_TEMPLATE in init and wait alone, where it is held to the definition.
 func addsVariable(v corev1.EnvVar) bool {
 	words, known := addedVariables[v.Name]
-	return v.Name == layout.EnvTemplate || known && v.ValueFrom == nil && words.MatchString(v.Value)
+	return v.Name == layout.EnvTemplate || isCloudVariable(v) || known && v.ValueFrom == nil && words.MatchString(v.Value)
 }
 
 // addedMounts are the folders at which the same have tokens mounted.

@@ -74,11 +74,11 @@ func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
 		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has other containers than %q", kind, layout.ContainerMain)
 	}
 	for _, c := range inits {
-		if err := id.runs(c, s.init, kind); err != nil {
+		if err := id.runs(pod, c, s.init, kind); err != nil {
 			return err
 		}
 	}
-	return id.runs(pod.Spec.Containers[0], s.main, kind)
+	return id.runs(pod, pod.Spec.Containers[0], s.main, kind)
 }
 
 // givesTemplate says whether a variable is a template that says anything: Argo v4
@@ -108,7 +108,7 @@ func auxiliaryMount(m corev1.VolumeMount) bool {
 
 // runs says whether a container is a configured executor that is called so, and
 // is given no template, nor anything else that Argo does not give it.
-func (id Identity) runs(c corev1.Container, args []string, kind string) error {
+func (id Identity) runs(pod *corev1.Pod, c corev1.Container, args []string, kind string) error {
 	switch {
 	case !slices.Contains(id.ExecutorImages, c.Image):
 		return reason.New(reason.ExecutorImageNotAllowed, "%s runs %.300q", c.Name, c.Image)
@@ -124,12 +124,12 @@ func (id Identity) runs(c corev1.Container, args []string, kind string) error {
 		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s may have a template", kind, c.Name)
 	}
 	for _, e := range c.Env {
-		if !slices.Contains(auxiliaryVariables, e.Name) {
+		if !slices.Contains(auxiliaryVariables, e.Name) && !isCloudVariable(e) {
 			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has the variable %.80q, which Argo does not set", kind, c.Name, e.Name)
 		}
 	}
 	for _, m := range c.VolumeMounts {
-		if !auxiliaryMount(m) {
+		if !auxiliaryMount(m) && !isCloudMount(m, findVolume(pod.Spec.Volumes, m.Name)) {
 			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has a mount at %.200q, where Argo has none", kind, c.Name, m.MountPath)
 		}
 	}

@@ -129,6 +129,9 @@ func (id Identity) checkEnv(e executor, s *Step) error {
 		if v.ValueFrom != nil {
 			return e.altered("has a variable %.80s that is not a literal value", v.Name)
 		}
+		if isCloudVariable(v) {
+			continue
+		}
 		if v.Name == layout.EnvTemplate && e.Name == layout.ContainerInit {
 			continue // Parse read it.
 		}

@@ -48,6 +48,8 @@ func (e executor) mayMount(m corev1.VolumeMount, v *corev1.Volume, s *Step) bool
 	switch {
 	case v == nil:
 		return false
+	case isCloudMount(m, v):
+		return true
 	case m.MountPath == layout.PathRun:
 		return m.Name == layout.VolumeRun && whole && !m.ReadOnly
 	case m.MountPath == layout.PathTmp:

@@ -18,8 +18,8 @@ import (
 // Check says whether the final pod has exactly the containers and volumes that
 // Add would have given it, where it would have put them, init's mounts as Add
 // restricts them, and wait's template and fixed kill command. What the API server and other webhooks add elsewhere does not
-// matter; ours they must leave alone but for resources and pull policy, which
-// cannot make a measurement wrong.
+// matter; ours they must leave alone but for resources, pull policy and the identity that a
+// cloud gives to every container, which cannot make a measurement wrong.
 func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	bare := without(pod)
 	if name := reserved(bare); name != "" {
@@ -115,7 +115,8 @@ func checkContent(pod *corev1.Pod, name string, want *corev1.Container) error {
 		return nil
 	}
 	i := slices.IndexFunc(pod.Spec.InitContainers, named(name))
-	if field := difference(pod.Spec.InitContainers[i], *want); field != "" {
+	have := argo.WithoutCloudIdentity(pod.Spec.InitContainers[i], pod.Spec.Volumes)
+	if field := difference(have, *want); field != "" {
 		return reason.New(reason.SidecarAltered, "container %s has another %s than it was given", name, field)
 	}
 	return nil
