@@ -192,7 +192,13 @@ func (g *Gate) genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Work
 	if !slices.Contains(g.Identity.Controllers, a.Creator) {
 		return nil, nil, reason.New(reason.CreatorNotArgo, "it was made by %.200q", a.Creator)
 	}
-	step, err := argo.Parse(a.Pod)
+	pod := a.Pod
+	if _, tagged := pod.Annotations[v1alpha1.AnnotationTag]; !tagged {
+		// It will not run: what is wrong with it is to be said, and not that the
+		// mutating webhook, which found the same, has not written its references.
+		pod = argo.Literal(pod)
+	}
+	step, err := argo.Parse(pod)
 	if err != nil {
 		return nil, nil, err
 	}

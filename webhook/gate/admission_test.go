@@ -96,6 +96,16 @@ func TestCreate(t *testing.T) {
 		"Argo's pod that only lacks a label": {func(_ *testing.T, _ *world, a *Admission) {
 			delete(a.Pod.Labels, "workflows.argoproj.io/completed")
 		}, reason.MetadataReserved, false},
+		"a template that the kubelet would change": {func(_ *testing.T, _ *world, a *Admission) { referring(a.Pod) }, reason.TemplateInvalid, false},
+		"the same, and not injected": {func(_ *testing.T, w *world, a *Admission) {
+			a.Pod = w.consume.DeepCopy()
+			referring(a.Pod)
+		}, reason.SidecarMissing, false},
+		"the same, not injected because of its executor": {func(_ *testing.T, w *world, a *Admission) {
+			a.Pod = w.consume.DeepCopy()
+			referring(a.Pod)
+			container(a.Pod, "wait").Image = "evil"
+		}, reason.ExecutorImageNotAllowed, false},
 		"no template": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, "init").Env = nil }, reason.TemplateInvalid, false},
 
 		// Final state of what we add.
@@ -382,5 +392,14 @@ func TestAStoredPodKeepsTheTagOfTheReleaseBefore(t *testing.T) {
 	}
 	if d := w.gate.Delete(t.Context(), w.produce, w.trust); d.Allowed || d.Refusal.Code != reason.ProvenancePending {
 		t.Errorf("its deletion: %+v", d)
+	}
+}
+
+// referring has the template name a variable that the kubelet knows.
+func referring(pod *corev1.Pod) {
+	for i, v := range container(pod, "init").Env {
+		if v.Name == "ARGO_TEMPLATE" {
+			container(pod, "init").Env[i].Value = strings.Replace(v.Value, `"image":"`, `"image":"$(ARGO_DEADLINE)`, 1)
+		}
 	}
 }
