@@ -24,7 +24,7 @@ func TestDiscovery(t *testing.T) {
 		"by-image": `"name":"controller","image":"quay.io/argoproj/workflow-controller:v3.6.1@sha256:2"`,
 		"by-command": `"name":"c","image":"x:1","command":["/usr/bin/workflow-controller"],
 			"args":["--configmap","settings"],"env":[{"name":"A","value":"b"},{"name":"DEFAULT_REQUEUE_TIME","value":"soon\\n- --evil"}]`,
-		"by-environment": `"name":"workflow-controller","image":"x:1","args":["--executor-image"],"env":[{"name":"ARGO_EXECUTOR_IMAGE","value":"exec:environment"},{"name":"DEFAULT_REQUEUE_TIME","value":"1m30s"},{"name":"TRANSIENT_ERROR_PATTERN","value":"x|failed calling .*"}]`,
+		"by-environment": `"name":"workflow-controller","image":"x:1","args":["--executor-image"],"env":[{"name":"ARGO_EXECUTOR_IMAGE","value":"exec:environment"},{"name":"DEFAULT_REQUEUE_TIME","value":"1m30s"},{"name":"TRA\u004eSIENT_ERROR_PATTERN","value":"x|failed calling .*"}]`, // NS is the namespace's name here
 		"other":          `"name":"argo-server","image":"quay.io/argoproj/argocli:v3.6.1","args":["server"]`,
 	} {
 		c.make(user{}, deployments, ns, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"`+name+`","namespace":"NS"},

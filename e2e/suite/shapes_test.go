@@ -128,6 +128,10 @@ func honests() map[string]honest {
 			"make/whole": reason.Sealed, "make/keyed": reason.Sealed, "make/none": reason.OutputAbsent,
 		}},
 		"parts of directories": {path: "shapes/parts.yaml", fates: fates{"make/tree": reason.Sealed}},
+		"a directory that several steps fill": {path: "shapes/fill.yaml", fates: fates{
+			"shard(0:1)/out": reason.Sealed, "shard(1:2)/out": reason.Sealed, "shard(2:3)/out": reason.Sealed,
+			"grow/out": reason.Sealed, "add/five": reason.Sealed,
+		}},
 		"a fan-in": {path: "shapes/fan-in.yaml", fates: fates{
 			"split/parts": reason.Sealed, "reduce/total": reason.Sealed,
 			"map(0:0)/part": reason.Sealed, "map(0:0)/more": reason.Sealed, "map(1:1)/part": reason.Sealed, "map(1:1)/more": reason.Sealed,

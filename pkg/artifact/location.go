@@ -190,6 +190,12 @@ func LocationName(l Location) string {
 	return lowerBase32.EncodeToString(sum[:])
 }
 
+// SharedSealName is the name of another ArtifactSeal for a location: of what a pod
+// stored there that did not run last.
+func SharedSealName(l Location, workflowUID, podUID string) string {
+	return SealName(l, workflowUID) + "-" + podUID
+}
+
 // SealName is the name of the ArtifactSeal for a location within a workflow:
 // the hash of both, so that one GET finds it and no name can be chosen.
 func SealName(l Location, workflowUID string) string {

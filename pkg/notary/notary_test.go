@@ -11,10 +11,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
 )
@@ -248,6 +250,54 @@ func TestTheAPIServersClockOrdersSeals(t *testing.T) {
 				t.Errorf("the seal there is ours: %t, want %t", ours, c.ours)
 			}
 		})
+	}
+}
+
+// What steps store in one directory without an archive lies beside each other: the seal
+// of the last one has the location's name, the others stay beside it, in whichever order
+// they come, and coming twice changes nothing. Of one object only the last one's stays.
+func TestStepsThatFillOneDirectoryKeepTheirSeals(t *testing.T) {
+	made := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	for kind, want := range map[artifact.Kind]int{artifact.KindPrefix: 3, artifact.KindObject: 1} {
+		at := artifact.Location{Store: "store", Bucket: "b", Key: "results", Kind: kind}
+		if kind == artifact.KindPrefix {
+			at = at.Prefix()
+		}
+		of := func(w *world, n int) *v1alpha1.ArtifactSeal {
+			uid := fmt.Sprintf("00000000-0000-4000-8000-00000000000%d", n)
+			return &v1alpha1.ArtifactSeal{
+				ObjectMeta: metav1.ObjectMeta{Namespace: w.scene.pod.Namespace, Name: artifact.SealName(at, "w"), Labels: map[string]string{v1alpha1.LabelLocation: artifact.LocationName(at)}},
+				Spec: v1alpha1.ArtifactSealSpec{
+					Location: v1alpha1.Location{Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: string(at.Kind)},
+					Workflow: v1alpha1.ObjectRef{Name: "w", UID: "w"}, SHA256: strings.Repeat(fmt.Sprint(n), 64), Provenance: uid,
+					Producer: v1alpha1.Producer{
+						Pod: v1alpha1.ObjectRef{Name: "p", UID: types.UID(uid)}, PodCreatedAt: metav1.NewTime(made), RecordedAt: metav1.NewTime(made.Add(time.Hour)),
+						FinishedAt: metav1.NewTime(made.Add(time.Duration(n) * time.Minute)),
+					},
+				},
+			}
+		}
+		for _, order := range [][]int{{1, 2, 3}, {3, 2, 1}, {2, 3, 1, 2, 1, 3}, {3, 1, 3, 2, 2}} {
+			w := newWorld(t)
+			n, _ := w.notary(t, "a")
+			for _, i := range order {
+				must(t, n.put(t.Context(), of(w, i)))
+			}
+			found := map[string]v1alpha1.ArtifactSeal{}
+			for _, s := range w.seals(t) {
+				found[s.Name] = s
+			}
+			last := found[artifact.SealName(at, "w")]
+			if last.Spec.SHA256 != of(w, 3).Spec.SHA256 || last.Spec.Shared != (want > 1) || len(found) != want {
+				t.Errorf("%s in the order %v: %d seals, the last one's is %+v", kind, order, len(found), last.Spec)
+			}
+			for _, i := range []int{1, 2} {
+				s, there := found[artifact.SharedSealName(at, "w", of(w, i).Spec.Provenance)]
+				if there != (want > 1) || there && (s.Spec.SHA256 != of(w, i).Spec.SHA256 || !s.Spec.Shared || s.Labels[v1alpha1.LabelLocation] == "") {
+					t.Errorf("%s in the order %v: beside it is %+v (%t) of pod %d", kind, order, s.Spec, there, i)
+				}
+			}
+		}
 	}
 }
 

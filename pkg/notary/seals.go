@@ -72,7 +72,8 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 
 // put writes an ArtifactSeal. One that is there already stays, unless its producer
 // ran earlier than ours: what a later step put at the location is what lies there
-// now.
+// now. A directory without an archive is no one thing: what two steps store there lies
+// beside each other, so the seal of the earlier one stays, under another name.
 func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	err := n.API.Create(ctx, s.DeepCopy())
 	if !apierrors.IsAlreadyExists(err) {
@@ -90,11 +91,48 @@ func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 		}
 		there.Spec.Producer.RecordedAt = record.CreationTimestamp
 	}
-	if ours, theirs := s.Spec.Producer, there.Spec.Producer; ours.Pod.UID == theirs.Pod.UID || !provenance.RunOf(ours).After(provenance.RunOf(theirs)) {
+	ours, theirs := s.Spec.Producer, there.Spec.Producer
+	if ours.Pod.UID == theirs.Pod.UID {
+		return nil
+	}
+	later := provenance.RunOf(ours).After(provenance.RunOf(theirs))
+	if s.Spec.Location.Kind == string(artifact.KindPrefix) {
+		return n.share(ctx, s, &there, later)
+	}
+	if !later {
 		return nil // of two that nobody can tell apart, the one that is there: argoseal-verify compares it with what lies there
 	}
 	s.ResourceVersion = there.ResourceVersion
 	return about(s, n.API.Update(ctx, s))
+}
+
+// share writes a seal beside the one that is there, for one directory: that of the
+// later step under the location's name, the other under one of its own, first, so that
+// neither is ever missing.
+func (n *Notary) share(ctx context.Context, s, there *v1alpha1.ArtifactSeal, later bool) error {
+	last, earlier := there, s
+	if later {
+		last, earlier = s, there
+		last.ResourceVersion = there.ResourceVersion
+	}
+	l := earlier.Spec.Location
+	at := artifact.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
+	beside := &v1alpha1.ArtifactSeal{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: earlier.Namespace, Labels: earlier.Labels,
+			Name: artifact.SharedSealName(at, string(earlier.Spec.Workflow.UID), string(earlier.Spec.Producer.Pod.UID)),
+		},
+		Spec: earlier.Spec,
+	}
+	beside.Spec.Shared = true
+	if err := n.API.Create(ctx, beside); err != nil && !apierrors.IsAlreadyExists(err) {
+		return about(beside, err)
+	}
+	if last.Spec.Shared {
+		return nil
+	}
+	last.Spec.Shared = true
+	return about(last, n.API.Update(ctx, last))
 }
 
 func about(s *v1alpha1.ArtifactSeal, err error) error {

@@ -48,6 +48,15 @@ func Last(runs []Run) int {
 	return last
 }
 
+// Before says whether the pod had ended when another was made: they did not run beside
+// each other. The API server's clock decides where it can, as for After.
+func (r Run) Before(other Run) bool {
+	if ours, theirs := r.follows(other), other.follows(r); ours != theirs {
+		return theirs
+	}
+	return !r.Finished.IsZero() && !other.Created.IsZero() && !r.Finished.After(other.Created)
+}
+
 // follows says that it was made no earlier than the other's end was recorded, to
 // the second: more the API server does not tell.
 func (r Run) follows(other Run) bool {

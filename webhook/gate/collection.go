@@ -23,12 +23,30 @@ func (e *evaluation) collected(ctx context.Context, in argo.Input, writers []wri
 	if no := pending(writers, e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
-	seals, no := e.sealsBelow(ctx, in.Location.Prefix())
+	seals, no := e.sealsIn(ctx, in.Location.Prefix())
 	switch {
 	case no != nil:
 		return accepted{}, no, true
 	case len(seals) == 0:
 		return accepted{}, nil, false
+	}
+	found, no := e.collect(ctx, in, seals, writers)
+	return found, no, true
+}
+
+// filled decides on an input that is a directory without an archive, by a key that the
+// workflow's definition gives itself, if more than one step filled it: each stored a
+// directory there, or something below. It is false where one did.
+func (e *evaluation) filled(ctx context.Context, in argo.Input, writers []writer) (accepted, *refused, bool) {
+	seals, no := e.sealsIn(ctx, in.Location.Prefix())
+	switch {
+	case no != nil:
+		return accepted{}, no, true
+	case len(seals) < 2:
+		return accepted{}, nil, false
+	}
+	if no := pending(writers, e.gate.Clock.Now()); no != nil {
+		return accepted{}, no, true
 	}
 	found, no := e.collect(ctx, in, seals, writers)
 	return found, no, true
@@ -42,12 +60,9 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 	case len(seals) > pin.MaxFiles:
 		return accepted{}, refuse(reason.PrefixUnsupported, "%d outputs were sealed there", len(seals))
 	}
-	if no := apart(seals); no != nil {
-		return accepted{}, no
-	}
 	// A pod's directories come one after the other, so that its lists are read once.
 	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return strings.Compare(a.Spec.Provenance, b.Spec.Provenance) })
-	c := collection{prefix: in.Location.Prefix()}
+	c := collection{prefix: in.Location.Prefix(), seals: seals, files: map[string]storedFile{}}
 	for i := range seals {
 		if no := e.part(ctx, &c, &seals[i], writers); no != nil {
 			key := seals[i].Spec.Location.Key
@@ -55,37 +70,72 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 		}
 	}
 	pin := pin.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode}
-	if err := pin.Collect(c.files, c.dirs); err != nil {
+	if apart(seals) {
+		slices.Sort(c.dirs)
+	} else {
+		c.dirs = nil // of what lies in two of them only the file itself is one step's
+	}
+	if err := pin.Collect(c.list(), c.dirs); err != nil {
 		return accepted{}, &refused{error: reason.Wrap(reason.PrefixUnsupported, err, "%v", err)}
 	}
 	return accepted{pin: pin, level: c.level}, nil
 }
 
-// apart wants no part below another one, nor an object and a directory of one
-// name: which step stored a file there last cannot be told. It sorts the seals by
-// their keys.
-func apart(seals []v1alpha1.ArtifactSeal) *refused {
+// apart says whether no part is at or below another one. It sorts the seals by their
+// keys.
+func apart(seals []v1alpha1.ArtifactSeal) bool {
 	// With a slash at each end, what lies below a key directly follows it.
 	slices.SortFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
 		return strings.Compare(locationOf(&a).Prefix().Key, locationOf(&b).Prefix().Key)
 	})
 	for i := 1; i < len(seals); i++ {
-		a, b := locationOf(&seals[i-1]), locationOf(&seals[i])
-		if a.Overlaps(b) {
-			return refuse(reason.PrefixUnsupported, "%s and %s, which were both sealed, overlap", a.Key, b.Key)
+		if locationOf(&seals[i-1]).Overlaps(locationOf(&seals[i])) {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // collection is what has been found of an input that several steps stored.
 type collection struct {
 	prefix artifact.Location
-	files  []content.File
-	dirs   []string
-	level  provenance.Level
+	seals  []v1alpha1.ArtifactSeal
+	// files by their paths below the prefix.
+	files map[string]storedFile
+	dirs  []string
+	level provenance.Level
 	// record is the last one of which lists of files were read.
 	record *v1alpha1.Provenance
+}
+
+// storedFile is a file as the last step stored it that stored one of its path.
+type storedFile struct {
+	sha256 artifact.Digest
+	run    provenance.Run
+}
+
+// add takes a file that a step stored. Of two at one path the later one lies there;
+// of two steps that ran beside each other nobody knows which that is.
+func (c *collection) add(path string, sha256 artifact.Digest, run provenance.Run) *refused {
+	have, twice := c.files[path]
+	switch {
+	case !twice && len(c.files) == pin.MaxFiles:
+		return refuse(reason.PrefixUnsupported, "with its files there are more than %d, and a pin has room for no more", pin.MaxFiles)
+	case !twice, have.run.Before(run):
+		c.files[path] = storedFile{sha256, run}
+	case have.sha256 == sha256, run.Before(have.run):
+	default:
+		return refuse(reason.PrefixUnsupported, "two steps that ran beside each other stored %.200q there, and not the same: which one is there is chance", path)
+	}
+	return nil
+}
+
+func (c *collection) list() []content.File {
+	files := make([]content.File, 0, len(c.files))
+	for path, f := range c.files {
+		files = append(files, content.File{Path: path, SHA256: f.sha256})
+	}
+	return files
 }
 
 // part verifies the seal of one part: an object, which Argo leaves as it is when
@@ -110,7 +160,7 @@ func (e *evaluation) part(ctx context.Context, c *collection, seal *v1alpha1.Art
 	case verdict.Policy != "":
 		return refuse(reason.PrefixUnsupported, "it needs ClusterProvenancePolicy %s, which counts for inputs with one seal only", verdict.Policy)
 	}
-	if no := overwritten(declaring(writers, at.Overlaps), statement); no != nil {
+	if no := overwritten(c.rivals(writers, at), statement); no != nil {
 		return no
 	}
 	if c.level == "" || verdict.Level == provenance.LevelObserved {
@@ -120,8 +170,19 @@ func (e *evaluation) part(ctx context.Context, c *collection, seal *v1alpha1.Art
 	if at.Kind == artifact.KindPrefix {
 		return e.directory(ctx, c, seal, subject, strings.TrimSuffix(path, "/"))
 	}
-	c.files = append(c.files, content.File{Path: path, SHA256: subject.SHA256})
-	return nil
+	return c.add(path, subject.SHA256, provenance.RunOf(seal.Spec.Producer))
+}
+
+// rivals are the writers that may have changed what lies at a part's location: who was
+// to store something at, above or below it. Whose seal is there is another part and
+// none of them, unless it stored the same object.
+func (c *collection) rivals(writers []writer, at artifact.Location) []writer {
+	return slices.DeleteFunc(declaring(writers, at.Overlaps), func(w writer) bool {
+		return w.output == "" && !w.Unreadable && slices.ContainsFunc(c.seals, func(s v1alpha1.ArtifactSeal) bool {
+			l := locationOf(&s)
+			return s.Spec.Provenance == w.UID && l.Overlaps(at) && (l != at || at.Kind == artifact.KindPrefix)
+		})
+	})
 }
 
 // directory adds the files of a part that is a directory without an archive.
@@ -139,18 +200,20 @@ func (e *evaluation) directory(ctx context.Context, c *collection, seal *v1alpha
 	if no != nil {
 		return no
 	}
-	if n := len(c.files) + len(files); n > pin.MaxFiles {
-		return refuse(reason.PrefixUnsupported, "with its files there are %d, and a pin has room for %d", n, pin.MaxFiles)
+	if path != "" {
+		c.dirs = append(c.dirs, path)
+		path += "/"
 	}
-	c.dirs = append(c.dirs, path)
 	for _, f := range files {
-		c.files = append(c.files, content.File{Path: path + "/" + f.Path, SHA256: f.SHA256})
+		if no := c.add(path+f.Path, f.SHA256, provenance.RunOf(seal.Spec.Producer)); no != nil {
+			return no
+		}
 	}
 	return nil
 }
 
-// sealsBelow are the seals of this workflow for what lies below a prefix.
-func (e *evaluation) sealsBelow(ctx context.Context, prefix artifact.Location) ([]v1alpha1.ArtifactSeal, *refused) {
+// sealsIn are the seals of this workflow for what lies at a prefix or below it.
+func (e *evaluation) sealsIn(ctx context.Context, prefix artifact.Location) ([]v1alpha1.ArtifactSeal, *refused) {
 	all, err := e.evidence.WorkflowSeals(ctx, e.step.Namespace, e.step.Workflow)
 	var refusal *reason.Error
 	switch {
@@ -161,7 +224,9 @@ func (e *evaluation) sealsBelow(ctx context.Context, prefix artifact.Location) (
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(s v1alpha1.ArtifactSeal) bool {
 		l := locationOf(&s)
-		return !prefix.Contains(l) || s.Namespace != e.step.Namespace || s.Name != artifact.SealName(l, e.step.WorkflowUID)
+		known := s.Name == artifact.SealName(l, e.step.WorkflowUID) ||
+			s.Spec.Shared && l.Kind == artifact.KindPrefix && s.Name == artifact.SharedSealName(l, e.step.WorkflowUID, string(s.Spec.Producer.Pod.UID))
+		return l != prefix && !prefix.Contains(l) || s.Namespace != e.step.Namespace || !known
 	}), nil
 }
 

@@ -164,7 +164,7 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 		}, reason.LocationInvalid, "empty"},
 		"is refused with a file below a file": {func(t *testing.T, w *world) {
 			w.part(t, w.location.Prefix(), 3, "a.json/x", stored)
-		}, reason.PrefixUnsupported, "overlap"},
+		}, reason.PrefixUnsupported, "below a file"},
 		"is refused if there is too much of it": {func(_ *testing.T, w *world) {
 			for i := range pin.MaxFiles {
 				l := w.location.Prefix()
@@ -380,29 +380,32 @@ func TestWhatSeveralStepsStoredWithADirectoryInIt(t *testing.T) {
 		"is refused if the list is another output's": {func(_ *testing.T, w *world) { output(w).Name = "other" }, reason.FilesUnknown, "hello-art"},
 		"is refused if it has too many files": {func(t *testing.T, w *world) {
 			w.directory(t, 3, "m1", content.FormDirectory, many(pin.MaxFiles-3, 0, ""))
-		}, reason.PrefixUnsupported, "/m1/: with its files there are 513"},
+		}, reason.PrefixUnsupported, "/m1/: with its files there are more than 512"},
 		"is refused if directories have too many files together": {func(t *testing.T, w *world) {
 			w.directory(t, 3, "m1", content.FormDirectory, many(pin.MaxFiles/2, 0, ""))
 			w.directory(t, 4, "m2", content.FormDirectory, many(pin.MaxFiles/2, 0, ""))
-		}, reason.PrefixUnsupported, "/m2/: with its files there are 516"},
+		}, reason.PrefixUnsupported, "/m2/: with its files there are more than 512"},
 		"is refused if the names are too long": {func(t *testing.T, w *world) {
 			w.directory(t, 3, "m1", content.FormDirectory, many(500, 30, "n"))
 		}, reason.PrefixUnsupported, "in 32768"},
 		"is refused if the tag has no room for the names": {func(t *testing.T, w *world) {
 			w.directory(t, 3, "m1", content.FormDirectory, many(500, 10, "<"))
 		}, reason.PrefixUnsupported, "its pins have"},
-		"is refused if one lies in the other": {func(t *testing.T, w *world) {
+		"is admitted if one lies in the other": {func(t *testing.T, w *world) {
 			w.directory(t, 3, "m0/deep", content.FormDirectory, mapped)
-		}, reason.PrefixUnsupported, "overlap"},
-		"is refused if one lies in the other, beside what is there": {func(t *testing.T, w *world) {
+		}, "", ""},
+		"is admitted if one lies in the other, beside what is there": {func(t *testing.T, w *world) {
 			w.directory(t, 3, "m0/more", content.FormDirectory, mapped)
-		}, reason.PrefixUnsupported, "overlap"},
-		"is refused if an object lies in it": {func(t *testing.T, w *world) {
+		}, "", ""},
+		"is refused if one has a file where the other has another": {func(t *testing.T, w *world) {
+			w.directory(t, 3, "m0/deep", content.FormDirectory, content.Files{{Path: "x", SHA256: tree}})
+		}, reason.PrefixUnsupported, "beside each other"},
+		"is admitted if an object lies in it": {func(t *testing.T, w *world) {
 			w.part(t, w.location.Prefix(), 3, "m0/z", stored)
-		}, reason.PrefixUnsupported, "overlap"},
+		}, "", ""},
 		"is refused if an object has its key": {func(t *testing.T, w *world) {
 			w.part(t, w.location.Prefix(), 3, "m0", stored)
-		}, reason.PrefixUnsupported, "overlap"},
+		}, reason.PrefixUnsupported, "below a file"},
 		"is refused if it was stored again, unsealed": {func(t *testing.T, w *world) {
 			w.unsealed(t, "m0", reason.OutputUnreadable)
 		}, reason.NotSealed, "was to produce it later"},
@@ -488,5 +491,150 @@ func TestMoreThanATagHoldsIsRefused(t *testing.T) {
 		if err := fit(c.pins); (err == nil) != (c.want == "") || err != nil && err.Code != c.want {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// filling is a world in which consume reads a directory by a key that the definition
+// gives, which so many steps filled, each with files of its own; the first one that is
+// given ran first, all of them beside each other.
+func filling(t *testing.T, trees ...content.Files) *world {
+	t.Helper()
+	w := newWorld(t)
+	clear(w.evidence.seals)
+	clear(w.evidence.provenances)
+	w.evidence.pods = nil
+	w.step.Inputs[0].Archive = content.ArchiveNone
+	w.redefine(t, reference, `"s3":{"key":"`+w.location.Key+`"}`)
+	for n, files := range trees {
+		w.fill(t, n, files)
+	}
+	return w
+}
+
+// fill is one more step that stored a directory at the very key. It ran as long as
+// all others and ended a second after the one before.
+func (w *world) fill(t *testing.T, n int, files content.Files) *v1alpha1.ArtifactSeal {
+	t.Helper()
+	at := w.location.Prefix()
+	name := artifact.SealName(at, w.step.WorkflowUID)
+	before := w.evidence.seals[name]
+	pod := w.directory(t, n, "", content.FormDirectory, files)
+	seal := w.evidence.seals[name]
+	seal.Spec.Producer.Pod.UID = pod.UID
+	seal.Spec.Producer.FinishedAt = metav1.NewTime(now.Add(time.Duration(n-20) * time.Second))
+	seal.Spec.Producer.PodCreatedAt = metav1.NewTime(now.Add(-time.Minute))
+	seal.Spec.Producer.RecordedAt = metav1.NewTime(now.Add(-time.Second))
+	if before != nil {
+		seal.Spec.Shared, before.Spec.Shared = true, true
+		before.Name = artifact.SharedSealName(at, w.step.WorkflowUID, string(before.Spec.Producer.Pod.UID))
+		w.evidence.seals[before.Name] = before
+	}
+	return seal
+}
+
+func shard(name string, digest artifact.Digest) content.Files {
+	return content.Files{{Path: name, SHA256: digest}}
+}
+
+func TestADirectoryThatSeveralStepsFilledIsAllThatTheyStored(t *testing.T) {
+	w := filling(t, shard("1.txt", stored), shard("2.txt", tree), content.Files{{Path: "1.txt", SHA256: stored}, {Path: "sub/3.txt", SHA256: tree}})
+	files := content.Files{{Path: "1.txt", SHA256: stored}, {Path: "2.txt", SHA256: tree}, {Path: "sub/3.txt", SHA256: tree}}
+	want := pin.Pin{
+		Input: "message", Location: w.location.Prefix().URI(), SHA256: files.Tree(), Archive: content.ArchiveNone, Tree: files.Tree(), Files: files.String(),
+	}
+	v := w.evaluate(t)
+	if !v.Allowed || !cmp.Equal(v.Pins, []pin.Pin{want}) {
+		t.Fatalf("verdict is %+v (%v), want pin %+v", v, v.Refusal, want)
+	}
+	if d := w.gate.Create(t.Context(), w.admission(t)); !d.Allowed {
+		t.Errorf("the pod is refused: %v", d.Refusal)
+	}
+}
+
+func TestADirectoryThatOneStepFilledIsWhatItStored(t *testing.T) {
+	w := filling(t, shard("1.txt", stored))
+	if v := w.evaluate(t); !v.Allowed || v.Pins[0].Files != "" || v.Pins[0].Tree != shard("1.txt", stored).Tree() {
+		t.Errorf("verdict is %+v (%v)", v, v.Refusal)
+	}
+}
+
+func TestWhatSeveralStepsFilled(t *testing.T) {
+	earlier := func(w *world) *v1alpha1.ArtifactSeal {
+		for _, s := range w.evidence.seals {
+			if s.Name != artifact.SealName(w.location.Prefix(), w.step.WorkflowUID) {
+				return s
+			}
+		}
+		return nil
+	}
+	for name, c := range map[string]struct {
+		change func(*testing.T, *world)
+		want   reason.Code
+		says   string
+		pinned content.Files
+	}{
+		"is refused if two that ran beside each other stored other bytes": {func(t *testing.T, w *world) {
+			w.fill(t, 2, shard("1.txt", tree))
+		}, reason.PrefixUnsupported, "beside each other", nil},
+		"is the later one's, if one ran after the other": {func(t *testing.T, w *world) {
+			s := w.fill(t, 2, shard("1.txt", tree))
+			s.Spec.Producer.PodCreatedAt = metav1.NewTime(now)
+		}, "", "", content.Files{{Path: "1.txt", SHA256: tree}, {Path: "2.txt", SHA256: tree}}},
+		"is the later one's by the nodes' clocks, if no other tells": {func(t *testing.T, w *world) {
+			s := w.fill(t, 2, shard("1.txt", tree))
+			s.Spec.Producer.PodCreatedAt = metav1.NewTime(now.Add(-18 * time.Second))
+			s.Spec.Producer.RecordedAt = metav1.NewTime(now)
+		}, "", "", content.Files{{Path: "1.txt", SHA256: tree}, {Path: "2.txt", SHA256: tree}}},
+		"is the last one's alone, if the other's seal has another's name": {func(_ *testing.T, w *world) {
+			s := earlier(w)
+			delete(w.evidence.seals, s.Name)
+			s.Name += "x"
+			w.evidence.seals[s.Name] = s
+		}, "", "", shard("2.txt", tree)},
+		"is refused if an earlier one's pointer is forged": {func(_ *testing.T, w *world) {
+			earlier(w).Spec.SHA256 = strings.Repeat("e", 64)
+		}, reason.SubjectMismatch, "", nil},
+		"is refused if an earlier one failed": {func(t *testing.T, w *world) {
+			s := earlier(w)
+			for _, pod := range w.evidence.pods {
+				if string(pod.UID) != s.Spec.Provenance {
+					continue
+				}
+				last := w.evidence.seals[artifact.SealName(w.location.Prefix(), w.step.WorkflowUID)]
+				before, files := w.location, w.evidence.provenances[string(pod.UID)].Status.Outputs[0].Files
+				w.location = w.location.Prefix()
+				w.seal(t, pod, func(f *provenance.Facts) {
+					f.Subjects[0].Form, f.Subjects[0].SHA256, f.Subjects[0].Tree = content.FormDirectory, artifact.Digest(s.Spec.SHA256), artifact.Digest(s.Spec.SHA256)
+					f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
+				})
+				w.location = before
+				w.evidence.seals[last.Name] = last
+				w.evidence.provenances[string(pod.UID)].Status.Outputs[0].Files = files
+			}
+		}, reason.ProducerFailed, "", nil},
+		"is refused if another was to fill it and was not sealed": {func(t *testing.T, w *world) {
+			w.unsealed(t, "", reason.OutputUnreadable)
+		}, reason.NotSealed, "was to produce it later", nil},
+		"is waited for while another fills it": {func(t *testing.T, w *world) {
+			w.another(t, 4, "", time.Time{})
+		}, reason.ProvenancePending, "still runs", nil},
+		"is more if an object was stored below it": {func(t *testing.T, w *world) {
+			w.part(t, w.location.Prefix(), 5, "z", stored)
+		}, "", "", content.Files{{Path: "1.txt", SHA256: stored}, {Path: "2.txt", SHA256: tree}, {Path: "z", SHA256: stored}}},
+		"is not taken by reference": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, reference+`,"optional":false`)
+		}, "", "", shard("2.txt", tree)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := filling(t, shard("1.txt", stored), shard("2.txt", tree))
+			c.change(t, w)
+			v := w.evaluate(t)
+			if v.Allowed != (c.want == "") || v.Refusal != nil && (v.Refusal.Code != c.want || !strings.Contains(v.Refusal.Error(), c.says)) {
+				t.Fatalf("verdict is %+v (%v), want %q: %s", v, v.Refusal, c.want, c.says)
+			}
+			if v.Allowed && v.Pins[0].Tree != c.pinned.Tree() {
+				t.Errorf("pinned is %s", v.Pins[0].Files)
+			}
+		})
 	}
 }

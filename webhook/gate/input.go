@@ -94,6 +94,10 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 		return accepted{}, no
 	case seal == nil:
 		return e.unlisted(ctx, in, writers)
+	case at.Kind == artifact.KindPrefix && named(e.origins[in.Name], in):
+		if found, no, several := e.filled(ctx, in, writers); several {
+			return found, no
+		}
 	}
 	statement, log, no := e.statement(ctx, e.step.Namespace, seal)
 	if no != nil {

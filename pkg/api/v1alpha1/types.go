@@ -170,6 +170,11 @@ type ArtifactSealSpec struct {
 	// provenance is the name of the Provenance with the bundle.
 	// +kubebuilder:validation:MaxLength=253
 	Provenance string `json:"provenance"`
+	// shared says that several steps of the workflow each stored a directory without an
+	// archive at the location. Each has a seal; all but that of the step that ran last
+	// have the UID of their pod at the end of their name.
+	// +optional
+	Shared bool `json:"shared,omitempty"`
 }
 
 // Location is an artifact's location; package artifact gives it its meaning.
