@@ -325,7 +325,7 @@ func partsOf(pin pin.Pin, workflowUID, volume string) ([]provenance.Input, error
 		}
 		inputs = append(inputs, provenance.Input{
 			Name: pin.Input + "/" + name, URI: at.URI(), SHA256: part.SHA256, Archive: content.ArchiveNone,
-			Tree: part.Tree, Seal: artifact.SealName(at, workflowUID), Volume: volume,
+			Tree: part.Tree, Seal: cmp.Or(part.Seal, artifact.SealName(at, workflowUID)), Volume: volume,
 		})
 	}
 	return inputs, nil

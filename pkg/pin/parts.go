@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -24,6 +25,8 @@ type Part struct {
 	Path string
 	// SHA256 and Tree are those of a Sum.
 	SHA256, Tree artifact.Digest
+	// Seal is the name of its ArtifactSeal; empty where that is the one of its place.
+	Seal string
 }
 
 // Collect pins what several steps stored below the pin's location: files, in any
@@ -42,12 +45,65 @@ func (p *Pin) Collect(files []content.File, dirs []string) error {
 	return p.validateParts()
 }
 
+// Attribute says which seal vouches for each of the pin's files, by their paths, where
+// places do not tell. It says why no pin has room.
+func (p *Pin) Attribute(seals map[string]string) error {
+	files, err := p.files()
+	if err != nil {
+		return err
+	}
+	number := map[string]int{}
+	var of []string
+	p.Dirs, p.Seals = "", ""
+	for _, f := range files {
+		seal := seals[f.Path]
+		if _, known := number[seal]; !known {
+			number[seal] = len(number)
+			p.Seals += seal + "\n"
+		}
+		of = append(of, strconv.Itoa(number[seal]))
+	}
+	p.Of = strings.Join(of, ",")
+	return p.validateParts()
+}
+
+// attributed are the names of the files' seals, in the order of the files; none where
+// each is that of its place.
+func (p Pin) attributed(files int) ([]string, error) {
+	if p.Seals == "" && p.Of == "" {
+		return make([]string, files), nil
+	}
+	seals := strings.Split(strings.TrimSuffix(p.Seals, "\n"), "\n")
+	for _, seal := range seals {
+		if seal == "" || len(seal) > maxPolicy || strings.ContainsFunc(seal, artifact.IsControl) {
+			return nil, fmt.Errorf("%.80q is no name of a seal", seal)
+		}
+	}
+	numbers := strings.Split(p.Of, ",")
+	if len(numbers) != files || p.Dirs != "" || !strings.HasSuffix(p.Seals, "\n") {
+		return nil, fmt.Errorf("there are %d files, and the seals of %d are named", files, len(numbers))
+	}
+	var of []string
+	for _, number := range numbers {
+		n, err := strconv.ParseUint(number, 10, 16)
+		if err != nil || n >= uint64(len(seals)) || strconv.FormatUint(n, 10) != number {
+			return nil, fmt.Errorf("%.20q is not the number of one of %d seals", number, len(seals))
+		}
+		of = append(of, seals[n])
+	}
+	return of, nil
+}
+
 // Parts are what several steps stored, in order; none if the pin has no Files.
 func (p Pin) Parts() ([]Part, error) {
-	if p.Files == "" && p.Dirs == "" {
+	if p.Files == "" && p.Dirs == "" && p.Seals == "" && p.Of == "" {
 		return nil, nil
 	}
 	files, err := p.files()
+	if err != nil {
+		return nil, err
+	}
+	seals, err := p.attributed(len(files))
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +121,8 @@ func (p Pin) Parts() ([]Part, error) {
 				continue
 			}
 		}
-		parts = append(parts, Part{Path: files[0].Path, SHA256: files[0].SHA256, Tree: content.FileTree(files[0].SHA256)})
+		seal := seals[len(seals)-len(files)]
+		parts = append(parts, Part{Path: files[0].Path, SHA256: files[0].SHA256, Tree: content.FileTree(files[0].SHA256), Seal: seal})
 		files = files[1:]
 	}
 	if len(dirs) > 0 {
@@ -80,7 +137,7 @@ func (p Pin) files() (content.Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	if size := len(p.Files) + len(p.Dirs); len(files) > MaxFiles || size > maxPinned {
+	if size := len(p.Files) + len(p.Dirs) + len(p.Seals) + len(p.Of); len(files) > MaxFiles || size > maxPinned {
 		return nil, fmt.Errorf("there are %d files, listed in %d bytes, and a pin has room for %d in %d", len(files), size, MaxFiles, maxPinned)
 	}
 	if p.Dirs != "" && !strings.HasSuffix(p.Dirs, "\n") {

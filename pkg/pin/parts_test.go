@@ -1,6 +1,7 @@
 package pin
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -29,9 +30,9 @@ func TestPartsAreObjectsAndDirectories(t *testing.T) {
 	of := func(files ...content.File) artifact.Digest { return content.Files(files).Tree() }
 	sub, more := of(content.File{Path: "b", SHA256: sumOfNothing}, content.File{Path: "deep/c", SHA256: sumOfX}), of(content.File{Path: "d", SHA256: sumOfX})
 	want := []Part{
-		{"a", sumOfX, content.FileTree(sumOfX)},
-		{"sub/", sub, sub},
-		{"sub.more/", more, more},
+		{"a", sumOfX, content.FileTree(sumOfX), ""},
+		{"sub/", sub, sub, ""},
+		{"sub.more/", more, more, ""},
 	}
 	if parts, err := pin.Parts(); err != nil || !reflect.DeepEqual(parts, want) {
 		t.Errorf("got %+v, %v, want %+v", parts, err, want)
@@ -42,6 +43,64 @@ func TestPartsAreObjectsAndDirectories(t *testing.T) {
 	}
 	if parts, err := (Pin{}).Parts(); err != nil || parts != nil {
 		t.Errorf("of nothing: %+v, %v", parts, err)
+	}
+}
+
+// Where parts lie in one another, the pin says which seal vouches for each file.
+func TestFilesOfSeveralStepsHaveTheirSeals(t *testing.T) {
+	pin := collected(t)
+	files, err := content.ParseFiles(pin.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seals := map[string]string{}
+	for i, f := range files {
+		seals[f.Path] = []string{"first", "second"}[i%2]
+	}
+	if err := pin.Attribute(seals); err != nil {
+		t.Fatal(err)
+	}
+	if err := pin.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := Parse(string(text))
+	if err != nil || read != pin {
+		t.Fatalf("read is %+v, %v", read, err)
+	}
+	parts, err := read.Parts()
+	if err != nil || len(parts) != len(files) {
+		t.Fatalf("parts are %+v, %v", parts, err)
+	}
+	for i, part := range parts {
+		if want := (Part{files[i].Path, files[i].SHA256, content.FileTree(files[i].SHA256), seals[files[i].Path]}); part != want {
+			t.Errorf("part is %+v, want %+v", part, want)
+		}
+	}
+	for title, change := range map[string]func(*Pin){
+		"no seals":             func(p *Pin) { p.Seals = "" },
+		"no numbers":           func(p *Pin) { p.Of = "" },
+		"one number less":      func(p *Pin) { p.Of = strings.TrimPrefix(p.Of, "0,") },
+		"one number more":      func(p *Pin) { p.Of += ",0" },
+		"a number of no seal":  func(p *Pin) { p.Of = strings.Replace(p.Of, "1", "2", 1) },
+		"a negative number":    func(p *Pin) { p.Of = strings.Replace(p.Of, "1", "-1", 1) },
+		"a number in two ways": func(p *Pin) { p.Of = strings.Replace(p.Of, "1", "01", 1) },
+		"a seal without name":  func(p *Pin) { p.Seals = "\nsecond\n" },
+		"a seal too long":      func(p *Pin) { p.Seals = strings.Repeat("x", maxPolicy+1) + "\nsecond\n" },
+		"a half line":          func(p *Pin) { p.Seals = strings.TrimSuffix(p.Seals, "\n") },
+		"directories too":      func(p *Pin) { p.Dirs = "sub\n" },
+		"no files": func(p *Pin) {
+			p.Location, p.SHA256, p.Tree, p.Files = "s3://s/b/k", sumOfX, content.FileTree(sumOfX), ""
+		},
+		"names of no end": func(p *Pin) { p.Seals += strings.Repeat("third\n", maxPinned/6) },
+	} {
+		other := pin
+		if change(&other); other.Validate() == nil {
+			t.Errorf("%s: it is valid", title)
+		}
 	}
 }
 

@@ -44,6 +44,12 @@ type Pin struct {
 	// Dirs are those of the parts that are directories without an archive, by their
 	// paths, one a line, in the order of Files. Each other part is one of Files.
 	Dirs string `json:"dirs,omitempty"`
+	// Seals are the names of the ArtifactSeals of the parts, one a line, where these lie
+	// in one another or at one key: a file's place does not tell whose it is then. Of has
+	// the number of its seal for each of Files, from 0, with commas between. Empty where
+	// each part has the seal of its place.
+	Seals string `json:"seals,omitempty" since:"2"`
+	Of    string `json:"of,omitempty" since:"2"`
 	// Policy is the name of the ClusterProvenancePolicy without which the input
 	// would have been refused; empty if there was no need of one.
 	Policy string `json:"policy,omitempty"`

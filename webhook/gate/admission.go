@@ -344,7 +344,7 @@ func EqualPins(a, b pin.Pin) bool {
 		return false
 	}
 	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Archive == b.Archive && a.Tree == b.Tree &&
-		a.Within == b.Within && a.Files == b.Files && a.Dirs == b.Dirs && a.Policy == b.Policy && a.Seal == b.Seal && a.Absent == b.Absent
+		a.Within == b.Within && a.Files == b.Files && a.Dirs == b.Dirs && a.Seals == b.Seals && a.Of == b.Of && a.Policy == b.Policy && a.Seal == b.Seal && a.Absent == b.Absent
 }
 
 func labelOf(step *argo.Step, input string) string {

@@ -70,12 +70,15 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 		}
 	}
 	pin := pin.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode}
-	if apart(seals) {
-		slices.Sort(c.dirs)
-	} else {
-		c.dirs = nil // of what lies in two of them only the file itself is one step's
+	err := pin.Collect(c.list(), c.dirs)
+	if !apart(seals) {
+		// A directory may have files of several steps.
+		err = pin.Collect(c.list(), nil)
+		if err == nil {
+			err = pin.Attribute(c.attribution())
+		}
 	}
-	if err := pin.Collect(c.list(), c.dirs); err != nil {
+	if err != nil {
 		return accepted{}, &refused{error: reason.Wrap(reason.PrefixUnsupported, err, "%v", err)}
 	}
 	return accepted{pin: pin, level: c.level}, nil
@@ -112,22 +115,32 @@ type collection struct {
 type storedFile struct {
 	sha256 artifact.Digest
 	run    provenance.Run
+	seal   string
 }
 
 // add takes a file that a step stored. Of two at one path the later one lies there;
 // of two steps that ran beside each other nobody knows which that is.
-func (c *collection) add(path string, sha256 artifact.Digest, run provenance.Run) *refused {
+func (c *collection) add(path string, sha256 artifact.Digest, seal *v1alpha1.ArtifactSeal) *refused {
 	have, twice := c.files[path]
+	run := provenance.RunOf(seal.Spec.Producer)
 	switch {
 	case !twice && len(c.files) == pin.MaxFiles:
 		return refuse(reason.PrefixUnsupported, "with its files there are more than %d, and a pin has room for no more", pin.MaxFiles)
 	case !twice, have.run.Before(run):
-		c.files[path] = storedFile{sha256, run}
+		c.files[path] = storedFile{sha256, run, seal.Name}
 	case have.sha256 == sha256, run.Before(have.run):
 	default:
 		return refuse(reason.PrefixUnsupported, "two steps that ran beside each other stored %.200q there, and not the same: which one is there is chance", path)
 	}
 	return nil
+}
+
+func (c *collection) attribution() map[string]string {
+	seals := make(map[string]string, len(c.files))
+	for path, f := range c.files {
+		seals[path] = f.seal
+	}
+	return seals
 }
 
 func (c *collection) list() []content.File {
@@ -170,7 +183,7 @@ func (e *evaluation) part(ctx context.Context, c *collection, seal *v1alpha1.Art
 	if at.Kind == artifact.KindPrefix {
 		return e.directory(ctx, c, seal, subject, strings.TrimSuffix(path, "/"))
 	}
-	return c.add(path, subject.SHA256, provenance.RunOf(seal.Spec.Producer))
+	return c.add(path, subject.SHA256, seal)
 }
 
 // rivals are the writers that may have changed what lies at a part's location: who was
@@ -205,7 +218,7 @@ func (e *evaluation) directory(ctx context.Context, c *collection, seal *v1alpha
 		path += "/"
 	}
 	for _, f := range files {
-		if no := c.add(path+f.Path, f.SHA256, provenance.RunOf(seal.Spec.Producer)); no != nil {
+		if no := c.add(path+f.Path, f.SHA256, seal); no != nil {
 			return no
 		}
 	}

@@ -542,6 +542,11 @@ func TestADirectoryThatSeveralStepsFilledIsAllThatTheyStored(t *testing.T) {
 	want := pin.Pin{
 		Input: "message", Location: w.location.Prefix().URI(), SHA256: files.Tree(), Archive: content.ArchiveNone, Tree: files.Tree(), Files: files.String(),
 	}
+	beside := func(n int) string {
+		return artifact.SharedSealName(w.location.Prefix(), w.step.WorkflowUID, string(w.evidence.pods[n].UID))
+	}
+	last := artifact.SealName(w.location.Prefix(), w.step.WorkflowUID)
+	check(t, want.Attribute(map[string]string{"1.txt": beside(0), "2.txt": beside(1), "sub/3.txt": last}))
 	v := w.evaluate(t)
 	if !v.Allowed || !cmp.Equal(v.Pins, []pin.Pin{want}) {
 		t.Fatalf("verdict is %+v (%v), want pin %+v", v, v.Refusal, want)
