@@ -28,6 +28,19 @@ func (l *Lab) Put(ctx context.Context, key string, content []byte) error {
 	return nil
 }
 
+// Clear removes what lies below a folder: an earlier run may have left something.
+func (l *Lab) Clear(ctx context.Context, folder string) error {
+	for o := range l.S3.ListObjects(ctx, part.S3Bucket, minio.ListObjectsOptions{Prefix: folder, Recursive: true}) {
+		if o.Err != nil {
+			return fmt.Errorf("list %s: %w", folder, o.Err)
+		}
+		if err := l.S3.RemoveObject(ctx, part.S3Bucket, o.Key, minio.RemoveObjectOptions{}); err != nil {
+			return fmt.Errorf("remove %s: %w", o.Key, err)
+		}
+	}
+	return nil
+}
+
 // Get reads an object of a bucket. Objects in tests are small.
 func (l *Lab) Get(ctx context.Context, bucket, key string) ([]byte, error) {
 	o, err := l.S3.GetObject(ctx, bucket, key, minio.GetObjectOptions{})

@@ -188,6 +188,9 @@ func (h honest) run(t *testing.T, ns, name string, argo argoVersion) *lab.Run {
 func (h honest) comes(t *testing.T, ns, name, golden string, argo argoVersion) *lab.Run {
 	t.Helper()
 	ended := func(ns, name string) *lab.Run {
+		if err := cluster(t).Clear(t.Context(), name+"/"); err != nil {
+			t.Fatal(err)
+		}
 		return finish(t, ns, argo.begin(t, h.path, ns, name))
 	}
 	run := ended(ns, name)
