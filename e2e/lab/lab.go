@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -177,7 +178,28 @@ func (l *Lab) List(ctx context.Context, ns string, list client.ObjectList) error
 	return l.Client.List(ctx, list, client.InNamespace(ns))
 }
 
-// Eventually calls f every 400 ms until it says true, errs, or the time is up.
+// Eventually calls f every 400 ms until it says true, errs, or the time is up. What
+// only says that the machine is busy is no error before that.
 func Eventually(ctx context.Context, limit time.Duration, f wait.ConditionWithContextFunc) error {
-	return wait.PollUntilContextTimeout(ctx, 400*time.Millisecond, limit, true, f)
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 400*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
+		done, err := f(ctx)
+		if last = nil; passes(err) {
+			last = err
+			return false, nil
+		}
+		return done, err
+	})
+	if err != nil && last != nil {
+		return fmt.Errorf("%w: %w", err, last)
+	}
+	return err
+}
+
+// passes says whether an error is one of an API server, or of the way to it, that
+// has too much to do for the moment.
+func passes(err error) bool {
+	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) ||
+		utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err) || utilnet.IsProbableEOF(err)
 }
