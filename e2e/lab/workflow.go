@@ -80,10 +80,12 @@ func (n Node) Key(output string) string {
 // Run is a workflow as it stands.
 type Run struct {
 	Namespace, Name, UID string
-	Phase                string
-	Message              string
-	Started, Finished    time.Time
-	Nodes                map[string]Node
+	// Version is its resource version: it is the same as long as nothing happens.
+	Version           string
+	Phase             string
+	Message           string
+	Started, Finished time.Time
+	Nodes             map[string]Node
 }
 
 // Node finds a node by its display name.
@@ -136,7 +138,7 @@ func (l *Lab) Run(ctx context.Context, ns, name string) (*Run, error) {
 	if err := l.Client.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, u); err != nil {
 		return nil, fmt.Errorf("read workflow %s/%s: %w", ns, name, err)
 	}
-	r := &Run{Namespace: ns, Name: name, UID: string(u.GetUID())}
+	r := &Run{Namespace: ns, Name: name, UID: string(u.GetUID()), Version: u.GetResourceVersion()}
 	status, _, err := unstructured.NestedMap(u.Object, "status")
 	if err != nil {
 		return nil, err
@@ -245,7 +247,7 @@ func (l *Lab) DeleteWorkflows(ctx context.Context, ns string) error {
 // DeletePods deletes the pods of a namespace and waits until they are gone, and
 // their files with them.
 func (l *Lab) DeletePods(ctx context.Context, ns string) error {
-	return Eventually(ctx, time.Minute, func(ctx context.Context) (bool, error) {
+	return Eventually(ctx, 3*time.Minute, func(ctx context.Context) (bool, error) {
 		// What fails is repeated: a pod is held back until it is recorded.
 		_ = l.Client.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(ns))
 		var pods corev1.PodList
@@ -319,6 +321,13 @@ func (l *Lab) Steer(ctx context.Context, ns, name, patch string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return l.Wake(ctx, ns, name)
+}
+
+// Wake has Argo's controller look at a workflow that it has lost sight of: see heard.
+// It also does so where the API server did not take what it wrote, but for a conflict
+// (persistUpdates).
+func (l *Lab) Wake(ctx context.Context, ns, name string) error {
 	_, err := l.patch(ctx, ns, name, awake())
 	return err
 }
