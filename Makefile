@@ -13,7 +13,8 @@ IMAGES  := go run ./e2e/images
 # What is built from pinned modules (helm, cosign, the API server …), on PATH
 # and as ARGOSEAL_BIN_*; it replaces KUBECONFIG, so a user's own is kept apart.
 TOOLS := mine="$${KUBECONFIG:-}"; eval "$$($(CLUSTER) env)"; [ -z "$$mine" ] || export KUBECONFIG="$$mine"; \
-	export TEST_ASSET_KUBE_APISERVER="$${ARGOSEAL_BIN_KUBE_APISERVER:-}" TEST_ASSET_ETCD="$${ARGOSEAL_BIN_ETCD:-}"
+	export TEST_ASSET_KUBE_APISERVER="$${ARGOSEAL_BIN_KUBE_APISERVER:-}" TEST_ASSET_ETCD="$${ARGOSEAL_BIN_ETCD:-}"; \
+	export KUBEBUILDER_CONTROLPLANE_START_TIMEOUT=3m KUBEBUILDER_CONTROLPLANE_STOP_TIMEOUT=3m
 
 NAMESPACE ?= argoseal-system
 RELEASE   ?= argoseal
@@ -70,7 +71,8 @@ integration: tools ## Unit and golden tests, and those against a real API server
 
 .PHONY: e2e
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up, with Argoseal installed anew.
-	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go test -tags e2e -count=1 -timeout 20m -skip '^TestConformance' ./e2e/suite ./pkg/argo/graph ./pkg/content ./pkg/pin
+	@$(TOOLS); go test -tags e2e -count=1 ./pkg/argo/graph ./pkg/content ./pkg/pin # before the suite: what is built and computed beside it, it waits for
+	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go test -tags e2e -count=1 -timeout 20m -skip '^TestConformance' ./e2e/suite
 	@$(TOOLS); go test -tags e2e -count=1 ./charts
 
 .PHONY: sentinel

@@ -52,8 +52,8 @@ func TestDiscovery(t *testing.T) {
 	c.make(user{}, deployments, ns, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"running","namespace":"NS"},
 		"spec":{"replicas":1,"selector":{"matchLabels":{"a":"running"}},"template":{"metadata":{"labels":{"a":"running"}},
 		"spec":{"serviceAccountName":"default","automountServiceAccountToken":false,"terminationGracePeriodSeconds":0,
-		"containers":[{"name":"workflow-controller","image":"busybox","imagePullPolicy":"IfNotPresent","command":["sleep","300"]}]}}}}`)
-	deadline := time.Now().Add(time.Minute)
+		"containers":[{"name":"workflow-controller","image":"busybox","imagePullPolicy":"IfNotPresent","command":["sleep","900"]}]}}}}`)
+	deadline := time.Now().Add(4 * time.Minute)
 	for ready := int64(0); ready == 0; time.Sleep(time.Second) {
 		if time.Now().After(deadline) {
 			t.Fatal("the Deployment gets no ready pod")

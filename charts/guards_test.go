@@ -5,11 +5,13 @@ package charts_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/argoseal/argoseal/e2e/cluster/part"
 	"github.com/argoseal/argoseal/e2e/lab"
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -105,7 +108,7 @@ func (c *cluster) waitForGuards() {
 		c.t.Fatalf("is the chart installed? `make install` does it: %v", err)
 	}
 	forgery := attempt{as: clusterAdmin, verb: "create", on: provenances, body: record("forged")}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Second) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Second) {
 		if err = c.try(forgery, "default", true); err != nil && strings.Contains(err.Error(), string(reason.RecordGuarded)) {
 			return
 		}
@@ -164,7 +167,7 @@ func (c *cluster) make(as user, gvr schema.GroupVersionResource, ns, text string
 		return made
 	}
 	c.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := client.Delete(ctx, o.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			c.t.Error(err)
@@ -309,13 +312,14 @@ func (c *cluster) prepare() string {
 	c.make(admin, workflows, ns, workflow("under-way", stored))
 	c.make(admin, workflows, ns, strings.Replace(workflow("ended", `"phase":"Failed","message":"m","finishedAt":"2026-01-01T00:00:00Z",`+stored),
 		`"labels":{`, `"labels":{"workflows.argoproj.io/completed":"true",`, 1))
-	for _, a := range []attempt{
-		{as: node, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Running","startTime":"2026-01-01T00:00:00Z",` + ended("0"))},
-		{as: admin, on: namespaces, name: "NS", body: `{"metadata":{"labels":{"argoseal.dev/mode":"enforce"}}}`},
-	} {
-		if err := c.try(a, ns, false); err != nil {
-			c.t.Fatal(err)
-		}
+	reported := attempt{as: node, on: pods, name: "tagged", sub: "status", body: status(`"phase":"Running","startTime":"2026-01-01T00:00:00Z",` + ended("0"))}
+	// The role of the debugger was made last.
+	who, err := c.lab.As(debugger.name)
+	if err == nil {
+		err = lab.Granted(c.t.Context(), who, ns, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"argoseal-exec"}})
+	}
+	if err := errors.Join(err, c.try(reported, ns, false), c.lab.SetMode(c.t.Context(), ns, v1alpha1.ModeEnforce)); err != nil {
+		c.t.Fatal(err)
 	}
 	return ns
 }

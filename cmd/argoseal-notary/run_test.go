@@ -96,7 +96,7 @@ func TestFromAnEmptyClusterToReady(t *testing.T) {
 	select {
 	case err := <-ended:
 		must(t, err)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it does not stop")
 	}
 
@@ -121,7 +121,7 @@ func freeAddress(t *testing.T) string {
 func await(t *testing.T, address, path string, want int) {
 	t.Helper()
 	got := "nothing"
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		response, err := http.Get("http://" + address + path)
 		if err != nil {
 			continue

@@ -104,7 +104,7 @@ func (c *cluster) unsealed(t *testing.T) {
 	refused(t, err, http.StatusForbidden, reason.NoProvenance,
 		"artifact message ("+s.step.StoreInputs()[0].Location.URI()+"): ", ". Produce it in a step of this workflow")
 	t.Logf("the line: %v", err)
-	eventually(t, 10*time.Second, "the event", func() error {
+	eventually(t, "the event", func() error {
 		for _, e := range s.events(t) {
 			if e.Reason == string(reason.NoProvenance) && e.Type == corev1.EventTypeWarning && e.InvolvedObject.UID == s.workflow &&
 				strings.Contains(e.Message, "Pod "+s.consume.Name+": NoProvenance: artifact message") {
@@ -167,7 +167,7 @@ func (c *cluster) sealedMeanwhile(t *testing.T) {
 		_, err := s.create(t, s.argo, s.consume)
 		done <- err
 	}()
-	time.Sleep(700 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond) // of the two seconds that it waits
 	s.seals(t, s.notary, produced, nil)
 	check(t, <-done)
 	if len(s.argo.answers) != 1 {
@@ -188,10 +188,10 @@ func (c *cluster) inForce(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, 10*time.Second, "its condition", ready)
+	eventually(t, "its condition", ready)
 	p.Spec.Require.MaxAge = "2h"
 	check(t, c.admin.Update(t.Context(), p))
-	eventually(t, 10*time.Second, "the condition of its next generation", ready)
+	eventually(t, "the condition of its next generation", ready)
 }
 
 // outOfForce stores a policy that the schema of an older release let pass.
@@ -211,13 +211,13 @@ func (c *cluster) outOfForce(t *testing.T) {
 		}
 	}
 	restore := c.withoutRule(t)
-	eventually(t, 10*time.Second, "a policy that the schema lets pass", func() error { return c.admin.Create(t.Context(), p) })
-	eventually(t, 10*time.Second, "its condition", says(metav1.ConditionFalse, detail))
+	eventually(t, "a policy that the schema lets pass", func() error { return c.admin.Create(t.Context(), p) })
+	eventually(t, "its condition", says(metav1.ConditionFalse, detail))
 	_, err := s.create(t, s.argo, s.consume)
 	refused(t, err, http.StatusForbidden, reason.PolicyInvalid, detail, "Correct or delete the policy")
 
 	restore()
-	eventually(t, 10*time.Second, "the rule", func() error {
+	eventually(t, "the rule", func() error {
 		other := p.DeepCopy()
 		other.Name, other.ResourceVersion = "other", ""
 		if err := c.admin.Create(t.Context(), other, client.DryRunAll); err == nil {
@@ -227,10 +227,10 @@ func (c *cluster) outOfForce(t *testing.T) {
 	})
 	// It says so under the rule that it breaks, too.
 	check(t, c.admin.Status().Patch(t.Context(), p.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"status": {"conditions": []}}`))))
-	eventually(t, 10*time.Second, "its condition under today's schema", says(metav1.ConditionFalse, detail))
+	eventually(t, "its condition under today's schema", says(metav1.ConditionFalse, detail))
 	p.Spec.Require.MaxAge = "1h"
 	check(t, c.admin.Update(t.Context(), p))
-	eventually(t, 10*time.Second, "the condition of its correction", says(metav1.ConditionTrue, ""))
+	eventually(t, "the condition of its correction", says(metav1.ConditionTrue, ""))
 	s.made(t, s.consume)
 }
 
@@ -364,7 +364,7 @@ func (c *cluster) warn(t *testing.T) {
 	if !strings.Contains(strings.Join(s.argo.warnings, "\n"), "NoProvenance: artifact message") {
 		t.Errorf("warnings are %q", s.argo.warnings)
 	}
-	eventually(t, 10*time.Second, "the event", func() error {
+	eventually(t, "the event", func() error {
 		if events := s.events(t); len(events) == 0 || events[0].Reason != string(reason.NoProvenance) {
 			return fmt.Errorf("events are %v", events)
 		}

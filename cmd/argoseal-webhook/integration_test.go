@@ -140,7 +140,7 @@ func (c *cluster) furnish(t *testing.T) {
 			Webhooks: []admissionv1.MutatingWebhook{{
 				Name: "inject.argoseal.dev", ClientConfig: c.endpoint(server.PathMutate), Rules: rules("pods", admissionv1.Create),
 				AdmissionReviewVersions: []string{"v1"}, SideEffects: new(admissionv1.SideEffectClassNoneOnDryRun),
-				FailurePolicy: new(admissionv1.Fail), TimeoutSeconds: new(int32(5)), NamespaceSelector: labelled(),
+				FailurePolicy: new(admissionv1.Fail), TimeoutSeconds: new(int32(10)), NamespaceSelector: labelled(),
 				ReinvocationPolicy: new(admissionv1.IfNeededReinvocationPolicy),
 			}},
 		},
@@ -150,17 +150,17 @@ func (c *cluster) furnish(t *testing.T) {
 				Name: "gate.argoseal.dev", ClientConfig: c.endpoint(server.PathValidate),
 				Rules:                   append(rules("pods", admissionv1.Create, admissionv1.Update), rules("pods/ephemeralcontainers", admissionv1.Update)...),
 				AdmissionReviewVersions: []string{"v1"}, SideEffects: new(admissionv1.SideEffectClassNoneOnDryRun),
-				FailurePolicy: new(admissionv1.Fail), TimeoutSeconds: new(int32(5)), NamespaceSelector: labelled(),
+				FailurePolicy: new(admissionv1.Fail), TimeoutSeconds: new(int32(10)), NamespaceSelector: labelled(),
 			}, {
 				Name: "exec.argoseal.dev", ClientConfig: c.endpoint(server.PathExec),
 				Rules:                   append(rules("pods/exec", admissionv1.Connect), rules("pods/attach", admissionv1.Connect)...),
 				AdmissionReviewVersions: []string{"v1"}, SideEffects: new(admissionv1.SideEffectClassNoneOnDryRun),
-				FailurePolicy: new(admissionv1.Fail), TimeoutSeconds: new(int32(5)), NamespaceSelector: labelled(),
+				FailurePolicy: new(admissionv1.Fail), TimeoutSeconds: new(int32(10)), NamespaceSelector: labelled(),
 			}, {
 				Name: "deletion.argoseal.dev", ClientConfig: c.endpoint(server.PathDeletion),
 				Rules:                   append(rules("pods", admissionv1.Delete), rules("pods/eviction", admissionv1.Create)...),
 				AdmissionReviewVersions: []string{"v1"}, SideEffects: new(admissionv1.SideEffectClassNoneOnDryRun),
-				FailurePolicy: new(admissionv1.Ignore), TimeoutSeconds: new(int32(5)), NamespaceSelector: labelled(),
+				FailurePolicy: new(admissionv1.Ignore), TimeoutSeconds: new(int32(10)), NamespaceSelector: labelled(),
 			}},
 		},
 	}
@@ -182,7 +182,7 @@ func (c *cluster) remember(t *testing.T) {
 		kept.Wait()
 	})
 	namespace := c.namespace(t, "enforce")
-	eventually(t, 20*time.Second, "policies that count", func() error {
+	eventually(t, "policies that count", func() error {
 		m, err := c.moment(t, namespace)
 		if err != nil {
 			return err
@@ -247,13 +247,13 @@ func (c *cluster) run(t *testing.T) {
 				t.Errorf("replica: %v", err)
 			}
 		})
-		eventually(t, 20*time.Second, "readiness", func() error { return ready(o.healthAddress) })
+		eventually(t, "readiness", func() error { return ready(o.healthAddress) })
 	}
 	t.Cleanup(func() {
 		stop()
 		running.Wait()
 	})
-	eventually(t, 10*time.Second, "the caBundles", func() error {
+	eventually(t, "the caBundles", func() error {
 		_, err := c.bundle(t)
 		return err
 	})
@@ -338,7 +338,7 @@ func (c *cluster) lost(t *testing.T) {
 	before, err := c.bundle(t)
 	check(t, err)
 	check(t, c.api.CoreV1().Secrets(ours).Delete(t.Context(), v1alpha1.SecretServingCertificate, metav1.DeleteOptions{}))
-	eventually(t, 10*time.Second, "another bundle", func() error {
+	eventually(t, "another bundle", func() error {
 		after, err := c.bundle(t)
 		if err == nil && bytes.Equal(before, after) {
 			err = errors.New("the bundle is the old one")
@@ -356,7 +356,7 @@ func (c *cluster) recovers(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-", Namespace: namespace},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "busybox"}}},
 	}
-	eventually(t, 10*time.Second, "a call", func() error {
+	eventually(t, "a call", func() error {
 		if _, err := c.bundle(t); err != nil {
 			return err
 		}
@@ -378,8 +378,11 @@ func handshake(t *testing.T, port int, bundle []byte) string {
 	return connection.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-func eventually(t *testing.T, patience time.Duration, what string, done func() error) {
+// eventually waits until something is done; nothing here takes long unless the machine
+// has much else to do.
+func eventually(t *testing.T, what string, done func() error) {
 	t.Helper()
+	const patience = time.Minute
 	var err error
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if err = done(); err == nil {

@@ -90,7 +90,7 @@ func (c *cluster) scene(t *testing.T, mode string) *scene {
 	t.Helper()
 	s := &scene{cluster: c, namespace: c.namespace(t, mode), argo: c.as(t, argotest.Controller)}
 	if mode != "" {
-		eventually(t, 10*time.Second, "the record of the namespace", func() error {
+		eventually(t, "the record of the namespace", func() error {
 			_, err := c.moment(t, s.namespace)
 			return err
 		})

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,9 +14,11 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -26,6 +29,7 @@ import (
 	"github.com/argoseal/argoseal/e2e/cluster/layout"
 	"github.com/argoseal/argoseal/e2e/cluster/part"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // System is the namespace that `make install` puts Argoseal in.
@@ -87,7 +91,8 @@ func (l *Lab) As(user string, groups ...string) (client.Client, error) {
 }
 
 // Namespace makes a fresh namespace that workflows can run in, with Argoseal's
-// mode label if mode is not empty. One of the same name is deleted first.
+// mode label if mode is not empty. One of the same name is deleted first. Its steps
+// may report to Argo, then: what is refused they do not report again.
 func (l *Lab) Namespace(ctx context.Context, name string, mode v1alpha1.Mode) error {
 	if err := l.DeleteNamespace(ctx, name); err != nil {
 		return err
@@ -96,10 +101,22 @@ func (l *Lab) Namespace(ctx context.Context, name string, mode v1alpha1.Mode) er
 	if mode != "" {
 		labels = map[string]string{v1alpha1.LabelMode: string(mode)}
 	}
-	return kube.PrepareNamespace(ctx, l.Config, name, labels)
+	if err := kube.PrepareNamespace(ctx, l.Config, name, labels); err != nil {
+		return err
+	}
+	step, err := l.AsServiceAccount(name, "default")
+	if err != nil {
+		return err
+	}
+	return Granted(ctx, step, name, rbacv1.PolicyRule{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflowtaskresults"}, Verbs: []string{"create"}})
 }
 
-// SetMode labels a namespace with another mode, or with none if it is empty.
+// known is how long a process may take to know of what another one has stored.
+const known = 2 * time.Minute
+
+// SetMode labels a namespace with another mode, or with none if it is empty, and
+// waits until the API server and our webhook, which have namespaces from watches, go
+// by it: the one in its admission policies, the other where it judges pods.
 func (l *Lab) SetMode(ctx context.Context, name string, mode v1alpha1.Mode) error {
 	value := "null"
 	if mode != "" {
@@ -110,7 +127,46 @@ func (l *Lab) SetMode(ctx context.Context, name string, mode v1alpha1.Mode) erro
 	if err := l.Client.Patch(ctx, ns, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
 		return fmt.Errorf("label namespace %s: %w", name, err)
 	}
+	// What is refused in every namespace with a mode, and what in enforce only.
+	copied := newWorkflow()
+	copied.SetNamespace(name)
+	copied.SetName("probe")
+	copied.Object["spec"], copied.Object["status"] = map[string]any{}, map[string]any{"Phase": "misspelled"}
+	foundling := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "probe", Labels: map[string]string{
+			"workflows.argoproj.io/workflow": "none", "workflows.argoproj.io/completed": "false",
+		}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "busybox"}}},
+	}
+	argo, err := l.AsServiceAccount(part.ArgoNamespace, "argo")
+	if err != nil {
+		return err
+	}
+	err = Eventually(ctx, known, func(ctx context.Context) (bool, error) {
+		guarded, err := refuses(ctx, l.Client, copied, string(reason.WorkflowGuarded)+": ")
+		if err != nil || guarded != (mode != "") {
+			return false, err
+		}
+		judged, err := refuses(ctx, argo, foundling, `argoseal.dev" denied the request: `)
+		return judged == (mode == v1alpha1.ModeEnforce), err
+	})
+	if err != nil {
+		return fmt.Errorf("nobody goes by mode %q of namespace %s: %w", mode, name, err)
+	}
 	return nil
+}
+
+// refuses says whether an object would not be stored, in these words.
+func refuses(ctx context.Context, c client.Client, o client.Object, words string) (bool, error) {
+	o, ok := o.DeepCopyObject().(client.Object)
+	if !ok {
+		return false, errors.New("a copy is no object")
+	}
+	err := c.Create(ctx, o, client.DryRunAll)
+	if apierrors.IsForbidden(err) && strings.Contains(err.Error(), words) {
+		return true, nil
+	}
+	return false, err
 }
 
 // DeleteNamespace deletes a namespace and waits until it is gone.
@@ -119,7 +175,7 @@ func (l *Lab) DeleteNamespace(ctx context.Context, name string) error {
 		return err
 	}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	err := Eventually(ctx, time.Minute, func(ctx context.Context) (bool, error) {
+	err := Eventually(ctx, 3*time.Minute, func(ctx context.Context) (bool, error) {
 		err := l.Client.Get(ctx, client.ObjectKeyFromObject(ns), ns)
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})
@@ -135,7 +191,7 @@ func (l *Lab) Discard(ctx context.Context, name string) error {
 	// no grace: nobody will look at them again. What fails here is the
 	// namespace controller's to repeat, such as the deletion of a pod that is
 	// held back until it is recorded.
-	short, cancel := context.WithTimeout(ctx, 2*time.Second)
+	short, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	_ = l.Client.DeleteAllOf(short, newWorkflow(), client.InNamespace(name))
 	_ = l.Client.DeleteAllOf(short, &corev1.Pod{}, client.InNamespace(name), client.GracePeriodSeconds(0))
@@ -177,7 +233,28 @@ func (l *Lab) List(ctx context.Context, ns string, list client.ObjectList) error
 	return l.Client.List(ctx, list, client.InNamespace(ns))
 }
 
-// Eventually calls f every 400 ms until it says true, errs, or the time is up.
+// Eventually calls f every 400 ms until it says true, errs, or the time is up. What
+// only says that the machine is busy is no error before that.
 func Eventually(ctx context.Context, limit time.Duration, f wait.ConditionWithContextFunc) error {
-	return wait.PollUntilContextTimeout(ctx, 400*time.Millisecond, limit, true, f)
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 400*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
+		done, err := f(ctx)
+		if last = nil; passes(err) {
+			last = err
+			return false, nil
+		}
+		return done, err
+	})
+	if err != nil && last != nil {
+		return fmt.Errorf("%w: %w", err, last)
+	}
+	return err
+}
+
+// passes says whether an error is one of an API server, or of the way to it, that
+// has too much to do for the moment.
+func passes(err error) bool {
+	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) ||
+		utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err) || utilnet.IsProbableEOF(err)
 }

@@ -59,6 +59,15 @@ func containerID(pod *corev1.Pod, container string) (string, error) {
 	return "", fmt.Errorf("container %s of pod %s/%s does not run", container, pod.Namespace, pod.Name)
 }
 
+// runs says whether a container has a process on this machine.
+func runs(id string) (bool, error) {
+	held, err := processes(id)
+	for _, fd := range held {
+		_ = unix.Close(fd)
+	}
+	return len(held) > 0, err
+}
+
 // processes opens a descriptor for each process of a container: those in a
 // cgroup that carries the container's id.
 func processes(id string) ([]int, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -16,7 +15,7 @@ import (
 // that comes before the template does ends at once. It asks by suspended workflows
 // in a namespace, of which nothing stays.
 func (l *Lab) KnowsTemplate(ctx context.Context, ns, name string, clusterScope bool) error {
-	err := Eventually(ctx, 30*time.Second, func(ctx context.Context) (bool, error) {
+	err := Eventually(ctx, known, func(ctx context.Context) (bool, error) {
 		u := newWorkflow()
 		u.SetNamespace(ns)
 		u.SetGenerateName("knows-")
@@ -24,20 +23,20 @@ func (l *Lab) KnowsTemplate(ctx context.Context, ns, name string, clusterScope b
 		if err := l.Client.Create(ctx, u); err != nil {
 			return false, err
 		}
-		known := false
-		err := Eventually(ctx, 20*time.Second, func(ctx context.Context) (bool, error) {
+		knows := false
+		err := Eventually(ctx, known, func(ctx context.Context) (bool, error) {
 			if err := l.Client.Get(ctx, client.ObjectKeyFromObject(u), u); err != nil {
 				return false, err
 			}
 			message, ended, err := unstructured.NestedString(u.Object, "status", "message")
-			known = !strings.Contains(message, "not found")
+			knows = !strings.Contains(message, "not found")
 			_, copied, _ := unstructured.NestedMap(u.Object, "status", "storedWorkflowTemplateSpec")
 			return ended || copied, err
 		})
 		if err != nil {
 			return false, err
 		}
-		return known, client.IgnoreNotFound(l.Client.Delete(ctx, u))
+		return knows, client.IgnoreNotFound(l.Client.Delete(ctx, u))
 	})
 	if wait.Interrupted(err) {
 		return fmt.Errorf("argo does not know template %s of %s: %w", name, ns, err)

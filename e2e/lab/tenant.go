@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -41,18 +40,19 @@ func (l *Lab) Tenant(ctx context.Context, ns, name string, rules ...rbacv1.Polic
 	if err != nil {
 		return nil, err
 	}
-	return &Tenant{Client: c, Namespace: ns, Name: name}, granted(ctx, c, ns, rules)
+	return &Tenant{Client: c, Namespace: ns, Name: name}, Granted(ctx, c, ns, rules...)
 }
 
-// granted waits until the API server's authorizer, which reads roles by informers,
-// knows the last of what a tenant may do: it was made with the rest at once.
-func granted(ctx context.Context, c client.Client, ns string, rules []rbacv1.PolicyRule) error {
+// Granted waits until the API server's authorizer, which reads roles by informers,
+// knows the last of what somebody was just given the right to do in a namespace: it
+// was made with the rest at once.
+func Granted(ctx context.Context, c client.Client, ns string, rules ...rbacv1.PolicyRule) error {
 	if len(rules) == 0 {
 		return nil
 	}
 	last := rules[len(rules)-1]
 	resource, sub, _ := strings.Cut(last.Resources[0], "/")
-	err := Eventually(ctx, 30*time.Second, func(ctx context.Context) (bool, error) {
+	err := Eventually(ctx, known, func(ctx context.Context) (bool, error) {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
 				Namespace: ns, Group: last.APIGroups[0], Resource: resource, Subresource: sub, Verb: last.Verbs[0],
@@ -62,7 +62,7 @@ func granted(ctx context.Context, c client.Client, ns string, rules []rbacv1.Pol
 		return review.Status.Allowed, err
 	})
 	if err != nil {
-		return fmt.Errorf("wait for the rights of a tenant of %s: %w", ns, err)
+		return fmt.Errorf("wait for new rights in %s: %w", ns, err)
 	}
 	return nil
 }

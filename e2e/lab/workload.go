@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -18,7 +19,7 @@ import (
 )
 
 // rollout is how long a workload may take to follow its spec.
-const rollout = 2 * time.Minute
+const rollout = 4 * time.Minute
 
 // Workload is a Deployment or a StatefulSet.
 type Workload struct {
@@ -99,23 +100,43 @@ func (l *Lab) Scale(ctx context.Context, w Workload, replicas int) error {
 }
 
 // PullPlug takes all pods of a workload away, without a chance to finish
-// anything, and waits until they are gone. Scale brings them back.
+// anything, and waits until they are gone, and their processes, which the kubelet
+// ends after that. Scale brings them back.
 func (l *Lab) PullPlug(ctx context.Context, w Workload) error {
 	if err := l.Scale(ctx, w, 0); err != nil {
 		return err
 	}
-	return Eventually(ctx, rollout, func(ctx context.Context) (bool, error) {
+	containers := map[string]bool{}
+	err := Eventually(ctx, rollout, func(ctx context.Context) (bool, error) {
 		pods, err := l.PodsOf(ctx, w)
 		if err != nil {
 			return false, err
 		}
 		for i := range pods {
+			for _, c := range pods[i].Status.ContainerStatuses {
+				if _, id, ok := strings.Cut(c.ContainerID, "://"); ok && id != "" {
+					containers[id] = true
+				}
+			}
 			if err := l.Client.Delete(ctx, &pods[i], client.GracePeriodSeconds(0)); client.IgnoreNotFound(err) != nil {
 				return false, fmt.Errorf("delete pod %s: %w", pods[i].Name, err)
 			}
 		}
 		return len(pods) == 0, nil
 	})
+	if err != nil {
+		return fmt.Errorf("pods of %s do not go away: %w", w.Name, err)
+	}
+	for id := range containers {
+		err := Eventually(ctx, rollout, func(context.Context) (bool, error) {
+			is, err := runs(id)
+			return !is, err
+		})
+		if err != nil {
+			return fmt.Errorf("container %s of %s does not end: %w", id, w.Name, err)
+		}
+	}
+	return nil
 }
 
 // Ready waits until a workload runs what its spec says, and nothing else.

@@ -15,7 +15,7 @@ import (
 
 // limit is how long a workflow of a scenario may take. They take ten to thirty
 // seconds; a slow machine, or a log that is away, gets more, a hang does not get forever.
-const limit = 4 * time.Minute
+const limit = 6 * time.Minute
 
 // Sealed runs Argo's artifact-passing example in a labelled namespace and
 // verifies the seal of what it produced, offline, with our tool and with

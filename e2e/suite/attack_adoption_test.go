@@ -3,6 +3,7 @@
 package suite
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -29,7 +31,7 @@ const robbed = `
 metadata: {name: victim}
 spec:
   entrypoint: main
-  activeDeadlineSeconds: 120
+  activeDeadlineSeconds: 300
   templates:
   - name: main
     steps:
@@ -104,6 +106,15 @@ func TestAPlainPodDoesNotBecomeASteps(t *testing.T) {
 					if err := test.make(t, c, ns); err != nil {
 						return err
 					}
+					// It has succeeded before the step's own pod can fail.
+					pod := evil(ns, metav1.ObjectMeta{})
+					err := lab.Eventually(t.Context(), limit, func(ctx context.Context) (bool, error) {
+						err := cluster(t).Client.Get(ctx, client.ObjectKeyFromObject(pod), pod)
+						return pod.Status.Phase == corev1.PodSucceeded, err
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
 					return refusal(finish(t, ns, submit(t, ns, robbed)))
 				}}.hold(t, ns, mode)
 			})
@@ -118,7 +129,7 @@ metadata: {name: training}
 spec:
   entrypoint: train
   serviceAccountName: jobs
-  activeDeadlineSeconds: 120
+  activeDeadlineSeconds: 300
   templates:
   - name: train
     resource:

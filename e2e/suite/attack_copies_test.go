@@ -35,7 +35,8 @@ func TestAWorkflowIsMadeWithForgedCopies(t *testing.T) {
 	both(t, func(t *testing.T, mode v1alpha1.Mode) {
 		ns := namespace(t, "copies", mode)
 		apply(t, ns, reviewedMaking)
-		first := finish(t, ns, submit(t, ns, "metadata: {name: first}\nspec: {workflowTemplateRef: {name: making}}"))
+		// Names are in the keys of what is stored: the other mode has others.
+		first := finish(t, ns, submit(t, ns, "metadata: {name: "+ns+"-first}\nspec: {workflowTemplateRef: {name: making}}"))
 		if err := refusal(first); err != nil {
 			t.Fatal(err)
 		}
@@ -53,11 +54,11 @@ func TestAWorkflowIsMadeWithForgedCopies(t *testing.T) {
 			set(t, wf, copied, "status", "storedWorkflowTemplateSpec", "templates")
 			return cluster(t).Client.Create(t.Context(), wf)
 		}
-		attack{reason.CopyUnknown, func(t *testing.T, _ string) error { return anew(t, "forged", "forged") }}.hold(t, ns, mode)
-		if err := anew(t, "genuine", "reviewed"); err != nil {
+		attack{reason.CopyUnknown, func(t *testing.T, _ string) error { return anew(t, ns+"-forged", "forged") }}.hold(t, ns, mode)
+		if err := anew(t, ns+"-genuine", "reviewed"); err != nil {
 			t.Fatalf("the honest twin: %v", err)
 		}
-		run := finish(t, ns, "genuine")
+		run := finish(t, ns, ns+"-genuine")
 		if err := refusal(run); err != nil {
 			t.Fatal(err)
 		}

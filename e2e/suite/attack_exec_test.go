@@ -29,7 +29,7 @@ spec:
   templates:
   - name: make
     outputs: {artifacts: [{name: message, path: /tmp/message}]}
-    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo hello > /tmp/message; sleep 300"]}
+    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo hello > /tmp/message; sleep 900"]}
 `
 
 // runningPod is the pod of a workflow's only step, once its containers run.
@@ -101,7 +101,7 @@ func TestAttackExec(t *testing.T) {
 			}
 			finish(t, ns, name)
 			// Long before main would have ended by itself.
-			err := lab.Eventually(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+			err := lab.Eventually(t.Context(), 3*time.Minute, func(ctx context.Context) (bool, error) {
 				err := cluster(t).Client.Get(ctx, client.ObjectKeyFromObject(pod), pod)
 				return main(pod).State.Terminated != nil, err
 			})
@@ -118,10 +118,10 @@ func TestAnOrdinaryPodTakesCommands(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "exec-other", v1alpha1.ModeEnforce)
 	apply(t, ns, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","labels":{"workflows.argoproj.io/workflow":"theirs"}},"spec":{"terminationGracePeriodSeconds":0,
-		"containers":[{"name":"main","image":"busybox","imagePullPolicy":"IfNotPresent","command":["sleep","300"]}]}}`)
+		"containers":[{"name":"main","image":"busybox","imagePullPolicy":"IfNotPresent","command":["sleep","900"]}]}}`)
 	user := debugger(t, ns)
 	var last error // it has to start first
-	err := lab.Eventually(t.Context(), time.Minute, func(context.Context) (bool, error) {
+	err := lab.Eventually(t.Context(), 4*time.Minute, func(context.Context) (bool, error) {
 		last = execute(t, user, ns, "web", "main", "true")
 		return last == nil, nil
 	})

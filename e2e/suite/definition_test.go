@@ -209,9 +209,16 @@ func TestAnOffloadedTemplateIsRefusedByName(t *testing.T) {
 // letOffload gives Argo's controller the right to keep templates in ConfigMaps.
 func letOffload(t *testing.T, ns string) {
 	t.Helper()
-	meta := metav1.ObjectMeta{Namespace: ns, Name: "offload"}
+	letWriteConfigMaps(t, metav1.ObjectMeta{Namespace: ns, Name: "offload"})
+}
+
+// letWriteConfigMaps gives Argo's controller that right in a namespace, by a Role and
+// a RoleBinding of that name.
+func letWriteConfigMaps(t *testing.T, meta metav1.ObjectMeta) {
+	t.Helper()
+	rule := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"create", "update"}}
 	for _, o := range []client.Object{
-		&rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"create", "update"}}}},
+		&rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{rule}},
 		&rbacv1.RoleBinding{
 			ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
 			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: part.ArgoNamespace, Name: "argo"}},
@@ -220,6 +227,9 @@ func letOffload(t *testing.T, ns string) {
 		if err := cluster(t).Client.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := lab.Granted(t.Context(), controller(t), meta.Namespace, rule); err != nil {
+		t.Fatal(err)
 	}
 }
 

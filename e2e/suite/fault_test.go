@@ -5,8 +5,10 @@ package suite
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,8 +20,13 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// outage is how long something is taken away.
-const outage = 30 * time.Second
+const (
+	// outage is how long something is taken away.
+	outage = 30 * time.Second
+	// ending is how long Argo may take to end a workflow. One that it has lost sight
+	// of it looks at 20 minutes later.
+	ending = 3 * time.Minute
+)
 
 // relay makes something, slowly enough to be caught at it, and consumes it.
 const relay = `
@@ -52,6 +59,26 @@ spec:
       command: [grep, genuine, /tmp/message]
 `
 
+// latched submits relay with a first step that makes nothing before it is let, so
+// that whoever is slow still catches it at it.
+func latched(t *testing.T, ns, name string) (let func()) {
+	t.Helper()
+	free := make(chan struct{})
+	l := listen(t)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		select {
+		case <-free:
+		default:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})}
+	t.Cleanup(func() { server.Close() })
+	go server.Serve(l)
+	wait := "until wget -q -O /dev/null http://" + l.Addr().String() + "/; do sleep 1; done"
+	submit(t, ns, strings.NewReplacer("name: relay", "name: "+name, "sleep 3", wait).Replace(relay))
+	return sync.OnceFunc(func() { close(free) })
+}
+
 // TestOutages takes one part after the other away, in the middle of a run.
 // Whatever else the suite does meanwhile has to come through as well.
 func TestOutages(t *testing.T) {
@@ -78,8 +105,9 @@ spec:
 // withoutTheLog takes Rekor away while a step runs. What nobody ends waits for it,
 // what is ended does not.
 func withoutTheLog(t *testing.T) {
+	const name = "relay-without-a-log"
 	l, ns := cluster(t), namespace(t, "no-log", v1alpha1.ModeEnforce)
-	name := submit(t, ns, relay)
+	let := latched(t, ns, name)
 	until(t, ns, name, making)
 
 	t.Cleanup(func() {
@@ -93,6 +121,7 @@ func withoutTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := time.After(outage)
+	let()
 	for other := range endings {
 		submit(t, ns, strings.Replace(relay, "name: relay", "name: "+other, 1))
 	}
@@ -143,7 +172,7 @@ func soon(t *testing.T, ns, name, patch string) string {
 // though there is none: its consuming step fails, and never had a pod.
 func endsPaused(t *testing.T, ns, name string) *lab.Run {
 	t.Helper()
-	run, err := cluster(t).Finish(t.Context(), ns, name, outage)
+	run, err := cluster(t).Finish(t.Context(), ns, name, ending)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,11 +192,13 @@ func endsPaused(t *testing.T, ns, name string) *lab.Run {
 // The log is frozen too, for the moment it takes to catch the notary between
 // claim and seal: so the log gets the envelope, and nobody gets the answer.
 func withoutTheNotary(t *testing.T) {
+	const name = "relay-without-a-notary"
 	ns := namespace(t, "no-notary", v1alpha1.ModeEnforce)
-	name := submit(t, ns, relay)
+	let := latched(t, ns, name)
 	until(t, ns, name, making)
 
 	thawLog := freeze(t, lab.Rekor, "rekor", func(*corev1.Pod) bool { return true })
+	let()
 	before := claimed(t, ns)
 	thawNotary := freeze(t, lab.Notary, "notary", func(pod *corev1.Pod) bool {
 		return strings.Contains(before.Status.Claim.Holder, pod.Name)
@@ -298,7 +329,10 @@ func staysPaused(t *testing.T, ns, name string, end <-chan time.Time) {
 func goesOn(t *testing.T, ns, name string) {
 	t.Helper()
 	start := time.Now()
-	run := finish(t, ns, name)
+	run, err := cluster(t).Finish(t.Context(), ns, name, limit) // by itself
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := refusal(run); err != nil {
 		t.Fatalf("%v: %s", err, run)
 	}

@@ -182,13 +182,15 @@ func TestLaxModesAdmitAndSay(t *testing.T) {
 				t.Fatal(run)
 			}
 			fated(t, run, fates{"make/own": reason.Sealed, "use/copy": reason.Sealed})
-			events, err := l.Events(t.Context(), ns, run.Name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			said := strings.Contains(strings.Join(events, "\n"), string(reason.NoProvenance)+": ")
-			if said != says {
-				t.Errorf("events:\n%s", strings.Join(events, "\n"))
+			var said string
+			err := lab.Eventually(t.Context(), limit, func(ctx context.Context) (bool, error) {
+				events, err := l.Events(ctx, ns, run.Name)
+				said = strings.Join(events, "\n")
+				// They come a little later than what they speak of.
+				return !says || strings.Contains(said, string(reason.NoProvenance)+": "), err
+			})
+			if err != nil || !says && strings.Contains(said, string(reason.NoProvenance)+": ") {
+				t.Errorf("events (%v):\n%s", err, said)
 			}
 		})
 	}

@@ -105,7 +105,7 @@ func TestArchivedLogsAreNotSealedByDefault(t *testing.T) {
 func sealsLogs(t *testing.T) bool {
 	t.Helper()
 	with := 0
-	err := lab.Eventually(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+	err := lab.Eventually(t.Context(), 4*time.Minute, func(ctx context.Context) (bool, error) {
 		pods, err := cluster(t).PodsOf(ctx, lab.Webhook)
 		with = 0
 		for _, p := range pods {

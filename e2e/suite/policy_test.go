@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -182,6 +183,31 @@ func govern(t *testing.T, ns, cluster, own string) {
 	}
 }
 
+// inForce waits until our webhook knows a policy that was just made. Its replicas have
+// policies from watches of their own; the first one that says so says it later than
+// all were told.
+func inForce(t *testing.T, o client.Object) {
+	t.Helper()
+	l := cluster(t)
+	var last []metav1.Condition
+	err := lab.Eventually(t.Context(), limit, func(ctx context.Context) (bool, error) {
+		if err := l.Client.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
+			return false, err
+		}
+		switch p := o.(type) {
+		case *v1alpha1.ClusterProvenancePolicy:
+			last = p.Status.Conditions
+		case *v1alpha1.ProvenancePolicy:
+			last = p.Status.Conditions
+		}
+		c := meta.FindStatusCondition(last, v1alpha1.ConditionReady)
+		return c != nil && c.ObservedGeneration == o.GetGeneration(), nil
+	})
+	if err != nil {
+		t.Fatalf("the webhook does not know %s: %v: %+v", o.GetName(), err, last)
+	}
+}
+
 // rules reads the rules of a policy as docs/policy.md writes them.
 func rules(t *testing.T, text string) v1alpha1.PolicyRules {
 	t.Helper()
@@ -226,7 +252,8 @@ func mainNeverStarted(t *testing.T, run *lab.Run, displayName string) {
 }
 
 // create makes an object and takes it away at the end of the test. One that a
-// test left which was cut off is taken away first.
+// test left which was cut off is taken away first. A policy is known to our webhook,
+// then.
 func create(t *testing.T, o client.Object) {
 	t.Helper()
 	l := cluster(t)
@@ -241,5 +268,9 @@ func create(t *testing.T, o client.Object) {
 	t.Cleanup(remove)
 	if err := l.Client.Create(t.Context(), o); err != nil {
 		t.Fatal(err)
+	}
+	switch o.(type) {
+	case *v1alpha1.ClusterProvenancePolicy, *v1alpha1.ProvenancePolicy:
+		inForce(t, o)
 	}
 }

@@ -294,7 +294,7 @@ func unguard(t *testing.T, who client.Client, ns string) (putBack func()) {
 			return
 		}
 		done = true
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
 		defer cancel()
 		guard.ResourceVersion, guard.UID = "", ""
 		if err := l.Client.Create(ctx, guard); err != nil {
@@ -316,7 +316,7 @@ func guarded(ctx context.Context, t *testing.T, who client.Client, ns string, wa
 			Pod: v1alpha1.ObjectRef{Name: "probe", UID: "probe"}, Workflow: v1alpha1.ObjectRef{Name: "probe", UID: "probe"}, NodeID: "probe",
 		},
 	}
-	err := lab.Eventually(ctx, 30*time.Second, func(ctx context.Context) (bool, error) {
+	err := lab.Eventually(ctx, 2*time.Minute, func(ctx context.Context) (bool, error) {
 		err := who.Create(ctx, probe.DeepCopy(), client.DryRunAll)
 		return (err != nil && refuses(err.Error(), "RecordGuarded")) == want, nil
 	})

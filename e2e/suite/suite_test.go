@@ -9,10 +9,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/e2e/cluster/part"
 	"github.com/argoseal/argoseal/e2e/lab"
@@ -50,6 +54,9 @@ func TestMain(m *testing.M) {
 	code := 1
 	err := install()
 	if err == nil {
+		err = counts()
+	}
+	if err == nil {
 		code = m.Run()
 		err = leftBehind()
 	}
@@ -63,7 +70,7 @@ func TestMain(m *testing.M) {
 // install puts Argoseal into a cluster that does not have it, or is to have it
 // anew, and records what Argo's example looks like before.
 func install() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 7*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	l, err := connect()
 	if err != nil {
@@ -76,6 +83,38 @@ func install() error {
 	s := &scenario.Stage{Lab: l, Root: "../..", Out: os.Stderr}
 	baseline, err = scenario.Install(ctx, s, unlabelled)
 	return errors.Join(err, l.Discard(ctx, unlabelled))
+}
+
+// counts waits until what is installed judges, and nobody else: replicas of an
+// installation before have ended, and the policies were made as long ago as it takes
+// them to count (pkg/epoch).
+func counts() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	l, err := connect()
+	if err != nil {
+		return err
+	}
+	for _, w := range []lab.Workload{lab.Webhook, lab.Notary} {
+		err := lab.Eventually(ctx, 4*time.Minute, func(ctx context.Context) (bool, error) {
+			pods, err := l.PodsOf(ctx, w)
+			return !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil }), err
+		})
+		if err != nil {
+			return fmt.Errorf("earlier pods of %s do not end: %w", w.Name, err)
+		}
+	}
+	var guards admissionv1.ValidatingAdmissionPolicyBindingList
+	if err := l.Client.List(ctx, &guards); err != nil {
+		return fmt.Errorf("list the bindings of policies: %w", err)
+	}
+	const settle = 7 * time.Second
+	var left time.Duration
+	for _, g := range guards.Items {
+		left = max(left, settle-time.Since(g.CreationTimestamp.Time))
+	}
+	time.Sleep(min(left, settle))
+	return nil
 }
 
 // unfit ends a test that the installation is not fit for: it is skipped only where
@@ -102,7 +141,7 @@ func leftBehind() error {
 	}
 	ctx := context.Background()
 	left := []string{"(unknown)"}
-	err = lab.Eventually(ctx, 90*time.Second, func(ctx context.Context) (bool, error) {
+	err = lab.Eventually(ctx, 4*time.Minute, func(ctx context.Context) (bool, error) {
 		names, err := l.Namespaces(ctx, prefix)
 		if err == nil {
 			left = names
@@ -153,7 +192,7 @@ func namespace(t *testing.T, name string, mode v1alpha1.Mode) string {
 		name += "-plain"
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
 		defer cancel()
 		if t.Failed() {
 			tell(ctx, t, l, name)
@@ -187,17 +226,29 @@ func submit(t *testing.T, ns, text string) string {
 // finish waits until Argo has finished with a workflow.
 func finish(t *testing.T, ns, name string) *lab.Run {
 	t.Helper()
-	run, err := cluster(t).Finish(t.Context(), ns, name, limit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return run
+	return until(t, ns, name, (*lab.Run).Done)
 }
 
-// until waits until a workflow is as wanted.
+// standstill is how long nothing at all happens to a workflow before it is to be seen
+// whether Argo has only lost sight of it.
+const standstill = 90 * time.Second
+
+// until waits until a workflow is as wanted. One that stands still is touched: what it
+// comes to is what matters, and how Argo's controller keeps an eye on it is no matter
+// of ours. Tests of what we have it do by itself ask the cluster.
 func until(t *testing.T, ns, name string, wanted func(*lab.Run) bool) *lab.Run {
 	t.Helper()
-	run, err := cluster(t).WaitFor(t.Context(), ns, name, limit, wanted)
+	version, since := "", time.Now()
+	run, err := cluster(t).WaitFor(t.Context(), ns, name, limit, func(r *lab.Run) bool {
+		switch {
+		case r.Version != version:
+			version, since = r.Version, time.Now()
+		case !r.Done() && time.Since(since) > standstill:
+			t.Logf("nothing has happened for %s (%v): %s", standstill, cluster(t).Wake(t.Context(), ns, name), r)
+			since = time.Now()
+		}
+		return wanted(r)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

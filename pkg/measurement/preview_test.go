@@ -53,6 +53,10 @@ func trickle(t *testing.T, file string, content []byte) {
 	}
 }
 
+// looked is how long it takes a watcher to have looked at all there is, twice, and to
+// read it, on a machine that is busy.
+const looked = 250 * time.Millisecond
+
 // running is a watcher that runs until it is told that wait has ended.
 func running(t *testing.T, root string, outputs ...string) (*log, func() Measurement) {
 	t.Helper()
@@ -66,7 +70,7 @@ func running(t *testing.T, root string, outputs ...string) (*log, func() Measure
 		select {
 		case m := <-result:
 			return m
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("it does not end")
 			return nil
 		}
@@ -95,15 +99,15 @@ func TestAnArchiveIsReadWhileItIsPackedAndWhileItIsStaged(t *testing.T) {
 	first, second := archive(t, strings.Repeat("first", 100)), archive(t, "second")
 	trickle(t, filepath.Join(root, "run/outputs/artifacts/tmp/a.tgz"), first)
 	trickle(t, filepath.Join(root, "run/outputs/artifacts/b.tgz"), second)
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(looked)
 	exits(t, root)
 	trickle(t, root+"/argo/outputs/artifacts/a.tgz", first)
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(looked)
 	if l.reads() != 0 {
 		t.Errorf("wait may still write:\n%s", l)
 	}
 	trickle(t, root+"/argo/outputs/artifacts/b.tgz", second)
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(looked)
 	m := end()
 	measures(t, m[0], first)
 	measures(t, m[1], second)
@@ -205,13 +209,13 @@ func TestWhatIsPackedTwiceIsReadForBoth(t *testing.T) {
 	stored := archive(t, strings.Repeat("twice", 100))
 	packed := filepath.Join(root, "run/outputs/artifacts/x.tgz")
 	trickle(t, packed, stored)
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(looked)
 	trickle(t, packed, stored)
 	exits(t, root)
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(looked)
 	trickle(t, root+"/argo/outputs/artifacts/a.tgz", stored)
 	trickle(t, root+"/argo/outputs/artifacts/b.tgz", stored)
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(looked)
 	m := end()
 	measures(t, m[0], stored)
 	measures(t, m[1], stored)

@@ -81,7 +81,7 @@ func startRekor(t *testing.T) *rekor {
 	r.url = "http://localhost:" + port(t, r.proxy.listener.Addr())
 	r.trustedRoot, err = seal.TrustedRootJSON(r.url, public, time.Now().Add(-time.Minute))
 	must(t, err)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		c, err := net.DialTimeout("tcp", "127.0.0.1:"+http, time.Second)
 		if err == nil {
 			_ = c.Close()

@@ -162,7 +162,7 @@ func (lister) IsWatchListSemanticsUnSupported() bool { return true }
 
 func await(t *testing.T, held func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !held(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !held(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not come about")
 		}

@@ -118,11 +118,11 @@ func TestDrain(t *testing.T) {
 		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/slow" {
 				entered <- struct{}{}
-				time.Sleep(1800 * time.Millisecond)
+				time.Sleep(3300 * time.Millisecond)
 			}
 		}),
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate.TLS.Certificates[0], nil },
-		ShutdownDelay:  1500 * time.Millisecond,
+		ShutdownDelay:  3 * time.Second,
 		Log:            logr.Discard(),
 	}
 	if !errors.Is(s.Ready(nil), errNotServing) {

@@ -104,7 +104,7 @@ const (
 // moment waits until the record speaks of the namespace as it is.
 func (s *server) moment(t *testing.T, ns *corev1.Namespace) epoch.Moment {
 	t.Helper()
-	for range 100 {
+	for range 600 {
 		m, err := s.reader.At(t.Context(), ns.Name)
 		if err == nil {
 			return m
@@ -172,7 +172,7 @@ func TestTheRecordIsKept(t *testing.T) {
 	s.says(t, s.moment(t, kept), kept.CreationTimestamp.Time, "")
 
 	s.label(t, second, off)
-	for range 50 {
+	for range 600 {
 		if _, err := s.reader.At(t.Context(), second.Name); reason.Of(err) == reason.GuardsNotHeld {
 			return
 		}
