@@ -68,7 +68,7 @@ func (h *Handlers) Mux() http.Handler {
 		if path == PathCopies {
 			most = max(1, most/shareOfCopies)
 		}
-		handler := limited(most, h.Metrics, guarded(h.Log, h.Metrics, handle))
+		handler := h.limited(most, guarded(h.Log, h.Metrics, handle))
 		mux.Handle("POST "+path, withDeadline(&admission.Webhook{Handler: handler}))
 	}
 	return crowd(8*h.MaxInFlight, mux)
