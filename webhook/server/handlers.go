@@ -19,6 +19,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/text"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -73,6 +74,9 @@ func (h *Handlers) Mux() http.Handler {
 	}
 	return crowd(8*h.MaxInFlight, mux)
 }
+
+// maxEvent keeps an event's message within what Kubernetes allows.
+const maxEvent = 1000
 
 // question is a request, read.
 type question struct {
@@ -319,7 +323,7 @@ func (h *Handlers) told(q *question, d gate.Decision, said answer) {
 	h.Events.Event(&corev1.ObjectReference{
 		APIVersion: layout.APIVersion, Kind: layout.Kind,
 		Namespace: d.Workflow.Namespace, Name: d.Workflow.Name, UID: types.UID(d.Workflow.UID),
-	}, corev1.EventTypeWarning, string(code), cut("Pod "+nameOf(q)+": "+message))
+	}, corev1.EventTypeWarning, string(code), text.Cut("Pod "+nameOf(q)+": "+message, maxEvent))
 }
 
 // errorOf is a decision's refusal as an error; an untyped nil if there is none.
@@ -328,15 +332,6 @@ func errorOf(d gate.Decision) error {
 		return nil
 	}
 	return d.Refusal
-}
-
-// cut keeps an event's message within what Kubernetes allows.
-func cut(s string) string {
-	const most = 1000
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
 }
 
 func nameOf(q *question) string {
