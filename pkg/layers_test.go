@@ -68,7 +68,7 @@ var mayImport = map[string][]string{
 	// Programs: they alone put the rest together.
 	"cmd/argoseal":         {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
 	"cmd/argoseal-signer":  {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
-	"cmd/argoseal-notary":  {"pkg/api/v1alpha1", "pkg/argo", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/believed", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal"},
+	"cmd/argoseal-notary":  {"pkg/api/v1alpha1", "pkg/argo", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/believed", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar"},
 	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "webhook/gate", "webhook/server"},
 	"cmd/argoseal-sentinel": {
 		"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/etcd", "pkg/sentinel/migration",

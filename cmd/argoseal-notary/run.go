@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +32,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/sidecar"
 )
 
 // options are the flags of run.
@@ -93,8 +93,8 @@ func (o options) check() error {
 		return err
 	}
 	for _, image := range o.signerImages {
-		if !strings.Contains(image, "@sha256:") {
-			return usage("--signer-image %s is not a reference by digest", image)
+		if err := (sidecar.Config{Image: image}).Validate(); err != nil {
+			return usage("--signer-image: %v", err)
 		}
 	}
 	if o.claimDuration < 3*time.Second || o.workers < 1 {
