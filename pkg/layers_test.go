@@ -42,7 +42,9 @@ var mayImport = map[string][]string{
 	"pkg/epoch":           {"pkg/reason"},
 	"pkg/epoch/keeper":    {"pkg/api/v1alpha1", "pkg/epoch", "pkg/reason"},
 	"pkg/notary/believed": {"pkg/api/v1alpha1", "pkg/argo", "pkg/reason"},
-	"pkg/notary/keyring":  {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/verify"},
+	"pkg/cluster":         {"pkg/reason"},
+	"pkg/trust":           {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
+	"pkg/notary/keyring":  {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
@@ -54,7 +56,7 @@ var mayImport = map[string][]string{
 	},
 	"webhook/server": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/pin", "pkg/policy", "pkg/reason",
-		"pkg/tag", "pkg/text", "pkg/verify", "webhook/gate", "webhook/inject",
+		"pkg/tag", "pkg/text", "webhook/gate", "webhook/inject",
 	},
 
 	// The protection of Secrets, a system of its own.
@@ -66,10 +68,15 @@ var mayImport = map[string][]string{
 	"pkg/sentinel/controller": {"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/encryption", "pkg/sentinel/migration", "pkg/text"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":         {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
-	"cmd/argoseal-signer":  {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
-	"cmd/argoseal-notary":  {"pkg/api/v1alpha1", "pkg/argo", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/believed", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar"},
-	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "webhook/gate", "webhook/server"},
+	"cmd/argoseal":        {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
+	"cmd/argoseal-signer": {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
+	"cmd/argoseal-notary": {
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/believed", "pkg/notary/keyring", "pkg/provenance",
+		"pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/trust",
+	},
+	"cmd/argoseal-webhook": {
+		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "pkg/trust", "webhook/gate", "webhook/server",
+	},
 	"cmd/argoseal-sentinel": {
 		"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/etcd", "pkg/sentinel/migration",
 	},
