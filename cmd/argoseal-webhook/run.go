@@ -97,11 +97,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		return nil, fmt.Errorf("watch namespaces: %w", err)
 	}
 	live := server.Live{API: mgr.GetAPIReader(), Pods: api}
-	producers, err := server.NewProducers(api, live)
-	if err != nil {
-		return nil, err
-	}
-	policies, err := watchPolicies(mgr)
+	producers, policies, err := evidence(ctx, mgr, live)
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +132,6 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	ctrl.Log.Info("believing these to be Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
 		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages)
 	return &webhook{manager: mgr, https: https}, errors.Join(
-		mgr.Add(producers),
-		mgr.Add(policies),
 		policies.Report(mgr, mgr.GetClient()),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("serving", https.Ready),
@@ -148,15 +142,25 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	)
 }
 
-// watchPolicies watches the policies of both kinds.
-func watchPolicies(mgr manager.Manager) (*server.Policies, error) {
-	api, err := client.NewWithWatch(mgr.GetConfig(), client.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-	})
+// evidence is what decisions look at first: pods and policies, from caches.
+func evidence(ctx context.Context, mgr manager.Manager, live server.Live) (producers *server.Producers, policies *server.Policies, err error) {
+	objects, err := server.Caches()
 	if err != nil {
-		return nil, fmt.Errorf("watch policies: %w", err)
+		return nil, nil, err
 	}
-	return server.NewPolicies(api)
+	caches, err := cluster.NewCache(mgr, cache.Options{ByObject: objects})
+	if err != nil {
+		return nil, nil, err
+	}
+	if producers, err = server.NewProducers(ctx, caches, live); err != nil {
+		return nil, nil, err
+	}
+	// Where the CRDs of this release are not there yet, they are waited for.
+	err = cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
+		policies, err = server.NewPolicies(ctx, caches)
+		return err
+	})
+	return producers, policies, err
 }
 
 func newGate(ctx context.Context, quick *server.Producers, policies *server.Policies, live server.Live, o options) (*gate.Gate, error) {
@@ -197,8 +201,9 @@ func newManager(config *rest.Config, o options) (manager.Manager, error) {
 		return nil, fmt.Errorf("types: %w", err)
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                 scheme,
-		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Scheme: scheme,
+		// What it was not told to watch it does not, whoever reads.
+		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ReaderFailOnMissingInformer: true},
 		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress: o.healthAddress,
 	})
