@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	// What asks others: the API server, the log.
 	"certs":               {},
 	"pkg/epoch":           {"pkg/reason"},
-	"pkg/epoch/keeper":    {"pkg/api/v1alpha1", "pkg/epoch", "pkg/reason"},
+	"pkg/epoch/keeper":    {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/reason"},
 	"pkg/notary/believed": {"pkg/api/v1alpha1", "pkg/argo", "pkg/reason"},
 	"pkg/cluster":         {"pkg/reason"},
 	"pkg/trust":           {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},

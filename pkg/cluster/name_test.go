@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -33,6 +35,36 @@ func TestAClusterHasItsName(t *testing.T) {
 			got, err := Name(t.Context(), fake.NewClientBuilder().WithObjects(c.there).Build(), c.given)
 			if got != c.want || (err == nil) != (c.want != "") {
 				t.Errorf("got %q, %v, want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestTheTimeIsTheAPIServers(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC))
+	down := errors.New("down")
+	for title, c := range map[string]struct {
+		made metav1.Time
+		err  error
+	}{
+		"as it says":           {at, nil},
+		"none if it says none": {metav1.Time{}, nil},
+		"none if it is silent": {at, down},
+	} {
+		t.Run(title, func(t *testing.T) {
+			api := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+				Create: func(_ context.Context, _ client.WithWatch, o client.Object, options ...client.CreateOption) error {
+					var given client.CreateOptions
+					if given.ApplyOptions(options); len(given.DryRun) == 0 {
+						t.Error("the probe is stored")
+					}
+					o.SetCreationTimestamp(c.made)
+					return c.err
+				},
+			}).Build()
+			got, err := Now(t.Context(), api, &corev1.Secret{})
+			if known := c.err == nil && !c.made.IsZero(); (err == nil) != known || known && !got.Equal(at.Time) || c.err != nil && !errors.Is(err, c.err) {
+				t.Errorf("got %s, %v", got, err)
 			}
 		})
 	}

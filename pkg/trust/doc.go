@@ -7,6 +7,6 @@
 // It says what is in use and since when.
 //
 // The program that makes the tag key also rotates it. Nothing that exists is overwritten
-// but that. Package trust believes whoever may write these objects: a guard of the chart
+// but that. Package trust trusts whoever may write these objects: a guard of the chart
 // says who that is.
 package trust

@@ -2,16 +2,15 @@ package trust
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/tag"
 )
 
@@ -51,7 +50,8 @@ func (s *Store) rotateTagKey(ctx context.Context, secret *corev1.Secret) error {
 	if _, _, due, err := turn(s.Clock.Now()); err != nil || !due {
 		return err
 	}
-	now, err := s.serverTime(ctx)
+	probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, GenerateName: v1alpha1.SecretTagKey + "-"}}
+	now, err := cluster.Now(ctx, s.API, probe)
 	if err != nil {
 		return err
 	}
@@ -70,18 +70,4 @@ func (s *Store) rotateTagKey(ctx context.Context, secret *corev1.Secret) error {
 	}
 	s.Log.Info("Tag keys rotated", "keys", len(data)-1)
 	return nil
-}
-
-// serverTime is the API server's time: of a Secret that it is asked to make, and does
-// not store.
-func (s *Store) serverTime(ctx context.Context) (time.Time, error) {
-	probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, GenerateName: v1alpha1.SecretTagKey + "-"}}
-	err := s.API.Create(ctx, probe, client.DryRunAll)
-	switch {
-	case err != nil:
-		return time.Time{}, fmt.Errorf("asking the API server for the time: %w", err)
-	case probe.CreationTimestamp.IsZero():
-		return time.Time{}, errors.New("the API server does not say what time it is")
-	}
-	return probe.CreationTimestamp.Time, nil
 }
