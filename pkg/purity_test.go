@@ -15,11 +15,11 @@ const module = "github.com/argoseal/argoseal/"
 // alone.
 var pure = []string{
 	"pkg/argo", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/policy", "pkg/provenance",
-	"pkg/reason", "pkg/sentinel/encryption", "pkg/sidecar", "pkg/tag", "pkg/verify", "webhook/inject",
+	"pkg/reason", "pkg/sentinel/encryption", "pkg/sidecar", "pkg/tag", "pkg/text", "pkg/verify", "webhook/inject",
 }
 
 // bare are those that run, or are linked, inside of workflow pods.
-var bare = []string{"cmd/argoseal-signer", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/reason"}
+var bare = []string{"cmd/argoseal-signer", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/text"}
 
 // network are the ways to one. Other people's packages may import them (API
 // types do), ours that are pure may not.

@@ -45,7 +45,7 @@ func logKeyCommand() *cobra.Command {
 }
 
 func logKey(ctx context.Context, log keyring.OwnLog) error {
-	config, scheme, err := cluster()
+	config, scheme, err := connect()
 	if err != nil {
 		return err
 	}

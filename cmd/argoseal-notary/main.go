@@ -51,8 +51,8 @@ func main() {
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// cluster is how to reach the API server, and the types we speak of there.
-func cluster() (*rest.Config, *runtime.Scheme, error) {
+// connect is how to reach the API server, and the types we speak of there.
+func connect() (*rest.Config, *runtime.Scheme, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding the API server: %w", err)

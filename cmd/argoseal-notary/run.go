@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
@@ -26,6 +23,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/notary"
 	"github.com/argoseal/argoseal/pkg/notary/believed"
@@ -33,6 +31,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/pkg/trust"
 )
 
 // options are the flags of run.
@@ -93,8 +93,8 @@ func (o options) check() error {
 		return err
 	}
 	for _, image := range o.signerImages {
-		if !strings.Contains(image, "@sha256:") {
-			return usage("--signer-image %s is not a reference by digest", image)
+		if err := (sidecar.Config{Image: image}).Validate(); err != nil {
+			return usage("--signer-image: %v", err)
 		}
 	}
 	if o.claimDuration < 3*time.Second || o.workers < 1 {
@@ -120,7 +120,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	config, scheme, err := cluster()
+	config, scheme, err := connect()
 	if err != nil {
 		return err
 	}
@@ -136,8 +136,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("client of logs: %w", err)
 	}
-	p, err := prepare(ctx, api, o, said)
-	if err != nil {
+	var p prepared
+	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
+		p, err = prepare(ctx, api, o, said)
+		return err
+	}); err != nil {
 		return err
 	}
 	log, err := seal.NewRekorV2(o.rekorURL, o.claimDuration*2/3)
@@ -149,7 +152,7 @@ func run(ctx context.Context, o options) error {
 		API:           api,
 		Logs:          notary.PodLogs{Pods: pods},
 		Epochs:        keeper.Reader{API: api, Namespace: o.namespace}.At,
-		Keyring:       keyring.New(o.namespace, p.signer, o.rekorURL, seal.NewRecorder(log, clock.RealClock{})),
+		Keyring:       keyring.New(p.trust, p.signer, seal.NewRecorder(log, clock.RealClock{})),
 		Events:        mgr.GetEventRecorder("argoseal-notary"),
 		Backlog:       &notary.Backlog{},
 		Clock:         clock.RealClock{},
@@ -167,36 +170,25 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	n.Metrics = notary.NewMetrics(metrics.Registry, n.Backlog, n.Clock)
+	if err := p.trust.SetupWithManager(ctx, mgr); err != nil {
+		return err
+	}
 	return serve(ctx, mgr, n, o)
 }
 
 // prepared is what the cluster has for us.
 type prepared struct {
 	signer      *seal.Signer
+	trust       *trust.Store
 	clusterName string
 	believed    believed.Installation
 	redaction   provenance.Redaction
 }
 
-// prepare reads, or makes, what has to be there before anything else. The API
-// server may not be reachable at once; the startup probe bounds the wait.
-func prepare(ctx context.Context, api client.Client, o options, said believed.Installation) (prepared, error) {
-	for {
-		p, err := try(ctx, api, o, said)
-		var refusal *reason.Error
-		if err == nil || errors.As(err, &refusal) {
-			return p, err
-		}
-		ctrl.Log.Info("Waiting for the API server", "error", err.Error())
-		select {
-		case <-ctx.Done():
-			return prepared{}, ctx.Err()
-		case <-time.After(2 * time.Second):
-		}
-	}
-}
-
-func try(ctx context.Context, api client.Client, o options, said believed.Installation) (p prepared, err error) {
+// prepare reads, or makes, what has to be there before anything else. Of the trusted
+// root it only refuses one under which nothing could ever be sealed; one that is not
+// there yet is waited for.
+func prepare(ctx context.Context, api client.Client, o options, said believed.Installation) (p prepared, err error) {
 	if p.signer, err = keyring.Signer(ctx, api, o.namespace); err != nil {
 		return p, err
 	}
@@ -208,26 +200,18 @@ func try(ctx context.Context, api client.Client, o options, said believed.Instal
 	if err := p.redaction.Validate(); err != nil {
 		return p, usage("--quoted-parameter: %v", err)
 	}
-	if p.clusterName, err = nameOf(ctx, api, o.clusterName); err != nil {
+	if p.clusterName, err = cluster.Name(ctx, api, o.clusterName); err != nil {
 		return p, err
 	}
-	if err := keyring.CheckLog(ctx, api, o.namespace, o.rekorURL); err != nil {
-		return p, err
+	p.trust = &trust.Store{
+		API: api, Namespace: o.namespace, Usable: keyring.Usable(p.signer, o.rekorURL), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),
+	}
+	var refusal *reason.Error
+	if errors.As(p.trust.Load(ctx), &refusal) {
+		return p, refusal
 	}
 	p.believed, err = believed.Remember(ctx, api, o.namespace, said, time.Now())
 	return p, err
-}
-
-// nameOf is the cluster's name in builder.id.
-func nameOf(ctx context.Context, api client.Reader, given string) (string, error) {
-	if given != "" {
-		return given, nil
-	}
-	var ns corev1.Namespace
-	if err := api.Get(ctx, client.ObjectKey{Name: "kube-system"}, &ns); err != nil {
-		return "", fmt.Errorf("namespace kube-system, whose UID names the cluster: %w", err)
-	}
-	return string(ns.UID), nil
 }
 
 // holder is this replica's name: the pod's, so that a container that was
@@ -248,7 +232,6 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, o options) (manager
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(objects, keyring.Caches(o.namespace))
 	// What was begun is finished; then the claims that are left are released.
 	grace := o.claimDuration + 2*time.Second
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
@@ -276,7 +259,6 @@ func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, o options
 		return nil
 	}
 	if err := errors.Join(
-		n.Keyring.SetupWithManager(mgr),
 		n.SetupWithManager(mgr, o.workers),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("keys", ready),

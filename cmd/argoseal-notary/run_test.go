@@ -54,7 +54,7 @@ func startAPIServer(t *testing.T) client.Client {
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	must(t, os.WriteFile(kubeconfig, env.KubeConfig, 0o600))
 	t.Setenv("KUBECONFIG", kubeconfig)
-	config, scheme, err := cluster()
+	config, scheme, err := connect()
 	must(t, err)
 	api, err := client.New(config, client.Options{Scheme: scheme})
 	must(t, err)

@@ -31,7 +31,7 @@ import (
 
 var digestOfArt = artifact.Digest(strings.Repeat("c", 64))
 
-func (c *cluster) admissionTests() map[string]func(*testing.T) {
+func (c *testCluster) admissionTests() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
 		"a pod in an unlabelled namespace is left alone":               c.unlabelled,
 		"a pod that is not Argo's is left alone":                       c.stranger,
@@ -57,7 +57,7 @@ func (c *cluster) admissionTests() map[string]func(*testing.T) {
 	}
 }
 
-func (c *cluster) unlabelled(t *testing.T) {
+func (c *testCluster) unlabelled(t *testing.T) {
 	s := c.scene(t, "")
 	pod := s.made(t, s.produce)
 	if len(pod.Annotations) != len(s.produce.Annotations) || len(pod.Spec.InitContainers) != len(s.produce.Spec.InitContainers) {
@@ -65,7 +65,7 @@ func (c *cluster) unlabelled(t *testing.T) {
 	}
 }
 
-func (c *cluster) stranger(t *testing.T) {
+func (c *testCluster) stranger(t *testing.T) {
 	s := c.scene(t, "enforce")
 	plain := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "plain"},
@@ -81,7 +81,7 @@ func (c *cluster) stranger(t *testing.T) {
 	refused(t, err, http.StatusForbidden, reason.NameTaken)
 }
 
-func (c *cluster) producer(t *testing.T) {
+func (c *testCluster) producer(t *testing.T) {
 	s := c.scene(t, "enforce")
 	pod := s.made(t, s.produce)
 	if !hasContainer(pod, argo.SignerContainer) || pod.Annotations[v1alpha1.AnnotationTag] == "" || pod.Annotations[layout.AnnotationKillWait] != layout.KillWait {
@@ -89,7 +89,7 @@ func (c *cluster) producer(t *testing.T) {
 	}
 }
 
-func (c *cluster) forgedPod(t *testing.T) {
+func (c *testCluster) forgedPod(t *testing.T) {
 	s := c.scene(t, "enforce")
 	_, err := s.create(t, s.as(t, "eve"), s.produce)
 	refused(t, err, http.StatusForbidden, reason.CreatorNotArgo, `"eve"`, "Leave out the label")
@@ -98,7 +98,7 @@ func (c *cluster) forgedPod(t *testing.T) {
 	refused(t, err, http.StatusForbidden, reason.OwnerMismatch)
 }
 
-func (c *cluster) unsealed(t *testing.T) {
+func (c *testCluster) unsealed(t *testing.T) {
 	s := c.scene(t, "enforce")
 	_, err := s.create(t, s.argo, s.consume)
 	refused(t, err, http.StatusForbidden, reason.NoProvenance,
@@ -115,7 +115,7 @@ func (c *cluster) unsealed(t *testing.T) {
 	})
 }
 
-func (c *cluster) dryRun(t *testing.T) {
+func (c *testCluster) dryRun(t *testing.T) {
 	s := c.scene(t, "enforce")
 	_, err := s.create(t, s.argo, s.consume, metav1.DryRunAll)
 	refused(t, err, http.StatusForbidden, reason.NoProvenance)
@@ -131,7 +131,7 @@ func (c *cluster) dryRun(t *testing.T) {
 	}
 }
 
-func (c *cluster) running(t *testing.T) {
+func (c *testCluster) running(t *testing.T) {
 	s := c.scene(t, "enforce")
 	s.made(t, s.produce)
 	_, err := s.create(t, s.argo, s.consume)
@@ -141,7 +141,7 @@ func (c *cluster) running(t *testing.T) {
 	}
 }
 
-func (c *cluster) justEnded(t *testing.T) {
+func (c *testCluster) justEnded(t *testing.T) {
 	s := c.scene(t, "enforce")
 	s.ends(t, s.made(t, s.produce), time.Now())
 	s.argo.answers = nil
@@ -158,7 +158,7 @@ func (c *cluster) justEnded(t *testing.T) {
 	}
 }
 
-func (c *cluster) sealedMeanwhile(t *testing.T) {
+func (c *testCluster) sealedMeanwhile(t *testing.T) {
 	s := c.scene(t, "enforce")
 	produced := s.ends(t, s.made(t, s.produce), time.Now())
 	s.argo.answers = nil
@@ -175,7 +175,7 @@ func (c *cluster) sealedMeanwhile(t *testing.T) {
 	}
 }
 
-func (c *cluster) inForce(t *testing.T) {
+func (c *testCluster) inForce(t *testing.T) {
 	p := &v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "nowhere"}}
 	p.Spec.Namespaces = []string{"nowhere"}
 	p.Spec.Require = &v1alpha1.Require{MaxAge: "1h"}
@@ -195,7 +195,7 @@ func (c *cluster) inForce(t *testing.T) {
 }
 
 // outOfForce stores a policy that the schema of an older release let pass.
-func (c *cluster) outOfForce(t *testing.T) {
+func (c *testCluster) outOfForce(t *testing.T) {
 	s := c.sealedScene(t, c.notary, nil)
 	p := &v1alpha1.ProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "young"}}
 	p.Spec.Require = &v1alpha1.Require{MaxAge: "soon"}
@@ -235,7 +235,7 @@ func (c *cluster) outOfForce(t *testing.T) {
 }
 
 // withoutRule takes from the schema of ProvenancePolicies what an age has to be.
-func (c *cluster) withoutRule(t *testing.T) (restore func()) {
+func (c *testCluster) withoutRule(t *testing.T) (restore func()) {
 	t.Helper()
 	crd := &unstructured.Unstructured{}
 	crd.SetAPIVersion("apiextensions.k8s.io/v1")
@@ -251,7 +251,7 @@ func (c *cluster) withoutRule(t *testing.T) (restore func()) {
 	}
 }
 
-func (c *cluster) sealed(t *testing.T) {
+func (c *testCluster) sealed(t *testing.T) {
 	s := c.sealedScene(t, c.notary, nil)
 	pod := s.made(t, s.consume)
 	if !hasContainer(pod, argo.VerifyContainer) {
@@ -264,19 +264,19 @@ func (c *cluster) sealed(t *testing.T) {
 	}
 }
 
-func (c *cluster) forgedSeal(t *testing.T) {
+func (c *testCluster) forgedSeal(t *testing.T) {
 	s := c.sealedScene(t, c.notary, func(a *v1alpha1.ArtifactSeal) { a.Spec.SHA256 = strings.Repeat("d", 64) })
 	_, err := s.create(t, s.argo, s.consume)
 	refused(t, err, http.StatusForbidden, reason.SubjectMismatch, "artifact message (")
 }
 
-func (c *cluster) forgedProvenance(t *testing.T) {
+func (c *testCluster) forgedProvenance(t *testing.T) {
 	s := c.sealedScene(t, sealtest.NewNotary(t), nil)
 	_, err := s.create(t, s.argo, s.consume)
 	refused(t, err, http.StatusForbidden, reason.ProvenanceInvalid, "SignatureInvalid")
 }
 
-func (c *cluster) update(t *testing.T) {
+func (c *testCluster) update(t *testing.T) {
 	s := c.scene(t, "enforce")
 	pod := s.made(t, s.produce)
 	patch := func(text string) error {
@@ -292,7 +292,7 @@ func (c *cluster) update(t *testing.T) {
 	refused(t, err, http.StatusForbidden, reason.StructureAltered)
 }
 
-func (c *cluster) debug(t *testing.T) {
+func (c *testCluster) debug(t *testing.T) {
 	s := c.scene(t, "enforce")
 	pod := s.made(t, s.produce)
 	pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
@@ -302,7 +302,7 @@ func (c *cluster) debug(t *testing.T) {
 	refused(t, err, http.StatusForbidden, reason.StructureAltered)
 }
 
-func (c *cluster) deletion(t *testing.T) {
+func (c *testCluster) deletion(t *testing.T) {
 	s := c.scene(t, "enforce")
 	pod := s.ends(t, s.made(t, s.produce), time.Now())
 	remove := func() error {
@@ -322,7 +322,7 @@ func (c *cluster) deletion(t *testing.T) {
 }
 
 // exec: no kubelet runs the pods, so what is admitted fails after admission.
-func (c *cluster) exec(t *testing.T) {
+func (c *testCluster) exec(t *testing.T) {
 	for _, mode := range []string{"enforce", "audit"} {
 		s := c.scene(t, mode)
 		step := s.made(t, s.produce).Name
@@ -355,7 +355,7 @@ func (c *cluster) exec(t *testing.T) {
 	}
 }
 
-func (c *cluster) warn(t *testing.T) {
+func (c *testCluster) warn(t *testing.T) {
 	s := c.scene(t, "warn")
 	pod := s.made(t, s.consume)
 	if hasContainer(pod, argo.VerifyContainer) || pod.Annotations[v1alpha1.AnnotationTag] == "" {
@@ -372,7 +372,7 @@ func (c *cluster) warn(t *testing.T) {
 	})
 }
 
-func (c *cluster) audit(t *testing.T) {
+func (c *testCluster) audit(t *testing.T) {
 	s := c.scene(t, "audit")
 	s.made(t, s.consume)
 	if len(s.argo.warnings) != 0 {
@@ -380,7 +380,7 @@ func (c *cluster) audit(t *testing.T) {
 	}
 }
 
-func (c *cluster) forgedTag(t *testing.T) {
+func (c *testCluster) forgedTag(t *testing.T) {
 	s := c.scene(t, "warn")
 	genuine := s.made(t, s.produce)
 	check(t, s.api.CoreV1().Pods(s.namespace).Delete(t.Context(), genuine.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))

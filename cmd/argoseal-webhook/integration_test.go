@@ -58,8 +58,8 @@ var signerImage = "registry.test/argoseal-signer@sha256:" + strings.Repeat("a", 
 // lifetimes let one rotation of the authority happen in a test's time.
 var testLifetimes = certs.Lifetimes{Authority: 30 * time.Second, Leaf: 9 * time.Second, Settle: time.Second}
 
-// cluster is a real API server with the program running against it.
-type cluster struct {
+// testCluster is a real API server with the program running against it.
+type testCluster struct {
 	config *rest.Config
 	api    kubernetes.Interface
 	admin  client.Client
@@ -80,7 +80,7 @@ func TestIntegration(t *testing.T) {
 	t.Run("a Secret that is deleted is made anew", c.lost)
 }
 
-func start(t *testing.T) *cluster {
+func start(t *testing.T) *testCluster {
 	t.Helper()
 	log := logr.FromSlogHandler(slog.NewJSONHandler(logFile(t), nil))
 	ctrl.SetLogger(log)
@@ -102,7 +102,7 @@ func start(t *testing.T) *cluster {
 	scheme := runtime.NewScheme()
 	check(t, clientgoscheme.AddToScheme(scheme))
 	check(t, v1alpha1.AddToScheme(scheme))
-	c := &cluster{config: config, api: kubernetes.NewForConfigOrDie(config)}
+	c := &testCluster{config: config, api: kubernetes.NewForConfigOrDie(config)}
 	c.admin, err = client.New(config, client.Options{Scheme: scheme})
 	check(t, err)
 	c.ports = []int{freePort(t), freePort(t)}
@@ -113,7 +113,7 @@ func start(t *testing.T) *cluster {
 }
 
 // furnish makes what the chart, the notary and Argo make.
-func (c *cluster) furnish(t *testing.T) {
+func (c *testCluster) furnish(t *testing.T) {
 	t.Helper()
 	inMemory := sealtest.NewLog(t)
 	c.notary = sealtest.NewNotaryWith(t, sealtest.Backend{Log: inMemory, TrustedRoot: inMemory.TrustedRoot})
@@ -171,7 +171,7 @@ func (c *cluster) furnish(t *testing.T) {
 
 // remember keeps the record of namespaces as the notary does, and waits until the
 // policies count.
-func (c *cluster) remember(t *testing.T) {
+func (c *testCluster) remember(t *testing.T) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	k := &keeper.Keeper{API: c.admin, Namespaces: c.api.CoreV1().Namespaces(), Namespace: ours, Log: logr.Discard()}
@@ -192,13 +192,13 @@ func (c *cluster) remember(t *testing.T) {
 }
 
 // moment is what is known of a namespace now.
-func (c *cluster) moment(t *testing.T, namespace string) (epoch.Moment, error) {
+func (c *testCluster) moment(t *testing.T, namespace string) (epoch.Moment, error) {
 	t.Helper()
 	return keeper.Reader{API: c.admin, Namespace: ours}.At(t.Context(), namespace)
 }
 
 // endpoint is the first replica. The second one shares its Secret.
-func (c *cluster) endpoint(path string) admissionv1.WebhookClientConfig {
+func (c *testCluster) endpoint(path string) admissionv1.WebhookClientConfig {
 	return admissionv1.WebhookClientConfig{URL: new(fmt.Sprintf("https://localhost:%d%s", c.ports[0], path))}
 }
 
@@ -230,7 +230,7 @@ func workflows() *apiextensionsv1.CustomResourceDefinition {
 }
 
 // run starts two replicas at once and waits until the first is in use.
-func (c *cluster) run(t *testing.T) {
+func (c *testCluster) run(t *testing.T) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -272,7 +272,7 @@ func ready(address string) error {
 }
 
 // bundle is the caBundle of every webhook; they have to be the same.
-func (c *cluster) bundle(t *testing.T) ([]byte, error) {
+func (c *testCluster) bundle(t *testing.T) ([]byte, error) {
 	t.Helper()
 	mutating, err := c.api.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), configuration, metav1.GetOptions{})
 	if err != nil {
@@ -296,7 +296,7 @@ func (c *cluster) bundle(t *testing.T) ([]byte, error) {
 
 // rotation creates pods (dry-run) and shakes hands without a pause, through
 // several leaves and one change of the authority.
-func (c *cluster) rotation(t *testing.T) {
+func (c *testCluster) rotation(t *testing.T) {
 	namespace := c.namespace(t, "enforce")
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-", Namespace: namespace},
@@ -326,7 +326,7 @@ func (c *cluster) rotation(t *testing.T) {
 }
 
 // blanked does what an upgrade by a careless tool would.
-func (c *cluster) blanked(t *testing.T) {
+func (c *testCluster) blanked(t *testing.T) {
 	_, err := c.api.AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(t.Context(), configuration, types.JSONPatchType,
 		[]byte(`[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]`), metav1.PatchOptions{})
 	check(t, err)
@@ -334,7 +334,7 @@ func (c *cluster) blanked(t *testing.T) {
 }
 
 // lost is the emergency exit: all trust in the old authority is gone.
-func (c *cluster) lost(t *testing.T) {
+func (c *testCluster) lost(t *testing.T) {
 	before, err := c.bundle(t)
 	check(t, err)
 	check(t, c.api.CoreV1().Secrets(ours).Delete(t.Context(), v1alpha1.SecretServingCertificate, metav1.DeleteOptions{}))
@@ -349,7 +349,7 @@ func (c *cluster) lost(t *testing.T) {
 }
 
 // recovers waits until the API server can call the first replica again.
-func (c *cluster) recovers(t *testing.T) {
+func (c *testCluster) recovers(t *testing.T) {
 	t.Helper()
 	namespace := c.namespace(t, "enforce")
 	pod := &corev1.Pod{

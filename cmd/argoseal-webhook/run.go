@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -28,8 +27,10 @@ import (
 
 	"github.com/argoseal/argoseal/certs"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/pkg/trust"
 	"github.com/argoseal/argoseal/webhook/gate"
 	"github.com/argoseal/argoseal/webhook/server"
 )
@@ -88,7 +89,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if err != nil {
 		return nil, err
 	}
-	trust, err := keepTrust(ctx, mgr, api, o)
+	trusted, err := keepTrust(ctx, mgr, o)
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +97,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		return nil, fmt.Errorf("watch namespaces: %w", err)
 	}
 	live := server.Live{API: mgr.GetAPIReader(), Pods: api}
-	producers, err := server.NewProducers(api, live)
-	if err != nil {
-		return nil, err
-	}
-	policies, err := watchPolicies(mgr)
+	producers, policies, err := evidence(ctx, mgr, live)
 	if err != nil {
 		return nil, err
 	}
@@ -108,13 +105,13 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if err != nil {
 		return nil, err
 	}
-	measures, err := server.NewMetrics(registry, serving.Expiry, trust.HasRoot)
+	measures, err := server.NewMetrics(registry, serving.Expiry, func() bool { return trusted.Root() != nil })
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	handlers := &server.Handlers{
 		Gate:        decides,
-		Trust:       trust.Current,
+		Trust:       current(trusted),
 		Pod:         live.Pod,
 		Namespaces:  server.Namespaces{Cached: mgr.GetClient(), Live: mgr.GetAPIReader()},
 		Events:      recorder(mgr, api),
@@ -135,27 +132,35 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	ctrl.Log.Info("believing these to be Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
 		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages)
 	return &webhook{manager: mgr, https: https}, errors.Join(
-		mgr.Add(producers),
-		mgr.Add(policies),
 		policies.Report(mgr, mgr.GetClient()),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("serving", https.Ready),
 		mgr.AddReadyzCheck("certificate", serving.Ready),
-		mgr.AddReadyzCheck("tag-key", trust.Ready),
+		mgr.AddReadyzCheck("tag-key", trusted.Ready),
 		mgr.AddReadyzCheck("pods", producers.Ready),
 		mgr.AddReadyzCheck("policies", policies.Ready),
 	)
 }
 
-// watchPolicies watches the policies of both kinds.
-func watchPolicies(mgr manager.Manager) (*server.Policies, error) {
-	api, err := client.NewWithWatch(mgr.GetConfig(), client.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-	})
+// evidence is what decisions look at first: pods and policies, from caches.
+func evidence(ctx context.Context, mgr manager.Manager, live server.Live) (producers *server.Producers, policies *server.Policies, err error) {
+	objects, err := server.Caches()
 	if err != nil {
-		return nil, fmt.Errorf("watch policies: %w", err)
+		return nil, nil, err
 	}
-	return server.NewPolicies(api)
+	caches, err := cluster.NewCache(mgr, cache.Options{ByObject: objects})
+	if err != nil {
+		return nil, nil, err
+	}
+	if producers, err = server.NewProducers(ctx, caches, live); err != nil {
+		return nil, nil, err
+	}
+	// Where the CRDs of this release are not there yet, they are waited for.
+	err = cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
+		policies, err = server.NewPolicies(ctx, caches)
+		return err
+	})
+	return producers, policies, err
 }
 
 func newGate(ctx context.Context, quick *server.Producers, policies *server.Policies, live server.Live, o options) (*gate.Gate, error) {
@@ -163,14 +168,17 @@ func newGate(ctx context.Context, quick *server.Producers, policies *server.Poli
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := clusterName(ctx, live.API, o.clusterName)
-	if err != nil {
+	var name string
+	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
+		name, err = cluster.Name(ctx, live.API, o.clusterName)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	return &gate.Gate{
 		Identity: identity,
 		Sidecar:  sidecar.Config{Image: o.signerImage, ExecutorUsers: identity.ExecutorUsers},
-		Cluster:  cluster,
+		Cluster:  name,
 		Quick:    quick,
 		Live:     live,
 		Policies: policies.For,
@@ -193,8 +201,9 @@ func newManager(config *rest.Config, o options) (manager.Manager, error) {
 		return nil, fmt.Errorf("types: %w", err)
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                 scheme,
-		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Scheme: scheme,
+		// What it was not told to watch it does not, whoever reads.
+		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ReaderFailOnMissingInformer: true},
 		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress: o.healthAddress,
 	})
@@ -207,12 +216,12 @@ func newManager(config *rest.Config, o options) (manager.Manager, error) {
 // keepCertificate keeps the serving certificate.
 func keepCertificate(ctx context.Context, mgr manager.Manager, api kubernetes.Interface, o options) (*certs.Serving, error) {
 	changed := make(chan struct{}, 1)
-	err := server.Watch(ctx, mgr, &corev1.Secret{}, o.namespace, v1alpha1.SecretServingCertificate, changed)
+	err := cluster.Watch(ctx, mgr, &corev1.Secret{}, o.namespace, v1alpha1.SecretServingCertificate, changed)
 	if o.mutating != "" {
-		err = errors.Join(err, server.Watch(ctx, mgr, &admissionv1.MutatingWebhookConfiguration{}, "", o.mutating, changed))
+		err = errors.Join(err, cluster.Watch(ctx, mgr, &admissionv1.MutatingWebhookConfiguration{}, "", o.mutating, changed))
 	}
 	if o.validating != "" {
-		err = errors.Join(err, server.Watch(ctx, mgr, &admissionv1.ValidatingWebhookConfiguration{}, "", o.validating, changed))
+		err = errors.Join(err, cluster.Watch(ctx, mgr, &admissionv1.ValidatingWebhookConfiguration{}, "", o.validating, changed))
 	}
 	serving := &certs.Serving{}
 	return serving, errors.Join(err, mgr.Add(&certs.Keeper{
@@ -231,15 +240,29 @@ func keepCertificate(ctx context.Context, mgr manager.Manager, api kubernetes.In
 }
 
 // keepTrust keeps tag keys and trusted root.
-func keepTrust(ctx context.Context, mgr manager.Manager, api kubernetes.Interface, o options) (*server.Trust, error) {
-	changed := make(chan struct{}, 1)
-	trust := &server.Trust{API: api, Namespace: o.namespace, Log: ctrl.Log.WithName("trust"), Changed: changed}
-	return trust, errors.Join(
-		server.Watch(ctx, mgr, &corev1.Secret{}, o.namespace, v1alpha1.SecretTagKey, changed),
-		server.Watch(ctx, mgr, &corev1.ConfigMap{}, o.namespace, v1alpha1.ConfigMapTrustedRoot, changed),
-		server.Watch(ctx, mgr, &corev1.ConfigMap{}, o.namespace, v1alpha1.ConfigMapNotaryKey, changed),
-		mgr.Add(trust),
-	)
+func keepTrust(ctx context.Context, mgr manager.Manager, o options) (*trust.Store, error) {
+	// Not the manager's client: that reads from a cache.
+	api, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	store := &trust.Store{API: api, Namespace: o.namespace, MakesTagKey: true, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust")}
+	return store, store.SetupWithManager(ctx, mgr)
+}
+
+// current is what a decision rests on.
+func current(store *trust.Store) func() (gate.Trust, error) {
+	return func() (gate.Trust, error) {
+		keys, err := store.Tags()
+		if err != nil {
+			return gate.Trust{}, err
+		}
+		now := gate.Trust{Keys: keys}
+		if root := store.Root(); root != nil {
+			now.Root = root
+		}
+		return now, nil
+	}
 }
 
 // recorder writes events of the old kind: it joins equal ones and limits the
@@ -248,25 +271,4 @@ func recorder(mgr manager.Manager, api kubernetes.Interface) record.EventRecorde
 	events := record.NewBroadcaster()
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: api.CoreV1().Events("")})
 	return events.NewRecorder(mgr.GetScheme(), corev1.EventSource{Component: "argoseal-webhook"})
-}
-
-// clusterName is the cluster's name in builder.id. The API server may not be
-// reachable at once; the startup probe bounds the wait.
-func clusterName(ctx context.Context, api client.Reader, given string) (string, error) {
-	if given != "" {
-		return given, nil
-	}
-	for {
-		ns := server.NamespaceMetadata()
-		err := api.Get(ctx, client.ObjectKey{Name: "kube-system"}, ns)
-		if err == nil && ns.UID != "" {
-			return string(ns.UID), nil
-		}
-		ctrl.Log.Info("waiting for the API server", "error", fmt.Sprint(err))
-		select {
-		case <-ctx.Done():
-			return "", ctx.Err()
-		case <-time.After(2 * time.Second):
-		}
-	}
 }

@@ -29,7 +29,7 @@ import (
 
 // scene is artifact-passing in a namespace of its own.
 type scene struct {
-	*cluster
+	*testCluster
 	namespace        string
 	workflow         types.UID
 	produce, consume *corev1.Pod
@@ -63,7 +63,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // as is a client for a user.
-func (c *cluster) as(t *testing.T, user string) *witness {
+func (c *testCluster) as(t *testing.T, user string) *witness {
 	t.Helper()
 	r := &witness{}
 	config := rest.CopyConfig(c.config)
@@ -76,7 +76,7 @@ func (c *cluster) as(t *testing.T, user string) *witness {
 	return r
 }
 
-func (c *cluster) namespace(t *testing.T, mode string) string {
+func (c *testCluster) namespace(t *testing.T, mode string) string {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "team-"}}
 	if mode != "" {
@@ -86,9 +86,9 @@ func (c *cluster) namespace(t *testing.T, mode string) string {
 	return ns.Name
 }
 
-func (c *cluster) scene(t *testing.T, mode string) *scene {
+func (c *testCluster) scene(t *testing.T, mode string) *scene {
 	t.Helper()
-	s := &scene{cluster: c, namespace: c.namespace(t, mode), argo: c.as(t, argotest.Controller)}
+	s := &scene{testCluster: c, namespace: c.namespace(t, mode), argo: c.as(t, argotest.Controller)}
 	if mode != "" {
 		eventually(t, "the record of the namespace", func() error {
 			_, err := c.moment(t, s.namespace)
@@ -196,7 +196,7 @@ func (s *scene) seals(t *testing.T, by *sealtest.Notary, pod *corev1.Pod, change
 }
 
 // sealedScene has a sealed producer.
-func (c *cluster) sealedScene(t *testing.T, by *sealtest.Notary, change func(*v1alpha1.ArtifactSeal)) *scene {
+func (c *testCluster) sealedScene(t *testing.T, by *sealtest.Notary, change func(*v1alpha1.ArtifactSeal)) *scene {
 	s := c.scene(t, "enforce")
 	s.seals(t, by, s.ends(t, s.made(t, s.produce), time.Now().Add(-time.Minute)), change)
 	return s

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 const (
@@ -56,9 +57,9 @@ func unprintable(r rune) bool { return r < 0x20 || r > 0x7e }
 
 // note makes one short line of printable ASCII of a text; everything else in it
 // is escaped as in Go.
-func note(text string) string {
+func note(s string) string {
 	var b strings.Builder
-	for _, r := range text[:min(len(text), maxNote)] {
+	for _, r := range text.Prefix(s, maxNote) {
 		if unprintable(r) {
 			quoted := strconv.QuoteRuneToASCII(r)
 			b.WriteString(quoted[1 : len(quoted)-1])
@@ -66,10 +67,10 @@ func note(text string) string {
 		}
 		b.WriteRune(r)
 	}
-	return strings.TrimSpace(b.String()[:min(b.Len(), maxNote)])
+	return strings.TrimSpace(text.Prefix(b.String(), maxNote))
 }
 
 // isNote says whether note may have written it.
-func isNote(text string) bool {
-	return len(text) <= maxNote && !strings.ContainsFunc(text, unprintable) && strings.TrimSpace(text) == text
+func isNote(s string) bool {
+	return len(s) <= maxNote && !strings.ContainsFunc(s, unprintable) && strings.TrimSpace(s) == s
 }

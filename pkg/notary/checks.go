@@ -17,6 +17,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // Containers the checks name.
@@ -167,7 +168,7 @@ func checkReport(pod *corev1.Pod) error {
 	case end == nil:
 		return reason.New(reason.StructureAltered, "the kubelet does not report how %s ended", containerVerify)
 	case end.Message != "":
-		return reason.New(reason.InputAltered, "%s reported %s", containerVerify, cut(line(errors.New(end.Message)), maxNote/2))
+		return reason.New(reason.InputAltered, "%s reported %s", containerVerify, text.Cut(line(errors.New(end.Message)), maxNote/2))
 	case end.ExitCode != 0:
 		return reason.New(reason.InputAltered, "%s ended with exit code %d", containerVerify, end.ExitCode)
 	}

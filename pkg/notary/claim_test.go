@@ -16,13 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/notary/keyring"
-	"github.com/argoseal/argoseal/pkg/seal"
 )
-
-func newEmptyKeyring(w *world) *keyring.Keyring {
-	return keyring.New("nowhere", w.signer, w.logURL, seal.NewRecorder(w.log, w.clock))
-}
 
 func invalid() error { return apierrors.NewInvalid(schema.GroupKind{Kind: "Provenance"}, "x", nil) }
 

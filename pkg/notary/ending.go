@@ -12,6 +12,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // lateError is what passes: the log is down, slow or lying. It hides the codes
@@ -79,7 +80,7 @@ func (t *task) refuse(ctx context.Context, why *reason.Error) error {
 		UID:        t.record.Spec.Workflow.UID,
 	}
 	pod := &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: t.record.Namespace, Name: t.key.Pod, UID: t.key.UID}
-	t.Events.Eventf(workflow, pod, corev1.EventTypeWarning, string(code), "Seal", "pod %s is not sealed: %s", t.key.Pod, cut(line(why), maxNote))
+	t.Events.Eventf(workflow, pod, corev1.EventTypeWarning, string(code), "Seal", "pod %s is not sealed: %s", t.key.Pod, text.Cut(line(why), maxNote))
 	return nil
 }
 
@@ -94,7 +95,7 @@ func (t *task) explain(ctx context.Context, why error) {
 		return
 	}
 	message := fmt.Sprintf("%s%s: %s", latePrefix, t.record.CreationTimestamp.UTC().Format(time.RFC3339), line(why))
-	if err := t.storeDelay(ctx, t.record, cut(message, maxMessage)); err != nil {
+	if err := t.storeDelay(ctx, t.record, text.Cut(message, maxMessage)); err != nil {
 		logger.V(1).Info("Delay not noted on the record", "error", err.Error())
 	}
 }

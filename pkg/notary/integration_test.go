@@ -32,7 +32,6 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
-	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/seal"
 )
 
@@ -184,8 +183,8 @@ func (w *world) replica(tb testing.TB, holder string) *Notary {
 	})
 	must(tb, err)
 	n.Cache, n.API, n.Clock = mgr.GetClient(), w.api, clock.RealClock{}
-	n.Keyring = keyring.New(w.namespace, w.signer, w.logURL, seal.NewRecorder(w.log, n.Clock))
-	must(tb, n.Keyring.Load(tb.Context(), w.api))
+	n.Keyring = w.keyring(w.log, clock.RealClock{})
+	must(tb, n.Keyring.Load(tb.Context()))
 	must(tb, n.SetupWithManager(mgr, 64))
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup

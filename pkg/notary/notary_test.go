@@ -168,7 +168,7 @@ func TestATagUnderANewerKeyIsLookedUp(t *testing.T) {
 func TestNothingHappensWithoutKeys(t *testing.T) {
 	w := newWorld(t)
 	n, b := w.notary(t, "a")
-	n.Keyring = newEmptyKeyring(w)
+	n.Keyring = w.keyring(w.log, w.clock)
 	result, err := n.Reconcile(t.Context(), w.key())
 	if err != nil || result.RequeueAfter == 0 || len(b.names) != 0 {
 		t.Errorf("result %+v, error %v, did %v", result, err, b.names)

@@ -8,10 +8,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // Bounds of a record's fields, as in v1alpha1, in bytes.
@@ -37,7 +39,7 @@ func (n *Notary) newRecord(pod *corev1.Pod) *v1alpha1.Provenance {
 		},
 		Spec: v1alpha1.ProvenanceSpec{
 			Pod:          v1alpha1.ObjectRef{Name: pod.Name, UID: pod.UID},
-			NodeID:       cut(pod.Annotations[layout.AnnotationNodeID], maxNodeID),
+			NodeID:       text.Prefix(pod.Annotations[layout.AnnotationNodeID], maxNodeID),
 			PodCreatedAt: pod.CreationTimestamp,
 		},
 	}
@@ -45,10 +47,7 @@ func (n *Notary) newRecord(pod *corev1.Pod) *v1alpha1.Provenance {
 		p.Labels = map[string]string{layout.LabelWorkflow: name}
 	}
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil && owner.Kind == layout.Kind && strings.HasPrefix(owner.APIVersion, layout.Group+"/") {
-		p.Spec.Workflow = v1alpha1.ObjectRef{Name: cut(owner.Name, maxName), UID: owner.UID}
-		if len(owner.UID) > maxUID {
-			p.Spec.Workflow.UID = owner.UID[:maxUID]
-		}
+		p.Spec.Workflow = v1alpha1.ObjectRef{Name: text.Prefix(owner.Name, maxName), UID: types.UID(text.Prefix(string(owner.UID), maxUID))}
 	}
 	return p
 }
@@ -135,13 +134,5 @@ func line(err error) string {
 			return ' '
 		}
 		return r
-	}, cut(err.Error(), maxMessage))
-}
-
-// cut shortens a text to a number of bytes without breaking a character.
-func cut(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "")
+	}, text.Cut(err.Error(), maxMessage))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // publishers bounds how many of a pod's ArtifactSeals are written at a time.
@@ -59,7 +60,7 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 				Producer: v1alpha1.Producer{
 					Pod:        v1alpha1.ObjectRef{Name: st.Step.Pod.Name, UID: types.UID(st.Step.Pod.UID)},
 					NodeID:     st.Step.NodeID,
-					Template:   cut(st.Definition.Template, maxName),
+					Template:   text.Prefix(st.Definition.Template, maxName),
 					Output:     s.Output,
 					FinishedAt: metav1.NewTime(st.FinishedAt), PodCreatedAt: p.Spec.PodCreatedAt, RecordedAt: p.CreationTimestamp,
 				},

@@ -187,7 +187,7 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 	}
 	facts, fates, err := t.rules().Facts(w)
 	if reason.Of(err) == reason.TagInvalid {
-		if loadErr := t.Keyring.Load(ctx, t.API); loadErr != nil {
+		if loadErr := t.Keyring.Load(ctx); loadErr != nil {
 			return provenance.Facts{}, loadErr
 		}
 		t.keys = t.Keyring.Current()

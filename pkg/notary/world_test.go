@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -34,6 +36,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/trust"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
@@ -90,6 +93,7 @@ func newWorldOf(tb testing.TB, api client.WithWatch, log seal.Log, logURL string
 	for _, o := range []client.Object{
 		&corev1.Secret{ObjectMeta: ours(v1alpha1.SecretTagKey), Data: s.keyData},
 		&corev1.ConfigMap{ObjectMeta: ours(v1alpha1.ConfigMapTrustedRoot), Data: map[string]string{v1alpha1.TrustedRootKey: string(trustedRoot)}},
+		&corev1.ConfigMap{ObjectMeta: ours(v1alpha1.ConfigMapNotaryKey), Data: map[string]string{v1alpha1.NotaryKeyKey: string(w.signer.PublicKeyPEM())}},
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: s.pod.Spec.NodeName}, Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{KubeletVersion: testKubelet}}},
 	} {
 		must(tb, client.IgnoreAlreadyExists(api.Create(tb.Context(), o)))
@@ -120,12 +124,20 @@ func (w *world) key() Key {
 	return Key{Namespace: w.scene.pod.Namespace, Pod: w.scene.pod.Name, UID: w.scene.pod.UID}
 }
 
+// keyring has nothing loaded yet.
+func (w *world) keyring(log seal.Log, c clock.PassiveClock) *keyring.Keyring {
+	store := &trust.Store{
+		API: w.api, Namespace: w.namespace, Usable: keyring.Usable(w.signer, w.logURL), Clock: c, Log: logr.Discard(),
+	}
+	return keyring.New(store, w.signer, seal.NewRecorder(log, c))
+}
+
 // notary is a replica. What it does goes through a breaker.
 func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 	tb.Helper()
 	b := &breaker{log: w.log, clock: w.clock}
-	ring := keyring.New(w.namespace, w.signer, w.logURL, seal.NewRecorder(b, w.clock))
-	must(tb, ring.Load(tb.Context(), w.api))
+	ring := w.keyring(b, w.clock)
+	must(tb, ring.Load(tb.Context()))
 	backlog := &Backlog{}
 	return &Notary{
 		Cache:         w.api,

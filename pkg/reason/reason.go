@@ -1,6 +1,6 @@
 // Package reason holds the typed reason codes of Argoseal: one enumeration for
 // denials, events, conditions, metrics, in-pod refusals and CLI exit codes.
-// It trusts nothing and imports nothing of ours.
+// It trusts nothing, and imports nothing of ours but package text.
 //
 // A code is PascalCase, says what is wrong and is never renamed. The table
 // carries, for each code, what it means and what to do about it, and is the
@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // Code says why something was refused, is not (yet) sealed, or failed.
@@ -114,20 +116,12 @@ func All() []Code {
 }
 
 // oneLine makes hostile text safe to print: control characters become spaces,
-// and it is cut after maxDetail bytes.
+// and it has at most maxDetail bytes.
 func oneLine(s string) string {
-	cut := len(s) > maxDetail
-	if cut {
-		s = s[:maxDetail]
-	}
-	s = strings.Map(func(r rune) rune {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < 0x20 || r == 0x7f || r == 0x2028 || r == 0x2029 || r == 0xfffd {
 			return ' '
 		}
 		return r
-	}, s)
-	if cut {
-		s += "…"
-	}
-	return strings.TrimSpace(s)
+	}, text.Cut(s, maxDetail)))
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +20,8 @@ import (
 	"github.com/sigstore/rekor-tiles/v2/pkg/client"
 	"github.com/sigstore/rekor-tiles/v2/pkg/client/write"
 	rekor "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
+
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // Log is a transparency log that takes a DSSE envelope with one signature. key
@@ -101,20 +102,18 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 // logError bounds an error of the log's client, which quotes the log's answer, and
 // tells what it says of the entry. The client gives the status only in its text.
 func logError(err error, sent bool) error {
-	text := err.Error()
+	message := err.Error()
 	var status int
-	_, _ = fmt.Sscanf(text, "unexpected response: %d ", &status)
+	_, _ = fmt.Sscanf(message, "unexpected response: %d ", &status)
 	if status == http.StatusConflict {
 		return ErrDuplicate
 	}
-	if len(text) > maxLogMessage {
-		text = strings.ToValidUTF8(text[:maxLogMessage], "") + "…"
-	}
+	message = text.Cut(message, maxLogMessage)
 	// Rekor says 499 where it gave up waiting for the entry.
 	if refused := status >= 400 && status < 499; refused || !sent {
-		return fmt.Errorf("append to the log: %w: %s", ErrNotLogged, text)
+		return fmt.Errorf("append to the log: %w: %s", ErrNotLogged, message)
 	}
-	return fmt.Errorf("append to the log: %s", text)
+	return fmt.Errorf("append to the log: %s", message)
 }
 
 // logHost is the host in a log's base URL, which is also the origin of its

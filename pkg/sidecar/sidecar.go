@@ -2,10 +2,10 @@ package sidecar
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -37,11 +37,10 @@ func (c Config) In(mode v1alpha1.Mode) Config {
 	return c
 }
 
-var byDigest = regexp.MustCompile(`^[^@\s]+@sha256:[0-9a-f]{64}$`)
-
 // Validate wants an image by digest: a tag could be moved to another one.
 func (c Config) Validate() error {
-	if !byDigest.MatchString(c.Image) {
+	image, err := name.NewDigest(c.Image)
+	if err != nil || !strings.HasPrefix(image.DigestStr(), "sha256:") {
 		return fmt.Errorf("signer image %q is not a reference by digest", c.Image)
 	}
 	return nil

@@ -533,6 +533,8 @@ func TestWhatCannotBeAdded(t *testing.T) {
 	}{
 		"an image by tag":            {step, good, "x:v1", "by digest"},
 		"an image by short digest":   {step, good, "x@sha256:ab", "by digest"},
+		"an image by another digest": {step, good, "x@sha512:" + strings.Repeat("a", 128), "by digest"},
+		"an image of no name":        {step, good, "x y@sha256:" + string(digest), "by digest"},
 		"a pin for no input":         {step, change(func(p *pin.Pin) { p.Input = "x" }), config.Image, "no input"},
 		"two pins for one input":     {step, append(slices.Clone(good), good...), config.Image, "second for one"},
 		"a pin for another location": {step, change(func(p *pin.Pin) { p.Location = "s3://x/y/z" }), config.Image, "location"},

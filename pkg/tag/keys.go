@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 )
 
@@ -50,6 +51,15 @@ func ParseKeys(secretData map[string][]byte) (Keys, error) {
 		return Keys{}, errors.New("the current tag key is not there")
 	}
 	return k, nil
+}
+
+// IDs are those of the keys, the current one's first.
+func (k Keys) IDs() []string {
+	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(k.keys)), func(id string) bool { return id == k.current })
+	if k.current != "" {
+		ids = slices.Insert(ids, 0, k.current)
+	}
+	return ids
 }
 
 // NewKey makes a key and its id.

@@ -11,6 +11,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -74,6 +76,9 @@ func NewRoot(trustedRootJSON []byte, notaryKeysPEM ...[]byte) (*Root, error) {
 // Version identifies the root's content. Verified facts may be kept under it
 // and the digest of the bundle.
 func (r *Root) Version() string { return r.version }
+
+// KeyHints are those of the notary's keys, sorted; see KeyHint.
+func (r *Root) KeyHints() []string { return slices.Sorted(maps.Keys(r.keys)) }
 
 // versionOf hashes the parts one by one, so that none can run into the next.
 func versionOf(trustedRootJSON []byte, keys [][]byte) string {

@@ -19,6 +19,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/text"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -68,11 +69,14 @@ func (h *Handlers) Mux() http.Handler {
 		if path == PathCopies {
 			most = max(1, most/shareOfCopies)
 		}
-		handler := limited(most, h.Metrics, guarded(h.Log, h.Metrics, handle))
+		handler := h.limited(most, guarded(h.Log, h.Metrics, handle))
 		mux.Handle("POST "+path, withDeadline(&admission.Webhook{Handler: handler}))
 	}
 	return crowd(8*h.MaxInFlight, mux)
 }
+
+// maxEvent keeps an event's message within what Kubernetes allows.
+const maxEvent = 1000
 
 // question is a request, read.
 type question struct {
@@ -319,7 +323,7 @@ func (h *Handlers) told(q *question, d gate.Decision, said answer) {
 	h.Events.Event(&corev1.ObjectReference{
 		APIVersion: layout.APIVersion, Kind: layout.Kind,
 		Namespace: d.Workflow.Namespace, Name: d.Workflow.Name, UID: types.UID(d.Workflow.UID),
-	}, corev1.EventTypeWarning, string(code), cut("Pod "+nameOf(q)+": "+message))
+	}, corev1.EventTypeWarning, string(code), text.Cut("Pod "+nameOf(q)+": "+message, maxEvent))
 }
 
 // errorOf is a decision's refusal as an error; an untyped nil if there is none.
@@ -328,15 +332,6 @@ func errorOf(d gate.Decision) error {
 		return nil
 	}
 	return d.Refusal
-}
-
-// cut keeps an event's message within what Kubernetes allows.
-func cut(s string) string {
-	const most = 1000
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
 }
 
 func nameOf(q *question) string {

@@ -194,7 +194,7 @@ func TestALookupThatFailsIsNotNowInEveryMode(t *testing.T) {
 		}
 	}
 	h := handlers(t, "enforce")
-	h.Trust = func() (gate.Trust, error) { return gate.Trust{}, errNoTagKey }
+	h.Trust = func() (gate.Trust, error) { return gate.Trust{}, errors.New("there is no tag key yet") }
 	if r := post(t, h.Mux(), PathValidate, review(t, nil)); r.Allowed || r.Result.Code != http.StatusTooManyRequests {
 		t.Errorf("without keys: %+v, result %+v", r, r.Result)
 	}

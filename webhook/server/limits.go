@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
-	"github.com/argoseal/argoseal/webhook/gate"
-
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/gate"
 )
 
 const (
@@ -61,23 +61,44 @@ func crowd(most int, next http.Handler) http.Handler {
 }
 
 // limited answers Overloaded (429) at once when most requests are at work.
-func limited(most int, m *Metrics, next admission.Handler) admission.Handler {
+func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 	seats := make(chan struct{}, most)
 	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
 		select {
 		case seats <- struct{}{}:
-			m.inFlight.Inc()
+			h.Metrics.inFlight.Inc()
 			defer func() {
-				m.inFlight.Dec()
+				h.Metrics.inFlight.Dec()
 				<-seats
 			}()
 			return next.Handle(ctx, req)
 		default:
-			refusal := reason.New(reason.Overloaded, "%d requests are at work", most)
-			m.observe(opOther, answerRetry, reason.Overloaded, 0)
-			return denied(gate.Decision{Refusal: refusal, RetryAfter: 1})
+			h.Metrics.observe(opOther, answerRetry, reason.Overloaded, 0)
+			return h.overloaded(req, reason.New(reason.Overloaded, "%d requests are at work", most))
 		}
 	})
+}
+
+// overloaded is the answer to what there is no seat for. It asks for a try in place
+// by the rules of other retryable denials: Argo's controllers are asked only when
+// they make a pod, and while there is room. Who submits a Workflow with copies holds
+// none of their workers.
+func (h *Handlers) overloaded(req admission.Request, refusal *reason.Error) admission.Response {
+	q := &question{Request: req, op: opOther}
+	inPlace := denied(gate.Decision{Refusal: refusal, RetryAfter: 1})
+	created := req.Operation == admissionv1.Create && req.SubResource == ""
+	switch {
+	case !created:
+	case req.Resource.Resource == "workflows" && !h.byArgo(q):
+		return inPlace
+	case req.Resource.Resource == "pods" && h.byArgo(q):
+		if pod, err := decode(req.Object, req.Namespace); err == nil && pod != nil {
+			q.pod = pod
+			h.bound(q, inPlace, h.Gate.InPlace(pod))
+			return inPlace
+		}
+	}
+	return denied(gate.Decision{Refusal: refusal})
 }
 
 // guarded turns a panic into a refusal. What panicked is logged, not told.

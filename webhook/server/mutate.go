@@ -9,6 +9,7 @@ import (
 	"gomodules.xyz/jsonpatch/v2"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -97,11 +98,13 @@ func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Ste
 
 // await evaluates, again and again for a while as long as a seal is on its way.
 func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow) gate.Verdict {
+	var v gate.Verdict
 	start := time.Now()
-	for {
-		v := h.Gate.Evaluate(ctx, step, wf, a.Mode, a.Trust)
+	// It looks at least once. What is known when the request ends is the answer.
+	_ = wait.PollUntilContextCancel(ctx, look, true, func(ctx context.Context) (bool, error) {
+		v = h.Gate.Evaluate(ctx, step, wf, a.Mode, a.Trust)
 		if v.Allowed || v.Refusal == nil || v.Refusal.Code != reason.ProvenancePending {
-			return v
+			return true, nil
 		}
 		patience := waitRunning
 		if v.RetryAfter > 0 {
@@ -111,17 +114,9 @@ func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step,
 		if deadline, ok := ctx.Deadline(); ok {
 			patience = min(patience, deadline.Sub(start)-2*look)
 		}
-		if time.Since(start)+look > patience {
-			return v
-		}
-		timer := time.NewTimer(look)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return v
-		case <-timer.C:
-		}
-	}
+		return time.Since(start)+look > patience, nil
+	})
+	return v
 }
 
 // tagFor issues a tag, or keeps the one the pod has if it says the same: the

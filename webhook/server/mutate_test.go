@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"strings"
@@ -300,7 +301,7 @@ func TestShortlyBeforeADeadlineArgoTriesInPlace(t *testing.T) {
 				}
 			}
 			later(submit(t, h, PathValidate, patched(t, raw, submit(t, h, PathMutate, raw).Patch)), reason.ProvenancePending)
-			h.Trust = func() (gate.Trust, error) { return gate.Trust{}, errNoTagKey }
+			h.Trust = func() (gate.Trust, error) { return gate.Trust{}, errors.New("there is no tag key yet") }
 			later(submit(t, h, PathMutate, raw), reason.LookupFailed)
 		})
 	}

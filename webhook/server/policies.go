@@ -4,12 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -17,58 +13,25 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Policies knows the policies of both kinds from a watch. What is decided while
+// Policies knows the policies of both kinds from a cache. What is decided while
 // they have not all been listed once is refused: not synced is not empty.
 type Policies struct {
-	cluster, own cache.SharedIndexInformer
+	cache        client.Reader
+	cluster, own cache.Informer
 }
 
-// NewPolicies watches the policies. That their CRDs are not there (yet) is a
-// list that fails and is tried again.
-func NewPolicies(api client.WithWatch) (*Policies, error) {
-	p := &Policies{
-		cluster: informer(api, &v1alpha1.ClusterProvenancePolicy{}, func() client.ObjectList { return &v1alpha1.ClusterProvenancePolicyList{} }),
-		own:     informer(api, &v1alpha1.ProvenancePolicy{}, func() client.ObjectList { return &v1alpha1.ProvenancePolicyList{} }),
+// NewPolicies has the cache watch the policies. Their CRDs have to be there.
+func NewPolicies(ctx context.Context, c cache.Cache) (*Policies, error) {
+	cluster, err := c.GetInformer(ctx, &v1alpha1.ClusterProvenancePolicy{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("watch policies: %w", err)
 	}
-	for _, i := range []cache.SharedIndexInformer{p.cluster, p.own} {
-		if err := i.SetTransform(withoutManagedFields); err != nil {
-			return nil, fmt.Errorf("watch policies: %w", err)
-		}
+	own, err := c.GetInformer(ctx, &v1alpha1.ProvenancePolicy{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("watch policies: %w", err)
 	}
-	return p, nil
+	return &Policies{cache: c, cluster: cluster, own: own}, nil
 }
-
-func informer(api client.WithWatch, object runtime.Object, list func() client.ObjectList) cache.SharedIndexInformer {
-	lists := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			into := list()
-			return into, api.List(ctx, into, &client.ListOptions{Raw: &o})
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return api.Watch(ctx, list(), &client.ListOptions{Raw: &o})
-		},
-	}
-	return cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lists, api), object, 0, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
-}
-
-func withoutManagedFields(object any) (any, error) {
-	if o, ok := object.(metav1.Object); ok {
-		o.SetManagedFields(nil)
-	}
-	return object, nil
-}
-
-// Start watches until ctx ends.
-func (p *Policies) Start(ctx context.Context) error {
-	var both sync.WaitGroup
-	both.Go(func() { p.cluster.RunWithContext(ctx) })
-	both.Go(func() { p.own.RunWithContext(ctx) })
-	both.Wait()
-	return nil
-}
-
-// NeedLeaderElection tells a manager to run the watch in every replica.
-func (p *Policies) NeedLeaderElection() bool { return false }
 
 // Ready is a readiness check: all policies have been seen once.
 func (p *Policies) Ready(*http.Request) error {
@@ -78,30 +41,21 @@ func (p *Policies) Ready(*http.Request) error {
 	return nil
 }
 
-// For gives the policies that apply in a namespace; see gate.Gate.
+// For gives the policies that apply in a namespace; see gate.Gate. It does not wait
+// for the cache.
 func (p *Policies) For(namespace string) (policy.Set, error) {
 	if err := p.Ready(nil); err != nil {
 		return policy.Set{}, err
 	}
-	var cluster []v1alpha1.ClusterProvenancePolicy
-	for _, o := range p.cluster.GetStore().List() {
-		c, ok := o.(*v1alpha1.ClusterProvenancePolicy)
-		if !ok {
-			return policy.Set{}, reason.New(reason.Internal, "watch of policies: unexpected %T", o)
-		}
-		cluster = append(cluster, *c)
+	// Copies would cost each decision all policies; a Set only reads them.
+	uncopied := client.UnsafeDisableDeepCopy
+	var cluster v1alpha1.ClusterProvenancePolicyList
+	var own v1alpha1.ProvenancePolicyList
+	if err := p.cache.List(context.Background(), &cluster, uncopied); err != nil {
+		return policy.Set{}, reason.Wrap(reason.PolicyNotSynced, err, "the policies cannot be read: %v", err)
 	}
-	objects, err := p.own.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
-	if err != nil {
-		return policy.Set{}, reason.Wrap(reason.Internal, err, "watch of policies: %v", err)
+	if err := p.cache.List(context.Background(), &own, uncopied, client.InNamespace(namespace)); err != nil {
+		return policy.Set{}, reason.Wrap(reason.PolicyNotSynced, err, "the policies cannot be read: %v", err)
 	}
-	var own []v1alpha1.ProvenancePolicy
-	for _, o := range objects {
-		c, ok := o.(*v1alpha1.ProvenancePolicy)
-		if !ok {
-			return policy.Set{}, reason.New(reason.Internal, "watch of policies: unexpected %T", o)
-		}
-		own = append(own, *c)
-	}
-	return policy.NewSet(namespace, cluster, own)
+	return policy.NewSet(namespace, cluster.Items, own.Items)
 }

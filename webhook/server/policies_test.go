@@ -1,14 +1,14 @@
 package server
 
 import (
-	"context"
+	"errors"
+	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -36,17 +36,14 @@ func TestPolicies(t *testing.T) {
 		&v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "datasets"}, Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: rules}},
 		own("strict", nothing), own("broken", invalid),
 	).Build()
-	p, err := NewPolicies(lister{api})
-	if err != nil {
-		t.Fatal(err)
+	cold, warm := informer{}, informer{synced: true}
+	for _, c := range []struct{ cluster, own cache.Informer }{{cold, cold}, {warm, cold}, {cold, warm}} {
+		p := Policies{cache: api, cluster: c.cluster, own: c.own}
+		if _, err := p.For("team"); reason.Of(err) != reason.PolicyNotSynced || p.Ready(nil) == nil {
+			t.Fatalf("before they were listed: %v", err)
+		}
 	}
-	if _, err := p.For("team"); reason.Of(err) != reason.PolicyNotSynced {
-		t.Fatalf("before they were listed: %v", err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- p.Start(ctx) }()
-	await(t, func() bool { return p.Ready(nil) == nil })
+	p := Policies{cache: api, cluster: warm, own: warm}
 	in := policy.External{URI: "s3://store/data/x"}
 	for namespace, want := range map[string]reason.Code{"team": "", "strict": reason.PolicyNarrowed, "broken": reason.PolicyInvalid} {
 		set, err := p.For(namespace)
@@ -58,17 +55,9 @@ func TestPolicies(t *testing.T) {
 			t.Errorf("in namespace %s: %q, want %q", namespace, got, want)
 		}
 	}
-	// What is changed is noticed.
-	if err := api.Create(ctx, own("team", nothing)); err != nil {
-		t.Fatal(err)
-	}
-	await(t, func() bool {
-		set, err := p.For("team")
-		return err == nil && !set.External(in).Allowed
-	})
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
+	p.cache = reader{nil, errors.New("down")}
+	if _, err := p.For("team"); reason.Of(err) != reason.PolicyNotSynced {
+		t.Errorf("a cache that fails: %v", err)
 	}
 }
 
@@ -102,11 +91,8 @@ func TestAPolicyThatCannotBeEvaluatedSaysSo(t *testing.T) {
 			if err := api.Get(t.Context(), key, c.policy); err != nil {
 				t.Fatal(err)
 			}
-			store := cache.NewStore(cache.MetaNamespaceKeyFunc)
-			if err := store.Add(c.policy); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := (readiness{policies: store, api: api}).Reconcile(t.Context(), reconcile.Request{NamespacedName: key}); err != nil {
+			kind := func() client.Object { return reflect.New(reflect.TypeOf(c.policy).Elem()).Interface().(client.Object) }
+			if _, err := (readiness{policies: api, make: kind, api: api}).Reconcile(t.Context(), reconcile.Request{NamespacedName: key}); err != nil {
 				t.Fatal(err)
 			}
 			if err := api.Get(t.Context(), key, c.policy); err != nil {
@@ -154,17 +140,10 @@ func TestSealsAreFoundByTheirLocation(t *testing.T) {
 	}
 }
 
-// lister says that the fake API server, unlike a real one, does not list by way
-// of a watch.
-type lister struct{ client.WithWatch }
-
-func (lister) IsWatchListSemanticsUnSupported() bool { return true }
-
-func await(t *testing.T, held func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !held(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come about")
-		}
-	}
+// informer has seen all there is, or has not.
+type informer struct {
+	cache.Informer
+	synced bool
 }
+
+func (i informer) HasSynced() bool { return i.synced }

@@ -7,8 +7,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -27,15 +27,21 @@ const readyReason = "InForce"
 // Report keeps the Ready condition of the policies that are watched. Every
 // replica does: they come to the same, and the first one's write is the last.
 func (p *Policies) Report(mgr manager.Manager, api client.StatusClient) error {
-	for name, of := range map[string]cache.SharedIndexInformer{"clusterprovenancepolicy": p.cluster, "provenancepolicy": p.own} {
+	for name, of := range map[string]struct {
+		informer cache.Informer
+		make     func() client.Object
+	}{
+		"clusterprovenancepolicy": {p.cluster, func() client.Object { return &v1alpha1.ClusterProvenancePolicy{} }},
+		"provenancepolicy":        {p.own, func() client.Object { return &v1alpha1.ProvenancePolicy{} }},
+	} {
 		c, err := controller.New(name, mgr, controller.Options{
 			NeedLeaderElection: ptr.To(false),
 			// One process may be several replicas, as in tests.
 			SkipNameValidation: ptr.To(true),
-			Reconciler:         readiness{policies: of.GetStore(), api: api},
+			Reconciler:         readiness{policies: p.cache, make: of.make, api: api},
 		})
 		if err == nil {
-			err = c.Watch(&source.Informer{Informer: of, Handler: &handler.EnqueueRequestForObject{}})
+			err = c.Watch(&source.Informer{Informer: of.informer, Handler: &handler.EnqueueRequestForObject{}})
 		}
 		if err != nil {
 			return fmt.Errorf("status of %s: %w", name, err)
@@ -46,39 +52,33 @@ func (p *Policies) Report(mgr manager.Manager, api client.StatusClient) error {
 
 // readiness says of one policy whether it can be evaluated.
 type readiness struct {
-	policies cache.KeyGetter
-	api      client.StatusClient
+	policies client.Reader
+	// make makes one of their kind.
+	make func() client.Object
+	api  client.StatusClient
 }
 
 // Reconcile writes the condition if it says something else than what is there.
 func (r readiness) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	key := req.Name
-	if req.Namespace != "" {
-		key = req.Namespace + "/" + key
+	object := r.make()
+	if err := r.policies.Get(ctx, req.NamespacedName, object); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	known, there, err := r.policies.GetByKey(key)
-	if err != nil || !there {
-		return reconcile.Result{}, err
-	}
-	var object client.Object
 	var conditions *[]metav1.Condition
 	var invalid error
 	var warnings []string
-	switch o := known.(type) {
+	switch o := object.(type) {
 	case *v1alpha1.ClusterProvenancePolicy:
-		o = o.DeepCopy()
-		object, conditions, invalid = o, &o.Status.Conditions, policy.CheckCluster(o)
-		warnings = policy.Warnings(o.Spec.PolicyRules)
+		conditions, invalid, warnings = &o.Status.Conditions, policy.CheckCluster(o), policy.Warnings(o.Spec.PolicyRules)
 	case *v1alpha1.ProvenancePolicy:
-		o = o.DeepCopy()
-		object, conditions, invalid = o, &o.Status.Conditions, policy.CheckOwn(o)
+		conditions, invalid = &o.Status.Conditions, policy.CheckOwn(o)
 	default:
-		return reconcile.Result{}, fmt.Errorf("watch of policies: unexpected %T", known)
+		return reconcile.Result{}, fmt.Errorf("watch of policies: unexpected %T", object)
 	}
 	if !meta.SetStatusCondition(conditions, ready(object.GetGeneration(), invalid, warnings)) {
 		return reconcile.Result{}, nil
 	}
-	err = r.api.Status().Update(ctx, object)
+	err := r.api.Status().Update(ctx, object)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return reconcile.Result{}, nil // another version is on its way here
 	}

@@ -10,12 +10,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/cache"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -30,16 +28,23 @@ const anywhere = "*"
 // below stands in the index before a prefix, for every pod that writes below it.
 const below = "/"
 
-// Producers knows the pods of all workflows from a watch. Of each pod it keeps
+// Producers knows the pods of all workflows from a cache. Of each pod that keeps
 // what the gate needs, a few hundred bytes, instead of the pod: a cluster can
 // have tens of thousands of finished ones.
 type Producers struct {
-	informer cache.SharedIndexInformer
+	pods indexed
 	// Live reads everything else.
 	Live
 }
 
 var _ gate.Evidence = (*Producers)(nil)
+
+// indexed is what is read of a cache's informer. The cache itself gives out pods only,
+// and here are none.
+type indexed interface {
+	HasSynced() bool
+	GetIndexer() toolscache.Indexer
+}
 
 // entry is what is kept of a pod.
 type entry struct {
@@ -48,18 +53,20 @@ type entry struct {
 	producer gate.Producer
 }
 
-// NewProducers watches the pods with Argo's label.
-func NewProducers(api kubernetes.Interface, live Live) (*Producers, error) {
-	factory := informers.NewSharedInformerFactoryWithOptions(api, 0,
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = layout.LabelWorkflow }))
-	informer := factory.Core().V1().Pods().Informer()
-	if err := informer.SetTransform(compact); err != nil {
+// NewProducers has the cache, which Caches was given, watch the pods.
+func NewProducers(ctx context.Context, c cache.Cache, live Live) (*Producers, error) {
+	informer, err := c.GetInformer(ctx, &corev1.Pod{}, cache.BlockUntilSynced(false))
+	if err != nil {
 		return nil, fmt.Errorf("watch pods: %w", err)
 	}
-	if err := informer.AddIndexers(cache.Indexers{byLocation: locations}); err != nil {
+	pods, ok := informer.(indexed)
+	if !ok {
+		return nil, fmt.Errorf("watch pods: a %T has no index", informer)
+	}
+	if err := informer.AddIndexers(toolscache.Indexers{byLocation: locations}); err != nil {
 		return nil, fmt.Errorf("watch pods: %w", err)
 	}
-	return &Producers{informer: informer, Live: live}, nil
+	return &Producers{pods: pods, Live: live}, nil
 }
 
 // compact keeps of a pod what the gate needs.
@@ -105,18 +112,9 @@ func indexKey(namespace, workflow, location string) string {
 	return namespace + "\n" + workflow + "\n" + location
 }
 
-// Start watches until ctx ends.
-func (p *Producers) Start(ctx context.Context) error {
-	p.informer.RunWithContext(ctx)
-	return nil
-}
-
-// NeedLeaderElection tells a manager to run the watch in every replica.
-func (p *Producers) NeedLeaderElection() bool { return false }
-
 // Ready is a readiness check: all pods have been seen once.
 func (p *Producers) Ready(*http.Request) error {
-	if !p.informer.HasSynced() {
+	if !p.pods.HasSynced() {
 		return errNotSynced
 	}
 	return nil
@@ -124,7 +122,7 @@ func (p *Producers) Ready(*http.Request) error {
 
 var errNotSynced = errors.New("the pods have not been listed yet")
 
-// Producers implements gate.Evidence from the watch.
+// Producers implements gate.Evidence from the cache.
 func (p *Producers) Producers(_ context.Context, namespace, workflow string, in argo.Input) ([]gate.Producer, error) {
 	if err := p.Ready(nil); err != nil {
 		return nil, err
@@ -137,7 +135,7 @@ func (p *Producers) Producers(_ context.Context, namespace, workflow string, in 
 	var producers []gate.Producer
 	seen := map[types.UID]bool{}
 	for _, l := range slices.Compact(wanted) {
-		objects, err := p.informer.GetIndexer().ByIndex(byLocation, indexKey(namespace, workflow, l))
+		objects, err := p.pods.GetIndexer().ByIndex(byLocation, indexKey(namespace, workflow, l))
 		if err != nil {
 			return nil, err
 		}

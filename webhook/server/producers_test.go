@@ -14,13 +14,13 @@ import (
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
-// synced is a watch that has seen all there is.
+// synced is an informer that has seen all there is, unless it is cold.
 type synced struct {
-	cache.SharedIndexInformer
 	indexer cache.Indexer
+	cold    bool
 }
 
-func (s synced) HasSynced() bool           { return true }
+func (s synced) HasSynced() bool           { return !s.cold }
 func (s synced) GetIndexer() cache.Indexer { return s.indexer }
 
 func at(t *testing.T, uri string) artifact.Location {
@@ -32,7 +32,7 @@ func at(t *testing.T, uri string) artifact.Location {
 
 func TestProducersAreFoundByWhatTheyMayWrite(t *testing.T) {
 	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byLocation: locations})
-	p := &Producers{informer: synced{indexer: indexer}}
+	p := &Producers{pods: synced{indexer: indexer}}
 	add := func(name, workflow string, unreadable bool, uris ...string) {
 		e := &entry{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, UID: types.UID(name)}, tagged: true}
 		e.producer = gate.Producer{Pod: name, Workflow: workflow, Unreadable: unreadable}
@@ -65,5 +65,14 @@ func TestProducersAreFoundByWhatTheyMayWrite(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %v, want %v", uri, got, want)
 		}
+	}
+}
+
+func TestBeforeThePodsAreListedThereIsNoAnswer(t *testing.T) {
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byLocation: locations})
+	p := &Producers{pods: synced{indexer: indexer, cold: true}}
+	found, err := p.Producers(context.Background(), ns, "wf", argo.Input{Source: argo.SourceStore, Location: at(t, "s3://s/b/x")})
+	if err == nil || p.Ready(nil) == nil {
+		t.Errorf("found %v", found)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	dto "github.com/prometheus/client_model/go"
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -37,9 +38,8 @@ func TestAPanicIsARefusal(t *testing.T) {
 }
 
 func TestOverloadIsAnsweredAtOnce(t *testing.T) {
-	m := metricsFor(t)
 	enter, leave := make(chan struct{}), make(chan struct{})
-	h := limited(1, m, admission.HandlerFunc(func(context.Context, admission.Request) admission.Response {
+	h := handlers(t, "enforce").limited(1, admission.HandlerFunc(func(context.Context, admission.Request) admission.Response {
 		enter <- struct{}{}
 		<-leave
 		return admission.Allowed("")
@@ -196,6 +196,59 @@ func TestOldTLSIsRefused(t *testing.T) {
 	stop()
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+// Argo's workers are kept by those of its pods alone for which there is room, and by
+// nothing else that it does: its pods' deletions would keep those that stop steps.
+func TestOverloadKeepsNoMoreOfArgosWorkersThanThereIsRoomFor(t *testing.T) {
+	now := time.Now()
+	named := func(name string, change func(*corev1.Pod)) []byte {
+		return podJSON(t, func(p *corev1.Pod) {
+			p.Name = name
+			if change != nil {
+				change(p)
+			}
+		})
+	}
+	late := named("late", func(p *corev1.Pod) {
+		p.Spec.InitContainers = []corev1.Container{{Name: "init", Env: []corev1.EnvVar{{Name: "ARGO_DEADLINE", Value: now.Add(time.Second).UTC().Format(time.RFC3339)}}}}
+	})
+	const argo = "system:serviceaccount:argo:argo"
+	pods, workflows := metav1.GroupVersionResource{Version: "v1", Resource: "pods"}, metav1.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}
+	h := handlers(t, "enforce") // room for two, and one of a namespace
+	h.Gate.Identity.Controllers = []string{argo}
+	full := h.limited(0, admission.HandlerFunc(func(context.Context, admission.Request) admission.Response {
+		t.Error("there is a seat")
+		return admission.Response{}
+	}))
+	for _, c := range []struct {
+		title, user string
+		request     admissionv1.AdmissionRequest
+		pod         []byte
+		inPlace     bool
+	}{
+		{"another's pod", "eve", admissionv1.AdmissionRequest{Operation: admissionv1.Create, Resource: pods}, named("theirs", nil), false},
+		{"a deletion", argo, admissionv1.AdmissionRequest{Operation: admissionv1.Delete, Resource: pods}, nil, false},
+		{"an eviction", argo, admissionv1.AdmissionRequest{Operation: admissionv1.Create, Resource: pods, SubResource: "eviction"}, nil, false},
+		{"a command", argo, admissionv1.AdmissionRequest{Operation: admissionv1.Connect, Resource: pods, SubResource: "exec"}, nil, false},
+		{"an update", argo, admissionv1.AdmissionRequest{Operation: admissionv1.Update, Resource: pods}, named("first", nil), false},
+		{"what is no pod", argo, admissionv1.AdmissionRequest{Operation: admissionv1.Create, Resource: pods}, []byte("1"), false},
+		{"a Workflow", "eve", admissionv1.AdmissionRequest{Operation: admissionv1.Create, Resource: workflows}, nil, true},
+		{"Argo's first pod", argo, admissionv1.AdmissionRequest{Operation: admissionv1.Create, Resource: pods}, named("first", nil), true},
+		{"it once more", argo, admissionv1.AdmissionRequest{Operation: admissionv1.Create, Resource: pods}, named("first", nil), true},
+		{"Argo's second pod", argo, admissionv1.AdmissionRequest{Operation: admissionv1.Create, Resource: pods}, named("second", nil), false},
+		{"a pod near its deadline", argo, admissionv1.AdmissionRequest{Operation: admissionv1.Create, Resource: pods}, late, true},
+		{"the first, whose place it took", argo, admissionv1.AdmissionRequest{Operation: admissionv1.Create, Resource: pods}, named("first", nil), false},
+	} {
+		c.request.Namespace, c.request.Object.Raw, c.request.UserInfo.Username = "team", c.pod, c.user
+		r := full.Handle(t.Context(), admission.Request{AdmissionRequest: c.request})
+		if r.Allowed || r.Result.Code != http.StatusTooManyRequests || !strings.HasPrefix(r.Result.Message, "Overloaded: ") {
+			t.Fatalf("%s is answered %+v", c.title, r.Result)
+		}
+		if asked := r.Result.Details != nil && r.Result.Details.RetryAfterSeconds == 1; asked != c.inPlace {
+			t.Errorf("%s: it is to try in place: %t", c.title, asked)
+		}
 	}
 }
 

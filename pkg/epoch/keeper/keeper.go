@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/epoch"
 )
 
@@ -160,17 +161,9 @@ func (k *Keeper) take(ctx context.Context, kind watch.EventType, n epoch.Namespa
 	})
 }
 
-// now is the API server's time, in whole seconds: the times that it is compared
-// with are the API server's, too. What it is asked to make it does not store.
+// now is the API server's time.
 func (k *Keeper) now(ctx context.Context) (time.Time, error) {
-	probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, GenerateName: v1alpha1.ConfigMapEpochs + "-"}}
-	if err := k.API.Create(ctx, probe, client.DryRunAll); err != nil {
-		return time.Time{}, fmt.Errorf("asking the API server for the time: %w", err)
-	}
-	if probe.CreationTimestamp.IsZero() {
-		return time.Time{}, errors.New("the API server does not say what time it is")
-	}
-	return probe.CreationTimestamp.Time, nil
+	return cluster.Now(ctx, k.API, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, GenerateName: v1alpha1.ConfigMapEpochs + "-"}})
 }
 
 // read reads the record; false: there is none. One that cannot be read counts as

@@ -46,17 +46,24 @@ func Signer(ctx context.Context, c client.Client, namespace string) (*seal.Signe
 	if err != nil {
 		return nil, fmt.Errorf("secret %s, key %s: %w", secret.Name, PrivateKeyKey, err)
 	}
-	public := signer.PublicKeyPEM()
-	published, err := configMapOnce(ctx, c, made(namespace, v1alpha1.ConfigMapNotaryKey), func() (map[string]string, error) {
-		return map[string]string{v1alpha1.NotaryKeyKey: string(public)}, nil
+	keys, err := configMapOnce(ctx, c, made(namespace, v1alpha1.ConfigMapNotaryKey), func() (map[string]string, error) {
+		return map[string]string{v1alpha1.NotaryKeyKey: string(signer.PublicKeyPEM())}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if !holdsKey([]byte(published.Data[v1alpha1.NotaryKeyKey]), public) {
-		return nil, mismatch("the key in Secret %s is not among those in ConfigMap %s", v1alpha1.SecretSigningKey, v1alpha1.ConfigMapNotaryKey)
+	if err := published(signer, []byte(keys.Data[v1alpha1.NotaryKeyKey])); err != nil {
+		return nil, err
 	}
 	return signer, nil
+}
+
+// published refuses a signer whose key is not among the published ones.
+func published(signer *seal.Signer, keys []byte) error {
+	if !holdsKey(keys, signer.PublicKeyPEM()) {
+		return mismatch("the key in Secret %s is not among those in ConfigMap %s", v1alpha1.SecretSigningKey, v1alpha1.ConfigMapNotaryKey)
+	}
+	return nil
 }
 
 // ParameterKey gives the key under which parameters are redacted, and makes it if

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // maxMessage is what a condition's message is cut to.
@@ -26,7 +26,7 @@ func (r *Reconciler) report(ctx context.Context, o *v1alpha1.SecretEncryption, s
 	if seen.Scan != nil {
 		o.Status.Proof = r.proof(*seen.Scan, step.Write)
 	}
-	message := cut(step.Message)
+	message := text.Cut(step.Message, maxMessage)
 	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
 		meta.SetStatusCondition(&o.Status.Conditions, metav1.Condition{
 			Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: o.Generation,
@@ -42,8 +42,8 @@ func (r *Reconciler) report(ctx context.Context, o *v1alpha1.SecretEncryption, s
 	set(v1alpha1.ConditionReady, is(step.Action == encryption.Rest), reason, message)
 	set(v1alpha1.ConditionStalled, is(step.Action == encryption.Halt), reason, message)
 	set(v1alpha1.ConditionReconciling, is(step.Action != encryption.Rest && step.Action != encryption.Halt), reason, message)
-	status, why, text := encrypted(seen.Scan, step)
-	set(v1alpha1.ConditionEncrypted, status, why, cut(text))
+	status, why, proven := encrypted(seen.Scan, step)
+	set(v1alpha1.ConditionEncrypted, status, why, text.Cut(proven, maxMessage))
 	if changed {
 		kind := corev1.EventTypeNormal
 		if step.Action == encryption.Halt {
@@ -98,20 +98,13 @@ func servers(seen encryption.Observed) []v1alpha1.EncryptionServer {
 		state := "Loading"
 		switch {
 		case s.FileProblem != encryption.FileFine:
-			state = cut(s.Detail)
+			state = text.Cut(s.Detail, maxMessage)
 		case s.Unseen != "":
-			state = cut(s.Unseen)
+			state = text.Cut(s.Unseen, maxMessage)
 		case s.Loaded == s.FileHash:
 			state = "Loaded"
 		}
 		all = append(all, v1alpha1.EncryptionServer{Name: s.Name, State: state})
 	}
 	return all
-}
-
-func cut(s string) string {
-	if len(s) <= maxMessage {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
 }

@@ -1,0 +1,76 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+)
+
+// NewCache adds a cache to a manager, whose client it uses. It has the informers that
+// it is asked for, by GetInformer: to read anything else is an error.
+//
+// The manager's own cache would hold up everything else until all of it is there: a
+// CustomResourceDefinition that is gone shall not keep a certificate from being served.
+// So readers have to ask whether an informer has synced.
+func NewCache(m manager.Manager, o cache.Options) (cache.Cache, error) {
+	o.HTTPClient, o.Scheme, o.Mapper = m.GetHTTPClient(), m.GetScheme(), m.GetRESTMapper()
+	o.DefaultTransform = cache.TransformStripManagedFields()
+	o.ReaderFailOnMissingInformer = true
+	c, err := cache.New(m.GetConfig(), o)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	return c, m.Add(everywhere{c})
+}
+
+// Watch sends on changed whenever the one object of this name changes, and drops what
+// is not received: the receiver reads the object itself. It keeps metadata only. The
+// watch has a field selector for the name, so the right to this one object is enough;
+// a cache has one such selector for all objects of a kind, so each object has its own.
+func Watch(ctx context.Context, m manager.Manager, object client.Object, namespace, name string, changed chan<- struct{}) error {
+	options := cache.Options{DefaultFieldSelector: fields.OneTermEqualSelector("metadata.name", name)}
+	if namespace != "" {
+		options.DefaultNamespaces = map[string]cache.Config{namespace: {}}
+	}
+	kind, err := apiutil.GVKForObject(object, m.GetScheme())
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", name, err)
+	}
+	c, err := NewCache(m, options)
+	if err != nil {
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+	}
+	metadata := &metav1.PartialObjectMetadata{}
+	metadata.SetGroupVersionKind(kind)
+	informer, err := c.GetInformer(ctx, metadata, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+	}
+	tell := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { tell() },
+		UpdateFunc: func(any, any) { tell() },
+		DeleteFunc: func(any) { tell() },
+	}); err != nil {
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+	}
+	return nil
+}
+
+// everywhere runs a runnable in every replica, leader or not.
+type everywhere struct{ manager.Runnable }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (everywhere) NeedLeaderElection() bool { return false }
