@@ -26,10 +26,11 @@ var mayImport = map[string][]string{
 	"pkg/pin":         {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason"},
 
 	// What Argo's pods and workflows are, and what we add to them.
-	"pkg/argo/graph": {},
-	"pkg/argo":       {"pkg/api/v1alpha1", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/reason"},
-	"pkg/sidecar":    {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/reason"},
-	"pkg/tag":        {"pkg/api/v1alpha1", "pkg/pin", "pkg/reason", "pkg/version"},
+	"pkg/argo/graph":      {},
+	"pkg/argo/definition": {"pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/reason"},
+	"pkg/argo":            {"pkg/api/v1alpha1", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/reason"},
+	"pkg/sidecar":         {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/reason"},
+	"pkg/tag":             {"pkg/api/v1alpha1", "pkg/pin", "pkg/reason", "pkg/version"},
 
 	// What is said of an artifact, and what is made of it.
 	"pkg/provenance": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason", "pkg/version"},
@@ -46,16 +47,16 @@ var mayImport = map[string][]string{
 	"pkg/trust":           {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
 	"pkg/notary/keyring":  {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/keyring",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/gate": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/pin",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/pin",
 		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "pkg/verify",
 	},
 	"webhook/server": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/pin", "pkg/policy", "pkg/reason",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/pin", "pkg/policy", "pkg/reason",
 		"pkg/tag", "pkg/text", "webhook/gate", "webhook/inject",
 	},
 
@@ -86,7 +87,7 @@ var mayImport = map[string][]string{
 	"pkg":                  {},
 	"charts":               {},
 	"docs":                 {},
-	"pkg/argo/argotest":    {"pkg/argo"},
+	"pkg/argo/argotest":    {"pkg/argo", "pkg/argo/definition"},
 	"pkg/content/argoexec": {},
 	"pkg/epoch/epochtest":  {"pkg/epoch"},
 	"pkg/seal/sealtest":    {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/verify"},

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
@@ -86,7 +87,7 @@ func (a *alteration) adds(m corev1.VolumeMount) bool {
 // volumes compares what lies behind the mounts of the step's own containers with
 // what the template says or, where it says nothing, the workflow. A volume with a
 // parameter in it has to be of the kind that the workflow says.
-func (a *alteration) volumes(w *Workflow) {
+func (a *alteration) volumes(stored *graph.Graph) {
 	used := map[string]bool{}
 	for _, c := range slices.Concat(a.given.InitContainers, a.given.Containers) {
 		for _, m := range c.VolumeMounts {
@@ -95,21 +96,21 @@ func (a *alteration) volumes(w *Workflow) {
 	}
 	for i := range a.pod.Volumes {
 		have := &a.pod.Volumes[i]
-		if used[have.Name] && !sharedVolume(have.Name) && !w.hasVolume(a.given, have) {
+		if used[have.Name] && !sharedVolume(have.Name) && !hasVolume(stored, a.given, have) {
 			a.add("volumes."+have.Name, have)
 		}
 	}
 }
 
 // hasVolume says whether a volume is the template's or the workflow's.
-func (w *Workflow) hasVolume(template *corev1.PodSpec, have *corev1.Volume) bool {
+func hasVolume(stored *graph.Graph, template *corev1.PodSpec, have *corev1.Volume) bool {
 	if v := findVolume(template.Volumes, have.Name); v != nil {
 		return sameVolume(have, v)
 	}
-	if w.stored == nil {
+	if stored == nil {
 		return false
 	}
-	volumes, claims := w.stored.Volumes()
+	volumes, claims := stored.Volumes()
 	for _, text := range volumes {
 		v, literal := volumeOf(text)
 		if v.Name == have.Name {

@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 
+	"github.com/argoseal/argoseal/pkg/argo/definition"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
@@ -33,13 +35,13 @@ const maxAltered = 64
 // Where Literal may have written $(NAME) as $$(NAME) both readings are a template's;
 // the pod is held to the one that it differs less from. A patch that takes the second
 // dollar away, of a template that has two, is not seen.
-func (w *Workflow) Altered(pod *corev1.Pod, step *Step) ([]Override, error) {
+func Altered(pod *corev1.Pod, step *Step, w *definition.Workflow) ([]definition.Override, error) {
 	if step.Kind.executor() {
 		return nil, nil
 	}
-	found, err := w.altered(pod, step, step.written)
+	found, err := altered(pod, step, w, step.written)
 	if literal := unescape(step.written); err == nil && len(found) > 0 && literal != step.written {
-		if other, err := w.altered(pod, step, literal); err == nil && len(other) < len(found) {
+		if other, err := altered(pod, step, w, literal); err == nil && len(other) < len(found) {
 			return other, nil
 		}
 	}
@@ -47,48 +49,51 @@ func (w *Workflow) Altered(pod *corev1.Pod, step *Step) ([]Override, error) {
 }
 
 // altered compares the pod with one reading of its template.
-func (w *Workflow) altered(pod *corev1.Pod, step *Step, written string) ([]Override, error) {
+func altered(pod *corev1.Pod, step *Step, w *definition.Workflow, written string) ([]definition.Override, error) {
 	g, err := decodeGiven(written)
 	if err != nil {
 		return nil, err
 	}
-	_, unresolved := w.path(step.NodeName)
-	spec, whole := w.gives(g, step, unresolved)
+	stored, unresolved := w.Stored()
+	if unresolved == nil {
+		_, unresolved = stored.Path(step.NodeName)
+	}
+	spec, whole := gives(stored, g, step, unresolved)
 	a := alteration{pod: &pod.Spec, given: &spec, whole: whole}
 	a.containers("containers", pod.Spec.Containers, spec.Containers)
 	a.containers("initContainers", pod.Spec.InitContainers, spec.InitContainers)
-	a.volumes(w)
+	a.volumes(stored)
 	if !a.rights() {
 		a.add("securityContext", pod.Spec.SecurityContext)
 	}
 	a.names()
 	// Which template it is only the pod says, and such a patch can say so, too.
-	if unresolved != nil && (w.stored == nil || w.stored.Open()) {
+	if unresolved != nil && (stored == nil || stored.Open()) {
 		a.add("template", step.written)
 	}
 	if a.err == nil && len(a.found) > maxAltered {
 		a.found = nil
 		a.add("spec", pod.Spec)
 	}
-	slices.SortFunc(a.found, func(a, b Override) int { return cmp.Compare(a.Field, b.Field) })
+	slices.SortFunc(a.found, func(a, b definition.Override) int { return cmp.Compare(a.Field, b.Field) })
 	return a.found, a.err
 }
 
 // gives is what the template gives the pod, with the patches that the definition
 // gives in full. Whole says that there are no others. err is why the definition does
 // not say which template the node runs.
-func (w *Workflow) gives(g given, step *Step, err error) (spec corev1.PodSpec, whole bool) {
+func gives(stored *graph.Graph, g given, step *Step, err error) (spec corev1.PodSpec, whole bool) {
 	spec, whole = g.pod(), true
-	if w.stored == nil {
+	if stored == nil {
 		return spec, false
 	}
-	if raw, err := json.Marshal(w.stored.Names()); err == nil {
+	if raw, err := json.Marshal(stored.Names()); err == nil {
 		_ = json.Unmarshal(raw, &spec) // what cannot be read gives nothing
 	}
 	spec.HostAliases = append(spec.HostAliases, g.HostAliases...) // addSchedulingConstraints
 	var template []string
 	if err == nil {
-		template, err = w.stored.Patches(step.NodeName)
+		template, err = stored.Patches(step.NodeName)
 	}
 	apply := func(patch string, known bool) {
 		if patch == "" {
@@ -101,10 +106,10 @@ func (w *Workflow) gives(g given, step *Step, err error) (spec corev1.PodSpec, w
 		}
 		spec = after
 	}
-	apply(w.stored.Patch(), fixed(w.stored.Patch()))
+	apply(stored.Patch(), fixed(stored.Patch()))
 	apply(g.PodSpecPatch, err == nil && !slices.ContainsFunc(template, func(text string) bool { return !fixed(text) }))
 	if spec.SecurityContext == nil {
-		if raw, err := json.Marshal(w.stored.SecurityContext()); err == nil {
+		if raw, err := json.Marshal(stored.SecurityContext()); err == nil {
 			_ = json.Unmarshal(raw, &spec.SecurityContext) // what cannot be read gives nothing
 		}
 	}
@@ -115,7 +120,7 @@ func (w *Workflow) gives(g given, step *Step, err error) (spec corev1.PodSpec, w
 type alteration struct {
 	pod, given *corev1.PodSpec
 	whole      bool
-	found      []Override
+	found      []definition.Override
 	err        error
 }
 
@@ -125,10 +130,9 @@ func (a *alteration) add(field string, value any) {
 	if err == nil {
 		err = json.Unmarshal(raw, &plain)
 	}
-	var o Override
+	var o definition.Override
 	if err == nil {
-		o.Field = PodOverride + field
-		o.SHA256, err = digestOf(plain)
+		o, err = definition.NewOverride(PodOverride+field, plain)
 	}
 	if err != nil {
 		a.err = err

@@ -13,17 +13,18 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 )
 
 // altered names what of a pod is not the template's.
-func altered(t *testing.T, pod *corev1.Pod, wf *argo.Workflow) []string {
+func altered(t *testing.T, pod *corev1.Pod, wf *definition.Workflow) []string {
 	t.Helper()
 	step, err := argo.Parse(pod)
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := wf.Altered(pod, step)
+	list, err := argo.Altered(pod, step, wf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +185,7 @@ func TestNamesOfHostsThatTheDefinitionGivesAreNoOverride(t *testing.T) {
 	v.Value = strings.Replace(v.Value, `"name":"hello-world-to-file",`, `"name":"hello-world-to-file","hostAliases":[{"ip":"10.0.0.3","hostnames":["two"]}],`, 1)
 	pod.Spec.HostAliases = []corev1.HostAlias{{IP: "10.0.0.1", Hostnames: []string{"one"}}, {IP: "10.0.0.3", Hostnames: []string{"two"}}}
 	pod.Spec.DNSPolicy, pod.Spec.DNSConfig = corev1.DNSNone, &corev1.PodDNSConfig{Nameservers: []string{"10.0.0.2"}}
-	wf, err := argo.ParseWorkflow(&unstructured.Unstructured{Object: u.Object})
+	wf, err := definition.Parse(&unstructured.Unstructured{Object: u.Object})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +196,7 @@ func TestNamesOfHostsThatTheDefinitionGivesAreNoOverride(t *testing.T) {
 
 // producing is the pod and the Workflow of artifact-passing whose first template,
 // or whose spec, has a podSpecPatch. Made is what Argo makes of it.
-func producing(t *testing.T, field, patch, made string) (*corev1.Pod, *argo.Workflow) {
+func producing(t *testing.T, field, patch, made string) (*corev1.Pod, *definition.Workflow) {
 	t.Helper()
 	pod, u := argotest.Pod(t, "produce"), argotest.Object(t)
 	spec := u.Object["spec"].(map[string]any)
@@ -214,7 +215,7 @@ func producing(t *testing.T, field, patch, made string) (*corev1.Pod, *argo.Work
 		v := env(initOf(pod), "ARGO_TEMPLATE")
 		v.Value = strings.Replace(v.Value, `"name":"hello-world-to-file",`, `"name":"hello-world-to-file","podSpecPatch":`+string(text)+`,`, 1)
 	}
-	wf, err := argo.ParseWorkflow(&unstructured.Unstructured{Object: u.Object})
+	wf, err := definition.Parse(&unstructured.Unstructured{Object: u.Object})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +291,7 @@ func TestATemplateThatOnlyThePodNamesIsAnOverrideBesideAPatchWithParameters(t *t
 					steps[0].([]any)[0].(map[string]any)["template"] = c.template
 				}
 			}
-			wf, err := argo.ParseWorkflow(u)
+			wf, err := definition.Parse(u)
 			if err != nil {
 				t.Fatal(err)
 			}

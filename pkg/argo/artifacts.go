@@ -61,7 +61,7 @@ func (t *template) inputs(specs []artifactSpec) ([]Input, error) {
 		case SourceGit, SourceHTTP:
 			i.Remote, i.Archive, i.Problem = t.remote(a)
 		case SourceRaw:
-			i.RawSHA256 = digestOfText(a.Raw.Data)
+			i.RawSHA256 = artifact.DigestOfText(a.Raw.Data)
 		}
 		if i.Problem != nil {
 			i.Location, i.Remote, i.Archive = artifact.Location{}, "", ""

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -14,7 +15,7 @@ type image struct{ container, image string }
 
 // Genuine says whether the step was made by Argo for this live Workflow.
 // creator is the user name of the admission request.
-func (s *Step) Genuine(creator string, wf *Workflow, id Identity) error {
+func (s *Step) Genuine(creator string, wf *definition.Workflow, id Identity) error {
 	if !id.madeByArgo(creator) {
 		return reason.New(reason.CreatorNotArgo, "it was made by %.200q", creator)
 	}
@@ -31,7 +32,7 @@ func (s *Step) Genuine(creator string, wf *Workflow, id Identity) error {
 }
 
 // owned says whether owner, label and Workflow are one.
-func (s *Step) owned(wf *Workflow) error {
+func (s *Step) owned(wf *definition.Workflow) error {
 	if len(s.owners) != 1 {
 		return reason.New(reason.OwnerMismatch, "it has %d owners, want its Workflow alone", len(s.owners))
 	}

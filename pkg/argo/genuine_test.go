@@ -9,13 +9,14 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 func TestGenuineWantsEveryMarkToAgree(t *testing.T) {
 	tests := map[string]struct {
 		pod     func(*corev1.Pod)
-		live    func(*argo.Workflow)
+		live    func(*definition.Workflow)
 		creator string
 		code    reason.Code
 		detail  string
@@ -27,10 +28,10 @@ func TestGenuineWantsEveryMarkToAgree(t *testing.T) {
 		"owned by another kind":  {pod: func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "WorkflowTaskSet" }, code: reason.OwnerMismatch, detail: "not a controlling"},
 		"owned by another group": {pod: func(p *corev1.Pod) { p.OwnerReferences[0].APIVersion = "example.com/v1alpha1" }, code: reason.OwnerMismatch, detail: "not a controlling"},
 		"not controlled":         {pod: func(p *corev1.Pod) { p.OwnerReferences[0].Controller = ptr(false) }, code: reason.OwnerMismatch, detail: "not a controlling"},
-		"of no live workflow":    {live: func(w *argo.Workflow) { *w = argo.Workflow{} }, code: reason.OwnerMismatch, detail: "does not exist"},
-		"of another namespace's": {live: func(w *argo.Workflow) { w.Namespace = "other" }, code: reason.OwnerMismatch, detail: "another namespace"},
-		"of another workflow":    {live: func(w *argo.Workflow) { w.Name = "other" }, code: reason.OwnerMismatch, detail: "owner's name"},
-		"of an earlier workflow": {live: func(w *argo.Workflow) { w.UID = "other" }, code: reason.OwnerMismatch, detail: "owner's UID"},
+		"of no live workflow":    {live: func(w *definition.Workflow) { *w = definition.Workflow{} }, code: reason.OwnerMismatch, detail: "does not exist"},
+		"of another namespace's": {live: func(w *definition.Workflow) { w.Namespace = "other" }, code: reason.OwnerMismatch, detail: "another namespace"},
+		"of another workflow":    {live: func(w *definition.Workflow) { w.Name = "other" }, code: reason.OwnerMismatch, detail: "owner's name"},
+		"of an earlier workflow": {live: func(w *definition.Workflow) { w.UID = "other" }, code: reason.OwnerMismatch, detail: "owner's UID"},
 		"labelled for another":   {pod: func(p *corev1.Pod) { p.Labels["workflows.argoproj.io/workflow"] = "other" }, code: reason.OwnerMismatch, detail: "its label"},
 		"not labelled":           {pod: func(p *corev1.Pod) { p.Labels = nil }, code: reason.OwnerMismatch, detail: "its label"},
 		"with another node id":   {pod: func(p *corev1.Pod) { p.Annotations["workflows.argoproj.io/node-id"] = "artifact-passing-1" }, code: reason.NodeMismatch, detail: "node id"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -46,7 +47,7 @@ func TestReferencesArriveAtArgoAsTheyAre(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := strings.Replace(templateOf(t, before).Value, reference, text, 1); step.TemplateDigest != digestOf(want) {
+			if want := strings.Replace(templateOf(t, before).Value, reference, text, 1); step.TemplateDigest != artifact.DigestOfText(want) {
 				t.Error("init reads another template than Argo wrote")
 			}
 			argo.HandTemplate(literal, step)

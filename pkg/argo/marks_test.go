@@ -9,6 +9,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -119,7 +120,7 @@ func verdict(t *testing.T, err error, code reason.Code, detail string) {
 }
 
 // workflowWith is the owner of the golden producer, with podMetadata in one place.
-func workflowWith(t *testing.T, given object, at ...string) *argo.Workflow {
+func workflowWith(t *testing.T, given object, at ...string) *definition.Workflow {
 	t.Helper()
 	u := argotest.Live(t, argotest.Pod(t, "produce"))
 	into := u.Object
@@ -134,7 +135,7 @@ func workflowWith(t *testing.T, given object, at ...string) *argo.Workflow {
 	if len(at) > 0 {
 		into["podMetadata"] = given
 	}
-	w, err := argo.ParseWorkflow(u)
+	w, err := definition.Parse(u)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,6 @@
 package argo
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"path"
 	"slices"
 	"strings"
@@ -79,7 +77,7 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", layout.EnvTemplate, err)
 	}
 	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t, written: written}
-	s.TemplateDigest = digestOfText(text)
+	s.TemplateDigest = artifact.DigestOfText(text)
 	given, err := decodeTemplate([]byte(written))
 	if err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s before it is expanded: %v", layout.EnvTemplate, err)
@@ -88,12 +86,12 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 		return nil, err
 	}
 	if s.Kind == KindScript {
-		s.ScriptSHA256 = digestOfText(t.Script.Source)
+		s.ScriptSHA256 = artifact.DigestOfText(t.Script.Source)
 	}
 	if err := s.identify(pod, init); err != nil {
 		return nil, err
 	}
-	if err := given.Metadata.check("the template's metadata", s.Workflow); err != nil {
+	if err := given.Metadata.Check("the template's metadata", s.Workflow); err != nil {
 		return nil, err
 	}
 	if err := s.resolve(pod); err != nil {
@@ -103,12 +101,6 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 		return nil, reason.New(reason.UnsupportedPod, "it is a %s template with artifacts: no wait stages them", s.Kind)
 	}
 	return s, nil
-}
-
-// digestOfText is the SHA-256 of a text's bytes.
-func digestOfText(text string) artifact.Digest {
-	sum := sha256.Sum256([]byte(text))
-	return artifact.Digest(hex.EncodeToString(sum[:]))
 }
 
 // templateText gives the one ARGO_TEMPLATE of init as the kubelet will, and as

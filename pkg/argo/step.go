@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
@@ -105,7 +106,7 @@ func (i Input) Pinned() bool {
 
 // Holds says whether the input is raw and has that content.
 func (i Input) Holds(text string) bool {
-	return i.Source == SourceRaw && i.RawSHA256 == digestOfText(text)
+	return i.Source == SourceRaw && i.RawSHA256 == artifact.DigestOfText(text)
 }
 
 // URI is the one spelling of where the input comes from; empty if it has a
@@ -285,6 +286,11 @@ func (s *Step) Mains() []string {
 		names = append(names, layout.ContainerMain)
 	}
 	return names
+}
+
+// Node is the step as a workflow's definition has to have it.
+func (s *Step) Node() definition.Node {
+	return definition.Node{Name: s.NodeName, Template: s.Template, Made: s.written}
 }
 
 // Sealable lists the outputs that can be sealed, in the template's order.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -12,24 +13,24 @@ import (
 // template is what we read of ARGO_TEMPLATE. Argo decodes the same bytes with
 // the same decoder into wfv1.Template; names and tags are its own.
 type template struct {
-	Name            string            `json:"name"`
-	Inputs          artifacts         `json:"inputs"`
-	Outputs         artifacts         `json:"outputs"`
-	Container       *mounting         `json:"container"`
-	Script          *scriptTemplate   `json:"script"`
-	ContainerSet    *containerSet     `json:"containerSet"`
-	Steps           *json.RawMessage  `json:"steps"`
-	DAG             *json.RawMessage  `json:"dag"`
-	Resource        *resourceTemplate `json:"resource"`
-	Data            *json.RawMessage  `json:"data"`
-	Suspend         *json.RawMessage  `json:"suspend"`
-	HTTP            *json.RawMessage  `json:"http"`
-	Plugin          *json.RawMessage  `json:"plugin"`
-	Metadata        podMetadata       `json:"metadata"`
-	Daemon          bool              `json:"daemon"`
-	InitContainers  []userContainer   `json:"initContainers"`
-	Sidecars        []userContainer   `json:"sidecars"`
-	ArchiveLocation json.RawMessage   `json:"archiveLocation"`
+	Name            string                 `json:"name"`
+	Inputs          artifacts              `json:"inputs"`
+	Outputs         artifacts              `json:"outputs"`
+	Container       *mounting              `json:"container"`
+	Script          *scriptTemplate        `json:"script"`
+	ContainerSet    *containerSet          `json:"containerSet"`
+	Steps           *json.RawMessage       `json:"steps"`
+	DAG             *json.RawMessage       `json:"dag"`
+	Resource        *resourceTemplate      `json:"resource"`
+	Data            *json.RawMessage       `json:"data"`
+	Suspend         *json.RawMessage       `json:"suspend"`
+	HTTP            *json.RawMessage       `json:"http"`
+	Plugin          *json.RawMessage       `json:"plugin"`
+	Metadata        definition.PodMetadata `json:"metadata"`
+	Daemon          bool                   `json:"daemon"`
+	InitContainers  []userContainer        `json:"initContainers"`
+	Sidecars        []userContainer        `json:"sidecars"`
+	ArchiveLocation json.RawMessage        `json:"archiveLocation"`
 
 	archive *location
 }

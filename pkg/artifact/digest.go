@@ -27,6 +27,12 @@ func DigestOf(h hash.Hash) Digest {
 	return Digest(hex.EncodeToString(h.Sum(sum[:0])))
 }
 
+// DigestOfText is the SHA-256 of a text's bytes.
+func DigestOfText(text string) Digest {
+	sum := sha256.Sum256([]byte(text))
+	return Digest(hex.EncodeToString(sum[:]))
+}
+
 // CompactDigest spells a digest in 43 characters. It is only used on valid ones.
 func CompactDigest(d Digest) string {
 	raw, err := hex.DecodeString(string(d))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
@@ -47,7 +48,7 @@ type Witness struct {
 	// Step is what sidecar.StepOf reads from Pod.
 	Step *argo.Step
 	// Workflow is the live one that owns the pod.
-	Workflow *argo.Workflow
+	Workflow *definition.Workflow
 	// Moment is what is known of the pod's namespace after all else was read.
 	Moment epoch.Moment
 	// Kubelet is the version of the kubelet that ran the pod.
@@ -123,7 +124,7 @@ func refuse(fates []v1alpha1.OutputStatus, err error) (provenance.Facts, []v1alp
 // assemble gathers what the API server, the kubelet and the tag say; the
 // checks have passed.
 func (r Rules) assemble(w Witness, t tag.Tag) (provenance.Facts, error) {
-	definition, err := r.definitionOf(w, t.Definition)
+	defined, err := r.definitionOf(w, t.Definition)
 	if err != nil {
 		return provenance.Facts{}, err
 	}
@@ -140,8 +141,8 @@ func (r Rules) assemble(w Witness, t tag.Tag) (provenance.Facts, error) {
 		return provenance.Facts{}, reason.New(reason.StructureAltered, "the kubelet reports no times")
 	}
 	return provenance.Facts{
-		Builder:    provenance.Builder{Cluster: r.Cluster, Level: levelOf(w, t, definition)},
-		Definition: definition,
+		Builder:    provenance.Builder{Cluster: r.Cluster, Level: levelOf(w, t, defined)},
+		Definition: defined,
 		Step: provenance.Step{
 			Namespace:      w.Pod.Namespace,
 			ServiceAccount: w.Pod.Spec.ServiceAccountName,
@@ -182,7 +183,7 @@ func levelOf(w Witness, t tag.Tag, d provenance.Definition) provenance.Level {
 
 // definitionOf is what the user asked for, as admission saw it.
 func (r Rules) definitionOf(w Witness, admitted string) (provenance.Definition, error) {
-	d, err := w.Workflow.DefinitionAt(admitted, w.Step)
+	d, err := w.Workflow.DefinitionAt(admitted, w.Step.Node())
 	if err != nil {
 		return provenance.Definition{}, fmt.Errorf("reading the workflow's definition: %w", err)
 	}
@@ -209,7 +210,7 @@ func (r Rules) definitionOf(w Witness, admitted string) (provenance.Definition, 
 		}
 		out.Parameters = append(out.Parameters, said)
 	}
-	altered, err := w.Workflow.Altered(w.Pod, w.Step)
+	altered, err := argo.Altered(w.Pod, w.Step, w.Workflow)
 	if err != nil {
 		return provenance.Definition{}, fmt.Errorf("comparing the pod with its template: %w", err)
 	}

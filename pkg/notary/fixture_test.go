@@ -14,6 +14,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
@@ -95,7 +96,7 @@ func newScene(tb testing.TB, file string, pins []pin.Pin, changes ...string) *sc
 // define makes the workflow the one that admission saw.
 func (s *scene) define(tb testing.TB) {
 	tb.Helper()
-	wf, err := argo.ParseWorkflow(s.workflow)
+	wf, err := definition.Parse(s.workflow)
 	must(tb, err)
 	step, err := argo.Parse(s.pod)
 	must(tb, err)
@@ -209,7 +210,7 @@ func (s *scene) witness(tb testing.TB) Witness {
 	tb.Helper()
 	step, err := sidecar.StepOf(s.pod)
 	must(tb, err)
-	wf, err := argo.ParseWorkflow(s.workflow)
+	wf, err := definition.Parse(s.workflow)
 	must(tb, err)
 	return Witness{Pod: s.pod, Step: step, Workflow: wf, Kubelet: testKubelet, Moment: s.moment}
 }

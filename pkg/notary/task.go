@@ -15,6 +15,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -220,7 +221,7 @@ func (t *task) rules() Rules {
 }
 
 // workflow reads the live Workflow that owns the pod.
-func (t *task) workflow(ctx context.Context, step *argo.Step) (*argo.Workflow, error) {
+func (t *task) workflow(ctx context.Context, step *argo.Step) (*definition.Workflow, error) {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(WorkflowKind)
 	err := t.API.Get(ctx, client.ObjectKey{Namespace: step.Namespace, Name: step.Workflow}, u)
@@ -232,7 +233,7 @@ func (t *task) workflow(ctx context.Context, step *argo.Step) (*argo.Workflow, e
 	case string(u.GetUID()) != step.WorkflowUID:
 		return nil, reason.New(reason.WorkflowGone, "workflow %s has UID %s, the pod's had %s", step.Workflow, u.GetUID(), step.WorkflowUID)
 	}
-	wf, err := argo.ParseWorkflow(u)
+	wf, err := definition.Parse(u)
 	if err != nil {
 		return nil, &factsError{fmt.Errorf("reading workflow %s: %w", step.Workflow, err)}
 	}

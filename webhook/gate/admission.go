@@ -12,6 +12,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -49,7 +50,7 @@ type Decision struct {
 	// Warnings are for the user, also where the pod is admitted.
 	Warnings []string
 	// Workflow that the pod is of, where that is certain.
-	Workflow *argo.Workflow
+	Workflow *definition.Workflow
 	// Levels: see Verdict.
 	Levels []provenance.Level
 }
@@ -121,7 +122,7 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 
 // step decides on a genuine step: the final state of what we add, the tag, the
 // structure, the inputs.
-func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *argo.Workflow, t tag.Tag, tagged bool) Decision {
+func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow, t tag.Tag, tagged bool) Decision {
 	if !tagged {
 		if _, ours := reserved(a.Pod); ours {
 			return deny(reason.New(reason.TagInvalid, "it has containers of ours and no annotation %s", v1alpha1.AnnotationTag))
@@ -188,7 +189,7 @@ func (g *Gate) disagrees(t tag.Tag, executor argo.Executor) *reason.Error {
 // genuine parses the pod and says whether it was made by Argo for a live
 // Workflow. Its creator comes first: whoever is not Argo's controller makes us
 // parse and look up nothing, and is told that and not what else is wrong.
-func (g *Gate) genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Workflow, error) {
+func (g *Gate) genuine(ctx context.Context, a Admission) (*argo.Step, *definition.Workflow, error) {
 	if !slices.Contains(g.Identity.Controllers, a.Creator) {
 		return nil, nil, reason.New(reason.CreatorNotArgo, "it was made by %.200q", a.Creator)
 	}
@@ -202,7 +203,7 @@ func (g *Gate) genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Work
 	if err != nil {
 		return nil, nil, err
 	}
-	var wf *argo.Workflow
+	var wf *definition.Workflow
 	if step.Workflow != "" {
 		if wf, err = g.Workflow(ctx, step.Namespace, step.Workflow); err != nil {
 			if reason.Of(err) == reason.OwnerMismatch {
@@ -222,7 +223,7 @@ func (g *Gate) genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Work
 
 // awaited refuses a workflow to whose pods the template that it refers to as a whole
 // gives what Argo knows them by. Argo stores its copy after it made the first pods.
-func (g *Gate) awaited(ctx context.Context, wf *argo.Workflow) error {
+func (g *Gate) awaited(ctx context.Context, wf *definition.Workflow) error {
 	ref, awaits := wf.Awaits()
 	if !awaits {
 		return nil
@@ -238,7 +239,7 @@ func (g *Gate) awaited(ctx context.Context, wf *argo.Workflow) error {
 }
 
 // Genuine parses the pod and says whether it is Argo's; for the mutating side.
-func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, *argo.Workflow, error) {
+func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, *definition.Workflow, error) {
 	return g.genuine(ctx, a)
 }
 
@@ -361,7 +362,7 @@ const maxWarnings = 5
 
 // warnings names the outputs that will not be sealed (the step runs all the
 // same; who consumes them is refused) and what lowers the level of the others.
-func warnings(pod *corev1.Pod, step *argo.Step, wf *argo.Workflow) []string {
+func warnings(pod *corev1.Pod, step *argo.Step, wf *definition.Workflow) []string {
 	if len(step.Outputs) == 0 {
 		return nil
 	}
@@ -374,7 +375,7 @@ func warnings(pod *corev1.Pod, step *argo.Step, wf *argo.Workflow) []string {
 	for _, why := range argo.Warnings(pod, step) {
 		w = append(w, observed(why))
 	}
-	if altered, err := wf.Altered(pod, step); err == nil && len(altered) > 0 {
+	if altered, err := argo.Altered(pod, step, wf); err == nil && len(altered) > 0 {
 		w = append(w, observed(fmt.Sprintf("%.200s is not as its template gives it", altered[0].Field)))
 	}
 	return w[:min(len(w), maxWarnings)]

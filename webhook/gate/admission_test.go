@@ -14,6 +14,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
@@ -74,7 +75,7 @@ func TestCreate(t *testing.T) {
 		"no live workflow":                       {func(_ *testing.T, w *world, _ *Admission) { w.workflow = nil }, reason.OwnerMismatch, false},
 		"another live workflow of the same name": {func(_ *testing.T, w *world, _ *Admission) { w.workflow.UID = "other" }, reason.OwnerMismatch, false},
 		"a workflow that cannot be looked up": {func(_ *testing.T, w *world, _ *Admission) {
-			w.gate.Workflow = func(context.Context, string, string) (*argo.Workflow, error) { return nil, errDown }
+			w.gate.Workflow = func(context.Context, string, string) (*definition.Workflow, error) { return nil, errDown }
 		}, reason.LookupFailed, false},
 		"a workflow that changed between the webhooks": {func(t *testing.T, _ *world, a *Admission) {
 			retag(t, a, func(g *tag.Tag) { g.Definition = "another" })

@@ -9,6 +9,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -27,7 +28,7 @@ const (
 // in its status. Argo does that where it retries an archived workflow, or
 // resubmits one with memoized results, and its controller then believes them.
 type Submission struct {
-	Workflow *argo.Workflow
+	Workflow *definition.Workflow
 	// Previous is the workflow of which it says to be a resubmission; empty for
 	// none. It only says where to look.
 	Previous string
@@ -76,9 +77,9 @@ func (s Submission) names() string {
 
 // unlikeLive leaves the copies that are not what Argo would make of the live
 // resource.
-func (g *Gate) unlikeLive(ctx context.Context, wf *argo.Workflow, copies []argo.Copy) ([]argo.Copy, *reason.Error) {
+func (g *Gate) unlikeLive(ctx context.Context, wf *definition.Workflow, copies []definition.Copy) ([]definition.Copy, *reason.Error) {
 	resources := map[graph.Ref]map[string]any{}
-	var open []argo.Copy
+	var open []definition.Copy
 	for _, c := range copies {
 		live, known := resources[c.Ref()]
 		if !known {
@@ -100,7 +101,7 @@ func (g *Gate) unlikeLive(ctx context.Context, wf *argo.Workflow, copies []argo.
 
 // unstated leaves the copies that no seal states. Statements name no template that
 // was given inline: it counts with the one that gives it.
-func (g *Gate) unstated(ctx context.Context, s Submission, copies []argo.Copy) ([]argo.Copy, *reason.Error) {
+func (g *Gate) unstated(ctx context.Context, s Submission, copies []definition.Copy) ([]definition.Copy, *reason.Error) {
 	if s.Trust.Root == nil {
 		return nil, reason.New(reason.TrustedRootNotReady, "what seals state of its copies of templates cannot be verified")
 	}
@@ -130,13 +131,13 @@ func (g *Gate) unstated(ctx context.Context, s Submission, copies []argo.Copy) (
 		case no != nil || !g.speaksOf(statement, s):
 			continue
 		}
-		open = slices.DeleteFunc(open, func(c argo.Copy) bool { return states(statement, s.Workflow, c) })
+		open = slices.DeleteFunc(open, func(c definition.Copy) bool { return states(statement, s.Workflow, c) })
 	}
-	counted := slices.DeleteFunc(all, func(c argo.Copy) bool {
-		return slices.ContainsFunc(open, func(o argo.Copy) bool { return o.Reference == c.Reference && o.Call == c.Call })
+	counted := slices.DeleteFunc(all, func(c definition.Copy) bool {
+		return slices.ContainsFunc(open, func(o definition.Copy) bool { return o.Reference == c.Reference && o.Call == c.Call })
 	})
-	return slices.DeleteFunc(open, func(c argo.Copy) bool {
-		return slices.ContainsFunc(counted, func(o argo.Copy) bool { return o.Gives(c) })
+	return slices.DeleteFunc(open, func(c definition.Copy) bool {
+		return slices.ContainsFunc(counted, func(o definition.Copy) bool { return o.Gives(c) })
 	}), nil
 }
 
@@ -177,7 +178,7 @@ func (g *Gate) speaksOf(st *provenance.Statement, s Submission) bool {
 
 // states says whether a statement names the copy. A whole spec has the fields of
 // its Workflow's own in it: it only counts for one that says that it has the same.
-func states(st *provenance.Statement, wf *argo.Workflow, c argo.Copy) bool {
+func states(st *provenance.Statement, wf *definition.Workflow, c definition.Copy) bool {
 	named := c.Call == "" && slices.ContainsFunc(st.Definition.References, func(r provenance.Reference) bool {
 		return r.Name == c.Name && r.ClusterScope == c.ClusterScope && r.Template == c.Template && r.SHA256 == c.SHA256
 	})
@@ -187,7 +188,7 @@ func states(st *provenance.Statement, wf *argo.Workflow, c argo.Copy) bool {
 // sameInterface says whether the workflow of the statement began at the same
 // template, and overrode the same of it. What the pod of one of its steps had beside
 // its template is in no copy.
-func sameInterface(st *provenance.Statement, wf *argo.Workflow) bool {
+func sameInterface(st *provenance.Statement, wf *definition.Workflow) bool {
 	d, err := wf.Definition("")
 	stated := slices.DeleteFunc(slices.Clone(st.Definition.Overrides), func(o provenance.Override) bool {
 		return strings.HasPrefix(o.Field, argo.PodOverride)

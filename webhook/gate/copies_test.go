@@ -11,6 +11,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -85,7 +86,7 @@ func (w *world) submission(t *testing.T, text, build, lib string) Submission {
 		}
 		return nil, nil
 	}
-	wf, err := argo.ParseWorkflow(&unstructured.Unstructured{Object: parsedYAML(t, text)})
+	wf, err := definition.Parse(&unstructured.Unstructured{Object: parsedYAML(t, text)})
 	check(t, err)
 	return Submission{Workflow: wf, Mode: v1alpha1.ModeEnforce, Trust: w.trust}
 }
@@ -93,7 +94,7 @@ func (w *world) submission(t *testing.T, text, build, lib string) Submission {
 // stating seals a step of an earlier run that came by the copies of this text.
 func (w *world) stating(t *testing.T, text string, change func(*provenance.Facts)) {
 	t.Helper()
-	wf, err := argo.ParseWorkflow(&unstructured.Unstructured{Object: parsedYAML(t, text)})
+	wf, err := definition.Parse(&unstructured.Unstructured{Object: parsedYAML(t, text)})
 	check(t, err)
 	copies, err := wf.Copies()
 	check(t, err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -15,7 +16,7 @@ import (
 // since it was made: others may have changed its definition under way, or put
 // copies of templates into its status, and what its steps made before would then
 // stand for something else.
-func (g *Gate) held(ctx context.Context, wf *argo.Workflow) *reason.Error {
+func (g *Gate) held(ctx context.Context, wf *definition.Workflow) *reason.Error {
 	if wf == nil {
 		return reason.New(reason.OriginUnknown, "no workflow was read")
 	}
@@ -44,7 +45,7 @@ func (g *Gate) moment(ctx context.Context, namespace string) (epoch.Moment, erro
 // its mode for some seconds only. That is for honest users alone, and the notary
 // asks again: what cannot be read keeps nobody waiting, and what is not on record
 // yet only the first steps of a workflow.
-func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *argo.Workflow) *Decision {
+func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow) *Decision {
 	if len(step.Outputs) == 0 {
 		return nil
 	}
@@ -82,7 +83,7 @@ const longestSettling = 5
 const recording = 10 * time.Second
 
 // unguarded warns of a step that will run and not be sealed, or not as isolated.
-func (g *Gate) unguarded(ctx context.Context, step *argo.Step, wf *argo.Workflow) []string {
+func (g *Gate) unguarded(ctx context.Context, step *argo.Step, wf *definition.Workflow) []string {
 	if len(step.Outputs) == 0 {
 		return nil
 	}

@@ -12,8 +12,8 @@ import (
 	"k8s.io/utils/lru"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/epoch/epochtest"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -28,7 +28,7 @@ func (w *world) made(t *testing.T, at time.Time, copies bool) {
 	if copies {
 		check(t, unstructured.SetNestedMap(u.Object, map[string]any{}, "status", "storedTemplates"))
 	}
-	wf, err := argo.ParseWorkflow(u)
+	wf, err := definition.Parse(u)
 	check(t, err)
 	w.workflow = wf
 }

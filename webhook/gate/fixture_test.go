@@ -15,6 +15,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
@@ -60,7 +61,7 @@ type world struct {
 	produce  *corev1.Pod
 	step     *argo.Step // of consume
 	location artifact.Location
-	workflow *argo.Workflow
+	workflow *definition.Workflow
 	// template is the one WorkflowTemplate there is, if it is set.
 	template map[string]any
 	// moment is when the guards hold; failEpochs is what fails, if set.
@@ -149,7 +150,7 @@ func newWorld(t testing.TB) *world {
 		Policies: func(namespace string) (policy.Set, error) {
 			return policy.NewSet(namespace, w.clusterPolicies, w.ownPolicies)
 		},
-		Workflow: func(context.Context, string, string) (*argo.Workflow, error) { return w.workflow, nil },
+		Workflow: func(context.Context, string, string) (*definition.Workflow, error) { return w.workflow, nil },
 		Template: func(context.Context, string, graph.Ref) (map[string]any, error) { return w.template, nil },
 		Facts:    NewFacts(1 << 20), Clock: w.clock,
 		Epochs: func(context.Context, string) (epoch.Moment, error) { return w.moment, w.failEpochs },

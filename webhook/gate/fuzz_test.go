@@ -10,6 +10,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/tag"
 	"github.com/argoseal/argoseal/webhook/inject"
 )
@@ -69,19 +70,19 @@ func TestTheFuzzedGateAdmitsHonestPods(t *testing.T) {
 // without any.
 type fuzzed struct {
 	*world
-	owners map[string]*argo.Workflow
+	owners map[string]*definition.Workflow
 	pins   []string // the locations for which there is evidence
 }
 
 func newFuzzed(t testing.TB, evidence bool) *fuzzed {
 	t.Helper()
-	z := &fuzzed{world: newWorld(t), owners: map[string]*argo.Workflow{}}
+	z := &fuzzed{world: newWorld(t), owners: map[string]*definition.Workflow{}}
 	for _, name := range argotest.Supported() {
 		wf := argotest.Owner(t, argotest.Pod(t, name))
 		z.owners[wf.Name] = wf
 	}
 	z.owners[z.step.Workflow] = z.workflow
-	z.gate.Workflow = func(_ context.Context, _, name string) (*argo.Workflow, error) { return z.owners[name], nil }
+	z.gate.Workflow = func(_ context.Context, _, name string) (*definition.Workflow, error) { return z.owners[name], nil }
 	if evidence {
 		z.pins = []string{z.location.URI()}
 		return z

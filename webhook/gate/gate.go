@@ -10,6 +10,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/pin"
@@ -33,7 +34,7 @@ type Gate struct {
 	// *reason.Error: they have not been read, or one cannot be evaluated.
 	Policies func(namespace string) (policy.Set, error)
 	// Workflow gets a live Workflow: nil if there is none.
-	Workflow func(ctx context.Context, namespace, name string) (*argo.Workflow, error)
+	Workflow func(ctx context.Context, namespace, name string) (*definition.Workflow, error)
 	// Template gets a live WorkflowTemplate of a namespace, or one of the cluster:
 	// nil if there is none.
 	Template func(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error)
@@ -76,7 +77,7 @@ type Verdict struct {
 // Evaluate decides on the inputs of a step of a workflow from the evidence:
 // first by what is quick to read, and if that would refuse for good, by the API
 // server itself.
-func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *argo.Workflow, mode v1alpha1.Mode, trust Trust) Verdict {
+func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust Trust) Verdict {
 	if step == nil {
 		return Verdict{Refusal: reason.New(reason.Internal, "there is no step to decide on")}
 	}

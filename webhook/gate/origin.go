@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -16,7 +17,7 @@ import (
 // origins says for each supplied input, by name, where the workflow's
 // definition takes it from. Argo resolves inputs from what steps reported, and
 // any workflow pod may report in another's name.
-func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *argo.Workflow) (map[string]graph.Origins, *reason.Error) {
+func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Workflow) (map[string]graph.Origins, *reason.Error) {
 	found := map[string]graph.Origins{}
 	for _, in := range step.Inputs {
 		if in.Source == argo.SourceAbsent {
@@ -39,14 +40,14 @@ const maxLearned = 20
 
 // origin resolves one input, and reads WorkflowTemplates that the Workflow has
 // no copies of yet: Argo stores them after it made the pod.
-func (g *Gate) origin(ctx context.Context, step *argo.Step, wf *argo.Workflow, input string) (graph.Origins, *reason.Error) {
-	definition, err := wf.Graph()
+func (g *Gate) origin(ctx context.Context, step *argo.Step, wf *definition.Workflow, input string) (graph.Origins, *reason.Error) {
+	known, err := wf.Graph()
 	if err != nil {
 		return graph.Origins{}, reason.Wrap(reason.OriginUnknown, err, "%v", err)
 	}
 	var missing *graph.NotStoredError
 	for range maxLearned {
-		o, err := definition.Origins(step.NodeName, input)
+		o, err := known.Origins(step.NodeName, input)
 		switch {
 		case err == nil:
 			return o, nil
@@ -60,7 +61,7 @@ func (g *Gate) origin(ctx context.Context, step *argo.Step, wf *argo.Workflow, i
 		if template == nil {
 			break
 		}
-		if err := definition.Learn(missing.Ref, template); err != nil {
+		if err := known.Learn(missing.Ref, template); err != nil {
 			return graph.Origins{}, reason.Wrap(reason.OriginUnknown, err, "%v", err)
 		}
 	}
@@ -70,7 +71,7 @@ func (g *Gate) origin(ctx context.Context, step *argo.Step, wf *argo.Workflow, i
 // Fingerprint spells what a tag keeps of the workflow's definition. Of a template
 // that the workflow refers to as a whole, and of which Argo has not stored its
 // copy yet, it is read what arguments it has. If that fails, less will be stated.
-func (g *Gate) Fingerprint(ctx context.Context, step *argo.Step, wf *argo.Workflow) string {
+func (g *Gate) Fingerprint(ctx context.Context, step *argo.Step, wf *definition.Workflow) string {
 	if ref, awaits := wf.Awaits(); awaits && len(step.Outputs) > 0 {
 		if template, err := g.Template(ctx, step.Namespace, ref); err == nil && template != nil {
 			wf.Foresee(template)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -28,7 +29,7 @@ func (w *world) redefine(t *testing.T, old, updated string) {
 	}
 	object.Object = nil
 	check(t, json.Unmarshal([]byte(changed), &object.Object))
-	w.workflow, err = argo.ParseWorkflow(object)
+	w.workflow, err = definition.Parse(object)
 	check(t, err)
 }
 
@@ -135,7 +136,7 @@ func TestAFingerprintHasWhatATemplateIsGoingToGive(t *testing.T) {
 		}
 		u := argotest.Object(t)
 		u.Object["spec"] = map[string]any{"workflowTemplateRef": map[string]any{"name": "build", "clusterScope": true}}
-		wf, err := argo.ParseWorkflow(u)
+		wf, err := definition.Parse(u)
 		check(t, err)
 		_, step := argotest.Parsed(t, pod)
 		text := w.gate.Fingerprint(t.Context(), step, wf)

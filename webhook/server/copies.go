@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/gate"
@@ -56,7 +56,7 @@ func (h *Handlers) submission(ctx context.Context, req admission.Request) (*gate
 }
 
 // decodeWorkflow reads a Workflow, and of which one it says to be a resubmission.
-func decodeWorkflow(raw runtime.RawExtension, namespace string) (*argo.Workflow, string, error) {
+func decodeWorkflow(raw runtime.RawExtension, namespace string) (*definition.Workflow, string, error) {
 	o := &unstructured.Unstructured{}
 	if err := json.Unmarshal(raw.Raw, o); err != nil {
 		return nil, "", err
@@ -67,6 +67,6 @@ func decodeWorkflow(raw runtime.RawExtension, namespace string) (*argo.Workflow,
 	if o.GetNamespace() != namespace {
 		return nil, "", errors.New("it is of another namespace")
 	}
-	wf, err := argo.ParseWorkflow(o)
+	wf, err := definition.Parse(o)
 	return wf, o.GetLabels()[layout.LabelResubmitted], err
 }

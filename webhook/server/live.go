@@ -15,6 +15,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -112,14 +113,14 @@ func (l Live) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, err
 }
 
 // Workflow gets a live Workflow: nil if there is none.
-func (l Live) Workflow(ctx context.Context, namespace, name string) (*argo.Workflow, error) {
+func (l Live) Workflow(ctx context.Context, namespace, name string) (*definition.Workflow, error) {
 	o := &unstructured.Unstructured{}
 	o.SetGroupVersionKind(workflowKind)
 	o, err := get(ctx, l.API, namespace, name, o)
 	if o == nil || err != nil {
 		return nil, err
 	}
-	return argo.ParseWorkflow(o)
+	return definition.Parse(o)
 }
 
 // Template gets a live WorkflowTemplate or ClusterWorkflowTemplate: nil if there

@@ -14,6 +14,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
@@ -75,7 +76,7 @@ func (h *Handlers) leave(q *question, err error) admission.Response {
 }
 
 // prepare makes the pod that the validating side will want to see.
-func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow) (*corev1.Pod, error) {
+func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Step, wf *definition.Workflow) (*corev1.Pod, error) {
 	v := h.await(ctx, a, step, wf)
 	var code reason.Code
 	if !v.Allowed {
@@ -97,7 +98,7 @@ func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Ste
 }
 
 // await evaluates, again and again for a while as long as a seal is on its way.
-func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow) gate.Verdict {
+func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step, wf *definition.Workflow) gate.Verdict {
 	var v gate.Verdict
 	start := time.Now()
 	// It looks at least once. What is known when the request ends is the answer.
@@ -121,11 +122,11 @@ func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step,
 
 // tagFor issues a tag, or keeps the one the pod has if it says the same: the
 // API server may call us twice, and the second time nothing shall change.
-func (h *Handlers) tagFor(ctx context.Context, a gate.Admission, step *argo.Step, wf *argo.Workflow, code reason.Code, pins []pin.Pin) (string, error) {
-	definition, executor, signer := h.Gate.Fingerprint(ctx, step, wf), h.Gate.Identity.Executor(a.Pod), h.Gate.Sidecar.Image
+func (h *Handlers) tagFor(ctx context.Context, a gate.Admission, step *argo.Step, wf *definition.Workflow, code reason.Code, pins []pin.Pin) (string, error) {
+	fingerprint, executor, signer := h.Gate.Fingerprint(ctx, step, wf), h.Gate.Identity.Executor(a.Pod), h.Gate.Sidecar.Image
 	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
 		t, err := h.Gate.OpenTag(value, a)
-		if err == nil && t.Version == tag.Version && t.NamespaceUID == string(a.NamespaceUID) && t.WorkflowUID == step.WorkflowUID && t.Definition == definition && t.Mode == a.Mode && t.Verdict == code &&
+		if err == nil && t.Version == tag.Version && t.NamespaceUID == string(a.NamespaceUID) && t.WorkflowUID == step.WorkflowUID && t.Definition == fingerprint && t.Mode == a.Mode && t.Verdict == code &&
 			argo.Executor(t.Executor).Equal(executor) && t.Signer == signer && t.Logs == step.Logs() && slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
 			return value, nil
 		}
@@ -136,7 +137,7 @@ func (h *Handlers) tagFor(ctx context.Context, a gate.Admission, step *argo.Step
 		NamespaceUID: string(a.NamespaceUID),
 		Pod:          a.Pod.Name,
 		WorkflowUID:  step.WorkflowUID,
-		Definition:   definition,
+		Definition:   fingerprint,
 		Creator:      a.Creator,
 		Mode:         a.Mode,
 		Verdict:      code,

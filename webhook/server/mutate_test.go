@@ -20,6 +20,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/epoch"
@@ -82,7 +83,7 @@ func argoHandlers(t *testing.T, pod *corev1.Pod, mode string) (*Handlers, tag.Ke
 	h.Gate.Identity, h.Gate.Cluster = argotest.Identity(), "test"
 	h.Gate.Sidecar = sidecar.Config{Image: "registry.test/argoseal-signer@sha256:" + strings.Repeat("a", 64)}
 	h.Gate.Quick, h.Gate.Live = &nothing{}, &nothing{}
-	h.Gate.Workflow = func(context.Context, string, string) (*argo.Workflow, error) { return wf, nil }
+	h.Gate.Workflow = func(context.Context, string, string) (*definition.Workflow, error) { return wf, nil }
 	held := epochtest.Held("99999999-0000-4000-8000-000000000000", time.Time{})
 	h.Gate.Epochs = func(context.Context, string) (epoch.Moment, error) { return held, nil }
 	return h, keys
@@ -165,7 +166,7 @@ func TestWhatIsNotGenuineIsNotTagged(t *testing.T) {
 	if r := post(t, h.Mux(), PathMutate, body); !r.Allowed || r.Patch != nil {
 		t.Errorf("eve's pod: %+v", r)
 	}
-	h.Gate.Workflow = func(context.Context, string, string) (*argo.Workflow, error) { return nil, nil }
+	h.Gate.Workflow = func(context.Context, string, string) (*definition.Workflow, error) { return nil, nil }
 	if r := submit(t, h, PathMutate, encoded(t, pod)); !r.Allowed || r.Patch != nil {
 		t.Errorf("a pod without a workflow: %+v", r)
 	}

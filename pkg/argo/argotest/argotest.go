@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 )
 
 const (
@@ -93,14 +94,14 @@ func ContractEnv() []string {
 // and all of its pods, some of which consume what others have made. The workflow own
 // has each kind of template and of call, library takes its templates from elsewhere,
 // and whole refers to a WorkflowTemplate. Each was run on each of the versions.
-func Contract(t testing.TB, version, name string) ([]*corev1.Pod, *argo.Workflow) {
+func Contract(t testing.TB, version, name string) ([]*corev1.Pod, *definition.Workflow) {
 	t.Helper()
 	var is struct {
 		Workflow map[string]any `json:"workflow"`
 		Pods     []*corev1.Pod  `json:"pods"`
 	}
 	read(t, path.Join("contract", version, name+".json"), &is)
-	wf, err := argo.ParseWorkflow(&unstructured.Unstructured{Object: is.Workflow})
+	wf, err := definition.Parse(&unstructured.Unstructured{Object: is.Workflow})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,9 +159,9 @@ func Object(t testing.TB) *unstructured.Unstructured {
 
 // Owner gives a live Workflow that a pod's owner reference fits. It is the one
 // that made produce and consume, and for every other pod has its template alone.
-func Owner(t testing.TB, pod *corev1.Pod) *argo.Workflow {
+func Owner(t testing.TB, pod *corev1.Pod) *definition.Workflow {
 	t.Helper()
-	wf, err := argo.ParseWorkflow(Live(t, pod))
+	wf, err := definition.Parse(Live(t, pod))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package argo_test
+package definition_test
 
 import (
 	"strings"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -30,14 +31,14 @@ spec:
       resources: {limits: {cpu: "0.5"}}
 `
 
-func workflowFrom(t *testing.T, text string, change func(spec map[string]any)) *argo.Workflow {
+func workflowFrom(t *testing.T, text string, change func(spec map[string]any)) *definition.Workflow {
 	t.Helper()
 	u := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
 		t.Fatal(err)
 	}
 	change(u.Object["spec"].(map[string]any))
-	w, err := argo.ParseWorkflow(u)
+	w, err := definition.Parse(u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func TestADefinitionIsTheOneThatWasAdmitted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := workflowFrom(t, submitted, c.change)
-			d, err := now.DefinitionAt(admitted.Fingerprint("artifact-passing"), onlyStep(t))
+			d, err := now.DefinitionAt(admitted.Fingerprint("artifact-passing"), onlyStep(t).Node())
 			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
 				t.Fatalf("error is %v, want code %q", err, c.code)
 			}
@@ -120,10 +121,10 @@ func TestLongValuesThatArgoPutsSomethingIntoHaveToStay(t *testing.T) {
 	if len(admitted) > 4<<10 {
 		t.Errorf("the fingerprint has %d bytes", len(admitted))
 	}
-	if _, err := workflowFrom(t, submitted, long("{{workflow.name}}")).DefinitionAt(admitted, onlyStep(t)); err != nil {
+	if _, err := workflowFrom(t, submitted, long("{{workflow.name}}")).DefinitionAt(admitted, onlyStep(t).Node()); err != nil {
 		t.Error(err)
 	}
-	if _, err := workflowFrom(t, submitted, long("other")).DefinitionAt(admitted, onlyStep(t)); reason.Of(err) != reason.DefinitionChanged {
+	if _, err := workflowFrom(t, submitted, long("other")).DefinitionAt(admitted, onlyStep(t).Node()); reason.Of(err) != reason.DefinitionChanged {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -140,11 +141,11 @@ func TestAnEmptyFieldDoesNotChangeASpecDigest(t *testing.T) {
 func TestWithoutAFingerprintThereIsNoDefinition(t *testing.T) {
 	w := workflowFrom(t, submitted, func(map[string]any) {})
 	for _, admitted := range []string{"", "{}", "x", `{"spec":"a"}`} {
-		if _, err := w.DefinitionAt(admitted, &argo.Step{Template: "main", NodeName: "wf"}); reason.Of(err) != reason.DefinitionChanged {
+		if _, err := w.DefinitionAt(admitted, definition.Node{Template: "main", Name: "wf"}); reason.Of(err) != reason.DefinitionChanged {
 			t.Errorf("fingerprint %q: error is %v", admitted, err)
 		}
 	}
-	if (&argo.Workflow{}).Fingerprint("wf") != "" {
+	if (&definition.Workflow{}).Fingerprint("wf") != "" {
 		t.Error("a workflow that was not read has a fingerprint")
 	}
 }

@@ -1,4 +1,4 @@
-package argo
+package definition
 
 import (
 	"encoding/json"
@@ -76,17 +76,27 @@ func (w *Workflow) references(node string) (resolution, error) {
 	return r, nil
 }
 
-// path follows what is stored alone: both webhooks have to come to the same
-// fingerprint, whatever one of them has learned.
-func (w *Workflow) path(node string) (graph.Path, error) {
+// Stored gives the definition as far as the Workflow has it, whatever else was
+// learned. Its errors are those of graph.Parse.
+func (w *Workflow) Stored() (*graph.Graph, error) {
 	if w.stored == nil {
 		g, err := graph.Parse(w.Name, w.object)
 		if err != nil {
-			return graph.Path{}, err
+			return nil, err
 		}
 		w.stored = g
 	}
-	return w.stored.Path(node)
+	return w.stored, nil
+}
+
+// path follows what is stored alone: both webhooks have to come to the same
+// fingerprint, whatever one of them has learned.
+func (w *Workflow) path(node string) (graph.Path, error) {
+	g, err := w.Stored()
+	if err != nil {
+		return graph.Path{}, err
+	}
+	return g.Path(node)
 }
 
 // executed is Argo's copy of the spec it executes; nil if there is none.
@@ -175,7 +185,7 @@ func (a arguments) digest() artifact.Digest {
 	if err != nil {
 		return ""
 	}
-	return digestOfText(string(raw))
+	return artifact.DigestOfText(string(raw))
 }
 
 // arguments is the digest of the arguments that Argo executes, where the
@@ -210,15 +220,15 @@ func (w *Workflow) parametersAt(f fingerprint, own []Parameter) ([]Parameter, er
 // by Argo's copies and the workflow's parameters. Argo makes a pod before it
 // stores the copies. If storing fails it looks up anew, and may then store what
 // another wrote meanwhile.
-func (w *Workflow) ran(step *Step, open []Parameter) error {
-	if _, err := w.path(step.NodeName); errors.Is(err, graph.ErrUnresolvable) {
+func (w *Workflow) ran(node Node, open []Parameter) error {
+	if _, err := w.path(node.Name); errors.Is(err, graph.ErrUnresolvable) {
 		return nil // what is on the path is not stated either
 	}
 	for _, p := range open {
 		w.stored.SetParameter(p.Name, p.Value)
 	}
-	if err := w.stored.Runs(step.NodeName, []byte(step.written)); err != nil {
-		return reason.Wrap(reason.DefinitionChanged, err, "it did not run template %.200q as the definition has it: %.300v", step.Template, err)
+	if err := w.stored.Runs(node.Name, []byte(node.Made)); err != nil {
+		return reason.Wrap(reason.DefinitionChanged, err, "it did not run template %.200q as the definition has it: %.300v", node.Template, err)
 	}
 	return nil
 }

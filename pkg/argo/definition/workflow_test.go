@@ -1,4 +1,4 @@
-package argo_test
+package definition_test
 
 import (
 	"crypto/sha256"
@@ -8,19 +8,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-func parse(t *testing.T, spec object) (argo.Definition, error) {
+func parse(t *testing.T, spec object) (definition.Definition, error) {
 	t.Helper()
 	u := argotest.Object(t)
 	u.Object["spec"] = spec
-	w, err := argo.ParseWorkflow(u)
+	w, err := definition.Parse(u)
 	if err != nil {
-		return argo.Definition{}, err
+		return definition.Definition{}, err
 	}
 	return w.Definition("work")
 }
@@ -34,7 +34,7 @@ func TestDefinitionOfAWorkflow(t *testing.T) {
 	inline := digestOf(`{"entrypoint":"main","podSpecPatch":"<&>","templates":[{"name":"main"}]}`)
 	tests := map[string]struct {
 		spec object
-		want argo.Definition
+		want definition.Definition
 	}{
 		"with a spec of its own": {
 			object{
@@ -45,9 +45,9 @@ func TestDefinitionOfAWorkflow(t *testing.T) {
 					object{"name": "from", "valueFrom": object{}}, object{"name": "null", "value": nil},
 				}},
 			},
-			argo.Definition{
+			definition.Definition{
 				SpecDigest: inline, Entrypoint: "main", Template: "work",
-				Parameters: []argo.Parameter{{Name: "s", Value: "a"}, {Name: "n", Value: "7"}, {Name: "from"}, {Name: "null"}},
+				Parameters: []definition.Parameter{{Name: "s", Value: "a"}, {Name: "n", Value: "7"}, {Name: "from"}, {Name: "null"}},
 			},
 		},
 		"with a referenced template": {
@@ -55,9 +55,9 @@ func TestDefinitionOfAWorkflow(t *testing.T) {
 				"workflowTemplateRef": object{"name": "t", "clusterScope": true}, "entrypoint": "e",
 				"volumes": list{object{"name": "v"}}, "hooks": object{}, "podSpecPatch": "{}", "serviceAccountName": "x", "arguments": object{}, "suspend": false,
 			},
-			argo.Definition{
-				TemplateRef: &argo.TemplateRef{Name: "t", ClusterScope: true}, Entrypoint: "e", Template: "work",
-				Overrides: []argo.Override{
+			definition.Definition{
+				TemplateRef: &definition.TemplateRef{Name: "t", ClusterScope: true}, Entrypoint: "e", Template: "work",
+				Overrides: []definition.Override{
 					{Field: "podSpecPatch", SHA256: digestOf(`"{}"`)},
 					{Field: "serviceAccountName", SHA256: digestOf(`"x"`)},
 					{Field: "volumes", SHA256: digestOf(`[{"name":"v"}]`)},
@@ -126,13 +126,13 @@ func TestObjectsThatAreNoWorkflowsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u := argotest.Object(t)
 			test.change(u)
-			_, err := argo.ParseWorkflow(u)
+			_, err := definition.Parse(u)
 			wantRefusal(t, err, reason.OwnerMismatch, test.detail)
 		})
 	}
-	_, err := argo.ParseWorkflow(nil)
+	_, err := definition.Parse(nil)
 	wantRefusal(t, err, reason.OwnerMismatch, "")
-	if _, err := (&argo.Workflow{}).Definition("x"); err == nil {
+	if _, err := (&definition.Workflow{}).Definition("x"); err == nil {
 		t.Error("the zero workflow has a definition")
 	}
 }
@@ -140,7 +140,7 @@ func TestObjectsThatAreNoWorkflowsAreRefused(t *testing.T) {
 func TestReadingAWorkflowLeavesItAsItIs(t *testing.T) {
 	u := argotest.Object(t)
 	before := u.DeepCopy()
-	w, err := argo.ParseWorkflow(u)
+	w, err := definition.Parse(u)
 	if err != nil {
 		t.Fatal(err)
 	}

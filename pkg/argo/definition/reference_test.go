@@ -1,4 +1,4 @@
-package argo_test
+package definition_test
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -51,9 +52,9 @@ func taking(t *testing.T) (*unstructured.Unstructured, object) {
 	return u, template
 }
 
-func parsed(t *testing.T, u *unstructured.Unstructured) *argo.Workflow {
+func parsed(t *testing.T, u *unstructured.Unstructured) *definition.Workflow {
 	t.Helper()
-	w, err := argo.ParseWorkflow(u)
+	w, err := definition.Parse(u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,14 +67,14 @@ func TestAReferenceIsStatedByWhatItResolvedTo(t *testing.T) {
 	nothing := func(*unstructured.Unstructured, object) {}
 	for form, c := range map[string]struct {
 		workflow func(*testing.T) (*unstructured.Unstructured, object)
-		want     argo.TemplateRef
+		want     definition.TemplateRef
 		template string
 	}{
-		"a whole template": {referring, argo.TemplateRef{Name: "build"}, ""},
-		"one of a step":    {taking, argo.TemplateRef{Name: "lib", ClusterScope: true}, "hello-world-to-file"},
+		"a whole template": {referring, definition.TemplateRef{Name: "build"}, ""},
+		"one of a step":    {taking, definition.TemplateRef{Name: "lib", ClusterScope: true}, "hello-world-to-file"},
 	} {
 		u, _ := c.workflow(t)
-		first, err := parsed(t, u).DefinitionAt(parsed(t, u).Fingerprint(step.NodeName), step)
+		first, err := parsed(t, u).DefinitionAt(parsed(t, u).Fingerprint(step.NodeName), step.Node())
 		if err != nil {
 			t.Fatalf("%s: %v", form, err)
 		}
@@ -125,7 +126,7 @@ func TestAReferenceIsStatedByWhatItResolvedTo(t *testing.T) {
 				}
 				after, template := c.workflow(t)
 				c2.later(after, template)
-				d, err := parsed(t, after).DefinitionAt(parsed(t, before).Fingerprint(step.NodeName), step)
+				d, err := parsed(t, after).DefinitionAt(parsed(t, before).Fingerprint(step.NodeName), step.Node())
 				if got := reason.Of(err); got != c2.code || (err == nil) != (c2.code == "") {
 					t.Fatalf("error is %v, want code %q", err, c2.code)
 				}
@@ -147,7 +148,7 @@ func TestSteeringAWorkflowDoesNotChangeWhatItRefersTo(t *testing.T) {
 		"activeDeadlineSeconds": int64(1), "arguments": object{}, "parallelism": int64(2),
 		"podGC": object{"strategy": "x"}, "priority": int64(3), "shutdown": "Stop", "suspend": true, "ttlStrategy": object{"secondsAfterCompletion": int64(1)},
 	}
-	guard, err := os.ReadFile("../../charts/argoseal/templates/guards/workflow.yaml")
+	guard, err := os.ReadFile("../../../charts/argoseal/templates/guards/workflow.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,11 +156,11 @@ func TestSteeringAWorkflowDoesNotChangeWhatItRefersTo(t *testing.T) {
 		t.Errorf("the guard of Workflows leaves other fields to users than %s", want)
 	}
 	maps.Copy(spec, steered)
-	if _, err := parsed(t, u).DefinitionAt(admitted, step); err != nil {
+	if _, err := parsed(t, u).DefinitionAt(admitted, step.Node()); err != nil {
 		t.Errorf("steered: %v", err)
 	}
 	spec["podSpecPatch"] = "{}"
-	if _, err := parsed(t, u).DefinitionAt(admitted, step); reason.Of(err) != reason.DefinitionChanged {
+	if _, err := parsed(t, u).DefinitionAt(admitted, step.Node()); reason.Of(err) != reason.DefinitionChanged {
 		t.Errorf("patched: %v", err)
 	}
 }
@@ -171,14 +172,14 @@ func TestAPathThatCannotBeReadIsNotStated(t *testing.T) {
 	templates := u.Object["status"].(object)["storedWorkflowTemplateSpec"].(object)["templates"].(list)
 	templates[0].(object)["steps"].(list)[0].(list)[0].(object)["template"] = "{{workflow.name}}"
 	w := parsed(t, u)
-	d, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step)
+	d, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node())
 	if err != nil || len(d.References) != 1 || d.References[0].Template != "" {
 		t.Errorf("%v, references are %+v", err, d.References)
 	}
 }
 
 func TestTheDocumentedScriptGivesTheDigestsOfAWorkflow(t *testing.T) {
-	page, err := os.ReadFile("../../docs/buildtypes/argo-step-v2.md")
+	page, err := os.ReadFile("../../../docs/buildtypes/argo-step-v2.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +199,7 @@ func TestTheDocumentedScriptGivesTheDigestsOfAWorkflow(t *testing.T) {
 		u.Object["spec"].(object)["suspend"] = false
 		var admitted struct {
 			Spec       artifact.Digest
-			References []argo.Reference
+			References []definition.Reference
 		}
 		if err := json.Unmarshal([]byte(parsed(t, u).Fingerprint("artifact-passing[0].generate-artifact")), &admitted); err != nil || len(admitted.References) != 1 {
 			t.Fatalf("%v, references are %+v", err, admitted.References)
@@ -278,12 +279,12 @@ func TestEveryKindOfStepMayRunByReference(t *testing.T) {
 			}
 			step.NodeName = step.Workflow // whose entrypoint it is here
 			w := parsed(t, u)
-			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step); err != nil {
+			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node()); err != nil {
 				t.Error(err)
 			}
 			template["hostAliases"] = list{object{"ip": "1.1.1.1"}}
 			w = parsed(t, u)
-			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step); reason.Of(err) != reason.DefinitionChanged {
+			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node()); reason.Of(err) != reason.DefinitionChanged {
 				t.Errorf("with a host more: %v", err)
 			}
 		})
@@ -307,7 +308,7 @@ func TestAScriptIsTheOneOfArgosCopy(t *testing.T) {
 			u, template := copied(t, pod, step)
 			template["script"].(object)["source"] = c.source
 			w := parsed(t, u)
-			_, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step)
+			_, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node())
 			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
 				t.Errorf("error is %v, want code %q", err, c.code)
 			}
@@ -333,7 +334,7 @@ func TestTheArgumentsAreThoseThatArgoExecutes(t *testing.T) {
 		return a
 	}
 	live := func(arguments object) object { return object{"spec": object{"arguments": arguments}} }
-	all := []argo.Parameter{{Name: "source", Value: "reviewed"}, {Name: "own", Value: "mine"}}
+	all := []definition.Parameter{{Name: "source", Value: "reviewed"}, {Name: "own", Value: "mine"}}
 	own := all[1:]
 	for name, c := range map[string]struct {
 		// before and now are the arguments in Argo's copy at admission, nil if
@@ -341,7 +342,7 @@ func TestTheArgumentsAreThoseThatArgoExecutes(t *testing.T) {
 		before, now object
 		// live is the template at admission.
 		live object
-		want []argo.Parameter
+		want []definition.Parameter
 		code reason.Code
 	}{
 		"that were there":               {usual, usual, nil, all, ""},
@@ -389,7 +390,7 @@ func TestTheArgumentsAreThoseThatArgoExecutes(t *testing.T) {
 			if c.live != nil {
 				before.Foresee(c.live)
 			}
-			d, err := parsed(t, workflow(c.now)).DefinitionAt(before.Fingerprint(step.NodeName), step)
+			d, err := parsed(t, workflow(c.now)).DefinitionAt(before.Fingerprint(step.NodeName), step.Node())
 			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
 				t.Fatalf("error is %v, want code %q", err, c.code)
 			}
@@ -430,7 +431,7 @@ func TestReferencesThatOnlyTheRunKnowsAreNotComplete(t *testing.T) {
 	templates := u.Object["spec"].(object)["templates"].(list)
 	call := templates[0].(object)["steps"].(list)[0].(list)[0].(object)
 	call["templateRef"].(object)["name"] = "{{workflow.parameters.lib}}"
-	d, err := parsed(t, u).DefinitionAt(parsed(t, u).Fingerprint(step.NodeName), step)
+	d, err := parsed(t, u).DefinitionAt(parsed(t, u).Fingerprint(step.NodeName), step.Node())
 	if err != nil || len(d.References) != 0 || d.Complete {
 		t.Errorf("it is %+v, %v", d, err)
 	}

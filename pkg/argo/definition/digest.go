@@ -1,4 +1,4 @@
-package argo
+package definition
 
 import (
 	"encoding/json"
@@ -59,13 +59,23 @@ func (w *Workflow) Fingerprint(node string) string {
 	return string(raw)
 }
 
+// Node is a step that has run, as its pod says.
+type Node struct {
+	// Name is Argo's name of it.
+	Name string
+	// Template is the name of its template; empty for one given inline.
+	Template string
+	// Made is the template as Argo made it for the pod (ARGO_TEMPLATE), JSON.
+	Made string
+}
+
 // DefinitionAt gives what a statement says about a step that has ended, as it
 // was when the fingerprint was taken. It refuses a workflow whose parameters,
 // entrypoint or template reference have changed since, or Argo's copies of what
 // it refers to, and a step that did not run what these say; a copy that is not
 // there yet is DefinitionIncomplete.
-func (w *Workflow) DefinitionAt(admitted string, step *Step) (Definition, error) {
-	d, err := w.Definition(step.Template)
+func (w *Workflow) DefinitionAt(admitted string, node Node) (Definition, error) {
+	d, err := w.Definition(node.Template)
 	if err != nil {
 		return Definition{}, err
 	}
@@ -77,7 +87,7 @@ func (w *Workflow) DefinitionAt(admitted string, step *Step) (Definition, error)
 		return Definition{}, reason.New(reason.DefinitionChanged, "its arguments, entrypoint or template reference are not those that were admitted")
 	}
 	d.SpecDigest, d.Overrides, d.Parameters = f.Spec, f.Overrides, fill(d.Parameters, f.Open)
-	if d.References, d.Complete, err = w.referencesAt(f, step); err != nil {
+	if d.References, d.Complete, err = w.referencesAt(f, node); err != nil {
 		return Definition{}, err
 	}
 	if d.TemplateRef == nil {
@@ -122,8 +132,8 @@ func fill(parameters, open []Parameter) []Parameter {
 
 // referencesAt gives what the references resolved to, where that is what was
 // admitted and what the step ran, and says whether these are all.
-func (w *Workflow) referencesAt(admitted fingerprint, step *Step) ([]Reference, bool, error) {
-	r, err := w.references(step.NodeName)
+func (w *Workflow) referencesAt(admitted fingerprint, node Node) ([]Reference, bool, error) {
+	r, err := w.references(node.Name)
 	switch {
 	case err != nil:
 		return nil, false, reason.Wrap(reason.DefinitionChanged, err, "Argo's copies of templates: %v", err)
@@ -135,7 +145,7 @@ func (w *Workflow) referencesAt(admitted fingerprint, step *Step) ([]Reference, 
 			return nil, false, reason.New(reason.DefinitionChanged, "Argo's copy of %.300q is not the one that was admitted", a.Name+" "+a.Template)
 		}
 	}
-	if err := w.ran(step, admitted.Open); err != nil {
+	if err := w.ran(node, admitted.Open); err != nil {
 		return nil, false, err
 	}
 	return r.references, r.complete, nil
@@ -155,7 +165,7 @@ func (d Definition) digest(open []Parameter) artifact.Digest {
 	if err != nil {
 		return ""
 	}
-	return digestOfText(string(raw))
+	return artifact.DigestOfText(string(raw))
 }
 
 // prune takes out what says nothing (null, empty texts, objects and lists), at

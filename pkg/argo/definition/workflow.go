@@ -1,4 +1,4 @@
-package argo
+package definition
 
 import (
 	"bytes"
@@ -79,6 +79,15 @@ type Override struct {
 	SHA256 artifact.Digest
 }
 
+// NewOverride is the one that gives a field this value, as JSON decodes it.
+func NewOverride(field string, value any) (Override, error) {
+	digest, err := digestOf(value)
+	if err != nil {
+		return Override{}, err
+	}
+	return Override{Field: field, SHA256: digest}, nil
+}
+
 // TemplateRef names a workflow template.
 type TemplateRef struct {
 	Name         string
@@ -132,8 +141,8 @@ func (a arguments) named() []Parameter {
 // template does: the reference itself and the workflow's interface.
 var notOverrides = []string{"arguments", "entrypoint", "shutdown", "suspend", "workflowTemplateRef"}
 
-// ParseWorkflow reads a Workflow as the API server gives it.
-func ParseWorkflow(u *unstructured.Unstructured) (*Workflow, error) {
+// Parse reads a Workflow as the API server gives it.
+func Parse(u *unstructured.Unstructured) (*Workflow, error) {
 	if u == nil || u.GetAPIVersion() != layout.APIVersion || u.GetKind() != layout.Kind {
 		return nil, reason.New(reason.OwnerMismatch, "its owner is not a %s %s", layout.APIVersion, layout.Kind)
 	}
@@ -232,11 +241,11 @@ func overrides(fields map[string]any) ([]Override, error) {
 		} else if p == nil {
 			continue
 		}
-		digest, err := digestOf(value)
+		o, err := NewOverride(name, value)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Override{Field: name, SHA256: digest})
+		list = append(list, o)
 	}
 	slices.SortFunc(list, func(a, b Override) int { return strings.Compare(a.Field, b.Field) })
 	return list, nil
