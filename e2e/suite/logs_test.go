@@ -17,10 +17,10 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-func TestConformanceArchivedLogsAreSealed(t *testing.T) {
+func TestArchivedLogsAreSealed(t *testing.T) {
 	t.Parallel()
 	if !sealsLogs(t) {
-		t.Fatal("Argoseal was installed without sealLogs, `make conformance` installs it with it")
+		unfit(t, "Argoseal was installed with sealLogs=false")
 	}
 	ns := namespace(t, "logs", v1alpha1.ModeEnforce)
 	run := finish(t, ns, begin(t, "shapes/logs.yaml", ns, "logs"))
@@ -68,12 +68,13 @@ func TestConformanceArchivedLogsAreSealed(t *testing.T) {
 	}
 }
 
-// TestArchivedLogsAreNotSealedByDefault: where the operator did not ask for it,
-// Argo archives logs and nothing of ours is in a pod because of them.
-func TestArchivedLogsAreNotSealedByDefault(t *testing.T) {
+// TestLogsOffIsWithoutASeal: where the operator does not want it, Argo archives logs and
+// nothing of ours is in a pod because of them. `make conformance` installs it so at its
+// end.
+func TestLogsOffIsWithoutASeal(t *testing.T) {
 	t.Parallel()
 	if sealsLogs(t) {
-		unfit(t, "Argoseal was installed with sealLogs, as `make conformance` does it")
+		unfit(t, "Argoseal was installed with sealLogs=true")
 	}
 	ns := namespace(t, "no-logs", v1alpha1.ModeEnforce)
 	run := finish(t, ns, begin(t, "shapes/logs.yaml", ns, "no-logs"))
