@@ -72,6 +72,7 @@ func TestTheProgramDependsOnNothing(t *testing.T) {
 	}
 	want := "github.com/argoseal/argoseal/pkg/artifact\n" +
 		"github.com/argoseal/argoseal/pkg/argo/layout\n" +
+		"github.com/argoseal/argoseal/pkg/text\n" +
 		"github.com/argoseal/argoseal/pkg/reason\n" +
 		"github.com/argoseal/argoseal/pkg/content\n" +
 		"github.com/argoseal/argoseal/pkg/measurement\n" +
