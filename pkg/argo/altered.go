@@ -54,7 +54,7 @@ func altered(pod *corev1.Pod, step *Step, w *definition.Workflow, written string
 	if err != nil {
 		return nil, err
 	}
-	stored, unresolved := w.Stored()
+	stored, unresolved := w.Graph()
 	if unresolved == nil {
 		_, unresolved = stored.Path(step.NodeName)
 	}

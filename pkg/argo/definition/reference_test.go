@@ -236,7 +236,7 @@ func TestWhatWasLearnedDoesNotChangeAFingerprint(t *testing.T) {
 		t.Fatal(err)
 	}
 	learned := object{"spec": object{"templates": list{object{"name": "t", "steps": list{list{step("c", "far")}}}}}}
-	if err := g.Learn(graph.Ref{Name: "org"}, learned); err != nil {
+	if g, err = g.Learn(graph.Ref{Name: "org"}, learned); err != nil {
 		t.Fatal(err)
 	}
 	if path, err := g.Path(node); err != nil || len(path.Copies) != 3 {
@@ -384,11 +384,16 @@ func TestTheArgumentsAreThoseThatArgoExecutes(t *testing.T) {
 				delete(u.Object, "status")
 			}
 			before := parsed(t, u)
+			unforeseen := before.Fingerprint(step.NodeName)
 			if ref, awaits := before.Awaits(); awaits != (c.before == nil) || awaits && ref != (graph.Ref{Name: "build"}) {
 				t.Errorf("it awaits %v: %v", ref, awaits)
 			}
 			if c.live != nil {
-				before.Foresee(c.live)
+				foreseen := before.Foresee(c.live)
+				if before.Fingerprint(step.NodeName) != unforeseen {
+					t.Error("what a copy foresees changed its fingerprint")
+				}
+				before = foreseen
 			}
 			d, err := parsed(t, workflow(c.now)).DefinitionAt(before.Fingerprint(step.NodeName), step.Node())
 			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {

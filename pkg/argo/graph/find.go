@@ -206,7 +206,7 @@ func (g *Graph) template(f *frame) (*template, error) {
 		if !ok {
 			return nil, &NotStoredError{*f.scope}
 		}
-		f.body = &t
+		f.body = t
 	default:
 		for i := range g.spec.Templates {
 			if g.spec.Templates[i].Name == name && name != "" {

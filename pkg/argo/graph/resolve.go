@@ -157,8 +157,7 @@ func (r *resolution) global(name, part string, depth int) error {
 		sources = append(sources, &frame{body: &r.graph.spec.Templates[i]})
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.graph.stored)) {
-		t := r.graph.stored[id]
-		sources = append(sources, &frame{body: &t, scope: filed(id)})
+		sources = append(sources, &frame{body: r.graph.stored[id], scope: filed(id)})
 	}
 	for len(sources) > 0 {
 		f := sources[0]
