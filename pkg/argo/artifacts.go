@@ -97,13 +97,13 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	case a.RecurseMode && a.Mode != nil:
 		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
 	default:
-		problem = t.placed(a.Path)
+		problem = t.checkPath(a.Path)
 	}
 	return SourceStore, l, problem
 }
 
-// placed says why Argo cannot put an input at its path.
-func (t *template) placed(p string) *reason.Error {
+// checkPath says why Argo cannot put an input at its path.
+func (t *template) checkPath(p string) *reason.Error {
 	if problem := absolute(p); problem != nil {
 		return problem
 	}
@@ -249,16 +249,16 @@ func (t *template) produced(o Output, raw string, inputs []artifactSpec) (volume
 func (o Output) among(inputs []artifactSpec) (volume, from string, problem *reason.Error) {
 	for _, in := range inputs {
 		at := path.Clean(in.Path)
-		below := within(o.Path, at)
+		inInput := within(o.Path, at)
 		absent := len(in.stores()) == 0 || in.S3 != nil && in.S3.Key == ""
 		switch {
-		case !overlap(o.Path, at), absent && in.Optional && (at == o.Path || !below):
+		case !overlap(o.Path, at), absent && in.Optional && (at == o.Path || !inInput):
 			continue
 		case absent:
 			return "", "", reason.New(reason.MountUnsupported, "path %.200q lies in input %s, which is not supplied: Argo looks for it where nothing is", o.Path, in.Name)
 		case in.Path != at:
 			return "", "", reason.New(reason.MountUnsupported, "path %.200q overlaps input %s, whose path %.200q is not clean", o.Path, in.Name, in.Path)
-		case below:
+		case inInput:
 			from = "input " + in.Name
 		}
 		volume = layout.VolumeInputs

@@ -283,11 +283,11 @@ func TestAStepListsWhatIsToBeSealedAndPinned(t *testing.T) {
 	if diff := cmp.Diff([]string{"tree", "plain-file", "zipped", "on-volume", "keyed", "absent"}, sealable); diff != "" {
 		t.Errorf("sealable outputs (-want +got):\n%s", diff)
 	}
-	if in := step.StoreInputs(); len(in) != 0 {
+	if in := step.PinnedInputs(); len(in) != 0 {
 		t.Errorf("inputs to pin are %v, want none", in)
 	}
 	_, step = argotest.Parsed(t, "consume")
-	in := step.StoreInputs()
+	in := step.PinnedInputs()
 	if len(in) != 1 {
 		t.Fatalf("%d inputs to pin, want 1", len(in))
 	}
@@ -310,7 +310,7 @@ func TestAnInputMayBeAnObjectOrAPrefix(t *testing.T) {
 		}
 		in := argo.Input{Source: argo.SourceStore, Location: l}
 		var got []string
-		for _, l := range in.Places() {
+		for _, l := range in.Locations() {
 			got = append(got, l.URI())
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

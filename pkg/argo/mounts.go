@@ -125,7 +125,7 @@ func checkInputs(pod *corev1.Pod, s *Step) error {
 	for _, c := range slices.Concat(s.template.InitContainers, s.template.Sidecars) {
 		mirrors[c.Name] = c.mirrors()
 	}
-	if len(s.StoreInputs()) > 0 {
+	if len(s.PinnedInputs()) > 0 {
 		if err := checkReadOnly(pod, layout.VolumeInputs, "inputs after they were"); err != nil {
 			return err
 		}

@@ -209,7 +209,7 @@ func (s *Step) resolve(pod *corev1.Pod) error {
 			s.Outputs[i].refuse(reason.New(reason.DaemonUnsupported, "the step goes on while others use what it has stored so far"))
 		}
 	}
-	s.checkPlaces(pod)
+	s.checkArtifactPaths(pod)
 	s.doubt(pod, in)
 	return nil
 }

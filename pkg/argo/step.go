@@ -121,10 +121,10 @@ func (i Input) URI() string {
 	return ""
 }
 
-// Places are the locations, in this order, of which Argo may take a
+// Locations are the locations, in this order, of which Argo may take a
 // SourceStore's input without a Problem: the object and, where there is none,
 // all that lies below its key. No object has a key that ends in a slash.
-func (i Input) Places() []artifact.Location {
+func (i Input) Locations() []artifact.Location {
 	if i.Location.Kind == artifact.KindPrefix {
 		return []artifact.Location{i.Location}
 	}
@@ -141,7 +141,7 @@ func (i Input) LiesAt(uri string) bool {
 	if i.Source != SourceStore || i.Problem != nil {
 		return uri != "" && uri == i.URI()
 	}
-	return slices.ContainsFunc(i.Places(), func(l artifact.Location) bool { return l.URI() == uri })
+	return slices.ContainsFunc(i.Locations(), func(l artifact.Location) bool { return l.URI() == uri })
 }
 
 // Label names the input for people: its name and, where known, its place.
@@ -180,8 +180,8 @@ func (o *Output) refuse(problem *reason.Error) {
 	o.Location, o.Archive, o.Volume, o.Problem = artifact.Location{}, "", "", problem.For(o.Name)
 }
 
-// Places are the locations to which the output may go.
-func (o Output) Places() []artifact.Location {
+// Locations are the locations to which the output may go.
+func (o Output) Locations() []artifact.Location {
 	switch {
 	case o.Problem != nil:
 		return nil
@@ -243,7 +243,7 @@ func label(name, uri string) string {
 	return name + " (" + uri + ")"
 }
 
-// Step is what a pod of Argo's says about itself. Nothing of it is believed
+// Step is what a pod of Argo's says about itself. Nothing of it counts
 // before Genuine and CheckStructure have agreed.
 type Step struct {
 	Kind Kind
@@ -304,9 +304,9 @@ func (s *Step) Sealable() []Output {
 	return out
 }
 
-// StoreInputs lists the inputs that are Pinned, in the template's order, those
+// PinnedInputs lists the inputs that are Pinned, in the template's order, those
 // with a Problem included.
-func (s *Step) StoreInputs() []Input {
+func (s *Step) PinnedInputs() []Input {
 	var in []Input
 	for _, i := range s.Inputs {
 		if i.Pinned() {

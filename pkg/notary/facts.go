@@ -256,7 +256,7 @@ func mountedOf(pod *corev1.Pod) []provenance.Image {
 // inputsOf says what the step consumed: what admission pinned.
 func inputsOf(step *argo.Step, pins []pin.Pin) ([]provenance.Input, error) {
 	places := make(map[string]argo.Input, len(step.Inputs))
-	for _, in := range step.StoreInputs() {
+	for _, in := range step.PinnedInputs() {
 		places[in.Name] = in
 	}
 	var inputs []provenance.Input

@@ -419,7 +419,7 @@ func TestAPartOfADirectoryNamesTheDirectorysSeal(t *testing.T) {
 	s := newScene(t, "consumer", nil)
 	step, err := argo.Parse(s.pod)
 	must(t, err)
-	in := step.StoreInputs()[0]
+	in := step.PinnedInputs()[0]
 	dir := in.Above()[0]
 	digest := artifact.Digest(strings.Repeat("a", 64))
 	approved := pin.Pin{Input: in.Name, Location: in.URI(), SHA256: digest, Archive: content.ArchiveNone, Tree: content.FileTree(digest), Within: dir.URI()}
@@ -458,7 +458,7 @@ func TestEachFileOfACollectionNamesItsSeal(t *testing.T) {
 	s := newScene(t, "consumer", nil)
 	step, err := argo.Parse(s.pod)
 	must(t, err)
-	in := step.StoreInputs()[0]
+	in := step.PinnedInputs()[0]
 	digest := artifact.Digest(strings.Repeat("a", 64))
 	files := content.Files{{Path: "a", SHA256: digest}, {Path: "b/c", SHA256: digest}}
 	approved := pin.Pin{

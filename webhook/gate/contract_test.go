@@ -83,7 +83,7 @@ func (r *recorded) step(t *testing.T, pod *corev1.Pod, consumed map[string]bool)
 	t.Helper()
 	step, err := argo.Parse(pod)
 	check(t, err)
-	for _, in := range step.StoreInputs() {
+	for _, in := range step.PinnedInputs() {
 		if r.evidence.seals[artifact.SealName(in.Location, step.WorkflowUID)] == nil {
 			return false
 		}
@@ -92,7 +92,7 @@ func (r *recorded) step(t *testing.T, pod *corev1.Pod, consumed map[string]bool)
 	if !v.Allowed {
 		t.Fatalf("%s is refused: %v", step.NodeName, v.Refusal)
 	}
-	for _, in := range step.StoreInputs() {
+	for _, in := range step.PinnedInputs() {
 		r.twisted(t, step, in, consumed)
 	}
 	if len(step.Outputs) > 0 {

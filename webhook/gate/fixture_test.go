@@ -143,7 +143,7 @@ func newWorld(t testing.TB) *world {
 	w.moment = epochtest.Held(namespaceUID, time.Time{})
 	w.consume, w.step = argotest.Parsed(t, "consume")
 	w.workflow = argotest.Owner(t, w.consume)
-	w.location = w.step.StoreInputs()[0].Location
+	w.location = w.step.PinnedInputs()[0].Location
 	w.gate = &Gate{
 		Identity: argotest.Identity(), Sidecar: signer, Cluster: cluster,
 		Quick: w.evidence, Live: w.evidence,

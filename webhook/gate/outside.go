@@ -28,7 +28,7 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []write
 	if declared || e.forgone != nil || !e.live {
 		return accepted{}, no
 	}
-	for _, l := range in.Places() {
+	for _, l := range in.Locations() {
 		seal, failed := e.foreignSeal(ctx, l)
 		if failed != nil {
 			return accepted{}, failed

@@ -32,7 +32,7 @@ type writer struct {
 // their records. The pod that is asked about is not
 // one of them: it can have the location as input and as output.
 func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *refused) {
-	places, above := in.Places(), in.Above()
+	places, above := in.Locations(), in.Above()
 	producers, err := e.evidence.Producers(ctx, e.step.Namespace, e.step.Workflow, in)
 	if err != nil {
 		return nil, lookupFailed("the pods of this workflow", err)

@@ -167,7 +167,7 @@ func argumentsOf(spec map[string]any) (arguments, error) {
 
 // digest covers the parameters as they are stated, in any order.
 func (a arguments) digest() artifact.Digest {
-	list := a.named()
+	list := a.stated()
 	slices.SortFunc(list, func(a, b Parameter) int { return strings.Compare(a.Name, b.Name) })
 	raw, err := json.Marshal(list)
 	if err != nil {
@@ -201,7 +201,7 @@ func (w *Workflow) parametersAt(f fingerprint, own []Parameter) ([]Parameter, er
 	if f.Arguments == "" && f.Foreseen != copied.digest() {
 		return own, nil
 	}
-	return copied.named(), nil
+	return copied.stated(), nil
 }
 
 // ran says whether the step's template may be the one that its node is to run,

@@ -124,8 +124,8 @@ type arguments struct {
 	Parameters []parameter `json:"parameters"`
 }
 
-// named are the parameters as they are stated.
-func (a arguments) named() []Parameter {
+// stated are the parameters as a statement has them.
+func (a arguments) stated() []Parameter {
 	var list []Parameter
 	for _, p := range a.Parameters {
 		n := Parameter{Name: p.Name}
@@ -161,8 +161,8 @@ func Parse(u *unstructured.Unstructured) (*Workflow, error) {
 	return w, nil
 }
 
-// HasCopies says whether it has copies of templates in its status, which are
-// believed to be Argo's.
+// HasCopies says whether it has copies of templates in its status, which count as
+// Argo's.
 func (w *Workflow) HasCopies() bool {
 	if w == nil {
 		return false
@@ -215,7 +215,7 @@ func define(fields map[string]any) (Definition, []parameter, error) {
 			return d, nil, err
 		}
 	}
-	d.Parameters = spec.Arguments.named()
+	d.Parameters = spec.Arguments.stated()
 	for _, name := range []string{"arguments", "shutdown", "suspend"} {
 		delete(fields, name)
 	}

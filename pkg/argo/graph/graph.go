@@ -133,7 +133,7 @@ type Literal struct {
 // Fits says whether Argo may have made text of the literal's, by substituting
 // what stands in double braces.
 func (l Literal) Fits(text string) bool {
-	pieces, _ := cut(l.Text)
+	pieces, _ := splitTags(l.Text)
 	return pieces.fits(text)
 }
 
@@ -190,7 +190,7 @@ func (a arguments) parameter(name string) (found *parameter, twice bool) {
 	return found, twice
 }
 
-func (a arguments) named(name string) *artifact {
+func (a arguments) artifact(name string) *artifact {
 	for i := range a.Artifacts {
 		if a.Artifacts[i].Name == name {
 			return &a.Artifacts[i]
