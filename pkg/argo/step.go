@@ -290,7 +290,11 @@ func (s *Step) Mains() []string {
 
 // Node is the step as a workflow's definition has to have it.
 func (s *Step) Node() definition.Node {
-	return definition.Node{Name: s.NodeName, Template: s.Template, Made: s.written}
+	made := []string{s.written}
+	if literal := unescape(s.written); literal != s.written {
+		made = append(made, literal) // see Literal
+	}
+	return definition.Node{Name: s.NodeName, Template: s.Template, Made: made}
 }
 
 // Sealable lists the outputs that can be sealed, in the template's order.

@@ -316,6 +316,46 @@ func TestAScriptIsTheOneOfArgosCopy(t *testing.T) {
 	}
 }
 
+// The kubelet is to replace $(NAME) in main, and init and wait have it as $$(NAME).
+func TestReferencesToVariablesAreTheDefinitions(t *testing.T) {
+	for name, c := range map[string]struct {
+		word string
+		code reason.Code
+	}{
+		"as they are":  {"$(ARGO_NODE_ID)", ""},
+		"with dollars": {"$$(ARGO_NODE_ID)", ""},
+		"others":       {"$(ARGO_WORKFLOW_UID)", reason.DefinitionChanged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := argotest.Pod(t, "produce")
+			env := pod.Spec.InitContainers[0].Env
+			at := slices.IndexFunc(env, func(e corev1.EnvVar) bool { return e.Name == "ARGO_TEMPLATE" })
+			plain := env[at].Value
+			if env[at].Value = strings.Replace(plain, "hello world", "$(ARGO_NODE_ID)", 1); env[at].Value == plain {
+				t.Fatal("the template has other words")
+			}
+			if c.word[1] == '$' {
+				env[at].Value = strings.Replace(plain, "hello world", c.word, 1)
+			}
+			literal := argo.Literal(pod)
+			step, err := argo.Parse(literal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.word[1] != '$' && literal.Spec.InitContainers[0].Env[at].Value == env[at].Value {
+				t.Fatal("nothing was written otherwise")
+			}
+			env[at].Value = strings.Replace(plain, "hello world", c.word, 1)
+			u, _ := copied(t, pod, step)
+			step.NodeName = step.Workflow // whose entrypoint it is here
+			w := parsed(t, u)
+			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node()); reason.Of(err) != c.code || (err == nil) != (c.code == "") {
+				t.Errorf("error is %v, want code %q", err, c.code)
+			}
+		})
+	}
+}
+
 // What a workflow runs with is in Argo's copy, the template's default values
 // included.
 func TestTheArgumentsAreThoseThatArgoExecutes(t *testing.T) {
