@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
-	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -63,7 +62,7 @@ func (t *template) puts(p mountPoint) bool {
 	})
 }
 
-// checkArtifactPaths gives a Problem to each input that main may not read, and to each
+// checkArtifactPaths refuses each input that main may not read, and each
 // output that it may not have written, where the template says: what is mounted
 // at, above or below the path hides a part of the artifact or is a part of
 // somebody else's. Only the pod tells: a patch may mount what the template does
@@ -73,21 +72,23 @@ func (s *Step) checkArtifactPaths(pod *corev1.Pod) {
 	list := mountPoints(findContainer(pod.Spec.Containers, layout.ContainerMain))
 	for i := range s.Inputs {
 		in := &s.Inputs[i]
-		if in.Problem != nil || !in.Pinned() && in.Source != SourceRaw {
+		if in.problem != nil || !in.Pinned() && in.Source != SourceRaw {
 			continue
 		}
-		problem := s.findInput(pod, list, in)
-		if problem != nil && in.Pinned() {
-			in.Location, in.Remote, in.Archive, in.Mount, in.Problem = artifact.Location{}, "", "", nil, problem.For(in.Name)
+		mount, problem := s.findInput(pod, list, *in)
+		switch {
+		case problem == nil:
+			in.supply.mount = mount
+		case in.Pinned():
+			*in = in.Refused(problem)
 		}
 	}
-	for i := range s.Outputs {
-		out := &s.Outputs[i]
-		if out.Problem != nil {
+	for i, out := range s.Outputs {
+		if out.problem != nil {
 			continue
 		}
-		if problem := s.checkOutputPath(pod, list, *out); problem != nil {
-			out.refuse(problem)
+		if problem := s.checkOutputPath(pod, list, out); problem != nil {
+			s.Outputs[i] = out.Refused(problem)
 		}
 	}
 }
@@ -119,8 +120,8 @@ func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) *
 // fromWait says whether Argo stores what wait sees of main's mounts; if not, it
 // stores what the emissary packed in main.
 func (s *Step) fromWait(out Output) bool {
-	if out.Volume != layout.VolumeInputs {
-		return out.Volume != ""
+	if out.Volume() != layout.VolumeInputs {
+		return out.Volume() != ""
 	}
 	return slices.ContainsFunc(s.Inputs, func(in Input) bool {
 		return in.Source != SourceAbsent && within(out.Path, in.Path)
@@ -132,22 +133,22 @@ func (s *Step) isInput(p mountPoint) bool {
 	return slices.ContainsFunc(s.Inputs, func(in Input) bool { return in.Source != SourceAbsent && p.has(in) })
 }
 
-// findInput says where main finds an input, or why it may not.
-func (s *Step) findInput(pod *corev1.Pod, main []mountPoint, in *Input) *reason.Error {
+// findInput says on which mount of the step's own main finds an input, or why it may
+// not; nil for Argo's volume of inputs.
+func (s *Step) findInput(pod *corev1.Pod, main []mountPoint, in Input) (*Mount, *reason.Error) {
 	volume, problem := s.template.volumeAt(in.Path)
 	switch {
 	case problem != nil:
-		return problem
+		return nil, problem
 	case volume == "":
-		return checkInputMount(main, *in)
+		return nil, checkInputMount(main, in)
 	}
 	for _, other := range s.Inputs {
 		if other.Name != in.Name && other.Source != SourceAbsent && overlap(other.Path, in.Path) {
-			return reason.New(reason.MountUnsupported, "path %.200q overlaps input %s on volume %s", in.Path, other.Name, volume)
+			return nil, reason.New(reason.MountUnsupported, "path %.200q overlaps input %s on volume %s", in.Path, other.Name, volume)
 		}
 	}
-	in.Mount, problem = s.onVolume(pod, main, in.Path, volume)
-	return problem
+	return s.onVolume(pod, main, in.Path, volume)
 }
 
 // onVolume wants the template's mount of the volume, and nothing else, to be

@@ -133,10 +133,11 @@ func checkInputs(pod *corev1.Pod, s *Step) error {
 			return err
 		}
 		for _, in := range s.Inputs {
-			if in.Mount == nil {
+			m := in.Mount()
+			if m == nil {
 				continue
 			}
-			if err := checkReadOnly(pod, in.Mount.Volume, "inputs on volume "+in.Mount.Volume+" after they were"); err != nil {
+			if err := checkReadOnly(pod, m.Volume, "inputs on volume "+m.Volume+" after they were"); err != nil {
 				return err
 			}
 		}

@@ -43,18 +43,18 @@ func Warnings(pod *corev1.Pod, step *Step) []string {
 	}
 	reported := map[string]bool{}
 	for _, in := range step.Inputs {
-		if in.Pinned() && in.Mount != nil && !in.Mount.Own {
-			reported[in.Mount.Volume] = true
-			add("input %s lies on volume %s, which other pods and containers may write", in.Name, in.Mount.Volume)
+		if in.Pinned() && in.Mount() != nil && !in.Mount().Own {
+			reported[in.Mount().Volume] = true
+			add("input %s lies on volume %s, which other pods and containers may write", in.Name, in.Mount().Volume)
 		}
 	}
 	for _, o := range step.Outputs {
 		switch {
-		case o.Volume == layout.VolumeInputs:
+		case o.Volume() == layout.VolumeInputs:
 			add("output %s has in it what came as an input, or what became of it", o.Name)
-		case o.Volume != "":
-			reported[o.Volume] = true
-			add("output %s lies on volume %s, which other pods and containers may write", o.Name, o.Volume)
+		case o.Volume() != "":
+			reported[o.Volume()] = true
+			add("output %s lies on volume %s, which other pods and containers may write", o.Name, o.Volume())
 		}
 	}
 	for _, v := range pod.Spec.Volumes {

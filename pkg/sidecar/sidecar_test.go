@@ -31,7 +31,7 @@ func ptr[T any](v T) *T { return &v }
 func pinsFor(step *argo.Step) []pin.Pin {
 	var pins []pin.Pin
 	for _, in := range step.PinnedInputs() {
-		pins = append(pins, pin.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Archive: content.ArchiveTar, Tree: digest, Mode: in.Mode})
+		pins = append(pins, pin.Pin{Input: in.Name, Location: in.Location().URI(), SHA256: digest, Archive: content.ArchiveTar, Tree: digest, Mode: in.Mode})
 	}
 	return pins
 }
@@ -541,7 +541,7 @@ func TestWhatCannotBeAdded(t *testing.T) {
 		"a pin for a problem's location": {func() *argo.Step {
 			s := *step
 			s.Inputs = slices.Clone(s.Inputs)
-			s.Inputs[0].Problem = reason.New(reason.ArchiveUnsupported, "")
+			s.Inputs[0] = s.Inputs[0].Refused(reason.New(reason.ArchiveUnsupported, ""))
 			return &s
 		}(), good, config.Image, "location"},
 		"containers for no step": {nil, nil, config.Image, "no step"},

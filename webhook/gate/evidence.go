@@ -101,7 +101,7 @@ func AnyProducer(pod *corev1.Pod) Producer {
 			if p.Unsealed == nil {
 				p.Unsealed = map[artifact.Location]reason.Code{}
 			}
-			p.Unsealed[l] = o.Problem.Code
+			p.Unsealed[l] = o.Problem().Code
 		}
 	}
 	return p

@@ -123,8 +123,8 @@ func problem(step *argo.Step) *reason.Error {
 		return reason.New(reason.UnsupportedPod, "it has %d inputs from stores, at most %d can be pinned", n, maxInputs)
 	}
 	for _, in := range step.Inputs {
-		if in.Problem != nil {
-			return in.Problem.For(in.Label())
+		if in.Problem() != nil {
+			return in.Problem().For(in.Label())
 		}
 		switch in.Source {
 		case argo.SourceStore, argo.SourceGit, argo.SourceHTTP, argo.SourceRaw, argo.SourceAbsent:
@@ -143,7 +143,7 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	for _, in := range inputs {
 		found, refused := e.input(ctx, in)
 		if refused != nil && refused.nothing && e.mayBeAbsent(in) {
-			found, refused = accepted{pin: pin.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive, Absent: true}}, nil
+			found, refused = accepted{pin: pin.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive(), Absent: true}}, nil
 		}
 		if refused == nil {
 			v.Pins = append(v.Pins, found.pin)

@@ -76,7 +76,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if in.Source != argo.SourceStore {
 		return e.external(in, refuse(reason.NoProvenance, "it is fetched by %s", in.Source))
 	}
-	if err := in.Location.Validate(); err != nil {
+	if err := in.Location().Validate(); err != nil {
 		return accepted{}, &refused{error: reason.Wrap(reason.LocationInvalid, err, "%v", err)}
 	}
 	e.untagged, e.forgone = "", nil

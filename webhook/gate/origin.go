@@ -93,7 +93,7 @@ func named(o graph.Origins, in argo.Input) bool {
 	for _, l := range o.Literals {
 		switch {
 		case in.Source == argo.SourceStore && l.Store == "s3":
-			if l.Fits(in.Location.Key) {
+			if l.Fits(in.Location().Key) {
 				return true
 			}
 		case in.Source == argo.SourceRaw && l.Store == "raw":

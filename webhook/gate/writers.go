@@ -40,7 +40,7 @@ func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *ref
 	var writers []writer
 	for _, p := range producers {
 		e.forgo(p, append(places, above...))
-		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(places) && !p.writes(above) && !p.below(in.Location.Prefix()) {
+		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(places) && !p.writes(above) && !p.below(in.Location().Prefix()) {
 			continue
 		}
 		if p.Tag == "" && !p.Unreadable {

@@ -35,8 +35,8 @@ var (
 func pinsFor(step *argo.Step) []pin.Pin {
 	var pins []pin.Pin
 	for _, in := range step.PinnedInputs() {
-		if in.Problem == nil {
-			pins = append(pins, pin.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Archive: content.ArchiveTar, Tree: digest})
+		if in.Problem() == nil {
+			pins = append(pins, pin.Pin{Input: in.Name, Location: in.Location().URI(), SHA256: digest, Archive: content.ArchiveTar, Tree: digest})
 		}
 	}
 	return pins
