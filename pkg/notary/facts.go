@@ -78,7 +78,7 @@ func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, erro
 	}
 	if sealable := w.Step.Sealable(); len(sealable) == 0 {
 		first := w.Step.Outputs[0]
-		return refuse(fates, first.Problem.For(first.Label()))
+		return refuse(fates, first.Problem().For(first.Label()))
 	}
 	outcome, err := outcomeOf(w.Pod, w.Step.Mains())
 	if err != nil {
@@ -256,7 +256,7 @@ func mountedOf(pod *corev1.Pod) []provenance.Image {
 // inputsOf says what the step consumed: what admission pinned.
 func inputsOf(step *argo.Step, pins []pin.Pin) ([]provenance.Input, error) {
 	places := make(map[string]argo.Input, len(step.Inputs))
-	for _, in := range step.StoreInputs() {
+	for _, in := range step.PinnedInputs() {
 		places[in.Name] = in
 	}
 	var inputs []provenance.Input
@@ -269,8 +269,8 @@ func inputsOf(step *argo.Step, pins []pin.Pin) ([]provenance.Input, error) {
 			continue // and was, or main would not have started
 		}
 		volume := ""
-		if in.Mount != nil && !in.Mount.Own {
-			volume = in.Mount.Volume
+		if in.Mount() != nil && !in.Mount().Own {
+			volume = in.Mount().Volume
 		}
 		if pin.Files != "" {
 			several, err := partsOf(pin, step.WorkflowUID, volume)

@@ -32,8 +32,8 @@ func decide(outputs []argo.Output, m measurement.Measurement) ([]provenance.Subj
 	var subjects []provenance.Subject
 	var unsealed []provenance.Unsealed
 	for _, o := range outputs {
-		if o.Problem != nil {
-			unsealed = append(unsealed, provenance.Unsealed{Output: o.Name, Reason: o.Problem.Code})
+		if o.Problem() != nil {
+			unsealed = append(unsealed, provenance.Unsealed{Output: o.Name, Reason: o.Problem().Code})
 			continue
 		}
 		e, ok := measured[o.Name]
@@ -53,7 +53,7 @@ func decide(outputs []argo.Output, m measurement.Measurement) ([]provenance.Subj
 			Tree:   e.Tree,
 			Size:   e.Size,
 			Output: o.Name,
-			Volume: o.Volume,
+			Volume: o.Volume(),
 		})
 	}
 	for name := range measured {
@@ -67,11 +67,11 @@ func verdict(o argo.Output, e measurement.Entry, claims map[string]int) (artifac
 	switch {
 	case e.Problem != "":
 		return artifact.Location{}, e.Problem
-	case e.Validate() != nil, !slices.Contains(content.FormsOf(o.Archive), e.Form):
+	case e.Validate() != nil, !slices.Contains(content.FormsOf(o.Archive()), e.Form):
 		return artifact.Location{}, reason.MeasurementIncomplete
 	}
 	at, err := o.At(e.Form)
-	if err != nil || len(at.URI()) > maxLocation || claims[o.Location.URI()] > 1 {
+	if err != nil || len(at.URI()) > maxLocation || claims[o.Location().URI()] > 1 {
 		return artifact.Location{}, reason.LocationInvalid
 	}
 	return at, ""
@@ -82,8 +82,8 @@ func verdict(o argo.Output, e measurement.Entry, claims map[string]int) (artifac
 func claimants(outputs []argo.Output) map[string]int {
 	n := make(map[string]int, len(outputs))
 	for _, o := range outputs {
-		if o.Problem == nil {
-			n[o.Location.URI()]++
+		if o.Problem() == nil {
+			n[o.Location().URI()]++
 		}
 	}
 	return n
@@ -108,12 +108,12 @@ func fatesOf(outputs []argo.Output, subjects []provenance.Subject, unsealed []pr
 	fates := make([]v1alpha1.OutputStatus, 0, len(outputs))
 	for _, o := range outputs {
 		fate := v1alpha1.OutputStatus{Name: o.Name, SHA256: string(sealed[o.Name].SHA256), Reason: string(reasons[o.Name])}
-		if o.Problem == nil {
-			if uri := cmp.Or(sealed[o.Name].URI, o.Location.URI()); len(uri) <= maxLocation {
+		if o.Problem() == nil {
+			if uri := cmp.Or(sealed[o.Name].URI, o.Location().URI()); len(uri) <= maxLocation {
 				fate.Location = uri
 			}
 		} else if fate.Reason == "" {
-			fate.Reason = string(o.Problem.Code)
+			fate.Reason = string(o.Problem().Code)
 		}
 		fates = append(fates, fate)
 	}

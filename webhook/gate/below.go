@@ -51,13 +51,13 @@ func (e *evaluation) below(ctx context.Context, in argo.Input, dir artifact.Loca
 	if !verdict.Allowed {
 		return accepted{}, &refused{error: verdict.Refusal}
 	}
-	path := strings.TrimPrefix(strings.TrimSuffix(in.Location.Key, "/"), dir.Key)
+	path := strings.TrimPrefix(strings.TrimSuffix(in.Location().Key, "/"), dir.Key)
 	if no := made(e.origins[in.Name], in, statement, subject, path); no != nil {
 		return accepted{}, no
 	}
 	// Who stores a directory above this one leaves it as it is.
 	rewrote := declaring(writers, func(l artifact.Location) bool {
-		return l == dir || dir.Contains(l) && l.Overlaps(in.Location)
+		return l == dir || dir.Contains(l) && l.Overlaps(in.Location())
 	})
 	// Who stores something below the input has not been waited for yet.
 	if no := pending(rewrote, e.gate.Clock.Now()); no != nil {
@@ -111,7 +111,7 @@ func filesOf(record *v1alpha1.Provenance, subject provenance.Subject) (content.F
 
 // pinPart pins a part of a directory.
 func pinPart(in argo.Input, dir artifact.Location, part content.Sum, seal *v1alpha1.ArtifactSeal, verdict policy.Verdict) (accepted, *refused) {
-	at := in.Location
+	at := in.Location()
 	switch {
 	case part.Form.IsDirectory():
 		at = at.Prefix()

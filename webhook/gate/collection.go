@@ -23,7 +23,7 @@ func (e *evaluation) collected(ctx context.Context, in argo.Input, writers []wri
 	if no := pending(writers, e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
-	seals, no := e.sealsIn(ctx, in.Location.Prefix())
+	seals, no := e.sealsIn(ctx, in.Location().Prefix())
 	switch {
 	case no != nil:
 		return accepted{}, no, true
@@ -38,7 +38,7 @@ func (e *evaluation) collected(ctx context.Context, in argo.Input, writers []wri
 // workflow's definition gives itself, if more than one step filled it: each stored a
 // directory there, or something below. It is false where one did.
 func (e *evaluation) filled(ctx context.Context, in argo.Input, writers []writer) (accepted, *refused, bool) {
-	seals, no := e.sealsIn(ctx, in.Location.Prefix())
+	seals, no := e.sealsIn(ctx, in.Location().Prefix())
 	switch {
 	case no != nil:
 		return accepted{}, no, true
@@ -55,14 +55,14 @@ func (e *evaluation) filled(ctx context.Context, in argo.Input, writers []writer
 // collect pins the parts that have these seals.
 func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers []writer) (accepted, *refused) {
 	switch {
-	case in.Archive != content.ArchiveDetect && in.Archive != content.ArchiveNone:
-		return accepted{}, refuse(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive)
+	case in.Archive() != content.ArchiveDetect && in.Archive() != content.ArchiveNone:
+		return accepted{}, refuse(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive())
 	case len(seals) > pin.MaxFiles:
 		return accepted{}, refuse(reason.PrefixUnsupported, "%d outputs were sealed there", len(seals))
 	}
 	// A pod's directories come one after the other, so that its lists are read once.
 	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return strings.Compare(a.Spec.Provenance, b.Spec.Provenance) })
-	c := collection{prefix: in.Location.Prefix(), seals: seals, files: map[string]storedFile{}}
+	c := collection{prefix: in.Location().Prefix(), seals: seals, files: map[string]storedFile{}}
 	for i := range seals {
 		if no := e.part(ctx, &c, &seals[i], writers); no != nil {
 			key := seals[i].Spec.Location.Key

@@ -76,7 +76,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 	if in.Source != argo.SourceStore {
 		return e.external(in, refuse(reason.NoProvenance, "it is fetched by %s", in.Source))
 	}
-	if err := in.Location.Validate(); err != nil {
+	if err := in.Location().Validate(); err != nil {
 		return accepted{}, &refused{error: reason.Wrap(reason.LocationInvalid, err, "%v", err)}
 	}
 	e.untagged, e.forgone = "", nil
@@ -123,7 +123,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *refus
 // seal finds the seal of this workflow for the first of the input's places that
 // has one, as Argo takes the first that is there: nil if none has.
 func (e *evaluation) seal(ctx context.Context, in argo.Input) (*v1alpha1.ArtifactSeal, artifact.Location, *refused) {
-	for _, l := range in.Places() {
+	for _, l := range in.Locations() {
 		seal, err := e.evidence.Seal(ctx, e.step.Namespace, artifact.SealName(l, e.step.WorkflowUID))
 		if err != nil {
 			return nil, l, lookupFailed("its ArtifactSeal", err)

@@ -28,7 +28,7 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []write
 	if declared || e.forgone != nil || !e.live {
 		return accepted{}, no
 	}
-	for _, l := range in.Places() {
+	for _, l := range in.Locations() {
 		seal, failed := e.foreignSeal(ctx, l)
 		if failed != nil {
 			return accepted{}, failed
@@ -50,7 +50,7 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers []write
 // no is what there is to say where none speaks of it.
 func (e *evaluation) external(in argo.Input, no *refused) (accepted, *refused) {
 	from := policy.External{URI: in.URI()}
-	for _, d := range in.Doubts {
+	for _, d := range in.Doubts() {
 		from.Doubts = append(from.Doubts, policy.Doubt(d))
 	}
 	admitted := e.policies.External(from)
@@ -68,11 +68,11 @@ func (e *evaluation) external(in argo.Input, no *refused) (accepted, *refused) {
 		// A step may have reported this location in another's name.
 		return accepted{}, refuse(reason.OriginMismatch, "it lies outside of this workflow, and the workflow's definition takes it from %s", describeOrigins(o))
 	}
-	if err := content.CheckOutside(admitted.SHA256, in.Archive, admitted.Tree); err != nil {
+	if err := content.CheckOutside(admitted.SHA256, in.Archive(), admitted.Tree); err != nil {
 		return accepted{}, &refused{error: reason.Wrap(reason.ArchiveMismatch, err, "ClusterProvenancePolicy %s: %v", admitted.Policy, err)}
 	}
 	return accepted{pin: pin.Pin{
-		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Archive: in.Archive, Tree: admitted.Tree,
+		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Archive: in.Archive(), Tree: admitted.Tree,
 		Mode: in.Mode, Policy: admitted.Policy,
 	}}, nil
 }
@@ -141,7 +141,7 @@ func (e *evaluation) foreign(ctx context.Context, in argo.Input, at artifact.Loc
 // strategy makes of that. The pin names the seal if a policy is needed too,
 // because the one of the consumer's workflow goes without saying.
 func sealed(in argo.Input, subject provenance.Subject, seal *v1alpha1.ArtifactSeal, verdict policy.Verdict) (accepted, *refused) {
-	tree, how, err := subject.Stored().Fetched(in.Archive)
+	tree, how, err := subject.Stored().Fetched(in.Archive())
 	if err != nil {
 		return accepted{}, &refused{error: Refusal(err)}
 	}

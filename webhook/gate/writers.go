@@ -32,7 +32,7 @@ type writer struct {
 // their records. The pod that is asked about is not
 // one of them: it can have the location as input and as output.
 func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *refused) {
-	places, above := in.Places(), in.Above()
+	places, above := in.Locations(), in.Above()
 	producers, err := e.evidence.Producers(ctx, e.step.Namespace, e.step.Workflow, in)
 	if err != nil {
 		return nil, lookupFailed("the pods of this workflow", err)
@@ -40,7 +40,7 @@ func (e *evaluation) writers(ctx context.Context, in argo.Input) ([]writer, *ref
 	var writers []writer
 	for _, p := range producers {
 		e.forgo(p, append(places, above...))
-		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(places) && !p.writes(above) && !p.below(in.Location.Prefix()) {
+		if p.Pod == e.step.Pod || p.Namespace != e.step.Namespace || !p.writes(places) && !p.writes(above) && !p.below(in.Location().Prefix()) {
 			continue
 		}
 		if p.Tag == "" && !p.Unreadable {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -55,7 +56,7 @@ func TestProducersAreFoundByWhatTheyMayWrite(t *testing.T) {
 		"s3://s/b/q":    {"unreadable"},
 		"s3://t/b/x/y":  {"unreadable"},
 	} {
-		found, err := p.Producers(context.Background(), ns, "wf", argo.Input{Source: argo.SourceStore, Location: at(t, uri)})
+		found, err := p.Producers(context.Background(), ns, "wf", argo.Input{}.StoredAt(at(t, uri), content.ArchiveDetect))
 		check(t, err)
 		var got []string
 		for _, f := range found {
