@@ -72,7 +72,7 @@ func TestProducersAreFoundByWhatTheyMayWrite(t *testing.T) {
 func TestBeforeThePodsAreListedThereIsNoAnswer(t *testing.T) {
 	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byLocation: locations})
 	p := &Producers{pods: synced{indexer: indexer, cold: true}}
-	found, err := p.Producers(context.Background(), ns, "wf", argo.Input{Source: argo.SourceStore, Location: at(t, "s3://s/b/x")})
+	found, err := p.Producers(context.Background(), ns, "wf", argo.Input{}.StoredAt(at(t, "s3://s/b/x"), content.ArchiveTar))
 	if err == nil || p.Ready(nil) == nil {
 		t.Errorf("found %v", found)
 	}
