@@ -112,6 +112,7 @@ upgrade: ## See what an upgrade from the chart of a commit (FROM=…) costs work
 lint: tools ## Linters, with the pinned version, and known vulnerabilities.
 	@$(TOOLS); golangci-lint run --allow-serial-runners --build-tags=integration,e2e ./...
 	@$(TOOLS); helm lint --quiet charts/argoseal --values charts/testdata/default.values.yaml
+	@$(TOOLS); helm lint --quiet charts/argoseal-sentinel --values charts/testdata/sentinel/default.values.yaml
 	@$(MAKE) vulnerabilities
 
 .PHONY: vulnerabilities

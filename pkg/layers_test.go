@@ -63,10 +63,15 @@ var mayImport = map[string][]string{
 	// The protection of Secrets, a system of its own.
 	"pkg/sentinel/apiserver":  {},
 	"pkg/sentinel/encryption": {},
+	"pkg/sentinel/lease":      {},
 	"pkg/sentinel/migration":  {},
 	"pkg/sentinel/agent":      {"pkg/sentinel/encryption"},
 	"pkg/sentinel/etcd":       {"pkg/sentinel/encryption"},
-	"pkg/sentinel/controller": {"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/encryption", "pkg/sentinel/migration", "pkg/text"},
+	"pkg/sentinel/escrow":     {"pkg/sentinel/encryption"},
+	"pkg/sentinel/controller": {
+		"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/encryption", "pkg/sentinel/escrow", "pkg/sentinel/migration",
+		"pkg/text",
+	},
 
 	// Programs: they alone put the rest together.
 	"cmd/argoseal":        {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
@@ -79,7 +84,8 @@ var mayImport = map[string][]string{
 		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "pkg/trust", "webhook/gate", "webhook/server",
 	},
 	"cmd/argoseal-sentinel": {
-		"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/etcd", "pkg/sentinel/migration",
+		"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
+		"pkg/sentinel/escrow", "pkg/sentinel/etcd", "pkg/sentinel/lease", "pkg/sentinel/migration",
 	},
 	"docs/reference": {"pkg/api/v1alpha1", "pkg/reason"},
 

@@ -22,6 +22,13 @@ func main() {
 	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
+	if err := command().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
+		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "argoseal-sentinel",
 		Short:         "Encrypts Secrets in etcd, rotates the keys, and proves it",
@@ -29,9 +36,6 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(controllerCommand(), agentCommand())
-	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
-		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
-		os.Exit(1)
-	}
+	root.AddCommand(controllerCommand(), agentCommand(), restoreCommand())
+	return root
 }
