@@ -68,6 +68,9 @@ var mayImport = map[string][]string{
 	"pkg/sentinel/etcd":       {"pkg/sentinel/encryption"},
 	"pkg/sentinel/controller": {"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/encryption", "pkg/sentinel/migration", "pkg/text"},
 
+	"pkg/sentinel/access":            {"pkg/api/v1alpha1"},
+	"pkg/sentinel/access/controller": {"pkg/api/v1alpha1", "pkg/sentinel/access", "pkg/text"},
+
 	// Programs: they alone put the rest together.
 	"cmd/argoseal":        {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
 	"cmd/argoseal-signer": {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
@@ -79,7 +82,7 @@ var mayImport = map[string][]string{
 		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "pkg/trust", "webhook/gate", "webhook/server",
 	},
 	"cmd/argoseal-sentinel": {
-		"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/etcd", "pkg/sentinel/migration",
+		"pkg/api/v1alpha1", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/etcd", "pkg/sentinel/migration",
 	},
 	"docs/reference": {"pkg/api/v1alpha1", "pkg/reason"},
 

@@ -24,12 +24,12 @@ func main() {
 	klog.SetLogger(logger)
 	root := &cobra.Command{
 		Use:           "argoseal-sentinel",
-		Short:         "Encrypts Secrets in etcd, rotates the keys, and proves it",
+		Short:         "Encrypts Secrets in etcd, and keeps who may have them",
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(controllerCommand(), agentCommand())
+	root.AddCommand(controllerCommand(), agentCommand(), accessCommand())
 	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
 		os.Exit(1)
