@@ -151,6 +151,7 @@ const (
 	ProducerUnstated Code = "ProducerUnstated"
 	ProducerMismatch Code = "ProducerMismatch"
 	ModeTooLow       Code = "ModeTooLow"
+	AccessTooWide    Code = "AccessTooWide"
 )
 
 var rows = []entry{
@@ -268,6 +269,7 @@ var rows = []entry{
 	{code: ProducerUnstated, meaning: "Nobody said whose step was to make the artifact.", remedy: "Give --namespace and what narrows it, or --any-producer", exit: 13},
 	{code: ProducerMismatch, meaning: "The seal is genuine, and it is of another step than was asked for.", remedy: "Do not use the artifact, or ask for this producer if you trust it", exit: 14},
 	{code: ModeTooLow, meaning: "The step ran in a namespace whose mode refuses nothing, so its inputs may be anything.", remedy: "Produce it in mode enforce, or accept it with --mode any", exit: 18},
+	{code: AccessTooWide, meaning: "An audit that was asked to fail found rights on Secrets that are too wide, or that nobody uses.", remedy: "See what each finding says", exit: 20},
 }
 
 var (
