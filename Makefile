@@ -154,7 +154,7 @@ images-push: ## Build the images and push them to REGISTRY.
 generate: tools ## Write what is generated: deep copies, CRDs, docs/reference.md.
 	@$(TOOLS); controller-gen object paths=./pkg/api/...
 	@$(TOOLS); controller-gen crd paths=./pkg/api/... output:crd:dir=charts/argoseal/files/crds
-	@mv charts/argoseal/files/crds/argoseal.dev_secretencryptions.yaml charts/argoseal-sentinel/files/crds/
+	@mv charts/argoseal/files/crds/argoseal.dev_secret*.yaml charts/argoseal-sentinel/files/crds/
 	@go run ./docs/reference
 
 ##@ Install it

@@ -31,11 +31,11 @@ func main() {
 func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "argoseal-sentinel",
-		Short:         "Encrypts Secrets in etcd, rotates the keys, and proves it",
+		Short:         "Encrypts Secrets in etcd, and keeps who may have them",
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(controllerCommand(), agentCommand(), restoreCommand())
+	root.AddCommand(controllerCommand(), agentCommand(), restoreCommand(), accessCommand())
 	return root
 }
