@@ -59,6 +59,8 @@ func Connect(ctx context.Context) (*Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig: %w", err)
 	}
+	// All tests share it: the client's default of 20 a second made waits run out.
+	cfg.QPS, cfg.Burst = 500, 1000
 	// What fails is returned; controller-runtime has nothing to add.
 	log.SetLogger(logr.Discard())
 
