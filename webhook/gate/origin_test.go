@@ -120,6 +120,20 @@ func TestAnInputIsWhatTheDefinitionTakesItFrom(t *testing.T) {
 	}
 }
 
+// A decision is made on what was read for it, and teaches the Workflow nothing.
+func TestWhatOneDecisionLearnedNoOtherKnows(t *testing.T) {
+	w := newWorld(t)
+	w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"hello-world-to-file"}`)
+	w.template = map[string]any{"spec": map[string]any{"templates": []any{map[string]any{"name": "hello-world-to-file"}}}}
+	if v := w.evaluate(t); !v.Allowed {
+		t.Fatal(v.Refusal)
+	}
+	w.template = nil
+	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.DefinitionIncomplete {
+		t.Errorf("without the template the verdict is %v", v.Refusal)
+	}
+}
+
 // Nothing that is read for it stops a pod.
 func TestAFingerprintHasWhatATemplateIsGoingToGive(t *testing.T) {
 	source := func(value string) map[string]any {
