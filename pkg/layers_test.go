@@ -73,12 +73,12 @@ var mayImport = map[string][]string{
 		"pkg/text",
 	},
 
-	"pkg/sentinel/access":            {"pkg/api/v1alpha1"},
+	"pkg/sentinel/access":            {"pkg/api/v1alpha1", "pkg/argo/layout"},
 	"pkg/sentinel/access/controller": {"pkg/api/v1alpha1", "pkg/sentinel/access", "pkg/text"},
 	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":        {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sentinel/audit", "pkg/verify"},
+	"cmd/argoseal":        {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/verify"},
 	"cmd/argoseal-signer": {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/believed", "pkg/notary/keyring", "pkg/provenance",

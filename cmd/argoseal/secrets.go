@@ -27,11 +27,11 @@ import (
 func secretsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "secrets",
-		Short: "Say who has more access to Secrets than they need",
+		Short: "Audit and guard access to Secrets",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(auditCommand())
+	c.AddCommand(auditCommand(), presetCommand())
 	return c
 }
 

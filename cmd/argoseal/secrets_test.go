@@ -120,3 +120,47 @@ func TestAuditReadsAllOrNothing(t *testing.T) {
 }
 
 func same(a, b client.ObjectList) bool { return reflect.TypeOf(a) == reflect.TypeOf(b) }
+
+func TestPresets(t *testing.T) {
+	code, out, errs := command(t, "", "secrets", "preset", "argo-workflows", "-n", "team", "--store", "artifact-store", "--service-account", "workflows", "--guard", "token")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	const want = `apiVersion: argoseal.dev/v1alpha1
+kind: SecretAccess
+metadata:
+  name: argo-workflows
+  namespace: team
+spec:
+  controllers:
+  - kind: ServiceAccount
+    name: argo
+    namespace: argo
+  secrets:
+  - mount:
+    - containers:
+      - init
+      - wait
+      serviceAccount: workflows
+    name: artifact-store
+  - name: token
+`
+	if out != want {
+		t.Errorf("printed\n%s\nwant\n%s", out, want)
+	}
+	if code, out, errs := command(t, "", "secrets", "preset", "argoseal", "-n", "argoseal-system"); code != 0 || !strings.Contains(out, "name: argoseal-signing-key") {
+		t.Errorf("exit code %d: %s\n%s", code, errs, out)
+	}
+	for name, args := range map[string][]string{
+		"no preset":              {"-n", "x"},
+		"an unknown one":         {"-n", "x", "vault"},
+		"nothing to guard":       {"-n", "x", "argo-workflows"},
+		"others' Secrets":        {"-n", "x", "argoseal", "--guard", "y"},
+		"no controller's name":   {"-n", "x", "argo-workflows", "--guard", "y", "--controller", "argo"},
+		"no controller's at all": {"-n", "x", "argo-workflows", "--guard", "y", "--controller", "argo/"},
+	} {
+		if code, _, errs := command(t, "", append([]string{"secrets", "preset"}, args...)...); code != reason.UsageInvalid.ExitCode() {
+			t.Errorf("%s: exit code %d: %s", name, code, errs)
+		}
+	}
+}

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	admission "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,6 +30,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sentinel/access"
 )
@@ -313,7 +313,7 @@ func complete(spec *corev1.PodSpec) {
 			}
 			c.Image = "i"
 			for j := range c.Env {
-				c.Env[j].Name = "E"
+				c.Env[j].Name = fmt.Sprintf("E%d", j)
 				if from := c.Env[j].ValueFrom; from != nil && from.SecretKeyRef != nil {
 					from.SecretKeyRef.Key = "k"
 				}
@@ -756,22 +756,87 @@ func testSchema(t *testing.T, s *server) {
 	}
 }
 
+// testLarge: the API server bounds what a policy may cost, and refuses what costs more.
+// A large pod beside the largest SecretAccess is admitted.
+func testLarge(t *testing.T, s *server) {
+	s.apply(`{apiVersion: v1, kind: Namespace, metadata: {name: large}}`)
+	a := &v1alpha1.SecretAccess{ObjectMeta: metav1.ObjectMeta{Name: "large", Namespace: "large"}}
+	spec := &corev1.PodSpec{ServiceAccountName: "sa-31"}
+	var names []string
+	for i := range 16 {
+		names = append(names, fmt.Sprintf("c-%d", i))
+	}
+	for i := range 32 {
+		g := v1alpha1.GuardedSecret{Name: fmt.Sprintf("secret-%d", i)}
+		for j := range 32 {
+			g.Mount = append(g.Mount, v1alpha1.MountGrant{ServiceAccount: fmt.Sprintf("sa-%d", j), Containers: names})
+			g.Get = append(g.Get, v1alpha1.AccessGrant{Kind: "User", Name: fmt.Sprintf("u-%d", j)})
+		}
+		a.Spec.Secrets = append(a.Spec.Secrets, g)
+		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: g.Name, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: g.Name}}})
+	}
+	for _, name := range names {
+		c := corev1.Container{Name: name}
+		for j := range 100 {
+			c.Env = append(c.Env, corev1.EnvVar{Name: fmt.Sprintf("E%d", j), Value: "v"})
+		}
+		for _, v := range spec.Volumes {
+			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: v.Name, MountPath: "/" + v.Name})
+		}
+		spec.Containers = append(spec.Containers, c)
+	}
+	s.must(s.admin.Create(t.Context(), a))
+	large := func(account string) *corev1.Pod {
+		p := podOf(spec)
+		p.Namespace, p.Spec.ServiceAccountName = "large", account
+		return p
+	}
+	for deadline := time.Now().Add(20 * time.Second); s.create("", large("web")) == nil && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	}
+	check(t, s.create("", large("web")), reason.SecretNotGranted)
+	check(t, s.create("", large("sa-31")), "")
+}
+
+// testPreset: what a real Argo makes is admitted, by its controller, with the preset.
+func testPreset(t *testing.T, s *server) {
+	s.apply(`{apiVersion: v1, kind: Namespace, metadata: {name: workflows}}`)
+	s.must(s.admin.Create(t.Context(), argoPreset("workflows")))
+	var a v1alpha1.SecretAccess
+	s.must(s.admin.Get(t.Context(), client.ObjectKey{Namespace: "workflows", Name: "argo-workflows"}, &a))
+	for _, pair := range access.PlanFor(&a, time.Now()).Pairs {
+		s.must(s.admin.Create(t.Context(), &pair.Role))
+		s.must(s.admin.Create(t.Context(), &pair.Binding))
+	}
+	made := func(name string) *corev1.Pod {
+		p := argotest.Pod(t, name)
+		p.ObjectMeta = metav1.ObjectMeta{GenerateName: "p-", Namespace: "workflows"}
+		p.Spec.NodeName, p.Spec.Priority, p.Spec.PreemptionPolicy, p.Spec.Tolerations = "", nil, nil, nil
+		return p
+	}
+	for deadline := time.Now().Add(20 * time.Second); s.create(argo, made("data")) == nil && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	}
+	for _, name := range argotest.All(t) {
+		t.Run(name, func(t *testing.T) {
+			if slices.Contains(notByThePreset, name) {
+				check(t, s.create(argo, made(name)), reason.SecretNotGranted)
+				return
+			}
+			check(t, s.create(argo, made(name)), "")
+			if len(access.References(&made(name).Spec)) > 0 {
+				check(t, s.create(dev, made(name)), reason.SecretUseDenied)
+			}
+		})
+	}
+}
+
 // TestSecretAccessPolicies asks a real API server.
 func TestSecretAccessPolicies(t *testing.T) {
 	s := start(t)
 	s.inForce()
 	for name, test := range map[string]func(*testing.T, *server){
 		"places": testPlaces, "grants": testGrants, "kinds": testKinds, "running": testRunning, "volumes": testVolumes,
-		"rights": testRights, "changes": testChanges, "schema": testSchema,
+		"rights": testRights, "changes": testChanges, "schema": testSchema, "large": testLarge, "preset": testPreset,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
-	}
-	// The API server says what it could not make sense of.
-	var policies admission.ValidatingAdmissionPolicyList
-	s.must(s.admin.List(t.Context(), &policies))
-	for _, p := range policies.Items {
-		if p.Status.TypeChecking != nil && len(p.Status.TypeChecking.ExpressionWarnings) > 0 {
-			t.Errorf("%s: %v", p.Name, p.Status.TypeChecking.ExpressionWarnings)
-		}
 	}
 }
