@@ -36,39 +36,39 @@ func (s stamp) same(t stamp) bool {
 // read measures what is staged of an output, and gives its state: before that,
 // or once it was whole if it was followed while it grew. No step of the way may be
 // a symbolic link. Of a directory it lists the files for which there is room.
-func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Entry, stamp, error) {
+func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp, error) {
 	dir, err := w.dir(o)
 	if err != nil {
-		return Entry{}, stamp{}, err
+		return Bytes{}, stamp{}, err
 	}
 	defer dir.Close()
 	name, info, err := find(dir, o)
 	if err != nil {
-		return Entry{}, stamp{}, err
+		return Bytes{}, stamp{}, err
 	}
 	if info.IsDir() && o.Archive == content.ArchiveNone && !o.Log {
 		sum, files, err := content.MeasureDir(ctx, dir, name, w.room())
-		return Entry{Output: o.Output, Sum: sum, Files: files}, stamp{info}, err
+		return Bytes{Sum: sum, Files: files}, stamp{info}, err
 	}
 	f, info, err := content.OpenFile(dir, name)
 	if err != nil {
-		return Entry{}, stamp{}, err
+		return Bytes{}, stamp{}, err
 	}
 	defer f.Close()
 	if !follow {
 		sum, err := w.sum(ctx, o, f, info.Size())
-		return Entry{Output: o.Output, Sum: sum}, stamp{info}, err
+		return Bytes{Sum: sum}, stamp{info}, err
 	}
 	growing := &follower{ctx: ctx, file: f, poll: w.Poll, whole: func() bool { return w.whole(o) }, ended: w.ended}
 	sum, err := w.sumGrowing(ctx, o, growing)
 	info, failed := growing.state()
 	switch {
 	case failed != nil:
-		return Entry{}, stamp{}, failed
+		return Bytes{}, stamp{}, failed
 	case err == nil && info.Size() != sum.Size:
-		return Entry{}, stamp{}, errChanged
+		return Bytes{}, stamp{}, errChanged
 	}
-	return Entry{Output: o.Output, Sum: sum}, stamp{info}, err
+	return Bytes{Sum: sum}, stamp{info}, err
 }
 
 // sum measures a staged file of so many bytes.

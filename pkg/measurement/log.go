@@ -173,7 +173,7 @@ func (l *Logged) take(count string, m Measurement) error {
 	if err != nil || n < 1 || strconv.Itoa(n) != count {
 		return fmt.Errorf("%.20q is not a number of entries", count)
 	}
-	if m != nil && len(m) != n || slices.ContainsFunc(m, func(e Entry) bool { return e.Files != nil }) {
+	if m != nil && len(m) != n || slices.ContainsFunc(m, func(e Entry) bool { return e.files() != nil }) {
 		return fmt.Errorf("message has neither all %d entries, without files, nor none", n)
 	}
 	l.entries, l.count = m, n

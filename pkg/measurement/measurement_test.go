@@ -12,11 +12,11 @@ import (
 
 func measurement() Measurement {
 	return Measurement{
-		{Output: "hello-art", Sum: content.Sum{Form: content.FormTar, Size: 141, SHA256: sumOfX, Tree: sumOfNothing}},
-		{Output: "gone", Problem: reason.OutputAbsent},
-		{Output: "Odd_1.x", Sum: content.Sum{Form: content.FormFile, Size: 0, SHA256: sumOfNothing, Tree: content.FileTree(sumOfNothing)}},
-		{Output: "bad", Problem: reason.OutputUnreadable},
-		{Output: "odd", Problem: reason.OutputUnreadable, Note: `"x\n" has mode 4755`},
+		{Output: "hello-art", Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: 141, SHA256: sumOfX, Tree: sumOfNothing}}},
+		{Output: "gone", Found: Problem{Code: reason.OutputAbsent}},
+		{Output: "Odd_1.x", Found: Bytes{Sum: content.Sum{Form: content.FormFile, Size: 0, SHA256: sumOfNothing, Tree: content.FileTree(sumOfNothing)}}},
+		{Output: "bad", Found: Problem{Code: reason.OutputUnreadable}},
+		{Output: "odd", Found: Problem{Code: reason.OutputUnreadable, Note: `"x\n" has mode 4755`}},
 	}
 }
 
@@ -122,23 +122,22 @@ func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
 
 func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 	sum := content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}
-	good := Entry{Output: "a", Sum: sum}
+	good := Entry{Output: "a", Found: Bytes{Sum: sum}}
 	for title, m := range map[string]Measurement{
 		"no entry":                   {},
 		"an output twice":            {good, good},
-		"no name":                    {{Sum: sum}},
-		"a newline in a name":        {{Output: "a\nb", Sum: sum}},
+		"no name":                    {{Found: Bytes{Sum: sum}}},
+		"a newline in a name":        {{Output: "a\nb", Found: Bytes{Sum: sum}}},
 		"no digests":                 {{Output: "a"}},
-		"half the digests":           {{Output: "a", Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX}}},
-		"digests and problem":        {{Output: "a", Sum: sum, Problem: reason.OutputAbsent}},
-		"no form":                    {{Output: "a", Sum: content.Sum{SHA256: sumOfX, Tree: sumOfX}}},
-		"a file's other tree":        {{Output: "a", Sum: content.Sum{Form: content.FormFile, SHA256: sumOfX, Tree: sumOfX}}},
-		"two digests of a directory": {{Output: "a", Sum: content.Sum{Form: content.FormDirectory, SHA256: sumOfX, Tree: sumOfNothing}}},
-		"a form and a problem":       {{Output: "a", Sum: content.Sum{Form: content.FormTar}, Problem: reason.OutputAbsent}},
-		"another code":               {{Output: "a", Problem: reason.Sealed}},
-		"a note and digests":         {{Output: "a", Sum: sum, Note: "x"}},
-		"a note of two lines":        {{Output: "a", Problem: reason.Internal, Note: "x\ny"}},
-		"a size below nothing":       {{Output: "a", Sum: content.Sum{Form: content.FormTar, Size: -1, SHA256: sumOfX, Tree: sumOfX}}},
+		"half the digests":           {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX}}}},
+		"empty digests":              {{Output: "a", Found: Bytes{}}},
+		"an empty problem":           {{Output: "a", Found: Problem{}}},
+		"no form":                    {{Output: "a", Found: Bytes{Sum: content.Sum{SHA256: sumOfX, Tree: sumOfX}}}},
+		"a file's other tree":        {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormFile, SHA256: sumOfX, Tree: sumOfX}}}},
+		"two digests of a directory": {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: sumOfX, Tree: sumOfNothing}}}},
+		"another code":               {{Output: "a", Found: Problem{Code: reason.Sealed}}},
+		"a note of two lines":        {{Output: "a", Found: Problem{Code: reason.Internal, Note: "x\ny"}}},
+		"a size below nothing":       {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: -1, SHA256: sumOfX, Tree: sumOfX}}}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			if message, _, err := m.Encode(MaxMessage); err == nil {
@@ -152,7 +151,7 @@ func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 func outputs(n int) Measurement {
 	m := make(Measurement, n)
 	for i := range m {
-		m[i] = Entry{Output: fmt.Sprintf("output-%d", i), Sum: content.Sum{Form: content.FormTar, Size: int64(i), SHA256: sumOfX, Tree: sumOfNothing}}
+		m[i] = Entry{Output: fmt.Sprintf("output-%d", i), Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: int64(i), SHA256: sumOfX, Tree: sumOfNothing}}}
 	}
 	return m
 }
@@ -191,15 +190,15 @@ func TestMessageLimitIsTheKubelets(t *testing.T) {
 func TestAMessageListsFiles(t *testing.T) {
 	sum, files := measureFiles(t, directory(t, map[string]string{"a": "x", "b/c": "y"}))
 	m := Measurement{
-		{Output: "dir", Sum: sum, Files: files},
-		{Output: "more", Sum: sum, Files: files},
-		{Output: "other", Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}},
+		{Output: "dir", Found: Bytes{Sum: sum, Files: files}},
+		{Output: "more", Found: Bytes{Sum: sum, Files: files}},
+		{Output: "other", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}}},
 	}
 	message := mustEncode(t, m)
 	if got, _, err := Decode(message); err != nil || !reflect.DeepEqual(got, m) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	lie := Measurement{{Output: "dir", Sum: sum, Files: files[:1]}}
+	lie := Measurement{{Output: "dir", Found: Bytes{Sum: sum, Files: files[:1]}}}
 	if text, _, err := lie.Encode(MaxMessage); err == nil {
 		t.Errorf("another directory's files are encoded: %s", text)
 	}
@@ -210,6 +209,10 @@ func TestAMessageListsFiles(t *testing.T) {
 	stray := " " + files[0].Line() + "dir !OutputAbsent\n"
 	if m, _, err := Decode(sealed("1", stray)); err == nil {
 		t.Errorf("a file of nothing is read: %+v", m)
+	}
+	problem := "dir !OutputAbsent\n " + files[0].Line()
+	if m, _, err := Decode(sealed("1", problem)); err == nil {
+		t.Errorf("a file of what has a problem is read: %+v", m)
 	}
 }
 

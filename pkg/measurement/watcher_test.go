@@ -110,8 +110,8 @@ func TestWhatIsStagedIsMeasuredBeforeTheEnd(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	end()
 	m := <-result
-	if len(m) != 2 || m[0].Output != "a" || m[1].Output != "b" || m[0].SHA256 != sumOf(stored) ||
-		m[0].Size != int64(len(stored)) || m[0].Tree == "" || m[1].Tree != m[0].Tree {
+	if len(m) != 2 || m[0].Output != "a" || m[1].Output != "b" || bytesIn(m[0]).SHA256 != sumOf(stored) ||
+		bytesIn(m[0]).Size != int64(len(stored)) || bytesIn(m[0]).Tree == "" || bytesIn(m[1]).Tree != bytesIn(m[0]).Tree {
 		t.Errorf("got %+v", m)
 	}
 	if l.reads() != 2 {
@@ -138,7 +138,7 @@ func TestAFileIsReadOnceItRestsAndAgainWhenItChanged(t *testing.T) {
 	look("grown", 0)
 	look("at rest", 1)
 	look("still at rest", 1)
-	if e := w.finish(t.Context(), o); e.SHA256 != sumOf(first) || l.reads() != 1 {
+	if e := w.finish(t.Context(), o); bytesOf(e).SHA256 != sumOf(first) || l.reads() != 1 {
 		t.Errorf("at the end: %+v, read %d times", e, l.reads())
 	}
 	for title, change := range map[string]func() error{
@@ -154,14 +154,14 @@ func TestAFileIsReadOnceItRestsAndAgainWhenItChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := w.finish(t.Context(), o); e.SHA256 != sumOf(stored) || l.reads() != reads+1 {
+		if e := w.finish(t.Context(), o); bytesOf(e).SHA256 != sumOf(stored) || l.reads() != reads+1 {
 			t.Errorf("%s: %+v, read %d times", title, e, l.reads()-reads)
 		}
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if e := w.finish(t.Context(), o); e.Problem != reason.OutputAbsent || e.SHA256 != "" {
+	if e := w.finish(t.Context(), o); e != Found(Problem{Code: reason.OutputAbsent}) {
 		t.Errorf("removed: %+v", e)
 	}
 }
@@ -209,7 +209,7 @@ func TestAtTheEndEveryOutputHasAnEntry(t *testing.T) {
 			c.prepare(t, root)
 			w, l := watcher(root, "a")
 			m := w.Run(ended(t))
-			if len(m) != 1 || m[0].Output != "a" || m[0].Problem != c.want || (m[0].SHA256 == "") != (c.want != "") || !strings.Contains(m[0].Note, c.note) {
+			if len(m) != 1 || m[0].Output != "a" || problemIn(m[0]).Code != c.want || (bytesIn(m[0]).SHA256 == "") != (c.want != "") || !strings.Contains(problemIn(m[0]).Note, c.note) {
 				t.Errorf("got %+v, want problem %q, %q\n%s", m, c.want, c.note, l)
 			}
 			if _, _, err := m.Encode(MaxMessage); err != nil {
@@ -274,7 +274,7 @@ func TestAnOutputWithoutAnArchiveIsAFileOrTold(t *testing.T) {
 			c.prepare(t, root)
 			w, l := watcher(root, "a=none=message.txt")
 			m := w.Run(ended(t))
-			if len(m) != 1 || m[0].Problem != c.want || m[0].Form != c.form {
+			if len(m) != 1 || problemIn(m[0]).Code != c.want || bytesIn(m[0]).Form != c.form {
 				t.Errorf("got %+v, want form %q, problem %q\n%s", m, c.form, c.want, l)
 			}
 			if _, _, err := m.Encode(MaxMessage); err != nil {
@@ -296,7 +296,7 @@ func TestWhatDoesNotFinishInTheGraceIsIncomplete(t *testing.T) {
 	w.Grace = 20 * time.Millisecond
 	m := w.Run(ended(t))
 	for _, e := range m {
-		if e.Problem != reason.MeasurementIncomplete {
+		if problemIn(e).Code != reason.MeasurementIncomplete {
 			t.Errorf("got %+v, want MeasurementIncomplete\n%s", e, l)
 		}
 	}

@@ -175,37 +175,25 @@ func checkReport(pod *corev1.Pod) error {
 	return nil
 }
 
-// measured reads what our sidecar measured, after checking that it is our
-// sidecar, ran once from start to end, and said all it had to say. What its
-// message had no room for is asked for with a *logNeeded, once all else is well.
-// signer is the image that the pod has to run.
-func measured(pod *corev1.Pod, signer string, log *SignerLog) (measurement.Measurement, error) {
+// messageOf reads what our sidecar measured, after checking that it is our sidecar,
+// ran once from start to end, and said all it had to say. signer is the image that
+// the pod has to run.
+func messageOf(pod *corev1.Pod, signer string) (measurement.Measurement, *measurement.Logged, error) {
 	status, end := ended(pod.Status.InitContainerStatuses, containerSigner)
 	switch {
 	case end == nil:
-		return nil, reason.New(reason.MeasurementMissing, "the kubelet does not report how %s ended", containerSigner)
+		return nil, nil, reason.New(reason.MeasurementMissing, "the kubelet does not report how %s ended", containerSigner)
 	case status.RestartCount != 0:
-		return nil, reason.New(reason.SidecarRestarted, "%s was restarted %d times", containerSigner, status.RestartCount)
+		return nil, nil, reason.New(reason.SidecarRestarted, "%s was restarted %d times", containerSigner, status.RestartCount)
 	case end.ExitCode != 0:
-		return nil, reason.New(reason.MeasurementMissing, "%s ended with exit code %d (%s)", containerSigner, end.ExitCode, end.Reason)
+		return nil, nil, reason.New(reason.MeasurementMissing, "%s ended with exit code %d (%s)", containerSigner, end.ExitCode, end.Reason)
 	case end.Message == "":
-		return nil, reason.New(reason.MeasurementMissing, "%s left no message", containerSigner)
+		return nil, nil, reason.New(reason.MeasurementMissing, "%s left no message", containerSigner)
 	}
 	if err := sameImage(containerSigner, signer, status.ImageID); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	m, more, err := measurement.Decode(end.Message)
-	switch {
-	case err != nil || more == nil:
-		return m, err
-	case log == nil:
-		return nil, &logNeeded{more}
-	case log.Refusal == nil:
-		return log.Measurement, nil
-	case m != nil:
-		return m, nil // only the files of directories are unknown
-	}
-	return nil, log.Refusal
+	return measurement.Decode(end.Message)
 }
 
 // sameImage refuses a kubelet's report of another image than the one that the

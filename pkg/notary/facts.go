@@ -18,6 +18,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -53,72 +54,68 @@ type Witness struct {
 	Moment epoch.Moment
 	// Kubelet is the version of the kubelet that ran the pod.
 	Kubelet string
-	// Log is what our sidecar's log has; nil until it is needed.
-	Log *SignerLog
 }
 
-// Facts says what can be stated about a finished pod: every fact of the
-// statement, and the fate of each declared output. An error is a final
-// *reason.Error: there will be no seal, and why; or a *logNeeded: nothing can be
-// said without the sidecar's log.
-func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, error) {
+// Judged is a finished pod that is sealed if its measurement allows it.
+type Judged struct {
+	rules   Rules
+	witness Witness
+	tag     tag.Tag
+	outcome provenance.Outcome
+}
+
+// Judge holds a pod to all that does not depend on its measurement. An error is the
+// last word: there will be no seal, and why.
+func (r Rules) Judge(w Witness) (Judged, error) {
 	if len(w.Step.Outputs) == 0 {
 		if err := checkReport(w.Pod); err != nil {
-			return refuse(nil, err)
+			return Judged{}, err
 		}
-		return refuse(nil, reason.New(reason.NothingToSeal, "template %q has no output artifact", w.Step.Template))
+		return Judged{}, reason.New(reason.NothingToSeal, "template %q has no output artifact", w.Step.Template)
 	}
-	fates := undecided(w.Step.Outputs)
 	t, err := r.admitted(w)
 	if err != nil {
-		return refuse(fates, err)
+		return Judged{}, err
 	}
 	if err := checkReport(w.Pod); err != nil {
-		return refuse(fates, err)
+		return Judged{}, err
 	}
-	if sealable := w.Step.Sealable(); len(sealable) == 0 {
+	if len(w.Step.Sealable()) == 0 {
 		first := w.Step.Outputs[0]
-		return refuse(fates, first.Problem.For(first.Label()))
+		return Judged{}, first.Problem.For(first.Label())
 	}
 	outcome, err := outcomeOf(w.Pod, w.Step.Mains())
 	if err != nil {
-		return refuse(fates, err)
+		return Judged{}, err
 	}
 	if err := sameExecutor(w.Pod, t.Executor.Image); err != nil {
-		return refuse(fates, err)
+		return Judged{}, err
 	}
-	measurement, err := measured(w.Pod, t.Signer, w.Log)
-	if err != nil {
-		return refuse(fates, err)
-	}
-	subjects, unsealed, err := decide(w.Step.Outputs, measurement)
-	if err != nil {
-		return refuse(fates, err)
-	}
-	fates = withNotes(fatesOf(w.Step.Outputs, subjects, unsealed), measurement)
-	if len(subjects) == 0 {
-		return refuse(fates, noneSealed(fates))
-	}
-	f, err := r.assemble(w, t)
-	if err != nil {
-		return refuse(fates, err)
-	}
-	f.Subjects, f.Unsealed, f.Outcome = subjects, unsealed, outcome
-	return f, withFiles(fates, measurement), nil
+	return Judged{rules: r, witness: w, tag: t, outcome: outcome}, nil
 }
 
-// noneSealed is what there is to say of a pod of which no output is sealed: what
-// is wrong with the first.
-func noneSealed(fates []v1alpha1.OutputStatus) error {
-	detail := fmt.Sprintf("none of the %d declared outputs can be sealed", len(fates))
-	if why := fates[0].Message; why != "" {
-		detail += ": " + why
-	}
-	return reason.New(reason.Code(fates[0].Reason), "%s", detail).For(fates[0].Name)
+// Message is what our sidecar measured, as far as its message has it. What that had
+// no room for is in the sidecar's log, and then it is said what is there.
+func (j Judged) Message() (measurement.Measurement, *measurement.Logged, error) {
+	return messageOf(j.witness.Pod, j.tag.Signer)
 }
 
-func refuse(fates []v1alpha1.OutputStatus, err error) (provenance.Facts, []v1alpha1.OutputStatus, error) {
-	return provenance.Facts{}, fates, err
+// Facts says what can be stated: every fact of the statement, and what the record
+// notes of each declared output. An error is the last word, as with Judge.
+func (j Judged) Facts(m measurement.Measurement) (provenance.Facts, []v1alpha1.OutputStatus, error) {
+	out, err := decideAll(j.witness.Step.Outputs, m)
+	if err == nil {
+		err = out.refusal()
+	}
+	if err != nil {
+		return provenance.Facts{}, out.noted, err
+	}
+	f, err := j.rules.assemble(j.witness, j.tag)
+	if err != nil {
+		return provenance.Facts{}, out.noted, err
+	}
+	f.Subjects, f.Unsealed, f.Outcome = out.subjects, out.unsealed, j.outcome
+	return f, out.noted, nil
 }
 
 // assemble gathers what the API server, the kubelet and the tag say; the

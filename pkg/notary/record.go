@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -58,6 +59,42 @@ func Final(p *v1alpha1.Provenance) bool {
 	return c != nil && (c.Status == metav1.ConditionTrue || c.Reason != string(reason.Pending))
 }
 
+// annotationClaimedBy is the first claim. It is on the record from its creation
+// on, where status cannot be: so a notary whose create succeeded but whose
+// reply was lost, or that was restarted, knows its own record again.
+const annotationClaimedBy = v1alpha1.Group + "/claimed-by"
+
+// holdOf says who holds a record and until when. Clocks of two notaries may
+// differ: that costs a second log entry at worst, because every write is a
+// compare-and-swap.
+func holdOf(p *v1alpha1.Provenance, duration time.Duration) (holder string, until time.Time) {
+	if c := p.Status.Claim; c != nil {
+		return c.Holder, c.RenewTime.Add(duration)
+	}
+	return p.Annotations[annotationClaimedBy], p.CreationTimestamp.Add(duration)
+}
+
+// claimWait is how long to leave a record to its holder: zero if it is ours,
+// if its holder let it lapse, or if nobody holds it.
+func (n *Notary) claimWait(p *v1alpha1.Provenance) time.Duration {
+	holder, until := holdOf(p, n.ClaimDuration)
+	if holder == n.Holder || holder == "" {
+		return 0
+	}
+	return max(0, until.Sub(n.Clock.Now()))
+}
+
+// renew puts our name and the time on a record.
+func (n *Notary) renew(s *v1alpha1.ProvenanceStatus) {
+	s.Claim = &v1alpha1.Claim{Holder: n.Holder, RenewTime: metav1.NewMicroTime(n.Clock.Now())}
+}
+
+// renewalDue says that a third of the claim has passed.
+func (n *Notary) renewalDue(p *v1alpha1.Provenance) bool {
+	holder, until := holdOf(p, n.ClaimDuration)
+	return holder != n.Holder || until.Sub(n.Clock.Now()) < n.ClaimDuration*2/3
+}
+
 // write changes a record's status if nobody else did since it was read. The
 // claim is renewed with every write.
 func (n *Notary) write(ctx context.Context, p *v1alpha1.Provenance, change func(*v1alpha1.ProvenanceStatus)) error {
@@ -72,34 +109,35 @@ func (n *Notary) write(ctx context.Context, p *v1alpha1.Provenance, change func(
 }
 
 // storeEnvelope keeps what was signed before it is logged.
-func (n *Notary) storeEnvelope(ctx context.Context, p *v1alpha1.Provenance, envelope []byte, fates []v1alpha1.OutputStatus) error {
+func (n *Notary) storeEnvelope(ctx context.Context, p *v1alpha1.Provenance, envelope []byte, noted []v1alpha1.OutputStatus) error {
 	return n.write(ctx, p, func(s *v1alpha1.ProvenanceStatus) {
 		s.Envelope = string(envelope)
-		if fates != nil {
-			s.Outputs = fitting(fates, maxRecord-encoded(string(envelope)))
+		if noted != nil {
+			s.Outputs = fitting(noted, maxRecord-encoded(string(envelope)))
 		}
 		n.condition(s, metav1.ConditionFalse, reason.Pending, "signed; being recorded in the log")
 	})
 }
 
 // storeBundle is the last word of a seal. The bundle has the envelope in it.
-func (n *Notary) storeBundle(ctx context.Context, p *v1alpha1.Provenance, bundle []byte, fates []v1alpha1.OutputStatus) error {
+func (n *Notary) storeBundle(ctx context.Context, p *v1alpha1.Provenance, bundle []byte, outputs []v1alpha1.OutputStatus) error {
 	sealed := 0
-	for _, f := range fates {
-		if f.SHA256 != "" {
+	for _, o := range outputs {
+		if o.SHA256 != "" {
 			sealed++
 		}
 	}
 	return n.write(ctx, p, func(s *v1alpha1.ProvenanceStatus) {
-		s.Bundle, s.Envelope, s.Claim, s.Outputs = string(bundle), "", nil, fates
-		n.condition(s, metav1.ConditionTrue, reason.Sealed, fmt.Sprintf("%d of %d outputs sealed", sealed, len(fates)))
+		s.Bundle, s.Envelope, s.Claim, s.Outputs = string(bundle), "", nil, outputs
+		n.condition(s, metav1.ConditionTrue, reason.Sealed, fmt.Sprintf("%d of %d outputs sealed", sealed, len(outputs)))
 	})
 }
 
-// storeRefusal is the last word where there will be no seal.
-func (n *Notary) storeRefusal(ctx context.Context, p *v1alpha1.Provenance, why error, fates []v1alpha1.OutputStatus) error {
+// storeRefusal is the last word where there will be no seal, and nothing that the
+// files of a directory could be compared with.
+func (n *Notary) storeRefusal(ctx context.Context, p *v1alpha1.Provenance, why error, noted []v1alpha1.OutputStatus) error {
 	return n.write(ctx, p, func(s *v1alpha1.ProvenanceStatus) {
-		s.Bundle, s.Envelope, s.Claim, s.Outputs = "", "", nil, fates
+		s.Bundle, s.Envelope, s.Claim, s.Outputs = "", "", nil, fitting(noted, 0)
 		n.condition(s, metav1.ConditionFalse, reason.Of(why), line(why))
 	})
 }

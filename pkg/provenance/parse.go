@@ -79,8 +79,12 @@ func (w *wireStatement) facts() (*Facts, error) {
 	}
 	for _, s := range w.Subject {
 		f.Subjects = append(f.Subjects, Subject{
-			URI: s.Name, SHA256: s.Digest.SHA256, Form: cmp.Or(s.Annotations.Form, content.FormTar), Tree: s.Annotations.TreeSHA256,
-			Size: s.Annotations.Size, Output: s.Annotations.Output, Volume: s.Annotations.Volume,
+			URI: s.Name,
+			Sum: content.Sum{
+				Form: cmp.Or(s.Annotations.Form, content.FormTar), Size: s.Annotations.Size,
+				SHA256: s.Digest.SHA256, Tree: s.Annotations.TreeSHA256,
+			},
+			Output: s.Annotations.Output, Volume: s.Annotations.Volume,
 		})
 	}
 	definition.InternalParameters.into(f)

@@ -118,7 +118,7 @@ func pinPart(in argo.Input, dir artifact.Location, part content.Sum, seal *v1alp
 	case at.Kind == artifact.KindPrefix:
 		return accepted{}, refuse(reason.NoProvenance, "the directory that was sealed has a file there, and the input's key ends in a slash")
 	}
-	subject := provenance.Subject{URI: at.URI(), SHA256: part.SHA256, Form: part.Form, Tree: part.Tree}
+	subject := provenance.Subject{URI: at.URI(), Sum: part}
 	found, no := sealed(in, subject, seal, verdict)
 	if no == nil {
 		found.pin.Within = dir.URI()

@@ -316,7 +316,7 @@ func TestAPodsListsAreReadOnce(t *testing.T) {
 			at := w.location.Prefix()
 			at.Key += fmt.Sprintf("m%d/", i)
 			subjects = append(subjects, provenance.Subject{
-				URI: at.URI(), SHA256: mapped.Tree(), Tree: mapped.Tree(), Form: content.FormDirectory, Output: fmt.Sprint("o", i),
+				URI: at.URI(), Sum: content.Sum{Form: content.FormDirectory, SHA256: mapped.Tree(), Tree: mapped.Tree()}, Output: fmt.Sprint("o", i),
 			})
 			seal := &v1alpha1.ArtifactSeal{Spec: v1alpha1.ArtifactSealSpec{
 				Location: v1alpha1.Location{Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: string(at.Kind)},

@@ -141,7 +141,7 @@ func (e *evaluation) foreign(ctx context.Context, in argo.Input, at artifact.Loc
 // strategy makes of that. The pin names the seal if a policy is needed too,
 // because the one of the consumer's workflow goes without saying.
 func sealed(in argo.Input, subject provenance.Subject, seal *v1alpha1.ArtifactSeal, verdict policy.Verdict) (accepted, *refused) {
-	tree, how, err := subject.Stored().Fetched(in.Archive)
+	tree, how, err := subject.Fetched(in.Archive)
 	if err != nil {
 		return accepted{}, &refused{error: Refusal(err)}
 	}
