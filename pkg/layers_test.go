@@ -51,13 +51,17 @@ var mayImport = map[string][]string{
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
+	"webhook/evidence": {
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sidecar",
+		"pkg/tag", "pkg/verify",
+	},
 	"webhook/gate": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/pin",
-		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "pkg/verify",
+		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "webhook/evidence",
 	},
 	"webhook/server": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/pin", "pkg/policy", "pkg/reason",
-		"pkg/tag", "pkg/text", "webhook/gate", "webhook/inject",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/pin", "pkg/policy", "pkg/reason",
+		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/inject",
 	},
 
 	// The protection of Secrets, a system of its own.
@@ -76,7 +80,8 @@ var mayImport = map[string][]string{
 		"pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/trust",
 	},
 	"cmd/argoseal-webhook": {
-		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "pkg/trust", "webhook/gate", "webhook/server",
+		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "pkg/trust", "webhook/evidence", "webhook/gate",
+		"webhook/server",
 	},
 	"cmd/argoseal-sentinel": {
 		"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/etcd", "pkg/sentinel/migration",

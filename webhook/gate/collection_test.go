@@ -16,6 +16,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 // collecting is a world in which consume reads everything below a key that the
@@ -145,7 +146,7 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 				delete(w.evidence.seals, name)
 				s.Spec.Location.Kind = "prefix"
 				s.Spec.Location.Key += "/"
-				s.Name = artifact.SealName(locationOf(s), w.step.WorkflowUID)
+				s.Name = artifact.SealName(evidence.LocationOf(s), w.step.WorkflowUID)
 				w.evidence.seals[s.Name] = s
 				break
 			}
@@ -157,7 +158,7 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 			for name, s := range w.evidence.seals {
 				delete(w.evidence.seals, name)
 				s.Spec.Location.Key += "/../x"
-				s.Name = artifact.SealName(locationOf(s), w.step.WorkflowUID)
+				s.Name = artifact.SealName(evidence.LocationOf(s), w.step.WorkflowUID)
 				w.evidence.seals[s.Name] = s
 				break
 			}

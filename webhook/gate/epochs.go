@@ -38,14 +38,14 @@ func (g *Gate) moment(ctx context.Context, namespace string) (epoch.Moment, erro
 	if g.Epochs == nil {
 		return epoch.Moment{}, reason.New(reason.GuardsUnknown, "nobody says since when the guards have held")
 	}
-	return g.Epochs(ctx, namespace)
+	return g.Epochs.At(ctx, namespace)
 }
 
 // settled has a step wait that would not be sealed because the namespace has had
 // its mode for some seconds only. That is for honest users alone, and the notary
 // asks again: what cannot be read keeps nobody waiting, and what is not on record
 // yet only the first steps of a workflow.
-func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow) *Decision {
+func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow) *reason.Error {
 	if len(step.Outputs) == 0 {
 		return nil
 	}
@@ -55,18 +55,15 @@ func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *de
 		}
 	}
 	m, err := g.moment(ctx, step.Namespace)
-	if no := Refusal(err); err != nil && no.Code == reason.GuardsUnknown && g.Clock.Since(wf.Created) < recording {
-		return &Decision{Refusal: no, RetryAfter: 1}
-	}
-	if err != nil {
+	switch {
+	case reason.Of(err) == reason.GuardsUnknown && g.Clock.Since(wf.Created) < recording:
+		return reason.From(err).InPlace(1)
+	case err != nil:
 		return nil
 	}
-	wait := m.Settles(g.Clock.Now())
-	if wait > 0 {
-		return &Decision{
-			Refusal:    reason.New(reason.GuardsUnknown, "namespace %s has just got its mode, and what is made from now on counts in some seconds", step.Namespace),
-			RetryAfter: int32(min(math.Ceil(wait.Seconds()), longestSettling)),
-		}
+	if wait := m.Settles(g.Clock.Now()); wait > 0 {
+		no := reason.New(reason.GuardsUnknown, "namespace %s has just got its mode, and what is made from now on counts in some seconds", step.Namespace)
+		return no.InPlace(int32(min(math.Ceil(wait.Seconds()), longestSettling)))
 	}
 	if g.Settled != nil {
 		g.Settled.Add(m.UID, true)
@@ -81,21 +78,3 @@ const longestSettling = 5
 // recording is how old a workflow is when the record of its namespace is not waited
 // for any more: the notary takes a label in at once, unless it is down.
 const recording = 10 * time.Second
-
-// unguarded warns of a step that will run and not be sealed, or not as isolated.
-func (g *Gate) unguarded(ctx context.Context, step *argo.Step, wf *definition.Workflow) []string {
-	if len(step.Outputs) == 0 {
-		return nil
-	}
-	m, err := g.moment(ctx, wf.Namespace)
-	if err != nil {
-		return nil
-	}
-	if no := m.Stated(wf.Created, wf.HasCopies()); no != nil {
-		return []string{"its outputs will not be sealed: " + no.Error()}
-	}
-	if no := m.Isolated(g.Clock.Now(), wf.Created, wf.HasCopies()); no != nil {
-		return []string{observed(no.Error())}
-	}
-	return nil
-}
