@@ -39,13 +39,13 @@ var mayImport = map[string][]string{
 	"pkg/seal":       {"pkg/provenance", "pkg/reason", "pkg/text", "pkg/verify"},
 
 	// What asks others: the API server, the log.
-	"certs":               {},
-	"pkg/epoch":           {"pkg/reason"},
-	"pkg/epoch/keeper":    {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/reason"},
-	"pkg/notary/believed": {"pkg/api/v1alpha1", "pkg/argo", "pkg/reason"},
-	"pkg/cluster":         {"pkg/reason"},
-	"pkg/trust":           {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
-	"pkg/notary/keyring":  {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
+	"certs":              {},
+	"pkg/epoch":          {"pkg/reason"},
+	"pkg/epoch/keeper":   {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/reason"},
+	"pkg/notary/trusted": {"pkg/api/v1alpha1", "pkg/argo", "pkg/reason"},
+	"pkg/cluster":        {"pkg/reason"},
+	"pkg/trust":          {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
+	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
@@ -76,7 +76,7 @@ var mayImport = map[string][]string{
 	"cmd/argoseal":        {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
 	"cmd/argoseal-signer": {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/believed", "pkg/notary/keyring", "pkg/provenance",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/provenance",
 		"pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/trust",
 	},
 	"cmd/argoseal-webhook": {

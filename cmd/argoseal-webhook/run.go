@@ -130,7 +130,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		Log:            ctrl.Log.WithName("https"),
 	}
 	ctrl.Log.Info("starting", "version", version, "cluster", decides.Cluster)
-	ctrl.Log.Info("believing these to be Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
+	ctrl.Log.Info("trusting these as Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
 		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages)
 	return &webhook{manager: mgr, https: https}, errors.Join(
 		policies.Report(mgr, mgr.GetClient()),

@@ -44,7 +44,7 @@ var ErrLogShort = errors.New("the log ends before the end of the measurement")
 
 // Logged is what a termination message says of a measurement that is in the
 // sidecar's log. The message is the kubelet's word, so the log need not be
-// believed.
+// trusted.
 type Logged struct {
 	// Size and SHA256 are those of the whole measurement, as it is encoded.
 	Size   int

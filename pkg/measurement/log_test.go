@@ -266,27 +266,27 @@ func TestAMessageAboutALogIsStrict(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLogged(whole)
-	if want := sealed("300", l.line()); message != want {
+	if want := withHeader("300", l.line()); message != want {
 		t.Fatalf("got %q, want %q", message, want)
 	}
 	entry, list := outputs(1).lines(), content.Files{{Path: "a", SHA256: sumOfX}}
 	dir := Entry{Output: "dir", Found: Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: list.Tree(), Tree: list.Tree()}}}.line()
 	for title, message := range map[string]string{
-		"no count":              sealed("0", l.line()),
-		"a count below nothing": sealed("-1", l.line()),
-		"a count's other form":  sealed("0300", l.line()),
-		"a count of words":      sealed("many", l.line()),
-		"some of the entries":   sealed("300", entry+l.line()),
-		"entries behind":        sealed("1", l.line()+entry),
-		"files":                 sealed("1", dir+indented(list)+l.line()),
-		"two logs":              sealed("300", l.line()+l.line()),
-		"no size":               sealed("300", strings.Replace(l.line(), fmt.Sprint(l.Size), "0", 1)),
-		"a size's other form":   sealed("300", strings.Replace(l.line(), fmt.Sprint(l.Size), fmt.Sprint("0", l.Size), 1)),
-		"more than a log holds": sealed("300", strings.Replace(l.line(), fmt.Sprint(l.Size), fmt.Sprint(MaxLogged+1), 1)),
-		"a digest too short":    sealed("300", strings.Replace(l.line(), artifact.CompactDigest(l.SHA256), artifact.CompactDigest(l.SHA256)[1:], 1)),
-		"a digest in hex":       sealed("300", strings.Replace(l.line(), artifact.CompactDigest(l.SHA256), string(l.SHA256), 1)),
-		"more on the line":      sealed("300", strings.Replace(l.line(), "\n", " x\n", 1)),
-		"another mark":          sealed("300", "+"+l.line()),
+		"no count":              withHeader("0", l.line()),
+		"a count below nothing": withHeader("-1", l.line()),
+		"a count's other form":  withHeader("0300", l.line()),
+		"a count of words":      withHeader("many", l.line()),
+		"some of the entries":   withHeader("300", entry+l.line()),
+		"entries behind":        withHeader("1", l.line()+entry),
+		"files":                 withHeader("1", dir+indented(list)+l.line()),
+		"two logs":              withHeader("300", l.line()+l.line()),
+		"no size":               withHeader("300", strings.Replace(l.line(), fmt.Sprint(l.Size), "0", 1)),
+		"a size's other form":   withHeader("300", strings.Replace(l.line(), fmt.Sprint(l.Size), fmt.Sprint("0", l.Size), 1)),
+		"more than a log holds": withHeader("300", strings.Replace(l.line(), fmt.Sprint(l.Size), fmt.Sprint(MaxLogged+1), 1)),
+		"a digest too short":    withHeader("300", strings.Replace(l.line(), artifact.CompactDigest(l.SHA256), artifact.CompactDigest(l.SHA256)[1:], 1)),
+		"a digest in hex":       withHeader("300", strings.Replace(l.line(), artifact.CompactDigest(l.SHA256), string(l.SHA256), 1)),
+		"more on the line":      withHeader("300", strings.Replace(l.line(), "\n", " x\n", 1)),
+		"another mark":          withHeader("300", "+"+l.line()),
 	} {
 		if m, l, err := Decode(message); reason.Of(err) != reason.MeasurementIncomplete {
 			t.Errorf("%s: got %v, %+v, %v", title, m, l, err)

@@ -67,7 +67,7 @@ type Problem struct {
 }
 
 // Measurement is what the sidecar saw of all outputs of a pod. It proves
-// nothing by itself; the notary believes it because the kubelet carried it.
+// nothing by itself; the notary trusts it because the kubelet carried it.
 type Measurement []Entry
 
 // MessageLimit is how many bytes of a termination message the kubelet keeps in
@@ -104,8 +104,8 @@ func (m Measurement) Encode(limit int) (message, log string, err error) {
 	}
 	logged := newLogged(log).line()
 	count := strconv.Itoa(len(m))
-	if message = sealed(count, m.lines()+logged); len(message) > limit {
-		message = sealed(count, logged)
+	if message = withHeader(count, m.lines()+logged); len(message) > limit {
+		message = withHeader(count, logged)
 	}
 	return message, log, nil
 }
@@ -114,7 +114,7 @@ func (m Measurement) Encode(limit int) (message, log string, err error) {
 // for, and whether these are all.
 func (m Measurement) text(limit int) (text string, all bool, err error) {
 	count := strconv.Itoa(len(m))
-	need := len(sealed(count, m.lines()))
+	need := len(withHeader(count, m.lines()))
 	if need > limit {
 		return "", false, fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), need, limit)
 	}
@@ -130,7 +130,7 @@ func (m Measurement) text(limit int) (text string, all bool, err error) {
 		need += len(files)
 		body.WriteString(files)
 	}
-	return sealed(count, body.String()), all, nil
+	return withHeader(count, body.String()), all, nil
 }
 
 // lines are the entries without their files.
@@ -206,7 +206,7 @@ func decode(text string, limit int) (Measurement, *Logged, error) {
 		return nil, nil, errors.New("message does not begin with the header of a measurement")
 	}
 	count := fields[1]
-	if sealed(count, body) != text {
+	if withHeader(count, body) != text {
 		return nil, nil, errors.New("checksum of the message does not match, it was cut or altered")
 	}
 	if !strings.HasSuffix(body, "\n") {
@@ -383,8 +383,8 @@ func (p Problem) validate() error {
 	return nil
 }
 
-// sealed puts the header before a body.
-func sealed(count, body string) string {
+// withHeader puts the header before a body.
+func withHeader(count, body string) string {
 	sum := sha256.Sum256([]byte(body))
 	return messageMagic + " " + count + " " + base64.RawURLEncoding.EncodeToString(sum[:]) + "\n" + body
 }

@@ -32,7 +32,7 @@ func EncodeProblem(code reason.Code, format string, args ...any) string {
 	if !ofMeasurement(code) {
 		code = reason.Internal
 	}
-	return sealed(problemCount, string(code)+" "+note(fmt.Sprintf(format, args...))+"\n")
+	return withHeader(problemCount, string(code)+" "+note(fmt.Sprintf(format, args...))+"\n")
 }
 
 func decodeProblem(lines []string) error {

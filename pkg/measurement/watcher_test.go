@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -62,8 +63,54 @@ func stage(t *testing.T, root, output string, stored []byte) string {
 	return path
 }
 
-// log records what the watcher says.
-type log struct{ bytes.Buffer }
+// log records what a watcher says, while it says it.
+type log struct {
+	mu   sync.Mutex
+	said bytes.Buffer
+	w    *Watcher
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.said.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.said.String()
+}
+
+// await waits until something holds.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not come to this: %s", what)
+		}
+	}
+}
+
+// has waits until so many files have been read.
+func (l *log) has(t *testing.T, reads int) {
+	t.Helper()
+	await(t, "files are read", func() bool { return l.reads() >= reads })
+}
+
+// draft waits for what lies at a path in main to be read where it is packed, and, if
+// it is to be over, until it has been.
+func (l *log) draft(t *testing.T, path string, over bool) {
+	t.Helper()
+	await(t, "the watcher watches", func() bool { return strings.Contains(l.String(), `"watching"`) })
+	p := l.w.preview
+	await(t, path+" is read while it is packed", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		d := p.drafts[path]
+		return d != nil && d.done != nil && (!over || closed(d.done))
+	})
+}
 
 func watcher(root string, outputs ...string) (*Watcher, *log) {
 	l := &log{}
@@ -75,10 +122,11 @@ func watcher(root string, outputs ...string) (*Watcher, *log) {
 		}
 		staged = append(staged, s)
 	}
-	return &Watcher{
+	l.w = &Watcher{
 		Dir: root, Outputs: staged, Poll: 5 * time.Millisecond, Grace: 10 * time.Second,
 		Log: slog.New(slog.NewJSONHandler(l, nil)),
-	}, l
+	}
+	return l.w, l
 }
 
 // ended is the context of a sidecar that is told to end at once.
@@ -95,7 +143,7 @@ func sumOf(b []byte) artifact.Digest {
 }
 
 // reads counts how often the watcher read a file.
-func (l *log) reads() int { return bytes.Count(l.Bytes(), []byte("output read")) }
+func (l *log) reads() int { return strings.Count(l.String(), "output read") }
 
 func TestWhatIsStagedIsMeasuredBeforeTheEnd(t *testing.T) {
 	root := t.TempDir()

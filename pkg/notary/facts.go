@@ -13,92 +13,15 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
-	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
 )
-
-// Rules are what a pod is held to.
-type Rules struct {
-	// Tags open admission tags.
-	Tags tag.Keys
-	// Identity of Argo in this cluster, and SignerImages, the images that our
-	// sidecar may run, references by digest: those of now, and those of before an
-	// upgrade until their last pod has ended.
-	Identity     argo.Identity
-	SignerImages []string
-	// Redaction decides what is quoted of parameters.
-	Redaction provenance.Redaction
-	// Cluster is this cluster's name in builder.id.
-	Cluster string
-	// Version of this program.
-	Version string
-}
-
-// Witness is what the notary was told about one finished pod.
-type Witness struct {
-	// Pod as the API server stores it, with the kubelet's status.
-	Pod *corev1.Pod
-	// Step is what sidecar.StepOf reads from Pod.
-	Step *argo.Step
-	// Workflow is the live one that owns the pod.
-	Workflow *definition.Workflow
-	// Moment is what is known of the pod's namespace after all else was read.
-	Moment epoch.Moment
-	// Kubelet is the version of the kubelet that ran the pod.
-	Kubelet string
-}
-
-// Judged is a finished pod that is sealed if its measurement allows it.
-type Judged struct {
-	rules   Rules
-	witness Witness
-	tag     tag.Tag
-	outcome provenance.Outcome
-}
-
-// Judge holds a pod to all that does not depend on its measurement. An error is the
-// last word: there will be no seal, and why.
-func (r Rules) Judge(w Witness) (Judged, error) {
-	if len(w.Step.Outputs) == 0 {
-		if err := checkReport(w.Pod); err != nil {
-			return Judged{}, err
-		}
-		return Judged{}, reason.New(reason.NothingToSeal, "template %q has no output artifact", w.Step.Template)
-	}
-	t, err := r.admitted(w)
-	if err != nil {
-		return Judged{}, err
-	}
-	if err := checkReport(w.Pod); err != nil {
-		return Judged{}, err
-	}
-	if len(w.Step.Sealable()) == 0 {
-		first := w.Step.Outputs[0]
-		return Judged{}, first.Problem.For(first.Label())
-	}
-	outcome, err := outcomeOf(w.Pod, w.Step.Mains())
-	if err != nil {
-		return Judged{}, err
-	}
-	if err := sameExecutor(w.Pod, t.Executor.Image); err != nil {
-		return Judged{}, err
-	}
-	return Judged{rules: r, witness: w, tag: t, outcome: outcome}, nil
-}
-
-// Message is what our sidecar measured, as far as its message has it. What that had
-// no room for is in the sidecar's log, and then it is said what is there.
-func (j Judged) Message() (measurement.Measurement, *measurement.Logged, error) {
-	return messageOf(j.witness.Pod, j.tag.Signer)
-}
 
 // Facts says what can be stated: every fact of the statement, and what the record
 // notes of each declared output. An error is the last word, as with Judge.

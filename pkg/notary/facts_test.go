@@ -162,9 +162,6 @@ func TestWhatRanOnOtherInputsIsNotSealed(t *testing.T) {
 			s.State.Terminated.Message = "InputExtra: x"
 		}, reason.InputAltered},
 		"what was pinned for a step without outputs": {v1alpha1.ModeWarn, nothing, func(*corev1.ContainerStatus) {}, reason.NothingToSeal},
-		"a check that failed": {v1alpha1.ModeEnforce, "", func(s *corev1.ContainerStatus) {
-			s.State.Terminated.ExitCode = 10
-		}, reason.InputAltered},
 		"a check that never ended": {v1alpha1.ModeEnforce, "", func(s *corev1.ContainerStatus) {
 			s.State = corev1.ContainerState{}
 		}, reason.StructureAltered},
@@ -223,26 +220,31 @@ func TestAStepThatNeverStartedIsSaidToHaveBeenStopped(t *testing.T) {
 			s := newScene(t, "consumer", []pin.Pin{approved})
 			s.template(`"outputs":{}`, `"outputs":`+c.outputs)
 			s.inject(t)
-			waiting := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}
-			s.pod.Status.Phase = corev1.PodFailed
-			reached := false
-			for i := range s.pod.Status.InitContainerStatuses {
-				status := &s.pod.Status.InitContainerStatuses[i]
-				switch {
-				case status.Name == c.stopped:
-					reached = true
-					status.State = corev1.ContainerState{Terminated: &c.end}
-				case reached:
-					status.State = waiting
-				}
-			}
-			s.status("main").State, s.status("wait").State = waiting, waiting
+			s.stop(c.stopped, c.end)
 			_, _, err := s.rules.facts(s.witness(t))
 			if reason.Of(err) != c.want || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want %s with %q", err, c.want, c.says)
 			}
 		})
 	}
+}
+
+// stop has the kubelet start nothing after an init container that ended so.
+func (s *scene) stop(container string, end corev1.ContainerStateTerminated) {
+	waiting := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}
+	s.pod.Status.Phase = corev1.PodFailed
+	reached := false
+	for i := range s.pod.Status.InitContainerStatuses {
+		status := &s.pod.Status.InitContainerStatuses[i]
+		switch {
+		case status.Name == container:
+			reached = true
+			status.State = corev1.ContainerState{Terminated: &end}
+		case reached:
+			status.State = waiting
+		}
+	}
+	s.status("main").State, s.status("wait").State = waiting, waiting
 }
 
 // An input on a volume that others may write is said to have lain there.
@@ -543,7 +545,7 @@ func TestFactsRefuses(t *testing.T) {
 		"a refusal that was passed over": {func(t *testing.T, s *scene) { s.tag.Verdict = reason.NoProvenance; s.retag(t) }, reason.AdmissionRefused},
 		"a tag that knows no definition": {func(t *testing.T, s *scene) { s.tag.Definition = ""; s.retag(t) }, reason.DefinitionChanged},
 		"a node id of another node":      {func(_ *testing.T, s *scene) { s.pod.Annotations[layout.AnnotationNodeID] += "0" }, reason.NodeMismatch},
-		"an executor image that is not the one that was believed": {func(t *testing.T, s *scene) {
+		"an executor image that is not the one that was trusted": {func(t *testing.T, s *scene) {
 			s.tag.Executor.Image = "quay.io/argoproj/argoexec:latest"
 			s.rules.Identity.ExecutorImages = append(s.rules.Identity.ExecutorImages, s.tag.Executor.Image)
 			s.retag(t)
@@ -554,7 +556,7 @@ func TestFactsRefuses(t *testing.T) {
 		}, reason.ReplicasDisagree},
 		"an executor's variable that nobody knows": {func(t *testing.T, s *scene) { s.tag.Executor.Env = []string{"HTTPS_PROXY=http://proxy:1"}; s.retag(t) }, reason.ReplicasDisagree},
 		"a signer that nobody knows":               {func(t *testing.T, s *scene) { s.rules.SignerImages = []string{"another"} }, reason.ReplicasDisagree},
-		"an executor's variable that was not believed": {func(_ *testing.T, s *scene) {
+		"an executor's variable that was not trusted": {func(_ *testing.T, s *scene) {
 			wait := &s.pod.Spec.Containers[0]
 			wait.Env = append(wait.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy:1"})
 		}, reason.StructureAltered},
@@ -766,7 +768,7 @@ func TestWhatThePodRunsBesideItsTemplateIsAnOverride(t *testing.T) {
 // What the operator says about the executor and the signer is in the tag, and the
 // notary knows what was said before, so it holds for a pod that an upgrade finds
 // running.
-func TestAPodIsHeldToWhatWasBelievedWhenItWasAdmitted(t *testing.T) {
+func TestAPodIsHeldToWhatWasTrustedWhenItWasAdmitted(t *testing.T) {
 	s := producer(t)
 	user := int64(8737)
 	s.tag.Executor.Env, s.tag.Executor.User = []string{"HTTPS_PROXY=http://proxy:1"}, &user

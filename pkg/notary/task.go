@@ -83,7 +83,7 @@ func (t *task) seal(ctx context.Context) error {
 			return err
 		}
 	}
-	bundle, st, err := t.log(ctx)
+	bundle, st, err := t.entry(ctx)
 	if err != nil {
 		return err
 	}
@@ -140,16 +140,17 @@ func (t *task) signAndStore(ctx context.Context, payload []byte) error {
 	return nil
 }
 
-// log records the stored envelope and gives back the verified bundle with its
-// statement. Only here does a stored envelope become something to believe.
-func (t *task) log(ctx context.Context) ([]byte, *provenance.Statement, error) {
+// entry records the stored envelope in the transparency log, and gives back the
+// verified bundle with its statement. Only here does a stored envelope become
+// something to trust.
+func (t *task) entry(ctx context.Context) ([]byte, *provenance.Statement, error) {
 	defer t.took(stageLog, t.Clock.Now())
-	bundle, err := t.logged(ctx)
+	bundle, err := t.appendEntry(ctx)
 	if errors.Is(err, seal.ErrDuplicate) || errors.Is(err, seal.ErrForeignEnvelope) {
 		if err := t.signAgain(ctx, err); err != nil {
 			return nil, nil, err
 		}
-		bundle, err = t.logged(ctx)
+		bundle, err = t.appendEntry(ctx)
 	}
 	if err != nil {
 		return nil, nil, lateError{fmt.Errorf("recording in the log: %w", err)}
@@ -164,7 +165,7 @@ func (t *task) log(ctx context.Context) ([]byte, *provenance.Statement, error) {
 	return bundle, st, nil
 }
 
-func (t *task) logged(ctx context.Context) ([]byte, error) {
+func (t *task) appendEntry(ctx context.Context) ([]byte, error) {
 	return t.keys.Sealer.Record(ctx, []byte(t.record.Status.Envelope))
 }
 

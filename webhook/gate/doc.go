@@ -4,8 +4,8 @@
 //
 //	1 genuine.go   made by Argo, for a Workflow that is there
 //	2 locate.go    which seals can vouch for an input: for all of it, for a directory
-//	               it is a part of, or for its parts; outside.go where none is this
-//	               workflow's
+//	               it is a part of, or for its parts (collection.go); outside.go where
+//	               none is this workflow's
 //	3 evaluate.go  vouch: the seal verifies (package evidence),
 //	4              policies want it,
 //	5              it is by the step that the definition names (origin.go),

@@ -31,7 +31,7 @@ type fakeLogs struct {
 	asked []string
 }
 
-// Read implements Logs.
+// Read implements ContainerLogs.
 func (f *fakeLogs) Read(ctx context.Context, namespace, pod, container string, limit int64) (io.ReadCloser, error) {
 	f.asked = append(f.asked, fmt.Sprintf("%s/%s %s %d", namespace, pod, container, limit))
 	return f.read(ctx)

@@ -17,16 +17,16 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Logs reads what a container of a pod wrote, from the beginning and no more than
+// ContainerLogs reads what a container of a pod wrote, from the beginning and no more than
 // limit bytes. Its errors are those of the API server.
-type Logs interface {
+type ContainerLogs interface {
 	Read(ctx context.Context, namespace, pod, container string, limit int64) (io.ReadCloser, error)
 }
 
 // PodLogs reads logs from the kubelets, through the API server.
 type PodLogs struct{ Pods corev1client.PodsGetter }
 
-// Read implements Logs.
+// Read implements ContainerLogs.
 func (l PodLogs) Read(ctx context.Context, namespace, pod, container string, limit int64) (io.ReadCloser, error) {
 	return l.Pods.Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{Container: container, LimitBytes: &limit}).Stream(ctx)
 }
@@ -136,7 +136,7 @@ func (t *task) readLog(ctx context.Context, pod *corev1.Pod, logged *measurement
 	// What is left of the claim is for signing and recording.
 	ctx, cancel := context.WithTimeout(ctx, t.ClaimDuration/3)
 	defer cancel()
-	stream, err := t.Logs.Read(ctx, pod.Namespace, pod.Name, containerSigner, measurement.MaxLog+1)
+	stream, err := t.ContainerLogs.Read(ctx, pod.Namespace, pod.Name, containerSigner, measurement.MaxLog+1)
 	if err != nil {
 		return nil, err
 	}
