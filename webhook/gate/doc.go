@@ -2,7 +2,7 @@
 // labelled namespace: docs/design.md, section 9, in that order, with one reason
 // code and one line for every way to fail.
 //
-//	1 genuine.go   made by Argo, for a Workflow that is there
+//	1 genuine.go   made by Argo, for a Workflow that is there and counts
 //	2 locate.go    which seals can vouch for an input: for all of it, for a directory
 //	               it is a part of, or for its parts (collection.go); outside.go where
 //	               none is this workflow's
@@ -11,6 +11,8 @@
 //	5              it is by the step that the definition names (origin.go),
 //	6              and nobody wrote there since (package evidence)
 //	7 pins.go      what the pod's check is to find
+//
+// waiting.go says whom to send away for a moment, and whom not.
 //
 // It trusts the API server about what it stores, our own tag keys and the trusted
 // root. The mutating webhook's result is no evidence: the validating side evaluates

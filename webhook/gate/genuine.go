@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
+	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
 )
@@ -138,4 +140,33 @@ func reserved(pod *corev1.Pod) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// held refuses a Workflow that does not count, because the guards have not held
+// since it was made: others may have changed its definition under way, or put
+// copies of templates into its status, and what its steps made before would then
+// stand for something else.
+func (g *Gate) held(ctx context.Context, wf *definition.Workflow) *reason.Error {
+	if wf == nil {
+		return reason.New(reason.OriginUnknown, "no workflow was read")
+	}
+	m, err := g.moment(ctx, wf.Namespace)
+	if err == nil {
+		err = m.Workflow(wf.Created, wf.HasCopies())
+	}
+	var typed *reason.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &typed):
+		return typed
+	}
+	return reason.Wrap(reason.LookupFailed, err, "since when the guards have held in namespace %s could not be read", wf.Namespace)
+}
+
+func (g *Gate) moment(ctx context.Context, namespace string) (epoch.Moment, error) {
+	if g.Epochs == nil {
+		return epoch.Moment{}, reason.New(reason.GuardsUnknown, "nobody says since when the guards have held")
+	}
+	return g.Epochs.At(ctx, namespace)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
@@ -106,13 +108,7 @@ func describePin(p pin.Pin) string {
 }
 
 // EqualPins says whether two pins are the same.
-func EqualPins(a, b pin.Pin) bool {
-	if (a.Mode == nil) != (b.Mode == nil) || a.Mode != nil && *a.Mode != *b.Mode {
-		return false
-	}
-	return a.Input == b.Input && a.Location == b.Location && a.SHA256 == b.SHA256 && a.Archive == b.Archive && a.Tree == b.Tree &&
-		a.Within == b.Within && a.Files == b.Files && a.Dirs == b.Dirs && a.Seals == b.Seals && a.Of == b.Of && a.Policy == b.Policy && a.Seal == b.Seal && a.Absent == b.Absent
-}
+func EqualPins(a, b pin.Pin) bool { return equality.Semantic.DeepEqual(a, b) }
 
 func labelOf(step *argo.Step, input string) string {
 	for _, in := range step.Inputs {

@@ -2,44 +2,15 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"math"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
-	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
-
-// held refuses a Workflow that does not count, because the guards have not held
-// since it was made: others may have changed its definition under way, or put
-// copies of templates into its status, and what its steps made before would then
-// stand for something else.
-func (g *Gate) held(ctx context.Context, wf *definition.Workflow) *reason.Error {
-	if wf == nil {
-		return reason.New(reason.OriginUnknown, "no workflow was read")
-	}
-	m, err := g.moment(ctx, wf.Namespace)
-	if err == nil {
-		err = m.Workflow(wf.Created, wf.HasCopies())
-	}
-	var typed *reason.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &typed):
-		return typed
-	}
-	return reason.Wrap(reason.LookupFailed, err, "since when the guards have held in namespace %s could not be read", wf.Namespace)
-}
-
-func (g *Gate) moment(ctx context.Context, namespace string) (epoch.Moment, error) {
-	if g.Epochs == nil {
-		return epoch.Moment{}, reason.New(reason.GuardsUnknown, "nobody says since when the guards have held")
-	}
-	return g.Epochs.At(ctx, namespace)
-}
 
 // settled has a step wait that would not be sealed because the namespace has had
 // its mode for some seconds only. That is for honest users alone, and the notary
@@ -78,3 +49,32 @@ const longestSettling = 5
 // recording is how old a workflow is when the record of its namespace is not waited
 // for any more: the notary takes a label in at once, unless it is down.
 const recording = 10 * time.Second
+
+const (
+	// beforeDeadline is how much nearer than Argo's next try a deadline may be: the
+	// next try has to begin a second before it, and a busy controller comes late.
+	beforeDeadline = 5 * time.Second
+	// afterDeadline is how long after a deadline Argo's controller may not have seen
+	// it pass: its clock is not ours.
+	afterDeadline = 2 * time.Second
+)
+
+// InPlace says whether a client that is told to come later with this pod has to try
+// again in place, because Argo's controller might not come by itself.
+//
+// In the last second before a workflow's deadline it makes no pod, and does not ask
+// itself to look again (createWorkflowPod of v3.7.18 and v4.0.2): a step that was to
+// be tried again just then neither runs nor ends until the controller looks at every
+// workflow, up to 20 minutes later. So none of its tries may end shortly before a
+// deadline. Nor does it come back for pods that delete artifacts.
+func (g *Gate) InPlace(pod *corev1.Pod) bool {
+	if argo.IsAuxiliary(pod) {
+		return true
+	}
+	deadline := argo.Deadline(pod)
+	if deadline.IsZero() {
+		return false
+	}
+	left := deadline.Sub(g.Clock.Now())
+	return left <= g.Requeue+beforeDeadline && left >= -afterDeadline
+}
