@@ -112,6 +112,7 @@ upgrade: ## See what an upgrade from the chart of a commit (FROM=…) costs work
 lint: tools ## Linters, with the pinned version, and known vulnerabilities.
 	@$(TOOLS); golangci-lint run --allow-serial-runners --build-tags=integration,e2e ./...
 	@$(TOOLS); helm lint --quiet charts/argoseal --values charts/testdata/default.values.yaml
+	@$(TOOLS); helm lint --quiet charts/argoseal-sentinel --values charts/testdata/sentinel/default.values.yaml
 	@$(MAKE) vulnerabilities
 
 .PHONY: vulnerabilities
@@ -153,7 +154,7 @@ images-push: ## Build the images and push them to REGISTRY.
 generate: tools ## Write what is generated: deep copies, CRDs, docs/reference.md.
 	@$(TOOLS); controller-gen object paths=./pkg/api/...
 	@$(TOOLS); controller-gen crd paths=./pkg/api/... output:crd:dir=charts/argoseal/files/crds
-	@mv charts/argoseal/files/crds/argoseal.dev_secretencryptions.yaml charts/argoseal-sentinel/files/crds/
+	@mv charts/argoseal/files/crds/argoseal.dev_secret*.yaml charts/argoseal-sentinel/files/crds/
 	@go run ./docs/reference
 
 ##@ Install it

@@ -2,7 +2,6 @@ package charts_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
 	"os"
 	"os/exec"
@@ -14,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admission "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -61,13 +59,20 @@ const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef012345678
 
 // TestGolden: what the values files under testdata render to.
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.values.yaml")
-	if err != nil || len(files) < 3 {
+	golden(t, "testdata", 3, template)
+}
+
+// golden compares what the values files of a folder, so many at least, render to with the
+// files beside them.
+func golden(t *testing.T, folder string, atLeast int, render func(*testing.T, ...string) (string, error)) {
+	t.Helper()
+	files, err := filepath.Glob(folder + "/*.values.yaml")
+	if err != nil || len(files) < atLeast {
 		t.Fatalf("values files %v: %v", files, err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".values.yaml"), func(t *testing.T) {
-			got, err := template(t, "-f", file)
+			got, err := render(t, "-f", file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -219,22 +224,7 @@ func objects[T any](t *testing.T, kind string) []T {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []T
-	for doc := range strings.SplitSeq(out, "\n---\n") {
-		data, err := yaml.YAMLToJSON([]byte(doc))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var head struct{ Kind string }
-		if err := json.Unmarshal(data, &head); err != nil || head.Kind != kind {
-			continue
-		}
-		var o T
-		if err := yaml.UnmarshalStrict(data, &o); err != nil {
-			t.Fatalf("%s: %v", kind, err)
-		}
-		found = append(found, o)
-	}
+	found := of[T](t, out, kind)
 	if len(found) == 0 {
 		t.Fatalf("no %s", kind)
 	}

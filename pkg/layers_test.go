@@ -67,13 +67,22 @@ var mayImport = map[string][]string{
 	// The protection of Secrets, a system of its own.
 	"pkg/sentinel/apiserver":  {},
 	"pkg/sentinel/encryption": {},
+	"pkg/sentinel/lease":      {},
 	"pkg/sentinel/migration":  {},
 	"pkg/sentinel/agent":      {"pkg/sentinel/encryption"},
 	"pkg/sentinel/etcd":       {"pkg/sentinel/encryption"},
-	"pkg/sentinel/controller": {"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/encryption", "pkg/sentinel/migration", "pkg/text"},
+	"pkg/sentinel/escrow":     {"pkg/sentinel/encryption"},
+	"pkg/sentinel/controller": {
+		"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/encryption", "pkg/sentinel/escrow", "pkg/sentinel/migration",
+		"pkg/text",
+	},
+
+	"pkg/sentinel/access":            {"pkg/api/v1alpha1"},
+	"pkg/sentinel/access/controller": {"pkg/api/v1alpha1", "pkg/sentinel/access", "pkg/text"},
+	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":        {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
+	"cmd/argoseal":        {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sentinel/audit", "pkg/verify"},
 	"cmd/argoseal-signer": {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/provenance",
@@ -84,7 +93,8 @@ var mayImport = map[string][]string{
 		"webhook/server",
 	},
 	"cmd/argoseal-sentinel": {
-		"pkg/api/v1alpha1", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/etcd", "pkg/sentinel/migration",
+		"pkg/api/v1alpha1", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
+		"pkg/sentinel/escrow", "pkg/sentinel/etcd", "pkg/sentinel/lease", "pkg/sentinel/migration",
 	},
 	"docs/reference": {"pkg/api/v1alpha1", "pkg/reason"},
 

@@ -170,6 +170,9 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	n.Metrics = notary.NewMetrics(metrics.Registry, n.Backlog, n.Clock)
+	if err := metrics.Registry.Register(p.trust.Metrics()); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	if err := p.trust.SetupWithManager(ctx, mgr); err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
 	"github.com/argoseal/argoseal/pkg/sentinel/controller"
 	"github.com/argoseal/argoseal/pkg/sentinel/etcd"
+	"github.com/argoseal/argoseal/pkg/sentinel/lease"
 	"github.com/argoseal/argoseal/pkg/sentinel/migration"
 )
 
@@ -36,7 +37,6 @@ type options struct {
 	etcdPrefix     string
 	settle         time.Duration
 	namespace      string
-	leaderElect    bool
 	metricsAddress string
 	healthAddress  string
 }
@@ -72,9 +72,8 @@ read with the rights of the controller.`,
 	f.StringVar(&o.etcd.Cert, "etcd-cert", "", "certificate shown to etcd; reading is all that it needs to be allowed")
 	f.StringVar(&o.etcd.Key, "etcd-key", "", "its key")
 	f.StringVar(&o.etcdPrefix, "etcd-prefix", "/registry", "--etcd-prefix of the API servers")
-	f.DurationVar(&o.settle, "settle", 6*time.Minute, "how long servers run with a file before an earlier key leaves: more than --request-timeout of the API servers, and than etcd keeps old revisions (--etcd-compaction-interval), which lists read that began before")
-	f.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica work at a time")
-	f.StringVar(&o.namespace, "namespace", "argoseal-sentinel", "namespace of the lease")
+	f.DurationVar(&o.settle, "settle", 6*time.Minute, "how long nothing has to lie under an earlier key before it leaves: more than --request-timeout of the API servers, and than etcd keeps old revisions (--etcd-compaction-interval), which lists read that began before")
+	f.StringVar(&o.namespace, "namespace", "argoseal-sentinel", "namespace of the lease by which one replica works at a time; it has to exist")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 is none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 is none")
 	require(c, "server", "agent-ca", "agent-cert", "agent-key", "etcd-endpoint", "etcd-ca", "etcd-cert", "etcd-key")
@@ -102,19 +101,26 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(config, o)
+	turns, err := lease.New(config, o.namespace)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, o, turns)
 	if err != nil {
 		return err
 	}
 	migrator := migration.Migrator{Client: objects}
 	r := &controller.Reconciler{
-		Client:   mgr.GetClient(),
-		Mapper:   mgr.GetRESTMapper(),
-		Events:   mgr.GetEventRecorder("argoseal-sentinel"),
-		Clock:    clock.RealClock{},
-		Random:   rand.Reader,
-		Servers:  servers,
-		Scan:     etcd.Scanner{KV: store, Prefix: o.etcdPrefix}.ScanWithin(time.Minute),
+		Client:  mgr.GetClient(),
+		Mapper:  mgr.GetRESTMapper(),
+		Events:  mgr.GetEventRecorder("argoseal-sentinel"),
+		Clock:   clock.RealClock{},
+		Random:  rand.Reader,
+		Servers: servers,
+		Term:    turns.Term,
+		Scan: func(resources []string) controller.Reading {
+			return etcd.Scanner{KV: store, Prefix: o.etcdPrefix, For: 10 * time.Second}.Begin(resources)
+		},
 		Migrator: migrator,
 		Serves:   migrator.Serves,
 		Settle:   o.settle,
@@ -125,18 +131,19 @@ func run(ctx context.Context, o options) error {
 	return mgr.Start(ctx)
 }
 
-func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
+func newManager(config *rest.Config, o options, turns *lease.Lease) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                  scheme,
-		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:  o.healthAddress,
-		LeaderElection:          o.leaderElect,
-		LeaderElectionID:        "argoseal-sentinel",
-		LeaderElectionNamespace: o.namespace,
+		Scheme:                 scheme,
+		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress: o.healthAddress,
+		LeaderElection:         true,
+		// The process ends with it, so that nothing is done afterwards.
+		LeaderElectionReleaseOnCancel:       true,
+		LeaderElectionResourceLockInterface: turns.Lock(),
 	})
 	if err != nil {
 		return nil, err
@@ -192,5 +199,6 @@ func (o options) openEtcd(ctx context.Context) (*clientv3.Client, error) {
 	}
 	return clientv3.New(clientv3.Config{
 		Context: ctx, Endpoints: o.etcdEndpoints, TLS: config, DialTimeout: 10 * time.Second,
+		MaxCallRecvMsgSize: 64 << 20, // a larger page is asked for in parts
 	})
 }

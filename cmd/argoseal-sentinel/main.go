@@ -22,16 +22,20 @@ func main() {
 	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
+	if err := command().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
+		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "argoseal-sentinel",
-		Short:         "Encrypts Secrets in etcd, rotates the keys, and proves it",
+		Short:         "Encrypts Secrets in etcd, and keeps who may have them",
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(controllerCommand(), agentCommand())
-	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
-		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
-		os.Exit(1)
-	}
+	root.AddCommand(controllerCommand(), agentCommand(), restoreCommand(), accessCommand())
+	return root
 }

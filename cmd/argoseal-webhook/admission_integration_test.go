@@ -102,7 +102,7 @@ func (c *testCluster) unsealed(t *testing.T) {
 	s := c.scene(t, "enforce")
 	_, err := s.create(t, s.argo, s.consume)
 	refused(t, err, http.StatusForbidden, reason.NoProvenance,
-		"artifact message ("+s.step.StoreInputs()[0].Location.URI()+"): ", ". Produce it in a step of this workflow")
+		"artifact message ("+s.step.PinnedInputs()[0].Location().URI()+"): ", ". Produce it in a step of this workflow")
 	t.Logf("the line: %v", err)
 	eventually(t, "the event", func() error {
 		for _, e := range s.events(t) {

@@ -106,6 +106,9 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if err != nil {
 		return nil, err
 	}
+	if err := registry.Register(trusted.Metrics()); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
 	measures, err := server.NewMetrics(registry, serving.Expiry, func() bool { return trusted.Root() != nil })
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)

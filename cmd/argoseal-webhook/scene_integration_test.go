@@ -155,7 +155,7 @@ func (s *scene) ends(t *testing.T, pod *corev1.Pod, at time.Time) *corev1.Pod {
 // seals does what the notary does. Only the test's own cluster role lets it.
 func (s *scene) seals(t *testing.T, by *sealtest.Notary, pod *corev1.Pod, change func(*v1alpha1.ArtifactSeal)) {
 	t.Helper()
-	location := s.step.StoreInputs()[0].Location
+	location := s.step.PinnedInputs()[0].Location()
 	f := sealtest.Facts(location.URI(), digestOfArt)
 	f.Step.Namespace = s.namespace
 	f.Step.Workflow = provenance.Ref{Name: s.step.Workflow, UID: string(s.workflow)}

@@ -1,6 +1,7 @@
 // Argoseal verifies seals offline: that a file is the artifact that a workflow
 // step produced, by the notary's signature and the log's proof. It trusts the
-// key and the trusted root it is given, asks nobody and needs no cluster.
+// key and the trusted root it is given, asks nobody and needs no cluster. It also
+// audits, with a cluster, who has more access to Secrets than they need.
 package main
 
 import (
@@ -27,7 +28,7 @@ func main() {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:           "argoseal",
-		Short:         "Verifies where artifacts of Argo workflows come from",
+		Short:         "Verifies where artifacts of Argo workflows come from, and audits access to Secrets",
 		Args:          usageArgs(cobra.NoArgs),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -38,7 +39,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(verifyCommand(), confirmCommand(), versionCommand())
+	root.AddCommand(verifyCommand(), confirmCommand(), secretsCommand(), versionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintln(stderr, printable(err.Error()))
 		return reason.Of(err).ExitCode()

@@ -51,8 +51,10 @@ func names(page *bytes.Buffer) {
 | artifactseals.%[6]s | | one a location and workflow: digest, producer, and where the seal is |
 | clusterprovenancepolicies.%[6]s | | what is admitted beyond the built-in policy, and what more is asked: [policy.md](policy.md) |
 | provenancepolicies.%[6]s | | narrows that for its namespace |
+| secretaccesses.%[6]s | | who may read a Secret, and whose pods may take it: [secrets.md](secrets.md#access); condition %[9]s |
 `, "`"+v1alpha1.LabelMode+"`", "`"+string(v1alpha1.ModeEnforce)+"`", "`"+string(v1alpha1.ModeWarn)+"`",
-		"`"+string(v1alpha1.ModeAudit)+"`", "`"+v1alpha1.AnnotationTag+"`", v1alpha1.Group, "`"+v1alpha1.ConditionSealed+"`", "`"+v1alpha1.LabelLocation+"`")
+		"`"+string(v1alpha1.ModeAudit)+"`", "`"+v1alpha1.AnnotationTag+"`", v1alpha1.Group, "`"+v1alpha1.ConditionSealed+"`", "`"+v1alpha1.LabelLocation+"`",
+		"`"+v1alpha1.ConditionReady+"`")
 }
 
 func reasons(page *bytes.Buffer) {
@@ -89,8 +91,8 @@ func flags(ctx context.Context, page *bytes.Buffer) (err error) {
 	}
 	fmt.Fprint(page, "\n## Commands\n")
 	for _, command := range [][]string{
-		{"argoseal", "verify"}, {"argoseal", "confirm-parameter"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"},
-		{"argoseal-signer", "sign"}, {"argoseal-signer", "verify"},
+		{"argoseal", "verify"}, {"argoseal", "confirm-parameter"}, {"argoseal", "secrets", "audit"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"},
+		{"argoseal-signer", "sign"}, {"argoseal-signer", "verify"}, {"argoseal-sentinel", "access"},
 	} {
 		cmd := exec.CommandContext(ctx, filepath.Join(dir, command[0]), append(command[1:], "--help")...)
 		cmd.Env = []string{"HOME=/home/you"}

@@ -24,7 +24,8 @@ const nonRoot = "65532:65532"
 // program is one of our images: a program and how it is called in the chart.
 type program struct {
 	name  string // of the image; the program lies at /name
-	value string // key of the chart's values that has its image
+	value string // key of the chart's values that has its image; empty: the chart has one image
+	chart string // that it is installed by; empty: argoseal
 	user  string
 	// maxBytes bounds the size of the program; 0: not bounded.
 	maxBytes int64
@@ -39,6 +40,8 @@ var programs = []program{
 	// It is pulled to every node that runs a workflow, so it stays small.
 	{name: "argoseal-signer", value: "signer", maxBytes: 15 << 20},
 	{name: "argoseal-rekor", value: "rekor", user: nonRoot, part: "rekor-tiles", partProgram: "rekor-server-posix"},
+	// Its agent is made root by the chart: the file that it keeps is root's.
+	{name: "argoseal-sentinel", chart: "argoseal-sentinel", user: nonRoot},
 }
 
 // builder builds all images.
@@ -54,8 +57,8 @@ func (b *builder) archive(p program) string {
 	return filepath.Join(b.out, p.name+".tar")
 }
 
-// build compiles the programs and writes the images, digests.json and
-// values.yaml.
+// build compiles the programs and writes the images, digests.json and the charts'
+// values.
 func (b *builder) build(ctx context.Context) (images []*image.Image, err error) {
 	dir, err := os.MkdirTemp("", "argoseal-images-")
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,28 +12,43 @@ import (
 )
 
 // describe writes digests.json, which maps an image's name to its reference by
-// digest, and values.yaml, which makes the chart use these images.
+// digest, and values.yaml, which makes the chart use these images; for another chart
+// than argoseal's that is CHART.values.yaml.
 func (b *builder) describe(images []*image.Image) error {
 	digests := map[string]string{}
-	values := map[string]any{}
+	charts := map[string]map[string]any{}
 	for n, p := range programs {
 		digests[p.name] = images[n].Ref()
-		values[p.value] = map[string]any{"image": map[string]string{
-			"repository": images[n].Spec.Name,
-			"digest":     images[n].Digest,
-		}}
+		file := "values.yaml"
+		if p.chart != "" {
+			file = p.chart + "." + file
+		}
+		if charts[file] == nil {
+			charts[file] = map[string]any{}
+		}
+		img := map[string]string{"repository": images[n].Spec.Name, "digest": images[n].Digest}
+		if p.value == "" {
+			charts[file]["image"] = img
+		} else {
+			charts[file][p.value] = map[string]any{"image": img}
+		}
 		fmt.Println(images[n].Ref())
 	}
 	digestsJSON, err := json.MarshalIndent(digests, "", "  ")
 	if err != nil {
 		return err
 	}
-	valuesYAML, err := yaml.Marshal(values)
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(b.out, "digests.json"), append(digestsJSON, '\n'), 0o644); err != nil {
 		return err
 	}
-	return errors.Join(
-		os.WriteFile(filepath.Join(b.out, "digests.json"), append(digestsJSON, '\n'), 0o644),
-		os.WriteFile(filepath.Join(b.out, "values.yaml"), valuesYAML, 0o644),
-	)
+	for file, values := range charts {
+		content, err := yaml.Marshal(values)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(b.out, file), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -55,20 +55,33 @@ func TestTheChartIsGivenEveryImageByDigest(t *testing.T) {
 	if err := b.describe(images); err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(b.out, "values.yaml"))
+	type img struct{ Repository, Digest string }
+	var values map[string]struct{ Image img }
+	read(t, filepath.Join(b.out, "values.yaml"), &values)
+	var sentinel struct{ Image img }
+	read(t, filepath.Join(b.out, "argoseal-sentinel.values.yaml"), &sentinel)
+	for n, p := range programs {
+		got := values[p.value].Image
+		if p.chart != "" {
+			got = sentinel.Image
+		}
+		if got.Digest != images[n].Digest || !strings.HasSuffix(got.Repository, "/"+p.name) {
+			t.Errorf("%s is given as %+v", p.name, got)
+		}
+	}
+	if len(values) != len(programs)-1 {
+		t.Errorf("the chart argoseal is given %v", values)
+	}
+}
+
+func read(t *testing.T, file string, into any) {
+	t.Helper()
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var values map[string]struct {
-		Image struct{ Repository, Digest string }
-	}
-	if err := yaml.UnmarshalStrict(data, &values); err != nil {
+	if err := yaml.UnmarshalStrict(data, into); err != nil {
 		t.Fatal(err)
-	}
-	for n, p := range programs {
-		if got := values[p.value].Image; got.Digest != images[n].Digest || !strings.HasSuffix(got.Repository, "/"+p.name) {
-			t.Errorf("%s is given as %+v", p.name, got)
-		}
 	}
 }
 

@@ -7,8 +7,8 @@
 //
 // Each image is one static program and nothing else, so there is nothing in it
 // to patch. Equal source and an equal Go give equal digests. Next to the
-// images it writes digests.json and values.yaml: the values that make the
-// chart use exactly these images.
+// images it writes digests.json, values.yaml and argoseal-sentinel.values.yaml: the
+// values that make the charts use exactly these images.
 package main
 
 import (

@@ -16,11 +16,14 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/argoseal/argoseal/e2e/cluster/pki"
 	"github.com/argoseal/argoseal/pkg/sentinel/agent"
+	"github.com/argoseal/argoseal/pkg/sentinel/lease"
 )
 
 const (
@@ -28,6 +31,8 @@ const (
 	// requestTimeout is the API servers'; settle is what the controller waits.
 	requestTimeout = 20 * time.Second
 	settle         = 21 * time.Second
+	// stagger is how far apart the API servers start.
+	stagger = 8 * time.Second
 	// off is the file that the servers start with.
 	off = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n" +
 		"resources: [{resources: [secrets], providers: [{identity: {}}]}]\n"
@@ -80,7 +85,10 @@ func raise(t *testing.T) *plane {
 		if err := os.WriteFile(p.file(i), []byte(off), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p.start(fmt.Sprint("apiserver-", i), apiserver, p.apiserverArgs(i, strings.Join(stores, ","))...)
+		p.startOn(fmt.Sprint("cp", i), fmt.Sprint("apiserver-", i), apiserver, p.apiserverArgs(i, strings.Join(stores, ","))...)
+		// They look at their files one after another, as files are written: a change at all
+		// of them takes as long as at one.
+		time.Sleep(stagger)
 		p.agents[i] = p.start(fmt.Sprint("agent-", i), p.program, "agent", "--file="+p.file(i),
 			fmt.Sprintf("--listen=127.0.0.1:%d", p.ports.agent[i]),
 			"--tls-cert="+p.path("server.crt"), "--tls-key="+p.path("server.key"), "--client-ca="+p.path("ca.crt"))
@@ -176,9 +184,29 @@ func (p *plane) apiserverArgs(i int, stores string) []string {
 	}
 }
 
+// startOn is start on a machine of another name: an API server knows itself by its
+// host's.
+func (p *plane) startOn(host, name, program string, args ...string) {
+	p.t.Helper()
+	inner := `echo "$0" >/proc/sys/kernel/hostname && exec "$@"`
+	p.startWith(func(a *syscall.SysProcAttr) {
+		a.Cloneflags = syscall.CLONE_NEWUTS
+		if os.Geteuid() != 0 {
+			a.Cloneflags |= syscall.CLONE_NEWUSER
+			a.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
+			a.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
+		}
+	}, name, "/bin/sh", append([]string{"-c", inner, host, program}, args...)...)
+}
+
 // start starts a process that ends with the test; its output is shown if the
 // test fails.
 func (p *plane) start(name, program string, args ...string) *exec.Cmd {
+	p.t.Helper()
+	return p.startWith(func(*syscall.SysProcAttr) {}, name, program, args...)
+}
+
+func (p *plane) startWith(change func(*syscall.SysProcAttr), name, program string, args ...string) *exec.Cmd {
 	p.t.Helper()
 	logs, err := os.OpenFile(p.path(name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -187,6 +215,7 @@ func (p *plane) start(name, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = logs, logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	change(cmd.SysProcAttr)
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -269,7 +298,7 @@ type operator struct {
 
 func (o *operator) start() {
 	args := []string{
-		"controller", "--leader-elect=false", "--metrics-address=0", "--health-address=0", "--settle=" + settle.String(),
+		"controller", "--metrics-address=0", "--health-address=0", "--settle=" + settle.String(),
 		"--agent-ca=" + o.p.path("ca.crt"), "--agent-cert=" + o.p.path("sentinel.crt"), "--agent-key=" + o.p.path("sentinel.key"),
 		"--etcd-ca=" + o.p.path("ca.crt"), "--etcd-cert=" + o.p.path("sentinel.crt"), "--etcd-key=" + o.p.path("sentinel.key"),
 	}
@@ -282,9 +311,14 @@ func (o *operator) start() {
 	o.cmd = o.p.start("controller", o.p.program, args...)
 }
 
-// restart kills the controller in the middle of whatever it does.
+// restart kills the controller in the middle of whatever it does. Its lease goes with
+// it, so that the next need not wait until that has run out.
 func (o *operator) restart() {
 	_ = o.cmd.Process.Kill()
 	_ = o.cmd.Wait()
+	err := o.p.clients[0].CoordinationV1().Leases(lease.Name).Delete(o.p.t.Context(), lease.Name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		o.p.t.Fatal(err)
+	}
 	o.start()
 }

@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +29,7 @@ import (
 	"github.com/argoseal/argoseal/e2e/cluster/kube"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+	"github.com/argoseal/argoseal/pkg/sentinel/escrow"
 )
 
 //go:embed role.yaml
@@ -42,11 +45,13 @@ type scene struct {
 	*plane
 	operator *operator
 	client   client.Client
-	// reasons are those of Ready, in the order they were seen; at each change the
-	// controller was killed.
+	// reasons are those of Ready, in the order they were first seen, when the controller
+	// was killed.
 	reasons []string
 	// secrets are the keys that were seen in files, as the files have them.
 	secrets map[string]bool
+	// identity can open what is in escrow.
+	identity *age.X25519Identity
 }
 
 func set(t *testing.T) *scene {
@@ -70,7 +75,11 @@ func set(t *testing.T) *scene {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{plane: p, operator: &operator{p: p}, secrets: map[string]bool{}}
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{plane: p, operator: &operator{p: p}, secrets: map[string]bool{}, identity: identity}
 	await(t, time.Minute, "the resource is served", func(ctx context.Context) error {
 		if s.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 			return err
@@ -88,6 +97,7 @@ func (s *scene) want(provider string, rotation int64) {
 		o := &v1alpha1.SecretEncryption{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SecretEncryptionName}}
 		err := s.client.Get(ctx, types.NamespacedName{Name: o.Name}, o)
 		o.Spec.Provider, o.Spec.Rotation = provider, rotation
+		o.Spec.Escrow = &v1alpha1.SecretEscrow{Recipients: []string{s.identity.Recipient().String()}}
 		if client.IgnoreNotFound(err) != nil {
 			return err
 		}
@@ -102,7 +112,7 @@ func (s *scene) note(format string, args ...any) {
 	s.t.Logf("%s %s", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
 }
 
-// until waits until it holds. Whenever the reason of Ready changes, the
+// until waits until it holds. Whenever Ready has a reason that it has not had, the
 // controller is killed and started anew.
 func (s *scene) until(limit time.Duration, what string, holds func(*v1alpha1.SecretEncryption, *metav1.Condition) error) {
 	s.t.Helper()
@@ -116,7 +126,7 @@ func (s *scene) until(limit time.Duration, what string, holds func(*v1alpha1.Sec
 			return fmt.Errorf("no condition yet")
 		}
 		s.remember(o)
-		if len(s.reasons) == 0 || s.reasons[len(s.reasons)-1] != ready.Reason {
+		if !slices.Contains(s.reasons, ready.Reason) {
 			s.reasons = append(s.reasons, ready.Reason)
 			s.note("%s: %s; killing the controller", ready.Reason, ready.Message)
 			s.operator.restart()
@@ -155,6 +165,10 @@ func (s *scene) remember(o v1alpha1.SecretEncryption) {
 		if info, err := os.Stat(s.file(i)); err == nil && info.Mode().Perm() != 0o600 {
 			s.t.Errorf("the file of %d has mode %s", i, info.Mode())
 		}
+		kept := filepath.Join(filepath.Dir(s.file(i)), ".config.yaml.kept")
+		if info, err := os.Stat(kept); err == nil && info.Mode().Perm() != 0o700 {
+			s.t.Errorf("what %d has kept has mode %s", i, info.Mode())
+		}
 	}
 	raw, err := json.Marshal(o)
 	if err != nil {
@@ -168,6 +182,50 @@ func (s *scene) hasNoKey(what string, raw []byte) {
 	for key := range s.secrets {
 		if bytes.Contains(raw, []byte(key)) {
 			s.t.Errorf("%s has a key", what)
+		}
+	}
+}
+
+// files are those of all servers, byte by byte.
+func (s *scene) files() string {
+	s.t.Helper()
+	var all []byte
+	for i := range members {
+		raw, err := os.ReadFile(s.file(i))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, raw...)
+	}
+	return string(all)
+}
+
+// escrowHasAll fails unless every key that was seen in a file can be brought back.
+func (s *scene) escrowHasAll() {
+	s.t.Helper()
+	var o v1alpha1.SecretEncryption
+	if err := s.client.Get(s.t.Context(), types.NamespacedName{Name: v1alpha1.SecretEncryptionName}, &o); err != nil {
+		s.t.Fatal(err)
+	}
+	var all []byte
+	for _, e := range o.Status.Escrow {
+		key, err := escrow.Open(e.Data, s.identity)
+		if err != nil {
+			s.t.Fatalf("%s: %v", e.Key, err)
+		}
+		c, err := encryption.NewConfig(key)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		content, err := c.Render(resources)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, content...)
+	}
+	for key := range s.secrets {
+		if !bytes.Contains(all, []byte(key)) {
+			s.t.Errorf("a key of the files is not among the %d in escrow", len(o.Status.Escrow))
 		}
 	}
 }

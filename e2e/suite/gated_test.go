@@ -45,7 +45,7 @@ func gatedNode(t *testing.T, run *lab.Run, node lab.Node) {
 		return
 	}
 	var known []string
-	for _, in := range step.StoreInputs() {
+	for _, in := range step.PinnedInputs() {
 		known = append(known, in.Name)
 	}
 	if slices.Sort(known); !slices.Equal(known, fetched) {

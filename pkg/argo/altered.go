@@ -54,7 +54,7 @@ func altered(pod *corev1.Pod, step *Step, w *definition.Workflow, written string
 	if err != nil {
 		return nil, err
 	}
-	stored, unresolved := w.Stored()
+	stored, unresolved := w.Graph()
 	if unresolved == nil {
 		_, unresolved = stored.Path(step.NodeName)
 	}
@@ -95,12 +95,12 @@ func gives(stored *graph.Graph, g given, step *Step, err error) (spec corev1.Pod
 	if err == nil {
 		template, err = stored.Patches(step.NodeName)
 	}
-	apply := func(patch string, known bool) {
+	apply := func(patch string, literal bool) {
 		if patch == "" {
 			return
 		}
 		after, err := patched(spec, patch)
-		if !known || err != nil {
+		if !literal || err != nil {
 			whole = false
 			return
 		}

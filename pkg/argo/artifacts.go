@@ -53,23 +53,27 @@ func (t *template) inputs(specs []artifactSpec) ([]Input, error) {
 			return nil, fmt.Errorf("input %q: path %.200q is another input's", a.Name, clean)
 		}
 		paths[clean] = true
-		i := Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode}
-		i.Source, i.Location, i.Problem = t.source(a)
-		switch i.Source {
-		case SourceStore:
-			i.Archive = a.fetchedBy()
-		case SourceGit, SourceHTTP:
-			i.Remote, i.Archive, i.Problem = t.remote(a)
-		case SourceRaw:
-			i.RawSHA256 = artifact.DigestOfText(a.Raw.Data)
-		}
-		if i.Problem != nil {
-			i.Location, i.Remote, i.Archive = artifact.Location{}, "", ""
-			i.Problem = i.Problem.For(a.Name)
-		}
-		in = append(in, i)
+		in = append(in, t.input(a, Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode}))
 	}
 	return in, nil
+}
+
+// input gives an input its source.
+func (t *template) input(a artifactSpec, i Input) Input {
+	source, l, problem := t.source(a)
+	switch i.Source = source; source {
+	case SourceStore:
+		i = i.StoredAt(l, a.fetchedBy())
+	case SourceGit, SourceHTTP:
+		uri, how, no := t.remote(a)
+		i, problem = i.FetchedFrom(source, uri, how), no
+	case SourceRaw:
+		i = i.WithText(artifact.DigestOfText(a.Raw.Data))
+	}
+	if problem != nil {
+		return i.Refused(problem)
+	}
+	return i
 }
 
 // source resolves one input artifact as WorkflowExecutor.LoadArtifacts does.
@@ -97,13 +101,13 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	case a.RecurseMode && a.Mode != nil:
 		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
 	default:
-		problem = t.placed(a.Path)
+		problem = t.checkPath(a.Path)
 	}
 	return SourceStore, l, problem
 }
 
-// placed says why Argo cannot put an input at its path.
-func (t *template) placed(p string) *reason.Error {
+// checkPath says why Argo cannot put an input at its path.
+func (t *template) checkPath(p string) *reason.Error {
 	if problem := absolute(p); problem != nil {
 		return problem
 	}
@@ -127,23 +131,28 @@ func absolute(p string) *reason.Error {
 func (t *template) outputs(specs, inputs []artifactSpec) []Output {
 	var out []Output
 	for _, a := range specs {
-		o := Output{Name: a.Name, Path: path.Clean(a.Path), Optional: a.Optional, Archive: a.storedBy()}
-		o.Location, o.Problem = t.destination(a)
-		if o.Problem == nil {
-			o.Volume, o.Problem = t.produced(o, a.Path, inputs)
-		}
-		if err := o.Staged().Validate(); o.Problem == nil && err != nil {
-			o.Problem = reason.Wrap(reason.ArchiveUnsupported, err, "%v", err)
-		}
-		out = append(out, o)
+		out = append(out, t.output(a, inputs, Output{Name: a.Name, Path: path.Clean(a.Path), Optional: a.Optional}))
 	}
 	t.refuseShared(out, specs)
-	for i, o := range out {
-		if o.Problem != nil {
-			out[i].refuse(o.Problem)
-		}
-	}
 	return out
+}
+
+// output gives an output its destination.
+func (t *template) output(a artifactSpec, inputs []artifactSpec, o Output) Output {
+	l, problem := t.destination(a)
+	if problem != nil {
+		return o.Refused(problem)
+	}
+	o = o.StoredAt(l, a.storedBy(), "")
+	volume, problem := t.produced(o, a.Path, inputs)
+	if problem != nil {
+		return o.Refused(problem)
+	}
+	o = o.StoredAt(l, a.storedBy(), volume)
+	if err := o.Staged().Validate(); err != nil {
+		return o.Refused(reason.Wrap(reason.ArchiveUnsupported, err, "%v", err))
+	}
+	return o
 }
 
 // destination resolves one output artifact as WorkflowExecutor.saveArtifact
@@ -235,7 +244,7 @@ func (t *template) produced(o Output, raw string, inputs []artifactSpec) (volume
 	switch {
 	case problem != nil:
 		return "", problem
-	case from != "" && volume != "" && o.Archive == content.ArchiveNone:
+	case from != "" && volume != "" && o.Archive() == content.ArchiveNone:
 		return "", reason.New(reason.MountUnsupported, "path %.200q lies on %s, and is uploaded from there without an archive", raw, from)
 	}
 	return volume, nil
@@ -249,16 +258,16 @@ func (t *template) produced(o Output, raw string, inputs []artifactSpec) (volume
 func (o Output) among(inputs []artifactSpec) (volume, from string, problem *reason.Error) {
 	for _, in := range inputs {
 		at := path.Clean(in.Path)
-		below := within(o.Path, at)
+		inInput := within(o.Path, at)
 		absent := len(in.stores()) == 0 || in.S3 != nil && in.S3.Key == ""
 		switch {
-		case !overlap(o.Path, at), absent && in.Optional && (at == o.Path || !below):
+		case !overlap(o.Path, at), absent && in.Optional && (at == o.Path || !inInput):
 			continue
 		case absent:
 			return "", "", reason.New(reason.MountUnsupported, "path %.200q lies in input %s, which is not supplied: Argo looks for it where nothing is", o.Path, in.Name)
 		case in.Path != at:
 			return "", "", reason.New(reason.MountUnsupported, "path %.200q overlaps input %s, whose path %.200q is not clean", o.Path, in.Name, in.Path)
-		case below:
+		case inInput:
 			from = "input " + in.Name
 		}
 		volume = layout.VolumeInputs
@@ -269,28 +278,31 @@ func (o Output) among(inputs []artifactSpec) (volume, from string, problem *reas
 // refuseShared refuses outputs whose location or staged file another output of
 // the step may claim: Argo would upload or stage the one over the other.
 func (t *template) refuseShared(out []Output, specs []artifactSpec) {
-	for i := range out {
-		o := &out[i]
-		if o.Problem != nil {
+	for i, o := range out {
+		if o.Problem() != nil {
 			continue
 		}
-		for j, other := range specs {
-			if i == j {
-				continue
-			}
-			if t.claims(other, o.Location) {
-				o.Problem = reason.New(reason.LocationInvalid, "output %s goes to %s too", other.Name, o.Location)
-				break
-			}
-			if file := o.Staged().Name(); slices.Contains(other.stages(), file) {
-				o.Problem = reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %.80q", other.Name, file)
-				break
-			}
-		}
-		if o.Problem == nil && t.logs(o.Location) {
-			o.Problem = reason.New(reason.LocationInvalid, "a log of the step's goes to %s too", o.Location)
+		if problem := t.shared(o, slices.Delete(slices.Clone(specs), i, i+1)); problem != nil {
+			out[i] = o.Refused(problem)
 		}
 	}
+}
+
+// shared says what else may go where an output goes, or be staged where it is.
+func (t *template) shared(o Output, others []artifactSpec) *reason.Error {
+	file := o.Staged().Name()
+	for _, other := range others {
+		if t.claims(other, o.Location()) {
+			return reason.New(reason.LocationInvalid, "output %s goes to %s too", other.Name, o.Location())
+		}
+		if slices.Contains(other.stages(), file) {
+			return reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %.80q", other.Name, file)
+		}
+	}
+	if t.logs(o.Location()) {
+		return reason.New(reason.LocationInvalid, "a log of the step's goes to %s too", o.Location())
+	}
+	return nil
 }
 
 // stages lists the names that Argo may use for the output where it stages,

@@ -267,7 +267,7 @@ func TestInputs(t *testing.T) {
 			if got := inputs(step)[0]; got != test.want {
 				t.Errorf("the input is %q, want %q", got, test.want)
 			}
-			if p := step.Inputs[0].Problem; p != nil && p.Artifact != "a" {
+			if p := step.Inputs[0].Problem(); p != nil && p.Artifact != "a" {
 				t.Errorf("its problem names %q", p.Artifact)
 			}
 		})
@@ -283,18 +283,18 @@ func TestAStepListsWhatIsToBeSealedAndPinned(t *testing.T) {
 	if diff := cmp.Diff([]string{"tree", "plain-file", "zipped", "on-volume", "keyed", "absent"}, sealable); diff != "" {
 		t.Errorf("sealable outputs (-want +got):\n%s", diff)
 	}
-	if in := step.StoreInputs(); len(in) != 0 {
+	if in := step.PinnedInputs(); len(in) != 0 {
 		t.Errorf("inputs to pin are %v, want none", in)
 	}
 	_, step = argotest.Parsed(t, "consume")
-	in := step.StoreInputs()
+	in := step.PinnedInputs()
 	if len(in) != 1 {
 		t.Fatalf("%d inputs to pin, want 1", len(in))
 	}
-	if got, want := in[0].Label(), "message ("+in[0].Location.URI()+")"; got != want {
+	if got, want := in[0].Label(), "message ("+in[0].Location().URI()+")"; got != want {
 		t.Errorf("its label is %q, want %q", got, want)
 	}
-	if got := (argo.Output{Name: "x", Problem: reason.New(reason.StoreUnsupported, "")}).Label(); got != "x" {
+	if got := (argo.Output{Name: "x"}).Refused(reason.New(reason.StoreUnsupported, "")).Label(); got != "x" {
 		t.Errorf("the label of an output without a location is %q", got)
 	}
 }
@@ -308,9 +308,9 @@ func TestAnInputMayBeAnObjectOrAPrefix(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := argo.Input{Source: argo.SourceStore, Location: l}
+		in := argo.Input{}.StoredAt(l, content.ArchiveDetect)
 		var got []string
-		for _, l := range in.Places() {
+		for _, l := range in.Locations() {
 			got = append(got, l.URI())
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -322,7 +322,7 @@ func TestAnInputMayBeAnObjectOrAPrefix(t *testing.T) {
 			}
 		}
 	}
-	broken := argo.Input{Source: argo.SourceStore, Problem: reason.New(reason.LocationInvalid, "")}
+	broken := argo.Input{Source: argo.SourceStore}.Refused(reason.New(reason.LocationInvalid, ""))
 	if broken.LiesAt("") || broken.LiesAt("s3:////") {
 		t.Error("an input without a location lies somewhere")
 	}
@@ -345,7 +345,7 @@ func TestAnOutputLiesWhereItsFormSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		at, err := argo.Output{Location: l, Archive: content.ArchiveNone}.At(c.form)
+		at, err := argo.Output{}.StoredAt(l, content.ArchiveNone, "").At(c.form)
 		if (err == nil) != (c.want != "") || err == nil && at.URI() != c.want {
 			t.Errorf("a %s with key %s lies at %s, %v", c.form, c.key, at, err)
 		}

@@ -27,18 +27,18 @@ func (s *Step) doubt(pod *corev1.Pod, specs []artifactSpec) {
 	about := doubtsOfPod(pod)
 	for i := range s.Inputs {
 		in := &s.Inputs[i]
-		if !in.Pinned() || in.Problem != nil {
+		if !in.Pinned() || in.problem != nil {
 			continue
 		}
 		own, unproven := s.template.doubts(specs[i])
-		in.Doubts = slices.Concat(about, own)
+		in.supply.doubts = slices.Concat(about, own)
 		if !unproven {
 			continue
 		}
 		// A server that has to prove its name gains nothing by answering for
 		// another's.
 		if why := artifact.AnsweredIn(s.Namespace, artifact.HostOf(in.URI())); why != "" {
-			in.Doubts = append(in.Doubts, Doubt{v1alpha1.DoubtNamespaceNames, why + ", and the server need not prove its name"})
+			in.supply.doubts = append(in.supply.doubts, Doubt{v1alpha1.DoubtNamespaceNames, why + ", and the server need not prove its name"})
 		}
 	}
 }

@@ -19,11 +19,11 @@ func doubts(t *testing.T, pod *corev1.Pod) []v1alpha1.Doubt {
 		t.Fatal(err)
 	}
 	in := step.Inputs[0]
-	if in.Problem != nil {
-		t.Fatal(in.Problem)
+	if in.Problem() != nil {
+		t.Fatal(in.Problem())
 	}
 	var kinds []v1alpha1.Doubt
-	for _, d := range in.Doubts {
+	for _, d := range in.Doubts() {
 		if d.Why == "" {
 			t.Errorf("nothing is said about %s", d.Of)
 		}

@@ -10,10 +10,10 @@ import (
 var serviceVariable = regexp.MustCompile(`^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT|SERVICE_PORT_[A-Z0-9_]+|PORT|PORT_[A-Z0-9_]+)$`)
 
 // expand gives a variable's value as the kubelet gives it to the container:
-// $(NAME) is replaced where NAME is known, $$ becomes $. It reports the first
+// $(NAME) is replaced where NAME is defined, $$ becomes $. It reports the first
 // NAME that the kubelet could know, and leaves all other references in place,
 // as the kubelet does (k8s.io/kubernetes, third_party/forked/golang/expansion).
-func expand(value string, known func(name string) bool) (expanded, reference string) {
+func expand(value string, defined func(name string) bool) (expanded, reference string) {
 	var b strings.Builder
 	for i := 0; i < len(value); i++ {
 		if value[i] != '$' || i+1 == len(value) {
@@ -31,7 +31,7 @@ func expand(value string, known func(name string) bool) (expanded, reference str
 				continue
 			}
 			name := value[i+2 : i+2+end]
-			if known(name) || serviceVariable.MatchString(name) {
+			if defined(name) || serviceVariable.MatchString(name) {
 				return "", name
 			}
 			b.WriteString(value[i : i+3+end])

@@ -19,20 +19,20 @@ func (s *Step) Genuine(creator string, wf *definition.Workflow, id Identity) err
 	if !id.madeByArgo(creator) {
 		return reason.New(reason.CreatorNotArgo, "it was made by %.200q", creator)
 	}
-	if err := s.owned(wf); err != nil {
+	if err := s.checkOwner(wf); err != nil {
 		return err
 	}
 	if err := wf.CheckMetadata(nil); err != nil {
 		return err
 	}
-	if err := s.named(); err != nil {
+	if err := s.checkNames(); err != nil {
 		return err
 	}
-	return s.executed(id)
+	return s.checkImages(id)
 }
 
-// owned says whether owner, label and Workflow are one.
-func (s *Step) owned(wf *definition.Workflow) error {
+// checkOwner wants owner, label and Workflow to be one.
+func (s *Step) checkOwner(wf *definition.Workflow) error {
 	if len(s.owners) != 1 {
 		return reason.New(reason.OwnerMismatch, "it has %d owners, want its Workflow alone", len(s.owners))
 	}
@@ -54,8 +54,8 @@ func (s *Step) owned(wf *definition.Workflow) error {
 	return nil
 }
 
-// named says whether pod name, node name and node id belong together.
-func (s *Step) named() error {
+// checkNames wants pod name, node name and node id to belong together.
+func (s *Step) checkNames() error {
 	if s.NodeName == "" || s.NodeID != nodeID(s.Workflow, s.NodeName) {
 		return reason.New(reason.NodeMismatch, "its node id is not that of its node name")
 	}
@@ -65,8 +65,8 @@ func (s *Step) named() error {
 	return nil
 }
 
-// executed says whether Argo's own containers run one configured image.
-func (s *Step) executed(id Identity) error {
+// checkImages wants Argo's own containers to run one configured image.
+func (s *Step) checkImages(id Identity) error {
 	for _, i := range s.images {
 		if !slices.Contains(id.ExecutorImages, i.image) {
 			return reason.New(reason.ExecutorImageNotAllowed, "%s runs %.300q", i.container, i.image)

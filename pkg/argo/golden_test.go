@@ -148,12 +148,12 @@ func inputs(s *argo.Step) []string {
 	var list []string
 	for _, i := range s.Inputs {
 		words := []string{i.Name, string(i.Source)}
-		if i.Problem != nil {
-			words = append(words, string(i.Problem.Code))
+		if i.Problem() != nil {
+			words = append(words, string(i.Problem().Code))
 		} else if i.Pinned() {
 			words = append(words, i.URI())
-			if i.Archive != content.ArchiveDetect {
-				words = append(words, "by", string(i.Archive))
+			if i.Archive() != content.ArchiveDetect {
+				words = append(words, "by", string(i.Archive()))
 			}
 		}
 		list = append(list, strings.Join(words, " "))
@@ -166,15 +166,15 @@ func inputs(s *argo.Step) []string {
 func outputs(s *argo.Step) []string {
 	var list []string
 	for _, o := range s.Outputs {
-		if o.Problem != nil {
-			list = append(list, o.Name+" "+string(o.Problem.Code))
+		if o.Problem() != nil {
+			list = append(list, o.Name+" "+string(o.Problem().Code))
 		} else {
-			words := []string{o.Name, o.Location.URI()}
-			if o.Archive != content.ArchiveTar {
-				words = append(words, "as", string(o.Archive))
+			words := []string{o.Name, o.Location().URI()}
+			if o.Archive() != content.ArchiveTar {
+				words = append(words, "as", string(o.Archive()))
 			}
-			if o.Volume != "" {
-				words = append(words, "on", o.Volume)
+			if o.Volume() != "" {
+				words = append(words, "on", o.Volume())
 			}
 			list = append(list, strings.Join(words, " "))
 		}

@@ -74,7 +74,7 @@ func (e Executor) Equal(other Executor) bool {
 }
 
 // Identity is that of an installation in which one creator and one executor are
-// all there is: what was believed when the creator's pod was admitted.
+// all there is: what was trusted when the creator's pod was admitted.
 func (e Executor) Identity(creator string) Identity {
 	id := Identity{Controllers: []string{creator}, ExecutorImages: []string{e.Image}, ExecutorEnv: e.Env}
 	if e.User != nil {

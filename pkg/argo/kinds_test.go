@@ -104,7 +104,7 @@ func TestAContainerSetSharesItsVolumes(t *testing.T) {
 			if diff := cmp.Diff([]string{test.input}, inputs(step)); diff != "" {
 				t.Errorf("inputs (-want +got):\n%s", diff)
 			}
-			if m := step.Inputs[0].Mount; m != nil && m.Own != test.own {
+			if m := step.Inputs[0].Mount(); m != nil && m.Own != test.own {
 				t.Errorf("its input lies on %+v", m)
 			}
 			if diff := cmp.Diff(test.outputs, outputs(step)); diff != "" {

@@ -23,11 +23,16 @@ func (s *Step) WithLogs() *Step {
 		return &with
 	}
 	for _, c := range s.template.mains() {
-		o := Output{Name: c + "-logs", Archive: content.ArchiveNone, Log: c}
-		if with.output(o.Name) {
+		name := c + "-logs"
+		if with.output(name) {
 			continue
 		}
-		if o.Location, o.Problem = s.template.archived(logFile(c)); o.Problem == nil && o.Staged().Validate() == nil {
+		l, problem := s.template.archived(logFile(c))
+		if problem != nil {
+			continue
+		}
+		o := Output{Name: name, Log: c}.StoredAt(l, content.ArchiveNone, "")
+		if o.Staged().Validate() == nil {
 			with.Outputs = append(with.Outputs, o)
 		}
 	}

@@ -86,11 +86,11 @@ func TestALogIsAFile(t *testing.T) {
 	if want := (measurement.Staged{Output: "main-logs", Archive: content.ArchiveNone, File: "main.log", Log: true}); log.Staged() != want || log.Log != "main" {
 		t.Errorf("it is staged as %+v", log.Staged())
 	}
-	if places := log.Places(); len(places) != 1 || places[0] != log.Location || log.Location.Kind != artifact.KindObject {
+	if places := log.Locations(); len(places) != 1 || places[0] != log.Location() || log.Location().Kind != artifact.KindObject {
 		t.Errorf("it may lie at %v", places)
 	}
 	for _, form := range []content.Form{content.FormFile, content.FormLookalike} {
-		if at, err := log.At(form); err != nil || at != log.Location {
+		if at, err := log.At(form); err != nil || at != log.Location() {
 			t.Errorf("as %s it lies at %s, %v", form, at, err)
 		}
 	}

@@ -125,7 +125,7 @@ func checkInputs(pod *corev1.Pod, s *Step) error {
 	for _, c := range slices.Concat(s.template.InitContainers, s.template.Sidecars) {
 		mirrors[c.Name] = c.mirrors()
 	}
-	if len(s.StoreInputs()) > 0 {
+	if len(s.PinnedInputs()) > 0 {
 		if err := checkReadOnly(pod, layout.VolumeInputs, "inputs after they were"); err != nil {
 			return err
 		}
@@ -133,10 +133,11 @@ func checkInputs(pod *corev1.Pod, s *Step) error {
 			return err
 		}
 		for _, in := range s.Inputs {
-			if in.Mount == nil {
+			m := in.Mount()
+			if m == nil {
 				continue
 			}
-			if err := checkReadOnly(pod, in.Mount.Volume, "inputs on volume "+in.Mount.Volume+" after they were"); err != nil {
+			if err := checkReadOnly(pod, m.Volume, "inputs on volume "+m.Volume+" after they were"); err != nil {
 				return err
 			}
 		}

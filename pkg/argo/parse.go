@@ -206,10 +206,10 @@ func (s *Step) resolve(pod *corev1.Pod) error {
 	s.Outputs = s.template.outputs(out, in)
 	if s.template.Daemon {
 		for i := range s.Outputs {
-			s.Outputs[i].refuse(reason.New(reason.DaemonUnsupported, "the step goes on while others use what it has stored so far"))
+			s.Outputs[i] = s.Outputs[i].Refused(reason.New(reason.DaemonUnsupported, "the step goes on while others use what it has stored so far"))
 		}
 	}
-	s.checkPlaces(pod)
+	s.checkArtifactPaths(pod)
 	s.doubt(pod, in)
 	return nil
 }

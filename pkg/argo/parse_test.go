@@ -172,7 +172,7 @@ func TestTheTemplateIsReadAsTheKubeletGivesIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := step.Outputs[0].Location.Key, "a$b/$(date)/$"; got != want {
+	if got, want := step.Outputs[0].Location().Key, "a$b/$(date)/$"; got != want {
 		t.Errorf("key is %q, want %q", got, want)
 	}
 }
@@ -195,16 +195,16 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, o := range step.Outputs {
-			if valid := o.Location.Validate() == nil; valid != (o.Problem == nil) {
-				t.Fatalf("output %q has location %+v and problem %v", o.Name, o.Location, o.Problem)
+			if valid := o.Location().Validate() == nil; valid != (o.Problem() == nil) {
+				t.Fatalf("output %q has location %+v and problem %v", o.Name, o.Location(), o.Problem())
 			}
 		}
 		for _, i := range step.Inputs {
-			if valid := i.Location.Validate() == nil; valid != (i.Source == argo.SourceStore && i.Problem == nil) {
-				t.Fatalf("input %q has location %+v, source %q and problem %v", i.Name, i.Location, i.Source, i.Problem)
+			if valid := i.Location().Validate() == nil; valid != (i.Source == argo.SourceStore && i.Problem() == nil) {
+				t.Fatalf("input %q has location %+v, source %q and problem %v", i.Name, i.Location(), i.Source, i.Problem())
 			}
-			if (i.URI() != "") != (i.Pinned() && i.Problem == nil) {
-				t.Fatalf("input %q comes from %q, has source %q and problem %v", i.Name, i.URI(), i.Source, i.Problem)
+			if (i.URI() != "") != (i.Pinned() && i.Problem() == nil) {
+				t.Fatalf("input %q comes from %q, has source %q and problem %v", i.Name, i.URI(), i.Source, i.Problem())
 			}
 		}
 		// Whatever the template says, the structure's check ends.

@@ -39,9 +39,9 @@ func (t *template) remote(a artifactSpec) (string, content.Archive, *reason.Erro
 	var uri string
 	var problem *reason.Error
 	if a.HTTP != nil {
-		uri, problem = a.HTTP.place()
+		uri, problem = a.HTTP.uri()
 	} else {
-		uri, problem = a.Git.place()
+		uri, problem = a.Git.uri()
 	}
 	switch {
 	case problem != nil:
@@ -52,7 +52,7 @@ func (t *template) remote(a artifactSpec) (string, content.Archive, *reason.Erro
 	case a.RecurseMode && a.Mode != nil:
 		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
 	default:
-		problem = t.placed(a.Path)
+		problem = t.checkPath(a.Path)
 	}
 	if problem != nil {
 		return "", "", problem
@@ -63,17 +63,17 @@ func (t *template) remote(a artifactSpec) (string, content.Archive, *reason.Erro
 	return uri, how, nil
 }
 
-func (h *httpLocation) place() (string, *reason.Error) {
+func (h *httpLocation) uri() (string, *reason.Error) {
 	if err := artifact.CheckURL(h.URL); err != nil {
 		return "", reason.Wrap(reason.RemoteUnsupported, err, "http: %v", err)
 	}
 	return h.URL, nil
 }
 
-// place is the repository and the revision that Argo checks out of it. What
+// uri is the repository and the revision that Argo checks out of it. What
 // could put something else under the name of the revision is refused: other
 // refs fetched to it, and servers that need not prove who they are.
-func (g *gitLocation) place() (string, *reason.Error) {
+func (g *gitLocation) uri() (string, *reason.Error) {
 	refuse := func(why string) (string, *reason.Error) {
 		return "", reason.New(reason.RemoteUnsupported, "git: %s", why)
 	}

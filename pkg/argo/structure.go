@@ -26,7 +26,7 @@ func CheckStructure(pod *corev1.Pod, s *Step, id Identity) error {
 			return err
 		}
 	}
-	return s.executed(id)
+	return s.checkImages(id)
 }
 
 // checkPod looks at what concerns all containers.

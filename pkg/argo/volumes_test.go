@@ -106,13 +106,13 @@ func TestAnInputOnAVolumeLiesWhereMainReadsItAndInitWritesIt(t *testing.T) {
 			in := step.Inputs[0]
 			if test.want != "" {
 				wantRefusal(t, problemOf(in), reason.MountUnsupported, test.want)
-				if in.Mount != nil || in.URI() != "" {
-					t.Errorf("it lies on %v at %s", in.Mount, in.URI())
+				if in.Mount() != nil || in.URI() != "" {
+					t.Errorf("it lies on %v at %s", in.Mount(), in.URI())
 				}
 				return
 			}
-			if diff := cmp.Diff(&argo.Mount{Volume: "work", Path: "/shop", SubPath: "part", Own: true}, in.Mount); diff != "" || in.Problem != nil {
-				t.Errorf("its problem is %v; mount (-want +got):\n%s", in.Problem, diff)
+			if diff := cmp.Diff(&argo.Mount{Volume: "work", Path: "/shop", SubPath: "part", Own: true}, in.Mount()); diff != "" || in.Problem() != nil {
+				t.Errorf("its problem is %v; mount (-want +got):\n%s", in.Problem(), diff)
 			}
 			if err := argo.CheckStructure(pod, step, argotest.Identity()); err != nil {
 				t.Errorf("CheckStructure: %v", err)
@@ -123,10 +123,10 @@ func TestAnInputOnAVolumeLiesWhereMainReadsItAndInitWritesIt(t *testing.T) {
 
 // problemOf is the input's problem as an error.
 func problemOf(in argo.Input) error {
-	if in.Problem == nil {
+	if in.Problem() == nil {
 		return nil
 	}
-	return in.Problem
+	return in.Problem()
 }
 
 func TestInputsOnAVolumeDoNotOverlap(t *testing.T) {
@@ -147,8 +147,8 @@ func TestInputsOnAVolumeDoNotOverlap(t *testing.T) {
 			}
 			if test.want != "" {
 				wantRefusal(t, problemOf(step.Inputs[0]), reason.MountUnsupported, test.want)
-			} else if step.Inputs[0].Problem != nil {
-				t.Error(step.Inputs[0].Problem)
+			} else if step.Inputs[0].Problem() != nil {
+				t.Error(step.Inputs[0].Problem())
 			}
 		})
 	}
@@ -198,7 +198,7 @@ func TestAVolumeIsTheStepsOwnIfNobodyElseHasIt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m := step.Inputs[0].Mount; m == nil || m.Own != test.own {
+			if m := step.Inputs[0].Mount(); m == nil || m.Own != test.own {
 				t.Errorf("it lies on %+v", m)
 			}
 			if err := argo.CheckStructure(pod, step, argotest.Identity()); err != nil {

@@ -2,10 +2,11 @@ package argo
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
@@ -13,8 +14,11 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
-// imagePinned matches an image reference by digest.
-var imagePinned = regexp.MustCompile(`@sha256:[0-9a-f]{64}$`)
+// namesDigest says whether an image reference can only ever be the same image.
+func namesDigest(image string) bool {
+	d, err := name.NewDigest(image)
+	return err == nil && strings.HasPrefix(d.DigestStr(), "sha256:")
+}
 
 // podSecurity is what the API server's own Pod Security admission asks.
 var podSecurity = sync.OnceValues(func() (policy.Evaluator, error) {
@@ -37,27 +41,27 @@ func Warnings(pod *corev1.Pod, step *Step) []string {
 			}
 		}
 	}
-	named := map[string]bool{}
+	reported := map[string]bool{}
 	for _, in := range step.Inputs {
-		if in.Pinned() && in.Mount != nil && !in.Mount.Own {
-			named[in.Mount.Volume] = true
-			add("input %s lies on volume %s, which other pods and containers may write", in.Name, in.Mount.Volume)
+		if in.Pinned() && in.Mount() != nil && !in.Mount().Own {
+			reported[in.Mount().Volume] = true
+			add("input %s lies on volume %s, which other pods and containers may write", in.Name, in.Mount().Volume)
 		}
 	}
 	for _, o := range step.Outputs {
 		switch {
-		case o.Volume == layout.VolumeInputs:
+		case o.Volume() == layout.VolumeInputs:
 			add("output %s has in it what came as an input, or what became of it", o.Name)
-		case o.Volume != "":
-			named[o.Volume] = true
-			add("output %s lies on volume %s, which other pods and containers may write", o.Name, o.Volume)
+		case o.Volume() != "":
+			reported[o.Volume()] = true
+			add("output %s lies on volume %s, which other pods and containers may write", o.Name, o.Volume())
 		}
 	}
 	for _, v := range pod.Spec.Volumes {
 		switch {
-		case v.Image != nil && !imagePinned.MatchString(v.Image.Reference):
+		case v.Image != nil && !namesDigest(v.Image.Reference):
 			add("volume %s is the image %.200q, which names no digest and can become another one", v.Name, v.Image.Reference)
-		case !podsOwn(v.VolumeSource) && !named[v.Name]:
+		case !podsOwn(v.VolumeSource) && !reported[v.Name]:
 			add("volume %s may outlive the pod, and other pods may write it", v.Name)
 		}
 	}

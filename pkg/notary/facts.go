@@ -176,7 +176,7 @@ func mountedOf(pod *corev1.Pod) []provenance.Image {
 // inputsOf says what the step consumed: what admission pinned.
 func inputsOf(step *argo.Step, pins []pin.Pin) ([]provenance.Input, error) {
 	places := make(map[string]argo.Input, len(step.Inputs))
-	for _, in := range step.StoreInputs() {
+	for _, in := range step.PinnedInputs() {
 		places[in.Name] = in
 	}
 	var inputs []provenance.Input
@@ -189,8 +189,8 @@ func inputsOf(step *argo.Step, pins []pin.Pin) ([]provenance.Input, error) {
 			continue // and was, or main would not have started
 		}
 		volume := ""
-		if in.Mount != nil && !in.Mount.Own {
-			volume = in.Mount.Volume
+		if in.Mount() != nil && !in.Mount().Own {
+			volume = in.Mount().Volume
 		}
 		if pin.Files != "" {
 			several, err := partsOf(pin, step.WorkflowUID, volume)

@@ -421,7 +421,7 @@ func TestAPartOfADirectoryNamesTheDirectorysSeal(t *testing.T) {
 	s := newScene(t, "consumer", nil)
 	step, err := argo.Parse(s.pod)
 	must(t, err)
-	in := step.StoreInputs()[0]
+	in := step.PinnedInputs()[0]
 	dir := in.Above()[0]
 	digest := artifact.Digest(strings.Repeat("a", 64))
 	approved := pin.Pin{Input: in.Name, Location: in.URI(), SHA256: digest, Archive: content.ArchiveNone, Tree: content.FileTree(digest), Within: dir.URI()}
@@ -438,13 +438,13 @@ func TestADirectoryOfACollectionIsStatedWhole(t *testing.T) {
 	step, err := argo.Parse(s.pod)
 	must(t, err)
 	in := &step.Inputs[slices.IndexFunc(step.Inputs, argo.Input.Pinned)]
-	in.Mount = &argo.Mount{Volume: "shared"}
+	*in = in.OnMount(argo.Mount{Volume: "shared"})
 	digest := artifact.Digest(strings.Repeat("a", 64))
-	approved := pin.Pin{Input: in.Name, Location: in.Location.Prefix().URI()}
+	approved := pin.Pin{Input: in.Name, Location: in.Location().Prefix().URI()}
 	must(t, approved.Collect([]content.File{{Path: "a", SHA256: digest}, {Path: "b/c/d", SHA256: digest}, {Path: "b/c/e", SHA256: digest}}, []string{"b/c"}))
 	inputs, err := inputsOf(step, []pin.Pin{approved})
 	must(t, err)
-	at := in.Location.Prefix()
+	at := in.Location().Prefix()
 	at.Key += "b/c/"
 	whole := content.Files{{Path: "d", SHA256: digest}, {Path: "e", SHA256: digest}}.Tree()
 	want := provenance.Input{
@@ -460,11 +460,11 @@ func TestEachFileOfACollectionNamesItsSeal(t *testing.T) {
 	s := newScene(t, "consumer", nil)
 	step, err := argo.Parse(s.pod)
 	must(t, err)
-	in := step.StoreInputs()[0]
+	in := step.PinnedInputs()[0]
 	digest := artifact.Digest(strings.Repeat("a", 64))
 	files := content.Files{{Path: "a", SHA256: digest}, {Path: "b/c", SHA256: digest}}
 	approved := pin.Pin{
-		Input: in.Name, Location: in.Location.Prefix().URI(), SHA256: files.Tree(), Archive: content.ArchiveNone, Tree: files.Tree(), Files: files.String(),
+		Input: in.Name, Location: in.Location().Prefix().URI(), SHA256: files.Tree(), Archive: content.ArchiveNone, Tree: files.Tree(), Files: files.String(),
 	}
 	must(t, approved.Validate())
 	inputs, err := inputsOf(step, []pin.Pin{approved})
@@ -851,7 +851,7 @@ func TestAReferencedTemplateIsStatedByDigest(t *testing.T) {
 // The log is for everybody: what lets people read an input stays out of it.
 func TestTheQueryOfAnInputIsNotStated(t *testing.T) {
 	const url = "https://example.org/x?X-Amz-Signature=hunter2"
-	step := &argo.Step{Inputs: []argo.Input{{Name: "in", Source: argo.SourceHTTP, Remote: url, Archive: content.ArchiveNone}}}
+	step := &argo.Step{Inputs: []argo.Input{argo.Input{Name: "in"}.FetchedFrom(argo.SourceHTTP, url, content.ArchiveNone)}}
 	inputs, err := inputsOf(step, []pin.Pin{{Input: "in", Location: url, Archive: content.ArchiveNone, Policy: "lists"}})
 	if err != nil || len(inputs) != 1 || inputs[0].URI != "https://example.org/x" {
 		t.Errorf("stated is %+v, %v", inputs, err)

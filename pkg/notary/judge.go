@@ -79,7 +79,7 @@ func (r Rules) Judge(w Witness) (Judged, error) {
 	}
 	if len(w.Step.Sealable()) == 0 {
 		first := w.Step.Outputs[0]
-		return Judged{}, first.Problem.For(first.Label())
+		return Judged{}, first.Problem().For(first.Label())
 	}
 	outcome, err := outcomeOf(w.Pod, w.Step.Mains())
 	if err != nil {

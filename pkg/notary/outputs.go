@@ -48,11 +48,11 @@ func decideAll(declared []argo.Output, m measurement.Measurement) (outputs, erro
 	claims := claimants(declared)
 	var all outputs
 	for _, o := range declared {
-		if o.Problem == nil && found[o.Name] == nil {
+		if o.Problem() == nil && found[o.Name] == nil {
 			return undecided(declared), reason.New(reason.MeasurementIncomplete, "the measurement does not speak of this output").For(o.Label())
 		}
-		all.decide(o, found[o.Name], claims[o.Location.URI()] > 1)
-		if o.Problem == nil {
+		all.decide(o, found[o.Name], claims[o.Location().URI()] > 1)
+		if o.Problem() == nil {
 			delete(found, o.Name)
 		}
 	}
@@ -72,18 +72,18 @@ func (all *outputs) decide(o argo.Output, found measurement.Found, shared bool) 
 		note.Reason = string(code)
 		all.unsealed = append(all.unsealed, provenance.Unsealed{Output: o.Name, Reason: code})
 	}
-	if uri := o.Location.URI(); o.Problem == nil && len(uri) <= maxLocation {
+	if uri := o.Location().URI(); o.Problem() == nil && len(uri) <= maxLocation {
 		note.Location = uri
 	}
 	switch stored, measured := found.(measurement.Bytes); {
-	case o.Problem != nil:
-		unsealed(o.Problem.Code)
+	case o.Problem() != nil:
+		unsealed(o.Problem().Code)
 	case found == nil:
 	case !measured:
 		problem, _ := found.(measurement.Problem)
 		note.Message = problem.Note
 		unsealed(problem.Code)
-	case stored.Validate() != nil, !slices.Contains(content.FormsOf(o.Archive), stored.Form):
+	case stored.Validate() != nil, !slices.Contains(content.FormsOf(o.Archive()), stored.Form):
 		unsealed(reason.MeasurementIncomplete)
 	default:
 		at, err := o.At(stored.Form)
@@ -92,7 +92,7 @@ func (all *outputs) decide(o argo.Output, found measurement.Found, shared bool) 
 			break
 		}
 		note.Location, note.SHA256, note.Files = at.URI(), string(stored.SHA256), stored.Files.String()
-		all.subjects = append(all.subjects, provenance.Subject{URI: at.URI(), Sum: stored.Sum, Output: o.Name, Volume: o.Volume})
+		all.subjects = append(all.subjects, provenance.Subject{URI: at.URI(), Sum: stored.Sum, Output: o.Name, Volume: o.Volume()})
 	}
 	all.noted = append(all.noted, note)
 }
@@ -116,8 +116,8 @@ func (all outputs) refusal() error {
 func claimants(declared []argo.Output) map[string]int {
 	n := make(map[string]int, len(declared))
 	for _, o := range declared {
-		if o.Problem == nil {
-			n[o.Location.URI()]++
+		if o.Problem() == nil {
+			n[o.Location().URI()]++
 		}
 	}
 	return n

@@ -123,6 +123,15 @@ const (
 	AnchorGuarded        Code = "AnchorGuarded"
 )
 
+// Access to Secrets: what the sentinel's policies refuse. Their messages begin with
+// these codes, too.
+const (
+	SecretNotGranted    Code = "SecretNotGranted"
+	SecretUseDenied     Code = "SecretUseDenied"
+	SecretRightsGuarded Code = "SecretRightsGuarded"
+	AccessNotHeld       Code = "AccessNotHeld"
+)
+
 // In the pod: what argoseal-verify found.
 const (
 	InputAltered Code = "InputAltered"
@@ -142,6 +151,7 @@ const (
 	ProducerUnstated Code = "ProducerUnstated"
 	ProducerMismatch Code = "ProducerMismatch"
 	ModeTooLow       Code = "ModeTooLow"
+	AccessTooWide    Code = "AccessTooWide"
 )
 
 var rows = []entry{
@@ -240,6 +250,11 @@ var rows = []entry{
 	{code: ConfigurationGuarded, meaning: "Argoseal's webhook configurations may not be changed or removed by this user; its own webhook keeps the certificate in them.", remedy: "Ask somebody with the verb manage on installations.argoseal.dev, such as a cluster admin"},
 	{code: AnchorGuarded, meaning: "Keys, trusted root and the like may be written only by the program that makes them.", remedy: "Ask somebody with the verb manage on installations.argoseal.dev, such as a cluster admin"},
 
+	{code: SecretNotGranted, meaning: "A pod, or what pods are made from, takes a Secret that a SecretAccess guards, and its ServiceAccount has no grant for it, or not for this container, or not any more.", remedy: "Ask for a grant under secrets[].mount of the SecretAccess that guards it, or run as the ServiceAccount that has one"},
+	{code: SecretUseDenied, meaning: "Somebody without the verb use on a SecretAccess makes a pod, or what pods are made from, that takes a Secret which it guards or runs as a ServiceAccount that may read one; asks for a token of such a ServiceAccount; runs a command in a pod beside guarded Secrets; or makes a volume that a guarded Secret opens.", remedy: "Ask for a grant under users of the SecretAccess that guards it; a controller that makes pods needs one, too"},
+	{code: SecretRightsGuarded, meaning: "Somebody without the verb use on a SecretAccess writes a role that reaches guarded Secrets, lets others give rights or act as others, or binds a role beside guarded Secrets.", remedy: "Name other Secrets by resourceNames, or ask for a grant under secrets[].get, or under users, of the SecretAccess that guards them"},
+	{code: AccessNotHeld, meaning: "A SecretAccess is written or removed by somebody who may not read the namespace's Secrets: nobody grants what they have not.", remedy: "Ask somebody who may get all Secrets of the namespace, or has the verb escalate on secretaccesses there"},
+
 	{code: InputAltered, meaning: "What was downloaded is not what was admitted.", remedy: "Something else was stored there after admission, or by a step that has no seal: run the producing steps again, and see what their Provenances say", exit: 10},
 	{code: InputMissing, meaning: "An admitted input was not downloaded.", remedy: "Run the producing step again", exit: 11},
 	{code: InputExtra, meaning: "Something was downloaded that was not admitted.", remedy: "Treat it as tampering", exit: 12},
@@ -254,6 +269,7 @@ var rows = []entry{
 	{code: ProducerUnstated, meaning: "Nobody said whose step was to make the artifact.", remedy: "Give --namespace and what narrows it, or --any-producer", exit: 13},
 	{code: ProducerMismatch, meaning: "The seal is genuine, and it is of another step than was asked for.", remedy: "Do not use the artifact, or ask for this producer if you trust it", exit: 14},
 	{code: ModeTooLow, meaning: "The step ran in a namespace whose mode refuses nothing, so its inputs may be anything.", remedy: "Produce it in mode enforce, or accept it with --mode any", exit: 18},
+	{code: AccessTooWide, meaning: "An audit that was asked to fail found rights on Secrets that are too wide, or that nobody uses.", remedy: "See what each finding says", exit: 20},
 }
 
 var (

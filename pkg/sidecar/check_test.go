@@ -147,7 +147,7 @@ func TestOtherPinsThanTheTagsAreRefused(t *testing.T) {
 func TestAPinAsAbsentIsOfAnOptionalInput(t *testing.T) {
 	pod, step := final(t)
 	in := &step.Inputs[0]
-	pins := []pin.Pin{{Input: in.Name, Location: in.URI(), Archive: in.Archive, Absent: true}}
+	pins := []pin.Pin{{Input: in.Name, Location: in.URI(), Archive: in.Archive(), Absent: true}}
 	if err := sidecar.Check(pod, step, pins, config); err == nil || !strings.Contains(err.Error(), "is not optional") {
 		t.Errorf("got %v", err)
 	}

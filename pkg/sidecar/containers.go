@@ -92,10 +92,10 @@ func match(step *argo.Step, pins []pin.Pin) error {
 			return fmt.Errorf("pin %q is for no input of the step, or the second for one", pin.Input)
 		}
 		seen[pin.Input] = true
-		if in := step.Inputs[i]; !in.Pinned() || in.Problem != nil || !in.LiesAt(pin.Location) {
+		if in := step.Inputs[i]; !in.Pinned() || in.Problem() != nil || !in.LiesAt(pin.Location) {
 			return fmt.Errorf("pin %q is not for the location of the step's input", pin.Input)
-		} else if in.Archive != pin.Archive && in.Archive != content.ArchiveDetect {
-			return fmt.Errorf("pin %q is for another archive strategy than the input's, %s", pin.Input, in.Archive)
+		} else if in.Archive() != pin.Archive && in.Archive() != content.ArchiveDetect {
+			return fmt.Errorf("pin %q is for another archive strategy than the input's, %s", pin.Input, in.Archive())
 		} else if pin.Absent && !in.Optional {
 			return fmt.Errorf("pin %q wants nothing to be there, and the input is not optional", pin.Input)
 		}
@@ -189,15 +189,15 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*c
 // it mounts the same part of them as main.
 func volumesOf(step *argo.Step) (volumes []pin.Volume, mounts []corev1.VolumeMount) {
 	for _, in := range step.Inputs {
-		if in.Mount == nil {
+		if in.Mount() == nil {
 			continue
 		}
-		i := slices.IndexFunc(volumes, func(v pin.Volume) bool { return v.Path == in.Mount.Path })
+		i := slices.IndexFunc(volumes, func(v pin.Volume) bool { return v.Path == in.Mount().Path })
 		if i < 0 {
 			i = len(volumes)
-			v := pin.Volume{Path: in.Mount.Path, Dir: fmt.Sprintf("%s/%d", pathVolumes, i), Own: in.Mount.Own, Inputs: map[string]string{}}
+			v := pin.Volume{Path: in.Mount().Path, Dir: fmt.Sprintf("%s/%d", pathVolumes, i), Own: in.Mount().Own, Inputs: map[string]string{}}
 			volumes = append(volumes, v)
-			mounts = append(mounts, corev1.VolumeMount{Name: in.Mount.Volume, SubPath: in.Mount.SubPath, MountPath: v.Dir, ReadOnly: true})
+			mounts = append(mounts, corev1.VolumeMount{Name: in.Mount().Volume, SubPath: in.Mount().SubPath, MountPath: v.Dir, ReadOnly: true})
 		}
 		volumes[i].Inputs[in.Name] = in.Path
 	}
@@ -207,7 +207,7 @@ func volumesOf(step *argo.Step) (volumes []pin.Volume, mounts []corev1.VolumeMou
 // looked says whether verify looks at what init can write through its mount.
 func looked(m corev1.VolumeMount, step *argo.Step) bool {
 	return slices.ContainsFunc(step.Inputs, func(in argo.Input) bool {
-		return in.Mount != nil && m.Name == in.Mount.Volume && m.SubPath == in.Mount.SubPath && m.MountPath == layout.PathMainFiles+in.Mount.Path
+		return in.Mount() != nil && m.Name == in.Mount().Volume && m.SubPath == in.Mount().SubPath && m.MountPath == layout.PathMainFiles+in.Mount().Path
 	})
 }
 
@@ -222,11 +222,11 @@ func rawArgs(init *corev1.Container, step *argo.Step) ([]string, error) {
 		}
 		for _, m := range init.VolumeMounts {
 			at := path.Clean(m.MountPath)
-			if in.Mount == nil && mainFiles(m) && (at == layout.PathMainFiles || strings.HasPrefix(layout.PathMainFiles+path.Clean(in.Path)+"/", at+"/")) {
+			if in.Mount() == nil && mainFiles(m) && (at == layout.PathMainFiles || strings.HasPrefix(layout.PathMainFiles+path.Clean(in.Path)+"/", at+"/")) {
 				return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, beside inputs from a store", in.Path, m.Name).For(in.Name)
 			}
 		}
-		raw := pin.Raw{Input: in.Name, SHA256: in.RawSHA256, Mode: in.Mode}
+		raw := pin.Raw{Input: in.Name, SHA256: in.RawSHA256(), Mode: in.Mode}
 		if err := raw.Validate(); err != nil {
 			return nil, err
 		}

@@ -30,8 +30,8 @@ func ptr[T any](v T) *T { return &v }
 // pinsFor gives a pin for each input of the step that needs one.
 func pinsFor(step *argo.Step) []pin.Pin {
 	var pins []pin.Pin
-	for _, in := range step.StoreInputs() {
-		pins = append(pins, pin.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Archive: content.ArchiveTar, Tree: digest, Mode: in.Mode})
+	for _, in := range step.PinnedInputs() {
+		pins = append(pins, pin.Pin{Input: in.Name, Location: in.Location().URI(), SHA256: digest, Archive: content.ArchiveTar, Tree: digest, Mode: in.Mode})
 	}
 	return pins
 }
@@ -53,7 +53,7 @@ func both(t testing.TB) (*corev1.Pod, *argo.Step) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(step.StoreInputs()) != 1 {
+	if len(step.PinnedInputs()) != 1 {
 		t.Fatal("the pod has no input in the store")
 	}
 	return pod, step
@@ -541,7 +541,7 @@ func TestWhatCannotBeAdded(t *testing.T) {
 		"a pin for a problem's location": {func() *argo.Step {
 			s := *step
 			s.Inputs = slices.Clone(s.Inputs)
-			s.Inputs[0].Problem = reason.New(reason.ArchiveUnsupported, "")
+			s.Inputs[0] = s.Inputs[0].Refused(reason.New(reason.ArchiveUnsupported, ""))
 			return &s
 		}(), good, config.Image, "location"},
 		"containers for no step": {nil, nil, config.Image, "no step"},

@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -125,6 +127,48 @@ func TestWhatWasGoodStaysUntilSomethingGoodReplacesIt(t *testing.T) {
 	}
 	if l := loaded["ConfigMap argoseal-trusted-root"]; len(l.IDs) != 1 || !strings.HasPrefix(l.IDs[0], "sha256:") || !l.Since.Equal(clock.Now()) {
 		t.Errorf("of the trusted root it says %+v", l)
+	}
+}
+
+func TestMetricsSaySinceWhenWhatIsLoadedIsInUse(t *testing.T) {
+	api := fake.NewClientBuilder().Build()
+	s, clock := store(api)
+	registry := prometheus.NewPedanticRegistry()
+	check(t, registry.Register(s.Metrics()))
+	since := func() map[string]time.Time {
+		t.Helper()
+		families, err := registry.Gather()
+		check(t, err)
+		all := map[string]time.Time{}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				all[m.GetLabel()[0].GetValue()] = time.Unix(int64(m.GetGauge().GetValue()), 0)
+			}
+		}
+		return all
+	}
+	if got := since(); len(got) != 0 {
+		t.Errorf("with nothing loaded: %v", got)
+	}
+	secret, _ := tagKey(t)
+	trusted, notary := roots(t)
+	for _, o := range []client.Object{secret, trusted, notary} {
+		check(t, api.Create(t.Context(), o))
+	}
+	clock.SetTime(time.Unix(1000, 0))
+	check(t, s.Load(t.Context()))
+	id, key, err := tag.NewKey()
+	check(t, err)
+	secret.Data = tag.WithKey(secret.Data, id, key)
+	check(t, api.Update(t.Context(), secret))
+	clock.SetTime(time.Unix(2000, 0))
+	check(t, s.Load(t.Context()))
+	if got, want := since(), (map[string]time.Time{
+		"Secret argoseal-tag-key":         time.Unix(2000, 0),
+		"ConfigMap argoseal-trusted-root": time.Unix(1000, 0),
+		"ConfigMap argoseal-notary-key":   time.Unix(1000, 0),
+	}); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
@@ -173,7 +174,10 @@ func TestAReadThatFailedPasses(t *testing.T) {
 	at := artifact.Location{Store: "minio:9000", Bucket: "b", Key: "k", Kind: artifact.KindObject}
 	seal := &v1alpha1.ArtifactSeal{Spec: v1alpha1.ArtifactSealSpec{Provenance: "p"}}
 	for name, read := range map[string]func() *reason.Error{
-		"pods":                   func() *reason.Error { _, no := v.Writers(t.Context(), argo.Input{Location: at}); return no },
+		"pods": func() *reason.Error {
+			_, no := v.Writers(t.Context(), argo.Input{Source: argo.SourceStore}.StoredAt(at, content.ArchiveTar))
+			return no
+		},
 		"a seal":                 func() *reason.Error { _, no := v.Seal(t.Context(), at); return no },
 		"seals below":            func() *reason.Error { _, no := v.SealsIn(t.Context(), at.Prefix()); return no },
 		"seals elsewhere":        func() *reason.Error { _, no := v.LastSeal(t.Context(), []string{"lib"}, at); return no },

@@ -101,12 +101,12 @@ func AnyProducer(pod *corev1.Pod) Producer {
 		return p
 	}
 	for _, o := range step.Outputs {
-		p.Outputs = append(p.Outputs, o.Places()...)
+		p.Outputs = append(p.Outputs, o.Locations()...)
 		for _, l := range o.Unsealed() {
 			if p.Unsealed == nil {
 				p.Unsealed = map[artifact.Location]reason.Code{}
 			}
-			p.Unsealed[l] = o.Problem.Code
+			p.Unsealed[l] = o.Problem().Code
 		}
 	}
 	return p

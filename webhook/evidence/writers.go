@@ -57,7 +57,7 @@ const (
 // records. The pod that is asked about is not one of them: it can have the location
 // as input and as output.
 func (v *View) Writers(ctx context.Context, in argo.Input) (Writers, *reason.Error) {
-	places, dirs := in.Places(), in.Above()
+	places, dirs := in.Locations(), in.Above()
 	producers, err := v.source.Producers(ctx, v.consumer.Namespace, v.consumer.Workflow, in)
 	if err != nil {
 		return Writers{}, lookupFailed("the pods of this workflow", err)
@@ -76,7 +76,7 @@ func (v *View) Writers(ctx context.Context, in argo.Input) (Writers, *reason.Err
 			w.where = exact
 		case p.writes(dirs):
 			w.where = above
-		case p.below(in.Location.Prefix()):
+		case p.below(in.Location().Prefix()):
 			w.where = below
 		default:
 			continue

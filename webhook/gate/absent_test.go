@@ -98,7 +98,7 @@ func TestAnOptionalInputOfWhichNothingIsKnownIsAdmittedAsAbsent(t *testing.T) {
 				}
 				return
 			}
-			want := []pin.Pin{{Input: "message", Location: w.location.URI(), Archive: w.step.Inputs[0].Archive, Absent: true}}
+			want := []pin.Pin{{Input: "message", Location: w.location.URI(), Archive: w.step.Inputs[0].Archive(), Absent: true}}
 			if d := cmp.Diff(want, v.Pins); !v.Allowed || d != "" {
 				t.Fatalf("%v, pins (-want +got):\n%s", v.Refusal, d)
 			}

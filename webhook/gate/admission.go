@@ -162,8 +162,8 @@ func warnings(pod *corev1.Pod, step *argo.Step, wf *definition.Workflow) []strin
 	}
 	var w []string
 	for _, o := range step.Outputs {
-		if o.Problem != nil {
-			w = append(w, "this output will not be sealed: "+o.Problem.For(o.Label()).Error())
+		if o.Problem() != nil {
+			w = append(w, "this output will not be sealed: "+o.Problem().For(o.Label()).Error())
 		}
 	}
 	for _, why := range argo.Warnings(pod, step) {

@@ -39,8 +39,9 @@ func reading(t *testing.T, form content.Form, part string) *world {
 	w := newWorld(t)
 	dir := w.sealDirectoryAs(t, form, parts.Tree())
 	w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Files = parts.String()
-	w.step.Inputs[0].Location.Key = dir.Key + part
-	w.step.Inputs[0].Archive = content.ArchiveDetect
+	at := w.step.Inputs[0].Location()
+	at.Key = dir.Key + part
+	w.take(at, content.ArchiveDetect)
 	w.redefine(t, reference, reference+`,"subPath":"`+part+`"`)
 	return w
 }
@@ -84,7 +85,7 @@ func TestAPartOfADirectory(t *testing.T) {
 		"that does not have it":     {part: "z", want: reason.NoProvenance, says: "nothing of that name"},
 		"that has another name":     {part: "a.jso", want: reason.NoProvenance, says: "nothing of that name"},
 		"that has it as a file, by a key that ends in a slash": {change: func(_ *testing.T, w *world) {
-			w.step.Inputs[0].Location = w.step.Inputs[0].Location.Prefix()
+			w.takeFrom(w.step.Inputs[0].Location().Prefix())
 		}, want: reason.NoProvenance, says: "ends in a slash"},
 		"of which the definition takes another part": {change: func(t *testing.T, w *world) {
 			w.redefine(t, reference, reference+`,"subPath":"sub"`)
@@ -93,13 +94,13 @@ func TestAPartOfADirectory(t *testing.T) {
 			w.redefine(t, reference, reference+`,"optional":false`)
 		}, want: reason.OriginMismatch, says: `"a.json" of output`},
 		"taken whole where the definition takes a part": {change: func(_ *testing.T, w *world) {
-			w.step.Inputs[0].Location = w.location
+			w.takeFrom(w.location)
 		}, want: reason.OriginMismatch, says: "it is output"},
 		"with something in it that Argo would unpack": {form: content.FormLookalikes, want: reason.ArchiveMismatch, says: "archive none"},
 		"with something in it that Argo is told to leave": {form: content.FormLookalikes, change: func(_ *testing.T, w *world) {
-			w.step.Inputs[0].Archive = content.ArchiveNone
+			w.takeBy(content.ArchiveNone)
 		}},
-		"that is to be unpacked": {change: func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = content.ArchiveTar }, want: reason.ArchiveMismatch},
+		"that is to be unpacked": {change: func(_ *testing.T, w *world) { w.takeBy(content.ArchiveTar) }, want: reason.ArchiveMismatch},
 		"by a part that is only known at runtime": {change: func(t *testing.T, w *world) {
 			w.redefine(t, reference, reference+`,"subPath":"{{inputs.parameters.x}}.json"`)
 		}},

@@ -18,14 +18,14 @@ import (
 // collect pins the parts that have these seals.
 func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers evidence.Writers) (accepted, *reason.Error) {
 	switch {
-	case in.Archive != content.ArchiveDetect && in.Archive != content.ArchiveNone:
-		return accepted{}, reason.New(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive)
+	case in.Archive() != content.ArchiveDetect && in.Archive() != content.ArchiveNone:
+		return accepted{}, reason.New(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive())
 	case len(seals) > pin.MaxFiles:
 		return accepted{}, reason.New(reason.PrefixUnsupported, "%d outputs were sealed there", len(seals))
 	}
 	// A pod's directories come one after the other, so that its lists are read once.
 	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return strings.Compare(a.Spec.Provenance, b.Spec.Provenance) })
-	c := collection{prefix: in.Location.Prefix(), seals: seals, files: map[string]storedFile{}}
+	c := collection{prefix: in.Location().Prefix(), seals: seals, files: map[string]storedFile{}}
 	for i := range seals {
 		if no := e.collectOne(ctx, &c, in, &seals[i], writers); no != nil {
 			why := reason.Wrap(no.Code, no, "%s: %s", seals[i].Spec.Location.Key, no.Detail)

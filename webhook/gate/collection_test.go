@@ -30,7 +30,7 @@ func collecting(t *testing.T) *world {
 	w.evidence.pods = nil
 	w.part(t, prefix, 0, "a.json", stored)
 	w.part(t, prefix, 1, "sub/b.tgz", tree)
-	w.step.Inputs[0].Archive = content.ArchiveDetect
+	w.takeBy(content.ArchiveDetect)
 	w.redefine(t, reference, `"s3":{"key":"`+w.location.Key+`"}`)
 	return w
 }
@@ -64,7 +64,7 @@ func TestWhatSeveralStepsStoredIsPinnedFileByFile(t *testing.T) {
 		Input: "message", Location: w.location.Prefix().URI(), SHA256: files.Tree(), Archive: content.ArchiveNone, Tree: files.Tree(), Files: files.String(),
 	}
 	for _, at := range []artifact.Location{w.location, w.location.Prefix()} {
-		w.step.Inputs[0].Location = at
+		w.takeFrom(at)
 		if at.Kind == artifact.KindPrefix {
 			w.redefine(t, reference, `"s3":{"key":"`+at.Key+`"}`)
 		}
@@ -140,7 +140,7 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 		"is not taken by another key": {func(t *testing.T, w *world) {
 			w.redefine(t, reference, `"s3":{"key":"another"}`)
 		}, reason.NoProvenance, ""},
-		"is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = content.ArchiveTar }, reason.ArchiveMismatch, "in parts"},
+		"is not unpacked": {func(_ *testing.T, w *world) { w.takeBy(content.ArchiveTar) }, reason.ArchiveMismatch, "in parts"},
 		"is refused if an object's seal is made a directory's": {func(_ *testing.T, w *world) {
 			for name, s := range w.evidence.seals {
 				delete(w.evidence.seals, name)
@@ -277,7 +277,7 @@ func TestADirectoryAmongThePartsIsPinnedFileByFile(t *testing.T) {
 		Files: files.String(), Dirs: "m0\nm0.more\n",
 	}
 	for _, archive := range []content.Archive{content.ArchiveDetect, content.ArchiveNone} {
-		w.step.Inputs[0].Archive = archive
+		w.takeBy(archive)
 		v := w.evaluate(t)
 		if !v.Allowed || !cmp.Equal(v.Pins, []pin.Pin{want}) {
 			t.Fatalf("%s: verdict is %+v (%v), want pin %+v", archive, v, v.Refusal, want)
@@ -462,7 +462,7 @@ func TestWhatSeveralStepsStoredWithADirectoryInIt(t *testing.T) {
 			fail(t, w)
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("failed", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{FailedProducers: true}})}
 		}, reason.PrefixUnsupported, "ClusterProvenancePolicy failed"},
-		"is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = content.ArchiveZip }, reason.ArchiveMismatch, "in parts"},
+		"is not unpacked": {func(_ *testing.T, w *world) { w.takeBy(content.ArchiveZip) }, reason.ArchiveMismatch, "in parts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := mapping(t)
@@ -504,7 +504,7 @@ func filling(t *testing.T, trees ...content.Files) *world {
 	clear(w.evidence.seals)
 	clear(w.evidence.provenances)
 	w.evidence.pods = nil
-	w.step.Inputs[0].Archive = content.ArchiveNone
+	w.takeBy(content.ArchiveNone)
 	w.redefine(t, reference, `"s3":{"key":"`+w.location.Key+`"}`)
 	for n, files := range trees {
 		w.fill(t, n, files)

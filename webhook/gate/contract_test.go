@@ -83,8 +83,8 @@ func (r *recorded) step(t *testing.T, pod *corev1.Pod, consumed map[string]bool)
 	t.Helper()
 	step, err := argo.Parse(pod)
 	check(t, err)
-	for _, in := range step.StoreInputs() {
-		if r.evidence.seals[artifact.SealName(in.Location, step.WorkflowUID)] == nil {
+	for _, in := range step.PinnedInputs() {
+		if r.evidence.seals[artifact.SealName(in.Location(), step.WorkflowUID)] == nil {
 			return false
 		}
 	}
@@ -92,7 +92,7 @@ func (r *recorded) step(t *testing.T, pod *corev1.Pod, consumed map[string]bool)
 	if !v.Allowed {
 		t.Fatalf("%s is refused: %v", step.NodeName, v.Refusal)
 	}
-	for _, in := range step.StoreInputs() {
+	for _, in := range step.PinnedInputs() {
 		r.twisted(t, step, in, consumed)
 	}
 	if len(step.Outputs) > 0 {
@@ -104,7 +104,7 @@ func (r *recorded) step(t *testing.T, pod *corev1.Pod, consumed map[string]bool)
 // twisted has another node have made an input: it is refused.
 func (r *recorded) twisted(t *testing.T, step *argo.Step, in argo.Input, consumed map[string]bool) {
 	t.Helper()
-	name := artifact.SealName(in.Location, step.WorkflowUID)
+	name := artifact.SealName(in.Location(), step.WorkflowUID)
 	was := r.evidence.seals[name]
 	record := r.evidence.provenances[was.Spec.Provenance]
 	bundle := record.Status.Bundle

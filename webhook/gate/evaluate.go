@@ -39,7 +39,7 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 	if refusal := problem(step); refusal != nil {
 		return Verdict{Refusal: refusal}
 	}
-	if len(step.StoreInputs()) > 0 {
+	if len(step.PinnedInputs()) > 0 {
 		if refusal := g.held(ctx, wf); refusal != nil {
 			return Verdict{Refusal: refusal}
 		}
@@ -48,7 +48,7 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 	if refusal != nil {
 		return Verdict{Refusal: refusal}
 	}
-	if len(step.StoreInputs()) == 0 {
+	if len(step.PinnedInputs()) == 0 {
 		return Verdict{Allowed: true}
 	}
 	policies, err := g.Policies.For(step.Namespace)
@@ -79,12 +79,12 @@ const maxInputs = 256
 // problem is the first input that no evidence could help. What has no store
 // object and is part of the spec, or is not supplied, needs none.
 func problem(step *argo.Step) *reason.Error {
-	if n := len(step.StoreInputs()); n > maxInputs {
+	if n := len(step.PinnedInputs()); n > maxInputs {
 		return reason.New(reason.UnsupportedPod, "it has %d inputs from stores, at most %d can be pinned", n, maxInputs)
 	}
 	for _, in := range step.Inputs {
-		if in.Problem != nil {
-			return in.Problem.For(in.Label())
+		if in.Problem() != nil {
+			return in.Problem().For(in.Label())
 		}
 		switch in.Source {
 		case argo.SourceStore, argo.SourceGit, argo.SourceHTTP, argo.SourceRaw, argo.SourceAbsent:
@@ -117,7 +117,7 @@ type accepted struct {
 
 // inputs decides on all of the step's inputs that need evidence.
 func (e *evaluation) inputs(ctx context.Context) Verdict {
-	inputs := e.step.StoreInputs()
+	inputs := e.step.PinnedInputs()
 	var v Verdict
 	for _, in := range inputs {
 		found, refusal := e.input(ctx, in)

@@ -56,7 +56,7 @@ func TestAPinIsWhatTheInputsStrategyLeaves(t *testing.T) {
 			if c.form != "" {
 				w.sealFile(t, c.form)
 			}
-			w.step.Inputs[0].Archive = c.by
+			w.takeBy(c.by)
 			want := []pin.Pin{{Input: "message", Location: w.location.URI(), SHA256: stored, Archive: c.how, Tree: c.tree}}
 			if v := w.evaluate(t); !v.Allowed || !cmp.Equal(v.Pins, want) {
 				t.Errorf("verdict is %+v (%v), want pin %v", v, v.Refusal, want)
@@ -288,24 +288,24 @@ func TestEvaluate(t *testing.T) {
 		}, reason.ArchiveMismatch, 0, "archive none"},
 		"a file that would be unpacked": {func(t *testing.T, w *world) {
 			w.sealFile(t, content.FormFile)
-			w.step.Inputs[0].Archive = content.ArchiveTar
+			w.takeBy(content.ArchiveTar)
 		}, reason.ArchiveMismatch, 0, "sealed as file, and the input's strategy is tar"},
 		"a file that would be unzipped": {func(t *testing.T, w *world) {
 			w.sealFile(t, content.FormLookalike)
-			w.step.Inputs[0].Archive = content.ArchiveZip
+			w.takeBy(content.ArchiveZip)
 		}, reason.ArchiveMismatch, 0, "sealed as lookalike, and the input's strategy is zip"},
 		"an archive that would be unzipped": {func(_ *testing.T, w *world) {
-			w.step.Inputs[0].Archive = content.ArchiveZip
+			w.takeBy(content.ArchiveZip)
 		}, reason.ArchiveMismatch, 0, "sealed as tar, and the input's strategy is zip"},
-		"an input without any strategy": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = "" }, reason.ArchiveMismatch, 0, ""},
+		"an input without any strategy": {func(_ *testing.T, w *world) { w.takeBy("") }, reason.ArchiveMismatch, 0, ""},
 
 		// The input itself.
 		"an input that cannot be checked": {func(_ *testing.T, w *world) {
-			w.step.Inputs[0].Problem = reason.New(reason.ArchiveUnsupported, "archive is none")
+			w.step.Inputs[0] = w.step.Inputs[0].Refused(reason.New(reason.ArchiveUnsupported, "archive is none"))
 		}, reason.ArchiveUnsupported, 0, "artifact message"},
 		"an input of an unknown source": {func(_ *testing.T, w *world) { w.step.Inputs[0].Source = "ether" }, reason.StoreUnsupported, 0, "ether"},
 		"an input of no source":         {func(_ *testing.T, w *world) { w.step.Inputs[0].Source = "" }, reason.StoreUnsupported, 0, ""},
-		"an input without a location":   {func(_ *testing.T, w *world) { w.step.Inputs[0].Location = artifact.Location{} }, reason.LocationInvalid, 0, ""},
+		"an input without a location":   {func(_ *testing.T, w *world) { w.takeFrom(artifact.Location{}) }, reason.LocationInvalid, 0, ""},
 	}
 	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -371,8 +371,9 @@ func TestSeveralInputs(t *testing.T) {
 	second := func(w *world) argo.Input {
 		in := w.step.Inputs[0]
 		in.Name = "second"
-		in.Location.Key = "by-hand.tgz"
-		return in
+		at := in.Location()
+		at.Key = "by-hand.tgz"
+		return in.StoredAt(at, in.Archive())
 	}
 	t.Run("one refused input refuses the pod; the other keeps its pin", func(t *testing.T) {
 		w := newWorld(t)
@@ -454,7 +455,7 @@ func TestADirectoryWithoutAnArchiveIsPinnedWhole(t *testing.T) {
 	for _, by := range []content.Archive{content.ArchiveDetect, content.ArchiveNone} {
 		w := newWorld(t)
 		below := w.sealDirectory(t)
-		w.step.Inputs[0].Archive = by
+		w.takeBy(by)
 		want := []pin.Pin{{Input: "message", Location: below.URI(), SHA256: stored, Archive: content.ArchiveNone, Tree: stored}}
 		if v := w.evaluate(t); !v.Allowed || !cmp.Equal(v.Pins, want) {
 			t.Errorf("by %s: verdict is %+v (%v), want pin %v", by, v, v.Refusal, want)
@@ -462,7 +463,7 @@ func TestADirectoryWithoutAnArchiveIsPinnedWhole(t *testing.T) {
 	}
 	w := newWorld(t)
 	w.sealDirectory(t)
-	w.step.Inputs[0].Location = w.location.Prefix()
+	w.takeFrom(w.location.Prefix())
 	if v := w.evaluate(t); !v.Allowed {
 		t.Errorf("by a key that ends in a slash: %v", v.Refusal)
 	}
@@ -477,8 +478,8 @@ func TestADirectoryAndAnObjectAreTwoThings(t *testing.T) {
 		want   reason.Code
 		says   string
 	}{
-		"a directory is not unpacked": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = content.ArchiveTar }, reason.ArchiveMismatch, "sealed as directory"},
-		"a directory is not unzipped": {func(_ *testing.T, w *world) { w.step.Inputs[0].Archive = content.ArchiveZip }, reason.ArchiveMismatch, "sealed as directory"},
+		"a directory is not unpacked": {func(_ *testing.T, w *world) { w.takeBy(content.ArchiveTar) }, reason.ArchiveMismatch, "sealed as directory"},
+		"a directory is not unzipped": {func(_ *testing.T, w *world) { w.takeBy(content.ArchiveZip) }, reason.ArchiveMismatch, "sealed as directory"},
 		"an object beside a directory is what Argo takes": {func(t *testing.T, w *world) {
 			other := w.producer(t, "produce", laterUID, now.Add(-9*time.Second))
 			w.seal(t, other, func(f *provenance.Facts) { f.Step.NodeName = "artifact-passing[0].another" })
@@ -490,7 +491,7 @@ func TestADirectoryAndAnObjectAreTwoThings(t *testing.T) {
 			w.stored(t, w.producer(t, "produce", laterUID, time.Time{}))
 		}, reason.ProvenancePending, "still runs"},
 		"an object is not below a key that ends in a slash": {func(t *testing.T, w *world) {
-			w.step.Inputs[0].Location = w.location.Prefix()
+			w.takeFrom(w.location.Prefix())
 			clear(w.evidence.seals)
 			w.seal(t, w.produce, nil)
 		}, reason.NotSealed, "was to produce it"},

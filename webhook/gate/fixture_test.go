@@ -168,7 +168,7 @@ func newWorld(t testing.TB) *world {
 	w.moment = epochtest.Held(namespaceUID, time.Time{})
 	w.consume, w.step = argotest.Parsed(t, "consume")
 	w.workflow = argotest.Owner(t, w.consume)
-	w.location = w.step.StoreInputs()[0].Location
+	w.location = w.step.PinnedInputs()[0].Location()
 	w.definitions = &definitions{
 		workflow: func(context.Context, string, string) (*definition.Workflow, error) { return w.workflow, nil },
 		template: func(context.Context, string, graph.Ref) (map[string]any, error) { return w.template, nil },
@@ -365,3 +365,12 @@ func check(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// take has the step take its input from there, and Argo do this to it.
+func (w *world) take(from artifact.Location, by content.Archive) {
+	w.step.Inputs[0] = w.step.Inputs[0].StoredAt(from, by)
+}
+
+func (w *world) takeFrom(l artifact.Location) { w.take(l, w.step.Inputs[0].Archive()) }
+
+func (w *world) takeBy(archive content.Archive) { w.take(w.step.Inputs[0].Location(), archive) }

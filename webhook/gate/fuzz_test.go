@@ -158,7 +158,7 @@ func (z *fuzzed) proven(t *testing.T, pod *corev1.Pod, content tag.Tag) {
 	if err != nil {
 		t.Fatalf("pod %s was admitted, and is no step that can be read: %v", pod.Name, err)
 	}
-	for _, in := range step.StoreInputs() {
+	for _, in := range step.PinnedInputs() {
 		proof := false
 		for _, p := range content.Pins {
 			known := len(z.pins) > 0 && p.Location == z.pins[0] && p.SHA256 == stored && p.Tree == tree

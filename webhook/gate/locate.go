@@ -21,7 +21,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *reaso
 	if in.Source != argo.SourceStore {
 		return e.fetched(in)
 	}
-	if err := in.Location.Validate(); err != nil {
+	if err := in.Location().Validate(); err != nil {
 		return accepted{}, reason.Wrap(reason.LocationInvalid, err, "%v", err)
 	}
 	writers, no := e.view.Writers(ctx, in)
@@ -31,7 +31,7 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *reaso
 	if no := writers.Exact().Pending(e.gate.Clock.Now()); no != nil {
 		return accepted{}, no
 	}
-	seal, at, no := e.first(ctx, in.Places())
+	seal, at, no := e.first(ctx, in.Locations())
 	if no != nil {
 		return accepted{}, no
 	}
@@ -86,13 +86,13 @@ func (e *evaluation) whole(ctx context.Context, c candidate) (accepted, *reason.
 // part decides on an input that is a part of a sealed directory. The nearest one
 // counts, as a step that stores one within another's replaces that part of it.
 func (e *evaluation) part(ctx context.Context, in argo.Input, seal *v1alpha1.ArtifactSeal, dir artifact.Location, writers evidence.Writers) (accepted, *reason.Error) {
-	path := strings.TrimPrefix(strings.TrimSuffix(in.Location.Key, "/"), dir.Key)
+	path := strings.TrimPrefix(strings.TrimSuffix(in.Location().Key, "/"), dir.Key)
 	found, no := e.vouch(ctx, candidate{
 		in: in, namespace: e.step.Namespace, seal: seal, at: dir, part: path,
 		// Who stores a directory above this one leaves it as it is. Who stores
 		// something below the input has not been waited for yet.
 		writers: writers.Declaring(func(l artifact.Location) bool {
-			return l == dir || dir.Contains(l) && l.Overlaps(in.Location)
+			return l == dir || dir.Contains(l) && l.Overlaps(in.Location())
 		}),
 	})
 	if no != nil {
@@ -117,7 +117,7 @@ func (e *evaluation) collected(ctx context.Context, in argo.Input, writers evide
 	if no := writers.Pending(e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
-	seals, no := e.view.SealsIn(ctx, in.Location.Prefix())
+	seals, no := e.view.SealsIn(ctx, in.Location().Prefix())
 	switch {
 	case no != nil:
 		return accepted{}, no, true
@@ -132,7 +132,7 @@ func (e *evaluation) collected(ctx context.Context, in argo.Input, writers evide
 // workflow's definition gives itself, if more than one step filled it: each stored a
 // directory there, or something below. It is false where one did.
 func (e *evaluation) filled(ctx context.Context, in argo.Input, writers evidence.Writers) (accepted, *reason.Error, bool) {
-	seals, no := e.view.SealsIn(ctx, in.Location.Prefix())
+	seals, no := e.view.SealsIn(ctx, in.Location().Prefix())
 	switch {
 	case no != nil:
 		return accepted{}, no, true

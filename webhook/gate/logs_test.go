@@ -54,8 +54,8 @@ func logging(t *testing.T, measured bool) (*world, *corev1.Pod) {
 	if measured {
 		step = with
 	}
-	w.location = with.Outputs[len(with.Outputs)-1].Location
-	w.step.Inputs[0].Location, w.step.Inputs[0].Archive = w.location, content.ArchiveDetect
+	w.location = with.Outputs[len(with.Outputs)-1].Location()
+	w.take(w.location, content.ArchiveDetect)
 	w.redefine(t, reference, `"s3":{"key":"`+w.location.Key+`"}`)
 	pod = w.injected(t, pod, step, nil).Pod
 	pod.UID, pod.CreationTimestamp = produceUID, metav1.NewTime(now.Add(-30*time.Second))

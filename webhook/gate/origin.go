@@ -18,15 +18,23 @@ import (
 // definition takes it from. Argo resolves inputs from what steps reported, and
 // any workflow pod may report in another's name.
 func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Workflow) (map[string]graph.Origins, *reason.Error) {
+	var known *graph.Graph
 	found := map[string]graph.Origins{}
 	for _, in := range step.Inputs {
 		if in.Source == argo.SourceAbsent {
 			continue
 		}
-		o, no := g.origin(ctx, step, wf, in.Name)
+		if known == nil {
+			var err error
+			if known, err = wf.Graph(); err != nil {
+				return nil, reason.Wrap(reason.OriginUnknown, err, "%v", err).For(in.Label())
+			}
+		}
+		o, learned, no := g.origin(ctx, step, known, in.Name)
 		if no != nil {
 			return nil, no.For(in.Label())
 		}
+		known = learned // for the other inputs; nobody else's
 		if in.Source != argo.SourceStore && !isLiteral(o, in) {
 			return nil, reason.New(reason.OriginMismatch, "it comes from %s, and the workflow's definition takes it from %s", in.Source, describeOrigins(o)).For(in.Label())
 		}
@@ -38,34 +46,34 @@ func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Work
 // maxLearned bounds how many WorkflowTemplates are read for one input.
 const maxLearned = 20
 
-// origin resolves one input, and reads WorkflowTemplates that the Workflow has
-// no copies of yet: Argo stores them after it made the pod.
-func (g *Gate) origin(ctx context.Context, step *argo.Step, wf *definition.Workflow, input string) (graph.Origins, *reason.Error) {
-	known, err := wf.Graph()
-	if err != nil {
-		return graph.Origins{}, reason.Wrap(reason.OriginUnknown, err, "%v", err)
+// origin resolves one input, and reads WorkflowTemplates that the definition does
+// not know yet: Argo stores its copies after it made the pod. It gives the
+// definition with these.
+func (g *Gate) origin(ctx context.Context, step *argo.Step, known *graph.Graph, input string) (graph.Origins, *graph.Graph, *reason.Error) {
+	refuse := func(code reason.Code, err error, format string, args ...any) (graph.Origins, *graph.Graph, *reason.Error) {
+		return graph.Origins{}, nil, reason.Wrap(code, err, format, args...)
 	}
 	var missing *graph.NotStoredError
 	for range maxLearned {
 		o, err := known.Origins(step.NodeName, input)
 		switch {
 		case err == nil:
-			return o, nil
+			return o, known, nil
 		case !errors.As(err, &missing):
-			return graph.Origins{}, reason.Wrap(reason.OriginUnknown, err, "%v", err)
+			return refuse(reason.OriginUnknown, err, "%v", err)
 		}
 		template, err := g.Definitions.Template(ctx, step.Namespace, missing.Ref)
 		if err != nil {
-			return graph.Origins{}, reason.Wrap(reason.LookupFailed, err, "%s could not be read", missing.Ref)
+			return refuse(reason.LookupFailed, err, "%s could not be read", missing.Ref)
 		}
 		if template == nil {
 			break
 		}
-		if err := known.Learn(missing.Ref, template); err != nil {
-			return graph.Origins{}, reason.Wrap(reason.OriginUnknown, err, "%v", err)
+		if known, err = known.Learn(missing.Ref, template); err != nil {
+			return refuse(reason.OriginUnknown, err, "%v", err)
 		}
 	}
-	return graph.Origins{}, reason.Wrap(reason.DefinitionIncomplete, missing, "%v", missing)
+	return refuse(reason.DefinitionIncomplete, missing, "%v", missing)
 }
 
 // Fingerprint spells what a tag keeps of the workflow's definition. Of a template
@@ -74,7 +82,7 @@ func (g *Gate) origin(ctx context.Context, step *argo.Step, wf *definition.Workf
 func (g *Gate) Fingerprint(ctx context.Context, step *argo.Step, wf *definition.Workflow) string {
 	if ref, awaits := wf.Awaits(); awaits && len(step.Outputs) > 0 {
 		if template, err := g.Definitions.Template(ctx, step.Namespace, ref); err == nil && template != nil {
-			wf.Foresee(template)
+			wf = wf.Foresee(template)
 		}
 	}
 	return wf.Fingerprint(step.NodeName)
@@ -85,7 +93,7 @@ func isLiteral(o graph.Origins, in argo.Input) bool {
 	for _, l := range o.Literals {
 		switch {
 		case in.Source == argo.SourceStore && l.Store == "s3":
-			if l.Fits(in.Location.Key) {
+			if l.Fits(in.Location().Key) {
 				return true
 			}
 		case in.Source == argo.SourceRaw && l.Store == "raw":

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
@@ -36,7 +35,7 @@ func (w *world) redefine(t *testing.T, old, updated string) {
 func TestAnInputIsWhatTheDefinitionTakesItFrom(t *testing.T) {
 	raw := func(w *world, digest string) {
 		in := &w.step.Inputs[0]
-		in.Source, in.Location, in.RawSHA256 = argo.SourceRaw, artifact.Location{}, artifact.Digest(digest)
+		*in = in.WithText(artifact.Digest(digest))
 	}
 	const hello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 	sealed := func(t *testing.T, w *world, change func(*provenance.Facts)) { w.seal(t, w.produce, change) }

@@ -23,7 +23,7 @@ import (
 func (e *evaluation) outside(ctx context.Context, in argo.Input, writers evidence.Writers) (accepted, *reason.Error) {
 	why, nothing := writers.Whole().Unsealed()
 	if !writers.Declared() && e.live {
-		for _, l := range in.Places() {
+		for _, l := range in.Locations() {
 			seal, no := e.view.LastSeal(ctx, e.policies.ProducerNamespaces(), l)
 			switch {
 			case no != nil:
@@ -63,7 +63,7 @@ func (e *evaluation) mayBeAbsent(in argo.Input) bool {
 // false where none speaks of it.
 func (e *evaluation) external(in argo.Input) (found accepted, refusal *reason.Error, speaks bool) {
 	from := policy.External{URI: in.URI()}
-	for _, d := range in.Doubts {
+	for _, d := range in.Doubts() {
 		from.Doubts = append(from.Doubts, policy.Doubt(d))
 	}
 	admitted := e.policies.External(from)
@@ -74,11 +74,11 @@ func (e *evaluation) external(in argo.Input) (found accepted, refusal *reason.Er
 		// A step may have reported this location in another's name.
 		return accepted{}, reason.New(reason.OriginMismatch, "it lies outside of this workflow, and the workflow's definition takes it from %s", describeOrigins(o)), true
 	}
-	if err := content.CheckOutside(admitted.SHA256, in.Archive, admitted.Tree); err != nil {
+	if err := content.CheckOutside(admitted.SHA256, in.Archive(), admitted.Tree); err != nil {
 		return accepted{}, reason.Wrap(reason.ArchiveMismatch, err, "ClusterProvenancePolicy %s: %v", admitted.Policy, err), true
 	}
 	return accepted{pin: pin.Pin{
-		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Archive: in.Archive, Tree: admitted.Tree,
+		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Archive: in.Archive(), Tree: admitted.Tree,
 		Mode: in.Mode, Policy: admitted.Policy,
 	}}, nil, true
 }

@@ -69,7 +69,7 @@ func TestAnInputFromOutsideIsPinnedAsThePolicySays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := untouched(t)
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, c.content))}
-			w.step.Inputs[0].Archive = c.by
+			w.takeBy(c.by)
 			v := w.evaluate(t)
 			c.want.Input, c.want.Location, c.want.Archive, c.want.Policy = "message", w.location.URI(), c.by, "datasets"
 			if d := cmp.Diff([]pin.Pin{c.want}, v.Pins); !v.Allowed || d != "" {
@@ -141,7 +141,7 @@ func TestAStoredFileThatArgoIsToUnpackIsRefused(t *testing.T) {
 		t.Run("by "+string(by), func(t *testing.T) {
 			w := untouched(t)
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, v1alpha1.Content{SHA256: string(stored)}))}
-			w.step.Inputs[0].Archive = by
+			w.takeBy(by)
 			v := w.evaluate(t)
 			if v.Allowed || v.Refusal.Code != reason.ArchiveMismatch || !strings.Contains(v.Refusal.Error(), "ClusterProvenancePolicy datasets") {
 				t.Errorf("verdict is %v", v.Refusal)
@@ -196,7 +196,7 @@ func TestSealsThatNeedAPolicyAreFetchedAsTheyWereSealed(t *testing.T) {
 				if c.form != content.FormTar && c.form != content.FormZip {
 					seal.Spec.TreeDigest = string(itself)
 				}
-				w.step.Inputs[0].Archive = c.by
+				w.takeBy(c.by)
 				v := w.evaluate(t)
 				switch {
 				case c.how == "" && (v.Allowed || v.Refusal.Code != reason.ArchiveMismatch):
@@ -510,8 +510,10 @@ func TestInputsThatArgoFetches(t *testing.T) {
 			w := newWorld(t)
 			w.gate.Quick, w.gate.Live = &memory{failProducers: errDown, failSeal: errDown}, &memory{failProducers: errDown, failSeal: errDown}
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("fetched", v1alpha1.PolicyRules{Allow: allow})}
-			w.step.Inputs[0].Source, w.step.Inputs[0].Location = c.source, artifact.Location{}
-			w.step.Inputs[0].Remote, w.step.Inputs[0].Archive, w.step.Inputs[0].Problem = c.uri, c.pin.Archive, c.problem
+			in := &w.step.Inputs[0]
+			if *in = in.FetchedFrom(c.source, c.uri, c.pin.Archive); c.problem != nil {
+				*in = in.Refused(c.problem)
+			}
 			w.redefine(t, reference, `"`+string(c.source)+`":{"url":"x"}`)
 			v := w.evaluate(t)
 			if c.want != "" {
@@ -599,7 +601,7 @@ func TestNoRefusalShowsTheQueryOfAURL(t *testing.T) {
 			w := untouched(t)
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("lists", rules)}
 			in := &w.step.Inputs[0]
-			in.Source, in.Location, in.Remote = argo.SourceHTTP, artifact.Location{}, "https://example.org/x?X-Amz-Signature="+secret
+			*in = in.FetchedFrom(argo.SourceHTTP, "https://example.org/x?X-Amz-Signature="+secret, in.Archive())
 			v := w.evaluate(t)
 			if v.Allowed || strings.Contains(v.Refusal.Error(), secret) || !strings.Contains(v.Refusal.Error(), "https://example.org/x?…") {
 				t.Errorf("it says: %v", v.Refusal)

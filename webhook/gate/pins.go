@@ -19,7 +19,7 @@ import (
 // strategy makes of that. The pin names the seal if a policy is needed too,
 // because the one of the consumer's workflow goes without saying.
 func pinSealed(in argo.Input, subject provenance.Subject, by vouched) (accepted, *reason.Error) {
-	tree, how, err := subject.Fetched(in.Archive)
+	tree, how, err := subject.Fetched(in.Archive())
 	if err != nil {
 		return accepted{}, reason.From(err)
 	}
@@ -34,7 +34,7 @@ func pinSealed(in argo.Input, subject provenance.Subject, by vouched) (accepted,
 
 // pinPart pins a part of a directory.
 func pinPart(in argo.Input, dir artifact.Location, part content.Sum, by vouched) (accepted, *reason.Error) {
-	at := in.Location
+	at := in.Location()
 	switch {
 	case part.Form.IsDirectory():
 		at = at.Prefix()
@@ -50,7 +50,7 @@ func pinPart(in argo.Input, dir artifact.Location, part content.Sum, by vouched)
 
 // pinAbsent pins that an input is not there.
 func pinAbsent(in argo.Input) accepted {
-	return accepted{pin: pin.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive, Absent: true}}
+	return accepted{pin: pin.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive(), Absent: true}}
 }
 
 // fit refuses what the admission tag has no room for.

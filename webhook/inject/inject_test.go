@@ -34,9 +34,9 @@ var (
 
 func pinsFor(step *argo.Step) []pin.Pin {
 	var pins []pin.Pin
-	for _, in := range step.StoreInputs() {
-		if in.Problem == nil {
-			pins = append(pins, pin.Pin{Input: in.Name, Location: in.Location.URI(), SHA256: digest, Archive: content.ArchiveTar, Tree: digest})
+	for _, in := range step.PinnedInputs() {
+		if in.Problem() == nil {
+			pins = append(pins, pin.Pin{Input: in.Name, Location: in.Location().URI(), SHA256: digest, Archive: content.ArchiveTar, Tree: digest})
 		}
 	}
 	return pins

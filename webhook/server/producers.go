@@ -127,8 +127,8 @@ func (p *Producers) Producers(_ context.Context, namespace, workflow string, in 
 	if err := p.Ready(nil); err != nil {
 		return nil, err
 	}
-	wanted := []string{anywhere, below + in.Location.Prefix().URI()}
-	for _, l := range append(in.Above(), in.Location) {
+	wanted := []string{anywhere, below + in.Location().Prefix().URI()}
+	for _, l := range append(in.Above(), in.Location()) {
 		wanted = append(wanted, l.Prefix().URI())
 	}
 	slices.Sort(wanted)

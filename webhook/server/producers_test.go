@@ -11,6 +11,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
@@ -55,7 +56,7 @@ func TestProducersAreFoundByWhatTheyMayWrite(t *testing.T) {
 		"s3://s/b/q":    {"unreadable"},
 		"s3://t/b/x/y":  {"unreadable"},
 	} {
-		found, err := p.Producers(context.Background(), ns, "wf", argo.Input{Source: argo.SourceStore, Location: at(t, uri)})
+		found, err := p.Producers(context.Background(), ns, "wf", argo.Input{}.StoredAt(at(t, uri), content.ArchiveDetect))
 		check(t, err)
 		var got []string
 		for _, f := range found {
@@ -71,7 +72,7 @@ func TestProducersAreFoundByWhatTheyMayWrite(t *testing.T) {
 func TestBeforeThePodsAreListedThereIsNoAnswer(t *testing.T) {
 	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byLocation: locations})
 	p := &Producers{pods: synced{indexer: indexer, cold: true}}
-	found, err := p.Producers(context.Background(), ns, "wf", argo.Input{Source: argo.SourceStore, Location: at(t, "s3://s/b/x")})
+	found, err := p.Producers(context.Background(), ns, "wf", argo.Input{}.StoredAt(at(t, "s3://s/b/x"), content.ArchiveTar))
 	if err == nil || p.Ready(nil) == nil {
 		t.Errorf("found %v", found)
 	}

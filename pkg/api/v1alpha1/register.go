@@ -13,7 +13,7 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion, &Provenance{}, &ProvenanceList{}, &ArtifactSeal{}, &ArtifactSealList{},
 		&ClusterProvenancePolicy{}, &ClusterProvenancePolicyList{}, &ProvenancePolicy{}, &ProvenancePolicyList{},
-		&SecretEncryption{}, &SecretEncryptionList{})
+		&SecretEncryption{}, &SecretEncryptionList{}, &SecretAccess{}, &SecretAccessList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }

@@ -69,9 +69,25 @@ type SecretEncryptionSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="a key lives an hour at least"
 	MaxKeyAge *metav1.Duration `json:"maxKeyAge,omitempty"`
+	// escrow has every key kept, encrypted to somebody, in this resource's status:
+	// before it is used. Absent: keys are in the servers' files alone.
+	// +optional
+	Escrow *SecretEscrow `json:"escrow,omitempty"`
 }
 
-// SecretEncryptionStatus is what was observed last. Nothing is decided by it.
+// SecretEscrow says who can bring keys back.
+type SecretEscrow struct {
+	// recipients of age, age1…: public keys. Each can bring back every key alone.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:Pattern=`^age1[0-9a-z]+$`
+	// +kubebuilder:validation:items:MaxLength=4096
+	// +listType=set
+	Recipients []string `json:"recipients"`
+}
+
+// SecretEncryptionStatus is what was observed last. No step is decided by it, but that a
+// key is used only if it is in escrow.
 type SecretEncryptionStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -95,6 +111,26 @@ type SecretEncryptionStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	Servers []EncryptionServer `json:"servers,omitempty"`
+	// escrow are keys, encrypted to spec.escrow.recipients: those in the files, and the
+	// newest of those that have left them. `argoseal-sentinel restore` brings them back.
+	// +optional
+	// +listType=map
+	// +listMapKey=key
+	// +kubebuilder:validation:MaxItems=64
+	Escrow []EscrowedKey `json:"escrow,omitempty"`
+}
+
+// EscrowedKey is a key that its recipients can decrypt, and nobody else.
+type EscrowedKey struct {
+	// key is its name, PROVIDER/NAME.
+	// +kubebuilder:validation:MaxLength=320
+	Key string `json:"key"`
+	// recipients it was encrypted to: the first half of the SHA-256 of their list.
+	// +kubebuilder:validation:MaxLength=32
+	Recipients string `json:"recipients"`
+	// data is an armored file of age.
+	// +kubebuilder:validation:MaxLength=32768
+	Data string `json:"data"`
 }
 
 // EncryptionKey names a key.

@@ -76,23 +76,9 @@ func (w *Workflow) references(node string) (resolution, error) {
 	return r, nil
 }
 
-// Stored gives the definition as far as the Workflow has it, whatever else was
-// learned. Its errors are those of graph.Parse.
-func (w *Workflow) Stored() (*graph.Graph, error) {
-	if w.stored == nil {
-		g, err := graph.Parse(w.Name, w.object)
-		if err != nil {
-			return nil, err
-		}
-		w.stored = g
-	}
-	return w.stored, nil
-}
-
-// path follows what is stored alone: both webhooks have to come to the same
-// fingerprint, whatever one of them has learned.
+// path follows the name of a node through what the Workflow has.
 func (w *Workflow) path(node string) (graph.Path, error) {
-	g, err := w.Stored()
+	g, err := w.Graph()
 	if err != nil {
 		return graph.Path{}, err
 	}
@@ -139,14 +125,14 @@ func (w *Workflow) Awaits() (graph.Ref, bool) {
 	return graph.Ref{Name: w.definition.TemplateRef.Name, ClusterScope: w.definition.TemplateRef.ClusterScope}, true
 }
 
-// Foresee says what the template has that the Workflow awaits. Its default
-// values are stated only if they are in Argo's copy, too; whether it is the
-// template that Argo took is not certain.
-func (w *Workflow) Foresee(template map[string]any) {
+// Foresee gives the Workflow with what the template has that it awaits. The
+// template's default values are stated only if they are in Argo's copy, too;
+// whether it is the template that Argo took is not certain.
+func (w *Workflow) Foresee(template map[string]any) *Workflow {
 	spec, _ := template["spec"].(map[string]any)
 	usual, err := argumentsOf(spec)
 	if err != nil {
-		return
+		return w
 	}
 	var all arguments
 	for _, p := range usual.Parameters {
@@ -160,7 +146,9 @@ func (w *Workflow) Foresee(template map[string]any) {
 			all.Parameters = append(all.Parameters, own)
 		}
 	}
-	w.foreseen = all.digest()
+	foresees := *w
+	foresees.foreseen = all.digest()
+	return &foresees
 }
 
 // overridden says whether a parameter of the Workflow's takes the place of one
@@ -179,7 +167,7 @@ func argumentsOf(spec map[string]any) (arguments, error) {
 
 // digest covers the parameters as they are stated, in any order.
 func (a arguments) digest() artifact.Digest {
-	list := a.named()
+	list := a.stated()
 	slices.SortFunc(list, func(a, b Parameter) int { return strings.Compare(a.Name, b.Name) })
 	raw, err := json.Marshal(list)
 	if err != nil {
@@ -213,7 +201,7 @@ func (w *Workflow) parametersAt(f fingerprint, own []Parameter) ([]Parameter, er
 	if f.Arguments == "" && f.Foreseen != copied.digest() {
 		return own, nil
 	}
-	return copied.named(), nil
+	return copied.stated(), nil
 }
 
 // ran says whether the step's template may be the one that its node is to run,
@@ -221,14 +209,30 @@ func (w *Workflow) parametersAt(f fingerprint, own []Parameter) ([]Parameter, er
 // stores the copies. If storing fails it looks up anew, and may then store what
 // another wrote meanwhile.
 func (w *Workflow) ran(node Node, open []Parameter) error {
-	if _, err := w.path(node.Name); errors.Is(err, graph.ErrUnresolvable) {
+	g, err := w.Graph()
+	if err == nil {
+		_, err = g.Path(node.Name)
+	}
+	if errors.Is(err, graph.ErrUnresolvable) {
 		return nil // what is on the path is not stated either
 	}
+	if g == nil {
+		return reason.Wrap(reason.DefinitionChanged, err, "%v", err)
+	}
+	before := map[string]string{}
 	for _, p := range open {
-		w.stored.SetParameter(p.Name, p.Value)
+		before[p.Name] = p.Value
 	}
-	if err := w.stored.Runs(node.Name, []byte(node.Made)); err != nil {
-		return reason.Wrap(reason.DefinitionChanged, err, "it did not run template %.200q as the definition has it: %.300v", node.Template, err)
+	g = g.WithParameters(before)
+	first := errors.New("its pod has no template")
+	for i, made := range node.Made {
+		err := g.Runs(node.Name, []byte(made))
+		if err == nil {
+			return nil
+		}
+		if i == 0 {
+			first = err
+		}
 	}
-	return nil
+	return reason.Wrap(reason.DefinitionChanged, first, "it did not run template %.200q as the definition has it: %.300v", node.Template, first)
 }

@@ -236,7 +236,7 @@ func TestWhatWasLearnedDoesNotChangeAFingerprint(t *testing.T) {
 		t.Fatal(err)
 	}
 	learned := object{"spec": object{"templates": list{object{"name": "t", "steps": list{list{step("c", "far")}}}}}}
-	if err := g.Learn(graph.Ref{Name: "org"}, learned); err != nil {
+	if g, err = g.Learn(graph.Ref{Name: "org"}, learned); err != nil {
 		t.Fatal(err)
 	}
 	if path, err := g.Path(node); err != nil || len(path.Copies) != 3 {
@@ -316,6 +316,46 @@ func TestAScriptIsTheOneOfArgosCopy(t *testing.T) {
 	}
 }
 
+// The kubelet is to replace $(NAME) in main, and init and wait have it as $$(NAME).
+func TestReferencesToVariablesAreTheDefinitions(t *testing.T) {
+	for name, c := range map[string]struct {
+		word string
+		code reason.Code
+	}{
+		"as they are":  {"$(ARGO_NODE_ID)", ""},
+		"with dollars": {"$$(ARGO_NODE_ID)", ""},
+		"others":       {"$(ARGO_WORKFLOW_UID)", reason.DefinitionChanged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := argotest.Pod(t, "produce")
+			env := pod.Spec.InitContainers[0].Env
+			at := slices.IndexFunc(env, func(e corev1.EnvVar) bool { return e.Name == "ARGO_TEMPLATE" })
+			plain := env[at].Value
+			if env[at].Value = strings.Replace(plain, "hello world", "$(ARGO_NODE_ID)", 1); env[at].Value == plain {
+				t.Fatal("the template has other words")
+			}
+			if c.word[1] == '$' {
+				env[at].Value = strings.Replace(plain, "hello world", c.word, 1)
+			}
+			literal := argo.Literal(pod)
+			step, err := argo.Parse(literal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.word[1] != '$' && literal.Spec.InitContainers[0].Env[at].Value == env[at].Value {
+				t.Fatal("nothing was written otherwise")
+			}
+			env[at].Value = strings.Replace(plain, "hello world", c.word, 1)
+			u, _ := copied(t, pod, step)
+			step.NodeName = step.Workflow // whose entrypoint it is here
+			w := parsed(t, u)
+			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node()); reason.Of(err) != c.code || (err == nil) != (c.code == "") {
+				t.Errorf("error is %v, want code %q", err, c.code)
+			}
+		})
+	}
+}
+
 // What a workflow runs with is in Argo's copy, the template's default values
 // included.
 func TestTheArgumentsAreThoseThatArgoExecutes(t *testing.T) {
@@ -384,11 +424,16 @@ func TestTheArgumentsAreThoseThatArgoExecutes(t *testing.T) {
 				delete(u.Object, "status")
 			}
 			before := parsed(t, u)
+			unforeseen := before.Fingerprint(step.NodeName)
 			if ref, awaits := before.Awaits(); awaits != (c.before == nil) || awaits && ref != (graph.Ref{Name: "build"}) {
 				t.Errorf("it awaits %v: %v", ref, awaits)
 			}
 			if c.live != nil {
-				before.Foresee(c.live)
+				foreseen := before.Foresee(c.live)
+				if before.Fingerprint(step.NodeName) != unforeseen {
+					t.Error("what a copy foresees changed its fingerprint")
+				}
+				before = foreseen
 			}
 			d, err := parsed(t, workflow(c.now)).DefinitionAt(before.Fingerprint(step.NodeName), step.Node())
 			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,8 +23,8 @@ import (
 
 // Workflow is the part of a live Workflow that decisions and statements need.
 // Of its status only Argo's copies of templates are read, which a guard keeps
-// from everybody else: whoever may write Workflows may write the rest. It is not
-// safe for concurrent use.
+// from everybody else: whoever may write Workflows may write the rest. It never
+// changes, and is safe for concurrent use.
 type Workflow struct {
 	Namespace string
 	Name      string
@@ -39,9 +40,8 @@ type Workflow struct {
 	foreseen artifact.Digest
 	// object is as the API server gave it, and only read.
 	object map[string]any
-	graph  *graph.Graph
-	// stored is the graph that never learned anything.
-	stored *graph.Graph
+	// graph reads the definition, once.
+	graph func() (*graph.Graph, error)
 }
 
 // Definition is what a statement's externalParameters say about a step: the
@@ -124,8 +124,8 @@ type arguments struct {
 	Parameters []parameter `json:"parameters"`
 }
 
-// named are the parameters as they are stated.
-func (a arguments) named() []Parameter {
+// stated are the parameters as a statement has them.
+func (a arguments) stated() []Parameter {
 	var list []Parameter
 	for _, p := range a.Parameters {
 		n := Parameter{Name: p.Name}
@@ -157,11 +157,12 @@ func Parse(u *unstructured.Unstructured) (*Workflow, error) {
 	if w.definition, w.given, err = define(fields); err != nil {
 		return nil, reason.Wrap(reason.OwnerMismatch, err, "the spec of Workflow %s: %v", w.Name, err)
 	}
+	w.graph = sync.OnceValues(func() (*graph.Graph, error) { return graph.Parse(w.Name, u.Object) })
 	return w, nil
 }
 
-// HasCopies says whether it has copies of templates in its status, which are
-// believed to be Argo's.
+// HasCopies says whether it has copies of templates in its status, which count as
+// Argo's.
 func (w *Workflow) HasCopies() bool {
 	if w == nil {
 		return false
@@ -186,20 +187,14 @@ func (w *Workflow) Definition(template string) (Definition, error) {
 	return d, nil
 }
 
-// Graph gives the workflow's definition as Argo executes it, always the same
-// one, so what it learned stays. Its errors are those of graph.Parse.
+// Graph gives the definition as Argo executes it, as far as the Workflow has it:
+// both webhooks have to come to the same fingerprint, whatever one of them has
+// learned. Its errors are those of graph.Parse.
 func (w *Workflow) Graph() (*graph.Graph, error) {
-	if w == nil || w.UID == "" {
+	if w == nil || w.graph == nil {
 		return nil, errors.New("no workflow was read")
 	}
-	if w.graph == nil {
-		g, err := graph.Parse(w.Name, w.object)
-		if err != nil {
-			return nil, err
-		}
-		w.graph = g
-	}
-	return w.graph, nil
+	return w.graph()
 }
 
 // define reads a spec, and gives its own arguments; fields is its own copy.
@@ -220,7 +215,7 @@ func define(fields map[string]any) (Definition, []parameter, error) {
 			return d, nil, err
 		}
 	}
-	d.Parameters = spec.Arguments.named()
+	d.Parameters = spec.Arguments.stated()
 	for _, name := range []string{"arguments", "shutdown", "suspend"} {
 		delete(fields, name)
 	}

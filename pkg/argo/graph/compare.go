@@ -11,8 +11,8 @@ import (
 type comparison struct {
 	expansion
 	frame *frame
-	// known are texts that were expanded.
-	known map[string]text
+	// expanded are the texts that were expanded already.
+	expanded map[string]text
 	// own: the template is the Workflow's own.
 	own bool
 	// compared counts values.
@@ -176,10 +176,10 @@ func (c *comparison) amongFields(place string, choice []any, made object) error 
 
 // text expands a text of the template.
 func (c *comparison) text(s string) text {
-	t, ok := c.known[s]
+	t, ok := c.expanded[s]
 	if !ok {
 		t = c.expansion.text(s, c.frame)
-		c.known[s] = t
+		c.expanded[s] = t
 	}
 	return t
 }

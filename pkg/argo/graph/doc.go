@@ -10,6 +10,6 @@
 // Argo took from elsewhere it reads where Argo keeps its own copies, in the
 // Workflow's status: a guard lets nobody else write those.
 //
-// It is pure, and believes no names, depths or expressions: what it cannot
+// It is pure, and trusts no names, depths or expressions: what it cannot
 // follow is Unresolvable, and never "anything".
 package graph

@@ -28,7 +28,7 @@ func (e *expansion) exceeded() bool { return e.tags > maxTags || e.bytes > maxBy
 // text expands one, in terms of the frame whose template has it; nil: in the
 // workflow's own terms.
 func (e *expansion) text(s string, in *frame) text {
-	pieces, tags := cut(s)
+	pieces, tags := splitTags(s)
 	if len(tags) == 0 {
 		return pieces
 	}
@@ -66,7 +66,7 @@ func (e *expansion) global(name string) text {
 	if p == nil || twice || p.Value == nil {
 		return anything
 	}
-	pieces, _ := cut(string(*p.Value))
+	pieces, _ := splitTags(string(*p.Value))
 	return pieces
 }
 

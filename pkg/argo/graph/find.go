@@ -106,13 +106,13 @@ func (f *frame) hook(rest string) (found call, after string, ok bool, err error)
 		return h, after, ok, nil
 	}
 	for name, h := range f.call.Hooks {
-		cut, fits := cutName(rest, ".hooks."+name)
+		behind, fits := cutName(rest, ".hooks."+name)
 		switch {
 		case !fits || name == exitHook:
 		case ok:
 			return call{}, "", false, unresolvable("%.200q may be of several hooks", rest)
 		default:
-			found, after, ok = h, cut, true
+			found, after, ok = h, behind, true
 		}
 	}
 	return found, after, ok, nil
@@ -143,7 +143,7 @@ func (g *Graph) child(f *frame, rest string) (*frame, string, error) {
 			break
 		}
 		mark, rest = m[0], rest[len(m[0]):]
-		next = named(t.Steps[i], head(rest))
+		next = callNamed(t.Steps[i], head(rest))
 	case t.DAG != nil && strings.HasPrefix(rest, "."):
 		mark, rest = ".", rest[1:]
 		next = t.task(head(rest))
@@ -164,7 +164,7 @@ func head(rest string) string {
 	return rest
 }
 
-func named(calls []call, name string) *call {
+func callNamed(calls []call, name string) *call {
 	for i := range calls {
 		if calls[i].Name == name && name != "" {
 			return &calls[i]
@@ -173,7 +173,7 @@ func named(calls []call, name string) *call {
 	return nil
 }
 
-func (t *template) task(name string) *call { return named(t.DAG.Tasks, name) }
+func (t *template) task(name string) *call { return callNamed(t.DAG.Tasks, name) }
 
 // enter makes the frame of a call.
 func enter(c call, caller *frame, node string) *frame {
@@ -206,7 +206,7 @@ func (g *Graph) template(f *frame) (*template, error) {
 		if !ok {
 			return nil, &NotStoredError{*f.scope}
 		}
-		f.body = &t
+		f.body = t
 	default:
 		for i := range g.spec.Templates {
 			if g.spec.Templates[i].Name == name && name != "" {

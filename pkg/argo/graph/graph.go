@@ -16,8 +16,8 @@ import (
 var ErrUnresolvable = errors.New("the workflow's definition does not say where it comes from")
 
 // NotStoredError says that the Workflow does not have its copy of a template
-// yet: Argo creates a pod before it stores what it looked up for it. Learn tells
-// the graph what the WorkflowTemplate says.
+// yet: Argo creates a pod before it stores what it looked up for it. A graph that
+// has learned what the WorkflowTemplate says knows it: see Graph.Learn.
 type NotStoredError struct{ Ref Ref }
 
 func (e *NotStoredError) Error() string {
@@ -50,7 +50,8 @@ func unresolvable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrUnresolvable, fmt.Sprintf(format, args...))
 }
 
-// Graph is one workflow's definition.
+// Graph is one workflow's definition. It never changes, and is safe for concurrent
+// use: what learns is a copy, which shares with it all that it does not learn.
 type Graph struct {
 	workflow string
 	// spec is the one that is executed; nil as long as it is not known.
@@ -58,7 +59,7 @@ type Graph struct {
 	// own is the Workflow's own spec.
 	own spec
 	// stored are Argo's copies of referenced templates: SCOPE/NAME/TEMPLATE.
-	stored map[string]template
+	stored map[string]*template
 
 	// executed and copies are what spec and stored were read from, without what
 	// was learned.
@@ -132,7 +133,7 @@ type Literal struct {
 // Fits says whether Argo may have made text of the literal's, by substituting
 // what stands in double braces.
 func (l Literal) Fits(text string) bool {
-	pieces, _ := cut(l.Text)
+	pieces, _ := splitTags(l.Text)
 	return pieces.fits(text)
 }
 
@@ -189,7 +190,7 @@ func (a arguments) parameter(name string) (found *parameter, twice bool) {
 	return found, twice
 }
 
-func (a arguments) named(name string) *artifact {
+func (a arguments) artifact(name string) *artifact {
 	for i := range a.Artifacts {
 		if a.Artifacts[i].Name == name {
 			return &a.Artifacts[i]
@@ -271,15 +272,20 @@ const exitHook = "exit"
 func Parse(name string, workflow map[string]any) (*Graph, error) {
 	status, _ := workflow["status"].(map[string]any)
 	var is struct {
-		Spec   spec                `json:"spec"`
-		Stored map[string]template `json:"stored"`
-		Copy   *spec               `json:"copy"`
+		Spec   spec                 `json:"spec"`
+		Stored map[string]*template `json:"stored"`
+		Copy   *spec                `json:"copy"`
 	}
 	err := convert(map[string]any{
 		"spec": workflow["spec"], "stored": status["storedTemplates"], "copy": status["storedWorkflowTemplateSpec"],
 	}, &is)
 	if err != nil {
 		return nil, unresolvable("Workflow %s: %v", name, err)
+	}
+	for id, t := range is.Stored {
+		if t == nil { // null in JSON: a copy that says nothing, and is one
+			is.Stored[id] = &template{}
+		}
 	}
 	g := &Graph{workflow: name, own: is.Spec, spec: &is.Spec, stored: is.Stored}
 	g.executed, _ = workflow["spec"].(object)
@@ -288,30 +294,32 @@ func Parse(name string, workflow map[string]any) (*Graph, error) {
 		g.spec = is.Copy
 		g.executed, _ = status["storedWorkflowTemplateSpec"].(object)
 	}
-	if g.stored == nil {
-		g.stored = map[string]template{}
-	}
 	return g, nil
 }
 
-// Learn adds what a WorkflowTemplate says, for what the Workflow has no copy of.
-func (g *Graph) Learn(ref Ref, workflowTemplate map[string]any) error {
+// Learn gives a graph that also knows what a WorkflowTemplate says, for what the
+// Workflow has no copy of.
+func (g *Graph) Learn(ref Ref, workflowTemplate map[string]any) (*Graph, error) {
 	var is struct {
 		Spec spec `json:"spec"`
 	}
 	if err := convert(workflowTemplate, &is); err != nil {
-		return unresolvable("%s: %v", ref, err)
+		return nil, unresolvable("%s: %v", ref, err)
 	}
-	for _, t := range is.Spec.Templates {
+	learned := *g
+	learned.stored = make(map[string]*template, len(g.stored)+len(is.Spec.Templates))
+	maps.Copy(learned.stored, g.stored)
+	for i := range is.Spec.Templates {
+		t := &is.Spec.Templates[i]
 		id := ref.scope() + "/" + t.Name
-		if _, known := g.stored[id]; !known {
-			g.stored[id] = t
+		if learned.stored[id] == nil {
+			learned.stored[id] = t
 		}
 	}
 	if g.spec == nil && g.own.WorkflowTemplateRef != nil && *g.own.WorkflowTemplateRef == ref {
-		g.spec = join(g.own, is.Spec)
+		learned.spec = join(g.own, is.Spec)
 	}
-	return nil
+	return &learned, nil
 }
 
 // join is what Argo executes where a Workflow refers to a whole
@@ -347,18 +355,24 @@ func convert(object map[string]any, into any) error {
 	return Decode(raw, into)
 }
 
-// SetParameter says what a parameter of the workflow was before Argo put
-// anything into its value. That need not be the same everywhere: a value can be
-// the result of an expression.
-func (g *Graph) SetParameter(name, value string) {
-	if g.spec == nil {
-		return
+// WithParameters gives a graph in which parameters of the workflow, by name, have the
+// values that they had before Argo put anything into them. That need not be the same
+// everywhere: a value can be the result of an expression.
+func (g *Graph) WithParameters(values map[string]string) *Graph {
+	if g.spec == nil || len(values) == 0 {
+		return g
 	}
-	for i := range g.spec.Arguments.Parameters {
-		if p := &g.spec.Arguments.Parameters[i]; p.Name == name {
+	executed := *g.spec
+	executed.Arguments.Parameters = slices.Clone(g.spec.Arguments.Parameters)
+	for i := range executed.Arguments.Parameters {
+		p := &executed.Arguments.Parameters[i]
+		if value, given := values[p.Name]; given {
 			p.Value = new(AnyString(value))
 		}
 	}
+	with := *g
+	with.spec = &executed
+	return &with
 }
 
 // Origins says where the named input of a node comes from. It fails with a

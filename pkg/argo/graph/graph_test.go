@@ -20,7 +20,7 @@ const leaves = `
     inputs: {artifacts: [{name: in, path: /a}]}
 `
 
-func parse(t *testing.T, text string) (*Graph, error) {
+func parse(t testing.TB, text string) (*Graph, error) {
 	t.Helper()
 	var object map[string]any
 	if err := yaml.Unmarshal([]byte(text), &object); err != nil {
@@ -331,18 +331,25 @@ func TestWhatArgoHasNotStoredCanBeLearned(t *testing.T) {
 			if !errors.As(err, &missing) || missing.Ref != c.ref {
 				t.Fatalf("got %v, want to be asked for %s", err, c.ref)
 			}
-			if err := g.Learn(Ref{Name: "another"}, lib); err != nil {
+			other, err := g.Learn(Ref{Name: "another"}, lib)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err = g.Origins(c.node, "in"); !errors.As(err, &missing) {
+			if _, err = other.Origins(c.node, "in"); !errors.As(err, &missing) {
 				t.Fatalf("another template is taken for it: %v", err)
 			}
-			if err := g.Learn(c.ref, lib); err != nil {
+			learned, err := other.Learn(c.ref, lib)
+			if err != nil {
 				t.Fatal(err)
 			}
 			producer := strings.TrimSuffix(c.node, "[1].b") + "[0].a"
-			if o, err := g.Origins(c.node, "in"); err != nil || len(o.Outputs) != 1 || !o.Outputs[0].By(producer, "make") {
+			if o, err := learned.Origins(c.node, "in"); err != nil || len(o.Outputs) != 1 || !o.Outputs[0].By(producer, "make") {
 				t.Errorf("origins are %v, %v", o, err)
+			}
+			for what, g := range map[string]*Graph{"the first": g, "the one between": other} {
+				if _, err = g.Origins(c.node, "in"); !errors.As(err, &missing) {
+					t.Errorf("%s has learned what its copy did: %v", what, err)
+				}
 			}
 		})
 	}
@@ -356,7 +363,7 @@ status: {storedTemplates: {namespaced/lib/use: {name: use, inputs: {artifacts: [
 		t.Fatal(err)
 	}
 	now := map[string]any{"spec": map[string]any{"templates": []any{map[string]any{"name": "use"}}}}
-	if err := g.Learn(Ref{Name: "lib"}, now); err != nil {
+	if g, err = g.Learn(Ref{Name: "lib"}, now); err != nil {
 		t.Fatal(err)
 	}
 	if o, err := g.Origins("wf[0].b", "in"); err != nil || len(o.Literals) != 1 || o.Literals[0].Text != "then" {

@@ -34,16 +34,16 @@ func (r *resolution) input(f *frame, name, part string, depth int) error {
 	if err := r.visit(depth); err != nil {
 		return err
 	}
-	given := f.call.Arguments.named(name)
+	given := f.call.Arguments.artifact(name)
 	if given == nil {
 		t, err := r.graph.template(f)
 		if err != nil {
 			return err
 		}
-		given = t.Inputs.named(name)
+		given = t.Inputs.artifact(name)
 	}
 	if defaults := r.graph.spec.TemplateDefaults; given == nil && defaults != nil {
-		given = defaults.Inputs.named(name)
+		given = defaults.Inputs.artifact(name)
 	}
 	if given == nil {
 		return nil
@@ -107,7 +107,7 @@ func (r *resolution) sibling(in *frame, kind, name string) (*frame, error) {
 		}
 	case kind == "steps":
 		for i, calls := range t.Steps {
-			if c := named(calls, name); c != nil {
+			if c := callNamed(calls, name); c != nil {
 				return enter(*c, in, fmt.Sprintf(`%s\[%d\]\.%s`, in.node, i, regexp.QuoteMeta(name))+anyIteration+anyAttempt), nil
 			}
 		}
@@ -124,7 +124,7 @@ func (r *resolution) output(f *frame, name, part string, depth int) error {
 	if !t.composite() {
 		return r.leaf(t.Name, name, f.node, part)
 	}
-	a := t.Outputs.named(name)
+	a := t.Outputs.artifact(name)
 	if a == nil || a.From == "" && a.FromExpression == "" {
 		return unresolvable("template %q does not say what its output %.200q is", t.Name, name)
 	}
@@ -157,8 +157,7 @@ func (r *resolution) global(name, part string, depth int) error {
 		sources = append(sources, &frame{body: &r.graph.spec.Templates[i]})
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.graph.stored)) {
-		t := r.graph.stored[id]
-		sources = append(sources, &frame{body: &t, scope: filed(id)})
+		sources = append(sources, &frame{body: r.graph.stored[id], scope: filed(id)})
 	}
 	for len(sources) > 0 {
 		f := sources[0]

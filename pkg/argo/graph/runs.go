@@ -29,7 +29,7 @@ func (g *Graph) Runs(node string, made []byte) error {
 	if err := json.Unmarshal(made, &was); err != nil {
 		return err
 	}
-	c := &comparison{expansion: expansion{graph: g}, frame: f, known: map[string]text{}, own: f.callee().Name == "" && g.own.WorkflowTemplateRef == nil}
+	c := &comparison{expansion: expansion{graph: g}, frame: f, expanded: map[string]text{}, own: f.callee().Name == "" && g.own.WorkflowTemplateRef == nil}
 	err = &DifferentError{"the whole template"}
 	for _, body := range g.bodies(f) {
 		if err = c.template(body, was); err == nil {
@@ -143,7 +143,7 @@ func (c *comparison) inputs(want, made any, defaults []any) error {
 	}
 	return each("inputs.artifacts", got, func(place string, i int) error {
 		name, _ := of(declared[i], "name").(string)
-		if c.frame.call.Arguments.named(name) == nil {
+		if c.frame.call.Arguments.artifact(name) == nil {
 			return c.same(place, declared[i], got[i], nil)
 		}
 		return c.same(place, kept(declared[i])[0], kept(got[i])[0], nil)

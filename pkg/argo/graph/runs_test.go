@@ -306,9 +306,11 @@ spec:
 	if err := g.Runs("wf", raw); !errors.As(err, &different) || different.At != "container.env[0].value" {
 		t.Error(err)
 	}
-	g.SetParameter("id", "{{=1}}")
-	if err := g.Runs("wf", raw); err != nil {
+	if err := g.WithParameters(map[string]string{"id": "{{=1}}"}).Runs("wf", raw); err != nil {
 		t.Error(err)
+	}
+	if err := g.Runs("wf", raw); !errors.As(err, &different) {
+		t.Errorf("its copy's parameter is its own: %v", err)
 	}
 }
 

@@ -18,11 +18,11 @@ const (
 	closes = "}}"
 )
 
-// cut takes a text of the definition apart into the pieces that Argo leaves as
+// splitTags takes a text of the definition apart into the pieces that Argo leaves as
 // they are and the tags in double braces between them, for which it may put a
 // value each. A tag can have others in it, which are a part of its name. Braces
 // without their counterpart stand for themselves.
-func cut(s string) (pieces text, tags []string) {
+func splitTags(s string) (pieces text, tags []string) {
 	type span struct{ from, to int }
 	var open []int
 	var found []span
@@ -54,7 +54,7 @@ func cut(s string) (pieces text, tags []string) {
 
 // tagged says whether a text of the definition has tags in it.
 func tagged(s string) bool {
-	_, tags := cut(s)
+	_, tags := splitTags(s)
 	return len(tags) > 0
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
@@ -24,10 +25,10 @@ import (
 func TestFile(t *testing.T) {
 	dir := t.TempDir()
 	f := &agent.File{Path: filepath.Join(dir, "config.yaml")}
-	if content, hash, err := f.Read(); err != nil || hash != agent.Absent || len(content) != 0 {
+	if content, hash, err := f.Read(1); err != nil || hash != agent.Absent || len(content) != 0 {
 		t.Fatalf("%q %s %v", content, hash, err)
 	}
-	if err := f.Write([]byte("one"), agent.Absent); err != nil {
+	if err := f.Write([]byte("one"), agent.Absent, 1); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(f.Path)
@@ -35,14 +36,14 @@ func TestFile(t *testing.T) {
 		t.Fatalf("%v %v", info.Mode(), err)
 	}
 	for _, stale := range []string{agent.Absent, "", encryption.Hash([]byte("zero"))} {
-		if err := f.Write([]byte("two"), stale); !errors.Is(err, agent.ErrChanged) {
+		if err := f.Write([]byte("two"), stale, 1); !errors.Is(err, agent.ErrChanged) {
 			t.Errorf("in place of %q: %v", stale, err)
 		}
 	}
-	if err := f.Write([]byte("two"), encryption.Hash([]byte("one"))); err != nil {
+	if err := f.Write([]byte("two"), encryption.Hash([]byte("one")), 1); err != nil {
 		t.Fatal(err)
 	}
-	if content, hash, err := f.Read(); err != nil || string(content) != "two" || hash != encryption.Hash(content) {
+	if content, hash, err := f.Read(1); err != nil || string(content) != "two" || hash != encryption.Hash(content) {
 		t.Errorf("%q %s %v", content, hash, err)
 	}
 	// Who had the file open goes on with the old one: it was replaced, not written to.
@@ -63,7 +64,7 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Write([]byte("three"), encryption.Hash([]byte("two"))); err != nil {
+	if err := f.Write([]byte("three"), encryption.Hash([]byte("two")), 1); err != nil {
 		t.Fatal(err)
 	}
 	after, err := os.Stat(f.Path)
@@ -76,7 +77,7 @@ func TestFile(t *testing.T) {
 	if err := os.WriteFile(f.Path, bytes.Repeat([]byte("x"), 2<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.Read(); err == nil {
+	if _, _, err := f.Read(1); err == nil {
 		t.Error("it read a file of any size")
 	}
 }
@@ -136,16 +137,16 @@ func TestClientAndServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := agent.NewClient(url, config)
-	if _, hash, err := client.Read(t.Context()); err != nil || hash != agent.Absent {
+	if _, hash, err := client.Read(t.Context(), 1); err != nil || hash != agent.Absent {
 		t.Fatalf("%s %v", hash, err)
 	}
-	if err := client.Write(t.Context(), []byte("a secret key"), agent.Absent); err != nil {
+	if err := client.Write(t.Context(), []byte("a secret key"), agent.Absent, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.Write(t.Context(), []byte("another"), agent.Absent); !errors.Is(err, agent.ErrChanged) {
+	if err := client.Write(t.Context(), []byte("another"), agent.Absent, 1); !errors.Is(err, agent.ErrChanged) {
 		t.Errorf("a write that was decided on before another: %v", err)
 	}
-	if content, hash, err := client.Read(t.Context()); err != nil || string(content) != "a secret key" || hash != encryption.Hash(content) {
+	if content, hash, err := client.Read(t.Context(), 1); err != nil || string(content) != "a secret key" || hash != encryption.Hash(content) {
 		t.Errorf("%q %s %v", content, hash, err)
 	}
 	if strings.Contains(logs.String(), "secret key") || !strings.Contains(logs.String(), "Wrote the file") {
@@ -156,7 +157,7 @@ func TestClientAndServer(t *testing.T) {
 func TestOnlyTheController(t *testing.T) {
 	dir := keys(t)
 	f := &agent.File{Path: filepath.Join(dir, "config.yaml")}
-	if err := f.Write([]byte("a secret key"), agent.Absent); err != nil {
+	if err := os.WriteFile(f.Path, []byte("a secret key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	url, _ := serve(t, dir, f)
@@ -174,8 +175,138 @@ func TestOnlyTheController(t *testing.T) {
 		"a certificate of another authority": foreign,
 		"no certificate":                     {RootCAs: other.RootCAs, MinVersion: tls.VersionTLS13},
 	} {
-		if content, _, err := agent.NewClient(url, config).Read(t.Context()); err == nil {
+		if content, _, err := agent.NewClient(url, config).Read(t.Context(), 1); err == nil {
 			t.Errorf("with %s it gave %q", who, content)
+		}
+	}
+}
+
+// rendered is a file with a key that is made of one letter.
+func rendered(t *testing.T, letter string) []byte {
+	t.Helper()
+	key, err := encryption.NewKey(encryption.Secretbox, 0, time.Unix(1_800_000_000, 0), strings.NewReader(strings.Repeat(letter, 64)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := encryption.NewConfig(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := config.Render([]string{"secrets"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// An operator that was paused while another took over writes nothing more: not where
+// the other has looked, and not where the agent has forgotten who looked.
+func TestOnlyWhoLookedLastWrites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	f := &agent.File{Path: path}
+	if err := f.Write([]byte("one"), agent.Absent, 7); !errors.Is(err, agent.ErrOutdated) {
+		t.Errorf("nobody has looked: %v", err)
+	}
+	for _, nobody := range []int64{0, -1} {
+		if _, _, err := f.Read(nobody); !errors.Is(err, agent.ErrOutdated) {
+			t.Errorf("term %d reads: %v", nobody, err)
+		}
+	}
+	read := func(f *agent.File, term int64) {
+		t.Helper()
+		if _, _, err := f.Read(term); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(f, 7)
+	read(f, 9)
+	if _, _, err := f.Read(7); !errors.Is(err, agent.ErrOutdated) {
+		t.Errorf("the former operator reads: %v", err)
+	}
+	if err := f.Write([]byte("one"), agent.Absent, 7); !errors.Is(err, agent.ErrOutdated) {
+		t.Errorf("the former operator writes: %v", err)
+	}
+	if err := f.Write([]byte("one"), agent.Absent, 9); err != nil {
+		t.Error(err)
+	}
+	f = &agent.File{Path: path} // the agent is restarted
+	if err := f.Write([]byte("two"), encryption.Hash([]byte("one")), 7); !errors.Is(err, agent.ErrOutdated) {
+		t.Errorf("after a restart: %v", err)
+	}
+}
+
+// What was replaced, by the operator or by hand, can be had back until the operator
+// says that nothing needs it.
+func TestReplacedFilesAreKept(t *testing.T) {
+	dir := keys(t)
+	f := &agent.File{Path: filepath.Join(dir, "config.yaml")}
+	url, logs := serve(t, dir, f)
+	config, err := files(dir, "sentinel").Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := agent.NewClient(url, config)
+	first, second, third := rendered(t, "a"), rendered(t, "b"), rendered(t, "c")
+	if err := os.WriteFile(f.Path, first, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := client.Read(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(f.Path, second, 0o600); err != nil { // by hand
+		t.Fatal(err)
+	}
+	if err := client.Write(t.Context(), third, encryption.Hash(second), 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := client.Read(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := client.Kept(t.Context(), 1)
+	if err != nil || len(kept) != 3 {
+		t.Fatalf("%d are kept, %v", len(kept), err)
+	}
+	for _, content := range [][]byte{first, second, third} {
+		if !bytes.Equal(kept[encryption.Hash(content)], content) {
+			t.Errorf("a file is not kept as it was")
+		}
+	}
+	onlyTheirs(t, filepath.Join(dir, ".config.yaml.kept"))
+	if err := client.Forget(t.Context(), encryption.Hash(second), 1); !errors.Is(err, agent.ErrChanged) {
+		t.Errorf("forget all but a file that does not lie there: %v", err)
+	}
+	if _, err := client.Kept(t.Context(), 2); !errors.Is(err, agent.ErrOutdated) {
+		t.Errorf("who has not looked: %v", err)
+	}
+	if err := client.Forget(t.Context(), encryption.Hash(third), 2); !errors.Is(err, agent.ErrOutdated) {
+		t.Errorf("who has not looked forgets: %v", err)
+	}
+	if err := client.Forget(t.Context(), encryption.Hash(third), 1); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err = client.Kept(t.Context(), 1); err != nil || len(kept) != 1 || !bytes.Equal(kept[encryption.Hash(third)], third) {
+		t.Errorf("%d are kept, %v", len(kept), err)
+	}
+	for line := range strings.Lines(string(first)) {
+		if _, secret, ok := strings.Cut(line, "secret: "); ok && strings.Contains(logs.String(), strings.TrimSpace(secret)) {
+			t.Error("it logged a key")
+		}
+	}
+}
+
+// onlyTheirs fails if anybody else may read what is in a folder.
+func onlyTheirs(t *testing.T, folder string) {
+	t.Helper()
+	if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", e.Name(), info, err)
 		}
 	}
 }

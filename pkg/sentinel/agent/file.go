@@ -18,6 +18,13 @@ const Absent = "absent"
 // maxFile bounds what is read and taken: a hundred keys are 20 kB.
 const maxFile = 1 << 20
 
+// maxKept bounds how many copies are kept. A rotation makes some four.
+const maxKept = 256
+
+// ErrOutdated says that somebody who became the operator later has looked at the file
+// since, or that nobody has since the agent started.
+var ErrOutdated = errors.New("another operator has looked at the file since, or the agent was restarted")
+
 // ErrChanged says that the file is not the one that was to be replaced.
 var ErrChanged = errors.New("the file has changed since it was looked at")
 
@@ -27,13 +34,25 @@ type File struct {
 	// One at a time: who reads while a write hangs has to wait, or would take the
 	// old file for the one that stays.
 	mu sync.Mutex
+	// term is that of the last operator who looked. A later one has a higher term.
+	term int64
 }
 
 // Read returns the file and its hash; of one that is not there nothing and Absent.
-func (f *File) Read() (content []byte, hash string, err error) {
+// From then on only an operator of this term may write, until one of a later term
+// looks. A sound file is kept, so that its keys can come back.
+func (f *File) Read(term int64) (content []byte, hash string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.read()
+	if term <= 0 || term < f.term {
+		return nil, "", ErrOutdated
+	}
+	f.term = term
+	content, hash, err = f.read()
+	if err != nil {
+		return nil, "", err
+	}
+	return content, hash, f.keep(content, hash)
 }
 
 func (f *File) read() (content []byte, hash string, err error) {
@@ -68,16 +87,24 @@ func (f *File) Clean() error {
 	return nil
 }
 
-// Write replaces the file that has a hash, and keeps its owner, and its mode but for
+// Write replaces the file that has a hash, for the operator who looked last, and keeps its owner, and its mode but for
 // what others may. Whoever reads meanwhile sees the old one or the new one, whole,
 // and so does who reads after a power cut.
-func (f *File) Write(content []byte, replaces string) error {
+func (f *File) Write(content []byte, replaces string, term int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, hash, err := f.read(); err != nil {
+	if term <= 0 || term != f.term {
+		return ErrOutdated
+	}
+	old, hash, err := f.read()
+	if err != nil {
 		return err
-	} else if hash != replaces {
+	}
+	if hash != replaces {
 		return ErrChanged
+	}
+	if err := f.keep(old, hash); err != nil {
+		return err
 	}
 	if err := f.Clean(); err != nil {
 		return err

@@ -4,33 +4,36 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
 )
 
-// route is where the file is read and written; hashHeader names the one that
-// is there, replacesHeader the one that a write replaces.
+// route is where the file is read and written, keptRoute where the copies are;
+// hashHeader names the file that is there, replacesHeader the one that a write
+// replaces, termHeader whose turn the client takes it to be.
 const (
 	route          = "/v1/file"
+	keptRoute      = "/v1/kept"
 	hashHeader     = "Argoseal-File-Hash"
 	replacesHeader = "Argoseal-File-Replaces"
+	termHeader     = "Argoseal-Term"
 )
 
 // Handler serves a file. It logs hashes, never content.
 func Handler(f *File, log logr.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+route, func(w http.ResponseWriter, _ *http.Request) {
-		content, hash, err := f.Read()
-		if err != nil {
-			log.Error(err, "Could not read the file")
-			http.Error(w, "the file cannot be read", http.StatusInternalServerError)
+	mux.HandleFunc("GET "+route, func(w http.ResponseWriter, r *http.Request) {
+		content, hash, err := f.Read(term(r))
+		if refused(w, log, err) {
 			return
 		}
 		w.Header().Set(hashHeader, hash)
@@ -43,19 +46,51 @@ func Handler(f *File, log logr.Logger) http.Handler {
 			http.Error(w, "the file is too large, or was cut off", http.StatusBadRequest)
 			return
 		}
-		err = f.Write(content, r.Header.Get(replacesHeader))
-		switch {
-		case errors.Is(err, ErrChanged):
-			http.Error(w, err.Error(), http.StatusPreconditionFailed)
-		case err != nil:
-			log.Error(err, "Could not write the file")
-			http.Error(w, "the file cannot be written", http.StatusInternalServerError)
-		default:
-			log.Info("Wrote the file", "replaced", r.Header.Get(replacesHeader))
+		if refused(w, log, f.Write(content, r.Header.Get(replacesHeader), term(r))) {
+			return
+		}
+		log.Info("Wrote the file", "replaced", r.Header.Get(replacesHeader))
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("GET "+keptRoute, func(w http.ResponseWriter, r *http.Request) {
+		copies, err := f.Kept(term(r))
+		if refused(w, log, err) {
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		_ = json.NewEncoder(w).Encode(copies)
+	})
+	mux.HandleFunc("DELETE "+keptRoute, func(w http.ResponseWriter, r *http.Request) {
+		if !refused(w, log, f.Forget(r.Header.Get(hashHeader), term(r))) {
 			w.WriteHeader(http.StatusNoContent)
 		}
 	})
 	return mux
+}
+
+// term is what the client says; zero, which is nobody's, if it says none.
+func term(r *http.Request) int64 {
+	n, err := strconv.ParseInt(r.Header.Get(termHeader), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// refused answers for an error, if there is one.
+func refused(w http.ResponseWriter, log logr.Logger, err error) bool {
+	switch {
+	case err == nil:
+		return false
+	case errors.Is(err, ErrChanged):
+		http.Error(w, err.Error(), http.StatusPreconditionFailed)
+	case errors.Is(err, ErrOutdated):
+		http.Error(w, err.Error(), http.StatusConflict)
+	default:
+		log.Error(err, "Could not do what was asked with the file")
+		http.Error(w, "the file cannot be read or written", http.StatusInternalServerError)
+	}
+	return true
 }
 
 // TLS are the files of one end of the connection.

@@ -1,17 +1,15 @@
 // Package apiserver asks one API server which encryption file it runs with.
 //
 // It trusts what the server says of itself. It must be given the address of the
-// very server: behind a load balancer, one server would speak for another.
+// very server: behind a load balancer, one server would speak for another. The ID
+// that a server gives tells two names of one server from two servers.
 package apiserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
-	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -22,20 +20,22 @@ import (
 // is in use, which is one.
 const (
 	configInfo = "apiserver_encryption_config_controller_last_config_info"
-	reloadedAt = "apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds"
-	startedAt  = "process_start_time_seconds"
+	reloads    = "apiserver_encryption_config_controller_automatic_reloads_total"
 )
 
 // maxMetrics bounds what is read of a server's metrics; they are some 10 MB on
 // a busy one.
 const maxMetrics = 256 << 20
 
-// Loaded is what a server runs with.
+// Loaded is what a server runs with. It has no time: servers' clocks are not ours.
 type Loaded struct {
+	// ID is a hash of what the server is, which no two share: its host's name is in it.
+	// It is empty where the server has none.
+	ID string
 	// Hash of the file's bytes: "sha256:…".
 	Hash string
-	// For is how long, by the server's own clock.
-	For time.Duration
+	// Failures is how often it could not load a file, since it started.
+	Failures float64
 }
 
 // Ask reads the metrics of the server at an address.
@@ -53,14 +53,10 @@ func Ask(ctx context.Context, client *http.Client, url string) (Loaded, error) {
 	if resp.StatusCode != http.StatusOK {
 		return Loaded{}, fmt.Errorf("its metrics: %s", resp.Status)
 	}
-	now, err := http.ParseTime(resp.Header.Get("Date"))
-	if err != nil {
-		return Loaded{}, errors.New("its answer has no date")
-	}
-	return parse(io.LimitReader(resp.Body, maxMetrics), now)
+	return parse(io.LimitReader(resp.Body, maxMetrics))
 }
 
-func parse(metrics io.Reader, now time.Time) (Loaded, error) {
+func parse(metrics io.Reader) (Loaded, error) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(metrics)
 	if err != nil {
@@ -70,18 +66,13 @@ func parse(metrics io.Reader, now time.Time) (Loaded, error) {
 	if len(infos) != 1 || label(infos[0], "hash") == "" {
 		return Loaded{}, fmt.Errorf("it states %d encryption configurations, not one: was it started with --encryption-provider-config?", len(infos))
 	}
-	starts := families[startedAt].GetMetric()
-	if len(starts) != 1 {
-		return Loaded{}, errors.New("it does not state when it started")
-	}
-	since := starts[0].GetGauge().GetValue()
-	for _, m := range families[reloadedAt].GetMetric() {
-		if label(m, "status") == "success" {
-			since = math.Max(since, m.GetGauge().GetValue())
+	loaded := Loaded{ID: label(infos[0], "apiserver_id_hash"), Hash: label(infos[0], "hash")}
+	for _, m := range families[reloads].GetMetric() {
+		if label(m, "status") == "failure" {
+			loaded.Failures += m.GetCounter().GetValue()
 		}
 	}
-	// The date has whole seconds, rounded down.
-	return Loaded{Hash: label(infos[0], "hash"), For: max(0, now.Sub(time.Unix(int64(math.Ceil(since)), 0)))}, nil
+	return loaded, nil
 }
 
 func label(m *dto.Metric, name string) string {

@@ -6,18 +6,16 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
 )
 
 const (
-	started = "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds 1.7e+09\n"
-	info    = "# TYPE apiserver_encryption_config_controller_last_config_info gauge\n" +
+	info = "# TYPE apiserver_encryption_config_controller_last_config_info gauge\n" +
 		"apiserver_encryption_config_controller_last_config_info{apiserver_id_hash=\"sha256:1\",hash=\"sha256:abc\"} 1\n"
-	reloads = "# TYPE apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds gauge\n" +
-		"apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds{apiserver_id_hash=\"sha256:1\",status=\"failure\"} 1.70000009e+09\n" +
-		"apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds{apiserver_id_hash=\"sha256:1\",status=\"success\"} 1.70000006e+09\n"
+	reloads = "# TYPE apiserver_encryption_config_controller_automatic_reloads_total counter\n" +
+		"apiserver_encryption_config_controller_automatic_reloads_total{apiserver_id_hash=\"sha256:1\",status=\"failure\"} 3\n" +
+		"apiserver_encryption_config_controller_automatic_reloads_total{apiserver_id_hash=\"sha256:1\",status=\"success\"} 7\n"
 )
 
 func TestAsk(t *testing.T) {
@@ -27,18 +25,17 @@ func TestAsk(t *testing.T) {
 		want    apiserver.Loaded
 		says    string
 	}{
-		"since it started":                 {metrics: started + info, want: apiserver.Loaded{Hash: "sha256:abc", For: 100 * time.Second}},
-		"since it loaded the file anew":    {metrics: started + info + reloads, want: apiserver.Loaded{Hash: "sha256:abc", For: 40 * time.Second}},
-		"without encryption":               {metrics: started, says: "0 encryption configurations"},
-		"more than one":                    {metrics: started + info + strings.ReplaceAll(strings.SplitAfter(info, "\n")[1], "abc", "def"), says: "2 encryption configurations"},
-		"it does not say since when":       {metrics: info, says: "started"},
-		"it refuses":                       {status: http.StatusForbidden, says: "403"},
-		"something that is no metrics":     {metrics: "<html>", says: "metrics"},
-		"a server that a balancer invents": {metrics: "", says: "0 encryption configurations"},
+		"as it started":                     {metrics: info, want: apiserver.Loaded{ID: "sha256:1", Hash: "sha256:abc"}},
+		"with files that it could not load": {metrics: info + reloads, want: apiserver.Loaded{ID: "sha256:1", Hash: "sha256:abc", Failures: 3}},
+		"without an identity":               {metrics: strings.ReplaceAll(info, "sha256:1", ""), want: apiserver.Loaded{Hash: "sha256:abc"}},
+		"without encryption":                {metrics: reloads, says: "0 encryption configurations"},
+		"more than one":                     {metrics: info + strings.ReplaceAll(strings.SplitAfter(info, "\n")[1], "abc", "def"), says: "2 encryption configurations"},
+		"it refuses":                        {status: http.StatusForbidden, says: "403"},
+		"something that is no metrics":      {metrics: "<html>", says: "metrics"},
+		"a server that a balancer invents":  {metrics: "", says: "0 encryption configurations"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Date", time.Unix(1_700_000_100, 0).UTC().Format(http.TimeFormat))
 				if c.status != 0 {
 					w.WriteHeader(c.status)
 				}

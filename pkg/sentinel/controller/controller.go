@@ -29,8 +29,10 @@ import (
 
 // Files keeps the file of one API server: agent.Client does.
 type Files interface {
-	Read(ctx context.Context) (content []byte, hash string, err error)
-	Write(ctx context.Context, content []byte, replaces string) error
+	Read(ctx context.Context, term int64) (content []byte, hash string, err error)
+	Write(ctx context.Context, content []byte, replaces string, term int64) error
+	Kept(ctx context.Context, term int64) (map[string][]byte, error)
+	Forget(ctx context.Context, hash string, term int64) error
 }
 
 // Server is one API server.
@@ -41,28 +43,34 @@ type Server struct {
 	Loaded func(context.Context) (apiserver.Loaded, error)
 }
 
+// Reading is a scan of etcd that goes on in parts: etcd.Reading is.
+type Reading interface {
+	Continue(context.Context) (done bool, err error)
+	Found() map[string]encryption.Scan
+}
+
 // Reconciler takes one step at a time.
 type Reconciler struct {
 	Client client.Client
 	Mapper meta.RESTMapper
 	Events events.EventRecorder
+	// Clock has to be one that only goes on: the system's has such a part.
 	Clock  clock.PassiveClock
 	Random io.Reader
 
 	Servers []Server
-	Scan    func(ctx context.Context, resources []string) (encryption.Scan, error)
+	// Term says that it is this operator's turn, or returns an error; agents refuse a
+	// term that is over.
+	Term func(context.Context) (int64, error)
+	// Scan begins to read etcd.
+	Scan func(resources []string) Reading
 	// Serves says whether the API serves any object of a resource.
 	Serves   func(ctx context.Context, resource schema.GroupVersionResource) (bool, error)
 	Migrator migration.Migrator
 	// Settle is encryption.Want's.
 	Settle time.Duration
 
-	// migrated is the key that the last migration brought all objects under that it
-	// could, and when it ended.
-	migrated struct {
-		key encryption.Ref
-		at  time.Time
-	}
+	memory
 }
 
 // How soon to look again. The API server looks at its file once a minute; while
@@ -73,6 +81,8 @@ const (
 	whileHalt  = 10 * time.Second
 	whileRest  = time.Minute
 	migrateFor = 5 * time.Second
+	// maxSettle is the longest between two looks while all settles.
+	maxSettle = 30 * time.Second
 )
 
 // SetupWithManager lets changes of the resource, and time, drive the reconciler.
@@ -92,24 +102,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if object.Name != v1alpha1.SecretEncryptionName {
 		return ctrl.Result{}, nil
 	}
-	want := r.want(&object)
-	look := r.look(ctx, object.Spec.Resources)
-	step := encryption.Next(look.observed, want)
-	if step.Action == encryption.ScanEtcd {
-		scan, err := r.scan(ctx, object.Spec.Resources)
-		if err != nil {
-			step = encryption.Step{Reason: "EtcdUnseen", Message: err.Error(), Write: step.Write}
-		} else {
-			look.observed.Scan = &scan
-			step = encryption.Next(look.observed, want)
-		}
+	term, err := r.Term(ctx)
+	if err != nil {
+		return ctrl.Result{}, err // who is not sure that it is their turn says nothing, either
 	}
-	step, err := r.act(ctx, &object, look, step, want)
-	if errors.Is(err, agent.ErrChanged) {
-		return ctrl.Result{RequeueAfter: soon}, nil // look again at what it is now
+	want := r.want(&object)
+	look, step := r.decide(ctx, object.Spec.Resources, want, term)
+	if err = r.depositAll(ctx, &object, look); err == nil {
+		step, err = r.act(ctx, &object, look, step, want)
+	}
+	if errors.Is(err, agent.ErrChanged) || errors.Is(err, agent.ErrOutdated) || apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: soon}, nil // look again at what it is now, and whose turn
 	}
 	if err != nil {
 		step = encryption.Step{Reason: encryption.Reason(string(step.Reason) + "Failed"), Message: err.Error(), Write: step.Write}
+	}
+	if ready := meta.FindStatusCondition(object.Status.Conditions, v1alpha1.ConditionReady); step.Action == encryption.ScanEtcd && ready != nil && ready.ObservedGeneration == object.Generation {
+		return ctrl.Result{RequeueAfter: soon}, nil // what was said last holds until all is read
 	}
 	if err := r.report(ctx, &object, look.observed, step); err != nil {
 		if apierrors.IsConflict(err) {
@@ -117,39 +126,78 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: wait(step.Action)}, nil
+	return ctrl.Result{RequeueAfter: r.wait(step.Action)}, nil
 }
 
-// scan reads etcd. Where it holds nothing of what the API serves, it is not the API
-// servers' etcd, or not their prefix: nothing there would prove that nothing lies
-// under a key.
-func (r *Reconciler) scan(ctx context.Context, names []string) (encryption.Scan, error) {
+// decide looks at all that the next step depends on.
+func (r *Reconciler) decide(ctx context.Context, resources []string, want encryption.Want, term int64) (look, encryption.Step) {
+	l := r.look(ctx, resources, term)
+	r.remember(&l, r.Clock.Now())
+	step := encryption.Next(l.observed, want)
+	if step.Action != encryption.ScanEtcd {
+		r.reading = nil // what was read so far was read while another thing was to be done
+		return l, step
+	}
+	scan, err := r.scan(ctx, resources)
+	switch {
+	case err != nil:
+		r.reading = nil
+		return l, encryption.Step{Reason: "EtcdUnseen", Message: err.Error(), Write: step.Write}
+	case scan == nil:
+		step.Message = fmt.Sprintf("reading etcd: %d objects so far", r.read())
+		return l, step
+	}
+	l.observed.Scan = scan
+	r.rememberScan(&l.observed, r.Clock.Now())
+	step = encryption.Next(l.observed, want)
+	if step.Reason == encryption.Unreadable {
+		if l.observed.Kept, err = r.kept(ctx, resources, term); err != nil {
+			step.Message += "; what was kept is not known: " + err.Error()
+			return l, step
+		}
+		step = encryption.Next(l.observed, want)
+	}
+	return l, step
+}
+
+// scan reads etcd on, and returns nothing while there is more. Where it holds nothing
+// of what the API serves, it is not the API servers' etcd, or not their prefix: nothing
+// there would prove that nothing lies under a key.
+func (r *Reconciler) scan(ctx context.Context, names []string) (*encryption.Scan, error) {
+	if r.reading == nil {
+		r.reading, r.began = r.Scan(names), r.Clock.Now()
+	}
+	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
+	defer cancel()
+	if done, err := r.reading.Continue(ctx); err != nil || !done {
+		return nil, err
+	}
 	all := encryption.Scan{Objects: map[encryption.Ref]int{}, Examples: map[encryption.Ref][]string{}}
 	for _, name := range names {
 		resource, err := r.resource(name)
 		if err != nil {
-			return all, err
+			return nil, err
 		}
-		found, err := r.Scan(ctx, []string{name})
-		if err != nil {
-			return all, err
-		}
+		found := r.reading.Found()[name]
 		if found.Total() == 0 {
 			if serves, err := r.Serves(ctx, resource); err != nil {
-				return all, fmt.Errorf("list %s: %w", name, err)
+				return nil, fmt.Errorf("list %s: %w", name, err)
 			} else if serves {
-				return all, fmt.Errorf("the API serves %s, and etcd has none: is it the API servers' (--etcd-endpoint), under their prefix (--etcd-prefix)?", name)
+				return nil, fmt.Errorf("the API serves %s, and etcd has none: is it the API servers' (--etcd-endpoint), under their prefix (--etcd-prefix)?", name)
 			}
 		}
 		all.Add(found)
 	}
-	return all, nil
+	r.reading = nil
+	return &all, nil
 }
 
-func wait(a encryption.Action) time.Duration {
+func (r *Reconciler) wait(a encryption.Action) time.Duration {
 	switch a {
-	case encryption.AwaitLoad, encryption.AwaitSettle:
+	case encryption.AwaitLoad:
 		return whileWait
+	case encryption.AwaitSettle:
+		return min(maxSettle, max(whileWait, r.Settle/12))
 	case encryption.WriteFiles, encryption.AddKey, encryption.Migrate, encryption.ScanEtcd:
 		return soon
 	case encryption.Rest:
@@ -183,11 +231,16 @@ func (r *Reconciler) act(ctx context.Context, o *v1alpha1.SecretEncryption, l lo
 		if step, err = step.With(key); err != nil {
 			return step, err
 		}
+		if err := r.deposit(ctx, o, l.keysWith(key)); err != nil {
+			return step, err
+		}
 		return step, r.write(ctx, o.Spec.Resources, l, step)
 	case encryption.WriteFiles:
 		return step, r.write(ctx, o.Spec.Resources, l, step)
 	case encryption.Migrate:
 		return step, r.migrate(ctx, o, step.Write)
+	case encryption.Rest:
+		return step, r.forget(ctx, l, want)
 	default:
 		return step, nil
 	}
@@ -204,10 +257,29 @@ func (r *Reconciler) write(ctx context.Context, resources []string, l look, step
 		if i < 0 {
 			return fmt.Errorf("no server is called %s", name)
 		}
-		if err := r.Servers[i].File.Write(ctx, content, l.hashes[name]); err != nil {
+		if err := r.Servers[i].File.Write(ctx, content, l.hashes[name], l.term); err != nil {
 			return fmt.Errorf("write the file of %s: %w", name, err)
 		}
 		log.FromContext(ctx).Info("Wrote a file", "server", name, "reason", step.Reason, "keys", fmt.Sprint(step.Files[name].Refs()))
+	}
+	return nil
+}
+
+// forget has the nodes forget what they kept, once etcd has held nothing under those
+// keys for long enough.
+func (r *Reconciler) forget(ctx context.Context, l look, want encryption.Want) error {
+	if l.observed.Clean < want.Settle {
+		return nil
+	}
+	for _, s := range r.Servers {
+		hash := l.hashes[s.Name]
+		if r.forgot[s.Name] == hash {
+			continue
+		}
+		if err := s.File.Forget(ctx, hash, l.term); err != nil {
+			return fmt.Errorf("have %s forget the keys that are no longer used: %w", s.Name, err)
+		}
+		r.forgot[s.Name] = hash
 	}
 	return nil
 }

@@ -11,28 +11,38 @@ import (
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 )
 
-// lookTimeout bounds the look at one server.
-const lookTimeout = 15 * time.Second
+// lookTimeout bounds the look at all servers, scanTimeout a part of the scan.
+const (
+	lookTimeout = 15 * time.Second
+	scanTimeout = time.Minute
+)
 
 // look is what is seen of all servers at once.
 type look struct {
 	observed encryption.Observed
 	// hashes are those of the files' bytes, as the agents gave them.
 	hashes map[string]string
+	// failures are how often each server has failed to load a file.
+	failures map[string]float64
+	// term is whose turn it was.
+	term int64
 }
 
-func (r *Reconciler) look(ctx context.Context, resources []string) look {
+func (r *Reconciler) look(ctx context.Context, resources []string, term int64) look {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	l := look{observed: encryption.Observed{Servers: make([]encryption.Server, len(r.Servers))}, hashes: map[string]string{}}
+	l := look{
+		observed: encryption.Observed{Servers: make([]encryption.Server, len(r.Servers))},
+		hashes:   map[string]string{}, failures: map[string]float64{}, term: term,
+	}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for i, s := range r.Servers {
 		all.Go(func() {
-			seen, hash := see(ctx, s, resources)
+			seen, hash, failures := see(ctx, s, resources, term)
 			mu.Lock()
 			defer mu.Unlock()
-			l.observed.Servers[i], l.hashes[s.Name] = seen, hash
+			l.observed.Servers[i], l.hashes[s.Name], l.failures[s.Name] = seen, hash, failures
 		})
 	}
 	all.Wait()
@@ -41,9 +51,9 @@ func (r *Reconciler) look(ctx context.Context, resources []string) look {
 
 // see looks at one server: first at the file, so that a server which has loaded
 // another since shows as one that has not loaded it.
-func see(ctx context.Context, s Server, resources []string) (encryption.Server, string) {
-	seen := encryption.Server{Name: s.Name}
-	content, hash, err := s.File.Read(ctx)
+func see(ctx context.Context, s Server, resources []string, term int64) (seen encryption.Server, hash string, failures float64) {
+	seen = encryption.Server{Name: s.Name}
+	content, hash, err := s.File.Read(ctx, term)
 	switch {
 	case err != nil:
 		seen.FileProblem, seen.Detail = encryption.FileUnseen, "its agent: "+err.Error()
@@ -64,10 +74,46 @@ func see(ctx context.Context, s Server, resources []string) (encryption.Server, 
 	if err != nil {
 		seen.Unseen = fmt.Sprintf("the server: %v", err)
 	}
-	seen.Loaded, seen.For = loaded.Hash, loaded.For
+	seen.ID, seen.Loaded = loaded.ID, loaded.Hash
 	if seen.FileProblem == encryption.FileDamaged && seen.Unseen == "" && loaded.Hash == hash {
 		// What the server runs with is sound, whatever it is: it may have keys.
 		seen.FileProblem = encryption.FileForeign
 	}
-	return seen, hash
+	if seen.FileProblem == encryption.FileDamaged || seen.FileProblem == encryption.FileGone {
+		if seen.Kept, err = keptBy(ctx, s, resources, term); err != nil {
+			seen.Detail += "; what its node has kept is not known: " + err.Error()
+		}
+	}
+	return seen, hash, loaded.Failures
+}
+
+// keptBy are the copies of files that a node has kept, as far as they are for the same
+// resources.
+func keptBy(ctx context.Context, s Server, resources []string, term int64) (map[string]encryption.Config, error) {
+	copies, err := s.File.Kept(ctx, term)
+	if err != nil {
+		return nil, err
+	}
+	kept := map[string]encryption.Config{}
+	for hash, content := range copies {
+		if config, err := encryption.Parse(content, resources); err == nil {
+			kept[hash] = config
+		}
+	}
+	return kept, nil
+}
+
+// kept are the keys that any node has kept.
+func (r *Reconciler) kept(ctx context.Context, resources []string, term int64) ([]encryption.Key, error) {
+	var keys []encryption.Key
+	for _, s := range r.Servers {
+		copies, err := keptBy(ctx, s, resources, term)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
+		for _, config := range copies {
+			keys = append(keys, config.Keys()...)
+		}
+	}
+	return encryption.Distinct(keys)
 }

@@ -3,13 +3,16 @@ package controller
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 
+	"github.com/argoseal/argoseal/pkg/sentinel/agent"
 	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 )
@@ -34,14 +37,13 @@ func TestAnEmptyEtcdProvesNothingWhereTheAPIServesObjects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := &Reconciler{
 				Mapper: mapper,
-				Scan: func(context.Context, []string) (encryption.Scan, error) {
-					return encryption.Scan{Objects: map[encryption.Ref]int{{Provider: encryption.Identity}: c.lies}}, nil
-				},
+				Clock:  clock.RealClock{},
+				Scan:   func([]string) Reading { return reading{{Provider: encryption.Identity}: c.lies} },
 				Serves: func(context.Context, schema.GroupVersionResource) (bool, error) { return c.serves, c.err },
 			}
 			scan, err := r.scan(t.Context(), []string{"secrets"})
-			if (err == nil) != c.ok || c.ok && scan.Total() != c.lies {
-				t.Errorf("%d objects, %v", scan.Total(), err)
+			if (err == nil) != c.ok || c.ok && (scan == nil || scan.Total() != c.lies) {
+				t.Errorf("%v, %v", scan, err)
 			}
 			if _, err := r.scan(t.Context(), []string{"secret.s"}); err == nil {
 				t.Error("a resource that there is not is scanned")
@@ -50,13 +52,41 @@ func TestAnEmptyEtcdProvesNothingWhereTheAPIServesObjects(t *testing.T) {
 	}
 }
 
-// file is an agent's.
-type file string
+// reading has read all at once.
+type reading map[encryption.Ref]int
 
-func (f file) Read(context.Context) ([]byte, string, error) {
-	return []byte(f), encryption.Hash([]byte(f)), nil
+func (reading) Continue(context.Context) (bool, error) { return true, nil }
+
+func (r reading) Found() map[string]encryption.Scan {
+	return map[string]encryption.Scan{"secrets": {Objects: r, Examples: map[encryption.Ref][]string{}}}
 }
-func (file) Write(context.Context, []byte, string) error { return errors.New("not asked for") }
+
+// local is the agent of a file on this machine.
+type local struct{ *agent.File }
+
+func (l local) Read(_ context.Context, term int64) ([]byte, string, error) { return l.File.Read(term) }
+
+func (l local) Write(_ context.Context, content []byte, replaces string, term int64) error {
+	return l.File.Write(content, replaces, term)
+}
+
+func (l local) Kept(_ context.Context, term int64) (map[string][]byte, error) {
+	return l.File.Kept(term)
+}
+
+func (l local) Forget(_ context.Context, hash string, term int64) error {
+	return l.File.Forget(hash, term)
+}
+
+// put makes a file with a content, and the agent of it.
+func put(t *testing.T, content string) local {
+	t.Helper()
+	l := local{&agent.File{Path: filepath.Join(t.TempDir(), "config.yaml")}}
+	if err := os.WriteFile(l.Path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
 
 // What the server runs with is never put back by something else.
 func TestAFileThatTheServerRunsWithIsNotDamaged(t *testing.T) {
@@ -65,10 +95,10 @@ func TestAFileThatTheServerRunsWithIsNotDamaged(t *testing.T) {
 		encryption.Hash([]byte(legacy)):  encryption.FileForeign,
 		encryption.Hash([]byte("other")): encryption.FileDamaged,
 	} {
-		s := Server{Name: "cp", File: file(legacy), Loaded: func(context.Context) (apiserver.Loaded, error) {
-			return apiserver.Loaded{Hash: loaded, For: time.Hour}, nil
+		s := Server{Name: "cp", File: put(t, legacy), Loaded: func(context.Context) (apiserver.Loaded, error) {
+			return apiserver.Loaded{Hash: loaded}, nil
 		}}
-		if seen, _ := see(t.Context(), s, []string{"secrets"}); seen.FileProblem != want {
+		if seen, _, _ := see(t.Context(), s, []string{"secrets"}, 1); seen.FileProblem != want {
 			t.Errorf("it is %q (%s), want %q", seen.FileProblem, seen.Detail, want)
 		}
 	}

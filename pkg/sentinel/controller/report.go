@@ -101,6 +101,8 @@ func servers(seen encryption.Observed) []v1alpha1.EncryptionServer {
 			state = text.Cut(s.Detail, maxMessage)
 		case s.Unseen != "":
 			state = text.Cut(s.Unseen, maxMessage)
+		case s.Refused:
+			state = "it cannot load its file"
 		case s.Loaded == s.FileHash:
 			state = "Loaded"
 		}

@@ -39,6 +39,19 @@ func Off() Config { return Config{keys: []Key{identityKey}} }
 // can tell which of them an object lies under.
 var ErrSameName = errors.New("two different keys have one name")
 
+// Distinct has each key once.
+func Distinct(keys []Key) ([]Key, error) {
+	var all Config
+	for _, k := range keys {
+		if has, err := all.has(k); err != nil {
+			return nil, err
+		} else if !has {
+			all.keys = append(all.keys, k)
+		}
+	}
+	return all.keys, nil
+}
+
 // has says whether a key is among those of the configuration.
 func (c Config) has(k Key) (bool, error) {
 	for _, own := range c.keys {
@@ -124,8 +137,8 @@ func (c Config) Render(resources []string) ([]byte, error) {
 var ErrForeign = errors.New("the file is not ours")
 
 // Parse reads a file. The resources must be those that are asked for, in any
-// order; a file that encrypts nothing at all may name any. Messages quote
-// nothing of the file, which holds keys.
+// order, or any if none are; a file that encrypts nothing at all may name any.
+// Messages quote nothing of the file, which holds keys.
 func Parse(file []byte, resources []string) (Config, error) {
 	var parsed apiserver.EncryptionConfiguration
 	if err := yaml.UnmarshalStrict(file, &parsed); err != nil {
@@ -145,7 +158,7 @@ func Parse(file []byte, resources []string) (Config, error) {
 	if !slices.ContainsFunc(all, func(c Config) bool { return !c.Equal(Off()) }) {
 		return Off(), nil
 	}
-	if len(all) != 1 || !slices.Equal(slices.Sorted(slices.Values(parsed.Resources[0].Resources)), slices.Sorted(slices.Values(resources))) {
+	if len(all) != 1 || resources != nil && !slices.Equal(slices.Sorted(slices.Values(parsed.Resources[0].Resources)), slices.Sorted(slices.Values(resources))) {
 		return Config{}, fmt.Errorf("%w: it names other resources than %v", ErrForeign, resources)
 	}
 	return all[0], nil

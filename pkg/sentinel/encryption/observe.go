@@ -16,8 +16,8 @@ type Want struct {
 	MaxAge time.Duration
 	// Now is what ages are measured against.
 	Now time.Time
-	// Settle is how long every server must have run with its configuration before
-	// a scan counts: a write that began under an earlier one has ended by then.
+	// Settle is how long etcd must have been clean before a key leaves: a write that
+	// began under it has ended by then, and so has a list of an old revision.
 	// The API server ends requests after a minute.
 	Settle time.Duration
 }
@@ -41,11 +41,46 @@ type Observed struct {
 	// Scan is what etcd holds, read after the servers were looked at; nil if it
 	// was not read.
 	Scan *Scan
+	// Clean is how long, when the scan began, every server had been seen to write
+	// with the one key that all objects lay under. It is measured by whoever looks, by
+	// one clock that only goes on: the servers' clocks do not matter.
+	Clean time.Duration
+	// Kept are keys that were in files once. They are asked for where an object lies
+	// under a key that no file has.
+	Kept []Key
+}
+
+// CleanUnder is the key that every server runs and writes with, if all objects lie
+// under it.
+func (o Observed) CleanUnder() (Ref, bool) {
+	if o.Scan == nil || len(o.Servers) == 0 {
+		return Ref{}, false
+	}
+	write := o.Servers[0].File.WriteRef()
+	for _, s := range o.Servers {
+		if !s.loaded() {
+			return Ref{}, false
+		}
+	}
+	return write, o.StaysUnder(write) && o.Scan.Elsewhere(write) == 0
+}
+
+// StaysUnder says whether nothing that is seen speaks of a server that writes with
+// another key: one that does not run with its file yet ran with the one before.
+func (o Observed) StaysUnder(write Ref) bool {
+	for _, s := range o.Servers {
+		if s.Unseen != "" || s.FileProblem != FileFine || s.File.WriteRef() != write {
+			return false
+		}
+	}
+	return len(o.Servers) > 0
 }
 
 // Server is one API server and its file.
 type Server struct {
 	Name string
+	// ID is what the server says that it is. Two names with one ID are one server.
+	ID string
 	// Unseen says why the server does not tell what it runs with; empty if it does.
 	Unseen string
 	// File is the parsed file. It counts only if FileProblem is none.
@@ -56,8 +91,12 @@ type Server struct {
 	// FileHash is that of the file's bytes, Loaded the one that the server says
 	// it runs with.
 	FileHash, Loaded string
-	// For is how long it has, by the server's own clock.
-	For time.Duration
+	// Refused says that the server has tried to load the file that lies there, and
+	// could not.
+	Refused bool
+	// Kept are copies of files that its node has kept, by the hash of their bytes. They
+	// are asked for where the file is lost.
+	Kept map[string]Config
 }
 
 // FileProblem says whether a file can be worked with.

@@ -22,7 +22,7 @@ const (
 	AddKey Action = "AddKey"
 	// AwaitLoad waits until servers run with their files.
 	AwaitLoad Action = "AwaitLoad"
-	// AwaitSettle waits until no request is left that began under an earlier file.
+	// AwaitSettle waits until nothing is left that began under an earlier key.
 	AwaitSettle Action = "AwaitSettle"
 	// ScanEtcd reads etcd and decides again.
 	ScanEtcd Action = "Scan"
@@ -52,12 +52,15 @@ const (
 	NoServers       Reason = "NoServers"
 	ServerUnseen    Reason = "ServerUnseen"
 	FileNotOurs     Reason = "FileNotOurs"
+	SameServer      Reason = "SameServer"
+	FileRefused     Reason = "FileRefused"
 	FileLost        Reason = "FileLost"
 	KeysDiffer      Reason = "KeysDiffer"
 	Unreadable      Reason = "Unreadable"
 	FileRepaired    Reason = "FileRepaired"
 	ReadKeySpread   Reason = "ReadKeySpread"
 	ReadKeyAdded    Reason = "ReadKeyAdded"
+	ReadKeyRestored Reason = "ReadKeyRestored"
 	Loading         Reason = "Loading"
 	WriteKeyChanged Reason = "WriteKeyChanged"
 	Settling        Reason = "Settling"
@@ -71,7 +74,9 @@ func halt(reason Reason, format string, args ...any) Step {
 	return Step{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
-// Next is the next step.
+// Next is the next step. It changes one file at a time, and the next when every
+// server runs with its own: a file that no server can load stops one. Files that
+// are lost are the exception: they are put back at once.
 func Next(o Observed, w Want) Step {
 	if step, ok := sound(o); !ok {
 		return step
@@ -80,157 +85,160 @@ func Next(o Observed, w Want) Step {
 	if err != nil {
 		return halt(KeysDiffer, "%v: nothing tells which of them an object was encrypted with", err)
 	}
-	if step, ok := spread(o.Servers, all); !ok {
-		return step
-	}
 	if step, ok := awaitLoad(o.Servers); !ok {
 		return step
 	}
-	// From here on every server is known to read the same keys.
-	write := target(o.Servers, w)
+	if step, ok := spread(o, w, all); !ok {
+		return step
+	}
+	// From here on every server is known to read what the others write.
+	write := target(all, o.Servers, w)
 	if step, ok := promote(o.Servers, write); !ok {
 		return step
 	}
 	// From here on every server writes with the same key, too.
-	step := prove(o, w)
+	step := prove(o, w, all)
 	step.Write = write.Ref
 	return step
 }
 
-// sound holds everything back while a server cannot be seen, and puts back
-// files that are lost.
-func sound(o Observed) (Step, bool) {
-	if len(o.Servers) == 0 {
-		return halt(NoServers, "no API server is known"), false
+// union are the keys of all files.
+func union(servers []Server) ([]Key, error) {
+	var keys []Key
+	for _, s := range servers {
+		keys = append(keys, s.File.Keys()...)
 	}
-	var unseen, foreign []string
-	for _, s := range o.Servers {
-		switch {
-		case s.FileProblem == FileUnseen:
-			unseen = append(unseen, s.Name+": "+s.Detail)
-		case s.Unseen != "" && !s.lost(): // without its file it cannot even start
-			unseen = append(unseen, s.Name+": "+s.Unseen)
-		case s.FileProblem == FileForeign:
-			foreign = append(foreign, s.Name+": "+s.Detail)
-		}
-	}
-	switch {
-	case len(unseen) > 0:
-		return halt(ServerUnseen, "%s", strings.Join(unseen, "; ")), false
-	case len(foreign) > 0:
-		return halt(FileNotOurs, "%s", strings.Join(foreign, "; ")), false
-	}
-	return repair(o.Servers)
+	return Distinct(keys)
 }
 
-// repair puts lost files back: to what the server runs with, if another server
-// has that file, otherwise to what all others agree on. A server never loses a
-// key by it that it would have kept: it had no file to load.
-func repair(servers []Server) (Step, bool) {
-	files := map[string]Config{}
-	var lost []string
+func awaitLoad(servers []Server) (Step, bool) {
+	var late, refused []string
 	for _, s := range servers {
-		if !s.lost() {
+		if s.loaded() {
 			continue
 		}
-		config, ok := lostFile(s, servers)
-		if !ok {
-			lost = append(lost, fmt.Sprintf("%s: %s", s.Name, s.Detail))
-			continue
+		late = append(late, s.Name)
+		if s.Refused {
+			refused = append(refused, s.Name)
 		}
-		files[s.Name] = config
 	}
 	switch {
-	case len(lost) > 0:
-		return halt(FileLost, "%s; no other server has the keys of this one for certain", strings.Join(lost, "; ")), false
-	case len(files) > 0:
-		return Step{Action: WriteFiles, Reason: FileRepaired, Message: "putting back the file of " + names(files), Files: files}, false
+	case len(refused) > 0:
+		return halt(FileRefused, "%s cannot load the file that lies there, and runs with the one before: its log says why; do not restart it", strings.Join(refused, ", ")), false
+	case len(late) > 0:
+		return Step{
+			Action: AwaitLoad, Reason: Loading,
+			Message: fmt.Sprintf("%d of %d servers run with their file; not yet: %s", len(servers)-len(late), len(servers), strings.Join(late, ", ")),
+		}, false
 	}
 	return Step{}, true
 }
 
-func lostFile(lost Server, servers []Server) (Config, bool) {
-	var others []Server
-	for _, s := range servers {
-		if s.lost() {
+// spread adds to a file what another has and every server needs: keys that a server
+// writes with, that objects lie under, and the one that is wanted. It changes no
+// write key, so it is safe whatever the servers run with. A key that some files lack
+// and nothing needs is one that is leaving.
+func spread(o Observed, w Want, all []Key) (Step, bool) {
+	if alike(o.Servers) {
+		return Step{}, true
+	}
+	if o.Scan == nil {
+		return scanFirst, false
+	}
+	needed := map[Ref]bool{}
+	for _, s := range o.Servers {
+		needed[s.File.WriteRef()] = true
+	}
+	for _, k := range all {
+		if o.Scan.Objects[k.Ref] > 0 {
+			needed[k.Ref] = true
+		}
+	}
+	wanted, isThere := w.among(all)
+	for _, s := range o.Servers {
+		readable := lacks(s.File, all, needed)
+		if len(readable) == 0 && (!isThere || s.File.Reads(wanted.Ref)) {
 			continue
 		}
-		if s.FileHash == lost.Loaded {
-			return s.File, true
+		keep := slices.Concat(s.File.Keys(), readable)
+		if isThere {
+			keep = append(keep, wanted)
 		}
-		others = append(others, s)
-	}
-	if len(others) == 0 {
-		return Config{}, false
-	}
-	for _, s := range others {
-		if !s.loaded() || !s.File.Equal(others[0].File) {
-			return Config{}, false
-		}
-	}
-	return others[0].File, true
-}
-
-// union are the keys of all files.
-func union(servers []Server) ([]Key, error) {
-	all := servers[0].File
-	for _, s := range servers[1:] {
-		for _, k := range s.File.Keys() {
-			has, err := all.has(k)
-			if err != nil {
-				return nil, err
+		if len(readable) == 0 && leaving(o.Servers, needed, wanted.Ref) {
+			// What leaves goes with what comes: both concern no object.
+			if o.Clean < w.Settle {
+				return settling(o, w), false
 			}
-			if !has {
-				all = Config{keys: append(all.Keys(), k)}
-			}
+			keep = slices.DeleteFunc(keep, func(k Key) bool { return !needed[k.Ref] && k.Ref != wanted.Ref })
 		}
+		return write(s, s.File.Write(), keep, ReadKeySpread, "adding keys that other servers have to the file of "+s.Name), false
 	}
-	return all.Keys(), nil
+	return Step{}, true
 }
 
-// spread adds to every file what another has. It changes no write key and takes
-// nothing away, so it is safe whatever the servers run with.
-func spread(servers []Server, all []Key) (Step, bool) {
-	files := map[string]Config{}
+// scanFirst reads etcd.
+var scanFirst = Step{Action: ScanEtcd, Reason: Scanning, Message: "reading etcd"}
+
+func alike(servers []Server) bool {
 	for _, s := range servers {
-		config, err := NewConfig(s.File.Write(), all...)
-		if err != nil {
-			return halt(KeysDiffer, "%v", err), false
-		}
-		if !config.sameSet(s.File) {
-			files[s.Name] = config
+		if !s.File.sameSet(servers[0].File) {
+			return false
 		}
 	}
-	if len(files) == 0 {
-		return Step{}, true
-	}
-	return Step{Action: WriteFiles, Reason: ReadKeySpread, Message: "adding keys that other servers have to the file of " + names(files), Files: files}, false
+	return true
 }
 
-func awaitLoad(servers []Server) (Step, bool) {
-	var late []string
+// lacks are the keys that a file should have and does not.
+func lacks(c Config, all []Key, needed map[Ref]bool) []Key {
+	return slices.DeleteFunc(slices.Clone(all), func(k Key) bool { return !needed[k.Ref] || c.Reads(k.Ref) })
+}
+
+// leaving says whether any file has a key that nothing needs, and all write alike.
+func leaving(servers []Server, needed map[Ref]bool, wanted Ref) bool {
+	found := false
 	for _, s := range servers {
-		if !s.loaded() {
-			late = append(late, s.Name)
+		if s.File.WriteRef() != servers[0].File.WriteRef() {
+			return false
+		}
+		for _, r := range s.File.Refs() {
+			found = found || !needed[r] && r != wanted
 		}
 	}
-	if len(late) == 0 {
-		return Step{}, true
-	}
+	return found
+}
+
+func settling(o Observed, w Want) Step {
 	return Step{
-		Action: AwaitLoad, Reason: Loading,
-		Message: fmt.Sprintf("%d of %d servers run with their file; not yet: %s", len(servers)-len(late), len(servers), strings.Join(late, ", ")),
-	}, false
+		Action: AwaitSettle, Reason: Settling,
+		Message: fmt.Sprintf("what began with an earlier key ends within %s", (w.Settle - o.Clean).Round(time.Second)),
+	}
+}
+
+// write is the step that changes one file.
+func write(s Server, key Key, read []Key, reason Reason, message string) Step {
+	config, err := NewConfig(key, read...)
+	if err != nil {
+		return halt(KeysDiffer, "%v", err)
+	}
+	return Step{Action: WriteFiles, Reason: reason, Message: message, Files: map[string]Config{s.Name: config}}
+}
+
+// among is the newest of some keys that is wanted.
+func (w Want) among(keys []Key) (Key, bool) {
+	for _, k := range sorted(keys) {
+		if w.satisfiedBy(k.Ref) {
+			return k, true
+		}
+	}
+	return Key{}, false
 }
 
 // target is the key that should be written with, of those that every server
 // reads: the newest that is wanted. If there is none yet, the servers go on
 // with the newest that one of them writes with, until all objects lie under it.
-func target(servers []Server, w Want) Key {
-	for _, k := range sorted(servers[0].File.Keys()) {
-		if w.satisfiedBy(k.Ref) {
-			return k
-		}
+func target(all []Key, servers []Server, w Want) Key {
+	if k, ok := w.among(all); ok {
+		return k
 	}
 	var writes []Key
 	for _, s := range servers {
@@ -239,66 +247,57 @@ func target(servers []Server, w Want) Key {
 	return sorted(writes)[0]
 }
 
-func promote(servers []Server, write Key) (Step, bool) {
-	files := map[string]Config{}
+func promote(servers []Server, to Key) (Step, bool) {
 	for _, s := range servers {
-		if s.File.Write().Equal(write) {
-			continue
+		if !s.File.Write().Equal(to) {
+			return write(s, to, s.File.Keys(), WriteKeyChanged, fmt.Sprintf("making %s write with %s", s.Name, to.Ref)), false
 		}
-		config, err := NewConfig(write, s.File.Keys()...)
-		if err != nil {
-			return halt(KeysDiffer, "%v", err), false
-		}
-		files[s.Name] = config
 	}
-	if len(files) == 0 {
-		return Step{}, true
-	}
-	return Step{Action: WriteFiles, Reason: WriteKeyChanged, Message: fmt.Sprintf("making %s write with %s", names(files), write.Ref), Files: files}, false
+	return Step{}, true
 }
 
-// prove is what follows once all servers read and write alike: every object is
+// prove is what follows once all servers write alike: every object is
 // brought under the one key, which is proven from etcd, before another goes.
-func prove(o Observed, w Want) Step {
-	config := o.Servers[0].File
-	write := config.Write()
+func prove(o Observed, w Want, all []Key) Step {
 	if o.Scan == nil {
-		return Step{Action: ScanEtcd, Reason: Scanning, Message: "reading etcd"}
+		return scanFirst
 	}
-	if refs := o.Scan.Unreadable(config); len(refs) > 0 {
-		return halt(Unreadable, "%s", unreadable(*o.Scan, refs))
+	key := o.Servers[0].File.Write()
+	if refs := o.Scan.Unreadable(Config{keys: all}); len(refs) > 0 {
+		return unreadable(o, refs)
 	}
-	if n := o.Scan.Elsewhere(write.Ref); n > 0 {
-		return Step{Action: Migrate, Reason: Migrating, Message: fmt.Sprintf("%d of %d objects lie under %s; not yet: %s", o.Scan.Total()-n, o.Scan.Total(), write.Ref, elsewhere(*o.Scan, write.Ref))}
+	if n := o.Scan.Elsewhere(key.Ref); n > 0 {
+		return Step{Action: Migrate, Reason: Migrating, Message: fmt.Sprintf("%d of %d objects lie under %s; not yet: %s", o.Scan.Total()-n, o.Scan.Total(), key.Ref, elsewhere(*o.Scan, key.Ref))}
 	}
-	wanted := w.satisfiedBy(write.Ref)
-	only := Config{keys: []Key{write}}
-	single := config.Equal(only)
+	wanted := w.satisfiedBy(key.Ref)
+	only := Config{keys: []Key{key}}
+	single := len(all) == 1
 	if single && wanted {
-		return Step{Action: Rest, Reason: Proven, Message: fmt.Sprintf("%d of %d objects lie under %s", o.Scan.Total(), o.Scan.Total(), write.Ref)}
+		return Step{Action: Rest, Reason: Proven, Message: fmt.Sprintf("%d of %d objects lie under %s", o.Scan.Total(), o.Scan.Total(), key.Ref)}
 	}
 	// Only to take a key away has what is in flight to be over.
-	if wait := w.Settle - settled(o.Servers); !single && wait > 0 {
-		return Step{Action: AwaitSettle, Reason: Settling, Message: fmt.Sprintf("requests that began with an earlier key end within %s", wait.Round(time.Second))}
+	if !single && o.Clean < w.Settle {
+		return settling(o, w)
 	}
-	files := map[string]Config{}
 	for _, s := range o.Servers {
-		files[s.Name] = only
-	}
-	if wanted {
-		return Step{Action: WriteFiles, Reason: OldKeyRemoved, Message: fmt.Sprintf("no object lies under a key other than %s: removing those", write.Ref), Files: files}
+		if wanted && !s.File.Equal(only) {
+			return write(s, key, nil, OldKeyRemoved, fmt.Sprintf("no object lies under a key other than %s: removing those from the file of %s", key.Ref, s.Name))
+		}
 	}
 	// What goes and what comes concern no object, so that both may be one step.
-	return Step{Action: AddKey, Reason: ReadKeyAdded, Message: fmt.Sprintf("adding a key of %s for reading", w.Provider), Files: files}
+	return Step{Action: AddKey, Reason: ReadKeyAdded, Message: fmt.Sprintf("adding a key of %s for reading", w.Provider), Files: map[string]Config{o.Servers[0].Name: only}}
 }
 
-// settled is how long all servers have run with what they run with.
-func settled(servers []Server) time.Duration {
-	least := servers[0].For
-	for _, s := range servers {
-		least = min(least, s.For)
+// unreadable gives back a key that was taken from all files although objects lie
+// under it, if it was kept.
+func unreadable(o Observed, refs []Ref) Step {
+	for _, k := range o.Kept {
+		if slices.Contains(refs, k.Ref) {
+			s := o.Servers[0]
+			return write(s, s.File.Write(), append(s.File.Keys(), k), ReadKeyRestored, fmt.Sprintf("objects lie under %s, which no file has any more: giving it back to %s from what was kept", k.Ref, s.Name))
+		}
 	}
-	return least
+	return halt(Unreadable, "%s", missing(*o.Scan, refs))
 }
 
 // elsewhere names some objects that do not lie under a key.
@@ -312,7 +311,7 @@ func elsewhere(s Scan, r Ref) string {
 	return strings.Join(examples, ", ")
 }
 
-func unreadable(s Scan, refs []Ref) string {
+func missing(s Scan, refs []Ref) string {
 	var parts []string
 	for _, r := range refs {
 		parts = append(parts, fmt.Sprintf("%d under %s, which no server has: %s", s.Objects[r], r, strings.Join(s.Examples[r], ", ")))

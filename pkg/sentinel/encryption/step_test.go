@@ -10,7 +10,7 @@ import (
 
 // settledWorld is one in which both servers run with their files.
 func settledWorld(first, second, objects string, want byte) world {
-	return world{file: [servers]string{first, second}, runs: [servers]string{first, second}, objects: objects, want: want}
+	return world{file: [servers]string{first, second}, runs: [servers]string{first, second}, objects: objects, want: want, clean: true}
 }
 
 func TestNext(t *testing.T) {
@@ -32,7 +32,32 @@ func TestNext(t *testing.T) {
 			world: settledWorld("i", "i", "", 'a'), change: func(o *encryption.Observed) { o.Scan = nil }, reason: encryption.Scanning,
 		},
 		"a first key": {
-			world: settledWorld("i", "i", "ii", 'a'), reason: encryption.ReadKeyAdded, files: [servers]string{"ia", "ia"},
+			world: settledWorld("i", "i", "ii", 'a'), reason: encryption.ReadKeyAdded, files: [servers]string{"ia", ""},
+		},
+		"the first key, once one server runs with it": {
+			world: settledWorld("ia", "i", "ii", 'a'), reason: encryption.ReadKeySpread, files: [servers]string{"", "ia"},
+		},
+		"the first key, which no other gets while a server does not run with it": {
+			world: world{file: [servers]string{"ia", "i"}, runs: [servers]string{"i", "i"}, objects: "ii", want: 'a'}, reason: encryption.Loading,
+		},
+		"a file that a server cannot load goes nowhere else": {
+			world:  world{file: [servers]string{"ia", "i"}, runs: [servers]string{"i", "i"}, refuses: [servers]bool{true, false}, objects: "ii", want: 'a'},
+			reason: encryption.FileRefused, says: "0 cannot load",
+		},
+		"one server under two names": {
+			world: settledWorld("i", "i", "ii", 'a'), change: func(o *encryption.Observed) { o.Servers[1].ID = o.Servers[0].ID },
+			reason: encryption.SameServer, says: "0 and 1",
+		},
+		"a server that does not say which it is": {
+			world: settledWorld("i", "i", "ii", 'a'), change: func(o *encryption.Observed) { o.Servers[1].ID = "" },
+			reason: encryption.ServerUnseen, says: "1: it does not say",
+		},
+		"a key that was taken from all files and is kept": {
+			world: settledWorld("b", "b", "ab", 'b'), change: func(o *encryption.Observed) { o.Kept = []encryption.Key{keys['b'], keys['a']} },
+			reason: encryption.ReadKeyRestored, files: [servers]string{"ba", ""},
+		},
+		"such a key goes to the others, too": {
+			world: settledWorld("ba", "b", "ab", 'b'), reason: encryption.ReadKeySpread, files: [servers]string{"", "ba"},
 		},
 		"a server that cannot be seen holds everything back": {
 			world: settledWorld("i", "i", "ii", 'a'), change: func(o *encryption.Observed) { o.Servers[1].Unseen = "timeout" },
@@ -72,20 +97,38 @@ func TestNext(t *testing.T) {
 		},
 		"requests that are under way hold the old key": {
 			world:  settledWorld("ba", "ba", "bb", 'b'),
-			change: func(o *encryption.Observed) { o.Servers[1].For = 20 * time.Second },
+			change: func(o *encryption.Observed) { o.Clean = 20 * time.Second },
 			reason: encryption.Settling, says: "within 40s",
 		},
 		"the old key goes": {
-			world: settledWorld("ba", "ba", "bb", 'b'), reason: encryption.OldKeyRemoved, files: [servers]string{"b", "b"},
+			world: settledWorld("ba", "ba", "bb", 'b'), reason: encryption.OldKeyRemoved, files: [servers]string{"b", ""},
+		},
+		"and from the next": {
+			world: settledWorld("b", "ba", "bb", 'b'), reason: encryption.OldKeyRemoved, files: [servers]string{"", "b"},
+		},
+		"but not from the next before that was seen for long enough": {
+			world: settledWorld("b", "ba", "bb", 'b'), change: func(o *encryption.Observed) { o.Clean = 0 }, reason: encryption.Settling,
+		},
+		"it comes back when an object lies under it": {
+			world: settledWorld("b", "ba", "ab", 'b'), reason: encryption.ReadKeySpread, files: [servers]string{"ba", ""},
+		},
+		"an old key goes as the next comes": {
+			world: settledWorld("ai", "ai", "aa", 'b'), reason: encryption.ReadKeyAdded, files: [servers]string{"ab", ""},
+		},
+		"and so at the next server": {
+			world: settledWorld("ab", "ai", "aa", 'b'), reason: encryption.ReadKeySpread, files: [servers]string{"", "ab"},
+		},
+		"where it waits as well": {
+			world: settledWorld("ab", "ai", "aa", 'b'), change: func(o *encryption.Observed) { o.Clean = 0 }, reason: encryption.Settling,
 		},
 		"back, before anything was written with the new key": {
-			world: settledWorld("ia", "ia", "ii", 'i'), reason: encryption.OldKeyRemoved, files: [servers]string{"i", "i"},
+			world: settledWorld("ia", "ia", "ii", 'i'), reason: encryption.OldKeyRemoved, files: [servers]string{"i", ""},
 		},
 		"back, while some servers write with the new key": {
 			world: settledWorld("ai", "ia", "ai", 'i'), reason: encryption.WriteKeyChanged, files: [servers]string{"ia", ""},
 		},
 		"back, in the middle of migration": {
-			world: settledWorld("ba", "ba", "ab", 'a'), reason: encryption.WriteKeyChanged, files: [servers]string{"ab", "ab"},
+			world: settledWorld("ba", "ba", "ab", 'a'), reason: encryption.WriteKeyChanged, files: [servers]string{"ab", ""},
 		},
 		"another wish waits for migration": {
 			world: settledWorld("ba", "ba", "ab", 'i'), reason: encryption.Migrating,
@@ -95,6 +138,11 @@ func TestNext(t *testing.T) {
 		},
 		"a lost file of a server that is down": {
 			world: world{file: [servers]string{"", "ba"}, runs: [servers]string{"", "ba"}, objects: "ab", want: 'b'}, reason: encryption.FileRepaired, files: [servers]string{"ba", ""},
+		},
+		"a lost file that its node has kept": {
+			world:  world{file: [servers]string{"", "b"}, runs: [servers]string{"ba", "b"}, objects: "bb", want: 'b'},
+			change: func(o *encryption.Observed) { o.Servers[0].Kept = map[string]encryption.Config{"ba": config(t, "ba")} },
+			reason: encryption.FileRepaired, files: [servers]string{"ba", ""},
 		},
 		"all files are lost": {
 			world: world{runs: [servers]string{"a", "a"}, objects: "aa", want: 'a'}, reason: encryption.FileLost,
@@ -150,22 +198,32 @@ func TestSchedule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if step, err = step.With(made); err != nil {
-		t.Fatal(err)
-	}
 	o := w.observed(t)
-	for i := range o.Servers {
-		o.Servers[i].File = step.Files[name[i]]
+	var reasons []string
+	for step.Action != encryption.Rest && len(reasons) < 20 {
+		reasons = append(reasons, string(step.Reason))
+		if step.Action == encryption.AddKey {
+			if step, err = step.With(made); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range o.Servers {
+			if c, ok := step.Files[name[i]]; ok {
+				o.Servers[i].File = c
+			}
+		}
+		if step.Action == encryption.Migrate {
+			o.Scan.Objects = map[encryption.Ref]int{made.Ref: 2}
+		}
+		step = encryption.Next(o, want)
 	}
-	if step = encryption.Next(o, want); step.Reason != encryption.WriteKeyChanged || step.Files["0"].Write().Ref != made.Ref {
-		t.Fatalf("with the new key: %s %s", step.Reason, step.Message)
+	if got := strings.Join(reasons, " "); got != "ReadKeyAdded ReadKeySpread WriteKeyChanged WriteKeyChanged Migrating OldKeyRemoved OldKeyRemoved" {
+		t.Errorf("it went on by %s", got)
 	}
-	for i := range o.Servers {
-		o.Servers[i].File = step.Files[name[i]]
-	}
-	o.Scan.Objects = map[encryption.Ref]int{made.Ref: 2}
-	if step = encryption.Next(o, want); step.Reason != encryption.OldKeyRemoved || len(step.Files["0"].Keys()) != 1 {
-		t.Errorf("after migration: %s %s", step.Reason, step.Message)
+	for _, s := range o.Servers {
+		if refs := s.File.Refs(); len(refs) != 1 || refs[0] != made.Ref {
+			t.Errorf("%s has %v", s.Name, refs)
+		}
 	}
 }
 

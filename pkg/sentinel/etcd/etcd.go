@@ -9,18 +9,23 @@ package etcd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 )
 
 const (
-	// page is how many objects are read at once.
+	// page is how many objects are read at once, at most: etcd makes an answer of them
+	// in memory, and one object has up to 1.5 MiB.
 	page = 100
+	// pageBytes is about how large an answer should be.
+	pageBytes = 4 << 20
 	// examples is how many objects of each key are named.
 	examples = 5
 )
@@ -30,47 +35,115 @@ type Scanner struct {
 	KV clientv3.KV
 	// Prefix of the API server's keys, such as /registry.
 	Prefix string
+	// For is how long one part of a reading takes, about.
+	For time.Duration
 }
 
-// Scan reads every object of the resources, those of each as of one revision.
-func (s Scanner) Scan(ctx context.Context, resources []string) (encryption.Scan, error) {
-	scan := encryption.Scan{Objects: map[encryption.Ref]int{}, Examples: map[encryption.Ref][]string{}}
-	for _, r := range resources {
-		if err := s.scan(ctx, s.folder(r), &scan); err != nil {
-			return encryption.Scan{}, fmt.Errorf("read etcd: %w", err)
+// Reading is a scan that is under way. It goes on where it was, so that no part of it
+// takes long, however many objects there are.
+type Reading struct {
+	scanner   Scanner
+	resources []string
+	// found has what was read of each resource that was begun.
+	found map[string]*encryption.Scan
+	// from is where the resource at work goes on, revision what it is read as of; zero
+	// takes the newest.
+	from     string
+	revision int64
+	limit    int64
+}
+
+// Begin begins to read every object of the resources, those of each as of one
+// revision.
+func (s Scanner) Begin(resources []string) *Reading {
+	return &Reading{scanner: s, resources: resources, found: map[string]*encryption.Scan{}, limit: page / 10}
+}
+
+// Found is what was found of each resource, so far.
+func (r *Reading) Found() map[string]encryption.Scan {
+	found := map[string]encryption.Scan{}
+	for name, scan := range r.found {
+		found[name] = *scan
+	}
+	return found
+}
+
+// Continue reads on for a while, and says whether all is read.
+func (r *Reading) Continue(ctx context.Context) (done bool, err error) {
+	for end := time.Now().Add(r.scanner.For); len(r.resources) > 0; {
+		more, err := r.page(ctx)
+		if err != nil {
+			return false, fmt.Errorf("read etcd: %w", err)
+		}
+		if !more {
+			r.resources, r.from, r.revision = r.resources[1:], "", 0
+		}
+		if time.Now().After(end) {
+			break
 		}
 	}
-	return scan, nil
+	return len(r.resources) == 0, nil
+}
+
+// page reads some objects of the first resource, and says whether there are more.
+func (r *Reading) page(ctx context.Context) (more bool, err error) {
+	folder := r.scanner.folder(r.resources[0])
+	if r.from == "" {
+		r.from = folder
+		r.found[r.resources[0]] = &encryption.Scan{Objects: map[encryption.Ref]int{}, Examples: map[encryption.Ref][]string{}}
+	}
+	resp, err := r.get(ctx, clientv3.GetPrefixRangeEnd(folder))
+	if err != nil {
+		return false, err
+	}
+	if r.revision == 0 {
+		r.revision = resp.Header.Revision // later ones are those of the answer, not of what it read
+	}
+	bytes := 0
+	for _, kv := range resp.Kvs {
+		bytes += len(kv.Value)
+		note(r.found[r.resources[0]], header(kv.Value), strings.TrimPrefix(string(kv.Key), folder))
+	}
+	if !resp.More || len(resp.Kvs) == 0 {
+		return false, nil
+	}
+	r.limit = max(1, min(page, 2*r.limit, int64(pageBytes/(1+bytes/len(resp.Kvs)))))
+	r.from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+	return true, nil
+}
+
+// get asks for fewer objects where an answer is too large, or does not come; why an
+// answer fails is the client's word.
+func (r *Reading) get(ctx context.Context, end string) (*clientv3.GetResponse, error) {
+	for {
+		resp, err := r.scanner.KV.Get(ctx, r.from, clientv3.WithRange(end), clientv3.WithLimit(r.limit), clientv3.WithRev(r.revision))
+		switch {
+		case err == nil:
+			return resp, nil
+		case errors.Is(err, rpctypes.ErrCompacted) && r.revision != 0:
+			// It took longer than etcd keeps a revision. What changed since was written by
+			// servers that write with one key, or the reading counts for nothing: the newest
+			// revision of the rest is as good.
+			r.revision = 0
+		case r.limit > 1 && ctx.Err() == nil:
+			r.limit = max(1, r.limit/4)
+		default:
+			return nil, err
+		}
+	}
+}
+
+func note(scan *encryption.Scan, ref encryption.Ref, name string) {
+	scan.Objects[ref]++
+	if len(scan.Examples[ref]) < examples {
+		scan.Examples[ref] = append(scan.Examples[ref], name)
+	}
 }
 
 // folder is where the objects of a core resource lie. It is so for Secrets and
 // ConfigMaps, and for others not always: nodes are minions there.
 func (s Scanner) folder(resource string) string {
 	return strings.TrimSuffix(s.Prefix, "/") + "/" + resource + "/"
-}
-
-func (s Scanner) scan(ctx context.Context, folder string, scan *encryption.Scan) error {
-	from, end, revision := folder, clientv3.GetPrefixRangeEnd(folder), int64(0)
-	for {
-		resp, err := s.KV.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithRev(revision))
-		if err != nil {
-			return err
-		}
-		if revision == 0 {
-			revision = resp.Header.Revision // later ones are those of the answer, not of what it read
-		}
-		for _, kv := range resp.Kvs {
-			ref := header(kv.Value)
-			scan.Objects[ref]++
-			if len(scan.Examples[ref]) < examples {
-				scan.Examples[ref] = append(scan.Examples[ref], strings.TrimPrefix(string(kv.Key), folder))
-			}
-		}
-		if !resp.More || len(resp.Kvs) == 0 {
-			return nil
-		}
-		from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
-	}
 }
 
 // header reads what the API server puts before an encrypted value:
@@ -85,13 +158,4 @@ func header(value []byte) encryption.Ref {
 		return encryption.Ref{Provider: "unknown", Name: "no key"}
 	}
 	return encryption.Ref{Provider: encryption.Provider(parts[0]), Name: parts[2]}
-}
-
-// ScanWithin is Scan with a time limit, for who has none.
-func (s Scanner) ScanWithin(limit time.Duration) func(context.Context, []string) (encryption.Scan, error) {
-	return func(ctx context.Context, resources []string) (encryption.Scan, error) {
-		ctx, cancel := context.WithTimeout(ctx, limit)
-		defer cancel()
-		return s.Scan(ctx, resources)
-	}
 }

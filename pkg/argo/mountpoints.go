@@ -7,13 +7,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
-	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// place is a path in main at which Kubernetes puts something over the image's
+// mountPoint is a path in main at which Kubernetes puts something over the image's
 // files.
-type place struct {
+type mountPoint struct {
 	path  string
 	what  string
 	mount *corev1.VolumeMount // nil for what is no mount of a volume
@@ -23,79 +22,81 @@ type place struct {
 // relative path absolute, the runtime cleans it.
 func mountedAt(p string) string { return path.Clean("/" + p) }
 
-// places lists what lies over main's image, from whomever: the template, a
+// mountPoints lists what lies over main's image, from whomever: the template, a
 // patch or another webhook.
-func places(main *corev1.Container) []place {
+func mountPoints(main *corev1.Container) []mountPoint {
 	if main == nil {
 		return nil
 	}
-	var list []place
+	var list []mountPoint
 	for i := range main.VolumeMounts {
 		m := &main.VolumeMounts[i]
-		list = append(list, place{mountedAt(m.MountPath), "volume " + m.Name, m})
+		list = append(list, mountPoint{mountedAt(m.MountPath), "volume " + m.Name, m})
 	}
 	for _, d := range main.VolumeDevices {
-		list = append(list, place{mountedAt(d.DevicePath), "device " + d.Name, nil})
+		list = append(list, mountPoint{mountedAt(d.DevicePath), "device " + d.Name, nil})
 	}
 	if p := main.TerminationMessagePath; p != "" {
-		list = append(list, place{mountedAt(p), "the file of the termination message", nil})
+		list = append(list, mountPoint{mountedAt(p), "the file of the termination message", nil})
 	}
 	return list
 }
 
-// has says whether the place is where Argo mounts the input.
-func (p place) has(in Input) bool {
+// has says whether it is where Argo mounts the input.
+func (p mountPoint) has(in Input) bool {
 	return p.mount != nil && p.path == in.Path && p.mount.Name == layout.VolumeInputs &&
 		p.mount.SubPath == in.Name && p.mount.SubPathExpr == ""
 }
 
-// tmp says whether the place is the part of its volume that Argo mounts at
+// tmp says whether it is the part of its volume that Argo mounts at
 // /tmp in a main that runs the executor image.
-func (p place) tmp() bool {
+func (p mountPoint) tmp() bool {
 	return p.mount != nil && p.mount.Name == layout.VolumeTmp && p.path == layout.PathTmp
 }
 
-// puts says whether the place is where the template mounts that volume. Outputs
+// puts says whether the mount point is where the template mounts that volume. Outputs
 // below it are known to lie on it.
-func (t *template) puts(p place) bool {
+func (t *template) puts(p mountPoint) bool {
 	return p.mount != nil && slices.ContainsFunc(t.volumeMounts(), func(m volumeMount) bool {
 		return m.Name == p.mount.Name && mountedAt(m.MountPath) == p.path
 	})
 }
 
-// checkPlaces gives a Problem to each input that main may not read, and to each
+// checkArtifactPaths refuses each input that main may not read, and each
 // output that it may not have written, where the template says: what is mounted
 // at, above or below the path hides a part of the artifact or is a part of
 // somebody else's. Only the pod tells: a patch may mount what the template does
 // not, and replace what Argo mounts. Artifacts may lie on the template's own
 // volumes, which they say.
-func (s *Step) checkPlaces(pod *corev1.Pod) {
-	list := places(findContainer(pod.Spec.Containers, layout.ContainerMain))
+func (s *Step) checkArtifactPaths(pod *corev1.Pod) {
+	list := mountPoints(findContainer(pod.Spec.Containers, layout.ContainerMain))
 	for i := range s.Inputs {
 		in := &s.Inputs[i]
-		if in.Problem != nil || !in.Pinned() && in.Source != SourceRaw {
+		if in.problem != nil || !in.Pinned() && in.Source != SourceRaw {
 			continue
 		}
-		problem := s.place(pod, list, in)
-		if problem != nil && in.Pinned() {
-			in.Location, in.Remote, in.Archive, in.Mount, in.Problem = artifact.Location{}, "", "", nil, problem.For(in.Name)
+		mount, problem := s.findInput(pod, list, *in)
+		switch {
+		case problem == nil:
+			in.supply.mount = mount
+		case in.Pinned():
+			*in = in.Refused(problem)
 		}
 	}
-	for i := range s.Outputs {
-		out := &s.Outputs[i]
-		if out.Problem != nil {
+	for i, out := range s.Outputs {
+		if out.problem != nil {
 			continue
 		}
-		if problem := s.placedOutput(pod, list, *out); problem != nil {
-			out.refuse(problem)
+		if problem := s.checkOutputPath(pod, list, out); problem != nil {
+			s.Outputs[i] = out.Refused(problem)
 		}
 	}
 }
 
-// placedOutput wants nothing to be at an output's path but main's own files,
+// checkOutputPath wants nothing to be at an output's path but main's own files,
 // the template's volumes and the step's inputs; of these wait has to see what
 // main sees.
-func (s *Step) placedOutput(pod *corev1.Pod, main []place, out Output) *reason.Error {
+func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) *reason.Error {
 	var m *corev1.VolumeMount
 	for _, p := range main {
 		above := within(out.Path, p.path)
@@ -119,40 +120,40 @@ func (s *Step) placedOutput(pod *corev1.Pod, main []place, out Output) *reason.E
 // fromWait says whether Argo stores what wait sees of main's mounts; if not, it
 // stores what the emissary packed in main.
 func (s *Step) fromWait(out Output) bool {
-	if out.Volume != layout.VolumeInputs {
-		return out.Volume != ""
+	if out.Volume() != layout.VolumeInputs {
+		return out.Volume() != ""
 	}
 	return slices.ContainsFunc(s.Inputs, func(in Input) bool {
 		return in.Source != SourceAbsent && within(out.Path, in.Path)
 	})
 }
 
-// isInput says whether the place is where Argo mounts one of the step's inputs.
-func (s *Step) isInput(p place) bool {
+// isInput says whether the mount point is where Argo mounts one of the step's inputs.
+func (s *Step) isInput(p mountPoint) bool {
 	return slices.ContainsFunc(s.Inputs, func(in Input) bool { return in.Source != SourceAbsent && p.has(in) })
 }
 
-// place says where main finds an input, or why it may not.
-func (s *Step) place(pod *corev1.Pod, main []place, in *Input) *reason.Error {
+// findInput says on which mount of the step's own main finds an input, or why it may
+// not; nil for Argo's volume of inputs.
+func (s *Step) findInput(pod *corev1.Pod, main []mountPoint, in Input) (*Mount, *reason.Error) {
 	volume, problem := s.template.volumeAt(in.Path)
 	switch {
 	case problem != nil:
-		return problem
+		return nil, problem
 	case volume == "":
-		return placedInput(main, *in)
+		return nil, checkInputMount(main, in)
 	}
 	for _, other := range s.Inputs {
 		if other.Name != in.Name && other.Source != SourceAbsent && overlap(other.Path, in.Path) {
-			return reason.New(reason.MountUnsupported, "path %.200q overlaps input %s on volume %s", in.Path, other.Name, volume)
+			return nil, reason.New(reason.MountUnsupported, "path %.200q overlaps input %s on volume %s", in.Path, other.Name, volume)
 		}
 	}
-	in.Mount, problem = s.onVolume(pod, main, in.Path, volume)
-	return problem
+	return s.onVolume(pod, main, in.Path, volume)
 }
 
 // onVolume wants the template's mount of the volume, and nothing else, to be
 // where main reads the path, and init to write to the same place.
-func (s *Step) onVolume(pod *corev1.Pod, main []place, at, volume string) (*Mount, *reason.Error) {
+func (s *Step) onVolume(pod *corev1.Pod, main []mountPoint, at, volume string) (*Mount, *reason.Error) {
 	var m *corev1.VolumeMount
 	for _, p := range main {
 		switch {
@@ -180,7 +181,7 @@ func (s *Step) onVolume(pod *corev1.Pod, main []place, at, volume string) (*Moun
 // /mainctrfs, the same part of the same volume as main.
 func mirrors(c *corev1.Container, at string, m *corev1.VolumeMount) bool {
 	var found *corev1.VolumeMount
-	for _, p := range places(c) {
+	for _, p := range mountPoints(c) {
 		if !overlap(p.path, layout.PathMainFiles+at) {
 			continue
 		}
@@ -223,9 +224,9 @@ func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 	return true
 }
 
-// placedInput wants an input to be mounted once at its path and nothing else
+// checkInputMount wants an input to be mounted once at its path and nothing else
 // to be there.
-func placedInput(list []place, in Input) *reason.Error {
+func checkInputMount(list []mountPoint, in Input) *reason.Error {
 	found := false
 	for _, p := range list {
 		switch {
@@ -242,7 +243,7 @@ func placedInput(list []place, in Input) *reason.Error {
 	return nil
 }
 
-func (p place) hides(artifact string) *reason.Error {
+func (p mountPoint) hides(artifact string) *reason.Error {
 	return reason.New(reason.MountUnsupported, "container %s has %s at %.200q, which overlaps the path %.200q", layout.ContainerMain, p.what, p.path, artifact)
 }
 

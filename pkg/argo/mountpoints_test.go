@@ -68,8 +68,8 @@ func TestAnInputIsOneThatMainReadsWhereTheTemplateSays(t *testing.T) {
 				t.Errorf("inputs (-want +got):\n%s", diff)
 			}
 			in := step.Inputs[0]
-			if in.Problem != nil && (in.Problem.Artifact != "message" || in.Location != artifact.Location{}) {
-				t.Errorf("its problem names %q, its location is %v", in.Problem.Artifact, in.Location)
+			if in.Problem() != nil && (in.Problem().Artifact != "message" || in.Location() != artifact.Location{}) {
+				t.Errorf("its problem names %q, its location is %v", in.Problem().Artifact, in.Location())
 			}
 		})
 	}
@@ -90,7 +90,7 @@ func TestAnInputInThePlaceOfTmpIsNotArgosTmp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := step.Inputs[0].Problem; (got == nil) != (test.want == nil) {
+		if got := step.Inputs[0].Problem(); (got == nil) != (test.want == nil) {
 			t.Errorf("with Argo's temporary files at %s the problem is %v, want %v", test.path, got, test.want)
 		}
 	}
@@ -128,8 +128,8 @@ func TestAnOutputIsOneThatMainWroteToItsOwnFiles(t *testing.T) {
 				t.Errorf("outputs (-want +got):\n%s", diff)
 			}
 			out := step.Outputs[0]
-			if out.Problem != nil && (out.Problem.Artifact != "out" || out.Location != artifact.Location{}) {
-				t.Errorf("its problem names %q, its location is %v", out.Problem.Artifact, out.Location)
+			if out.Problem() != nil && (out.Problem().Artifact != "out" || out.Location() != artifact.Location{}) {
+				t.Errorf("its problem names %q, its location is %v", out.Problem().Artifact, out.Location())
 			}
 		})
 	}
@@ -214,7 +214,7 @@ func TestTheStepSaysWhatInitWritesFromTheTemplate(t *testing.T) {
 	want := []artifact.Digest{sum("echo $1 <&>\n"), sum("x\ny$z\n"), sum(""), ""}
 	got := []artifact.Digest{step.ScriptSHA256}
 	for _, in := range step.Inputs {
-		got = append(got, in.RawSHA256)
+		got = append(got, in.RawSHA256())
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("digests (-want +got):\n%s", diff)

@@ -1,0 +1,132 @@
+package charts_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+// TestRights: every right of every ServiceAccount of both charts, one a line. One more
+// fails, and so does one that is gone: no flag writes the file, whoever changes a right
+// writes the line.
+func TestRights(t *testing.T) {
+	ours, err := template(t, "-f", "testdata/default.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sentinel, err := sentinelTemplate(t, "-f", sentinelDefaults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("testdata/rights.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(slices.Concat(rights(t, ours), rights(t, sentinel)), "\n") + "\n"
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("testdata/rights.txt (-want +got):\n%s", d)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(got), "\n") {
+		for _, never := range []string{"*", " escalate ", " bind ", " impersonate "} {
+			if strings.Contains(line, never) {
+				t.Errorf("a right that nobody has to have: %s", line)
+			}
+		}
+	}
+}
+
+// TestRightsOfConfigMaps: the value adds these two, and no more.
+func TestRightsOfConfigMaps(t *testing.T) {
+	without, err := sentinelTemplate(t, "-f", sentinelDefaults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, err := sentinelTemplate(t, "-f", sentinelDefaults, "--set", "configMaps=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	had := rights(t, without)
+	more := slices.DeleteFunc(rights(t, with), func(line string) bool { return slices.Contains(had, line) })
+	want := []string{"argoseal-sentinel/argoseal-sentinel, cluster: list configmaps", "argoseal-sentinel/argoseal-sentinel, cluster: patch configmaps"}
+	if d := cmp.Diff(want, more); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// rights are those of every ServiceAccount that was rendered: "NAMESPACE/NAME, where:
+// verb group/resource [names]". A role that is bound to somebody else, or that is not
+// there, fails.
+func rights(t *testing.T, rendered string) []string {
+	t.Helper()
+	clusterRoles, roles := map[string][]rbacv1.PolicyRule{}, map[string][]rbacv1.PolicyRule{}
+	for _, r := range of[rbacv1.ClusterRole](t, rendered, "ClusterRole") {
+		clusterRoles[r.Name] = r.Rules
+	}
+	for _, r := range of[rbacv1.Role](t, rendered, "Role") {
+		roles[r.Namespace+"/"+r.Name] = r.Rules
+	}
+	found := map[string][]string{}
+	for _, a := range of[corev1.ServiceAccount](t, rendered, "ServiceAccount") {
+		found[a.Namespace+"/"+a.Name] = nil
+	}
+	bind := func(where string, subjects []rbacv1.Subject, rules []rbacv1.PolicyRule, known bool) {
+		t.Helper()
+		if !known {
+			t.Errorf("%s: a binding of a role that the chart does not have", where)
+		}
+		for _, s := range subjects {
+			account := s.Namespace + "/" + s.Name
+			if _, ok := found[account]; s.Kind != "ServiceAccount" || !ok {
+				t.Errorf("%s: rights for %s %s", where, s.Kind, account)
+			}
+			found[account] = append(found[account], lines(account, where, rules)...)
+		}
+	}
+	for _, b := range of[rbacv1.ClusterRoleBinding](t, rendered, "ClusterRoleBinding") {
+		rules, ok := clusterRoles[b.RoleRef.Name]
+		bind("cluster", b.Subjects, rules, ok)
+	}
+	for _, b := range of[rbacv1.RoleBinding](t, rendered, "RoleBinding") {
+		rules, ok := roles[b.Namespace+"/"+b.RoleRef.Name]
+		if b.RoleRef.Kind == "ClusterRole" {
+			rules, ok = clusterRoles[b.RoleRef.Name]
+		}
+		bind("namespace "+b.Namespace, b.Subjects, rules, ok)
+	}
+	var all []string
+	for _, account := range slices.Sorted(maps.Keys(found)) {
+		if len(found[account]) == 0 {
+			all = append(all, account+": none")
+		}
+		all = append(all, slices.Compact(slices.Sorted(slices.Values(found[account])))...)
+	}
+	return all
+}
+
+func lines(account, where string, rules []rbacv1.PolicyRule) []string {
+	var all []string
+	for _, rule := range rules {
+		names := ""
+		if len(rule.ResourceNames) > 0 {
+			names = fmt.Sprintf(" %v", rule.ResourceNames)
+		}
+		for _, verb := range rule.Verbs {
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					all = append(all, fmt.Sprintf("%s, %s: %s %s%s", account, where, verb, strings.TrimPrefix(group+"/"+resource, "/"), names))
+				}
+			}
+			for _, url := range rule.NonResourceURLs {
+				all = append(all, fmt.Sprintf("%s, %s: %s URL %s", account, where, verb, url))
+			}
+		}
+	}
+	return all
+}

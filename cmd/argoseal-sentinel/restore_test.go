@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+	"github.com/argoseal/argoseal/pkg/sentinel/escrow"
+)
+
+// escrowed is a resource with keys of letters in escrow, for an identity; the last is
+// written with.
+func escrowed(t *testing.T, identity *age.X25519Identity, letters ...string) (*v1alpha1.SecretEncryption, []encryption.Key) {
+	t.Helper()
+	o := &v1alpha1.SecretEncryption{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "SecretEncryption"},
+		Spec:     v1alpha1.SecretEncryptionSpec{Provider: "secretbox", Resources: []string{"secrets"}},
+	}
+	var keys []encryption.Key
+	for i, letter := range letters {
+		key, err := encryption.NewKey(encryption.Secretbox, int64(i), time.Unix(1_800_000_000, 0), strings.NewReader(strings.Repeat(letter, 64)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := escrow.Seal(key, []string{identity.Recipient().String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key)
+		o.Status.Escrow = append(o.Status.Escrow, v1alpha1.EscrowedKey{Key: key.String(), Data: data})
+		o.Status.Key = &v1alpha1.EncryptionKey{Provider: string(key.Provider), Name: key.Name}
+	}
+	return o, keys
+}
+
+// restoring runs the command on a resource, and returns what is in the file that it made.
+func restoring(t *testing.T, o *v1alpha1.SecretEncryption, identity string, args ...string) (encryption.Config, string, error) {
+	t.Helper()
+	resource, err := yaml.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return restoringFrom(t, resource, identity, args...)
+}
+
+func restoringFrom(t *testing.T, resource []byte, identity string, args ...string) (encryption.Config, string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"escrow.yaml": string(resource), "key.txt": "# a comment\n" + identity + "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, "config.yaml")
+	c := command()
+	var out bytes.Buffer
+	c.SetOut(&out)
+	c.SetErr(&out)
+	c.SetArgs(append([]string{"restore", "--from", filepath.Join(dir, "escrow.yaml"), "--identity", filepath.Join(dir, "key.txt"), "--file", file}, args...))
+	if err := c.ExecuteContext(t.Context()); err != nil {
+		if _, stat := os.Stat(file); stat == nil {
+			t.Error("it failed and made a file")
+		}
+		return encryption.Config{}, out.String(), err
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read it: %v, %v", info, err)
+	}
+	config, err := encryption.Parse(content, []string{"secrets"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetArgs(append([]string{"restore", "--from", filepath.Join(dir, "escrow.yaml"), "--identity", filepath.Join(dir, "key.txt"), "--file", file}, args...))
+	if err := c.ExecuteContext(t.Context()); err == nil {
+		t.Error("it replaces a file")
+	}
+	return config, out.String(), nil
+}
+
+func TestRestore(t *testing.T) {
+	mine, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, keys := escrowed(t, mine, "a", "b")
+	foreign, _ := escrowed(t, other, "c")
+	config, out, err := restoring(t, o, mine.String())
+	if err != nil || !config.Write().Equal(keys[1]) || len(config.Keys()) != 3 || !config.Reads(keys[0].Ref) || !config.Reads(encryption.Ref{Provider: encryption.Identity}) {
+		t.Errorf("%v, %v", config, err)
+	}
+	if strings.Contains(out, "YWFh") || !strings.Contains(out, keys[0].String()) {
+		t.Errorf("it says %s", out)
+	}
+	if config, _, err = restoring(t, o, mine.String(), "--write", keys[0].String()); err != nil || !config.Write().Equal(keys[0]) {
+		t.Errorf("%v, %v", config, err)
+	}
+	o.Status.Escrow = append(o.Status.Escrow, foreign.Status.Escrow...)
+	if config, out, err = restoring(t, o, mine.String()); err != nil || len(config.Keys()) != 3 || !strings.Contains(out, foreign.Status.Escrow[0].Key+" is left out") {
+		t.Errorf("%v, %v, %s", config, err, out)
+	}
+	o.Status.Escrow[0].Key = "secretbox/another" // somebody has exchanged them
+	if config, _, err = restoring(t, o, mine.String()); err != nil || config.Reads(keys[0].Ref) {
+		t.Errorf("%v, %v", config, err)
+	}
+	for what, c := range map[string]struct {
+		resource *v1alpha1.SecretEncryption
+		identity string
+		args     []string
+	}{
+		"the identity of another": {resource: foreign, identity: mine.String()},
+		"no identity":             {resource: o, identity: mine.Recipient().String()},
+		"no key in escrow":        {resource: &v1alpha1.SecretEncryption{TypeMeta: o.TypeMeta}, identity: mine.String()},
+		"a key that is not there": {resource: o, identity: mine.String(), args: []string{"--write", "secretbox/none"}},
+	} {
+		if config, _, err := restoring(t, c.resource, c.identity, c.args...); err == nil || strings.Contains(err.Error(), mine.String()) {
+			t.Errorf("%s: %v, %v", what, config, err)
+		}
+	}
+}

@@ -1,0 +1,259 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/sentinel/access"
+	"github.com/argoseal/argoseal/pkg/text"
+)
+
+// The reasons of condition Ready.
+const (
+	reasonInForce      = "InForce"
+	reasonFailed       = "Failed"
+	reasonGuardedTwice = "GuardedTwice"
+)
+
+// whileRest is how soon everything is compared anew where no change drives it.
+const whileRest = 10 * time.Minute
+
+// Reconciler keeps what SecretAccesses come to.
+type Reconciler struct {
+	Client client.Client
+	Events events.EventRecorder
+	Clock  clock.PassiveClock
+}
+
+// SetupWithManager lets changes of SecretAccesses and of what was made for them, and
+// time, drive the reconciler.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("secretaccess").
+		For(&v1alpha1.SecretAccess{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Owns(&rbacv1.Role{}).
+		Owns(&rbacv1.RoleBinding{}).
+		Complete(r)
+}
+
+// Reconcile brings the Roles and bindings of one SecretAccess to what they should be.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var object v1alpha1.SecretAccess
+	if err := r.Client.Get(ctx, req.NamespacedName, &object); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !object.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // what was made goes by its owner
+	}
+	now := r.Clock.Now()
+	plan := access.PlanFor(&object, now)
+	// Rights go first, and go even if others cannot be given.
+	failure := errors.Join(r.prune(ctx, &object, plan), r.apply(ctx, &object, plan))
+	twice, err := r.guardedTwice(ctx, &object)
+	failure = errors.Join(failure, err)
+	if err := r.report(ctx, &object, plan, failure, twice); err != nil {
+		return ctrl.Result{}, errors.Join(failure, err)
+	}
+	if failure != nil {
+		return ctrl.Result{}, failure
+	}
+	again := whileRest
+	if plan.Next != nil {
+		again = min(again, plan.Next.Sub(now))
+	}
+	return ctrl.Result{RequeueAfter: max(again, time.Millisecond)}, nil
+}
+
+// apply makes what is missing and puts back what is not as it should be. The names
+// are ours: whatever else has taken one, or has cast off its owner, becomes so.
+func (r *Reconciler) apply(ctx context.Context, a *v1alpha1.SecretAccess, plan access.Plan) error {
+	var failures []error
+	for i := range plan.Pairs {
+		role, binding := &plan.Pairs[i].Role, &plan.Pairs[i].Binding
+		// Nobody is bound to a Role that is not as it should be.
+		err := r.applyRole(ctx, a, role)
+		if err == nil {
+			err = r.applyBinding(ctx, a, binding, plan)
+		}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("keep the Role and the RoleBinding %s: %w", role.Name, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, want *rbacv1.Role) error {
+	var is rbacv1.Role
+	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is); {
+	case apierrors.IsNotFound(err):
+		return r.Client.Create(ctx, want)
+	case err != nil:
+		return err
+	case equality.Semantic.DeepEqual(is.Rules, want.Rules) && sameMeta(&is, want):
+		return nil
+	}
+	if a.Status.ObservedGeneration == a.Generation {
+		r.repaired(a, "Role", want.Name) // nobody has asked for a change
+	}
+	is.Rules = want.Rules
+	adopt(&is, want)
+	return r.Client.Update(ctx, &is)
+}
+
+func (r *Reconciler) applyBinding(ctx context.Context, a *v1alpha1.SecretAccess, want *rbacv1.RoleBinding, plan access.Plan) error {
+	var is rbacv1.RoleBinding
+	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is); {
+	case apierrors.IsNotFound(err):
+		return r.Client.Create(ctx, want)
+	case err != nil:
+		return err
+	case is.RoleRef == want.RoleRef && equality.Semantic.DeepEqual(is.Subjects, want.Subjects) && sameMeta(&is, want):
+		return nil
+	}
+	if a.Status.ObservedGeneration == a.Generation && a.Status.Expired == int32(plan.Expired) {
+		r.repaired(a, "RoleBinding", want.Name) // no grant has changed
+	}
+	if is.RoleRef != want.RoleRef {
+		// It cannot change: another binding takes its place.
+		if err := r.delete(ctx, &is); err != nil {
+			return err
+		}
+		return r.Client.Create(ctx, want)
+	}
+	is.Subjects = want.Subjects
+	adopt(&is, want)
+	return r.Client.Update(ctx, &is)
+}
+
+func sameMeta(is, want client.Object) bool {
+	return equality.Semantic.DeepEqual(is.GetOwnerReferences(), want.GetOwnerReferences()) &&
+		is.GetLabels()[access.LabelManagedBy] == access.ManagedBy
+}
+
+func adopt(is, want client.Object) {
+	is.SetOwnerReferences(want.GetOwnerReferences())
+	labels := is.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[access.LabelManagedBy] = access.ManagedBy
+	is.SetLabels(labels)
+}
+
+// prune deletes what was made for the SecretAccess and nobody has a grant for now.
+func (r *Reconciler) prune(ctx context.Context, a *v1alpha1.SecretAccess, plan access.Plan) error {
+	wanted := map[string]bool{}
+	for _, p := range plan.Pairs {
+		wanted[p.Role.Name] = true
+	}
+	ours := func(o client.Object) bool {
+		return !wanted[o.GetName()] && (metav1.IsControlledBy(o, a) || slices.Contains(plan.Ended, o.GetName()))
+	}
+	var bindings rbacv1.RoleBindingList
+	var roles rbacv1.RoleList
+	in := client.InNamespace(a.Namespace)
+	if err := errors.Join(r.Client.List(ctx, &bindings, in), r.Client.List(ctx, &roles, in)); err != nil {
+		return err
+	}
+	var failures []error
+	for i := range bindings.Items {
+		if b := &bindings.Items[i]; ours(b) {
+			failures = append(failures, r.delete(ctx, b))
+		}
+	}
+	for i := range roles.Items {
+		if o := &roles.Items[i]; ours(o) {
+			failures = append(failures, r.delete(ctx, o))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// delete deletes what was looked at, and nothing that took its place.
+func (r *Reconciler) delete(ctx context.Context, o client.Object) error {
+	uid := o.GetUID()
+	return client.IgnoreNotFound(r.Client.Delete(ctx, o, client.Preconditions{UID: &uid}))
+}
+
+// guardedTwice are the Secrets that another SecretAccess guards, too: pods need a
+// grant of each, which is seldom meant.
+func (r *Reconciler) guardedTwice(ctx context.Context, a *v1alpha1.SecretAccess) ([]string, error) {
+	var others v1alpha1.SecretAccessList
+	if err := r.Client.List(ctx, &others, client.InNamespace(a.Namespace)); err != nil {
+		return nil, err
+	}
+	var twice []string
+	for _, o := range others.Items {
+		for _, s := range o.Spec.Secrets {
+			if o.Name != a.Name && slices.ContainsFunc(a.Spec.Secrets, func(m v1alpha1.GuardedSecret) bool { return m.Name == s.Name }) {
+				twice = append(twice, fmt.Sprintf("%s (by %s)", s.Name, o.Name))
+			}
+		}
+	}
+	slices.Sort(twice)
+	return twice, nil
+}
+
+func (r *Reconciler) repaired(a *v1alpha1.SecretAccess, kind, name string) {
+	r.Events.Eventf(a, nil, corev1.EventTypeWarning, "Repaired", "Repair", "The %s %s was not as the grants say, and was put back", kind, name)
+}
+
+// maxMessage is what a condition's message is cut to.
+const maxMessage = 1000
+
+func (r *Reconciler) report(ctx context.Context, a *v1alpha1.SecretAccess, plan access.Plan, failure error, twice []string) error {
+	before := a.Status.DeepCopy()
+	ready := metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: reasonInForce, ObservedGeneration: a.Generation,
+		Message: fmt.Sprintf("%d grants count, %d have expired", plan.Granted, plan.Expired),
+	}
+	switch {
+	case failure != nil:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, reasonFailed, text.Cut(failure.Error(), maxMessage)
+	case len(twice) > 0:
+		ready.Status, ready.Reason = metav1.ConditionFalse, reasonGuardedTwice
+		ready.Message = text.Cut("pods need a grant of every SecretAccess that guards a Secret: "+strings.Join(twice, ", "), maxMessage)
+	}
+	a.Status.ObservedGeneration = a.Generation
+	a.Status.Granted, a.Status.Expired = int32(plan.Granted), int32(plan.Expired)
+	a.Status.NextExpiry = nil
+	if plan.Next != nil {
+		next := metav1.NewTime(*plan.Next)
+		a.Status.NextExpiry = &next
+	}
+	var names []string
+	for _, s := range a.Spec.Secrets {
+		names = append(names, s.Name)
+	}
+	a.Status.Secrets = text.Cut(strings.Join(names, ","), maxMessage)
+	meta.SetStatusCondition(&a.Status.Conditions, ready)
+	if equality.Semantic.DeepEqual(before, &a.Status) {
+		return nil
+	}
+	if was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady); was == nil || was.Reason != ready.Reason {
+		kind := corev1.EventTypeNormal
+		if ready.Status != metav1.ConditionTrue {
+			kind = corev1.EventTypeWarning
+		}
+		r.Events.Eventf(a, nil, kind, ready.Reason, "Reconcile", "%s", ready.Message)
+	}
+	return r.Client.Status().Update(ctx, a)
+}

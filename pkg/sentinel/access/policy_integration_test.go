@@ -1,0 +1,777 @@
+//go:build integration
+
+package access_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	admission "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sentinel/access"
+)
+
+const (
+	chart = "../../../charts/argoseal-sentinel/files/"
+	team  = "team"
+)
+
+// server is an API server with the policies of the chart.
+type server struct {
+	t      *testing.T
+	config *rest.Config
+	admin  client.Client
+}
+
+// Who tries something. All of them may do everything in the namespaces of the test
+// that a developer does, and may escalate and bind; lead may use the SecretAccess, too.
+const (
+	dev     = "dev"
+	lead    = "lead"
+	janitor = "janitor" // may write SecretAccesses, and read no Secret
+	kubelet = "system:node:n1"
+	jobs    = "system:serviceaccount:kube-system:job-controller"
+	argo    = "system:serviceaccount:argo:argo" // makes pods for others
+)
+
+const setup = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: team}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: free}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: api, namespace: team}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: reader, namespace: team}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: reader, namespace: free}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: developer}
+rules:
+  - {apiGroups: ["", apps, batch], resources: [pods, pods/ephemeralcontainers, pods/exec, pods/attach, podtemplates, replicationcontrollers, deployments, replicasets, statefulsets, daemonsets, jobs, cronjobs, persistentvolumes, serviceaccounts/token], verbs: [get, create, update, patch]}
+  - {apiGroups: [""], resources: [secrets], verbs: [create, update, patch]}
+  - {apiGroups: [rbac.authorization.k8s.io], resources: [roles, rolebindings, clusterroles, clusterrolebindings], verbs: [get, create, update, patch, escalate, bind]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: developer}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: developer}
+subjects:
+  - {apiGroup: rbac.authorization.k8s.io, kind: User, name: dev}
+  - {apiGroup: rbac.authorization.k8s.io, kind: User, name: lead}
+  - {apiGroup: rbac.authorization.k8s.io, kind: User, name: "system:node:n1"}
+  - {kind: ServiceAccount, name: job-controller, namespace: kube-system}
+  - {kind: ServiceAccount, name: argo, namespace: argo}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: accesses}
+rules:
+  - {apiGroups: [argoseal.dev], resources: [secretaccesses], verbs: [get, create, update, patch, delete, deletecollection]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: accesses}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: accesses}
+subjects:
+  - {apiGroup: rbac.authorization.k8s.io, kind: User, name: janitor}
+---
+apiVersion: argoseal.dev/v1alpha1
+kind: SecretAccess
+metadata: {name: access, namespace: team}
+spec:
+  secrets:
+    - name: guarded
+      mount:
+        - {serviceAccount: api}
+        - {serviceAccount: argo, containers: [init, wait]}
+        - {serviceAccount: past, until: "2026-01-01T00:00:00Z"}
+        - {serviceAccount: future, until: "2999-01-01T00:00:00Z"}
+      get:
+        - {kind: ServiceAccount, name: reader}
+        - {kind: ServiceAccount, name: reader, namespace: elsewhere}
+    - name: sealed-off
+  users:
+    - {kind: User, name: lead}
+  controllers:
+    - {kind: ServiceAccount, name: argo, namespace: argo}
+`
+
+func start(t *testing.T) *server {
+	t.Helper()
+	env := &envtest.Environment{
+		CRDDirectoryPaths: []string{chart + "crds"}, ErrorIfCRDPathMissing: true,
+		ControlPlane: envtest.ControlPlane{
+			APIServer: &envtest.APIServer{Path: program("TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")},
+			Etcd:      &envtest.Etcd{Path: program("TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},
+		},
+	}
+	config, err := env.Start()
+	if err != nil {
+		t.Fatalf("start the API server: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := env.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := &server{t: t, config: config}
+	s.config.QPS, s.config.Burst = 500, 500
+	s.admin = s.as("")
+	files, err := filepath.Glob(chart + "access/*.yaml")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("policies %v: %v", files, err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.apply(string(raw))
+	}
+	s.apply(setup)
+	var a v1alpha1.SecretAccess
+	if err := s.admin.Get(t.Context(), client.ObjectKey{Namespace: team, Name: "access"}, &a); err != nil {
+		t.Fatal(err)
+	}
+	for _, pair := range access.PlanFor(&a, time.Now()).Pairs {
+		s.must(s.admin.Create(t.Context(), &pair.Role))
+		s.must(s.admin.Create(t.Context(), &pair.Binding))
+	}
+	return s
+}
+
+func program(variables ...string) string {
+	for _, v := range variables {
+		if path := os.Getenv(v); path != "" {
+			return path
+		}
+	}
+	return ""
+}
+
+func (s *server) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// as is a client that acts as the user; "" is an admin.
+func (s *server) as(user string) client.Client {
+	s.t.Helper()
+	scheme := runtime.NewScheme()
+	s.must(errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
+	c, err := client.New(s.configOf(user), client.Options{Scheme: scheme})
+	s.must(err)
+	return c
+}
+
+func (s *server) configOf(user string) *rest.Config {
+	config := rest.CopyConfig(s.config)
+	if user != "" {
+		config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:authenticated"}}
+		if user == kubelet {
+			config.Impersonate.Groups = append(config.Impersonate.Groups, "system:nodes")
+		}
+	}
+	return config
+}
+
+// apply creates every object of a stream.
+func (s *server) apply(text string) {
+	s.t.Helper()
+	for _, o := range s.objects(text) {
+		if err := s.admin.Create(s.t.Context(), o); err != nil {
+			s.t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+	}
+}
+
+func (s *server) objects(text string) (all []*unstructured.Unstructured) {
+	s.t.Helper()
+	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewBufferString(text), 4096)
+	for {
+		o := &unstructured.Unstructured{}
+		err := decoder.Decode(&o.Object)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		s.must(err)
+		if len(o.Object) > 0 {
+			all = append(all, o)
+		}
+	}
+}
+
+func (s *server) object(text string) *unstructured.Unstructured {
+	s.t.Helper()
+	return s.objects(text)[0]
+}
+
+// inForce waits until the API server knows policies and parameters, which is a moment
+// after they were written.
+func (s *server) inForce() {
+	s.t.Helper()
+	last := map[string]error{}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		last["pods"] = s.create(dev, pod("web", "main"))
+		last["roles"] = s.create(dev, s.object(role(team, "secrets", "get", "")))
+		last["clusterroles"] = s.create(dev, s.object(clusterRole("secrets", "list")))
+		last["volumes"] = s.create(dev, s.object(volume(csi("nodePublish"))))
+		last["exec"] = s.exec(dev, "exec", "none")
+		last["tokens"] = s.create(dev, s.object(tokenSecret("reader", team)))
+		last["accesses"] = s.create(janitor, s.object(accessOf("x", team)))
+		if !slices.ContainsFunc([]string{"pods", "roles", "clusterroles", "volumes", "exec", "tokens", "accesses"}, func(n string) bool { return last[n] == nil }) {
+			return
+		}
+	}
+	s.t.Fatalf("the policies are not in force: %v", last)
+}
+
+// create tries it as a dry run, which takes the same way through admission.
+func (s *server) create(user string, o client.Object) error {
+	return s.as(user).Create(s.t.Context(), o, client.DryRunAll)
+}
+
+// check compares an answer with the code that it should begin with; none: admitted.
+func check(t *testing.T, err error, want reason.Code, words ...string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("refused: %v", err)
+	case want != "" && err == nil:
+		t.Errorf("admitted, want %s", want)
+	case want != "" && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), " denied request: "+string(want)+": ")):
+		t.Errorf("answered %v, want %s", err, want)
+	case want != "" && !strings.HasSuffix(err.Error(), ". "+want.Remedy()):
+		t.Errorf("%v does not end with %q", err, want.Remedy())
+	}
+	for _, word := range words {
+		if err != nil && !strings.Contains(err.Error(), word) {
+			t.Errorf("%v does not say %q", err, word)
+		}
+	}
+}
+
+// pod takes the guarded Secret into a container's environment.
+func pod(account, container string) *corev1.Pod {
+	return podOf(takes(account, container))
+}
+
+func podOf(spec *corev1.PodSpec) *corev1.Pod {
+	spec = spec.DeepCopy()
+	complete(spec)
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "p-", Namespace: team}, Spec: *spec}
+}
+
+// complete gives a spec what else the API server asks of it.
+func complete(spec *corev1.PodSpec) {
+	for _, list := range []*[]corev1.Container{&spec.InitContainers, &spec.Containers} {
+		for i := range *list {
+			c := &(*list)[i]
+			if c.Name == "" {
+				c.Name = fmt.Sprintf("c%d", i)
+				if list == &spec.InitContainers {
+					c.Name = "i" + c.Name
+				}
+			}
+			c.Image = "i"
+			for j := range c.Env {
+				c.Env[j].Name = "E"
+				if from := c.Env[j].ValueFrom; from != nil && from.SecretKeyRef != nil {
+					from.SecretKeyRef.Key = "k"
+				}
+			}
+		}
+	}
+	if len(spec.Containers) == 0 {
+		spec.Containers = []corev1.Container{{Name: "main", Image: "i"}}
+	}
+	for i := range spec.Volumes {
+		v := &spec.Volumes[i]
+		if v.Name == "" {
+			v.Name = "v"
+		}
+		switch {
+		case v.ISCSI != nil:
+			v.ISCSI.TargetPortal, v.ISCSI.IQN = "127.0.0.1", "iqn.2015-02.example.com:t"
+		case v.RBD != nil:
+			v.RBD.CephMonitors, v.RBD.RBDImage = []string{"m"}, "i"
+		case v.FlexVolume != nil:
+			v.FlexVolume.Driver = "example.com/d"
+		case v.Cinder != nil:
+			v.Cinder.VolumeID = "v"
+		case v.CephFS != nil:
+			v.CephFS.Monitors = []string{"m"}
+		case v.AzureFile != nil:
+			v.AzureFile.ShareName = "s"
+			if v.AzureFile.SecretName == "" {
+				v.AzureFile.SecretName = "other"
+			}
+		case v.ScaleIO != nil:
+			v.ScaleIO.Gateway, v.ScaleIO.System, v.ScaleIO.VolumeName = "g", "s", "v"
+		case v.StorageOS != nil:
+			v.StorageOS.VolumeName = "v"
+		case v.CSI != nil:
+			v.CSI.Driver = "example.com"
+		}
+	}
+}
+
+// testPlaces puts each place where a pod can name a Secret to the
+// policy: refused without a grant, admitted with one, as package access has it.
+func testPlaces(t *testing.T, s *server) {
+	for _, p := range allPlaces() {
+		if strings.HasPrefix(p.path, "spec.ephemeralContainers") {
+			continue // they come later: see "debug"
+		}
+		t.Run(p.path, func(t *testing.T) {
+			spec := podWith(p)
+			spec.ServiceAccountName = "web"
+			check(t, s.create(lead, podOf(spec)), reason.SecretNotGranted, "Secret guarded is guarded by SecretAccess access", "ServiceAccount web")
+			spec.ServiceAccountName = "api"
+			check(t, s.create(lead, podOf(spec)), "")
+			check(t, s.create(dev, podOf(spec)), reason.SecretUseDenied, "Secret guarded", "SecretAccess access", "dev")
+			// The same, of a Secret that nobody guards.
+			p.set(reflect.ValueOf(spec).Elem())
+			free := s.object(strings.ReplaceAll(mustYAML(t, podOf(spec)), secret, "free"))
+			free.SetAPIVersion("v1")
+			free.SetKind("Pod")
+			check(t, s.create(dev, free), "")
+		})
+	}
+}
+
+func mustYAML(t *testing.T, o any) string {
+	t.Helper()
+	raw, err := yaml.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// testGrants: the policy says what package access says.
+func testGrants(t *testing.T, s *server) {
+	var a v1alpha1.SecretAccess
+	if err := s.admin.Get(t.Context(), client.ObjectKey{Namespace: team, Name: "access"}, &a); err != nil {
+		t.Fatal(err)
+	}
+	mounts := func(account string, containers ...string) *corev1.PodSpec {
+		spec := &corev1.PodSpec{ServiceAccountName: account, Volumes: []corev1.Volume{{
+			Name: "v", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret}},
+		}}, Containers: []corev1.Container{{Name: "bystander"}}}
+		for _, name := range containers {
+			c := corev1.Container{Name: name, VolumeMounts: []corev1.VolumeMount{{Name: "v", MountPath: "/s"}}}
+			if name == "init" {
+				spec.InitContainers = append(spec.InitContainers, c)
+			} else {
+				spec.Containers = append(spec.Containers, c)
+			}
+		}
+		return spec
+	}
+	pulls := func(account string) *corev1.PodSpec {
+		return &corev1.PodSpec{ServiceAccountName: account, ImagePullSecrets: []corev1.LocalObjectReference{{Name: secret}}}
+	}
+	both := takes("argo", "wait")
+	both.Containers = append(both.Containers, takes("argo", "main").Containers...)
+	off := takes("api", "main")
+	off.Containers[0].EnvFrom[0].SecretRef.Name = "sealed-off"
+	for name, c := range map[string]struct {
+		spec *corev1.PodSpec
+		want reason.Code
+	}{
+		"a grant":                                 {takes("api", "main"), ""},
+		"none":                                    {takes("web", "main"), reason.SecretNotGranted},
+		"the default ServiceAccount":              {takes("", "main"), reason.SecretNotGranted},
+		"a Secret without any grant":              {off, reason.SecretNotGranted},
+		"a grant that has ended":                  {takes("past", "main"), reason.SecretNotGranted},
+		"a grant that will end":                   {takes("future", "main"), ""},
+		"a container with a grant":                {takes("argo", "wait"), ""},
+		"a container without":                     {takes("argo", "main"), reason.SecretNotGranted},
+		"both":                                    {both, reason.SecretNotGranted},
+		"a volume, where it may be":               {mounts("argo", "init", "wait"), ""},
+		"a volume, where it may not be, too":      {mounts("argo", "init", "wait", "main"), reason.SecretNotGranted},
+		"a volume that no container mounts":       {mounts("argo"), ""},
+		"a volume, with a whole grant":            {mounts("api", "main"), ""},
+		"to pull with, by a grant of containers":  {pulls("argo"), reason.SecretNotGranted},
+		"to pull with, by a grant of a whole pod": {pulls("api"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			check(t, s.create(lead, podOf(c.spec)), c.want)
+			// Who may not use it never makes such a pod, a controller one that is limited.
+			denied, limited := reason.SecretUseDenied, reason.SecretUseDenied
+			if c.want != "" {
+				denied, limited = c.want, c.want
+			} else if c.spec.ServiceAccountName == "argo" {
+				limited = ""
+			}
+			check(t, s.create(dev, podOf(c.spec)), denied)
+			check(t, s.create(argo, podOf(c.spec)), limited)
+			spec := podOf(c.spec).Spec
+			if refused := access.Refused(&a, &spec, time.Now()); (len(refused) > 0) != (c.want != "") {
+				t.Errorf("package access says %v", refused)
+			}
+		})
+	}
+}
+
+// kinds are what pods are made from.
+var kinds = map[string]string{
+	"PodTemplate":           `{apiVersion: v1, kind: PodTemplate, metadata: {name: x, namespace: team}, template: TEMPLATE}`,
+	"ReplicationController": `{apiVersion: v1, kind: ReplicationController, metadata: {name: x, namespace: team}, spec: {selector: {a: b}, template: TEMPLATE}}`,
+	"ReplicaSet":            `{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: x, namespace: team}, spec: {selector: {matchLabels: {a: b}}, template: TEMPLATE}}`,
+	"Deployment":            `{apiVersion: apps/v1, kind: Deployment, metadata: {name: x, namespace: team}, spec: {selector: {matchLabels: {a: b}}, template: TEMPLATE}}`,
+	"StatefulSet":           `{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: x, namespace: team}, spec: {serviceName: s, selector: {matchLabels: {a: b}}, template: TEMPLATE}}`,
+	"DaemonSet":             `{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: x, namespace: team}, spec: {selector: {matchLabels: {a: b}}, template: TEMPLATE}}`,
+	"Job":                   `{apiVersion: batch/v1, kind: Job, metadata: {name: x, namespace: team}, spec: {template: TEMPLATE}}`,
+	"CronJob":               `{apiVersion: batch/v1, kind: CronJob, metadata: {name: x, namespace: team}, spec: {schedule: "0 0 1 1 *", jobTemplate: {spec: {template: TEMPLATE}}}}`,
+}
+
+// from is an object of the kind whose pods run as the account and take the Secret.
+func from(kind, account, name string) string {
+	policy := "Always"
+	if kind == "Job" || kind == "CronJob" {
+		policy = "Never"
+	}
+	return strings.ReplaceAll(kinds[kind], "TEMPLATE", `{metadata: {labels: {a: b}}, spec: {restartPolicy: `+policy+`, serviceAccountName: `+account+
+		`, containers: [{name: main, image: i, envFrom: [{secretRef: {name: `+name+`}}]}]}}`)
+}
+
+func testKinds(t *testing.T, s *server) {
+	for kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			check(t, s.create(lead, s.object(from(kind, "api", secret))), "")
+			check(t, s.create(lead, s.object(from(kind, "web", secret))), reason.SecretNotGranted)
+			check(t, s.create(dev, s.object(from(kind, "api", secret))), reason.SecretUseDenied)
+			check(t, s.create(dev, s.object(from(kind, "web", "free"))), "")
+			check(t, s.create(dev, s.object(from(kind, "reader", "free"))), reason.SecretUseDenied, "ServiceAccount reader")
+			check(t, s.create(lead, s.object(from(kind, "reader", "free"))), "")
+			// A change of what is there already.
+			if kind == "Job" {
+				return // a Job's template never changes
+			}
+			o := s.object(from(kind, "web", "free"))
+			s.must(s.admin.Create(t.Context(), o))
+			t.Cleanup(func() { _ = s.admin.Delete(context.Background(), o) })
+			update := func(user, text string) error {
+				changed := s.object(text)
+				changed.SetLabels(map[string]string{"new": "label"})
+				changed.SetResourceVersion(o.GetResourceVersion())
+				return s.as(user).Update(t.Context(), changed, client.DryRunAll)
+			}
+			check(t, update(dev, from(kind, "web", "free")), "")
+			check(t, update(lead, from(kind, "web", secret)), reason.SecretNotGranted)
+			check(t, update(dev, from(kind, "api", secret)), reason.SecretUseDenied)
+			check(t, update(lead, from(kind, "api", secret)), "")
+		})
+	}
+}
+
+// testRunning: what is done to a pod that holds the Secret.
+func testRunning(t *testing.T, s *server) {
+	holder, other := pod("api", "main"), podOf(&corev1.PodSpec{})
+	holder.Name, other.Name = "holder", "other"
+	for _, p := range []*corev1.Pod{holder, other} {
+		s.must(s.as(lead).Create(t.Context(), p))
+	}
+	image := func(user string, p *corev1.Pod) error {
+		changed := p.DeepCopy()
+		changed.Spec.Containers[0].Image = "another"
+		return s.as(user).Update(t.Context(), changed, client.DryRunAll)
+	}
+	label := func(user string, p *corev1.Pod) error {
+		changed := p.DeepCopy()
+		changed.Labels = map[string]string{"a": "b"}
+		return s.as(user).Update(t.Context(), changed, client.DryRunAll)
+	}
+	debug := func(user string, p *corev1.Pod, name string) error {
+		changed := p.DeepCopy()
+		c := corev1.EphemeralContainerCommon{Name: "debug", Image: "i", TerminationMessagePolicy: "File", ImagePullPolicy: "Always"}
+		switch name {
+		case "envFrom":
+			c.EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: secret}}}}
+		case "env":
+			c.Env = []corev1.EnvVar{{Name: "E", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+				LocalObjectReference: corev1.LocalObjectReference{Name: secret}, Key: "k",
+			}}}}
+		}
+		changed.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: c}}
+		return s.as(user).SubResource("ephemeralcontainers").Update(t.Context(), changed, client.DryRunAll)
+	}
+	for name, c := range map[string]struct {
+		err  error
+		want reason.Code
+	}{
+		"another image where the Secret is":              {image(dev, holder), reason.SecretUseDenied},
+		"another image by who may use it":                {image(lead, holder), ""},
+		"another image elsewhere":                        {image(dev, other), ""},
+		"a label":                                        {label(dev, holder), ""},
+		"a debugger beside the Secret":                   {debug(dev, holder, ""), reason.SecretUseDenied},
+		"a debugger by who may use it":                   {debug(lead, holder, ""), ""},
+		"a debugger elsewhere":                           {debug(dev, other, ""), ""},
+		"a debugger that takes it from the environment":  {debug(lead, other, "envFrom"), reason.SecretNotGranted},
+		"a debugger that takes a key of it":              {debug(lead, other, "env"), reason.SecretNotGranted},
+		"a debugger that takes it where it may":          {debug(lead, holder, "envFrom"), ""},
+		"a debugger that takes a key of it where it may": {debug(lead, holder, "env"), ""},
+		"a command":                   {s.exec(dev, "exec", "holder"), reason.SecretUseDenied},
+		"attaching":                   {s.exec(dev, "attach", "holder"), reason.SecretUseDenied},
+		"a command by who may use it": {s.exec(lead, "exec", "holder"), ""},
+		"attaching by who may use it": {s.exec(lead, "attach", "holder"), ""},
+	} {
+		t.Run(name, func(t *testing.T) { check(t, c.err, c.want) })
+	}
+}
+
+// exec asks for a command in a pod, or to attach to it. No node runs it, so what is
+// admitted fails after that.
+func (s *server) exec(user, sub, name string) error {
+	s.t.Helper()
+	kube, err := kubernetes.NewForConfig(s.configOf(user))
+	s.must(err)
+	err = kube.CoreV1().RESTClient().Post().Namespace(team).Resource("pods").Name(name).SubResource(sub).
+		Param("container", "main").Param("stdout", "true").Param("command", "id").Do(s.t.Context()).Error()
+	if apierrors.IsForbidden(err) {
+		return err
+	}
+	return nil
+}
+
+func role(namespace, resource, verb, name string) string {
+	names := ""
+	if name != "" {
+		names = ", resourceNames: [" + name + "]"
+	}
+	group := map[string]string{"secretaccesses": "argoseal.dev", "roles": "rbac.authorization.k8s.io"}[resource]
+	return fmt.Sprintf(`{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: x, namespace: %s}, rules: [
+		{apiGroups: ["%s"], resources: ["%s"], verbs: ["%s"]%s}]}`, namespace, group, resource, verb, names)
+}
+
+func clusterRole(resource, verb string) string {
+	text := strings.Replace(role("", resource, verb, ""), "kind: Role", "kind: ClusterRole", 1)
+	return strings.Replace(text, "name: x, namespace: ", "name: x", 1)
+}
+
+func binding(namespace, role string) string {
+	kind := "RoleBinding"
+	if namespace == "" {
+		kind = "ClusterRoleBinding"
+	} else {
+		namespace = ", namespace: " + namespace
+	}
+	return fmt.Sprintf(`{apiVersion: rbac.authorization.k8s.io/v1, kind: %s, metadata: {name: x%s}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: dev}],
+		roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %s}}`, kind, namespace, role)
+}
+
+func tokenSecret(account, namespace string) string {
+	return `{apiVersion: v1, kind: Secret, metadata: {name: x, namespace: ` + namespace + `, annotations: {kubernetes.io/service-account.name: ` + account +
+		`}}, type: kubernetes.io/service-account-token}`
+}
+
+func accessOf(name, namespace string) string {
+	return `{apiVersion: argoseal.dev/v1alpha1, kind: SecretAccess, metadata: {name: ` + name + `, namespace: ` + namespace + `}, spec: {secrets: [{name: s}]}}`
+}
+
+func volume(source string) string {
+	return `{apiVersion: v1, kind: PersistentVolume, metadata: {name: x}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], ` + source + `}}`
+}
+
+func testVolumes(t *testing.T, s *server) {
+	for name, source := range volumes {
+		t.Run(name, func(t *testing.T) {
+			check(t, s.create(dev, s.object(volume(source))), reason.SecretUseDenied)
+			check(t, s.create("", s.object(volume(source))), "")
+			check(t, s.create(dev, s.object(volume(strings.ReplaceAll(source, "guarded", "free")))), "")
+			check(t, s.create(dev, s.object(volume(strings.ReplaceAll(source, "namespace: team", "namespace: free")))), map[bool]reason.Code{true: reason.SecretUseDenied}[name == "azureFile.secretName"])
+		})
+	}
+	t.Run("of whatever namespace", func(t *testing.T) {
+		check(t, s.create(dev, s.object(volume(`iscsi: {targetPortal: 127.0.0.1, iqn: "iqn.2015-02.example.com:t", lun: 0, secretRef: {name: guarded}}`))), reason.SecretUseDenied)
+	})
+	t.Run("without a Secret", func(t *testing.T) {
+		check(t, s.create(dev, s.object(volume(`csi: {driver: example.com, volumeHandle: h}`))), "")
+	})
+}
+
+// podTaking is a pod that takes another Secret.
+func podTaking(account, name string) string {
+	return `{apiVersion: v1, kind: Pod, metadata: {name: x, namespace: team}, spec: {serviceAccountName: ` + account +
+		`, containers: [{name: main, image: i, envFrom: [{secretRef: {name: ` + name + `}}]}]}}`
+}
+
+func testRights(t *testing.T, s *server) {
+	for name, c := range map[string]struct {
+		user, object string
+		want         reason.Code
+	}{
+		"a Role for all Secrets":               {dev, role(team, "secrets", "get", ""), reason.SecretRightsGuarded},
+		"a Role for the guarded one":           {dev, role(team, "secrets", "get", "guarded"), reason.SecretRightsGuarded},
+		"a Role for another":                   {dev, role(team, "secrets", "get", "free"), ""},
+		"a Role that lists":                    {dev, role(team, "secrets", "list", ""), reason.SecretRightsGuarded},
+		"a Role that watches":                  {dev, role(team, "secrets", "watch", ""), reason.SecretRightsGuarded},
+		"a Role that creates Secrets":          {dev, role(team, "secrets", "create", ""), ""},
+		"a Role for everything":                {dev, role(team, "*", "*", ""), reason.SecretRightsGuarded},
+		"a Role for everything of a kind":      {dev, role(team, "pods", "*", ""), ""},
+		"a Role that escalates":                {dev, role(team, "roles", "escalate", ""), reason.SecretRightsGuarded},
+		"a Role that binds":                    {dev, role(team, "roles", "bind", ""), reason.SecretRightsGuarded},
+		"a Role that may all with roles":       {dev, role(team, "roles", "*", ""), reason.SecretRightsGuarded},
+		"a Role that reads roles":              {dev, role(team, "roles", "get", ""), ""},
+		"a Role that acts as others":           {dev, role(team, "serviceaccounts", "impersonate", ""), reason.SecretRightsGuarded},
+		"a Role that gets tokens":              {dev, role(team, "serviceaccounts/token", "create", ""), reason.SecretRightsGuarded},
+		"a Role that uses the SecretAccess":    {dev, role(team, "secretaccesses", "use", ""), reason.SecretRightsGuarded},
+		"a Role that writes SecretAccesses":    {dev, role(team, "secretaccesses", "patch", ""), reason.SecretRightsGuarded},
+		"a Role that reads SecretAccesses":     {dev, role(team, "secretaccesses", "get", ""), ""},
+		"a wide Role by who may use it":        {lead, role(team, "secrets", "get", ""), ""},
+		"a wide Role where nothing is guarded": {dev, role("free", "secrets", "get", ""), ""},
+		"a binding":                            {dev, binding(team, "view"), reason.SecretRightsGuarded},
+		"a binding by who may use it":          {lead, binding(team, "view"), ""},
+		"a binding where nothing is guarded":   {dev, binding("free", "view"), ""},
+		"a ClusterRole for all Secrets":        {dev, clusterRole("secrets", "get"), reason.SecretRightsGuarded},
+		"a ClusterRole that escalates":         {dev, clusterRole("roles", "escalate"), reason.SecretRightsGuarded},
+		"a ClusterRole for pods":               {dev, clusterRole("pods", "get"), ""},
+		"a ClusterRole by a cluster admin":     {"", clusterRole("secrets", "get"), ""},
+		"a ClusterRole by who may use one":     {lead, clusterRole("secrets", "get"), reason.SecretRightsGuarded},
+		"a cluster-wide binding of edit":       {dev, binding("", "edit"), reason.SecretRightsGuarded},
+		"a cluster-wide binding of view":       {dev, binding("", "view"), ""},
+		"a cluster-wide binding by an admin":   {"", binding("", "edit"), ""},
+
+		"a token Secret of who may read":          {dev, tokenSecret("reader", team), reason.SecretUseDenied},
+		"a token Secret by who may use it":        {lead, tokenSecret("reader", team), ""},
+		"a token Secret of another":               {dev, tokenSecret("api", team), ""},
+		"a token Secret where nothing is guarded": {dev, tokenSecret("reader", "free"), ""},
+		"a Secret":                                 {dev, `{apiVersion: v1, kind: Secret, metadata: {name: x, namespace: team, annotations: {kubernetes.io/service-account.name: reader}}}`, ""},
+		"a SecretAccess by who reads no Secret":    {janitor, accessOf("x", team), reason.AccessNotHeld},
+		"a SecretAccess by who reads them":         {"", accessOf("x", team), ""},
+		"a pod by a controller of Kubernetes":      {jobs, from("Job", "api", secret), ""},
+		"a pod by a controller, without a grant":   {jobs, from("Job", "web", secret), reason.SecretNotGranted},
+		"a pod for others, by a reader":            {argo, podTaking("reader", "free"), reason.SecretUseDenied},
+		"a pod for others, by anybody else":        {argo, podTaking("web", "free"), ""},
+		"a pod that takes it in another namespace": {dev, strings.Replace(from("Deployment", "web", secret), "namespace: team", "namespace: free", 1), ""},
+	} {
+		t.Run(name, func(t *testing.T) { check(t, s.create(c.user, s.object(c.object)), c.want) })
+	}
+}
+
+// testChanges: what is there and changes.
+func testChanges(t *testing.T, s *server) {
+	narrow := s.object(role(team, "secrets", "get", "free"))
+	narrow.SetName("narrow")
+	token := s.object(tokenSecret("api", team))
+	token.SetName("token")
+	for _, o := range []*unstructured.Unstructured{narrow, token} {
+		s.must(s.as("").Create(t.Context(), o))
+	}
+	patch := func(user string, o client.Object, body string) error {
+		return s.as(user).Patch(t.Context(), o.DeepCopyObject().(client.Object), client.RawPatch("application/merge-patch+json", []byte(body)), client.DryRunAll)
+	}
+	request := func(user, account, namespace string) error {
+		sa := s.object(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: ` + account + `, namespace: ` + namespace + `}}`)
+		token := s.object(`{apiVersion: authentication.k8s.io/v1, kind: TokenRequest, spec: {audiences: []}}`)
+		return s.as(user).SubResource("token").Create(t.Context(), sa, token, &client.SubResourceCreateOptions{CreateOptions: client.CreateOptions{DryRun: []string{"All"}}})
+	}
+	guard := s.object(accessOf("access", team))
+	for name, c := range map[string]struct {
+		err  error
+		want reason.Code
+	}{
+		"a Role becomes wide":                {patch(dev, narrow, `{"rules":[{"apiGroups":[""],"resources":["secrets"],"verbs":["get"]}]}`), reason.SecretRightsGuarded},
+		"a Role gets a label":                {patch(dev, narrow, `{"metadata":{"labels":{"a":"b"}}}`), ""},
+		"a token becomes another's":          {patch(dev, token, `{"metadata":{"annotations":{"kubernetes.io/service-account.name":"reader"}}}`), reason.SecretUseDenied},
+		"a token gets a label":               {patch(dev, token, `{"metadata":{"labels":{"a":"b"}}}`), ""},
+		"a token of who may read":            {request(dev, "reader", team), reason.SecretUseDenied},
+		"a token by who may use it":          {request(lead, "reader", team), ""},
+		"a token of another":                 {request(dev, "api", team), ""},
+		"a token where nothing is guarded":   {request(dev, "reader", "free"), ""},
+		"a token for a pod, by its kubelet":  {request(kubelet, "reader", team), ""},
+		"a SecretAccess changes":             {patch(janitor, guard, `{"spec":{"users":[{"kind":"User","name":"janitor"}]}}`), reason.AccessNotHeld},
+		"a SecretAccess gets a label":        {patch(janitor, guard, `{"metadata":{"labels":{"a":"b"}}}`), ""},
+		"a SecretAccess goes":                {s.as(janitor).Delete(t.Context(), guard.DeepCopy(), client.DryRunAll), reason.AccessNotHeld},
+		"all SecretAccesses go":              {s.as(janitor).DeleteAllOf(t.Context(), &v1alpha1.SecretAccess{}, client.InNamespace(team), client.DryRunAll), reason.AccessNotHeld},
+		"a SecretAccess goes, by who may it": {s.as("").Delete(t.Context(), guard.DeepCopy(), client.DryRunAll), ""},
+	} {
+		t.Run(name, func(t *testing.T) { check(t, c.err, c.want) })
+	}
+}
+
+// testSchema: a SecretAccess that grants too many is none.
+func testSchema(t *testing.T, s *server) {
+	for name, c := range map[string]struct{ spec, want string }{
+		"nothing":                        {`{secrets: []}`, "at least 1"},
+		"a Secret twice":                 {`{secrets: [{name: a}, {name: a}]}`, "Duplicate"},
+		"a ServiceAccount twice":         {`{secrets: [{name: a, mount: [{serviceAccount: b}, {serviceAccount: b}]}]}`, "Duplicate"},
+		"everybody":                      {`{secrets: [{name: a, get: [{kind: Group, name: "system:authenticated"}]}]}`, "too many"},
+		"a ServiceAccount as a user":     {`{secrets: [{name: a, get: [{kind: User, name: "system:serviceaccount:a:b"}]}]}`, "too many"},
+		"everybody to use":               {`{secrets: [{name: a}], users: [{kind: Group, name: "system:serviceaccounts"}]}`, "too many"},
+		"a user of a namespace":          {`{secrets: [{name: a, get: [{kind: User, name: a, namespace: b}]}]}`, "only a ServiceAccount"},
+		"an unknown kind":                {`{secrets: [{name: a, get: [{kind: Robot, name: a}]}]}`, "Unsupported value"},
+		"no container":                   {`{secrets: [{name: a, mount: [{serviceAccount: b, containers: []}]}]}`, "at least 1"},
+		"no time":                        {`{secrets: [{name: a, mount: [{serviceAccount: b, until: tomorrow}]}]}`, "date-time"},
+		"a Secret that nobody may have":  {`{secrets: [{name: a}]}`, ""},
+		"a ServiceAccount of the system": {`{secrets: [{name: a, get: [{kind: ServiceAccount, name: "x", namespace: kube-system}]}]}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := s.object(`{apiVersion: argoseal.dev/v1alpha1, kind: SecretAccess, metadata: {name: x, namespace: free}, spec: ` + c.spec + `}`)
+			err := s.create("", o)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestSecretAccessPolicies asks a real API server.
+func TestSecretAccessPolicies(t *testing.T) {
+	s := start(t)
+	s.inForce()
+	for name, test := range map[string]func(*testing.T, *server){
+		"places": testPlaces, "grants": testGrants, "kinds": testKinds, "running": testRunning, "volumes": testVolumes,
+		"rights": testRights, "changes": testChanges, "schema": testSchema,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, s) })
+	}
+	// The API server says what it could not make sense of.
+	var policies admission.ValidatingAdmissionPolicyList
+	s.must(s.admin.List(t.Context(), &policies))
+	for _, p := range policies.Items {
+		if p.Status.TypeChecking != nil && len(p.Status.TypeChecking.ExpressionWarnings) > 0 {
+			t.Errorf("%s: %v", p.Name, p.Status.TypeChecking.ExpressionWarnings)
+		}
+	}
+}

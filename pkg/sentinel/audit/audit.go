@@ -1,0 +1,265 @@
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/sentinel/access"
+)
+
+// Kind is what is wrong with a right.
+type Kind string
+
+// The kinds, worst first.
+const (
+	// Everything: a wildcard that has Secrets among all else.
+	Everything Kind = "Everything"
+	// GivesRights: escalate or bind, the way around RBAC's own limit.
+	GivesRights Kind = "GivesRights"
+	// ActsAsOthers: impersonate.
+	ActsAsOthers Kind = "ActsAsOthers"
+	// ReadsNodes: nodes/proxy, the kubelet's own API, which no admission sees.
+	ReadsNodes Kind = "ReadsNodes"
+	// ListsSecrets: list or watch, which give the contents.
+	ListsSecrets Kind = "ListsSecrets"
+	// ReadsAnySecret: get without names.
+	ReadsAnySecret Kind = "ReadsAnySecret"
+	// ReadsGuarded: a guarded Secret, and no SecretAccess grants it.
+	ReadsGuarded Kind = "ReadsGuarded"
+	// TakesWithoutGrant: a pod from before the guard, or whose grant has ended.
+	TakesWithoutGrant Kind = "TakesWithoutGrant"
+	// GetsTokens: tokens of ServiceAccounts, and with these what they may.
+	GetsTokens Kind = "GetsTokens"
+	// RunsCommands: exec, attach and ephemeral containers in pods that have Secrets.
+	RunsCommands Kind = "RunsCommands"
+	// CreatesPods: pods, and what pods are made from, beside Secrets.
+	CreatesPods Kind = "CreatesPods"
+	// Unused: granted, and not seen in the audit log.
+	Unused Kind = "Unused"
+)
+
+var order = []Kind{
+	Everything, GivesRights, ActsAsOthers, ReadsNodes, ListsSecrets, ReadsAnySecret, ReadsGuarded,
+	TakesWithoutGrant, GetsTokens, RunsCommands, CreatesPods, Unused,
+}
+
+// fixes say what to do.
+var fixes = map[Kind]string{
+	Everything:        "Name the resources and verbs that are needed",
+	GivesRights:       "Leave out escalate and bind, or name the roles by resourceNames",
+	ActsAsOthers:      "Leave out impersonate, or name the subjects by resourceNames",
+	ReadsNodes:        "Leave out nodes/proxy; metrics and logs have subresources of their own",
+	ListsSecrets:      "Leave out list and watch, which return contents; name Secrets by resourceNames with get",
+	ReadsAnySecret:    "Name the Secrets by resourceNames, best through secrets[].get of a SecretAccess",
+	ReadsGuarded:      "Take the right away, or grant it under secrets[].get of the SecretAccess",
+	TakesWithoutGrant: "Grant it under secrets[].mount of the SecretAccess, or delete the pod",
+	GetsTokens:        "Name the ServiceAccounts by resourceNames",
+	RunsCommands:      "Leave it to those who may have the Secrets of the pods here",
+	CreatesPods:       "Guard the Secrets here by a SecretAccess, so that pods take them by a grant alone",
+	Unused:            "Take it away if it is not needed",
+}
+
+// Fix says what to do about a kind.
+func (k Kind) Fix() string { return fixes[k] }
+
+// Kinds are all of them, worst first.
+func Kinds() []Kind { return slices.Clone(order) }
+
+// Subject is who has a right.
+type Subject struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
+
+func (s Subject) String() string {
+	if s.Namespace != "" {
+		return s.Kind + " " + s.Namespace + "/" + s.Name
+	}
+	return s.Kind + " " + s.Name
+}
+
+// Finding is one right that is too much, and how it comes about.
+type Finding struct {
+	Kind    Kind    `json:"kind"`
+	Subject Subject `json:"subject"`
+	// Namespace it is about; none: all of them.
+	Namespace string `json:"namespace,omitempty"`
+	// Path is the binding, the role and its rules; for a pod, the pod and the place.
+	Path []string `json:"path"`
+	// What is granted, in short.
+	What string `json:"what"`
+	Fix  string `json:"fix"`
+}
+
+// Cluster is what an audit goes by, all of it read before.
+type Cluster struct {
+	Roles               []rbacv1.Role
+	ClusterRoles        []rbacv1.ClusterRole
+	RoleBindings        []rbacv1.RoleBinding
+	ClusterRoleBindings []rbacv1.ClusterRoleBinding
+	Accesses            []v1alpha1.SecretAccess
+	// Pods of the namespaces that have SecretAccesses.
+	Pods []corev1.Pod
+}
+
+// Options say what to look for.
+type Options struct {
+	// Namespace to look at; none: all of them, and what is cluster-wide.
+	Namespace string
+	// All is also about what Kubernetes itself has.
+	All bool
+	Now time.Time
+	// Log of the API server; nil: nothing is known of what is used.
+	Log *Log
+	// UnusedAfter is how long a grant may be without use.
+	UnusedAfter time.Duration
+}
+
+// Report is what an audit found.
+type Report struct {
+	Findings []Finding `json:"findings"`
+	// LeftOut is how many findings were about Kubernetes itself.
+	LeftOut int `json:"leftOut"`
+	// UnusedUnknown says why nothing is known of what is unused; empty: it is known.
+	UnusedUnknown string `json:"unusedUnknown,omitempty"`
+}
+
+// held is one rule in the hands of subjects.
+type held struct {
+	subjects   []rbacv1.Subject
+	namespace  string // of the binding; none: all
+	path       []string
+	rule       rbacv1.PolicyRule
+	byAccess   bool // made for a SecretAccess
+	kubernetes bool
+}
+
+// Run audits.
+func Run(c Cluster, o Options) Report {
+	r := &run{cluster: c, options: o, seen: map[string]bool{}}
+	r.report.UnusedUnknown = o.Log.unknown(o.UnusedAfter)
+	for _, h := range c.held() {
+		if o.Namespace != "" && h.namespace != "" && h.namespace != o.Namespace {
+			continue
+		}
+		r.judge(h)
+	}
+	r.pods()
+	slices.SortStableFunc(r.report.Findings, func(a, b Finding) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)), cmp.Compare(a.Subject.String(), b.Subject.String()),
+			cmp.Compare(a.Namespace, b.Namespace), slices.Compare(a.Path, b.Path), cmp.Compare(a.What, b.What))
+	})
+	if r.report.Findings == nil {
+		r.report.Findings = []Finding{}
+	}
+	return r.report
+}
+
+type run struct {
+	cluster Cluster
+	options Options
+	report  Report
+	seen    map[string]bool
+}
+
+func (r *run) add(kind Kind, h held, s rbacv1.Subject, what string) {
+	f := Finding{Kind: kind, Subject: Subject{s.Kind, s.Namespace, s.Name}, Namespace: h.namespace, Path: h.path, What: what, Fix: kind.Fix()}
+	key := fmt.Sprint(f)
+	if r.seen[key] {
+		return
+	}
+	r.seen[key] = true
+	if !r.options.All && (h.kubernetes || ofKubernetes(s)) {
+		r.report.LeftOut++
+		return
+	}
+	r.report.Findings = append(r.report.Findings, f)
+}
+
+// ofKubernetes says whether a subject is of Kubernetes itself. Everybody is not.
+func ofKubernetes(s rbacv1.Subject) bool {
+	switch s.Kind {
+	case rbacv1.ServiceAccountKind:
+		return s.Namespace == metav1.NamespaceSystem
+	case rbacv1.UserKind:
+		return strings.HasPrefix(s.Name, "system:kube-") || s.Name == "system:apiserver"
+	default:
+		return s.Name == "system:masters" || s.Name == "system:nodes"
+	}
+}
+
+// held are all rules that somebody has.
+func (c Cluster) held() (all []held) {
+	type key struct{ namespace, name string }
+	rules := map[key][]rbacv1.PolicyRule{}
+	ours := map[key]bool{}
+	for _, role := range c.Roles {
+		k := key{role.Namespace, role.Name}
+		rules[k] = role.Rules
+		owner := metav1.GetControllerOf(&role)
+		ours[k] = owner != nil && owner.Kind == "SecretAccess" && slices.ContainsFunc(c.Accesses, func(a v1alpha1.SecretAccess) bool {
+			return a.Namespace == role.Namespace && a.UID == owner.UID
+		})
+	}
+	for _, role := range c.ClusterRoles {
+		rules[key{"", role.Name}] = role.Rules
+	}
+	add := func(subjects []rbacv1.Subject, binding, namespace string, ref rbacv1.RoleRef) {
+		k := key{"", ref.Name}
+		if ref.Kind == "Role" {
+			k.namespace = namespace
+		}
+		for i, rule := range rules[k] {
+			all = append(all, held{
+				subjects: subjects, namespace: namespace, rule: rule, byAccess: ours[k],
+				path:       []string{binding, ref.Kind + " " + ref.Name, fmt.Sprintf("rules[%d]", i)},
+				kubernetes: ref.Kind == "ClusterRole" && strings.HasPrefix(ref.Name, "system:"),
+			})
+		}
+	}
+	for _, b := range c.RoleBindings {
+		subjects := slices.Clone(b.Subjects)
+		for i := range subjects {
+			if subjects[i].Kind == rbacv1.ServiceAccountKind && subjects[i].Namespace == "" {
+				subjects[i].Namespace = b.Namespace
+			}
+		}
+		add(subjects, "RoleBinding "+b.Namespace+"/"+b.Name, b.Namespace, b.RoleRef)
+	}
+	for _, b := range c.ClusterRoleBindings {
+		add(b.Subjects, "ClusterRoleBinding "+b.Name, "", b.RoleRef)
+	}
+	return all
+}
+
+// pods finds those that take guarded Secrets without a grant: admission sees a pod when
+// it is made, and a grant may end later.
+func (r *run) pods() {
+	for _, pod := range r.cluster.Pods {
+		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed ||
+			r.options.Namespace != "" && pod.Namespace != r.options.Namespace {
+			continue
+		}
+		for i := range r.cluster.Accesses {
+			a := &r.cluster.Accesses[i]
+			if a.Namespace != pod.Namespace {
+				continue
+			}
+			for _, refusal := range access.Refused(a, &pod.Spec, r.options.Now) {
+				h := held{namespace: pod.Namespace, path: []string{"Pod " + pod.Namespace + "/" + pod.Name, refusal.Path, "SecretAccess " + a.Name}}
+				s := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: pod.Namespace, Name: refusal.ServiceAccount}
+				r.add(TakesWithoutGrant, h, s, "takes Secret "+refusal.Secret)
+			}
+		}
+	}
+}

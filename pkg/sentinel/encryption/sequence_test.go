@@ -1,0 +1,89 @@
+package encryption_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+)
+
+// TestEverySequence walks every state that can be reached from encryption that
+// is off, by every order of what the operator, the servers, their clients, an
+// administrator who changes their mind, kills, restarts and a lost file do. In
+// none can a running server not read what is stored, and from each the operator
+// arrives at what is wanted once failures end.
+func TestEverySequence(t *testing.T) {
+	start := world{file: [servers]string{"i", "i"}, runs: [servers]string{"i", "i"}, objects: "ii", want: 'i'}
+	reached, problem := start.walk(t)
+	if problem != "" {
+		t.Fatal(problem)
+	}
+	t.Logf("%v", reached)
+	for _, must := range []encryption.Reason{encryption.FileRepaired, encryption.ReadKeySpread, encryption.ReadKeyAdded, encryption.WriteKeyChanged, encryption.OldKeyRemoved} {
+		if reached[string(must)] == 0 {
+			t.Errorf("no sequence has %s", must)
+		}
+	}
+}
+
+// TestTheModelFindsAnOperatorInHaste: a model that finds nothing wrong with
+// anything would prove nothing.
+func TestTheModelFindsAnOperatorInHaste(t *testing.T) {
+	start := world{file: [servers]string{"i", "i"}, runs: [servers]string{"i", "i"}, objects: "ii", want: 'i', hasty: true}
+	if _, problem := start.walk(t); !strings.Contains(problem, "late write") {
+		t.Errorf("it found: %q", problem)
+	}
+}
+
+// walk goes to every state that can be reached. It counts the ways there, and
+// tells the first problem with how it came about.
+func (w world) walk(t *testing.T) (reached map[string]int, problem string) {
+	type origin struct {
+		from world
+		by   string
+	}
+	seen := map[world]origin{w: {}}
+	path := func(w world) string {
+		var steps []string
+		for o := seen[w]; o.by != ""; o = seen[o.from] {
+			steps = append(steps, fmt.Sprintf("%s → %+v", o.by, w))
+			w = o.from
+		}
+		slices.Reverse(steps)
+		return strings.Join(steps, "\n")
+	}
+	reached = map[string]int{}
+	settled := map[world]bool{}
+	for queue := []world{w}; len(queue) > 0 && problem == ""; queue = queue[1:] {
+		from := queue[0]
+		from.moves(t, func(by string, n world) {
+			reached[by]++
+			n = n.staysClean(t).mirrored()
+			if _, ok := seen[n]; ok || problem != "" {
+				return
+			}
+			seen[n] = origin{from, by}
+			queue = append(queue, n)
+			if why := n.unreadable(); why != "" {
+				problem = why + ":\n" + path(n)
+				return
+			}
+			if alike := calm(n); !settled[alike] {
+				settled[alike] = true
+				if end, step := n.settle(t); !end.arrived(step) {
+					problem = fmt.Sprintf("it ends with %s %s %s in %+v:\n%s", step.Action, step.Reason, step.Message, end, path(n))
+				}
+			}
+		})
+	}
+	t.Logf("%d states", len(seen))
+	return reached, problem
+}
+
+// arrived says whether all is as it is wanted.
+func (w world) arrived(step encryption.Step) bool {
+	want := string(w.want)
+	return step.Action == encryption.Rest && w.file == [servers]string{want, want} && strings.Trim(w.objects, want) == ""
+}
