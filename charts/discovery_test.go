@@ -37,7 +37,7 @@ func TestDiscovery(t *testing.T) {
 	find := func(args ...string) (string, error) {
 		return template(t, append(args, "--dry-run=server", "--kubeconfig", c.lab.Kubeconfig, "--set", "signer.image.digest="+digest)...)
 	}
-	believed := func(args ...string) string {
+	trusted := func(args ...string) string {
 		t.Helper()
 		out, err := find(args...)
 		if err != nil {
@@ -45,8 +45,8 @@ func TestDiscovery(t *testing.T) {
 		}
 		return source(t, out, "webhook/deployment.yaml")
 	}
-	if b := believed(); !strings.Contains(b, "--argo-controller=argo/argo\"") || strings.Contains(b, ns) {
-		t.Errorf("Deployments without a ready pod are believed:\n%s", b)
+	if b := trusted(); !strings.Contains(b, "--argo-controller=argo/argo\"") || strings.Contains(b, ns) {
+		t.Errorf("Deployments without a ready pod are trusted:\n%s", b)
 	}
 	// One that runs is a tenant's as long as no cluster admin has made it Argo.
 	c.make(user{}, deployments, ns, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"running","namespace":"NS"},
@@ -64,8 +64,8 @@ func TestDiscovery(t *testing.T) {
 		}
 		ready, _, _ = unstructured.NestedInt64(d.Object, "status", "readyReplicas")
 	}
-	if b := believed(); strings.Contains(b, ns) {
-		t.Errorf("a Deployment that no cluster admin made Argo is believed:\n%s", b)
+	if b := trusted(); strings.Contains(b, ns) {
+		t.Errorf("a Deployment that no cluster admin made Argo is trusted:\n%s", b)
 	}
 	c.make(user{}, rbac.WithResource("clusterroles"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"NS-argo"},
 		"rules":[{"apiGroups":["argoproj.io"],"resources":["workflows"],"verbs":["get","update"]}]}`)
@@ -115,11 +115,11 @@ func TestDiscovery(t *testing.T) {
 		t.Errorf("it says %v", err)
 	}
 	if out, err := find("--set", "argo.namespaces={"+tenant+"}"); err != nil || !strings.Contains(out, tenant+"/default") {
-		t.Errorf("what is trusted by name is not believed: %v", err)
+		t.Errorf("what is named is not trusted: %v", err)
 	}
 	for _, unwanted := range []string{ns + "/other", tenant + "/default", "--executor-image=evil", "argo/argo", "SECRET", "soon"} {
 		if strings.Contains(webhook+notary, unwanted) {
-			t.Errorf("%s is believed", unwanted)
+			t.Errorf("%s is trusted", unwanted)
 		}
 	}
 }

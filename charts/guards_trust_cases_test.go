@@ -99,7 +99,7 @@ const data = `{"data":{"x":"eQ=="}}`
 // anchorCases: what all evidence rests on is each program's own to write.
 var anchorCases = map[string]attempt{
 	"the webhook may write its tag key":         {as: webhook, verb: "update", on: secrets, in: release, name: "argoseal-tag-key", body: secret("argoseal-tag-key")},
-	"the notary may write what it believes":     {as: notary, verb: "update", on: configMaps, in: release, name: "argoseal-believed", body: configMap("argoseal-believed")},
+	"the notary may write whom it trusts":       {as: notary, verb: "update", on: configMaps, in: release, name: "argoseal-trusted", body: configMap("argoseal-trusted")},
 	"a cluster admin may restore a key":         {as: clusterAdmin, on: secrets, in: release, name: "argoseal-signing-key", body: data},
 	"and delete one":                            {as: clusterAdmin, verb: "delete", on: secrets, in: release, name: "argoseal-tag-key"},
 	"an operator may":                           {as: operator, on: configMaps, in: release, name: "argoseal-trusted-root", body: `{"data":{"x":"y"}}`},
@@ -112,7 +112,8 @@ var anchorCases = map[string]attempt{
 	"nor the serving certificate":               {as: platform, on: secrets, in: release, name: "argoseal-webhook-tls", body: data, refused: reason.AnchorGuarded},
 	"nor the trusted root":                      {as: platform, on: configMaps, in: release, name: "argoseal-trusted-root", body: `{"data":{"trusted_root.json":"{}"}}`, refused: reason.AnchorGuarded},
 	"nor the notary's key":                      {as: platform, on: configMaps, in: release, name: "argoseal-notary-key", body: `{"data":{"notary.pub":"x"}}`, refused: reason.AnchorGuarded},
-	"nor what is believed":                      {as: platform, on: configMaps, in: release, name: "argoseal-believed", body: `{"data":{"believed.json":"{}"}}`, refused: reason.AnchorGuarded},
+	"nor who is trusted":                        {as: platform, on: configMaps, in: release, name: "argoseal-trusted", body: `{"data":{"trusted.json":"{}"}}`, refused: reason.AnchorGuarded},
+	"nor who was, by the release before":        {as: platform, on: configMaps, in: release, name: "argoseal-believed", body: `{"data":{"believed.json":"{}"}}`, refused: reason.AnchorGuarded},
 	"nor freeze one":                            {as: platform, on: secrets, in: release, name: "argoseal-tag-key", body: `{"immutable":true}`, refused: reason.AnchorGuarded},
 	"nor delete one":                            {as: platform, verb: "delete", on: secrets, in: release, name: "argoseal-log-key", refused: reason.AnchorGuarded},
 	"nor all there are":                         {as: platform, verb: "deletecollection", on: secrets, in: release, refused: reason.AnchorGuarded},

@@ -39,25 +39,29 @@ var mayImport = map[string][]string{
 	"pkg/seal":       {"pkg/provenance", "pkg/reason", "pkg/text", "pkg/verify"},
 
 	// What asks others: the API server, the log.
-	"certs":               {},
-	"pkg/epoch":           {"pkg/reason"},
-	"pkg/epoch/keeper":    {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/reason"},
-	"pkg/notary/believed": {"pkg/api/v1alpha1", "pkg/argo", "pkg/reason"},
-	"pkg/cluster":         {"pkg/reason"},
-	"pkg/trust":           {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
-	"pkg/notary/keyring":  {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
+	"certs":              {},
+	"pkg/epoch":          {"pkg/reason"},
+	"pkg/epoch/keeper":   {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/reason"},
+	"pkg/notary/trusted": {"pkg/api/v1alpha1", "pkg/argo", "pkg/reason"},
+	"pkg/cluster":        {"pkg/reason"},
+	"pkg/trust":          {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
+	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
+	"webhook/evidence": {
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sidecar",
+		"pkg/tag", "pkg/verify",
+	},
 	"webhook/gate": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/pin",
-		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "pkg/verify",
+		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "webhook/evidence",
 	},
 	"webhook/server": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/pin", "pkg/policy", "pkg/reason",
-		"pkg/tag", "pkg/text", "webhook/gate", "webhook/inject",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/pin", "pkg/policy", "pkg/reason",
+		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/inject",
 	},
 
 	// The protection of Secrets, a system of its own.
@@ -81,11 +85,12 @@ var mayImport = map[string][]string{
 	"cmd/argoseal":        {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/verify"},
 	"cmd/argoseal-signer": {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/believed", "pkg/notary/keyring", "pkg/provenance",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/provenance",
 		"pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/trust",
 	},
 	"cmd/argoseal-webhook": {
-		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "pkg/trust", "webhook/gate", "webhook/server",
+		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "pkg/trust", "webhook/evidence", "webhook/gate",
+		"webhook/server",
 	},
 	"cmd/argoseal-sentinel": {
 		"pkg/api/v1alpha1", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",

@@ -26,8 +26,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/notary"
-	"github.com/argoseal/argoseal/pkg/notary/believed"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
+	"github.com/argoseal/argoseal/pkg/notary/trusted"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
@@ -60,7 +60,7 @@ func runCommand() *cobra.Command {
 
 --argo-controller, --executor-image, --executor-env and --signer-image are those of
 the webhook. What was given before is remembered for 30 days, in the ConfigMap
-argoseal-believed: pods that were admitted under it may still run. A pod that was
+argoseal-trusted: pods that were admitted under it may still run. A pod that was
 admitted under anything else is not sealed, and tried again.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o) },
@@ -104,12 +104,12 @@ func (o options) check() error {
 }
 
 // said is what the operator says about their Argo and our signer.
-func (o options) said() (believed.Installation, error) {
+func (o options) said() (trusted.Installation, error) {
 	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, nil)
 	if err != nil {
-		return believed.Installation{}, usage("--argo-controller, --executor-image, --executor-env: %v", err)
+		return trusted.Installation{}, usage("--argo-controller, --executor-image, --executor-env: %v", err)
 	}
-	return believed.Installation{Identity: id, Signers: o.signerImages}, nil
+	return trusted.Installation{Identity: id, Signers: o.signerImages}, nil
 }
 
 func run(ctx context.Context, o options) error {
@@ -150,15 +150,15 @@ func run(ctx context.Context, o options) error {
 	n := &notary.Notary{
 		Cache:         mgr.GetClient(),
 		API:           api,
-		Logs:          notary.PodLogs{Pods: pods},
+		ContainerLogs: notary.PodLogs{Pods: pods},
 		Epochs:        keeper.Reader{API: api, Namespace: o.namespace}.At,
 		Keyring:       keyring.New(p.trust, p.signer, seal.NewRecorder(log, clock.RealClock{})),
 		Events:        mgr.GetEventRecorder("argoseal-notary"),
 		Backlog:       &notary.Backlog{},
 		Clock:         clock.RealClock{},
 		ClaimDuration: o.claimDuration,
-		Identity:      p.believed.Identity,
-		SignerImages:  p.believed.Signers,
+		Identity:      p.trusted.Identity,
+		SignerImages:  p.trusted.Signers,
 		Redaction:     p.redaction,
 		Cluster:       p.clusterName,
 		Version:       version,
@@ -184,14 +184,14 @@ type prepared struct {
 	signer      *seal.Signer
 	trust       *trust.Store
 	clusterName string
-	believed    believed.Installation
+	trusted     trusted.Installation
 	redaction   provenance.Redaction
 }
 
 // prepare reads, or makes, what has to be there before anything else. Of the trusted
 // root it only refuses one under which nothing could ever be sealed; one that is not
 // there yet is waited for.
-func prepare(ctx context.Context, api client.Client, o options, said believed.Installation) (p prepared, err error) {
+func prepare(ctx context.Context, api client.Client, o options, said trusted.Installation) (p prepared, err error) {
 	if p.signer, err = keyring.Signer(ctx, api, o.namespace); err != nil {
 		return p, err
 	}
@@ -213,7 +213,7 @@ func prepare(ctx context.Context, api client.Client, o options, said believed.In
 	if errors.As(p.trust.Load(ctx), &refusal) {
 		return p, refusal
 	}
-	p.believed, err = believed.Remember(ctx, api, o.namespace, said, time.Now())
+	p.trusted, err = trusted.Remember(ctx, api, o.namespace, said, time.Now())
 	return p, err
 }
 

@@ -215,10 +215,16 @@ func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	must(t, err)
 	plain := content.Sum{Form: content.FormFile, Size: 1, SHA256: sumOfX, Tree: content.FileTree(sumOfX)}
 	if !reflect.DeepEqual(m, measurement.Measurement{
-		{Output: "art", Sum: want}, {Output: "gone", Problem: reason.OutputAbsent}, {Output: "plain", Sum: plain}, {Output: "main-logs", Sum: plain},
+		{Output: "art", Found: measurement.Bytes{Sum: want}}, {Output: "gone", Found: measurement.Problem{Code: reason.OutputAbsent}}, {Output: "plain", Found: measurement.Bytes{Sum: plain}}, {Output: "main-logs", Found: measurement.Bytes{Sum: plain}},
 	}) {
 		t.Errorf("got %+v, want %+v", m, want)
 	}
+}
+
+// bytesOf is what was found of an output, if it has no problem.
+func bytesOf(e measurement.Entry) measurement.Bytes {
+	b, _ := e.Found.(measurement.Bytes)
+	return b
 }
 
 // complete reads the message and what it says is in the log.
@@ -249,8 +255,8 @@ func TestWhatTheMessageHasNoRoomForIsInTheLog(t *testing.T) {
 			t.Fatalf("%d entries, in the log: %t", len(m), logged)
 		}
 		for _, e := range m {
-			if e.Problem != "" {
-				t.Errorf("%s: %s", e.Output, e.Problem)
+			if bytesOf(e).SHA256 == "" {
+				t.Errorf("%s: %+v", e.Output, e.Found)
 			}
 		}
 	})
@@ -264,11 +270,11 @@ func TestWhatTheMessageHasNoRoomForIsInTheLog(t *testing.T) {
 		}
 		s := startSigner(t, "--staged="+root, "--output=tree=none=tree")
 		message := s.end(t)
-		if m, _, err := measurement.Decode(message); err != nil || len(m) != 1 || m[0].Tree == "" || m[0].Files != nil {
+		if m, _, err := measurement.Decode(message); err != nil || len(m) != 1 || bytesOf(m[0]).Tree == "" || bytesOf(m[0]).Files != nil {
 			t.Errorf("the message has %+v, %v", m, err)
 		}
 		m, logged := s.complete(t, message)
-		if !logged || len(m) != 1 || len(m[0].Files) != 2000 || m[0].Files.Tree() != m[0].Tree {
+		if !logged || len(m) != 1 || len(bytesOf(m[0]).Files) != 2000 || bytesOf(m[0]).Files.Tree() != bytesOf(m[0]).Tree {
 			t.Errorf("%d entries, in the log: %t", len(m), logged)
 		}
 	})
@@ -287,7 +293,7 @@ func TestWhatTheMessageHasNoRoomForIsInTheLog(t *testing.T) {
 		}
 		s := startSigner(t, args...)
 		m, _ := s.complete(t, s.end(t))
-		if len(m) != 3 || len(m[0].Files) != 1600 || m[1].Files != nil || m[2].Files != nil || m[2].Tree != m[0].Tree {
+		if len(m) != 3 || len(bytesOf(m[0]).Files) != 1600 || bytesOf(m[1]).Files != nil || bytesOf(m[2]).Files != nil || bytesOf(m[2]).Tree != bytesOf(m[0]).Tree {
 			t.Errorf("%d entries", len(m))
 		}
 		if s.peak() > maxResident {
@@ -330,7 +336,7 @@ func TestSignExitsZeroWhateverHappens(t *testing.T) {
 			t.Parallel()
 			s := startSigner(t, c.args...)
 			m, _, err := measurement.Decode(s.end(t))
-			if c.want == "" && (err != nil || len(m) != 1 || m[0].Problem == "") {
+			if c.want == "" && (err != nil || len(m) != 1 || m[0].Found == nil || bytesOf(m[0]).SHA256 != "") {
 				t.Errorf("got %+v, %v", m, err)
 			}
 			if c.want != "" && (reason.Of(err) != c.want || !strings.Contains(err.Error(), c.says)) {
@@ -390,7 +396,7 @@ func TestMemoryIsConstant(t *testing.T) {
 			c.pack(t, stagedFile(t, root, "big"))
 			s := startSigner(t, "--staged="+root, "--output="+c.output)
 			m, _, err := measurement.Decode(s.end(t))
-			if err != nil || m[0].Problem != "" {
+			if err != nil || bytesOf(m[0]).SHA256 == "" {
 				t.Fatal(m, err)
 			}
 			if s.peak() > maxResident {

@@ -31,6 +31,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/trust"
+	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
 	"github.com/argoseal/argoseal/webhook/server"
 )
@@ -41,9 +42,9 @@ const (
 	// fails. The API server has limits of its own, per client.
 	queriesPerSecond = 200
 	queriesBurst     = 400
-	// rememberedFacts is how many bytes of verified bundles are remembered, some
+	// rememberedBundles is how many bytes of verified bundles are remembered, some
 	// kilobytes each where nobody makes them large.
-	rememberedFacts = 64 << 20
+	rememberedBundles = 64 << 20
 	// settledNamespaces is how many namespaces are remembered whose mode counts.
 	settledNamespaces = 4096
 )
@@ -97,7 +98,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		return nil, fmt.Errorf("watch namespaces: %w", err)
 	}
 	live := server.Live{API: mgr.GetAPIReader(), Pods: api}
-	producers, policies, err := evidence(ctx, mgr, live)
+	producers, policies, err := cached(ctx, mgr, live)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		Log:            ctrl.Log.WithName("https"),
 	}
 	ctrl.Log.Info("starting", "version", version, "cluster", decides.Cluster)
-	ctrl.Log.Info("believing these to be Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
+	ctrl.Log.Info("trusting these as Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
 		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages)
 	return &webhook{manager: mgr, https: https}, errors.Join(
 		policies.Report(mgr, mgr.GetClient()),
@@ -145,8 +146,8 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	)
 }
 
-// evidence is what decisions look at first: pods and policies, from caches.
-func evidence(ctx context.Context, mgr manager.Manager, live server.Live) (producers *server.Producers, policies *server.Policies, err error) {
+// cached is what decisions look at first: pods and policies, from caches.
+func cached(ctx context.Context, mgr manager.Manager, live server.Live) (producers *server.Producers, policies *server.Policies, err error) {
 	objects, err := server.Caches()
 	if err != nil {
 		return nil, nil, err
@@ -184,11 +185,12 @@ func newGate(ctx context.Context, quick *server.Producers, policies *server.Poli
 		Cluster:  name,
 		Quick:    quick,
 		Live:     live,
-		Policies: policies.For,
-		Workflow: live.Workflow,
-		Template: live.Template,
-		Facts:    gate.NewFacts(rememberedFacts),
-		Epochs:   keeper.Reader{API: live.API, Namespace: o.namespace}.At,
+
+		Definitions: live,
+		Policies:    policies,
+		Epochs:      keeper.Reader{API: live.API, Namespace: o.namespace},
+
+		Verified: evidence.NewVerified(rememberedBundles),
 		Settled:  lru.New(settledNamespaces),
 		Clock:    clock.RealClock{},
 		Requeue:  slices.Max(append(o.requeues, 0)),
@@ -254,13 +256,13 @@ func keepTrust(ctx context.Context, mgr manager.Manager, o options) (*trust.Stor
 }
 
 // current is what a decision rests on.
-func current(store *trust.Store) func() (gate.Trust, error) {
-	return func() (gate.Trust, error) {
+func current(store *trust.Store) func() (evidence.Trust, error) {
+	return func() (evidence.Trust, error) {
 		keys, err := store.Tags()
 		if err != nil {
-			return gate.Trust{}, err
+			return evidence.Trust{}, err
 		}
-		now := gate.Trust{Keys: keys}
+		now := evidence.Trust{Keys: keys}
 		if root := store.Root(); root != nil {
 			now.Root = root
 		}

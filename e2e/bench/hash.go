@@ -152,7 +152,10 @@ func measure(ctx context.Context, signer, dir string, stored int64) (time.Durati
 	if err != nil {
 		return 0, err
 	}
-	if len(m) != 1 || m[0].Problem != "" || m[0].Size != stored {
+	if len(m) != 1 {
+		return 0, fmt.Errorf("argoseal-signer measured %d outputs, want one", len(m))
+	}
+	if b, measured := m[0].Found.(measurement.Bytes); !measured || b.Size != stored {
 		return 0, fmt.Errorf("argoseal-signer measured something else than %d bytes: %+v", stored, m)
 	}
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil

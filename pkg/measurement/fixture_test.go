@@ -13,6 +13,20 @@ const (
 	sumOfX       = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 )
 
+// bytesOf is what was found, if it is Bytes.
+func bytesOf(f Found) Bytes {
+	b, _ := f.(Bytes)
+	return b
+}
+
+func bytesIn(e Entry) Bytes { return bytesOf(e.Found) }
+
+// problemIn is what was found of an output, if it is a Problem.
+func problemIn(e Entry) Problem {
+	p, _ := e.Found.(Problem)
+	return p
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -44,7 +44,7 @@ var ErrLogShort = errors.New("the log ends before the end of the measurement")
 
 // Logged is what a termination message says of a measurement that is in the
 // sidecar's log. The message is the kubelet's word, so the log need not be
-// believed.
+// trusted.
 type Logged struct {
 	// Size and SHA256 are those of the whole measurement, as it is encoded.
 	Size   int
@@ -173,7 +173,7 @@ func (l *Logged) take(count string, m Measurement) error {
 	if err != nil || n < 1 || strconv.Itoa(n) != count {
 		return fmt.Errorf("%.20q is not a number of entries", count)
 	}
-	if m != nil && len(m) != n || slices.ContainsFunc(m, func(e Entry) bool { return e.Files != nil }) {
+	if m != nil && len(m) != n || slices.ContainsFunc(m, func(e Entry) bool { return e.files() != nil }) {
 		return fmt.Errorf("message has neither all %d entries, without files, nor none", n)
 	}
 	l.entries, l.count = m, n

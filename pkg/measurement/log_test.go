@@ -71,17 +71,16 @@ func TestALineOfALogIsHalfOfWhatRuntimesKeepWhole(t *testing.T) {
 
 func TestALogGivesWhatWasMeasured(t *testing.T) {
 	sum, files := measureFiles(t, directory(t, map[string]string{"a": "x", "b/c": "y"}))
-	var list []content.File
+	var list content.Files
 	for i := range 2000 {
 		list = append(list, content.File{Path: fmt.Sprintf("folder/file-%04d", i), SHA256: sumOfX})
 	}
-	big := Entry{Output: "big", Files: list}
-	big.Sum = content.Sum{Form: content.FormDirectory, SHA256: big.Files.Tree(), Tree: big.Files.Tree()}
+	big := Entry{Output: "big", Found: Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: list.Tree(), Tree: list.Tree()}, Files: list}}
 	for title, m := range map[string]Measurement{
 		"many outputs":          large(),
 		"as many as there are":  outputs(1024),
-		"a large directory":     {big, {Output: "small", Sum: sum, Files: files}},
-		"outputs with problems": append(large(), Entry{Output: "gone", Problem: reason.OutputAbsent}),
+		"a large directory":     {big, {Output: "small", Found: Bytes{Sum: sum, Files: files}}},
+		"outputs with problems": append(large(), Entry{Output: "gone", Found: Problem{Code: reason.OutputAbsent}}),
 	} {
 		t.Run(title, func(t *testing.T) {
 			l, log := logged(t, m)
@@ -100,9 +99,9 @@ func TestALogGivesWhatWasMeasured(t *testing.T) {
 
 func TestAMessageHasAllEntriesIfThereIsRoom(t *testing.T) {
 	sum, files := measureFiles(t, directory(t, map[string]string{"a": "x", "b/c": "y"}))
-	m := Measurement{{Output: "dir", Sum: sum, Files: files}, {Output: "other", Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}}}
+	m := Measurement{{Output: "dir", Found: Bytes{Sum: sum, Files: files}}, {Output: "other", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}}}}
 	whole := mustEncode(t, m)
-	bare := Measurement{{Output: "dir", Sum: sum}, m[1]}
+	bare := Measurement{{Output: "dir", Found: Bytes{Sum: sum}}, m[1]}
 	message, log, err := m.Encode(len(whole) - 1)
 	got, l, decoding := Decode(message)
 	if err != nil || decoding != nil || log != whole || l == nil || !reflect.DeepEqual(got, bare) {
@@ -123,17 +122,16 @@ func TestWhatNoLogHoldsIsTooLarge(t *testing.T) {
 	}
 	var m Measurement
 	for i := range 3 {
-		var e Entry
-		e.Output = fmt.Sprint("directory-", i)
+		var files content.Files
 		for n := range 1500 {
-			e.Files = append(e.Files, content.File{Path: fmt.Sprintf("%s-%04d", strings.Repeat("n", 240), n), SHA256: sumOfX})
+			files = append(files, content.File{Path: fmt.Sprintf("%s-%04d", strings.Repeat("n", 240), n), SHA256: sumOfX})
 		}
-		e.Sum = content.Sum{Form: content.FormDirectory, SHA256: e.Files.Tree(), Tree: e.Files.Tree()}
-		m = append(m, e)
+		sum := content.Sum{Form: content.FormDirectory, SHA256: files.Tree(), Tree: files.Tree()}
+		m = append(m, Entry{Output: fmt.Sprint("directory-", i), Found: Bytes{Sum: sum, Files: files}})
 	}
 	l, log := logged(t, m)
 	got, err := l.Find(strings.NewReader(log))
-	if err != nil || len(got) != 3 || got[0].Files == nil || got[1].Files == nil || got[2].Files != nil || got[2].Sum != m[2].Sum {
+	if err != nil || len(got) != 3 || bytesIn(got[0]).Files == nil || bytesIn(got[1]).Files == nil || bytesIn(got[2]).Files != nil || bytesIn(got[2]).Sum != bytesIn(m[2]).Sum {
 		t.Errorf("what files there is no room for: %v", err)
 	}
 }
@@ -164,7 +162,9 @@ func TestALogThatIsAnotherIsRefused(t *testing.T) {
 	all := strings.Join(f, "")
 	other := large()
 	for i := range other {
-		other[i].SHA256 = sumOfNothing
+		changed := bytesIn(other[i])
+		changed.SHA256 = sumOfNothing
+		other[i].Found = changed
 	}
 	_, others := logged(t, other)
 	_, whole, err := large().Encode(MaxMessage)
@@ -266,27 +266,27 @@ func TestAMessageAboutALogIsStrict(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLogged(whole)
-	if want := sealed("300", l.line()); message != want {
+	if want := withHeader("300", l.line()); message != want {
 		t.Fatalf("got %q, want %q", message, want)
 	}
 	entry, list := outputs(1).lines(), content.Files{{Path: "a", SHA256: sumOfX}}
-	dir := Entry{Output: "dir", Sum: content.Sum{Form: content.FormDirectory, SHA256: list.Tree(), Tree: list.Tree()}}.line()
+	dir := Entry{Output: "dir", Found: Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: list.Tree(), Tree: list.Tree()}}}.line()
 	for title, message := range map[string]string{
-		"no count":              sealed("0", l.line()),
-		"a count below nothing": sealed("-1", l.line()),
-		"a count's other form":  sealed("0300", l.line()),
-		"a count of words":      sealed("many", l.line()),
-		"some of the entries":   sealed("300", entry+l.line()),
-		"entries behind":        sealed("1", l.line()+entry),
-		"files":                 sealed("1", dir+indented(list)+l.line()),
-		"two logs":              sealed("300", l.line()+l.line()),
-		"no size":               sealed("300", strings.Replace(l.line(), fmt.Sprint(l.Size), "0", 1)),
-		"a size's other form":   sealed("300", strings.Replace(l.line(), fmt.Sprint(l.Size), fmt.Sprint("0", l.Size), 1)),
-		"more than a log holds": sealed("300", strings.Replace(l.line(), fmt.Sprint(l.Size), fmt.Sprint(MaxLogged+1), 1)),
-		"a digest too short":    sealed("300", strings.Replace(l.line(), artifact.CompactDigest(l.SHA256), artifact.CompactDigest(l.SHA256)[1:], 1)),
-		"a digest in hex":       sealed("300", strings.Replace(l.line(), artifact.CompactDigest(l.SHA256), string(l.SHA256), 1)),
-		"more on the line":      sealed("300", strings.Replace(l.line(), "\n", " x\n", 1)),
-		"another mark":          sealed("300", "+"+l.line()),
+		"no count":              withHeader("0", l.line()),
+		"a count below nothing": withHeader("-1", l.line()),
+		"a count's other form":  withHeader("0300", l.line()),
+		"a count of words":      withHeader("many", l.line()),
+		"some of the entries":   withHeader("300", entry+l.line()),
+		"entries behind":        withHeader("1", l.line()+entry),
+		"files":                 withHeader("1", dir+indented(list)+l.line()),
+		"two logs":              withHeader("300", l.line()+l.line()),
+		"no size":               withHeader("300", strings.Replace(l.line(), fmt.Sprint(l.Size), "0", 1)),
+		"a size's other form":   withHeader("300", strings.Replace(l.line(), fmt.Sprint(l.Size), fmt.Sprint("0", l.Size), 1)),
+		"more than a log holds": withHeader("300", strings.Replace(l.line(), fmt.Sprint(l.Size), fmt.Sprint(MaxLogged+1), 1)),
+		"a digest too short":    withHeader("300", strings.Replace(l.line(), artifact.CompactDigest(l.SHA256), artifact.CompactDigest(l.SHA256)[1:], 1)),
+		"a digest in hex":       withHeader("300", strings.Replace(l.line(), artifact.CompactDigest(l.SHA256), string(l.SHA256), 1)),
+		"more on the line":      withHeader("300", strings.Replace(l.line(), "\n", " x\n", 1)),
+		"another mark":          withHeader("300", "+"+l.line()),
 	} {
 		if m, l, err := Decode(message); reason.Of(err) != reason.MeasurementIncomplete {
 			t.Errorf("%s: got %v, %+v, %v", title, m, l, err)

@@ -56,7 +56,7 @@ func TestALogIsMeasuredWhereWaitStagesIt(t *testing.T) {
 			c.prepare(t, root)
 			w, l := watcher(root, "main-logs=log=main.log")
 			m := w.Run(ended(t))
-			if len(m) != 1 || m[0].Output != "main-logs" || m[0].Problem != c.want || m[0].Form != c.form {
+			if len(m) != 1 || m[0].Output != "main-logs" || problemIn(m[0]).Code != c.want || bytesIn(m[0]).Form != c.form {
 				t.Errorf("got %+v, want form %q, problem %q\n%s", m, c.form, c.want, l)
 			}
 			if _, _, err := m.Encode(MaxMessage); err != nil {
@@ -78,7 +78,7 @@ func TestALogThatGrowsIsMeasuredWhole(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	stageLog(t, root, "main.log", "one and two")
 	end()
-	if m := <-result; m[0].SHA256 != sumOf(stored) || m[1].SHA256 != sumOf([]byte("one and two")) {
+	if m := <-result; bytesIn(m[0]).SHA256 != sumOf(stored) || bytesIn(m[1]).SHA256 != sumOf([]byte("one and two")) {
 		t.Errorf("got %+v", m)
 	}
 }

@@ -35,26 +35,39 @@ const (
 // ErrTooLarge says that the entries of a measurement do not fit.
 var ErrTooLarge = errors.New("measurement has no room")
 
-// Entry is what the sidecar saw of one output. Problem is set exactly when
-// there are no digests.
+// Entry is what the sidecar saw of one output.
 type Entry struct {
 	// Output is the name of the template's output artifact.
 	Output string
-	// Sum is what its stored bytes are.
+	// Found is Bytes or a Problem. Without either it is no entry.
+	Found Found
+}
+
+// Found is what there is to say of an output: Bytes, or the Problem that it has.
+type Found interface {
+	validate() error
+	// spell gives what follows the output's name in its line.
+	spell() string
+}
+
+// Bytes are what is stored of an output.
+type Bytes struct {
 	content.Sum
 	// Files are those of a directory that was stored without an archive, unless
 	// there are too many.
 	Files content.Files
-	// Problem says why there are no digests: OutputAbsent, OutputUnreadable,
-	// MeasurementIncomplete or Internal.
-	Problem reason.Code
-	// Note says which file and what is wrong with it, for people; it may be empty,
-	// and is where nothing is wrong.
+}
+
+// Problem is why there are no digests of an output.
+type Problem struct {
+	// Code is OutputAbsent, OutputUnreadable, MeasurementIncomplete or Internal.
+	Code reason.Code
+	// Note says which file and what is wrong with it, for people; it may be empty.
 	Note string
 }
 
 // Measurement is what the sidecar saw of all outputs of a pod. It proves
-// nothing by itself; the notary believes it because the kubelet carried it.
+// nothing by itself; the notary trusts it because the kubelet carried it.
 type Measurement []Entry
 
 // MessageLimit is how many bytes of a termination message the kubelet keeps in
@@ -91,8 +104,8 @@ func (m Measurement) Encode(limit int) (message, log string, err error) {
 	}
 	logged := newLogged(log).line()
 	count := strconv.Itoa(len(m))
-	if message = sealed(count, m.lines()+logged); len(message) > limit {
-		message = sealed(count, logged)
+	if message = withHeader(count, m.lines()+logged); len(message) > limit {
+		message = withHeader(count, logged)
 	}
 	return message, log, nil
 }
@@ -101,7 +114,7 @@ func (m Measurement) Encode(limit int) (message, log string, err error) {
 // for, and whether these are all.
 func (m Measurement) text(limit int) (text string, all bool, err error) {
 	count := strconv.Itoa(len(m))
-	need := len(sealed(count, m.lines()))
+	need := len(withHeader(count, m.lines()))
 	if need > limit {
 		return "", false, fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), need, limit)
 	}
@@ -109,7 +122,7 @@ func (m Measurement) text(limit int) (text string, all bool, err error) {
 	all = true
 	for _, e := range m {
 		body.WriteString(e.line())
-		files := indented(e.Files)
+		files := indented(e.files())
 		if need+len(files) > limit {
 			all = false
 			continue
@@ -117,7 +130,7 @@ func (m Measurement) text(limit int) (text string, all bool, err error) {
 		need += len(files)
 		body.WriteString(files)
 	}
-	return sealed(count, body.String()), all, nil
+	return withHeader(count, body.String()), all, nil
 }
 
 // lines are the entries without their files.
@@ -193,7 +206,7 @@ func decode(text string, limit int) (Measurement, *Logged, error) {
 		return nil, nil, errors.New("message does not begin with the header of a measurement")
 	}
 	count := fields[1]
-	if sealed(count, body) != text {
+	if withHeader(count, body) != text {
 		return nil, nil, errors.New("checksum of the message does not match, it was cut or altered")
 	}
 	if !strings.HasSuffix(body, "\n") {
@@ -238,7 +251,13 @@ func decodeEntries(lines []string) (Measurement, error) {
 			if err != nil {
 				return nil, err
 			}
-			m[len(m)-1].Files = append(m[len(m)-1].Files, f)
+			last := &m[len(m)-1]
+			b, stored := last.Found.(Bytes)
+			if !stored {
+				return nil, fmt.Errorf("output %q has a problem and files", last.Output)
+			}
+			b.Files = append(b.Files, f)
+			last.Found = b
 			continue
 		}
 		e, err := decodeEntry(line)
@@ -259,85 +278,113 @@ func decodeEntry(line string) (Entry, error) {
 	var err error
 	switch {
 	case len(fields) >= 2 && strings.HasPrefix(fields[1], problemMark):
-		e.Problem = reason.Code(fields[1][len(problemMark):])
-		if e.Note = strings.Join(fields[2:], " "); len(fields) > 2 && e.Note == "" {
-			return e, fmt.Errorf("%.80q has an empty note", line)
-		}
+		e.Found, err = decodeFault(fields[1][len(problemMark):], fields[2:])
 	case len(fields) == 4, len(fields) == 5:
-		if e.Size, err = strconv.ParseInt(fields[1], 10, 64); err != nil || strconv.FormatInt(e.Size, 10) != fields[1] {
-			return e, fmt.Errorf("%.40q is not a size", fields[1])
-		}
-		if e.SHA256, err = artifact.ParseCompact(fields[2]); err != nil {
-			return e, err
-		}
-		if e.Tree, err = artifact.ParseCompact(fields[3]); err != nil {
-			return e, err
-		}
-		e.Form = content.FormTar
-		if len(fields) == 5 {
-			if e.Form = content.Form(fields[4]); e.Form == content.FormTar {
-				return e, fmt.Errorf("%.80q gives the form that is meant without one", line)
-			}
-		}
+		e.Found, err = decodeBytes(fields[1:])
 	default:
-		return e, fmt.Errorf("%.80q is not an entry", line)
+		err = fmt.Errorf("%.80q is not an entry", line)
+	}
+	if err != nil {
+		return Entry{}, err
 	}
 	return e, e.validate()
 }
 
+// decodeFault reads a problem's code, and its note if there is one.
+func decodeFault(code string, words []string) (Found, error) {
+	p := Problem{Code: reason.Code(code), Note: strings.Join(words, " ")}
+	if len(words) > 0 && p.Note == "" {
+		return nil, fmt.Errorf("the problem %.80q has an empty note", code)
+	}
+	return p, nil
+}
+
+// decodeBytes reads size, two digests and the form, if it is not the usual one.
+func decodeBytes(fields []string) (Found, error) {
+	b := Bytes{Sum: content.Sum{Form: content.FormTar}}
+	var err error
+	if b.Size, err = strconv.ParseInt(fields[0], 10, 64); err != nil || strconv.FormatInt(b.Size, 10) != fields[0] {
+		return nil, fmt.Errorf("%.40q is not a size", fields[0])
+	}
+	if b.SHA256, err = artifact.ParseCompact(fields[1]); err != nil {
+		return nil, err
+	}
+	if b.Tree, err = artifact.ParseCompact(fields[2]); err != nil {
+		return nil, err
+	}
+	if len(fields) == 4 {
+		if b.Form = content.Form(fields[3]); b.Form == content.FormTar {
+			return nil, fmt.Errorf("%.80q is the form that is meant without one", fields[3])
+		}
+	}
+	return b, nil
+}
+
 // line is the entry's own, without its files.
-func (e Entry) line() string {
-	if e.Problem != "" {
-		return strings.TrimSuffix(fmt.Sprintf("%s %s%s %s", e.Output, problemMark, e.Problem, e.Note), " ") + "\n"
-	}
-	line := fmt.Sprintf("%s %d %s %s", e.Output, e.Size, artifact.CompactDigest(e.SHA256), artifact.CompactDigest(e.Tree))
-	if e.Form != content.FormTar {
-		line += " " + string(e.Form)
-	}
-	return line + "\n"
+func (e Entry) line() string { return e.Output + " " + e.Found.spell() + "\n" }
+
+// files are those that the entry lists.
+func (e Entry) files() content.Files {
+	b, _ := e.Found.(Bytes)
+	return b.Files
 }
 
 func (e Entry) validate() error {
 	if err := artifact.CheckName(e.Output); err != nil {
 		return err
 	}
-	switch e.Problem {
-	case "":
-		if err := e.Validate(); err != nil {
-			return fmt.Errorf("output %q: %w", e.Output, err)
-		}
-		if e.Note != "" {
-			return fmt.Errorf("output %q: a note without a problem", e.Output)
-		}
-	case reason.OutputAbsent, reason.OutputUnreadable, reason.MeasurementIncomplete, reason.Internal:
-		if e.Sum != (content.Sum{}) {
-			return fmt.Errorf("output %q: both a problem and digests", e.Output)
-		}
-		if !isNote(e.Note) {
-			return fmt.Errorf("output %q: note %.40q is too long or not printable", e.Output, e.Note)
-		}
-	default:
-		return fmt.Errorf("output %q: %.40q is not a problem of an output", e.Output, e.Problem)
+	if e.Found == nil {
+		return fmt.Errorf("output %q: neither digests nor a problem", e.Output)
 	}
-	return e.validateFiles()
-}
-
-// validateFiles wants the files to be those of the tree.
-func (e Entry) validateFiles() error {
-	if len(e.Files) == 0 {
-		return nil
-	}
-	if err := e.Files.Validate(); err != nil {
+	if err := e.Found.validate(); err != nil {
 		return fmt.Errorf("output %q: %w", e.Output, err)
-	}
-	if !e.Form.IsDirectory() || e.Files.Tree() != e.Tree {
-		return fmt.Errorf("output %q: these are not its files", e.Output)
 	}
 	return nil
 }
 
-// sealed puts the header before a body.
-func sealed(count, body string) string {
+func (b Bytes) spell() string {
+	line := fmt.Sprintf("%d %s %s", b.Size, artifact.CompactDigest(b.SHA256), artifact.CompactDigest(b.Tree))
+	if b.Form != content.FormTar {
+		line += " " + string(b.Form)
+	}
+	return line
+}
+
+// validate wants a sum, and the files to be those of its tree.
+func (b Bytes) validate() error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	if len(b.Files) == 0 {
+		return nil
+	}
+	if err := b.Files.Validate(); err != nil {
+		return err
+	}
+	if !b.Form.IsDirectory() || b.Files.Tree() != b.Tree {
+		return errors.New("these are not its files")
+	}
+	return nil
+}
+
+func (p Problem) spell() string {
+	return strings.TrimSuffix(problemMark+string(p.Code)+" "+p.Note, " ")
+}
+
+func (p Problem) validate() error {
+	switch p.Code {
+	case reason.OutputAbsent, reason.OutputUnreadable, reason.MeasurementIncomplete, reason.Internal:
+	default:
+		return fmt.Errorf("%.40q is not a problem of an output", p.Code)
+	}
+	if !isNote(p.Note) {
+		return fmt.Errorf("note %.40q is too long or not printable", p.Note)
+	}
+	return nil
+}
+
+// withHeader puts the header before a body.
+func withHeader(count, body string) string {
 	sum := sha256.Sum256([]byte(body))
 	return messageMagic + " " + count + " " + base64.RawURLEncoding.EncodeToString(sum[:]) + "\n" + body
 }

@@ -12,11 +12,11 @@ import (
 
 func measurement() Measurement {
 	return Measurement{
-		{Output: "hello-art", Sum: content.Sum{Form: content.FormTar, Size: 141, SHA256: sumOfX, Tree: sumOfNothing}},
-		{Output: "gone", Problem: reason.OutputAbsent},
-		{Output: "Odd_1.x", Sum: content.Sum{Form: content.FormFile, Size: 0, SHA256: sumOfNothing, Tree: content.FileTree(sumOfNothing)}},
-		{Output: "bad", Problem: reason.OutputUnreadable},
-		{Output: "odd", Problem: reason.OutputUnreadable, Note: `"x\n" has mode 4755`},
+		{Output: "hello-art", Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: 141, SHA256: sumOfX, Tree: sumOfNothing}}},
+		{Output: "gone", Found: Problem{Code: reason.OutputAbsent}},
+		{Output: "Odd_1.x", Found: Bytes{Sum: content.Sum{Form: content.FormFile, Size: 0, SHA256: sumOfNothing, Tree: content.FileTree(sumOfNothing)}}},
+		{Output: "bad", Found: Problem{Code: reason.OutputUnreadable}},
+		{Output: "odd", Found: Problem{Code: reason.OutputUnreadable, Note: `"x\n" has mode 4755`}},
 	}
 }
 
@@ -62,7 +62,7 @@ func TestAMessageThatWasCutIsRefused(t *testing.T) {
 
 func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
 	entry := "a 1 LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU\n"
-	if _, _, err := Decode(sealed("1", entry)); err != nil {
+	if _, _, err := Decode(withHeader("1", entry)); err != nil {
 		t.Fatal(err)
 	}
 	long := ""
@@ -70,40 +70,40 @@ func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
 		long += fmt.Sprintf("output-%d !OutputAbsent\n", i)
 	}
 	for title, message := range map[string]string{
-		"more than is kept":         sealed("200", long),
-		"another version":           strings.Replace(sealed("1", entry), "argoseal/1", "argoseal/2", 1),
-		"no entry":                  sealed("0", ""),
-		"an empty line":             sealed("1", "\n"),
-		"more than counted":         sealed("1", entry+"b !OutputAbsent\n"),
-		"fewer than counted":        sealed("2", entry),
-		"a count of another form":   sealed("01", entry),
-		"an output twice":           sealed("2", entry+entry),
-		"a size of another form":    sealed("1", strings.Replace(entry, " 1 ", " +1 ", 1)),
-		"a negative size":           sealed("1", strings.Replace(entry, " 1 ", " -1 ", 1)),
-		"a huge size":               sealed("1", strings.Replace(entry, " 1 ", " 9223372036854775808 ", 1)),
-		"two spaces":                sealed("1", strings.Replace(entry, " 1 ", "  1 ", 1)),
-		"a digest too short":        sealed("1", strings.Replace(entry, "hSuFU", "hSuF", 1)),
-		"an unknown form":           sealed("1", strings.Replace(entry, "\n", " Tar\n", 1)),
-		"a file with another tree":  sealed("1", strings.Replace(entry, "\n", " file\n", 1)),
-		"the form that is meant":    sealed("1", strings.Replace(entry, "\n", " tar\n", 1)),
-		"two forms":                 sealed("1", strings.Replace(entry, "\n", " file file\n", 1)),
-		"trailing bits":             sealed("1", strings.Replace(entry, "hSuFU", "hSuFV", 1)),
-		"a name with a slash":       sealed("1", "../"+entry),
-		"no name":                   sealed("1", entry[1:]),
-		"an unknown problem":        sealed("1", "a !Sealed\n"),
-		"no problem":                sealed("1", "a !\n"),
-		"an empty note":             sealed("1", "a !Internal \n"),
-		"a note that begins later":  sealed("1", "a !Internal  x\n"),
-		"a note that ends later":    sealed("1", "a !Internal x \n"),
-		"a note unprintable":        sealed("1", "a !Internal \x1b[31m\n"),
-		"a note in other letters":   sealed("1", "a !Internal ü\n"),
-		"a note too long":           sealed("1", "a !Internal "+strings.Repeat("x", maxNote+1)+"\n"),
-		"a carriage return":         sealed("1", strings.Replace(entry, "\n", "\r\n", 1)),
-		"no last newline":           sealed("1", strings.TrimSuffix(entry, "\n")),
-		"a wrong checksum":          strings.Replace(sealed("1", entry), "a 1 ", "a 2 ", 1),
-		"an unknown problem of all": sealed("!", "Sealed all is well\n"),
-		"a problem of two lines":    sealed("!", "Internal x\nInternal y\n"),
-		"a problem unprintable":     sealed("!", "Internal \x1b[31m\n"),
+		"more than is kept":         withHeader("200", long),
+		"another version":           strings.Replace(withHeader("1", entry), "argoseal/1", "argoseal/2", 1),
+		"no entry":                  withHeader("0", ""),
+		"an empty line":             withHeader("1", "\n"),
+		"more than counted":         withHeader("1", entry+"b !OutputAbsent\n"),
+		"fewer than counted":        withHeader("2", entry),
+		"a count of another form":   withHeader("01", entry),
+		"an output twice":           withHeader("2", entry+entry),
+		"a size of another form":    withHeader("1", strings.Replace(entry, " 1 ", " +1 ", 1)),
+		"a negative size":           withHeader("1", strings.Replace(entry, " 1 ", " -1 ", 1)),
+		"a huge size":               withHeader("1", strings.Replace(entry, " 1 ", " 9223372036854775808 ", 1)),
+		"two spaces":                withHeader("1", strings.Replace(entry, " 1 ", "  1 ", 1)),
+		"a digest too short":        withHeader("1", strings.Replace(entry, "hSuFU", "hSuF", 1)),
+		"an unknown form":           withHeader("1", strings.Replace(entry, "\n", " Tar\n", 1)),
+		"a file with another tree":  withHeader("1", strings.Replace(entry, "\n", " file\n", 1)),
+		"the form that is meant":    withHeader("1", strings.Replace(entry, "\n", " tar\n", 1)),
+		"two forms":                 withHeader("1", strings.Replace(entry, "\n", " file file\n", 1)),
+		"trailing bits":             withHeader("1", strings.Replace(entry, "hSuFU", "hSuFV", 1)),
+		"a name with a slash":       withHeader("1", "../"+entry),
+		"no name":                   withHeader("1", entry[1:]),
+		"an unknown problem":        withHeader("1", "a !Sealed\n"),
+		"no problem":                withHeader("1", "a !\n"),
+		"an empty note":             withHeader("1", "a !Internal \n"),
+		"a note that begins later":  withHeader("1", "a !Internal  x\n"),
+		"a note that ends later":    withHeader("1", "a !Internal x \n"),
+		"a note unprintable":        withHeader("1", "a !Internal \x1b[31m\n"),
+		"a note in other letters":   withHeader("1", "a !Internal ü\n"),
+		"a note too long":           withHeader("1", "a !Internal "+strings.Repeat("x", maxNote+1)+"\n"),
+		"a carriage return":         withHeader("1", strings.Replace(entry, "\n", "\r\n", 1)),
+		"no last newline":           withHeader("1", strings.TrimSuffix(entry, "\n")),
+		"a wrong checksum":          strings.Replace(withHeader("1", entry), "a 1 ", "a 2 ", 1),
+		"an unknown problem of all": withHeader("!", "Sealed all is well\n"),
+		"a problem of two lines":    withHeader("!", "Internal x\nInternal y\n"),
+		"a problem unprintable":     withHeader("!", "Internal \x1b[31m\n"),
 		"free text":                 "sha256:2d71",
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -122,23 +122,22 @@ func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
 
 func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 	sum := content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}
-	good := Entry{Output: "a", Sum: sum}
+	good := Entry{Output: "a", Found: Bytes{Sum: sum}}
 	for title, m := range map[string]Measurement{
 		"no entry":                   {},
 		"an output twice":            {good, good},
-		"no name":                    {{Sum: sum}},
-		"a newline in a name":        {{Output: "a\nb", Sum: sum}},
+		"no name":                    {{Found: Bytes{Sum: sum}}},
+		"a newline in a name":        {{Output: "a\nb", Found: Bytes{Sum: sum}}},
 		"no digests":                 {{Output: "a"}},
-		"half the digests":           {{Output: "a", Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX}}},
-		"digests and problem":        {{Output: "a", Sum: sum, Problem: reason.OutputAbsent}},
-		"no form":                    {{Output: "a", Sum: content.Sum{SHA256: sumOfX, Tree: sumOfX}}},
-		"a file's other tree":        {{Output: "a", Sum: content.Sum{Form: content.FormFile, SHA256: sumOfX, Tree: sumOfX}}},
-		"two digests of a directory": {{Output: "a", Sum: content.Sum{Form: content.FormDirectory, SHA256: sumOfX, Tree: sumOfNothing}}},
-		"a form and a problem":       {{Output: "a", Sum: content.Sum{Form: content.FormTar}, Problem: reason.OutputAbsent}},
-		"another code":               {{Output: "a", Problem: reason.Sealed}},
-		"a note and digests":         {{Output: "a", Sum: sum, Note: "x"}},
-		"a note of two lines":        {{Output: "a", Problem: reason.Internal, Note: "x\ny"}},
-		"a size below nothing":       {{Output: "a", Sum: content.Sum{Form: content.FormTar, Size: -1, SHA256: sumOfX, Tree: sumOfX}}},
+		"half the digests":           {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX}}}},
+		"empty digests":              {{Output: "a", Found: Bytes{}}},
+		"an empty problem":           {{Output: "a", Found: Problem{}}},
+		"no form":                    {{Output: "a", Found: Bytes{Sum: content.Sum{SHA256: sumOfX, Tree: sumOfX}}}},
+		"a file's other tree":        {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormFile, SHA256: sumOfX, Tree: sumOfX}}}},
+		"two digests of a directory": {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: sumOfX, Tree: sumOfNothing}}}},
+		"another code":               {{Output: "a", Found: Problem{Code: reason.Sealed}}},
+		"a note of two lines":        {{Output: "a", Found: Problem{Code: reason.Internal, Note: "x\ny"}}},
+		"a size below nothing":       {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: -1, SHA256: sumOfX, Tree: sumOfX}}}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			if message, _, err := m.Encode(MaxMessage); err == nil {
@@ -152,7 +151,7 @@ func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 func outputs(n int) Measurement {
 	m := make(Measurement, n)
 	for i := range m {
-		m[i] = Entry{Output: fmt.Sprintf("output-%d", i), Sum: content.Sum{Form: content.FormTar, Size: int64(i), SHA256: sumOfX, Tree: sumOfNothing}}
+		m[i] = Entry{Output: fmt.Sprintf("output-%d", i), Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: int64(i), SHA256: sumOfX, Tree: sumOfNothing}}}
 	}
 	return m
 }
@@ -191,25 +190,29 @@ func TestMessageLimitIsTheKubelets(t *testing.T) {
 func TestAMessageListsFiles(t *testing.T) {
 	sum, files := measureFiles(t, directory(t, map[string]string{"a": "x", "b/c": "y"}))
 	m := Measurement{
-		{Output: "dir", Sum: sum, Files: files},
-		{Output: "more", Sum: sum, Files: files},
-		{Output: "other", Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}},
+		{Output: "dir", Found: Bytes{Sum: sum, Files: files}},
+		{Output: "more", Found: Bytes{Sum: sum, Files: files}},
+		{Output: "other", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}}},
 	}
 	message := mustEncode(t, m)
 	if got, _, err := Decode(message); err != nil || !reflect.DeepEqual(got, m) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	lie := Measurement{{Output: "dir", Sum: sum, Files: files[:1]}}
+	lie := Measurement{{Output: "dir", Found: Bytes{Sum: sum, Files: files[:1]}}}
 	if text, _, err := lie.Encode(MaxMessage); err == nil {
 		t.Errorf("another directory's files are encoded: %s", text)
 	}
 	forged := strings.Replace(message[strings.Index(message, "\n")+1:], " "+files[0].Line(), "", 1)
-	if m, _, err := Decode(sealed("3", forged)); err == nil {
+	if m, _, err := Decode(withHeader("3", forged)); err == nil {
 		t.Errorf("half a list is read: %+v", m)
 	}
 	stray := " " + files[0].Line() + "dir !OutputAbsent\n"
-	if m, _, err := Decode(sealed("1", stray)); err == nil {
+	if m, _, err := Decode(withHeader("1", stray)); err == nil {
 		t.Errorf("a file of nothing is read: %+v", m)
+	}
+	problem := "dir !OutputAbsent\n " + files[0].Line()
+	if m, _, err := Decode(withHeader("1", problem)); err == nil {
+		t.Errorf("a file of what has a problem is read: %+v", m)
 	}
 }
 
@@ -223,7 +226,7 @@ func FuzzDecodeMeasurement(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		messages := []string{s}
 		if _, body, found := strings.Cut(s, "\n"); found { // also what is behind the checksum
-			messages = append(messages, sealed(fmt.Sprint(strings.Count(body, "\n")), body))
+			messages = append(messages, withHeader(fmt.Sprint(strings.Count(body, "\n")), body))
 		}
 		for _, message := range messages {
 			m, more, err := Decode(message)

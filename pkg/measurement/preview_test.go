@@ -54,7 +54,7 @@ func trickle(t *testing.T, file string, content []byte) {
 }
 
 // looked is how long it takes a watcher to have looked at all there is, twice, and to
-// read it, on a machine that is busy.
+// read it, on a machine that is busy: for what is not to happen.
 const looked = 250 * time.Millisecond
 
 // running is a watcher that runs until it is told that wait has ended.
@@ -79,7 +79,7 @@ func running(t *testing.T, root string, outputs ...string) (*log, func() Measure
 
 // packedAlready counts the outputs whose trees were known before they were staged.
 func (l *log) packedAlready() int {
-	return bytes.Count(l.Bytes(), []byte("read while it was packed"))
+	return strings.Count(l.String(), "read while it was packed")
 }
 
 func measures(t *testing.T, e Entry, stored []byte) {
@@ -88,7 +88,7 @@ func measures(t *testing.T, e Entry, stored []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Sum != want || e.Problem != "" {
+	if b := bytesIn(e); b.Sum != want || b.Files != nil {
 		t.Errorf("got %+v, want %+v", e, want)
 	}
 }
@@ -98,16 +98,19 @@ func TestAnArchiveIsReadWhileItIsPackedAndWhileItIsStaged(t *testing.T) {
 	l, end := running(t, root, "a=tar=/tmp/a", "b=tar=/b")
 	first, second := archive(t, strings.Repeat("first", 100)), archive(t, "second")
 	trickle(t, filepath.Join(root, "run/outputs/artifacts/tmp/a.tgz"), first)
+	l.draft(t, "/tmp/a", false)
 	trickle(t, filepath.Join(root, "run/outputs/artifacts/b.tgz"), second)
-	time.Sleep(looked)
+	l.draft(t, "/tmp/a", true)
+	l.draft(t, "/b", false)
 	exits(t, root)
+	l.draft(t, "/b", true)
 	trickle(t, root+"/argo/outputs/artifacts/a.tgz", first)
 	time.Sleep(looked)
 	if l.reads() != 0 {
 		t.Errorf("wait may still write:\n%s", l)
 	}
 	trickle(t, root+"/argo/outputs/artifacts/b.tgz", second)
-	time.Sleep(looked)
+	l.has(t, 1)
 	m := end()
 	measures(t, m[0], first)
 	measures(t, m[1], second)
@@ -118,41 +121,54 @@ func TestAnArchiveIsReadWhileItIsPackedAndWhileItIsStaged(t *testing.T) {
 
 func TestWhatIsStagedCountsWhateverTheStepPacked(t *testing.T) {
 	stored, other := archive(t, "honest"), archive(t, "forged")
-	for title, packed := range map[string]func(t *testing.T, root string){
-		"nothing":         func(*testing.T, string) {},
-		"another archive": func(t *testing.T, root string) { pack(t, root, "/tmp/a", other) },
-		"more than is staged": func(t *testing.T, root string) {
+	for title, c := range map[string]struct {
+		packed func(t *testing.T, root string)
+		read   bool // while it is packed
+	}{
+		"what is staged":  {func(t *testing.T, root string) { pack(t, root, "/tmp/a", stored) }, true},
+		"nothing":         {func(*testing.T, string) {}, false},
+		"another archive": {func(t *testing.T, root string) { pack(t, root, "/tmp/a", other) }, true},
+		"more than is staged": {func(t *testing.T, root string) {
 			pack(t, root, "/tmp/a", append(bytes.Clone(stored), 0))
-		},
-		"less than is staged": func(t *testing.T, root string) { pack(t, root, "/tmp/a", stored[:len(stored)-1]) },
-		"no archive":          func(t *testing.T, root string) { pack(t, root, "/tmp/a", []byte("text")) },
-		"an empty file":       func(t *testing.T, root string) { pack(t, root, "/tmp/a", nil) },
-		"a link": func(t *testing.T, root string) {
+		}, true},
+		"less than is staged": {func(t *testing.T, root string) { pack(t, root, "/tmp/a", stored[:len(stored)-1]) }, true},
+		"no archive":          {func(t *testing.T, root string) { pack(t, root, "/tmp/a", []byte("text")) }, true},
+		"an empty file":       {func(t *testing.T, root string) { pack(t, root, "/tmp/a", nil) }, true},
+		"a link": {func(t *testing.T, root string) {
 			put(t, root+"/elsewhere", other)
 			link(t, root+"/elsewhere", pack(t, root, "/tmp/b", nil)[:len(root)]+"/run/outputs/artifacts/tmp/a.tgz")
-		},
-		"a folder that is a link": func(t *testing.T, root string) {
+		}, false},
+		"a folder that is a link": {func(t *testing.T, root string) {
 			put(t, root+"/elsewhere/a.tgz", other)
 			pack(t, root, "/b", nil)
 			link(t, root+"/elsewhere", root+"/run/outputs/artifacts/tmp")
-		},
-		"a FIFO": func(t *testing.T, root string) {
+		}, false},
+		"a FIFO": {func(t *testing.T, root string) {
 			pack(t, root, "/tmp/b", nil)
 			if err := syscall.Mkfifo(root+"/run/outputs/artifacts/tmp/a.tgz", 0o644); err != nil {
 				t.Fatal(err)
 			}
-		},
-		"a directory": func(t *testing.T, root string) { pack(t, root, "/tmp/a.tgz/b", nil) },
+		}, false},
+		"a directory": {func(t *testing.T, root string) { pack(t, root, "/tmp/a.tgz/b", nil) }, false},
 	} {
 		t.Run(title, func(t *testing.T) {
 			root := t.TempDir()
-			packed(t, root)
-			_, end := running(t, root, "a=tar=/tmp/a")
-			time.Sleep(20 * time.Millisecond)
+			c.packed(t, root)
+			l, end := running(t, root, "a=tar=/tmp/a", "z")
+			if c.read {
+				l.draft(t, "/tmp/a", false)
+			}
 			exits(t, root)
+			if c.read {
+				l.draft(t, "/tmp/a", true)
+			}
 			stage(t, root, "a", stored)
-			time.Sleep(20 * time.Millisecond)
+			stage(t, root, "z", other) // so a is whole
+			l.has(t, 1)
 			measures(t, end()[0], stored)
+			if known := l.packedAlready() > 0; known != (title == "what is staged") {
+				t.Errorf("what was packed counts: %t\n%s", known, l)
+			}
 		})
 	}
 }
@@ -163,7 +179,7 @@ func TestWhatIsPackedForEverHoldsNothingUp(t *testing.T) {
 			root := t.TempDir()
 			stored := archive(t, "content")
 			file := pack(t, root, "/tmp/a", stored)
-			_, end := running(t, root, "a=tar=/tmp/a")
+			l, end := running(t, root, "a=tar=/tmp/a", "z")
 			ctx, stop := context.WithCancel(t.Context())
 			written := make(chan struct{})
 			go func() {
@@ -180,12 +196,13 @@ func TestWhatIsPackedForEverHoldsNothingUp(t *testing.T) {
 				}
 			}()
 			defer func() { stop(); <-written }()
-			time.Sleep(20 * time.Millisecond)
+			l.draft(t, "/tmp/a", false)
 			if says {
 				exits(t, root)
 			}
 			stage(t, root, "a", stored)
-			time.Sleep(20 * time.Millisecond)
+			stage(t, root, "z", stored)       // so a is whole
+			time.Sleep(20 * time.Millisecond) // a few looks; it ends only when wait has
 			measures(t, end()[0], stored)
 		})
 	}
@@ -193,13 +210,16 @@ func TestWhatIsPackedForEverHoldsNothingUp(t *testing.T) {
 
 func TestAnArchiveThatIsWrittenAnewIsMeasuredAnew(t *testing.T) {
 	root := t.TempDir()
-	_, end := running(t, root, "a")
+	l, end := running(t, root, "a", "z")
 	stage(t, root, "a", archive(t, strings.Repeat("long", 1000)))
-	time.Sleep(50 * time.Millisecond)
+	stage(t, root, "z", archive(t, "z")) // so a is whole
+	l.has(t, 1)
 	last := archive(t, "other")
 	stage(t, root, "a", last)
-	time.Sleep(50 * time.Millisecond)
 	measures(t, end()[0], last)
+	if l.reads() < 3 {
+		t.Errorf("it is not read a second time:\n%s", l)
+	}
 }
 
 // Two outputs can have one path: what lies there is packed for each of them.
@@ -209,13 +229,14 @@ func TestWhatIsPackedTwiceIsReadForBoth(t *testing.T) {
 	stored := archive(t, strings.Repeat("twice", 100))
 	packed := filepath.Join(root, "run/outputs/artifacts/x.tgz")
 	trickle(t, packed, stored)
-	time.Sleep(looked)
+	l.draft(t, "/x", false)
 	trickle(t, packed, stored)
 	exits(t, root)
-	time.Sleep(looked)
+	l.draft(t, "/x", true)
 	trickle(t, root+"/argo/outputs/artifacts/a.tgz", stored)
 	trickle(t, root+"/argo/outputs/artifacts/b.tgz", stored)
-	time.Sleep(looked)
+	l.has(t, 1)
+	time.Sleep(looked) // b is followed too
 	m := end()
 	measures(t, m[0], stored)
 	measures(t, m[1], stored)

@@ -19,10 +19,9 @@ const (
 	maxNote = 160
 )
 
-// Unmeasured is the entry of an output that has no digests, with a code as in
-// Entry.Problem. The note may quote what a step named its files.
-func Unmeasured(output string, problem reason.Code, text string) Entry {
-	return Entry{Output: output, Problem: problem, Note: note(text)}
+// NewProblem is a problem whose note may quote what a step named its files.
+func NewProblem(code reason.Code, text string) Problem {
+	return Problem{Code: code, Note: note(text)}
 }
 
 // EncodeProblem writes the termination message of a sidecar that has no
@@ -33,7 +32,7 @@ func EncodeProblem(code reason.Code, format string, args ...any) string {
 	if !ofMeasurement(code) {
 		code = reason.Internal
 	}
-	return sealed(problemCount, string(code)+" "+note(fmt.Sprintf(format, args...))+"\n")
+	return withHeader(problemCount, string(code)+" "+note(fmt.Sprintf(format, args...))+"\n")
 }
 
 func decodeProblem(lines []string) error {

@@ -21,12 +21,12 @@ func TestANoteIsOneShortLineWhateverItQuotes(t *testing.T) {
 		"long, of others": {strings.Repeat("\x00", 1<<20), strings.Repeat(`\x00`, maxNote/4)},
 	} {
 		t.Run(title, func(t *testing.T) {
-			e := Unmeasured("a", reason.OutputUnreadable, c.text)
-			if e.Note != c.want {
-				t.Errorf("got %q, want %q", e.Note, c.want)
+			p := NewProblem(reason.OutputUnreadable, c.text)
+			if p.Note != c.want {
+				t.Errorf("got %q, want %q", p.Note, c.want)
 			}
-			got, _, err := Decode(mustEncode(t, Measurement{e}))
-			if err != nil || len(got) != 1 || got[0].Note != e.Note {
+			got, _, err := Decode(mustEncode(t, Measurement{{Output: "a", Found: p}}))
+			if err != nil || len(got) != 1 || problemIn(got[0]) != p {
 				t.Errorf("decoded as %+v, %v", got, err)
 			}
 		})

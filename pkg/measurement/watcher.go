@@ -40,8 +40,8 @@ type output struct {
 	Staged
 	followed bool // that it was looked at, and followed if it is an archive
 	seen     stamp
-	at       stamp // of the file that entry is about
-	entry    Entry
+	at       stamp // of the file that found is about
+	found    Found // nil as long as nothing is known
 }
 
 // Run measures each output, an archive while it grows and everything else when it
@@ -80,7 +80,7 @@ func (w *Watcher) Run(ctx context.Context) Measurement {
 	}
 	m := make(Measurement, len(w.outputs))
 	for i, o := range w.outputs {
-		m[i] = w.finish(work, o)
+		m[i] = Entry{Output: o.Output, Found: w.finish(work, o)}
 	}
 	return m
 }
@@ -99,8 +99,8 @@ func (w *Watcher) look(ctx context.Context, o *output) {
 	}
 }
 
-// finish gives the entry of an output that nobody writes any more.
-func (w *Watcher) finish(ctx context.Context, o *output) Entry {
+// finish says what there is of an output that nobody writes any more.
+func (w *Watcher) finish(ctx context.Context, o *output) Found {
 	now, err := w.stat(o.Staged)
 	if err == nil && !now.same(o.at) {
 		err = w.measure(ctx, o, false)
@@ -108,31 +108,33 @@ func (w *Watcher) finish(ctx context.Context, o *output) Entry {
 	if err != nil {
 		code := problemOf(err)
 		w.Log.Warn("output has no measurement", "output", o.Output, "problem", code, "error", err.Error())
-		return unmeasured(o, code, err)
+		return unmeasured(code, err)
 	}
-	return o.entry
+	return o.found
 }
 
 // errChanged says that a file was not the same before and after it was read.
 var errChanged = errors.New("file changed while it was measured")
 
-// measure reads an output's file, or follows it while it grows. It sets the entry
-// to what it found, or to the problem that its bytes have, and to nothing if it
-// cannot tell.
+// measure reads an output's file, or follows it while it grows. It notes what it
+// found, or the problem that its bytes have, and nothing if it cannot tell.
 func (w *Watcher) measure(ctx context.Context, o *output, follow bool) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = reason.New(reason.Internal, "panic: %v", p)
 		}
 	}()
-	o.at, o.entry = stamp{}, Entry{}
+	o.at, o.found = stamp{}, nil
 	began := time.Now()
-	entry, at, err := w.read(ctx, o.Staged, follow)
+	stored, at, err := w.read(ctx, o.Staged, follow)
+	var found Found = stored
+	var problem Problem
 	var refusal *reason.Error
 	switch {
 	case errors.As(err, &refusal):
 		w.Log.Warn("output cannot be measured", "output", o.Output, "error", refusal.Error())
-		entry = unmeasured(o, refusal.Code, err)
+		problem = unmeasured(refusal.Code, err)
+		found, stored = problem, Bytes{}
 	case err != nil:
 		return err
 	}
@@ -141,9 +143,9 @@ func (w *Watcher) measure(ctx context.Context, o *output, follow bool) (err erro
 	} else if !after.same(at) {
 		return errChanged
 	}
-	o.at, o.entry = at, entry
-	w.Log.Info("output read", "output", o.Output, "form", entry.Form, "size", entry.Size, "sha256", entry.SHA256,
-		"tree", entry.Tree, "problem", entry.Problem, "seconds", time.Since(began).Seconds())
+	o.at, o.found = at, found
+	w.Log.Info("output read", "output", o.Output, "form", stored.Form, "size", stored.Size, "sha256", stored.SHA256,
+		"tree", stored.Tree, "problem", problem.Code, "seconds", time.Since(began).Seconds())
 	return nil
 }
 
@@ -152,14 +154,14 @@ func (w *Watcher) measure(ctx context.Context, o *output, follow bool) (err erro
 func (w *Watcher) room() int {
 	room := content.MaxListing
 	for _, o := range w.outputs {
-		room -= o.entry.Files.Len()
+		room -= Entry{Found: o.found}.files().Len()
 	}
 	return room
 }
 
-// unmeasured is the entry of an output that has a problem, and says what is
-// wrong. What was not staged needs no more words.
-func unmeasured(o *output, code reason.Code, why error) Entry {
+// unmeasured is the problem of an output, and says what is wrong. What was not
+// staged needs no more words.
+func unmeasured(code reason.Code, why error) Problem {
 	var refusal *reason.Error
 	text := why.Error()
 	switch {
@@ -168,7 +170,7 @@ func unmeasured(o *output, code reason.Code, why error) Entry {
 	case errors.As(why, &refusal):
 		text = refusal.Detail
 	}
-	return Unmeasured(o.Output, code, text)
+	return NewProblem(code, text)
 }
 
 // problemOf says which problem of an output an error is.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -62,8 +63,54 @@ func stage(t *testing.T, root, output string, stored []byte) string {
 	return path
 }
 
-// log records what the watcher says.
-type log struct{ bytes.Buffer }
+// log records what a watcher says, while it says it.
+type log struct {
+	mu   sync.Mutex
+	said bytes.Buffer
+	w    *Watcher
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.said.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.said.String()
+}
+
+// await waits until something holds.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not come to this: %s", what)
+		}
+	}
+}
+
+// has waits until so many files have been read.
+func (l *log) has(t *testing.T, reads int) {
+	t.Helper()
+	await(t, "files are read", func() bool { return l.reads() >= reads })
+}
+
+// draft waits for what lies at a path in main to be read where it is packed, and, if
+// it is to be over, until it has been.
+func (l *log) draft(t *testing.T, path string, over bool) {
+	t.Helper()
+	await(t, "the watcher watches", func() bool { return strings.Contains(l.String(), `"watching"`) })
+	p := l.w.preview
+	await(t, path+" is read while it is packed", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		d := p.drafts[path]
+		return d != nil && d.done != nil && (!over || closed(d.done))
+	})
+}
 
 func watcher(root string, outputs ...string) (*Watcher, *log) {
 	l := &log{}
@@ -75,10 +122,11 @@ func watcher(root string, outputs ...string) (*Watcher, *log) {
 		}
 		staged = append(staged, s)
 	}
-	return &Watcher{
+	l.w = &Watcher{
 		Dir: root, Outputs: staged, Poll: 5 * time.Millisecond, Grace: 10 * time.Second,
 		Log: slog.New(slog.NewJSONHandler(l, nil)),
-	}, l
+	}
+	return l.w, l
 }
 
 // ended is the context of a sidecar that is told to end at once.
@@ -95,7 +143,7 @@ func sumOf(b []byte) artifact.Digest {
 }
 
 // reads counts how often the watcher read a file.
-func (l *log) reads() int { return bytes.Count(l.Bytes(), []byte("output read")) }
+func (l *log) reads() int { return strings.Count(l.String(), "output read") }
 
 func TestWhatIsStagedIsMeasuredBeforeTheEnd(t *testing.T) {
 	root := t.TempDir()
@@ -110,8 +158,8 @@ func TestWhatIsStagedIsMeasuredBeforeTheEnd(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	end()
 	m := <-result
-	if len(m) != 2 || m[0].Output != "a" || m[1].Output != "b" || m[0].SHA256 != sumOf(stored) ||
-		m[0].Size != int64(len(stored)) || m[0].Tree == "" || m[1].Tree != m[0].Tree {
+	if len(m) != 2 || m[0].Output != "a" || m[1].Output != "b" || bytesIn(m[0]).SHA256 != sumOf(stored) ||
+		bytesIn(m[0]).Size != int64(len(stored)) || bytesIn(m[0]).Tree == "" || bytesIn(m[1]).Tree != bytesIn(m[0]).Tree {
 		t.Errorf("got %+v", m)
 	}
 	if l.reads() != 2 {
@@ -138,7 +186,7 @@ func TestAFileIsReadOnceItRestsAndAgainWhenItChanged(t *testing.T) {
 	look("grown", 0)
 	look("at rest", 1)
 	look("still at rest", 1)
-	if e := w.finish(t.Context(), o); e.SHA256 != sumOf(first) || l.reads() != 1 {
+	if e := w.finish(t.Context(), o); bytesOf(e).SHA256 != sumOf(first) || l.reads() != 1 {
 		t.Errorf("at the end: %+v, read %d times", e, l.reads())
 	}
 	for title, change := range map[string]func() error{
@@ -154,14 +202,14 @@ func TestAFileIsReadOnceItRestsAndAgainWhenItChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := w.finish(t.Context(), o); e.SHA256 != sumOf(stored) || l.reads() != reads+1 {
+		if e := w.finish(t.Context(), o); bytesOf(e).SHA256 != sumOf(stored) || l.reads() != reads+1 {
 			t.Errorf("%s: %+v, read %d times", title, e, l.reads()-reads)
 		}
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if e := w.finish(t.Context(), o); e.Problem != reason.OutputAbsent || e.SHA256 != "" {
+	if e := w.finish(t.Context(), o); e != Found(Problem{Code: reason.OutputAbsent}) {
 		t.Errorf("removed: %+v", e)
 	}
 }
@@ -209,7 +257,7 @@ func TestAtTheEndEveryOutputHasAnEntry(t *testing.T) {
 			c.prepare(t, root)
 			w, l := watcher(root, "a")
 			m := w.Run(ended(t))
-			if len(m) != 1 || m[0].Output != "a" || m[0].Problem != c.want || (m[0].SHA256 == "") != (c.want != "") || !strings.Contains(m[0].Note, c.note) {
+			if len(m) != 1 || m[0].Output != "a" || problemIn(m[0]).Code != c.want || (bytesIn(m[0]).SHA256 == "") != (c.want != "") || !strings.Contains(problemIn(m[0]).Note, c.note) {
 				t.Errorf("got %+v, want problem %q, %q\n%s", m, c.want, c.note, l)
 			}
 			if _, _, err := m.Encode(MaxMessage); err != nil {
@@ -274,7 +322,7 @@ func TestAnOutputWithoutAnArchiveIsAFileOrTold(t *testing.T) {
 			c.prepare(t, root)
 			w, l := watcher(root, "a=none=message.txt")
 			m := w.Run(ended(t))
-			if len(m) != 1 || m[0].Problem != c.want || m[0].Form != c.form {
+			if len(m) != 1 || problemIn(m[0]).Code != c.want || bytesIn(m[0]).Form != c.form {
 				t.Errorf("got %+v, want form %q, problem %q\n%s", m, c.form, c.want, l)
 			}
 			if _, _, err := m.Encode(MaxMessage); err != nil {
@@ -296,7 +344,7 @@ func TestWhatDoesNotFinishInTheGraceIsIncomplete(t *testing.T) {
 	w.Grace = 20 * time.Millisecond
 	m := w.Run(ended(t))
 	for _, e := range m {
-		if e.Problem != reason.MeasurementIncomplete {
+		if problemIn(e).Code != reason.MeasurementIncomplete {
 			t.Errorf("got %+v, want MeasurementIncomplete\n%s", e, l)
 		}
 	}

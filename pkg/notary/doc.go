@@ -1,8 +1,8 @@
 // Package notary turns the status of a finished pod into a published seal.
 //
-// It believes the API server and the kubelet as reporters of what they store
+// It trusts the API server and the kubelet as reporters of what they store
 // and ran, the admission tag if it opens under our keys, and its own signing
-// key and trusted root. It believes nothing that a tenant can write: a stored
+// key and trusted root. It trusts nothing that a tenant can write: a stored
 // envelope counts only once it has verified, and of what the pod says only the
 // digests reach a statement. A log, where the kubelet's message is too short, has
 // to be what that message says, to the byte.

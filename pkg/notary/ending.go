@@ -58,7 +58,7 @@ func refusal(err error) *reason.Error {
 // refuse writes the last word: there will be no seal. It tells the pod's
 // Workflow, unless there was nothing to seal in the first place.
 func (t *task) refuse(ctx context.Context, why *reason.Error) error {
-	err := t.storeRefusal(ctx, t.record, why, t.fates)
+	err := t.storeRefusal(ctx, t.record, why, t.noted)
 	if apierrors.IsInvalid(err) {
 		// What the template calls its outputs does not fit into the record.
 		err = t.storeRefusal(ctx, t.record, why, nil)

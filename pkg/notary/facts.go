@@ -13,112 +13,32 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
-	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
 )
 
-// Rules are what a pod is held to.
-type Rules struct {
-	// Tags open admission tags.
-	Tags tag.Keys
-	// Identity of Argo in this cluster, and SignerImages, the images that our
-	// sidecar may run, references by digest: those of now, and those of before an
-	// upgrade until their last pod has ended.
-	Identity     argo.Identity
-	SignerImages []string
-	// Redaction decides what is quoted of parameters.
-	Redaction provenance.Redaction
-	// Cluster is this cluster's name in builder.id.
-	Cluster string
-	// Version of this program.
-	Version string
-}
-
-// Witness is what the notary was told about one finished pod.
-type Witness struct {
-	// Pod as the API server stores it, with the kubelet's status.
-	Pod *corev1.Pod
-	// Step is what sidecar.StepOf reads from Pod.
-	Step *argo.Step
-	// Workflow is the live one that owns the pod.
-	Workflow *definition.Workflow
-	// Moment is what is known of the pod's namespace after all else was read.
-	Moment epoch.Moment
-	// Kubelet is the version of the kubelet that ran the pod.
-	Kubelet string
-	// Log is what our sidecar's log has; nil until it is needed.
-	Log *SignerLog
-}
-
-// Facts says what can be stated about a finished pod: every fact of the
-// statement, and the fate of each declared output. An error is a final
-// *reason.Error: there will be no seal, and why; or a *logNeeded: nothing can be
-// said without the sidecar's log.
-func (r Rules) Facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, error) {
-	if len(w.Step.Outputs) == 0 {
-		if err := checkReport(w.Pod); err != nil {
-			return refuse(nil, err)
-		}
-		return refuse(nil, reason.New(reason.NothingToSeal, "template %q has no output artifact", w.Step.Template))
+// Facts says what can be stated: every fact of the statement, and what the record
+// notes of each declared output. An error is the last word, as with Judge.
+func (j Judged) Facts(m measurement.Measurement) (provenance.Facts, []v1alpha1.OutputStatus, error) {
+	out, err := decideAll(j.witness.Step.Outputs, m)
+	if err == nil {
+		err = out.refusal()
 	}
-	fates := undecided(w.Step.Outputs)
-	t, err := r.admitted(w)
 	if err != nil {
-		return refuse(fates, err)
+		return provenance.Facts{}, out.noted, err
 	}
-	if err := checkReport(w.Pod); err != nil {
-		return refuse(fates, err)
-	}
-	if sealable := w.Step.Sealable(); len(sealable) == 0 {
-		first := w.Step.Outputs[0]
-		return refuse(fates, first.Problem().For(first.Label()))
-	}
-	outcome, err := outcomeOf(w.Pod, w.Step.Mains())
+	f, err := j.rules.assemble(j.witness, j.tag)
 	if err != nil {
-		return refuse(fates, err)
+		return provenance.Facts{}, out.noted, err
 	}
-	if err := sameExecutor(w.Pod, t.Executor.Image); err != nil {
-		return refuse(fates, err)
-	}
-	measurement, err := measured(w.Pod, t.Signer, w.Log)
-	if err != nil {
-		return refuse(fates, err)
-	}
-	subjects, unsealed, err := decide(w.Step.Outputs, measurement)
-	if err != nil {
-		return refuse(fates, err)
-	}
-	fates = withNotes(fatesOf(w.Step.Outputs, subjects, unsealed), measurement)
-	if len(subjects) == 0 {
-		return refuse(fates, noneSealed(fates))
-	}
-	f, err := r.assemble(w, t)
-	if err != nil {
-		return refuse(fates, err)
-	}
-	f.Subjects, f.Unsealed, f.Outcome = subjects, unsealed, outcome
-	return f, withFiles(fates, measurement), nil
-}
-
-// noneSealed is what there is to say of a pod of which no output is sealed: what
-// is wrong with the first.
-func noneSealed(fates []v1alpha1.OutputStatus) error {
-	detail := fmt.Sprintf("none of the %d declared outputs can be sealed", len(fates))
-	if why := fates[0].Message; why != "" {
-		detail += ": " + why
-	}
-	return reason.New(reason.Code(fates[0].Reason), "%s", detail).For(fates[0].Name)
-}
-
-func refuse(fates []v1alpha1.OutputStatus, err error) (provenance.Facts, []v1alpha1.OutputStatus, error) {
-	return provenance.Facts{}, fates, err
+	f.Subjects, f.Unsealed, f.Outcome = out.subjects, out.unsealed, j.outcome
+	return f, out.noted, nil
 }
 
 // assemble gathers what the API server, the kubelet and the tag say; the

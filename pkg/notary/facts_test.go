@@ -26,7 +26,7 @@ import (
 
 func TestFactsOfAGoodPod(t *testing.T) {
 	s := producer(t)
-	facts, fates, err := s.rules.Facts(s.witness(t))
+	facts, noted, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	payload, err := provenance.Build(facts)
 	must(t, err)
@@ -37,8 +37,8 @@ func TestFactsOfAGoodPod(t *testing.T) {
 	}
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
 	want := v1alpha1.OutputStatus{Name: helloOutput, Location: uri, SHA256: strings.Repeat("a", 64)}
-	if len(fates) != 1 || fates[0] != want {
-		t.Errorf("fates are %+v, want %+v", fates, want)
+	if len(noted) != 1 || noted[0] != want {
+		t.Errorf("noted are %+v, want %+v", noted, want)
 	}
 	if len(st.Subjects) != 1 || st.Subjects[0].URI != uri || st.Subjects[0].Size != 151 || st.Outcome.Result != provenance.Succeeded {
 		t.Errorf("subjects are %+v, outcome %+v", st.Subjects, st.Outcome)
@@ -68,14 +68,14 @@ func TestFactsOfAPodThatWentThroughACluster(t *testing.T) {
 	s.define(t)
 	s.retag(t)
 	s.predate(t)
-	facts, fates, err := s.rules.Facts(s.witness(t))
+	facts, noted, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if _, err := provenance.Build(facts); err != nil {
 		t.Error(err)
 	}
 	const digest = "46308d5483f41af1fddac1df97420e24df6f9b461faa35999cd4721700b6c0ce"
-	if len(fates) != 1 || fates[0].Name != "message" || facts.Subjects[0].Size != 116 || fates[0].SHA256 != digest {
-		t.Errorf("fates %+v, subjects %+v, want %s", fates, facts.Subjects, digest)
+	if len(noted) != 1 || noted[0].Name != "message" || facts.Subjects[0].Size != 116 || noted[0].SHA256 != digest {
+		t.Errorf("noted %+v, subjects %+v, want %s", noted, facts.Subjects, digest)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestFactsNameTheInputsFromOutside(t *testing.T) {
 	s := newScene(t, "consumer", []pin.Pin{{Input: "message", Location: uri, Archive: content.ArchiveDetect, Policy: "datasets"}})
 	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 	s.inject(t)
-	facts, _, err := s.rules.Facts(s.witness(t))
+	facts, _, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if want := (provenance.Input{Name: "message", URI: uri, Archive: content.ArchiveDetect, Policy: "datasets"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
 		t.Errorf("inputs are %+v", facts.Inputs)
@@ -99,7 +99,7 @@ func TestFactsNameTheSealsOfOtherWorkflows(t *testing.T) {
 	s := newScene(t, "consumer", []pin.Pin{{Input: "message", Location: uri, SHA256: d, Archive: content.ArchiveZip, Tree: d, Policy: "lib", Seal: "lib/x"}})
 	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 	s.inject(t)
-	facts, _, err := s.rules.Facts(s.witness(t))
+	facts, _, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if want := (provenance.Input{Name: "message", URI: uri, SHA256: d, Archive: content.ArchiveZip, Tree: d, Policy: "lib", Seal: "lib/x"}); len(facts.Inputs) != 1 || facts.Inputs[0] != want {
 		t.Errorf("inputs are %+v", facts.Inputs)
@@ -112,7 +112,7 @@ func TestFactsNameThePinnedInputs(t *testing.T) {
 	s := newScene(t, "consumer", []pin.Pin{approved})
 	s.template(`"outputs":{}`, `"outputs":{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`)
 	s.inject(t)
-	facts, _, err := s.rules.Facts(s.witness(t))
+	facts, _, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if len(facts.Inputs) != 1 || facts.Inputs[0].URI != uri || facts.Inputs[0].SHA256 != approved.SHA256 || facts.Inputs[0].Seal == "" {
 		t.Errorf("inputs are %+v", facts.Inputs)
@@ -130,7 +130,7 @@ func TestFactsDoNotNameInputsThatWereAbsent(t *testing.T) {
 	s.template(`"name":"message",`, `"name":"message","optional":true,`)
 	s.tag.Pins = []pin.Pin{approved}
 	s.inject(t)
-	facts, _, err := s.rules.Facts(s.witness(t))
+	facts, _, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if len(facts.Inputs) != 0 {
 		t.Errorf("inputs are %+v", facts.Inputs)
@@ -162,9 +162,6 @@ func TestWhatRanOnOtherInputsIsNotSealed(t *testing.T) {
 			s.State.Terminated.Message = "InputExtra: x"
 		}, reason.InputAltered},
 		"what was pinned for a step without outputs": {v1alpha1.ModeWarn, nothing, func(*corev1.ContainerStatus) {}, reason.NothingToSeal},
-		"a check that failed": {v1alpha1.ModeEnforce, "", func(s *corev1.ContainerStatus) {
-			s.State.Terminated.ExitCode = 10
-		}, reason.InputAltered},
 		"a check that never ended": {v1alpha1.ModeEnforce, "", func(s *corev1.ContainerStatus) {
 			s.State = corev1.ContainerState{}
 		}, reason.StructureAltered},
@@ -175,7 +172,7 @@ func TestWhatRanOnOtherInputsIsNotSealed(t *testing.T) {
 			s.template(`"outputs":{}`, `"outputs":`+cmp.Or(c.outputs, `{"artifacts":[{"name":"copy","path":"/tmp/copy"}]}`))
 			s.inject(t)
 			c.verify(find(s.pod.Status.InitContainerStatuses, containerVerify))
-			_, _, err := s.rules.Facts(s.witness(t))
+			_, _, err := s.rules.facts(s.witness(t))
 			if reason.Of(err) != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -191,7 +188,7 @@ func TestWhatRanOnOtherInputsIsNotSealed(t *testing.T) {
 		s.inject(t)
 		s.tag.Mode = v1alpha1.ModeEnforce
 		s.retag(t)
-		if _, _, err := s.rules.Facts(s.witness(t)); reason.Of(err) != reason.StructureAltered {
+		if _, _, err := s.rules.facts(s.witness(t)); reason.Of(err) != reason.StructureAltered {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -223,26 +220,31 @@ func TestAStepThatNeverStartedIsSaidToHaveBeenStopped(t *testing.T) {
 			s := newScene(t, "consumer", []pin.Pin{approved})
 			s.template(`"outputs":{}`, `"outputs":`+c.outputs)
 			s.inject(t)
-			waiting := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}
-			s.pod.Status.Phase = corev1.PodFailed
-			reached := false
-			for i := range s.pod.Status.InitContainerStatuses {
-				status := &s.pod.Status.InitContainerStatuses[i]
-				switch {
-				case status.Name == c.stopped:
-					reached = true
-					status.State = corev1.ContainerState{Terminated: &c.end}
-				case reached:
-					status.State = waiting
-				}
-			}
-			s.status("main").State, s.status("wait").State = waiting, waiting
-			_, _, err := s.rules.Facts(s.witness(t))
+			s.stop(c.stopped, c.end)
+			_, _, err := s.rules.facts(s.witness(t))
 			if reason.Of(err) != c.want || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want %s with %q", err, c.want, c.says)
 			}
 		})
 	}
+}
+
+// stop has the kubelet start nothing after an init container that ended so.
+func (s *scene) stop(container string, end corev1.ContainerStateTerminated) {
+	waiting := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}
+	s.pod.Status.Phase = corev1.PodFailed
+	reached := false
+	for i := range s.pod.Status.InitContainerStatuses {
+		status := &s.pod.Status.InitContainerStatuses[i]
+		switch {
+		case status.Name == container:
+			reached = true
+			status.State = corev1.ContainerState{Terminated: &end}
+		case reached:
+			status.State = waiting
+		}
+	}
+	s.status("main").State, s.status("wait").State = waiting, waiting
 }
 
 // An input on a volume that others may write is said to have lain there.
@@ -268,7 +270,7 @@ func TestFactsNameTheVolumesOfInputs(t *testing.T) {
 			}
 		}
 		s.inject(t)
-		facts, _, err := s.rules.Facts(s.witness(t))
+		facts, _, err := s.rules.facts(s.witness(t))
 		must(t, err)
 		if len(facts.Inputs) != 1 || facts.Inputs[0].Volume != volume {
 			t.Errorf("inputs are %+v, want volume %q", facts.Inputs, volume)
@@ -311,7 +313,7 @@ func TestAFailedStepsOutputsAreFactsOfAFailedStep(t *testing.T) {
 	s := producer(t)
 	s.status("main").State.Terminated.ExitCode = 3
 	s.pod.Status.Phase = corev1.PodFailed
-	facts, _, err := s.rules.Facts(s.witness(t))
+	facts, _, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if facts.Outcome.Result != provenance.Failed || len(facts.Subjects) != 1 {
 		t.Errorf("outcome %+v, subjects %+v", facts.Outcome, facts.Subjects)
@@ -325,13 +327,13 @@ func TestWhatCannotBeMeasuredIsSaid(t *testing.T) {
 	s.template(`{"name":"hello-art"`, `{"name":"second","path":"/tmp/second"},{"name":"hello-art"`)
 	s.inject(t)
 	const note = `"x" has a setuid or setgid bit, which Argo never sets`
-	unreadable := measurement.Unmeasured(helloOutput, reason.OutputUnreadable, note)
-	s.measure(t, measurement.Measurement{unreadable, {Output: "second", Sum: content.Sum{
+	unreadable := measurement.Entry{Output: helloOutput, Found: measurement.NewProblem(reason.OutputUnreadable, note)}
+	s.measure(t, measurement.Measurement{unreadable, {Output: "second", Found: measurement.Bytes{Sum: content.Sum{
 		Form: content.FormTar, Size: 1, SHA256: artifact.Digest(strings.Repeat("c", 64)), Tree: artifact.Digest(strings.Repeat("d", 64)),
-	}}})
-	facts, fates, err := s.rules.Facts(s.witness(t))
+	}}}})
+	facts, noted, err := s.rules.facts(s.witness(t))
 	must(t, err)
-	for _, f := range fates {
+	for _, f := range noted {
 		want := map[string]string{helloOutput: note}[f.Name]
 		if f.Message != want || (f.Reason == string(reason.OutputUnreadable)) != (f.Name == helloOutput) {
 			t.Errorf("fate %+v, want message %q", f, want)
@@ -342,9 +344,9 @@ func TestWhatCannotBeMeasuredIsSaid(t *testing.T) {
 	}
 	s = producer(t)
 	s.measure(t, measurement.Measurement{unreadable})
-	_, fates, err = s.rules.Facts(s.witness(t))
-	if reason.Of(err) != reason.OutputUnreadable || !strings.Contains(err.Error(), note) || fates[0].Message != note {
-		t.Errorf("got %v, fates %+v", err, fates)
+	_, noted, err = s.rules.facts(s.witness(t))
+	if reason.Of(err) != reason.OutputUnreadable || !strings.Contains(err.Error(), note) || noted[0].Message != note {
+		t.Errorf("got %v, noted %+v", err, noted)
 	}
 }
 
@@ -353,16 +355,16 @@ func TestAnAbsentOptionalOutputHasAReason(t *testing.T) {
 	s.template(`"outputs":{"artifacts":[`, `"outputs":{"artifacts":[{"name":"maybe","path":"/tmp/maybe","optional":true},`)
 	s.inject(t)
 	s.measure(t, measurement.Measurement{
-		{Output: helloOutput, Sum: content.Sum{Form: content.FormTar, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}},
-		{Output: "maybe", Problem: reason.OutputAbsent},
+		{Output: helloOutput, Found: measurement.Bytes{Sum: content.Sum{Form: content.FormTar, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}}},
+		{Output: "maybe", Found: measurement.Problem{Code: reason.OutputAbsent}},
 	})
-	facts, fates, err := s.rules.Facts(s.witness(t))
+	facts, noted, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if len(facts.Subjects) != 1 || len(facts.Unsealed) != 1 || facts.Unsealed[0] != (provenance.Unsealed{Output: "maybe", Reason: reason.OutputAbsent}) {
 		t.Errorf("subjects %+v, unsealed %+v", facts.Subjects, facts.Unsealed)
 	}
-	if len(fates) != 2 || fates[0].Reason != string(reason.OutputAbsent) || fates[1].SHA256 == "" {
-		t.Errorf("fates are %+v", fates)
+	if len(noted) != 2 || noted[0].Reason != string(reason.OutputAbsent) || noted[1].SHA256 == "" {
+		t.Errorf("noted are %+v", noted)
 	}
 }
 
@@ -385,8 +387,8 @@ func TestWhatIsStoredWithoutAnArchiveLiesWhereItsFormSays(t *testing.T) {
 			s := producer(t)
 			s.template(`"path":"/tmp/hello_world.txt"`, `"path":"/tmp/hello_world.txt","archive":{"none":{}},"s3":{"key":"`+c.key+`"}`)
 			s.inject(t)
-			s.measure(t, measurement.Measurement{{Output: helloOutput, Sum: c.sum}})
-			facts, fates, err := s.rules.Facts(s.witness(t))
+			s.measure(t, measurement.Measurement{{Output: helloOutput, Found: measurement.Bytes{Sum: c.sum}}})
+			facts, noted, err := s.rules.facts(s.witness(t))
 			if c.want == "" {
 				if reason.Of(err) != reason.LocationInvalid {
 					t.Errorf("sealed as %+v, %v", facts.Subjects, err)
@@ -394,8 +396,8 @@ func TestWhatIsStoredWithoutAnArchiveLiesWhereItsFormSays(t *testing.T) {
 				return
 			}
 			must(t, err)
-			if uri := facts.Subjects[0].URI; !strings.HasSuffix(uri, c.want) || fates[0].Location != uri {
-				t.Errorf("it lies at %s, by its fate at %s", uri, fates[0].Location)
+			if uri := facts.Subjects[0].URI; !strings.HasSuffix(uri, c.want) || noted[0].Location != uri {
+				t.Errorf("it lies at %s, by its fate at %s", uri, noted[0].Location)
 			}
 		})
 	}
@@ -406,12 +408,12 @@ func TestTheFilesOfASmallDirectoryAreOnRecord(t *testing.T) {
 	s := producer(t)
 	s.template(`"path":"/tmp/hello_world.txt"`, `"path":"/tmp/hello_world.txt","archive":{"none":{}}`)
 	s.inject(t)
-	s.measure(t, measurement.Measurement{{Output: helloOutput, Sum: content.Sum{Form: content.FormDirectory, SHA256: files.Tree(), Tree: files.Tree()}, Files: files}})
-	facts, fates, err := s.rules.Facts(s.witness(t))
+	s.measure(t, measurement.Measurement{{Output: helloOutput, Found: measurement.Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: files.Tree(), Tree: files.Tree()}, Files: files}}})
+	facts, noted, err := s.rules.facts(s.witness(t))
 	must(t, err)
-	again := fatesIn(&provenance.Statement{Facts: facts}, fates)
-	if fates[0].Files != files.String() || again[0].Files != files.String() {
-		t.Errorf("the files are %q, in the end %q", fates[0].Files, again[0].Files)
+	again := stated(&provenance.Statement{Facts: facts}, noted)
+	if noted[0].Files != files.String() || again[0].Files != files.String() {
+		t.Errorf("the files are %q, in the end %q", noted[0].Files, again[0].Files)
 	}
 }
 
@@ -481,11 +483,11 @@ func TestEachFileOfACollectionNamesItsSeal(t *testing.T) {
 func TestAPodFromBeforeTheRecordIsSealed(t *testing.T) {
 	s := producer(t)
 	s.moment = epochtest.Found(testNamespaceUID, s.pod.CreationTimestamp.Add(time.Hour))
-	if _, _, err := s.rules.Facts(s.witness(t)); err != nil {
+	if _, _, err := s.rules.facts(s.witness(t)); err != nil {
 		t.Error(err)
 	}
 	must(t, unstructured.SetNestedMap(s.workflow.Object, map[string]any{}, "status", "storedTemplates"))
-	if _, _, err := s.rules.Facts(s.witness(t)); reason.Of(err) != reason.GuardsNotHeld {
+	if _, _, err := s.rules.facts(s.witness(t)); reason.Of(err) != reason.GuardsNotHeld {
 		t.Errorf("with copies of templates: %v", err)
 	}
 }
@@ -543,7 +545,7 @@ func TestFactsRefuses(t *testing.T) {
 		"a refusal that was passed over": {func(t *testing.T, s *scene) { s.tag.Verdict = reason.NoProvenance; s.retag(t) }, reason.AdmissionRefused},
 		"a tag that knows no definition": {func(t *testing.T, s *scene) { s.tag.Definition = ""; s.retag(t) }, reason.DefinitionChanged},
 		"a node id of another node":      {func(_ *testing.T, s *scene) { s.pod.Annotations[layout.AnnotationNodeID] += "0" }, reason.NodeMismatch},
-		"an executor image that is not the one that was believed": {func(t *testing.T, s *scene) {
+		"an executor image that is not the one that was trusted": {func(t *testing.T, s *scene) {
 			s.tag.Executor.Image = "quay.io/argoproj/argoexec:latest"
 			s.rules.Identity.ExecutorImages = append(s.rules.Identity.ExecutorImages, s.tag.Executor.Image)
 			s.retag(t)
@@ -554,7 +556,7 @@ func TestFactsRefuses(t *testing.T) {
 		}, reason.ReplicasDisagree},
 		"an executor's variable that nobody knows": {func(t *testing.T, s *scene) { s.tag.Executor.Env = []string{"HTTPS_PROXY=http://proxy:1"}; s.retag(t) }, reason.ReplicasDisagree},
 		"a signer that nobody knows":               {func(t *testing.T, s *scene) { s.rules.SignerImages = []string{"another"} }, reason.ReplicasDisagree},
-		"an executor's variable that was not believed": {func(_ *testing.T, s *scene) {
+		"an executor's variable that was not trusted": {func(_ *testing.T, s *scene) {
 			wait := &s.pod.Spec.Containers[0]
 			wait.Env = append(wait.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy:1"})
 		}, reason.StructureAltered},
@@ -609,16 +611,16 @@ func TestFactsRefuses(t *testing.T) {
 			end.Message = end.Message[:len(end.Message)-1]
 		}, reason.MeasurementIncomplete},
 		"a measurement without a declared output": {func(t *testing.T, s *scene) {
-			s.measure(t, measurement.Measurement{{Output: "other", Problem: reason.OutputAbsent}})
+			s.measure(t, measurement.Measurement{{Output: "other", Found: measurement.Problem{Code: reason.OutputAbsent}}})
 		}, reason.MeasurementIncomplete},
 		"a measurement with an undeclared output": {func(t *testing.T, s *scene) {
-			s.measure(t, measurement.Measurement{{Output: helloOutput, Problem: reason.OutputAbsent}, {Output: "other", Problem: reason.OutputAbsent}})
+			s.measure(t, measurement.Measurement{{Output: helloOutput, Found: measurement.Problem{Code: reason.OutputAbsent}}, {Output: "other", Found: measurement.Problem{Code: reason.OutputAbsent}}})
 		}, reason.MeasurementIncomplete},
 		"an only output that is absent": {func(t *testing.T, s *scene) {
-			s.measure(t, measurement.Measurement{{Output: helloOutput, Problem: reason.OutputAbsent}})
+			s.measure(t, measurement.Measurement{{Output: helloOutput, Found: measurement.Problem{Code: reason.OutputAbsent}}})
 		}, reason.OutputAbsent},
 		"an only output that is unreadable": {func(t *testing.T, s *scene) {
-			s.measure(t, measurement.Measurement{{Output: helloOutput, Problem: reason.OutputUnreadable}})
+			s.measure(t, measurement.Measurement{{Output: helloOutput, Found: measurement.Problem{Code: reason.OutputUnreadable}}})
 		}, reason.OutputUnreadable},
 		"a failed upload":         {func(_ *testing.T, s *scene) { s.status("wait").State.Terminated.ExitCode = 1 }, reason.UploadFailed},
 		"a wait that never ended": {func(_ *testing.T, s *scene) { s.status("wait").State = corev1.ContainerState{} }, reason.UploadFailed},
@@ -626,7 +628,7 @@ func TestFactsRefuses(t *testing.T) {
 		"a form that the output's strategy does not give": {func(t *testing.T, s *scene) {
 			sum := content.Sum{Form: content.FormFile, SHA256: artifact.Digest(strings.Repeat("a", 64))}
 			sum.Tree = content.FileTree(sum.SHA256)
-			s.measure(t, measurement.Measurement{{Output: helloOutput, Sum: sum}})
+			s.measure(t, measurement.Measurement{{Output: helloOutput, Found: measurement.Bytes{Sum: sum}}})
 		}, reason.MeasurementIncomplete},
 		"a kubelet without times": {func(_ *testing.T, s *scene) {
 			for _, list := range [][]corev1.ContainerStatus{s.pod.Status.InitContainerStatuses, s.pod.Status.ContainerStatuses} {
@@ -648,7 +650,7 @@ func TestFactsRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := producer(t)
 			c.spoil(t, s)
-			_, _, err := s.rules.Facts(s.witness(t))
+			_, _, err := s.rules.facts(s.witness(t))
 			if err == nil {
 				t.Fatal("it was accepted")
 			}
@@ -665,7 +667,7 @@ func TestTagsWithinThirtySecondsCount(t *testing.T) {
 			s := producer(t)
 			s.tag.IssuedAt = s.tag.IssuedAt.Add(shift)
 			s.retag(t)
-			if _, _, err := s.rules.Facts(s.witness(t)); err != nil {
+			if _, _, err := s.rules.facts(s.witness(t)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -678,10 +680,10 @@ func TestOutputsAtTheSameLocationAreNotSealed(t *testing.T) {
 	s.template(`{"name":"hello-art","path":"/tmp/hello_world.txt"}`,
 		`{"name":"hello-art","path":"/tmp/a",`+key+`},{"name":"again","path":"/tmp/b",`+key+`},{"name":"third","path":"/tmp/c"}`)
 	s.inject(t)
-	facts, fates, err := s.rules.Facts(s.witness(t))
+	facts, noted, err := s.rules.facts(s.witness(t))
 	must(t, err)
-	if len(facts.Subjects) != 1 || facts.Subjects[0].Output != "third" || len(fates) != 3 {
-		t.Fatalf("subjects %+v, fates %+v", facts.Subjects, fates)
+	if len(facts.Subjects) != 1 || facts.Subjects[0].Output != "third" || len(noted) != 3 {
+		t.Fatalf("subjects %+v, noted %+v", facts.Subjects, noted)
 	}
 	for _, u := range facts.Unsealed {
 		if u.Reason != reason.LocationInvalid {
@@ -704,7 +706,7 @@ func TestARuntimeThatReportsAnIdOfItsOwnCostsNoSeal(t *testing.T) {
 			s.signerStatus().ImageID = report
 			s.status("main").ImageID = report
 			s.status(layout.ContainerWait).ImageID = strings.Replace(report, testSigner, testExecutor, 1)
-			facts, _, err := s.rules.Facts(s.witness(t))
+			facts, _, err := s.rules.facts(s.witness(t))
 			must(t, err)
 			for _, i := range facts.Images {
 				if i.Container == containerSigner && (string(i.SHA256) != pinned || i.DigestOf != "") {
@@ -727,7 +729,7 @@ func TestImagesThatAreMountedAreStated(t *testing.T) {
 	s.status("main").VolumeMounts = []corev1.VolumeMountStatus{{
 		Name: "reported", VolumeStatus: &corev1.VolumeStatus{Image: &corev1.ImageVolumeStatus{ImageRef: "quay.io/x/y@sha256:" + two}},
 	}}
-	facts, _, err := s.rules.Facts(s.witness(t))
+	facts, _, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	payload, err := provenance.Build(facts)
 	must(t, err)
@@ -752,13 +754,13 @@ func TestWhatThePodRunsBesideItsTemplateIsAnOverride(t *testing.T) {
 			c.Args = []string{"echo evil > /tmp/hello_world.txt"}
 		}
 	}
-	facts, _, err := s.rules.Facts(s.witness(t))
+	facts, _, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if o := facts.Definition.Overrides; len(o) != 1 || o[0].Field != "pod.containers.main.args" {
 		t.Errorf("overrides are %+v", o)
 	}
 	honest := producer(t)
-	if facts, _, err := honest.rules.Facts(honest.witness(t)); err != nil || len(facts.Definition.Overrides) > 0 {
+	if facts, _, err := honest.rules.facts(honest.witness(t)); err != nil || len(facts.Definition.Overrides) > 0 {
 		t.Errorf("an honest pod has the overrides %+v: %v", facts.Definition.Overrides, err)
 	}
 }
@@ -766,7 +768,7 @@ func TestWhatThePodRunsBesideItsTemplateIsAnOverride(t *testing.T) {
 // What the operator says about the executor and the signer is in the tag, and the
 // notary knows what was said before, so it holds for a pod that an upgrade finds
 // running.
-func TestAPodIsHeldToWhatWasBelievedWhenItWasAdmitted(t *testing.T) {
+func TestAPodIsHeldToWhatWasTrustedWhenItWasAdmitted(t *testing.T) {
 	s := producer(t)
 	user := int64(8737)
 	s.tag.Executor.Env, s.tag.Executor.User = []string{"HTTPS_PROXY=http://proxy:1"}, &user
@@ -777,7 +779,7 @@ func TestAPodIsHeldToWhatWasBelievedWhenItWasAdmitted(t *testing.T) {
 	wait.Env = append(wait.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy:1"})
 	s.signerSpec().SecurityContext.RunAsUser = &user
 	s.retag(t)
-	if _, _, err := s.rules.Facts(s.witness(t)); err != nil {
+	if _, _, err := s.rules.facts(s.witness(t)); err != nil {
 		t.Error(err)
 	}
 }
@@ -791,7 +793,7 @@ func TestTheZeroRulesAcceptNothing(t *testing.T) {
 		"no signer images": {Tags: s.keys, Identity: s.rules.Identity, Cluster: "c", Version: "v"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, _, err := rules.Facts(s.witness(t)); err == nil {
+			if _, _, err := rules.facts(s.witness(t)); err == nil {
 				t.Error("accepted")
 			}
 		})
@@ -828,11 +830,11 @@ func TestAReferencedTemplateIsStatedByDigest(t *testing.T) {
 	s.workflow.Object["status"] = nil
 	s.define(t)
 	s.retag(t)
-	if _, _, err := s.rules.Facts(s.witness(t)); reason.Of(err) != reason.DefinitionIncomplete {
+	if _, _, err := s.rules.facts(s.witness(t)); reason.Of(err) != reason.DefinitionIncomplete {
 		t.Fatalf("before Argo has stored it: %v", err)
 	}
 	s.workflow.Object["status"] = status
-	facts, _, err := s.rules.Facts(s.witness(t))
+	facts, _, err := s.rules.facts(s.witness(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -841,7 +843,7 @@ func TestAReferencedTemplateIsStatedByDigest(t *testing.T) {
 		t.Errorf("references are %+v", r)
 	}
 	spec["templates"].([]any)[1].(map[string]any)["container"].(map[string]any)["image"] = "evil"
-	if _, _, err := s.rules.Facts(s.witness(t)); reason.Of(err) != reason.DefinitionChanged {
+	if _, _, err := s.rules.facts(s.witness(t)); reason.Of(err) != reason.DefinitionChanged {
 		t.Errorf("after Argo has stored another: %v", err)
 	}
 }
@@ -868,7 +870,7 @@ func TestParametersAreStatedAsTheOperatorWants(t *testing.T) {
 	s.define(t)
 	s.retag(t)
 	stated := func() map[string]provenance.Parameter {
-		facts, _, err := s.rules.Facts(s.witness(t))
+		facts, _, err := s.rules.facts(s.witness(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -915,7 +917,7 @@ func TestTheLevelIsIsolatedOnlyIfNothingReachedIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := producer(t)
 			spoil(t, s)
-			facts, _, err := s.rules.Facts(s.witness(t))
+			facts, _, err := s.rules.facts(s.witness(t))
 			must(t, err)
 			if facts.Builder.Level != provenance.LevelObserved {
 				t.Errorf("level is %q", facts.Builder.Level)

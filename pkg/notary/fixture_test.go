@@ -3,6 +3,7 @@ package notary
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -132,7 +133,7 @@ func (s *scene) inject(tb testing.TB) {
 		if o.Log != "" {
 			sum.Form, sum.Tree = content.FormFile, content.FileTree(sum.SHA256)
 		}
-		m = append(m, measurement.Entry{Output: o.Name, Sum: sum})
+		m = append(m, measurement.Entry{Output: o.Name, Found: measurement.Bytes{Sum: sum}})
 	}
 	if len(m) > 0 {
 		s.measure(tb, m)
@@ -213,6 +214,23 @@ func (s *scene) witness(tb testing.TB) Witness {
 	wf, err := definition.Parse(s.workflow)
 	must(tb, err)
 	return Witness{Pod: s.pod, Step: step, Workflow: wf, Kubelet: testKubelet, Moment: s.moment}
+}
+
+// facts are those of a pod whose measurement is all in its message.
+func (r Rules) facts(w Witness) (provenance.Facts, []v1alpha1.OutputStatus, error) {
+	noted := undecided(w.Step.Outputs).noted
+	judged, err := r.Judge(w)
+	if err != nil {
+		return provenance.Facts{}, noted, err
+	}
+	m, logged, err := judged.Message()
+	if err == nil && logged != nil {
+		err = errors.New("there is more of it in the log")
+	}
+	if err != nil {
+		return provenance.Facts{}, noted, err
+	}
+	return judged.Facts(m)
 }
 
 func load(tb testing.TB, name string, into any, changes ...string) {

@@ -73,7 +73,7 @@ func TestAPlantedEnvelopeSealsNothing(t *testing.T) {
 		thief, err := seal.LoadSigner(key)
 		must(t, err)
 		s := producer(t)
-		facts, _, err := s.rules.Facts(s.witness(t))
+		facts, _, err := s.rules.facts(s.witness(t))
 		must(t, err)
 		facts.Subjects[0].Size++
 		payload, err := provenance.Build(facts)
@@ -109,7 +109,7 @@ func TestAPlantedEnvelopeSealsNothing(t *testing.T) {
 	})
 	t.Run("our own, about another pod", func(t *testing.T) {
 		w := newWorld(t)
-		facts, _, err := w.scene.rules.Facts(w.scene.witness(t))
+		facts, _, err := w.scene.rules.facts(w.scene.witness(t))
 		must(t, err)
 		facts.Step.Pod.UID = "11111111-2222-3333-4444-555555555555"
 		payload, err := provenance.Build(facts)

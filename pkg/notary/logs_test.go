@@ -25,15 +25,15 @@ func logging(tb testing.TB) *scene {
 
 func TestALogIsAFactBesideTheOutputs(t *testing.T) {
 	s := logging(t)
-	facts, fates, err := s.rules.Facts(s.witness(t))
+	facts, noted, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	digest := artifact.Digest(strings.Repeat("a", 64))
-	want := provenance.Subject{URI: helloLog, SHA256: digest, Form: content.FormFile, Tree: content.FileTree(digest), Size: 151, Output: "main-logs"}
+	want := provenance.Subject{URI: helloLog, Sum: content.Sum{Form: content.FormFile, Size: 151, SHA256: digest, Tree: content.FileTree(digest)}, Output: "main-logs"}
 	if len(facts.Subjects) != 2 || facts.Subjects[1] != want {
 		t.Errorf("subjects are %+v", facts.Subjects)
 	}
-	if len(fates) != 2 || fates[0].Name != helloOutput || fates[1].Name != "main-logs" || fates[1].Location != helloLog || fates[1].SHA256 != string(digest) {
-		t.Errorf("fates are %+v", fates)
+	if len(noted) != 2 || noted[0].Name != helloOutput || noted[1].Name != "main-logs" || noted[1].Location != helloLog || noted[1].SHA256 != string(digest) {
+		t.Errorf("noted are %+v", noted)
 	}
 	payload, err := provenance.Build(facts)
 	must(t, err)
@@ -46,7 +46,7 @@ func TestALogIsSealedAlone(t *testing.T) {
 	s := logging(t)
 	s.template(`"outputs":{"artifacts":[{"name":"hello-art","path":"/tmp/hello_world.txt"}]}`, `"outputs":{}`)
 	s.inject(t)
-	facts, _, err := s.rules.Facts(s.witness(t))
+	facts, _, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if len(facts.Subjects) != 1 || facts.Subjects[0].Output != "main-logs" {
 		t.Errorf("subjects are %+v", facts.Subjects)
@@ -58,16 +58,16 @@ func TestALogThatIsAbsentLeavesTheOutputsSealed(t *testing.T) {
 	s := logging(t)
 	digest := artifact.Digest(strings.Repeat("a", 64))
 	s.measure(t, measurement.Measurement{
-		{Output: helloOutput, Sum: content.Sum{Form: content.FormTar, Size: 1, SHA256: digest, Tree: digest}},
-		{Output: "main-logs", Problem: reason.OutputAbsent},
+		{Output: helloOutput, Found: measurement.Bytes{Sum: content.Sum{Form: content.FormTar, Size: 1, SHA256: digest, Tree: digest}}},
+		{Output: "main-logs", Found: measurement.Problem{Code: reason.OutputAbsent}},
 	})
-	facts, fates, err := s.rules.Facts(s.witness(t))
+	facts, noted, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if len(facts.Subjects) != 1 || len(facts.Unsealed) != 1 || facts.Unsealed[0] != (provenance.Unsealed{Output: "main-logs", Reason: reason.OutputAbsent}) {
 		t.Errorf("subjects %+v, unsealed %+v", facts.Subjects, facts.Unsealed)
 	}
-	if fates[1].Location != helloLog || fates[1].Reason != string(reason.OutputAbsent) {
-		t.Errorf("fates are %+v", fates)
+	if noted[1].Location != helloLog || noted[1].Reason != string(reason.OutputAbsent) {
+		t.Errorf("noted are %+v", noted)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestLogsAreMeasuredWhereTheTagSaysSo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := logging(t)
 			c.change(t, s)
-			if _, _, err := s.rules.Facts(s.witness(t)); err == nil || reason.Of(err) != c.want {
+			if _, _, err := s.rules.facts(s.witness(t)); err == nil || reason.Of(err) != c.want {
 				t.Errorf("it gives %v, want %s", err, c.want)
 			}
 		})
@@ -105,9 +105,11 @@ func TestLogsAreMeasuredWhereTheTagSaysSo(t *testing.T) {
 func TestALogIsNoDirectory(t *testing.T) {
 	s := logging(t)
 	m := measurementOf(t, s)
-	m[1].Form, m[1].Tree = content.FormDirectory, m[1].SHA256
+	log := m[1].Found.(measurement.Bytes)
+	log.Form, log.Tree = content.FormDirectory, log.SHA256
+	m[1].Found = log
 	s.measure(t, m)
-	facts, _, err := s.rules.Facts(s.witness(t))
+	facts, _, err := s.rules.facts(s.witness(t))
 	must(t, err)
 	if len(facts.Subjects) != 1 || len(facts.Unsealed) != 1 || facts.Unsealed[0].Reason != reason.LocationInvalid {
 		t.Errorf("subjects are %+v, unsealed %+v", facts.Subjects, facts.Unsealed)

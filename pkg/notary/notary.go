@@ -44,8 +44,8 @@ type Notary struct {
 	Cache client.Reader
 	// API reads and writes at the API server itself.
 	API client.Client
-	// Logs reads what our sidecars wrote.
-	Logs Logs
+	// ContainerLogs reads what our sidecars wrote.
+	ContainerLogs ContainerLogs
 	// Epochs says since when the guards have held in a namespace, by what the API
 	// server says now. An error that is no final *reason.Error may pass.
 	Epochs func(ctx context.Context, namespace string) (epoch.Moment, error)

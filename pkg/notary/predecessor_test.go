@@ -24,10 +24,10 @@ func TestPodsThatThePredecessorAdmittedAreSealed(t *testing.T) {
 			load(t, "v1/"+name, s.pod)
 			load(t, "v1/workflow", &s.workflow.Object)
 			s.rules.Tags = keys
-			facts, fates, err := s.rules.Facts(s.witness(t))
+			facts, noted, err := s.rules.facts(s.witness(t))
 			must(t, err)
-			if len(fates) != 1 || len(facts.Subjects) != 1 || facts.Subjects[0].Size != 151 || len(facts.Inputs) != inputs {
-				t.Errorf("outputs %+v, subjects %+v, inputs %+v", fates, facts.Subjects, facts.Inputs)
+			if len(noted) != 1 || len(facts.Subjects) != 1 || facts.Subjects[0].Size != 151 || len(facts.Inputs) != inputs {
+				t.Errorf("outputs %+v, subjects %+v, inputs %+v", noted, facts.Subjects, facts.Inputs)
 			}
 			if _, err := provenance.Build(facts); err != nil {
 				t.Error(err)

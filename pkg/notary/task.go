@@ -2,29 +2,23 @@ package notary
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/argo/definition"
-	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
-	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/pkg/seal"
 )
-
-// WorkflowKind is how a Workflow is read: as it is stored, none of Argo's types.
-var WorkflowKind = schema.GroupVersionKind{Group: layout.Group, Version: layout.Version, Kind: layout.Kind}
 
 // task is one attempt at one pod.
 type task struct {
@@ -36,8 +30,8 @@ type task struct {
 	pod *corev1.Pod
 	// record is the pod's Provenance once it is claimed.
 	record *v1alpha1.Provenance
-	// fates is what became of each output, as far as it is known.
-	fates []v1alpha1.OutputStatus
+	// noted is what the record says of each output, as far as it is known.
+	noted []v1alpha1.OutputStatus
 }
 
 // echoWait is how long the informer may take to know of a record that exists.
@@ -89,7 +83,7 @@ func (t *task) seal(ctx context.Context) error {
 			return err
 		}
 	}
-	bundle, st, err := t.log(ctx)
+	bundle, st, err := t.entry(ctx)
 	if err != nil {
 		return err
 	}
@@ -97,7 +91,7 @@ func (t *task) seal(ctx context.Context) error {
 	if err := t.publish(ctx, t.record, st); err != nil {
 		return err
 	}
-	if err := t.storeBundle(ctx, t.record, bundle, fatesIn(st, t.record.Status.Outputs)); err != nil {
+	if err := t.storeBundle(ctx, t.record, bundle, stated(st, t.record.Status.Outputs)); err != nil {
 		return err
 	}
 	t.took(stagePublish, published)
@@ -139,105 +133,67 @@ func (t *task) signAndStore(ctx context.Context, payload []byte) error {
 	}
 	t.took(stageSign, signing)
 	storing := t.Clock.Now()
-	if err := t.storeEnvelope(ctx, t.record, envelope, t.fates); err != nil {
+	if err := t.storeEnvelope(ctx, t.record, envelope, t.noted); err != nil {
 		return err
 	}
 	t.took(stageStore, storing)
 	return nil
 }
 
-// finished is the finished pod. The informer may be behind the record, so the
-// API server has the word about a pod that is not there.
-func (t *task) finished(ctx context.Context) (*corev1.Pod, error) {
-	if t.pod != nil && Finished(t.pod) {
-		return t.pod, nil
+// entry records the stored envelope in the transparency log, and gives back the
+// verified bundle with its statement. Only here does a stored envelope become
+// something to trust.
+func (t *task) entry(ctx context.Context) ([]byte, *provenance.Statement, error) {
+	defer t.took(stageLog, t.Clock.Now())
+	bundle, err := t.appendEntry(ctx)
+	if errors.Is(err, seal.ErrDuplicate) || errors.Is(err, seal.ErrForeignEnvelope) {
+		if err := t.signAgain(ctx, err); err != nil {
+			return nil, nil, err
+		}
+		bundle, err = t.appendEntry(ctx)
 	}
-	pod, err := podBy(ctx, t.API, t.key)
-	switch {
-	case err != nil:
-		return nil, err
-	case pod == nil:
-		return nil, reason.New(reason.PodGone, "pod %s was deleted before its facts were stored", t.key.Pod)
-	case !Finished(pod):
-		return nil, fmt.Errorf("pod %s has not finished", t.key.Pod)
-	}
-	return pod, nil
-}
-
-// facts reads the pod's Workflow and kubelet and judges what they all say. A
-// tag that does not open may be under a key that is newer than ours: then the
-// keys are read again before it is refused.
-func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, error) {
-	step, err := sidecar.StepOf(pod)
 	if err != nil {
-		return provenance.Facts{}, err
+		return nil, nil, lateError{fmt.Errorf("recording in the log: %w", err)}
 	}
-	w := Witness{Pod: pod, Step: step}
-	if len(step.Outputs) > 0 {
-		if w.Workflow, err = t.workflow(ctx, step); err != nil {
-			return provenance.Facts{}, err
-		}
-		if w.Kubelet, err = t.kubelets.version(ctx, t.API, t.Clock, pod.Spec.NodeName); err != nil {
-			return provenance.Facts{}, err
-		}
-		// After all that could have been forged before the guards held.
-		if w.Moment, err = t.Epochs(ctx, pod.Namespace); err != nil {
-			t.fates = undecided(step.Outputs)
-			return provenance.Facts{}, err
-		}
-	}
-	facts, fates, err := t.rules().Facts(w)
-	if reason.Of(err) == reason.TagInvalid {
-		if loadErr := t.Keyring.Load(ctx); loadErr != nil {
-			return provenance.Facts{}, loadErr
-		}
-		t.keys = t.Keyring.Current()
-		facts, fates, err = t.rules().Facts(w)
-	}
-	var needed *logNeeded
-	if errors.As(err, &needed) {
-		if w.Log, err = t.signerLog(ctx, pod, needed.logged); err != nil {
-			return provenance.Facts{}, err
-		}
-		facts, fates, err = t.rules().Facts(w)
-	}
-	t.fates = fates
-	var typed *reason.Error
-	if err != nil && !errors.As(err, &typed) {
-		err = &factsError{err}
-	}
-	return facts, err
-}
-
-func (t *task) rules() Rules {
-	return Rules{
-		Tags:         t.keys.Tags,
-		Identity:     t.Identity,
-		SignerImages: t.SignerImages,
-		Redaction:    t.Redaction,
-		Cluster:      t.Cluster,
-		Version:      t.Version,
-	}
-}
-
-// workflow reads the live Workflow that owns the pod.
-func (t *task) workflow(ctx context.Context, step *argo.Step) (*definition.Workflow, error) {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(WorkflowKind)
-	err := t.API.Get(ctx, client.ObjectKey{Namespace: step.Namespace, Name: step.Workflow}, u)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, reason.New(reason.WorkflowGone, "workflow %s does not exist any more", step.Workflow)
-	case err != nil:
-		return nil, fmt.Errorf("workflow: %w", err)
-	case string(u.GetUID()) != step.WorkflowUID:
-		return nil, reason.New(reason.WorkflowGone, "workflow %s has UID %s, the pod's had %s", step.Workflow, u.GetUID(), step.WorkflowUID)
-	}
-	wf, err := definition.Parse(u)
+	st, err := t.keys.Root.Verify(bundle)
 	if err != nil {
-		return nil, &factsError{fmt.Errorf("reading workflow %s: %w", step.Workflow, err)}
+		return nil, nil, lateError{fmt.Errorf("verifying the log's answer: %w", err)}
 	}
-	return wf, nil
+	if st.Step.Pod.UID != t.record.Name || st.Step.Namespace != t.record.Namespace {
+		return nil, nil, reason.New(reason.StatementInvalid, "the stored envelope is about pod %s in namespace %s", st.Step.Pod.UID, st.Step.Namespace)
+	}
+	return bundle, st, nil
+}
+
+func (t *task) appendEntry(ctx context.Context) ([]byte, error) {
+	return t.keys.Sealer.Record(ctx, []byte(t.record.Status.Envelope))
+}
+
+// signAgain replaces the stored envelope. If the log has it already, and its
+// proof was lost on the way, the same statement is signed anew. If it is not
+// under our key, the key was replaced or somebody else wrote the envelope: then
+// only the pod can say what is true.
+func (t *task) signAgain(ctx context.Context, why error) error {
+	if errors.Is(why, seal.ErrForeignEnvelope) {
+		return t.state(ctx)
+	}
+	payload, err := payloadOf([]byte(t.record.Status.Envelope))
+	if err != nil {
+		return err
+	}
+	return t.signAndStore(ctx, payload)
+}
+
+func payloadOf(envelope []byte) ([]byte, error) {
+	var e dsse.Envelope
+	if err := json.Unmarshal(envelope, &e); err != nil {
+		return nil, fmt.Errorf("reading the stored envelope: %w", err)
+	}
+	payload, err := e.DecodeB64Payload()
+	if err != nil {
+		return nil, fmt.Errorf("reading the stored envelope: %w", err)
+	}
+	return payload, nil
 }
 
 // took notes how long a stage took.

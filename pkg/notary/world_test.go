@@ -142,7 +142,7 @@ func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 	return &Notary{
 		Cache:         w.api,
 		API:           b.client(w.api),
-		Logs:          w.logs,
+		ContainerLogs: w.logs,
 		Epochs:        func(context.Context, string) (epoch.Moment, error) { return w.scene.moment, nil },
 		Keyring:       ring,
 		Events:        events.NewFakeRecorder(100),

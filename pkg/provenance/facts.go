@@ -76,25 +76,13 @@ type Facts struct {
 type Subject struct {
 	// URI is the location, artifact.Location.URI.
 	URI string
-	// SHA256 is the digest of the stored bytes.
-	SHA256 artifact.Digest
-	// Form is what the stored bytes are.
-	Form content.Form
-	// Tree is the digest of what the stored bytes unpack to, or of the file that
-	// they are.
-	Tree artifact.Digest
-	// Size of the stored bytes.
-	Size int64
+	// Sum is what the stored bytes are, as our sidecar measured them.
+	content.Sum
 	// Output is the name that the template gives it.
 	Output string
 	// Volume is the step's volume that it was stored from, where somebody else
 	// may have written it; empty where main wrote it to its own files.
 	Volume string
-}
-
-// Stored is what the stored bytes are.
-func (s Subject) Stored() content.Sum {
-	return content.Sum{Form: s.Form, Size: s.Size, SHA256: s.SHA256, Tree: s.Tree}
 }
 
 // Unsealed is a declared output without a seal.

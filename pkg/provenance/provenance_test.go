@@ -28,8 +28,8 @@ func digest(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c,
 func example() Facts {
 	return Facts{
 		Subjects: []Subject{
-			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/report.csv", SHA256: digest("2"), Form: content.FormFile, Tree: content.FileTree(digest("2")), Size: 512, Output: "report"},
-			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", SHA256: digest("0"), Form: content.FormTar, Tree: digest("1"), Size: 1048576, Output: "model", Volume: "models"},
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/report.csv", Sum: content.Sum{Form: content.FormFile, Size: 512, SHA256: digest("2"), Tree: content.FileTree(digest("2"))}, Output: "report"},
+			{URI: "s3://minio:9000/artifacts/hello-abcde/hello-abcde-train-123/model.tgz", Sum: content.Sum{Form: content.FormTar, Size: 1048576, SHA256: digest("0"), Tree: digest("1")}, Output: "model", Volume: "models"},
 		},
 		Unsealed: []Unsealed{{Output: "log", Reason: reason.OutputAbsent}},
 		Builder:  Builder{Cluster: "prod-eu-1", Level: LevelObserved},
@@ -316,7 +316,7 @@ func repeat[T any](n int, item func(name string) T) []T {
 
 func subjects(n int) []Subject {
 	return repeat(n, func(name string) Subject {
-		return Subject{URI: "s3://minio:9000/b/" + name, SHA256: digest("0"), Form: content.FormTar, Tree: digest("1"), Output: name}
+		return Subject{URI: "s3://minio:9000/b/" + name, Sum: content.Sum{Form: content.FormTar, SHA256: digest("0"), Tree: digest("1")}, Output: name}
 	})
 }
 

@@ -78,7 +78,7 @@ func (f *Facts) validateSubjects() error {
 		if err := errors.Join(checkURI(s.URI), locations.add("subject", s.URI), outputs.add("output", s.Output)); err != nil {
 			return err
 		}
-		if err := s.Stored().Validate(); err != nil {
+		if err := s.Validate(); err != nil {
 			return fmt.Errorf("subject %.200q: %w", s.URI, err)
 		}
 		if s.Form.IsDirectory() != strings.HasSuffix(s.URI, "/") {

@@ -27,6 +27,9 @@ type Error struct {
 	Artifact string
 	// Detail says which rule was broken and by what, in one clause.
 	Detail string
+	// RetryAfter asks a client to try again in place after so many seconds; zero: in
+	// its own time.
+	RetryAfter int32
 	// Err is the cause; it is not printed (it may quote hostile input at length).
 	Err error
 }
@@ -39,6 +42,24 @@ func New(code Code, format string, args ...any) *Error {
 // Wrap makes a refusal that keeps its cause for errors.Is and for logs.
 func Wrap(code Code, err error, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...), Err: err}
+}
+
+// From gives any error a code: Internal to one that has none, and nil to nil.
+func From(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := err.(*Error); ok { //nolint:errorlint // a wrapped one would lose what wraps it
+		return e
+	}
+	return Wrap(Of(err), err, "%v", err)
+}
+
+// InPlace returns a copy of e that asks to try again in place after so many seconds.
+func (e *Error) InPlace(seconds int32) *Error {
+	c := *e
+	c.RetryAfter = seconds
+	return &c
 }
 
 // For returns a copy of e that names the artifact.

@@ -75,7 +75,7 @@ func TestCreate(t *testing.T) {
 		"no live workflow":                       {func(_ *testing.T, w *world, _ *Admission) { w.workflow = nil }, reason.OwnerMismatch, false},
 		"another live workflow of the same name": {func(_ *testing.T, w *world, _ *Admission) { w.workflow.UID = "other" }, reason.OwnerMismatch, false},
 		"a workflow that cannot be looked up": {func(_ *testing.T, w *world, _ *Admission) {
-			w.gate.Workflow = func(context.Context, string, string) (*definition.Workflow, error) { return nil, errDown }
+			w.definitions.workflow = func(context.Context, string, string) (*definition.Workflow, error) { return nil, errDown }
 		}, reason.LookupFailed, false},
 		"a workflow that changed between the webhooks": {func(t *testing.T, _ *world, a *Admission) {
 			retag(t, a, func(g *tag.Tag) { g.Definition = "another" })
@@ -237,8 +237,12 @@ func TestPinsOfTheTag(t *testing.T) {
 	}
 	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := reason.Of(samePins(step, c.want, c.have)); got != c.code {
-				t.Errorf("code %q, want %q", got, c.code)
+			var code reason.Code
+			if refusal := samePins(step, c.want, c.have); refusal != nil {
+				code = refusal.Code
+			}
+			if code != c.code {
+				t.Errorf("code %q, want %q", code, c.code)
 			}
 		})
 	}
@@ -299,7 +303,7 @@ func TestPodsOfOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.gate.Quick, w.gate.Live = nil, nil // nothing is looked up
-			w.gate.Workflow = nil
+			w.gate.Definitions = nil
 			pod := plain()
 			c.change(pod)
 			d := w.gate.Create(t.Context(), Admission{Pod: pod, NamespaceUID: namespaceUID, Creator: "alice", Mode: v1alpha1.ModeEnforce, Trust: w.trust})

@@ -70,17 +70,6 @@ func TestAPartOfADirectoryIsPinnedByItself(t *testing.T) {
 	}
 }
 
-// The lists of files can be large, and there can be many records.
-func TestRecordsAreKeptWithoutTheirFiles(t *testing.T) {
-	w := reading(t, content.FormDirectory, "a.json")
-	e := &evaluation{evidence: w.evidence, records: map[string]*v1alpha1.Provenance{}}
-	uid := string(w.produce.UID)
-	record, err := e.record(t.Context(), w.produce.Namespace, uid)
-	if err != nil || record.Status.Outputs[0].Files != "" || record.Status.Outputs[0].SHA256 == "" || w.evidence.provenances[uid].Status.Outputs[0].Files == "" {
-		t.Errorf("%+v, %v", record, err)
-	}
-}
-
 func TestAPartOfADirectory(t *testing.T) {
 	list := func(w *world) *string { return &w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Files }
 	for name, c := range map[string]struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 // holdDeletion is how long after its end a pod is kept for the notary.
@@ -24,14 +25,12 @@ var garbageCollectors = []string{
 }
 
 // Update decides on a change to a stored pod. A pod that was not admitted with
-// a tag is believed by nobody, so only a tag may not come up later.
+// a tag is trusted by nobody, so only a tag may not come up later.
 func (g *Gate) Update(old, updated *corev1.Pod, user string) Decision {
 	before, was := old.Annotations[v1alpha1.AnnotationTag]
 	after, is := updated.Annotations[v1alpha1.AnnotationTag]
 	if before != after || was != is {
-		d := deny(reason.New(reason.TagInvalid, "the annotation %s of a stored pod cannot change", v1alpha1.AnnotationTag))
-		d.Always = true
-		return d
+		return denyAlways(reason.New(reason.TagInvalid, "the annotation %s of a stored pod cannot change", v1alpha1.AnnotationTag))
 	}
 	if !is {
 		return allow()
@@ -41,7 +40,7 @@ func (g *Gate) Update(old, updated *corev1.Pod, user string) Decision {
 		updated.OwnerReferences = old.OwnerReferences
 	}
 	if err := argo.Unchanged(old, updated); err != nil {
-		return deny(err)
+		return deny(reason.From(err))
 	}
 	return allow()
 }
@@ -72,8 +71,8 @@ func (g *Gate) Debug(old, updated *corev1.Pod) Decision {
 // cannot outrun a notary that is down; for a bounded time, so that nothing
 // sticks. Who deletes it comes again in their own time: Argo's controller ends
 // steps with the same four workers.
-func (g *Gate) Delete(ctx context.Context, pod *corev1.Pod, trust Trust) Decision {
-	p, tagged := NewProducer(pod)
+func (g *Gate) Delete(ctx context.Context, pod *corev1.Pod, trust evidence.Trust) Decision {
+	p, tagged := evidence.NewProducer(pod)
 	if !tagged || !p.Finished || p.Ended.IsZero() || (len(p.Outputs) == 0 && !p.Unreadable) {
 		return allow()
 	}
@@ -91,8 +90,8 @@ func (g *Gate) Delete(ctx context.Context, pod *corev1.Pod, trust Trust) Decisio
 	if err != nil {
 		return deny(reason.Wrap(reason.LookupFailed, err, "the Provenance of pod %s could not be read", p.Pod))
 	}
-	if fateOf(record).final {
+	if evidence.Final(record) {
 		return allow()
 	}
-	return deny(reason.New(reason.ProvenancePending, "pod %s ended %s and is kept until its outputs are sealed, for %s at most", p.Pod, stamp(p.Ended), holdDeletion))
+	return deny(reason.New(reason.ProvenancePending, "pod %s ended %s and is kept until its outputs are sealed, for %s at most", p.Pod, evidence.Stamp(p.Ended), holdDeletion))
 }

@@ -138,7 +138,7 @@ func TestDelete(t *testing.T) {
 			w := newWorld(t)
 			c.change(t, w)
 			d := w.gate.Delete(t.Context(), w.produce, w.trust)
-			if d.Allowed != (c.want == "") || !d.Allowed && (d.Refusal.Code != c.want || d.RetryAfter != 0) {
+			if d.Allowed != (c.want == "") || !d.Allowed && (d.Refusal.Code != c.want || d.Refusal.RetryAfter != 0) {
 				t.Errorf("decision is %+v (%v), want %q", d, d.Refusal, c.want)
 			}
 		})

@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -13,60 +12,24 @@ import (
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
-// collected decides on an input that is everything below a key which the
-// workflow's definition gives itself: steps of it each stored a part. As with an
-// object whose key the definition gives, any step may have. It is false where
-// none did and none is on its way.
-func (e *evaluation) collected(ctx context.Context, in argo.Input, writers []writer) (accepted, *refused, bool) {
-	if no := pending(writers, e.gate.Clock.Now()); no != nil {
-		return accepted{}, no, true
-	}
-	seals, no := e.sealsIn(ctx, in.Location().Prefix())
-	switch {
-	case no != nil:
-		return accepted{}, no, true
-	case len(seals) == 0:
-		return accepted{}, nil, false
-	}
-	found, no := e.collect(ctx, in, seals, writers)
-	return found, no, true
-}
-
-// filled decides on an input that is a directory without an archive, by a key that the
-// workflow's definition gives itself, if more than one step filled it: each stored a
-// directory there, or something below. It is false where one did.
-func (e *evaluation) filled(ctx context.Context, in argo.Input, writers []writer) (accepted, *refused, bool) {
-	seals, no := e.sealsIn(ctx, in.Location().Prefix())
-	switch {
-	case no != nil:
-		return accepted{}, no, true
-	case len(seals) < 2:
-		return accepted{}, nil, false
-	}
-	if no := pending(writers, e.gate.Clock.Now()); no != nil {
-		return accepted{}, no, true
-	}
-	found, no := e.collect(ctx, in, seals, writers)
-	return found, no, true
-}
-
 // collect pins the parts that have these seals.
-func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers []writer) (accepted, *refused) {
+func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers evidence.Writers) (accepted, *reason.Error) {
 	switch {
 	case in.Archive() != content.ArchiveDetect && in.Archive() != content.ArchiveNone:
-		return accepted{}, refuse(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive())
+		return accepted{}, reason.New(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive())
 	case len(seals) > pin.MaxFiles:
-		return accepted{}, refuse(reason.PrefixUnsupported, "%d outputs were sealed there", len(seals))
+		return accepted{}, reason.New(reason.PrefixUnsupported, "%d outputs were sealed there", len(seals))
 	}
 	// A pod's directories come one after the other, so that its lists are read once.
 	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return strings.Compare(a.Spec.Provenance, b.Spec.Provenance) })
 	c := collection{prefix: in.Location().Prefix(), seals: seals, files: map[string]storedFile{}}
 	for i := range seals {
-		if no := e.part(ctx, &c, &seals[i], writers); no != nil {
-			key := seals[i].Spec.Location.Key
-			return accepted{}, &refused{error: reason.Wrap(no.error.Code, no.error, "%s: %s", key, no.error.Detail), retryAfter: no.retryAfter}
+		if no := e.collectOne(ctx, &c, in, &seals[i], writers); no != nil {
+			why := reason.Wrap(no.Code, no, "%s: %s", seals[i].Spec.Location.Key, no.Detail)
+			return accepted{}, why.InPlace(no.RetryAfter)
 		}
 	}
 	pin := pin.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode}
@@ -79,7 +42,7 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 		}
 	}
 	if err != nil {
-		return accepted{}, &refused{error: reason.Wrap(reason.PrefixUnsupported, err, "%v", err)}
+		return accepted{}, reason.Wrap(reason.PrefixUnsupported, err, "%v", err)
 	}
 	return accepted{pin: pin, level: c.level}, nil
 }
@@ -89,10 +52,10 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 func apart(seals []v1alpha1.ArtifactSeal) bool {
 	// With a slash at each end, what lies below a key directly follows it.
 	slices.SortFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
-		return strings.Compare(locationOf(&a).Prefix().Key, locationOf(&b).Prefix().Key)
+		return strings.Compare(evidence.LocationOf(&a).Prefix().Key, evidence.LocationOf(&b).Prefix().Key)
 	})
 	for i := 1; i < len(seals); i++ {
-		if locationOf(&seals[i-1]).Overlaps(locationOf(&seals[i])) {
+		if evidence.LocationOf(&seals[i-1]).Overlaps(evidence.LocationOf(&seals[i])) {
 			return false
 		}
 	}
@@ -107,8 +70,6 @@ type collection struct {
 	files map[string]storedFile
 	dirs  []string
 	level provenance.Level
-	// record is the last one of which lists of files were read.
-	record *v1alpha1.Provenance
 }
 
 // storedFile is a file as the last step stored it that stored one of its path.
@@ -120,17 +81,17 @@ type storedFile struct {
 
 // add takes a file that a step stored. Of two at one path the later one lies there;
 // of two steps that ran beside each other nobody knows which that is.
-func (c *collection) add(path string, sha256 artifact.Digest, seal *v1alpha1.ArtifactSeal) *refused {
+func (c *collection) add(path string, sha256 artifact.Digest, seal *v1alpha1.ArtifactSeal) *reason.Error {
 	have, twice := c.files[path]
 	run := provenance.RunOf(seal.Spec.Producer)
 	switch {
 	case !twice && len(c.files) == pin.MaxFiles:
-		return refuse(reason.PrefixUnsupported, "with its files there are more than %d, and a pin has room for no more", pin.MaxFiles)
+		return reason.New(reason.PrefixUnsupported, "with its files there are more than %d, and a pin has room for no more", pin.MaxFiles)
 	case !twice, have.run.Before(run):
 		c.files[path] = storedFile{sha256, run, seal.Name}
 	case have.sha256 == sha256, run.Before(have.run):
 	default:
-		return refuse(reason.PrefixUnsupported, "two steps that ran beside each other stored %.200q there, and not the same: which one is there is chance", path)
+		return reason.New(reason.PrefixUnsupported, "two steps that ran beside each other stored %.200q there, and not the same: which one is there is chance", path)
 	}
 	return nil
 }
@@ -151,71 +112,37 @@ func (c *collection) list() []content.File {
 	return files
 }
 
-// part verifies the seal of one part: an object, which Argo leaves as it is when
-// it fetches many, or a directory without an archive.
-func (e *evaluation) part(ctx context.Context, c *collection, seal *v1alpha1.ArtifactSeal, writers []writer) *refused {
-	at := locationOf(seal)
+// collectOne adds one part: an object, which Argo leaves as it is when it fetches
+// many, or a directory without an archive. Whether a file of that looks like an
+// archive does not matter: of many objects Argo unpacks none.
+func (e *evaluation) collectOne(ctx context.Context, c *collection, in argo.Input, seal *v1alpha1.ArtifactSeal, writers evidence.Writers) *reason.Error {
+	at := evidence.LocationOf(seal)
 	if err := at.Validate(); err != nil {
-		return &refused{error: reason.Wrap(reason.LocationInvalid, err, "%v", err)}
+		return reason.Wrap(reason.LocationInvalid, err, "%v", err)
 	}
-	statement, log, no := e.statement(ctx, e.step.Namespace, seal)
-	if no != nil {
-		return no
-	}
-	subject, no := match(statement, seal, at.URI())
-	if no != nil {
-		return no
-	}
-	verdict := e.policies.Sealed(statement, log, e.consumer, e.gate.Clock.Now())
+	found, no := e.vouch(ctx, candidate{
+		in: in, namespace: e.step.Namespace, seal: seal, at: at, writers: c.rivals(writers, at),
+	})
 	switch {
-	case !verdict.Allowed:
-		return &refused{error: verdict.Refusal}
-	case verdict.Policy != "":
-		return refuse(reason.PrefixUnsupported, "it needs ClusterProvenancePolicy %s, which counts for inputs with one seal only", verdict.Policy)
-	}
-	if no := overwritten(c.rivals(writers, at), statement); no != nil {
+	case no != nil:
 		return no
+	case found.policy.Policy != "":
+		return reason.New(reason.PrefixUnsupported, "it needs ClusterProvenancePolicy %s, which counts for inputs with one seal only", found.policy.Policy)
 	}
-	if c.level == "" || verdict.Level == provenance.LevelObserved {
-		c.level = verdict.Level
+	if c.level == "" || found.policy.Level == provenance.LevelObserved {
+		c.level = found.policy.Level
 	}
 	path := strings.TrimPrefix(at.Key, c.prefix.Key)
-	if at.Kind == artifact.KindPrefix {
-		return e.directory(ctx, c, seal, subject, strings.TrimSuffix(path, "/"))
+	if at.Kind != artifact.KindPrefix {
+		return c.add(path, found.Subject.SHA256, seal)
 	}
-	return c.add(path, subject.SHA256, seal)
-}
-
-// rivals are the writers that may have changed what lies at a part's location: who was
-// to store something at, above or below it. Whose seal is there is another part and
-// none of them, unless it stored the same object.
-func (c *collection) rivals(writers []writer, at artifact.Location) []writer {
-	return slices.DeleteFunc(declaring(writers, at.Overlaps), func(w writer) bool {
-		return w.output == "" && !w.Unreadable && slices.ContainsFunc(c.seals, func(s v1alpha1.ArtifactSeal) bool {
-			l := locationOf(&s)
-			return s.Spec.Provenance == w.UID && l.Overlaps(at) && (l != at || at.Kind == artifact.KindPrefix)
-		})
-	})
-}
-
-// directory adds the files of a part that is a directory without an archive.
-// Whether one of them looks like an archive does not matter: of many objects Argo
-// unpacks none.
-func (e *evaluation) directory(ctx context.Context, c *collection, seal *v1alpha1.ArtifactSeal, subject provenance.Subject, path string) *refused {
-	if c.record == nil || c.record.Name != seal.Spec.Provenance {
-		record, err := e.evidence.Provenance(ctx, e.step.Namespace, seal.Spec.Provenance)
-		if err != nil || record == nil {
-			return lookupFailed("its Provenance", err)
-		}
-		c.record = record
-	}
-	files, no := filesOf(c.record, subject)
+	files, no := e.view.Files(ctx, found.Sealed)
 	if no != nil {
 		return no
 	}
-	if path != "" {
-		c.dirs = append(c.dirs, path)
-		path += "/"
+	if dir := strings.TrimSuffix(path, "/"); dir != "" {
+		c.dirs = append(c.dirs, dir)
+		path = dir + "/"
 	}
 	for _, f := range files {
 		if no := c.add(path+f.Path, f.SHA256, seal); no != nil {
@@ -225,25 +152,14 @@ func (e *evaluation) directory(ctx context.Context, c *collection, seal *v1alpha
 	return nil
 }
 
-// sealsIn are the seals of this workflow for what lies at a prefix or below it.
-func (e *evaluation) sealsIn(ctx context.Context, prefix artifact.Location) ([]v1alpha1.ArtifactSeal, *refused) {
-	all, err := e.evidence.WorkflowSeals(ctx, e.step.Namespace, e.step.Workflow)
-	var refusal *reason.Error
-	switch {
-	case errors.As(err, &refusal):
-		return nil, &refused{error: refusal}
-	case err != nil:
-		return nil, lookupFailed("the ArtifactSeals of this workflow", err)
-	}
-	return slices.DeleteFunc(slices.Clone(all), func(s v1alpha1.ArtifactSeal) bool {
-		l := locationOf(&s)
-		known := s.Name == artifact.SealName(l, e.step.WorkflowUID) ||
-			s.Spec.Shared && l.Kind == artifact.KindPrefix && s.Name == artifact.SharedSealName(l, e.step.WorkflowUID, string(s.Spec.Producer.Pod.UID))
-		return l != prefix && !prefix.Contains(l) || s.Namespace != e.step.Namespace || !known
-	}), nil
-}
-
-func locationOf(s *v1alpha1.ArtifactSeal) artifact.Location {
-	l := s.Spec.Location
-	return artifact.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
+// rivals are the writers that may have changed what lies at a part's location: who was
+// to store something at, above or below it. Whose seal is there is another part and
+// none of them, unless it stored the same object.
+func (c *collection) rivals(writers evidence.Writers, at artifact.Location) evidence.Writers {
+	return writers.Declaring(at.Overlaps).ButSealed(func(uid string) bool {
+		return slices.ContainsFunc(c.seals, func(s v1alpha1.ArtifactSeal) bool {
+			l := evidence.LocationOf(&s)
+			return s.Spec.Provenance == uid && l.Overlaps(at) && (l != at || at.Kind == artifact.KindPrefix)
+		})
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 // collecting is a world in which consume reads everything below a key that the
@@ -145,7 +146,7 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 				delete(w.evidence.seals, name)
 				s.Spec.Location.Kind = "prefix"
 				s.Spec.Location.Key += "/"
-				s.Name = artifact.SealName(locationOf(s), w.step.WorkflowUID)
+				s.Name = artifact.SealName(evidence.LocationOf(s), w.step.WorkflowUID)
 				w.evidence.seals[s.Name] = s
 				break
 			}
@@ -157,7 +158,7 @@ func TestWhatSeveralStepsStored(t *testing.T) {
 			for name, s := range w.evidence.seals {
 				delete(w.evidence.seals, name)
 				s.Spec.Location.Key += "/../x"
-				s.Name = artifact.SealName(locationOf(s), w.step.WorkflowUID)
+				s.Name = artifact.SealName(evidence.LocationOf(s), w.step.WorkflowUID)
 				w.evidence.seals[s.Name] = s
 				break
 			}
@@ -316,7 +317,7 @@ func TestAPodsListsAreReadOnce(t *testing.T) {
 			at := w.location.Prefix()
 			at.Key += fmt.Sprintf("m%d/", i)
 			subjects = append(subjects, provenance.Subject{
-				URI: at.URI(), SHA256: mapped.Tree(), Tree: mapped.Tree(), Form: content.FormDirectory, Output: fmt.Sprint("o", i),
+				URI: at.URI(), Sum: content.Sum{Form: content.FormDirectory, SHA256: mapped.Tree(), Tree: mapped.Tree()}, Output: fmt.Sprint("o", i),
 			})
 			seal := &v1alpha1.ArtifactSeal{Spec: v1alpha1.ArtifactSealSpec{
 				Location: v1alpha1.Location{Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: string(at.Kind)},

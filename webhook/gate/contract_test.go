@@ -149,7 +149,13 @@ func (r *recorded) state(t *testing.T, pod *corev1.Pod, step *argo.Step, pins []
 	rules := notary.Rules{
 		Tags: r.trust.Keys, Identity: r.gate.Identity, SignerImages: []string{signer.Image}, Cluster: cluster, Version: "v0",
 	}
-	facts, fates, err := rules.Facts(notary.Witness{Pod: out, Step: stored, Workflow: r.workflow, Moment: r.moment, Kubelet: "v1.36.3"})
+	judged, err := rules.Judge(notary.Witness{Pod: out, Step: stored, Workflow: r.workflow, Moment: r.moment, Kubelet: "v1.36.3"})
+	if err != nil {
+		t.Fatalf("%s: %v", step.NodeName, err)
+	}
+	said, _, err := judged.Message()
+	check(t, err)
+	facts, noted, err := judged.Facts(said)
 	if err != nil {
 		t.Fatalf("%s: %v", step.NodeName, err)
 	}
@@ -163,7 +169,7 @@ func (r *recorded) state(t *testing.T, pod *corev1.Pod, step *argo.Step, pins []
 	}
 	r.states[step.NodeName] = facts
 	r.evidence.pods = append(r.evidence.pods, out)
-	r.evidence.provenances[string(out.UID)] = record(out, metav1.ConditionTrue, reason.Sealed, string(r.notary.Bundle(t, payload)), fates...)
+	r.evidence.provenances[string(out.UID)] = record(out, metav1.ConditionTrue, reason.Sealed, string(r.notary.Bundle(t, payload)), noted...)
 	for _, s := range facts.Subjects {
 		at, err := s.Location()
 		check(t, err)
@@ -184,7 +190,7 @@ func ran(t *testing.T, pod *corev1.Pod, step *argo.Step) {
 	t.Helper()
 	var m measurement.Measurement
 	for _, o := range step.Sealable() {
-		m = append(m, measurement.Entry{Output: o.Name, Sum: content.Sum{Form: content.FormTar, Size: 151, SHA256: stored, Tree: tree}})
+		m = append(m, measurement.Entry{Output: o.Name, Found: measurement.Bytes{Sum: content.Sum{Form: content.FormTar, Size: 151, SHA256: stored, Tree: tree}}})
 	}
 	message, _, err := m.Encode(measurement.MaxMessage)
 	check(t, err)

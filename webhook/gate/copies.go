@@ -7,13 +7,17 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 // Bounds of what is looked up for one Workflow that brings copies along: its
@@ -26,29 +30,30 @@ const (
 
 // Submission is a Workflow that somebody wants to create with copies of templates
 // in its status. Argo does that where it retries an archived workflow, or
-// resubmits one with memoized results, and its controller then believes them.
+// resubmits one with memoized results, and its controller then trusts them.
 type Submission struct {
 	Workflow *definition.Workflow
 	// Previous is the workflow of which it says to be a resubmission; empty for
 	// none. It only says where to look.
 	Previous string
 	Mode     v1alpha1.Mode
-	Trust    Trust
+	Trust    evidence.Trust
 }
 
 // Copies admits a Workflow each of whose copies is what Argo would make of the
 // resource that is live, or what it made of it before, by the seal of a workflow
-// of that name in this namespace.
+// of that name in this namespace. Every refusal is one in every mode: what is stored
+// cannot be taken back, and counts when the mode has become stricter.
 func (g *Gate) Copies(ctx context.Context, s Submission) Decision {
 	if s.Workflow == nil {
-		return Decision{Refusal: reason.New(reason.Internal, "there is no Workflow to decide on"), Always: true}
+		return denyAlways(reason.New(reason.Internal, "there is no Workflow to decide on"))
 	}
 	open, err := s.Workflow.Copies()
 	switch {
 	case err != nil:
-		return always(reason.Wrap(reason.CopyUnknown, err, "%v", err))
+		return denyAlways(reason.Wrap(reason.CopyUnknown, err, "%v", err))
 	case len(open) > maxCopies:
-		return always(reason.New(reason.CopyUnknown, "it has %d copies of templates, at most %d can be judged", len(open), maxCopies))
+		return denyAlways(reason.New(reason.CopyUnknown, "it has %d copies of templates, at most %d can be judged", len(open), maxCopies))
 	}
 	open, refusal := g.unlikeLive(ctx, s.Workflow, open)
 	if refusal == nil && len(open) > 0 {
@@ -56,16 +61,12 @@ func (g *Gate) Copies(ctx context.Context, s Submission) Decision {
 	}
 	switch {
 	case refusal != nil:
-		return always(refusal)
+		return denyAlways(refusal)
 	case len(open) > 0:
-		return always(reason.New(reason.CopyUnknown, "its copy of %s, sha256 %s, is not what is there now, and no seal of a workflow %s states it", open[0], open[0].SHA256, s.names()))
+		return denyAlways(reason.New(reason.CopyUnknown, "its copy of %s, sha256 %s, is not what is there now, and no seal of a workflow %s states it", open[0], open[0].SHA256, s.names()))
 	}
-	return Decision{Allowed: true}
+	return allow()
 }
-
-// always is a refusal in every mode: what is stored cannot be taken back, and
-// counts when the mode has become stricter.
-func always(refusal *reason.Error) Decision { return Decision{Refusal: refusal, Always: true} }
 
 // names are the workflows whose seals are read, for people.
 func (s Submission) names() string {
@@ -87,7 +88,7 @@ func (g *Gate) unlikeLive(ctx context.Context, wf *definition.Workflow, copies [
 				return nil, reason.New(reason.CopyUnknown, "its copies are of more than %d resources", maxResources)
 			}
 			var err error
-			if live, err = g.Template(ctx, wf.Namespace, c.Ref()); err != nil {
+			if live, err = g.Definitions.Template(ctx, wf.Namespace, c.Ref()); err != nil {
 				return nil, reason.Wrap(reason.LookupFailed, err, "%s could not be read", c.Ref())
 			}
 			resources[c.Ref()] = live
@@ -109,7 +110,7 @@ func (g *Gate) unstated(ctx context.Context, s Submission, copies []definition.C
 	if refusal != nil {
 		return nil, refusal
 	}
-	look := &evaluation{gate: g, evidence: g.Live, trust: s.Trust, records: map[string]*v1alpha1.Provenance{}}
+	view := evidence.NewView(g.Live, s.Trust, g.Verified, evidence.Consumer{Namespace: s.Workflow.Namespace})
 	all, err := s.Workflow.Copies()
 	if err != nil {
 		return nil, reason.Wrap(reason.CopyUnknown, err, "%v", err)
@@ -124,14 +125,14 @@ func (g *Gate) unstated(ctx context.Context, s Submission, copies []definition.C
 		if seen[record] = true; len(open) == 0 || len(seen) > maxStatements {
 			break
 		}
-		statement, _, no := look.statement(ctx, s.Workflow.Namespace, &seals[i])
+		stated, no := view.Statement(ctx, s.Workflow.Namespace, &seals[i])
 		switch {
-		case no != nil && no.error.Code == reason.LookupFailed:
-			return nil, no.error
-		case no != nil || !g.speaksOf(statement, s):
+		case no != nil && no.Code == reason.LookupFailed:
+			return nil, no
+		case no != nil || !g.speaksOf(stated.Statement, s):
 			continue
 		}
-		open = slices.DeleteFunc(open, func(c definition.Copy) bool { return states(statement, s.Workflow, c) })
+		open = slices.DeleteFunc(open, func(c definition.Copy) bool { return states(stated.Statement, s.Workflow, c) })
 	}
 	counted := slices.DeleteFunc(all, func(c definition.Copy) bool {
 		return slices.ContainsFunc(open, func(o definition.Copy) bool { return o.Reference == c.Reference && o.Call == c.Call })
@@ -150,11 +151,11 @@ func (g *Gate) sealsOf(ctx context.Context, s Submission) ([]v1alpha1.ArtifactSe
 	}
 	var seals []v1alpha1.ArtifactSeal
 	for _, name := range names {
-		found, err := g.Live.WorkflowSeals(ctx, s.Workflow.Namespace, name)
+		found, err := g.Live.Seals(ctx, s.Workflow.Namespace, labels.Set{layout.LabelWorkflow: name})
 		var refusal *reason.Error
 		switch {
 		case errors.As(err, &refusal):
-			return nil, reason.Wrap(reason.CopyUnknown, err, "%s", plain(err))
+			return nil, reason.Wrap(reason.CopyUnknown, err, "%s", evidence.Plain(err))
 		case err != nil:
 			return nil, reason.Wrap(reason.LookupFailed, err, "the ArtifactSeals of workflow %s could not be read", name)
 		}

@@ -75,7 +75,7 @@ func parsedYAML(t *testing.T, text string) map[string]any {
 // live.
 func (w *world) submission(t *testing.T, text, build, lib string) Submission {
 	t.Helper()
-	w.gate.Template = func(_ context.Context, namespace string, ref graph.Ref) (map[string]any, error) {
+	w.definitions.template = func(_ context.Context, namespace string, ref graph.Ref) (map[string]any, error) {
 		switch {
 		case namespace != "team-a":
 			return nil, fmt.Errorf("asked in %s", namespace)
@@ -185,7 +185,7 @@ func TestCopiesThatAWorkflowIsCreatedWith(t *testing.T) {
 		"a seal that is on its way":       {text: retried, stated: retried, want: reason.CopyUnknown, spoil: func(w *world) { w.evidence.provenances[string(w.produce.UID)].Status.Conditions = nil }},
 		"seals that cannot be listed":     {text: retried, stated: retried, want: reason.LookupFailed, spoil: func(w *world) { w.evidence.failWorkflowSeals = errDown }},
 		"a record that cannot be read":    {text: retried, stated: retried, want: reason.LookupFailed, spoil: func(w *world) { w.evidence.failProvenance = errDown }},
-		"resources that cannot be read":   {text: retried, stated: retried, want: reason.LookupFailed, spoil: func(w *world) { w.gate.Template = unread }},
+		"resources that cannot be read":   {text: retried, stated: retried, want: reason.LookupFailed, spoil: func(w *world) { w.definitions.template = unread }},
 		"no root to verify a seal under":  {text: retried, stated: retried, want: reason.TrustedRootNotReady, spoil: func(w *world) { w.trust.Root = nil }},
 		"more copies than can be judged":  {text: retried + moreCopies(maxCopies), build: liveBuild, lib: liveLib, want: reason.CopyUnknown},
 		"of more than the resources read": {text: retried + moreCopies(maxResources), build: liveBuild, lib: liveLib, want: reason.CopyUnknown},

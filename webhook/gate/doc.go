@@ -2,12 +2,21 @@
 // labelled namespace: docs/design.md, section 9, in that order, with one reason
 // code and one line for every way to fail.
 //
-// It believes the API server about what it stores, our own tag keys and the
-// trusted root. ArtifactSeals only point to evidence: what counts is the bundle
-// in the Provenance, verified here and bound to pod, workflow, location and
-// digest. The files that a Provenance lists for a directory are unsigned, and
-// count only if they give the tree digest of the verified subject. The mutating webhook's result is no evidence either; the validating
-// side evaluates anew and wants the pod to say the same.
+//	1 genuine.go   made by Argo, for a Workflow that is there and counts
+//	2 locate.go    which seals can vouch for an input: for all of it, for a directory
+//	               it is a part of, or for its parts (collection.go); outside.go where
+//	               none is this workflow's
+//	3 evaluate.go  vouch: the seal verifies (package evidence),
+//	4              policies want it,
+//	5              it is by the step that the definition names (origin.go),
+//	6              and nobody wrote there since (package evidence)
+//	7 pins.go      what the pod's check is to find
+//
+// waiting.go says whom to send away for a moment, and whom not.
+//
+// It trusts the API server about what it stores, our own tag keys and the trusted
+// root. The mutating webhook's result is no evidence: the validating side evaluates
+// anew and wants the pod to say the same.
 //
 // Deny is the zero value. A lookup that failed is "not now" (429), never "no"
 // and never "yes". A final refusal (403) that rests on evidence is only given

@@ -150,11 +150,11 @@ func TestAModeThatIsNewIsWaitedFor(t *testing.T) {
 	w := newWorld(t)
 	w.gate.Settled = lru.New(1)
 	asked := 0
-	w.gate.Epochs = func(context.Context, string) (epoch.Moment, error) { asked++; return w.moment, w.failEpochs }
+	w.gate.Epochs = epochsFunc(func(context.Context, string) (epoch.Moment, error) { asked++; return w.moment, w.failEpochs })
 	pod, step := argotest.Parsed(t, "produce")
 	a := w.injected(t, pod, step, nil)
 	w.moment = epochtest.Held(namespaceUID, now.Add(1500*time.Millisecond))
-	if d := w.gate.Create(t.Context(), a); d.Allowed || d.Refusal.Code != reason.GuardsUnknown || d.RetryAfter != 2 {
+	if d := w.gate.Create(t.Context(), a); d.Allowed || d.Refusal.Code != reason.GuardsUnknown || d.Refusal.RetryAfter != 2 {
 		t.Errorf("decision is %+v", d)
 	}
 	w.clock.SetTime(now.Add(2 * time.Second))
@@ -189,7 +189,7 @@ func TestAModeThatIsNotOnRecordIsWaitedForByNewWorkflows(t *testing.T) {
 			w.failEpochs = c.fails
 			pod, step := argotest.Parsed(t, "produce")
 			d := w.gate.Create(t.Context(), w.injected(t, pod, step, nil))
-			if d.Allowed == c.waits || c.waits && (d.Refusal.Code != reason.GuardsUnknown || d.RetryAfter != 1) {
+			if d.Allowed == c.waits || c.waits && (d.Refusal.Code != reason.GuardsUnknown || d.Refusal.RetryAfter != 1) {
 				t.Errorf("decision is %+v", d)
 			}
 		})

@@ -33,7 +33,5 @@ func (g *Gate) Exec(s Session) Decision {
 	if slices.Contains(g.Identity.Controllers, s.User) && argo.Kills(s.Pod, s.Container, s.Command) {
 		return allow()
 	}
-	d := deny(reason.New(reason.ExecGuarded, "pod %.253s is of a workflow: nobody runs commands in it or attaches to it but Argo's controller, to end it", s.Pod.Name))
-	d.Always = true
-	return d
+	return denyAlways(reason.New(reason.ExecGuarded, "pod %.253s is of a workflow: nobody runs commands in it or attaches to it but Argo's controller, to end it", s.Pod.Name))
 }

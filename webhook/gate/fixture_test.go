@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/inject"
 )
 
@@ -51,7 +53,7 @@ var (
 // produce has ended and is sealed, pod consume is about to be created.
 type world struct {
 	gate  *Gate
-	trust Trust
+	trust evidence.Trust
 	// keyData is what the keys of trust are read from.
 	keyData  map[string][]byte
 	evidence *memory
@@ -62,6 +64,8 @@ type world struct {
 	step     *argo.Step // of consume
 	location artifact.Location
 	workflow *definition.Workflow
+	// definitions give workflow and template, unless a test says otherwise.
+	definitions *definitions
 	// template is the one WorkflowTemplate there is, if it is set.
 	template map[string]any
 	// moment is when the guards hold; failEpochs is what fails, if set.
@@ -84,14 +88,14 @@ type memory struct {
 
 var errDown = errors.New("connection refused")
 
-func (m *memory) Producers(context.Context, string, string, argo.Input) ([]Producer, error) {
+func (m *memory) Producers(context.Context, string, string, argo.Input) ([]evidence.Producer, error) {
 	m.reads++
 	if m.failProducers != nil {
 		return nil, m.failProducers
 	}
-	var producers []Producer
+	var producers []evidence.Producer
 	for _, pod := range m.pods {
-		producers = append(producers, AnyProducer(pod))
+		producers = append(producers, evidence.AnyProducer(pod))
 	}
 	return producers, nil
 }
@@ -106,24 +110,45 @@ func (m *memory) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal
 	return m.seals[name], m.failSeal
 }
 
-func (m *memory) Seals(_ context.Context, namespace string, _ artifact.Location) ([]v1alpha1.ArtifactSeal, error) {
+// Seals gives more than it is asked for: those of all locations, or of all workflows
+// and namespaces.
+func (m *memory) Seals(_ context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
 	m.reads++
+	byLocation, fail := of.Has(v1alpha1.LabelLocation), m.failWorkflowSeals
+	if byLocation {
+		fail = m.failSeals
+	}
 	var found []v1alpha1.ArtifactSeal
 	for _, s := range m.seals {
-		if s.Namespace == namespace {
+		if !byLocation || s.Namespace == namespace {
 			found = append(found, *s)
 		}
 	}
-	return found, m.failSeals
+	return found, fail
 }
 
-func (m *memory) WorkflowSeals(context.Context, string, string) ([]v1alpha1.ArtifactSeal, error) {
-	m.reads++
-	var found []v1alpha1.ArtifactSeal
-	for _, s := range m.seals {
-		found = append(found, *s)
-	}
-	return found, m.failWorkflowSeals
+// definitions are what the API server says of workflows.
+type definitions struct {
+	workflow func(ctx context.Context, namespace, name string) (*definition.Workflow, error)
+	template func(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error)
+}
+
+func (d *definitions) Workflow(ctx context.Context, namespace, name string) (*definition.Workflow, error) {
+	return d.workflow(ctx, namespace, name)
+}
+
+func (d *definitions) Template(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error) {
+	return d.template(ctx, namespace, ref)
+}
+
+type policiesFunc func(namespace string) (policy.Set, error)
+
+func (f policiesFunc) For(namespace string) (policy.Set, error) { return f(namespace) }
+
+type epochsFunc func(ctx context.Context, namespace string) (epoch.Moment, error)
+
+func (f epochsFunc) At(ctx context.Context, namespace string) (epoch.Moment, error) {
+	return f(ctx, namespace)
 }
 
 func newWorld(t testing.TB) *world {
@@ -139,21 +164,23 @@ func newWorld(t testing.TB) *world {
 		clock:    clocktesting.NewFakePassiveClock(now),
 		evidence: &memory{provenances: map[string]*v1alpha1.Provenance{}, seals: map[string]*v1alpha1.ArtifactSeal{}},
 	}
-	w.trust = Trust{Keys: keys, Root: w.notary.Root}
+	w.trust = evidence.Trust{Keys: keys, Root: w.notary.Root}
 	w.moment = epochtest.Held(namespaceUID, time.Time{})
 	w.consume, w.step = argotest.Parsed(t, "consume")
 	w.workflow = argotest.Owner(t, w.consume)
 	w.location = w.step.PinnedInputs()[0].Location()
+	w.definitions = &definitions{
+		workflow: func(context.Context, string, string) (*definition.Workflow, error) { return w.workflow, nil },
+		template: func(context.Context, string, graph.Ref) (map[string]any, error) { return w.template, nil },
+	}
 	w.gate = &Gate{
 		Identity: argotest.Identity(), Sidecar: signer, Cluster: cluster,
-		Quick: w.evidence, Live: w.evidence,
-		Policies: func(namespace string) (policy.Set, error) {
+		Quick: w.evidence, Live: w.evidence, Definitions: w.definitions,
+		Policies: policiesFunc(func(namespace string) (policy.Set, error) {
 			return policy.NewSet(namespace, w.clusterPolicies, w.ownPolicies)
-		},
-		Workflow: func(context.Context, string, string) (*definition.Workflow, error) { return w.workflow, nil },
-		Template: func(context.Context, string, graph.Ref) (map[string]any, error) { return w.template, nil },
-		Facts:    NewFacts(1 << 20), Clock: w.clock,
-		Epochs: func(context.Context, string) (epoch.Moment, error) { return w.moment, w.failEpochs },
+		}),
+		Epochs:   epochsFunc(func(context.Context, string) (epoch.Moment, error) { return w.moment, w.failEpochs }),
+		Verified: evidence.NewVerified(1 << 20), Clock: w.clock,
 	}
 	w.produce = w.producer(t, "produce", "", now.Add(-10*time.Second))
 	w.seal(t, w.produce, nil)
@@ -205,7 +232,7 @@ func finish(pod *corev1.Pod, end time.Time) {
 // Provenance and the ArtifactSeal.
 func (w *world) seal(t testing.TB, pod *corev1.Pod, change func(*provenance.Facts)) {
 	t.Helper()
-	_, end := ended(pod), ended(pod)
+	end := evidence.Ended(pod)
 	f := sealtest.Facts(w.location.URI(), stored)
 	f.Builder.Cluster = cluster
 	f.Step.Namespace, f.Step.Workflow = pod.Namespace, provenance.Ref{Name: w.step.Workflow, UID: w.step.WorkflowUID}

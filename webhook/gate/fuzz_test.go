@@ -12,6 +12,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/inject"
 )
 
@@ -82,7 +83,7 @@ func newFuzzed(t testing.TB, evidence bool) *fuzzed {
 		z.owners[wf.Name] = wf
 	}
 	z.owners[z.step.Workflow] = z.workflow
-	z.gate.Workflow = func(_ context.Context, _, name string) (*definition.Workflow, error) { return z.owners[name], nil }
+	z.definitions.workflow = func(_ context.Context, _, name string) (*definition.Workflow, error) { return z.owners[name], nil }
 	if evidence {
 		z.pins = []string{z.location.URI()}
 		return z
@@ -140,7 +141,7 @@ func (z *fuzzed) decide(t *testing.T, pod *corev1.Pod, pinned bool) Decision {
 	if argo.Adoptable(pod) && z.gate.Create(t.Context(), Admission{Pod: asked, NamespaceUID: namespaceUID, Creator: "eve", Mode: v1alpha1.ModeEnforce, Trust: z.trust}).Allowed {
 		t.Fatal("another's pod was admitted that Argo would adopt")
 	}
-	NewProducer(asked)
+	evidence.NewProducer(asked)
 	z.gate.Delete(t.Context(), asked, z.trust)
 	z.gate.Update(asked, asked, "")
 	return d

@@ -14,6 +14,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 func TestLogsAreMeasuredAsTheTagSays(t *testing.T) {
@@ -109,7 +110,7 @@ func TestALogHoldsNobodyElse(t *testing.T) {
 	w.tag(t, pod)
 	finish(pod, time.Time{})
 	w.evidence.pods = append(w.evidence.pods, pod)
-	if p := AnyProducer(pod); len(p.Outputs) != 1 || !strings.HasSuffix(p.Outputs[0].Key, "/main.log") {
+	if p := evidence.AnyProducer(pod); len(p.Outputs) != 1 || !strings.HasSuffix(p.Outputs[0].Key, "/main.log") {
 		t.Fatalf("it writes %v", p.Outputs)
 	}
 	if v := w.evaluate(t); !v.Allowed {

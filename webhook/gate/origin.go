@@ -30,12 +30,12 @@ func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Work
 				return nil, reason.Wrap(reason.OriginUnknown, err, "%v", err).For(in.Label())
 			}
 		}
-		o, learned, err := g.origin(ctx, step, known, in.Name)
-		if err != nil {
-			return nil, err.For(in.Label())
+		o, learned, no := g.origin(ctx, step, known, in.Name)
+		if no != nil {
+			return nil, no.For(in.Label())
 		}
 		known = learned // for the other inputs; nobody else's
-		if in.Source != argo.SourceStore && !named(o, in) {
+		if in.Source != argo.SourceStore && !isLiteral(o, in) {
 			return nil, reason.New(reason.OriginMismatch, "it comes from %s, and the workflow's definition takes it from %s", in.Source, describeOrigins(o)).For(in.Label())
 		}
 		found[in.Name] = o
@@ -62,7 +62,7 @@ func (g *Gate) origin(ctx context.Context, step *argo.Step, known *graph.Graph, 
 		case !errors.As(err, &missing):
 			return refuse(reason.OriginUnknown, err, "%v", err)
 		}
-		template, err := g.Template(ctx, step.Namespace, missing.Ref)
+		template, err := g.Definitions.Template(ctx, step.Namespace, missing.Ref)
 		if err != nil {
 			return refuse(reason.LookupFailed, err, "%s could not be read", missing.Ref)
 		}
@@ -81,15 +81,15 @@ func (g *Gate) origin(ctx context.Context, step *argo.Step, known *graph.Graph, 
 // copy yet, it is read what arguments it has. If that fails, less will be stated.
 func (g *Gate) Fingerprint(ctx context.Context, step *argo.Step, wf *definition.Workflow) string {
 	if ref, awaits := wf.Awaits(); awaits && len(step.Outputs) > 0 {
-		if template, err := g.Template(ctx, step.Namespace, ref); err == nil && template != nil {
+		if template, err := g.Definitions.Template(ctx, step.Namespace, ref); err == nil && template != nil {
 			wf = wf.Foresee(template)
 		}
 	}
 	return wf.Fingerprint(step.NodeName)
 }
 
-// named says whether the definition itself gives the input's place or content.
-func named(o graph.Origins, in argo.Input) bool {
+// isLiteral says whether the definition itself gives the input's place or content.
+func isLiteral(o graph.Origins, in argo.Input) bool {
 	for _, l := range o.Literals {
 		switch {
 		case in.Source == argo.SourceStore && l.Store == "s3":
@@ -107,11 +107,11 @@ func named(o graph.Origins, in argo.Input) bool {
 	return false
 }
 
-// made says whether the step that the seal is about is one that the definition
-// takes the input from, and the sealed output, or that part of it, the one it
-// takes.
-func made(o graph.Origins, in argo.Input, s *provenance.Statement, subject provenance.Subject, part string) *refused {
-	if named(o, in) {
+// checkOrigin wants the step that the seal is about to be one that the definition
+// takes the input from, and the sealed output, or that part of it, to be the one it
+// takes: decision 5.
+func checkOrigin(o graph.Origins, in argo.Input, s *provenance.Statement, subject provenance.Subject, part string) *reason.Error {
+	if isLiteral(o, in) {
 		return nil
 	}
 	for _, out := range o.Outputs {
@@ -123,7 +123,7 @@ func made(o graph.Origins, in argo.Input, s *provenance.Statement, subject prove
 	if part != "" {
 		of = fmt.Sprintf("%.200q of ", part)
 	}
-	return refuse(reason.OriginMismatch, "it is %soutput %.200s of node %.200q, template %.200s, which ended at %s, and the workflow's definition takes it from %s",
+	return reason.New(reason.OriginMismatch, "it is %soutput %.200s of node %.200q, template %.200s, which ended at %s, and the workflow's definition takes it from %s",
 		of, subject.Output, s.Step.NodeName, s.Definition.Template, s.FinishedAt.UTC().Format(time.RFC3339), describeOrigins(o))
 }
 

@@ -101,7 +101,7 @@ func TestAnInputIsWhatTheDefinitionTakesItFrom(t *testing.T) {
 		}, reason.DefinitionIncomplete, ""},
 		"a template that cannot be read is waited for": {func(t *testing.T, w *world) {
 			w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"t"}`)
-			w.gate.Template = func(context.Context, string, graph.Ref) (map[string]any, error) { return nil, errDown }
+			w.definitions.template = func(context.Context, string, graph.Ref) (map[string]any, error) { return nil, errDown }
 		}, reason.LookupFailed, ""},
 		"no workflow is refused": {func(_ *testing.T, w *world) { w.workflow = nil }, reason.OriginUnknown, ""},
 	}
@@ -143,7 +143,7 @@ func TestAFingerprintHasWhatATemplateIsGoingToGive(t *testing.T) {
 	fingerprint := func(pod string, template map[string]any, err error) string {
 		w := newWorld(t)
 		asked := false
-		w.gate.Template = func(_ context.Context, namespace string, ref graph.Ref) (map[string]any, error) {
+		w.definitions.template = func(_ context.Context, namespace string, ref graph.Ref) (map[string]any, error) {
 			asked = namespace == "team-a" && ref == graph.Ref{Name: "build", ClusterScope: true}
 			return template, err
 		}

@@ -282,7 +282,7 @@ func TestPoliciesThatCannotBeAskedRefuse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.gate.Policies = func(string) (policy.Set, error) { return c.set, c.err }
+			w.gate.Policies = policiesFunc(func(string) (policy.Set, error) { return c.set, c.err })
 			v := w.evaluate(t)
 			if v.Allowed || v.Refusal.Code != c.want || v.Refusal.Code.Retryable() != c.retry {
 				t.Errorf("verdict is %v", v.Refusal)

@@ -27,7 +27,7 @@ func (h *Handlers) copies(ctx context.Context, req admission.Request) admission.
 	s, err := h.submission(ctx, req)
 	switch {
 	case err != nil:
-		return h.answer(q, gate.Decision{Refusal: gate.Refusal(err)})
+		return h.answer(q, gate.Decision{Refusal: reason.From(err)})
 	case s == nil:
 		return h.answer(q, gate.Decision{Allowed: true})
 	}

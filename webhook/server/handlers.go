@@ -20,6 +20,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/text"
+	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -40,7 +41,7 @@ const shareOfCopies = 16
 // Handlers answer admission requests.
 type Handlers struct {
 	Gate       *gate.Gate
-	Trust      func() (gate.Trust, error)
+	Trust      func() (evidence.Trust, error)
 	Namespaces Namespaces
 	// Pod gets a stored pod, live: nil if there is none.
 	Pod func(ctx context.Context, namespace, name string) (*corev1.Pod, error)
@@ -85,7 +86,7 @@ type question struct {
 	// pod as it will be, old as it is; either may be nil, by operation.
 	pod, old *corev1.Pod
 	ns       namespace
-	trust    gate.Trust
+	trust    evidence.Trust
 	start    time.Time
 }
 
@@ -158,7 +159,7 @@ func (h *Handlers) place(ctx context.Context, q *question) *gate.Decision {
 }
 
 func refuse(err error) *gate.Decision {
-	return &gate.Decision{Refusal: gate.Refusal(err)}
+	return &gate.Decision{Refusal: reason.From(err)}
 }
 
 // decode reads a pod, and gives it the request's namespace where it has none.
@@ -266,8 +267,8 @@ func (h *Handlers) exec(ctx context.Context, req admission.Request) admission.Re
 func (h *Handlers) answer(q *question, d gate.Decision) admission.Response {
 	creates := (q.op == opCreate || q.op == opMutate) && q.pod != nil
 	deadline := creates && h.Gate.InPlace(q.pod)
-	if deadline && d.RetryAfter == 0 {
-		d.RetryAfter = 1
+	if d.Refusal = d.Why(); deadline && d.Refusal != nil && d.Refusal.RetryAfter == 0 {
+		d.Refusal = d.Refusal.InPlace(1)
 	}
 	response, said := respond(d, q.ns.mode)
 	if creates {
@@ -300,7 +301,7 @@ func (h *Handlers) told(q *question, d gate.Decision, said answer) {
 	var code reason.Code
 	var message string
 	if !d.Allowed {
-		code, message = reason.Of(gate.Refusal(errorOf(d))), gate.Refusal(errorOf(d)).Error()
+		code, message = reason.Of(d.Refusal), d.Refusal.Error()
 	}
 	took := time.Since(q.start)
 	h.Metrics.observe(q.op, said, code, took)
@@ -324,14 +325,6 @@ func (h *Handlers) told(q *question, d gate.Decision, said answer) {
 		APIVersion: layout.APIVersion, Kind: layout.Kind,
 		Namespace: d.Workflow.Namespace, Name: d.Workflow.Name, UID: types.UID(d.Workflow.UID),
 	}, corev1.EventTypeWarning, string(code), text.Cut("Pod "+nameOf(q)+": "+message, maxEvent))
-}
-
-// errorOf is a decision's refusal as an error; an untyped nil if there is none.
-func errorOf(d gate.Decision) error {
-	if d.Refusal == nil {
-		return nil
-	}
-	return d.Refusal
 }
 
 func nameOf(q *question) string {

@@ -26,6 +26,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -54,14 +55,21 @@ func handlers(t *testing.T, mode string) *Handlers {
 	api := reader{namespaceObject("team", mode), nil}
 	return &Handlers{
 		Gate: &gate.Gate{
-			Clock: clocktesting.NewFakePassiveClock(time.Now()), Facts: gate.NewFacts(1 << 20),
-			Policies: func(namespace string) (policy.Set, error) { return policy.NewSet(namespace, nil, nil) },
+			Clock: clocktesting.NewFakePassiveClock(time.Now()), Verified: evidence.NewVerified(1 << 20),
+			Policies: noPolicies{},
 		},
-		Trust:      func() (gate.Trust, error) { return gate.Trust{}, nil },
+		Trust:      func() (evidence.Trust, error) { return evidence.Trust{}, nil },
 		Namespaces: Namespaces{Cached: api, Live: api},
 		Events:     record.NewFakeRecorder(10), Metrics: metricsFor(t), Log: logr.Discard(), MaxInFlight: 4,
 		InPlace: NewInPlace(32, 3, clocktesting.NewFakePassiveClock(time.Now())),
 	}
+}
+
+// noPolicies leaves the built-in one.
+type noPolicies struct{}
+
+func (noPolicies) For(namespace string) (policy.Set, error) {
+	return policy.NewSet(namespace, nil, nil)
 }
 
 func podJSON(t *testing.T, change func(*corev1.Pod)) []byte {
@@ -194,7 +202,7 @@ func TestALookupThatFailsIsNotNowInEveryMode(t *testing.T) {
 		}
 	}
 	h := handlers(t, "enforce")
-	h.Trust = func() (gate.Trust, error) { return gate.Trust{}, errors.New("there is no tag key yet") }
+	h.Trust = func() (evidence.Trust, error) { return evidence.Trust{}, errors.New("there is no tag key yet") }
 	if r := post(t, h.Mux(), PathValidate, review(t, nil)); r.Allowed || r.Result.Code != http.StatusTooManyRequests {
 		t.Errorf("without keys: %+v, result %+v", r, r.Result)
 	}
@@ -253,10 +261,10 @@ func TestRespond(t *testing.T) {
 		"what is allowed is allowed":        {gate.Decision{Allowed: true}, v1alpha1.ModeEnforce, answerAllow, true, 0, 0, nil, ""},
 		"enforce refuses":                   {gate.Decision{Refusal: refusal}, v1alpha1.ModeEnforce, answerDeny, false, 403, 0, nil, ""},
 		"enforce says later":                {gate.Decision{Refusal: later}, v1alpha1.ModeEnforce, answerRetry, false, 429, 0, nil, ""},
-		"and when":                          {gate.Decision{Refusal: later, RetryAfter: 1}, v1alpha1.ModeEnforce, answerRetry, false, 429, 1, nil, ""},
-		"but never for what is final":       {gate.Decision{Refusal: refusal, RetryAfter: 1}, v1alpha1.ModeEnforce, answerDeny, false, 403, 0, nil, ""},
+		"and when":                          {gate.Decision{Refusal: later.InPlace(1)}, v1alpha1.ModeEnforce, answerRetry, false, 429, 1, nil, ""},
+		"but never for what is final":       {gate.Decision{Refusal: refusal.InPlace(1)}, v1alpha1.ModeEnforce, answerDeny, false, 403, 0, nil, ""},
 		"warn warns":                        {gate.Decision{Refusal: refusal}, v1alpha1.ModeWarn, answerWarn, true, 0, 0, []string{refusal.Error()}, refusal.Error()},
-		"warn does not hold up":             {gate.Decision{Refusal: later, RetryAfter: 1}, v1alpha1.ModeWarn, answerWarn, true, 0, 0, []string{later.Error()}, later.Error()},
+		"warn does not hold up":             {gate.Decision{Refusal: later.InPlace(1)}, v1alpha1.ModeWarn, answerWarn, true, 0, 0, []string{later.Error()}, later.Error()},
 		"audit is silent":                   {gate.Decision{Refusal: refusal, Warnings: []string{"x"}}, v1alpha1.ModeAudit, answerAudit, true, 0, 0, nil, refusal.Error()},
 		"what is always refused is in warn": {gate.Decision{Refusal: refusal, Always: true}, v1alpha1.ModeWarn, answerDeny, false, 403, 0, nil, ""},
 		"and in audit":                      {gate.Decision{Refusal: refusal, Always: true}, v1alpha1.ModeAudit, answerDeny, false, 403, 0, nil, ""},

@@ -85,7 +85,7 @@ func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 // none of their workers.
 func (h *Handlers) overloaded(req admission.Request, refusal *reason.Error) admission.Response {
 	q := &question{Request: req, op: opOther}
-	inPlace := denied(gate.Decision{Refusal: refusal, RetryAfter: 1})
+	inPlace := denied(gate.Decision{Refusal: refusal.InPlace(1)})
 	created := req.Operation == admissionv1.Create && req.SubResource == ""
 	switch {
 	case !created:

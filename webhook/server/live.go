@@ -18,9 +18,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
-	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
-	"github.com/argoseal/argoseal/webhook/gate"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 const (
@@ -40,22 +39,22 @@ type Live struct {
 	Pods kubernetes.Interface
 }
 
-var _ gate.Evidence = Live{}
+var _ evidence.Source = Live{}
 
-// Producers implements gate.Evidence: all pods of the workflow.
-func (l Live) Producers(ctx context.Context, namespace, workflow string, _ argo.Input) ([]gate.Producer, error) {
+// Producers implements evidence.Source: all pods of the workflow.
+func (l Live) Producers(ctx context.Context, namespace, workflow string, _ argo.Input) ([]evidence.Producer, error) {
 	options := metav1.ListOptions{
 		LabelSelector: labels.Set{layout.LabelWorkflow: workflow}.String(),
 		Limit:         pageSize,
 	}
-	var producers []gate.Producer
+	var producers []evidence.Producer
 	for {
 		page, err := l.Pods.CoreV1().Pods(namespace).List(ctx, options)
 		if err != nil {
 			return nil, err
 		}
 		for i := range page.Items {
-			producers = append(producers, gate.AnyProducer(&page.Items[i]))
+			producers = append(producers, evidence.AnyProducer(&page.Items[i]))
 		}
 		if page.Continue == "" {
 			return producers, nil
@@ -64,33 +63,23 @@ func (l Live) Producers(ctx context.Context, namespace, workflow string, _ argo.
 	}
 }
 
-// Provenance implements gate.Evidence.
+// Provenance implements evidence.Source.
 func (l Live) Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
 	return get(ctx, l.API, namespace, name, &v1alpha1.Provenance{})
 }
 
-// Seal implements gate.Evidence.
+// Seal implements evidence.Source.
 func (l Live) Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error) {
 	return get(ctx, l.API, namespace, name, &v1alpha1.ArtifactSeal{})
-}
-
-// Seals implements gate.Evidence, by the label that the notary gives them.
-func (l Live) Seals(ctx context.Context, namespace string, location artifact.Location) ([]v1alpha1.ArtifactSeal, error) {
-	return l.sealsWith(ctx, namespace, labels.Set{v1alpha1.LabelLocation: artifact.LocationName(location)})
 }
 
 // maxSeals bounds how many ArtifactSeals are read for one decision.
 const maxSeals = 5000
 
-// WorkflowSeals implements gate.Evidence, by the label that the notary gives
-// them.
-func (l Live) WorkflowSeals(ctx context.Context, namespace, workflow string) ([]v1alpha1.ArtifactSeal, error) {
-	return l.sealsWith(ctx, namespace, labels.Set{layout.LabelWorkflow: workflow})
-}
-
-func (l Live) sealsWith(ctx context.Context, namespace string, set labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+// Seals implements evidence.Source.
+func (l Live) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
 	var seals []v1alpha1.ArtifactSeal
-	options := client.ListOptions{Namespace: namespace, LabelSelector: labels.SelectorFromSet(set), Limit: pageSize}
+	options := client.ListOptions{Namespace: namespace, LabelSelector: labels.SelectorFromSet(of), Limit: pageSize}
 	for {
 		var page v1alpha1.ArtifactSealList
 		if err := l.API.List(ctx, &page, &options); err != nil {

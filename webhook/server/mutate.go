@@ -54,11 +54,11 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	}
 	out, err := h.prepare(ctx, a, step, wf)
 	if err != nil {
-		return h.answer(q, gate.Decision{Refusal: gate.Refusal(err)})
+		return h.answer(q, gate.Decision{Refusal: reason.From(err)})
 	}
 	patches, err := difference(q.pod, out)
 	if err != nil {
-		return h.answer(q, gate.Decision{Refusal: gate.Refusal(err)})
+		return h.answer(q, gate.Decision{Refusal: reason.From(err)})
 	}
 	response := h.answer(q, gate.Decision{Allowed: true})
 	response.Patches = patches
@@ -69,7 +69,7 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 // Only a lookup that failed here may work there, and would then say that our
 // containers are missing; so that is said here.
 func (h *Handlers) leave(q *question, err error) admission.Response {
-	if refusal := gate.Refusal(err); refusal.Code.Retryable() {
+	if refusal := reason.From(err); refusal.Code.Retryable() {
 		return h.answer(q, gate.Decision{Refusal: refusal})
 	}
 	return h.answer(q, gate.Decision{Allowed: true})
@@ -108,7 +108,7 @@ func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step,
 			return true, nil
 		}
 		patience := waitRunning
-		if v.RetryAfter > 0 {
+		if v.Refusal.RetryAfter > 0 {
 			patience = waitEnded
 		}
 		// A look takes time too: it has to end before the request does.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -134,7 +135,7 @@ func TestSealsAreFoundByTheirLocation(t *testing.T) {
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
 		seal("lib", "a", artifact.LocationName(l)), seal("lib", "b", "another"), seal("other", "c", artifact.LocationName(l)),
 	).Build()
-	found, err := Live{API: api}.Seals(t.Context(), "lib", l)
+	found, err := Live{API: api}.Seals(t.Context(), "lib", labels.Set{v1alpha1.LabelLocation: artifact.LocationName(l)})
 	if err != nil || len(found) != 1 || found[0].Name != "a" {
 		t.Errorf("found %v, %v", found, err)
 	}

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/webhook/gate"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 // byLocation is the index of producers: workflow and location they write, where
@@ -37,7 +37,7 @@ type Producers struct {
 	Live
 }
 
-var _ gate.Evidence = (*Producers)(nil)
+var _ evidence.Source = (*Producers)(nil)
 
 // indexed is what is read of a cache's informer. The cache itself gives out pods only,
 // and here are none.
@@ -50,7 +50,7 @@ type indexed interface {
 type entry struct {
 	metav1.ObjectMeta
 	tagged   bool
-	producer gate.Producer
+	producer evidence.Producer
 }
 
 // NewProducers has the cache, which Caches was given, watch the pods.
@@ -75,7 +75,7 @@ func compact(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
-	p, tagged := gate.NewProducer(pod)
+	p, tagged := evidence.NewProducer(pod)
 	return &entry{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
@@ -122,8 +122,8 @@ func (p *Producers) Ready(*http.Request) error {
 
 var errNotSynced = errors.New("the pods have not been listed yet")
 
-// Producers implements gate.Evidence from the cache.
-func (p *Producers) Producers(_ context.Context, namespace, workflow string, in argo.Input) ([]gate.Producer, error) {
+// Producers implements evidence.Source from the cache.
+func (p *Producers) Producers(_ context.Context, namespace, workflow string, in argo.Input) ([]evidence.Producer, error) {
 	if err := p.Ready(nil); err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (p *Producers) Producers(_ context.Context, namespace, workflow string, in 
 		wanted = append(wanted, l.Prefix().URI())
 	}
 	slices.Sort(wanted)
-	var producers []gate.Producer
+	var producers []evidence.Producer
 	seen := map[types.UID]bool{}
 	for _, l := range slices.Compact(wanted) {
 		objects, err := p.pods.GetIndexer().ByIndex(byLocation, indexKey(namespace, workflow, l))

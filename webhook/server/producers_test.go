@@ -12,7 +12,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
-	"github.com/argoseal/argoseal/webhook/gate"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 // synced is an informer that has seen all there is, unless it is cold.
@@ -36,7 +36,7 @@ func TestProducersAreFoundByWhatTheyMayWrite(t *testing.T) {
 	p := &Producers{pods: synced{indexer: indexer}}
 	add := func(name, workflow string, unreadable bool, uris ...string) {
 		e := &entry{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, UID: types.UID(name)}, tagged: true}
-		e.producer = gate.Producer{Pod: name, Workflow: workflow, Unreadable: unreadable}
+		e.producer = evidence.Producer{Pod: name, Workflow: workflow, Unreadable: unreadable}
 		for _, uri := range uris {
 			e.producer.Outputs = append(e.producer.Outputs, at(t, uri))
 		}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
@@ -27,9 +26,7 @@ func respond(d gate.Decision, mode v1alpha1.Mode) (admission.Response, answer) {
 	if d.Allowed {
 		return allowed(d), answerAllow
 	}
-	if d.Refusal == nil {
-		d.Refusal = reason.New(reason.Internal, "refused without a reason")
-	}
+	d.Refusal = d.Why()
 	if !d.Always {
 		switch mode {
 		case v1alpha1.ModeWarn:
@@ -78,8 +75,8 @@ func denied(d gate.Decision) admission.Response {
 	if d.Refusal.Code.Retryable() {
 		status.Code, status.Reason = http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests
 		status.Message = d.Refusal.Error()
-		if d.RetryAfter > 0 {
-			status.Details = &metav1.StatusDetails{RetryAfterSeconds: d.RetryAfter}
+		if d.Refusal.RetryAfter > 0 {
+			status.Details = &metav1.StatusDetails{RetryAfterSeconds: d.Refusal.RetryAfter}
 		}
 	}
 	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{

@@ -21,12 +21,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/reason"
-	"github.com/argoseal/argoseal/webhook/gate"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 func TestAPanicIsARefusal(t *testing.T) {
 	h := handlers(t, "enforce")
-	h.Trust = func() (gate.Trust, error) { panic("secret") }
+	h.Trust = func() (evidence.Trust, error) { panic("secret") }
 	r := post(t, h.Mux(), PathValidate, review(t, nil))
 	if r.Allowed || r.Result.Code != http.StatusForbidden || strings.Contains(r.Result.Message, "secret") || r.UID != "request-1" {
 		t.Errorf("answer is %+v, result %+v", r, r.Result)
@@ -264,7 +264,7 @@ func TestWorkflowsWithCopiesLeaveRoom(t *testing.T) {
 	trust := h.Trust
 	asked := 0
 	mux := h.Mux()
-	h.Trust = func() (gate.Trust, error) {
+	h.Trust = func() (evidence.Trust, error) {
 		if asked++; asked == 1 { // while one is at work
 			if r := post(t, mux, PathCopies, review(t, submit)); r.Allowed || !strings.HasPrefix(r.Result.Message, "Overloaded: ") {
 				t.Errorf("another one is answered %+v", r.Result)

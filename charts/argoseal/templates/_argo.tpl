@@ -1,8 +1,8 @@
 {{/*
-Which Argo is believed, as JSON {controllers, executorImages, executorEnv,
+Which Argo is trusted, as JSON {controllers, executorImages, executorEnv,
 executorUsers, requeueTimes, found, left, hasty}: the values if given, else what the cluster's
 workflow-controller Deployments say. Without a cluster to ask (helm template, Argo
-CD) nobody is believed by default: whoever makes a namespace of that name would be
+CD) nobody is trusted by default: whoever makes a namespace of that name would be
 Argo. Argo's images called -nonroot run as 8737; not so where
 OpenShift gives every pod a user, and refuses those that name another one.
 */}}
@@ -28,10 +28,10 @@ OpenShift gives every pod a user, and refuses those that name another one.
       {{- fail (printf "No Argo workflow-controller found in this cluster%s. Install Argo Workflows first, or set argo.namespaces to those whose owners you trust." (ternary (printf " but %s" (join ", " $left)) "" (gt (len $left) 0))) -}}
     {{- end -}}
     {{- if gt (len $discovered.namespaces) 1 -}}
-      {{- fail (printf "Argo workflow-controllers found in the namespaces %s. Whoever runs one there would be believed: set argo.namespaces to those that you trust." (join ", " $discovered.namespaces)) -}}
+      {{- fail (printf "Argo workflow-controllers found in the namespaces %s. Whoever runs one there would be trusted: set argo.namespaces to those that you mean." (join ", " $discovered.namespaces)) -}}
     {{- end -}}
   {{- else -}}
-    {{- fail "argo.controllers and argo.executorImages are missing: without the cluster (helm template, Argo CD) nobody can say which Argo is to be believed. Set both." -}}
+    {{- fail "argo.controllers and argo.executorImages are missing: without the cluster (helm template, Argo CD) nobody can say which Argo to trust. Set both." -}}
   {{- end -}}
 {{- end -}}
 {{- $given := dict -}}

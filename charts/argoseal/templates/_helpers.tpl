@@ -152,10 +152,10 @@ readinessProbe:
 {{- end }}
 
 {{/*
-Which Argo and which signer are believed, as a JSON list of arguments of the webhook
+Which Argo and which signer are trusted, as a JSON list of arguments of the webhook
 and the notary.
 */}}
-{{- define "argoseal.believed" -}}
+{{- define "argoseal.trusted" -}}
 {{- $argo := include "argoseal.argo" . | fromJson -}}
 {{- $args := list (printf "--signer-image=%s" (include "argoseal.signerImage" .)) -}}
 {{- range $argo.controllers }}{{ $args = append $args (printf "--argo-controller=%s" .) }}{{ end -}}

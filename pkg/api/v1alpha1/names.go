@@ -75,8 +75,13 @@ const (
 	ConfigMapNotaryKey = "argoseal-notary-key"
 	// NotaryKeyKey is the notary's public key, PEM (SPKI).
 	NotaryKeyKey = "notary.pub"
-	// ConfigMapBelieved holds which Argo and which signers the notary was told of,
-	// now and before, as JSON under BelievedKey (package notary/believed).
+	// ConfigMapTrusted holds which Argo and which signers the notary was told to
+	// trust, now and before, as JSON under TrustedKey (package notary/trusted).
+	ConfigMapTrusted = "argoseal-trusted"
+	// TrustedKey is the one key of ConfigMapTrusted.
+	TrustedKey = "trusted.json"
+	// ConfigMapBelieved is what the release before this one has instead of
+	// ConfigMapTrusted, with BelievedKey. A rollback finds it.
 	ConfigMapBelieved = "argoseal-believed"
 	// ConfigMapEpochs holds since when each namespace has had its mode, as JSON
 	// under EpochsKey (package epoch). The notary keeps it.

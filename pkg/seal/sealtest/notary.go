@@ -134,7 +134,7 @@ func (n *Notary) Forge(tb testing.TB, payload []byte) *protobundle.Bundle {
 func Facts(uri string, sha256 artifact.Digest) provenance.Facts {
 	d := func(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c, 64)) }
 	return provenance.Facts{
-		Subjects: []provenance.Subject{{URI: uri, SHA256: sha256, Form: content.FormTar, Tree: d("1"), Size: 15, Output: "hello-art"}},
+		Subjects: []provenance.Subject{{URI: uri, Sum: content.Sum{Form: content.FormTar, Size: 15, SHA256: sha256, Tree: d("1")}, Output: "hello-art"}},
 		Builder:  provenance.Builder{Cluster: "test", Level: provenance.LevelObserved},
 		Definition: provenance.Definition{
 			Spec: d("2"), TemplateBody: d("3"), Entrypoint: "artifact-example", Template: "hello-world-to-file",

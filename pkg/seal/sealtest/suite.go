@@ -107,7 +107,7 @@ func expect(t *testing.T, err error, want reason.Code) {
 
 func crosswise(t *testing.T, notary *Notary) {
 	facts := Facts(uriA, digest("a"))
-	facts.Subjects = append(facts.Subjects, provenance.Subject{URI: uriB, SHA256: digest("b"), Form: content.FormTar, Tree: digest("c"), Output: "other"})
+	facts.Subjects = append(facts.Subjects, provenance.Subject{URI: uriB, Sum: content.Sum{Form: content.FormTar, SHA256: digest("b"), Tree: digest("c")}, Output: "other"})
 	payload, err := provenance.Build(facts)
 	check(t, err)
 	statement, err := notary.Root.Verify(notary.Bundle(t, payload))

@@ -97,7 +97,7 @@ variables.name. Every ConfigMap and Secret that our programs make is here.
 {{- $root := . -}}
 {{- range $writer, $objects := dict
   "webhook" (list "Secret/argoseal-tag-key" "Secret/argoseal-webhook-tls")
-  "notary" (list "Secret/argoseal-signing-key" "Secret/argoseal-parameter-key" "ConfigMap/argoseal-notary-key" "ConfigMap/argoseal-believed" "ConfigMap/argoseal-epochs")
+  "notary" (list "Secret/argoseal-signing-key" "Secret/argoseal-parameter-key" "ConfigMap/argoseal-notary-key" "ConfigMap/argoseal-trusted" "ConfigMap/argoseal-believed" "ConfigMap/argoseal-epochs")
   "rekor" (list "Secret/argoseal-log-key" "ConfigMap/argoseal-trusted-root")
 }}
 {{- range $objects }}

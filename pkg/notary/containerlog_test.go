@@ -31,7 +31,7 @@ type fakeLogs struct {
 	asked []string
 }
 
-// Read implements Logs.
+// Read implements ContainerLogs.
 func (f *fakeLogs) Read(ctx context.Context, namespace, pod, container string, limit int64) (io.ReadCloser, error) {
 	f.asked = append(f.asked, fmt.Sprintf("%s/%s %s %d", namespace, pod, container, limit))
 	return f.read(ctx)
@@ -73,7 +73,7 @@ func largeDirectory(t testing.TB, files int) *world {
 		list = append(list, content.File{Path: fmt.Sprintf("file-%05d", i), SHA256: artifact.Digest(strings.Repeat("a", 64))})
 	}
 	tree := list.Tree()
-	w.scene.measure(t, measurement.Measurement{{Output: helloOutput, Sum: content.Sum{Form: content.FormDirectory, SHA256: tree, Tree: tree}, Files: list}})
+	w.scene.measure(t, measurement.Measurement{{Output: helloOutput, Found: measurement.Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: tree, Tree: tree}, Files: list}}})
 	w.update(t)
 	return w
 }
@@ -373,11 +373,11 @@ func TestALogIsReadThroughTheAPIServer(t *testing.T) {
 
 func TestARecordListsWhatItHasRoomFor(t *testing.T) {
 	long := strings.Repeat("x", content.MaxListing)
-	list := func(texts ...string) (fates []v1alpha1.OutputStatus) {
+	list := func(texts ...string) (noted []v1alpha1.OutputStatus) {
 		for _, text := range texts {
-			fates = append(fates, v1alpha1.OutputStatus{Name: "o", Files: text})
+			noted = append(noted, v1alpha1.OutputStatus{Name: "o", Files: text})
 		}
-		return fates
+		return noted
 	}
 	for name, c := range map[string]struct {
 		files []string
@@ -390,10 +390,10 @@ func TestARecordListsWhatItHasRoomFor(t *testing.T) {
 		"what is not longer as JSON": {[]string{strings.Repeat("<", len(long))}, 3 * len(long), []int{0}},
 		"what may be read":           {[]string{strings.Repeat("x", content.MaxListing+1)}, maxRecord, []int{0}},
 	} {
-		fates := list(c.files...)
-		got := fitting(fates, c.room)
+		noted := list(c.files...)
+		got := fitting(noted, c.room)
 		for i := range got {
-			if len(got[i].Files) != c.want[i] || got[i].Name != "o" || fates[i].Files != c.files[i] {
+			if len(got[i].Files) != c.want[i] || got[i].Name != "o" || noted[i].Files != c.files[i] {
 				t.Errorf("%s: list %d has %d bytes, want %d", name, i, len(got[i].Files), c.want[i])
 			}
 		}

@@ -11,7 +11,9 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -19,6 +21,81 @@ import (
 	"github.com/argoseal/argoseal/pkg/tag"
 	"github.com/argoseal/argoseal/pkg/text"
 )
+
+// Rules are what a pod is held to.
+type Rules struct {
+	// Tags open admission tags.
+	Tags tag.Keys
+	// Identity of Argo in this cluster, and SignerImages, the images that our
+	// sidecar may run, references by digest: those of now, and those of before an
+	// upgrade until their last pod has ended.
+	Identity     argo.Identity
+	SignerImages []string
+	// Redaction decides what is quoted of parameters.
+	Redaction provenance.Redaction
+	// Cluster is this cluster's name in builder.id.
+	Cluster string
+	// Version of this program.
+	Version string
+}
+
+// Witness is what the notary was told about one finished pod.
+type Witness struct {
+	// Pod as the API server stores it, with the kubelet's status.
+	Pod *corev1.Pod
+	// Step is what sidecar.StepOf reads from Pod.
+	Step *argo.Step
+	// Workflow is the live one that owns the pod.
+	Workflow *definition.Workflow
+	// Moment is what is known of the pod's namespace after all else was read.
+	Moment epoch.Moment
+	// Kubelet is the version of the kubelet that ran the pod.
+	Kubelet string
+}
+
+// Judged is a finished pod that is sealed if its measurement allows it.
+type Judged struct {
+	rules   Rules
+	witness Witness
+	tag     tag.Tag
+	outcome provenance.Outcome
+}
+
+// Judge holds a pod to all that does not depend on its measurement. An error is the
+// last word: there will be no seal, and why.
+func (r Rules) Judge(w Witness) (Judged, error) {
+	if len(w.Step.Outputs) == 0 {
+		if err := checkReport(w.Pod); err != nil {
+			return Judged{}, err
+		}
+		return Judged{}, reason.New(reason.NothingToSeal, "template %q has no output artifact", w.Step.Template)
+	}
+	t, err := r.admitted(w)
+	if err != nil {
+		return Judged{}, err
+	}
+	if err := checkReport(w.Pod); err != nil {
+		return Judged{}, err
+	}
+	if len(w.Step.Sealable()) == 0 {
+		first := w.Step.Outputs[0]
+		return Judged{}, first.Problem().For(first.Label())
+	}
+	outcome, err := outcomeOf(w.Pod, w.Step.Mains())
+	if err != nil {
+		return Judged{}, err
+	}
+	if err := sameExecutor(w.Pod, t.Executor.Image); err != nil {
+		return Judged{}, err
+	}
+	return Judged{rules: r, witness: w, tag: t, outcome: outcome}, nil
+}
+
+// Message is what our sidecar measured, as far as its message has it. What that had
+// no room for is in the sidecar's log, and then it is said what is there.
+func (j Judged) Message() (measurement.Measurement, *measurement.Logged, error) {
+	return messageOf(j.witness.Pod, j.tag.Signer)
+}
 
 // Containers the checks name.
 const (
@@ -38,7 +115,7 @@ const maxTagAge = 30 * time.Second
 // that what is stored is what the gate admits. Which executor and which signer it
 // may run is what the tag says, because the operator may have changed them since,
 // and one that the operator knows or knew: the webhook's word alone does not make
-// a program that is believed.
+// a program that is trusted.
 func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	t, err := r.Tags.Open(w.Pod.Annotations[v1alpha1.AnnotationTag])
 	if err != nil {
@@ -62,20 +139,20 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	if t.Mode == v1alpha1.ModeEnforce && t.Verdict != "" {
 		return tag.Tag{}, reason.New(reason.AdmissionRefused, "its tag says %s, and the pod ran in mode %s", t.Verdict, t.Mode)
 	}
-	if err := r.known(t); err != nil {
+	if err := r.trusted(t); err != nil {
 		return tag.Tag{}, err
 	}
-	believed := argo.Executor(t.Executor).Identity(t.Creator)
-	if err := w.Step.Genuine(t.Creator, w.Workflow, believed); err != nil {
+	trusted := argo.Executor(t.Executor).Identity(t.Creator)
+	if err := w.Step.Genuine(t.Creator, w.Workflow, trusted); err != nil {
 		return tag.Tag{}, err
 	}
-	if err := argo.CheckStructure(w.Pod, w.Step, believed); err != nil {
+	if err := argo.CheckStructure(w.Pod, w.Step, trusted); err != nil {
 		return tag.Tag{}, altered(err)
 	}
 	if _, err := inputsOf(w.Step, t.Pins); err != nil {
 		return tag.Tag{}, err
 	}
-	ours := sidecar.Config{Image: t.Signer, ExecutorUsers: believed.ExecutorUsers, Unhanded: t.Version == 1}
+	ours := sidecar.Config{Image: t.Signer, ExecutorUsers: trusted.ExecutorUsers, Unhanded: t.Version == 1}
 	if err := sidecar.Check(w.Pod, w.Step, t.Pins, ours.In(t.Mode)); err != nil {
 		return tag.Tag{}, altered(err)
 	}
@@ -91,8 +168,8 @@ func (w Witness) guarded() error {
 	return w.Moment.Stated(w.Workflow.Created, w.Workflow.HasCopies())
 }
 
-// known wants the operator to have said all that the webhook believed.
-func (r Rules) known(t tag.Tag) error {
+// trusted wants the operator to have said all that the webhook trusted.
+func (r Rules) trusted(t tag.Tag) error {
 	unknown := func(what, which string) error {
 		return reason.New(reason.ReplicasDisagree, "the webhook admitted the pod with the %s %.300q, which this notary was not told of", what, which)
 	}
@@ -175,37 +252,25 @@ func checkReport(pod *corev1.Pod) error {
 	return nil
 }
 
-// measured reads what our sidecar measured, after checking that it is our
-// sidecar, ran once from start to end, and said all it had to say. What its
-// message had no room for is asked for with a *logNeeded, once all else is well.
-// signer is the image that the pod has to run.
-func measured(pod *corev1.Pod, signer string, log *SignerLog) (measurement.Measurement, error) {
+// messageOf reads what our sidecar measured, after checking that it is our sidecar,
+// ran once from start to end, and said all it had to say. signer is the image that
+// the pod has to run.
+func messageOf(pod *corev1.Pod, signer string) (measurement.Measurement, *measurement.Logged, error) {
 	status, end := ended(pod.Status.InitContainerStatuses, containerSigner)
 	switch {
 	case end == nil:
-		return nil, reason.New(reason.MeasurementMissing, "the kubelet does not report how %s ended", containerSigner)
+		return nil, nil, reason.New(reason.MeasurementMissing, "the kubelet does not report how %s ended", containerSigner)
 	case status.RestartCount != 0:
-		return nil, reason.New(reason.SidecarRestarted, "%s was restarted %d times", containerSigner, status.RestartCount)
+		return nil, nil, reason.New(reason.SidecarRestarted, "%s was restarted %d times", containerSigner, status.RestartCount)
 	case end.ExitCode != 0:
-		return nil, reason.New(reason.MeasurementMissing, "%s ended with exit code %d (%s)", containerSigner, end.ExitCode, end.Reason)
+		return nil, nil, reason.New(reason.MeasurementMissing, "%s ended with exit code %d (%s)", containerSigner, end.ExitCode, end.Reason)
 	case end.Message == "":
-		return nil, reason.New(reason.MeasurementMissing, "%s left no message", containerSigner)
+		return nil, nil, reason.New(reason.MeasurementMissing, "%s left no message", containerSigner)
 	}
 	if err := sameImage(containerSigner, signer, status.ImageID); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	m, more, err := measurement.Decode(end.Message)
-	switch {
-	case err != nil || more == nil:
-		return m, err
-	case log == nil:
-		return nil, &logNeeded{more}
-	case log.Refusal == nil:
-		return log.Measurement, nil
-	case m != nil:
-		return m, nil // only the files of directories are unknown
-	}
-	return nil, log.Refusal
+	return measurement.Decode(end.Message)
 }
 
 // sameImage refuses a kubelet's report of another image than the one that the
@@ -239,4 +304,78 @@ func sameExecutor(pod *corev1.Pod, executor string) error {
 		}
 	}
 	return nil
+}
+
+// Tagged says whether a pod has an admission tag; whether the tag is ours is
+// for Rules.Facts to find out.
+func Tagged(pod *corev1.Pod) bool {
+	_, ok := pod.Annotations[v1alpha1.AnnotationTag]
+	return ok
+}
+
+// Finished says whether the kubelet, or the node controller in its place, has
+// said its last word about a pod. The kubelet sets a terminal phase only once
+// no container can be running any more, so a container that is not reported as
+// terminated by then never will be.
+func Finished(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// statuses lists what the kubelet says about every container, init containers
+// first.
+func statuses(pod *corev1.Pod) []corev1.ContainerStatus {
+	all := make([]corev1.ContainerStatus, 0, len(pod.Status.InitContainerStatuses)+len(pod.Status.ContainerStatuses))
+	all = append(all, pod.Status.InitContainerStatuses...)
+	return append(all, pod.Status.ContainerStatuses...)
+}
+
+// ended finds how a container ended: nil unless exactly one status has that
+// name and says that it is terminated.
+func ended(list []corev1.ContainerStatus, name string) (corev1.ContainerStatus, *corev1.ContainerStateTerminated) {
+	var found corev1.ContainerStatus
+	n := 0
+	for _, s := range list {
+		if s.Name == name {
+			found = s
+			n++
+		}
+	}
+	if n != 1 {
+		return corev1.ContainerStatus{}, nil
+	}
+	return found, found.State.Terminated
+}
+
+// failedInit finds the init container after which the kubelet started nothing
+// more, because it ended badly; nil if there is none. Those that run beside the
+// others stop nobody when they end.
+func failedInit(pod *corev1.Pod) (string, *corev1.ContainerStateTerminated) {
+	for _, c := range pod.Spec.InitContainers {
+		if c.RestartPolicy != nil {
+			continue
+		}
+		if _, end := ended(pod.Status.InitContainerStatuses, c.Name); end != nil && end.ExitCode != 0 {
+			return c.Name, end
+		}
+	}
+	return "", nil
+}
+
+// span is the first start and the last end of a container, by the kubelet's
+// clock. It is false if no container has both.
+func span(pod *corev1.Pod) (start, finish time.Time, ok bool) {
+	for _, s := range statuses(pod) {
+		t := s.State.Terminated
+		if t == nil || t.StartedAt.IsZero() || t.FinishedAt.IsZero() {
+			continue
+		}
+		if !ok || t.StartedAt.Time.Before(start) {
+			start = t.StartedAt.Time
+		}
+		if !ok || t.FinishedAt.After(finish) {
+			finish = t.FinishedAt.Time
+		}
+		ok = true
+	}
+	return start.UTC(), finish.UTC(), ok
 }

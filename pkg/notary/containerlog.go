@@ -17,31 +17,19 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Logs reads what a container of a pod wrote, from the beginning and no more than
+// ContainerLogs reads what a container of a pod wrote, from the beginning and no more than
 // limit bytes. Its errors are those of the API server.
-type Logs interface {
+type ContainerLogs interface {
 	Read(ctx context.Context, namespace, pod, container string, limit int64) (io.ReadCloser, error)
 }
 
 // PodLogs reads logs from the kubelets, through the API server.
 type PodLogs struct{ Pods corev1client.PodsGetter }
 
-// Read implements Logs.
+// Read implements ContainerLogs.
 func (l PodLogs) Read(ctx context.Context, namespace, pod, container string, limit int64) (io.ReadCloser, error) {
 	return l.Pods.Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{Container: container, LimitBytes: &limit}).Stream(ctx)
 }
-
-// SignerLog is what the log of a sidecar has: a measurement, or why it never
-// will.
-type SignerLog struct {
-	Measurement measurement.Measurement
-	Refusal     *reason.Error
-}
-
-// logNeeded says that the message left to the log what the measurement is.
-type logNeeded struct{ logged *measurement.Logged }
-
-func (e *logNeeded) Error() string { return "the measurement is in the log of " + containerSigner }
 
 const (
 	// maxReaders bounds the logs that are read at a time, each of which can take
@@ -114,19 +102,27 @@ func (r *readers) forget(key Key) {
 	delete(r.failing, key)
 }
 
-// signerLog reads the log of a pod's sidecar. An error may pass; what does not,
-// or has not for too long, is in what it gives.
-func (t *task) signerLog(ctx context.Context, pod *corev1.Pod, logged *measurement.Logged) (*SignerLog, error) {
-	m, err := t.readLog(ctx, pod, logged)
+// measured is the whole measurement of a pod's sidecar. What its message has no room
+// for is read in its log. A log that will never have it is a refusal, unless the
+// message has all digests: then only the files of directories are unknown.
+func (t *task) measured(ctx context.Context, pod *corev1.Pod, judged Judged) (measurement.Measurement, error) {
+	m, logged, err := judged.Message()
+	if err != nil || logged == nil {
+		return m, err
+	}
+	whole, err := t.readLog(ctx, pod, logged)
 	if err == nil {
-		return &SignerLog{Measurement: m}, nil
+		return whole, nil
 	}
 	why, err := t.lost(ctx, err)
 	if err != nil {
 		return nil, lateError{fmt.Errorf("reading the log of %s: %w", containerSigner, err)}
 	}
 	log.FromContext(ctx).Info("No measurement in the log", "why", why.Error())
-	return &SignerLog{Refusal: why}, nil
+	if m == nil {
+		return nil, why
+	}
+	return m, nil
 }
 
 // errBusy says that too many logs are being read.
@@ -140,7 +136,7 @@ func (t *task) readLog(ctx context.Context, pod *corev1.Pod, logged *measurement
 	// What is left of the claim is for signing and recording.
 	ctx, cancel := context.WithTimeout(ctx, t.ClaimDuration/3)
 	defer cancel()
-	stream, err := t.Logs.Read(ctx, pod.Namespace, pod.Name, containerSigner, measurement.MaxLog+1)
+	stream, err := t.ContainerLogs.Read(ctx, pod.Namespace, pod.Name, containerSigner, measurement.MaxLog+1)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,9 @@
-// Package believed remembers which controllers, executors and signers the operator
+// Package trusted remembers which controllers, executors and signers the operator
 // has named, in a ConfigMap: a pod can end after an upgrade, or after one that was
-// rolled back, and is held to what was believed when it was admitted.
+// rolled back, and is held to what was trusted when it was admitted.
 //
 // It trusts whoever may write ConfigMaps in the namespace of Argoseal.
-package believed
+package trusted
 
 import (
 	"context"
@@ -68,42 +68,84 @@ func Remember(ctx context.Context, c client.Client, namespace string, now Instal
 }
 
 func remember(ctx context.Context, c client.Client, namespace string, now Installation, at time.Time) (Installation, error) {
-	stored := corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.ConfigMapBelieved}}
-	err := c.Get(ctx, client.ObjectKeyFromObject(&stored), &stored)
-	found := !apierrors.IsNotFound(err)
-	if found && err != nil {
-		return Installation{}, fmt.Errorf("configmap %s: %w", stored.Name, err)
-	}
-	m, err := parse(stored.Data, found)
+	ours, err := read(ctx, c, namespace, v1alpha1.ConfigMapTrusted, v1alpha1.TrustedKey)
 	if err != nil {
-		return Installation{}, reason.Wrap(reason.KeyMismatch, err, "ConfigMap %s is not as the notary writes it: delete it", stored.Name)
-	}
-	all := m.merge(now, at)
-	text, err := json.Marshal(m)
-	switch {
-	case err != nil:
 		return Installation{}, err
-	case found && stored.Data[v1alpha1.BelievedKey] == string(text):
-		return all, nil
 	}
-	stored.Data = map[string]string{v1alpha1.BelievedKey: string(text)}
-	if found {
-		err = c.Update(ctx, &stored)
-	} else {
-		err = c.Create(ctx, &stored)
-	}
+	// The release before starts again if this one is rolled back. What it wrote counts,
+	// and it is told what this one was told. Who begins with this release has none.
+	before, err := read(ctx, c, namespace, v1alpha1.ConfigMapBelieved, v1alpha1.BelievedKey)
 	if err != nil {
-		return Installation{}, fmt.Errorf("configmap %s: %w", stored.Name, err)
+		return Installation{}, err
+	}
+	ours.memory.join(before.memory)
+	all := ours.memory.merge(now, at)
+	text, err := json.Marshal(ours.memory)
+	if err != nil {
+		return Installation{}, err
+	}
+	for _, m := range []stored{ours, before} {
+		if m.of == before.of && !before.found {
+			continue
+		}
+		if err := m.write(ctx, c, string(text)); err != nil {
+			return Installation{}, fmt.Errorf("configmap %s: %w", m.Name, err)
+		}
 	}
 	return all, nil
 }
 
-func parse(data map[string]string, found bool) (*memory, error) {
-	var m memory
-	if !found {
-		return &m, nil
+// stored is a memory as it is stored.
+type stored struct {
+	corev1.ConfigMap
+	found bool
+	// of is the one key that it has.
+	of     string
+	memory memory
+}
+
+func read(ctx context.Context, c client.Client, namespace, name, key string) (stored, error) {
+	s := stored{of: key, ConfigMap: corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}}
+	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &s.ConfigMap)
+	switch {
+	case apierrors.IsNotFound(err):
+		return s, nil
+	case err != nil:
+		return s, fmt.Errorf("configmap %s: %w", name, err)
 	}
-	return &m, json.Unmarshal([]byte(data[v1alpha1.BelievedKey]), &m)
+	s.found = true
+	if err := json.Unmarshal([]byte(s.Data[key]), &s.memory); err != nil {
+		return s, reason.Wrap(reason.KeyMismatch, err, "ConfigMap %s is not as the notary writes it: delete it", name)
+	}
+	return s, nil
+}
+
+func (s *stored) write(ctx context.Context, c client.Client, text string) error {
+	if s.found && s.Data[s.of] == text {
+		return nil
+	}
+	s.Data = map[string]string{s.of: text}
+	if s.found {
+		return c.Update(ctx, &s.ConfigMap)
+	}
+	return c.Create(ctx, &s.ConfigMap)
+}
+
+// join adds what another memory has.
+func (m *memory) join(other memory) {
+	for ours, theirs := range map[*names]names{
+		&m.Controllers: other.Controllers, &m.ExecutorImages: other.ExecutorImages,
+		&m.ExecutorEnv: other.ExecutorEnv, &m.Signers: other.Signers,
+	} {
+		for name, since := range theirs {
+			if *ours == nil {
+				*ours = names{}
+			}
+			if have, known := (*ours)[name]; !known || have != "" && (since == "" || since > have) {
+				(*ours)[name] = since
+			}
+		}
+	}
 }
 
 // merge notes what is said at a time, forgets what has not been for long, and

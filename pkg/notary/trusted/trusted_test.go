@@ -1,6 +1,7 @@
-package believed
+package trusted
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
@@ -42,7 +43,7 @@ func TestWhatWasSaidBeforeCountsForAMonth(t *testing.T) {
 		t.Helper()
 		have := [][]string{got.Identity.Controllers, got.Identity.ExecutorImages, got.Identity.ExecutorEnv, got.Signers}
 		if diff := cmp.Diff([][]string{{"c"}, executors, env, signers}, have); diff != "" {
-			t.Errorf("believed (-want +got):\n%s", diff)
+			t.Errorf("trusted (-want +got):\n%s", diff)
 		}
 	}
 	const day = 24 * time.Hour
@@ -75,15 +76,15 @@ func TestReplicasThatStartTogetherForgetNothing(t *testing.T) {
 	}
 }
 
-func TestAMemoryOfSomebodyElsesIsNotBelieved(t *testing.T) {
+func TestAMemoryOfSomebodyElsesIsNotTrusted(t *testing.T) {
 	for name, data := range map[string]map[string]string{
 		"nothing":     nil,
-		"no JSON":     {v1alpha1.BelievedKey: "x"},
-		"a list":      {v1alpha1.BelievedKey: `{"signers":["evil"]}`},
+		"no JSON":     {v1alpha1.TrustedKey: "x"},
+		"a list":      {v1alpha1.TrustedKey: `{"signers":["evil"]}`},
 		"another key": {"x": "{}"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ours, Name: v1alpha1.ConfigMapBelieved}, Data: data}
+			m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ours, Name: v1alpha1.ConfigMapTrusted}, Data: data}
 			c := fake.NewClientBuilder().WithObjects(m).Build()
 			all, err := Remember(t.Context(), c, ours, said("exec:1", "signer:1"), begin)
 			var refusal *reason.Error
@@ -93,14 +94,71 @@ func TestAMemoryOfSomebodyElsesIsNotBelieved(t *testing.T) {
 		})
 	}
 	// A time that is none is long ago.
-	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ours, Name: v1alpha1.ConfigMapBelieved},
-		Data: map[string]string{v1alpha1.BelievedKey: `{"signers":{"old":"yesterday"}}`}}
+	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ours, Name: v1alpha1.ConfigMapTrusted},
+		Data: map[string]string{v1alpha1.TrustedKey: `{"signers":{"old":"yesterday"}}`}}
 	c := fake.NewClientBuilder().WithObjects(m).Build()
 	all, err := Remember(t.Context(), c, ours, said("exec:1", "signer:1"), begin)
 	if err != nil || slices.Contains(all.Signers, "old") {
 		t.Errorf("got %+v, %v", all, err)
 	}
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(m), m); err != nil || m.Data[v1alpha1.BelievedKey] == "" {
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(m), m); err != nil || m.Data[v1alpha1.TrustedKey] == "" {
 		t.Errorf("it is not written: %+v, %v", m.Data, err)
+	}
+}
+
+// An upgrade goes on with what the release before remembered, and one that is rolled
+// back with what this release did.
+func TestTheReleaseBeforeKeepsItsMemory(t *testing.T) {
+	before := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ours, Name: v1alpha1.ConfigMapBelieved},
+		Data:       map[string]string{v1alpha1.BelievedKey: `{"controllers":{"c":""},"signers":{"signer:1":"","old":"` + begin.Add(-time.Hour).Format(time.RFC3339) + `"}}`},
+	}
+	c := fake.NewClientBuilder().WithObjects(before).Build()
+	remembered := func(signer string) []string {
+		t.Helper()
+		all, err := Remember(t.Context(), c, ours, said("exec:1", signer), begin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all.Signers
+	}
+	if got, want := remembered("signer:2"), []string{"old", "signer:1", "signer:2"}; !slices.Equal(got, want) {
+		t.Errorf("after the upgrade it is %q, want %q", got, want)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(before), before); err != nil {
+		t.Fatal(err)
+	}
+	var m memory
+	if err := json.Unmarshal([]byte(before.Data[v1alpha1.BelievedKey]), &m); err != nil || len(m.Signers) != 3 {
+		t.Errorf("the release before would know %q, %v", m.Signers, err)
+	}
+	// It was rolled back for a while, and another signer was said then.
+	before.Data[v1alpha1.BelievedKey] = `{"signers":{"signer:3":""}}`
+	if err := c.Update(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	if got := remembered("signer:2"); !slices.Contains(got, "signer:3") || !slices.Contains(got, "signer:1") {
+		t.Errorf("after a rollback it is %q", got)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(before), before); err != nil {
+		t.Fatal(err)
+	}
+	before.Data[v1alpha1.BelievedKey] = "x"
+	if err := c.Update(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Remember(t.Context(), c, ours, said("exec:1", "signer:2"), begin); reason.Of(err) != reason.KeyMismatch {
+		t.Errorf("a memory of somebody else's: %v", err)
+	}
+}
+
+func TestWhoBeginsWithThisReleaseHasOneMemory(t *testing.T) {
+	c := fake.NewClientBuilder().Build()
+	if _, err := Remember(t.Context(), c, ours, said("exec:1", "signer:1"), begin); err != nil {
+		t.Fatal(err)
+	}
+	var all corev1.ConfigMapList
+	if err := c.List(t.Context(), &all); err != nil || len(all.Items) != 1 || all.Items[0].Name != v1alpha1.ConfigMapTrusted {
+		t.Errorf("there are %+v, %v", all.Items, err)
 	}
 }

@@ -1,4 +1,4 @@
-package gate
+package evidence
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -13,12 +14,13 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
+	"github.com/argoseal/argoseal/pkg/tag"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
-// Evidence is where the gate looks. An error is never an empty answer, and
-// what does not exist is nil without an error.
-type Evidence interface {
+// Source is where evidence is read. An error is never an empty answer, and what does
+// not exist is nil without an error.
+type Source interface {
 	// Producers are the tagged pods of a workflow, by its name, that declare as an
 	// output one of the input's places, one above or one below, or cannot be read.
 	// It may return more of them, and pods without a tag, which only make refusals
@@ -28,12 +30,9 @@ type Evidence interface {
 	Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
 	// Seal gets a location's pointer, by artifact.SealName.
 	Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error)
-	// WorkflowSeals are those of a workflow, by its name; it may return those of
+	// Seals are those with these labels, which the notary gives them. It may return
 	// others. An error may be a *reason.Error: there are too many to look at.
-	WorkflowSeals(ctx context.Context, namespace, workflow string) ([]v1alpha1.ArtifactSeal, error)
-	// Seals are those of all workflows of a namespace for a location. It may
-	// return more of them.
-	Seals(ctx context.Context, namespace string, location artifact.Location) ([]v1alpha1.ArtifactSeal, error)
+	Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error)
 }
 
 // Verifier is what *verify.Root does.
@@ -44,8 +43,14 @@ type Verifier interface {
 	Inspect(bundle []byte) (*verify.Result, error)
 }
 
-// Producer is what the gate needs to know about a pod that may have written a
-// location.
+// Trust is what one decision rests on: the keys and the root of this moment.
+type Trust struct {
+	Keys tag.Keys
+	// Root is nil as long as there is none.
+	Root Verifier
+}
+
+// Producer is what there is to know about a pod that may have written a location.
 type Producer struct {
 	Namespace string
 	Pod       string
@@ -88,7 +93,7 @@ func AnyProducer(pod *corev1.Pod) Producer {
 		Tag:       pod.Annotations[v1alpha1.AnnotationTag],
 		Created:   pod.CreationTimestamp.Time,
 		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
-		Ended:     ended(pod),
+		Ended:     Ended(pod),
 	}
 	step, err := sidecar.StepOf(pod)
 	if err != nil {
@@ -107,8 +112,8 @@ func AnyProducer(pod *corev1.Pod) Producer {
 	return p
 }
 
-// ended is the last end of a container, as the statement's finishedAt is.
-func ended(pod *corev1.Pod) time.Time {
+// Ended is the last end of a container, as the statement's finishedAt is.
+func Ended(pod *corev1.Pod) time.Time {
 	var last time.Time
 	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for _, s := range list {

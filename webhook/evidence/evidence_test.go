@@ -1,0 +1,191 @@
+package evidence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// store is a source with nothing but what a test puts into it. What the gate makes of
+// evidence is tested there.
+type store struct {
+	provenances map[string]*v1alpha1.Provenance
+	seals       map[string]*v1alpha1.ArtifactSeal
+	fail        error
+	reads       int
+}
+
+func (s *store) Producers(context.Context, string, string, argo.Input) ([]Producer, error) {
+	return nil, s.fail
+}
+
+func (s *store) Provenance(_ context.Context, _, name string) (*v1alpha1.Provenance, error) {
+	s.reads++
+	return s.provenances[name], s.fail
+}
+
+func (s *store) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal, error) {
+	return s.seals[name], s.fail
+}
+
+func (s *store) Seals(context.Context, string, labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+	return nil, s.fail
+}
+
+// bundled is a good bundle, and the notary whose it is.
+func bundled(t *testing.T) (*sealtest.Notary, string) {
+	t.Helper()
+	notary := sealtest.NewNotary(t)
+	payload, err := provenance.Build(sealtest.Facts("s3://minio:9000/artifacts/a/b.tgz", artifact.Digest(strings.Repeat("a", 64))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return notary, string(notary.Bundle(t, payload))
+}
+
+type counting struct {
+	Verifier
+	calls int
+}
+
+func (c *counting) Inspect(bundle []byte) (*verify.Result, error) {
+	c.calls++
+	return c.Verifier.Inspect(bundle)
+}
+
+func TestOnlySuccessesAreRemembered(t *testing.T) {
+	notary, bundle := bundled(t)
+	verified := NewVerified(1 << 20)
+	counting := &counting{Verifier: notary.Root}
+	for range 3 {
+		result, err := verified.inspect(counting, bundle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.Statement == nil || result.LogURL == "" {
+			t.Errorf("remembered is %+v", result)
+		}
+	}
+	if counting.calls != 1 {
+		t.Errorf("a good bundle was verified %d times", counting.calls)
+	}
+	for range 3 {
+		if _, err := verified.inspect(counting, bundle+" "+bundle); err == nil {
+			t.Fatal("two bundles are one")
+		}
+	}
+	if counting.calls != 4 {
+		t.Errorf("a bad bundle was verified %d times, want each time", counting.calls-1)
+	}
+	if _, err := verified.inspect(sealtest.NewNotary(t).Root, bundle); err == nil {
+		t.Error("what one root accepts, another was not asked about")
+	}
+}
+
+// Large bundles push out others, and more than there is room for are not kept.
+func TestVerifiedBundlesAreBoundedInBytes(t *testing.T) {
+	notary, bundle := bundled(t)
+	counting := &counting{Verifier: notary.Root}
+	v := NewVerified(3 * (len(bundle) + 16))
+	for i := range 16 {
+		if _, err := v.inspect(counting, bundle+strings.Repeat(" ", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v.known.Len() != 3 || v.bytes > v.most || v.bytes < v.most/2 {
+		t.Errorf("%d bundles with %d bytes are remembered, want 3 within %d", v.known.Len(), v.bytes, v.most)
+	}
+	v = NewVerified(1)
+	if _, err := v.inspect(counting, bundle); err != nil || v.known.Len() != 0 || v.bytes != 0 {
+		t.Errorf("%v, %d bundles with %d bytes are remembered, want none", err, v.known.Len(), v.bytes)
+	}
+}
+
+func viewOf(s *store) *View {
+	return NewView(s, Trust{}, NewVerified(1<<20), Consumer{Namespace: "demo", Workflow: "wf", WorkflowUID: "uid", Pod: "pod"})
+}
+
+// A step can have thousands of producers with large bundles.
+func TestAViewKeepsFewBundles(t *testing.T) {
+	s := &store{provenances: map[string]*v1alpha1.Provenance{}}
+	v := viewOf(s)
+	large := strings.Repeat("x", 300<<10)
+	for i := range 10 {
+		name := fmt.Sprint(i)
+		s.provenances[name] = &v1alpha1.Provenance{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name},
+			Status:     v1alpha1.ProvenanceStatus{Bundle: large + name, Envelope: large},
+		}
+		record, err := v.record(t.Context(), "demo", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bundle, err := v.bundle(t.Context(), "demo", record); err != nil || bundle != large+name {
+			t.Errorf("bundle %s: %d bytes, %v", name, len(bundle), err)
+		}
+	}
+	kept := 0
+	for _, record := range v.records {
+		kept += len(record.Status.Bundle) + len(record.Status.Envelope)
+	}
+	if kept == 0 || kept > maxKept {
+		t.Errorf("%d bytes are kept, want at most %d", kept, maxKept)
+	}
+}
+
+// The lists of files can be large, and there can be many records.
+func TestRecordsAreReadOnceAndKeptWithoutTheirFiles(t *testing.T) {
+	s := &store{provenances: map[string]*v1alpha1.Provenance{"a": {
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "a"},
+		Status:     v1alpha1.ProvenanceStatus{Outputs: []v1alpha1.OutputStatus{{Name: "o", SHA256: "x", Files: "y"}}},
+	}}}
+	v := viewOf(s)
+	for range 2 {
+		record, err := v.record(t.Context(), "demo", "a")
+		if err != nil || record.Status.Outputs[0].Files != "" || record.Status.Outputs[0].SHA256 != "x" || s.provenances["a"].Status.Outputs[0].Files != "y" {
+			t.Errorf("%+v, %v", record, err)
+		}
+		if none, err := v.record(t.Context(), "demo", "b"); none != nil || err != nil {
+			t.Errorf("what is not there is %+v, %v", none, err)
+		}
+	}
+	if s.reads != 2 {
+		t.Errorf("two records were read %d times", s.reads)
+	}
+}
+
+// A read that failed is never an empty answer, and may work the next time.
+func TestAReadThatFailedPasses(t *testing.T) {
+	v := viewOf(&store{fail: errors.New("connection refused")})
+	at := artifact.Location{Store: "minio:9000", Bucket: "b", Key: "k", Kind: artifact.KindObject}
+	seal := &v1alpha1.ArtifactSeal{Spec: v1alpha1.ArtifactSealSpec{Provenance: "p"}}
+	for name, read := range map[string]func() *reason.Error{
+		"pods": func() *reason.Error {
+			_, no := v.Writers(t.Context(), argo.Input{Source: argo.SourceStore}.StoredAt(at, content.ArchiveTar))
+			return no
+		},
+		"a seal":                 func() *reason.Error { _, no := v.Seal(t.Context(), at); return no },
+		"seals below":            func() *reason.Error { _, no := v.SealsIn(t.Context(), at.Prefix()); return no },
+		"seals elsewhere":        func() *reason.Error { _, no := v.LastSeal(t.Context(), []string{"lib"}, at); return no },
+		"a record":               func() *reason.Error { _, no := v.Verify(t.Context(), "demo", seal, at); return no },
+		"a record for its files": func() *reason.Error { _, no := v.Files(t.Context(), Sealed{Namespace: "demo", Seal: seal}); return no },
+	} {
+		if no := read(); no == nil || no.Code != reason.LookupFailed || !no.Code.Retryable() {
+			t.Errorf("%s: %v, want %s", name, no, reason.LookupFailed)
+		}
+	}
+}

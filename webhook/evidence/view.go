@@ -1,0 +1,386 @@
+package evidence
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/lru"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// Consumer is who asks: a step of a workflow, by its pod, or only a namespace.
+type Consumer struct {
+	Namespace, Workflow, WorkflowUID, Pod string
+}
+
+// View is the evidence of one evaluation. It is for one goroutine.
+type View struct {
+	source   Source
+	trust    Trust
+	verified *Verified
+	consumer Consumer
+	// records read so far, nil for those that do not exist: inputs often share a
+	// producer.
+	records map[string]*v1alpha1.Provenance
+	// kept is how many bytes of bundles they have.
+	kept int
+	// listing is the last record of which lists of files were read. A pod can have
+	// many directories, and its lists can be large.
+	listing *v1alpha1.Provenance
+}
+
+// NewView has read nothing yet.
+func NewView(source Source, trust Trust, verified *Verified, consumer Consumer) *View {
+	return &View{source: source, trust: trust, verified: verified, consumer: consumer, records: map[string]*v1alpha1.Provenance{}}
+}
+
+func lookupFailed(what string, err error) *reason.Error {
+	return reason.Wrap(reason.LookupFailed, err, "%s could not be read", what)
+}
+
+// Seal finds the consumer's workflow's seal for a location: nil if it has none.
+func (v *View) Seal(ctx context.Context, l artifact.Location) (*v1alpha1.ArtifactSeal, *reason.Error) {
+	seal, err := v.source.Seal(ctx, v.consumer.Namespace, artifact.SealName(l, v.consumer.WorkflowUID))
+	if err != nil {
+		return nil, lookupFailed("the ArtifactSeal of "+l.URI(), err)
+	}
+	return seal, nil
+}
+
+// SealsIn are the seals of the consumer's workflow for what lies at a prefix or below
+// it. Of a directory that several steps filled each has one.
+func (v *View) SealsIn(ctx context.Context, prefix artifact.Location) ([]v1alpha1.ArtifactSeal, *reason.Error) {
+	all, err := v.source.Seals(ctx, v.consumer.Namespace, labels.Set{layout.LabelWorkflow: v.consumer.Workflow})
+	var refusal *reason.Error
+	switch {
+	case errors.As(err, &refusal):
+		return nil, refusal
+	case err != nil:
+		return nil, lookupFailed("the ArtifactSeals of this workflow", err)
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(s v1alpha1.ArtifactSeal) bool {
+		l := LocationOf(&s)
+		known := s.Name == artifact.SealName(l, v.consumer.WorkflowUID) ||
+			s.Spec.Shared && l.Kind == artifact.KindPrefix && s.Name == artifact.SharedSealName(l, v.consumer.WorkflowUID, string(s.Spec.Producer.Pod.UID))
+		return l != prefix && !prefix.Contains(l) || s.Namespace != v.consumer.Namespace || !known
+	}), nil
+}
+
+// LastSeal is the seal that any workflow of these namespaces left at the location:
+// nil if none did. Of several the one whose producer ran last counts, trusted or not,
+// because what it wrote is what lies there now.
+func (v *View) LastSeal(ctx context.Context, namespaces []string, l artifact.Location) (*v1alpha1.ArtifactSeal, *reason.Error) {
+	var seals []v1alpha1.ArtifactSeal
+	for _, namespace := range namespaces {
+		found, err := v.source.Seals(ctx, namespace, labels.Set{v1alpha1.LabelLocation: artifact.LocationName(l)})
+		if err != nil {
+			return nil, lookupFailed("the ArtifactSeals of namespace "+namespace, err)
+		}
+		for _, s := range found {
+			if s.Namespace == namespace && s.Name == artifact.SealName(l, string(s.Spec.Workflow.UID)) {
+				seals = append(seals, s)
+			}
+		}
+	}
+	if len(seals) == 0 {
+		return nil, nil
+	}
+	// The names decide where nobody knows, so that all replicas say the same.
+	slices.SortFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
+		return cmp.Or(cmp.Compare(b.Name, a.Name), cmp.Compare(b.Namespace, a.Namespace))
+	})
+	runs := make([]provenance.Run, len(seals))
+	for i := range seals {
+		runs[i] = provenance.RunOf(seals[i].Spec.Producer)
+	}
+	last := provenance.Last(runs)
+	if last < 0 {
+		return nil, reason.New(reason.Internal, "of %d ArtifactSeals of %s none is the last", len(seals), l)
+	}
+	return &seals[last], nil
+}
+
+// LocationOf is the location that a seal says it is for.
+func LocationOf(s *v1alpha1.ArtifactSeal) artifact.Location {
+	l := s.Spec.Location
+	return artifact.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
+}
+
+// Sealed is what a seal states that holds.
+type Sealed struct {
+	// Namespace is the one whose record has the statement.
+	Namespace string
+	Seal      *v1alpha1.ArtifactSeal
+	Statement *provenance.Statement
+	// Subject is the one that the seal is about.
+	Subject provenance.Subject
+	// LogURL is the base URL of the transparency log.
+	LogURL string
+}
+
+// Verify follows a seal of a namespace to its Provenance, verifies the bundle there,
+// and finds the subject that is about this location, with the seal's digest.
+func (v *View) Verify(ctx context.Context, namespace string, seal *v1alpha1.ArtifactSeal, at artifact.Location) (Sealed, *reason.Error) {
+	result, no := v.Statement(ctx, namespace, seal)
+	if no != nil {
+		return Sealed{}, no
+	}
+	subject, no := match(result.Statement, seal, at.URI())
+	if no != nil {
+		return Sealed{}, no
+	}
+	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL}, nil
+}
+
+// Statement follows a seal to its Provenance, in this namespace, and verifies the
+// bundle there.
+func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.ArtifactSeal) (*verify.Result, *reason.Error) {
+	record, err := v.record(ctx, namespace, seal.Spec.Provenance)
+	if err != nil {
+		return nil, lookupFailed("its Provenance", err)
+	}
+	if record == nil {
+		return nil, reason.New(reason.ProvenanceInvalid, "its ArtifactSeal names Provenance %.80q, which does not exist", seal.Spec.Provenance)
+	}
+	switch f := fateOf(record); {
+	case f.ending == open:
+		return nil, reason.New(reason.ProvenancePending, "the seal of pod %s is on its way", record.Spec.Pod.Name)
+	case f.ending != sealed:
+		return nil, reason.New(reason.NotSealed, "the Provenance of pod %s says %s: %s", record.Spec.Pod.Name, f.reason, f.message)
+	}
+	if v.trust.Root == nil {
+		return nil, reason.New(reason.TrustedRootNotReady, "the Provenance of pod %s cannot be verified", record.Spec.Pod.Name)
+	}
+	bundle, err := v.bundle(ctx, namespace, record)
+	if err != nil {
+		return nil, lookupFailed("its Provenance", err)
+	}
+	result, err := v.verified.inspect(v.trust.Root, bundle)
+	switch {
+	case reason.Of(err) == reason.TooNew:
+		return nil, reason.Wrap(reason.TooNew, err, "the bundle of Provenance %s: %s", record.Name, Plain(err))
+	case err != nil:
+		return nil, reason.Wrap(reason.ProvenanceInvalid, err, "the bundle of Provenance %s: %s", record.Name, Plain(err))
+	}
+	statement := result.Statement
+	// The API server keeps one object a name: a bundle under another pod's name
+	// is an old one put in a new one's place.
+	if statement.Step.Pod.UID == "" || statement.Step.Pod.UID != record.Name {
+		return nil, reason.New(reason.ProvenanceInvalid, "Provenance %s carries the statement about another pod, %s (%s)", record.Name, statement.Step.Pod.Name, statement.Step.Pod.UID)
+	}
+	return result, nil
+}
+
+// match finds the subject that is about this location and says that the
+// pointer speaks of it too: same URI and same digest in the same subject.
+func match(s *provenance.Statement, seal *v1alpha1.ArtifactSeal, uri string) (provenance.Subject, *reason.Error) {
+	digest, err := artifact.ParseDigest(seal.Spec.SHA256)
+	if err != nil {
+		return provenance.Subject{}, reason.New(reason.SubjectMismatch, "its ArtifactSeal has no digest")
+	}
+	subject, err := s.Match(uri, digest)
+	if err != nil {
+		return provenance.Subject{}, reason.Wrap(reason.SubjectMismatch, err, "%s", Plain(err))
+	}
+	tree, err := artifact.ParseDigest(string(subject.Tree))
+	if err != nil || seal.Spec.TreeDigest != "" && seal.Spec.TreeDigest != string(tree) {
+		return provenance.Subject{}, reason.New(reason.SubjectMismatch, "its ArtifactSeal and the statement have different tree digests")
+	}
+	return subject, nil
+}
+
+// Plain is an error without its code's remedy, which belongs to another reader.
+func Plain(err error) string {
+	var e *reason.Error
+	if errors.As(err, &e) {
+		return string(e.Code) + ": " + e.Detail
+	}
+	return err.Error()
+}
+
+// Files are the files of a sealed directory, which its record lists. Only a list that
+// gives the tree of the verified subject is one.
+func (v *View) Files(ctx context.Context, s Sealed) (content.Files, *reason.Error) {
+	name := s.Seal.Spec.Provenance
+	if v.listing == nil || v.listing.Name != name || v.listing.Namespace != s.Namespace {
+		record, err := v.source.Provenance(ctx, s.Namespace, name)
+		if err != nil || record == nil {
+			return nil, lookupFailed("its Provenance", err)
+		}
+		v.listing = record
+	}
+	text := ""
+	for _, o := range v.listing.Status.Outputs {
+		if o.Name == s.Subject.Output {
+			text = o.Files
+		}
+	}
+	if text == "" {
+		return nil, reason.New(reason.FilesUnknown, "the files in output %s of pod %s are not listed", s.Subject.Output, v.listing.Spec.Pod.Name)
+	}
+	files, err := content.ParseFiles(text)
+	if err != nil || files.Tree() != s.Subject.Tree {
+		return nil, reason.New(reason.ProvenanceInvalid, "the files that Provenance %s lists are not those of the sealed directory", v.listing.Name)
+	}
+	return files, nil
+}
+
+// maxKept bounds the bundles that one evaluation keeps, in bytes: some dozens of
+// ordinary ones. A step can have thousands of producers, whose author decides how
+// large their bundles are.
+const maxKept = 1 << 20
+
+// bundle is a record's bundle, read again if it was not kept.
+func (v *View) bundle(ctx context.Context, namespace string, record *v1alpha1.Provenance) (string, error) {
+	if record.Status.Bundle != "" {
+		return record.Status.Bundle, nil
+	}
+	again, err := v.source.Provenance(ctx, namespace, record.Name)
+	switch {
+	case err != nil:
+		return "", err
+	case again == nil:
+		return "", errors.New("it is gone")
+	}
+	return again.Status.Bundle, nil
+}
+
+// record gets a Provenance, at most once in an evaluation, without its lists of
+// files, and without its bundle if others are kept already: they can be large,
+// and there can be many records.
+func (v *View) record(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
+	key := namespace + "/" + name
+	if known, ok := v.records[key]; ok {
+		return known, nil
+	}
+	record, err := v.source.Provenance(ctx, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	if record != nil && record.Name != name {
+		return nil, errors.New("the API server gave another object")
+	}
+	if record != nil {
+		record = record.DeepCopy()
+		for i := range record.Status.Outputs {
+			record.Status.Outputs[i].Files = ""
+		}
+		record.Status.Envelope = ""
+		if size := len(record.Status.Bundle); v.kept+size > maxKept {
+			record.Status.Bundle = ""
+		} else {
+			v.kept += size
+		}
+	}
+	v.records[key] = record
+	return record, nil
+}
+
+// ending is how a record ends. The zero value: it has not.
+type ending int
+
+const (
+	open ending = iota
+	sealed
+	unsealed
+)
+
+// fate is what a Provenance says of its pod.
+type fate struct {
+	ending  ending
+	reason  reason.Code
+	message string
+}
+
+// Final says whether a record has said its last word: sealed, or why never.
+func Final(p *v1alpha1.Provenance) bool { return fateOf(p).ending != open }
+
+// fateOf reads the one condition. What is not plainly final is not final.
+func fateOf(p *v1alpha1.Provenance) fate {
+	if p == nil {
+		return fate{}
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type != v1alpha1.ConditionSealed {
+			continue
+		}
+		f := fate{reason: reason.Code(c.Reason), message: c.Message}
+		switch {
+		case c.Status == metav1.ConditionTrue:
+			f.ending = sealed
+		case c.Status == metav1.ConditionFalse && f.reason != reason.Pending && f.reason != "":
+			f.ending = unsealed
+		}
+		return f
+	}
+	return fate{}
+}
+
+// Verified remembers which bundles verified, by digest of the bundle and version of
+// the root. Failures are not remembered, and verdicts are not either: they are made
+// anew from the statements each time.
+type Verified struct {
+	mu    sync.Mutex
+	known *lru.Cache
+	// bytes of the bundles, and how many are allowed: by number alone, a tenant's
+	// large ones would fill the memory.
+	bytes, most int
+}
+
+// remembered is what is known of a bundle.
+type remembered struct {
+	result *verify.Result
+	size   int
+}
+
+type bundleKey struct {
+	root   string
+	bundle [sha256.Size]byte
+}
+
+// NewVerified remembers bundles that have at most so many bytes together.
+func NewVerified(most int) *Verified {
+	v := &Verified{most: most}
+	v.known = lru.NewWithEvictionFunc(0, func(_ lru.Key, value any) { v.bytes -= value.(remembered).size })
+	return v
+}
+
+// inspect returns what a bundle that holds under root says: the statement, and the
+// log it is recorded in. It is shared between callers.
+func (v *Verified) inspect(root Verifier, bundle string) (*verify.Result, error) {
+	key := bundleKey{root: root.Version(), bundle: sha256.Sum256([]byte(bundle))}
+	if known, ok := v.known.Get(key); ok {
+		return known.(remembered).result, nil
+	}
+	result, err := root.Inspect([]byte(bundle))
+	if err != nil {
+		return nil, err
+	}
+	v.remember(key, remembered{result, len(bundle)})
+	return result, nil
+}
+
+func (v *Verified) remember(key bundleKey, known remembered) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, already := v.known.Get(key); already {
+		return
+	}
+	v.known.Add(key, known)
+	for v.bytes += known.size; v.bytes > v.most; {
+		v.known.RemoveOldest()
+	}
+}

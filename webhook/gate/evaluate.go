@@ -1,0 +1,193 @@
+package gate
+
+import (
+	"context"
+	"slices"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/pin"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/evidence"
+)
+
+// Verdict is what the evidence says about a step's inputs. The zero value
+// refuses.
+type Verdict struct {
+	Allowed bool
+	// Pins of the inputs whose evidence holds, also where another's does not.
+	Pins []pin.Pin
+	// Refusal is the first final one, else the first that may pass later; set
+	// unless Allowed.
+	Refusal *reason.Error
+	// Levels are the levels of the builders, sorted, each once.
+	Levels []provenance.Level
+}
+
+// Evaluate decides on the inputs of a step of a workflow from the evidence:
+// first by what is quick to read, and if that would refuse for good, by the API
+// server itself.
+func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust evidence.Trust) Verdict {
+	if step == nil {
+		return Verdict{Refusal: reason.New(reason.Internal, "there is no step to decide on")}
+	}
+	if refusal := problem(step); refusal != nil {
+		return Verdict{Refusal: refusal}
+	}
+	if len(step.PinnedInputs()) > 0 {
+		if refusal := g.held(ctx, wf); refusal != nil {
+			return Verdict{Refusal: refusal}
+		}
+	}
+	from, refusal := g.origins(ctx, step, wf)
+	if refusal != nil {
+		return Verdict{Refusal: refusal}
+	}
+	if len(step.PinnedInputs()) == 0 {
+		return Verdict{Allowed: true}
+	}
+	policies, err := g.Policies.For(step.Namespace)
+	if err != nil {
+		return Verdict{Refusal: reason.From(err)}
+	}
+	look := func(source evidence.Source, live bool) Verdict {
+		e := evaluation{
+			gate: g, step: step, origins: from, policies: policies, live: live,
+			consumer: policy.Consumer{Namespace: step.Namespace, WorkflowUID: step.WorkflowUID, Mode: mode, Cluster: g.Cluster},
+			view: evidence.NewView(source, trust, g.Verified, evidence.Consumer{
+				Namespace: step.Namespace, Workflow: step.Workflow, WorkflowUID: step.WorkflowUID, Pod: step.Pod,
+			}),
+		}
+		return e.inputs(ctx)
+	}
+	v := look(g.Quick, false)
+	if v.Allowed || v.Refusal.Code.Retryable() {
+		return v
+	}
+	return look(g.Live, true)
+}
+
+// maxInputs is more than the admission tag has room to pin. Each input costs
+// reads of the API server: what cannot be admitted shall not begin them.
+const maxInputs = 256
+
+// problem is the first input that no evidence could help. What has no store
+// object and is part of the spec, or is not supplied, needs none.
+func problem(step *argo.Step) *reason.Error {
+	if n := len(step.PinnedInputs()); n > maxInputs {
+		return reason.New(reason.UnsupportedPod, "it has %d inputs from stores, at most %d can be pinned", n, maxInputs)
+	}
+	for _, in := range step.Inputs {
+		if in.Problem() != nil {
+			return in.Problem().For(in.Label())
+		}
+		switch in.Source {
+		case argo.SourceStore, argo.SourceGit, argo.SourceHTTP, argo.SourceRaw, argo.SourceAbsent:
+		default:
+			return reason.New(reason.StoreUnsupported, "its source is %.40q", string(in.Source)).For(in.Label())
+		}
+	}
+	return nil
+}
+
+// evaluation is one look at one step's inputs.
+type evaluation struct {
+	gate *Gate
+	view *evidence.View
+	step *argo.Step
+	// origins of the inputs, by name, as the workflow's definition has them.
+	origins  map[string]graph.Origins
+	consumer policy.Consumer
+	policies policy.Set
+	// live: the view is of the API server itself.
+	live bool
+}
+
+// accepted is an input whose evidence holds, or that a policy admits without.
+type accepted struct {
+	pin pin.Pin
+	// level of the builder; empty for what has no seal.
+	level provenance.Level
+}
+
+// inputs decides on all of the step's inputs that need evidence.
+func (e *evaluation) inputs(ctx context.Context) Verdict {
+	inputs := e.step.PinnedInputs()
+	var v Verdict
+	for _, in := range inputs {
+		found, refusal := e.input(ctx, in)
+		if refusal == nil {
+			v.Pins = append(v.Pins, found.pin)
+			if found.level != "" && !slices.Contains(v.Levels, found.level) {
+				v.Levels = append(v.Levels, found.level)
+			}
+			continue
+		}
+		if v.Refusal == nil || v.Refusal.Code.Retryable() && !refusal.Code.Retryable() {
+			v.Refusal = refusal.For(in.Label())
+		}
+	}
+	slices.Sort(v.Levels)
+	if v.Refusal == nil {
+		v.Refusal = fit(v.Pins)
+	}
+	v.Allowed = v.Refusal == nil && len(v.Pins) == len(inputs)
+	return v
+}
+
+// candidate is a seal that may vouch for an input, or for a part of it.
+type candidate struct {
+	in argo.Input
+	// namespace has the seal, which is for the location at.
+	namespace string
+	seal      *v1alpha1.ArtifactSeal
+	at        artifact.Location
+	// part is the input's path below it; empty if it is the whole.
+	part string
+	// writers may have written there since.
+	writers evidence.Writers
+	// foreign: it is another workflow's.
+	foreign bool
+}
+
+// vouched is a candidate that holds.
+type vouched struct {
+	evidence.Sealed
+	policy policy.Verdict
+}
+
+// vouch says whether a seal holds: decisions 3 to 6, in the design's order.
+func (e *evaluation) vouch(ctx context.Context, c candidate) (vouched, *reason.Error) {
+	sealed, no := e.view.Verify(ctx, c.namespace, c.seal, c.at)
+	if no != nil {
+		return vouched{}, no
+	}
+	statement := sealed.Statement
+	if c.foreign {
+		// The record is read by a namespace that a policy trusts: the statement has
+		// to be of that one.
+		if statement.Step.Namespace != c.namespace {
+			return vouched{}, reason.New(reason.ProvenanceInvalid, "Provenance %s of namespace %s carries a statement of namespace %s", c.seal.Spec.Provenance, c.namespace, statement.Step.Namespace)
+		}
+		statement = elsewhere(statement, e.step.Workflow)
+	}
+	verdict := e.policies.Sealed(sealed.Statement, sealed.LogURL, e.consumer, e.gate.Clock.Now())
+	if !verdict.Allowed {
+		return vouched{}, verdict.Refusal
+	}
+	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil {
+		return vouched{}, no
+	}
+	if no := c.writers.Pending(e.gate.Clock.Now()); no != nil {
+		return vouched{}, no
+	}
+	if no := c.writers.Overwritten(sealed.Statement); no != nil {
+		return vouched{}, no
+	}
+	return vouched{Sealed: sealed, policy: verdict}, nil
+}

@@ -1,0 +1,172 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
+	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/tag"
+)
+
+// maxTagAge is how far a tag's issue time may be from now. Both webhooks are
+// called within one request; the rest is what two replicas' clocks may differ.
+const maxTagAge = 30 * time.Second
+
+// OpenTag says whether a tag is ours, about this very pod and fresh.
+func (g *Gate) OpenTag(value string, a Admission) (tag.Tag, error) {
+	t, err := a.Trust.Keys.Open(value)
+	if err != nil {
+		return tag.Tag{}, err
+	}
+	age := g.Clock.Now().Sub(t.IssuedAt)
+	switch {
+	case t.Namespace != a.Pod.Namespace || t.Pod != a.Pod.Name || t.Pod == "":
+		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag is about pod %s/%s", t.Namespace, t.Pod)
+	case t.Creator != a.Creator || t.Creator == "":
+		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag was issued to another creator")
+	case age > maxTagAge || age < -maxTagAge:
+		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag was issued at %s", t.IssuedAt.UTC().Format(time.RFC3339))
+	}
+	return t, nil
+}
+
+// disagrees says whether the mutating webhook trusts anything else than this
+// replica, which knows this of the executor. While an upgrade rolls out that is no
+// tampering, and the next attempt will do.
+func (g *Gate) disagrees(t tag.Tag, executor argo.Executor) *reason.Error {
+	switch {
+	case t.Signer != g.Sidecar.Image:
+		return reason.New(reason.ReplicasDisagree, "the mutating webhook has the signer %.300q, this replica %.300q", t.Signer, g.Sidecar.Image)
+	case !slices.Contains(g.Identity.Controllers, t.Creator):
+		return reason.New(reason.ReplicasDisagree, "the mutating webhook knows the controller %.300q, this replica does not", t.Creator)
+	case !slices.Contains(g.Identity.ExecutorImages, t.Executor.Image):
+		return reason.New(reason.ReplicasDisagree, "the mutating webhook knows the executor %.300q, this replica does not", t.Executor.Image)
+	case !argo.Executor(t.Executor).Equal(executor):
+		return reason.New(reason.ReplicasDisagree, "the mutating webhook knows other variables or another user of the executor %.300q than this replica", t.Executor.Image)
+	}
+	return nil
+}
+
+// Genuine parses the pod and says whether it was made by Argo for a live Workflow:
+// the first decision, which the mutating side asks for too. Its creator comes first: whoever is not Argo's controller makes us
+// parse and look up nothing, and is told that and not what else is wrong.
+func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, *definition.Workflow, error) {
+	if !slices.Contains(g.Identity.Controllers, a.Creator) {
+		return nil, nil, reason.New(reason.CreatorNotArgo, "it was made by %.200q", a.Creator)
+	}
+	pod := a.Pod
+	if _, tagged := pod.Annotations[v1alpha1.AnnotationTag]; !tagged {
+		// It will not run: what is wrong with it is to be said, and not that the
+		// mutating webhook, which found the same, has not written its references.
+		pod = argo.Literal(pod)
+	}
+	step, err := argo.Parse(pod)
+	if err != nil {
+		return nil, nil, err
+	}
+	var wf *definition.Workflow
+	if step.Workflow != "" {
+		if wf, err = g.Definitions.Workflow(ctx, step.Namespace, step.Workflow); err != nil {
+			if reason.Of(err) == reason.OwnerMismatch {
+				return nil, nil, err // it was read, and is none
+			}
+			return nil, nil, reason.Wrap(reason.LookupFailed, err, "Workflow %.253s could not be read", step.Workflow)
+		}
+	}
+	if err := step.Genuine(a.Creator, wf, g.Identity); err != nil {
+		return nil, nil, err
+	}
+	if !argo.Adoptable(a.Pod) {
+		return nil, nil, reason.New(reason.MetadataReserved, "its labels keep Argo from seeing it: nobody would know how it ends")
+	}
+	return step, wf, g.awaited(ctx, wf)
+}
+
+// awaited refuses a workflow to whose pods the template that it refers to as a whole
+// gives what Argo knows them by. Argo stores its copy after it made the first pods.
+func (g *Gate) awaited(ctx context.Context, wf *definition.Workflow) error {
+	ref, awaits := wf.Awaits()
+	if !awaits {
+		return nil
+	}
+	template, err := g.Definitions.Template(ctx, wf.Namespace, ref)
+	switch {
+	case err != nil:
+		return reason.Wrap(reason.LookupFailed, err, "%s could not be read", ref)
+	case template == nil:
+		return reason.New(reason.DefinitionIncomplete, "%s is gone, and the Workflow does not have its copy of it yet", ref)
+	}
+	return wf.CheckMetadata(template)
+}
+
+// stranger decides on a pod that is no step of Argo's: it is none of our
+// business, unless it has something that is ours.
+func (g *Gate) stranger(pod *corev1.Pod, tagged bool) Decision {
+	if tagged {
+		return denyAlways(reason.New(reason.TagInvalid, "it has the annotation %s and is no step of Argo's", v1alpha1.AnnotationTag))
+	}
+	if name, ok := reserved(pod); ok {
+		return deny(reason.New(reason.NameTaken, "%.80q is reserved, and the pod is no step of Argo's", name))
+	}
+	return allow()
+}
+
+func reserved(pod *corev1.Pod) (string, bool) {
+	var names []string
+	for _, c := range pod.Spec.InitContainers {
+		names = append(names, c.Name)
+	}
+	for _, c := range pod.Spec.Containers {
+		names = append(names, c.Name)
+	}
+	for _, c := range pod.Spec.EphemeralContainers {
+		names = append(names, c.Name)
+	}
+	for _, v := range pod.Spec.Volumes {
+		names = append(names, v.Name)
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n, argo.ReservedPrefix) {
+			return n, true
+		}
+	}
+	return "", false
+}
+
+// held refuses a Workflow that does not count, because the guards have not held
+// since it was made: others may have changed its definition under way, or put
+// copies of templates into its status, and what its steps made before would then
+// stand for something else.
+func (g *Gate) held(ctx context.Context, wf *definition.Workflow) *reason.Error {
+	if wf == nil {
+		return reason.New(reason.OriginUnknown, "no workflow was read")
+	}
+	m, err := g.moment(ctx, wf.Namespace)
+	if err == nil {
+		err = m.Workflow(wf.Created, wf.HasCopies())
+	}
+	var typed *reason.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &typed):
+		return typed
+	}
+	return reason.Wrap(reason.LookupFailed, err, "since when the guards have held in namespace %s could not be read", wf.Namespace)
+}
+
+func (g *Gate) moment(ctx context.Context, namespace string) (epoch.Moment, error) {
+	if g.Epochs == nil {
+		return epoch.Moment{}, reason.New(reason.GuardsUnknown, "nobody says since when the guards have held")
+	}
+	return g.Epochs.At(ctx, namespace)
+}

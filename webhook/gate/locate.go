@@ -1,0 +1,147 @@
+package gate
+
+import (
+	"context"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/evidence"
+)
+
+// input finds what can vouch for one input, and asks it: the seal of this workflow
+// for the input's own place, for a directory above, or those for what lies below;
+// then another workflow's; then a policy alone. The first that is there decides.
+//
+// What pods say is read before what seals say, so that a seal that replaces another
+// between the two reads is seen.
+func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *reason.Error) {
+	if in.Source != argo.SourceStore {
+		return e.fetched(in)
+	}
+	if err := in.Location().Validate(); err != nil {
+		return accepted{}, reason.Wrap(reason.LocationInvalid, err, "%v", err)
+	}
+	writers, no := e.view.Writers(ctx, in)
+	if no != nil {
+		return accepted{}, no
+	}
+	if no := writers.Exact().Pending(e.gate.Clock.Now()); no != nil {
+		return accepted{}, no
+	}
+	seal, at, no := e.first(ctx, in.Locations())
+	if no != nil {
+		return accepted{}, no
+	}
+	if seal != nil && at.Kind == artifact.KindPrefix && isLiteral(e.origins[in.Name], in) {
+		if found, no, several := e.filled(ctx, in, writers); several {
+			return found, no
+		}
+	}
+	if seal != nil {
+		return e.whole(ctx, candidate{in: in, namespace: e.step.Namespace, seal: seal, at: at, writers: writers.Exact()})
+	}
+	// The input may be a part of what another step stores.
+	if no := writers.Whole().Pending(e.gate.Clock.Now()); no != nil {
+		return accepted{}, no
+	}
+	seal, at, no = e.first(ctx, in.Above())
+	switch {
+	case no != nil:
+		return accepted{}, no
+	case seal != nil:
+		return e.part(ctx, in, seal, at, writers)
+	}
+	if isLiteral(e.origins[in.Name], in) {
+		if found, no, known := e.collected(ctx, in, writers); known {
+			return found, no
+		}
+	}
+	return e.outside(ctx, in, writers)
+}
+
+// first finds the seal of this workflow for the first of these places that has one,
+// as Argo takes the first that is there: nil if none has.
+func (e *evaluation) first(ctx context.Context, places []artifact.Location) (*v1alpha1.ArtifactSeal, artifact.Location, *reason.Error) {
+	for _, l := range places {
+		seal, no := e.view.Seal(ctx, l)
+		if seal != nil || no != nil {
+			return seal, l, no
+		}
+	}
+	return nil, artifact.Location{}, nil
+}
+
+// whole pins an input that a seal is about.
+func (e *evaluation) whole(ctx context.Context, c candidate) (accepted, *reason.Error) {
+	found, no := e.vouch(ctx, c)
+	if no != nil {
+		return accepted{}, no
+	}
+	return pinSealed(c.in, found.Subject, found)
+}
+
+// part decides on an input that is a part of a sealed directory. The nearest one
+// counts, as a step that stores one within another's replaces that part of it.
+func (e *evaluation) part(ctx context.Context, in argo.Input, seal *v1alpha1.ArtifactSeal, dir artifact.Location, writers evidence.Writers) (accepted, *reason.Error) {
+	path := strings.TrimPrefix(strings.TrimSuffix(in.Location().Key, "/"), dir.Key)
+	found, no := e.vouch(ctx, candidate{
+		in: in, namespace: e.step.Namespace, seal: seal, at: dir, part: path,
+		// Who stores a directory above this one leaves it as it is. Who stores
+		// something below the input has not been waited for yet.
+		writers: writers.Declaring(func(l artifact.Location) bool {
+			return l == dir || dir.Contains(l) && l.Overlaps(in.Location())
+		}),
+	})
+	if no != nil {
+		return accepted{}, no
+	}
+	files, no := e.view.Files(ctx, found.Sealed)
+	if no != nil {
+		return accepted{}, no
+	}
+	part, err := files.Part(found.Subject.Form, path)
+	if err != nil {
+		return accepted{}, reason.New(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", found.Statement.Step.Pod.Name, err)
+	}
+	return pinPart(in, dir, part, found)
+}
+
+// collected decides on an input that is everything below a key which the
+// workflow's definition gives itself: steps of it each stored a part. As with an
+// object whose key the definition gives, any step may have. It is false where
+// none did and none is on its way.
+func (e *evaluation) collected(ctx context.Context, in argo.Input, writers evidence.Writers) (accepted, *reason.Error, bool) {
+	if no := writers.Pending(e.gate.Clock.Now()); no != nil {
+		return accepted{}, no, true
+	}
+	seals, no := e.view.SealsIn(ctx, in.Location().Prefix())
+	switch {
+	case no != nil:
+		return accepted{}, no, true
+	case len(seals) == 0:
+		return accepted{}, nil, false
+	}
+	found, no := e.collect(ctx, in, seals, writers)
+	return found, no, true
+}
+
+// filled decides on an input that is a directory without an archive, by a key that the
+// workflow's definition gives itself, if more than one step filled it: each stored a
+// directory there, or something below. It is false where one did.
+func (e *evaluation) filled(ctx context.Context, in argo.Input, writers evidence.Writers) (accepted, *reason.Error, bool) {
+	seals, no := e.view.SealsIn(ctx, in.Location().Prefix())
+	switch {
+	case no != nil:
+		return accepted{}, no, true
+	case len(seals) < 2:
+		return accepted{}, nil, false
+	}
+	if no := writers.Pending(e.gate.Clock.Now()); no != nil {
+		return accepted{}, no, true
+	}
+	found, no := e.collect(ctx, in, seals, writers)
+	return found, no, true
+}

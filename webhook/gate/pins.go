@@ -1,0 +1,120 @@
+package gate
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/tag"
+)
+
+// pinSealed pins what a seal speaks of, if somebody measured what the input's
+// strategy makes of that. The pin names the seal if a policy is needed too,
+// because the one of the consumer's workflow goes without saying.
+func pinSealed(in argo.Input, subject provenance.Subject, by vouched) (accepted, *reason.Error) {
+	tree, how, err := subject.Fetched(in.Archive())
+	if err != nil {
+		return accepted{}, reason.From(err)
+	}
+	pin := pin.Pin{
+		Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Archive: how, Tree: tree, Mode: in.Mode, Policy: by.policy.Policy,
+	}
+	if pin.Policy != "" {
+		pin.Seal = by.Seal.Namespace + "/" + by.Seal.Name
+	}
+	return accepted{pin: pin, level: by.policy.Level}, nil
+}
+
+// pinPart pins a part of a directory.
+func pinPart(in argo.Input, dir artifact.Location, part content.Sum, by vouched) (accepted, *reason.Error) {
+	at := in.Location()
+	switch {
+	case part.Form.IsDirectory():
+		at = at.Prefix()
+	case at.Kind == artifact.KindPrefix:
+		return accepted{}, reason.New(reason.NoProvenance, "the directory that was sealed has a file there, and the input's key ends in a slash")
+	}
+	found, no := pinSealed(in, provenance.Subject{URI: at.URI(), Sum: part}, by)
+	if no == nil {
+		found.pin.Within = dir.URI()
+	}
+	return found, no
+}
+
+// pinAbsent pins that an input is not there.
+func pinAbsent(in argo.Input) accepted {
+	return accepted{pin: pin.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive(), Absent: true}}
+}
+
+// fit refuses what the admission tag has no room for.
+func fit(pins []pin.Pin) *reason.Error {
+	err := tag.Fit(pins)
+	switch {
+	case err == nil:
+		return nil
+	case slices.ContainsFunc(pins, func(p pin.Pin) bool { return p.Files != "" }):
+		return reason.Wrap(reason.PrefixUnsupported, err, "%v", err)
+	}
+	return reason.Wrap(reason.UnsupportedPod, err, "%v", err)
+}
+
+// samePins says whether the pod has exactly the pins that the evidence gives.
+// (That its containers check those of its tag is sidecar.Check's part.)
+func samePins(step *argo.Step, want, have []pin.Pin) *reason.Error {
+	given := make(map[string]pin.Pin, len(have))
+	for _, p := range have {
+		if _, twice := given[p.Input]; twice {
+			return reason.New(reason.PinMismatch, "input %q is pinned twice", p.Input)
+		}
+		given[p.Input] = p
+	}
+	for _, w := range want {
+		h, ok := given[w.Input]
+		if !ok {
+			return reason.New(reason.PinsMissing, "its seal came after the pod was prepared").For(labelOf(step, w.Input))
+		}
+		if !EqualPins(w, h) {
+			return reason.New(reason.PinMismatch, "the pod pins %s, the evidence says %s", describePin(h), describePin(w)).For(labelOf(step, w.Input))
+		}
+	}
+	if len(have) != len(want) {
+		return reason.New(reason.PinMismatch, "the pod has %d pins, the evidence gives %d", len(have), len(want))
+	}
+	return nil
+}
+
+// describePin says what a pin rests on, in few words.
+func describePin(p pin.Pin) string {
+	text := "any content"
+	switch {
+	case p.Absent:
+		return "that it is absent"
+	case p.SHA256 != "":
+		text = fmt.Sprintf("sha256:%.12s", p.SHA256)
+	case p.Tree != "":
+		text = fmt.Sprintf("tree %.12s", p.Tree)
+	}
+	if p.Policy != "" {
+		text += " by ClusterProvenancePolicy " + p.Policy
+	}
+	return text
+}
+
+// EqualPins says whether two pins are the same.
+func EqualPins(a, b pin.Pin) bool { return equality.Semantic.DeepEqual(a, b) }
+
+func labelOf(step *argo.Step, input string) string {
+	for _, in := range step.Inputs {
+		if in.Name == input {
+			return in.Label()
+		}
+	}
+	return input
+}
