@@ -30,7 +30,7 @@ func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *de
 	case reason.Of(err) == reason.GuardsUnknown && g.Clock.Since(wf.Created) < recording:
 		return reason.From(err).InPlace(1)
 	case err != nil:
-		return nil
+		return nil //nolint:nilerr // the notary asks again
 	}
 	if wait := m.Settles(g.Clock.Now()); wait > 0 {
 		no := reason.New(reason.GuardsUnknown, "namespace %s has just got its mode, and what is made from now on counts in some seconds", step.Namespace)
