@@ -119,9 +119,9 @@ func TestAPatchOfThePodSpecCannotReachTheStagedBytes(t *testing.T) {
 			code: reason.ForeignMount,
 			try:  patched(`{"containers":[{"name":"main","volumeMounts":[{"name":"tmp-dir-argo","mountPath":"/staged"}]}]}`),
 		},
-		"through the volume of downloaded inputs": {
+		"through the volume of downloaded inputs, by what only a parameter says": {
 			code: reason.ForeignMount,
-			try:  patched(`{"containers":[{"name":"main","volumeMounts":[{"name":"input-artifacts","mountPath":"/downloaded"}]}]}`),
+			try:  patched(`{"containers":[{"name":"main","volumeMounts":[{"name":"input-artifacts","mountPath":"/{{workflow.name}}"}]}]}`),
 		},
 		"through a shared process namespace": {
 			code: reason.SharedProcesses,

@@ -140,7 +140,10 @@ func honests() map[string]honest {
 		"a container set": {path: "shapes/container-set.yaml", fates: fates{
 			"make/message": reason.Sealed, "change/shared": reason.Sealed, "change/log": reason.Sealed,
 		}},
-		"a daemon":             {path: "shapes/daemon.yaml", fates: fates{"make/message": reason.Sealed, "serve/dump": reason.DaemonUnsupported}},
+		"a daemon": {path: "shapes/daemon.yaml", fates: fates{"make/message": reason.Sealed, "serve/dump": reason.DaemonUnsupported}},
+		"a step's own containers": {path: "shapes/before-main.yaml", fates: fates{
+			"make/message": reason.Sealed, "make/seed": reason.Sealed, "use/used": reason.Sealed,
+		}},
 		"an input on a volume": {path: "shapes/on-volume.yaml", fates: fates{"make/message": reason.Sealed, "use/used": reason.Sealed}},
 		"outputs where inputs lie": {path: "shapes/same-path.yaml", fates: fates{
 			"make/tree": reason.Sealed, "make/file": reason.Sealed, "change/tree": reason.Sealed, "change/part": reason.Sealed,

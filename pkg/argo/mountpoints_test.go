@@ -135,65 +135,6 @@ func TestAnOutputIsOneThatMainWroteToItsOwnFiles(t *testing.T) {
 	}
 }
 
-// beforeMain gives a step with a pinned input an init container that mirrors
-// main's mounts as Argo makes it, and lets it be changed.
-func beforeMain(t *testing.T, change func(*corev1.Container)) *corev1.Pod {
-	t.Helper()
-	pod := withTemplate(t, "consume", func(o object) {
-		o["initContainers"] = list{object{"name": "prepare", "mirrorVolumeMounts": true}}
-		o["sidecars"] = list{object{"name": "helper", "mirrorVolumeMounts": true}}
-	})
-	helper := *mainOf(pod).DeepCopy()
-	helper.Name = "helper"
-	pod.Spec.Containers = append(pod.Spec.Containers, helper)
-	addEmptyDir(pod, "argo-staging")
-	prepare := *mainOf(pod).DeepCopy()
-	prepare.Name = "prepare"
-	change(&prepare)
-	pod.Spec.InitContainers = append(pod.Spec.InitContainers, prepare)
-	return pod
-}
-
-func TestNobodyChangesWhatWasCheckedBeforeMain(t *testing.T) {
-	const inputs, script = "init container prepare could change the inputs after they were checked (mirrorVolumeMounts)", "init container prepare could change the script after it was checked (mirrorVolumeMounts)"
-	input := func(c *corev1.Container) *corev1.VolumeMount { return mountAt(c, "/tmp/message") }
-	staging := corev1.VolumeMount{Name: "argo-staging", MountPath: "/argo/staging"}
-	tests := map[string]struct {
-		change func(*corev1.Container)
-		detail string // admitted, if empty
-	}{
-		"it mirrors nothing of the inputs":    {func(c *corev1.Container) { unmount(c, "/tmp/message") }, ""},
-		"it only reads the inputs":            {func(c *corev1.Container) { input(c).ReadOnly = true }, ""},
-		"it may write the inputs":             {func(*corev1.Container) {}, inputs},
-		"it runs on and may write the inputs": {func(c *corev1.Container) { c.RestartPolicy = ptr(corev1.ContainerRestartPolicyAlways) }, inputs},
-		"it may write the script": {func(c *corev1.Container) {
-			input(c).ReadOnly = true
-			mount(c, staging)
-		}, script},
-		"it only reads the script": {func(c *corev1.Container) {
-			input(c).ReadOnly = true
-			mount(c, corev1.VolumeMount{Name: staging.Name, MountPath: staging.MountPath, ReadOnly: true})
-		}, ""},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			pod := beforeMain(t, test.change)
-			step, err := argo.Parse(pod)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = argo.CheckStructure(pod, step, argotest.Identity())
-			if test.detail == "" {
-				if err != nil {
-					t.Errorf("CheckStructure: %v", err)
-				}
-				return
-			}
-			wantRefusal(t, err, reason.ForeignMount, test.detail)
-		})
-	}
-}
-
 func TestTheStepSaysWhatInitWritesFromTheTemplate(t *testing.T) {
 	sum := func(text string) artifact.Digest {
 		s := sha256.Sum256([]byte(text))

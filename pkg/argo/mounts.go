@@ -114,53 +114,65 @@ func checkTmp(pod *corev1.Pod, s *Step) error {
 	})
 }
 
-// checkInputs keeps everyone from the inputs but main and the template's
-// containers that mirror main's mounts. Where inputs are checked against their
-// pins, init containers (native sidecars among them) may only read those, the
-// volumes on which inputs lie and the script: they run between the check and
-// main, or left something where init writes. Regular sidecars that mirror
-// may write: they run beside main and are the step's own code as main is.
+// checkInputs keeps everyone from the inputs but the step's own code: main, and the
+// template's init containers and sidecars. Before main or beside it these may change
+// the inputs as main may, because their template is in the seal. Nobody may have them
+// before they are checked, and nobody that others have added at any time.
 func checkInputs(pod *corev1.Pod, s *Step) error {
-	mirrors := map[string]bool{}
-	for _, c := range slices.Concat(s.template.InitContainers, s.template.Sidecars) {
-		mirrors[c.Name] = c.mirrors()
+	o := ownership{step: s}
+	checked := false // init is done, and the check comes directly after it
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		if c.Name == layout.ContainerInit || c.Name == SignerContainer || c.Name == VerifyContainer {
+			checked = checked || c.Name == layout.ContainerInit
+			continue
+		}
+		for _, m := range c.VolumeMounts {
+			what := s.watched(m, true)
+			switch {
+			case what == "":
+			case !checked:
+				return reason.New(reason.ForeignMount, "init container %s mounts volume %s at %.200q and comes before init: it could change the %s while they are checked", c.Name, m.Name, m.MountPath, what)
+			default:
+				if err := o.gives(c, m, true); err != nil {
+					return err
+				}
+			}
+		}
 	}
-	if len(s.PinnedInputs()) > 0 {
-		if err := checkReadOnly(pod, layout.VolumeInputs, "inputs after they were"); err != nil {
-			return err
+	for i := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[i]
+		if c.Name == layout.ContainerWait {
+			continue
 		}
-		if err := checkReadOnly(pod, layout.VolumeStaging, "script after it was"); err != nil {
-			return err
-		}
-		for _, in := range s.Inputs {
-			m := in.Mount()
-			if m == nil {
+		for _, m := range c.VolumeMounts {
+			if s.watched(m, false) == "" {
 				continue
 			}
-			if err := checkReadOnly(pod, m.Volume, "inputs on volume "+m.Volume+" after they were"); err != nil {
+			if err := o.gives(c, m, false); err != nil {
 				return err
 			}
 		}
 	}
-	return others(pod, layout.VolumeInputs, func(c *corev1.Container, m corev1.VolumeMount) bool {
-		return (c.Name == layout.ContainerMain || mirrors[c.Name]) && s.placesInput(path.Clean(m.MountPath), m)
-	})
+	return nil
 }
 
-// checkReadOnly refuses a writable mount of the volume in an init container
-// that is neither Argo's nor ours.
-func checkReadOnly(pod *corev1.Pod, volume, what string) error {
-	for _, c := range pod.Spec.InitContainers {
-		if c.Name == layout.ContainerInit || c.Name == SignerContainer || c.Name == VerifyContainer {
-			continue
-		}
-		for _, m := range c.VolumeMounts {
-			if m.Name == volume && !m.ReadOnly {
-				return reason.New(reason.ForeignMount, "init container %s could change the %s checked (mirrorVolumeMounts)", c.Name, what)
-			}
-		}
+// watched says what of the step's inputs a mount of a container that is neither Argo's
+// nor ours leads to: nothing, if it is empty. What else than the volume of inputs has
+// some is only watched before main, and if it is to be checked: who runs beside main is
+// stated as it is.
+func (s *Step) watched(m corev1.VolumeMount, init bool) string {
+	switch {
+	case m.Name == layout.VolumeInputs:
+		return "inputs"
+	case !init || m.ReadOnly || len(s.PinnedInputs()) == 0:
+		return ""
+	case m.Name == layout.VolumeStaging:
+		return "script and the inputs"
+	case slices.ContainsFunc(s.Inputs, func(in Input) bool { return in.Mount() != nil && in.Mount().Volume == m.Name }):
+		return "inputs on volume " + m.Name
 	}
-	return nil
+	return ""
 }
 
 // others refuses a mount of the volume in any container but init, wait and

@@ -57,6 +57,9 @@ type Step struct {
 	// written is the template as Argo wrote it into init's environment, JSON; the
 	// kubelet makes $ of $$.
 	written string
+	// workflow is whose definition gives the step more than its template; nil: nobody
+	// said. See DefinedBy.
+	workflow *definition.Workflow
 	// What Genuine judges.
 	owners []metav1.OwnerReference
 	label  string

@@ -23,7 +23,7 @@ func work(path string) corev1.VolumeMount {
 func onVolume(t *testing.T, more ...object) *corev1.Pod {
 	t.Helper()
 	pod := withTemplate(t, "consume", func(o object) {
-		o["container"].(object)["volumeMounts"] = list{object{"name": "work", "mountPath": "/shop"}}
+		o["container"].(object)["volumeMounts"] = list{object{"name": "work", "mountPath": "/shop", "subPath": "part"}}
 		artifacts := o["inputs"].(object)["artifacts"].(list)
 		artifacts[0].(object)["path"] = "/shop/in"
 		for _, m := range more {
@@ -216,35 +216,6 @@ func TestAVolumeIsTheStepsOwnIfNobodyElseHasIt(t *testing.T) {
 }
 
 var claim = corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "shared"}}
-
-func TestNobodyWritesToAVolumeWithInputsBeforeMain(t *testing.T) {
-	const detail = "init container prepare could change the inputs on volume work after they were checked"
-	for name, change := range map[string]func(*corev1.Pod){
-		"after init": func(p *corev1.Pod) { another(p, true, work("/shop")) },
-		"another part": func(p *corev1.Pod) {
-			another(p, true, corev1.VolumeMount{Name: "work", MountPath: "/x", SubPath: "other"})
-		},
-		"all of a claim": func(p *corev1.Pod) {
-			volume(p, "work").VolumeSource = claim
-			another(p, true, corev1.VolumeMount{Name: "work", MountPath: "/x"})
-		},
-		"before init": func(p *corev1.Pod) {
-			another(p, true, work("/shop"))
-			slices.Reverse(p.Spec.InitContainers)
-			unmount(&p.Spec.InitContainers[0], "/var/run/argo")
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			pod := onVolume(t)
-			change(pod)
-			step, err := argo.Parse(pod)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantRefusal(t, argo.CheckStructure(pod, step, argotest.Identity()), reason.ForeignMount, detail)
-		})
-	}
-}
 
 func TestAnOutputInAnInputIsWhatMainAndWaitSeeThere(t *testing.T) {
 	const good, bad = "out s3://s3.argo.svc:7070/artifacts/artifact-passing/artifact-passing-print-message-from-file-3955987017/out.tgz on input-artifacts", "out MountUnsupported"

@@ -146,7 +146,7 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	if err := w.Step.Genuine(t.Creator, w.Workflow, trusted); err != nil {
 		return tag.Tag{}, err
 	}
-	if err := argo.CheckStructure(w.Pod, w.Step, trusted); err != nil {
+	if err := argo.CheckStructure(w.Pod, w.Step.DefinedBy(w.Workflow), trusted); err != nil {
 		return tag.Tag{}, altered(err)
 	}
 	if _, err := inputsOf(w.Step, t.Pins); err != nil {

@@ -174,7 +174,7 @@ var rows = []entry{
 	{code: InitAltered, meaning: "Argo's init container is not as Argo makes it.", remedy: "Remove the podSpecPatch that changes it"},
 	{code: WaitAltered, meaning: "Argo's wait container is not as Argo makes it.", remedy: "Remove the podSpecPatch that changes it"},
 	{code: EmissaryAltered, meaning: "A container does not run under Argo's emissary.", remedy: "Remove the podSpecPatch or webhook that changes its command"},
-	{code: ForeignMount, meaning: "A container mounts what only Argo's or our containers may mount or change, or the pod has a volume of the host's.", remedy: "Remove the mount or the hostPath volume; leave mirrorVolumeMounts out of init containers, and volumes on which inputs lie, or mount them readOnly there"},
+	{code: ForeignMount, meaning: "A container mounts what only Argo's or our containers may mount or change, inputs that its template does not give it, or the pod has a volume of the host's.", remedy: "Remove the mount or the hostPath volume. Where a step's own init container or sidecar takes inputs, its template has to say so, by mirrorVolumeMounts or a podSpecPatch without parameters"},
 	{code: SharedProcesses, meaning: "The pod shares its process namespace, so a step could reach our containers.", remedy: "Unset shareProcessNamespace and hostPID"},
 	{code: DebugContainer, meaning: "The pod has an ephemeral container, which could reach the others' processes.", remedy: "Debug the step in a namespace without the label"},
 	{code: SidecarMissing, meaning: "A container that Argoseal adds is not there.", remedy: "It is retried; if it lasts, check the mutating webhook configuration", retryable: true},

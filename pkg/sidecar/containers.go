@@ -34,8 +34,10 @@ const (
 	pathVolumes   = "/argoseal/volumes"
 
 	// defaultGrace is how many seconds a pod has to end in if it does not say;
-	// the signer takes two thirds of what it has.
+	// the signer takes two thirds of what it has. minGrace is what the kubelet gives
+	// at least, whatever the pod says (minimumGracePeriodInSeconds).
 	defaultGrace = 30
+	minGrace     = 2
 )
 
 // parts are what a pod gets from us; nil is what it does not need.
@@ -110,7 +112,7 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 	}
 	args := []string{verbSign, "--staged=" + pathStaged, fmt.Sprintf("--max-message=%d", limit)}
 	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil && *g < defaultGrace {
-		args = append(args, fmt.Sprintf("--grace=%dms", max(*g, 0)*1000*2/3+1))
+		args = append(args, fmt.Sprintf("--grace=%dms", max(*g, minGrace)*1000*2/3+1))
 	}
 	mounts := []corev1.VolumeMount{{Name: staging.Name, SubPath: staging.SubPath, MountPath: pathStaged, ReadOnly: true}}
 	if slices.ContainsFunc(outputs, func(o argo.Output) bool { return o.Staged().Path != "" }) {

@@ -470,6 +470,19 @@ func all(p *corev1.Pod, r corev1.ResourceRequirements) {
 	}
 }
 
+// The kubelet gives two seconds, also where the pod says less.
+func TestTheSignerTakesTwoThirdsOfTheTimeToEndIn(t *testing.T) {
+	for seconds, want := range map[int64]string{0: "--grace=1334ms", 1: "--grace=1334ms", 2: "--grace=1334ms", 3: "--grace=2001ms", 30: ""} {
+		pod, step := argotest.Parsed(t, "produce")
+		pod.Spec.TerminationGracePeriodSeconds = &seconds
+		args := container(add(t, pod, step, nil), "argoseal-signer").Args
+		i := slices.IndexFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--grace=") })
+		if got := append(args, "")[max(i, 0)]; i >= 0 && got != want || i < 0 && want != "" {
+			t.Errorf("of %d seconds: %q, want %q", seconds, args, want)
+		}
+	}
+}
+
 func TestWhatIsAddedAnewFollowsThePod(t *testing.T) {
 	pod, step := both(t)
 	// The first time the evidence was not there yet.

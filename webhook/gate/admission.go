@@ -134,7 +134,7 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 	if t.Definition != g.Fingerprint(ctx, step, wf) {
 		return deny(reason.New(reason.LookupFailed, "Workflow %s changed during the request", wf.Name))
 	}
-	if err := argo.CheckStructure(a.Pod, step, g.Identity); err != nil {
+	if err := argo.CheckStructure(a.Pod, step.DefinedBy(wf), g.Identity); err != nil {
 		return deny(reason.From(err))
 	}
 	v := g.Evaluate(ctx, step, wf, a.Mode, a.Trust)

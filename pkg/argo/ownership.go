@@ -1,0 +1,108 @@
+package argo
+
+import (
+	"errors"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/argoseal/argoseal/pkg/argo/definition"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// DefinedBy is the step of which it is known, too, what the definition gives it beside
+// its template: the patches that it gives in full. A step of which that is not known
+// has none.
+func (s *Step) DefinedBy(w *definition.Workflow) *Step {
+	defined := *s
+	defined.workflow = w
+	return &defined
+}
+
+// ownership tells the mounts that the template gives a container from those that others
+// have added: a webhook, or a podSpecPatch with parameters, whose values can close its
+// quotes and add any.
+type ownership struct {
+	step *Step
+	// readings are what the template gives to the pod, once that was asked for: two
+	// where Literal may have written its references. missing: what the definition has
+	// to say of it is not there yet.
+	readings []corev1.PodSpec
+	missing  *graph.NotStoredError
+}
+
+// gives refuses a mount that the container does not have from its template.
+func (o *ownership) gives(c *corev1.Container, m corev1.VolumeMount, init bool) error {
+	if o.step.mirrored(c.Name, m, init) {
+		return nil
+	}
+	if err := o.read(); err != nil {
+		return err
+	}
+	for _, spec := range o.readings {
+		list := spec.Containers
+		if init {
+			list = spec.InitContainers
+		}
+		if given := findContainer(list, c.Name); given != nil && slices.ContainsFunc(given.VolumeMounts, func(g corev1.VolumeMount) bool {
+			g.ReadOnly = g.ReadOnly || m.ReadOnly
+			return equality.Semantic.DeepEqual(g, m)
+		}) {
+			return nil
+		}
+	}
+	if o.missing != nil {
+		return reason.Wrap(reason.DefinitionIncomplete, o.missing, "container %s mounts volume %s at %.200q, and whether its template says so: %v", c.Name, m.Name, m.MountPath, o.missing)
+	}
+	return reason.New(reason.ForeignMount, "container %s mounts %s at %.200q, and neither its template nor a podSpecPatch without parameters says so", c.Name, m.Name, m.MountPath)
+}
+
+// mirrored says whether Argo itself gives a mount of its own volumes: to main, and to
+// what mirrors main.
+func (s *Step) mirrored(name string, m corev1.VolumeMount, init bool) bool {
+	users := s.template.Sidecars
+	if init {
+		users = s.template.InitContainers
+	}
+	if !slices.ContainsFunc(users, func(c userContainer) bool { return c.Name == name && c.mirrors() }) && (init || name != layout.ContainerMain) {
+		return false
+	}
+	switch m.Name {
+	case layout.VolumeInputs:
+		return s.placesInput(mountedAt(m.MountPath), m)
+	case layout.VolumeStaging:
+		return m.MountPath == layout.PathStaging && m.SubPath == "" && m.SubPathExpr == ""
+	}
+	return false
+}
+
+// read finds out, once, what the template gives.
+func (o *ownership) read() error {
+	if o.readings != nil {
+		return nil
+	}
+	texts := []string{o.step.written}
+	if literal := unescape(o.step.written); literal != o.step.written {
+		texts = append(texts, literal)
+	}
+	for _, text := range texts {
+		g, err := decodeGiven(text)
+		if err != nil {
+			return reason.Wrap(reason.TemplateInvalid, err, "%v", err)
+		}
+		spec := g.pod()
+		if w := o.step.workflow; w != nil {
+			stored, unresolved := w.Graph()
+			if unresolved == nil {
+				_, unresolved = stored.Path(o.step.NodeName)
+			}
+			errors.As(unresolved, &o.missing)
+			spec, _ = gives(stored, g, o.step, unresolved)
+		}
+		o.readings = append(o.readings, spec)
+	}
+	return nil
+}
