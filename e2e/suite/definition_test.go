@@ -133,37 +133,39 @@ const unclear = `
 metadata: {name: NAME}
 spec:
   entrypoint: main
-  arguments: {parameters: [{name: which, value: make}]}
   templates:
   - name: main
     steps:
-    - - {name: made, template: MADE}
+    - - {name: made, template: passed}
     - - {name: use, template: use, arguments: {artifacts: [{name: in, from: "{{steps.made.outputs.artifacts.art}}"}]}}
   - name: make
     outputs: {artifacts: [{name: art, path: /tmp/art}]}
     container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo made > /tmp/art"]}
+  - name: choose
+    script: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh], source: echo -n CHOICE}
   - name: passed
     steps:
     - - {name: make, template: make}
-    outputs: {artifacts: [{name: art, fromExpression: "steps.make.outputs.artifacts['a' + 'rt']"}]}
+      - {name: choose, template: choose}
+    outputs: {artifacts: [{name: art, fromExpression: "EXPRESSION"}]}
   - name: use
     inputs: {artifacts: [{name: in, path: /tmp/in}]}
     container: {image: busybox, imagePullPolicy: IfNotPresent, command: [cat, /tmp/in]}
 `
 
 // TestWhatTheDefinitionDoesNotNameIsRefused: Argo runs it, and who made the
-// input is not in the definition but in what ran.
+// input is not in the definition but in what a step reports.
 func TestWhatTheDefinitionDoesNotNameIsRefused(t *testing.T) {
 	t.Parallel()
-	for name, template := range map[string]string{
-		"a template by a parameter":    `"{{workflow.parameters.which}}"`,
-		"an artifact by a calculation": "passed",
+	for name, c := range map[string]struct{ choice, expression string }{
+		"a step by its report":      {"make", "steps[steps.choose.outputs.result].outputs.artifacts.art"},
+		"an artifact by its report": {"rt", "steps.make.outputs.artifacts['a' + steps.choose.outputs.result]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			both(t, func(t *testing.T, mode v1alpha1.Mode) {
 				attack{code: reason.OriginUnknown, try: func(t *testing.T, ns string) error {
-					return refusal(finish(t, ns, submit(t, ns, strings.NewReplacer("NAME", ns, "MADE", template).Replace(unclear))))
+					return refusal(finish(t, ns, submit(t, ns, strings.NewReplacer("NAME", ns, "CHOICE", c.choice, "EXPRESSION", c.expression).Replace(unclear))))
 				}}.hold(t, namespace(t, slug("unclear", name), mode), mode)
 			})
 		})

@@ -159,6 +159,10 @@ func honests() map[string]honest {
 		}},
 		"a loop over what was printed": {path: "flow/param-loop.yaml", fates: fates{"make/message": reason.Sealed}},
 		"one of two steps":             {path: "flow/expression.yaml", fates: fates{"heads/message": reason.Sealed}},
+		"a recursion that hands up":    {path: "flow/recursion.yaml", fates: fates{"grind/stone": reason.Sealed}},
+		"names that are computed": {path: "flow/computed.yaml", fates: fates{
+			"part-1/message": reason.Sealed, "part-2/message": reason.Sealed, "merged/message": reason.Sealed,
+		}},
 		"handlers and hooks": {path: "shapes/hooks.yaml", fates: fates{
 			"make/message": reason.Sealed, "make.onExit/copy": reason.Sealed, "make.hooks.done/copy": reason.Sealed,
 			"again/message": reason.Sealed, "again.onExit/copy": reason.Sealed, "report/copy": reason.Sealed,

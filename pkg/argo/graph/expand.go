@@ -2,6 +2,9 @@ package graph
 
 import (
 	"cmp"
+	"encoding/json"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +16,8 @@ type expansion struct {
 	graph *Graph
 	// tags and bytes count what was put into texts.
 	tags, bytes int
+	// numbers: every number is aNumber, also one that an expression will make.
+	numbers bool
 }
 
 // Bounds of what is expanded for one template. Argo gives pods templates of at
@@ -27,7 +32,11 @@ func (e *expansion) exceeded() bool { return e.tags > maxTags || e.bytes > maxBy
 
 // text expands one, in terms of the frame whose template has it; nil: in the
 // workflow's own terms.
-func (e *expansion) text(s string, in *frame) text {
+func (e *expansion) text(s string, in *frame) text { return e.expand(s, in, nil) }
+
+// expand is text for what may stand in a call, too, whose item its tags may name; nil:
+// in none.
+func (e *expansion) expand(s string, in, of *frame) text {
 	pieces, tags := splitTags(s)
 	if len(tags) == 0 {
 		return pieces
@@ -36,7 +45,7 @@ func (e *expansion) text(s string, in *frame) text {
 	for i, tag := range tags {
 		value := anything
 		if e.tags++; !e.exceeded() {
-			value = e.value(tag, in)
+			value = e.value(tag, in, of)
 		}
 		for _, piece := range value {
 			e.bytes += len(piece)
@@ -48,15 +57,33 @@ func (e *expansion) text(s string, in *frame) text {
 	return made.text()
 }
 
-func (e *expansion) value(tag string, in *frame) text {
+func (e *expansion) value(tag string, in, of *frame) text {
 	tag = strings.TrimSpace(tag)
+	if of != nil && (tag == "item" || strings.HasPrefix(tag, "item.")) {
+		return e.number(of.itemSays(strings.TrimPrefix(strings.TrimPrefix(tag, "item"), ".")))
+	}
+	if expression, ok := strings.CutPrefix(tag, "="); ok && e.numbers && numeric(expression) {
+		return text{aNumber}
+	}
 	if name, ok := strings.CutPrefix(tag, "workflow.parameters."); ok {
-		return e.global(name)
+		return e.number(e.global(name))
 	}
 	if name, ok := strings.CutPrefix(tag, "inputs.parameters."); ok && in != nil {
 		return e.input(name, in)
 	}
 	return anything
+}
+
+// aNumber stands for any number in an expression. It is one that nobody writes, so
+// that it is found in a name which it became a part of.
+const aNumber = "735902146"
+
+// number is a value or, if numbers are all the same and it is one, aNumber.
+func (e *expansion) number(value text) text {
+	if e.numbers && len(value) == 1 && value[0] != "" && len(value[0]) < 16 && strings.Trim(value[0], "0123456789") == "" {
+		return text{aNumber}
+	}
+	return value
 }
 
 // global is a parameter of the workflow, with what Argo puts into its value
@@ -70,11 +97,40 @@ func (e *expansion) global(name string) text {
 	return pieces
 }
 
-// input is what the template of a frame gets for a parameter
-// (common.ProcessArgs).
+// asked is a parameter that was asked for, and whether any number would do.
+type asked struct {
+	name    string
+	numbers bool
+}
+
+// input is what the template of a frame gets for a parameter: nothing is known where
+// that is not the same for all of its callers.
 func (e *expansion) input(name string, f *frame) text {
+	as := asked{name, e.numbers}
+	if known, found := f.said[as]; found {
+		return known
+	}
+	value := e.handed(name, f, f.terms)
+	if f.said == nil {
+		f.said = map[asked]text{}
+	}
+	f.said[as] = value // and where one hands it on to itself, that is no other
+	for _, caller := range f.callers {
+		if !slices.Equal(value, e.handed(name, f, caller)) {
+			f.said[as] = anything
+		}
+	}
+	return f.said[as]
+}
+
+// handed is what it gets in these terms (common.ProcessArgs).
+func (e *expansion) handed(name string, f, terms *frame) text {
+	return e.number(e.given(name, f, terms))
+}
+
+func (e *expansion) given(name string, f, terms *frame) text {
 	t, err := e.graph.template(f)
-	if err != nil || f.inlined() || e.graph.defaulted(name) {
+	if err != nil || f.anybody || f.inlined() || e.graph.defaulted(name) {
 		return anything
 	}
 	declared, twice := t.Inputs.parameter(name)
@@ -85,7 +141,7 @@ func (e *expansion) input(name string, f *frame) text {
 		if given.Value == nil || twice {
 			return anything
 		}
-		return e.text(string(*given.Value), f.terms)
+		return e.expand(string(*given.Value), terms, f)
 	}
 	usual := cmp.Or(declared.Value, declared.Default)
 	if usual == nil || len(declared.ValueFrom) > 0 {
@@ -106,4 +162,33 @@ func (g *Graph) defaulted(name string) bool {
 	}
 	p, _ := g.spec.TemplateDefaults.Inputs.parameter(name)
 	return p != nil
+}
+
+// itemSays is what a tag of the call's item stands for: the text of one that is a text
+// or a whole number, or of a field of it. Others Argo spells in its own way.
+func (f *frame) itemSays(field string) text {
+	at, err := strconv.Atoi(f.item)
+	var items []any
+	if err != nil || json.Unmarshal(f.call.WithItems, &items) != nil || at >= len(items) {
+		return anything
+	}
+	value := items[at]
+	if field != "" {
+		value = of(value, field)
+	}
+	var said string
+	switch value := value.(type) {
+	case string:
+		said = value
+	case float64:
+		if said = strconv.FormatFloat(value, 'f', -1, 64); strings.Contains(said, ".") || len(said) > 15 {
+			return anything
+		}
+	default:
+		return anything
+	}
+	if tagged(said) {
+		return anything
+	}
+	return text{said}
 }

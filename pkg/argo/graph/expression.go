@@ -11,25 +11,85 @@ import (
 const maxExpression = 16 << 10
 
 // references lists what an artifact refers to, each as the names that dots
-// separate; nil if it refers to nothing.
-func (a *artifact) references() ([][]string, error) {
+// separate; nil if it refers to nothing. Argo puts values into the text before it
+// evaluates it, which can make any other of it: all of them have to be known, or to be
+// numbers, which name nothing.
+func (a *artifact) references(expand func(s string, numbers bool) text) ([][]string, error) {
+	parameter := func(path []string) (string, bool) {
+		if len(path) != 3 || path[1] != "parameters" || path[0] != "inputs" && path[0] != "workflow" {
+			return "", false
+		}
+		made := expand(opens+strings.Join(path, ".")+closes, false)
+		return made[0], len(made) == 1
+	}
+	known := func(s string) (string, error) {
+		for _, numbers := range []bool{false, true} {
+			if made := expand(s, numbers); len(made) == 1 {
+				return made[0], nil
+			}
+		}
+		return "", unresolvable("%.200q has values that are only known when it runs", s)
+	}
 	switch {
 	case a.FromExpression != "":
-		return references(a.FromExpression)
+		expression, err := known(a.FromExpression)
+		if err != nil {
+			return nil, err
+		}
+		return references(expression, parameter)
 	case a.From == "":
 		return nil, nil
 	}
 	// As Argo's template.ResolveVar takes it apart.
-	tag := strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(a.From), "{{"), "}}"))
+	tag, err := known(strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(a.From), "{{"), "}}")))
+	if err != nil {
+		return nil, err
+	}
 	if expression, ok := strings.CutPrefix(tag, "="); ok {
-		return references(expression)
+		return references(expression, parameter)
+	}
+	if strings.Contains(tag, aNumber) {
+		return nil, unresolvable("%.200q has a number that is only known when it runs", a.From)
 	}
 	return [][]string{strings.Split(tag, ".")}, nil
 }
 
+// numeric says whether an expression makes a number, whatever its parameters are, or
+// fails.
+func numeric(expression string) bool {
+	if len(expression) > maxExpression {
+		return false
+	}
+	tree, err := parser.Parse(expression)
+	return err == nil && isNumber(tree.Node, 0)
+}
+
+func isNumber(node ast.Node, depth int) bool {
+	if depth > maxDepth {
+		return false
+	}
+	switch n := node.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		return true
+	case *ast.UnaryNode:
+		return (n.Operator == "-" || n.Operator == "+") && isNumber(n.Node, depth+1)
+	case *ast.BinaryNode:
+		return strings.Contains("+ - * / %", n.Operator) && isNumber(n.Left, depth+1) && isNumber(n.Right, depth+1)
+	case *ast.ConditionalNode:
+		return isNumber(n.Exp1, depth+1) && isNumber(n.Exp2, depth+1)
+	case *ast.BuiltinNode:
+		return n.Name == "int" || n.Name == "float" || n.Name == "len"
+	case *ast.CallNode:
+		callee, ok := n.Callee.(*ast.IdentifierNode)
+		return ok && (callee.Value == "asInt" || callee.Value == "asFloat")
+	}
+	return false
+}
+
 // references lists the artifacts that an expression may yield: all that it
-// names. One that does not name them plainly is Unresolvable.
-func references(expression string) ([][]string, error) {
+// names. One that does not name them plainly is Unresolvable; parameters whose values
+// are known may be a part of a name.
+func references(expression string, parameter func(path []string) (string, bool)) ([][]string, error) {
 	if len(expression) > maxExpression {
 		return nil, unresolvable("its expression is longer than %d bytes", maxExpression)
 	}
@@ -37,7 +97,7 @@ func references(expression string) ([][]string, error) {
 	if err != nil {
 		return nil, unresolvable("its expression cannot be read")
 	}
-	c := &chains{paths: map[ast.Node][]string{}, inner: map[ast.Node]bool{}}
+	c := &chains{parameter: parameter, paths: map[ast.Node][]string{}, inner: map[ast.Node]bool{}}
 	ast.Walk(&tree.Node, c)
 	refs := [][]string{}
 	for _, node := range c.order {
@@ -45,6 +105,8 @@ func references(expression string) ([][]string, error) {
 			continue
 		}
 		switch path := c.paths[node]; {
+		case strings.Contains(strings.Join(path, "."), aNumber):
+			return nil, unresolvable("a number that is only known when it runs is in a name of its expression")
 		case !plain(path):
 			return nil, unresolvable("its expression does not name artifacts plainly: %.200q", strings.Join(path, "."))
 		case isArtifact(path):
@@ -60,7 +122,9 @@ func references(expression string) ([][]string, error) {
 // chains collects what an expression names: a.b['c'] is a chain of names. It is
 // called for children before their parents.
 type chains struct {
-	paths map[ast.Node][]string
+	// parameter is the value of the parameter that a chain names, if that is known.
+	parameter func(path []string) (string, bool)
+	paths     map[ast.Node][]string
 	// inner are chains that a longer one continues.
 	inner map[ast.Node]bool
 	order []ast.Node
@@ -83,13 +147,32 @@ func (c *chains) Visit(node *ast.Node) {
 		}
 	case *ast.MemberNode:
 		path, ok := c.paths[n.Node]
-		name, constant := n.Property.(*ast.StringNode)
+		name, constant := c.name(n.Property, 0)
 		if !ok || !constant {
 			return // what it is a member of stands for itself then
 		}
 		c.inner[n.Node] = true
-		c.add(n, append(path[:len(path):len(path)], name.Value))
+		c.add(n, append(path[:len(path):len(path)], name))
 	}
+}
+
+// name is what a member is called, where that is known: a text, a parameter, or such
+// behind each other.
+func (c *chains) name(node ast.Node, depth int) (string, bool) {
+	if depth > maxDepth {
+		return "", false
+	}
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.MemberNode:
+		return c.parameter(c.paths[n])
+	case *ast.BinaryNode:
+		left, known := c.name(n.Left, depth+1)
+		right, too := c.name(n.Right, depth+1)
+		return left + right, known && too && n.Operator == "+"
+	}
+	return "", false
 }
 
 // isArtifact says whether a chain is the name of an artifact.

@@ -16,8 +16,17 @@ type frame struct {
 	caller *frame
 	// terms are in whose terms the arguments are given; nil: the workflow's.
 	terms *frame
-	// node is a regular expression that matches the names of its nodes.
+	// node is a regular expression that matches the names of its nodes; below has it
+	// where the definition, and not the name of a node, has led here.
 	node string
+	below
+	// anybody says that it stands for every call of its template: what these hand to
+	// it is not known.
+	anybody bool
+	// item is which of withItems the call is for; empty if that is not known.
+	item string
+	// said are the parameters that were asked for, with what is known of them.
+	said map[asked]text
 	// body is the template that is called, once template has looked it up.
 	body *template
 }
@@ -153,7 +162,9 @@ func (g *Graph) child(f *frame, rest string) (*frame, string, error) {
 	}
 	rest = rest[len(next.Name):]
 	item := iteration.FindString(rest)
-	return enter(*next, f, f.node+regexp.QuoteMeta(mark+next.Name+item)), rest[len(item):], nil
+	called := enter(*next, f, f.node+regexp.QuoteMeta(mark+next.Name+item))
+	called.item, _, _ = strings.Cut(strings.TrimPrefix(item, "("), ":")
+	return called, rest[len(item):], nil
 }
 
 // head is the name that the rest of a node's name begins with.
@@ -192,10 +203,7 @@ func (g *Graph) template(f *frame) (*template, error) {
 	if f.body != nil {
 		return f.body, nil
 	}
-	name := f.call.Template
-	if f.call.TemplateRef != nil {
-		name = f.call.TemplateRef.Template
-	}
+	name := g.callee(f).Template
 	switch {
 	case f.call.Inline != nil:
 		f.body = f.call.Inline

@@ -255,6 +255,8 @@ type call struct {
 	Arguments   arguments    `json:"arguments"`
 	OnExit      string       `json:"onExit"`
 	Hooks       hooks        `json:"hooks"`
+	// WithItems are what a loop is over, where the definition lists it.
+	WithItems json.RawMessage `json:"withItems"`
 }
 
 type templateRef struct {
@@ -388,9 +390,9 @@ func (g *Graph) Origins(node, input string) (Origins, error) {
 	if err != nil {
 		return Origins{}, err
 	}
-	r := &resolution{graph: g}
+	r := &resolution{graph: g, seen: map[visit]bool{}, children: map[child]*frame{}}
 	if err := r.input(f, input, "", 0); err != nil {
 		return Origins{}, err
 	}
-	return r.found, nil
+	return r.origins()
 }

@@ -45,9 +45,9 @@ func (g *Graph) Path(node string) (Path, error) {
 	if err != nil {
 		return Path{}, err
 	}
-	p := Path{Last: f.callee(), Certain: true}
+	p := Path{Last: g.callee(f), Certain: true}
 	for ; f != nil; f = f.caller {
-		c := f.callee()
+		c := g.callee(f)
 		if bodies := g.bodies(f); len(bodies) > 1 && !reflect.DeepEqual(bodies[0], bodies[1]) {
 			p.Certain = false
 		}
@@ -62,8 +62,14 @@ func (g *Graph) Path(node string) (Path, error) {
 	return p, nil
 }
 
-// callee names the template that a frame calls.
-func (f *frame) callee() Copy {
+// callee names the template that a frame calls. Tags are left in a name that is only
+// known when the workflow runs.
+func (g *Graph) callee(f *frame) Copy {
+	if f.call.Inline == nil && f.call.TemplateRef != nil && f.scope != nil && tagged(f.scope.Name) {
+		scope := *f.scope
+		scope.Name = g.resolved(f, scope.Name)
+		f.scope = &scope
+	}
 	var c Copy
 	if f.scope != nil {
 		c.Ref = *f.scope
@@ -71,9 +77,20 @@ func (f *frame) callee() Copy {
 	switch {
 	case f.call.Inline != nil:
 	case f.call.TemplateRef != nil:
-		c.Template = f.call.TemplateRef.Template
+		c.Template = g.resolved(f, f.call.TemplateRef.Template)
 	default:
-		c.Template = f.call.Template
+		c.Template = g.resolved(f, f.call.Template)
 	}
 	return c
+}
+
+// resolved is the name of a template, with the parameters in it that are known.
+func (g *Graph) resolved(f *frame, name string) string {
+	if !tagged(name) {
+		return name
+	}
+	if made := (&expansion{graph: g}).expand(name, f.caller, f); len(made) == 1 {
+		return made[0]
+	}
+	return name
 }

@@ -13,8 +13,29 @@ import (
 type resolution struct {
 	graph *Graph
 	found Origins
-	// visits counts references that were followed.
-	visits int
+	// leaves are the outputs of steps, before all ways to these are known.
+	leaves []leaf
+	// visits counts references that were followed, seen are those that need not be
+	// again, and children the frames that they led to. circles: some led back.
+	visits   int
+	circles  bool
+	seen     map[visit]bool
+	children map[child]*frame
+}
+
+// leaf is an output of a step's.
+type leaf struct {
+	frame                  *frame
+	template, output, part string
+}
+
+// first says whether something is followed for the first time.
+func (r *resolution) first(v visit) bool {
+	if r.seen[v] {
+		return false
+	}
+	r.seen[v] = true
+	return true
 }
 
 // maxVisits bounds the work for one input: a definition can branch at every
@@ -31,10 +52,28 @@ func (r *resolution) visit(depth int) error {
 // input follows an input of a call to where it comes from: its arguments, or
 // what the template says itself.
 func (r *resolution) input(f *frame, name, part string, depth int) error {
+	v := visit{f, "input", name, part}
+	if !r.first(v) {
+		return nil
+	}
+	f.asked = append(f.asked, v)
+	for _, terms := range append([]*frame{f.terms}, f.callers...) {
+		if err := r.handed(f, terms, name, part, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handed follows what a call is given for an input, in these terms.
+func (r *resolution) handed(f, terms *frame, name, part string, depth int) error {
 	if err := r.visit(depth); err != nil {
 		return err
 	}
-	given := f.call.Arguments.artifact(name)
+	given, err := r.named(f.call.Arguments, name, terms, f)
+	if err != nil {
+		return err
+	}
 	if given == nil {
 		t, err := r.graph.template(f)
 		if err != nil {
@@ -48,13 +87,36 @@ func (r *resolution) input(f *frame, name, part string, depth int) error {
 	if given == nil {
 		return nil
 	}
-	return r.artifact(given, f.terms, part, depth)
+	return r.artifact(given, terms, part, depth)
+}
+
+// named is the artifact of that name, which may be computed: in terms of a frame and,
+// for arguments, of the call that is given them.
+func (r *resolution) named(a arguments, name string, terms, of *frame) (*artifact, error) {
+	if found := a.artifact(name); found != nil {
+		return found, nil
+	}
+	e := &expansion{graph: r.graph}
+	for i := range a.Artifacts {
+		if !tagged(a.Artifacts[i].Name) {
+			continue
+		}
+		switch made := e.expand(a.Artifacts[i].Name, terms, of); {
+		case len(made) > 1 && made.fits(name):
+			return nil, unresolvable("the name of artifact %.200q is only known when it runs", a.Artifacts[i].Name)
+		case len(made) == 1 && made[0] == name:
+			return &a.Artifacts[i], nil
+		}
+	}
+	return nil, nil
 }
 
 // artifact follows what an artifact refers to, in terms of the frame whose
 // template contains it. part is what is taken of the artifact, and may be empty.
 func (r *resolution) artifact(a *artifact, in *frame, part string, depth int) error {
-	refs, err := a.references()
+	refs, err := a.references(func(s string, numbers bool) text {
+		return (&expansion{graph: r.graph, numbers: numbers}).text(s, in)
+	})
 	if err != nil {
 		return err
 	}
@@ -85,7 +147,7 @@ func (r *resolution) reference(ref []string, in *frame, part string, depth int) 
 	case len(ref) == 3 && ref[0] == "inputs" && ref[1] == "artifacts":
 		return r.input(in, ref[2], part, depth)
 	case len(ref) == 5 && ref[2] == "outputs" && ref[3] == "artifacts":
-		child, err := r.sibling(in, ref[0], ref[1])
+		child, err := r.sibling(in, ref[0], ref[1], depth)
 		if err != nil {
 			return err
 		}
@@ -95,7 +157,7 @@ func (r *resolution) reference(ref []string, in *frame, part string, depth int) 
 }
 
 // sibling is the step or task that a template calls by that name.
-func (r *resolution) sibling(in *frame, kind, name string) (*frame, error) {
+func (r *resolution) sibling(in *frame, kind, name string, depth int) (*frame, error) {
 	t, err := r.graph.template(in)
 	if err != nil {
 		return nil, err
@@ -103,12 +165,12 @@ func (r *resolution) sibling(in *frame, kind, name string) (*frame, error) {
 	switch {
 	case kind == "tasks" && t.DAG != nil:
 		if c := t.task(name); c != nil {
-			return enter(*c, in, in.node+`\.`+regexp.QuoteMeta(name)+anyIteration+anyAttempt), nil
+			return r.enter(c, in, `\.`+regexp.QuoteMeta(name)+anyIteration+anyAttempt, depth)
 		}
 	case kind == "steps":
 		for i, calls := range t.Steps {
 			if c := callNamed(calls, name); c != nil {
-				return enter(*c, in, fmt.Sprintf(`%s\[%d\]\.%s`, in.node, i, regexp.QuoteMeta(name))+anyIteration+anyAttempt), nil
+				return r.enter(c, in, fmt.Sprintf(`\[%d\]\.%s`, i, regexp.QuoteMeta(name))+anyIteration+anyAttempt, depth)
 			}
 		}
 	}
@@ -117,29 +179,48 @@ func (r *resolution) sibling(in *frame, kind, name string) (*frame, error) {
 
 // output follows an output of a call to the step that makes it.
 func (r *resolution) output(f *frame, name, part string, depth int) error {
+	if !r.first(visit{f, "output", name, part}) {
+		return nil
+	}
 	t, err := r.graph.template(f)
 	if err != nil {
 		return err
 	}
 	if !t.composite() {
-		return r.leaf(t.Name, name, f.node, part)
+		r.leaves = append(r.leaves, leaf{f, t.Name, name, part})
+		return nil
 	}
-	a := t.Outputs.artifact(name)
+	a, err := r.named(t.Outputs, name, f, nil)
+	if err != nil {
+		return err
+	}
 	if a == nil || a.From == "" && a.FromExpression == "" {
 		return unresolvable("template %q does not say what its output %.200q is", t.Name, name)
 	}
 	return r.artifact(a, f, part, depth)
 }
 
-func (r *resolution) leaf(template, output, node, part string) error {
-	pattern, err := regexp.Compile(`(?s)^` + node + `$`)
-	if err != nil {
-		return unresolvable("the names of its nodes: %v", err)
+// origins are what was found, now that everything was followed. Where something was,
+// and came to nothing, it went round in circles.
+func (r *resolution) origins() (Origins, error) {
+	size := 0
+	for _, l := range r.leaves {
+		node := l.frame.pattern(false)
+		if size += len(node); len(node) > maxPattern || size > maxPatterns {
+			return Origins{}, unresolvable("it may come from too many nodes")
+		}
+		pattern, err := regexp.Compile(`(?s)^` + node + `$`)
+		if err != nil {
+			return Origins{}, unresolvable("the names of its nodes: %v", err)
+		}
+		r.found.Outputs = append(r.found.Outputs, Output{
+			Name: l.output, Template: cmp.Or(l.template, Inline), node: pattern, place: readable(l.frame.pattern(true)), part: l.part,
+		})
 	}
-	r.found.Outputs = append(r.found.Outputs, Output{
-		Name: output, Template: cmp.Or(template, Inline), node: pattern, place: readable(node), part: part,
-	})
-	return nil
+	if r.circles && len(r.found.Outputs) == 0 && len(r.found.Literals) == 0 {
+		return Origins{}, unresolvable("it goes round in circles")
+	}
+	return r.found, nil
 }
 
 var quoted = regexp.MustCompile(`\\(.)`)
@@ -152,12 +233,15 @@ func readable(node string) string {
 
 // global follows an output of the whole workflow to all that may set it.
 func (r *resolution) global(name, part string, depth int) error {
+	if !r.first(visit{nil, "global", name, part}) {
+		return nil
+	}
 	var sources []*frame
 	for i := range r.graph.spec.Templates {
-		sources = append(sources, &frame{body: &r.graph.spec.Templates[i]})
+		sources = append(sources, &frame{body: &r.graph.spec.Templates[i], anybody: true})
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.graph.stored)) {
-		sources = append(sources, &frame{body: r.graph.stored[id], scope: filed(id)})
+		sources = append(sources, &frame{body: r.graph.stored[id], scope: filed(id), anybody: true})
 	}
 	for len(sources) > 0 {
 		f := sources[0]
@@ -194,7 +278,7 @@ func inlined(f *frame) []*frame {
 	var found []*frame
 	for i := range calls {
 		if t := calls[i].Inline; t != nil {
-			found = append(found, &frame{body: t, scope: f.scope})
+			found = append(found, &frame{body: t, scope: f.scope, anybody: true})
 		}
 	}
 	return found

@@ -29,7 +29,7 @@ func (g *Graph) Runs(node string, made []byte) error {
 	if err := json.Unmarshal(made, &was); err != nil {
 		return err
 	}
-	c := &comparison{expansion: expansion{graph: g}, frame: f, expanded: map[string]text{}, own: f.callee().Name == "" && g.own.WorkflowTemplateRef == nil}
+	c := &comparison{expansion: expansion{graph: g}, frame: f, expanded: map[string]text{}, own: g.callee(f).Name == "" && g.own.WorkflowTemplateRef == nil}
 	err = &DifferentError{"the whole template"}
 	for _, body := range g.bodies(f) {
 		if err = c.template(body, was); err == nil {
@@ -56,7 +56,7 @@ func (g *Graph) bodies(f *frame) []object {
 // learned.
 func (g *Graph) body(f *frame) object {
 	var found object
-	switch c := f.callee(); {
+	switch c := g.callee(f); {
 	case f.inlined() && f.caller != nil:
 		found, _ = of(byName(calls(g.body(f.caller)), f.call.Name), "inline").(object)
 	case f.inlined():
