@@ -13,7 +13,6 @@ import (
 	"github.com/minio/minio-go/v7"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -261,6 +260,7 @@ func furnished(t *testing.T, name string, mode v1alpha1.Mode) string {
 			t.Error(err)
 		}
 	})
+	collects(t, ns)
 	for _, bucket := range []string{"my-bucket", "my-bucket-3"} {
 		exists, err := l.S3.BucketExists(t.Context(), bucket)
 		if err == nil && !exists {
@@ -290,14 +290,6 @@ func furnished(t *testing.T, name string, mode v1alpha1.Mode) string {
 			AddressType: discoveryv1.AddressTypeIPv4,
 			Ports:       []discoveryv1.EndpointPort{{Name: new("s3"), Port: new(int32(7070))}},
 			Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{pods.Items[0].Status.PodIP}}},
-		},
-		&rbacv1.Role{ObjectMeta: meta("artifact-gc"), Rules: []rbacv1.PolicyRule{
-			{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflowartifactgctasks"}, Verbs: []string{"list", "watch"}},
-			{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflowartifactgctasks/status"}, Verbs: []string{"patch"}},
-		}},
-		&rbacv1.RoleBinding{
-			ObjectMeta: meta("artifact-gc"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "artifact-gc"},
-			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: "default"}},
 		},
 		&corev1.Secret{ObjectMeta: meta("my-minio-cred"), StringData: map[string]string{"accesskey": part.S3AccessKey, "secretkey": part.S3SecretKey}},
 		&corev1.Secret{ObjectMeta: meta("my-s3-credentials"), StringData: map[string]string{"accessKey": part.S3AccessKey, "secretKey": part.S3SecretKey}},

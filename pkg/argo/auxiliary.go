@@ -35,9 +35,10 @@ func IsAuxiliary(pod *corev1.Pod) bool {
 
 // CheckAuxiliary says whether an auxiliary pod was made by Argo, for creator is
 // the user name of the admission request, and can do nothing but what Argo makes
-// it for: it runs argoexec alone, has no template, and so neither fetches nor
-// stores what a step would. The label by itself says nothing, because a
-// template may put it on a step.
+// it for: Argo's container runs argoexec, has no template, and so neither fetches nor
+// stores what a step would. What a mesh adds to it has nothing of Argo's. The label by
+// itself says nothing, because a template may put it on a step. A refusal keeps the
+// workflow from being deleted: it has to say what to change.
 func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
 	kind := pod.Labels[layout.LabelComponent]
 	s, ok := auxiliaries[kind]
@@ -61,24 +62,69 @@ func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
 			return reason.New(reason.OwnerMismatch, "its owner is a %.80s %.80s, want a %s %s", o.APIVersion, o.Kind, layout.APIVersion, s.ownerKind)
 		}
 	}
-	var inits []corev1.Container
-	if s.init != nil {
-		if len(pod.Spec.InitContainers) != 1 || pod.Spec.InitContainers[0].Name != layout.ContainerInit {
-			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has other init containers than %q", kind, layout.ContainerInit)
+	var argos []*corev1.Container
+	used := map[string]bool{}
+	for _, own := range []struct {
+		name string
+		list []corev1.Container
+		args []string
+	}{{layout.ContainerInit, pod.Spec.InitContainers, s.init}, {layout.ContainerMain, pod.Spec.Containers, s.main}} {
+		if own.args == nil {
+			continue
 		}
-		inits = pod.Spec.InitContainers
-	} else if len(pod.Spec.InitContainers) > 0 {
-		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has init containers", kind)
-	}
-	if len(pod.Spec.Containers) != 1 || pod.Spec.Containers[0].Name != layout.ContainerMain {
-		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has other containers than %q", kind, layout.ContainerMain)
-	}
-	for _, c := range inits {
-		if err := id.runs(pod, c, s.init, kind); err != nil {
+		c := findContainer(own.list, own.name)
+		if c == nil {
+			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s and has no container %q", kind, own.name)
+		}
+		if err := id.runs(pod, c, own.args, kind); err != nil {
 			return err
 		}
+		for _, m := range c.VolumeMounts {
+			used[m.Name] = used[m.Name] || !isToken(m, findVolume(pod.Spec.Volumes, m.Name))
+		}
+		argos = append(argos, c)
 	}
-	return id.runs(pod, pod.Spec.Containers[0], s.main, kind)
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if slices.Contains(argos, &list[i]) {
+				continue
+			}
+			if err := beside(&list[i], pod, used, kind); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// beside says whether a container that others than Argo have added to an auxiliary pod
+// keeps away from Argo's: then it can do no more than in a pod of its own, which nobody
+// refuses. A mesh adds such.
+func beside(c *corev1.Container, pod *corev1.Pod, used map[string]bool, kind string) error {
+	switch {
+	case c.Name == layout.ContainerInit, c.Name == layout.ContainerMain, c.Name == layout.ContainerWait:
+		return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and another container than Argo's is called %s", kind, c.Name)
+	case executes(*c):
+		return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and container %s runs argoexec, too, or has %s", kind, c.Name, layout.EnvTemplate)
+	}
+	for _, m := range c.VolumeMounts {
+		if used[m.Name] && !isToken(m, findVolume(pod.Spec.Volumes, m.Name)) {
+			return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and container %s mounts volume %s, which Argo's containers have", kind, c.Name, m.Name)
+		}
+	}
+	for _, d := range c.VolumeDevices {
+		if used[d.Name] {
+			return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and container %s has volume %s as a device, which Argo's containers have", kind, c.Name, d.Name)
+		}
+	}
+	return nil
+}
+
+// isToken says whether a mount is that of the ServiceAccount's token, which the API
+// server gives to every container, or of a cloud's.
+func isToken(m corev1.VolumeMount, v *corev1.Volume) bool {
+	return isCloudMount(m, v) || v != nil && v.Projected != nil && m.ReadOnly && m.MountPath == layout.PathToken &&
+		m.SubPath == "" && m.SubPathExpr == ""
 }
 
 // givesTemplate says whether a variable is a template that says anything: Argo v4
@@ -96,6 +142,10 @@ var auxiliaryVariables = []string{
 	layout.EnvPodName, layout.EnvDeadline, layout.EnvTemplate, layout.EnvPlugins,
 }
 
+// proxyVariables say by which way requests go. In an auxiliary pod nothing is fetched
+// or stored that would have to be believed.
+var proxyVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"}
+
 // pathAgentCerts is where Argo's agent has the certificates that it trusts.
 const pathAgentCerts = "/etc/ssl/certs/ca-certificates"
 
@@ -108,29 +158,29 @@ func auxiliaryMount(m corev1.VolumeMount) bool {
 
 // runs says whether a container is a configured executor that is called so, and
 // is given no template, nor anything else that Argo does not give it.
-func (id Identity) runs(pod *corev1.Pod, c corev1.Container, args []string, kind string) error {
+func (id Identity) runs(pod *corev1.Pod, c *corev1.Container, args []string, kind string) error {
 	switch {
 	case !slices.Contains(id.ExecutorImages, c.Image):
 		return reason.New(reason.ExecutorImageNotAllowed, "%s runs %.300q", c.Name, c.Image)
 	case len(c.Command) > 0 && !slices.Equal(c.Command, []string{"argoexec"}), len(c.Args) < len(args), !slices.Equal(c.Args[:min(len(c.Args), len(args))], args):
-		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s runs %.200q", kind, c.Name, append(slices.Clone(c.Command), c.Args...))
+		return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s runs %.200q", kind, c.Name, append(slices.Clone(c.Command), c.Args...))
 	case !onlyLogFlags(c.Args[len(args):]):
-		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has the arguments %.200q", kind, c.Name, c.Args)
+		return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s has the arguments %.200q", kind, c.Name, c.Args)
 	case c.Lifecycle != nil, c.LivenessProbe != nil, c.ReadinessProbe != nil, c.StartupProbe != nil:
-		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has hooks or probes", kind, c.Name)
+		return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s has hooks or probes", kind, c.Name)
 	case c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged:
-		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s is privileged", kind, c.Name)
+		return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s is privileged", kind, c.Name)
 	case len(c.EnvFrom) > 0, slices.ContainsFunc(c.Env, givesTemplate):
-		return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s may have a template", kind, c.Name)
+		return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s may have a template", kind, c.Name)
 	}
 	for _, e := range c.Env {
-		if !slices.Contains(auxiliaryVariables, e.Name) && !isCloudVariable(e) {
-			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has the variable %.80q, which Argo does not set", kind, c.Name, e.Name)
+		if !slices.Contains(auxiliaryVariables, e.Name) && !isCloudVariable(e) && !slices.Contains(proxyVariables, e.Name) {
+			return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s has the variable %.80q, which Argo does not set", kind, c.Name, e.Name)
 		}
 	}
 	for _, m := range c.VolumeMounts {
 		if !auxiliaryMount(m) && !isCloudMount(m, findVolume(pod.Spec.Volumes, m.Name)) {
-			return reason.New(reason.UnsupportedPod, "it says it is Argo's %s, and %s has a mount at %.200q, where Argo has none", kind, c.Name, m.MountPath)
+			return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s has a mount at %.200q, where Argo has none", kind, c.Name, m.MountPath)
 		}
 	}
 	return nil

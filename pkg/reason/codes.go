@@ -28,6 +28,7 @@ const (
 	ExecutorUserUnknown     Code = "ExecutorUserUnknown"
 	UnknownPodLayout        Code = "UnknownPodLayout"
 	UnsupportedPod          Code = "UnsupportedPod"
+	AuxiliaryAltered        Code = "AuxiliaryAltered"
 	TemplateInvalid         Code = "TemplateInvalid"
 	TemplateOffloaded       Code = "TemplateOffloaded"
 	InitAltered             Code = "InitAltered"
@@ -169,6 +170,7 @@ var rows = []entry{
 	{code: ExecutorUserUnknown, meaning: "init or wait must not run as root, and only their image knows as whom they run; ours have to run as the same user.", remedy: "Say in argo.executorUsers as whom the image runs, or set runAsUser where runAsNonRoot is set: in the workflow's securityContext or that of Argo's executor"},
 	{code: UnknownPodLayout, meaning: "The pod's layout is not one this version knows.", remedy: "Use a supported Argo version"},
 	{code: UnsupportedPod, meaning: "This kind of Argo pod, or one with so many inputs, is not supported in labelled namespaces yet.", remedy: "Run it in a namespace without the label; hand many inputs over as fewer artifacts"},
+	{code: AuxiliaryAltered, meaning: "A pod by which Argo deletes artifacts (artifactGC) or makes HTTP requests (its agent) is not as Argo makes it. Without the former a workflow cannot be deleted.", remedy: "Take what the message names out of the podSpecPatch of artifactGC or of the workflow; let containers that it adds mount none of Argo's volumes"},
 	{code: TemplateInvalid, meaning: "ARGO_TEMPLATE is missing, given twice or not readable.", remedy: "Submit the step through Argo, without patching ARGO_TEMPLATE"},
 	{code: TemplateOffloaded, meaning: "The template is so large that Argo keeps it in a ConfigMap, which can change after admission.", remedy: "Make the template smaller than 128 KiB"},
 	{code: InitAltered, meaning: "Argo's init container is not as Argo makes it.", remedy: "Remove the podSpecPatch that changes it"},

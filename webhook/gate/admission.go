@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -10,6 +11,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
@@ -77,13 +79,16 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 		return g.stranger(a.Pod, tagged)
 	}
 	if argo.IsAuxiliary(a.Pod) {
-		if d := g.stranger(a.Pod, tagged); !d.Allowed {
-			return d
+		d := g.stranger(a.Pod, tagged)
+		if d.Allowed {
+			if err := argo.CheckAuxiliary(a.Pod, a.Creator, g.Identity); err != nil {
+				d = deny(reason.From(err))
+			}
 		}
-		if err := argo.CheckAuxiliary(a.Pod, a.Creator, g.Identity); err != nil {
-			return deny(reason.From(err))
+		if !d.Allowed {
+			d.Workflow = g.served(ctx, a)
 		}
-		return allow()
+		return d
 	}
 	if tagged {
 		if t.Version < tag.Version {
@@ -102,6 +107,20 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 	d := g.step(ctx, a, step, wf, t, tagged)
 	d.Workflow = wf
 	return d
+}
+
+// served is the Workflow that an auxiliary pod of Argo's is for, so that somebody is
+// told of a refusal; nil if that is not known.
+func (g *Gate) served(ctx context.Context, a Admission) *definition.Workflow {
+	name := a.Pod.Labels[layout.LabelWorkflow]
+	if name == "" || !slices.Contains(g.Identity.Controllers, a.Creator) {
+		return nil
+	}
+	wf, err := g.Definitions.Workflow(ctx, a.Pod.Namespace, name)
+	if err != nil {
+		return nil
+	}
+	return wf
 }
 
 // step decides on a genuine step: the final state of what we add, the tag, the

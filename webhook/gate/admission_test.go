@@ -258,7 +258,7 @@ func TestPodsOfArgosOwn(t *testing.T) {
 		}{
 			"are admitted":                   {func(*corev1.Pod) {}, argotest.Controller, ""},
 			"made by a user are refused":     {func(*corev1.Pod) {}, "alice", reason.CreatorNotArgo},
-			"that do something else are not": {func(p *corev1.Pod) { p.Spec.Containers[0].Args = []string{"init"} }, argotest.Controller, reason.UnsupportedPod},
+			"that do something else are not": {func(p *corev1.Pod) { p.Spec.Containers[0].Args = []string{"init"} }, argotest.Controller, reason.AuxiliaryAltered},
 			"with a name of ours are not":    {func(p *corev1.Pod) { p.Spec.Containers[0].Name = "argoseal-x" }, argotest.Controller, reason.NameTaken},
 			"with a tag are not":             {func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.AnnotationTag: "x"} }, argotest.Controller, reason.TagInvalid},
 		} {
@@ -269,6 +269,10 @@ func TestPodsOfArgosOwn(t *testing.T) {
 				d := w.gate.Create(t.Context(), Admission{Pod: pod, NamespaceUID: namespaceUID, Creator: c.creator, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
 				if d.Allowed != (c.want == "") || !d.Allowed && d.Refusal.Code != c.want {
 					t.Errorf("decision is %+v (%v)", d, d.Refusal)
+				}
+				// Whoever cannot delete a workflow has to be told why, on the Workflow.
+				if told := d.Workflow != nil; told != (!d.Allowed && c.creator == argotest.Controller && c.want != reason.TagInvalid) {
+					t.Errorf("its Workflow is %v", d.Workflow)
 				}
 			})
 		}
