@@ -125,6 +125,7 @@ func TestRefused(t *testing.T) {
 		"no executor, and no cluster to ask":  {"argo.executorImages=null", "argo.controllers and argo.executorImages are missing"},
 		"a digest that is none":               {"signer.image.digest=latest", "/signer/image/digest"},
 		"a user that is no number":            {"argo.executorUsers={a:1=root}", "/argo/executorUsers/0"},
+		"an addition that is none":            {"argo.executorAdditions={VAULT_ADDR=x}", "/argo/executorAdditions/0"},
 		"a user of an image that nobody runs": {"argo.executorUsers={a:1=1}", "argo.executorUsers is about the image a:1"},
 		"a signer without a digest":           {"signer.image.digest=", "signer.image.digest is missing"},
 		"a controller without a namespace":    {"argo.controllers={argo}", "/argo/controllers/0"},
@@ -154,9 +155,10 @@ func TestWhatIsFoundIsOneArgument(t *testing.T) {
 		set  string
 		want int // webhook and notary; as whom executors run only the webhook has to know
 	}{
-		"executorImages": {`argo.executorImages=["a=b\n` + injected + `"]`, 2},
-		"executorEnv":    {`argo.executorEnv=["a=b\n` + injected + `"]`, 2},
-		"executorUsers":  {`argo.executorImages=["a=b\n` + injected + `"],argo.executorUsers=["a=b\n` + injected + `=1"]`, 3},
+		"executorImages":    {`argo.executorImages=["a=b\n` + injected + `"]`, 2},
+		"executorEnv":       {`argo.executorEnv=["a=b\n` + injected + `"]`, 2},
+		"executorAdditions": {`argo.executorAdditions=["variable:a=b\n` + injected + `"]`, 2},
+		"executorUsers":     {`argo.executorImages=["a=b\n` + injected + `"],argo.executorUsers=["a=b\n` + injected + `=1"]`, 3},
 	} {
 		out, err := template(t, "-f", "testdata/default.values.yaml", "--skip-schema-validation", "--set-json", tc.set)
 		if err != nil {

@@ -42,6 +42,7 @@ type options struct {
 	controllers    []string
 	executorImages []string
 	executorEnv    []string
+	additions      []string
 	signerImages   []string
 	quoted         []string
 	clusterName    string
@@ -58,10 +59,10 @@ func runCommand() *cobra.Command {
 		Short: "Seal pods until told to stop",
 		Long: `Seal pods until told to stop.
 
---argo-controller, --executor-image, --executor-env and --signer-image are those of
-the webhook. What was given before is remembered for 30 days, in the ConfigMap
-argoseal-trusted: pods that were admitted under it may still run. A pod that was
-admitted under anything else is not sealed, and tried again.`,
+--argo-controller, --executor-image, --executor-env, --executor-addition and
+--signer-image are those of the webhook. What was given before is remembered for 30
+days, in the ConfigMap argoseal-trusted: pods that were admitted under it may still
+run. A pod that was admitted under anything else is not sealed, and tried again.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o) },
 	}
@@ -72,6 +73,7 @@ admitted under anything else is not sealed, and tried again.`,
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
 	f.StringArrayVar(&o.signerImages, "signer-image", nil, "argoseal-signer's image by digest; repeatable")
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
+	f.StringArrayVar(&o.additions, "executor-addition", nil, "variable:NAME=VALUE, variable:NAME or mount:VOLUME:PATH[:ro] that webhooks of yours add to Argo's containers and to ours; repeatable")
 	f.StringArrayVar(&o.quoted, "quoted-parameter", nil, "name of workflow parameters that statements quote, with wildcards (path.Match); all others they show as HMACs; repeatable")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
@@ -105,7 +107,7 @@ func (o options) check() error {
 
 // said is what the operator says about their Argo and our signer.
 func (o options) said() (trusted.Installation, error) {
-	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, nil)
+	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, nil, o.additions)
 	if err != nil {
 		return trusted.Installation{}, usage("--argo-controller, --executor-image, --executor-env: %v", err)
 	}

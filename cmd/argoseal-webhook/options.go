@@ -24,6 +24,7 @@ type options struct {
 	controllers    []string
 	executorImages []string
 	executorEnv    []string
+	additions      []string
 	executorUsers  []string
 	requeues       []time.Duration
 	workers        int
@@ -78,6 +79,7 @@ func command() *cobra.Command {
 	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
+	f.StringArrayVar(&o.additions, "executor-addition", nil, "variable:NAME=VALUE, variable:NAME or mount:VOLUME:PATH[:ro] that webhooks of yours add to Argo's containers and to ours; repeatable")
 	f.StringArrayVar(&o.executorUsers, "executor-user", nil, "IMAGE=USER: the number of the user that an executor image names for itself, if not root; repeatable")
 	f.DurationSliceVar(&o.requeues, "argo-requeue-time", []time.Duration{defaultRequeue}, "DEFAULT_REQUEUE_TIME of an Argo controller; repeatable, the longest counts")
 	f.IntVar(&o.workers, "argo-workflow-workers", defaultWorkers, "--workflow-workers of the Argo controller that has the fewest: a quarter of them may be kept by tries in place")
@@ -127,7 +129,7 @@ func (o options) check() error {
 
 // identity is what the operator says about their Argo.
 func (o options) identity() (argo.Identity, error) {
-	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, o.executorUsers)
+	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, o.executorUsers, o.additions)
 	if err != nil {
 		return id, usage("--argo-controller, --executor-image, --executor-env, --executor-user: %v", err)
 	}

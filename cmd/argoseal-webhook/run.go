@@ -181,7 +181,7 @@ func newGate(ctx context.Context, quick *server.Producers, policies *server.Poli
 	}
 	return &gate.Gate{
 		Identity: identity,
-		Sidecar:  sidecar.Config{Image: o.signerImage, ExecutorUsers: identity.ExecutorUsers},
+		Sidecar:  sidecar.Config{Image: o.signerImage, ExecutorUsers: identity.ExecutorUsers, Additions: identity.Additions},
 		Cluster:  name,
 		Quick:    quick,
 		Live:     live,

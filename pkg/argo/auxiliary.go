@@ -80,7 +80,7 @@ func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
 			return err
 		}
 		for _, m := range c.VolumeMounts {
-			used[m.Name] = used[m.Name] || !isToken(m, findVolume(pod.Spec.Volumes, m.Name))
+			used[m.Name] = used[m.Name] || !isToken(m, findVolume(pod.Spec.Volumes, m.Name)) && !id.Additions.mount(m)
 		}
 		argos = append(argos, c)
 	}
@@ -174,12 +174,12 @@ func (id Identity) runs(pod *corev1.Pod, c *corev1.Container, args []string, kin
 		return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s may have a template", kind, c.Name)
 	}
 	for _, e := range c.Env {
-		if !slices.Contains(auxiliaryVariables, e.Name) && !isCloudVariable(e) && !slices.Contains(proxyVariables, e.Name) {
+		if !slices.Contains(auxiliaryVariables, e.Name) && !isCloudVariable(e) && !slices.Contains(proxyVariables, e.Name) && !id.Additions.variable(e) {
 			return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s has the variable %.80q, which Argo does not set", kind, c.Name, e.Name)
 		}
 	}
 	for _, m := range c.VolumeMounts {
-		if !auxiliaryMount(m) && !isCloudMount(m, findVolume(pod.Spec.Volumes, m.Name)) {
+		if !auxiliaryMount(m) && !id.Additions.mount(m) && !isCloudMount(m, findVolume(pod.Spec.Volumes, m.Name)) {
 			return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s has a mount at %.200q, where Argo has none", kind, c.Name, m.MountPath)
 		}
 	}

@@ -60,7 +60,7 @@ func (id Identity) checkExecutor(e executor, pod *corev1.Pod, s *Step) error {
 	if err := id.checkEnv(e, s); err != nil {
 		return err
 	}
-	return checkMounts(e, pod, s)
+	return id.checkMounts(e, pod, s)
 }
 
 // checkFields refuses every field of a container that Argo leaves empty. It
@@ -129,7 +129,7 @@ func (id Identity) checkEnv(e executor, s *Step) error {
 		if v.ValueFrom != nil {
 			return e.altered("has a variable %.80s that is not a literal value", v.Name)
 		}
-		if isCloudVariable(v) {
+		if isCloudVariable(v) || id.Additions.variable(v) {
 			continue
 		}
 		if v.Name == layout.EnvTemplate && e.Name == layout.ContainerInit {
@@ -196,7 +196,7 @@ func (id Identity) checkVariable(e executor, s *Step, name, value string) error 
 		if slices.Contains(id.ExecutorEnv, name+"="+value) {
 			return nil
 		}
-		return e.altered("has the variable %.80q, which Argo does not set, or not so (chart value argo.executorEnv)", name)
+		return e.altered("has the variable %.80q, which Argo does not set, or not so (chart values argo.executorEnv, argo.executorAdditions)", name)
 	}
 	for i := range value {
 		if value[i] == '$' {

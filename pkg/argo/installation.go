@@ -24,6 +24,9 @@ type Identity struct {
 	// ExecutorEnv are the variables that Argo's configuration gives to init and
 	// wait, exactly as Argo writes them into pods: NAME=VALUE.
 	ExecutorEnv []string
+	// Additions are what the operator's own webhooks add to them, to the containers of
+	// auxiliary pods, and to ours.
+	Additions Additions
 	// ExecutorUsers are the numeric users that executor images name for
 	// themselves, by image; one that is missing names root.
 	ExecutorUsers map[string]int64
@@ -85,12 +88,16 @@ func (e Executor) Identity(creator string) Identity {
 
 // NewIdentity reads what the operator says: controllers as
 // NAMESPACE/SERVICEACCOUNT and images, one of each at least, variables as
-// NAME=VALUE, and users as IMAGE=USER.
-func NewIdentity(controllers, executorImages, executorEnv, executorUsers []string) (Identity, error) {
+// NAME=VALUE, users as IMAGE=USER, and additions as ParseAdditions does.
+func NewIdentity(controllers, executorImages, executorEnv, executorUsers, additions []string) (Identity, error) {
 	if len(controllers) == 0 || len(executorImages) == 0 || slices.Contains(executorImages, "") {
 		return Identity{}, errors.New("want a controller and an executor image, at least")
 	}
 	id := Identity{ExecutorImages: executorImages, ExecutorEnv: executorEnv}
+	var err error
+	if id.Additions, err = ParseAdditions(additions); err != nil {
+		return Identity{}, err
+	}
 	for _, c := range controllers {
 		namespace, account, ok := strings.Cut(c, "/")
 		if !ok || namespace == "" || account == "" || strings.Contains(account, "/") {

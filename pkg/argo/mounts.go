@@ -11,9 +11,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// checkMounts allows the mounts Argo gives to init and wait: known volumes at
-// known paths.
-func checkMounts(e executor, pod *corev1.Pod, s *Step) error {
+// checkMounts allows the mounts Argo gives to init and wait, known volumes at
+// known paths, and those that the operator says are added.
+func (id Identity) checkMounts(e executor, pod *corev1.Pod, s *Step) error {
 	seen := map[string]int{}
 	for _, m := range e.VolumeMounts {
 		if m.MountPath != path.Clean(m.MountPath) {
@@ -23,7 +23,7 @@ func checkMounts(e executor, pod *corev1.Pod, s *Step) error {
 		if seen[m.MountPath] > 1 {
 			return e.altered("has two mounts at %.200q", m.MountPath)
 		}
-		if !e.mayMount(m, findVolume(pod.Spec.Volumes, m.Name), s) {
+		if !id.Additions.mount(m) && !e.mayMount(m, findVolume(pod.Spec.Volumes, m.Name), s) {
 			return e.altered("has a mount of %s at %.200q, where Argo has none", m.Name, m.MountPath)
 		}
 	}

@@ -166,11 +166,11 @@ func TestVariablesOfArgosConfigurationAreAdmitted(t *testing.T) {
 
 func TestWhatTheOperatorSaysIsReadStrictly(t *testing.T) {
 	controllers, images := []string{"argo/argo"}, []string{"exec:1"}
-	id, err := argo.NewIdentity(controllers, images, []string{"A=b=c", "E="}, []string{"exec:1=8737"})
+	id, err := argo.NewIdentity(controllers, images, []string{"A=b=c", "E="}, []string{"exec:1=8737"}, []string{"variable:B"})
 	if err != nil || id.Controllers[0] != "system:serviceaccount:argo:argo" || len(id.ExecutorEnv) != 2 || id.ExecutorUsers["exec:1"] != 8737 {
 		t.Errorf("got %+v, %v", id, err)
 	}
-	for name, bad := range map[string][4][]string{
+	for name, bad := range map[string][5][]string{
 		"no controller":          {nil, images, nil},
 		"no image":               {controllers, nil, nil},
 		"an empty image":         {controllers, {""}, nil},
@@ -185,9 +185,10 @@ func TestWhatTheOperatorSaysIsReadStrictly(t *testing.T) {
 		"no user":                {controllers, images, nil, {"exec:1="}},
 		"a user out of range":    {controllers, images, nil, {"exec:1=2147483648"}},
 		"another image's user":   {controllers, images, nil, {"exec:2=8737"}},
+		"an addition alone":      {controllers, images, nil, nil, {"B"}},
 		"two users":              {controllers, images, nil, {"exec:1=1", "exec:1=2"}},
 	} {
-		if id, err := argo.NewIdentity(bad[0], bad[1], bad[2], bad[3]); err == nil {
+		if id, err := argo.NewIdentity(bad[0], bad[1], bad[2], bad[3], bad[4]); err == nil {
 			t.Errorf("%s is accepted: %+v", name, id)
 		}
 	}

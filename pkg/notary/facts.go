@@ -71,9 +71,10 @@ func (r Rules) assemble(w Witness, t tag.Tag) (provenance.Facts, error) {
 			NodeID:         w.Step.NodeID,
 			NodeName:       w.Step.NodeName,
 		},
-		Mode:    t.Mode,
-		Verdict: t.Verdict,
-		PodSpec: spec,
+		Mode:      t.Mode,
+		Verdict:   t.Verdict,
+		PodSpec:   spec,
+		Additions: r.Identity.Additions.Of(w.Pod),
 		Versions: provenance.Versions{
 			Argoseal:     r.Version,
 			ArgoExecutor: imageOf(w.Pod, layout.ContainerWait),

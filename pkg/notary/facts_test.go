@@ -745,6 +745,32 @@ func TestImagesThatAreMountedAreStated(t *testing.T) {
 	}
 }
 
+// What the operator's own webhooks add is admitted if it is listed, and stated, without
+// values.
+func TestWhatWebhooksAddedIsStated(t *testing.T) {
+	s := producer(t)
+	for i := range s.pod.Spec.Containers {
+		if c := &s.pod.Spec.Containers[i]; c.Name == "wait" {
+			c.Env = append(c.Env, corev1.EnvVar{Name: "VAULT_ROLE", Value: "secret"})
+		}
+	}
+	_, _, err := s.rules.facts(s.witness(t))
+	if reason.Of(err) != reason.StructureAltered || !strings.Contains(err.Error(), "VAULT_ROLE") {
+		t.Errorf("without a list it is %v", err)
+	}
+	s.rules.Identity.Additions, err = argo.ParseAdditions([]string{"variable:VAULT_ROLE=secret", "mount:vault:/vault"})
+	must(t, err)
+	facts, _, err := s.rules.facts(s.witness(t))
+	must(t, err)
+	payload, err := provenance.Build(facts)
+	must(t, err)
+	st, err := provenance.Parse(payload)
+	must(t, err)
+	if want := []string{"variable:VAULT_ROLE"}; !slices.Equal(st.Additions, want) {
+		t.Errorf("stated are %q, want %q", st.Additions, want)
+	}
+}
+
 // A step whose pod does not run what its template gives is sealed, and what is
 // another is an override.
 func TestWhatThePodRunsBesideItsTemplateIsAnOverride(t *testing.T) {

@@ -143,6 +143,7 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 		return tag.Tag{}, err
 	}
 	trusted := argo.Executor(t.Executor).Identity(t.Creator)
+	trusted.Additions = r.Identity.Additions
 	if err := w.Step.Genuine(t.Creator, w.Workflow, trusted); err != nil {
 		return tag.Tag{}, err
 	}
@@ -152,7 +153,7 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	if _, err := inputsOf(w.Step, t.Pins); err != nil {
 		return tag.Tag{}, err
 	}
-	ours := sidecar.Config{Image: t.Signer, ExecutorUsers: trusted.ExecutorUsers, Unhanded: t.Version == 1}
+	ours := sidecar.Config{Image: t.Signer, ExecutorUsers: trusted.ExecutorUsers, Additions: trusted.Additions, Unhanded: t.Version == 1}
 	if err := sidecar.Check(w.Pod, w.Step, t.Pins, ours.In(t.Mode)); err != nil {
 		return tag.Tag{}, altered(err)
 	}

@@ -95,6 +95,7 @@ func canonical(statement *intoto.Statement) ([]byte, error) {
 func (f Facts) sorted() Facts {
 	f.Subjects = sortedBy(f.Subjects, func(s Subject) string { return s.URI })
 	f.Unsealed = sortedBy(f.Unsealed, func(u Unsealed) string { return u.Output })
+	f.Additions = sortedBy(f.Additions, func(a string) string { return a })
 	f.Images = sortedBy(f.Images, func(i Image) string { return i.Container })
 	f.Mounted = sortedBy(f.Mounted, func(i Image) string { return i.Container })
 	f.Inputs = sortedBy(f.Inputs, func(i Input) string { return i.Name })
@@ -235,6 +236,7 @@ func (f *Facts) internal() wireInternal {
 		Outcome:        f.Outcome,
 		Outputs:        sortedBy(outputs, func(o wireOutput) string { return o.Name }),
 
+		ExecutorAdditions:  f.Additions,
 		ReferencesComplete: f.Definition.Complete,
 	}
 }

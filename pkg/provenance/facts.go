@@ -58,6 +58,9 @@ type Facts struct {
 	// Versions of the software that took part.
 	Versions Versions
 
+	// Additions are what the operator's own webhooks added to Argo's containers and
+	// ours, as the operator listed it; may be empty.
+	Additions []string
 	// Images are the images that the pod's containers ran.
 	Images []Image
 	// Mounted are the images that they had mounted as volumes, each with the

@@ -113,6 +113,7 @@ func (w *wireInternal) into(f *Facts) {
 	f.PodSpec = w.PodSpecDigest.SHA256
 	f.Versions = w.Versions
 	f.Outcome = w.Outcome
+	f.Additions = w.ExecutorAdditions
 	f.Definition.Complete = w.ReferencesComplete
 	for _, o := range w.Outputs {
 		if o.Reason != "" {
@@ -304,17 +305,18 @@ type wireExternal struct {
 }
 
 type wireInternal struct {
-	Workflow       Ref          `json:"workflow"`
-	Pod            Ref          `json:"pod"`
-	Node           wireNode     `json:"node"`
-	Namespace      string       `json:"namespace"`
-	ServiceAccount string       `json:"serviceAccount"`
-	Mode           string       `json:"mode"`
-	Verdict        string       `json:"verdict,omitempty"`
-	PodSpecDigest  wireDigest   `json:"podSpecDigest"`
-	Versions       Versions     `json:"versions"`
-	Outcome        Outcome      `json:"outcome"`
-	Outputs        []wireOutput `json:"outputs"`
+	Workflow          Ref          `json:"workflow"`
+	Pod               Ref          `json:"pod"`
+	Node              wireNode     `json:"node"`
+	Namespace         string       `json:"namespace"`
+	ServiceAccount    string       `json:"serviceAccount"`
+	Mode              string       `json:"mode"`
+	Verdict           string       `json:"verdict,omitempty"`
+	PodSpecDigest     wireDigest   `json:"podSpecDigest"`
+	Versions          Versions     `json:"versions"`
+	Outcome           Outcome      `json:"outcome"`
+	Outputs           []wireOutput `json:"outputs"`
+	ExecutorAdditions []string     `json:"executorAdditions,omitempty" since:"2"`
 	// ReferencesComplete is about the resolved dependencies.
 	ReferencesComplete bool `json:"referencesComplete,omitempty" since:"2"`
 }

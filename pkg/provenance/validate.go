@@ -66,6 +66,9 @@ func (f *Facts) validateAs(version int) error {
 	if len(f.Mounted) > 0 && version < 2 {
 		return fmt.Errorf("version %d states no images that are mounted", version)
 	}
+	if len(f.Additions) > 0 && version < 2 {
+		return fmt.Errorf("version %d states nothing that webhooks added", version)
+	}
 	return nil
 }
 
@@ -190,6 +193,15 @@ func (f *Facts) validateAdmission() error {
 	}
 	if f.Verdict != "" && !codePattern.MatchString(string(f.Verdict)) {
 		return fmt.Errorf("verdict %.200q is no reason code", f.Verdict)
+	}
+	if len(f.Additions) > maxList {
+		return fmt.Errorf("webhooks added %d things, at most %d can be listed", len(f.Additions), maxList)
+	}
+	added := names{}
+	for _, a := range f.Additions {
+		if err := added.add("addition", a); err != nil {
+			return err
+		}
 	}
 	return errors.Join(
 		checkDigest("pod spec", f.PodSpec),

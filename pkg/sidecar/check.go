@@ -18,8 +18,8 @@ import (
 // Check says whether the final pod has exactly the containers and volumes that
 // Add would have given it, where it would have put them, init's mounts as Add
 // restricts them, and wait's template and fixed kill command. What the API server and other webhooks add elsewhere does not
-// matter; ours they must leave alone but for resources, pull policy and the identity that a
-// cloud gives to every container, which cannot make a measurement wrong.
+// matter; ours they must leave alone but for resources, pull policy, the identity that a
+// cloud gives to every container, and what the operator says is added, which cannot make a measurement wrong.
 func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	bare := without(pod)
 	if name := reserved(bare); name != "" {
@@ -30,7 +30,7 @@ func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 		return err
 	}
 	ours := map[string]*corev1.Container{argo.SignerContainer: want.signer, argo.VerifyContainer: want.verify}
-	for _, check := range []func(*corev1.Pod, string, *corev1.Container) error{checkPresence, checkContent} {
+	for _, check := range []func(*corev1.Pod, string, *corev1.Container) error{checkPresence, cfg.checkContent} {
 		for _, name := range []string{argo.SignerContainer, argo.VerifyContainer} {
 			if err := check(pod, name, ours[name]); err != nil {
 				return err
@@ -110,12 +110,12 @@ func checkPresence(pod *corev1.Pod, name string, want *corev1.Container) error {
 }
 
 // checkContent compares one of our containers, field by field.
-func checkContent(pod *corev1.Pod, name string, want *corev1.Container) error {
+func (cfg Config) checkContent(pod *corev1.Pod, name string, want *corev1.Container) error {
 	if want == nil {
 		return nil
 	}
 	i := slices.IndexFunc(pod.Spec.InitContainers, named(name))
-	have := argo.WithoutCloudIdentity(pod.Spec.InitContainers[i], pod.Spec.Volumes)
+	have := cfg.Additions.Without(argo.WithoutCloudIdentity(pod.Spec.InitContainers[i], pod.Spec.Volumes))
 	if field := difference(have, *want); field != "" {
 		return reason.New(reason.SidecarAltered, "container %s has another %s than it was given", name, field)
 	}

@@ -110,6 +110,27 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 	}
 }
 
+// Webhooks that are called after ours add to ours what they add to every container.
+func TestWhatTheOperatorListsMayBeAddedToOurs(t *testing.T) {
+	listing := config
+	var err error
+	if listing.Additions, err = argo.ParseAdditions([]string{"variable:PROXY=x", "mount:scratch:/x"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"argoseal-signer", "argoseal-verify"} {
+		pod, step := final(t)
+		c := container(pod, name)
+		c.Env = append(c.Env, corev1.EnvVar{Name: "PROXY", Value: "x"})
+		mount(c, "scratch")
+		if err := sidecar.Check(pod, step, pinsFor(step), listing); err != nil {
+			t.Error(err)
+		}
+		wantRefusal(t, sidecar.Check(pod, step, pinsFor(step), config), reason.SidecarAltered, "container "+name+" has another")
+		c.Env[len(c.Env)-1].Value = "y"
+		wantRefusal(t, sidecar.Check(pod, step, pinsFor(step), listing), reason.SidecarAltered, "container "+name+" has another Env")
+	}
+}
+
 func mount(c *corev1.Container, volume string) {
 	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volume, MountPath: "/x"})
 }

@@ -22,6 +22,8 @@ type Config struct {
 	// ExecutorUsers are the users that Argo's executor images name for
 	// themselves, by image. Ours run as theirs where the pod names none.
 	ExecutorUsers map[string]int64
+	// Additions are what the operator's own webhooks may add to ours, too.
+	Additions argo.Additions
 	// Unhanded accepts a wait that reads its template from the file which Argo
 	// leaves it: the release before this one left it at that.
 	Unhanded bool

@@ -161,6 +161,7 @@ and the notary.
 {{- range $argo.controllers }}{{ $args = append $args (printf "--argo-controller=%s" .) }}{{ end -}}
 {{- range $argo.executorImages }}{{ $args = append $args (printf "--executor-image=%s" . | replace "$" "$$") }}{{ end -}}
 {{- range $argo.executorEnv }}{{ $args = append $args (printf "--executor-env=%s" . | replace "$" "$$") }}{{ end -}}
+{{- range .Values.argo.executorAdditions }}{{ $args = append $args (printf "--executor-addition=%s" . | replace "$" "$$") }}{{ end -}}
 {{- $args | toJson -}}
 {{- end }}
 

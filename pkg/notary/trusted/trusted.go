@@ -47,6 +47,7 @@ type memory struct {
 	Controllers    names `json:"controllers"`
 	ExecutorImages names `json:"executorImages"`
 	ExecutorEnv    names `json:"executorEnv"`
+	Additions      names `json:"executorAdditions,omitempty"`
 	Signers        names `json:"signers"`
 }
 
@@ -135,7 +136,7 @@ func (s *stored) write(ctx context.Context, c client.Client, text string) error 
 func (m *memory) join(other memory) {
 	for ours, theirs := range map[*names]names{
 		&m.Controllers: other.Controllers, &m.ExecutorImages: other.ExecutorImages,
-		&m.ExecutorEnv: other.ExecutorEnv, &m.Signers: other.Signers,
+		&m.ExecutorEnv: other.ExecutorEnv, &m.Additions: other.Additions, &m.Signers: other.Signers,
 	} {
 		for name, since := range theirs {
 			if *ours == nil {
@@ -156,9 +157,20 @@ func (m *memory) merge(now Installation, at time.Time) Installation {
 			Controllers:    merge(&m.Controllers, now.Identity.Controllers, at),
 			ExecutorImages: merge(&m.ExecutorImages, now.Identity.ExecutorImages, at),
 			ExecutorEnv:    merge(&m.ExecutorEnv, now.Identity.ExecutorEnv, at),
+			Additions:      additions(merge(&m.Additions, now.Identity.Additions.Texts(), at)),
 		},
 		Signers: merge(&m.Signers, now.Signers, at),
 	}
+}
+
+// additions are those that this release takes for some.
+func additions(texts []string) argo.Additions {
+	texts = slices.DeleteFunc(texts, func(text string) bool {
+		_, err := argo.ParseAdditions([]string{text})
+		return err != nil
+	})
+	all, _ := argo.ParseAdditions(texts) // each of them is one
+	return all
 }
 
 func merge(known *names, now []string, at time.Time) []string {

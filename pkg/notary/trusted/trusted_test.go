@@ -56,6 +56,33 @@ func TestWhatWasSaidBeforeCountsForAMonth(t *testing.T) {
 	want(say(said("exec:1", "signer:1"), 131*day), []string{"exec:1", "exec:2"}, nil, []string{"signer:1", "signer:2"})
 }
 
+func TestAdditionsAreRememberedToo(t *testing.T) {
+	c := fake.NewClientBuilder().Build()
+	say := func(after time.Duration, texts ...string) []string {
+		t.Helper()
+		now := said("exec:1", "signer:1")
+		var err error
+		if now.Identity.Additions, err = argo.ParseAdditions(texts); err != nil {
+			t.Fatal(err)
+		}
+		all, err := Remember(t.Context(), c, ours, now, begin.Add(after))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all.Identity.Additions.Texts()
+	}
+	const one, two, day = "mount:vault:/vault:ro", "variable:A=1", 24 * time.Hour
+	for _, c := range []struct {
+		after time.Duration
+		now   []string
+		want  []string
+	}{{0, []string{one}, []string{one}}, {day, []string{two}, []string{one, two}}, {40 * day, []string{two}, []string{two}}} {
+		if got := say(c.after, c.now...); !slices.Equal(got, c.want) {
+			t.Errorf("trusted are %q, want %q", got, c.want)
+		}
+	}
+}
+
 func TestReplicasThatStartTogetherForgetNothing(t *testing.T) {
 	c := fake.NewClientBuilder().Build()
 	results := make(chan error, 8)

@@ -1,0 +1,174 @@
+package argo
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+)
+
+// addition is something that the operator's own webhooks add to Argo's containers, and
+// to ours: a variable, with this value or any, or a mount of a volume of that name.
+type addition struct {
+	text            string
+	variable, value string
+	anyValue        bool
+	mount           corev1.VolumeMount
+}
+
+// How the operator writes one: variable:NAME=VALUE, variable:NAME for any value,
+// mount:VOLUME:PATH, and mount:VOLUME:PATH:ro for one that is read-only.
+const (
+	addsVariablePrefix = "variable:"
+	addsMountPrefix    = "mount:"
+	addsReadOnly       = ":ro"
+)
+
+var (
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+	volumeName   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+)
+
+// maxAddition bounds one, in bytes.
+const maxAddition = 1 << 10
+
+// parseAddition reads one, and refuses what nobody may add: it would run another program
+// than argoexec, or one of ours, or change what is measured and checked.
+func parseAddition(text string) (addition, error) {
+	refused := func(why string) (addition, error) {
+		return addition{}, fmt.Errorf("addition %.200q %s", text, why)
+	}
+	if len(text) > maxAddition {
+		return refused("is too long")
+	}
+	if rest, ok := strings.CutPrefix(text, addsVariablePrefix); ok {
+		name, value, literal := strings.Cut(rest, "=")
+		switch {
+		case !variableName.MatchString(name):
+			return refused("names no variable")
+		case reservedVariable(name):
+			return refused("is about a variable that can change which program runs, or what Argo's does")
+		}
+		return addition{text: text, variable: name, value: value, anyValue: !literal}, nil
+	}
+	rest, ok := strings.CutPrefix(text, addsMountPrefix)
+	if !ok {
+		return refused("is neither variable:NAME[=VALUE] nor mount:VOLUME:PATH[:ro]")
+	}
+	rest, readOnly := strings.CutSuffix(rest, addsReadOnly)
+	volume, at, _ := strings.Cut(rest, ":")
+	switch {
+	case !volumeName.MatchString(volume), sharedVolume(volume), strings.HasPrefix(volume, ReservedPrefix):
+		return refused("names no volume, or one of Argo's or ours")
+	case !path.IsAbs(at), at != path.Clean(at), strings.ContainsAny(at, ":$"):
+		return refused("has no clean absolute path")
+	case slices.ContainsFunc(reservedPaths, func(p string) bool { return overlap(p, at) }):
+		return refused("is about a path at which programs lie, or what Argo and Argoseal keep")
+	}
+	return addition{text: text, mount: corev1.VolumeMount{Name: volume, MountPath: at, ReadOnly: readOnly}}, nil
+}
+
+// reservedVariable says whether a variable may not be added: Argo's own, and those by
+// which a program finds others, or is told what to do, by the loader or by Go.
+func reservedVariable(name string) bool {
+	switch name {
+	case "PATH", "HOME", "REMOVE_LOCAL_ART_PATH", "KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT":
+		return true
+	}
+	return slices.ContainsFunc([]string{"ARGO_", "LD_", "GO"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// reservedPaths are at, above and below where nothing may be mounted: programs, what the
+// runtime gives, and the folders of Argo and of ours. Below /etc there are certificates.
+var reservedPaths = []string{
+	"/argo", "/argoseal", "/argoseal-signer", "/bin", "/dev", "/lib", "/lib64", layout.PathMainFiles, "/proc", "/root", "/sbin", "/sys",
+	layout.PathTmp, "/usr/bin", "/usr/lib", "/usr/local/bin", "/usr/local/sbin", "/usr/sbin", layout.PathRun, layout.PathToken,
+	"/etc/passwd", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf",
+}
+
+// is says whether a variable is what the operator says is added.
+func (a addition) is(v corev1.EnvVar) bool {
+	return a.variable != "" && a.variable == v.Name && v.ValueFrom == nil && (a.anyValue || a.value == v.Value)
+}
+
+// mounts says whether a mount is.
+func (a addition) mounts(m corev1.VolumeMount) bool {
+	return a.variable == "" && equality.Semantic.DeepEqual(a.mount, m)
+}
+
+// stated is how it is stated: without the value, which may be a secret.
+func (a addition) stated() string {
+	if a.variable != "" {
+		return addsVariablePrefix + a.variable
+	}
+	text := addsMountPrefix + a.mount.Name + ":" + a.mount.MountPath
+	if a.mount.ReadOnly {
+		text += addsReadOnly
+	}
+	return text
+}
+
+// Additions are what the operator's own webhooks may add to Argo's containers and to
+// ours. The zero value is nothing.
+type Additions struct{ list []addition }
+
+// ParseAdditions reads what the operator says.
+func ParseAdditions(texts []string) (Additions, error) {
+	var all Additions
+	for _, text := range texts {
+		a, err := parseAddition(text)
+		if err != nil {
+			return Additions{}, err
+		}
+		all.list = append(all.list, a)
+	}
+	return all, nil
+}
+
+// Texts are the additions as the operator wrote them.
+func (all Additions) Texts() []string {
+	var texts []string
+	for _, a := range all.list {
+		texts = append(texts, a.text)
+	}
+	return texts
+}
+
+func (all Additions) variable(v corev1.EnvVar) bool {
+	return slices.ContainsFunc(all.list, func(a addition) bool { return a.is(v) })
+}
+
+func (all Additions) mount(m corev1.VolumeMount) bool {
+	return slices.ContainsFunc(all.list, func(a addition) bool { return a.mounts(m) })
+}
+
+// Without is a container without what was added to it.
+func (all Additions) Without(c corev1.Container) corev1.Container {
+	c.Env = slices.DeleteFunc(slices.Clone(c.Env), all.variable)
+	c.VolumeMounts = slices.DeleteFunc(slices.Clone(c.VolumeMounts), all.mount)
+	return c
+}
+
+// Of lists what of it a pod has in Argo's containers and in ours, sorted, as it is
+// stated.
+func (all Additions) Of(pod *corev1.Pod) []string {
+	var found []string
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if c.Name != layout.ContainerInit && c.Name != layout.ContainerWait && !strings.HasPrefix(c.Name, ReservedPrefix) {
+			continue
+		}
+		for _, a := range all.list {
+			if slices.ContainsFunc(c.Env, a.is) || slices.ContainsFunc(c.VolumeMounts, a.mounts) {
+				found = append(found, a.stated())
+			}
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
