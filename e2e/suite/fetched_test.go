@@ -23,6 +23,7 @@ func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 	const (
 		app   = `allow: {git: [{repository: "SITE/acme/*"}]}`
 		ready = `allow: {git: [{repository: "SITE/acme/*", branches: [ready]}]}`
+		tags  = `allow: {git: [{repository: "SITE/acme/*", tags: [tagged]}]}`
 		lists = `allow: {http: [{url: "SITE/lists/*.txt", anyContent: true}]}`
 	)
 	pinned := func(word string) string {
@@ -51,6 +52,10 @@ func TestConformanceWhatArgoFetchesNeedsAPolicy(t *testing.T) {
 		"a branch where only commits are":     {cluster: app, taken: taken{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}, code: reason.NoProvenance},
 		"a branch by its whole name":          {cluster: `allow: {git: [{repository: "SITE/acme/*", branches: [tagged]}]}`, taken: taken{`git: {repo: SITE/acme/app, revision: refs/heads/tagged}`, "tagged"}},
 		"a branch the tenant does not want":   {cluster: ready, own: app, taken: taken{`git: {repo: SITE/acme/app, revision: ready}`, "ready"}, code: reason.PolicyNarrowed},
+		"a tag that is named":                 {cluster: tags, taken: taken{`git: {repo: SITE/acme/app, revision: tagged}`, "first"}},
+		"a tag by its whole name":             {cluster: tags, taken: taken{`git: {repo: SITE/acme/app, revision: refs/tags/tagged}`, "first"}},
+		"a tag where branches are named":      {cluster: ready, taken: taken{`git: {repo: SITE/acme/app, revision: refs/tags/tagged}`, "first"}, code: reason.NoProvenance},
+		"no revision where the default does":  {cluster: `allow: {git: [{repository: "SITE/acme/*", defaultBranch: true}]}`, taken: taken{`git: {repo: SITE/acme/app}`, "second"}},
 		"no revision":                         {cluster: ready, taken: taken{`git: {repo: SITE/acme/app}`, "second"}, code: reason.RemoteUnsupported},
 		"a revision that is fetched by another name": {
 			cluster: ready, taken: taken{`git: {repo: SITE/acme/app, revision: ready, singleBranch: true, branch: main, fetch: ["refs/heads/main:refs/tags/ready"]}`, "second"}, code: reason.RemoteUnsupported,
@@ -116,11 +121,12 @@ func TestConformanceWhatArgoFetchesOverTLSAndSSHNeedsAPolicy(t *testing.T) {
 	undefended := namespace(t, "secure", plain)
 	site.trust(t, undefended)
 	const (
-		tls   = `allow: {git: [{repository: "https://HOST/acme/*", branches: [ready]}]}`
-		ssh   = `allow: {git: [{repository: "ssh://git@HOST/acme/*", branches: [ready]}]}`
-		short = `allow: {git: [{repository: "git@HOST:acme/*", branches: [ready]}]}`
-		shown = `allow: {git: [{repository: "ssh://git@HOST/~/acme/*"}]}`
-		lists = `allow: {http: [{url: "https://HOST/lists/*", anyContent: true}]}`
+		tls     = `allow: {git: [{repository: "https://HOST/acme/*", branches: [ready]}]}`
+		ssh     = `allow: {git: [{repository: "ssh://git@HOST/acme/*", branches: [ready]}]}`
+		short   = `allow: {git: [{repository: "git@HOST:acme/*", branches: [ready]}]}`
+		shown   = `allow: {git: [{repository: "ssh://git@HOST/~/acme/*"}]}`
+		unknown = `allow: {git: [{repository: "ssh://git@HOST/acme/*", tolerate: [UnknownHostKey]}]}`
+		lists   = `allow: {http: [{url: "https://HOST/lists/*", anyContent: true}]}`
 
 		password = `usernameSecret: {name: git, key: username}, passwordSecret: {name: git, key: password}`
 		key      = `sshPrivateKeySecret: {name: git, key: key}`
@@ -142,6 +148,7 @@ func TestConformanceWhatArgoFetchesOverTLSAndSSHNeedsAPolicy(t *testing.T) {
 		"a commit over ssh under a policy for TLS":             {tls, `git: {repo: "ssh://git@HOST/acme/app", revision: FIRST, ` + key + `}`, "first", reason.NoProvenance},
 		"a commit by the short form of another repository":     {short, `git: {repo: "git@HOST:other/app", revision: FIRST, ` + key + `}`, "first", reason.NoProvenance},
 		"a commit over ssh of a server that proves nothing":    {ssh, `git: {repo: "ssh://git@HOST/acme/app", revision: FIRST, insecureIgnoreHostKey: true, ` + key + `}`, "first", reason.RemoteUnsupported},
+		"a commit over ssh of a server that need not":          {unknown, `git: {repo: "ssh://git@HOST/acme/app", revision: FIRST, insecureIgnoreHostKey: true, ` + key + `}`, "first", ""},
 		"a commit over TLS of a server that proves nothing":    {tls, `git: {repo: "https://HOST/acme/app", revision: FIRST, insecureSkipTLS: true}`, "first", reason.RemoteUnsupported},
 		"a commit for a password that the URL gives everybody": {tls, `git: {repo: "https://reader:PASSWORD@HOST/acme/closed", revision: FIRST}`, "first", reason.RemoteUnsupported},
 	} {

@@ -91,7 +91,10 @@ func (t *template) doubts(a artifactSpec) (d []Doubt, unproven bool) {
 		}
 		return d, strings.HasPrefix(a.HTTP.URL, "http:")
 	case a.Git != nil:
-		return nil, strings.HasPrefix(a.Git.Repo, "http:")
+		if a.Git.InsecureIgnoreHostKey {
+			d = append(d, Doubt{v1alpha1.DoubtUnknownHostKey, "insecureIgnoreHostKey is true"})
+		}
+		return d, strings.HasPrefix(a.Git.Repo, "http:") || a.Git.InsecureIgnoreHostKey
 	}
 	at := a.S3
 	if !at.full() {

@@ -72,7 +72,8 @@ func (h *httpLocation) uri() (string, *reason.Error) {
 
 // uri is the repository and the revision that Argo checks out of it. What
 // could put something else under the name of the revision is refused: other
-// refs fetched to it, and servers that need not prove who they are.
+// refs fetched to it, and servers that need not prove who they are, but for those of
+// ssh with any key, of which a policy may say that it takes them.
 func (g *gitLocation) uri() (string, *reason.Error) {
 	refuse := func(why string) (string, *reason.Error) {
 		return "", reason.New(reason.RemoteUnsupported, "git: %s", why)
@@ -80,17 +81,21 @@ func (g *gitLocation) uri() (string, *reason.Error) {
 	switch {
 	case len(g.Fetch) > 0:
 		return refuse("fetch can give a name to any other revision")
-	case g.InsecureIgnoreHostKey || g.InsecureSkipTLS:
+	case g.InsecureSkipTLS:
 		return refuse("the server does not have to prove who it is")
 	}
 	at := artifact.Git{Repository: g.Repo}
 	switch {
 	case artifact.IsCommit(g.Revision):
 		at.Commit = g.Revision
+	case strings.HasPrefix(g.Revision, "refs/tags/"):
+		at.Tag = strings.TrimPrefix(g.Revision, "refs/tags/")
 	case g.Revision != "":
 		at.Branch = strings.TrimPrefix(g.Revision, "refs/heads/")
 	case g.SingleBranch:
 		at.Branch = g.Branch
+	case g.Branch == "":
+		at.Default = true
 	}
 	if err := at.Validate(); err != nil {
 		return refuse(err.Error())

@@ -15,6 +15,8 @@ const (
 
 	gitScheme  = "git+"
 	branchRefs = "refs/heads/"
+	tagRefs    = "refs/tags/"
+	defaultRef = "HEAD"
 )
 
 // CheckURL wants a http or https URL in the one spelling that a policy can be
@@ -72,7 +74,8 @@ func parseRemote(s string, schemes ...string) (*url.URL, error) {
 	return u, nil
 }
 
-// Git is what a step gets of a repository: a commit or a branch, one of them.
+// Git is what a step gets of a repository: a commit, a branch, a tag or the default
+// branch, one of them.
 type Git struct {
 	// Repository is its URL, https, http or ssh, or ssh's short form, USER@HOST:PATH
 	// with a path below the user's home.
@@ -80,8 +83,12 @@ type Git struct {
 	// Commit is a SHA-1 in lower-case hex. Argo's git knows no other: it would
 	// take a SHA-256 for the name of a branch.
 	Commit string
-	// Branch is its name below refs/heads.
+	// Branch is its name below refs/heads. A tag of that name wins over it.
 	Branch string
+	// Tag is its name below refs/tags.
+	Tag string
+	// Default: the branch that the repository says is its default one.
+	Default bool
 }
 
 var (
@@ -127,9 +134,17 @@ func (g Git) Validate() error {
 	if _, password := u.User.Password(); password || u.User != nil && u.Scheme != "ssh" || u.RawQuery != "" || u.ForceQuery {
 		return errors.New("repository: URL has a password, a query, or a user that is not ssh's")
 	}
+	revisions := 0
+	for _, given := range []bool{g.Commit != "", g.Branch != "", g.Tag != "", g.Default} {
+		if given {
+			revisions++
+		}
+	}
 	switch {
-	case (g.Commit == "") == (g.Branch == ""):
-		return errors.New("want a commit or a branch")
+	case revisions != 1:
+		return errors.New("want a commit, a branch, a tag or the default branch")
+	case g.Tag != "" && (!branchPattern.MatchString(g.Tag) || strings.HasPrefix(g.Tag, "refs/")):
+		return fmt.Errorf("%.80q is not the plain name of a tag", g.Tag)
 	case g.Commit != "" && !IsCommit(g.Commit):
 		return fmt.Errorf("%.80q is not a whole commit id", g.Commit)
 	case g.Branch != "" && (!branchPattern.MatchString(g.Branch) || strings.HasPrefix(g.Branch, "refs/") || IsCommit(g.Branch)):
@@ -139,12 +154,19 @@ func (g Git) Validate() error {
 }
 
 // URI is the one spelling in pins and statements: git+URL@COMMIT, or
-// git+URL@refs/heads/BRANCH. That of ssh's short form is ssh://USER@HOST/~/PATH.
+// git+URL@refs/heads/BRANCH, git+URL@refs/tags/TAG or, for the default branch,
+// git+URL@HEAD. That of ssh's short form is ssh://USER@HOST/~/PATH.
 func (g Git) URI() string {
-	if g.Commit != "" {
-		return gitScheme + g.long() + "@" + g.Commit
+	revision := branchRefs + g.Branch
+	switch {
+	case g.Commit != "":
+		revision = g.Commit
+	case g.Tag != "":
+		revision = tagRefs + g.Tag
+	case g.Default:
+		revision = defaultRef
 	}
-	return gitScheme + g.long() + "@" + branchRefs + g.Branch
+	return gitScheme + g.long() + "@" + revision
 }
 
 // ParseGit reads a URI of Git, strictly.
@@ -155,10 +177,18 @@ func ParseGit(uri string) (Git, error) {
 		return Git{}, errors.New("want git+REPOSITORY@REVISION")
 	}
 	g := Git{Repository: Short(rest[:at])}
-	if branch, found := strings.CutPrefix(rest[at+1:], branchRefs); found {
+	revision := rest[at+1:]
+	branch, isBranch := strings.CutPrefix(revision, branchRefs)
+	tag, isTag := strings.CutPrefix(revision, tagRefs)
+	switch {
+	case isBranch:
 		g.Branch = branch
-	} else {
-		g.Commit = rest[at+1:]
+	case isTag:
+		g.Tag = tag
+	case revision == defaultRef:
+		g.Default = true
+	default:
+		g.Commit = revision
 	}
 	if err := g.Validate(); err != nil {
 		return Git{}, err

@@ -51,6 +51,7 @@ func TestGitHasOneSpelling(t *testing.T) {
 	for _, good := range []string{
 		"git+https://example.org/acme/app.git@" + commit, "git+https://example.org/acme/app@refs/heads/main",
 		"git+ssh://git@example.org/acme/app@refs/heads/release/1.x", "git+https://example.org/a@b/c@" + commit,
+		"git+https://example.org/app@refs/tags/v1", "git+https://example.org/app@HEAD",
 	} {
 		g, err := ParseGit(good)
 		if err != nil || g.URI() != good {
@@ -62,7 +63,10 @@ func TestGitHasOneSpelling(t *testing.T) {
 		"no revision":           "git+https://example.org/app",
 		"an empty revision":     "git+https://example.org/app@",
 		"an empty branch":       "git+https://example.org/app@refs/heads/",
-		"a tag":                 "git+https://example.org/app@refs/tags/v1",
+		"an empty tag":          "git+https://example.org/app@refs/tags/",
+		"a branch as a tag":     "git+https://example.org/app@refs/tags/refs/heads/main",
+		"any other ref":         "git+https://example.org/app@refs/pull/1/head",
+		"the default, below":    "git+https://example.org/app@HEAD~1",
 		"a commit of SHA-256":   "git+https://example.org/app@" + commit + commit[:24],
 		"half a commit":         "git+https://example.org/app@" + commit[:12],
 		"a commit as a branch":  "git+https://example.org/app@refs/heads/" + commit,

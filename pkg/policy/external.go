@@ -54,16 +54,17 @@ type externalRule struct {
 	glob         *regexp.Regexp
 	sha256, tree artifact.Digest
 	// git: the pattern is one of repositories, of which any commit is admitted,
-	// and these branches.
-	git      bool
-	branches []string
-	tolerate []v1alpha1.Doubt
+	// these branches and tags, and what is the default.
+	git            bool
+	branches, tags []string
+	defaultBranch  bool
+	tolerate       []v1alpha1.Doubt
 }
 
 // kinds of doubt that an entry can tolerate.
 var kinds = []v1alpha1.Doubt{
 	v1alpha1.DoubtCASecret, v1alpha1.DoubtDNS, v1alpha1.DoubtEarlierContainers, v1alpha1.DoubtHeaders, v1alpha1.DoubtHostAliases,
-	v1alpha1.DoubtHostNetwork, v1alpha1.DoubtNamespaceNames, v1alpha1.DoubtPlainHTTP, v1alpha1.DoubtRegion,
+	v1alpha1.DoubtHostNetwork, v1alpha1.DoubtNamespaceNames, v1alpha1.DoubtPlainHTTP, v1alpha1.DoubtRegion, v1alpha1.DoubtUnknownHostKey,
 }
 
 func readExternal(shape *regexp.Regexp, pattern string, c v1alpha1.Content) (externalRule, error) {
@@ -88,7 +89,21 @@ func (r externalRule) matches(in External) bool {
 	if err != nil {
 		return !r.git && r.glob.MatchString(in.URI)
 	}
-	return r.git && r.glob.MatchString(g.Repository) && (g.Commit != "" || slices.Contains(r.branches, g.Branch))
+	return r.git && r.glob.MatchString(g.Repository) && r.revision(g)
+}
+
+// revision says whether the entry takes what is checked out of a repository. A name
+// that is not said to be a branch's may be a tag's.
+func (r externalRule) revision(g artifact.Git) bool {
+	switch {
+	case g.Commit != "":
+		return true
+	case g.Default:
+		return r.defaultBranch
+	case g.Tag != "":
+		return slices.Contains(r.tags, g.Tag)
+	}
+	return slices.Contains(r.branches, g.Branch) || slices.Contains(r.tags, g.Branch)
 }
 
 // tolerates says whether the entry is about the input in spite of all doubts.
@@ -103,12 +118,15 @@ func (s Set) External(in External) Admitted {
 	if !s.read {
 		return Admitted{Refusal: errNotRead}
 	}
+	repository, notGit := artifact.ParseGit(in.URI)
 	by, narrowed := s.grant(func(a *allowed) bool {
 		return slices.ContainsFunc(a.external, func(r externalRule) bool { return r.matches(in) })
 	})
 	switch {
 	case narrowed != nil:
 		return Admitted{Refusal: narrowed}
+	case by == nil && notGit == nil && repository.Default:
+		return Admitted{Refusal: reason.New(reason.RemoteUnsupported, "git: it gives no revision, and no ClusterProvenancePolicy allows the repository's default branch (defaultBranch)")}
 	case by == nil:
 		return Admitted{Refusal: reason.New(reason.NoProvenance, "no ClusterProvenancePolicy allows it from outside")}
 	}
@@ -132,7 +150,11 @@ func (s Set) External(in External) Admitted {
 			}
 		}
 	}
-	if g, err := artifact.ParseGit(in.URI); out.Tree == "" && (err != nil || g.Commit == "") {
+	if notGit == nil && repository.Commit != "" {
+		// Its hash holds it, as far as a server is known to be git's.
+		in.Doubts = slices.DeleteFunc(slices.Clone(in.Doubts), func(d Doubt) bool { return d.Of != v1alpha1.DoubtUnknownHostKey })
+	}
+	if out.Tree == "" && (notGit != nil || repository.Commit == "" || len(in.Doubts) > 0) {
 		var doubted *reason.Error
 		if by, doubted = s.despite(in); doubted != nil {
 			return Admitted{Refusal: doubted}
@@ -174,6 +196,9 @@ func (in External) uncertain(by *rules) *reason.Error {
 	var why []string
 	for _, d := range in.Doubts {
 		why = append(why, fmt.Sprintf("%s (%s)", d.Why, d.Of))
+	}
+	if slices.ContainsFunc(in.Doubts, func(d Doubt) bool { return d.Of == v1alpha1.DoubtUnknownHostKey }) {
+		return reason.New(reason.RemoteUnsupported, "git: the server does not have to prove who it is, and %s does not tolerate that: %s", by, strings.Join(why, "; "))
 	}
 	return reason.New(reason.PlaceUncertain, "%s admits any content from there, and another server could give it: %s", by, strings.Join(why, "; "))
 }

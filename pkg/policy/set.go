@@ -187,7 +187,7 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 		if err != nil {
 			return nil, fmt.Errorf("git[%d]: %w", i, err)
 		}
-		rule.git, rule.branches = true, in.Branches
+		rule.git, rule.branches, rule.tags, rule.defaultBranch = true, in.Branches, in.Tags, in.DefaultBranch
 		out.external = append(out.external, rule)
 	}
 	for i, p := range a.Producers {

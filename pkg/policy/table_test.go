@@ -34,7 +34,9 @@ type input struct {
 		By      map[string]string
 		Unclear bool
 	}
-	S3, HTTP, Git, Commit, Branch string
+	S3, HTTP, Git, Commit, Branch, Tag string
+	// Default: nobody says which revision.
+	Default bool
 	// Doubts are about the place.
 	Doubts []v1alpha1.Doubt
 }
@@ -55,7 +57,7 @@ func (in input) uri() string {
 	case in.HTTP != "":
 		return in.HTTP
 	}
-	return artifact.Git{Repository: in.Git, Commit: strings.ReplaceAll(in.Commit, "C", digestA[:40]), Branch: in.Branch}.URI()
+	return artifact.Git{Repository: in.Git, Commit: strings.ReplaceAll(in.Commit, "C", digestA[:40]), Branch: in.Branch, Tag: in.Tag, Default: in.Default}.URI()
 }
 
 // TestTable asks the code what docs/policy.md says.

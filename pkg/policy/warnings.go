@@ -28,7 +28,8 @@ func Warnings(rules v1alpha1.PolicyRules) []string {
 		}
 	}
 	for i, in := range rules.Allow.Git {
-		if len(in.Branches) > 0 && strings.HasPrefix(in.Repository, "http:") {
+		named := len(in.Branches)+len(in.Tags) > 0 || in.DefaultBranch
+		if named && strings.HasPrefix(in.Repository, "http:") || slices.Contains(in.Tolerate, v1alpha1.DoubtUnknownHostKey) {
 			w = append(w, warn(fmt.Sprintf("allow.git[%d]", i), in.Repository, in.Tolerate))
 		}
 	}

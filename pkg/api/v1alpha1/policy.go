@@ -143,7 +143,7 @@ type Content struct {
 // Doubt is why the name of a place may lead to another server than the one that
 // the author of a policy had in mind.
 //
-// +kubebuilder:validation:Enum=CASecret;DNS;EarlierContainers;Headers;HostAliases;HostNetwork;NamespaceNames;PlainHTTP;Region
+// +kubebuilder:validation:Enum=CASecret;DNS;EarlierContainers;Headers;HostAliases;HostNetwork;NamespaceNames;PlainHTTP;Region;UnknownHostKey
 type Doubt string
 
 const (
@@ -171,6 +171,10 @@ const (
 	// DoubtRegion: the region is of another partition of Amazon's, where the bucket
 	// can be somebody else's.
 	DoubtRegion Doubt = "Region"
+	// DoubtUnknownHostKey: git takes whatever host key the server shows
+	// (insecureIgnoreHostKey), so whoever is on the way may answer. It matters for
+	// commits, too.
+	DoubtUnknownHostKey Doubt = "UnknownHostKey"
 )
 
 // S3Input admits objects from outside by their location.
@@ -201,7 +205,7 @@ type HTTPInput struct {
 	Content `json:",inline"`
 }
 
-// GitInput admits commits of repositories, and the named branches.
+// GitInput admits commits of repositories, and the named branches and tags.
 type GitInput struct {
 	// repository is its URL, as the workflow spells it, with * and ** as in url.
 	// +kubebuilder:validation:MaxLength=2048
@@ -215,8 +219,21 @@ type GitInput struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9][A-Za-z0-9._/-]*$`
 	Branches []string `json:"branches,omitempty"`
+	// tags that may be given instead of a commit, by name. Whoever may make or move
+	// one, or may push to a branch of that name, decides what the step gets.
+	// +optional
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9][A-Za-z0-9._/-]*$`
+	Tags []string `json:"tags,omitempty"`
+	// defaultBranch admits inputs that give no revision. Whoever may push to the
+	// branch that the repository calls its default one, or may call another one so,
+	// decides what the step gets.
+	// +optional
+	DefaultBranch bool `json:"defaultBranch,omitempty"`
 	// tolerate lists what the pod may have although it can change which server the
-	// repository's name leads to. It makes no difference to commits.
+	// repository's name leads to. Only UnknownHostKey makes a difference to commits.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

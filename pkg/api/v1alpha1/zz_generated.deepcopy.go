@@ -348,6 +348,11 @@ func (in *GitInput) DeepCopyInto(out *GitInput) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Tags != nil {
+		in, out := &in.Tags, &out.Tags
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Tolerate != nil {
 		in, out := &in.Tolerate, &out.Tolerate
 		*out = make([]Doubt, len(*in))
