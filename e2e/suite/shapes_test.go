@@ -132,6 +132,7 @@ func honests() map[string]honest {
 			"shard(0:1)/out": reason.Sealed, "shard(1:2)/out": reason.Sealed, "shard(2:3)/out": reason.Sealed,
 			"grow/out": reason.Sealed, "add/five": reason.Sealed,
 		}},
+		"parts that a directory does not have": {path: "shapes/overlays.yaml", fates: fates{"write/config": reason.Sealed, "apply/applied": reason.Sealed}},
 		"a fan-in": {path: "shapes/fan-in.yaml", fates: fates{
 			"split/parts": reason.Sealed, "reduce/total": reason.Sealed,
 			"map(0:0)/part": reason.Sealed, "map(0:0)/more": reason.Sealed, "map(1:1)/part": reason.Sealed, "map(1:1)/more": reason.Sealed,

@@ -122,12 +122,20 @@ func (p Pin) checkAbsent(dir *os.Root, name string) error {
 	for _, name := range []string{name, name + ".tmp"} {
 		switch _, err := dir.Lstat(name); {
 		case err == nil:
-			return reason.New(reason.NoProvenance, "it is optional and was admitted as absent, but something was downloaded").For(artifact)
+			return reason.New(reason.NoProvenance, "%s and was admitted as absent, but something was downloaded", p.why()).For(artifact)
 		case !errors.Is(err, fs.ErrNotExist):
 			return reason.Wrap(reason.InputAltered, err, "it cannot be looked at: %v", err).For(artifact)
 		}
 	}
 	return nil
+}
+
+// why says why an input may be absent.
+func (p Pin) why() string {
+	if p.Within != "" {
+		return "the sealed directory that it is to lie in does not have it,"
+	}
+	return "it is optional"
 }
 
 // present is the tree digest that the input must have: the pinned one or, where

@@ -177,6 +177,17 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nor what a sealed directory does not have", func(t *testing.T) {
+		root, pins := volume(t)
+		absent := Pin{Input: "cache", Location: "s3://store/bucket/tree/cache", Archive: content.ArchiveTar, Absent: true, Within: "s3://store/bucket/tree/"}
+		if err := CheckInputs(root, nil, append(pins, absent), nil); err != nil {
+			t.Error(err)
+		}
+		plant(t, root, [2]string{"cache", "x"})
+		if err := CheckInputs(root, nil, append(pins, absent), nil); reason.Of(err) != reason.NoProvenance || !strings.Contains(err.Error(), "the sealed directory") {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("nor a part of it on a volume that others have", func(t *testing.T) {
 		argo, v, pins, raws := onVolume(t)
 		v.Inputs["cache"], v.Own = "/mnt/cache", false
@@ -227,7 +238,10 @@ func TestPinsThatSayNothingAreRefused(t *testing.T) {
 		"absent by a policy": {bad(func(p *Pin) {
 			*p = Pin{Input: p.Input, Location: p.Location, Archive: p.Archive, Policy: "p", Absent: true}
 		}), nil},
-		"absent in no way":      {bad(func(p *Pin) { *p = Pin{Input: p.Input, Location: p.Location, Absent: true} }), nil},
+		"absent in no way": {bad(func(p *Pin) { *p = Pin{Input: p.Input, Location: p.Location, Absent: true} }), nil},
+		"absent beside": {bad(func(p *Pin) {
+			*p = Pin{Input: p.Input, Location: "s3://store/bucket/a", Archive: p.Archive, Absent: true, Within: "s3://store/bucket/b/"}
+		}), nil},
 		"absent nowhere":        {bad(func(p *Pin) { *p = Pin{Input: p.Input, Archive: p.Archive, Absent: true} }), nil},
 		"no location":           {bad(func(p *Pin) { p.Location = "" }), nil},
 		"a mode of other bits":  {bad(func(p *Pin) { *p = withMode(*p, 1<<20) }), nil},

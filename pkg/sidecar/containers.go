@@ -96,7 +96,7 @@ func match(step *argo.Step, pins []pin.Pin) error {
 			return fmt.Errorf("pin %q is not for the location of the step's input", pin.Input)
 		} else if in.Archive() != pin.Archive && in.Archive() != content.ArchiveDetect {
 			return fmt.Errorf("pin %q is for another archive strategy than the input's, %s", pin.Input, in.Archive())
-		} else if pin.Absent && !in.Optional {
+		} else if pin.Absent && !in.Optional && pin.Within == "" {
 			return fmt.Errorf("pin %q wants nothing to be there, and the input is not optional", pin.Input)
 		}
 	}

@@ -35,11 +35,8 @@ func pinSealed(in argo.Input, subject provenance.Subject, by vouched) (accepted,
 // pinPart pins a part of a directory.
 func pinPart(in argo.Input, dir artifact.Location, part content.Sum, by vouched) (accepted, *reason.Error) {
 	at := in.Location()
-	switch {
-	case part.Form.IsDirectory():
+	if part.Form.IsDirectory() {
 		at = at.Prefix()
-	case at.Kind == artifact.KindPrefix:
-		return accepted{}, reason.New(reason.NoProvenance, "the directory that was sealed has a file there, and the input's key ends in a slash")
 	}
 	found, no := pinSealed(in, provenance.Subject{URI: at.URI(), Sum: part}, by)
 	if no == nil {

@@ -122,7 +122,8 @@ func (r *resolution) output(f *frame, name, part string, depth int) error {
 		return err
 	}
 	if !t.composite() {
-		return r.leaf(t.Name, name, f.node, part)
+		declared := t.Outputs.artifact(name)
+		return r.leaf(Output{Name: name, Template: t.Name, Optional: declared != nil && declared.Optional, part: part}, f.node)
 	}
 	a := t.Outputs.artifact(name)
 	if a == nil || a.From == "" && a.FromExpression == "" {
@@ -131,14 +132,14 @@ func (r *resolution) output(f *frame, name, part string, depth int) error {
 	return r.artifact(a, f, part, depth)
 }
 
-func (r *resolution) leaf(template, output, node, part string) error {
+// leaf adds an output of the nodes with such a name.
+func (r *resolution) leaf(o Output, node string) error {
 	pattern, err := regexp.Compile(`(?s)^` + node + `$`)
 	if err != nil {
 		return unresolvable("the names of its nodes: %v", err)
 	}
-	r.found.Outputs = append(r.found.Outputs, Output{
-		Name: output, Template: cmp.Or(template, Inline), node: pattern, place: readable(node), part: part,
-	})
+	o.Template, o.node, o.place = cmp.Or(o.Template, Inline), pattern, readable(node)
+	r.found.Outputs = append(r.found.Outputs, o)
 	return nil
 }
 
