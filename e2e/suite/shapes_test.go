@@ -121,9 +121,12 @@ func honests() map[string]honest {
 		"optional inputs that are not there": {path: "shapes/cold.yaml", fates: fates{"make/none": reason.OutputAbsent, "use/found": reason.Sealed}},
 		"templates given inline":             {path: "shapes/nested.yaml", fates: fates{"make/message": reason.Sealed, "again/message": reason.Sealed}},
 		"raw and parameters":                 {path: "shapes/inline.yaml", fates: fates{}},
-		"an executable input":                {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
-		"a zip":                              {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed, "make/tree": reason.Sealed}},
-		"without an archive":                 {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
+		"inputs that are all executable": {path: "shapes/modes.yaml", fates: fates{
+			"make/bare": reason.Sealed, "make/packed": reason.Sealed, "make/zipped": reason.Sealed, "make/tool": reason.Sealed, "run/seen": reason.Sealed,
+		}},
+		"an executable input": {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
+		"a zip":               {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed, "make/tree": reason.Sealed}},
+		"without an archive":  {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
 		"a directory without an archive": {path: "shapes/prefix.yaml", fates: fates{
 			"make/whole": reason.Sealed, "make/keyed": reason.Sealed, "make/none": reason.OutputAbsent,
 		}},

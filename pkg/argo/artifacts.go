@@ -53,7 +53,7 @@ func (t *template) inputs(specs []artifactSpec) ([]Input, error) {
 			return nil, fmt.Errorf("input %q: path %.200q is another input's", a.Name, clean)
 		}
 		paths[clean] = true
-		in = append(in, t.input(a, Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode}))
+		in = append(in, t.input(a, Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode, Recurse: a.RecurseMode && a.Mode != nil}))
 	}
 	return in, nil
 }
@@ -98,8 +98,6 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	case problem != nil:
 	case a.fetchedBy() == "":
 		problem = a.unsupported()
-	case a.RecurseMode && a.Mode != nil:
-		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
 	default:
 		problem = t.checkPath(a.Path)
 	}

@@ -71,11 +71,47 @@ func TreeIn(dir *os.Root, name string) (Tree, error) {
 	return Tree{Digest: asIs.digest(), Flipped: flipped.digest(), Mode: info.Mode()}, nil
 }
 
+// TreeSet reads the tree that has the one-component name within dir, and on all of
+// which Argo set a mode. It wants every file and directory to have that, and gives
+// the tree digest as if no file were executable: whatever exec bits the files came
+// with, Argo set others.
+func TreeSet(dir *os.Root, name string, mode fs.FileMode) (artifact.Digest, error) {
+	info, err := dir.Lstat(name)
+	if err != nil {
+		return "", err
+	}
+	w := newWalker()
+	w.set = &mode
+	if info.IsDir() {
+		err = w.root(dir, name)
+	} else {
+		err = w.regular(dir, name, rootPath)
+	}
+	if err != nil {
+		return "", err
+	}
+	return w.manifest.digest(), nil
+}
+
+// ErrMode says that a file or directory has another mode than Argo set.
+var ErrMode = errors.New("it has another mode than Argo was to set")
+
+// mode wants what Argo set, if it set anything.
+func (w *walker) mode(info fs.FileInfo, path string) error {
+	if w.set != nil && info.Mode().Perm() != w.set.Perm() {
+		return fmt.Errorf("%.80q has mode %#o: %w", path, info.Mode().Perm(), ErrMode)
+	}
+	return nil
+}
+
 // walker lists a directory as filepath.Walk would visit it.
 type walker struct {
 	manifest *manifest
 	content  hash.Hash
 	buffer   []byte
+	// set is the mode that Argo set on everything; nil if it did not. No file is
+	// listed as executable then.
+	set *fs.FileMode
 	// stored is set where not what is there is listed, but what becomes of it in
 	// a store without an archive.
 	stored *storing
@@ -87,13 +123,29 @@ func newWalker() *walker {
 
 // root lists the directory that has the one-component name within dir.
 func (w *walker) root(dir *os.Root, name string) error {
-	root, err := OpenDir(dir, name)
+	root, err := w.open(dir, name, rootPath)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
 	w.dir(rootPath)
 	return w.walk(root, "", 0)
+}
+
+// open opens a directory that the walk is to list.
+func (w *walker) open(dir *os.Root, name, path string) (*os.Root, error) {
+	below, err := OpenDir(dir, name)
+	if err != nil || w.set == nil {
+		return below, err
+	}
+	info, err := below.Stat(".")
+	if err == nil {
+		err = w.mode(info, path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, below.Close())
+	}
+	return below, nil
 }
 
 func (w *walker) dir(path string) {
@@ -135,7 +187,7 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 	}
 	switch info.Mode().Type() {
 	case fs.ModeDir:
-		below, err := OpenDir(dir, name)
+		below, err := w.open(dir, name, path)
 		if err != nil {
 			return err
 		}
@@ -156,6 +208,11 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 		w.manifest.link(target, path)
 		return nil
 	}
+	return w.regular(dir, name, path)
+}
+
+// regular lists a regular file.
+func (w *walker) regular(dir *os.Root, name, path string) error {
 	sum, info, err := w.hash(dir, name)
 	if err != nil {
 		return err
@@ -163,7 +220,10 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 	if w.stored != nil {
 		return w.stored.file(w.manifest, path, sum, info.Size())
 	}
-	w.manifest.file(executable(int64(info.Mode().Perm())), sum, path)
+	if err := w.mode(info, path); err != nil {
+		return err
+	}
+	w.manifest.file(w.set == nil && executable(int64(info.Mode().Perm())), sum, path)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package pin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -101,18 +102,29 @@ func (p Pin) check(dir *os.Root, name string) error {
 	if err != nil {
 		return reason.Wrap(reason.InputAltered, err, "%v", err).For(artifact)
 	}
-	t, err := content.TreeIn(dir, name)
+	t, err := p.read(dir, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return reason.Wrap(reason.InputMissing, err, "it was admitted, and is not there").For(artifact)
 	case err != nil:
 		return reason.Wrap(reason.InputAltered, err, "it cannot be read as Argo would have left it: %v", err).For(artifact)
-	case t.Digest != want && (p.Mode == nil || t.Flipped != want):
+	case t.Digest != want && (p.Mode == nil || p.Recurse || t.Flipped != want):
 		return reason.New(reason.InputAltered, "tree digest is %s, admitted was %s%s", t.Digest, want, p.hint()).For(artifact)
 	case p.Mode != nil && t.Mode.Perm() != fs.FileMode(*p.Mode).Perm():
 		return reason.New(reason.InputAltered, "mode is %#o, admitted was %#o", t.Mode.Perm(), *p.Mode).For(artifact)
 	}
 	return nil
+}
+
+// read reads the tree. Where Argo set its mode on all of it, that is without exec
+// bits, and everything has to have that mode.
+func (p Pin) read(dir *os.Root, name string) (content.Tree, error) {
+	if !p.Recurse {
+		return content.TreeIn(dir, name)
+	}
+	mode := fs.FileMode(*p.Mode).Perm()
+	digest, err := content.TreeSet(dir, name, mode)
+	return content.Tree{Digest: digest, Mode: mode}, err
 }
 
 // checkAbsent wants nothing to have that name in dir, nor the one under which Argo
@@ -142,7 +154,7 @@ func (p Pin) why() string {
 // files are pinned one by one, that of those that are there.
 func (p Pin) present(dir *os.Root, name string) (artifact.Digest, error) {
 	if p.Files == "" {
-		return p.Tree, nil
+		return cmp.Or(p.Plain, p.Tree), nil
 	}
 	files, err := content.ParseFiles(p.Files)
 	if err != nil {
@@ -163,6 +175,8 @@ func (p Pin) hint() string {
 		return " (a directory without an archive: every object below its key is a part of it, whoever stored it)"
 	case p.Policy == "":
 		return ""
+	case p.Recurse && p.SHA256 == "":
+		return fmt.Sprintf(" by policy %s (with recurseMode: that of the files with none executable)", p.Policy)
 	case p.SHA256 != "":
 		return fmt.Sprintf(" (one file with sha256:%s, by policy %s: for what Argo unpacks it has to pin treeSHA256)", p.SHA256, p.Policy)
 	}

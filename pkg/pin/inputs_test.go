@@ -380,3 +380,90 @@ func TestFilesThatArePinnedOneByOne(t *testing.T) {
 		})
 	}
 }
+
+// With recurseMode everything has the mode that Argo set, and the content that was
+// sealed.
+func TestWhatArgoSetAModeOnIsHeldToItsContent(t *testing.T) {
+	// set has Argo's init set a mode on all of an input.
+	set := func(t *testing.T, path string, mode os.FileMode) {
+		t.Helper()
+		err := filepath.WalkDir(path, func(path string, _ os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Chmod(path, mode)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for title, c := range map[string]struct {
+		change func(t *testing.T, root string)
+		pin    func(p *Pin)
+		want   reason.Code
+		says   string
+	}{
+		"all of it": {},
+		"without the word that it did, all of it": {pin: func(p *Pin) { p.Recurse, p.Plain = false, "" }, want: reason.InputAltered, says: "tree digest"},
+		"the tree as it was sealed":               {pin: func(p *Pin) { p.Plain = "" }, want: reason.InputAltered, says: "tree digest"},
+		"another content":                         {change: func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/a", "y"}) }, want: reason.InputAltered, says: "tree digest"},
+		"a file more": {change: func(t *testing.T, root string) {
+			plant(t, root, [2]string{"tree/sub/b", "y"})
+			chmod(t, root+"/tree/sub/b", 0o755)
+		}, want: reason.InputAltered, says: "tree digest"},
+		"a folder more": {change: func(t *testing.T, root string) {
+			plant(t, root, [2]string{"tree/sub/c/"})
+			chmod(t, root+"/tree/sub/c", 0o755)
+		}, want: reason.InputAltered, says: "tree digest"},
+		"a file that it missed":      {change: func(t *testing.T, root string) { chmod(t, root+"/tree/sub/a", 0o644) }, want: reason.InputAltered, says: `"sub/a" has mode 0644`},
+		"a file with a setuid bit":   {change: func(t *testing.T, root string) { chmod(t, root+"/tree/sub/a", 0o755|os.ModeSetuid) }, want: reason.InputAltered, says: "setuid"},
+		"a folder that it missed":    {change: func(t *testing.T, root string) { chmod(t, root+"/tree/sub", 0o700) }, want: reason.InputAltered, says: `"sub" has mode 0700`},
+		"the root that it missed":    {change: func(t *testing.T, root string) { chmod(t, root+"/tree", 0o700) }, want: reason.InputAltered, says: `"." has mode 0700`},
+		"nothing there":              {change: func(t *testing.T, root string) { remove(t, root+"/tree") }, want: reason.InputMissing},
+		"a pin of no mode":           {pin: func(p *Pin) { p.Mode = nil }, want: reason.UsageInvalid},
+		"a pin of another tree":      {pin: func(p *Pin) { p.Recurse = false }, want: reason.UsageInvalid},
+		"a pin of one tree twice":    {pin: func(p *Pin) { p.Plain = p.Tree }, want: reason.UsageInvalid},
+		"a pin of what is no digest": {pin: func(p *Pin) { p.Plain = "x" }, want: reason.UsageInvalid},
+		"a pin of what has no modes": {pin: func(p *Pin) { p.Archive = content.ArchiveZip }, want: reason.UsageInvalid},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root, pins := volume(t)
+			plant(t, root, [2]string{"tree/run", "#!"}, [2]string{"tree/sub/link", "-> a"})
+			chmod(t, root+"/tree/run", 0o644)
+			plain := mustTreeOf(t, root+"/tree")
+			chmod(t, root+"/tree/run", 0o700)
+			pins[0] = withMode(pinOf(t, "tree", root+"/tree"), 0o755)
+			pins[0].Recurse, pins[0].Plain = true, plain
+			set(t, root+"/tree", 0o755)
+			if c.change != nil {
+				c.change(t, root)
+			}
+			if c.pin != nil {
+				c.pin(&pins[0])
+			}
+			if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != c.want || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %q with %q", err, c.want, c.says)
+			}
+		})
+	}
+	t.Run("a file, whatever it was", func(t *testing.T) {
+		for _, was := range []os.FileMode{0o644, 0o755} {
+			for _, mode := range []os.FileMode{0o600, 0o755} {
+				root, pins := volume(t)
+				chmod(t, root+"/message", was)
+				pins[1] = withMode(pinOf(t, "message", root+"/message"), int32(mode))
+				if pins[1].Recurse = true; was == 0o755 {
+					pins[1].Plain = content.FileTree(sumOfX)
+				}
+				chmod(t, root+"/message", mode)
+				if err := CheckInputs(root, nil, pins, nil); err != nil {
+					t.Errorf("%v to %v: %v", was, mode, err)
+				}
+				plant(t, root, [2]string{"message", "y"})
+				if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != reason.InputAltered {
+					t.Errorf("%v to %v: got %v", was, mode, err)
+				}
+			}
+		}
+	})
+}

@@ -31,9 +31,14 @@ type Pin struct {
 	// Tree is the digest of what it then leaves. Empty for an input from outside
 	// that a policy admits whatever it is.
 	Tree artifact.Digest `json:"tree,omitempty"`
-	// Mode is the mode that Argo sets on the root of what it unpacked; nil for
-	// none.
+	// Mode is the mode that Argo sets on the root of what it unpacked, or with
+	// Recurse on all of it; nil for none.
 	Mode *int32 `json:"mode,omitempty"`
+	// Recurse says that Argo sets Mode on every file and directory. What is there
+	// has then the tree digest Plain, or Tree if that is empty, once no file counts
+	// as executable.
+	Recurse bool            `json:"recurse,omitempty" since:"2"`
+	Plain   artifact.Digest `json:"plain,omitempty" since:"2"`
 	// Within is the URI of the sealed directory of which it is a part or, if it is
 	// Absent, which does not have it; empty if it has a seal of its own, or none.
 	Within string `json:"within,omitempty"`
@@ -64,7 +69,7 @@ type Pin struct {
 
 // Limits of a pin.
 const (
-	maxPin = 2*artifact.MaxURI + 2*maxPinned + artifact.MaxName + maxPolicy + maxSeal + 512
+	maxPin = 2*artifact.MaxURI + 2*maxPinned + artifact.MaxName + maxPolicy + maxSeal + 640
 	// maxPolicy is the longest name Kubernetes gives.
 	maxPolicy = 253
 	maxSeal   = 2*maxPolicy + 1
@@ -123,8 +128,22 @@ func (p Pin) Validate() error {
 	if err := p.validateParts(); err != nil {
 		return fmt.Errorf("pin of input %q: %w", p.Input, err)
 	}
+	return p.validateMode()
+}
+
+// validateMode wants a mode that Argo sets, and nothing to be said of one that it
+// does not.
+func (p Pin) validateMode() error {
 	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > content.MaxMode) {
 		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)
+	}
+	if p.Recurse && p.Mode == nil {
+		return fmt.Errorf("pin of input %q sets no mode on all its files", p.Input)
+	}
+	if p.Plain != "" {
+		if _, err := artifact.ParseDigest(string(p.Plain)); err != nil || !p.Recurse || p.Archive != content.ArchiveTar || p.Tree == "" || p.Plain == p.Tree {
+			return fmt.Errorf("pin of input %q has no other tree digest without exec bits, or not this one", p.Input)
+		}
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (e *evaluation) external(in argo.Input) (found accepted, refusal *reason.Er
 	}
 	return accepted{pin: pin.Pin{
 		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Archive: in.Archive(), Tree: admitted.Tree,
-		Mode: in.Mode, Policy: admitted.Policy,
+		Mode: in.Mode, Recurse: in.Recurse, Policy: admitted.Policy,
 	}}, nil, true
 }
 
