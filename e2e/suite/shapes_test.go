@@ -141,6 +141,13 @@ func honests() map[string]honest {
 			"map(0:0)/part": reason.Sealed, "map(0:0)/more": reason.Sealed, "map(1:1)/part": reason.Sealed, "map(1:1)/more": reason.Sealed,
 		}},
 		"a directory on a volume": {path: "shapes/volume.yaml", fates: fates{"make/message": reason.Sealed}},
+		"files on volumes without an archive": {path: "shapes/from-volumes.yaml", fates: fates{
+			"make/model": reason.Sealed, "make/report": reason.Sealed, "make/absent": reason.OutputAbsent, "change/model": reason.Sealed,
+		}},
+		"files of one name": {path: "shapes/same-name.yaml", fates: fates{
+			"check/unit": reason.Sealed, "check/lint": reason.Sealed, "check/fuzz": reason.OutputAbsent,
+			"check/unit-pages": reason.Sealed, "check/lint-pages": reason.Sealed, "check/all": reason.Sealed,
+		}},
 		"a container set": {path: "shapes/container-set.yaml", fates: fates{
 			"make/message": reason.Sealed, "change/shared": reason.Sealed, "change/log": reason.Sealed,
 		}},

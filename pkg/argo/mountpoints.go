@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -87,34 +88,43 @@ func (s *Step) checkArtifactPaths(pod *corev1.Pod) {
 		if out.problem != nil {
 			continue
 		}
-		if problem := s.checkOutputPath(pod, list, out); problem != nil {
+		mount, problem := s.checkOutputPath(pod, list, out)
+		if problem != nil {
 			s.Outputs[i] = out.Refused(problem)
+			continue
 		}
+		s.Outputs[i].destination.mount = mount
 	}
 }
 
 // checkOutputPath wants nothing to be at an output's path but main's own files,
 // the template's volumes and the step's inputs; of these wait has to see what
-// main sees.
-func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) *reason.Error {
+// main sees. It says where that is if it is measured there.
+func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) (*Mount, *reason.Error) {
 	var m *corev1.VolumeMount
 	for _, p := range main {
 		above := within(out.Path, p.path)
 		switch {
 		case !overlap(p.path, out.Path), above && p.tmp():
 		case !s.isInput(p) && (!above || !s.template.puts(p)):
-			return p.hides(out.Path)
+			return nil, p.hides(out.Path)
 		case above && (m == nil || len(p.path) > len(mountedAt(m.MountPath))):
 			m = p.mount
 		}
 	}
 	if !s.fromWait(out) {
-		return nil
+		return nil, nil
 	}
 	if m == nil || !mirrors(findContainer(pod.Spec.Containers, layout.ContainerWait), out.Path, m) {
-		return reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerWait, layout.ContainerMain, out.Path)
+		return nil, reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerWait, layout.ContainerMain, out.Path)
 	}
-	return nil
+	if out.Place() != measurement.PlaceVolume {
+		return nil, nil
+	}
+	if m.SubPathExpr != "" {
+		return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, whose subPathExpr may be another folder in each container", out.Path, m.Name)
+	}
+	return &Mount{Volume: m.Name, Path: mountedAt(m.MountPath), SubPath: m.SubPath}, nil
 }
 
 // fromWait says whether Argo stores what wait sees of main's mounts; if not, it
