@@ -158,6 +158,9 @@ func honests() map[string]honest {
 			"change/around": reason.Sealed, "change/beside": reason.Sealed, "change/absent": reason.Sealed,
 		}},
 		"an explicit key": {path: "shapes/key.yaml", fates: fates{"make/message": reason.Sealed}},
+		"inputs inside inputs": {path: "shapes/nested-inputs.yaml", fates: fates{
+			"make/source": reason.Sealed, "make/settings": reason.Sealed, "make/model": reason.Sealed, "use/out": reason.Sealed,
+		}},
 		"a DAG with a loop": {path: "shapes/loop.yaml", fates: fates{
 			"make/message": reason.Sealed, "change(0:a)/changed": reason.Sealed, "change(1:b)/changed": reason.Sealed,
 		}},

@@ -110,7 +110,7 @@ func (t *template) checkPath(p string) *reason.Error {
 	if problem := absolute(p); problem != nil {
 		return problem
 	}
-	_, problem := t.volumeAt(path.Clean(p))
+	_, problem := t.volumeAt(path.Clean(p), true)
 	return problem
 }
 
@@ -235,7 +235,7 @@ func (t *template) produced(o Output, raw string, inputs []artifactSpec) (volume
 	if problem := absolute(raw); problem != nil {
 		return "", "", problem
 	}
-	volume, problem = t.volumeAt(o.Path)
+	volume, problem = t.volumeAt(o.Path, false)
 	direct := true
 	if volume == "" && problem == nil {
 		volume, direct, problem = o.among(inputs)

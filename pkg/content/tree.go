@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 )
@@ -71,17 +72,37 @@ func TreeIn(dir *os.Root, name string) (Tree, error) {
 	return Tree{Digest: asIs.digest(), Flipped: flipped.digest(), Mode: info.Mode()}, nil
 }
 
-// TreeSet reads the tree that has the one-component name within dir, and on all of
-// which Argo set a mode. It wants every file and directory to have that, and gives
-// the tree digest as if no file were executable: whatever exec bits the files came
-// with, Argo set others.
-func TreeSet(dir *os.Root, name string, mode fs.FileMode) (artifact.Digest, error) {
+// Reading says how a tree is read of which Argo has changed something since it
+// unpacked it.
+type Reading struct {
+	// Set is the mode that Argo set on everything; nil if it did not. Every file and
+	// directory has to have it, and none counts as executable: whatever exec bits the
+	// files came with, Argo set others.
+	Set *fs.FileMode
+	// Without are the paths, relative to the root, where something else was put that
+	// is not a part of the tree.
+	Without []string
+	// Lean leaves out folders in which there is nothing but that: Argo made them for
+	// it, unless the tree had them empty.
+	Lean bool
+}
+
+// TreeIn gives the digest of the tree that has the one-component name within dir.
+func (r Reading) TreeIn(dir *os.Root, name string) (artifact.Digest, error) {
 	info, err := dir.Lstat(name)
 	if err != nil {
 		return "", err
 	}
 	w := newWalker()
-	w.set = &mode
+	w.set, w.without, w.leading, w.lean = r.Set, map[string]bool{}, map[string]bool{}, r.Lean
+	for _, path := range r.Without {
+		w.without[path] = true
+		for i, c := range path {
+			if c == '/' {
+				w.leading[path[:i]] = true
+			}
+		}
+	}
 	if info.IsDir() {
 		err = w.root(dir, name)
 	} else {
@@ -98,7 +119,7 @@ var ErrMode = errors.New("it has another mode than Argo was to set")
 
 // mode wants what Argo set, if it set anything.
 func (w *walker) mode(info fs.FileInfo, path string) error {
-	if w.set != nil && info.Mode().Perm() != w.set.Perm() {
+	if w.set != nil && !w.leading[path] && info.Mode().Perm() != w.set.Perm() {
 		return fmt.Errorf("%.80q has mode %#o: %w", path, info.Mode().Perm(), ErrMode)
 	}
 	return nil
@@ -112,6 +133,12 @@ type walker struct {
 	// set is the mode that Argo set on everything; nil if it did not. No file is
 	// listed as executable then.
 	set *fs.FileMode
+	// without are paths that are passed over, leading the folders that lead to them;
+	// with lean these are listed only once something else in them is: pending are
+	// those that wait for that.
+	without, leading map[string]bool
+	lean             bool
+	pending          []string
 	// stored is set where not what is there is listed, but what becomes of it in
 	// a store without an archive.
 	stored *storing
@@ -153,7 +180,22 @@ func (w *walker) dir(path string) {
 		w.stored.dir(path)
 		return
 	}
+	if w.lean && w.leading[path] {
+		w.pending = append(w.pending, path)
+		return
+	}
+	w.wanted(path)
 	w.manifest.dir(path)
+}
+
+// wanted lists the folders that waited for something in them, as this path is.
+func (w *walker) wanted(path string) {
+	for _, dir := range w.pending {
+		if strings.HasPrefix(path, dir+"/") {
+			w.manifest.dir(dir)
+		}
+	}
+	w.pending = nil
 }
 
 func (w *walker) walk(dir *os.Root, prefix string, depth int) error {
@@ -181,6 +223,9 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 	if len(path) > MaxPath {
 		return fmt.Errorf("path of %d bytes is longer than %d", len(path), MaxPath)
 	}
+	if w.without[path] {
+		return nil
+	}
 	info, err := dir.Lstat(name)
 	if err != nil {
 		return err
@@ -205,6 +250,7 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 		if err := checkTarget(target, depth); err != nil {
 			return fmt.Errorf("%.80q: %w", path, err)
 		}
+		w.wanted(path)
 		w.manifest.link(target, path)
 		return nil
 	}
@@ -223,6 +269,7 @@ func (w *walker) regular(dir *os.Root, name, path string) error {
 	if err := w.mode(info, path); err != nil {
 		return err
 	}
+	w.wanted(path)
 	w.manifest.file(w.set == nil && executable(int64(info.Mode().Perm())), sum, path)
 	return nil
 }

@@ -62,10 +62,11 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 		return see(root, input)
 	}
 	for _, p := range pins {
-		check := p.check
+		within := on[p.Input].within(p.Input)
+		check := func(dir *os.Root, name string) error { return p.check(dir, name, within) }
 		switch {
 		case p.Absent:
-			check = p.checkAbsent
+			check = func(dir *os.Root, name string) error { return p.checkAbsent(dir, name, within) }
 		case p.commit() != "":
 			check = p.checkCommit
 		case p.AnyContent():
@@ -95,14 +96,15 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 	return checkNothingElse(root, layout.PathInputs, known)
 }
 
-// check compares one input, which has that name in dir, with its pin.
-func (p Pin) check(dir *os.Root, name string) error {
+// check compares one input, which has that name in dir, with its pin, without what
+// other inputs put within it.
+func (p Pin) check(dir *os.Root, name string, within []string) error {
 	artifact := fmt.Sprintf("%s (%s)", p.Input, artifact.Shown(p.Location))
 	want, err := p.present(dir, name)
 	if err != nil {
 		return reason.Wrap(reason.InputAltered, err, "%v", err).For(artifact)
 	}
-	t, err := p.read(dir, name)
+	t, err := p.read(dir, name, within, want)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return reason.Wrap(reason.InputMissing, err, "it was admitted, and is not there").For(artifact)
@@ -117,20 +119,41 @@ func (p Pin) check(dir *os.Root, name string) error {
 }
 
 // read reads the tree. Where Argo set its mode on all of it, that is without exec
-// bits, and everything has to have that mode.
-func (p Pin) read(dir *os.Root, name string) (content.Tree, error) {
-	if !p.Recurse {
+// bits, and everything has to have that mode. Of folders in which there is nothing but
+// other inputs it is not known whether Argo made them: either way may be the wanted one.
+func (p Pin) read(dir *os.Root, name string, within []string, want artifact.Digest) (content.Tree, error) {
+	if !p.Recurse && within == nil {
 		return content.TreeIn(dir, name)
 	}
-	mode := fs.FileMode(*p.Mode).Perm()
-	digest, err := content.TreeSet(dir, name, mode)
-	return content.Tree{Digest: digest, Mode: mode}, err
+	info, err := dir.Lstat(name)
+	if err != nil {
+		return content.Tree{}, err
+	}
+	r := content.Reading{Without: within}
+	if p.Recurse {
+		mode := fs.FileMode(*p.Mode).Perm()
+		r.Set = &mode
+	}
+	t := content.Tree{Mode: info.Mode()}
+	if t.Digest, err = r.TreeIn(dir, name); err != nil || within == nil || t.Digest == want {
+		return t, err
+	}
+	r.Lean = true
+	t.Digest, err = r.TreeIn(dir, name)
+	return t, err
 }
 
 // checkAbsent wants nothing to have that name in dir, nor the one under which Argo
-// downloads it: a part of a prefix that was gone at the next try stays there.
-func (p Pin) checkAbsent(dir *os.Root, name string) error {
+// downloads it: a part of a prefix that was gone at the next try stays there. What
+// other inputs put within it may be there, in folders that Argo made for them.
+func (p Pin) checkAbsent(dir *os.Root, name string, within []string) error {
 	artifact := fmt.Sprintf("%s (%s)", p.Input, artifact.Shown(p.Location))
+	if within != nil {
+		r := content.Reading{Without: within, Lean: true}
+		if t, err := r.TreeIn(dir, name); err == nil && t == content.Files(nil).Tree() {
+			return nil
+		}
+	}
 	for _, name := range []string{name, name + ".tmp"} {
 		switch _, err := dir.Lstat(name); {
 		case err == nil:
