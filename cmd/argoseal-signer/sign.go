@@ -45,7 +45,7 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 	flags.StringVar(&o.staged, "staged", "/argoseal/staged", "the `folder` where the /tmp of Argo's wait container is mounted")
 	flags.StringVar(&o.run, "run", "", "the `folder` where Argo's /var/run/argo is mounted, to read outputs while they are packed")
 	flags.StringVar(&o.proc, "proc", "/proc", "the `folder` where procfs is mounted, in which other processes are looked for, or their traces: with them there is no measurement; empty: they are not looked for")
-	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=tar=PATH where it is packed from PATH in main's own files, NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is, NAME=log=FILE for a log; once for each", func(s string) error {
+	flags.Func("output", "an output artifact: `NAME` for an archive (tar), NAME=tar=PATH where it is packed from PATH in main's own files, NAME=zip for a zip, NAME=none=FILE for a file that is stored as it is, NAME=packed=PATH for one that is read as it was packed from PATH, NAME=volume=PATH for one that is stored from a volume, mounted here, NAME=log=FILE for a log; once for each", func(s string) error {
 		staged, err := measurement.ParseStaged(s)
 		o.outputs = append(o.outputs, staged)
 		return err
@@ -75,10 +75,14 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 	outputs, files := map[string]bool{}, map[file]bool{}
 	for _, s := range o.outputs {
 		f := file{s.Log, s.Name()}
-		if outputs[s.Output] || files[f] {
+		switch {
+		case outputs[s.Output] || s.Place == "" && files[f]:
 			return o, fmt.Errorf("--output=%s is given twice, or its file is", s)
+		case s.Place == measurement.PlacePacked && o.run == "":
+			return o, fmt.Errorf("--output=%s is read below --run, which is not given", s)
 		}
-		outputs[s.Output], files[f] = true, true
+		outputs[s.Output] = true
+		files[f] = files[f] || s.Place == ""
 	}
 	return o, nil
 }

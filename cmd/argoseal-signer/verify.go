@@ -46,7 +46,7 @@ func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
 	flags.StringVar(&o.staging, "staging", "", "the `folder` where Argo's volume of /argo/staging is mounted; of a script only")
 	flags.Func("template", "the `SHA256` of the template that init writes to /var/run/argo", digest(&o.template))
 	flags.Func("script", "the `SHA256` of the script that init writes to /argo/staging", digest(&o.script))
-	flags.Func("pin", "what was admitted for an input, as `JSON`: input, location, sha256, archive, tree, mode, within, files, policy, seal, absent; once for each", func(s string) error {
+	flags.Func("pin", "what was admitted for an input, as `JSON`: input, location, sha256, archive, tree, mode, recurse, plain, within, files, policy, seal, absent; once for each", func(s string) error {
 		p, err := pin.Parse(s)
 		o.pins = append(o.pins, p)
 		return err

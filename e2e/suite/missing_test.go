@@ -68,3 +68,66 @@ func TestConformanceAnOptionalInputMayBeMissingAndNothingElse(t *testing.T) {
 		}
 	})
 }
+
+// lacking takes a part that a sealed directory does not have, which is not optional,
+// once it is told to, and one that somebody puts there meanwhile.
+const lacking = `
+metadata: {name: lacking}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    dag:
+      failFast: false
+      tasks:
+      - {name: make, template: make}
+      - {name: hold, template: hold, depends: make}
+      - {name: missing, template: take, depends: hold, arguments: {artifacts: [{name: in, from: "{{tasks.make.outputs.artifacts.tree}}", subPath: missing}]}}
+      - {name: planted, template: take, depends: hold, arguments: {artifacts: [{name: in, from: "{{tasks.make.outputs.artifacts.tree}}", subPath: planted}]}}
+      - {name: optional, template: take-it-or-not, depends: hold, arguments: {artifacts: [{name: in, optional: true, s3: {key: FOLDER/tree/planted}}]}}
+  - {name: hold, suspend: {}}
+  - name: make
+    outputs: {artifacts: [{name: tree, path: /tree, archive: {none: {}}, s3: {key: FOLDER/tree}}]}
+    container: {image: busybox, command: [sh, -ec, "mkdir /tree; echo made > /tree/leaf"]}
+  - name: take
+    inputs: {artifacts: [{name: in, path: /in}]}
+    container: {image: busybox, command: [grep, -qx, planted, /in]}
+  - name: take-it-or-not
+    inputs: {artifacts: [{name: in, path: /in, optional: true}]}
+    container: {image: busybox, command: [grep, -qx, planted, /in]}
+`
+
+// TestConformanceAPartThatADirectoryDoesNotHave: Argo fails a step whose input is not
+// there as it does without Argoseal, and what somebody put there is not taken for a
+// part of the sealed directory.
+func TestConformanceAPartThatADirectoryDoesNotHave(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, mode v1alpha1.Mode) {
+		ns := namespace(t, "lacking", mode)
+		name := submit(t, ns, strings.ReplaceAll(lacking, "FOLDER", ns))
+		held := until(t, ns, name, func(r *lab.Run) bool { n, ok := r.Node("hold"); return ok && n.Phase == "Running" || r.Done() })
+		if held.Done() {
+			t.Fatal(held)
+		}
+		if err := cluster(t).Put(t.Context(), ns+"/tree/planted", []byte("planted\n")); err != nil {
+			t.Fatal(err)
+		}
+		if err := cluster(t).Resume(t.Context(), ns, name); err != nil {
+			t.Fatal(err)
+		}
+		run := finish(t, ns, name)
+		if missing, _ := run.Node("missing"); missing.Phase != "Error" || !strings.HasPrefix(missing.Message, "init: ") || !strings.Contains(missing.Message, "failed to load") {
+			t.Errorf("missing is %s, not as Argo fails it: %s", missing.Phase, missing.Message)
+		}
+		for _, name := range []string{"planted", "optional"} {
+			switch node, _ := run.Node(name); {
+			case mode == plain && node.Phase != "Succeeded":
+				t.Errorf("it is not refused, it does not work: %s", run)
+			case mode != plain && (node.Phase == "Succeeded" || !refuses(node.Message, reason.NoProvenance)):
+				t.Errorf("%s is %s, want %s: %s", name, node.Phase, reason.NoProvenance, node.Message)
+			case mode != plain:
+				mainNeverStarted(t, run, name)
+			}
+		}
+	})
+}

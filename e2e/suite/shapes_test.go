@@ -121,9 +121,12 @@ func honests() map[string]honest {
 		"optional inputs that are not there": {path: "shapes/cold.yaml", fates: fates{"make/none": reason.OutputAbsent, "use/found": reason.Sealed}},
 		"templates given inline":             {path: "shapes/nested.yaml", fates: fates{"make/message": reason.Sealed, "again/message": reason.Sealed}},
 		"raw and parameters":                 {path: "shapes/inline.yaml", fates: fates{}},
-		"an executable input":                {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
-		"a zip":                              {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed, "make/tree": reason.Sealed}},
-		"without an archive":                 {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
+		"inputs that are all executable": {path: "shapes/modes.yaml", fates: fates{
+			"make/bare": reason.Sealed, "make/packed": reason.Sealed, "make/zipped": reason.Sealed, "make/tool": reason.Sealed, "run/seen": reason.Sealed,
+		}},
+		"an executable input": {path: "shapes/mode.yaml", fates: fates{"make/tool": reason.Sealed}},
+		"a zip":               {path: "shapes/zip.yaml", fates: fates{"make/message": reason.Sealed, "make/tree": reason.Sealed}},
+		"without an archive":  {path: "shapes/none.yaml", fates: fates{"make/message": reason.Sealed}},
 		"a directory without an archive": {path: "shapes/prefix.yaml", fates: fates{
 			"make/whole": reason.Sealed, "make/keyed": reason.Sealed, "make/none": reason.OutputAbsent,
 		}},
@@ -132,11 +135,19 @@ func honests() map[string]honest {
 			"shard(0:1)/out": reason.Sealed, "shard(1:2)/out": reason.Sealed, "shard(2:3)/out": reason.Sealed,
 			"grow/out": reason.Sealed, "add/five": reason.Sealed,
 		}},
+		"parts that a directory does not have": {path: "shapes/overlays.yaml", fates: fates{"write/config": reason.Sealed, "apply/applied": reason.Sealed}},
 		"a fan-in": {path: "shapes/fan-in.yaml", fates: fates{
 			"split/parts": reason.Sealed, "reduce/total": reason.Sealed,
 			"map(0:0)/part": reason.Sealed, "map(0:0)/more": reason.Sealed, "map(1:1)/part": reason.Sealed, "map(1:1)/more": reason.Sealed,
 		}},
 		"a directory on a volume": {path: "shapes/volume.yaml", fates: fates{"make/message": reason.Sealed}},
+		"files on volumes without an archive": {path: "shapes/from-volumes.yaml", fates: fates{
+			"make/model": reason.Sealed, "make/report": reason.Sealed, "make/absent": reason.OutputAbsent, "change/model": reason.Sealed,
+		}},
+		"files of one name": {path: "shapes/same-name.yaml", fates: fates{
+			"check/unit": reason.Sealed, "check/lint": reason.Sealed, "check/fuzz": reason.OutputAbsent,
+			"check/unit-pages": reason.Sealed, "check/lint-pages": reason.Sealed, "check/all": reason.Sealed,
+		}},
 		"a container set": {path: "shapes/container-set.yaml", fates: fates{
 			"make/message": reason.Sealed, "change/shared": reason.Sealed, "change/log": reason.Sealed,
 		}},
@@ -150,6 +161,9 @@ func honests() map[string]honest {
 			"change/around": reason.Sealed, "change/beside": reason.Sealed, "change/absent": reason.Sealed,
 		}},
 		"an explicit key": {path: "shapes/key.yaml", fates: fates{"make/message": reason.Sealed}},
+		"inputs inside inputs": {path: "shapes/nested-inputs.yaml", fates: fates{
+			"make/source": reason.Sealed, "make/settings": reason.Sealed, "make/model": reason.Sealed, "use/out": reason.Sealed,
+		}},
 		"a DAG with a loop": {path: "shapes/loop.yaml", fates: fates{
 			"make/message": reason.Sealed, "change(0:a)/changed": reason.Sealed, "change(1:b)/changed": reason.Sealed,
 		}},

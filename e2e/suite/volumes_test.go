@@ -82,8 +82,8 @@ func marked(t *testing.T, run *lab.Run) {
 	}
 }
 
-// unpackedThere stores one artifact from an emptyDir and one from a claim, as they lie
-// there, and takes each.
+// unpackedThere stores artifacts from an emptyDir and from a claim as they lie there,
+// one of which is a link, and takes each.
 const unpackedThere = `
 metadata: {name: unpacked}
 spec:
@@ -100,42 +100,58 @@ spec:
       - {name: make, template: make}
       - {name: scratched, template: use, depends: make, arguments: {artifacts: [{name: in, from: "{{tasks.make.outputs.artifacts.scratched}}"}]}}
       - {name: claimed, template: use, depends: make, arguments: {artifacts: [{name: in, from: "{{tasks.make.outputs.artifacts.claimed}}"}]}}
+      - {name: linked, template: use, depends: make, arguments: {artifacts: [{name: in, from: "{{tasks.make.outputs.artifacts.linked}}"}]}}
   - name: make
     outputs:
       artifacts:
       - {name: scratched, path: /scratch/made, archive: {none: {}}, s3: {key: FOLDER/scratched}}
-      - {name: claimed, path: /claim/made, archive: {none: {}}, s3: {key: FOLDER/claimed}}
+      - {name: claimed, path: /claim/part/made, archive: {none: {}}, s3: {key: FOLDER/claimed}}
+      - {name: linked, path: /claim/linked, archive: {none: {}}, s3: {key: FOLDER/linked}}
     container:
       image: busybox
-      command: [sh, -ec, "echo made > /scratch/made; echo made > /claim/made"]
-      volumeMounts: [{name: scratch, mountPath: /scratch}, {name: work, mountPath: /claim}]
+      command: [sh, -ec, "echo made > /scratch/made; echo made > /claim/part/made; ln -s part/made /claim/linked"]
+      volumeMounts: [{name: scratch, mountPath: /scratch}, {name: work, mountPath: /claim}, {name: work, mountPath: /claim/part, subPath: part}]
   - name: use
     inputs: {artifacts: [{name: in, path: /in}]}
     container: {image: busybox, command: [grep, -qx, made, /in]}
 `
 
-// TestConformanceWhatIsStoredFromVolumesWithoutAnArchiveIsNotSealed: Argo uploads it
-// from where others may write, and nobody can measure what it uploaded. Its record
-// says so, and it is refused.
-func TestConformanceWhatIsStoredFromVolumesWithoutAnArchiveIsNotSealed(t *testing.T) {
+// TestConformanceWhatIsStoredFromVolumesIsReadWhereItLies: the statement names the
+// volume from which Argo stored it. Where a link lies, Argo stores what it leads to, in
+// whichever container: that is not sealed.
+func TestConformanceWhatIsStoredFromVolumesIsReadWhereItLies(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, mode v1alpha1.Mode) {
 		ns := namespace(t, "unpacked", mode)
 		run := finish(t, ns, submit(t, ns, strings.ReplaceAll(unpackedThere, "FOLDER", ns)))
 		for _, name := range []string{"scratched", "claimed"} {
-			switch use, _ := run.Node(name); {
-			case mode == plain && use.Phase != "Succeeded":
-				t.Errorf("it is not refused, it does not work: %s", run)
-			case mode != plain && (use.Phase != "Error" || !refuses(use.Message, reason.NotSealed)):
-				t.Errorf("want %s refused as %s: %s", name, reason.NotSealed, run)
+			if use, _ := run.Node(name); use.Phase != "Succeeded" {
+				t.Errorf("%s is %s: %s", name, use.Phase, run)
 			}
+		}
+		switch use, _ := run.Node("linked"); {
+		case mode == plain && use.Phase != "Succeeded":
+			t.Errorf("it is not refused, it does not work: %s", run)
+		case mode != plain && (use.Phase != "Error" || !refuses(use.Message, reason.NotSealed)):
+			t.Errorf("want it refused as %s: %s", reason.NotSealed, run)
 		}
 		if mode == plain {
 			return
 		}
 		producer, _ := run.Node("make")
-		if got, want := records(t, run, producer), (fates{"scratched": reason.MountUnsupported, "claimed": reason.MountUnsupported}); !maps.Equal(got, want) {
+		if got, want := records(t, run, producer), (fates{"scratched": reason.Sealed, "claimed": reason.Sealed, "linked": reason.OutputUnreadable}); !maps.Equal(got, want) {
 			t.Errorf("the producer's record says %v, want %v", got, want)
+		}
+		volumes := map[string]string{}
+		for _, s := range statements(t, run) {
+			for _, subject := range s.Subjects {
+				if volumes[subject.Output] = subject.Volume; s.Builder.Level != provenance.LevelObserved {
+					t.Errorf("%s is said to be %s", s.Step.NodeName, s.Builder.Level)
+				}
+			}
+		}
+		if want := map[string]string{"scratched": "scratch", "claimed": "work"}; !maps.Equal(volumes, want) {
+			t.Errorf("the statements say that outputs lay on %q, want %q", volumes, want)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -53,7 +54,7 @@ func (t *template) inputs(specs []artifactSpec) ([]Input, error) {
 			return nil, fmt.Errorf("input %q: path %.200q is another input's", a.Name, clean)
 		}
 		paths[clean] = true
-		in = append(in, t.input(a, Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode}))
+		in = append(in, t.input(a, Input{Name: a.Name, Path: clean, Optional: a.Optional, Mode: a.Mode, Recurse: a.RecurseMode && a.Mode != nil}))
 	}
 	return in, nil
 }
@@ -98,8 +99,6 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	case problem != nil:
 	case a.fetchedBy() == "":
 		problem = a.unsupported()
-	case a.RecurseMode && a.Mode != nil:
-		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
 	default:
 		problem = t.checkPath(a.Path)
 	}
@@ -111,7 +110,7 @@ func (t *template) checkPath(p string) *reason.Error {
 	if problem := absolute(p); problem != nil {
 		return problem
 	}
-	_, problem := t.volumeAt(path.Clean(p))
+	_, problem := t.volumeAt(path.Clean(p), true)
 	return problem
 }
 
@@ -144,11 +143,11 @@ func (t *template) output(a artifactSpec, inputs []artifactSpec, o Output) Outpu
 		return o.Refused(problem)
 	}
 	o = o.StoredAt(l, a.storedBy(), "")
-	volume, problem := t.produced(o, a.Path, inputs)
+	volume, place, problem := t.produced(o, a.Path, inputs)
 	if problem != nil {
 		return o.Refused(problem)
 	}
-	o = o.StoredAt(l, a.storedBy(), volume)
+	o = o.StoredAt(l, a.storedBy(), volume).MeasuredAt(place)
 	if err := o.Staged().Validate(); err != nil {
 		return o.Refused(reason.Wrap(reason.ArchiveUnsupported, err, "%v", err))
 	}
@@ -229,33 +228,33 @@ func (a artifactSpec) unsupported() *reason.Error {
 	return reason.New(reason.ArchiveUnsupported, "its archive strategy is %q", a.strategies())
 }
 
-// produced says on which volume an output's path lies, and why what is there
-// cannot be said to be what the step stored: Argo stages no copy of a file that
-// it uploads from a volume as it is.
-func (t *template) produced(o Output, raw string, inputs []artifactSpec) (volume string, problem *reason.Error) {
+// produced says on which volume an output's path lies and where it is measured, or
+// why what is there cannot be said to be what the step stored. Argo stages no copy of
+// what it uploads from a volume as it is.
+func (t *template) produced(o Output, raw string, inputs []artifactSpec) (volume string, place measurement.Place, problem *reason.Error) {
 	if problem := absolute(raw); problem != nil {
-		return "", problem
+		return "", "", problem
 	}
-	volume, problem = t.volumeAt(o.Path)
-	from := "volume " + volume
+	volume, problem = t.volumeAt(o.Path, false)
+	direct := true
 	if volume == "" && problem == nil {
-		volume, from, problem = o.among(inputs)
+		volume, direct, problem = o.among(inputs)
 	}
 	switch {
 	case problem != nil:
-		return "", problem
-	case from != "" && volume != "" && o.Archive() == content.ArchiveNone:
-		return "", reason.New(reason.MountUnsupported, "path %.200q lies on %s, and is uploaded from there without an archive", raw, from)
+		return "", "", problem
+	case direct && volume != "" && o.Archive() == content.ArchiveNone:
+		place = measurement.PlaceVolume
 	}
-	return volume, nil
+	return volume, place, nil
 }
 
 // among says whether what came as an input is at, above or below an output's
 // path, on Argo's volume of inputs: then it may be the work of somebody else. At
 // and below an input's path Argo stores what wait sees of that input, which is
 // from then; above it, as of main's own files, what the emissary packed
-// (WorkflowExecutor.isBaseImagePath).
-func (o Output) among(inputs []artifactSpec) (volume, from string, problem *reason.Error) {
+// (WorkflowExecutor.isBaseImagePath). direct says that it is the former.
+func (o Output) among(inputs []artifactSpec) (volume string, direct bool, problem *reason.Error) {
 	for _, in := range inputs {
 		at := path.Clean(in.Path)
 		inInput := within(o.Path, at)
@@ -264,19 +263,21 @@ func (o Output) among(inputs []artifactSpec) (volume, from string, problem *reas
 		case !overlap(o.Path, at), absent && in.Optional && (at == o.Path || !inInput):
 			continue
 		case absent:
-			return "", "", reason.New(reason.MountUnsupported, "path %.200q lies in input %s, which is not supplied: Argo looks for it where nothing is", o.Path, in.Name)
+			return "", false, reason.New(reason.MountUnsupported, "path %.200q lies in input %s, which is not supplied: Argo looks for it where nothing is", o.Path, in.Name)
 		case in.Path != at:
-			return "", "", reason.New(reason.MountUnsupported, "path %.200q overlaps input %s, whose path %.200q is not clean", o.Path, in.Name, in.Path)
+			return "", false, reason.New(reason.MountUnsupported, "path %.200q overlaps input %s, whose path %.200q is not clean", o.Path, in.Name, in.Path)
 		case inInput:
-			from = "input " + in.Name
+			direct = true
 		}
 		volume = layout.VolumeInputs
 	}
-	return volume, from, nil
+	return volume, direct, nil
 }
 
 // refuseShared refuses outputs whose location or staged file another output of
-// the step may claim: Argo would upload or stage the one over the other.
+// the step may claim: Argo would upload or stage the one over the other. It stages and
+// uploads them one by one, so what is not archived is what the emissary packed, and
+// is measured there.
 func (t *template) refuseShared(out []Output, specs []artifactSpec) {
 	for i, o := range out {
 		if o.Problem() != nil {
@@ -284,25 +285,42 @@ func (t *template) refuseShared(out []Output, specs []artifactSpec) {
 		}
 		if problem := t.shared(o, slices.Delete(slices.Clone(specs), i, i+1)); problem != nil {
 			out[i] = o.Refused(problem)
+			continue
 		}
+		out[i] = apart(i, out, specs)
 	}
 }
 
-// shared says what else may go where an output goes, or be staged where it is.
+// shared says what else may go where an output goes.
 func (t *template) shared(o Output, others []artifactSpec) *reason.Error {
-	file := o.Staged().Name()
 	for _, other := range others {
 		if t.claims(other, o.Location()) {
 			return reason.New(reason.LocationInvalid, "output %s goes to %s too", other.Name, o.Location())
-		}
-		if slices.Contains(other.stages(), file) {
-			return reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %.80q", other.Name, file)
 		}
 	}
 	if t.logs(o.Location()) {
 		return reason.New(reason.LocationInvalid, "a log of the step's goes to %s too", o.Location())
 	}
 	return nil
+}
+
+// apart is one of the outputs as one that is measured where no other is staged.
+func apart(i int, out []Output, specs []artifactSpec) Output {
+	o := out[i]
+	file := o.Staged().Name()
+	for j, other := range specs {
+		if j == i || o.Place() != "" || out[j].Place() == measurement.PlaceVolume || !slices.Contains(other.stages(), file) {
+			continue // one of them is not staged, or under another name
+		}
+		if o.Archive() != content.ArchiveNone {
+			return o.Refused(reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %.80q", other.Name, file))
+		}
+		o = o.MeasuredAt(measurement.PlacePacked)
+		if err := o.Staged().Validate(); err != nil {
+			return o.Refused(reason.Wrap(reason.ArchiveUnsupported, err, "%v", err))
+		}
+	}
+	return o
 }
 
 // stages lists the names that Argo may use for the output where it stages,

@@ -12,6 +12,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -100,7 +101,7 @@ func TestWhatStepsSayAboutThemselves(t *testing.T) {
 			"hello s3://s3.argo.svc:7070/artifacts/same-path/same-path/hello.tgz on input-artifacts",
 			"beside s3://s3.argo.svc:7070/artifacts/same-path/same-path/beside.tgz",
 			"absent s3://s3.argo.svc:7070/artifacts/same-path/same-path/absent.tgz",
-			"bare MountUnsupported",
+			"bare s3://s3.argo.svc:7070/artifacts/same-path/same-path/bare as none on input-artifacts there",
 		}},
 		"stores": {argo.KindContainer, "main", []string{
 			"keyed store s3://s3.argo.svc:7070/artifacts/team/keyed.tgz",
@@ -175,6 +176,12 @@ func outputs(s *argo.Step) []string {
 			}
 			if o.Volume() != "" {
 				words = append(words, "on", o.Volume())
+			}
+			switch o.Place() {
+			case measurement.PlacePacked:
+				words = append(words, "packed")
+			case measurement.PlaceVolume:
+				words = append(words, "there")
 			}
 			list = append(list, strings.Join(words, " "))
 		}

@@ -33,9 +33,11 @@ type Input struct {
 	Name     string
 	Path     string
 	Optional bool
-	// Mode is what Argo sets on the root of what it unpacked; nil for none.
-	Mode   *int32
-	Source Source
+	// Mode is what Argo sets on the root of what it unpacked, or with Recurse on
+	// every file and directory of it; nil for none.
+	Mode    *int32
+	Recurse bool
+	Source  Source
 
 	supply  supply
 	problem *reason.Error

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -62,6 +63,14 @@ func (t *template) puts(p mountPoint) bool {
 	})
 }
 
+// putsBelow says whether the mount point is where the template mounts that volume, plainly
+// below a path.
+func (t *template) putsBelow(p mountPoint, path string) bool {
+	return p.mount != nil && slices.ContainsFunc(t.volumeMounts(), func(m volumeMount) bool {
+		return m.Name == p.mount.Name && m.MountPath == p.path && m.below(path)
+	})
+}
+
 // checkArtifactPaths refuses each input that main may not read, and each
 // output that it may not have written, where the template says: what is mounted
 // at, above or below the path hides a part of the artifact or is a part of
@@ -87,34 +96,43 @@ func (s *Step) checkArtifactPaths(pod *corev1.Pod) {
 		if out.problem != nil {
 			continue
 		}
-		if problem := s.checkOutputPath(pod, list, out); problem != nil {
+		mount, problem := s.checkOutputPath(pod, list, out)
+		if problem != nil {
 			s.Outputs[i] = out.Refused(problem)
+			continue
 		}
+		s.Outputs[i].destination.mount = mount
 	}
 }
 
 // checkOutputPath wants nothing to be at an output's path but main's own files,
 // the template's volumes and the step's inputs; of these wait has to see what
-// main sees.
-func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) *reason.Error {
+// main sees. It says where that is if it is measured there.
+func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) (*Mount, *reason.Error) {
 	var m *corev1.VolumeMount
 	for _, p := range main {
 		above := within(out.Path, p.path)
 		switch {
 		case !overlap(p.path, out.Path), above && p.tmp():
 		case !s.isInput(p) && (!above || !s.template.puts(p)):
-			return p.hides(out.Path)
+			return nil, p.hides(out.Path)
 		case above && (m == nil || len(p.path) > len(mountedAt(m.MountPath))):
 			m = p.mount
 		}
 	}
 	if !s.fromWait(out) {
-		return nil
+		return nil, nil
 	}
 	if m == nil || !mirrors(findContainer(pod.Spec.Containers, layout.ContainerWait), out.Path, m) {
-		return reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerWait, layout.ContainerMain, out.Path)
+		return nil, reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerWait, layout.ContainerMain, out.Path)
 	}
-	return nil
+	if out.Place() != measurement.PlaceVolume {
+		return nil, nil
+	}
+	if m.SubPathExpr != "" {
+		return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, whose subPathExpr may be another folder in each container", out.Path, m.Name)
+	}
+	return &Mount{Volume: m.Name, Path: mountedAt(m.MountPath), SubPath: m.SubPath}, nil
 }
 
 // fromWait says whether Argo stores what wait sees of main's mounts; if not, it
@@ -136,17 +154,12 @@ func (s *Step) isInput(p mountPoint) bool {
 // findInput says on which mount of the step's own main finds an input, or why it may
 // not; nil for Argo's volume of inputs.
 func (s *Step) findInput(pod *corev1.Pod, main []mountPoint, in Input) (*Mount, *reason.Error) {
-	volume, problem := s.template.volumeAt(in.Path)
+	volume, problem := s.template.volumeAt(in.Path, true)
 	switch {
 	case problem != nil:
 		return nil, problem
 	case volume == "":
-		return nil, checkInputMount(main, in)
-	}
-	for _, other := range s.Inputs {
-		if other.Name != in.Name && other.Source != SourceAbsent && overlap(other.Path, in.Path) {
-			return nil, reason.New(reason.MountUnsupported, "path %.200q overlaps input %s on volume %s", in.Path, other.Name, volume)
-		}
+		return nil, s.checkInputMount(main, in)
 	}
 	return s.onVolume(pod, main, in.Path, volume)
 }
@@ -158,6 +171,7 @@ func (s *Step) onVolume(pod *corev1.Pod, main []mountPoint, at, volume string) (
 	for _, p := range main {
 		switch {
 		case !overlap(p.path, at), p.tmp() && p.path != at && within(at, p.path):
+		case p.path != at && within(at, p.path) && s.isInput(p): // an input around the volume
 		case m == nil && within(at, p.path) && s.template.puts(p) && p.mount.Name == volume:
 			m = p.mount
 		default:
@@ -225,14 +239,16 @@ func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 }
 
 // checkInputMount wants an input to be mounted once at its path and nothing else
-// to be there.
-func checkInputMount(list []mountPoint, in Input) *reason.Error {
+// to be there but other inputs around or in it, each of which is checked for itself,
+// and the template's own volumes in it.
+func (s *Step) checkInputMount(list []mountPoint, in Input) *reason.Error {
 	found := false
 	for _, p := range list {
 		switch {
 		case !overlap(p.path, in.Path), p.tmp() && p.path != in.Path && within(in.Path, p.path):
 		case p.has(in) && !found:
 			found = true
+		case p.path != in.Path && (s.isInput(p) || within(p.path, in.Path) && s.template.putsBelow(p, in.Path)):
 		default:
 			return p.hides(in.Path)
 		}

@@ -75,6 +75,58 @@ func TestAnInputIsOneThatMainReadsWhereTheTemplateSays(t *testing.T) {
 	}
 }
 
+// Each of two inputs, of which one lies in the other, is one for itself; and so is an
+// input in which the template mounts a volume.
+func TestWhatLiesInAnInputIsNoPartOfIt(t *testing.T) {
+	inner := func(path, subPath string) func(*corev1.Container) {
+		return mounted(corev1.VolumeMount{Name: "input-artifacts", MountPath: path, SubPath: subPath})
+	}
+	stored := object{"s3": object{"key": "k"}}
+	tests := map[string]struct {
+		inner   object // its path and source
+		volumes list   // those of the template
+		change  func(*corev1.Container)
+		good    []bool
+	}{
+		"an input in it":                         {with(object{"path": "/tmp/message/conf"}, stored), nil, inner("/tmp/message/conf", "a"), []bool{true, true}},
+		"an input around it":                     {with(object{"path": "/tmp"}, stored), nil, inner("/tmp", "a"), []bool{true, true}},
+		"a raw input in it":                      {object{"name": "a", "path": "/tmp/message/conf", "raw": object{"data": "x"}}, nil, inner("/tmp/message/conf", "a"), []bool{true, true}},
+		"another input's mount in it":            {with(object{"path": "/tmp/message/conf"}, stored), nil, inner("/tmp/message/conf", "b"), []bool{false, false}},
+		"its own mount in it again":              {with(object{"path": "/tmp/message/conf"}, stored), nil, inner("/tmp/message/conf", "message"), []bool{false, false}},
+		"an input in another place of it":        {with(object{"path": "/tmp/message/conf"}, stored), nil, inner("/tmp/message/other", "a"), []bool{false, false}},
+		"an input that is not there":             {object{"name": "a", "path": "/tmp/message/conf", "optional": true}, nil, inner("/tmp/message/conf", "a"), []bool{false, true}},
+		"an input with something in it":          {with(object{"path": "/tmp/message/conf"}, stored), nil, func(c *corev1.Container) { inner("/tmp/message/conf", "a")(c); mount(c, at("/tmp/message/conf/x")) }, []bool{false, false}},
+		"a volume in it":                         {nil, list{object{"name": "cover", "mountPath": "/tmp/message/cache"}}, mounted(at("/tmp/message/cache")), []bool{true}},
+		"a volume that it is not":                {nil, list{object{"name": "scratch", "mountPath": "/tmp/message/cache"}}, mounted(at("/tmp/message/cache")), []bool{false}},
+		"a volume in another place":              {nil, list{object{"name": "cover", "mountPath": "/tmp/message/cache"}}, mounted(at("/tmp/message/other")), []bool{false}},
+		"a volume in it by a detour":             {nil, list{object{"name": "cover", "mountPath": "/tmp/message/x/../cache"}}, mounted(at("/tmp/message/x/../cache")), []bool{false}},
+		"a volume in it with a slash at the end": {nil, list{object{"name": "cover", "mountPath": "/tmp/message/cache/"}}, mounted(at("/tmp/message/cache/")), []bool{false}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod := withTemplate(t, "consume", func(o object) {
+				if test.inner != nil {
+					artifacts := o["inputs"].(object)["artifacts"].(list)
+					o["inputs"].(object)["artifacts"] = append(artifacts, test.inner)
+				}
+				if test.volumes != nil {
+					o["container"].(object)["volumeMounts"] = test.volumes
+				}
+			})
+			test.change(mainOf(pod))
+			step, err := argo.Parse(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, good := range test.good {
+				if in := step.Inputs[i]; (in.Problem() == nil) != good || in.Mount() != nil {
+					t.Errorf("input %s: problem %v, mount %v; want it good: %v", in.Name, in.Problem(), in.Mount(), good)
+				}
+			}
+		})
+	}
+}
+
 func TestAnInputInThePlaceOfTmpIsNotArgosTmp(t *testing.T) {
 	pod := withTemplate(t, "consume", func(o object) {
 		o["inputs"].(object)["artifacts"].(list)[0].(object)["path"] = "/tmp"

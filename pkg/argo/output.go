@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/measurement"
@@ -31,12 +32,22 @@ type destination struct {
 	location artifact.Location
 	archive  content.Archive
 	volume   string
+	place    measurement.Place
+	mount    *Mount
 }
 
 // StoredAt is the output as one that goes there by this strategy, from this volume;
 // empty for main's own files.
 func (o Output) StoredAt(l artifact.Location, archive content.Archive, volume string) Output {
-	o.destination, o.problem, o.unsealed = destination{l, archive, volume}, nil, artifact.Location{}
+	o.destination, o.problem, o.unsealed = destination{location: l, archive: archive, volume: volume}, nil, artifact.Location{}
+	return o
+}
+
+// MeasuredAt is the output as one that is measured there.
+func (o Output) MeasuredAt(place measurement.Place) Output {
+	if o.problem == nil {
+		o.destination.place = place
+	}
 	return o
 }
 
@@ -66,6 +77,23 @@ func (o Output) Archive() content.Archive { return o.destination.archive }
 // if one lies at, above or below it; empty for main's own files. Somebody else may have
 // written what is there.
 func (o Output) Volume() string { return o.destination.volume }
+
+// Place is where the output is measured: packed, on a volume that all containers of
+// the step have, if another output takes its name where wait stages it; or on Volume, if
+// wait uploads it from there as it is.
+func (o Output) Place() measurement.Place { return o.destination.place }
+
+// Mount is where main has an output of PlaceVolume; nil for every other.
+func (o Output) Mount() *Mount { return o.destination.mount }
+
+// From is the volume that the output is stored or measured from, where somebody else
+// may have written it; empty for none.
+func (o Output) From() string {
+	if o.destination.place == measurement.PlacePacked {
+		return layout.VolumeRun
+	}
+	return o.destination.volume
+}
 
 // Locations are those to which the output may go.
 func (o Output) Locations() []artifact.Location {
@@ -103,13 +131,16 @@ func (o Output) At(form content.Form) (artifact.Location, error) {
 	return l, nil
 }
 
-// Staged is what Argo's wait makes of the output before it uploads it.
+// Staged is what Argo's wait makes of the output before it uploads it. The path of
+// what it uploads from a volume is the one in main.
 func (o Output) Staged() measurement.Staged {
 	archive := o.destination.archive
 	s := measurement.Staged{Output: o.Name, Archive: archive, Log: o.Log != ""}
 	switch {
 	case s.Log:
 		s.File = logFile(o.Log)
+	case o.destination.place != "":
+		s.Place, s.Path = o.destination.place, o.Path
 	case archive == content.ArchiveNone:
 		s.File = path.Base(o.Path)
 	case archive == content.ArchiveTar && o.destination.volume == "":

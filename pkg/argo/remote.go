@@ -49,8 +49,6 @@ func (t *template) remote(a artifactSpec) (string, content.Archive, *reason.Erro
 		problem = a.unsupported()
 	case a.Git != nil && how != content.ArchiveNone && how != content.ArchiveDetect:
 		problem = reason.New(reason.ArchiveUnsupported, "its archive strategy is %s, and git gives a folder", how)
-	case a.RecurseMode && a.Mode != nil:
-		problem = reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files")
 	default:
 		problem = t.checkPath(a.Path)
 	}

@@ -235,11 +235,17 @@ func (t *template) mains() []string {
 	return names
 }
 
+// below says whether the mount is plainly one below a clean path.
+func (m volumeMount) below(p string) bool {
+	return m.Name != "" && m.MountPath == mountedAt(m.MountPath) && m.MountPath != p && within(m.MountPath, p)
+}
+
 // volumeAt names the volume on which the clean path lies by Argo's rule, which
 // takes the longest mount path at or above it (common.FindOverlappingVolume);
 // empty for none. A mount below the path hides a part of it, and of one that
-// only the kubelet puts above it Argo does not know.
-func (t *template) volumeAt(p string) (string, *reason.Error) {
+// only the kubelet puts above it Argo does not know. An input may have a mount below
+// it: what is there is not taken for a part of it.
+func (t *template) volumeAt(p string, input bool) (string, *reason.Error) {
 	var found *volumeMount
 	for _, m := range t.volumeMounts() {
 		switch {
@@ -247,6 +253,7 @@ func (t *template) volumeAt(p string) (string, *reason.Error) {
 			if found == nil || len(m.MountPath) > len(found.MountPath) {
 				found = &m
 			}
+		case input && m.below(p):
 		case overlap(p, mountedAt(m.MountPath)):
 			return "", reason.New(reason.MountUnsupported, "path %.200q overlaps the mount of volume %s at %.200q", p, m.Name, m.MountPath)
 		}

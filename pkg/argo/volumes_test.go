@@ -129,26 +129,23 @@ func problemOf(in argo.Input) error {
 	return in.Problem()
 }
 
-func TestInputsOnAVolumeDoNotOverlap(t *testing.T) {
+// Argo's init puts them there one after the other; each is checked for itself.
+func TestInputsOnAVolumeMayLieInEachOther(t *testing.T) {
 	raw := func(path string) object { return object{"name": "raw", "path": path, "raw": object{"data": "x"}} }
-	for name, test := range map[string]struct {
-		input object
-		want  string
-	}{
-		"one beside the other":        {raw("/shop/in2"), ""},
-		"one in the other":            {raw("/shop/in/x"), "overlaps input raw on volume work"},
-		"one above the other":         {object{"name": "raw", "path": "/shop/in/../in/x", "raw": object{}}, "overlaps input raw on volume work"},
-		"one in the other, not given": {object{"name": "raw", "path": "/shop/in/x", "optional": true}, ""},
+	for name, other := range map[string]object{
+		"one beside the other":        raw("/shop/in2"),
+		"one in the other":            raw("/shop/in/x"),
+		"one in the other, by detour": raw("/shop/in/../in/x"),
+		"one around the other":        raw("/shop"),
+		"one in the other, not given": {"name": "raw", "path": "/shop/in/x", "optional": true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			step, err := argo.Parse(onVolume(t, test.input))
+			step, err := argo.Parse(onVolume(t, other))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if test.want != "" {
-				wantRefusal(t, problemOf(step.Inputs[0]), reason.MountUnsupported, test.want)
-			} else if step.Inputs[0].Problem() != nil {
-				t.Error(step.Inputs[0].Problem())
+			if in := step.Inputs[0]; in.Problem() != nil || in.Mount() == nil {
+				t.Errorf("it lies on %+v: %v", in.Mount(), in.Problem())
 			}
 		})
 	}

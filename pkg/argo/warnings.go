@@ -12,6 +12,7 @@ import (
 	"k8s.io/pod-security-admission/policy"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/measurement"
 )
 
 // namesDigest says whether an image reference can only ever be the same image.
@@ -49,6 +50,9 @@ func Warnings(pod *corev1.Pod, step *Step) []string {
 		}
 	}
 	for _, o := range step.Outputs {
+		if o.Place() == measurement.PlacePacked {
+			add("output %s is measured where its step packed it, because another one has a file of that name", o.Name)
+		}
 		switch {
 		case o.Volume() == layout.VolumeInputs:
 			add("output %s has in it what came as an input, or what became of it", o.Name)

@@ -22,6 +22,10 @@ type Sum struct {
 	SHA256 artifact.Digest
 	// Tree is the digest of what they unpack to, or of the file that they are.
 	Tree artifact.Digest
+	// Plain is what Tree would be if no file were executable, for FormTar; empty if
+	// none is. Where Argo sets a mode on everything it unpacked, that is all that is
+	// left to compare.
+	Plain artifact.Digest
 }
 
 // Measure reads a staged tar+gzip archive once and gives the digest of its
@@ -46,13 +50,13 @@ func Measure(caller context.Context, r io.Reader) (Sum, error) {
 		defer stored.abandon()
 		inflated.finish(guard(func() error { return inflate(stored, inflated) }))
 	}()
-	var tree artifact.Digest
+	var tree, plain artifact.Digest
 	var refusal error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer inflated.abandon()
-		err := guard(func() (err error) { tree, err = unpack(inflated); return err })
+		err := guard(func() (err error) { tree, plain, err = unpack(inflated); return err })
 		if err != nil {
 			refusal = unreadable(err)
 			stop(refusal)
@@ -70,7 +74,7 @@ func Measure(caller context.Context, r io.Reader) (Sum, error) {
 	if err != nil {
 		return Sum{}, err
 	}
-	sum.Form, sum.Tree = FormTar, tree
+	sum.Form, sum.Tree, sum.Plain = FormTar, tree, plain
 	return sum, nil
 }
 

@@ -388,3 +388,29 @@ func FuzzMeasure(f *testing.F) {
 		}
 	})
 }
+
+// Where Argo sets a mode on everything it unpacked, exec bits say nothing.
+func TestAnArchiveWithExecutableFilesHasATreeWithout(t *testing.T) {
+	with, without := []member{dir("out"), script("out/a", "x"), file("out/b", "y"), link("out/c", "a")}, []member{dir("out"), file("out/a", "x"), file("out/b", "y"), link("out/c", "a")}
+	for title, c := range map[string]struct{ with, without []member }{
+		"a directory":               {with, without},
+		"several top-level ones":    {[]member{script("a", "x"), file("b", "x")}, []member{file("a", "x"), file("b", "x")}},
+		"a file":                    {[]member{script("a", "x")}, []member{file("a", "x")}},
+		"a folder with no header":   {[]member{script("a/b", "x")}, []member{file("a/b", "x")}},
+		"what is skipped is not it": {nil, []member{file("a", "x"), special("b", tar.TypeFifo)}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			want := mustMeasure(t, gz(pack(c.without...)))
+			if want.Plain != "" {
+				t.Errorf("without executable files it is %+v", want)
+			}
+			if c.with == nil {
+				return
+			}
+			got := mustMeasure(t, gz(pack(c.with...)))
+			if got.Plain != want.Tree || got.Tree == want.Tree || got.Validate() != nil {
+				t.Errorf("got %+v, want the tree without exec bits %s", got, want.Tree)
+			}
+		})
+	}
+}

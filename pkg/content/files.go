@@ -145,12 +145,12 @@ func (l Files) Tree() artifact.Digest {
 	return m.digest()
 }
 
-// errNoPart says that a directory does not have what is looked for.
-var errNoPart = errors.New("the directory has nothing of that name")
+// ErrNoPart says that a directory does not have what is looked for.
+var ErrNoPart = errors.New("the directory has nothing of that name")
 
 // Part is what the directory of the given form has at the path: a file, or the
-// directory there. Of which of its files Argo would take for an archive the
-// list does not know, only the form whether there is any.
+// directory there; ErrNoPart if it has neither. Of which of its files Argo would
+// take for an archive the list does not know, only the form whether there is any.
 func (l Files) Part(form Form, path string) (Sum, error) {
 	var below Files
 	for _, f := range l {
@@ -166,7 +166,7 @@ func (l Files) Part(form Form, path string) (Sum, error) {
 		}
 	}
 	if len(below) == 0 {
-		return Sum{}, errNoPart
+		return Sum{}, ErrNoPart
 	}
 	tree := below.Tree()
 	return Sum{Form: form, SHA256: tree, Tree: tree}, nil

@@ -78,6 +78,11 @@ func (s Sum) Validate() error {
 			return err
 		}
 	}
+	if s.Plain != "" {
+		if _, err := artifact.ParseDigest(string(s.Plain)); err != nil || s.Form != FormTar || s.Plain == s.Tree {
+			return fmt.Errorf("a %s has no other tree digest without exec bits, or not this one", s.Form)
+		}
+	}
 	switch s.Form {
 	case FormTar, FormZip:
 	case FormFile, FormLookalike:

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 )
@@ -71,11 +72,73 @@ func TreeIn(dir *os.Root, name string) (Tree, error) {
 	return Tree{Digest: asIs.digest(), Flipped: flipped.digest(), Mode: info.Mode()}, nil
 }
 
+// Reading says how a tree is read of which Argo has changed something since it
+// unpacked it.
+type Reading struct {
+	// Set is the mode that Argo set on everything; nil if it did not. Every file and
+	// directory has to have it, and none counts as executable: whatever exec bits the
+	// files came with, Argo set others.
+	Set *fs.FileMode
+	// Without are the paths, relative to the root, where something else was put that
+	// is not a part of the tree.
+	Without []string
+	// Lean leaves out folders in which there is nothing but that: Argo made them for
+	// it, unless the tree had them empty.
+	Lean bool
+}
+
+// TreeIn gives the digest of the tree that has the one-component name within dir.
+func (r Reading) TreeIn(dir *os.Root, name string) (artifact.Digest, error) {
+	info, err := dir.Lstat(name)
+	if err != nil {
+		return "", err
+	}
+	w := newWalker()
+	w.set, w.without, w.leading, w.lean = r.Set, map[string]bool{}, map[string]bool{}, r.Lean
+	for _, path := range r.Without {
+		w.without[path] = true
+		for i, c := range path {
+			if c == '/' {
+				w.leading[path[:i]] = true
+			}
+		}
+	}
+	if info.IsDir() {
+		err = w.root(dir, name)
+	} else {
+		err = w.regular(dir, name, rootPath)
+	}
+	if err != nil {
+		return "", err
+	}
+	return w.manifest.digest(), nil
+}
+
+// ErrMode says that a file or directory has another mode than Argo set.
+var ErrMode = errors.New("it has another mode than Argo was to set")
+
+// mode wants what Argo set, if it set anything.
+func (w *walker) mode(info fs.FileInfo, path string) error {
+	if w.set != nil && !w.leading[path] && info.Mode().Perm() != w.set.Perm() {
+		return fmt.Errorf("%.80q has mode %#o: %w", path, info.Mode().Perm(), ErrMode)
+	}
+	return nil
+}
+
 // walker lists a directory as filepath.Walk would visit it.
 type walker struct {
 	manifest *manifest
 	content  hash.Hash
 	buffer   []byte
+	// set is the mode that Argo set on everything; nil if it did not. No file is
+	// listed as executable then.
+	set *fs.FileMode
+	// without are paths that are passed over, leading the folders that lead to them;
+	// with lean these are listed only once something else in them is: pending are
+	// those that wait for that.
+	without, leading map[string]bool
+	lean             bool
+	pending          []string
 	// stored is set where not what is there is listed, but what becomes of it in
 	// a store without an archive.
 	stored *storing
@@ -87,7 +150,7 @@ func newWalker() *walker {
 
 // root lists the directory that has the one-component name within dir.
 func (w *walker) root(dir *os.Root, name string) error {
-	root, err := OpenDir(dir, name)
+	root, err := w.open(dir, name, rootPath)
 	if err != nil {
 		return err
 	}
@@ -96,12 +159,43 @@ func (w *walker) root(dir *os.Root, name string) error {
 	return w.walk(root, "", 0)
 }
 
+// open opens a directory that the walk is to list.
+func (w *walker) open(dir *os.Root, name, path string) (*os.Root, error) {
+	below, err := OpenDir(dir, name)
+	if err != nil || w.set == nil {
+		return below, err
+	}
+	info, err := below.Stat(".")
+	if err == nil {
+		err = w.mode(info, path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, below.Close())
+	}
+	return below, nil
+}
+
 func (w *walker) dir(path string) {
 	if w.stored != nil {
 		w.stored.dir(path)
 		return
 	}
+	if w.lean && w.leading[path] {
+		w.pending = append(w.pending, path)
+		return
+	}
+	w.wanted(path)
 	w.manifest.dir(path)
+}
+
+// wanted lists the folders that waited for something in them, as this path is.
+func (w *walker) wanted(path string) {
+	for _, dir := range w.pending {
+		if strings.HasPrefix(path, dir+"/") {
+			w.manifest.dir(dir)
+		}
+	}
+	w.pending = nil
 }
 
 func (w *walker) walk(dir *os.Root, prefix string, depth int) error {
@@ -129,13 +223,16 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 	if len(path) > MaxPath {
 		return fmt.Errorf("path of %d bytes is longer than %d", len(path), MaxPath)
 	}
+	if w.without[path] {
+		return nil
+	}
 	info, err := dir.Lstat(name)
 	if err != nil {
 		return err
 	}
 	switch info.Mode().Type() {
 	case fs.ModeDir:
-		below, err := OpenDir(dir, name)
+		below, err := w.open(dir, name, path)
 		if err != nil {
 			return err
 		}
@@ -153,9 +250,15 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 		if err := checkTarget(target, depth); err != nil {
 			return fmt.Errorf("%.80q: %w", path, err)
 		}
+		w.wanted(path)
 		w.manifest.link(target, path)
 		return nil
 	}
+	return w.regular(dir, name, path)
+}
+
+// regular lists a regular file.
+func (w *walker) regular(dir *os.Root, name, path string) error {
 	sum, info, err := w.hash(dir, name)
 	if err != nil {
 		return err
@@ -163,7 +266,11 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 	if w.stored != nil {
 		return w.stored.file(w.manifest, path, sum, info.Size())
 	}
-	w.manifest.file(executable(int64(info.Mode().Perm())), sum, path)
+	if err := w.mode(info, path); err != nil {
+		return err
+	}
+	w.wanted(path)
+	w.manifest.file(w.set == nil && executable(int64(info.Mode().Perm())), sum, path)
 	return nil
 }
 

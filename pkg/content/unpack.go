@@ -24,8 +24,10 @@ const copyBuffer = 64 << 10
 // unpacked in where there are several; which of the two is known only at the
 // end, so both listings are kept until a second top-level entry is seen.
 type unpacking struct {
-	single *manifest // the top-level entry is the root; nil once there are two
-	folder *manifest // the folder is the root
+	single *listing // the top-level entry is the root; nil once there are two
+	folder *listing // the folder is the root
+	// exec says that a file is executable.
+	exec bool
 
 	// last is the name of the last header, made the path that was last made
 	// and kind what was made there. The two paths differ where Argo skips.
@@ -38,8 +40,8 @@ type unpacking struct {
 
 func newUnpacking() *unpacking {
 	u := &unpacking{
-		single:  newManifest(),
-		folder:  newManifest(),
+		single:  &listing{newManifest(), newManifest()},
+		folder:  &listing{newManifest(), newManifest()},
 		content: sha256.New(),
 		buffer:  make([]byte, copyBuffer),
 	}
@@ -47,8 +49,27 @@ func newUnpacking() *unpacking {
 	return u
 }
 
-// unpack reads a tar archive to its end mark and gives the tree digest.
-func unpack(r io.Reader) (artifact.Digest, error) {
+// listing is one manifest twice: as it is, and with no file executable.
+type listing struct{ asIs, plain *manifest }
+
+func (l *listing) dir(path string) {
+	l.asIs.dir(path)
+	l.plain.dir(path)
+}
+
+func (l *listing) link(target, path string) {
+	l.asIs.link(target, path)
+	l.plain.link(target, path)
+}
+
+func (l *listing) file(executable bool, content artifact.Digest, path string) {
+	l.asIs.file(executable, content, path)
+	l.plain.file(false, content, path)
+}
+
+// unpack reads a tar archive to its end mark and gives the tree digest, and what it
+// would be if no file were executable; nothing if none is.
+func unpack(r io.Reader) (tree, plain artifact.Digest, err error) {
 	u := newUnpacking()
 	archive := tar.NewReader(r)
 	for {
@@ -57,24 +78,28 @@ func unpack(r io.Reader) (artifact.Digest, error) {
 			return u.digest()
 		}
 		if err != nil {
-			return "", fmt.Errorf("reading the archive: %w", err)
+			return "", "", fmt.Errorf("reading the archive: %w", err)
 		}
 		if err := u.entry(h, archive); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
 }
 
-func (u *unpacking) digest() (artifact.Digest, error) {
+func (u *unpacking) digest() (tree, plain artifact.Digest, err error) {
+	is := u.single
 	switch {
 	case u.made == "":
-		return "", errors.New("archive has nothing that Argo would unpack")
-	case u.single == nil:
-		return u.folder.digest(), nil
+		return "", "", errors.New("archive has nothing that Argo would unpack")
+	case is == nil:
+		is = u.folder
 	case u.kind == tar.TypeSymlink && !strings.Contains(u.made, "/"):
-		return "", errors.New("archive is a single symbolic link")
+		return "", "", errors.New("archive is a single symbolic link")
 	}
-	return u.single.digest(), nil
+	if u.exec {
+		plain = is.plain.digest()
+	}
+	return is.asIs.digest(), plain, nil
 }
 
 // entry takes one header as executor.go's untar does, or refuses it.
@@ -84,14 +109,14 @@ func (u *unpacking) entry(h *tar.Header, content io.Reader) error {
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
-		u.place(tar.TypeDir, h.Name, func(m *manifest, path string) { m.dir(path) })
+		u.place(tar.TypeDir, h.Name, func(l *listing, path string) { l.dir(path) })
 		return nil
 	case tar.TypeSymlink:
 		// Below the top-level entry, as that is the root in what Argo packs.
 		if err := checkTarget(h.Linkname, max(strings.Count(h.Name, "/")-1, 0)); err != nil {
 			return err
 		}
-		u.place(tar.TypeSymlink, h.Name, func(m *manifest, path string) { m.link(h.Linkname, path) })
+		u.place(tar.TypeSymlink, h.Name, func(l *listing, path string) { l.link(h.Linkname, path) })
 		return nil
 	case tar.TypeReg:
 		return u.file(h, content)
@@ -123,7 +148,8 @@ func (u *unpacking) regular(name string, exec bool, content io.Reader) error {
 		return fmt.Errorf("reading %.80q: %w", name, err)
 	}
 	sum := artifact.DigestOf(u.content)
-	u.place(tar.TypeReg, name, func(m *manifest, path string) { m.file(exec, sum, path) })
+	u.exec = u.exec || exec
+	u.place(tar.TypeReg, name, func(l *listing, path string) { l.file(exec, sum, path) })
 	return nil
 }
 
@@ -148,20 +174,20 @@ func (u *unpacking) next(name string) error {
 // no header of their own; next has made sure that it lies below no file or
 // link. As the order is increasing, the parents that exist are the last path
 // that was made, if it is a directory, and its parents.
-func (u *unpacking) place(kind byte, path string, list func(m *manifest, path string)) {
+func (u *unpacking) place(kind byte, path string, list func(l *listing, path string)) {
 	before := u.made
 	common := commonPrefix(before, path)
 	for i := range len(path) {
 		exists := i <= common && (i == len(before) || i < len(before) && before[i] == '/')
 		if path[i] == '/' && !exists {
-			u.list(path[:i], func(m *manifest, path string) { m.dir(path) })
+			u.list(path[:i], func(l *listing, path string) { l.dir(path) })
 		}
 	}
 	u.list(path, list)
 	u.kind = kind
 }
 
-func (u *unpacking) list(path string, list func(m *manifest, path string)) {
+func (u *unpacking) list(path string, list func(l *listing, path string)) {
 	top, below, nested := strings.Cut(path, "/")
 	if madeTop, _, _ := strings.Cut(u.made, "/"); u.made != "" && madeTop != top {
 		u.single = nil

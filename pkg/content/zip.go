@@ -72,7 +72,8 @@ func unzip(r io.ReaderAt, size int64) (artifact.Digest, error) {
 			return "", err
 		}
 	}
-	return u.digest()
+	tree, _, err := u.digest() // no file is executable
+	return tree, err
 }
 
 // checkZipEnd wants the end record to be the end and to speak of the whole, as

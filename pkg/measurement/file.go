@@ -7,9 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/content"
 )
 
@@ -38,16 +41,12 @@ func (s stamp) same(t stamp) bool {
 // or once it was whole if it was followed while it grew. No step of the way may be
 // a symbolic link. Of a directory it lists the files for which there is room.
 func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp, error) {
-	dir, err := w.dir(o)
+	dir, name, info, err := w.find(o)
 	if err != nil {
 		return Bytes{}, stamp{}, err
 	}
 	defer dir.Close()
-	name, info, err := find(dir, o)
-	if err != nil {
-		return Bytes{}, stamp{}, err
-	}
-	if info.IsDir() && o.Archive == content.ArchiveNone && !o.Log {
+	if info.IsDir() && o.Archive == content.ArchiveNone && !o.Log && o.Place != PlacePacked {
 		sum, files, err := content.MeasureDir(ctx, dir, name, w.room())
 		return Bytes{Sum: sum, Files: files}, stamp{info}, err
 	}
@@ -56,6 +55,10 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 		return Bytes{}, stamp{}, err
 	}
 	defer f.Close()
+	if o.Place == PlacePacked {
+		sum, files, err := content.MeasurePacked(ctx, f, w.room())
+		return Bytes{Sum: sum, Files: files}, stamp{info}, err
+	}
 	if !follow {
 		sum, err := w.sum(ctx, o, f, info.Size())
 		return Bytes{Sum: sum}, stamp{info}, err
@@ -111,24 +114,74 @@ func (w *Watcher) sumGrowing(ctx context.Context, o Staged, growing *follower) (
 }
 
 // whole says that wait writes no more of an output: it stages and uploads one
-// after the other, in their order.
+// after the other, in their order. What it does not stage says nothing of that.
 func (w *Watcher) whole(o Staged) bool {
 	i := slices.IndexFunc(w.outputs, func(other *output) bool { return other.Output == o.Output })
 	return closed(w.ended) || slices.ContainsFunc(w.outputs[i+1:], func(later *output) bool {
 		_, err := w.stat(later.Staged)
-		return err == nil
+		return err == nil && later.Place == ""
 	})
+}
+
+// saving says that wait stages outputs, or has: it makes their folder first, when
+// every main container has ended.
+func (w *Watcher) saving() bool {
+	dir, err := w.dir(Staged{})
+	if err != nil {
+		return false
+	}
+	return dir.Close() == nil
 }
 
 // stat gives the state of what is staged of an output.
 func (w *Watcher) stat(o Staged) (stamp, error) {
-	dir, err := w.dir(o)
+	dir, _, info, err := w.find(o)
 	if err != nil {
 		return stamp{}, err
 	}
-	defer dir.Close()
-	_, info, err := find(dir, o)
-	return stamp{info}, err
+	return stamp{info}, dir.Close()
+}
+
+// find opens the folder in which an output is read, and gives its name there and its
+// state.
+func (w *Watcher) find(o Staged) (*os.Root, string, fs.FileInfo, error) {
+	var dir *os.Root
+	var err error
+	look := func() (string, fs.FileInfo, error) { return find(dir, o) }
+	switch o.Place {
+	case "":
+		dir, err = w.dir(o)
+	case PlacePacked:
+		dir, err = openBelow(w.VarRun, packedIn(o)...)
+		look = func() (string, fs.FileInfo, error) { return lstat(dir, path.Base(o.Path)+layout.ArchiveSuffix) }
+	default:
+		dir, err = openBelow("/", parents(path.Dir(o.Path))...)
+		look = func() (string, fs.FileInfo, error) { return lstat(dir, path.Base(o.Path)) }
+	}
+	if err != nil {
+		return nil, "", nil, err
+	}
+	name, info, err := look()
+	if err != nil {
+		return nil, "", nil, errors.Join(err, dir.Close())
+	}
+	return dir, name, info, nil
+}
+
+func lstat(dir *os.Root, name string) (string, fs.FileInfo, error) {
+	info, err := dir.Lstat(name)
+	return name, info, err
+}
+
+// packedIn are the folders below /var/run/argo that lead to where the emissary packs
+// an output.
+func packedIn(o Staged) []string {
+	return append([]string{"outputs", "artifacts"}, parents(path.Dir(o.Path))...)
+}
+
+// parents are the names that lead to a clean, absolute path.
+func parents(dir string) []string {
+	return strings.FieldsFunc(dir, func(r rune) bool { return r == '/' })
 }
 
 // find gives name and state of what is staged of an output: a file, or a

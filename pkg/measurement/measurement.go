@@ -30,6 +30,9 @@ const (
 	messageMagic = "argoseal/1"
 	// problemMark begins what is wrong with an output.
 	problemMark = "!"
+	// plainMark begins the tree digest of an archive with executable files, as it
+	// would be without their exec bits.
+	plainMark = "+"
 )
 
 // ErrTooLarge says that the entries of a measurement do not fit.
@@ -299,7 +302,8 @@ func decodeFault(code string, words []string) (Found, error) {
 	return p, nil
 }
 
-// decodeBytes reads size, two digests and the form, if it is not the usual one.
+// decodeBytes reads size, two digests and the form, if it is not the usual one, or the
+// digest that an archive has without exec bits, if it is another.
 func decodeBytes(fields []string) (Found, error) {
 	b := Bytes{Sum: content.Sum{Form: content.FormTar}}
 	var err error
@@ -312,7 +316,16 @@ func decodeBytes(fields []string) (Found, error) {
 	if b.Tree, err = artifact.ParseCompact(fields[2]); err != nil {
 		return nil, err
 	}
-	if len(fields) == 4 {
+	if len(fields) < 4 {
+		return b, nil
+	}
+	plain, found := strings.CutPrefix(fields[3], plainMark)
+	if found {
+		b.Plain, err = artifact.ParseCompact(plain)
+		if err != nil {
+			return nil, err
+		}
+	} else {
 		if b.Form = content.Form(fields[3]); b.Form == content.FormTar {
 			return nil, fmt.Errorf("%.80q is the form that is meant without one", fields[3])
 		}
@@ -344,8 +357,11 @@ func (e Entry) validate() error {
 
 func (b Bytes) spell() string {
 	line := fmt.Sprintf("%d %s %s", b.Size, artifact.CompactDigest(b.SHA256), artifact.CompactDigest(b.Tree))
-	if b.Form != content.FormTar {
+	switch {
+	case b.Form != content.FormTar:
 		line += " " + string(b.Form)
+	case b.Plain != "":
+		line += " " + plainMark + artifact.CompactDigest(b.Plain)
 	}
 	return line
 }

@@ -43,8 +43,11 @@ odd !OutputUnreadable "x\n" has mode 4755
 }
 
 func TestDecodeGivesWhatWasEncoded(t *testing.T) {
-	got, _, err := Decode(mustEncode(t, measurement()))
-	if err != nil || !reflect.DeepEqual(got, measurement()) {
+	want := append(measurement(), Entry{Output: "tools", Found: Bytes{Sum: content.Sum{
+		Form: content.FormTar, Size: 2, SHA256: sumOfX, Tree: sumOfNothing, Plain: sumOfX,
+	}}})
+	got, _, err := Decode(mustEncode(t, want))
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
@@ -87,6 +90,9 @@ func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
 		"a file with another tree":  withHeader("1", strings.Replace(entry, "\n", " file\n", 1)),
 		"the form that is meant":    withHeader("1", strings.Replace(entry, "\n", " tar\n", 1)),
 		"two forms":                 withHeader("1", strings.Replace(entry, "\n", " file file\n", 1)),
+		"the same tree again":       withHeader("1", strings.Replace(entry, "\n", " +47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU\n", 1)),
+		"another tree too short":    withHeader("1", strings.Replace(entry, "\n", " +47DE\n", 1)),
+		"another tree of a zip":     withHeader("1", strings.Replace(entry, "\n", " zip +LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE\n", 1)),
 		"trailing bits":             withHeader("1", strings.Replace(entry, "hSuFU", "hSuFV", 1)),
 		"a name with a slash":       withHeader("1", "../"+entry),
 		"no name":                   withHeader("1", entry[1:]),

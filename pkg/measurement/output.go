@@ -11,20 +11,35 @@ import (
 	"github.com/argoseal/argoseal/pkg/content"
 )
 
-// Staged is an output as Argo's wait stages it for upload.
+// Place says where the bytes of an output are read. The zero value is the folder in
+// which Argo's wait stages what it uploads.
+type Place string
+
+const (
+	// PlacePacked is what the step's emissary packed for wait, for ArchiveNone: in the
+	// folder where wait unpacks it another output takes its name.
+	PlacePacked Place = "packed"
+	// PlaceVolume is a volume from which wait uploads it as it is, for ArchiveNone.
+	PlaceVolume Place = "volume"
+)
+
+// Staged is an output as Argo's wait stages it for upload, or takes it where it lies.
 type Staged struct {
 	// Output is the name of the template's output artifact.
 	Output string
 	// Archive is the strategy it is stored with.
 	Archive content.Archive
-	// File is the last part of the output's path, for ArchiveNone, and empty for
-	// every other.
+	// Place is where it is read.
+	Place Place
+	// File is the last part of the output's path, for ArchiveNone where wait stages
+	// it, and empty for every other.
 	File string
 	// Log says that it is the log of a container, for ArchiveNone: wait stages
 	// those in a folder of their own, each as a file under its own name.
 	Log bool
-	// Path is where the output lies in main, for ArchiveTar, if Argo's emissary
-	// packs it there before wait stages it; empty if not.
+	// Path is where the output lies in main, if Argo's emissary packs it there: of
+	// PlacePacked, and of ArchiveTar before wait stages it; empty if not. Of
+	// PlaceVolume it is where our container has it.
 	Path string
 }
 
@@ -43,7 +58,7 @@ func (s Staged) Name() string {
 }
 
 // ParseStaged reads NAME or NAME=tar=PATH, which are tar, NAME=zip,
-// NAME=none=FILE or NAME=log=FILE.
+// NAME=none=FILE, NAME=packed=PATH, NAME=volume=PATH or NAME=log=FILE.
 func ParseStaged(text string) (Staged, error) {
 	name, rest, given := strings.Cut(text, "=")
 	s := Staged{Output: name, Archive: content.ArchiveTar}
@@ -55,11 +70,13 @@ func ParseStaged(text string) (Staged, error) {
 			s.Path = file
 		case logStrategy:
 			s.Archive, s.Log, s.File = content.ArchiveNone, true, file
+		case string(PlacePacked), string(PlaceVolume):
+			s.Archive, s.Place, s.Path = content.ArchiveNone, Place(archive), file
 		default:
 			s.File = file
 		}
 		if s.String() != text {
-			return Staged{}, fmt.Errorf("output %.80q is none of NAME, NAME=tar=PATH, NAME=zip, NAME=none=FILE and NAME=log=FILE", text)
+			return Staged{}, fmt.Errorf("output %.80q is none of NAME, NAME=tar=PATH, NAME=zip, NAME=none=FILE, NAME=packed=PATH, NAME=volume=PATH and NAME=log=FILE", text)
 		}
 	}
 	return s, s.Validate()
@@ -70,6 +87,8 @@ func (s Staged) String() string {
 	switch {
 	case s.Log:
 		return s.Output + "=" + logStrategy + "=" + s.File
+	case s.Place != "":
+		return s.Output + "=" + string(s.Place) + "=" + s.Path
 	case s.Archive == content.ArchiveTar && s.Path == "":
 		return s.Output
 	case s.Archive == content.ArchiveTar:
@@ -101,6 +120,11 @@ func (s Staged) Validate() error {
 		return err
 	}
 	switch {
+	case s.Place != "":
+		if s.Place != PlacePacked && s.Place != PlaceVolume || s.Archive != content.ArchiveNone || s.Log || s.File != "" || !packable(s.Path) {
+			return fmt.Errorf("output %q: it cannot be read at %.80q (%.40q)", s.Output, s.Path, s.Place)
+		}
+		return nil
 	case s.Path != "" && (s.Archive != content.ArchiveTar || !packable(s.Path)):
 		return fmt.Errorf("output %q: nothing is packed at %.80q", s.Output, s.Path)
 	case (s.Archive == content.ArchiveTar || s.Archive == content.ArchiveZip) && s.File == "" && !s.Log:

@@ -18,6 +18,8 @@ func TestStagedFilesHaveOneSpelling(t *testing.T) {
 		"a=zip":          {Staged{Output: "a", Archive: content.ArchiveZip}, "a.zip"},
 		"a=none=b.txt":   {Staged{Output: "a", Archive: content.ArchiveNone, File: "b.txt"}, "b.txt"},
 		"a=none==b =ü=":  {Staged{Output: "a", Archive: content.ArchiveNone, File: "=b =ü="}, "=b =ü="},
+		"a=packed=/b/c":  {Staged{Output: "a", Archive: content.ArchiveNone, Place: PlacePacked, Path: "/b/c"}, ""},
+		"a=volume=/v/b=": {Staged{Output: "a", Archive: content.ArchiveNone, Place: PlaceVolume, Path: "/v/b="}, ""},
 		"a=log=b.log":    {Staged{Output: "a", Archive: content.ArchiveNone, File: "b.log", Log: true}, "b.log"},
 	} {
 		s, err := ParseStaged(text)
@@ -28,7 +30,7 @@ func TestStagedFilesHaveOneSpelling(t *testing.T) {
 	for _, text := range []string{
 		"", "=none=b", "a=", "a=tar", "a=tar=", "a=tar=b", "a=tar=/", "a=tar=/b/", "a=tar=/b/../c", "a=tar=/b\n", "a=tar=/\xff",
 		"a=tar=/" + strings.Repeat("n/", content.MaxPath/2), "a=none", "a=none=", "a=zip=", "a=zip=a.zip", "a=none=.", "a=none=..", "a=none=b/c", "a=none=b\nc",
-		"a=none=b\x00", "a=none=\xff", "a=detect", "a=rar", "a/b", "a=log", "a=log=", "a=log=../b", "a=none=" + string(bytes.Repeat([]byte("n"), content.MaxComponent+1)),
+		"a=none=b\x00", "a=none=\xff", "a=detect", "a=rar", "a/b", "a=packed", "a=packed=", "a=packed=b", "a=packed=/b/", "a=volume", "a=volume=/", "a=volume=/b/../c", "a=volume=/b\n", "a=log", "a=log=", "a=log=../b", "a=none=" + string(bytes.Repeat([]byte("n"), content.MaxComponent+1)),
 	} {
 		if s, err := ParseStaged(text); err == nil {
 			t.Errorf("%q is read as %+v", text, s)
@@ -36,6 +38,17 @@ func TestStagedFilesHaveOneSpelling(t *testing.T) {
 	}
 	if err := (Staged{Output: "a", Archive: content.ArchiveTar, Log: true}).Validate(); err == nil {
 		t.Error("a log may be an archive")
+	}
+	for _, s := range []Staged{
+		{Output: "a", Archive: content.ArchiveTar, Place: PlacePacked, Path: "/b"},
+		{Output: "a", Archive: content.ArchiveZip, Place: PlaceVolume, Path: "/b"},
+		{Output: "a", Archive: content.ArchiveNone, Place: PlaceVolume, Path: "/b", Log: true},
+		{Output: "a", Archive: content.ArchiveNone, Place: PlaceVolume, Path: "/b", File: "b"},
+		{Output: "a", Archive: content.ArchiveNone, Place: "elsewhere", Path: "/b"},
+	} {
+		if err := s.Validate(); err == nil {
+			t.Errorf("%+v may be", s)
+		}
 	}
 }
 

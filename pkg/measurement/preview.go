@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strings"
 	"sync"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
@@ -53,7 +52,7 @@ func (p *preview) run(ctx context.Context) {
 // no draft yet.
 func (p *preview) next() (Staged, *os.Root, string) {
 	for _, o := range p.Outputs {
-		if o.Path == "" || p.known(o) {
+		if o.Path == "" || o.Archive != content.ArchiveTar || p.known(o) {
 			continue
 		}
 		if dir, name, err := p.packed(o); err == nil {
@@ -147,8 +146,7 @@ func (p *preview) over() bool {
 // that is there.
 func (p *preview) packed(o Staged) (*os.Root, string, error) {
 	name := path.Base(o.Path) + layout.ArchiveSuffix
-	folder := "outputs/artifacts" + path.Dir(o.Path)
-	dir, err := openBelow(p.VarRun, strings.Split(strings.TrimSuffix(folder, "/"), "/")...)
+	dir, err := openBelow(p.VarRun, packedIn(o)...)
 	if err != nil {
 		return nil, "", err
 	}

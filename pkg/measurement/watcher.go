@@ -18,7 +18,8 @@ type Watcher struct {
 	// Dir is where the /tmp of Argo's wait container is mounted.
 	Dir string
 	// VarRun is where Argo's /var/run/argo is mounted, in which the emissary packs
-	// outputs for wait; empty if nothing is to be read there.
+	// outputs for wait; empty if nothing is to be read there. It has to be set for
+	// outputs of PlacePacked.
 	VarRun string
 	// Outputs are the output artifacts to measure, in the order of the
 	// measurement.
@@ -86,8 +87,12 @@ func (w *Watcher) Run(ctx context.Context) Measurement {
 }
 
 // look measures an output whose file looks as it did the last time, unless that
-// has been done. An archive is followed from the first time on.
+// has been done. An archive is followed from the first time on. What wait does not
+// stage it takes as main left it, once that has ended.
 func (w *Watcher) look(ctx context.Context, o *output) {
+	if o.Place != "" && !w.saving() {
+		return
+	}
 	now, err := w.stat(o.Staged)
 	if err != nil {
 		return // not there yet; finish says what is wrong

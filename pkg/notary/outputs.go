@@ -92,7 +92,7 @@ func (all *outputs) decide(o argo.Output, found measurement.Found, shared bool) 
 			break
 		}
 		note.Location, note.SHA256, note.Files = at.URI(), string(stored.SHA256), stored.Files.String()
-		all.subjects = append(all.subjects, provenance.Subject{URI: at.URI(), Sum: stored.Sum, Output: o.Name, Volume: o.Volume()})
+		all.subjects = append(all.subjects, provenance.Subject{URI: at.URI(), Sum: stored.Sum, Output: o.Name, Volume: o.From()})
 	}
 	all.noted = append(all.noted, note)
 }

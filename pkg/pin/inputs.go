@@ -1,6 +1,7 @@
 package pin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,10 +62,11 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 		return see(root, input)
 	}
 	for _, p := range pins {
-		check := p.check
+		within := on[p.Input].within(p.Input)
+		check := func(dir *os.Root, name string) error { return p.check(dir, name, within) }
 		switch {
 		case p.Absent:
-			check = p.checkAbsent
+			check = func(dir *os.Root, name string) error { return p.checkAbsent(dir, name, within) }
 		case p.commit() != "":
 			check = p.checkCommit
 		case p.AnyContent():
@@ -94,20 +96,21 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 	return checkNothingElse(root, layout.PathInputs, known)
 }
 
-// check compares one input, which has that name in dir, with its pin.
-func (p Pin) check(dir *os.Root, name string) error {
+// check compares one input, which has that name in dir, with its pin, without what
+// other inputs put within it.
+func (p Pin) check(dir *os.Root, name string, within []string) error {
 	artifact := fmt.Sprintf("%s (%s)", p.Input, artifact.Shown(p.Location))
 	want, err := p.present(dir, name)
 	if err != nil {
 		return reason.Wrap(reason.InputAltered, err, "%v", err).For(artifact)
 	}
-	t, err := content.TreeIn(dir, name)
+	t, err := p.read(dir, name, within, want)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return reason.Wrap(reason.InputMissing, err, "it was admitted, and is not there").For(artifact)
 	case err != nil:
 		return reason.Wrap(reason.InputAltered, err, "it cannot be read as Argo would have left it: %v", err).For(artifact)
-	case t.Digest != want && (p.Mode == nil || t.Flipped != want):
+	case t.Digest != want && (p.Mode == nil || p.Recurse || t.Flipped != want):
 		return reason.New(reason.InputAltered, "tree digest is %s, admitted was %s%s", t.Digest, want, p.hint()).For(artifact)
 	case p.Mode != nil && t.Mode.Perm() != fs.FileMode(*p.Mode).Perm():
 		return reason.New(reason.InputAltered, "mode is %#o, admitted was %#o", t.Mode.Perm(), *p.Mode).For(artifact)
@@ -115,14 +118,46 @@ func (p Pin) check(dir *os.Root, name string) error {
 	return nil
 }
 
+// read reads the tree. Where Argo set its mode on all of it, that is without exec
+// bits, and everything has to have that mode. Of folders in which there is nothing but
+// other inputs it is not known whether Argo made them: either way may be the wanted one.
+func (p Pin) read(dir *os.Root, name string, within []string, want artifact.Digest) (content.Tree, error) {
+	if !p.Recurse && within == nil {
+		return content.TreeIn(dir, name)
+	}
+	info, err := dir.Lstat(name)
+	if err != nil {
+		return content.Tree{}, err
+	}
+	r := content.Reading{Without: within}
+	if p.Recurse {
+		mode := fs.FileMode(*p.Mode).Perm()
+		r.Set = &mode
+	}
+	t := content.Tree{Mode: info.Mode()}
+	if t.Digest, err = r.TreeIn(dir, name); err != nil || within == nil || t.Digest == want {
+		return t, err
+	}
+	r.Lean = true
+	t.Digest, err = r.TreeIn(dir, name)
+	return t, err
+}
+
 // checkAbsent wants nothing to have that name in dir, nor the one under which Argo
-// downloads it: a part of a prefix that was gone at the next try stays there.
-func (p Pin) checkAbsent(dir *os.Root, name string) error {
+// downloads it: a part of a prefix that was gone at the next try stays there. What
+// other inputs put within it may be there, in folders that Argo made for them.
+func (p Pin) checkAbsent(dir *os.Root, name string, within []string) error {
 	artifact := fmt.Sprintf("%s (%s)", p.Input, artifact.Shown(p.Location))
+	if within != nil {
+		r := content.Reading{Without: within, Lean: true}
+		if t, err := r.TreeIn(dir, name); err == nil && t == content.Files(nil).Tree() {
+			return nil
+		}
+	}
 	for _, name := range []string{name, name + ".tmp"} {
 		switch _, err := dir.Lstat(name); {
 		case err == nil:
-			return reason.New(reason.NoProvenance, "it is optional and was admitted as absent, but something was downloaded").For(artifact)
+			return reason.New(reason.NoProvenance, "%s and was admitted as absent, but something was downloaded", p.why()).For(artifact)
 		case !errors.Is(err, fs.ErrNotExist):
 			return reason.Wrap(reason.InputAltered, err, "it cannot be looked at: %v", err).For(artifact)
 		}
@@ -130,11 +165,19 @@ func (p Pin) checkAbsent(dir *os.Root, name string) error {
 	return nil
 }
 
+// why says why an input may be absent.
+func (p Pin) why() string {
+	if p.Within != "" {
+		return "the sealed directory that it is to lie in does not have it,"
+	}
+	return "it is optional"
+}
+
 // present is the tree digest that the input must have: the pinned one or, where
 // files are pinned one by one, that of those that are there.
 func (p Pin) present(dir *os.Root, name string) (artifact.Digest, error) {
 	if p.Files == "" {
-		return p.Tree, nil
+		return cmp.Or(p.Plain, p.Tree), nil
 	}
 	files, err := content.ParseFiles(p.Files)
 	if err != nil {
@@ -155,6 +198,8 @@ func (p Pin) hint() string {
 		return " (a directory without an archive: every object below its key is a part of it, whoever stored it)"
 	case p.Policy == "":
 		return ""
+	case p.Recurse && p.SHA256 == "":
+		return fmt.Sprintf(" by policy %s (with recurseMode: that of the files with none executable)", p.Policy)
 	case p.SHA256 != "":
 		return fmt.Sprintf(" (one file with sha256:%s, by policy %s: for what Argo unpacks it has to pin treeSHA256)", p.SHA256, p.Policy)
 	}

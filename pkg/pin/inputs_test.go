@@ -177,6 +177,17 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nor what a sealed directory does not have", func(t *testing.T) {
+		root, pins := volume(t)
+		absent := Pin{Input: "cache", Location: "s3://store/bucket/tree/cache", Archive: content.ArchiveTar, Absent: true, Within: "s3://store/bucket/tree/"}
+		if err := CheckInputs(root, nil, append(pins, absent), nil); err != nil {
+			t.Error(err)
+		}
+		plant(t, root, [2]string{"cache", "x"})
+		if err := CheckInputs(root, nil, append(pins, absent), nil); reason.Of(err) != reason.NoProvenance || !strings.Contains(err.Error(), "the sealed directory") {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("nor a part of it on a volume that others have", func(t *testing.T) {
 		argo, v, pins, raws := onVolume(t)
 		v.Inputs["cache"], v.Own = "/mnt/cache", false
@@ -227,7 +238,10 @@ func TestPinsThatSayNothingAreRefused(t *testing.T) {
 		"absent by a policy": {bad(func(p *Pin) {
 			*p = Pin{Input: p.Input, Location: p.Location, Archive: p.Archive, Policy: "p", Absent: true}
 		}), nil},
-		"absent in no way":      {bad(func(p *Pin) { *p = Pin{Input: p.Input, Location: p.Location, Absent: true} }), nil},
+		"absent in no way": {bad(func(p *Pin) { *p = Pin{Input: p.Input, Location: p.Location, Absent: true} }), nil},
+		"absent beside": {bad(func(p *Pin) {
+			*p = Pin{Input: p.Input, Location: "s3://store/bucket/a", Archive: p.Archive, Absent: true, Within: "s3://store/bucket/b/"}
+		}), nil},
 		"absent nowhere":        {bad(func(p *Pin) { *p = Pin{Input: p.Input, Archive: p.Archive, Absent: true} }), nil},
 		"no location":           {bad(func(p *Pin) { p.Location = "" }), nil},
 		"a mode of other bits":  {bad(func(p *Pin) { *p = withMode(*p, 1<<20) }), nil},
@@ -365,4 +379,91 @@ func TestFilesThatArePinnedOneByOne(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With recurseMode everything has the mode that Argo set, and the content that was
+// sealed.
+func TestWhatArgoSetAModeOnIsHeldToItsContent(t *testing.T) {
+	// set has Argo's init set a mode on all of an input.
+	set := func(t *testing.T, path string, mode os.FileMode) {
+		t.Helper()
+		err := filepath.WalkDir(path, func(path string, _ os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Chmod(path, mode)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for title, c := range map[string]struct {
+		change func(t *testing.T, root string)
+		pin    func(p *Pin)
+		want   reason.Code
+		says   string
+	}{
+		"all of it": {},
+		"without the word that it did, all of it": {pin: func(p *Pin) { p.Recurse, p.Plain = false, "" }, want: reason.InputAltered, says: "tree digest"},
+		"the tree as it was sealed":               {pin: func(p *Pin) { p.Plain = "" }, want: reason.InputAltered, says: "tree digest"},
+		"another content":                         {change: func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/a", "y"}) }, want: reason.InputAltered, says: "tree digest"},
+		"a file more": {change: func(t *testing.T, root string) {
+			plant(t, root, [2]string{"tree/sub/b", "y"})
+			chmod(t, root+"/tree/sub/b", 0o755)
+		}, want: reason.InputAltered, says: "tree digest"},
+		"a folder more": {change: func(t *testing.T, root string) {
+			plant(t, root, [2]string{"tree/sub/c/"})
+			chmod(t, root+"/tree/sub/c", 0o755)
+		}, want: reason.InputAltered, says: "tree digest"},
+		"a file that it missed":      {change: func(t *testing.T, root string) { chmod(t, root+"/tree/sub/a", 0o644) }, want: reason.InputAltered, says: `"sub/a" has mode 0644`},
+		"a file with a setuid bit":   {change: func(t *testing.T, root string) { chmod(t, root+"/tree/sub/a", 0o755|os.ModeSetuid) }, want: reason.InputAltered, says: "setuid"},
+		"a folder that it missed":    {change: func(t *testing.T, root string) { chmod(t, root+"/tree/sub", 0o700) }, want: reason.InputAltered, says: `"sub" has mode 0700`},
+		"the root that it missed":    {change: func(t *testing.T, root string) { chmod(t, root+"/tree", 0o700) }, want: reason.InputAltered, says: `"." has mode 0700`},
+		"nothing there":              {change: func(t *testing.T, root string) { remove(t, root+"/tree") }, want: reason.InputMissing},
+		"a pin of no mode":           {pin: func(p *Pin) { p.Mode = nil }, want: reason.UsageInvalid},
+		"a pin of another tree":      {pin: func(p *Pin) { p.Recurse = false }, want: reason.UsageInvalid},
+		"a pin of one tree twice":    {pin: func(p *Pin) { p.Plain = p.Tree }, want: reason.UsageInvalid},
+		"a pin of what is no digest": {pin: func(p *Pin) { p.Plain = "x" }, want: reason.UsageInvalid},
+		"a pin of what has no modes": {pin: func(p *Pin) { p.Archive = content.ArchiveZip }, want: reason.UsageInvalid},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root, pins := volume(t)
+			plant(t, root, [2]string{"tree/run", "#!"}, [2]string{"tree/sub/link", "-> a"})
+			chmod(t, root+"/tree/run", 0o644)
+			plain := mustTreeOf(t, root+"/tree")
+			chmod(t, root+"/tree/run", 0o700)
+			pins[0] = withMode(pinOf(t, "tree", root+"/tree"), 0o755)
+			pins[0].Recurse, pins[0].Plain = true, plain
+			set(t, root+"/tree", 0o755)
+			if c.change != nil {
+				c.change(t, root)
+			}
+			if c.pin != nil {
+				c.pin(&pins[0])
+			}
+			if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != c.want || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %q with %q", err, c.want, c.says)
+			}
+		})
+	}
+	t.Run("a file, whatever it was", func(t *testing.T) {
+		for _, was := range []os.FileMode{0o644, 0o755} {
+			for _, mode := range []os.FileMode{0o600, 0o755} {
+				root, pins := volume(t)
+				chmod(t, root+"/message", was)
+				pins[1] = withMode(pinOf(t, "message", root+"/message"), int32(mode))
+				if pins[1].Recurse = true; was == 0o755 {
+					pins[1].Plain = content.FileTree(sumOfX)
+				}
+				chmod(t, root+"/message", mode)
+				if err := CheckInputs(root, nil, pins, nil); err != nil {
+					t.Errorf("%v to %v: %v", was, mode, err)
+				}
+				plant(t, root, [2]string{"message", "y"})
+				if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != reason.InputAltered {
+					t.Errorf("%v to %v: got %v", was, mode, err)
+				}
+			}
+		}
+	})
 }

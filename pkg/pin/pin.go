@@ -31,11 +31,16 @@ type Pin struct {
 	// Tree is the digest of what it then leaves. Empty for an input from outside
 	// that a policy admits whatever it is.
 	Tree artifact.Digest `json:"tree,omitempty"`
-	// Mode is the mode that Argo sets on the root of what it unpacked; nil for
-	// none.
+	// Mode is the mode that Argo sets on the root of what it unpacked, or with
+	// Recurse on all of it; nil for none.
 	Mode *int32 `json:"mode,omitempty"`
-	// Within is the URI of the sealed directory of which it is a part; empty if
-	// it has a seal of its own, or none.
+	// Recurse says that Argo sets Mode on every file and directory. What is there
+	// has then the tree digest Plain, or Tree if that is empty, once no file counts
+	// as executable.
+	Recurse bool            `json:"recurse,omitempty" since:"2"`
+	Plain   artifact.Digest `json:"plain,omitempty" since:"2"`
+	// Within is the URI of the sealed directory of which it is a part or, if it is
+	// Absent, which does not have it; empty if it has a seal of its own, or none.
 	Within string `json:"within,omitempty"`
 	// Files are what may lie below Location, where several steps each stored a
 	// part, as Files spells them: what is there has to be among them, and some may
@@ -56,15 +61,15 @@ type Pin struct {
 	// Seal is NAMESPACE/NAME of the ArtifactSeal that vouches for it, where Policy
 	// is set too and it has one. Without a policy it is the one of the workflow.
 	Seal string `json:"seal,omitempty"`
-	// Absent says that nothing may have been there: the input is optional, and
-	// nothing vouches for whatever is at Location. All other fields but Archive are
-	// empty then.
+	// Absent says that nothing may have been there: nothing vouches for whatever is
+	// at Location, and the input is optional, or Within is set. All other fields but
+	// Archive are empty then.
 	Absent bool `json:"absent,omitempty"`
 }
 
 // Limits of a pin.
 const (
-	maxPin = 2*artifact.MaxURI + 2*maxPinned + artifact.MaxName + maxPolicy + maxSeal + 512
+	maxPin = 2*artifact.MaxURI + 2*maxPinned + artifact.MaxName + maxPolicy + maxSeal + 640
 	// maxPolicy is the longest name Kubernetes gives.
 	maxPolicy = 253
 	maxSeal   = 2*maxPolicy + 1
@@ -117,22 +122,47 @@ func (p Pin) Validate() error {
 	if err := check(p.SHA256, p.Archive, p.Tree); err != nil {
 		return fmt.Errorf("pin of input %q: %w", p.Input, err)
 	}
-	if p.Within != "" && (p.Policy != "" && p.Seal == "" || !strings.HasSuffix(p.Within, "/") || !strings.HasPrefix(p.Location, p.Within) || p.Location == p.Within) {
-		return fmt.Errorf("pin of input %q: %.200q is not within %.200q", p.Input, artifact.Shown(p.Location), p.Within)
+	if err := p.validateWithin(); err != nil {
+		return err
 	}
 	if err := p.validateParts(); err != nil {
 		return fmt.Errorf("pin of input %q: %w", p.Input, err)
 	}
+	return p.validateMode()
+}
+
+// validateMode wants a mode that Argo sets, and nothing to be said of one that it
+// does not.
+func (p Pin) validateMode() error {
 	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > content.MaxMode) {
 		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)
+	}
+	if p.Recurse && p.Mode == nil {
+		return fmt.Errorf("pin of input %q sets no mode on all its files", p.Input)
+	}
+	if p.Plain != "" {
+		if _, err := artifact.ParseDigest(string(p.Plain)); err != nil || !p.Recurse || p.Archive != content.ArchiveTar || p.Tree == "" || p.Plain == p.Tree {
+			return fmt.Errorf("pin of input %q has no other tree digest without exec bits, or not this one", p.Input)
+		}
+	}
+	return nil
+}
+
+// validateWithin wants a directory that has a seal, and in it the place.
+func (p Pin) validateWithin() error {
+	if p.Within != "" && (p.Policy != "" && p.Seal == "" || !strings.HasSuffix(p.Within, "/") || !strings.HasPrefix(p.Location, p.Within) || p.Location == p.Within) {
+		return fmt.Errorf("pin of input %q: %.200q is not within %.200q", p.Input, artifact.Shown(p.Location), p.Within)
 	}
 	return nil
 }
 
 // validateAbsent wants nothing to be said of what must not be there.
 func (p Pin) validateAbsent() error {
-	if p != (Pin{Input: p.Input, Location: p.Location, Archive: p.Archive, Absent: true}) {
+	if p != (Pin{Input: p.Input, Location: p.Location, Archive: p.Archive, Absent: true, Within: p.Within}) {
 		return fmt.Errorf("pin of input %q is for something and for nothing", p.Input)
+	}
+	if err := p.validateWithin(); err != nil {
+		return err
 	}
 	if err := content.CheckOutside("", p.Archive, ""); err != nil {
 		return fmt.Errorf("pin of input %q: %w", p.Input, err)

@@ -50,7 +50,7 @@ func ParseVolume(s string) (Volume, error) {
 	return v, v.Validate()
 }
 
-// Validate wants inputs whose paths lie below the volume's, none in another.
+// Validate wants inputs whose paths lie below the volume's, each at one of its own.
 func (v Volume) Validate() error {
 	if !path.IsAbs(v.Path) || path.Clean(v.Path) != v.Path || !path.IsAbs(v.Dir) || len(v.Inputs) == 0 {
 		return fmt.Errorf("volume at %.200q: it has no usable path, no folder or no inputs", v.Path)
@@ -65,8 +65,8 @@ func (v Volume) Validate() error {
 	}
 	for name, at := range v.Inputs {
 		for other, above := range v.Inputs {
-			if other != name && strings.HasPrefix(at+"/", above+"/") {
-				return fmt.Errorf("volume at %.200q: input %q lies in input %q", v.Path, name, other)
+			if other != name && at == above {
+				return fmt.Errorf("volume at %.200q: input %q lies where input %q does", v.Path, name, other)
 			}
 		}
 	}
@@ -80,6 +80,17 @@ func (v Volume) below(at string) string {
 		return ""
 	}
 	return rest
+}
+
+// within are the paths, relative to an input, of other inputs in it.
+func (v Volume) within(input string) []string {
+	var paths []string
+	for _, at := range v.Inputs {
+		if rest, found := strings.CutPrefix(at, v.Inputs[input]+"/"); found && v.Inputs[input] != "" {
+			paths = append(paths, rest)
+		}
+	}
+	return paths
 }
 
 // look calls see with the folder in which an input lies, and its name there.
@@ -117,10 +128,22 @@ func (v Volume) checkNothingElse() error {
 	}
 	defer root.Close()
 	var inputs []string
-	for _, at := range v.Inputs {
-		inputs = append(inputs, v.below(at))
+	for name, at := range v.Inputs {
+		if !v.inAnother(name) {
+			inputs = append(inputs, v.below(at))
+		}
 	}
 	return onlyThese(root, v.Path, inputs)
+}
+
+// inAnother says whether an input lies in another one, which is checked without it.
+func (v Volume) inAnother(input string) bool {
+	for name, at := range v.Inputs {
+		if name != input && strings.HasPrefix(v.Inputs[input], at+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // onlyThese refuses every name in dir, which is main's place, that does not lead

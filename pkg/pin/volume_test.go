@@ -70,7 +70,7 @@ func TestWhatLiesOnAVolumeIsHeldToItsPin(t *testing.T) {
 		"an input that leads out":       {func(t *testing.T, v *Volume, _ []Pin) { v.Inputs["tree"] = "/mnt/../tree" }, reason.UsageInvalid, "does not lie on it"},
 		"an input that is the volume":   {func(t *testing.T, v *Volume, _ []Pin) { v.Inputs["tree"] = "/mnt" }, reason.UsageInvalid, "does not lie on it"},
 		"an input that is all of it":    {func(t *testing.T, v *Volume, _ []Pin) { v.Inputs["tree"] = "/mnt/" }, reason.UsageInvalid, "does not lie on it"},
-		"an input in another":           {func(t *testing.T, v *Volume, _ []Pin) { v.Inputs["raw"] = "/mnt/deep/tree/a" }, reason.UsageInvalid, "lies in input"},
+		"an input where another is":     {func(t *testing.T, v *Volume, _ []Pin) { v.Inputs["raw"] = "/mnt/deep/tree" }, reason.UsageInvalid, "lies where input"},
 		"a name that is none":           {func(t *testing.T, v *Volume, _ []Pin) { v.Inputs["../x"] = "/mnt/x" }, reason.UsageInvalid, ""},
 		"a path that is not clean":      {func(t *testing.T, v *Volume, _ []Pin) { v.Path = "/mnt/" }, reason.UsageInvalid, "no usable path"},
 		"a folder that is not absolute": {func(t *testing.T, v *Volume, _ []Pin) { v.Dir = "mnt" }, reason.UsageInvalid, "no folder"},
@@ -117,5 +117,86 @@ func TestVolumesAreReadStrictly(t *testing.T) {
 		if v, err := ParseVolume(text); err == nil {
 			t.Errorf("%s: got %+v", title, v)
 		}
+	}
+}
+
+// On a volume Argo puts one input into the folder of another. Each is checked for
+// itself, the outer one without the inner ones and the folders that lead to them.
+func TestWhatIsPutIntoAnInputOnAVolumeIsNoPartOfIt(t *testing.T) {
+	for title, c := range map[string]struct {
+		outer  [][2]string // what the outer input has beside its file a, before the inner ones come
+		change func(t *testing.T, v *Volume, outer *Pin)
+		want   reason.Code
+		says   string
+	}{
+		"nothing of that name":               {},
+		"a folder for it":                    {outer: [][2]string{{"conf/"}, {"conf/own", "x"}}},
+		"an empty folder for it":             {outer: [][2]string{{"conf/"}, {"conf/deep/"}}},
+		"a link beside it":                   {outer: [][2]string{{"link", "-> a"}}},
+		"a name that it is the beginning of": {outer: [][2]string{{"conf.d", "x"}, {"conf-", "x"}}},
+		"a file of that name":                {outer: [][2]string{{"note", "own"}}, want: reason.InputAltered, says: "tree digest"},
+		"a file in its place":                {outer: [][2]string{{"conf/"}, {"conf/deep/"}, {"conf/deep/model", "own"}}, want: reason.InputAltered, says: "tree digest"},
+		"a changed file": {change: func(t *testing.T, v *Volume, _ *Pin) {
+			plant(t, v.Dir, [2]string{"deep/tree/a", "y"})
+		}, want: reason.InputAltered, says: "artifact tree"},
+		"a file more": {change: func(t *testing.T, v *Volume, _ *Pin) {
+			plant(t, v.Dir, [2]string{"deep/tree/b", "y"})
+		}, want: reason.InputAltered, says: "artifact tree"},
+		"a file more on the way": {change: func(t *testing.T, v *Volume, _ *Pin) {
+			plant(t, v.Dir, [2]string{"deep/tree/conf/b", "y"})
+		}, want: reason.InputAltered, says: "artifact tree"},
+		"a folder more on the way": {change: func(t *testing.T, v *Volume, _ *Pin) {
+			plant(t, v.Dir, [2]string{"deep/tree/conf/b/"})
+		}, want: reason.InputAltered, says: "artifact tree"},
+		"a file more beside them": {change: func(t *testing.T, v *Volume, _ *Pin) {
+			plant(t, v.Dir, [2]string{"deep/b", "y"})
+		}, want: reason.InputExtra},
+		"a change of the inner one": {change: func(t *testing.T, v *Volume, _ *Pin) {
+			plant(t, v.Dir, [2]string{"deep/tree/conf/deep/model", "y"})
+		}, want: reason.InputAltered, says: "artifact model"},
+		"a change of a raw one": {change: func(t *testing.T, v *Volume, _ *Pin) {
+			plant(t, v.Dir, [2]string{"deep/tree/note", "y"})
+		}, want: reason.InputAltered, says: "artifact raw"},
+		"no inner one": {change: func(t *testing.T, v *Volume, _ *Pin) {
+			remove(t, v.Dir+"/deep/tree/note")
+		}, want: reason.InputMissing, says: "artifact raw"},
+		"a mode on all of the outer one": {change: func(t *testing.T, v *Volume, outer *Pin) {
+			*outer = withMode(*outer, 0o750)
+			outer.Recurse = true
+			chmod(t, v.Dir+"/deep/tree", 0o750)
+			chmod(t, v.Dir+"/deep/tree/a", 0o750)
+			chmod(t, v.Dir+"/deep/tree/conf", 0o700)
+		}},
+		"a mode on the outer one alone": {change: func(t *testing.T, v *Volume, outer *Pin) {
+			*outer = withMode(*outer, 0o750)
+			chmod(t, v.Dir+"/deep/tree", 0o750)
+		}},
+		"another mode than that": {change: func(t *testing.T, v *Volume, outer *Pin) {
+			*outer = withMode(*outer, 0o750)
+		}, want: reason.InputAltered, says: "mode is"},
+		"no outer one, which is not there": {change: func(t *testing.T, v *Volume, outer *Pin) {
+			remove(t, v.Dir+"/deep/tree/a")
+			*outer = Pin{Input: outer.Input, Location: outer.Location, Archive: outer.Archive, Absent: true}
+		}},
+		"something of an outer one that is not there": {change: func(t *testing.T, v *Volume, outer *Pin) {
+			*outer = Pin{Input: outer.Input, Location: outer.Location, Archive: outer.Archive, Absent: true}
+		}, want: reason.NoProvenance},
+	} {
+		t.Run(title, func(t *testing.T) {
+			argo, v, pins, raws := onVolume(t)
+			remove(t, v.Dir+"/note")
+			plant(t, v.Dir+"/deep/tree", c.outer...)
+			pins[0] = pinOf(t, "tree", v.Dir+"/deep/tree")
+			plant(t, v.Dir+"/deep/tree", [2]string{"note", "x"}, [2]string{"conf/deep/"}, [2]string{"conf/deep/model", "x"})
+			v.Inputs["raw"], v.Inputs["model"] = "/mnt/deep/tree/note", "/mnt/deep/tree/conf/deep/model"
+			pins = append(pins, pinOf(t, "model", v.Dir+"/deep/tree/conf/deep/model"))
+			if c.change != nil {
+				c.change(t, &v, &pins[0])
+			}
+			err := CheckInputs(argo, []Volume{v}, pins, raws)
+			if reason.Of(err) != c.want || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %q with %q", err, c.want, c.says)
+			}
+		})
 	}
 }

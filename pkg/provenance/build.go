@@ -117,11 +117,12 @@ func (f *Facts) subjects() []*intoto.ResourceDescriptor {
 			Name:   s.URI,
 			Digest: digestSet(s.SHA256),
 			Annotations: annotations(map[string]*structpb.Value{
-				"form":       unless(content.FormTar, s.Form),
-				"output":     structpb.NewStringValue(s.Output),
-				"size":       structpb.NewNumberValue(float64(s.Size)),
-				"treeSha256": structpb.NewStringValue(string(s.Tree)),
-				"volume":     unless("", s.Volume),
+				"form":            unless(content.FormTar, s.Form),
+				"output":          structpb.NewStringValue(s.Output),
+				"plainTreeSha256": unless("", s.Plain),
+				"size":            structpb.NewNumberValue(float64(s.Size)),
+				"treeSha256":      structpb.NewStringValue(string(s.Tree)),
+				"volume":          unless("", s.Volume),
 			}),
 		}
 	}

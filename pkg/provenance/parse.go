@@ -87,7 +87,7 @@ func (w *wireStatement) facts() (*Facts, error) {
 			URI: s.Name,
 			Sum: content.Sum{
 				Form: cmp.Or(s.Annotations.Form, content.FormTar), Size: s.Annotations.Size,
-				SHA256: s.Digest.SHA256, Tree: s.Annotations.TreeSHA256,
+				SHA256: s.Digest.SHA256, Tree: s.Annotations.TreeSHA256, Plain: s.Annotations.PlainTreeSHA256,
 			},
 			Output: s.Annotations.Output, Volume: s.Annotations.Volume,
 		})
@@ -273,25 +273,26 @@ type wireDescriptor struct {
 	Annotations wireAnnotations `json:"annotations"`
 }
 
-// wireAnnotations are those of subjects (form, output, size, treeSha256,
-// volume), images (digestOf, image), inputs (archive, policy, seal, treeSha256, volume)
+// wireAnnotations are those of subjects (form, output, plainTreeSha256, size,
+// treeSha256, volume), images (digestOf, image), inputs (archive, policy, seal, treeSha256, volume)
 // and references (kind, name, namespace, template). Where form or archive is
 // missing, tar is meant, as with Argo.
 type wireAnnotations struct {
-	Archive    content.Archive `json:"archive"`
-	DigestOf   DigestOf        `json:"digestOf" since:"2"`
-	Form       content.Form    `json:"form"`
-	Image      string          `json:"image"`
-	Kind       string          `json:"kind"`
-	Name       string          `json:"name"`
-	Namespace  string          `json:"namespace"`
-	Output     string          `json:"output"`
-	Policy     string          `json:"policy"`
-	Seal       string          `json:"seal"`
-	Size       int64           `json:"size"`
-	Template   string          `json:"template"`
-	TreeSHA256 artifact.Digest `json:"treeSha256"`
-	Volume     string          `json:"volume"`
+	Archive         content.Archive `json:"archive"`
+	DigestOf        DigestOf        `json:"digestOf" since:"2"`
+	Form            content.Form    `json:"form"`
+	Image           string          `json:"image"`
+	Kind            string          `json:"kind"`
+	Name            string          `json:"name"`
+	Namespace       string          `json:"namespace"`
+	Output          string          `json:"output"`
+	PlainTreeSHA256 artifact.Digest `json:"plainTreeSha256" since:"2"`
+	Policy          string          `json:"policy"`
+	Seal            string          `json:"seal"`
+	Size            int64           `json:"size"`
+	Template        string          `json:"template"`
+	TreeSHA256      artifact.Digest `json:"treeSha256"`
+	Volume          string          `json:"volume"`
 }
 
 type wireExternal struct {

@@ -205,6 +205,9 @@ func TestBuildRefuses(t *testing.T) {
 		"a subject without a form":          func(f *Facts) { f.Subjects[0].Form = "" },
 		"an input without a strategy":       func(f *Facts) { f.Inputs[0].Archive = "" },
 		"an input that was to be detected":  func(f *Facts) { f.Inputs[0].Archive = content.ArchiveDetect },
+		"a file with a plain tree":          func(f *Facts) { f.Subjects[0].Plain = digest("3") },
+		"a plain tree twice":                func(f *Facts) { f.Subjects[1].Plain = f.Subjects[1].Tree },
+		"a plain tree of no digest":         func(f *Facts) { f.Subjects[1].Plain = "x" },
 		"a subject without a tree":          func(f *Facts) { f.Subjects[0].Tree = "" },
 		"a negative size":                   func(f *Facts) { f.Subjects[0].Size = -1 },
 		"a size JSON cannot hold":           func(f *Facts) { f.Subjects[0].Size = maxSize + 1 },
@@ -408,5 +411,21 @@ func TestBuilderIDsAreReadBack(t *testing.T) {
 		if b, err := ParseBuilderID(id); err == nil {
 			t.Errorf("ParseBuilderID(%q) = %v", id, b)
 		}
+	}
+}
+
+// The example is one that version 1 could state, too.
+func TestAnArchiveMayHaveATreeWithoutExecBits(t *testing.T) {
+	f := example()
+	f.Subjects[1].Plain = digest("3")
+	statement, err := Parse(build(t, f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if subject, found := statement.Subject(f.Subjects[1].URI); !found || subject != f.Subjects[1] {
+		t.Errorf("got %+v", subject)
+	}
+	if _, err := buildAs(f, 1); err == nil {
+		t.Error("version 1 states it")
 	}
 }

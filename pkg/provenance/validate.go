@@ -45,8 +45,8 @@ func (f *Facts) validate() error {
 }
 
 // validateAs checks what a version says otherwise than another: since 2, parameters
-// are redacted under a key, no query of a URL is told, and images may be mounted,
-// or have no digest.
+// are redacted under a key, no query of a URL is told, images may be mounted, or
+// have no digest, and archives with executable files have a second tree digest.
 func (f *Facts) validateAs(version int) error {
 	for _, p := range f.Definition.Parameters {
 		if p.SHA256 != "" && version > 1 || p.HMAC != "" && version < 2 {
@@ -56,6 +56,11 @@ func (f *Facts) validateAs(version int) error {
 	for _, i := range f.Inputs {
 		if version > 1 && artifact.Public(i.URI) != i.URI {
 			return fmt.Errorf("input %.200q has a place with a query", i.Name)
+		}
+	}
+	for _, s := range f.Subjects {
+		if s.Plain != "" && version < 2 {
+			return fmt.Errorf("subject %.200q has a tree digest without exec bits, which version %d does not state", s.URI, version)
 		}
 	}
 	for _, i := range f.Images {

@@ -164,7 +164,8 @@ func TestOtherPinsThanTheTagsAreRefused(t *testing.T) {
 	wantRefusal(t, sidecar.Check(pod, step, nil, config), reason.SidecarAltered, "container argoseal-verify has nothing to do")
 }
 
-// Only an optional input may be missing: Argo fails the step without any other.
+// Only an optional input may be missing, or a part that a sealed directory does not
+// have: Argo fails the step without any other.
 func TestAPinAsAbsentIsOfAnOptionalInput(t *testing.T) {
 	pod, step := final(t)
 	in := &step.Inputs[0]
@@ -172,6 +173,9 @@ func TestAPinAsAbsentIsOfAnOptionalInput(t *testing.T) {
 	if err := sidecar.Check(pod, step, pins, config); err == nil || !strings.Contains(err.Error(), "is not optional") {
 		t.Errorf("got %v", err)
 	}
+	within := []pin.Pin{pins[0]}
+	within[0].Within = "s3://store/bucket/"
+	wantRefusal(t, sidecar.Check(pod, step, within, config), reason.SidecarAltered, "container argoseal-verify has another Args")
 	in.Optional = true
 	wantRefusal(t, sidecar.Check(pod, step, pins, config), reason.SidecarAltered, "container argoseal-verify has another Args")
 }

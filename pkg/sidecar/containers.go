@@ -98,7 +98,7 @@ func match(step *argo.Step, pins []pin.Pin) error {
 			return fmt.Errorf("pin %q is not for the location of the step's input", pin.Input)
 		} else if in.Archive() != pin.Archive && in.Archive() != content.ArchiveDetect {
 			return fmt.Errorf("pin %q is for another archive strategy than the input's, %s", pin.Input, in.Archive())
-		} else if pin.Absent && !in.Optional {
+		} else if pin.Absent && !in.Optional && pin.Within == "" {
 			return fmt.Errorf("pin %q wants nothing to be there, and the input is not optional", pin.Input)
 		}
 	}
@@ -115,12 +115,13 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 		args = append(args, fmt.Sprintf("--grace=%dms", max(*g, minGrace)*1000*2/3+1))
 	}
 	mounts := []corev1.VolumeMount{{Name: staging.Name, SubPath: staging.SubPath, MountPath: pathStaged, ReadOnly: true}}
-	if slices.ContainsFunc(outputs, func(o argo.Output) bool { return o.Staged().Path != "" }) {
+	if slices.ContainsFunc(outputs, func(o argo.Output) bool { return o.Mount() == nil && o.Staged().Path != "" }) {
 		args = append(args, "--run="+pathRun)
 		mounts = append(mounts, corev1.VolumeMount{Name: layout.VolumeRun, MountPath: pathRun, ReadOnly: true})
 	}
-	for _, o := range outputs {
-		args = append(args, flagOutput+o.Staged().String())
+	staged, volumes := stagedOf(outputs)
+	for _, s := range staged {
+		args = append(args, flagOutput+s.String())
 	}
 	c := newContainer(pod, argo.SignerContainer, args, cfg)
 	always := corev1.ContainerRestartPolicyAlways
@@ -129,10 +130,31 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 	if err != nil {
 		return nil, err
 	}
-	// What wait stages it makes readable for its own user, which is ours too.
-	c.SecurityContext.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}
-	c.VolumeMounts = append(c.VolumeMounts, mounts...)
+	// What wait stages it makes readable for its own user, which is ours too. On a
+	// volume it reads what others wrote, as root by capability only.
+	if len(volumes) == 0 {
+		c.SecurityContext.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}
+	}
+	c.VolumeMounts = append(append(c.VolumeMounts, mounts...), volumes...)
 	return c, nil
+}
+
+// stagedOf is what the signer is told of each output, and how it mounts the same part
+// of the volumes from which wait uploads some.
+func stagedOf(outputs []argo.Output) (staged []measurement.Staged, mounts []corev1.VolumeMount) {
+	dirs := map[string]string{}
+	for _, o := range outputs {
+		s := o.Staged()
+		if m := o.Mount(); m != nil {
+			if dirs[m.Path] == "" {
+				dirs[m.Path] = fmt.Sprintf("%s/%d", pathVolumes, len(dirs))
+				mounts = append(mounts, corev1.VolumeMount{Name: m.Volume, SubPath: m.SubPath, MountPath: dirs[m.Path], ReadOnly: true})
+			}
+			s.Path = path.Join(dirs[m.Path], strings.TrimPrefix(o.Path, m.Path))
+		}
+		staged = append(staged, s)
+	}
+	return staged, mounts
 }
 
 // newVerify makes the container that looks at all that Argo's init can have

@@ -585,3 +585,40 @@ func wantRefusal(t *testing.T, err error, code reason.Code, detail string) {
 		t.Errorf("it is refused with %q, want code %s and the words %q", err, code, detail)
 	}
 }
+
+// What wait takes from a volume as it is, the signer reads from the same part of it.
+func TestTheSignerReadsWhatWaitTakesFromVolumes(t *testing.T) {
+	pod := argotest.Pod(t, "everything")
+	for i := range pod.Spec.InitContainers[0].Env {
+		if v := &pod.Spec.InitContainers[0].Env[i]; v.Name == "ARGO_TEMPLATE" {
+			v.Value = strings.Replace(v.Value, `{"name":"on-volume","path":"/scratch/vol"`, `{"name":"on-volume","path":"/scratch/vol","archive":{"none":{}}`, 1)
+		}
+	}
+	wait := container(pod, layout.ContainerWait)
+	wait.SecurityContext = &corev1.SecurityContext{Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"DAC_OVERRIDE"}}}
+	step, err := argo.Parse(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := container(add(t, pod, step, nil), argo.SignerContainer)
+	if !slices.Contains(signer.Args, "--output=on-volume=volume=/argoseal/volumes/0/vol") {
+		t.Errorf("its arguments are %q", signer.Args)
+	}
+	want := corev1.VolumeMount{Name: "scratch", MountPath: "/argoseal/volumes/0", ReadOnly: true}
+	if diff := cmp.Diff(want, signer.VolumeMounts[len(signer.VolumeMounts)-1]); diff != "" {
+		t.Errorf("its mount (-want +got):\n%s", diff)
+	}
+	if c := signer.SecurityContext.Capabilities; c == nil || !slices.Equal(c.Add, []corev1.Capability{"DAC_OVERRIDE"}) || c.Drop != nil {
+		t.Errorf("its capabilities are %+v, not those of wait", c)
+	}
+
+	pod, step = argotest.Parsed(t, "same-path")
+	signer = container(add(t, pod, step, pinsFor(step)), argo.SignerContainer)
+	if !slices.Contains(signer.Args, "--output=bare=volume=/argoseal/volumes/0/bare") {
+		t.Errorf("its arguments are %q", signer.Args)
+	}
+	want.Name, want.SubPath = "input-artifacts", "samedir"
+	if diff := cmp.Diff(want, signer.VolumeMounts[len(signer.VolumeMounts)-1]); diff != "" {
+		t.Errorf("its mount (-want +got):\n%s", diff)
+	}
+}

@@ -283,6 +283,27 @@ func (w Writers) Unsealed() (why *reason.Error, nothing bool) {
 	return reason.New(reason.NoProvenance, "no step of this workflow sealed it, and none that declares it is on its way"), true
 }
 
+// Others says why another pod than the stated one may have stored something there, all
+// writers' records being final; nil if none may have.
+func (w Writers) Others(s *provenance.Statement) *reason.Error {
+	for _, one := range w.all {
+		switch {
+		case one.UID == s.Step.Pod.UID, one.output == reason.OutputAbsent:
+		case one.output == "" || one.Unreadable:
+			return reason.New(reason.NoProvenance, "pod %s may have stored something there, too", one.Pod)
+		default:
+			return reason.New(reason.NotSealed, "pod %s sealed the directory without it; pod %s was to produce it, and its Provenance says %s", s.Step.Pod.Name, one.Pod, one.describe())
+		}
+	}
+	switch {
+	case w.unsealable != nil:
+		return w.unsealable
+	case w.untagged != "":
+		return reason.New(reason.ModeChanged, "pod %s may have made it before the namespace had a mode, and was not sealed", w.untagged)
+	}
+	return nil
+}
+
 // describe is why an output of the writer's is not sealed, and what its record says
 // of that.
 func (w writer) describe() string {

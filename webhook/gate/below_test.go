@@ -82,11 +82,6 @@ func TestAPartOfADirectory(t *testing.T) {
 		"whose files nobody listed": {change: func(_ *testing.T, w *world) { *list(w) = "" }, want: reason.FilesUnknown, says: "a.json"},
 		"whose files are others":    {change: func(_ *testing.T, w *world) { *list(w) = parts[:1].String() }, want: reason.ProvenanceInvalid, says: "not those"},
 		"whose files are no list":   {change: func(_ *testing.T, w *world) { *list(w) = "x\n" }, want: reason.ProvenanceInvalid, says: "not those"},
-		"that does not have it":     {part: "z", want: reason.NoProvenance, says: "nothing of that name"},
-		"that has another name":     {part: "a.jso", want: reason.NoProvenance, says: "nothing of that name"},
-		"that has it as a file, by a key that ends in a slash": {change: func(_ *testing.T, w *world) {
-			w.takeFrom(w.step.Inputs[0].Location().Prefix())
-		}, want: reason.NoProvenance, says: "ends in a slash"},
 		"of which the definition takes another part": {change: func(t *testing.T, w *world) {
 			w.redefine(t, reference, reference+`,"subPath":"sub"`)
 		}, want: reason.OriginMismatch, says: `"a.json" of output`},

@@ -32,7 +32,7 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 			return accepted{}, why.InPlace(no.RetryAfter)
 		}
 	}
-	pin := pin.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode}
+	pin := pin.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode, Recurse: in.Recurse}
 	err := pin.Collect(c.list(), c.dirs)
 	if !apart(seals) {
 		// A directory may have files of several steps.

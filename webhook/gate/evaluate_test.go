@@ -421,6 +421,13 @@ func TestSeveralInputs(t *testing.T) {
 			t.Errorf("verdict is %+v", v)
 		}
 	})
+	t.Run("what nobody sets is not", func(t *testing.T) {
+		w := newWorld(t)
+		w.seal(t, w.produce, func(f *provenance.Facts) { f.Subjects[0].Plain = artifact.Digest(strings.Repeat("2", 64)) })
+		if v := w.evaluate(t); !v.Allowed || v.Pins[0].Mode != nil || v.Pins[0].Recurse || v.Pins[0].Plain != "" {
+			t.Errorf("%v, pins %+v", v.Refusal, v.Pins)
+		}
+	})
 	t.Run("the mode Argo will set is pinned", func(t *testing.T) {
 		w := newWorld(t)
 		mode := int32(0o755)

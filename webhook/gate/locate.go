@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -103,10 +104,42 @@ func (e *evaluation) part(ctx context.Context, in argo.Input, seal *v1alpha1.Art
 		return accepted{}, no
 	}
 	part, err := files.Part(found.Subject.Form, path)
-	if err != nil {
-		return accepted{}, reason.New(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", found.Statement.Step.Pod.Name, err)
+	if err == nil && !part.Form.IsDirectory() && in.Location().Kind == artifact.KindPrefix {
+		err = errors.New("the directory has a file there, and the input's key ends in a slash")
 	}
-	return pinPart(in, dir, part, found)
+	if err == nil {
+		return pinPart(in, dir, part, found)
+	}
+	no = reason.New(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", found.Statement.Step.Pod.Name, err)
+	if no := e.lacks(in, path, found, writers, no); no != nil {
+		return accepted{}, no
+	}
+	absent := pinAbsent(in)
+	absent.pin.Within, absent.level = dir.URI(), found.policy.Level
+	return absent, nil
+}
+
+// lacks says why an input is not admitted as absent that a sealed directory does
+// not have. The list of its files is complete, so nothing is there, unless somebody
+// else stored it, and argoseal-verify holds the pod to that. Where the input is
+// optional, Argo's init goes on without it; where it is not, init fails as it does
+// without us. Whether it is, a step may have reported: so the definition has to say
+// it, too.
+func (e *evaluation) lacks(in argo.Input, path string, dir vouched, writers evidence.Writers, no *reason.Error) *reason.Error {
+	if !e.mayPinAbsent() {
+		return no
+	}
+	if other := writers.Declaring(in.Location().Overlaps).Others(dir.Statement); other != nil {
+		if other.Code == reason.NoProvenance {
+			other.Detail = no.Detail + "; " + other.Detail
+		}
+		return other
+	}
+	if in.Optional && !calledOptional(e.origins[in.Name], in, dir.Statement, path) {
+		no.Detail += ", and only a report calls the input optional, not the workflow's definition"
+		return no
+	}
+	return nil
 }
 
 // collected decides on an input that is everything below a key which the

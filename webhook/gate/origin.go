@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,7 +116,7 @@ func checkOrigin(o graph.Origins, in argo.Input, s *provenance.Statement, subjec
 		return nil
 	}
 	for _, out := range o.Outputs {
-		if out.Name == subject.Output && out.By(s.Step.NodeName, s.Definition.Template) && out.Hands(part) {
+		if out.Name == subject.Output && handed(out, s, part) {
 			return nil
 		}
 	}
@@ -125,6 +126,21 @@ func checkOrigin(o graph.Origins, in argo.Input, s *provenance.Statement, subjec
 	}
 	return reason.New(reason.OriginMismatch, "it is %soutput %.200s of node %.200q, template %.200s, which ended at %s, and the workflow's definition takes it from %s",
 		of, subject.Output, s.Step.NodeName, s.Definition.Template, s.FinishedAt.UTC().Format(time.RFC3339), describeOrigins(o))
+}
+
+// handed says whether the step that a statement is about made an output, and the
+// definition takes that part of it.
+func handed(out graph.Output, s *provenance.Statement, part string) bool {
+	return out.By(s.Step.NodeName, s.Definition.Template) && out.Hands(part)
+}
+
+// calledOptional says whether it is the definition that calls an input optional which
+// it takes from the step that a statement is about, or whose place it gives.
+func calledOptional(o graph.Origins, in argo.Input, s *provenance.Statement, part string) bool {
+	if len(o.Outputs) == 0 {
+		return isLiteral(o, in)
+	}
+	return slices.ContainsFunc(o.Outputs, func(out graph.Output) bool { return out.Optional && handed(out, s, part) })
 }
 
 // maxDescribed bounds how many origins a message names.

@@ -17,17 +17,20 @@ import (
 const reference = `"from":"{{steps.generate-artifact.outputs.artifacts.hello-art}}"`
 
 // redefine replaces a text in the definition of the workflow.
-func (w *world) redefine(t *testing.T, old, updated string) {
+func (w *world) redefine(t *testing.T, changes ...string) {
 	t.Helper()
 	object := argotest.Object(t)
 	text, err := json.Marshal(object.Object)
 	check(t, err)
-	changed := strings.Replace(string(text), old, updated, 1)
-	if changed == string(text) {
-		t.Fatalf("%s is not in %s", old, text)
+	for ; len(changes) > 0; changes = changes[2:] {
+		changed := strings.Replace(string(text), changes[0], changes[1], 1)
+		if changed == string(text) {
+			t.Fatalf("%s is not in %s", changes[0], text)
+		}
+		text = []byte(changed)
 	}
 	object.Object = nil
-	check(t, json.Unmarshal([]byte(changed), &object.Object))
+	check(t, json.Unmarshal(text, &object.Object))
 	w.workflow, err = definition.Parse(object)
 	check(t, err)
 }

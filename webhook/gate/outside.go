@@ -52,11 +52,17 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers evidenc
 
 // mayBeAbsent says whether an input of which nothing is known is admitted as absent.
 // Only where the definition alone gives its place is it the definition that calls it
-// optional: with what a step reports as its output, that comes from the report. In
-// modes that let the step run whatever is there it would cost its seal.
+// optional: with what a step reports as its output, that comes from the report.
 func (e *evaluation) mayBeAbsent(in argo.Input) bool {
 	o := e.origins[in.Name]
-	return in.Optional && e.live && e.consumer.Mode == v1alpha1.ModeEnforce && len(o.Outputs) == 0 && isLiteral(o, in)
+	return in.Optional && e.mayPinAbsent() && len(o.Outputs) == 0 && isLiteral(o, in)
+}
+
+// mayPinAbsent says whether any input is admitted as absent: only by the word of
+// the API server itself, and not in modes that let the step run whatever is there,
+// where it would cost its seal.
+func (e *evaluation) mayPinAbsent() bool {
+	return e.live && e.consumer.Mode == v1alpha1.ModeEnforce
 }
 
 // external decides on an input that no seal can vouch for, by policies alone. It is
@@ -79,7 +85,7 @@ func (e *evaluation) external(in argo.Input) (found accepted, refusal *reason.Er
 	}
 	return accepted{pin: pin.Pin{
 		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Archive: in.Archive(), Tree: admitted.Tree,
-		Mode: in.Mode, Policy: admitted.Policy,
+		Mode: in.Mode, Recurse: in.Recurse, Policy: admitted.Policy,
 	}}, nil, true
 }
 

@@ -23,8 +23,14 @@ func pinSealed(in argo.Input, subject provenance.Subject, by vouched) (accepted,
 	if err != nil {
 		return accepted{}, reason.From(err)
 	}
+	if in.Recurse && how == content.ArchiveTar && by.Statement.Version < 2 {
+		return accepted{}, reason.New(reason.ModeUnsupported, "recurseMode changes the modes of all its files, and an older release sealed it")
+	}
 	pin := pin.Pin{
-		Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Archive: how, Tree: tree, Mode: in.Mode, Policy: by.policy.Policy,
+		Input: in.Name, Location: subject.URI, SHA256: subject.SHA256, Archive: how, Tree: tree, Mode: in.Mode, Recurse: in.Recurse, Policy: by.policy.Policy,
+	}
+	if in.Recurse && how == content.ArchiveTar {
+		pin.Plain = subject.Plain
 	}
 	if pin.Policy != "" {
 		pin.Seal = by.Seal.Namespace + "/" + by.Seal.Name
@@ -35,11 +41,8 @@ func pinSealed(in argo.Input, subject provenance.Subject, by vouched) (accepted,
 // pinPart pins a part of a directory.
 func pinPart(in argo.Input, dir artifact.Location, part content.Sum, by vouched) (accepted, *reason.Error) {
 	at := in.Location()
-	switch {
-	case part.Form.IsDirectory():
+	if part.Form.IsDirectory() {
 		at = at.Prefix()
-	case at.Kind == artifact.KindPrefix:
-		return accepted{}, reason.New(reason.NoProvenance, "the directory that was sealed has a file there, and the input's key ends in a slash")
 	}
 	found, no := pinSealed(in, provenance.Subject{URI: at.URI(), Sum: part}, by)
 	if no == nil {

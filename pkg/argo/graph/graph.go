@@ -86,6 +86,9 @@ type Output struct {
 	Name string
 	// Template is the name of the producing template, or Inline.
 	Template string
+	// Optional says that the producing template calls it optional. Argo takes that
+	// word along to whoever is given the output.
+	Optional bool
 
 	node *regexp.Regexp
 	// place is the name of its node for people, without marks of loops and retries.
@@ -206,6 +209,7 @@ type artifact struct {
 	From           string `json:"from"`
 	FromExpression string `json:"fromExpression"`
 	SubPath        string `json:"subPath"`
+	Optional       bool   `json:"optional"`
 
 	S3 *struct {
 		Key string `json:"key"`

@@ -27,6 +27,7 @@ type resolution struct {
 type leaf struct {
 	frame                  *frame
 	template, output, part string
+	optional               bool
 }
 
 // first says whether something is followed for the first time.
@@ -187,7 +188,8 @@ func (r *resolution) output(f *frame, name, part string, depth int) error {
 		return err
 	}
 	if !t.composite() {
-		r.leaves = append(r.leaves, leaf{f, t.Name, name, part})
+		declared := t.Outputs.artifact(name)
+		r.leaves = append(r.leaves, leaf{f, t.Name, name, part, declared != nil && declared.Optional})
 		return nil
 	}
 	a, err := r.named(t.Outputs, name, f, nil)
@@ -214,7 +216,7 @@ func (r *resolution) origins() (Origins, error) {
 			return Origins{}, unresolvable("the names of its nodes: %v", err)
 		}
 		r.found.Outputs = append(r.found.Outputs, Output{
-			Name: l.output, Template: cmp.Or(l.template, Inline), node: pattern, place: readable(l.frame.pattern(true)), part: l.part,
+			Name: l.output, Template: cmp.Or(l.template, Inline), Optional: l.optional, node: pattern, place: readable(l.frame.pattern(true)), part: l.part,
 		})
 	}
 	if r.circles && len(r.found.Outputs) == 0 && len(r.found.Literals) == 0 {

@@ -93,6 +93,7 @@ type argoArtifact struct {
 	Name string       `json:"name"`
 	Path string       `json:"path"`
 	Mode *int32       `json:"mode,omitempty"`
+	All  bool         `json:"recurseMode,omitempty"`
 	HTTP *argoAddress `json:"http,omitempty"`
 	// Archive has one strategy as key, if any.
 	Archive map[string]struct{} `json:"archive,omitempty"`
@@ -133,6 +134,8 @@ type Input struct {
 	Name   string
 	Stored []byte
 	Mode   *int32
+	// Recurse sets Mode on everything.
+	Recurse bool
 	// By is an archive strategy; none where it is empty or "detect".
 	By string
 	// Failed is what argoexec said, if it refused.
@@ -154,7 +157,7 @@ func (a Root) Init(t *testing.T, inputs []*Input) {
 	for rest := inputs; len(rest) > 0; {
 		var tmpl template
 		for _, in := range rest {
-			art := argoArtifact{Name: in.Name, Path: "/main/" + in.Name, Mode: in.Mode, HTTP: &argoAddress{URL: server.URL + "/" + in.Name}}
+			art := argoArtifact{Name: in.Name, Path: "/main/" + in.Name, Mode: in.Mode, All: in.Recurse, HTTP: &argoAddress{URL: server.URL + "/" + in.Name}}
 			if in.By != "" && in.By != "detect" {
 				art.Archive = map[string]struct{}{in.By: {}}
 			}

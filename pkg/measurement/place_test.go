@@ -1,0 +1,152 @@
+package measurement
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// emissary packs a file where Argo's emissary would.
+func emissary(t *testing.T, run, path string, stored []byte) {
+	t.Helper()
+	at := filepath.Join(run, "outputs/artifacts", path+".tgz")
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(at, stored, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Two outputs of one file name are staged under it one after the other. Whatever lies
+// there when, each is what the emissary packed of it.
+func TestOutputsOfOneNameAreWhatWasPackedOfEach(t *testing.T) {
+	root, run := t.TempDir(), t.TempDir()
+	w, l := watcher(root, "train=packed=/out/train/metrics", "test=packed=/out/test/metrics", "none=packed=/out/none/metrics", "all")
+	w.VarRun = run
+	emissary(t, run, "/out/train/metrics", archiveOf(t, "metrics", 0o600, "0.9"))
+	emissary(t, run, "/out/test/metrics", archiveOf(t, "metrics", 0o755, "0.7"))
+	ctx, end := context.WithCancel(t.Context())
+	result := make(chan Measurement)
+	go func() { result <- w.Run(ctx) }()
+	time.Sleep(100 * time.Millisecond)
+	if l.reads() != 0 {
+		t.Errorf("main may still write, and it was read:\n%s", l)
+	}
+	place(t, root, "metrics", []byte("0.7"))
+	stage(t, root, "all", archive(t, "x"))
+	time.Sleep(300 * time.Millisecond)
+	end()
+	m := <-result
+	for i, want := range []string{"0.9", "0.7"} {
+		if b, _ := m[i].Found.(Bytes); b.Form != content.FormFile || b.SHA256 != sumOf([]byte(want)) || b.Size != 3 || b.Tree != content.FileTree(b.SHA256) {
+			t.Errorf("got %+v, want %s", m[i], want)
+		}
+	}
+	none, _ := m[2].Found.(Problem)
+	all, _ := m[3].Found.(Bytes)
+	if none.Code != reason.OutputAbsent || all.Form != content.FormTar {
+		t.Errorf("got %+v", m[2:])
+	}
+	if l.reads() != 3 {
+		t.Errorf("each is to be read once:\n%s", l)
+	}
+	if _, _, err := m.Encode(MaxMessage); err != nil {
+		t.Error(err)
+	}
+}
+
+// What wait takes from a volume is read there, by no link.
+func TestWhatWaitTakesFromAVolumeIsReadThere(t *testing.T) {
+	for title, c := range map[string]struct {
+		prepare func(t *testing.T, volume string)
+		form    content.Form
+		want    reason.Code
+	}{
+		"a file":                 {func(t *testing.T, v string) { lay(t, v+"/sub/model", "x") }, content.FormFile, ""},
+		"a file like an archive": {func(t *testing.T, v string) { lay(t, v+"/sub/model", string(archive(t, "x"))) }, content.FormLookalike, ""},
+		"a directory":            {func(t *testing.T, v string) { lay(t, v+"/sub/model/a/b", "x") }, content.FormDirectory, ""},
+		"a directory with links": {func(t *testing.T, v string) {
+			lay(t, v+"/sub/model/a", "x")
+			link(t, "/etc", v+"/sub/model/link")
+		}, content.FormDirectory, ""},
+		"a directory without a file": {func(t *testing.T, v string) {
+			lay(t, v+"/sub/model/a", "x")
+			if err := os.Remove(v + "/sub/model/a"); err != nil {
+				t.Fatal(err)
+			}
+		}, "", reason.OutputAbsent},
+		"nothing":   {func(*testing.T, string) {}, "", reason.OutputAbsent},
+		"no folder": {func(t *testing.T, v string) { lay(t, v+"/other", "x") }, "", reason.OutputAbsent},
+		"a link": {func(t *testing.T, v string) {
+			lay(t, v+"/sub/other", "x")
+			link(t, "other", v+"/sub/model")
+		}, "", reason.OutputUnreadable},
+		"what lies behind a link": {func(t *testing.T, v string) {
+			lay(t, v+"/other/model", "x")
+			link(t, "other", v+"/sub")
+		}, "", reason.OutputUnreadable},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root, volume := t.TempDir(), t.TempDir()
+			c.prepare(t, volume)
+			w, l := watcher(root, "model=volume="+volume+"/sub/model")
+			m := w.Run(ended(t))
+			problem, _ := m[0].Found.(Problem)
+			found, _ := m[0].Found.(Bytes)
+			if problem.Code != c.want || found.Form != c.form {
+				t.Errorf("got %+v, want form %q, problem %q\n%s", m, c.form, c.want, l)
+			}
+		})
+	}
+}
+
+func lay(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// While main runs it may change what lies there. An archive that wait still stages is
+// not taken for whole because something lies on a volume.
+func TestWhatLiesOnAVolumeIsReadWhenMainHasEnded(t *testing.T) {
+	root, volume := t.TempDir(), t.TempDir()
+	w, l := watcher(root, "a", "model=volume="+volume+"/model")
+	lay(t, volume+"/model", "x")
+	for range 3 {
+		w.outputs = []*output{{Staged: w.Outputs[0]}, {Staged: w.Outputs[1]}}
+		w.look(t.Context(), w.outputs[1])
+		w.look(t.Context(), w.outputs[1])
+	}
+	if l.reads() != 0 || w.whole(w.Outputs[0]) {
+		t.Errorf("read %d times, the archive is whole: %v", l.reads(), w.whole(w.Outputs[0]))
+	}
+	stage(t, root, "b", nil)
+	w.look(t.Context(), w.outputs[1])
+	if b, _ := w.finish(t.Context(), w.outputs[1]).(Bytes); l.reads() != 1 || b.SHA256 != sumOf([]byte("x")) {
+		t.Errorf("got %+v, read %d times", b, l.reads())
+	}
+	lay(t, volume+"/model", "xy")
+	if b, _ := w.finish(t.Context(), w.outputs[1]).(Bytes); b.SHA256 != sumOf([]byte("xy")) {
+		t.Errorf("what changed since is %+v", b)
+	}
+}
+
+// Without the emissary's volume nothing is known of what it packed.
+func TestWhatWasPackedWhereNothingIsMounted(t *testing.T) {
+	w, _ := watcher(t.TempDir(), "a=packed=/a")
+	m := w.Run(ended(t))
+	if p, _ := m[0].Found.(Problem); p.Code != reason.MeasurementIncomplete || !strings.Contains(p.Note, "cannot be opened") {
+		t.Errorf("got %+v", m)
+	}
+}
