@@ -53,7 +53,7 @@ func (k *kept) Read(p []byte) (int, error) {
 		return 0, k.err
 	}
 	n, err := k.untilEnd.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		k.err = err
 	}
 	return n, err

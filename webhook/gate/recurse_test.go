@@ -48,8 +48,8 @@ func TestAnInputOnAllOfWhichArgoSetsAModeIsPinnedSo(t *testing.T) {
 		"a part of a directory": {func(t *testing.T, w *world) *world {
 			return reading(t, content.FormDirectory, "sub")
 		}, ""},
-		"what a policy allows": {func(t *testing.T, w *world) *world {
-			w = untouched(t)
+		"what a policy allows": {func(t *testing.T, _ *world) *world {
+			w := untouched(t)
 			w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("datasets", allowS3(everything, anyContent)))
 			return w
 		}, ""},

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -74,7 +75,7 @@ func isNumber(node ast.Node, depth int) bool {
 	case *ast.UnaryNode:
 		return (n.Operator == "-" || n.Operator == "+") && isNumber(n.Node, depth+1)
 	case *ast.BinaryNode:
-		return strings.Contains("+ - * / %", n.Operator) && isNumber(n.Left, depth+1) && isNumber(n.Right, depth+1)
+		return slices.Contains([]string{"+", "-", "*", "/", "%"}, n.Operator) && isNumber(n.Left, depth+1) && isNumber(n.Right, depth+1)
 	case *ast.ConditionalNode:
 		return isNumber(n.Exp1, depth+1) && isNumber(n.Exp2, depth+1)
 	case *ast.BuiltinNode:
