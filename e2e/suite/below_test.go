@@ -106,8 +106,8 @@ spec:
     outputs: {artifacts: [{name: part, path: /tmp/part, archive: {none: {}}, s3: {key: %[1]s/part-of-a-failure/parts/failed}}]}
     container: {image: busybox, command: [sh, -c, "echo made > /tmp/part; exit 3"]}
   - name: unsealed
-    outputs: {artifacts: [{name: part, path: /scratch/part, archive: {none: {}}, s3: {key: %[1]s/part-without-seal/parts/unsealed}}]}
-    container: {image: busybox, command: [sh, -c, "echo made > /scratch/part"], volumeMounts: [{name: scratch, mountPath: /scratch}]}
+    outputs: {artifacts: [{name: part, path: /scratch/link/part, archive: {none: {}}, s3: {key: %[1]s/part-without-seal/parts/unsealed}}]}
+    container: {image: busybox, command: [sh, -c, "mkdir /scratch/real; ln -s real /scratch/link; echo made > /scratch/link/part"], volumeMounts: [{name: scratch, mountPath: /scratch}]}
   - name: take
     inputs: {parameters: [{name: proves}], artifacts: [{name: in, path: /in}]}
     container: {image: busybox, command: [sh, -c, "{{inputs.parameters.proves}}"]}
