@@ -158,6 +158,9 @@ func (w Writers) Exact() Writers {
 // Whole are those that declare one of its places, or a directory above.
 func (w Writers) Whole() Writers { return w.only(func(w writer) bool { return w.where != below }) }
 
+// Ended are those that run no more: what they stored is there.
+func (w Writers) Ended() Writers { return w.only(func(w writer) bool { return w.Finished }) }
+
 func (w Writers) only(hold func(writer) bool) Writers {
 	some := w
 	some.all = nil

@@ -644,3 +644,17 @@ func TestWhatSeveralStepsFilled(t *testing.T) {
 		})
 	}
 }
+
+// A step that has just stored something below a directory has filled it, too, also
+// before its seal is there: without it, the check in the pod would stop the reader.
+func TestWhoHasJustStoredSomethingBelowADirectoryIsWaitedFor(t *testing.T) {
+	w := filling(t, shard("1.txt", stored))
+	pod := w.another(t, 4, "z", now.Add(-2*time.Second))
+	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.ProvenancePending {
+		t.Errorf("verdict is %+v (%v)", v, v.Refusal)
+	}
+	finish(pod, time.Time{})
+	if v := w.evaluate(t); !v.Allowed {
+		t.Errorf("one that still runs is waited for: %v", v.Refusal)
+	}
+}

@@ -134,6 +134,9 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	}
 	slices.Sort(v.Levels)
 	if v.Refusal == nil {
+		v.Refusal = apartUnlessKnown(e.step, v.Pins)
+	}
+	if v.Refusal == nil {
 		v.Refusal = fit(v.Pins)
 	}
 	v.Allowed = v.Refusal == nil && len(v.Pins) == len(inputs)

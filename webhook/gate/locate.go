@@ -165,8 +165,14 @@ func (e *evaluation) collected(ctx context.Context, in argo.Input, writers evide
 // workflow's definition gives itself, if more than one step filled it: each stored a
 // directory there, or something below. It is false where one did.
 func (e *evaluation) filled(ctx context.Context, in argo.Input, writers evidence.Writers) (accepted, *reason.Error, bool) {
+	// Who has stored something below it by now and is not sealed yet is a filler, too.
+	if no := writers.Ended().Pending(e.gate.Clock.Now()); no != nil {
+		return accepted{}, no, true
+	}
 	seals, no := e.view.SealsIn(ctx, in.Location().Prefix())
 	switch {
+	case no != nil && no.Code == reason.PrefixUnsupported:
+		return accepted{}, nil, false // too many to look at: what one step stored is known, and the pod is held to it
 	case no != nil:
 		return accepted{}, no, true
 	case len(seals) < 2:

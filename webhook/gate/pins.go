@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
@@ -54,6 +55,27 @@ func pinPart(in argo.Input, dir artifact.Location, part content.Sum, by vouched)
 // pinAbsent pins that an input is not there.
 func pinAbsent(in argo.Input) accepted {
 	return accepted{pin: pin.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive(), Absent: true}}
+}
+
+// apartUnlessKnown refuses an input of which no tree is pinned (a clone, any content,
+// nothing) in or around another one on a volume. Argo puts one into the other: what the
+// outer one brings under the name that Argo downloads the inner one to stays there, in
+// a clone beside what its commit has. Only a tree tells.
+func apartUnlessKnown(step *argo.Step, pins []pin.Pin) *reason.Error {
+	for _, p := range pins {
+		i := slices.IndexFunc(step.Inputs, func(in argo.Input) bool { return in.Name == p.Input })
+		if p.Tree != "" || i < 0 || step.Inputs[i].Mount() == nil {
+			continue
+		}
+		in := step.Inputs[i]
+		for _, other := range step.Inputs {
+			inOrAround := strings.HasPrefix(other.Path+"/", in.Path+"/") || strings.HasPrefix(in.Path+"/", other.Path+"/")
+			if other.Name != in.Name && other.Mount() != nil && other.Source != argo.SourceAbsent && inOrAround {
+				return reason.New(reason.MountUnsupported, "input %.80q lies in it or around it, and what it is to have is not known file by file", other.Name).For(in.Label())
+			}
+		}
+	}
+	return nil
 }
 
 // fit refuses what the admission tag has no room for.
