@@ -15,9 +15,9 @@ import (
 func TestWhatIsNotKnownFileByFileLiesApart(t *testing.T) {
 	at, err := artifact.NewPrefix("s", "b", "k")
 	check(t, err)
-	on := argo.Mount{Volume: "work", Path: "/work"}
-	dir := argo.Input{Name: "dir", Path: "/work/p"}.StoredAt(at, content.ArchiveNone)
-	clone := argo.Input{Name: "clone", Path: "/work/p/src"}.FetchedFrom(argo.SourceGit, "git+https://example.org/a", content.ArchiveNone)
+	on := argo.Mount{Volume: "work", Path: "/data"}
+	dir := argo.Input{Name: "dir", Path: "/data/p"}.StoredAt(at, content.ArchiveNone)
+	clone := argo.Input{Name: "clone", Path: "/data/p/src"}.FetchedFrom(argo.SourceGit, "git+https://example.org/a", content.ArchiveNone)
 	known, unknown := pin.Pin{Input: "dir", Tree: tree}, pin.Pin{Input: "clone"}
 	for name, c := range map[string]struct {
 		inputs []argo.Input
