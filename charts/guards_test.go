@@ -51,10 +51,13 @@ var (
 	// debugger may run commands in steps' containers.
 	debugger = user{name: "guards-debugger"}
 	notary   = user{name: "system:serviceaccount:" + release + ":argoseal-notary"}
+	follower = user{name: "system:serviceaccount:" + release + ":argoseal-controller"}
 	webhook  = user{name: "system:serviceaccount:" + release + ":argoseal-webhook"}
 	rekor    = user{name: "system:serviceaccount:" + release + ":argoseal-rekor"}
 	argo     = user{name: "system:serviceaccount:" + part.ArgoNamespace + ":argo"}
 	// impostor has the notary's name and another namespace; RBAC lets it.
+	// unbound is our controller, with every right that RBAC can give.
+	unbound   = user{"system:serviceaccount:" + release + ":argoseal-controller", []string{"system:masters"}}
 	impostor  = user{"system:serviceaccount:guards:argoseal-notary", []string{"system:masters"}}
 	node      = user{"system:node:guards-node", []string{"system:nodes"}}
 	nameOnly  = user{name: "system:node:guards-node"}
@@ -81,6 +84,7 @@ var (
 	provenances = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "provenances"}
 	workflows   = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}
 	seals       = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "artifactseals"}
+	workflowed  = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "workflowprovenances"}
 	rbac        = schema.GroupVersion{Group: "rbac.authorization.k8s.io", Version: "v1"}
 )
 

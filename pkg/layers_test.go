@@ -14,6 +14,7 @@ var mayImport = map[string][]string{
 	// Words: they import nothing of ours, or how texts are cut.
 	"pkg/api/v1alpha1":    {},
 	"pkg/argo/layout":     {},
+	"pkg/argo/nodes":      {},
 	"pkg/artifact":        {},
 	"pkg/reason":          {"pkg/text"},
 	"pkg/sidecar/company": {},
@@ -63,6 +64,10 @@ var mayImport = map[string][]string{
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/pin", "pkg/policy", "pkg/reason",
 		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/inject",
 	},
+
+	// What became of a whole workflow, told.
+	"pkg/monitor":            {"pkg/api/v1alpha1", "pkg/argo/nodes", "pkg/reason", "pkg/text"},
+	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/monitor", "pkg/text"},
 
 	// The protection of Secrets, a system of its own.
 	"pkg/sentinel/apiserver":  {},

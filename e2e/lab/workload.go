@@ -30,6 +30,7 @@ type Workload struct {
 var (
 	Webhook        = Workload{"Deployment", System, "argoseal-webhook"}
 	Notary         = Workload{"Deployment", System, "argoseal-notary"}
+	Controller     = Workload{"Deployment", System, "argoseal-controller"}
 	Rekor          = Workload{"StatefulSet", System, "argoseal-rekor"}
 	ArgoController = Workload{"Deployment", part.ArgoNamespace, "workflow-controller"}
 )

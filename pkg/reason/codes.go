@@ -242,7 +242,7 @@ var rows = []entry{
 	{code: LogMismatch, meaning: "What the log that the notary writes to answers cannot verify under the trusted root, so nothing is sent to it.", remedy: "Give the notary the log's URL as the trusted root has it, or put the trusted_root.json of that log into ConfigMap argoseal-trusted-root"},
 
 	{code: StatusGuarded, meaning: "Somebody other than the pod's node tried to change what the node reports about it.", remedy: "Leave pods/status to the kubelet in labelled namespaces; a virtual kubelet of another name needs the verb argoseal-report on its node"},
-	{code: RecordGuarded, meaning: "Somebody other than the notary tried to write or delete a Provenance or an ArtifactSeal.", remedy: "Leave them to the notary; deleting needs the verb manage on provenances.argoseal.dev"},
+	{code: RecordGuarded, meaning: "Somebody else than Argoseal tried to write or delete one of its records: a Provenance, an ArtifactSeal or a WorkflowProvenance.", remedy: "Leave them to it; deleting needs the verb manage on provenances.argoseal.dev"},
 	{code: TagGuarded, meaning: "What identifies a pod of a labelled namespace may not change after its creation.", remedy: "Submit the step again through Argo"},
 	{code: ModeGuarded, meaning: "The namespace's mode may not be lowered or removed by this user.", remedy: "Ask somebody with the verb argoseal-mode on namespaces"},
 	{code: ModeUnknown, meaning: "The label argoseal.dev/mode was given a value that is no mode.", remedy: "Use enforce, warn or audit"},

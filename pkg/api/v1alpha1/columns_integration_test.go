@@ -56,6 +56,17 @@ func TestWhatKubectlShows(t *testing.T) {
 			columns: map[string]any{"Name": "shown", "Pod": "flow-make-1", "Sealed": "False", "Reason": "DefinitionChanged"},
 			wide:    map[string]any{"Workflow": "flow", "Message": "it was changed"},
 		},
+		"namespaces/default/workflowprovenances/shown": {
+			object: &v1alpha1.WorkflowProvenance{
+				ObjectMeta: meta, Spec: v1alpha1.WorkflowProvenanceSpec{Workflow: workflow},
+				Status: v1alpha1.WorkflowProvenanceStatus{
+					State: v1alpha1.WorkflowPartial, WorkflowPhase: "Succeeded", Counts: v1alpha1.WorkflowCounts{Sealed: 3, Unsealed: 1, Pending: 2},
+					Conditions: condition(v1alpha1.ConditionSealed, metav1.ConditionFalse, "Partial", "3 outputs sealed"),
+				},
+			},
+			columns: map[string]any{"Name": "shown", "Workflow": "flow", "State": "Partial", "Sealed": 3.0, "Unsealed": 1.0, "Pending": 2.0},
+			wide:    map[string]any{"Phase": "Succeeded", "Message": "3 outputs sealed"},
+		},
 		"namespaces/default/artifactseals/shown": {
 			object: &v1alpha1.ArtifactSeal{ObjectMeta: meta, Spec: v1alpha1.ArtifactSealSpec{
 				Location: v1alpha1.Location{Kind: "object", Store: "minio:9000", Bucket: "data", Key: "flow/art.tgz"}, Workflow: workflow,

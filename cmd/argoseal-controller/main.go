@@ -1,0 +1,143 @@
+// Argoseal-controller follows the workflows of labelled namespaces and says, in one
+// WorkflowProvenance each, what became of everything that they make. It holds no key
+// and no credential, and never writes to a Workflow or a pod.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/monitor/controller"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// version is set at link time.
+var version = "devel"
+
+// The client's own limits are far above what is needed (some four calls a workflow);
+// the API server has its own, per client.
+const (
+	queriesPerSecond = 200
+	queriesBurst     = 400
+)
+
+func main() {
+	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+	root := &cobra.Command{
+		Use:           "argoseal-controller",
+		Short:         "Follows workflows, and says what became of what they make",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(runCommand())
+	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
+		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
+		os.Exit(reason.Of(err).ExitCode())
+	}
+}
+
+// options are the flags of run.
+type options struct {
+	namespace      string
+	leaderElect    bool
+	workers        int
+	metricsAddress string
+	healthAddress  string
+}
+
+func runCommand() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Follow workflows until told to stop",
+		Long: `Follow the workflows of labelled namespaces until told to stop. Of several
+replicas one works, the others wait.`,
+		Example: "  argoseal-controller run --namespace argoseal-system",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease (env POD_NAMESPACE)")
+	f.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica work at a time")
+	f.IntVar(&o.workers, "workers", 4, "workflows looked at at a time; each may be some MiB in memory")
+	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 is none")
+	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 is none")
+	return c
+}
+
+func (o options) run(ctx context.Context) error {
+	switch {
+	case o.namespace == "" && o.leaderElect:
+		return reason.New(reason.UsageInvalid, "--namespace is missing: name the namespace that Argoseal runs in")
+	case o.workers < 1:
+		return reason.New(reason.UsageInvalid, "--workers=%d: it has to be 1 or more", o.workers)
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the API server: %w", err)
+	}
+	config.QPS, config.Burst = queriesPerSecond, queriesBurst
+	config.UserAgent = "argoseal-controller/" + version
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return fmt.Errorf("types: %w", err)
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                  scheme,
+		Cache:                   cache.Options{ByObject: controller.Caches()},
+		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress:  o.healthAddress,
+		LeaderElection:          o.leaderElect,
+		LeaderElectionID:        "argoseal-controller",
+		LeaderElectionNamespace: o.namespace,
+		// The lease is given up as the last thing this process does.
+		LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return fmt.Errorf("manager: %w", err)
+	}
+	api, err := client.New(config, client.Options{Scheme: scheme, Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	counts, err := controller.NewMetrics(metrics.Registry)
+	if err != nil {
+		return err
+	}
+	r := &controller.Reconciler{
+		Cache: mgr.GetClient(), API: api, Metrics: counts, Clock: clock.RealClock{},
+		Events: mgr.GetEventRecorder("argoseal-controller"),
+	}
+	if err := errors.Join(
+		r.SetupWithManager(ctx, mgr, o.workers),
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("ping", healthz.Ping),
+	); err != nil {
+		return err
+	}
+	ctrl.Log.Info("Starting", "version", version, "workers", o.workers)
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("stopped: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,240 @@
+//go:build integration
+
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	runtimeconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/monitor/controller"
+)
+
+// limit is how long the controller may take to see a change.
+const limit = 30 * time.Second
+
+// plane is an API server that knows our resources and Argo's Workflows.
+type plane struct {
+	*testing.T
+	client.Client
+	config *rest.Config
+	scheme *runtime.Scheme
+}
+
+func start(t *testing.T) *plane {
+	t.Helper()
+	open := true
+	env := &envtest.Environment{
+		CRDDirectoryPaths: []string{"../../../charts/argoseal/files/crds"}, ErrorIfCRDPathMissing: true,
+		CRDs: []*apiextensionsv1.CustomResourceDefinition{{
+			ObjectMeta: metav1.ObjectMeta{Name: "workflows." + layout.Group},
+			Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+				Group: layout.Group, Scope: apiextensionsv1.NamespaceScoped,
+				Names: apiextensionsv1.CustomResourceDefinitionNames{Kind: layout.Kind, ListKind: "WorkflowList", Plural: "workflows", Singular: "workflow"},
+				Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
+					Name: layout.Version, Served: true, Storage: true,
+					Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: &open}},
+				}},
+			},
+		}},
+	}
+	config, err := env.Start()
+	if err != nil {
+		t.Fatalf("start the API server: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := env.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	scheme := runtime.NewScheme()
+	p := &plane{T: t, config: config, scheme: scheme}
+	p.must(errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
+	p.Client, err = client.New(config, client.Options{Scheme: scheme})
+	p.must(err)
+	for name, labels := range map[string]map[string]string{"team": {v1alpha1.LabelMode: "enforce"}, "plain": nil} {
+		p.must(p.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}))
+	}
+	return p
+}
+
+func (p *plane) must(err error) {
+	p.Helper()
+	if err != nil {
+		p.Fatal(err)
+	}
+}
+
+// run has a controller work until the function that it gives back is called.
+func (p *plane) run() (stop func()) {
+	p.Helper()
+	skip := true
+	mgr, err := ctrl.NewManager(p.config, ctrl.Options{
+		Scheme: p.scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: controller.Caches()},
+		Controller: runtimeconfig.Controller{SkipNameValidation: &skip},
+	})
+	p.must(err)
+	metrics, err := controller.NewMetrics(prometheus.NewRegistry())
+	p.must(err)
+	r := &controller.Reconciler{Cache: mgr.GetClient(), API: p.Client, Events: mgr.GetEventRecorder("test"), Metrics: metrics, Clock: clock.RealClock{}}
+	ctx, cancel := context.WithCancel(p.Context())
+	p.must(r.SetupWithManager(ctx, mgr, 2))
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			p.Error(err)
+		}
+	}
+}
+
+func (p *plane) workflow(namespace, name string, status map[string]any) *unstructured.Unstructured {
+	p.Helper()
+	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}, "status": status}}
+	u.SetGroupVersionKind(controller.WorkflowKind)
+	u.SetNamespace(namespace)
+	u.SetName(name)
+	p.must(p.Create(p.Context(), u))
+	return u
+}
+
+func nodeOf(id, phase string) map[string]any {
+	return map[string]any{"id": id, "name": "w." + id, "type": "Pod", "phase": phase, "templateName": "make",
+		"outputs": map[string]any{"artifacts": []any{map[string]any{"name": "a"}}}}
+}
+
+func ended(nodes ...map[string]any) map[string]any {
+	all := map[string]any{}
+	for _, n := range nodes {
+		all[fmt.Sprint(n["id"])] = n
+	}
+	return map[string]any{"phase": "Succeeded", "finishedAt": "2026-01-01T00:00:00Z", "nodes": all}
+}
+
+// record is the notary's word for the pod of a node.
+func (p *plane) record(wf *unstructured.Unstructured, node string, status metav1.ConditionStatus, why, sha256 string) {
+	p.Helper()
+	r := &v1alpha1.Provenance{
+		ObjectMeta: metav1.ObjectMeta{Namespace: wf.GetNamespace(), Name: "pod-" + node},
+		Spec: v1alpha1.ProvenanceSpec{
+			Pod: v1alpha1.ObjectRef{Name: "pod-" + node, UID: types.UID("pod-" + node)}, NodeID: node,
+			Workflow: v1alpha1.ObjectRef{Name: wf.GetName(), UID: wf.GetUID()}, PodCreatedAt: metav1.Now(),
+		},
+	}
+	p.must(p.Create(p.Context(), r))
+	r.Status = v1alpha1.ProvenanceStatus{
+		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: status, Reason: why, LastTransitionTime: metav1.Now()}},
+		Outputs:    []v1alpha1.OutputStatus{{Name: "a", SHA256: sha256, Reason: map[bool]string{true: why}[sha256 == ""]}},
+	}
+	p.must(p.Status().Update(p.Context(), r))
+}
+
+// awaits waits until a workflow has come to a state.
+func (p *plane) awaits(wf *unstructured.Unstructured, want v1alpha1.WorkflowState) *v1alpha1.WorkflowProvenance {
+	p.Helper()
+	got := &v1alpha1.WorkflowProvenance{}
+	err := wait.PollUntilContextTimeout(p.Context(), 200*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
+		err := p.Get(ctx, client.ObjectKey{Namespace: wf.GetNamespace(), Name: string(wf.GetUID())}, got)
+		return err == nil && got.Status.State == want, client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		p.Fatalf("workflow %s is %q, not %s: %v", wf.GetName(), got.Status.State, want, err)
+	}
+	return got
+}
+
+func TestWorkflows(t *testing.T) {
+	p := start(t)
+	stop := p.run()
+	const digest = "00"
+
+	outside := p.workflow("plain", "outside", ended(nodeOf("x", "Succeeded")))
+	wf := p.workflow("team", "flow", map[string]any{"phase": "Running", "nodes": map[string]any{"a": nodeOf("a", "Succeeded"), "b": nodeOf("b", "Running")}})
+	p.record(wf, "a", metav1.ConditionTrue, "Sealed", digest)
+	if got := p.awaits(wf, v1alpha1.WorkflowRunning); got.Spec.Workflow.Name != "flow" || got.Labels[layout.LabelWorkflow] != "flow" {
+		t.Errorf("it is about %+v, labels %v", got.Spec, got.Labels)
+	}
+
+	// It ends while nobody looks.
+	stop()
+	wf.Object["status"] = ended(nodeOf("a", "Succeeded"), nodeOf("b", "Succeeded"))
+	p.must(p.Update(t.Context(), wf))
+	p.record(wf, "b", metav1.ConditionFalse, "SidecarRestarted", "")
+	stop = p.run()
+	defer func() { stop() }()
+	got := p.awaits(wf, v1alpha1.WorkflowPartial)
+	if got.Status.Counts.Sealed != 1 || got.Status.Counts.Unsealed != 1 || len(got.Status.Nodes) != 2 || got.Status.Nodes[1].Reason != "SidecarRestarted" {
+		t.Errorf("status %+v", got.Status)
+	}
+	if c := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionSealed); c == nil || c.Status != metav1.ConditionFalse || c.LastTransitionTime.IsZero() {
+		t.Errorf("condition %+v", c)
+	}
+
+	// Nothing more is written of it, though it is looked at anew after a restart.
+	stop()
+	stop = p.run()
+	quiet := p.workflow("team", "quiet", ended(nodeOf("q", "Failed")))
+	p.awaits(quiet, v1alpha1.WorkflowSealed)
+	if again := p.awaits(wf, v1alpha1.WorkflowPartial); again.ResourceVersion != got.ResourceVersion {
+		t.Errorf("it was written again: version %s after %s", again.ResourceVersion, got.ResourceVersion)
+	}
+
+	// Its record outlives it, with all that was known.
+	p.must(p.Delete(t.Context(), wf))
+	// One whose pod is there and has no record is waited for; once it is gone, nothing is.
+	late := p.workflow("team", "late", ended(nodeOf("l", "Succeeded")))
+	controlled := true
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "team", Name: "late-l", Labels: map[string]string{layout.LabelWorkflow: "late"},
+			Annotations:     map[string]string{layout.AnnotationNodeID: "l", v1alpha1.AnnotationTag: "t"},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: layout.APIVersion, Kind: layout.Kind, Name: "late", UID: late.GetUID(), Controller: &controlled}},
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "i"}}},
+	}
+	p.must(p.Create(t.Context(), pod))
+	p.awaits(late, v1alpha1.WorkflowRunning)
+	p.must(p.Delete(t.Context(), pod, client.GracePeriodSeconds(0)))
+	if got := p.awaits(late, v1alpha1.WorkflowFailed); got.Status.Nodes[0].Outcome != v1alpha1.NodeNotRecorded {
+		t.Errorf("node %+v", got.Status.Nodes[0])
+	}
+	if got := p.awaits(wf, v1alpha1.WorkflowPartial); len(got.Status.Nodes) != 2 || got.Status.Nodes[0].Template != "make" {
+		t.Errorf("of a workflow that was deleted it says %+v", got.Status)
+	}
+
+	// A namespace without a mode is left alone, until it has one.
+	var none v1alpha1.WorkflowProvenanceList
+	p.must(p.List(t.Context(), &none, client.InNamespace("plain")))
+	if len(none.Items) != 0 {
+		t.Errorf("in a namespace without a mode: %d records", len(none.Items))
+	}
+	ns := &corev1.Namespace{}
+	p.must(p.Get(t.Context(), client.ObjectKey{Name: "plain"}, ns))
+	ns.Labels[v1alpha1.LabelMode] = "audit"
+	p.must(p.Update(t.Context(), ns))
+	p.awaits(outside, v1alpha1.WorkflowFailed)
+}
