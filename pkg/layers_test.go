@@ -69,6 +69,9 @@ var mayImport = map[string][]string{
 	"pkg/monitor":            {"pkg/api/v1alpha1", "pkg/argo/nodes", "pkg/reason", "pkg/text"},
 	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/monitor", "pkg/text"},
 
+	// What an artifact was made from.
+	"pkg/trace": {"pkg/artifact", "pkg/provenance", "pkg/reason"},
+
 	// The protection of Secrets, a system of its own.
 	"pkg/sentinel/apiserver":  {},
 	"pkg/sentinel/encryption": {},
@@ -87,8 +90,9 @@ var mayImport = map[string][]string{
 	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":        {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/verify"},
-	"cmd/argoseal-signer": {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
+	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/trace", "pkg/verify"},
+	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/monitor/controller", "pkg/reason"},
+	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/provenance",
 		"pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/trust",

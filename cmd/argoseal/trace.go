@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/trace"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// pageOfRecords is how many records are listed at a time: each may have a MiB.
+const pageOfRecords = 50
+
+// maxEntries bounds the outputs that are remembered while records are looked through.
+const maxEntries = 2_000_000
+
+// traceOptions are the flags of trace.
+type traceOptions struct {
+	kubeconfig, context string
+	namespaces          []string
+	digest              string
+	output              string
+	trust               verifyOptions
+}
+
+const traceExample = `  # what was this file made from?
+  argoseal trace model.tgz --namespace ci
+
+  # what lies at a location now, or what had a digest, wherever it was made
+  argoseal trace s3://minio:9000/artifacts/model.tgz
+  argoseal trace sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+
+  # as a page for a browser, as a drawing, or for programs
+  argoseal trace model.tgz -o html > model.html
+  argoseal trace model.tgz -o dot | dot -Tsvg > model.svg
+  argoseal trace model.tgz -o json`
+
+func traceCommand() *cobra.Command {
+	o := &traceOptions{}
+	c := &cobra.Command{
+		Use:   "trace FILE|LOCATION|DIGEST",
+		Short: "Walk from an artifact back to everything that it was made from",
+		Long: `Walk from an artifact back to everything that it was made from: the step that
+made it, what that step took, who made that, across workflows and namespaces, to the
+sources. Where a chain ends, it says why.
+
+It reads records from the cluster, and believes those whose bundles hold under
+--key and --trusted-root, as argoseal verify does; its help says where to get these.
+Whoever may view the namespaces may run it. Without --namespace it looks at all.`,
+		Example: traceExample,
+		Args:    usageArgs(cobra.ExactArgs(1)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "file that says how to reach the cluster (default: $KUBECONFIG, or ~/.kube/config)")
+	f.StringVar(&o.context, "context", "", "its context (default: the current one)")
+	f.StringArrayVarP(&o.namespaces, "namespace", "n", nil, "namespace whose records are looked through; repeatable (default: all)")
+	f.StringVar(&o.digest, "digest", "", "digest that the artifact has to have, sha256:HEX; for a LOCATION")
+	f.StringArrayVar(&o.trust.keys, "key", []string{configFile("notary.pub")}, "public key of the notary, PEM; give it again for more than one")
+	f.StringVar(&o.trust.trustedRoot, "trusted-root", configFile("trusted_root.json"), "Sigstore trusted root with the log's key")
+	f.StringVarP(&o.output, "output", "o", "text", "text, json, dot, mermaid or html")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "dot", "mermaid", "html"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func (o *traceOptions) run(cmd *cobra.Command, what string) error {
+	write := map[string]func(*trace.Graph) error{
+		"text": func(g *trace.Graph) error { return g.Text(cmd.OutOrStdout()) },
+		"dot":  func(g *trace.Graph) error { return g.DOT(cmd.OutOrStdout()) },
+		"html": func(g *trace.Graph) error { return g.HTML(cmd.OutOrStdout()) },
+		"json": func(g *trace.Graph) error {
+			e := json.NewEncoder(cmd.OutOrStdout())
+			e.SetIndent("", "  ")
+			return e.Encode(g)
+		},
+		"mermaid": func(g *trace.Graph) error { return g.Mermaid(cmd.OutOrStdout()) },
+	}[o.output]
+	if write == nil {
+		return usage(fmt.Errorf("--output is %q, want text, json, dot, mermaid or html", o.output))
+	}
+	uri, digest, err := o.subject(cmd, what)
+	if err != nil {
+		return err
+	}
+	root, err := o.trust.root()
+	if err != nil {
+		return err
+	}
+	api, err := o.client()
+	if err != nil {
+		return err
+	}
+	index, err := o.records(cmd, api)
+	if err != nil {
+		return err
+	}
+	g, err := trace.Walk(cmd.Context(), index, recordReader(api, root), uri, digest)
+	if err != nil {
+		return err
+	}
+	return write(g)
+}
+
+// subject says what to begin at: a location, a digest, or both.
+func (o *traceOptions) subject(cmd *cobra.Command, what string) (uri string, digest artifact.Digest, err error) {
+	if o.digest != "" {
+		hex, ok := strings.CutPrefix(o.digest, "sha256:")
+		if digest, err = artifact.ParseDigest(hex); err != nil || !ok {
+			return "", "", usage(fmt.Errorf("--digest is %q, want sha256:HEX", o.digest))
+		}
+	}
+	if strings.Contains(what, "://") {
+		if _, err := artifact.ParseLocation(what); err != nil {
+			return "", "", usage(err)
+		}
+		return what, digest, nil
+	}
+	if digest != "" {
+		return "", "", usage(fmt.Errorf("--digest goes with a LOCATION; %q has a digest of its own", what))
+	}
+	c, err := contentOf(cmd.Context(), what, cmd.InOrStdin())
+	return "", c.digest, err
+}
+
+func (o *traceOptions) client() (client.Client, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = o.kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
+	if err != nil {
+		return nil, usage(fmt.Errorf("finding the cluster: %w", err))
+	}
+	config.QPS, config.Burst = 50, 100
+	config.UserAgent = "argoseal/" + version
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	return client.New(config, client.Options{Scheme: scheme})
+}
+
+// records looks through the records for what they say to have sealed.
+func (o *traceOptions) records(cmd *cobra.Command, api client.Client) (*trace.Index, error) {
+	namespaces := o.namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{""}
+	}
+	var entries []trace.Entry
+	seen := 0
+	for _, ns := range namespaces {
+		next := ""
+		for {
+			var page v1alpha1.ProvenanceList
+			if err := api.List(cmd.Context(), &page, client.InNamespace(ns), client.Limit(pageOfRecords), client.Continue(next)); err != nil {
+				return nil, fmt.Errorf("listing provenances: %w", err)
+			}
+			for i := range page.Items {
+				entries = append(entries, entriesOf(&page.Items[i])...)
+			}
+			if len(entries) > maxEntries {
+				return nil, usage(fmt.Errorf("there are more than %d sealed outputs: name namespaces", maxEntries))
+			}
+			if seen += len(page.Items); seen%5000 < len(page.Items) && seen >= 5000 {
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "looked through %d records\n", seen)
+			}
+			if next = page.Continue; next == "" {
+				break
+			}
+		}
+	}
+	return trace.NewIndex(entries), nil
+}
+
+func entriesOf(p *v1alpha1.Provenance) []trace.Entry {
+	if p.Status.Bundle == "" {
+		return nil
+	}
+	var entries []trace.Entry
+	for _, out := range p.Status.Outputs {
+		if out.SHA256 == "" {
+			continue
+		}
+		entries = append(entries, trace.Entry{
+			Namespace: p.Namespace, Record: p.Name, WorkflowUID: string(p.Spec.Workflow.UID), PodUID: string(p.Spec.Pod.UID),
+			URI: out.Location, SHA256: artifact.Digest(out.SHA256), Made: p.CreationTimestamp.Time,
+		})
+	}
+	return entries
+}
+
+// recordReader reads and verifies records, each once.
+func recordReader(api client.Client, root *verify.Root) trace.Reader {
+	return func(ctx context.Context, namespace, record string) (trace.Sealed, error) {
+		var p v1alpha1.Provenance
+		err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: record}, &p)
+		if apierrors.IsNotFound(err) {
+			return trace.Sealed{}, trace.ErrGone
+		}
+		if err != nil {
+			return trace.Sealed{}, fmt.Errorf("reading provenance %s/%s: %w", namespace, record, err)
+		}
+		result, err := root.Inspect([]byte(p.Status.Bundle))
+		if err != nil {
+			return trace.Sealed{}, err
+		}
+		return trace.Sealed{Statement: result.Statement, LogURL: result.LogURL, LogIndex: result.LogIndex}, nil
+	}
+}

@@ -1,0 +1,130 @@
+package trace
+
+import (
+	_ "embed"
+	"html/template"
+	"io"
+	"slices"
+)
+
+//go:embed page.html
+var page string
+
+var pageTemplate = template.Must(template.New("page").Parse(page))
+
+// Sizes of the drawing, in pixels.
+const (
+	boxWidth, boxHeight = 250, 62
+	gapX, gapY          = 70, 22
+	margin              = 20
+)
+
+// box is an item or a step with its place in the drawing.
+type box struct {
+	ID, Title, Line, Note, Class string
+	X, Y, W, H                   int
+	depth                        int
+}
+
+type edge struct{ X1, Y1, C1, C2, X2, Y2 int }
+
+type drawing struct {
+	Graph         *Graph
+	Root          *Item
+	Ends          []*Item
+	Boxes         []box
+	Edges         []edge
+	Width, Height int
+}
+
+// HTML writes the graph as one file that needs no other, and no network: a drawing,
+// and everything that it stands for in tables.
+func (g *Graph) HTML(to io.Writer) error {
+	return pageTemplate.Execute(to, g.draw())
+}
+
+// draw puts the artifact on the right, and what it was made from to its left: each
+// column has what is as far from it, by the longest way.
+func (g *Graph) draw() drawing {
+	depth := g.depths()
+	most := 0
+	for _, d := range depth {
+		most = max(most, d)
+	}
+	columns := make([][]box, most+1)
+	for _, i := range g.Items {
+		b := box{ID: i.ID, Title: label(i.URI), Line: "sha256:" + short(string(i.SHA256)), Note: string(i.Kind), Class: string(i.Kind), depth: depth[i.ID]}
+		if i.SHA256 == "" {
+			b.Line = "any content"
+			if i.Kind == KindSource {
+				b.Line = "a commit"
+			}
+		}
+		columns[b.depth] = append(columns[b.depth], b)
+	}
+	for _, s := range g.Steps {
+		b := box{ID: s.ID, Title: label(s.Template), Line: label(s.Namespace + "/" + s.Workflow), Note: s.Level + ", " + s.Outcome, Class: "step", depth: depth[s.ID]}
+		columns[b.depth] = append(columns[b.depth], b)
+	}
+	d := drawing{Graph: g, Root: g.ItemByID(g.Root), Ends: g.Ends()}
+	rows := 0
+	for _, c := range columns {
+		rows = max(rows, len(c))
+	}
+	d.Height = 2*margin + rows*(boxHeight+gapY) - gapY
+	d.Width = 2*margin + len(columns)*(boxWidth+gapX) - gapX
+	at := map[string]box{}
+	for n, c := range columns {
+		slices.SortStableFunc(c, func(a, b box) int { return g.order(a.ID, at) - g.order(b.ID, at) })
+		top := (d.Height - len(c)*(boxHeight+gapY) + gapY) / 2
+		for i := range c {
+			c[i].X = d.Width - margin - boxWidth - n*(boxWidth+gapX)
+			c[i].Y, c[i].W, c[i].H = top+i*(boxHeight+gapY), boxWidth, boxHeight
+			at[c[i].ID] = c[i]
+			d.Boxes = append(d.Boxes, c[i])
+		}
+	}
+	g.edges(func(from, to, _ string) {
+		a, b := at[from], at[to]
+		e := edge{X1: a.X + boxWidth, Y1: a.Y + boxHeight/2, X2: b.X, Y2: b.Y + boxHeight/2}
+		e.C1, e.C2 = e.X1+gapX/2, e.X2-gapX/2
+		d.Edges = append(d.Edges, e)
+	})
+	return d
+}
+
+// depths are the longest ways from the artifact. A record that refers to itself, in a
+// circle, would have none: no step takes what was made after it, but nothing hangs on
+// that here.
+func (g *Graph) depths() map[string]int {
+	depth := map[string]int{g.Root: 0}
+	bound := len(g.Items) + len(g.Steps)
+	for range bound {
+		changed := false
+		g.edges(func(from, to, _ string) {
+			d, known := depth[to]
+			if before, ok := depth[from]; known && d+1 < bound && (!ok || before < d+1) {
+				depth[from], changed = d+1, true
+			}
+		})
+		if !changed {
+			break
+		}
+	}
+	return depth
+}
+
+// order is about where a box should be: the mean height of what it leads to.
+func (g *Graph) order(id string, at map[string]box) int {
+	sum, n := 0, 0
+	g.edges(func(from, to, _ string) {
+		if b, ok := at[to]; ok && from == id {
+			sum += b.Y
+			n++
+		}
+	})
+	if n == 0 {
+		return 0
+	}
+	return sum / n
+}

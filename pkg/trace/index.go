@@ -1,0 +1,72 @@
+package trace
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+)
+
+// Entry is an output that a record says to have sealed. It is not believed: it says
+// where to look.
+type Entry struct {
+	// Namespace and Record name the Provenance.
+	Namespace, Record string
+	// WorkflowUID and PodUID are those of the producer.
+	WorkflowUID, PodUID string
+	// URI is the location.
+	URI    string
+	SHA256 artifact.Digest
+	// Made is when the record was.
+	Made time.Time
+}
+
+// Index finds entries.
+type Index struct {
+	bySeal    map[string][]Entry
+	byContent map[string][]Entry
+}
+
+// NewIndex makes the index of some entries. Those whose location is none are left out.
+func NewIndex(entries []Entry) *Index {
+	x := &Index{bySeal: map[string][]Entry{}, byContent: map[string][]Entry{}}
+	for _, e := range entries {
+		l, err := artifact.ParseLocation(e.URI)
+		if err != nil {
+			continue
+		}
+		for _, name := range []string{artifact.SealName(l, e.WorkflowUID), artifact.SharedSealName(l, e.WorkflowUID, e.PodUID)} {
+			key := e.Namespace + "/" + name
+			x.bySeal[key] = append(x.bySeal[key], e)
+		}
+		for _, key := range []string{e.URI, string(e.SHA256), e.URI + " " + string(e.SHA256)} {
+			x.byContent[key] = append(x.byContent[key], e)
+		}
+	}
+	return x
+}
+
+// Seal finds what an ArtifactSeal may point to or have pointed to: NAME, or
+// NAMESPACE/NAME if it is not of the namespace itself.
+func (x *Index) Seal(namespace, seal string) []Entry {
+	if !strings.Contains(seal, "/") {
+		seal = namespace + "/" + seal
+	}
+	return latestFirst(x.bySeal[seal])
+}
+
+// Find finds what lies, or lay, at a location, or has a digest, or both: either may
+// be empty.
+func (x *Index) Find(uri string, digest artifact.Digest) []Entry {
+	return latestFirst(x.byContent[strings.TrimSpace(uri+" "+string(digest))])
+}
+
+func latestFirst(entries []Entry) []Entry {
+	sorted := slices.Clone(entries)
+	slices.SortStableFunc(sorted, func(a, b Entry) int {
+		return cmp.Or(b.Made.Compare(a.Made), cmp.Compare(a.Record, b.Record))
+	})
+	return sorted
+}

@@ -1,0 +1,317 @@
+package trace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// MaxSteps bounds a graph.
+const MaxSteps = 2000
+
+// Sealed is a statement whose bundle holds, and where it is logged.
+type Sealed struct {
+	Statement *provenance.Statement
+	LogURL    string
+	LogIndex  int64
+}
+
+// ErrGone says that a record does not exist any more.
+var ErrGone = errors.New("the record does not exist any more")
+
+// Reader reads and verifies one record. ErrGone, or an error with the code of what does
+// not hold, ends a chain; any other ends the walk.
+type Reader func(ctx context.Context, namespace, record string) (Sealed, error)
+
+// Graph is everything that an artifact was made from. Items and steps refer to each
+// other by their ids.
+type Graph struct {
+	// Root is the id of the item that it begins at.
+	Root  string  `json:"root"`
+	Items []*Item `json:"items"`
+	Steps []*Step `json:"steps"`
+}
+
+// Kind says what an item is to the chain.
+type Kind string
+
+const (
+	// KindSealed was made by a step that has a seal.
+	KindSealed Kind = "sealed"
+	// KindSource is a git commit: what people wrote.
+	KindSource Kind = "source"
+	// KindExternal came from outside; a policy, or the step's own definition, admitted it.
+	KindExternal Kind = "external"
+	// KindBroken has a seal that cannot be followed.
+	KindBroken Kind = "broken"
+)
+
+// Item is an artifact, or a source.
+type Item struct {
+	ID     string          `json:"id"`
+	URI    string          `json:"uri"`
+	SHA256 artifact.Digest `json:"sha256,omitempty"`
+	Tree   artifact.Digest `json:"treeSha256,omitempty"`
+	Kind   Kind            `json:"kind"`
+	// By are the ids of the steps that made it: several for a directory that several
+	// steps filled.
+	By []string `json:"by,omitempty"`
+	// Why says why the chain ends here, where it does.
+	Why string `json:"why,omitempty"`
+}
+
+// Step is a step that made something.
+type Step struct {
+	ID string `json:"id"`
+	// Record is NAMESPACE/NAME of its Provenance.
+	Record      string          `json:"record"`
+	Namespace   string          `json:"namespace"`
+	Workflow    string          `json:"workflow"`
+	WorkflowUID string          `json:"workflowUID"`
+	Node        string          `json:"node"`
+	Template    string          `json:"template"`
+	TemplateRef string          `json:"templateRef,omitempty"`
+	Definition  artifact.Digest `json:"templateSha256"`
+	Builder     string          `json:"builder"`
+	Level       string          `json:"level"`
+	Mode        string          `json:"mode"`
+	Outcome     string          `json:"outcome"`
+	FinishedAt  time.Time       `json:"finishedAt"`
+	LogURL      string          `json:"logURL"`
+	LogIndex    int64           `json:"logIndex"`
+	Images      []Image         `json:"images"`
+	Inputs      []Input         `json:"inputs,omitempty"`
+	statement   *provenance.Statement
+}
+
+// Image is one that a step ran.
+type Image struct {
+	Container string          `json:"container"`
+	Image     string          `json:"image"`
+	SHA256    artifact.Digest `json:"sha256,omitempty"`
+}
+
+// Input is what a step took, by the name that its template has for it.
+type Input struct {
+	Name string `json:"name"`
+	Item string `json:"item"`
+}
+
+type walk struct {
+	index *Index
+	read  Reader
+	graph *Graph
+	items map[string]*Item
+	steps map[string]*Step
+	todo  []*Step
+}
+
+// Walk makes the graph of an artifact: of what was made last at a location, if there is
+// no digest. Its error has the code NoProvenance if nobody has sealed it, or that of why
+// its seal does not hold.
+func Walk(ctx context.Context, index *Index, read Reader, uri string, digest artifact.Digest) (*Graph, error) {
+	w := &walk{index: index, read: read, graph: &Graph{}, items: map[string]*Item{}, steps: map[string]*Step{}}
+	candidates := index.Find(uri, digest)
+	if len(candidates) == 0 {
+		return nil, reason.New(reason.NoProvenance, "no record says that a step made it")
+	}
+	var failure error
+	for _, e := range candidates {
+		step, why, err := w.step(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		if step == nil {
+			failure = errors.Join(failure, why)
+			continue
+		}
+		subject, ok := subjectOf(step, e)
+		if !ok {
+			failure = errors.Join(failure, reason.New(reason.SubjectMismatch, "record %s does not state what it says beside its seal", step.Record))
+			continue
+		}
+		root := w.item(subject.URI, subject.SHA256)
+		root.Tree, root.Kind, root.By = subject.Tree, KindSealed, []string{step.ID}
+		w.graph.Root = root.ID
+		return w.graph, w.rest(ctx)
+	}
+	return nil, failure
+}
+
+func subjectOf(step *Step, e Entry) (provenance.Subject, bool) {
+	s, ok := step.statement.Subject(e.URI)
+	return s, ok && s.SHA256 == e.SHA256
+}
+
+// rest follows the inputs of every step that was found, and of those found on the way.
+func (w *walk) rest(ctx context.Context) error {
+	for len(w.todo) > 0 {
+		step := w.todo[0]
+		w.todo = w.todo[1:]
+		for _, in := range step.statement.Inputs {
+			item, err := w.input(ctx, step, in)
+			if err != nil {
+				return err
+			}
+			step.Inputs = append(step.Inputs, Input{Name: in.Name, Item: item.ID})
+		}
+	}
+	return nil
+}
+
+// input is what a step took.
+func (w *walk) input(ctx context.Context, step *Step, in provenance.Input) (*Item, error) {
+	key := in.URI + " " + string(in.SHA256) + string(in.Tree) + " " + in.Seal + in.Policy
+	if in.Seal != "" && !strings.Contains(in.Seal, "/") {
+		key += " " + step.Namespace
+	}
+	if known, ok := w.items[key]; ok {
+		return known, nil
+	}
+	item := w.item(in.URI, in.SHA256)
+	w.items[key] = item
+	item.Tree = in.Tree
+	if in.Seal == "" {
+		outside(item, in)
+		return item, nil
+	}
+	item.Kind, item.Why = KindBroken, "the record of its seal does not exist any more"
+	exact := false
+	for _, e := range w.index.Seal(step.Namespace, in.Seal) {
+		if !madeBefore(e, step) {
+			continue
+		}
+		maker, why, err := w.step(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		if maker == nil {
+			item.Why = why.Error()
+			continue
+		}
+		subject, ok := maker.statement.Subject(e.URI)
+		same := ok && subject.URI == in.URI && subject.SHA256 == in.SHA256
+		switch {
+		case !ok || exact && !same:
+		case same:
+			// The seal that was taken, and none of another time.
+			item.Kind, item.Why, item.By, exact = KindSealed, "", []string{maker.ID}, true
+			return item, nil
+		case subject.URI != in.URI || subject.Form.IsDirectory():
+			// A part of a directory, or a directory that several steps filled.
+			item.Kind, item.Why = KindSealed, ""
+			if !slices.Contains(item.By, maker.ID) {
+				item.By = append(item.By, maker.ID)
+			}
+		default:
+			item.Why = "what its seal points to now has another digest: it was made anew since"
+		}
+	}
+	return item, nil
+}
+
+// madeBefore leaves out what was made after a step had ended. Clocks of nodes and of
+// the API server may differ by seconds.
+func madeBefore(e Entry, step *Step) bool {
+	return e.Made.IsZero() || !e.Made.After(step.FinishedAt.Add(time.Minute))
+}
+
+// outside says how an item without a seal came in.
+func outside(item *Item, in provenance.Input) {
+	by := "the step's own definition"
+	if in.Policy != "" {
+		by = "ClusterProvenancePolicy " + in.Policy
+	}
+	if g, err := artifact.ParseGit(in.URI); err == nil && g.Commit != "" {
+		item.Kind, item.Why = KindSource, "source: a commit, admitted by "+by
+		return
+	}
+	item.Kind, item.Why = KindExternal, "from outside, admitted by "+by
+	if in.SHA256 == "" && in.Tree == "" {
+		item.Why += ", with any content"
+	}
+}
+
+func (w *walk) item(uri string, digest artifact.Digest) *Item {
+	item := &Item{ID: fmt.Sprintf("A%d", len(w.graph.Items)+1), URI: uri, SHA256: digest}
+	w.graph.Items = append(w.graph.Items, item)
+	return item
+}
+
+// step is the verified step of an entry, or why there is none.
+func (w *walk) step(ctx context.Context, e Entry) (step *Step, why, failure error) {
+	record := e.Namespace + "/" + e.Record
+	if known, ok := w.steps[record]; ok {
+		return known, nil, nil
+	}
+	if len(w.steps) >= MaxSteps {
+		return nil, fmt.Errorf("not followed further: the graph has %d steps", MaxSteps), nil
+	}
+	sealed, err := w.read(ctx, e.Namespace, e.Record)
+	var code *reason.Error
+	switch {
+	case errors.Is(err, ErrGone), errors.As(err, &code):
+		return nil, fmt.Errorf("record %s: %w", record, err), nil
+	case err != nil:
+		return nil, nil, err
+	}
+	s := sealed.Statement
+	if s.Step.Namespace != e.Namespace || s.Step.Pod.UID != e.Record {
+		return nil, reason.New(reason.StatementInvalid, "record %s has the seal of another pod", record), nil
+	}
+	step = &Step{
+		ID: fmt.Sprintf("S%d", len(w.steps)+1), Record: record, Namespace: s.Step.Namespace,
+		Workflow: s.Step.Workflow.Name, WorkflowUID: s.Step.Workflow.UID, Node: s.Step.NodeName,
+		Template: s.Definition.Template, Definition: s.Definition.TemplateBody,
+		Builder: s.BuilderID(), Level: string(s.Builder.Level), Mode: string(s.Mode), Outcome: string(s.Outcome.Result),
+		FinishedAt: s.FinishedAt, LogURL: sealed.LogURL, LogIndex: sealed.LogIndex, statement: s,
+	}
+	if ref := s.Definition.WorkflowTemplate; ref != nil {
+		step.TemplateRef = ref.Name
+	}
+	for _, i := range slices.Concat(s.Images, s.Mounted) {
+		step.Images = append(step.Images, Image{Container: i.Container, Image: i.Ref, SHA256: i.SHA256})
+	}
+	w.steps[record] = step
+	w.graph.Steps = append(w.graph.Steps, step)
+	w.todo = append(w.todo, step)
+	return step, nil, nil
+}
+
+// Ends are the items at which chains end for want of evidence, broken ones first.
+func (g *Graph) Ends() []*Item {
+	var ends []*Item
+	for _, kind := range []Kind{KindBroken, KindExternal} {
+		for _, item := range g.Items {
+			if item.Kind == kind {
+				ends = append(ends, item)
+			}
+		}
+	}
+	return ends
+}
+
+// ItemByID and StepByID find by id; nil if there is none.
+func (g *Graph) ItemByID(id string) *Item {
+	i := slices.IndexFunc(g.Items, func(i *Item) bool { return i.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return g.Items[i]
+}
+
+// StepByID finds a step; nil if there is none.
+func (g *Graph) StepByID(id string) *Step {
+	i := slices.IndexFunc(g.Steps, func(s *Step) bool { return s.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return g.Steps[i]
+}

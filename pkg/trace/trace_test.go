@@ -1,0 +1,234 @@
+package trace_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/trace"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func digest(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c, 64)) }
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// world has statements by NAMESPACE/POD, and what records say beside them.
+type world struct {
+	statements map[string]*provenance.Statement
+	entries    []trace.Entry
+	failures   map[string]error
+}
+
+// step adds a step of a workflow that ends at a minute after noon.
+func (w *world) step(ns, workflow, pod string, minute int, subjects []provenance.Subject, inputs ...provenance.Input) {
+	s := &provenance.Statement{Facts: provenance.Facts{
+		Subjects: subjects, Inputs: inputs, Builder: provenance.Builder{Cluster: "c", Level: provenance.LevelIsolated},
+		Definition: provenance.Definition{Template: "t-" + pod, TemplateBody: digest("7")}, Mode: "enforce",
+		Outcome: provenance.Outcome{Result: provenance.Succeeded}, FinishedAt: noon.Add(time.Duration(minute) * time.Minute),
+		Step:   provenance.Step{Namespace: ns, Workflow: provenance.Ref{Name: workflow, UID: workflow}, Pod: provenance.Ref{Name: pod, UID: pod}, NodeName: workflow + "." + pod},
+		Images: []provenance.Image{{Container: "main", Ref: "busybox:1", SHA256: digest("8")}},
+	}}
+	w.statements[ns+"/"+pod] = s
+	for _, sub := range subjects {
+		w.entries = append(w.entries, trace.Entry{Namespace: ns, Record: pod, WorkflowUID: workflow, PodUID: pod, URI: sub.URI, SHA256: sub.SHA256, Made: s.FinishedAt})
+	}
+}
+
+func (w *world) read(_ context.Context, ns, record string) (trace.Sealed, error) {
+	if err := w.failures[ns+"/"+record]; err != nil {
+		return trace.Sealed{}, err
+	}
+	s, ok := w.statements[ns+"/"+record]
+	if !ok {
+		return trace.Sealed{}, trace.ErrGone
+	}
+	return trace.Sealed{Statement: s, LogURL: "http://log", LogIndex: 7}, nil
+}
+
+const bucket = "s3://minio:9000/b/"
+
+func made(key string, d artifact.Digest, form content.Form) provenance.Subject {
+	return provenance.Subject{URI: bucket + key, Sum: content.Sum{Form: form, SHA256: d, Tree: d, Size: 1}, Output: "o"}
+}
+
+func takes(name, key string, d artifact.Digest, ns, workflow, sealed string) provenance.Input {
+	l, err := artifact.ParseLocation(bucket + sealed)
+	if err != nil {
+		panic(err)
+	}
+	seal := artifact.SealName(l, workflow)
+	if ns != "" {
+		seal = ns + "/" + seal
+	}
+	return provenance.Input{Name: name, URI: bucket + key, SHA256: d, Tree: d, Seal: seal}
+}
+
+// chain is a release that was made from a library of another namespace, from data that
+// a policy admitted, from a part of a directory, and from a commit.
+func chain() *world {
+	w := &world{statements: map[string]*provenance.Statement{}, failures: map[string]error{}}
+	w.step("libs", "lib", "build", 1, []provenance.Subject{made("lib.tgz", digest("1"), content.FormTar)},
+		provenance.Input{Name: "src", URI: "git+https://example.com/acme/lib@" + strings.Repeat("a", 40), Policy: "git"})
+	w.step("ci", "w", "fetch", 2, []provenance.Subject{made("w/data/", digest("2"), content.FormDirectory)},
+		provenance.Input{Name: "raw", URI: "https://example.com/raw.csv", Policy: "downloads"})
+	w.step("ci", "w", "release", 5, []provenance.Subject{made("w/app.tgz", digest("3"), content.FormTar), made("w/log.txt", digest("4"), content.FormFile)},
+		takes("lib", "lib.tgz", digest("1"), "libs", "lib", "lib.tgz"),
+		takes("part", "w/data/one.csv", digest("9"), "", "w", "w/data/"))
+	return w
+}
+
+func TestWalk(t *testing.T) {
+	w := chain()
+	g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, "", digest("3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(g.Steps) != 3 || len(g.Items) != 5 {
+		t.Fatalf("%d steps, %d items", len(g.Steps), len(g.Items))
+	}
+	root := g.ItemByID(g.Root)
+	release := g.StepByID(root.By[0])
+	if root.URI != bucket+"w/app.tgz" || release.Record != "ci/release" || release.LogIndex != 7 || len(release.Inputs) != 2 {
+		t.Errorf("root %+v, step %+v", root, release)
+	}
+	lib, part := g.ItemByID(release.Inputs[0].Item), g.ItemByID(release.Inputs[1].Item)
+	if lib.Kind != trace.KindSealed || g.StepByID(lib.By[0]).Record != "libs/build" {
+		t.Errorf("lib %+v", lib)
+	}
+	if part.Kind != trace.KindSealed || g.StepByID(part.By[0]).Record != "ci/fetch" {
+		t.Errorf("part %+v", part)
+	}
+	source := g.ItemByID(g.StepByID(lib.By[0]).Inputs[0].Item)
+	if source.Kind != trace.KindSource || !strings.Contains(source.Why, "policy git") && !strings.Contains(source.Why, "Policy git") {
+		t.Errorf("source %+v", source)
+	}
+	ends := g.Ends()
+	if len(ends) != 1 || ends[0].URI != "https://example.com/raw.csv" || !strings.Contains(ends[0].Why, "downloads, with any content") {
+		t.Errorf("ends %+v", ends[0])
+	}
+}
+
+func TestWalkByLocationTakesTheLast(t *testing.T) {
+	w := chain()
+	w.step("ci", "w2", "again", 9, []provenance.Subject{made("w/app.tgz", digest("5"), content.FormTar)})
+	g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, bucket+"w/app.tgz", "")
+	if err != nil || g.Steps[0].Record != "ci/again" {
+		t.Fatalf("%+v, %v", g, err)
+	}
+	g, err = trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, bucket+"w/app.tgz", digest("3"))
+	if err != nil || g.Steps[0].Record != "ci/release" {
+		t.Fatalf("%+v, %v", g, err)
+	}
+}
+
+// TestWhereChainsBreak: what does not hold is told, and never passed over.
+func TestWhereChainsBreak(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*world)
+		why    string
+		code   reason.Code
+		err    error
+	}{
+		"a record that is gone":         {func(w *world) { delete(w.statements, "libs/build") }, "does not exist any more", "", nil},
+		"a bundle that does not hold":   {func(w *world) { w.failures["libs/build"] = reason.New(reason.SignatureInvalid, "forged") }, "forged", "", nil},
+		"the bundle of another pod":     {func(w *world) { w.statements["libs/build"] = w.statements["ci/fetch"] }, "seal of another pod", "", nil},
+		"made anew since":               {func(w *world) { w.statements["libs/build"].Subjects[0].SHA256 = digest("f") }, "another digest", "", nil},
+		"made after it was taken":       {func(w *world) { w.entries[0].Made = noon.Add(time.Hour) }, "does not exist any more", "", nil},
+		"no such location in the seal":  {func(w *world) { w.statements["libs/build"].Subjects[0].URI = bucket + "x" }, "does not exist any more", "", nil},
+		"the record of the artifact":    {func(w *world) { w.failures["ci/release"] = reason.New(reason.LogEntryInvalid, "no log") }, "", reason.LogEntryInvalid, nil},
+		"an API server that is away":    {func(w *world) { w.failures["libs/build"] = context.DeadlineExceeded }, "", "", context.DeadlineExceeded},
+		"a record with another subject": {func(w *world) { w.statements["ci/release"].Subjects[0].SHA256 = digest("f") }, "", reason.SubjectMismatch, nil},
+		"nothing on record":             {func(w *world) { w.entries = nil }, "", reason.NoProvenance, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := chain()
+			tt.change(w)
+			g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, "", digest("3"))
+			switch {
+			case tt.err != nil:
+				if !errors.Is(err, tt.err) {
+					t.Errorf("error %v", err)
+				}
+			case tt.code != "":
+				var coded *reason.Error
+				if !errors.As(err, &coded) || coded.Code != tt.code {
+					t.Errorf("error %v, want %s", err, tt.code)
+				}
+			default:
+				if err != nil {
+					t.Fatal(err)
+				}
+				broken := g.Ends()[0]
+				if broken.Kind != trace.KindBroken || !strings.Contains(broken.Why, tt.why) {
+					t.Errorf("%+v, want %q", broken, tt.why)
+				}
+			}
+		})
+	}
+}
+
+// TestWalkIsBounded: records that refer to each other in a circle end.
+func TestWalkIsBounded(t *testing.T) {
+	w := &world{statements: map[string]*provenance.Statement{}}
+	w.step("ci", "w", "a", 1, []provenance.Subject{made("a", digest("1"), content.FormFile)}, takes("in", "b", digest("2"), "", "w", "b"))
+	w.step("ci", "w", "b", 1, []provenance.Subject{made("b", digest("2"), content.FormFile)}, takes("in", "a", digest("1"), "", "w", "a"))
+	g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, "", digest("1"))
+	if err != nil || len(g.Steps) != 2 {
+		t.Fatalf("%+v, %v", g, err)
+	}
+	var page bytes.Buffer
+	if err := errors.Join(g.HTML(&page), g.Text(&page)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWritten(t *testing.T) {
+	w := chain()
+	w.statements["ci/release"].Inputs[0].Name = "<script>alert(1)</script>\n\x1b[31m"
+	g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, "", digest("3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, write := range map[string]func(*bytes.Buffer) error{
+		"trace.txt":     func(b *bytes.Buffer) error { return g.Text(b) },
+		"trace.dot":     func(b *bytes.Buffer) error { return g.DOT(b) },
+		"trace.mermaid": func(b *bytes.Buffer) error { return g.Mermaid(b) },
+		"trace.html":    func(b *bytes.Buffer) error { return g.HTML(b) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := write(&b); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(b.String(), "\x1b") && name == "trace.txt" || strings.Contains(b.String(), "<script>") && name == "trace.html" {
+				t.Error("what a template calls its input is not quoted")
+			}
+			if name == "trace.html" && (strings.Contains(b.String(), "http-equiv") || strings.Contains(b.String(), "src=") || strings.Contains(b.String(), "ZgotmplZ")) {
+				t.Error("the page needs another file, or could not be written")
+			}
+			if *update {
+				if err := os.WriteFile("testdata/"+name, b.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile("testdata/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(b.Bytes(), want) {
+				t.Errorf("it is not testdata/%s (-update writes it):\n%s", name, b.String())
+			}
+		})
+	}
+}
