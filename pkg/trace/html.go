@@ -14,8 +14,8 @@ var pageTemplate = template.Must(template.New("page").Parse(page))
 
 // Sizes of the drawing, in pixels.
 const (
-	boxWidth, boxHeight = 250, 62
-	gapX, gapY          = 70, 22
+	boxWidth, boxHeight = 230, 62
+	gapX, gapY          = 46, 22
 	margin              = 20
 )
 
@@ -53,7 +53,7 @@ func (g *Graph) draw() drawing {
 	}
 	columns := make([][]box, most+1)
 	for _, i := range g.Items {
-		b := box{ID: i.ID, Title: label(i.URI), Line: "sha256:" + short(string(i.SHA256)), Note: string(i.Kind), Class: string(i.Kind), depth: depth[i.ID]}
+		b := box{ID: i.ID, Title: tail(i.URI), Line: "sha256:" + short(string(i.SHA256)), Note: string(i.Kind), Class: string(i.Kind), depth: depth[i.ID]}
 		if i.SHA256 == "" {
 			b.Line = "any content"
 			if i.Kind == KindSource {
@@ -63,7 +63,7 @@ func (g *Graph) draw() drawing {
 		columns[b.depth] = append(columns[b.depth], b)
 	}
 	for _, s := range g.Steps {
-		b := box{ID: s.ID, Title: label(s.Template), Line: label(s.Namespace + "/" + s.Workflow), Note: s.Level + ", " + s.Outcome, Class: "step", depth: depth[s.ID]}
+		b := box{ID: s.ID, Title: tail(s.Template), Line: tail(s.Namespace + "/" + s.Workflow), Note: s.Level + ", " + s.Outcome, Class: "step", depth: depth[s.ID]}
 		columns[b.depth] = append(columns[b.depth], b)
 	}
 	d := drawing{Graph: g, Root: g.ItemByID(g.Root), Ends: g.Ends()}
@@ -127,4 +127,13 @@ func (g *Graph) order(id string, at map[string]box) int {
 		return 0
 	}
 	return sum / n
+}
+
+// tail is the end of a name, as much as a box has room for.
+func tail(name string) string {
+	const most = 27
+	if runes := []rune(name); len(runes) > most {
+		return "…" + string(runes[len(runes)-most+1:])
+	}
+	return name
 }

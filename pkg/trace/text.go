@@ -35,7 +35,7 @@ func (g *Graph) Text(to io.Writer) error {
 	if t.err == nil && len(ends) == 0 {
 		_, t.err = fmt.Fprint(to, "; every chain ends at a source or at a step without inputs\n")
 	} else if t.err == nil {
-		_, t.err = fmt.Fprintf(to, "; %d chains end for want of evidence:\n", len(ends))
+		_, t.err = fmt.Fprintf(to, "; for want of evidence %d end early:\n", len(ends))
 		for _, e := range ends {
 			if t.err == nil {
 				_, t.err = fmt.Fprintf(to, "  %s: %s\n", plain(e.URI), plain(e.Why))
