@@ -123,3 +123,30 @@ func TestTheDocumentedScriptNamesTheReferencesOfASeal(t *testing.T) {
 		t.Errorf("%v, it says\n%s", err, out)
 	}
 }
+
+// TestThePageOfWorkflowsShowsItsStatements: the examples are what the code makes, and
+// every field of ours has its row.
+func TestThePageOfWorkflowsShowsItsStatements(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/buildtypes/argo-workflow-v1.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, golden := range []string{"testdata/workflow.json", "testdata/summary.json"} {
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(doc), "```json\n"+string(want)+"```") {
+			t.Errorf("the page does not show %s", golden)
+		}
+	}
+	text, _, _ := strings.Cut(string(doc), "## Example")
+	for _, wire := range []any{wireWorkflowExternal{}, wireWorkflowInternal{}, WorkflowStep{}} {
+		for i := range reflect.TypeOf(wire).NumField() {
+			name, _, _ := strings.Cut(reflect.TypeOf(wire).Field(i).Tag.Get("json"), ",")
+			if !strings.Contains(text, name) {
+				t.Errorf("the page does not explain %s", name)
+			}
+		}
+	}
+}

@@ -50,7 +50,7 @@ func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
 	}
 	// What would not verify afterwards is not recorded. What a later release has
 	// signed is left to one.
-	switch _, err := provenance.Parse(opened.GetPayload()); {
+	switch err := provenance.Check(opened.GetPayload()); {
 	case reason.Of(err) == reason.TooNew:
 		return nil, err
 	case err != nil:
@@ -61,7 +61,7 @@ func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := s.root.Verify(bundle); err != nil {
+		if _, err := s.root.Payload(bundle); err != nil {
 			return nil, fmt.Errorf("new bundle does not verify: %w", err)
 		}
 		return bundle, nil

@@ -69,12 +69,12 @@ func (s *Signer) PublicKeyPEM() []byte { return append([]byte(nil), s.publicPEM.
 func (s *Signer) Hint() string { return s.hint }
 
 // Sign signs a statement and gives back the DSSE envelope (JSON), to be stored
-// before it is recorded. It signs nothing but what provenance.Parse accepts.
+// before it is recorded. It signs nothing but what provenance.Check accepts.
 //
 // The signature has no key id: verifiers that know other conventions for it
 // would skip the signature. The bundle's hint names the key.
 func (s *Signer) Sign(ctx context.Context, payload []byte) ([]byte, error) {
-	if _, err := provenance.Parse(payload); err != nil {
+	if err := provenance.Check(payload); err != nil {
 		return nil, fmt.Errorf("refuse to sign: %w", err)
 	}
 	signer, err := dsse.NewEnvelopeSigner(&sigdsse.SignerAdapter{SignatureSigner: s.key, Pub: s.public})

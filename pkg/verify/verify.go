@@ -20,9 +20,15 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Result is a verified bundle: the statement, and where it is logged.
+// Result is the verified bundle of a step's seal: its statement, and where it is logged.
 type Result struct {
 	Statement *provenance.Statement
+	Signed
+}
+
+// Signed is what a verified bundle holds: something that the notary signed, and where it
+// is logged.
+type Signed struct {
 	// Payload is the statement as it was signed.
 	Payload []byte
 	// LogURL is the log's base URL, as the trusted root has it.
@@ -47,6 +53,21 @@ func (r *Root) Verify(bundleJSON []byte) (*provenance.Statement, error) {
 
 // Inspect is Verify with what the bundle says beside the statement.
 func (r *Root) Inspect(bundleJSON []byte) (*Result, error) {
+	signed, err := r.Payload(bundleJSON)
+	if err != nil {
+		return nil, err
+	}
+	statement, err := provenance.Parse(signed.Payload)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Statement: statement, Signed: *signed}, nil
+}
+
+// Payload is Verify for whatever the notary signs: it says that signature and log entry
+// hold, and nothing about what the payload states. Its errors have the codes of Verify,
+// but for StatementInvalid.
+func (r *Root) Payload(bundleJSON []byte) (*Signed, error) {
 	if r == nil || r.verifier == nil {
 		return nil, reason.New(reason.TrustedRootNotReady, "there is no trusted root")
 	}
@@ -57,17 +78,12 @@ func (r *Root) Inspect(bundleJSON []byte) (*Result, error) {
 	if err := r.verify(b); err != nil {
 		return nil, err
 	}
-	statement, err := provenance.Parse(b.GetDsseEnvelope().GetPayload())
-	if err != nil {
-		return nil, err
-	}
 	entry := b.GetVerificationMaterial().GetTlogEntries()[0]
-	return &Result{
-		Statement: statement,
-		Payload:   b.GetDsseEnvelope().GetPayload(),
-		LogURL:    r.logs[hex.EncodeToString(entry.GetLogId().GetKeyId())],
-		LogIndex:  entry.GetLogIndex(),
-		KeyHint:   b.GetVerificationMaterial().GetPublicKey().GetHint(),
+	return &Signed{
+		Payload:  b.GetDsseEnvelope().GetPayload(),
+		LogURL:   r.logs[hex.EncodeToString(entry.GetLogId().GetKeyId())],
+		LogIndex: entry.GetLogIndex(),
+		KeyHint:  b.GetVerificationMaterial().GetPublicKey().GetHint(),
 	}, nil
 }
 

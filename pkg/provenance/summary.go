@@ -1,0 +1,208 @@
+package provenance
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	vsa "github.com/in-toto/attestation/go/predicates/vsa/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// The fixed parts of summaries.
+const (
+	// SummaryType is the predicate type of a Verification Summary Attestation.
+	SummaryType = "https://slsa.dev/verification_summary/v1"
+	// SummaryPolicy names what a summary says to hold: every step of the workflow that
+	// stored something has a seal, and everything that one took was sealed, or admitted
+	// by policy.
+	SummaryPolicy = "https://argoseal.dev/policies/workflow-sealed/v1"
+	slsaVersion   = "1.0"
+	passed        = "PASSED"
+	failed        = "FAILED"
+)
+
+// SummaryFacts is everything that a Verification Summary Attestation says of what leaves
+// a workflow.
+type SummaryFacts struct {
+	Subjects  []WorkflowSubject
+	Builder   Builder
+	Namespace string
+	Workflow  Ref
+	// Statement is the digest of the payload about the workflow.
+	Statement artifact.Digest
+	// Verified is when the statements of all steps were.
+	Verified time.Time
+	// Passed says that none is missing, and that every step ran in mode enforce.
+	Passed bool
+}
+
+// SummaryLevel is the SLSA level of a builder level: what is isolated is what Build L3
+// asks, on nodes that tenants do not own; what is observed is genuine, and signed by
+// the platform: L2.
+func SummaryLevel(l Level) string {
+	if l == LevelIsolated {
+		return "SLSA_BUILD_LEVEL_3"
+	}
+	return "SLSA_BUILD_LEVEL_2"
+}
+
+// BuildSummary makes the payload of a summary.
+func BuildSummary(f SummaryFacts) ([]byte, error) {
+	f.Subjects = sortedBy(f.Subjects, func(s WorkflowSubject) string { return s.URI })
+	f.Verified = f.Verified.UTC().Truncate(time.Second)
+	if err := errors.Join(validateLeaving(f.Subjects), f.Builder.validate(), f.Workflow.validate("workflow"), checkSegment("namespace", f.Namespace),
+		checkSegment("workflow", f.Workflow.Name), checkDigest("statement", f.Statement), (&Facts{StartedAt: f.Verified, FinishedAt: f.Verified}).validateTimes()); err != nil {
+		return nil, err
+	}
+	result, level := failed, failed
+	if f.Passed {
+		result, level = passed, SummaryLevel(f.Builder.Level)
+	}
+	body, err := protoToStruct(&vsa.VerificationSummary{
+		Verifier:     &vsa.VerificationSummary_Verifier{Id: f.Builder.ID()},
+		TimeVerified: timestamppb.New(f.Verified),
+		ResourceUri:  resource(f.Builder.Cluster, layout.APIVersion, f.Namespace, "workflows", f.Workflow.Name),
+		Policy:       &vsa.VerificationSummary_Policy{Uri: SummaryPolicy},
+		InputAttestations: []*vsa.VerificationSummary_InputAttestation{{
+			Uri:    resource(f.Builder.Cluster, "argoseal.dev/v1alpha1", f.Namespace, "workflowprovenances", f.Workflow.UID),
+			Digest: digestSet(f.Statement),
+		}},
+		VerificationResult: result, VerifiedLevels: []string{level}, SlsaVersion: slsaVersion,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return statementOf(f.Subjects, SummaryType, body)
+}
+
+func resource(cluster, apiVersion, namespace, kind, name string) string {
+	return "k8s://" + cluster + "/apis/" + apiVersion + "/namespaces/" + namespace + "/" + kind + "/" + name
+}
+
+// ParseSummary reads a payload that BuildSummary made, and accepts no other. Its errors
+// have the code StatementInvalid.
+func ParseSummary(payload []byte) (SummaryFacts, error) {
+	f, err := parseSummary(payload)
+	if err != nil {
+		return SummaryFacts{}, reason.Wrap(reason.StatementInvalid, err, "%v", err)
+	}
+	return f, nil
+}
+
+func parseSummary(payload []byte) (f SummaryFacts, err error) {
+	if len(payload) == 0 || len(payload) > MaxPayload {
+		return f, fmt.Errorf("statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
+	}
+	var w wireSummary
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&w); err != nil {
+		return f, fmt.Errorf("not a statement of type %s: %w", SummaryType, err)
+	}
+	p := &w.Predicate
+	if f.Builder, err = ParseBuilderID(p.Verifier.ID); err != nil {
+		return f, err
+	}
+	if f.Verified, err = time.Parse(time.RFC3339, p.TimeVerified); err != nil {
+		return f, fmt.Errorf("timeVerified: %w", err)
+	}
+	f.Subjects = w.subjects()
+	of := strings.Split(strings.TrimPrefix(p.ResourceURI, "k8s://"), "/")
+	if len(p.InputAttestations) != 1 || len(of) < 2 {
+		return f, errors.New("it is not about one workflow")
+	}
+	f.Statement = p.InputAttestations[0].Digest.SHA256
+	record := strings.Split(p.InputAttestations[0].URI, "/")
+	f.Workflow = Ref{Name: of[len(of)-1], UID: record[len(record)-1]}
+	if len(of) > 3 {
+		f.Namespace = of[len(of)-3]
+	}
+	f.Passed = p.VerificationResult == passed
+	again, err := BuildSummary(f)
+	if err != nil {
+		return f, err
+	}
+	if !bytes.Equal(again, payload) {
+		return f, errors.New("not in canonical form, or it contradicts itself")
+	}
+	return f, nil
+}
+
+// Check accepts what this release signs: a statement about a step or about a workflow,
+// or a summary, each as strictly as its own parser. Its errors have the codes of Parse.
+func Check(payload []byte) error {
+	var w struct {
+		PredicateType string `json:"predicateType"`
+		Predicate     struct {
+			BuildDefinition struct {
+				BuildType string `json:"buildType"`
+			} `json:"buildDefinition"`
+		} `json:"predicate"`
+	}
+	if len(payload) == 0 || len(payload) > MaxPayload {
+		return reason.New(reason.StatementInvalid, "statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
+	}
+	// What cannot be read is none of the others, and Parse says what is wrong with it.
+	_ = json.Unmarshal(payload, &w)
+	switch {
+	case w.PredicateType == SummaryType:
+		_, err := ParseSummary(payload)
+		return err
+	case w.Predicate.BuildDefinition.BuildType == WorkflowBuildType:
+		_, err := ParseWorkflow(payload)
+		return err
+	}
+	_, err := Parse(payload)
+	return err
+}
+
+type wireSummary struct {
+	wireLeaving
+	Predicate struct {
+		Verifier struct {
+			ID string `json:"id"`
+		} `json:"verifier"`
+		TimeVerified string `json:"timeVerified"`
+		ResourceURI  string `json:"resourceUri"`
+		Policy       struct {
+			URI string `json:"uri"`
+		} `json:"policy"`
+		InputAttestations []struct {
+			URI    string     `json:"uri"`
+			Digest wireDigest `json:"digest"`
+		} `json:"inputAttestations"`
+		VerificationResult string   `json:"verificationResult"`
+		VerifiedLevels     []string `json:"verifiedLevels"`
+		SLSAVersion        string   `json:"slsaVersion"`
+	} `json:"predicate"`
+}
+
+// wireLeaving is what statements about workflows have in common.
+type wireLeaving struct {
+	Type    string `json:"_type"`
+	Subject []struct {
+		Name        string     `json:"name"`
+		Digest      wireDigest `json:"digest"`
+		Annotations struct {
+			Output     string          `json:"output"`
+			Pod        string          `json:"pod"`
+			TreeSHA256 artifact.Digest `json:"treeSha256"`
+		} `json:"annotations"`
+	} `json:"subject"`
+	PredicateType string `json:"predicateType"`
+}
+
+func (w *wireLeaving) subjects() (all []WorkflowSubject) {
+	for _, s := range w.Subject {
+		all = append(all, WorkflowSubject{URI: s.Name, SHA256: s.Digest.SHA256, Tree: s.Annotations.TreeSHA256, Output: s.Annotations.Output, Pod: s.Annotations.Pod})
+	}
+	return all
+}

@@ -1,0 +1,431 @@
+package provenance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	slsa "github.com/in-toto/attestation/go/predicates/provenance/v1"
+	intoto "github.com/in-toto/attestation/go/v1"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+)
+
+// The fixed parts of statements about a whole workflow.
+const (
+	// WorkflowBuildType is their build type; docs/buildtypes/argo-workflow-v1.md is its page.
+	WorkflowBuildType = "https://argoseal.dev/buildtypes/argo-workflow/v1"
+	// MaxWorkflowSteps is how many steps a statement lists. Of more it has the digest
+	// of the list alone.
+	MaxWorkflowSteps = 400
+	// maxWorkflowGraph bounds that list, in bytes of JSON: bundle and summary have to fit
+	// into one record.
+	maxWorkflowGraph = 128 << 10
+)
+
+// WorkflowFacts is everything that a statement about a whole workflow says. Lists may
+// come in any order.
+type WorkflowFacts struct {
+	// Subjects leave the workflow: sealed outputs of steps that succeeded and that no
+	// step of it took. 1 to 1024.
+	Subjects []WorkflowSubject
+	// Builder is the cluster, and the lowest level of all steps.
+	Builder Builder
+	// Mode is the lowest of all steps.
+	Mode      v1alpha1.Mode
+	Namespace string
+	Workflow  Ref
+	// WorkflowTemplate, Spec, Entrypoint and Parameters are as in Definition; parameters
+	// on which steps do not agree are left out.
+	WorkflowTemplate *WorkflowTemplate
+	Spec             artifact.Digest
+	Entrypoint       string
+	Parameters       []Parameter
+	// Steps are all that have a seal. StepsDigest is that of their list, which may be
+	// left out.
+	Steps       []WorkflowStep
+	StepCount   int
+	StepsDigest artifact.Digest
+	// Inputs came from outside the workflow, each once.
+	Inputs []WorkflowInput
+	// Images are those that steps ran, each once; Container is empty.
+	Images     []Image
+	References []Reference
+	// Unsealed is how many outputs of these steps have no seal.
+	Unsealed int
+	// Argoseal is the version of the notary.
+	Argoseal   string
+	StartedAt  time.Time
+	FinishedAt time.Time
+}
+
+// WorkflowSubject is one output, and the pod that made it.
+type WorkflowSubject struct {
+	URI    string
+	SHA256 artifact.Digest
+	Tree   artifact.Digest
+	Output string
+	Pod    string
+}
+
+// WorkflowStep is one step in the graph.
+type WorkflowStep struct {
+	// Pod is the UID of its pod.
+	Pod      string `json:"pod"`
+	Node     string `json:"node"`
+	Template string `json:"template"`
+	Outcome  Result `json:"outcome"`
+	Level    Level  `json:"level"`
+	// Statement is the digest of its own statement, as it was signed.
+	Statement artifact.Digest `json:"statementSha256"`
+	// Takes and Makes are the artifacts by which steps are linked.
+	Takes []WorkflowLink `json:"takes,omitempty"`
+	Makes []WorkflowLink `json:"makes,omitempty"`
+}
+
+// WorkflowLink is an artifact: its location, and its digest where it has one.
+type WorkflowLink struct {
+	URI    string          `json:"uri"`
+	SHA256 artifact.Digest `json:"sha256,omitempty"`
+}
+
+// WorkflowInput is something that came from outside the workflow.
+type WorkflowInput struct {
+	URI    string
+	SHA256 artifact.Digest
+	Tree   artifact.Digest
+	// Seal is NAMESPACE/NAME of the ArtifactSeal of another workflow, or empty.
+	Seal string
+	// Policy is the ClusterProvenancePolicy that admitted it, or empty.
+	Policy string
+}
+
+// StepStatement is a verified statement about a step, and the digest of its payload.
+type StepStatement struct {
+	*Statement
+	SHA256 artifact.Digest
+}
+
+// ErrNothingLeaves says that no step that succeeded has a sealed output.
+var ErrNothingLeaves = errors.New("no step that succeeded has a sealed output")
+
+// OfWorkflow gathers what the statements of a workflow's steps say of the whole. They
+// have to be about the same workflow and definition; seals says which ArtifactSeals are
+// the workflow's own.
+func OfWorkflow(steps []StepStatement, argoseal string) (WorkflowFacts, error) {
+	if len(steps) == 0 {
+		return WorkflowFacts{}, ErrNothingLeaves
+	}
+	first := steps[0]
+	f := WorkflowFacts{
+		Builder: first.Builder, Mode: first.Mode, Namespace: first.Step.Namespace, Workflow: first.Step.Workflow,
+		WorkflowTemplate: first.Definition.WorkflowTemplate, Spec: first.Definition.Spec, Entrypoint: first.Definition.Entrypoint,
+		Parameters: slices.Clone(first.Definition.Parameters), StartedAt: first.StartedAt, FinishedAt: first.FinishedAt, Argoseal: argoseal,
+	}
+	made, taken := map[WorkflowLink]bool{}, map[WorkflowLink]bool{}
+	madeAt := map[string]bool{}
+	images, references := map[Image]bool{}, map[string]Reference{}
+	for _, s := range steps {
+		if s.Step.Workflow != f.Workflow || s.Step.Namespace != f.Namespace || s.Builder.Cluster != f.Builder.Cluster {
+			return WorkflowFacts{}, fmt.Errorf("pod %s is not of workflow %s", s.Step.Pod.UID, f.Workflow.UID)
+		}
+		if s.Definition.Spec != f.Spec || !sameTemplate(s.Definition.WorkflowTemplate, f.WorkflowTemplate) {
+			return WorkflowFacts{}, errors.New("the workflow's definition was changed between its steps")
+		}
+		if s.Definition.Entrypoint != f.Entrypoint {
+			f.Entrypoint = ""
+		}
+		f.Parameters = slices.DeleteFunc(f.Parameters, func(p Parameter) bool { return !slices.Contains(s.Definition.Parameters, p) })
+		f.Mode = lower(f.Mode, s.Mode)
+		if s.Builder.Level == LevelObserved {
+			f.Builder.Level = LevelObserved
+		}
+		f.Unsealed += len(s.Unsealed)
+		if s.StartedAt.Before(f.StartedAt) {
+			f.StartedAt = s.StartedAt
+		}
+		if s.FinishedAt.After(f.FinishedAt) {
+			f.FinishedAt = s.FinishedAt
+		}
+		step := WorkflowStep{
+			Pod: s.Step.Pod.UID, Node: s.Step.NodeName, Template: s.Definition.Template, Outcome: s.Outcome.Result, Level: s.Builder.Level, Statement: s.SHA256,
+		}
+		for _, sub := range s.Subjects {
+			l := WorkflowLink{sub.URI, sub.SHA256}
+			step.Makes = append(step.Makes, l)
+			made[l], madeAt[sub.URI] = true, true
+		}
+		for _, i := range s.Inputs {
+			l := WorkflowLink{i.URI, i.SHA256}
+			step.Takes = append(step.Takes, l)
+			taken[l] = true
+		}
+		f.Steps = append(f.Steps, step)
+		for _, i := range slices.Concat(s.Images, s.Mounted) {
+			i.Container = ""
+			images[i] = true
+		}
+		for _, r := range s.Definition.References {
+			references[r.id()+string(r.SHA256)] = r
+		}
+	}
+	for i := range images {
+		f.Images = append(f.Images, i)
+	}
+	for _, r := range references {
+		f.References = append(f.References, r)
+	}
+	f.outside(steps, made)
+	f.leaving(steps, taken)
+	if len(f.Subjects) == 0 {
+		return WorkflowFacts{}, ErrNothingLeaves
+	}
+	f.StepCount = len(f.Steps)
+	f = f.sorted()
+	f.StepsDigest = stepsDigest(f.Steps)
+	if raw, err := json.Marshal(f.Steps); err != nil || len(f.Steps) > MaxWorkflowSteps || len(raw) > maxWorkflowGraph {
+		f.Steps = nil
+	}
+	return f, nil
+}
+
+// outside gathers the inputs that no step of the workflow made: without a seal, with
+// that of another workflow, or with one of a step that has none here any more.
+func (f *WorkflowFacts) outside(steps []StepStatement, made map[WorkflowLink]bool) {
+	seen := map[WorkflowInput]bool{}
+	for _, s := range steps {
+		for _, i := range s.Inputs {
+			in := WorkflowInput{URI: i.URI, SHA256: i.SHA256, Tree: i.Tree, Seal: i.Seal, Policy: i.Policy}
+			if i.Seal != "" && (made[WorkflowLink{i.URI, i.SHA256}] || f.partOfOwn(steps, i)) || seen[in] {
+				continue
+			}
+			seen[in] = true
+			f.Inputs = append(f.Inputs, in)
+		}
+	}
+}
+
+// partOfOwn says whether an input is a part of a directory that a step of the workflow
+// made: its seal is that of the directory.
+func (f *WorkflowFacts) partOfOwn(steps []StepStatement, i Input) bool {
+	for _, s := range steps {
+		for _, sub := range s.Subjects {
+			l, err := sub.Location()
+			if err == nil && sub.Form.IsDirectory() && (artifact.SealName(l, f.Workflow.UID) == i.Seal || artifact.SharedSealName(l, f.Workflow.UID, s.Step.Pod.UID) == i.Seal) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// leaving gathers the outputs of steps that succeeded and that no step took. Where
+// every one is taken, all leave: one of them is what the workflow was run for.
+func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bool) {
+	var all []WorkflowSubject
+	at := map[string]int{}
+	for _, s := range steps {
+		if s.Outcome.Result != Succeeded {
+			continue
+		}
+		for _, sub := range s.Subjects {
+			subject := WorkflowSubject{URI: sub.URI, SHA256: sub.SHA256, Tree: sub.Tree, Output: sub.Output, Pod: s.Step.Pod.UID}
+			if n, twice := at[sub.URI]; twice {
+				// Two steps stored at one place: what the later one stored lies there.
+				if !s.FinishedAt.Before(finished(steps, all[n].Pod)) {
+					all[n] = subject
+				}
+				continue
+			}
+			at[sub.URI] = len(all)
+			all = append(all, subject)
+		}
+	}
+	left := slices.DeleteFunc(slices.Clone(all), func(s WorkflowSubject) bool { return taken[WorkflowLink{s.URI, s.SHA256}] })
+	if len(left) == 0 {
+		left = all
+	}
+	f.Subjects = left
+}
+
+func finished(steps []StepStatement, pod string) time.Time {
+	for _, s := range steps {
+		if s.Step.Pod.UID == pod {
+			return s.FinishedAt
+		}
+	}
+	return time.Time{}
+}
+
+func sameTemplate(a, b *WorkflowTemplate) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
+}
+
+func lower(a, b v1alpha1.Mode) v1alpha1.Mode {
+	rank := map[v1alpha1.Mode]int{v1alpha1.ModeEnforce: 2, v1alpha1.ModeWarn: 1}
+	if rank[b] < rank[a] {
+		return b
+	}
+	return a
+}
+
+// stepsDigest is the digest of sorted steps: a line each, the UID of the pod and the
+// digest of its statement.
+func stepsDigest(steps []WorkflowStep) artifact.Digest {
+	var text strings.Builder
+	for _, s := range steps {
+		text.WriteString(s.Pod + " " + string(s.Statement) + "\n")
+	}
+	return artifact.DigestOfText(text.String())
+}
+
+func (f WorkflowFacts) sorted() WorkflowFacts {
+	f.Subjects = sortedBy(f.Subjects, func(s WorkflowSubject) string { return s.URI })
+	f.Parameters = sortedBy(f.Parameters, func(p Parameter) string { return p.Name })
+	f.Steps = sortedBy(f.Steps, func(s WorkflowStep) string { return s.Pod })
+	for i := range f.Steps {
+		links := func(l []WorkflowLink) []WorkflowLink {
+			return slices.Compact(sortedBy(l, func(l WorkflowLink) string { return l.URI + " " + string(l.SHA256) }))
+		}
+		f.Steps[i].Takes, f.Steps[i].Makes = links(f.Steps[i].Takes), links(f.Steps[i].Makes)
+	}
+	f.Inputs = sortedBy(f.Inputs, func(i WorkflowInput) string {
+		return fmt.Sprintf("%s %s %s %s %s", i.URI, i.SHA256, i.Tree, i.Seal, i.Policy)
+	})
+	f.Images = sortedBy(f.Images, func(i Image) string { return i.Ref + " " + i.Repository + " " + string(i.SHA256) + string(i.DigestOf) })
+	f.References = sortedBy(f.References, func(r Reference) string { return r.id() + " " + string(r.SHA256) })
+	return f
+}
+
+// BuildWorkflow makes the payload of the statement about a whole workflow, as Build does
+// for a step.
+func BuildWorkflow(f WorkflowFacts) ([]byte, error) {
+	f = f.sorted()
+	if err := f.validate(); err != nil {
+		return nil, err
+	}
+	external, err := toStruct(f.external())
+	if err != nil {
+		return nil, err
+	}
+	internal, err := toStruct(wireWorkflowInternal{
+		Workflow: f.Workflow, Namespace: f.Namespace, Mode: string(f.Mode), StepCount: f.StepCount, StepsDigest: wireDigest{f.StepsDigest},
+		Steps: f.Steps, Unsealed: f.Unsealed, Argoseal: f.Argoseal,
+	})
+	if err != nil {
+		return nil, err
+	}
+	predicate := &slsa.Provenance{
+		BuildDefinition: &slsa.BuildDefinition{
+			BuildType: WorkflowBuildType, ExternalParameters: external, InternalParameters: internal, ResolvedDependencies: f.dependencies(),
+		},
+		RunDetails: &slsa.RunDetails{
+			Builder: &slsa.Builder{Id: f.Builder.ID(), Version: map[string]string{"argoseal": f.Argoseal}},
+			Metadata: &slsa.BuildMetadata{
+				InvocationId: f.Workflow.UID, StartedOn: timestamppb.New(f.StartedAt), FinishedOn: timestamppb.New(f.FinishedAt),
+			},
+		},
+	}
+	if err := predicate.Validate(); err != nil {
+		return nil, fmt.Errorf("predicate: %w", err)
+	}
+	body, err := protoToStruct(predicate)
+	if err != nil {
+		return nil, err
+	}
+	return statementOf(f.Subjects, PredicateType, body)
+}
+
+func statementOf(of []WorkflowSubject, predicateType string, body *structpb.Struct) ([]byte, error) {
+	subjects := make([]*intoto.ResourceDescriptor, len(of))
+	for i, s := range of {
+		subjects[i] = &intoto.ResourceDescriptor{Name: s.URI, Digest: digestSet(s.SHA256), Annotations: annotations(map[string]*structpb.Value{
+			"output": structpb.NewStringValue(s.Output), "pod": structpb.NewStringValue(s.Pod), "treeSha256": unless("", s.Tree),
+		})}
+	}
+	statement := &intoto.Statement{Type: intoto.StatementTypeUri, Subject: subjects, PredicateType: predicateType, Predicate: body}
+	if err := statement.Validate(); err != nil {
+		return nil, fmt.Errorf("statement: %w", err)
+	}
+	return canonical(statement)
+}
+
+func (f *WorkflowFacts) external() wireWorkflowExternal {
+	d := &Facts{Definition: Definition{WorkflowTemplate: f.WorkflowTemplate, Spec: f.Spec, Entrypoint: f.Entrypoint, Parameters: f.Parameters}}
+	w := d.external()
+	return wireWorkflowExternal{w.WorkflowTemplateRef, w.WorkflowSpecDigest, w.Entrypoint, w.Parameters}
+}
+
+func (f *WorkflowFacts) dependencies() []*intoto.ResourceDescriptor {
+	all := []*intoto.ResourceDescriptor{{Name: depWorkflow, Digest: digestSet(f.Spec)}}
+	for _, r := range f.References {
+		all = append(all, r.descriptor(f.Builder.Cluster, f.Namespace))
+	}
+	for _, i := range f.Images {
+		d := i.descriptor("")
+		d.Name = depOfImage
+		all = append(all, d)
+	}
+	for _, i := range f.Inputs {
+		in := Input{URI: i.URI, SHA256: i.SHA256, Tree: i.Tree, Seal: i.Seal, Policy: i.Policy, Archive: content.ArchiveTar}
+		d := in.descriptor()
+		d.Name = depOfInput
+		all = append(all, d)
+	}
+	return all
+}
+
+func (f *WorkflowFacts) validate() error {
+	problems := []error{
+		validateLeaving(f.Subjects), f.Builder.validate(), f.Workflow.validate("workflow"), checkText("namespace", f.Namespace, maxName),
+		checkDigest("workflow spec", f.Spec), checkDigest("steps", f.StepsDigest), checkText("version of argoseal", f.Argoseal, maxName),
+		(&Facts{StartedAt: f.StartedAt, FinishedAt: f.FinishedAt}).validateTimes(),
+	}
+	for _, i := range f.Images {
+		problems = append(problems, i.validate())
+	}
+	for _, i := range f.Inputs {
+		problems = append(problems, checkLongText("input", i.URI, maxURI))
+	}
+	switch {
+	case f.Mode != v1alpha1.ModeEnforce && f.Mode != v1alpha1.ModeWarn && f.Mode != v1alpha1.ModeAudit:
+		problems = append(problems, fmt.Errorf("mode %.200q is not one", f.Mode))
+	case f.StepCount < 1 || f.StepCount < len(f.Steps) || len(f.Steps) > MaxWorkflowSteps || f.Unsealed < 0:
+		problems = append(problems, fmt.Errorf("%d steps of %d, %d outputs without a seal", len(f.Steps), f.StepCount, f.Unsealed))
+	case len(f.Steps) > 0 && (len(f.Steps) != f.StepCount || stepsDigest(f.Steps) != f.StepsDigest):
+		problems = append(problems, errors.New("the digest of the steps is that of others"))
+	}
+	parameters := names{}
+	for _, p := range f.Parameters {
+		problems = append(problems, parameters.add("parameter", p.Name), p.validate())
+		if p.SHA256 != "" {
+			problems = append(problems, fmt.Errorf("parameter %.200q is redacted without a key", p.Name))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func validateLeaving(subjects []WorkflowSubject) error {
+	if n := len(subjects); n == 0 || n > MaxSubjects {
+		return fmt.Errorf("%d artifacts leave the workflow, want 1 to %d", n, MaxSubjects)
+	}
+	var problems []error
+	locations := names{}
+	for _, s := range subjects {
+		problems = append(problems, checkURI(s.URI), locations.add("subject", s.URI), checkDigest("subject", s.SHA256), checkText("output", s.Output, maxName))
+		if !uidPattern.MatchString(s.Pod) {
+			problems = append(problems, fmt.Errorf("pod %.200q is not a uid", s.Pod))
+		}
+		if s.Tree != "" {
+			problems = append(problems, checkDigest("tree", s.Tree))
+		}
+	}
+	return errors.Join(problems...)
+}
