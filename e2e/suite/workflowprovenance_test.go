@@ -23,14 +23,14 @@ spec:
   - name: main
     dag:
       tasks:
-      - {name: make, template: make, arguments: {parameters: [{name: n, value: "{{item}}"}]}, withItems: [1, 2]}
+      - {name: make, template: make, arguments: {parameters: [{name: number, value: "{{item}}"}]}, withItems: [1, 2]}
       - {name: again, template: again}
-      - {name: never, template: make, when: "1 == 2", arguments: {parameters: [{name: n, value: "3"}]}}
+      - {name: never, template: make, when: "1 == 2", arguments: {parameters: [{name: number, value: "3"}]}}
       - {name: idle, template: idle}
   - name: make
-    inputs: {parameters: [{name: n}]}
+    inputs: {parameters: [{name: number}]}
     outputs: {artifacts: [{name: art, path: /tmp/art}]}
-    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo {{inputs.parameters.n}} > /tmp/art"]}
+    container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo {{inputs.parameters.number}} > /tmp/art"]}
   - name: again
     retryStrategy: {limit: "1"}
     outputs: {artifacts: [{name: art, path: /tmp/art}]}
