@@ -22,12 +22,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/notary"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/notary/trusted"
+	"github.com/argoseal/argoseal/pkg/notary/workflow"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
@@ -50,6 +52,7 @@ type options struct {
 	healthAddress  string
 	claimDuration  time.Duration
 	workers        int
+	attest         bool
 }
 
 func runCommand() *cobra.Command {
@@ -75,6 +78,7 @@ run. A pod that was admitted under anything else is not sealed, and tried again.
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
 	f.StringArrayVar(&o.additions, "executor-addition", nil, "variable:NAME=VALUE, variable:NAME or mount:VOLUME:PATH[:ro] that webhooks of yours add to Argo's containers and to ours; repeatable")
 	f.StringArrayVar(&o.quoted, "quoted-parameter", nil, "name of workflow parameters that statements quote, with wildcards (path.Match); all others they show as HMACs; repeatable")
+	f.BoolVar(&o.attest, "attest-workflows", false, "state what left each whole workflow, once argoseal-controller says that it has ended")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
@@ -178,6 +182,14 @@ func run(ctx context.Context, o options) error {
 	if err := p.trust.SetupWithManager(ctx, mgr); err != nil {
 		return err
 	}
+	if o.attest {
+		whole := &workflow.Attestor{
+			Cache: n.Cache, API: api, Keys: n.Keyring.Current, Clock: n.Clock, Holder: n.Holder, ClaimDuration: o.claimDuration, Cluster: n.Cluster, Version: version,
+		}
+		if err := whole.SetupWithManager(mgr); err != nil {
+			return err
+		}
+	}
 	return serve(ctx, mgr, n, o)
 }
 
@@ -237,6 +249,7 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, o options) (manager
 	if err != nil {
 		return nil, err
 	}
+	objects[&v1alpha1.WorkflowProvenance{}] = cache.ByObject{Transform: workflow.Slim}
 	// What was begun is finished; then the claims that are left are released.
 	grace := o.claimDuration + 2*time.Second
 	mgr, err := ctrl.NewManager(config, ctrl.Options{

@@ -3,13 +3,19 @@
 package suite
 
 import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
 )
 
 // everyKind has nodes of every kind that the controller tells apart: of a loop, of two
@@ -98,6 +104,59 @@ func TestWorkflowProvenance(t *testing.T) {
 		var p v1alpha1.Provenance
 		if err := cluster(t).Client.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: n.Provenance}, &p); err != nil || p.Status.Bundle == "" || p.Spec.NodeID != n.ID {
 			t.Errorf("node %s: its record %s is about %s: %v", n.Name, n.Provenance, p.Spec.NodeID, err)
+		}
+	}
+	attested(t, run)
+}
+
+// attested: the notary has signed provenance of the whole workflow, and a summary; both
+// hold for stock cosign, about an artifact that left the workflow and no other.
+func attested(t *testing.T, run *lab.Run) {
+	t.Helper()
+	p := &v1alpha1.WorkflowProvenance{}
+	err := lab.Eventually(t.Context(), limit, func(ctx context.Context) (bool, error) {
+		err := cluster(t).Client.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: run.UID}, p)
+		return err == nil && meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionAttested), err
+	})
+	if err != nil {
+		t.Fatalf("it is not attested: %v: %+v", err, p.Status.Conditions)
+	}
+	root, err := cluster(t).Root(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := root.Payload([]byte(p.Status.Bundle))
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, err := provenance.ParseWorkflow(signed.Payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Two of the loop, the second attempt, and the exit handler; the first attempt failed.
+	if len(facts.Subjects) != 4 || facts.Builder.Level != provenance.LevelIsolated || facts.Workflow.UID != run.UID {
+		t.Errorf("%d subjects, level %s, of %+v", len(facts.Subjects), facts.Builder.Level, facts.Workflow)
+	}
+	s := stage(t)
+	evidence, err := s.Lab.Save(t.Context(), sealOf(t, run, "log"), s.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(s.Dir, "other")
+	if err := os.WriteFile(other, []byte("other"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for kind, bundle := range map[string]string{"slsaprovenance1": p.Status.Bundle, provenance.SummaryType: p.Status.Summary} {
+		file := filepath.Join(s.Dir, "bundle.json")
+		if err := os.WriteFile(file, []byte(bundle), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for artifact, holds := range map[string]bool{evidence.Artifact: true, other: false} {
+			cmd := exec.CommandContext(t.Context(), s.Cosign, "verify-blob-attestation", "--bundle", file, "--key", evidence.NotaryKey,
+				"--trusted-root", evidence.TrustedRoot, "--type", kind, artifact)
+			if out, err := cmd.CombinedOutput(); (err == nil) != holds {
+				t.Errorf("cosign about %s of %s: %v: %s", kind, artifact, err, out)
+			}
 		}
 	}
 }

@@ -61,10 +61,11 @@ func TestWhatKubectlShows(t *testing.T) {
 				ObjectMeta: meta, Spec: v1alpha1.WorkflowProvenanceSpec{Workflow: workflow},
 				Status: v1alpha1.WorkflowProvenanceStatus{
 					State: v1alpha1.WorkflowPartial, WorkflowPhase: "Succeeded", Counts: v1alpha1.WorkflowCounts{Sealed: 3, Unsealed: 1, Pending: 2},
-					Conditions: condition(v1alpha1.ConditionSealed, metav1.ConditionFalse, "Partial", "3 outputs sealed"),
+					Conditions: append(condition(v1alpha1.ConditionSealed, metav1.ConditionFalse, "Partial", "3 outputs sealed"),
+						condition(v1alpha1.ConditionAttested, metav1.ConditionTrue, "Attested", "")...),
 				},
 			},
-			columns: map[string]any{"Name": "shown", "Workflow": "flow", "State": "Partial", "Sealed": 3.0, "Unsealed": 1.0, "Pending": 2.0},
+			columns: map[string]any{"Name": "shown", "Workflow": "flow", "State": "Partial", "Sealed": 3.0, "Unsealed": 1.0, "Pending": 2.0, "Attested": "True"},
 			wide:    map[string]any{"Phase": "Succeeded", "Message": "3 outputs sealed"},
 		},
 		"namespaces/default/artifactseals/shown": {

@@ -14,6 +14,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Sealed",type=integer,JSONPath=`.status.counts.sealed`
 // +kubebuilder:printcolumn:name="Unsealed",type=integer,JSONPath=`.status.counts.unsealed`
 // +kubebuilder:printcolumn:name="Pending",type=integer,JSONPath=`.status.counts.pending`
+// +kubebuilder:printcolumn:name="Attested",type=string,JSONPath=`.status.conditions[?(@.type=="Attested")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Phase",type=string,priority=1,JSONPath=`.status.workflowPhase`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Sealed")].message`
@@ -52,12 +53,17 @@ const (
 	WorkflowFailed WorkflowState = "Failed"
 )
 
+// ConditionAttested is the condition of a WorkflowProvenance that says whether there is a
+// signed statement about the whole workflow. False with reason Pending: on its way.
+const ConditionAttested = "Attested"
+
 // ConditionNodesRead is the condition of a WorkflowProvenance that says whether the
 // status of the Workflow's nodes could be read. If not, only nodes with a record are
 // known.
 const ConditionNodesRead = "NodesRead"
 
-// WorkflowProvenanceStatus is written by Argoseal's controller only.
+// WorkflowProvenanceStatus is written by Argoseal's controller; claim, attestedRecords,
+// bundle, summary and condition Attested by the notary.
 type WorkflowProvenanceStatus struct {
 	// state of the outputs as a whole.
 	// +optional
@@ -93,6 +99,24 @@ type WorkflowProvenanceStatus struct {
 	// anything to tell first. They are in the counts.
 	// +optional
 	NodesOmitted int32 `json:"nodesOmitted,omitempty"`
+
+	// claim says which notary is at work on the statement.
+	// +optional
+	Claim *Claim `json:"claim,omitempty"`
+	// attestedRecords is how many Provenances the workflow had when condition Attested
+	// was written: a workflow that is retried has more afterwards, and another statement.
+	// +optional
+	AttestedRecords int32 `json:"attestedRecords,omitempty"`
+	// bundle is the signed provenance of the whole workflow, a Sigstore bundle v0.3
+	// (JSON), verifiable offline.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1048576
+	Bundle string `json:"bundle,omitempty"`
+	// summary is the Verification Summary Attestation for what leaves the workflow, a
+	// bundle, too.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1048576
+	Summary string `json:"summary,omitempty"`
 }
 
 // WorkflowCounts counts a workflow's outputs and nodes.

@@ -238,22 +238,27 @@ func (r *Reconciler) write(ctx context.Context, key Key, is *v1alpha1.WorkflowPr
 			return fmt.Errorf("making the workflow provenance: %w", err)
 		}
 	}
-	before := p.Status.DeepCopy()
+	// A patch of what has changed: some of the status is the notary's, and not in the
+	// informer's copy.
+	before := p.DeepCopy()
 	conditions := p.Status.Conditions
 	for _, c := range status.Conditions {
 		c.ObservedGeneration = p.Generation
 		c.LastTransitionTime = metav1.NewTime(r.Clock.Now())
 		meta.SetStatusCondition(&conditions, c)
 	}
+	status.Claim, status.AttestedRecords = p.Status.Claim, p.Status.AttestedRecords
+	status.Bundle, status.Summary = p.Status.Bundle, p.Status.Summary
 	p.Status = status
 	p.Status.Conditions, p.Status.ObservedGeneration = conditions, p.Generation
-	if equality.Semantic.DeepEqual(before, &p.Status) {
+	if equality.Semantic.DeepEqual(before.Status, p.Status) {
 		return nil
 	}
-	if err := r.API.Status().Update(ctx, p); err != nil {
+	unless := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.API.Status().Patch(ctx, p, unless); err != nil {
 		return fmt.Errorf("writing the workflow provenance: %w", err)
 	}
-	if status.State != before.State {
+	if status.State != before.Status.State {
 		r.tell(ctx, p)
 	}
 	return nil

@@ -55,7 +55,7 @@ func Caches() map[client.Object]cache.ByObject {
 		newWorkflowMetadata():          {Transform: slimMetadata},
 		newNamespaceMetadata():         {Transform: slimMetadata},
 		&v1alpha1.Provenance{}:         {Transform: slimRecord},
-		&v1alpha1.WorkflowProvenance{}: {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.WorkflowProvenance{}: {Transform: slimWorkflow},
 	}
 }
 
@@ -85,6 +85,14 @@ func slimRecord(obj any) (any, error) {
 		p.Status.Conditions[i].Message = ""
 	}
 	return p, nil
+}
+
+// slimWorkflow drops the statements, which are the notary's to write.
+func slimWorkflow(obj any) (any, error) {
+	if p, ok := obj.(*v1alpha1.WorkflowProvenance); ok {
+		p.ManagedFields, p.Status.Bundle, p.Status.Summary = nil, "", ""
+	}
+	return obj, nil
 }
 
 // SetupWithManager lets Workflows, records and namespaces drive the reconciler, in one

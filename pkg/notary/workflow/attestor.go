@@ -1,0 +1,357 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/notary/keyring"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/text"
+)
+
+const (
+	// again is how soon a workflow is looked at anew that is not there yet.
+	again = 5 * time.Second
+	// pageOfRecords is how many records are read at a time: each may have a MiB.
+	pageOfRecords = 20
+	pageOfPods    = 100
+	// maxStatus bounds both bundles of a record, in bytes: what etcd stores at most,
+	// 1.5 MiB, leaves room for the nodes.
+	maxStatus  = 900 << 10
+	maxMessage = 1024
+)
+
+// kind is how a Workflow is read: as it is stored, none of Argo's types.
+var kind = schema.GroupVersionKind{Group: layout.Group, Version: layout.Version, Kind: layout.Kind}
+
+// reasonAttested is the reason of condition Attested where it is true.
+const reasonAttested = "Attested"
+
+// Attestor states what left workflows. Its fields are set once, before it starts.
+type Attestor struct {
+	// Cache reads WorkflowProvenances as the informer knows them.
+	Cache client.Reader
+	// API reads and writes at the API server itself.
+	API client.Client
+	// Keys gives the current keys; nil as long as there are none.
+	Keys  func() *keyring.Material
+	Clock clock.PassiveClock
+	// Holder is this replica's name; ClaimDuration how long it may be silent before
+	// another takes over.
+	Holder        string
+	ClaimDuration time.Duration
+	// Cluster and Version are this cluster's name and the notary's version.
+	Cluster string
+	Version string
+}
+
+// Due says whether there is something to state: the workflow has come to its end, and
+// has other records than at the last statement.
+func Due(p *v1alpha1.WorkflowProvenance) bool {
+	if p.Status.State == "" || p.Status.State == v1alpha1.WorkflowRunning {
+		return false
+	}
+	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionAttested)
+	return c == nil || c.Reason == string(reason.Pending) || p.Status.AttestedRecords != p.Status.Counts.Records
+}
+
+// Reconcile makes the statements of one workflow, if they are due.
+func (a *Attestor) Reconcile(ctx context.Context, key types.NamespacedName) (reconcile.Result, error) {
+	keys := a.Keys()
+	if keys == nil {
+		return reconcile.Result{RequeueAfter: again}, nil
+	}
+	var p v1alpha1.WorkflowProvenance
+	if err := a.Cache.Get(ctx, key, &p); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !Due(&p) {
+		return reconcile.Result{}, nil
+	}
+	if wait := a.held(&p); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	// What was begun is finished, even if this replica is told to stop meanwhile.
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.ClaimDuration)
+	defer cancel()
+	return a.attempt(work, key, keys)
+}
+
+// held is how long to leave a record to another replica.
+func (a *Attestor) held(p *v1alpha1.WorkflowProvenance) time.Duration {
+	c := p.Status.Claim
+	if c == nil || c.Holder == a.Holder {
+		return 0
+	}
+	return max(0, c.RenewTime.Add(a.ClaimDuration).Sub(a.Clock.Now()))
+}
+
+// attempt claims the record, and goes through all steps once.
+func (a *Attestor) attempt(ctx context.Context, key types.NamespacedName, keys *keyring.Material) (reconcile.Result, error) {
+	var p v1alpha1.WorkflowProvenance
+	if err := a.API.Get(ctx, key, &p); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(fmt.Errorf("reading the record: %w", err))
+	}
+	if !Due(&p) {
+		return reconcile.Result{}, nil
+	}
+	if wait := a.held(&p); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	p.Status.Claim = &v1alpha1.Claim{Holder: a.Holder, RenewTime: metav1.NewMicroTime(a.Clock.Now())}
+	err := a.API.Status().Update(ctx, &p)
+	if err == nil {
+		err = a.state(ctx, &p, keys)
+	}
+	var notYet notYetError
+	var paused *seal.PausedError
+	switch {
+	case err == nil:
+		return reconcile.Result{}, nil
+	case apierrors.IsConflict(err):
+		return reconcile.Result{RequeueAfter: time.Second}, nil
+	case errors.As(err, &notYet):
+		log.FromContext(ctx).V(1).Info("Not yet", "why", err.Error())
+		return reconcile.Result{RequeueAfter: again}, nil
+	case errors.As(err, &paused):
+		return reconcile.Result{RequeueAfter: max(paused.Until.Sub(a.Clock.Now()), time.Second)}, nil
+	}
+	return reconcile.Result{}, fmt.Errorf("the statement about the workflow is late: %w", err)
+}
+
+// notYetError is what passes by itself.
+type notYetError struct{ error }
+
+func notYet(format string, args ...any) error { return notYetError{fmt.Errorf(format, args...)} }
+
+// state makes, logs and stores the statements, or says in the record why there will be
+// none.
+func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, keys *keyring.Material) error {
+	ended, err := a.ended(ctx, p)
+	if err != nil {
+		return err
+	}
+	if !ended {
+		return a.refuse(ctx, p, 0, reason.New(reason.WorkflowGone, "the workflow was deleted before anybody stated how it ended"))
+	}
+	found, err := a.evidence(ctx, p, keys)
+	if err != nil {
+		return err
+	}
+	facts, err := provenance.OfWorkflow(found.steps, a.Version)
+	switch {
+	case errors.Is(err, provenance.ErrNothingLeaves):
+		return a.refuse(ctx, p, found.records, reason.New(reason.NothingToSeal, "%v", err))
+	case err != nil:
+		return a.refuse(ctx, p, found.records, reason.Wrap(reason.DefinitionChanged, err, "%v", err))
+	case facts.Builder.Cluster != a.Cluster:
+		return a.refuse(ctx, p, found.records, reason.New(reason.BuilderNotTrusted, "its steps were sealed under the name of another cluster, %s", facts.Builder.Cluster))
+	}
+	payload, err := provenance.BuildWorkflow(facts)
+	if err != nil {
+		return a.refuse(ctx, p, found.records, reason.Wrap(reason.Internal, err, "making the statement: %v", err))
+	}
+	bundle, err := record(ctx, keys, payload)
+	if err != nil {
+		return err
+	}
+	summary, err := provenance.BuildSummary(provenance.SummaryFacts{
+		Subjects: facts.Subjects, Builder: facts.Builder, Namespace: facts.Namespace, Workflow: facts.Workflow,
+		Statement: digestOf(payload), Verified: a.Clock.Now(),
+		Passed: found.missing == 0 && facts.Mode == v1alpha1.ModeEnforce,
+	})
+	if err != nil {
+		return a.refuse(ctx, p, found.records, reason.Wrap(reason.Internal, err, "making the summary: %v", err))
+	}
+	summed, err := record(ctx, keys, summary)
+	if err != nil {
+		return err
+	}
+	message := fmt.Sprintf("%d artifacts leave the workflow, by %d steps with a seal", len(facts.Subjects), facts.StepCount)
+	if found.missing > 0 {
+		message += fmt.Sprintf("; %d outputs have none", found.missing)
+	}
+	if len(bundle)+len(summed) > maxStatus {
+		summed, message = nil, message+"; there is no room for the summary"
+	}
+	return a.store(ctx, p, found.records, func(s *v1alpha1.WorkflowProvenanceStatus) metav1.Condition {
+		s.Bundle, s.Summary = string(bundle), string(summed)
+		return metav1.Condition{Status: metav1.ConditionTrue, Reason: reasonAttested, Message: message}
+	})
+}
+
+// record signs a payload, records it in the log and gives back the bundle. A log that has
+// this signature already, and cannot prove it, gets another one.
+func record(ctx context.Context, keys *keyring.Material, payload []byte) ([]byte, error) {
+	for tries := 0; ; tries++ {
+		envelope, err := keys.Sealer.Sign(ctx, payload)
+		if err != nil {
+			return nil, fmt.Errorf("signing: %w", err)
+		}
+		bundle, err := keys.Sealer.Record(ctx, envelope)
+		if errors.Is(err, seal.ErrDuplicate) && tries == 0 {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("recording in the log: %w", err)
+		}
+		return bundle, nil
+	}
+}
+
+// ended says whether the Workflow is there and has ended. One that is there and has not
+// is waited for.
+func (a *Attestor) ended(ctx context.Context, p *v1alpha1.WorkflowProvenance) (bool, error) {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(kind)
+	err := a.API.Get(ctx, client.ObjectKey{Namespace: p.Namespace, Name: p.Spec.Workflow.Name}, u)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && u.GetUID() != p.Spec.Workflow.UID:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("workflow: %w", err)
+	}
+	// A guard lets only Argo's controllers say so.
+	if at, _, err := unstructured.NestedString(u.Object, "status", "finishedAt"); err != nil || at == "" {
+		return false, notYet("the workflow has not ended")
+	}
+	return true, nil
+}
+
+// found is what there is of a workflow.
+type found struct {
+	steps []provenance.StepStatement
+	// records is how many there are; missing how many outputs have no seal, and should.
+	records, missing int
+}
+
+// evidence reads and verifies every record of the workflow, and makes sure that none is
+// on its way.
+func (a *Attestor) evidence(ctx context.Context, p *v1alpha1.WorkflowProvenance, keys *keyring.Material) (found, error) {
+	var f found
+	recorded := map[types.UID]bool{}
+	next := ""
+	for {
+		var page v1alpha1.ProvenanceList
+		if err := a.API.List(ctx, &page, client.InNamespace(p.Namespace), client.MatchingLabels{layout.LabelWorkflow: p.Spec.Workflow.Name},
+			client.Limit(pageOfRecords), client.Continue(next)); err != nil {
+			return f, fmt.Errorf("records: %w", err)
+		}
+		for i := range page.Items {
+			r := &page.Items[i]
+			if r.Spec.Workflow.UID != p.Spec.Workflow.UID {
+				continue
+			}
+			recorded[r.Spec.Pod.UID] = true
+			f.records++
+			if err := f.add(r, keys); err != nil {
+				return f, err
+			}
+		}
+		if next = page.Continue; next == "" {
+			break
+		}
+	}
+	return f, a.nothingComing(ctx, p, recorded)
+}
+
+// add takes one record in.
+func (f *found) add(r *v1alpha1.Provenance, keys *keyring.Material) error {
+	c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionSealed)
+	switch {
+	case c == nil || c.Status != metav1.ConditionTrue && c.Reason == string(reason.Pending):
+		return notYet("pod %s has no final record", r.Spec.Pod.Name)
+	case c.Status != metav1.ConditionTrue:
+		switch reason.Code(c.Reason) {
+		case reason.NothingToSeal, reason.OutputAbsent, reason.UploadFailed: // nothing lies in the store
+		default:
+			f.missing++
+		}
+		return nil
+	}
+	signed, err := keys.Root.Payload([]byte(r.Status.Bundle))
+	if err != nil {
+		return fmt.Errorf("seal of pod %s: %w", r.Spec.Pod.Name, err)
+	}
+	s, err := provenance.Parse(signed.Payload)
+	if err != nil {
+		return fmt.Errorf("statement of pod %s: %w", r.Spec.Pod.Name, err)
+	}
+	if s.Step.Namespace != r.Namespace || s.Step.Pod.UID != r.Name || s.Step.Workflow.UID != string(r.Spec.Workflow.UID) {
+		return reason.New(reason.StatementInvalid, "record %s has the seal of another pod", r.Name)
+	}
+	if s.Outcome.Result == provenance.Succeeded {
+		for _, u := range s.Unsealed {
+			if u.Reason != reason.OutputAbsent {
+				f.missing++
+			}
+		}
+	}
+	f.steps = append(f.steps, provenance.StepStatement{Statement: s, SHA256: digestOf(signed.Payload)})
+	return nil
+}
+
+// nothingComing makes sure that every tagged pod of the workflow has a record.
+func (a *Attestor) nothingComing(ctx context.Context, p *v1alpha1.WorkflowProvenance, recorded map[types.UID]bool) error {
+	next := ""
+	for {
+		pods := &metav1.PartialObjectMetadataList{}
+		pods.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
+		if err := a.API.List(ctx, pods, client.InNamespace(p.Namespace), client.MatchingLabels{layout.LabelWorkflow: p.Spec.Workflow.Name},
+			client.Limit(pageOfPods), client.Continue(next)); err != nil {
+			return fmt.Errorf("pods: %w", err)
+		}
+		for _, pod := range pods.Items {
+			owner := metav1.GetControllerOfNoCopy(&pod)
+			if owner != nil && owner.UID == p.Spec.Workflow.UID && pod.Annotations[v1alpha1.AnnotationTag] != "" && !recorded[pod.UID] {
+				return notYet("pod %s has no record", pod.Name)
+			}
+		}
+		if next = pods.Continue; next == "" {
+			return nil
+		}
+	}
+}
+
+// refuse says why there will be no statement.
+func (a *Attestor) refuse(ctx context.Context, p *v1alpha1.WorkflowProvenance, records int, why *reason.Error) error {
+	if records == 0 {
+		records = int(p.Status.Counts.Records)
+	}
+	return a.store(ctx, p, records, func(s *v1alpha1.WorkflowProvenanceStatus) metav1.Condition {
+		s.Bundle, s.Summary = "", ""
+		return metav1.Condition{Status: metav1.ConditionFalse, Reason: string(why.Code), Message: text.Cut(why.Error(), maxMessage)}
+	})
+}
+
+// store writes the last word, if nobody has written the record since it was claimed.
+func (a *Attestor) store(ctx context.Context, p *v1alpha1.WorkflowProvenance, records int, change func(*v1alpha1.WorkflowProvenanceStatus) metav1.Condition) error {
+	next := p.DeepCopy()
+	c := change(&next.Status)
+	c.Type, c.ObservedGeneration, c.LastTransitionTime = v1alpha1.ConditionAttested, p.Generation, metav1.NewTime(a.Clock.Now())
+	meta.SetStatusCondition(&next.Status.Conditions, c)
+	next.Status.Claim, next.Status.AttestedRecords = nil, int32(records)
+	if err := a.API.Status().Update(ctx, next); err != nil {
+		return fmt.Errorf("writing the record: %w", err)
+	}
+	log.FromContext(ctx).Info("Workflow stated", "workflow", p.Spec.Workflow.Name, "reason", c.Reason)
+	return nil
+}

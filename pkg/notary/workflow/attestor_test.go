@@ -1,0 +1,329 @@
+package workflow
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/notary/keyring"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+)
+
+const claimed = 15 * time.Second
+
+// world is an API server and a log in memory, with a workflow of two steps that has
+// ended.
+type world struct {
+	*testing.T
+	client.Client
+	notary *sealtest.Notary
+	clock  *clocktesting.FakePassiveClock
+	key    types.NamespacedName
+}
+
+var example = sealtest.Facts("s3://minio:9000/b/a", artifact.Digest(strings.Repeat("a", 64)))
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scheme.AddKnownTypeWithName(kind, &unstructured.Unstructured{})
+	w := &world{
+		T: t, notary: sealtest.NewNotary(t), clock: clocktesting.NewFakePassiveClock(example.FinishedAt.Add(time.Minute)),
+		Client: fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.Provenance{}, &v1alpha1.WorkflowProvenance{}).Build(),
+		key:    types.NamespacedName{Namespace: example.Step.Namespace, Name: example.Step.Workflow.UID},
+	}
+	wf := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"phase": "Succeeded", "finishedAt": "2026-11-21T10:00:08Z"}}}
+	wf.SetGroupVersionKind(kind)
+	wf.SetNamespace(w.key.Namespace)
+	wf.SetName(example.Step.Workflow.Name)
+	wf.SetUID(types.UID(w.key.Name))
+	w.must(w.Create(t.Context(), wf))
+	w.must(w.Create(t.Context(), &v1alpha1.WorkflowProvenance{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.key.Namespace, Name: w.key.Name},
+		Spec:       v1alpha1.WorkflowProvenanceSpec{Workflow: v1alpha1.ObjectRef{Name: example.Step.Workflow.Name, UID: types.UID(w.key.Name)}},
+	}))
+	w.seen(v1alpha1.WorkflowSealed, 2)
+	w.sealed("one", "s3://minio:9000/b/one", nil)
+	w.sealed("two", "s3://minio:9000/b/two", nil)
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) get() *v1alpha1.WorkflowProvenance {
+	w.Helper()
+	var p v1alpha1.WorkflowProvenance
+	w.must(w.Get(w.Context(), w.key, &p))
+	return &p
+}
+
+// seen is what the controller writes.
+func (w *world) seen(state v1alpha1.WorkflowState, records int32) {
+	w.Helper()
+	p := w.get()
+	p.Status.State, p.Status.Counts.Records = state, records
+	w.must(w.Status().Update(w.Context(), p))
+}
+
+func (w *world) record(pod string, c metav1.Condition, bundle []byte) {
+	w.Helper()
+	r := &v1alpha1.Provenance{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.key.Namespace, Name: pod, Labels: map[string]string{layout.LabelWorkflow: example.Step.Workflow.Name}},
+		Spec: v1alpha1.ProvenanceSpec{
+			Pod: v1alpha1.ObjectRef{Name: pod, UID: types.UID(pod)}, NodeID: pod, Workflow: v1alpha1.ObjectRef{Name: example.Step.Workflow.Name, UID: types.UID(w.key.Name)},
+		},
+	}
+	w.must(w.Create(w.Context(), r))
+	c.Type = v1alpha1.ConditionSealed
+	r.Status = v1alpha1.ProvenanceStatus{Conditions: []metav1.Condition{c}, Bundle: string(bundle)}
+	w.must(w.Status().Update(w.Context(), r))
+}
+
+// sealed adds a step with a seal.
+func (w *world) sealed(pod, uri string, change func(*provenance.Facts)) {
+	w.Helper()
+	f := example
+	f.Subjects = []provenance.Subject{example.Subjects[0]}
+	f.Subjects[0].URI = uri
+	f.Step.Pod = provenance.Ref{Name: pod, UID: pod}
+	if change != nil {
+		change(&f)
+	}
+	payload, err := provenance.Build(f)
+	w.must(err)
+	w.record(pod, metav1.Condition{Status: metav1.ConditionTrue, Reason: "Sealed"}, w.notary.Bundle(w.T, payload))
+}
+
+func (w *world) refused(pod string, code reason.Code) {
+	w.Helper()
+	w.record(pod, metav1.Condition{Status: metav1.ConditionFalse, Reason: string(code)}, nil)
+}
+
+func (w *world) attestor(holder string) *Attestor {
+	return &Attestor{
+		Cache: w.Client, API: w.Client, Clock: w.clock, Holder: holder, ClaimDuration: claimed, Cluster: "test", Version: "v0.1.0",
+		Keys: func() *keyring.Material { return &keyring.Material{Root: w.notary.Root, Sealer: w.notary.Sealer} },
+	}
+}
+
+// stated is the condition, and what was stated and summed up.
+func (w *world) stated() (*metav1.Condition, provenance.WorkflowFacts, provenance.SummaryFacts) {
+	w.Helper()
+	p := w.get()
+	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionAttested)
+	if c == nil || c.Status != metav1.ConditionTrue {
+		if p.Status.Bundle != "" || p.Status.Summary != "" {
+			w.Errorf("a bundle beside the condition %+v", c)
+		}
+		return c, provenance.WorkflowFacts{}, provenance.SummaryFacts{}
+	}
+	signed, err := w.notary.Root.Payload([]byte(p.Status.Bundle))
+	w.must(err)
+	facts, err := provenance.ParseWorkflow(signed.Payload)
+	w.must(err)
+	summed, err := w.notary.Root.Payload([]byte(p.Status.Summary))
+	w.must(err)
+	summary, err := provenance.ParseSummary(summed.Payload)
+	w.must(err)
+	if summary.Statement != digestOf(signed.Payload) || p.Status.Claim != nil {
+		w.Errorf("the summary is of another statement, or the claim %+v is held", p.Status.Claim)
+	}
+	return c, facts, summary
+}
+
+func TestStates(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*world)
+		// code of the condition; empty: not yet.
+		code     string
+		subjects int
+		passed   bool
+	}{
+		"all sealed":          {nil, "Attested", 2, true},
+		"a step without seal": {func(w *world) { w.refused("three", reason.SidecarRestarted) }, "Attested", 2, false},
+		"steps that stored nothing": {func(w *world) {
+			w.refused("three", reason.NothingToSeal)
+			w.refused("four", reason.UploadFailed)
+			w.refused("five", reason.OutputAbsent)
+		}, "Attested", 2, true},
+		"an output without seal": {func(w *world) {
+			w.sealed("three", "s3://minio:9000/b/three", func(f *provenance.Facts) {
+				f.Unsealed = []provenance.Unsealed{{Output: "x", Reason: reason.LocationInvalid}}
+			})
+		}, "Attested", 3, false},
+		"an optional output that is absent": {func(w *world) {
+			w.sealed("three", "s3://minio:9000/b/three", func(f *provenance.Facts) {
+				f.Unsealed = []provenance.Unsealed{{Output: "x", Reason: reason.OutputAbsent}}
+			})
+		}, "Attested", 3, true},
+		"a failed attempt": {func(w *world) {
+			w.sealed("three", "s3://minio:9000/b/three", func(f *provenance.Facts) {
+				f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
+				f.Unsealed = []provenance.Unsealed{{Output: "x", Reason: reason.MeasurementIncomplete}}
+			})
+		}, "Attested", 2, true},
+		"audited alone": {func(w *world) {
+			w.sealed("three", "s3://minio:9000/b/three", func(f *provenance.Facts) { f.Mode = v1alpha1.ModeAudit })
+		}, "Attested", 3, false},
+		"a definition that was changed": {func(w *world) {
+			w.sealed("three", "s3://minio:9000/b/three", func(f *provenance.Facts) { f.Definition.Spec = digestOf(nil) })
+		}, "DefinitionChanged", 0, false},
+		"sealed under another cluster's name": {func(w *world) {
+			w.drop()
+			w.sealed("three", "s3://minio:9000/b/three", func(f *provenance.Facts) { f.Builder.Cluster = "other" })
+		}, "BuilderNotTrusted", 0, false},
+		"nothing that leaves":                  {func(w *world) { w.drop(); w.refused("three", reason.NothingToSeal) }, "NothingToSeal", 0, false},
+		"the workflow was deleted":             {func(w *world) { w.deleteWorkflow() }, "WorkflowGone", 0, false},
+		"the workflow runs again":              {func(w *world) { w.running() }, "", 0, false},
+		"a record that is not final":           {func(w *world) { w.refused("three", reason.Pending) }, "", 0, false},
+		"a pod without a record":               {func(w *world) { w.pod("three") }, "", 0, false},
+		"a pod that has its record":            {func(w *world) { w.pod("one") }, "Attested", 2, true},
+		"the seal of another pod in a record":  {func(w *world) { w.swap() }, "", 0, false},
+		"a bundle that does not hold":          {func(w *world) { w.spoil() }, "", 0, false},
+		"records of another workflow's":        {func(w *world) { w.other() }, "Attested", 2, true},
+		"the controller says that it runs yet": {func(w *world) { w.seen(v1alpha1.WorkflowRunning, 2) }, "", 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if tt.change != nil {
+				tt.change(w)
+			}
+			_, err := w.attestor("a").Reconcile(t.Context(), w.key)
+			c, facts, summary := w.stated()
+			if (c == nil) != (tt.code == "") || c != nil && c.Reason != tt.code {
+				t.Fatalf("condition %+v, want %q (%v)", c, tt.code, err)
+			}
+			if len(facts.Subjects) != tt.subjects || summary.Passed != tt.passed {
+				t.Errorf("%d subjects, passed: %v", len(facts.Subjects), summary.Passed)
+			}
+		})
+	}
+}
+
+func (w *world) provenance(name string) *v1alpha1.Provenance {
+	w.Helper()
+	var p v1alpha1.Provenance
+	w.must(w.Get(w.Context(), client.ObjectKey{Namespace: w.key.Namespace, Name: name}, &p))
+	return &p
+}
+
+func (w *world) drop() {
+	w.must(w.Delete(w.Context(), w.provenance("one")))
+	w.must(w.Delete(w.Context(), w.provenance("two")))
+}
+
+func (w *world) workflow() *unstructured.Unstructured {
+	w.Helper()
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(kind)
+	w.must(w.Get(w.Context(), client.ObjectKey{Namespace: w.key.Namespace, Name: example.Step.Workflow.Name}, u))
+	return u
+}
+
+func (w *world) deleteWorkflow() { w.must(w.Delete(w.Context(), w.workflow())) }
+
+func (w *world) running() {
+	u := w.workflow()
+	u.Object["status"] = map[string]any{"phase": "Running"}
+	w.must(w.Update(w.Context(), u))
+}
+
+func (w *world) pod(uid string) {
+	controller := true
+	w.must(w.Create(w.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: w.key.Namespace, Name: uid, UID: types.UID(uid), Labels: map[string]string{layout.LabelWorkflow: example.Step.Workflow.Name},
+		Annotations:     map[string]string{v1alpha1.AnnotationTag: "t"},
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: layout.APIVersion, Kind: layout.Kind, Name: example.Step.Workflow.Name, UID: types.UID(w.key.Name), Controller: &controller}},
+	}}))
+}
+
+func (w *world) swap() {
+	p := w.provenance("one")
+	p.Status.Bundle = w.provenance("two").Status.Bundle
+	w.must(w.Status().Update(w.Context(), p))
+}
+
+func (w *world) spoil() {
+	p := w.provenance("one")
+	p.Status.Bundle = strings.Replace(p.Status.Bundle, `"sig":"M`, `"sig":"N`, 1)
+	w.must(w.Status().Update(w.Context(), p))
+}
+
+// other is a record of a workflow that had the same name before.
+func (w *world) other() {
+	r := &v1alpha1.Provenance{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.key.Namespace, Name: "old", Labels: map[string]string{layout.LabelWorkflow: example.Step.Workflow.Name}},
+		Spec:       v1alpha1.ProvenanceSpec{Pod: v1alpha1.ObjectRef{Name: "old", UID: "old"}, Workflow: v1alpha1.ObjectRef{Name: example.Step.Workflow.Name, UID: "old"}},
+	}
+	w.must(w.Create(w.Context(), r))
+}
+
+// TestOneOfTwo: a replica leaves a workflow to the one that has it, until that is silent,
+// and what is stated is stated once.
+func TestOneOfTwo(t *testing.T) {
+	w := newWorld(t)
+	p := w.get()
+	p.Status.Claim = &v1alpha1.Claim{Holder: "a", RenewTime: metav1.NewMicroTime(w.clock.Now())}
+	w.must(w.Status().Update(t.Context(), p))
+	b := w.attestor("b")
+	result, err := b.Reconcile(t.Context(), w.key)
+	if c, _, _ := w.stated(); err != nil || c != nil || result.RequeueAfter != claimed {
+		t.Fatalf("%+v, %v, %v", c, result, err)
+	}
+	w.clock.SetTime(w.clock.Now().Add(claimed + time.Second))
+	if _, err := b.Reconcile(t.Context(), w.key); err != nil {
+		t.Fatal(err)
+	}
+	w.stated()
+	before := w.get().ResourceVersion
+	for _, holder := range []string{"a", "b"} {
+		if _, err := w.attestor(holder).Reconcile(t.Context(), w.key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := w.get().ResourceVersion; now != before {
+		t.Error("it was written again")
+	}
+}
+
+// TestRetried: a workflow that has more records since gets another statement.
+func TestRetried(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.attestor("a").Reconcile(t.Context(), w.key); err != nil {
+		t.Fatal(err)
+	}
+	w.sealed("three", "s3://minio:9000/b/three", nil)
+	w.seen(v1alpha1.WorkflowSealed, 3)
+	if _, err := w.attestor("a").Reconcile(t.Context(), w.key); err != nil {
+		t.Fatal(err)
+	}
+	if _, facts, _ := w.stated(); facts.StepCount != 3 {
+		t.Errorf("%d steps", facts.StepCount)
+	}
+}

@@ -1,0 +1,9 @@
+// Package workflow states what left a whole workflow. Once the controller says that one
+// has come to its end, a notary reads all of its records at the API server, verifies each
+// seal, and signs and logs two statements: provenance of the workflow, and a summary.
+//
+// It trusts the API server and its own keys. That a workflow has ended it reads from the
+// Workflow itself, where only Argo's controllers may say so; which steps there were it
+// takes from the records, never from the status of nodes, and never from what the
+// controller has written.
+package workflow
