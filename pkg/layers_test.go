@@ -93,7 +93,7 @@ var mayImport = map[string][]string{
 	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/trace", "pkg/verify"},
+	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/trace", "pkg/verify"},
 	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/monitor/controller", "pkg/reason"},
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {

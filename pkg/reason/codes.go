@@ -79,6 +79,7 @@ const (
 	PolicyNotSynced Code = "PolicyNotSynced"
 	PolicyInvalid   Code = "PolicyInvalid"
 	PolicyConflict  Code = "PolicyConflict"
+	Revoked         Code = "Revoked"
 	PolicyNarrowed  Code = "PolicyNarrowed"
 	PlaceUncertain  Code = "PlaceUncertain"
 	LevelTooLow     Code = "LevelTooLow"
@@ -214,6 +215,7 @@ var rows = []entry{
 
 	{code: PolicyNotSynced, meaning: "The webhook has not read all policies yet.", remedy: "It is retried; if it lasts, check that the CRDs of this release are installed", retryable: true},
 	{code: PolicyInvalid, meaning: "A policy that applies here cannot be evaluated.", remedy: "Correct or delete the policy that the message names"},
+	{code: Revoked, meaning: "A Revocation takes back trust in the artifact, or in something that it was made from.", remedy: "Make it anew from what is trusted; `argoseal taint --dry-run` lists what else is affected"},
 	{code: PolicyConflict, meaning: "Policies pin different contents for the same input, so nothing can satisfy them all.", remedy: "Make the policies that the message names agree"},
 	{code: PolicyNarrowed, meaning: "The cluster's policies allow the input, and a ProvenancePolicy of the namespace does not.", remedy: "Add it to allow in the policy that the message names"},
 	{code: PlaceUncertain, meaning: "A policy admits any content from this place, and something about the pod can change which server the place's name leads to, or the server does not have to prove that it is the one.", remedy: "Take what the message names out of the workflow or the artifact's location, pin the content in the policy (sha256, treeSHA256, a commit), or list the words in brackets under tolerate in the policy's entry"},

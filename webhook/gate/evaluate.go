@@ -122,6 +122,10 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	for _, in := range inputs {
 		found, refusal := e.input(ctx, in)
 		if refusal == nil {
+			// A part of a directory, and what comes from outside, have no statement that says so.
+			refusal = e.policies.Revoked(nil, found.pin.Location, found.pin.SHA256, found.pin.Tree)
+		}
+		if refusal == nil {
 			v.Pins = append(v.Pins, found.pin)
 			if found.level != "" && !slices.Contains(v.Levels, found.level) {
 				v.Levels = append(v.Levels, found.level)
@@ -182,6 +186,9 @@ func (e *evaluation) vouch(ctx context.Context, c candidate) (vouched, *reason.E
 	verdict := e.policies.Sealed(sealed.Statement, sealed.LogURL, e.consumer, e.gate.Clock.Now())
 	if !verdict.Allowed {
 		return vouched{}, verdict.Refusal
+	}
+	if no := e.policies.Revoked(sealed.Statement, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
+		return vouched{}, no
 	}
 	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil {
 		return vouched{}, no
