@@ -24,7 +24,7 @@ type Doubt struct {
 
 // doubt notes the doubts about each Pinned input that has no Problem.
 func (s *Step) doubt(pod *corev1.Pod, specs []artifactSpec) {
-	about := doubtsOfPod(pod)
+	about, certs := doubtsOfPod(pod), certsOf(pod)
 	for i := range s.Inputs {
 		in := &s.Inputs[i]
 		if !in.Pinned() || in.problem != nil {
@@ -32,6 +32,9 @@ func (s *Step) doubt(pod *corev1.Pod, specs []artifactSpec) {
 		}
 		own, unproven := s.template.doubts(specs[i])
 		in.supply.doubts = slices.Concat(about, own)
+		if certs != "" && !unproven && overTLS(in.URI()) {
+			in.supply.doubts, unproven = append(in.supply.doubts, Doubt{v1alpha1.DoubtCASecret, certs}), true
+		}
 		if !unproven {
 			continue
 		}
@@ -79,6 +82,35 @@ func doubtsOfPod(pod *corev1.Pod) []Doubt {
 		}
 	}
 	return d
+}
+
+// certPaths are where Go looks for certificates (crypto/x509, root_linux.go).
+var certPaths = []string{"/etc/ssl/certs", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/pki"}
+
+// certsOf says what in the pod changes whose certificates Argo's init believes. The
+// operator may list such (Additions), but what a volume of that name has, the step says.
+func certsOf(pod *corev1.Pod) string {
+	init := findContainer(pod.Spec.InitContainers, layout.ContainerInit)
+	if init == nil {
+		return ""
+	}
+	for _, v := range init.Env {
+		if strings.HasPrefix(v.Name, certVariables) {
+			return fmt.Sprintf("%s has the variable %.40s", init.Name, v.Name)
+		}
+	}
+	for _, m := range init.VolumeMounts {
+		if slices.ContainsFunc(certPaths, func(p string) bool { return overlap(p, m.MountPath) }) {
+			return fmt.Sprintf("%s has a mount at %.80s", init.Name, m.MountPath)
+		}
+	}
+	return ""
+}
+
+// overTLS says whether certificates say who answers for a place. (Of S3 without TLS there
+// is another doubt.)
+func overTLS(uri string) bool {
+	return slices.ContainsFunc([]string{"https:", "git+https:", "s3:"}, func(scheme string) bool { return strings.HasPrefix(uri, scheme) })
 }
 
 // doubts are those about one input's own place, and whether the server need not

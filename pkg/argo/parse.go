@@ -76,8 +76,8 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	if err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", layout.EnvTemplate, err)
 	}
-	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t, written: written}
-	s.TemplateDigest = artifact.DigestOfText(text)
+	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t, written: written, made: unescape(written)}
+	s.TemplateDigest = artifact.DigestOfText(unescape(text))
 	given, err := decodeTemplate([]byte(written))
 	if err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s before it is expanded: %v", layout.EnvTemplate, err)
@@ -103,8 +103,8 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	return s, nil
 }
 
-// templateText gives the one ARGO_TEMPLATE of init as the kubelet will, and as
-// Argo wrote it.
+// templateText gives the one ARGO_TEMPLATE of init as the kubelet will, and as it
+// stands in the pod.
 func templateText(pod *corev1.Pod, init *corev1.Container) (text, written string, err error) {
 	var value *corev1.EnvVar
 	names := map[string]bool{}

@@ -57,6 +57,8 @@ type Producer struct {
 	UID       string
 	// Workflow is what the pod's label says.
 	Workflow string
+	// Node is Argo's name of its step.
+	Node string
 	// Tag is the admission tag, unopened.
 	Tag string
 	// Outputs are the locations the pod may write, of outputs that can be sealed:
@@ -100,6 +102,7 @@ func AnyProducer(pod *corev1.Pod) Producer {
 		p.Unreadable = true
 		return p
 	}
+	p.Node = step.NodeName
 	for _, o := range step.Outputs {
 		p.Outputs = append(p.Outputs, o.Locations()...)
 		for _, l := range o.Unsealed() {

@@ -51,13 +51,14 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 	if len(step.PinnedInputs()) == 0 {
 		return Verdict{Allowed: true}
 	}
+	known, _ := wf.Graph() // whatever it cannot say, origins has refused
 	policies, err := g.Policies.For(step.Namespace)
 	if err != nil {
 		return Verdict{Refusal: reason.From(err)}
 	}
 	look := func(source evidence.Source, live bool) Verdict {
 		e := evaluation{
-			gate: g, step: step, origins: from, policies: policies, live: live,
+			gate: g, step: step, graph: known, origins: from, policies: policies, live: live,
 			consumer: policy.Consumer{Namespace: step.Namespace, WorkflowUID: step.WorkflowUID, Mode: mode, Cluster: g.Cluster},
 			view: evidence.NewView(source, trust, g.Verified, evidence.Consumer{
 				Namespace: step.Namespace, Workflow: step.Workflow, WorkflowUID: step.WorkflowUID, Pod: step.Pod,
@@ -100,6 +101,8 @@ type evaluation struct {
 	gate *Gate
 	view *evidence.View
 	step *argo.Step
+	// graph is the workflow's definition; nil: it says nothing.
+	graph *graph.Graph
 	// origins of the inputs, by name, as the workflow's definition has them.
 	origins  map[string]graph.Origins
 	consumer policy.Consumer
@@ -141,6 +144,9 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 		v.Refusal = apartUnlessKnown(e.step, v.Pins)
 	}
 	if v.Refusal == nil {
+		v.Refusal = knownBesideMany(e.step, v.Pins)
+	}
+	if v.Refusal == nil {
 		v.Refusal = fit(v.Pins)
 	}
 	v.Allowed = v.Refusal == nil && len(v.Pins) == len(inputs)
@@ -160,12 +166,18 @@ type candidate struct {
 	writers evidence.Writers
 	// foreign: it is another workflow's.
 	foreign bool
+	// replaced: what another step stored later may be all that is there now. So it is
+	// asked, too, whether it would hold if its step had not failed.
+	replaced bool
 }
 
 // vouched is a candidate that holds.
 type vouched struct {
 	evidence.Sealed
 	policy policy.Verdict
+	// failed is why it does not hold, of a candidate that may be replaced: because its
+	// step failed, and for nothing else.
+	failed *reason.Error
 }
 
 // vouch says whether a seal holds: decisions 3 to 6, in the design's order.
@@ -184,6 +196,15 @@ func (e *evaluation) vouch(ctx context.Context, c candidate) (vouched, *reason.E
 		statement = elsewhere(statement, e.step.Workflow)
 	}
 	verdict := e.policies.Sealed(sealed.Statement, sealed.LogURL, e.consumer, e.gate.Clock.Now())
+	var failed *reason.Error
+	if c.replaced && sealed.Statement.Outcome.Result == provenance.Failed {
+		if failed = verdict.Refusal; verdict.Allowed {
+			failed = needsPolicy(verdict)
+		}
+		succeeded := *sealed.Statement
+		succeeded.Outcome.Result = provenance.Succeeded
+		verdict = e.policies.Sealed(&succeeded, sealed.LogURL, e.consumer, e.gate.Clock.Now())
+	}
 	if !verdict.Allowed {
 		return vouched{}, verdict.Refusal
 	}
@@ -196,8 +217,8 @@ func (e *evaluation) vouch(ctx context.Context, c candidate) (vouched, *reason.E
 	if no := c.writers.Pending(e.gate.Clock.Now()); no != nil {
 		return vouched{}, no
 	}
-	if no := c.writers.Overwritten(sealed.Statement); no != nil {
+	if no := c.writers.Overwritten(sealed.Statement, e.graph.Precedes); no != nil {
 		return vouched{}, no
 	}
-	return vouched{Sealed: sealed, policy: verdict}, nil
+	return vouched{Sealed: sealed, policy: verdict, failed: failed}, nil
 }

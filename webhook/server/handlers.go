@@ -73,7 +73,7 @@ func (h *Handlers) Mux() http.Handler {
 		handler := h.limited(most, guarded(h.Log, h.Metrics, handle))
 		mux.Handle("POST "+path, withDeadline(&admission.Webhook{Handler: handler}))
 	}
-	return crowd(8*h.MaxInFlight, mux)
+	return limitReading(8*h.MaxInFlight, mux)
 }
 
 // maxEvent keeps an event's message within what Kubernetes allows.
@@ -274,7 +274,7 @@ func (h *Handlers) answer(q *question, d gate.Decision) admission.Response {
 	if creates {
 		h.bound(q, response, deadline)
 	}
-	h.told(q, d, said)
+	h.record(q, d, said)
 	return response
 }
 
@@ -288,7 +288,7 @@ func (h *Handlers) bound(q *question, r admission.Response, deadline bool) {
 	case asked && (!h.byArgo(q) || !h.InPlace.take(pod, r.Result.Details.RetryAfterSeconds, deadline)):
 		r.Result.Details = nil
 	case !asked && last && h.byArgo(q):
-		h.InPlace.leave(pod)
+		h.InPlace.release(pod)
 	}
 }
 
@@ -296,8 +296,8 @@ func (h *Handlers) byArgo(q *question) bool {
 	return slices.Contains(h.Gate.Identity.Controllers, q.UserInfo.Username)
 }
 
-// told keeps the one record of a decision in each place.
-func (h *Handlers) told(q *question, d gate.Decision, said answer) {
+// record keeps the one record of a decision in each place.
+func (h *Handlers) record(q *question, d gate.Decision, said answer) {
 	var code reason.Code
 	var message string
 	if !d.Allowed {

@@ -45,9 +45,9 @@ func withDeadline(next http.Handler) http.Handler {
 	})
 }
 
-// crowd bounds how many requests are read at all. Only a flood meets it: the
+// limitReading bounds how many requests are read at all. Only a flood meets it: the
 // ordinary bound, which answers in the API server's language, is limited.
-func crowd(most int, next http.Handler) http.Handler {
+func limitReading(most int, next http.Handler) http.Handler {
 	seats := make(chan struct{}, most)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {

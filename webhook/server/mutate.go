@@ -50,7 +50,7 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	a := gate.Admission{Pod: argo.Literal(q.pod), NamespaceUID: q.ns.uid, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust}
 	step, wf, err := h.Gate.Genuine(ctx, a)
 	if err != nil {
-		return h.leave(q, err)
+		return h.passUnchanged(q, err)
 	}
 	out, err := h.prepare(ctx, a, step, wf)
 	if err != nil {
@@ -65,10 +65,10 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	return response
 }
 
-// leave does not touch a pod: the validating side finds the same and says so.
+// passUnchanged does not touch a pod: the validating side finds the same and says so.
 // Only a lookup that failed here may work there, and would then say that our
 // containers are missing; so that is said here.
-func (h *Handlers) leave(q *question, err error) admission.Response {
+func (h *Handlers) passUnchanged(q *question, err error) admission.Response {
 	if refusal := reason.From(err); refusal.Code.Retryable() {
 		return h.answer(q, gate.Decision{Refusal: refusal})
 	}

@@ -224,15 +224,8 @@ func (w *Workflow) ran(node Node, open []Parameter) error {
 		before[p.Name] = p.Value
 	}
 	g = g.WithParameters(before)
-	first := errors.New("its pod has no template")
-	for i, made := range node.Made {
-		err := g.Runs(node.Name, []byte(made))
-		if err == nil {
-			return nil
-		}
-		if i == 0 {
-			first = err
-		}
+	if err := g.Runs(node.Name, []byte(node.Made)); err != nil {
+		return reason.Wrap(reason.DefinitionChanged, err, "it did not run template %.200q as the definition has it: %.300v", node.Template, err)
 	}
-	return reason.Wrap(reason.DefinitionChanged, first, "it did not run template %.200q as the definition has it: %.300v", node.Template, first)
+	return nil
 }

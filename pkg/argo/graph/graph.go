@@ -163,6 +163,7 @@ type template struct {
 	DAG     *struct {
 		Tasks []call `json:"tasks"`
 	} `json:"dag"`
+	Daemon json.RawMessage `json:"daemon"`
 }
 
 func (t *template) composite() bool { return len(t.Steps) > 0 || t.DAG != nil }
@@ -261,6 +262,9 @@ type call struct {
 	Hooks       hooks        `json:"hooks"`
 	// WithItems are what a loop is over, where the definition lists it.
 	WithItems json.RawMessage `json:"withItems"`
+	// Depends and Dependencies are the tasks that it waits for.
+	Depends      AnyString   `json:"depends"`
+	Dependencies []AnyString `json:"dependencies"`
 }
 
 type templateRef struct {

@@ -79,6 +79,22 @@ apiVersion: v1
 kind: ServiceAccount
 metadata: {name: reader, namespace: free}
 ---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: deputy, namespace: team}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: deputy, namespace: free}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: maker, namespace: team}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: argo, namespace: team}
+---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: developer}
@@ -128,8 +144,10 @@ spec:
     - name: sealed-off
   users:
     - {kind: User, name: lead}
+    - {kind: ServiceAccount, name: deputy}
   controllers:
     - {kind: ServiceAccount, name: argo, namespace: argo}
+    - {kind: ServiceAccount, name: maker}
 `
 
 func start(t *testing.T) *server {
@@ -683,6 +701,15 @@ func testRights(t *testing.T, s *server) {
 		"a pod by a controller, without a grant":   {jobs, from("Job", "web", secret), reason.SecretNotGranted},
 		"a pod for others, by a reader":            {argo, podTaking("reader", "free"), reason.SecretUseDenied},
 		"a pod for others, by anybody else":        {argo, podTaking("web", "free"), ""},
+		"a token Secret of who may use it":         {dev, tokenSecret("deputy", team), reason.SecretUseDenied},
+		"a token Secret of a controller":           {dev, tokenSecret("maker", team), reason.SecretUseDenied},
+		"one of who may use it, by another such":   {lead, tokenSecret("deputy", team), ""},
+		"one of that name in another namespace":    {dev, tokenSecret("deputy", "free"), ""},
+		"one of a controller elsewhere by name":    {dev, tokenSecret("argo", team), ""},
+		"a pod that runs as who may use it":        {dev, podTaking("deputy", "free"), reason.SecretUseDenied},
+		"a pod that runs as a controller":          {dev, podTaking("maker", "free"), reason.SecretUseDenied},
+		"a pod that runs so, by who may use it":    {lead, podTaking("deputy", "free"), ""},
+		"a pod that runs as anybody else":          {dev, podTaking("web", "free"), ""},
 		"a pod that takes it in another namespace": {dev, strings.Replace(from("Deployment", "web", secret), "namespace: team", "namespace: free", 1), ""},
 	} {
 		t.Run(name, func(t *testing.T) { check(t, s.create(c.user, s.object(c.object)), c.want) })
@@ -707,6 +734,8 @@ func testChanges(t *testing.T, s *server) {
 		return s.as(user).SubResource("token").Create(t.Context(), sa, token, &client.SubResourceCreateOptions{CreateOptions: client.CreateOptions{DryRun: []string{"All"}}})
 	}
 	guard := s.object(accessOf("access", team))
+	// The garbage collector would remove it: there is no such owner.
+	const owned = `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-4000-8000-000000000000"}]}}`
 	for name, c := range map[string]struct {
 		err  error
 		want reason.Code
@@ -720,6 +749,14 @@ func testChanges(t *testing.T, s *server) {
 		"a token of another":                 {request(dev, "api", team), ""},
 		"a token where nothing is guarded":   {request(dev, "reader", "free"), ""},
 		"a token for a pod, by its kubelet":  {request(kubelet, "reader", team), ""},
+		"a token of who may use it":          {request(dev, "deputy", team), reason.SecretUseDenied},
+		"a token of a controller":            {request(dev, "maker", team), reason.SecretUseDenied},
+		"a token of both, by one of them":    {errors.Join(request(lead, "deputy", team), request(lead, "maker", team)), ""},
+		"a token of both, by the kubelet":    {errors.Join(request(kubelet, "deputy", team), request(kubelet, "maker", team)), ""},
+		"a token of a namesake elsewhere":    {request(dev, "deputy", "free"), ""},
+		"a token of a controller's namesake": {request(dev, "argo", team), ""},
+		"a SecretAccess gets an owner":       {patch(janitor, guard, owned), reason.AccessNotHeld},
+		"it gets one from who may it":        {patch("", guard, owned), ""},
 		"a SecretAccess changes":             {patch(janitor, guard, `{"spec":{"users":[{"kind":"User","name":"janitor"}]}}`), reason.AccessNotHeld},
 		"a SecretAccess gets a label":        {patch(janitor, guard, `{"metadata":{"labels":{"a":"b"}}}`), ""},
 		"a SecretAccess goes":                {s.as(janitor).Delete(t.Context(), guard.DeepCopy(), client.DryRunAll), reason.AccessNotHeld},
