@@ -3,7 +3,6 @@ package argo
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -128,37 +127,15 @@ func (t *template) doubts(a artifactSpec) (d []Doubt, unproven bool) {
 		}
 		return d, strings.HasPrefix(a.Git.Repo, "http:") || a.Git.InsecureIgnoreHostKey
 	}
-	at := a.S3
-	if !at.full() {
-		at, _ = t.repository()
-	}
-	if at == nil {
+	own := a.stored()
+	if own == nil {
 		return []Doubt{{v1alpha1.DoubtPlainHTTP, "its store is not known"}}, true
 	}
-	if at.Insecure != nil && *at.Insecure {
-		d, unproven = append(d, Doubt{v1alpha1.DoubtPlainHTTP, "insecure is true"}), true
+	at, problem := t.place(own)
+	if problem != nil {
+		return []Doubt{{v1alpha1.DoubtPlainHTTP, "its store is not known"}}, true
 	}
-	if at.CASecret != nil {
-		d, unproven = append(d, Doubt{v1alpha1.DoubtCASecret, "caSecret is set"}), true
-	}
-	if elsewhere(at) {
-		d = append(d, Doubt{v1alpha1.DoubtRegion, fmt.Sprintf("region is %.40q", at.Region)})
-	}
-	return d, unproven
-}
-
-var (
-	// amazon matches the hosts that Argo's S3 client exchanges for that of the region.
-	amazon = regexp.MustCompile(`amazonaws\.com|\.amazonaws\.`)
-	// commercial matches the regions in which buckets of one name are one bucket. Those
-	// of China and of governments have their own, and four parts but for China's.
-	commercial = regexp.MustCompile(`^[a-z]{2}-[a-z]+-[0-9]+$`)
-)
-
-// elsewhere says whether the region may make another bucket of the same name.
-func elsewhere(s *s3Location) bool {
-	return s.Region != "" && amazon.MatchString(strings.ToLower(s.Endpoint)) &&
-		(!commercial.MatchString(s.Region) || strings.HasPrefix(s.Region, "cn-"))
+	return at.doubts()
 }
 
 // harmless are the headers that say who asks, and in which form.

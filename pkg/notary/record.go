@@ -216,7 +216,7 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 				Labels:    labels,
 			},
 			Spec: v1alpha1.ArtifactSealSpec{
-				Location:   v1alpha1.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: string(l.Kind)},
+				Location:   v1alpha1.Location{Scheme: string(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: string(l.Kind)},
 				Workflow:   v1alpha1.ObjectRef{Name: st.Step.Workflow.Name, UID: types.UID(st.Step.Workflow.UID)},
 				SHA256:     string(s.SHA256),
 				TreeDigest: string(s.Tree),
@@ -281,7 +281,7 @@ func (n *Notary) share(ctx context.Context, s, there *v1alpha1.ArtifactSeal, lat
 		last.ResourceVersion = there.ResourceVersion
 	}
 	l := earlier.Spec.Location
-	at := artifact.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
+	at := artifact.Location{Scheme: artifact.Scheme(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
 	beside := &v1alpha1.ArtifactSeal{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: earlier.Namespace, Labels: earlier.Labels,

@@ -187,7 +187,7 @@ var rows = []entry{
 	{code: TagInvalid, meaning: "The admission tag is missing, was not made by us or is not about this pod.", remedy: "Do not set argoseal.dev/ annotations yourself"},
 
 	{code: LocationInvalid, meaning: "The artifact's location is ambiguous or not canonical.", remedy: "Give one store and a key without '.' or '..' segments; one of a directory without an archive has no empty segments either"},
-	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3"},
+	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3, GCS or Azure Blob Storage"},
 	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is empty, more than one, or not possible for its path or for git.", remedy: "Give one of tar, zip and none, or leave the strategy out; for git leave it out"},
 	{code: ArchiveMismatch, meaning: "The input's archive strategy would make something else of the artifact than what was sealed, or than the stored file whose sha256 a policy pins.", remedy: "Give the input the archive strategy of the output that it comes from; archive none gives the stored file itself; what Argo unpacks of an input from outside needs a policy with treeSHA256"},
 	{code: DaemonUnsupported, meaning: "The step is a daemon: its pod outlives it and is killed in the end, so what it stores is neither the whole of its work nor there when others ask for it.", remedy: "Let a step that ends make the artifact"},

@@ -116,7 +116,7 @@ func (v *View) LastSeal(ctx context.Context, namespaces []string, l artifact.Loc
 // LocationOf is the location that a seal says it is for.
 func LocationOf(s *v1alpha1.ArtifactSeal) artifact.Location {
 	l := s.Spec.Location
-	return artifact.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
+	return artifact.Location{Scheme: artifact.Scheme(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
 }
 
 // Sealed is what a seal states that holds.

@@ -375,7 +375,7 @@ func TestOutputsThatWillNotBeSealedAreNamed(t *testing.T) {
 	}
 	elsewhere := ""
 	for i := range maxWarnings + 1 {
-		elsewhere += fmt.Sprintf(`{"name":"o%d","path":"/o%d","gcs":{"key":"x"}},`, i, i)
+		elsewhere += fmt.Sprintf(`{"name":"o%d","path":"/o%d","oss":{"key":"x"}},`, i, i)
 	}
 	for i := range pod.Spec.InitContainers[0].Env {
 		if e := &pod.Spec.InitContainers[0].Env[i]; e.Name == "ARGO_TEMPLATE" {
