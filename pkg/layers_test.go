@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"pkg/artifact":        {},
 	"pkg/reason":          {"pkg/text"},
 	"pkg/sidecar/company": {},
+	"pkg/memory":          {},
 	"pkg/text":            {},
 	"pkg/version":         {},
 
@@ -42,7 +43,7 @@ var mayImport = map[string][]string{
 	// What asks others: the API server, the log.
 	"certs":              {},
 	"pkg/epoch":          {"pkg/reason"},
-	"pkg/epoch/keeper":   {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/reason"},
+	"pkg/epoch/keeper":   {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/memory", "pkg/reason"},
 	"pkg/notary/trusted": {"pkg/api/v1alpha1", "pkg/argo", "pkg/reason"},
 	"pkg/cluster":        {"pkg/reason"},
 	"pkg/trust":          {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
@@ -56,7 +57,7 @@ var mayImport = map[string][]string{
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sidecar",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/memory", "pkg/provenance", "pkg/reason", "pkg/sidecar",
 		"pkg/tag", "pkg/verify",
 	},
 	"webhook/gate": {
@@ -64,7 +65,7 @@ var mayImport = map[string][]string{
 		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "webhook/evidence",
 	},
 	"webhook/server": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/pin", "pkg/policy", "pkg/reason",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
 		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/inject",
 	},
 

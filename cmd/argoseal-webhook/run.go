@@ -98,11 +98,11 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		return nil, fmt.Errorf("watch namespaces: %w", err)
 	}
 	live := server.Live{API: mgr.GetAPIReader(), Pods: api}
-	producers, policies, err := cached(ctx, mgr, live)
+	quick, policies, err := cached(ctx, mgr, live)
 	if err != nil {
 		return nil, err
 	}
-	decides, err := newGate(ctx, producers, policies, live, o)
+	decides, err := newGate(ctx, mgr, quick, policies, live, o)
 	if err != nil {
 		return nil, err
 	}
@@ -141,33 +141,38 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		mgr.AddReadyzCheck("serving", https.Ready),
 		mgr.AddReadyzCheck("certificate", serving.Ready),
 		mgr.AddReadyzCheck("tag-key", trusted.Ready),
-		mgr.AddReadyzCheck("pods", producers.Ready),
+		mgr.AddReadyzCheck("pods", quick.Pods.Ready),
+		mgr.AddReadyzCheck("records", quick.Records.Ready),
 		mgr.AddReadyzCheck("policies", policies.Ready),
 	)
 }
 
-// cached is what decisions look at first: pods and policies, from caches.
-func cached(ctx context.Context, mgr manager.Manager, live server.Live) (producers *server.Producers, policies *server.Policies, err error) {
-	objects, err := server.Caches()
+// cached is what decisions look at first: pods, records and policies, from caches.
+func cached(ctx context.Context, mgr manager.Manager, live server.Live) (quick server.Watched, policies *server.Policies, err error) {
+	quick.Records = server.NewRecords()
+	objects, err := server.Caches(quick.Records)
 	if err != nil {
-		return nil, nil, err
+		return quick, nil, err
 	}
 	caches, err := cluster.NewCache(mgr, cache.Options{ByObject: objects})
 	if err != nil {
-		return nil, nil, err
+		return quick, nil, err
 	}
-	if producers, err = server.NewProducers(ctx, caches, live); err != nil {
-		return nil, nil, err
+	if quick.Pods, err = server.NewProducers(ctx, caches, live); err != nil {
+		return quick, nil, err
 	}
 	// Where the CRDs of this release are not there yet, they are waited for.
 	err = cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
+		if err = quick.Records.Watch(ctx, caches); err != nil {
+			return err
+		}
 		policies, err = server.NewPolicies(ctx, caches)
 		return err
 	})
-	return producers, policies, err
+	return quick, policies, err
 }
 
-func newGate(ctx context.Context, quick *server.Producers, policies *server.Policies, live server.Live, o options) (*gate.Gate, error) {
+func newGate(ctx context.Context, mgr manager.Manager, quick server.Watched, policies *server.Policies, live server.Live, o options) (*gate.Gate, error) {
 	identity, err := o.identity()
 	if err != nil {
 		return nil, err
@@ -179,6 +184,7 @@ func newGate(ctx context.Context, quick *server.Producers, policies *server.Poli
 	}); err != nil {
 		return nil, err
 	}
+	workflows := server.NewWorkflows(live, clock.RealClock{})
 	return &gate.Gate{
 		Identity: identity,
 		Sidecar:  sidecar.Config{Image: o.signerImage, ExecutorUsers: identity.ExecutorUsers, Additions: identity.Additions},
@@ -186,9 +192,10 @@ func newGate(ctx context.Context, quick *server.Producers, policies *server.Poli
 		Quick:    quick,
 		Live:     live,
 
-		Definitions: live,
+		Definitions: workflows,
+		Recent:      workflows.Recent,
 		Policies:    policies,
-		Epochs:      keeper.Reader{API: live.API, Namespace: o.namespace},
+		Epochs:      keeper.NewRecent(keeper.Reader{API: live.API, Namespace: o.namespace}, mgr.GetClient(), clock.RealClock{}),
 
 		Verified: evidence.NewVerified(rememberedBundles),
 		Settled:  lru.New(settledNamespaces),

@@ -35,6 +35,12 @@ type Source interface {
 	Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error)
 }
 
+// Abridged is a Source whose records may lack their bundles and lists of files.
+type Abridged interface {
+	// Whole gets a record with these, by the API server's word.
+	Whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
+}
+
 // Verifier is what *verify.Root does.
 type Verifier interface {
 	// Version identifies the trusted root.

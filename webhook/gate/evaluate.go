@@ -33,6 +33,15 @@ type Verdict struct {
 // first by what is quick to read, and if that would refuse for good, by the API
 // server itself.
 func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust evidence.Trust) Verdict {
+	return g.evaluate(ctx, step, wf, mode, trust, g.Quick)
+}
+
+// EvaluateLive decides by the API server itself alone.
+func (g *Gate) EvaluateLive(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust evidence.Trust) Verdict {
+	return g.evaluate(ctx, step, wf, mode, trust, nil)
+}
+
+func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust evidence.Trust, quick evidence.Source) Verdict {
 	if step == nil {
 		return Verdict{Refusal: reason.New(reason.Internal, "there is no step to decide on")}
 	}
@@ -66,9 +75,10 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 		}
 		return e.inputs(ctx)
 	}
-	v := look(g.Quick, false)
-	if v.Allowed || v.Refusal.Code.Retryable() {
-		return v
+	if quick != nil {
+		if v := look(quick, false); v.Allowed || v.Refusal.Code.Retryable() {
+			return v
+		}
 	}
 	return look(g.Live, true)
 }

@@ -25,8 +25,12 @@ type Gate struct {
 	// Quick may lag behind the API server; Live is the API server.
 	Quick, Live evidence.Source
 	Definitions Definitions
-	Policies    Policies
-	Epochs      Epochs
+	// Recent is the Workflow of that namespace, name and UID, if it was read from
+	// Definitions just now; nil: nothing is remembered. It admits, and nothing is
+	// refused by it.
+	Recent   func(namespace, name, uid string) *definition.Workflow
+	Policies Policies
+	Epochs   Epochs
 	// Verified remembers bundles that verified.
 	Verified *evidence.Verified
 	// Settled remembers namespaces whose mode has counted for long enough; nil:

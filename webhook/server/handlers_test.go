@@ -30,7 +30,7 @@ import (
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
-func metricsFor(t *testing.T) *Metrics {
+func metricsFor(t testing.TB) *Metrics {
 	t.Helper()
 	m, err := NewMetrics(prometheus.NewRegistry(), func() time.Time { return time.Time{} }, func() bool { return false })
 	if err != nil {
@@ -72,7 +72,7 @@ func (noPolicies) For(namespace string) (policy.Set, error) {
 	return policy.NewSet(namespace, nil, nil)
 }
 
-func podJSON(t *testing.T, change func(*corev1.Pod)) []byte {
+func podJSON(t testing.TB, change func(*corev1.Pod)) []byte {
 	t.Helper()
 	pod := &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
@@ -89,7 +89,7 @@ func podJSON(t *testing.T, change func(*corev1.Pod)) []byte {
 	return raw
 }
 
-func review(t *testing.T, change func(*admissionv1.AdmissionRequest)) []byte {
+func review(t testing.TB, change func(*admissionv1.AdmissionRequest)) []byte {
 	t.Helper()
 	request := &admissionv1.AdmissionRequest{
 		UID: "request-1", Operation: admissionv1.Create, Namespace: "team", Name: "web",
@@ -109,7 +109,7 @@ func review(t *testing.T, change func(*admissionv1.AdmissionRequest)) []byte {
 	return raw
 }
 
-func post(t *testing.T, h http.Handler, path string, body []byte) *admissionv1.AdmissionResponse {
+func post(t testing.TB, h http.Handler, path string, body []byte) *admissionv1.AdmissionResponse {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body))
 	request.Header.Set("Content-Type", "application/json")

@@ -76,6 +76,17 @@ func (w *Workflow) references(node string) (resolution, error) {
 	return r, nil
 }
 
+// Settled says whether what the node runs, and all on the way to it, is given here, or
+// Argo has stored its copies of it, so that what Fingerprint says of it will not change
+// by itself.
+func (w *Workflow) Settled(node string) bool {
+	if w == nil {
+		return false
+	}
+	r, err := w.references(node)
+	return err == nil && r.missing == nil
+}
+
 // path follows the name of a node through what the Workflow has.
 func (w *Workflow) path(node string) (graph.Path, error) {
 	g, err := w.Graph()
