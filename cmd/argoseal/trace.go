@@ -66,8 +66,7 @@ Whoever may view the namespaces may run it. Without --namespace it looks at all.
 	f.StringVar(&o.context, "context", "", "its context (default: the current one)")
 	f.StringArrayVarP(&o.namespaces, "namespace", "n", nil, "namespace whose records are looked through; repeatable (default: all)")
 	f.StringVar(&o.digest, "digest", "", "digest that the artifact has to have, sha256:HEX; for a LOCATION")
-	f.StringArrayVar(&o.trust.keys, "key", []string{configFile("notary.pub")}, "public key of the notary, PEM; give it again for more than one")
-	f.StringVar(&o.trust.trustedRoot, "trusted-root", configFile("trusted_root.json"), "Sigstore trusted root with the log's key")
+	o.trust.trustFlags(f)
 	f.StringVarP(&o.output, "output", "o", "text", "text, json, dot, mermaid or html")
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "dot", "mermaid", "html"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -208,7 +207,7 @@ func recordReader(api client.Client, root *verify.Root) trace.Reader {
 		if err != nil {
 			return trace.Sealed{}, fmt.Errorf("reading provenance %s/%s: %w", namespace, record, err)
 		}
-		result, err := root.Inspect([]byte(p.Status.Bundle))
+		result, err := root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
 		if err != nil {
 			return trace.Sealed{}, err
 		}

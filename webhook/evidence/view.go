@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -145,6 +146,9 @@ func (v *View) Verify(ctx context.Context, namespace string, seal *v1alpha1.Arti
 	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL}, nil
 }
 
+// named are the ways in which a bundle does not count that are no tampering.
+var named = []reason.Code{reason.TooNew, reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.BuilderNotTrusted}
+
 // Statement follows a seal to its Provenance, in this namespace, and verifies the
 // bundle there.
 func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.ArtifactSeal) (*verify.Result, *reason.Error) {
@@ -168,10 +172,10 @@ func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.A
 	if err != nil {
 		return nil, lookupFailed("its Provenance", err)
 	}
-	result, err := v.verified.inspect(v.trust.Root, bundle)
+	result, err := v.verified.inspect(v.trust.Root, bundle, record.CreationTimestamp.Time)
 	switch {
-	case reason.Of(err) == reason.TooNew:
-		return nil, reason.Wrap(reason.TooNew, err, "the bundle of Provenance %s: %s", record.Name, Plain(err))
+	case slices.Contains(named, reason.Of(err)):
+		return nil, reason.Wrap(reason.Of(err), err, "the bundle of Provenance %s: %s", record.Name, Plain(err))
 	case err != nil:
 		return nil, reason.Wrap(reason.ProvenanceInvalid, err, "the bundle of Provenance %s: %s", record.Name, Plain(err))
 	}
@@ -347,8 +351,9 @@ type remembered struct {
 }
 
 type bundleKey struct {
-	root   string
-	bundle [sha256.Size]byte
+	root     string
+	recorded int64
+	bundle   [sha256.Size]byte
 }
 
 // NewVerified remembers bundles that have at most so many bytes together.
@@ -360,12 +365,12 @@ func NewVerified(most int) *Verified {
 
 // inspect returns what a bundle that holds under root says: the statement, and the
 // log it is recorded in. It is shared between callers.
-func (v *Verified) inspect(root Verifier, bundle string) (*verify.Result, error) {
-	key := bundleKey{root: root.Version(), bundle: sha256.Sum256([]byte(bundle))}
+func (v *Verified) inspect(root Verifier, bundle string, recorded time.Time) (*verify.Result, error) {
+	key := bundleKey{root: root.Version(), recorded: recorded.Unix(), bundle: sha256.Sum256([]byte(bundle))}
 	if known, ok := v.known.Get(key); ok {
 		return known.(remembered).result, nil
 	}
-	result, err := root.Inspect([]byte(bundle))
+	result, err := root.InspectRecorded([]byte(bundle), recorded)
 	if err != nil {
 		return nil, err
 	}
