@@ -303,7 +303,9 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 	for _, role := range objects[rbacv1.Role](t, "Role") {
 		for _, rule := range role.Rules {
-			if !slices.Equal(rule.Verbs, []string{"create"}) && len(rule.ResourceNames) == 0 {
+			// Trust domains may have any name. ConfigMaps of our namespace are no secret.
+			domains := slices.Equal(rule.Resources, []string{"configmaps"}) && slices.Equal(rule.Verbs, []string{"get", "list", "watch"})
+			if !slices.Equal(rule.Verbs, []string{"create"}) && !domains && len(rule.ResourceNames) == 0 {
 				t.Errorf("%s: a rule without names: %v", role.Name, rule)
 			}
 		}

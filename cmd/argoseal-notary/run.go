@@ -35,6 +35,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/trust"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // options are the flags of run.
@@ -221,7 +222,7 @@ func prepare(ctx context.Context, api client.Client, o options, said trusted.Ins
 		return p, err
 	}
 	p.trust = &trust.Store{
-		API: api, Namespace: o.namespace, Usable: keyring.Usable(p.signer, o.rekorURL), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),
+		API: api, Namespace: o.namespace, Builders: verify.BuildersOf(p.clusterName), Usable: keyring.Usable(p.signer, o.rekorURL), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),
 	}
 	var refusal *reason.Error
 	if errors.As(p.trust.Load(ctx), &refusal) {

@@ -31,6 +31,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/trust"
+	"github.com/argoseal/argoseal/pkg/verify"
 	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
 	"github.com/argoseal/argoseal/webhook/server"
@@ -90,19 +91,23 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if err != nil {
 		return nil, err
 	}
-	trusted, err := keepTrust(ctx, mgr, o)
+	live := server.Live{API: mgr.GetAPIReader(), Pods: api}
+	name, err := clusterName(ctx, live, o)
+	if err != nil {
+		return nil, err
+	}
+	trusted, err := keepTrust(ctx, mgr, name, o)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := mgr.GetCache().GetInformer(ctx, server.NamespaceMetadata(), cache.BlockUntilSynced(false)); err != nil {
 		return nil, fmt.Errorf("watch namespaces: %w", err)
 	}
-	live := server.Live{API: mgr.GetAPIReader(), Pods: api}
 	quick, policies, err := cached(ctx, mgr, live)
 	if err != nil {
 		return nil, err
 	}
-	decides, err := newGate(ctx, mgr, quick, policies, live, o)
+	decides, err := newGate(quick, mgr.GetClient(), policies, live, name, o)
 	if err != nil {
 		return nil, err
 	}
@@ -172,16 +177,18 @@ func cached(ctx context.Context, mgr manager.Manager, live server.Live) (quick s
 	return quick, policies, err
 }
 
-func newGate(ctx context.Context, mgr manager.Manager, quick server.Watched, policies *server.Policies, live server.Live, o options) (*gate.Gate, error) {
-	identity, err := o.identity()
-	if err != nil {
-		return nil, err
-	}
-	var name string
-	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
+// clusterName is this cluster's name in builder.id.
+func clusterName(ctx context.Context, live server.Live, o options) (name string, err error) {
+	err = cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
 		name, err = cluster.Name(ctx, live.API, o.clusterName)
 		return err
-	}); err != nil {
+	})
+	return name, err
+}
+
+func newGate(quick server.Watched, watched client.Reader, policies *server.Policies, live server.Live, name string, o options) (*gate.Gate, error) {
+	identity, err := o.identity()
+	if err != nil {
 		return nil, err
 	}
 	workflows := server.NewWorkflows(live, clock.RealClock{})
@@ -195,7 +202,7 @@ func newGate(ctx context.Context, mgr manager.Manager, quick server.Watched, pol
 		Definitions: workflows,
 		Recent:      workflows.Recent,
 		Policies:    policies,
-		Epochs:      keeper.NewRecent(keeper.Reader{API: live.API, Namespace: o.namespace}, mgr.GetClient(), clock.RealClock{}),
+		Epochs:      keeper.NewRecent(keeper.Reader{API: live.API, Namespace: o.namespace}, watched, clock.RealClock{}),
 
 		Verified: evidence.NewVerified(rememberedBundles),
 		Settled:  lru.New(settledNamespaces),
@@ -251,14 +258,16 @@ func keepCertificate(ctx context.Context, mgr manager.Manager, api kubernetes.In
 	}))
 }
 
-// keepTrust keeps tag keys and trusted root.
-func keepTrust(ctx context.Context, mgr manager.Manager, o options) (*trust.Store, error) {
+// keepTrust keeps tag keys and trust domains.
+func keepTrust(ctx context.Context, mgr manager.Manager, name string, o options) (*trust.Store, error) {
 	// Not the manager's client: that reads from a cache.
 	api, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	store := &trust.Store{API: api, Namespace: o.namespace, MakesTagKey: true, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust")}
+	store := &trust.Store{
+		API: api, Namespace: o.namespace, MakesTagKey: true, Builders: verify.BuildersOf(name), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),
+	}
 	return store, store.SetupWithManager(ctx, mgr)
 }
 

@@ -75,8 +75,7 @@ func (o *traceOptions) connection(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "file that says how to reach the cluster (default: $KUBECONFIG, or ~/.kube/config)")
 	f.StringVar(&o.context, "context", "", "its context (default: the current one)")
 	f.StringArrayVarP(&o.namespaces, "namespace", "n", nil, "namespace whose records are looked through; repeatable (default: all)")
-	f.StringArrayVar(&o.trust.keys, "key", []string{configFile("notary.pub")}, "public key of the notary, PEM; give it again for more than one")
-	f.StringVar(&o.trust.trustedRoot, "trusted-root", configFile("trusted_root.json"), "Sigstore trusted root with the log's key")
+	o.trust.trustFlags(f)
 }
 
 func (o *traceOptions) run(cmd *cobra.Command, what string) error {
@@ -224,7 +223,7 @@ func recordReader(api client.Client, root *verify.Root) trace.Reader {
 		if err != nil {
 			return trace.Sealed{}, fmt.Errorf("reading provenance %s/%s: %w", namespace, record, err)
 		}
-		result, err := root.Inspect([]byte(p.Status.Bundle))
+		result, err := root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
 		if err != nil {
 			return trace.Sealed{}, err
 		}

@@ -127,7 +127,7 @@ func (w *world) key() Key {
 // keyring has nothing loaded yet.
 func (w *world) keyring(log seal.Log, c clock.PassiveClock) *keyring.Keyring {
 	store := &trust.Store{
-		API: w.api, Namespace: w.namespace, Usable: keyring.Usable(w.signer, w.logURL), Clock: c, Log: logr.Discard(),
+		API: w.api, Namespace: w.namespace, Builders: verify.BuildersOf(w.scene.rules.Cluster), Usable: keyring.Usable(w.signer, w.logURL), Clock: c, Log: logr.Discard(),
 	}
 	return keyring.New(store, w.signer, seal.NewRecorder(log, c))
 }

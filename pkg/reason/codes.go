@@ -143,17 +143,20 @@ const (
 
 // The CLI's words.
 const (
-	BundleInvalid    Code = "BundleInvalid"
-	SignatureInvalid Code = "SignatureInvalid"
-	LogEntryInvalid  Code = "LogEntryInvalid"
-	StatementInvalid Code = "StatementInvalid"
-	DigestMismatch   Code = "DigestMismatch"
-	ValueMismatch    Code = "ValueMismatch"
-	UsageInvalid     Code = "UsageInvalid"
-	ProducerUnstated Code = "ProducerUnstated"
-	ProducerMismatch Code = "ProducerMismatch"
-	ModeTooLow       Code = "ModeTooLow"
-	AccessTooWide    Code = "AccessTooWide"
+	BundleInvalid     Code = "BundleInvalid"
+	SignatureInvalid  Code = "SignatureInvalid"
+	LogEntryInvalid   Code = "LogEntryInvalid"
+	StatementInvalid  Code = "StatementInvalid"
+	SignerExpired     Code = "SignerExpired"
+	SignerCompromised Code = "SignerCompromised"
+	LogExpired        Code = "LogExpired"
+	DigestMismatch    Code = "DigestMismatch"
+	ValueMismatch     Code = "ValueMismatch"
+	UsageInvalid      Code = "UsageInvalid"
+	ProducerUnstated  Code = "ProducerUnstated"
+	ProducerMismatch  Code = "ProducerMismatch"
+	ModeTooLow        Code = "ModeTooLow"
+	AccessTooWide     Code = "AccessTooWide"
 )
 
 var rows = []entry{
@@ -203,7 +206,7 @@ var rows = []entry{
 	{code: OriginMismatch, meaning: "The input is not what the workflow's definition takes it from: another step's, another output, or of another kind.", remedy: "Two steps that store under one key do this honestly, and the last one counts: give each output a key of its own, and run the workflow again. Where no two do, treat it as tampering with WorkflowTaskResults or memoized results"},
 	{code: OriginUnknown, meaning: "The workflow's definition does not say which step the input comes from: that depends on what a step reports.", remedy: "Name templates and artifacts literally, or by parameters whose values the workflow gives: not by what a step reports"},
 	{code: DefinitionIncomplete, meaning: "Argo has not stored its copy of a referenced template yet.", remedy: "It is retried", retryable: true},
-	{code: BuilderNotTrusted, meaning: "The statement names a builder that is not ours.", remedy: "Check the cluster name both installs were given", exit: 19},
+	{code: BuilderNotTrusted, meaning: "The statement names a builder that is not ours, or one that its signer may not speak for.", remedy: "Check the cluster name both installs were given, and the builders of the signer's trust domain", exit: 19},
 	{code: ProducerFailed, meaning: "The step that produced the artifact failed.", remedy: "Fix the producing step, or have a ClusterProvenancePolicy allow what failed producers left", exit: 16},
 	{code: PinsMissing, meaning: "The evidence came between our two webhooks, so the pod has no pins yet.", remedy: "It is retried", retryable: true},
 	{code: PinMismatch, meaning: "The pod's pins are not the ones the evidence gives.", remedy: "It is retried; if it lasts, another webhook changes the pod", retryable: true},
@@ -267,6 +270,9 @@ var rows = []entry{
 	{code: SignatureInvalid, meaning: "The signature is not the trusted key's.", remedy: "Check --key, or treat it as forged", exit: 4},
 	{code: LogEntryInvalid, meaning: "The log's proof does not verify under the trusted root.", remedy: "Check --trusted-root, or treat it as forged", exit: 5},
 	{code: StatementInvalid, meaning: "The signed statement is not one of ours.", remedy: "Verify it with the tool of whoever made it", exit: 6},
+	{code: SignerExpired, meaning: "The seal was signed, as far as anybody knows, when its key did not count, or nothing says when it was signed and its key counts no more.", remedy: "Run the producing step again; offline, give --recorded, the creation time of the seal's Provenance", exit: 21},
+	{code: SignerCompromised, meaning: "The seal's key is in other hands, and neither a timestamp authority nor the promise of a Rekor v1 proves the seal to be older than that. Rekor v2 proves no time.", remedy: "Run the producing step again", exit: 22},
+	{code: LogExpired, meaning: "The log's key did not count when the seal was made, as far as anybody knows.", remedy: "Run the producing step again; check the log's validFor in the trusted root", exit: 23},
 	{code: DigestMismatch, meaning: "The file is not the one the statement speaks of.", remedy: "Treat the file as altered", exit: 7},
 	{code: ValueMismatch, meaning: "The statement's parameter has not this value, or it has no such parameter.", remedy: "Give the value byte for byte, without a line end, and the key of the notary that made the statement", exit: 15},
 	{code: UsageInvalid, meaning: "The command was not given what it needs.", remedy: "See --help", exit: 2},

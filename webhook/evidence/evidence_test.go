@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -63,9 +64,9 @@ type counting struct {
 	calls int
 }
 
-func (c *counting) Inspect(bundle []byte) (*verify.Result, error) {
+func (c *counting) InspectRecorded(bundle []byte, recorded time.Time) (*verify.Result, error) {
 	c.calls++
-	return c.Verifier.Inspect(bundle)
+	return c.Verifier.InspectRecorded(bundle, recorded)
 }
 
 func TestOnlySuccessesAreRemembered(t *testing.T) {
@@ -73,7 +74,7 @@ func TestOnlySuccessesAreRemembered(t *testing.T) {
 	verified := NewVerified(1 << 20)
 	counting := &counting{Verifier: notary.Root}
 	for range 3 {
-		result, err := verified.inspect(counting, bundle)
+		result, err := verified.inspect(counting, bundle, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,14 +86,14 @@ func TestOnlySuccessesAreRemembered(t *testing.T) {
 		t.Errorf("a good bundle was verified %d times", counting.calls)
 	}
 	for range 3 {
-		if _, err := verified.inspect(counting, bundle+" "+bundle); err == nil {
+		if _, err := verified.inspect(counting, bundle+" "+bundle, time.Time{}); err == nil {
 			t.Fatal("two bundles are one")
 		}
 	}
 	if counting.calls != 4 {
 		t.Errorf("a bad bundle was verified %d times, want each time", counting.calls-1)
 	}
-	if _, err := verified.inspect(sealtest.NewNotary(t).Root, bundle); err == nil {
+	if _, err := verified.inspect(sealtest.NewNotary(t).Root, bundle, time.Time{}); err == nil {
 		t.Error("what one root accepts, another was not asked about")
 	}
 }
@@ -141,7 +142,7 @@ func TestVerifiedBundlesAreBoundedInBytes(t *testing.T) {
 	counting := &counting{Verifier: notary.Root}
 	v := NewVerified(3 * (len(bundle) + 16))
 	for i := range 16 {
-		if _, err := v.inspect(counting, bundle+strings.Repeat(" ", i)); err != nil {
+		if _, err := v.inspect(counting, bundle+strings.Repeat(" ", i), time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,7 +150,7 @@ func TestVerifiedBundlesAreBoundedInBytes(t *testing.T) {
 		t.Errorf("%d bundles with %d bytes are remembered, want 3", n, bytes)
 	}
 	v = NewVerified(1)
-	_, err := v.inspect(counting, bundle)
+	_, err := v.inspect(counting, bundle, time.Time{})
 	if n, bytes := v.known.Len(); err != nil || n != 0 || bytes != 0 {
 		t.Errorf("%v, %d bundles with %d bytes are remembered, want none", err, n, bytes)
 	}

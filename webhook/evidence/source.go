@@ -45,8 +45,9 @@ type Abridged interface {
 type Verifier interface {
 	// Version identifies the trusted root.
 	Version() string
-	// Inspect checks a bundle and reads its statement and where it is logged.
-	Inspect(bundle []byte) (*verify.Result, error)
+	// InspectRecorded checks a bundle from a record that the API server says was made
+	// at that time, and reads its statement and where it is logged.
+	InspectRecorded(bundle []byte, recorded time.Time) (*verify.Result, error)
 }
 
 // Trust is what one decision rests on: the keys and the root of this moment.

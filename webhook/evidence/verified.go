@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"crypto/sha256"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -19,8 +20,10 @@ type Verified struct {
 }
 
 type bundleKey struct {
-	root   string
-	bundle [sha256.Size]byte
+	root string
+	// recorded is when the API server stored the record, in seconds: keys have periods.
+	recorded int64
+	bundle   [sha256.Size]byte
 }
 
 // objectKey is one content of one object: the API server gives none two contents under
@@ -54,21 +57,22 @@ func (v *Verified) of(root Verifier, record *v1alpha1.Provenance) (*verify.Resul
 
 // in returns what the bundle of a record says, if that holds under root.
 func (v *Verified) in(root Verifier, record *v1alpha1.Provenance) (*verify.Result, error) {
-	result, err := v.inspect(root, record.Status.Bundle)
+	recorded := record.CreationTimestamp.Time
+	result, err := v.inspect(root, record.Status.Bundle, recorded)
 	if err == nil && record.UID != "" && record.ResourceVersion != "" {
-		v.objects.Add(objectKey{root.Version(), record.UID, record.ResourceVersion}, keyOf(root, record.Status.Bundle), sizeOfObject)
+		v.objects.Add(objectKey{root.Version(), record.UID, record.ResourceVersion}, keyOf(root, record.Status.Bundle, recorded), sizeOfObject)
 	}
 	return result, err
 }
 
 // inspect returns what a bundle that holds under root says: the statement, and the
 // log it is recorded in. It is shared between callers.
-func (v *Verified) inspect(root Verifier, bundle string) (*verify.Result, error) {
-	key := keyOf(root, bundle)
+func (v *Verified) inspect(root Verifier, bundle string, recorded time.Time) (*verify.Result, error) {
+	key := keyOf(root, bundle, recorded)
 	if known, ok := v.known.Get(key); ok {
 		return known, nil
 	}
-	result, err := root.Inspect([]byte(bundle))
+	result, err := root.InspectRecorded([]byte(bundle), recorded)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +80,6 @@ func (v *Verified) inspect(root Verifier, bundle string) (*verify.Result, error)
 	return result, nil
 }
 
-func keyOf(root Verifier, bundle string) bundleKey {
-	return bundleKey{root: root.Version(), bundle: sha256.Sum256([]byte(bundle))}
+func keyOf(root Verifier, bundle string, recorded time.Time) bundleKey {
+	return bundleKey{root: root.Version(), recorded: recorded.Unix(), bundle: sha256.Sum256([]byte(bundle))}
 }

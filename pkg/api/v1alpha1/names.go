@@ -75,6 +75,15 @@ const (
 	ConfigMapNotaryKey = "argoseal-notary-key"
 	// NotaryKeyKey is the notary's public key, PEM (SPKI).
 	NotaryKeyKey = "notary.pub"
+	// RulesKey, beside the keys of a domain, limits them (package verify, type Rules):
+	// in ConfigMapNotaryKey, where it may be missing, and in those of domains.
+	RulesKey = "domain.json"
+	// ConfigMapDomainPrefix, with a domain's name after it, names the ConfigMap of a
+	// trust domain beside that of the installation: it has TrustedRootKey,
+	// NotaryKeyKey and RulesKey.
+	ConfigMapDomainPrefix = "argoseal-trust-"
+	// DomainInstalled is the name of the installation's own trust domain.
+	DomainInstalled = "installed"
 	// ConfigMapTrusted holds which Argo and which signers the notary was told to
 	// trust, now and before, as JSON under TrustedKey (package notary/trusted).
 	ConfigMapTrusted = "argoseal-trusted"
