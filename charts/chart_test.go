@@ -303,7 +303,9 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 	for _, role := range objects[rbacv1.Role](t, "Role") {
 		for _, rule := range role.Rules {
-			if !slices.Equal(rule.Verbs, []string{"create"}) && len(rule.ResourceNames) == 0 {
+			// A replica's Lease has the name of its pod, which nobody knows before.
+			leases := role.Name == "argoseal-notary" && slices.Equal(rule.Resources, []string{"leases"})
+			if !slices.Equal(rule.Verbs, []string{"create"}) && len(rule.ResourceNames) == 0 && !leases {
 				t.Errorf("%s: a rule without names: %v", role.Name, rule)
 			}
 		}

@@ -86,7 +86,7 @@ run. A pod that was admitted under anything else is not sealed, and tried again.
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
 	f.DurationVar(&o.claimDuration, "claim-duration", 15*time.Second, "time without a sign of life after which another replica takes a pod over")
-	f.IntVar(&o.workers, "workers", 256, "pods at work at a time; the log takes some half a second for each, however many there are")
+	f.IntVar(&o.workers, "workers", 128, "pods at work at a time; the log takes some half a second for each, however many there are")
 	f.IntVar(&o.queries, "queries-per-second", queriesPerSecond, "calls of the API server, on average; for a moment twice as many. A seal takes three")
 	return c
 }

@@ -78,6 +78,7 @@ type Notary struct {
 	readers   readers
 	workflows workflows
 	moments   moments
+	others    foreign
 }
 
 // Seen is what is known of a pod without asking anybody. It may be behind.
@@ -116,6 +117,11 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 		if ripe, err := n.Seen.ripe(key); err != nil || !ripe {
 			n.done(key)
 			return reconcile.Result{}, err
+		}
+		// Another may have come since it was put into the queue.
+		if now := time.Now(); !n.Shards.ours(key.UID, now) && n.others.leave(key, now) {
+			n.done(key)
+			return reconcile.Result{}, nil
 		}
 	}
 	pod, err := n.Seen.pod(key)

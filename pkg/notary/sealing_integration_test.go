@@ -33,9 +33,9 @@ import (
 //
 //	go test -tags integration ./pkg/notary -run '^$' -bench Sealing -benchtime 1x
 //
-// ARGOSEAL_BENCH_PODS pods of ARGOSEAL_BENCH_NAMESPACES are there before the notaries are;
-// their Workflow has ARGOSEAL_BENCH_NODES nodes. ARGOSEAL_BENCH_PROFILE names a file for
-// the notaries' CPU profile.
+// ARGOSEAL_BENCH_PODS pods are there before the notaries are; their Workflow has ARGOSEAL_BENCH_NODES nodes. each of
+// ARGOSEAL_BENCH_REPLICAS has ARGOSEAL_BENCH_WORKERS. ARGOSEAL_BENCH_PROFILE names a file
+// for CPU profiles.
 func BenchmarkSealing(b *testing.B) {
 	pods, nodes, replicas := number(b, "ARGOSEAL_BENCH_PODS", 1000), number(b, "ARGOSEAL_BENCH_NODES", 0), number(b, "ARGOSEAL_BENCH_REPLICAS", 2)
 	r := startRekor(b)
@@ -61,7 +61,7 @@ func BenchmarkSealing(b *testing.B) {
 		}
 		began := time.Now()
 		for i := range replicas {
-			n := w.replicaAt(b, fmt.Sprintf("replica-%d", i), config, 256)
+			n := w.replicaAt(b, fmt.Sprintf("replica-%d", i), config, number(b, "ARGOSEAL_BENCH_WORKERS", 128))
 			api := n.API
 			n.Epochs = func(ctx context.Context, namespace string) (epoch.Moment, error) {
 				return w.scene.moment, w.asTheKeeper(ctx, api, namespace)

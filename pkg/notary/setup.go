@@ -69,7 +69,6 @@ type source struct {
 	notary  *Notary
 	watched *Watched
 	synced  []toolscache.InformerSynced
-	others  foreign
 }
 
 // Start implements controller-runtime's TypedSource.
@@ -83,7 +82,7 @@ func (s *source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInt
 			}
 			if n, ok := o.(*podNote); ok {
 				s.watched.forget(n.key())
-				s.others.remove(n.uid)
+				s.notary.others.remove(n.uid)
 			}
 		},
 	})
@@ -98,7 +97,7 @@ func (s *source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInt
 		return fmt.Errorf("watching provenances: %w", err)
 	}
 	s.synced = []toolscache.InformerSynced{pods.HasSynced, records.HasSynced}
-	go wait.UntilWithContext(ctx, func(context.Context) { s.others.sweep(s.notary.Shards, queue, time.Now()) }, s.notary.ClaimDuration/3)
+	go wait.UntilWithContext(ctx, func(context.Context) { s.notary.others.sweep(s.notary.Shards, queue, time.Now()) }, s.notary.ClaimDuration/3)
 	return nil
 }
 
@@ -123,7 +122,7 @@ func (s *source) pod(queue workqueue.TypedRateLimitingInterface[Key], o any) {
 	}
 	s.watched.forget(n.key()) // it is read if it becomes ours
 	if r == nil {
-		s.others.add(n.key(), time.Now())
+		s.notary.others.leave(n.key(), time.Now())
 	}
 }
 
@@ -134,7 +133,7 @@ func (s *source) record(queue workqueue.TypedRateLimitingInterface[Key], o any, 
 	if !ok {
 		return
 	}
-	s.others.remove(types.UID(n.name))
+	s.notary.others.remove(types.UID(n.name))
 	if s.notary.wants(n, initial) {
 		queue.Add(n.key())
 	}

@@ -117,17 +117,22 @@ type foreign struct {
 type foreignPod struct {
 	key   Key
 	since time.Time
+	// overdue says that it was left for too long, and is begun by whoever is first.
+	overdue bool
 }
 
-func (f *foreign) add(key Key, now time.Time) {
+// leave leaves a pod to others; false: it has been for too long.
+func (f *foreign) leave(key Key, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.pods == nil {
 		f.pods = map[types.UID]foreignPod{}
 	}
-	if _, known := f.pods[key.UID]; !known {
-		f.pods[key.UID] = foreignPod{key, now}
+	p, known := f.pods[key.UID]
+	if !known {
+		f.pods[key.UID] = foreignPod{key: key, since: now}
 	}
+	return !p.overdue
 }
 
 // remove forgets a pod that somebody has begun with, or that is gone.
@@ -142,10 +147,16 @@ func (f *foreign) sweep(s *Shards, queue workqueue.TypedRateLimitingInterface[Ke
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for uid, p := range f.pods {
-		if s.ours(uid, now) || now.Sub(p.since) > maxForeign {
+		switch {
+		case s.ours(uid, now):
 			delete(f.pods, uid)
-			queue.Add(p.key)
+		case now.Sub(p.since) > maxForeign:
+			p.overdue = true
+			f.pods[uid] = p
+		default:
+			continue
 		}
+		queue.Add(p.key)
 	}
 }
 
