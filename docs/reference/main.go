@@ -93,7 +93,7 @@ func flags(ctx context.Context, page *bytes.Buffer) (err error) {
 	}
 	fmt.Fprint(page, "\n## Commands\n")
 	for _, command := range [][]string{
-		{"argoseal", "verify"}, {"argoseal", "trace"}, {"argoseal", "taint"}, {"argoseal", "confirm-parameter"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-controller", "run"},
+		{"argoseal", "verify"}, {"argoseal", "trace"}, {"argoseal", "taint"}, {"argoseal", "confirm-parameter"}, {"argoseal", "export"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-controller", "run"},
 		{"argoseal-signer", "sign"}, {"argoseal-signer", "verify"}, {"argoseal-sentinel", "access"},
 	} {
 		cmd := exec.CommandContext(ctx, filepath.Join(dir, command[0]), append(command[1:], "--help")...)

@@ -57,6 +57,8 @@ type world struct {
 	namespace string
 	scene     *scene
 	logs      *fakeLogs
+	// replicas run by themselves.
+	replicas []*Notary
 }
 
 func testScheme(tb testing.TB) *runtime.Scheme {
@@ -140,7 +142,8 @@ func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 	must(tb, ring.Load(tb.Context()))
 	backlog := &Backlog{}
 	return &Notary{
-		Cache:         w.api,
+		Seen:          seenAt{w.api},
+		Shards:        &Shards{Self: holder},
 		API:           b.client(w.api),
 		ContainerLogs: w.logs,
 		Epochs:        func(context.Context, string) (epoch.Moment, error) { return w.scene.moment, nil },
@@ -158,6 +161,27 @@ func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 		Version:       w.scene.rules.Version,
 	}, b
 }
+
+// seenAt is an informer that is never behind.
+type seenAt struct{ client.Reader }
+
+func (s seenAt) record(key Key) (*recordNote, error) {
+	var p v1alpha1.Provenance
+	err := s.Get(context.Background(), client.ObjectKey{Namespace: key.Namespace, Name: string(key.UID)}, &p)
+	if err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return noteOf(&p), nil
+}
+
+func (s seenAt) ripe(key Key) (bool, error) {
+	pod, err := s.pod(key)
+	return pod != nil && Tagged(pod) && Finished(pod), err
+}
+
+func (s seenAt) pod(key Key) (*corev1.Pod, error) { return podBy(context.Background(), s, key) }
+
+func (s seenAt) forget(Key) {}
 
 func (w *world) record(tb testing.TB) *v1alpha1.Provenance {
 	tb.Helper()
@@ -265,10 +289,19 @@ func (b *breaker) through(name string, do func() error) error {
 		return errDead
 	}
 	err := do()
-	if dies {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dead {
 		return errDead
 	}
 	return err
+}
+
+// kill lets the process die now.
+func (b *breaker) kill() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dead = true
 }
 
 // Append implements seal.Log.
