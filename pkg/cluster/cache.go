@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -39,19 +41,35 @@ func Watch(ctx context.Context, m manager.Manager, object client.Object, namespa
 	if namespace != "" {
 		options.DefaultNamespaces = map[string]cache.Config{namespace: {}}
 	}
+	return watch(ctx, m, object, name, options, changed)
+}
+
+// WatchIn does so for all objects of the kind in some namespaces, one at least.
+func WatchIn(ctx context.Context, m manager.Manager, object client.Object, namespaces []string, changed chan<- struct{}) error {
+	options := cache.Options{DefaultNamespaces: map[string]cache.Config{}}
+	for _, ns := range namespaces {
+		options.DefaultNamespaces[ns] = cache.Config{}
+	}
+	if _, all := options.DefaultNamespaces[cache.AllNamespaces]; all || len(namespaces) == 0 {
+		return errors.New("watch: no namespace is named")
+	}
+	return watch(ctx, m, object, "in "+strings.Join(namespaces, ", "), options, changed)
+}
+
+func watch(ctx context.Context, m manager.Manager, object client.Object, shown string, options cache.Options, changed chan<- struct{}) error {
 	kind, err := apiutil.GVKForObject(object, m.GetScheme())
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", name, err)
+		return fmt.Errorf("watch %s: %w", shown, err)
 	}
 	c, err := NewCache(m, options)
 	if err != nil {
-		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, shown, err)
 	}
 	metadata := &metav1.PartialObjectMetadata{}
 	metadata.SetGroupVersionKind(kind)
 	informer, err := c.GetInformer(ctx, metadata, cache.BlockUntilSynced(false))
 	if err != nil {
-		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, shown, err)
 	}
 	tell := func() {
 		select {
@@ -64,7 +82,7 @@ func Watch(ctx context.Context, m manager.Manager, object client.Object, namespa
 		UpdateFunc: func(any, any) { tell() },
 		DeleteFunc: func(any) { tell() },
 	}); err != nil {
-		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, shown, err)
 	}
 	return nil
 }
