@@ -20,9 +20,9 @@ const (
 	// Lingers is how long counts what runs no more: pods that a controller asked for
 	// before it ended, and one that is installed anew.
 	Lingers = 10 * time.Minute
-	// maxRecord and maxNames bound what is read, in bytes and in names of a kind. An
+	// maxFollowed and maxNames bound what is read, in bytes and in names of a kind. An
 	// installation has a handful.
-	maxRecord = 256 << 10
+	maxFollowed = 256 << 10
 	maxNames  = 256
 )
 
@@ -42,8 +42,8 @@ func Parse(c *corev1.ConfigMap) (Record, error) {
 	if text == "" {
 		return r, nil
 	}
-	if len(text) > maxRecord {
-		return Record{}, reason.New(reason.KeyMismatch, "ConfigMap %s has %d bytes, at most %d are allowed", c.Name, len(text), maxRecord)
+	if len(text) > maxFollowed {
+		return Record{}, reason.New(reason.KeyMismatch, "ConfigMap %s has %d bytes, at most %d are allowed", c.Name, len(text), maxFollowed)
 	}
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
 		return Record{}, reason.Wrap(reason.KeyMismatch, err, "ConfigMap %s is not as the notary writes it: remove its key %s", c.Name, v1alpha1.ArgoKey)

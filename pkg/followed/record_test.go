@@ -87,7 +87,7 @@ func TestWhatRanCountsForTenMinutes(t *testing.T) {
 }
 
 func TestARecordOfSomebodyElsesIsNotTrusted(t *testing.T) {
-	many := `{"controllers":{"a0":""` + strings.Repeat(` `, maxRecord) + `}}`
+	many := `{"controllers":{"a0":""` + strings.Repeat(` `, maxFollowed) + `}}`
 	names := make([]string, 0, maxNames+1)
 	for i := range maxNames + 1 {
 		names = append(names, `"`+strings.Repeat("a", i+1)+`":""`)

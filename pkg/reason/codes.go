@@ -169,7 +169,7 @@ var rows = []entry{
 	{code: OwnerMismatch, meaning: "Labels, owner and the live Workflow do not agree.", remedy: "Submit the step through Argo"},
 	{code: NodeMismatch, meaning: "Pod name, node name and node id do not belong together.", remedy: "Submit the step through Argo"},
 	{code: MetadataReserved, meaning: "The metadata of a template, or the podMetadata of a workflow, sets labels or annotations by which Argo, and we, know which step of which workflow a pod is.", remedy: "Leave these keys out of metadata and podMetadata; others of Argo's, such as kill-cmd-* and progress, are free"},
-	{code: ExecutorImageNotAllowed, meaning: "init or wait does not run a configured Argo executor image.", remedy: "Remove the patch, or add the image to argo.executorImages"},
+	{code: ExecutorImageNotAllowed, meaning: "init or wait does not run a configured Argo executor image.", remedy: "If Argo was upgraded or configured anew, run helm upgrade for Argoseal, or have it follow Argo (argo.namespaces); else find which podSpecPatch or webhook changes the image"},
 	{code: ExecutorUserUnknown, meaning: "init or wait must not run as root, and only their image knows as whom they run; ours have to run as the same user.", remedy: "Say in argo.executorUsers as whom the image runs, or set runAsUser where runAsNonRoot is set: in the workflow's securityContext or that of Argo's executor"},
 	{code: UnknownPodLayout, meaning: "The pod's layout is not one this version knows.", remedy: "Use a supported Argo version"},
 	{code: UnsupportedPod, meaning: "This kind of Argo pod, or one with so many inputs, is not supported in labelled namespaces yet.", remedy: "Run it in a namespace without the label"},
