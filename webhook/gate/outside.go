@@ -50,7 +50,7 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers evidenc
 		if speaks {
 			return found, no
 		}
-		why = unallowed(why, no)
+		why = unallowed(in, why, no)
 	}
 	if nothing && e.mayBeAbsent(in) {
 		return pinAbsent(in), nil
@@ -111,14 +111,23 @@ func (e *evaluation) fetched(in argo.Input) (accepted, *reason.Error) {
 	if speaks {
 		return found, no
 	}
-	return accepted{}, unallowed(reason.New(reason.NoProvenance, "it is fetched by %s", in.Source), no)
+	return accepted{}, unallowed(in, reason.New(reason.NoProvenance, "it is fetched by %s", in.Source), no)
 }
 
-// unallowed is why there is no seal, and that no policy does without.
-func unallowed(why, no *reason.Error) *reason.Error {
+// unallowed is why there is no seal, and that no policy does without. Who writes one is
+// told at once what an entry that pins no content has to tolerate.
+func unallowed(in argo.Input, why, no *reason.Error) *reason.Error {
 	more := *why
 	if why.Code == reason.NoProvenance {
 		more.Detail += "; " + no.Detail
+		var words []string
+		for _, d := range in.Doubts() {
+			words = append(words, string(d.Of))
+		}
+		slices.Sort(words)
+		if words = slices.Compact(words); len(words) > 0 {
+			more.Detail += " (tolerate: " + strings.Join(words, ", ") + ")"
+		}
 	} else {
 		more.Detail += "; and no ClusterProvenancePolicy allows it without a seal"
 	}
