@@ -42,6 +42,70 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// TestRightsToFollowArgo: where namespaces are named, these are added, and no more.
+func TestRightsToFollowArgo(t *testing.T) {
+	without, err := template(t, "-f", "testdata/default.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, err := template(t, "-f", "testdata/default.values.yaml", "--set", "argo.namespaces={argo}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	had := rights(t, without)
+	more := slices.DeleteFunc(rights(t, with), func(line string) bool { return slices.Contains(had, line) })
+	want := []string{
+		"argoseal-system/argoseal-notary, namespace argo: get configmaps",
+		"argoseal-system/argoseal-notary, namespace argo: list apps/deployments",
+		"argoseal-system/argoseal-notary, namespace argo: list apps/replicasets",
+		"argoseal-system/argoseal-notary, namespace argo: list configmaps",
+		"argoseal-system/argoseal-notary, namespace argo: watch apps/deployments",
+		"argoseal-system/argoseal-notary, namespace argo: watch apps/replicasets",
+		"argoseal-system/argoseal-notary, namespace argo: watch configmaps",
+		"argoseal-system/argoseal-notary, namespace argoseal-system: get configmaps [argoseal-believed argoseal-epochs argoseal-trusted argoseal-argo]",
+		"argoseal-system/argoseal-notary, namespace argoseal-system: get configmaps [argoseal-notary-key argoseal-trusted-root argoseal-argo]",
+		"argoseal-system/argoseal-notary, namespace argoseal-system: list configmaps [argoseal-notary-key argoseal-trusted-root argoseal-argo]",
+		"argoseal-system/argoseal-notary, namespace argoseal-system: update configmaps [argoseal-believed argoseal-epochs argoseal-trusted argoseal-argo]",
+		"argoseal-system/argoseal-notary, namespace argoseal-system: watch configmaps [argoseal-notary-key argoseal-trusted-root argoseal-argo]",
+		"argoseal-system/argoseal-webhook, namespace argoseal-system: get configmaps [argoseal-trusted-root argoseal-notary-key argoseal-argo]",
+		"argoseal-system/argoseal-webhook, namespace argoseal-system: list configmaps [argoseal-trusted-root argoseal-notary-key argoseal-argo]",
+		"argoseal-system/argoseal-webhook, namespace argoseal-system: watch configmaps [argoseal-trusted-root argoseal-notary-key argoseal-argo]",
+	}
+	if d := cmp.Diff(want, more); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// TestFollowing: without a cluster the namespaces are enough. Only policies have the
+// parameter, for a webhook's condition has none, and without it they deny.
+func TestFollowing(t *testing.T) {
+	out, err := template(t, "-f", "testdata/followed.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks, denies := 0, 0
+	for doc := range strings.SplitSeq(out, "\n---\n") {
+		switch uses := strings.Contains(doc, "params."); {
+		case strings.Contains(doc, "\nkind: ValidatingAdmissionPolicy\n"):
+			if uses != strings.Contains(doc, "\n  paramKind: {apiVersion: v1, kind: ConfigMap}\n") {
+				t.Errorf("a policy asks for what it has not, or has what it does not ask for:\n%s", doc)
+			}
+			if uses {
+				asks++
+			}
+		case strings.Contains(doc, "\nkind: ValidatingAdmissionPolicyBinding\n"):
+			if strings.Contains(doc, "\n  paramRef: {name: argoseal-argo, namespace: argoseal-system, parameterNotFoundAction: Deny}\n") {
+				denies++
+			}
+		case uses:
+			t.Errorf("this has no parameter:\n%s", doc)
+		}
+	}
+	if asks != 4 || denies != asks {
+		t.Errorf("%d policies ask for Argo's controllers, and %d bindings deny without", asks, denies)
+	}
+}
+
 // TestRightsOfConfigMaps: the value adds these two, and no more.
 func TestRightsOfConfigMaps(t *testing.T) {
 	without, err := sentinelTemplate(t, "-f", sentinelDefaults)

@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"pkg/pin":         {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason"},
 
 	// What Argo's pods and workflows are, and what we add to them.
+	"pkg/argo/controller": {},
 	"pkg/argo/graph":      {},
 	"pkg/argo/definition": {"pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/reason"},
 	"pkg/argo":            {"pkg/api/v1alpha1", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/reason"},
@@ -44,7 +45,8 @@ var mayImport = map[string][]string{
 	"certs":              {},
 	"pkg/epoch":          {"pkg/reason"},
 	"pkg/epoch/keeper":   {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/memory", "pkg/reason"},
-	"pkg/notary/trusted": {"pkg/api/v1alpha1", "pkg/argo", "pkg/reason"},
+	"pkg/followed":       {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/controller", "pkg/cluster", "pkg/reason", "pkg/text"},
+	"pkg/notary/trusted": {"pkg/api/v1alpha1", "pkg/argo", "pkg/followed", "pkg/reason"},
 	"pkg/cluster":        {"pkg/reason"},
 	"pkg/trust":          {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
 	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
@@ -98,11 +100,11 @@ var mayImport = map[string][]string{
 	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/monitor/controller", "pkg/reason"},
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/notary/workflow", "pkg/provenance",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/notary/workflow", "pkg/provenance",
 		"pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/trust", "pkg/verify",
 	},
 	"cmd/argoseal-webhook": {
-		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate",
+		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate",
 		"webhook/server",
 	},
 	"cmd/argoseal-sentinel": {

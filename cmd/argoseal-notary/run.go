@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
+	"github.com/argoseal/argoseal/pkg/followed"
 	"github.com/argoseal/argoseal/pkg/notary"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/notary/trusted"
@@ -49,6 +51,7 @@ type options struct {
 	executorEnv    []string
 	additions      []string
 	signerImages   []string
+	argoNamespaces []string
 	quoted         []string
 	clusterName    string
 	metricsAddress string
@@ -66,10 +69,12 @@ func runCommand() *cobra.Command {
 		Short: "Seal pods until told to stop",
 		Long: `Seal pods until told to stop.
 
---argo-controller, --executor-image, --executor-env, --executor-addition and
---signer-image are those of the webhook. What was given before is remembered for 30
-days, in the ConfigMap argoseal-trusted: pods that were admitted under it may still
-run. A pod that was admitted under anything else is not sealed, and tried again.`,
+--argo-controller, --executor-image, --executor-env, --executor-addition,
+--signer-image and --argo-namespace are those of the webhook. What was given before is
+remembered for 30 days, in the ConfigMap argoseal-trusted: pods that were admitted
+under it may still run. A pod that was admitted under anything else is not sealed, and
+tried again. What Argo runs in each --argo-namespace is looked for when something
+changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o) },
 	}
@@ -77,6 +82,7 @@ run. A pod that was admitted under anything else is not sealed, and tried again.
 	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of Argoseal (env POD_NAMESPACE)")
 	f.StringVar(&o.rekorURL, "rekor-url", os.Getenv("ARGOSEAL_REKOR_URL"), "base URL of the Rekor v2 log (env ARGOSEAL_REKOR_URL)")
 	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
+	f.StringArrayVar(&o.argoNamespaces, "argo-namespace", nil, "namespace whose Argo is trusted, whatever it runs: its controllers and executors are followed; repeatable")
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
 	f.StringArrayVar(&o.signerImages, "signer-image", nil, "argoseal-signer's image by digest; repeatable")
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
@@ -97,8 +103,8 @@ func (o options) check() error {
 	if err := requireFlags(map[string]bool{
 		"namespace":       o.namespace != "",
 		"rekor-url":       o.rekorURL != "",
-		"argo-controller": len(o.controllers) > 0,
-		"executor-image":  len(o.executorImages) > 0,
+		"argo-controller": len(o.controllers)+len(o.argoNamespaces) > 0,
+		"executor-image":  len(o.executorImages)+len(o.argoNamespaces) > 0,
 		"signer-image":    len(o.signerImages) > 0,
 	}); err != nil {
 		return err
@@ -108,6 +114,9 @@ func (o options) check() error {
 			return usage("--signer-image: %v", err)
 		}
 	}
+	if slices.Contains(o.argoNamespaces, "") {
+		return usage("--argo-namespace is the name of one")
+	}
 	if o.claimDuration < 3*time.Second || o.workers < 1 || o.queries < 1 {
 		return usage("--claim-duration is at least 3s, --workers and --queries-per-second are at least 1")
 	}
@@ -116,7 +125,7 @@ func (o options) check() error {
 
 // said is what the operator says about their Argo and our signer.
 func (o options) said() (trusted.Installation, error) {
-	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, nil, o.additions)
+	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, nil, o.additions, len(o.argoNamespaces) > 0)
 	if err != nil {
 		return trusted.Installation{}, usage("--argo-controller, --executor-image, --executor-env: %v", err)
 	}
@@ -161,6 +170,8 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	var identity atomic.Pointer[argo.Identity]
+	identity.Store(&p.trusted.Identity)
 	n := &notary.Notary{
 		API:           api,
 		ContainerLogs: notary.PodLogs{Pods: pods},
@@ -170,7 +181,7 @@ func run(ctx context.Context, o options) error {
 		Backlog:       &notary.Backlog{},
 		Clock:         clock.RealClock{},
 		ClaimDuration: o.claimDuration,
-		Identity:      p.trusted.Identity,
+		Identity:      func() argo.Identity { return *identity.Load() },
 		SignerImages:  p.trusted.Signers,
 		Redaction:     p.redaction,
 		Cluster:       p.clusterName,
@@ -190,6 +201,9 @@ func run(ctx context.Context, o options) error {
 	if err := mgr.Add(&keeper.Keeper{API: api, Namespaces: pods.Namespaces(), Namespace: o.namespace, Log: ctrl.Log.WithName("epochs")}); err != nil {
 		return err
 	}
+	if err := follow(ctx, mgr, api, o, said, &identity); err != nil {
+		return err
+	}
 	n.Metrics = notary.NewMetrics(metrics.Registry, n.Backlog, n.Clock)
 	if err := metrics.Registry.Register(p.trust.Metrics()); err != nil {
 		return fmt.Errorf("metrics: %w", err)
@@ -206,6 +220,30 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	return serve(ctx, mgr, n, watched, o)
+}
+
+// follow keeps up with what Argo runs in the namespaces that are named, if any are.
+func follow(ctx context.Context, mgr manager.Manager, api client.Client, o options, said trusted.Installation, identity *atomic.Pointer[argo.Identity]) error {
+	if len(o.argoNamespaces) == 0 {
+		return nil
+	}
+	k := &followed.Keeper{
+		API: api, Namespace: o.namespace, Of: o.argoNamespaces,
+		Events: mgr.GetEventRecorder("argoseal-notary"), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("argo"),
+		Remember: func(ctx context.Context, now followed.Record) error {
+			at := time.Now()
+			said := trusted.Installation{Identity: now.Identity(said.Identity, o.argoNamespaces, 0, at), Signers: said.Signers}
+			all, err := trusted.Remember(ctx, api, o.namespace, said, at)
+			if err == nil {
+				identity.Store(&all.Identity)
+			}
+			return err
+		},
+	}
+	if err := metrics.Registry.Register(k.Metrics()); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return k.SetupWithManager(ctx, mgr)
 }
 
 // prepared is what the cluster has for us.

@@ -27,8 +27,10 @@ import (
 
 	"github.com/argoseal/argoseal/certs"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
+	"github.com/argoseal/argoseal/pkg/followed"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/trust"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -118,8 +120,13 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
+	identity, err := follow(ctx, mgr, decides.Identity, o)
+	if err != nil {
+		return nil, err
+	}
 	handlers := &server.Handlers{
 		Gate:        decides,
+		Identity:    identity,
 		Trust:       current(trusted),
 		Pod:         live.Pod,
 		Namespaces:  server.Namespaces{Cached: mgr.GetClient(), Live: mgr.GetAPIReader()},
@@ -139,7 +146,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	}
 	ctrl.Log.Info("starting", "version", version, "cluster", decides.Cluster)
 	ctrl.Log.Info("trusting these as Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
-		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages)
+		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages, "namespaces", o.argoNamespaces)
 	return &webhook{manager: mgr, https: https}, errors.Join(
 		policies.Report(mgr, mgr.GetClient()),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
@@ -150,6 +157,18 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		mgr.AddReadyzCheck("records", quick.Records.Ready),
 		mgr.AddReadyzCheck("policies", policies.Ready),
 	)
+}
+
+// follow keeps up with what Argo runs in the namespaces that are named; nil if none are.
+func follow(ctx context.Context, mgr manager.Manager, given argo.Identity, o options) (func() argo.Identity, error) {
+	if len(o.argoNamespaces) == 0 {
+		return nil, nil
+	}
+	r := &followed.Reader{
+		API: mgr.GetAPIReader(), Namespace: o.namespace, Given: given, Of: o.argoNamespaces, NonRoot: o.nonroot,
+		Clock: clock.RealClock{}, Log: ctrl.Log.WithName("argo"),
+	}
+	return r.Identity, errors.Join(r.SetupWithManager(ctx, mgr), mgr.AddReadyzCheck("argo", r.Ready))
 }
 
 // cached is what decisions look at first: pods, records and policies, from caches.

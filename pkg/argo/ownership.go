@@ -54,7 +54,8 @@ func (o *ownership) gives(c *corev1.Container, m corev1.VolumeMount, init bool) 
 	if o.missing != nil {
 		return reason.Wrap(reason.DefinitionIncomplete, o.missing, "container %s mounts volume %s at %.200q, and whether its template says so: %v", c.Name, m.Name, m.MountPath, o.missing)
 	}
-	return reason.New(reason.ForeignMount, "container %s mounts %s at %.200q, and neither its template nor a podSpecPatch without parameters says so", c.Name, m.Name, m.MountPath)
+	return reason.New(reason.ForeignMount, "container %s mounts %s at %.200q, and neither its template nor a podSpecPatch without parameters says so", c.Name, m.Name, m.MountPath).
+		Advise("If another webhook adds it, have that leave it out in these pods; if the step needs it, let its template say so, by mirrorVolumeMounts or a podSpecPatch without parameters")
 }
 
 // mirrored says whether Argo itself gives a mount of its own volumes: to main, and to

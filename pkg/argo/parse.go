@@ -98,7 +98,7 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", layout.EnvTemplate, err)
 	}
 	if s.Kind.executor() && (len(s.Inputs) > 0 || len(s.Outputs) > 0) {
-		return nil, reason.New(reason.UnsupportedPod, "it is a %s template with artifacts: no wait stages them", s.Kind)
+		return nil, reason.New(reason.UnsupportedPod, "it is a %s template with artifacts: no wait stages them", s.Kind).Advise("Let a container step take or store the artifacts, or run it in a namespace without the label")
 	}
 	return s, nil
 }
@@ -155,7 +155,7 @@ func (t *template) kind() (Kind, error) {
 		if t.Resource.ManifestFrom == nil {
 			return KindResource, nil
 		}
-		return "", reason.New(reason.UnsupportedPod, "it is a resource template with a manifest from elsewhere")
+		return "", reason.New(reason.UnsupportedPod, "it is a resource template with a manifest from elsewhere").Advise("Write the manifest into the template, or run it in a namespace without the label")
 	case "data":
 		return KindData, nil
 	default:

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -50,20 +51,32 @@ func WatchPrefix(ctx context.Context, m manager.Manager, object client.Object, n
 	return watch(ctx, m, object, options, prefix+"*", func(name string) bool { return strings.HasPrefix(name, prefix) }, changed)
 }
 
-func watch(ctx context.Context, m manager.Manager, object client.Object, options cache.Options, name string, ours func(string) bool, changed chan<- struct{}) error {
+// WatchIn does so for all objects of the kind in some namespaces, one at least.
+func WatchIn(ctx context.Context, m manager.Manager, object client.Object, namespaces []string, changed chan<- struct{}) error {
+	options := cache.Options{DefaultNamespaces: map[string]cache.Config{}}
+	for _, ns := range namespaces {
+		options.DefaultNamespaces[ns] = cache.Config{}
+	}
+	if _, all := options.DefaultNamespaces[cache.AllNamespaces]; all || len(namespaces) == 0 {
+		return errors.New("watch: no namespace is named")
+	}
+	return watch(ctx, m, object, options, "in "+strings.Join(namespaces, ", "), func(string) bool { return true }, changed)
+}
+
+func watch(ctx context.Context, m manager.Manager, object client.Object, options cache.Options, shown string, ours func(string) bool, changed chan<- struct{}) error {
 	kind, err := apiutil.GVKForObject(object, m.GetScheme())
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", name, err)
+		return fmt.Errorf("watch %s: %w", shown, err)
 	}
 	c, err := NewCache(m, options)
 	if err != nil {
-		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, shown, err)
 	}
 	metadata := &metav1.PartialObjectMetadata{}
 	metadata.SetGroupVersionKind(kind)
 	informer, err := c.GetInformer(ctx, metadata, cache.BlockUntilSynced(false))
 	if err != nil {
-		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, shown, err)
 	}
 	tell := func(o any) {
 		if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
@@ -82,7 +95,7 @@ func watch(ctx context.Context, m manager.Manager, object client.Object, options
 		UpdateFunc: func(_, o any) { tell(o) },
 		DeleteFunc: tell,
 	}); err != nil {
-		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, shown, err)
 	}
 	return nil
 }

@@ -67,8 +67,9 @@ type Notary struct {
 	// over its pods.
 	ClaimDuration time.Duration
 
-	// Identity, SignerImages, Redaction, Cluster and Version are those of Rules.
-	Identity     argo.Identity
+	// Identity, SignerImages, Redaction, Cluster and Version are those of Rules; who is
+	// trusted as Argo may change.
+	Identity     func() argo.Identity
 	SignerImages []string
 	Redaction    provenance.Redaction
 	Cluster      string

@@ -104,7 +104,7 @@ func (t *task) refresh(ctx context.Context, pod *corev1.Pod) error {
 func (t *task) rules() Rules {
 	return Rules{
 		Tags:         t.keys.Tags,
-		Identity:     t.Identity,
+		Identity:     t.Identity(),
 		SignerImages: t.SignerImages,
 		Redaction:    t.Redaction,
 		Cluster:      t.Cluster,

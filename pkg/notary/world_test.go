@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
@@ -154,7 +155,7 @@ func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 		Clock:         w.clock,
 		Holder:        holder,
 		ClaimDuration: testClaim,
-		Identity:      w.scene.rules.Identity,
+		Identity:      func() argo.Identity { return w.scene.rules.Identity },
 		SignerImages:  w.scene.rules.SignerImages,
 		Redaction:     w.scene.rules.Redaction,
 		Cluster:       w.scene.rules.Cluster,

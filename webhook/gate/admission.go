@@ -42,6 +42,9 @@ type Decision struct {
 	Always bool
 	// Warnings are for the user, also where the pod is admitted.
 	Warnings []string
+	// Notice is for whoever looks at the workflow of a pod that is admitted; nil: there
+	// is nothing to tell.
+	Notice *reason.Error
 	// Workflow that the pod is of, where that is certain.
 	Workflow *definition.Workflow
 	// Levels: see Verdict.
@@ -128,6 +131,15 @@ func (g *Gate) again(ctx context.Context, a Admission, step *argo.Step, seen *de
 	return wf, g.step(ctx, a, step, wf, t, tagged)
 }
 
+// notice says what of an admitted step nobody seals or checks. It says the same of all
+// steps of a workflow, so that it is one event.
+func notice(step *argo.Step) *reason.Error {
+	if by := step.StoresByItself(); by != "" {
+		return reason.New(reason.StoresByItself, "%s moves the artifacts of this workflow's steps, past Argo: they are neither sealed nor checked", by)
+	}
+	return nil
+}
+
 // served is the Workflow that an auxiliary pod of Argo's is for, so that somebody is
 // told of a refusal; nil if that is not known.
 func (g *Gate) served(ctx context.Context, a Admission) *definition.Workflow {
@@ -190,7 +202,7 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 		return deny(refusal)
 	}
 	w := append(g.unguarded(ctx, step, wf), warnings(a.Pod, step, wf)...)
-	return Decision{Allowed: true, Warnings: w[:min(len(w), maxWarnings)], Levels: v.Levels}
+	return Decision{Allowed: true, Warnings: w[:min(len(w), maxWarnings)], Levels: v.Levels, Notice: notice(step)}
 }
 
 // disputed says whether what is quick to read does not bear out what the mutating

@@ -87,11 +87,14 @@ func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 // reads of the API server: what cannot be admitted shall not begin them.
 const maxInputs = 256
 
+// fewerInputs is what to do about a step with more inputs than a tag has room for.
+const fewerInputs = "Hand many inputs over as fewer artifacts, such as one directory"
+
 // problem is the first input that no evidence could help. What has no store
 // object and is part of the spec, or is not supplied, needs none.
 func problem(step *argo.Step) *reason.Error {
 	if n := len(step.PinnedInputs()); n > maxInputs {
-		return reason.New(reason.UnsupportedPod, "it has %d inputs from stores, at most %d can be pinned", n, maxInputs)
+		return reason.New(reason.UnsupportedPod, "it has %d inputs from stores, at most %d can be pinned", n, maxInputs).Advise(fewerInputs)
 	}
 	for _, in := range step.Inputs {
 		if in.Problem() != nil {

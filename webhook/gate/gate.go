@@ -42,6 +42,13 @@ type Gate struct {
 	Requeue time.Duration
 }
 
+// For is a gate that differs in which Argo it trusts.
+func (g *Gate) For(id argo.Identity) *Gate {
+	other := *g
+	other.Identity, other.Sidecar.ExecutorUsers, other.Sidecar.Additions = id, id.ExecutorUsers, id.Additions
+	return &other
+}
+
 // Definitions are what workflows are to run, by the API server's word.
 type Definitions interface {
 	// Workflow gets a live Workflow: nil if there is none.

@@ -114,7 +114,7 @@ func fit(pins []pin.Pin) *reason.Error {
 	case slices.ContainsFunc(pins, func(p pin.Pin) bool { return p.Files != "" }):
 		return reason.Wrap(reason.PrefixUnsupported, err, "%v", err)
 	}
-	return reason.Wrap(reason.UnsupportedPod, err, "%v", err)
+	return reason.Wrap(reason.UnsupportedPod, err, "%v", err).Advise(fewerInputs)
 }
 
 // samePins says whether the pod has exactly the pins that the evidence gives.

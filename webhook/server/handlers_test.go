@@ -21,8 +21,10 @@ import (
 	"k8s.io/client-go/tools/record"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -219,6 +221,36 @@ func TestAnUnlabelledNamespaceIsLeftAlone(t *testing.T) {
 		if r := post(t, h.Mux(), path, body); !r.Allowed || r.Patch != nil {
 			t.Errorf("%s: %+v", path, r)
 		}
+	}
+}
+
+// A step that is admitted although nobody seals what it stores: whoever looks at the
+// workflow is told, in one event however many steps there are.
+func TestWhatNobodySealsIsTold(t *testing.T) {
+	h := handlers(t, "enforce")
+	events := record.NewFakeRecorder(8)
+	h.Events = events
+	q := h.question(admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: "team", Name: "p"}}, opCreate)
+	notice := reason.New(reason.StoresByItself, "a launcher moves them")
+	for name, d := range map[string]gate.Decision{
+		"of no Workflow":       {Allowed: true, Notice: notice},
+		"with nothing to tell": {Allowed: true, Workflow: &definition.Workflow{}},
+	} {
+		h.record(q, d, answerAllow)
+		select {
+		case e := <-events.Events:
+			t.Errorf("%s: %s", name, e)
+		default:
+		}
+	}
+	h.record(q, gate.Decision{Allowed: true, Notice: notice, Workflow: &definition.Workflow{}}, answerAllow)
+	select {
+	case e := <-events.Events:
+		if e != "Normal StoresByItself "+notice.Error() {
+			t.Errorf("the event is %q", e)
+		}
+	default:
+		t.Error("there is no event")
 	}
 }
 

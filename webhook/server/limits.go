@@ -84,17 +84,17 @@ func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 // they make a pod, and while there is room. Who submits a Workflow with copies holds
 // none of their workers.
 func (h *Handlers) overloaded(req admission.Request, refusal *reason.Error) admission.Response {
-	q := &question{Request: req, op: opOther}
+	q := h.question(req, opOther)
 	inPlace := denied(gate.Decision{Refusal: refusal.InPlace(1)})
 	created := req.Operation == admissionv1.Create && req.SubResource == ""
 	switch {
 	case !created:
-	case req.Resource.Resource == "workflows" && !h.byArgo(q):
+	case req.Resource.Resource == "workflows" && !byArgo(q):
 		return inPlace
-	case req.Resource.Resource == "pods" && h.byArgo(q):
+	case req.Resource.Resource == "pods" && byArgo(q):
 		if pod, err := decode(req.Object, req.Namespace); err == nil && pod != nil {
 			q.pod = pod
-			h.bound(q, inPlace, h.Gate.InPlace(pod))
+			h.bound(q, inPlace, q.gate.InPlace(pod))
 			return inPlace
 		}
 	}

@@ -92,6 +92,15 @@ const (
 	// ConfigMapBelieved is what the release before this one has instead of
 	// ConfigMapTrusted, with BelievedKey. A rollback finds it.
 	ConfigMapBelieved = "argoseal-believed"
+	// ConfigMapArgo holds what Argo's controllers run in the namespaces that the
+	// operator named, as JSON under ArgoKey (package followed), and their user names for
+	// the admission policies under ArgoControllersKey. The chart makes it, the notary
+	// keeps what is in it.
+	ConfigMapArgo = "argoseal-argo"
+	// ArgoKey is the record in ConfigMapArgo.
+	ArgoKey = "argo.json"
+	// ArgoControllersKey has user names, one a line.
+	ArgoControllersKey = "controllers"
 	// ConfigMapEpochs holds since when each namespace has had its mode, as JSON
 	// under EpochsKey (package epoch). The notary keeps it.
 	ConfigMapEpochs = "argoseal-epochs"
