@@ -21,7 +21,7 @@ func TestRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sentinel, err := sentinelTemplate(t, "-f", sentinelDefaults)
+	sentinel, err := sentinelTemplate(t, "-f", sentinelDefaults, "--set", "access.enabled=true")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +124,9 @@ func TestRightsOfConfigMaps(t *testing.T) {
 	}
 }
 
+// kubernetesOwn is the one binding that gives something to controllers of Kubernetes.
+const kubernetesOwn = "argoseal-secret-workloads"
+
 // rights are those of every ServiceAccount that was rendered: "NAMESPACE/NAME, where:
 // verb group/resource [names]". A role that is bound to somebody else, or that is not
 // there, fails.
@@ -140,13 +143,20 @@ func rights(t *testing.T, rendered string) []string {
 	for _, a := range of[corev1.ServiceAccount](t, rendered, "ServiceAccount") {
 		found[a.Namespace+"/"+a.Name] = nil
 	}
-	bind := func(where string, subjects []rbacv1.Subject, rules []rbacv1.PolicyRule, known bool) {
+	bind := func(name, where string, subjects []rbacv1.Subject, rules []rbacv1.PolicyRule, known bool) {
 		t.Helper()
 		if !known {
 			t.Errorf("%s: a binding of a role that the chart does not have", where)
 		}
 		for _, s := range subjects {
 			account := s.Namespace + "/" + s.Name
+			if s.Kind == "User" {
+				account = "User " + s.Name
+			}
+			if name == kubernetesOwn && (s.Namespace == "kube-system" || s.Name == "system:kube-controller-manager") {
+				found[account] = append(found[account], lines(account, where, rules)...)
+				continue
+			}
 			if _, ok := found[account]; s.Kind != "ServiceAccount" || !ok {
 				t.Errorf("%s: rights for %s %s", where, s.Kind, account)
 			}
@@ -155,14 +165,14 @@ func rights(t *testing.T, rendered string) []string {
 	}
 	for _, b := range of[rbacv1.ClusterRoleBinding](t, rendered, "ClusterRoleBinding") {
 		rules, ok := clusterRoles[b.RoleRef.Name]
-		bind("cluster", b.Subjects, rules, ok)
+		bind(b.Name, "cluster", b.Subjects, rules, ok)
 	}
 	for _, b := range of[rbacv1.RoleBinding](t, rendered, "RoleBinding") {
 		rules, ok := roles[b.Namespace+"/"+b.RoleRef.Name]
 		if b.RoleRef.Kind == "ClusterRole" {
 			rules, ok = clusterRoles[b.RoleRef.Name]
 		}
-		bind("namespace "+b.Namespace, b.Subjects, rules, ok)
+		bind(b.Name, "namespace "+b.Namespace, b.Subjects, rules, ok)
 	}
 	var all []string
 	for _, account := range slices.Sorted(maps.Keys(found)) {

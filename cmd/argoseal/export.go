@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -51,7 +49,7 @@ error. Nothing is deleted.`,
 			if o.olderThan < 0 {
 				return reason.New(reason.UsageInvalid, "--older-than is not below zero")
 			}
-			api, err := o.connect()
+			api, err := connect(o.kubeconfig, o.context)
 			if err != nil {
 				return err
 			}
@@ -67,21 +65,6 @@ error. Nothing is deleted.`,
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "file that says how to reach the cluster (default: $KUBECONFIG, or ~/.kube/config)")
 	f.StringVar(&o.context, "context", "", "its context (default: the current one)")
 	return c
-}
-
-func (o exportOptions) connect() (client.Client, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("find the cluster: %w", err)
-	}
-	config.UserAgent, config.QPS, config.Burst = "argoseal", 50, 100
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	return client.New(config, client.Options{Scheme: scheme})
 }
 
 // export writes the bundles page by page, and says how many there are in the folder now.

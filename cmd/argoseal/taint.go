@@ -117,7 +117,7 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 	if err != nil {
 		return err
 	}
-	api, err := o.client()
+	api, err := connect(o.kubeconfig, o.context)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -101,7 +99,7 @@ func (o *traceOptions) run(cmd *cobra.Command, what string) error {
 	if err != nil {
 		return err
 	}
-	api, err := o.client()
+	api, err := connect(o.kubeconfig, o.context)
 	if err != nil {
 		return err
 	}
@@ -135,22 +133,6 @@ func (o *traceOptions) subject(cmd *cobra.Command, what string) (uri string, dig
 	}
 	c, err := contentOf(cmd.Context(), what, cmd.InOrStdin())
 	return "", c.digest, err
-}
-
-func (o *traceOptions) client() (client.Client, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
-	if err != nil {
-		return nil, usage(fmt.Errorf("finding the cluster: %w", err))
-	}
-	config.QPS, config.Burst = 50, 100
-	config.UserAgent = "argoseal/" + version
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	return client.New(config, client.Options{Scheme: scheme})
 }
 
 // records looks through the records for what they say to have sealed.

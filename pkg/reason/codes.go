@@ -127,13 +127,14 @@ const (
 	AnchorGuarded        Code = "AnchorGuarded"
 )
 
-// Access to Secrets: what the sentinel's policies refuse. Their messages begin with
+// Secrets: what the sentinel's policies refuse. Their messages begin with
 // these codes, too.
 const (
 	SecretNotGranted    Code = "SecretNotGranted"
 	SecretUseDenied     Code = "SecretUseDenied"
 	SecretRightsGuarded Code = "SecretRightsGuarded"
 	AccessNotHeld       Code = "AccessNotHeld"
+	EscrowHeld          Code = "EscrowHeld"
 )
 
 // In the pod: what argoseal-verify found.
@@ -265,6 +266,7 @@ var rows = []entry{
 	{code: SecretUseDenied, meaning: "Somebody without the verb use on a SecretAccess makes a pod, or what pods are made from, that takes a Secret which it guards or runs as a ServiceAccount that may read one; asks for a token of such a ServiceAccount; runs a command in a pod beside guarded Secrets; or makes a volume that a guarded Secret opens.", remedy: "Ask for a grant under users of the SecretAccess that guards it; a controller that makes pods needs one, too"},
 	{code: SecretRightsGuarded, meaning: "Somebody without the verb use on a SecretAccess writes a role that reaches guarded Secrets, lets others give rights or act as others, or binds a role beside guarded Secrets.", remedy: "Name other Secrets by resourceNames, or ask for a grant under secrets[].get, or under users, of the SecretAccess that guards them"},
 	{code: AccessNotHeld, meaning: "A SecretAccess is written or removed by somebody who may not read the namespace's Secrets: nobody grants what they have not.", remedy: "Ask somebody who may get all Secrets of the namespace, or has the verb escalate on secretaccesses there"},
+	{code: EscrowHeld, meaning: "A SecretEncryption that has keys in escrow, or the definition of the resource, is deleted, and they would go with it.", remedy: "Store what kubectl get secretencryption cluster -o yaml prints where your snapshots of etcd are, then annotate what you delete with argoseal.dev/delete-escrow=true"},
 
 	{code: InputAltered, meaning: "What was downloaded is not what was admitted.", remedy: "Something else was stored there after admission, or by a step that has no seal: run the producing steps again, and see what their Provenances say", exit: 10},
 	{code: InputMissing, meaning: "An admitted input was not downloaded.", remedy: "Run the producing step again", exit: 11},
