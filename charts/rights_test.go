@@ -62,14 +62,7 @@ func TestRightsToFollowArgo(t *testing.T) {
 		"argoseal-system/argoseal-notary, namespace argo: watch apps/deployments",
 		"argoseal-system/argoseal-notary, namespace argo: watch apps/replicasets",
 		"argoseal-system/argoseal-notary, namespace argo: watch configmaps",
-		"argoseal-system/argoseal-notary, namespace argoseal-system: get configmaps [argoseal-believed argoseal-epochs argoseal-trusted argoseal-argo]",
-		"argoseal-system/argoseal-notary, namespace argoseal-system: get configmaps [argoseal-notary-key argoseal-trusted-root argoseal-argo]",
-		"argoseal-system/argoseal-notary, namespace argoseal-system: list configmaps [argoseal-notary-key argoseal-trusted-root argoseal-argo]",
 		"argoseal-system/argoseal-notary, namespace argoseal-system: update configmaps [argoseal-believed argoseal-epochs argoseal-trusted argoseal-argo]",
-		"argoseal-system/argoseal-notary, namespace argoseal-system: watch configmaps [argoseal-notary-key argoseal-trusted-root argoseal-argo]",
-		"argoseal-system/argoseal-webhook, namespace argoseal-system: get configmaps [argoseal-trusted-root argoseal-notary-key argoseal-argo]",
-		"argoseal-system/argoseal-webhook, namespace argoseal-system: list configmaps [argoseal-trusted-root argoseal-notary-key argoseal-argo]",
-		"argoseal-system/argoseal-webhook, namespace argoseal-system: watch configmaps [argoseal-trusted-root argoseal-notary-key argoseal-argo]",
 	}
 	if d := cmp.Diff(want, more); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
