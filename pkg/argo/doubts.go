@@ -106,10 +106,10 @@ func certsOf(pod *corev1.Pod) string {
 	return ""
 }
 
-// overTLS says whether certificates say who answers for a place. (Of S3 without TLS there
+// overTLS says whether certificates say who answers for a place. (Of stores without TLS there
 // is another doubt.)
 func overTLS(uri string) bool {
-	return slices.ContainsFunc([]string{"https:", "git+https:", "s3:"}, func(scheme string) bool { return strings.HasPrefix(uri, scheme) })
+	return slices.ContainsFunc([]string{"https:", "git+https:", "s3:", "gs:", "azure:"}, func(scheme string) bool { return strings.HasPrefix(uri, scheme) })
 }
 
 // doubts are those about one input's own place, and whether the server need not
