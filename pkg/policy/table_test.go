@@ -34,7 +34,7 @@ type input struct {
 		By      map[string]string
 		Unclear bool
 	}
-	S3, HTTP, Git, Commit, Branch, Tag string
+	S3, GCS, Azure, HTTP, Git, Commit, Branch, Tag string
 	// Default: nobody says which revision.
 	Default bool
 	// Doubts are about the place.
@@ -54,6 +54,10 @@ func (in input) uri() string {
 	switch {
 	case in.S3 != "":
 		return in.S3
+	case in.GCS != "":
+		return in.GCS
+	case in.Azure != "":
+		return in.Azure
 	case in.HTTP != "":
 		return in.HTTP
 	}
