@@ -3,7 +3,6 @@ package seal
 import (
 	"context"
 	"crypto"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"github.com/sigstore/rekor-tiles/v2/pkg/client"
 	"github.com/sigstore/rekor-tiles/v2/pkg/client/write"
 	rekor "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
+	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/argoseal/argoseal/pkg/text"
 )
@@ -65,7 +65,23 @@ func NewRekorV2(baseURL string, timeout time.Duration) (Log, error) {
 	return &rekorV2{writer: writer, timeout: timeout}, nil
 }
 
-// Append records a hashedrekord over the SHA-256 of the envelope's
+// hashedKey is how Rekor v2 calls a kind of key, and the digest that such a key signs of
+// an envelope's pre-authentication encoding. Keys that sign no digest it does not take.
+func hashedKey(envelope *protodsse.Envelope, key crypto.PublicKey) (protocommon.PublicKeyDetails, []byte, error) {
+	details, err := signature.GetDefaultAlgorithmDetails(key)
+	if err != nil {
+		return 0, nil, fmt.Errorf("kind of key: %w", err)
+	}
+	hash := details.GetHashType()
+	if hash == crypto.Hash(0) {
+		return 0, nil, fmt.Errorf("Rekor v2 takes no keys of this kind (%T): use ECDSA or RSA, or a Rekor v1", key) //nolint:staticcheck // a name
+	}
+	h := hash.New()
+	_, _ = h.Write(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload())) // a hash takes everything
+	return details.GetSignatureAlgorithm(), h.Sum(nil), nil
+}
+
+// Append records a hashedrekord over the digest of the envelope's
 // pre-authentication encoding: Rekor v2 has no entry of its own for DSSE, and
 // this is the one that Sigstore's verifiers look for.
 func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
@@ -73,23 +89,26 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 	if err != nil {
 		return nil, fmt.Errorf("marshal public key: %w", err)
 	}
+	kind, digest, err := hashedKey(envelope, key)
+	if err != nil {
+		return nil, fmt.Errorf("append to the log: %w: %w", ErrNotLogged, err)
+	}
 	// An answer that comes too late for the caller is lost, though the log is well.
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < r.timeout {
 		return nil, fmt.Errorf("append to the log: %w: its answer may take %s, and there are %s left",
 			ErrNotLogged, r.timeout, time.Until(deadline).Round(time.Millisecond))
 	}
-	digest := sha256.Sum256(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload()))
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 	entry, err := r.writer.Add(ctx, &rekor.HashedRekordRequestV002{
-		Digest: digest[:],
+		Digest: digest,
 		Signature: &rekor.Signature{
 			Content: envelope.GetSignatures()[0].GetSig(),
 			Verifier: &rekor.Verifier{
 				Verifier:   &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}},
-				KeyDetails: protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256,
+				KeyDetails: kind,
 			},
 		},
 	})
