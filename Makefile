@@ -133,8 +133,8 @@ generated: ## Fail if a generated file is not up to date (it is, afterwards).
 	[ "$$before" = "$$(cat $(GENERATED) | sha256sum)" ] || { echo "generated files were out of date: commit what \`make generate\` wrote" >&2; exit 1; }
 
 .PHONY: bench
-bench: cluster-up build ## Measure what Argoseal costs: one table, and bin/bench.json.
-	@go run ./e2e/bench
+bench: $(if $(filter admission hash,$(ONLY)),,cluster-up build) ## Measure what Argoseal costs: one table, and bin/bench.json. ONLY=admission measures one thing.
+	@go run ./e2e/bench $(if $(ONLY),-only $(ONLY))
 
 ##@ Build it
 

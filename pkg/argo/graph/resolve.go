@@ -206,14 +206,19 @@ func (r *resolution) output(f *frame, name, part string, depth int) error {
 // and came to nothing, it went round in circles.
 func (r *resolution) origins() (Origins, error) {
 	size := 0
+	patterns := map[string]*regexp.Regexp{} // an expression can name one step a thousand times
 	for _, l := range r.leaves {
 		node := l.frame.pattern(false)
 		if size += len(node); len(node) > maxPattern || size > maxPatterns {
 			return Origins{}, unresolvable("it may come from too many nodes")
 		}
-		pattern, err := regexp.Compile(`(?s)^` + node + `$`)
-		if err != nil {
-			return Origins{}, unresolvable("the names of its nodes: %v", err)
+		pattern := patterns[node]
+		if pattern == nil {
+			var err error
+			if pattern, err = regexp.Compile(`(?s)^` + node + `$`); err != nil {
+				return Origins{}, unresolvable("the names of its nodes: %v", err)
+			}
+			patterns[node] = pattern
 		}
 		r.found.Outputs = append(r.found.Outputs, Output{
 			Name: l.output, Template: cmp.Or(l.template, Inline), Optional: l.optional, node: pattern, place: readable(l.frame.pattern(true)), part: l.part,
