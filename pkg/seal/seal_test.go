@@ -15,11 +15,13 @@ import (
 
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"k8s.io/utils/clock"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 func TestSealsInMemory(t *testing.T) {
@@ -100,6 +102,31 @@ func TestALogThatIsNotTrustedGivesNoBundle(t *testing.T) {
 	}
 	if bundle, err := notary.Record(t.Context(), envelope); reason.Of(err) != reason.LogEntryInvalid {
 		t.Errorf("got %s, %v, want code %s", bundle, err, reason.LogEntryInvalid)
+	}
+}
+
+// A signer speaks for the builders of its domain, and what it signs of another is no seal.
+func TestASealIsOfABuilderOfTheSignersDomain(t *testing.T) {
+	log := sealtest.NewLog(t)
+	keyPEM, err := seal.NewKey()
+	must(t, err)
+	signer, err := seal.LoadSigner(keyPEM)
+	must(t, err)
+	keys, err := verify.ParseKeys(signer.PublicKeyPEM())
+	must(t, err)
+	facts := sealtest.Facts("s3://minio/b/k", artifact.Digest(strings.Repeat("a", 64)))
+	for builder, want := range map[string]reason.Code{
+		facts.Builder.ID(): "", "https://argoseal.dev/builders/v1/another/observed": reason.BuilderNotTrusted,
+	} {
+		trusted, err := verify.New(verify.Domain{Name: "d", TrustedRoot: log.TrustedRoot, Keys: keys, Builders: []string{builder}, Logs: 1})
+		must(t, err)
+		sealer := seal.New(signer, seal.NewRecorder(log, clock.RealClock{}), trusted)
+		signed, err := sealer.Prepare(t.Context(), payload(t))
+		must(t, err)
+		bundle, err := sealer.Log(t.Context(), signed)
+		if reason.Of(err) != want && err != nil || (err == nil) != (want == "") {
+			t.Errorf("where %s is trusted: %s, %v", builder, bundle, err)
+		}
 	}
 }
 
