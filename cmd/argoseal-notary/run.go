@@ -56,6 +56,7 @@ type options struct {
 	clusterName    string
 	metricsAddress string
 	healthAddress  string
+	rekorVersion   int
 	signingKey     string
 	rotateAfter    time.Duration
 	claimDuration  time.Duration
@@ -82,7 +83,8 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of Argoseal (env POD_NAMESPACE)")
-	f.StringVar(&o.rekorURL, "rekor-url", os.Getenv("ARGOSEAL_REKOR_URL"), "base URL of the Rekor v2 log (env ARGOSEAL_REKOR_URL)")
+	f.StringVar(&o.rekorURL, "rekor-url", os.Getenv("ARGOSEAL_REKOR_URL"), "base URL of the log (env ARGOSEAL_REKOR_URL)")
+	f.IntVar(&o.rekorVersion, "rekor-version", 2, "version of that log's Rekor: 2, or 1, which promises the time of each entry")
 	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
 	f.StringArrayVar(&o.argoNamespaces, "argo-namespace", nil, "namespace whose Argo is trusted, whatever it runs: its controllers and executors are followed; repeatable")
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
@@ -117,6 +119,9 @@ func (o options) check() error {
 		if err := (sidecar.Config{Image: image}).Validate(); err != nil {
 			return usage("--signer-image: %v", err)
 		}
+	}
+	if o.rekorVersion != 1 && o.rekorVersion != 2 {
+		return usage("--rekor-version is 1 or 2")
 	}
 	if err := (&keyring.Rotation{After: o.rotateAfter}).Check(); err != nil {
 		return usage("--rotate-signing-key-after: %v", err)
@@ -176,7 +181,11 @@ func run(ctx context.Context, o options) error {
 	}); err != nil {
 		return err
 	}
-	log, err := seal.NewRekorV2(o.rekorURL, o.claimDuration*2/3)
+	newLog := seal.NewRekorV2
+	if o.rekorVersion == 1 {
+		newLog = seal.NewRekorV1
+	}
+	log, err := newLog(o.rekorURL, o.claimDuration*2/3)
 	if err != nil {
 		return err
 	}

@@ -74,12 +74,17 @@ func NewRekorV2(baseURL string, timeout time.Duration) (Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log URL: %w", err)
 	}
+	return &rekorV2{client: logClient(), entries: entries, timeout: timeout}, nil
+}
+
+// logClient is the client of one log.
+func logClient() *http.Client {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
 		MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: 90 * time.Second,
 	}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // what is signed goes to this log alone
-	return &rekorV2{client: &http.Client{Transport: transport, CheckRedirect: stay}, entries: entries, timeout: timeout}, nil
+	return &http.Client{Transport: transport, CheckRedirect: stay}
 }
 
 // hashedKey is how Rekor v2 calls a kind of key, and the digest that such a key signs of
