@@ -50,23 +50,34 @@ func withDeadline(next http.Handler) http.Handler {
 const (
 	// largestBody is the largest request that the admission library reads.
 	largestBody = 7 << 20
-	// bodiesInFlight bounds the requests that are read or at work at a time, in bytes:
-	// some 4,000 ordinary ones. What is decoded takes several times as much.
-	bodiesInFlight = 48 << 20
+	// bodiesInFlight bounds the large requests that are read or at work at a time, in
+	// bytes. What is decoded takes several times as much.
+	bodiesInFlight = 40 << 20
+	// ordinaryBody is what almost every request fits into; ordinaryInFlight is room for
+	// such alone, so that no large ones of somebody else's are in their way.
+	ordinaryBody     = 256 << 10
+	ordinaryInFlight = 16 << 20
 )
 
 // limitReading bounds how many requests are read at all, and how many bytes they have.
-// Only a flood meets it: the ordinary bound, which answers in the API server's
-// language, is limited.
+// Who finds no room waits for it, as long as the request may take: an answer that is no
+// admission review is final to Argo. Only a flood meets the end of that: the ordinary
+// bound, which answers in the API server's language, is limited.
 func limitReading(most int, next http.Handler) http.Handler {
 	seats := make(chan struct{}, most)
-	room := semaphore.NewWeighted(bodiesInFlight)
+	large, ordinary := semaphore.NewWeighted(bodiesInFlight), semaphore.NewWeighted(ordinaryInFlight)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
+		defer cancel()
 		size := r.ContentLength
 		if size < 0 || size > largestBody { // it does not say, or is not read to its end
 			size = largestBody
 		}
-		if !room.TryAcquire(size) {
+		room := large
+		if size <= ordinaryBody {
+			room = ordinary
+		}
+		if room.Acquire(ctx, size) != nil {
 			http.Error(w, string(reason.Overloaded), http.StatusServiceUnavailable)
 			return
 		}
@@ -75,7 +86,7 @@ func limitReading(most int, next http.Handler) http.Handler {
 		case seats <- struct{}{}:
 			defer func() { <-seats }()
 			next.ServeHTTP(w, r)
-		default:
+		case <-ctx.Done():
 			http.Error(w, string(reason.Overloaded), http.StatusServiceUnavailable)
 		}
 	})

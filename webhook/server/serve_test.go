@@ -100,7 +100,7 @@ func TestLargeRequestsAreCountedByTheirBytes(t *testing.T) {
 		<-leave
 	}))
 	ask := func(size int64) int {
-		r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+		r := httptest.NewRequest(http.MethodPost, "/?timeout=400ms", http.NoBody)
 		r.ContentLength = size
 		answer := httptest.NewRecorder()
 		h.ServeHTTP(answer, r)
@@ -124,8 +124,17 @@ func TestLargeRequestsAreCountedByTheirBytes(t *testing.T) {
 	}
 	go func() { done <- ask(10 << 10) }() // an ordinary one has room
 	<-enter
+	waiting := make(chan int)
+	go func() { waiting <- ask(largestBody) }()
+	leave <- struct{}{} // one is done: the next that waits has its room
+	select {
+	case <-enter:
+	case code := <-waiting:
+		t.Errorf("one that waits for room is answered %d", code)
+	}
+	go func() { done <- <-waiting }()
 	close(leave)
-	for range large + 1 {
+	for range large + 2 {
 		if code := <-done; code != http.StatusOK {
 			t.Errorf("one at work is answered %d", code)
 		}
