@@ -57,6 +57,9 @@ type Producer struct {
 	UID       string
 	// Workflow is what the pod's label says.
 	Workflow string
+	// Node and Template are the names of what the pod runs; the latter is empty for one
+	// given inline, and both are if the pod is Unreadable.
+	Node, Template string
 	// Tag is the admission tag, unopened.
 	Tag string
 	// Outputs are the locations the pod may write, of outputs that can be sealed:
@@ -100,6 +103,7 @@ func AnyProducer(pod *corev1.Pod) Producer {
 		p.Unreadable = true
 		return p
 	}
+	p.Node, p.Template = step.NodeName, step.Template
 	for _, o := range step.Outputs {
 		p.Outputs = append(p.Outputs, o.Locations()...)
 		for _, l := range o.Unsealed() {

@@ -44,7 +44,7 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 			return Verdict{Refusal: refusal}
 		}
 	}
-	from, refusal := g.origins(ctx, step, wf)
+	from, known, refusal := g.origins(ctx, step, wf)
 	if refusal != nil {
 		return Verdict{Refusal: refusal}
 	}
@@ -55,21 +55,41 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 	if err != nil {
 		return Verdict{Refusal: reason.From(err)}
 	}
-	look := func(source evidence.Source, live bool) Verdict {
+	consumer, err := g.consumer(step, wf, mode)
+	if err != nil {
+		return Verdict{Refusal: reason.Wrap(reason.OriginUnknown, err, "%v", err)}
+	}
+	look := func(source evidence.Source, live bool) (Verdict, bool) {
 		e := evaluation{
-			gate: g, step: step, origins: from, policies: policies, live: live,
-			consumer: policy.Consumer{Namespace: step.Namespace, WorkflowUID: step.WorkflowUID, Mode: mode, Cluster: g.Cluster},
+			gate: g, step: step, origins: from, definition: known, policies: policies, live: live,
+			consumer: consumer,
 			view: evidence.NewView(source, trust, g.Verified, evidence.Consumer{
 				Namespace: step.Namespace, Workflow: step.Workflow, WorkflowUID: step.WorkflowUID, Pod: step.Pod,
 			}),
 		}
-		return e.inputs(ctx)
+		v := e.inputs(ctx)
+		return v, e.unsure
 	}
-	v := look(g.Quick, false)
-	if v.Allowed || v.Refusal.Code.Retryable() {
+	v, unsure := look(g.Quick, false)
+	if !unsure && (v.Allowed || v.Refusal.Code.Retryable()) {
 		return v
 	}
-	return look(g.Live, true)
+	v, _ = look(g.Live, true)
+	return v
+}
+
+// consumer is the step, as policies know it.
+func (g *Gate) consumer(step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode) (policy.Consumer, error) {
+	c := policy.Consumer{Namespace: step.Namespace, WorkflowUID: step.WorkflowUID, Mode: mode, Cluster: g.Cluster}
+	d, err := wf.Definition(step.Template)
+	if err != nil {
+		return c, err
+	}
+	if d.TemplateRef != nil {
+		c.Template = &provenance.WorkflowTemplate{Name: d.TemplateRef.Name, ClusterScope: d.TemplateRef.ClusterScope}
+	}
+	c.Made, err = wf.Made()
+	return c, err
 }
 
 // maxInputs is more than the admission tag has room to pin. Each input costs
@@ -101,11 +121,18 @@ type evaluation struct {
 	view *evidence.View
 	step *argo.Step
 	// origins of the inputs, by name, as the workflow's definition has them.
-	origins  map[string]graph.Origins
-	consumer policy.Consumer
-	policies policy.Set
+	origins map[string]graph.Origins
+	// definition is the graph that gave these, and fillers who else fills the place of
+	// an input, by its name, as far as that was asked for.
+	definition *graph.Graph
+	fillers    map[string][]graph.Output
+	consumer   policy.Consumer
+	policies   policy.Set
 	// live: the view is of the API server itself.
 	live bool
+	// unsure: something was left out that runs, by what is quick to read. It may have
+	// ended.
+	unsure bool
 }
 
 // accepted is an input whose evidence holds, or that a policy admits without.
@@ -156,6 +183,8 @@ type candidate struct {
 	writers evidence.Writers
 	// foreign: it is another workflow's.
 	foreign bool
+	// named: whether the definition names who sealed it was looked at.
+	named bool
 }
 
 // vouched is a candidate that holds.
@@ -170,6 +199,11 @@ func (e *evaluation) vouch(ctx context.Context, c candidate) (vouched, *reason.E
 	if no != nil {
 		return vouched{}, no
 	}
+	return e.judge(c, sealed)
+}
+
+// judge says whether one that verifies holds: decisions 4 to 6.
+func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reason.Error) {
 	statement := sealed.Statement
 	if c.foreign {
 		// The record is read by a namespace that a policy trusts: the statement has
@@ -183,7 +217,7 @@ func (e *evaluation) vouch(ctx context.Context, c candidate) (vouched, *reason.E
 	if !verdict.Allowed {
 		return vouched{}, verdict.Refusal
 	}
-	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil {
+	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil && !c.named {
 		return vouched{}, no
 	}
 	if no := c.writers.Pending(e.gate.Clock.Now()); no != nil {

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -19,10 +20,15 @@ import (
 // API server itself: what is quick to read may not know of the step yet, and
 // what a step was to produce and did not seal does not come from outside.
 //
-// The seal of another workflow comes first: it says more than a policy can.
-func (e *evaluation) outside(ctx context.Context, in argo.Input, writers evidence.Writers) (accepted, *reason.Error) {
+// The seal of another workflow comes first: it says more than a policy can. That is
+// asked for, too, where steps of this one were to store something there, and none did
+// by now, at a key that the definition gives: of a cache, they find what is left of a
+// run before.
+//
+// all are the writers of this workflow, and writers those that count.
+func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers evidence.Writers) (accepted, *reason.Error) {
 	why, nothing := writers.Whole().Unsealed()
-	if !writers.Declared() && e.live {
+	if (!all.Declared() || nothing && isLiteral(e.origins[in.Name], in)) && e.live {
 		for _, l := range in.Locations() {
 			seal, no := e.view.LastSeal(ctx, e.policies.ProducerNamespaces(), l)
 			switch {
@@ -38,6 +44,8 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers evidenc
 			why, nothing = no, false
 			break
 		}
+	}
+	if !all.Declared() && e.live {
 		found, no, speaks := e.external(in)
 		if speaks {
 			return found, no
@@ -47,7 +55,25 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers evidenc
 	if nothing && e.mayBeAbsent(in) {
 		return pinAbsent(in), nil
 	}
-	return accepted{}, why
+	return accepted{}, e.elsewhereHere(ctx, in, why)
+}
+
+// elsewhereHere says of an input without a seal which other workflow of the namespace
+// sealed something there last, if one did. That is for people: nothing rests on it.
+func (e *evaluation) elsewhereHere(ctx context.Context, in argo.Input, why *reason.Error) *reason.Error {
+	if why.Code != reason.NoProvenance || !e.live {
+		return why
+	}
+	for _, l := range in.Locations() {
+		seal, no := e.view.LastSeal(ctx, []string{e.step.Namespace}, l)
+		if no != nil || seal == nil {
+			continue
+		}
+		more := *why
+		more.Detail += fmt.Sprintf("; workflow %.80s of this namespace sealed it, which counts where a ClusterProvenancePolicy says so (allow.producers, sameNamespace)", seal.Spec.Workflow.Name)
+		return &more
+	}
+	return why
 }
 
 // mayBeAbsent says whether an input of which nothing is known is admitted as absent.
