@@ -65,6 +65,9 @@ type Pin struct {
 	// at Location, and the input is optional, or Within is set. All other fields but
 	// Archive are empty then.
 	Absent bool `json:"absent,omitempty"`
+	// Optional says that the definition calls the input optional: it may be gone from
+	// the store since it was sealed. Argo's init goes on without it then.
+	Optional bool `json:"optional,omitempty" since:"2"`
 }
 
 // Limits of a pin.

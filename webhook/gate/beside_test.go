@@ -107,3 +107,33 @@ func TestWhatOneOfSeveralStoredAloneIsPinnedByItsSeal(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What the definition calls optional may be gone from the store since it was sealed. A
+// report that calls it so does not count.
+func TestWhatTheDefinitionCallsOptionalMayBeGone(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*testing.T, *world)
+		want   bool
+	}{
+		"by key": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, `"optional":true,"s3":{"key":"`+w.location.Key+`"}`)
+		}, true},
+		"as the step that makes it says": {func(t *testing.T, w *world) {
+			w.redefine(t, `{"name":"hello-art","path"`, `{"name":"hello-art","optional":true,"path"`)
+		}, true},
+		"as a report says": {func(*testing.T, *world) {}, false},
+		"not at all": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, `"s3":{"key":"`+w.location.Key+`"}`)
+			w.step.Inputs[0].Optional = false
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.step.Inputs[0].Optional = true
+			c.change(t, w)
+			if v := w.evaluate(t); !v.Allowed || v.Pins[0].Optional != c.want {
+				t.Errorf("%v, pins %+v", v.Refusal, v.Pins)
+			}
+		})
+	}
+}

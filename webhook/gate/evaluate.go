@@ -149,6 +149,7 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	for _, in := range inputs {
 		found, refusal := e.input(ctx, in)
 		if refusal == nil {
+			found.pin.Optional = !found.pin.Absent && e.mayBeGone(in)
 			v.Pins = append(v.Pins, found.pin)
 			if found.level != "" && !slices.Contains(v.Levels, found.level) {
 				v.Levels = append(v.Levels, found.level)

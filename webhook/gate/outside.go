@@ -3,10 +3,12 @@ package gate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/policy"
@@ -82,6 +84,14 @@ func (e *evaluation) elsewhereHere(ctx context.Context, in argo.Input, why *reas
 func (e *evaluation) mayBeAbsent(in argo.Input) bool {
 	o := e.origins[in.Name]
 	return in.Optional && e.mayPinAbsent() && len(o.Outputs) == 0 && isLiteral(o, in)
+}
+
+// mayBeGone says whether it is the definition that calls an input from a store optional:
+// what somebody sealed may have gone since.
+func (e *evaluation) mayBeGone(in argo.Input) bool {
+	o := e.origins[in.Name]
+	byAll := !slices.ContainsFunc(o.Outputs, func(out graph.Output) bool { return !out.Optional })
+	return in.Source == argo.SourceStore && in.Optional && byAll && (len(o.Outputs) > 0 || isLiteral(o, in))
 }
 
 // mayPinAbsent says whether any input is admitted as absent: only by the word of

@@ -47,8 +47,14 @@ func (e *evaluation) filled(ctx context.Context, in argo.Input, writers evidence
 	if no := writers.Ended().Pending(e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
-	seals, no := e.view.SealsIn(ctx, in.Location().Prefix())
-	return e.several(ctx, in, seals, nil, writers, no)
+	here := in.Location().Prefix()
+	if isLiteral(e.origins[in.Name], in) {
+		seals, no := e.view.SealsIn(ctx, here)
+		return e.several(ctx, in, seals, nil, writers, no)
+	}
+	// It may be a part that one of several stored by itself.
+	seals, no := e.view.SealsOver(ctx, here)
+	return e.several(ctx, in, seals, &here, writers, no)
 }
 
 // shared decides on an input that is a part of a directory without an archive, of which

@@ -271,6 +271,19 @@ func TestAPartOfWhatOneStepOpenedAndOthersFilled(t *testing.T) {
 	if v := world(t, "sub").evaluate(t); !v.Allowed || v.Pins[0].Tree != shard("1", stored).Tree() {
 		t.Errorf("%v, pins %+v", v.Refusal, v.Pins)
 	}
+	// A filler can have stored that very part.
+	w := filling(t)
+	w.opening(t, reference, reference+`,"subPath":"sub"`)
+	at := w.location
+	at.Key += "/sub"
+	w.take(at, content.ArchiveNone)
+	w.fill(t, 0, shard("begin.txt", stored))
+	w.filler("fill")
+	w.directory(t, 1, "sub", content.FormDirectory, shard("1", stored))
+	w.filler("")
+	if v := w.evaluate(t); !v.Allowed || v.Pins[0].Tree != shard("1", stored).Tree() {
+		t.Errorf("%v, pins %+v", v.Refusal, v.Pins)
+	}
 	if v := world(t, "other").evaluate(t); v.Allowed || v.Refusal.Code != reason.OriginMismatch {
 		t.Errorf("another part than the definition takes: %v, pins %+v", v.Refusal, v.Pins)
 	}
