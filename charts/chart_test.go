@@ -303,7 +303,11 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 	for _, role := range objects[rbacv1.Role](t, "Role") {
 		for _, rule := range role.Rules {
-			if !slices.Equal(rule.Verbs, []string{"create"}) && len(rule.ResourceNames) == 0 {
+			// Trust domains may have any name. ConfigMaps of our namespace are no secret.
+			domains := slices.Equal(rule.Resources, []string{"configmaps"}) && slices.Equal(rule.Verbs, []string{"get", "list", "watch"})
+			// A replica's Lease has the name of its pod, which nobody knows before.
+			leases := role.Name == "argoseal-notary" && slices.Equal(rule.Resources, []string{"leases"})
+			if !slices.Equal(rule.Verbs, []string{"create"}) && !domains && !leases && len(rule.ResourceNames) == 0 {
 				t.Errorf("%s: a rule without names: %v", role.Name, rule)
 			}
 		}

@@ -21,7 +21,7 @@ func TestRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sentinel, err := sentinelTemplate(t, "-f", sentinelDefaults)
+	sentinel, err := sentinelTemplate(t, "-f", sentinelDefaults, "--set", "access.enabled=true")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +39,63 @@ func TestRights(t *testing.T) {
 				t.Errorf("a right that nobody has to have: %s", line)
 			}
 		}
+	}
+}
+
+// TestRightsToFollowArgo: where namespaces are named, these are added, and no more.
+func TestRightsToFollowArgo(t *testing.T) {
+	without, err := template(t, "-f", "testdata/default.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, err := template(t, "-f", "testdata/default.values.yaml", "--set", "argo.namespaces={argo}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	had := rights(t, without)
+	more := slices.DeleteFunc(rights(t, with), func(line string) bool { return slices.Contains(had, line) })
+	want := []string{
+		"argoseal-system/argoseal-notary, namespace argo: get configmaps",
+		"argoseal-system/argoseal-notary, namespace argo: list apps/deployments",
+		"argoseal-system/argoseal-notary, namespace argo: list apps/replicasets",
+		"argoseal-system/argoseal-notary, namespace argo: list configmaps",
+		"argoseal-system/argoseal-notary, namespace argo: watch apps/deployments",
+		"argoseal-system/argoseal-notary, namespace argo: watch apps/replicasets",
+		"argoseal-system/argoseal-notary, namespace argo: watch configmaps",
+		"argoseal-system/argoseal-notary, namespace argoseal-system: update configmaps [argoseal-believed argoseal-epochs argoseal-trusted argoseal-argo]",
+	}
+	if d := cmp.Diff(want, more); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// TestFollowing: without a cluster the namespaces are enough. Only policies have the
+// parameter, for a webhook's condition has none, and without it they deny.
+func TestFollowing(t *testing.T) {
+	out, err := template(t, "-f", "testdata/followed.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks, denies := 0, 0
+	for doc := range strings.SplitSeq(out, "\n---\n") {
+		switch uses := strings.Contains(doc, "params."); {
+		case strings.Contains(doc, "\nkind: ValidatingAdmissionPolicy\n"):
+			if uses != strings.Contains(doc, "\n  paramKind: {apiVersion: v1, kind: ConfigMap}\n") {
+				t.Errorf("a policy asks for what it has not, or has what it does not ask for:\n%s", doc)
+			}
+			if uses {
+				asks++
+			}
+		case strings.Contains(doc, "\nkind: ValidatingAdmissionPolicyBinding\n"):
+			if strings.Contains(doc, "\n  paramRef: {name: argoseal-argo, namespace: argoseal-system, parameterNotFoundAction: Deny}\n") {
+				denies++
+			}
+		case uses:
+			t.Errorf("this has no parameter:\n%s", doc)
+		}
+	}
+	if asks != 4 || denies != asks {
+		t.Errorf("%d policies ask for Argo's controllers, and %d bindings deny without", asks, denies)
 	}
 }
 
@@ -60,6 +117,9 @@ func TestRightsOfConfigMaps(t *testing.T) {
 	}
 }
 
+// kubernetesOwn is the one binding that gives something to controllers of Kubernetes.
+const kubernetesOwn = "argoseal-secret-workloads"
+
 // rights are those of every ServiceAccount that was rendered: "NAMESPACE/NAME, where:
 // verb group/resource [names]". A role that is bound to somebody else, or that is not
 // there, fails.
@@ -76,13 +136,20 @@ func rights(t *testing.T, rendered string) []string {
 	for _, a := range of[corev1.ServiceAccount](t, rendered, "ServiceAccount") {
 		found[a.Namespace+"/"+a.Name] = nil
 	}
-	bind := func(where string, subjects []rbacv1.Subject, rules []rbacv1.PolicyRule, known bool) {
+	bind := func(name, where string, subjects []rbacv1.Subject, rules []rbacv1.PolicyRule, known bool) {
 		t.Helper()
 		if !known {
 			t.Errorf("%s: a binding of a role that the chart does not have", where)
 		}
 		for _, s := range subjects {
 			account := s.Namespace + "/" + s.Name
+			if s.Kind == "User" {
+				account = "User " + s.Name
+			}
+			if name == kubernetesOwn && (s.Namespace == "kube-system" || s.Name == "system:kube-controller-manager") {
+				found[account] = append(found[account], lines(account, where, rules)...)
+				continue
+			}
 			if _, ok := found[account]; s.Kind != "ServiceAccount" || !ok {
 				t.Errorf("%s: rights for %s %s", where, s.Kind, account)
 			}
@@ -91,14 +158,14 @@ func rights(t *testing.T, rendered string) []string {
 	}
 	for _, b := range of[rbacv1.ClusterRoleBinding](t, rendered, "ClusterRoleBinding") {
 		rules, ok := clusterRoles[b.RoleRef.Name]
-		bind("cluster", b.Subjects, rules, ok)
+		bind(b.Name, "cluster", b.Subjects, rules, ok)
 	}
 	for _, b := range of[rbacv1.RoleBinding](t, rendered, "RoleBinding") {
 		rules, ok := roles[b.Namespace+"/"+b.RoleRef.Name]
 		if b.RoleRef.Kind == "ClusterRole" {
 			rules, ok = clusterRoles[b.RoleRef.Name]
 		}
-		bind("namespace "+b.Namespace, b.Subjects, rules, ok)
+		bind(b.Name, "namespace "+b.Namespace, b.Subjects, rules, ok)
 	}
 	var all []string
 	for _, account := range slices.Sorted(maps.Keys(found)) {

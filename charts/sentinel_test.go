@@ -89,7 +89,7 @@ func TestSentinelRefused(t *testing.T) {
 // TestTheAgentHasOneFolderOfItsHost, and neither rights in the cluster nor on the
 // machine.
 func TestTheAgentHasOneFolderOfItsHost(t *testing.T) {
-	rendered, err := sentinelTemplate(t, "-f", sentinelDefaults)
+	rendered, err := sentinelTemplate(t, "-f", sentinelDefaults, "--set", "access.enabled=true")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +128,32 @@ func TestTheAgentHasOneFolderOfItsHost(t *testing.T) {
 				t.Errorf("%s has %s of its host", d.Name, v.HostPath.Path)
 			}
 		}
+	}
+}
+
+// TestAccessComesWhole: its resource, policies and controller are there together, or none
+// of them is. Policies without the resource refuse whatever they match.
+func TestAccessComesWhole(t *testing.T) {
+	for enabled, want := range map[string][3]int{"false": {0, 0, 0}, "true": {1, 7, 1}} {
+		rendered, err := sentinelTemplate(t, "-f", sentinelDefaults, "--set", "access.enabled="+enabled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// escrow's policy is encryption's
+		got := [3]int{strings.Count(rendered, "\n  name: secretaccesses.argoseal.dev\n"), strings.Count(rendered, "\nkind: ValidatingAdmissionPolicy\n") - 1, strings.Count(rendered, "\n            - access\n")}
+		if got != want {
+			t.Errorf("access.enabled=%s renders %v, want %v", enabled, got, want)
+		}
+		if bound := strings.Count(rendered, "\nkind: ValidatingAdmissionPolicyBinding\n") - 1; bound != want[1] {
+			t.Errorf("access.enabled=%s: %d policies are bound", enabled, bound)
+		}
+	}
+	rendered, err := sentinelTemplate(t, "--set", "encryption.enabled=false,access.enabled=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(rendered, "secretencryptions.argoseal.dev") || strings.Contains(rendered, "kind: DaemonSet") {
+		t.Error("access alone brings encryption along")
 	}
 }
 

@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"pkg/artifact":        {},
 	"pkg/reason":          {"pkg/text"},
 	"pkg/sidecar/company": {},
+	"pkg/memory":          {},
 	"pkg/text":            {},
 	"pkg/version":         {},
 
@@ -27,6 +28,7 @@ var mayImport = map[string][]string{
 	"pkg/pin":         {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason"},
 
 	// What Argo's pods and workflows are, and what we add to them.
+	"pkg/argo/controller": {},
 	"pkg/argo/graph":      {},
 	"pkg/argo/definition": {"pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/reason"},
 	"pkg/argo":            {"pkg/api/v1alpha1", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/reason"},
@@ -42,8 +44,9 @@ var mayImport = map[string][]string{
 	// What asks others: the API server, the log.
 	"certs":              {},
 	"pkg/epoch":          {"pkg/reason"},
-	"pkg/epoch/keeper":   {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/reason"},
-	"pkg/notary/trusted": {"pkg/api/v1alpha1", "pkg/argo", "pkg/reason"},
+	"pkg/epoch/keeper":   {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/memory", "pkg/reason"},
+	"pkg/followed":       {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/controller", "pkg/cluster", "pkg/reason", "pkg/text"},
+	"pkg/notary/trusted": {"pkg/api/v1alpha1", "pkg/argo", "pkg/followed", "pkg/reason"},
 	"pkg/cluster":        {"pkg/reason"},
 	"pkg/trust":          {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
 	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
@@ -56,7 +59,7 @@ var mayImport = map[string][]string{
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sidecar",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/memory", "pkg/provenance", "pkg/reason", "pkg/sidecar",
 		"pkg/tag", "pkg/verify",
 	},
 	"webhook/gate": {
@@ -64,7 +67,7 @@ var mayImport = map[string][]string{
 		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "webhook/evidence",
 	},
 	"webhook/server": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/pin", "pkg/policy", "pkg/reason",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
 		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/inject",
 	},
 
@@ -93,15 +96,15 @@ var mayImport = map[string][]string{
 	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/trace", "pkg/verify"},
+	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/trace", "pkg/trust", "pkg/verify"},
 	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/monitor/controller", "pkg/reason"},
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/notary", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/notary/workflow", "pkg/provenance",
-		"pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/trust",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/notary/workflow", "pkg/provenance",
+		"pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/trust", "pkg/verify",
 	},
 	"cmd/argoseal-webhook": {
-		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/reason", "pkg/sidecar", "pkg/trust", "webhook/evidence", "webhook/gate",
+		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate",
 		"webhook/server",
 	},
 	"cmd/argoseal-sentinel": {

@@ -24,12 +24,9 @@ import (
 // version is set at link time.
 var version = "devel"
 
-// The client's own limits are far above what sealing needs (five calls a pod),
-// so that they never make a seal late; the API server has its own, per client.
-const (
-	queriesPerSecond = 500
-	queriesBurst     = 1000
-)
+// queriesPerSecond is far above what sealing needs (three calls a pod), so that it
+// never makes a seal late; the API server has limits of its own, per client.
+const queriesPerSecond = 1000
 
 func main() {
 	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil))
@@ -57,7 +54,7 @@ func connect() (*rest.Config, *runtime.Scheme, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding the API server: %w", err)
 	}
-	config.QPS, config.Burst = queriesPerSecond, queriesBurst
+	config.QPS, config.Burst = queriesPerSecond, 2*queriesPerSecond
 	config.UserAgent = "argoseal-notary/" + version
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {

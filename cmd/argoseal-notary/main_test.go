@@ -17,6 +17,7 @@ func good() options {
 		signerImages:   []string{"ghcr.io/argoseal/argoseal-signer@sha256:" + strings.Repeat("1", 64)},
 		claimDuration:  15 * time.Second,
 		workers:        1,
+		queries:        1,
 	}
 }
 
@@ -37,6 +38,7 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 		"two of them are missing": {func(o *options) { o.namespace, o.rekorURL = "", "" }, "--namespace, --rekor-url"},
 		"a claim that is no time": {func(o *options) { o.claimDuration = time.Second }, "--claim-duration"},
 		"no workers":              {func(o *options) { o.workers = 0 }, "--workers"},
+		"no queries":              {func(o *options) { o.queries = 0 }, "--queries-per-second"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := good()

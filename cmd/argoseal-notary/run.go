@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -26,6 +29,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
+	"github.com/argoseal/argoseal/pkg/followed"
 	"github.com/argoseal/argoseal/pkg/notary"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/notary/trusted"
@@ -35,6 +39,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/trust"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // options are the flags of run.
@@ -46,6 +51,7 @@ type options struct {
 	executorEnv    []string
 	additions      []string
 	signerImages   []string
+	argoNamespaces []string
 	quoted         []string
 	clusterName    string
 	metricsAddress string
@@ -53,6 +59,7 @@ type options struct {
 	claimDuration  time.Duration
 	workers        int
 	attest         bool
+	queries        int
 }
 
 func runCommand() *cobra.Command {
@@ -62,10 +69,12 @@ func runCommand() *cobra.Command {
 		Short: "Seal pods until told to stop",
 		Long: `Seal pods until told to stop.
 
---argo-controller, --executor-image, --executor-env, --executor-addition and
---signer-image are those of the webhook. What was given before is remembered for 30
-days, in the ConfigMap argoseal-trusted: pods that were admitted under it may still
-run. A pod that was admitted under anything else is not sealed, and tried again.`,
+--argo-controller, --executor-image, --executor-env, --executor-addition,
+--signer-image and --argo-namespace are those of the webhook. What was given before is
+remembered for 30 days, in the ConfigMap argoseal-trusted: pods that were admitted
+under it may still run. A pod that was admitted under anything else is not sealed, and
+tried again. What Argo runs in each --argo-namespace is looked for when something
+changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o) },
 	}
@@ -73,6 +82,7 @@ run. A pod that was admitted under anything else is not sealed, and tried again.
 	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of Argoseal (env POD_NAMESPACE)")
 	f.StringVar(&o.rekorURL, "rekor-url", os.Getenv("ARGOSEAL_REKOR_URL"), "base URL of the Rekor v2 log (env ARGOSEAL_REKOR_URL)")
 	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
+	f.StringArrayVar(&o.argoNamespaces, "argo-namespace", nil, "namespace whose Argo is trusted, whatever it runs: its controllers and executors are followed; repeatable")
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
 	f.StringArrayVar(&o.signerImages, "signer-image", nil, "argoseal-signer's image by digest; repeatable")
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
@@ -83,7 +93,8 @@ run. A pod that was admitted under anything else is not sealed, and tried again.
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
 	f.DurationVar(&o.claimDuration, "claim-duration", 15*time.Second, "time without a sign of life after which another replica takes a pod over")
-	f.IntVar(&o.workers, "workers", 64, "pods at work at a time; the log takes about a second for each, however many there are")
+	f.IntVar(&o.workers, "workers", 128, "pods at work at a time; the log takes some half a second for each, however many there are")
+	f.IntVar(&o.queries, "queries-per-second", queriesPerSecond, "calls of the API server, on average; for a moment twice as many. A seal takes three")
 	return c
 }
 
@@ -92,8 +103,8 @@ func (o options) check() error {
 	if err := requireFlags(map[string]bool{
 		"namespace":       o.namespace != "",
 		"rekor-url":       o.rekorURL != "",
-		"argo-controller": len(o.controllers) > 0,
-		"executor-image":  len(o.executorImages) > 0,
+		"argo-controller": len(o.controllers)+len(o.argoNamespaces) > 0,
+		"executor-image":  len(o.executorImages)+len(o.argoNamespaces) > 0,
 		"signer-image":    len(o.signerImages) > 0,
 	}); err != nil {
 		return err
@@ -103,15 +114,18 @@ func (o options) check() error {
 			return usage("--signer-image: %v", err)
 		}
 	}
-	if o.claimDuration < 3*time.Second || o.workers < 1 {
-		return usage("--claim-duration is at least 3s, --workers at least 1")
+	if slices.Contains(o.argoNamespaces, "") {
+		return usage("--argo-namespace is the name of one")
+	}
+	if o.claimDuration < 3*time.Second || o.workers < 1 || o.queries < 1 {
+		return usage("--claim-duration is at least 3s, --workers and --queries-per-second are at least 1")
 	}
 	return nil
 }
 
 // said is what the operator says about their Argo and our signer.
 func (o options) said() (trusted.Installation, error) {
-	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, nil, o.additions)
+	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, nil, o.additions, len(o.argoNamespaces) > 0)
 	if err != nil {
 		return trusted.Installation{}, usage("--argo-controller, --executor-image, --executor-env: %v", err)
 	}
@@ -130,7 +144,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(config, scheme, o)
+	spendMemory()
+	config.QPS, config.Burst = float32(o.queries), 2*o.queries
+	watched := notary.NewWatched()
+	mgr, err := newManager(config, scheme, o, watched)
 	if err != nil {
 		return err
 	}
@@ -153,8 +170,9 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	var identity atomic.Pointer[argo.Identity]
+	identity.Store(&p.trusted.Identity)
 	n := &notary.Notary{
-		Cache:         mgr.GetClient(),
 		API:           api,
 		ContainerLogs: notary.PodLogs{Pods: pods},
 		Epochs:        keeper.Reader{API: api, Namespace: o.namespace}.At,
@@ -163,7 +181,7 @@ func run(ctx context.Context, o options) error {
 		Backlog:       &notary.Backlog{},
 		Clock:         clock.RealClock{},
 		ClaimDuration: o.claimDuration,
-		Identity:      p.trusted.Identity,
+		Identity:      func() argo.Identity { return *identity.Load() },
 		SignerImages:  p.trusted.Signers,
 		Redaction:     p.redaction,
 		Cluster:       p.clusterName,
@@ -172,7 +190,18 @@ func run(ctx context.Context, o options) error {
 	if n.Holder, err = holder(); err != nil {
 		return err
 	}
+	n.Shards = &notary.Shards{Self: n.Holder, Namespace: o.namespace}
+	set, err := kubernetes.NewForConfigAndClient(config, mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("client of leases: %w", err)
+	}
+	if err := mgr.Add(notary.Alive(set, o.namespace, n.Holder, o.claimDuration)); err != nil {
+		return err
+	}
 	if err := mgr.Add(&keeper.Keeper{API: api, Namespaces: pods.Namespaces(), Namespace: o.namespace, Log: ctrl.Log.WithName("epochs")}); err != nil {
+		return err
+	}
+	if err := follow(ctx, mgr, api, o, said, &identity); err != nil {
 		return err
 	}
 	n.Metrics = notary.NewMetrics(metrics.Registry, n.Backlog, n.Clock)
@@ -184,13 +213,37 @@ func run(ctx context.Context, o options) error {
 	}
 	if o.attest {
 		whole := &workflow.Attestor{
-			Cache: n.Cache, API: api, Keys: n.Keyring.Current, Clock: n.Clock, Holder: n.Holder, ClaimDuration: o.claimDuration, Cluster: n.Cluster, Version: version,
+			Cache: mgr.GetClient(), API: api, Keys: n.Keyring.Current, Clock: n.Clock, Holder: n.Holder, ClaimDuration: o.claimDuration, Cluster: n.Cluster, Version: version,
 		}
 		if err := whole.SetupWithManager(mgr); err != nil {
 			return err
 		}
 	}
-	return serve(ctx, mgr, n, o)
+	return serve(ctx, mgr, n, watched, o)
+}
+
+// follow keeps up with what Argo runs in the namespaces that are named, if any are.
+func follow(ctx context.Context, mgr manager.Manager, api client.Client, o options, said trusted.Installation, identity *atomic.Pointer[argo.Identity]) error {
+	if len(o.argoNamespaces) == 0 {
+		return nil
+	}
+	k := &followed.Keeper{
+		API: api, Namespace: o.namespace, Of: o.argoNamespaces,
+		Events: mgr.GetEventRecorder("argoseal-notary"), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("argo"),
+		Remember: func(ctx context.Context, now followed.Record) error {
+			at := time.Now()
+			said := trusted.Installation{Identity: now.Identity(said.Identity, o.argoNamespaces, 0, at), Signers: said.Signers}
+			all, err := trusted.Remember(ctx, api, o.namespace, said, at)
+			if err == nil {
+				identity.Store(&all.Identity)
+			}
+			return err
+		},
+	}
+	if err := metrics.Registry.Register(k.Metrics()); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return k.SetupWithManager(ctx, mgr)
 }
 
 // prepared is what the cluster has for us.
@@ -221,7 +274,7 @@ func prepare(ctx context.Context, api client.Client, o options, said trusted.Ins
 		return p, err
 	}
 	p.trust = &trust.Store{
-		API: api, Namespace: o.namespace, Usable: keyring.Usable(p.signer, o.rekorURL), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),
+		API: api, Namespace: o.namespace, Builders: verify.BuildersOf(p.clusterName), Usable: keyring.Usable(p.signer, o.rekorURL), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),
 	}
 	var refusal *reason.Error
 	if errors.As(p.trust.Load(ctx), &refusal) {
@@ -244,17 +297,18 @@ func holder() (string, error) {
 	return name, nil
 }
 
-func newManager(config *rest.Config, scheme *runtime.Scheme, o options) (manager.Manager, error) {
-	objects, err := notary.Caches()
+func newManager(config *rest.Config, scheme *runtime.Scheme, o options, watched *notary.Watched) (manager.Manager, error) {
+	objects, err := watched.Caches()
 	if err != nil {
 		return nil, err
 	}
 	objects[&v1alpha1.WorkflowProvenance{}] = cache.ByObject{Transform: workflow.Slim}
+	maps.Copy(objects, notary.LeaseCache(o.namespace))
 	// What was begun is finished; then the claims that are left are released.
 	grace := o.claimDuration + 2*time.Second
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
-		Cache:                   cache.Options{ByObject: objects},
+		Cache:                   cache.Options{ByObject: objects, NewInformer: notary.NewInformer},
 		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress:  o.healthAddress,
 		GracefulShutdownTimeout: &grace,
@@ -269,7 +323,7 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, o options) (manager
 const releaseTimeout = 5 * time.Second
 
 // serve seals until ctx ends.
-func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, o options) error {
+func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, watched *notary.Watched, o options) error {
 	ready := func(*http.Request) error {
 		if n.Keyring.Current() == nil {
 			return errors.New("no tag key or no trusted root yet")
@@ -277,7 +331,7 @@ func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, o options
 		return nil
 	}
 	if err := errors.Join(
-		n.SetupWithManager(mgr, o.workers),
+		n.SetupWithManager(ctx, mgr, watched, o.workers),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("keys", ready),
 	); err != nil {

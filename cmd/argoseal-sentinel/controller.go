@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -114,12 +115,18 @@ func run(ctx context.Context, o options) error {
 		Client:  mgr.GetClient(),
 		Mapper:  mgr.GetRESTMapper(),
 		Events:  mgr.GetEventRecorder("argoseal-sentinel"),
+		Metrics: controller.NewMetrics(metrics.Registry),
 		Clock:   clock.RealClock{},
 		Random:  rand.Reader,
 		Servers: servers,
 		Term:    turns.Term,
-		Scan: func(resources []string) controller.Reading {
-			return etcd.Scanner{KV: store, Prefix: o.etcdPrefix, For: 10 * time.Second}.Begin(resources)
+		Scan: func(ctx context.Context, resources []string) (controller.Reading, error) {
+			uid, revision, err := turns.Seen(ctx)
+			if err != nil {
+				return nil, err
+			}
+			witness := etcd.Witness{Path: turns.Path(), UID: uid, Revision: revision}
+			return etcd.Scanner{KV: store, Prefix: o.etcdPrefix, For: 10 * time.Second, Witness: witness}.Begin(resources), nil
 		},
 		Migrator: migrator,
 		Serves:   migrator.Serves,

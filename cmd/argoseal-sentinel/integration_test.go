@@ -63,8 +63,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// stored reads the resource from etcd, without an API server.
-func stored(t *testing.T, etcd *envtest.Etcd) []byte {
+// stored reads the resource, and the Secrets, from etcd, without an API server.
+func stored(t *testing.T, etcd *envtest.Etcd) (resource []byte, objects []object) {
 	t.Helper()
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd.URL.String()}, DialTimeout: 10 * time.Second})
 	must(t, err)
@@ -74,7 +74,12 @@ func stored(t *testing.T, etcd *envtest.Etcd) []byte {
 	if len(got.Kvs) != 1 {
 		t.Fatalf("etcd has %d", len(got.Kvs))
 	}
-	return got.Kvs[0].Value
+	secrets, err := c.Get(t.Context(), "/registry/secrets/", clientv3.WithPrefix())
+	must(t, err)
+	for _, kv := range secrets.Kvs {
+		objects = append(objects, object{kv.Key, kv.Value})
+	}
+	return got.Kvs[0].Value, objects
 }
 
 // TestALostFileIsRestoredFromEscrow: with a real API server. The file is lost, with it
@@ -123,7 +128,8 @@ func TestALostFileIsRestoredFromEscrow(t *testing.T) {
 		stop()
 	}
 
-	restored, _, err := restoringFrom(t, stored(t, etcd), identity.String())
+	from, objects := stored(t, etcd)
+	restored, _, err := restoringFrom(t, from, identity.String(), "--objects", dump(t, objects...))
 	must(t, err)
 	config, _, err = raise(t, etcd, write(restored))
 	must(t, err)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -16,22 +18,31 @@ import (
 	"github.com/argoseal/argoseal/pkg/sentinel/escrow"
 )
 
-// maxResource bounds a resource: etcd stores no more.
-const maxResource = 4 << 20
+// maxResource bounds a resource: etcd stores no more. maxObjects bounds what keys are
+// proven by.
+const (
+	maxResource = 4 << 20
+	maxObjects  = 256 << 20
+)
 
 func restoreCommand() *cobra.Command {
-	var from, identity, file, write string
+	var from, identity, file, write, objects string
+	var trust []string
 	c := &cobra.Command{
 		Use:   "restore",
 		Short: "Make an encryption file of escrowed keys",
 		Long: `Make an encryption file of escrowed keys.
 
 It decrypts the keys in a SecretEncryption's status, and makes a file that reads with
-all of them, and what is not encrypted, and writes with the one that was written with
-last. The resource may be what kubectl prints, or what etcd has: without its key no
-API server becomes ready.`,
+those that open objects of etcd, and what is not encrypted, and writes with the one that
+most objects lie under. The resource may be what kubectl prints, or what etcd has:
+without its key no API server becomes ready.
+
+Whoever knows the public recipient can put a key there that is theirs, so a key that
+opens nothing is left out, unless it is named with --trust.`,
 		Example: `  etcdctl get --print-value-only /registry/argoseal.dev/secretencryptions/cluster >escrow.yaml
-  argoseal-sentinel restore --from escrow.yaml --identity key.txt \
+  etcdctl get --prefix /registry/secrets/ -w json >objects.json
+  argoseal-sentinel restore --from escrow.yaml --identity key.txt --objects objects.json \
     --file /etc/kubernetes/encryption/config.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -43,7 +54,11 @@ API server becomes ready.`,
 			if err != nil {
 				return err
 			}
-			config, err := restored(resource, identities, write, c.ErrOrStderr())
+			stored, err := readObjects(objects)
+			if err != nil {
+				return err
+			}
+			config, err := restored(resource, identities, choice{objects: stored, trust: trust, write: write}, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -62,7 +77,9 @@ API server becomes ready.`,
 	f.StringVar(&from, "from", "", "file with the SecretEncryption, as YAML or JSON")
 	f.StringVar(&identity, "identity", "", "file with the identity of age that the keys are for")
 	f.StringVar(&file, "file", "", "encryption file to make; it must not be there")
-	f.StringVar(&write, "write", "", "key to write with, PROVIDER/NAME; empty: the one that was written with last")
+	f.StringVar(&objects, "objects", "", "file with objects of etcd, as etcdctl prints them with -w json, which the keys have to open")
+	f.StringArrayVar(&trust, "trust", nil, "PROVIDER/NAME of a key to read with, although it opens none of the objects; repeatable")
+	f.StringVar(&write, "write", "", "key to write with, PROVIDER/NAME; empty: the one that most objects lie under")
 	require(c, "from", "identity", "file")
 	return c
 }
@@ -103,37 +120,86 @@ func readIdentities(path string) ([]age.Identity, error) {
 	return identities, nil
 }
 
-// restored is the configuration of all keys that can be decrypted. Those that cannot are
-// named: they may be for others.
-func restored(o *v1alpha1.SecretEncryption, identities []age.Identity, write string, notes io.Writer) (encryption.Config, error) {
-	if k := o.Status.Key; write == "" && k != nil {
-		write = encryption.Ref{Provider: encryption.Provider(k.Provider), Name: k.Name}.String()
+// object is one of etcd's.
+type object struct {
+	Key   []byte `json:"key"`
+	Value []byte `json:"value"`
+}
+
+// readObjects reads what etcdctl printed; none if there is no file.
+func readObjects(path string) ([]object, error) {
+	if path == "" {
+		return nil, nil
 	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxObjects+1))
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		Kvs []object `json:"kvs"`
+	}
+	switch err := json.Unmarshal(raw, &list); {
+	case len(raw) > maxObjects:
+		return nil, fmt.Errorf("--objects is larger than %d bytes: some objects of each key are enough", maxObjects)
+	case err != nil || len(list.Kvs) == 0:
+		return nil, errors.New("--objects: it is not what etcdctl get --prefix … -w json prints") // the error may quote an object
+	}
+	return list.Kvs, nil
+}
+
+// choice is what the keys are chosen by.
+type choice struct {
+	objects []object
+	trust   []string
+	write   string
+}
+
+// restored is the configuration of the keys that open objects, or that are trusted. The
+// others are named: they may be for others, or anybody's.
+func restored(o *v1alpha1.SecretEncryption, identities []age.Identity, by choice, notes io.Writer) (encryption.Config, error) {
 	keys := encryption.Off().Keys()
-	var first encryption.Key
+	var write encryption.Key
+	if by.write == string(encryption.Identity) {
+		write = keys[0]
+	}
+	most := 0
 	for _, e := range o.Status.Escrow {
 		key, err := escrow.Open(e.Data, identities...)
 		if err == nil && key.String() != e.Key {
 			err = fmt.Errorf("it is %s", key)
+		}
+		opens := 0
+		if err == nil {
+			for _, stored := range by.objects {
+				if escrow.Opens(key, string(stored.Key), stored.Value) {
+					opens++
+				}
+			}
+			if opens == 0 && !slices.Contains(by.trust, e.Key) {
+				err = errors.New("it opens none of --objects, so it may be anybody's; if you know it, name it with --trust")
+			}
 		}
 		if err != nil {
 			fmt.Fprintf(notes, "%s is left out: %s\n", e.Key, strings.TrimSpace(err.Error()))
 			continue
 		}
 		keys = append(keys, key)
-		if e.Key == write {
-			first = key
+		if e.Key == by.write || by.write == "" && opens > most {
+			write, most = key, opens
 		}
 	}
 	switch {
 	case len(keys) == 1:
-		return encryption.Config{}, errors.New("no key could be decrypted")
-	case write == string(encryption.Identity):
-		first = keys[0]
-	case first.Name == "":
-		return encryption.Config{}, fmt.Errorf("%q, to write with, is not among the keys: choose one with --write", write)
+		return encryption.Config{}, errors.New("no key is restored: give --objects that they open, or name those that you know with --trust")
+	case write.Provider == "":
+		return encryption.Config{}, fmt.Errorf("which key to write with is not known (%q): choose one of %v with --write", by.write, keys)
 	}
-	return encryption.NewConfig(first, keys...)
+	return encryption.NewConfig(write, keys...)
 }
 
 // writeNew writes a file that only its owner may read, and replaces none.

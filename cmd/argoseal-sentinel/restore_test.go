@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"filippo.io/age"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/storage/value"
+	"k8s.io/apiserver/pkg/storage/value/encrypt/secretbox"
 	"sigs.k8s.io/yaml"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -101,22 +104,25 @@ func TestRestore(t *testing.T) {
 	}
 	o, keys := escrowed(t, mine, "a", "b")
 	foreign, _ := escrowed(t, other, "c")
-	config, out, err := restoring(t, o, mine.String())
+	objects := "--objects=" + dump(t, object{[]byte("/registry/secrets/n/1"), under(t, keys[0], "a", "/registry/secrets/n/1")},
+		object{[]byte("/registry/secrets/n/2"), under(t, keys[1], "b", "/registry/secrets/n/2")},
+		object{[]byte("/registry/secrets/n/3"), under(t, keys[1], "b", "/registry/secrets/n/3")})
+	config, out, err := restoring(t, o, mine.String(), objects)
 	if err != nil || !config.Write().Equal(keys[1]) || len(config.Keys()) != 3 || !config.Reads(keys[0].Ref) || !config.Reads(encryption.Ref{Provider: encryption.Identity}) {
 		t.Errorf("%v, %v", config, err)
 	}
 	if strings.Contains(out, "YWFh") || !strings.Contains(out, keys[0].String()) {
 		t.Errorf("it says %s", out)
 	}
-	if config, _, err = restoring(t, o, mine.String(), "--write", keys[0].String()); err != nil || !config.Write().Equal(keys[0]) {
+	if config, _, err = restoring(t, o, mine.String(), objects, "--write", keys[0].String()); err != nil || !config.Write().Equal(keys[0]) {
 		t.Errorf("%v, %v", config, err)
 	}
 	o.Status.Escrow = append(o.Status.Escrow, foreign.Status.Escrow...)
-	if config, out, err = restoring(t, o, mine.String()); err != nil || len(config.Keys()) != 3 || !strings.Contains(out, foreign.Status.Escrow[0].Key+" is left out") {
+	if config, out, err = restoring(t, o, mine.String(), objects); err != nil || len(config.Keys()) != 3 || !strings.Contains(out, foreign.Status.Escrow[0].Key+" is left out") {
 		t.Errorf("%v, %v, %s", config, err, out)
 	}
 	o.Status.Escrow[0].Key = "secretbox/another" // somebody has exchanged them
-	if config, _, err = restoring(t, o, mine.String()); err != nil || config.Reads(keys[0].Ref) {
+	if config, _, err = restoring(t, o, mine.String(), objects); err != nil || config.Reads(keys[0].Ref) {
 		t.Errorf("%v, %v", config, err)
 	}
 	for what, c := range map[string]struct {
@@ -129,8 +135,61 @@ func TestRestore(t *testing.T) {
 		"no key in escrow":        {resource: &v1alpha1.SecretEncryption{TypeMeta: o.TypeMeta}, identity: mine.String()},
 		"a key that is not there": {resource: o, identity: mine.String(), args: []string{"--write", "secretbox/none"}},
 	} {
-		if config, _, err := restoring(t, c.resource, c.identity, c.args...); err == nil || strings.Contains(err.Error(), mine.String()) {
+		if config, _, err := restoring(t, c.resource, c.identity, append(c.args, objects)...); err == nil || strings.Contains(err.Error(), mine.String()) {
 			t.Errorf("%s: %v, %v", what, config, err)
 		}
+	}
+}
+
+// under is an object as an API server with a key, made of a letter, stores it.
+func under(t *testing.T, key encryption.Key, letter, path string) []byte {
+	t.Helper()
+	sealed, err := secretbox.NewSecretboxTransformer([32]byte([]byte(strings.Repeat(letter, 32)))).
+		TransformToStorage(t.Context(), []byte("k8s\x00 a Secret"), value.DefaultContext(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]byte("k8s:enc:secretbox:v1:"+key.Name+":"), sealed...)
+}
+
+// dump writes objects as etcdctl does.
+func dump(t *testing.T, objects ...object) string {
+	t.Helper()
+	raw, err := json.Marshal(map[string]any{"header": map[string]any{"revision": 1}, "kvs": objects})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "objects.json")
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Whoever knows the recipient's public key puts a key of theirs into escrow, and has the
+// status say that it is the one that is written with. No server gets it, unless somebody
+// says that they know it.
+func TestAPlantedKeyIsNotRestored(t *testing.T) {
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, keys := escrowed(t, identity, "a", "x") // the second is the attacker's, and is in status.key
+	const path = "/registry/secrets/n/1"
+	genuine := object{[]byte(path), under(t, keys[0], "a", path)}
+	// What only says that it lies under the key proves nothing.
+	forged := object{[]byte(path), append([]byte("k8s:enc:secretbox:v1:"+keys[1].Name+":"), make([]byte, 64)...)}
+	config, out, err := restoring(t, o, identity.String(), "--objects", dump(t, genuine, forged))
+	if err != nil || !config.Write().Equal(keys[0]) || config.Reads(keys[1].Ref) || !strings.Contains(out, keys[1].String()+" is left out") {
+		t.Errorf("%v, %v, %s", config, err, out)
+	}
+	if config, _, err := restoring(t, o, identity.String()); err == nil {
+		t.Errorf("what nothing proves is restored: %v", config)
+	}
+	if config, _, err := restoring(t, o, identity.String(), "--objects", dump(t, genuine), "--write", keys[1].String()); err == nil {
+		t.Errorf("it writes with %s", config.WriteRef())
+	}
+	if config, _, err = restoring(t, o, identity.String(), "--trust", keys[0].String(), "--write", keys[0].String()); err != nil || !config.Write().Equal(keys[0]) {
+		t.Errorf("a key that somebody knows: %v, %v", config, err)
 	}
 }

@@ -26,6 +26,8 @@ type options struct {
 	executorEnv    []string
 	additions      []string
 	executorUsers  []string
+	argoNamespaces []string
+	nonroot        int64
 	requeues       []time.Duration
 	workers        int
 	replicas       int
@@ -81,6 +83,8 @@ func command() *cobra.Command {
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
 	f.StringArrayVar(&o.additions, "executor-addition", nil, "variable:NAME=VALUE, variable:NAME or mount:VOLUME:PATH[:ro] that webhooks of yours add to Argo's containers and to ours; repeatable")
 	f.StringArrayVar(&o.executorUsers, "executor-user", nil, "IMAGE=USER: the number of the user that an executor image names for itself, if not root; repeatable")
+	f.StringArrayVar(&o.argoNamespaces, "argo-namespace", nil, "namespace whose Argo is trusted, whatever it runs, as the notary finds it; repeatable")
+	f.Int64Var(&o.nonroot, "nonroot-executor-user", 0, "with --argo-namespace: number of the user that executor images called -nonroot name, unless --executor-user says; 0: they name none")
 	f.DurationSliceVar(&o.requeues, "argo-requeue-time", []time.Duration{defaultRequeue}, "DEFAULT_REQUEUE_TIME of an Argo controller; repeatable, the longest counts")
 	f.IntVar(&o.workers, "argo-workflow-workers", defaultWorkers, "--workflow-workers of the Argo controller that has the fewest: a quarter of them may be kept by tries in place")
 	f.IntVar(&o.replicas, "replicas", 1, "how many of us share that quarter")
@@ -103,8 +107,8 @@ func (o options) check() error {
 	for flag, given := range map[string]bool{
 		"namespace":       o.namespace != "",
 		"signer-image":    o.signerImage != "",
-		"argo-controller": len(o.controllers) > 0,
-		"executor-image":  len(o.executorImages) > 0 && !slices.Contains(o.executorImages, ""),
+		"argo-controller": len(o.controllers)+len(o.argoNamespaces) > 0,
+		"executor-image":  len(o.executorImages)+len(o.argoNamespaces) > 0 && !slices.Contains(o.executorImages, ""),
 		"service":         o.service != "",
 	} {
 		if !given {
@@ -118,6 +122,9 @@ func (o options) check() error {
 	if err := (sidecar.Config{Image: o.signerImage}).Validate(); err != nil {
 		return usage("--signer-image: %v", err)
 	}
+	if slices.Contains(o.argoNamespaces, "") || o.nonroot < 0 {
+		return usage("--argo-namespace is the name of one, --nonroot-executor-user at least 0")
+	}
 	if o.workers < 1 || o.replicas < 1 {
 		return usage("--argo-workflow-workers and --replicas are at least 1")
 	}
@@ -129,7 +136,7 @@ func (o options) check() error {
 
 // identity is what the operator says about their Argo.
 func (o options) identity() (argo.Identity, error) {
-	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, o.executorUsers, o.additions)
+	id, err := argo.NewIdentity(o.controllers, o.executorImages, o.executorEnv, o.executorUsers, o.additions, len(o.argoNamespaces) > 0)
 	if err != nil {
 		return id, usage("--argo-controller, --executor-image, --executor-env, --executor-user: %v", err)
 	}

@@ -27,10 +27,13 @@ import (
 
 	"github.com/argoseal/argoseal/certs"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
+	"github.com/argoseal/argoseal/pkg/followed"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/trust"
+	"github.com/argoseal/argoseal/pkg/verify"
 	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
 	"github.com/argoseal/argoseal/webhook/server"
@@ -90,19 +93,23 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if err != nil {
 		return nil, err
 	}
-	trusted, err := keepTrust(ctx, mgr, o)
+	live := server.Live{API: mgr.GetAPIReader(), Pods: api}
+	name, err := clusterName(ctx, live, o)
+	if err != nil {
+		return nil, err
+	}
+	trusted, err := keepTrust(ctx, mgr, name, o)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := mgr.GetCache().GetInformer(ctx, server.NamespaceMetadata(), cache.BlockUntilSynced(false)); err != nil {
 		return nil, fmt.Errorf("watch namespaces: %w", err)
 	}
-	live := server.Live{API: mgr.GetAPIReader(), Pods: api}
-	producers, policies, err := cached(ctx, mgr, live)
+	quick, policies, err := cached(ctx, mgr, live)
 	if err != nil {
 		return nil, err
 	}
-	decides, err := newGate(ctx, producers, policies, live, o)
+	decides, err := newGate(quick, mgr.GetClient(), policies, live, name, o)
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +120,13 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
+	identity, err := follow(ctx, mgr, decides.Identity, o)
+	if err != nil {
+		return nil, err
+	}
 	handlers := &server.Handlers{
 		Gate:        decides,
+		Identity:    identity,
 		Trust:       current(trusted),
 		Pod:         live.Pod,
 		Namespaces:  server.Namespaces{Cached: mgr.GetClient(), Live: mgr.GetAPIReader()},
@@ -134,51 +146,71 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	}
 	ctrl.Log.Info("starting", "version", version, "cluster", decides.Cluster)
 	ctrl.Log.Info("trusting these as Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
-		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages)
+		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages, "namespaces", o.argoNamespaces)
 	return &webhook{manager: mgr, https: https}, errors.Join(
 		policies.Report(mgr, mgr.GetClient()),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("serving", https.Ready),
 		mgr.AddReadyzCheck("certificate", serving.Ready),
 		mgr.AddReadyzCheck("tag-key", trusted.Ready),
-		mgr.AddReadyzCheck("pods", producers.Ready),
+		mgr.AddReadyzCheck("pods", quick.Pods.Ready),
+		mgr.AddReadyzCheck("records", quick.Records.Ready),
 		mgr.AddReadyzCheck("policies", policies.Ready),
 	)
 }
 
-// cached is what decisions look at first: pods and policies, from caches.
-func cached(ctx context.Context, mgr manager.Manager, live server.Live) (producers *server.Producers, policies *server.Policies, err error) {
-	objects, err := server.Caches()
+// follow keeps up with what Argo runs in the namespaces that are named; nil if none are.
+func follow(ctx context.Context, mgr manager.Manager, given argo.Identity, o options) (func() argo.Identity, error) {
+	if len(o.argoNamespaces) == 0 {
+		return nil, nil
+	}
+	r := &followed.Reader{
+		API: mgr.GetAPIReader(), Namespace: o.namespace, Given: given, Of: o.argoNamespaces, NonRoot: o.nonroot,
+		Clock: clock.RealClock{}, Log: ctrl.Log.WithName("argo"),
+	}
+	return r.Identity, errors.Join(r.SetupWithManager(ctx, mgr), mgr.AddReadyzCheck("argo", r.Ready))
+}
+
+// cached is what decisions look at first: pods, records and policies, from caches.
+func cached(ctx context.Context, mgr manager.Manager, live server.Live) (quick server.Watched, policies *server.Policies, err error) {
+	quick.Records = server.NewRecords()
+	objects, err := server.Caches(quick.Records)
 	if err != nil {
-		return nil, nil, err
+		return quick, nil, err
 	}
 	caches, err := cluster.NewCache(mgr, cache.Options{ByObject: objects})
 	if err != nil {
-		return nil, nil, err
+		return quick, nil, err
 	}
-	if producers, err = server.NewProducers(ctx, caches, live); err != nil {
-		return nil, nil, err
+	if quick.Pods, err = server.NewProducers(ctx, caches, live); err != nil {
+		return quick, nil, err
 	}
 	// Where the CRDs of this release are not there yet, they are waited for.
 	err = cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
+		if err = quick.Records.Watch(ctx, caches); err != nil {
+			return err
+		}
 		policies, err = server.NewPolicies(ctx, caches)
 		return err
 	})
-	return producers, policies, err
+	return quick, policies, err
 }
 
-func newGate(ctx context.Context, quick *server.Producers, policies *server.Policies, live server.Live, o options) (*gate.Gate, error) {
+// clusterName is this cluster's name in builder.id.
+func clusterName(ctx context.Context, live server.Live, o options) (name string, err error) {
+	err = cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
+		name, err = cluster.Name(ctx, live.API, o.clusterName)
+		return err
+	})
+	return name, err
+}
+
+func newGate(quick server.Watched, watched client.Reader, policies *server.Policies, live server.Live, name string, o options) (*gate.Gate, error) {
 	identity, err := o.identity()
 	if err != nil {
 		return nil, err
 	}
-	var name string
-	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
-		name, err = cluster.Name(ctx, live.API, o.clusterName)
-		return err
-	}); err != nil {
-		return nil, err
-	}
+	workflows := server.NewWorkflows(live, clock.RealClock{})
 	return &gate.Gate{
 		Identity: identity,
 		Sidecar:  sidecar.Config{Image: o.signerImage, ExecutorUsers: identity.ExecutorUsers, Additions: identity.Additions},
@@ -186,9 +218,10 @@ func newGate(ctx context.Context, quick *server.Producers, policies *server.Poli
 		Quick:    quick,
 		Live:     live,
 
-		Definitions: live,
+		Definitions: workflows,
+		Recent:      workflows.Recent,
 		Policies:    policies,
-		Epochs:      keeper.Reader{API: live.API, Namespace: o.namespace},
+		Epochs:      keeper.NewRecent(keeper.Reader{API: live.API, Namespace: o.namespace}, watched, clock.RealClock{}),
 
 		Verified: evidence.NewVerified(rememberedBundles),
 		Settled:  lru.New(settledNamespaces),
@@ -244,14 +277,16 @@ func keepCertificate(ctx context.Context, mgr manager.Manager, api kubernetes.In
 	}))
 }
 
-// keepTrust keeps tag keys and trusted root.
-func keepTrust(ctx context.Context, mgr manager.Manager, o options) (*trust.Store, error) {
+// keepTrust keeps tag keys and trust domains.
+func keepTrust(ctx context.Context, mgr manager.Manager, name string, o options) (*trust.Store, error) {
 	// Not the manager's client: that reads from a cache.
 	api, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	store := &trust.Store{API: api, Namespace: o.namespace, MakesTagKey: true, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust")}
+	store := &trust.Store{
+		API: api, Namespace: o.namespace, MakesTagKey: true, Builders: verify.BuildersOf(name), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),
+	}
 	return store, store.SetupWithManager(ctx, mgr)
 }
 

@@ -48,8 +48,8 @@ func confirmCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.bundle, "bundle", "", "the seal, a Sigstore bundle (required)")
-	flags.StringArrayVar(&o.keys, "key", []string{configFile("notary.pub")}, "public key of the notary, PEM; give it again for more than one")
-	flags.StringVar(&o.trustedRoot, "trusted-root", configFile("trusted_root.json"), "Sigstore trusted root with the log's key")
+	o.trustFlags(flags)
+	o.recordedFlag(flags)
 	flags.StringVar(&o.parameterKey, "parameter-key", "", "the notary's key of parameters, its bytes (required)")
 	return cmd
 }
@@ -67,11 +67,7 @@ func (o *confirmOptions) confirm(name string, value io.Reader) error {
 	if err != nil {
 		return err
 	}
-	root, err := o.root()
-	if err != nil {
-		return err
-	}
-	result, err := root.Inspect(bundle)
+	result, err := o.inspect(bundle)
 	if err != nil {
 		return err
 	}

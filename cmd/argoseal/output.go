@@ -89,7 +89,16 @@ func writeText(w io.Writer, v *verified) error {
 	row("Builder", "%s", s.BuilderID())
 	row("Level", "%s, mode %s", s.Builder.Level, s.Mode)
 	row("Log", "%s, index %d", v.result.LogURL, v.result.LogIndex)
-	row("Key", "%s", v.result.KeyHint)
+	if v.result.Proven.IsZero() {
+		row("Time", "none is proven: the log gives none")
+	} else {
+		row("Time", "proven to be there at %s", v.result.Proven.UTC().Format(time.RFC3339))
+	}
+	if v.result.Identity != "" {
+		row("Identity", "%s", v.result.Identity)
+	} else {
+		row("Key", "%s", v.result.KeyHint)
+	}
 	return table.Flush()
 }
 

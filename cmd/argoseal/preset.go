@@ -42,8 +42,8 @@ takes them. Nothing is changed; kubectl apply does that.`,
 				}
 				o = access.ArgoWorkflows(a)
 			case "argoseal":
-				if len(a.Stores)+len(a.Others) > 0 {
-					return reason.New(reason.UsageInvalid, "argoseal guards its own Secrets alone: --store and --guard are for argo-workflows")
+				if len(a.Stores)+len(a.Others)+len(a.Images) > 0 {
+					return reason.New(reason.UsageInvalid, "argoseal guards its own Secrets alone: --store, --guard and --executor-image are for argo-workflows")
 				}
 				o = access.Argoseal(a.Namespace)
 			default:
@@ -56,6 +56,7 @@ takes them. Nothing is changed; kubectl apply does that.`,
 	f.StringVarP(&a.Namespace, "namespace", "n", "", "namespace of the Secrets")
 	f.StringArrayVar(&a.Stores, "store", nil, "Secret with the credentials of an artifact store; repeatable")
 	f.StringArrayVar(&a.Accounts, "service-account", []string{"default"}, "ServiceAccount that workflows run as; repeatable")
+	f.StringArrayVar(&a.Images, "executor-image", nil, "image of Argo's executor, as its pods name it, which init and wait have to run; repeatable (default: whatever is called so has the stores' credentials)")
 	f.StringArrayVar(&a.Others, "guard", nil, "Secret that no pod is to take; repeatable")
 	f.StringVar(&controller, "controller", "argo/argo", "NAMESPACE/NAME of the ServiceAccount of Argo's controller")
 	if err := c.MarkFlagRequired("namespace"); err != nil {

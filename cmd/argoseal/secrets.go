@@ -12,11 +12,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/clientcmd"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -51,8 +52,8 @@ func auditCommand() *cobra.Command {
 		Short: "List rights on Secrets that are too wide, or that nobody uses",
 		Long: `List rights on Secrets that are too wide, or that nobody uses.
 
-It reads roles, bindings and SecretAccesses, and the pods beside the latter. It
-reads no Secret, and changes nothing. With the audit log of the API server, whose
+It reads roles, bindings and SecretAccesses, and beside the latter the pods, and what
+pods are made from. It reads no Secret, and changes nothing. With the audit log of the API server, whose
 policy has to record reads of Secrets, it says which rights on Secrets were not
 used.`,
 		Example: `  argoseal secrets audit
@@ -90,18 +91,7 @@ func (o auditOptions) run(cmd *cobra.Command) error {
 			}
 		}
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
-	if err != nil {
-		return fmt.Errorf("find the cluster: %w", err)
-	}
-	config.UserAgent, config.QPS, config.Burst = "argoseal", 50, 100
-	scheme := runtime.NewScheme()
-	if err := errors.Join(corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return err
-	}
-	api, err := client.New(config, client.Options{Scheme: scheme})
+	api, err := connect(o.kubeconfig, o.context)
 	if err != nil {
 		return err
 	}
@@ -178,8 +168,66 @@ func gather(ctx context.Context, api client.Reader, namespace string) (c audit.C
 		if err := pages(ctx, api, &pods, add, client.InNamespace(a.Namespace)); err != nil {
 			return c, fmt.Errorf("list pods of %s: %w", a.Namespace, err)
 		}
+		if c.Templates, err = templates(ctx, api, a.Namespace, c.Templates); err != nil {
+			return c, err
+		}
 	}
 	return c, nil
+}
+
+// templates reads what pods of a namespace are made from, but for what is made from
+// something that is read, too.
+func templates(ctx context.Context, api client.Reader, namespace string, all []audit.Template) ([]audit.Template, error) {
+	add := func(kind string, o client.Object, spec corev1.PodSpec) {
+		if metav1.GetControllerOf(o) == nil {
+			all = append(all, audit.Template{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName(), Created: o.GetCreationTimestamp().Time, Spec: spec})
+		}
+	}
+	var deployments appsv1.DeploymentList
+	var replicas appsv1.ReplicaSetList
+	var stateful appsv1.StatefulSetList
+	var daemons appsv1.DaemonSetList
+	var jobs batchv1.JobList
+	var cron batchv1.CronJobList
+	var replication corev1.ReplicationControllerList
+	for _, list := range []struct {
+		what string
+		into client.ObjectList
+		add  func()
+	}{
+		{"deployments", &deployments, func() {
+			each(deployments.Items, func(o *appsv1.Deployment) { add("Deployment", o, o.Spec.Template.Spec) })
+		}},
+		{"replicasets", &replicas, func() {
+			each(replicas.Items, func(o *appsv1.ReplicaSet) { add("ReplicaSet", o, o.Spec.Template.Spec) })
+		}},
+		{"statefulsets", &stateful, func() {
+			each(stateful.Items, func(o *appsv1.StatefulSet) { add("StatefulSet", o, o.Spec.Template.Spec) })
+		}},
+		{"daemonsets", &daemons, func() { each(daemons.Items, func(o *appsv1.DaemonSet) { add("DaemonSet", o, o.Spec.Template.Spec) }) }},
+		{"jobs", &jobs, func() { each(jobs.Items, func(o *batchv1.Job) { add("Job", o, o.Spec.Template.Spec) }) }},
+		{"cronjobs", &cron, func() {
+			each(cron.Items, func(o *batchv1.CronJob) { add("CronJob", o, o.Spec.JobTemplate.Spec.Template.Spec) })
+		}},
+		{"replicationcontrollers", &replication, func() {
+			each(replication.Items, func(o *corev1.ReplicationController) {
+				if o.Spec.Template != nil {
+					add("ReplicationController", o, o.Spec.Template.Spec)
+				}
+			})
+		}},
+	} {
+		if err := pages(ctx, api, list.into, list.add, client.InNamespace(namespace)); err != nil {
+			return nil, fmt.Errorf("list %s of %s: %w", list.what, namespace, err)
+		}
+	}
+	return all, nil
+}
+
+func each[T any](items []T, do func(*T)) {
+	for i := range items {
+		do(&items[i])
+	}
 }
 
 // pages lists page by page.

@@ -7,9 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -62,15 +61,19 @@ Whoever may view the namespaces may run it. Without --namespace it looks at all.
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "file that says how to reach the cluster (default: $KUBECONFIG, or ~/.kube/config)")
-	f.StringVar(&o.context, "context", "", "its context (default: the current one)")
-	f.StringArrayVarP(&o.namespaces, "namespace", "n", nil, "namespace whose records are looked through; repeatable (default: all)")
+	o.connection(f)
 	f.StringVar(&o.digest, "digest", "", "digest that the artifact has to have, sha256:HEX; for a LOCATION")
-	f.StringArrayVar(&o.trust.keys, "key", []string{configFile("notary.pub")}, "public key of the notary, PEM; give it again for more than one")
-	f.StringVar(&o.trust.trustedRoot, "trusted-root", configFile("trusted_root.json"), "Sigstore trusted root with the log's key")
 	f.StringVarP(&o.output, "output", "o", "text", "text, json, dot, mermaid or html")
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "dot", "mermaid", "html"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// connection are the flags that say where records are, and what they are held to.
+func (o *traceOptions) connection(f *pflag.FlagSet) {
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "file that says how to reach the cluster (default: $KUBECONFIG, or ~/.kube/config)")
+	f.StringVar(&o.context, "context", "", "its context (default: the current one)")
+	f.StringArrayVarP(&o.namespaces, "namespace", "n", nil, "namespace whose records are looked through; repeatable (default: all)")
+	o.trust.trustFlags(f)
 }
 
 func (o *traceOptions) run(cmd *cobra.Command, what string) error {
@@ -96,7 +99,7 @@ func (o *traceOptions) run(cmd *cobra.Command, what string) error {
 	if err != nil {
 		return err
 	}
-	api, err := o.client()
+	api, err := connect(o.kubeconfig, o.context)
 	if err != nil {
 		return err
 	}
@@ -132,44 +135,38 @@ func (o *traceOptions) subject(cmd *cobra.Command, what string) (uri string, dig
 	return "", c.digest, err
 }
 
-func (o *traceOptions) client() (client.Client, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
-	if err != nil {
-		return nil, usage(fmt.Errorf("finding the cluster: %w", err))
-	}
-	config.QPS, config.Burst = 50, 100
-	config.UserAgent = "argoseal/" + version
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	return client.New(config, client.Options{Scheme: scheme})
-}
-
 // records looks through the records for what they say to have sealed.
 func (o *traceOptions) records(cmd *cobra.Command, api client.Client) (*trace.Index, error) {
+	var entries []trace.Entry
+	err := o.each(cmd, api, func(p *v1alpha1.Provenance) error {
+		if entries = append(entries, entriesOf(p)...); len(entries) > maxEntries {
+			return usage(fmt.Errorf("there are more than %d sealed outputs: name namespaces", maxEntries))
+		}
+		return nil
+	})
+	return trace.NewIndex(entries), err
+}
+
+// each goes through the records of the namespaces, page by page.
+func (o *traceOptions) each(cmd *cobra.Command, api client.Client, look func(*v1alpha1.Provenance) error) error {
 	namespaces := o.namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
 	}
-	var entries []trace.Entry
 	seen := 0
 	for _, ns := range namespaces {
 		next := ""
 		for {
 			var page v1alpha1.ProvenanceList
 			if err := api.List(cmd.Context(), &page, client.InNamespace(ns), client.Limit(pageOfRecords), client.Continue(next)); err != nil {
-				return nil, fmt.Errorf("listing provenances: %w", err)
+				return fmt.Errorf("listing provenances: %w", err)
 			}
 			for i := range page.Items {
-				entries = append(entries, entriesOf(&page.Items[i])...)
+				if err := look(&page.Items[i]); err != nil {
+					return err
+				}
 			}
-			if len(entries) > maxEntries {
-				return nil, usage(fmt.Errorf("there are more than %d sealed outputs: name namespaces", maxEntries))
-			}
-			if seen += len(page.Items); seen%5000 < len(page.Items) && seen >= 5000 {
+			if seen += len(page.Items); seen >= 5000 && seen%5000 < len(page.Items) {
 				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "looked through %d records\n", seen)
 			}
 			if next = page.Continue; next == "" {
@@ -177,7 +174,7 @@ func (o *traceOptions) records(cmd *cobra.Command, api client.Client) (*trace.In
 			}
 		}
 	}
-	return trace.NewIndex(entries), nil
+	return nil
 }
 
 func entriesOf(p *v1alpha1.Provenance) []trace.Entry {
@@ -208,7 +205,7 @@ func recordReader(api client.Client, root *verify.Root) trace.Reader {
 		if err != nil {
 			return trace.Sealed{}, fmt.Errorf("reading provenance %s/%s: %w", namespace, record, err)
 		}
-		result, err := root.Inspect([]byte(p.Status.Bundle))
+		result, err := root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
 		if err != nil {
 			return trace.Sealed{}, err
 		}

@@ -9,9 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -28,15 +31,15 @@ type verifyOptions struct {
 	bundle      string
 	keys        []string
 	trustedRoot string
+	rules       string
+	recorded    string
 	name        string
 	output      string
 	producer    producer
 }
 
 const verifyExample = `  # what Argoseal trusts, once, from a cluster that you trust
-  mkdir -p ~/.config/argoseal
-  kubectl -n argoseal-system get configmap argoseal-notary-key -o jsonpath='{.data.notary\.pub}' > ~/.config/argoseal/notary.pub
-  kubectl -n argoseal-system get configmap argoseal-trusted-root -o jsonpath='{.data.trusted_root\.json}' > ~/.config/argoseal/trusted_root.json
+  argoseal trust export
 
   # the seal of a pod, from its Provenance
   kubectl -n ci get provenance POD_UID -o jsonpath='{.status.bundle}' > bundle.json
@@ -66,13 +69,25 @@ func verifyCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.bundle, "bundle", "", "the seal, a Sigstore bundle (required)")
-	flags.StringArrayVar(&o.keys, "key", []string{configFile("notary.pub")}, "public key of the notary, PEM; give it again for more than one")
-	flags.StringVar(&o.trustedRoot, "trusted-root", configFile("trusted_root.json"), "Sigstore trusted root with the log's key")
+	o.trustFlags(flags)
+	o.recordedFlag(flags)
 	flags.StringVar(&o.name, "name", "", "location that the file has to come from, s3://STORE/BUCKET/KEY")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	o.producer.flags(flags)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// trustFlags say what to trust.
+func (o *verifyOptions) trustFlags(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&o.keys, "key", []string{configFile("notary.pub")}, "public key of the notary, PEM; give it again for more than one")
+	flags.StringVar(&o.trustedRoot, "trusted-root", configFile("trusted_root.json"), "Sigstore trusted root with the log's key")
+	flags.StringVar(&o.rules, "rules", configFile("domain.json"), "domain.json that says for which builders the keys speak, and when; without the file: for any, at any time")
+}
+
+// recordedFlag says when the seal was recorded, where no record is read.
+func (o *verifyOptions) recordedFlag(flags *pflag.FlagSet) {
+	flags.StringVar(&o.recorded, "recorded", "", "creation time of the seal's Provenance, as the API server has it (RFC 3339): when a seal was made whose log gives no times, for keys that count no more")
 }
 
 // verifyLong explains the command; its table of exit codes is package reason's.
@@ -97,7 +112,7 @@ Exit codes:
 `)
 	for _, code := range []reason.Code{
 		reason.Internal, reason.UsageInvalid, reason.BundleInvalid, reason.SignatureInvalid,
-		reason.LogEntryInvalid, reason.StatementInvalid, reason.DigestMismatch, reason.SubjectMismatch, reason.TooNew,
+		reason.LogEntryInvalid, reason.StatementInvalid, reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.DigestMismatch, reason.SubjectMismatch, reason.TooNew,
 		reason.ProducerUnstated, reason.ProducerMismatch, reason.BuilderNotTrusted, reason.ProducerFailed,
 		reason.LevelTooLow, reason.ModeTooLow,
 	} {
@@ -151,11 +166,7 @@ func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader
 	if err != nil {
 		return nil, err
 	}
-	root, err := o.root()
-	if err != nil {
-		return nil, err
-	}
-	result, err := root.Inspect(bundle)
+	result, err := o.inspect(bundle)
 	if err != nil {
 		return nil, err
 	}
@@ -173,18 +184,49 @@ func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader
 	return &verified{file: file, subject: subject, result: result}, nil
 }
 
-func (o *verifyOptions) root() (*verify.Root, error) {
-	trusted, err := readBounded(o.trustedRoot, maxTrust)
+// inspect verifies a bundle under what the flags say.
+func (o *verifyOptions) inspect(bundle []byte) (*verify.Result, error) {
+	root, err := o.root()
 	if err != nil {
 		return nil, err
 	}
-	keys := make([][]byte, len(o.keys))
-	for i, path := range o.keys {
-		if keys[i], err = readBounded(path, maxTrust); err != nil {
+	var recorded time.Time
+	if o.recorded != "" {
+		if recorded, err = time.Parse(time.RFC3339, o.recorded); err != nil {
+			return nil, usage(fmt.Errorf("--recorded: %w", err))
+		}
+	}
+	return root.InspectRecorded(bundle, recorded)
+}
+
+func (o *verifyOptions) root() (*verify.Root, error) {
+	from := verify.Sources{}
+	var err error
+	if from.TrustedRoot, err = readBounded(o.trustedRoot, maxTrust); err != nil {
+		return nil, err
+	}
+	for _, path := range o.keys {
+		key, err := readBounded(path, maxTrust)
+		if err != nil {
+			return nil, err
+		}
+		// Each file by itself: what is wrong with one is no part of the next.
+		if _, err := verify.ParseKeys(key); err != nil {
+			return nil, usage(fmt.Errorf("%s: %w", path, err))
+		}
+		from.Keys = append(append(from.Keys, key...), '\n')
+	}
+	if _, err := os.Stat(o.rules); !os.IsNotExist(err) || o.rules != configFile(v1alpha1.RulesKey) {
+		if from.Rules, err = readBounded(o.rules, maxTrust); err != nil {
 			return nil, err
 		}
 	}
-	root, err := verify.NewRoot(trusted, keys...)
+	d, err := verify.ParseDomain("given", from)
+	if err != nil {
+		return nil, usage(err)
+	}
+	d.AnyBuilder = len(d.Builders) == 0 // --builder compares it
+	root, err := verify.New(d)
 	if err != nil {
 		return nil, usage(err)
 	}

@@ -51,6 +51,7 @@ func names(page *bytes.Buffer) {
 | artifactseals.%[6]s | | one a location and workflow: digest, producer, and where the seal is |
 | workflowprovenances.%[6]s | | one a workflow: what became of everything that it makes; conditions %[7]s and %[10]s |
 | clusterprovenancepolicies.%[6]s | | what is admitted beyond the built-in policy, and what more is asked: [policy.md](policy.md) |
+| revocations.%[6]s | | takes back trust in artifacts, images, commits or workflows, and in what was made from them |
 | provenancepolicies.%[6]s | | narrows that for its namespace |
 | secretaccesses.%[6]s | | who may read a Secret, and whose pods may take it: [secrets.md](secrets.md#access); condition %[9]s |
 `, "`"+v1alpha1.LabelMode+"`", "`"+string(v1alpha1.ModeEnforce)+"`", "`"+string(v1alpha1.ModeWarn)+"`",
@@ -92,7 +93,7 @@ func flags(ctx context.Context, page *bytes.Buffer) (err error) {
 	}
 	fmt.Fprint(page, "\n## Commands\n")
 	for _, command := range [][]string{
-		{"argoseal", "verify"}, {"argoseal", "trace"}, {"argoseal", "confirm-parameter"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-controller", "run"},
+		{"argoseal", "verify"}, {"argoseal", "trace"}, {"argoseal", "taint"}, {"argoseal", "confirm-parameter"}, {"argoseal", "export"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-controller", "run"},
 		{"argoseal-signer", "sign"}, {"argoseal-signer", "verify"}, {"argoseal-sentinel", "access"},
 	} {
 		cmd := exec.CommandContext(ctx, filepath.Join(dir, command[0]), append(command[1:], "--help")...)

@@ -50,17 +50,32 @@ type builder struct {
 	out        string // folder for what is built
 	repository string // prefix of the images' names
 	version    string // what the programs say they are: the chart's appVersion
-	progress   *gobuild.Progress
+	// arches are the architectures to build for, this machine's among them. Of several
+	// the chart is given an index.
+	arches   []string
+	progress *gobuild.Progress
 }
+
+// built is an image, for one architecture or for several.
+type built struct {
+	name, digest string
+	// native is the one for this machine.
+	native *image.Image
+	// index is there for several.
+	index *image.Index
+}
+
+// ref is NAME@sha256:….
+func (b built) ref() string { return b.name + "@" + b.digest }
 
 // archive is where an image is written to, as an OCI layout in a tar file.
 func (b *builder) archive(p program) string {
 	return filepath.Join(b.out, p.name+".tar")
 }
 
-// build compiles the programs and writes the images, digests.json and the charts'
-// values.
-func (b *builder) build(ctx context.Context) (images []*image.Image, err error) {
+// build compiles the programs and writes the images for this machine, digests.json and
+// the charts' values.
+func (b *builder) build(ctx context.Context) (images []built, err error) {
 	dir, err := os.MkdirTemp("", "argoseal-images-")
 	if err != nil {
 		return nil, err
@@ -70,30 +85,61 @@ func (b *builder) build(ctx context.Context) (images []*image.Image, err error) 
 		return nil, err
 	}
 	for _, p := range programs {
-		file, err := b.compile(ctx, p, dir)
+		var all []*image.Image
+		for _, arch := range b.arches {
+			file, err := b.compile(ctx, p, dir, arch)
+			if err != nil {
+				return nil, err
+			}
+			img, err := b.assemble(p, file, arch)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, img)
+		}
+		one, err := join(all)
 		if err != nil {
 			return nil, err
 		}
-		img, err := b.assemble(p, file)
-		if err != nil {
+		if err := image.WriteFile(b.archive(p), one.native); err != nil {
 			return nil, err
 		}
-		if err := image.WriteFile(b.archive(p), img); err != nil {
-			return nil, err
-		}
-		images = append(images, img)
+		images = append(images, one)
 	}
 	return images, b.describe(images)
 }
 
-// compile returns the file of a program.
-func (b *builder) compile(ctx context.Context, p program, dir string) (string, error) {
-	if p.part != "" {
-		return part.Path(ctx, p.part, p.partProgram)
+// join makes one of the images of a program for each architecture.
+func join(images []*image.Image) (built, error) {
+	var b built
+	for _, img := range images {
+		b.name, b.digest = img.Spec.Name, img.Digest
+		if img.Spec.Arch == runtime.GOARCH {
+			b.native = img
+		}
 	}
-	b.progress.Start("build " + p.name)
-	file := filepath.Join(dir, p.name)
-	if err := compile(ctx, "./cmd/"+p.name, file, b.version); err != nil {
+	if b.native == nil {
+		return built{}, fmt.Errorf("there is no image for this machine, which is %s", runtime.GOARCH)
+	}
+	if len(images) == 1 {
+		return b, nil
+	}
+	index, err := image.NewIndex(images...)
+	if err != nil {
+		return built{}, err
+	}
+	b.index, b.digest = index, index.Digest
+	return b, nil
+}
+
+// compile returns the file of a program for an architecture.
+func (b *builder) compile(ctx context.Context, p program, dir, arch string) (string, error) {
+	if p.part != "" {
+		return part.PathFor(ctx, p.part, p.partProgram, arch)
+	}
+	b.progress.Start("build " + p.name + " for " + arch)
+	file := filepath.Join(dir, p.name+"."+arch)
+	if err := compile(ctx, "./cmd/"+p.name, file, b.version, arch); err != nil {
 		b.progress.Fail()
 		return "", err
 	}
@@ -104,14 +150,14 @@ func (b *builder) compile(ctx context.Context, p program, dir string) (string, e
 // compile builds a static program whose bytes depend on nothing but its source
 // and the Go version: no paths, no version control, no C. version is what the
 // program says it is.
-func compile(ctx context.Context, pkg, file, version string) error {
+func compile(ctx context.Context, pkg, file, version, arch string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
 		"-mod=readonly", "-ldflags=-s -w -buildid= -X main.version="+version, "-o", file, pkg)
 	drop := []string{"CGO_ENABLED=", "GOOS=", "GOARCH=", "GOFLAGS="}
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return slices.ContainsFunc(drop, func(d string) bool { return strings.HasPrefix(kv, d) })
 	})
-	cmd.Env = append(cmd.Env, "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH)
+	cmd.Env = append(cmd.Env, "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
@@ -120,8 +166,8 @@ func compile(ctx context.Context, pkg, file, version string) error {
 	return nil
 }
 
-// assemble makes the image of a program.
-func (b *builder) assemble(p program, file string) (*image.Image, error) {
+// assemble makes the image of a program for an architecture.
+func (b *builder) assemble(p program, file, arch string) (*image.Image, error) {
 	if p.maxBytes > 0 {
 		st, err := os.Stat(file)
 		if err != nil {
@@ -137,6 +183,7 @@ func (b *builder) assemble(p program, file string) (*image.Image, error) {
 		Layers:     [][]image.File{{{Path: path, From: file, Mode: 0o755}}},
 		Entrypoint: []string{path},
 		User:       p.user,
+		Arch:       arch,
 		Labels: map[string]string{
 			"org.opencontainers.image.title":    p.name,
 			"org.opencontainers.image.source":   "https://github.com/argoseal/argoseal",

@@ -7,18 +7,16 @@ import (
 	"path/filepath"
 
 	"sigs.k8s.io/yaml"
-
-	"github.com/argoseal/argoseal/e2e/cluster/image"
 )
 
 // describe writes digests.json, which maps an image's name to its reference by
 // digest, and values.yaml, which makes the chart use these images; for another chart
 // than argoseal's that is CHART.values.yaml.
-func (b *builder) describe(images []*image.Image) error {
+func (b *builder) describe(images []built) error {
 	digests := map[string]string{}
 	charts := map[string]map[string]any{}
 	for n, p := range programs {
-		digests[p.name] = images[n].Ref()
+		digests[p.name] = images[n].ref()
 		file := "values.yaml"
 		if p.chart != "" {
 			file = p.chart + "." + file
@@ -26,13 +24,13 @@ func (b *builder) describe(images []*image.Image) error {
 		if charts[file] == nil {
 			charts[file] = map[string]any{}
 		}
-		img := map[string]string{"repository": images[n].Spec.Name, "digest": images[n].Digest}
+		img := map[string]string{"repository": images[n].name, "digest": images[n].digest}
 		if p.value == "" {
 			charts[file]["image"] = img
 		} else {
 			charts[file][p.value] = map[string]any{"image": img}
 		}
-		fmt.Println(images[n].Ref())
+		fmt.Println(images[n].ref())
 	}
 	digestsJSON, err := json.MarshalIndent(digests, "", "  ")
 	if err != nil {

@@ -5,6 +5,10 @@
 //	go run ./e2e/images load           load them into the development cluster
 //	go run ./e2e/images push R         push them to R/argoseal-webhook, …
 //
+// What is pushed is for each architecture that --arch names, amd64 and arm64 unless it
+// is given: one index a program, of which each node takes its own. What is built for the
+// development cluster is for this machine alone.
+//
 // Each image is one static program and nothing else, so there is nothing in it
 // to patch. Equal source and an equal Go give equal digests. Next to the
 // images it writes digests.json, values.yaml and argoseal-sentinel.values.yaml: the
@@ -18,6 +22,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -27,6 +32,9 @@ import (
 	"github.com/argoseal/argoseal/e2e/cluster/layout"
 	"github.com/argoseal/argoseal/e2e/cluster/part"
 )
+
+// published are the architectures of what is pushed.
+var published = []string{"amd64", "arm64"}
 
 // localRepository prefixes the names of images that no registry has.
 const localRepository = "localhost/argoseal"
@@ -57,6 +65,7 @@ func command() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().StringVar(&b.out, "out", b.out, "folder to write to")
+	root.PersistentFlags().StringSliceVar(&b.arches, "arch", nil, "architectures to build for, this machine's among them (default: this machine's, and amd64,arm64 to push)")
 	root.AddCommand(buildCommand(&b), loadCommand(&b), pushCommand(&b))
 	return root
 }
@@ -65,6 +74,9 @@ func buildCommand(b *builder) *cobra.Command {
 	return &cobra.Command{
 		Use: "build", Short: "Build the images", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(b.arches) == 0 {
+				b.arches = []string{runtime.GOARCH}
+			}
 			_, err := b.build(cmd.Context())
 			return err
 		},
@@ -106,6 +118,9 @@ func pushCommand(b *builder) *cobra.Command {
 		Long: "Build the images and push them to REPOSITORY/argoseal-webhook and so on, with the\ncredentials that Docker's configuration file has for that registry.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b.repository = args[0]
+			if len(b.arches) == 0 {
+				b.arches = published
+			}
 			images, err := b.build(cmd.Context())
 			if err != nil {
 				return err

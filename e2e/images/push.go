@@ -7,22 +7,26 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-
-	"github.com/argoseal/argoseal/e2e/cluster/image"
 )
 
 // push writes the images to the registry that their names begin with.
-func (b *builder) push(ctx context.Context, images []*image.Image) error {
+func (b *builder) push(ctx context.Context, images []built) error {
 	for _, img := range images {
-		ref, err := name.ParseReference(img.Tagged())
+		tagged := img.native.Tagged()
+		ref, err := name.ParseReference(tagged)
 		if err != nil {
 			return err
 		}
-		b.progress.Start("push " + img.Tagged())
-		err = remote.Write(ref, img.OCI(), remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+		b.progress.Start("push " + tagged)
+		options := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
+		if img.index != nil {
+			err = remote.WriteIndex(ref, img.index.OCI(), options...)
+		} else {
+			err = remote.Write(ref, img.native.OCI(), options...)
+		}
 		if err != nil {
 			b.progress.Fail()
-			return fmt.Errorf("push %s: %w", img.Tagged(), err)
+			return fmt.Errorf("push %s: %w", tagged, err)
 		}
 		b.progress.Done()
 	}

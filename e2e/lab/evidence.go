@@ -81,7 +81,7 @@ func (l *Lab) Check(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenan
 		return nil, err
 	}
 	at := seal.Spec.Location
-	location := artifact.Location{Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: artifact.Kind(at.Kind)}
+	location := artifact.Location{Scheme: artifact.Scheme(at.Scheme), Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: artifact.Kind(at.Kind)}
 	if err := location.Validate(); err != nil {
 		return nil, err
 	}

@@ -169,6 +169,7 @@ func TestConformanceLifecycle(t *testing.T) {
 			t.Fatal(run)
 		}
 		sealed(t, run, made)
+		told(t, run, v1alpha1.WorkflowSealed)
 		return run
 	}
 	specs := map[string]string{
@@ -192,6 +193,7 @@ func TestConformanceLifecycle(t *testing.T) {
 					want = fates{"make(0)/message": reason.Sealed}
 				}
 				sealed(t, run, want)
+				told(t, run, v1alpha1.WorkflowSealed)
 			})
 		}
 		t.Run(argo.module+"/a workflow that is begun again", func(t *testing.T) {
@@ -206,7 +208,9 @@ func TestConformanceLifecycle(t *testing.T) {
 			refused(t, refusal(finish(t, ns, memoized)), reason.NoProvenance)
 			succeeded(t, argo.cli(t, ns, "resubmit", first, "--parameter", "code=0", "--output", "name"))
 			argo.cli(t, ns, "retry", first, "--parameter", "code=0")
-			sealed(t, until(t, ns, first, func(r *lab.Run) bool { return r.Phase == "Succeeded" }), made)
+			run := until(t, ns, first, func(r *lab.Run) bool { return r.Phase == "Succeeded" })
+			sealed(t, run, made)
+			told(t, run, v1alpha1.WorkflowSealed)
 		})
 	}
 	t.Run("a CronWorkflow", func(t *testing.T) {

@@ -195,7 +195,18 @@ func honests() map[string]honest {
 		"an exit handler": {path: "shapes/exit-handler.yaml", fates: fates{
 			self + "/message": reason.Sealed, self + ".onExit/last": reason.Sealed,
 		}},
-		"a failed step": {path: "shapes/failed.yaml", phase: "Failed", fates: fates{self + "/message": reason.Sealed}},
+		"a pipeline of Kubeflow 1": {path: "shapes/kfp-v1.yaml", fates: fates{
+			"write-numbers/write-numbers-list": reason.Sealed, "write-numbers/write-numbers-numbers": reason.Sealed,
+			"sum-numbers/mlpipeline-metrics": reason.Sealed, "sum-numbers/sum-numbers-total": reason.Sealed,
+			"add/add-Output": reason.Sealed,
+		}},
+		"a pipeline of Kubeflow 2": {path: "shapes/kfp-v2.yaml", fates: fates{}},
+		"functions of Hera":        {path: "shapes/hera.yaml", fates: fates{"make/table": reason.Sealed, "report/report": reason.Sealed}},
+		"operators of dflow": {path: "shapes/dflow.yaml", fates: fates{
+			"prepare/task": reason.Sealed, "main/log": reason.Sealed, "collect/all": reason.Sealed,
+		}},
+		"what an event triggers": {path: "shapes/events.yaml", fates: fates{"build/binary": reason.Sealed}},
+		"a failed step":          {path: "shapes/failed.yaml", phase: "Failed", fates: fates{self + "/message": reason.Sealed}},
 	}
 }
 

@@ -53,7 +53,13 @@ func parseAddition(text string) (addition, error) {
 		case !variableName.MatchString(name):
 			return refused("names no variable")
 		case reservedVariable(name):
-			return refused("is about a variable that can change which program runs, or what Argo's does")
+			return refused("is about a variable that can change which program runs, what Argo's does, or where it reads and writes")
+		case steers(name) && !literal:
+			return refused("is about a variable by which requests go another way: give its value, or anybody chooses it")
+		case strings.HasPrefix(name, certVariables) && slices.ContainsFunc(strings.Split(value, ":"), func(p string) bool {
+			return !cleanPath(p) || reservedPath(p)
+		}):
+			return refused("leads to no clean absolute path, or to one at which programs or their settings lie, or what Argo and Argoseal keep")
 		}
 		return addition{text: text, variable: name, value: value, anyValue: !literal}, nil
 	}
@@ -66,30 +72,71 @@ func parseAddition(text string) (addition, error) {
 	switch {
 	case !volumeName.MatchString(volume), sharedVolume(volume), strings.HasPrefix(volume, ReservedPrefix):
 		return refused("names no volume, or one of Argo's or ours")
-	case !path.IsAbs(at), at != path.Clean(at), strings.ContainsAny(at, ":$"):
+	case !cleanPath(at):
 		return refused("has no clean absolute path")
-	case slices.ContainsFunc(reservedPaths, func(p string) bool { return overlap(p, at) }):
-		return refused("is about a path at which programs lie, or what Argo and Argoseal keep")
+	case reservedPath(at):
+		return refused("is about a path at which programs or their settings lie, or what Argo and Argoseal keep")
 	}
 	return addition{text: text, mount: corev1.VolumeMount{Name: volume, MountPath: at, ReadOnly: readOnly}}, nil
 }
 
-// reservedVariable says whether a variable may not be added: Argo's own, and those by
-// which a program finds others, or is told what to do, by the loader or by Go.
-func reservedVariable(name string) bool {
-	switch name {
-	case "PATH", "HOME", "REMOVE_LOCAL_ART_PATH", "KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT":
-		return true
-	}
-	return slices.ContainsFunc([]string{"ARGO_", "LD_", "GO"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+// reservedVariables are those that may not be added, by how their names begin: Argo's
+// own, and those by which a program finds others or its settings, or is told what to do
+// or where to go. Clouds' are whole: what their webhooks give is known (isCloudVariable),
+// and every other says whom to ask for what, or names a file or program that does.
+var reservedVariables = []string{
+	"ARGO_", "REMOVE_LOCAL_ART_PATH",
+	// The kernel's loader, the C library, Go (GODEBUG, GOFIPS).
+	"PATH", "HOME", "TMPDIR", "LD_", "GLIBC_", "GCONV_", "HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "GO",
+	// client-go.
+	"KUBE",
+	// aws-sdk-go-v2 (config/env_config.go: AWS_CONFIG_FILE, AWS_ENDPOINT_URL_S3 and so on)
+	// and minio-go (pkg/credentials).
+	"AWS_", "MINIO_", "MC_",
+	// cloud.google.com/go/storage, golang.org/x/oauth2/google, grpc-go.
+	"BOTO_", "CLOUDSDK_", "GCE_", "GCLOUD_", "GRPC_", "STORAGE_EMULATOR_HOST",
+	// azure-sdk-for-go (azidentity/managed_identity_client.go).
+	"ARM_", "AZURE_", "IDENTITY_", "IMDS_", "MSI_",
+	// aliyun/credentials-go, colinmarc/hdfs, gokrb5.
+	"ALIBABA_", "ALICLOUD_", "ALIYUN_", "HADOOP_", "KRB5", "OSS_",
+	// go-git and git: other settings, other servers, other hosts' keys.
+	"CURL_", "GIT_", "SSH_", "XDG_",
 }
 
+// reservedVariable says whether a variable may not be added.
+func reservedVariable(name string) bool {
+	return slices.ContainsFunc(reservedVariables, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// steers says whether a variable says by which way requests go (proxies), or whose
+// certificates count. Operators need them (compare docs/threats.md), with one value.
+func steers(name string) bool {
+	return slices.Contains(proxyVariables, name) || strings.HasPrefix(name, certVariables)
+}
+
+// certVariables begin the names of those that say where Go's certificates lie:
+// SSL_CERT_FILE, SSL_CERT_DIR.
+const certVariables = "SSL_CERT_"
+
 // reservedPaths are at, above and below where nothing may be mounted: programs, what the
-// runtime gives, and the folders of Argo and of ours. Below /etc there are certificates.
+// runtime gives, settings of client libraries, and the folders of Argo and of ours. Below
+// /etc there are certificates.
 var reservedPaths = []string{
-	"/argo", "/argoseal", "/argoseal-signer", "/bin", "/dev", "/lib", "/lib64", layout.PathMainFiles, "/proc", "/root", "/sbin", "/sys",
-	layout.PathTmp, "/usr/bin", "/usr/lib", "/usr/local/bin", "/usr/local/sbin", "/usr/sbin", layout.PathRun, layout.PathToken,
-	"/etc/passwd", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf",
+	"/argo", "/argoseal", "/argoseal-signer", "/bin", "/dev", "/home", "/lib", "/lib64", layout.PathMainFiles, "/proc", "/root", "/sbin", "/sys",
+	layout.PathTmp, "/run/argo", "/run/secrets/kubernetes.io", "/usr/bin", "/usr/lib", "/usr/libexec", "/usr/local/bin", "/usr/local/sbin", "/usr/sbin", layout.PathRun, layout.PathToken, "/var/tmp",
+	"/etc/group", "/etc/gitconfig", "/etc/host.conf", "/etc/hosts", "/etc/krb5.conf", "/etc/krb5.conf.d", "/etc/ld.so.cache", "/etc/ld.so.conf",
+	"/etc/ld.so.preload", "/etc/nsswitch.conf", "/etc/passwd", "/etc/resolv.conf", "/etc/ssh",
+}
+
+func cleanPath(at string) bool {
+	return path.IsAbs(at) && at == path.Clean(at) && !strings.ContainsAny(at, ":$")
+}
+
+// reservedPath says whether nothing may be mounted at a path, nor anything that is there
+// be trusted. A folder whose name begins with a dot has settings, at the root, too: that
+// is the home of a user whom the image does not know.
+func reservedPath(at string) bool {
+	return slices.ContainsFunc(reservedPaths, func(p string) bool { return overlap(p, at) }) || strings.Contains(at, "/.")
 }
 
 // is says whether a variable is what the operator says is added.

@@ -122,6 +122,20 @@ func TestNothingIsAddedWhereNothingIsListed(t *testing.T) {
 	wantRefusal(t, argo.CheckStructure(pod, step, argotest.Identity()), reason.WaitAltered, "has a mount of vault-secrets")
 }
 
+// What webhooks of Vault, meshes, monitoring, proxies and authorities add can be.
+func TestWhatWebhooksAddCanBeListed(t *testing.T) {
+	for _, text := range []string{
+		"variable:VAULT_ADDR", "variable:DD_AGENT_HOST", "variable:OTEL_SERVICE_NAME=x", "variable:HTTP_PROXY=http://proxy:3128", "variable:no_proxy=.svc,10.0.0.0/8",
+		"variable:SSL_CERT_FILE=/etc/ssl/corporate/ca.pem", "variable:SSL_CERT_DIR=/etc/ssl/certs:/etc/ssl/corporate",
+		"mount:x:/vault/secrets:ro", "mount:x:/etc/ssl/certs:ro", "mount:x:/etc/pki/ca-trust/extracted/pem:ro", "mount:x:/var/run/linkerd", "mount:x:/var/run/datadog",
+		"mount:x:/run/secrets/tokens:ro", "mount:x:/etc/istio/proxy",
+	} {
+		if _, err := argo.ParseAdditions([]string{text}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestWhatNobodyMayAddCannotBeListed(t *testing.T) {
 	for _, text := range []string{
 		"", "VAULT_ADDR=x", "variable:", "variable:=x", "variable:A B=x", "variable:" + strings.Repeat("A", 2000),
@@ -131,6 +145,21 @@ func TestWhatNobodyMayAddCannotBeListed(t *testing.T) {
 		"mount:x:/bin", "mount:x:/usr", "mount:x:/usr/local/bin/x", "mount:x:/tmp/x", "mount:x:/argo/outputs", "mount:x:/mainctrfs/x", "mount:x:/var/run/argo",
 		"mount:x:/var/run", "mount:x:/argoseal/staged", "mount:x:/argoseal-signer", "mount:x:/etc", "mount:x:/root/.aws",
 		"mount:x:/var/run/secrets/kubernetes.io/serviceaccount",
+		// Where clients of clouds and of git read, and what they read there.
+		"variable:AWS_CONFIG_FILE=/x", "variable:AWS_SHARED_CREDENTIALS_FILE=/x", "variable:AWS_PROFILE=x", "variable:AWS_ENDPOINT_URL=http://x",
+		"variable:AWS_ENDPOINT_URL_S3=http://x", "variable:AWS_CA_BUNDLE=/x", "variable:AWS_EC2_METADATA_SERVICE_ENDPOINT=http://x", "variable:MINIO_SHARED_CREDENTIALS_FILE=/x",
+		"variable:GOOGLE_APPLICATION_CREDENTIALS=/x", "variable:STORAGE_EMULATOR_HOST=x", "variable:GCE_METADATA_HOST=x", "variable:CLOUDSDK_CONFIG=/x",
+		"variable:AZURE_AUTHORITY_HOST=https://x", "variable:AZURE_POD_IDENTITY_AUTHORITY_HOST=http://x", "variable:MSI_ENDPOINT=http://x", "variable:IDENTITY_ENDPOINT=http://x", "variable:IMDS_ENDPOINT=http://x",
+		"variable:ALIBABA_CLOUD_CREDENTIALS_FILE=/x", "variable:KRB5_CONFIG=/x", "variable:HADOOP_CONF_DIR=/x",
+		"variable:GIT_CONFIG_GLOBAL=/x", "variable:GIT_SSH_COMMAND=x", "variable:SSH_KNOWN_HOSTS=/x", "variable:XDG_CONFIG_HOME=/x",
+		"variable:KUBECONFIG=/x", "variable:KUBERNETES_SERVICE_HOST=x", "variable:KUBE_FEATURE_x=true", "variable:LD_LIBRARY_PATH=/x", "variable:GLIBC_TUNABLES=x",
+		"variable:TMPDIR=/x", "variable:LOCALDOMAIN=x", "variable:HOSTALIASES=/x",
+		"mount:x:/run", "mount:x:/run/argo", "mount:x:/home", "mount:x:/home/argo/.aws", "mount:x:/.aws", "mount:x:/.config/git", "mount:x:/vault/.x",
+		"mount:x:/etc/ssh", "mount:x:/etc/ssh/ssh_known_hosts", "mount:x:/etc/gitconfig", "mount:x:/etc/krb5.conf", "mount:x:/etc/ld.so.preload", "mount:x:/var/tmp",
+		// Which way requests go, and whose certificates count, nobody chooses freely.
+		"variable:HTTPS_PROXY", "variable:https_proxy", "variable:NO_PROXY", "variable:ALL_PROXY", "variable:SSL_CERT_FILE", "variable:SSL_CERT_DIR",
+		"variable:SSL_CERT_FILE=/tmp/x", "variable:SSL_CERT_FILE=/var/run/argo/x", "variable:SSL_CERT_FILE=x", "variable:SSL_CERT_DIR=/etc/ssl/certs:/argo/inputs/artifacts/x",
+		"variable:SSL_CERT_FILE=/etc/ssl/../../tmp/x", "variable:SSL_CERT_DIR=/etc/ssl/certs:",
 	} {
 		if _, err := argo.ParseAdditions([]string{text}); err == nil {
 			t.Errorf("%q is accepted", text)

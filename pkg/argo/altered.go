@@ -31,26 +31,11 @@ const maxAltered = 64
 // identity webhooks fill in, nor what an image says of itself where the template
 // gives no command. Of a resource or data template, which runs Argo's executor,
 // nothing is: CheckStructure holds it to that.
-//
-// Where Literal may have written $(NAME) as $$(NAME) both readings are a template's;
-// the pod is held to the one that it differs less from. A patch that takes the second
-// dollar away, of a template that has two, is not seen.
 func Altered(pod *corev1.Pod, step *Step, w *definition.Workflow) ([]definition.Override, error) {
 	if step.Kind.executor() {
 		return nil, nil
 	}
-	found, err := altered(pod, step, w, step.written)
-	if literal := unescape(step.written); err == nil && len(found) > 0 && literal != step.written {
-		if other, err := altered(pod, step, w, literal); err == nil && len(other) < len(found) {
-			return other, nil
-		}
-	}
-	return found, err
-}
-
-// altered compares the pod with one reading of its template.
-func altered(pod *corev1.Pod, step *Step, w *definition.Workflow, written string) ([]definition.Override, error) {
-	g, err := decodeGiven(written)
+	g, err := decodeGiven(step.made)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +54,7 @@ func altered(pod *corev1.Pod, step *Step, w *definition.Workflow, written string
 	a.names()
 	// Which template it is only the pod says, and such a patch can say so, too.
 	if unresolved != nil && (stored == nil || stored.Open()) {
-		a.add("template", step.written)
+		a.add("template", step.made)
 	}
 	if a.err == nil && len(a.found) > maxAltered {
 		a.found = nil

@@ -83,7 +83,7 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 	switch {
 	case len(stores) > 1:
 		return SourceStore, artifact.Location{}, reason.New(reason.LocationInvalid, "it has more than one store: %s", strings.Join(stores, ", "))
-	case len(stores) == 0, a.S3 != nil && a.S3.Key == "":
+	case a.keyless():
 		return SourceAbsent, artifact.Location{}, nil
 	case a.Raw != nil:
 		return SourceRaw, artifact.Location{}, nil
@@ -91,10 +91,10 @@ func (t *template) source(a artifactSpec) (Source, artifact.Location, *reason.Er
 		return SourceGit, artifact.Location{}, nil
 	case a.HTTP != nil:
 		return SourceHTTP, artifact.Location{}, nil
-	case a.S3 == nil:
+	case a.stored() == nil:
 		return SourceOther, artifact.Location{}, reason.New(reason.StoreUnsupported, "it comes from %s", stores[0])
 	}
-	l, problem := t.object(a.S3)
+	l, problem := t.object(a.stored())
 	switch {
 	case problem != nil:
 	case a.fetchedBy() == "":
@@ -161,14 +161,17 @@ func (t *template) destination(a artifactSpec) (artifact.Location, *reason.Error
 	switch {
 	case len(stores) > 1:
 		return artifact.Location{}, reason.New(reason.LocationInvalid, "it has more than one store: %s", strings.Join(stores, ", "))
-	case len(stores) == 1 && a.S3 == nil:
+	case len(stores) == 1 && a.stored() == nil:
 		return artifact.Location{}, reason.New(reason.StoreUnsupported, "it goes to %s", stores[0])
 	case a.storedBy() == "":
 		return artifact.Location{}, a.unsupported()
-	case len(stores) == 0, a.S3.Key == "":
+	case a.keyless() && len(stores) == 1 && t.archive.stored() != nil && stores[0] != t.archive.stores()[0]:
+		// Argo gives the key to one of the two, and asks the other one's driver.
+		return artifact.Location{}, reason.New(reason.LocationInvalid, "it is to go to %s, has no key, and archiveLocation is in %s", stores[0], t.archive.stores()[0])
+	case a.keyless():
 		return t.archived(a.stagedName())
 	}
-	l, problem := t.object(a.S3)
+	l, problem := t.object(a.stored())
 	if problem == nil && l.Kind == artifact.KindPrefix && a.storedBy() != content.ArchiveNone {
 		return artifact.Location{}, reason.New(reason.LocationInvalid, "key %q ends in a slash, and an archive is one object", l.Key)
 	}
@@ -258,7 +261,7 @@ func (o Output) among(inputs []artifactSpec) (volume string, direct bool, proble
 	for _, in := range inputs {
 		at := path.Clean(in.Path)
 		inInput := within(o.Path, at)
-		absent := len(in.stores()) == 0 || in.S3 != nil && in.S3.Key == ""
+		absent := in.keyless()
 		switch {
 		case !overlap(o.Path, at), absent && in.Optional && (at == o.Path || !inInput):
 			continue
@@ -342,28 +345,28 @@ func covers(l artifact.Location, key string) bool {
 // prefix, for this output, whatever its archive strategy: a directory that is
 // not archived goes below its key.
 func (t *template) claims(a artifactSpec, l artifact.Location) bool {
-	if stores := a.stores(); len(stores) > 0 && (len(stores) > 1 || a.S3 == nil) {
+	own := a.stored()
+	if stores := a.stores(); len(stores) > 1 || len(stores) == 1 && own == nil {
 		return false
 	}
-	own := s3Location{}
-	if a.S3 != nil {
-		own = *a.S3
+	var in stored
+	var keys []string
+	var problem *reason.Error
+	if !a.keyless() {
+		in, problem = t.place(own)
+		keys = []string{own.key()}
+	} else if in, problem = t.repository(); problem == nil {
+		keys = a.keysBelow(in.key())
 	}
-	keys := []string{own.Key}
-	if !own.full() {
-		r, problem := t.repository()
-		if problem != nil {
-			return false
-		}
-		own.Endpoint, own.Bucket = r.Endpoint, r.Bucket
-		if own.Key == "" {
-			keys = a.keysBelow(r.Key)
-		}
+	if problem != nil {
+		return false
 	}
-	if strings.ToLower(own.Endpoint) != l.Store || own.Bucket != l.Bucket {
+	bucket, err := in.bucket()
+	if err != nil || !bucket.SameBucket(l) {
 		return false
 	}
 	return slices.ContainsFunc(keys, func(key string) bool {
+		key = bucket.Spelled(key)
 		return covers(l, key) || (a.storedBy() != content.ArchiveTar && within(l.Key, key))
 	})
 }

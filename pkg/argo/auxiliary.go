@@ -175,12 +175,14 @@ func (id Identity) runs(pod *corev1.Pod, c *corev1.Container, args []string, kin
 	}
 	for _, e := range c.Env {
 		if !slices.Contains(auxiliaryVariables, e.Name) && !isCloudVariable(e) && !slices.Contains(proxyVariables, e.Name) && !id.Additions.variable(e) {
-			return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s has the variable %.80q, which Argo does not set", kind, c.Name, e.Name)
+			return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s has the variable %.80q, which Argo does not set", kind, c.Name, e.Name).
+				Advise("If a webhook of yours adds it, list it in argo.executorAdditions; else take it out of the podSpecPatch of the workflow or of its artifactGC")
 		}
 	}
 	for _, m := range c.VolumeMounts {
 		if !auxiliaryMount(m) && !id.Additions.mount(m) && !isCloudMount(m, findVolume(pod.Spec.Volumes, m.Name)) {
-			return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s has a mount at %.200q, where Argo has none", kind, c.Name, m.MountPath)
+			return reason.New(reason.AuxiliaryAltered, "it is Argo's %s, and %s has a mount at %.200q, where Argo has none", kind, c.Name, m.MountPath).
+				Advise("If a webhook of yours adds it, list it in argo.executorAdditions; else take it out of the podSpecPatch of the workflow or of its artifactGC")
 		}
 	}
 	return nil

@@ -3,7 +3,6 @@ package argo
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -24,7 +23,7 @@ type Doubt struct {
 
 // doubt notes the doubts about each Pinned input that has no Problem.
 func (s *Step) doubt(pod *corev1.Pod, specs []artifactSpec) {
-	about := doubtsOfPod(pod)
+	about, certs := doubtsOfPod(pod), certsOf(pod)
 	for i := range s.Inputs {
 		in := &s.Inputs[i]
 		if !in.Pinned() || in.problem != nil {
@@ -32,6 +31,9 @@ func (s *Step) doubt(pod *corev1.Pod, specs []artifactSpec) {
 		}
 		own, unproven := s.template.doubts(specs[i])
 		in.supply.doubts = slices.Concat(about, own)
+		if certs != "" && !unproven && overTLS(in.URI()) {
+			in.supply.doubts, unproven = append(in.supply.doubts, Doubt{v1alpha1.DoubtCASecret, certs}), true
+		}
 		if !unproven {
 			continue
 		}
@@ -81,6 +83,35 @@ func doubtsOfPod(pod *corev1.Pod) []Doubt {
 	return d
 }
 
+// certPaths are where Go looks for certificates (crypto/x509, root_linux.go).
+var certPaths = []string{"/etc/ssl/certs", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/pki"}
+
+// certsOf says what in the pod changes whose certificates Argo's init believes. The
+// operator may list such (Additions), but what a volume of that name has, the step says.
+func certsOf(pod *corev1.Pod) string {
+	init := findContainer(pod.Spec.InitContainers, layout.ContainerInit)
+	if init == nil {
+		return ""
+	}
+	for _, v := range init.Env {
+		if strings.HasPrefix(v.Name, certVariables) {
+			return fmt.Sprintf("%s has the variable %.40s", init.Name, v.Name)
+		}
+	}
+	for _, m := range init.VolumeMounts {
+		if slices.ContainsFunc(certPaths, func(p string) bool { return overlap(p, m.MountPath) }) {
+			return fmt.Sprintf("%s has a mount at %.80s", init.Name, m.MountPath)
+		}
+	}
+	return ""
+}
+
+// overTLS says whether certificates say who answers for a place. (Of S3 without TLS there
+// is another doubt.)
+func overTLS(uri string) bool {
+	return slices.ContainsFunc([]string{"https:", "git+https:", "s3:"}, func(scheme string) bool { return strings.HasPrefix(uri, scheme) })
+}
+
 // doubts are those about one input's own place, and whether the server need not
 // prove its name there.
 func (t *template) doubts(a artifactSpec) (d []Doubt, unproven bool) {
@@ -96,37 +127,15 @@ func (t *template) doubts(a artifactSpec) (d []Doubt, unproven bool) {
 		}
 		return d, strings.HasPrefix(a.Git.Repo, "http:") || a.Git.InsecureIgnoreHostKey
 	}
-	at := a.S3
-	if !at.full() {
-		at, _ = t.repository()
-	}
-	if at == nil {
+	own := a.stored()
+	if own == nil {
 		return []Doubt{{v1alpha1.DoubtPlainHTTP, "its store is not known"}}, true
 	}
-	if at.Insecure != nil && *at.Insecure {
-		d, unproven = append(d, Doubt{v1alpha1.DoubtPlainHTTP, "insecure is true"}), true
+	at, problem := t.place(own)
+	if problem != nil {
+		return []Doubt{{v1alpha1.DoubtPlainHTTP, "its store is not known"}}, true
 	}
-	if at.CASecret != nil {
-		d, unproven = append(d, Doubt{v1alpha1.DoubtCASecret, "caSecret is set"}), true
-	}
-	if elsewhere(at) {
-		d = append(d, Doubt{v1alpha1.DoubtRegion, fmt.Sprintf("region is %.40q", at.Region)})
-	}
-	return d, unproven
-}
-
-var (
-	// amazon matches the hosts that Argo's S3 client exchanges for that of the region.
-	amazon = regexp.MustCompile(`amazonaws\.com|\.amazonaws\.`)
-	// commercial matches the regions in which buckets of one name are one bucket. Those
-	// of China and of governments have their own, and four parts but for China's.
-	commercial = regexp.MustCompile(`^[a-z]{2}-[a-z]+-[0-9]+$`)
-)
-
-// elsewhere says whether the region may make another bucket of the same name.
-func elsewhere(s *s3Location) bool {
-	return s.Region != "" && amazon.MatchString(strings.ToLower(s.Endpoint)) &&
-		(!commercial.MatchString(s.Region) || strings.HasPrefix(s.Region, "cn-"))
+	return at.doubts()
 }
 
 // harmless are the headers that say who asks, and in which form.

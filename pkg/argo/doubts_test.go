@@ -77,6 +77,52 @@ func TestWhatInThePodChangesWhatAPlaceIs(t *testing.T) {
 	}
 }
 
+// What a volume has that the operator lets a webhook mount is the step's to say: where
+// certificates come from it, they prove nothing of a place that no content is pinned of.
+func TestCertificatesThatAreAddedLeaveAPlaceOpen(t *testing.T) {
+	env := func(name string) func(*corev1.Container) {
+		return func(c *corev1.Container) {
+			c.Env = append(c.Env, corev1.EnvVar{Name: name, Value: "/etc/ssl/corporate/ca.pem"})
+		}
+	}
+	mounted := func(at string) func(*corev1.Container) {
+		return func(c *corev1.Container) { mount(c, corev1.VolumeMount{Name: "ca", MountPath: at, ReadOnly: true}) }
+	}
+	store := object{"s3": object{"endpoint": "s3.example.com", "bucket": "b", "key": "k"}}
+	plain := object{"s3": object{"endpoint": "s3.example.com", "bucket": "b", "key": "k", "insecure": true}}
+	ssh := object{"git": object{"repo": "git@h.example.com:x", "revision": "main"}}
+	https := object{"git": object{"repo": "https://h.example.com/x", "revision": "main"}}
+	for what, c := range map[string]struct {
+		place  object
+		change func(*corev1.Container)
+		want   []v1alpha1.Doubt
+	}{
+		"a file of certificates":           {store, env("SSL_CERT_FILE"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
+		"a folder of certificates":         {https, env("SSL_CERT_DIR"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
+		"a mount over the image's":         {store, mounted("/etc/ssl/certs"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
+		"one beside them":                  {store, mounted("/etc/ssl/certs/corporate.pem"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
+		"one of all of them":               {https, mounted("/etc/ssl"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
+		"a mount that Go does not look at": {store, mounted("/etc/ssl/corporate"), nil},
+		"another variable":                 {store, env("VAULT_CACERT"), nil},
+		"a store without TLS":              {plain, mounted("/etc/ssl/certs"), []v1alpha1.Doubt{v1alpha1.DoubtPlainHTTP}},
+		"a server with a key of its own":   {ssh, mounted("/etc/ssl/certs"), nil},
+	} {
+		t.Run(what, func(t *testing.T) {
+			pod := withTemplate(t, "consume", func(o object) {
+				in := o["inputs"].(object)["artifacts"].(list)[0].(object)
+				delete(in, "s3")
+				for kind, place := range c.place {
+					in[kind] = place
+				}
+			})
+			c.change(initOf(pod))
+			if d := cmp.Diff(c.want, doubts(t, pod)); d != "" {
+				t.Errorf("doubts (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
 func TestWhatAnArtifactsPlaceLeavesOpen(t *testing.T) {
 	s3 := func(fields object) object {
 		full := object{"endpoint": "s3.example.com", "bucket": "b", "key": "k"}
@@ -103,6 +149,11 @@ func TestWhatAnArtifactsPlaceLeavesOpen(t *testing.T) {
 		"Amazon's in China":                          {s3(object{"endpoint": "s3.amazonaws.com", "region": "cn-north-1"}), []v1alpha1.Doubt{v1alpha1.DoubtRegion}},
 		"Amazon's of a government":                   {s3(object{"endpoint": "S3.Amazonaws.com", "region": "us-gov-west-1"}), []v1alpha1.Doubt{v1alpha1.DoubtRegion}},
 		"a region of another store":                  {s3(object{"region": "us-gov-west-1"}), nil},
+		"Google's store":                             {object{"gcs": object{"bucket": "data", "key": "k"}}, nil},
+		"Azure's with TLS":                           {object{"azure": object{"endpoint": "https://acct.example", "container": "data", "blob": "k"}}, nil},
+		"Azure's without TLS":                        {object{"azure": object{"endpoint": "http://acct.blob.example.com", "container": "data", "blob": "k"}}, []v1alpha1.Doubt{v1alpha1.DoubtPlainHTTP}},
+		"Azure's without TLS, of few dots":           {object{"azure": object{"endpoint": "http://acct:10000", "container": "data", "blob": "k"}}, []v1alpha1.Doubt{v1alpha1.DoubtNamespaceNames, v1alpha1.DoubtPlainHTTP}},
+		"a key alone, of another kind of store":      {object{"gcs": object{"key": "k"}}, []v1alpha1.Doubt{v1alpha1.DoubtPlainHTTP}},
 		"a URL with TLS":                             {object{"http": object{"url": "https://h.example/x"}}, nil},
 		"a URL without TLS":                          {object{"http": object{"url": "http://files.h.example/x"}}, nil},
 		"a URL without TLS, of few dots":             {object{"http": object{"url": "http://h.example:8080/x"}}, []v1alpha1.Doubt{v1alpha1.DoubtNamespaceNames}},

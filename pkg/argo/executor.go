@@ -16,7 +16,7 @@ type executor struct {
 	code reason.Code
 }
 
-func (e executor) altered(format string, args ...any) error {
+func (e executor) altered(format string, args ...any) *reason.Error {
 	return reason.New(e.code, e.Name+" "+format, args...)
 }
 
@@ -196,7 +196,7 @@ func (id Identity) checkVariable(e executor, s *Step, name, value string) error 
 		if slices.Contains(id.ExecutorEnv, name+"="+value) {
 			return nil
 		}
-		return e.altered("has the variable %.80q, which Argo does not set, or not so (chart values argo.executorEnv, argo.executorAdditions)", name)
+		return e.altered("has the variable %.80q, which Argo does not set, or not so", name).Advise(adviseVariable)
 	}
 	for i := range value {
 		if value[i] == '$' {
@@ -208,6 +208,9 @@ func (id Identity) checkVariable(e executor, s *Step, name, value string) error 
 	}
 	return nil
 }
+
+// adviseVariable is what to do about a variable that is not known.
+const adviseVariable = "If Argo's configuration gives it, list it in argo.executorEnv, or name Argo's namespace in argo.namespaces; if a webhook of yours adds it, list it in argo.executorAdditions; else find who adds it, such as a podSpecPatch, and take that back"
 
 // isField says whether a variable is the given field of the pod.
 func isField(v corev1.EnvVar, field string) bool {

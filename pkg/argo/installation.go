@@ -87,10 +87,11 @@ func (e Executor) Identity(creator string) Identity {
 }
 
 // NewIdentity reads what the operator says: controllers as
-// NAMESPACE/SERVICEACCOUNT and images, one of each at least, variables as
-// NAME=VALUE, users as IMAGE=USER, and additions as ParseAdditions does.
-func NewIdentity(controllers, executorImages, executorEnv, executorUsers, additions []string) (Identity, error) {
-	if len(controllers) == 0 || len(executorImages) == 0 || slices.Contains(executorImages, "") {
+// NAMESPACE/SERVICEACCOUNT and images, one of each at least unless more become known
+// later, variables as NAME=VALUE, users as IMAGE=USER, and additions as ParseAdditions
+// does.
+func NewIdentity(controllers, executorImages, executorEnv, executorUsers, additions []string, more bool) (Identity, error) {
+	if !more && (len(controllers) == 0 || len(executorImages) == 0) || slices.Contains(executorImages, "") {
 		return Identity{}, errors.New("want a controller and an executor image, at least")
 	}
 	id := Identity{ExecutorImages: executorImages, ExecutorEnv: executorEnv}
@@ -117,7 +118,7 @@ func NewIdentity(controllers, executorImages, executorEnv, executorUsers, additi
 			return Identity{}, fmt.Errorf("user %q is not IMAGE=USER, the user being a number", text)
 		}
 		image := text[:i]
-		if _, twice := id.ExecutorUsers[image]; twice || !slices.Contains(executorImages, image) {
+		if _, twice := id.ExecutorUsers[image]; twice || !more && !slices.Contains(executorImages, image) {
 			return Identity{}, fmt.Errorf("user %q is for no executor image, or the second for one", text)
 		}
 		if id.ExecutorUsers == nil {

@@ -16,6 +16,10 @@ import (
 // argoexec reads it, so only these copies change; the step's own containers keep what
 // they have. What the kubelet leaves alone anyway stays as it is, and so do copies that
 // are not init's: CheckStructure refuses them. The pod itself is not changed.
+//
+// It is written as JSON's own escape of the dollar, which the kubelet does not know
+// and Argo never writes. So there is one reading of it, and unescape gives that: with
+// $$(NAME), the kubelet's escape, nobody could tell a template that said so itself.
 func Literal(pod *corev1.Pod) *corev1.Pod {
 	init := findContainer(pod.Spec.InitContainers, layout.ContainerInit)
 	if init == nil {
@@ -60,8 +64,11 @@ func ambiguous(pod *corev1.Pod, template string) bool {
 	return reference != ""
 }
 
-// escape writes every $(NAME) that the kubelet could replace so that it becomes
-// $(NAME). All else the kubelet reads as before: escape twice is escape once.
+// dollar is how escape writes the dollar of a reference.
+const dollar = `\u0024`
+
+// escape writes the dollar of every $(NAME) that the kubelet could replace as JSON can
+// write it, too. All else the kubelet reads as before: escape twice is escape once.
 func escape(value string) string {
 	var b strings.Builder
 	for i := 0; i < len(value); i++ {
@@ -74,7 +81,7 @@ func escape(value string) string {
 			b.WriteString("$$")
 			i++
 		case value[i+1] == '(' && strings.IndexByte(value[i+2:], ')') >= 0:
-			b.WriteString("$$")
+			b.WriteString(dollar)
 		default:
 			b.WriteByte('$')
 		}
@@ -82,5 +89,22 @@ func escape(value string) string {
 	return b.String()
 }
 
-// unescape is what Literal's escape was given: what the step's own containers have.
-func unescape(value string) string { return strings.ReplaceAll(value, "$$(", "$(") }
+// unescape is what escape was given: the template as Argo wrote it, and as Argo's init
+// writes it again for the others. In JSON a backslash and what follows belong together,
+// so a backslash of the template's own before u0024 stays.
+func unescape(value string) string {
+	var b strings.Builder
+	for i := 0; i < len(value); i++ {
+		switch {
+		case value[i] != '\\' || i+1 == len(value):
+			b.WriteByte(value[i])
+		case strings.HasPrefix(value[i:], dollar):
+			b.WriteByte('$')
+			i += len(dollar) - 1
+		default:
+			b.WriteString(value[i : i+2])
+			i++
+		}
+	}
+	return b.String()
+}

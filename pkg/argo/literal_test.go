@@ -23,6 +23,7 @@ func TestReferencesArriveAtArgoAsTheyAre(t *testing.T) {
 		"$(ARGO_NODE_ID) of its own":                    "$(ARGO_NODE_ID) of its own",
 		"$$$(DB_PORT) after a dollar":                   "$$(DB_PORT) after a dollar",
 		"$$HOME, $(date), $(DB_PORT), $(open":           "$HOME, $(date), $(DB_PORT), $(open",
+		`\\u0024(DB_PORT) is no $(DB_PORT)`:             `\\u0024(DB_PORT) is no $(DB_PORT)`,
 	} {
 		t.Run(reference, func(t *testing.T) {
 			pod, _ := argotest.Parsed(t, "produce")
@@ -33,7 +34,7 @@ func TestReferencesArriveAtArgoAsTheyAre(t *testing.T) {
 			}
 			main := mainOf(pod)
 			for i, arg := range main.Args {
-				main.Args[i] = strings.Replace(arg, word, reference, 1)
+				main.Args[i] = strings.Replace(arg, word, strings.ReplaceAll(reference, `\\`, `\`), 1)
 			}
 			if _, err := argo.Parse(pod); reason.Of(err) != reason.TemplateInvalid {
 				t.Errorf("it is not refused as Argo made it: %v", err)
@@ -68,6 +69,33 @@ func TestReferencesArriveAtArgoAsTheyAre(t *testing.T) {
 				t.Error("the second time something changes")
 			}
 		})
+	}
+}
+
+// A template has one reading, whatever Literal wrote in it: what its containers have
+// with one dollar less, or more, is not what it gives them.
+func TestATemplateWithReferencesHasOneReading(t *testing.T) {
+	const says = "$(DB_PORT) $$(NOW)"
+	for has, want := range map[string]bool{
+		says:                 true,
+		"$(DB_PORT) $(NOW)":  false,
+		"$$(DB_PORT) $(NOW)": false, "$$(DB_PORT) $$(NOW)": false,
+	} {
+		pod := argotest.Pod(t, "produce")
+		wf := argotest.Owner(t, pod)
+		v := templateOf(t, pod)
+		v.Value = strings.Replace(v.Value, "hello world", says, 1)
+		main := mainOf(pod)
+		for i, arg := range main.Args {
+			main.Args[i] = strings.Replace(arg, "hello world", has, 1)
+		}
+		literal := argo.Literal(pod)
+		if templateOf(t, literal).Value == v.Value {
+			t.Fatal("nothing was written otherwise")
+		}
+		if got := altered(t, literal, wf); (len(got) == 0) != want {
+			t.Errorf("main with %q is overridden in %q", has, got)
+		}
 	}
 }
 

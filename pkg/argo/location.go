@@ -8,6 +8,41 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
+// stored is an artifact's place in a kind of store that we know, as a template gives
+// it: one file each. Every other kind is refused by its name.
+type stored interface {
+	// key is what Argo calls the artifact's key (ArtifactLocation.GetKey).
+	key() string
+	// full says whether Argo takes the location for complete (HasLocation).
+	full() bool
+	// bucket is where the key lies, or says why that is no place.
+	bucket() (artifact.Location, error)
+	// doubts are those about what Argo fetches from there, and whether the server need
+	// not prove its name.
+	doubts() (d []Doubt, unproven bool)
+}
+
+// stored gives the place that is set, or nil for none of a kind that we know.
+func (l *location) stored() stored {
+	switch {
+	case l == nil:
+	case l.S3 != nil:
+		return l.S3
+	case l.GCS != nil:
+		return l.GCS
+	case l.Azure != nil:
+		return l.Azure
+	}
+	return nil
+}
+
+// keyless says whether there is no key: Argo looks for no such input, and gives such
+// an output a key of its own.
+func (l *location) keyless() bool {
+	s := l.stored()
+	return len(l.stores()) == 0 || s != nil && s.key() == ""
+}
+
 // stores lists the kinds of store that are set. Argo prefers one when it
 // computes keys and another when it downloads, so more than one is refused.
 func (l *location) stores() []string {
@@ -36,42 +71,47 @@ func (l *location) stores() []string {
 	return set
 }
 
-// repository gives the S3 location where artifacts without a full location of
+// repository gives the place where artifacts without a full location of
 // their own lie (the template's archiveLocation).
-func (t *template) repository() (*s3Location, *reason.Error) {
+func (t *template) repository() (stored, *reason.Error) {
 	stores := t.archive.stores()
+	s := t.archive.stored()
 	switch {
 	case len(stores) == 0:
 		return nil, reason.New(reason.LocationInvalid, "the artifact has no full location and the template no archiveLocation")
 	case len(stores) > 1:
 		return nil, reason.New(reason.LocationInvalid, "archiveLocation has more than one store: %s", strings.Join(stores, ", "))
-	case t.archive.S3 == nil:
+	case s == nil:
 		return nil, reason.New(reason.StoreUnsupported, "archiveLocation is in %s", stores[0])
 	}
-	return t.archive.S3, nil
+	return s, nil
 }
 
-// full says whether Argo takes the location for complete.
-func (s *s3Location) full() bool { return s.Endpoint != "" && s.Bucket != "" && s.Key != "" }
+// place gives where Argo looks for an artifact with a place of its own: there, if that
+// is full, else in the step's repository, everything else of it ignored
+// (ArtifactLocation.Relocate), the kind of store included.
+func (t *template) place(own stored) (stored, *reason.Error) {
+	if own.full() {
+		return own, nil
+	}
+	return t.repository()
+}
 
-// object gives the location of an artifact with its own S3 location: as it is
-// where that is full, else its key in the step's repository, everything else
-// of it ignored (ArtifactLocation.Relocate). A key that ends in a slash is a
-// prefix.
-func (t *template) object(own *s3Location) (artifact.Location, *reason.Error) {
-	in := own
-	if !own.full() {
-		r, problem := t.repository()
-		if problem != nil {
-			return artifact.Location{}, problem
-		}
-		in = r
+// object gives the location of an artifact with a place of its own.
+func (t *template) object(own stored) (artifact.Location, *reason.Error) {
+	in, problem := t.place(own)
+	if problem != nil {
+		return artifact.Location{}, problem
 	}
-	locate := artifact.NewObject
-	if strings.HasSuffix(own.Key, "/") {
-		locate = artifact.NewPrefix
+	return located(in, own.key())
+}
+
+// located is a key's location in the same bucket.
+func located(in stored, key string) (artifact.Location, *reason.Error) {
+	l, err := in.bucket()
+	if err == nil {
+		l, err = l.At(key)
 	}
-	l, err := locate(in.Endpoint, in.Bucket, own.Key)
 	if err != nil {
 		return artifact.Location{}, reason.Wrap(reason.LocationInvalid, err, "%v", err)
 	}
@@ -86,7 +126,7 @@ func (t *template) archived(file string) (artifact.Location, *reason.Error) {
 	if problem != nil {
 		return artifact.Location{}, problem
 	}
-	return t.object(&s3Location{Key: path.Join(r.Key, file)})
+	return located(r, path.Join(r.key(), file))
 }
 
 // within says whether a path is a directory or lies below it, by Argo's rule:

@@ -60,6 +60,6 @@ func (t *template) archivesLogs() bool {
 func (t *template) logs(l artifact.Location) bool {
 	return t.archivesLogs() && slices.ContainsFunc(t.mains(), func(container string) bool {
 		log, problem := t.archived(logFile(container))
-		return problem == nil && log.Store == l.Store && log.Bucket == l.Bucket && covers(l, log.Key)
+		return problem == nil && log.SameBucket(l) && covers(l, log.Key)
 	})
 }

@@ -38,9 +38,12 @@ func TestLogsAreOutputsWhereArgoArchivesThem(t *testing.T) {
 		"not where Argo does not":   {"produce", func(o object) { o["archiveLocation"].(object)["archiveLogs"] = false; o["outputs"] = object{} }, nil},
 		"not where nothing is said": {"produce", func(o object) { delete(o["archiveLocation"].(object), "archiveLogs"); o["outputs"] = object{} }, nil},
 		"not without a repository":  {"produce", func(o object) { delete(o, "archiveLocation"); o["outputs"] = object{} }, nil},
-		"not in another kind of store": {"produce", func(o object) {
-			o["archiveLocation"], o["outputs"] = object{"archiveLogs": true, "gcs": object{"bucket": "b", "key": "k"}}, object{}
+		"not in a kind of store that is not supported": {"produce", func(o object) {
+			o["archiveLocation"], o["outputs"] = object{"archiveLogs": true, "oss": object{"bucket": "b", "key": "k"}}, object{}
 		}, nil},
+		"in another kind of store": {"produce", func(o object) {
+			o["archiveLocation"], o["outputs"] = object{"archiveLogs": true, "gcs": object{"bucket": "data", "key": "k"}}, object{}
+		}, []string{"main-logs gs://data/k/main.log as none"}},
 		"not in a place of no spelling": {"produce", func(o object) { o["archiveLocation"], o["outputs"] = logs("../x"), object{} }, nil},
 		"not of a daemon":               {"daemon", func(o object) { o["archiveLocation"] = logs("wf/pod"); o["outputs"] = object{} }, nil},
 		"not of Argo's own containers":  {"resource", func(o object) { o["archiveLocation"] = logs("wf/pod") }, nil},

@@ -132,7 +132,7 @@ func checkInputs(pod *corev1.Pod, s *Step) error {
 			switch {
 			case what == "":
 			case !checked:
-				return reason.New(reason.ForeignMount, "init container %s mounts volume %s at %.200q and comes before init: it could change the %s while they are checked", c.Name, m.Name, m.MountPath, what)
+				return reason.New(reason.ForeignMount, "init container %s mounts volume %s at %.200q and comes before init: it could change the %s while they are checked", c.Name, m.Name, m.MountPath, what).Advise("Find who puts it there, a podSpecPatch or another webhook: let it come after init, or leave this mount out")
 			default:
 				if err := o.gives(c, m, true); err != nil {
 					return err

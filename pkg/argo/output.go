@@ -136,6 +136,9 @@ func (o Output) At(form content.Form) (artifact.Location, error) {
 func (o Output) Staged() measurement.Staged {
 	archive := o.destination.archive
 	s := measurement.Staged{Output: o.Name, Archive: archive, Log: o.Log != ""}
+	if archive == content.ArchiveNone && !s.Log {
+		s.Store = o.destination.location.Scheme
+	}
 	switch {
 	case s.Log:
 		s.File = logFile(o.Log)

@@ -27,11 +27,10 @@ func (s *Step) DefinedBy(w *definition.Workflow) *Step {
 // quotes and add any.
 type ownership struct {
 	step *Step
-	// readings are what the template gives to the pod, once that was asked for: two
-	// where Literal may have written its references. missing: what the definition has
-	// to say of it is not there yet.
-	readings []corev1.PodSpec
-	missing  *graph.NotStoredError
+	// spec is what the template gives to the pod, once that was asked for. missing:
+	// what the definition has to say of it is not there yet.
+	spec    *corev1.PodSpec
+	missing *graph.NotStoredError
 }
 
 // gives refuses a mount that the container does not have from its template.
@@ -42,22 +41,21 @@ func (o *ownership) gives(c *corev1.Container, m corev1.VolumeMount, init bool) 
 	if err := o.read(); err != nil {
 		return err
 	}
-	for _, spec := range o.readings {
-		list := spec.Containers
-		if init {
-			list = spec.InitContainers
-		}
-		if given := findContainer(list, c.Name); given != nil && slices.ContainsFunc(given.VolumeMounts, func(g corev1.VolumeMount) bool {
-			g.ReadOnly = g.ReadOnly || m.ReadOnly
-			return equality.Semantic.DeepEqual(g, m)
-		}) {
-			return nil
-		}
+	list := o.spec.Containers
+	if init {
+		list = o.spec.InitContainers
+	}
+	if given := findContainer(list, c.Name); given != nil && slices.ContainsFunc(given.VolumeMounts, func(g corev1.VolumeMount) bool {
+		g.ReadOnly = g.ReadOnly || m.ReadOnly
+		return equality.Semantic.DeepEqual(g, m)
+	}) {
+		return nil
 	}
 	if o.missing != nil {
 		return reason.Wrap(reason.DefinitionIncomplete, o.missing, "container %s mounts volume %s at %.200q, and whether its template says so: %v", c.Name, m.Name, m.MountPath, o.missing)
 	}
-	return reason.New(reason.ForeignMount, "container %s mounts %s at %.200q, and neither its template nor a podSpecPatch without parameters says so", c.Name, m.Name, m.MountPath)
+	return reason.New(reason.ForeignMount, "container %s mounts %s at %.200q, and neither its template nor a podSpecPatch without parameters says so", c.Name, m.Name, m.MountPath).
+		Advise("If another webhook adds it, have that leave it out in these pods; if the step needs it, let its template say so, by mirrorVolumeMounts or a podSpecPatch without parameters")
 }
 
 // mirrored says whether Argo itself gives a mount of its own volumes: to main, and to
@@ -81,28 +79,22 @@ func (s *Step) mirrored(name string, m corev1.VolumeMount, init bool) bool {
 
 // read finds out, once, what the template gives.
 func (o *ownership) read() error {
-	if o.readings != nil {
+	if o.spec != nil {
 		return nil
 	}
-	texts := []string{o.step.written}
-	if literal := unescape(o.step.written); literal != o.step.written {
-		texts = append(texts, literal)
+	g, err := decodeGiven(o.step.made)
+	if err != nil {
+		return reason.Wrap(reason.TemplateInvalid, err, "%v", err)
 	}
-	for _, text := range texts {
-		g, err := decodeGiven(text)
-		if err != nil {
-			return reason.Wrap(reason.TemplateInvalid, err, "%v", err)
+	spec := g.pod()
+	if w := o.step.workflow; w != nil {
+		stored, unresolved := w.Graph()
+		if unresolved == nil {
+			_, unresolved = stored.Path(o.step.NodeName)
 		}
-		spec := g.pod()
-		if w := o.step.workflow; w != nil {
-			stored, unresolved := w.Graph()
-			if unresolved == nil {
-				_, unresolved = stored.Path(o.step.NodeName)
-			}
-			errors.As(unresolved, &o.missing)
-			spec, _ = gives(stored, g, o.step, unresolved)
-		}
-		o.readings = append(o.readings, spec)
+		errors.As(unresolved, &o.missing)
+		spec, _ = gives(stored, g, o.step, unresolved)
 	}
+	o.spec = &spec
 	return nil
 }

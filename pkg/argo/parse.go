@@ -76,8 +76,8 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	if err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", layout.EnvTemplate, err)
 	}
-	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t, written: written}
-	s.TemplateDigest = artifact.DigestOfText(text)
+	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t, written: written, made: unescape(written)}
+	s.TemplateDigest = artifact.DigestOfText(unescape(text))
 	given, err := decodeTemplate([]byte(written))
 	if err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s before it is expanded: %v", layout.EnvTemplate, err)
@@ -98,13 +98,13 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", layout.EnvTemplate, err)
 	}
 	if s.Kind.executor() && (len(s.Inputs) > 0 || len(s.Outputs) > 0) {
-		return nil, reason.New(reason.UnsupportedPod, "it is a %s template with artifacts: no wait stages them", s.Kind)
+		return nil, reason.New(reason.UnsupportedPod, "it is a %s template with artifacts: no wait stages them", s.Kind).Advise("Let a container step take or store the artifacts, or run it in a namespace without the label")
 	}
 	return s, nil
 }
 
-// templateText gives the one ARGO_TEMPLATE of init as the kubelet will, and as
-// Argo wrote it.
+// templateText gives the one ARGO_TEMPLATE of init as the kubelet will, and as it
+// stands in the pod.
 func templateText(pod *corev1.Pod, init *corev1.Container) (text, written string, err error) {
 	var value *corev1.EnvVar
 	names := map[string]bool{}
@@ -155,7 +155,7 @@ func (t *template) kind() (Kind, error) {
 		if t.Resource.ManifestFrom == nil {
 			return KindResource, nil
 		}
-		return "", reason.New(reason.UnsupportedPod, "it is a resource template with a manifest from elsewhere")
+		return "", reason.New(reason.UnsupportedPod, "it is a resource template with a manifest from elsewhere").Advise("Write the manifest into the template, or run it in a namespace without the label")
 	case "data":
 		return KindData, nil
 	default:

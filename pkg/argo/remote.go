@@ -2,6 +2,9 @@ package argo
 
 import (
 	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -61,6 +64,30 @@ func (t *template) remote(a artifactSpec) (string, content.Archive, *reason.Erro
 	return uri, how, nil
 }
 
+// hexWord is what go-git takes for the beginning of a commit's id, before it looks for a
+// branch or a tag of that name. Of one with more digits no id begins so.
+var hexWord = regexp.MustCompile(`^[0-9A-Fa-f]{1,40}$`)
+
+// headWord matches the names of refs that git keeps for itself, such as FETCH_HEAD.
+var headWord = regexp.MustCompile(`^([A-Z]+_)*HEAD$`)
+
+// ambiguousRevision says why a revision may be something else than the commit, branch or
+// tag that a policy takes it for. go-git (ResolveRevision; v5.16.5, v5.19.2) asks for the
+// ids of commits first, also for their beginnings and in capitals, then, for a name N, for
+// N itself (such as HEAD), refs/N, refs/tags/N, refs/heads/N and refs/remotes/N.
+func ambiguousRevision(revision string) string {
+	first, _, below := strings.Cut(revision, "/")
+	switch {
+	case artifact.IsCommit(revision), strings.HasPrefix(revision, "refs/"):
+		return ""
+	case hexWord.MatchString(revision):
+		return fmt.Sprintf("%.40q may be the beginning of a commit's id: write refs/heads/ or refs/tags/ before a name, and an id whole, in small letters", revision)
+	case below && slices.Contains([]string{"heads", "tags", "remotes"}, first), headWord.MatchString(revision):
+		return fmt.Sprintf("%.80q may be a ref of that name, or a branch: write refs/heads/ before a branch", revision)
+	}
+	return ""
+}
+
 func (h *httpLocation) uri() (string, *reason.Error) {
 	if err := artifact.CheckURL(h.URL); err != nil {
 		return "", reason.Wrap(reason.RemoteUnsupported, err, "http: %v", err)
@@ -83,6 +110,9 @@ func (g *gitLocation) uri() (string, *reason.Error) {
 		return refuse("the server does not have to prove who it is")
 	}
 	at := artifact.Git{Repository: g.Repo}
+	if why := ambiguousRevision(g.Revision); why != "" {
+		return refuse(why)
+	}
 	switch {
 	case artifact.IsCommit(g.Revision):
 		at.Commit = g.Revision

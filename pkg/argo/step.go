@@ -54,9 +54,9 @@ type Step struct {
 	Outputs      []Output
 
 	template *template
-	// written is the template as Argo wrote it into init's environment, JSON; the
-	// kubelet makes $ of $$.
-	written string
+	// written is the template as it stands in init's environment, JSON; the kubelet
+	// makes $ of $$. made is that as Argo wrote it, before Literal.
+	written, made string
 	// workflow is whose definition gives the step more than its template; nil: nobody
 	// said. See DefinedBy.
 	workflow *definition.Workflow
@@ -80,11 +80,7 @@ func (s *Step) Mains() []string {
 
 // Node is the step as a workflow's definition has to have it.
 func (s *Step) Node() definition.Node {
-	made := []string{s.written}
-	if literal := unescape(s.written); literal != s.written {
-		made = append(made, literal) // see Literal
-	}
-	return definition.Node{Name: s.NodeName, Template: s.Template, Made: made}
+	return definition.Node{Name: s.NodeName, Template: s.Template, Made: s.made}
 }
 
 // Sealable lists the outputs that can be sealed, in the template's order.

@@ -60,7 +60,7 @@ func checkReach(pod *corev1.Pod) error {
 	}
 	for _, v := range spec.Volumes {
 		if v.HostPath != nil {
-			return reason.New(reason.ForeignMount, "volume %s is the host's %.200q: a step that has the host's files owns the node", v.Name, v.HostPath.Path)
+			return reason.New(reason.ForeignMount, "volume %s is the host's %.200q: a step that has the host's files owns the node", v.Name, v.HostPath.Path).Advise("Use another volume than the host's, or run it in a namespace without the label; a volume that another webhook adds, it has to leave out here")
 		}
 	}
 	return nil

@@ -166,7 +166,7 @@ func TestVariablesOfArgosConfigurationAreAdmitted(t *testing.T) {
 
 func TestWhatTheOperatorSaysIsReadStrictly(t *testing.T) {
 	controllers, images := []string{"argo/argo"}, []string{"exec:1"}
-	id, err := argo.NewIdentity(controllers, images, []string{"A=b=c", "E="}, []string{"exec:1=8737"}, []string{"variable:B"})
+	id, err := argo.NewIdentity(controllers, images, []string{"A=b=c", "E="}, []string{"exec:1=8737"}, []string{"variable:B"}, false)
 	if err != nil || id.Controllers[0] != "system:serviceaccount:argo:argo" || len(id.ExecutorEnv) != 2 || id.ExecutorUsers["exec:1"] != 8737 {
 		t.Errorf("got %+v, %v", id, err)
 	}
@@ -188,7 +188,7 @@ func TestWhatTheOperatorSaysIsReadStrictly(t *testing.T) {
 		"an addition alone":      {controllers, images, nil, nil, {"B"}},
 		"two users":              {controllers, images, nil, {"exec:1=1", "exec:1=2"}},
 	} {
-		if id, err := argo.NewIdentity(bad[0], bad[1], bad[2], bad[3], bad[4]); err == nil {
+		if id, err := argo.NewIdentity(bad[0], bad[1], bad[2], bad[3], bad[4], false); err == nil {
 			t.Errorf("%s is accepted: %+v", name, id)
 		}
 	}

@@ -120,30 +120,13 @@ type location struct {
 	HDFS        *json.RawMessage `json:"hdfs"`
 	Raw         *rawLocation     `json:"raw"`
 	OSS         *json.RawMessage `json:"oss"`
-	GCS         *json.RawMessage `json:"gcs"`
-	Azure       *json.RawMessage `json:"azure"`
+	GCS         *gcsLocation     `json:"gcs"`
+	Azure       *azureLocation   `json:"azure"`
 }
 
 // rawLocation is inline content.
 type rawLocation struct {
 	Data string `json:"data"`
-}
-
-// s3Location is a bucket and a key in it.
-type s3Location struct {
-	Endpoint                 string           `json:"endpoint"`
-	Bucket                   string           `json:"bucket"`
-	Key                      string           `json:"key"`
-	Region                   string           `json:"region"`
-	Insecure                 *bool            `json:"insecure"`
-	AccessKeySecret          *json.RawMessage `json:"accessKeySecret"`
-	SecretKeySecret          *json.RawMessage `json:"secretKeySecret"`
-	SessionTokenSecret       *json.RawMessage `json:"sessionTokenSecret"`
-	RoleARN                  string           `json:"roleARN"`
-	UseSDKCreds              bool             `json:"useSDKCreds"`
-	CreateBucketIfNotPresent *json.RawMessage `json:"createBucketIfNotPresent"`
-	EncryptionOptions        *json.RawMessage `json:"encryptionOptions"`
-	CASecret                 *json.RawMessage `json:"caSecret"`
 }
 
 // templateFields are the fields a template has in Argo v3.7. One that is not

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 )
 
@@ -18,7 +19,35 @@ const (
 	KindPrefix Kind = "prefix"
 )
 
-// Limits of a location, in bytes; S3's own for bucket and key.
+// Scheme begins the URI of a location, and says which kind of store it is in. The
+// zero value is that of S3, as in seals from before there were others.
+type Scheme string
+
+// Kinds of store; one file each says what their places are.
+const (
+	SchemeS3    Scheme = ""
+	SchemeGCS   Scheme = "gs"
+	SchemeAzure Scheme = "azure"
+)
+
+// store is what a kind of store makes of places.
+type store struct {
+	// scheme begins its URIs.
+	scheme string
+	// server says that a location names the server. If not, all have the same.
+	server bool
+	// cleans says that Argo cleans all keys, so that no slash at the end and no second
+	// one in a row makes another place.
+	cleans bool
+	// check says why a location is no place there.
+	check func(Location) error
+}
+
+// stores has every kind.
+var stores = map[Scheme]store{SchemeS3: s3, SchemeGCS: gcs, SchemeAzure: azure}
+
+// Limits of a location, in bytes; S3's own for bucket and key, and no other store has
+// wider ones.
 const (
 	maxStore  = 253
 	maxBucket = 255
@@ -27,46 +56,88 @@ const (
 	MaxURI = 3*(maxStore+maxBucket+maxKey) + 16
 )
 
-// Location is where an artifact lies. Its key is exact: it is never cleaned,
-// because `a//b` and `a/../b` are other objects in S3. The key of a prefix ends
-// in a slash, that of an object never does. The zero value is not valid.
+// Location is where an artifact lies. Its key is exact: it is never cleaned but where
+// Argo itself always cleans it, because `a//b` and `a/../b` are other objects in S3.
+// The key of a prefix ends in a slash, that of an object never does. The zero value is
+// not valid, and neither is a bucket's, which has no key.
 type Location struct {
+	// Scheme is the kind of store.
+	Scheme Scheme
 	// Store identifies the endpoint: host, with the port where one was given,
-	// lower case.
+	// lower case. It is empty where a kind of store has one for all.
 	Store  string
 	Bucket string
 	Key    string
 	Kind   Kind
 }
 
-// NewObject makes the location of one object, or says why it cannot be one.
+// NewObject makes the location of one object in S3, or says why it cannot be one.
 func NewObject(store, bucket, key string) (Location, error) {
-	l := Location{Store: strings.ToLower(store), Bucket: bucket, Key: key, Kind: KindObject}
+	return InS3(store, bucket).of(KindObject, key)
+}
+
+// NewPrefix makes the location of all objects in S3 below a key, which may have its
+// slash at the end or not, or says why it cannot be one.
+func NewPrefix(store, bucket, key string) (Location, error) {
+	return InS3(store, bucket).of(KindPrefix, strings.TrimSuffix(key, "/")+"/")
+}
+
+// At is the location of a key in the same bucket, or says why it cannot be one. A key
+// that ends in a slash is that of a prefix, unless Argo drops the slash.
+func (l Location) At(key string) (Location, error) {
+	if err := noDots(key); err != nil {
+		return Location{}, err
+	}
+	if key = l.Spelled(key); strings.HasSuffix(key, "/") {
+		return l.of(KindPrefix, key)
+	}
+	return l.of(KindObject, key)
+}
+
+// Spelled is a key of the location's bucket as Argo spells it: cleaned, if it always
+// is in this kind of store.
+func (l Location) Spelled(key string) string {
+	if stores[l.Scheme].cleans && key != "" {
+		return path.Clean(key)
+	}
+	return key
+}
+
+// of is the location with that key.
+func (l Location) of(kind Kind, key string) (Location, error) {
+	l.Kind, l.Key = kind, key
 	return l, l.Validate()
 }
 
-// NewPrefix makes the location of all objects below a key, which may have its
-// slash at the end or not, or says why it cannot be one.
-func NewPrefix(store, bucket, key string) (Location, error) {
-	l := Location{Store: strings.ToLower(store), Bucket: bucket, Key: strings.TrimSuffix(key, "/") + "/", Kind: KindPrefix}
-	return l, l.Validate()
+// SameBucket says whether two locations are in one bucket.
+func (l Location) SameBucket(other Location) bool {
+	return l.Scheme == other.Scheme && l.Store == other.Store && l.Bucket == other.Bucket
 }
 
 // ParseLocation reads a URI of URI's, and no other spelling.
 func ParseLocation(uri string) (Location, error) {
-	rest, ok := strings.CutPrefix(uri, "s3://")
-	segments := strings.Split(rest, "/")
-	if !ok || len(segments) < 3 {
-		return Location{}, errors.New("want s3://STORE/BUCKET/KEY")
+	scheme, rest, _ := strings.Cut(uri, "://")
+	for name, s := range stores {
+		if s.scheme == scheme {
+			return s.parse(Location{Scheme: name}, uri, rest)
+		}
 	}
-	for i, segment := range segments[1:] {
+	return Location{}, errors.New("want s3://STORE/BUCKET/KEY, gs://BUCKET/KEY or azure://STORE/CONTAINER/BLOB")
+}
+
+func (s store) parse(l Location, uri, rest string) (Location, error) {
+	if s.server {
+		l.Store, rest, _ = strings.Cut(rest, "/")
+	}
+	segments := strings.Split(rest, "/")
+	for i, segment := range segments {
 		unescaped, err := url.PathUnescape(segment)
 		if err != nil {
 			return Location{}, err
 		}
-		segments[i+1] = unescaped
+		segments[i] = unescaped
 	}
-	l := Location{Store: segments[0], Bucket: segments[1], Key: strings.Join(segments[2:], "/"), Kind: KindObject}
+	l.Bucket, l.Key, l.Kind = segments[0], strings.Join(segments[1:], "/"), KindObject
 	if strings.HasSuffix(uri, "/") {
 		l.Kind = KindPrefix
 	}
@@ -82,7 +153,8 @@ func ParseLocation(uri string) (Location, error) {
 // Prefix is where the files of a directory lie that is stored under the
 // location's key.
 func (l Location) Prefix() Location {
-	return Location{Store: l.Store, Bucket: l.Bucket, Key: strings.TrimSuffix(l.Key, "/") + "/", Kind: KindPrefix}
+	l.Key, l.Kind = strings.TrimSuffix(l.Key, "/")+"/", KindPrefix
+	return l
 }
 
 // maxAbove bounds how many prefixes of a location are looked at.
@@ -99,14 +171,14 @@ func (l Location) Above() []Location {
 			break
 		}
 		key = key[:slash]
-		above = append(above, Location{Store: l.Store, Bucket: l.Bucket, Key: key + "/", Kind: KindPrefix})
+		above = append(above, Location{Scheme: l.Scheme, Store: l.Store, Bucket: l.Bucket, Key: key + "/", Kind: KindPrefix})
 	}
 	return above
 }
 
 // Contains says whether another location lies below the prefix.
 func (l Location) Contains(other Location) bool {
-	return l.Kind == KindPrefix && l.Store == other.Store && l.Bucket == other.Bucket && l.Key != other.Key && strings.HasPrefix(other.Key, l.Key)
+	return l.Kind == KindPrefix && l.SameBucket(other) && l.Key != other.Key && strings.HasPrefix(other.Key, l.Key)
 }
 
 // Overlaps says whether two locations share a key or one lies below the other's:
@@ -117,7 +189,7 @@ func (l Location) Overlaps(other Location) bool {
 		a, b = b, a
 	}
 	rest, begins := strings.CutPrefix(b, a)
-	return l.Store == other.Store && l.Bucket == other.Bucket && begins && (rest == "" || rest[0] == '/')
+	return l.SameBucket(other) && begins && (rest == "" || rest[0] == '/')
 }
 
 // Validate refuses what is empty, too long or ambiguous: keys with a "." or ".."
@@ -125,13 +197,19 @@ func (l Location) Overlaps(other Location) bool {
 // of the location's kind. Slashes may stand together in the key of an object, and
 // at its beginning, as in keys that are made of parameters. That of a prefix has no
 // such but one at its beginning: Argo cleans the keys of a directory's files (S3
-// driver, generatePutTasks), so they would lie elsewhere.
+// driver, generatePutTasks), so they would lie elsewhere. Each kind of store refuses
+// what else is no place there.
 func (l Location) Validate() error {
+	s, known := stores[l.Scheme]
 	switch {
+	case !known:
+		return fmt.Errorf("scheme %.20q is no kind of store", l.Scheme)
 	case l.Kind != KindObject && l.Kind != KindPrefix:
 		return fmt.Errorf("kind %q is neither object nor prefix", l.Kind)
-	case l.Store == "" || len(l.Store) > maxStore || strings.ContainsAny(l.Store, "/?#@%\\ ") || l.Store != strings.ToLower(l.Store):
+	case s.server && (l.Store == "" || len(l.Store) > maxStore || strings.ContainsAny(l.Store, "/?#@%\\ ") || l.Store != strings.ToLower(l.Store)):
 		return fmt.Errorf("store %q is not a host or host:port in lower case", l.Store)
+	case !s.server && l.Store != "":
+		return fmt.Errorf("store %.80q: there is one for all", l.Store)
 	case l.Bucket == "" || len(l.Bucket) > maxBucket || strings.Contains(l.Bucket, "/"):
 		return fmt.Errorf("bucket %q is empty, too long or has a slash", l.Bucket)
 	case l.Key == "" || len(l.Key) > maxKey:
@@ -146,16 +224,24 @@ func (l Location) Validate() error {
 	if slash != (l.Kind == KindPrefix) {
 		return fmt.Errorf("key %q is not that of %s: only prefixes end in a slash", l.Key, l.Kind)
 	}
-	for s := range strings.SplitSeq(key, "/") {
-		if s == "." || s == ".." {
-			return fmt.Errorf("key %q has a '.' or '..' segment", l.Key)
-		}
+	if err := noDots(key); err != nil {
+		return err
 	}
 	if l.Kind == KindPrefix && (key == "" || strings.Contains(key+"/", "//")) {
 		return fmt.Errorf("key %q has an empty segment, and Argo stores a directory elsewhere then", l.Key)
 	}
 	if l.Bucket == "." || l.Bucket == ".." {
 		return fmt.Errorf("bucket %q is not a name", l.Bucket)
+	}
+	return s.check(l)
+}
+
+// noDots refuses keys that some program on the way may take for another's.
+func noDots(key string) error {
+	for s := range strings.SplitSeq(key, "/") {
+		if s == "." || s == ".." {
+			return fmt.Errorf("key %q has a '.' or '..' segment", key)
+		}
 	}
 	return nil
 }
@@ -164,14 +250,20 @@ func (l Location) Validate() error {
 func IsControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 // URI is the location's one spelling, the subject name in a statement:
-// s3://STORE/BUCKET/KEY with every segment percent-encoded (RFC 3986). Two
-// locations have the same URI only if they are equal; a prefix ends in a slash.
+// s3://STORE/BUCKET/KEY, gs://BUCKET/KEY or azure://STORE/CONTAINER/BLOB with every
+// segment percent-encoded (RFC 3986). Two locations have the same URI only if they are
+// equal; a prefix ends in a slash.
 func (l Location) URI() string {
 	segments := strings.Split(strings.TrimSuffix(l.Key, "/"), "/")
 	for i, s := range segments {
 		segments[i] = url.PathEscape(s)
 	}
-	uri := "s3://" + l.Store + "/" + url.PathEscape(l.Bucket) + "/" + strings.Join(segments, "/")
+	s := stores[l.Scheme]
+	uri := s.scheme + "://"
+	if s.server {
+		uri += l.Store + "/"
+	}
+	uri += url.PathEscape(l.Bucket) + "/" + strings.Join(segments, "/")
 	if l.Kind == KindPrefix {
 		uri += "/"
 	}

@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -39,32 +41,61 @@ func Watch(ctx context.Context, m manager.Manager, object client.Object, namespa
 	if namespace != "" {
 		options.DefaultNamespaces = map[string]cache.Config{namespace: {}}
 	}
+	return watch(ctx, m, object, options, name, func(string) bool { return true }, changed)
+}
+
+// WatchPrefix is Watch for all objects of a namespace whose names begin so. API servers
+// select by no such thing, so it takes the right to all objects of the kind there.
+func WatchPrefix(ctx context.Context, m manager.Manager, object client.Object, namespace, prefix string, changed chan<- struct{}) error {
+	options := cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}}
+	return watch(ctx, m, object, options, prefix+"*", func(name string) bool { return strings.HasPrefix(name, prefix) }, changed)
+}
+
+// WatchIn does so for all objects of the kind in some namespaces, one at least.
+func WatchIn(ctx context.Context, m manager.Manager, object client.Object, namespaces []string, changed chan<- struct{}) error {
+	options := cache.Options{DefaultNamespaces: map[string]cache.Config{}}
+	for _, ns := range namespaces {
+		options.DefaultNamespaces[ns] = cache.Config{}
+	}
+	if _, all := options.DefaultNamespaces[cache.AllNamespaces]; all || len(namespaces) == 0 {
+		return errors.New("watch: no namespace is named")
+	}
+	return watch(ctx, m, object, options, "in "+strings.Join(namespaces, ", "), func(string) bool { return true }, changed)
+}
+
+func watch(ctx context.Context, m manager.Manager, object client.Object, options cache.Options, shown string, ours func(string) bool, changed chan<- struct{}) error {
 	kind, err := apiutil.GVKForObject(object, m.GetScheme())
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", name, err)
+		return fmt.Errorf("watch %s: %w", shown, err)
 	}
 	c, err := NewCache(m, options)
 	if err != nil {
-		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, shown, err)
 	}
 	metadata := &metav1.PartialObjectMetadata{}
 	metadata.SetGroupVersionKind(kind)
 	informer, err := c.GetInformer(ctx, metadata, cache.BlockUntilSynced(false))
 	if err != nil {
-		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, shown, err)
 	}
-	tell := func() {
+	tell := func(o any) {
+		if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+			o = gone.Obj
+		}
+		if named, ok := o.(metav1.Object); ok && !ours(named.GetName()) {
+			return
+		}
 		select {
 		case changed <- struct{}{}:
 		default:
 		}
 	}
 	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { tell() },
-		UpdateFunc: func(any, any) { tell() },
-		DeleteFunc: func(any) { tell() },
+		AddFunc:    tell,
+		UpdateFunc: func(_, o any) { tell(o) },
+		DeleteFunc: tell,
 	}); err != nil {
-		return fmt.Errorf("watch %s %s: %w", kind.Kind, name, err)
+		return fmt.Errorf("watch %s %s: %w", kind.Kind, shown, err)
 	}
 	return nil
 }

@@ -22,9 +22,12 @@ import (
 // directory without a file is not stored at all, which is OutputAbsent. It needs
 // as much memory as TreeOf. If the list of its files has at most room bytes, it
 // gives that, too.
-func MeasureDir(ctx context.Context, dir *os.Root, name string, room int) (Sum, Files, error) {
+//
+// follows says that Argo does not leave links out, but stores what they lead to, as its
+// driver of GCS does: then a directory with one is OutputUnreadable.
+func MeasureDir(ctx context.Context, dir *os.Root, name string, room int, follows bool) (Sum, Files, error) {
 	w := newWalker()
-	w.stored = &storing{ctx: ctx, form: FormDirectory, room: min(room, MaxListing)}
+	w.stored = &storing{ctx: ctx, form: FormDirectory, room: min(room, MaxListing), follows: follows}
 	if err := w.root(dir, name); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("it changed while it was read: %v", err) //nolint:errorlint // it was there
@@ -54,6 +57,16 @@ type storing struct {
 	// list has the files so far, as long as there is room for them.
 	list Files
 	room int
+	// follows is MeasureDir's.
+	follows bool
+}
+
+// link leaves a link out, if Argo does.
+func (s *storing) link(path string) error {
+	if s.follows {
+		return reason.New(reason.OutputUnreadable, "%.80q is a link, and Argo stores in GCS what it leads to, wherever that is", path)
+	}
+	return nil
 }
 
 func (s *storing) dir(path string) {

@@ -38,7 +38,7 @@ func measureFiles(t *testing.T, path string) (Sum, Files) {
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	must(t, err)
 	defer dir.Close()
-	sum, files, err := MeasureDir(t.Context(), dir, filepath.Base(path), MaxListing)
+	sum, files, err := MeasureDir(t.Context(), dir, filepath.Base(path), MaxListing, false)
 	must(t, err)
 	return sum, files
 }
@@ -48,7 +48,7 @@ func measureDir(t *testing.T, path string) (Sum, error) {
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	must(t, err)
 	defer dir.Close()
-	sum, files, err := MeasureDir(t.Context(), dir, filepath.Base(path), MaxListing)
+	sum, files, err := MeasureDir(t.Context(), dir, filepath.Base(path), MaxListing, false)
 	if files != nil && files.Tree() != sum.Tree {
 		t.Errorf("the files are not those of the directory: %v", files)
 	}
@@ -153,7 +153,7 @@ func TestADirectoryThatCannotBeStoredIsRefused(t *testing.T) {
 	dir, err := os.OpenRoot(filepath.Dir(fifo))
 	must(t, err)
 	defer dir.Close()
-	if _, _, err := MeasureDir(ctx, dir, "dir", MaxListing); !errors.Is(err, context.Canceled) {
+	if _, _, err := MeasureDir(ctx, dir, "dir", MaxListing, false); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
 }

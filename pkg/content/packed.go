@@ -20,10 +20,10 @@ import (
 // unpacked it to store it without an archive. What Argo does not pack so, or would
 // not unpack, is refused as OutputUnreadable; an error of r or the context is
 // returned as such. It needs memory for the list of files, which has at most room
-// bytes.
-func MeasurePacked(ctx context.Context, r io.Reader, room int) (Sum, Files, error) {
+// bytes. follows is MeasureDir's.
+func MeasurePacked(ctx context.Context, r io.Reader, room int, follows bool) (Sum, Files, error) {
 	source := &kept{untilEnd: untilEnd{ctx, r}}
-	p := &packed{names: newUnpacking(), store: &storing{ctx: ctx, form: FormDirectory, room: min(room, MaxListing)}, manifest: newManifest()}
+	p := &packed{names: newUnpacking(), store: &storing{ctx: ctx, form: FormDirectory, room: min(room, MaxListing), follows: follows}, manifest: newManifest()}
 	refusal := guard(func() error { return p.read(source) })
 	switch {
 	case source.err != nil:
@@ -116,9 +116,13 @@ func (p *packed) entry(h *tar.Header, content io.Reader) error {
 		return nil
 	case tar.TypeReg:
 		return p.regular(h, content, below, nested)
-	case tar.TypeSymlink, tar.TypeFifo, tar.TypeChar, tar.TypeBlock:
+	case tar.TypeSymlink:
 		if nested {
-			return nil // Argo stores no link, and does not unpack the others
+			return p.store.link(below)
+		}
+	case tar.TypeFifo, tar.TypeChar, tar.TypeBlock:
+		if nested {
+			return nil // Argo does not unpack them
 		}
 	}
 	return fmt.Errorf("%.80q is of type %q, which Argo never packs there", h.Name, h.Typeflag)

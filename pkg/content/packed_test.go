@@ -29,17 +29,17 @@ func packedTree() ([]member, map[string]string) {
 func TestWhatIsPackedIsMeasuredAsItIsStored(t *testing.T) {
 	members, files := packedTree()
 	want, list := measureFiles(t, directory(t, files))
-	got, there, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(members...))), MaxListing)
+	got, there, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(members...))), MaxListing, false)
 	if err != nil || got != want || !reflect.DeepEqual(there, list) || got.Form != FormLookalikes {
 		t.Errorf("got %+v with %v, %v; want %+v with %v", got, there, err, want, list)
 	}
-	if _, there, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(members...))), 50); err != nil || there != nil {
+	if _, there, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(members...))), 50, false); err != nil || there != nil {
 		t.Errorf("without room it lists %v, %v", there, err)
 	}
 	for _, body := range []string{"", "x", "\x1f", "\x1f\x8b", "\x1f\x8bno gzip", string(gz([]byte("no tar"))), string(gz(pack(file("a", "x")))), string(gz(pack(file("a", "x")))) + "and more"} {
 		want, err := MeasureFile(t.Context(), bytes.NewReader([]byte(body)), int64(len(body)))
 		must(t, err)
-		got, _, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(script("a", body)))), MaxListing)
+		got, _, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(script("a", body)))), MaxListing, false)
 		if err != nil || got != want || got.Validate() != nil {
 			t.Errorf("%.20q: got %+v, %v, want %+v", body, got, err, want)
 		}
@@ -67,19 +67,19 @@ func TestWhatArgoDoesNotPackSoIsRefused(t *testing.T) {
 		"what is sparse":              {dir("a"), {name: "a/b", mode: 0o644, pax: map[string]string{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, body: "0\n"}},
 		"a name that is not UTF-8":    {dir("a"), file("a/\xff", "y")},
 	} {
-		if sum, _, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(members...))), MaxListing); reason.Of(err) != reason.OutputUnreadable {
+		if sum, _, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(members...))), MaxListing, false); reason.Of(err) != reason.OutputUnreadable {
 			t.Errorf("%s: %+v, %v", title, sum, err)
 		}
 	}
 	for title, stored := range map[string][]byte{
 		"no gzip": []byte("x"), "no tar": gz([]byte("x")), "half a file": gz(pack(file("a", "x"))[:512]), "half an archive": gz(pack(file("a", "x")))[:20],
 	} {
-		if sum, _, err := MeasurePacked(t.Context(), bytes.NewReader(stored), MaxListing); reason.Of(err) != reason.OutputUnreadable {
+		if sum, _, err := MeasurePacked(t.Context(), bytes.NewReader(stored), MaxListing, false); reason.Of(err) != reason.OutputUnreadable {
 			t.Errorf("%s: %+v, %v", title, sum, err)
 		}
 	}
 	for title, members := range map[string][]member{"a directory without a file": {dir("a"), dir("a/b"), link("a/c", "b")}} {
-		if sum, _, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(members...))), MaxListing); reason.Of(err) != reason.OutputAbsent {
+		if sum, _, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(members...))), MaxListing, false); reason.Of(err) != reason.OutputAbsent {
 			t.Errorf("%s: %+v, %v", title, sum, err)
 		}
 	}
@@ -92,13 +92,13 @@ func TestWhatIsPackedAndCannotBeRead(t *testing.T) {
 	broken := errors.New("broken")
 	for _, at := range []int{0, 5, 30, len(stored) / 2} {
 		r := iotest.ErrReader(broken)
-		if _, _, err := MeasurePacked(t.Context(), io.MultiReader(bytes.NewReader(stored[:at]), r), MaxListing); err == nil || reason.Of(err) == reason.OutputUnreadable || !errors.Is(err, broken) {
+		if _, _, err := MeasurePacked(t.Context(), io.MultiReader(bytes.NewReader(stored[:at]), r), MaxListing, false); err == nil || reason.Of(err) == reason.OutputUnreadable || !errors.Is(err, broken) {
 			t.Fatalf("broken at %d of %d: %v", at, len(stored), err)
 		}
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(broken)
-	if _, _, err := MeasurePacked(ctx, bytes.NewReader(stored), MaxListing); !errors.Is(err, broken) {
+	if _, _, err := MeasurePacked(ctx, bytes.NewReader(stored), MaxListing, false); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 }

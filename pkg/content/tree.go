@@ -241,7 +241,7 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 		return w.walk(below, path+"/", depth+1)
 	case fs.ModeSymlink:
 		if w.stored != nil {
-			return nil // Argo stores none
+			return w.stored.link(path)
 		}
 		target, err := dir.Readlink(name)
 		if err != nil {

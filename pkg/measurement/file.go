@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // errNotMounted says that the folder itself is not there, which says nothing
@@ -47,7 +49,7 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 	}
 	defer dir.Close()
 	if info.IsDir() && o.Archive == content.ArchiveNone && !o.Log && o.Place != PlacePacked {
-		sum, files, err := content.MeasureDir(ctx, dir, name, w.room())
+		sum, files, err := content.MeasureDir(ctx, dir, name, w.room(), o.follows())
 		return Bytes{Sum: sum, Files: files}, stamp{info}, err
 	}
 	f, info, err := content.OpenFile(dir, name)
@@ -56,11 +58,17 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 	}
 	defer f.Close()
 	if o.Place == PlacePacked {
-		sum, files, err := content.MeasurePacked(ctx, f, w.room())
+		sum, files, err := content.MeasurePacked(ctx, f, w.room(), o.follows())
+		if err == nil {
+			err = o.comesBack(sum)
+		}
 		return Bytes{Sum: sum, Files: files}, stamp{info}, err
 	}
 	if !follow {
 		sum, err := w.sum(ctx, o, f, info.Size())
+		if err == nil {
+			err = o.comesBack(sum)
+		}
 		return Bytes{Sum: sum}, stamp{info}, err
 	}
 	growing := &follower{ctx: ctx, file: f, poll: w.Poll, whole: func() bool { return w.whole(o) }, ended: w.ended}
@@ -73,6 +81,19 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 		return Bytes{}, stamp{}, errChanged
 	}
 	return Bytes{Sum: sum}, stamp{info}, err
+}
+
+// follows says whether Argo stores what links of a directory lead to
+// (gcs.listFileRelPaths asks of each entry only whether it is a directory).
+func (s Staged) follows() bool { return s.Store == artifact.SchemeGCS }
+
+// comesBack refuses what Argo fetches as something else than it stored: an empty blob
+// it takes for a directory of Azure's (azure.ArtifactDriver.Load).
+func (s Staged) comesBack(sum content.Sum) error {
+	if s.Store == artifact.SchemeAzure && sum.Size == 0 && !sum.Form.IsDirectory() {
+		return reason.New(reason.OutputUnreadable, "the file is empty, and Argo fetches it from Azure as an empty directory")
+	}
+	return nil
 }
 
 // sum measures a staged file of so many bytes.

@@ -60,7 +60,7 @@ func measureFiles(t *testing.T, path string) (content.Sum, content.Files) {
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	must(t, err)
 	defer dir.Close()
-	sum, files, err := content.MeasureDir(t.Context(), dir, filepath.Base(path), content.MaxListing)
+	sum, files, err := content.MeasureDir(t.Context(), dir, filepath.Base(path), content.MaxListing, false)
 	must(t, err)
 	return sum, files
 }

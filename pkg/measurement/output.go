@@ -37,11 +37,17 @@ type Staged struct {
 	// Log says that it is the log of a container, for ArchiveNone: wait stages
 	// those in a folder of their own, each as a file under its own name.
 	Log bool
+	// Store is the kind of store, for ArchiveNone, where it makes a difference to what
+	// of an output Argo stores or fetches: of S3's there is nothing to say.
+	Store artifact.Scheme
 	// Path is where the output lies in main, if Argo's emissary packs it there: of
 	// PlacePacked, and of ArchiveTar before wait stages it; empty if not. Of
 	// PlaceVolume it is where our container has it.
 	Path string
 }
+
+// storeMark parts a strategy from the kind of store.
+const storeMark = "@"
 
 // logStrategy stands for the strategy of a log where a Staged is spelled.
 const logStrategy = "log"
@@ -58,13 +64,15 @@ func (s Staged) Name() string {
 }
 
 // ParseStaged reads NAME or NAME=tar=PATH, which are tar, NAME=zip,
-// NAME=none=FILE, NAME=packed=PATH, NAME=volume=PATH or NAME=log=FILE.
+// NAME=none=FILE, NAME=packed=PATH, NAME=volume=PATH or NAME=log=FILE. none, packed
+// and volume may have a kind of store behind them, as in NAME=none@gs=FILE.
 func ParseStaged(text string) (Staged, error) {
 	name, rest, given := strings.Cut(text, "=")
 	s := Staged{Output: name, Archive: content.ArchiveTar}
 	if given {
 		archive, file, _ := strings.Cut(rest, "=")
-		s.Archive = content.Archive(archive)
+		archive, scheme, _ := strings.Cut(archive, storeMark)
+		s.Archive, s.Store = content.Archive(archive), artifact.Scheme(scheme)
 		switch archive {
 		case string(content.ArchiveTar):
 			s.Path = file
@@ -76,7 +84,7 @@ func ParseStaged(text string) (Staged, error) {
 			s.File = file
 		}
 		if s.String() != text {
-			return Staged{}, fmt.Errorf("output %.80q is none of NAME, NAME=tar=PATH, NAME=zip, NAME=none=FILE, NAME=packed=PATH, NAME=volume=PATH and NAME=log=FILE", text)
+			return Staged{}, fmt.Errorf("output %.80q is none of NAME, NAME=tar=PATH, NAME=zip, NAME=none=FILE, NAME=packed=PATH, NAME=volume=PATH and NAME=log=FILE, with @STORE behind the word for some", text)
 		}
 	}
 	return s, s.Validate()
@@ -88,15 +96,22 @@ func (s Staged) String() string {
 	case s.Log:
 		return s.Output + "=" + logStrategy + "=" + s.File
 	case s.Place != "":
-		return s.Output + "=" + string(s.Place) + "=" + s.Path
+		return s.Output + "=" + string(s.Place) + s.store() + "=" + s.Path
 	case s.Archive == content.ArchiveTar && s.Path == "":
 		return s.Output
 	case s.Archive == content.ArchiveTar:
 		return s.Output + "=" + string(content.ArchiveTar) + "=" + s.Path
 	case s.Archive == content.ArchiveNone:
-		return s.Output + "=none=" + s.File
+		return s.Output + "=none" + s.store() + "=" + s.File
 	}
 	return s.Output + "=" + string(s.Archive)
+}
+
+func (s Staged) store() string {
+	if s.Store == "" {
+		return ""
+	}
+	return storeMark + string(s.Store)
 }
 
 // packable says whether a path in main is one that can be looked for.
@@ -120,6 +135,8 @@ func (s Staged) Validate() error {
 		return err
 	}
 	switch {
+	case s.Store != "" && (s.Store != artifact.SchemeGCS && s.Store != artifact.SchemeAzure || s.Archive != content.ArchiveNone || s.Log):
+		return fmt.Errorf("output %q: nothing is known of the store %.20q here", s.Output, s.Store)
 	case s.Place != "":
 		if s.Place != PlacePacked && s.Place != PlaceVolume || s.Archive != content.ArchiveNone || s.Log || s.File != "" || !packable(s.Path) {
 			return fmt.Errorf("output %q: it cannot be read at %.80q (%.40q)", s.Output, s.Path, s.Place)

@@ -3,6 +3,7 @@ package measurement
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -284,51 +285,69 @@ func TestAnOutputWithoutAnArchiveIsAFileOrTold(t *testing.T) {
 		prepare func(t *testing.T, root string)
 		form    content.Form
 		want    reason.Code
+		gs      reason.Code // in GCS, if it is another
+		azure   reason.Code
 	}{
-		"a file":                   {func(t *testing.T, root string) { place(t, root, "message.txt", []byte("x")) }, content.FormFile, ""},
-		"a file like an archive":   {func(t *testing.T, root string) { place(t, root, "message.txt", archive(t, "x")) }, content.FormLookalike, ""},
-		"nothing":                  {func(t *testing.T, root string) { place(t, root, "other", nil) }, "", reason.OutputAbsent},
-		"a directory":              {func(t *testing.T, root string) { folder(t, root, "a") }, content.FormDirectory, ""},
-		"a directory of that name": {func(t *testing.T, root string) { folder(t, root, "message.txt") }, "", reason.OutputUnreadable},
-		"an empty directory": {func(t *testing.T, root string) {
+		"an empty file":                  {prepare: func(t *testing.T, root string) { place(t, root, "message.txt", nil) }, form: content.FormFile, azure: reason.OutputUnreadable},
+		"a directory with an empty file": {prepare: func(t *testing.T, root string) { folder(t, root, "a") }, form: content.FormDirectory},
+		"a directory with a link": {prepare: func(t *testing.T, root string) {
+			folder(t, root, "a")
+			link(t, "inside", root+"/argo/outputs/artifacts/a/link")
+		}, form: content.FormDirectory, gs: reason.OutputUnreadable},
+		"a directory with a link in it": {prepare: func(t *testing.T, root string) {
+			folder(t, root, "a/b")
+			link(t, "/etc/passwd", root+"/argo/outputs/artifacts/a/b/link")
+		}, form: content.FormDirectory, gs: reason.OutputUnreadable},
+		"a file":                   {prepare: func(t *testing.T, root string) { place(t, root, "message.txt", []byte("x")) }, form: content.FormFile, want: ""},
+		"a file like an archive":   {prepare: func(t *testing.T, root string) { place(t, root, "message.txt", archive(t, "x")) }, form: content.FormLookalike, want: ""},
+		"nothing":                  {prepare: func(t *testing.T, root string) { place(t, root, "other", nil) }, form: "", want: reason.OutputAbsent},
+		"a directory":              {prepare: func(t *testing.T, root string) { folder(t, root, "a") }, form: content.FormDirectory, want: ""},
+		"a directory of that name": {prepare: func(t *testing.T, root string) { folder(t, root, "message.txt") }, form: "", want: reason.OutputUnreadable},
+		"an empty directory": {prepare: func(t *testing.T, root string) {
 			folder(t, root, "a")
 			if err := os.Remove(root + "/argo/outputs/artifacts/a/inside"); err != nil {
 				t.Fatal(err)
 			}
-		}, "", reason.OutputAbsent},
-		"a directory and a file": {func(t *testing.T, root string) {
+		}, want: reason.OutputAbsent},
+		"a directory and a file": {prepare: func(t *testing.T, root string) {
 			folder(t, root, "a")
 			place(t, root, "message.txt", []byte("x"))
-		}, "", reason.OutputUnreadable},
-		"a directory with a FIFO": {func(t *testing.T, root string) {
+		}, want: reason.OutputUnreadable},
+		"a directory with a FIFO": {prepare: func(t *testing.T, root string) {
 			folder(t, root, "a")
 			if err := syscall.Mkfifo(root+"/argo/outputs/artifacts/a/fifo", 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}, "", reason.OutputUnreadable},
-		"a file not yet renamed": {func(t *testing.T, root string) { place(t, root, "a", []byte("x")) }, "", reason.OutputUnreadable},
-		"the archive in between": {func(t *testing.T, root string) { stage(t, root, "a", archive(t, "x")) }, "", reason.OutputAbsent},
-		"a link to a file": {func(t *testing.T, root string) {
+		}, want: reason.OutputUnreadable},
+		"a file not yet renamed": {prepare: func(t *testing.T, root string) { place(t, root, "a", []byte("x")) }, form: "", want: reason.OutputUnreadable},
+		"the archive in between": {prepare: func(t *testing.T, root string) { stage(t, root, "a", archive(t, "x")) }, form: "", want: reason.OutputAbsent},
+		"a link to a file": {prepare: func(t *testing.T, root string) {
 			place(t, root, "other", []byte("x"))
 			link(t, "other", root+"/argo/outputs/artifacts/message.txt")
-		}, "", reason.OutputUnreadable},
-		"a link to a directory": {func(t *testing.T, root string) {
+		}, want: reason.OutputUnreadable},
+		"a link to a directory": {prepare: func(t *testing.T, root string) {
 			folder(t, root, "other")
 			link(t, "other", root+"/argo/outputs/artifacts/a")
-		}, "", reason.OutputUnreadable},
+		}, want: reason.OutputUnreadable},
 	} {
-		t.Run(title, func(t *testing.T) {
-			root := t.TempDir()
-			c.prepare(t, root)
-			w, l := watcher(root, "a=none=message.txt")
-			m := w.Run(ended(t))
-			if len(m) != 1 || problemIn(m[0]).Code != c.want || bytesIn(m[0]).Form != c.form {
-				t.Errorf("got %+v, want form %q, problem %q\n%s", m, c.form, c.want, l)
-			}
-			if _, _, err := m.Encode(MaxMessage); err != nil {
-				t.Error(err)
-			}
-		})
+		for store, want := range map[string]reason.Code{"": c.want, "@gs": cmp.Or(c.gs, c.want), "@azure": cmp.Or(c.azure, c.want)} {
+			t.Run(title+store, func(t *testing.T) {
+				root := t.TempDir()
+				c.prepare(t, root)
+				w, l := watcher(root, "a=none"+store+"=message.txt")
+				m := w.Run(ended(t))
+				form := c.form
+				if want != "" {
+					form = ""
+				}
+				if len(m) != 1 || problemIn(m[0]).Code != want || bytesIn(m[0]).Form != form {
+					t.Errorf("got %+v, want form %q, problem %q\n%s", m, form, want, l)
+				}
+				if _, _, err := m.Encode(MaxMessage); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 }
 

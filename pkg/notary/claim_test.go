@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clocktesting "k8s.io/utils/clock/testing"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -64,7 +63,7 @@ func TestClaims(t *testing.T) {
 func TestAFreshClaimIsLeftToItsHolder(t *testing.T) {
 	w := newWorld(t)
 	first, b := w.notary(t, "first")
-	b.dieAt = 5
+	b.dieAt = 4
 	_, _ = first.Reconcile(t.Context(), w.key())
 	second, b2 := w.notary(t, "second")
 	result, err := second.Reconcile(t.Context(), w.key())
@@ -80,7 +79,7 @@ func TestAFreshClaimIsLeftToItsHolder(t *testing.T) {
 func TestOfTwoThatTakeOverOneWins(t *testing.T) {
 	w := newWorld(t)
 	first, b := w.notary(t, "first")
-	b.dieAt = 5
+	b.dieAt = 4
 	_, _ = first.Reconcile(t.Context(), w.key())
 	w.clock.SetTime(w.clock.Now().Add(testClaim + time.Second))
 	second, _ := w.notary(t, "second")
@@ -98,7 +97,7 @@ func TestOfTwoThatTakeOverOneWins(t *testing.T) {
 func TestAReplicaThatStopsReleasesItsClaims(t *testing.T) {
 	w := newWorld(t)
 	first, b := w.notary(t, "first")
-	b.dieAt = 5
+	b.dieAt = 4
 	_, _ = first.Reconcile(t.Context(), w.key())
 	b.dead, b.dieAt = false, 0
 	first.Release(t.Context())
@@ -108,14 +107,9 @@ func TestAReplicaThatStopsReleasesItsClaims(t *testing.T) {
 }
 
 // blind is an informer that has not heard of any record yet.
-type blind struct{ client.Reader }
+type blind struct{ seenAt }
 
-func (b blind) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-	if _, ok := o.(*v1alpha1.Provenance); ok {
-		return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
-	}
-	return b.Reader.Get(ctx, key, o, opts...)
-}
+func (blind) record(Key) (*recordNote, error) { return nil, nil }
 
 func TestWhoComesSecondAsksNobody(t *testing.T) {
 	w := newWorld(t)
@@ -123,7 +117,7 @@ func TestWhoComesSecondAsksNobody(t *testing.T) {
 	b.dieAt = 2
 	_, _ = first.Reconcile(t.Context(), w.key())
 	second, b2 := w.notary(t, "second")
-	second.Cache = blind{w.api}
+	second.Seen = blind{seenAt{w.api}}
 	result, err := second.Reconcile(t.Context(), w.key())
 	must(t, err)
 	if result.RequeueAfter != echoWait || len(b2.names) != 1 {
@@ -142,13 +136,13 @@ func TestALostReplyToTheCreateIsRecognizedAtOnce(t *testing.T) {
 		t.Fatal("the reply was not lost")
 	}
 	b.dead, b.dieAt = false, 0
-	n.Cache = blind{w.api}
+	n.Seen = blind{seenAt{w.api}}
 	result, err := n.Reconcile(t.Context(), w.key())
 	must(t, err)
 	if result.RequeueAfter != echoWait {
 		t.Errorf("result %+v", result)
 	}
-	n.Cache = w.api
+	n.Seen = seenAt{w.api}
 	settle(t, n, w.key()) // with the clock standing still
 	w.expectSealed(t)
 }
@@ -156,7 +150,7 @@ func TestALostReplyToTheCreateIsRecognizedAtOnce(t *testing.T) {
 func TestARecordThatIsGoneIsNotWaitedFor(t *testing.T) {
 	w := newWorld(t)
 	n, b := w.notary(t, "a")
-	b.dieAt = 5
+	b.dieAt = 4
 	_, _ = n.Reconcile(t.Context(), w.key())
 	b.dead, b.dieAt = false, 0
 	must(t, w.api.Delete(t.Context(), w.record(t)))

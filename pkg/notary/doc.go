@@ -12,16 +12,25 @@
 // between any two loses nothing:
 //
 //  1. create the Provenance                  it is ours for the claim duration
-//  2. sign, store the envelope               the facts no longer need the pod
-//  3. log it, verify the bundle              now it is a seal
-//  4. write the ArtifactSeals                the gate: a seal is on its way
-//  5. store the bundle, Sealed=True          the gate: here it is
+//  2. sign, log it, verify the bundle        now it is a seal
+//  3. write the ArtifactSeals                the gate: a seal is on its way
+//  4. store the bundle, Sealed=True          the gate: here it is
 //
-// Steps 4 and 5 are in this order because the gate reads an ArtifactSeal first
+// A crash before step 4 has another state the same facts again, from the pod, whose
+// deletion our webhook holds back until step 4, for ten minutes. Where the log is
+// late, or has no answer, the envelope is stored meanwhile: from then on the facts no
+// longer need the pod, however long the log is down.
+//
+// Steps 3 and 4 are in this order because the gate reads an ArtifactSeal first
 // and its Provenance second: an ArtifactSeal without a bundle is "not yet",
 // while a final Provenance without its ArtifactSeals would read as "never".
 //
-// All replicas are active. A record whose holder has not renewed its claim is
-// taken over by whoever is first; a crash may leave a second log entry, never
-// a lost or a wrong seal.
+// All replicas are active. Each begins with the pods that are its own by hash, among
+// the replicas whose Leases hold, so that they do not race; nothing but speed depends
+// on that. A record whose holder has not renewed its claim is taken over by whoever is
+// first; a crash may leave a second log entry, never a lost or a wrong seal.
+//
+// What grows with the number of pods is notes of some hundred bytes (Watched); a pod
+// itself is kept until it is sealed, as far as there is room. A backlog drains fairly
+// over namespaces.
 package notary

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/text"
@@ -88,14 +89,23 @@ func (t *task) refuse(ctx context.Context, why *reason.Error) error {
 const maxNote = 700
 
 // explain notes on the record since when and why its seal is late: at once when
-// it begins to be, and then with every renewal of the claim.
+// it begins to be, and then with every renewal of the claim. What was signed is kept
+// with it, so that the pod need not stay for as long as the log is down.
 func (t *task) explain(ctx context.Context, why error) {
 	logger := log.FromContext(ctx)
-	if t.late() && !t.renewalDue(t.record) {
+	signed := t.signed
+	if t.stored {
+		signed = nil
+	}
+	if signed == nil && t.late() && !t.renewalDue(t.record) {
 		return
 	}
+	var outputs []v1alpha1.OutputStatus
+	if signed != nil {
+		outputs = t.outputs()
+	}
 	message := fmt.Sprintf("%s%s: %s", latePrefix, t.record.CreationTimestamp.UTC().Format(time.RFC3339), line(why))
-	if err := t.storeDelay(ctx, t.record, text.Cut(message, maxMessage)); err != nil {
+	if err := t.storeDelay(ctx, t.record, text.Cut(message, maxMessage), signed, outputs); err != nil {
 		logger.V(1).Info("Delay not noted on the record", "error", err.Error())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -172,21 +175,45 @@ func (l countedLog) Append(ctx context.Context, e *protodsse.Envelope, key crypt
 // replica runs a notary as the program does, until the test ends.
 func (w *world) replica(tb testing.TB, holder string) *Notary {
 	tb.Helper()
+	return w.replicaAt(tb, holder, apiServer, 64)
+}
+
+// replicaAt is one that reaches the API server in its own way.
+func (w *world) replicaAt(tb testing.TB, holder string, at *rest.Config, workers int) *Notary {
+	tb.Helper()
 	n, _ := w.notary(tb, holder)
-	objects, err := Caches()
+	w.replicas = append(w.replicas, n)
+	watched := NewWatched()
+	objects, err := watched.Caches()
 	must(tb, err)
-	mgr, err := manager.New(apiServer, manager.Options{
+	// Tests share an API server: each has a namespace.
+	for o, by := range objects {
+		own := fields.OneTermEqualSelector("metadata.namespace", w.scene.pod.Namespace)
+		if by.Field == nil {
+			by.Field = fields.Everything()
+		}
+		by.Field = fields.AndSelectors(by.Field, own)
+		objects[o] = by
+	}
+	maps.Copy(objects, LeaseCache(w.namespace))
+	n.Shards.Namespace = w.namespace
+	mgr, err := manager.New(at, manager.Options{
 		Scheme:     testScheme(tb),
-		Cache:      cache.Options{ByObject: objects, DefaultNamespaces: map[string]cache.Config{w.scene.pod.Namespace: {}}},
+		Cache:      cache.Options{ByObject: objects, NewInformer: NewInformer},
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	})
 	must(tb, err)
-	n.Cache, n.API, n.Clock = mgr.GetClient(), w.api, clock.RealClock{}
+	n.API, err = client.New(at, client.Options{Scheme: testScheme(tb)})
+	must(tb, err)
+	n.Clock = clock.RealClock{}
+	set, err := kubernetes.NewForConfig(at)
+	must(tb, err)
+	must(tb, mgr.Add(Alive(set, w.namespace, holder, testClaim)))
 	n.Keyring = w.keyring(w.log, clock.RealClock{})
 	must(tb, n.Keyring.Load(tb.Context()))
-	must(tb, n.SetupWithManager(mgr, 64))
 	ctx, stop := context.WithCancel(context.Background())
+	must(tb, n.SetupWithManager(ctx, mgr, watched, workers))
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := mgr.Start(ctx); err != nil {

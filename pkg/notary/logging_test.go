@@ -1,23 +1,34 @@
 package notary
 
 import (
+	"context"
+	"crypto"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
 )
 
+// down is a log that takes nothing.
+func down(*protorekor.TransparencyLogEntry, error) (*protorekor.TransparencyLogEntry, error) {
+	return nil, fmt.Errorf("%w: dial tcp 10.0.0.1:80: connection\nrefused", seal.ErrNotLogged)
+}
+
 func TestAStoredEnvelopeOutlivesItsPodAndWorkflow(t *testing.T) {
 	w := newWorld(t)
 	first, b := w.notary(t, "first")
-	b.dieAt = 5 // the log
+	b.appended = down
 	_, _ = first.Reconcile(t.Context(), w.key())
 	if w.record(t).Status.Envelope == "" {
 		t.Fatal("there is no envelope yet")
@@ -30,10 +41,54 @@ func TestAStoredEnvelopeOutlivesItsPodAndWorkflow(t *testing.T) {
 	w.expectSealed(t)
 }
 
+// slowLog answers when it is told to.
+type slowLog struct {
+	seal.Log
+	release chan struct{}
+}
+
+func (l slowLog) Append(ctx context.Context, e *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
+	entry, err := l.Log.Append(ctx, e, key)
+	<-l.release
+	return entry, err
+}
+
+// While nothing is answered the pod and its Workflow may go, and the process die: what was
+// signed is on record by then.
+func TestAnEnvelopeIsStoredWhileTheLogIsLate(t *testing.T) {
+	w := newWorld(t)
+	honest, slow := w.log, slowLog{w.log, make(chan struct{})}
+	w.log = slow
+	first, b := w.notary(t, "first")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = first.Reconcile(t.Context(), w.key())
+	}()
+	for began := time.Now(); w.api.Get(t.Context(), client.ObjectKey{Namespace: w.scene.pod.Namespace, Name: string(w.scene.pod.UID)}, &v1alpha1.Provenance{}) != nil || w.record(t).Status.Envelope == ""; time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > lateLog+10*time.Second {
+			t.Fatal("there is no envelope")
+		}
+	}
+	b.kill()
+	close(slow.release)
+	<-ended
+	must(t, w.api.Delete(t.Context(), w.scene.pod.DeepCopy()))
+	must(t, w.api.Delete(t.Context(), w.scene.workflow.DeepCopy()))
+	w.clock.SetTime(w.clock.Now().Add(testClaim + time.Second))
+	w.log = honest
+	second, _ := w.notary(t, "second")
+	settle(t, second, w.key())
+	w.expectSealed(t)
+}
+
 func TestALostProofIsReplacedByANewEntry(t *testing.T) {
 	w := newWorld(t)
 	first, b := w.notary(t, "first")
-	b.dieAt, b.effect = 5, true // the entry is in the log, its proof is lost
+	// The entry is in the log, its proof is lost.
+	b.appended = func(*protorekor.TransparencyLogEntry, error) (*protorekor.TransparencyLogEntry, error) {
+		return nil, errors.New("unexpected EOF")
+	}
 	_, _ = first.Reconcile(t.Context(), w.key())
 	lost := w.record(t).Status.Envelope
 	w.clock.SetTime(w.clock.Now().Add(testClaim + time.Second))
@@ -58,7 +113,7 @@ func TestALostProofIsReplacedByANewEntry(t *testing.T) {
 func (w *world) plant(tb testing.TB, envelope []byte) {
 	tb.Helper()
 	n, b := w.notary(tb, "first")
-	b.dieAt = 5
+	b.dieAt = 4
 	_, _ = n.Reconcile(tb.Context(), w.key())
 	p := w.record(tb)
 	p.Status.Envelope = string(envelope)
@@ -126,9 +181,7 @@ func TestAPlantedEnvelopeSealsNothing(t *testing.T) {
 func TestALogThatIsDownDelaysAndSaysSo(t *testing.T) {
 	w := newWorld(t)
 	n, b := w.notary(t, "a")
-	b.appended = func(*protorekor.TransparencyLogEntry, error) (*protorekor.TransparencyLogEntry, error) {
-		return nil, fmt.Errorf("%w: dial tcp 10.0.0.1:80: connection\nrefused", seal.ErrNotLogged)
-	}
+	b.appended = down
 	attempt := func() (writes int) {
 		t.Helper()
 		before := len(b.names)

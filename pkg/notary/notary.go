@@ -40,8 +40,10 @@ const notReadyWait = time.Second
 // Notary seals pods. Its fields are set once, before it starts; all but
 // Keyring's content stay as they are.
 type Notary struct {
-	// Cache reads pods and Provenances as the informers know them.
-	Cache client.Reader
+	// Seen is what the informers know.
+	Seen Seen
+	// Shards says which pods this replica begins with.
+	Shards *Shards
 	// API reads and writes at the API server itself.
 	API client.Client
 	// ContainerLogs reads what our sidecars wrote.
@@ -65,15 +67,31 @@ type Notary struct {
 	// over its pods.
 	ClaimDuration time.Duration
 
-	// Identity, SignerImages, Redaction, Cluster and Version are those of Rules.
-	Identity     argo.Identity
+	// Identity, SignerImages, Redaction, Cluster and Version are those of Rules; who is
+	// trusted as Argo may change.
+	Identity     func() argo.Identity
 	SignerImages []string
 	Redaction    provenance.Redaction
 	Cluster      string
 	Version      string
 
-	kubelets kubelets
-	readers  readers
+	kubelets  kubelets
+	readers   readers
+	workflows workflows
+	moments   moments
+	others    foreign
+}
+
+// Seen is what is known of a pod without asking anybody. It may be behind.
+type Seen interface {
+	// record is a note of its Provenance; nil if there is none.
+	record(Key) (*recordNote, error)
+	// ripe says whether it is tagged, there, and finished.
+	ripe(Key) (bool, error)
+	// pod is the finished pod, if it was kept; nil if it has to be read.
+	pod(Key) (*corev1.Pod, error)
+	// forget says that the pod is not waited for any more.
+	forget(Key)
 }
 
 // Reconcile brings one pod closer to its seal. It does nothing for a pod that
@@ -83,27 +101,33 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 	if keys == nil {
 		return reconcile.Result{RequeueAfter: notReadyWait}, nil
 	}
-	known, err := n.cachedRecord(ctx, key)
+	known, err := n.Seen.record(key)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if known != nil {
-		if Final(known) {
-			n.done(key)
-			return reconcile.Result{}, nil
-		}
-		if wait := n.claimWait(known); wait > 0 {
+	switch {
+	case known != nil && known.final:
+		n.done(key)
+		return reconcile.Result{}, nil
+	case known != nil:
+		if wait := n.waitFor(known.holder, known.renewed); wait > 0 {
 			n.done(key)
 			return reconcile.Result{RequeueAfter: wait}, nil
 		}
+	default:
+		if ripe, err := n.Seen.ripe(key); err != nil || !ripe {
+			n.done(key)
+			return reconcile.Result{}, err
+		}
+		// Another may have come since it was put into the queue.
+		if now := time.Now(); !n.Shards.ours(key.UID, now) && n.others.leave(key, now) {
+			n.done(key)
+			return reconcile.Result{}, nil
+		}
 	}
-	pod, err := n.cachedPod(ctx, key)
+	pod, err := n.Seen.pod(key)
 	if err != nil {
 		return reconcile.Result{}, err
-	}
-	if known == nil && (pod == nil || !Tagged(pod) || !Finished(pod)) {
-		n.done(key)
-		return reconcile.Result{}, nil
 	}
 	// What was begun is brought to a state that another can go on from, even if
 	// this replica is told to stop meanwhile.
@@ -150,25 +174,7 @@ func (n *Notary) attempt(ctx context.Context, t *task, exists bool) (reconcile.R
 func (n *Notary) done(key Key) {
 	n.Backlog.Remove(key)
 	n.readers.forget(key)
-}
-
-// cachedRecord is a pod's Provenance as the informer knows it (without
-// envelope and bundle), or nil.
-func (n *Notary) cachedRecord(ctx context.Context, key Key) (*v1alpha1.Provenance, error) {
-	var p v1alpha1.Provenance
-	err := n.Cache.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: string(key.UID)}, &p)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cached provenance: %w", err)
-	}
-	return &p, nil
-}
-
-// cachedPod is the pod as the informer knows it, or nil.
-func (n *Notary) cachedPod(ctx context.Context, key Key) (*corev1.Pod, error) {
-	return podBy(ctx, n.Cache, key)
+	n.Seen.forget(key)
 }
 
 func podBy(ctx context.Context, from client.Reader, key Key) (*corev1.Pod, error) {

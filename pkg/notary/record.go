@@ -20,6 +20,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/text"
 )
 
@@ -70,24 +71,32 @@ func Final(p *v1alpha1.Provenance) bool {
 // reply was lost, or that was restarted, knows its own record again.
 const annotationClaimedBy = v1alpha1.Group + "/claimed-by"
 
+// heldSince says who holds a record, and when that one last said so.
+func heldSince(p *v1alpha1.Provenance) (holder string, renewed time.Time) {
+	if c := p.Status.Claim; c != nil {
+		return c.Holder, c.RenewTime.Time
+	}
+	return p.Annotations[annotationClaimedBy], p.CreationTimestamp.Time
+}
+
 // holdOf says who holds a record and until when. Clocks of two notaries may
 // differ: that costs a second log entry at worst, because every write is a
 // compare-and-swap.
 func holdOf(p *v1alpha1.Provenance, duration time.Duration) (holder string, until time.Time) {
-	if c := p.Status.Claim; c != nil {
-		return c.Holder, c.RenewTime.Add(duration)
-	}
-	return p.Annotations[annotationClaimedBy], p.CreationTimestamp.Add(duration)
+	holder, renewed := heldSince(p)
+	return holder, renewed.Add(duration)
 }
 
-// claimWait is how long to leave a record to its holder: zero if it is ours,
-// if its holder let it lapse, or if nobody holds it.
-func (n *Notary) claimWait(p *v1alpha1.Provenance) time.Duration {
-	holder, until := holdOf(p, n.ClaimDuration)
+// claimWait is how long to leave a record to its holder.
+func (n *Notary) claimWait(p *v1alpha1.Provenance) time.Duration { return n.waitFor(heldSince(p)) }
+
+// waitFor is how long to leave a record to this holder: zero if that is us, if it let
+// its claim lapse, or if nobody holds it.
+func (n *Notary) waitFor(holder string, renewed time.Time) time.Duration {
 	if holder == n.Holder || holder == "" {
 		return 0
 	}
-	return max(0, until.Sub(n.Clock.Now()))
+	return max(0, renewed.Add(n.ClaimDuration).Sub(n.Clock.Now()))
 }
 
 // renew puts our name and the time on a record.
@@ -105,6 +114,9 @@ func (n *Notary) renewalDue(p *v1alpha1.Provenance) bool {
 // claim is renewed with every write.
 func (n *Notary) write(ctx context.Context, p *v1alpha1.Provenance, change func(*v1alpha1.ProvenanceStatus)) error {
 	next := p.DeepCopy()
+	// Who wrote which field is nobody's question: there is one writer, and the API
+	// server's account of it costs as much as the rest of a write.
+	next.ManagedFields = []metav1.ManagedFieldsEntry{{}}
 	n.renew(&next.Status)
 	change(&next.Status)
 	if err := n.API.Status().Update(ctx, next); err != nil {
@@ -114,13 +126,10 @@ func (n *Notary) write(ctx context.Context, p *v1alpha1.Provenance, change func(
 	return nil
 }
 
-// storeEnvelope keeps what was signed before it is logged.
-func (n *Notary) storeEnvelope(ctx context.Context, p *v1alpha1.Provenance, envelope []byte, noted []v1alpha1.OutputStatus) error {
+// storeEnvelope keeps what was signed and is not on record yet.
+func (n *Notary) storeEnvelope(ctx context.Context, p *v1alpha1.Provenance, envelope []byte, outputs []v1alpha1.OutputStatus) error {
 	return n.write(ctx, p, func(s *v1alpha1.ProvenanceStatus) {
-		s.Envelope = string(envelope)
-		if noted != nil {
-			s.Outputs = fitting(noted, maxRecord-encoded(string(envelope)))
-		}
+		s.Envelope, s.Outputs = string(envelope), outputs
 		n.condition(s, metav1.ConditionFalse, reason.Pending, "signed; being recorded in the log")
 	})
 }
@@ -148,9 +157,13 @@ func (n *Notary) storeRefusal(ctx context.Context, p *v1alpha1.Provenance, why e
 	})
 }
 
-// storeDelay says since when and why a seal is late.
-func (n *Notary) storeDelay(ctx context.Context, p *v1alpha1.Provenance, message string) error {
+// storeDelay says since when and why a seal is late, and keeps what was signed, if
+// anything was.
+func (n *Notary) storeDelay(ctx context.Context, p *v1alpha1.Provenance, message string, signed *seal.Signed, outputs []v1alpha1.OutputStatus) error {
 	return n.write(ctx, p, func(s *v1alpha1.ProvenanceStatus) {
+		if signed != nil {
+			s.Envelope, s.Outputs = string(signed.Envelope()), outputs
+		}
 		n.condition(s, metav1.ConditionFalse, reason.Pending, message)
 	})
 }
@@ -216,7 +229,7 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 				Labels:    labels,
 			},
 			Spec: v1alpha1.ArtifactSealSpec{
-				Location:   v1alpha1.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: string(l.Kind)},
+				Location:   v1alpha1.Location{Scheme: string(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: string(l.Kind)},
 				Workflow:   v1alpha1.ObjectRef{Name: st.Step.Workflow.Name, UID: types.UID(st.Step.Workflow.UID)},
 				SHA256:     string(s.SHA256),
 				TreeDigest: string(s.Tree),
@@ -281,7 +294,7 @@ func (n *Notary) share(ctx context.Context, s, there *v1alpha1.ArtifactSeal, lat
 		last.ResourceVersion = there.ResourceVersion
 	}
 	l := earlier.Spec.Location
-	at := artifact.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
+	at := artifact.Location{Scheme: artifact.Scheme(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
 	beside := &v1alpha1.ArtifactSeal{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: earlier.Namespace, Labels: earlier.Labels,

@@ -50,7 +50,7 @@ func (r *rekor) client(tb testing.TB) seal.Log {
 }
 
 // startRekor runs a server of its own for a test.
-func startRekor(t *testing.T) *rekor {
+func startRekor(t testing.TB) *rekor {
 	t.Helper()
 	binary := program("ARGOSEAL_REKOR_SERVER", "ARGOSEAL_BIN_REKOR_SERVER_POSIX")
 	if binary == "" {
@@ -123,7 +123,7 @@ type proxy struct {
 	mode     atomic.Int32
 }
 
-func startProxy(t *testing.T, backend string) *proxy {
+func startProxy(t testing.TB, backend string) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

@@ -2,25 +2,17 @@ package notary
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/source"
-
-	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
 // Bounds of the wait between two attempts at a pod. The upper one is what a
@@ -30,48 +22,15 @@ const (
 	maxBackoff = 5 * time.Second
 )
 
-// Caches says what the notary's informers watch and keep: workflow pods, in
-// full only if they are tagged, and Provenances without their seals.
-func Caches() (map[client.Object]cache.ByObject, error) {
-	ofWorkflows, err := labels.NewRequirement(layout.LabelWorkflow, selection.Exists, nil)
-	if err != nil {
-		return nil, fmt.Errorf("selector of workflow pods: %w", err)
+// SetupWithManager lets pods and Provenances drive the notary. The manager's cache has to
+// have been made with w.Caches, LeaseCache and NewInformer. workers bounds the pods at work at a
+// time: most of that time they wait for the log, which takes a fraction of a second for
+// an entry however many there are.
+func (n *Notary) SetupWithManager(ctx context.Context, mgr manager.Manager, w *Watched, workers int) error {
+	n.Seen = w
+	if err := errors.Join(w.watch(ctx, mgr.GetCache()), n.Shards.watch(ctx, mgr.GetCache())); err != nil {
+		return err
 	}
-	return map[client.Object]cache.ByObject{
-		&corev1.Pod{}:          {Label: labels.NewSelector().Add(*ofWorkflows), Transform: slimPod},
-		&v1alpha1.Provenance{}: {Transform: slimRecord},
-	}, nil
-}
-
-// slimPod drops what is never read: who manages which field, and everything
-// about a pod that we did not tag but that it is there.
-func slimPod(obj any) (any, error) {
-	pod, ok := obj.(*corev1.Pod)
-	if !ok {
-		return obj, nil
-	}
-	pod.ManagedFields = nil
-	if !Tagged(pod) {
-		pod.Spec, pod.Status, pod.Annotations = corev1.PodSpec{}, corev1.PodStatus{}, nil
-	}
-	return pod, nil
-}
-
-// slimRecord leaves of a record what says whose turn it is.
-func slimRecord(obj any) (any, error) {
-	p, ok := obj.(*v1alpha1.Provenance)
-	if !ok {
-		return obj, nil
-	}
-	p.ManagedFields = nil
-	p.Status.Envelope, p.Status.Bundle, p.Status.Outputs = "", "", nil
-	return p, nil
-}
-
-// SetupWithManager lets pods and Provenances drive the notary. workers bounds
-// the pods at work at a time: most of that time they wait for the log, which
-// takes a second for an entry however many there are.
-func (n *Notary) SetupWithManager(mgr manager.Manager, workers int) error {
 	c, err := controller.NewTyped("notary", mgr, controller.TypedOptions[Key]{
 		Reconciler:              n,
 		MaxConcurrentReconciles: workers,
@@ -84,49 +43,102 @@ func (n *Notary) SetupWithManager(mgr manager.Manager, workers int) error {
 			return logger.WithValues("namespace", key.Namespace, "pod", key.Pod, "uid", key.UID)
 		},
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[Key](minBackoff, maxBackoff),
+		NewQueue: func(name string, limiter workqueue.TypedRateLimiter[Key]) workqueue.TypedRateLimitingInterface[Key] {
+			return newQueue(name, limiter, w.ended)
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("notary: %w", err)
 	}
-	pods := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, pod *corev1.Pod) []Key {
-		return []Key{{Namespace: pod.Namespace, Pod: pod.Name, UID: pod.UID}}
+	return c.Watch(&source{notary: n, watched: w})
+}
+
+// newQueue is a workqueue in fair order.
+func newQueue(name string, limiter workqueue.TypedRateLimiter[Key], ended func(Key) int64) workqueue.TypedRateLimitingInterface[Key] {
+	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[Key]{
+		Name: name,
+		DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[Key]{
+			Name:  name,
+			Queue: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[Key]{Name: name, Queue: newFair(ended)}),
+		}),
 	})
-	if err := c.Watch(source.TypedKind(mgr.GetCache(), &corev1.Pod{}, pods, ripe())); err != nil {
+}
+
+// source puts what the informers tell into the queue.
+type source struct {
+	notary  *Notary
+	watched *Watched
+	synced  []toolscache.InformerSynced
+}
+
+// Start implements controller-runtime's TypedSource.
+func (s *source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[Key]) error {
+	pods, err := s.watched.pods.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
+		AddFunc:    func(o any, _ bool) { s.pod(queue, o) },
+		UpdateFunc: func(_, o any) { s.pod(queue, o) },
+		DeleteFunc: func(o any) {
+			if unknown, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+				o = unknown.Obj
+			}
+			if n, ok := o.(*podNote); ok {
+				s.watched.forget(n.key())
+				s.notary.others.remove(n.uid)
+			}
+		},
+	})
+	if err != nil {
 		return fmt.Errorf("watching pods: %w", err)
 	}
-	records := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, p *v1alpha1.Provenance) []Key {
-		return []Key{{Namespace: p.Namespace, Pod: p.Spec.Pod.Name, UID: p.Spec.Pod.UID}}
+	records, err := s.watched.records.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
+		AddFunc:    func(o any, initial bool) { s.record(queue, o, initial) },
+		UpdateFunc: func(_, o any) { s.record(queue, o, false) },
 	})
-	if err := c.Watch(source.TypedKind(mgr.GetCache(), &v1alpha1.Provenance{}, records, n.unfinished())); err != nil {
+	if err != nil {
 		return fmt.Errorf("watching provenances: %w", err)
+	}
+	s.synced = []toolscache.InformerSynced{pods.HasSynced, records.HasSynced}
+	go wait.UntilWithContext(ctx, func(context.Context) { s.notary.others.sweep(s.notary.Shards, queue, time.Now()) }, s.notary.ClaimDuration/3)
+	return nil
+}
+
+// WaitForSync implements controller-runtime's TypedSyncingSource.
+func (s *source) WaitForSync(ctx context.Context) error {
+	if !toolscache.WaitForCacheSync(ctx.Done(), s.synced...) {
+		return errors.New("pods and provenances were not listed in time")
 	}
 	return nil
 }
 
-// ripe passes tagged pods that have finished.
-func ripe() predicate.TypedPredicate[*corev1.Pod] {
-	pass := func(pod *corev1.Pod) bool { return Tagged(pod) && Finished(pod) }
-	return predicate.TypedFuncs[*corev1.Pod]{
-		CreateFunc: func(e event.TypedCreateEvent[*corev1.Pod]) bool { return pass(e.Object) },
-		UpdateFunc: func(e event.TypedUpdateEvent[*corev1.Pod]) bool { return pass(e.ObjectNew) },
-		DeleteFunc: func(event.TypedDeleteEvent[*corev1.Pod]) bool { return false },
+// pod passes on tagged pods that have finished, unless another replica begins with them.
+func (s *source) pod(queue workqueue.TypedRateLimitingInterface[Key], o any) {
+	n, ok := o.(*podNote)
+	if !ok || !n.tagged {
+		return
+	}
+	r, err := s.watched.record(n.key())
+	if err == nil && r == nil && s.notary.Shards.ours(n.uid, time.Now()) {
+		queue.Add(n.key())
+		return
+	}
+	s.watched.forget(n.key()) // it is read if it becomes ours
+	if r == nil {
+		s.notary.others.leave(n.key(), time.Now())
 	}
 }
 
-// unfinished passes records that still need a notary, but for the echo of our
-// own writes: those are at work, or in the queue for another attempt.
-func (n *Notary) unfinished() predicate.TypedPredicate[*v1alpha1.Provenance] {
-	ours := func(p *v1alpha1.Provenance) bool {
-		holder, _ := holdOf(p, n.ClaimDuration)
-		return holder == n.Holder
+// record passes on records that still need a notary, but for the echo of our own
+// writes: those are at work, or in the queue for another attempt.
+func (s *source) record(queue workqueue.TypedRateLimitingInterface[Key], o any, initial bool) {
+	n, ok := o.(*recordNote)
+	if !ok {
+		return
 	}
-	return predicate.TypedFuncs[*v1alpha1.Provenance]{
-		CreateFunc: func(e event.TypedCreateEvent[*v1alpha1.Provenance]) bool {
-			return !Final(e.Object) && (e.IsInInitialList || !ours(e.Object))
-		},
-		UpdateFunc: func(e event.TypedUpdateEvent[*v1alpha1.Provenance]) bool {
-			return !Final(e.ObjectNew) && !ours(e.ObjectNew)
-		},
-		DeleteFunc: func(event.TypedDeleteEvent[*v1alpha1.Provenance]) bool { return false },
+	s.notary.others.remove(types.UID(n.name))
+	if s.notary.wants(n, initial) {
+		queue.Add(n.key())
 	}
+}
+
+func (n *Notary) wants(r *recordNote, initial bool) bool {
+	return !r.final && (initial || r.holder != n.Holder)
 }

@@ -1,98 +1,191 @@
 package notary
 
 import (
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/event"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-func TestTheCacheKeepsOfUntaggedPodsOnlyThatTheyAreThere(t *testing.T) {
+func TestOfPodsOnlyThoseThatWaitAreKept(t *testing.T) {
+	w := NewWatched()
 	tagged := producer(t).pod
-	kept, err := slimPod(tagged.DeepCopy())
+	kept, err := w.notePod(tagged.DeepCopy())
 	must(t, err)
-	if p := kept.(*corev1.Pod); len(p.Spec.Containers) == 0 || !Finished(p) || p.ManagedFields != nil {
-		t.Error("a tagged pod was cut")
+	n := kept.(*podNote)
+	if _, finish, _ := span(tagged); !n.tagged || n.key() != (Key{tagged.Namespace, tagged.Name, tagged.UID}) || n.ended != finish.Unix() {
+		t.Errorf("the note is %+v", n)
 	}
-	untagged := tagged.DeepCopy()
-	delete(untagged.Annotations, v1alpha1.AnnotationTag)
-	kept, err = slimPod(untagged)
+	if again, err := w.notePod(n); again != n || err != nil {
+		t.Errorf("a note becomes %v, %v", again, err)
+	}
+	want := tagged.DeepCopy()
+	want.ManagedFields, want.TypeMeta = nil, metav1.TypeMeta{}
+	pod, _ := w.pod(n.key())
+	if !apiequality.Semantic.DeepEqual(pod, want) {
+		t.Error("a pod is not kept as it was until it is sealed")
+	}
+	was, err := specDigest(tagged)
 	must(t, err)
-	if p := kept.(*corev1.Pod); len(p.Spec.Containers) != 0 || p.UID != tagged.UID {
-		t.Error("an untagged pod was kept, or lost its identity")
+	if is, err := specDigest(pod); is != was || err != nil {
+		t.Errorf("the digest of its spec becomes %s, %v", is, err)
+	}
+	w.forget(n.key())
+	if pod, _ := w.pod(n.key()); pod != nil || w.waiting.size != 0 {
+		t.Errorf("a sealed pod is kept: %d bytes", w.waiting.size)
+	}
+	untagged, running := tagged.DeepCopy(), tagged.DeepCopy()
+	delete(untagged.Annotations, v1alpha1.AnnotationTag)
+	running.Status.Phase = corev1.PodRunning
+	for _, pod := range []*corev1.Pod{untagged, running} {
+		kept, err := w.notePod(pod)
+		must(t, err)
+		if there, _ := w.pod(kept.(*podNote).key()); there != nil || kept.(*podNote).tagged {
+			t.Error("a pod that is not to be sealed waits")
+		}
 	}
 }
 
-func TestTheCacheKeepsOfRecordsWhoseTurnItIs(t *testing.T) {
+// What is kept aside has a bound, however many pods wait; what is not is read.
+func TestWhatIsKeptOfWaitingPodsIsBounded(t *testing.T) {
+	var s stash
+	pod := producer(t).pod
+	pod.Annotations["filler"] = strings.Repeat("x", maxStash/10)
+	for i := range 30 {
+		next := pod.DeepCopy()
+		next.UID = types.UID(fmt.Sprint(i))
+		s.put(next)
+		if s.size > maxStash {
+			t.Fatalf("%d bytes are kept", s.size)
+		}
+	}
+	if s.get("0") != nil || s.get("29") == nil {
+		t.Error("the oldest is kept, or the newest is not")
+	}
+	pod.Annotations["filler"] = strings.Repeat("x", maxStash/4)
+	pod.UID = "large"
+	if s.put(pod); s.get("large") != nil || s.get("29") == nil {
+		t.Error("one pod pushes out many")
+	}
+}
+
+// What is kept of a pod that is sealed, with its record, has a bound.
+func TestAFinishedPodTakesLessThanAKiB(t *testing.T) {
+	const many = 4000
+	w := NewWatched()
+	pods, records := toolscache.NewStore(toolscache.MetaNamespaceKeyFunc), toolscache.NewStore(toolscache.MetaNamespaceKeyFunc)
+	model := producer(t).pod
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for i := range many {
+		pod := model.DeepCopy()
+		pod.UID, pod.Name, pod.ResourceVersion = types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)), fmt.Sprintf("%s-%d", pod.Name, i), fmt.Sprint(100000+i)
+		kept, err := w.notePod(pod)
+		must(t, err)
+		must(t, pods.Add(kept))
+		p := &v1alpha1.Provenance{}
+		p.Namespace, p.Name, p.ResourceVersion, p.Spec.Pod.Name = pod.Namespace, string(pod.UID), pod.ResourceVersion, pod.Name
+		p.Status.Bundle = strings.Repeat("x", 10<<10)
+		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: metav1.ConditionTrue, Reason: string(reason.Sealed)}}
+		record, err := noteRecord(p)
+		must(t, err)
+		must(t, records.Add(record))
+		w.forget(kept.(*podNote).key())
+	}
+	each := (heap() - before) / many
+	runtime.KeepAlive(pods)
+	runtime.KeepAlive(records)
+	if t.Logf("%d bytes for each", each); each > 1024 {
+		t.Errorf("%d bytes are kept of each pod", each)
+	}
+}
+
+func TestOfRecordsItIsKeptWhoseTurnItIs(t *testing.T) {
 	p := &v1alpha1.Provenance{Status: v1alpha1.ProvenanceStatus{
-		Envelope: "e", Bundle: "b", Outputs: make([]v1alpha1.OutputStatus, 1), Claim: &v1alpha1.Claim{Holder: "a"},
+		Envelope: "e", Bundle: "b", Claim: &v1alpha1.Claim{Holder: "a"},
 		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: metav1.ConditionTrue}},
 	}}
-	kept, err := slimRecord(p)
-	must(t, err)
-	if s := kept.(*v1alpha1.Provenance).Status; s.Envelope != "" || s.Bundle != "" || s.Outputs != nil || s.Claim == nil || !Final(p) {
-		t.Errorf("kept %+v", s)
+	p.Namespace, p.Name, p.Spec.Pod.Name = "demo", "u", "p"
+	if n := noteOf(p); !n.final || n.pod != "" || n.holder != "" {
+		t.Errorf("of a final record it is kept %+v", n)
 	}
-}
-
-func TestOnlyFinishedTaggedPodsDriveTheNotary(t *testing.T) {
-	running := producer(t).pod
-	running.Status.Phase = corev1.PodRunning
-	untagged := producer(t).pod
-	delete(untagged.Annotations, v1alpha1.AnnotationTag)
-	for name, c := range map[string]struct {
-		pod  *corev1.Pod
-		want bool
-	}{"finished and tagged": {producer(t).pod, true}, "running": {running, false}, "untagged": {untagged, false}} {
-		t.Run(name, func(t *testing.T) {
-			if got := ripe().Create(event.TypedCreateEvent[*corev1.Pod]{Object: c.pod}); got != c.want {
-				t.Errorf("create passes: %t", got)
-			}
-			if got := ripe().Update(event.TypedUpdateEvent[*corev1.Pod]{ObjectNew: c.pod}); got != c.want {
-				t.Errorf("update passes: %t", got)
-			}
-			if ripe().Delete(event.TypedDeleteEvent[*corev1.Pod]{Object: c.pod}) {
-				t.Error("delete passes")
-			}
-		})
+	p.Status.Conditions = nil
+	if n := noteOf(p); n.final || n.holder != "a" || n.key() != (Key{"demo", "p", "u"}) {
+		t.Errorf("of another it is kept %+v", n)
 	}
 }
 
 func TestOnlyUnfinishedRecordsOfOthersDriveTheNotary(t *testing.T) {
 	n := &Notary{Holder: "a", ClaimDuration: testClaim}
-	record := func(holder string, code reason.Code) *v1alpha1.Provenance {
-		return &v1alpha1.Provenance{Status: v1alpha1.ProvenanceStatus{
-			Claim:      &v1alpha1.Claim{Holder: holder},
-			Conditions: []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: metav1.ConditionFalse, Reason: string(code)}},
-		}}
-	}
 	for name, c := range map[string]struct {
-		record          *v1alpha1.Provenance
+		record          recordNote
 		create, initial bool
 	}{
-		"another's":            {record("b", reason.Pending), true, true},
-		"a released one":       {record("", reason.Pending), true, true},
-		"our own":              {record("a", reason.Pending), false, true}, // after a restart
-		"another's final one":  {record("b", reason.UploadFailed), false, false},
-		"our own final record": {record("a", reason.UploadFailed), false, false},
+		"another's":            {recordNote{holder: "b"}, true, true},
+		"a released one":       {recordNote{}, true, true},
+		"our own":              {recordNote{holder: "a"}, false, true}, // after a restart
+		"another's final one":  {recordNote{holder: "b", final: true}, false, false},
+		"our own final record": {recordNote{holder: "a", final: true}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := n.unfinished()
-			if got := p.Create(event.TypedCreateEvent[*v1alpha1.Provenance]{Object: c.record}); got != c.create {
-				t.Errorf("create passes: %t", got)
+			if got := n.wants(&c.record, false); got != c.create {
+				t.Errorf("it drives: %t", got)
 			}
-			if got := p.Create(event.TypedCreateEvent[*v1alpha1.Provenance]{Object: c.record, IsInInitialList: true}); got != c.initial {
-				t.Errorf("create in the first list passes: %t", got)
-			}
-			if got := p.Update(event.TypedUpdateEvent[*v1alpha1.Provenance]{ObjectNew: c.record}); got != c.create {
-				t.Errorf("update passes: %t", got)
+			if got := n.wants(&c.record, true); got != c.initial {
+				t.Errorf("in the first list it drives: %t", got)
 			}
 		})
+	}
+}
+
+// However many pods a namespace has waiting, another's first is next but one; within one
+// they come in the order of their end.
+func TestABacklogDrainsFairly(t *testing.T) {
+	ends := map[Key]int64{}
+	q := newQueue("", workqueue.NewTypedItemExponentialFailureRateLimiter[Key](time.Millisecond, time.Second), func(k Key) int64 { return ends[k] })
+	defer q.ShutDown()
+	add := func(namespace string, n int) {
+		for i := range n {
+			k := Key{namespace, fmt.Sprint(i), types.UID(fmt.Sprint(i))}
+			ends[k] = int64(1000 + (i*7)%n) // in no order
+			q.Add(k)
+		}
+	}
+	add("large", 1000)
+	add("small", 3)
+	add("middle", 10)
+	last, at := map[string]int64{}, map[string]int{}
+	for i := range 1013 {
+		k, _ := q.Get()
+		if ends[k] < last[k.Namespace] {
+			t.Fatalf("in %s one that ended at %d comes after one of %d", k.Namespace, ends[k], last[k.Namespace])
+		}
+		last[k.Namespace], at[k.Namespace] = ends[k], i
+		q.Done(k)
+	}
+	if at["small"] >= 3*3 || at["middle"] >= 3*3+2*7 {
+		t.Errorf("the last of each namespace comes at %v", at)
+	}
+	if q.Len() != 0 {
+		t.Errorf("%d are left", q.Len())
 	}
 }
 

@@ -2,12 +2,10 @@ package notary
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,12 +24,16 @@ type task struct {
 	key   Key
 	keys  *keyring.Material
 	began time.Time
-	// pod is the finished pod; nil once it is deleted.
+	// pod is the finished pod; nil as long as it was not read.
 	pod *corev1.Pod
 	// record is the pod's Provenance once it is claimed.
 	record *v1alpha1.Provenance
-	// noted is what the record says of each output, as far as it is known.
+	// noted is what this attempt knows of each output; nil before it has read the pod.
 	noted []v1alpha1.OutputStatus
+	// signed is the statement under our signature, and stored says that the record
+	// has its envelope.
+	signed *seal.Signed
+	stored bool
 }
 
 // echoWait is how long the informer may take to know of a record that exists.
@@ -42,8 +44,15 @@ const echoWait = time.Second
 func (t *task) claim(ctx context.Context, exists bool) (time.Duration, error) {
 	defer t.took(stageClaim, t.Clock.Now())
 	if !exists {
-		p := t.newRecord(t.pod)
-		err := t.API.Create(ctx, p)
+		pod, err := t.finished(ctx)
+		if err != nil {
+			if reason.Of(err) == reason.PodGone {
+				return 0, nil // and nobody has claimed it: there is nothing to say
+			}
+			return 0, err
+		}
+		p := t.newRecord(pod)
+		err = t.API.Create(ctx, p)
 		if err == nil {
 			t.record = p
 			return 0, nil
@@ -78,20 +87,19 @@ func (t *task) claim(ctx context.Context, exists bool) (time.Duration, error) {
 // seal goes from wherever the record is to its end.
 func (t *task) seal(ctx context.Context) error {
 	fresh := t.record.Status.Envelope == ""
-	if fresh {
-		if err := t.state(ctx); err != nil {
-			return err
-		}
+	if err := t.sign(ctx); err != nil {
+		return err
 	}
-	bundle, st, err := t.entry(ctx)
+	bundle, err := t.entry(ctx)
 	if err != nil {
 		return err
 	}
+	st := t.signed.Statement()
 	published := t.Clock.Now()
 	if err := t.publish(ctx, t.record, st); err != nil {
 		return err
 	}
-	if err := t.storeBundle(ctx, t.record, bundle, stated(st, t.record.Status.Outputs)); err != nil {
+	if err := t.storeBundle(ctx, t.record, bundle, stated(st, t.outputs())); err != nil {
 		return err
 	}
 	t.took(stagePublish, published)
@@ -104,8 +112,31 @@ func (t *task) seal(ctx context.Context) error {
 	return nil
 }
 
-// state makes the statement from what the pod and its Workflow say, signs it
-// and stores the envelope.
+// sign opens the stored envelope, or else states what the pod and its Workflow say.
+// An envelope that is not under our key tells nothing: the key was replaced, or
+// somebody else wrote it. Then only the pod can say what is true.
+func (t *task) sign(ctx context.Context) error {
+	if t.record.Status.Envelope == "" {
+		return t.state(ctx)
+	}
+	signed, err := t.keys.Sealer.Open(ctx, []byte(t.record.Status.Envelope))
+	switch {
+	case errors.Is(err, seal.ErrForeignEnvelope):
+		return t.state(ctx)
+	case err != nil:
+		return lateError{fmt.Errorf("reading the stored envelope: %w", err)}
+	}
+	switch st := signed.Statement(); {
+	case st == nil:
+		return reason.New(reason.StatementInvalid, "the stored envelope is about no pod")
+	case st.Step.Pod.UID != t.record.Name || st.Step.Namespace != t.record.Namespace:
+		return reason.New(reason.StatementInvalid, "the stored envelope is about pod %s in namespace %s", st.Step.Pod.UID, st.Step.Namespace)
+	}
+	t.signed, t.stored = signed, true
+	return nil
+}
+
+// state makes the statement from what the pod and its Workflow say, and signs it.
 func (t *task) state(ctx context.Context) error {
 	began := t.Clock.Now()
 	pod, err := t.finished(ctx)
@@ -121,79 +152,87 @@ func (t *task) state(ctx context.Context) error {
 		return &factsError{fmt.Errorf("making the statement: %w", err)}
 	}
 	t.took(stageFacts, began)
-	return t.signAndStore(ctx, payload)
+	return t.signAs(ctx, payload)
 }
 
-// signAndStore signs a payload that is our own and stores the envelope.
-func (t *task) signAndStore(ctx context.Context, payload []byte) error {
-	signing := t.Clock.Now()
-	envelope, err := t.keys.Sealer.Sign(ctx, payload)
+// signAs signs a payload that is our own.
+func (t *task) signAs(ctx context.Context, payload []byte) error {
+	defer t.took(stageSign, t.Clock.Now())
+	signed, err := t.keys.Sealer.Prepare(ctx, payload)
 	if err != nil {
 		return fmt.Errorf("signing: %w", err)
 	}
-	t.took(stageSign, signing)
-	storing := t.Clock.Now()
-	if err := t.storeEnvelope(ctx, t.record, envelope, t.noted); err != nil {
-		return err
-	}
-	t.took(stageStore, storing)
+	t.signed, t.stored = signed, false
 	return nil
 }
 
-// entry records the stored envelope in the transparency log, and gives back the
-// verified bundle with its statement. Only here does a stored envelope become
-// something to trust.
-func (t *task) entry(ctx context.Context) ([]byte, *provenance.Statement, error) {
-	defer t.took(stageLog, t.Clock.Now())
-	bundle, err := t.appendEntry(ctx)
-	if errors.Is(err, seal.ErrDuplicate) || errors.Is(err, seal.ErrForeignEnvelope) {
-		if err := t.signAgain(ctx, err); err != nil {
-			return nil, nil, err
-		}
-		bundle, err = t.appendEntry(ctx)
-	}
-	if err != nil {
-		return nil, nil, lateError{fmt.Errorf("recording in the log: %w", err)}
-	}
-	st, err := t.keys.Root.Verify(bundle)
-	if err != nil {
-		return nil, nil, lateError{fmt.Errorf("verifying the log's answer: %w", err)}
-	}
-	if st.Step.Pod.UID != t.record.Name || st.Step.Namespace != t.record.Namespace {
-		return nil, nil, reason.New(reason.StatementInvalid, "the stored envelope is about pod %s in namespace %s", st.Step.Pod.UID, st.Step.Namespace)
-	}
-	return bundle, st, nil
-}
-
-func (t *task) appendEntry(ctx context.Context) ([]byte, error) {
-	return t.keys.Sealer.Record(ctx, []byte(t.record.Status.Envelope))
-}
-
-// signAgain replaces the stored envelope. If the log has it already, and its
-// proof was lost on the way, the same statement is signed anew. If it is not
-// under our key, the key was replaced or somebody else wrote the envelope: then
-// only the pod can say what is true.
-func (t *task) signAgain(ctx context.Context, why error) error {
-	if errors.Is(why, seal.ErrForeignEnvelope) {
-		return t.state(ctx)
-	}
-	payload, err := payloadOf([]byte(t.record.Status.Envelope))
-	if err != nil {
+// keep stores the envelope, from which another can go on without the pod.
+func (t *task) keep(ctx context.Context) error {
+	defer t.took(stageStore, t.Clock.Now())
+	if err := t.storeEnvelope(ctx, t.record, t.signed.Envelope(), t.outputs()); err != nil {
 		return err
 	}
-	return t.signAndStore(ctx, payload)
+	t.stored = true
+	return nil
 }
 
-func payloadOf(envelope []byte) ([]byte, error) {
-	var e dsse.Envelope
-	if err := json.Unmarshal(envelope, &e); err != nil {
-		return nil, fmt.Errorf("reading the stored envelope: %w", err)
+// outputs are what is known of each output: what this attempt read, or the record says.
+func (t *task) outputs() []v1alpha1.OutputStatus {
+	if t.noted == nil {
+		return t.record.Status.Outputs
 	}
-	payload, err := e.DecodeB64Payload()
+	return fitting(t.noted, maxRecord-encoded(string(t.signed.Envelope())))
+}
+
+// entry records what was signed in the transparency log, and gives back the
+// verified bundle. If the log has it already, and its proof was lost on the way,
+// the same statement is signed anew.
+func (t *task) entry(ctx context.Context) ([]byte, error) {
+	defer t.took(stageLog, t.Clock.Now())
+	bundle, err := t.logged(ctx)
+	if errors.Is(err, seal.ErrDuplicate) {
+		if err = t.signAs(ctx, t.signed.Payload()); err == nil {
+			err = t.keep(ctx)
+		}
+		if err != nil {
+			return nil, err
+		}
+		bundle, err = t.logged(ctx)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the stored envelope: %w", err)
+		return nil, lateError{fmt.Errorf("recording in the log: %w", err)}
 	}
-	return payload, nil
+	return bundle, nil
+}
+
+// lateLog is how long the log may take until the envelope is stored, in which time the
+// pod and its Workflow have to stay: our webhook holds back their deletion meanwhile.
+const lateLog = 2 * time.Second
+
+// logged asks the log, which takes a fraction of a second for an answer. Where it is
+// late the envelope is stored: from then on the facts no longer need the pod.
+func (t *task) logged(ctx context.Context) (bundle []byte, err error) {
+	signed, answered := t.signed, make(chan struct{})
+	go func() {
+		defer close(answered)
+		bundle, err = t.keys.Sealer.Log(ctx, signed)
+	}()
+	patience := time.NewTimer(lateLog)
+	defer patience.Stop()
+	select {
+	case <-answered:
+		return bundle, err
+	case <-patience.C:
+	}
+	var unkept error
+	if !t.stored {
+		unkept = t.keep(ctx)
+	}
+	<-answered
+	if unkept != nil {
+		log.FromContext(ctx).V(1).Info("Envelope not stored", "error", unkept.Error())
+	}
+	return bundle, err
 }
 
 // took notes how long a stage took.

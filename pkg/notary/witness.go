@@ -7,36 +7,43 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/argo/definition"
-	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 )
 
-// WorkflowKind is how a Workflow is read: as it is stored, none of Argo's types.
-var WorkflowKind = schema.GroupVersionKind{Group: layout.Group, Version: layout.Version, Kind: layout.Kind}
-
 // facts reads all that the notary is told of a pod, and judges it.
 func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, error) {
-	w, err := t.witness(ctx, pod)
+	w, known, err := t.witness(ctx, pod)
 	if err != nil {
 		return provenance.Facts{}, err
 	}
+	facts, err := t.judged(ctx, w)
+	var late lateError
+	if err == nil || !known || errors.As(err, &late) {
+		return facts, err
+	}
+	// What was read for an earlier pod may lack what Argo has stored since.
+	if w.Workflow, err = t.workflow(ctx, w.Step); err != nil {
+		return provenance.Facts{}, err
+	}
+	return t.judged(ctx, w)
+}
+
+// judged is what can be stated of a pod by what the notary was told.
+func (t *task) judged(ctx context.Context, w Witness) (provenance.Facts, error) {
 	judged, err := t.rules().Judge(w)
 	if err != nil {
 		return provenance.Facts{}, lastWord(err)
 	}
-	m, err := t.measured(ctx, pod, judged)
+	m, err := t.measured(ctx, w.Pod, judged)
 	if err != nil {
 		return provenance.Facts{}, err
 	}
@@ -55,28 +62,29 @@ func lastWord(err error) error {
 }
 
 // witness reads the pod's Workflow and kubelet, and since when the guards have held.
-// Of a step without outputs nobody will state anything.
-func (t *task) witness(ctx context.Context, pod *corev1.Pod) (Witness, error) {
+// Of a step without outputs nobody will state anything. known says that the Workflow
+// was read before.
+func (t *task) witness(ctx context.Context, pod *corev1.Pod) (w Witness, known bool, err error) {
 	step, err := sidecar.StepOf(pod)
 	if err != nil {
-		return Witness{}, err
+		return Witness{}, false, err
 	}
-	w := Witness{Pod: pod, Step: step}
+	w = Witness{Pod: pod, Step: step}
 	if len(step.Outputs) == 0 {
-		return w, nil
+		return w, false, nil
 	}
-	if w.Workflow, err = t.workflow(ctx, step); err != nil {
-		return Witness{}, err
+	if w.Workflow, known, err = t.anyWorkflow(ctx, step); err != nil {
+		return Witness{}, false, err
 	}
 	if w.Kubelet, err = t.kubelets.version(ctx, t.API, t.Clock, pod.Spec.NodeName); err != nil {
-		return Witness{}, err
+		return Witness{}, false, err
 	}
 	t.noted = undecided(step.Outputs).noted
 	// After all that could have been forged before the guards held.
-	if w.Moment, err = t.Epochs(ctx, pod.Namespace); err != nil {
-		return Witness{}, err
+	if w.Moment, err = t.moments.of(ctx, pod.Namespace, t.Epochs); err != nil {
+		return Witness{}, false, err
 	}
-	return w, t.refresh(ctx, pod)
+	return w, known, t.refresh(ctx, pod)
 }
 
 // refresh reads the keys again if they do not open the pod's tag: it may be under
@@ -96,7 +104,7 @@ func (t *task) refresh(ctx context.Context, pod *corev1.Pod) error {
 func (t *task) rules() Rules {
 	return Rules{
 		Tags:         t.keys.Tags,
-		Identity:     t.Identity,
+		Identity:     t.Identity(),
 		SignerImages: t.SignerImages,
 		Redaction:    t.Redaction,
 		Cluster:      t.Cluster,
@@ -104,10 +112,9 @@ func (t *task) rules() Rules {
 	}
 }
 
-// finished is the finished pod. The informer may be behind the record, so the
-// API server has the word about a pod that is not there.
+// finished is the finished pod: as it was kept, or else by the API server's word.
 func (t *task) finished(ctx context.Context) (*corev1.Pod, error) {
-	if t.pod != nil && Finished(t.pod) {
+	if t.pod != nil {
 		return t.pod, nil
 	}
 	pod, err := podBy(ctx, t.API, t.key)
@@ -119,27 +126,8 @@ func (t *task) finished(ctx context.Context) (*corev1.Pod, error) {
 	case !Finished(pod):
 		return nil, fmt.Errorf("pod %s has not finished", t.key.Pod)
 	}
+	t.pod = pod
 	return pod, nil
-}
-
-// workflow reads the live Workflow that owns the pod.
-func (t *task) workflow(ctx context.Context, step *argo.Step) (*definition.Workflow, error) {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(WorkflowKind)
-	err := t.API.Get(ctx, client.ObjectKey{Namespace: step.Namespace, Name: step.Workflow}, u)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, reason.New(reason.WorkflowGone, "workflow %s does not exist any more", step.Workflow)
-	case err != nil:
-		return nil, fmt.Errorf("workflow: %w", err)
-	case string(u.GetUID()) != step.WorkflowUID:
-		return nil, reason.New(reason.WorkflowGone, "workflow %s has UID %s, the pod's had %s", step.Workflow, u.GetUID(), step.WorkflowUID)
-	}
-	wf, err := definition.Parse(u)
-	if err != nil {
-		return nil, &factsError{fmt.Errorf("reading workflow %s: %w", step.Workflow, err)}
-	}
-	return wf, nil
 }
 
 const (
@@ -155,8 +143,9 @@ const (
 // kubelets remembers which version each node's kubelet has. Its zero value is
 // empty and ready.
 type kubelets struct {
-	mu    sync.Mutex
-	nodes map[string]kubeletVersion
+	mu      sync.Mutex
+	nodes   map[string]kubeletVersion
+	reading singleflight.Group
 }
 
 type kubeletVersion struct {
@@ -171,12 +160,17 @@ func (k *kubelets) version(ctx context.Context, api client.Reader, c clock.Passi
 	if ok && c.Since(known.read) < kubeletVersionAge {
 		return known.version, nil
 	}
-	var n corev1.Node
-	err := api.Get(ctx, client.ObjectKey{Name: node}, &n)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("node %s: %w", node, err)
+	read, err, _ := k.reading.Do(node, func() (any, error) {
+		var n corev1.Node
+		if err := api.Get(ctx, client.ObjectKey{Name: node}, &n); err != nil && !apierrors.IsNotFound(err) {
+			return "", fmt.Errorf("node %s: %w", node, err)
+		}
+		return n.Status.NodeInfo.KubeletVersion, nil
+	})
+	if err != nil {
+		return "", err
 	}
-	version := n.Status.NodeInfo.KubeletVersion
+	version, _ := read.(string)
 	if version == "" {
 		version = unknownVersion
 	}

@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
@@ -57,6 +58,8 @@ type world struct {
 	namespace string
 	scene     *scene
 	logs      *fakeLogs
+	// replicas run by themselves.
+	replicas []*Notary
 }
 
 func testScheme(tb testing.TB) *runtime.Scheme {
@@ -127,7 +130,7 @@ func (w *world) key() Key {
 // keyring has nothing loaded yet.
 func (w *world) keyring(log seal.Log, c clock.PassiveClock) *keyring.Keyring {
 	store := &trust.Store{
-		API: w.api, Namespace: w.namespace, Usable: keyring.Usable(w.signer, w.logURL), Clock: c, Log: logr.Discard(),
+		API: w.api, Namespace: w.namespace, Builders: verify.BuildersOf(w.scene.rules.Cluster), Usable: keyring.Usable(w.signer, w.logURL), Clock: c, Log: logr.Discard(),
 	}
 	return keyring.New(store, w.signer, seal.NewRecorder(log, c))
 }
@@ -140,7 +143,8 @@ func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 	must(tb, ring.Load(tb.Context()))
 	backlog := &Backlog{}
 	return &Notary{
-		Cache:         w.api,
+		Seen:          seenAt{w.api},
+		Shards:        &Shards{Self: holder},
 		API:           b.client(w.api),
 		ContainerLogs: w.logs,
 		Epochs:        func(context.Context, string) (epoch.Moment, error) { return w.scene.moment, nil },
@@ -151,13 +155,34 @@ func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 		Clock:         w.clock,
 		Holder:        holder,
 		ClaimDuration: testClaim,
-		Identity:      w.scene.rules.Identity,
+		Identity:      func() argo.Identity { return w.scene.rules.Identity },
 		SignerImages:  w.scene.rules.SignerImages,
 		Redaction:     w.scene.rules.Redaction,
 		Cluster:       w.scene.rules.Cluster,
 		Version:       w.scene.rules.Version,
 	}, b
 }
+
+// seenAt is an informer that is never behind.
+type seenAt struct{ client.Reader }
+
+func (s seenAt) record(key Key) (*recordNote, error) {
+	var p v1alpha1.Provenance
+	err := s.Get(context.Background(), client.ObjectKey{Namespace: key.Namespace, Name: string(key.UID)}, &p)
+	if err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return noteOf(&p), nil
+}
+
+func (s seenAt) ripe(key Key) (bool, error) {
+	pod, err := s.pod(key)
+	return pod != nil && Tagged(pod) && Finished(pod), err
+}
+
+func (s seenAt) pod(key Key) (*corev1.Pod, error) { return podBy(context.Background(), s, key) }
+
+func (s seenAt) forget(Key) {}
 
 func (w *world) record(tb testing.TB) *v1alpha1.Provenance {
 	tb.Helper()
@@ -265,10 +290,19 @@ func (b *breaker) through(name string, do func() error) error {
 		return errDead
 	}
 	err := do()
-	if dies {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dead {
 		return errDead
 	}
 	return err
+}
+
+// kill lets the process die now.
+func (b *breaker) kill() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dead = true
 }
 
 // Append implements seal.Log.

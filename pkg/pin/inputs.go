@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -85,13 +86,21 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 			return err
 		}
 	}
+	left := map[string]bool{} // looked at by checkAbsent
+	for _, p := range pins {
+		if p.Absent && p.leaves() {
+			left[p.Input] = true
+			known[p.Input+downloading] = true
+		}
+	}
 	for _, v := range volumes {
-		if err := v.checkNothingElse(); err != nil {
+		if err := v.checkNothingElse(left); err != nil {
 			return err
 		}
 	}
 	for name := range on {
 		delete(known, name)
+		delete(known, name+downloading)
 	}
 	return checkNothingElse(root, layout.PathInputs, known)
 }
@@ -148,6 +157,19 @@ func (p Pin) read(dir *os.Root, name string, within []string, want artifact.Dige
 	return t, err
 }
 
+// downloading ends the name under which Argo downloads an input.
+const downloading = ".tmp"
+
+// leaves says whether Argo leaves an empty file where it looked in vain: its driver of
+// Azure makes it before it asks (azure.DownloadFile).
+func (p Pin) leaves() bool { return p.in(artifact.SchemeAzure) }
+
+// in says whether the input lies in that kind of store.
+func (p Pin) in(scheme artifact.Scheme) bool {
+	l, err := artifact.ParseLocation(p.Location)
+	return err == nil && l.Scheme == scheme
+}
+
 // checkAbsent wants nothing to have that name in dir, nor the one under which Argo
 // downloads it: a part of a prefix that was gone at the next try stays there. What
 // other inputs put within it may be there, in folders that Argo made for them.
@@ -159,8 +181,9 @@ func (p Pin) checkAbsent(dir *os.Root, name string, within []string) error {
 			return nil
 		}
 	}
-	for _, name := range []string{name, name + ".tmp"} {
-		switch _, err := dir.Lstat(name); {
+	for _, name := range []string{name, name + downloading} {
+		switch info, err := dir.Lstat(name); {
+		case err == nil && strings.HasSuffix(name, downloading) && p.leaves() && info.Mode().IsRegular() && info.Size() == 0:
 		case err == nil:
 			return reason.New(reason.NoProvenance, "%s and was admitted as absent, but something was downloaded", p.why()).For(artifact)
 		case !errors.Is(err, fs.ErrNotExist):
@@ -199,6 +222,8 @@ func (p Pin) present(dir *os.Root, name string) (artifact.Digest, error) {
 // that of many objects.
 func (p Pin) hint() string {
 	switch {
+	case content.IsDirectory(p.SHA256, p.Archive, p.Tree) && (p.in(artifact.SchemeGCS) || p.in(artifact.SchemeAzure)):
+		return " (a directory without an archive: every object whose key begins with its key is a part of it, whoever stored it)"
 	case content.IsDirectory(p.SHA256, p.Archive, p.Tree):
 		return " (a directory without an archive: every object below its key is a part of it, whoever stored it)"
 	case p.Policy == "":

@@ -117,8 +117,8 @@ func (v Volume) look(input string, see func(dir *os.Root, name string) error) er
 }
 
 // checkNothingElse refuses what lies on a volume of the step's own beside the
-// inputs and the folders that lead to them.
-func (v Volume) checkNothingElse() error {
+// inputs and the folders that lead to them, and what Argo left of those in left.
+func (v Volume) checkNothingElse(left map[string]bool) error {
 	if !v.Own {
 		return nil
 	}
@@ -131,6 +131,9 @@ func (v Volume) checkNothingElse() error {
 	for name, at := range v.Inputs {
 		if !v.inAnother(name) {
 			inputs = append(inputs, v.below(at))
+		}
+		if left[name] {
+			inputs = append(inputs, v.below(at)+downloading)
 		}
 	}
 	return onlyThese(root, v.Path, inputs)

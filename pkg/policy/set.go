@@ -23,6 +23,8 @@ type Set struct {
 	// cluster and own are sorted by name.
 	cluster []rules
 	own     []rules
+	// revocations of the cluster's, in the order of their names.
+	revocations []v1alpha1.Revocation
 }
 
 // rules are a policy, read.

@@ -58,26 +58,35 @@ func buildAs(f Facts, version int) ([]byte, error) {
 	if err := predicate.Validate(); err != nil {
 		return nil, fmt.Errorf("predicate: %w", err)
 	}
-	predicateStruct, err := protoToStruct(predicate)
-	if err != nil {
-		return nil, err
-	}
 	statement := &intoto.Statement{
 		Type:          intoto.StatementTypeUri,
 		Subject:       f.subjects(),
 		PredicateType: PredicateType,
-		Predicate:     predicateStruct,
+		Predicate:     &structpb.Struct{}, // canonical puts it in
 	}
 	if err := statement.Validate(); err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
-	return canonical(statement)
+	return canonical(statement, predicate)
 }
 
-// canonical marshals the statement. protojson varies its whitespace on purpose,
-// so its output is transformed to the canonical form of RFC 8785.
-func canonical(statement *intoto.Statement) ([]byte, error) {
-	raw, err := protojson.Marshal(statement)
+// canonical marshals the statement with its predicate, whose own is empty: going through
+// a Struct would be half of all the work. protojson varies its
+// whitespace on purpose, so its output is transformed to the canonical form of
+// RFC 8785.
+func canonical(statement *intoto.Statement, predicate proto.Message) ([]byte, error) {
+	fields := map[string]json.RawMessage{}
+	outer, err := protojson.Marshal(statement)
+	if err == nil {
+		err = json.Unmarshal(outer, &fields)
+	}
+	if err == nil {
+		fields["predicate"], err = protojson.Marshal(predicate)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("marshal statement: %w", err)
+	}
+	raw, err := json.Marshal(fields)
 	if err != nil {
 		return nil, fmt.Errorf("marshal statement: %w", err)
 	}
@@ -263,21 +272,13 @@ func toStruct(v any) (*structpb.Struct, error) {
 	if err != nil {
 		return nil, fmt.Errorf("marshal parameters: %w", err)
 	}
-	s := &structpb.Struct{}
-	if err := protojson.Unmarshal(raw, s); err != nil {
+	fields := map[string]any{}
+	if err := json.Unmarshal(raw, &fields); err != nil {
 		return nil, fmt.Errorf("convert parameters: %w", err)
 	}
-	return s, nil
-}
-
-func protoToStruct(m proto.Message) (*structpb.Struct, error) {
-	raw, err := protojson.Marshal(m)
+	s, err := structpb.NewStruct(fields)
 	if err != nil {
-		return nil, fmt.Errorf("marshal predicate: %w", err)
-	}
-	s := &structpb.Struct{}
-	if err := protojson.Unmarshal(raw, s); err != nil {
-		return nil, fmt.Errorf("convert predicate: %w", err)
+		return nil, fmt.Errorf("convert parameters: %w", err)
 	}
 	return s, nil
 }

@@ -66,7 +66,7 @@ func BuildSummary(f SummaryFacts) ([]byte, error) {
 	if f.Passed {
 		result, level = passed, SummaryLevel(f.Builder.Level)
 	}
-	body, err := protoToStruct(&vsa.VerificationSummary{
+	return statementOf(f.Subjects, SummaryType, &vsa.VerificationSummary{
 		Verifier:     &vsa.VerificationSummary_Verifier{Id: f.Builder.ID()},
 		TimeVerified: timestamppb.New(f.Verified),
 		ResourceUri:  resource(f.Builder.Cluster, layout.APIVersion, f.Namespace, "workflows", f.Workflow.Name),
@@ -77,10 +77,6 @@ func BuildSummary(f SummaryFacts) ([]byte, error) {
 		}},
 		VerificationResult: result, VerifiedLevels: []string{level}, SlsaVersion: slsaVersion,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return statementOf(f.Subjects, SummaryType, body)
 }
 
 func resource(cluster, apiVersion, namespace, kind, name string) string {
@@ -137,8 +133,9 @@ func parseSummary(payload []byte) (f SummaryFacts, err error) {
 }
 
 // Check accepts what this release signs: a statement about a step or about a workflow,
-// or a summary, each as strictly as its own parser. Its errors have the codes of Parse.
-func Check(payload []byte) error {
+// or a summary, each as strictly as its own parser. It gives the statement if it is about
+// a step. Its errors have the codes of Parse.
+func Check(payload []byte) (*Statement, error) {
 	var w struct {
 		PredicateType string `json:"predicateType"`
 		Predicate     struct {
@@ -148,20 +145,19 @@ func Check(payload []byte) error {
 		} `json:"predicate"`
 	}
 	if len(payload) == 0 || len(payload) > MaxPayload {
-		return reason.New(reason.StatementInvalid, "statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
+		return nil, reason.New(reason.StatementInvalid, "statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
 	}
 	// What cannot be read is none of the others, and Parse says what is wrong with it.
 	_ = json.Unmarshal(payload, &w)
 	switch {
 	case w.PredicateType == SummaryType:
 		_, err := ParseSummary(payload)
-		return err
+		return nil, err
 	case w.Predicate.BuildDefinition.BuildType == WorkflowBuildType:
 		_, err := ParseWorkflow(payload)
-		return err
+		return nil, err
 	}
-	_, err := Parse(payload)
-	return err
+	return Parse(payload)
 }
 
 type wireSummary struct {

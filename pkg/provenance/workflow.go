@@ -10,6 +10,7 @@ import (
 
 	slsa "github.com/in-toto/attestation/go/predicates/provenance/v1"
 	intoto "github.com/in-toto/attestation/go/v1"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -336,25 +337,21 @@ func BuildWorkflow(f WorkflowFacts) ([]byte, error) {
 	if err := predicate.Validate(); err != nil {
 		return nil, fmt.Errorf("predicate: %w", err)
 	}
-	body, err := protoToStruct(predicate)
-	if err != nil {
-		return nil, err
-	}
-	return statementOf(f.Subjects, PredicateType, body)
+	return statementOf(f.Subjects, PredicateType, predicate)
 }
 
-func statementOf(of []WorkflowSubject, predicateType string, body *structpb.Struct) ([]byte, error) {
+func statementOf(of []WorkflowSubject, predicateType string, predicate proto.Message) ([]byte, error) {
 	subjects := make([]*intoto.ResourceDescriptor, len(of))
 	for i, s := range of {
 		subjects[i] = &intoto.ResourceDescriptor{Name: s.URI, Digest: digestSet(s.SHA256), Annotations: annotations(map[string]*structpb.Value{
 			"output": structpb.NewStringValue(s.Output), "pod": structpb.NewStringValue(s.Pod), "treeSha256": unless("", s.Tree),
 		})}
 	}
-	statement := &intoto.Statement{Type: intoto.StatementTypeUri, Subject: subjects, PredicateType: predicateType, Predicate: body}
+	statement := &intoto.Statement{Type: intoto.StatementTypeUri, Subject: subjects, PredicateType: predicateType, Predicate: &structpb.Struct{}}
 	if err := statement.Validate(); err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
-	return canonical(statement)
+	return canonical(statement, predicate)
 }
 
 func (f *WorkflowFacts) external() wireWorkflowExternal {

@@ -79,6 +79,7 @@ const (
 	PolicyNotSynced Code = "PolicyNotSynced"
 	PolicyInvalid   Code = "PolicyInvalid"
 	PolicyConflict  Code = "PolicyConflict"
+	Revoked         Code = "Revoked"
 	PolicyNarrowed  Code = "PolicyNarrowed"
 	PlaceUncertain  Code = "PlaceUncertain"
 	LevelTooLow     Code = "LevelTooLow"
@@ -104,9 +105,11 @@ const (
 	FilesUnknown          Code = "FilesUnknown"
 	PrefixUnsupported     Code = "PrefixUnsupported"
 	NothingToSeal         Code = "NothingToSeal"
+	StoresByItself        Code = "StoresByItself"
 	PodGone               Code = "PodGone"
 	KeyMismatch           Code = "KeyMismatch"
 	LogMismatch           Code = "LogMismatch"
+	ArgoChanged           Code = "ArgoChanged"
 )
 
 // Guards: what the chart's ValidatingAdmissionPolicies refuse. They work while
@@ -124,13 +127,14 @@ const (
 	AnchorGuarded        Code = "AnchorGuarded"
 )
 
-// Access to Secrets: what the sentinel's policies refuse. Their messages begin with
+// Secrets: what the sentinel's policies refuse. Their messages begin with
 // these codes, too.
 const (
 	SecretNotGranted    Code = "SecretNotGranted"
 	SecretUseDenied     Code = "SecretUseDenied"
 	SecretRightsGuarded Code = "SecretRightsGuarded"
 	AccessNotHeld       Code = "AccessNotHeld"
+	EscrowHeld          Code = "EscrowHeld"
 )
 
 // In the pod: what argoseal-verify found.
@@ -142,17 +146,20 @@ const (
 
 // The CLI's words.
 const (
-	BundleInvalid    Code = "BundleInvalid"
-	SignatureInvalid Code = "SignatureInvalid"
-	LogEntryInvalid  Code = "LogEntryInvalid"
-	StatementInvalid Code = "StatementInvalid"
-	DigestMismatch   Code = "DigestMismatch"
-	ValueMismatch    Code = "ValueMismatch"
-	UsageInvalid     Code = "UsageInvalid"
-	ProducerUnstated Code = "ProducerUnstated"
-	ProducerMismatch Code = "ProducerMismatch"
-	ModeTooLow       Code = "ModeTooLow"
-	AccessTooWide    Code = "AccessTooWide"
+	BundleInvalid     Code = "BundleInvalid"
+	SignatureInvalid  Code = "SignatureInvalid"
+	LogEntryInvalid   Code = "LogEntryInvalid"
+	StatementInvalid  Code = "StatementInvalid"
+	SignerExpired     Code = "SignerExpired"
+	SignerCompromised Code = "SignerCompromised"
+	LogExpired        Code = "LogExpired"
+	DigestMismatch    Code = "DigestMismatch"
+	ValueMismatch     Code = "ValueMismatch"
+	UsageInvalid      Code = "UsageInvalid"
+	ProducerUnstated  Code = "ProducerUnstated"
+	ProducerMismatch  Code = "ProducerMismatch"
+	ModeTooLow        Code = "ModeTooLow"
+	AccessTooWide     Code = "AccessTooWide"
 )
 
 var rows = []entry{
@@ -166,17 +173,17 @@ var rows = []entry{
 	{code: OwnerMismatch, meaning: "Labels, owner and the live Workflow do not agree.", remedy: "Submit the step through Argo"},
 	{code: NodeMismatch, meaning: "Pod name, node name and node id do not belong together.", remedy: "Submit the step through Argo"},
 	{code: MetadataReserved, meaning: "The metadata of a template, or the podMetadata of a workflow, sets labels or annotations by which Argo, and we, know which step of which workflow a pod is.", remedy: "Leave these keys out of metadata and podMetadata; others of Argo's, such as kill-cmd-* and progress, are free"},
-	{code: ExecutorImageNotAllowed, meaning: "init or wait does not run a configured Argo executor image.", remedy: "Remove the patch, or add the image to argo.executorImages"},
+	{code: ExecutorImageNotAllowed, meaning: "init or wait does not run a configured Argo executor image.", remedy: "If Argo was upgraded or configured anew, run helm upgrade for Argoseal, or have it follow Argo (argo.namespaces); else find which podSpecPatch or webhook changes the image"},
 	{code: ExecutorUserUnknown, meaning: "init or wait must not run as root, and only their image knows as whom they run; ours have to run as the same user.", remedy: "Say in argo.executorUsers as whom the image runs, or set runAsUser where runAsNonRoot is set: in the workflow's securityContext or that of Argo's executor"},
 	{code: UnknownPodLayout, meaning: "The pod's layout is not one this version knows.", remedy: "Use a supported Argo version"},
-	{code: UnsupportedPod, meaning: "This kind of Argo pod, or one with so many inputs, is not supported in labelled namespaces yet.", remedy: "Run it in a namespace without the label; hand many inputs over as fewer artifacts"},
+	{code: UnsupportedPod, meaning: "This kind of Argo pod, or one with so many inputs, is not supported in labelled namespaces yet.", remedy: "Run it in a namespace without the label"},
 	{code: AuxiliaryAltered, meaning: "A pod by which Argo deletes artifacts (artifactGC) or makes HTTP requests (its agent) is not as Argo makes it. Without the former a workflow cannot be deleted.", remedy: "Take what the message names out of the podSpecPatch of artifactGC or of the workflow; list in argo.executorAdditions what a webhook of yours adds to Argo's container, and let containers that it adds mount none of Argo's volumes"},
 	{code: TemplateInvalid, meaning: "ARGO_TEMPLATE is missing, given twice or not readable.", remedy: "Submit the step through Argo, without patching ARGO_TEMPLATE"},
 	{code: TemplateOffloaded, meaning: "The template is so large that Argo keeps it in a ConfigMap, which can change after admission.", remedy: "Make the template smaller than 128 KiB"},
-	{code: InitAltered, meaning: "Argo's init container is not as Argo makes it.", remedy: "Remove the podSpecPatch that changes it; list in argo.executorAdditions what a webhook of yours adds to it"},
-	{code: WaitAltered, meaning: "Argo's wait container is not as Argo makes it.", remedy: "Remove the podSpecPatch that changes it; list in argo.executorAdditions what a webhook of yours adds to it"},
-	{code: EmissaryAltered, meaning: "A container does not run under Argo's emissary.", remedy: "Remove the podSpecPatch or webhook that changes its command"},
-	{code: ForeignMount, meaning: "A container mounts what only Argo's or our containers may mount or change, inputs that its template does not give it, or the pod has a volume of the host's.", remedy: "Remove the mount or the hostPath volume. Where a step's own init container or sidecar takes inputs, its template has to say so, by mirrorVolumeMounts or a podSpecPatch without parameters"},
+	{code: InitAltered, meaning: "Argo's init container is not as Argo makes it.", remedy: "Find who changes it, and take that back: a podSpecPatch, Argo's configuration, or another webhook. List in argo.executorAdditions what a webhook of yours is to add"},
+	{code: WaitAltered, meaning: "Argo's wait container is not as Argo makes it.", remedy: "Find who changes it, and take that back: a podSpecPatch, Argo's configuration, or another webhook. List in argo.executorAdditions what a webhook of yours is to add"},
+	{code: EmissaryAltered, meaning: "A container does not run under Argo's emissary.", remedy: "Find who changes its command, and take that back: a podSpecPatch, or another webhook"},
+	{code: ForeignMount, meaning: "A container mounts what only Argo's or our containers may mount or change, inputs that its template does not give it, or the pod has a volume of the host's.", remedy: "Find who adds it, and take that back: the template, a podSpecPatch, or another webhook. Where a step's own init container or sidecar takes inputs, its template has to say so, by mirrorVolumeMounts or a podSpecPatch without parameters"},
 	{code: SharedProcesses, meaning: "The pod shares its process namespace, so a step could reach our containers.", remedy: "Unset shareProcessNamespace and hostPID"},
 	{code: DebugContainer, meaning: "The pod has an ephemeral container, which could reach the others' processes.", remedy: "Debug the step in a namespace without the label"},
 	{code: SidecarMissing, meaning: "A container that Argoseal adds is not there.", remedy: "It is retried; if it lasts, check the mutating webhook configuration", retryable: true},
@@ -186,7 +193,7 @@ var rows = []entry{
 	{code: TagInvalid, meaning: "The admission tag is missing, was not made by us or is not about this pod.", remedy: "Do not set argoseal.dev/ annotations yourself"},
 
 	{code: LocationInvalid, meaning: "The artifact's location is ambiguous or not canonical.", remedy: "Give one store and a key without '.' or '..' segments; one of a directory without an archive has no empty segments either"},
-	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3"},
+	{code: StoreUnsupported, meaning: "The artifact's kind of store is not supported.", remedy: "Use S3, GCS or Azure Blob Storage"},
 	{code: ArchiveUnsupported, meaning: "The artifact's archive strategy is empty, more than one, or not possible for its path or for git.", remedy: "Give one of tar, zip and none, or leave the strategy out; for git leave it out"},
 	{code: ArchiveMismatch, meaning: "The input's archive strategy would make something else of the artifact than what was sealed, or than the stored file whose sha256 a policy pins.", remedy: "Give the input the archive strategy of the output that it comes from; archive none gives the stored file itself; what Argo unpacks of an input from outside needs a policy with treeSHA256"},
 	{code: DaemonUnsupported, meaning: "The step is a daemon: its pod outlives it and is killed in the end, so what it stores is neither the whole of its work nor there when others ask for it.", remedy: "Let a step that ends make the artifact"},
@@ -196,13 +203,13 @@ var rows = []entry{
 	{code: NoProvenance, meaning: "Nothing in this workflow sealed an artifact at this location, nothing is on its way, and no policy allows it from outside.", remedy: "Produce it in a step of this workflow, or have a ClusterProvenancePolicy allow it from outside"},
 	{code: ProvenancePending, meaning: "The artifact's producer has ended and its seal is on its way, or the producer still runs.", remedy: "It is retried", retryable: true},
 	{code: NotSealed, meaning: "The producer has a final record without a seal.", remedy: "Look at the producer's Provenance: kubectl get provenances -o wide"},
-	{code: ProvenanceInvalid, meaning: "There is evidence, and it does not verify.", remedy: "Treat it as tampering; run argoseal verify on the bundle"},
+	{code: ProvenanceInvalid, meaning: "There is evidence, and it does not verify.", remedy: "Run argoseal verify on the bundle. If Argoseal was installed anew under another key or log, run the producing workflow again; else treat it as tampering"},
 	{code: SubjectMismatch, meaning: "The verified statement does not speak of this location with this digest.", remedy: "Treat it as tampering; run the producing step again", exit: 8},
 	{code: WorkflowMismatch, meaning: "The artifact was sealed in another workflow.", remedy: "Produce it in a step of this workflow, or have a ClusterProvenancePolicy trust its producer"},
 	{code: OriginMismatch, meaning: "The input is not what the workflow's definition takes it from: another step's, another output, or of another kind.", remedy: "Two steps that store under one key do this honestly, and the last one counts: give each output a key of its own, and run the workflow again. Where no two do, treat it as tampering with WorkflowTaskResults or memoized results"},
 	{code: OriginUnknown, meaning: "The workflow's definition does not say which step the input comes from: that depends on what a step reports.", remedy: "Name templates and artifacts literally, or by parameters whose values the workflow gives: not by what a step reports"},
 	{code: DefinitionIncomplete, meaning: "Argo has not stored its copy of a referenced template yet.", remedy: "It is retried", retryable: true},
-	{code: BuilderNotTrusted, meaning: "The statement names a builder that is not ours.", remedy: "Check the cluster name both installs were given", exit: 19},
+	{code: BuilderNotTrusted, meaning: "The statement names a builder that is not ours, or one that its signer may not speak for.", remedy: "Check the cluster name both installs were given, and the builders of the signer's trust domain", exit: 19},
 	{code: ProducerFailed, meaning: "The step that produced the artifact failed.", remedy: "Fix the producing step, or have a ClusterProvenancePolicy allow what failed producers left", exit: 16},
 	{code: PinsMissing, meaning: "The evidence came between our two webhooks, so the pod has no pins yet.", remedy: "It is retried", retryable: true},
 	{code: PinMismatch, meaning: "The pod's pins are not the ones the evidence gives.", remedy: "It is retried; if it lasts, another webhook changes the pod", retryable: true},
@@ -214,6 +221,7 @@ var rows = []entry{
 
 	{code: PolicyNotSynced, meaning: "The webhook has not read all policies yet.", remedy: "It is retried; if it lasts, check that the CRDs of this release are installed", retryable: true},
 	{code: PolicyInvalid, meaning: "A policy that applies here cannot be evaluated.", remedy: "Correct or delete the policy that the message names"},
+	{code: Revoked, meaning: "A Revocation takes back trust in the artifact, or in something that it was made from.", remedy: "Make it anew from what is trusted; `argoseal taint --dry-run` lists what else is affected"},
 	{code: PolicyConflict, meaning: "Policies pin different contents for the same input, so nothing can satisfy them all.", remedy: "Make the policies that the message names agree"},
 	{code: PolicyNarrowed, meaning: "The cluster's policies allow the input, and a ProvenancePolicy of the namespace does not.", remedy: "Add it to allow in the policy that the message names"},
 	{code: PlaceUncertain, meaning: "A policy admits any content from this place, and something about the pod can change which server the place's name leads to, or the server does not have to prove that it is the one.", remedy: "Take what the message names out of the workflow or the artifact's location, pin the content in the policy (sha256, treeSHA256, a commit), or list the words in brackets under tolerate in the policy's entry"},
@@ -235,11 +243,13 @@ var rows = []entry{
 	{code: OutputAbsent, meaning: "The output was not staged for upload.", remedy: "Nothing to do if it is optional"},
 	{code: OutputUnreadable, meaning: "The staged output is not what Argo would stage and unpack, or not something we can measure.", remedy: "Look at the log of argoseal-signer"},
 	{code: FilesUnknown, meaning: "The input is a part of a directory that was stored without an archive, or everything below a key where such a directory is one of several parts, and its record does not list the directory's files, so nothing is known of them one by one: there are too many files in the pod's directories, one has a control character in its name, or the sidecar's log is gone.", remedy: "Keep the list of all such files of one pod, 45 bytes and the path for each, within 128 KiB, and run the producing step again; or consume the directory whole, by its own key; or make of it outputs that are one file each"},
-	{code: PrefixUnsupported, meaning: "The input is everything below a key, where several steps each stored a part, and these cannot be pinned: they have too many files in all, one part lies where another does or below it, or one counts by a policy only.", remedy: "Give each part a key of its own that is not below another's, and keep what lies below the one key within 512 files and 32 KiB, 45 bytes and the path for each: pack the files of a part into one"},
+	{code: PrefixUnsupported, meaning: "The input is everything below a key, where several steps each stored a part, and these cannot be pinned: they have too many files in all, one part lies where another does or below it, or one counts by a policy only. Or the input is a directory without an archive, and the step has another one beside it of which nobody knows the files (a clone, any content).", remedy: "Give each part a key of its own that is not below another's, and keep what lies below the one key within 512 files and 32 KiB, 45 bytes and the path for each: pack the files of a part into one. Beside a clone, take a directory in an archive, or in a step of its own"},
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
+	{code: StoresByItself, meaning: "The step hands Argo no artifact, and what it runs moves artifacts by itself, as the launcher of Kubeflow Pipelines 2 does. It is admitted, and an event of its Workflow says so: nobody seals or checks what is moved so.", remedy: "Hand over by Argo's own artifacts (inputs.artifacts, outputs.artifacts) what is to be sealed and checked"},
 	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},
 	{code: KeyMismatch, meaning: "A private key and what was published for it do not belong together.", remedy: "Restore the Secret or the ConfigMap from a backup; or, to start anew, delete both: seals made before will no longer verify"},
 	{code: LogMismatch, meaning: "What the log that the notary writes to answers cannot verify under the trusted root, so nothing is sent to it.", remedy: "Give the notary the log's URL as the trusted root has it, or put the trusted_root.json of that log into ConfigMap argoseal-trusted-root"},
+	{code: ArgoChanged, meaning: "Argo's controllers, their executor images or the variables of these have changed in a namespace of argo.namespaces. What ran before is trusted for ten minutes yet.", remedy: "Nothing, if somebody upgraded or configured Argo; else find who writes Deployments or ConfigMaps there"},
 
 	{code: StatusGuarded, meaning: "Somebody other than the pod's node tried to change what the node reports about it.", remedy: "Leave pods/status to the kubelet in labelled namespaces; a virtual kubelet of another name needs the verb argoseal-report on its node"},
 	{code: RecordGuarded, meaning: "Somebody else than Argoseal tried to write or delete one of its records: a Provenance, an ArtifactSeal or a WorkflowProvenance.", remedy: "Leave them to it; deleting needs the verb manage on provenances.argoseal.dev"},
@@ -256,15 +266,19 @@ var rows = []entry{
 	{code: SecretUseDenied, meaning: "Somebody without the verb use on a SecretAccess makes a pod, or what pods are made from, that takes a Secret which it guards or runs as a ServiceAccount that may read one; asks for a token of such a ServiceAccount; runs a command in a pod beside guarded Secrets; or makes a volume that a guarded Secret opens.", remedy: "Ask for a grant under users of the SecretAccess that guards it; a controller that makes pods needs one, too"},
 	{code: SecretRightsGuarded, meaning: "Somebody without the verb use on a SecretAccess writes a role that reaches guarded Secrets, lets others give rights or act as others, or binds a role beside guarded Secrets.", remedy: "Name other Secrets by resourceNames, or ask for a grant under secrets[].get, or under users, of the SecretAccess that guards them"},
 	{code: AccessNotHeld, meaning: "A SecretAccess is written or removed by somebody who may not read the namespace's Secrets: nobody grants what they have not.", remedy: "Ask somebody who may get all Secrets of the namespace, or has the verb escalate on secretaccesses there"},
+	{code: EscrowHeld, meaning: "A SecretEncryption that has keys in escrow, or the definition of the resource, is deleted, and they would go with it.", remedy: "Store what kubectl get secretencryption cluster -o yaml prints where your snapshots of etcd are, then annotate what you delete with argoseal.dev/delete-escrow=true"},
 
 	{code: InputAltered, meaning: "What was downloaded is not what was admitted.", remedy: "Something else was stored there after admission, or by a step that has no seal: run the producing steps again, and see what their Provenances say", exit: 10},
 	{code: InputMissing, meaning: "An admitted input was not downloaded.", remedy: "Run the producing step again", exit: 11},
-	{code: InputExtra, meaning: "Something was downloaded that was not admitted.", remedy: "Treat it as tampering", exit: 12},
+	{code: InputExtra, meaning: "Something was downloaded that was not admitted.", remedy: "Find what puts it there before the check: an init container of another webhook's, or what a volume had before. If nothing does, treat it as tampering", exit: 12},
 
 	{code: BundleInvalid, meaning: "The bundle cannot be read.", remedy: "Fetch it again", exit: 3},
 	{code: SignatureInvalid, meaning: "The signature is not the trusted key's.", remedy: "Check --key, or treat it as forged", exit: 4},
 	{code: LogEntryInvalid, meaning: "The log's proof does not verify under the trusted root.", remedy: "Check --trusted-root, or treat it as forged", exit: 5},
 	{code: StatementInvalid, meaning: "The signed statement is not one of ours.", remedy: "Verify it with the tool of whoever made it", exit: 6},
+	{code: SignerExpired, meaning: "The seal was signed, as far as anybody knows, when its key did not count, or nothing says when it was signed and its key counts no more.", remedy: "Run the producing step again; offline, give --recorded, the creation time of the seal's Provenance", exit: 21},
+	{code: SignerCompromised, meaning: "The seal's key is in other hands, and neither a timestamp authority nor the promise of a Rekor v1 proves the seal to be older than that. Rekor v2 proves no time.", remedy: "Run the producing step again", exit: 22},
+	{code: LogExpired, meaning: "The log's key did not count when the seal was made, as far as anybody knows.", remedy: "Run the producing step again; check the log's validFor in the trusted root", exit: 23},
 	{code: DigestMismatch, meaning: "The file is not the one the statement speaks of.", remedy: "Treat the file as altered", exit: 7},
 	{code: ValueMismatch, meaning: "The statement's parameter has not this value, or it has no such parameter.", remedy: "Give the value byte for byte, without a line end, and the key of the notary that made the statement", exit: 15},
 	{code: UsageInvalid, meaning: "The command was not given what it needs.", remedy: "See --help", exit: 2},

@@ -27,6 +27,9 @@ type Error struct {
 	Artifact string
 	// Detail says which rule was broken and by what, in one clause.
 	Detail string
+	// Advice says what to do about what happened here; empty: what the code's remedy
+	// says.
+	Advice string
 	// RetryAfter asks a client to try again in place after so many seconds; zero: in
 	// its own time.
 	RetryAfter int32
@@ -69,6 +72,14 @@ func (e *Error) For(artifact string) *Error {
 	return &c
 }
 
+// Advise returns a copy of e that says what to do about what happened here, where one
+// code has several causes. The advice is ours: no text of others is in it.
+func (e *Error) Advise(advice string) *Error {
+	c := *e
+	c.Advice = advice
+	return &c
+}
+
 // maxDetail bounds what hostile input can add to a message, in bytes.
 const maxDetail = 512
 
@@ -88,9 +99,13 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 		b.WriteString(oneLine(e.Detail))
 	}
-	if r := code.Remedy(); r != "" {
+	remedy := e.Advice
+	if remedy == "" {
+		remedy = code.Remedy()
+	}
+	if remedy != "" {
 		b.WriteString(". ")
-		b.WriteString(r)
+		b.WriteString(remedy)
 	}
 	return b.String()
 }

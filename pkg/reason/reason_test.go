@@ -19,6 +19,10 @@ func TestARefusalIsOneLineThatBeginsWithItsCode(t *testing.T) {
 			err:  reason.New(reason.NoProvenance, "no seal in workflow %s", "wf").For("message (s3://s3/artifacts/x.tgz)"),
 			want: "NoProvenance: artifact message (s3://s3/artifacts/x.tgz): no seal in workflow wf. " + reason.NoProvenance.Remedy(),
 		},
+		"with the remedy of one of its causes": {
+			err:  reason.New(reason.UnsupportedPod, "it has 300 inputs").Advise("Hand them over as fewer").For("x").InPlace(1),
+			want: "UnsupportedPod: artifact x: it has 300 inputs. Hand them over as fewer",
+		},
 		"without an artifact": {
 			err:  reason.New(reason.NothingToSeal, ""),
 			want: "NothingToSeal",

@@ -1,12 +1,14 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -17,9 +19,8 @@ import (
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
-	"github.com/sigstore/rekor-tiles/v2/pkg/client"
-	"github.com/sigstore/rekor-tiles/v2/pkg/client/write"
 	rekor "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/argoseal/argoseal/pkg/text"
 )
@@ -40,12 +41,23 @@ var ErrDuplicate = errors.New("the log has this entry already")
 // entry. After any other there may be one.
 var ErrNotLogged = errors.New("nothing was logged")
 
-// maxLogMessage bounds what a log's answer adds to an error, in bytes.
-const maxLogMessage = 300
+const (
+	// maxLogMessage bounds what a log's answer adds to an error, in bytes.
+	maxLogMessage = 300
+	// maxLogAnswer bounds an answer, in bytes: an entry with its proof has some 3 KiB.
+	maxLogAnswer = 1 << 20
+	// maxIdle is how many connections to the log stay open while nothing is asked.
+	// Each entry waits some half a second on one of its own: Go's usual two would have
+	// nearly all of them dial anew.
+	maxIdle = 512
+	// entriesPath is where a Rekor v2 log takes entries.
+	entriesPath = "/api/v2/log/entries"
+)
 
-// rekorV2 is a client of a Rekor v2 log.
+// rekorV2 is a client of a Rekor v2 log. That of rekor-tiles takes no transport.
 type rekorV2 struct {
-	writer  write.Client
+	client  *http.Client
+	entries string
 	timeout time.Duration
 }
 
@@ -58,11 +70,16 @@ func NewRekorV2(baseURL string, timeout time.Duration) (Log, error) {
 	if timeout <= 0 {
 		return nil, fmt.Errorf("timeout of %s for the log is not positive", timeout)
 	}
-	writer, err := write.NewWriter(baseURL, client.WithUserAgent("argoseal"), client.WithTimeout(timeout))
+	entries, err := url.JoinPath(baseURL, entriesPath)
 	if err != nil {
-		return nil, fmt.Errorf("make client of the log: %w", err)
+		return nil, fmt.Errorf("log URL: %w", err)
 	}
-	return &rekorV2{writer: writer, timeout: timeout}, nil
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+		MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: 90 * time.Second,
+	}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // what is signed goes to this log alone
+	return &rekorV2{client: &http.Client{Transport: transport, CheckRedirect: stay}, entries: entries, timeout: timeout}, nil
 }
 
 // Append records a hashedrekord over the SHA-256 of the envelope's
@@ -83,32 +100,61 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 	defer cancel()
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	entry, err := r.writer.Add(ctx, &rekor.HashedRekordRequestV002{
-		Digest: digest[:],
-		Signature: &rekor.Signature{
-			Content: envelope.GetSignatures()[0].GetSig(),
-			Verifier: &rekor.Verifier{
-				Verifier:   &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}},
-				KeyDetails: protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256,
+	status, answer, err := r.post(ctx, &rekor.CreateEntryRequest{Spec: &rekor.CreateEntryRequest_HashedRekordRequestV002{
+		HashedRekordRequestV002: &rekor.HashedRekordRequestV002{
+			Digest: digest[:],
+			Signature: &rekor.Signature{
+				Content: envelope.GetSignatures()[0].GetSig(),
+				Verifier: &rekor.Verifier{
+					Verifier:   &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}},
+					KeyDetails: protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256,
+				},
 			},
 		},
-	})
-	if err != nil {
-		return nil, logError(err, sent.Load())
+	}})
+	entry := &protorekor.TransparencyLogEntry{}
+	if err == nil && status == http.StatusCreated {
+		if err = protojson.Unmarshal(answer, entry); err == nil {
+			return entry, nil
+		}
 	}
-	return entry, nil
+	if err == nil {
+		err = fmt.Errorf("it answers %d %s", status, answer[:min(len(answer), maxLogMessage)])
+	}
+	return nil, logError(status, err, sent.Load())
 }
 
-// logError bounds an error of the log's client, which quotes the log's answer, and
-// tells what it says of the entry. The client gives the status only in its text.
-func logError(err error, sent bool) error {
-	message := err.Error()
-	var status int
-	_, _ = fmt.Sscanf(message, "unexpected response: %d ", &status)
+// post gives the log's answer and its status, which is 0 as long as there is none.
+func (r *rekorV2) post(ctx context.Context, asked *rekor.CreateEntryRequest) (int, []byte, error) {
+	body, err := protojson.Marshal(asked)
+	if err != nil {
+		return 0, nil, fmt.Errorf("marshal request: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.entries, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, fmt.Errorf("make request: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("User-Agent", "argoseal")
+	response, err := r.client.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxLogAnswer))
+	if err != nil {
+		return response.StatusCode, nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	return response.StatusCode, answer, nil
+}
+
+// logError bounds an error, which may quote the log's answer, and tells what the
+// status says of the entry.
+func logError(status int, err error, sent bool) error {
 	if status == http.StatusConflict {
 		return ErrDuplicate
 	}
-	message = text.Cut(message, maxLogMessage)
+	message := text.Cut(err.Error(), maxLogMessage)
 	// Rekor says 499 where it gave up waiting for the entry.
 	if refused := status >= 400 && status < 499; refused || !sent {
 		return fmt.Errorf("append to the log: %w: %s", ErrNotLogged, message)

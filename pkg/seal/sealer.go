@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,29 +40,53 @@ func (s *Sealer) Sign(ctx context.Context, payload []byte) ([]byte, error) {
 	return s.signer.Sign(ctx, payload)
 }
 
-// Record logs an envelope that Sign made and gives back the bundle (JSON, media
-// type v0.3), verified as its users will. It may be called again with the same
-// envelope; the error may then be ErrDuplicate. ErrForeignEnvelope is the other
-// error that asks for a new signature, and PausedError one that asks for patience.
-func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
+// Prepare signs a statement; see Signer.Prepare.
+func (s *Sealer) Prepare(ctx context.Context, payload []byte) (*Signed, error) {
+	return s.signer.Prepare(ctx, payload)
+}
+
+// Open reads an envelope that was stored. One that this signer did not sign, or
+// would not, is ErrForeignEnvelope: what would not verify is never recorded. What a
+// later release has signed is left to one.
+func (s *Sealer) Open(ctx context.Context, envelope []byte) (*Signed, error) {
 	opened, err := s.signer.open(ctx, envelope)
 	if err != nil {
 		return nil, err
 	}
-	// What would not verify afterwards is not recorded. What a later release has
-	// signed is left to one.
-	switch err := provenance.Check(opened.GetPayload()); {
+	statement, err := provenance.Check(opened.GetPayload())
+	switch {
 	case reason.Of(err) == reason.TooNew:
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrForeignEnvelope, err)
 	}
-	return s.recorder.record(ctx, opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) ([]byte, error) {
-		bundle, err := assemble(opened, s.signer.hint, entry)
+	return &Signed{envelope: envelope, opened: opened, statement: statement}, nil
+}
+
+// Record is Open and then Log.
+func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
+	signed, err := s.Open(ctx, envelope)
+	if err != nil {
+		return nil, err
+	}
+	return s.Log(ctx, signed)
+}
+
+// Log records what was signed and gives back the bundle (JSON, media type v0.3),
+// verified as its users will. It may be called again with the same; the error may
+// then be ErrDuplicate, which asks for a new signature. PausedError asks for patience.
+func (s *Sealer) Log(ctx context.Context, signed *Signed) ([]byte, error) {
+	return s.recorder.record(ctx, signed.opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) ([]byte, error) {
+		bundle, err := assemble(signed.opened, s.signer.hint, entry)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := s.root.Payload(bundle); err != nil {
+		// What was signed was checked before; the bundle has to have exactly that.
+		held, err := s.root.Payload(bundle)
+		if err == nil && !bytes.Equal(held.Payload, signed.Payload()) {
+			err = reason.New(reason.StatementInvalid, "the bundle has another statement")
+		}
+		if err != nil {
 			return nil, fmt.Errorf("new bundle does not verify: %w", err)
 		}
 		return bundle, nil

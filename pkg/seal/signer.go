@@ -68,13 +68,39 @@ func (s *Signer) PublicKeyPEM() []byte { return append([]byte(nil), s.publicPEM.
 // Hint is the key's standard id, the base64 of the SHA-256 of its SPKI.
 func (s *Signer) Hint() string { return s.hint }
 
-// Sign signs a statement and gives back the DSSE envelope (JSON), to be stored
-// before it is recorded. It signs nothing but what provenance.Check accepts.
+// Signed is a statement under our signature. It is immutable.
+type Signed struct {
+	envelope  []byte
+	opened    *protodsse.Envelope
+	statement *provenance.Statement
+}
+
+// Envelope is the DSSE envelope (JSON), as it is stored.
+func (s *Signed) Envelope() []byte { return s.envelope }
+
+// Statement is what was signed, if it is about a step; nil else. It is shared: do not
+// change it.
+func (s *Signed) Statement() *provenance.Statement { return s.statement }
+
+// Payload is the statement as it was signed.
+func (s *Signed) Payload() []byte { return s.opened.GetPayload() }
+
+// Sign is Prepare that gives back the envelope.
+func (s *Signer) Sign(ctx context.Context, payload []byte) ([]byte, error) {
+	signed, err := s.Prepare(ctx, payload)
+	if err != nil {
+		return nil, err
+	}
+	return signed.envelope, nil
+}
+
+// Prepare signs a statement. It signs nothing but what provenance.Check accepts.
 //
 // The signature has no key id: verifiers that know other conventions for it
 // would skip the signature. The bundle's hint names the key.
-func (s *Signer) Sign(ctx context.Context, payload []byte) ([]byte, error) {
-	if err := provenance.Check(payload); err != nil {
+func (s *Signer) Prepare(ctx context.Context, payload []byte) (*Signed, error) {
+	statement, err := provenance.Check(payload)
+	if err != nil {
 		return nil, fmt.Errorf("refuse to sign: %w", err)
 	}
 	signer, err := dsse.NewEnvelopeSigner(&sigdsse.SignerAdapter{SignatureSigner: s.key, Pub: s.public})
@@ -85,7 +111,17 @@ func (s *Signer) Sign(ctx context.Context, payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	return json.Marshal(envelope)
+	sig, err := (&dsse.Envelope{Payload: envelope.Signatures[0].Sig}).DecodeB64Payload()
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	raw, err := json.Marshal(envelope)
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	return &Signed{envelope: raw, statement: statement, opened: &protodsse.Envelope{
+		Payload: payload, PayloadType: provenance.PayloadType, Signatures: []*protodsse.Signature{{Sig: sig}},
+	}}, nil
 }
 
 // open reads an envelope that Sign made with this key; any other is

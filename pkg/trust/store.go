@@ -2,7 +2,6 @@ package trust
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -47,6 +46,9 @@ type Store struct {
 	// MakesTagKey: this program makes the first tag key, and rotates it. Others wait
 	// for it.
 	MakesTagKey bool
+	// Builders are the builder ids of this cluster: the notary's keys speak for them,
+	// and for no other.
+	Builders []string
 	// Usable refuses a trusted root, with the notary's keys, that this program cannot
 	// work under; nil refuses none. Both are bounded, and not parsed yet.
 	Usable func(trustedRoot, notaryKeys []byte) error
@@ -59,6 +61,10 @@ type Store struct {
 	tags   *tag.Keys
 	root   *verify.Root
 	loaded map[string]Loaded
+	// installed is the domain of this installation, and others are those beside it, by
+	// the names of their ConfigMaps: the last that were good.
+	installed *verify.Domain
+	others    map[string]verify.Domain
 }
 
 // Loaded says what of an object is in use.
@@ -88,7 +94,8 @@ func (s *Store) Tags() (tag.Keys, error) {
 	return *s.tags, nil
 }
 
-// Root is the trusted root with the notary's keys: nil as long as there is none.
+// Root is what seals are verified under, the domain of this installation first: nil as
+// long as that is not there.
 func (s *Store) Root() *verify.Root {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -122,6 +129,7 @@ func (s *Store) SetupWithManager(ctx context.Context, m manager.Manager) error {
 		cluster.Watch(ctx, m, &corev1.Secret{}, s.Namespace, v1alpha1.SecretTagKey, changed),
 		cluster.Watch(ctx, m, &corev1.ConfigMap{}, s.Namespace, v1alpha1.ConfigMapTrustedRoot, changed),
 		cluster.Watch(ctx, m, &corev1.ConfigMap{}, s.Namespace, v1alpha1.ConfigMapNotaryKey, changed),
+		cluster.WatchPrefix(ctx, m, &corev1.ConfigMap{}, s.Namespace, v1alpha1.ConfigMapDomainPrefix, changed),
 		m.Add(keeper{s, changed}),
 	)
 }
@@ -158,34 +166,6 @@ func (s *Store) loadTags(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) loadRoot(ctx context.Context) error {
-	trusted, err := s.value(ctx, v1alpha1.ConfigMapTrustedRoot, v1alpha1.TrustedRootKey)
-	if err != nil {
-		return err
-	}
-	notary, err := s.value(ctx, v1alpha1.ConfigMapNotaryKey, v1alpha1.NotaryKeyKey)
-	if err != nil {
-		return err
-	}
-	if s.Usable != nil {
-		if err := s.Usable(trusted, notary); err != nil {
-			return err
-		}
-	}
-	root, err := verify.NewRoot(trusted, notary)
-	if err != nil {
-		return fmt.Errorf("configmaps %s and %s: %w", v1alpha1.ConfigMapTrustedRoot, v1alpha1.ConfigMapNotaryKey, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.root == nil || s.root.Version() != root.Version() {
-		s.root = root
-	}
-	s.note("ConfigMap "+v1alpha1.ConfigMapTrustedRoot, []string{fmt.Sprintf("sha256:%x", sha256.Sum256(trusted))})
-	s.note("ConfigMap "+v1alpha1.ConfigMapNotaryKey, root.KeyHints())
-	return nil
-}
-
 // note keeps what is in use of an object, and since when. The caller holds mu.
 func (s *Store) note(object string, ids []string) {
 	if slices.Equal(s.loaded[object].IDs, ids) {
@@ -216,11 +196,15 @@ func (s *Store) value(ctx context.Context, name, key string) ([]byte, error) {
 	if err := s.get(ctx, name, &c); err != nil {
 		return nil, err
 	}
+	return valueOf(&c, key, true)
+}
+
+func valueOf(c *corev1.ConfigMap, key string, needed bool) ([]byte, error) {
 	switch n := len(c.Data[key]); {
-	case n == 0:
-		return nil, fmt.Errorf("configmap %s has no key %s", name, key)
+	case n == 0 && needed:
+		return nil, fmt.Errorf("configmap %s has no key %s", c.Name, key)
 	case n > maxValue:
-		return nil, fmt.Errorf("configmap %s: %s has %d bytes, at most %d are allowed", name, key, n, maxValue)
+		return nil, fmt.Errorf("configmap %s: %s has %d bytes, at most %d are allowed", c.Name, key, n, maxValue)
 	}
 	return []byte(c.Data[key]), nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 const ours = "argoseal-system"
@@ -54,7 +55,7 @@ func tagKey(tb testing.TB) (*corev1.Secret, string) {
 
 func store(api client.Client) (*Store, *clocktesting.FakePassiveClock) {
 	c := clocktesting.NewFakePassiveClock(time.Now())
-	return &Store{API: api, Namespace: ours, Clock: c, Log: logr.Discard()}, c
+	return &Store{API: api, Namespace: ours, Builders: verify.BuildersOf("test"), Clock: c, Log: logr.Discard()}, c
 }
 
 func TestWhatWasGoodStaysUntilSomethingGoodReplacesIt(t *testing.T) {

@@ -19,6 +19,10 @@ const MaxBundle = 1 << 20
 // Bounds within a bundle, in bytes and in numbers.
 const (
 	maxSignature  = 512
+	maxEntries    = 4
+	maxTimestamps = 4
+	maxTimestamp  = 16 << 10
+	maxLeaf       = 16 << 10
 	maxBody       = 64 << 10 // what Rekor v2 takes as an entry
 	maxCheckpoint = 16 << 10
 	maxHashes     = 64 // a proof in the largest tree there can be
@@ -42,18 +46,38 @@ func readBundle(bundleJSON []byte) (*protobundle.Bundle, error) {
 		return nil, err
 	}
 	material := b.GetVerificationMaterial()
-	entries := material.GetTlogEntries()
+	entries, stamps := material.GetTlogEntries(), material.GetTimestampVerificationData().GetRfc3161Timestamps()
 	switch {
-	case material.GetPublicKey() == nil:
-		return nil, reason.New(reason.BundleInvalid, "it is not signed with a public key")
-	case material.GetTimestampVerificationData() != nil:
-		return nil, reason.New(reason.BundleInvalid, "it has timestamps, which seals have not")
+	case material.GetPublicKey() == nil && material.GetCertificate() == nil:
+		return nil, reason.New(reason.BundleInvalid, "it is signed neither with a public key nor with a certificate")
+	case len(material.GetCertificate().GetRawBytes()) > maxLeaf:
+		return nil, reason.New(reason.BundleInvalid, "certificate has %d bytes, at most %d are allowed", len(material.GetCertificate().GetRawBytes()), maxLeaf)
+	case material.GetTimestampVerificationData() != nil && len(stamps) == 0:
+		return nil, reason.New(reason.BundleInvalid, "it says that it has timestamps, and has none")
+	case len(stamps) > maxTimestamps:
+		return nil, reason.New(reason.BundleInvalid, "bundle has %d timestamps, at most %d are allowed", len(stamps), maxTimestamps)
 	case len(entries) == 0:
 		return nil, reason.New(reason.LogEntryInvalid, "bundle has no entry of a transparency log")
-	case len(entries) > 1:
-		return nil, reason.New(reason.BundleInvalid, "bundle has %d log entries, want one", len(entries))
+	case len(entries) > maxEntries:
+		return nil, reason.New(reason.BundleInvalid, "bundle has %d log entries, at most %d are allowed", len(entries), maxEntries)
 	}
-	return b, checkEntry(entries[0])
+	for _, stamp := range stamps {
+		if n := len(stamp.GetSignedTimestamp()); n == 0 || n > maxTimestamp {
+			return nil, reason.New(reason.BundleInvalid, "timestamp has %d bytes, want 1 to %d", n, maxTimestamp)
+		}
+	}
+	logs := map[string]bool{}
+	for _, entry := range entries {
+		id := string(entry.GetLogId().GetKeyId())
+		if logs[id] {
+			return nil, reason.New(reason.BundleInvalid, "bundle has two entries of one log")
+		}
+		logs[id] = true
+		if err := checkEntry(entry); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 func checkEnvelope(e *protodsse.Envelope) error {
@@ -74,21 +98,29 @@ func checkEnvelope(e *protodsse.Envelope) error {
 	return nil
 }
 
-// checkEntry accepts entries of Rekor v2 with a proof.
+// checkEntry accepts entries of Rekor v2, and of Rekor v1 with a promise; both with a
+// proof.
 func checkEntry(e *protorekor.TransparencyLogEntry) error {
 	kind, proof := e.GetKindVersion(), e.GetInclusionProof()
+	promised := len(e.GetInclusionPromise().GetSignedEntryTimestamp()) != 0
+	v1 := kind.GetKind() == "dsse" && kind.GetVersion() == "0.0.1"
+	v2 := kind.GetKind() == "hashedrekord" && kind.GetVersion() == "0.0.2"
 	switch {
-	case kind.GetKind() != "hashedrekord" || kind.GetVersion() != "0.0.2":
-		return reason.New(reason.BundleInvalid, "log entry is a %.80q of version %.80q, want hashedrekord 0.0.2", kind.GetKind(), kind.GetVersion())
-	case e.GetInclusionPromise() != nil || e.GetIntegratedTime() != 0:
+	case !v1 && !v2:
+		return reason.New(reason.BundleInvalid, "log entry is a %.80q of version %.80q, want hashedrekord 0.0.2 or dsse 0.0.1", kind.GetKind(), kind.GetVersion())
+	case v2 && (e.GetInclusionPromise() != nil || e.GetIntegratedTime() != 0):
 		return reason.New(reason.BundleInvalid, "log entry has a promise or a time, which Rekor v2 does not give")
+	case v1 && (!promised || e.GetIntegratedTime() <= 0):
+		return reason.New(reason.LogEntryInvalid, "log entry has no promise or no time, which Rekor v1 gives")
 	case proof == nil:
 		return reason.New(reason.LogEntryInvalid, "log entry has no inclusion proof")
 	case len(e.GetCanonicalizedBody()) > maxBody,
+		len(e.GetInclusionPromise().GetSignedEntryTimestamp()) > maxSignature,
 		len(proof.GetHashes()) > maxHashes,
 		len(proof.GetCheckpoint().GetEnvelope()) > maxCheckpoint:
 		return reason.New(reason.BundleInvalid, "log entry is larger than any that a log makes")
-	case proof.GetLogIndex() != e.GetLogIndex():
+	// A log of Rekor v1 may be of several shards, and the proof is of one.
+	case v2 && proof.GetLogIndex() != e.GetLogIndex():
 		return reason.New(reason.LogEntryInvalid, "log entry is at index %d, and its proof is for index %d", e.GetLogIndex(), proof.GetLogIndex())
 	}
 	return nil

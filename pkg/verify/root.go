@@ -1,143 +1,255 @@
 package verify
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/signature"
+
+	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Bounds of what NewRoot reads.
-const (
-	maxTrustedRoot = 1 << 20
-	maxKeysPEM     = 64 << 10
-)
+// maxDomains is how many domains there may be at once.
+const maxDomains = 32
 
-// Root is what verification trusts. It is immutable and safe for concurrent
+// Root is what verification trusts: domains. It is immutable and safe for concurrent
 // use; the zero value trusts nothing.
 type Root struct {
-	verifier *sigstore.Verifier
-	material root.TrustedMaterial
-	keys     map[string]*root.ExpiringKey
-	logs     map[string]string
-	version  string
+	domains []*trusted
+	version string
+	now     func() time.Time
 }
 
-// NewRoot reads a Sigstore trusted_root.json and the notary's public keys; each
-// PEM may hold several. A root without a log or without a key is an error.
-func NewRoot(trustedRootJSON []byte, notaryKeysPEM ...[]byte) (*Root, error) {
-	if len(trustedRootJSON) > maxTrustedRoot {
-		return nil, fmt.Errorf("trusted root has %d bytes, at most %d are allowed", len(trustedRootJSON), maxTrustedRoot)
-	}
-	trusted, err := root.NewTrustedRootFromJSON(trustedRootJSON)
-	if err != nil {
-		return nil, fmt.Errorf("trusted root: %w", err)
-	}
-	r := &Root{logs: map[string]string{}, keys: map[string]*root.ExpiringKey{}}
-	for id, log := range trusted.RekorLogs() {
-		r.logs[id] = log.BaseURL
-	}
-	if len(r.logs) == 0 {
-		return nil, errors.New("trusted root has no transparency log")
-	}
-	for _, pemBytes := range notaryKeysPEM {
-		if err := r.addKeys(pemBytes); err != nil {
-			return nil, fmt.Errorf("notary's public key: %w", err)
+// trusted is a domain, ready for use.
+type trusted struct {
+	Domain
+	material root.TrustedMaterial
+	logs     map[string]*root.TransparencyLog
+	// hasTSA and hasCT: the trusted root has timestamp authorities, and logs of
+	// certificates.
+	hasTSA, hasCT bool
+}
+
+var domainName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// New makes a root of domains. Each has to have a log, a signer and a builder. No key
+// and no builder is in two of them: it would be unclear who speaks.
+func New(domains ...Domain) (*Root, error) {
+	r := &Root{now: time.Now}
+	for _, d := range domains {
+		with, err := r.With(d)
+		if err != nil {
+			return nil, err
 		}
+		r = with
 	}
-	if len(r.keys) == 0 {
-		return nil, errors.New("no public key of the notary")
-	}
-	r.version = versionOf(trustedRootJSON, notaryKeysPEM)
-	r.material = root.TrustedMaterialCollection{root.NewTrustedPublicKeyMaterialFromMapping(r.keys), trusted}
-	// One log entry with a proof is required. Keys do not expire, and Rekor v2
-	// gives no times, so no time is established.
-	r.verifier, err = sigstore.NewVerifier(r.material, sigstore.WithTransparencyLog(1),
-		sigstore.WithNoObserverTimestamps(), sigstore.WithoutStatementPredicate())
-	if err != nil {
-		return nil, fmt.Errorf("make verifier: %w", err)
+	if len(r.domains) == 0 {
+		return nil, errors.New("there is no domain")
 	}
 	return r, nil
 }
 
-// Version identifies the root's content. Verified facts may be kept under it
-// and the digest of the bundle.
-func (r *Root) Version() string { return r.version }
-
-// KeyHints are those of the notary's keys, sorted; see KeyHint.
-func (r *Root) KeyHints() []string { return slices.Sorted(maps.Keys(r.keys)) }
-
-// versionOf hashes the parts one by one, so that none can run into the next.
-func versionOf(trustedRootJSON []byte, keys [][]byte) string {
-	sum := sha256.Sum256(trustedRootJSON)
-	all := sum[:]
-	for _, key := range keys {
-		sum := sha256.Sum256(key)
-		all = append(all, sum[:]...)
+// With is this root and one domain more.
+func (r *Root) With(d Domain) (*Root, error) {
+	made, err := d.load()
+	if err != nil {
+		return nil, fmt.Errorf("domain %.80q: %w", d.Name, err)
 	}
-	sum = sha256.Sum256(all)
-	return hex.EncodeToString(sum[:])
+	if len(r.domains) == maxDomains {
+		return nil, fmt.Errorf("domain %s: there are %d already", d.Name, maxDomains)
+	}
+	for _, other := range r.domains {
+		if err := other.apart(made); err != nil {
+			return nil, fmt.Errorf("domain %s: %w", d.Name, err)
+		}
+	}
+	version, err := d.digest()
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(r.version + version))
+	return &Root{domains: append(slices.Clone(r.domains), made), version: hex.EncodeToString(sum[:]), now: r.now}, nil
 }
 
-func (r *Root) addKeys(pemBytes []byte) error {
-	if len(pemBytes) > maxKeysPEM {
-		return fmt.Errorf("file has %d bytes, at most %d are allowed", len(pemBytes), maxKeysPEM)
+// NewRoot makes a root of one domain, of a trusted_root.json and public keys that
+// somebody named, each PEM with one or several. Its signers may speak for any builder,
+// at any time: the caller compares the statement's builder with the one it expects.
+func NewRoot(trustedRootJSON []byte, keysPEM ...[]byte) (*Root, error) {
+	d := Domain{Name: "given", TrustedRoot: trustedRootJSON, AnyBuilder: true, Logs: 1}
+	for _, pemBytes := range keysPEM {
+		keys, err := ParseKeys(pemBytes)
+		if err != nil {
+			return nil, fmt.Errorf("notary's public key: %w", err)
+		}
+		for _, key := range keys {
+			if !slices.ContainsFunc(d.Keys, func(k Key) bool { return k.Hint == key.Hint }) {
+				d.Keys = append(d.Keys, key)
+			}
+		}
 	}
-	for {
-		block, rest := pem.Decode(pemBytes)
-		if block == nil {
-			break
+	return New(d)
+}
+
+// At is this root as it is at another time, for tests of periods.
+func (r *Root) At(now func() time.Time) *Root {
+	c := *r
+	c.now = now
+	return &c
+}
+
+// Version identifies the root's content. Verified facts may be kept under it, the
+// digest of the bundle and the time of its record.
+func (r *Root) Version() string { return r.version }
+
+// KeyHints are those of all keys, sorted; see KeyHint.
+func (r *Root) KeyHints() []string {
+	hints := map[string]bool{}
+	for _, d := range r.domains {
+		for _, k := range d.Keys {
+			hints[k.Hint] = true
 		}
-		pemBytes = rest
-		if block.Type != "PUBLIC KEY" {
-			return fmt.Errorf("file has a %.80q, want public keys only", block.Type)
-		}
-		public, err := x509.ParsePKIXPublicKey(block.Bytes)
-		if err != nil {
-			return err
-		}
-		key, ok := public.(*ecdsa.PublicKey)
-		if !ok || key.Curve != elliptic.P256() {
-			return fmt.Errorf("key is a %T, want ECDSA P-256", public)
-		}
-		verifier, err := signature.LoadVerifier(key, crypto.SHA256)
-		if err != nil {
-			return err
-		}
-		hint, err := KeyHint(key)
-		if err != nil {
-			return err
-		}
-		r.keys[hint] = root.NewExpiringKey(verifier, time.Time{}, time.Time{})
 	}
-	for _, c := range pemBytes {
-		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-			return errors.New("file has something after the last PEM block")
+	return slices.Sorted(maps.Keys(hints))
+}
+
+// Domains are what the root trusts, in the order they were given.
+func (r *Root) Domains() []Domain {
+	var all []Domain
+	for _, d := range r.domains {
+		all = append(all, d.Domain)
+	}
+	return all
+}
+
+// load checks a domain and makes what sigstore-go verifies with.
+func (d Domain) load() (*trusted, error) {
+	if !domainName.MatchString(d.Name) {
+		return nil, errors.New("its name is no DNS label")
+	}
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	if len(d.TrustedRoot) > maxTrustedRoot {
+		return nil, fmt.Errorf("trusted root has %d bytes, at most %d are allowed", len(d.TrustedRoot), maxTrustedRoot)
+	}
+	parsed, err := root.NewTrustedRootFromJSON(d.TrustedRoot)
+	if err != nil {
+		return nil, fmt.Errorf("trusted root: %w", err)
+	}
+	t := &trusted{Domain: d, logs: parsed.RekorLogs(), hasTSA: len(parsed.TimestampingAuthorities()) > 0, hasCT: len(parsed.CTLogs()) > 0}
+	if len(t.logs) < d.Logs {
+		return nil, fmt.Errorf("trusted root has %d transparency logs, and %d have to have a seal", len(t.logs), d.Logs)
+	}
+	// Their periods are checked here, not by sigstore-go, which would look at none
+	// where a log gives no times.
+	keys := map[string]*root.ExpiringKey{}
+	for _, key := range d.Keys {
+		verifier, err := signature.LoadDefaultVerifier(key.Public)
+		if err != nil {
+			return nil, fmt.Errorf("public key: %w", err)
+		}
+		keys[key.Hint] = root.NewExpiringKey(verifier, time.Time{}, time.Time{})
+	}
+	t.material = root.TrustedMaterialCollection{root.NewTrustedPublicKeyMaterialFromMapping(keys), parsed}
+	return t, nil
+}
+
+// apart refuses two domains of which it would be unclear which one speaks.
+func (t *trusted) apart(other *trusted) error {
+	if t.Name == other.Name {
+		return errors.New("there is one of that name already")
+	}
+	for _, key := range other.Keys {
+		if t.key(key.Hint) != nil {
+			return fmt.Errorf("the key %s is domain %s's already", key.Hint, t.Name)
+		}
+	}
+	for _, builder := range other.Builders {
+		if slices.Contains(t.Builders, builder) {
+			return fmt.Errorf("the builder %s is domain %s's already", builder, t.Name)
 		}
 	}
 	return nil
 }
 
-// KeyHint is the standard id of a public key in a bundle: the base64 of the
-// SHA-256 of its SPKI.
-func KeyHint(key crypto.PublicKey) (string, error) {
-	spki, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		return "", fmt.Errorf("marshal public key: %w", err)
+func (t *trusted) key(hint string) *Key {
+	for i := range t.Keys {
+		if t.Keys[i].Hint == hint {
+			return &t.Keys[i]
+		}
 	}
-	sum := sha256.Sum256(spki)
-	return base64.StdEncoding.EncodeToString(sum[:]), nil
+	return nil
+}
+
+// digest hashes all that a domain says.
+func (d Domain) digest() (string, error) {
+	type key struct {
+		Hint        string
+		Period      Period
+		Compromised time.Time
+	}
+	type identity struct {
+		Issuer, Subject, Pattern string
+		Period                   Period
+	}
+	said := struct {
+		Name       string
+		Root       []byte
+		Keys       []key
+		Identities []identity
+		Builders   []string
+		Any        bool
+		Logs       int
+	}{Name: d.Name, Root: d.TrustedRoot, Builders: d.Builders, Any: d.AnyBuilder, Logs: d.Logs}
+	for _, k := range d.Keys {
+		said.Keys = append(said.Keys, key{k.Hint, k.Period, k.Compromised})
+	}
+	for _, i := range d.Identities {
+		id := identity{Issuer: i.Issuer, Subject: i.Subject, Period: i.Period}
+		if i.SubjectPattern != nil {
+			id.Pattern = i.SubjectPattern.String()
+		}
+		said.Identities = append(said.Identities, id)
+	}
+	raw, err := json.Marshal(said)
+	if err != nil {
+		return "", fmt.Errorf("hash a domain: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// mayState says whether a domain's signers may speak for the builder of a statement.
+func (t *trusted) mayState(builder string) *reason.Error {
+	if t.AnyBuilder || slices.Contains(t.Builders, builder) {
+		return nil
+	}
+	return reason.New(reason.BuilderNotTrusted, "it is signed by domain %s, which may not speak for builder %.200s", t.Name, builder)
+}
+
+// verifier makes sigstore-go's for so many logs, which all have to hold.
+func (t *trusted) verifier(logs int, timed, certificate bool) (*sigstore.Verifier, error) {
+	options := []sigstore.VerifierOption{sigstore.WithTransparencyLog(logs), sigstore.WithoutStatementPredicate()}
+	if timed {
+		options = append(options, sigstore.WithObserverTimestamps(1))
+	} else {
+		options = append(options, sigstore.WithNoObserverTimestamps())
+	}
+	if certificate && t.hasCT {
+		options = append(options, sigstore.WithSignedCertificateTimestamps(1))
+	}
+	v, err := sigstore.NewVerifier(t.material, options...)
+	if err != nil {
+		return nil, fmt.Errorf("make verifier: %w", err)
+	}
+	return v, nil
 }

@@ -1,48 +1,54 @@
 package verify
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
-	"errors"
-	"strconv"
-	"strings"
+	"time"
 
-	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
-	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
-	"github.com/sigstore/sigstore-go/pkg/tlog"
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
 
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Result is the verified bundle of a step's seal: its statement, and where it is logged.
+// Result is the verified bundle of a step's seal: its statement, who signed it, and where
+// it is logged.
 type Result struct {
 	Statement *provenance.Statement
 	Signed
 }
 
-// Signed is what a verified bundle holds: something that the notary signed, and where it
-// is logged.
+// Signed is what a verified bundle holds: something that a trusted signer signed, and
+// where it is logged.
 type Signed struct {
 	// Payload is the statement as it was signed.
 	Payload []byte
-	// LogURL is the log's base URL, as the trusted root has it.
+	// Domain is the name of the domain that trusts the signer.
+	Domain string
+	// LogURL is the log's base URL, as the trusted root has it. Of several logs it
+	// is that of the first entry.
 	LogURL string
 	// LogIndex is the entry's index in the log.
 	LogIndex int64
-	// KeyHint is the id of the notary's key that signed.
+	// Logs are all logs of the domain that have the seal, by base URL.
+	Logs []string
+	// KeyHint is the id of the key that signed; empty for a certificate.
 	KeyHint string
+	// Identity is the subject of the certificate that signed; empty for a key.
+	Identity string
+	// Proven is the earliest time at which a log or a timestamp authority proves the
+	// seal to have been there; zero: nothing proves one.
+	Proven time.Time
+
+	domain *trusted
 }
 
-// Verify returns the statement of a bundle whose signature and log entry hold
-// under the root. It neither knows nor says anything about the artifact: see
+// Verify returns the statement of a bundle whose signature and log entries hold under
+// the root. It neither knows nor says anything about the artifact: see
 // provenance.Statement.Match. Its errors have the code BundleInvalid,
-// SignatureInvalid, LogEntryInvalid or StatementInvalid.
+// SignatureInvalid, LogEntryInvalid, StatementInvalid, BuilderNotTrusted,
+// SignerExpired or SignerCompromised.
 func (r *Root) Verify(bundleJSON []byte) (*provenance.Statement, error) {
 	result, err := r.Inspect(bundleJSON)
 	if err != nil {
@@ -53,7 +59,17 @@ func (r *Root) Verify(bundleJSON []byte) (*provenance.Statement, error) {
 
 // Inspect is Verify with what the bundle says beside the statement.
 func (r *Root) Inspect(bundleJSON []byte) (*Result, error) {
-	signed, err := r.Payload(bundleJSON)
+	return r.InspectRecorded(bundleJSON, time.Time{})
+}
+
+// InspectRecorded is Inspect of a bundle from a record that the API server says was
+// made at that time. It counts only for keys whose time has ended, and only where
+// neither a log nor a timestamp authority proves a time: what is in a record was signed
+// after the record was made, and only the notary makes any, so nobody can put what is
+// signed later into an older one. Without such a time a bundle of a key that has ended
+// is refused.
+func (r *Root) InspectRecorded(bundleJSON []byte, recorded time.Time) (*Result, error) {
+	signed, err := r.PayloadRecorded(bundleJSON, recorded)
 	if err != nil {
 		return nil, err
 	}
@@ -61,56 +77,170 @@ func (r *Root) Inspect(bundleJSON []byte) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := signed.MayState(statement.BuilderID()); err != nil {
+		return nil, err
+	}
 	return &Result{Statement: statement, Signed: *signed}, nil
 }
 
-// Payload is Verify for whatever the notary signs: it says that signature and log entry
-// hold, and nothing about what the payload states. Its errors have the codes of Verify,
-// but for StatementInvalid.
+// Payload is Verify for whatever the notary signs: it says that signature and log entries
+// hold, and nothing about what the payload states. The caller asks MayState about its
+// builder. Its errors have the codes of Verify, but for StatementInvalid and
+// BuilderNotTrusted.
 func (r *Root) Payload(bundleJSON []byte) (*Signed, error) {
-	if r == nil || r.verifier == nil {
+	return r.PayloadRecorded(bundleJSON, time.Time{})
+}
+
+// PayloadRecorded is Payload of a bundle from a record of that age; see InspectRecorded.
+func (r *Root) PayloadRecorded(bundleJSON []byte, recorded time.Time) (*Signed, error) {
+	if r == nil || len(r.domains) == 0 {
 		return nil, reason.New(reason.TrustedRootNotReady, "there is no trusted root")
 	}
 	b, err := readBundle(bundleJSON)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.verify(b); err != nil {
-		return nil, err
+	t := times{recorded: recorded, now: r.now()}
+	if material := b.GetVerificationMaterial(); material.GetPublicKey() != nil {
+		return r.byKey(b, material.GetPublicKey().GetHint(), t)
 	}
-	entry := b.GetVerificationMaterial().GetTlogEntries()[0]
-	return &Signed{
-		Payload:  b.GetDsseEnvelope().GetPayload(),
-		LogURL:   r.logs[hex.EncodeToString(entry.GetLogId().GetKeyId())],
-		LogIndex: entry.GetLogIndex(),
-		KeyHint:  b.GetVerificationMaterial().GetPublicKey().GetHint(),
-	}, nil
+	return r.byCertificate(b, t)
 }
 
-// verify runs the whole of sigstore-go on a bundle that nobody else holds: it
-// may write to it. Only a failure is looked at more closely, to name it.
-func (r *Root) verify(b *protobundle.Bundle) error {
-	hint := b.GetVerificationMaterial().GetPublicKey().GetHint()
-	if _, ok := r.keys[hint]; !ok {
-		return reason.New(reason.SignatureInvalid, "the bundle names the key %.80q, which is not a trusted one", hint)
+// MayState refuses a statement of a builder that whoever signed may not speak for.
+func (s *Signed) MayState(builder string) error {
+	if s.domain == nil {
+		return reason.New(reason.BuilderNotTrusted, "nobody signed it")
 	}
-	entity, err := bundle.NewBundle(b)
-	if err != nil {
-		return reason.Wrap(reason.BundleInvalid, err, "%v", err)
-	}
-	policy := sigstore.NewPolicy(sigstore.WithoutArtifactUnsafe(), sigstore.WithKey())
-	if _, err := r.verifier.Verify(entity, policy); err != nil {
-		return r.classify(entity, err)
-	}
-	if err := checkBinding(b); err != nil {
-		return reason.Wrap(reason.LogEntryInvalid, err, "%v", err)
+	if no := s.domain.mayState(builder); no != nil {
+		return no
 	}
 	return nil
 }
 
+// byKey verifies a bundle under the domain that has the key; no two have one.
+func (r *Root) byKey(b *protobundle.Bundle, hint string, t times) (*Signed, error) {
+	for _, d := range r.domains {
+		key := d.key(hint)
+		if key == nil {
+			continue
+		}
+		result, err := d.verify(b, &t, sigstore.WithKey())
+		if err != nil {
+			return nil, err
+		}
+		result.KeyHint = hint
+		if no := t.within(key.Period); no != nil {
+			return nil, reason.New(no.Code, "the key %s of domain %s %s", hint, d.Name, no.Detail)
+		}
+		if !key.Compromised.IsZero() && !t.before(key.Compromised) {
+			return nil, reason.New(reason.SignerCompromised, "the key %s of domain %s is in other hands since %s, and neither a timestamp authority nor a log's promise proves the seal to be older",
+				hint, d.Name, key.Compromised.UTC().Format(time.RFC3339))
+		}
+		return result, nil
+	}
+	return nil, reason.New(reason.SignatureInvalid, "the bundle names the key %.80q, which is not a trusted one", hint)
+}
+
+// byCertificate verifies a bundle under the first domain that has an identity which
+// the certificate has. A certificate lives for minutes, so some time has to be proven.
+func (r *Root) byCertificate(b *protobundle.Bundle, t times) (*Signed, error) {
+	var why error = reason.New(reason.SignatureInvalid, "it is signed with a certificate, and no domain has an identity of a signer")
+	for _, d := range r.domains {
+		for _, id := range d.Identities {
+			pattern := ""
+			if id.SubjectPattern != nil {
+				pattern = id.SubjectPattern.String()
+			}
+			want, err := sigstore.NewShortCertificateIdentity(id.Issuer, "", id.Subject, pattern)
+			if err != nil {
+				return nil, reason.Wrap(reason.Internal, err, "%v", err)
+			}
+			at := t
+			result, err := d.verify(b, &at, sigstore.WithCertificateIdentity(want))
+			if err != nil {
+				why = err
+				continue
+			}
+			if no := at.within(id.Period); no != nil {
+				why = reason.New(no.Code, "the identity %s of domain %s %s", result.Identity, d.Name, no.Detail)
+				continue
+			}
+			return result, nil
+		}
+	}
+	return nil, why
+}
+
+// verify runs the whole of sigstore-go on a bundle, under this domain alone. Only a
+// failure is looked at more closely, to name it. What it learns of times it adds.
+func (t *trusted) verify(b *protobundle.Bundle, when *times, signer sigstore.PolicyOption) (*Signed, error) {
+	entries, err := t.counted(b)
+	if err != nil {
+		return nil, err
+	}
+	entity, err := bundle.NewBundle(b)
+	if err != nil {
+		return nil, reason.Wrap(reason.BundleInvalid, err, "%v", err)
+	}
+	if hasTimestamps(b) && !t.hasTSA {
+		return nil, reason.New(reason.BundleInvalid, "bundle has timestamps, and domain %s trusts no timestamp authority", t.Name)
+	}
+	certified := b.GetVerificationMaterial().GetCertificate() != nil
+	timed := certified || hasTimestamps(b)
+	for _, e := range entries {
+		timed = timed || e.entry.GetInclusionPromise() != nil
+	}
+	verifier, err := t.verifier(len(entries), timed, certified)
+	if err != nil {
+		return nil, reason.Wrap(reason.Internal, err, "%v", err)
+	}
+	verified, err := verifier.Verify(entity, sigstore.NewPolicy(sigstore.WithoutArtifactUnsafe(), signer))
+	if err != nil {
+		return nil, t.classify(entity, err)
+	}
+	for _, at := range verified.VerifiedTimestamps {
+		when.proven = append(when.proven, at.Timestamp)
+	}
+	result := &Signed{Payload: b.GetDsseEnvelope().GetPayload(), Domain: t.Name, Proven: when.earliest(), domain: t}
+	if verified.Signature != nil && verified.Signature.Certificate != nil {
+		result.Identity = verified.Signature.Certificate.SubjectAlternativeName
+	}
+	for _, e := range entries {
+		if err := checkBinding(b.GetDsseEnvelope(), e.entry); err != nil {
+			return nil, reason.Wrap(reason.LogEntryInvalid, err, "%v", err)
+		}
+		if no := when.within(Period{Start: e.log.ValidityPeriodStart, End: e.log.ValidityPeriodEnd}); no != nil {
+			return nil, reason.New(reason.LogExpired, "the key of the log %.200s %s", e.log.BaseURL, no.Detail)
+		}
+		result.Logs = append(result.Logs, e.log.BaseURL)
+	}
+	result.LogURL, result.LogIndex = entries[0].log.BaseURL, entries[0].entry.GetLogIndex()
+	return result, nil
+}
+
+// counted are the entries of logs that the domain trusts; of others nothing is known,
+// and they count for nothing. There have to be as many as the domain asks for.
+func (t *trusted) counted(b *protobundle.Bundle) ([]logged, error) {
+	var known []logged
+	for _, entry := range b.GetVerificationMaterial().GetTlogEntries() {
+		if log, ok := t.logs[hex.EncodeToString(entry.GetLogId().GetKeyId())]; ok {
+			known = append(known, logged{entry, log})
+		}
+	}
+	if len(known) < t.Logs {
+		return nil, reason.New(reason.LogEntryInvalid, "bundle has entries of %d logs that domain %s trusts, and it asks for %d", len(known), t.Name, t.Logs)
+	}
+	return known, nil
+}
+
+func hasTimestamps(b *protobundle.Bundle) bool {
+	return len(b.GetVerificationMaterial().GetTimestampVerificationData().GetRfc3161Timestamps()) != 0
+}
+
 // classify names a failure. sigstore-go looks at the log first, and there a
 // forged signature is not found either; so the signature is checked alone.
-func (r *Root) classify(entity *bundle.Bundle, cause error) error {
+func (t *trusted) classify(entity *bundle.Bundle, cause error) error {
 	signature, err := entity.SignatureContent()
 	if err != nil {
 		return reason.Wrap(reason.BundleInvalid, err, "%v", err)
@@ -119,39 +249,11 @@ func (r *Root) classify(entity *bundle.Bundle, cause error) error {
 	if err != nil {
 		return reason.Wrap(reason.BundleInvalid, err, "%v", err)
 	}
-	if err := sigstore.VerifySignature(signature, content, r.material); err != nil {
+	if err := sigstore.VerifySignature(signature, content, t.material); err != nil {
 		return reason.Wrap(reason.SignatureInvalid, err, "%v", err)
 	}
+	if content.Certificate() != nil {
+		return reason.Wrap(reason.SignatureInvalid, cause, "%v", cause)
+	}
 	return reason.Wrap(reason.LogEntryInvalid, cause, "%v", cause)
-}
-
-// checkBinding makes sure that the entry is about this very signature over this
-// very payload. sigstore-go proves it by building the entry anew, but not for a
-// checkpoint in the manner of Rekor v1, which a v2 log never signs.
-func checkBinding(b *protobundle.Bundle) error {
-	entry, err := tlog.ParseTransparencyLogEntry(b.GetVerificationMaterial().GetTlogEntries()[0])
-	if err != nil {
-		return err
-	}
-	envelope := b.GetDsseEnvelope()
-	want := sha256.Sum256(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload()))
-	digest, algorithm, ok := entry.GetHashedRekordDigest()
-	if !ok || algorithm != "SHA2_256" || !bytes.Equal(digest, want[:]) {
-		return errors.New("log entry is about another payload")
-	}
-	if !bytes.Equal(entry.Signature(), envelope.GetSignatures()[0].GetSig()) {
-		return errors.New("log entry is about another signature")
-	}
-	return checkProof(b.GetVerificationMaterial().GetTlogEntries()[0].GetInclusionProof())
-}
-
-// checkProof makes sure that the proof speaks of the tree of its checkpoint, whose
-// signature holds: sigstore-go proves the entry in the checkpoint's tree and does not
-// look at what the proof calls it.
-func checkProof(proof *protorekor.InclusionProof) error {
-	lines := strings.SplitN(proof.GetCheckpoint().GetEnvelope(), "\n", 4)
-	if len(lines) < 4 || lines[1] != strconv.FormatInt(proof.GetTreeSize(), 10) || lines[2] != base64.StdEncoding.EncodeToString(proof.GetRootHash()) {
-		return errors.New("inclusion proof is about another tree than its checkpoint")
-	}
-	return nil
 }

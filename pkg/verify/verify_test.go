@@ -2,9 +2,12 @@ package verify_test
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -106,18 +109,27 @@ func TestBundlesThatAreNotOneJSONBundleAreRefused(t *testing.T) {
 
 func TestARootThatTrustsNothingIsRefused(t *testing.T) {
 	trusted, key := testdata(t, "trusted_root.json"), testdata(t, "notary.pub")
-	private, public, err := seal.NewLogKey()
+	private, _, err := seal.NewLogKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	key384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	key224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p384, err := cryptoutils.MarshalPublicKeyToPEM(key384.Public())
+	p224, err := cryptoutils.MarshalPublicKeyToPEM(key224.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
+	exchange, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x25519, err := x509.MarshalPKIXPublicKey(exchange.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: x25519})
 	spaces := bytes.Repeat([]byte(" "), 1<<20)
 	noLogs := []byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`)
 	for name, c := range map[string]struct {
@@ -132,7 +144,7 @@ func TestARootThatTrustsNothingIsRefused(t *testing.T) {
 		"an empty key":               {trusted, [][]byte{nil}},
 		"one key and an empty file":  {trusted, [][]byte{key, []byte("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n")}},
 		"a key of another kind":      {trusted, [][]byte{public}},
-		"a key of another curve":     {trusted, [][]byte{p384}},
+		"a key of another curve":     {trusted, [][]byte{p224}},
 		"a private key":              {trusted, [][]byte{private}},
 		"a key by another label":     {trusted, [][]byte{bytes.ReplaceAll(key, []byte("PUBLIC KEY"), []byte("CERTIFICATE"))}},
 		"a key with a tail":          {trusted, [][]byte{slices.Concat(key, []byte("and more"))}},

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -62,9 +64,9 @@ type counting struct {
 	calls int
 }
 
-func (c *counting) Inspect(bundle []byte) (*verify.Result, error) {
+func (c *counting) InspectRecorded(bundle []byte, recorded time.Time) (*verify.Result, error) {
 	c.calls++
-	return c.Verifier.Inspect(bundle)
+	return c.Verifier.InspectRecorded(bundle, recorded)
 }
 
 func TestOnlySuccessesAreRemembered(t *testing.T) {
@@ -72,7 +74,7 @@ func TestOnlySuccessesAreRemembered(t *testing.T) {
 	verified := NewVerified(1 << 20)
 	counting := &counting{Verifier: notary.Root}
 	for range 3 {
-		result, err := verified.inspect(counting, bundle)
+		result, err := verified.inspect(counting, bundle, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,15 +86,53 @@ func TestOnlySuccessesAreRemembered(t *testing.T) {
 		t.Errorf("a good bundle was verified %d times", counting.calls)
 	}
 	for range 3 {
-		if _, err := verified.inspect(counting, bundle+" "+bundle); err == nil {
+		if _, err := verified.inspect(counting, bundle+" "+bundle, time.Time{}); err == nil {
 			t.Fatal("two bundles are one")
 		}
 	}
 	if counting.calls != 4 {
 		t.Errorf("a bad bundle was verified %d times, want each time", counting.calls-1)
 	}
-	if _, err := verified.inspect(sealtest.NewNotary(t).Root, bundle); err == nil {
+	if _, err := verified.inspect(sealtest.NewNotary(t).Root, bundle, time.Time{}); err == nil {
 		t.Error("what one root accepts, another was not asked about")
+	}
+}
+
+// A record that was read without its bundle is the one whose bundle verified only if it
+// is the same content of the same object, under the same root.
+func TestWhichBundleARecordHadIsRememberedByItsVersion(t *testing.T) {
+	notary, bundle := bundled(t)
+	v := NewVerified(1 << 20)
+	of := func(uid types.UID, version, bundle string) *v1alpha1.Provenance {
+		return &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{UID: uid, ResourceVersion: version}, Status: v1alpha1.ProvenanceStatus{Bundle: bundle}}
+	}
+	for _, unknown := range []*v1alpha1.Provenance{of("", "", bundle), of("u", "", bundle), of("", "1", bundle)} {
+		if _, err := v.in(notary.Root, unknown); err != nil {
+			t.Fatal(err)
+		}
+		if _, known := v.of(notary.Root, unknown); known {
+			t.Errorf("%q %q: an object without a name is known", unknown.UID, unknown.ResourceVersion)
+		}
+	}
+	if _, err := v.in(notary.Root, of("u", "2", bundle+"x")); err == nil {
+		t.Error("a bad bundle holds")
+	}
+	if _, err := v.in(notary.Root, of("u", "1", bundle)); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		root   Verifier
+		record *v1alpha1.Provenance
+		known  bool
+	}{
+		"the same":           {notary.Root, of("u", "1", ""), true},
+		"another version":    {notary.Root, of("u", "2", ""), false},
+		"another object":     {notary.Root, of("v", "1", ""), false},
+		"under another root": {sealtest.NewNotary(t).Root, of("u", "1", ""), false},
+	} {
+		if _, known := v.of(c.root, c.record); known != c.known {
+			t.Errorf("%s: known: %t, want %t", name, known, c.known)
+		}
 	}
 }
 
@@ -102,16 +142,17 @@ func TestVerifiedBundlesAreBoundedInBytes(t *testing.T) {
 	counting := &counting{Verifier: notary.Root}
 	v := NewVerified(3 * (len(bundle) + 16))
 	for i := range 16 {
-		if _, err := v.inspect(counting, bundle+strings.Repeat(" ", i)); err != nil {
+		if _, err := v.inspect(counting, bundle+strings.Repeat(" ", i), time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if v.known.Len() != 3 || v.bytes > v.most || v.bytes < v.most/2 {
-		t.Errorf("%d bundles with %d bytes are remembered, want 3 within %d", v.known.Len(), v.bytes, v.most)
+	if n, bytes := v.known.Len(); n != 3 || bytes > 3*(len(bundle)+16) || bytes < 3*len(bundle) {
+		t.Errorf("%d bundles with %d bytes are remembered, want 3", n, bytes)
 	}
 	v = NewVerified(1)
-	if _, err := v.inspect(counting, bundle); err != nil || v.known.Len() != 0 || v.bytes != 0 {
-		t.Errorf("%v, %d bundles with %d bytes are remembered, want none", err, v.known.Len(), v.bytes)
+	_, err := v.inspect(counting, bundle, time.Time{})
+	if n, bytes := v.known.Len(); err != nil || n != 0 || bytes != 0 {
+		t.Errorf("%v, %d bundles with %d bytes are remembered, want none", err, n, bytes)
 	}
 }
 
@@ -134,8 +175,8 @@ func TestAViewKeepsFewBundles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bundle, err := v.bundle(t.Context(), "demo", record); err != nil || bundle != large+name {
-			t.Errorf("bundle %s: %d bytes, %v", name, len(bundle), err)
+		if bundled, err := v.bundled(t.Context(), "demo", record); err != nil || bundled.Status.Bundle != large+name {
+			t.Errorf("bundle %s: %+v, %v", name, bundled, err)
 		}
 	}
 	kept := 0

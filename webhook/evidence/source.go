@@ -35,12 +35,19 @@ type Source interface {
 	Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error)
 }
 
+// Abridged is a Source whose records may lack their bundles and lists of files.
+type Abridged interface {
+	// Whole gets a record with these, by the API server's word.
+	Whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
+}
+
 // Verifier is what *verify.Root does.
 type Verifier interface {
 	// Version identifies the trusted root.
 	Version() string
-	// Inspect checks a bundle and reads its statement and where it is logged.
-	Inspect(bundle []byte) (*verify.Result, error)
+	// InspectRecorded checks a bundle from a record that the API server says was made
+	// at that time, and reads its statement and where it is logged.
+	InspectRecorded(bundle []byte, recorded time.Time) (*verify.Result, error)
 }
 
 // Trust is what one decision rests on: the keys and the root of this moment.

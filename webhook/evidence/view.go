@@ -3,14 +3,11 @@ package evidence
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"slices"
-	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/utils/lru"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
@@ -129,7 +126,7 @@ func (v *View) LastSeal(ctx context.Context, namespaces []string, l artifact.Loc
 // LocationOf is the location that a seal says it is for.
 func LocationOf(s *v1alpha1.ArtifactSeal) artifact.Location {
 	l := s.Spec.Location
-	return artifact.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
+	return artifact.Location{Scheme: artifact.Scheme(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
 }
 
 // Sealed is what a seal states that holds.
@@ -158,6 +155,9 @@ func (v *View) Verify(ctx context.Context, namespace string, seal *v1alpha1.Arti
 	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL}, nil
 }
 
+// named are the ways in which a bundle does not count that are no tampering.
+var named = []reason.Code{reason.TooNew, reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.BuilderNotTrusted}
+
 // Statement follows a seal to its Provenance, in this namespace, and verifies the
 // bundle there.
 func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.ArtifactSeal) (*verify.Result, *reason.Error) {
@@ -177,16 +177,16 @@ func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.A
 	if v.trust.Root == nil {
 		return nil, reason.New(reason.TrustedRootNotReady, "the Provenance of pod %s cannot be verified", record.Spec.Pod.Name)
 	}
-	bundle, err := v.bundle(ctx, namespace, record)
-	if err != nil {
-		return nil, lookupFailed("its Provenance", err)
-	}
-	result, err := v.verified.inspect(v.trust.Root, bundle)
-	switch {
-	case reason.Of(err) == reason.TooNew:
-		return nil, reason.Wrap(reason.TooNew, err, "the bundle of Provenance %s: %s", record.Name, Plain(err))
-	case err != nil:
-		return nil, reason.Wrap(reason.ProvenanceInvalid, err, "the bundle of Provenance %s: %s", record.Name, Plain(err))
+	result, known := v.verified.of(v.trust.Root, record)
+	if !known {
+		bundled, err := v.bundled(ctx, namespace, record)
+		if err != nil {
+			return nil, lookupFailed("its Provenance", err)
+		}
+		result, err = v.verified.in(v.trust.Root, bundled)
+		if err != nil {
+			return nil, invalid(record, err)
+		}
 	}
 	statement := result.Statement
 	// The API server keeps one object a name: a bundle under another pod's name
@@ -195,6 +195,15 @@ func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.A
 		return nil, reason.New(reason.ProvenanceInvalid, "Provenance %s carries the statement about another pod, %s (%s)", record.Name, statement.Step.Pod.Name, statement.Step.Pod.UID)
 	}
 	return result, nil
+}
+
+// invalid says why a record's bundle does not hold.
+func invalid(record *v1alpha1.Provenance, err error) *reason.Error {
+	code := reason.ProvenanceInvalid
+	if slices.Contains(named, reason.Of(err)) {
+		code = reason.Of(err)
+	}
+	return reason.Wrap(code, err, "the bundle of Provenance %s: %s", record.Name, Plain(err))
 }
 
 // match finds the subject that is about this location and says that the
@@ -229,7 +238,7 @@ func Plain(err error) string {
 func (v *View) Files(ctx context.Context, s Sealed) (content.Files, *reason.Error) {
 	name := s.Seal.Spec.Provenance
 	if v.listing == nil || v.listing.Name != name || v.listing.Namespace != s.Namespace {
-		record, err := v.source.Provenance(ctx, s.Namespace, name)
+		record, err := v.whole(ctx, s.Namespace, name)
 		if err != nil || record == nil {
 			return nil, lookupFailed("its Provenance", err)
 		}
@@ -256,19 +265,27 @@ func (v *View) Files(ctx context.Context, s Sealed) (content.Files, *reason.Erro
 // large their bundles are.
 const maxKept = 1 << 20
 
-// bundle is a record's bundle, read again if it was not kept.
-func (v *View) bundle(ctx context.Context, namespace string, record *v1alpha1.Provenance) (string, error) {
+// bundled is a record with its bundle, read again if that was not kept.
+func (v *View) bundled(ctx context.Context, namespace string, record *v1alpha1.Provenance) (*v1alpha1.Provenance, error) {
 	if record.Status.Bundle != "" {
-		return record.Status.Bundle, nil
+		return record, nil
 	}
-	again, err := v.source.Provenance(ctx, namespace, record.Name)
+	again, err := v.whole(ctx, namespace, record.Name)
 	switch {
 	case err != nil:
-		return "", err
+		return nil, err
 	case again == nil:
-		return "", errors.New("it is gone")
+		return nil, errors.New("it is gone")
 	}
-	return again.Status.Bundle, nil
+	return again, nil
+}
+
+// whole gets a Provenance with all that it has.
+func (v *View) whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
+	if s, ok := v.source.(Abridged); ok {
+		return s.Whole(ctx, namespace, name)
+	}
+	return v.source.Provenance(ctx, namespace, name)
 }
 
 // record gets a Provenance, at most once in an evaluation, without its lists of
@@ -340,60 +357,4 @@ func fateOf(p *v1alpha1.Provenance) fate {
 		return f
 	}
 	return fate{}
-}
-
-// Verified remembers which bundles verified, by digest of the bundle and version of
-// the root. Failures are not remembered, and verdicts are not either: they are made
-// anew from the statements each time.
-type Verified struct {
-	mu    sync.Mutex
-	known *lru.Cache
-	// bytes of the bundles, and how many are allowed: by number alone, a tenant's
-	// large ones would fill the memory.
-	bytes, most int
-}
-
-// remembered is what is known of a bundle.
-type remembered struct {
-	result *verify.Result
-	size   int
-}
-
-type bundleKey struct {
-	root   string
-	bundle [sha256.Size]byte
-}
-
-// NewVerified remembers bundles that have at most so many bytes together.
-func NewVerified(most int) *Verified {
-	v := &Verified{most: most}
-	v.known = lru.NewWithEvictionFunc(0, func(_ lru.Key, value any) { v.bytes -= value.(remembered).size })
-	return v
-}
-
-// inspect returns what a bundle that holds under root says: the statement, and the
-// log it is recorded in. It is shared between callers.
-func (v *Verified) inspect(root Verifier, bundle string) (*verify.Result, error) {
-	key := bundleKey{root: root.Version(), bundle: sha256.Sum256([]byte(bundle))}
-	if known, ok := v.known.Get(key); ok {
-		return known.(remembered).result, nil
-	}
-	result, err := root.Inspect([]byte(bundle))
-	if err != nil {
-		return nil, err
-	}
-	v.remember(key, remembered{result, len(bundle)})
-	return result, nil
-}
-
-func (v *Verified) remember(key bundleKey, known remembered) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if _, already := v.known.Get(key); already {
-		return
-	}
-	v.known.Add(key, known)
-	for v.bytes += known.size; v.bytes > v.most; {
-		v.known.RemoveOldest()
-	}
 }

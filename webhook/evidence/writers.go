@@ -344,8 +344,9 @@ func (w writer) describe() string {
 }
 
 // Overwritten refuses a statement if another pod of the workflow wrote the
-// location after the stated one. An output that was absent was not written.
-func (w Writers) Overwritten(s *provenance.Statement) *reason.Error {
+// location after the stated one: as the definition orders their nodes (precedes), else
+// by the clocks. An output that was absent was not written.
+func (w Writers) Overwritten(s *provenance.Statement, precedes func(first, then string) bool) *reason.Error {
 	stated := provenance.Run{Finished: s.FinishedAt}
 	for _, one := range w.all {
 		if one.UID == s.Step.Pod.UID {
@@ -357,7 +358,9 @@ func (w Writers) Overwritten(s *provenance.Statement) *reason.Error {
 		switch {
 		case one.Unreadable, one.UID == s.Step.Pod.UID, one.output == reason.OutputAbsent:
 			continue
-		case !one.run().After(stated):
+		case precedes(one.Node, s.Step.NodeName):
+			continue
+		case !precedes(s.Step.NodeName, one.Node) && !one.run().After(stated):
 			continue
 		case one.output == "":
 			return reason.New(reason.SubjectMismatch, "its ArtifactSeal names pod %s, but pod %s sealed it later", s.Step.Pod.Name, one.Pod)

@@ -42,6 +42,9 @@ type Decision struct {
 	Always bool
 	// Warnings are for the user, also where the pod is admitted.
 	Warnings []string
+	// Notice is for whoever looks at the workflow of a pod that is admitted; nil: there
+	// is nothing to tell.
+	Notice *reason.Error
 	// Workflow that the pod is of, where that is certain.
 	Workflow *definition.Workflow
 	// Levels: see Verdict.
@@ -105,8 +108,36 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 		return deny(reason.From(err))
 	}
 	d := g.step(ctx, a, step, wf, t, tagged)
+	if !d.Allowed && d.Why().Code != reason.ProvenancePending && g.Recent != nil {
+		wf, d = g.again(ctx, a, step, wf, t, tagged, d)
+	}
 	d.Workflow = wf
 	return d
+}
+
+// again decides again if the Workflow is not any more what it was when it was read:
+// what is remembered refuses nothing.
+func (g *Gate) again(ctx context.Context, a Admission, step *argo.Step, seen *definition.Workflow, t tag.Tag, tagged bool, d Decision) (*definition.Workflow, Decision) {
+	wf, err := g.owner(ctx, step)
+	switch {
+	case err != nil:
+		return seen, deny(reason.From(err))
+	case wf == seen:
+		return seen, d
+	}
+	if err := g.of(ctx, a, step, wf); err != nil {
+		return seen, deny(reason.From(err))
+	}
+	return wf, g.step(ctx, a, step, wf, t, tagged)
+}
+
+// notice says what of an admitted step nobody seals or checks. It says the same of all
+// steps of a workflow, so that it is one event.
+func notice(step *argo.Step) *reason.Error {
+	if by := step.StoresByItself(); by != "" {
+		return reason.New(reason.StoresByItself, "%s moves the artifacts of this workflow's steps, past Argo: they are neither sealed nor checked", by)
+	}
+	return nil
 }
 
 // served is the Workflow that an auxiliary pod of Argo's is for, so that somebody is
@@ -157,6 +188,10 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 		return deny(reason.From(err))
 	}
 	v := g.Evaluate(ctx, step, wf, a.Mode, a.Trust)
+	if g.disputed(v, step, t) {
+		// The mutating webhook may have known more: its replica has caches of its own.
+		v = g.EvaluateLive(ctx, step, wf, a.Mode, a.Trust)
+	}
 	if !v.Allowed {
 		return Decision{Refusal: v.Refusal, Warnings: warnings(a.Pod, step, wf), Levels: v.Levels}
 	}
@@ -167,7 +202,17 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 		return deny(refusal)
 	}
 	w := append(g.unguarded(ctx, step, wf), warnings(a.Pod, step, wf)...)
-	return Decision{Allowed: true, Warnings: w[:min(len(w), maxWarnings)], Levels: v.Levels}
+	return Decision{Allowed: true, Warnings: w[:min(len(w), maxWarnings)], Levels: v.Levels, Notice: notice(step)}
+}
+
+// disputed says whether what is quick to read does not bear out what the mutating
+// webhook found: other pins, or a seal that is not there yet.
+func (g *Gate) disputed(v Verdict, step *argo.Step, t tag.Tag) bool {
+	if v.Allowed {
+		no := samePins(step, v.Pins, t.Pins)
+		return no != nil && no.Code == reason.PinMismatch
+	}
+	return v.Refusal != nil && v.Refusal.Code == reason.ProvenancePending && t.Verdict == ""
 }
 
 // maxWarnings bounds what one pod can add to a response.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -279,6 +280,104 @@ func TestPodsOfArgosOwn(t *testing.T) {
 	}
 }
 
+// addsMesh is what the injector of a mesh puts into every pod: a container that redirects
+// traffic, and its proxy, which may be a native sidecar.
+func addsMesh(name string, native bool) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		token := corev1.Volume{Name: name + "-token", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}}}
+		scratch := corev1.Volume{Name: name + "-envoy", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}}}
+		about := corev1.Volume{Name: name + "-podinfo", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{}}}
+		p.Spec.Volumes = append(p.Spec.Volumes, token, scratch, about)
+		redirect := corev1.Container{Name: name + "-init", Image: name, Args: []string{"iptables", "-p", "15001"}, SecurityContext: &corev1.SecurityContext{
+			RunAsUser: new(int64(0)), Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"NET_ADMIN", "NET_RAW"}},
+		}}
+		proxy := corev1.Container{
+			Name: name + "-proxy", Image: name, Env: []corev1.EnvVar{{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}},
+			Lifecycle: &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"wait"}}}}, ReadinessProbe: &corev1.Probe{},
+			VolumeMounts: []corev1.VolumeMount{{Name: token.Name, MountPath: "/var/run/secrets/tokens"}, {Name: scratch.Name, MountPath: "/etc/envoy"}, {Name: about.Name, MountPath: "/etc/podinfo"}},
+		}
+		if native {
+			proxy.RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
+			p.Spec.InitContainers = append([]corev1.Container{redirect, proxy}, p.Spec.InitContainers...)
+			return
+		}
+		p.Spec.InitContainers = append([]corev1.Container{redirect}, p.Spec.InitContainers...)
+		p.Spec.Containers = append([]corev1.Container{proxy}, p.Spec.Containers...)
+	}
+}
+
+// everyContainer changes all of a pod's containers, as webhooks do.
+func everyContainer(change func(*corev1.Container)) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+			for i := range list {
+				change(&list[i])
+			}
+		}
+	}
+}
+
+// What meshes, clouds, proxies, quotas and honest patches do to the pods by which Argo
+// deletes artifacts and makes requests is no reason to refuse them: a workflow whose
+// artifacts nobody may delete can never be deleted. What is refused says so on the
+// Workflow, and what to change.
+func TestWhatOthersAddToPodsOfArgosOwn(t *testing.T) {
+	for _, golden := range []string{"artifact-gc", "agent"} {
+		for name, c := range map[string]struct {
+			change func(*corev1.Pod)
+			says   string // empty: it is admitted
+		}{
+			"a mesh":                    {addsMesh("linkerd", false), ""},
+			"a mesh of native sidecars": {addsMesh("istio", true), ""},
+			"a native sidecar by a patch": {func(p *corev1.Pod) {
+				p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "proxy", Image: "busybox", RestartPolicy: new(corev1.ContainerRestartPolicyAlways), Command: []string{"sh"}})
+			}, ""},
+			"a proxy": {everyContainer(func(c *corev1.Container) {
+				c.Env = append(c.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy:3128"}, corev1.EnvVar{Name: "no_proxy", Value: ".svc"})
+			}), ""},
+			"an identity of a cloud": {everyContainer(func(c *corev1.Container) {
+				c.Env = append(c.Env, corev1.EnvVar{Name: "AWS_REGION", Value: "eu-west-1"})
+			}), ""},
+			"other resources, by a patch or a LimitRange": {everyContainer(func(c *corev1.Container) {
+				c.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}
+			}), ""},
+			"nodes to go to": {func(p *corev1.Pod) {
+				p.Spec.NodeSelector = map[string]string{"kubernetes.io/arch": "arm64"}
+				p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+				p.Spec.PriorityClassName = "low"
+			}, ""},
+			"labels and annotations": {func(p *corev1.Pod) {
+				p.Labels["team"] = "x"
+				p.Annotations = map[string]string{"sidecar.istio.io/inject": "false"}
+			}, ""},
+			"a variable of a webhook's": {everyContainer(func(c *corev1.Container) {
+				c.Env = append(c.Env, corev1.EnvVar{Name: "VAULT_ADDR", Value: "https://vault"})
+			}), "list it in argo.executorAdditions"},
+			"a mount of a patch's": {func(p *corev1.Pod) {
+				p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "data"})
+				main := &p.Spec.Containers[len(p.Spec.Containers)-1]
+				main.VolumeMounts = append(main.VolumeMounts, corev1.VolumeMount{Name: "data", MountPath: "/data"})
+			}, "take it out of the podSpecPatch of the workflow or of its artifactGC"},
+			"the host's files": {func(p *corev1.Pod) {
+				p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "host", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}})
+			}, "Use another volume than the host's"},
+		} {
+			t.Run(golden+" "+name, func(t *testing.T) {
+				w := newWorld(t)
+				pod := argotest.Pod(t, golden)
+				c.change(pod)
+				d := w.gate.Create(t.Context(), Admission{Pod: pod, NamespaceUID: namespaceUID, Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Trust: w.trust})
+				if d.Allowed != (c.says == "") {
+					t.Fatalf("decision is %+v (%v)", d, d.Refusal)
+				}
+				if !d.Allowed && (!strings.Contains(d.Refusal.Error(), c.says) || d.Workflow == nil) {
+					t.Errorf("it says %v, of Workflow %v", d.Refusal, d.Workflow)
+				}
+			})
+		}
+	}
+}
+
 func TestPodsOfOthers(t *testing.T) {
 	plain := func() *corev1.Pod {
 		return &corev1.Pod{
@@ -375,7 +474,7 @@ func TestOutputsThatWillNotBeSealedAreNamed(t *testing.T) {
 	}
 	elsewhere := ""
 	for i := range maxWarnings + 1 {
-		elsewhere += fmt.Sprintf(`{"name":"o%d","path":"/o%d","gcs":{"key":"x"}},`, i, i)
+		elsewhere += fmt.Sprintf(`{"name":"o%d","path":"/o%d","oss":{"key":"x"}},`, i, i)
 	}
 	for i := range pod.Spec.InitContainers[0].Env {
 		if e := &pod.Spec.InitContainers[0].Env[i]; e.Name == "ARGO_TEMPLATE" {

@@ -37,3 +37,36 @@ func TestWhatIsNotKnownFileByFileLiesApart(t *testing.T) {
 		}
 	}
 }
+
+// On a store that keeps dots in keys, the object k/../clone/x is one below the key k,
+// and Argo puts it into the clone.
+func TestWhatIsNotKnownFileByFileLiesBesideNoDirectory(t *testing.T) {
+	const commit = "git+https://example.org/a@0123456789012345678901234567890123456789"
+	dir := pin.Pin{Input: "dir", Location: "s3://s/b/k/", Archive: content.ArchiveNone, SHA256: tree, Tree: tree}
+	clone := pin.Pin{Input: "clone", Location: commit, Archive: content.ArchiveNone, Policy: "p"}
+	known := pin.Pin{Input: "known", Location: "https://example.org/x", Archive: content.ArchiveTar, Tree: tree, Policy: "p"}
+	archive := pin.Pin{Input: "archive", Location: "s3://s/b/k.tgz", Archive: content.ArchiveTar, SHA256: stored, Tree: tree}
+	listed := pin.Pin{Input: "listed", Location: "s3://s/b/d", Archive: content.ArchiveNone, Tree: tree, Policy: "p"}
+	for name, c := range map[string]struct {
+		pins []pin.Pin
+		want reason.Code
+	}{
+		"a directory before a clone":       {[]pin.Pin{dir, clone}, reason.PrefixUnsupported},
+		"one after it":                     {[]pin.Pin{clone, dir}, reason.PrefixUnsupported},
+		"one beside what may be anything":  {[]pin.Pin{dir, {Input: "any", Location: "https://example.org/x", Archive: content.ArchiveDetect, Policy: "p"}}, reason.PrefixUnsupported},
+		"one that a policy pins":           {[]pin.Pin{listed, clone}, reason.PrefixUnsupported},
+		"any content below a key":          {[]pin.Pin{{Input: "any", Location: "s3://s/b/d/", Archive: content.ArchiveDetect, Policy: "p"}, clone}, reason.PrefixUnsupported},
+		"one beside what is known":         {[]pin.Pin{dir, known}, ""},
+		"one beside what is to be absent":  {[]pin.Pin{dir, {Input: "gone", Location: "s3://s/b/gone", Archive: content.ArchiveDetect, Absent: true}}, ""},
+		"one alone":                        {[]pin.Pin{dir}, ""},
+		"any content below a key, alone":   {[]pin.Pin{{Input: "any", Location: "s3://s/b/d/", Archive: content.ArchiveDetect, Policy: "p"}}, ""},
+		"an archive beside a clone":        {[]pin.Pin{archive, clone}, ""},
+		"an object by name beside a clone": {[]pin.Pin{{Input: "any", Location: "s3://s/b/x", Archive: content.ArchiveDetect, Policy: "p"}, clone}, ""},
+		"two clones":                       {[]pin.Pin{clone, {Input: "other", Location: commit, Archive: content.ArchiveNone, Policy: "p"}}, ""},
+	} {
+		no := knownBesideMany(&argo.Step{}, c.pins)
+		if (no == nil) != (c.want == "") || no != nil && no.Code != c.want {
+			t.Errorf("%s: %v, want %q", name, no, c.want)
+		}
+	}
+}

@@ -2,16 +2,17 @@ package gate
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/pin"
+	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/evidence"
@@ -29,7 +30,7 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 	}
 	// A pod's directories come one after the other, so that its lists are read once.
 	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return strings.Compare(a.Spec.Provenance, b.Spec.Provenance) })
-	c := collection{in: in, prefix: in.Location().Prefix(), nearest: dir, seals: seals, files: map[string]storedFile{}}
+	c := collection{in: in, prefix: in.Location().Prefix(), nearest: dir, seals: seals, files: map[string]storedFile{}, graph: e.graph}
 	for i := range seals {
 		if no := e.collectOne(ctx, &c, &seals[i], writers); no != nil {
 			why := reason.Wrap(no.Code, no, "%s: %s", seals[i].Spec.Location.Key, no.Detail)
@@ -115,6 +116,8 @@ type collection struct {
 	object *storedFile
 	dirs   []string
 	level  provenance.Level
+	// graph orders the steps, where the definition does.
+	graph *graph.Graph
 }
 
 // part is what one step stored.
@@ -142,17 +145,32 @@ func (f storedFile) sum() content.Sum {
 	return sum
 }
 
+// before says whether one step had ended when another began. The definition says so of
+// tries of one step, and of steps that wait for others, whatever clocks say: those of
+// nodes differ, and the record of an end may come after the next pod. (Whoever is
+// wrong here names other bytes than lie there, and the check in the pod stops it.)
+func (c *collection) before(one, other *part) bool {
+	a, b := one.Statement.Step.NodeName, other.Statement.Step.NodeName
+	switch {
+	case c.graph.Precedes(a, b):
+		return true
+	case c.graph.Precedes(b, a):
+		return false
+	}
+	return one.run.Before(other.run)
+}
+
 // maxCollected bounds the files that are looked at for one input: more than a pin has
 // room for, because steps can store the same ones again and again.
 const maxCollected = 16 << 10
 
 // over is what lies at a path once another file was stored there. Of two the later one
 // does; of two steps that ran beside each other nobody knows which that is.
-func (f storedFile) over(have *storedFile, path string) (storedFile, *reason.Error) {
+func (c *collection) over(f storedFile, have *storedFile, path string) (storedFile, *reason.Error) {
 	switch {
-	case have == nil, have.by.run.Before(f.by.run):
+	case have == nil, c.before(have.by, f.by):
 		return f, nil
-	case f.by.run.Before(have.by.run), have.sha256 == f.sha256 && have.by.unfit == nil:
+	case c.before(f.by, have.by), have.sha256 == f.sha256 && have.by.unfit == nil:
 		return *have, nil
 	case have.sha256 == f.sha256:
 		return f, nil
@@ -168,18 +186,19 @@ func (c *collection) add(path string, sha256 artifact.Digest, by *part) *reason.
 	} else if len(c.files) == maxCollected {
 		return reason.New(reason.PrefixUnsupported, "with its files there are more than %d", maxCollected)
 	}
-	last, no := storedFile{sha256, by}.over(have, path)
+	last, no := c.over(storedFile{sha256, by}, have, path)
 	c.files[path] = last
 	return no
 }
 
-// unfit refuses what is there, of a step of which nothing may be consumed.
+// unfit refuses what is there, of a step of which nothing may be consumed, and that no
+// step stored anew. Of a step that is tried again the tries before are such.
 func (c *collection) unfit() *reason.Error {
 	if c.object != nil {
-		return c.object.by.because("")
+		return c.object.by.because(strings.TrimSuffix(c.prefix.Key, "/"))
 	}
 	for _, path := range slices.Sorted(maps.Keys(c.files)) {
-		if no := c.files[path].by.because(path); no != nil {
+		if no := c.files[path].by.because(c.prefix.Key + path); no != nil {
 			return no
 		}
 	}
@@ -187,15 +206,11 @@ func (c *collection) unfit() *reason.Error {
 }
 
 // because says why a file of the part may not be consumed.
-func (p *part) because(path string) *reason.Error {
+func (p *part) because(key string) *reason.Error {
 	if p.unfit == nil {
 		return nil
 	}
-	what := p.at.Key
-	if path != "" {
-		what += fmt.Sprintf(" (%.200q is its)", path)
-	}
-	return reason.Wrap(p.unfit.Code, p.unfit, "%s: %s", what, p.unfit.Detail)
+	return reason.Wrap(p.unfit.Code, p.unfit, "%.200s: %s, and no step stored it anew", key, p.unfit.Detail)
 }
 
 // one is the only part of which there are files, if there is one.
@@ -239,21 +254,21 @@ func (e *evaluation) collectOne(ctx context.Context, c *collection, seal *v1alph
 		return no
 	}
 	by := &part{at: at, run: provenance.RunOf(seal.Spec.Producer)}
-	by.vouched, no = e.judge(candidate{in: c.in, namespace: e.step.Namespace, seal: seal, at: at, writers: c.rivals(writers, at), named: true}, sealed)
+	by.vouched, no = e.judge(candidate{in: c.in, namespace: e.step.Namespace, seal: seal, at: at, writers: c.rivals(writers, at), named: true, replaced: true}, sealed)
+	by.unfit = by.failed
 	switch {
-	case no != nil && no.Code == reason.ProducerFailed:
-		by.Sealed, by.unfit = sealed, no
 	case no != nil:
 		return no
+	case by.failed != nil:
 	case by.policy.Policy != "":
-		return reason.New(reason.PrefixUnsupported, "it needs ClusterProvenancePolicy %s, which counts for inputs with one seal only", by.policy.Policy)
+		return needsPolicy(by.policy)
 	case c.level == "" || by.policy.Level == provenance.LevelObserved:
 		c.level = by.policy.Level
 	}
 	if at.Kind != artifact.KindPrefix {
 		c.parts = append(c.parts, by)
 		if at == c.in.Location() { // it has just been sealed
-			last, no := storedFile{sealed.Subject.SHA256, by}.over(c.object, at.Key)
+			last, no := c.over(storedFile{sealed.Subject.SHA256, by}, c.object, at.Key)
 			c.object = &last
 			return no
 		}
@@ -283,11 +298,15 @@ func (e *evaluation) collectOne(ctx context.Context, c *collection, seal *v1alph
 	return nil
 }
 
+func needsPolicy(v policy.Verdict) *reason.Error {
+	return reason.New(reason.PrefixUnsupported, "it needs ClusterProvenancePolicy %s, which counts for inputs with one seal only", v.Policy)
+}
+
 // addPart takes what a directory has at a path: a file, and what lies below it.
 func (c *collection) addPart(files content.Files, path string, by *part) *reason.Error {
 	for _, f := range files {
 		if f.Path == path && c.in.Location().Kind == artifact.KindObject {
-			last, no := storedFile{f.SHA256, by}.over(c.object, path)
+			last, no := c.over(storedFile{f.SHA256, by}, c.object, path)
 			if c.object = &last; no != nil {
 				return no
 			}

@@ -2,6 +2,8 @@ package gate
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -533,6 +535,27 @@ func (w *world) fill(t *testing.T, n int, files content.Files) *v1alpha1.Artifac
 	return seal
 }
 
+// restate has the notary say something else of the step that filled the directory with
+// this seal.
+func (w *world) restate(t *testing.T, s *v1alpha1.ArtifactSeal, change func(*provenance.Facts)) {
+	t.Helper()
+	i := slices.IndexFunc(w.evidence.pods, func(p *corev1.Pod) bool { return string(p.UID) == s.Spec.Provenance })
+	seals, before := maps.Clone(w.evidence.seals), w.location
+	files := w.evidence.provenances[s.Spec.Provenance].Status.Outputs[0].Files
+	w.location = w.location.Prefix()
+	w.seal(t, w.evidence.pods[i], func(f *provenance.Facts) {
+		f.Subjects[0].Form, f.Subjects[0].SHA256, f.Subjects[0].Tree = content.FormDirectory, artifact.Digest(s.Spec.SHA256), artifact.Digest(s.Spec.SHA256)
+		change(f)
+	})
+	w.evidence.seals, w.location = seals, before
+	w.evidence.provenances[s.Spec.Provenance].Status.Outputs[0].Files = files
+}
+
+// failed is what a statement says of a step that did.
+func failed(f *provenance.Facts) {
+	f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
+}
+
 func shard(name string, digest artifact.Digest) content.Files {
 	return content.Files{{Path: name, SHA256: digest}}
 }
@@ -601,23 +624,8 @@ func TestWhatSeveralStepsFilled(t *testing.T) {
 			earlier(w).Spec.SHA256 = strings.Repeat("e", 64)
 		}, reason.SubjectMismatch, "", nil},
 		"is refused if an earlier one failed": {func(t *testing.T, w *world) {
-			s := earlier(w)
-			for _, pod := range w.evidence.pods {
-				if string(pod.UID) != s.Spec.Provenance {
-					continue
-				}
-				last := w.evidence.seals[artifact.SealName(w.location.Prefix(), w.step.WorkflowUID)]
-				before, files := w.location, w.evidence.provenances[string(pod.UID)].Status.Outputs[0].Files
-				w.location = w.location.Prefix()
-				w.seal(t, pod, func(f *provenance.Facts) {
-					f.Subjects[0].Form, f.Subjects[0].SHA256, f.Subjects[0].Tree = content.FormDirectory, artifact.Digest(s.Spec.SHA256), artifact.Digest(s.Spec.SHA256)
-					f.Outcome = provenance.Outcome{Result: provenance.Failed, Exits: []provenance.Exit{{Container: "main", Code: 1}}}
-				})
-				w.location = before
-				w.evidence.seals[last.Name] = last
-				w.evidence.provenances[string(pod.UID)].Status.Outputs[0].Files = files
-			}
-		}, reason.ProducerFailed, "", nil},
+			w.restate(t, earlier(w), failed)
+		}, reason.ProducerFailed, "1.txt: pod", nil},
 		"is refused if another was to fill it and was not sealed": {func(t *testing.T, w *world) {
 			w.unsealed(t, "", reason.OutputUnreadable)
 		}, reason.NotSealed, "was to produce it later", nil},

@@ -33,6 +33,15 @@ type Verdict struct {
 // first by what is quick to read, and if that would refuse for good, by the API
 // server itself.
 func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust evidence.Trust) Verdict {
+	return g.evaluate(ctx, step, wf, mode, trust, g.Quick)
+}
+
+// EvaluateLive decides by the API server itself alone.
+func (g *Gate) EvaluateLive(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust evidence.Trust) Verdict {
+	return g.evaluate(ctx, step, wf, mode, trust, nil)
+}
+
+func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust evidence.Trust, quick evidence.Source) Verdict {
 	if step == nil {
 		return Verdict{Refusal: reason.New(reason.Internal, "there is no step to decide on")}
 	}
@@ -61,7 +70,7 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 	}
 	look := func(source evidence.Source, live bool) (Verdict, bool) {
 		e := evaluation{
-			gate: g, step: step, origins: from, definition: known, policies: policies, live: live,
+			gate: g, step: step, origins: from, graph: known, policies: policies, live: live,
 			consumer: consumer,
 			view: evidence.NewView(source, trust, g.Verified, evidence.Consumer{
 				Namespace: step.Namespace, Workflow: step.Workflow, WorkflowUID: step.WorkflowUID, Pod: step.Pod,
@@ -70,11 +79,13 @@ func (g *Gate) Evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 		v := e.inputs(ctx)
 		return v, e.unsure
 	}
-	v, unsure := look(g.Quick, false)
-	if !unsure && (v.Allowed || v.Refusal.Code.Retryable()) {
-		return v
+	if quick != nil {
+		v, unsure := look(quick, false)
+		if !unsure && (v.Allowed || v.Refusal.Code.Retryable()) {
+			return v
+		}
 	}
-	v, _ = look(g.Live, true)
+	v, _ := look(g.Live, true)
 	return v
 }
 
@@ -96,11 +107,14 @@ func (g *Gate) consumer(step *argo.Step, wf *definition.Workflow, mode v1alpha1.
 // reads of the API server: what cannot be admitted shall not begin them.
 const maxInputs = 256
 
+// fewerInputs is what to do about a step with more inputs than a tag has room for.
+const fewerInputs = "Hand many inputs over as fewer artifacts, such as one directory"
+
 // problem is the first input that no evidence could help. What has no store
 // object and is part of the spec, or is not supplied, needs none.
 func problem(step *argo.Step) *reason.Error {
 	if n := len(step.PinnedInputs()); n > maxInputs {
-		return reason.New(reason.UnsupportedPod, "it has %d inputs from stores, at most %d can be pinned", n, maxInputs)
+		return reason.New(reason.UnsupportedPod, "it has %d inputs from stores, at most %d can be pinned", n, maxInputs).Advise(fewerInputs)
 	}
 	for _, in := range step.Inputs {
 		if in.Problem() != nil {
@@ -120,14 +134,15 @@ type evaluation struct {
 	gate *Gate
 	view *evidence.View
 	step *argo.Step
+	// graph is the workflow's definition; nil: it says nothing.
+	graph *graph.Graph
 	// origins of the inputs, by name, as the workflow's definition has them.
 	origins map[string]graph.Origins
-	// definition is the graph that gave these, and fillers who else fills the place of
-	// an input, by its name, as far as that was asked for.
-	definition *graph.Graph
-	fillers    map[string][]graph.Output
-	consumer   policy.Consumer
-	policies   policy.Set
+	// fillers are who else fills the place of an input, by its name, as far as that was
+	// asked for.
+	fillers  map[string][]graph.Output
+	consumer policy.Consumer
+	policies policy.Set
 	// live: the view is of the API server itself.
 	live bool
 	// unsure: something was left out that runs, by what is quick to read. It may have
@@ -149,6 +164,10 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	for _, in := range inputs {
 		found, refusal := e.input(ctx, in)
 		if refusal == nil {
+			// A part of a directory, and what comes from outside, have no statement that says so.
+			refusal = e.policies.Revoked(nil, found.pin.Location, found.pin.SHA256, found.pin.Tree)
+		}
+		if refusal == nil {
 			found.pin.Optional = !found.pin.Absent && e.mayBeGone(in)
 			v.Pins = append(v.Pins, found.pin)
 			if found.level != "" && !slices.Contains(v.Levels, found.level) {
@@ -163,6 +182,9 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	slices.Sort(v.Levels)
 	if v.Refusal == nil {
 		v.Refusal = apartUnlessKnown(e.step, v.Pins)
+	}
+	if v.Refusal == nil {
+		v.Refusal = knownBesideMany(e.step, v.Pins)
 	}
 	if v.Refusal == nil {
 		v.Refusal = fit(v.Pins)
@@ -186,12 +208,18 @@ type candidate struct {
 	foreign bool
 	// named: whether the definition names who sealed it was looked at.
 	named bool
+	// replaced: what another step stored later may be all that is there now. So it is
+	// asked, too, whether it would hold if its step had not failed.
+	replaced bool
 }
 
 // vouched is a candidate that holds.
 type vouched struct {
 	evidence.Sealed
 	policy policy.Verdict
+	// failed is why it does not hold, of a candidate that may be replaced: because its
+	// step failed, and for nothing else.
+	failed *reason.Error
 }
 
 // vouch says whether a seal holds: decisions 3 to 6, in the design's order.
@@ -215,8 +243,20 @@ func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reaso
 		statement = elsewhere(statement, e.step.Workflow)
 	}
 	verdict := e.policies.Sealed(sealed.Statement, sealed.LogURL, e.consumer, e.gate.Clock.Now())
+	var failed *reason.Error
+	if c.replaced && sealed.Statement.Outcome.Result == provenance.Failed {
+		if failed = verdict.Refusal; verdict.Allowed {
+			failed = needsPolicy(verdict)
+		}
+		succeeded := *sealed.Statement
+		succeeded.Outcome.Result = provenance.Succeeded
+		verdict = e.policies.Sealed(&succeeded, sealed.LogURL, e.consumer, e.gate.Clock.Now())
+	}
 	if !verdict.Allowed {
 		return vouched{}, verdict.Refusal
+	}
+	if no := e.policies.Revoked(sealed.Statement, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
+		return vouched{}, no
 	}
 	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil && !c.named {
 		return vouched{}, no
@@ -224,8 +264,8 @@ func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reaso
 	if no := c.writers.Pending(e.gate.Clock.Now()); no != nil {
 		return vouched{}, no
 	}
-	if no := c.writers.Overwritten(sealed.Statement); no != nil {
+	if no := c.writers.Overwritten(sealed.Statement, e.graph.Precedes); no != nil {
 		return vouched{}, no
 	}
-	return vouched{Sealed: sealed, policy: verdict}, nil
+	return vouched{Sealed: sealed, policy: verdict, failed: failed}, nil
 }

@@ -37,6 +37,33 @@ func TestEvidenceThatHoldsGivesThePin(t *testing.T) {
 	}
 }
 
+// TestRevokedEvidence: what holds in every other way is refused once it is revoked, by
+// the artifact or by what it was made from, whatever policies allow.
+func TestRevokedEvidence(t *testing.T) {
+	w := newWorld(t)
+	statement := w.evaluate(t)
+	if !statement.Allowed {
+		t.Fatal(statement.Refusal)
+	}
+	for name, spec := range map[string]v1alpha1.RevocationSpec{
+		"the artifact":       {Digests: []string{string(stored)}},
+		"what it unpacks to": {Digests: []string{string(tree)}},
+		"its workflow":       {Workflows: []string{w.step.WorkflowUID}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec.Reason = "it was stolen"
+			w.revocations = []v1alpha1.Revocation{{ObjectMeta: metav1.ObjectMeta{Name: "stolen"}, Spec: spec}}
+			if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.Revoked {
+				t.Errorf("verdict is %+v", v)
+			}
+			w.revocations = []v1alpha1.Revocation{{Spec: v1alpha1.RevocationSpec{Reason: "x", Images: []string{string(stored)}}}}
+			if v := w.evaluate(t); !v.Allowed {
+				t.Errorf("another revocation refuses it: %v", v.Refusal)
+			}
+		})
+	}
+}
+
 func TestAPinIsWhatTheInputsStrategyLeaves(t *testing.T) {
 	itself := content.FileTree(stored)
 	for title, c := range map[string]struct {

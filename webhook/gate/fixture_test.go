@@ -73,6 +73,7 @@ type world struct {
 	failEpochs error
 	// The policies there are.
 	clusterPolicies []v1alpha1.ClusterProvenancePolicy
+	revocations     []v1alpha1.Revocation
 	ownPolicies     []v1alpha1.ProvenancePolicy
 	// as changes what is stated of whoever is sealed; nil: nothing.
 	as func(*provenance.Facts)
@@ -179,7 +180,8 @@ func newWorld(t testing.TB) *world {
 		Identity: argotest.Identity(), Sidecar: signer, Cluster: cluster,
 		Quick: w.evidence, Live: w.evidence, Definitions: w.definitions,
 		Policies: policiesFunc(func(namespace string) (policy.Set, error) {
-			return policy.NewSet(namespace, w.clusterPolicies, w.ownPolicies)
+			set, err := policy.NewSet(namespace, w.clusterPolicies, w.ownPolicies)
+			return set.Revoking(w.revocations), err
 		}),
 		Epochs:   epochsFunc(func(context.Context, string) (epoch.Moment, error) { return w.moment, w.failEpochs }),
 		Verified: evidence.NewVerified(1 << 20), Clock: w.clock,

@@ -25,8 +25,12 @@ type Gate struct {
 	// Quick may lag behind the API server; Live is the API server.
 	Quick, Live evidence.Source
 	Definitions Definitions
-	Policies    Policies
-	Epochs      Epochs
+	// Recent is the Workflow of that namespace, name and UID, if it was read from
+	// Definitions just now; nil: nothing is remembered. It admits, and nothing is
+	// refused by it.
+	Recent   func(namespace, name, uid string) *definition.Workflow
+	Policies Policies
+	Epochs   Epochs
 	// Verified remembers bundles that verified.
 	Verified *evidence.Verified
 	// Settled remembers namespaces whose mode has counted for long enough; nil:
@@ -36,6 +40,13 @@ type Gate struct {
 	// Requeue is how long Argo's controller waits before it tries to make a pod
 	// again.
 	Requeue time.Duration
+}
+
+// For is a gate that differs in which Argo it trusts.
+func (g *Gate) For(id argo.Identity) *Gate {
+	other := *g
+	other.Identity, other.Sidecar.ExecutorUsers, other.Sidecar.Additions = id, id.ExecutorUsers, id.Additions
+	return &other
 }
 
 // Definitions are what workflows are to run, by the API server's word.

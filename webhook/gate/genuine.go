@@ -73,22 +73,54 @@ func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, *definitio
 	if err != nil {
 		return nil, nil, err
 	}
-	var wf *definition.Workflow
-	if step.Workflow != "" {
-		if wf, err = g.Definitions.Workflow(ctx, step.Namespace, step.Workflow); err != nil {
-			if reason.Of(err) == reason.OwnerMismatch {
-				return nil, nil, err // it was read, and is none
-			}
-			return nil, nil, reason.Wrap(reason.LookupFailed, err, "Workflow %.253s could not be read", step.Workflow)
-		}
+	if wf := g.recent(step); wf != nil && g.of(ctx, a, step, wf) == nil {
+		return step, wf, nil
 	}
-	if err := step.Genuine(a.Creator, wf, g.Identity); err != nil {
+	wf, err := g.owner(ctx, step)
+	if err != nil {
 		return nil, nil, err
 	}
-	if !argo.Adoptable(a.Pod) {
-		return nil, nil, reason.New(reason.MetadataReserved, "its labels keep Argo from seeing it: nobody would know how it ends")
+	return step, wf, g.of(ctx, a, step, wf)
+}
+
+// recent is the step's Workflow if it was read just now and says all that there will
+// be to say of the step: nil if not. Argo stores its copies after it made the first
+// pods that need them, and both webhooks have to see the same.
+func (g *Gate) recent(step *argo.Step) *definition.Workflow {
+	if g.Recent == nil || step.WorkflowUID == "" {
+		return nil
 	}
-	return step, wf, g.awaited(ctx, wf)
+	wf := g.Recent(step.Namespace, step.Workflow, step.WorkflowUID)
+	if wf == nil || wf.UID != step.WorkflowUID || !wf.Settled(step.NodeName) {
+		return nil
+	}
+	return wf
+}
+
+// owner reads the step's Workflow: nil if it has none.
+func (g *Gate) owner(ctx context.Context, step *argo.Step) (*definition.Workflow, error) {
+	if step.Workflow == "" {
+		return nil, nil
+	}
+	wf, err := g.Definitions.Workflow(ctx, step.Namespace, step.Workflow)
+	switch {
+	case reason.Of(err) == reason.OwnerMismatch:
+		return nil, err // it was read, and is none
+	case err != nil:
+		return nil, reason.Wrap(reason.LookupFailed, err, "Workflow %.253s could not be read", step.Workflow)
+	}
+	return wf, nil
+}
+
+// of says whether a step is genuinely of a Workflow.
+func (g *Gate) of(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow) error {
+	if err := step.Genuine(a.Creator, wf, g.Identity); err != nil {
+		return err
+	}
+	if !argo.Adoptable(a.Pod) {
+		return reason.New(reason.MetadataReserved, "its labels keep Argo from seeing it: nobody would know how it ends")
+	}
+	return g.awaited(ctx, wf)
 }
 
 // awaited refuses a workflow to whose pods the template that it refers to as a whole

@@ -92,6 +92,9 @@ func TestALogIsWaitedForAsLongAsItsPodHasNoRecord(t *testing.T) {
 			if v.Allowed != (c.want == "") || !v.Allowed && v.Refusal.Code != c.want {
 				t.Errorf("verdict is %+v (%v), want %q", v, v.Refusal, c.want)
 			}
+			if says := v.Refusal != nil && strings.Contains(v.Refusal.Error(), "sealLogs=true"); says != (c.want == reason.NoProvenance) {
+				t.Errorf("it says %v", v.Refusal)
+			}
 		})
 	}
 }

@@ -94,8 +94,8 @@ func (g *Gate) Fingerprint(ctx context.Context, step *argo.Step, wf *definition.
 func isLiteral(o graph.Origins, in argo.Input) bool {
 	for _, l := range o.Literals {
 		switch {
-		case in.Source == argo.SourceStore && l.Store == "s3":
-			if l.Fits(in.Location().Key) {
+		case in.Source == argo.SourceStore && l.Keyed:
+			if at := in.Location(); (graph.Literal{Text: at.Spelled(l.Text)}).Fits(at.Key) {
 				return true
 			}
 		case in.Source == argo.SourceRaw && l.Store == "raw":

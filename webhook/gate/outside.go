@@ -3,12 +3,14 @@ package gate
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/policy"
@@ -30,6 +32,10 @@ import (
 // all are the writers of this workflow, and writers those that count.
 func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers evidence.Writers) (accepted, *reason.Error) {
 	why, nothing := writers.Whole().Unsealed()
+	if why.Code == reason.NoProvenance && isLog(in, e.origins[in.Name]) {
+		why = reason.New(reason.NoProvenance, "it is a log that Argo archives, and it has no seal: those of its step were not sealed").Advise(
+			"Install Argoseal with sealLogs=true and run the workflow again, or have a ClusterProvenancePolicy allow the place")
+	}
 	if (!all.Declared() || nothing && isLiteral(e.origins[in.Name], in)) && e.live {
 		for _, l := range in.Locations() {
 			seal, no := e.view.LastSeal(ctx, e.policies.ProducerNamespaces(), l)
@@ -52,7 +58,7 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers ev
 		if speaks {
 			return found, no
 		}
-		why = unallowed(why, no)
+		why = unallowed(in, why, no)
 	}
 	if nothing && e.mayBeAbsent(in) {
 		return pinAbsent(in), nil
@@ -76,6 +82,14 @@ func (e *evaluation) elsewhereHere(ctx context.Context, in argo.Input, why *reas
 		return &more
 	}
 	return why
+}
+
+// isLog says whether an input is what Argo archives of a container's log: what is taken
+// from an output that is called so, or by the key that it has.
+func isLog(in argo.Input, o graph.Origins) bool {
+	container, log := strings.CutSuffix(path.Base(in.Location().Key), ".log")
+	return log && (len(o.Outputs) == 0 && container == layout.ContainerMain ||
+		slices.ContainsFunc(o.Outputs, func(out graph.Output) bool { return out.Name == container+"-logs" }))
 }
 
 // mayBeAbsent says whether an input of which nothing is known is admitted as absent.
@@ -131,14 +145,23 @@ func (e *evaluation) fetched(in argo.Input) (accepted, *reason.Error) {
 	if speaks {
 		return found, no
 	}
-	return accepted{}, unallowed(reason.New(reason.NoProvenance, "it is fetched by %s", in.Source), no)
+	return accepted{}, unallowed(in, reason.New(reason.NoProvenance, "it is fetched by %s", in.Source), no)
 }
 
-// unallowed is why there is no seal, and that no policy does without.
-func unallowed(why, no *reason.Error) *reason.Error {
+// unallowed is why there is no seal, and that no policy does without. Who writes one is
+// told at once what an entry that pins no content has to tolerate.
+func unallowed(in argo.Input, why, no *reason.Error) *reason.Error {
 	more := *why
 	if why.Code == reason.NoProvenance {
 		more.Detail += "; " + no.Detail
+		var words []string
+		for _, d := range in.Doubts() {
+			words = append(words, string(d.Of))
+		}
+		slices.Sort(words)
+		if words = slices.Compact(words); len(words) > 0 {
+			more.Detail += " (tolerate: " + strings.Join(words, ", ") + ")"
+		}
 	} else {
 		more.Detail += "; and no ClusterProvenancePolicy allows it without a seal"
 	}

@@ -135,6 +135,14 @@ func TestAPodThatMayChangeWhichStoreItIsIsRefused(t *testing.T) {
 	}
 }
 
+// Who is to write a policy is told what it has to tolerate before there is one.
+func TestARefusalSaysWhatAPolicyHasToTolerate(t *testing.T) {
+	w := untouched(t)
+	if d := w.gate.Create(t.Context(), w.admission(t)); d.Allowed || d.Refusal.Code != reason.NoProvenance || !strings.Contains(d.Refusal.Detail, "from outside (tolerate: PlainHTTP)") {
+		t.Errorf("it says %v", d.Refusal)
+	}
+}
+
 // A policy that pins a stored file says nothing about what Argo unpacks of it.
 func TestAStoredFileThatArgoIsToUnpackIsRefused(t *testing.T) {
 	for _, by := range []content.Archive{content.ArchiveTar, content.ArchiveZip, ""} {

@@ -78,6 +78,33 @@ func apartUnlessKnown(step *argo.Step, pins []pin.Pin) *reason.Error {
 	return nil
 }
 
+// knownBesideMany refuses an input of which no tree is pinned (a clone, any content)
+// beside one that Argo fetches as many objects. A store may keep dots in keys: the object
+// DIRECTORY/../CLONE/FILE is listed below DIRECTORY, and Argo joins the path and puts it
+// into the clone, before or after git does (GetDirectory in workflow/artifacts/s3, v3.7.18
+// and v4.0.2). Only a tree tells: what belongs to the directory is all there.
+func knownBesideMany(step *argo.Step, pins []pin.Pin) *reason.Error {
+	many := slices.IndexFunc(pins, fetchedAsMany)
+	if many < 0 {
+		return nil
+	}
+	for i, p := range pins {
+		if p.Tree == "" && !p.Absent && i != many {
+			return reason.New(reason.PrefixUnsupported, "it is fetched object by object, and one of these could be put among the files of input %.80q, which nobody knows one by one", p.Input).
+				For(labelOf(step, pins[many].Input))
+		}
+	}
+	return nil
+}
+
+// fetchedAsMany says whether what lies below a key may be what is pinned. An object that
+// a policy lets in by its name, whatever it has, is taken for one.
+func fetchedAsMany(p pin.Pin) bool {
+	unsealed := p.Policy != "" && p.Seal == ""
+	return strings.HasPrefix(p.Location, "s3://") && !p.Absent &&
+		(strings.HasSuffix(p.Location, "/") || unsealed && p.Tree != "" && p.SHA256 == "" && (p.Archive == content.ArchiveNone || p.Archive == content.ArchiveDetect))
+}
+
 // fit refuses what the admission tag has no room for.
 func fit(pins []pin.Pin) *reason.Error {
 	err := tag.Fit(pins)
@@ -87,7 +114,7 @@ func fit(pins []pin.Pin) *reason.Error {
 	case slices.ContainsFunc(pins, func(p pin.Pin) bool { return p.Files != "" }):
 		return reason.Wrap(reason.PrefixUnsupported, err, "%v", err)
 	}
-	return reason.Wrap(reason.UnsupportedPod, err, "%v", err)
+	return reason.Wrap(reason.UnsupportedPod, err, "%v", err).Advise(fewerInputs)
 }
 
 // samePins says whether the pod has exactly the pins that the evidence gives.

@@ -159,10 +159,10 @@ func made(outputs []graph.Output, node, template, output string) bool {
 // from a step. Where it does not say plainly there is none: the step's own seal decides.
 func (e *evaluation) fillersOf(in argo.Input) []graph.Output {
 	found, asked := e.fillers[in.Name]
-	if asked || len(e.origins[in.Name].Outputs) == 0 || e.definition == nil {
+	if asked || len(e.origins[in.Name].Outputs) == 0 || e.graph == nil {
 		return found
 	}
-	found, err := e.definition.Fillers(e.step.NodeName, in.Name)
+	found, err := e.graph.Fillers(e.step.NodeName, in.Name)
 	if err != nil {
 		found = nil
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,7 +21,7 @@ import (
 // status; the API server's own policies judge all else about Workflows, and leave
 // this to us because they cannot look anything up.
 func (h *Handlers) copies(ctx context.Context, req admission.Request) admission.Response {
-	q := &question{Request: req, op: opCopies, start: time.Now()}
+	q := h.question(req, opCopies)
 	q.ns.mode = v1alpha1.ModeEnforce
 	s, err := h.submission(ctx, req)
 	switch {
@@ -31,7 +30,7 @@ func (h *Handlers) copies(ctx context.Context, req admission.Request) admission.
 	case s == nil:
 		return h.answer(q, gate.Decision{Allowed: true})
 	}
-	return h.answer(q, h.Gate.Copies(ctx, *s))
+	return h.answer(q, q.gate.Copies(ctx, *s))
 }
 
 // submission reads the Workflow; nil in a namespace that is not labelled.

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/text"
@@ -40,7 +41,9 @@ const shareOfCopies = 16
 
 // Handlers answer admission requests.
 type Handlers struct {
-	Gate       *gate.Gate
+	Gate *gate.Gate
+	// Identity is which Argo is trusted now; nil: the gate's own.
+	Identity   func() argo.Identity
 	Trust      func() (evidence.Trust, error)
 	Namespaces Namespaces
 	// Pod gets a stored pod, live: nil if there is none.
@@ -73,7 +76,7 @@ func (h *Handlers) Mux() http.Handler {
 		handler := h.limited(most, guarded(h.Log, h.Metrics, handle))
 		mux.Handle("POST "+path, withDeadline(&admission.Webhook{Handler: handler}))
 	}
-	return crowd(8*h.MaxInFlight, mux)
+	return limitReading(8*h.MaxInFlight, mux)
 }
 
 // maxEvent keeps an event's message within what Kubernetes allows.
@@ -87,13 +90,15 @@ type question struct {
 	pod, old *corev1.Pod
 	ns       namespace
 	trust    evidence.Trust
-	start    time.Time
+	// gate is the one that trusts the Argo that was trusted when the request came.
+	gate  *gate.Gate
+	start time.Time
 }
 
 // read decodes a request that brings its pod along, and looks up what every
 // decision needs. It gives a decision only if there is nothing to decide.
 func (h *Handlers) read(ctx context.Context, req admission.Request, op operation) (*question, *gate.Decision) {
-	q, refusal := ask(req, op)
+	q, refusal := h.ask(req, op)
 	if refusal != nil {
 		return q, refusal
 	}
@@ -113,7 +118,7 @@ func (h *Handlers) read(ctx context.Context, req admission.Request, op operation
 // find is read for a request that only names its pod: the stored one is looked
 // up, and there may be none.
 func (h *Handlers) find(ctx context.Context, req admission.Request, op operation) (*question, *gate.Decision) {
-	q, refusal := ask(req, op)
+	q, refusal := h.ask(req, op)
 	if refusal != nil {
 		return q, refusal
 	}
@@ -131,14 +136,27 @@ func (h *Handlers) find(ctx context.Context, req admission.Request, op operation
 }
 
 // ask begins a question: it gives a decision if it is none for us.
-func ask(req admission.Request, op operation) (*question, *gate.Decision) {
-	q := &question{Request: req, op: op, start: time.Now()}
+func (h *Handlers) ask(req admission.Request, op operation) (*question, *gate.Decision) {
+	q := h.question(req, op)
 	// What cannot be looked up is refused as in enforce, the strictest mode.
 	q.ns.mode = v1alpha1.ModeEnforce
 	if req.Resource.Group != "" || req.Resource.Resource != "pods" || req.Namespace == "" || op == opOther {
 		return q, refuse(reason.New(reason.RequestBad, "it is a %.40s of %.80s/%.40s", req.Operation, req.Resource.Resource, req.SubResource))
 	}
 	return q, nil
+}
+
+// question begins one.
+func (h *Handlers) question(req admission.Request, op operation) *question {
+	return &question{Request: req, op: op, gate: h.now(), start: time.Now()}
+}
+
+// now is the gate that trusts which Argo is trusted now.
+func (h *Handlers) now() *gate.Gate {
+	if h.Identity == nil || h.Gate == nil {
+		return h.Gate
+	}
+	return h.Gate.For(h.Identity())
 }
 
 // place looks up the namespace and what is trusted there. It gives a decision if
@@ -188,13 +206,13 @@ func (h *Handlers) validate(ctx context.Context, req admission.Request) admissio
 	}
 	switch q.op {
 	case opCreate:
-		return h.answer(q, h.Gate.Create(ctx, gate.Admission{
+		return h.answer(q, q.gate.Create(ctx, gate.Admission{
 			Pod: q.pod, NamespaceUID: q.ns.uid, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust,
 		}))
 	case opUpdate:
-		return h.answer(q, h.Gate.Update(q.old, q.pod, req.UserInfo.Username))
+		return h.answer(q, q.gate.Update(q.old, q.pod, req.UserInfo.Username))
 	case opDebug:
-		return h.answer(q, h.Gate.Debug(q.old, q.pod))
+		return h.answer(q, q.gate.Debug(q.old, q.pod))
 	default:
 		return h.answer(q, gate.Decision{})
 	}
@@ -225,12 +243,12 @@ func (h *Handlers) deletion(ctx context.Context, req admission.Request) admissio
 	case req.Operation == admissionv1.Create && req.SubResource == "eviction":
 		q, d = h.find(ctx, req, opEvict)
 	default:
-		q, d = ask(req, opOther)
+		q, d = h.ask(req, opOther)
 	}
 	if d == nil {
 		d = &gate.Decision{Allowed: true}
 		if q.old != nil && !q.ns.terminating {
-			*d = h.Gate.Delete(ctx, q.old, q.trust)
+			*d = q.gate.Delete(ctx, q.old, q.trust)
 		}
 	}
 	q.ns.mode = v1alpha1.ModeEnforce
@@ -254,7 +272,7 @@ func (h *Handlers) exec(ctx context.Context, req admission.Request) admission.Re
 		case q.old == nil:
 			d = refuse(reason.New(reason.LookupFailed, "there is no pod %.253s", req.Name))
 		default:
-			d = new(h.Gate.Exec(gate.Session{
+			d = new(q.gate.Exec(gate.Session{
 				Pod: q.old, User: req.UserInfo.Username, Container: options.Container, Command: options.Command,
 			}))
 		}
@@ -266,7 +284,7 @@ func (h *Handlers) exec(ctx context.Context, req admission.Request) admission.Re
 // answer says a decision, and tells logs, metrics and events of it.
 func (h *Handlers) answer(q *question, d gate.Decision) admission.Response {
 	creates := (q.op == opCreate || q.op == opMutate) && q.pod != nil
-	deadline := creates && h.Gate.InPlace(q.pod)
+	deadline := creates && q.gate.InPlace(q.pod)
 	if d.Refusal = d.Why(); deadline && d.Refusal != nil && d.Refusal.RetryAfter == 0 {
 		d.Refusal = d.Refusal.InPlace(1)
 	}
@@ -274,7 +292,7 @@ func (h *Handlers) answer(q *question, d gate.Decision) admission.Response {
 	if creates {
 		h.bound(q, response, deadline)
 	}
-	h.told(q, d, said)
+	h.record(q, d, said)
 	return response
 }
 
@@ -285,19 +303,19 @@ func (h *Handlers) bound(q *question, r admission.Response, deadline bool) {
 	asked := r.Result != nil && r.Result.Details != nil
 	last := q.ns.labelled && (!r.Allowed || q.op != opMutate) // or the validating webhook has yet to answer
 	switch {
-	case asked && (!h.byArgo(q) || !h.InPlace.take(pod, r.Result.Details.RetryAfterSeconds, deadline)):
+	case asked && (!byArgo(q) || !h.InPlace.take(pod, r.Result.Details.RetryAfterSeconds, deadline)):
 		r.Result.Details = nil
-	case !asked && last && h.byArgo(q):
-		h.InPlace.leave(pod)
+	case !asked && last && byArgo(q):
+		h.InPlace.release(pod)
 	}
 }
 
-func (h *Handlers) byArgo(q *question) bool {
-	return slices.Contains(h.Gate.Identity.Controllers, q.UserInfo.Username)
+func byArgo(q *question) bool {
+	return slices.Contains(q.gate.Identity.Controllers, q.UserInfo.Username)
 }
 
-// told keeps the one record of a decision in each place.
-func (h *Handlers) told(q *question, d gate.Decision, said answer) {
+// record keeps the one record of a decision in each place.
+func (h *Handlers) record(q *question, d gate.Decision, said answer) {
 	var code reason.Code
 	var message string
 	if !d.Allowed {
@@ -318,13 +336,21 @@ func (h *Handlers) told(q *question, d gate.Decision, said answer) {
 		keys = append(keys, "cause", d.Refusal.Err.Error())
 	}
 	h.Log.Info("decided", keys...)
+	if d.Allowed && d.Notice != nil && d.Workflow != nil && !dryRun {
+		h.Events.Event(workflowOf(d), corev1.EventTypeNormal, string(d.Notice.Code), text.Cut(d.Notice.Error(), maxEvent))
+	}
 	if d.Allowed || d.Workflow == nil || dryRun || said == answerAudit {
 		return
 	}
-	h.Events.Event(&corev1.ObjectReference{
+	h.Events.Event(workflowOf(d), corev1.EventTypeWarning, string(code), text.Cut("Pod "+nameOf(q)+": "+message, maxEvent))
+}
+
+// workflowOf is what an event of a decision is about.
+func workflowOf(d gate.Decision) *corev1.ObjectReference {
+	return &corev1.ObjectReference{
 		APIVersion: layout.APIVersion, Kind: layout.Kind,
 		Namespace: d.Workflow.Namespace, Name: d.Workflow.Name, UID: types.UID(d.Workflow.UID),
-	}, corev1.EventTypeWarning, string(code), text.Cut("Pod "+nameOf(q)+": "+message, maxEvent))
+	}
 }
 
 func nameOf(q *question) string {

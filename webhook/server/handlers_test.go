@@ -21,8 +21,10 @@ import (
 	"k8s.io/client-go/tools/record"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -30,7 +32,7 @@ import (
 	"github.com/argoseal/argoseal/webhook/gate"
 )
 
-func metricsFor(t *testing.T) *Metrics {
+func metricsFor(t testing.TB) *Metrics {
 	t.Helper()
 	m, err := NewMetrics(prometheus.NewRegistry(), func() time.Time { return time.Time{} }, func() bool { return false })
 	if err != nil {
@@ -72,7 +74,7 @@ func (noPolicies) For(namespace string) (policy.Set, error) {
 	return policy.NewSet(namespace, nil, nil)
 }
 
-func podJSON(t *testing.T, change func(*corev1.Pod)) []byte {
+func podJSON(t testing.TB, change func(*corev1.Pod)) []byte {
 	t.Helper()
 	pod := &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
@@ -89,7 +91,7 @@ func podJSON(t *testing.T, change func(*corev1.Pod)) []byte {
 	return raw
 }
 
-func review(t *testing.T, change func(*admissionv1.AdmissionRequest)) []byte {
+func review(t testing.TB, change func(*admissionv1.AdmissionRequest)) []byte {
 	t.Helper()
 	request := &admissionv1.AdmissionRequest{
 		UID: "request-1", Operation: admissionv1.Create, Namespace: "team", Name: "web",
@@ -109,7 +111,7 @@ func review(t *testing.T, change func(*admissionv1.AdmissionRequest)) []byte {
 	return raw
 }
 
-func post(t *testing.T, h http.Handler, path string, body []byte) *admissionv1.AdmissionResponse {
+func post(t testing.TB, h http.Handler, path string, body []byte) *admissionv1.AdmissionResponse {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body))
 	request.Header.Set("Content-Type", "application/json")
@@ -219,6 +221,36 @@ func TestAnUnlabelledNamespaceIsLeftAlone(t *testing.T) {
 		if r := post(t, h.Mux(), path, body); !r.Allowed || r.Patch != nil {
 			t.Errorf("%s: %+v", path, r)
 		}
+	}
+}
+
+// A step that is admitted although nobody seals what it stores: whoever looks at the
+// workflow is told, in one event however many steps there are.
+func TestWhatNobodySealsIsTold(t *testing.T) {
+	h := handlers(t, "enforce")
+	events := record.NewFakeRecorder(8)
+	h.Events = events
+	q := h.question(admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: "team", Name: "p"}}, opCreate)
+	notice := reason.New(reason.StoresByItself, "a launcher moves them")
+	for name, d := range map[string]gate.Decision{
+		"of no Workflow":       {Allowed: true, Notice: notice},
+		"with nothing to tell": {Allowed: true, Workflow: &definition.Workflow{}},
+	} {
+		h.record(q, d, answerAllow)
+		select {
+		case e := <-events.Events:
+			t.Errorf("%s: %s", name, e)
+		default:
+		}
+	}
+	h.record(q, gate.Decision{Allowed: true, Notice: notice, Workflow: &definition.Workflow{}}, answerAllow)
+	select {
+	case e := <-events.Events:
+		if e != "Normal StoresByItself "+notice.Error() {
+			t.Errorf("the event is %q", e)
+		}
+	default:
+		t.Error("there is no event")
 	}
 }
 

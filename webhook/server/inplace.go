@@ -84,8 +84,8 @@ func (p *InPlace) room(namespace string, deadline bool) bool {
 	return false
 }
 
-// leave gives a pod's room back: it got another answer.
-func (p *InPlace) leave(pod types.NamespacedName) {
+// release gives a pod's room back: it got another answer.
+func (p *InPlace) release(pod types.NamespacedName) {
 	if p == nil {
 		return
 	}

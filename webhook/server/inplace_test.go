@@ -56,7 +56,7 @@ func TestOneWorkflowNearItsDeadlineIsTriedInPlaceToTheEnd(t *testing.T) {
 			t.Fatal("each namespace has room for one, and there is room for two")
 		}
 	}
-	p.leave(podOf("honest", 1))
+	p.release(podOf("honest", 1))
 	if !p.take(podOf("honest", 2), 1, true) {
 		t.Error("who is done leaves its room to the next")
 	}
@@ -87,7 +87,7 @@ func TestADeadlineGoesBeforeASealOnItsWay(t *testing.T) {
 
 func TestNobodyHasRoomUnlessItIsGiven(t *testing.T) {
 	var p *InPlace
-	p.leave(podOf("a", 1))
+	p.release(podOf("a", 1))
 	if p.take(podOf("a", 1), 1, true) || (&InPlace{clock: clocktesting.NewFakePassiveClock(time.Unix(0, 0))}).take(podOf("a", 1), 1, true) {
 		t.Error("the zero value has room")
 	}

@@ -45,9 +45,9 @@ func withDeadline(next http.Handler) http.Handler {
 	})
 }
 
-// crowd bounds how many requests are read at all. Only a flood meets it: the
+// limitReading bounds how many requests are read at all. Only a flood meets it: the
 // ordinary bound, which answers in the API server's language, is limited.
-func crowd(most int, next http.Handler) http.Handler {
+func limitReading(most int, next http.Handler) http.Handler {
 	seats := make(chan struct{}, most)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -84,17 +84,17 @@ func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 // they make a pod, and while there is room. Who submits a Workflow with copies holds
 // none of their workers.
 func (h *Handlers) overloaded(req admission.Request, refusal *reason.Error) admission.Response {
-	q := &question{Request: req, op: opOther}
+	q := h.question(req, opOther)
 	inPlace := denied(gate.Decision{Refusal: refusal.InPlace(1)})
 	created := req.Operation == admissionv1.Create && req.SubResource == ""
 	switch {
 	case !created:
-	case req.Resource.Resource == "workflows" && !h.byArgo(q):
+	case req.Resource.Resource == "workflows" && !byArgo(q):
 		return inPlace
-	case req.Resource.Resource == "pods" && h.byArgo(q):
+	case req.Resource.Resource == "pods" && byArgo(q):
 		if pod, err := decode(req.Object, req.Namespace); err == nil && pod != nil {
 			q.pod = pod
-			h.bound(q, inPlace, h.Gate.InPlace(pod))
+			h.bound(q, inPlace, q.gate.InPlace(pod))
 			return inPlace
 		}
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
-	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
@@ -90,7 +89,7 @@ func (l Live) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1a
 			return seals, nil
 		}
 		if len(seals) > maxSeals {
-			return nil, reason.New(reason.PrefixUnsupported, "there are more than %d ArtifactSeals", maxSeals)
+			return nil, tooManySeals()
 		}
 		options.Continue = page.Continue
 	}

@@ -29,6 +29,9 @@ const (
 	// waitRunning is how long it waits if a producer seems to run still: Argo
 	// makes consumers when producers have ended, so our watch is behind.
 	waitRunning = 500 * time.Millisecond
+	// waitFollowed is how long it waits for word of an executor that the notary has not
+	// told of yet: Argo's controller may make a pod with a new one before that.
+	waitFollowed = 2 * time.Second
 	// look is how often it looks meanwhile.
 	look = 100 * time.Millisecond
 )
@@ -44,15 +47,15 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	if d != nil {
 		return h.answer(q, *d)
 	}
-	if !h.Gate.Identity.Concerns(q.pod, req.UserInfo.Username) || argo.IsAuxiliary(q.pod) {
+	if !q.gate.Identity.Concerns(q.pod, req.UserInfo.Username) || argo.IsAuxiliary(q.pod) {
 		return h.answer(q, gate.Decision{Allowed: true})
 	}
 	a := gate.Admission{Pod: argo.Literal(q.pod), NamespaceUID: q.ns.uid, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust}
-	step, wf, err := h.Gate.Genuine(ctx, a)
+	step, wf, err := h.genuine(ctx, q, a)
 	if err != nil {
-		return h.leave(q, err)
+		return h.passUnchanged(q, err)
 	}
-	out, err := h.prepare(ctx, a, step, wf)
+	out, err := h.prepare(ctx, q.gate, a, step, wf)
 	if err != nil {
 		return h.answer(q, gate.Decision{Refusal: reason.From(err)})
 	}
@@ -65,10 +68,25 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	return response
 }
 
-// leave does not touch a pod: the validating side finds the same and says so.
+// genuine asks whether Argo made the pod. Where it is followed which Argo runs, an
+// executor that is not known may be in a moment.
+func (h *Handlers) genuine(ctx context.Context, q *question, a gate.Admission) (step *argo.Step, wf *definition.Workflow, err error) {
+	start := time.Now()
+	_ = wait.PollUntilContextCancel(ctx, look, true, func(ctx context.Context) (bool, error) {
+		step, wf, err = q.gate.Genuine(ctx, a)
+		if h.Identity == nil || reason.Of(err) != reason.ExecutorImageNotAllowed || time.Since(start)+look > waitFollowed {
+			return true, nil
+		}
+		q.gate = h.now()
+		return false, nil
+	})
+	return step, wf, err
+}
+
+// passUnchanged does not touch a pod: the validating side finds the same and says so.
 // Only a lookup that failed here may work there, and would then say that our
 // containers are missing; so that is said here.
-func (h *Handlers) leave(q *question, err error) admission.Response {
+func (h *Handlers) passUnchanged(q *question, err error) admission.Response {
 	if refusal := reason.From(err); refusal.Code.Retryable() {
 		return h.answer(q, gate.Decision{Refusal: refusal})
 	}
@@ -76,8 +94,8 @@ func (h *Handlers) leave(q *question, err error) admission.Response {
 }
 
 // prepare makes the pod that the validating side will want to see.
-func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Step, wf *definition.Workflow) (*corev1.Pod, error) {
-	v := h.await(ctx, a, step, wf)
+func (h *Handlers) prepare(ctx context.Context, g *gate.Gate, a gate.Admission, step *argo.Step, wf *definition.Workflow) (*corev1.Pod, error) {
+	v := await(ctx, g, a, step, wf)
 	var code reason.Code
 	if !v.Allowed {
 		// Beside what is pinned argoseal-verify wants nothing, so pins for some
@@ -87,23 +105,23 @@ func (h *Handlers) prepare(ctx context.Context, a gate.Admission, step *argo.Ste
 	if h.SealLogs {
 		step = step.WithLogs()
 	}
-	if err := tag.FitEnv(h.Gate.Identity.Executor(a.Pod).Env); err != nil {
-		return nil, reason.Wrap(reason.UnsupportedPod, err, "%v", err)
+	if err := tag.FitEnv(g.Identity.Executor(a.Pod).Env); err != nil {
+		return nil, reason.Wrap(reason.UnsupportedPod, err, "%v", err).Advise("Give Argo's executors fewer or shorter variables: executor.env in the configuration of its controller")
 	}
-	value, err := h.tagFor(ctx, a, step, wf, code, v.Pins)
+	value, err := tagFor(ctx, g, a, step, wf, code, v.Pins)
 	if err != nil {
 		return nil, err
 	}
-	return inject.Pod(a.Pod, step, value, v.Pins, h.Gate.Sidecar.In(a.Mode))
+	return inject.Pod(a.Pod, step, value, v.Pins, g.Sidecar.In(a.Mode))
 }
 
 // await evaluates, again and again for a while as long as a seal is on its way.
-func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step, wf *definition.Workflow) gate.Verdict {
+func await(ctx context.Context, g *gate.Gate, a gate.Admission, step *argo.Step, wf *definition.Workflow) gate.Verdict {
 	var v gate.Verdict
 	start := time.Now()
 	// It looks at least once. What is known when the request ends is the answer.
 	_ = wait.PollUntilContextCancel(ctx, look, true, func(ctx context.Context) (bool, error) {
-		v = h.Gate.Evaluate(ctx, step, wf, a.Mode, a.Trust)
+		v = g.Evaluate(ctx, step, wf, a.Mode, a.Trust)
 		if v.Allowed || v.Refusal == nil || v.Refusal.Code != reason.ProvenancePending {
 			return true, nil
 		}
@@ -122,17 +140,17 @@ func (h *Handlers) await(ctx context.Context, a gate.Admission, step *argo.Step,
 
 // tagFor issues a tag, or keeps the one the pod has if it says the same: the
 // API server may call us twice, and the second time nothing shall change.
-func (h *Handlers) tagFor(ctx context.Context, a gate.Admission, step *argo.Step, wf *definition.Workflow, code reason.Code, pins []pin.Pin) (string, error) {
-	fingerprint, executor, signer := h.Gate.Fingerprint(ctx, step, wf), h.Gate.Identity.Executor(a.Pod), h.Gate.Sidecar.Image
+func tagFor(ctx context.Context, g *gate.Gate, a gate.Admission, step *argo.Step, wf *definition.Workflow, code reason.Code, pins []pin.Pin) (string, error) {
+	fingerprint, executor, signer := g.Fingerprint(ctx, step, wf), g.Identity.Executor(a.Pod), g.Sidecar.Image
 	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
-		t, err := h.Gate.OpenTag(value, a)
+		t, err := g.OpenTag(value, a)
 		if err == nil && t.Version == tag.Version && t.NamespaceUID == string(a.NamespaceUID) && t.WorkflowUID == step.WorkflowUID && t.Definition == fingerprint && t.Mode == a.Mode && t.Verdict == code &&
 			argo.Executor(t.Executor).Equal(executor) && t.Signer == signer && t.Logs == step.Logs() && slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
 			return value, nil
 		}
 	}
 	return a.Trust.Keys.Issue(tag.Tag{
-		IssuedAt:     h.Gate.Clock.Now().UTC().Truncate(time.Second),
+		IssuedAt:     g.Clock.Now().UTC().Truncate(time.Second),
 		Namespace:    a.Pod.Namespace,
 		NamespaceUID: string(a.NamespaceUID),
 		Pod:          a.Pod.Name,

@@ -101,7 +101,7 @@ func argoHandlers(t *testing.T, pod *corev1.Pod, mode string) (*Handlers, tag.Ke
 	return h, keys
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -116,14 +116,14 @@ func submit(t *testing.T, h *Handlers, path string, raw []byte) *admissionv1.Adm
 	}))
 }
 
-func encoded(t *testing.T, pod *corev1.Pod) []byte {
+func encoded(t testing.TB, pod *corev1.Pod) []byte {
 	t.Helper()
 	raw, err := json.Marshal(pod)
 	check(t, err)
 	return raw
 }
 
-func patched(t *testing.T, raw, patch []byte) []byte {
+func patched(t testing.TB, raw, patch []byte) []byte {
 	t.Helper()
 	p, err := jsonpatch.DecodePatch(patch)
 	check(t, err)

@@ -16,8 +16,8 @@ import (
 // Policies knows the policies of both kinds from a cache. What is decided while
 // they have not all been listed once is refused: not synced is not empty.
 type Policies struct {
-	cache        client.Reader
-	cluster, own cache.Informer
+	cache                 client.Reader
+	cluster, own, revoked cache.Informer
 }
 
 // NewPolicies has the cache watch the policies. Their CRDs have to be there.
@@ -30,13 +30,17 @@ func NewPolicies(ctx context.Context, c cache.Cache) (*Policies, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch policies: %w", err)
 	}
-	return &Policies{cache: c, cluster: cluster, own: own}, nil
+	revoked, err := c.GetInformer(ctx, &v1alpha1.Revocation{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("watch revocations: %w", err)
+	}
+	return &Policies{cache: c, cluster: cluster, own: own, revoked: revoked}, nil
 }
 
 // Ready is a readiness check: all policies have been seen once.
 func (p *Policies) Ready(*http.Request) error {
-	if !p.cluster.HasSynced() || !p.own.HasSynced() {
-		return reason.New(reason.PolicyNotSynced, "the policies have not been listed yet")
+	if !p.cluster.HasSynced() || !p.own.HasSynced() || !p.revoked.HasSynced() {
+		return reason.New(reason.PolicyNotSynced, "the policies and revocations have not been listed yet")
 	}
 	return nil
 }
@@ -57,5 +61,10 @@ func (p *Policies) For(namespace string) (policy.Set, error) {
 	if err := p.cache.List(context.Background(), &own, uncopied, client.InNamespace(namespace)); err != nil {
 		return policy.Set{}, reason.Wrap(reason.PolicyNotSynced, err, "the policies cannot be read: %v", err)
 	}
-	return policy.NewSet(namespace, cluster.Items, own.Items)
+	var revoked v1alpha1.RevocationList
+	if err := p.cache.List(context.Background(), &revoked, uncopied); err != nil {
+		return policy.Set{}, reason.Wrap(reason.PolicyNotSynced, err, "the revocations cannot be read: %v", err)
+	}
+	set, err := policy.NewSet(namespace, cluster.Items, own.Items)
+	return set.Revoking(revoked.Items), err
 }

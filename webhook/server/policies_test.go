@@ -20,6 +20,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
+// stolen is a digest that is revoked.
+const stolen = "1111111111111111111111111111111111111111111111111111111111111111"
+
 func TestPolicies(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
@@ -36,15 +39,16 @@ func TestPolicies(t *testing.T) {
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
 		&v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "datasets"}, Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: rules}},
 		own("strict", nothing), own("broken", invalid),
+		&v1alpha1.Revocation{ObjectMeta: metav1.ObjectMeta{Name: "stolen"}, Spec: v1alpha1.RevocationSpec{Reason: "stolen", Digests: []string{stolen}}},
 	).Build()
 	cold, warm := informer{}, informer{synced: true}
-	for _, c := range []struct{ cluster, own cache.Informer }{{cold, cold}, {warm, cold}, {cold, warm}} {
-		p := Policies{cache: api, cluster: c.cluster, own: c.own}
+	for _, c := range []struct{ cluster, own, revoked cache.Informer }{{cold, cold, cold}, {warm, cold, warm}, {cold, warm, warm}, {warm, warm, cold}} {
+		p := Policies{cache: api, cluster: c.cluster, own: c.own, revoked: c.revoked}
 		if _, err := p.For("team"); reason.Of(err) != reason.PolicyNotSynced || p.Ready(nil) == nil {
 			t.Fatalf("before they were listed: %v", err)
 		}
 	}
-	p := Policies{cache: api, cluster: warm, own: warm}
+	p := Policies{cache: api, cluster: warm, own: warm, revoked: warm}
 	in := policy.External{URI: "s3://store/data/x"}
 	for namespace, want := range map[string]reason.Code{"team": "", "strict": reason.PolicyNarrowed, "broken": reason.PolicyInvalid} {
 		set, err := p.For(namespace)
@@ -55,6 +59,9 @@ func TestPolicies(t *testing.T) {
 		if got != want {
 			t.Errorf("in namespace %s: %q, want %q", namespace, got, want)
 		}
+	}
+	if set, err := p.For("team"); err != nil || set.Revoked(nil, in.URI, stolen) == nil || set.Revoked(nil, in.URI, "") != nil {
+		t.Errorf("revocations are not in the set: %v", err)
 	}
 	p.cache = reader{nil, errors.New("down")}
 	if _, err := p.For("team"); reason.Of(err) != reason.PolicyNotSynced {

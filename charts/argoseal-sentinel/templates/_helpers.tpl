@@ -89,3 +89,19 @@ metadata:
 automountServiceAccountToken: false
 {{- end -}}
 {{- end }}
+
+{{/*
+Every object of a folder of files, with our labels. Call with (list $ "component" "folder").
+*/}}
+{{- define "sentinel.files" -}}
+{{- $root := index . 0 -}}
+{{- $labels := include "sentinel.labels" (list $root (index . 1)) | fromYaml -}}
+{{- range $path, $_ := $root.Files.Glob (printf "files/%s/*.yaml" (index . 2)) }}
+{{- range $doc := splitList "\n---\n" ($root.Files.Get $path) }}
+{{- $object := fromYaml $doc }}
+{{- $_ := set $object.metadata "labels" $labels }}
+---
+{{ toYaml $object }}
+{{- end }}
+{{- end }}
+{{- end }}

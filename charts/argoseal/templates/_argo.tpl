@@ -3,7 +3,8 @@ Which Argo is trusted, as JSON {controllers, executorImages, executorEnv,
 executorUsers, requeueTimes, found, left, hasty}: the values if given, else what the cluster's
 workflow-controller Deployments say. Without a cluster to ask (helm template, Argo
 CD) nobody is trusted by default: whoever makes a namespace of that name would be
-Argo. Argo's images called -nonroot run as 8737; not so where
+Argo. Where argo.namespaces is given the programs follow what runs there, so nothing
+has to be found yet. Argo's images called -nonroot run as 8737; not so where
 OpenShift gives every pod a user, and refuses those that name another one.
 */}}
 {{- define "argoseal.argo" -}}
@@ -24,25 +25,25 @@ OpenShift gives every pod a user, and refuses those that name another one.
     {{- $images = $images | default $discovered.executorImages -}}
     {{- $env = $env | default $discovered.executorEnv -}}
     {{- $requeues = $requeues | default $discovered.requeueTimes -}}
-    {{- if not (and $controllers $images) -}}
+    {{- if not (or .Values.argo.namespaces (and $controllers $images)) -}}
       {{- fail (printf "No Argo workflow-controller found in this cluster%s. Install Argo Workflows first, or set argo.namespaces to those whose owners you trust." (ternary (printf " but %s" (join ", " $left)) "" (gt (len $left) 0))) -}}
     {{- end -}}
     {{- if gt (len $discovered.namespaces) 1 -}}
       {{- fail (printf "Argo workflow-controllers found in the namespaces %s. Whoever runs one there would be trusted: set argo.namespaces to those that you mean." (join ", " $discovered.namespaces)) -}}
     {{- end -}}
-  {{- else -}}
-    {{- fail "argo.controllers and argo.executorImages are missing: without the cluster (helm template, Argo CD) nobody can say which Argo to trust. Set both." -}}
+  {{- else if not .Values.argo.namespaces -}}
+    {{- fail "argo.controllers and argo.executorImages are missing: without the cluster (helm template, Argo CD) nobody can say which Argo to trust. Set argo.namespaces to the namespaces in which Argo runs, whose owners you trust; or set both." -}}
   {{- end -}}
 {{- end -}}
 {{- $given := dict -}}
 {{- range $user := .Values.argo.executorUsers -}}
   {{- $image := regexReplaceAll "=[0-9]+$" $user "" -}}
-  {{- if not (has $image $images) -}}{{- fail (printf "argo.executorUsers is about the image %s. The executor images are %s." $image (join ", " $images)) -}}{{- end -}}
+  {{- if not (or $.Values.argo.namespaces (has $image $images)) -}}{{- fail (printf "argo.executorUsers is about the image %s. The executor images are %s." $image (join ", " $images)) -}}{{- end -}}
   {{- if hasKey $given $image -}}{{- fail (printf "argo.executorUsers names two users for the image %s." $image) -}}{{- end -}}
   {{- $_ := set $given $image $user -}}
 {{- end -}}
 {{- $users := list -}}
-{{- range $image := uniq $images -}}
+{{- range $image := uniq (concat $images (keys $given | sortAlpha)) -}}
   {{- if hasKey $given $image -}}
     {{- $users = append $users (get $given $image) -}}
   {{- else if and (regexMatch "-nonroot(:[^:/@]+)?(@.+)?$" $image) (not (include "argoseal.openshift" $)) -}}

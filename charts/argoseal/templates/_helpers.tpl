@@ -162,6 +162,7 @@ and the notary.
 {{- range $argo.executorImages }}{{ $args = append $args (printf "--executor-image=%s" . | replace "$" "$$") }}{{ end -}}
 {{- range $argo.executorEnv }}{{ $args = append $args (printf "--executor-env=%s" . | replace "$" "$$") }}{{ end -}}
 {{- range .Values.argo.executorAdditions }}{{ $args = append $args (printf "--executor-addition=%s" . | replace "$" "$$") }}{{ end -}}
+{{- range .Values.argo.namespaces }}{{ $args = append $args (printf "--argo-namespace=%s" .) }}{{ end -}}
 {{- $args | toJson -}}
 {{- end }}
 

@@ -125,6 +125,9 @@ func (r Recipe) compile(ctx context.Context, p *Progress, src, out string, t Tar
 	args = append(args, "-ldflags", strings.Join(append([]string{"-s", "-w"}, r.LDFlags...), " "), t.Package)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir, cmd.Env = src, goEnv()
+	if r.Arch != "" {
+		cmd.Env = append(cmd.Env, "GOARCH="+r.Arch)
+	}
 	// Its own process group: an interrupt takes the compilers with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

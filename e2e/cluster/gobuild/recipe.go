@@ -44,6 +44,8 @@ type Recipe struct {
 	// Tags and LDFlags go to the compiler and the linker as they are.
 	Tags    []string
 	LDFlags []string
+	// Arch is the architecture to build for, as Go calls it; empty: this machine's.
+	Arch string `json:",omitempty"`
 }
 
 // Target is one program of a module.

@@ -45,6 +45,9 @@ type Spec struct {
 	Env        map[string]string
 	WorkingDir string
 	Labels     map[string]string
+	// Arch is the architecture of the programs in it, as Go calls it; this machine's if
+	// empty.
+	Arch string
 }
 
 // File is one entry of a layer. Exactly one of From, Data, Link and Dir says
@@ -81,7 +84,7 @@ func (i *Image) OCI() v1.Image { return i.v1 }
 // defaultPath is what images get whose authors set no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Build builds an image for this machine's platform.
+// Build builds an image for one platform.
 func Build(spec Spec) (*Image, error) {
 	if spec.Name == "" || strings.ContainsAny(spec.Name, "@ ") {
 		return nil, fmt.Errorf("image: %q is no name", spec.Name)
@@ -92,10 +95,13 @@ func Build(spec Spec) (*Image, error) {
 	if spec.User == "" {
 		spec.User = "0"
 	}
+	if spec.Arch == "" {
+		spec.Arch = runtime.GOARCH
+	}
 	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
 	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
 	config := &v1.ConfigFile{
-		Architecture: runtime.GOARCH,
+		Architecture: spec.Arch,
 		OS:           "linux",
 		Created:      v1.Time{Time: epoch},
 		RootFS:       v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{}},

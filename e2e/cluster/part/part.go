@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -64,9 +65,17 @@ func Recipe(name string) (gobuild.Recipe, error) {
 // Path returns the path of a program, such as Path(ctx, "cosign", "cosign"),
 // and builds its part first if that has not been done on this machine.
 func Path(ctx context.Context, part, program string) (string, error) {
+	return PathFor(ctx, part, program, "")
+}
+
+// PathFor is Path of a program for an architecture; empty: this machine's.
+func PathFor(ctx context.Context, part, program, arch string) (string, error) {
 	r, err := Recipe(part)
 	if err != nil {
 		return "", err
+	}
+	if arch != runtime.GOARCH { // what is built for this machine is there under no name
+		r.Arch = arch
 	}
 	if !r.Has(program) {
 		return "", fmt.Errorf("part %s builds no program named %q", r.Name, program)

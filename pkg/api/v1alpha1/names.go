@@ -75,6 +75,15 @@ const (
 	ConfigMapNotaryKey = "argoseal-notary-key"
 	// NotaryKeyKey is the notary's public key, PEM (SPKI).
 	NotaryKeyKey = "notary.pub"
+	// RulesKey, beside the keys of a domain, limits them (package verify, type Rules):
+	// in ConfigMapNotaryKey, where it may be missing, and in those of domains.
+	RulesKey = "domain.json"
+	// ConfigMapDomainPrefix, with a domain's name after it, names the ConfigMap of a
+	// trust domain beside that of the installation: it has TrustedRootKey,
+	// NotaryKeyKey and RulesKey.
+	ConfigMapDomainPrefix = "argoseal-trust-"
+	// DomainInstalled is the name of the installation's own trust domain.
+	DomainInstalled = "installed"
 	// ConfigMapTrusted holds which Argo and which signers the notary was told to
 	// trust, now and before, as JSON under TrustedKey (package notary/trusted).
 	ConfigMapTrusted = "argoseal-trusted"
@@ -83,6 +92,15 @@ const (
 	// ConfigMapBelieved is what the release before this one has instead of
 	// ConfigMapTrusted, with BelievedKey. A rollback finds it.
 	ConfigMapBelieved = "argoseal-believed"
+	// ConfigMapArgo holds what Argo's controllers run in the namespaces that the
+	// operator named, as JSON under ArgoKey (package followed), and their user names for
+	// the admission policies under ArgoControllersKey. The chart makes it, the notary
+	// keeps what is in it.
+	ConfigMapArgo = "argoseal-argo"
+	// ArgoKey is the record in ConfigMapArgo.
+	ArgoKey = "argo.json"
+	// ArgoControllersKey has user names, one a line.
+	ArgoControllersKey = "controllers"
 	// ConfigMapEpochs holds since when each namespace has had its mode, as JSON
 	// under EpochsKey (package epoch). The notary keeps it.
 	ConfigMapEpochs = "argoseal-epochs"

@@ -13,6 +13,9 @@ const VerbUse = "use"
 // SecretAccessSpec.Controllers.
 const VerbUseLimited = "use-limited"
 
+// EnforcementAudit of a SecretAccess refuses nothing. Whatever else stands there does.
+const EnforcementAudit = "Audit"
+
 // SecretAccess guards Secrets of its namespace: pods take them only with a grant
 // that stands here, and whom it names gets a Role for the one Secret. Where two
 // guard one Secret, a pod needs a grant of both.
@@ -45,6 +48,14 @@ type SecretAccessSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	Secrets []GuardedSecret `json:"secrets"`
+	// enforcement is Enforce, or Audit: then nothing is refused that the Secrets' grants do
+	// not cover, and the API server's audit log says what would have been, or who would have
+	// been asked for a verb (argoseal-secret-…/would-refuse, …/would-ask). Who may write
+	// this SecretAccess is the same.
+	// +optional
+	// +kubebuilder:default=Enforce
+	// +kubebuilder:validation:Enum=Enforce;Audit
+	Enforcement string `json:"enforcement,omitempty"`
 	// users may create pods, and what pods are made from, that take these Secrets or
 	// run as a ServiceAccount that may read them; may run commands in such pods; and
 	// may get tokens of such a ServiceAccount. They get the verb use on this
@@ -102,7 +113,10 @@ type AccessGrant struct {
 	Until *metav1.Time `json:"until,omitempty"`
 }
 
-// MountGrant lets pods of one ServiceAccount take the Secret.
+// MountGrant lets pods of one ServiceAccount take the Secret. One that names containers
+// counts for no pod whose containers see each other's processes.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.images) || has(self.containers)",message="images are those of containers: name these, too"
 type MountGrant struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -116,6 +130,15 @@ type MountGrant struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	// +listType=set
 	Containers []string `json:"containers,omitempty"`
+	// images that these containers have to run, as the pod writes them. Absent: whatever
+	// is called so may take it.
+	// +optional
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=1024
+	// +listType=set
+	Images []string `json:"images,omitempty"`
 	// until when the grant counts. Absent: as long as it stands here.
 	// +optional
 	Until *metav1.Time `json:"until,omitempty"`

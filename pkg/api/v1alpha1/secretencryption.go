@@ -111,8 +111,9 @@ type SecretEncryptionStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	Servers []EncryptionServer `json:"servers,omitempty"`
-	// escrow are keys, encrypted to spec.escrow.recipients: those in the files, and the
-	// newest of those that have left them. `argoseal-sentinel restore` brings them back.
+	// escrow are keys, encrypted to spec.escrow.recipients: those in the files, and all that
+	// have left them. Where there is no room no key is made (EscrowFull).
+	// `argoseal-sentinel restore` brings them back.
 	// +optional
 	// +listType=map
 	// +listMapKey=key
@@ -131,6 +132,10 @@ type EscrowedKey struct {
 	// data is an armored file of age.
 	// +kubebuilder:validation:MaxLength=32768
 	Data string `json:"data"`
+	// unused says that no file has been seen to have the key: nothing can lie under it, so
+	// that it may make room for another. Every other stays until somebody takes it out.
+	// +optional
+	Unused bool `json:"unused,omitempty"`
 }
 
 // EncryptionKey names a key.

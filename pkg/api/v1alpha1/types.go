@@ -179,6 +179,11 @@ type ArtifactSealSpec struct {
 
 // Location is an artifact's location; package artifact gives it its meaning.
 type Location struct {
+	// scheme is the kind of store: gs or azure, and S3 where it is not given.
+	// +optional
+	// +kubebuilder:validation:Enum=gs;azure
+	Scheme string `json:"scheme,omitempty"`
+	// store is the server; empty for gs, which has one for all.
 	// +kubebuilder:validation:MaxLength=253
 	Store string `json:"store"`
 	// +kubebuilder:validation:MaxLength=255

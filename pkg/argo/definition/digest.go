@@ -65,9 +65,9 @@ type Node struct {
 	Name string
 	// Template is the name of its template; empty for one given inline.
 	Template string
-	// Made are the readings of the template that Argo made for the pod
-	// (ARGO_TEMPLATE), JSON. One of them has to be what the definition says.
-	Made []string
+	// Made is the template that Argo made for the pod (ARGO_TEMPLATE), JSON. It has to
+	// be what the definition says.
+	Made string
 }
 
 // DefinitionAt gives what a statement says about a step that has ended, as it

@@ -76,6 +76,17 @@ func (w *Workflow) references(node string) (resolution, error) {
 	return r, nil
 }
 
+// Settled says whether what the node runs, and all on the way to it, is given here, or
+// Argo has stored its copies of it, so that what Fingerprint says of it will not change
+// by itself.
+func (w *Workflow) Settled(node string) bool {
+	if w == nil {
+		return false
+	}
+	r, err := w.references(node)
+	return err == nil && r.missing == nil
+}
+
 // path follows the name of a node through what the Workflow has.
 func (w *Workflow) path(node string) (graph.Path, error) {
 	g, err := w.Graph()
@@ -239,15 +250,8 @@ func (w *Workflow) ran(node Node, open []Parameter) error {
 		before[p.Name] = p.Value
 	}
 	g = g.WithParameters(before)
-	first := errors.New("its pod has no template")
-	for i, made := range node.Made {
-		err := g.Runs(node.Name, []byte(made))
-		if err == nil {
-			return nil
-		}
-		if i == 0 {
-			first = err
-		}
+	if err := g.Runs(node.Name, []byte(node.Made)); err != nil {
+		return reason.Wrap(reason.DefinitionChanged, err, "it did not run template %.200q as the definition has it: %.300v", node.Template, err)
 	}
-	return reason.Wrap(reason.DefinitionChanged, first, "it did not run template %.200q as the definition has it: %.300v", node.Template, first)
+	return nil
 }

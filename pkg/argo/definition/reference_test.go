@@ -316,33 +316,32 @@ func TestAScriptIsTheOneOfArgosCopy(t *testing.T) {
 	}
 }
 
-// The kubelet is to replace $(NAME) in main, and init and wait have it as $$(NAME).
+// The kubelet is to replace $(NAME) in main, and not in what init and wait have.
 func TestReferencesToVariablesAreTheDefinitions(t *testing.T) {
 	for name, c := range map[string]struct {
-		word string
-		code reason.Code
+		made, word string
+		code       reason.Code
 	}{
-		"as they are":  {"$(ARGO_NODE_ID)", ""},
-		"with dollars": {"$$(ARGO_NODE_ID)", ""},
-		"others":       {"$(ARGO_WORKFLOW_UID)", reason.DefinitionChanged},
+		"as they are":       {"$(ARGO_NODE_ID)", "$(ARGO_NODE_ID)", ""},
+		"with dollars":      {"$$(ARGO_NODE_ID)", "$$(ARGO_NODE_ID)", ""},
+		"others":            {"$(ARGO_NODE_ID)", "$(ARGO_WORKFLOW_UID)", reason.DefinitionChanged},
+		"with a dollar off": {"$(ARGO_NODE_ID)", "$$(ARGO_NODE_ID)", reason.DefinitionChanged},
+		"with a dollar on":  {"$$(ARGO_NODE_ID)", "$(ARGO_NODE_ID)", reason.DefinitionChanged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := argotest.Pod(t, "produce")
 			env := pod.Spec.InitContainers[0].Env
 			at := slices.IndexFunc(env, func(e corev1.EnvVar) bool { return e.Name == "ARGO_TEMPLATE" })
 			plain := env[at].Value
-			if env[at].Value = strings.Replace(plain, "hello world", "$(ARGO_NODE_ID)", 1); env[at].Value == plain {
+			if env[at].Value = strings.Replace(plain, "hello world", c.made, 1); env[at].Value == plain {
 				t.Fatal("the template has other words")
-			}
-			if c.word[1] == '$' {
-				env[at].Value = strings.Replace(plain, "hello world", c.word, 1)
 			}
 			literal := argo.Literal(pod)
 			step, err := argo.Parse(literal)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.word[1] != '$' && literal.Spec.InitContainers[0].Env[at].Value == env[at].Value {
+			if c.made[1] != '$' && literal.Spec.InitContainers[0].Env[at].Value == env[at].Value {
 				t.Fatal("nothing was written otherwise")
 			}
 			env[at].Value = strings.Replace(plain, "hello world", c.word, 1)

@@ -130,7 +130,9 @@ func (o Output) String() string {
 type Literal struct {
 	// Store is the field that gives it: s3, raw, git, http …
 	Store string
-	// Text is the key in s3 and the content of raw, and else empty.
+	// Keyed says that it is a kind of store with keys that we know: Text is the key.
+	Keyed bool
+	// Text is the content of raw, too, and else empty.
 	Text string
 }
 
@@ -164,6 +166,7 @@ type template struct {
 	DAG     *struct {
 		Tasks []call `json:"tasks"`
 	} `json:"dag"`
+	Daemon json.RawMessage `json:"daemon"`
 }
 
 func (t *template) composite() bool { return len(t.Steps) > 0 || t.DAG != nil }
@@ -221,9 +224,13 @@ type artifact struct {
 	Raw *struct {
 		Data string `json:"data"`
 	} `json:"raw"`
+	GCS *struct {
+		Key string `json:"key"`
+	} `json:"gcs"`
+	Azure *struct {
+		Blob string `json:"blob"`
+	} `json:"azure"`
 	Artifactory json.RawMessage `json:"artifactory"`
-	Azure       json.RawMessage `json:"azure"`
-	GCS         json.RawMessage `json:"gcs"`
 	Git         json.RawMessage `json:"git"`
 	HDFS        json.RawMessage `json:"hdfs"`
 	HTTP        json.RawMessage `json:"http"`
@@ -234,8 +241,19 @@ type artifact struct {
 // literals lists what the artifact says of itself.
 func (a *artifact) literals() []Literal {
 	var list []Literal
-	if a.S3 != nil && a.S3.Key != "" {
-		list = append(list, Literal{Store: "s3", Text: a.S3.Key})
+	keyed := func(store, key string) {
+		if key != "" {
+			list = append(list, Literal{Store: store, Keyed: true, Text: key})
+		}
+	}
+	if a.S3 != nil {
+		keyed("s3", a.S3.Key)
+	}
+	if a.GCS != nil {
+		keyed("gcs", a.GCS.Key)
+	}
+	if a.Azure != nil {
+		keyed("azure", a.Azure.Blob)
 	}
 	if a.Raw != nil {
 		list = append(list, Literal{Store: "raw", Text: a.Raw.Data})
@@ -244,7 +262,7 @@ func (a *artifact) literals() []Literal {
 		store string
 		given json.RawMessage
 	}{
-		{"artifactory", a.Artifactory}, {"azure", a.Azure}, {"gcs", a.GCS}, {"git", a.Git},
+		{"artifactory", a.Artifactory}, {"git", a.Git},
 		{"hdfs", a.HDFS}, {"http", a.HTTP}, {"oss", a.OSS}, {"plugin", a.Plugin},
 	} {
 		if len(other.given) > 0 {
@@ -267,6 +285,9 @@ type call struct {
 	WithItems    json.RawMessage `json:"withItems"`
 	WithParam    string          `json:"withParam"`
 	WithSequence *sequence       `json:"withSequence"`
+	// Depends and Dependencies are the tasks that it waits for.
+	Depends      AnyString   `json:"depends"`
+	Dependencies []AnyString `json:"dependencies"`
 }
 
 type templateRef struct {

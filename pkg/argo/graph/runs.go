@@ -161,9 +161,10 @@ func kept(artifacts ...any) []any {
 }
 
 // located says whether Argo takes an archiveLocation for one
-// (ArtifactLocation.HasLocation). Outputs that go elsewhere than to S3 are not
-// sealed.
+// (ArtifactLocation.HasLocation). Outputs that go to other stores are not sealed.
 func located(v any) bool {
-	s3 := of(v, "s3")
-	return of(s3, "endpoint") != nil && of(s3, "bucket") != nil && of(s3, "key") != nil
+	s3, gcs, azure := of(v, "s3"), of(v, "gcs"), of(v, "azure")
+	return of(s3, "endpoint") != nil && of(s3, "bucket") != nil && of(s3, "key") != nil ||
+		of(gcs, "bucket") != nil && of(gcs, "key") != nil ||
+		of(azure, "endpoint") != nil && of(azure, "container") != nil && of(azure, "blob") != nil
 }

@@ -209,7 +209,7 @@ func TestTheKeyringHoldsWhatWasLastGood(t *testing.T) {
 	c := newAPI()
 	signer, err := Signer(t.Context(), c, ours)
 	must(t, err)
-	store := &trust.Store{API: c, Namespace: ours, Usable: Usable(signer, sealtest.URL), Clock: clock.RealClock{}, Log: logr.Discard()}
+	store := &trust.Store{API: c, Namespace: ours, Builders: verify.BuildersOf("test"), Usable: Usable(signer, sealtest.URL), Clock: clock.RealClock{}, Log: logr.Discard()}
 	ring := New(store, signer, seal.NewRecorder(log, clock.RealClock{}))
 	if err := ring.Load(t.Context()); err == nil || ring.Current() != nil {
 		t.Fatal("there is material without a tag key")

@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/followed"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -39,16 +39,13 @@ const remembered = 30 * 24 * time.Hour
 // patience is for replicas that start together.
 var patience = wait.Backoff{Steps: 12, Duration: 10 * time.Millisecond, Factor: 1.5, Jitter: 0.5}
 
-// names says since when each is not said any more; those that are have "".
-type names map[string]string
-
 // memory is the content of the ConfigMap.
 type memory struct {
-	Controllers    names `json:"controllers"`
-	ExecutorImages names `json:"executorImages"`
-	ExecutorEnv    names `json:"executorEnv"`
-	Additions      names `json:"executorAdditions,omitempty"`
-	Signers        names `json:"signers"`
+	Controllers    followed.Names `json:"controllers"`
+	ExecutorImages followed.Names `json:"executorImages"`
+	ExecutorEnv    followed.Names `json:"executorEnv"`
+	Additions      followed.Names `json:"executorAdditions,omitempty"`
+	Signers        followed.Names `json:"signers"`
 }
 
 // Remember notes what is said now and gives it together with what was said
@@ -134,13 +131,13 @@ func (s *stored) write(ctx context.Context, c client.Client, text string) error 
 
 // join adds what another memory has.
 func (m *memory) join(other memory) {
-	for ours, theirs := range map[*names]names{
+	for ours, theirs := range map[*followed.Names]followed.Names{
 		&m.Controllers: other.Controllers, &m.ExecutorImages: other.ExecutorImages,
 		&m.ExecutorEnv: other.ExecutorEnv, &m.Additions: other.Additions, &m.Signers: other.Signers,
 	} {
 		for name, since := range theirs {
 			if *ours == nil {
-				*ours = names{}
+				*ours = followed.Names{}
 			}
 			if have, known := (*ours)[name]; !known || have != "" && (since == "" || since > have) {
 				(*ours)[name] = since
@@ -154,12 +151,12 @@ func (m *memory) join(other memory) {
 func (m *memory) merge(now Installation, at time.Time) Installation {
 	return Installation{
 		Identity: argo.Identity{
-			Controllers:    merge(&m.Controllers, now.Identity.Controllers, at),
-			ExecutorImages: merge(&m.ExecutorImages, now.Identity.ExecutorImages, at),
-			ExecutorEnv:    merge(&m.ExecutorEnv, now.Identity.ExecutorEnv, at),
-			Additions:      additions(merge(&m.Additions, now.Identity.Additions.Texts(), at)),
+			Controllers:    m.Controllers.Merge(now.Identity.Controllers, at, remembered),
+			ExecutorImages: m.ExecutorImages.Merge(now.Identity.ExecutorImages, at, remembered),
+			ExecutorEnv:    m.ExecutorEnv.Merge(now.Identity.ExecutorEnv, at, remembered),
+			Additions:      additions(m.Additions.Merge(now.Identity.Additions.Texts(), at, remembered)),
 		},
-		Signers: merge(&m.Signers, now.Signers, at),
+		Signers: m.Signers.Merge(now.Signers, at, remembered),
 	}
 }
 
@@ -171,24 +168,4 @@ func additions(texts []string) argo.Additions {
 	})
 	all, _ := argo.ParseAdditions(texts) // each of them is one
 	return all
-}
-
-func merge(known *names, now []string, at time.Time) []string {
-	merged := names{}
-	for _, name := range now {
-		merged[name] = ""
-	}
-	for name, since := range *known {
-		switch _, said := merged[name]; {
-		case said:
-		case since == "":
-			merged[name] = at.UTC().Format(time.RFC3339)
-		default:
-			if last, err := time.Parse(time.RFC3339, since); err == nil && at.Sub(last) < remembered {
-				merged[name] = since
-			}
-		}
-	}
-	*known = merged
-	return slices.Sorted(maps.Keys(merged))
 }

@@ -40,7 +40,7 @@ func Refused(a *v1alpha1.SecretAccess, spec *corev1.PodSpec, now time.Time) []Re
 			continue
 		}
 		if !slices.ContainsFunc(a.Spec.Secrets[i].Mount, func(g v1alpha1.MountGrant) bool {
-			return g.ServiceAccount == account && Live(g.Until, now) && covers(g, ref)
+			return g.ServiceAccount == account && Live(g.Until, now) && covers(g, ref, spec)
 		}) {
 			all = append(all, Refusal{Reference: ref, Access: a.Name, ServiceAccount: account})
 		}
@@ -49,11 +49,32 @@ func Refused(a *v1alpha1.SecretAccess, spec *corev1.PodSpec, now time.Time) []Re
 }
 
 // covers says whether those that get the Secret are those that may.
-func covers(g v1alpha1.MountGrant, ref Reference) bool {
+func covers(g v1alpha1.MountGrant, ref Reference, spec *corev1.PodSpec) bool {
 	if len(g.Containers) == 0 {
 		return true
 	}
-	return !ref.Kubelet && !slices.ContainsFunc(ref.Containers, func(c string) bool { return !slices.Contains(g.Containers, c) })
+	// Containers that see each other's processes have what any of them has.
+	if ref.Kubelet || spec.HostPID || spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace {
+		return false
+	}
+	return !slices.ContainsFunc(ref.Containers, func(c string) bool {
+		return !slices.Contains(g.Containers, c) || len(g.Images) > 0 && !slices.Contains(g.Images, image(spec, c))
+	})
+}
+
+// image is what a container runs; none if it is not there.
+func image(spec *corev1.PodSpec, name string) string {
+	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+		if c.Name == name {
+			return c.Image
+		}
+	}
+	for _, c := range spec.EphemeralContainers {
+		if c.Name == name {
+			return c.Image
+		}
+	}
+	return ""
 }
 
 // ServiceAccount is the one that a pod runs as.

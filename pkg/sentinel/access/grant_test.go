@@ -41,11 +41,22 @@ func TestRefused(t *testing.T) {
 	pulls := &corev1.PodSpec{ServiceAccountName: "api", ImagePullSecrets: []corev1.LocalObjectReference{{Name: secret}}}
 	unguarded := takes("api", "main")
 	unguarded.Containers[0].EnvFrom[0].SecretRef.Name = "free"
+	shares, host, runs := takes("api", "wait"), takes("api", "wait"), takes("api", "wait")
+	shares.ShareProcessNamespace, host.HostPID = new(true), true
+	runs.Containers[0].Image = "argoexec:v1"
+	some := v1alpha1.MountGrant{ServiceAccount: "api", Containers: []string{"init", "wait"}}
+	imaged := some
+	imaged.Images = []string{"argoexec:v1"}
 	for name, c := range map[string]struct {
 		access *v1alpha1.SecretAccess
 		spec   *corev1.PodSpec
 		want   bool
 	}{
+		"containers that share processes":      {guards(some), shares, true},
+		"processes of the host's":              {guards(some), host, true},
+		"such a pod, by a whole grant":         {guards(v1alpha1.MountGrant{ServiceAccount: "api"}), shares, false},
+		"a container of that name, and image":  {guards(imaged), runs, false},
+		"a container of that name alone":       {guards(imaged), takes("api", "wait"), true},
 		"no grant":                             {guards(), takes("api", "main"), true},
 		"a Secret that nothing guards":         {guards(), unguarded, false},
 		"a grant":                              {guards(v1alpha1.MountGrant{ServiceAccount: "api"}), takes("api", "main"), false},
@@ -128,6 +139,11 @@ func TestPlan(t *testing.T) {
 	}
 	if get.Role.Name == use.Role.Name {
 		t.Error("both have one name")
+	}
+	audited := a.DeepCopy()
+	audited.Spec.Enforcement = v1alpha1.EnforcementAudit
+	if p := access.PlanFor(audited, now); len(p.Pairs) != 3 || !slices.Contains(p.Ended, guard.Role.Name) {
+		t.Errorf("what refuses nothing marks its Secrets: %+v", p)
 	}
 	if again := access.PlanFor(a, now); again.Pairs[0].Role.Name != get.Role.Name {
 		t.Error("names change")

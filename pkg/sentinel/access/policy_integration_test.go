@@ -17,6 +17,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -79,13 +80,29 @@ apiVersion: v1
 kind: ServiceAccount
 metadata: {name: reader, namespace: free}
 ---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: deputy, namespace: team}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: deputy, namespace: free}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: maker, namespace: team}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: argo, namespace: team}
+---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: developer}
 rules:
-  - {apiGroups: ["", apps, batch], resources: [pods, pods/ephemeralcontainers, pods/exec, pods/attach, podtemplates, replicationcontrollers, deployments, replicasets, statefulsets, daemonsets, jobs, cronjobs, persistentvolumes, serviceaccounts/token], verbs: [get, create, update, patch]}
+  - {apiGroups: ["", apps, batch], resources: [pods, pods/ephemeralcontainers, pods/exec, pods/attach, podtemplates, replicationcontrollers, deployments, replicasets, statefulsets, daemonsets, controllerrevisions, jobs, cronjobs, persistentvolumes, serviceaccounts/token], verbs: [get, create, update, patch]}
   - {apiGroups: [""], resources: [secrets], verbs: [create, update, patch]}
-  - {apiGroups: [rbac.authorization.k8s.io], resources: [roles, rolebindings, clusterroles, clusterrolebindings], verbs: [get, create, update, patch, escalate, bind]}
+  - {apiGroups: [rbac.authorization.k8s.io], resources: [roles, rolebindings, clusterroles, clusterrolebindings], verbs: [get, create, update, patch, delete, deletecollection, escalate, bind]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -96,6 +113,8 @@ subjects:
   - {apiGroup: rbac.authorization.k8s.io, kind: User, name: lead}
   - {apiGroup: rbac.authorization.k8s.io, kind: User, name: "system:node:n1"}
   - {kind: ServiceAccount, name: job-controller, namespace: kube-system}
+  - {kind: ServiceAccount, name: generic-garbage-collector, namespace: kube-system}
+  - {kind: ServiceAccount, name: persistent-volume-binder, namespace: kube-system}
   - {kind: ServiceAccount, name: argo, namespace: argo}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -120,6 +139,8 @@ spec:
       mount:
         - {serviceAccount: api}
         - {serviceAccount: argo, containers: [init, wait]}
+        - {serviceAccount: imaged, containers: [init, wait], images: [i]}
+        - {serviceAccount: otherwise, containers: [init, wait], images: [another]}
         - {serviceAccount: past, until: "2026-01-01T00:00:00Z"}
         - {serviceAccount: future, until: "2999-01-01T00:00:00Z"}
       get:
@@ -128,8 +149,10 @@ spec:
     - name: sealed-off
   users:
     - {kind: User, name: lead}
+    - {kind: ServiceAccount, name: deputy}
   controllers:
     - {kind: ServiceAccount, name: argo, namespace: argo}
+    - {kind: ServiceAccount, name: maker}
 `
 
 func start(t *testing.T) *server {
@@ -157,7 +180,7 @@ func start(t *testing.T) *server {
 	if err != nil || len(files) < 5 {
 		t.Fatalf("policies %v: %v", files, err)
 	}
-	for _, file := range files {
+	for _, file := range append(files, chart+"encryption/escrow.yaml") {
 		raw, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -412,6 +435,8 @@ func testGrants(t *testing.T, s *server) {
 	}
 	both := takes("argo", "wait")
 	both.Containers = append(both.Containers, takes("argo", "main").Containers...)
+	shares, host, whole := takes("argo", "wait"), takes("argo", "wait"), takes("api", "main")
+	shares.ShareProcessNamespace, host.HostPID, whole.ShareProcessNamespace = new(true), true, new(true)
 	off := takes("api", "main")
 	off.Containers[0].EnvFrom[0].SecretRef.Name = "sealed-off"
 	for name, c := range map[string]struct {
@@ -427,6 +452,11 @@ func testGrants(t *testing.T, s *server) {
 		"a container with a grant":                {takes("argo", "wait"), ""},
 		"a container without":                     {takes("argo", "main"), reason.SecretNotGranted},
 		"both":                                    {both, reason.SecretNotGranted},
+		"containers that share processes":         {shares, reason.SecretNotGranted},
+		"processes of the host's":                 {host, reason.SecretNotGranted},
+		"such a pod, by a whole grant":            {whole, ""},
+		"a container of that name and image":      {takes("imaged", "wait"), ""},
+		"a container of that name alone":          {takes("otherwise", "wait"), reason.SecretNotGranted},
 		"a volume, where it may be":               {mounts("argo", "init", "wait"), ""},
 		"a volume, where it may not be, too":      {mounts("argo", "init", "wait", "main"), reason.SecretNotGranted},
 		"a volume that no container mounts":       {mounts("argo"), ""},
@@ -440,7 +470,7 @@ func testGrants(t *testing.T, s *server) {
 			denied, limited := reason.SecretUseDenied, reason.SecretUseDenied
 			if c.want != "" {
 				denied, limited = c.want, c.want
-			} else if c.spec.ServiceAccountName == "argo" {
+			} else if c.spec.ServiceAccountName == "argo" || c.spec.ServiceAccountName == "imaged" {
 				limited = ""
 			}
 			check(t, s.create(dev, podOf(c.spec)), denied)
@@ -462,6 +492,7 @@ var kinds = map[string]string{
 	"StatefulSet":           `{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: x, namespace: team}, spec: {serviceName: s, selector: {matchLabels: {a: b}}, template: TEMPLATE}}`,
 	"DaemonSet":             `{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: x, namespace: team}, spec: {selector: {matchLabels: {a: b}}, template: TEMPLATE}}`,
 	"Job":                   `{apiVersion: batch/v1, kind: Job, metadata: {name: x, namespace: team}, spec: {template: TEMPLATE}}`,
+	"ControllerRevision":    `{apiVersion: apps/v1, kind: ControllerRevision, metadata: {name: x, namespace: team}, revision: 1, data: {spec: {template: TEMPLATE}}}`,
 	"CronJob":               `{apiVersion: batch/v1, kind: CronJob, metadata: {name: x, namespace: team}, spec: {schedule: "0 0 1 1 *", jobTemplate: {spec: {template: TEMPLATE}}}}`,
 }
 
@@ -485,8 +516,8 @@ func testKinds(t *testing.T, s *server) {
 			check(t, s.create(dev, s.object(from(kind, "reader", "free"))), reason.SecretUseDenied, "ServiceAccount reader")
 			check(t, s.create(lead, s.object(from(kind, "reader", "free"))), "")
 			// A change of what is there already.
-			if kind == "Job" {
-				return // a Job's template never changes
+			if kind == "Job" || kind == "ControllerRevision" {
+				return // these never change
 			}
 			o := s.object(from(kind, "web", "free"))
 			s.must(s.admin.Create(t.Context(), o))
@@ -584,6 +615,11 @@ func role(namespace, resource, verb, name string) string {
 		{apiGroups: ["%s"], resources: ["%s"], verbs: ["%s"]%s}]}`, namespace, group, resource, verb, names)
 }
 
+// roleOf is a Role of another group.
+func roleOf(group, resource, verb string) string {
+	return strings.Replace(role(team, resource, verb, ""), `apiGroups: [""]`, `apiGroups: ["`+group+`"]`, 1)
+}
+
 func clusterRole(resource, verb string) string {
 	text := strings.Replace(role("", resource, verb, ""), "kind: Role", "kind: ClusterRole", 1)
 	return strings.Replace(text, "name: x, namespace: ", "name: x", 1)
@@ -625,6 +661,52 @@ func testVolumes(t *testing.T, s *server) {
 	t.Run("of whatever namespace", func(t *testing.T) {
 		check(t, s.create(dev, s.object(volume(`iscsi: {targetPortal: 127.0.0.1, iqn: "iqn.2015-02.example.com:t", lun: 0, secretRef: {name: guarded}}`))), reason.SecretUseDenied)
 	})
+	// What a driver takes an attribute for, nobody knows.
+	const binder = "system:serviceaccount:kube-system:persistent-volume-binder"
+	csiOf := func(attributes, claim string) string {
+		return volume(`csi: {driver: example.com, volumeHandle: h, volumeAttributes: ` + attributes + `}` + claim)
+	}
+	const forTeam, forFree = `, claimRef: {namespace: team, name: c}`, `, claimRef: {namespace: free, name: c}`
+	for name, c := range map[string]struct {
+		user, object string
+		want         reason.Code
+	}{
+		"an attribute, for its namespace":       {dev, csiOf(`{secretName: guarded}`, forTeam), reason.SecretUseDenied},
+		"an attribute of any name":              {dev, csiOf(`{auth: guarded}`, forTeam), reason.SecretUseDenied},
+		"an attribute, by who may use it":       {"", csiOf(`{secretName: guarded}`, forTeam), ""},
+		"an attribute, for another namespace":   {dev, csiOf(`{secretName: guarded}`, forFree), ""},
+		"an attribute that names the namespace": {dev, csiOf(`{secretName: guarded, secretNamespace: team}`, forFree), reason.SecretUseDenied},
+		"an attribute that names another":       {dev, csiOf(`{secretName: guarded, secretNamespace: free}`, forFree), ""},
+		"another attribute":                     {dev, csiOf(`{secretName: free, size: "10"}`, forTeam), ""},
+		"many attributes":                       {dev, csiOf(`{a: a, b: b, c: c, d: d, e: e, f: f, g: g, h: h, i: i, j: j, k: k, l: l, m: m, n: n, o: o, p: p, q: q, r: r, s: s, t: t, u: u, v: v, secretName: free}`, forTeam), ""},
+		"many attributes, and the Secret's":     {dev, csiOf(`{a: a, b: b, c: c, d: d, e: e, f: f, g: g, h: h, i: i, j: j, k: k, l: l, m: m, n: n, o: o, p: p, q: q, r: r, s: s, t: t, u: u, v: v, secretName: guarded}`, forTeam), reason.SecretUseDenied},
+		"an option of a flexVolume":             {dev, volume(`flexVolume: {driver: example.com/d, options: {secret: guarded}}` + forTeam), reason.SecretUseDenied},
+		"another option of a flexVolume":        {dev, volume(`flexVolume: {driver: example.com/d, options: {secret: free}}` + forTeam), ""},
+	} {
+		t.Run(name, func(t *testing.T) { check(t, s.create(c.user, s.object(c.object)), c.want) })
+	}
+	// Volumes that are there are bound, and grow.
+	admitted, guess := s.object(volume(csi("nodeStage"))), s.object(csiOf(`{secretName: guarded}`, ""))
+	admitted.SetName("admitted")
+	guess.SetName("guess")
+	s.must(s.as("").Create(t.Context(), admitted))
+	s.must(s.as(dev).Create(t.Context(), guess))
+	patch := func(user string, o client.Object, body string) error {
+		return s.as(user).Patch(t.Context(), o.DeepCopyObject().(client.Object), client.RawPatch("application/merge-patch+json", []byte(body)), client.DryRunAll)
+	}
+	const bind = `{"spec":{"claimRef":{"kind":"PersistentVolumeClaim","namespace":"team","name":"c"}}}`
+	for name, c := range map[string]struct {
+		err  error
+		want reason.Code
+	}{
+		"a volume is bound":                          {patch(binder, admitted, bind), ""},
+		"a volume grows":                             {patch(dev, admitted, `{"spec":{"capacity":{"storage":"2Gi"}}}`), ""},
+		"a volume is bound by somebody":              {patch(dev, admitted, bind), reason.SecretUseDenied},
+		"a volume is bound whose attribute names it": {patch(binder, guess, bind), reason.SecretUseDenied},
+		"such a volume is bound elsewhere":           {patch(binder, guess, strings.Replace(bind, "team", "free", 1)), ""},
+	} {
+		t.Run(name, func(t *testing.T) { check(t, c.err, c.want) })
+	}
 	t.Run("without a Secret", func(t *testing.T) {
 		check(t, s.create(dev, s.object(volume(`csi: {driver: example.com, volumeHandle: h}`))), "")
 	})
@@ -641,36 +723,50 @@ func testRights(t *testing.T, s *server) {
 		user, object string
 		want         reason.Code
 	}{
-		"a Role for all Secrets":               {dev, role(team, "secrets", "get", ""), reason.SecretRightsGuarded},
-		"a Role for the guarded one":           {dev, role(team, "secrets", "get", "guarded"), reason.SecretRightsGuarded},
-		"a Role for another":                   {dev, role(team, "secrets", "get", "free"), ""},
-		"a Role that lists":                    {dev, role(team, "secrets", "list", ""), reason.SecretRightsGuarded},
-		"a Role that watches":                  {dev, role(team, "secrets", "watch", ""), reason.SecretRightsGuarded},
-		"a Role that creates Secrets":          {dev, role(team, "secrets", "create", ""), ""},
-		"a Role for everything":                {dev, role(team, "*", "*", ""), reason.SecretRightsGuarded},
-		"a Role for everything of a kind":      {dev, role(team, "pods", "*", ""), ""},
-		"a Role that escalates":                {dev, role(team, "roles", "escalate", ""), reason.SecretRightsGuarded},
-		"a Role that binds":                    {dev, role(team, "roles", "bind", ""), reason.SecretRightsGuarded},
-		"a Role that may all with roles":       {dev, role(team, "roles", "*", ""), reason.SecretRightsGuarded},
-		"a Role that reads roles":              {dev, role(team, "roles", "get", ""), ""},
-		"a Role that acts as others":           {dev, role(team, "serviceaccounts", "impersonate", ""), reason.SecretRightsGuarded},
-		"a Role that gets tokens":              {dev, role(team, "serviceaccounts/token", "create", ""), reason.SecretRightsGuarded},
-		"a Role that uses the SecretAccess":    {dev, role(team, "secretaccesses", "use", ""), reason.SecretRightsGuarded},
-		"a Role that writes SecretAccesses":    {dev, role(team, "secretaccesses", "patch", ""), reason.SecretRightsGuarded},
-		"a Role that reads SecretAccesses":     {dev, role(team, "secretaccesses", "get", ""), ""},
-		"a wide Role by who may use it":        {lead, role(team, "secrets", "get", ""), ""},
-		"a wide Role where nothing is guarded": {dev, role("free", "secrets", "get", ""), ""},
-		"a binding":                            {dev, binding(team, "view"), reason.SecretRightsGuarded},
-		"a binding by who may use it":          {lead, binding(team, "view"), ""},
-		"a binding where nothing is guarded":   {dev, binding("free", "view"), ""},
-		"a ClusterRole for all Secrets":        {dev, clusterRole("secrets", "get"), reason.SecretRightsGuarded},
-		"a ClusterRole that escalates":         {dev, clusterRole("roles", "escalate"), reason.SecretRightsGuarded},
-		"a ClusterRole for pods":               {dev, clusterRole("pods", "get"), ""},
-		"a ClusterRole by a cluster admin":     {"", clusterRole("secrets", "get"), ""},
-		"a ClusterRole by who may use one":     {lead, clusterRole("secrets", "get"), reason.SecretRightsGuarded},
-		"a cluster-wide binding of edit":       {dev, binding("", "edit"), reason.SecretRightsGuarded},
-		"a cluster-wide binding of view":       {dev, binding("", "view"), ""},
-		"a cluster-wide binding by an admin":   {"", binding("", "edit"), ""},
+		"a Role for all Secrets":                 {dev, role(team, "secrets", "get", ""), reason.SecretRightsGuarded},
+		"a Role for the guarded one":             {dev, role(team, "secrets", "get", "guarded"), reason.SecretRightsGuarded},
+		"a Role for another":                     {dev, role(team, "secrets", "get", "free"), ""},
+		"a Role that lists":                      {dev, role(team, "secrets", "list", ""), reason.SecretRightsGuarded},
+		"a Role that watches":                    {dev, role(team, "secrets", "watch", ""), reason.SecretRightsGuarded},
+		"a Role that creates Secrets":            {dev, role(team, "secrets", "create", ""), ""},
+		"a Role for everything":                  {dev, role(team, "*", "*", ""), reason.SecretRightsGuarded},
+		"a Role for everything of a kind":        {dev, role(team, "pods", "*", ""), ""},
+		"a Role that escalates":                  {dev, role(team, "roles", "escalate", ""), reason.SecretRightsGuarded},
+		"a Role that binds":                      {dev, role(team, "roles", "bind", ""), reason.SecretRightsGuarded},
+		"a Role that may all with roles":         {dev, role(team, "roles", "*", ""), reason.SecretRightsGuarded},
+		"a Role that reads roles":                {dev, role(team, "roles", "get", ""), ""},
+		"a Role that acts as others":             {dev, role(team, "serviceaccounts", "impersonate", ""), reason.SecretRightsGuarded},
+		"a Role that gets tokens":                {dev, role(team, "serviceaccounts/token", "create", ""), reason.SecretRightsGuarded},
+		"a Role that uses the SecretAccess":      {dev, role(team, "secretaccesses", "use", ""), reason.SecretRightsGuarded},
+		"a Role that writes SecretAccesses":      {dev, role(team, "secretaccesses", "patch", ""), reason.SecretRightsGuarded},
+		"a Role that reads SecretAccesses":       {dev, role(team, "secretaccesses", "get", ""), ""},
+		"a Role that acts as a user, so":         {dev, roleOf("authentication.k8s.io", "users", "impersonate:user-info"), reason.SecretRightsGuarded},
+		"a Role that acts on others' behalf":     {dev, roleOf("", "pods", "impersonate-on:serviceaccount:get"), reason.SecretRightsGuarded},
+		"a Role for all of authentication":       {dev, roleOf("authentication.k8s.io", "*", "*"), reason.SecretRightsGuarded},
+		"a Role that reviews tokens":             {dev, roleOf("authentication.k8s.io", "tokenreviews", "create"), ""},
+		"a wide Role by who may use it":          {lead, role(team, "secrets", "get", ""), ""},
+		"a wide Role where nothing is guarded":   {dev, role("free", "secrets", "get", ""), ""},
+		"a binding":                              {dev, binding(team, "view"), reason.SecretRightsGuarded},
+		"a binding by who may use it":            {lead, binding(team, "view"), ""},
+		"a binding where nothing is guarded":     {dev, binding("free", "view"), ""},
+		"a ClusterRole for all Secrets":          {dev, clusterRole("secrets", "get"), reason.SecretRightsGuarded},
+		"a ClusterRole that escalates":           {dev, clusterRole("roles", "escalate"), reason.SecretRightsGuarded},
+		"a ClusterRole that names a Secret":      {dev, strings.Replace(role("", "secrets", "get", "guarded"), "kind: Role, metadata: {name: x, namespace: }", "kind: ClusterRole, metadata: {name: x}", 1), reason.SecretRightsGuarded},
+		"a ClusterRole that gets tokens":         {dev, clusterRole("serviceaccounts/token", "create"), reason.SecretRightsGuarded},
+		"a ClusterRole that may all with roles":  {dev, clusterRole("roles", "*"), reason.SecretRightsGuarded},
+		"a ClusterRole that uses SecretAccesses": {dev, clusterRole("secretaccesses", "use"), reason.SecretRightsGuarded},
+		"a ClusterRole that writes them":         {dev, clusterRole("secretaccesses", "patch"), reason.SecretRightsGuarded},
+		"a ClusterRole that reads them":          {dev, clusterRole("secretaccesses", "get"), ""},
+		"a ClusterRole that acts as a user, so":  {dev, strings.Replace(clusterRole("users", "impersonate:user-info"), `apiGroups: [""]`, `apiGroups: ["authentication.k8s.io"]`, 1), reason.SecretRightsGuarded},
+		"a ClusterRole for the kubelets' API":    {dev, clusterRole("nodes/proxy", "get"), reason.SecretRightsGuarded},
+		"a ClusterRole of other roles":           {dev, `{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: x}, rules: [], aggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}]}}`, reason.SecretRightsGuarded},
+		"a cluster-wide binding of another":      {dev, binding("", "developer"), reason.SecretRightsGuarded},
+		"a ClusterRole for pods":                 {dev, clusterRole("pods", "get"), ""},
+		"a ClusterRole by a cluster admin":       {"", clusterRole("secrets", "get"), ""},
+		"a ClusterRole by who may use one":       {lead, clusterRole("secrets", "get"), reason.SecretRightsGuarded},
+		"a cluster-wide binding of edit":         {dev, binding("", "edit"), reason.SecretRightsGuarded},
+		"a cluster-wide binding of view":         {dev, binding("", "view"), ""},
+		"a cluster-wide binding by an admin":     {"", binding("", "edit"), ""},
 
 		"a token Secret of who may read":          {dev, tokenSecret("reader", team), reason.SecretUseDenied},
 		"a token Secret by who may use it":        {lead, tokenSecret("reader", team), ""},
@@ -683,6 +779,15 @@ func testRights(t *testing.T, s *server) {
 		"a pod by a controller, without a grant":   {jobs, from("Job", "web", secret), reason.SecretNotGranted},
 		"a pod for others, by a reader":            {argo, podTaking("reader", "free"), reason.SecretUseDenied},
 		"a pod for others, by anybody else":        {argo, podTaking("web", "free"), ""},
+		"a token Secret of who may use it":         {dev, tokenSecret("deputy", team), reason.SecretUseDenied},
+		"a token Secret of a controller":           {dev, tokenSecret("maker", team), reason.SecretUseDenied},
+		"one of who may use it, by another such":   {lead, tokenSecret("deputy", team), ""},
+		"one of that name in another namespace":    {dev, tokenSecret("deputy", "free"), ""},
+		"one of a controller elsewhere by name":    {dev, tokenSecret("argo", team), ""},
+		"a pod that runs as who may use it":        {dev, podTaking("deputy", "free"), reason.SecretUseDenied},
+		"a pod that runs as a controller":          {dev, podTaking("maker", "free"), reason.SecretUseDenied},
+		"a pod that runs so, by who may use it":    {lead, podTaking("deputy", "free"), ""},
+		"a pod that runs as anybody else":          {dev, podTaking("web", "free"), ""},
 		"a pod that takes it in another namespace": {dev, strings.Replace(from("Deployment", "web", secret), "namespace: team", "namespace: free", 1), ""},
 	} {
 		t.Run(name, func(t *testing.T) { check(t, s.create(c.user, s.object(c.object)), c.want) })
@@ -707,11 +812,34 @@ func testChanges(t *testing.T, s *server) {
 		return s.as(user).SubResource("token").Create(t.Context(), sa, token, &client.SubResourceCreateOptions{CreateOptions: client.CreateOptions{DryRun: []string{"All"}}})
 	}
 	guard := s.object(accessOf("access", team))
+	// The garbage collector would remove it: there is no such owner.
+	const owned = `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-4000-8000-000000000000"}]}}`
+	var marker, markerBinding client.Object
+	var a v1alpha1.SecretAccess
+	s.must(s.admin.Get(t.Context(), client.ObjectKey{Namespace: team, Name: "access"}, &a))
+	for _, pair := range access.PlanFor(&a, time.Now()).Pairs {
+		if slices.Contains(pair.Role.Rules[0].Verbs, access.VerbGuarded) {
+			marker, markerBinding = &pair.Role, &pair.Binding
+		}
+	}
+	remove := func(user string, o client.Object) error {
+		return s.as(user).Delete(t.Context(), o.DeepCopyObject().(client.Object), client.DryRunAll)
+	}
+	const collector = "system:serviceaccount:kube-system:generic-garbage-collector"
 	for name, c := range map[string]struct {
 		err  error
 		want reason.Code
 	}{
 		"a Role becomes wide":                {patch(dev, narrow, `{"rules":[{"apiGroups":[""],"resources":["secrets"],"verbs":["get"]}]}`), reason.SecretRightsGuarded},
+		"the Role that marks goes":           {remove(dev, marker), reason.SecretRightsGuarded},
+		"its binding goes":                   {remove(dev, markerBinding), reason.SecretRightsGuarded},
+		"it marks nothing any more":          {patch(dev, marker, `{"rules":[]}`), reason.SecretRightsGuarded},
+		"it is nobody's any more":            {patch(dev, marker, `{"metadata":{"ownerReferences":[]}}`), reason.SecretRightsGuarded},
+		"it gets an annotation":              {patch(dev, marker, `{"metadata":{"annotations":{"a":"b"}}}`), ""},
+		"it goes, by who may use it":         {remove(lead, marker), ""},
+		"it goes with its SecretAccess":      {remove(collector, marker), ""},
+		"another Role goes":                  {remove(dev, narrow), ""},
+		"all Roles go":                       {s.as(dev).DeleteAllOf(t.Context(), &rbacv1.Role{}, client.InNamespace(team), client.DryRunAll), reason.SecretRightsGuarded},
 		"a Role gets a label":                {patch(dev, narrow, `{"metadata":{"labels":{"a":"b"}}}`), ""},
 		"a token becomes another's":          {patch(dev, token, `{"metadata":{"annotations":{"kubernetes.io/service-account.name":"reader"}}}`), reason.SecretUseDenied},
 		"a token gets a label":               {patch(dev, token, `{"metadata":{"labels":{"a":"b"}}}`), ""},
@@ -720,6 +848,14 @@ func testChanges(t *testing.T, s *server) {
 		"a token of another":                 {request(dev, "api", team), ""},
 		"a token where nothing is guarded":   {request(dev, "reader", "free"), ""},
 		"a token for a pod, by its kubelet":  {request(kubelet, "reader", team), ""},
+		"a token of who may use it":          {request(dev, "deputy", team), reason.SecretUseDenied},
+		"a token of a controller":            {request(dev, "maker", team), reason.SecretUseDenied},
+		"a token of both, by one of them":    {errors.Join(request(lead, "deputy", team), request(lead, "maker", team)), ""},
+		"a token of both, by the kubelet":    {errors.Join(request(kubelet, "deputy", team), request(kubelet, "maker", team)), ""},
+		"a token of a namesake elsewhere":    {request(dev, "deputy", "free"), ""},
+		"a token of a controller's namesake": {request(dev, "argo", team), ""},
+		"a SecretAccess gets an owner":       {patch(janitor, guard, owned), reason.AccessNotHeld},
+		"it gets one from who may it":        {patch("", guard, owned), ""},
 		"a SecretAccess changes":             {patch(janitor, guard, `{"spec":{"users":[{"kind":"User","name":"janitor"}]}}`), reason.AccessNotHeld},
 		"a SecretAccess gets a label":        {patch(janitor, guard, `{"metadata":{"labels":{"a":"b"}}}`), ""},
 		"a SecretAccess goes":                {s.as(janitor).Delete(t.Context(), guard.DeepCopy(), client.DryRunAll), reason.AccessNotHeld},
@@ -829,6 +965,65 @@ func testPreset(t *testing.T, s *server) {
 	}
 }
 
+// testAudited: a SecretAccess that is to audit alone refuses nothing, and who may change
+// it is the same as ever.
+func testAudited(t *testing.T, s *server) {
+	s.apply(`{apiVersion: v1, kind: Namespace, metadata: {name: audited}}`)
+	s.apply(`{apiVersion: argoseal.dev/v1alpha1, kind: SecretAccess, metadata: {name: access, namespace: audited}, spec: {enforcement: Audit, secrets: [{name: guarded, get: [{kind: ServiceAccount, name: reader}]}]}}`)
+	in := func(text string) *unstructured.Unstructured {
+		return s.object(strings.Replace(text, "namespace: team", "namespace: audited", 1))
+	}
+	everything := map[string]*unstructured.Unstructured{
+		"pod": in(podTaking("web", secret)), "reader": in(podTaking("reader", "free")), "role": in(role(team, "secrets", "get", "")),
+		"binding": in(binding(team, "view")), "token": in(tokenSecret("reader", team)),
+	}
+	for what, o := range everything {
+		t.Run(what, func(t *testing.T) { check(t, s.create(dev, o.DeepCopy()), "") })
+	}
+	patch := func(user, body string) error {
+		o := in(accessOf("access", team))
+		return s.as(user).Patch(t.Context(), o, client.RawPatch("application/merge-patch+json", []byte(body)), client.DryRunAll)
+	}
+	check(t, patch(janitor, `{"spec":{"users":[{"kind":"User","name":"janitor"}]}}`), reason.AccessNotHeld)
+	o := in(accessOf("access", team))
+	s.must(s.admin.Patch(t.Context(), o, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"enforcement":"Enforce"}}`))))
+	for deadline := time.Now().Add(20 * time.Second); s.create(dev, everything["pod"].DeepCopy()) == nil && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	}
+	for what, code := range map[string]reason.Code{"pod": reason.SecretNotGranted, "reader": reason.SecretUseDenied, "role": reason.SecretRightsGuarded, "binding": reason.SecretRightsGuarded, "token": reason.SecretUseDenied} {
+		check(t, s.create(dev, everything[what].DeepCopy()), code)
+	}
+}
+
+// testEscrow: what is in escrow goes only if somebody says so.
+func testEscrow(t *testing.T, s *server) {
+	o := s.object(`{apiVersion: argoseal.dev/v1alpha1, kind: SecretEncryption, metadata: {name: cluster}, spec: {provider: secretbox}}`)
+	s.must(s.admin.Create(t.Context(), o))
+	definition := s.object(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: secretencryptions.argoseal.dev}}`)
+	other := s.object(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: secretaccesses.argoseal.dev}}`)
+	remove := func(o *unstructured.Unstructured) error {
+		return s.admin.Delete(t.Context(), o.DeepCopy(), client.DryRunAll)
+	}
+	all := func() error {
+		return s.admin.DeleteAllOf(t.Context(), &v1alpha1.SecretEncryption{}, client.DryRunAll)
+	}
+	annotate := func(o *unstructured.Unstructured) {
+		t.Helper()
+		s.must(s.admin.Patch(t.Context(), o.DeepCopy(), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"argoseal.dev/delete-escrow":"true"}}}`))))
+	}
+	check(t, remove(o), "")
+	s.must(unstructured.SetNestedSlice(o.Object, []any{map[string]any{"key": "secretbox/k", "recipients": "r", "data": "…"}}, "status", "escrow"))
+	s.must(s.admin.Status().Update(t.Context(), o))
+	check(t, remove(o), reason.EscrowHeld)
+	check(t, all(), reason.EscrowHeld)
+	check(t, remove(definition), reason.EscrowHeld)
+	check(t, remove(other), "")
+	annotate(o)
+	annotate(definition)
+	check(t, remove(o), "")
+	check(t, all(), "")
+	check(t, remove(definition), "")
+}
+
 // TestSecretAccessPolicies asks a real API server.
 func TestSecretAccessPolicies(t *testing.T) {
 	s := start(t)
@@ -836,6 +1031,7 @@ func TestSecretAccessPolicies(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *server){
 		"places": testPlaces, "grants": testGrants, "kinds": testKinds, "running": testRunning, "volumes": testVolumes,
 		"rights": testRights, "changes": testChanges, "schema": testSchema, "large": testLarge, "preset": testPreset,
+		"escrow": testEscrow, "audited": testAudited,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}

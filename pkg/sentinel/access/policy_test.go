@@ -25,9 +25,13 @@ import (
 // shipped are the objects in the chart's folder of policies.
 func shipped[T runtime.Object](t *testing.T) (all []T) {
 	t.Helper()
-	files, err := filepath.Glob("../../../charts/argoseal-sentinel/files/access/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("files %v: %v", files, err)
+	var files []string
+	for _, folder := range []string{"access", "encryption"} {
+		found, err := filepath.Glob("../../../charts/argoseal-sentinel/files/" + folder + "/*.yaml")
+		if err != nil || len(found) == 0 {
+			t.Fatalf("files %v: %v", found, err)
+		}
+		files = append(files, found...)
 	}
 	for _, file := range files {
 		raw, err := os.ReadFile(file)

@@ -17,6 +17,8 @@ type Argo struct {
 	Stores []string
 	// Accounts are the ServiceAccounts that workflows run as.
 	Accounts []string
+	// Images of Argo's executor; none: whatever is called init or wait has the stores'.
+	Images []string
 	// Others are Secrets that no pod is to take: keys, tokens.
 	Others []string
 	// Controller is the ServiceAccount of Argo's controller, and its namespace.
@@ -31,7 +33,7 @@ func ArgoWorkflows(a Argo) *v1alpha1.SecretAccess {
 		s := v1alpha1.GuardedSecret{Name: name}
 		for _, account := range a.Accounts {
 			s.Mount = append(s.Mount, v1alpha1.MountGrant{
-				ServiceAccount: account, Containers: []string{layout.ContainerInit, layout.ContainerWait},
+				ServiceAccount: account, Containers: []string{layout.ContainerInit, layout.ContainerWait}, Images: a.Images,
 			})
 		}
 		o.Spec.Secrets = append(o.Spec.Secrets, s)

@@ -97,9 +97,13 @@ func PlanFor(a *v1alpha1.SecretAccess, now time.Time) Plan {
 			APIGroups: []string{v1alpha1.Group}, Resources: []string{"secretaccesses"}, ResourceNames: []string{a.Name}, Verbs: []string{verb.name},
 		}, live(verb.grants))
 	}
+	marker := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: MarkerNamespace, Name: MarkerName}}
+	if a.Spec.Enforcement == v1alpha1.EnforcementAudit {
+		marker = nil // volumes are refused by it
+	}
 	pair("guard", "", rbacv1.PolicyRule{
 		APIGroups: []string{corev1.GroupName}, Resources: []string{"secrets"}, ResourceNames: names, Verbs: []string{VerbGuarded},
-	}, []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: MarkerNamespace, Name: MarkerName}})
+	}, marker)
 	return p
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 )
@@ -22,11 +23,16 @@ const maxFile = 1 << 20
 const maxKept = 256
 
 // ErrOutdated says that somebody who became the operator later has looked at the file
-// since, or that nobody has since the agent started.
-var ErrOutdated = errors.New("another operator has looked at the file since, or the agent was restarted")
+// since, that whoever looked did so too long ago, or that nobody has since the agent
+// started.
+var ErrOutdated = errors.New("another operator has looked at the file since, the look was too long ago, or the agent was restarted")
 
 // ErrChanged says that the file is not the one that was to be replaced.
 var ErrChanged = errors.New("the file has changed since it was looked at")
+
+// maxLook is how long after a look something may be done that was decided on by it: a
+// look at all servers, and one part of a scan, take a minute and a half at most.
+const maxLook = 2 * time.Minute
 
 // File is the encryption file of one API server.
 type File struct {
@@ -34,8 +40,20 @@ type File struct {
 	// One at a time: who reads while a write hangs has to wait, or would take the
 	// old file for the one that stays.
 	mu sync.Mutex
-	// term is that of the last operator who looked. A later one has a higher term.
-	term int64
+	// term is that of the last operator who looked, and looked when. A later one has a
+	// higher term.
+	term   int64
+	looked time.Time
+}
+
+// decides says whether an operator is the last who looked, and did so a moment ago. One
+// that was paused is still the last where there is no other: what it had decided on may
+// be no longer so. The time is this machine's, which goes on meanwhile.
+func (f *File) decides(term int64) error {
+	if term <= 0 || term != f.term || time.Since(f.looked) > maxLook {
+		return ErrOutdated
+	}
+	return nil
 }
 
 // Read returns the file and its hash; of one that is not there nothing and Absent.
@@ -47,7 +65,7 @@ func (f *File) Read(term int64) (content []byte, hash string, err error) {
 	if term <= 0 || term < f.term {
 		return nil, "", ErrOutdated
 	}
-	f.term = term
+	f.term, f.looked = term, time.Now()
 	content, hash, err = f.read()
 	if err != nil {
 		return nil, "", err
@@ -93,8 +111,8 @@ func (f *File) Clean() error {
 func (f *File) Write(content []byte, replaces string, term int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if term <= 0 || term != f.term {
-		return ErrOutdated
+	if err := f.decides(term); err != nil {
+		return err
 	}
 	old, hash, err := f.read()
 	if err != nil {

@@ -82,8 +82,8 @@ func (f *File) Kept(term int64) (map[string][]byte, error) {
 func (f *File) Forget(hash string, term int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if term <= 0 || term != f.term {
-		return ErrOutdated
+	if err := f.decides(term); err != nil {
+		return err
 	}
 	if _, is, err := f.read(); err != nil {
 		return err

@@ -2,7 +2,8 @@
 //
 // It trusts what the server says of itself. It must be given the address of the
 // very server: behind a load balancer, one server would speak for another. The ID
-// that a server gives tells two names of one server from two servers.
+// that a server gives tells two names of one server from two servers, and an address
+// behind which there are several, which another answers the next time.
 package apiserver
 
 import (
@@ -45,6 +46,8 @@ func Ask(ctx context.Context, client *http.Client, url string) (Loaded, error) {
 		return Loaded{}, err
 	}
 	req.Header.Set("Accept", "text/plain;version=0.0.4")
+	// A connection that stays open would hide that a load balancer is behind the address.
+	req.Close = true
 	resp, err := client.Do(req)
 	if err != nil {
 		return Loaded{}, err

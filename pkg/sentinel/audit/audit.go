@@ -36,6 +36,9 @@ const (
 	ReadsGuarded Kind = "ReadsGuarded"
 	// TakesWithoutGrant: a pod from before the guard, or whose grant has ended.
 	TakesWithoutGrant Kind = "TakesWithoutGrant"
+	// PredatesGuard: what pods are made from, by Kubernetes' own controllers, and that was
+	// there before the SecretAccess: nobody asked whether who made it may use that.
+	PredatesGuard Kind = "PredatesGuard"
 	// GetsTokens: tokens of ServiceAccounts, and with these what they may.
 	GetsTokens Kind = "GetsTokens"
 	// RunsCommands: exec, attach and ephemeral containers in pods that have Secrets.
@@ -48,7 +51,7 @@ const (
 
 var order = []Kind{
 	Everything, GivesRights, ActsAsOthers, ReadsNodes, ListsSecrets, ReadsAnySecret, ReadsGuarded,
-	TakesWithoutGrant, GetsTokens, RunsCommands, CreatesPods, Unused,
+	TakesWithoutGrant, PredatesGuard, GetsTokens, RunsCommands, CreatesPods, Unused,
 }
 
 // fixes say what to do.
@@ -61,6 +64,7 @@ var fixes = map[Kind]string{
 	ReadsAnySecret:    "Name the Secrets by resourceNames, best through secrets[].get of a SecretAccess",
 	ReadsGuarded:      "Take the right away, or grant it under secrets[].get of the SecretAccess",
 	TakesWithoutGrant: "Grant it under secrets[].mount of the SecretAccess, or delete the pod",
+	PredatesGuard:     "Have somebody who may use the SecretAccess look at it, delete it and make it anew",
 	GetsTokens:        "Name the ServiceAccounts by resourceNames",
 	RunsCommands:      "Leave it to those who may have the Secrets of the pods here",
 	CreatesPods:       "Guard the Secrets here by a SecretAccess, so that pods take them by a grant alone",
@@ -107,8 +111,18 @@ type Cluster struct {
 	RoleBindings        []rbacv1.RoleBinding
 	ClusterRoleBindings []rbacv1.ClusterRoleBinding
 	Accesses            []v1alpha1.SecretAccess
-	// Pods of the namespaces that have SecretAccesses.
-	Pods []corev1.Pod
+	// Pods of the namespaces that have SecretAccesses, and what pods are made from there.
+	Pods      []corev1.Pod
+	Templates []Template
+}
+
+// Template is what pods are made from.
+type Template struct {
+	// Kind and name, and when it was made.
+	Kind            string
+	Namespace, Name string
+	Created         time.Time
+	Spec            corev1.PodSpec
 }
 
 // Options say what to look for.
@@ -154,6 +168,7 @@ func Run(c Cluster, o Options) Report {
 		r.judge(h)
 	}
 	r.pods()
+	r.templates()
 	slices.SortStableFunc(r.report.Findings, func(a, b Finding) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)), cmp.Compare(a.Subject.String(), b.Subject.String()),
@@ -179,20 +194,22 @@ func (r *run) add(kind Kind, h held, s rbacv1.Subject, what string) {
 		return
 	}
 	r.seen[key] = true
-	if !r.options.All && (h.kubernetes || ofKubernetes(s)) {
+	if !r.options.All && h.kubernetes && ofKubernetes(s) {
 		r.report.LeftOut++
 		return
 	}
 	r.report.Findings = append(r.report.Findings, f)
 }
 
-// ofKubernetes says whether a subject is of Kubernetes itself. Everybody is not.
+// ofKubernetes says whether a subject is of Kubernetes itself. Everybody is not. That a
+// name begins with system: says nothing: anybody may be bound to such a role, and call a
+// ServiceAccount, or a role, so. So both have to be: the subject, and what it has.
 func ofKubernetes(s rbacv1.Subject) bool {
 	switch s.Kind {
 	case rbacv1.ServiceAccountKind:
 		return s.Namespace == metav1.NamespaceSystem
 	case rbacv1.UserKind:
-		return strings.HasPrefix(s.Name, "system:kube-") || s.Name == "system:apiserver"
+		return slices.Contains([]string{"system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy", "system:apiserver"}, s.Name)
 	default:
 		return s.Name == "system:masters" || s.Name == "system:nodes"
 	}
@@ -223,7 +240,7 @@ func (c Cluster) held() (all []held) {
 			all = append(all, held{
 				subjects: subjects, namespace: namespace, rule: rule, byAccess: ours[k],
 				path:       []string{binding, ref.Kind + " " + ref.Name, fmt.Sprintf("rules[%d]", i)},
-				kubernetes: ref.Kind == "ClusterRole" && strings.HasPrefix(ref.Name, "system:"),
+				kubernetes: strings.HasPrefix(ref.Name, "system:") && (ref.Kind == "ClusterRole" || namespace == metav1.NamespaceSystem) || ref.Kind == "ClusterRole" && ref.Name == "cluster-admin",
 			})
 		}
 	}
@@ -260,6 +277,40 @@ func (r *run) pods() {
 				s := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: pod.Namespace, Name: refusal.ServiceAccount}
 				r.add(TakesWithoutGrant, h, s, "takes Secret "+refusal.Secret)
 			}
+		}
+	}
+}
+
+// templates finds what was there before the SecretAccess, and takes what that guards by a
+// grant, or runs as who may read it: its pods are admitted, because Kubernetes' own
+// controllers make them. Without a grant they are refused.
+func (r *run) templates() {
+	for _, t := range r.cluster.Templates {
+		if r.options.Namespace != "" && t.Namespace != r.options.Namespace {
+			continue
+		}
+		for i := range r.cluster.Accesses {
+			a := &r.cluster.Accesses[i]
+			if a.Namespace != t.Namespace || t.Created.After(a.CreationTimestamp.Time) {
+				continue
+			}
+			account := access.ServiceAccount(&t.Spec)
+			what := ""
+			for _, ref := range access.References(&t.Spec) {
+				if what == "" && slices.ContainsFunc(a.Spec.Secrets, func(s v1alpha1.GuardedSecret) bool { return s.Name == ref.Secret }) {
+					what = "takes Secret " + ref.Secret
+				}
+			}
+			if what == "" && slices.ContainsFunc(a.Spec.Secrets, func(s v1alpha1.GuardedSecret) bool {
+				return granted(s, a.Namespace, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Namespace, Name: account}, r.options.Now)
+			}) {
+				what = "runs as ServiceAccount " + account + ", which may read what is guarded"
+			}
+			if what == "" {
+				continue
+			}
+			h := held{namespace: t.Namespace, path: []string{t.Kind + " " + t.Namespace + "/" + t.Name, "SecretAccess " + a.Name}}
+			r.add(PredatesGuard, h, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Namespace, Name: account}, what)
 		}
 	}
 }

@@ -82,6 +82,11 @@ func TestKinds(t *testing.T) {
 		"creation of roles":            {"team", rule(rbacv1.GroupName, "roles", "create"), ""},
 		"impersonate":                  {"", rule("", "users", "impersonate"), "ActsAsOthers"},
 		"impersonate a ServiceAccount": {"team", rule("", "serviceaccounts", "impersonate", "api"), "ActsAsOthers"},
+		"act as a user, constrained":   {"", rule("authentication.k8s.io", "users", "impersonate:user-info", "jo"), "ActsAsOthers"},
+		"act as a ServiceAccount, so":  {"team", rule("authentication.k8s.io", "serviceaccounts", "impersonate:serviceaccount"), "ActsAsOthers"},
+		"what to do as another":        {"team", rule("", "pods", "impersonate-on:user-info:get"), "ActsAsOthers"},
+		"all of authentication":        {"", rule("authentication.k8s.io", "*", "*"), "ActsAsOthers"},
+		"reviews of tokens":            {"", rule("authentication.k8s.io", "tokenreviews", "create"), ""},
 		"the kubelet's API":            {"", rule("", "nodes/proxy", "get"), "ReadsNodes"},
 		"that in a namespace is none":  {"team", rule("", "nodes/proxy", "get"), ""},
 		"tokens":                       {"team", rule("", "serviceaccounts/token", "create"), "GetsTokens"},
@@ -145,6 +150,7 @@ func TestWhatIsOfKubernetesIsLeftOut(t *testing.T) {
 		{Kind: "Group", Name: "system:masters"}, {Kind: "User", Name: "system:kube-scheduler"}, {Kind: "ServiceAccount", Namespace: "kube-system", Name: "x"},
 	} {
 		c := bound("", s, rule("", "secrets", "get"))
+		c.ClusterRoles[0].Name, c.ClusterRoleBindings[0].RoleRef.Name = "system:r", "system:r"
 		if r := run(c, audit.Options{}); len(r.Findings) != 0 || r.LeftOut != 1 {
 			t.Errorf("%v: %d findings, %d left out", s, len(r.Findings), r.LeftOut)
 		}
@@ -245,5 +251,73 @@ func TestPodsWithoutAGrant(t *testing.T) {
 	if f.Kind != audit.TakesWithoutGrant || f.Subject.String() != "ServiceAccount team/web" ||
 		!slices.Equal(f.Path, []string{"Pod team/old", "spec.volumes[0].secret.secretName", "SecretAccess access"}) || f.What != "takes Secret db" {
 		t.Errorf("finding %+v", f)
+	}
+}
+
+// Who is bound by a name that begins with system: is told of like anybody else, unless
+// both the subject and the role are Kubernetes' own.
+func TestNamesOfTheSystemHideNobody(t *testing.T) {
+	all := rule("", "secrets", "get,list")
+	named := func(role string, s rbacv1.Subject) audit.Cluster {
+		c := bound("", s, all)
+		c.ClusterRoles[0].Name, c.ClusterRoleBindings[0].RoleRef.Name = role, role
+		return c
+	}
+	user := func(name string) rbacv1.Subject {
+		return rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: name}
+	}
+	account := func(namespace, name string) rbacv1.Subject {
+		return rbacv1.Subject{Kind: "ServiceAccount", Namespace: namespace, Name: name}
+	}
+	for name, c := range map[string]struct {
+		cluster audit.Cluster
+		hidden  bool
+	}{
+		"a person with a role of the system's":     {named("system:controller:expand-controller", jo), false},
+		"a person with a name of the system's":     {named("reader", user("system:kube-friend")), false},
+		"such a person with such a role":           {named("system:kube-friends", user("system:kube-friend")), false},
+		"a ServiceAccount that somebody put there": {named("reader", account("kube-system", "backdoor")), false},
+		"a ServiceAccount with a controller's":     {named("system:controller:x", account("team", "x")), false},
+		"a controller of Kubernetes":               {named("system:controller:x", account("kube-system", "x")), true},
+		"the scheduler":                            {named("system:kube-scheduler", user("system:kube-scheduler")), true},
+		"cluster admins, as every cluster has":     {named("cluster-admin", rbacv1.Subject{Kind: "Group", Name: "system:masters"}), true},
+		"a person who is cluster admin":            {named("cluster-admin", jo), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := run(c.cluster, audit.Options{})
+			if hidden := len(r.Findings) == 0; hidden != c.hidden || c.hidden != (r.LeftOut > 0) {
+				t.Errorf("%d findings, %d are left out", len(r.Findings), r.LeftOut)
+			}
+			if r := run(c.cluster, audit.Options{All: true}); len(r.Findings) == 0 {
+				t.Error("--all leaves it out")
+			}
+		})
+	}
+}
+
+func TestWorkloadsFromBeforeTheGuard(t *testing.T) {
+	template := func(name, account string, created time.Time, secret string) audit.Template {
+		return audit.Template{Kind: "Deployment", Namespace: "team", Name: name, Created: created, Spec: corev1.PodSpec{
+			ServiceAccountName: account, Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret}}}},
+		}}
+	}
+	c := guarded()
+	c.Accesses[0].CreationTimestamp = metav1.NewTime(now)
+	c.Accesses[0].Spec.Secrets[0].Get = append(c.Accesses[0].Spec.Secrets[0].Get, v1alpha1.AccessGrant{Kind: "ServiceAccount", Name: "reader"})
+	before, after := now.Add(-time.Hour), now.Add(time.Hour)
+	elsewhere := template("elsewhere", "api", before, "db")
+	elsewhere.Namespace = "free"
+	c.Templates = []audit.Template{
+		template("old", "api", before, "db"), template("reads", "reader", before, "other"),
+		template("new", "api", after, "db"), template("another", "api", before, "other"), elsewhere,
+	}
+	var got []string
+	for _, f := range run(c, audit.Options{}).Findings {
+		if f.Kind == audit.PredatesGuard {
+			got = append(got, f.Path[0]+" "+f.What)
+		}
+	}
+	if want := []string{"Deployment team/old takes Secret db", "Deployment team/reads runs as ServiceAccount reader, which may read what is guarded"}; !slices.Equal(got, want) {
+		t.Errorf("found %q", got)
 	}
 }

@@ -72,6 +72,9 @@ func others(h held) map[Kind]string {
 	}
 	find(GivesRights, rbacv1.GroupName, []string{"roles", "clusterroles"}, "escalate", "bind")
 	find(ActsAsOthers, "", []string{"users", "groups", "serviceaccounts"}, "impersonate")
+	if what := constrained(rule); what != "" {
+		found[ActsAsOthers] = strings.TrimPrefix(found[ActsAsOthers]+"; "+what, "; ")
+	}
 	if h.namespace == "" {
 		find(ReadsNodes, "", []string{"nodes/proxy"}, "get", "create")
 	}
@@ -86,6 +89,25 @@ func others(h held) map[Kind]string {
 		find(CreatesPods, w.group, w.resources, writeVerbs...)
 	}
 	return found
+}
+
+// constrained are the verbs of constrained impersonation: whom to act as, by the group
+// authentication.k8s.io, and what to do then. The latter is nothing without the former,
+// which may be given elsewhere; both are told.
+func constrained(rule rbacv1.PolicyRule) string {
+	var verbs []string
+	for _, v := range rule.Verbs {
+		if strings.HasPrefix(v, "impersonate:") || strings.HasPrefix(v, "impersonate-on:") {
+			verbs = append(verbs, v)
+		}
+	}
+	if slices.Contains(rule.Verbs, "*") && slices.Contains(rule.APIGroups, "authentication.k8s.io") {
+		verbs = append(verbs, "*")
+	}
+	if len(verbs) == 0 {
+		return ""
+	}
+	return join(verbs) + " on " + join(rule.Resources) + names(rule)
 }
 
 // secrets judges the reading of Secrets.

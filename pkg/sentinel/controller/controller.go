@@ -54,6 +54,8 @@ type Reconciler struct {
 	Client client.Client
 	Mapper meta.RESTMapper
 	Events events.EventRecorder
+	// Metrics may be nil.
+	Metrics *Metrics
 	// Clock has to be one that only goes on: the system's has such a part.
 	Clock  clock.PassiveClock
 	Random io.Reader
@@ -62,8 +64,8 @@ type Reconciler struct {
 	// Term says that it is this operator's turn, or returns an error; agents refuse a
 	// term that is over.
 	Term func(context.Context) (int64, error)
-	// Scan begins to read etcd.
-	Scan func(resources []string) Reading
+	// Scan begins to read etcd, and sees to it that it is the API servers'.
+	Scan func(ctx context.Context, resources []string) (Reading, error)
 	// Serves says whether the API serves any object of a resource.
 	Serves   func(ctx context.Context, resource schema.GroupVersionResource) (bool, error)
 	Migrator migration.Migrator
@@ -115,7 +117,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{RequeueAfter: soon}, nil // look again at what it is now, and whose turn
 	}
 	if err != nil {
-		step = encryption.Step{Reason: encryption.Reason(string(step.Reason) + "Failed"), Message: err.Error(), Write: step.Write}
+		step = encryption.Step{Reason: failed(step.Reason, err), Message: err.Error(), Write: step.Write}
 	}
 	if ready := meta.FindStatusCondition(object.Status.Conditions, v1alpha1.ConditionReady); step.Action == encryption.ScanEtcd && ready != nil && ready.ObservedGeneration == object.Generation {
 		return ctrl.Result{RequeueAfter: soon}, nil // what was said last holds until all is read
@@ -165,7 +167,12 @@ func (r *Reconciler) decide(ctx context.Context, resources []string, want encryp
 // there would prove that nothing lies under a key.
 func (r *Reconciler) scan(ctx context.Context, names []string) (*encryption.Scan, error) {
 	if r.reading == nil {
-		r.reading, r.began = r.Scan(names), r.Clock.Now()
+		began := r.Clock.Now()
+		reading, err := r.Scan(ctx, names)
+		if err != nil {
+			return nil, err
+		}
+		r.reading, r.began = reading, began
 	}
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
@@ -224,14 +231,14 @@ func (r *Reconciler) want(o *v1alpha1.SecretEncryption) encryption.Want {
 func (r *Reconciler) act(ctx context.Context, o *v1alpha1.SecretEncryption, l look, step encryption.Step, want encryption.Want) (encryption.Step, error) {
 	switch step.Action {
 	case encryption.AddKey:
-		key, err := encryption.NewKey(want.Provider, want.Rotation, r.Clock.Now(), r.Random)
+		key, err := r.newKey(want)
 		if err != nil {
 			return step, err
 		}
 		if step, err = step.With(key); err != nil {
 			return step, err
 		}
-		if err := r.deposit(ctx, o, l.keysWith(key)); err != nil {
+		if err := r.deposit(ctx, o, l.keysWith(), key); err != nil {
 			return step, err
 		}
 		return step, r.write(ctx, o.Spec.Resources, l, step)
@@ -244,6 +251,19 @@ func (r *Reconciler) act(ctx context.Context, o *v1alpha1.SecretEncryption, l lo
 	default:
 		return step, nil
 	}
+}
+
+// newKey makes a key, or takes the one that was made before and that no file got: else
+// each attempt would leave one in escrow.
+func (r *Reconciler) newKey(want encryption.Want) (encryption.Key, error) {
+	if r.pending.Name != "" && want.SatisfiedBy(r.pending.Ref) {
+		return r.pending, nil
+	}
+	key, err := encryption.NewKey(want.Provider, want.Rotation, r.Clock.Now(), r.Random)
+	if err == nil {
+		r.pending = key
+	}
+	return key, err
 }
 
 // write writes the step's files, each in place of the one that was looked at.

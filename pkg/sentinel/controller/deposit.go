@@ -1,9 +1,9 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +16,29 @@ import (
 // maxEscrow is what a status has room for.
 const maxEscrow = 64
 
+// The reasons for which no key is used: it is not in escrow.
+const (
+	escrowFailed encryption.Reason = "EscrowFailed"
+	escrowFull   encryption.Reason = "EscrowFull"
+)
+
+// escrowError says why a key is not in escrow.
+type escrowError struct {
+	reason encryption.Reason
+	err    error
+}
+
+func (e *escrowError) Error() string { return e.err.Error() }
+func (e *escrowError) Unwrap() error { return e.err }
+
+// failed is the reason for a step that could not be done.
+func failed(of encryption.Reason, err error) encryption.Reason {
+	if e := (*escrowError)(nil); errors.As(err, &e) {
+		return e.reason
+	}
+	return of + "Failed"
+}
+
 // depositAll has every key of the files, and those that nodes have kept, in escrow.
 func (r *Reconciler) depositAll(ctx context.Context, o *v1alpha1.SecretEncryption, l look) error {
 	if o.Spec.Escrow == nil {
@@ -26,8 +49,11 @@ func (r *Reconciler) depositAll(ctx context.Context, o *v1alpha1.SecretEncryptio
 	// put in escrow then.
 	if to := recipients(o); r.escrowed != to {
 		kept, err := r.kept(ctx, o.Spec.Resources, l.term)
+		if err != nil && l.unseen() {
+			return nil // that holds back all else, and is said so
+		}
 		if err != nil {
-			return nil //nolint:nilerr // an agent that is unseen holds back all else, and is said so
+			return &escrowError{escrowFailed, fmt.Errorf("what nodes have kept is not put in escrow: %w", err)}
 		}
 		if err := r.deposit(ctx, o, append(keys, kept...)); err != nil {
 			return err
@@ -36,6 +62,11 @@ func (r *Reconciler) depositAll(ctx context.Context, o *v1alpha1.SecretEncryptio
 		return nil
 	}
 	return r.deposit(ctx, o, keys)
+}
+
+// unseen says whether an agent does not answer.
+func (l look) unseen() bool {
+	return slices.ContainsFunc(l.observed.Servers, func(s encryption.Server) bool { return s.FileProblem == encryption.FileUnseen })
 }
 
 // keysWith are the keys of all files, and some more.
@@ -49,51 +80,72 @@ func (l look) keysWith(more ...encryption.Key) []encryption.Key {
 }
 
 // deposit puts keys in escrow that are not, and stores that at once: what is done next
-// may rely on it.
-func (r *Reconciler) deposit(ctx context.Context, o *v1alpha1.SecretEncryption, keys []encryption.Key) error {
+// may rely on it. Fresh ones are in no file yet.
+func (r *Reconciler) deposit(ctx context.Context, o *v1alpha1.SecretEncryption, keys []encryption.Key, fresh ...encryption.Key) error {
 	if o.Spec.Escrow == nil {
 		return nil
 	}
-	to, changed := recipients(o), false
-	inUse := map[string]bool{}
-	for _, k := range keys {
-		inUse[k.String()] = true
+	to, all, changed := recipients(o), slices.Clone(o.Status.Escrow), false
+	put := func(k encryption.Key, unused bool) error {
+		if k.Provider == encryption.Identity {
+			return nil
+		}
 		is := func(e v1alpha1.EscrowedKey) bool { return e.Key == k.String() }
-		at := slices.IndexFunc(o.Status.Escrow, is)
-		if k.Provider == encryption.Identity || at >= 0 && o.Status.Escrow[at].Recipients == to {
-			continue
+		if at := slices.IndexFunc(all, is); at >= 0 && all[at].Recipients == to {
+			if all[at].Unused && !unused {
+				all[at].Unused, changed = false, true
+			}
+			return nil
 		}
 		data, err := escrow.Seal(k, o.Spec.Escrow.Recipients)
 		if err != nil {
-			return fmt.Errorf("put %s in escrow: %w", k, err)
+			return &escrowError{escrowFailed, fmt.Errorf("put %s in escrow: %w", k, err)}
 		}
-		o.Status.Escrow = append(slices.DeleteFunc(o.Status.Escrow, is), v1alpha1.EscrowedKey{Key: k.String(), Recipients: to, Data: data})
+		all = append(slices.DeleteFunc(all, is), v1alpha1.EscrowedKey{Key: k.String(), Recipients: to, Data: data, Unused: unused})
 		changed = true
+		return nil
+	}
+	for _, k := range keys {
+		if k.Ref == r.pending.Ref {
+			r.pending = encryption.Key{} // a file has it
+		}
+		if err := put(k, false); err != nil {
+			return err
+		}
+	}
+	for _, k := range fresh {
+		if err := put(k, true); err != nil {
+			return err
+		}
 	}
 	if !changed {
 		return nil
 	}
-	o.Status.Escrow = newest(o.Status.Escrow, inUse)
+	all, err := room(all, fresh)
+	if err != nil {
+		return err
+	}
+	o.Status.Escrow = all
 	if err := r.Client.Status().Update(ctx, o); err != nil {
-		return fmt.Errorf("store what is in escrow: %w", err)
+		return &escrowError{escrowFailed, fmt.Errorf("store what is in escrow: %w", err)}
 	}
 	return nil
 }
 
-// newest leaves out what there is no room for: the oldest of the keys that are not in
-// use.
-func newest(all []v1alpha1.EscrowedKey, inUse map[string]bool) []v1alpha1.EscrowedKey {
-	created := func(e v1alpha1.EscrowedKey) int64 {
-		provider, name, _ := strings.Cut(e.Key, "/")
-		return encryption.Ref{Provider: encryption.Provider(provider), Name: name}.Created().Unix()
-	}
-	all = slices.SortedStableFunc(slices.Values(all), func(a, b v1alpha1.EscrowedKey) int {
-		if inUse[a.Key] != inUse[b.Key] {
-			return map[bool]int{true: -1, false: 1}[inUse[a.Key]]
+// room leaves out keys that were made and that no file has been seen to have. Whatever
+// was in a file may be what an object lies under, or one of a snapshot of etcd: which of
+// these there are nobody here knows, so none makes room.
+func room(all []v1alpha1.EscrowedKey, fresh []encryption.Key) ([]v1alpha1.EscrowedKey, error) {
+	for len(all) > maxEscrow {
+		at := slices.IndexFunc(all, func(e v1alpha1.EscrowedKey) bool {
+			return e.Unused && !slices.ContainsFunc(fresh, func(k encryption.Key) bool { return k.String() == e.Key })
+		})
+		if at < 0 {
+			return nil, &escrowError{escrowFull, fmt.Errorf("%d keys are in escrow, and there is no room for another: store the resource with your snapshots of etcd, then take out of status.escrow those that no snapshot needs (kubectl edit secretencryption %s --subresource=status)", len(all)-1, v1alpha1.SecretEncryptionName)}
 		}
-		return cmp.Or(cmp.Compare(created(b), created(a)), strings.Compare(a.Key, b.Key))
-	})
-	return all[:min(len(all), maxEscrow)]
+		all = slices.Delete(all, at, at+1)
+	}
+	return all, nil
 }
 
 // recipients stands for the list of them.

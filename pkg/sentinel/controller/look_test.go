@@ -38,7 +38,9 @@ func TestAnEmptyEtcdProvesNothingWhereTheAPIServesObjects(t *testing.T) {
 			r := &Reconciler{
 				Mapper: mapper,
 				Clock:  clock.RealClock{},
-				Scan:   func([]string) Reading { return reading{{Provider: encryption.Identity}: c.lies} },
+				Scan: func(context.Context, []string) (Reading, error) {
+					return reading{{Provider: encryption.Identity}: c.lies}, nil
+				},
 				Serves: func(context.Context, schema.GroupVersionResource) (bool, error) { return c.serves, c.err },
 			}
 			scan, err := r.scan(t.Context(), []string{"secrets"})

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
@@ -22,6 +23,10 @@ type memory struct {
 	// failed is how often a server had failed to load files when a file was first seen
 	// that it does not run with.
 	failed map[string]failures
+	// answers is who has answered by each name, and when that was another server last.
+	answers map[string]answer
+	// pending is a key that is in escrow, and that no file got yet.
+	pending encryption.Key
 	// reading is the scan under way, which began at a time.
 	reading Reading
 	began   time.Time
@@ -37,6 +42,15 @@ type memory struct {
 	}
 }
 
+// distrust is how long a name counts for nothing after another server has answered by
+// it: behind a load balancer each look meets another, and looks are seconds apart.
+const distrust = 10 * time.Minute
+
+type answer struct {
+	id      string
+	changed time.Time
+}
+
 type failures struct {
 	file  string
 	count float64
@@ -45,16 +59,36 @@ type failures struct {
 // remember compares a look with those before.
 func (m *memory) remember(l *look, now time.Time) {
 	if m.failed == nil {
-		m.failed, m.forgot = map[string]failures{}, map[string]string{}
+		m.failed, m.forgot, m.answers = map[string]failures{}, map[string]string{}, map[string]answer{}
 	}
 	for i := range l.observed.Servers {
 		s := &l.observed.Servers[i]
+		m.answered(s, now)
 		s.Refused = m.refused(*s, l.failures[s.Name])
 	}
 	if !l.observed.StaysUnder(m.clean.write) || now.Sub(m.clean.looked) > maxGap {
 		m.clean.write, m.clean.since = encryption.Ref{}, time.Time{}
 	}
 	m.clean.looked = now
+}
+
+// answered takes a server for unseen where different ones answer by its name: what one
+// runs with says nothing of another.
+func (m *memory) answered(s *encryption.Server, now time.Time) {
+	if s.Unseen != "" || s.ID == "" {
+		return
+	}
+	last, ok := m.answers[s.Name]
+	switch {
+	case !ok:
+		last.id = s.ID
+	case last.id != s.ID:
+		last = answer{s.ID, now}
+	}
+	m.answers[s.Name] = last
+	if wait := distrust - now.Sub(last.changed); !last.changed.IsZero() && wait > 0 {
+		s.Unseen = fmt.Sprintf("the server: another one answered by this name not long ago; name each by its own address, not by that of a load balancer (where its host has got another name, it counts again in %s)", wait.Round(time.Second))
+	}
 }
 
 // refused says whether a server has failed to load since the file that lies there was

@@ -84,7 +84,7 @@ func newPlace(t *testing.T) *place {
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(o).WithStatusSubresource(o).Build(),
 		Mapper: mapper, Events: events.NewFakeRecorder(1000), Clock: p.clock, Random: rand.Reader,
 		Term:     func(context.Context) (int64, error) { return 1, p.turn },
-		Scan:     func([]string) Reading { return reading(p.objects) },
+		Scan:     func(context.Context, []string) (Reading, error) { return reading(p.objects), nil },
 		Migrator: migration.Migrator{Client: names}, Settle: 6 * time.Minute,
 	}
 	for i := range p.files {
@@ -371,7 +371,7 @@ func TestNoEscrowNoKey(t *testing.T) {
 		p.step()
 		p.load()
 	}
-	if !p.config(0).Equal(encryption.Off()) || p.ready() != "ReadKeyAddedFailed" {
+	if !p.config(0).Equal(encryption.Off()) || p.ready() != string(escrowFailed) {
 		t.Errorf("it says %s, and the file %v", p.ready(), p.config(0))
 	}
 }

@@ -20,6 +20,7 @@ const maxMessage = 1000
 func (r *Reconciler) report(ctx context.Context, o *v1alpha1.SecretEncryption, seen encryption.Observed, step encryption.Step) error {
 	before := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady)
 	changed := before == nil || before.Reason != string(step.Reason)
+	r.Metrics.observe(seen, step, float64(r.Clock.Now().Unix()))
 	o.Status.ObservedGeneration = o.Generation
 	o.Status.Servers = servers(seen)
 	o.Status.Key = key(step.Write)

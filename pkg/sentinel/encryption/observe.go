@@ -22,16 +22,24 @@ type Want struct {
 	Settle time.Duration
 }
 
-// satisfiedBy says whether a key is one that may be written with for good.
-func (w Want) satisfiedBy(r Ref) bool {
+// maxSkew is how far ahead of the clock a key's time may lie: two clocks differ by some.
+const maxSkew = time.Hour
+
+// SatisfiedBy says whether a key is one that may be written with for good.
+func (w Want) SatisfiedBy(r Ref) bool {
 	if r.Provider != w.Provider {
 		return false
 	}
 	if r.Provider == Identity {
 		return true
 	}
-	// A key from the future is as old as one from now: clocks jump.
-	return r.Rotation() == w.Rotation && (w.MaxAge <= 0 || w.Now.Sub(r.Created()) < w.MaxAge)
+	if r.Rotation() != w.Rotation || w.MaxAge <= 0 {
+		return r.Rotation() == w.Rotation
+	}
+	// A key that was made by a clock years ahead would be young for years. Nobody knows how
+	// old it is, so it is too old: once the clock is right, one that is made by it is not.
+	age := w.Now.Sub(r.Created())
+	return age < w.MaxAge && age > -maxSkew
 }
 
 // Observed is the whole of what a decision is based on.

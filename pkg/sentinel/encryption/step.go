@@ -226,7 +226,7 @@ func write(s Server, key Key, read []Key, reason Reason, message string) Step {
 // among is the newest of some keys that is wanted.
 func (w Want) among(keys []Key) (Key, bool) {
 	for _, k := range sorted(keys) {
-		if w.satisfiedBy(k.Ref) {
+		if w.SatisfiedBy(k.Ref) {
 			return k, true
 		}
 	}
@@ -269,7 +269,7 @@ func prove(o Observed, w Want, all []Key) Step {
 	if n := o.Scan.Elsewhere(key.Ref); n > 0 {
 		return Step{Action: Migrate, Reason: Migrating, Message: fmt.Sprintf("%d of %d objects lie under %s; not yet: %s", o.Scan.Total()-n, o.Scan.Total(), key.Ref, elsewhere(*o.Scan, key.Ref))}
 	}
-	wanted := w.satisfiedBy(key.Ref)
+	wanted := w.SatisfiedBy(key.Ref)
 	only := Config{keys: []Key{key}}
 	single := len(all) == 1
 	if single && wanted {

@@ -1,8 +1,8 @@
 // Package etcd reads from etcd itself which key each object lies under: the
 // only witness that is not the API server.
 //
-// It reads headers and names, and keeps no value. It trusts etcd, and the
-// header of each value: a value that claims a key and was not encrypted with it
+// It reads headers and names, and keeps no value. It trusts etcd, once it has seen that
+// it is the API servers', and the header of each value: a value that claims a key and was not encrypted with it
 // counts as that key's, and so holds the key back.
 package etcd
 
@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -37,6 +39,25 @@ type Scanner struct {
 	Prefix string
 	// For is how long one part of a reading takes, about.
 	For time.Duration
+	// Witness has to be there.
+	Witness Witness
+}
+
+// Witness is an object that the API server had a moment ago, and that changes all the
+// time. An etcd that has it, at the same revision or a later one, is the API server's,
+// and neither a copy of it nor a member that was left behind.
+type Witness struct {
+	// Path below the prefix: leases/NAMESPACE/NAME.
+	Path     string
+	UID      string
+	Revision int64
+}
+
+// ErrForeign says that what was read is not the API servers' etcd.
+var ErrForeign = errors.New("it is not the etcd that the API servers have (--etcd-endpoint), or not their part of it (--etcd-prefix): it has not the controller's lease as they have it")
+
+func (w Witness) seen(kvs []*mvccpb.KeyValue) bool {
+	return w.UID != "" && w.Revision > 0 && len(kvs) == 1 && kvs[0].ModRevision >= w.Revision && bytes.Contains(kvs[0].Value, []byte(w.UID))
 }
 
 // Reading is a scan that is under way. It goes on where it was, so that no part of it
@@ -92,12 +113,12 @@ func (r *Reading) page(ctx context.Context) (more bool, err error) {
 		r.from = folder
 		r.found[r.resources[0]] = &encryption.Scan{Objects: map[encryption.Ref]int{}, Examples: map[encryption.Ref][]string{}}
 	}
-	resp, err := r.get(ctx, clientv3.GetPrefixRangeEnd(folder))
+	resp, revision, err := r.get(ctx, clientv3.GetPrefixRangeEnd(folder))
 	if err != nil {
 		return false, err
 	}
 	if r.revision == 0 {
-		r.revision = resp.Header.Revision // later ones are those of the answer, not of what it read
+		r.revision = revision // later ones are those of the answer, not of what it read
 	}
 	bytes := 0
 	for _, kv := range resp.Kvs {
@@ -112,14 +133,22 @@ func (r *Reading) page(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-// get asks for fewer objects where an answer is too large, or does not come; why an
-// answer fails is the client's word.
-func (r *Reading) get(ctx context.Context, end string) (*clientv3.GetResponse, error) {
+// get asks for some objects and the witness at once, so that no member answers for one
+// alone: where several are named, one may be another cluster's. It asks for fewer objects
+// where an answer is too large, or does not come; why an answer fails is the client's
+// word.
+func (r *Reading) get(ctx context.Context, end string) (*etcdserverpb.RangeResponse, int64, error) {
 	for {
-		resp, err := r.scanner.KV.Get(ctx, r.from, clientv3.WithRange(end), clientv3.WithLimit(r.limit), clientv3.WithRev(r.revision))
+		resp, err := r.scanner.KV.Txn(ctx).Then(
+			clientv3.OpGet(r.scanner.path(r.scanner.Witness.Path)),
+			clientv3.OpGet(r.from, clientv3.WithRange(end), clientv3.WithLimit(r.limit), clientv3.WithRev(r.revision)),
+		).Commit()
 		switch {
 		case err == nil:
-			return resp, nil
+			if len(resp.Responses) != 2 || !r.scanner.Witness.seen(resp.Responses[0].GetResponseRange().GetKvs()) {
+				return nil, 0, ErrForeign
+			}
+			return resp.Responses[1].GetResponseRange(), resp.Header.GetRevision(), nil
 		case errors.Is(err, rpctypes.ErrCompacted) && r.revision != 0:
 			// It took longer than etcd keeps a revision. What changed since was written by
 			// servers that write with one key, or the reading counts for nothing: the newest
@@ -128,7 +157,7 @@ func (r *Reading) get(ctx context.Context, end string) (*clientv3.GetResponse, e
 		case r.limit > 1 && ctx.Err() == nil:
 			r.limit = max(1, r.limit/4)
 		default:
-			return nil, err
+			return nil, 0, err
 		}
 	}
 }
@@ -142,9 +171,9 @@ func note(scan *encryption.Scan, ref encryption.Ref, name string) {
 
 // folder is where the objects of a core resource lie. It is so for Secrets and
 // ConfigMaps, and for others not always: nodes are minions there.
-func (s Scanner) folder(resource string) string {
-	return strings.TrimSuffix(s.Prefix, "/") + "/" + resource + "/"
-}
+func (s Scanner) folder(resource string) string { return s.path(resource + "/") }
+
+func (s Scanner) path(below string) string { return strings.TrimSuffix(s.Prefix, "/") + "/" + below }
 
 // header reads what the API server puts before an encrypted value:
 // k8s:enc:<provider>:<version>:<key name>:

@@ -39,6 +39,9 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// witness is what the API server has said of its etcd, which store has.
+var witness = Witness{Path: "leases/ns/l", UID: "f00d", Revision: 40}
+
 // store has keys, of which each answer gives two at most, at a revision that goes on.
 type store struct {
 	clientv3.KV
@@ -50,10 +53,46 @@ type store struct {
 	// of objects with which none comes.
 	compacted int
 	tooMany   int64
+	// lease is the witness, none if there is none; from answers on that many it is lost.
+	lease *mvccpb.KeyValue
+	lost  int
 }
 
-func (s *store) Get(_ context.Context, from string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	op := clientv3.OpGet(from, opts...)
+func newStore() *store {
+	return &store{lease: &mvccpb.KeyValue{Key: []byte("/registry/leases/ns/l"), Value: []byte("k8s\x00 … f00d …"), ModRevision: 40}}
+}
+
+func (s *store) Txn(context.Context) clientv3.Txn { return &txn{store: s} }
+
+// txn is one of two reads.
+type txn struct {
+	clientv3.Txn
+	store *store
+	ops   []clientv3.Op
+}
+
+func (t *txn) Then(ops ...clientv3.Op) clientv3.Txn {
+	t.ops = ops
+	return t
+}
+
+func (t *txn) Commit() (*clientv3.TxnResponse, error) {
+	var first etcdserverpb.RangeResponse
+	if l := t.store.lease; l != nil && string(l.Key) == string(t.ops[0].KeyBytes()) && (t.store.lost == 0 || len(t.store.asked) < t.store.lost) {
+		first.Kvs = append(first.Kvs, l)
+	}
+	second, err := t.store.get(t.ops[1])
+	if err != nil {
+		return nil, err
+	}
+	of := func(r *etcdserverpb.RangeResponse) *etcdserverpb.ResponseOp {
+		return &etcdserverpb.ResponseOp{Response: &etcdserverpb.ResponseOp_ResponseRange{ResponseRange: r}}
+	}
+	return &clientv3.TxnResponse{Header: second.Header, Responses: []*etcdserverpb.ResponseOp{of(&first), of(second)}}, nil
+}
+
+func (s *store) get(op clientv3.Op) (*etcdserverpb.RangeResponse, error) {
+	from := string(op.KeyBytes())
 	s.asked = append(s.asked, op.Rev())
 	if len(s.asked) == s.compacted {
 		return nil, rpctypes.ErrCompacted
@@ -62,7 +101,7 @@ func (s *store) Get(_ context.Context, from string, opts ...clientv3.OpOption) (
 		return nil, errors.New("the answer is too large")
 	}
 	s.current++
-	resp := &clientv3.GetResponse{Header: &etcdserverpb.ResponseHeader{Revision: s.current}}
+	resp := &etcdserverpb.RangeResponse{Header: &etcdserverpb.ResponseHeader{Revision: s.current}}
 	for _, k := range s.keys {
 		switch {
 		case k < from || k >= string(op.RangeBytes()):
@@ -94,10 +133,11 @@ func read(t *testing.T, r *Reading) (parts int) {
 }
 
 func TestAScanReadsAllPagesAsOfOneRevision(t *testing.T) {
-	s := &store{current: 41}
+	s := newStore()
+	s.current = 41
 	s.fill("configmaps", 1)
 	s.fill("secrets", 5)
-	r := Scanner{KV: s, Prefix: "/registry", For: time.Minute}.Begin([]string{"secrets", "configmaps"})
+	r := Scanner{KV: s, Prefix: "/registry", For: time.Minute, Witness: witness}.Begin([]string{"secrets", "configmaps"})
 	if parts := read(t, r); parts != 1 {
 		t.Errorf("it took %d parts", parts)
 	}
@@ -110,9 +150,10 @@ func TestAScanReadsAllPagesAsOfOneRevision(t *testing.T) {
 // A large cluster is read in parts, none of which begins anew, even where etcd has
 // forgotten the revision meanwhile.
 func TestAScanGoesOnWhereItWas(t *testing.T) {
-	s := &store{compacted: 3}
+	s := newStore()
+	s.compacted = 3
 	s.fill("secrets", 9)
-	r := Scanner{KV: s, Prefix: "/registry"}.Begin([]string{"secrets"})
+	r := Scanner{KV: s, Prefix: "/registry", Witness: witness}.Begin([]string{"secrets"})
 	if parts := read(t, r); parts != 5 {
 		t.Errorf("it took %d parts, not one a page", parts)
 	}
@@ -122,21 +163,56 @@ func TestAScanGoesOnWhereItWas(t *testing.T) {
 }
 
 func TestAnAnswerHasABoundedSize(t *testing.T) {
-	s := &store{tooMany: 3}
+	s := newStore()
+	s.tooMany = 3
 	s.fill("secrets", 5)
-	r := Scanner{KV: s, Prefix: "/registry", For: time.Minute}.Begin([]string{"secrets"})
+	r := Scanner{KV: s, Prefix: "/registry", For: time.Minute, Witness: witness}.Begin([]string{"secrets"})
 	if read(t, r); r.Found()["secrets"].Total() != 5 {
 		t.Errorf("%v", r.Found())
 	}
-	s = &store{tooMany: 1}
+	s = newStore()
+	s.tooMany = 1
 	s.fill("secrets", 5)
-	if _, err := (Scanner{KV: s, Prefix: "/registry", For: time.Minute}).Begin([]string{"secrets"}).Continue(t.Context()); err == nil {
+	if _, err := (Scanner{KV: s, Prefix: "/registry", For: time.Minute, Witness: witness}).Begin([]string{"secrets"}).Continue(t.Context()); err == nil {
 		t.Error("an etcd that never answers is read")
 	}
-	s = &store{value: strings.Repeat("x", pageBytes/3)}
+	s = newStore()
+	s.value = strings.Repeat("x", pageBytes/3)
 	s.fill("secrets", 8)
-	r = Scanner{KV: s, Prefix: "/registry", For: time.Minute}.Begin([]string{"secrets"})
+	r = Scanner{KV: s, Prefix: "/registry", For: time.Minute, Witness: witness}.Begin([]string{"secrets"})
 	if read(t, r); r.limit > 3 {
 		t.Errorf("it asks for %d objects of %d bytes each", r.limit, pageBytes/3)
+	}
+}
+
+// An etcd with objects in it proves nothing, if it is not the one that the API server
+// speaks to: another cluster's, one that a backup was restored to, a member that was left
+// behind, or one of these among those that are named.
+func TestAnotherEtcdIsNotRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		change  func(*store, *Scanner)
+		foreign bool
+	}{
+		"the API server's":            {change: func(*store, *Scanner) {}},
+		"one that went on since":      {change: func(s *store, _ *Scanner) { s.lease.ModRevision = 4000 }},
+		"another cluster's":           {change: func(s *store, _ *Scanner) { s.lease.Value = []byte("k8s\x00 … beef …") }, foreign: true},
+		"an older copy":               {change: func(s *store, _ *Scanner) { s.lease.ModRevision = 39 }, foreign: true},
+		"one without the lease":       {change: func(s *store, _ *Scanner) { s.lease = nil }, foreign: true},
+		"another prefix":              {change: func(_ *store, r *Scanner) { r.Prefix = "/other" }, foreign: true},
+		"another for the second page": {change: func(s *store, _ *Scanner) { s.lost = 2 }, foreign: true},
+		"nobody knows which it is":    {change: func(_ *store, r *Scanner) { r.Witness.UID = "" }, foreign: true},
+		"nobody knows how new it is":  {change: func(_ *store, r *Scanner) { r.Witness.Revision = 0 }, foreign: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore()
+			s.fill("secrets", 5)
+			scanner := Scanner{KV: s, Prefix: "/registry", For: time.Minute, Witness: witness}
+			c.change(s, &scanner)
+			r := scanner.Begin([]string{"secrets"})
+			done, err := r.Continue(t.Context())
+			if errors.Is(err, ErrForeign) != c.foreign || done == c.foreign {
+				t.Errorf("done: %v, %v", done, err)
+			}
+		})
 	}
 }

@@ -57,16 +57,26 @@ func (l *Lease) Lock() resourcelock.Interface {
 // that is higher than any that a candidate before it was given, and no higher than
 // any that one after it will be.
 func (l *Lease) Term(ctx context.Context) (int64, error) {
+	_, term, err := l.Seen(ctx)
+	return term, err
+}
+
+// Seen is the lease's UID, and the revision at which the API server's etcd has it: where
+// another etcd is read, it is not there, or not as new.
+func (l *Lease) Seen(ctx context.Context) (uid string, revision int64, err error) {
 	lease, err := l.client.Leases(l.namespace).Get(ctx, Name, metav1.GetOptions{})
 	if err != nil {
-		return 0, fmt.Errorf("whose turn is it: %w", err)
+		return "", 0, fmt.Errorf("whose turn is it: %w", err)
 	}
 	if holder := lease.Spec.HolderIdentity; holder == nil || *holder != l.identity {
-		return 0, ErrNotOurs
+		return "", 0, ErrNotOurs
 	}
-	term, err := strconv.ParseInt(lease.ResourceVersion, 10, 64)
-	if err != nil || term <= 0 {
-		return 0, fmt.Errorf("the lease's revision is %q, which is no number", lease.ResourceVersion)
+	revision, err = strconv.ParseInt(lease.ResourceVersion, 10, 64)
+	if err != nil || revision <= 0 || lease.UID == "" {
+		return "", 0, fmt.Errorf("the lease's revision is %q, which is no number, or it has no UID", lease.ResourceVersion)
 	}
-	return term, nil
+	return string(lease.UID), revision, nil
 }
+
+// Path is where the lease lies in etcd, below the API servers' prefix.
+func (l *Lease) Path() string { return "leases/" + l.namespace + "/" + Name }

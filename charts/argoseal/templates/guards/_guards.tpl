@@ -33,14 +33,38 @@ request.userInfo.username in ['system:kube-controller-manager'
 {{- range . }}, 'system:serviceaccount:kube-system:{{ . }}'{{ end }}]
 {{- end }}
 
-{{/* CEL: the user is one of Argo's controllers. Call with $. */}}
+{{/*
+CEL: the user is one of Argo's controllers. Call with $. Those that are followed the
+notary writes into the policies' parameter; of namespaces that are not named it could
+name none.
+*/}}
 {{- define "argoseal.guard.argo" -}}
+{{- if .Values.argo.namespaces -}}
+({{ include "argoseal.guard.argoGiven" . }} || {{ include "argoseal.guard.argoNear" . }} && request.userInfo.username in params.?data[?'controllers'].orValue('').split('\n'))
+{{- else -}}
+{{ include "argoseal.guard.argoGiven" . }}
+{{- end -}}
+{{- end }}
+
+{{/* CEL: the user is one of the controllers that are given or were found. Call with $. */}}
+{{- define "argoseal.guard.argoGiven" -}}
 {{- $argo := include "argoseal.argo" . | fromJson -}}
 request.userInfo.username in [
 {{- range $i, $c := $argo.controllers }}{{ if $i }}, {{ end }}'system:serviceaccount:{{ $c | replace "/" ":" }}'{{ end }}]
 {{- end }}
 
-{{/* A binding that denies. Call with (list $ "name" inLabelledNamespacesOnly). */}}
+{{/*
+CEL: the user is a ServiceAccount of a namespace whose Argo is followed: all that the
+conditions of webhooks, which have no parameter, can tell. Call with $.
+*/}}
+{{- define "argoseal.guard.argoNear" -}}
+[{{ range $i, $n := .Values.argo.namespaces }}{{ if $i }}, {{ end }}'system:serviceaccount:{{ $n }}:'{{ end }}].exists(p, request.userInfo.username.startsWith(p))
+{{- end }}
+
+{{/*
+A binding that denies. Call with (list $ "name" inLabelledNamespacesOnly), and true at
+the end if the policy asks for Argo's controllers: without the parameter it denies.
+*/}}
 {{- define "argoseal.guard.binding" -}}
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
@@ -50,6 +74,9 @@ metadata:
 spec:
   policyName: {{ index . 1 }}
   validationActions: [Deny]
+  {{- if and (gt (len .) 3) (index . 0).Values.argo.namespaces }}
+  paramRef: {name: argoseal-argo, namespace: {{ (index . 0).Release.Namespace }}, parameterNotFoundAction: Deny}
+  {{- end }}
   {{- if index . 2 }}
   matchResources:
     namespaceSelector:
@@ -97,7 +124,7 @@ variables.name. Every ConfigMap and Secret that our programs make is here.
 {{- $root := . -}}
 {{- range $writer, $objects := dict
   "webhook" (list "Secret/argoseal-tag-key" "Secret/argoseal-webhook-tls")
-  "notary" (list "Secret/argoseal-signing-key" "Secret/argoseal-parameter-key" "ConfigMap/argoseal-notary-key" "ConfigMap/argoseal-trusted" "ConfigMap/argoseal-believed" "ConfigMap/argoseal-epochs")
+  "notary" (list "Secret/argoseal-signing-key" "Secret/argoseal-parameter-key" "ConfigMap/argoseal-notary-key" "ConfigMap/argoseal-trusted" "ConfigMap/argoseal-believed" "ConfigMap/argoseal-epochs" "ConfigMap/argoseal-argo")
   "rekor" (list "Secret/argoseal-log-key" "ConfigMap/argoseal-trusted-root")
 }}
 {{- range $objects }}

@@ -29,6 +29,7 @@ import (
 // The reasons of condition Ready.
 const (
 	reasonInForce      = "InForce"
+	reasonAudited      = "Audited"
 	reasonFailed       = "Failed"
 	reasonGuardedTwice = "GuardedTwice"
 )
@@ -231,6 +232,9 @@ func (r *Reconciler) report(ctx context.Context, a *v1alpha1.SecretAccess, plan 
 	case len(twice) > 0:
 		ready.Status, ready.Reason = metav1.ConditionFalse, reasonGuardedTwice
 		ready.Message = text.Cut("pods need a grant of every SecretAccess that guards a Secret: "+strings.Join(twice, ", "), maxMessage)
+	}
+	if ready.Reason == reasonInForce && a.Spec.Enforcement == v1alpha1.EnforcementAudit {
+		ready.Reason, ready.Message = reasonAudited, "nothing is refused, because spec.enforcement is Audit; "+ready.Message
 	}
 	a.Status.ObservedGeneration = a.Generation
 	a.Status.Granted, a.Status.Expired = int32(plan.Granted), int32(plan.Expired)

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/trace"
+)
+
+// taintOptions are the flags of taint.
+type taintOptions struct {
+	traceOptions
+	reason string
+	name   string
+	dryRun bool
+}
+
+const taintExample = `  # whom would it touch? nothing is changed
+  argoseal taint sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --dry-run
+
+  # an artifact, an image that steps ran, a commit, everything that a workflow made
+  argoseal taint sha256:9f86d0… --reason "built on a stolen laptop"
+  argoseal taint python@sha256:2c26b4… --reason CVE-2026-1234
+  argoseal taint 4b825dc642cb6eb9a060e54bf8d69288fbee4904 --reason "backdoor"
+  argoseal taint workflow:0c1f0d4a-32f3-4f6e-9a44-3f1f6a2d6c11 --reason "its author left"
+
+  # trust it again
+  kubectl delete revocation NAME`
+
+func taintCommand() *cobra.Command {
+	o := &taintOptions{}
+	c := &cobra.Command{
+		Use:   "taint DIGEST|IMAGE@DIGEST|COMMIT|workflow:UID",
+		Short: "Take back trust in something, and list everything that was made from it",
+		Long: `Take back trust in an artifact, an image, a commit or a workflow: make a Revocation,
+which the gate honours within seconds in every namespace. What the Revocation names is
+refused, and so is what was made from it directly. What was made from that in turn is
+listed, with how many steps lie between: taint those, too, where they are affected.
+
+Descendants are found in the records of the cluster whose bundles hold under --key and
+--trusted-root, as with argoseal trace. To make a Revocation takes the right to do so,
+which the ClusterRole argoseal-operator has.`,
+		Example: taintExample,
+		Args:    usageArgs(cobra.ExactArgs(1)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
+	}
+	o.connection(c.Flags())
+	f := c.Flags()
+	f.StringVar(&o.reason, "reason", "", "why, as whoever is refused reads it (required, but for --dry-run)")
+	f.StringVar(&o.name, "name", "", "name of the Revocation (default: made from what is tainted)")
+	f.BoolVar(&o.dryRun, "dry-run", false, "list what would be touched, and change nothing")
+	f.StringVarP(&o.output, "output", "o", "table", "table or json")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+var (
+	commitID    = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	workflowUID = regexp.MustCompile(`^workflow:([0-9A-Za-z-]{1,64})$`)
+)
+
+// tainted reads what is to be revoked.
+func tainted(what string) (*v1alpha1.Revocation, error) {
+	r := &v1alpha1.Revocation{}
+	image, hex, named := strings.Cut(what, "sha256:")
+	digest, err := artifact.ParseDigest(hex)
+	uid := workflowUID.FindStringSubmatch(what)
+	switch {
+	case named && err == nil && image == "":
+		r.Name, r.Spec.Digests = "artifact-"+hex[:16], []string{string(digest)}
+	case named && err == nil && strings.HasSuffix(image, "@"):
+		r.Name, r.Spec.Images = "image-"+hex[:16], []string{string(digest)}
+	case commitID.MatchString(what):
+		r.Name, r.Spec.Commits = "commit-"+what[:16], []string{what}
+	case uid != nil:
+		r.Name, r.Spec.Workflows = "workflow-"+strings.ToLower(uid[1]), []string{uid[1]}
+	default:
+		return nil, usage(fmt.Errorf("%q is none of sha256:HEX, IMAGE@sha256:HEX, a whole commit id, and workflow:UID", what))
+	}
+	return r, nil
+}
+
+// taintReport is what -o json prints.
+type taintReport struct {
+	Revocation  string             `json:"revocation,omitempty"`
+	DryRun      bool               `json:"dryRun,omitempty"`
+	Descendants []trace.Descendant `json:"descendants"`
+}
+
+func (o *taintOptions) run(cmd *cobra.Command, what string) error {
+	if o.output != "table" && o.output != "json" {
+		return usage(fmt.Errorf("--output is %q, want table or json", o.output))
+	}
+	r, err := tainted(what)
+	if err != nil {
+		return err
+	}
+	if o.name != "" {
+		r.Name = o.name
+	}
+	if r.Spec.Reason = strings.TrimSpace(o.reason); r.Spec.Reason == "" && !o.dryRun {
+		return usage(fmt.Errorf("--reason is missing: whoever is refused reads it (or give --dry-run)"))
+	}
+	root, err := o.trust.root()
+	if err != nil {
+		return err
+	}
+	api, err := connect(o.kubeconfig, o.context)
+	if err != nil {
+		return err
+	}
+	// First of all it stops; who was touched is found afterwards.
+	report := taintReport{Revocation: r.Name, DryRun: o.dryRun, Descendants: []trace.Descendant{}}
+	if !o.dryRun {
+		if err := api.Create(cmd.Context(), r); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("making the Revocation: %w", err)
+		} else if err != nil {
+			return usage(fmt.Errorf("there is a Revocation %s already: look at it with kubectl, or give --name", r.Name))
+		}
+		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "revocation %s is made; looking for what was made from it\n", r.Name)
+	}
+	links, err := o.links(cmd, api, root.Verify, r)
+	if err != nil {
+		return err
+	}
+	report.Descendants = append(report.Descendants, trace.Descend(links)...)
+	if o.output == "json" {
+		e := json.NewEncoder(cmd.OutOrStdout())
+		e.SetIndent("", "  ")
+		return e.Encode(report)
+	}
+	return report.table(cmd.OutOrStdout())
+}
+
+func (r taintReport) table(to io.Writer) error {
+	if len(r.Descendants) == 0 {
+		_, err := fmt.Fprintln(to, "No record was touched.")
+		return err
+	}
+	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "STEPS BETWEEN\tNAMESPACE\tWORKFLOW\tTEMPLATE\tBECAUSE\tMADE")
+	for _, d := range r.Descendants {
+		made := make([]string, 0, len(d.Made))
+		for _, m := range d.Made {
+			made = append(made, m.URI)
+		}
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", d.Distance, d.Namespace, d.Workflow, printable(d.Template), printable(d.Because), printable(strings.Join(made, " ")))
+	}
+	return t.Flush()
+}
+
+// links reads and verifies every record. One that does not hold is told of, and left out:
+// the gate refuses it anyway.
+func (o *taintOptions) links(cmd *cobra.Command, api client.Client, verified func([]byte) (*provenance.Statement, error), r *v1alpha1.Revocation) ([]trace.Link, error) {
+	var links []trace.Link
+	err := o.each(cmd, api, func(p *v1alpha1.Provenance) error {
+		if p.Status.Bundle == "" {
+			return nil
+		}
+		s, err := verified([]byte(p.Status.Bundle))
+		if err == nil && (s.Step.Namespace != p.Namespace || s.Step.Pod.UID != p.Name) {
+			err = fmt.Errorf("it is the seal of another pod")
+		}
+		if err != nil {
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "record %s/%s is left out: %s\n", p.Namespace, p.Name, printable(err.Error()))
+			return nil
+		}
+		named := policy.RevokedBy(r, s)
+		for _, sub := range s.Subjects {
+			for _, d := range r.Spec.Digests {
+				if string(sub.SHA256) == d || string(sub.Tree) == d {
+					named = "artifact sha256:" + d
+				}
+			}
+		}
+		if links = append(links, trace.LinkOf(s, named)); len(links) > maxEntries {
+			return usage(fmt.Errorf("there are more than %d records: name namespaces", maxEntries))
+		}
+		return nil
+	})
+	return links, err
+}

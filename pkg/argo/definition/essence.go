@@ -1,0 +1,94 @@
+package definition
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kjson "k8s.io/apimachinery/pkg/util/json"
+)
+
+// Essence is what counts of a Workflow, as the API server spells it. One that runs has
+// a status of a megabyte, of which that is Argo's copies of templates alone.
+type Essence struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		Namespace         string      `json:"namespace"`
+		Name              string      `json:"name"`
+		UID               string      `json:"uid"`
+		CreationTimestamp metav1.Time `json:"creationTimestamp"`
+	} `json:"metadata"`
+	Spec   json.RawMessage `json:"spec"`
+	Status struct {
+		StoredTemplates            json.RawMessage `json:"storedTemplates"`
+		StoredWorkflowTemplateSpec json.RawMessage `json:"storedWorkflowTemplateSpec"`
+	} `json:"status"`
+}
+
+// ReadEssence reads it from a Workflow's JSON. Names of fields count to the letter.
+func ReadEssence(raw []byte) (*Essence, error) {
+	e := &Essence{}
+	if err := kjson.Unmarshal(raw, e); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Size is how many bytes it has, about.
+func (e *Essence) Size() int {
+	return len(e.Spec) + len(e.Status.StoredTemplates) + len(e.Status.StoredWorkflowTemplateSpec) + 512
+}
+
+// Digest is equal for two only if Parse gives the same for both.
+func (e *Essence) Digest() ([sha256.Size]byte, error) {
+	all, err := json.Marshal([]string{
+		e.APIVersion, e.Kind, e.Metadata.Namespace, e.Metadata.Name, e.Metadata.UID, e.Metadata.CreationTimestamp.UTC().String(),
+		spelled(e.Spec), spelled(e.Status.StoredTemplates), spelled(e.Status.StoredWorkflowTemplateSpec),
+	})
+	return sha256.Sum256(all), err
+}
+
+// spelled tells what is not there from everything that is.
+func spelled(raw json.RawMessage) string {
+	if raw == nil {
+		return ""
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// Parse is Parse of the Workflow.
+func (e *Essence) Parse() (*Workflow, error) {
+	metadata := map[string]any{"namespace": e.Metadata.Namespace, "name": e.Metadata.Name, "uid": e.Metadata.UID}
+	if !e.Metadata.CreationTimestamp.IsZero() {
+		metadata["creationTimestamp"] = e.Metadata.CreationTimestamp.UTC().Format(time.RFC3339)
+	}
+	object := map[string]any{"apiVersion": e.APIVersion, "kind": e.Kind, "metadata": metadata}
+	status := map[string]any{}
+	for _, field := range []struct {
+		of   map[string]any
+		name string
+		raw  json.RawMessage
+	}{
+		{object, "spec", e.Spec},
+		{status, "storedTemplates", e.Status.StoredTemplates},
+		{status, "storedWorkflowTemplateSpec", e.Status.StoredWorkflowTemplateSpec},
+	} {
+		if field.raw == nil {
+			continue
+		}
+		var value any
+		if err := kjson.Unmarshal(field.raw, &value); err != nil {
+			return nil, err
+		}
+		field.of[field.name] = value
+	}
+	if len(status) > 0 {
+		object["status"] = status
+	}
+	return Parse(&unstructured.Unstructured{Object: object})
+}

@@ -1,0 +1,59 @@
+package artifact
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// azure is Azure Blob Storage. It keeps the name of a blob as it is spelled, but for
+// backslashes, which it takes for slashes, and for dots at the end of a segment, which
+// clients drop: learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
+var azure = store{scheme: "azure", server: true, check: func(l Location) error {
+	switch {
+	case !azureHost.MatchString(l.Store):
+		return fmt.Errorf("store %q is not HOST or HOST:PORT", l.Store)
+	case !azureContainer.MatchString(l.Bucket):
+		return fmt.Errorf("container %q is none of Azure's", l.Bucket)
+	case strings.Contains(l.Key, `\`):
+		return fmt.Errorf("blob %q has a backslash, which is a slash in Azure", l.Key)
+	}
+	for segment := range strings.SplitSeq(l.Key, "/") {
+		if strings.HasSuffix(segment, ".") {
+			return fmt.Errorf("blob %q has a segment that ends in a dot, which Azure may drop", l.Key)
+		}
+	}
+	return nil
+}}
+
+var (
+	azureHost = regexp.MustCompile(`^(\[[0-9a-f:.]+\]|[a-z0-9.-]*[a-z0-9])(:[1-9][0-9]{0,4})?$`)
+	// azureContainer matches names of containers, those that Azure gives itself included.
+	azureContainer = regexp.MustCompile(`^(\$root|\$web|\$logs|[a-z0-9](-?[a-z0-9]){2,62})$`)
+)
+
+// InAzure is the container at an endpoint, the URL of an account's service, such as
+// https://ACCOUNT.blob.core.windows.net, or says why that is none. Whether it is asked
+// with TLS makes no other place, nor does the port that goes without saying. What it
+// says quotes no endpoint, which may have credentials.
+func InAzure(endpoint, container string) (Location, error) {
+	u, err := url.Parse(endpoint)
+	switch {
+	case err != nil, u.Scheme != "https" && u.Scheme != "http":
+		return Location{}, errors.New("endpoint is not https://HOST")
+	case u.User != nil, strings.ContainsAny(endpoint, "?#"):
+		return Location{}, errors.New("endpoint has more than a host")
+	case u.Path != "" && u.Path != "/":
+		return Location{}, errors.New("endpoint has a path: give a host that names the account")
+	}
+	host := strings.ToLower(u.Host)
+	if !azureHost.MatchString(host) {
+		return Location{}, errors.New("endpoint is not https://HOST in its plain spelling")
+	}
+	if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return Location{Scheme: SchemeAzure, Store: host, Bucket: container}, nil
+}

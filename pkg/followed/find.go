@@ -1,0 +1,92 @@
+package followed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/argo/controller"
+)
+
+// most is how many objects of a kind are read of a namespace. More is an error: what is
+// left out could be Argo.
+const most = 1000
+
+// Found is what runs now, without repetitions.
+type Found struct {
+	// Controllers are user names.
+	Controllers, ExecutorImages, ExecutorEnv []string
+	// Deployments are those of controllers.
+	Deployments []*appsv1.Deployment
+	// Untold are Deployments whose executor nothing tells.
+	Untold []string
+}
+
+// find looks at the Deployments of namespaces, and at those of their ReplicaSets that
+// have pods still. Any error says that nothing is known.
+func find(ctx context.Context, api client.Reader, namespaces []string) (Found, error) {
+	var f Found
+	for _, ns := range namespaces {
+		var deployments appsv1.DeploymentList
+		var sets appsv1.ReplicaSetList
+		if err := errors.Join(
+			api.List(ctx, &deployments, client.InNamespace(ns), client.Limit(most)),
+			api.List(ctx, &sets, client.InNamespace(ns), client.Limit(most)),
+		); err != nil {
+			return Found{}, fmt.Errorf("namespace %s: %w", ns, err)
+		}
+		if deployments.Continue != "" || sets.Continue != "" {
+			return Found{}, fmt.Errorf("namespace %s has more than %d Deployments or ReplicaSets", ns, most)
+		}
+		for i := range deployments.Items {
+			if err := f.add(ctx, api, &deployments.Items[i], sets.Items); err != nil {
+				return Found{}, fmt.Errorf("namespace %s: %w", ns, err)
+			}
+		}
+	}
+	for _, names := range []*[]string{&f.Controllers, &f.ExecutorImages, &f.ExecutorEnv, &f.Untold} {
+		slices.Sort(*names)
+		*names = slices.Compact(*names)
+	}
+	return f, nil
+}
+
+// add adds what a Deployment runs, if it runs a controller, and is to run.
+func (f *Found) add(ctx context.Context, api client.Reader, d *appsv1.Deployment, sets []appsv1.ReplicaSet) error {
+	all := controller.Of(&d.Spec.Template.Spec)
+	if len(all) == 0 {
+		return nil
+	}
+	f.Deployments = append(f.Deployments, d)
+	for _, s := range sets {
+		owner := metav1.GetControllerOf(&s)
+		if owner != nil && owner.Kind == "Deployment" && owner.UID == d.UID && s.Status.Replicas > 0 {
+			all = append(all, controller.Of(&s.Spec.Template.Spec)...)
+		}
+	}
+	for _, c := range all {
+		var settings corev1.ConfigMap
+		if err := api.Get(ctx, client.ObjectKey{Namespace: d.Namespace, Name: c.ConfigMap}, &settings); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("configmap %s: %w", c.ConfigMap, err)
+		}
+		executor, err := c.Executor(settings.Data)
+		if err != nil {
+			return err
+		}
+		f.Controllers = append(f.Controllers, username(d.Namespace, c.Account))
+		f.ExecutorEnv = append(f.ExecutorEnv, executor.Env...)
+		if executor.Image == "" {
+			f.Untold = append(f.Untold, d.Namespace+"/"+d.Name)
+		} else {
+			f.ExecutorImages = append(f.ExecutorImages, executor.Image)
+		}
+	}
+	return nil
+}

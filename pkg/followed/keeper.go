@@ -1,0 +1,215 @@
+package followed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/retry"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/cluster"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/text"
+)
+
+const (
+	// lookAgain bounds how long a missed event can go unnoticed, and by how much
+	// what runs no more counts longer for the admission policies.
+	lookAgain = 5 * time.Minute
+	// pause keeps namespaces in which much changes from keeping us busy.
+	pause = 500 * time.Millisecond
+	// lookTimeout bounds the calls of one look.
+	lookTimeout = 20 * time.Second
+	// maxNote keeps an event's note within what Kubernetes allows.
+	maxNote = 1000
+)
+
+// patience is for replicas that look at the same change.
+var patience = wait.Backoff{Steps: 8, Duration: 10 * time.Millisecond, Factor: 2, Jitter: 0.5}
+
+// Keeper writes the record. Every replica has one; they find the same.
+type Keeper struct {
+	// API reads and writes at the API server itself.
+	API client.Client
+	// Namespace is Argoseal's own.
+	Namespace string
+	// Of are the namespaces that the operator named.
+	Of []string
+	// Remember is told what runs before anybody else is, so that nobody admits a pod
+	// that the notary would not know.
+	Remember func(ctx context.Context, now Record) error
+	Events   events.EventRecorder
+	Clock    clock.PassiveClock
+	Log      logr.Logger
+
+	found   atomic.Int64
+	changes changes
+}
+
+// SetupWithManager has the manager look in every replica whenever something changes.
+func (k *Keeper) SetupWithManager(ctx context.Context, m manager.Manager) error {
+	changed := make(chan struct{}, 1)
+	err := cluster.Watch(ctx, m, &corev1.ConfigMap{}, k.Namespace, v1alpha1.ConfigMapArgo, changed)
+	for _, object := range []client.Object{&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.ConfigMap{}} {
+		err = errors.Join(err, cluster.WatchIn(ctx, m, object, k.Of, changed))
+	}
+	return errors.Join(err, m.Add(keeping{k, changed}))
+}
+
+// Look looks once. On an error what is on record stays there.
+func (k *Keeper) Look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	now, err := find(ctx, k.API, k.Of)
+	if err != nil {
+		return err
+	}
+	k.found.Store(int64(len(now.Deployments)))
+	again := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+	return retry.OnError(patience, again, func() error { return k.record(ctx, now) })
+}
+
+// record merges what was found into the ConfigMap.
+func (k *Keeper) record(ctx context.Context, now Found) error {
+	var c corev1.ConfigMap
+	err := k.API.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: v1alpha1.ConfigMapArgo}, &c)
+	missing := apierrors.IsNotFound(err)
+	if err != nil && !missing {
+		return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapArgo, err)
+	}
+	if missing {
+		c.Namespace, c.Name = k.Namespace, v1alpha1.ConfigMapArgo
+	}
+	before, err := Parse(&c)
+	if err != nil {
+		return err
+	}
+	after := before.clone()
+	at := k.Clock.Now()
+	after.merge(now, at)
+	if err := k.Remember(ctx, after); err != nil {
+		return err
+	}
+	had := maps.Clone(c.Data)
+	if err := after.write(&c, at); err != nil {
+		return err
+	}
+	switch {
+	case missing:
+		err = k.API.Create(ctx, &c)
+	case !reflect.DeepEqual(had, c.Data):
+		err = k.API.Update(ctx, &c)
+	}
+	if err != nil {
+		return err
+	}
+	k.tell(now, before, after)
+	return nil
+}
+
+func (r Record) clone() Record {
+	return Record{Controllers: maps.Clone(r.Controllers), ExecutorImages: maps.Clone(r.ExecutorImages), ExecutorEnv: maps.Clone(r.ExecutorEnv)}
+}
+
+// tell says what has changed: to the metrics, the log and whoever looks at the events of
+// Argo's Deployments. The one replica that wrote it does.
+func (k *Keeper) tell(now Found, before, after Record) {
+	var begun, ended []string
+	for _, kind := range []struct {
+		what       what
+		word       string
+		before, in Names
+	}{
+		{controllerChange, "controller ", before.Controllers, after.Controllers},
+		{imageChange, "executor image ", before.ExecutorImages, after.ExecutorImages},
+		{envChange, "executor variable ", before.ExecutorEnv, after.ExecutorEnv},
+	} {
+		for _, name := range slices.Sorted(maps.Keys(kind.in)) {
+			since, known := kind.before[name]
+			shown := name
+			if kind.what == envChange { // its value may be nobody's business
+				shown, _, _ = strings.Cut(name, "=")
+			}
+			switch was, is := known && since == "", kind.in[name] == ""; {
+			case is && !was:
+				begun = append(begun, kind.word+shown)
+				k.changes.count(kind.what)
+			case was && !is:
+				ended = append(ended, kind.word+shown)
+				k.changes.count(kind.what)
+			}
+		}
+	}
+	if len(begun)+len(ended) == 0 {
+		return
+	}
+	k.Log.Info("Argo has changed", "begun", begun, "ended", ended, "endedCountsFor", Lingers.String())
+	var note []string
+	if len(begun) > 0 {
+		note = append(note, "trusted from now on: "+strings.Join(begun, ", "))
+	}
+	if len(ended) > 0 {
+		note = append(note, "trusted for "+Lingers.String()+" yet: "+strings.Join(ended, ", "))
+	}
+	for _, d := range now.Deployments {
+		k.Events.Eventf(d, nil, corev1.EventTypeNormal, string(reason.ArgoChanged), "Follow", "%s", text.Cut(strings.Join(note, "; "), maxNote))
+	}
+}
+
+// keeping runs a keeper.
+type keeping struct {
+	*Keeper
+	changed <-chan struct{}
+}
+
+// NeedLeaderElection tells a manager to run it in every replica.
+func (keeping) NeedLeaderElection() bool { return false }
+
+// Start looks until ctx ends: when something changed, and after a while.
+func (k keeping) Start(ctx context.Context) error {
+	backoff := wait.Backoff{Duration: pause, Factor: 2, Steps: 32, Cap: 30 * time.Second}
+	again := backoff
+	said := ""
+	for {
+		next, problem := lookAgain, ""
+		if err := k.Look(ctx); err != nil && ctx.Err() == nil {
+			next, problem = again.Step(), err.Error()
+			if problem != said {
+				k.Log.Error(err, "Argo's namespaces cannot be looked at; going on with what is known")
+			}
+		} else {
+			again = backoff
+		}
+		said = problem
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-k.changed:
+			timer.Stop()
+			select { // what changes together is looked at once
+			case <-ctx.Done():
+				return nil
+			case <-time.After(pause):
+			}
+		case <-timer.C:
+		}
+	}
+}

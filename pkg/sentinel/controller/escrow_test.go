@@ -1,0 +1,151 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
+	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+)
+
+// faults are what fails of every agent.
+type faults struct{ write, kept error }
+
+// failing is an agent of which something fails.
+type failing struct {
+	Files
+	faults *faults
+}
+
+func (f failing) Write(ctx context.Context, content []byte, replaces string, term int64) error {
+	if f.faults.write != nil {
+		return f.faults.write
+	}
+	return f.Files.Write(ctx, content, replaces, term)
+}
+
+func (f failing) Kept(ctx context.Context, term int64) (map[string][]byte, error) {
+	if f.faults.kept != nil {
+		return nil, f.faults.kept
+	}
+	return f.Files.Kept(ctx, term)
+}
+
+// fail lets agents fail.
+func (p *place) fail() *faults {
+	f := &faults{}
+	for i := range p.r.Servers {
+		p.r.Servers[i].File = failing{p.r.Servers[i].File, f}
+	}
+	return f
+}
+
+// A write that fails again and again, and a controller that is killed each time, cost no
+// key that something may lie under its place in escrow.
+func TestFailedWritesEvictNothing(t *testing.T) {
+	p := newPlace(t)
+	p.run(encryption.Proven)
+	first := p.config(0).Write()
+	agents := p.fail()
+	agents.write = errors.New("the disk is full")
+	p.rotate()
+	for range 20 {
+		p.step()
+	}
+	if n := len(p.object().Status.Escrow); n != 2 {
+		t.Errorf("%d keys are in escrow after one controller's attempts, not two", n)
+	}
+	for range 2 * maxEscrow {
+		p.r.memory = memory{}
+		for range 3 {
+			p.step()
+		}
+	}
+	if n := len(p.object().Status.Escrow); n != maxEscrow {
+		t.Errorf("%d keys are in escrow", n)
+	}
+	if !p.escrowed(first) {
+		t.Fatal("what every object lies under is not in escrow any more")
+	}
+	agents.write = nil
+	p.run(encryption.OldKeyRemoved)
+	p.load()
+	p.run(encryption.Proven)
+	if second := p.config(0).Write(); second.Equal(first) || !p.escrowed(first) || !p.escrowed(second) {
+		t.Errorf("%s and %s are not both in escrow", first, second)
+	}
+}
+
+// Where every key in escrow may be what a snapshot of etcd lies under, none is made until
+// somebody takes one out.
+func TestAFullEscrowMakesNoKey(t *testing.T) {
+	p := newPlace(t)
+	p.run(encryption.Proven)
+	o := p.object()
+	for i := len(o.Status.Escrow); i < maxEscrow; i++ {
+		o.Status.Escrow = append(o.Status.Escrow, v1alpha1.EscrowedKey{Key: fmt.Sprintf("secretbox/r0-20200101t%06dz-00", i), Data: "…"})
+	}
+	if err := p.r.Client.Status().Update(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	p.rotate()
+	p.run(escrowFull)
+	for range 20 {
+		p.step()
+		p.load()
+	}
+	if got := p.object().Status.Escrow; len(got) != maxEscrow || len(p.config(0).Refs()) != 1 {
+		t.Errorf("%d keys are in escrow, the file has %v", len(got), p.config(0))
+	}
+	o = p.object()
+	o.Status.Escrow = o.Status.Escrow[:maxEscrow-1]
+	if err := p.r.Client.Status().Update(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	p.run(encryption.OldKeyRemoved)
+}
+
+// What nodes keep is put in escrow before they forget it, or nothing goes on.
+func TestWhatIsKeptIsNotForgottenUnescrowed(t *testing.T) {
+	p := newPlace(t)
+	agents := p.fail()
+	agents.kept = errors.New("it cannot be read")
+	for range 20 {
+		p.step()
+		p.load()
+	}
+	if p.ready() != string(escrowFailed) || len(p.config(0).Refs()) != 1 {
+		t.Errorf("it goes on: %s, %v", p.ready(), p.config(0))
+	}
+	agents.kept = nil
+	p.run(encryption.Proven)
+}
+
+// A name behind which there are several servers is none of them, even where each look
+// finds three.
+func TestALoadBalancerIsNoServer(t *testing.T) {
+	p := newPlace(t)
+	p.run(encryption.Proven)
+	own, balanced, looks := p.r.Servers[2].Loaded, true, 0
+	p.r.Servers[2].Loaded = func(ctx context.Context) (apiserver.Loaded, error) {
+		loaded, err := own(ctx)
+		if looks++; balanced && looks%2 == 1 {
+			loaded.ID = "another" // which runs with the same file
+		}
+		return loaded, err
+	}
+	p.rotate()
+	for range 10 {
+		p.step()
+		p.load()
+	}
+	if p.ready() != string(encryption.ServerUnseen) || len(p.config(0).Refs()) != 1 {
+		t.Errorf("it goes on: %s, %v", p.ready(), p.config(0))
+	}
+	// It gets an address of its own.
+	balanced = false
+	p.run(encryption.OldKeyRemoved)
+}

@@ -1,0 +1,358 @@
+package verify
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/argoseal/argoseal/pkg/provenance"
+)
+
+// Bounds of what a domain is read from, in bytes and in numbers.
+const (
+	maxTrustedRoot = 1 << 20
+	maxKeysPEM     = 64 << 10
+	maxRules       = 64 << 10
+	maxSigners     = 64
+	maxBuilders    = 64
+	maxLogs        = 4
+	maxPattern     = 1 << 10
+)
+
+// What a pattern of a subject stands between, so that it matches the whole of one.
+const (
+	anchored   = `\A(?:`
+	unanchored = `)\z`
+)
+
+// Domain is one notion of whom to believe: who signs, for which builders they may
+// speak, which logs have to have what they signed, and when each of these counts.
+// What is not in it is not trusted; the zero value trusts nothing.
+type Domain struct {
+	// Name is a DNS label; refusals and results have it.
+	Name string
+	// TrustedRoot is a standard Sigstore trusted_root.json: keys of logs, certificate
+	// and timestamp authorities, each with its period.
+	TrustedRoot []byte
+	// Keys and Identities are the signers, by public key and by certificate.
+	Keys       []Key
+	Identities []Identity
+	// Builders are the builder ids that the signers may speak for, exactly.
+	Builders []string
+	// AnyBuilder: they may speak for all, and the caller compares the builder. No
+	// rules can say so; it is for people who name a key on a command line.
+	AnyBuilder bool
+	// Logs is how many logs of the trusted root have to have the seal, at least one.
+	Logs int
+}
+
+// Key is a signer by public key.
+type Key struct {
+	Public crypto.PublicKey
+	// Hint is KeyHint of it.
+	Hint string
+	Period
+	// Compromised is from when on others may have it; zero: never. Of what it
+	// signed only that counts which somebody else proves to be older.
+	Compromised time.Time
+}
+
+// Identity is a signer by certificate. The trusted root's authorities issue it, to
+// whom Subject says, on the word of Issuer.
+type Identity struct {
+	Issuer string
+	// Subject is the certificate's subject alternative name, exactly; or
+	// SubjectPattern matches it, the whole of it.
+	Subject        string
+	SubjectPattern *regexp.Regexp
+	Period
+}
+
+// Sources are what a domain is written in: three files, which are keys of ConfigMaps,
+// too.
+type Sources struct {
+	// TrustedRoot is the trusted_root.json.
+	TrustedRoot []byte
+	// Keys are public keys, PEM (SPKI).
+	Keys []byte
+	// Rules is the domain.json; see the type Rules. Empty: no rules.
+	Rules []byte
+}
+
+// Rules are what a domain.json says beside keys and trusted root.
+type Rules struct {
+	Builders []string `json:"builders,omitempty"`
+	// Keys limit keys; one that is not named here counts at all times.
+	Keys       []KeyRule      `json:"keys,omitempty"`
+	Identities []IdentityRule `json:"identities,omitempty"`
+	// Logs is how many logs have to have a seal; 0 is one.
+	Logs int `json:"logs,omitempty"`
+}
+
+// KeyRule limits a key that stands among a domain's public keys.
+type KeyRule struct {
+	Hint            string     `json:"hint"`
+	ValidFrom       *time.Time `json:"validFrom,omitempty"`
+	ValidUntil      *time.Time `json:"validUntil,omitempty"`
+	CompromisedFrom *time.Time `json:"compromisedFrom,omitempty"`
+}
+
+// IdentityRule is an identity of certificates; of subject and subjectPattern it has one.
+type IdentityRule struct {
+	Issuer         string     `json:"issuer"`
+	Subject        string     `json:"subject,omitempty"`
+	SubjectPattern string     `json:"subjectPattern,omitempty"`
+	ValidFrom      *time.Time `json:"validFrom,omitempty"`
+	ValidUntil     *time.Time `json:"validUntil,omitempty"`
+}
+
+// ParseRules reads a domain.json. What it does not know it refuses: a limit that is
+// misspelt would be none.
+func ParseRules(rules []byte) (Rules, error) {
+	var r Rules
+	if len(rules) > maxRules {
+		return r, fmt.Errorf("rules have %d bytes, at most %d are allowed", len(rules), maxRules)
+	}
+	if err := yaml.UnmarshalStrict(rules, &r); err != nil {
+		return Rules{}, fmt.Errorf("rules: %w", err)
+	}
+	return r, nil
+}
+
+// ParseDomain reads a domain. One without a log, a signer or a builder is made all the
+// same, and trusts nothing: see New.
+func ParseDomain(name string, s Sources) (Domain, error) {
+	d := Domain{Name: name, TrustedRoot: s.TrustedRoot, Logs: 1}
+	var err error
+	if d.Keys, err = ParseKeys(s.Keys); err != nil {
+		return Domain{}, fmt.Errorf("public keys: %w", err)
+	}
+	rules, err := ParseRules(s.Rules)
+	if err != nil {
+		return Domain{}, err
+	}
+	if rules.Logs != 0 {
+		d.Logs = rules.Logs
+	}
+	d.Builders = rules.Builders
+	for _, rule := range rules.Keys {
+		if err := d.limit(rule); err != nil {
+			return Domain{}, err
+		}
+	}
+	for _, rule := range rules.Identities {
+		identity, err := rule.identity()
+		if err != nil {
+			return Domain{}, err
+		}
+		d.Identities = append(d.Identities, identity)
+	}
+	return d, nil
+}
+
+// limit applies a rule. One for a key that is not there is an error: it was meant for
+// one that is.
+func (d *Domain) limit(rule KeyRule) error {
+	for i := range d.Keys {
+		key := &d.Keys[i]
+		if key.Hint != rule.Hint {
+			continue
+		}
+		if key.limited() {
+			return fmt.Errorf("rules have two limits for the key %s", rule.Hint)
+		}
+		key.Period = period(rule.ValidFrom, rule.ValidUntil)
+		if rule.CompromisedFrom != nil {
+			key.Compromised = *rule.CompromisedFrom
+		}
+		if !key.limited() {
+			return fmt.Errorf("rules name the key %s and say nothing of it", rule.Hint)
+		}
+		return key.check()
+	}
+	return fmt.Errorf("rules are about the key %.80q, which is not among the public keys", rule.Hint)
+}
+
+func (k Key) limited() bool { return k.Period != Period{} || !k.Compromised.IsZero() }
+
+func (r IdentityRule) identity() (Identity, error) {
+	id := Identity{Issuer: r.Issuer, Subject: r.Subject, Period: period(r.ValidFrom, r.ValidUntil)}
+	switch {
+	case r.Issuer == "":
+		return id, errors.New("an identity has no issuer")
+	case (r.Subject == "") == (r.SubjectPattern == ""):
+		return id, errors.New("an identity has either a subject or a subjectPattern")
+	case len(r.SubjectPattern) > maxPattern:
+		return id, fmt.Errorf("subjectPattern has %d bytes, at most %d are allowed", len(r.SubjectPattern), maxPattern)
+	case r.SubjectPattern != "":
+		// Compiled alone first: what closes a group of ours would be no pattern.
+		if _, err := regexp.Compile(r.SubjectPattern); err != nil {
+			return id, fmt.Errorf("subjectPattern: %w", err)
+		}
+		pattern, err := regexp.Compile(anchored + r.SubjectPattern + unanchored)
+		if err != nil {
+			return id, fmt.Errorf("subjectPattern: %w", err)
+		}
+		id.SubjectPattern = pattern
+	}
+	return id, id.check()
+}
+
+// check refuses what would trust everything, or nothing.
+func (d Domain) check() error {
+	switch {
+	case len(d.Keys)+len(d.Identities) == 0:
+		return errors.New("it has no public key and no identity of a signer")
+	case len(d.Keys)+len(d.Identities) > maxSigners:
+		return fmt.Errorf("it has %d signers, at most %d are allowed", len(d.Keys)+len(d.Identities), maxSigners)
+	case d.AnyBuilder && len(d.Builders) != 0:
+		return errors.New("its signers speak for any builder, and it lists some")
+	case !d.AnyBuilder && len(d.Builders) == 0:
+		return errors.New("it lists no builder that its signers may speak for")
+	case len(d.Builders) > maxBuilders:
+		return fmt.Errorf("it lists %d builders, at most %d are allowed", len(d.Builders), maxBuilders)
+	case d.Logs < 1 || d.Logs > maxLogs:
+		return fmt.Errorf("it asks for %d logs, want 1 to %d", d.Logs, maxLogs)
+	}
+	for _, b := range d.Builders {
+		if _, err := provenance.ParseBuilderID(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// BuildersOf are the builder ids of a cluster, of both levels.
+func BuildersOf(cluster string) []string {
+	var ids []string
+	for _, level := range []provenance.Level{provenance.LevelIsolated, provenance.LevelObserved} {
+		ids = append(ids, provenance.Builder{Cluster: cluster, Level: level}.ID())
+	}
+	return ids
+}
+
+// ParseKeys reads public keys, PEM (SPKI), of kinds that sign seals. Each is there once.
+func ParseKeys(pemBytes []byte) ([]Key, error) {
+	if len(pemBytes) > maxKeysPEM {
+		return nil, fmt.Errorf("file has %d bytes, at most %d are allowed", len(pemBytes), maxKeysPEM)
+	}
+	var keys []Key
+	seen := map[string]bool{}
+	for {
+		block, rest := pem.Decode(pemBytes)
+		if block == nil {
+			break
+		}
+		pemBytes = rest
+		if block.Type != "PUBLIC KEY" {
+			return nil, fmt.Errorf("file has a %.80q, want public keys only", block.Type)
+		}
+		public, err := x509.ParsePKIXPublicKey(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if err := CheckKey(public); err != nil {
+			return nil, err
+		}
+		hint, err := KeyHint(public)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[hint] {
+			seen[hint] = true
+			keys = append(keys, Key{Public: public, Hint: hint})
+		}
+	}
+	for _, c := range pemBytes {
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			return nil, errors.New("file has something after the last PEM block")
+		}
+	}
+	return keys, nil
+}
+
+// CheckKey refuses public keys of kinds that do not sign seals.
+func CheckKey(public crypto.PublicKey) error {
+	switch key := public.(type) {
+	case *ecdsa.PublicKey:
+		if key.Curve == elliptic.P256() || key.Curve == elliptic.P384() {
+			return nil
+		}
+		return fmt.Errorf("key is ECDSA %s, want P-256 or P-384", key.Params().Name)
+	case *rsa.PublicKey:
+		// The sizes that Sigstore's algorithm registry has.
+		if n := key.N.BitLen(); n == 2048 || n == 3072 || n == 4096 {
+			return nil
+		}
+		return fmt.Errorf("key is RSA with %d bits, want 2048, 3072 or 4096", key.N.BitLen())
+	case ed25519.PublicKey:
+		return nil
+	}
+	return fmt.Errorf("key is a %T, want ECDSA, RSA or Ed25519", public)
+}
+
+// KeyHint is the standard id of a public key in a bundle: the base64 of the
+// SHA-256 of its SPKI.
+func KeyHint(key crypto.PublicKey) (string, error) {
+	spki, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", fmt.Errorf("marshal public key: %w", err)
+	}
+	sum := sha256.Sum256(spki)
+	return base64.StdEncoding.EncodeToString(sum[:]), nil
+}
+
+// Sources writes a domain as ParseDomain reads it.
+func (d Domain) Sources() (Sources, error) {
+	s := Sources{TrustedRoot: d.TrustedRoot}
+	rules := Rules{Builders: d.Builders, Logs: d.Logs}
+	some := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		return &t
+	}
+	for _, k := range d.Keys {
+		spki, err := x509.MarshalPKIXPublicKey(k.Public)
+		if err != nil {
+			return Sources{}, fmt.Errorf("marshal public key: %w", err)
+		}
+		s.Keys = append(s.Keys, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})...)
+		if k.limited() {
+			rules.Keys = append(rules.Keys, KeyRule{Hint: k.Hint, ValidFrom: some(k.Start), ValidUntil: some(k.End), CompromisedFrom: some(k.Compromised)})
+		}
+	}
+	for _, i := range d.Identities {
+		rule := IdentityRule{Issuer: i.Issuer, Subject: i.Subject, ValidFrom: some(i.Start), ValidUntil: some(i.End)}
+		if i.SubjectPattern != nil {
+			rule.SubjectPattern = strings.TrimSuffix(strings.TrimPrefix(i.SubjectPattern.String(), anchored), unanchored)
+		}
+		rules.Identities = append(rules.Identities, rule)
+	}
+	var err error
+	s.Rules, err = rules.JSON()
+	return s, err
+}
+
+// JSON writes rules as a domain.json.
+func (r Rules) JSON() ([]byte, error) {
+	raw, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("marshal rules: %w", err)
+	}
+	return append(raw, '\n'), nil
+}

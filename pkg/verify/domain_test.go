@@ -1,0 +1,259 @@
+package verify_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+const uri = "s3://minio:9000/artifacts/a.tgz"
+
+// domainOf is the domain of a notary for a cluster, with what rules say beside that.
+func domainOf(tb testing.TB, name, cluster string, n *sealtest.Notary, rules verify.Rules) verify.Domain {
+	tb.Helper()
+	if rules.Builders == nil {
+		rules.Builders = verify.BuildersOf(cluster)
+	}
+	raw, err := json.Marshal(rules)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	d, err := verify.ParseDomain(name, verify.Sources{TrustedRoot: n.TrustedRoot(), Keys: n.Signer.PublicKeyPEM(), Rules: raw})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return d
+}
+
+func rootOf(tb testing.TB, domains ...verify.Domain) *verify.Root {
+	tb.Helper()
+	r, err := verify.New(domains...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+// sealedFor is a seal by a notary that names a cluster's builder.
+func sealedFor(tb testing.TB, n *sealtest.Notary, cluster string) []byte {
+	tb.Helper()
+	facts := sealtest.Facts(uri, digest("a"))
+	facts.Builder.Cluster = cluster
+	payload, err := provenance.Build(facts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n.Bundle(tb, payload)
+}
+
+func wants(t *testing.T, err error, want reason.Code) {
+	t.Helper()
+	if got := reason.Of(err); got != want {
+		t.Errorf("got %q (%v), want %q", got, err, want)
+	}
+}
+
+// A key of one domain says nothing of another's builders, and a log of one has nothing
+// of another's signers. Under one root without domains, both count.
+func TestASignerSpeaksForTheBuildersOfItsDomainOnly(t *testing.T) {
+	home, abroad := sealtest.NewNotary(t), sealtest.NewNotary(t)
+	root := rootOf(t, domainOf(t, "home", "home", home, verify.Rules{}), domainOf(t, "abroad", "abroad", abroad, verify.Rules{}))
+
+	result, err := root.Inspect(sealedFor(t, home, "home"))
+	if err != nil || result.Domain != "home" {
+		t.Errorf("home's seal of its own: %+v, %v", result, err)
+	}
+	if result, err = root.Inspect(sealedFor(t, abroad, "abroad")); err != nil || result.Domain != "abroad" {
+		t.Errorf("the other's seal of its own: %+v, %v", result, err)
+	}
+	_, err = root.Inspect(sealedFor(t, abroad, "home"))
+	wants(t, err, reason.BuilderNotTrusted)
+	// Signed by home's key, and logged where only the other domain looks.
+	log := sealtest.NewLog(t)
+	strange := home.At(t, sealtest.Backend{Log: log, TrustedRoot: log.TrustedRoot})
+	other := domainOf(t, "other", "other", sealtest.NewNotaryWith(t, sealtest.Backend{Log: log, TrustedRoot: log.TrustedRoot}), verify.Rules{})
+	with, err := root.With(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = with.Inspect(sealedFor(t, strange, "home"))
+	wants(t, err, reason.LogEntryInvalid)
+
+	// A level is a builder of its own.
+	low := domainOf(t, "home", "home", home, verify.Rules{Builders: verify.BuildersOf("home")[:1]})
+	_, err = rootOf(t, low).Inspect(sealedFor(t, home, "home"))
+	wants(t, err, reason.BuilderNotTrusted)
+}
+
+func TestDomainsAreApart(t *testing.T) {
+	home, abroad := sealtest.NewNotary(t), sealtest.NewNotary(t)
+	root := rootOf(t, domainOf(t, "home", "home", home, verify.Rules{}))
+	for name, d := range map[string]verify.Domain{
+		"of the same name":              domainOf(t, "home", "abroad", abroad, verify.Rules{}),
+		"for the same builder":          domainOf(t, "abroad", "home", abroad, verify.Rules{}),
+		"with the same key":             domainOf(t, "abroad", "abroad", home, verify.Rules{}),
+		"without a name":                domainOf(t, "", "abroad", abroad, verify.Rules{}),
+		"for no builder":                domainOf(t, "abroad", "abroad", abroad, verify.Rules{Builders: []string{}}),
+		"for another's builder":         domainOf(t, "abroad", "abroad", abroad, verify.Rules{Builders: []string{"https://example.com/builder"}}),
+		"with more logs than there are": domainOf(t, "abroad", "abroad", abroad, verify.Rules{Logs: 2}),
+		"with less than one log":        domainOf(t, "abroad", "abroad", abroad, verify.Rules{Logs: -1}),
+	} {
+		if _, err := root.With(d); err == nil {
+			t.Errorf("a second domain %s is taken", name)
+		}
+	}
+	if _, err := root.With(domainOf(t, "abroad", "abroad", abroad, verify.Rules{})); err != nil {
+		t.Error(err)
+	}
+	if _, err := verify.New(); err == nil {
+		t.Error("no domain is a root")
+	}
+	if _, err := verify.New(verify.Domain{Name: "zero"}); err == nil {
+		t.Error("the zero domain is trusted")
+	}
+}
+
+func at(day int) *time.Time {
+	t := time.Date(2026, 6, day, 12, 0, 0, 0, time.UTC)
+	return &t
+}
+
+func TestAKeyCountsInItsPeriod(t *testing.T) {
+	n := sealtest.NewNotary(t)
+	bundle := sealedFor(t, n, "home")
+	root := func(rule verify.KeyRule) *verify.Root {
+		rule.Hint = n.Signer.Hint()
+		return rootOf(t, domainOf(t, "home", "home", n, verify.Rules{Keys: []verify.KeyRule{rule}}))
+	}
+	ended := verify.KeyRule{ValidUntil: at(10)}
+	for name, c := range map[string]struct {
+		rule     verify.KeyRule
+		recorded *time.Time
+		now      *time.Time
+		want     reason.Code
+	}{
+		"on record before it ended":                  {ended, at(9), at(20), ""},
+		"on record in the second that it ended":      {ended, at(10), at(20), ""},
+		"on record after it ended":                   {ended, at(11), at(20), reason.SignerExpired},
+		"ended, and nobody knows when":               {ended, nil, at(20), reason.SignerExpired},
+		"will end, and nobody knows when":            {ended, nil, at(9), ""},
+		"begins later":                               {verify.KeyRule{ValidFrom: at(10)}, at(9), at(9), reason.SignerExpired},
+		"on record before it began, and it has":      {verify.KeyRule{ValidFrom: at(10)}, at(9), at(20), ""},
+		"compromised, on record before":              {verify.KeyRule{CompromisedFrom: at(10)}, at(9), at(20), reason.SignerCompromised},
+		"compromised, on record after":               {verify.KeyRule{CompromisedFrom: at(10)}, at(11), at(20), reason.SignerCompromised},
+		"compromised, and nobody knows when":         {verify.KeyRule{CompromisedFrom: at(10)}, nil, at(20), reason.SignerCompromised},
+		"compromised later than it ended, on record": {verify.KeyRule{ValidUntil: at(10), CompromisedFrom: at(15)}, at(9), at(20), reason.SignerCompromised},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var recorded time.Time
+			if c.recorded != nil {
+				recorded = *c.recorded
+			}
+			_, err := root(c.rule).At(func() time.Time { return *c.now }).InspectRecorded(bundle, recorded)
+			wants(t, err, c.want)
+		})
+	}
+	if _, err := rootOf(t, domainOf(t, "home", "home", n, verify.Rules{})).Inspect(bundle); err != nil {
+		t.Errorf("a key without limits: %v", err)
+	}
+}
+
+// sigstore-go looks at no period of a log that gives no times.
+func TestALogsKeyCountsInItsPeriod(t *testing.T) {
+	n := sealtest.NewNotary(t)
+	bundle := sealedFor(t, n, "home")
+	d := domainOf(t, "home", "home", n, verify.Rules{})
+	const start = `"start": "2026-01-01T00:00:00Z"`
+	ended := strings.Replace(string(d.TrustedRoot), start, `"end": "2026-06-10T12:00:00Z", `+start, 1)
+	if ended == string(d.TrustedRoot) {
+		t.Fatalf("the root is not changed: %s", ended)
+	}
+	open := d
+	d.TrustedRoot = []byte(ended)
+	if err := withSigstoreAlone(t, d.TrustedRoot, n, sealtest.Bundle(t, bundle)); err != nil {
+		t.Fatalf("sigstore-go refuses it already, so this tests nothing: %v", err)
+	}
+	for name, c := range map[string]struct {
+		d        verify.Domain
+		recorded time.Time
+		want     reason.Code
+	}{
+		"before its end":               {d, *at(9), ""},
+		"after its end":                {d, *at(11), reason.LogExpired},
+		"ended, nobody knows when":     {d, time.Time{}, reason.LogExpired},
+		"without an end":               {open, *at(11), ""},
+		"without an end, not recorded": {open, time.Time{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := rootOf(t, c.d).At(func() time.Time { return *at(20) }).InspectRecorded(bundle, c.recorded)
+			wants(t, err, c.want)
+		})
+	}
+	_, err := rootOf(t, open).At(func() time.Time { return time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC) }).Inspect(bundle)
+	wants(t, err, reason.LogExpired)
+}
+
+func TestRulesThatWouldNotBeAppliedAreRefused(t *testing.T) {
+	n := sealtest.NewNotary(t)
+	hint := n.Signer.Hint()
+	for name, rules := range map[string]string{
+		"nonsense":                           `nonsense`,
+		"an unknown field":                   `{"builder": "x"}`,
+		"a limit of a key that is not there": `{"keys": [{"hint": "x", "validUntil": "2026-01-01T00:00:00Z"}]}`,
+		"a limit that is none":               fmt.Sprintf(`{"keys": [{"hint": %q}]}`, hint),
+		"two limits of one key":              fmt.Sprintf(`{"keys": [{"hint": %q, "validUntil": "2026-01-01T00:00:00Z"}, {"hint": %q, "validUntil": "2027-01-01T00:00:00Z"}]}`, hint, hint),
+		"a limit said twice":                 fmt.Sprintf(`{"keys": [{"hint": %q, "validUntil": "2026-01-01T00:00:00Z", "validUntil": "2027-01-01T00:00:00Z"}]}`, hint),
+		"a period that ends first":           fmt.Sprintf(`{"keys": [{"hint": %q, "validFrom": "2026-01-02T00:00:00Z", "validUntil": "2026-01-01T00:00:00Z"}]}`, hint),
+		"an identity of any issuer":          `{"identities": [{"subject": "a"}]}`,
+		"an identity of any subject":         `{"identities": [{"issuer": "a"}]}`,
+		"an identity of two kinds":           `{"identities": [{"issuer": "a", "subject": "a", "subjectPattern": "a"}]}`,
+		"a pattern that is none":             `{"identities": [{"issuer": "a", "subjectPattern": "("}]}`,
+		"a pattern that ends ours":           `{"identities": [{"issuer": "a", "subjectPattern": "a)|(?:b"}]}`,
+		"more than the bound":                `{"builders": []}` + strings.Repeat(" ", 64<<10),
+	} {
+		if d, err := verify.ParseDomain("d", verify.Sources{TrustedRoot: n.TrustedRoot(), Keys: n.Signer.PublicKeyPEM(), Rules: []byte(rules)}); err == nil {
+			t.Errorf("%s is taken: %+v", name, d)
+		}
+	}
+	d, err := verify.ParseDomain("d", verify.Sources{Rules: []byte(`{"identities": [{"issuer": "a", "subjectPattern": "https://x|y"}]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pattern := d.Identities[0].SubjectPattern
+	if pattern.MatchString("https://xx") || pattern.MatchString("ay") || pattern.MatchString("y\n") || !pattern.MatchString("y") || !pattern.MatchString("https://x") {
+		t.Errorf("%s does not match in full", pattern)
+	}
+}
+
+func TestEverythingOfADomainIsInTheVersion(t *testing.T) {
+	n := sealtest.NewNotary(t)
+	limit := func(r verify.KeyRule) verify.Rules {
+		r.Hint = n.Signer.Hint()
+		return verify.Rules{Keys: []verify.KeyRule{r}}
+	}
+	var versions []string
+	for _, d := range []verify.Domain{
+		domainOf(t, "home", "home", n, verify.Rules{}), domainOf(t, "other", "home", n, verify.Rules{}), domainOf(t, "home", "other", n, verify.Rules{}),
+		domainOf(t, "home", "home", n, limit(verify.KeyRule{ValidFrom: at(1)})), domainOf(t, "home", "home", n, limit(verify.KeyRule{ValidUntil: at(1)})),
+		domainOf(t, "home", "home", n, limit(verify.KeyRule{CompromisedFrom: at(1)})),
+		domainOf(t, "home", "home", n, verify.Rules{Identities: []verify.IdentityRule{{Issuer: "a", Subject: "b"}}}),
+		domainOf(t, "home", "home", n, verify.Rules{Identities: []verify.IdentityRule{{Issuer: "a", SubjectPattern: "b"}}}),
+	} {
+		version := rootOf(t, d).Version()
+		if slices.Contains(versions, version) {
+			t.Errorf("another domain has the version of one before: %+v", d)
+		}
+		versions = append(versions, version)
+		if rootOf(t, d).Version() != version {
+			t.Error("the same domain has two versions")
+		}
+	}
+}
