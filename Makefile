@@ -71,14 +71,19 @@ integration: tools ## Unit and golden tests, and those against a real API server
 
 .PHONY: e2e
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up, with Argoseal installed anew.
+	@$(CLUSTER) build argo-driver fake-gcs-server
 	@$(TOOLS); go test -tags e2e -count=1 ./pkg/argo/graph ./pkg/content ./pkg/pin # before the suite: what is built and computed beside it, it waits for
 	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go test -tags e2e -count=1 -timeout 20m -skip '^Test(Conformance|LogsOff)' ./e2e/suite
 	@$(TOOLS); go test -tags e2e -count=1 ./charts
 
-.PHONY: sentinel
+.PHONY: sentinel sentinel-sample
+sentinel: CASES := -run '^TestSecretEncryption$$'
 sentinel: ## Encryption at rest, set up, rotated and taken away on three API servers under load (about 8 minutes: they look at their file once a minute).
+sentinel-sample: CASES := -run '^TestEncryptionIsSetUp$$'
+sentinel-sample: ## Encryption at rest, set up on three API servers under load: what each change has to pass.
+sentinel sentinel-sample:
 	@$(CLUSTER) build etcd kubernetes
-	@$(TOOLS); go test -tags e2e -count=1 -timeout 15m ./e2e/sentinel
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m $(CASES) ./e2e/sentinel
 
 .PHONY: fuzz
 fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZZTIME, from the corpus in its package's testdata/fuzz, which keeps some of what it finds new.
@@ -95,8 +100,9 @@ conformance: CASES := -timeout 40m -run '^TestConformance'
 conformance: ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
 conformance-sample: CASES := -timeout 10m -run '^TestConformance(HonestWorkflows|Upstream)$$' -args -sample
 conformance-sample: ## Of conformance what CI has time for: every other shape on one version of Argo in turn, and a few of what its authors ship.
+conformance: PARTS := ,gcs
 conformance conformance-sample: build tools
-	@$(CLUSTER) up --with argo4,argo-nonroot
+	@$(CLUSTER) up --with argo4,argo-nonroot$(PARTS)
 	@$(MAKE) install # it looks for Argo's controllers anew
 	@$(TOOLS); go test -tags e2e -count=1 ./e2e/suite $(CASES)
 	@[ "$@" = conformance-sample ] || { $(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=false"; $(TOOLS); \
@@ -131,8 +137,8 @@ generated: ## Fail if a generated file is not up to date (it is, afterwards).
 	[ "$$before" = "$$(cat $(GENERATED) | sha256sum)" ] || { echo "generated files were out of date: commit what \`make generate\` wrote" >&2; exit 1; }
 
 .PHONY: bench
-bench: cluster-up build ## Measure what Argoseal costs: one table, and bin/bench.json.
-	@go run ./e2e/bench
+bench: $(if $(filter admission hash,$(ONLY)),,cluster-up build) ## Measure what Argoseal costs: one table, and bin/bench.json. ONLY=admission measures one thing.
+	@go run ./e2e/bench $(if $(ONLY),-only $(ONLY))
 
 ##@ Build it
 

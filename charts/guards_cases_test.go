@@ -219,7 +219,7 @@ var recordCases = map[string]attempt{
 const (
 	sealed = `{"apiVersion":"argoseal.dev/v1alpha1","kind":"Provenance","metadata":{"name":"old","namespace":"NS"},
 		"spec":{"pod":{"name":"p","uid":"u"},"workflow":{"name":"w","uid":"u"},"nodeID":"n"},"status":{"bundle":"{}"}}`
-	followed = `{"apiVersion":"argoseal.dev/v1alpha1","kind":"WorkflowProvenance","metadata":{"name":"u","namespace":"NS"},
+	followed = `{"apiVersion":"argoseal.dev/v1alpha1","kind":"WorkflowProvenance","metadata":{"name":"followed","namespace":"NS"},
 		"spec":{"workflow":{"name":"w","uid":"u"}}}`
 	seal = `{"apiVersion":"argoseal.dev/v1alpha1","kind":"ArtifactSeal","metadata":{"name":"s","namespace":"NS"},
 		"spec":{"location":{"store":"s","bucket":"b","key":"k","kind":"object"},"workflow":{"name":"w","uid":"u"},

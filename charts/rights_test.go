@@ -62,7 +62,7 @@ func TestRightsToFollowArgo(t *testing.T) {
 		"argoseal-system/argoseal-notary, namespace argo: watch apps/deployments",
 		"argoseal-system/argoseal-notary, namespace argo: watch apps/replicasets",
 		"argoseal-system/argoseal-notary, namespace argo: watch configmaps",
-		"argoseal-system/argoseal-notary, namespace argoseal-system: update configmaps [argoseal-believed argoseal-epochs argoseal-trusted argoseal-argo]",
+		"argoseal-system/argoseal-notary, namespace argoseal-system: update configmaps [argoseal-believed argoseal-epochs argoseal-notary-key argoseal-trusted argoseal-argo]",
 	}
 	if d := cmp.Diff(want, more); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

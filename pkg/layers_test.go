@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 	"pkg/notary/trusted": {"pkg/api/v1alpha1", "pkg/argo", "pkg/followed", "pkg/reason"},
 	"pkg/cluster":        {"pkg/reason"},
 	"pkg/trust":          {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
-	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
+	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "webhook/evidence",
 	},
 	"webhook/server": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
 		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/inject",
 	},
 

@@ -12,6 +12,7 @@ func good() options {
 	return options{
 		namespace:      "argoseal-system",
 		rekorURL:       "http://rekor.svc",
+		rekorVersion:   2,
 		controllers:    []string{"argo/argo"},
 		executorImages: []string{"quay.io/argoproj/argoexec:v3.7.18"},
 		signerImages:   []string{"ghcr.io/argoseal/argoseal-signer@sha256:" + strings.Repeat("1", 64)},
@@ -37,6 +38,9 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 		"a signer by tag":         {func(o *options) { o.signerImages[0] = "signer:v1" }, "by digest"},
 		"two of them are missing": {func(o *options) { o.namespace, o.rekorURL = "", "" }, "--namespace, --rekor-url"},
 		"a claim that is no time": {func(o *options) { o.claimDuration = time.Second }, "--claim-duration"},
+		"a log of no version":     {func(o *options) { o.rekorVersion = 0 }, "--rekor-version"},
+		"a key that is no older":  {func(o *options) { o.rotateAfter = time.Hour }, "--rotate-signing-key-after"},
+		"a service's key by age":  {func(o *options) { o.rotateAfter, o.signingKey = 48*time.Hour, "x://y" }, "--signing-key"},
 		"no workers":              {func(o *options) { o.workers = 0 }, "--workers"},
 		"no queries":              {func(o *options) { o.queries = 0 }, "--queries-per-second"},
 	} {

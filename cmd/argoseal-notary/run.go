@@ -56,6 +56,9 @@ type options struct {
 	clusterName    string
 	metricsAddress string
 	healthAddress  string
+	rekorVersion   int
+	signingKey     string
+	rotateAfter    time.Duration
 	claimDuration  time.Duration
 	workers        int
 	attest         bool
@@ -80,7 +83,8 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of Argoseal (env POD_NAMESPACE)")
-	f.StringVar(&o.rekorURL, "rekor-url", os.Getenv("ARGOSEAL_REKOR_URL"), "base URL of the Rekor v2 log (env ARGOSEAL_REKOR_URL)")
+	f.StringVar(&o.rekorURL, "rekor-url", os.Getenv("ARGOSEAL_REKOR_URL"), "base URL of the log (env ARGOSEAL_REKOR_URL)")
+	f.IntVar(&o.rekorVersion, "rekor-version", 2, "version of that log's Rekor: 2, or 1, which promises the time of each entry")
 	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
 	f.StringArrayVar(&o.argoNamespaces, "argo-namespace", nil, "namespace whose Argo is trusted, whatever it runs: its controllers and executors are followed; repeatable")
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
@@ -89,6 +93,8 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	f.StringArrayVar(&o.additions, "executor-addition", nil, "variable:NAME=VALUE, variable:NAME or mount:VOLUME:PATH[:ro] that webhooks of yours add to Argo's containers and to ours; repeatable")
 	f.StringArrayVar(&o.quoted, "quoted-parameter", nil, "name of workflow parameters that statements quote, with wildcards (path.Match); all others they show as HMACs; repeatable")
 	f.BoolVar(&o.attest, "attest-workflows", false, "state what left each whole workflow, once argoseal-controller says that it has ended")
+	f.StringVar(&o.signingKey, "signing-key", "", "URI of the signing key in a key service, NAME://..., for a program sigstore-kms-NAME on the path; empty: the Secret argoseal-signing-key")
+	f.DurationVar(&o.rotateAfter, "rotate-signing-key-after", 0, "age at which the key in the Secret is replaced, 24h at least; 0: only where argoseal trust rotate asks")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
@@ -113,6 +119,15 @@ func (o options) check() error {
 		if err := (sidecar.Config{Image: image}).Validate(); err != nil {
 			return usage("--signer-image: %v", err)
 		}
+	}
+	if o.rekorVersion != 1 && o.rekorVersion != 2 {
+		return usage("--rekor-version is 1 or 2")
+	}
+	if err := (&keyring.Rotation{After: o.rotateAfter}).Check(); err != nil {
+		return usage("--rotate-signing-key-after: %v", err)
+	}
+	if o.rotateAfter != 0 && o.signingKey != "" {
+		return usage("--rotate-signing-key-after is for the key in the Secret, not for --signing-key")
 	}
 	if slices.Contains(o.argoNamespaces, "") {
 		return usage("--argo-namespace is the name of one")
@@ -166,7 +181,11 @@ func run(ctx context.Context, o options) error {
 	}); err != nil {
 		return err
 	}
-	log, err := seal.NewRekorV2(o.rekorURL, o.claimDuration*2/3)
+	newLog := seal.NewRekorV2
+	if o.rekorVersion == 1 {
+		newLog = seal.NewRekorV1
+	}
+	log, err := newLog(o.rekorURL, o.claimDuration*2/3)
 	if err != nil {
 		return err
 	}
@@ -186,6 +205,12 @@ func run(ctx context.Context, o options) error {
 		Redaction:     p.redaction,
 		Cluster:       p.clusterName,
 		Version:       version,
+	}
+	if o.signingKey == "" {
+		rotation := &keyring.Rotation{API: api, Namespace: o.namespace, After: o.rotateAfter, Use: n.Keyring.Use, Log: ctrl.Log.WithName("rotation")}
+		if err := mgr.Add(rotation); err != nil {
+			return err
+		}
 	}
 	if n.Holder, err = holder(); err != nil {
 		return err
@@ -259,7 +284,12 @@ type prepared struct {
 // root it only refuses one under which nothing could ever be sealed; one that is not
 // there yet is waited for.
 func prepare(ctx context.Context, api client.Client, o options, said trusted.Installation) (p prepared, err error) {
-	if p.signer, err = keyring.Signer(ctx, api, o.namespace); err != nil {
+	if o.signingKey == "" {
+		p.signer, err = keyring.Signer(ctx, api, o.namespace)
+	} else {
+		p.signer, err = keyring.ServiceSigner(ctx, api, o.namespace, o.signingKey)
+	}
+	if err != nil {
 		return p, err
 	}
 	key, err := keyring.ParameterKey(ctx, api, o.namespace)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/go-logr/logr"
@@ -23,8 +25,20 @@ func main() {
 	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
+	limitMemory(os.Getenv("ARGOSEAL_MEMORY_LIMIT"))
 	if err := command().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
 		os.Exit(reason.Of(err).ExitCode())
 	}
+}
+
+// limitMemory has the program collect its garbage before it has nine tenths of what its
+// container may have, in bytes: beyond, the kernel kills it. Who sets GOMEMLIMIT knows
+// better.
+func limitMemory(limit string) {
+	bytes, err := strconv.ParseInt(limit, 10, 64)
+	if _, set := os.LookupEnv("GOMEMLIMIT"); set || err != nil || bytes <= 0 {
+		return
+	}
+	debug.SetMemoryLimit(bytes / 10 * 9)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -38,6 +39,7 @@ type options struct {
 	port           int
 	metricsAddress string
 	healthAddress  string
+	pprofAddress   string
 	maxInFlight    int
 	shutdownDelay  time.Duration
 	sealLogs       bool
@@ -95,6 +97,7 @@ func command() *cobra.Command {
 	f.IntVar(&o.port, "port", 8443, "port of the webhook")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
+	f.StringVar(&o.pprofAddress, "pprof-address", "", "loopback address of /debug/pprof, such as 127.0.0.1:6060, for kubectl port-forward; empty: there is none")
 	f.IntVar(&o.maxInFlight, "max-in-flight", 64, "requests at work at a time; more are told to come again")
 	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 10*time.Second, "time to go on serving after the order to stop")
 	f.BoolVar(&o.sealLogs, "seal-logs", false, "seal the logs that Argo archives (archiveLogs), as outputs of their steps")
@@ -130,6 +133,13 @@ func (o options) check() error {
 	}
 	if o.maxInFlight < 1 || o.shutdownDelay < 0 || o.port < 1 || o.port > 65535 {
 		return usage("--max-in-flight is at least 1, --shutdown-delay at least 0, --port 1 to 65535")
+	}
+	if o.pprofAddress != "" {
+		// Profiles have what the memory has: keys and tenants' parameters.
+		host, _, err := net.SplitHostPort(o.pprofAddress)
+		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+			return usage("--pprof-address is a loopback address and a port, such as 127.0.0.1:6060")
+		}
 	}
 	return nil
 }

@@ -216,7 +216,7 @@ func newGate(quick server.Watched, watched client.Reader, policies *server.Polic
 		Sidecar:  sidecar.Config{Image: o.signerImage, ExecutorUsers: identity.ExecutorUsers, Additions: identity.Additions},
 		Cluster:  name,
 		Quick:    quick,
-		Live:     live,
+		Live:     server.Confirmed{Live: live, Watched: quick},
 
 		Definitions: workflows,
 		Recent:      workflows.Recent,
@@ -244,6 +244,7 @@ func newManager(config *rest.Config, o options) (manager.Manager, error) {
 		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ReaderFailOnMissingInformer: true},
 		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress: o.healthAddress,
+		PprofBindAddress:       o.pprofAddress,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("manager: %w", err)

@@ -93,8 +93,10 @@ func flags(ctx context.Context, page *bytes.Buffer) (err error) {
 	}
 	fmt.Fprint(page, "\n## Commands\n")
 	for _, command := range [][]string{
-		{"argoseal", "verify"}, {"argoseal", "trace"}, {"argoseal", "taint"}, {"argoseal", "confirm-parameter"}, {"argoseal", "export"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-controller", "run"},
-		{"argoseal-signer", "sign"}, {"argoseal-signer", "verify"}, {"argoseal-sentinel", "access"},
+		{"argoseal", "verify"}, {"argoseal", "trace"}, {"argoseal", "taint"}, {"argoseal", "confirm-parameter"}, {"argoseal", "export"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"},
+		{"argoseal", "trust", "rotate"}, {"argoseal", "trust", "show"}, {"argoseal", "trust", "export"}, {"argoseal", "trust", "add"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-controller", "run"},
+		{"argoseal-signer", "sign"}, {"argoseal-signer", "verify"},
+		{"argoseal-sentinel", "controller"}, {"argoseal-sentinel", "agent"}, {"argoseal-sentinel", "restore"}, {"argoseal-sentinel", "access"},
 	} {
 		cmd := exec.CommandContext(ctx, filepath.Join(dir, command[0]), append(command[1:], "--help")...)
 		cmd.Env = []string{"HOME=/home/you"}

@@ -106,6 +106,9 @@ func (l *Lab) Check(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenan
 
 // stored is the digest of what lies in the store now.
 func (l *Lab) stored(ctx context.Context, at artifact.Location) (string, error) {
+	if at.Scheme == artifact.SchemeGCS {
+		return l.storedInGCS(ctx, at)
+	}
 	if at.Kind == artifact.KindObject {
 		return l.digest(ctx, at.Bucket, at.Key)
 	}

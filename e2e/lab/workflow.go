@@ -42,6 +42,7 @@ type Inputs struct {
 type Artifact struct {
 	Name string         `json:"name"`
 	S3   *S3            `json:"s3,omitempty"`
+	GCS  map[string]any `json:"gcs,omitempty"`
 	Raw  map[string]any `json:"raw,omitempty"`
 	Git  map[string]any `json:"git,omitempty"`
 	HTTP map[string]any `json:"http,omitempty"`

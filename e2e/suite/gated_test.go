@@ -71,7 +71,7 @@ func gatedNode(t *testing.T, run *lab.Run, node lab.Node) {
 func handed(node lab.Node) (fetched, raw []string) {
 	for _, a := range node.Inputs.Artifacts {
 		switch {
-		case a.S3 != nil && a.S3.Key != "", a.Git != nil, a.HTTP != nil:
+		case a.S3 != nil && a.S3.Key != "", a.GCS["key"] != nil, a.Git != nil, a.HTTP != nil:
 			fetched = append(fetched, a.Name)
 		case a.Raw != nil:
 			raw = append(raw, a.Name)

@@ -282,23 +282,29 @@ func (o Output) among(inputs []artifactSpec) (volume string, direct bool, proble
 // uploads them one by one, so what is not archived is what the emissary packed, and
 // is measured there.
 func (t *template) refuseShared(out []Output, specs []artifactSpec) {
+	// Each is compared with each: what there is to compare is found out once.
+	claims, stages := make([]claim, len(specs)), make([][]string, len(specs))
+	for i, a := range specs {
+		claims[i], stages[i] = t.claim(a), a.stages()
+	}
 	for i, o := range out {
 		if o.Problem() != nil {
 			continue
 		}
-		if problem := t.shared(o, slices.Delete(slices.Clone(specs), i, i+1)); problem != nil {
+		if problem := t.shared(i, o, claims); problem != nil {
 			out[i] = o.Refused(problem)
 			continue
 		}
-		out[i] = apart(i, out, specs)
+		out[i] = apart(i, out, stages)
 	}
 }
 
 // shared says what else may go where an output goes.
-func (t *template) shared(o Output, others []artifactSpec) *reason.Error {
-	for _, other := range others {
-		if t.claims(other, o.Location()) {
-			return reason.New(reason.LocationInvalid, "output %s goes to %s too", other.Name, o.Location())
+func (t *template) shared(i int, o Output, claims []claim) *reason.Error {
+	l := o.Location()
+	for j, other := range claims {
+		if j != i && other.covers(l) {
+			return reason.New(reason.LocationInvalid, "output %s goes to %s too", other.name, l)
 		}
 	}
 	if t.logs(o.Location()) {
@@ -308,15 +314,15 @@ func (t *template) shared(o Output, others []artifactSpec) *reason.Error {
 }
 
 // apart is one of the outputs as one that is measured where no other is staged.
-func apart(i int, out []Output, specs []artifactSpec) Output {
+func apart(i int, out []Output, stages [][]string) Output {
 	o := out[i]
 	file := o.Staged().Name()
-	for j, other := range specs {
-		if j == i || o.Place() != "" || out[j].Place() == measurement.PlaceVolume || !slices.Contains(other.stages(), file) {
+	for j, names := range stages {
+		if j == i || o.Place() != "" || out[j].Place() == measurement.PlaceVolume || !slices.Contains(names, file) {
 			continue // one of them is not staged, or under another name
 		}
 		if o.Archive() != content.ArchiveNone {
-			return o.Refused(reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %.80q", other.Name, file))
+			return o.Refused(reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %.80q", out[j].Name, file))
 		}
 		o = o.MeasuredAt(measurement.PlacePacked)
 		if err := o.Staged().Validate(); err != nil {
@@ -341,13 +347,20 @@ func covers(l artifact.Location, key string) bool {
 	return key == l.Key || l.Kind == artifact.KindPrefix && strings.HasPrefix(key, l.Key)
 }
 
-// claims says whether Argo may write the location, or below it if it is a
-// prefix, for this output, whatever its archive strategy: a directory that is
-// not archived goes below its key.
-func (t *template) claims(a artifactSpec, l artifact.Location) bool {
+// claim is where Argo may write for an output; without keys it is nowhere.
+type claim struct {
+	name   string
+	bucket artifact.Location
+	keys   []string
+	// below: a directory that is not archived goes below its key.
+	below bool
+}
+
+// claim says where Argo may write for this output, whatever its archive strategy.
+func (t *template) claim(a artifactSpec) claim {
 	own := a.stored()
 	if stores := a.stores(); len(stores) > 1 || len(stores) == 1 && own == nil {
-		return false
+		return claim{}
 	}
 	var in stored
 	var keys []string
@@ -359,15 +372,22 @@ func (t *template) claims(a artifactSpec, l artifact.Location) bool {
 		keys = a.keysBelow(in.key())
 	}
 	if problem != nil {
-		return false
+		return claim{}
 	}
 	bucket, err := in.bucket()
-	if err != nil || !bucket.SameBucket(l) {
-		return false
+	if err != nil {
+		return claim{}
 	}
-	return slices.ContainsFunc(keys, func(key string) bool {
-		key = bucket.Spelled(key)
-		return covers(l, key) || (a.storedBy() != content.ArchiveTar && within(l.Key, key))
+	for i, key := range keys {
+		keys[i] = bucket.Spelled(key)
+	}
+	return claim{a.Name, bucket, keys, a.storedBy() != content.ArchiveTar}
+}
+
+// covers says whether it may be the location, or below it if that is a prefix.
+func (c claim) covers(l artifact.Location) bool {
+	return c.bucket.SameBucket(l) && slices.ContainsFunc(c.keys, func(key string) bool {
+		return covers(l, key) || c.below && within(l.Key, key)
 	})
 }
 

@@ -137,3 +137,28 @@ func TestWhatResemblesAnIdentityIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Which server a cloud's client asks, and whose credentials it shows, variables can
+// change; only those of Argo's own configuration may.
+func TestWhichServerOfACloudIsAskedOnlyArgosConfigurationSays(t *testing.T) {
+	for name, value := range map[string]string{
+		"STORAGE_EMULATOR_HOST": "http://evil.example", "GOOGLE_CLOUD_UNIVERSE_DOMAIN": "evil.example", "GCE_METADATA_HOST": "evil.example",
+		"GOOGLE_APPLICATION_CREDENTIALS": "/mainctrfs/work/key.json", "GOOGLE_API_USE_CLIENT_CERTIFICATE": "true", "GOOGLE_API_GO_EXPERIMENTAL_DISABLE_NEW_AUTH_LIB": "true",
+		"AZURE_AUTHORITY_HOST": "https://login.evil.example/", "AZURE_FEDERATED_TOKEN_FILE": "/mainctrfs/work/token", "AZURE_CLIENT_CERTIFICATE_PATH": "/mainctrfs/work/key",
+		"AZURE_CLIENT_SECRET": "x", "AZURE_USERNAME": "x", "IDENTITY_ENDPOINT": "http://evil.example", "MSI_ENDPOINT": "http://evil.example",
+	} {
+		for container, of := range map[string]func(*corev1.Pod) *corev1.Container{"init": initOf, "wait": waitOf} {
+			pod, step := argotest.Parsed(t, "everything")
+			of(pod).Env = append(of(pod).Env, corev1.EnvVar{Name: name, Value: value})
+			err := argo.CheckStructure(pod, step, argotest.Identity())
+			if code := reason.Of(err); code != reason.WaitAltered && code != reason.InitAltered || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s in %s: %v", name, container, err)
+			}
+			id := argotest.Identity()
+			id.ExecutorEnv = append(id.ExecutorEnv, name+"="+value)
+			if err := argo.CheckStructure(pod, step, id); err != nil {
+				t.Errorf("%s in %s, as Argo's configuration has it: %v", name, container, err)
+			}
+		}
+	}
+}

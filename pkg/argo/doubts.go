@@ -31,8 +31,10 @@ func (s *Step) doubt(pod *corev1.Pod, specs []artifactSpec) {
 		}
 		own, unproven := s.template.doubts(specs[i])
 		in.supply.doubts = slices.Concat(about, own)
-		if certs != "" && !unproven && overTLS(in.URI()) {
-			in.supply.doubts, unproven = append(in.supply.doubts, Doubt{v1alpha1.DoubtCASecret, certs}), true
+		// Over ssh a key proves it. Of what goes without TLS there is another doubt.
+		if certs != "" && !unproven && !strings.HasPrefix(in.URI(), "git+ssh:") {
+			in.supply.doubts = append(in.supply.doubts, Doubt{v1alpha1.DoubtCASecret, certs})
+			unproven = !strings.HasPrefix(in.URI(), "gs:") // no namespace can answer for Google's name
 		}
 		if !unproven {
 			continue
@@ -104,12 +106,6 @@ func certsOf(pod *corev1.Pod) string {
 		}
 	}
 	return ""
-}
-
-// overTLS says whether certificates say who answers for a place. (Of S3 without TLS there
-// is another doubt.)
-func overTLS(uri string) bool {
-	return slices.ContainsFunc([]string{"https:", "git+https:", "s3:"}, func(scheme string) bool { return strings.HasPrefix(uri, scheme) })
 }
 
 // doubts are those about one input's own place, and whether the server need not

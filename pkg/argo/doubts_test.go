@@ -90,6 +90,7 @@ func TestCertificatesThatAreAddedLeaveAPlaceOpen(t *testing.T) {
 	}
 	store := object{"s3": object{"endpoint": "s3.example.com", "bucket": "b", "key": "k"}}
 	plain := object{"s3": object{"endpoint": "s3.example.com", "bucket": "b", "key": "k", "insecure": true}}
+	bucket := object{"gcs": object{"bucket": "datasets", "key": "k"}}
 	ssh := object{"git": object{"repo": "git@h.example.com:x", "revision": "main"}}
 	https := object{"git": object{"repo": "https://h.example.com/x", "revision": "main"}}
 	for what, c := range map[string]struct {
@@ -98,10 +99,15 @@ func TestCertificatesThatAreAddedLeaveAPlaceOpen(t *testing.T) {
 		want   []v1alpha1.Doubt
 	}{
 		"a file of certificates":           {store, env("SSL_CERT_FILE"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
+		"a file of them, for GCS":          {bucket, env("SSL_CERT_FILE"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
+		"GCS as it is":                     {bucket, env("VAULT_CACERT"), nil},
 		"a folder of certificates":         {https, env("SSL_CERT_DIR"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
 		"a mount over the image's":         {store, mounted("/etc/ssl/certs"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
 		"one beside them":                  {store, mounted("/etc/ssl/certs/corporate.pem"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
 		"one of all of them":               {https, mounted("/etc/ssl"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
+		"of Google's":                      {object{"gcs": object{"bucket": "data", "key": "k"}}, env("SSL_CERT_FILE"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
+		"of Azure's":                       {object{"azure": object{"endpoint": "https://acct.blob.example.com", "container": "data", "blob": "k"}}, env("SSL_CERT_FILE"), []v1alpha1.Doubt{v1alpha1.DoubtCASecret}},
+		"of Azure's without TLS":           {object{"azure": object{"endpoint": "http://acct.blob.example.com", "container": "data", "blob": "k"}}, env("SSL_CERT_FILE"), []v1alpha1.Doubt{v1alpha1.DoubtPlainHTTP}},
 		"a mount that Go does not look at": {store, mounted("/etc/ssl/corporate"), nil},
 		"another variable":                 {store, env("VAULT_CACERT"), nil},
 		"a store without TLS":              {plain, mounted("/etc/ssl/certs"), []v1alpha1.Doubt{v1alpha1.DoubtPlainHTTP}},

@@ -19,7 +19,7 @@ func (g *gcsLocation) full() bool { return g.Bucket != "" && g.Key != "" }
 
 func (g *gcsLocation) bucket() (artifact.Location, error) { return artifact.InGCS(g.Bucket), nil }
 
-// doubts has none: Argo asks Google's one server, with TLS, and a key of another
-// universe of Google's is refused by Google's client. Which server it is, only Argo's
-// configuration can change (STORAGE_EMULATOR_HOST), as of all variables.
+// doubts has none: Argo asks Google's one server, with TLS. A Secret changes whose
+// credentials it shows there, and which server it is only variables can
+// (STORAGE_EMULATOR_HOST), of which those of Argo's configuration are admitted alone.
 func (g *gcsLocation) doubts() ([]Doubt, bool) { return nil, false }

@@ -78,7 +78,10 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	}
 	s := &Step{Namespace: pod.Namespace, Pod: pod.Name, Template: t.Name, template: t, written: written, made: unescape(written)}
 	s.TemplateDigest = artifact.DigestOfText(unescape(text))
-	given, err := decodeTemplate([]byte(written))
+	given := t
+	if written != text {
+		given, err = decodeTemplate([]byte(written))
+	}
 	if err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s before it is expanded: %v", layout.EnvTemplate, err)
 	}

@@ -19,6 +19,9 @@ var gcs = store{scheme: "gs", cleans: true, check: func(l Location) error {
 	return nil
 }}
 
+// gcsHost is whom Argo asks.
+const gcsHost = "storage.googleapis.com"
+
 // gcsBucket matches names of buckets: cloud.google.com/storage/docs/buckets#naming
 var gcsBucket = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
 

@@ -10,6 +10,9 @@ import (
 
 // HostOf is the host of a URL or location's URI, without its port.
 func HostOf(uri string) string {
+	if strings.HasPrefix(uri, gcs.scheme+"://") {
+		return gcsHost
+	}
 	if g, err := ParseGit(uri); err == nil {
 		uri = g.long()
 	}

@@ -48,6 +48,7 @@ func TestWhichNamesANamespaceCanAnswer(t *testing.T) {
 
 func TestTheHostOfAPlace(t *testing.T) {
 	for uri, host := range map[string]string{
+		"gs://data/x": "storage.googleapis.com", "azure://acct:10000/data/x": "acct",
 		"s3://s3.argo.svc:7070/sets/a%2Fb":             "s3.argo.svc",
 		"s3://[fd00::1]:9000/sets/a":                   "fd00::1",
 		"http://example.org:8080/x?y=z":                "example.org",

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -81,20 +80,15 @@ func (k *Keeper) Look(ctx context.Context) error {
 		return err
 	}
 	k.found.Store(int64(len(now.Deployments)))
-	again := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
-	return retry.OnError(patience, again, func() error { return k.record(ctx, now) })
+	return retry.OnError(patience, apierrors.IsConflict, func() error { return k.record(ctx, now) })
 }
 
-// record merges what was found into the ConfigMap.
+// record merges what was found into the ConfigMap. The chart makes and removes that: one
+// made here while the chart is uninstalled would be in the way of the next installation.
 func (k *Keeper) record(ctx context.Context, now Found) error {
 	var c corev1.ConfigMap
-	err := k.API.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: v1alpha1.ConfigMapArgo}, &c)
-	missing := apierrors.IsNotFound(err)
-	if err != nil && !missing {
+	if err := k.API.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: v1alpha1.ConfigMapArgo}, &c); err != nil {
 		return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapArgo, err)
-	}
-	if missing {
-		c.Namespace, c.Name = k.Namespace, v1alpha1.ConfigMapArgo
 	}
 	before, err := Parse(&c)
 	if err != nil {
@@ -110,14 +104,10 @@ func (k *Keeper) record(ctx context.Context, now Found) error {
 	if err := after.write(&c, at); err != nil {
 		return err
 	}
-	switch {
-	case missing:
-		err = k.API.Create(ctx, &c)
-	case !reflect.DeepEqual(had, c.Data):
-		err = k.API.Update(ctx, &c)
-	}
-	if err != nil {
-		return err
+	if !maps.Equal(had, c.Data) {
+		if err := k.API.Update(ctx, &c); err != nil {
+			return err
+		}
 	}
 	k.tell(now, before, after)
 	return nil

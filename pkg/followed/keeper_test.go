@@ -253,6 +253,18 @@ func TestAnErrorIsNoChange(t *testing.T) {
 	}
 }
 
+// The chart makes the record's ConfigMap, and takes it away.
+func TestARecordThatTheChartTookAwayStaysAway(t *testing.T) {
+	s := newScene(t, deployment("argo", pod("v4.0.2", "argo")))
+	if err := s.Look(t.Context()); err == nil {
+		t.Error("there is none, and it is no error")
+	}
+	var all corev1.ConfigMapList
+	if err := s.api.List(t.Context(), &all); err != nil || len(all.Items) != 0 {
+		t.Errorf("there are %v, %v", all.Items, err)
+	}
+}
+
 // The notary knows of an executor before any webhook does.
 func TestTheNotaryKnowsFirst(t *testing.T) {
 	s := newScene(t, configMap(""), deployment("argo", pod("v4.0.2", "argo")))

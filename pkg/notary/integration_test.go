@@ -18,8 +18,10 @@ import (
 
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
@@ -293,6 +295,42 @@ func (w *world) awaitSealed(tb testing.TB, want int, ended map[string]time.Time,
 		list = append(list, d)
 	}
 	return list
+}
+
+func TestALeaseGoesWithItsReplica(t *testing.T) {
+	api, err := client.New(apiServer, client.Options{Scheme: testScheme(t)})
+	must(t, err)
+	ours := namespace(t, api, "argoseal-")
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ours, Name: "argoseal-notary-0"},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "notary", Image: "notary"}}},
+	}
+	must(t, api.Create(t.Context(), pod))
+	set, err := kubernetes.NewForConfig(apiServer)
+	must(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := Alive(set, ours, pod.Name, testClaim).Start(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	other := &Shards{Self: "other", Leases: api, Namespace: ours}
+	for began := time.Now(); len(other.live(time.Now())) == 0; time.Sleep(leasesAge / 4) {
+		if time.Since(began) > 30*time.Second {
+			t.Fatal("others do not see it")
+		}
+	}
+	var l coordinationv1.Lease
+	must(t, api.Get(t.Context(), client.ObjectKeyFromObject(pod), &l))
+	if len(l.OwnerReferences) != 1 || l.OwnerReferences[0].UID != pod.UID || other.others[0] != pod.Name {
+		t.Errorf("its Lease has the owners %+v, and others see %v", l.OwnerReferences, other.others)
+	}
+	stop()
+	running.Wait()
+	if err := api.Get(t.Context(), client.ObjectKeyFromObject(pod), &l); !apierrors.IsNotFound(err) {
+		t.Errorf("after it was stopped: %v", err)
+	}
 }
 
 func TestAfterAnOutageOfTheLogSealsComeQuickly(t *testing.T) {

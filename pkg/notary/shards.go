@@ -9,6 +9,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -161,15 +162,21 @@ func (f *foreign) sweep(s *Shards, queue workqueue.TypedRateLimitingInterface[Ke
 }
 
 // Alive is what keeps this replica's Lease, and deletes it in the end, so that the others
-// take its pods over at once.
+// take its pods over at once. The Lease of one that was killed goes with its pod.
 func Alive(api kubernetes.Interface, namespace, holder string, duration time.Duration) manager.Runnable {
-	labelled := func(l *coordinationv1.Lease) error {
-		metav1.SetMetaDataLabel(&l.ObjectMeta, labelReplica, "true")
-		return nil
-	}
-	seconds := int32(duration / time.Second)
-	keeper := lease.NewController(clock.RealClock{}, api, holder, seconds, nil, duration/3, holder, namespace, labelled)
 	return manager.RunnableFunc(func(ctx context.Context) error {
+		ofPod := func(l *coordinationv1.Lease) error {
+			metav1.SetMetaDataLabel(&l.ObjectMeta, labelReplica, "true")
+			if len(l.OwnerReferences) > 0 {
+				return nil
+			}
+			if pod, err := api.CoreV1().Pods(namespace).Get(ctx, holder, metav1.GetOptions{}); err == nil {
+				l.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(pod, corev1.SchemeGroupVersion.WithKind("Pod"))}
+				l.OwnerReferences[0].BlockOwnerDeletion = nil
+			}
+			return nil // without an owner it is as good
+		}
+		keeper := lease.NewController(clock.RealClock{}, api, holder, int32(duration/time.Second), nil, duration/3, holder, namespace, ofPod)
 		keeper.Run(ctx)
 		keeper.Stop()
 		return nil

@@ -70,11 +70,13 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 			check = func(dir *os.Root, name string) error { return p.checkAbsent(dir, name, within) }
 		case p.commit() != "":
 			check = p.checkCommit
+		case p.AnyContent() && p.leaves():
+			check = p.checkLeft
 		case p.AnyContent():
 			continue
 		}
 		err := look(p.Input, check)
-		if (p.Absent || p.Optional) && reason.Of(err) == reason.InputMissing {
+		if (p.Absent || p.Optional || p.AnyContent()) && reason.Of(err) == reason.InputMissing {
 			continue
 		}
 		if err != nil {
@@ -86,9 +88,9 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 			return err
 		}
 	}
-	left := map[string]bool{} // looked at by checkAbsent
+	left := map[string]bool{} // looked at by checkAbsent or checkLeft
 	for _, p := range pins {
-		if p.Absent && p.leaves() {
+		if (p.Absent || p.AnyContent()) && p.leaves() {
 			left[p.Input] = true
 			known[p.Input+downloading] = true
 		}
@@ -183,7 +185,7 @@ func (p Pin) checkAbsent(dir *os.Root, name string, within []string) error {
 	}
 	for _, name := range []string{name, name + downloading} {
 		switch info, err := dir.Lstat(name); {
-		case err == nil && strings.HasSuffix(name, downloading) && p.leaves() && info.Mode().IsRegular() && info.Size() == 0:
+		case err == nil && strings.HasSuffix(name, downloading) && p.leaves() && isEmpty(info):
 		case err == nil:
 			return reason.New(reason.NoProvenance, "%s and was admitted as absent, but something was downloaded", p.why()).For(artifact)
 		case !errors.Is(err, fs.ErrNotExist):
@@ -192,6 +194,20 @@ func (p Pin) checkAbsent(dir *os.Root, name string, within []string) error {
 	}
 	return nil
 }
+
+// checkLeft wants nothing beside an input of any content but what Argo leaves if it is
+// not there.
+func (p Pin) checkLeft(dir *os.Root, name string) error {
+	switch info, err := dir.Lstat(name + downloading); {
+	case err == nil && !isEmpty(info):
+		return reason.New(reason.InputExtra, "%.80q is there, and is nothing that Argo was to leave", name+downloading).For(p.Input)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return reason.Wrap(reason.InputAltered, err, "it cannot be looked at: %v", err).For(p.Input)
+	}
+	return nil
+}
+
+func isEmpty(info fs.FileInfo) bool { return info.Mode().IsRegular() && info.Size() == 0 }
 
 // why says why an input may be absent.
 func (p Pin) why() string {

@@ -210,6 +210,20 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nor what any content may be", func(t *testing.T) {
+		for there, want := range map[[2]string]reason.Code{{"cache", "x"}: "", {"cache.tmp", ""}: "", {"cache.tmp", "x"}: reason.InputExtra, {"cache.tmp/", ""}: reason.InputExtra} {
+			root, pins := volume(t)
+			plant(t, root, there)
+			any := Pin{Input: "cache", Location: "azure://acct/data/cache", Archive: content.ArchiveDetect, Policy: "p"}
+			if err := CheckInputs(root, nil, append(pins, any), nil); reason.Of(err) != want {
+				t.Errorf("%q: got %v, want %q", there, err, want)
+			}
+			any.Location = "s3://store/bucket/cache"
+			if err := CheckInputs(root, nil, append(pins, any), nil); (err == nil) != (there[0] == "cache") {
+				t.Errorf("%q in S3: got %v", there, err)
+			}
+		}
+	})
 	t.Run("nor what a sealed directory does not have", func(t *testing.T) {
 		root, pins := volume(t)
 		absent := Pin{Input: "cache", Location: "s3://store/bucket/tree/cache", Archive: content.ArchiveTar, Absent: true, Within: "s3://store/bucket/tree/"}

@@ -44,9 +44,12 @@ type Admitted struct {
 // What patterns look like: wildcards behind the store or host only, in printable
 // ASCII, which percent-encoded URIs are.
 var (
-	s3Pattern   = regexp.MustCompile(`^s3://[^/*]+/[^/]+/[!-~]+$`)
-	httpPattern = regexp.MustCompile(`^https?://[^/*?@]+/[!-~]*$`)
-	gitPattern  = regexp.MustCompile(`^((https?://|ssh://([^/*?@]+@)?)[^/*?@]+/|[^/*?@:]+@[^/*?@:]+:)[!-~]+$`)
+	s3Pattern = regexp.MustCompile(`^s3://[^/*]+/[^/]+/[!-~]+$`)
+	// Google's buckets have one name space: who may choose one chooses the content.
+	gcsPattern   = regexp.MustCompile(`^gs://[^/*]+/[!-~]+$`)
+	azurePattern = regexp.MustCompile(`^azure://[^/*]+/[^/]+/[!-~]+$`)
+	httpPattern  = regexp.MustCompile(`^https?://[^/*?@]+/[!-~]*$`)
+	gitPattern   = regexp.MustCompile(`^((https?://|ssh://([^/*?@]+@)?)[^/*?@]+/|[^/*?@:]+@[^/*?@:]+:)[!-~]+$`)
 )
 
 // externalRule is one entry of a policy about inputs from outside.

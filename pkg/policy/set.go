@@ -178,6 +178,20 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 		}
 		out.external = append(out.external, rule)
 	}
+	for i, in := range a.GCS {
+		rule, err := readExternal(gcsPattern, in.Location, in.Content)
+		if err != nil {
+			return nil, fmt.Errorf("gcs[%d]: %w", i, err)
+		}
+		out.external = append(out.external, rule)
+	}
+	for i, in := range a.Azure {
+		rule, err := readExternal(azurePattern, in.Location, in.Content)
+		if err != nil {
+			return nil, fmt.Errorf("azure[%d]: %w", i, err)
+		}
+		out.external = append(out.external, rule)
+	}
 	for i, in := range a.HTTP {
 		rule, err := readExternal(httpPattern, in.URL, in.Content)
 		if err != nil {

@@ -40,7 +40,7 @@ type input struct {
 		For     *provenance.WorkflowTemplate
 		Unknown bool
 	}
-	S3, HTTP, Git, Commit, Branch, Tag string
+	S3, GCS, Azure, HTTP, Git, Commit, Branch, Tag string
 	// Default: nobody says which revision.
 	Default bool
 	// Doubts are about the place.
@@ -60,6 +60,10 @@ func (in input) uri() string {
 	switch {
 	case in.S3 != "":
 		return in.S3
+	case in.GCS != "":
+		return in.GCS
+	case in.Azure != "":
+		return in.Azure
 	case in.HTTP != "":
 		return in.HTTP
 	}

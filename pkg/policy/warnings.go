@@ -22,6 +22,11 @@ func Warnings(rules v1alpha1.PolicyRules) []string {
 			w = append(w, warn(fmt.Sprintf("allow.s3[%d]", i), in.Location, in.Tolerate))
 		}
 	}
+	for i, in := range rules.Allow.Azure {
+		if in.AnyContent && slices.Contains(in.Tolerate, v1alpha1.DoubtPlainHTTP) {
+			w = append(w, warn(fmt.Sprintf("allow.azure[%d]", i), in.Location, in.Tolerate))
+		}
+	}
 	for i, in := range rules.Allow.HTTP {
 		if in.AnyContent && strings.HasPrefix(in.URL, "http:") {
 			w = append(w, warn(fmt.Sprintf("allow.http[%d]", i), in.URL, in.Tolerate))

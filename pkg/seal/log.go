@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	rekor "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
+	"github.com/sigstore/sigstore/pkg/signature"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/argoseal/argoseal/pkg/text"
@@ -74,15 +74,36 @@ func NewRekorV2(baseURL string, timeout time.Duration) (Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log URL: %w", err)
 	}
+	return &rekorV2{client: logClient(), entries: entries, timeout: timeout}, nil
+}
+
+// logClient is the client of one log.
+func logClient() *http.Client {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
 		MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: 90 * time.Second,
 	}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // what is signed goes to this log alone
-	return &rekorV2{client: &http.Client{Transport: transport, CheckRedirect: stay}, entries: entries, timeout: timeout}, nil
+	return &http.Client{Transport: transport, CheckRedirect: stay}
 }
 
-// Append records a hashedrekord over the SHA-256 of the envelope's
+// hashedKey is how Rekor v2 calls a kind of key, and the digest that such a key signs of
+// an envelope's pre-authentication encoding. Keys that sign no digest it does not take.
+func hashedKey(envelope *protodsse.Envelope, key crypto.PublicKey) (protocommon.PublicKeyDetails, []byte, error) {
+	details, err := signature.GetDefaultAlgorithmDetails(key)
+	if err != nil {
+		return 0, nil, fmt.Errorf("kind of key: %w", err)
+	}
+	hash := details.GetHashType()
+	if hash == crypto.Hash(0) {
+		return 0, nil, fmt.Errorf("Rekor v2 takes no keys of this kind (%T): use ECDSA or RSA, or a Rekor v1", key) //nolint:staticcheck // a name
+	}
+	h := hash.New()
+	_, _ = h.Write(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload())) // a hash takes everything
+	return details.GetSignatureAlgorithm(), h.Sum(nil), nil
+}
+
+// Append records a hashedrekord over the digest of the envelope's
 // pre-authentication encoding: Rekor v2 has no entry of its own for DSSE, and
 // this is the one that Sigstore's verifiers look for.
 func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
@@ -90,24 +111,27 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 	if err != nil {
 		return nil, fmt.Errorf("marshal public key: %w", err)
 	}
+	kind, digest, err := hashedKey(envelope, key)
+	if err != nil {
+		return nil, fmt.Errorf("append to the log: %w: %w", ErrNotLogged, err)
+	}
 	// An answer that comes too late for the caller is lost, though the log is well.
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < r.timeout {
 		return nil, fmt.Errorf("append to the log: %w: its answer may take %s, and there are %s left",
 			ErrNotLogged, r.timeout, time.Until(deadline).Round(time.Millisecond))
 	}
-	digest := sha256.Sum256(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload()))
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 	status, answer, err := r.post(ctx, &rekor.CreateEntryRequest{Spec: &rekor.CreateEntryRequest_HashedRekordRequestV002{
 		HashedRekordRequestV002: &rekor.HashedRekordRequestV002{
-			Digest: digest[:],
+			Digest: digest,
 			Signature: &rekor.Signature{
 				Content: envelope.GetSignatures()[0].GetSig(),
 				Verifier: &rekor.Verifier{
 					Verifier:   &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}},
-					KeyDetails: protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256,
+					KeyDetails: kind,
 				},
 			},
 		},

@@ -86,6 +86,9 @@ func (s *Sealer) Log(ctx context.Context, signed *Signed) ([]byte, error) {
 		if err == nil && !bytes.Equal(held.Payload, signed.Payload()) {
 			err = reason.New(reason.StatementInvalid, "the bundle has another statement")
 		}
+		if err == nil && signed.statement != nil {
+			err = held.MayState(signed.statement.BuilderID())
+		}
 		if err != nil {
 			return nil, fmt.Errorf("new bundle does not verify: %w", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
@@ -20,6 +21,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
+// signTimeout bounds how long a key service may take for a signature.
+const signTimeout = 20 * time.Second
+
 // NewKey makes a signing key, ECDSA P-256, as PEM (PKCS #8).
 func NewKey() ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -29,34 +33,52 @@ func NewKey() ([]byte, error) {
 	return cryptoutils.MarshalPrivateKeyToPEM(key)
 }
 
-// Signer holds the notary's private key. It is immutable and safe for
-// concurrent use.
+// Signer signs with the notary's key, which it holds or which a key service does. It is
+// immutable and safe for concurrent use.
 type Signer struct {
-	key       signature.SignerVerifier
+	key       signature.Signer
+	check     signature.Verifier
 	public    crypto.PublicKey
 	publicPEM []byte
 	hint      string
 }
 
-// LoadSigner reads the PEM that NewKey made.
+// LoadSigner reads a private key, PEM (PKCS #8), of a kind that signs seals.
 func LoadSigner(privateKeyPEM []byte) (*Signer, error) {
-	// Neither cause is kept: an error must not quote a private key.
+	// No cause is kept: an error must not quote a private key.
 	private, err := cryptoutils.UnmarshalPEMToPrivateKey(privateKeyPEM, cryptoutils.SkipPassword)
 	if err != nil {
 		return nil, errors.New("signing key is not a private key in PEM (PKCS #8)")
 	}
-	key, ok := private.(*ecdsa.PrivateKey)
-	if !ok || key.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("signing key is a %T, want ECDSA P-256", private)
+	held, ok := private.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("signing key is a %T, which signs nothing", private)
 	}
-	s := &Signer{public: key.Public()}
-	if s.key, err = signature.LoadSignerVerifier(key, crypto.SHA256); err != nil {
-		return nil, fmt.Errorf("load signing key: %w", err)
+	if err := verify.CheckKey(held.Public()); err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
 	}
-	if s.publicPEM, err = cryptoutils.MarshalPublicKeyToPEM(s.public); err != nil {
+	key, err := signature.LoadDefaultSigner(private)
+	if err != nil {
+		return nil, errors.New("signing key cannot be used")
+	}
+	return newSigner(key, held.Public())
+}
+
+// newSigner checks signatures here, whoever makes them: what a key service says is no
+// proof of what it did.
+func newSigner(key signature.Signer, public crypto.PublicKey) (*Signer, error) {
+	s := &Signer{key: key, public: public}
+	err := verify.CheckKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	if s.check, err = signature.LoadDefaultVerifier(public); err != nil {
+		return nil, fmt.Errorf("load public key: %w", err)
+	}
+	if s.publicPEM, err = cryptoutils.MarshalPublicKeyToPEM(public); err != nil {
 		return nil, fmt.Errorf("marshal public key: %w", err)
 	}
-	if s.hint, err = verify.KeyHint(s.public); err != nil {
+	if s.hint, err = verify.KeyHint(public); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -107,11 +129,9 @@ func (s *Signer) Prepare(ctx context.Context, payload []byte) (*Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make envelope signer: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, signTimeout)
+	defer cancel()
 	envelope, err := signer.SignPayload(ctx, provenance.PayloadType, payload)
-	if err != nil {
-		return nil, fmt.Errorf("sign: %w", err)
-	}
-	sig, err := (&dsse.Envelope{Payload: envelope.Signatures[0].Sig}).DecodeB64Payload()
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
@@ -119,9 +139,12 @@ func (s *Signer) Prepare(ctx context.Context, payload []byte) (*Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	return &Signed{envelope: raw, statement: statement, opened: &protodsse.Envelope{
-		Payload: payload, PayloadType: provenance.PayloadType, Signatures: []*protodsse.Signature{{Sig: sig}},
-	}}, nil
+	// A key service that was given another key would make seals that nobody verifies.
+	opened, err := s.open(ctx, raw)
+	if err != nil {
+		return nil, fmt.Errorf("sign: what the key made is not this key's: %w", err)
+	}
+	return &Signed{envelope: raw, statement: statement, opened: opened}, nil
 }
 
 // open reads an envelope that Sign made with this key; any other is
@@ -138,7 +161,7 @@ func (s *Signer) open(ctx context.Context, envelopeJSON []byte) (*protodsse.Enve
 		return nil, fmt.Errorf("%w: it has %d signatures and the payload type %.80q",
 			ErrForeignEnvelope, len(envelope.Signatures), envelope.PayloadType)
 	}
-	verifier, err := dsse.NewEnvelopeVerifier(&sigdsse.VerifierAdapter{SignatureVerifier: s.key, Pub: s.public})
+	verifier, err := dsse.NewEnvelopeVerifier(&sigdsse.VerifierAdapter{SignatureVerifier: s.check, Pub: s.public})
 	if err != nil {
 		return nil, fmt.Errorf("make envelope verifier: %w", err)
 	}

@@ -41,6 +41,17 @@ type Abridged interface {
 	Whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
 }
 
+// Batched is a Source that answers for all inputs of a step at once.
+type Batched interface {
+	// All are all pods of a workflow, by its name.
+	All(ctx context.Context, namespace, workflow string) ([]Producer, error)
+	// SealsOf are the seals of a workflow, by its name. It is false where there may be
+	// so many that it is better to ask for each.
+	SealsOf(ctx context.Context, namespace, workflow string) ([]v1alpha1.ArtifactSeal, bool, error)
+	// SealsAt are the seals with one of these values of v1alpha1.LabelLocation.
+	SealsAt(ctx context.Context, namespace string, locations []string) ([]v1alpha1.ArtifactSeal, error)
+}
+
 // Verifier is what *verify.Root does.
 type Verifier interface {
 	// Version identifies the trusted root.

@@ -7,10 +7,8 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -37,6 +35,8 @@ type View struct {
 	// listing is the last record of which lists of files were read. A pod can have
 	// many directories, and its lists can be large.
 	listing *v1alpha1.Provenance
+	// prepared is nil unless all inputs were read at once.
+	prepared *prepared
 }
 
 // NewView has read nothing yet.
@@ -50,7 +50,7 @@ func lookupFailed(what string, err error) *reason.Error {
 
 // Seal finds the consumer's workflow's seal for a location: nil if it has none.
 func (v *View) Seal(ctx context.Context, l artifact.Location) (*v1alpha1.ArtifactSeal, *reason.Error) {
-	seal, err := v.source.Seal(ctx, v.consumer.Namespace, artifact.SealName(l, v.consumer.WorkflowUID))
+	seal, err := v.seal(ctx, artifact.SealName(l, v.consumer.WorkflowUID))
 	if err != nil {
 		return nil, lookupFailed("the ArtifactSeal of "+l.URI(), err)
 	}
@@ -73,7 +73,7 @@ func (v *View) SealsOver(ctx context.Context, place artifact.Location) ([]v1alph
 
 // seals are those of the consumer's workflow for such locations.
 func (v *View) seals(ctx context.Context, hold func(artifact.Location) bool) ([]v1alpha1.ArtifactSeal, *reason.Error) {
-	all, err := v.source.Seals(ctx, v.consumer.Namespace, labels.Set{layout.LabelWorkflow: v.consumer.Workflow})
+	all, err := v.sealsOf(ctx)
 	var refusal *reason.Error
 	switch {
 	case errors.As(err, &refusal):
@@ -95,7 +95,7 @@ func (v *View) seals(ctx context.Context, hold func(artifact.Location) bool) ([]
 func (v *View) LastSeal(ctx context.Context, namespaces []string, l artifact.Location) (*v1alpha1.ArtifactSeal, *reason.Error) {
 	var seals []v1alpha1.ArtifactSeal
 	for _, namespace := range namespaces {
-		found, err := v.source.Seals(ctx, namespace, labels.Set{v1alpha1.LabelLocation: artifact.LocationName(l)})
+		found, err := v.sealsAt(ctx, namespace, artifact.LocationName(l))
 		if err != nil {
 			return nil, lookupFailed("the ArtifactSeals of namespace "+namespace, err)
 		}

@@ -58,8 +58,13 @@ const (
 // records. The pod that is asked about is not one of them: it can have the location
 // as input and as output.
 func (v *View) Writers(ctx context.Context, in argo.Input) (Writers, *reason.Error) {
+	if v.prepared != nil {
+		if known, ok := v.prepared.writers[askedBy(in)]; ok {
+			return known, nil
+		}
+	}
 	places, dirs := in.Locations(), in.Above()
-	producers, err := v.source.Producers(ctx, v.consumer.Namespace, v.consumer.Workflow, in)
+	producers, err := v.producers(ctx, in)
 	if err != nil {
 		return Writers{}, lookupFailed("the pods of this workflow", err)
 	}

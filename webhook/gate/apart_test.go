@@ -1,8 +1,10 @@
 package gate
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
@@ -68,5 +70,33 @@ func TestWhatIsNotKnownFileByFileLiesBesideNoDirectory(t *testing.T) {
 		if (no == nil) != (c.want == "") || no != nil && no.Code != c.want {
 			t.Errorf("%s: %v, want %q", name, no, c.want)
 		}
+	}
+}
+
+func TestACloneBesideADirectoryIsRefused(t *testing.T) {
+	commit := strings.Repeat("a1", 20)
+	for name, c := range map[string]struct {
+		directory bool
+		want      reason.Code
+	}{
+		"beside a directory without an archive": {true, reason.PrefixUnsupported},
+		"beside an archive":                     {false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if c.directory {
+				w.sealDirectory(t)
+				w.takeBy(content.ArchiveNone)
+			}
+			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("sources", v1alpha1.PolicyRules{
+				Allow: &v1alpha1.Allow{Git: []v1alpha1.GitInput{{Repository: "https://example.org/acme/*"}}},
+			})}
+			w.redefine(t, `{`+reference+`,"name":"message"}`, `{`+reference+`,"name":"message"},{"git":{"repo":"x"},"name":"src"}`)
+			w.step.Inputs = append(w.step.Inputs, argo.Input{Name: "src", Path: "/src"}.FetchedFrom(argo.SourceGit, "git+https://example.org/acme/app@"+commit, content.ArchiveNone))
+			v := w.evaluate(t)
+			if v.Allowed != (c.want == "") || v.Refusal != nil && v.Refusal.Code != c.want {
+				t.Errorf("verdict is %+v (%v), want %q", v, v.Refusal, c.want)
+			}
+		})
 	}
 }

@@ -161,6 +161,9 @@ type accepted struct {
 func (e *evaluation) inputs(ctx context.Context) Verdict {
 	inputs := e.step.PinnedInputs()
 	var v Verdict
+	if v.Refusal = e.view.Prepare(ctx, inputs); v.Refusal != nil {
+		return v
+	}
 	for _, in := range inputs {
 		found, refusal := e.input(ctx, in)
 		if refusal == nil {

@@ -101,7 +101,8 @@ func knownBesideMany(step *argo.Step, pins []pin.Pin) *reason.Error {
 // a policy lets in by its name, whatever it has, is taken for one.
 func fetchedAsMany(p pin.Pin) bool {
 	unsealed := p.Policy != "" && p.Seal == ""
-	return strings.HasPrefix(p.Location, "s3://") && !p.Absent &&
+	fetched := slices.ContainsFunc([]string{"git+", "http:", "https:"}, func(scheme string) bool { return strings.HasPrefix(p.Location, scheme) })
+	return !fetched && !p.Absent &&
 		(strings.HasSuffix(p.Location, "/") || unsealed && p.Tree != "" && p.SHA256 == "" && (p.Archive == content.ArchiveNone || p.Archive == content.ArchiveDetect))
 }
 

@@ -206,9 +206,7 @@ func (h *Handlers) validate(ctx context.Context, req admission.Request) admissio
 	}
 	switch q.op {
 	case opCreate:
-		return h.answer(q, q.gate.Create(ctx, gate.Admission{
-			Pod: q.pod, NamespaceUID: q.ns.uid, Creator: req.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust,
-		}))
+		return h.answer(q, h.create(ctx, q))
 	case opUpdate:
 		return h.answer(q, q.gate.Update(q.old, q.pod, req.UserInfo.Username))
 	case opDebug:
@@ -216,6 +214,21 @@ func (h *Handlers) validate(ctx context.Context, req admission.Request) admissio
 	default:
 		return h.answer(q, gate.Decision{})
 	}
+}
+
+// create decides on a creation. For the executor of a step the mutating side has waited,
+// if it is to be followed; of a pod that runs none only this side hears.
+func (h *Handlers) create(ctx context.Context, q *question) (d gate.Decision) {
+	h.following(ctx, q, func() reason.Code {
+		d = q.gate.Create(ctx, gate.Admission{
+			Pod: q.pod, NamespaceUID: q.ns.uid, Creator: q.UserInfo.Username, Mode: q.ns.mode, Trust: q.trust,
+		})
+		if d.Allowed || !argo.IsAuxiliary(q.pod) {
+			return ""
+		}
+		return d.Why().Code
+	})
+	return d
 }
 
 // validating says what a validating request asks for.

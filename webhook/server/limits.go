@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -45,11 +47,30 @@ func withDeadline(next http.Handler) http.Handler {
 	})
 }
 
-// limitReading bounds how many requests are read at all. Only a flood meets it: the
-// ordinary bound, which answers in the API server's language, is limited.
+const (
+	// largestBody is the largest request that the admission library reads.
+	largestBody = 7 << 20
+	// bodiesInFlight bounds the requests that are read or at work at a time, in bytes:
+	// some 4,000 ordinary ones. What is decoded takes several times as much.
+	bodiesInFlight = 48 << 20
+)
+
+// limitReading bounds how many requests are read at all, and how many bytes they have.
+// Only a flood meets it: the ordinary bound, which answers in the API server's
+// language, is limited.
 func limitReading(most int, next http.Handler) http.Handler {
 	seats := make(chan struct{}, most)
+	room := semaphore.NewWeighted(bodiesInFlight)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		size := r.ContentLength
+		if size < 0 || size > largestBody { // it does not say, or is not read to its end
+			size = largestBody
+		}
+		if !room.TryAcquire(size) {
+			http.Error(w, string(reason.Overloaded), http.StatusServiceUnavailable)
+			return
+		}
+		defer room.Release(size)
 		select {
 		case seats <- struct{}{}:
 			defer func() { <-seats }()
@@ -63,7 +84,13 @@ func limitReading(most int, next http.Handler) http.Handler {
 // limited answers Overloaded (429) at once when most requests are at work.
 func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 	seats := make(chan struct{}, most)
+	shares := newShares(max(1, most/2))
 	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
+		if !shares.take(req.Namespace) {
+			h.Metrics.observe(opOther, answerRetry, reason.Overloaded, 0)
+			return h.overloaded(req, reason.New(reason.Overloaded, "%d requests of namespace %.253s are at work", shares.most, req.Namespace))
+		}
+		defer shares.leave(req.Namespace)
 		select {
 		case seats <- struct{}{}:
 			h.Metrics.inFlight.Inc()
@@ -77,6 +104,35 @@ func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 			return h.overloaded(req, reason.New(reason.Overloaded, "%d requests are at work", most))
 		}
 	})
+}
+
+// shares are the seats that namespaces have: none has more than half of them, so that
+// one whose requests are slow, or many, leaves room for the others.
+type shares struct {
+	most int
+
+	mu    sync.Mutex
+	taken map[string]int
+}
+
+func newShares(most int) *shares { return &shares{most: most, taken: map[string]int{}} }
+
+func (s *shares) take(namespace string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[namespace] >= s.most {
+		return false
+	}
+	s.taken[namespace]++
+	return true
+}
+
+func (s *shares) leave(namespace string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[namespace]--; s.taken[namespace] <= 0 {
+		delete(s.taken, namespace)
+	}
 }
 
 // overloaded is the answer to what there is no seat for. It asks for a try in place

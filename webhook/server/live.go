@@ -29,6 +29,8 @@ const (
 	pageSize = 250
 )
 
+var podKind = corev1.SchemeGroupVersion.WithKind("PodList")
+
 var workflowKind = schema.GroupVersionKind{Group: layout.Group, Version: layout.Version, Kind: layout.Kind}
 
 // Live reads the API server itself.
@@ -42,6 +44,10 @@ var _ evidence.Source = Live{}
 
 // Producers implements evidence.Source: all pods of the workflow.
 func (l Live) Producers(ctx context.Context, namespace, workflow string, _ argo.Input) ([]evidence.Producer, error) {
+	return l.all(ctx, namespace, workflow)
+}
+
+func (l Live) all(ctx context.Context, namespace, workflow string) ([]evidence.Producer, error) {
 	options := metav1.ListOptions{
 		LabelSelector: labels.Set{layout.LabelWorkflow: workflow}.String(),
 		Limit:         pageSize,
@@ -77,8 +83,12 @@ const maxSeals = 5000
 
 // Seals implements evidence.Source.
 func (l Live) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+	return l.seals(ctx, namespace, labels.SelectorFromSet(of))
+}
+
+func (l Live) seals(ctx context.Context, namespace string, of labels.Selector) ([]v1alpha1.ArtifactSeal, error) {
 	var seals []v1alpha1.ArtifactSeal
-	options := client.ListOptions{Namespace: namespace, LabelSelector: labels.SelectorFromSet(of), Limit: pageSize}
+	options := client.ListOptions{Namespace: namespace, LabelSelector: of, Limit: pageSize}
 	for {
 		var page v1alpha1.ArtifactSealList
 		if err := l.API.List(ctx, &page, &options); err != nil {

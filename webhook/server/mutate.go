@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -68,20 +69,39 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	return response
 }
 
-// genuine asks whether Argo made the pod. Where it is followed which Argo runs, an
-// executor that is not known may be in a moment.
+// genuine asks whether Argo made the pod.
 func (h *Handlers) genuine(ctx context.Context, q *question, a gate.Admission) (step *argo.Step, wf *definition.Workflow, err error) {
-	start := time.Now()
-	_ = wait.PollUntilContextCancel(ctx, look, true, func(ctx context.Context) (bool, error) {
+	h.following(ctx, q, func() reason.Code {
 		step, wf, err = q.gate.Genuine(ctx, a)
-		if h.Identity == nil || reason.Of(err) != reason.ExecutorImageNotAllowed || time.Since(start)+look > waitFollowed {
-			return true, nil
-		}
-		q.gate = h.now()
-		return false, nil
+		return reason.Of(err)
 	})
 	return step, wf, err
 }
+
+// following decides, and once more if the executor was not known and others become known
+// within a moment: where it is followed which Argo runs, Argo may be faster.
+func (h *Handlers) following(ctx context.Context, q *question, decide func() reason.Code) {
+	if decide() != reason.ExecutorImageNotAllowed || h.Identity == nil {
+		return
+	}
+	known, start := q.gate.Identity.ExecutorImages, time.Now()
+	err := wait.PollUntilContextCancel(ctx, look, true, func(context.Context) (bool, error) {
+		q.gate = h.now()
+		if !slices.Equal(known, q.gate.Identity.ExecutorImages) {
+			return true, nil
+		}
+		if time.Since(start)+look > waitFollowed {
+			return false, errStillUnknown
+		}
+		return false, nil
+	})
+	if err == nil {
+		decide()
+	}
+}
+
+// errStillUnknown ends a wait.
+var errStillUnknown = errors.New("the executor is not known")
 
 // passUnchanged does not touch a pod: the validating side finds the same and says so.
 // Only a lookup that failed here may work there, and would then say that our

@@ -148,6 +148,43 @@ func TestASecondCallChangesNothing(t *testing.T) {
 	}
 }
 
+// Argo makes the first pod of an upgrade before the notary has told of its executor. It
+// is waited for, for a moment, and an executor that nobody tells of is refused.
+func TestAnExecutorThatIsFollowedIsWaitedFor(t *testing.T) {
+	for _, golden := range []string{"produce", "artifact-gc"} {
+		for name, after := range map[string]time.Duration{"at once": 0, "in a moment": 300 * time.Millisecond, "never": time.Hour} {
+			t.Run(golden+", "+name, func(t *testing.T) {
+				t.Parallel()
+				pod := argotest.Pod(t, "produce")
+				h, _ := argoHandlers(t, pod, "enforce")
+				if golden != "produce" {
+					pod = argotest.Pod(t, golden)
+				}
+				known, before := h.Gate.Identity, h.Gate.Identity
+				before.ExecutorImages = []string{"of the release before"}
+				began := time.Now()
+				h.Identity = func() argo.Identity {
+					if time.Since(began) < after {
+						return before
+					}
+					return known
+				}
+				final := encoded(t, pod)
+				if patch := submit(t, h, PathMutate, final).Patch; patch != nil {
+					final = patched(t, final, patch)
+				}
+				r := submit(t, h, PathValidate, final)
+				if r.Allowed != (after < time.Hour) {
+					t.Fatalf("answer is %+v, result %+v", r, r.Result)
+				}
+				if !r.Allowed && !strings.HasPrefix(r.Result.Message, string(reason.ExecutorImageNotAllowed)) {
+					t.Errorf("it says %s", r.Result.Message)
+				}
+			})
+		}
+	}
+}
+
 func TestFieldsOfTheFutureStay(t *testing.T) {
 	pod := argotest.Pod(t, "produce")
 	h, _ := argoHandlers(t, pod, "enforce")

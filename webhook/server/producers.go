@@ -14,11 +14,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 // byLocation is the index of producers: workflow and location they write, where
-// an object and the prefix under its key are one.
+// an object and the prefix under its key are one. Of locations it has the hashes: keys
+// have a kilobyte, and each has up to 32 prefixes.
 const byLocation = "location"
 
 // anywhere stands in the index for every location, of a pod that cannot be
@@ -98,9 +100,9 @@ func locations(object any) ([]string, error) {
 	}
 	var keys []string
 	for _, o := range e.producer.Outputs {
-		keys = append(keys, indexKey(e.Namespace, e.producer.Workflow, o.Prefix().URI()))
+		keys = append(keys, indexKey(e.Namespace, e.producer.Workflow, artifact.LocationName(o.Prefix())))
 		for _, l := range o.Above() {
-			keys = append(keys, indexKey(e.Namespace, e.producer.Workflow, below+l.URI()))
+			keys = append(keys, indexKey(e.Namespace, e.producer.Workflow, below+artifact.LocationName(l)))
 		}
 	}
 	slices.Sort(keys)
@@ -127,9 +129,9 @@ func (p *Producers) Producers(_ context.Context, namespace, workflow string, in 
 	if err := p.Ready(nil); err != nil {
 		return nil, err
 	}
-	wanted := []string{anywhere, below + in.Location().Prefix().URI()}
+	wanted := []string{anywhere, below + artifact.LocationName(in.Location().Prefix())}
 	for _, l := range append(in.Above(), in.Location()) {
-		wanted = append(wanted, l.Prefix().URI())
+		wanted = append(wanted, artifact.LocationName(l.Prefix()))
 	}
 	slices.Sort(wanted)
 	var producers []evidence.Producer
@@ -151,4 +153,20 @@ func (p *Producers) Producers(_ context.Context, namespace, workflow string, in 
 		}
 	}
 	return producers, nil
+}
+
+// at is what the cache has of a tagged pod, if it has it as it is.
+func (p *Producers) at(pod *metav1.PartialObjectMetadata) (evidence.Producer, bool, error) {
+	if err := p.Ready(nil); err != nil {
+		return evidence.Producer{}, false, err
+	}
+	o, found, err := p.pods.GetIndexer().GetByKey(pod.Namespace + "/" + pod.Name)
+	if !found || err != nil {
+		return evidence.Producer{}, false, err
+	}
+	e, ok := o.(*entry)
+	if !ok || !e.tagged || e.UID != pod.UID || pod.UID == "" || e.ResourceVersion != pod.ResourceVersion || pod.ResourceVersion == "" {
+		return evidence.Producer{}, false, nil
+	}
+	return e.producer, true, nil
 }

@@ -202,6 +202,18 @@ func (r *Records) Seals(_ context.Context, namespace string, of labels.Set) ([]v
 	return seals, nil
 }
 
+// count is how many seals of a workflow the cache has.
+func (r *Records) count(namespace, workflow string) int {
+	if r.Ready(nil) != nil {
+		return maxSeals
+	}
+	keys, err := r.seals.GetIndexer().IndexKeys(layout.LabelWorkflow, namespace+"\n"+workflow)
+	if err != nil {
+		return maxSeals
+	}
+	return len(keys)
+}
+
 func tooManySeals() error {
 	return reason.New(reason.PrefixUnsupported, "there are more than %d ArtifactSeals", maxSeals)
 }

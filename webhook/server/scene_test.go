@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -65,15 +66,28 @@ type scene struct {
 // fakeAPI answers GETs of single objects, and lists, by their paths.
 type fakeAPI struct {
 	answers map[string][]byte
+	seals   []v1alpha1.ArtifactSeal
 	count   atomic.Int64
 }
 
 func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.count.Add(1)
 	w.Header().Set("Content-Type", "application/json")
-	answer, found := a.answers[r.URL.Path]
-	if !found && strings.HasSuffix(r.URL.Path, "/artifactseals") {
-		answer, found = []byte(`{"apiVersion":"argoseal.dev/v1alpha1","kind":"ArtifactSealList","metadata":{"resourceVersion":"1"},"items":[]}`), true
+	path := r.URL.Path
+	if path == scenePods && strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadataList") {
+		path += metadataOnly
+	}
+	answer, found := a.answers[path]
+	if strings.HasSuffix(path, "/artifactseals") {
+		list := v1alpha1.ArtifactSealList{TypeMeta: metav1.TypeMeta{APIVersion: "argoseal.dev/v1alpha1", Kind: "ArtifactSealList"}}
+		selector, _ := labels.Parse(r.URL.Query().Get("labelSelector"))
+		for _, s := range a.seals {
+			if selector.Matches(labels.Set(s.Labels)) {
+				list.Items = append(list.Items, s)
+			}
+		}
+		answer, _ = json.Marshal(list)
+		found = true
 	}
 	if !found {
 		w.WriteHeader(http.StatusNotFound)
@@ -105,6 +119,7 @@ func (w *scene) forget() {
 const (
 	sceneWorkflow = "/apis/argoproj.io/v1alpha1/namespaces/" + ns + "/workflows/artifact-passing"
 	scenePods     = "/api/v1/namespaces/" + ns + "/pods"
+	metadataOnly  = "?metadata"
 	sceneRecords  = "/apis/argoseal.dev/v1alpha1/namespaces/" + ns
 )
 
@@ -116,6 +131,7 @@ func newScene(t testing.TB, n int) *scene {
 	w.keys, err = tag.ParseKeys(tag.WithKey(nil, id, key))
 	check(t, err)
 	w.notary = sealtest.NewNotary(t)
+	w.pods = cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byLocation: locations})
 	w.furnish(t)
 	w.define(t, n)
 	w.crowd(t, 20)
@@ -124,17 +140,17 @@ func newScene(t testing.TB, n int) *scene {
 	t.Cleanup(server.Close)
 	config := &rest.Config{Host: server.URL, QPS: 1e6, Burst: 1e6}
 	live := Live{API: sceneClient(t, config), Pods: kubernetes.NewForConfigOrDie(config)}
-	w.pods = cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byLocation: locations})
 	w.records = NewRecords()
 	w.records.provenances = synced{indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, nil)}
 	w.records.seals = synced{indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, sealIndexers())}
+	watched := Watched{&Producers{pods: synced{indexer: w.pods}, Live: live}, w.records}
 	workflows := NewWorkflows(live, clock.RealClock{})
 	namespace := reader{namespaceObject(ns, "enforce"), nil}
 	w.gate = &gate.Gate{
 		Identity: argotest.Identity(), Cluster: "test",
 		Sidecar:     sidecar.Config{Image: "registry.test/argoseal-signer@sha256:" + strings.Repeat("a", 64)},
-		Quick:       Watched{&Producers{pods: synced{indexer: w.pods}, Live: live}, w.records},
-		Live:        live,
+		Quick:       watched,
+		Live:        Confirmed{live, watched},
 		Definitions: workflows,
 		Recent:      workflows.Recent,
 		Policies:    noPolicies{},
@@ -264,28 +280,47 @@ func key(i int) string       { return fmt.Sprintf("artifact-passing/generate-%d/
 // crowd has the workflow have other pods, which make other things.
 func (w *scene) crowd(t testing.TB, n int) {
 	t.Helper()
-	list := corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}}
+	var pods []*corev1.Pod
 	for i := range n {
-		list.Items = append(list.Items, *w.producer(t, 1000+i, metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))))
+		pods = append(pods, w.producer(t, 1000+i, metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))))
+	}
+	w.store(t, pods, true)
+}
+
+// store has the API server know the pods, and the cache.
+func (w *scene) store(t testing.TB, pods []*corev1.Pod, cached bool) {
+	t.Helper()
+	list := corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}}
+	known := metav1.PartialObjectMetadataList{TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadataList"}}
+	for _, pod := range pods {
+		pod.ResourceVersion = "5"
+		list.Items = append(list.Items, *pod)
+		known.Items = append(known.Items, metav1.PartialObjectMetadata{ObjectMeta: pod.ObjectMeta})
+		single := pod.DeepCopy()
+		single.APIVersion, single.Kind = "v1", "Pod"
+		w.api.put(t, scenePods+"/"+pod.Name, single)
+		if cached {
+			e, err := compact(pod)
+			check(t, err)
+			check(t, w.pods.Add(e))
+		}
 	}
 	w.api.put(t, scenePods, list)
+	w.api.put(t, scenePods+metadataOnly, known)
 }
 
 // seal has each step run, and its output sealed.
-func (w *scene) seal(t testing.TB) {
+func (w *scene) seal(t testing.TB) { w.sealBefore(t, true) }
+
+// sealBefore says whether the caches have seen it.
+func (w *scene) sealBefore(t testing.TB, cached bool) {
 	t.Helper()
 	uid := w.consumer.OwnerReferences[0].UID
 	n := len(w.workflow["spec"].(map[string]any)["templates"].([]any)[2].(map[string]any)["inputs"].(map[string]any)["artifacts"].([]any))
-	list := corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}}
 	made := metav1.NewTime(time.Now().Add(-10 * time.Minute).Truncate(time.Second))
 	for i := range n {
 		pod := w.producer(t, i, made)
 		w.producers = append(w.producers, pod)
-		list.Items = append(list.Items, *pod)
-		e, err := compact(pod)
-		check(t, err)
-		check(t, w.pods.Add(e))
-
 		l := artifact.Location{Store: "s3.argo.svc:7070", Bucket: "artifacts", Key: key(i), Kind: artifact.KindObject}
 		digest := artifact.DigestOfText(key(i))
 		f := sealtest.Facts(l.URI(), digest)
@@ -307,9 +342,11 @@ func (w *scene) seal(t testing.TB) {
 		p.Status.Outputs = []v1alpha1.OutputStatus{{Name: "hello-art", Location: l.URI(), SHA256: string(digest)}}
 		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: metav1.ConditionTrue, Reason: string(reason.Sealed)}}
 		w.api.put(t, sceneRecords+"/provenances/"+p.Name, p)
-		abridged, err := w.records.abridge(p)
-		check(t, err)
-		check(t, w.records.provenances.GetIndexer().Add(abridged))
+		if cached {
+			abridged, err := w.records.abridge(p)
+			check(t, err)
+			check(t, w.records.provenances.GetIndexer().Add(abridged))
+		}
 		s := &v1alpha1.ArtifactSeal{
 			TypeMeta: metav1.TypeMeta{APIVersion: "argoseal.dev/v1alpha1", Kind: "ArtifactSeal"},
 			ObjectMeta: metav1.ObjectMeta{
@@ -324,9 +361,12 @@ func (w *scene) seal(t testing.TB) {
 			},
 		}
 		w.api.put(t, sceneRecords+"/artifactseals/"+s.Name, s)
-		check(t, w.records.seals.GetIndexer().Add(s))
+		w.api.seals = append(w.api.seals, *s)
+		if cached {
+			check(t, w.records.seals.GetIndexer().Add(s))
+		}
 	}
-	w.api.put(t, scenePods, list)
+	w.store(t, w.producers, cached)
 }
 
 // producer is a pod of the workflow's that has ended.

@@ -60,6 +60,78 @@ func TestOverloadIsAnsweredAtOnce(t *testing.T) {
 	}
 }
 
+func TestNoNamespaceHasMoreThanHalfOfTheSeats(t *testing.T) {
+	enter, leave := make(chan struct{}), make(chan struct{})
+	h := handlers(t, "enforce").limited(4, admission.HandlerFunc(func(context.Context, admission.Request) admission.Response {
+		enter <- struct{}{}
+		<-leave
+		return admission.Allowed("")
+	}))
+	of := func(namespace string) admission.Request {
+		return admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: namespace}}
+	}
+	done := make(chan admission.Response, 4)
+	at := func(namespace string) {
+		go func() { done <- h.Handle(t.Context(), of(namespace)) }()
+		<-enter
+	}
+	at("flood")
+	at("flood")
+	if r := h.Handle(t.Context(), of("flood")); r.Allowed || !strings.HasPrefix(r.Result.Message, "Overloaded: ") {
+		t.Errorf("a third one of the namespace is answered %+v", r.Result)
+	}
+	at("team") // has a seat
+	close(leave)
+	for range 3 {
+		if r := <-done; !r.Allowed {
+			t.Errorf("one at work is answered %+v", r.Result)
+		}
+	}
+	go func() { <-enter }()
+	if r := h.Handle(t.Context(), of("flood")); !r.Allowed {
+		t.Errorf("the next one is answered %+v", r.Result)
+	}
+}
+
+func TestLargeRequestsAreCountedByTheirBytes(t *testing.T) {
+	enter, leave := make(chan struct{}), make(chan struct{})
+	h := limitReading(64, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		enter <- struct{}{}
+		<-leave
+	}))
+	ask := func(size int64) int {
+		r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+		r.ContentLength = size
+		answer := httptest.NewRecorder()
+		h.ServeHTTP(answer, r)
+		return answer.Code
+	}
+	done := make(chan int)
+	large := bodiesInFlight / largestBody
+	for i := range large {
+		size := int64(largestBody)
+		switch i {
+		case 0:
+			size = -1 // it does not say: as large as can be
+		case 1:
+			size = 1 << 40 // of which no more is read
+		}
+		go func() { done <- ask(size) }()
+		<-enter
+	}
+	if code := ask(largestBody); code != http.StatusServiceUnavailable {
+		t.Errorf("one more large one is answered %d", code)
+	}
+	go func() { done <- ask(10 << 10) }() // an ordinary one has room
+	<-enter
+	close(leave)
+	for range large + 1 {
+		if code := <-done; code != http.StatusOK {
+			t.Errorf("one at work is answered %d", code)
+		}
+	}
+}
+
 func TestDeadlines(t *testing.T) {
 	for query, want := range map[string]time.Duration{
 		"?timeout=10s": 9500 * time.Millisecond, "?timeout=5s": 4500 * time.Millisecond, "?timeout=1s": 750 * time.Millisecond,

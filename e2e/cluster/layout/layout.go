@@ -44,6 +44,8 @@ const (
 	// S3IP is the service of the S3 store, fixed so that tests on the host
 	// need not look it up.
 	S3IP = "10.96.0.20"
+	// GCSIP is the service of what stands for Google Cloud Storage, if there is one.
+	GCSIP = "10.96.0.21"
 	// Domain is the cluster's DNS domain.
 	Domain = "cluster.local"
 	// APIPort is the API server's port on NodeIP.
@@ -113,6 +115,9 @@ func (l Layout) APIServer() string { return fmt.Sprintf("https://%s:%d", NodeIP,
 
 // EtcdURL is the URL of etcd.
 func (l Layout) EtcdURL() string { return fmt.Sprintf("https://127.0.0.1:%d", EtcdPort) }
+
+// GCSEndpoint is what stands for Google Cloud Storage, as the host reaches it.
+func (l Layout) GCSEndpoint() string { return fmt.Sprintf("http://%s:4443", GCSIP) }
 
 // S3Endpoint is the S3 store as the host reaches it.
 func (l Layout) S3Endpoint() string { return fmt.Sprintf("http://%s:7070", S3IP) }

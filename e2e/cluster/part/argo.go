@@ -44,6 +44,21 @@ var argo4Recipe = gobuild.Recipe{
 	LDFlags: []string{"-X github.com/argoproj/argo-workflows/v4.version=v4.0.2"},
 }
 
+//go:embed argodriver.txt
+var argoDriver string
+
+// argoDriverRecipe builds a program that stores and fetches artifacts by Argo's own
+// drivers: tests hold what we measure and expect to what these do.
+var argoDriverRecipe = gobuild.Recipe{
+	Name:    "argo-driver",
+	Module:  argoRecipe.Module,
+	Version: argoRecipe.Version,
+	Sum:     argoRecipe.Sum,
+	Copy:    argoLinks,
+	Write:   map[string]string{"cmd/argo-driver/main.go": argoDriver},
+	Targets: []gobuild.Target{{Name: "argo-driver", Package: "./cmd/argo-driver"}},
+}
+
 // argoLinks are symbolic links in Argo's repository, so missing from its
 // archives.
 var argoLinks = map[string]string{
@@ -74,8 +89,12 @@ const (
 // (executor.env), as NAME=VALUE. A step that mounts a volume at /trusted says there
 // which servers of git and http prove who they are: Argo mounts it for its
 // executors, too, below /mainctrfs.
+//
+// Google's client knows its server from a variable; nobody asks it but who stores in
+// GCS. It is there if somebody asked for the part gcs.
 var ExecutorEnv = []string{
 	"NO_PROXY=.svc",
+	"STORAGE_EMULATOR_HOST=" + GCSClusterEndpoint,
 	"SSH_KNOWN_HOSTS=/mainctrfs/trusted/known_hosts",
 	"SSL_CERT_DIR=/mainctrfs/trusted",
 }

@@ -52,7 +52,7 @@ func Workloads(extras ...string) ([]Workload, error) {
 }
 
 // optional are the parts that only some tests need.
-var optional = []Workload{argo4, argoNonRoot}
+var optional = []Workload{argo4, argoNonRoot, gcs}
 
 // Extras are the names of the parts that a cluster has only if somebody asks
 // for them: they would cost everybody else the time to build them.

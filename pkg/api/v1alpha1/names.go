@@ -78,6 +78,9 @@ const (
 	// RulesKey, beside the keys of a domain, limits them (package verify, type Rules):
 	// in ConfigMapNotaryKey, where it may be missing, and in those of domains.
 	RulesKey = "domain.json"
+	// RotateKey, in ConfigMapNotaryKey, is when somebody asked for a new signing key:
+	// another text asks for another one.
+	RotateKey = "rotate"
 	// ConfigMapDomainPrefix, with a domain's name after it, names the ConfigMap of a
 	// trust domain beside that of the installation: it has TrustedRootKey,
 	// NotaryKeyKey and RulesKey.

@@ -98,6 +98,14 @@ type Allow struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
 	S3 []S3Input `json:"s3,omitempty"`
+	// gcs are objects in Google Cloud Storage that come from outside.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	GCS []GCSInput `json:"gcs,omitempty"`
+	// azure are blobs in Azure Blob Storage that come from outside.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	Azure []AzureInput `json:"azure,omitempty"`
 	// http are URLs that Argo fetches.
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
@@ -166,7 +174,7 @@ const (
 	// DoubtNamespaceNames: the name is one that Services of the step's namespace can
 	// answer, and the server does not have to prove that it is the one.
 	DoubtNamespaceNames Doubt = "NamespaceNames"
-	// DoubtPlainHTTP: an S3 store is asked without TLS.
+	// DoubtPlainHTTP: a store of S3 or Azure is asked without TLS.
 	DoubtPlainHTTP Doubt = "PlainHTTP"
 	// DoubtRegion: the region is of another partition of Amazon's, where the bucket
 	// can be somebody else's.
@@ -186,6 +194,36 @@ type S3Input struct {
 	// characters. The store cannot have wildcards.
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.matches('^s3://[^/*]+/[^/]+/[!-~]+$')",message="want s3://STORE/BUCKET/KEY, percent-encoded, with * or ** in BUCKET and KEY only"
+	Location string `json:"location"`
+
+	Content `json:",inline"`
+}
+
+// GCSInput admits objects from outside by their location.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256 and anyContent: true"
+type GCSInput struct {
+	// location as seals spell it, gs://BUCKET/KEY with every segment percent-encoded.
+	// * stands for any characters but a slash, ** for any characters. The bucket
+	// cannot have wildcards. Where there is no such object, Argo fetches everything
+	// whose key begins so.
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^gs://[^/*]+/[!-~]+$')",message="want gs://BUCKET/KEY, percent-encoded, with * or ** in KEY only"
+	Location string `json:"location"`
+
+	Content `json:",inline"`
+}
+
+// AzureInput admits blobs from outside by their location.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256 and anyContent: true"
+type AzureInput struct {
+	// location as seals spell it, azure://STORE/CONTAINER/BLOB with every segment
+	// percent-encoded. * stands for any characters but a slash, ** for any
+	// characters. The store cannot have wildcards. Where there is no such blob, Argo
+	// fetches everything whose name begins so.
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^azure://[^/*]+/[^/]+/[!-~]+$')",message="want azure://STORE/CONTAINER/BLOB, percent-encoded, with * or ** in CONTAINER and BLOB only"
 	Location string `json:"location"`
 
 	Content `json:",inline"`

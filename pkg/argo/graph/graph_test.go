@@ -142,6 +142,15 @@ func TestOriginsOfAnInput(t *testing.T) {
 		"a key in the arguments": {
 			workflow: steps("    - [" + use("b", "s3: {key: 'a/{{workflow.name}}'}") + "]\n"), node: "wf[0].b", literal: "s3 a/{{workflow.name}}",
 		},
+		"its key in GCS": {
+			workflow: steps("    - [" + use("b", "gcs: {bucket: data, key: 'a/{{workflow.name}}'}") + "]\n"), node: "wf[0].b", literal: "gcs a/{{workflow.name}}",
+		},
+		"its blob in Azure": {
+			workflow: steps("    - [" + use("b", "azure: {endpoint: 'https://acct', container: data, blob: x}") + "]\n"), node: "wf[0].b", literal: "azure x",
+		},
+		"a bucket without a key": {
+			workflow: steps("    - [" + use("b", "gcs: {bucket: data}") + "]\n"), node: "wf[0].b", literal: "",
+		},
 		"content in the template": {
 			workflow: strings.Replace(steps("    - [{name: b, template: use}]\n"), "name: in", "name: in, raw: {data: hello}", 1), node: "wf[0].b", literal: "raw hello",
 		},

@@ -30,11 +30,12 @@ func (g *Graph) Fillers(node, input string) ([]Output, error) {
 	}
 	var found []Output
 	size := 0
+	patterns := map[string]*regexp.Regexp{}
 	for _, p := range k.found {
 		if !slices.ContainsFunc(origins, func(o place) bool { return p.fills(o) }) {
 			continue
 		}
-		o, n, err := p.compile()
+		o, n, err := p.compile(patterns)
 		if size += n; err != nil || size > maxPatterns {
 			return nil, unresolvable("its place may be filled by too many nodes")
 		}

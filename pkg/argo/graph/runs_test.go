@@ -356,13 +356,20 @@ func TestWhatTheAPIServerFillsInIsNoDifference(t *testing.T) {
 }
 
 func TestAnArchiveLocationThatIsGivenIsKept(t *testing.T) {
-	workflow := replaced(t, library, "      metadata:", "      archiveLocation: {s3: {endpoint: e, bucket: b, key: 'k/{{workflow.parameters.who}}'}}\n      metadata:")
-	made := replaced(t, built, "{archiveLogs: false, s3: {endpoint: e, bucket: b, key: k}}", "{s3: {endpoint: e, bucket: b, key: k/reviewed}}")
-	if err := runs(t, workflow, "wf[0].a", made); err != nil {
-		t.Error(err)
-	}
-	if err := runs(t, workflow, "wf[0].a", replaced(t, made, "k/reviewed", "k/evil")); err == nil {
-		t.Error("another is no difference")
+	for store, place := range map[string]string{
+		"S3":    "{s3: {endpoint: e, bucket: b, key: 'KEY'}}",
+		"GCS":   "{gcs: {bucket: b, key: 'KEY'}}",
+		"Azure": "{azure: {endpoint: e, container: c, blob: 'KEY'}}",
+	} {
+		at := func(key string) string { return strings.Replace(place, "KEY", key, 1) }
+		workflow := replaced(t, library, "      metadata:", "      archiveLocation: "+at("k/{{workflow.parameters.who}}")+"\n      metadata:")
+		made := replaced(t, built, "{archiveLogs: false, s3: {endpoint: e, bucket: b, key: k}}", at("k/reviewed"))
+		if err := runs(t, workflow, "wf[0].a", made); err != nil {
+			t.Errorf("%s: %v", store, err)
+		}
+		if err := runs(t, workflow, "wf[0].a", replaced(t, made, "k/reviewed", "k/evil")); err == nil {
+			t.Errorf("%s: another is no difference", store)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ package keyring
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/tag"
@@ -29,13 +30,22 @@ type Material struct {
 // Keyring gives out the current Material.
 type Keyring struct {
 	trust    *trust.Store
-	signer   *seal.Signer
+	signer   atomic.Pointer[seal.Signer]
 	recorder *seal.Recorder
 }
 
 // New makes a keyring of what the store has loaded, which Usable should have let pass.
 func New(store *trust.Store, signer *seal.Signer, recorder *seal.Recorder) *Keyring {
-	return &Keyring{trust: store, signer: signer, recorder: recorder}
+	k := &Keyring{trust: store, recorder: recorder}
+	k.signer.Store(signer)
+	return k
+}
+
+// Use has another key sign from now on. What was begun ends under the one before.
+func (k *Keyring) Use(signer *seal.Signer) {
+	if before := k.signer.Load(); before == nil || before.Hint() != signer.Hint() {
+		k.signer.Store(signer)
+	}
 }
 
 // Current gives the material, or nil as long as the tag key or the trusted root
@@ -46,7 +56,7 @@ func (k *Keyring) Current() *Material {
 	if err != nil || root == nil {
 		return nil
 	}
-	return &Material{Tags: tags, Root: root, Sealer: seal.New(k.signer, k.recorder, root)}
+	return &Material{Tags: tags, Root: root, Sealer: seal.New(k.signer.Load(), k.recorder, root)}
 }
 
 // Load looks for newer tag keys and roots. On an error the material stays as it was: the

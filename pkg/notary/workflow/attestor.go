@@ -287,14 +287,11 @@ func (f *found) add(r *v1alpha1.Provenance, keys *keyring.Material) error {
 		}
 		return nil
 	}
-	signed, err := keys.Root.Payload([]byte(r.Status.Bundle))
+	signed, err := keys.Root.InspectRecorded([]byte(r.Status.Bundle), r.CreationTimestamp.Time)
 	if err != nil {
 		return fmt.Errorf("seal of pod %s: %w", r.Spec.Pod.Name, err)
 	}
-	s, err := provenance.Parse(signed.Payload)
-	if err != nil {
-		return fmt.Errorf("statement of pod %s: %w", r.Spec.Pod.Name, err)
-	}
+	s := signed.Statement
 	if s.Step.Namespace != r.Namespace || s.Step.Pod.UID != r.Name || s.Step.Workflow.UID != string(r.Spec.Workflow.UID) {
 		return reason.New(reason.StatementInvalid, "record %s has the seal of another pod", r.Name)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
@@ -108,7 +107,11 @@ func (l *Log) Append(ctx context.Context, envelope *protodsse.Envelope, key cryp
 }
 
 func entryBody(envelope *protodsse.Envelope, key crypto.PublicKey) ([]byte, error) {
-	registry, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256})
+	details, err := signature.GetDefaultAlgorithmDetails(key)
+	if err != nil {
+		return nil, err
+	}
+	registry, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{details.GetSignatureAlgorithm()})
 	if err != nil {
 		return nil, err
 	}
@@ -116,14 +119,15 @@ func entryBody(envelope *protodsse.Envelope, key crypto.PublicKey) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	digest := sha256.Sum256(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload()))
+	h := details.GetHashType().New()
+	_, _ = h.Write(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload()))
 	entry, err := hashedrekord.ToLogEntry(&rekor.HashedRekordRequestV002{
-		Digest: digest[:],
+		Digest: h.Sum(nil),
 		Signature: &rekor.Signature{
 			Content: envelope.GetSignatures()[0].GetSig(),
 			Verifier: &rekor.Verifier{
 				Verifier:   &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}},
-				KeyDetails: protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256,
+				KeyDetails: details.GetSignatureAlgorithm(),
 			},
 		},
 	}, registry)

@@ -187,5 +187,8 @@ func (n *Notary) Verifier(tb testing.TB) *root.ExpiringKey {
 	return root.NewExpiringKey(verifier, time.Time{}, time.Time{})
 }
 
+// PublicKey is the one that verifies what the notary signs.
+func (n *Notary) PublicKey() crypto.PublicKey { return n.key.Public() }
+
 // TrustedRoot is the trusted_root.json of the notary's log.
 func (n *Notary) TrustedRoot() []byte { return n.backend.TrustedRoot }

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+func TestMemoryIsLimited(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	for _, c := range []struct {
+		limit, own string
+		want       int64
+	}{
+		{"536870912", "", 483183819}, {"", "", before}, {"512Mi", "", before}, {"-1", "", before}, {"536870912", "1GiB", before},
+	} {
+		debug.SetMemoryLimit(before)
+		if c.own != "" {
+			t.Setenv("GOMEMLIMIT", c.own)
+		}
+		limitMemory(c.limit)
+		if got := debug.SetMemoryLimit(-1); got/10 != c.want/10 {
+			t.Errorf("%q, GOMEMLIMIT %q: got %d, want %d", c.limit, c.own, got, c.want)
+		}
+	}
+}
+
+func TestProfilesAreServedOnLoopbackAlone(t *testing.T) {
+	for address, good := range map[string]bool{
+		"": true, "127.0.0.1:6060": true, "[::1]:6060": true,
+		":6060": false, "0.0.0.0:6060": false, "10.0.0.1:6060": false, "localhost.example.com:6060": false, "127.0.0.1": false,
+	} {
+		o := options{
+			namespace: "n", signerImage: "registry.test/argoseal-signer@sha256:" + strings.Repeat("a", 64), controllers: []string{"a/b"}, executorImages: []string{"i"},
+			service: "s", workers: 1, replicas: 1, maxInFlight: 1, port: 1, pprofAddress: address,
+		}
+		if err := o.check(); good != (err == nil) || !good && reason.Of(err) != reason.UsageInvalid {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+//go:build e2e
+
+package sentinel
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
+)
+
+// TestEncryptionIsSetUp is the part of TestSecretEncryption that each change has to
+// pass: from encryption that is off to one key, through which what was stored before is
+// held back by an object that nothing can rewrite, an agent that is frozen, and a
+// controller that is killed.
+func TestEncryptionIsSetUp(t *testing.T) {
+	s := set(t)
+	load := start(s.plane)
+	victim := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "victim"}, Data: map[string][]byte{"value": []byte(canary)}}
+	if _, err := s.clients[0].CoreV1().Secrets(space).Create(t.Context(), victim, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	identity := encryption.Ref{Provider: encryption.Identity}
+	s.proveStored(identity)
+	remove := s.plant("victim")
+	s.operator.start()
+
+	s.want("secretbox", 0)
+	s.until(phase, "every server is to read the key", reason(encryption.Loading))
+	s.haltsUnseen(2)
+	s.until(2*phase, "migration to the key", reason(encryption.Migrating))
+	s.blocked(identity, 2*settle)
+	remove()
+	s.until(2*phase, "one key is left", func(o *v1alpha1.SecretEncryption, ready *metav1.Condition) error {
+		c, err := s.config()
+		if err == nil && (len(c.Refs()) != 1 || c.WriteRef().Provider != encryption.Secretbox) {
+			err = fmt.Errorf("the files have %v", c.Refs())
+		}
+		return errors.Join(err, reason(encryption.Proven)(o, ready))
+	})
+	c, err := s.config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.proveStored(c.WriteRef())
+	load.finish(t)
+	s.showsNoKey()
+	s.escrowHasAll()
+}

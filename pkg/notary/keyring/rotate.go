@@ -1,0 +1,285 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/cluster"
+	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+const (
+	// handover is how long a key is published before it signs, so that every webhook
+	// knows it: they look every ten minutes at least. Where the key before is in
+	// other hands, they get what a watch takes.
+	handover     = 15 * time.Minute
+	handoverFast = time.Minute
+	// overlap is how long the key before still counts for new records: other replicas
+	// learn of its successor within lookEvery.
+	overlap   = 5 * time.Minute
+	lookEvery = time.Minute
+	// shortestLife keeps a schedule from overtaking its own handover.
+	shortestLife = 24 * time.Hour
+)
+
+// Keys in the signing key's Secret beside PrivateKeyKey: when that was made, its
+// successor, and what was asked for when that was made. Data, not annotations: a guard
+// says who writes it.
+const (
+	madeKey     = "made"
+	askedKey    = "asked"
+	nextKey     = "next.pem"
+	nextMadeKey = "next-made"
+)
+
+// Rotation replaces the signing key that lies in a Secret, without a gap: a successor is
+// made and published, waits until everybody knows it, and then signs; from then on its
+// predecessor counts for older records only. Every replica does what is due; a conflict
+// leaves it to another.
+type Rotation struct {
+	API       client.Client
+	Namespace string
+	// After is how old a key gets; zero: a successor is made only where somebody asks
+	// for one, under v1alpha1.RotateKey.
+	After time.Duration
+	// Use takes the key that signs.
+	Use func(*seal.Signer)
+	Log logr.Logger
+	// Now is the API server's time where nil.
+	Now func(context.Context) (time.Time, error)
+}
+
+// Check refuses what cannot work.
+func (r *Rotation) Check() error {
+	if r.After != 0 && r.After < shortestLife {
+		return fmt.Errorf("a key lives for %s at least", shortestLife)
+	}
+	return nil
+}
+
+// NeedLeaderElection tells a manager to run it in every replica.
+func (*Rotation) NeedLeaderElection() bool { return false }
+
+// Start does what is due until ctx ends.
+func (r *Rotation) Start(ctx context.Context) error {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		if err := r.Turn(ctx); err != nil && ctx.Err() == nil {
+			r.Log.Error(err, "The signing key cannot be looked after; going on with the one in use")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// state is the signing key with what is published of it.
+type state struct {
+	secret  corev1.Secret
+	public  corev1.ConfigMap
+	rules   verify.Rules
+	current *seal.Signer
+	next    *seal.Signer // nil: there is none
+	now     time.Time
+}
+
+// Turn does what is due now.
+func (r *Rotation) Turn(ctx context.Context) error {
+	s, err := r.read(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.turn(ctx, s)
+	if apierrors.IsConflict(err) {
+		return nil // another replica did it, and is looked at again
+	}
+	return err
+}
+
+func (r *Rotation) turn(ctx context.Context, s *state) error {
+	if s.next == nil {
+		if !r.due(s) {
+			r.Use(s.current)
+			return nil
+		}
+		if err := r.makeNext(ctx, s); err != nil {
+			return err
+		}
+	}
+	from, published := s.publishedFrom()
+	if !published {
+		r.Use(s.current)
+		return r.publish(ctx, s)
+	}
+	wait := handover
+	if s.compromised() {
+		wait = handoverFast
+	}
+	if s.now.Before(from.Add(wait)) {
+		r.Use(s.current)
+		return nil
+	}
+	// The end first: whoever finds that without the switch makes the switch.
+	if err := r.end(ctx, s); err != nil {
+		return err
+	}
+	return r.switchOver(ctx, s)
+}
+
+func (r *Rotation) read(ctx context.Context) (*state, error) {
+	s := &state{}
+	if err := r.API.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: v1alpha1.SecretSigningKey}, &s.secret); err != nil {
+		return nil, fmt.Errorf("secret %s: %w", v1alpha1.SecretSigningKey, err)
+	}
+	if err := r.API.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: v1alpha1.ConfigMapNotaryKey}, &s.public); err != nil {
+		return nil, fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapNotaryKey, err)
+	}
+	var err error
+	if s.rules, err = verify.ParseRules([]byte(s.public.Data[v1alpha1.RulesKey])); err != nil {
+		return nil, fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapNotaryKey, err)
+	}
+	if s.current, err = seal.LoadSigner(s.secret.Data[PrivateKeyKey]); err != nil {
+		return nil, fmt.Errorf("secret %s, key %s: %w", v1alpha1.SecretSigningKey, PrivateKeyKey, err)
+	}
+	if len(s.secret.Data[nextKey]) != 0 {
+		if s.next, err = seal.LoadSigner(s.secret.Data[nextKey]); err != nil {
+			return nil, fmt.Errorf("secret %s, key %s: %w", v1alpha1.SecretSigningKey, nextKey, err)
+		}
+	}
+	now := r.Now
+	if now == nil {
+		now = func(ctx context.Context) (time.Time, error) {
+			probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, GenerateName: v1alpha1.SecretSigningKey + "-"}}
+			return cluster.Now(ctx, r.API, probe)
+		}
+	}
+	// Nodes' clocks decide nothing here: by one that is years ahead, a key would end
+	// whose successor nobody knows.
+	s.now, err = now(ctx)
+	return s, err
+}
+
+// due says whether the key needs a successor: it is old enough, somebody asked for one
+// since it was made, or it is in other hands.
+func (r *Rotation) due(s *state) bool {
+	made := s.secret.CreationTimestamp.Time
+	if t, err := time.Parse(time.RFC3339, string(s.secret.Data[madeKey])); err == nil {
+		made = t
+	}
+	// Compared as text: whoever asks has another clock.
+	asked := s.public.Data[v1alpha1.RotateKey] != string(s.secret.Data[askedKey])
+	return asked || s.compromised() || r.After != 0 && !made.IsZero() && s.now.Sub(made) >= r.After
+}
+
+func (s *state) rule(hint string) *verify.KeyRule {
+	i := slices.IndexFunc(s.rules.Keys, func(k verify.KeyRule) bool { return k.Hint == hint })
+	if i < 0 {
+		return nil
+	}
+	return &s.rules.Keys[i]
+}
+
+func (s *state) compromised() bool {
+	rule := s.rule(s.current.Hint())
+	return rule != nil && rule.CompromisedFrom != nil
+}
+
+// publishedFrom says since when the successor is published.
+func (s *state) publishedFrom() (time.Time, bool) {
+	rule := s.rule(s.next.Hint())
+	if rule == nil || rule.ValidFrom == nil || !holdsKey([]byte(s.public.Data[v1alpha1.NotaryKeyKey]), s.next.PublicKeyPEM()) {
+		return time.Time{}, false
+	}
+	return *rule.ValidFrom, true
+}
+
+func (r *Rotation) makeNext(ctx context.Context, s *state) error {
+	key, err := seal.NewKey()
+	if err != nil {
+		return err
+	}
+	next, err := seal.LoadSigner(key)
+	if err != nil {
+		return err
+	}
+	s.secret.Data[nextKey], s.secret.Data[nextMadeKey] = key, []byte(s.now.UTC().Format(time.RFC3339))
+	s.secret.Data[askedKey] = []byte(s.public.Data[v1alpha1.RotateKey])
+	if err := r.API.Update(ctx, &s.secret); err != nil {
+		return err
+	}
+	r.Log.Info("Made a successor of the signing key", "key", s.current.Hint(), "successor", next.Hint())
+	s.next = next
+	return nil
+}
+
+func (r *Rotation) publish(ctx context.Context, s *state) error {
+	keys := s.public.Data[v1alpha1.NotaryKeyKey]
+	if !holdsKey([]byte(keys), s.next.PublicKeyPEM()) {
+		s.public.Data[v1alpha1.NotaryKeyKey] = keys + string(s.next.PublicKeyPEM())
+	}
+	from := s.now.UTC()
+	if rule := s.rule(s.next.Hint()); rule != nil {
+		rule.ValidFrom = &from
+	} else {
+		s.rules.Keys = append(s.rules.Keys, verify.KeyRule{Hint: s.next.Hint(), ValidFrom: &from})
+	}
+	if err := r.writePublic(ctx, s); err != nil {
+		return err
+	}
+	r.Log.Info("Published the successor of the signing key", "successor", s.next.Hint())
+	return nil
+}
+
+// end lets the key count for no record that is made later.
+func (r *Rotation) end(ctx context.Context, s *state) error {
+	rule := s.rule(s.current.Hint())
+	if rule != nil && rule.ValidUntil != nil {
+		return nil
+	}
+	until := s.now.Add(overlap).UTC()
+	if rule == nil {
+		s.rules.Keys = append(s.rules.Keys, verify.KeyRule{Hint: s.current.Hint(), ValidUntil: &until})
+	} else {
+		rule.ValidUntil = &until
+	}
+	return r.writePublic(ctx, s)
+}
+
+func (r *Rotation) writePublic(ctx context.Context, s *state) error {
+	raw, err := s.rules.JSON()
+	if err != nil {
+		return err
+	}
+	s.public.Data[v1alpha1.RulesKey] = string(raw)
+	return r.API.Update(ctx, &s.public)
+}
+
+func (r *Rotation) switchOver(ctx context.Context, s *state) error {
+	if len(s.secret.Data[nextMadeKey]) == 0 {
+		return errors.New("the successor of the signing key has no date")
+	}
+	before := s.current.Hint()
+	s.secret.Data[PrivateKeyKey], s.secret.Data[madeKey] = s.secret.Data[nextKey], s.secret.Data[nextMadeKey]
+	delete(s.secret.Data, nextKey)
+	delete(s.secret.Data, nextMadeKey)
+	if err := r.API.Update(ctx, &s.secret); err != nil {
+		return err
+	}
+	r.Use(s.next)
+	r.Log.Info("The signing key was replaced", "key", s.next.Hint(), "before", before)
+	return nil
+}

@@ -1,0 +1,205 @@
+package keyring
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/trust"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// turning is an installation whose key is looked after, at a time of the test's.
+type turning struct {
+	*testing.T
+	api   client.Client
+	now   time.Time
+	used  *seal.Signer
+	log   *sealtest.Log
+	store *trust.Store
+	after time.Duration
+}
+
+func newTurning(t *testing.T, api client.Client, after time.Duration) *turning {
+	t.Helper()
+	w := &turning{T: t, api: api, now: time.Now().Truncate(time.Second).UTC(), log: sealtest.NewLog(t), after: after}
+	_, err := Signer(t.Context(), api, ours)
+	must(t, err)
+	must(t, api.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: made(ours, v1alpha1.ConfigMapTrustedRoot), Data: map[string]string{v1alpha1.TrustedRootKey: string(w.log.TrustedRoot)}}))
+	w.store = &trust.Store{API: api, Namespace: ours, Builders: verify.BuildersOf("test"), Clock: clock.RealClock{}, Log: logr.Discard()}
+	return w
+}
+
+func (w *turning) turn() *seal.Signer {
+	w.Helper()
+	r := &Rotation{
+		API: w.api, Namespace: ours, After: w.after, Log: logr.Discard(), Use: func(s *seal.Signer) { w.used = s },
+		Now: func(context.Context) (time.Time, error) { return w.now, nil },
+	}
+	must(w, r.Turn(w.Context()))
+	return w.used
+}
+
+func (w *turning) root() *verify.Root {
+	w.Helper()
+	must(w, w.store.LoadRoot(w.Context()))
+	return w.store.Root().At(func() time.Time { return w.now })
+}
+
+// sealed makes a seal under the key that signs now, which has to verify as it is made.
+func (w *turning) sealed() []byte {
+	w.Helper()
+	s := seal.New(w.used, seal.NewRecorder(w.log, clock.RealClock{}), w.root())
+	envelope, err := s.Sign(w.Context(), sealtest.Payload(w, "s3://minio:9000/artifacts/a.tgz", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))
+	must(w, err)
+	bundle, err := s.Record(w.Context(), envelope)
+	must(w, err)
+	return bundle
+}
+
+func (w *turning) ask(rules ...verify.KeyRule) {
+	w.Helper()
+	m := configMap(w, w.api, v1alpha1.ConfigMapNotaryKey)
+	m.Data[v1alpha1.RotateKey] = w.now.Add(time.Second).Format(time.RFC3339)
+	if len(rules) != 0 {
+		raw, err := (verify.Rules{Keys: rules}).JSON()
+		must(w, err)
+		m.Data[v1alpha1.RulesKey] = string(raw)
+	}
+	must(w, w.api.Update(w.Context(), m))
+}
+
+// A successor is published before it signs; what either key signs verifies at every
+// step, and what the old one signed goes on to, by its record.
+func TestTheSigningKeyIsReplacedWithoutAGap(t *testing.T) {
+	for name, after := range map[string]time.Duration{"by command": 0, "on a schedule": 30 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := newTurning(t, newAPI(), after)
+			s := secret(t, w.api, v1alpha1.SecretSigningKey)
+			s.Data[madeKey] = []byte(w.now.Format(time.RFC3339))
+			must(t, w.api.Update(t.Context(), s))
+			first := w.turn()
+			old, began := w.sealed(), w.now
+			if after == 0 {
+				w.now = w.now.Add(time.Hour)
+				w.turn()
+				w.ask()
+			} else {
+				w.now = w.now.Add(after - time.Second)
+				if w.turn(); len(secret(t, w.api, v1alpha1.SecretSigningKey).Data[nextKey]) != 0 {
+					t.Error("it is replaced before its time")
+				}
+				w.now = w.now.Add(time.Second)
+			}
+			if got := w.turn(); got.Hint() != first.Hint() {
+				t.Error("the successor signs before anybody knows it")
+			}
+			w.now = w.now.Add(handover - time.Second)
+			if got := w.turn(); got.Hint() != first.Hint() {
+				t.Error("the successor signs before everybody knows it")
+			}
+			if root := w.root(); len(root.KeyHints()) != 2 {
+				t.Errorf("published are %v", root.KeyHints())
+			}
+			w.sealed()
+			w.now = w.now.Add(time.Second)
+			second := w.turn()
+			if second.Hint() == first.Hint() {
+				t.Fatal("the successor does not sign")
+			}
+			w.sealed()
+			w.now = w.now.Add(overlap + time.Second)
+			if again := w.turn(); again.Hint() != second.Hint() {
+				t.Error("it is replaced again")
+			}
+			root := w.root()
+			if _, err := root.InspectRecorded(old, began); err != nil {
+				t.Errorf("a seal of the old key: %v", err)
+			}
+			if _, err := root.InspectRecorded(old, w.now); reason.Of(err) != reason.SignerExpired {
+				t.Errorf("one that is made with the old key now: %v", err)
+			}
+			if _, err := Signer(t.Context(), w.api, ours); err != nil {
+				t.Errorf("a notary that starts now: %v", err)
+			}
+			// What the release before reads is there.
+			keys := configMap(t, w.api, v1alpha1.ConfigMapNotaryKey).Data[v1alpha1.NotaryKeyKey]
+			if !strings.Contains(keys, string(first.PublicKeyPEM())) || !strings.Contains(keys, string(second.PublicKeyPEM())) {
+				t.Error("a key is not published")
+			}
+		})
+	}
+}
+
+// Of a key in other hands nothing counts that nobody else dates; its successor signs as
+// soon as a watch has told of it.
+func TestACompromisedKeyIsReplacedAtOnce(t *testing.T) {
+	w := newTurning(t, newAPI(), 0)
+	first := w.turn()
+	old := w.sealed()
+	when := w.now.Add(-time.Hour)
+	w.ask(verify.KeyRule{Hint: first.Hint(), CompromisedFrom: &when})
+	w.turn()
+	w.now = w.now.Add(handoverFast)
+	if w.turn().Hint() == first.Hint() {
+		t.Fatal("it still signs")
+	}
+	w.sealed()
+	if _, err := w.root().InspectRecorded(old, when.Add(-time.Hour)); reason.Of(err) != reason.SignerCompromised {
+		t.Errorf("a seal of it whose record is older: %v", err)
+	}
+	w.now = w.now.Add(time.Hour)
+	second := w.turn()
+	if w.now = w.now.Add(time.Hour); w.turn().Hint() != second.Hint() {
+		t.Error("its successor is replaced, too")
+	}
+}
+
+// Whatever write fails, the next turn goes on from there, and the key that signs is
+// always one that verifies.
+func TestARotationThatIsCutShortGoesOn(t *testing.T) {
+	for failing := range 5 {
+		writes := 0
+		var w *turning
+		api := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+			Update: func(ctx context.Context, api client.WithWatch, o client.Object, options ...client.UpdateOption) error {
+				if w != nil {
+					if writes++; writes == failing+1 {
+						return apierrors.NewConflict(schema.GroupResource{Resource: "x"}, o.GetName(), nil)
+					}
+				}
+				return api.Update(ctx, o, options...)
+			},
+		}).Build()
+		made := newTurning(t, api, 0)
+		made.ask()
+		w = made
+		first := ""
+		for range 40 {
+			if signer := w.turn(); signer != nil {
+				if first == "" {
+					first = signer.Hint()
+				}
+				w.sealed()
+			}
+			w.now = w.now.Add(lookEvery)
+		}
+		if w.used.Hint() == first || len(w.root().KeyHints()) != 2 {
+			t.Errorf("with write %d failing: %d keys", failing+1, len(w.root().KeyHints()))
+		}
+	}
+}
