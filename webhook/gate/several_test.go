@@ -288,3 +288,48 @@ func TestAPartOfWhatOneStepOpenedAndOthersFilled(t *testing.T) {
 		t.Errorf("another part than the definition takes: %v, pins %+v", v.Refusal, v.Pins)
 	}
 }
+
+// A revocation counts for each of several seals, and for a part that none is about.
+func TestRevokedEvidenceOfSeveral(t *testing.T) {
+	first, second := shard("a.json", stored), shard("b.json", tree)
+	part := func(t *testing.T) *world {
+		t.Helper()
+		w := filling(t, first, second)
+		at := w.location
+		at.Key += "/a.json"
+		w.take(at, content.ArchiveNone)
+		w.redefine(t, reference, `"s3":{"key":"`+at.Key+`"}`)
+		return w
+	}
+	opened := func(t *testing.T) *world {
+		t.Helper()
+		w := filling(t)
+		w.opening(t)
+		w.fill(t, 0, first)
+		w.filler("fill")
+		w.fill(t, 1, second)
+		w.filler("")
+		return w
+	}
+	for name, c := range map[string]struct {
+		world  func(*testing.T) *world
+		digest artifact.Digest
+		want   reason.Code
+	}{
+		"a part":                     {part, stored, reason.Revoked},
+		"the directory of a part":    {part, first.Tree(), reason.Revoked},
+		"a directory beside it":      {part, second.Tree(), reason.Revoked},
+		"who opened the place":       {opened, first.Tree(), reason.Revoked},
+		"who filled it":              {opened, second.Tree(), reason.Revoked},
+		"something else than a part": {part, content.FileTree(second.Tree()), ""},
+		"something else":             {opened, content.FileTree(second.Tree()), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := c.world(t)
+			w.revocations = []v1alpha1.Revocation{{Spec: v1alpha1.RevocationSpec{Reason: "it was stolen", Digests: []string{string(c.digest)}}}}
+			if v := w.evaluate(t); v.Allowed != (c.want == "") || v.Refusal != nil && v.Refusal.Code != c.want {
+				t.Errorf("verdict is %v, pins %+v, want %q", v.Refusal, v.Pins, c.want)
+			}
+		})
+	}
+}
