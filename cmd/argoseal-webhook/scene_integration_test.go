@@ -173,7 +173,10 @@ func (s *scene) seals(t *testing.T, by *sealtest.Notary, pod *corev1.Pod, change
 	}
 	check(t, s.admin.Create(t.Context(), p))
 	seal := &v1alpha1.ArtifactSeal{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: artifact.SealName(location, string(s.workflow))},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.namespace, Name: artifact.SealName(location, string(s.workflow)),
+			Labels: map[string]string{"workflows.argoproj.io/workflow": s.step.Workflow, v1alpha1.LabelLocation: artifact.LocationName(location)},
+		},
 		Spec: v1alpha1.ArtifactSealSpec{
 			Location: v1alpha1.Location{Store: location.Store, Bucket: location.Bucket, Key: location.Key, Kind: string(location.Kind)},
 			Workflow: workflow, SHA256: string(digestOfArt), TreeDigest: strings.Repeat("1", 64), Size: 15,

@@ -153,7 +153,7 @@ func exportDomain(w io.Writer, dir string, d verify.Domain) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return usage(err)
 	}
 	for _, file := range []struct {
@@ -161,7 +161,7 @@ func exportDomain(w io.Writer, dir string, d verify.Domain) error {
 		data []byte
 	}{{v1alpha1.TrustedRootKey, from.TrustedRoot}, {v1alpha1.NotaryKeyKey, from.Keys}, {v1alpha1.RulesKey, from.Rules}} {
 		path := filepath.Join(dir, file.name)
-		if err := os.WriteFile(path, file.data, 0o644); err != nil { //nolint:gosec // they are public
+		if err := os.WriteFile(path, file.data, 0o644); err != nil {
 			return usage(err)
 		}
 		if _, err := fmt.Fprintln(w, printable(path)); err != nil {

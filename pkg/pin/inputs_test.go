@@ -214,12 +214,12 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 		for there, want := range map[[2]string]reason.Code{{"cache", "x"}: "", {"cache.tmp", ""}: "", {"cache.tmp", "x"}: reason.InputExtra, {"cache.tmp/", ""}: reason.InputExtra} {
 			root, pins := volume(t)
 			plant(t, root, there)
-			any := Pin{Input: "cache", Location: "azure://acct/data/cache", Archive: content.ArchiveDetect, Policy: "p"}
-			if err := CheckInputs(root, nil, append(pins, any), nil); reason.Of(err) != want {
+			given := Pin{Input: "cache", Location: "azure://acct/data/cache", Archive: content.ArchiveDetect, Policy: "p"}
+			if err := CheckInputs(root, nil, append(pins, given), nil); reason.Of(err) != want {
 				t.Errorf("%q: got %v, want %q", there, err, want)
 			}
-			any.Location = "s3://store/bucket/cache"
-			if err := CheckInputs(root, nil, append(pins, any), nil); (err == nil) != (there[0] == "cache") {
+			given.Location = "s3://store/bucket/cache"
+			if err := CheckInputs(root, nil, append(pins, given), nil); (err == nil) != (there[0] == "cache") {
 				t.Errorf("%q in S3: got %v", there, err)
 			}
 		}

@@ -183,7 +183,6 @@ func (w *walk) input(ctx context.Context, step *Step, in provenance.Input) (*Ite
 		return item, nil
 	}
 	item.Kind, item.Why = KindBroken, "the record of its seal does not exist any more"
-	exact := false
 	for _, e := range w.index.Seal(step.Namespace, in.Seal) {
 		if !madeBefore(e, step) {
 			continue
@@ -193,16 +192,15 @@ func (w *walk) input(ctx context.Context, step *Step, in provenance.Input) (*Ite
 			return nil, err
 		}
 		if maker == nil {
-			item.Why = why.Error()
+			item.broken(why.Error())
 			continue
 		}
 		subject, ok := maker.statement.Subject(e.URI)
-		same := ok && subject.URI == in.URI && subject.SHA256 == in.SHA256
 		switch {
-		case !ok || exact && !same:
-		case same:
+		case !ok:
+		case subject.URI == in.URI && subject.SHA256 == in.SHA256:
 			// The seal that was taken, and none of another time.
-			item.Kind, item.Why, item.By, exact = KindSealed, "", []string{maker.ID}, true
+			item.Kind, item.Why, item.By = KindSealed, "", []string{maker.ID}
 			return item, nil
 		case subject.URI != in.URI || subject.Form.IsDirectory():
 			// A part of a directory, or a directory that several steps filled.
@@ -211,10 +209,17 @@ func (w *walk) input(ctx context.Context, step *Step, in provenance.Input) (*Ite
 				item.By = append(item.By, maker.ID)
 			}
 		default:
-			item.Why = "what its seal points to now has another digest: it was made anew since"
+			item.broken("what its seal points to now has another digest: it was made anew since")
 		}
 	}
 	return item, nil
+}
+
+// broken says why an item that nobody vouches for cannot be followed.
+func (i *Item) broken(why string) {
+	if i.Kind == KindBroken {
+		i.Why = why
+	}
 }
 
 // madeBefore leaves out what was made after a step had ended. Clocks of nodes and of

@@ -62,7 +62,7 @@ func (c Confirmed) All(ctx context.Context, namespace, workflow string) ([]evide
 			}
 		}
 		if len(unknown) > maxUnknown {
-			return c.Live.all(ctx, namespace, workflow)
+			return c.all(ctx, namespace, workflow)
 		}
 		if page.Continue == "" {
 			break
@@ -87,7 +87,7 @@ func (c Confirmed) SealsOf(ctx context.Context, namespace, workflow string) ([]v
 	if c.Watched.Records.count(namespace, workflow) > maxListed {
 		return nil, false, nil
 	}
-	found, err := c.Live.Seals(ctx, namespace, of)
+	found, err := c.Seals(ctx, namespace, of)
 	return found, err == nil, err
 }
 

@@ -257,5 +257,5 @@ func (w Watched) Seals(ctx context.Context, namespace string, of labels.Set) ([]
 
 // Whole implements evidence.Abridged.
 func (w Watched) Whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
-	return w.Pods.Live.Provenance(ctx, namespace, name)
+	return w.Pods.Provenance(ctx, namespace, name)
 }

@@ -678,8 +678,8 @@ func testVolumes(t *testing.T, s *server) {
 		"an attribute that names the namespace": {dev, csiOf(`{secretName: guarded, secretNamespace: team}`, forFree), reason.SecretUseDenied},
 		"an attribute that names another":       {dev, csiOf(`{secretName: guarded, secretNamespace: free}`, forFree), ""},
 		"another attribute":                     {dev, csiOf(`{secretName: free, size: "10"}`, forTeam), ""},
-		"many attributes":                       {dev, csiOf(`{a: a, b: b, c: c, d: d, e: e, f: f, g: g, h: h, i: i, j: j, k: k, l: l, m: m, n: n, o: o, p: p, q: q, r: r, s: s, t: t, u: u, v: v, secretName: free}`, forTeam), ""},
-		"many attributes, and the Secret's":     {dev, csiOf(`{a: a, b: b, c: c, d: d, e: e, f: f, g: g, h: h, i: i, j: j, k: k, l: l, m: m, n: n, o: o, p: p, q: q, r: r, s: s, t: t, u: u, v: v, secretName: guarded}`, forTeam), reason.SecretUseDenied},
+		"many attributes":                       {dev, csiOf(`{a: a, b: b, c: c, d: d, e: e, f: f, g: g, h: h, i: i, j: j, k: k, l: l, m: m, nn: nn, o: o, p: p, q: q, r: r, s: s, t: t, u: u, v: v, secretName: free}`, forTeam), ""},
+		"many attributes, and the Secret's":     {dev, csiOf(`{a: a, b: b, c: c, d: d, e: e, f: f, g: g, h: h, i: i, j: j, k: k, l: l, m: m, nn: nn, o: o, p: p, q: q, r: r, s: s, t: t, u: u, v: v, secretName: guarded}`, forTeam), reason.SecretUseDenied},
 		"an option of a flexVolume":             {dev, volume(`flexVolume: {driver: example.com/d, options: {secret: guarded}}` + forTeam), reason.SecretUseDenied},
 		"another option of a flexVolume":        {dev, volume(`flexVolume: {driver: example.com/d, options: {secret: free}}` + forTeam), ""},
 	} {
