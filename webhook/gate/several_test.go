@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func TestADirectoryThatOneStepOpenedAndOthersFilled(t *testing.T) {
 			v1alpha1.OutputStatus{Name: output, Location: w.location.URI(), Reason: string(reason.OutputAbsent)})
 	}
 	both := content.Files{{Path: "1.txt", SHA256: stored}, {Path: "2.txt", SHA256: tree}}
-	all := append(both[:2:2], content.File{Path: "begin.txt", SHA256: stored})
+	all := slices.Concat(both, shard("begin.txt", stored))
 	for name, c := range map[string]struct {
 		change func(*testing.T, *world)
 		want   reason.Code

@@ -32,7 +32,7 @@ func (g *Graph) Fillers(node, input string) ([]Output, error) {
 	size := 0
 	patterns := map[string]*regexp.Regexp{}
 	for _, p := range k.found {
-		if !slices.ContainsFunc(origins, func(o place) bool { return p.fills(o) }) {
+		if !slices.ContainsFunc(origins, p.fills) {
 			continue
 		}
 		o, n, err := p.compile(patterns)
