@@ -55,7 +55,7 @@ var mayImport = map[string][]string{
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"pkg/notary/workflow": {
-		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
+		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/artifact", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {

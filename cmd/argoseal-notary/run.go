@@ -238,7 +238,7 @@ func run(ctx context.Context, o options) error {
 	}
 	if o.attest {
 		whole := &workflow.Attestor{
-			Cache: mgr.GetClient(), API: api, Keys: n.Keyring.Current, Clock: n.Clock, Holder: n.Holder, ClaimDuration: o.claimDuration, Cluster: n.Cluster, Version: version,
+			Cache: mgr.GetClient(), API: api, Keys: n.Keyring.Current, Clock: n.Clock, Holder: n.Holder, Cluster: n.Cluster, Version: version,
 		}
 		if err := whole.SetupWithManager(mgr); err != nil {
 			return err

@@ -20,10 +20,11 @@ import (
 const (
 	// SummaryType is the predicate type of a Verification Summary Attestation.
 	SummaryType = "https://slsa.dev/verification_summary/v1"
-	// SummaryPolicy names what a summary says to hold: every step of the workflow that
-	// stored something has a seal, and everything that one took was sealed, or admitted
-	// by policy.
-	SummaryPolicy = "https://argoseal.dev/policies/workflow-sealed/v1"
+	// SummaryPolicy names what a summary says to hold of its subjects, from signed
+	// statements alone: each was sealed by the step that made it, this step and all others
+	// of the workflow that have a seal ran in mode enforce, so everything that one of them
+	// took was sealed, or admitted by policy. It says nothing of what is no subject.
+	SummaryPolicy = "https://argoseal.dev/policies/sealed-in-enforce/v1"
 	slsaVersion   = "1.0"
 	passed        = "PASSED"
 	failed        = "FAILED"
@@ -40,7 +41,7 @@ type SummaryFacts struct {
 	Statement artifact.Digest
 	// Verified is when the statements of all steps were.
 	Verified time.Time
-	// Passed says that none is missing, and that every step ran in mode enforce.
+	// Passed says that SummaryPolicy holds.
 	Passed bool
 }
 

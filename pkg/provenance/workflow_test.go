@@ -156,7 +156,7 @@ func TestSummary(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"another result":      {`"PASSED"`, `"FAILED"`},
 		"another level":       {`SLSA_BUILD_LEVEL_2`, `SLSA_BUILD_LEVEL_4`},
-		"another policy":      {`workflow-sealed/v1`, `none/v1`},
+		"another policy":      {`sealed-in-enforce/v1`, `none/v1`},
 		"another workflow":    {`workflows/hello-abcde`, `workflows/a/b`},
 		"another cluster":     {`k8s://prod-eu-1/apis/argoproj`, `k8s://other/apis/argoproj`},
 		"an unknown field":    {`"slsaVersion"`, `"x":1,"slsaVersion"`},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/argo/nodes"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -29,7 +30,10 @@ import (
 
 const (
 	// again is how soon a workflow is looked at anew that is not there yet.
-	again = 5 * time.Second
+	again = 15 * time.Second
+	// patience is how long one attempt may take, after which another replica may take
+	// over: hundreds of records are verified, and the log is asked twice.
+	patience = 2 * time.Minute
 	// pageOfRecords is how many records are read at a time: each may have a MiB.
 	pageOfRecords = 20
 	pageOfPods    = 100
@@ -54,10 +58,8 @@ type Attestor struct {
 	// Keys gives the current keys; nil as long as there are none.
 	Keys  func() *keyring.Material
 	Clock clock.PassiveClock
-	// Holder is this replica's name; ClaimDuration how long it may be silent before
-	// another takes over.
-	Holder        string
-	ClaimDuration time.Duration
+	// Holder is this replica's name.
+	Holder string
 	// Cluster and Version are this cluster's name and the notary's version.
 	Cluster string
 	Version string
@@ -90,7 +92,7 @@ func (a *Attestor) Reconcile(ctx context.Context, key types.NamespacedName) (rec
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	// What was begun is finished, even if this replica is told to stop meanwhile.
-	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.ClaimDuration)
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	return a.attempt(work, key, keys)
 }
@@ -101,7 +103,7 @@ func (a *Attestor) held(p *v1alpha1.WorkflowProvenance) time.Duration {
 	if c == nil || c.Holder == a.Holder {
 		return 0
 	}
-	return max(0, c.RenewTime.Add(a.ClaimDuration).Sub(a.Clock.Now()))
+	return max(0, c.RenewTime.Add(patience).Sub(a.Clock.Now()))
 }
 
 // attempt claims the record, and goes through all steps once.
@@ -116,11 +118,7 @@ func (a *Attestor) attempt(ctx context.Context, key types.NamespacedName, keys *
 	if wait := a.held(&p); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	p.Status.Claim = &v1alpha1.Claim{Holder: a.Holder, RenewTime: metav1.NewMicroTime(a.Clock.Now())}
-	err := a.API.Status().Update(ctx, &p)
-	if err == nil {
-		err = a.state(ctx, &p, keys)
-	}
+	err := a.state(ctx, &p, keys)
 	var notYet notYetError
 	var paused *seal.PausedError
 	switch {
@@ -143,18 +141,26 @@ type notYetError struct{ error }
 func notYet(format string, args ...any) error { return notYetError{fmt.Errorf(format, args...)} }
 
 // state makes, logs and stores the statements, or says in the record why there will be
-// none.
+// none. The record is claimed once all that is needed is there, so that what is waited for
+// costs a write to nobody.
 func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, keys *keyring.Material) error {
 	ended, err := a.ended(ctx, p)
 	if err != nil {
 		return err
 	}
 	if !ended {
-		return a.refuse(ctx, p, 0, reason.New(reason.WorkflowGone, "the workflow was deleted before anybody stated how it ended"))
+		return a.gone(ctx, p)
 	}
 	found, err := a.evidence(ctx, p, keys)
 	if err != nil {
 		return err
+	}
+	if found.records != int(p.Status.Counts.Records) {
+		return notYet("there are %d records, and the controller has seen %d", found.records, p.Status.Counts.Records)
+	}
+	p.Status.Claim = &v1alpha1.Claim{Holder: a.Holder, RenewTime: metav1.NewMicroTime(a.Clock.Now())}
+	if err := a.API.Status().Update(ctx, p); err != nil {
+		return fmt.Errorf("claiming the record: %w", err)
 	}
 	facts, err := provenance.OfWorkflow(found.steps, a.Version)
 	switch {
@@ -176,7 +182,7 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 	summary, err := provenance.BuildSummary(provenance.SummaryFacts{
 		Subjects: facts.Subjects, Builder: facts.Builder, Namespace: facts.Namespace, Workflow: facts.Workflow,
 		Statement: digestOf(payload), Verified: a.Clock.Now(),
-		Passed: found.missing == 0 && facts.Mode == v1alpha1.ModeEnforce,
+		Passed: facts.Mode == v1alpha1.ModeEnforce,
 	})
 	if err != nil {
 		return a.refuse(ctx, p, found.records, reason.Wrap(reason.Internal, err, "making the summary: %v", err))
@@ -229,8 +235,7 @@ func (a *Attestor) ended(ctx context.Context, p *v1alpha1.WorkflowProvenance) (b
 	case err != nil:
 		return false, fmt.Errorf("workflow: %w", err)
 	}
-	// A guard lets only Argo's controllers say so.
-	if at, _, err := unstructured.NestedString(u.Object, "status", "finishedAt"); err != nil || at == "" {
+	if phase, _, err := unstructured.NestedString(u.Object, "status", "phase"); err != nil || !nodes.Ended(phase) {
 		return false, notYet("the workflow has not ended")
 	}
 	return true, nil
@@ -239,15 +244,18 @@ func (a *Attestor) ended(ctx context.Context, p *v1alpha1.WorkflowProvenance) (b
 // found is what there is of a workflow.
 type found struct {
 	steps []provenance.StepStatement
-	// records is how many there are; missing how many outputs have no seal, and should.
+	// records is how many there are; missing how many outputs are known to have no seal.
 	records, missing int
 }
 
-// evidence reads and verifies every record of the workflow, and makes sure that none is
-// on its way.
+// evidence reads and verifies every record of the workflow, and makes sure that no pod is
+// without one.
 func (a *Attestor) evidence(ctx context.Context, p *v1alpha1.WorkflowProvenance, keys *keyring.Material) (found, error) {
 	var f found
-	recorded := map[types.UID]bool{}
+	pods, err := a.pods(ctx, p)
+	if err != nil {
+		return f, err
+	}
 	next := ""
 	for {
 		var page v1alpha1.ProvenanceList
@@ -260,7 +268,7 @@ func (a *Attestor) evidence(ctx context.Context, p *v1alpha1.WorkflowProvenance,
 			if r.Spec.Workflow.UID != p.Spec.Workflow.UID {
 				continue
 			}
-			recorded[r.Spec.Pod.UID] = true
+			delete(pods, r.Spec.Pod.UID)
 			f.records++
 			if err := f.add(r, keys); err != nil {
 				return f, err
@@ -270,7 +278,10 @@ func (a *Attestor) evidence(ctx context.Context, p *v1alpha1.WorkflowProvenance,
 			break
 		}
 	}
-	return f, a.nothingComing(ctx, p, recorded)
+	for _, name := range pods {
+		return f, notYet("pod %s has no record", name)
+	}
+	return f, nil
 }
 
 // add takes one record in.
@@ -306,33 +317,41 @@ func (f *found) add(r *v1alpha1.Provenance, keys *keyring.Material) error {
 	return nil
 }
 
-// nothingComing makes sure that every tagged pod of the workflow has a record.
-func (a *Attestor) nothingComing(ctx context.Context, p *v1alpha1.WorkflowProvenance, recorded map[types.UID]bool) error {
+// pods are the tagged pods of the workflow, their names by UID. They are listed before the
+// records: one that is gone by then has one.
+func (a *Attestor) pods(ctx context.Context, p *v1alpha1.WorkflowProvenance) (map[types.UID]string, error) {
+	tagged := map[types.UID]string{}
 	next := ""
 	for {
 		pods := &metav1.PartialObjectMetadataList{}
 		pods.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
 		if err := a.API.List(ctx, pods, client.InNamespace(p.Namespace), client.MatchingLabels{layout.LabelWorkflow: p.Spec.Workflow.Name},
 			client.Limit(pageOfPods), client.Continue(next)); err != nil {
-			return fmt.Errorf("pods: %w", err)
+			return nil, fmt.Errorf("pods: %w", err)
 		}
 		for _, pod := range pods.Items {
 			owner := metav1.GetControllerOfNoCopy(&pod)
-			if owner != nil && owner.UID == p.Spec.Workflow.UID && pod.Annotations[v1alpha1.AnnotationTag] != "" && !recorded[pod.UID] {
-				return notYet("pod %s has no record", pod.Name)
+			if owner != nil && owner.UID == p.Spec.Workflow.UID && pod.Annotations[v1alpha1.AnnotationTag] != "" {
+				tagged[pod.UID] = pod.Name
 			}
 		}
 		if next = pods.Continue; next == "" {
-			return nil
+			return tagged, nil
 		}
 	}
 }
 
+// gone is where the Workflow is: what was stated of it before stays.
+func (a *Attestor) gone(ctx context.Context, p *v1alpha1.WorkflowProvenance) error {
+	if p.Status.Bundle != "" {
+		p.Status.AttestedRecords = p.Status.Counts.Records
+		return a.API.Status().Update(ctx, p)
+	}
+	return a.refuse(ctx, p, int(p.Status.Counts.Records), reason.New(reason.WorkflowGone, "the workflow was deleted before anybody stated how it ended"))
+}
+
 // refuse says why there will be no statement.
 func (a *Attestor) refuse(ctx context.Context, p *v1alpha1.WorkflowProvenance, records int, why *reason.Error) error {
-	if records == 0 {
-		records = int(p.Status.Counts.Records)
-	}
 	return a.store(ctx, p, records, func(s *v1alpha1.WorkflowProvenanceStatus) metav1.Condition {
 		s.Bundle, s.Summary = "", ""
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: string(why.Code), Message: text.Cut(why.Error(), maxMessage)}

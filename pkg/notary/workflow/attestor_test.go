@@ -25,8 +25,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 )
 
-const claimed = 15 * time.Second
-
 // world is an API server and a log in memory, with a workflow of two steps that has
 // ended.
 type world struct {
@@ -53,7 +51,7 @@ func newWorld(t *testing.T) *world {
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.Provenance{}, &v1alpha1.WorkflowProvenance{}).Build(),
 		key:    types.NamespacedName{Namespace: example.Step.Namespace, Name: example.Step.Workflow.UID},
 	}
-	wf := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"phase": "Succeeded", "finishedAt": "2026-11-21T10:00:08Z"}}}
+	wf := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"phase": "Succeeded"}}}
 	wf.SetGroupVersionKind(kind)
 	wf.SetNamespace(w.key.Namespace)
 	wf.SetName(example.Step.Workflow.Name)
@@ -63,7 +61,7 @@ func newWorld(t *testing.T) *world {
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.key.Namespace, Name: w.key.Name},
 		Spec:       v1alpha1.WorkflowProvenanceSpec{Workflow: v1alpha1.ObjectRef{Name: example.Step.Workflow.Name, UID: types.UID(w.key.Name)}},
 	}))
-	w.seen(v1alpha1.WorkflowSealed, 2)
+	w.seen(v1alpha1.WorkflowSealed, 0)
 	w.sealed("one", "s3://minio:9000/b/one", nil)
 	w.sealed("two", "s3://minio:9000/b/two", nil)
 	return w
@@ -103,6 +101,7 @@ func (w *world) record(pod string, c metav1.Condition, bundle []byte) {
 	c.Type = v1alpha1.ConditionSealed
 	r.Status = v1alpha1.ProvenanceStatus{Conditions: []metav1.Condition{c}, Bundle: string(bundle)}
 	w.must(w.Status().Update(w.Context(), r))
+	w.seen(v1alpha1.WorkflowSealed, w.get().Status.Counts.Records+1) // the controller sees it
 }
 
 // sealed adds a step with a seal.
@@ -127,7 +126,7 @@ func (w *world) refused(pod string, code reason.Code) {
 
 func (w *world) attestor(holder string) *Attestor {
 	return &Attestor{
-		Cache: w.Client, API: w.Client, Clock: w.clock, Holder: holder, ClaimDuration: claimed, Cluster: "test", Version: "v0.1.0",
+		Cache: w.Client, API: w.Client, Clock: w.clock, Holder: holder, Cluster: "test", Version: "v0.1.0",
 		Keys: func() *keyring.Material { return &keyring.Material{Root: w.notary.Root, Sealer: w.notary.Sealer} },
 	}
 }
@@ -166,7 +165,11 @@ func TestStates(t *testing.T) {
 		passed   bool
 	}{
 		"all sealed":          {nil, "Attested", 2, true},
-		"a step without seal": {func(w *world) { w.refused("three", reason.SidecarRestarted) }, "Attested", 2, false},
+		"a step without seal": {func(w *world) { w.refused("three", reason.SidecarRestarted) }, "Attested", 2, true},
+		"a record that the controller has not seen": {func(w *world) {
+			w.refused("three", reason.NothingToSeal)
+			w.seen(v1alpha1.WorkflowSealed, 2)
+		}, "", 0, false},
 		"steps that stored nothing": {func(w *world) {
 			w.refused("three", reason.NothingToSeal)
 			w.refused("four", reason.UploadFailed)
@@ -176,7 +179,7 @@ func TestStates(t *testing.T) {
 			w.sealed("three", "s3://minio:9000/b/three", func(f *provenance.Facts) {
 				f.Unsealed = []provenance.Unsealed{{Output: "x", Reason: reason.LocationInvalid}}
 			})
-		}, "Attested", 3, false},
+		}, "Attested", 3, true},
 		"an optional output that is absent": {func(w *world) {
 			w.sealed("three", "s3://minio:9000/b/three", func(f *provenance.Facts) {
 				f.Unsealed = []provenance.Unsealed{{Output: "x", Reason: reason.OutputAbsent}}
@@ -236,6 +239,7 @@ func (w *world) provenance(name string) *v1alpha1.Provenance {
 func (w *world) drop() {
 	w.must(w.Delete(w.Context(), w.provenance("one")))
 	w.must(w.Delete(w.Context(), w.provenance("two")))
+	w.seen(v1alpha1.WorkflowSealed, 0)
 }
 
 func (w *world) workflow() *unstructured.Unstructured {
@@ -250,7 +254,7 @@ func (w *world) deleteWorkflow() { w.must(w.Delete(w.Context(), w.workflow())) }
 
 func (w *world) running() {
 	u := w.workflow()
-	u.Object["status"] = map[string]any{"phase": "Running"}
+	u.Object["status"] = map[string]any{"phase": "Running", "finishedAt": "2026-11-21T10:00:08Z"} // anybody may write that
 	w.must(w.Update(w.Context(), u))
 }
 
@@ -293,10 +297,10 @@ func TestOneOfTwo(t *testing.T) {
 	w.must(w.Status().Update(t.Context(), p))
 	b := w.attestor("b")
 	result, err := b.Reconcile(t.Context(), w.key)
-	if c, _, _ := w.stated(); err != nil || c != nil || result.RequeueAfter != claimed {
+	if c, _, _ := w.stated(); err != nil || c != nil || result.RequeueAfter != patience {
 		t.Fatalf("%+v, %v, %v", c, result, err)
 	}
-	w.clock.SetTime(w.clock.Now().Add(claimed + time.Second))
+	w.clock.SetTime(w.clock.Now().Add(patience + time.Second))
 	if _, err := b.Reconcile(t.Context(), w.key); err != nil {
 		t.Fatal(err)
 	}
@@ -319,11 +323,26 @@ func TestRetried(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.sealed("three", "s3://minio:9000/b/three", nil)
-	w.seen(v1alpha1.WorkflowSealed, 3)
 	if _, err := w.attestor("a").Reconcile(t.Context(), w.key); err != nil {
 		t.Fatal(err)
 	}
 	if _, facts, _ := w.stated(); facts.StepCount != 3 {
 		t.Errorf("%d steps", facts.StepCount)
+	}
+}
+
+// TestDeletedAfterwards: what was stated of a workflow stays when it is gone.
+func TestDeletedAfterwards(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.attestor("a").Reconcile(t.Context(), w.key); err != nil {
+		t.Fatal(err)
+	}
+	w.deleteWorkflow()
+	w.refused("late", reason.PodGone)
+	if _, err := w.attestor("a").Reconcile(t.Context(), w.key); err != nil {
+		t.Fatal(err)
+	}
+	if c, facts, _ := w.stated(); c.Status != metav1.ConditionTrue || len(facts.Subjects) != 2 || Due(w.get()) {
+		t.Errorf("%+v, %d subjects", c, len(facts.Subjects))
 	}
 }

@@ -3,7 +3,7 @@
 // seal, and signs and logs two statements: provenance of the workflow, and a summary.
 //
 // It trusts the API server and its own keys. That a workflow has ended it reads from the
-// Workflow itself, where only Argo's controllers may say so; which steps there were it
+// Workflow's phase, which a guard lets only Argo's controllers bring to an end; which steps there were it
 // takes from the records, never from the status of nodes, and never from what the
 // controller has written.
 package workflow
