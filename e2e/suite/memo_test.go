@@ -69,6 +69,10 @@ func TestConformanceResultsOfAnotherRunNeedAPolicy(t *testing.T) {
 
 	govern(t, ns, "allow: {producers: [{namespaces: ["+ns+"], workflowTemplate: {name: other}}]}", "")
 	hold(t, begun("third"), reason.WorkflowMismatch)
+	// By its digest this definition is the same in each run, and the sixth's is another.
+	govern(t, ns, "allow: {producers: [{sameNamespace: true, sameDefinition: true}]}", "")
+	hold(t, begun("same"), "")
+	hold(t, begun("sixth", "grep made", "grep -x made"), reason.WorkflowMismatch)
 	govern(t, ns, "allow: {producers: [{namespaces: ["+ns+"], anyWorkflow: true, templates: [make]}]}", "")
 	hold(t, begun("fourth"), "")
 	hold(t, again(), "")

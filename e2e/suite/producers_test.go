@@ -143,6 +143,10 @@ func TestConformanceProducersElsewhereCountWherePoliciesTrustThem(t *testing.T) 
 		refused(t, refusal(finish(t, lib, submit(t, lib, taking("same", stored(lib, "trusted", "trusted"))))), reason.NoProvenance)
 		govern(t, lib, byRules.Replace(byTemplate), "")
 		ruled(t, finish(t, lib, submit(t, lib, taking("same-trusted", stored(lib, "trusted", "trusted")))), "")
+		govern(t, lib, "allow: {producers: [{sameNamespace: true, sameDefinition: true}]}", "")
+		ruled(t, finish(t, lib, submit(t, lib, taking("same-other", stored(lib, "trusted", "trusted")))), reason.WorkflowMismatch)
+		govern(t, lib, "allow: {producers: [{sameNamespace: true, anyWorkflow: true}]}", "")
+		ruled(t, finish(t, lib, submit(t, lib, taking("same-any", stored(lib, "untrusted", "untrusted")))), "")
 	})
 }
 

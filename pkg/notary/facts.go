@@ -216,7 +216,7 @@ func inputsOf(step *argo.Step, pins []pin.Pin) ([]provenance.Input, error) {
 			if err != nil {
 				return nil, reason.Wrap(reason.TagInvalid, err, "the tag pins input %q at %s: %v", pin.Input, artifact.Shown(pin.Location), err)
 			}
-			input.Seal = artifact.SealName(at, step.WorkflowUID)
+			input.Seal = cmp.Or(pin.One(), artifact.SealName(at, step.WorkflowUID))
 		}
 		inputs = append(inputs, input)
 	}

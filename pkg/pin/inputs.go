@@ -76,7 +76,7 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 			continue
 		}
 		err := look(p.Input, check)
-		if (p.Absent || p.AnyContent()) && reason.Of(err) == reason.InputMissing {
+		if (p.Absent || p.Optional || p.AnyContent()) && reason.Of(err) == reason.InputMissing {
 			continue
 		}
 		if err != nil {
@@ -116,7 +116,12 @@ func (p Pin) check(dir *os.Root, name string, within []string) error {
 		return reason.Wrap(reason.InputAltered, err, "%v", err).For(artifact)
 	}
 	t, err := p.read(dir, name, within, want)
+	if p.Optional && (errors.Is(err, fs.ErrNotExist) || err == nil && t.Digest != want && within != nil) && p.checkAbsent(dir, name, within) == nil {
+		return nil
+	}
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && p.Optional:
+		return reason.New(reason.InputAltered, "it is optional and not there, but a part of it was downloaded").For(artifact)
 	case errors.Is(err, fs.ErrNotExist):
 		return reason.Wrap(reason.InputMissing, err, "it was admitted, and is not there").For(artifact)
 	case err != nil:

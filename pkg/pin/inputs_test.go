@@ -428,6 +428,46 @@ func TestFilesThatArePinnedOneByOne(t *testing.T) {
 	}
 }
 
+// An optional input may be gone from the store since it was sealed: all of it, and not
+// changed.
+func TestAnOptionalInputMayBeGone(t *testing.T) {
+	for title, c := range map[string]struct {
+		change func(t *testing.T, root string)
+		want   reason.Code
+		needed reason.Code // where it is not optional
+	}{
+		"all is there":         {func(*testing.T, string) {}, "", ""},
+		"a file is gone":       {func(t *testing.T, root string) { remove(t, root+"/message") }, "", reason.InputMissing},
+		"a tree is gone":       {func(t *testing.T, root string) { remove(t, root+"/tree") }, "", reason.InputMissing},
+		"a part of it is gone": {func(t *testing.T, root string) { remove(t, root+"/tree/sub") }, reason.InputAltered, reason.InputAltered},
+		"it is another":        {func(t *testing.T, root string) { plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, reason.InputAltered},
+		"a part was downloaded": {func(t *testing.T, root string) {
+			remove(t, root+"/message")
+			plant(t, root, [2]string{"message.tmp", "x"})
+		}, reason.InputAltered, reason.InputMissing},
+	} {
+		t.Run(title, func(t *testing.T) {
+			for _, optional := range []bool{true, false} {
+				root, pins := volume(t)
+				for i := range pins {
+					pins[i].Optional = optional
+					if err := pins[i].Validate(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				c.change(t, root)
+				want := map[bool]reason.Code{true: c.want, false: c.needed}[optional]
+				if err := CheckInputs(root, nil, pins, nil); (err == nil) != (want == "") || err != nil && reason.Of(err) != want {
+					t.Errorf("optional %v: got %v, want %q", optional, err, want)
+				}
+			}
+		})
+	}
+	if err := (Pin{Input: "in", Location: "s3://s/b/k", Archive: content.ArchiveDetect, Absent: true, Optional: true}).Validate(); err == nil {
+		t.Error("it is absent and may be gone")
+	}
+}
+
 // With recurseMode everything has the mode that Argo set, and the content that was
 // sealed.
 func TestWhatArgoSetAModeOnIsHeldToItsContent(t *testing.T) {

@@ -67,6 +67,10 @@ func (p *Pin) Attribute(seals map[string]string) error {
 	return p.validateParts()
 }
 
+func sealName(s string) bool {
+	return s != "" && len(s) <= maxPolicy && !strings.ContainsFunc(s, artifact.IsControl)
+}
+
 // attributed are the names of the files' seals, in the order of the files; none where
 // each is that of its place.
 func (p Pin) attributed(files int) ([]string, error) {
@@ -75,7 +79,7 @@ func (p Pin) attributed(files int) ([]string, error) {
 	}
 	seals := strings.Split(strings.TrimSuffix(p.Seals, "\n"), "\n")
 	for _, seal := range seals {
-		if seal == "" || len(seal) > maxPolicy || strings.ContainsFunc(seal, artifact.IsControl) {
+		if !sealName(seal) {
 			return nil, fmt.Errorf("%.80q is no name of a seal", seal)
 		}
 	}
@@ -96,7 +100,7 @@ func (p Pin) attributed(files int) ([]string, error) {
 
 // Parts are what several steps stored, in order; none if the pin has no Files.
 func (p Pin) Parts() ([]Part, error) {
-	if p.Files == "" && p.Dirs == "" && p.Seals == "" && p.Of == "" {
+	if p.Files == "" && p.Dirs == "" && p.Of == "" {
 		return nil, nil
 	}
 	files, err := p.files()

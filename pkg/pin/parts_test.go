@@ -170,3 +170,30 @@ func TestPartsThatNoPinHasAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// A directory that several steps filled can be one step's alone: that seal is named.
+func TestAPinNamesTheOneSealThatIsNotOfItsPlace(t *testing.T) {
+	pin := Pin{Input: "in", Location: "s3://s/b/k/f", Within: "s3://s/b/k/", SHA256: sumOfX, Archive: content.ArchiveNone, Tree: content.FileTree(sumOfX), Seals: "first\n"}
+	if err := pin.Validate(); err != nil || pin.One() != "first" {
+		t.Errorf("%q, %v", pin.One(), err)
+	}
+	if parts, err := pin.Parts(); err != nil || parts != nil {
+		t.Errorf("it has the parts %+v, %v", parts, err)
+	}
+	if of := collected(t); of.One() != "" {
+		t.Errorf("one of many is %q", of.One())
+	}
+	for title, change := range map[string]func(*Pin){
+		"half a line":      func(p *Pin) { p.Seals = "first" },
+		"two":              func(p *Pin) { p.Seals = "first\nsecond\n" },
+		"no name":          func(p *Pin) { p.Seals = "\n" },
+		"one that is long": func(p *Pin) { p.Seals = strings.Repeat("x", maxPolicy+1) + "\n" },
+		"one and a policy": func(p *Pin) { p.Policy, p.Seal = "p", "n/s" },
+		"one and numbers":  func(p *Pin) { p.Of = "0" },
+	} {
+		broken := pin
+		if change(&broken); broken.Validate() == nil {
+			t.Errorf("%s: it is taken", title)
+		}
+	}
+}

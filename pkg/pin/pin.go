@@ -51,8 +51,8 @@ type Pin struct {
 	Dirs string `json:"dirs,omitempty"`
 	// Seals are the names of the ArtifactSeals of the parts, one a line, where these lie
 	// in one another or at one key: a file's place does not tell whose it is then. Of has
-	// the number of its seal for each of Files, from 0, with commas between. Empty where
-	// each part has the seal of its place.
+	// the number of its seal for each of Files, from 0, with commas between. Without Files
+	// it is one, of Location or Within. Empty where each has the seal of its place.
 	Seals string `json:"seals,omitempty" since:"2"`
 	Of    string `json:"of,omitempty" since:"2"`
 	// Policy is the name of the ClusterProvenancePolicy without which the input
@@ -65,6 +65,9 @@ type Pin struct {
 	// at Location, and the input is optional, or Within is set. All other fields but
 	// Archive are empty then.
 	Absent bool `json:"absent,omitempty"`
+	// Optional says that the definition calls the input optional: it may be gone from
+	// the store since it was sealed. Argo's init goes on without it then.
+	Optional bool `json:"optional,omitempty" since:"2"`
 }
 
 // Limits of a pin.
@@ -128,7 +131,19 @@ func (p Pin) Validate() error {
 	if err := p.validateParts(); err != nil {
 		return fmt.Errorf("pin of input %q: %w", p.Input, err)
 	}
+	if name, one := strings.CutSuffix(p.Seals, "\n"); p.Files == "" && p.Seals != "" && (!one || !sealName(name) || p.Policy != "") {
+		return fmt.Errorf("pin of input %q names no usable seal of a directory that several steps filled", p.Input)
+	}
 	return p.validateMode()
+}
+
+// One is the name of the ArtifactSeal of Location or Within, without a policy, if that is
+// not the one of its place: several steps filled the directory. Else it is empty.
+func (p Pin) One() string {
+	if p.Files != "" {
+		return ""
+	}
+	return strings.TrimSuffix(p.Seals, "\n")
 }
 
 // validateMode wants a mode that Argo sets, and nothing to be said of one that it

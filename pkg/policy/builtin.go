@@ -2,6 +2,7 @@ package policy
 
 import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -14,6 +15,11 @@ type Consumer struct {
 	Mode v1alpha1.Mode
 	// Cluster is this cluster's name in builder.id.
 	Cluster string
+	// Template is the one that its workflow refers to as a whole; nil for a workflow
+	// with a spec of its own. Made is the digest of what Argo made of it, or of that
+	// spec; empty as long as nobody knows.
+	Template *provenance.WorkflowTemplate
+	Made     artifact.Digest
 }
 
 // Verdict is what a policy says. The zero value refuses.

@@ -22,8 +22,10 @@ func (s Set) Sealed(st *provenance.Statement, log string, c Consumer, now time.T
 	}
 	v := Verdict{Level: st.Builder.Level}
 	if e := own(st, c); e != nil {
-		by, narrowed := s.grant(func(a *allowed) bool { return a.trusts(st) })
+		by, narrowed := s.grant(func(a *allowed) bool { return a.trusts(st, c) })
 		switch {
+		case by == nil && narrowed == nil && c.Made == "" && s.comparesDefinitions(st, c):
+			return Verdict{Refusal: reason.New(reason.DefinitionIncomplete, "Argo has not stored what this workflow runs, and a policy compares that with what workflow %s ran", st.Step.Workflow.Name)}
 		case narrowed != nil:
 			return Verdict{Refusal: narrowed}
 		case by == nil:
@@ -65,12 +67,38 @@ func (q required) asks(st *provenance.Statement, log string, now time.Time) *rea
 	return nil
 }
 
-// trusts says whether a producer's seals count in other workflows.
-func (a *allowed) trusts(st *provenance.Statement) bool {
+// trusts says whether a producer's seals count for a consumer of another workflow.
+func (a *allowed) trusts(st *provenance.Statement, c Consumer) bool {
 	return slices.ContainsFunc(a.producers, func(p v1alpha1.TrustedProducer) bool {
-		return slices.Contains(p.Namespaces, st.Step.Namespace) &&
-			(p.AnyWorkflow || refersTo(st.Definition, p.WorkflowTemplate)) &&
+		return ranIn(p, st, c) &&
+			(p.AnyWorkflow || refersTo(st.Definition, p.WorkflowTemplate) || p.SameDefinition && sameDefinition(st.Definition, c)) &&
 			(p.Templates == nil || slices.Contains(p.Templates, st.Definition.Template))
+	})
+}
+
+func ranIn(p v1alpha1.TrustedProducer, st *provenance.Statement, c Consumer) bool {
+	return slices.Contains(p.Namespaces, st.Step.Namespace) || p.SameNamespace && st.Step.Namespace == c.Namespace
+}
+
+// sameDefinition says whether both workflows ran the same, by digest: whatever overrides
+// a template is a part of what Argo made of it. What is unknown is not the same.
+func sameDefinition(d provenance.Definition, c Consumer) bool {
+	made := d.Spec
+	if d.WorkflowTemplate != nil {
+		made = d.Effective()
+	}
+	switch {
+	case made == "" || made != c.Made, (d.WorkflowTemplate == nil) != (c.Template == nil):
+		return false
+	}
+	return c.Template == nil || *d.WorkflowTemplate == *c.Template
+}
+
+// comparesDefinitions says whether a policy of the cluster's trusts producers there that
+// ran what the consumer's workflow runs.
+func (s Set) comparesDefinitions(st *provenance.Statement, c Consumer) bool {
+	return slices.ContainsFunc(s.cluster, func(r rules) bool {
+		return r.allow != nil && slices.ContainsFunc(r.allow.producers, func(p v1alpha1.TrustedProducer) bool { return p.SameDefinition && ranIn(p, st, c) })
 	})
 }
 
@@ -105,6 +133,9 @@ func (s Set) ProducerNamespaces() []string {
 		}
 		for _, p := range r.allow.producers {
 			names = append(names, p.Namespaces...)
+			if p.SameNamespace {
+				names = append(names, s.namespace)
+			}
 		}
 	}
 	slices.Sort(names)

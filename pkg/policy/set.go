@@ -18,7 +18,8 @@ import (
 // Set is what applies in one namespace: the built-in policy, the cluster's
 // policies and the namespace's own. The zero value was never read and refuses.
 type Set struct {
-	read bool
+	read      bool
+	namespace string
 	// cluster and own are sorted by name.
 	cluster []rules
 	own     []rules
@@ -60,7 +61,7 @@ const (
 // cluster's and the namespace's own. An error is a *reason.Error, PolicyInvalid:
 // one of them cannot be evaluated, so nobody knows what it would refuse.
 func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []v1alpha1.ProvenancePolicy) (Set, error) {
-	s := Set{read: true}
+	s := Set{read: true, namespace: namespace}
 	for i := range cluster {
 		p := &cluster[i]
 		applies, err := selects(p.Spec.Namespaces, namespace)
@@ -208,10 +209,10 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 	}
 	for i, p := range a.Producers {
 		switch {
-		case len(p.Namespaces) == 0 || slices.Contains(p.Namespaces, ""):
-			return nil, fmt.Errorf("producers[%d]: it names no namespace, or an empty one", i)
-		case (p.WorkflowTemplate != nil) == p.AnyWorkflow:
-			return nil, fmt.Errorf("producers[%d]: want exactly one of workflowTemplate and anyWorkflow", i)
+		case (len(p.Namespaces) == 0) != p.SameNamespace || slices.Contains(p.Namespaces, ""):
+			return nil, fmt.Errorf("producers[%d]: want namespaces, none of them empty, or sameNamespace", i)
+		case !exactlyOne(p.WorkflowTemplate != nil, p.AnyWorkflow, p.SameDefinition):
+			return nil, fmt.Errorf("producers[%d]: want exactly one of workflowTemplate, sameDefinition and anyWorkflow", i)
 		case p.WorkflowTemplate != nil && p.WorkflowTemplate.Name == "":
 			return nil, fmt.Errorf("producers[%d]: workflowTemplate has no name", i)
 		case p.WorkflowTemplate != nil && !allDigests(p.WorkflowTemplate.SHA256):
@@ -333,17 +334,21 @@ func (s Set) all() []rules { return slices.Concat(s.cluster, s.own) }
 
 var errNotRead = reason.New(reason.PolicyNotSynced, "no policy was read")
 
-// pinned is what the tree digest of an input must be by one entry, and empty if
-// it may be anything.
-func pinned(c v1alpha1.Content) (sha256, tree artifact.Digest, err error) {
+func exactlyOne(of ...bool) bool {
 	given := 0
-	for _, g := range []bool{c.SHA256 != "", c.TreeSHA256 != "", c.AnyContent} {
+	for _, g := range of {
 		if g {
 			given++
 		}
 	}
+	return given == 1
+}
+
+// pinned is what the tree digest of an input must be by one entry, and empty if
+// it may be anything.
+func pinned(c v1alpha1.Content) (sha256, tree artifact.Digest, err error) {
 	switch {
-	case given != 1:
+	case !exactlyOne(c.SHA256 != "", c.TreeSHA256 != "", c.AnyContent):
 		return "", "", errors.New("want exactly one of sha256, treeSHA256 and anyContent: true")
 	case c.AnyContent:
 		return "", "", nil

@@ -33,6 +33,12 @@ type input struct {
 		// cluster/NAME/TEMPLATE, and the digest. Unclear: there may be others.
 		By      map[string]string
 		Unclear bool
+		// Spec is the digest of the producing workflow's own spec. That of what the
+		// consumer's workflow runs is A, made of the template For, if that is given.
+		// Unknown: nobody knows it yet.
+		Spec    string
+		For     *provenance.WorkflowTemplate
+		Unknown bool
 	}
 	S3, GCS, Azure, HTTP, Git, Commit, Branch, Tag string
 	// Default: nobody says which revision.
@@ -244,6 +250,10 @@ func sealAnswer(t *testing.T, set Set, in input) string {
 		})
 	}
 	st.Definition.Complete = !seal.Unclear
+	st.Definition.Spec = artifact.Digest(map[string]string{"A": digestA, "B": digestB}[seal.Spec])
+	if consumer.Template = seal.For; !seal.Unknown {
+		consumer.Made = artifact.Digest(digestA)
+	}
 	st.FinishedAt = now.Add(-age)
 	v := set.Sealed(st, seal.Log, consumer, now)
 	if !v.Allowed {
@@ -312,6 +322,13 @@ func TestPoliciesAreNamed(t *testing.T) {
 		}
 	}
 	if d := set.ProducerNamespaces(); len(d) != 1 || d[0] != "lib" {
+		t.Errorf("producers are looked for in %q", d)
+	}
+	set, err = NewSet("team", append(cluster, clusterOf(t, "[{allow: {}}, {allow: {producers: [{sameNamespace: true, anyWorkflow: true}]}}]")[1:]...), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := set.ProducerNamespaces(); len(d) != 2 || d[1] != "team" {
 		t.Errorf("producers are looked for in %q", d)
 	}
 }

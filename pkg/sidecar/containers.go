@@ -100,6 +100,8 @@ func match(step *argo.Step, pins []pin.Pin) error {
 			return fmt.Errorf("pin %q is for another archive strategy than the input's, %s", pin.Input, in.Archive())
 		} else if pin.Absent && !in.Optional && pin.Within == "" {
 			return fmt.Errorf("pin %q wants nothing to be there, and the input is not optional", pin.Input)
+		} else if pin.Optional && !in.Optional {
+			return fmt.Errorf("pin %q lets the input be missing, and it is not optional", pin.Input)
 		}
 	}
 	return nil

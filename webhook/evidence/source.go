@@ -75,8 +75,9 @@ type Producer struct {
 	UID       string
 	// Workflow is what the pod's label says.
 	Workflow string
-	// Node is Argo's name of its step.
-	Node string
+	// Node and Template are the names of what the pod runs; the latter is empty for one
+	// given inline, and both are if the pod is Unreadable.
+	Node, Template string
 	// Tag is the admission tag, unopened.
 	Tag string
 	// Outputs are the locations the pod may write, of outputs that can be sealed:
@@ -120,7 +121,7 @@ func AnyProducer(pod *corev1.Pod) Producer {
 		p.Unreadable = true
 		return p
 	}
-	p.Node = step.NodeName
+	p.Node, p.Template = step.NodeName, step.Template
 	for _, o := range step.Outputs {
 		p.Outputs = append(p.Outputs, o.Locations()...)
 		for _, l := range o.Unsealed() {

@@ -60,6 +60,19 @@ func (v *View) Seal(ctx context.Context, l artifact.Location) (*v1alpha1.Artifac
 // SealsIn are the seals of the consumer's workflow for what lies at a prefix or below
 // it. Of a directory that several steps filled each has one.
 func (v *View) SealsIn(ctx context.Context, prefix artifact.Location) ([]v1alpha1.ArtifactSeal, *reason.Error) {
+	return v.seals(ctx, func(l artifact.Location) bool { return l == prefix || prefix.Contains(l) })
+}
+
+// SealsOver are those for what lies at a place, below it, or in a directory that it may
+// be a part of.
+func (v *View) SealsOver(ctx context.Context, place artifact.Location) ([]v1alpha1.ArtifactSeal, *reason.Error) {
+	return v.seals(ctx, func(l artifact.Location) bool {
+		return l.Overlaps(place) && (l.Kind == artifact.KindPrefix || place.Prefix().Contains(l) || l == place)
+	})
+}
+
+// seals are those of the consumer's workflow for such locations.
+func (v *View) seals(ctx context.Context, hold func(artifact.Location) bool) ([]v1alpha1.ArtifactSeal, *reason.Error) {
 	all, err := v.sealsOf(ctx)
 	var refusal *reason.Error
 	switch {
@@ -72,7 +85,7 @@ func (v *View) SealsIn(ctx context.Context, prefix artifact.Location) ([]v1alpha
 		l := LocationOf(&s)
 		known := s.Name == artifact.SealName(l, v.consumer.WorkflowUID) ||
 			s.Spec.Shared && l.Kind == artifact.KindPrefix && s.Name == artifact.SharedSealName(l, v.consumer.WorkflowUID, string(s.Spec.Producer.Pod.UID))
-		return l != prefix && !prefix.Contains(l) || s.Namespace != v.consumer.Namespace || !known
+		return !hold(l) || s.Namespace != v.consumer.Namespace || !known
 	}), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -165,6 +166,23 @@ func (w Writers) Whole() Writers { return w.only(func(w writer) bool { return w.
 
 // Ended are those that run no more: what they stored is there.
 func (w Writers) Ended() Writers { return w.only(func(w writer) bool { return w.Finished }) }
+
+// Run says whether any of them runs.
+func (w Writers) Run() bool {
+	return slices.ContainsFunc(w.all, func(one writer) bool { return !one.Finished })
+}
+
+// Absent says whether one of them was to store an output at that place, by its own
+// word, and its final record says that nothing was there to be stored.
+func (w Writers) Absent(at artifact.Location, is func(node, template, output string) bool) bool {
+	return slices.ContainsFunc(w.all, func(one writer) bool {
+		return one.fate.ending != open && slices.ContainsFunc(one.record.Status.Outputs, func(o v1alpha1.OutputStatus) bool {
+			object := at
+			object.Key, object.Kind = strings.TrimSuffix(at.Key, "/"), artifact.KindObject
+			return reason.Code(o.Reason) == reason.OutputAbsent && (o.Location == at.URI() || o.Location == object.URI()) && is(one.Node, one.Template, o.Name)
+		})
+	})
+}
 
 func (w Writers) only(hold func(writer) bool) Writers {
 	some := w

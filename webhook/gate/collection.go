@@ -18,8 +18,10 @@ import (
 	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
-// collect pins the parts that have these seals.
-func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers evidence.Writers) (accepted, *reason.Error) {
+// collect pins what has these seals, of which some are for an input's own place, or
+// below it, and some for directories that it may be a part of; dir is the nearest of
+// these, nil if it is not to be a part.
+func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, dir *artifact.Location, writers evidence.Writers) (accepted, *reason.Error) {
 	switch {
 	case in.Archive() != content.ArchiveDetect && in.Archive() != content.ArchiveNone:
 		return accepted{}, reason.New(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive())
@@ -28,15 +30,31 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 	}
 	// A pod's directories come one after the other, so that its lists are read once.
 	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return strings.Compare(a.Spec.Provenance, b.Spec.Provenance) })
-	c := collection{prefix: in.Location().Prefix(), seals: seals, files: map[string]storedFile{}, graph: e.graph}
+	c := collection{in: in, prefix: in.Location().Prefix(), nearest: dir, seals: seals, files: map[string]storedFile{}, graph: e.graph}
 	for i := range seals {
-		if no := e.collectOne(ctx, &c, in, &seals[i], writers); no != nil {
+		if no := e.collectOne(ctx, &c, &seals[i], writers); no != nil {
 			why := reason.Wrap(no.Code, no, "%s: %s", seals[i].Spec.Location.Key, no.Detail)
 			return accepted{}, why.InPlace(no.RetryAfter)
 		}
 	}
-	if no := c.leftovers(); no != nil {
+	if no := c.unfit(); no != nil {
 		return accepted{}, no
+	}
+	if c.object != nil {
+		return e.pinOne(&c, c.object.by, c.object.sum())
+	}
+	switch one := c.one(); {
+	case len(c.files) == 0 && dir != nil:
+		return e.lacking(in, &c, writers)
+	case one != nil && one.at == c.prefix:
+		return e.pinOne(&c, one, one.Subject.Sum)
+	case one != nil && dir != nil && one.at.Contains(c.prefix):
+		list, err := content.NewFiles(c.list())
+		if err != nil {
+			return accepted{}, reason.Wrap(reason.PrefixUnsupported, err, "%v", err)
+		}
+		tree := list.Tree()
+		return e.pinOne(&c, one, content.Sum{Form: one.Subject.Form, SHA256: tree, Tree: tree})
 	}
 	pin := pin.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode, Recurse: in.Recurse}
 	err := pin.Collect(c.list(), c.dirs)
@@ -51,6 +69,22 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 		return accepted{}, reason.Wrap(reason.PrefixUnsupported, err, "%v", err)
 	}
 	return accepted{pin: pin, level: c.level}, nil
+}
+
+// pinOne pins what one of several seals alone vouches for.
+func (e *evaluation) pinOne(c *collection, by *part, sum content.Sum) (accepted, *reason.Error) {
+	found, no := pinPart(c.in, by.at, sum, by.vouched)
+	if no != nil {
+		return accepted{}, no
+	}
+	if by.at == c.prefix {
+		found.pin.Within = ""
+	}
+	if name := by.Seal.Name; name != artifact.SealName(by.at, e.step.WorkflowUID) {
+		found.pin.Seals = name + "\n"
+	}
+	found.level = c.level
+	return found, nil
 }
 
 // apart says whether no part is at or below another one. It sorts the seals by their
@@ -70,75 +104,131 @@ func apart(seals []v1alpha1.ArtifactSeal) bool {
 
 // collection is what has been found of an input that several steps stored.
 type collection struct {
+	in     argo.Input
 	prefix artifact.Location
-	seals  []v1alpha1.ArtifactSeal
-	// files by their paths below the prefix.
-	files map[string]storedFile
-	dirs  []string
-	level provenance.Level
+	// nearest directory with a seal that the input may be a part of; nil if it is none.
+	nearest *artifact.Location
+	seals   []v1alpha1.ArtifactSeal
+	parts   []*part
+	// files by their paths below the prefix, and what a directory above has at the key
+	// itself, which Argo takes before all that lies below.
+	files  map[string]storedFile
+	object *storedFile
+	dirs   []string
+	level  provenance.Level
 	// graph orders the steps, where the definition does.
 	graph *graph.Graph
+}
+
+// part is what one step stored.
+type part struct {
+	vouched
+	at  artifact.Location
+	run provenance.Run
+	// unfit is why nothing of it may be consumed. What a later step stored over it does
+	// not matter.
+	unfit *reason.Error
 }
 
 // storedFile is a file as the last step stored it that stored one of its path.
 type storedFile struct {
 	sha256 artifact.Digest
-	seal   string
-	run    provenance.Run
-	node   string
-	// left is why it does not count, because its step failed; nil if it does.
-	left *reason.Error
+	by     *part
+}
+
+// sum is the file by itself.
+func (f storedFile) sum() content.Sum {
+	sum := content.Sum{Form: content.FormFile, SHA256: f.sha256, Tree: content.FileTree(f.sha256)}
+	if f.by.Subject.Form == content.FormLookalikes {
+		sum.Form = content.FormLookalike
+	}
+	return sum
 }
 
 // before says whether one step had ended when another began. The definition says so of
 // tries of one step, and of steps that wait for others, whatever clocks say: those of
 // nodes differ, and the record of an end may come after the next pod. (Whoever is
 // wrong here names other bytes than lie there, and the check in the pod stops it.)
-func (c *collection) before(one, other storedFile) bool {
+func (c *collection) before(one, other *part) bool {
+	a, b := one.Statement.Step.NodeName, other.Statement.Step.NodeName
 	switch {
-	case c.graph.Precedes(one.node, other.node):
+	case c.graph.Precedes(a, b):
 		return true
-	case c.graph.Precedes(other.node, one.node):
+	case c.graph.Precedes(b, a):
 		return false
 	}
 	return one.run.Before(other.run)
 }
 
-// add takes a file that a step stored. Of two at one path the later one lies there;
-// of two steps that ran beside each other nobody knows which that is.
-func (c *collection) add(path string, file storedFile) *reason.Error {
-	have, twice := c.files[path]
+// maxCollected bounds the files that are looked at for one input: more than a pin has
+// room for, because steps can store the same ones again and again.
+const maxCollected = 16 << 10
+
+// over is what lies at a path once another file was stored there. Of two the later one
+// does; of two steps that ran beside each other nobody knows which that is.
+func (c *collection) over(f storedFile, have *storedFile, path string) (storedFile, *reason.Error) {
 	switch {
-	case !twice && len(c.files) == pin.MaxFiles:
-		return reason.New(reason.PrefixUnsupported, "with its files there are more than %d, and a pin has room for no more", pin.MaxFiles)
-	case !twice, c.before(have, file):
-		c.files[path] = file
-	case c.before(file, have):
-	case have.sha256 == file.sha256:
-		if have.left != nil {
-			c.files[path] = file // whichever is there is what a step that counts stored, too
+	case have == nil, c.before(have.by, f.by):
+		return f, nil
+	case c.before(f.by, have.by), have.sha256 == f.sha256 && have.by.unfit == nil:
+		return *have, nil
+	case have.sha256 == f.sha256:
+		return f, nil
+	}
+	return f, reason.New(reason.PrefixUnsupported, "two steps that ran beside each other stored %.200q there, and not the same: which one is there is chance", path)
+}
+
+// add takes a file that a step stored.
+func (c *collection) add(path string, sha256 artifact.Digest, by *part) *reason.Error {
+	var have *storedFile
+	if known, twice := c.files[path]; twice {
+		have = &known
+	} else if len(c.files) == maxCollected {
+		return reason.New(reason.PrefixUnsupported, "with its files there are more than %d", maxCollected)
+	}
+	last, no := c.over(storedFile{sha256, by}, have, path)
+	c.files[path] = last
+	return no
+}
+
+// unfit refuses what is there, of a step of which nothing may be consumed, and that no
+// step stored anew. Of a step that is tried again the tries before are such.
+func (c *collection) unfit() *reason.Error {
+	if c.object != nil {
+		return c.object.by.because(strings.TrimSuffix(c.prefix.Key, "/"))
+	}
+	for _, path := range slices.Sorted(maps.Keys(c.files)) {
+		if no := c.files[path].by.because(c.prefix.Key + path); no != nil {
+			return no
 		}
-	default:
-		return reason.New(reason.PrefixUnsupported, "two steps that ran beside each other stored %.200q there, and not the same: which one is there is chance", path)
 	}
 	return nil
 }
 
-// leftovers refuses files that a step left which failed, and that no step stored anew.
-// Of a step that is tried again the tries before are such, where they stored something.
-func (c *collection) leftovers() *reason.Error {
-	for _, path := range slices.Sorted(maps.Keys(c.files)) {
-		if no := c.files[path].left; no != nil {
-			return reason.Wrap(no.Code, no, "%.200s: %s, and no step stored it anew", c.prefix.Key+path, no.Detail)
-		}
+// because says why a file of the part may not be consumed.
+func (p *part) because(key string) *reason.Error {
+	if p.unfit == nil {
+		return nil
 	}
-	return nil
+	return reason.Wrap(p.unfit.Code, p.unfit, "%.200s: %s, and no step stored it anew", key, p.unfit.Detail)
+}
+
+// one is the only part of which there are files, if there is one.
+func (c *collection) one() *part {
+	var one *part
+	for _, f := range c.files {
+		if one != nil && f.by != one {
+			return nil
+		}
+		one = f.by
+	}
+	return one
 }
 
 func (c *collection) attribution() map[string]string {
 	seals := make(map[string]string, len(c.files))
 	for path, f := range c.files {
-		seals[path] = f.seal
+		seals[path] = f.by.Seal.Name
 	}
 	return seals
 }
@@ -154,40 +244,54 @@ func (c *collection) list() []content.File {
 // collectOne adds one part: an object, which Argo leaves as it is when it fetches
 // many, or a directory without an archive. Whether a file of that looks like an
 // archive does not matter: of many objects Argo unpacks none.
-func (e *evaluation) collectOne(ctx context.Context, c *collection, in argo.Input, seal *v1alpha1.ArtifactSeal, writers evidence.Writers) *reason.Error {
+func (e *evaluation) collectOne(ctx context.Context, c *collection, seal *v1alpha1.ArtifactSeal, writers evidence.Writers) *reason.Error {
 	at := evidence.LocationOf(seal)
 	if err := at.Validate(); err != nil {
 		return reason.Wrap(reason.LocationInvalid, err, "%v", err)
 	}
-	found, no := e.vouch(ctx, candidate{
-		in: in, namespace: e.step.Namespace, seal: seal, at: at, writers: c.rivals(writers, at), replaced: true,
-	})
-	switch {
-	case no != nil:
-		return no
-	case found.failed != nil:
-	case found.policy.Policy != "":
-		return needsPolicy(found.policy)
-	case c.level == "" || found.policy.Level == provenance.LevelObserved:
-		c.level = found.policy.Level
-	}
-	stored := func(sha256 artifact.Digest) storedFile {
-		return storedFile{sha256, seal.Name, provenance.RunOf(seal.Spec.Producer), found.Statement.Step.NodeName, found.failed}
-	}
-	path := strings.TrimPrefix(at.Key, c.prefix.Key)
-	if at.Kind != artifact.KindPrefix {
-		return c.add(path, stored(found.Subject.SHA256))
-	}
-	files, no := e.view.Files(ctx, found.Sealed)
+	sealed, no := e.view.Verify(ctx, e.step.Namespace, seal, at)
 	if no != nil {
 		return no
 	}
+	by := &part{at: at, run: provenance.RunOf(seal.Spec.Producer)}
+	by.vouched, no = e.judge(candidate{in: c.in, namespace: e.step.Namespace, seal: seal, at: at, writers: c.rivals(writers, at), named: true, replaced: true}, sealed)
+	by.unfit = by.failed
+	switch {
+	case no != nil:
+		return no
+	case by.failed != nil:
+	case by.policy.Policy != "":
+		return needsPolicy(by.policy)
+	case c.level == "" || by.policy.Level == provenance.LevelObserved:
+		c.level = by.policy.Level
+	}
+	if at.Kind != artifact.KindPrefix {
+		c.parts = append(c.parts, by)
+		if at == c.in.Location() { // it has just been sealed
+			last, no := c.over(storedFile{sealed.Subject.SHA256, by}, c.object, at.Key)
+			c.object = &last
+			return no
+		}
+		return c.add(strings.TrimPrefix(at.Key, c.prefix.Key), sealed.Subject.SHA256, by)
+	}
+	files, no := e.view.Files(ctx, sealed)
+	switch {
+	case no != nil && no.Code == reason.FilesUnknown && c.nearest != nil && at.Contains(*c.nearest):
+		return nil // the nearest directory counts, and the pod is held to that
+	case no != nil:
+		return no
+	}
+	c.parts = append(c.parts, by)
+	if within, over := partOf(c.in, at); over && within != "" {
+		return c.addPart(files, within, by)
+	}
+	path := strings.TrimPrefix(at.Key, c.prefix.Key)
 	if dir := strings.TrimSuffix(path, "/"); dir != "" {
 		c.dirs = append(c.dirs, dir)
 		path = dir + "/"
 	}
 	for _, f := range files {
-		if no := c.add(path+f.Path, stored(f.SHA256)); no != nil {
+		if no := c.add(path+f.Path, f.SHA256, by); no != nil {
 			return no
 		}
 	}
@@ -198,11 +302,29 @@ func needsPolicy(v policy.Verdict) *reason.Error {
 	return reason.New(reason.PrefixUnsupported, "it needs ClusterProvenancePolicy %s, which counts for inputs with one seal only", v.Policy)
 }
 
+// addPart takes what a directory has at a path: a file, and what lies below it.
+func (c *collection) addPart(files content.Files, path string, by *part) *reason.Error {
+	for _, f := range files {
+		if f.Path == path && c.in.Location().Kind == artifact.KindObject {
+			last, no := c.over(storedFile{f.SHA256, by}, c.object, path)
+			if c.object = &last; no != nil {
+				return no
+			}
+		}
+		if rest, below := strings.CutPrefix(f.Path, path+"/"); below {
+			if no := c.add(rest, f.SHA256, by); no != nil {
+				return no
+			}
+		}
+	}
+	return nil
+}
+
 // rivals are the writers that may have changed what lies at a part's location: who was
-// to store something at, above or below it. Whose seal is there is another part and
-// none of them, unless it stored the same object.
+// to store something at, above or below it, where the input lies. Whose seal is there is
+// another part and none of them, unless it stored the same object.
 func (c *collection) rivals(writers evidence.Writers, at artifact.Location) evidence.Writers {
-	return writers.Declaring(at.Overlaps).ButSealed(func(uid string) bool {
+	return writers.Declaring(func(l artifact.Location) bool { return at.Overlaps(l) && c.in.Location().Overlaps(l) }).ButSealed(func(uid string) bool {
 		return slices.ContainsFunc(c.seals, func(s v1alpha1.ArtifactSeal) bool {
 			l := evidence.LocationOf(&s)
 			return s.Spec.Provenance == uid && l.Overlaps(at) && (l != at || at.Kind == artifact.KindPrefix)

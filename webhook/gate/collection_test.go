@@ -383,11 +383,11 @@ func TestWhatSeveralStepsStoredWithADirectoryInIt(t *testing.T) {
 		"is refused if the list is another output's": {func(_ *testing.T, w *world) { output(w).Name = "other" }, reason.FilesUnknown, "hello-art"},
 		"is refused if it has too many files": {func(t *testing.T, w *world) {
 			w.directory(t, 3, "m1", content.FormDirectory, many(pin.MaxFiles-3, 0, ""))
-		}, reason.PrefixUnsupported, "/m1/: with its files there are more than 512"},
+		}, reason.PrefixUnsupported, "a pin has room for 512"},
 		"is refused if directories have too many files together": {func(t *testing.T, w *world) {
 			w.directory(t, 3, "m1", content.FormDirectory, many(pin.MaxFiles/2, 0, ""))
 			w.directory(t, 4, "m2", content.FormDirectory, many(pin.MaxFiles/2, 0, ""))
-		}, reason.PrefixUnsupported, "/m2/: with its files there are more than 512"},
+		}, reason.PrefixUnsupported, "a pin has room for 512"},
 		"is refused if the names are too long": {func(t *testing.T, w *world) {
 			w.directory(t, 3, "m1", content.FormDirectory, many(500, 30, "n"))
 		}, reason.PrefixUnsupported, "in 32768"},
@@ -629,9 +629,12 @@ func TestWhatSeveralStepsFilled(t *testing.T) {
 		"is refused if another was to fill it and was not sealed": {func(t *testing.T, w *world) {
 			w.unsealed(t, "", reason.OutputUnreadable)
 		}, reason.NotSealed, "was to produce it later", nil},
-		"is waited for while another fills it": {func(t *testing.T, w *world) {
+		"is waited for while another has just filled it": {func(t *testing.T, w *world) {
+			w.another(t, 4, "", now.Add(-2*time.Second))
+		}, reason.ProvenancePending, "Provenance is not there yet", nil},
+		"is what is there while another fills it": {func(t *testing.T, w *world) {
 			w.another(t, 4, "", time.Time{})
-		}, reason.ProvenancePending, "still runs", nil},
+		}, "", "", content.Files{{Path: "1.txt", SHA256: stored}, {Path: "2.txt", SHA256: tree}}},
 		"is more if an object was stored below it": {func(t *testing.T, w *world) {
 			w.part(t, w.location.Prefix(), 5, "z", stored)
 		}, "", "", content.Files{{Path: "1.txt", SHA256: stored}, {Path: "2.txt", SHA256: tree}, {Path: "z", SHA256: stored}}},

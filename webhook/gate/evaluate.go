@@ -53,34 +53,54 @@ func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 			return Verdict{Refusal: refusal}
 		}
 	}
-	from, refusal := g.origins(ctx, step, wf)
+	from, known, refusal := g.origins(ctx, step, wf)
 	if refusal != nil {
 		return Verdict{Refusal: refusal}
 	}
 	if len(step.PinnedInputs()) == 0 {
 		return Verdict{Allowed: true}
 	}
-	known, _ := wf.Graph() // whatever it cannot say, origins has refused
 	policies, err := g.Policies.For(step.Namespace)
 	if err != nil {
 		return Verdict{Refusal: reason.From(err)}
 	}
-	look := func(source evidence.Source, live bool) Verdict {
+	consumer, err := g.consumer(step, wf, mode)
+	if err != nil {
+		return Verdict{Refusal: reason.Wrap(reason.OriginUnknown, err, "%v", err)}
+	}
+	look := func(source evidence.Source, live bool) (Verdict, bool) {
 		e := evaluation{
-			gate: g, step: step, graph: known, origins: from, policies: policies, live: live,
-			consumer: policy.Consumer{Namespace: step.Namespace, WorkflowUID: step.WorkflowUID, Mode: mode, Cluster: g.Cluster},
+			gate: g, step: step, origins: from, graph: known, policies: policies, live: live,
+			consumer: consumer,
 			view: evidence.NewView(source, trust, g.Verified, evidence.Consumer{
 				Namespace: step.Namespace, Workflow: step.Workflow, WorkflowUID: step.WorkflowUID, Pod: step.Pod,
 			}),
 		}
-		return e.inputs(ctx)
+		v := e.inputs(ctx)
+		return v, e.unsure
 	}
 	if quick != nil {
-		if v := look(quick, false); v.Allowed || v.Refusal.Code.Retryable() {
+		v, unsure := look(quick, false)
+		if !unsure && (v.Allowed || v.Refusal.Code.Retryable()) {
 			return v
 		}
 	}
-	return look(g.Live, true)
+	v, _ := look(g.Live, true)
+	return v
+}
+
+// consumer is the step, as policies know it.
+func (g *Gate) consumer(step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode) (policy.Consumer, error) {
+	c := policy.Consumer{Namespace: step.Namespace, WorkflowUID: step.WorkflowUID, Mode: mode, Cluster: g.Cluster}
+	d, err := wf.Definition(step.Template)
+	if err != nil {
+		return c, err
+	}
+	if d.TemplateRef != nil {
+		c.Template = &provenance.WorkflowTemplate{Name: d.TemplateRef.Name, ClusterScope: d.TemplateRef.ClusterScope}
+	}
+	c.Made, err = wf.Made()
+	return c, err
 }
 
 // maxInputs is more than the admission tag has room to pin. Each input costs
@@ -117,11 +137,17 @@ type evaluation struct {
 	// graph is the workflow's definition; nil: it says nothing.
 	graph *graph.Graph
 	// origins of the inputs, by name, as the workflow's definition has them.
-	origins  map[string]graph.Origins
+	origins map[string]graph.Origins
+	// fillers are who else fills the place of an input, by its name, as far as that was
+	// asked for.
+	fillers  map[string][]graph.Output
 	consumer policy.Consumer
 	policies policy.Set
 	// live: the view is of the API server itself.
 	live bool
+	// unsure: something was left out that runs, by what is quick to read. It may have
+	// ended.
+	unsure bool
 }
 
 // accepted is an input whose evidence holds, or that a policy admits without.
@@ -145,6 +171,7 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 			refusal = e.policies.Revoked(nil, found.pin.Location, found.pin.SHA256, found.pin.Tree)
 		}
 		if refusal == nil {
+			found.pin.Optional = !found.pin.Absent && e.mayBeGone(in)
 			v.Pins = append(v.Pins, found.pin)
 			if found.level != "" && !slices.Contains(v.Levels, found.level) {
 				v.Levels = append(v.Levels, found.level)
@@ -182,6 +209,8 @@ type candidate struct {
 	writers evidence.Writers
 	// foreign: it is another workflow's.
 	foreign bool
+	// named: whether the definition names who sealed it was looked at.
+	named bool
 	// replaced: what another step stored later may be all that is there now. So it is
 	// asked, too, whether it would hold if its step had not failed.
 	replaced bool
@@ -202,6 +231,11 @@ func (e *evaluation) vouch(ctx context.Context, c candidate) (vouched, *reason.E
 	if no != nil {
 		return vouched{}, no
 	}
+	return e.judge(c, sealed)
+}
+
+// judge says whether one that verifies holds: decisions 4 to 6.
+func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reason.Error) {
 	statement := sealed.Statement
 	if c.foreign {
 		// The record is read by a namespace that a policy trusts: the statement has
@@ -227,7 +261,7 @@ func (e *evaluation) vouch(ctx context.Context, c candidate) (vouched, *reason.E
 	if no := e.policies.Revoked(sealed.Statement, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
 		return vouched{}, no
 	}
-	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil {
+	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil && !c.named {
 		return vouched{}, no
 	}
 	if no := c.writers.Pending(e.gate.Clock.Now()); no != nil {

@@ -75,6 +75,8 @@ type world struct {
 	clusterPolicies []v1alpha1.ClusterProvenancePolicy
 	revocations     []v1alpha1.Revocation
 	ownPolicies     []v1alpha1.ProvenancePolicy
+	// as changes what is stated of whoever is sealed; nil: nothing.
+	as func(*provenance.Facts)
 }
 
 // memory is evidence that can be spoiled and that can fail.
@@ -244,10 +246,13 @@ func (w *world) seal(t testing.TB, pod *corev1.Pod, change func(*provenance.Fact
 	if change != nil {
 		change(&f)
 	}
+	if w.as != nil {
+		w.as(&f)
+	}
 	payload, err := provenance.Build(f)
 	check(t, err)
 	w.evidence.provenances[string(pod.UID)] = record(pod, metav1.ConditionTrue, reason.Sealed, string(w.notary.Bundle(t, payload)),
-		v1alpha1.OutputStatus{Name: "hello-art", Location: w.location.URI(), SHA256: string(stored)})
+		v1alpha1.OutputStatus{Name: f.Subjects[0].Output, Location: w.location.URI(), SHA256: string(stored)})
 	w.evidence.seals[artifact.SealName(w.location, w.step.WorkflowUID)] = &v1alpha1.ArtifactSeal{
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: artifact.SealName(w.location, w.step.WorkflowUID)},
 		Spec: v1alpha1.ArtifactSealSpec{

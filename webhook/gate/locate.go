@@ -14,7 +14,8 @@ import (
 
 // input finds what can vouch for one input, and asks it: the seal of this workflow
 // for the input's own place, for a directory above, or those for what lies below;
-// then another workflow's; then a policy alone. The first that is there decides.
+// then another workflow's; then a policy alone. The first that is there decides. Where
+// several steps filled one place, all of their seals do.
 //
 // What pods say is read before what seals say, so that a seal that replaces another
 // between the two reads is seen.
@@ -25,18 +26,25 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *reaso
 	if err := in.Location().Validate(); err != nil {
 		return accepted{}, reason.Wrap(reason.LocationInvalid, err, "%v", err)
 	}
-	writers, no := e.view.Writers(ctx, in)
+	all, no := e.view.Writers(ctx, in)
 	if no != nil {
 		return accepted{}, no
 	}
-	if no := writers.Exact().Pending(e.gate.Clock.Now()); no != nil {
-		return accepted{}, no
+	writers := all
+	if e.mayGoWithout(in) {
+		writers = e.ended(writers)
 	}
 	seal, at, no := e.first(ctx, in.Locations())
 	if no != nil {
 		return accepted{}, no
 	}
-	if seal != nil && at.Kind == artifact.KindPrefix && isLiteral(e.origins[in.Name], in) {
+	if seal != nil {
+		writers = e.ended(writers)
+	}
+	if no := writers.Exact().Pending(e.gate.Clock.Now()); no != nil {
+		return accepted{}, no
+	}
+	if seal != nil && at.Kind == artifact.KindPrefix {
 		if found, no, several := e.filled(ctx, in, writers); several {
 			return found, no
 		}
@@ -53,14 +61,31 @@ func (e *evaluation) input(ctx context.Context, in argo.Input) (accepted, *reaso
 	case no != nil:
 		return accepted{}, no
 	case seal != nil:
-		return e.part(ctx, in, seal, at, writers)
-	}
-	if isLiteral(e.origins[in.Name], in) {
-		if found, no, known := e.collected(ctx, in, writers); known {
+		if found, no, several := e.shared(ctx, in, at, writers); several {
 			return found, no
 		}
+		return e.part(ctx, in, seal, at, writers)
 	}
-	return e.outside(ctx, in, writers)
+	if found, no, known := e.collected(ctx, in, writers); known {
+		return found, no
+	}
+	return e.outside(ctx, in, all, writers)
+}
+
+// ended are the writers that run no more. Argo starts a step when those that it depends
+// on have ended: whoever still runs stores what it stores beside it, and nobody without
+// us waits for that. The pod is held to what is sealed by now. What is quick to read may
+// not know yet that a pod has ended.
+func (e *evaluation) ended(writers evidence.Writers) evidence.Writers {
+	e.unsure = e.unsure || !e.live && writers.Run()
+	return writers.Ended()
+}
+
+// mayGoWithout says whether the definition alone gives an input's place and calls it
+// optional: such as a cache, which steps that run beside each other read and write.
+func (e *evaluation) mayGoWithout(in argo.Input) bool {
+	o := e.origins[in.Name]
+	return in.Optional && len(o.Outputs) == 0 && isLiteral(o, in)
 }
 
 // first finds the seal of this workflow for the first of these places that has one,
@@ -140,47 +165,4 @@ func (e *evaluation) lacks(in argo.Input, path string, dir vouched, writers evid
 		return no
 	}
 	return nil
-}
-
-// collected decides on an input that is everything below a key which the
-// workflow's definition gives itself: steps of it each stored a part. As with an
-// object whose key the definition gives, any step may have. It is false where
-// none did and none is on its way.
-func (e *evaluation) collected(ctx context.Context, in argo.Input, writers evidence.Writers) (accepted, *reason.Error, bool) {
-	if no := writers.Pending(e.gate.Clock.Now()); no != nil {
-		return accepted{}, no, true
-	}
-	seals, no := e.view.SealsIn(ctx, in.Location().Prefix())
-	switch {
-	case no != nil:
-		return accepted{}, no, true
-	case len(seals) == 0:
-		return accepted{}, nil, false
-	}
-	found, no := e.collect(ctx, in, seals, writers)
-	return found, no, true
-}
-
-// filled decides on an input that is a directory without an archive, by a key that the
-// workflow's definition gives itself, if more than one step filled it: each stored a
-// directory there, or something below. It is false where one did.
-func (e *evaluation) filled(ctx context.Context, in argo.Input, writers evidence.Writers) (accepted, *reason.Error, bool) {
-	// Who has stored something below it by now and is not sealed yet is a filler, too.
-	if no := writers.Ended().Pending(e.gate.Clock.Now()); no != nil {
-		return accepted{}, no, true
-	}
-	seals, no := e.view.SealsIn(ctx, in.Location().Prefix())
-	switch {
-	case no != nil && no.Code == reason.PrefixUnsupported:
-		return accepted{}, nil, false // too many to look at: what one step stored is known, and the pod is held to it
-	case no != nil:
-		return accepted{}, no, true
-	case len(seals) < 2:
-		return accepted{}, nil, false
-	}
-	if no := writers.Pending(e.gate.Clock.Now()); no != nil {
-		return accepted{}, no, true
-	}
-	found, no := e.collect(ctx, in, seals, writers)
-	return found, no, true
 }

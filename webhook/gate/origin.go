@@ -17,8 +17,9 @@ import (
 
 // origins says for each supplied input, by name, where the workflow's
 // definition takes it from. Argo resolves inputs from what steps reported, and
-// any workflow pod may report in another's name.
-func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Workflow) (map[string]graph.Origins, *reason.Error) {
+// any workflow pod may report in another's name. It gives the definition, too, as far as
+// it was read; nil if there was no need.
+func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Workflow) (map[string]graph.Origins, *graph.Graph, *reason.Error) {
 	var known *graph.Graph
 	found := map[string]graph.Origins{}
 	for _, in := range step.Inputs {
@@ -28,20 +29,20 @@ func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Work
 		if known == nil {
 			var err error
 			if known, err = wf.Graph(); err != nil {
-				return nil, reason.Wrap(reason.OriginUnknown, err, "%v", err).For(in.Label())
+				return nil, nil, reason.Wrap(reason.OriginUnknown, err, "%v", err).For(in.Label())
 			}
 		}
 		o, learned, no := g.origin(ctx, step, known, in.Name)
 		if no != nil {
-			return nil, no.For(in.Label())
+			return nil, nil, no.For(in.Label())
 		}
 		known = learned // for the other inputs; nobody else's
 		if in.Source != argo.SourceStore && !isLiteral(o, in) {
-			return nil, reason.New(reason.OriginMismatch, "it comes from %s, and the workflow's definition takes it from %s", in.Source, describeOrigins(o)).For(in.Label())
+			return nil, nil, reason.New(reason.OriginMismatch, "it comes from %s, and the workflow's definition takes it from %s", in.Source, describeOrigins(o)).For(in.Label())
 		}
 		found[in.Name] = o
 	}
-	return found, nil
+	return found, known, nil
 }
 
 // maxLearned bounds how many WorkflowTemplates are read for one input.

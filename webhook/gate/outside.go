@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -23,14 +24,19 @@ import (
 // API server itself: what is quick to read may not know of the step yet, and
 // what a step was to produce and did not seal does not come from outside.
 //
-// The seal of another workflow comes first: it says more than a policy can.
-func (e *evaluation) outside(ctx context.Context, in argo.Input, writers evidence.Writers) (accepted, *reason.Error) {
+// The seal of another workflow comes first: it says more than a policy can. That is
+// asked for, too, where steps of this one were to store something there, and none did
+// by now, at a key that the definition gives: of a cache, they find what is left of a
+// run before.
+//
+// all are the writers of this workflow, and writers those that count.
+func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers evidence.Writers) (accepted, *reason.Error) {
 	why, nothing := writers.Whole().Unsealed()
 	if why.Code == reason.NoProvenance && isLog(in, e.origins[in.Name]) {
 		why = reason.New(reason.NoProvenance, "it is a log that Argo archives, and it has no seal: those of its step were not sealed").Advise(
 			"Install Argoseal with sealLogs=true and run the workflow again, or have a ClusterProvenancePolicy allow the place")
 	}
-	if !writers.Declared() && e.live {
+	if (!all.Declared() || nothing && isLiteral(e.origins[in.Name], in)) && e.live {
 		for _, l := range in.Locations() {
 			seal, no := e.view.LastSeal(ctx, e.policies.ProducerNamespaces(), l)
 			switch {
@@ -46,6 +52,8 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers evidenc
 			why, nothing = no, false
 			break
 		}
+	}
+	if !all.Declared() && e.live {
 		found, no, speaks := e.external(in)
 		if speaks {
 			return found, no
@@ -55,7 +63,25 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, writers evidenc
 	if nothing && e.mayBeAbsent(in) {
 		return pinAbsent(in), nil
 	}
-	return accepted{}, why
+	return accepted{}, e.elsewhereHere(ctx, in, why)
+}
+
+// elsewhereHere says of an input without a seal which other workflow of the namespace
+// sealed something there last, if one did. That is for people: nothing rests on it.
+func (e *evaluation) elsewhereHere(ctx context.Context, in argo.Input, why *reason.Error) *reason.Error {
+	if why.Code != reason.NoProvenance || !e.live {
+		return why
+	}
+	for _, l := range in.Locations() {
+		seal, no := e.view.LastSeal(ctx, []string{e.step.Namespace}, l)
+		if no != nil || seal == nil {
+			continue
+		}
+		more := *why
+		more.Detail += fmt.Sprintf("; workflow %.80s of this namespace sealed it, which counts where a ClusterProvenancePolicy says so (allow.producers, sameNamespace)", seal.Spec.Workflow.Name)
+		return &more
+	}
+	return why
 }
 
 // isLog says whether an input is what Argo archives of a container's log: what is taken
@@ -72,6 +98,14 @@ func isLog(in argo.Input, o graph.Origins) bool {
 func (e *evaluation) mayBeAbsent(in argo.Input) bool {
 	o := e.origins[in.Name]
 	return in.Optional && e.mayPinAbsent() && len(o.Outputs) == 0 && isLiteral(o, in)
+}
+
+// mayBeGone says whether it is the definition that calls an input from a store optional:
+// what somebody sealed may have gone since.
+func (e *evaluation) mayBeGone(in argo.Input) bool {
+	o := e.origins[in.Name]
+	byAll := !slices.ContainsFunc(o.Outputs, func(out graph.Output) bool { return !out.Optional })
+	return in.Source == argo.SourceStore && in.Optional && byAll && (len(o.Outputs) > 0 || isLiteral(o, in))
 }
 
 // mayPinAbsent says whether any input is admitted as absent: only by the word of

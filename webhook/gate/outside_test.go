@@ -478,7 +478,7 @@ func TestAStepsOutputThatLiesOutside(t *testing.T) {
 // Whatever a pin says counts: a field that is forgotten here would let a pod
 // through that says something else than the evidence.
 func TestPinsThatDifferInOneFieldAreNotEqual(t *testing.T) {
-	full := pin.Pin{Input: "i", Location: "l", SHA256: stored, Archive: content.ArchiveTar, Tree: tree, Mode: new(int32), Recurse: true, Plain: tree, Within: "w", Files: "f", Dirs: "d", Seals: "s", Of: "0", Policy: "p", Seal: "s", Absent: true}
+	full := pin.Pin{Input: "i", Location: "l", SHA256: stored, Archive: content.ArchiveTar, Tree: tree, Mode: new(int32), Recurse: true, Plain: tree, Within: "w", Files: "f", Dirs: "d", Seals: "s", Of: "0", Policy: "p", Seal: "s", Absent: true, Optional: true}
 	if !EqualPins(full, full) {
 		t.Error("a pin is not equal to itself")
 	}

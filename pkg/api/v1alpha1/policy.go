@@ -281,18 +281,29 @@ type GitInput struct {
 
 // TrustedProducer is whose seals count in other workflows.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.workflowTemplate), has(self.anyWorkflow) && self.anyWorkflow].filter(given, given).size() == 1",message="say whose workflows are trusted: exactly one of workflowTemplate and anyWorkflow: true"
+// +kubebuilder:validation:XValidation:rule="has(self.namespaces) != (has(self.sameNamespace) && self.sameNamespace)",message="say where the producing workflow may have run: exactly one of namespaces and sameNamespace: true"
+// +kubebuilder:validation:XValidation:rule="[has(self.workflowTemplate), has(self.anyWorkflow) && self.anyWorkflow, has(self.sameDefinition) && self.sameDefinition].filter(given, given).size() == 1",message="say whose workflows are trusted: exactly one of workflowTemplate, sameDefinition: true and anyWorkflow: true"
 type TrustedProducer struct {
 	// namespaces in which the producing workflow may have run, by name.
+	// +optional
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=63
 	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
-	Namespaces []string `json:"namespaces"`
+	Namespaces []string `json:"namespaces,omitempty"`
+	// sameNamespace: it ran in the namespace of the step that consumes, whichever that
+	// is. One policy can say so for all namespaces.
+	// +optional
+	SameNamespace bool `json:"sameNamespace,omitempty"`
 	// workflowTemplate that the producing workflow refers to, without any field
 	// that overrides it.
 	// +optional
 	WorkflowTemplate *TrustedTemplate `json:"workflowTemplate,omitempty"`
+	// sameDefinition: the producing workflow ran what the consuming one runs, by
+	// digest: what Argo made of the same WorkflowTemplate or, of workflows with a spec
+	// of their own, the same spec. Arguments may differ.
+	// +optional
+	SameDefinition bool `json:"sameDefinition,omitempty"`
 	// anyWorkflow trusts whoever may run workflows in these namespaces.
 	// +optional
 	AnyWorkflow bool `json:"anyWorkflow,omitempty"`

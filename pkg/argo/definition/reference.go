@@ -115,6 +115,21 @@ func (w *Workflow) effective() map[string]any {
 	return spec
 }
 
+// Made is the digest by which statements know what the Workflow runs, whatever its
+// arguments: of what Argo made of the template that it refers to as a whole, or of its
+// own spec. It is empty as long as Argo has not stored the former.
+func (w *Workflow) Made() (artifact.Digest, error) {
+	switch {
+	case w == nil:
+		return "", nil
+	case w.definition.TemplateRef == nil:
+		return w.definition.SpecDigest, nil
+	case w.effective() == nil:
+		return "", nil
+	}
+	return digestOf(w.effective())
+}
+
 // copied is Argo's copy of a template from elsewhere; nil if there is none.
 func (w *Workflow) copied(c graph.Copy) map[string]any {
 	templates, _ := w.status()["storedTemplates"].(map[string]any)

@@ -1,10 +1,7 @@
 package graph
 
 import (
-	"cmp"
-	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -60,7 +57,7 @@ func (e *expansion) expand(s string, in, of *frame) text {
 func (e *expansion) value(tag string, in, of *frame) text {
 	tag = strings.TrimSpace(tag)
 	if of != nil && (tag == "item" || strings.HasPrefix(tag, "item.")) {
-		return e.number(of.itemSays(strings.TrimPrefix(strings.TrimPrefix(tag, "item"), ".")))
+		return e.number(e.item(of, strings.TrimPrefix(strings.TrimPrefix(tag, "item"), ".")))
 	}
 	if expression, ok := strings.CutPrefix(tag, "="); ok && e.numbers && numeric(expression) {
 		return text{aNumber}
@@ -143,7 +140,7 @@ func (e *expansion) given(name string, f, terms *frame) text {
 		}
 		return e.expand(string(*given.Value), terms, f)
 	}
-	usual := cmp.Or(declared.Value, declared.Default)
+	usual := declared.usual()
 	if usual == nil || len(declared.ValueFrom) > 0 {
 		return anything
 	}
@@ -162,33 +159,4 @@ func (g *Graph) defaulted(name string) bool {
 	}
 	p, _ := g.spec.TemplateDefaults.Inputs.parameter(name)
 	return p != nil
-}
-
-// itemSays is what a tag of the call's item stands for: the text of one that is a text
-// or a whole number, or of a field of it. Others Argo spells in its own way.
-func (f *frame) itemSays(field string) text {
-	at, err := strconv.Atoi(f.item)
-	var items []any
-	if err != nil || json.Unmarshal(f.call.WithItems, &items) != nil || at >= len(items) {
-		return anything
-	}
-	value := items[at]
-	if field != "" {
-		value = of(value, field)
-	}
-	var said string
-	switch value := value.(type) {
-	case string:
-		said = value
-	case float64:
-		if said = strconv.FormatFloat(value, 'f', -1, 64); strings.Contains(said, ".") || len(said) > 15 {
-			return anything
-		}
-	default:
-		return anything
-	}
-	if tagged(said) {
-		return anything
-	}
-	return text{said}
 }

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,8 +24,10 @@ type frame struct {
 	// anybody says that it stands for every call of its template: what these hand to
 	// it is not known.
 	anybody bool
-	// item is which of withItems the call is for; empty if that is not known.
-	item string
+	// item is which of the loop's items the call is for; empty if that is not known.
+	// items are these, once they were looked up.
+	item  string
+	items []any
 	// said are the parameters that were asked for, with what is known of them.
 	said map[asked]text
 	// body is the template that is called, once template has looked it up.
@@ -43,7 +46,11 @@ const (
 	anyIteration = `(\([0-9]{1,9}:[^()]*\))?`
 	anyAttempt   = `(\([0-9]{1,9}\))?`
 	anywhere     = `(?s:.*)`
+	asTask       = `\.`
 )
+
+// inGroup begins the name of a step of the nth group, as a part of a pattern.
+func inGroup(n int) string { return fmt.Sprintf(`\[%d\]\.`, n) }
 
 // maxNode bounds the name of a node, and maxDepth how deeply calls are nested.
 // Argo itself stops at a depth of 100.

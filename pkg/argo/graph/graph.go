@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -184,6 +185,9 @@ type parameter struct {
 	ValueFrom json.RawMessage `json:"valueFrom"`
 }
 
+// usual is what it is where nothing is handed over.
+func (p *parameter) usual() *AnyString { return cmp.Or(p.Value, p.Default) }
+
 func (a arguments) empty() bool { return len(a.Artifacts) == 0 && len(a.Parameters) == 0 }
 
 // parameter is the one of that name; twice says that there are several.
@@ -277,8 +281,10 @@ type call struct {
 	Arguments   arguments    `json:"arguments"`
 	OnExit      string       `json:"onExit"`
 	Hooks       hooks        `json:"hooks"`
-	// WithItems are what a loop is over, where the definition lists it.
-	WithItems json.RawMessage `json:"withItems"`
+	// A loop is over one of these, the first that is given.
+	WithItems    json.RawMessage `json:"withItems"`
+	WithParam    string          `json:"withParam"`
+	WithSequence *sequence       `json:"withSequence"`
 	// Depends and Dependencies are the tasks that it waits for.
 	Depends      AnyString   `json:"depends"`
 	Dependencies []AnyString `json:"dependencies"`
@@ -405,19 +411,29 @@ func (g *Graph) WithParameters(values map[string]string) *Graph {
 // Origins says where the named input of a node comes from. It fails with a
 // *NotStoredError or ErrUnresolvable.
 func (g *Graph) Origins(node, input string) (Origins, error) {
-	switch {
-	case g == nil || g.workflow == "":
-		return Origins{}, unresolvable("there is no definition")
-	case g.spec == nil:
-		return Origins{}, &NotStoredError{*g.own.WorkflowTemplateRef}
-	}
-	f, err := g.find(node)
+	r, _, err := g.resolve(node, input)
 	if err != nil {
 		return Origins{}, err
 	}
+	return r.origins()
+}
+
+// resolve follows an input of a node's to all that may be behind it, and gives the
+// frame of that node.
+func (g *Graph) resolve(node, input string) (*resolution, *frame, error) {
+	switch {
+	case g == nil || g.workflow == "":
+		return nil, nil, unresolvable("there is no definition")
+	case g.spec == nil:
+		return nil, nil, &NotStoredError{*g.own.WorkflowTemplateRef}
+	}
+	f, err := g.find(node)
+	if err != nil {
+		return nil, nil, err
+	}
 	r := &resolution{graph: g, seen: map[visit]bool{}, children: map[child]*frame{}}
 	if err := r.input(f, input, "", 0); err != nil {
-		return Origins{}, err
+		return nil, nil, err
 	}
-	return r.origins()
+	return r, f, nil
 }

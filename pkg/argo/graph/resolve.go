@@ -2,7 +2,6 @@ package graph
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -88,7 +87,7 @@ func (r *resolution) handed(f, terms *frame, name, part string, depth int) error
 	if given == nil {
 		return nil
 	}
-	return r.artifact(given, terms, part, depth)
+	return r.artifact(given, terms, f, part, depth)
 }
 
 // named is the artifact of that name, which may be computed: in terms of a frame and,
@@ -113,10 +112,11 @@ func (r *resolution) named(a arguments, name string, terms, of *frame) (*artifac
 }
 
 // artifact follows what an artifact refers to, in terms of the frame whose
-// template contains it. part is what is taken of the artifact, and may be empty.
-func (r *resolution) artifact(a *artifact, in *frame, part string, depth int) error {
+// template contains it and, for arguments, of the call that is given it. part is what is
+// taken of the artifact, and may be empty.
+func (r *resolution) artifact(a *artifact, in, of *frame, part string, depth int) error {
 	refs, err := a.references(func(s string, numbers bool) text {
-		return (&expansion{graph: r.graph, numbers: numbers}).text(s, in)
+		return (&expansion{graph: r.graph, numbers: numbers}).expand(s, in, of)
 	})
 	if err != nil {
 		return err
@@ -166,12 +166,12 @@ func (r *resolution) sibling(in *frame, kind, name string, depth int) (*frame, e
 	switch {
 	case kind == "tasks" && t.DAG != nil:
 		if c := t.task(name); c != nil {
-			return r.enter(c, in, `\.`+regexp.QuoteMeta(name)+anyIteration+anyAttempt, depth)
+			return r.enter(c, in, asTask+regexp.QuoteMeta(name)+anyIteration+anyAttempt, depth)
 		}
 	case kind == "steps":
 		for i, calls := range t.Steps {
 			if c := callNamed(calls, name); c != nil {
-				return r.enter(c, in, fmt.Sprintf(`\[%d\]\.%s`, i, regexp.QuoteMeta(name))+anyIteration+anyAttempt, depth)
+				return r.enter(c, in, inGroup(i)+regexp.QuoteMeta(name)+anyIteration+anyAttempt, depth)
 			}
 		}
 	}
@@ -199,7 +199,7 @@ func (r *resolution) output(f *frame, name, part string, depth int) error {
 	if a == nil || a.From == "" && a.FromExpression == "" {
 		return unresolvable("template %q does not say what its output %.200q is", t.Name, name)
 	}
-	return r.artifact(a, f, part, depth)
+	return r.artifact(a, f, nil, part, depth)
 }
 
 // origins are what was found, now that everything was followed. Where something was,
@@ -208,26 +208,41 @@ func (r *resolution) origins() (Origins, error) {
 	size := 0
 	patterns := map[string]*regexp.Regexp{} // an expression can name one step a thousand times
 	for _, l := range r.leaves {
-		node := l.frame.pattern(false)
-		if size += len(node); len(node) > maxPattern || size > maxPatterns {
-			return Origins{}, unresolvable("it may come from too many nodes")
+		o, n, err := l.compile(patterns)
+		if size += n; err == nil && size > maxPatterns {
+			err = tooManyNodes()
 		}
-		pattern := patterns[node]
-		if pattern == nil {
-			var err error
-			if pattern, err = regexp.Compile(`(?s)^` + node + `$`); err != nil {
-				return Origins{}, unresolvable("the names of its nodes: %v", err)
-			}
-			patterns[node] = pattern
+		if err != nil {
+			return Origins{}, err
 		}
-		r.found.Outputs = append(r.found.Outputs, Output{
-			Name: l.output, Template: cmp.Or(l.template, Inline), Optional: l.optional, node: pattern, place: readable(l.frame.pattern(true)), part: l.part,
-		})
+		r.found.Outputs = append(r.found.Outputs, o)
 	}
 	if r.circles && len(r.found.Outputs) == 0 && len(r.found.Literals) == 0 {
 		return Origins{}, unresolvable("it goes round in circles")
 	}
 	return r.found, nil
+}
+
+func tooManyNodes() error { return unresolvable("it may come from too many nodes") }
+
+// compile is the output with the pattern of its nodes, and how long that is. Patterns are
+// those that were compiled before.
+func (l leaf) compile(patterns map[string]*regexp.Regexp) (Output, int, error) {
+	node := l.frame.pattern(false)
+	if len(node) > maxPattern {
+		return Output{}, 0, tooManyNodes()
+	}
+	pattern := patterns[node]
+	if pattern == nil {
+		var err error
+		if pattern, err = regexp.Compile(`(?s)^` + node + `$`); err != nil {
+			return Output{}, 0, unresolvable("the names of its nodes: %v", err)
+		}
+		patterns[node] = pattern
+	}
+	return Output{
+		Name: l.output, Template: cmp.Or(l.template, Inline), Optional: l.optional, node: pattern, place: readable(l.frame.pattern(true)), part: l.part,
+	}, len(node), nil
 }
 
 var quoted = regexp.MustCompile(`\\(.)`)
