@@ -121,8 +121,14 @@ func (v *View) sealsAt(ctx context.Context, namespace, location string) ([]v1alp
 			}
 		}
 		slices.Sort(all)
+		all = slices.Compact(all)
 		var err error
-		if found, err = source.SealsAt(ctx, namespace, slices.Compact(all)); err != nil {
+		found, err = source.SealsAt(ctx, namespace, all)
+		switch {
+		case reason.Of(err) == reason.PrefixUnsupported && len(all) > 1:
+			// Together they are too many: those of one place may not be.
+			return v.source.Seals(ctx, namespace, labels.Set{v1alpha1.LabelLocation: location})
+		case err != nil:
 			return nil, err
 		}
 		p.at[namespace] = found

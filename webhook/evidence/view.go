@@ -96,6 +96,10 @@ func (v *View) LastSeal(ctx context.Context, namespaces []string, l artifact.Loc
 	var seals []v1alpha1.ArtifactSeal
 	for _, namespace := range namespaces {
 		found, err := v.sealsAt(ctx, namespace, artifact.LocationName(l))
+		var many *reason.Error
+		if errors.As(err, &many) && many.Code == reason.PrefixUnsupported {
+			return nil, many // waiting would not make them fewer
+		}
 		if err != nil {
 			return nil, lookupFailed("the ArtifactSeals of namespace "+namespace, err)
 		}

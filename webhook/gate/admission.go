@@ -212,7 +212,8 @@ func (g *Gate) disputed(v Verdict, step *argo.Step, t tag.Tag) bool {
 		no := samePins(step, v.Pins, t.Pins)
 		return no != nil && no.Code == reason.PinMismatch
 	}
-	return v.Refusal != nil && v.Refusal.Code == reason.ProvenancePending && t.Verdict == ""
+	// A watch that has broken would say so for ever.
+	return v.Refusal != nil && v.Refusal.Code == reason.ProvenancePending
 }
 
 // maxWarnings bounds what one pod can add to a response.

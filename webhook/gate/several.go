@@ -24,6 +24,7 @@ func (e *evaluation) collected(ctx context.Context, in argo.Input, writers evide
 	if no := writers.Pending(e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
+	e.askAll()
 	seals, no := e.view.SealsIn(ctx, in.Location().Prefix())
 	switch {
 	case no != nil:
@@ -47,6 +48,7 @@ func (e *evaluation) filled(ctx context.Context, in argo.Input, writers evidence
 	if no := writers.Ended().Pending(e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
+	e.askAll()
 	here := in.Location().Prefix()
 	if isLiteral(e.origins[in.Name], in) {
 		seals, no := e.view.SealsIn(ctx, here)
@@ -65,9 +67,16 @@ func (e *evaluation) shared(ctx context.Context, in argo.Input, dir artifact.Loc
 	if no := over.Ended().Pending(e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
+	e.askAll()
 	seals, no := e.view.SealsOver(ctx, in.Location())
 	return e.several(ctx, in, seals, &dir, over, no)
 }
+
+// askAll has the API server asked for who stored something at a place that several steps
+// may fill. Seals and records are watched apart: by what is quick to read a step may have
+// its final record, and its seal be missing from what is there, which nobody would miss
+// until the pod finds a file that is not among its pins.
+func (e *evaluation) askAll() { e.unsure = e.unsure || !e.live }
 
 // several collects what has these seals, if there is more than one and the definition
 // takes the input from all of them. failed is why they could not be read.

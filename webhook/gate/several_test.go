@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -332,5 +333,25 @@ func TestRevokedEvidenceOfSeveral(t *testing.T) {
 				t.Errorf("verdict is %v, pins %+v, want %q", v.Refusal, v.Pins, c.want)
 			}
 		})
+	}
+}
+
+// TestASealThatIsNotWatchedYetIsNotLeftOut: seals come by a watch of their own. One that is
+// not there yet, of a step whose record is, is asked for rather than left out.
+func TestASealThatIsNotWatchedYetIsNotLeftOut(t *testing.T) {
+	w := collecting(t)
+	quick := &memory{pods: w.evidence.pods, provenances: w.evidence.provenances, seals: map[string]*v1alpha1.ArtifactSeal{}}
+	for name, s := range w.evidence.seals {
+		if s.Spec.SHA256 == string(stored) {
+			quick.seals[name] = s
+		}
+	}
+	if len(quick.seals) != 1 || len(w.evidence.seals) < 2 {
+		t.Fatalf("%d of %d seals are watched", len(quick.seals), len(w.evidence.seals))
+	}
+	w.gate.Quick = quick
+	live := w.gate.EvaluateLive(t.Context(), w.step, w.workflow, v1alpha1.ModeEnforce, w.trust)
+	if v := w.evaluate(t); !v.Allowed || !cmp.Equal(v.Pins, live.Pins) {
+		t.Errorf("allowed %v (%v), pins %+v, want %+v", v.Allowed, v.Refusal, v.Pins, live.Pins)
 	}
 }

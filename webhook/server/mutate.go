@@ -72,7 +72,11 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 // genuine asks whether Argo made the pod.
 func (h *Handlers) genuine(ctx context.Context, q *question, a gate.Admission) (step *argo.Step, wf *definition.Workflow, err error) {
 	h.following(ctx, q, func() reason.Code {
-		step, wf, err = q.gate.Genuine(ctx, a)
+		// The tag says which definition the pod was admitted under, parameters and all:
+		// that is read now, and remembered for the validating side.
+		fresh := *q.gate
+		fresh.Recent = nil
+		step, wf, err = fresh.Genuine(ctx, a)
 		return reason.Of(err)
 	})
 	return step, wf, err
