@@ -94,13 +94,14 @@ func match(step *argo.Step, pins []pin.Pin) error {
 			return fmt.Errorf("pin %q is for no input of the step, or the second for one", pin.Input)
 		}
 		seen[pin.Input] = true
-		if in := step.Inputs[i]; !in.Pinned() || in.Problem() != nil || !in.LiesAt(pin.Location) {
+		switch in := step.Inputs[i]; {
+		case !in.Pinned() || in.Problem() != nil || !in.LiesAt(pin.Location):
 			return fmt.Errorf("pin %q is not for the location of the step's input", pin.Input)
-		} else if in.Archive() != pin.Archive && in.Archive() != content.ArchiveDetect {
+		case in.Archive() != pin.Archive && in.Archive() != content.ArchiveDetect:
 			return fmt.Errorf("pin %q is for another archive strategy than the input's, %s", pin.Input, in.Archive())
-		} else if pin.Absent && !in.Optional && pin.Within == "" {
+		case pin.Absent && !in.Optional && pin.Within == "":
 			return fmt.Errorf("pin %q wants nothing to be there, and the input is not optional", pin.Input)
-		} else if pin.Optional && !in.Optional {
+		case pin.Optional && !in.Optional:
 			return fmt.Errorf("pin %q lets the input be missing, and it is not optional", pin.Input)
 		}
 	}
