@@ -112,14 +112,19 @@ func (t *task) seal(ctx context.Context) error {
 	return nil
 }
 
-// sign opens the stored envelope, or else states what the pod and its Workflow say.
-// An envelope that is not under our key tells nothing: the key was replaced, or
-// somebody else wrote it. Then only the pod can say what is true.
+// sign opens the stored envelope, or else states what the pod and its Workflow say. What
+// is under a key that was replaced since, and is in no other hands, is signed anew: the
+// pod may be gone. Any other envelope tells nothing, and only the pod can say what is true.
 func (t *task) sign(ctx context.Context) error {
 	if t.record.Status.Envelope == "" {
 		return t.state(ctx)
 	}
-	signed, err := t.keys.Sealer.Open(ctx, []byte(t.record.Status.Envelope))
+	envelope, former := []byte(t.record.Status.Envelope), false
+	signed, err := t.keys.Sealer.Open(ctx, envelope)
+	if errors.Is(err, seal.ErrForeignEnvelope) {
+		former = true
+		signed, err = t.keys.Sealer.OpenFormer(ctx, envelope, t.record.CreationTimestamp.Time)
+	}
 	switch {
 	case errors.Is(err, seal.ErrForeignEnvelope):
 		return t.state(ctx)
@@ -131,6 +136,9 @@ func (t *task) sign(ctx context.Context) error {
 		return reason.New(reason.StatementInvalid, "the stored envelope is about no pod")
 	case st.Step.Pod.UID != t.record.Name || st.Step.Namespace != t.record.Namespace:
 		return reason.New(reason.StatementInvalid, "the stored envelope is about pod %s in namespace %s", st.Step.Pod.UID, st.Step.Namespace)
+	}
+	if former {
+		return t.signAs(ctx, signed.Payload())
 	}
 	t.signed, t.stored = signed, true
 	return nil

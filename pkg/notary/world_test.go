@@ -51,9 +51,11 @@ type world struct {
 	api    client.WithWatch
 	log    seal.Log
 	logURL string
-	signer *seal.Signer
-	root   *verify.Root
-	clock  *clocktesting.FakePassiveClock
+	// trustedRoot is what all trust of that log.
+	trustedRoot []byte
+	signer      *seal.Signer
+	root        *verify.Root
+	clock       *clocktesting.FakePassiveClock
 	// namespace is Argoseal's own.
 	namespace string
 	scene     *scene
@@ -86,7 +88,7 @@ func newWorldOf(tb testing.TB, api client.WithWatch, log seal.Log, logURL string
 	tb.Helper()
 	key, err := seal.NewKey()
 	must(tb, err)
-	w := &world{api: api, log: log, logURL: logURL, clock: clocktesting.NewFakePassiveClock(time.Now()), namespace: namespace, scene: s, logs: &fakeLogs{}}
+	w := &world{api: api, log: log, logURL: logURL, trustedRoot: trustedRoot, clock: clocktesting.NewFakePassiveClock(time.Now()), namespace: namespace, scene: s, logs: &fakeLogs{}}
 	w.logs.read = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(w.scene.log)), nil }
 	w.signer, err = seal.LoadSigner(key)
 	must(tb, err)

@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/sigstore/pkg/signature"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -53,6 +56,39 @@ func (s *Sealer) Open(ctx context.Context, envelope []byte) (*Signed, error) {
 	if err != nil {
 		return nil, err
 	}
+	return checked(envelope, opened)
+}
+
+// OpenFormer reads an envelope that another key of this signer's own domain signed, which
+// was replaced since, as Open does: its payload is ours to sign again. A key that is in
+// other hands, or had ended when the envelope's record was made, opens nothing.
+func (s *Sealer) OpenFormer(ctx context.Context, envelope []byte, recorded time.Time) (*Signed, error) {
+	for _, d := range s.root.Domains() {
+		if !slices.ContainsFunc(d.Keys, func(k verify.Key) bool { return k.Hint == s.signer.hint }) {
+			continue
+		}
+		for _, key := range d.Keys {
+			ended := !key.End.IsZero() && recorded.After(key.End)
+			if key.Hint == s.signer.hint || ended || !key.Compromised.IsZero() {
+				continue
+			}
+			check, err := signature.LoadDefaultVerifier(key.Public)
+			if err != nil {
+				return nil, fmt.Errorf("load public key: %w", err)
+			}
+			opened, err := openWith(ctx, check, key.Public, envelope)
+			switch {
+			case err == nil:
+				return checked(envelope, opened)
+			case !errors.Is(err, ErrForeignEnvelope):
+				return nil, err
+			}
+		}
+	}
+	return nil, fmt.Errorf("%w, nor with one before it that counts", ErrForeignEnvelope)
+}
+
+func checked(envelope []byte, opened *protodsse.Envelope) (*Signed, error) {
 	statement, err := provenance.Check(opened.GetPayload())
 	switch {
 	case reason.Of(err) == reason.TooNew:

@@ -150,6 +150,10 @@ func (s *Signer) Prepare(ctx context.Context, payload []byte) (*Signed, error) {
 // open reads an envelope that Sign made with this key; any other is
 // ErrForeignEnvelope.
 func (s *Signer) open(ctx context.Context, envelopeJSON []byte) (*protodsse.Envelope, error) {
+	return openWith(ctx, s.check, s.public, envelopeJSON)
+}
+
+func openWith(ctx context.Context, check signature.Verifier, public crypto.PublicKey, envelopeJSON []byte) (*protodsse.Envelope, error) {
 	if len(envelopeJSON) > verify.MaxBundle {
 		return nil, fmt.Errorf("%w: it has %d bytes", ErrForeignEnvelope, len(envelopeJSON))
 	}
@@ -161,7 +165,7 @@ func (s *Signer) open(ctx context.Context, envelopeJSON []byte) (*protodsse.Enve
 		return nil, fmt.Errorf("%w: it has %d signatures and the payload type %.80q",
 			ErrForeignEnvelope, len(envelope.Signatures), envelope.PayloadType)
 	}
-	verifier, err := dsse.NewEnvelopeVerifier(&sigdsse.VerifierAdapter{SignatureVerifier: s.check, Pub: s.public})
+	verifier, err := dsse.NewEnvelopeVerifier(&sigdsse.VerifierAdapter{SignatureVerifier: check, Pub: public})
 	if err != nil {
 		return nil, fmt.Errorf("make envelope verifier: %w", err)
 	}
