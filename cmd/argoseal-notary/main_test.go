@@ -1,10 +1,19 @@
 package main
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -64,6 +73,29 @@ func TestControllersAreServiceAccounts(t *testing.T) {
 		o.controllers = []string{bad}
 		if _, err := o.said(); err == nil {
 			t.Errorf("%q is taken for a ServiceAccount", bad)
+		}
+	}
+}
+
+// A key under which a log loses seals is refused before anything starts.
+func TestAKeyThatDoesNotFitTheLogIsRefused(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := cryptoutils.MarshalPrivateKeyToPEM(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[int]reason.Code{2: reason.UsageInvalid, 1: ""} {
+		o := good()
+		o.rekorVersion = version
+		api := fake.NewClientBuilder().WithObjects(&corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: v1alpha1.SecretSigningKey},
+			Data:       map[string][]byte{keyring.PrivateKeyKey: private},
+		}).Build()
+		if _, err := signerOf(t.Context(), api, o); reason.Of(err) != want {
+			t.Errorf("with a Rekor v%d: %v, want %q", version, err, want)
 		}
 	}
 }

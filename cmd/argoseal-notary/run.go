@@ -174,13 +174,6 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("client of logs: %w", err)
 	}
-	var p prepared
-	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
-		p, err = prepare(ctx, api, o, said)
-		return err
-	}); err != nil {
-		return err
-	}
 	newLog := seal.NewRekorV2
 	if o.rekorVersion == 1 {
 		newLog = seal.NewRekorV1
@@ -189,13 +182,21 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	recorder := seal.NewRecorder(log, clock.RealClock{})
+	var p prepared
+	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
+		p, err = prepare(ctx, api, o, said, recorder)
+		return err
+	}); err != nil {
+		return err
+	}
 	var identity atomic.Pointer[argo.Identity]
 	identity.Store(&p.trusted.Identity)
 	n := &notary.Notary{
 		API:           api,
 		ContainerLogs: notary.PodLogs{Pods: pods},
 		Epochs:        keeper.Reader{API: api, Namespace: o.namespace}.At,
-		Keyring:       keyring.New(p.trust, p.signer, seal.NewRecorder(log, clock.RealClock{})),
+		Keyring:       p.keyring,
 		Events:        mgr.GetEventRecorder("argoseal-notary"),
 		Backlog:       &notary.Backlog{},
 		Clock:         clock.RealClock{},
@@ -207,7 +208,7 @@ func run(ctx context.Context, o options) error {
 		Version:       version,
 	}
 	if o.signingKey == "" {
-		rotation := &keyring.Rotation{API: api, Namespace: o.namespace, After: o.rotateAfter, Use: n.Keyring.Use, Log: ctrl.Log.WithName("rotation")}
+		rotation := &keyring.Rotation{API: api, Namespace: o.namespace, After: o.rotateAfter, Use: n.Keyring.Use, Known: n.Keyring.Knows, Log: ctrl.Log.WithName("rotation")}
 		if err := mgr.Add(rotation); err != nil {
 			return err
 		}
@@ -273,8 +274,8 @@ func follow(ctx context.Context, mgr manager.Manager, api client.Client, o optio
 
 // prepared is what the cluster has for us.
 type prepared struct {
-	signer      *seal.Signer
 	trust       *trust.Store
+	keyring     *keyring.Keyring
 	clusterName string
 	trusted     trusted.Installation
 	redaction   provenance.Redaction
@@ -283,12 +284,8 @@ type prepared struct {
 // prepare reads, or makes, what has to be there before anything else. Of the trusted
 // root it only refuses one under which nothing could ever be sealed; one that is not
 // there yet is waited for.
-func prepare(ctx context.Context, api client.Client, o options, said trusted.Installation) (p prepared, err error) {
-	if o.signingKey == "" {
-		p.signer, err = keyring.Signer(ctx, api, o.namespace)
-	} else {
-		p.signer, err = keyring.ServiceSigner(ctx, api, o.namespace, o.signingKey)
-	}
+func prepare(ctx context.Context, api client.Client, o options, said trusted.Installation, recorder *seal.Recorder) (p prepared, err error) {
+	signer, err := signerOf(ctx, api, o)
 	if err != nil {
 		return p, err
 	}
@@ -304,14 +301,34 @@ func prepare(ctx context.Context, api client.Client, o options, said trusted.Ins
 		return p, err
 	}
 	p.trust = &trust.Store{
-		API: api, Namespace: o.namespace, Builders: verify.BuildersOf(p.clusterName), Usable: keyring.Usable(p.signer, o.rekorURL), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),
+		API: api, Namespace: o.namespace, Builders: verify.BuildersOf(p.clusterName), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),
 	}
+	p.keyring = keyring.New(p.trust, signer, recorder)
+	p.trust.Usable = keyring.Usable(p.keyring.Signer, o.rekorURL)
 	var refusal *reason.Error
 	if errors.As(p.trust.Load(ctx), &refusal) {
 		return p, refusal
 	}
 	p.trusted, err = trusted.Remember(ctx, api, o.namespace, said, time.Now())
 	return p, err
+}
+
+// signerOf gives the key that signs, if it may for that log.
+func signerOf(ctx context.Context, api client.Client, o options) (*seal.Signer, error) {
+	fits := func(s *seal.Signer) error {
+		if o.rekorVersion == 1 {
+			return nil
+		}
+		return s.FitsRekorV2()
+	}
+	if o.signingKey != "" {
+		return keyring.ServiceSigner(ctx, api, o.namespace, o.signingKey, fits)
+	}
+	s, err := keyring.Signer(ctx, api, o.namespace)
+	if err == nil {
+		err = fits(s)
+	}
+	return s, err
 }
 
 // holder is this replica's name: the pod's, so that a container that was

@@ -17,7 +17,9 @@
 //  4. store the bundle, Sealed=True          the gate: here it is
 //
 // A crash before step 4 has another state the same facts again, from the pod, whose
-// deletion our webhook holds back until step 4, for ten minutes. Where the log is
+// deletion our webhook holds back until step 4, for ten minutes, and from its Workflow,
+// whose deletion nobody holds back: if that goes in the same moment, there is no seal
+// (WorkflowGone). Where the log is
 // late, or has no answer, the envelope is stored meanwhile: from then on the facts no
 // longer need the pod, however long the log is down.
 //

@@ -1,6 +1,8 @@
 package notary
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +93,45 @@ func TestAnEnvelopeOutlivesItsKey(t *testing.T) {
 			} else {
 				w.expectRefused(t, c.want)
 			}
+		})
+	}
+}
+
+// A replica that missed that its key has ended, or was stolen, makes no seals that count
+// for nobody, and says so; it goes on once another key signs.
+func TestAKeyThatCountsForNobodySignsNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		rule  func(now time.Time) verify.KeyRule
+		signs bool
+	}{
+		"it ends soon":         {func(now time.Time) verify.KeyRule { at := now.Add(time.Hour); return verify.KeyRule{ValidUntil: &at} }, true},
+		"it has ended":         {func(now time.Time) verify.KeyRule { at := now.Add(-time.Hour); return verify.KeyRule{ValidUntil: &at} }, false},
+		"it is in other hands": {func(now time.Time) verify.KeyRule { return verify.KeyRule{CompromisedFrom: &now} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			rule := c.rule(w.clock.Now())
+			rule.Hint = w.signer.Hint()
+			second := newSigner(t)
+			w.publish(t, []verify.KeyRule{rule}, w.signer, second)
+			n, b := w.notary(t, "a")
+			if c.signs {
+				settle(t, n, w.key())
+				w.expectSealed(t)
+				return
+			}
+			_, err := n.Reconcile(t.Context(), w.key())
+			if err == nil || slices.Contains(b.names, "log") || Final(w.record(t)) {
+				t.Fatalf("error %v, it did %v", err, b.names)
+			}
+			if says := w.record(t).Status.Conditions[0].Message; !strings.Contains(says, w.signer.Hint()) {
+				t.Errorf("the record says %q", says)
+			}
+			n.Keyring.Use(second)
+			w.root, err = verify.NewRoot(w.trustedRoot, second.PublicKeyPEM())
+			must(t, err)
+			settle(t, n, w.key())
+			w.expectSealed(t)
 		})
 	}
 }

@@ -92,6 +92,7 @@ func (s *source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInt
 	records, err := s.watched.records.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
 		AddFunc:    func(o any, initial bool) { s.record(queue, o, initial) },
 		UpdateFunc: func(_, o any) { s.record(queue, o, false) },
+		DeleteFunc: func(o any) { s.deleted(queue, o) },
 	})
 	if err != nil {
 		return fmt.Errorf("watching provenances: %w", err)
@@ -135,6 +136,17 @@ func (s *source) record(queue workqueue.TypedRateLimitingInterface[Key], o any, 
 	}
 	s.notary.others.remove(types.UID(n.name))
 	if s.notary.wants(n, initial) {
+		queue.Add(n.key())
+	}
+}
+
+// deleted begins again with a pod whose record was deleted before it was final: nobody
+// else tells of that pod any more.
+func (s *source) deleted(queue workqueue.TypedRateLimitingInterface[Key], o any) {
+	if unknown, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+		o = unknown.Obj
+	}
+	if n, ok := o.(*recordNote); ok && !n.final {
 		queue.Add(n.key())
 	}
 }

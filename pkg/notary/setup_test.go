@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
+	fcache "k8s.io/client-go/tools/cache/testing"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -151,6 +152,60 @@ func TestOnlyUnfinishedRecordsOfOthersDriveTheNotary(t *testing.T) {
 			}
 			if got := n.wants(&c.record, true); got != c.initial {
 				t.Errorf("in the first list it drives: %t", got)
+			}
+		})
+	}
+}
+
+// An operator deletes a record that waits: nothing else ever tells of its pod again.
+func TestAPodWhoseRecordIsDeletedIsBegunAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		final metav1.ConditionStatus
+		want  int
+	}{
+		"before it is final": {metav1.ConditionUnknown, 1},
+		"once it is":         {metav1.ConditionTrue, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := fcache.NewFakeControllerSource()
+			w := NewWatched()
+			w.pods = toolscache.NewSharedIndexInformer(fcache.NewFakeControllerSource(), &corev1.Pod{}, 0, toolscache.Indexers{})
+			w.records = toolscache.NewSharedIndexInformer(told, &v1alpha1.Provenance{}, 0, toolscache.Indexers{})
+			must(t, w.records.SetTransform(noteRecord))
+			q := newQueue("", workqueue.NewTypedItemExponentialFailureRateLimiter[Key](time.Millisecond, time.Second), func(Key) int64 { return 0 })
+			defer q.ShutDown()
+			s := &source{notary: &Notary{Holder: "a", ClaimDuration: testClaim, Shards: &Shards{Self: "a"}}, watched: w}
+			must(t, s.Start(t.Context(), q))
+			go w.pods.RunWithContext(t.Context())
+			go w.records.RunWithContext(t.Context())
+			must(t, s.WaitForSync(t.Context()))
+			p := &v1alpha1.Provenance{Status: v1alpha1.ProvenanceStatus{
+				Claim: &v1alpha1.Claim{Holder: "a"}, Conditions: []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: c.final, Reason: string(reason.Pending)}},
+			}}
+			p.Namespace, p.Name, p.Spec.Pod.Name = "demo", "u", "p"
+			key := Key{"demo", "p", "u"}
+			await := func(there bool) {
+				t.Helper()
+				for range 1000 {
+					if r, err := w.record(key); err == nil && (r != nil) == there {
+						return
+					}
+					time.Sleep(5 * time.Millisecond)
+				}
+				t.Fatal("the informer does not hear of it")
+			}
+			told.Add(p)
+			await(true)
+			told.Delete(p)
+			await(false)
+			for range 50 {
+				if q.Len() != 0 {
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			if q.Len() != c.want {
+				t.Errorf("%d pods are begun again, want %d", q.Len(), c.want)
 			}
 		})
 	}

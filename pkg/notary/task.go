@@ -86,6 +86,9 @@ func (t *task) claim(ctx context.Context, exists bool) (time.Duration, error) {
 
 // seal goes from wherever the record is to its end.
 func (t *task) seal(ctx context.Context) error {
+	if err := t.keys.Sealer.Counts(t.Clock.Now()); err != nil {
+		return lateError{err}
+	}
 	fresh := t.record.Status.Envelope == ""
 	if err := t.sign(ctx); err != nil {
 		return err
@@ -213,8 +216,10 @@ func (t *task) entry(ctx context.Context) ([]byte, error) {
 	return bundle, nil
 }
 
-// lateLog is how long the log may take until the envelope is stored, in which time the
-// pod and its Workflow have to stay: our webhook holds back their deletion meanwhile.
+// lateLog is how long the log may take until the envelope is stored. Our webhook holds back
+// the pod's deletion meanwhile. Nobody holds back the Workflow's: where it goes, and this
+// replica with what it remembers of it, before anything is stored, the seal is lost
+// (WorkflowGone).
 const lateLog = 2 * time.Second
 
 // logged asks the log, which takes a fraction of a second for an answer. Where it is

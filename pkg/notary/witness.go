@@ -34,6 +34,10 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 	if w.Workflow, err = t.workflow(ctx, w.Step); err != nil {
 		return provenance.Facts{}, err
 	}
+	// And the guards may have gone before that was read.
+	if w.Moment, err = t.moments.of(ctx, pod.Namespace, t.Epochs); err != nil {
+		return provenance.Facts{}, err
+	}
 	return t.judged(ctx, w)
 }
 

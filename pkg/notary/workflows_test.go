@@ -64,6 +64,19 @@ func TestAWorkflowThatIsNotAsAdmittedIsReadAnew(t *testing.T) {
 			t.Errorf("it did %v", b.names)
 		}
 	})
+	t.Run("and the guards went meanwhile", func(t *testing.T) {
+		w := newWorld(t)
+		n, b := w.notary(t, "a")
+		n.workflows.put(step(w), 1)
+		n.Epochs = func(context.Context, string) (epoch.Moment, error) {
+			if slices.Contains(b.names, "get workflow") {
+				return epoch.Moment{}, reason.New(reason.GuardsNotHeld, "they are gone")
+			}
+			return w.scene.moment, nil
+		}
+		settle(t, n, w.key())
+		w.expectRefused(t, reason.GuardsNotHeld)
+	})
 	t.Run("and was changed", func(t *testing.T) {
 		w := newWorld(t)
 		n, _ := w.notary(t, "a")

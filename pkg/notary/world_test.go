@@ -132,9 +132,11 @@ func (w *world) key() Key {
 // keyring has nothing loaded yet.
 func (w *world) keyring(log seal.Log, c clock.PassiveClock) *keyring.Keyring {
 	store := &trust.Store{
-		API: w.api, Namespace: w.namespace, Builders: verify.BuildersOf(w.scene.rules.Cluster), Usable: keyring.Usable(w.signer, w.logURL), Clock: c, Log: logr.Discard(),
+		API: w.api, Namespace: w.namespace, Builders: verify.BuildersOf(w.scene.rules.Cluster), Clock: c, Log: logr.Discard(),
 	}
-	return keyring.New(store, w.signer, seal.NewRecorder(log, c))
+	ring := keyring.New(store, w.signer, seal.NewRecorder(log, c))
+	store.Usable = keyring.Usable(ring.Signer, w.logURL)
+	return ring
 }
 
 // notary is a replica. What it does goes through a breaker.

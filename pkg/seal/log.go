@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/text"
 )
 
@@ -87,18 +89,30 @@ func logClient() *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: stay}
 }
 
+// fitsRekorV2 refuses keys of kinds that cannot go on after a lost answer, or not begin.
+// Rekor v2 takes digests, which Ed25519 does not sign; and of what it has already it gives
+// no proof: a new signature is a new entry, but RSA (PKCS #1 v1.5) signs the same alike.
+func fitsRekorV2(key crypto.PublicKey) error {
+	if _, ok := key.(*ecdsa.PublicKey); ok {
+		return nil
+	}
+	return reason.New(reason.UsageInvalid, "with Rekor v2 no seals can be made under keys of this kind (%T): use ECDSA P-256 or P-384, or a Rekor v1", key)
+}
+
+// FitsRekorV2 refuses a key under which a Rekor v2 makes no seals, or loses some.
+func (s *Signer) FitsRekorV2() error { return fitsRekorV2(s.public) }
+
 // hashedKey is how Rekor v2 calls a kind of key, and the digest that such a key signs of
-// an envelope's pre-authentication encoding. Keys that sign no digest it does not take.
+// an envelope's pre-authentication encoding.
 func hashedKey(envelope *protodsse.Envelope, key crypto.PublicKey) (protocommon.PublicKeyDetails, []byte, error) {
 	details, err := signature.GetDefaultAlgorithmDetails(key)
 	if err != nil {
 		return 0, nil, fmt.Errorf("kind of key: %w", err)
 	}
-	hash := details.GetHashType()
-	if hash == crypto.Hash(0) {
-		return 0, nil, fmt.Errorf("Rekor v2 takes no keys of this kind (%T): use ECDSA or RSA, or a Rekor v1", key) //nolint:staticcheck // a name
+	if err := fitsRekorV2(key); err != nil {
+		return 0, nil, err
 	}
-	h := hash.New()
+	h := details.GetHashType().New()
 	_, _ = h.Write(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload())) // a hash takes everything
 	return details.GetSignatureAlgorithm(), h.Sum(nil), nil
 }

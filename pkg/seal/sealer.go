@@ -59,6 +59,23 @@ func (s *Sealer) Open(ctx context.Context, envelope []byte) (*Signed, error) {
 	return checked(envelope, opened)
 }
 
+// Counts refuses a signer whose key counts for nobody by now: what it signs would be
+// refused wherever it is needed.
+func (s *Sealer) Counts(now time.Time) error {
+	for _, d := range s.root.Domains() {
+		for _, key := range d.Keys {
+			switch {
+			case key.Hint != s.signer.hint:
+			case !key.Compromised.IsZero():
+				return reason.New(reason.SignerCompromised, "the signing key %s is in other hands: nothing is signed until another takes its place", key.Hint)
+			case !key.End.IsZero() && now.After(key.End):
+				return reason.New(reason.SignerExpired, "the signing key %s has ended at %s: nothing is signed until another takes its place", key.Hint, key.End.UTC().Format(time.RFC3339))
+			}
+		}
+	}
+	return nil
+}
+
 // OpenFormer reads an envelope that another key of this signer's own domain signed, which
 // was replaced since, as Open does: its payload is ours to sign again. A key that is in
 // other hands, or had ended when the envelope's record was made, opens nothing.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -25,12 +26,14 @@ import (
 // Bounds of what a domain is read from, in bytes and in numbers.
 const (
 	maxTrustedRoot = 1 << 20
-	maxKeysPEM     = 64 << 10
-	maxRules       = 64 << 10
-	maxSigners     = 64
-	maxBuilders    = 64
-	maxLogs        = 4
-	maxPattern     = 1 << 10
+	maxKeysPEM     = 256 << 10
+	maxRules       = 256 << 10
+	// maxSigners leaves room for keys that have ended, each of which is needed as long as
+	// there are seals of it: with a new one each day, for nearly three years.
+	maxSigners  = 1024
+	maxBuilders = 64
+	maxLogs     = 4
+	maxPattern  = 1 << 10
 )
 
 // What a pattern of a subject stands between, so that it matches the whole of one.
@@ -245,6 +248,8 @@ func BuildersOf(cluster string) []string {
 	return ids
 }
 
+var pemBegin = []byte("-----BEGIN ")
+
 // ParseKeys reads public keys, PEM (SPKI), of kinds that sign seals. Each is there once.
 func ParseKeys(pemBytes []byte) ([]Key, error) {
 	if len(pemBytes) > maxKeysPEM {
@@ -253,9 +258,16 @@ func ParseKeys(pemBytes []byte) ([]Key, error) {
 	var keys []Key
 	seen := map[string]bool{}
 	for {
+		pemBytes = bytes.TrimLeft(pemBytes, " \t\r\n")
 		block, rest := pem.Decode(pemBytes)
 		if block == nil {
 			break
+		}
+		// A decoder skips what is none, two blocks that run into each other among it: a
+		// key that somebody meant to be there would be missing.
+		read := pemBytes[:len(pemBytes)-len(rest)]
+		if !bytes.HasPrefix(read, pemBegin) || bytes.Count(read, pemBegin) != 1 {
+			return nil, errors.New("file has something that is no PEM block before one that is: each begins in a line of its own")
 		}
 		pemBytes = rest
 		if block.Type != "PUBLIC KEY" {
@@ -277,10 +289,8 @@ func ParseKeys(pemBytes []byte) ([]Key, error) {
 			keys = append(keys, Key{Public: public, Hint: hint})
 		}
 	}
-	for _, c := range pemBytes {
-		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-			return nil, errors.New("file has something after the last PEM block")
-		}
+	if len(pemBytes) != 0 {
+		return nil, errors.New("file has something after the last PEM block")
 	}
 	return keys, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
@@ -217,7 +218,7 @@ func TestRulesThatWouldNotBeAppliedAreRefused(t *testing.T) {
 		"an identity of two kinds":           `{"identities": [{"issuer": "a", "subject": "a", "subjectPattern": "a"}]}`,
 		"a pattern that is none":             `{"identities": [{"issuer": "a", "subjectPattern": "("}]}`,
 		"a pattern that ends ours":           `{"identities": [{"issuer": "a", "subjectPattern": "a)|(?:b"}]}`,
-		"more than the bound":                `{"builders": []}` + strings.Repeat(" ", 64<<10),
+		"more than the bound":                `{"builders": []}` + strings.Repeat(" ", 256<<10),
 	} {
 		if d, err := verify.ParseDomain("d", verify.Sources{TrustedRoot: n.TrustedRoot(), Keys: n.Signer.PublicKeyPEM(), Rules: []byte(rules)}); err == nil {
 			t.Errorf("%s is taken: %+v", name, d)
@@ -255,5 +256,63 @@ func TestEverythingOfADomainIsInTheVersion(t *testing.T) {
 		if rootOf(t, d).Version() != version {
 			t.Error("the same domain has two versions")
 		}
+	}
+}
+
+// A key that is skipped would be missing where somebody needs it.
+func TestAFileOfKeysHasKeysOnly(t *testing.T) {
+	one, two := string(sealtest.NewNotary(t).Signer.PublicKeyPEM()), string(sealtest.NewNotary(t).Signer.PublicKeyPEM())
+	for name, c := range map[string]struct {
+		file string
+		want int // keys; 0: it is refused
+	}{
+		"two":                          {one + two, 2},
+		"with empty lines":             {"\n\n" + one + " \n\r\n" + two + "\n\n", 2},
+		"without the last newline":     {strings.TrimSpace(one), 1},
+		"none":                         {"", 0},
+		"that run into each other":     {strings.TrimSpace(one) + two, 0},
+		"the last of which is cut off": {one + two[:len(two)/2], 0},
+		"the first of which is":        {one[:len(one)/2] + "\n" + two, 0},
+		"with a word before":           {"key\n" + one, 0},
+		"with a word between":          {one + "key\n" + two, 0},
+		"with a word after":            {one + "key", 0},
+	} {
+		keys, err := verify.ParseKeys([]byte(c.file))
+		if len(keys) != c.want || (err == nil) != (c.want > 0 || c.file == "") {
+			t.Errorf("%s: %d keys, %v", name, len(keys), err)
+		}
+	}
+}
+
+// Keys that have ended stay as long as there are seals of theirs: a new one each day for
+// years, each with its period.
+func TestADomainHasRoomForKeysThatHaveEnded(t *testing.T) {
+	n := sealtest.NewNotary(t)
+	file := n.Signer.PublicKeyPEM()
+	var rules verify.Rules
+	for i := range 800 {
+		key, err := seal.NewKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := seal.LoadSigner(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, until := at(1).AddDate(0, 0, i), at(2).AddDate(0, 0, i)
+		file = append(file, s.PublicKeyPEM()...)
+		rules.Keys = append(rules.Keys, verify.KeyRule{Hint: s.Hint(), ValidFrom: &from, ValidUntil: &until})
+	}
+	rules.Builders = verify.BuildersOf("home")
+	raw, err := rules.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := verify.ParseDomain("home", verify.Sources{TrustedRoot: n.TrustedRoot(), Keys: file, Rules: raw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rootOf(t, d).Inspect(sealedFor(t, n, "home")); err != nil {
+		t.Error(err)
 	}
 }

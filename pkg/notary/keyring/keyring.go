@@ -9,6 +9,7 @@ package keyring
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	"github.com/argoseal/argoseal/pkg/seal"
@@ -48,6 +49,15 @@ func (k *Keyring) Use(signer *seal.Signer) {
 	}
 }
 
+// Signer is the one that signs now.
+func (k *Keyring) Signer() *seal.Signer { return k.signer.Load() }
+
+// Knows says whether seals verify here under the key of that hint.
+func (k *Keyring) Knows(hint string) bool {
+	root := k.trust.Root()
+	return root != nil && slices.Contains(root.KeyHints(), hint)
+}
+
 // Current gives the material, or nil as long as the tag key or the trusted root
 // has not been there.
 func (k *Keyring) Current() *Material {
@@ -64,12 +74,13 @@ func (k *Keyring) Current() *Material {
 func (k *Keyring) Load(ctx context.Context) error { return k.trust.Load(ctx) }
 
 // Usable gives what refuses a trusted root, and the notary's published keys, under which
-// nothing can verify that this signer signs and the log at this URL answers.
-func Usable(signer *seal.Signer, logURL string) func(trustedRoot, notaryKeys []byte) error {
+// nothing can verify that the signer signs, which may be another each time, and the log at
+// this URL answers.
+func Usable(signer func() *seal.Signer, logURL string) func(trustedRoot, notaryKeys []byte) error {
 	return func(trustedRoot, notaryKeys []byte) error {
 		if err := seal.CheckLog(trustedRoot, logURL); err != nil {
 			return err
 		}
-		return published(signer, notaryKeys)
+		return published(signer(), notaryKeys)
 	}
 }

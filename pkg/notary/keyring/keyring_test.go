@@ -209,8 +209,9 @@ func TestTheKeyringHoldsWhatWasLastGood(t *testing.T) {
 	c := newAPI()
 	signer, err := Signer(t.Context(), c, ours)
 	must(t, err)
-	store := &trust.Store{API: c, Namespace: ours, Builders: verify.BuildersOf("test"), Usable: Usable(signer, sealtest.URL), Clock: clock.RealClock{}, Log: logr.Discard()}
+	store := &trust.Store{API: c, Namespace: ours, Builders: verify.BuildersOf("test"), Clock: clock.RealClock{}, Log: logr.Discard()}
 	ring := New(store, signer, seal.NewRecorder(log, clock.RealClock{}))
+	store.Usable = Usable(ring.Signer, sealtest.URL)
 	if err := ring.Load(t.Context()); err == nil || ring.Current() != nil {
 		t.Fatal("there is material without a tag key")
 	}
@@ -260,5 +261,15 @@ func TestTheKeyringHoldsWhatWasLastGood(t *testing.T) {
 	must(t, c.Update(t.Context(), n))
 	if err := ring.Load(t.Context()); reason.Of(err) != reason.KeyMismatch || ring.Current().Root != good {
 		t.Errorf("published keys without ours: %v", err)
+	}
+	// Once another signs, nothing asks for the one before it.
+	ring.Use(another)
+	if must(t, ring.Load(t.Context())); !ring.Knows(another.Hint()) || ring.Knows(signer.Hint()) {
+		t.Errorf("known are %v", ring.Current().Root.KeyHints())
+	}
+	n.Data[v1alpha1.NotaryKeyKey] = string(signer.PublicKeyPEM())
+	must(t, c.Update(t.Context(), n))
+	if err := ring.Load(t.Context()); reason.Of(err) != reason.KeyMismatch {
+		t.Errorf("published keys without the one that signs now: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -55,7 +56,9 @@ type Rotation struct {
 	After time.Duration
 	// Use takes the key that signs.
 	Use func(*seal.Signer)
-	Log logr.Logger
+	// Known says whether seals verify in this replica under a key; none signs before.
+	Known func(hint string) bool
+	Log   logr.Logger
 	// Now is the API server's time where nil.
 	Now func(context.Context) (time.Time, error)
 }
@@ -111,6 +114,12 @@ func (r *Rotation) Turn(ctx context.Context) error {
 }
 
 func (r *Rotation) turn(ctx context.Context, s *state) error {
+	if s.next != nil && s.spoilt() {
+		r.Use(s.current)
+		if err := r.discard(ctx, s); err != nil {
+			return err
+		}
+	}
 	if s.next == nil {
 		if !r.due(s) {
 			r.Use(s.current)
@@ -126,12 +135,16 @@ func (r *Rotation) turn(ctx context.Context, s *state) error {
 		return r.publish(ctx, s)
 	}
 	wait := handover
-	if s.compromised() {
+	if current := s.rule(s.current.Hint()); compromised(current) || ended(current, s.now.Add(overlap)) {
 		wait = handoverFast
 	}
 	if s.now.Before(from.Add(wait)) {
 		r.Use(s.current)
 		return nil
+	}
+	if !r.Known(s.next.Hint()) {
+		r.Use(s.current)
+		return fmt.Errorf("nothing verifies here under the successor of the signing key (%s) yet: it does not sign", s.next.Hint())
 	}
 	// The end first: whoever finds that without the switch makes the switch.
 	if err := r.end(ctx, s); err != nil {
@@ -174,15 +187,16 @@ func (r *Rotation) read(ctx context.Context) (*state, error) {
 }
 
 // due says whether the key needs a successor: it is old enough, somebody asked for one
-// since it was made, or it is in other hands.
+// since it was made, it is in other hands, or it ends.
 func (r *Rotation) due(s *state) bool {
 	made := s.secret.CreationTimestamp.Time
 	if t, err := time.Parse(time.RFC3339, string(s.secret.Data[madeKey])); err == nil {
 		made = t
 	}
-	// Compared as text: whoever asks has another clock.
-	asked := s.public.Data[v1alpha1.RotateKey] != string(s.secret.Data[askedKey])
-	return asked || s.compromised() || r.After != 0 && !made.IsZero() && s.now.Sub(made) >= r.After
+	rule := s.rule(s.current.Hint())
+	// What another key of a service has ended goes on for long enough that a notary which
+	// is about to stop makes none.
+	return s.asked() || compromised(rule) || ended(rule, s.now.Add(overlap)) || r.After != 0 && !made.IsZero() && s.now.Sub(made) >= r.After
 }
 
 func (s *state) rule(hint string) *verify.KeyRule {
@@ -193,9 +207,40 @@ func (s *state) rule(hint string) *verify.KeyRule {
 	return &s.rules.Keys[i]
 }
 
-func (s *state) compromised() bool {
-	rule := s.rule(s.current.Hint())
-	return rule != nil && rule.CompromisedFrom != nil
+// asked says that somebody has asked for a successor since one was made. It is compared
+// as text: whoever asks has another clock.
+func (s *state) asked() bool {
+	return s.public.Data[v1alpha1.RotateKey] != string(s.secret.Data[askedKey])
+}
+
+func compromised(rule *verify.KeyRule) bool { return rule != nil && rule.CompromisedFrom != nil }
+
+func ended(rule *verify.KeyRule, now time.Time) bool {
+	return rule != nil && rule.ValidUntil != nil && !now.Before(*rule.ValidUntil)
+}
+
+// spoilt says that the successor may be in other hands, too: it lay in one Secret with a
+// key that is, when somebody said so.
+func (s *state) spoilt() bool {
+	return compromised(s.rule(s.next.Hint())) || compromised(s.rule(s.current.Hint())) && s.asked()
+}
+
+// discard has a fresh successor take the place of one that may be in other hands. What
+// that one is published for ends first.
+func (r *Rotation) discard(ctx context.Context, s *state) error {
+	rule := s.rule(s.next.Hint())
+	if !compromised(rule) && holdsKey([]byte(s.public.Data[v1alpha1.NotaryKeyKey]), s.next.PublicKeyPEM()) {
+		if rule == nil {
+			s.rules.Keys = append(s.rules.Keys, verify.KeyRule{Hint: s.next.Hint()})
+			rule = s.rule(s.next.Hint())
+		}
+		rule.CompromisedFrom = s.rule(s.current.Hint()).CompromisedFrom
+		if err := s.writePublic(ctx, r.API); err != nil {
+			return err
+		}
+	}
+	r.Log.Info("The successor of the signing key may be in other hands; making another", "successor", s.next.Hint())
+	return r.makeNext(ctx, s)
 }
 
 // publishedFrom says since when the successor is published.
@@ -227,17 +272,14 @@ func (r *Rotation) makeNext(ctx context.Context, s *state) error {
 }
 
 func (r *Rotation) publish(ctx context.Context, s *state) error {
-	keys := s.public.Data[v1alpha1.NotaryKeyKey]
-	if !holdsKey([]byte(keys), s.next.PublicKeyPEM()) {
-		s.public.Data[v1alpha1.NotaryKeyKey] = keys + string(s.next.PublicKeyPEM())
-	}
+	s.addNext()
 	from := s.now.UTC()
 	if rule := s.rule(s.next.Hint()); rule != nil {
 		rule.ValidFrom = &from
 	} else {
 		s.rules.Keys = append(s.rules.Keys, verify.KeyRule{Hint: s.next.Hint(), ValidFrom: &from})
 	}
-	if err := r.writePublic(ctx, s); err != nil {
+	if err := s.writePublic(ctx, r.API); err != nil {
 		return err
 	}
 	r.Log.Info("Published the successor of the signing key", "successor", s.next.Hint())
@@ -256,16 +298,44 @@ func (r *Rotation) end(ctx context.Context, s *state) error {
 	} else {
 		rule.ValidUntil = &until
 	}
-	return r.writePublic(ctx, s)
+	return s.writePublic(ctx, r.API)
 }
 
-func (r *Rotation) writePublic(ctx context.Context, s *state) error {
+// addNext puts the successor among the public keys, in lines of its own.
+func (s *state) addNext() {
+	keys := s.public.Data[v1alpha1.NotaryKeyKey]
+	if holdsKey([]byte(keys), s.next.PublicKeyPEM()) {
+		return
+	}
+	if keys != "" && !strings.HasSuffix(keys, "\n") {
+		keys += "\n"
+	}
+	s.public.Data[v1alpha1.NotaryKeyKey] = keys + string(s.next.PublicKeyPEM())
+}
+
+// writePublic publishes what everybody can load, and nothing else: what nobody loads is
+// noticed by nobody until it is needed.
+func (s *state) writePublic(ctx context.Context, c client.Client) error {
 	raw, err := s.rules.JSON()
 	if err != nil {
 		return err
 	}
 	s.public.Data[v1alpha1.RulesKey] = string(raw)
-	return r.API.Update(ctx, &s.public)
+	var trusted corev1.ConfigMap
+	if err := c.Get(ctx, client.ObjectKey{Namespace: s.public.Namespace, Name: v1alpha1.ConfigMapTrustedRoot}, &trusted); err != nil {
+		return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapTrustedRoot, err)
+	}
+	d, err := verify.ParseDomain(v1alpha1.DomainInstalled, verify.Sources{
+		TrustedRoot: []byte(trusted.Data[v1alpha1.TrustedRootKey]), Keys: []byte(s.public.Data[v1alpha1.NotaryKeyKey]), Rules: raw,
+	})
+	if err == nil {
+		d.AnyBuilder = len(d.Builders) == 0 // each program knows those of its cluster
+		_, err = verify.New(d)
+	}
+	if err != nil {
+		return fmt.Errorf("nothing is published that does not load: configmaps %s and %s: %w", v1alpha1.ConfigMapNotaryKey, v1alpha1.ConfigMapTrustedRoot, err)
+	}
+	return c.Update(ctx, &s.public)
 }
 
 func (r *Rotation) switchOver(ctx context.Context, s *state) error {

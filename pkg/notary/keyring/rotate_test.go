@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,9 +30,12 @@ type turning struct {
 	api   client.Client
 	now   time.Time
 	used  *seal.Signer
+	err   error // of the last turn
 	log   *sealtest.Log
 	store *trust.Store
 	after time.Duration
+	// deaf is a replica that loads nothing.
+	deaf bool
 }
 
 func newTurning(t *testing.T, api client.Client, after time.Duration) *turning {
@@ -46,11 +50,20 @@ func newTurning(t *testing.T, api client.Client, after time.Duration) *turning {
 
 func (w *turning) turn() *seal.Signer {
 	w.Helper()
+	used := w.tried()
+	must(w, w.err)
+	return used
+}
+
+// tried is turn, which may fail.
+func (w *turning) tried() *seal.Signer {
+	w.Helper()
 	r := &Rotation{
 		API: w.api, Namespace: ours, After: w.after, Log: logr.Discard(), Use: func(s *seal.Signer) { w.used = s },
-		Now: func(context.Context) (time.Time, error) { return w.now, nil },
+		Known: func(hint string) bool { return !w.deaf && slices.Contains(w.root().KeyHints(), hint) },
+		Now:   func(context.Context) (time.Time, error) { return w.now, nil },
 	}
-	must(w, r.Turn(w.Context()))
+	w.err = r.Turn(w.Context())
 	return w.used
 }
 
@@ -202,4 +215,147 @@ func TestARotationThatIsCutShortGoesOn(t *testing.T) {
 			t.Errorf("with write %d failing: %d keys", failing+1, len(w.root().KeyHints()))
 		}
 	}
+}
+
+// private is a key of the signing key's Secret.
+func (w *turning) private(key string) *seal.Signer {
+	w.Helper()
+	s, err := seal.LoadSigner(secret(w, w.api, v1alpha1.SecretSigningKey).Data[key])
+	must(w, err)
+	return s
+}
+
+// Who reads the Secret while a successor waits in it has both keys.
+func TestASuccessorThatLayBesideACompromisedKeyNeverSigns(t *testing.T) {
+	w := newTurning(t, newAPI(), 0)
+	first := w.turn()
+	w.ask()
+	w.turn()
+	stolen := w.private(nextKey)
+	when := w.now.Add(-time.Hour)
+	w.now = w.now.Add(time.Minute)
+	from := w.now.Add(-time.Minute)
+	w.ask(verify.KeyRule{Hint: first.Hint(), CompromisedFrom: &when}, verify.KeyRule{Hint: stolen.Hint(), ValidFrom: &from})
+	for range 40 {
+		if w.turn().Hint() == stolen.Hint() {
+			t.Fatal("the thief's key signs")
+		}
+		w.now = w.now.Add(lookEvery)
+	}
+	if w.used.Hint() == first.Hint() {
+		t.Error("no other key signs")
+	}
+	w.sealed()
+	for _, key := range w.root().Domains()[0].Keys {
+		if bad := key.Hint == stolen.Hint() || key.Hint == first.Hint(); bad == key.Compromised.IsZero() {
+			t.Errorf("of the key %s it is said that it was stolen: %t", key.Hint, !bad)
+		}
+	}
+	// What was asked for once is not done again.
+	last := w.used.Hint()
+	if w.now = w.now.Add(time.Hour); w.turn().Hint() != last {
+		t.Error("it is replaced again")
+	}
+}
+
+// A successor that is named itself is not promoted; the key before it is well.
+func TestACompromisedSuccessorNeverSigns(t *testing.T) {
+	w := newTurning(t, newAPI(), 0)
+	w.turn()
+	w.ask()
+	w.turn()
+	stolen := w.private(nextKey)
+	when := w.now
+	w.ask(verify.KeyRule{Hint: stolen.Hint(), ValidFrom: &when, CompromisedFrom: &when})
+	for range 40 {
+		if w.turn().Hint() == stolen.Hint() {
+			t.Fatal("the thief's key signs")
+		}
+		w.sealed()
+		w.now = w.now.Add(lookEvery)
+	}
+	if len(w.root().KeyHints()) != 3 {
+		t.Errorf("published are %v", w.root().KeyHints())
+	}
+}
+
+// What cannot be loaded is not published, and a replica that has not loaded the successor
+// does not switch to it: the key before goes on.
+func TestNothingIsPublishedThatDoesNotLoad(t *testing.T) {
+	t.Run("where the PEM has no last newline", func(t *testing.T) {
+		w := newTurning(t, newAPI(), 0)
+		m := configMap(t, w.api, v1alpha1.ConfigMapNotaryKey)
+		m.Data[v1alpha1.NotaryKeyKey] = strings.TrimSpace(m.Data[v1alpha1.NotaryKeyKey])
+		must(t, w.api.Update(t.Context(), m))
+		first := w.turn()
+		w.ask()
+		w.turn()
+		if len(w.root().KeyHints()) != 2 {
+			t.Errorf("published are %v", w.root().KeyHints())
+		}
+		w.now = w.now.Add(handover)
+		if w.turn().Hint() == first.Hint() {
+			t.Error("it is not replaced")
+		}
+	})
+	t.Run("where the trusted root does not", func(t *testing.T) {
+		w := newTurning(t, newAPI(), 0)
+		first := w.turn()
+		m := configMap(t, w.api, v1alpha1.ConfigMapTrustedRoot)
+		good := m.Data[v1alpha1.TrustedRootKey]
+		m.Data[v1alpha1.TrustedRootKey] = "{}"
+		must(t, w.api.Update(t.Context(), m))
+		w.ask()
+		before := configMap(t, w.api, v1alpha1.ConfigMapNotaryKey).Data
+		if used := w.tried(); w.err == nil || used.Hint() != first.Hint() {
+			t.Errorf("error %v", w.err)
+		}
+		if now := configMap(t, w.api, v1alpha1.ConfigMapNotaryKey).Data; now[v1alpha1.NotaryKeyKey] != before[v1alpha1.NotaryKeyKey] || now[v1alpha1.RulesKey] != before[v1alpha1.RulesKey] {
+			t.Error("it was published")
+		}
+		m.Data[v1alpha1.TrustedRootKey] = good
+		must(t, w.api.Update(t.Context(), m))
+		w.turn()
+		w.now = w.now.Add(handover)
+		if w.turn().Hint() == first.Hint() {
+			t.Error("it is not replaced")
+		}
+	})
+	t.Run("where this replica does not load it", func(t *testing.T) {
+		w := newTurning(t, newAPI(), 0)
+		first := w.turn()
+		w.ask()
+		w.turn()
+		w.now, w.deaf = w.now.Add(handover), true
+		if used := w.tried(); w.err == nil || used.Hint() != first.Hint() || w.private(PrivateKeyKey).Hint() != first.Hint() {
+			t.Errorf("error %v; it signs under what it does not know: %t", w.err, used.Hint() != first.Hint())
+		}
+		w.deaf = false
+		if w.turn().Hint() == first.Hint() {
+			t.Error("it is not replaced")
+		}
+	})
+}
+
+// Whoever goes back from a key service to the Secret finds a key there that has ended.
+func TestAKeyThatHasEndedIsReplaced(t *testing.T) {
+	w := newTurning(t, newAPI(), 0)
+	first := w.turn()
+	ends := w.now.Add(serviceOverlap)
+	m := configMap(t, w.api, v1alpha1.ConfigMapNotaryKey)
+	raw, err := (verify.Rules{Keys: []verify.KeyRule{{Hint: first.Hint(), ValidUntil: &ends}}}).JSON()
+	must(t, err)
+	m.Data[v1alpha1.RulesKey] = string(raw)
+	must(t, w.api.Update(t.Context(), m))
+	w.turn()
+	if len(secret(t, w.api, v1alpha1.SecretSigningKey).Data[nextKey]) != 0 {
+		t.Error("a notary that is about to stop makes a key")
+	}
+	w.now = ends.Add(time.Hour)
+	w.turn()
+	w.now = w.now.Add(handoverFast)
+	if w.turn().Hint() == first.Hint() {
+		t.Fatal("the key that has ended signs")
+	}
+	w.sealed()
 }

@@ -30,9 +30,12 @@ var errHandover = errors.New("the key of the key service was published just now,
 // ServiceSigner gives a signer whose key a key service holds, by its URI. The operator
 // says which key signs by saying which URI: one that is not published yet is published,
 // and those before it end. It signs once everybody knows it, which an error says until
-// then.
-func ServiceSigner(ctx context.Context, c client.Client, namespace, uri string) (*seal.Signer, error) {
+// then. One that does not fit, as the caller says, is not published.
+func ServiceSigner(ctx context.Context, c client.Client, namespace, uri string, fits func(*seal.Signer) error) (*seal.Signer, error) {
 	signer, err := seal.LoadKMSSigner(ctx, uri)
+	if err == nil {
+		err = fits(signer)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +51,7 @@ func publishService(ctx context.Context, c client.Client, namespace string, sign
 	if err != nil {
 		return err
 	}
-	s := state{public: *m, next: signer}
+	s := &state{public: *m, next: signer}
 	if s.rules, err = verify.ParseRules([]byte(m.Data[v1alpha1.RulesKey])); err != nil {
 		return mismatch("ConfigMap %s: %v", m.Name, err)
 	}
@@ -58,7 +61,7 @@ func publishService(ctx context.Context, c client.Client, namespace string, sign
 	}
 	rule := s.rule(signer.Hint())
 	switch {
-	case rule != nil && rule.CompromisedFrom != nil, rule != nil && rule.ValidUntil != nil && !now.Before(*rule.ValidUntil):
+	case compromised(rule), ended(rule, now):
 		return mismatch("the key of the key service (%s) has ended, or is in other hands, as %s in ConfigMap %s says", signer.Hint(), v1alpha1.RulesKey, m.Name)
 	case holdsKey([]byte(m.Data[v1alpha1.NotaryKeyKey]), signer.PublicKeyPEM()):
 		if rule != nil && rule.ValidFrom != nil && now.Before(rule.ValidFrom.Add(serviceHandover)) {
@@ -81,13 +84,8 @@ func publishService(ctx context.Context, c client.Client, namespace string, sign
 		}
 	}
 	s.rules.Keys = append(s.rules.Keys, verify.KeyRule{Hint: signer.Hint(), ValidFrom: &from})
-	raw, err := s.rules.JSON()
-	if err != nil {
-		return err
-	}
-	m.Data[v1alpha1.NotaryKeyKey] += string(signer.PublicKeyPEM())
-	m.Data[v1alpha1.RulesKey] = string(raw)
-	if err := c.Update(ctx, m); err != nil {
+	s.addNext()
+	if err := s.writePublic(ctx, c); err != nil {
 		return fmt.Errorf("configmap %s: %w", m.Name, err)
 	}
 	return errHandover

@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
@@ -18,6 +21,7 @@ func TestAKeyOfAServiceReplacesTheOneBefore(t *testing.T) {
 	api := newAPI()
 	before, err := Signer(t.Context(), api, ours)
 	must(t, err)
+	must(t, api.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: made(ours, v1alpha1.ConfigMapTrustedRoot), Data: map[string]string{v1alpha1.TrustedRootKey: string(sealtest.NewLog(t).TrustedRoot)}}))
 	key, err := seal.NewKey()
 	must(t, err)
 	service, err := seal.LoadSigner(key)
