@@ -109,8 +109,12 @@ spec:
 // victim's.
 func (c *consumer) pointer(v *victim, provenance string) *v1alpha1.ArtifactSeal {
 	s := &v1alpha1.ArtifactSeal{
-		ObjectMeta: metav1.ObjectMeta{Namespace: c.ns, Name: artifact.SealName(c.location, string(c.uid))},
-		Spec:       v.seal.Spec,
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: c.ns, Name: artifact.SealName(c.location, string(c.uid)),
+			// As the notary labels them: what has no label is not even looked at.
+			Labels: map[string]string{"workflows.argoproj.io/workflow": c.name, v1alpha1.LabelLocation: artifact.LocationName(c.location)},
+		},
+		Spec: v.seal.Spec,
 	}
 	s.Spec.Location.Key = c.location.Key
 	s.Spec.Workflow = v1alpha1.ObjectRef{Name: c.name, UID: c.uid}
