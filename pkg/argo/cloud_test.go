@@ -143,8 +143,8 @@ func TestWhatResemblesAnIdentityIsRefused(t *testing.T) {
 func TestWhichServerOfACloudIsAskedOnlyArgosConfigurationSays(t *testing.T) {
 	for name, value := range map[string]string{
 		"STORAGE_EMULATOR_HOST": "http://evil.example", "GOOGLE_CLOUD_UNIVERSE_DOMAIN": "evil.example", "GCE_METADATA_HOST": "evil.example",
-		"GOOGLE_APPLICATION_CREDENTIALS": "/mainctrfs/work/key.json", "GOOGLE_API_USE_CLIENT_CERTIFICATE": "true", "GOOGLE_API_GO_EXPERIMENTAL_DISABLE_NEW_AUTH_LIB": "true",
-		"AZURE_AUTHORITY_HOST": "https://login.evil.example/", "AZURE_FEDERATED_TOKEN_FILE": "/mainctrfs/work/token", "AZURE_CLIENT_CERTIFICATE_PATH": "/mainctrfs/work/key",
+		"GOOGLE_APPLICATION_CREDENTIALS": "/mainctrfs/scratch/key.json", "GOOGLE_API_USE_CLIENT_CERTIFICATE": "true", "GOOGLE_API_GO_EXPERIMENTAL_DISABLE_NEW_AUTH_LIB": "true",
+		"AZURE_AUTHORITY_HOST": "https://login.evil.example/", "AZURE_FEDERATED_TOKEN_FILE": "/mainctrfs/scratch/token", "AZURE_CLIENT_CERTIFICATE_PATH": "/mainctrfs/scratch/key",
 		"AZURE_CLIENT_SECRET": "x", "AZURE_USERNAME": "x", "IDENTITY_ENDPOINT": "http://evil.example", "MSI_ENDPOINT": "http://evil.example",
 	} {
 		for container, of := range map[string]func(*corev1.Pod) *corev1.Container{"init": initOf, "wait": waitOf} {

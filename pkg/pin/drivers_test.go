@@ -318,7 +318,7 @@ func TestArgosDriverOfGCS(t *testing.T) {
 func TestArgosDriverOfAzure(t *testing.T) {
 	at := os.Getenv("ARGOSEAL_AZURITE")
 	if at == "" {
-		t.Skip("ARGOSEAL_AZURITE names no Azurite")
+		t.Skip("ARGOSEAL_AZURITE names no Azurite: it is an npm package, which nothing else here needs Node for, and no Go module stands in for it")
 	}
 	// Argo takes the account from the host, and no DNS knows that name.
 	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
