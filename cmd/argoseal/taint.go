@@ -15,8 +15,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/policy"
-	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/trace"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // taintOptions are the flags of taint.
@@ -131,7 +131,7 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		}
 		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "revocation %s is made; looking for what was made from it\n", r.Name)
 	}
-	links, err := o.links(cmd, api, root.Verify, r)
+	links, err := o.links(cmd, api, root, r)
 	if err != nil {
 		return err
 	}
@@ -163,20 +163,21 @@ func (r taintReport) table(to io.Writer) error {
 
 // links reads and verifies every record. One that does not hold is told of, and left out:
 // the gate refuses it anyway.
-func (o *taintOptions) links(cmd *cobra.Command, api client.Client, verified func([]byte) (*provenance.Statement, error), r *v1alpha1.Revocation) ([]trace.Link, error) {
+func (o *taintOptions) links(cmd *cobra.Command, api client.Client, root *verify.Root, r *v1alpha1.Revocation) ([]trace.Link, error) {
 	var links []trace.Link
 	err := o.each(cmd, api, func(p *v1alpha1.Provenance) error {
 		if p.Status.Bundle == "" {
 			return nil
 		}
-		s, err := verified([]byte(p.Status.Bundle))
-		if err == nil && (s.Step.Namespace != p.Namespace || s.Step.Pod.UID != p.Name) {
+		result, err := root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
+		if err == nil && (result.Statement.Step.Namespace != p.Namespace || result.Statement.Step.Pod.UID != p.Name) {
 			err = fmt.Errorf("it is the seal of another pod")
 		}
 		if err != nil {
 			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "record %s/%s is left out: %s\n", p.Namespace, p.Name, printable(err.Error()))
 			return nil
 		}
+		s := result.Statement
 		named := policy.RevokedBy(r, s)
 		for _, sub := range s.Subjects {
 			for _, d := range r.Spec.Digests {

@@ -45,10 +45,8 @@ func Parse(payload []byte) (*Statement, error) {
 
 func parse(payload []byte, version int) (*Facts, error) {
 	var wire wireStatement
-	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&wire); err != nil {
-		return nil, fmt.Errorf("not a statement of build type %s: %w", buildType(version), err)
+	if err := decode(payload, &wire, "build type "+buildType(version)); err != nil {
+		return nil, err
 	}
 	if err := fields.Check(&wire, version); err != nil {
 		return nil, err
@@ -67,20 +65,54 @@ func parse(payload []byte, version int) (*Facts, error) {
 	return facts, nil
 }
 
+// decode reads a payload of bounded size that has no field which is not known.
+func decode(payload []byte, into any, what string) error {
+	if len(payload) == 0 || len(payload) > MaxPayload {
+		return fmt.Errorf("statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fmt.Errorf("not a statement of %s: %w", what, err)
+	}
+	return nil
+}
+
+// wireRun is what statements of both build types say of a run.
+type wireRun struct {
+	Builder struct {
+		ID      string            `json:"id"`
+		Version map[string]string `json:"version"`
+	} `json:"builder"`
+	Metadata struct {
+		InvocationID string `json:"invocationId"`
+		StartedOn    string `json:"startedOn"`
+		FinishedOn   string `json:"finishedOn"`
+	} `json:"metadata"`
+}
+
+// read gives the builder, and when the run began and ended.
+func (w *wireRun) read() (b Builder, started, finished time.Time, err error) {
+	if b, err = ParseBuilderID(w.Builder.ID); err != nil {
+		return b, started, finished, err
+	}
+	if started, err = time.Parse(time.RFC3339, w.Metadata.StartedOn); err != nil {
+		return b, started, finished, fmt.Errorf("startedOn: %w", err)
+	}
+	if finished, err = time.Parse(time.RFC3339, w.Metadata.FinishedOn); err != nil {
+		return b, started, finished, fmt.Errorf("finishedOn: %w", err)
+	}
+	return b, started, finished, nil
+}
+
 // facts reads the statement. It checks only what Build does not: Build runs on
 // the result, and writes the types anew.
 func (w *wireStatement) facts() (*Facts, error) {
 	definition, run := &w.Predicate.BuildDefinition, &w.Predicate.RunDetails
 	f := &Facts{}
 	var err error
-	if f.Builder, err = ParseBuilderID(run.Builder.ID); err != nil {
+	if f.Builder, f.StartedAt, f.FinishedAt, err = run.read(); err != nil {
 		return nil, err
-	}
-	if f.StartedAt, err = time.Parse(time.RFC3339, run.Metadata.StartedOn); err != nil {
-		return nil, fmt.Errorf("startedOn: %w", err)
-	}
-	if f.FinishedAt, err = time.Parse(time.RFC3339, run.Metadata.FinishedOn); err != nil {
-		return nil, fmt.Errorf("finishedOn: %w", err)
 	}
 	for _, s := range w.Subject {
 		f.Subjects = append(f.Subjects, Subject{
@@ -236,17 +268,7 @@ type wirePredicate struct {
 		InternalParameters   wireInternal     `json:"internalParameters"`
 		ResolvedDependencies []wireDescriptor `json:"resolvedDependencies"`
 	} `json:"buildDefinition"`
-	RunDetails struct {
-		Builder struct {
-			ID      string            `json:"id"`
-			Version map[string]string `json:"version"`
-		} `json:"builder"`
-		Metadata struct {
-			InvocationID string `json:"invocationId"`
-			StartedOn    string `json:"startedOn"`
-			FinishedOn   string `json:"finishedOn"`
-		} `json:"metadata"`
-	} `json:"runDetails"`
+	RunDetails wireRun `json:"runDetails"`
 }
 
 // wireDigest is a DigestSet with sha256 and nothing else.

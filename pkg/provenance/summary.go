@@ -95,14 +95,9 @@ func ParseSummary(payload []byte) (SummaryFacts, error) {
 }
 
 func parseSummary(payload []byte) (f SummaryFacts, err error) {
-	if len(payload) == 0 || len(payload) > MaxPayload {
-		return f, fmt.Errorf("statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
-	}
 	var w wireSummary
-	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&w); err != nil {
-		return f, fmt.Errorf("not a statement of type %s: %w", SummaryType, err)
+	if err := decode(payload, &w, "type "+SummaryType); err != nil {
+		return f, err
 	}
 	p := &w.Predicate
 	if f.Builder, err = ParseBuilderID(p.Verifier.ID); err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -25,24 +24,13 @@ func ParseWorkflow(payload []byte) (WorkflowFacts, error) {
 }
 
 func parseWorkflow(payload []byte) (f WorkflowFacts, err error) {
-	if len(payload) == 0 || len(payload) > MaxPayload {
-		return f, fmt.Errorf("statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
-	}
 	var w wireWorkflow
-	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&w); err != nil {
-		return f, fmt.Errorf("not a statement of build type %s: %w", WorkflowBuildType, err)
-	}
-	definition, run := &w.Predicate.BuildDefinition, &w.Predicate.RunDetails
-	if f.Builder, err = ParseBuilderID(run.Builder.ID); err != nil {
+	if err := decode(payload, &w, "build type "+WorkflowBuildType); err != nil {
 		return f, err
 	}
-	if f.StartedAt, err = time.Parse(time.RFC3339, run.Metadata.StartedOn); err != nil {
-		return f, fmt.Errorf("startedOn: %w", err)
-	}
-	if f.FinishedAt, err = time.Parse(time.RFC3339, run.Metadata.FinishedOn); err != nil {
-		return f, fmt.Errorf("finishedOn: %w", err)
+	definition := &w.Predicate.BuildDefinition
+	if f.Builder, f.StartedAt, f.FinishedAt, err = w.Predicate.RunDetails.read(); err != nil {
+		return f, err
 	}
 	f.Subjects = w.subjects()
 	var d Definition
@@ -109,17 +97,7 @@ type wireWorkflow struct {
 			InternalParameters   wireWorkflowInternal `json:"internalParameters"`
 			ResolvedDependencies []wireDescriptor     `json:"resolvedDependencies"`
 		} `json:"buildDefinition"`
-		RunDetails struct {
-			Builder struct {
-				ID      string            `json:"id"`
-				Version map[string]string `json:"version"`
-			} `json:"builder"`
-			Metadata struct {
-				InvocationID string `json:"invocationId"`
-				StartedOn    string `json:"startedOn"`
-				FinishedOn   string `json:"finishedOn"`
-			} `json:"metadata"`
-		} `json:"runDetails"`
+		RunDetails wireRun `json:"runDetails"`
 	} `json:"predicate"`
 }
 

@@ -292,7 +292,7 @@ func (f *found) add(r *v1alpha1.Provenance, keys *keyring.Material) error {
 		return notYet("pod %s has no final record", r.Spec.Pod.Name)
 	case c.Status != metav1.ConditionTrue:
 		switch reason.Code(c.Reason) {
-		case reason.NothingToSeal, reason.OutputAbsent, reason.UploadFailed: // nothing lies in the store
+		case reason.NothingToSeal, reason.OutputAbsent, reason.UploadFailed: // nothing is known to be in the store
 		default:
 			f.missing++
 		}
