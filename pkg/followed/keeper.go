@@ -173,33 +173,14 @@ func (keeping) NeedLeaderElection() bool { return false }
 
 // Start looks until ctx ends: when something changed, and after a while.
 func (k keeping) Start(ctx context.Context) error {
-	backoff := wait.Backoff{Duration: pause, Factor: 2, Steps: 32, Cap: 30 * time.Second}
-	again := backoff
-	said := ""
-	for {
-		next, problem := lookAgain, ""
-		if err := k.Look(ctx); err != nil && ctx.Err() == nil {
-			next, problem = again.Step(), err.Error()
-			if problem != said {
-				k.Log.Error(err, "Argo's namespaces cannot be looked at; going on with what is known")
-			}
-		} else {
-			again = backoff
-		}
-		said = problem
-		timer := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-k.changed:
-			timer.Stop()
-			select { // what changes together is looked at once
-			case <-ctx.Done():
-				return nil
-			case <-time.After(pause):
-			}
-		case <-timer.C:
-		}
-	}
+	cluster.Looker{
+		Look: k.Look, Changed: k.changed, Gather: pause, Every: lookAgain, Retry: retryLook,
+		Failed: func(err error) {
+			k.Log.Error(err, "Argo's namespaces cannot be looked at; going on with what is known")
+		},
+	}.Run(ctx)
+	return nil
 }
+
+// retryLook is how soon what could not be looked at is looked at again.
+var retryLook = wait.Backoff{Duration: pause, Factor: 2, Steps: 32, Cap: 30 * time.Second}

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -95,28 +93,11 @@ func (reading) NeedLeaderElection() bool { return false }
 
 // Start reads until ctx ends: when something changed, and after a while.
 func (r reading) Start(ctx context.Context) error {
-	backoff := wait.Backoff{Duration: pause, Factor: 2, Steps: 32, Cap: 30 * time.Second}
-	again := backoff
-	said := ""
-	for {
-		next, problem := lookAgain, ""
-		if err := r.Load(ctx); err != nil && ctx.Err() == nil {
-			next, problem = again.Step(), err.Error()
-			if problem != said {
-				r.Log.Error(err, "It cannot be read which Argo runs; going on with what is known")
-			}
-		} else {
-			again = backoff
-		}
-		said = problem
-		timer := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-r.changed:
-			timer.Stop()
-		case <-timer.C:
-		}
-	}
+	cluster.Looker{
+		Look: r.Load, Changed: r.changed, Every: lookAgain, Retry: retryLook,
+		Failed: func(err error) {
+			r.Log.Error(err, "It cannot be read which Argo runs; going on with what is known")
+		},
+	}.Run(ctx)
+	return nil
 }

@@ -220,38 +220,16 @@ func (keeper) NeedLeaderElection() bool { return false }
 
 // Start looks until ctx ends: when something changed, and after a while.
 func (k keeper) Start(ctx context.Context) error {
-	retry := backoff()
-	said := ""
-	for {
-		next, problem := lookAgain, ""
-		if err := k.Load(ctx); err != nil {
-			next, problem = retry.Step(), strings.ReplaceAll(err.Error(), "\n", "; ")
-			k.say(err, problem, said)
-		} else {
-			retry = backoff()
-		}
-		said = problem
-		timer := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-k.changed:
-			timer.Stop()
-		case <-timer.C:
-		}
-	}
+	cluster.Looker{Look: k.Load, Failed: k.say, Changed: k.changed, Every: lookAgain, Retry: backoff()}.Run(ctx)
+	return nil
 }
 
-// say logs a problem once, as long as it stays the same.
-func (k keeper) say(err error, problem, said string) {
-	switch {
-	case problem == said:
-	case errors.Is(err, errMissing):
-		k.Log.Info("Waiting for keys or roots", "problem", problem)
-	default:
-		k.Log.Error(err, "Keys or roots cannot be loaded; going on with those before")
+func (k keeper) say(err error) {
+	if errors.Is(err, errMissing) {
+		k.Log.Info("Waiting for keys or roots", "problem", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return
 	}
+	k.Log.Error(err, "Keys or roots cannot be loaded; going on with those before")
 }
 
 func backoff() wait.Backoff {
