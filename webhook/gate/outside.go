@@ -46,8 +46,8 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers ev
 				continue
 			}
 			found, no := e.whole(ctx, candidate{in: in, namespace: seal.Namespace, seal: seal, at: l, foreign: true})
-			if no == nil || no.Code.Retryable() {
-				return found, no
+			if no == nil || no.Code.Retryable() || no.Code == reason.Revoked {
+				return found, no // what is revoked comes in by no other policy
 			}
 			why, nothing = no, false
 			break

@@ -380,6 +380,21 @@ func TestTheSealOfATrustedProducerCounts(t *testing.T) {
 	}
 }
 
+// TestWhatIsRevokedComesInByNoOtherPolicy: an artifact whose seal is revoked is not
+// admitted as one from outside with any content.
+func TestWhatIsRevokedComesInByNoOtherPolicy(t *testing.T) {
+	w, _ := trusting(t)
+	w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("wide", allowS3(everything, anyContent)))
+	w.revocations = []v1alpha1.Revocation{{ObjectMeta: metav1.ObjectMeta{Name: "stolen"}, Spec: v1alpha1.RevocationSpec{Reason: "stolen", Workflows: []string{libUID}}}}
+	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.Revoked {
+		t.Errorf("verdict is %+v", v)
+	}
+	w.revocations = nil
+	if v := w.evaluate(t); !v.Allowed {
+		t.Errorf("its twin is refused: %v", v.Refusal)
+	}
+}
+
 func TestSealsOfOtherWorkflows(t *testing.T) {
 	later := func(t *testing.T, w *world, namespace string, change func(*provenance.Facts)) *v1alpha1.ArtifactSeal {
 		return w.elsewhere(t, namespace, laterUID, laterUID, now.Add(-time.Minute), change)
