@@ -52,8 +52,8 @@ demo: cluster-up build tools-demo ## Show what is sealed and what is refused, on
 ##@ Test it
 
 .PHONY: test
-test: ## Unit, golden, integration, end to end, linters, generated files; with MORE=conformance that, too. Takes the cluster down at the end.
-	@trap '$(MAKE) cluster-down' EXIT; \
+test: ## Unit, golden, integration, end to end, linters, generated files; with MORE=conformance that, too. Takes the cluster down before and at the end.
+	@$(MAKE) cluster-down; trap '$(MAKE) cluster-down' EXIT; \
 	times=; \
 	for stage in tools generated lint integration e2e $(MORE); do \
 		began=$$SECONDS; echo "== $$stage"; $(MAKE) $$stage; \

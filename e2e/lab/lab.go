@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -204,17 +205,17 @@ func (l *Lab) Discard(ctx context.Context, name string) error {
 	return nil
 }
 
-// Namespaces lists the namespaces whose name begins with a prefix, also those
-// that are being deleted.
-func (l *Lab) Namespaces(ctx context.Context, prefix string) ([]string, error) {
+// Namespaces are the names of those whose name begins with a prefix, by UID, also
+// those that are being deleted.
+func (l *Lab) Namespaces(ctx context.Context, prefix string) (map[types.UID]string, error) {
 	var list corev1.NamespaceList
 	if err := l.Client.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list namespaces: %w", err)
 	}
-	var names []string
+	names := map[types.UID]string{}
 	for _, ns := range list.Items {
 		if strings.HasPrefix(ns.Name, prefix) {
-			names = append(names, ns.Name)
+			names[ns.UID] = ns.Name
 		}
 	}
 	return names, nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/argoseal/argoseal/e2e/cluster/part"
 	"github.com/argoseal/argoseal/e2e/lab"
@@ -52,13 +54,16 @@ func TestMain(m *testing.M) {
 		_ = f.Value.Set(atOnce) // a number
 	}
 	code := 1
-	err := install()
+	earlier, err := namespaces()
+	if err == nil {
+		err = install()
+	}
 	if err == nil {
 		err = counts()
 	}
 	if err == nil {
 		code = m.Run()
-		err = leftBehind()
+		err = leftBehind(earlier)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "suite:", err)
@@ -132,24 +137,30 @@ func isSet(name string) (set bool) {
 	return set
 }
 
-// leftBehind waits until every namespace of a test is gone. One that does not
-// go is a bug: something of ours holds it.
-func leftBehind() error {
+// namespaces are those of tests, by their UID: before any test runs, what an earlier
+// run left that was cut.
+func namespaces() (map[types.UID]string, error) {
 	l, err := connect()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx := context.Background()
-	left := []string{"(unknown)"}
-	err = lab.Eventually(ctx, 4*time.Minute, func(ctx context.Context) (bool, error) {
-		names, err := l.Namespaces(ctx, prefix)
+	return l.Namespaces(context.Background(), prefix)
+}
+
+// leftBehind waits until every namespace that these tests made is gone. One that
+// does not go is a bug: something of ours holds it.
+func leftBehind(earlier map[types.UID]string) error {
+	left := map[types.UID]string{"": "(unknown)"}
+	err := lab.Eventually(context.Background(), 4*time.Minute, func(context.Context) (bool, error) {
+		now, err := namespaces()
 		if err == nil {
-			left = names
+			maps.DeleteFunc(now, func(uid types.UID, _ string) bool { _, there := earlier[uid]; return there })
+			left = now
 		}
 		return err == nil && len(left) == 0, nil
 	})
 	if err != nil {
-		return fmt.Errorf("namespaces do not go away: %s", strings.Join(left, ", "))
+		return fmt.Errorf("namespaces do not go away: %s", strings.Join(slices.Sorted(maps.Values(left)), ", "))
 	}
 	return nil
 }
