@@ -1,8 +1,6 @@
 package measurement
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,32 +9,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/text"
 )
-
-// Limits of a measurement.
-const (
-	// MaxMessage is the longest termination message that the kubelet keeps of
-	// one container, in bytes. It keeps the last ones and cuts silently.
-	MaxMessage = 4096
-	// maxMessages is what the kubelet keeps of all containers of one pod.
-	maxMessages = 12288
-	// DefaultMessage is what fits whatever is in the pod, up to 12 containers.
-	DefaultMessage = 1024
-	// MinMessage is room for a header and one line that says what is wrong.
-	MinMessage = 256
-)
-
-const (
-	messageMagic = "argoseal/1"
-	// problemMark begins what is wrong with an output.
-	problemMark = "!"
-	// plainMark begins the tree digest of an archive with executable files, as it
-	// would be without their exec bits.
-	plainMark = "+"
-)
-
-// ErrTooLarge says that the entries of a measurement do not fit.
-var ErrTooLarge = errors.New("measurement has no room")
 
 // Entry is what the sidecar saw of one output.
 type Entry struct {
@@ -73,78 +47,6 @@ type Problem struct {
 // nothing by itself; the notary trusts it because the kubelet carried it.
 type Measurement []Entry
 
-// MessageLimit is how many bytes of a termination message the kubelet keeps in
-// a pod with that many containers of all kinds.
-func MessageLimit(containers int) int {
-	if containers < 1 {
-		containers = 1
-	}
-	return min(MaxMessage, maxMessages/containers)
-}
-
-// Encode writes the termination message, and what goes to the log beside it:
-// nothing if the message has room for all of it, below limit bytes. If it does
-// not, the log has the whole measurement, as far as MaxLogged bytes have room for
-// its files, and the message says so, with all entries or, where there is no room
-// for these either, without any. It fails with ErrTooLarge if MaxLogged bytes
-// have no room for the entries.
-//
-// Message and log are a header with the number of entries and the SHA-256 of
-// what follows, because the kubelet cuts silently, then one line an entry, which
-// gives the form if it is not FormTar. Below the line of a directory its files
-// follow, indented. The message's last line says what is in the log.
-func (m Measurement) Encode(limit int) (message, log string, err error) {
-	if err := m.validate(); err != nil {
-		return "", "", err
-	}
-	limit = min(limit, MaxMessage)
-	message, all, err := m.text(limit)
-	if err == nil && all {
-		return message, "", nil
-	}
-	if log, _, err = m.text(MaxLogged); err != nil {
-		return "", "", err
-	}
-	logged := newLogged(log).line()
-	count := strconv.Itoa(len(m))
-	if message = withHeader(count, m.lines()+logged); len(message) > limit {
-		message = withHeader(count, logged)
-	}
-	return message, log, nil
-}
-
-// text is the measurement in so many bytes: with the files that there is room
-// for, and whether these are all.
-func (m Measurement) text(limit int) (text string, all bool, err error) {
-	count := strconv.Itoa(len(m))
-	need := len(withHeader(count, m.lines()))
-	if need > limit {
-		return "", false, fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), need, limit)
-	}
-	var body strings.Builder
-	all = true
-	for _, e := range m {
-		body.WriteString(e.line())
-		files := indented(e.files())
-		if need+len(files) > limit {
-			all = false
-			continue
-		}
-		need += len(files)
-		body.WriteString(files)
-	}
-	return withHeader(count, body.String()), all, nil
-}
-
-// lines are the entries without their files.
-func (m Measurement) lines() string {
-	var b strings.Builder
-	for _, e := range m {
-		b.WriteString(e.line())
-	}
-	return b.String()
-}
-
 // validate wants entries, each for another output.
 func (m Measurement) validate() error {
 	if len(m) == 0 {
@@ -159,88 +61,6 @@ func (m Measurement) validate() error {
 			return fmt.Errorf("output %q is there twice", e.Output)
 		}
 		seen[e.Output] = true
-	}
-	return nil
-}
-
-// fileIndent begins the line of a file.
-const fileIndent = " "
-
-func indented(list content.Files) string {
-	var b strings.Builder
-	for _, f := range list {
-		b.WriteString(fileIndent + f.Line())
-	}
-	return b.String()
-}
-
-// Decode reads a termination message strictly: anything that Encode
-// would not have written byte for byte is MeasurementIncomplete, nothing at
-// all is MeasurementMissing, and a message that says why there is no
-// measurement is a refusal with the code that it gives. If there is more of the
-// measurement in the log, it says what; then the measurement has no files, or is
-// nil if the message has none of it.
-func Decode(message string) (Measurement, *Logged, error) {
-	if message == "" {
-		return nil, nil, reason.New(reason.MeasurementMissing, "the termination message is empty")
-	}
-	return decodeWithin(message, MaxMessage)
-}
-
-func decodeWithin(text string, limit int) (Measurement, *Logged, error) {
-	m, logged, err := decode(text, limit)
-	var refusal *reason.Error
-	if errors.As(err, &refusal) {
-		return nil, nil, refusal
-	}
-	if err != nil {
-		return nil, nil, reason.Wrap(reason.MeasurementIncomplete, err, "%v", err)
-	}
-	return m, logged, nil
-}
-
-func decode(text string, limit int) (Measurement, *Logged, error) {
-	if len(text) > limit {
-		return nil, nil, fmt.Errorf("measurement has %d bytes, at most %d are kept", len(text), limit)
-	}
-	head, body, found := strings.Cut(text, "\n")
-	fields := strings.Split(head, " ")
-	if !found || len(fields) != 3 || fields[0] != messageMagic {
-		return nil, nil, errors.New("message does not begin with the header of a measurement")
-	}
-	count := fields[1]
-	if withHeader(count, body) != text {
-		return nil, nil, errors.New("checksum of the message does not match, it was cut or altered")
-	}
-	if !strings.HasSuffix(body, "\n") {
-		return nil, nil, errors.New("message does not end with a line")
-	}
-	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
-	if count == problemCount {
-		return nil, nil, decodeProblem(lines)
-	}
-	var logged *Logged
-	if last := len(lines) - 1; strings.HasPrefix(lines[last], loggedMark) {
-		var err error
-		if logged, err = parseLogged(lines[last]); err != nil {
-			return nil, nil, err
-		}
-		lines = lines[:last]
-	}
-	m, err := decodeEntries(lines)
-	if err != nil {
-		return nil, nil, err
-	}
-	if logged == nil {
-		return m, nil, countIs(count, len(m))
-	}
-	return m, logged, logged.take(count, m)
-}
-
-// countIs wants a header to count so many entries.
-func countIs(count string, entries int) error {
-	if count != strconv.Itoa(entries) || entries == 0 {
-		return fmt.Errorf("header counts %.20q entries, there are %d", count, entries)
 	}
 	return nil
 }
@@ -336,6 +156,17 @@ func decodeBytes(fields []string) (Found, error) {
 // line is the entry's own, without its files.
 func (e Entry) line() string { return e.Output + " " + e.Found.spell() + "\n" }
 
+// fileIndent begins the line of a file.
+const fileIndent = " "
+
+func indented(list content.Files) string {
+	var b strings.Builder
+	for _, f := range list {
+		b.WriteString(fileIndent + f.Line())
+	}
+	return b.String()
+}
+
 // files are those that the entry lists.
 func (e Entry) files() content.Files {
 	b, _ := e.Found.(Bytes)
@@ -399,8 +230,66 @@ func (p Problem) validate() error {
 	return nil
 }
 
-// withHeader puts the header before a body.
-func withHeader(count, body string) string {
-	sum := sha256.Sum256([]byte(body))
-	return messageMagic + " " + count + " " + base64.RawURLEncoding.EncodeToString(sum[:]) + "\n" + body
+const (
+	// problemCount stands where the count would, in a message that says why
+	// there is no measurement.
+	problemCount = "!"
+	// maxNote bounds a note, in bytes, so that an output with a problem needs about
+	// as much of a message as one with digests.
+	maxNote = 160
+)
+
+// NewProblem is a problem whose note may quote what a step named its files.
+func NewProblem(code reason.Code, text string) Problem {
+	return Problem{Code: code, Note: note(text)}
+}
+
+// EncodeProblem writes the termination message of a sidecar that has no
+// measurement, and says why. Decoding it gives a refusal with this code:
+// MeasurementIncomplete, ForeignProcess, or Internal for any other. It always fits
+// into MinMessage bytes.
+func EncodeProblem(code reason.Code, format string, args ...any) string {
+	if !ofMeasurement(code) {
+		code = reason.Internal
+	}
+	return withHeader(problemCount, string(code)+" "+note(fmt.Sprintf(format, args...))+"\n")
+}
+
+func decodeProblem(lines []string) error {
+	code, text, found := strings.Cut(lines[0], " ")
+	c := reason.Code(code)
+	switch {
+	case len(lines) != 1 || !found || !isNote(text):
+		return errors.New("message does not say in one line why there is no measurement")
+	case !ofMeasurement(c):
+		return fmt.Errorf("message gives the unknown problem %.40q", code)
+	}
+	return reason.New(c, "%s", text)
+}
+
+// ofMeasurement says whether a code can be why there is no measurement.
+func ofMeasurement(c reason.Code) bool {
+	return c == reason.MeasurementIncomplete || c == reason.ForeignProcess || c == reason.Internal
+}
+
+func unprintable(r rune) bool { return r < 0x20 || r > 0x7e }
+
+// note makes one short line of printable ASCII of a text; everything else in it
+// is escaped as in Go.
+func note(s string) string {
+	var b strings.Builder
+	for _, r := range text.Prefix(s, maxNote) {
+		if unprintable(r) {
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return strings.TrimSpace(text.Prefix(b.String(), maxNote))
+}
+
+// isNote says whether note may have written it.
+func isNote(s string) bool {
+	return len(s) <= maxNote && !strings.ContainsFunc(s, unprintable) && strings.TrimSpace(s) == s
 }

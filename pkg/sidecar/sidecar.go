@@ -2,15 +2,18 @@ package sidecar
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -122,4 +125,175 @@ func reserved(pod *corev1.Pod) string {
 
 func named(name string) func(corev1.Container) bool {
 	return func(c corev1.Container) bool { return c.Name == name }
+}
+
+// Check says whether the final pod has exactly the containers and volumes that
+// Add would have given it, where it would have put them, init's mounts as Add
+// restricts them, and wait's template and fixed kill command. What the API server and other webhooks add elsewhere does not
+// matter; ours they must leave alone but for resources, pull policy, the identity that a
+// cloud gives to every container, and what the operator says is added, which cannot make a measurement wrong.
+func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
+	bare := without(pod)
+	if name := reserved(bare); name != "" {
+		return reason.New(reason.NameTaken, "%s", name)
+	}
+	want, err := design(bare, step, pins, cfg)
+	if err != nil {
+		return err
+	}
+	ours := map[string]*corev1.Container{argo.SignerContainer: want.signer, argo.VerifyContainer: want.verify}
+	for _, check := range []func(*corev1.Pod, string, *corev1.Container) error{checkPresence, cfg.checkContent} {
+		for _, name := range []string{argo.SignerContainer, argo.VerifyContainer} {
+			if err := check(pod, name, ours[name]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := checkVolume(pod, want.volume); err != nil {
+		return err
+	}
+	if err := checkPlaces(pod, step, want); err != nil {
+		return err
+	}
+	if !cfg.Unhanded {
+		if err := argo.CheckHanded(pod); err != nil {
+			return err
+		}
+	}
+	switch v, found := pod.Annotations[layout.AnnotationKillWait]; {
+	case !found:
+		return reason.New(reason.SidecarMissing, "annotation %s", layout.AnnotationKillWait)
+	case v != layout.KillWait:
+		return reason.New(reason.WaitAltered, "annotation %s is not %s", layout.AnnotationKillWait, layout.KillWait)
+	}
+	return nil
+}
+
+// StepOf reads what a pod that was admitted says about its step: as argo.Parse,
+// and with the logs among the outputs if its signer is told to measure them. Of a
+// pod whose tag is ours that is what the tag says, or Check would have refused
+// it; of any other it says nothing.
+func StepOf(pod *corev1.Pod) (*argo.Step, error) {
+	step, err := argo.Parse(pod)
+	if err == nil && measuresLogs(pod) {
+		step = step.WithLogs()
+	}
+	return step, err
+}
+
+func measuresLogs(pod *corev1.Pod) bool {
+	i := slices.IndexFunc(pod.Spec.InitContainers, named(argo.SignerContainer))
+	return i >= 0 && slices.ContainsFunc(pod.Spec.InitContainers[i].Args, func(arg string) bool {
+		text, found := strings.CutPrefix(arg, flagOutput)
+		s, err := measurement.ParseStaged(text)
+		return found && err == nil && s.Log
+	})
+}
+
+// without returns a copy of pod without what stands in the places of ours.
+func without(pod *corev1.Pod) *corev1.Pod {
+	bare := pod.DeepCopy()
+	bare.Spec.InitContainers = slices.DeleteFunc(bare.Spec.InitContainers, func(c corev1.Container) bool {
+		return c.Name == argo.SignerContainer || c.Name == argo.VerifyContainer
+	})
+	bare.Spec.Volumes = slices.DeleteFunc(bare.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.Name == volumeNoToken
+	})
+	return bare
+}
+
+// checkPresence wants one of our containers once, or not where want is nil.
+func checkPresence(pod *corev1.Pod, name string, want *corev1.Container) error {
+	have := 0
+	for _, c := range pod.Spec.InitContainers {
+		if c.Name == name {
+			have++
+		}
+	}
+	switch {
+	case want == nil && have > 0:
+		return reason.New(reason.SidecarAltered, "container %s has nothing to do here", name)
+	case want != nil && have == 0:
+		return reason.New(reason.SidecarMissing, "container %s", name)
+	case have > 1:
+		return reason.New(reason.SidecarAltered, "there are %d containers %s", have, name)
+	}
+	return nil
+}
+
+// checkContent compares one of our containers, field by field.
+func (cfg Config) checkContent(pod *corev1.Pod, name string, want *corev1.Container) error {
+	if want == nil {
+		return nil
+	}
+	i := slices.IndexFunc(pod.Spec.InitContainers, named(name))
+	have := cfg.Additions.Without(argo.WithoutCloudIdentity(pod.Spec.InitContainers[i], pod.Spec.Volumes))
+	if field := difference(have, *want); field != "" {
+		return reason.New(reason.SidecarAltered, "container %s has another %s than it was given", name, field)
+	}
+	return nil
+}
+
+// difference names the first field in which a container is not the wanted one.
+func difference(have, want corev1.Container) string {
+	for _, c := range []*corev1.Container{&have, &want} {
+		// Quotas, limit ranges and the API server fill these.
+		c.Resources, c.ResizePolicy, c.ImagePullPolicy = corev1.ResourceRequirements{}, nil, ""
+	}
+	h, w := reflect.ValueOf(have), reflect.ValueOf(want)
+	for i := range h.NumField() {
+		if !equality.Semantic.DeepEqual(h.Field(i).Interface(), w.Field(i).Interface()) {
+			return h.Type().Field(i).Name
+		}
+	}
+	return ""
+}
+
+// checkVolume compares our volume, or wants none, and keeps others from it.
+func checkVolume(pod *corev1.Pod, want *corev1.Volume) error {
+	var have []corev1.Volume
+	for _, v := range pod.Spec.Volumes {
+		if v.Name == volumeNoToken {
+			have = append(have, v)
+		}
+	}
+	switch {
+	case want == nil && len(have) > 0:
+		return reason.New(reason.SidecarAltered, "volume %s has nothing to do here", volumeNoToken)
+	case want != nil && len(have) == 0:
+		return reason.New(reason.SidecarMissing, "volume %s", volumeNoToken)
+	case want != nil && (len(have) > 1 || !equality.Semantic.DeepEqual(have[0], *want)):
+		return reason.New(reason.SidecarAltered, "volume %s is not the one it was", volumeNoToken)
+	}
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		for _, m := range c.VolumeMounts {
+			if m.Name == volumeNoToken && c.Name != argo.SignerContainer && c.Name != argo.VerifyContainer {
+				return reason.New(reason.ForeignMount, "container %s mounts %s", c.Name, m.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// checkPlaces wants verify directly after init and the signer last: verify
+// must be done before anyone else can touch the inputs, and the kubelet stops
+// native sidecars in the order opposite to theirs. Init must not write where
+// verify does not look.
+func checkPlaces(pod *corev1.Pod, step *argo.Step, want parts) error {
+	list := pod.Spec.InitContainers
+	if want.verify != nil {
+		i := slices.IndexFunc(list, named(argo.VerifyContainer))
+		if i == 0 || list[i-1].Name != layout.ContainerInit {
+			return reason.New(reason.SidecarAltered, "container %s does not come directly after init", argo.VerifyContainer)
+		}
+		for _, m := range list[i-1].VolumeMounts {
+			if mainFiles(m) && !m.ReadOnly && !looked(m, step) {
+				return reason.New(reason.SidecarAltered, "init may write to volume %s, which container %s does not see", m.Name, argo.VerifyContainer)
+			}
+		}
+	}
+	if want.signer != nil && list[len(list)-1].Name != argo.SignerContainer {
+		return reason.New(reason.SidecarAltered, "container %s is not the last init container", argo.SignerContainer)
+	}
+	return nil
 }

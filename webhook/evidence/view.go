@@ -6,14 +6,15 @@ import (
 	"errors"
 	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
-	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // Consumer is who asks: a step of a workflow, by its pod, or only a namespace.
@@ -46,6 +47,80 @@ func NewView(source Source, trust Trust, verified *Verified, consumer Consumer) 
 
 func lookupFailed(what string, err error) *reason.Error {
 	return reason.Wrap(reason.LookupFailed, err, "%s could not be read", what)
+}
+
+// Plain is an error without its code's remedy, which belongs to another reader.
+func Plain(err error) string {
+	var e *reason.Error
+	if errors.As(err, &e) {
+		return string(e.Code) + ": " + e.Detail
+	}
+	return err.Error()
+}
+
+// prepared is what was read for all inputs of a step at once. Each input would else cost
+// a list of the workflow's pods, and some reads for its seals.
+type prepared struct {
+	inputs []argo.Input
+	// pods of the workflow.
+	pods    []Producer
+	writers map[asked]Writers
+	// listed: all are the seals of the workflow, and seals the same by their names.
+	listed bool
+	all    []v1alpha1.ArtifactSeal
+	seals  map[string]*v1alpha1.ArtifactSeal
+	// at are the seals of other workflows at the inputs' places, by namespace.
+	at map[string][]v1alpha1.ArtifactSeal
+}
+
+// asked is an input, as far as it says who may have written it.
+type asked struct {
+	name, uri string
+	archive   content.Archive
+}
+
+func askedBy(in argo.Input) asked { return asked{in.Name, in.URI(), in.Archive()} }
+
+// Prepare reads what the inputs need, where the source answers for many. What pods and
+// their records say is read for all of them before what seals say, so that a seal that
+// replaces another between the two reads is seen.
+func (v *View) Prepare(ctx context.Context, inputs []argo.Input) *reason.Error {
+	source, ok := v.source.(Batched)
+	if !ok {
+		return nil
+	}
+	inputs = slices.DeleteFunc(slices.Clone(inputs), func(in argo.Input) bool {
+		return in.Source != argo.SourceStore || in.Location().Validate() != nil
+	})
+	if len(inputs) == 0 {
+		return nil
+	}
+	pods, err := source.All(ctx, v.consumer.Namespace, v.consumer.Workflow)
+	if err != nil {
+		return lookupFailed("the pods of this workflow", err)
+	}
+	p := &prepared{inputs: inputs, pods: pods, writers: map[asked]Writers{}, at: map[string][]v1alpha1.ArtifactSeal{}}
+	v.prepared = p
+	for _, in := range inputs {
+		found, no := v.Writers(ctx, in)
+		if no != nil {
+			return no
+		}
+		p.writers[askedBy(in)] = found
+	}
+	seals, all, err := source.SealsOf(ctx, v.consumer.Namespace, v.consumer.Workflow)
+	if err != nil {
+		return lookupFailed("the ArtifactSeals of this workflow", err)
+	}
+	if all {
+		p.listed, p.all, p.seals = true, seals, map[string]*v1alpha1.ArtifactSeal{}
+		for i := range seals {
+			if seals[i].Namespace == v.consumer.Namespace {
+				p.seals[seals[i].Name] = &seals[i]
+			}
+		}
+	}
+	return nil
 }
 
 // Seal finds the consumer's workflow's seal for a location: nil if it has none.
@@ -133,232 +208,59 @@ func LocationOf(s *v1alpha1.ArtifactSeal) artifact.Location {
 	return artifact.Location{Scheme: artifact.Scheme(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
 }
 
-// Sealed is what a seal states that holds.
-type Sealed struct {
-	// Namespace is the one whose record has the statement.
-	Namespace string
-	Seal      *v1alpha1.ArtifactSeal
-	Statement *provenance.Statement
-	// Subject is the one that the seal is about.
-	Subject provenance.Subject
-	// LogURL is the base URL of the transparency log.
-	LogURL string
+// producers are the pods that may have written an input.
+func (v *View) producers(ctx context.Context, in argo.Input) ([]Producer, error) {
+	if v.prepared != nil {
+		return v.prepared.pods, nil
+	}
+	return v.source.Producers(ctx, v.consumer.Namespace, v.consumer.Workflow, in)
 }
 
-// Verify follows a seal of a namespace to its Provenance, verifies the bundle there,
-// and finds the subject that is about this location, with the seal's digest.
-func (v *View) Verify(ctx context.Context, namespace string, seal *v1alpha1.ArtifactSeal, at artifact.Location) (Sealed, *reason.Error) {
-	result, no := v.Statement(ctx, namespace, seal)
-	if no != nil {
-		return Sealed{}, no
+// seal gets one of the workflow's seals, by its name: nil if there is none. It is a
+// copy.
+func (v *View) seal(ctx context.Context, name string) (*v1alpha1.ArtifactSeal, error) {
+	if v.prepared != nil && v.prepared.listed {
+		return v.prepared.seals[name].DeepCopy(), nil
 	}
-	subject, no := match(result.Statement, seal, at.URI())
-	if no != nil {
-		return Sealed{}, no
-	}
-	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL}, nil
+	return v.source.Seal(ctx, v.consumer.Namespace, name)
 }
 
-// named are the ways in which a bundle does not count that are no tampering.
-var named = []reason.Code{reason.TooNew, reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.BuilderNotTrusted}
+// sealsOf are the seals of the workflow.
+func (v *View) sealsOf(ctx context.Context) ([]v1alpha1.ArtifactSeal, error) {
+	if v.prepared != nil && v.prepared.listed {
+		return v.prepared.all, nil
+	}
+	return v.source.Seals(ctx, v.consumer.Namespace, labels.Set{layout.LabelWorkflow: v.consumer.Workflow})
+}
 
-// Statement follows a seal to its Provenance, in this namespace, and verifies the
-// bundle there.
-func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.ArtifactSeal) (*verify.Result, *reason.Error) {
-	record, err := v.record(ctx, namespace, seal.Spec.Provenance)
-	if err != nil {
-		return nil, lookupFailed("its Provenance", err)
+// sealsAt are the seals of a namespace with this value of v1alpha1.LabelLocation, and
+// maybe others.
+func (v *View) sealsAt(ctx context.Context, namespace, location string) ([]v1alpha1.ArtifactSeal, error) {
+	p := v.prepared
+	source, ok := v.source.(Batched)
+	if p == nil || !ok {
+		return v.source.Seals(ctx, namespace, labels.Set{v1alpha1.LabelLocation: location})
 	}
-	if record == nil {
-		return nil, reason.New(reason.ProvenanceInvalid, "its ArtifactSeal names Provenance %.80q, which does not exist", seal.Spec.Provenance)
-	}
-	switch f := fateOf(record); {
-	case f.ending == open:
-		return nil, reason.New(reason.ProvenancePending, "the seal of pod %s is on its way", record.Spec.Pod.Name)
-	case f.ending != sealed:
-		return nil, reason.New(reason.NotSealed, "the Provenance of pod %s says %s: %s", record.Spec.Pod.Name, f.reason, f.message)
-	}
-	if v.trust.Root == nil {
-		return nil, reason.New(reason.TrustedRootNotReady, "the Provenance of pod %s cannot be verified", record.Spec.Pod.Name)
-	}
-	result, known := v.verified.of(v.trust.Root, record)
-	if !known {
-		bundled, err := v.bundled(ctx, namespace, record)
-		if err != nil {
-			return nil, lookupFailed("its Provenance", err)
+	found, read := p.at[namespace]
+	if !read {
+		var all []string
+		for _, in := range p.inputs {
+			for _, l := range in.Locations() {
+				all = append(all, artifact.LocationName(l))
+			}
 		}
-		result, err = v.verified.in(v.trust.Root, bundled)
-		if err != nil {
-			return nil, invalid(record, err)
-		}
-	}
-	statement := result.Statement
-	// The API server keeps one object a name: a bundle under another pod's name
-	// is an old one put in a new one's place.
-	if statement.Step.Pod.UID == "" || statement.Step.Pod.UID != record.Name {
-		return nil, reason.New(reason.ProvenanceInvalid, "Provenance %s carries the statement about another pod, %s (%s)", record.Name, statement.Step.Pod.Name, statement.Step.Pod.UID)
-	}
-	return result, nil
-}
-
-// invalid says why a record's bundle does not hold.
-func invalid(record *v1alpha1.Provenance, err error) *reason.Error {
-	code := reason.ProvenanceInvalid
-	if slices.Contains(named, reason.Of(err)) {
-		code = reason.Of(err)
-	}
-	return reason.Wrap(code, err, "the bundle of Provenance %s: %s", record.Name, Plain(err))
-}
-
-// match finds the subject that is about this location and says that the
-// pointer speaks of it too: same URI and same digest in the same subject.
-func match(s *provenance.Statement, seal *v1alpha1.ArtifactSeal, uri string) (provenance.Subject, *reason.Error) {
-	digest, err := artifact.ParseDigest(seal.Spec.SHA256)
-	if err != nil {
-		return provenance.Subject{}, reason.New(reason.SubjectMismatch, "its ArtifactSeal has no digest")
-	}
-	subject, err := s.Match(uri, digest)
-	if err != nil {
-		return provenance.Subject{}, reason.Wrap(reason.SubjectMismatch, err, "%s", Plain(err))
-	}
-	tree, err := artifact.ParseDigest(string(subject.Tree))
-	if err != nil || seal.Spec.TreeDigest != "" && seal.Spec.TreeDigest != string(tree) {
-		return provenance.Subject{}, reason.New(reason.SubjectMismatch, "its ArtifactSeal and the statement have different tree digests")
-	}
-	return subject, nil
-}
-
-// Plain is an error without its code's remedy, which belongs to another reader.
-func Plain(err error) string {
-	var e *reason.Error
-	if errors.As(err, &e) {
-		return string(e.Code) + ": " + e.Detail
-	}
-	return err.Error()
-}
-
-// Files are the files of a sealed directory, which its record lists. Only a list that
-// gives the tree of the verified subject is one.
-func (v *View) Files(ctx context.Context, s Sealed) (content.Files, *reason.Error) {
-	name := s.Seal.Spec.Provenance
-	if v.listing == nil || v.listing.Name != name || v.listing.Namespace != s.Namespace {
-		record, err := v.whole(ctx, s.Namespace, name)
-		if err != nil || record == nil {
-			return nil, lookupFailed("its Provenance", err)
-		}
-		v.listing = record
-	}
-	text := ""
-	for _, o := range v.listing.Status.Outputs {
-		if o.Name == s.Subject.Output {
-			text = o.Files
-		}
-	}
-	if text == "" {
-		return nil, reason.New(reason.FilesUnknown, "the files in output %s of pod %s are not listed", s.Subject.Output, v.listing.Spec.Pod.Name)
-	}
-	files, err := content.ParseFiles(text)
-	if err != nil || files.Tree() != s.Subject.Tree {
-		return nil, reason.New(reason.ProvenanceInvalid, "the files that Provenance %s lists are not those of the sealed directory", v.listing.Name)
-	}
-	return files, nil
-}
-
-// maxKept bounds the bundles that one evaluation keeps, in bytes: some dozens of
-// ordinary ones. A step can have thousands of producers, whose author decides how
-// large their bundles are.
-const maxKept = 1 << 20
-
-// bundled is a record with its bundle, read again if that was not kept.
-func (v *View) bundled(ctx context.Context, namespace string, record *v1alpha1.Provenance) (*v1alpha1.Provenance, error) {
-	if record.Status.Bundle != "" {
-		return record, nil
-	}
-	again, err := v.whole(ctx, namespace, record.Name)
-	switch {
-	case err != nil:
-		return nil, err
-	case again == nil:
-		return nil, errors.New("it is gone")
-	}
-	return again, nil
-}
-
-// whole gets a Provenance with all that it has.
-func (v *View) whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
-	if s, ok := v.source.(Abridged); ok {
-		return s.Whole(ctx, namespace, name)
-	}
-	return v.source.Provenance(ctx, namespace, name)
-}
-
-// record gets a Provenance, at most once in an evaluation, without its lists of
-// files, and without its bundle if others are kept already: they can be large,
-// and there can be many records.
-func (v *View) record(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
-	key := namespace + "/" + name
-	if known, ok := v.records[key]; ok {
-		return known, nil
-	}
-	record, err := v.source.Provenance(ctx, namespace, name)
-	if err != nil {
-		return nil, err
-	}
-	if record != nil && record.Name != name {
-		return nil, errors.New("the API server gave another object")
-	}
-	if record != nil {
-		record = record.DeepCopy()
-		for i := range record.Status.Outputs {
-			record.Status.Outputs[i].Files = ""
-		}
-		record.Status.Envelope = ""
-		if size := len(record.Status.Bundle); v.kept+size > maxKept {
-			record.Status.Bundle = ""
-		} else {
-			v.kept += size
-		}
-	}
-	v.records[key] = record
-	return record, nil
-}
-
-// ending is how a record ends. The zero value: it has not.
-type ending int
-
-const (
-	open ending = iota
-	sealed
-	unsealed
-)
-
-// fate is what a Provenance says of its pod.
-type fate struct {
-	ending  ending
-	reason  reason.Code
-	message string
-}
-
-// Final says whether a record has said its last word: sealed, or why never.
-func Final(p *v1alpha1.Provenance) bool { return fateOf(p).ending != open }
-
-// fateOf reads the one condition. What is not plainly final is not final.
-func fateOf(p *v1alpha1.Provenance) fate {
-	if p == nil {
-		return fate{}
-	}
-	for _, c := range p.Status.Conditions {
-		if c.Type != v1alpha1.ConditionSealed {
-			continue
-		}
-		f := fate{reason: reason.Code(c.Reason), message: c.Message}
+		slices.Sort(all)
+		all = slices.Compact(all)
+		var err error
+		found, err = source.SealsAt(ctx, namespace, all)
 		switch {
-		case c.Status == metav1.ConditionTrue:
-			f.ending = sealed
-		case c.Status == metav1.ConditionFalse && f.reason != reason.Pending && f.reason != "":
-			f.ending = unsealed
+		case reason.Of(err) == reason.PrefixUnsupported && len(all) > 1:
+			// Together they are too many: those of one place may not be.
+			return v.source.Seals(ctx, namespace, labels.Set{v1alpha1.LabelLocation: location})
+		case err != nil:
+			return nil, err
 		}
-		return f
+		p.at[namespace] = found
 	}
-	return fate{}
+	return found, nil
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/lru"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -18,6 +21,39 @@ import (
 	"github.com/argoseal/argoseal/pkg/tag"
 	"github.com/argoseal/argoseal/webhook/evidence"
 )
+
+// Gate decides. Its fields are set once; it is safe for concurrent use.
+type Gate struct {
+	Identity argo.Identity
+	Sidecar  sidecar.Config
+	// Cluster is this cluster's name in builder.id.
+	Cluster string
+	// Quick may lag behind the API server; Live is the API server.
+	Quick, Live evidence.Source
+	Definitions Definitions
+	// Recent is the Workflow of that namespace, name and UID, if it was read from
+	// Definitions just now; nil: nothing is remembered. It admits, and nothing is
+	// refused by it.
+	Recent   func(namespace, name, uid string) *definition.Workflow
+	Policies Policies
+	Epochs   Epochs
+	// Verified remembers bundles that verified.
+	Verified *evidence.Verified
+	// Settled remembers namespaces whose mode has counted for long enough; nil:
+	// nothing is remembered.
+	Settled *lru.Cache
+	Clock   clock.PassiveClock
+	// Requeue is how long Argo's controller waits before it tries to make a pod
+	// again.
+	Requeue time.Duration
+}
+
+// For is a gate that differs in which Argo it trusts.
+func (g *Gate) For(id argo.Identity) *Gate {
+	other := *g
+	other.Identity, other.Sidecar.ExecutorUsers, other.Sidecar.Additions = id, id.ExecutorUsers, id.Additions
+	return &other
+}
 
 // Admission is a request to create a pod.
 type Admission struct {
@@ -261,4 +297,33 @@ func (g *Gate) unguarded(ctx context.Context, step *argo.Step, wf *definition.Wo
 		return []string{observed(no.Error())}
 	}
 	return nil
+}
+
+const (
+	// beforeDeadline is how much nearer than Argo's next try a deadline may be: the
+	// next try has to begin a second before it, and a busy controller comes late.
+	beforeDeadline = 5 * time.Second
+	// afterDeadline is how long after a deadline Argo's controller may not have seen
+	// it pass: its clock is not ours.
+	afterDeadline = 2 * time.Second
+)
+
+// InPlace says whether a client that is told to come later with this pod has to try
+// again in place, because Argo's controller might not come by itself.
+//
+// In the last second before a workflow's deadline it makes no pod, and does not ask
+// itself to look again (createWorkflowPod of v3.7.18 and v4.0.2): a step that was to
+// be tried again just then neither runs nor ends until the controller looks at every
+// workflow, up to 20 minutes later. So none of its tries may end shortly before a
+// deadline. Nor does it come back for pods that delete artifacts.
+func (g *Gate) InPlace(pod *corev1.Pod) bool {
+	if argo.IsAuxiliary(pod) {
+		return true
+	}
+	deadline := argo.Deadline(pod)
+	if deadline.IsZero() {
+		return false
+	}
+	left := deadline.Sub(g.Clock.Now())
+	return left <= g.Requeue+beforeDeadline && left >= -afterDeadline
 }

@@ -4,15 +4,16 @@
 //
 //	1 genuine.go   made by Argo, for a Workflow that is there and counts
 //	2 locate.go    which seals can vouch for an input: for all of it, for a directory
-//	               it is a part of, or for its parts (collection.go); outside.go where
-//	               none is this workflow's
+//	               it is a part of, or for its parts (several.go, collection.go); or
+//	               none of this workflow's
 //	3 evaluate.go  vouch: the seal verifies (package evidence),
 //	4              policies want it,
 //	5              it is by the step that the definition names (origin.go),
 //	6              and nobody wrote there since (package evidence)
 //	7 pins.go      what the pod's check is to find
 //
-// waiting.go says whom to send away for a moment, and whom not.
+// admission.go has the Gate, and asks all that of a pod that is to be created;
+// change.go is about pods that are stored, copies.go about Workflows.
 //
 // It trusts the API server about what it stores, our own tag keys and the trusted
 // root. The mutating webhook's result is no evidence: the validating side evaluates

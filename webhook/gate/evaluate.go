@@ -41,6 +41,12 @@ func (g *Gate) EvaluateLive(ctx context.Context, step *argo.Step, wf *definition
 	return g.evaluate(ctx, step, wf, mode, trust, nil)
 }
 
+// Policies are those that apply in a namespace. An error is a *reason.Error: they
+// have not been read, or one cannot be evaluated.
+type Policies interface {
+	For(namespace string) (policy.Set, error)
+}
+
 func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust evidence.Trust, quick evidence.Source) Verdict {
 	if step == nil {
 		return Verdict{Refusal: reason.New(reason.Internal, "there is no step to decide on")}

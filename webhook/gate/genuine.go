@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
@@ -97,6 +99,15 @@ func (g *Gate) recent(step *argo.Step) *definition.Workflow {
 	return wf
 }
 
+// Definitions are what workflows are to run, by the API server's word.
+type Definitions interface {
+	// Workflow gets a live Workflow: nil if there is none.
+	Workflow(ctx context.Context, namespace, name string) (*definition.Workflow, error)
+	// Template gets a live WorkflowTemplate of a namespace, or one of the cluster:
+	// nil if there is none.
+	Template(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error)
+}
+
 // owner reads the step's Workflow: nil if it has none.
 func (g *Gate) owner(ctx context.Context, step *argo.Step) (*definition.Workflow, error) {
 	if step.Workflow == "" {
@@ -174,6 +185,12 @@ func reserved(pod *corev1.Pod) (string, bool) {
 	return "", false
 }
 
+// Epochs say since when the guards have held in a namespace, by what the API server
+// says now. An error that is no *reason.Error is the API server's.
+type Epochs interface {
+	At(ctx context.Context, namespace string) (epoch.Moment, error)
+}
+
 // held refuses a Workflow that does not count, because the guards have not held
 // since it was made: others may have changed its definition under way, or put
 // copies of templates into its status, and what its steps made before would then
@@ -202,3 +219,41 @@ func (g *Gate) moment(ctx context.Context, namespace string) (epoch.Moment, erro
 	}
 	return g.Epochs.At(ctx, namespace)
 }
+
+// settled has a step wait that would not be sealed because the namespace has had
+// its mode for some seconds only. That is for honest users alone, and the notary
+// asks again: what cannot be read keeps nobody waiting, and what is not on record
+// yet only the first steps of a workflow.
+func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow) *reason.Error {
+	if len(step.Outputs) == 0 {
+		return nil
+	}
+	if g.Settled != nil {
+		if _, known := g.Settled.Get(a.NamespaceUID); known {
+			return nil
+		}
+	}
+	m, err := g.moment(ctx, step.Namespace)
+	switch {
+	case reason.Of(err) == reason.GuardsUnknown && g.Clock.Since(wf.Created) < recording:
+		return reason.From(err).InPlace(1)
+	case err != nil:
+		return nil //nolint:nilerr // the notary asks again
+	}
+	if wait := m.Settles(g.Clock.Now()); wait > 0 {
+		no := reason.New(reason.GuardsUnknown, "namespace %s has just got its mode, and what is made from now on counts in some seconds", step.Namespace)
+		return no.InPlace(int32(min(math.Ceil(wait.Seconds()), longestSettling)))
+	}
+	if g.Settled != nil {
+		g.Settled.Add(m.UID, true)
+	}
+	return nil
+}
+
+// longestSettling bounds how long a client is asked to try again in place: longer
+// is what two clocks differ.
+const longestSettling = 5
+
+// recording is how old a workflow is when the record of its namespace is not waited
+// for any more: the notary takes a label in at once, unless it is down.
+const recording = 10 * time.Second

@@ -3,11 +3,20 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/evidence"
 )
@@ -165,4 +174,164 @@ func (e *evaluation) lacks(in argo.Input, path string, dir vouched, writers evid
 		return no
 	}
 	return nil
+}
+
+// outside decides on an input that no seal of this workflow is about. Policies
+// are asked only if none of its steps declares the location, by the word of the
+// API server itself: what is quick to read may not know of the step yet, and
+// what a step was to produce and did not seal does not come from outside.
+//
+// The seal of another workflow comes first: it says more than a policy can. That is
+// asked for, too, where steps of this one were to store something there, and none did
+// by now, at a key that the definition gives: of a cache, they find what is left of a
+// run before.
+//
+// all are the writers of this workflow, and writers those that count.
+func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers evidence.Writers) (accepted, *reason.Error) {
+	why, nothing := writers.Whole().Unsealed()
+	if why.Code == reason.NoProvenance && isLog(in, e.origins[in.Name]) {
+		why = reason.New(reason.NoProvenance, "it is a log that Argo archives, and it has no seal: those of its step were not sealed").Advise(
+			"Install Argoseal with sealLogs=true and run the workflow again, or have a ClusterProvenancePolicy allow the place")
+	}
+	if (!all.Declared() || nothing && isLiteral(e.origins[in.Name], in)) && e.live {
+		for _, l := range in.Locations() {
+			seal, no := e.view.LastSeal(ctx, e.policies.ProducerNamespaces(), l)
+			switch {
+			case no != nil:
+				return accepted{}, no
+			case seal == nil:
+				continue
+			}
+			found, no := e.whole(ctx, candidate{in: in, namespace: seal.Namespace, seal: seal, at: l, foreign: true})
+			if no == nil || no.Code.Retryable() || no.Code == reason.Revoked {
+				return found, no // what is revoked comes in by no other policy
+			}
+			why, nothing = no, false
+			break
+		}
+	}
+	if !all.Declared() && e.live {
+		found, no, speaks := e.external(in)
+		if speaks {
+			return found, no
+		}
+		why = unallowed(in, why, no)
+	}
+	if nothing && e.mayBeAbsent(in) {
+		return pinAbsent(in), nil
+	}
+	return accepted{}, e.elsewhereHere(ctx, in, why)
+}
+
+// elsewhereHere says of an input without a seal which other workflow of the namespace
+// sealed something there last, if one did. That is for people: nothing rests on it.
+func (e *evaluation) elsewhereHere(ctx context.Context, in argo.Input, why *reason.Error) *reason.Error {
+	if why.Code != reason.NoProvenance || !e.live {
+		return why
+	}
+	for _, l := range in.Locations() {
+		seal, no := e.view.LastSeal(ctx, []string{e.step.Namespace}, l)
+		if no != nil || seal == nil {
+			continue
+		}
+		more := *why
+		more.Detail += fmt.Sprintf("; workflow %.80s of this namespace sealed it, which counts where a ClusterProvenancePolicy says so (allow.producers, sameNamespace)", seal.Spec.Workflow.Name)
+		return &more
+	}
+	return why
+}
+
+// isLog says whether an input is what Argo archives of a container's log: what is taken
+// from an output that is called so, or by the key that it has.
+func isLog(in argo.Input, o graph.Origins) bool {
+	container, log := strings.CutSuffix(path.Base(in.Location().Key), ".log")
+	return log && (len(o.Outputs) == 0 && container == layout.ContainerMain ||
+		slices.ContainsFunc(o.Outputs, func(out graph.Output) bool { return out.Name == container+"-logs" }))
+}
+
+// mayBeAbsent says whether an input of which nothing is known is admitted as absent.
+// Only where the definition alone gives its place is it the definition that calls it
+// optional: with what a step reports as its output, that comes from the report.
+func (e *evaluation) mayBeAbsent(in argo.Input) bool {
+	o := e.origins[in.Name]
+	return in.Optional && e.mayPinAbsent() && len(o.Outputs) == 0 && isLiteral(o, in)
+}
+
+// mayBeGone says whether it is the definition that calls an input from a store optional:
+// what somebody sealed may have gone since.
+func (e *evaluation) mayBeGone(in argo.Input) bool {
+	o := e.origins[in.Name]
+	byAll := !slices.ContainsFunc(o.Outputs, func(out graph.Output) bool { return !out.Optional })
+	return in.Source == argo.SourceStore && in.Optional && byAll && (len(o.Outputs) > 0 || isLiteral(o, in))
+}
+
+// mayPinAbsent says whether any input is admitted as absent: only by the word of
+// the API server itself, and not in modes that let the step run whatever is there,
+// where it would cost its seal.
+func (e *evaluation) mayPinAbsent() bool {
+	return e.live && e.consumer.Mode == v1alpha1.ModeEnforce
+}
+
+// external decides on an input that no seal can vouch for, by policies alone. It is
+// false where none speaks of it.
+func (e *evaluation) external(in argo.Input) (found accepted, refusal *reason.Error, speaks bool) {
+	from := policy.External{URI: in.URI()}
+	for _, d := range in.Doubts() {
+		from.Doubts = append(from.Doubts, policy.Doubt(d))
+	}
+	admitted := e.policies.External(from)
+	if !admitted.Allowed {
+		return accepted{}, admitted.Refusal, admitted.Refusal.Code != reason.NoProvenance
+	}
+	if o := e.origins[in.Name]; !isLiteral(o, in) {
+		// A step may have reported this location in another's name.
+		return accepted{}, reason.New(reason.OriginMismatch, "it lies outside of this workflow, and the workflow's definition takes it from %s", describeOrigins(o)), true
+	}
+	if err := content.CheckOutside(admitted.SHA256, in.Archive(), admitted.Tree); err != nil {
+		return accepted{}, reason.Wrap(reason.ArchiveMismatch, err, "ClusterProvenancePolicy %s: %v", admitted.Policy, err), true
+	}
+	return accepted{pin: pin.Pin{
+		Input: in.Name, Location: in.URI(), SHA256: admitted.SHA256, Archive: in.Archive(), Tree: admitted.Tree,
+		Mode: in.Mode, Recurse: in.Recurse, Policy: admitted.Policy,
+	}}, nil, true
+}
+
+// fetched decides on an input that git or http fetch: no seal is about it.
+func (e *evaluation) fetched(in argo.Input) (accepted, *reason.Error) {
+	found, no, speaks := e.external(in)
+	if speaks {
+		return found, no
+	}
+	return accepted{}, unallowed(in, reason.New(reason.NoProvenance, "it is fetched by %s", in.Source), no)
+}
+
+// unallowed is why there is no seal, and that no policy does without. Who writes one is
+// told at once what an entry that pins no content has to tolerate.
+func unallowed(in argo.Input, why, no *reason.Error) *reason.Error {
+	more := *why
+	if why.Code == reason.NoProvenance {
+		more.Detail += "; " + no.Detail
+		var words []string
+		for _, d := range in.Doubts() {
+			words = append(words, string(d.Of))
+		}
+		slices.Sort(words)
+		if words = slices.Compact(words); len(words) > 0 {
+			more.Detail += " (tolerate: " + strings.Join(words, ", ") + ")"
+		}
+	} else {
+		more.Detail += "; and no ClusterProvenancePolicy allows it without a seal"
+	}
+	return &more
+}
+
+// elsewhere is the statement as if its node were of the consumer's workflow: a
+// memoized result, or one of a workflow that is run again, is of the same step.
+func elsewhere(s *provenance.Statement, workflow string) *provenance.Statement {
+	rebased := *s
+	rebased.Step.NodeName = ""
+	if rest, ok := strings.CutPrefix(s.Step.NodeName, s.Step.Workflow.Name); ok {
+		rebased.Step.NodeName = workflow + rest
+	}
+	return &rebased
 }

@@ -14,11 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/memory"
 	"github.com/argoseal/argoseal/pkg/reason"
-	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 // recentBundles bounds the bundles that are kept as they come, in bytes, until they
@@ -216,46 +214,4 @@ func (r *Records) count(namespace, workflow string) int {
 
 func tooManySeals() error {
 	return reason.New(reason.PrefixUnsupported, "there are more than %d ArtifactSeals", maxSeals)
-}
-
-// Watched is evidence as caches have it, which may lag behind the API server: it
-// admits, and what it would refuse is asked of the API server itself.
-type Watched struct {
-	Pods    *Producers
-	Records *Records
-}
-
-var (
-	_ evidence.Source   = Watched{}
-	_ evidence.Abridged = Watched{}
-)
-
-// Ready is a readiness check: all of it has been seen once.
-func (w Watched) Ready(r *http.Request) error {
-	return errors.Join(w.Pods.Ready(r), w.Records.Ready(r))
-}
-
-// Producers implements evidence.Source.
-func (w Watched) Producers(ctx context.Context, namespace, workflow string, in argo.Input) ([]evidence.Producer, error) {
-	return w.Pods.Producers(ctx, namespace, workflow, in)
-}
-
-// Provenance implements evidence.Source.
-func (w Watched) Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
-	return w.Records.Provenance(ctx, namespace, name)
-}
-
-// Seal implements evidence.Source.
-func (w Watched) Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error) {
-	return w.Records.Seal(ctx, namespace, name)
-}
-
-// Seals implements evidence.Source.
-func (w Watched) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
-	return w.Records.Seals(ctx, namespace, of)
-}
-
-// Whole implements evidence.Abridged.
-func (w Watched) Whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
-	return w.Pods.Provenance(ctx, namespace, name)
 }

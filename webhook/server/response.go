@@ -2,16 +2,56 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/text"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
+
+// answer says a decision, and tells logs, metrics and events of it.
+func (h *Handlers) answer(q *question, d gate.Decision) admission.Response {
+	creates := (q.op == opCreate || q.op == opMutate) && q.pod != nil
+	deadline := creates && q.gate.InPlace(q.pod)
+	if d.Refusal = d.Why(); deadline && d.Refusal != nil && d.Refusal.RetryAfter == 0 {
+		d.Refusal = d.Refusal.InPlace(1)
+	}
+	response, said := respond(d, q.ns.mode)
+	if creates {
+		h.bound(q, response, deadline)
+	}
+	h.record(q, d, said)
+	return response
+}
+
+// bound takes back that a pod is to be tried again in place, unless Argo makes it
+// and there is room.
+func (h *Handlers) bound(q *question, r admission.Response, deadline bool) {
+	pod := types.NamespacedName{Namespace: q.Namespace, Name: q.pod.Name}
+	asked := r.Result != nil && r.Result.Details != nil
+	last := q.ns.labelled && (!r.Allowed || q.op != opMutate) // or the validating webhook has yet to answer
+	switch {
+	case asked && (!byArgo(q) || !h.InPlace.take(pod, r.Result.Details.RetryAfterSeconds, deadline)):
+		r.Result.Details = nil
+	case !asked && last && byArgo(q):
+		h.InPlace.release(pod)
+	}
+}
+
+func byArgo(q *question) bool {
+	return slices.Contains(q.gate.Identity.Controllers, q.UserInfo.Username)
+}
 
 // Audit annotations; the API server puts the webhook's name before them.
 const (
@@ -84,4 +124,56 @@ func denied(d gate.Decision) admission.Response {
 		Result:   status,
 		Warnings: d.Warnings,
 	}}
+}
+
+// maxEvent keeps an event's message within what Kubernetes allows.
+const maxEvent = 1000
+
+// record keeps the one record of a decision in each place.
+func (h *Handlers) record(q *question, d gate.Decision, said answer) {
+	var code reason.Code
+	var message string
+	if !d.Allowed {
+		code, message = reason.Of(d.Refusal), d.Refusal.Error()
+	}
+	took := time.Since(q.start)
+	h.Metrics.observe(q.op, said, code, took)
+	dryRun := q.DryRun != nil && *q.DryRun
+	keys := []any{
+		"operation", q.op, "decision", said, "reason", code, "message", message,
+		"namespace", q.Namespace, "pod", nameOf(q), "user", q.UserInfo.Username,
+		"requestUID", q.UID, "dryRun", dryRun, "seconds", took.Seconds(),
+	}
+	if d.Workflow != nil {
+		keys = append(keys, "workflow", d.Workflow.Name)
+	}
+	if d.Refusal != nil && d.Refusal.Err != nil {
+		keys = append(keys, "cause", d.Refusal.Err.Error())
+	}
+	h.Log.Info("decided", keys...)
+	if d.Allowed && d.Notice != nil && d.Workflow != nil && !dryRun {
+		h.Events.Event(workflowOf(d), corev1.EventTypeNormal, string(d.Notice.Code), text.Cut(d.Notice.Error(), maxEvent))
+	}
+	if d.Allowed || d.Workflow == nil || dryRun || said == answerAudit {
+		return
+	}
+	h.Events.Event(workflowOf(d), corev1.EventTypeWarning, string(code), text.Cut("Pod "+nameOf(q)+": "+message, maxEvent))
+}
+
+// workflowOf is what an event of a decision is about.
+func workflowOf(d gate.Decision) *corev1.ObjectReference {
+	return &corev1.ObjectReference{
+		APIVersion: layout.APIVersion, Kind: layout.Kind,
+		Namespace: d.Workflow.Namespace, Name: d.Workflow.Name, UID: types.UID(d.Workflow.UID),
+	}
+}
+
+func nameOf(q *question) string {
+	if q.Name != "" {
+		return q.Name
+	}
+	if q.pod != nil {
+		return q.pod.Name
+	}
+	return ""
 }

@@ -17,6 +17,180 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
+// Limits of a measurement.
+const (
+	// MaxMessage is the longest termination message that the kubelet keeps of
+	// one container, in bytes. It keeps the last ones and cuts silently.
+	MaxMessage = 4096
+	// maxMessages is what the kubelet keeps of all containers of one pod.
+	maxMessages = 12288
+	// DefaultMessage is what fits whatever is in the pod, up to 12 containers.
+	DefaultMessage = 1024
+	// MinMessage is room for a header and one line that says what is wrong.
+	MinMessage = 256
+)
+
+const (
+	messageMagic = "argoseal/1"
+	// problemMark begins what is wrong with an output.
+	problemMark = "!"
+	// plainMark begins the tree digest of an archive with executable files, as it
+	// would be without their exec bits.
+	plainMark = "+"
+)
+
+// ErrTooLarge says that the entries of a measurement do not fit.
+var ErrTooLarge = errors.New("measurement has no room")
+
+// MessageLimit is how many bytes of a termination message the kubelet keeps in
+// a pod with that many containers of all kinds.
+func MessageLimit(containers int) int {
+	if containers < 1 {
+		containers = 1
+	}
+	return min(MaxMessage, maxMessages/containers)
+}
+
+// Encode writes the termination message, and what goes to the log beside it:
+// nothing if the message has room for all of it, below limit bytes. If it does
+// not, the log has the whole measurement, as far as MaxLogged bytes have room for
+// its files, and the message says so, with all entries or, where there is no room
+// for these either, without any. It fails with ErrTooLarge if MaxLogged bytes
+// have no room for the entries.
+//
+// Message and log are a header with the number of entries and the SHA-256 of
+// what follows, because the kubelet cuts silently, then one line an entry, which
+// gives the form if it is not FormTar. Below the line of a directory its files
+// follow, indented. The message's last line says what is in the log.
+func (m Measurement) Encode(limit int) (message, log string, err error) {
+	if err := m.validate(); err != nil {
+		return "", "", err
+	}
+	limit = min(limit, MaxMessage)
+	message, all, err := m.text(limit)
+	if err == nil && all {
+		return message, "", nil
+	}
+	if log, _, err = m.text(MaxLogged); err != nil {
+		return "", "", err
+	}
+	logged := newLogged(log).line()
+	count := strconv.Itoa(len(m))
+	if message = withHeader(count, m.lines()+logged); len(message) > limit {
+		message = withHeader(count, logged)
+	}
+	return message, log, nil
+}
+
+// text is the measurement in so many bytes: with the files that there is room
+// for, and whether these are all.
+func (m Measurement) text(limit int) (text string, all bool, err error) {
+	count := strconv.Itoa(len(m))
+	need := len(withHeader(count, m.lines()))
+	if need > limit {
+		return "", false, fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), need, limit)
+	}
+	var body strings.Builder
+	all = true
+	for _, e := range m {
+		body.WriteString(e.line())
+		files := indented(e.files())
+		if need+len(files) > limit {
+			all = false
+			continue
+		}
+		need += len(files)
+		body.WriteString(files)
+	}
+	return withHeader(count, body.String()), all, nil
+}
+
+// lines are the entries without their files.
+func (m Measurement) lines() string {
+	var b strings.Builder
+	for _, e := range m {
+		b.WriteString(e.line())
+	}
+	return b.String()
+}
+
+// Decode reads a termination message strictly: anything that Encode
+// would not have written byte for byte is MeasurementIncomplete, nothing at
+// all is MeasurementMissing, and a message that says why there is no
+// measurement is a refusal with the code that it gives. If there is more of the
+// measurement in the log, it says what; then the measurement has no files, or is
+// nil if the message has none of it.
+func Decode(message string) (Measurement, *Logged, error) {
+	if message == "" {
+		return nil, nil, reason.New(reason.MeasurementMissing, "the termination message is empty")
+	}
+	return decodeWithin(message, MaxMessage)
+}
+
+func decodeWithin(text string, limit int) (Measurement, *Logged, error) {
+	m, logged, err := decode(text, limit)
+	var refusal *reason.Error
+	if errors.As(err, &refusal) {
+		return nil, nil, refusal
+	}
+	if err != nil {
+		return nil, nil, reason.Wrap(reason.MeasurementIncomplete, err, "%v", err)
+	}
+	return m, logged, nil
+}
+
+func decode(text string, limit int) (Measurement, *Logged, error) {
+	if len(text) > limit {
+		return nil, nil, fmt.Errorf("measurement has %d bytes, at most %d are kept", len(text), limit)
+	}
+	head, body, found := strings.Cut(text, "\n")
+	fields := strings.Split(head, " ")
+	if !found || len(fields) != 3 || fields[0] != messageMagic {
+		return nil, nil, errors.New("message does not begin with the header of a measurement")
+	}
+	count := fields[1]
+	if withHeader(count, body) != text {
+		return nil, nil, errors.New("checksum of the message does not match, it was cut or altered")
+	}
+	if !strings.HasSuffix(body, "\n") {
+		return nil, nil, errors.New("message does not end with a line")
+	}
+	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
+	if count == problemCount {
+		return nil, nil, decodeProblem(lines)
+	}
+	var logged *Logged
+	if last := len(lines) - 1; strings.HasPrefix(lines[last], loggedMark) {
+		var err error
+		if logged, err = parseLogged(lines[last]); err != nil {
+			return nil, nil, err
+		}
+		lines = lines[:last]
+	}
+	m, err := decodeEntries(lines)
+	if err != nil {
+		return nil, nil, err
+	}
+	if logged == nil {
+		return m, nil, countIs(count, len(m))
+	}
+	return m, logged, logged.take(count, m)
+}
+
+// countIs wants a header to count so many entries.
+func countIs(count string, entries int) error {
+	if count != strconv.Itoa(entries) || entries == 0 {
+		return fmt.Errorf("header counts %.20q entries, there are %d", count, entries)
+	}
+	return nil
+}
+
+// withHeader puts the header before a body.
+func withHeader(count, body string) string {
+	sum := sha256.Sum256([]byte(body))
+	return messageMagic + " " + count + " " + base64.RawURLEncoding.EncodeToString(sum[:]) + "\n" + body
+}
+
 // Limits of what a sidecar writes to its log because no message holds it.
 const (
 	// MaxLogged is the longest measurement in a log, in bytes.
