@@ -70,6 +70,7 @@ func (t *template) input(a artifactSpec, i Input) Input {
 		i, problem = i.FetchedFrom(source, uri, how), no
 	case SourceRaw:
 		i = i.WithText(artifact.DigestOfText(a.Raw.Data))
+	case SourceOther, SourceAbsent: // it lies nowhere that we know
 	}
 	if problem != nil {
 		return i.Refused(problem)
@@ -411,6 +412,7 @@ func (a artifactSpec) stagedName() string {
 		return a.Name + layout.ArchiveSuffix
 	case content.ArchiveZip:
 		return a.Name + ".zip"
+	case content.ArchiveNone, content.ArchiveDetect: // its own
 	}
 	return path.Base(path.Clean(a.Path))
 }

@@ -103,6 +103,7 @@ func (w *Watcher) sum(ctx context.Context, o Staged, f *os.File, size int64) (co
 		return content.MeasureFile(ctx, f, size)
 	case content.ArchiveZip:
 		return content.MeasureZip(ctx, f, size)
+	case content.ArchiveTar, content.ArchiveDetect: // nothing is staged to be detected
 	}
 	return content.Measure(ctx, f)
 }

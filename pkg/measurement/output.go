@@ -59,6 +59,7 @@ func (s Staged) Name() string {
 		return s.File
 	case content.ArchiveZip:
 		return s.Output + ".zip"
+	case content.ArchiveTar, content.ArchiveDetect: // nothing is staged to be detected
 	}
 	return s.Output + layout.ArchiveSuffix
 }

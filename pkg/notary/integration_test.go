@@ -316,7 +316,7 @@ func TestALeaseGoesWithItsReplica(t *testing.T) {
 		}
 	})
 	other := &Shards{Self: "other", Leases: api, Namespace: ours}
-	for began := time.Now(); len(other.live(time.Now())) == 0; time.Sleep(leasesAge / 4) {
+	for began := time.Now(); len(other.live(t.Context(), time.Now())) == 0; time.Sleep(leasesAge / 4) {
 		if time.Since(began) > 30*time.Second {
 			t.Fatal("others do not see it")
 		}

@@ -122,7 +122,7 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 			return reconcile.Result{}, err
 		}
 		// Another may have come since it was put into the queue.
-		if now := time.Now(); !n.Shards.ours(key.UID, now) && n.others.leave(key, now) {
+		if now := time.Now(); !n.Shards.ours(ctx, key.UID, now) && n.others.leave(key, now) {
 			n.done(key)
 			return reconcile.Result{}, nil
 		}
@@ -210,7 +210,7 @@ func (n *Notary) Release(ctx context.Context) {
 	}
 }
 
-// lateError is what passes: the log is down, slow or lying. It hides the codes
+// lateError is what passes: the transparency log is down, slow or lying. It hides the codes
 // in its chain, none of which is the pod's last word.
 type lateError struct{ err error }
 
@@ -276,6 +276,7 @@ func (t *task) refuse(ctx context.Context, why *reason.Error) error {
 		UID:        t.record.Spec.Workflow.UID,
 	}
 	pod := &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: t.record.Namespace, Name: t.key.Pod, UID: t.key.UID}
+	//argoseal:event Workflow | Warning | a reason code | one of its pods has ended, and there will be no seal
 	t.Events.Eventf(workflow, pod, corev1.EventTypeWarning, string(code), "Seal", "pod %s is not sealed: %s", t.key.Pod, text.Cut(line(why), maxNote))
 	return nil
 }

@@ -75,8 +75,8 @@ type source struct {
 // Start implements controller-runtime's TypedSource.
 func (s *source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[Key]) error {
 	pods, err := s.watched.pods.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
-		AddFunc:    func(o any, _ bool) { s.pod(queue, o) },
-		UpdateFunc: func(_, o any) { s.pod(queue, o) },
+		AddFunc:    func(o any, _ bool) { s.pod(ctx, queue, o) },
+		UpdateFunc: func(_, o any) { s.pod(ctx, queue, o) },
 		DeleteFunc: func(o any) {
 			if unknown, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
 				o = unknown.Obj
@@ -99,7 +99,7 @@ func (s *source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInt
 		return fmt.Errorf("watching provenances: %w", err)
 	}
 	s.synced = []toolscache.InformerSynced{pods.HasSynced, records.HasSynced}
-	go wait.UntilWithContext(ctx, func(context.Context) { s.notary.others.sweep(s.notary.Shards, queue, time.Now()) }, s.notary.ClaimDuration/3)
+	go wait.UntilWithContext(ctx, func(ctx context.Context) { s.notary.others.sweep(ctx, s.notary.Shards, queue, time.Now()) }, s.notary.ClaimDuration/3)
 	return nil
 }
 
@@ -112,13 +112,13 @@ func (s *source) WaitForSync(ctx context.Context) error {
 }
 
 // pod passes on tagged pods that have finished, unless another replica begins with them.
-func (s *source) pod(queue workqueue.TypedRateLimitingInterface[Key], o any) {
+func (s *source) pod(ctx context.Context, queue workqueue.TypedRateLimitingInterface[Key], o any) {
 	n, ok := o.(*podNote)
 	if !ok || !n.tagged {
 		return
 	}
 	r, err := s.watched.record(n.key())
-	if err == nil && r == nil && s.notary.Shards.ours(n.uid, time.Now()) {
+	if err == nil && r == nil && s.notary.Shards.ours(ctx, n.uid, time.Now()) {
 		queue.Add(n.key())
 		return
 	}

@@ -70,7 +70,7 @@ func (s *Shards) watch(ctx context.Context, c cache.Cache) error {
 }
 
 // live lists the other replicas whose Leases hold. One that cannot be seen is raced with.
-func (s *Shards) live(now time.Time) []string {
+func (s *Shards) live(ctx context.Context, now time.Time) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if age := now.Sub(s.read); s.Leases == nil || age >= 0 && age < leasesAge {
@@ -78,7 +78,7 @@ func (s *Shards) live(now time.Time) []string {
 	}
 	s.others, s.read = nil, now
 	var list coordinationv1.LeaseList
-	if err := s.Leases.List(context.Background(), &list, client.InNamespace(s.Namespace), client.MatchingLabels{labelReplica: "true"}); err != nil {
+	if err := s.Leases.List(ctx, &list, client.InNamespace(s.Namespace), client.MatchingLabels{labelReplica: "true"}); err != nil {
 		return nil
 	}
 	for _, l := range list.Items {
@@ -93,9 +93,9 @@ func (s *Shards) live(now time.Time) []string {
 }
 
 // ours says whether this replica begins with a pod.
-func (s *Shards) ours(uid types.UID, now time.Time) bool {
+func (s *Shards) ours(ctx context.Context, uid types.UID, now time.Time) bool {
 	mine := weight(s.Self, uid)
-	for _, other := range s.live(now) {
+	for _, other := range s.live(ctx, now) {
 		if w := weight(other, uid); w > mine || w == mine && other < s.Self {
 			return false
 		}
@@ -144,12 +144,12 @@ func (f *foreign) remove(uid types.UID) {
 }
 
 // sweep puts into the queue what has become ours, or was left for too long.
-func (f *foreign) sweep(s *Shards, queue workqueue.TypedRateLimitingInterface[Key], now time.Time) {
+func (f *foreign) sweep(ctx context.Context, s *Shards, queue workqueue.TypedRateLimitingInterface[Key], now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for uid, p := range f.pods {
 		switch {
-		case s.ours(uid, now):
+		case s.ours(ctx, uid, now):
 			delete(f.pods, uid)
 		case now.Sub(p.since) > maxForeign:
 			p.overdue = true

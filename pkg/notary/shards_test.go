@@ -44,7 +44,7 @@ func TestEachPodIsBegunByOneReplica(t *testing.T) {
 	for i := range 3000 {
 		uid := types.UID(fmt.Sprint(i))
 		for name, s := range replicas {
-			if s.ours(uid, now) {
+			if s.ours(t.Context(), uid, now) {
 				if had[uid] != "" {
 					t.Fatalf("%s and %s both begin with pod %s", had[uid], name, uid)
 				}
@@ -64,12 +64,12 @@ func TestEachPodIsBegunByOneReplica(t *testing.T) {
 	// One is gone: its pods change hands, and no others.
 	replicas = of(leasesOf(t, now, map[string]time.Duration{"a": 0, "b": time.Second, "c": testClaim + time.Second}))
 	for uid, name := range had {
-		a, b := replicas["a"].ours(uid, now), replicas["b"].ours(uid, now)
+		a, b := replicas["a"].ours(t.Context(), uid, now), replicas["b"].ours(t.Context(), uid, now)
 		if a == b || name == "a" && !a || name == "b" && !b {
 			t.Fatalf("pod %s of %s: a has it %t, b %t", uid, name, a, b)
 		}
 	}
-	if !(&Shards{Self: "a"}).ours("any", now) {
+	if !(&Shards{Self: "a"}).ours(t.Context(), "any", now) {
 		t.Error("who knows of nobody else leaves a pod to others")
 	}
 }
@@ -78,24 +78,24 @@ func TestWhatWasLeftToAnotherForTooLongIsBegun(t *testing.T) {
 	now := time.Now()
 	s := &Shards{Self: "a", Namespace: testNamespace, Leases: leasesOf(t, now, map[string]time.Duration{"b": 0})}
 	key := Key{Namespace: "demo", Pod: "p"}
-	for i := 0; key.UID == "" || s.ours(key.UID, now); i++ {
+	for i := 0; key.UID == "" || s.ours(t.Context(), key.UID, now); i++ {
 		key.UID = types.UID(fmt.Sprint(i))
 	}
 	var f foreign
 	q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedItemBasedRateLimiter[Key]())
 	defer q.ShutDown()
 	f.leave(key, now)
-	if f.sweep(s, q, now.Add(time.Minute/6)); q.Len() != 0 {
+	if f.sweep(t.Context(), s, q, now.Add(time.Minute/6)); q.Len() != 0 {
 		t.Error("it is taken from who lives")
 	}
-	if f.sweep(s, q, now.Add(testClaim+time.Second)); q.Len() != 1 {
+	if f.sweep(t.Context(), s, q, now.Add(testClaim+time.Second)); q.Len() != 1 {
 		t.Error("it is not taken over from who is gone")
 	}
 	_, _ = q.Get()
 	q.Done(key)
 	f.leave(key, now)
 	s.Leases = leasesOf(t, now.Add(maxForeign), map[string]time.Duration{"b": 0})
-	if f.sweep(s, q, now.Add(maxForeign+time.Second)); q.Len() != 1 {
+	if f.sweep(t.Context(), s, q, now.Add(maxForeign+time.Second)); q.Len() != 1 {
 		t.Error("it is left for ever to who does not begin")
 	}
 	if f.leave(key, now.Add(maxForeign+time.Second)) {
@@ -105,7 +105,7 @@ func TestWhatWasLeftToAnotherForTooLongIsBegun(t *testing.T) {
 	q.Done(key)
 	f.leave(key, now)
 	f.remove(key.UID)
-	if f.sweep(s, q, now.Add(time.Hour)); q.Len() != 0 || len(f.pods) != 0 {
+	if f.sweep(t.Context(), s, q, now.Add(time.Hour)); q.Len() != 0 || len(f.pods) != 0 {
 		t.Error("what somebody has begun with is begun again")
 	}
 }
