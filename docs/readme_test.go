@@ -33,13 +33,12 @@ var ranBy = map[string]struct{ file, text string }{
 	"make test": {".ci/run", "exec make test"},
 	// No test runs the target; the suite plays the scenes that it shows.
 	"make demo": {"e2e/suite/demo_test.go", "scenario.Sealed("},
-	// The program behind it, against a registry in the test.
-	"make images-push": {"e2e/images/push_test.go", "func TestTheRegistryHasTheDigestThatTheChartIsGiven("},
-	// `make install`, which the suite begins with, is the same command.
-	"helm upgrade": {"e2e/scenario/install.go", `s.makeTarget(ctx, "install")`},
-	// The suite sets the label through the API.
-	"kubectl label":                  {"e2e/lab/lab.go", "v1alpha1.LabelMode"},
-	"kubectl get":                    {"e2e/scenario/refused.go", "kubectl get events"},
+	// Those of the README run in its order, on the development cluster.
+	"make images-push": {"e2e/suite/readme_test.go", "func TestTheCommandsOfTheREADMERun("},
+	"helm upgrade":     {"e2e/suite/readme_test.go", `"helm upgrade"`},
+	"kubectl label":    {"e2e/suite/readme_test.go", `"kubectl label"`},
+	// The README's; the tour's reads the same events.
+	"kubectl get":                    {"e2e/suite/readme_test.go", `"kubectl get"`},
 	"argoseal verify":                {"e2e/scenario/sealed.go", `"verify", file, "--bundle"`},
 	"cosign verify-blob-attestation": {"e2e/scenario/sealed.go", `"verify-blob-attestation", "--bundle"`},
 	// The suite reads the same line from the Workflow's status.
