@@ -8,7 +8,10 @@ import (
 	"strings"
 )
 
-// azure is Azure Blob Storage. It keeps the name of a blob as it is spelled, but for
+// SchemeAzure is Azure Blob Storage.
+const SchemeAzure Scheme = "azure"
+
+// azure keeps the name of a blob as it is spelled, but for
 // backslashes, which it takes for slashes, and for dots at the end of a segment, which
 // clients drop: learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
 var azure = store{scheme: "azure", server: true, check: func(l Location) error {

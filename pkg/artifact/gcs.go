@@ -6,7 +6,10 @@ import (
 	"regexp"
 )
 
-// gcs is Google Cloud Storage: one for all, as buckets have one name space, and
+// SchemeGCS is Google Cloud Storage.
+const SchemeGCS Scheme = "gs"
+
+// gcs: one for all, as buckets have one name space, and
 // templates cannot name a server. Argo cleans each key before it uses it
 // (gcs.ArtifactDriver), so a slash at the end says nothing, and `a//b` is `a/b`.
 var gcs = store{scheme: "gs", cleans: true, check: func(l Location) error {

@@ -20,15 +20,9 @@ const (
 )
 
 // Scheme begins the URI of a location, and says which kind of store it is in. The
-// zero value is that of S3, as in seals from before there were others.
+// zero value is that of S3, as in seals from before there were others. One file each
+// says what places of a kind are.
 type Scheme string
-
-// Kinds of store; one file each says what their places are.
-const (
-	SchemeS3    Scheme = ""
-	SchemeGCS   Scheme = "gs"
-	SchemeAzure Scheme = "azure"
-)
 
 // store is what a kind of store makes of places.
 type store struct {

@@ -2,6 +2,9 @@ package artifact
 
 import "strings"
 
+// SchemeS3 is S3, and what speaks its protocol.
+const SchemeS3 Scheme = ""
+
 // s3 keeps every key as it is spelled. Argo lists a directory by its key and a slash.
 var s3 = store{scheme: "s3", server: true, check: func(Location) error { return nil }}
 
