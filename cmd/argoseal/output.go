@@ -84,7 +84,7 @@ func writeText(w io.Writer, v *verified) error {
 	row("Outcome", "%s", outcome(s.Outcome))
 	row("Finished", "%s", s.FinishedAt.UTC().Format(time.RFC3339))
 	for _, input := range s.Inputs {
-		row("Input", "%s (%s)", input.URI, known(input))
+		row("Input", "%s (%s)", input.URI, heldTo(input))
 	}
 	row("Builder", "%s", s.BuilderID())
 	row("Level", "%s, mode %s", s.Builder.Level, s.Mode)
@@ -102,8 +102,8 @@ func writeText(w io.Writer, v *verified) error {
 	return table.Flush()
 }
 
-// known says what an input was held to.
-func known(i provenance.Input) string {
+// heldTo says what an input was held to.
+func heldTo(i provenance.Input) string {
 	text := "any content"
 	switch {
 	case i.SHA256 != "":

@@ -30,6 +30,9 @@ func main() {
 	names(&page)
 	reasons(&page)
 	exitCodes(&page)
+	if err := observed(&page, "."); err != nil {
+		log.Fatal(err)
+	}
 	if err := flags(ctx, &page); err != nil {
 		log.Fatal(err)
 	}

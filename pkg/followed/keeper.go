@@ -158,6 +158,7 @@ func (k *Keeper) tell(now Found, before, after Record) {
 		note = append(note, "trusted for "+Lingers.String()+" yet: "+strings.Join(ended, ", "))
 	}
 	for _, d := range now.Deployments {
+		//argoseal:event Deployment | Normal | `ArgoChanged` | Argo's controller runs with something else than before, in a namespace that is followed
 		k.Events.Eventf(d, nil, corev1.EventTypeNormal, string(reason.ArgoChanged), "Follow", "%s", text.Cut(strings.Join(note, "; "), maxNote))
 	}
 }

@@ -30,12 +30,12 @@ const PhaseGone = "Gone"
 
 // Reasons of the conditions of a WorkflowProvenance, beside those of package reason.
 const (
-	reasonRunning   = "Running"
-	reasonPartial   = "Partial"
-	reasonFailed    = "Failed"
-	reasonRead      = "Read"
-	reasonOffloaded = "NodesOffloaded"
-	reasonInvalid   = "NodesInvalid"
+	reasonRunning   = "Running"        // the workflow has not ended, or a seal is on its way
+	reasonPartial   = "Partial"        // some of what its steps stored is sealed, and some will never be
+	reasonFailed    = "Failed"         // nothing of what its steps stored is sealed, or will be
+	reasonRead      = "Read"           // the status of its nodes was read
+	reasonOffloaded = "NodesOffloaded" // Argo keeps the status of its nodes in a database, which is not read
+	reasonInvalid   = "NodesInvalid"   // the status of its nodes cannot be read
 	reasonGone      = string(reason.WorkflowGone)
 )
 
@@ -107,8 +107,8 @@ func (s Seen) Status() v1alpha1.WorkflowProvenanceStatus {
 	}
 	out.Nodes = fitting(all)
 	out.NodesOmitted = int32(len(all) - len(out.Nodes))
-	meta.SetStatusCondition(&out.Conditions, sealed(out.State, counts))
-	meta.SetStatusCondition(&out.Conditions, s.read())
+	meta.SetStatusCondition(&out.Conditions, sealedCondition(out.State, counts))
+	meta.SetStatusCondition(&out.Conditions, s.nodesRead())
 	return out
 }
 
@@ -250,7 +250,7 @@ func stateOf(c v1alpha1.WorkflowCounts, ended bool) v1alpha1.WorkflowState {
 	}
 }
 
-func sealed(state v1alpha1.WorkflowState, c v1alpha1.WorkflowCounts) metav1.Condition {
+func sealedCondition(state v1alpha1.WorkflowState, c v1alpha1.WorkflowCounts) metav1.Condition {
 	out := metav1.Condition{
 		Type:    v1alpha1.ConditionSealed,
 		Message: fmt.Sprintf("%d outputs sealed, %d not, %d steps on their way", c.Sealed, c.Unsealed, c.Pending),
@@ -271,8 +271,8 @@ func sealed(state v1alpha1.WorkflowState, c v1alpha1.WorkflowCounts) metav1.Cond
 	return out
 }
 
-// read says whether the nodes could be read.
-func (s Seen) read() metav1.Condition {
+// nodesRead says whether the nodes could be read.
+func (s Seen) nodesRead() metav1.Condition {
 	out := metav1.Condition{Type: v1alpha1.ConditionNodesRead, Status: metav1.ConditionFalse}
 	switch {
 	case s.Workflow == nil:

@@ -296,7 +296,7 @@ func TestFewLogsAreReadAtATime(t *testing.T) {
 			w := manyOutputs(t, 60)
 			n, _ := w.notary(t, "a")
 			for i := range c.readers {
-				if !n.readers.enter(c.of(w.key().Namespace, i)) {
+				if !n.readers.acquire(c.of(w.key().Namespace, i)) {
 					t.Fatal("there is no room")
 				}
 			}
@@ -306,7 +306,7 @@ func TestFewLogsAreReadAtATime(t *testing.T) {
 				}
 				w.clock.SetTime(w.clock.Now().Add(maxUnanswered))
 			}
-			n.readers.leave(c.of(w.key().Namespace, 0))
+			n.readers.release(c.of(w.key().Namespace, 0))
 			settle(t, n, w.key())
 			if final, message := w.condition(t); !final || !strings.HasPrefix(message, "60 of 60") || n.readers.all != c.readers-1 {
 				t.Errorf("final: %t, %q, %d readers", final, message, n.readers.all)
@@ -320,7 +320,7 @@ func TestOneNamespaceDoesNotTakeAllReaders(t *testing.T) {
 	w := manyOutputs(t, 60)
 	n, _ := w.notary(t, "a")
 	for range maxReaders {
-		n.readers.enter("another")
+		n.readers.acquire("another")
 	}
 	settle(t, n, w.key())
 	w.expectAllSealed(t)

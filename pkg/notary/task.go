@@ -200,7 +200,7 @@ func (t *task) outputs() []v1alpha1.OutputStatus {
 // the same statement is signed anew.
 func (t *task) entry(ctx context.Context) ([]byte, error) {
 	defer t.took(stageLog, t.Clock.Now())
-	bundle, err := t.logged(ctx)
+	bundle, err := t.appended(ctx)
 	if errors.Is(err, seal.ErrDuplicate) {
 		if err = t.signAs(ctx, t.signed.Payload()); err == nil {
 			err = t.keep(ctx)
@@ -208,7 +208,7 @@ func (t *task) entry(ctx context.Context) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		bundle, err = t.logged(ctx)
+		bundle, err = t.appended(ctx)
 	}
 	if err != nil {
 		return nil, lateError{fmt.Errorf("recording in the log: %w", err)}
@@ -216,15 +216,15 @@ func (t *task) entry(ctx context.Context) ([]byte, error) {
 	return bundle, nil
 }
 
-// lateLog is how long the log may take until the envelope is stored. Our webhook holds back
+// lateLog is how long the transparency log may take until the envelope is stored. Our webhook holds back
 // the pod's deletion meanwhile. Nobody holds back the Workflow's: where it goes, and this
 // replica with what it remembers of it, before anything is stored, the seal is lost
 // (WorkflowGone).
 const lateLog = 2 * time.Second
 
-// logged asks the log, which takes a fraction of a second for an answer. Where it is
+// appended asks the transparency log, which takes a fraction of a second for an answer. Where it is
 // late the envelope is stored: from then on the facts no longer need the pod.
-func (t *task) logged(ctx context.Context) (bundle []byte, err error) {
+func (t *task) appended(ctx context.Context) (bundle []byte, err error) {
 	signed, answered := t.signed, make(chan struct{})
 	go func() {
 		defer close(answered)

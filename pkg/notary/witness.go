@@ -174,9 +174,9 @@ type readers struct {
 	failing map[Key]time.Time
 }
 
-// enter says whether there is room for another log of that namespace, whose
-// reader then has to leave.
-func (r *readers) enter(namespace string) bool {
+// acquire says whether there is room for another log of that namespace, whose
+// reader then has to release it.
+func (r *readers) acquire(namespace string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.all >= maxReaders || r.each[namespace] >= maxReadersEach {
@@ -190,7 +190,7 @@ func (r *readers) enter(namespace string) bool {
 	return true
 }
 
-func (r *readers) leave(namespace string) {
+func (r *readers) release(namespace string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all--
@@ -247,10 +247,10 @@ func (t *task) measured(ctx context.Context, pod *corev1.Pod, judged Judged) (me
 var errBusy = errors.New("too many logs are being read at once")
 
 func (t *task) readLog(ctx context.Context, pod *corev1.Pod, logged *measurement.Logged) (measurement.Measurement, error) {
-	if !t.readers.enter(pod.Namespace) {
+	if !t.readers.acquire(pod.Namespace) {
 		return nil, errBusy
 	}
-	defer t.readers.leave(pod.Namespace)
+	defer t.readers.release(pod.Namespace)
 	// What is left of the claim is for signing and recording.
 	ctx, cancel := context.WithTimeout(ctx, t.ClaimDuration/3)
 	defer cancel()

@@ -3,6 +3,7 @@
 // back a Sigstore bundle that it has verified with package verify, the code
 // that users run.
 //
-// It trusts its signing key and its trusted root. The log is not trusted: what
-// it answers counts only if it verifies under the root.
+// It trusts its signing key and its trusted root. The transparency log is not trusted:
+// what it answers counts only if it verifies under the root. In this package, log means
+// that one, and entry an entry of it.
 package seal

@@ -35,8 +35,8 @@ type Log interface {
 	Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error)
 }
 
-// ErrDuplicate says that the log knows this signature already and gave no proof
-// for it: sign again, replace the stored envelope and record that one.
+// ErrDuplicate says that the transparency log knows this signature already and gave no
+// proof for it: sign again, replace the stored envelope and record that one.
 var ErrDuplicate = errors.New("the log has this entry already")
 
 // ErrNotLogged is in the chain of an error of which it is certain that it made no
@@ -56,7 +56,7 @@ const (
 	entriesPath = "/api/v2/log/entries"
 )
 
-// rekorV2 is a client of a Rekor v2 log. That of rekor-tiles takes no transport.
+// rekorV2 is a client of a Rekor v2 transparency log. That of rekor-tiles takes no transport.
 type rekorV2 struct {
 	client  *http.Client
 	entries string

@@ -43,8 +43,8 @@ var (
 	unverified = fault{growth: 2, limit: 10 * time.Minute}
 )
 
-// PausedError says that the log is not asked for a while, because its answers were
-// of no use.
+// PausedError says that the transparency log is not asked for a while, because its
+// answers were of no use.
 type PausedError struct {
 	Until time.Time
 	// Why is what was wrong the last time.
@@ -84,7 +84,7 @@ type known struct {
 	entry *protorekor.TransparencyLogEntry
 }
 
-// Recorder appends envelopes to a log: one for all of a process, because what is
+// Recorder appends envelopes to a transparency log: one for all of a process, because what is
 // wrong with the log is wrong for all. What is wrong with one statement is not: each
 // has a pause of its own, too. It is safe for concurrent use.
 type Recorder struct {

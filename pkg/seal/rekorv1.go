@@ -34,7 +34,7 @@ import (
 // without.
 var entryUUID = regexp.MustCompile(`^([0-9a-f]{16})?[0-9a-f]{64}$`)
 
-// rekorV1 is a client of a Rekor v1 log.
+// rekorV1 is a client of a Rekor v1 transparency log.
 type rekorV1 struct {
 	base    *url.URL
 	client  *http.Client

@@ -125,8 +125,8 @@ func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
 	return s.Log(ctx, signed)
 }
 
-// Log records what was signed and gives back the bundle (JSON, media type v0.3),
-// verified as its users will. It may be called again with the same; the error may
+// Log records what was signed in the transparency log and gives back the bundle (JSON,
+// media type v0.3), verified as its users will. It may be called again with the same; the error may
 // then be ErrDuplicate, which asks for a new signature. PausedError asks for patience.
 func (s *Sealer) Log(ctx context.Context, signed *Signed) ([]byte, error) {
 	return s.recorder.record(ctx, signed.opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) ([]byte, error) {

@@ -45,8 +45,8 @@ func (v *View) Verify(ctx context.Context, namespace string, seal *v1alpha1.Arti
 	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL}, nil
 }
 
-// named are the ways in which a bundle does not count that are no tampering.
-var named = []reason.Code{reason.TooNew, reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.BuilderNotTrusted}
+// noTampering are the reasons for which a bundle does not count without anybody having tampered with it.
+var noTampering = []reason.Code{reason.TooNew, reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.BuilderNotTrusted}
 
 // Statement follows a seal to its Provenance, in this namespace, and verifies the
 // bundle there.
@@ -90,7 +90,7 @@ func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.A
 // invalid says why a record's bundle does not hold.
 func invalid(record *v1alpha1.Provenance, err error) *reason.Error {
 	code := reason.ProvenanceInvalid
-	if slices.Contains(named, reason.Of(err)) {
+	if slices.Contains(noTampering, reason.Of(err)) {
 		code = reason.Of(err)
 	}
 	return reason.Wrap(code, err, "the bundle of Provenance %s: %s", record.Name, Plain(err))

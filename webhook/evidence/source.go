@@ -151,8 +151,8 @@ func Ended(pod *corev1.Pod) time.Time {
 	return last
 }
 
-// below says whether the pod may write something below the prefix, in pieces.
-func (p Producer) below(prefix artifact.Location) bool {
+// writesBelow says whether the pod may write something below the prefix, in pieces.
+func (p Producer) writesBelow(prefix artifact.Location) bool {
 	return slices.ContainsFunc(p.Outputs, prefix.Contains)
 }
 

@@ -82,7 +82,7 @@ func (v *View) Writers(ctx context.Context, in argo.Input) (Writers, *reason.Err
 			w.where = exact
 		case p.writes(dirs):
 			w.where = above
-		case p.below(in.Location().Prefix()):
+		case p.writesBelow(in.Location().Prefix()):
 			w.where = below
 		default:
 			continue

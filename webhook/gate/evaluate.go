@@ -215,8 +215,8 @@ type candidate struct {
 	writers evidence.Writers
 	// foreign: it is another workflow's.
 	foreign bool
-	// named: whether the definition names who sealed it was looked at.
-	named bool
+	// originChecked: whether the definition names who sealed it was looked at.
+	originChecked bool
 	// replaced: what another step stored later may be all that is there now. So it is
 	// asked, too, whether it would hold if its step had not failed.
 	replaced bool
@@ -267,7 +267,7 @@ func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reaso
 	if no := e.policies.Revoked(sealed.Statement, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
 		return vouched{}, no
 	}
-	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil && !c.named {
+	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil && !c.originChecked {
 		return vouched{}, no
 	}
 	if no := c.writers.Pending(e.gate.Clock.Now()); no != nil {

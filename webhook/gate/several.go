@@ -16,7 +16,7 @@ import (
 
 // collected decides on an input that is everything below a key, of which steps each
 // stored a part. It is false where none did and none is on its way, or the definition
-// does not say so (see named).
+// does not say so (see fromAll).
 func (e *evaluation) collected(ctx context.Context, in argo.Input, writers evidence.Writers) (accepted, *reason.Error, bool) {
 	if !isLiteral(e.origins[in.Name], in) && len(e.fillersOf(in)) == 0 {
 		return accepted{}, nil, false
@@ -32,8 +32,8 @@ func (e *evaluation) collected(ctx context.Context, in argo.Input, writers evide
 	case len(seals) == 0:
 		return accepted{}, nil, false
 	}
-	named, no := e.named(ctx, in, seals, writers)
-	if no != nil || !named {
+	all, no := e.fromAll(ctx, in, seals, writers)
+	if no != nil || !all {
 		return accepted{}, no, no != nil
 	}
 	found, no := e.collect(ctx, in, seals, nil, writers)
@@ -89,8 +89,8 @@ func (e *evaluation) several(ctx context.Context, in argo.Input, seals []v1alpha
 	case len(seals) == 0, len(seals) == 1 && isLiteral(e.origins[in.Name], in):
 		return accepted{}, nil, false
 	}
-	named, no := e.named(ctx, in, seals, writers)
-	if no != nil || !named {
+	all, no := e.fromAll(ctx, in, seals, writers)
+	if no != nil || !all {
 		return accepted{}, no, no != nil
 	}
 	if no := writers.Pending(e.gate.Clock.Now()); no != nil {
@@ -100,13 +100,13 @@ func (e *evaluation) several(ctx context.Context, in argo.Input, seals []v1alpha
 	return found, no, true
 }
 
-// named says whether the definition takes an input from all who have these seals. Where
+// fromAll says whether the definition takes an input from all who have these seals. Where
 // it gives the key itself, any step may have stored something there. Where it takes the
 // input from a step, that step has to have opened the place: sealed a directory there,
 // or found nothing to store; and each other has to be one that the definition gives that
 // place (graph.Fillers). What a step reports decides where the place is, so the word of
 // the others would not do: their outputs may lie in many places.
-func (e *evaluation) named(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers evidence.Writers) (bool, *reason.Error) {
+func (e *evaluation) fromAll(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers evidence.Writers) (bool, *reason.Error) {
 	o := e.origins[in.Name]
 	if isLiteral(o, in) {
 		return true, nil

@@ -104,7 +104,7 @@ func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 			h.Metrics.observe(opOther, answerRetry, reason.Overloaded, 0)
 			return h.overloaded(req, reason.New(reason.Overloaded, "%d requests of namespace %.253s are at work", shares.most, req.Namespace))
 		}
-		defer shares.leave(req.Namespace)
+		defer shares.release(req.Namespace)
 		select {
 		case seats <- struct{}{}:
 			h.Metrics.inFlight.Inc()
@@ -141,7 +141,7 @@ func (s *shares) take(namespace string) bool {
 	return true
 }
 
-func (s *shares) leave(namespace string) {
+func (s *shares) release(namespace string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken[namespace]--; s.taken[namespace] <= 0 {

@@ -89,12 +89,12 @@ func NewMetrics(r prometheus.Registerer, expiry func() time.Time, root func() bo
 }
 
 func (m *Metrics) observe(op operation, a answer, code reason.Code, took time.Duration) {
-	m.decisions.WithLabelValues(string(op), string(a), string(known(code))).Inc()
+	m.decisions.WithLabelValues(string(op), string(a), string(label(code))).Inc()
 	m.duration.WithLabelValues(string(op)).Observe(took.Seconds())
 }
 
-// known keeps what is not a code of ours out of the labels.
-func known(code reason.Code) reason.Code {
+// label keeps what is not a code of ours out of the labels.
+func label(code reason.Code) reason.Code {
 	if code == "" || slices.Contains(reason.All(), code) {
 		return code
 	}

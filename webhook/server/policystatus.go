@@ -21,8 +21,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// readyReason is the reason of a Ready condition that is True.
-const readyReason = "InForce"
+// reasonInForce is the reason of a Ready condition that is True.
+const reasonInForce = "InForce" // the policy counts
 
 // Report keeps the Ready condition of the policies that are watched. Every
 // replica does: they come to the same, and the first one's write is the last.
@@ -91,7 +91,7 @@ const maxWarnings = 4096
 // ready is the condition of a policy that is invalid for this reason, or nil. One
 // that is in force says what it leaves to others.
 func ready(generation int64, invalid error, warnings []string) metav1.Condition {
-	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: readyReason, ObservedGeneration: generation}
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: reasonInForce, ObservedGeneration: generation}
 	if invalid != nil {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(reason.Of(invalid)), invalid.Error()
 		return c

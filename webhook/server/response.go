@@ -152,11 +152,13 @@ func (h *Handlers) record(q *question, d gate.Decision, said answer) {
 	}
 	h.Log.Info("decided", keys...)
 	if d.Allowed && d.Notice != nil && d.Workflow != nil && !dryRun {
+		//argoseal:event Workflow | Normal | a reason code | of a step that was admitted, what nobody seals or checks; the same for all steps of a workflow
 		h.Events.Event(workflowOf(d), corev1.EventTypeNormal, string(d.Notice.Code), text.Cut(d.Notice.Error(), maxEvent))
 	}
 	if d.Allowed || d.Workflow == nil || dryRun || said == answerAudit {
 		return
 	}
+	//argoseal:event Workflow | Warning | a reason code | one of its pods was refused, or would be in `enforce` where the mode is `warn`
 	h.Events.Event(workflowOf(d), corev1.EventTypeWarning, string(code), text.Cut("Pod "+nameOf(q)+": "+message, maxEvent))
 }
 

@@ -183,7 +183,7 @@ func TestOnlyThreePathsAreServed(t *testing.T) {
 
 func TestMetricsKnowOnlyOurCodes(t *testing.T) {
 	for code, want := range map[reason.Code]reason.Code{"": "", reason.NoProvenance: reason.NoProvenance, "evil": reason.Internal} {
-		if got := known(code); got != want {
+		if got := label(code); got != want {
 			t.Errorf("%q is counted as %q", code, got)
 		}
 	}

@@ -41,14 +41,15 @@ func ParseMode(value string) Mode {
 	}
 }
 
-// ConditionSealed is the one condition of a Provenance. True: the pod's
-// outputs are sealed. False with reason Pending: a seal is on its way. False
-// with any other reason: final, there will be none, and the reason says why.
+// ConditionSealed is on Provenances and WorkflowProvenances. True: the outputs are
+// sealed. False with reason Pending: a seal is on its way. False with any other reason:
+// final, there will be none, or not of all, and the reason says why. Unknown: the
+// workflow has not ended.
 const ConditionSealed = "Sealed"
 
-// ConditionReady is the one condition of a policy. True: it is in force. False:
-// it cannot be evaluated, so what it applies to is refused, and the message says
-// why.
+// ConditionReady is on policies, SecretAccesses and the SecretEncryption. True: it is
+// in force. False: the message says why not; what a policy applies to that cannot be
+// evaluated is refused.
 const ConditionReady = "Ready"
 
 // Names of the programs' own objects, all in the namespace Argoseal runs in.

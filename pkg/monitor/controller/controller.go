@@ -276,6 +276,7 @@ func (r *Reconciler) tell(ctx context.Context, p *v1alpha1.WorkflowProvenance) {
 	if p.Status.State != v1alpha1.WorkflowSealed {
 		kind = corev1.EventTypeWarning
 	}
+	//argoseal:event WorkflowProvenance | Normal, Warning | its state: `Sealed`, `Partial`, `Failed` | its workflow has ended, and all seals are there that will be
 	r.Events.Eventf(p, nil, kind, string(p.Status.State), "Monitor", "Workflow %s: %s", p.Spec.Workflow.Name, c.Message)
 }
 

@@ -47,7 +47,7 @@ const (
 var kind = schema.GroupVersionKind{Group: layout.Group, Version: layout.Version, Kind: layout.Kind}
 
 // reasonAttested is the reason of condition Attested where it is true.
-const reasonAttested = "Attested"
+const reasonAttested = "Attested" // there is a signed statement about the whole workflow
 
 // Attestor states what left workflows. Its fields are set once, before it starts.
 type Attestor struct {

@@ -18,8 +18,8 @@ const maxEscrow = 64
 
 // The reasons for which no key is used: it is not in escrow.
 const (
-	escrowFailed encryption.Reason = "EscrowFailed"
-	escrowFull   encryption.Reason = "EscrowFull"
+	escrowFailed encryption.Reason = "EscrowFailed" // a key could not be put in escrow
+	escrowFull   encryption.Reason = "EscrowFull"   // the escrow has no room for another key; somebody has to help
 )
 
 // escrowError says why a key is not in escrow.

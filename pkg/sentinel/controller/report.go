@@ -52,26 +52,33 @@ func (r *Reconciler) report(ctx context.Context, o *v1alpha1.SecretEncryption, s
 		}
 		// Messages may name Secrets of any namespace, and everybody in namespace
 		// default reads the events of what has none.
+		//argoseal:event SecretEncryption | Normal, Warning | that of its condition Ready | it is another one than before
 		r.Events.Eventf(o, nil, kind, reason, "Encrypt", "%s: kubectl get secretencryption %s -o yaml says more", reason, o.Name)
 	}
 	return r.Client.Status().Update(ctx, o)
 }
 
+// Reasons of the condition Encrypted, beside those of a step.
+const (
+	reasonNotScanned = "NotScanned" // etcd was not read yet
+	reasonPlaintext  = "Plaintext"  // objects lie in etcd as they are, or new ones would
+)
+
 // encrypted is what the scan proves, and nothing that it does not.
 func encrypted(scan *encryption.Scan, step encryption.Step) (status metav1.ConditionStatus, reason, message string) {
 	if scan == nil {
-		return metav1.ConditionUnknown, "NotScanned", "etcd was not read: " + step.Message
+		return metav1.ConditionUnknown, reasonNotScanned, "etcd was not read: " + step.Message
 	}
 	plain, total := scan.Objects[encryption.Ref{Provider: encryption.Identity}], scan.Total()
 	switch {
 	case plain > 0:
-		return metav1.ConditionFalse, "Plaintext", fmt.Sprintf("%d of %d objects lie in etcd as they are", plain, total)
+		return metav1.ConditionFalse, reasonPlaintext, fmt.Sprintf("%d of %d objects lie in etcd as they are", plain, total)
 	case step.Write.Provider == encryption.Identity || step.Write == encryption.Ref{}:
-		return metav1.ConditionFalse, "Plaintext", "new objects are stored as they are"
+		return metav1.ConditionFalse, reasonPlaintext, "new objects are stored as they are"
 	case step.Reason == encryption.Unreadable:
 		return metav1.ConditionUnknown, string(step.Reason), step.Message
 	}
-	return metav1.ConditionTrue, "Proven", fmt.Sprintf("%d of %d objects lie under a key", total, total)
+	return metav1.ConditionTrue, string(encryption.Proven), fmt.Sprintf("%d of %d objects lie under a key", total, total)
 }
 
 func (r *Reconciler) proof(scan encryption.Scan, write encryption.Ref) *v1alpha1.EncryptionProof {

@@ -47,27 +47,28 @@ type Step struct {
 // Reason is one word for what a step is about.
 type Reason string
 
-// The reasons.
+// The reasons. docs/reference.md has them with these words. With Failed behind it, one
+// says that the step could not be done.
 const (
-	NoServers       Reason = "NoServers"
-	ServerUnseen    Reason = "ServerUnseen"
-	FileNotOurs     Reason = "FileNotOurs"
-	SameServer      Reason = "SameServer"
-	FileRefused     Reason = "FileRefused"
-	FileLost        Reason = "FileLost"
-	KeysDiffer      Reason = "KeysDiffer"
-	Unreadable      Reason = "Unreadable"
-	FileRepaired    Reason = "FileRepaired"
-	ReadKeySpread   Reason = "ReadKeySpread"
-	ReadKeyAdded    Reason = "ReadKeyAdded"
-	ReadKeyRestored Reason = "ReadKeyRestored"
-	Loading         Reason = "Loading"
-	WriteKeyChanged Reason = "WriteKeyChanged"
-	Settling        Reason = "Settling"
-	Scanning        Reason = "Scanning"
-	Migrating       Reason = "Migrating"
-	OldKeyRemoved   Reason = "OldKeyRemoved"
-	Proven          Reason = "Proven"
+	NoServers       Reason = "NoServers"       // no API server is known; somebody has to help
+	ServerUnseen    Reason = "ServerUnseen"    // a server cannot be seen; somebody has to help
+	FileNotOurs     Reason = "FileNotOurs"     // somebody else wrote an encryption file; they have to help
+	SameServer      Reason = "SameServer"      // two names are one server; somebody has to help
+	FileRefused     Reason = "FileRefused"     // a server cannot load its file; somebody has to help
+	FileLost        Reason = "FileLost"        // a file is gone, and its keys are not known for certain; somebody has to help
+	KeysDiffer      Reason = "KeysDiffer"      // one key name stands for two keys; somebody has to help
+	Unreadable      Reason = "Unreadable"      // objects lie under a key that no file has; somebody has to help
+	FileRepaired    Reason = "FileRepaired"    // a file is put back
+	ReadKeySpread   Reason = "ReadKeySpread"   // a key that one server reads with is given to all
+	ReadKeyAdded    Reason = "ReadKeyAdded"    // a new key is added, for reading
+	ReadKeyRestored Reason = "ReadKeyRestored" // a key that objects lie under is given back, for reading
+	Loading         Reason = "Loading"         // servers have yet to load their file
+	WriteKeyChanged Reason = "WriteKeyChanged" // servers begin to write with another key
+	Settling        Reason = "Settling"        // what began with an earlier key has yet to end
+	Scanning        Reason = "Scanning"        // etcd is read
+	Migrating       Reason = "Migrating"       // objects are written anew, under the key
+	OldKeyRemoved   Reason = "OldKeyRemoved"   // a key that nothing lies under is taken away
+	Proven          Reason = "Proven"          // every object lies under the key
 )
 
 func halt(reason Reason, format string, args ...any) Step {

@@ -26,12 +26,13 @@ import (
 	"github.com/argoseal/argoseal/pkg/text"
 )
 
-// The reasons of condition Ready.
+// The reasons of condition Ready, and that of the event of a repair.
 const (
-	reasonInForce      = "InForce"
-	reasonAudited      = "Audited"
-	reasonFailed       = "Failed"
-	reasonGuardedTwice = "GuardedTwice"
+	reasonInForce      = "InForce"      // its grants count, and all else is refused
+	reasonAudited      = "Audited"      // its grants count, and nothing is refused: spec.enforcement is Audit
+	reasonFailed       = "Failed"       // what its grants come to could not be written
+	reasonGuardedTwice = "GuardedTwice" // another SecretAccess guards one of its Secrets, too: pods need a grant of each
+	reasonRepaired     = "Repaired"     // what its grants come to was changed by others
 )
 
 // whileRest is how soon everything is compared anew where no change drives it.
@@ -214,7 +215,8 @@ func (r *Reconciler) guardedTwice(ctx context.Context, a *v1alpha1.SecretAccess)
 }
 
 func (r *Reconciler) repaired(a *v1alpha1.SecretAccess, kind, name string) {
-	r.Events.Eventf(a, nil, corev1.EventTypeWarning, "Repaired", "Repair", "The %s %s was not as the grants say, and was put back", kind, name)
+	//argoseal:event SecretAccess | Warning | `Repaired` | what its grants come to was changed by others, and was put back
+	r.Events.Eventf(a, nil, corev1.EventTypeWarning, reasonRepaired, "Repair", "The %s %s was not as the grants say, and was put back", kind, name)
 }
 
 // maxMessage is what a condition's message is cut to.
@@ -257,6 +259,7 @@ func (r *Reconciler) report(ctx context.Context, a *v1alpha1.SecretAccess, plan 
 		if ready.Status != metav1.ConditionTrue {
 			kind = corev1.EventTypeWarning
 		}
+		//argoseal:event SecretAccess | Normal, Warning | that of its condition Ready | it is another one than before
 		r.Events.Eventf(a, nil, kind, ready.Reason, "Reconcile", "%s", ready.Message)
 	}
 	return r.Client.Status().Update(ctx, a)
