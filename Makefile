@@ -140,6 +140,18 @@ generated: ## Fail if a generated file is not up to date (it is, afterwards).
 bench: $(if $(filter admission hash,$(ONLY)),,cluster-up build) ## Measure what Argoseal costs: one table, and bin/bench.json. ONLY=admission measures one thing.
 	@go run ./e2e/bench $(if $(ONLY),-only $(ONLY))
 
+# For soak: how long, how many ArtifactSeals and finished pods there are before, and how
+# many pods finish a second.
+SOAK    ?= 1h
+SEALS   ?= 100000
+BACKLOG ?= 1000
+RATE    ?= 5
+
+.PHONY: soak
+soak: tools ## Keep two notaries at work for SOAK (1h), on a real API server, etcd and Rekor with simulated pods: 100,000 ArtifactSeals, a backlog, then a steady load. Fails if memory grows.
+	@$(TOOLS); ARGOSEAL_SOAK=$(SOAK) ARGOSEAL_SOAK_SEALS=$(SEALS) ARGOSEAL_SOAK_BACKLOG=$(BACKLOG) ARGOSEAL_SOAK_RATE=$(RATE) \
+		go test -tags integration -count=1 -timeout 0 -v -run '^TestSoak$$' ./pkg/notary
+
 ##@ Build it
 
 .PHONY: build

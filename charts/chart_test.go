@@ -133,6 +133,7 @@ func TestRefused(t *testing.T) {
 		"no webhook":                          {"webhook.replicaCount=0", "/webhook/replicaCount"},
 		"a log on shared storage":             {"rekor.persistence.accessModes={ReadWriteMany}", "/rekor/persistence/accessModes/0"},
 		"a registry with a scheme":            {"global.imageRegistry=https://registry.example.com", "/global/imageRegistry"},
+		"a budget that is no amount":          {"budget.bytes=much", "/budget/bytes"},
 		"no log at all":                       {"rekor.enabled=false", "rekor.url is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -273,6 +274,34 @@ func TestEveryGuardIsBound(t *testing.T) {
 		if !denies[policy.Name] && policy.Name != warning {
 			t.Errorf("%s is not bound, or its binding does not deny", policy.Name)
 		}
+	}
+}
+
+// TestAlertsAreThoseOfThePage: what the rule asks is what docs/retention.md says, and both
+// name every alert.
+func TestAlertsAreThoseOfThePage(t *testing.T) {
+	out, err := template(t, "-f", "testdata/default.values.yaml", "--set", "prometheusRule.enabled=true,retention.maxAge=24h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/retention.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, alerts, _ := strings.Cut(string(page), "\n## Alerts\n")
+	n := 0
+	for line := range strings.Lines(out) {
+		expr, is := strings.CutPrefix(strings.TrimSpace(line), "expr: ")
+		if !is {
+			continue
+		}
+		n++
+		if !strings.Contains(alerts, "`"+expr+"`") {
+			t.Errorf("the page has no alert %s", expr)
+		}
+	}
+	if want := strings.Count(alerts, "` |\n"); n != want || n < 6 {
+		t.Errorf("%d alerts, the page has %d", n, want)
 	}
 }
 

@@ -62,7 +62,31 @@ func TestRightsToFollowArgo(t *testing.T) {
 		"argoseal-system/argoseal-notary, namespace argo: watch apps/deployments",
 		"argoseal-system/argoseal-notary, namespace argo: watch apps/replicasets",
 		"argoseal-system/argoseal-notary, namespace argo: watch configmaps",
-		"argoseal-system/argoseal-notary, namespace argoseal-system: update configmaps [argoseal-believed argoseal-epochs argoseal-notary-key argoseal-trusted argoseal-argo]",
+		"argoseal-system/argoseal-notary, namespace argoseal-system: update configmaps [argoseal-believed argoseal-budget argoseal-epochs argoseal-notary-key argoseal-trusted argoseal-argo]",
+	}
+	if d := cmp.Diff(want, more); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// TestRightsToRemoveRecords: with retention the controller has these, and no more.
+func TestRightsToRemoveRecords(t *testing.T) {
+	without, err := template(t, "-f", "testdata/default.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, err := template(t, "-f", "testdata/default.values.yaml", "--set", "retention.maxAge=2160h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	had := rights(t, without)
+	more := slices.DeleteFunc(rights(t, with), func(line string) bool { return slices.Contains(had, line) })
+	want := []string{
+		"argoseal-system/argoseal-controller, cluster: delete argoseal.dev/artifactseals",
+		"argoseal-system/argoseal-controller, cluster: delete argoseal.dev/provenances",
+		"argoseal-system/argoseal-controller, cluster: delete argoseal.dev/workflowprovenances",
+		"argoseal-system/argoseal-controller, cluster: list argoseal.dev/artifactseals",
+		"argoseal-system/argoseal-controller, cluster: list argoseal.dev/clusterprovenancepolicies",
 	}
 	if d := cmp.Diff(want, more); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

@@ -50,8 +50,9 @@ var mayImport = map[string][]string{
 	"pkg/cluster":        {"pkg/reason"},
 	"pkg/trust":          {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
 	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
+	"pkg/notary/budget":  {"pkg/api/v1alpha1"},
 	"pkg/notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/keyring",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"pkg/notary/workflow": {
@@ -75,6 +76,11 @@ var mayImport = map[string][]string{
 	"pkg/monitor":            {"pkg/api/v1alpha1", "pkg/argo/nodes", "pkg/reason", "pkg/text"},
 	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/monitor", "pkg/text"},
 
+	// Which records may go, and who removes them.
+	"pkg/archive":              {"pkg/reason"},
+	"pkg/retention":            {"pkg/artifact", "pkg/provenance"},
+	"pkg/retention/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/retention"},
+
 	// What an artifact was made from.
 	"pkg/trace": {"pkg/artifact", "pkg/provenance", "pkg/reason"},
 
@@ -96,11 +102,11 @@ var mayImport = map[string][]string{
 	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/trace", "pkg/trust", "pkg/verify"},
-	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/monitor/controller", "pkg/reason"},
+	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/trace", "pkg/trust", "pkg/verify"},
+	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/monitor/controller", "pkg/reason", "pkg/retention", "pkg/retention/controller"},
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/notary/workflow", "pkg/provenance",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/notary/workflow", "pkg/provenance",
 		"pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/trust", "pkg/verify",
 	},
 	"cmd/argoseal-webhook": {

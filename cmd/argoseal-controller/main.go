@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -61,6 +63,10 @@ type options struct {
 	namespace      string
 	leaderElect    bool
 	workers        int
+	budgets        bool
+	maxAge         time.Duration
+	maxWorkflows   int
+	archive        string
 	metricsAddress string
 	healthAddress  string
 }
@@ -71,7 +77,11 @@ func runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Follow workflows until told to stop",
 		Long: `Follow the workflows of labelled namespaces until told to stop. Of several
-replicas one works, the others wait.`,
+replicas one works, the others wait.
+
+With --retain-for or --retain-workflows the records of workflows that are gone are
+removed beyond these, a whole workflow at a time; never what a policy needs, nor what is
+not final. With --archive-dir their bundles are written to a folder before.`,
 		Example: "  argoseal-controller run --namespace argoseal-system",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
@@ -80,6 +90,10 @@ replicas one works, the others wait.`,
 	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease (env POD_NAMESPACE)")
 	f.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica work at a time")
 	f.IntVar(&o.workers, "workers", 4, "workflows looked at at a time; each may be some MiB in memory")
+	f.BoolVar(&o.budgets, "keep-to-budgets", false, "begin no record in namespaces that the ConfigMap argoseal-budget names")
+	f.DurationVar(&o.maxAge, "retain-for", 0, "remove the records of a workflow that is gone so long after its last one was made, 1h at least; 0: never")
+	f.IntVar(&o.maxWorkflows, "retain-workflows", 0, "remove the records of workflows that are gone, but for this many of each namespace, the last ones; 0: never")
+	f.StringVar(&o.archive, "archive-dir", "", "folder that bundles are written to before their records are removed; empty: none")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 is none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 is none")
 	return c
@@ -87,10 +101,13 @@ replicas one works, the others wait.`,
 
 func (o options) run(ctx context.Context) error {
 	switch {
-	case o.namespace == "" && o.leaderElect:
+	case o.namespace == "" && (o.leaderElect || o.budgets):
 		return reason.New(reason.UsageInvalid, "--namespace is missing: name the namespace that Argoseal runs in")
 	case o.workers < 1:
 		return reason.New(reason.UsageInvalid, "--workers=%d: it has to be 1 or more", o.workers)
+	}
+	if err := o.checkRetention(); err != nil {
+		return err
 	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -99,7 +116,7 @@ func (o options) run(ctx context.Context) error {
 	config.QPS, config.Burst = queriesPerSecond, queriesBurst
 	config.UserAgent = "argoseal-controller/" + version
 	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
 		return fmt.Errorf("types: %w", err)
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
@@ -128,8 +145,12 @@ func (o options) run(ctx context.Context) error {
 		Cache: mgr.GetClient(), API: api, Metrics: counts, Clock: clock.RealClock{},
 		Events: mgr.GetEventRecorder("argoseal-controller"),
 	}
+	if o.budgets {
+		r.Full = o.full(api)
+	}
 	if err := errors.Join(
 		r.SetupWithManager(ctx, mgr, o.workers),
+		o.retain(mgr, api),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("ping", healthz.Ping),
 	); err != nil {

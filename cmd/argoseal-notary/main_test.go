@@ -50,6 +50,8 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 		"a log of no version":     {func(o *options) { o.rekorVersion = 0 }, "--rekor-version"},
 		"a key that is no older":  {func(o *options) { o.rotateAfter = time.Hour }, "--rotate-signing-key-after"},
 		"a service's key by age":  {func(o *options) { o.rotateAfter, o.signingKey = 48*time.Hour, "x://y" }, "--signing-key"},
+		"a budget below zero":     {func(o *options) { o.bounds.objects = -1 }, "--budget-objects"},
+		"a budget that is none":   {func(o *options) { o.bounds.bytes = "much" }, "--budget-bytes"},
 		"no workers":              {func(o *options) { o.workers = 0 }, "--workers"},
 		"no queries":              {func(o *options) { o.queries = 0 }, "--queries-per-second"},
 	} {

@@ -63,6 +63,7 @@ type options struct {
 	workers        int
 	attest         bool
 	queries        int
+	bounds         bounds
 }
 
 func runCommand() *cobra.Command {
@@ -99,6 +100,7 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
 	f.DurationVar(&o.claimDuration, "claim-duration", 15*time.Second, "time without a sign of life after which another replica takes a pod over")
+	o.bounds.flags(f)
 	f.IntVar(&o.workers, "workers", 128, "pods at work at a time; the log takes some half a second for each, however many there are")
 	f.IntVar(&o.queries, "queries-per-second", queriesPerSecond, "calls of the API server, on average; for a moment twice as many. A seal takes three")
 	return c
@@ -119,6 +121,9 @@ func (o options) check() error {
 		if err := (sidecar.Config{Image: image}).Validate(); err != nil {
 			return usage("--signer-image: %v", err)
 		}
+	}
+	if _, err := o.bounds.limit(); err != nil {
+		return err
 	}
 	if o.rekorVersion != 1 && o.rekorVersion != 2 {
 		return usage("--rekor-version is 1 or 2")
@@ -235,6 +240,9 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	if err := p.trust.SetupWithManager(ctx, mgr); err != nil {
+		return err
+	}
+	if err := bound(ctx, mgr, api, n, o); err != nil {
 		return err
 	}
 	if o.attest {

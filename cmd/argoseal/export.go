@@ -1,27 +1,20 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/archive"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // exportPage is how many records are read at a time: one has a MiB at most.
 const exportPage = 50
-
-// exportSuffix is how Sigstore's programs call a bundle's file.
-const exportSuffix = ".sigstore.json"
 
 type exportOptions struct {
 	kubeconfig, context string
@@ -78,7 +71,7 @@ func (o exportOptions) export(ctx context.Context, api client.Reader, now time.T
 			if p.Status.Bundle == "" || now.Sub(p.CreationTimestamp.Time) < o.olderThan {
 				continue
 			}
-			if err := keepBundle(o.to, p.Namespace, p.Name, []byte(p.Status.Bundle)); err != nil {
+			if err := archive.Keep(o.to, p.Namespace, p.Name, []byte(p.Status.Bundle)); err != nil {
 				return n, err
 			}
 			n++
@@ -87,29 +80,4 @@ func (o exportOptions) export(ctx context.Context, api client.Reader, now time.T
 			return n, nil
 		}
 	}
-}
-
-// keepBundle writes a bundle, whole or not at all.
-func keepBundle(folder, namespace, name string, bundle []byte) error {
-	inside := filepath.Join(namespace, name+exportSuffix)
-	if namespace == "" || name == "" || filepath.Base(namespace) != namespace || filepath.Base(name) != name || !filepath.IsLocal(inside) {
-		return fmt.Errorf("provenance %.80q of namespace %.80q is no name of a file", name, namespace)
-	}
-	path := filepath.Join(folder, inside)
-	switch there, err := os.ReadFile(path); {
-	case err == nil && bytes.Equal(there, bundle):
-		return nil
-	case err == nil:
-		return reason.New(reason.BundleInvalid, "%s is there, and is not what Provenance %s/%s has", path, namespace, name)
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return err
-	}
-	part := path + ".part"
-	if err := os.WriteFile(part, bundle, 0o640); err != nil {
-		return err
-	}
-	return os.Rename(part, path)
 }

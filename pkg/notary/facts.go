@@ -124,12 +124,12 @@ func (r Rules) definitionOf(w Witness, admitted string) (provenance.Definition, 
 			Template:         used.Template, SHA256: used.SHA256,
 		})
 	}
+	var given []provenance.Parameter
 	for _, p := range d.Parameters {
-		said, err := r.Redaction.Parameter(w.Workflow.UID, p.Name, p.Value)
-		if err != nil {
-			return provenance.Definition{}, fmt.Errorf("parameter %.80q: %w", p.Name, err)
-		}
-		out.Parameters = append(out.Parameters, said)
+		given = append(given, provenance.Parameter{Name: p.Name, Value: p.Value})
+	}
+	if out.Parameters, err = r.Redaction.Parameters(w.Workflow.UID, given); err != nil {
+		return provenance.Definition{}, err
 	}
 	altered, err := argo.Altered(w.Pod, w.Step, w.Workflow)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/notary/budget"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -39,6 +40,9 @@ func (k Key) String() string { return k.Namespace + "/" + k.Pod + "/" + string(k
 // notReadyWait is how long a pod waits when there are no keys yet.
 const notReadyWait = time.Second
 
+// noRoomWait is how long one waits of which nothing may be stored.
+const noRoomWait = time.Minute
+
 // Notary seals pods. Its fields are set once, before it starts; all but
 // Keyring's content stay as they are.
 type Notary struct {
@@ -53,6 +57,8 @@ type Notary struct {
 	// Epochs says since when the guards have held in a namespace, by what the API
 	// server says now. An error that is no final *reason.Error may pass.
 	Epochs func(ctx context.Context, namespace string) (epoch.Moment, error)
+	// Budget bounds what is stored for a namespace; nil: nothing is bounded.
+	Budget *budget.Ledger
 	// Keyring has the keys; nothing is sealed as long as it has none.
 	Keyring *keyring.Keyring
 	// Events tells a pod's Workflow about final failures.
@@ -126,6 +132,10 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 			n.done(key)
 			return reconcile.Result{}, nil
 		}
+		if n.Budget.Shut(key.Namespace) {
+			n.done(key)
+			return reconcile.Result{RequeueAfter: noRoomWait}, nil
+		}
 	}
 	pod, err := n.Seen.pod(key)
 	if err != nil {
@@ -135,7 +145,7 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 	// this replica is told to stop meanwhile.
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.ClaimDuration)
 	defer cancel()
-	return n.attempt(work, &task{Notary: n, key: key, keys: keys, pod: pod, began: n.Clock.Now()}, known != nil)
+	return n.attempt(work, &task{Notary: n, key: key, keys: keys, pod: pod, began: n.Clock.Now(), giveBack: func() {}}, known != nil)
 }
 
 // attempt claims the record and goes through its steps once.
@@ -149,6 +159,7 @@ func (n *Notary) attempt(ctx context.Context, t *task, exists bool) (reconcile.R
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	n.Backlog.Add(t.key, t.record.CreationTimestamp.Time)
+	defer func() { t.giveBack() }()
 	err = t.seal(ctx)
 	if why := refusal(err); why != nil {
 		err = t.refuse(ctx, why)

@@ -91,8 +91,14 @@ func (s *source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInt
 		return fmt.Errorf("watching pods: %w", err)
 	}
 	records, err := s.watched.records.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
-		AddFunc:    func(o any, initial bool) { s.record(queue, o, initial) },
-		UpdateFunc: func(_, o any) { s.record(queue, o, false) },
+		AddFunc: func(o any, initial bool) {
+			s.count(nil, o)
+			s.record(queue, o, initial)
+		},
+		UpdateFunc: func(was, o any) {
+			s.count(was, o)
+			s.record(queue, o, false)
+		},
 		DeleteFunc: func(o any) { s.deleted(queue, o) },
 	})
 	if err != nil {
@@ -108,6 +114,7 @@ func (s *source) WaitForSync(ctx context.Context) error {
 	if !toolscache.WaitForCacheSync(ctx.Done(), s.synced...) {
 		return errors.New("pods and provenances were not listed in time")
 	}
+	s.notary.Budget.Complete()
 	return nil
 }
 
@@ -147,6 +154,7 @@ func (s *source) deleted(queue workqueue.TypedRateLimitingInterface[Key], o any)
 	if unknown, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
 		o = unknown.Obj
 	}
+	s.count(o, nil)
 	if n, ok := o.(*recordNote); ok && !n.final {
 		queue.Add(n.key())
 	}

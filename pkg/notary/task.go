@@ -34,6 +34,8 @@ type task struct {
 	// has its envelope.
 	signed *seal.Signed
 	stored bool
+	// giveBack is for what was set aside of the namespace's budget.
+	giveBack func()
 }
 
 // echoWait is how long the informer may take to know of a record that exists.
@@ -163,7 +165,24 @@ func (t *task) state(ctx context.Context) error {
 		return &factsError{fmt.Errorf("making the statement: %w", err)}
 	}
 	t.took(stageFacts, began)
+	if err := t.room(len(facts.Subjects), len(payload)); err != nil {
+		return err
+	}
 	return t.signAs(ctx, payload)
+}
+
+// room sets aside what a seal takes, before it is in the log for good.
+func (t *task) room(outputs, payload int) error {
+	listed := 0
+	for _, o := range t.noted {
+		listed += len(o.Files)
+	}
+	giveBack, ok := t.Budget.Take(t.key.Namespace, sizeOfSeal(outputs, payload+listed))
+	if !ok {
+		return reason.New(reason.BudgetExceeded, "the namespace's records have no room for %d outputs", outputs)
+	}
+	t.giveBack = giveBack
+	return nil
 }
 
 // signAs signs a payload that is our own.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/notary/budget"
 )
 
 // Watched is what the notary's informers keep: of each workflow pod that has finished
@@ -98,6 +99,8 @@ type recordNote struct {
 	// renewed is when the holder last said that it is at work.
 	renewed time.Time
 	final   bool
+	// size is what it takes with its ArtifactSeals, about.
+	size budget.Size
 }
 
 // GetObjectMeta implements metav1.ObjectMetaAccessor, for the informer.
@@ -156,7 +159,7 @@ func noteRecord(obj any) (any, error) {
 }
 
 func noteOf(p *v1alpha1.Provenance) *recordNote {
-	n := &recordNote{namespace: unique.Make(p.Namespace).Value(), name: p.Name, version: p.ResourceVersion, final: Final(p)}
+	n := &recordNote{namespace: unique.Make(p.Namespace).Value(), name: p.Name, version: p.ResourceVersion, final: Final(p), size: sizeOf(p)}
 	if !n.final {
 		n.pod = p.Spec.Pod.Name
 		n.holder, n.renewed = heldSince(p)

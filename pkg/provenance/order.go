@@ -48,6 +48,12 @@ func Last(runs []Run) int {
 	return last
 }
 
+// Supersedes says whether the pod ran later than another one beyond doubt: so that it
+// makes no difference to Last, of whatever runs, whether the other is among them too.
+func (r Run) Supersedes(other Run) bool {
+	return !other.follows(r) && (r.follows(other) || r.Finished.After(other.Finished))
+}
+
 // Before says whether the pod had ended when another was made: they did not run beside
 // each other. The API server's clock decides where it can, as for After.
 func (r Run) Before(other Run) bool {

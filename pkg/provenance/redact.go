@@ -17,6 +17,10 @@ import (
 // maxValue is the longest parameter value, in bytes, that a statement quotes.
 const maxValue = 1024
 
+// maxQuoted bounds the values that one statement quotes, in bytes: every step of a
+// workflow states all of its parameters again. Those that it has no room for are hidden.
+const maxQuoted = 8 << 10
+
 // secretValue matches values that carry a secret whatever their name: a URL with
 // user information, and PEM.
 var secretValue = regexp.MustCompile(`://[^/\s]*@|-----BEGIN `)
@@ -74,6 +78,25 @@ func (r Redaction) Parameter(workflowUID, name, value string) (Parameter, error)
 	}
 	mac, err := redacted(r.Key, workflowUID, name, value)
 	return Parameter{Name: name, HMAC: mac}, err
+}
+
+// Parameters are what a statement says about the parameters of a workflow, in the order in
+// which it gives them. All that are quoted have to find room, in that order.
+func (r Redaction) Parameters(workflowUID string, given []Parameter) ([]Parameter, error) {
+	said, quoted := make([]Parameter, 0, len(given)), 0
+	for _, p := range given {
+		one, err := r.Parameter(workflowUID, p.Name, p.Value)
+		if err == nil && quoted+len(one.Value) > maxQuoted {
+			one.Value = ""
+			one.HMAC, err = redacted(r.Key, workflowUID, p.Name, p.Value)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parameter %.80q: %w", p.Name, err)
+		}
+		quoted += len(one.Value)
+		said = append(said, one)
+	}
+	return said, nil
 }
 
 // Confirms says whether a parameter of a workflow has this value, given the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -54,6 +55,34 @@ func TestParametersAreRedactedUnlessTheyAreListed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// One workflow had statements of 400 KiB each, for 3,000 steps.
+func TestAStatementQuotesSomeKilobytesOfParameters(t *testing.T) {
+	r := Redaction{Quoted: []string{"*"}, Key: bytes.Repeat([]byte{1}, RedactionKeySize)}
+	var given []Parameter
+	for i := range 400 {
+		given = append(given, Parameter{Name: fmt.Sprintf("p%d", i), Value: strings.Repeat("x", maxValue)})
+	}
+	given = append(given, Parameter{Name: "small", Value: "y"})
+	said, err := r.Parameters(workflowUID, given)
+	if err != nil || len(said) != len(given) {
+		t.Fatalf("%d are said, %v", len(said), err)
+	}
+	quoted := 0
+	for i, p := range said {
+		quoted += len(p.Value)
+		if ok, err := p.Confirms(r.Key, workflowUID, given[i].Value); !ok || err != nil || (p.Value == "") == (p.HMAC == "") {
+			t.Fatalf("%s is said to be %+v: %v", p.Name, p, err)
+		}
+	}
+	if quoted != maxQuoted || said[0].Value == "" || said[399].HMAC == "" {
+		t.Errorf("%d bytes are quoted, want %d, of the first ones", quoted, maxQuoted)
+	}
+	few, err := r.Parameters(workflowUID, given[:3])
+	if err != nil || few[2].Value == "" {
+		t.Errorf("of few, all are quoted: %+v, %v", few, err)
 	}
 }
 

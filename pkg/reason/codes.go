@@ -105,6 +105,7 @@ const (
 	FilesUnknown          Code = "FilesUnknown"
 	PrefixUnsupported     Code = "PrefixUnsupported"
 	NothingToSeal         Code = "NothingToSeal"
+	BudgetExceeded        Code = "BudgetExceeded"
 	StoresByItself        Code = "StoresByItself"
 	PodGone               Code = "PodGone"
 	KeyMismatch           Code = "KeyMismatch"
@@ -245,6 +246,7 @@ var rows = []entry{
 	{code: FilesUnknown, meaning: "The input is a part of a directory that was stored without an archive, or everything below a key where such a directory is one of several parts, and its record does not list the directory's files, so nothing is known of them one by one: there are too many files in the pod's directories, one has a control character in its name, or the sidecar's log is gone.", remedy: "Keep the list of all such files of one pod, 45 bytes and the path for each, within 128 KiB, and run the producing step again; or consume the directory whole, by its own key; or make of it outputs that are one file each"},
 	{code: PrefixUnsupported, meaning: "The input is everything below a key, where several steps each stored a part, and these cannot be pinned: they have too many files in all, one part lies where another does or below it, or one counts by a policy only. Or the input is a directory without an archive, and the step has another one beside it of which nobody knows the files (a clone, any content).", remedy: "Give each part a key of its own that is not below another's, and keep what lies below the one key within 512 files and 32 KiB, 45 bytes and the path for each: pack the files of a part into one. Beside a clone, take a directory in an archive, or in a step of its own"},
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
+	{code: BudgetExceeded, meaning: "The namespace has as many records of Argoseal's as its budget allows, by number or by bytes. Its steps do not begin in mode enforce; what had begun and found no room is not sealed.", remedy: "Ask the operators of Argoseal to have old records removed (retention), or to raise the budget of namespaces"},
 	{code: StoresByItself, meaning: "The step hands Argo no artifact, and what it runs moves artifacts by itself, as the launcher of Kubeflow Pipelines 2 does. It is admitted, and an event of its Workflow says so: nobody seals or checks what is moved so.", remedy: "Hand over by Argo's own artifacts (inputs.artifacts, outputs.artifacts) what is to be sealed and checked"},
 	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},
 	{code: KeyMismatch, meaning: "A private key and what was published for it do not belong together.", remedy: "Restore the Secret or the ConfigMap from a backup; or, to start anew, delete both: seals made before will no longer verify"},

@@ -105,6 +105,12 @@ const (
 	ArgoKey = "argo.json"
 	// ArgoControllersKey has user names, one a line.
 	ArgoControllersKey = "controllers"
+	// ConfigMapBudget names the namespaces that have used up their budget (package
+	// notary/budget), for the admission policy of that name. The chart makes it, the
+	// notary keeps what is in it.
+	ConfigMapBudget = "argoseal-budget"
+	// BudgetFullKey has their names, one a line.
+	BudgetFullKey = "full"
 	// ConfigMapEpochs holds since when each namespace has had its mode, as JSON
 	// under EpochsKey (package epoch). The notary keeps it.
 	ConfigMapEpochs = "argoseal-epochs"

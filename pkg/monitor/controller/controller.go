@@ -34,6 +34,8 @@ const (
 	whileMissing = 10 * time.Second
 	// pageOfPods is how many pods are listed at a time.
 	pageOfPods = 100
+	// noRoom is how soon a workflow is looked at anew for which nothing is stored.
+	noRoom = time.Minute
 	// maxName bounds a Workflow's name in a record.
 	maxName = 253
 )
@@ -54,8 +56,11 @@ type Reconciler struct {
 	// namespaces (metadata) as the informers know them.
 	Cache client.Reader
 	// API reads and writes at the API server itself.
-	API     client.Client
-	Events  events.EventRecorder
+	API    client.Client
+	Events events.EventRecorder
+	// Full says whether a namespace has used up its budget: no record is begun there.
+	// nil: none has.
+	Full    func(ctx context.Context, namespace string) (bool, error)
 	Metrics *Metrics
 	Clock   clock.PassiveClock
 }
@@ -84,6 +89,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, key Key) (reconcile.Result, 
 	}
 	if is != nil && settled(is, version, seen.Records) {
 		return reconcile.Result{}, nil
+	}
+	if is == nil && r.Full != nil {
+		// Workflows without steps would else leave records without end: their pods, which
+		// are refused, there are none of.
+		if full, err := r.Full(ctx, key.Namespace); err != nil || full {
+			return reconcile.Result{RequeueAfter: noRoom}, err
+		}
 	}
 	if seen.Workflow, version, err = r.workflow(ctx, key); err != nil {
 		return reconcile.Result{}, err

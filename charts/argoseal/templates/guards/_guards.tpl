@@ -124,7 +124,7 @@ variables.name. Every ConfigMap and Secret that our programs make is here.
 {{- $root := . -}}
 {{- range $writer, $objects := dict
   "webhook" (list "Secret/argoseal-tag-key" "Secret/argoseal-webhook-tls")
-  "notary" (list "Secret/argoseal-signing-key" "Secret/argoseal-parameter-key" "ConfigMap/argoseal-notary-key" "ConfigMap/argoseal-trusted" "ConfigMap/argoseal-believed" "ConfigMap/argoseal-epochs" "ConfigMap/argoseal-argo")
+  "notary" (list "Secret/argoseal-signing-key" "Secret/argoseal-parameter-key" "ConfigMap/argoseal-notary-key" "ConfigMap/argoseal-trusted" "ConfigMap/argoseal-believed" "ConfigMap/argoseal-epochs" "ConfigMap/argoseal-argo" "ConfigMap/argoseal-budget")
   "rekor" (list "Secret/argoseal-log-key" "ConfigMap/argoseal-trusted-root")
 }}
 {{- range $objects }}

@@ -1,0 +1,37 @@
+package archive
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+func TestNamesThatAreNoFilesAreNotWritten(t *testing.T) {
+	for _, name := range []string{"", "..", "../x", "a/b", "/x"} {
+		if err := Keep(t.TempDir(), "a", name, []byte("x")); name != ".." && err == nil {
+			t.Errorf("%q is written", name)
+		}
+		if err := Keep(t.TempDir(), name, "a", []byte("x")); err == nil {
+			t.Errorf("namespace %q is written", name)
+		}
+	}
+}
+
+func TestWhatIsThereStays(t *testing.T) {
+	folder := t.TempDir()
+	for range 2 {
+		if err := Keep(folder, "a", "u-1", []byte("bundle")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Keep(folder, "a", "u-1", []byte("another")); reason.Of(err) != reason.BundleInvalid {
+		t.Errorf("another bundle under the name: %v", err)
+	}
+	got, err := os.ReadFile(filepath.Join(folder, "a", "u-1.sigstore.json"))
+	if err != nil || !bytes.Equal(got, []byte("bundle")) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}

@@ -1,0 +1,113 @@
+package budget
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+)
+
+// every is how often the board is looked at: so long steps may go on beginning after the
+// budget is used up, and an eighth more is for these.
+const every = 5 * time.Second
+
+// maxTold bounds the text of the board: what a ConfigMap holds, with room.
+const maxTold = 900 << 10
+
+// Board tells which namespaces have used up their budget, in a ConfigMap that the chart
+// makes and the admission policy argoseal-budget reads. All replicas write it, and write
+// the same but for moments.
+type Board struct {
+	API client.Client
+	// Namespace of Argoseal.
+	Namespace string
+	Ledger    *Ledger
+	Log       logr.Logger
+}
+
+// Start implements manager.Runnable.
+func (b *Board) Start(ctx context.Context) error {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		if err := b.tell(ctx); err != nil && ctx.Err() == nil {
+			b.Log.Error(err, "Namespaces without a budget not told of")
+		}
+	}, every)
+	return nil
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (*Board) NeedLeaderElection() bool { return false }
+
+// tell brings the ConfigMap up to date.
+func (b *Board) tell(ctx context.Context) error {
+	var c corev1.ConfigMap
+	if err := b.API.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: v1alpha1.ConfigMapBudget}, &c); err != nil {
+		return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapBudget, err)
+	}
+	said := strings.Fields(c.Data[v1alpha1.BudgetFullKey])
+	full, known := b.Ledger.full(said)
+	if !known || slices.Equal(said, full) {
+		return nil
+	}
+	text := strings.Join(full, "\n")
+	if len(text) > maxTold {
+		return fmt.Errorf("%d namespaces have used up their budget, and there is no room to tell of them", len(full))
+	}
+	if c.Data == nil {
+		c.Data = map[string]string{}
+	}
+	c.Data[v1alpha1.BudgetFullKey] = text
+	err := b.API.Update(ctx, &c)
+	if apierrors.IsConflict(err) {
+		return nil // another replica was faster: the next look says whether it knew the same
+	}
+	if err != nil {
+		return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapBudget, err)
+	}
+	for _, namespace := range full {
+		if !slices.Contains(said, namespace) {
+			b.Log.Info("Budget used up: no step begins there", "namespace", namespace)
+		}
+	}
+	for _, namespace := range said {
+		if !slices.Contains(full, namespace) {
+			b.Log.Info("Budget has room again", "namespace", namespace)
+		}
+	}
+	return nil
+}
+
+var (
+	objectsDesc = prometheus.NewDesc("argoseal_stored_objects", "Provenances, ArtifactSeals and WorkflowProvenances in the cluster, as this replica counts them.", nil, nil)
+	bytesDesc   = prometheus.NewDesc("argoseal_stored_bytes", "What these take in etcd, about.", nil, nil)
+	shareDesc   = prometheus.NewDesc("argoseal_budget_used_ratio", "Share of its budget that the namespace has used which has used most of it; at 1 no step begins there.", nil, nil)
+	fullDesc    = prometheus.NewDesc("argoseal_budget_full_namespaces", "Namespaces that have used up their budget. The ConfigMap argoseal-budget names them.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (l *Ledger) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{objectsDesc, bytesDesc, shareDesc, fullDesc} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (l *Ledger) Collect(to chan<- prometheus.Metric) {
+	full, _ := l.full(nil)
+	share, total := l.fullest()
+	for d, v := range map[*prometheus.Desc]float64{
+		objectsDesc: float64(total.Objects), bytesDesc: float64(total.Bytes), shareDesc: share, fullDesc: float64(len(full)),
+	} {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+	}
+}

@@ -1,0 +1,144 @@
+package budget
+
+import (
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Size is what objects take.
+type Size struct{ Objects, Bytes int64 }
+
+func (s Size) plus(o Size) Size { return Size{s.Objects + o.Objects, s.Bytes + o.Bytes} }
+
+// Minus is what is more than another size, which may be less than nothing.
+func (s Size) Minus(o Size) Size { return Size{s.Objects - o.Objects, s.Bytes - o.Bytes} }
+
+// Ledger counts what is stored for each namespace. A nil one bounds nothing.
+type Ledger struct {
+	limit Size
+
+	mu sync.Mutex
+	// used is what is stored, taken what is about to be by this replica.
+	used, taken map[string]Size
+	// complete: all that was there at the start has been counted.
+	complete bool
+}
+
+// NewLedger bounds each namespace to so much; zero of one is no bound of it. It is nil
+// where nothing is bounded.
+func NewLedger(limit Size) *Ledger {
+	if limit.Objects <= 0 && limit.Bytes <= 0 {
+		return nil
+	}
+	return &Ledger{limit: limit, used: map[string]Size{}, taken: map[string]Size{}}
+}
+
+// Change counts what is stored, or is not any more.
+func (l *Ledger) Change(namespace string, by Size) {
+	if l == nil || by == (Size{}) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.used[namespace] = l.used[namespace].plus(by)
+	if l.used[namespace] == (Size{}) {
+		delete(l.used, namespace)
+	}
+}
+
+// Complete says that all that was there at the start has been counted.
+func (l *Ledger) Complete() {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.complete = true
+}
+
+// Parts of the budget, in eighths: see the package.
+const (
+	whole    = 8
+	sealing  = 9
+	telling  = 10
+	reopened = 7 // a namespace is told of until it has so little again, so that it does not flap
+)
+
+// beyond says whether a size reaches so many eighths of the limit.
+func (l *Ledger) beyond(s Size, eighths int64) bool {
+	over := func(used, limit int64) bool {
+		return limit > 0 && used >= limit/whole*eighths+limit%whole*eighths/whole
+	}
+	return over(s.Objects, l.limit.Objects) || over(s.Bytes, l.limit.Bytes)
+}
+
+// Shut says whether nothing more is to be stored for a namespace, not even why.
+func (l *Ledger) Shut(namespace string) bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.beyond(l.used[namespace].plus(l.taken[namespace]), telling)
+}
+
+// Take sets aside what a seal is going to take, until it is given back: by then it is
+// stored, and counted as that. It is false where there is no room for it.
+func (l *Ledger) Take(namespace string, size Size) (giveBack func(), ok bool) {
+	if l == nil {
+		return func() {}, true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.beyond(l.used[namespace].plus(l.taken[namespace]).plus(size), sealing) {
+		return nil, false
+	}
+	l.taken[namespace] = l.taken[namespace].plus(size)
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.taken[namespace] = l.taken[namespace].Minus(size); l.taken[namespace] == (Size{}) {
+			delete(l.taken, namespace)
+		}
+	}), true
+}
+
+// full are the namespaces that have used up their budget, sorted; of those that were told
+// of before, the ones that have little room again are left out. It is false as long as not
+// all has been counted.
+func (l *Ledger) full(before []string) ([]string, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.complete {
+		return nil, false
+	}
+	all := map[string]bool{}
+	for namespace, size := range l.used {
+		eighths := int64(whole)
+		if slices.Contains(before, namespace) {
+			eighths = reopened
+		}
+		if l.beyond(size, eighths) {
+			all[namespace] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all)), true
+}
+
+// fullest is the share of its budget that the namespace has used which has used most of
+// it, and total what is stored for all.
+func (l *Ledger) fullest() (share float64, total Size) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, size := range l.used {
+		total = total.plus(size)
+		if l.limit.Objects > 0 {
+			share = max(share, float64(size.Objects)/float64(l.limit.Objects))
+		}
+		if l.limit.Bytes > 0 {
+			share = max(share, float64(size.Bytes)/float64(l.limit.Bytes))
+		}
+	}
+	return share, total
+}

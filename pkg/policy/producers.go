@@ -1,0 +1,29 @@
+package policy
+
+import "github.com/argoseal/argoseal/pkg/api/v1alpha1"
+
+// TrustedNamespaces are those, of these and any that policies name, whose seals may count
+// in other workflows. A policy that cannot be read is one for every namespace: it refuses
+// now, and what it means may come to count.
+func TrustedNamespaces(policies []v1alpha1.ClusterProvenancePolicy, namespaces []string) map[string]bool {
+	trusted := map[string]bool{}
+	for _, p := range policies {
+		if p.Spec.Allow == nil {
+			continue
+		}
+		for _, by := range p.Spec.Allow.Producers {
+			for _, name := range by.Namespaces {
+				trusted[name] = true
+			}
+			if !by.SameNamespace {
+				continue
+			}
+			for _, name := range namespaces {
+				if here, err := selects(p.Spec.Namespaces, name); here || err != nil {
+					trusted[name] = true
+				}
+			}
+		}
+	}
+	return trusted
+}

@@ -1,0 +1,160 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/retention"
+)
+
+// pageOfPods is how many pods are listed at a time.
+const pageOfPods = 100
+
+// errStays says that a workflow's records are to stay after all.
+var errStays = errors.New("it is not as it was seen: its records stay for now")
+
+// finalRecord says whether a Provenance has its last word.
+func finalRecord(p *v1alpha1.Provenance) bool {
+	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed)
+	return c != nil && (c.Status == metav1.ConditionTrue || c.Status == metav1.ConditionFalse && c.Reason != "" && c.Reason != string(reason.Pending))
+}
+
+// finalWhole says whether a WorkflowProvenance has its last word, and the notary is not at
+// work on its statement.
+func finalWhole(p *v1alpha1.WorkflowProvenance) bool {
+	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionAttested)
+	return p.Status.State != "" && p.Status.State != v1alpha1.WorkflowRunning && (c == nil || c.Reason != string(reason.Pending))
+}
+
+// remove deletes the records of one workflow, by the word of the API server itself. Its
+// seals go first, in the order in which they were made, so that none is ever without its
+// record; the record of the whole goes last, so that what is left is found again.
+func (s *Sweeper) remove(ctx context.Context, w retention.Workflow, r *records) error {
+	if err := s.gone(ctx, w); err != nil {
+		return err
+	}
+	provenances, whole, err := s.read(ctx, w, r)
+	if err != nil {
+		return err
+	}
+	for i := range r.seals {
+		if err := s.delete(ctx, &r.seals[i]); err != nil {
+			return err
+		}
+		s.Metrics.removed(kindSeal)
+	}
+	for _, p := range provenances {
+		if err := s.delete(ctx, p); err != nil {
+			return err
+		}
+		s.Metrics.removed(kindProvenance)
+	}
+	if whole != nil {
+		if err := s.delete(ctx, whole); err != nil {
+			return err
+		}
+		s.Metrics.removed(kindWhole)
+	}
+	s.Log.Info("Records removed", "namespace", w.Namespace, "workflow", w.Name, "uid", w.UID, "last", w.Last.UTC(), "seals", len(r.seals), "provenances", len(provenances))
+	return nil
+}
+
+// gone makes sure that neither the Workflow is there nor one of its pods.
+func (s *Sweeper) gone(ctx context.Context, w retention.Workflow) error {
+	wf := &metav1.PartialObjectMetadata{}
+	wf.SetGroupVersionKind(workflowKind)
+	err := s.API.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: w.Name}, wf)
+	switch {
+	case err == nil && string(wf.UID) == w.UID:
+		return errStays
+	case client.IgnoreNotFound(err) != nil:
+		return fmt.Errorf("workflow: %w", err)
+	}
+	next := ""
+	for {
+		pods := &metav1.PartialObjectMetadataList{}
+		pods.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
+		if err := s.API.List(ctx, pods, client.InNamespace(w.Namespace), client.MatchingLabels{layout.LabelWorkflow: w.Name},
+			client.Limit(pageOfPods), client.Continue(next)); err != nil {
+			return fmt.Errorf("pods: %w", err)
+		}
+		for i := range pods.Items {
+			if owner := metav1.GetControllerOfNoCopy(&pods.Items[i]); owner == nil || string(owner.UID) == w.UID {
+				return errStays // or nobody knows whose it is
+			}
+		}
+		if next = pods.Continue; next == "" {
+			return nil
+		}
+	}
+}
+
+// read gets every record as it is now, and has the seals archived. Of a Provenance what its
+// deletion names is left.
+func (s *Sweeper) read(ctx context.Context, w retention.Workflow, r *records) ([]client.Object, client.Object, error) {
+	var all []client.Object
+	for _, name := range r.provenances {
+		var p v1alpha1.Provenance
+		err := s.API.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: name}, &p)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("provenance %s: %w", name, err)
+		}
+		if string(p.Spec.Workflow.UID) != w.UID || !finalRecord(&p) {
+			return nil, nil, errStays
+		}
+		if err := s.keep(w.Namespace, name, p.Status.Bundle); err != nil {
+			return nil, nil, err
+		}
+		all = append(all, &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: p.UID, ResourceVersion: p.ResourceVersion}})
+	}
+	if !r.whole {
+		return all, nil, nil
+	}
+	var p v1alpha1.WorkflowProvenance
+	err := s.API.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: w.UID}, &p)
+	switch {
+	case apierrors.IsNotFound(err):
+		return all, nil, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("workflow provenance: %w", err)
+	case string(p.Spec.Workflow.UID) != w.UID || !finalWhole(&p):
+		return nil, nil, errStays
+	}
+	if err := errors.Join(s.keep(w.Namespace, w.UID+".workflow", p.Status.Bundle), s.keep(w.Namespace, w.UID+".summary", p.Status.Summary)); err != nil {
+		return nil, nil, err
+	}
+	return all, &p, nil
+}
+
+func (s *Sweeper) keep(namespace, name, bundle string) error {
+	if s.Archive == nil || bundle == "" {
+		return nil
+	}
+	if err := s.Archive(namespace, name, []byte(bundle)); err != nil {
+		return fmt.Errorf("archive: %w", err)
+	}
+	return nil
+}
+
+// delete removes an object as it was seen, and no other.
+func (s *Sweeper) delete(ctx context.Context, o client.Object) error {
+	uid, version := o.GetUID(), o.GetResourceVersion()
+	err := s.API.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("removing %s: %w", o.GetName(), err)
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package retention
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
+)
+
+// Settled is how long nothing of a workflow has been recorded when its records may go,
+// whatever the limits: the controller and the notary sum it up first, and informers may
+// be behind.
+const Settled = time.Hour
+
+// Limits say what is kept. A zero value of one keeps everything; of both, too.
+type Limits struct {
+	// MaxAge since the last record of a workflow was made.
+	MaxAge time.Duration
+	// MaxWorkflows with records of one namespace: the last ones.
+	MaxWorkflows int
+}
+
+// On says whether anything is to be removed at all.
+func (l Limits) On() bool { return l.MaxAge > 0 || l.MaxWorkflows > 0 }
+
+// Workflow is one with records.
+type Workflow struct {
+	Namespace, Name, UID string
+	// Last is when its last record was made, by the API server's clock.
+	Last time.Time
+	// Present says that the Workflow itself is there.
+	Present bool
+	// Open says that not all of its records have their last word.
+	Open bool
+	// Seals of its artifacts.
+	Seals []Seal
+}
+
+// Seal is what is known of an ArtifactSeal.
+type Seal struct {
+	// Place is PlaceOf its location.
+	Place string
+	Run   provenance.Run
+}
+
+// PlaceOf names the place of a location. An object and what lies below its key are one:
+// the gate looks for one where it does not find the other.
+func PlaceOf(l artifact.Location) string { return artifact.LocationName(l.Prefix()) }
+
+// Seen is all that there is. The zero value has nothing to remove.
+type Seen struct {
+	Workflows []Workflow
+	// Trusted are the namespaces whose producers a policy trusts in other workflows.
+	Trusted map[string]bool
+	// Pending has, by namespace, when the first pod was made whose record has no last
+	// word yet.
+	Pending map[string]time.Time
+	Now     time.Time
+}
+
+// Why a workflow that is old enough, or one too many, stays.
+type Why string
+
+// The reasons, a closed set.
+const (
+	// WhyPresent: the Workflow is there.
+	WhyPresent Why = "present"
+	// WhyOpen: a record has no last word.
+	WhyOpen Why = "open"
+	// WhyPending: a seal that may be older is on its way.
+	WhyPending Why = "pending"
+	// WhyPolicy: a policy trusts its seals in other workflows.
+	WhyPolicy Why = "policy"
+	// WhyOrder: what it has overwritten would count again.
+	WhyOrder Why = "order"
+)
+
+// Whys lists them.
+func Whys() []Why { return []Why{WhyPresent, WhyOpen, WhyPending, WhyPolicy, WhyOrder} }
+
+// Plan says what goes, in the order in which it has to, and how many workflows stay that
+// are beyond the limits, by the reason.
+func (l Limits) Plan(s Seen) (remove []Workflow, kept map[Why]int) {
+	kept = map[Why]int{}
+	due := l.due(s)
+	if len(due) == 0 {
+		return nil, kept
+	}
+	there := places(s.Workflows)
+	pending := s.pending()
+	for _, w := range due {
+		why := s.stays(w, pending)
+		if why == "" {
+			why = there.holds(w, s.Trusted[w.Namespace])
+		}
+		if why != "" {
+			kept[why]++
+			continue
+		}
+		there.drop(w)
+		remove = append(remove, w)
+	}
+	return remove, kept
+}
+
+// due are the workflows beyond the limits, the oldest first.
+func (l Limits) due(s Seen) []Workflow {
+	by := map[string][]Workflow{}
+	for _, w := range s.Workflows {
+		by[w.Namespace] = append(by[w.Namespace], w)
+	}
+	var due []Workflow
+	for _, all := range by {
+		slices.SortFunc(all, func(a, b Workflow) int { return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(a.UID, b.UID)) })
+		for i, w := range all {
+			age := s.Now.Sub(w.Last)
+			old, many := l.MaxAge > 0 && age > l.MaxAge, l.MaxWorkflows > 0 && i >= l.MaxWorkflows
+			if age > Settled && (old || many) {
+				due = append(due, w)
+			}
+		}
+	}
+	slices.SortFunc(due, func(a, b Workflow) int { return cmp.Or(a.Last.Compare(b.Last), cmp.Compare(a.UID, b.UID)) })
+	return due
+}
+
+// pending is when, for each namespace, the first pod was made of which a seal may still
+// come: where policies trust producers, those of all such namespaces are asked for.
+func (s Seen) pending() func(namespace string) (time.Time, bool) {
+	var first time.Time
+	for namespace, at := range s.Pending {
+		if s.Trusted[namespace] && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return func(namespace string) (time.Time, bool) {
+		at, is := s.Pending[namespace]
+		if s.Trusted[namespace] && !first.IsZero() && (!is || first.Before(at)) {
+			return first, true
+		}
+		return at, is
+	}
+}
+
+// stays says why a workflow stays, whatever it has sealed.
+func (s Seen) stays(w Workflow, pending func(string) (time.Time, bool)) Why {
+	at, is := pending(w.Namespace)
+	switch {
+	case w.Present:
+		return WhyPresent
+	case w.Open:
+		return WhyOpen
+	case is && !w.Last.Before(at):
+		return WhyPending
+	}
+	return ""
+}
+
+// taken are the seals that stay, by place.
+type taken map[string][]owned
+
+type owned struct {
+	namespace, workflow string
+	run                 provenance.Run
+}
+
+func places(all []Workflow) taken {
+	t := taken{}
+	for _, w := range all {
+		for _, s := range w.Seals {
+			t[s.Place] = append(t[s.Place], owned{w.Namespace, w.UID, s.Run})
+		}
+	}
+	return t
+}
+
+// holds says why a workflow stays because of a place: something that may be older would
+// count again, or its seal does count.
+func (t taken) holds(w Workflow, trusted bool) Why {
+	for _, s := range w.Seals {
+		here := false
+		for _, o := range t[s.Place] {
+			if o.workflow == w.UID {
+				continue
+			}
+			if !o.run.Supersedes(s.Run) {
+				return WhyOrder
+			}
+			here = here || o.namespace == w.Namespace
+		}
+		if trusted && !here {
+			return WhyPolicy
+		}
+	}
+	return ""
+}
+
+func (t taken) drop(w Workflow) {
+	for _, s := range w.Seals {
+		t[s.Place] = slices.DeleteFunc(t[s.Place], func(o owned) bool { return o.workflow == w.UID })
+	}
+}
