@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 
 	// What artifacts are, in pods and outside.
 	"pkg/content":     {"pkg/artifact", "pkg/reason"},
+	"pkg/image":       {"pkg/artifact"},
 	"pkg/measurement": {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason", "pkg/text"},
 	"pkg/pin":         {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason"},
 
@@ -38,7 +39,7 @@ var mayImport = map[string][]string{
 	// What is said of an artifact, and what is made of it.
 	"pkg/provenance": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason", "pkg/version"},
 	"pkg/verify":     {"pkg/provenance", "pkg/reason"},
-	"pkg/policy":     {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason"},
+	"pkg/policy":     {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/image", "pkg/provenance", "pkg/reason"},
 	"pkg/seal":       {"pkg/provenance", "pkg/reason", "pkg/text", "pkg/verify"},
 
 	// What asks others: the API server, the log.
@@ -67,9 +68,10 @@ var mayImport = map[string][]string{
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/pin",
 		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "webhook/evidence",
 	},
+	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/image", "pkg/policy", "pkg/reason", "webhook/evidence"},
 	"webhook/server": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
-		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/inject",
+		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/inject",
 	},
 
 	// What became of a whole workflow, told.

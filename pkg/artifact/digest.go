@@ -50,3 +50,9 @@ func ParseCompact(s string) (Digest, error) {
 	}
 	return Digest(hex.EncodeToString(raw)), nil
 }
+
+// maxLabel is the longest value of a label, in bytes.
+const maxLabel = 63
+
+// DigestLabel is as much of a digest as a label has room for: all but its last digit.
+func DigestLabel(d Digest) string { return string(d)[:min(len(d), maxLabel)] }

@@ -18,6 +18,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
@@ -221,6 +222,9 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 			return nil, fmt.Errorf("location of output %q: %w", s.Output, err)
 		}
 		labels := map[string]string{v1alpha1.LabelLocation: artifact.LocationName(l)}
+		if s.Form == content.FormFile {
+			labels[v1alpha1.LabelSHA256] = artifact.DigestLabel(s.SHA256)
+		}
 		maps.Copy(labels, p.Labels)
 		seals = append(seals, &v1alpha1.ArtifactSeal{
 			ObjectMeta: metav1.ObjectMeta{

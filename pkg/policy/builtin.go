@@ -43,10 +43,18 @@ type Verdict struct {
 // warned. A policy may ask for isolated. The verdict names the level, for whoever
 // wants to see it.
 func Sound(s *provenance.Statement, c Consumer) *reason.Error {
+	if c.WorkflowUID == "" {
+		return reason.New(reason.Internal, "the policy was not told which workflow consumes the artifact")
+	}
+	return sound(s, c)
+}
+
+// sound is Sound for a consumer that need not be a workflow's.
+func sound(s *provenance.Statement, c Consumer) *reason.Error {
 	switch {
 	case s == nil:
 		return reason.New(reason.Internal, "the policy was given no statement")
-	case c.Namespace == "" || c.WorkflowUID == "" || c.Cluster == "":
+	case c.Namespace == "" || c.Cluster == "":
 		return reason.New(reason.Internal, "the policy was not told who consumes the artifact")
 	case s.Builder.Cluster != c.Cluster:
 		return reason.New(reason.BuilderNotTrusted, "%s is a builder of another cluster; this one is %s", s.BuilderID(), c.Cluster)

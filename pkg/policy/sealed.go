@@ -69,11 +69,14 @@ func (q required) asks(st *provenance.Statement, log string, now time.Time) *rea
 
 // trusts says whether a producer's seals count for a consumer of another workflow.
 func (a *allowed) trusts(st *provenance.Statement, c Consumer) bool {
-	return slices.ContainsFunc(a.producers, func(p v1alpha1.TrustedProducer) bool {
-		return ranIn(p, st, c) &&
-			(p.AnyWorkflow || refersTo(st.Definition, p.WorkflowTemplate) || p.SameDefinition && sameDefinition(st.Definition, c)) &&
-			(p.Templates == nil || slices.Contains(p.Templates, st.Definition.Template))
-	})
+	return slices.ContainsFunc(a.producers, func(p v1alpha1.TrustedProducer) bool { return made(p, st, c) })
+}
+
+// made says whether the statement is of such a producer.
+func made(p v1alpha1.TrustedProducer, st *provenance.Statement, c Consumer) bool {
+	return ranIn(p, st, c) &&
+		(p.AnyWorkflow || refersTo(st.Definition, p.WorkflowTemplate) || p.SameDefinition && sameDefinition(st.Definition, c)) &&
+		(p.Templates == nil || slices.Contains(p.Templates, st.Definition.Template))
 }
 
 func ranIn(p v1alpha1.TrustedProducer, st *provenance.Statement, c Consumer) bool {

@@ -33,6 +33,7 @@ type rules struct {
 	// allow is nil where the policy does not speak of it.
 	allow   *allowed
 	require required
+	images  []imageRule
 }
 
 func (r rules) String() string { return r.kind + " " + r.name }
@@ -149,8 +150,8 @@ func readRules(kind, name string, p v1alpha1.PolicyRules) (rules, error) {
 	if name == "" {
 		return rules{}, errors.New("it has no name")
 	}
-	if p.Allow == nil && p.Require == nil {
-		return rules{}, errors.New("it has neither allow nor require")
+	if p.Allow == nil && p.Require == nil && p.Images == nil {
+		return rules{}, errors.New("it has neither allow nor require nor images")
 	}
 	if p.Allow != nil {
 		a, err := readAllow(p.Allow)
@@ -166,6 +167,11 @@ func readRules(kind, name string, p v1alpha1.PolicyRules) (rules, error) {
 		}
 		r.require = q
 	}
+	images, err := readImages(p.Images)
+	if err != nil {
+		return rules{}, fmt.Errorf("images%w", err)
+	}
+	r.images = images
 	return r, nil
 }
 
@@ -208,26 +214,35 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 		out.external = append(out.external, rule)
 	}
 	for i, p := range a.Producers {
-		switch {
-		case (len(p.Namespaces) == 0) != p.SameNamespace || slices.Contains(p.Namespaces, ""):
-			return nil, fmt.Errorf("producers[%d]: want namespaces, none of them empty, or sameNamespace", i)
-		case !exactlyOne(p.WorkflowTemplate != nil, p.AnyWorkflow, p.SameDefinition):
-			return nil, fmt.Errorf("producers[%d]: want exactly one of workflowTemplate, sameDefinition and anyWorkflow", i)
-		case p.WorkflowTemplate != nil && p.WorkflowTemplate.Name == "":
-			return nil, fmt.Errorf("producers[%d]: workflowTemplate has no name", i)
-		case p.WorkflowTemplate != nil && !allDigests(p.WorkflowTemplate.SHA256):
-			return nil, fmt.Errorf("producers[%d]: workflowTemplate.sha256: want different digests, or no list", i)
-		case p.WorkflowTemplate != nil && p.WorkflowTemplate.PinReferences && p.WorkflowTemplate.SHA256 == nil:
-			return nil, fmt.Errorf("producers[%d]: workflowTemplate.pinReferences: want sha256 too", i)
-		case p.WorkflowTemplate != nil && !p.WorkflowTemplate.PinReferences && p.WorkflowTemplate.References != nil:
-			return nil, fmt.Errorf("producers[%d]: workflowTemplate.references: want pinReferences too", i)
-		case p.WorkflowTemplate != nil && !allPinned(p.WorkflowTemplate.References):
-			return nil, fmt.Errorf("producers[%d]: workflowTemplate.references: want different ones with name, template and digests, or no list", i)
-		case p.Templates != nil && len(p.Templates) == 0:
-			return nil, fmt.Errorf("producers[%d]: templates is empty", i)
+		if err := checkProducer(p); err != nil {
+			return nil, fmt.Errorf("producers[%d]: %w", i, err)
 		}
 	}
 	return out, nil
+}
+
+// checkProducer wants a producer that is said in full.
+func checkProducer(p v1alpha1.TrustedProducer) error {
+	t := p.WorkflowTemplate
+	switch {
+	case (len(p.Namespaces) == 0) != p.SameNamespace || slices.Contains(p.Namespaces, ""):
+		return errors.New("want namespaces, none of them empty, or sameNamespace")
+	case !exactlyOne(t != nil, p.AnyWorkflow, p.SameDefinition):
+		return errors.New("want exactly one of workflowTemplate, sameDefinition and anyWorkflow")
+	case t != nil && t.Name == "":
+		return errors.New("workflowTemplate has no name")
+	case t != nil && !allDigests(t.SHA256):
+		return errors.New("workflowTemplate.sha256: want different digests, or no list")
+	case t != nil && t.PinReferences && t.SHA256 == nil:
+		return errors.New("workflowTemplate.pinReferences: want sha256 too")
+	case t != nil && !t.PinReferences && t.References != nil:
+		return errors.New("workflowTemplate.references: want pinReferences too")
+	case t != nil && !allPinned(t.References):
+		return errors.New("workflowTemplate.references: want different ones with name, template and digests, or no list")
+	case p.Templates != nil && len(p.Templates) == 0:
+		return errors.New("templates is empty")
+	}
+	return nil
 }
 
 // Bounds of require.logs.

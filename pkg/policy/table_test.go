@@ -27,8 +27,10 @@ var digestA, digestB = strings.Repeat("a", 64), strings.Repeat("b", 64)
 type input struct {
 	Seal *struct {
 		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Verdict, Age, Log, SHA256 string
-		Ref                                                                                     *provenance.WorkflowTemplate
-		Overrides                                                                               []string
+		// Output says that the seal is of an image's manifest, with the digest A.
+		Output    string
+		Ref       *provenance.WorkflowTemplate
+		Overrides []string
 		// By are the templates on the way to the step: NAME/TEMPLATE, or
 		// cluster/NAME/TEMPLATE, and the digest. Unclear: there may be others.
 		By      map[string]string
@@ -41,10 +43,28 @@ type input struct {
 		Unknown bool
 	}
 	S3, GCS, Azure, HTTP, Git, Commit, Branch, Tag string
+	// Image is a container image, as a pod names it; Seal is one of its manifest.
+	Image string
 	// Default: nobody says which revision.
 	Default bool
 	// Doubts are about the place.
 	Doubts []v1alpha1.Doubt
+}
+
+// manifests are the seals of an image that the table gives.
+func (in input) manifests() []ImageSeal {
+	if in.Seal == nil {
+		return nil
+	}
+	s := manifest()
+	s.Subject.Output, s.Statement.Definition.WorkflowTemplate = in.Seal.Output, in.Seal.Ref
+	if in.Seal.Namespace != "" {
+		s.Statement.Step.Namespace = in.Seal.Namespace
+	}
+	if in.Seal.Template != "" {
+		s.Statement.Definition.Template = in.Seal.Template
+	}
+	return []ImageSeal{s}
 }
 
 func (in input) external() External {
@@ -85,6 +105,8 @@ func TestTable(t *testing.T) {
 			switch {
 			case err != nil:
 				answer = string(reason.Of(err))
+			case in.Image != "":
+				answer = imageAnswer(t, set, strings.ReplaceAll(in.Image, "@A", "@sha256:"+digestA), in.manifests()...)
 			case in.Seal != nil:
 				answer = sealAnswer(t, set, in)
 			default:

@@ -80,6 +80,9 @@ const (
 	PolicyInvalid   Code = "PolicyInvalid"
 	PolicyConflict  Code = "PolicyConflict"
 	Revoked         Code = "Revoked"
+	ImageInvalid    Code = "ImageInvalid"
+	ImageNotPinned  Code = "ImageNotPinned"
+	ImageUnproven   Code = "ImageUnproven"
 	PolicyNarrowed  Code = "PolicyNarrowed"
 	PlaceUncertain  Code = "PlaceUncertain"
 	LevelTooLow     Code = "LevelTooLow"
@@ -223,6 +226,9 @@ var rows = []entry{
 	{code: PolicyNotSynced, meaning: "The webhook has not read all policies yet.", remedy: "It is retried; if it lasts, check that the CRDs of this release are installed", retryable: true},
 	{code: PolicyInvalid, meaning: "A policy that applies here cannot be evaluated.", remedy: "Correct or delete the policy that the message names"},
 	{code: Revoked, meaning: "A Revocation takes back trust in the artifact, or in something that it was made from.", remedy: "Make it anew from what is trusted; `argoseal taint --dry-run` lists what else is affected"},
+	{code: ImageInvalid, meaning: "A policy asks for something of container images in this namespace, and the name of one cannot be read.", remedy: "Write it as REGISTRY/REPOSITORY@sha256:DIGEST"},
+	{code: ImageNotPinned, meaning: "A policy is about this container image, and the pod names it by tag, or by a digest that is no SHA-256.", remedy: "Write it as REGISTRY/REPOSITORY@sha256:DIGEST"},
+	{code: ImageUnproven, meaning: "A policy is about this container image, and it neither lists the digest nor trusts who sealed its manifest, if anybody did.", remedy: "Use an image that the policy admits; or have a step that the policy trusts make it, and hand out its manifest; or have its digest listed"},
 	{code: PolicyConflict, meaning: "Policies pin different contents for the same input, so nothing can satisfy them all.", remedy: "Make the policies that the message names agree"},
 	{code: PolicyNarrowed, meaning: "The cluster's policies allow the input, and a ProvenancePolicy of the namespace does not.", remedy: "Add it to allow in the policy that the message names"},
 	{code: PlaceUncertain, meaning: "A policy admits any content from this place, and something about the pod can change which server the place's name leads to, or the server does not have to prove that it is the one.", remedy: "Take what the message names out of the workflow or the artifact's location, pin the content in the policy (sha256, treeSHA256, a commit), or list the words in brackets under tolerate in the policy's entry"},

@@ -45,6 +45,9 @@ func (g *Gate) EvaluateLive(ctx context.Context, step *argo.Step, wf *definition
 // have not been read, or one cannot be evaluated.
 type Policies interface {
 	For(namespace string) (policy.Set, error)
+	// Images are the same, and whether one of them speaks of container images. Where none
+	// does, whatever else cannot be evaluated is no error.
+	Images(namespace string) (applies policy.Set, about bool, err error)
 }
 
 func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust evidence.Trust, quick evidence.Source) Verdict {

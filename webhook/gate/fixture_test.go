@@ -148,6 +148,8 @@ type policiesFunc func(namespace string) (policy.Set, error)
 
 func (f policiesFunc) For(namespace string) (policy.Set, error) { return f(namespace) }
 
+func (f policiesFunc) Images(string) (policy.Set, bool, error) { return policy.Set{}, false, nil }
+
 type epochsFunc func(ctx context.Context, namespace string) (epoch.Moment, error)
 
 func (f epochsFunc) At(ctx context.Context, namespace string) (epoch.Moment, error) {

@@ -203,16 +203,18 @@ func (h *Handlers) validate(ctx context.Context, req admission.Request) admissio
 	if d != nil {
 		return h.answer(q, *d)
 	}
+	var decided gate.Decision
 	switch q.op {
 	case opCreate:
-		return h.answer(q, h.create(ctx, q))
+		decided = h.create(ctx, q)
 	case opUpdate:
-		return h.answer(q, q.gate.Update(q.old, q.pod, req.UserInfo.Username))
+		decided = q.gate.Update(q.old, q.pod, req.UserInfo.Username)
 	case opDebug:
-		return h.answer(q, q.gate.Debug(q.old, q.pod))
+		decided = q.gate.Debug(q.old, q.pod)
 	default:
-		return h.answer(q, gate.Decision{})
+		return h.answer(q, decided)
 	}
+	return h.answer(q, h.images(ctx, q, decided))
 }
 
 // create decides on a creation. For the executor of a step the mutating side has waited,

@@ -74,6 +74,8 @@ func (noPolicies) For(namespace string) (policy.Set, error) {
 	return policy.NewSet(namespace, nil, nil)
 }
 
+func (noPolicies) Images(string) (policy.Set, bool, error) { return policy.Set{}, false, nil }
+
 func podJSON(t testing.TB, change func(*corev1.Pod)) []byte {
 	t.Helper()
 	pod := &corev1.Pod{

@@ -48,23 +48,51 @@ func (p *Policies) Ready(*http.Request) error {
 // For gives the policies that apply in a namespace; see gate.Gate. It does not wait
 // for the cache.
 func (p *Policies) For(namespace string) (policy.Set, error) {
-	if err := p.Ready(nil); err != nil {
+	cluster, own, err := p.list(namespace)
+	if err != nil {
 		return policy.Set{}, err
 	}
-	// Copies would cost each decision all policies; a Set only reads them.
-	uncopied := client.UnsafeDisableDeepCopy
+	return p.set(namespace, cluster, own)
+}
+
+// Images gives the same, if one of them speaks of images; see gate.Policies.
+func (p *Policies) Images(namespace string) (policy.Set, bool, error) {
+	cluster, own, err := p.list(namespace)
+	if err != nil {
+		return policy.Set{}, false, err
+	}
+	about, err := policy.AboutImages(namespace, cluster, own)
+	if err != nil || !about {
+		return policy.Set{}, false, err
+	}
+	set, err := p.set(namespace, cluster, own)
+	return set, err == nil, err
+}
+
+// list are the policies of the cluster and of a namespace. Copies would cost each
+// decision all of them; a Set only reads them.
+func (p *Policies) list(namespace string) ([]v1alpha1.ClusterProvenancePolicy, []v1alpha1.ProvenancePolicy, error) {
+	if err := p.Ready(nil); err != nil {
+		return nil, nil, err
+	}
 	var cluster v1alpha1.ClusterProvenancePolicyList
 	var own v1alpha1.ProvenancePolicyList
-	if err := p.cache.List(context.Background(), &cluster, uncopied); err != nil {
-		return policy.Set{}, reason.Wrap(reason.PolicyNotSynced, err, "the policies cannot be read: %v", err)
+	err := p.cache.List(context.Background(), &cluster, client.UnsafeDisableDeepCopy)
+	if err == nil {
+		err = p.cache.List(context.Background(), &own, client.UnsafeDisableDeepCopy, client.InNamespace(namespace))
 	}
-	if err := p.cache.List(context.Background(), &own, uncopied, client.InNamespace(namespace)); err != nil {
-		return policy.Set{}, reason.Wrap(reason.PolicyNotSynced, err, "the policies cannot be read: %v", err)
+	if err != nil {
+		return nil, nil, reason.Wrap(reason.PolicyNotSynced, err, "the policies cannot be read: %v", err)
 	}
+	return cluster.Items, own.Items, nil
+}
+
+// set reads them, with the cluster's revocations.
+func (p *Policies) set(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []v1alpha1.ProvenancePolicy) (policy.Set, error) {
 	var revoked v1alpha1.RevocationList
-	if err := p.cache.List(context.Background(), &revoked, uncopied); err != nil {
+	if err := p.cache.List(context.Background(), &revoked, client.UnsafeDisableDeepCopy); err != nil {
 		return policy.Set{}, reason.Wrap(reason.PolicyNotSynced, err, "the revocations cannot be read: %v", err)
 	}
-	set, err := policy.NewSet(namespace, cluster.Items, own.Items)
+	set, err := policy.NewSet(namespace, cluster, own)
 	return set.Revoking(revoked.Items), err
 }

@@ -15,6 +15,11 @@ const (
 	// LabelLocation on an ArtifactSeal is artifact.LocationName of its location:
 	// so that seals of other workflows can be found. It proves nothing.
 	LabelLocation = Group + "/location"
+
+	// LabelSHA256 on the ArtifactSeal of a single file has the first 63 digits of its
+	// SHA-256, all that a label has room for: so that the seal of an image's manifest can
+	// be found. It proves nothing.
+	LabelSHA256 = Group + "/sha256"
 )
 
 // Mode is the value of LabelMode.

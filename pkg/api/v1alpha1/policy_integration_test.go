@@ -103,6 +103,19 @@ func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
 		"no doubt":         {`{allow: {git: [{repository: "https://example.org/x", tolerate: []}]}}`, "tolerate"},
 		"only a doubt":     {`{allow: {s3: [{location: s3://s/b/k, tolerate: [PlainHTTP]}]}}`, "exactly one of"},
 		"no namespace":     {`{namespaces: [], allow: {}}`, "namespaces"},
+		"rules about images": {`{images: [{name: "**", sha256: [` + digest + `]}, {name: "registry.example.com:5000/team/**", anyContent: true},
+			{name: docker.io/library/nginx, sha256: [` + digest + `], producers: [{output: manifest, namespaces: [ci], workflowTemplate: {name: build, sha256: [` + digest + `]}, templates: [push]},
+			{output: index, sameNamespace: true, anyWorkflow: true}]}]}`, ""},
+		"no images":                      {`{images: []}`, "images"},
+		"images of any registry":         {`{images: [{name: "*/team/app", anyContent: true}]}`, "name"},
+		"an image by tag":                {`{images: [{name: "registry.example.com/app:v1", anyContent: true}]}`, "name"},
+		"an image of which nothing":      {`{images: [{name: "**"}]}`, "sha256, producers or both, or else anyContent"},
+		"an image with a misspelling":    {`{images: [{name: "**", sha265: [` + digest + `]}]}`, "sha256, producers or both, or else anyContent"},
+		"an image of which all and some": {`{images: [{name: "**", sha256: [` + digest + `], anyContent: true}]}`, "sha256, producers or both, or else anyContent"},
+		"an image by half a digest":      {`{images: [{name: "**", sha256: [abc]}]}`, "sha256"},
+		"an image made by no output":     {`{images: [{name: "**", producers: [{namespaces: [ci], anyWorkflow: true}]}]}`, "output"},
+		"an image made by nobody":        {`{images: [{name: "**", producers: [{output: manifest, namespaces: [ci]}]}]}`, "exactly one of workflowTemplate and anyWorkflow"},
+		"an image made nowhere":          {`{images: [{name: "**", producers: [{output: manifest, anyWorkflow: true}]}]}`, "exactly one of namespaces and sameNamespace"},
 	} {
 		for _, kind := range []string{"ClusterProvenancePolicy", "ProvenancePolicy"} {
 			if kind == "ProvenancePolicy" && strings.HasPrefix(c.spec, "{namespaces") {

@@ -1,0 +1,319 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// Bounds of an entry about images, as in v1alpha1.
+const (
+	maxImageRules     = 64
+	maxImageDigests   = 256
+	maxImageProducers = 16
+)
+
+// imageRule is one entry about images.
+type imageRule struct {
+	pattern   string
+	glob      *regexp.Regexp
+	any       bool
+	digests   []artifact.Digest
+	producers []v1alpha1.ImageProducer
+}
+
+// AboutImages says whether a policy that applies in the namespace speaks of images. An
+// error is a *reason.Error: of one that does nobody knows where it applies.
+func AboutImages(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []v1alpha1.ProvenancePolicy) (bool, error) {
+	for i := range cluster {
+		p := &cluster[i]
+		if p.Spec.Images == nil {
+			continue
+		}
+		applies, err := selects(p.Spec.Namespaces, namespace)
+		if err != nil {
+			return false, invalid(kindCluster, p.Name, err)
+		}
+		if applies {
+			return true, nil
+		}
+	}
+	return slices.ContainsFunc(own, func(p v1alpha1.ProvenancePolicy) bool { return p.Spec.Images != nil }), nil
+}
+
+func readImages(list []v1alpha1.ImageRule) ([]imageRule, error) {
+	if list != nil && len(list) == 0 || len(list) > maxImageRules {
+		return nil, fmt.Errorf(": %d entries, want 1 to %d", len(list), maxImageRules)
+	}
+	rules := make([]imageRule, 0, len(list))
+	for i, in := range list {
+		rule, err := readImage(in)
+		if err != nil {
+			return nil, fmt.Errorf("[%d]: %w", i, err)
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
+}
+
+func readImage(in v1alpha1.ImageRule) (imageRule, error) {
+	out := imageRule{pattern: in.Name, any: in.AnyContent, producers: in.Producers}
+	if err := image.CheckPattern(in.Name); err != nil {
+		return imageRule{}, fmt.Errorf("name: %w", err)
+	}
+	var err error
+	if out.glob, err = compileGlob(in.Name); err != nil {
+		return imageRule{}, fmt.Errorf("name: %w", err)
+	}
+	switch {
+	case !allDigests(in.SHA256) || len(in.SHA256) > maxImageDigests:
+		return imageRule{}, fmt.Errorf("sha256: want 1 to %d different digests, or no list", maxImageDigests)
+	case in.Producers != nil && len(in.Producers) == 0 || len(in.Producers) > maxImageProducers:
+		return imageRule{}, fmt.Errorf("producers: want 1 to %d, or no list", maxImageProducers)
+	case (in.SHA256 != nil || in.Producers != nil) == in.AnyContent:
+		return imageRule{}, errors.New("want sha256, producers or both, or else anyContent: true")
+	}
+	for i, p := range in.Producers {
+		if err := artifact.CheckName(p.Output); err != nil {
+			return imageRule{}, fmt.Errorf("producers[%d]: output: %w", i, err)
+		}
+		if err := checkProducer(trustedBy(p)); err != nil {
+			return imageRule{}, fmt.Errorf("producers[%d]: %w", i, err)
+		}
+	}
+	for _, text := range in.SHA256 {
+		out.digests = append(out.digests, artifact.Digest(text))
+	}
+	return out, nil
+}
+
+// trustedBy is the producer without the output that it made.
+func trustedBy(p v1alpha1.ImageProducer) v1alpha1.TrustedProducer {
+	return v1alpha1.TrustedProducer{
+		Namespaces: p.Namespaces, SameNamespace: p.SameNamespace,
+		WorkflowTemplate: p.WorkflowTemplate, AnyWorkflow: p.AnyWorkflow, Templates: p.Templates,
+	}
+}
+
+// ImageCase is one image before the policies that apply. Seals are shown to it one by
+// one, until it is settled. The zero value refuses.
+type ImageCase struct {
+	set      Set
+	image    image.Image
+	consumer Consumer
+	now      time.Time
+	decided  bool
+	refusal  *reason.Error
+	// open are the policies that no entry has satisfied yet, with the entries that seals
+	// may satisfy.
+	open []openCase
+	// why is the first reason why a seal did not count; later: a retryable one.
+	why, later *reason.Error
+}
+
+type openCase struct {
+	by    rules
+	rules []imageRule
+}
+
+// ImageSeal is what a seal of an image's manifest says.
+type ImageSeal struct {
+	Statement *provenance.Statement
+	Subject   provenance.Subject
+	LogURL    string
+}
+
+// Image begins to decide on an image. What there is to decide without seals is decided.
+func (s Set) Image(i image.Image, c Consumer, now time.Time) *ImageCase {
+	k := &ImageCase{set: s, image: i, consumer: c, now: now, decided: true}
+	if !s.read {
+		k.refusal = errNotRead
+		return k
+	}
+	asked := s.aboutImage(i.Name)
+	if len(asked) == 0 {
+		return k
+	}
+	if k.refusal = s.revokedImage(i); k.refusal != nil {
+		return k
+	}
+	for _, a := range asked {
+		switch {
+		case slices.ContainsFunc(a.rules, func(r imageRule) bool { return r.any }):
+		case i.Digest == "":
+			k.refusal = unpinned(i, a)
+			return k
+		case slices.ContainsFunc(a.rules, func(r imageRule) bool { return slices.Contains(r.digests, i.Digest) }):
+		case !slices.ContainsFunc(a.rules, func(r imageRule) bool { return r.producers != nil }):
+			k.refusal = reason.New(reason.ImageUnproven, "%s does not list its digest", a.by)
+			return k
+		default:
+			k.open = append(k.open, a)
+		}
+	}
+	k.decided = len(k.open) == 0
+	return k
+}
+
+// aboutImage are the policies with entries about images of that name.
+func (s Set) aboutImage(name string) []openCase {
+	var asked []openCase
+	for _, r := range s.all() {
+		matching := slices.DeleteFunc(slices.Clone(r.images), func(i imageRule) bool { return !i.glob.MatchString(name) })
+		if len(matching) > 0 {
+			asked = append(asked, openCase{r, matching})
+		}
+	}
+	return asked
+}
+
+// revokedImage refuses what a revocation names, as an image or as what was made.
+func (s Set) revokedImage(i image.Image) *reason.Error {
+	if i.Digest == "" {
+		return nil
+	}
+	for _, r := range s.revocations {
+		if slices.Contains(r.Spec.Images, string(i.Digest)) || slices.Contains(r.Spec.Digests, string(i.Digest)) {
+			return reason.New(reason.Revoked, "image sha256:%s is revoked by Revocation %s: %s", i.Digest, r.Name, r.Spec.Reason)
+		}
+	}
+	return nil
+}
+
+// maxSuggested is how many digests a refusal suggests.
+const maxSuggested = 3
+
+// unpinned refuses an image that is named by tag, and says which digests the policy lists
+// for just that name.
+func unpinned(i image.Image, asked openCase) *reason.Error {
+	var known []string
+	for _, r := range asked.rules {
+		if r.pattern != i.Name {
+			continue
+		}
+		for _, d := range r.digests {
+			known = append(known, i.At(d))
+		}
+	}
+	no := reason.New(reason.ImageNotPinned, "%s wants a digest (sha256), as a tag can be moved", asked.by)
+	if n := len(known); n > 0 && n <= maxSuggested {
+		no.Detail += "; it lists " + strings.Join(known, ", ")
+	}
+	return no
+}
+
+// Settled says whether no further seal changes anything.
+func (k *ImageCase) Settled() bool { return k.decided }
+
+// Namespaces are where seals may be that would count, sorted.
+func (k *ImageCase) Namespaces() []string {
+	var names []string
+	for _, o := range k.open {
+		for _, p := range o.producers() {
+			names = append(names, p.Namespaces...)
+			if p.SameNamespace {
+				names = append(names, k.consumer.Namespace)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Wants says whether a seal of that output could count: others need not be read.
+func (k *ImageCase) Wants(output string) bool {
+	return slices.ContainsFunc(k.open, func(o openCase) bool {
+		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool { return p.Output == output })
+	})
+}
+
+func (o openCase) producers() []v1alpha1.ImageProducer {
+	var all []v1alpha1.ImageProducer
+	for _, r := range o.rules {
+		all = append(all, r.producers...)
+	}
+	return all
+}
+
+// Reject notes that a seal does not hold.
+func (k *ImageCase) Reject(why *reason.Error) {
+	if k.why == nil {
+		k.why = why
+	}
+	if k.later == nil && why.Code.Retryable() {
+		k.later = why
+	}
+}
+
+// Show shows a seal that has verified.
+func (k *ImageCase) Show(s ImageSeal) {
+	if k.decided {
+		return
+	}
+	if no := k.sound(s); no != nil {
+		k.Reject(no)
+		return
+	}
+	k.open = slices.DeleteFunc(k.open, func(o openCase) bool {
+		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool {
+			return p.Output == s.Subject.Output && made(trustedBy(p), s.Statement, k.consumer)
+		})
+	})
+	if len(k.open) > 0 {
+		k.Reject(reason.New(reason.WorkflowMismatch, "%s trusts no output %s of workflow %s in namespace %s",
+			k.open[0].by, s.Subject.Output, s.Statement.Step.Workflow.Name, s.Statement.Step.Namespace))
+	}
+	k.decided = len(k.open) == 0
+}
+
+// sound is what every seal of a manifest has to be, whoever is trusted.
+func (k *ImageCase) sound(s ImageSeal) *reason.Error {
+	if no := sound(s.Statement, k.consumer); no != nil {
+		return no
+	}
+	switch {
+	case s.Subject.SHA256 == "" || s.Subject.SHA256 != k.image.Digest:
+		return reason.New(reason.DigestMismatch, "the sealed output has another digest than the image")
+	case s.Subject.Form != content.FormFile:
+		return reason.New(reason.SubjectMismatch, "output %s was stored as %s, and a manifest is one file without an archive", s.Subject.Output, s.Subject.Form)
+	}
+	if no := succeeded(s.Statement); no != nil {
+		return no
+	}
+	for _, r := range k.set.all() {
+		if no := r.require.asks(s.Statement, s.LogURL, k.now); no != nil {
+			no.Detail += ", by " + r.String()
+			return no
+		}
+	}
+	return k.set.Revoked(s.Statement, s.Subject.URI, s.Subject.SHA256, s.Subject.Tree)
+}
+
+// Refusal is what there is to say now that no more seals come: nil admits.
+func (k *ImageCase) Refusal() *reason.Error {
+	switch {
+	case k == nil:
+		return errNotRead
+	case k.decided:
+		return k.refusal
+	case k.later != nil:
+		return k.later
+	case len(k.open) == 0:
+		return errNotRead
+	}
+	no := reason.New(reason.ImageUnproven, "%s does not list its digest, and no seal of it counts (looked for in namespaces %s)", k.open[0].by, strings.Join(k.Namespaces(), ", "))
+	if k.why != nil {
+		no.Detail += ": " + string(k.why.Code) + ": " + k.why.Detail
+	}
+	return no
+}

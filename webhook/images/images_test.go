@@ -1,0 +1,345 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/webhook/evidence"
+)
+
+var (
+	listed = strings.Repeat("a", 64)
+	made   = strings.Repeat("b", 64)
+	other  = strings.Repeat("c", 64)
+)
+
+// cluster is what the API server has.
+type cluster struct {
+	seals   []v1alpha1.ArtifactSeal
+	records map[string]*v1alpha1.Provenance
+	pods    []evidence.Producer
+	err     error
+	lists   int
+	// meanwhile happens when the pods have been read.
+	meanwhile func()
+}
+
+func (c *cluster) Producers(_ context.Context, _, workflow string, _ argo.Input) ([]evidence.Producer, error) {
+	pods := c.pods
+	if c.meanwhile != nil {
+		c.meanwhile()
+	}
+	return pods, c.err
+}
+
+func (c *cluster) Provenance(_ context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
+	return c.records[namespace+"/"+name], c.err
+}
+
+func (c *cluster) Seal(context.Context, string, string) (*v1alpha1.ArtifactSeal, error) {
+	return nil, errors.New("nobody asks for one by name")
+}
+
+func (c *cluster) Seals(_ context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+	c.lists++
+	var found []v1alpha1.ArtifactSeal
+	for _, s := range c.seals {
+		if s.Namespace == namespace && of.AsSelectorPreValidated().Matches(labels.Set(s.Labels)) {
+			found = append(found, s)
+		}
+	}
+	return found, c.err
+}
+
+// sealed has a step of a namespace seal a manifest, as the notary would.
+func (c *cluster) sealed(t *testing.T, by *sealtest.Notary, namespace, digest string, change func(*provenance.Facts, *v1alpha1.ArtifactSeal)) {
+	t.Helper()
+	n := len(c.seals)
+	l := artifact.Location{Store: "minio:9000", Bucket: "artifacts", Key: fmt.Sprintf("build/%d/manifest", n), Kind: artifact.KindObject}
+	f := sealtest.Facts(l.URI(), artifact.Digest(digest))
+	f.Subjects[0].Sum = content.Sum{Form: content.FormFile, Size: 500, SHA256: artifact.Digest(digest), Tree: content.FileTree(artifact.Digest(digest))}
+	f.Subjects[0].Output = "manifest"
+	f.Step.Namespace = namespace
+	f.Step.Pod.UID = fmt.Sprintf("5b0b9d5e-0000-4000-8000-%012d", n)
+	s := v1alpha1.ArtifactSeal{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: artifact.SealName(l, f.Step.Workflow.UID), Labels: map[string]string{v1alpha1.LabelSHA256: artifact.DigestLabel(artifact.Digest(digest))}},
+		Spec: v1alpha1.ArtifactSealSpec{
+			Location: v1alpha1.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: string(l.Kind)},
+			SHA256:   digest, Provenance: f.Step.Pod.UID, Producer: v1alpha1.Producer{Output: "manifest"},
+		},
+	}
+	if change != nil {
+		change(&f, &s)
+	}
+	payload, err := provenance.Build(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: f.Step.Pod.UID}}
+	p.Status.Bundle = string(by.Bundle(t, payload))
+	p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: metav1.ConditionTrue, Reason: string(reason.Sealed)}}
+	c.seals = append(c.seals, s)
+	c.records[s.Namespace+"/"+s.Spec.Provenance] = p
+}
+
+// policies are of one namespace.
+type policies struct {
+	cluster []v1alpha1.ClusterProvenancePolicy
+	err     error
+}
+
+func (p policies) Images(namespace string) (policy.Set, bool, error) {
+	if p.err != nil {
+		return policy.Set{}, false, p.err
+	}
+	set, err := policy.NewSet(namespace, p.cluster, nil)
+	return set, len(p.cluster) > 0, err
+}
+
+// strict lists one digest of registry.test, and trusts the outputs manifest of namespace ci.
+func strict() policies {
+	p := v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "images"}}
+	p.Spec.Images = []v1alpha1.ImageRule{{
+		Name: "registry.test/**", SHA256: []string{listed},
+		Producers: []v1alpha1.ImageProducer{{Output: "manifest", Namespaces: []string{"ci"}, AnyWorkflow: true}},
+	}}
+	return policies{cluster: []v1alpha1.ClusterProvenancePolicy{p}}
+}
+
+const app = "registry.test/team/app"
+
+func podOf(images ...string) *corev1.Pod {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "app"}}
+	for i, image := range images {
+		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: fmt.Sprintf("c%d", i), Image: image})
+	}
+	return pod
+}
+
+// fixture is a gate with a manifest that ci has sealed.
+func fixture(t *testing.T) (*Gate, *cluster, evidence.Trust) {
+	t.Helper()
+	notary := sealtest.NewNotary(t)
+	c := &cluster{records: map[string]*v1alpha1.Provenance{}}
+	c.sealed(t, notary, "ci", made, nil)
+	return &Gate{
+		Policies: strict(), Quick: &cluster{err: errors.New("it knows nothing yet")}, Live: c, Verified: evidence.NewVerified(1 << 20), Cluster: "test", Clock: clocktesting.NewFakePassiveClock(time.Now()),
+	}, c, evidence.Trust{Root: notary.Root}
+}
+
+func decide(t *testing.T, g *Gate, trust evidence.Trust, old, pod *corev1.Pod) *reason.Error {
+	t.Helper()
+	return g.Decide(t.Context(), Request{Old: old, Pod: pod, Mode: v1alpha1.ModeEnforce, Trust: trust})
+}
+
+func expect(t *testing.T, no *reason.Error, want reason.Code) {
+	t.Helper()
+	if want == "" && no != nil || want != "" && (no == nil || no.Code != want) {
+		t.Errorf("the answer is %v, want code %q", no, want)
+	}
+}
+
+// TestEveryImageOfAPodIsLookedAt: wherever a pod has an image that nobody vouches for, it
+// is refused; with one that somebody does it is admitted.
+func TestEveryImageOfAPodIsLookedAt(t *testing.T) {
+	g, _, trust := fixture(t)
+	always := corev1.ContainerRestartPolicyAlways
+	for name, have := range map[string]func(*corev1.Pod, string){
+		"a container": func(p *corev1.Pod, image string) { p.Spec.Containers[0].Image = image },
+		"another container": func(p *corev1.Pod, image string) {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "x", Image: image})
+		},
+		"an init container": func(p *corev1.Pod, image string) {
+			p.Spec.InitContainers = []corev1.Container{{Name: "x", Image: image}}
+		},
+		"a native sidecar": func(p *corev1.Pod, image string) {
+			p.Spec.InitContainers = []corev1.Container{{Name: "x", Image: image, RestartPolicy: &always}}
+		},
+		"an ephemeral container": func(p *corev1.Pod, image string) {
+			p.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "x", Image: image}}}
+		},
+		"a volume": func(p *corev1.Pod, image string) {
+			p.Spec.Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: image}}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for image, want := range map[string]reason.Code{
+				app + "@sha256:" + listed: "", app + "@sha256:" + made: "", "elsewhere.test/app:v1": "",
+				app + "@sha256:" + other: reason.ImageUnproven, app + ":v1": reason.ImageNotPinned, app + "@sha256:" + other[1:]: reason.ImageInvalid,
+			} {
+				pod, base := podOf("elsewhere.test/base"), podOf("elsewhere.test/base")
+				have(pod, image)
+				expect(t, decide(t, g, trust, nil, pod), want)
+				expect(t, decide(t, g, trust, base, pod), want) // a change is judged like a creation
+				expect(t, decide(t, g, trust, pod, pod.DeepCopy()), "")
+			}
+		})
+	}
+}
+
+// TestASealThatIsNoneVouchesForNothing: each way in which a seal is not what it seems.
+func TestASealThatIsNoneVouchesForNothing(t *testing.T) {
+	for name, change := range map[string]func(*cluster, *evidence.Trust){
+		"one in another namespace":   func(c *cluster, _ *evidence.Trust) { c.seals[0].Namespace = "team" },
+		"one that points to nothing": func(c *cluster, _ *evidence.Trust) { clear(c.records) },
+		"one for another place":      func(c *cluster, _ *evidence.Trust) { c.seals[0].Spec.Location.Key = "elsewhere" },
+		"one with the digest of another output": func(c *cluster, _ *evidence.Trust) {
+			c.seals[0].Spec.SHA256, c.seals[0].Labels[v1alpha1.LabelSHA256] = other, other[:63]
+		},
+		"one of another notary": func(_ *cluster, trust *evidence.Trust) { trust.Root = sealtest.NewNotary(t).Root },
+		"one whose record was put there under another name": func(c *cluster, _ *evidence.Trust) {
+			c.records["ci/x"] = c.records["ci/"+c.seals[0].Spec.Provenance]
+			c.records["ci/x"].Name, c.seals[0].Spec.Provenance = "x", "x"
+		},
+		"one that was not sealed": func(c *cluster, _ *evidence.Trust) {
+			for _, p := range c.records {
+				p.Status.Conditions[0].Status, p.Status.Conditions[0].Reason = metav1.ConditionFalse, string(reason.UploadFailed)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, digest := range []string{made, other} {
+				g, c, trust := fixture(t)
+				expect(t, decide(t, g, trust, nil, podOf(app+"@sha256:"+made)), "")
+				change(c, &trust)
+				g.Verified = evidence.NewVerified(1 << 20)
+				expect(t, decide(t, g, trust, nil, podOf(app+"@sha256:"+digest)), reason.ImageUnproven)
+			}
+		})
+	}
+	t.Run("one of a statement of another namespace", func(t *testing.T) {
+		notary := sealtest.NewNotary(t)
+		g, c, _ := fixture(t)
+		c.seals, c.records = nil, map[string]*v1alpha1.Provenance{}
+		c.sealed(t, notary, "ci", made, func(f *provenance.Facts, _ *v1alpha1.ArtifactSeal) { f.Step.Namespace = "team" })
+		expect(t, decide(t, g, evidence.Trust{Root: notary.Root}, nil, podOf(app+"@sha256:"+made)), reason.ImageUnproven)
+	})
+	t.Run("a bad one beside a good one", func(t *testing.T) {
+		notary := sealtest.NewNotary(t)
+		g, c, _ := fixture(t)
+		c.sealed(t, notary, "ci", made, func(f *provenance.Facts, _ *v1alpha1.ArtifactSeal) { f.Outcome.Result = provenance.Failed })
+		c.sealed(t, notary, "ci", made, nil)
+		expect(t, decide(t, g, evidence.Trust{Root: notary.Root}, nil, podOf(app+"@sha256:"+made)), "")
+	})
+}
+
+// TestNotNowIsNotNo: what could not be read, or is on its way, refuses for now.
+func TestNotNowIsNotNo(t *testing.T) {
+	g, c, trust := fixture(t)
+	pod := podOf(app + "@sha256:" + other)
+	c.err = errors.New("down")
+	expect(t, decide(t, g, trust, nil, pod), reason.LookupFailed)
+	c.err = nil
+	expect(t, decide(t, g, trust, nil, pod), reason.ImageUnproven)
+	expect(t, decide(t, g, evidence.Trust{}, nil, podOf(app+"@sha256:"+made)), reason.TrustedRootNotReady)
+	g.Policies = policies{err: reason.New(reason.PolicyNotSynced, "not yet")}
+	expect(t, decide(t, g, trust, nil, pod), reason.PolicyNotSynced)
+}
+
+// TestASealOnItsWayIsWaitedFor: a step of a workflow that built the image has ended, and
+// the next one runs it.
+func TestASealOnItsWayIsWaitedFor(t *testing.T) {
+	g, c, trust := fixture(t)
+	id, key, err := tag.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if trust.Keys, err = tag.ParseKeys(tag.WithKey(nil, id, key)); err != nil {
+		t.Fatal(err)
+	}
+	const workflow = "0c1f0d4a-32f3-4f6e-9a44-3f1f6a2d6c11"
+	issued, err := trust.Keys.Issue(tag.Tag{
+		IssuedAt: time.Now().UTC(), Namespace: "team", NamespaceUID: "n", Pod: "build", WorkflowUID: workflow, Creator: "argo", Mode: v1alpha1.ModeEnforce,
+		Executor: tag.Executor{Image: "argoexec"}, Signer: "signer",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.pods = []evidence.Producer{{
+		Namespace: "team", Pod: "build", UID: "u", Tag: issued, Finished: true, Ended: time.Now(),
+		Outputs: []artifact.Location{{Store: "minio:9000", Bucket: "b", Key: "manifest", Kind: artifact.KindObject}},
+	}}
+	pod := podOf(app + "@sha256:" + other)
+	expect(t, decide(t, g, trust, nil, pod), reason.ImageUnproven) // it is of no workflow
+	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "argoproj.io/v1alpha1", Kind: "Workflow", Name: "wf", UID: types.UID(workflow), Controller: new(true)}}
+	expect(t, decide(t, g, trust, nil, pod), reason.ProvenancePending)
+
+	final := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "u"}}
+	final.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: metav1.ConditionFalse, Reason: string(reason.UploadFailed)}}
+	c.records["team/u"] = final
+	expect(t, decide(t, g, trust, nil, pod), reason.ImageUnproven)
+	c.records["team/u"] = nil
+	g.Quick = &cluster{records: map[string]*v1alpha1.Provenance{"team/u": final}}
+	expect(t, decide(t, g, trust, nil, pod), reason.ImageUnproven) // a last word is one, whoever has it
+	g.Quick = &cluster{}
+	expect(t, decide(t, g, trust, nil, pod), reason.ProvenancePending)
+	c.pods[0].Finished = false
+	expect(t, decide(t, g, trust, nil, pod), reason.ImageUnproven) // who runs beside it is not waited for
+
+	// The seal comes after it was looked for, and before the pods were.
+	notary := sealtest.NewNotary(t)
+	trust.Root = notary.Root
+	c.meanwhile = func() { c.sealed(t, notary, "ci", other, nil) }
+	expect(t, decide(t, g, trust, nil, pod), "")
+}
+
+func TestHonestPodsAreLeftAlone(t *testing.T) {
+	g, c, trust := fixture(t)
+	g.Installed = []string{"registry.test/argoexec:v3", "registry.test/signer@sha256:" + other}
+	expect(t, decide(t, g, trust, nil, podOf("nginx", "elsewhere.test/x:v1")), "")
+	expect(t, decide(t, g, trust, nil, podOf("registry.test/argoexec:v3", "registry.test/signer@sha256:"+other)), "")
+	expect(t, decide(t, g, trust, nil, podOf("registry.test/argoexec:v4")), reason.ImageNotPinned)
+	g.Policies = policies{}
+	expect(t, decide(t, g, trust, nil, podOf("registry.test/App", app+":v1")), "")
+	if c.lists != 0 {
+		t.Errorf("%d lists of seals were read for nothing", c.lists)
+	}
+}
+
+func TestAPodOfManyImagesIsBounded(t *testing.T) {
+	g, c, trust := fixture(t)
+	var images []string
+	for i := range maxImages + 1 {
+		images = append(images, fmt.Sprintf("%s%d@sha256:%s", app, i, listed))
+	}
+	expect(t, decide(t, g, trust, nil, podOf(images[1:]...)), "")
+	expect(t, decide(t, g, trust, nil, podOf(images...)), reason.UnsupportedPod)
+	if c.lists != 0 {
+		t.Errorf("%d lists of seals were read for digests that are listed", c.lists)
+	}
+}
+
+// A refusal is one line that names image and container.
+func TestARefusalNamesTheImage(t *testing.T) {
+	g, _, trust := fixture(t)
+	no := decide(t, g, trust, nil, podOf(app+":v1"))
+	want := `ImageNotPinned: container c0, image "registry.test/team/app:v1": ClusterProvenancePolicy images wants a digest (sha256), as a tag can be moved. Write it as REGISTRY/REPOSITORY@sha256:DIGEST`
+	if no == nil || no.Error() != want {
+		t.Errorf("it says %v", no)
+	}
+	no = decide(t, g, trust, nil, podOf(app+"@sha256:"+other))
+	for _, part := range []string{"ImageUnproven: container c0, image ", other, "ClusterProvenancePolicy images does not list its digest, and no seal of it counts (looked for in namespaces ci)"} {
+		if no == nil || !strings.Contains(no.Error(), part) {
+			t.Errorf("%v lacks %q", no, part)
+		}
+	}
+}
