@@ -226,10 +226,14 @@ func isMirror(m, of *corev1.VolumeMount) bool {
 }
 
 // owns says whether the mount's volume is one that begins empty and that only
-// Argo's and the step's main containers have, each that part of it alone.
+// Argo's and the step's main containers have, each that part of it alone. Where another
+// volume lies in it the runtime leaves a folder for that.
 func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 	v := findVolume(pod.Spec.Volumes, m.Name)
 	if v == nil || v.EmptyDir == nil {
+		return false
+	}
+	if slices.ContainsFunc(s.template.volumeMounts(), func(other volumeMount) bool { return other.below(mountedAt(m.MountPath)) }) {
 		return false
 	}
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {

@@ -119,6 +119,9 @@ func TestAnInputMayLieOnAVolumeInAVolume(t *testing.T) {
 				t.Fatal(err)
 			}
 			in := step.Inputs[0]
+			if err := argo.CheckStructure(pod, step, argotest.Identity()); err != nil {
+				t.Errorf("CheckStructure: %v", err)
+			}
 			if test.good != (in.Problem() == nil) {
 				t.Fatalf("its problem is %v", in.Problem())
 			}
@@ -126,5 +129,21 @@ func TestAnInputMayLieOnAVolumeInAVolume(t *testing.T) {
 				t.Errorf("mount (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// In one that has another in it the runtime leaves a folder, which is no input's.
+func TestAVolumeWithAnotherInItIsNotTheStepsOwn(t *testing.T) {
+	pod := volumesAt(t, func(o object) {
+		o["inputs"].(object)["artifacts"].(list)[0].(object)["path"] = "/shop/message"
+	}, corev1.VolumeMount{Name: "outer", MountPath: "/shop"}, corev1.VolumeMount{Name: "inner", MountPath: "/shop/cache"})
+	unmount(mainOf(pod), "/tmp/message")
+	unmount(waitOf(pod), "/mainctrfs/tmp/message")
+	step, err := argo.Parse(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&argo.Mount{Volume: "outer", Path: "/shop"}, step.Inputs[0].Mount()); diff != "" {
+		t.Errorf("%v, mount (-want +got):\n%s", step.Inputs[0].Problem(), diff)
 	}
 }
