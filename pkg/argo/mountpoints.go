@@ -96,21 +96,26 @@ func (s *Step) checkArtifactPaths(pod *corev1.Pod) {
 		if out.problem != nil {
 			continue
 		}
-		mount, problem := s.checkOutputPath(pod, list, out)
+		mount, added, problem := s.checkOutputPath(pod, list, out)
 		if problem != nil {
 			s.Outputs[i] = out.Refused(problem)
 			continue
 		}
-		s.Outputs[i].destination.mount = mount
+		d := &s.Outputs[i].destination
+		if d.mount = mount; added != "" && d.volume != layout.VolumeInputs {
+			d.volume = added
+		}
 	}
 }
 
-// checkOutputPath wants nothing to be at an output's path but main's own files,
-// the template's volumes and the step's inputs; of these wait has to see what
-// main sees. It says where that is if it is measured there.
-func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) (*Mount, *reason.Error) {
+// checkOutputPath wants nothing to be at an output's path but main's own files, volumes
+// and the step's inputs. What Argo stores from what wait sees, the template has to say, and
+// wait has to see what main sees; it says where that is if it is measured there. Else the
+// emissary packs what main sees, whoever added a volume there, which is named then.
+func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) (place *Mount, added string, problem *reason.Error) {
 	var m *corev1.VolumeMount
 	var below []mountPoint
+	fromWait := s.fromWait(out)
 	for _, p := range main {
 		above := within(out.Path, p.path)
 		switch {
@@ -118,24 +123,27 @@ func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) (
 		case !above && s.template.putsBelow(p, out.Path):
 			below = append(below, p)
 		case !s.isInput(p) && (!above || !s.template.puts(p)):
-			return nil, p.hides(out.Path)
+			if fromWait || p.mount == nil || sharedVolume(p.mount.Name) {
+				return nil, "", p.hides(out.Path)
+			}
+			added = p.mount.Name
 		case above && (m == nil || len(p.path) > len(mountedAt(m.MountPath))):
 			m = p.mount
 		}
 	}
 	switch {
-	case !s.fromWait(out):
-		return nil, nil
+	case !fromWait:
+		return nil, added, nil
 	case m == nil || !mirrors(findContainer(pod.Spec.Containers, layout.ContainerWait), out.Path, m, below):
-		return nil, reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerWait, layout.ContainerMain, out.Path)
+		return nil, "", reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerWait, layout.ContainerMain, out.Path)
 	case out.Place() != measurement.PlaceVolume:
-		return nil, nil
+		return nil, "", nil
 	case len(below) > 0: // we read one volume
-		return nil, below[0].hides(out.Path)
+		return nil, "", below[0].hides(out.Path)
 	case m.SubPathExpr != "":
-		return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, whose subPathExpr may be another folder in each container", out.Path, m.Name)
+		return nil, "", reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, whose subPathExpr may be another folder in each container", out.Path, m.Name)
 	}
-	return &Mount{Volume: m.Name, Path: mountedAt(m.MountPath), SubPath: m.SubPath}, nil
+	return &Mount{Volume: m.Name, Path: mountedAt(m.MountPath), SubPath: m.SubPath}, "", nil
 }
 
 // fromWait says whether Argo stores what wait sees of main's mounts; if not, it
@@ -162,7 +170,7 @@ func (s *Step) findInput(pod *corev1.Pod, main []mountPoint, in Input) (*Mount, 
 	case problem != nil:
 		return nil, problem
 	case volume == "":
-		return nil, s.checkInputMount(main, in)
+		return nil, s.checkInputMount(pod, main, in)
 	}
 	return s.onVolume(pod, main, in.Path, volume)
 }
@@ -259,8 +267,9 @@ func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 
 // checkInputMount wants an input to be mounted once at its path and nothing else
 // to be there but other inputs around or in it, each of which is checked for itself,
-// and the template's own volumes in it.
-func (s *Step) checkInputMount(list []mountPoint, in Input) *reason.Error {
+// the template's own volumes in it, and volumes around it that nobody else has: who has
+// one could take away the folder at which the input is mounted.
+func (s *Step) checkInputMount(pod *corev1.Pod, list []mountPoint, in Input) *reason.Error {
 	found := false
 	for _, p := range list {
 		switch {
@@ -268,6 +277,7 @@ func (s *Step) checkInputMount(list []mountPoint, in Input) *reason.Error {
 		case p.has(in) && !found:
 			found = true
 		case p.path != in.Path && (s.isInput(p) || within(p.path, in.Path) && s.template.putsBelow(p, in.Path)):
+		case p.path != in.Path && within(in.Path, p.path) && p.mount != nil && !sharedVolume(p.mount.Name) && s.owns(pod, p.mount):
 		default:
 			return p.hides(in.Path)
 		}

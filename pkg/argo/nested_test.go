@@ -35,7 +35,7 @@ func volumesAt(t *testing.T, change func(object), mounts ...corev1.VolumeMount) 
 // The emissary packs the whole of it as main sees it, volumes included.
 func TestAnOutputMayHaveVolumesInIt(t *testing.T) {
 	const place = "out s3://s3.argo.svc:7070/artifacts/artifact-passing/artifact-passing-print-message-from-file-3955987017/out"
-	const good, bad = place + ".tgz on cache", "out MountUnsupported"
+	const good, covered, bad = place + ".tgz on cache", place + ".tgz on cover", "out MountUnsupported"
 	cover := func(path string) corev1.VolumeMount { return corev1.VolumeMount{Name: "cover", MountPath: path} }
 	cache, outer := corev1.VolumeMount{Name: "cache", MountPath: "/src/cache"}, corev1.VolumeMount{Name: "outer", MountPath: "/src"}
 	inIt, onIt := []corev1.VolumeMount{cache}, []corev1.VolumeMount{outer, cache}
@@ -48,11 +48,14 @@ func TestAnOutputMayHaveVolumesInIt(t *testing.T) {
 		"as Argo makes it":                    {inIt, nil, func(*corev1.Pod) {}, good},
 		"without an archive":                  {inIt, object{"none": object{}}, func(*corev1.Pod) {}, place + " as none on cache"},
 		"as zip":                              {inIt, object{"zip": object{}}, func(*corev1.Pod) {}, place + ".zip as zip on cache"},
-		"with another volume in its place":    {inIt, nil, func(p *corev1.Pod) { mountAt(mainOf(p), "/src/cache").Name = "cover" }, bad},
-		"with the volume elsewhere in it":     {inIt, nil, func(p *corev1.Pod) { mountAt(mainOf(p), "/src/cache").MountPath = "/src/other" }, bad},
-		"with a volume of somebody else's":    {inIt, nil, func(p *corev1.Pod) { mount(mainOf(p), cover("/src/cover")) }, bad},
-		"with a volume over it":               {inIt, nil, func(p *corev1.Pod) { mount(mainOf(p), cover("/src")) }, bad},
-		"with one in the one that is in it":   {inIt, nil, func(p *corev1.Pod) { mount(mainOf(p), cover("/src/cache/x")) }, bad},
+		"with another volume in its place":    {inIt, nil, func(p *corev1.Pod) { mountAt(mainOf(p), "/src/cache").Name = "cover" }, covered},
+		"with the volume elsewhere in it":     {inIt, nil, func(p *corev1.Pod) { mountAt(mainOf(p), "/src/cache").MountPath = "/src/other" }, good},
+		"with a volume of somebody else's":    {inIt, nil, func(p *corev1.Pod) { mount(mainOf(p), cover("/src/cover")) }, covered},
+		"with a volume over it":               {inIt, nil, func(p *corev1.Pod) { mount(mainOf(p), cover("/src")) }, covered},
+		"with one in the one that is in it":   {inIt, nil, func(p *corev1.Pod) { mount(mainOf(p), cover("/src/cache/x")) }, covered},
+		"with the volume of inputs over it":   {inIt, nil, func(p *corev1.Pod) { mount(mainOf(p), corev1.VolumeMount{Name: "input-artifacts", MountPath: "/src"}) }, bad},
+		"with Argo's own volume in it":        {inIt, nil, func(p *corev1.Pod) { mount(mainOf(p), corev1.VolumeMount{Name: "var-run-argo", MountPath: "/src/run"}) }, bad},
+		"on a volume, with another over it":   {onIt, nil, func(p *corev1.Pod) { mount(mainOf(p), cover("/src/x")) }, bad},
 		"on a volume":                         {onIt, nil, func(*corev1.Pod) {}, place + ".tgz on outer"},
 		"on a volume, as zip":                 {onIt, object{"zip": object{}}, func(*corev1.Pod) {}, place + ".zip as zip on outer"},
 		"on a volume, without an archive":     {onIt, object{"none": object{}}, func(*corev1.Pod) {}, bad},
@@ -82,7 +85,7 @@ func TestAnOutputMayHaveVolumesInIt(t *testing.T) {
 			if test.want != good {
 				return
 			}
-			if diff := cmp.Diff([]string{"output out has in it volume cache, which other pods and containers may write"}, argo.Warnings(pod, step)); diff != "" {
+			if diff := cmp.Diff([]string{"output out has in it, or lies on, volume cache, which other pods and containers may write"}, argo.Warnings(pod, step)); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 			if err := argo.CheckStructure(pod, step, argotest.Identity()); err != nil {
@@ -145,5 +148,37 @@ func TestAVolumeWithAnotherInItIsNotTheStepsOwn(t *testing.T) {
 	}
 	if diff := cmp.Diff(&argo.Mount{Volume: "outer", Path: "/shop"}, step.Inputs[0].Mount()); diff != "" {
 		t.Errorf("%v, mount (-want +got):\n%s", step.Inputs[0].Problem(), diff)
+	}
+}
+
+// The runtime mounts the volume first and the input in it. Who has the volume, too, could
+// take away the folder at which it is mounted.
+func TestAnInputMayLieInAVolumeThatNobodyElseHas(t *testing.T) {
+	tmp := corev1.VolumeMount{Name: "added", MountPath: "/tmp"}
+	for name, test := range map[string]struct {
+		change func(*corev1.Pod)
+		good   bool
+	}{
+		"added by somebody":               {func(p *corev1.Pod) { mount(mainOf(p), tmp) }, true},
+		"that a sidecar has, too":         {func(p *corev1.Pod) { mount(mainOf(p), tmp); another(p, false, tmp) }, false},
+		"that is a claim":                 {func(p *corev1.Pod) { mount(mainOf(p), tmp); volume(p, "added").VolumeSource = claim }, false},
+		"of which main has a part":        {func(p *corev1.Pod) { m := tmp; m.SubPath = "x"; mount(mainOf(p), m) }, true},
+		"that main has twice":             {func(p *corev1.Pod) { m := tmp; m.MountPath = "/x"; mount(mainOf(p), tmp); mount(mainOf(p), m) }, false},
+		"and over the input":              {func(p *corev1.Pod) { m := tmp; m.MountPath = "/tmp/message"; mount(mainOf(p), m) }, false},
+		"and in the input":                {func(p *corev1.Pod) { m := tmp; m.MountPath = "/tmp/message/x"; mount(mainOf(p), m) }, false},
+		"that is Argo's volume of inputs": {func(p *corev1.Pod) { m := tmp; m.Name = "input-artifacts"; mount(mainOf(p), m) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := argotest.Pod(t, "consume")
+			addEmptyDir(pod, "added")
+			test.change(pod)
+			step, err := argo.Parse(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if in := step.Inputs[0]; test.good != (in.Problem() == nil) {
+				t.Errorf("its problem is %v", in.Problem())
+			}
+		})
 	}
 }

@@ -60,7 +60,7 @@ func Warnings(pod *corev1.Pod, step *Step) []string {
 			reported[o.Volume()] = true
 			where := "lies on"
 			if !step.fromWait(o) {
-				where = "has in it"
+				where = "has in it, or lies on,"
 			}
 			add("output %s %s volume %s, which other pods and containers may write", o.Name, where, o.Volume())
 		}
