@@ -159,6 +159,7 @@ func TestWhatIsFoundIsOneArgument(t *testing.T) {
 		"executorImages":    {`argo.executorImages=["a=b\n` + injected + `"]`, 2},
 		"executorEnv":       {`argo.executorEnv=["a=b\n` + injected + `"]`, 2},
 		"executorAdditions": {`argo.executorAdditions=["variable:a=b\n` + injected + `"]`, 2},
+		"plainStores":       {`argo.plainStores=["a=b\n` + injected + `"]`, 1},
 		"executorUsers":     {`argo.executorImages=["a=b\n` + injected + `"],argo.executorUsers=["a=b\n` + injected + `=1"]`, 3},
 	} {
 		out, err := template(t, "-f", "testdata/default.values.yaml", "--skip-schema-validation", "--set-json", tc.set)

@@ -32,7 +32,7 @@ func TestDiscovery(t *testing.T) {
 			"spec":{"serviceAccountName":"`+name+`","containers":[{`+container+`}]}}}}`)
 	}
 	c.make(user{}, configMaps, ns, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings","namespace":"NS"},
-		"data":{"executor":"image: exec:configured\nimagePullPolicy: Always\nenv: [{name: HTTPS_PROXY, value: \"http://p:1/?a=$b\"}, {name: SECRET, valueFrom: {fieldRef: {fieldPath: metadata.name}}}, {name: EMPTY}]\n"}}`)
+		"data":{"executor":"image: exec:configured\nimagePullPolicy: Always\nenv: [{name: HTTPS_PROXY, value: \"http://p:1/?a=$b\"}, {name: SECRET, valueFrom: {fieldRef: {fieldPath: metadata.name}}}, {name: EMPTY}]\n","artifactRepository":"s3: {endpoint: Minio.storage.svc:9000, insecure: true}\n"}}`)
 
 	find := func(args ...string) (string, error) {
 		return template(t, append(args, "--dry-run=server", "--kubeconfig", c.lab.Kubeconfig, "--set", "signer.image.digest="+digest)...)
@@ -99,6 +99,9 @@ func TestDiscovery(t *testing.T) {
 		if strings.Count(webhook, want) != 1 || strings.Count(notary, want) != 1 {
 			t.Errorf("not both have %q once", want)
 		}
+	}
+	if strings.Count(webhook, `- "--plain-store=minio.storage.svc:9000"`+"\n") != 1 || strings.Contains(notary, "--plain-store") {
+		t.Error("the webhook, and nobody else, is not told once which store has no TLS")
 	}
 	for _, want := range []string{"10s", "1m30s"} {
 		if strings.Count(webhook, "- --argo-requeue-time="+want+"\n") != 1 {

@@ -27,6 +27,7 @@ type options struct {
 	executorEnv    []string
 	additions      []string
 	executorUsers  []string
+	plainStores    []string
 	argoNamespaces []string
 	nonroot        int64
 	requeues       []time.Duration
@@ -85,6 +86,7 @@ func command() *cobra.Command {
 	f.StringArrayVar(&o.executorEnv, "executor-env", nil, "NAME=VALUE that Argo's configuration gives to its executors (executor.env); repeatable")
 	f.StringArrayVar(&o.additions, "executor-addition", nil, "variable:NAME=VALUE, variable:NAME or mount:VOLUME:PATH[:ro] that webhooks of yours add to Argo's containers and to ours; repeatable")
 	f.StringArrayVar(&o.executorUsers, "executor-user", nil, "IMAGE=USER: the number of the user that an executor image names for itself, if not root; repeatable")
+	f.StringArrayVar(&o.plainStores, "plain-store", nil, "HOST or HOST:PORT of an S3 store that Argo's configuration speaks to without TLS; repeatable")
 	f.StringArrayVar(&o.argoNamespaces, "argo-namespace", nil, "namespace whose Argo is trusted, whatever it runs, as the notary finds it; repeatable")
 	f.Int64Var(&o.nonroot, "nonroot-executor-user", 0, "with --argo-namespace: number of the user that executor images called -nonroot name, unless --executor-user says; 0: they name none")
 	f.DurationSliceVar(&o.requeues, "argo-requeue-time", []time.Duration{defaultRequeue}, "DEFAULT_REQUEUE_TIME of an Argo controller; repeatable, the longest counts")
@@ -150,6 +152,12 @@ func (o options) identity() (argo.Identity, error) {
 	if err != nil {
 		return id, usage("--argo-controller, --executor-image, --executor-env, --executor-user: %v", err)
 	}
+	for _, s := range o.plainStores {
+		if s == "" || s != strings.ToLower(s) || strings.ContainsAny(s, "/ ") {
+			return id, usage("--plain-store is HOST or HOST:PORT in lower case")
+		}
+	}
+	id.PlainStores = o.plainStores
 	return id, nil
 }
 

@@ -3,6 +3,7 @@ package argo
 import (
 	"slices"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -109,6 +110,17 @@ func (i Input) Mount() *Mount { return i.supply.mount }
 
 // Doubts are about where a Pinned input comes from.
 func (i Input) Doubts() []Doubt { return i.supply.doubts }
+
+// DoubtsFor are Doubts without those that the operator's own configuration of Argo settles:
+// that a store has no TLS is nothing that a workflow changes, where Argo itself is to speak
+// to it so.
+func (i Input) DoubtsFor(id Identity) []Doubt {
+	l := i.Location()
+	if l.Scheme != artifact.SchemeS3 || !slices.Contains(id.PlainStores, l.Store) {
+		return i.Doubts()
+	}
+	return slices.DeleteFunc(slices.Clone(i.Doubts()), func(d Doubt) bool { return d.Of == v1alpha1.DoubtPlainHTTP })
+}
 
 // Mount is a volume of the template's as main mounts it.
 type Mount struct {

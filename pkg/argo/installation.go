@@ -30,6 +30,9 @@ type Identity struct {
 	// ExecutorUsers are the numeric users that executor images name for
 	// themselves, by image; one that is missing names root.
 	ExecutorUsers map[string]int64
+	// PlainStores are the S3 endpoints, HOST or HOST:PORT in lower case, that Argo's
+	// configuration speaks to without TLS.
+	PlainStores []string
 }
 
 // Executor is what the operator says about one executor image, the one that a pod

@@ -96,50 +96,61 @@ func (s *Step) checkArtifactPaths(pod *corev1.Pod) {
 		if out.problem != nil {
 			continue
 		}
-		mount, problem := s.checkOutputPath(pod, list, out)
+		mount, added, problem := s.checkOutputPath(pod, list, out)
 		if problem != nil {
 			s.Outputs[i] = out.Refused(problem)
 			continue
 		}
-		s.Outputs[i].destination.mount = mount
+		d := &s.Outputs[i].destination
+		if d.mount = mount; added != "" && d.volume != layout.VolumeInputs {
+			d.volume = added
+		}
 	}
 }
 
-// checkOutputPath wants nothing to be at an output's path but main's own files,
-// the template's volumes and the step's inputs; of these wait has to see what
-// main sees. It says where that is if it is measured there.
-func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) (*Mount, *reason.Error) {
+// checkOutputPath wants nothing to be at an output's path but main's own files, volumes
+// and the step's inputs. What Argo stores from what wait sees, the template has to say, and
+// wait has to see what main sees; it says where that is if it is measured there. Else the
+// emissary packs what main sees, whoever added a volume there, which is named then.
+func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) (place *Mount, added string, problem *reason.Error) {
 	var m *corev1.VolumeMount
+	var below []mountPoint
+	fromWait := s.fromWait(out)
 	for _, p := range main {
 		above := within(out.Path, p.path)
 		switch {
 		case !overlap(p.path, out.Path), above && p.tmp():
+		case !above && s.template.putsBelow(p, out.Path):
+			below = append(below, p)
 		case !s.isInput(p) && (!above || !s.template.puts(p)):
-			return nil, p.hides(out.Path)
+			if fromWait || p.mount == nil || sharedVolume(p.mount.Name) {
+				return nil, "", p.hides(out.Path)
+			}
+			added = p.mount.Name
 		case above && (m == nil || len(p.path) > len(mountedAt(m.MountPath))):
 			m = p.mount
 		}
 	}
-	if !s.fromWait(out) {
-		return nil, nil
+	switch {
+	case !fromWait:
+		return nil, added, nil
+	case m == nil || !mirrors(findContainer(pod.Spec.Containers, layout.ContainerWait), out.Path, m, below):
+		return nil, "", reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerWait, layout.ContainerMain, out.Path)
+	case out.Place() != measurement.PlaceVolume:
+		return nil, "", nil
+	case len(below) > 0: // we read one volume
+		return nil, "", below[0].hides(out.Path)
+	case m.SubPathExpr != "":
+		return nil, "", reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, whose subPathExpr may be another folder in each container", out.Path, m.Name)
 	}
-	if m == nil || !mirrors(findContainer(pod.Spec.Containers, layout.ContainerWait), out.Path, m) {
-		return nil, reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerWait, layout.ContainerMain, out.Path)
-	}
-	if out.Place() != measurement.PlaceVolume {
-		return nil, nil
-	}
-	if m.SubPathExpr != "" {
-		return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, whose subPathExpr may be another folder in each container", out.Path, m.Name)
-	}
-	return &Mount{Volume: m.Name, Path: mountedAt(m.MountPath), SubPath: m.SubPath}, nil
+	return &Mount{Volume: m.Name, Path: mountedAt(m.MountPath), SubPath: m.SubPath}, "", nil
 }
 
 // fromWait says whether Argo stores what wait sees of main's mounts; if not, it
 // stores what the emissary packed in main.
 func (s *Step) fromWait(out Output) bool {
-	if out.Volume() != layout.VolumeInputs {
-		return out.Volume() != ""
+	if volume, _ := s.template.volumeAt(out.Path); volume != "" {
+		return true
 	}
 	return slices.ContainsFunc(s.Inputs, func(in Input) bool {
 		return in.Source != SourceAbsent && within(out.Path, in.Path)
@@ -154,12 +165,12 @@ func (s *Step) isInput(p mountPoint) bool {
 // findInput says on which mount of the step's own main finds an input, or why it may
 // not; nil for Argo's volume of inputs.
 func (s *Step) findInput(pod *corev1.Pod, main []mountPoint, in Input) (*Mount, *reason.Error) {
-	volume, problem := s.template.volumeAt(in.Path, true)
+	volume, problem := s.template.volumeAt(in.Path)
 	switch {
 	case problem != nil:
 		return nil, problem
 	case volume == "":
-		return nil, s.checkInputMount(main, in)
+		return nil, s.checkInputMount(pod, main, in)
 	}
 	return s.onVolume(pod, main, in.Path, volume)
 }
@@ -172,49 +183,65 @@ func (s *Step) onVolume(pod *corev1.Pod, main []mountPoint, at, volume string) (
 		switch {
 		case !overlap(p.path, at), p.tmp() && p.path != at && within(at, p.path):
 		case p.path != at && within(at, p.path) && s.isInput(p): // an input around the volume
-		case m == nil && within(at, p.path) && s.template.puts(p) && p.mount.Name == volume:
-			m = p.mount
+		case within(at, p.path) && s.template.puts(p):
+			if m == nil || len(p.path) > len(mountedAt(m.MountPath)) {
+				m = p.mount // the deepest one hides what is around it
+			}
 		default:
 			return nil, p.hides(at)
 		}
 	}
 	switch {
-	case m == nil:
+	case m == nil || m.Name != volume:
 		return nil, reason.New(reason.MountUnsupported, "container %s does not mount volume %s, on which its path %.200q lies", layout.ContainerMain, volume, at)
 	case mountedAt(m.MountPath) == at:
 		return nil, reason.New(reason.MountUnsupported, "path %.200q is where volume %s is mounted, and Argo cannot put it there", at, volume)
 	case m.SubPathExpr != "":
 		return nil, reason.New(reason.MountUnsupported, "path %.200q lies on volume %s, whose subPathExpr may be another folder in each container", at, volume)
-	case !mirrors(findContainer(pod.Spec.InitContainers, layout.ContainerInit), at, m):
+	case !mirrors(findContainer(pod.Spec.InitContainers, layout.ContainerInit), at, m, nil):
 		return nil, reason.New(reason.MountUnsupported, "container %s has not what %s has at %.200q", layout.ContainerInit, layout.ContainerMain, at)
 	}
 	return &Mount{Volume: volume, Path: mountedAt(m.MountPath), SubPath: m.SubPath, Own: s.owns(pod, m)}, nil
 }
 
 // mirrors says whether one of Argo's containers has at a path of main's, below
-// /mainctrfs, the same part of the same volume as main.
-func mirrors(c *corev1.Container, at string, m *corev1.VolumeMount) bool {
+// /mainctrfs, the same part of the same volume as main, and in it what main has there of
+// others.
+func mirrors(c *corev1.Container, at string, m *corev1.VolumeMount, below []mountPoint) bool {
 	var found *corev1.VolumeMount
+	inside := 0
 	for _, p := range mountPoints(c) {
-		if !overlap(p.path, layout.PathMainFiles+at) {
-			continue
-		}
-		if p.mount == nil || !within(layout.PathMainFiles+at, p.path) {
+		switch {
+		case !overlap(p.path, layout.PathMainFiles+at):
+		case p.mount == nil:
 			return false
-		}
-		if found == nil || len(p.path) > len(mountedAt(found.MountPath)) {
+		case !within(layout.PathMainFiles+at, p.path):
+			if !slices.ContainsFunc(below, func(b mountPoint) bool { return isMirror(p.mount, b.mount) }) {
+				return false
+			}
+			inside++
+		case found == nil || len(p.path) > len(mountedAt(found.MountPath)):
 			found = p.mount
 		}
 	}
-	return found != nil && mountedAt(found.MountPath) == path.Join(layout.PathMainFiles, m.MountPath) &&
-		found.Name == m.Name && found.SubPath == m.SubPath && found.SubPathExpr == m.SubPathExpr
+	return found != nil && isMirror(found, m) && inside == len(below)
+}
+
+// isMirror says whether a mount is what Argo makes of one of main's for its own containers.
+func isMirror(m, of *corev1.VolumeMount) bool {
+	return mountedAt(m.MountPath) == path.Join(layout.PathMainFiles, of.MountPath) &&
+		m.Name == of.Name && m.SubPath == of.SubPath && m.SubPathExpr == of.SubPathExpr
 }
 
 // owns says whether the mount's volume is one that begins empty and that only
-// Argo's and the step's main containers have, each that part of it alone.
+// Argo's and the step's main containers have, each that part of it alone. Where another
+// volume lies in it the runtime leaves a folder for that.
 func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 	v := findVolume(pod.Spec.Volumes, m.Name)
 	if v == nil || v.EmptyDir == nil {
+		return false
+	}
+	if slices.ContainsFunc(s.template.volumeMounts(), func(other volumeMount) bool { return other.below(mountedAt(m.MountPath)) }) {
 		return false
 	}
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
@@ -240,8 +267,9 @@ func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 
 // checkInputMount wants an input to be mounted once at its path and nothing else
 // to be there but other inputs around or in it, each of which is checked for itself,
-// and the template's own volumes in it.
-func (s *Step) checkInputMount(list []mountPoint, in Input) *reason.Error {
+// the template's own volumes in it, and volumes around it that nobody else has: who has
+// one could take away the folder at which the input is mounted.
+func (s *Step) checkInputMount(pod *corev1.Pod, list []mountPoint, in Input) *reason.Error {
 	found := false
 	for _, p := range list {
 		switch {
@@ -249,6 +277,7 @@ func (s *Step) checkInputMount(list []mountPoint, in Input) *reason.Error {
 		case p.has(in) && !found:
 			found = true
 		case p.path != in.Path && (s.isInput(p) || within(p.path, in.Path) && s.template.putsBelow(p, in.Path)):
+		case p.path != in.Path && within(in.Path, p.path) && p.mount != nil && !sharedVolume(p.mount.Name) && s.owns(pod, p.mount):
 		default:
 			return p.hides(in.Path)
 		}

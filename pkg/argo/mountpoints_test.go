@@ -150,6 +150,7 @@ func TestAnInputInThePlaceOfTmpIsNotArgosTmp(t *testing.T) {
 
 func TestAnOutputIsOneThatMainWroteToItsOwnFiles(t *testing.T) {
 	const good, bad = "out s3://s3.argo.svc:7070/artifacts/script/script/out.tgz", "out MountUnsupported"
+	const added = good + " on cover"
 	tests := map[string]struct {
 		change func(*corev1.Container)
 		want   string
@@ -157,10 +158,10 @@ func TestAnOutputIsOneThatMainWroteToItsOwnFiles(t *testing.T) {
 		"as Argo makes it":                    {func(*corev1.Container) {}, good},
 		"with a volume beside it":             {mounted(at("/tmp/out2")), good},
 		"with Argo's mount at /tmp":           {mounted(corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp", SubPath: "1"}), good},
-		"with a volume over it":               {mounted(at("/tmp/out")), bad},
-		"with a volume over it, spelled":      {mounted(at("/tmp/./out/")), bad},
-		"with a volume in it":                 {mounted(at("/tmp/out/part")), bad},
-		"with a volume above it":              {mounted(at("/tmp")), bad},
+		"with a volume over it":               {mounted(at("/tmp/out")), added},
+		"with a volume over it, spelled":      {mounted(at("/tmp/./out/")), added},
+		"with a volume in it":                 {mounted(at("/tmp/out/part")), added},
+		"with a volume above it":              {mounted(at("/tmp")), added},
 		"with an input in it":                 {mounted(corev1.VolumeMount{Name: "input-artifacts", MountPath: "/tmp/out/in", SubPath: "in"}), bad},
 		"with Argo's temporary files over it": {mounted(corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp/out", SubPath: "1"}), bad},
 		"with a device in it": {func(c *corev1.Container) {

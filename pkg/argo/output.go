@@ -73,9 +73,9 @@ func (o Output) Location() artifact.Location { return o.destination.location }
 // Archive is the strategy that the output is stored with.
 func (o Output) Archive() content.Archive { return o.destination.archive }
 
-// Volume is the volume of the template's on which the path lies, or that of the inputs
-// if one lies at, above or below it; empty for main's own files. Somebody else may have
-// written what is there.
+// Volume is the volume of the template's on which the path lies, that of the inputs if
+// one lies at, above or below it, the first of the template's that lies in it, or one that
+// somebody else mounted there; empty for main's own files. Somebody else may have written what is there.
 func (o Output) Volume() string { return o.destination.volume }
 
 // Place is where the output is measured: packed, on a volume that all containers of

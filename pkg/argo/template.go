@@ -223,12 +223,27 @@ func (m volumeMount) below(p string) bool {
 	return m.Name != "" && m.MountPath == mountedAt(m.MountPath) && m.MountPath != p && within(m.MountPath, p)
 }
 
+// volumeBelow names the volume whose mount is the first below the clean path; empty for
+// none.
+func (t *template) volumeBelow(p string) string {
+	var first *volumeMount
+	for _, m := range t.volumeMounts() {
+		if m.below(p) && (first == nil || m.MountPath < first.MountPath) {
+			first = &m
+		}
+	}
+	if first == nil {
+		return ""
+	}
+	return first.Name
+}
+
 // volumeAt names the volume on which the clean path lies by Argo's rule, which
 // takes the longest mount path at or above it (common.FindOverlappingVolume);
-// empty for none. A mount below the path hides a part of it, and of one that
-// only the kubelet puts above it Argo does not know. An input may have a mount below
-// it: what is there is not taken for a part of it.
-func (t *template) volumeAt(p string, input bool) (string, *reason.Error) {
+// empty for none. Of a mount that only the kubelet puts above it Argo does not know. There
+// may be mounts below it: what is there is not taken for a part of an input, and is a part
+// of an output.
+func (t *template) volumeAt(p string) (string, *reason.Error) {
 	var found *volumeMount
 	for _, m := range t.volumeMounts() {
 		switch {
@@ -236,7 +251,7 @@ func (t *template) volumeAt(p string, input bool) (string, *reason.Error) {
 			if found == nil || len(m.MountPath) > len(found.MountPath) {
 				found = &m
 			}
-		case input && m.below(p):
+		case m.below(p):
 		case overlap(p, mountedAt(m.MountPath)):
 			return "", reason.New(reason.MountUnsupported, "path %.200q overlaps the mount of volume %s at %.200q", p, m.Name, m.MountPath)
 		}

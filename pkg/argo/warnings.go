@@ -58,7 +58,11 @@ func Warnings(pod *corev1.Pod, step *Step) []string {
 			add("output %s has in it what came as an input, or what became of it", o.Name)
 		case o.Volume() != "":
 			reported[o.Volume()] = true
-			add("output %s lies on volume %s, which other pods and containers may write", o.Name, o.Volume())
+			where := "lies on"
+			if !step.fromWait(o) {
+				where = "has in it, or lies on,"
+			}
+			add("output %s %s volume %s, which other pods and containers may write", o.Name, where, o.Volume())
 		}
 	}
 	for _, v := range pod.Spec.Volumes {

@@ -23,6 +23,8 @@ const most = 1000
 type Found struct {
 	// Controllers are user names.
 	Controllers, ExecutorImages, ExecutorEnv []string
+	// PlainStores are the endpoints that Argo's configuration speaks to without TLS.
+	PlainStores []string
 	// Deployments are those of controllers.
 	Deployments []*appsv1.Deployment
 	// Untold are Deployments whose executor nothing tells.
@@ -51,7 +53,7 @@ func find(ctx context.Context, api client.Reader, namespaces []string) (Found, e
 			}
 		}
 	}
-	for _, names := range []*[]string{&f.Controllers, &f.ExecutorImages, &f.ExecutorEnv, &f.Untold} {
+	for _, names := range []*[]string{&f.Controllers, &f.ExecutorImages, &f.ExecutorEnv, &f.PlainStores, &f.Untold} {
 		slices.Sort(*names)
 		*names = slices.Compact(*names)
 	}
@@ -80,6 +82,11 @@ func (f *Found) add(ctx context.Context, api client.Reader, d *appsv1.Deployment
 		if err != nil {
 			return err
 		}
+		stores, err := c.PlainStores(settings.Data)
+		if err != nil {
+			return err
+		}
+		f.PlainStores = append(f.PlainStores, stores...)
 		f.Controllers = append(f.Controllers, username(d.Namespace, c.Account))
 		f.ExecutorEnv = append(f.ExecutorEnv, executor.Env...)
 		if executor.Image == "" {

@@ -32,6 +32,7 @@ type Record struct {
 	Controllers    Names `json:"controllers"`
 	ExecutorImages Names `json:"executorImages"`
 	ExecutorEnv    Names `json:"executorEnv"`
+	PlainStores    Names `json:"plainStores"`
 }
 
 // Parse reads the record of a ConfigMap. One without any is an empty record: the notary
@@ -48,7 +49,7 @@ func Parse(c *corev1.ConfigMap) (Record, error) {
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
 		return Record{}, reason.Wrap(reason.KeyMismatch, err, "ConfigMap %s is not as the notary writes it: remove its key %s", c.Name, v1alpha1.ArgoKey)
 	}
-	for _, n := range []Names{r.Controllers, r.ExecutorImages, r.ExecutorEnv} {
+	for _, n := range []Names{r.Controllers, r.ExecutorImages, r.ExecutorEnv, r.PlainStores} {
 		if _, empty := n[""]; empty || len(n) > maxNames {
 			return Record{}, reason.New(reason.KeyMismatch, "ConfigMap %s has an empty name, or more than %d of a kind: remove its key %s", c.Name, maxNames, v1alpha1.ArgoKey)
 		}
@@ -76,6 +77,7 @@ func (r *Record) merge(now Found, at time.Time) {
 	r.Controllers.Merge(now.Controllers, at, Lingers)
 	r.ExecutorImages.Merge(now.ExecutorImages, at, Lingers)
 	r.ExecutorEnv.Merge(now.ExecutorEnv, at, Lingers)
+	r.PlainStores.Merge(now.PlainStores, at, Lingers)
 }
 
 // Identity is what is trusted at a time: what was given, and what counts of the record.
@@ -88,6 +90,7 @@ func (r Record) Identity(given argo.Identity, namespaces []string, nonroot int64
 	}))
 	all.ExecutorImages = union(given.ExecutorImages, r.ExecutorImages.At(at, Lingers))
 	all.ExecutorEnv = union(given.ExecutorEnv, r.ExecutorEnv.At(at, Lingers))
+	all.PlainStores = union(given.PlainStores, r.PlainStores.At(at, Lingers))
 	all.ExecutorUsers = maps.Clone(given.ExecutorUsers)
 	for _, image := range all.ExecutorImages {
 		if _, known := all.ExecutorUsers[image]; known || nonroot == 0 || !controller.NamesUser(image) {

@@ -52,7 +52,7 @@ func configMap(record string) *corev1.ConfigMap {
 // counts, whoever wrote it.
 func TestARecordNamesNobodyOfAnotherNamespace(t *testing.T) {
 	r, err := Parse(configMap(`{"controllers":{"system:serviceaccount:argo:new":"","system:serviceaccount:argo-evil:argo":"",
-		"system:serviceaccount:team:default":"","system:admin":"","argo":""},"executorImages":{"exec:2":"","exec-nonroot:2":""},"executorEnv":{"A=1":""}}`))
+		"system:serviceaccount:team:default":"","system:admin":"","argo":""},"executorImages":{"exec:2":"","exec-nonroot:2":""},"executorEnv":{"A=1":""},"plainStores":{"s3.argo.svc:7070":""}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +61,7 @@ func TestARecordNamesNobodyOfAnotherNamespace(t *testing.T) {
 	want := argo.Identity{
 		Controllers:    []string{"system:serviceaccount:other:given", "system:serviceaccount:argo:new"},
 		ExecutorImages: []string{"exec:1", "exec-nonroot:2", "exec:2"}, ExecutorEnv: []string{"A=1"},
+		PlainStores:   []string{"s3.argo.svc:7070"},
 		ExecutorUsers: map[string]int64{"exec:1": 5, "exec-nonroot:2": 8737},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(argo.Additions{})); diff != "" {

@@ -238,6 +238,26 @@ func looked(m corev1.VolumeMount, step *argo.Step) bool {
 	})
 }
 
+// confined are the mounts of Argo's init without leave to write where verify does not
+// look. A volume around another is taken away: the runtime makes a folder in it to mount
+// the other one at, which it cannot where it may not write, and init needs none of it.
+func confined(mounts []corev1.VolumeMount, step *argo.Step) []corev1.VolumeMount {
+	var left []corev1.VolumeMount
+	for _, m := range mounts {
+		if mainFiles(m) && !looked(m, step) {
+			around := path.Clean(m.MountPath) + "/"
+			if slices.ContainsFunc(mounts, func(other corev1.VolumeMount) bool {
+				return strings.HasPrefix(path.Clean(other.MountPath), around)
+			}) {
+				continue
+			}
+			m.ReadOnly = true
+		}
+		left = append(left, m)
+	}
+	return left
+}
+
 // rawArgs says what each raw input is. One that lies on a volume of main's, and
 // not where verify would look for it, would need a volume that Argo's init can
 // write to and verify cannot know.

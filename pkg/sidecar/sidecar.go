@@ -56,7 +56,7 @@ func (c Config) Validate() error {
 // with the template in the environment of wait.
 // With pins, the volumes of main's that Argo's init has become read-only there,
 // but for those on which inputs lie: it has nothing to write to them, and verify
-// cannot know what they hold.
+// cannot know what they hold. One that has another in it goes: see confined.
 // Adding twice gives the same as adding once.
 func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.Pod, error) {
 	out := pod.DeepCopy()
@@ -70,11 +70,8 @@ func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.
 	}
 	if ours.verify != nil {
 		after := slices.IndexFunc(out.Spec.InitContainers, named(layout.ContainerInit))
-		for i := range out.Spec.InitContainers[after].VolumeMounts {
-			if m := &out.Spec.InitContainers[after].VolumeMounts[i]; mainFiles(*m) && !looked(*m, step) {
-				m.ReadOnly = true
-			}
-		}
+		init := &out.Spec.InitContainers[after]
+		init.VolumeMounts = confined(init.VolumeMounts, step)
 		out.Spec.InitContainers = slices.Insert(out.Spec.InitContainers, after+1, *ours.verify)
 	}
 	if ours.signer != nil {

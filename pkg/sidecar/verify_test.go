@@ -108,9 +108,12 @@ func noteOnVolume(t *testing.T, place string, change func(*corev1.Pod)) (*corev1
 
 func TestInputsOnVolumesAreVerifiedThere(t *testing.T) {
 	other := corev1.VolumeMount{Name: "other", MountPath: "/mainctrfs/other"}
+	// The runtime has to make a folder in it for another one, which it cannot where it
+	// may not write: the pod would never start.
+	around := []corev1.VolumeMount{{Name: "around", MountPath: "/mainctrfs/around/"}, {Name: "inner", MountPath: "/mainctrfs/around/inner"}}
 	pod, step := noteOnVolume(t, "/scratch/in/$(X)", func(p *corev1.Pod) {
 		init := container(p, "init")
-		init.VolumeMounts = append(init.VolumeMounts, other)
+		init.VolumeMounts = append(append(init.VolumeMounts, other), around...)
 	})
 	out := add(t, pod, step, pinsFor(step))
 	verify, init := container(out, "argoseal-verify"), container(out, "init")
@@ -120,7 +123,10 @@ func TestInputsOnVolumesAreVerifiedThere(t *testing.T) {
 	if want := (corev1.VolumeMount{Name: "scratch", MountPath: "/argoseal/volumes/0", ReadOnly: true}); !slices.ContainsFunc(verify.VolumeMounts, func(m corev1.VolumeMount) bool { return cmp.Equal(m, want) }) {
 		t.Errorf("mounts of verify are %v, want %v", verify.VolumeMounts, want)
 	}
-	for path, readOnly := range map[string]bool{"/mainctrfs/scratch": false, "/mainctrfs/other": true} {
+	if slices.ContainsFunc(init.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "around" }) {
+		t.Errorf("init has a volume around another, and may write to it or keeps the pod from starting: %v", init.VolumeMounts)
+	}
+	for path, readOnly := range map[string]bool{"/mainctrfs/scratch": false, "/mainctrfs/other": true, "/mainctrfs/around/inner": true} {
 		i := slices.IndexFunc(init.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path })
 		if i < 0 || init.VolumeMounts[i].ReadOnly != readOnly {
 			t.Errorf("init has %v, want %s with readOnly %v", init.VolumeMounts, path, readOnly)

@@ -215,7 +215,7 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers ev
 		if speaks {
 			return found, no
 		}
-		why = unallowed(in, why, no)
+		why = e.unallowed(in, why, no)
 	}
 	if nothing && e.mayBeAbsent(in) {
 		return pinAbsent(in), nil
@@ -276,7 +276,7 @@ func (e *evaluation) mayPinAbsent() bool {
 // false where none speaks of it.
 func (e *evaluation) external(in argo.Input) (found accepted, refusal *reason.Error, speaks bool) {
 	from := policy.External{URI: in.URI()}
-	for _, d := range in.Doubts() {
+	for _, d := range in.DoubtsFor(e.gate.Identity) {
 		from.Doubts = append(from.Doubts, policy.Doubt(d))
 	}
 	admitted := e.policies.External(from)
@@ -302,17 +302,17 @@ func (e *evaluation) fetched(in argo.Input) (accepted, *reason.Error) {
 	if speaks {
 		return found, no
 	}
-	return accepted{}, unallowed(in, reason.New(reason.NoProvenance, "it is fetched by %s", in.Source), no)
+	return accepted{}, e.unallowed(in, reason.New(reason.NoProvenance, "it is fetched by %s", in.Source), no)
 }
 
 // unallowed is why there is no seal, and that no policy does without. Who writes one is
 // told at once what an entry that pins no content has to tolerate.
-func unallowed(in argo.Input, why, no *reason.Error) *reason.Error {
+func (e *evaluation) unallowed(in argo.Input, why, no *reason.Error) *reason.Error {
 	more := *why
 	if why.Code == reason.NoProvenance {
 		more.Detail += "; " + no.Detail
 		var words []string
-		for _, d := range in.Doubts() {
+		for _, d := range in.DoubtsFor(e.gate.Identity) {
 			words = append(words, string(d.Of))
 		}
 		slices.Sort(words)

@@ -103,17 +103,25 @@ func TestAPodThatMayChangeWhichStoreItIsIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		content v1alpha1.Content
 		change  func(*corev1.Pod)
+		// plain is the store that the operator's Argo speaks to without TLS.
+		plain string
 		// want are words of the refusal; none: it is admitted.
 		want []string
 	}{
-		"as Argo makes it":            {anyContent, func(*corev1.Pod) {}, nil},
-		"without TLS":                 {v1alpha1.Content{AnyContent: true}, func(*corev1.Pod) {}, []string{"ClusterProvenancePolicy datasets", "insecure is true (PlainHTTP)"}},
-		"with hostAliases":            {anyContent, aliased, []string{"hostAliases is set (HostAliases)"}},
-		"with what the policy allows": {tolerant, aliased, nil},
-		"with pinned content":         {v1alpha1.Content{SHA256: string(stored)}, aliased, nil},
+		"as Argo makes it":                        {anyContent, func(*corev1.Pod) {}, "", nil},
+		"without TLS":                             {v1alpha1.Content{AnyContent: true}, func(*corev1.Pod) {}, "", []string{"ClusterProvenancePolicy datasets", "insecure is true (PlainHTTP)"}},
+		"without TLS, as Argo is told":            {v1alpha1.Content{AnyContent: true}, func(*corev1.Pod) {}, "s3.argo.svc:7070", nil},
+		"without TLS, as Argo is told of another": {v1alpha1.Content{AnyContent: true}, func(*corev1.Pod) {}, "s3.argo.svc:7071", []string{"insecure is true (PlainHTTP)"}},
+		"with hostAliases, as Argo is told":       {v1alpha1.Content{AnyContent: true}, aliased, "s3.argo.svc:7070", []string{"hostAliases is set (HostAliases)"}},
+		"with hostAliases":                        {anyContent, aliased, "", []string{"hostAliases is set (HostAliases)"}},
+		"with what the policy allows":             {tolerant, aliased, "", nil},
+		"with pinned content":                     {v1alpha1.Content{SHA256: string(stored)}, aliased, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := untouched(t)
+			if c.plain != "" {
+				w.gate.Identity.PlainStores = []string{c.plain}
+			}
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{clusterPolicy("datasets", allowS3(everything, c.content))}
 			c.change(w.consume)
 			d := w.gate.Create(t.Context(), w.admission(t))

@@ -1,6 +1,6 @@
 {{/*
 Which Argo is trusted, as JSON {controllers, executorImages, executorEnv,
-executorUsers, requeueTimes, found, left, hasty}: the values if given, else what the cluster's
+executorUsers, plainStores, requeueTimes, found, left, hasty}: the values if given, else what the cluster's
 workflow-controller Deployments say. Without a cluster to ask (helm template, Argo
 CD) nobody is trusted by default: whoever makes a namespace of that name would be
 Argo. Where argo.namespaces is given the programs follow what runs there, so nothing
@@ -11,6 +11,7 @@ OpenShift gives every pod a user, and refuses those that name another one.
 {{- $controllers := .Values.argo.controllers -}}
 {{- $images := .Values.argo.executorImages -}}
 {{- $env := .Values.argo.executorEnv -}}
+{{- $plain := .Values.argo.plainStores -}}
 {{- $requeues := compact (list .Values.argo.requeueTime) -}}
 {{- $found := list -}}
 {{- $left := list -}}
@@ -24,6 +25,7 @@ OpenShift gives every pod a user, and refuses those that name another one.
     {{- $controllers = $controllers | default $discovered.controllers -}}
     {{- $images = $images | default $discovered.executorImages -}}
     {{- $env = $env | default $discovered.executorEnv -}}
+    {{- $plain = $plain | default $discovered.plainStores -}}
     {{- $requeues = $requeues | default $discovered.requeueTimes -}}
     {{- if not (or .Values.argo.namespaces (and $controllers $images)) -}}
       {{- fail (printf "No Argo workflow-controller found in this cluster%s. Install Argo Workflows first, or set argo.namespaces to those whose owners you trust." (ternary (printf " but %s" (join ", " $left)) "" (gt (len $left) 0))) -}}
@@ -50,7 +52,7 @@ OpenShift gives every pod a user, and refuses those that name another one.
     {{- $users = append $users (printf "%s=8737" $image) -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "executorUsers" $users "requeueTimes" $requeues "found" $found "left" $left "hasty" $hasty | toJson -}}
+{{- dict "controllers" $controllers "executorImages" $images "executorEnv" $env "executorUsers" $users "plainStores" $plain "requeueTimes" $requeues "found" $found "left" $left "hasty" $hasty | toJson -}}
 {{- end }}
 
 {{/*
@@ -67,6 +69,7 @@ being given.
 {{- $controllers := list -}}
 {{- $images := list -}}
 {{- $env := list -}}
+{{- $plain := list -}}
 {{- $requeues := list -}}
 {{- $found := list -}}
 {{- $left := list -}}
@@ -103,6 +106,7 @@ being given.
         {{- $executor := include "argoseal.executor" (list $namespace $c) | fromJson -}}
         {{- $images = append $images $executor.image -}}
         {{- $env = concat $env $executor.env -}}
+        {{- $plain = concat $plain $executor.plainStores -}}
         {{- $requeue := "10s" -}}
         {{- $patient := false -}}
         {{- range $c.env | default list -}}
@@ -117,7 +121,7 @@ being given.
     {{- end -}}
   {{- end -}}
 {{- end -}}
-{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "requeueTimes" (uniq $requeues) "found" (uniq $found) "left" (uniq $left) "hasty" (uniq $hasty) "namespaces" $namespaces | toJson -}}
+{{- dict "controllers" (uniq $controllers) "executorImages" (uniq (compact $images)) "executorEnv" (uniq $env) "plainStores" (uniq $plain) "requeueTimes" (uniq $requeues) "found" (uniq $found) "left" (uniq $left) "hasty" (uniq $hasty) "namespaces" $namespaces | toJson -}}
 {{- end }}
 
 {{/*
@@ -147,9 +151,10 @@ NAMESPACE/NAME: only cluster administrators can make an account one of these.
 {{- end }}
 
 {{/*
-The executor of a workflow-controller container, as JSON {image, env}. The image
-is found where Argo looks for it and in Argo's order: flag, environment,
-ConfigMap, its own version. The variables are the literal ones of the ConfigMap.
+The executor of a workflow-controller container, as JSON {image, env, plainStores}. The
+image is found where Argo looks for it and in Argo's order: flag, environment,
+ConfigMap, its own version. The variables are the literal ones of the ConfigMap, and the
+store is its repository's, if Argo is to speak to it without TLS.
 Call with (list $namespace $container).
 */}}
 {{- define "argoseal.executor" -}}
@@ -177,8 +182,10 @@ Call with (list $namespace $container).
 {{- end -}}
 {{- $data := (lookup "v1" "ConfigMap" $namespace (index $flags "configmap")).data | default dict -}}
 {{- $executor := $data.executor | default "" | fromYaml -}}
+{{- $repository := $data.artifactRepository | default "" | fromYaml -}}
 {{- if $data.config -}}
   {{- $executor = ($data.config | fromYaml).executor | default dict -}}
+  {{- $repository = ($data.config | fromYaml).artifactRepository | default dict -}}
 {{- end -}}
 {{- $image := index $flags "executor-image" | default $executor.image | default "" -}}
 {{- if not $image -}}
@@ -190,5 +197,9 @@ Call with (list $namespace $container).
 {{- range $v := $executor.env | default list -}}
   {{- if not $v.valueFrom -}}{{- $env = append $env (printf "%s=%s" $v.name ($v.value | default "")) -}}{{- end -}}
 {{- end -}}
-{{- dict "image" $image "env" $env | toJson -}}
+{{- $plain := list -}}
+{{- with $repository.s3 -}}
+  {{- if and .endpoint (eq (toString .insecure) "true") -}}{{- $plain = list (lower .endpoint) -}}{{- end -}}
+{{- end -}}
+{{- dict "image" $image "env" $env "plainStores" $plain | toJson -}}
 {{- end }}

@@ -140,6 +140,34 @@ func (c Controller) Executor(data map[string]string) (Executor, error) {
 	return e, nil
 }
 
+// PlainStores are the S3 endpoints, HOST or HOST:PORT in lower case, that Argo speaks to
+// without TLS by the data of the controller's ConfigMap; none, or that of the cluster's
+// own repository.
+func (c Controller) PlainStores(data map[string]string) ([]string, error) {
+	type repository struct {
+		S3 struct {
+			Endpoint string `json:"endpoint"`
+			Insecure bool   `json:"insecure"`
+		} `json:"s3"`
+	}
+	var r repository
+	if whole := data["config"]; whole != "" {
+		var all struct {
+			Repository repository `json:"artifactRepository"`
+		}
+		if err := yaml.Unmarshal([]byte(whole), &all); err != nil {
+			return nil, fmt.Errorf("configmap %s: config: %w", c.ConfigMap, err)
+		}
+		r = all.Repository
+	} else if err := yaml.Unmarshal([]byte(data["artifactRepository"]), &r); err != nil {
+		return nil, fmt.Errorf("configmap %s: artifactRepository: %w", c.ConfigMap, err)
+	}
+	if !r.S3.Insecure || r.S3.Endpoint == "" {
+		return nil, nil
+	}
+	return []string{strings.ToLower(r.S3.Endpoint)}, nil
+}
+
 var nonroot = regexp.MustCompile(`-nonroot(:[^:/@]+)?(@.+)?$`)
 
 // NamesUser says whether an image names 8737 as its user, as Argo's own of this name

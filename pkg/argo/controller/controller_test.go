@@ -72,6 +72,33 @@ func TestAConfigurationThatCannotBeReadIsAnError(t *testing.T) {
 	}
 }
 
+func TestStoresThatArgoSpeaksToWithoutTLS(t *testing.T) {
+	const plain, tls = "s3: {endpoint: \"S3.storage.svc:9000\", insecure: true, bucket: b}", "s3: {endpoint: \"s3.storage.svc:9000\"}"
+	for name, c := range map[string]struct {
+		data map[string]string
+		want []string
+		err  bool
+	}{
+		"none":                   {},
+		"one":                    {data: map[string]string{"artifactRepository": plain}, want: []string{"s3.storage.svc:9000"}},
+		"one with TLS":           {data: map[string]string{"artifactRepository": tls}},
+		"of no endpoint":         {data: map[string]string{"artifactRepository": "s3: {insecure: true}"}},
+		"of another kind":        {data: map[string]string{"artifactRepository": "gcs: {bucket: b}"}},
+		"a configuration in one": {data: map[string]string{"config": "artifactRepository: {" + plain + "}", "artifactRepository": tls}, want: []string{"s3.storage.svc:9000"}},
+		"one that is not read":   {data: map[string]string{"config": "executor: {}", "artifactRepository": plain}},
+		"nonsense":               {data: map[string]string{"artifactRepository": "- a"}, err: true},
+		"nonsense in one":        {data: map[string]string{"config": "artifactRepository: [1]"}, err: true},
+		"insecure by a word":     {data: map[string]string{"artifactRepository": "s3: {endpoint: e, insecure: \"no\"}"}, err: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Controller{}.PlainStores(c.data)
+			if !slices.Equal(got, c.want) || (err != nil) != c.err {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestImagesThatNameAUser(t *testing.T) {
 	var got []string
 	for _, image := range []string{"quay.io/argoproj/argoexec:v3.7.18", "a/argoexec-nonroot", "a:5/argoexec-nonroot:v4", "a/argoexec-nonroot@sha256:1", "a-nonroot/argoexec:1"} {
