@@ -9,13 +9,15 @@
 //
 // The number at the end of the build type is the version of the statement. A
 // release writes its own and reads that and the one before, each to the byte; a
-// later one is TooNew, which is retried and never final. To add a field: give it
-// to Facts, and to the wire types as `json:"x,omitempty" since:"N"`, N being
-// Version (raise that first if a release has been made with it), and to the page
-// of the build type. What a version does not have, Check of package version
-// refuses, so Build and Parse need not ask. Where version N changes what a field
-// may say, hand the version on to the rule, as buildAs and parse have it. Statements
-// of version N-1 are kept in testdata and have to be read as they were.
+// later one is TooNew, which is retried and never final. To add a field:
+//
+//   - give it to Facts, to the wire types as `json:"x,omitempty" since:"N"`, N being
+//     Version (raise that first if a release has been made with it), and to the page of
+//     the build type. What a version does not have, Check of package version refuses,
+//     so Build and Parse need not ask;
+//   - where version N changes what a field may say, hand the version on to the rule, as
+//     buildAs and parse have it;
+//   - statements of version N-1 are kept in testdata and have to be read as they were.
 //
 // The package trusts nothing. Parse says that a payload is well-formed and one
 // of ours; who signed it is package verify's business.

@@ -8,9 +8,10 @@
 // A tag has a version. A release issues its own and opens that and the one
 // before, each to the byte, so that an upgrade costs the pods that it finds
 // running nothing; a later version is TooNew, which is retried. To add a field:
-// give it to Tag, and to content as `json:"x,omitempty" since:"N"`, N being
-// Version (raise that first if a release has been made with it). The same holds
-// for what content is made of, pin.Pin and Executor. If version N has to
-// have the field, validate says so for N alone: kept tags in testdata show that
-// the version before still opens.
+//
+//   - give it to Tag, and to content as `json:"x,omitempty" since:"N"`, N being Version
+//     (raise that first if a release has been made with it). The same holds for what
+//     content is made of, pin.Pin and Executor;
+//   - if version N has to have the field, validate says so for N alone: kept tags in
+//     testdata show that the version before still opens.
 package tag
