@@ -116,6 +116,7 @@ var anchorCases = map[string]attempt{
 	"nobody else may":                           {as: platform, verb: "create", on: configMaps, in: release, body: configMap("argoseal-trust-paris"), refused: reason.AnchorGuarded},
 	"nor the notary":                            {as: notary, verb: "create", on: configMaps, in: release, body: configMap("argoseal-trust-paris"), refused: reason.AnchorGuarded},
 	"nor who is trusted":                        {as: platform, on: configMaps, in: release, name: "argoseal-trusted", body: `{"data":{"trusted.json":"{}"}}`, refused: reason.AnchorGuarded},
+	"nor who has used up a budget":              {as: platform, verb: "create", on: configMaps, in: release, body: configMap("argoseal-budget"), refused: reason.AnchorGuarded},
 	"nor what Argo runs":                        {as: platform, verb: "create", on: configMaps, in: release, body: configMap("argoseal-argo"), refused: reason.AnchorGuarded},
 	"nor who was, by the release before":        {as: platform, verb: "create", on: configMaps, in: release, body: configMap("argoseal-believed"), refused: reason.AnchorGuarded},
 	"nor freeze one":                            {as: platform, on: secrets, in: release, name: "argoseal-tag-key", body: `{"immutable":true}`, refused: reason.AnchorGuarded},

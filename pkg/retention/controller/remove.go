@@ -47,8 +47,9 @@ func (s *Sweeper) remove(ctx context.Context, w retention.Workflow, r *records) 
 	if err != nil {
 		return err
 	}
-	for i := range r.seals {
-		if err := s.delete(ctx, &r.seals[i]); err != nil {
+	for _, t := range r.seals {
+		seal := &v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: t.name, UID: t.uid, ResourceVersion: t.version}}
+		if err := s.delete(ctx, seal); err != nil {
 			return err
 		}
 		s.Metrics.removed(kindSeal)
@@ -89,8 +90,13 @@ func (s *Sweeper) gone(ctx context.Context, w retention.Workflow) error {
 			return fmt.Errorf("pods: %w", err)
 		}
 		for i := range pods.Items {
-			if owner := metav1.GetControllerOfNoCopy(&pods.Items[i]); owner == nil || string(owner.UID) == w.UID {
-				return errStays // or nobody knows whose it is
+			pod := &pods.Items[i]
+			owner := metav1.GetControllerOfNoCopy(pod)
+			_, tagged := pod.Annotations[v1alpha1.AnnotationTag]
+			// Anybody may label a pod so. One of which nobody knows whose it is keeps the
+			// records if it may be sealed.
+			if owner != nil && string(owner.UID) == w.UID || owner == nil && tagged {
+				return errStays
 			}
 		}
 		if next = pods.Continue; next == "" {

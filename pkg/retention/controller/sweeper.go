@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -27,8 +28,6 @@ const (
 	every = 10 * time.Minute
 	// pageOfSeals is how many ArtifactSeals are read at a time: each has some 2 KiB.
 	pageOfSeals = 500
-	// most bounds the workflows of one pass, which is to see new policies soon.
-	most = 1000
 )
 
 var workflowKind = schema.GroupVersionKind{Group: layout.Group, Version: layout.Version, Kind: layout.Kind}
@@ -70,20 +69,50 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 		return err
 	}
 	remove, kept := s.Limits.Plan(seen)
-	s.Metrics.kept(kept)
 	var failed []error
-	for i, w := range remove {
-		if i == most || ctx.Err() != nil {
+	held := places{}
+	for _, w := range remove {
+		if ctx.Err() != nil || s.Clock.Since(seen.Now) > every {
+			break // what was seen has become old
+		}
+		if held.any(w) {
+			kept[retention.WhyOrder]++
+			held.add(w)
+			continue
+		}
+		err := s.remove(ctx, w, all[w.UID])
+		if err != nil {
+			held.add(w)
+		}
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, errStays):
+			kept[retention.WhyPresent]++
+			s.Log.V(1).Info("Records stay", "namespace", w.Namespace, "workflow", w.Name, "uid", w.UID, "why", err.Error())
+			continue
+		}
+		failed = append(failed, fmt.Errorf("workflow %s/%s (%s): %w", w.Namespace, w.Name, w.UID, err))
+		if len(failed) == maxFailures {
 			break
 		}
-		if err := s.remove(ctx, w, all[w.UID]); err != nil {
-			failed = append(failed, fmt.Errorf("workflow %s/%s (%s): %w", w.Namespace, w.Name, w.UID, err))
-			if len(failed) == maxFailures {
-				break
-			}
-		}
 	}
+	s.Metrics.kept(kept)
 	return errors.Join(failed...)
+}
+
+// places are those of workflows that were to go and did not: what came after them there
+// was to go because they do.
+type places map[string]bool
+
+func (p places) add(w retention.Workflow) {
+	for _, s := range w.Seals {
+		p[s.Place] = true
+	}
+}
+
+func (p places) any(w retention.Workflow) bool {
+	return slices.ContainsFunc(w.Seals, func(s retention.Seal) bool { return p[s.Place] })
 }
 
 // maxFailures ends a pass: what fails so often fails for all.
@@ -92,8 +121,14 @@ const maxFailures = 10
 // records are those of one workflow.
 type records struct {
 	provenances []string
-	seals       []v1alpha1.ArtifactSeal
+	seals       []target
 	whole       bool
+}
+
+// target is what the deletion of a seal names: there may be hundreds of thousands.
+type target struct {
+	name, version string
+	uid           types.UID
 }
 
 // look reads all that there is. ArtifactSeals come from the API server, of which nobody
@@ -236,7 +271,7 @@ func (s *Sweeper) seals(ctx context.Context, f *found) error {
 				w.Last = o.CreationTimestamp.Time
 			}
 			w.Seals = append(w.Seals, retention.Seal{Place: retention.PlaceOf(locationOf(o)), Run: provenance.RunOf(o.Spec.Producer)})
-			r.seals = append(r.seals, bare(o))
+			r.seals = append(r.seals, target{o.Name, o.ResourceVersion, o.UID})
 		}
 		if next = page.Continue; next == "" {
 			return nil
@@ -247,9 +282,4 @@ func (s *Sweeper) seals(ctx context.Context, f *found) error {
 func locationOf(o *v1alpha1.ArtifactSeal) artifact.Location {
 	l := o.Spec.Location
 	return artifact.Location{Scheme: artifact.Scheme(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
-}
-
-// bare keeps of a seal what its deletion names.
-func bare(o *v1alpha1.ArtifactSeal) v1alpha1.ArtifactSeal {
-	return v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion}}
 }
