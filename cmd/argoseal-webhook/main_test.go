@@ -42,3 +42,13 @@ func TestProfilesAreServedOnLoopbackAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestStoresWithoutTLSAreHosts(t *testing.T) {
+	for store, good := range map[string]bool{"s3.storage.svc:9000": true, "minio": true, "": false, "http://minio": false, "Minio": false, "a b": false} {
+		o := options{controllers: []string{"a/b"}, executorImages: []string{"i"}, plainStores: []string{store}}
+		id, err := o.identity()
+		if good != (err == nil) || good && len(id.PlainStores) != 1 || !good && reason.Of(err) != reason.UsageInvalid {
+			t.Errorf("%q: %q, %v", store, id.PlainStores, err)
+		}
+	}
+}

@@ -90,7 +90,7 @@ func TestAContainerSetSharesItsVolumes(t *testing.T) {
 		"and one has another part": {func(p *corev1.Pod) { mountAt(container(p.Spec.Containers, "a"), "/shop").SubPath = "" }, in, false,
 			[]string{"out " + place + "out.tgz on work", "log " + place + "log.tgz"}},
 		"and main has a mount of its own": {func(p *corev1.Pod) { mount(mainOf(p), corev1.VolumeMount{Name: "work", MountPath: "/log"}) }, in, false,
-			[]string{"out " + place + "out.tgz on work", "log MountUnsupported"}},
+			[]string{"out " + place + "out.tgz on work", "log " + place + "log.tgz on work"}},
 		"and main has not": {func(p *corev1.Pod) { unmount(mainOf(p), "/shop") }, "in store MountUnsupported", false,
 			[]string{"out MountUnsupported", "log " + place + "log.tgz"}},
 	} {

@@ -1,6 +1,7 @@
 package argo_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,7 +47,7 @@ func TestAnOutputMayHaveVolumesInIt(t *testing.T) {
 		want    string
 	}{
 		"as Argo makes it":                    {inIt, nil, func(*corev1.Pod) {}, good},
-		"without an archive":                  {inIt, object{"none": object{}}, func(*corev1.Pod) {}, place + " as none on cache"},
+		"without an archive":                  {inIt, object{"none": object{}}, func(*corev1.Pod) {}, strings.TrimSuffix(place, "out") + "src as none on cache"},
 		"as zip":                              {inIt, object{"zip": object{}}, func(*corev1.Pod) {}, place + ".zip as zip on cache"},
 		"with another volume in its place":    {inIt, nil, func(p *corev1.Pod) { mountAt(mainOf(p), "/src/cache").Name = "cover" }, covered},
 		"with the volume elsewhere in it":     {inIt, nil, func(p *corev1.Pod) { mountAt(mainOf(p), "/src/cache").MountPath = "/src/other" }, good},
