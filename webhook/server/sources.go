@@ -36,7 +36,7 @@ var (
 // Room is how many bytes of each kind are kept.
 type Room struct{ Pods, Provenances, ArtifactSeals int }
 
-// DefaultRoom is for some 80,000 records, as many seals, and 30,000 pods. What has no room
+// DefaultRoom is for some 88,000 records, 64,000 seals, and 24,000 pods. What has no room
 // is asked of the API server.
 var DefaultRoom = Room{Pods: 32 << 20, Provenances: 32 << 20, ArtifactSeals: 32 << 20}
 
