@@ -71,9 +71,10 @@ var mayImport = map[string][]string{
 		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "webhook/evidence",
 	},
 	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/image", "pkg/policy", "pkg/reason", "webhook/evidence"},
+	"webhook/store":  {},
 	"webhook/server": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
-		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/inject",
+		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/inject", "webhook/store",
 	},
 
 	// What became of a whole workflow, told.

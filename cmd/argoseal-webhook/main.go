@@ -26,6 +26,7 @@ func main() {
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
 	limitMemory(os.Getenv("ARGOSEAL_MEMORY_LIMIT"))
+	limitGarbage()
 	if err := command().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
 		os.Exit(reason.Of(err).ExitCode())
@@ -42,3 +43,14 @@ func limitMemory(limit string) {
 	}
 	debug.SetMemoryLimit(bytes / 10 * 9)
 }
+
+// limitGarbage has the program collect its garbage when it is half of what is kept, not
+// as much: what is watched is kept in few objects, so that costs little. Who sets GOGC
+// knows better.
+func limitGarbage() {
+	if _, set := os.LookupEnv("GOGC"); !set {
+		debug.SetGCPercent(garbagePercent)
+	}
+}
+
+const garbagePercent = 50

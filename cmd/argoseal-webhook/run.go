@@ -47,7 +47,7 @@ const (
 	queriesBurst     = 400
 	// rememberedBundles is how many bytes of verified bundles are remembered, some
 	// kilobytes each where nobody makes them large.
-	rememberedBundles = 64 << 20
+	rememberedBundles = 32 << 20
 	// settledNamespaces is how many namespaces are remembered whose mode counts.
 	settledNamespaces = 4096
 )
@@ -105,7 +105,11 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if _, err := mgr.GetCache().GetInformer(ctx, server.NamespaceMetadata(), cache.BlockUntilSynced(false)); err != nil {
 		return nil, fmt.Errorf("watch namespaces: %w", err)
 	}
-	quick, policies, err := cached(ctx, mgr, live)
+	quick, err := watchRecords(mgr, live, registry)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := watchPolicies(ctx, mgr)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +133,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		Identity:    identity,
 		Trust:       current(trusted),
 		Pod:         live.Pod,
-		Namespaces:  server.Namespaces{Cached: mgr.GetClient(), Live: mgr.GetAPIReader()},
+		Namespaces:  server.NewNamespaces(mgr.GetClient(), mgr.GetAPIReader(), clock.RealClock{}),
 		Events:      recorder(mgr, api),
 		Metrics:     measures,
 		Log:         ctrl.Log.WithName("admission"),
@@ -148,7 +152,6 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	ctrl.Log.Info("trusting these as Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
 		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages, "namespaces", o.argoNamespaces)
 	return &webhook{manager: mgr, https: https}, errors.Join(
-		policies.Report(mgr, mgr.GetClient()),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("serving", https.Ready),
 		mgr.AddReadyzCheck("certificate", serving.Ready),
@@ -171,29 +174,38 @@ func follow(ctx context.Context, mgr manager.Manager, given argo.Identity, o opt
 	return r.Identity, errors.Join(r.SetupWithManager(ctx, mgr), mgr.AddReadyzCheck("argo", r.Ready))
 }
 
-// cached is what decisions look at first: pods, records and policies, from caches.
-func cached(ctx context.Context, mgr manager.Manager, live server.Live) (quick server.Watched, policies *server.Policies, err error) {
-	quick.Records = server.NewRecords()
-	objects, err := server.Caches(quick.Records)
+// watchRecords begins to watch what decisions look at first: pods and records, as far as there is room.
+func watchRecords(mgr manager.Manager, live server.Live, registry prometheus.Registerer) (server.Watched, error) {
+	quick := server.NewWatched(live, server.DefaultRoom, clock.RealClock{})
+	api, err := client.NewWithWatch(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
-		return quick, nil, err
+		return quick, fmt.Errorf("client: %w", err)
 	}
-	caches, err := cluster.NewCache(mgr, cache.Options{ByObject: objects})
-	if err != nil {
-		return quick, nil, err
-	}
-	if quick.Pods, err = server.NewProducers(ctx, caches, live); err != nil {
-		return quick, nil, err
-	}
-	// Where the CRDs of this release are not there yet, they are waited for.
-	err = cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
-		if err = quick.Records.Watch(ctx, caches); err != nil {
-			return err
+	for _, feed := range quick.Feeds(api) {
+		if err := mgr.Add(feed); err != nil {
+			return quick, fmt.Errorf("watch: %w", err)
 		}
-		policies, err = server.NewPolicies(ctx, caches)
-		return err
-	})
-	return quick, policies, err
+	}
+	for _, m := range quick.Metrics() {
+		if err := registry.Register(m); err != nil {
+			return quick, fmt.Errorf("metrics: %w", err)
+		}
+	}
+	return quick, nil
+}
+
+// watchPolicies begins to watch policies and revocations. Where the CRDs of this release
+// are not there yet, they are waited for.
+func watchPolicies(ctx context.Context, mgr manager.Manager) (*server.Policies, error) {
+	caches, err := cluster.NewCache(mgr, cache.Options{ByObject: server.PolicyCaches()})
+	if err != nil {
+		return nil, err
+	}
+	policies := server.NewPolicies(mgr.GetAPIReader(), clock.RealClock{})
+	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) error { return policies.Watch(ctx, caches) }); err != nil {
+		return nil, err
+	}
+	return policies, policies.Report(mgr, mgr.GetClient())
 }
 
 // clusterName is this cluster's name in builder.id.

@@ -227,7 +227,7 @@ var rows = []entry{
 	{code: GuardsUnknown, meaning: "It is not on record yet since when the namespace has had its mode, or it has had it for some seconds only.", remedy: "It is retried; if it lasts, look at the log of the notary, which keeps the record", retryable: true},
 	{code: TrustedRootNotReady, meaning: "There is no trusted root yet, so nothing can be verified.", remedy: "It is retried; look at the notary and the log if it lasts", retryable: true},
 
-	{code: PolicyNotSynced, meaning: "The webhook has not read all policies yet.", remedy: "It is retried; if it lasts, check that the CRDs of this release are installed", retryable: true},
+	{code: PolicyNotSynced, meaning: "The webhook cannot read the policies and revocations.", remedy: "It is retried; if it lasts, check that the API server answers the webhook and the CRDs of this release are installed", retryable: true},
 	{code: PolicyInvalid, meaning: "A policy that applies here cannot be evaluated.", remedy: "Correct or delete the policy that the message names"},
 	{code: Revoked, meaning: "A Revocation takes back trust in the artifact, or in something that it was made from.", remedy: "Make it anew from what is trusted; `argoseal taint --dry-run` lists what else is affected"},
 	{code: ImageInvalid, meaning: "A policy asks for something of container images in this namespace, and the name of one cannot be read.", remedy: "Write it as REGISTRY/REPOSITORY@sha256:DIGEST"},

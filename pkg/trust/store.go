@@ -26,7 +26,7 @@ import (
 
 const (
 	// lookAgain bounds how long a missed event can go unnoticed.
-	lookAgain = 10 * time.Minute
+	lookAgain = time.Minute
 	// firstRetry and lastRetry bound the wait after what is missing or cannot be used.
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 30 * time.Second

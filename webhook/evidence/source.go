@@ -41,6 +41,13 @@ type Abridged interface {
 	Whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
 }
 
+// Aging is a Source that can fall behind without an end.
+type Aging interface {
+	// Stale says why it may be older than it should be, and is not to be asked; empty if
+	// it is not.
+	Stale() string
+}
+
 // Batched is a Source that answers for all inputs of a step at once.
 type Batched interface {
 	// All are all pods of a workflow, by its name.

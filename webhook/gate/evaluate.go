@@ -44,10 +44,10 @@ func (g *Gate) EvaluateLive(ctx context.Context, step *argo.Step, wf *definition
 // Policies are those that apply in a namespace. An error is a *reason.Error: they
 // have not been read, or one cannot be evaluated.
 type Policies interface {
-	For(namespace string) (policy.Set, error)
+	For(ctx context.Context, namespace string) (policy.Set, error)
 	// Images are the same, and whether one of them speaks of container images. Where none
 	// does, whatever else cannot be evaluated is no error.
-	Images(namespace string) (applies policy.Set, about bool, err error)
+	Images(ctx context.Context, namespace string) (applies policy.Set, about bool, err error)
 }
 
 func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Workflow, mode v1alpha1.Mode, trust evidence.Trust, quick evidence.Source) Verdict {
@@ -69,7 +69,7 @@ func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 	if len(step.PinnedInputs()) == 0 {
 		return Verdict{Allowed: true}
 	}
-	policies, err := g.Policies.For(step.Namespace)
+	policies, err := g.Policies.For(ctx, step.Namespace)
 	if err != nil {
 		return Verdict{Refusal: reason.From(err)}
 	}
@@ -88,7 +88,7 @@ func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 		v := e.inputs(ctx)
 		return v, e.unsure
 	}
-	if quick != nil {
+	if quick != nil && !stale(quick) {
 		v, unsure := look(quick, false)
 		if !unsure && (v.Allowed || v.Refusal.Code.Retryable()) {
 			return v
@@ -96,6 +96,12 @@ func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 	}
 	v, _ := look(g.Live, true)
 	return v
+}
+
+// stale says whether a source is not to be asked: what it knows may be too old.
+func stale(source evidence.Source) bool {
+	s, ok := source.(evidence.Aging)
+	return ok && s.Stale() != ""
 }
 
 // consumer is the step, as policies know it.

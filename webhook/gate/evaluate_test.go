@@ -551,3 +551,26 @@ func TestADirectoryAndAnObjectAreTwoThings(t *testing.T) {
 		})
 	}
 }
+
+// silent is a cache whose watch broke.
+type silent struct{ *memory }
+
+func (silent) Stale() string { return "the watch is silent" }
+
+func TestWhatIsStaleIsNotAsked(t *testing.T) {
+	w := newWorld(t)
+	quick := w.evidence
+	w.gate.Quick, w.gate.Live = quick, &memory{}
+	if v := w.evaluate(t); !v.Allowed {
+		t.Errorf("what is up to date does not admit: %v", v.Refusal)
+	}
+	quick.reads = 0
+	w.gate.Quick = silent{quick}
+	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.NoProvenance || quick.reads != 0 {
+		t.Errorf("what is stale is asked %d times, verdict %v", quick.reads, v.Refusal)
+	}
+	w.gate.Quick, w.gate.Live = silent{&memory{}}, quick
+	if v := w.evaluate(t); !v.Allowed {
+		t.Errorf("what the API server has is not admitted: %v", v.Refusal)
+	}
+}

@@ -146,9 +146,13 @@ func (d *definitions) Template(ctx context.Context, namespace string, ref graph.
 
 type policiesFunc func(namespace string) (policy.Set, error)
 
-func (f policiesFunc) For(namespace string) (policy.Set, error) { return f(namespace) }
+func (f policiesFunc) For(_ context.Context, namespace string) (policy.Set, error) {
+	return f(namespace)
+}
 
-func (f policiesFunc) Images(string) (policy.Set, bool, error) { return policy.Set{}, false, nil }
+func (f policiesFunc) Images(context.Context, string) (policy.Set, bool, error) {
+	return policy.Set{}, false, nil
+}
 
 type epochsFunc func(ctx context.Context, namespace string) (epoch.Moment, error)
 

@@ -24,7 +24,9 @@ func (e *evaluation) collected(ctx context.Context, in argo.Input, writers evide
 	if no := writers.Pending(e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
-	e.askAll()
+	if no := e.askAll(); no != nil {
+		return accepted{}, no, true
+	}
 	seals, no := e.view.SealsIn(ctx, in.Location().Prefix())
 	switch {
 	case no != nil:
@@ -48,7 +50,9 @@ func (e *evaluation) filled(ctx context.Context, in argo.Input, writers evidence
 	if no := writers.Ended().Pending(e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
-	e.askAll()
+	if no := e.askAll(); no != nil {
+		return accepted{}, no, true
+	}
 	here := in.Location().Prefix()
 	if isLiteral(e.origins[in.Name], in) {
 		seals, no := e.view.SealsIn(ctx, here)
@@ -67,7 +71,9 @@ func (e *evaluation) shared(ctx context.Context, in argo.Input, dir artifact.Loc
 	if no := over.Ended().Pending(e.gate.Clock.Now()); no != nil {
 		return accepted{}, no, true
 	}
-	e.askAll()
+	if no := e.askAll(); no != nil {
+		return accepted{}, no, true
+	}
 	seals, no := e.view.SealsOver(ctx, in.Location())
 	return e.several(ctx, in, seals, &dir, over, no)
 }
@@ -75,8 +81,15 @@ func (e *evaluation) shared(ctx context.Context, in argo.Input, dir artifact.Loc
 // askAll has the API server asked for who stored something at a place that several steps
 // may fill. Seals and records are watched apart: by what is quick to read a step may have
 // its final record, and its seal be missing from what is there, which nobody would miss
-// until the pod finds a file that is not among its pins.
-func (e *evaluation) askAll() { e.unsure = e.unsure || !e.live }
+// until the pod finds a file that is not among its pins. So what is quick to read decides
+// nothing here: it gives an error then.
+func (e *evaluation) askAll() *reason.Error {
+	if e.live {
+		return nil
+	}
+	e.unsure = true
+	return reason.New(reason.LookupFailed, "the API server has to be asked")
+}
 
 // several collects what has these seals, if there is more than one and the definition
 // takes the input from all of them. failed is why they could not be read.

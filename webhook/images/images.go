@@ -27,7 +27,7 @@ const (
 // Policies are those that apply in a namespace, and whether one of them speaks of images.
 // An error is a *reason.Error.
 type Policies interface {
-	Images(namespace string) (applies policy.Set, about bool, err error)
+	Images(ctx context.Context, namespace string) (applies policy.Set, about bool, err error)
 }
 
 // Gate decides. Its fields are set once; it is safe for concurrent use.
@@ -60,7 +60,7 @@ func (g *Gate) Decide(ctx context.Context, r Request) *reason.Error {
 	if len(added) == 0 {
 		return nil
 	}
-	set, about, err := g.Policies.Images(r.Pod.Namespace)
+	set, about, err := g.Policies.Images(ctx, r.Pod.Namespace)
 	switch {
 	case err != nil:
 		return reason.From(err)

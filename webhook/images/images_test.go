@@ -107,7 +107,7 @@ type policies struct {
 	err     error
 }
 
-func (p policies) Images(namespace string) (policy.Set, bool, error) {
+func (p policies) Images(_ context.Context, namespace string) (policy.Set, bool, error) {
 	if p.err != nil {
 		return policy.Set{}, false, p.err
 	}

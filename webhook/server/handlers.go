@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -309,6 +310,18 @@ type Namespaces struct {
 	// Cached may lag: what is not there is asked of Live.
 	Cached client.Reader
 	Live   client.Reader
+	recent *recently[namespace]
+}
+
+// NewNamespaces does not go by what is cached if the API server has said something else
+// within the last seconds.
+func NewNamespaces(cached, live client.Reader, c clock.PassiveClock) Namespaces {
+	n := Namespaces{Cached: cached, Live: live}
+	n.recent = readRecently(c, func(ctx context.Context, name string) ([]namespace, error) {
+		ns, err := Namespaces{Live: live}.live(ctx, name)
+		return []namespace{ns}, err
+	})
+	return n
 }
 
 // namespace is what a decision needs of one.
@@ -327,12 +340,23 @@ func (n Namespaces) get(ctx context.Context, name string) (namespace, error) {
 	err := n.Cached.Get(ctx, client.ObjectKey{Name: name}, o)
 	if err == nil {
 		if ns := read(o); ns.labelled {
-			return ns, nil
+			known, err := n.recent.get(ctx, name)
+			switch {
+			case err != nil:
+				return namespace{}, err
+			case known[0] == ns:
+				return ns, nil
+			}
 		}
 	} else if !apierrors.IsNotFound(err) {
 		return namespace{}, reason.Wrap(reason.LookupFailed, err, "namespace %s could not be read", name)
 	}
-	o = NamespaceMetadata()
+	return n.live(ctx, name)
+}
+
+// live asks the API server.
+func (n Namespaces) live(ctx context.Context, name string) (namespace, error) {
+	o := NamespaceMetadata()
 	if err := n.Live.Get(ctx, client.ObjectKey{Name: name}, o); err != nil {
 		return namespace{}, reason.Wrap(reason.LookupFailed, fmt.Errorf("live: %w", err), "namespace %s could not be read", name)
 	}

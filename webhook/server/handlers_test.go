@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -61,7 +63,7 @@ func handlers(t *testing.T, mode string) *Handlers {
 			Policies: noPolicies{},
 		},
 		Trust:      func() (evidence.Trust, error) { return evidence.Trust{}, nil },
-		Namespaces: Namespaces{Cached: api, Live: api},
+		Namespaces: NewNamespaces(api, api, clock.RealClock{}),
 		Events:     record.NewFakeRecorder(10), Metrics: metricsFor(t), Log: logr.Discard(), MaxInFlight: 4,
 		InPlace: NewInPlace(32, 3, clocktesting.NewFakePassiveClock(time.Now())),
 	}
@@ -70,11 +72,13 @@ func handlers(t *testing.T, mode string) *Handlers {
 // noPolicies leaves the built-in one.
 type noPolicies struct{}
 
-func (noPolicies) For(namespace string) (policy.Set, error) {
+func (noPolicies) For(_ context.Context, namespace string) (policy.Set, error) {
 	return policy.NewSet(namespace, nil, nil)
 }
 
-func (noPolicies) Images(string) (policy.Set, bool, error) { return policy.Set{}, false, nil }
+func (noPolicies) Images(context.Context, string) (policy.Set, bool, error) {
+	return policy.Set{}, false, nil
+}
 
 func podJSON(t testing.TB, change func(*corev1.Pod)) []byte {
 	t.Helper()
@@ -172,8 +176,10 @@ func TestNamespaces(t *testing.T) {
 		want         namespace
 		fails        bool
 	}{
-		"a labelled one is cached":                        {reader{namespaceObject("team", "warn"), nil}, reader{nil, down}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeWarn}, false},
-		"a typo is enforce":                               {reader{namespaceObject("team", "enforced"), nil}, reader{nil, down}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeEnforce}, false},
+		"a labelled one is cached":                        {reader{namespaceObject("team", "warn"), nil}, reader{namespaceObject("team", "warn"), nil}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeWarn}, false},
+		"one whose mode changed is not as it is cached":   {reader{namespaceObject("team", "warn"), nil}, reader{namespaceObject("team", "enforce"), nil}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeEnforce}, false},
+		"one that cannot be asked for is no answer":       {reader{namespaceObject("team", "warn"), nil}, reader{nil, down}, namespace{}, true},
+		"a typo is enforce":                               {reader{namespaceObject("team", "enforced"), nil}, reader{namespaceObject("team", "enforced"), nil}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeEnforce}, false},
 		"one that is not cached is asked for":             {reader{}, reader{namespaceObject("team", "audit"), nil}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeAudit}, false},
 		"one that is cached without a label is asked for": {reader{namespaceObject("team", ""), nil}, reader{namespaceObject("team", "enforce"), nil}, namespace{labelled: true, uid: nsUID, mode: v1alpha1.ModeEnforce}, false},
 		"one without a label is left alone":               {reader{namespaceObject("team", ""), nil}, reader{namespaceObject("team", ""), nil}, namespace{mode: v1alpha1.ModeEnforce, uid: nsUID}, false},
@@ -183,7 +189,7 @@ func TestNamespaces(t *testing.T) {
 	}
 	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Namespaces{Cached: c.cached, Live: c.live}.get(t.Context(), "team")
+			got, err := NewNamespaces(c.cached, c.live, clock.RealClock{}).get(t.Context(), "team")
 			if c.fails {
 				if reason.Of(err) != reason.LookupFailed {
 					t.Errorf("got %+v, %v, want LookupFailed", got, err)
@@ -214,7 +220,7 @@ func TestALookupThatFailsIsNotNowInEveryMode(t *testing.T) {
 
 func TestAnUnlabelledNamespaceIsLeftAlone(t *testing.T) {
 	h := handlers(t, "enforce")
-	h.Namespaces = Namespaces{Cached: reader{}, Live: reader{namespaceObject("team", ""), nil}}
+	h.Namespaces = NewNamespaces(reader{}, reader{namespaceObject("team", ""), nil}, clock.RealClock{})
 	h.Gate = nil // not asked
 	for _, path := range []string{PathMutate, PathValidate} {
 		body := review(t, func(r *admissionv1.AdmissionRequest) {
@@ -269,7 +275,7 @@ func TestAPodInATerminatingNamespaceIsNotKept(t *testing.T) {
 	h := handlers(t, "enforce")
 	o := namespaceObject("team", "enforce")
 	o.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
-	h.Namespaces = Namespaces{Cached: reader{o, nil}}
+	h.Namespaces = NewNamespaces(reader{o, nil}, reader{o, nil}, clock.RealClock{})
 	h.Gate = nil // not asked
 	body := review(t, func(r *admissionv1.AdmissionRequest) {
 		r.Operation, r.OldObject, r.Object = admissionv1.Delete, r.Object, runtime.RawExtension{}

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"runtime/debug"
@@ -10,7 +12,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -62,16 +63,26 @@ const (
 	ordinaryInFlight = 16 << 20
 )
 
-// limitReading bounds how many requests are read at all, and how many bytes they have.
-// Who finds no room waits for it, as long as the request may take: an answer that is no
+// limitReading bounds how many requests are read at all, and how many bytes they have, and
+// shares both out by host and namespace, which it knows from a request's beginning. Who
+// finds no room waits for it, as long as the request may take: an answer that is no
 // admission review is final to Argo. Only a flood meets the end of that: the ordinary
 // bound, which answers in the API server's language, is limited.
 func limitReading(most int, next http.Handler) http.Handler {
-	seats := make(chan struct{}, most)
-	large, ordinary := semaphore.NewWeighted(bodiesInFlight), semaphore.NewWeighted(ordinaryInFlight)
+	heads, large, ordinary := newFair(int64(most)), newFair(bodiesInFlight), newFair(ordinaryInFlight)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
 		defer cancel()
+		of := party{host: hostOf(r.RemoteAddr)}
+		leave, err := heads.take(ctx, party{host: of.host, namespace: of.host}, 1)
+		if err != nil {
+			http.Error(w, string(reason.Overloaded), http.StatusServiceUnavailable)
+			return
+		}
+		defer leave()
+		body := bufio.NewReaderSize(r.Body, headSize)
+		head, _ := body.Peek(headSize) // less, if there is no more; what is wrong with it the next reader sees
+		of.namespace = namespaceOf(head)
 		size := r.ContentLength
 		if size < 0 || size > largestBody { // it does not say, or is not read to its end
 			size = largestBody
@@ -80,73 +91,43 @@ func limitReading(most int, next http.Handler) http.Handler {
 		if size <= ordinaryBody {
 			room = ordinary
 		}
-		if room.Acquire(ctx, size) != nil {
+		done, err := room.take(ctx, of, size)
+		if err != nil {
 			http.Error(w, string(reason.Overloaded), http.StatusServiceUnavailable)
 			return
 		}
-		defer room.Release(size)
-		select {
-		case seats <- struct{}{}:
-			defer func() { <-seats }()
-			next.ServeHTTP(w, r)
-		case <-ctx.Done():
-			http.Error(w, string(reason.Overloaded), http.StatusServiceUnavailable)
-		}
+		defer done()
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{body, r.Body}
+		next.ServeHTTP(w, r)
 	})
 }
 
-// limited answers Overloaded (429) at once when most requests are at work.
+// seatPatience is how long a request waits for a seat: less than Argo's next try takes.
+const seatPatience = 200 * time.Millisecond
+
+// limited answers Overloaded (429) when most requests are at work. No namespace has more
+// than half of the seats, and who has fewest gets the next one.
 func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
-	seats := make(chan struct{}, most)
-	shares := newShares(max(1, most/2))
+	seats := newFair(int64(most))
+	seats.perHost = seats.all
 	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
-		if !shares.take(req.Namespace) {
+		patience, cancel := context.WithTimeout(ctx, seatPatience)
+		defer cancel()
+		leave, err := seats.take(patience, party{namespace: req.Namespace}, 1)
+		if err != nil {
 			h.Metrics.observe(opOther, answerRetry, reason.Overloaded, 0)
-			return h.overloaded(req, reason.New(reason.Overloaded, "%d requests of namespace %.253s are at work", shares.most, req.Namespace))
+			return h.overloaded(req, reason.New(reason.Overloaded, "%d requests are at work, or %d of namespace %.253s", most, seats.perNamespace, req.Namespace))
 		}
-		defer shares.release(req.Namespace)
-		select {
-		case seats <- struct{}{}:
-			h.Metrics.inFlight.Inc()
-			defer func() {
-				h.Metrics.inFlight.Dec()
-				<-seats
-			}()
-			return next.Handle(ctx, req)
-		default:
-			h.Metrics.observe(opOther, answerRetry, reason.Overloaded, 0)
-			return h.overloaded(req, reason.New(reason.Overloaded, "%d requests are at work", most))
-		}
+		h.Metrics.inFlight.Inc()
+		defer func() {
+			h.Metrics.inFlight.Dec()
+			leave()
+		}()
+		return next.Handle(ctx, req)
 	})
-}
-
-// shares are the seats that namespaces have: none has more than half of them, so that
-// one whose requests are slow, or many, leaves room for the others.
-type shares struct {
-	most int
-
-	mu    sync.Mutex
-	taken map[string]int
-}
-
-func newShares(most int) *shares { return &shares{most: most, taken: map[string]int{}} }
-
-func (s *shares) take(namespace string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.taken[namespace] >= s.most {
-		return false
-	}
-	s.taken[namespace]++
-	return true
-}
-
-func (s *shares) release(namespace string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.taken[namespace]--; s.taken[namespace] <= 0 {
-		delete(s.taken, namespace)
-	}
 }
 
 // overloaded is the answer to what there is no seat for. It asks for a try in place

@@ -165,7 +165,7 @@ const (
 	// what others may change, its parameters, is no reason to refuse.
 	rememberedWorkflow = 2 * time.Second
 	// rememberedDefinitions bounds the definitions that are kept, in bytes.
-	rememberedDefinitions = 64 << 20
+	rememberedDefinitions = 32 << 20
 )
 
 // Workflows reads Workflows, and remembers what they say: by what it was read from, so

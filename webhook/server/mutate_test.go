@@ -91,7 +91,7 @@ func argoHandlers(t *testing.T, pod *corev1.Pod, mode string) (*Handlers, tag.Ke
 	wf := argotest.Owner(t, pod)
 	h := handlers(t, mode)
 	o := namespaceObject(pod.Namespace, mode)
-	h.Namespaces = Namespaces{Cached: reader{o, nil}}
+	h.Namespaces = NewNamespaces(reader{o, nil}, reader{o, nil}, clock.RealClock{})
 	h.Trust = func() (evidence.Trust, error) { return evidence.Trust{Keys: keys}, nil }
 	h.Gate.Identity, h.Gate.Cluster = argotest.Identity(), "test"
 	h.Gate.Sidecar = sidecar.Config{Image: "registry.test/argoseal-signer@sha256:" + strings.Repeat("a", 64)}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -13,51 +15,151 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Policies knows the policies of both kinds from a cache. What is decided while
-// they have not all been listed once is refused: not synced is not empty.
+// maxOwnPolicies is how many ProvenancePolicies a namespace may have. Whoever has more is
+// refused: each costs every decision in the namespace.
+const maxOwnPolicies = 256
+
+// Policies knows policies and revocations by what the API server said a moment ago. They
+// are watched, too, so that a change counts at once; a watch that breaks makes that a
+// few seconds, and an API server that cannot be asked for longer a refusal.
 type Policies struct {
-	cache                 client.Reader
-	cluster, own, revoked cache.Informer
+	cluster *recently[v1alpha1.ClusterProvenancePolicy]
+	own     *recently[v1alpha1.ProvenancePolicy]
+	revoked *recently[v1alpha1.Revocation]
+	watched []cache.Informer
 }
 
-// NewPolicies has the cache watch the policies. Their CRDs have to be there.
-func NewPolicies(ctx context.Context, c cache.Cache) (*Policies, error) {
-	cluster, err := c.GetInformer(ctx, &v1alpha1.ClusterProvenancePolicy{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, fmt.Errorf("watch policies: %w", err)
+// NewPolicies reads them from the API server, as they are asked for.
+func NewPolicies(api client.Reader, c clock.PassiveClock) *Policies {
+	return &Policies{
+		cluster: readRecently(c, func(ctx context.Context, _ string) ([]v1alpha1.ClusterProvenancePolicy, error) {
+			return listed(ctx, api, func() client.ObjectList { return &v1alpha1.ClusterProvenancePolicyList{} },
+				func(l client.ObjectList) []v1alpha1.ClusterProvenancePolicy {
+					return l.(*v1alpha1.ClusterProvenancePolicyList).Items
+				})
+		}),
+		own: readRecently(c, func(ctx context.Context, namespace string) ([]v1alpha1.ProvenancePolicy, error) {
+			var own v1alpha1.ProvenancePolicyList
+			err := api.List(ctx, &own, client.InNamespace(namespace), client.Limit(maxOwnPolicies))
+			if err == nil && (own.Continue != "" || len(own.Items) > maxOwnPolicies) {
+				err = reason.New(reason.PolicyInvalid, "namespace %s has more than %d ProvenancePolicies", namespace, maxOwnPolicies)
+			}
+			return own.Items, err
+		}),
+		revoked: readRecently(c, func(ctx context.Context, _ string) ([]v1alpha1.Revocation, error) {
+			return listed(ctx, api, func() client.ObjectList { return &v1alpha1.RevocationList{} },
+				func(l client.ObjectList) []v1alpha1.Revocation { return l.(*v1alpha1.RevocationList).Items })
+		}),
 	}
-	own, err := c.GetInformer(ctx, &v1alpha1.ProvenancePolicy{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, fmt.Errorf("watch policies: %w", err)
-	}
-	revoked, err := c.GetInformer(ctx, &v1alpha1.Revocation{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, fmt.Errorf("watch revocations: %w", err)
-	}
-	return &Policies{cache: c, cluster: cluster, own: own, revoked: revoked}, nil
 }
 
-// Ready is a readiness check: all policies have been seen once.
-func (p *Policies) Ready(*http.Request) error {
-	if !p.cluster.HasSynced() || !p.own.HasSynced() || !p.revoked.HasSynced() {
-		return reason.New(reason.PolicyNotSynced, "the policies and revocations have not been listed yet")
+// listed reads all objects of a kind, page by page.
+func listed[T any](ctx context.Context, api client.Reader, page func() client.ObjectList, items func(client.ObjectList) []T) ([]T, error) {
+	var all []T
+	options := client.ListOptions{Limit: pageSize}
+	for {
+		next := page()
+		if err := api.List(ctx, next, &options); err != nil {
+			return nil, err
+		}
+		all = append(all, items(next)...)
+		if options.Continue = next.GetContinue(); options.Continue == "" {
+			return all, nil
+		}
+	}
+}
+
+// PolicyCaches says what is kept of what Watch watches: names and versions, for what they
+// say is read when it is asked for.
+func PolicyCaches() map[client.Object]cache.ByObject {
+	return map[client.Object]cache.ByObject{
+		&v1alpha1.ClusterProvenancePolicy{}: {Transform: nameOnly},
+		&v1alpha1.ProvenancePolicy{}:        {Transform: nameOnly},
+		&v1alpha1.Revocation{}:              {Transform: nameOnly},
+	}
+}
+
+func nameOnly(object any) (any, error) {
+	o, ok := object.(client.Object)
+	if !ok {
+		return object, nil
+	}
+	o.SetManagedFields(nil)
+	o.SetAnnotations(nil)
+	o.SetLabels(nil)
+	o.SetOwnerReferences(nil)
+	switch o := o.(type) {
+	case *v1alpha1.ClusterProvenancePolicy:
+		o.Spec, o.Status = v1alpha1.ClusterProvenancePolicySpec{}, v1alpha1.PolicyStatus{}
+	case *v1alpha1.ProvenancePolicy:
+		o.Spec, o.Status = v1alpha1.ProvenancePolicySpec{}, v1alpha1.PolicyStatus{}
+	case *v1alpha1.Revocation:
+		o.Spec = v1alpha1.RevocationSpec{}
+	}
+	return o, nil
+}
+
+// Watch has the cache, which PolicyCaches was given, tell of changes. The CRDs have to be
+// there.
+func (p *Policies) Watch(ctx context.Context, c cache.Cache) error {
+	p.watched = nil
+	for _, of := range []struct {
+		object client.Object
+		forget func(namespace string)
+	}{
+		{&v1alpha1.ClusterProvenancePolicy{}, p.cluster.forget},
+		{&v1alpha1.ProvenancePolicy{}, p.own.forget},
+		{&v1alpha1.Revocation{}, p.revoked.forget},
+	} {
+		informer, err := c.GetInformer(ctx, of.object, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watch %T: %w", of.object, err)
+		}
+		tell := func(object any) {
+			if gone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+				object = gone.Obj
+			}
+			if o, ok := object.(client.Object); ok {
+				of.forget(o.GetNamespace())
+			}
+		}
+		handler := toolscache.ResourceEventHandlerFuncs{AddFunc: tell, UpdateFunc: func(_, o any) { tell(o) }, DeleteFunc: tell}
+		if _, err := informer.AddEventHandler(handler); err != nil {
+			return fmt.Errorf("watch %T: %w", of.object, err)
+		}
+		p.watched = append(p.watched, informer)
 	}
 	return nil
 }
 
-// For gives the policies that apply in a namespace; see gate.Gate. It does not wait
-// for the cache.
-func (p *Policies) For(namespace string) (policy.Set, error) {
-	cluster, own, err := p.list(namespace)
+// Ready is a readiness check: all policies have been seen once.
+func (p *Policies) Ready(*http.Request) error {
+	if len(p.watched) == 0 {
+		return errPoliciesNotSynced
+	}
+	for _, informer := range p.watched {
+		if !informer.HasSynced() {
+			return errPoliciesNotSynced
+		}
+	}
+	return nil
+}
+
+var errPoliciesNotSynced = reason.New(reason.PolicyNotSynced, "the policies and revocations have not been listed yet")
+
+// For gives the policies that apply in a namespace; see gate.Gate. What it says is not
+// older than maxRecent.
+func (p *Policies) For(ctx context.Context, namespace string) (policy.Set, error) {
+	cluster, own, err := p.list(ctx, namespace)
 	if err != nil {
 		return policy.Set{}, err
 	}
-	return p.set(namespace, cluster, own)
+	return p.set(ctx, namespace, cluster, own)
 }
 
 // Images gives the same, if one of them speaks of images; see gate.Policies.
-func (p *Policies) Images(namespace string) (policy.Set, bool, error) {
-	cluster, own, err := p.list(namespace)
+func (p *Policies) Images(ctx context.Context, namespace string) (policy.Set, bool, error) {
+	cluster, own, err := p.list(ctx, namespace)
 	if err != nil {
 		return policy.Set{}, false, err
 	}
@@ -65,34 +167,37 @@ func (p *Policies) Images(namespace string) (policy.Set, bool, error) {
 	if err != nil || !about {
 		return policy.Set{}, false, err
 	}
-	set, err := p.set(namespace, cluster, own)
+	set, err := p.set(ctx, namespace, cluster, own)
 	return set, err == nil, err
 }
 
-// list are the policies of the cluster and of a namespace. Copies would cost each
-// decision all of them; a Set only reads them.
-func (p *Policies) list(namespace string) ([]v1alpha1.ClusterProvenancePolicy, []v1alpha1.ProvenancePolicy, error) {
-	if err := p.Ready(nil); err != nil {
-		return nil, nil, err
-	}
-	var cluster v1alpha1.ClusterProvenancePolicyList
-	var own v1alpha1.ProvenancePolicyList
-	err := p.cache.List(context.Background(), &cluster, client.UnsafeDisableDeepCopy)
-	if err == nil {
-		err = p.cache.List(context.Background(), &own, client.UnsafeDisableDeepCopy, client.InNamespace(namespace))
-	}
+// list are the policies of the cluster and of a namespace. A Set only reads them.
+func (p *Policies) list(ctx context.Context, namespace string) ([]v1alpha1.ClusterProvenancePolicy, []v1alpha1.ProvenancePolicy, error) {
+	cluster, err := p.cluster.get(ctx, "")
 	if err != nil {
-		return nil, nil, reason.Wrap(reason.PolicyNotSynced, err, "the policies cannot be read: %v", err)
+		return nil, nil, unread("policies of the cluster", err)
 	}
-	return cluster.Items, own.Items, nil
+	own, err := p.own.get(ctx, namespace)
+	if err != nil {
+		return nil, nil, unread("policies of the namespace", err)
+	}
+	return cluster, own, nil
 }
 
 // set reads them, with the cluster's revocations.
-func (p *Policies) set(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []v1alpha1.ProvenancePolicy) (policy.Set, error) {
-	var revoked v1alpha1.RevocationList
-	if err := p.cache.List(context.Background(), &revoked, client.UnsafeDisableDeepCopy); err != nil {
-		return policy.Set{}, reason.Wrap(reason.PolicyNotSynced, err, "the revocations cannot be read: %v", err)
+func (p *Policies) set(ctx context.Context, namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []v1alpha1.ProvenancePolicy) (policy.Set, error) {
+	revoked, err := p.revoked.get(ctx, "")
+	if err != nil {
+		return policy.Set{}, unread("revocations", err)
 	}
 	set, err := policy.NewSet(namespace, cluster, own)
-	return set.Revoking(revoked.Items), err
+	return set.Revoking(revoked), err
+}
+
+// unread says why there are no policies to go by.
+func unread(what string, err error) error {
+	if reason.Of(err) == reason.PolicyInvalid {
+		return err
+	}
+	return reason.Wrap(reason.PolicyNotSynced, err, "the %s cannot be read", what)
 }

@@ -1,14 +1,19 @@
 package server
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -41,17 +46,10 @@ func TestPolicies(t *testing.T) {
 		own("strict", nothing), own("broken", invalid),
 		&v1alpha1.Revocation{ObjectMeta: metav1.ObjectMeta{Name: "stolen"}, Spec: v1alpha1.RevocationSpec{Reason: "stolen", Digests: []string{stolen}}},
 	).Build()
-	cold, warm := informer{}, informer{synced: true}
-	for _, c := range []struct{ cluster, own, revoked cache.Informer }{{cold, cold, cold}, {warm, cold, warm}, {cold, warm, warm}, {warm, warm, cold}} {
-		p := Policies{cache: api, cluster: c.cluster, own: c.own, revoked: c.revoked}
-		if _, err := p.For("team"); reason.Of(err) != reason.PolicyNotSynced || p.Ready(nil) == nil {
-			t.Fatalf("before they were listed: %v", err)
-		}
-	}
-	p := Policies{cache: api, cluster: warm, own: warm, revoked: warm}
+	p := NewPolicies(api, clock.RealClock{})
 	in := policy.External{URI: "s3://store/data/x"}
 	for namespace, want := range map[string]reason.Code{"team": "", "strict": reason.PolicyNarrowed, "broken": reason.PolicyInvalid} {
-		set, err := p.For(namespace)
+		set, err := p.For(t.Context(), namespace)
 		got := reason.Of(err)
 		if a := set.External(in); err == nil && !a.Allowed {
 			got = a.Refusal.Code
@@ -60,12 +58,115 @@ func TestPolicies(t *testing.T) {
 			t.Errorf("in namespace %s: %q, want %q", namespace, got, want)
 		}
 	}
-	if set, err := p.For("team"); err != nil || set.Revoked(nil, "", in.URI, stolen) == nil || set.Revoked(nil, "", in.URI, "") != nil {
+	if set, err := p.For(t.Context(), "team"); err != nil || set.Revoked(nil, "", in.URI, stolen) == nil || set.Revoked(nil, "", in.URI, "") != nil {
 		t.Errorf("revocations are not in the set: %v", err)
 	}
-	p.cache = reader{nil, errors.New("down")}
-	if _, err := p.For("team"); reason.Of(err) != reason.PolicyNotSynced {
-		t.Errorf("a cache that fails: %v", err)
+	for i := range maxOwnPolicies + 1 {
+		one := own("many", nothing)
+		one.Name = fmt.Sprint(i)
+		check(t, api.Create(t.Context(), one))
+	}
+	if _, err := p.For(t.Context(), "many"); reason.Of(err) != reason.PolicyInvalid {
+		t.Errorf("more policies than may be: %v", err)
+	}
+}
+
+// switched is an API server that can be switched off, and counts.
+type switched struct {
+	client.Reader
+	off   bool
+	reads int
+}
+
+func (s *switched) List(ctx context.Context, into client.ObjectList, o ...client.ListOption) error {
+	if s.reads++; s.off {
+		return errors.New("connection refused")
+	}
+	return s.Reader.List(ctx, into, o...)
+}
+
+// A Revocation counts within five seconds, though nothing is heard of it: its watch is
+// broken. Who cannot be asked for that long is no reason to go on without, and a short
+// break is no reason to refuse.
+func TestARevocationCountsThoughTheWatchIsBroken(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	store := fake.NewClientBuilder().WithScheme(scheme).Build()
+	api, now := &switched{Reader: store}, clocktesting.NewFakePassiveClock(time.Now())
+	p := NewPolicies(api, now)
+	revoked := func(when string) bool {
+		t.Helper()
+		set, err := p.For(t.Context(), "team")
+		if err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+		return set.Revoked(nil, "", "s3://store/data/x", stolen) != nil
+	}
+	if revoked("at first") || revoked("again") || api.reads != 3 {
+		t.Errorf("%d reads for two looks", api.reads)
+	}
+	revocation := &v1alpha1.Revocation{ObjectMeta: metav1.ObjectMeta{Name: "stolen"}, Spec: v1alpha1.RevocationSpec{Reason: "stolen", Digests: []string{stolen}}}
+	check(t, store.Create(t.Context(), revocation))
+	now.SetTime(now.Now().Add(recentEnough))
+	if !revoked("two seconds after it was made") {
+		t.Error("it does not count")
+	}
+	// One that is heard of counts at once.
+	check(t, store.Delete(t.Context(), revocation))
+	p.revoked.forget("")
+	if revoked("once it is heard that it is gone") {
+		t.Error("it still counts")
+	}
+
+	api.off = true
+	now.SetTime(now.Now().Add(recentEnough))
+	if revoked("at a short break") {
+		t.Error("it counts again")
+	}
+	now.SetTime(now.Now().Add(maxRecent))
+	_, err := p.For(t.Context(), "team")
+	if code := reason.Of(err); code != reason.PolicyNotSynced || !code.Retryable() {
+		t.Errorf("after a long break: %v", err)
+	}
+	api.off = false
+	if revoked("after the break") {
+		t.Error("it counts again")
+	}
+	api.off = true
+	p.revoked.forget("")
+	if _, err := p.For(t.Context(), "team"); reason.Of(err) != reason.PolicyNotSynced {
+		t.Errorf("what has changed and cannot be read: %v", err)
+	}
+}
+
+// What was being read when something changed is not remembered.
+func TestWhatChangesWhileItIsReadIsNotRemembered(t *testing.T) {
+	var r *recently[int]
+	reads := 0
+	r = readRecently(clock.RealClock{}, func(context.Context, string) ([]int, error) {
+		if reads++; reads == 1 {
+			r.forget("")
+		}
+		return []int{reads}, nil
+	})
+	for want := 1; want <= 3; want++ {
+		got, err := r.get(t.Context(), "")
+		check(t, err)
+		if got[0] != min(want, 2) {
+			t.Errorf("look %d gives what was read at %d", want, got[0])
+		}
+	}
+}
+
+func TestThePoliciesAreReadyOnceAllAreWatched(t *testing.T) {
+	cold, warm := informer{}, informer{synced: true}
+	for _, c := range []struct {
+		watched []cache.Informer
+		ready   bool
+	}{{nil, false}, {[]cache.Informer{warm, cold, warm}, false}, {[]cache.Informer{warm, warm, cold}, false}, {[]cache.Informer{warm, warm, warm}, true}} {
+		if err := (&Policies{watched: c.watched}).Ready(nil); (err == nil) != c.ready {
+			t.Errorf("%v: %v", c.watched, err)
+		}
 	}
 }
 

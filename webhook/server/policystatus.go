@@ -24,21 +24,21 @@ import (
 // reasonInForce is the reason of a Ready condition that is True.
 const reasonInForce = "InForce" // the policy counts
 
-// Report keeps the Ready condition of the policies that are watched. Every
-// replica does: they come to the same, and the first one's write is the last.
+// Report keeps the Ready condition of the policies, once they are watched. Every replica
+// does: they come to the same, and the first one's write is the last.
 func (p *Policies) Report(mgr manager.Manager, api client.StatusClient) error {
 	for name, of := range map[string]struct {
 		informer cache.Informer
 		make     func() client.Object
 	}{
-		"clusterprovenancepolicy": {p.cluster, func() client.Object { return &v1alpha1.ClusterProvenancePolicy{} }},
-		"provenancepolicy":        {p.own, func() client.Object { return &v1alpha1.ProvenancePolicy{} }},
+		"clusterprovenancepolicy": {p.watched[0], func() client.Object { return &v1alpha1.ClusterProvenancePolicy{} }},
+		"provenancepolicy":        {p.watched[1], func() client.Object { return &v1alpha1.ProvenancePolicy{} }},
 	} {
 		c, err := controller.New(name, mgr, controller.Options{
 			NeedLeaderElection: ptr.To(false),
 			// One process may be several replicas, as in tests.
 			SkipNameValidation: ptr.To(true),
-			Reconciler:         readiness{policies: p.cache, make: of.make, api: api},
+			Reconciler:         readiness{policies: mgr.GetAPIReader(), make: of.make, api: api},
 		})
 		if err == nil {
 			err = c.Watch(&source.Informer{Informer: of.informer, Handler: &handler.EnqueueRequestForObject{}})

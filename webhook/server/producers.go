@@ -9,114 +9,89 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/webhook/evidence"
+	"github.com/argoseal/argoseal/webhook/store"
 )
 
-// byLocation is the index of producers: workflow and location they write, where
-// an object and the prefix under its key are one. Of locations it has the hashes: keys
-// have a kilobyte, and each has up to 32 prefixes.
-const byLocation = "location"
-
-// anywhere stands in the index for every location, of a pod that cannot be
-// read.
+// anywhere stands among the keys of producers for every location, of a pod that cannot
+// be read.
 const anywhere = "*"
 
-// below stands in the index before a prefix, for every pod that writes below it.
+// below stands before a prefix, for every pod that writes below it.
 const below = "/"
 
-// Producers knows the pods of all workflows from a cache. Of each pod that keeps
-// what the gate needs, a few hundred bytes, instead of the pod: a cluster can
-// have tens of thousands of finished ones.
+// Producers knows the pods of all workflows from what is watched, as far as there is room
+// for them. Of each it keeps what the gate needs, a few hundred bytes: a cluster can have
+// tens of thousands of finished ones.
 type Producers struct {
-	pods indexed
+	pods *store.Store
 	// Live reads everything else.
 	Live
 }
 
 var _ evidence.Source = (*Producers)(nil)
 
-// indexed is what is read of a cache's informer. The cache itself gives out pods only,
-// and here are none.
-type indexed interface {
-	HasSynced() bool
-	GetIndexer() toolscache.Indexer
+// NewProducers keeps at most so many bytes of pods. It knows nothing until it watches.
+func NewProducers(live Live, most int, c clock.PassiveClock) *Producers {
+	return &Producers{pods: store.New("Pod", most, packProducer, c), Live: live}
 }
 
-// entry is what is kept of a pod.
-type entry struct {
-	metav1.ObjectMeta
-	tagged   bool
-	producer evidence.Producer
+// feed keeps it up to date: the pods of workflows.
+func (p *Producers) feed(api client.WithWatch) *store.Feed {
+	return &store.Feed{
+		Store: p.pods, API: api, Object: &corev1.Pod{}, NewList: func() client.ObjectList { return &corev1.PodList{} }, Selector: ofWorkflows(),
+	}
 }
 
-// NewProducers has the cache, which Caches was given, watch the pods.
-func NewProducers(ctx context.Context, c cache.Cache, live Live) (*Producers, error) {
-	informer, err := c.GetInformer(ctx, &corev1.Pod{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, fmt.Errorf("watch pods: %w", err)
+func ofWorkflows() labels.Selector {
+	exists, err := labels.NewRequirement(layout.LabelWorkflow, selection.Exists, nil)
+	if err != nil { // it is a constant
+		return labels.Nothing()
 	}
-	pods, ok := informer.(indexed)
-	if !ok {
-		return nil, fmt.Errorf("watch pods: a %T has no index", informer)
-	}
-	if err := informer.AddIndexers(toolscache.Indexers{byLocation: locations}); err != nil {
-		return nil, fmt.Errorf("watch pods: %w", err)
-	}
-	return &Producers{pods: pods, Live: live}, nil
+	return labels.NewSelector().Add(*exists)
 }
 
-// compact keeps of a pod what the gate needs.
-func compact(object any) (any, error) {
+// packProducer keeps of a pod what the gate needs. It is found by workflow and location it
+// writes, where an object and the prefix under its key are one.
+func packProducer(object client.Object) (store.Packed, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
-		return object, nil
+		return store.Packed{}, fmt.Errorf("watch of pods: unexpected %T", object)
 	}
-	p, tagged := evidence.NewProducer(pod)
-	return &entry{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-		},
-		tagged:   tagged,
-		producer: p,
-	}, nil
+	kept, p := packPod(pod)
+	text, err := pack(kept)
+	return store.Packed{Text: text, Keys: locations(p)}, err
 }
 
-func locations(object any) ([]string, error) {
-	e, ok := object.(*entry)
-	if !ok {
-		return nil, fmt.Errorf("index of producers: unexpected %T", object)
+func locations(p evidence.Producer) []uint64 {
+	if p.Pod == "" { // it has no tag
+		return nil
 	}
-	if !e.tagged {
-		return nil, nil
+	if p.Unreadable {
+		return []uint64{store.Key(p.Workflow, anywhere)}
 	}
-	if e.producer.Unreadable {
-		return []string{indexKey(e.Namespace, e.producer.Workflow, anywhere)}, nil
-	}
-	var keys []string
-	for _, o := range e.producer.Outputs {
-		keys = append(keys, indexKey(e.Namespace, e.producer.Workflow, artifact.LocationName(o.Prefix())))
+	var keys []uint64
+	for _, o := range p.Outputs {
+		keys = append(keys, store.Key(p.Workflow, artifact.LocationName(o.Prefix())))
 		for _, l := range o.Above() {
-			keys = append(keys, indexKey(e.Namespace, e.producer.Workflow, below+artifact.LocationName(l)))
+			keys = append(keys, store.Key(p.Workflow, below+artifact.LocationName(l)))
 		}
 	}
 	slices.Sort(keys)
-	return slices.Compact(keys), nil
-}
-
-// indexKey joins with a character that none of the parts can have.
-func indexKey(namespace, workflow, location string) string {
-	return namespace + "\n" + workflow + "\n" + location
+	return slices.Compact(keys)
 }
 
 // Ready is a readiness check: all pods have been seen once.
 func (p *Producers) Ready(*http.Request) error {
-	if !p.pods.HasSynced() {
+	if !p.pods.Synced() {
 		return errNotSynced
 	}
 	return nil
@@ -124,49 +99,44 @@ func (p *Producers) Ready(*http.Request) error {
 
 var errNotSynced = errors.New("the pods have not been listed yet")
 
-// Producers implements evidence.Source from the cache.
-func (p *Producers) Producers(_ context.Context, namespace, workflow string, in argo.Input) ([]evidence.Producer, error) {
-	if err := p.Ready(nil); err != nil {
-		return nil, err
-	}
+// Producers implements evidence.Source. If some pods of the namespace are left out, the API
+// server is asked for all of the workflow.
+func (p *Producers) Producers(ctx context.Context, namespace, workflow string, in argo.Input) ([]evidence.Producer, error) {
 	wanted := []string{anywhere, below + artifact.LocationName(in.Location().Prefix())}
 	for _, l := range append(in.Above(), in.Location()) {
 		wanted = append(wanted, artifact.LocationName(l.Prefix()))
 	}
 	slices.Sort(wanted)
 	var producers []evidence.Producer
-	seen := map[types.UID]bool{}
+	seen := map[string]bool{}
 	for _, l := range slices.Compact(wanted) {
-		objects, err := p.pods.GetIndexer().ByIndex(byLocation, indexKey(namespace, workflow, l))
-		if err != nil {
-			return nil, err
+		texts, all := p.pods.Find(namespace, store.Key(workflow, l))
+		if !all {
+			return p.all(ctx, namespace, workflow)
 		}
-		for _, o := range objects {
-			e, ok := o.(*entry)
-			if !ok {
-				return nil, fmt.Errorf("index of producers: unexpected %T", o)
+		for _, text := range texts {
+			kept, err := unpack[packedPod](text)
+			if err != nil {
+				return p.all(ctx, namespace, workflow)
 			}
-			if !seen[e.UID] {
-				seen[e.UID] = true
-				producers = append(producers, e.producer)
+			if one := kept.producer(namespace); !seen[one.UID] && one.Workflow == workflow {
+				seen[one.UID] = true
+				producers = append(producers, one)
 			}
 		}
 	}
 	return producers, nil
 }
 
-// at is what the cache has of a tagged pod, if it has it as it is.
-func (p *Producers) at(pod *metav1.PartialObjectMetadata) (evidence.Producer, bool, error) {
-	if err := p.Ready(nil); err != nil {
-		return evidence.Producer{}, false, err
+// at is what is kept of a tagged pod, if that is the pod as it is.
+func (p *Producers) at(pod *metav1.PartialObjectMetadata) (evidence.Producer, bool) {
+	text, found, _ := p.pods.Get(pod.Namespace, pod.Name)
+	if !found {
+		return evidence.Producer{}, false
 	}
-	o, found, err := p.pods.GetIndexer().GetByKey(pod.Namespace + "/" + pod.Name)
-	if !found || err != nil {
-		return evidence.Producer{}, false, err
+	kept, err := unpack[packedPod](text)
+	if err != nil || !kept.Tagged || kept.UID.String() != string(pod.UID) || pod.UID == "" || kept.Version != pod.ResourceVersion || pod.ResourceVersion == "" {
+		return evidence.Producer{}, false
 	}
-	e, ok := o.(*entry)
-	if !ok || !e.tagged || e.UID != pod.UID || pod.UID == "" || e.ResourceVersion != pod.ResourceVersion || pod.ResourceVersion == "" {
-		return evidence.Producer{}, false, nil
-	}
-	return e.producer, true, nil
+	return kept.producer(pod.Namespace), true
 }

@@ -6,29 +6,28 @@ import (
 	"fmt"
 	"net/http"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/memory"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/store"
 )
 
 // recentBundles bounds the bundles that are kept as they come, in bytes, until they
 // are verified: most are asked about within seconds.
-const recentBundles = 32 << 20
+const recentBundles = 16 << 20
 
-// Records knows Provenances and ArtifactSeals from a cache. Of a Provenance that keeps
-// what became of the pod and of its outputs, about a kilobyte, without bundle, envelope
-// and lists of files.
+// Records knows Provenances and ArtifactSeals from what is watched, as far as there is
+// room for them. Of a Provenance it keeps what became of the pod and of its outputs.
 type Records struct {
-	provenances, seals indexed
+	provenances, seals *store.Store
 	bundles            *memory.Memory[version, string]
+	// live reads what is not kept.
+	live Live
 }
 
 // version is one content of one object.
@@ -37,179 +36,113 @@ type version struct {
 	version string
 }
 
-// NewRecords knows nothing until it watches.
-func NewRecords() *Records {
-	return &Records{bundles: memory.New[version, string](recentBundles)}
+// NewRecords keeps at most so many bytes of each kind. It knows nothing until it watches.
+func NewRecords(live Live, provenances, seals int, c clock.PassiveClock) *Records {
+	r := &Records{bundles: memory.New[version, string](recentBundles), live: live}
+	r.provenances = store.New("Provenance", provenances, r.packProvenance, c)
+	r.seals = store.New("ArtifactSeal", seals, packArtifactSeal, c)
+	return r
 }
 
-// Watch has the cache, which Caches was given, watch the records. Their CRDs have to be
-// there.
-func (r *Records) Watch(ctx context.Context, c cache.Cache) (err error) {
-	if r.provenances, err = informerOf(ctx, c, &v1alpha1.Provenance{}, nil); err != nil {
-		return err
+// feeds keep it up to date.
+func (r *Records) feeds(api client.WithWatch) []*store.Feed {
+	return []*store.Feed{
+		{Store: r.provenances, API: api, Object: &v1alpha1.Provenance{}, NewList: func() client.ObjectList { return &v1alpha1.ProvenanceList{} }},
+		{Store: r.seals, API: api, Object: &v1alpha1.ArtifactSeal{}, NewList: func() client.ObjectList { return &v1alpha1.ArtifactSealList{} }},
 	}
-	r.seals, err = informerOf(ctx, c, &v1alpha1.ArtifactSeal{}, sealIndexers())
-	return err
 }
 
-func informerOf(ctx context.Context, c cache.Cache, object client.Object, indexers toolscache.Indexers) (indexed, error) {
-	informer, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, fmt.Errorf("watch %T: %w", object, err)
-	}
-	found, ok := informer.(indexed)
-	if !ok {
-		return nil, fmt.Errorf("watch %T: a %T has no index", object, informer)
-	}
-	for name := range found.GetIndexer().GetIndexers() {
-		delete(indexers, name) // this is a second try
-	}
-	if len(indexers) > 0 {
-		if err := informer.AddIndexers(indexers); err != nil {
-			return nil, fmt.Errorf("watch %T: %w", object, err)
-		}
-	}
-	return found, nil
-}
-
-// sealIndexers find ArtifactSeals by namespace and one of their labels; the labels are
-// the names of the indexes.
-func sealIndexers() toolscache.Indexers {
-	all := toolscache.Indexers{}
-	for _, label := range []string{layout.LabelWorkflow, v1alpha1.LabelLocation} {
-		all[label] = func(object any) ([]string, error) {
-			s, ok := object.(*v1alpha1.ArtifactSeal)
-			if !ok {
-				return nil, fmt.Errorf("index of seals: unexpected %T", object)
-			}
-			value, labelled := s.Labels[label]
-			if !labelled {
-				return nil, nil
-			}
-			return []string{s.Namespace + "\n" + value}, nil
-		}
-	}
-	return all
-}
-
-// abridge keeps of a Provenance what decisions need, and of its bundle that it came.
-func (r *Records) abridge(object any) (any, error) {
+// packProvenance keeps of a Provenance what decisions need, and of its bundle that it came.
+func (r *Records) packProvenance(object client.Object) (store.Packed, error) {
 	p, ok := object.(*v1alpha1.Provenance)
 	if !ok {
-		return object, nil
+		return store.Packed{}, fmt.Errorf("watch of Provenances: unexpected %T", object)
 	}
 	if p.Status.Bundle != "" {
 		r.bundles.Add(version{p.UID, p.ResourceVersion}, p.Status.Bundle, len(p.Status.Bundle))
 	}
-	bare(p)
-	p.Status.Bundle, p.Status.Envelope, p.Status.Claim = "", "", nil
-	for i := range p.Status.Outputs {
-		p.Status.Outputs[i].Files = ""
-	}
-	return p, nil
+	text, err := pack(packRecord(p))
+	return store.Packed{Text: text}, err
 }
 
-// bareSeal keeps of an ArtifactSeal what decisions need.
-func bareSeal(object any) (any, error) {
-	if s, ok := object.(*v1alpha1.ArtifactSeal); ok {
-		bare(s)
+// packArtifactSeal keeps of an ArtifactSeal what decisions need. It is found by the value
+// of its label, as the API server would.
+func packArtifactSeal(object client.Object) (store.Packed, error) {
+	s, ok := object.(*v1alpha1.ArtifactSeal)
+	if !ok {
+		return store.Packed{}, fmt.Errorf("watch of ArtifactSeals: unexpected %T", object)
 	}
-	return object, nil
-}
-
-func bare(o metav1.Object) {
-	o.SetManagedFields(nil)
-	o.SetAnnotations(nil)
-	o.SetOwnerReferences(nil)
+	text, err := pack(packSeal(s))
+	kept := store.Packed{Text: text}
+	if value, labelled := s.Labels[v1alpha1.LabelLocation]; labelled {
+		kept.Keys = []uint64{store.Key(value)}
+	}
+	return kept, err
 }
 
 var errRecordsNotSynced = errors.New("the records have not been listed yet")
 
 // Ready is a readiness check: all records have been seen once.
 func (r *Records) Ready(*http.Request) error {
-	if r.provenances == nil || r.seals == nil || !r.provenances.HasSynced() || !r.seals.HasSynced() {
+	if !r.provenances.Synced() || !r.seals.Synced() {
 		return errRecordsNotSynced
 	}
 	return nil
 }
 
-// Provenance implements evidence.Source from the cache. It is a copy.
-func (r *Records) Provenance(_ context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
-	known, err := cached[*v1alpha1.Provenance](r, r.provenances, namespace, name)
-	if known == nil || err != nil {
-		return nil, err
+// Provenance implements evidence.Source. What may only have been left out is asked of the
+// API server.
+func (r *Records) Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
+	text, found, all := r.provenances.Get(namespace, name)
+	if found {
+		if kept, err := unpack[packedRecord](text); err == nil {
+			p := kept.provenance(namespace, name)
+			p.Status.Bundle, _ = r.bundles.Get(version{p.UID, p.ResourceVersion})
+			return p, nil
+		}
+	} else if all {
+		return nil, nil
 	}
-	p := known.DeepCopy()
-	p.Status.Bundle, _ = r.bundles.Get(version{p.UID, p.ResourceVersion})
-	return p, nil
+	return r.live.Provenance(ctx, namespace, name)
 }
 
-// Seal implements evidence.Source from the cache. It is a copy.
-func (r *Records) Seal(_ context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error) {
-	known, err := cached[*v1alpha1.ArtifactSeal](r, r.seals, namespace, name)
-	if known == nil || err != nil {
-		return nil, err
+// Seal implements evidence.Source, as Provenance does.
+func (r *Records) Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error) {
+	text, found, all := r.seals.Get(namespace, name)
+	if found {
+		if kept, err := unpack[packedSeal](text); err == nil {
+			s := kept.seal(namespace)
+			return &s, nil
+		}
+	} else if all {
+		return nil, nil
 	}
-	return known.DeepCopy(), nil
+	return r.live.Seal(ctx, namespace, name)
 }
 
-// cached gets one object of a cache: the zero value if it is not there.
-func cached[T client.Object](r *Records, from indexed, namespace, name string) (T, error) {
-	var none T
-	if err := r.Ready(nil); err != nil {
-		return none, err
+// Seals implements evidence.Source. Those of a namespace of which some are left out are
+// asked of the API server; so are those of a workflow, which have no index: see
+// evaluation.askAll of the gate.
+func (r *Records) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+	if !of.Has(v1alpha1.LabelLocation) {
+		return r.live.Seals(ctx, namespace, of)
 	}
-	o, found, err := from.GetIndexer().GetByKey(namespace + "/" + name)
-	if !found || err != nil {
-		return none, err
+	texts, all := r.seals.Find(namespace, store.Key(of.Get(v1alpha1.LabelLocation)))
+	if !all {
+		return r.live.Seals(ctx, namespace, of)
 	}
-	known, ok := o.(T)
-	if !ok {
-		return none, fmt.Errorf("cache of records: unexpected %T", o)
-	}
-	return known, nil
-}
-
-// Seals implements evidence.Source from the cache. They are copies.
-func (r *Records) Seals(_ context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
-	if err := r.Ready(nil); err != nil {
-		return nil, err
-	}
-	index := layout.LabelWorkflow
-	if of.Has(v1alpha1.LabelLocation) {
-		index = v1alpha1.LabelLocation
-	}
-	objects, err := r.seals.GetIndexer().ByIndex(index, namespace+"\n"+of.Get(index))
-	if err != nil {
-		return nil, err
-	}
-	if len(objects) > maxSeals {
+	if len(texts) > maxSeals {
 		return nil, tooManySeals()
 	}
-	selected := of.AsSelectorPreValidated()
-	var seals []v1alpha1.ArtifactSeal
-	for _, o := range objects {
-		s, ok := o.(*v1alpha1.ArtifactSeal)
-		if !ok {
-			return nil, fmt.Errorf("index of seals: unexpected %T", o)
+	seals := make([]v1alpha1.ArtifactSeal, 0, len(texts))
+	for _, text := range texts {
+		kept, err := unpack[packedSeal](text)
+		if err != nil {
+			return r.live.Seals(ctx, namespace, of)
 		}
-		if selected.Matches(labels.Set(s.Labels)) {
-			seals = append(seals, *s.DeepCopy())
-		}
+		seals = append(seals, kept.seal(namespace))
 	}
 	return seals, nil
-}
-
-// count is how many seals of a workflow the cache has.
-func (r *Records) count(namespace, workflow string) int {
-	if r.Ready(nil) != nil {
-		return maxSeals
-	}
-	keys, err := r.seals.GetIndexer().IndexKeys(layout.LabelWorkflow, namespace+"\n"+workflow)
-	if err != nil {
-		return maxSeals
-	}
-	return len(keys)
 }
 
 func tooManySeals() error {

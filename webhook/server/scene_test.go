@@ -23,7 +23,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
@@ -54,8 +53,7 @@ type scene struct {
 	keys      tag.Keys
 	notary    *sealtest.Notary
 	gate      *gate.Gate
-	pods      cache.Indexer
-	records   *Records
+	watched   Watched
 	api       *fakeAPI
 	workflow  map[string]any
 	// forgets: no bundle is remembered from one admission to the next.
@@ -131,26 +129,23 @@ func newScene(t testing.TB, n int) *scene {
 	w.keys, err = tag.ParseKeys(tag.WithKey(nil, id, key))
 	check(t, err)
 	w.notary = sealtest.NewNotary(t)
-	w.pods = cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byLocation: locations})
-	w.furnish(t)
-	w.define(t, n)
-	w.crowd(t, 20)
-
 	server := httptest.NewServer(w.api)
 	t.Cleanup(server.Close)
 	config := &rest.Config{Host: server.URL, QPS: 1e6, Burst: 1e6}
 	live := Live{API: sceneClient(t, config), Pods: kubernetes.NewForConfigOrDie(config)}
-	w.records = NewRecords()
-	w.records.provenances = synced{indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, nil)}
-	w.records.seals = synced{indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, sealIndexers())}
-	watched := Watched{&Producers{pods: synced{indexer: w.pods}, Live: live}, w.records}
+	w.watched = NewWatched(live, Room{Pods: room, Provenances: room, ArtifactSeals: room}, clock.RealClock{})
+	allListed(t, w.watched.stores()...)
+	w.furnish(t)
+	w.define(t, n)
+	w.crowd(t, 20)
+
 	workflows := NewWorkflows(live, clock.RealClock{})
 	namespace := reader{namespaceObject(ns, "enforce"), nil}
 	w.gate = &gate.Gate{
 		Identity: argotest.Identity(), Cluster: "test",
 		Sidecar:     sidecar.Config{Image: "registry.test/argoseal-signer@sha256:" + strings.Repeat("a", 64)},
-		Quick:       watched,
-		Live:        Confirmed{live, watched},
+		Quick:       w.watched,
+		Live:        Confirmed{live, w.watched},
 		Definitions: workflows,
 		Recent:      workflows.Recent,
 		Policies:    noPolicies{},
@@ -162,7 +157,7 @@ func newScene(t testing.TB, n int) *scene {
 		Gate:       w.gate,
 		Trust:      func() (evidence.Trust, error) { return evidence.Trust{Keys: w.keys, Root: w.notary.Root}, nil },
 		Pod:        live.Pod,
-		Namespaces: Namespaces{Cached: namespace, Live: namespace},
+		Namespaces: NewNamespaces(namespace, namespace, clock.RealClock{}),
 		Events:     &record.FakeRecorder{}, Metrics: metricsFor(t), Log: logr.Discard(), MaxInFlight: 64,
 		SealLogs: true, InPlace: NewInPlace(32, 3, clock.RealClock{}),
 	}
@@ -300,9 +295,7 @@ func (w *scene) store(t testing.TB, pods []*corev1.Pod, cached bool) {
 		single.APIVersion, single.Kind = "v1", "Pod"
 		w.api.put(t, scenePods+"/"+pod.Name, single)
 		if cached {
-			e, err := compact(pod)
-			check(t, err)
-			check(t, w.pods.Add(e))
+			check(t, w.watched.Pods.pods.Add(pod))
 		}
 	}
 	w.api.put(t, scenePods, list)
@@ -343,9 +336,7 @@ func (w *scene) sealBefore(t testing.TB, cached bool) {
 		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: metav1.ConditionTrue, Reason: string(reason.Sealed)}}
 		w.api.put(t, sceneRecords+"/provenances/"+p.Name, p)
 		if cached {
-			abridged, err := w.records.abridge(p)
-			check(t, err)
-			check(t, w.records.provenances.GetIndexer().Add(abridged))
+			check(t, w.watched.Records.provenances.Add(p))
 		}
 		s := &v1alpha1.ArtifactSeal{
 			TypeMeta: metav1.TypeMeta{APIVersion: "argoseal.dev/v1alpha1", Kind: "ArtifactSeal"},
@@ -363,7 +354,7 @@ func (w *scene) sealBefore(t testing.TB, cached bool) {
 		w.api.put(t, sceneRecords+"/artifactseals/"+s.Name, s)
 		w.api.seals = append(w.api.seals, *s)
 		if cached {
-			check(t, w.records.seals.GetIndexer().Add(s))
+			check(t, w.watched.Records.seals.Add(s))
 		}
 	}
 	w.store(t, w.producers, cached)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,34 @@ const (
 	// drainTimeout bounds the wait for requests at work once no new ones come.
 	drainTimeout = longestTimeout
 )
+
+// maxConnections is how many a host may have. An API server has one for each request that
+// is at work, and some more for the next ones.
+const maxConnections = 1024
+
+// connections of each host.
+type connections struct {
+	mu sync.Mutex
+	of map[string]int
+}
+
+// changed closes a new connection of a host that has as many as it may have.
+func (c *connections) changed(conn net.Conn, state http.ConnState) {
+	host := hostOf(conn.RemoteAddr().String())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		if c.of[host]++; c.of[host] > maxConnections {
+			_ = conn.Close() // its handshake fails, and it is counted out
+		}
+	case http.StateClosed, http.StateHijacked:
+		if c.of[host]--; c.of[host] <= 0 {
+			delete(c.of, host)
+		}
+	case http.StateActive, http.StateIdle:
+	}
+}
 
 // HTTPS serves the handlers.
 type HTTPS struct {
@@ -83,8 +112,11 @@ func (s *HTTPS) serve(ctx context.Context, listener net.Listener) error {
 			// The API server speaks 1.3; 1.2 is for proxies in between.
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: s.GetCertificate,
-			NextProtos:     []string{"h2", "http/1.1"},
+			// What API servers speak to webhooks, so that several of us are asked. With
+			// HTTP/2 each connection could have 250 requests and a MiB of buffers.
+			NextProtos: []string{"http/1.1"},
 		},
+		ConnState: (&connections{of: map[string]int{}}).changed,
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ServeTLS(listener, "", "") }()

@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,9 +101,10 @@ func TestLargeRequestsAreCountedByTheirBytes(t *testing.T) {
 		enter <- struct{}{}
 		<-leave
 	}))
+	var hosts atomic.Int32
 	ask := func(size int64) int {
 		r := httptest.NewRequest(http.MethodPost, "/?timeout=400ms", http.NoBody)
-		r.ContentLength = size
+		r.ContentLength, r.RemoteAddr = size, fmt.Sprintf("192.0.2.%d:1", hosts.Add(1))
 		answer := httptest.NewRecorder()
 		h.ServeHTTP(answer, r)
 		return answer.Code

@@ -1,40 +1,27 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
-	corev1 "k8s.io/api/core/v1"
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/webhook/evidence"
+	"github.com/argoseal/argoseal/webhook/store"
 )
 
-// Caches says what is kept of what decisions look at, without what the gate does not
-// need: of pods those of workflows, and of records what is to be known of them.
-func Caches(records *Records) (map[client.Object]cache.ByObject, error) {
-	ofWorkflows, err := labels.NewRequirement(layout.LabelWorkflow, selection.Exists, nil)
-	if err != nil {
-		return nil, fmt.Errorf("selector of workflow pods: %w", err)
-	}
-	return map[client.Object]cache.ByObject{
-		&corev1.Pod{}:            {Label: labels.NewSelector().Add(*ofWorkflows), Transform: compact},
-		&v1alpha1.Provenance{}:   {Transform: records.abridge},
-		&v1alpha1.ArtifactSeal{}: {Transform: bareSeal},
-	}, nil
-}
-
-// Watched is evidence as caches have it, which may lag behind the API server: it
-// admits, and what it would refuse is asked of the API server itself.
+// Watched is evidence as it is watched, which may lag behind the API server: it admits,
+// and what it would refuse is asked of the API server itself.
 type Watched struct {
 	Pods    *Producers
 	Records *Records
@@ -43,7 +30,42 @@ type Watched struct {
 var (
 	_ evidence.Source   = Watched{}
 	_ evidence.Abridged = Watched{}
+	_ evidence.Aging    = Watched{}
 )
+
+// Room is how many bytes of each kind are kept.
+type Room struct{ Pods, Provenances, ArtifactSeals int }
+
+// DefaultRoom is for some 88,000 records, 64,000 seals, and 24,000 pods. What has no room
+// is asked of the API server.
+var DefaultRoom = Room{Pods: 32 << 20, Provenances: 32 << 20, ArtifactSeals: 32 << 20}
+
+// NewWatched knows nothing until its feeds have run.
+func NewWatched(live Live, room Room, c clock.PassiveClock) Watched {
+	return Watched{Pods: NewProducers(live, room.Pods, c), Records: NewRecords(live, room.Provenances, room.ArtifactSeals, c)}
+}
+
+// Feeds keep it up to date.
+func (w Watched) Feeds(api client.WithWatch) []*store.Feed {
+	return append(w.Records.feeds(api), w.Pods.feed(api))
+}
+
+func (w Watched) stores() []*store.Store {
+	return []*store.Store{w.Pods.pods, w.Records.provenances, w.Records.seals}
+}
+
+// Metrics are gauges of what is kept.
+func (w Watched) Metrics() (all []prometheus.Collector) {
+	for _, s := range w.stores() {
+		all = append(all, s.Metrics()...)
+	}
+	return all
+}
+
+// Stale says why it may be older than it should be; empty if it is not.
+func (w Watched) Stale() string {
+	return cmp.Or(w.Pods.pods.Stale(), w.Records.provenances.Stale(), w.Records.seals.Stale())
+}
 
 // Ready is a readiness check: all of it has been seen once.
 func (w Watched) Ready(r *http.Request) error {
@@ -91,7 +113,8 @@ var (
 const (
 	// maxUnknown is how many pods are read one by one that no cache has.
 	maxUnknown = 8
-	// maxListed is how many seals of a workflow are listed, by the number in the cache.
+	// maxListed is how many seals of a workflow are listed at most: of one with more, each
+	// that is needed is read by itself.
 	maxListed = 200
 	// maxLocations is how many locations are asked for in one list: some 40 bytes each
 	// of a URL.
@@ -113,13 +136,9 @@ func (c Confirmed) All(ctx context.Context, namespace, workflow string) ([]evide
 			return nil, err
 		}
 		for i := range page.Items {
-			known, ok, err := c.Watched.Pods.at(&page.Items[i])
-			switch {
-			case err != nil:
-				return nil, err
-			case ok:
+			if known, ok := c.Watched.Pods.at(&page.Items[i]); ok {
 				producers = append(producers, known)
-			default:
+			} else {
 				unknown = append(unknown, page.Items[i].Name)
 			}
 		}
@@ -143,14 +162,15 @@ func (c Confirmed) All(ctx context.Context, namespace, workflow string) ([]evide
 	return producers, nil
 }
 
-// SealsOf implements evidence.Batched.
+// SealsOf implements evidence.Batched. Where there are more than a page the rest is not
+// read.
 func (c Confirmed) SealsOf(ctx context.Context, namespace, workflow string) ([]v1alpha1.ArtifactSeal, bool, error) {
-	of := labels.Set{layout.LabelWorkflow: workflow}
-	if c.Watched.Records.count(namespace, workflow) > maxListed {
-		return nil, false, nil
+	var page v1alpha1.ArtifactSealList
+	err := c.API.List(ctx, &page, client.InNamespace(namespace), client.MatchingLabels{layout.LabelWorkflow: workflow}, client.Limit(maxListed))
+	if err != nil || page.Continue != "" {
+		return nil, false, err
 	}
-	found, err := c.Seals(ctx, namespace, of)
-	return found, err == nil, err
+	return page.Items, true, nil
 }
 
 // SealsAt implements evidence.Batched.

@@ -45,10 +45,10 @@ func TestWhatTheCachesLackTheAPIServerSays(t *testing.T) {
 func TestAPodOfTheCacheCountsAsItIs(t *testing.T) {
 	w := newScene(t, 1)
 	w.seal(t)
-	p := &Producers{pods: synced{indexer: w.pods}}
+	p := w.watched.Pods
 	is := metav1.PartialObjectMetadata{ObjectMeta: w.producers[0].ObjectMeta}
-	if _, ok, err := p.at(&is); !ok || err != nil {
-		t.Errorf("as it is: %t, %v", ok, err)
+	if _, ok := p.at(&is); !ok {
+		t.Error("as it is, it is not known")
 	}
 	for name, change := range map[string]func(*metav1.PartialObjectMetadata){
 		"another version": func(o *metav1.PartialObjectMetadata) { o.ResourceVersion = "6" },
@@ -58,13 +58,9 @@ func TestAPodOfTheCacheCountsAsItIs(t *testing.T) {
 	} {
 		o := is.DeepCopy()
 		change(o)
-		if known, ok, err := p.at(o); ok || err != nil || known.Pod != "" {
-			t.Errorf("%s: %+v, %v", name, known, err)
+		if known, ok := p.at(o); ok || known.Pod != "" {
+			t.Errorf("%s: %+v", name, known)
 		}
-	}
-	p.pods = synced{indexer: w.pods, cold: true}
-	if _, _, err := p.at(&is); err == nil {
-		t.Error("what is not listed yet is an answer")
 	}
 	var _ evidence.Batched = Confirmed{}
 }
