@@ -186,10 +186,8 @@ func watchRecords(mgr manager.Manager, live server.Live, registry prometheus.Reg
 			return quick, fmt.Errorf("watch: %w", err)
 		}
 	}
-	for _, m := range quick.Metrics() {
-		if err := registry.Register(m); err != nil {
-			return quick, fmt.Errorf("metrics: %w", err)
-		}
+	if err := registry.Register(quick.Metrics()); err != nil {
+		return quick, fmt.Errorf("metrics: %w", err)
 	}
 	return quick, nil
 }

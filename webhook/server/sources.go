@@ -55,12 +55,7 @@ func (w Watched) stores() []*store.Store {
 }
 
 // Metrics are gauges of what is kept.
-func (w Watched) Metrics() (all []prometheus.Collector) {
-	for _, s := range w.stores() {
-		all = append(all, s.Metrics()...)
-	}
-	return all
-}
+func (w Watched) Metrics() prometheus.Collector { return store.Metrics(w.stores()...) }
 
 // Stale says why it may be older than it should be; empty if it is not.
 func (w Watched) Stale() string {

@@ -1,6 +1,10 @@
 package store
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Size says how many objects are kept, how many there are that are not, and how many
 // bytes those that are take.
@@ -14,22 +18,41 @@ func (s *Store) Size() (kept, left, bytes int) {
 	return kept, left, s.bytes
 }
 
-// Metrics are gauges of what is kept, with the kind as their label.
-func (s *Store) Metrics() []prometheus.Collector {
-	gauge := func(name, help string, labels prometheus.Labels, value func() int) prometheus.Collector {
-		labels["kind"] = s.kind
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return float64(value()) })
+var (
+	objects = prometheus.NewDesc("argoseal_webhook_watched_objects",
+		"Watched objects: those that are kept in memory, and those that are left out and asked of the API server.", []string{"kind", "kept"}, nil)
+	bytes = prometheus.NewDesc("argoseal_webhook_watched_bytes",
+		"Memory that watched objects take.", []string{"kind"}, nil)
+	stale = prometheus.NewDesc("argoseal_webhook_watch_stale",
+		"1 if a watch is broken or being begun, so that the API server is asked instead.", []string{"kind"}, nil)
+)
+
+// Metrics are gauges of what some Stores keep.
+func Metrics(of ...*Store) prometheus.Collector { return collector(of) }
+
+type collector []*Store
+
+// Describe implements prometheus.Collector.
+func (collector) Describe(to chan<- *prometheus.Desc) {
+	to <- objects
+	to <- bytes
+	to <- stale
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value int, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
 	}
-	const objects, objectsHelp = "argoseal_webhook_watched_objects", "Watched objects, by kind: those that are kept in memory, and those that are left out and asked of the API server."
-	return []prometheus.Collector{
-		gauge(objects, objectsHelp, prometheus.Labels{"kept": "true"}, func() int { kept, _, _ := s.Size(); return kept }),
-		gauge(objects, objectsHelp, prometheus.Labels{"kept": "false"}, func() int { _, left, _ := s.Size(); return left }),
-		gauge("argoseal_webhook_watched_bytes", "Memory that watched objects take, by kind.", prometheus.Labels{}, func() int { _, _, bytes := s.Size(); return bytes }),
-		gauge("argoseal_webhook_watch_stale", "1 if a watch is broken or being begun, by kind, so that the API server is asked instead.", prometheus.Labels{}, func() int {
-			if s.Stale() != "" {
-				return 1
-			}
-			return 0
-		}),
+	for _, s := range c {
+		kept, left, size := s.Size()
+		gauge(objects, kept, s.kind, strconv.FormatBool(true))
+		gauge(objects, left, s.kind, strconv.FormatBool(false))
+		gauge(bytes, size, s.kind)
+		broken := 0
+		if s.Stale() != "" {
+			broken = 1
+		}
+		gauge(stale, broken, s.kind)
 	}
 }
