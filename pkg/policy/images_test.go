@@ -49,7 +49,7 @@ func imageAnswer(t *testing.T, set Set, reference string, seals ...ImageSeal) st
 // TestASealOfAnotherManifestIsNone: whatever of a seal is another than what the policy
 // trusts, the image is refused; the seal itself admits it.
 func TestASealOfAnotherManifestIsNone(t *testing.T) {
-	set, err := NewSet("team", clusterOf(t, `images: [{name: "registry.test/**", producers: [{output: manifest, namespaces: [lib], anyWorkflow: true}]}], require: {maxAge: 2h}`), nil)
+	set, err := NewSet("team", clusterOf(t, `{images: [{name: "registry.test/**", producers: [{output: manifest, namespaces: [lib], anyWorkflow: true}]}], require: {maxAge: 2h}}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
