@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/argoseal/argoseal/pkg/api/v1alpha1"
+import (
+	"slices"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+)
 
 // TrustedNamespaces are those, of these and any that policies name, whose seals may count
 // in other workflows. A policy that cannot be read is one for every namespace: it refuses
@@ -26,4 +30,19 @@ func TrustedNamespaces(policies []v1alpha1.ClusterProvenancePolicy, namespaces [
 		}
 	}
 	return trusted
+}
+
+// Manifest says whether policies may admit images by seals of that output, made in that
+// namespace. Where a policy takes those of the pod's own namespace, that is any.
+func Manifest(policies []v1alpha1.ClusterProvenancePolicy, namespace, output string) bool {
+	for _, p := range policies {
+		for _, rule := range p.Spec.Images {
+			for _, by := range rule.Producers {
+				if by.Output == output && (by.SameNamespace || slices.Contains(by.Namespaces, namespace)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }

@@ -43,6 +43,8 @@ type Seal struct {
 	// Place is PlaceOf its location.
 	Place string
 	Run   provenance.Run
+	// Manifest says that a policy may admit images by it, wherever they run.
+	Manifest bool
 }
 
 // PlaceOf names the place of a location. An object and what lies below its key are one:
@@ -71,7 +73,7 @@ const (
 	WhyOpen Why = "open"
 	// WhyPending: a seal that may be older is on its way.
 	WhyPending Why = "pending"
-	// WhyPolicy: a policy trusts its seals in other workflows.
+	// WhyPolicy: a policy trusts its seals in other workflows, or admits images by them.
 	WhyPolicy Why = "policy"
 	// WhyOrder: what it has overwritten would count again.
 	WhyOrder Why = "order"
@@ -180,6 +182,9 @@ func places(all []Workflow) taken {
 // count again, or its seal does count.
 func (t taken) holds(w Workflow, trusted bool) Why {
 	for _, s := range w.Seals {
+		if s.Manifest {
+			return WhyPolicy
+		}
 		here := false
 		for _, o := range t[s.Place] {
 			if o.workflow == w.UID {

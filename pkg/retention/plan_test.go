@@ -43,6 +43,7 @@ func TestWhatGoesAndWhatStays(t *testing.T) {
 		return w
 	}
 	open, present := func(w *Workflow) { w.Open = true }, func(w *Workflow) { w.Present = true }
+	manifest := func(w *Workflow) { w.Seals[0].Manifest = true }
 	for name, c := range map[string]struct {
 		limits    Limits
 		workflows []Workflow
@@ -57,6 +58,7 @@ func TestWhatGoesAndWhatStays(t *testing.T) {
 		"nothing goes that has just been":             {Limits{MaxAge: time.Minute, MaxWorkflows: 1}, []Workflow{workflow("a", "1", 1), workflow("a", "2", 0)}, nil, nil, []string{}, ""},
 		"a workflow that is there keeps its own":      {day, []Workflow{changed(workflow("a", "1", 99), present)}, nil, nil, []string{}, WhyPresent},
 		"a record that is not final keeps all":        {day, []Workflow{changed(workflow("a", "1", 99), open)}, nil, nil, []string{}, WhyOpen},
+		"one by whose seal images are admitted stays": {day, []Workflow{changed(workflow("a", "1", 99, "x"), manifest)}, nil, nil, []string{}, WhyPolicy},
 		"one that overwrote what stays, stays":        {day, []Workflow{changed(workflow("a", "1", 99, "x"), present), workflow("a", "2", 50, "x")}, nil, nil, []string{}, WhyOrder},
 		"in another namespace, too":                   {day, []Workflow{changed(workflow("b", "1", 99, "x"), present), workflow("a", "2", 50, "x")}, nil, nil, []string{}, WhyOrder},
 		"one that was overwritten goes":               {day, []Workflow{workflow("a", "1", 99, "x"), changed(workflow("a", "2", 50, "x"), present)}, nil, nil, []string{"1"}, WhyPresent},

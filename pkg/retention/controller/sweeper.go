@@ -136,7 +136,11 @@ type target struct {
 func (s *Sweeper) look(ctx context.Context) (map[string]*records, retention.Seen, error) {
 	seen := retention.Seen{Pending: map[string]time.Time{}, Now: s.Clock.Now()}
 	var err error
-	if seen.Trusted, err = s.trusted(ctx); err != nil {
+	var policies v1alpha1.ClusterProvenancePolicyList
+	if err := s.API.List(ctx, &policies); err != nil {
+		return nil, seen, fmt.Errorf("policies: %w", err)
+	}
+	if seen.Trusted, err = s.trusted(ctx, policies.Items); err != nil {
 		return nil, seen, err
 	}
 	present, err := s.workflows(ctx)
@@ -150,7 +154,7 @@ func (s *Sweeper) look(ctx context.Context) (map[string]*records, retention.Seen
 	if err := s.wholes(ctx, f); err != nil {
 		return nil, seen, err
 	}
-	if err := s.seals(ctx, f); err != nil {
+	if err := s.seals(ctx, f, policies.Items); err != nil {
 		return nil, seen, err
 	}
 	for uid, w := range f.workflows {
@@ -187,11 +191,7 @@ func (f *found) of(namespace string, ref v1alpha1.ObjectRef, at time.Time) (*ret
 }
 
 // trusted are the namespaces whose seals count in other workflows.
-func (s *Sweeper) trusted(ctx context.Context) (map[string]bool, error) {
-	var policies v1alpha1.ClusterProvenancePolicyList
-	if err := s.API.List(ctx, &policies); err != nil {
-		return nil, fmt.Errorf("policies: %w", err)
-	}
+func (s *Sweeper) trusted(ctx context.Context, policies []v1alpha1.ClusterProvenancePolicy) (map[string]bool, error) {
 	namespaces := &metav1.PartialObjectMetadataList{}
 	namespaces.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "NamespaceList"})
 	if err := s.Cache.List(ctx, namespaces); err != nil {
@@ -201,7 +201,7 @@ func (s *Sweeper) trusted(ctx context.Context) (map[string]bool, error) {
 	for i := range namespaces.Items {
 		names = append(names, namespaces.Items[i].Name)
 	}
-	return policy.TrustedNamespaces(policies.Items, names), nil
+	return policy.TrustedNamespaces(policies, names), nil
 }
 
 func (s *Sweeper) workflows(ctx context.Context) (map[types.UID]bool, error) {
@@ -254,7 +254,7 @@ func (s *Sweeper) wholes(ctx context.Context, f *found) error {
 	return nil
 }
 
-func (s *Sweeper) seals(ctx context.Context, f *found) error {
+func (s *Sweeper) seals(ctx context.Context, f *found, policies []v1alpha1.ClusterProvenancePolicy) error {
 	next := ""
 	for {
 		var page v1alpha1.ArtifactSealList
@@ -270,7 +270,10 @@ func (s *Sweeper) seals(ctx context.Context, f *found) error {
 			if w.Last.IsZero() { // an earlier release did not say, and its record is gone
 				w.Last = o.CreationTimestamp.Time
 			}
-			w.Seals = append(w.Seals, retention.Seal{Place: retention.PlaceOf(locationOf(o)), Run: provenance.RunOf(o.Spec.Producer)})
+			w.Seals = append(w.Seals, retention.Seal{
+				Place: retention.PlaceOf(locationOf(o)), Run: provenance.RunOf(o.Spec.Producer),
+				Manifest: policy.Manifest(policies, o.Namespace, o.Spec.Producer.Output),
+			})
 			r.seals = append(r.seals, target{o.Name, o.ResourceVersion, o.UID})
 		}
 		if next = page.Continue; next == "" {

@@ -101,7 +101,8 @@ func seal(workflow, pod, key string, hours int) *v1alpha1.ArtifactSeal {
 			Location: v1alpha1.Location{Store: "s3", Bucket: "b", Key: key, Kind: "object"},
 			Workflow: v1alpha1.ObjectRef{Name: "w-" + workflow, UID: types.UID(workflow)},
 			Producer: v1alpha1.Producer{
-				Pod: v1alpha1.ObjectRef{Name: pod, UID: types.UID(pod)}, PodCreatedAt: metav1.NewTime(made.Add(-time.Minute)), RecordedAt: made, FinishedAt: made,
+				Pod: v1alpha1.ObjectRef{Name: pod, UID: types.UID(pod)}, Output: "manifest",
+				PodCreatedAt: metav1.NewTime(made.Add(-time.Minute)), RecordedAt: made, FinishedAt: made,
 			},
 			Provenance: pod,
 		},
@@ -205,6 +206,10 @@ func TestAWorkflowStaysWhole(t *testing.T) {
 				Producers: []v1alpha1.TrustedProducer{{SameNamespace: true, AnyWorkflow: true}},
 			}}},
 		}}},
+		"a policy that admits images by it":                 {has: []client.Object{images(v1alpha1.ImageProducer{Output: "manifest", Namespaces: []string{"team"}})}},
+		"a policy that admits images by those of each":      {has: []client.Object{images(v1alpha1.ImageProducer{Output: "manifest", SameNamespace: true})}},
+		"a policy that admits images by another output":     {goes: true, has: []client.Object{images(v1alpha1.ImageProducer{Output: "index", Namespaces: []string{"team"}})}},
+		"a policy that admits images by those of elsewhere": {goes: true, has: []client.Object{images(v1alpha1.ImageProducer{Output: "manifest", Namespaces: []string{"ci"}})}},
 		"a policy for other namespaces": {goes: true, has: []client.Object{&v1alpha1.ClusterProvenancePolicy{
 			ObjectMeta: metav1.ObjectMeta{Name: "p"},
 			Spec: v1alpha1.ClusterProvenancePolicySpec{Namespaces: []string{"other-*"}, PolicyRules: v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{
@@ -228,6 +233,15 @@ func TestAWorkflowStaysWhole(t *testing.T) {
 			p.wants(want...)
 		})
 	}
+}
+
+// images is a policy that admits images by seals of a producer.
+func images(by v1alpha1.ImageProducer) *v1alpha1.ClusterProvenancePolicy {
+	p := &v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "images"}}
+	by.AnyWorkflow = true
+	p.Spec.Namespaces = []string{"shop"} // where the images run
+	p.Spec.Images = []v1alpha1.ImageRule{{Name: "**", Producers: []v1alpha1.ImageProducer{by}}}
+	return p
 }
 
 // stale is what informers knew before something came.
