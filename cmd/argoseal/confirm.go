@@ -67,7 +67,7 @@ func (o *confirmOptions) confirm(name string, value io.Reader) error {
 	if err != nil {
 		return err
 	}
-	result, err := o.inspect(bundle)
+	statement, err := o.inspect(bundle)
 	if err != nil {
 		return err
 	}
@@ -78,11 +78,11 @@ func (o *confirmOptions) confirm(name string, value io.Reader) error {
 	if len(claimed) > maxParameter {
 		return usage(fmt.Errorf("the value has more than %d bytes", maxParameter))
 	}
-	for _, p := range result.Statement.Definition.Parameters {
+	for _, p := range statement.Definition.Parameters {
 		if p.Name != name {
 			continue
 		}
-		same, err := p.Confirms(key, result.Statement.Step.Workflow.UID, string(claimed))
+		same, err := p.Confirms(key, statement.Step.Workflow.UID, string(claimed))
 		switch {
 		case err != nil:
 			return usage(fmt.Errorf("--parameter-key: %w", err))

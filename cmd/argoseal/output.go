@@ -21,7 +21,9 @@ type report struct {
 	Reason  reason.Code `json:"reason,omitempty"`
 	Message string      `json:"message,omitempty"`
 	// The rest is there if verified.
-	File    string         `json:"file,omitempty"`
+	File string `json:"file,omitempty"`
+	// Kind is what the statement is about: step, workflow, or summary.
+	Kind    string         `json:"kind,omitempty"`
 	Subject *reportSubject `json:"subject,omitempty"`
 	Level   string         `json:"level,omitempty"`
 	Log     *reportLog     `json:"log,omitempty"`
@@ -33,9 +35,9 @@ type report struct {
 type reportSubject struct {
 	Name       string `json:"name"`
 	SHA256     string `json:"sha256"`
-	Form       string `json:"form"`
+	Form       string `json:"form,omitempty"` // of a step's seal only, and so is the size
 	TreeSHA256 string `json:"treeSha256"`
-	Size       int64  `json:"size"`
+	Size       *int64 `json:"size,omitempty"`
 	Output     string `json:"output"`
 }
 
@@ -50,56 +52,95 @@ func writeJSON(w io.Writer, v *verified, failure error) error {
 	if failure != nil {
 		return encoder.Encode(report{Reason: reason.Of(failure), Message: failure.Error()})
 	}
-	return encoder.Encode(report{
+	r := report{
 		Verified: true,
 		File:     v.file,
+		Kind:     v.kind(),
 		Subject: &reportSubject{
-			Name: v.subject.URI, SHA256: string(v.subject.SHA256), Form: string(v.subject.Form), TreeSHA256: string(v.subject.Tree),
-			Size: v.subject.Size, Output: v.subject.Output,
+			Name: v.subject.URI, SHA256: string(v.subject.SHA256), Form: string(v.subject.Form), TreeSHA256: string(v.subject.Tree), Output: v.subject.Output,
 		},
-		Level:     string(v.result.Statement.Builder.Level),
-		Log:       &reportLog{URL: v.result.LogURL, Index: v.result.LogIndex},
-		KeyHint:   v.result.KeyHint,
-		Statement: v.result.Payload,
-	})
+		Level:     string(v.builder().Level),
+		Log:       &reportLog{URL: v.signed.LogURL, Index: v.signed.LogIndex},
+		KeyHint:   v.signed.KeyHint,
+		Statement: v.signed.Payload,
+	}
+	if v.whole == nil {
+		r.Subject.Size = &v.subject.Size
+	}
+	return encoder.Encode(r)
+}
+
+// kind is what the statement is about.
+func (v *verified) kind() string {
+	switch {
+	case v.whole == nil:
+		return "step"
+	case v.whole.summary != nil:
+		return "summary"
+	}
+	return "workflow"
+}
+
+func (v *verified) builder() provenance.Builder {
+	if v.whole != nil {
+		return v.whole.builder
+	}
+	return v.statement.Builder
+}
+
+// table writes rows of a name and a text.
+type table struct{ to *tabwriter.Writer }
+
+// row adds one. What goes wrong in writing it is kept until Flush.
+func (t table) row(name, format string, args ...any) {
+	_, _ = fmt.Fprintf(t.to, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
 }
 
 func writeText(w io.Writer, v *verified) error {
-	s := v.result.Statement
-	if _, err := fmt.Fprintf(w, "Verified: %s is what the step produced.\n\n", printable(v.file)); err != nil {
+	what := "what the step produced"
+	if v.whole != nil {
+		what = "what left the workflow"
+	}
+	if _, err := fmt.Fprintf(w, "Verified: %s is %s.\n\n", printable(v.file), what); err != nil {
 		return err
 	}
-	// What goes wrong in writing a row is kept until Flush.
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) {
-		_, _ = fmt.Fprintf(table, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t.row("Location", "%s", v.subject.URI)
+	t.row("Digest", "sha256:%s", v.subject.SHA256)
+	if v.whole != nil {
+		v.whole.rows(t, v.subject)
+	} else {
+		v.rows(t)
 	}
-	row("Location", "%s", v.subject.URI)
-	row("Digest", "sha256:%s", v.subject.SHA256)
-	row("Size", "%d bytes", v.subject.Size)
-	row("Output", "%s of template %s", v.subject.Output, s.Definition.Template)
-	row("Workflow", "%s/%s (%s)", s.Step.Namespace, s.Step.Workflow.Name, s.Step.Workflow.UID)
-	row("Step", "%s", s.Step.NodeName)
-	row("Pod", "%s (%s)", s.Step.Pod.Name, s.Step.Pod.UID)
-	row("Outcome", "%s", outcome(s.Outcome))
-	row("Finished", "%s", s.FinishedAt.UTC().Format(time.RFC3339))
+	t.row("Log", "%s, index %d", v.signed.LogURL, v.signed.LogIndex)
+	if v.signed.Proven.IsZero() {
+		t.row("Time", "none is proven: the log gives none")
+	} else {
+		t.row("Time", "proven to be there at %s", v.signed.Proven.UTC().Format(time.RFC3339))
+	}
+	if v.signed.Identity != "" {
+		t.row("Identity", "%s", v.signed.Identity)
+	} else {
+		t.row("Key", "%s", v.signed.KeyHint)
+	}
+	return t.to.Flush()
+}
+
+// rows are what a step's seal says.
+func (v *verified) rows(t table) {
+	s := v.statement
+	t.row("Size", "%d bytes", v.subject.Size)
+	t.row("Output", "%s of template %s", v.subject.Output, s.Definition.Template)
+	t.row("Workflow", "%s/%s (%s)", s.Step.Namespace, s.Step.Workflow.Name, s.Step.Workflow.UID)
+	t.row("Step", "%s", s.Step.NodeName)
+	t.row("Pod", "%s (%s)", s.Step.Pod.Name, s.Step.Pod.UID)
+	t.row("Outcome", "%s", outcome(s.Outcome))
+	t.row("Finished", "%s", s.FinishedAt.UTC().Format(time.RFC3339))
 	for _, input := range s.Inputs {
-		row("Input", "%s (%s)", input.URI, heldTo(input))
+		t.row("Input", "%s (%s)", input.URI, heldTo(input))
 	}
-	row("Builder", "%s", s.BuilderID())
-	row("Level", "%s, mode %s", s.Builder.Level, s.Mode)
-	row("Log", "%s, index %d", v.result.LogURL, v.result.LogIndex)
-	if v.result.Proven.IsZero() {
-		row("Time", "none is proven: the log gives none")
-	} else {
-		row("Time", "proven to be there at %s", v.result.Proven.UTC().Format(time.RFC3339))
-	}
-	if v.result.Identity != "" {
-		row("Identity", "%s", v.result.Identity)
-	} else {
-		row("Key", "%s", v.result.KeyHint)
-	}
-	return table.Flush()
+	t.row("Builder", "%s", s.BuilderID())
+	t.row("Level", "%s, mode %s", s.Builder.Level, s.Mode)
 }
 
 // heldTo says what an input was held to.

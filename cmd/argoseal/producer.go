@@ -68,59 +68,89 @@ func (p *producer) check() error {
 	return oneOf("mode", p.mode, string(v1alpha1.ModeEnforce), anything)
 }
 
+// maker is who made something, as far as its statement says.
+type maker struct {
+	namespace, workflow               string
+	workflowTemplate, clusterTemplate string
+	builder                           provenance.Builder
+	mode                              v1alpha1.Mode
+}
+
 // accepts says whether the statement is about a step that was asked for.
 func (p *producer) accepts(s *provenance.Statement) error {
-	if !p.any && p.namespace == "" {
-		return reason.New(reason.ProducerUnstated, "the seal is genuine, and nothing says who was to make it. If it was to be this one, add %s", suggest(s))
-	}
-	for _, c := range []struct{ what, want, is string }{
-		{"namespace", p.namespace, s.Step.Namespace},
-		{"Workflow", p.workflow, s.Step.Workflow.Name},
-		{"WorkflowTemplate", p.workflowTemplate, referred(s, false)},
-		{"ClusterWorkflowTemplate", p.clusterTemplate, referred(s, true)},
-	} {
-		if c.want != "" && c.want != c.is {
-			return reason.New(reason.ProducerMismatch, "its %s is %q, not %q", c.what, c.is, c.want)
-		}
+	m := maker{s.Step.Namespace, s.Step.Workflow.Name, referred(s.Definition.WorkflowTemplate, false), referred(s.Definition.WorkflowTemplate, true), s.Builder, s.Mode}
+	if err := p.who(m, suggest(m, len(s.Definition.Overrides) > 0)); err != nil {
+		return err
 	}
 	switch changed := s.Definition.Overrides; {
 	// As for policies: with overrides a template does anything.
 	case p.workflowTemplate+p.clusterTemplate != "" && p.overrides != anything && len(changed) > 0:
 		return reason.New(reason.ProducerMismatch, "its template did not run as it is: %.200q is changed, the first of %d. Ask for it with --overrides any, or for its Workflow by name", changed[0].Field, len(changed))
-	case p.builder != "" && p.builder != s.Builder.Cluster && p.builder != s.BuilderID():
-		return reason.New(reason.BuilderNotTrusted, "it was built by %s, not by %q", s.BuilderID(), p.builder)
 	case p.outcome != anything && p.outcome != string(s.Outcome.Result):
 		return reason.New(reason.ProducerFailed, "the step %s, asked for is one that %s", s.Outcome.Result, p.outcome)
-	case p.level == string(provenance.LevelIsolated) && s.Builder.Level != provenance.LevelIsolated:
-		return reason.New(reason.LevelTooLow, "its level is %s, not %s", s.Builder.Level, p.level)
-	case p.mode != anything && p.mode != string(s.Mode):
-		return reason.New(reason.ModeTooLow, "it was admitted in mode %s, in which nothing is refused", s.Mode)
-	case p.mode != anything && s.Verdict != "":
+	}
+	if err := p.how(m); err != nil {
+		return err
+	}
+	if p.mode != anything && s.Verdict != "" {
 		return reason.New(reason.ModeTooLow, "it ran although admission said %s", s.Verdict)
 	}
 	return nil
 }
 
+// who compares the names of who made it. suggested are the flags that would ask for it.
+func (p *producer) who(m maker, suggested string) error {
+	if !p.any && p.namespace == "" {
+		return reason.New(reason.ProducerUnstated, "the seal is genuine, and nothing says who was to make it. If it was to be this one, add %s", suggested)
+	}
+	for _, c := range []struct{ what, want, is string }{
+		{"namespace", p.namespace, m.namespace},
+		{"Workflow", p.workflow, m.workflow},
+		{"WorkflowTemplate", p.workflowTemplate, m.workflowTemplate},
+		{"ClusterWorkflowTemplate", p.clusterTemplate, m.clusterTemplate},
+	} {
+		if c.want != "" && c.want != c.is {
+			return reason.New(reason.ProducerMismatch, "its %s is %q, not %q", c.what, c.is, c.want)
+		}
+	}
+	if p.builder != "" && p.builder != m.builder.Cluster && p.builder != m.builder.ID() {
+		return reason.New(reason.BuilderNotTrusted, "it was built by %s, not by %q", m.builder.ID(), p.builder)
+	}
+	return nil
+}
+
+// how compares level and mode.
+func (p *producer) how(m maker) error {
+	switch {
+	case p.level == string(provenance.LevelIsolated) && m.builder.Level != provenance.LevelIsolated:
+		return reason.New(reason.LevelTooLow, "its level is %s, not %s", m.builder.Level, p.level)
+	case p.mode != anything && p.mode != string(m.mode):
+		return reason.New(reason.ModeTooLow, "it was admitted in mode %s, in which nothing is refused", m.mode)
+	}
+	return nil
+}
+
 // referred is the template that the Workflow refers to as a whole.
-func referred(s *provenance.Statement, clusterScope bool) string {
-	if t := s.Definition.WorkflowTemplate; t != nil && t.ClusterScope == clusterScope {
+func referred(t *provenance.WorkflowTemplate, clusterScope bool) string {
+	if t != nil && t.ClusterScope == clusterScope {
 		return t.Name
 	}
 	return ""
 }
 
-// suggest spells the flags that ask for the step of a statement.
-func suggest(s *provenance.Statement) string {
-	flags := "--namespace " + quoted(s.Step.Namespace)
-	switch t := s.Definition.WorkflowTemplate; {
-	case t == nil || len(s.Definition.Overrides) > 0:
-		flags += " --workflow " + quoted(s.Step.Workflow.Name)
-	case t.ClusterScope:
-		flags += " --cluster-workflow-template " + quoted(t.Name)
+// suggest spells the flags that ask for who made it: by its template, unless that was
+// changed.
+func suggest(m maker, changed bool) string {
+	flags := "--namespace " + quoted(m.namespace)
+	switch {
+	case changed || m.workflowTemplate+m.clusterTemplate == "":
+		flags += " --workflow " + quoted(m.workflow)
+	case m.clusterTemplate != "":
+		flags += " --cluster-workflow-template " + quoted(m.clusterTemplate)
 	default:
-		flags += " --workflow-template " + quoted(t.Name)
+		flags += " --workflow-template " + quoted(m.workflowTemplate)
 	}
-	return flags + " --builder " + quoted(s.Builder.Cluster)
+	return flags + " --builder " + quoted(m.builder.Cluster)
 }
 
 // quoted is a word for a shell. Kubernetes' names need no quotes; text of others

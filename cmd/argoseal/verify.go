@@ -50,6 +50,10 @@ const verifyExample = `  # what Argoseal trusts, once, from a cluster that you t
   # and did it put it at this place?
   argoseal verify model.tgz --bundle bundle.json --namespace ci --name s3://minio:9000/artifacts/model.tgz
 
+  # is it what left the whole workflow, by one statement about all its steps?
+  kubectl -n ci get workflowprovenance WORKFLOW_UID -o jsonpath='{.status.bundle}' > workflow.json
+  argoseal verify model.tgz --bundle workflow.json --namespace ci --workflow train-x7k2p
+
   # whoever produced it, and however that ended
   argoseal verify model.tgz --bundle bundle.json --any-producer --outcome any --mode any
 
@@ -101,6 +105,11 @@ Every step of every namespace with the label gets a seal. So say whose step it
 has to be: --namespace, and what narrows it. It has to have succeeded, in mode
 enforce, unless flags say otherwise.
 
+The seal is a step's, or that of a whole workflow: its provenance, or the summary
+of it (status.bundle and status.summary of a WorkflowProvenance). These speak of
+what left the workflow, and of steps that succeeded. They do not say whether a
+template ran as it is, a summary says no template: ask for the Workflow.
+
 FILE is the artifact as it lies in the store, - for standard input, its digest
 as sha256:HEX, or a folder with all that lies below a key, of a directory that
 was stored without an archive: these files and no other, no links, no empty
@@ -148,11 +157,13 @@ func (o *verifyOptions) run(cmd *cobra.Command, file string) error {
 	return writeText(cmd.OutOrStdout(), r)
 }
 
-// verified is a verified file.
+// verified is a verified file. Of statement and whole it has one.
 type verified struct {
-	file    string
-	subject provenance.Subject
-	result  *verify.Result
+	file      string
+	subject   provenance.Subject
+	statement *provenance.Statement
+	whole     *whole
+	signed    *verify.Signed
 }
 
 func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader) (*verified, error) {
@@ -166,7 +177,15 @@ func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader
 	if err != nil {
 		return nil, err
 	}
-	result, err := o.inspect(bundle)
+	v := &verified{file: file}
+	if v.signed, err = o.signed(bundle); err != nil {
+		return nil, err
+	}
+	if kind := provenance.KindOf(v.signed.Payload); kind == provenance.KindStep {
+		v.statement, err = stepOf(v.signed)
+	} else {
+		v.whole, err = wholeOf(v.signed, kind)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -174,18 +193,30 @@ func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader
 	if err != nil {
 		return nil, err
 	}
-	subject, err := o.match(result.Statement, c)
+	if v.whole != nil {
+		if v.subject, err = o.matchWhole(v.whole, c); err == nil {
+			err = o.producer.acceptsWhole(v.whole)
+		}
+	} else if v.subject, err = o.match(v.statement, c); err == nil {
+		err = o.producer.accepts(v.statement)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := o.producer.accepts(result.Statement); err != nil {
-		return nil, err
-	}
-	return &verified{file: file, subject: subject, result: result}, nil
+	return v, nil
 }
 
-// inspect verifies a bundle under what the flags say.
-func (o *verifyOptions) inspect(bundle []byte) (*verify.Result, error) {
+// inspect verifies the bundle of a step's seal under what the flags say.
+func (o *verifyOptions) inspect(bundle []byte) (*provenance.Statement, error) {
+	signed, err := o.signed(bundle)
+	if err != nil {
+		return nil, err
+	}
+	return stepOf(signed)
+}
+
+// signed verifies a bundle under what the flags say, whatever it states.
+func (o *verifyOptions) signed(bundle []byte) (*verify.Signed, error) {
 	root, err := o.root()
 	if err != nil {
 		return nil, err
@@ -196,7 +227,19 @@ func (o *verifyOptions) inspect(bundle []byte) (*verify.Result, error) {
 			return nil, usage(fmt.Errorf("--recorded: %w", err))
 		}
 	}
-	return root.InspectRecorded(bundle, recorded)
+	return root.PayloadRecorded(bundle, recorded)
+}
+
+// stepOf reads a statement about a step, which whoever signed may state.
+func stepOf(signed *verify.Signed) (*provenance.Statement, error) {
+	s, err := provenance.Parse(signed.Payload)
+	if err != nil {
+		return nil, err
+	}
+	if err := signed.MayState(s.BuilderID()); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (o *verifyOptions) root() (*verify.Root, error) {

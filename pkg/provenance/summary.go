@@ -128,10 +128,20 @@ func parseSummary(payload []byte) (f SummaryFacts, err error) {
 	return f, nil
 }
 
-// Check accepts what this release signs: a statement about a step or about a workflow,
-// or a summary, each as strictly as its own parser. It gives the statement if it is about
-// a step. Its errors have the codes of Parse.
-func Check(payload []byte) (*Statement, error) {
+// Kind is what a statement of ours is about.
+type Kind int
+
+const (
+	// KindStep is one step; also what cannot be told, which Parse refuses.
+	KindStep Kind = iota
+	// KindWorkflow is a whole workflow: see ParseWorkflow.
+	KindWorkflow
+	// KindSummary is the summary of one: see ParseSummary.
+	KindSummary
+)
+
+// KindOf says by which parser a payload is to be read. It says nothing else of it.
+func KindOf(payload []byte) Kind {
 	var w struct {
 		PredicateType string `json:"predicateType"`
 		Predicate     struct {
@@ -140,20 +150,37 @@ func Check(payload []byte) (*Statement, error) {
 			} `json:"buildDefinition"`
 		} `json:"predicate"`
 	}
-	if len(payload) == 0 || len(payload) > MaxPayload {
-		return nil, reason.New(reason.StatementInvalid, "statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
+	if len(payload) > MaxPayload {
+		return KindStep
 	}
 	// What cannot be read is none of the others, and Parse says what is wrong with it.
 	_ = json.Unmarshal(payload, &w)
 	switch {
 	case w.PredicateType == SummaryType:
+		return KindSummary
+	case w.Predicate.BuildDefinition.BuildType == WorkflowBuildType:
+		return KindWorkflow
+	}
+	return KindStep
+}
+
+// Check accepts what this release signs: a statement about a step or about a workflow,
+// or a summary, each as strictly as its own parser. It gives the statement if it is about
+// a step. Its errors have the codes of Parse.
+func Check(payload []byte) (*Statement, error) {
+	if len(payload) == 0 || len(payload) > MaxPayload {
+		return nil, reason.New(reason.StatementInvalid, "statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
+	}
+	switch KindOf(payload) {
+	case KindSummary:
 		_, err := ParseSummary(payload)
 		return nil, err
-	case w.Predicate.BuildDefinition.BuildType == WorkflowBuildType:
+	case KindWorkflow:
 		_, err := ParseWorkflow(payload)
 		return nil, err
+	default:
+		return Parse(payload)
 	}
-	return Parse(payload)
 }
 
 type wireSummary struct {
