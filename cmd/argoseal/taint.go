@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,15 +37,18 @@ const taintExample = `  # whom would it touch? nothing is changed
   argoseal taint 4b825dc642cb6eb9a060e54bf8d69288fbee4904 --reason "backdoor"
   argoseal taint workflow:0c1f0d4a-32f3-4f6e-9a44-3f1f6a2d6c11 --reason "its author left"
 
+  # whatever was sealed under a key (argoseal trust show lists them)
+  argoseal taint key:2Ug8SFl5hBqQ0mH2fF2nWb1m9mD3lJkYp7cQmWnUo9E= --reason "the node was taken over"
+
   # trust it again
   kubectl delete revocation NAME`
 
 func taintCommand() *cobra.Command {
 	o := &taintOptions{}
 	c := &cobra.Command{
-		Use:   "taint DIGEST|IMAGE@DIGEST|COMMIT|workflow:UID",
+		Use:   "taint DIGEST|IMAGE@DIGEST|COMMIT|workflow:UID|key:HINT",
 		Short: "Take back trust in something, and list everything that was made from it",
-		Long: `Take back trust in an artifact, an image, a commit or a workflow: make a Revocation,
+		Long: `Take back trust in an artifact, an image, a commit, a workflow or a key: make a Revocation,
 which the gate honours within seconds in every namespace. What the Revocation names is
 refused, and so is what was made from it directly. What was made from that in turn is
 listed, with how many steps lie between: taint those, too, where they are affected.
@@ -69,6 +73,7 @@ which the ClusterRole argoseal-operator has.`,
 var (
 	commitID    = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	workflowUID = regexp.MustCompile(`^workflow:([0-9A-Za-z-]{1,64})$`)
+	keyHint     = regexp.MustCompile(`^key:([A-Za-z0-9+/]{43}=)$`)
 )
 
 // tainted reads what is to be revoked.
@@ -76,7 +81,7 @@ func tainted(what string) (*v1alpha1.Revocation, error) {
 	r := &v1alpha1.Revocation{}
 	image, hex, named := strings.Cut(what, "sha256:")
 	digest, err := artifact.ParseDigest(hex)
-	uid := workflowUID.FindStringSubmatch(what)
+	uid, key := workflowUID.FindStringSubmatch(what), keyHint.FindStringSubmatch(what)
 	switch {
 	case named && err == nil && image == "":
 		r.Name, r.Spec.Digests = "artifact-"+hex[:16], []string{string(digest)}
@@ -86,8 +91,14 @@ func tainted(what string) (*v1alpha1.Revocation, error) {
 		r.Name, r.Spec.Commits = "commit-"+what[:16], []string{what}
 	case uid != nil:
 		r.Name, r.Spec.Workflows = "workflow-"+strings.ToLower(uid[1]), []string{uid[1]}
+	case key != nil:
+		sum, err := base64.StdEncoding.Strict().DecodeString(key[1]) // a hint is a digest
+		if err != nil {
+			return nil, usage(fmt.Errorf("%q is no hint of a key: %w", what, err))
+		}
+		r.Name, r.Spec.Keys = fmt.Sprintf("key-%x", sum[:8]), []string{key[1]}
 	default:
-		return nil, usage(fmt.Errorf("%q is none of sha256:HEX, IMAGE@sha256:HEX, a whole commit id, and workflow:UID", what))
+		return nil, usage(fmt.Errorf("%q is none of sha256:HEX, IMAGE@sha256:HEX, a whole commit id, workflow:UID, and key:HINT", what))
 	}
 	return r, nil
 }
@@ -178,7 +189,7 @@ func (o *taintOptions) links(cmd *cobra.Command, api client.Client, root *verify
 			return nil
 		}
 		s := result.Statement
-		named := policy.RevokedBy(r, s)
+		named := policy.RevokedBy(r, s, result.KeyHint)
 		for _, sub := range s.Subjects {
 			for _, d := range r.Spec.Digests {
 				if string(sub.SHA256) == d || string(sub.Tree) == d {

@@ -131,6 +131,8 @@ type ImageSeal struct {
 	Statement *provenance.Statement
 	Subject   provenance.Subject
 	LogURL    string
+	// KeyHint is that of the key that signed; empty for a certificate.
+	KeyHint string
 }
 
 // Image begins to decide on an image. What there is to decide without seals is decided.
@@ -296,7 +298,7 @@ func (k *ImageCase) sound(s ImageSeal) *reason.Error {
 			return no
 		}
 	}
-	return k.set.Revoked(s.Statement, s.Subject.URI, s.Subject.SHA256, s.Subject.Tree)
+	return k.set.Revoked(s.Statement, s.KeyHint, s.Subject.URI, s.Subject.SHA256, s.Subject.Tree)
 }
 
 // Refusal is what there is to say now that no more seals come: nil admits.

@@ -2,10 +2,12 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -18,9 +20,13 @@ func (s Set) Revoking(all []v1alpha1.Revocation) Set {
 
 // RevokedBy names what of a statement a revocation takes trust back from, or gives "".
 // That is its own outputs, and what it was made from directly; what was made from those
-// in turn is for the caller to follow.
-func RevokedBy(r *v1alpha1.Revocation, st *provenance.Statement) string {
+// in turn is for the caller to follow. key is the hint of the key that signed it; empty:
+// none did, but a certificate.
+func RevokedBy(r *v1alpha1.Revocation, st *provenance.Statement, key string) string {
 	spec := (*specification)(&r.Spec)
+	if key != "" && slices.Contains(spec.Keys, key) {
+		return "signing key " + key
+	}
 	if slices.Contains(spec.Workflows, st.Step.Workflow.UID) {
 		return "workflow " + st.Step.Workflow.UID
 	}
@@ -51,16 +57,48 @@ func (spec *specification) takes(uri string, digests ...artifact.Digest) string 
 }
 
 // Revoked refuses what a revocation speaks of: the artifact itself, wherever it comes
-// from, and, if there is one, the statement about it.
-func (s Set) Revoked(st *provenance.Statement, uri string, digests ...artifact.Digest) *reason.Error {
+// from, and, if there is one, the statement about it and the key that signed that.
+func (s Set) Revoked(st *provenance.Statement, key, uri string, digests ...artifact.Digest) *reason.Error {
 	for i := range s.revocations {
 		r := &s.revocations[i]
 		what := (*specification)(&r.Spec).takes(uri, digests...)
 		if what == "" && st != nil {
-			what = RevokedBy(r, st)
+			what = RevokedBy(r, st, key)
 		}
 		if what != "" {
-			return reason.New(reason.Revoked, "%s is revoked by Revocation %s: %s", what, r.Name, r.Spec.Reason)
+			return refusedBy(r, what)
+		}
+	}
+	return nil
+}
+
+func refusedBy(r *v1alpha1.Revocation, what string) *reason.Error {
+	return reason.New(reason.Revoked, "%s is revoked by Revocation %s: %s", what, r.Name, r.Spec.Reason)
+}
+
+// RevokesContent says whether a revocation speaks of any bytes: whether it is worth it to
+// look into a directory.
+func (s Set) RevokesContent() bool {
+	return slices.ContainsFunc(s.revocations, func(r v1alpha1.Revocation) bool { return len(r.Spec.Digests) > 0 })
+}
+
+// RevokedAmong refuses files of a directory of which a revocation speaks: by their bytes,
+// or by the tree digest that one has as an artifact of its own.
+func (s Set) RevokedAmong(files content.Files) *reason.Error {
+	by := map[artifact.Digest]*v1alpha1.Revocation{}
+	for i := range s.revocations {
+		for _, d := range s.revocations[i].Spec.Digests {
+			by[artifact.Digest(d)] = &s.revocations[i]
+		}
+	}
+	if len(by) == 0 {
+		return nil
+	}
+	for _, f := range files {
+		for _, d := range []artifact.Digest{f.SHA256, content.FileTree(f.SHA256)} {
+			if r := by[d]; r != nil {
+				return refusedBy(r, fmt.Sprintf("%.200q in it, artifact sha256:%s,", f.Path, d))
+			}
 		}
 	}
 	return nil

@@ -29,6 +29,8 @@ type Sealed struct {
 	Subject provenance.Subject
 	// LogURL is the base URL of the transparency log.
 	LogURL string
+	// KeyHint is that of the key that signed; empty for a certificate.
+	KeyHint string
 }
 
 // Verify follows a seal of a namespace to its Provenance, verifies the bundle there,
@@ -42,7 +44,7 @@ func (v *View) Verify(ctx context.Context, namespace string, seal *v1alpha1.Arti
 	if no != nil {
 		return Sealed{}, no
 	}
-	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL}, nil
+	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL, KeyHint: result.KeyHint}, nil
 }
 
 // noTampering are the reasons for which a bundle does not count without anybody having tampered with it.

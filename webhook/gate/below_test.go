@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -67,6 +68,60 @@ func TestAPartOfADirectoryIsPinnedByItself(t *testing.T) {
 		if err := v.Pins[0].Validate(); err != nil {
 			t.Errorf("%s: %v", part, err)
 		}
+	}
+}
+
+// TestRevokedInsideADirectory: who takes a directory whole takes its files; who takes a
+// part of it takes those of that part.
+func TestRevokedInsideADirectory(t *testing.T) {
+	whole := func(t *testing.T) *world {
+		t.Helper()
+		w := newWorld(t)
+		w.sealDirectoryAs(t, content.FormDirectory, parts.Tree())
+		w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Files = parts.String()
+		w.takeBy(content.ArchiveNone)
+		return w
+	}
+	unlisted := func(t *testing.T) *world {
+		t.Helper()
+		w := whole(t)
+		w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Files = ""
+		return w
+	}
+	mislisted := func(t *testing.T) *world {
+		t.Helper()
+		w := whole(t)
+		w.evidence.provenances[string(w.produce.UID)].Status.Outputs[0].Files = parts[:1].String()
+		return w
+	}
+	part := func(name string) func(*testing.T) *world {
+		return func(t *testing.T) *world { t.Helper(); return reading(t, content.FormDirectory, name) }
+	}
+	for name, c := range map[string]struct {
+		world  func(*testing.T) *world
+		digest artifact.Digest
+		want   reason.Code
+	}{
+		"a file of the whole":          {whole, tree, reason.Revoked},
+		"a file, by its tree digest":   {whole, content.FileTree(tree), reason.Revoked},
+		"the whole":                    {whole, parts.Tree(), reason.Revoked},
+		"something else":               {whole, content.FileTree(parts.Tree()), ""},
+		"a file of a part":             {part("sub"), tree, reason.Revoked},
+		"a part that is a file":        {part("sub/b"), tree, reason.Revoked},
+		"a file beside the part":       {part("a.json"), tree, ""},
+		"nobody lists the files":       {unlisted, tree, ""},
+		"the list is not of this seal": {mislisted, tree, reason.ProvenanceInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := c.world(t)
+			if v := w.evaluate(t); !v.Allowed && c.want != reason.ProvenanceInvalid {
+				t.Fatalf("before: %v", v.Refusal)
+			}
+			w.revocations = []v1alpha1.Revocation{{Spec: v1alpha1.RevocationSpec{Reason: "it was stolen", Digests: []string{string(c.digest)}}}}
+			if v := w.evaluate(t); v.Allowed != (c.want == "") || v.Refusal != nil && v.Refusal.Code != c.want {
+				t.Errorf("verdict is %v, want %q", v.Refusal, c.want)
+			}
+		})
 	}
 }
 

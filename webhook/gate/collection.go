@@ -285,6 +285,9 @@ func (e *evaluation) collectOne(ctx context.Context, c *collection, seal *v1alph
 	if within, over := partOf(c.in, at); over && within != "" {
 		return c.addPart(files, within, by)
 	}
+	if no := e.policies.RevokedAmong(files); no != nil {
+		return no
+	}
 	path := strings.TrimPrefix(at.Key, c.prefix.Key)
 	if dir := strings.TrimSuffix(path, "/"); dir != "" {
 		c.dirs = append(c.dirs, dir)

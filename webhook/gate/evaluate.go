@@ -177,7 +177,7 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 		found, refusal := e.input(ctx, in)
 		if refusal == nil {
 			// A part of a directory, and what comes from outside, have no statement that says so.
-			refusal = e.policies.Revoked(nil, found.pin.Location, found.pin.SHA256, found.pin.Tree)
+			refusal = e.policies.Revoked(nil, "", found.pin.Location, found.pin.SHA256, found.pin.Tree)
 		}
 		if refusal == nil {
 			found.pin.Optional = !found.pin.Absent && e.mayBeGone(in)
@@ -240,7 +240,26 @@ func (e *evaluation) vouch(ctx context.Context, c candidate) (vouched, *reason.E
 	if no != nil {
 		return vouched{}, no
 	}
+	if no := e.revokedInside(ctx, c, sealed); no != nil {
+		return vouched{}, no
+	}
 	return e.judge(c, sealed)
+}
+
+// revokedInside refuses a directory that is taken whole and has a file that is revoked. Of
+// one without a list of its files nothing is known: it can be revoked by its own digest.
+func (e *evaluation) revokedInside(ctx context.Context, c candidate, sealed evidence.Sealed) *reason.Error {
+	if c.part != "" || !sealed.Subject.Form.IsDirectory() || !e.policies.RevokesContent() {
+		return nil
+	}
+	files, no := e.view.Files(ctx, sealed)
+	switch {
+	case no != nil && no.Code == reason.FilesUnknown:
+		return nil
+	case no != nil:
+		return no
+	}
+	return e.policies.RevokedAmong(files)
 }
 
 // judge says whether one that verifies holds: decisions 4 to 6.
@@ -267,7 +286,7 @@ func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reaso
 	if !verdict.Allowed {
 		return vouched{}, verdict.Refusal
 	}
-	if no := e.policies.Revoked(sealed.Statement, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
+	if no := e.policies.Revoked(sealed.Statement, sealed.KeyHint, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
 		return vouched{}, no
 	}
 	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil && !c.originChecked {

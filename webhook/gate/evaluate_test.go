@@ -49,6 +49,7 @@ func TestRevokedEvidence(t *testing.T) {
 		"the artifact":       {Digests: []string{string(stored)}},
 		"what it unpacks to": {Digests: []string{string(tree)}},
 		"its workflow":       {Workflows: []string{w.step.WorkflowUID}},
+		"the key":            {Keys: []string{w.notary.Signer.Hint()}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec.Reason = "it was stolen"

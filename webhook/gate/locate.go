@@ -142,6 +142,10 @@ func (e *evaluation) part(ctx context.Context, in argo.Input, seal *v1alpha1.Art
 		err = errors.New("the directory has a file there, and the input's key ends in a slash")
 	}
 	if err == nil {
+		inside := slices.DeleteFunc(slices.Clone(files), func(f content.File) bool { return !strings.HasPrefix(f.Path, path+"/") })
+		if no := e.policies.RevokedAmong(inside); no != nil {
+			return accepted{}, no
+		}
 		return pinPart(in, dir, part, found)
 	}
 	no = reason.New(reason.NoProvenance, "pod %s sealed the directory it is to lie in: %v", found.Statement.Step.Pod.Name, err)

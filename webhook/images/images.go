@@ -167,7 +167,7 @@ func (d *decision) show(ctx context.Context, k *policy.ImageCase, namespace stri
 		k.Reject(reason.New(reason.ProvenanceInvalid, "Provenance %s of namespace %s carries a statement of namespace %s", s.Spec.Provenance, namespace, sealed.Statement.Step.Namespace))
 		return
 	}
-	k.Show(policy.ImageSeal{Statement: sealed.Statement, Subject: sealed.Subject, LogURL: sealed.LogURL})
+	k.Show(policy.ImageSeal{Statement: sealed.Statement, Subject: sealed.Subject, LogURL: sealed.LogURL, KeyHint: sealed.KeyHint})
 }
 
 // maxNamed bounds what of a reference a refusal quotes, in bytes.

@@ -60,7 +60,7 @@ func TestPolicies(t *testing.T) {
 			t.Errorf("in namespace %s: %q, want %q", namespace, got, want)
 		}
 	}
-	if set, err := p.For("team"); err != nil || set.Revoked(nil, in.URI, stolen) == nil || set.Revoked(nil, in.URI, "") != nil {
+	if set, err := p.For("team"); err != nil || set.Revoked(nil, "", in.URI, stolen) == nil || set.Revoked(nil, "", in.URI, "") != nil {
 		t.Errorf("revocations are not in the set: %v", err)
 	}
 	p.cache = reader{nil, errors.New("down")}

@@ -14,6 +14,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Images",type=string,priority=1,JSONPath=`.spec.images`
 // +kubebuilder:printcolumn:name="Commits",type=string,priority=1,JSONPath=`.spec.commits`
 // +kubebuilder:printcolumn:name="Workflows",type=string,priority=1,JSONPath=`.spec.workflows`
+// +kubebuilder:printcolumn:name="Keys",type=string,priority=1,JSONPath=`.spec.keys`
 type Revocation struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -23,7 +24,7 @@ type Revocation struct {
 
 // RevocationSpec says what is not trusted any more, and why.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.digests) || has(self.images) || has(self.commits) || has(self.workflows)",message="a revocation of nothing does nothing: give digests, images, commits or workflows"
+// +kubebuilder:validation:XValidation:rule="has(self.digests) || has(self.images) || has(self.commits) || has(self.workflows) || has(self.keys)",message="a revocation of nothing does nothing: give digests, images, commits, workflows or keys"
 type RevocationSpec struct {
 	// reason is shown to whoever is refused.
 	// +kubebuilder:validation:MinLength=1
@@ -55,6 +56,13 @@ type RevocationSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:Pattern=`^[0-9A-Za-z-]{1,64}$`
 	Workflows []string `json:"workflows,omitempty"`
+	// keys are signing keys, by the hint that a bundle has: what is sealed under one of
+	// these, whenever that was.
+	// +optional
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9+/]{43}=$`
+	Keys []string `json:"keys,omitempty"`
 }
 
 // RevocationList is a list of Revocation.
