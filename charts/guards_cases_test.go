@@ -196,8 +196,11 @@ var recordCases = map[string]attempt{
 	"the notary may create an ArtifactSeal": {
 		as: notary, verb: "create", on: seals, body: seal},
 	"the controller may create a WorkflowProvenance": {as: follower, verb: "create", on: workflowed, body: followed},
-	"a tenant may not":    {as: tenant, verb: "create", on: workflowed, body: followed, refused: reason.RecordGuarded},
-	"nor a cluster admin": {as: clusterAdmin, verb: "create", on: workflowed, body: followed, refused: reason.RecordGuarded},
+	"a tenant may not":                                    {as: tenant, verb: "create", on: workflowed, body: followed, refused: reason.RecordGuarded},
+	"nor a cluster admin":                                 {as: clusterAdmin, verb: "create", on: workflowed, body: followed, refused: reason.RecordGuarded},
+	"the notary may keep a checkpoint":                    {as: notary, verb: "create", on: tlogs, body: kept},
+	"a cluster admin may not keep another":                {as: clusterAdmin, verb: "create", on: tlogs, body: kept, refused: reason.RecordGuarded},
+	"nor may the controller":                              {as: unbound, verb: "create", on: tlogs, body: kept, refused: reason.RecordGuarded},
 	"what is the notary's, the controller may not create": {as: unbound, verb: "create", on: provenances, body: record("new"), refused: reason.RecordGuarded},
 	"an operator may delete":                              {as: operator, verb: "delete", on: provenances, name: "old"},
 	"a cluster admin may delete":                          {as: clusterAdmin, verb: "delete", on: provenances, name: "old"},
@@ -221,6 +224,7 @@ const (
 		"spec":{"pod":{"name":"p","uid":"u"},"workflow":{"name":"w","uid":"u"},"nodeID":"n"},"status":{"bundle":"{}"}}`
 	followed = `{"apiVersion":"argoseal.dev/v1alpha1","kind":"WorkflowProvenance","metadata":{"name":"followed","namespace":"NS"},
 		"spec":{"workflow":{"name":"w","uid":"u"}}}`
+	kept = `{"apiVersion":"argoseal.dev/v1alpha1","kind":"TransparencyLog","metadata":{"name":"guards"},"spec":{"url":"http://log"}}`
 	seal = `{"apiVersion":"argoseal.dev/v1alpha1","kind":"ArtifactSeal","metadata":{"name":"s","namespace":"NS"},
 		"spec":{"location":{"store":"s","bucket":"b","key":"k","kind":"object"},"workflow":{"name":"w","uid":"u"},
 		"sha256":"0000000000000000000000000000000000000000000000000000000000000000","size":1,"provenance":"old",

@@ -85,6 +85,7 @@ var (
 	workflows   = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}
 	seals       = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "artifactseals"}
 	workflowed  = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "workflowprovenances"}
+	tlogs       = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "transparencylogs"}
 	rbac        = schema.GroupVersion{Group: "rbac.authorization.k8s.io", Version: "v1"}
 )
 
@@ -201,7 +202,7 @@ func (c *cluster) try(a attempt, ns string, dry bool) error {
 	if a.in != "" {
 		ns = a.in
 	}
-	if a.on != namespaces && a.on != mutating && a.on != validating {
+	if a.on != namespaces && a.on != mutating && a.on != validating && a.on != tlogs {
 		client = c.as(a.as).Resource(a.on).Namespace(ns)
 	}
 	var dryRun, sub []string

@@ -56,6 +56,8 @@ var mayImport = map[string][]string{
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
+	"pkg/tlog":            {"pkg/reason"},
+	"pkg/notary/logwatch": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/seal", "pkg/text", "pkg/tlog"},
 	"pkg/notary/workflow": {
 		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/artifact", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
 	},
@@ -104,12 +106,12 @@ var mayImport = map[string][]string{
 	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/trace", "pkg/trust", "pkg/verify"},
+	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/verify"},
 	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/monitor/controller", "pkg/reason", "pkg/retention", "pkg/retention/controller"},
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/trusted", "pkg/notary/workflow", "pkg/provenance",
-		"pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/trust", "pkg/verify",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/logwatch", "pkg/notary/trusted", "pkg/notary/workflow",
+		"pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tlog", "pkg/trust", "pkg/verify",
 	},
 	"cmd/argoseal-webhook": {
 		"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate",
@@ -130,6 +132,7 @@ var mayImport = map[string][]string{
 	"pkg/epoch/epochtest":  {"pkg/epoch"},
 	"pkg/seal/sealtest":    {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/verify"},
 	"pkg/tag/tagtest":      {"pkg/tag"},
+	"pkg/tlog/tlogtest":    {"pkg/seal", "pkg/tlog"},
 
 	// The development cluster, which is a product of its own, and what runs on it.
 	"e2e/cluster/gobuild": {},

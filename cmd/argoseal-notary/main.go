@@ -39,7 +39,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), logKeyCommand())
+	root.AddCommand(runCommand(), logKeyCommand(), logTilesCommand())
 	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, oneLine(err))
 		os.Exit(reason.Of(err).ExitCode())

@@ -57,6 +57,7 @@ type options struct {
 	metricsAddress string
 	healthAddress  string
 	rekorVersion   int
+	tilesURL       string
 	signingKey     string
 	rotateAfter    time.Duration
 	claimDuration  time.Duration
@@ -94,6 +95,7 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	f.StringArrayVar(&o.additions, "executor-addition", nil, "variable:NAME=VALUE, variable:NAME or mount:VOLUME:PATH[:ro] that webhooks of yours add to Argo's containers and to ours; repeatable")
 	f.StringArrayVar(&o.quoted, "quoted-parameter", nil, "name of workflow parameters that statements quote, with wildcards (path.Match); all others they show as HMACs; repeatable")
 	f.BoolVar(&o.attest, "attest-workflows", false, "state what left each whole workflow, once argoseal-controller says that it has ended")
+	f.StringVar(&o.tilesURL, "rekor-tiles-url", "", "base URL below which that log publishes its checkpoint (/api/v2/checkpoint) and tiles: each checkpoint has to extend the one before; empty: nobody looks")
 	f.StringVar(&o.signingKey, "signing-key", "", "URI of the signing key in a key service, NAME://..., for a program sigstore-kms-NAME on the path; empty: the Secret argoseal-signing-key")
 	f.DurationVar(&o.rotateAfter, "rotate-signing-key-after", 0, "age at which the key in the Secret is replaced, 24h at least; 0: only where argoseal trust rotate asks")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
@@ -127,6 +129,9 @@ func (o options) check() error {
 	}
 	if o.rekorVersion != 1 && o.rekorVersion != 2 {
 		return usage("--rekor-version is 1 or 2")
+	}
+	if o.tilesURL != "" && o.rekorVersion != 2 {
+		return usage("--rekor-tiles-url is for a Rekor v2: a Rekor v1 has no tiles")
 	}
 	if err := (&keyring.Rotation{After: o.rotateAfter}).Check(); err != nil {
 		return usage("--rotate-signing-key-after: %v", err)
@@ -187,8 +192,15 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	recorder := seal.NewRecorder(log, clock.RealClock{})
 	var p prepared
+	watch, err := watchLog(mgr, api, o, func() *trust.Store { return p.trust })
+	if err != nil {
+		return err
+	}
+	if watch != nil {
+		log = watch.Guard(log)
+	}
+	recorder := seal.NewRecorder(log, clock.RealClock{})
 	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
 		p, err = prepare(ctx, api, o, said, recorder)
 		return err

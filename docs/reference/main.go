@@ -55,12 +55,13 @@ func names(page *bytes.Buffer) {
 | artifactseals.%[6]s | | one a location and workflow: digest, producer, and where the seal is |
 | workflowprovenances.%[6]s | | one a workflow: what became of everything that it makes; conditions %[7]s and %[10]s |
 | clusterprovenancepolicies.%[6]s | | what is admitted beyond the built-in policy, and what more is asked: [policy.md](policy.md) |
-| revocations.%[6]s | | takes back trust in artifacts, images, commits or workflows, and in what was made from them |
+| transparencylogs.%[6]s | | the last checkpoint of the log, which the next one has to extend: [log.md](log.md); condition %[12]s |
+| revocations.%[6]s | | takes back trust in artifacts, images, commits, workflows or keys, and in what was made from them |
 | provenancepolicies.%[6]s | | narrows that for its namespace |
 | secretaccesses.%[6]s | | who may read a Secret, and whose pods may take it: [secrets.md](secrets.md#access); condition %[9]s |
 `, "`"+v1alpha1.LabelMode+"`", "`"+string(v1alpha1.ModeEnforce)+"`", "`"+string(v1alpha1.ModeWarn)+"`",
 		"`"+string(v1alpha1.ModeAudit)+"`", "`"+v1alpha1.AnnotationTag+"`", v1alpha1.Group, "`"+v1alpha1.ConditionSealed+"`", "`"+v1alpha1.LabelLocation+"`",
-		"`"+v1alpha1.ConditionReady+"`", "`"+v1alpha1.ConditionNodesRead+"`", "`"+v1alpha1.LabelSHA256+"`")
+		"`"+v1alpha1.ConditionReady+"`", "`"+v1alpha1.ConditionNodesRead+"`", "`"+v1alpha1.LabelSHA256+"`", "`"+v1alpha1.ConditionConsistent+"`")
 }
 
 func reasons(page *bytes.Buffer) {
@@ -97,8 +98,8 @@ func flags(ctx context.Context, page *bytes.Buffer) (err error) {
 	}
 	fmt.Fprint(page, "\n## Commands\n")
 	for _, command := range [][]string{
-		{"argoseal", "verify"}, {"argoseal", "trace"}, {"argoseal", "taint"}, {"argoseal", "confirm-parameter"}, {"argoseal", "export"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"},
-		{"argoseal", "trust", "rotate"}, {"argoseal", "trust", "show"}, {"argoseal", "trust", "export"}, {"argoseal", "trust", "add"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-controller", "run"},
+		{"argoseal", "verify"}, {"argoseal", "trace"}, {"argoseal", "taint"}, {"argoseal", "confirm-parameter"}, {"argoseal", "export"}, {"argoseal", "log", "audit"}, {"argoseal", "log", "copy"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"},
+		{"argoseal", "trust", "rotate"}, {"argoseal", "trust", "show"}, {"argoseal", "trust", "export"}, {"argoseal", "trust", "add"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-notary", "log-tiles"}, {"argoseal-controller", "run"},
 		{"argoseal-signer", "sign"}, {"argoseal-signer", "verify"},
 		{"argoseal-sentinel", "controller"}, {"argoseal-sentinel", "agent"}, {"argoseal-sentinel", "restore"}, {"argoseal-sentinel", "access"},
 	} {

@@ -113,6 +113,9 @@ const (
 	PodGone               Code = "PodGone"
 	KeyMismatch           Code = "KeyMismatch"
 	LogMismatch           Code = "LogMismatch"
+	LogForked             Code = "LogForked"
+	LogRolledBack         Code = "LogRolledBack"
+	LogUnchecked          Code = "LogUnchecked"
 	ArgoChanged           Code = "ArgoChanged"
 )
 
@@ -157,6 +160,7 @@ const (
 	SignerExpired     Code = "SignerExpired"
 	SignerCompromised Code = "SignerCompromised"
 	LogExpired        Code = "LogExpired"
+	LogCopyInvalid    Code = "LogCopyInvalid"
 	DigestMismatch    Code = "DigestMismatch"
 	ValueMismatch     Code = "ValueMismatch"
 	UsageInvalid      Code = "UsageInvalid"
@@ -257,10 +261,13 @@ var rows = []entry{
 	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},
 	{code: KeyMismatch, meaning: "A private key and what was published for it do not belong together.", remedy: "Restore the Secret or the ConfigMap from a backup; or, to start anew, delete both: seals made before will no longer verify"},
 	{code: LogMismatch, meaning: "What the log that the notary writes to answers cannot verify under the trusted root, so nothing is sent to it.", remedy: "Give the notary the log's URL as the trusted root has it, or put the trusted_root.json of that log into ConfigMap argoseal-trusted-root"},
+	{code: LogForked, meaning: "The transparency log has signed two checkpoints that contradict each other: its history is not the one that it had. The notary adds nothing to it.", remedy: "Keep what the TransparencyLog has (both checkpoints prove it), restore the log's volume as it was, or give the log a new key: docs/log.md", exit: 24},
+	{code: LogRolledBack, meaning: "The transparency log has fewer entries than a checkpoint that it has signed: it began again under the same key, with an empty volume or an older one. The notary adds nothing to it.", remedy: "Restore the log's volume as it was, or give the log a new key: docs/log.md", exit: 25},
+	{code: LogUnchecked, meaning: "It could not be checked whether the transparency log still has what it had: its checkpoint or its tiles cannot be read, or do not fit together. The notary waits before it adds to a log of which it has known nothing for five minutes, or since it started.", remedy: "It is retried; if it lasts, look at the log and at what serves its tiles, and at the notary's log", retryable: true},
 	{code: ArgoChanged, meaning: "Argo's controllers, their executor images or the variables of these have changed in a namespace of argo.namespaces. What ran before is trusted for ten minutes yet.", remedy: "Nothing, if somebody upgraded or configured Argo; else find who writes Deployments or ConfigMaps there"},
 
 	{code: StatusGuarded, meaning: "Somebody other than the pod's node tried to change what the node reports about it.", remedy: "Leave pods/status to the kubelet in labelled namespaces; a virtual kubelet of another name needs the verb argoseal-report on its node"},
-	{code: RecordGuarded, meaning: "Somebody else than Argoseal tried to write or delete one of its records: a Provenance, an ArtifactSeal or a WorkflowProvenance.", remedy: "Leave them to it; deleting needs the verb manage on provenances.argoseal.dev"},
+	{code: RecordGuarded, meaning: "Somebody else than Argoseal tried to write or delete one of its records: a Provenance, an ArtifactSeal, a WorkflowProvenance or a TransparencyLog.", remedy: "Leave them to it; deleting needs the verb manage on provenances.argoseal.dev"},
 	{code: TagGuarded, meaning: "What identifies a pod of a labelled namespace may not change after its creation.", remedy: "Submit the step again through Argo"},
 	{code: ModeGuarded, meaning: "The namespace's mode may not be lowered or removed by this user.", remedy: "Ask somebody with the verb argoseal-mode on namespaces"},
 	{code: ModeUnknown, meaning: "The label argoseal.dev/mode was given a value that is no mode.", remedy: "Use enforce, warn or audit"},
@@ -287,6 +294,7 @@ var rows = []entry{
 	{code: SignerExpired, meaning: "The seal was signed, as far as anybody knows, when its key did not count, or nothing says when it was signed and its key counts no more.", remedy: "Run the producing step again; offline, give --recorded, the creation time of the seal's Provenance", exit: 21},
 	{code: SignerCompromised, meaning: "The seal's key is in other hands, and neither a timestamp authority nor the promise of a Rekor v1 proves the seal to be older than that. Rekor v2 proves no time.", remedy: "Run the producing step again", exit: 22},
 	{code: LogExpired, meaning: "The log's key did not count when the seal was made, as far as anybody knows.", remedy: "Run the producing step again; check the log's validFor in the trusted root", exit: 23},
+	{code: LogCopyInvalid, meaning: "The copy of a transparency log does not add up to its checkpoint: an entry or a tile is missing, or another.", remedy: "Copy it again while the log stands still; if it stays so, treat the log as altered: docs/log.md", exit: 26},
 	{code: DigestMismatch, meaning: "The file is not the one the statement speaks of.", remedy: "Treat the file as altered", exit: 7},
 	{code: ValueMismatch, meaning: "The statement's parameter has not this value, or it has no such parameter.", remedy: "Give the value byte for byte, without a line end, and the key of the notary that made the statement", exit: 15},
 	{code: UsageInvalid, meaning: "The command was not given what it needs.", remedy: "See --help", exit: 2},

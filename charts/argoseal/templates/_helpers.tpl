@@ -81,6 +81,15 @@ http://{{ include "argoseal.rekorHost" . }}
 {{- end -}}
 {{- end }}
 
+{{/* Where the log's checkpoint and tiles are read; empty: nobody says. */}}
+{{- define "argoseal.tilesURL" -}}
+{{- if .Values.rekor.enabled -}}
+http://{{ include "argoseal.rekorHost" . }}:8080
+{{- else -}}
+{{ .Values.rekor.tilesURL }}
+{{- end -}}
+{{- end }}
+
 {{/* Where pods of a component go, and how they are spread. Call with (list $ "component"). */}}
 {{- define "argoseal.scheduling" -}}
 {{- $values := index (index . 0).Values (index . 1) -}}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/tlog"
+	"github.com/argoseal/argoseal/pkg/tlog/tlogtest"
+)
+
+// entryOf is a bundle that says which entry it is in the log of a key.
+func entryOf(t *testing.T, k tlogtest.Key, index int64, body string) []byte {
+	t.Helper()
+	id := make([]byte, 0, 32)
+	for i := 0; i < len(k.Log(t).ID); i += 2 {
+		var b byte
+		for _, c := range k.Log(t).ID[i : i+2] {
+			b = b<<4 | byte(strings.IndexRune("0123456789abcdef", c))
+		}
+		id = append(id, b)
+	}
+	return sealtest.JSON(t, &protobundle.Bundle{VerificationMaterial: &protobundle.VerificationMaterial{TlogEntries: []*protorekor.TransparencyLogEntry{
+		{LogIndex: index, LogId: &protocommon.LogId{KeyId: id}, CanonicalizedBody: []byte(body)},
+	}}})
+}
+
+func TestALogIsCopiedAndAudited(t *testing.T) {
+	k, dir := tlogtest.NewKey(t), t.TempDir()
+	k.Grow(t, dir, "entry", 0, 300)
+	server := httptest.NewServer(tlog.Handler(os.DirFS(dir)))
+	t.Cleanup(server.Close)
+	root := filepath.Join(t.TempDir(), "trusted_root.json")
+	tlogtest.Must(t, os.WriteFile(root, k.TrustedRoot, 0o600))
+	copied := filepath.Join(t.TempDir(), "copy")
+
+	code, out, stderr := command(t, "", "log", "copy", server.URL, copied, "--trusted-root", root)
+	if code != 0 || !strings.Contains(out, "has 300 entries") {
+		t.Fatalf("%d: %s%s", code, out, stderr)
+	}
+	k.Grow(t, dir, "entry", 300, 700)
+	if code, out, stderr = command(t, "", "log", "copy", server.URL, copied, "--trusted-root", root); code != 0 || !strings.Contains(out, "has 700 entries") {
+		t.Fatalf("a copy that goes on: %d: %s%s", code, out, stderr)
+	}
+
+	at := func(index int) string {
+		var entry string
+		tlogtest.Must(t, tlog.Audit(t.Context(), tlogtest.Folder(t, dir), k.Checkpoint(t, dir), func(i uint64, e []byte) error {
+			if i == uint64(index) {
+				entry = string(e)
+			}
+			return nil
+		}))
+		return entry
+	}
+	for name, c := range map[string]struct {
+		bundle []byte
+		code   int
+		says   string
+	}{
+		"in it":          {entryOf(t, k, 299, at(299)), 0, "1 seals are in it"},
+		"at the end":     {entryOf(t, k, 699, at(699)), 0, "1 seals are in it"},
+		"of another log": {entryOf(t, tlogtest.NewKey(t), 1, "x"), 0, "1 are of other logs"},
+		"another entry":  {entryOf(t, k, 298, at(299)), 5, "LogEntryInvalid"},
+		"beyond the end": {entryOf(t, k, 700, "x"), 5, "LogEntryInvalid"},
+		"without a body": {entryOf(t, k, 1, ""), 5, "LogEntryInvalid"},
+		"no entry":       {[]byte("{}"), 5, "LogEntryInvalid"},
+		"no bundle":      {[]byte("seal"), 3, "BundleInvalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seals := t.TempDir()
+			tlogtest.Must(t, os.MkdirAll(filepath.Join(seals, "ns"), 0o700))
+			tlogtest.Must(t, os.WriteFile(filepath.Join(seals, "ns", "uid.sigstore.json"), c.bundle, 0o600))
+			if code, out, stderr := command(t, "", "log", "audit", copied, "--bundles", seals, "--trusted-root", root); code != c.code || !strings.Contains(out+stderr, c.says) {
+				t.Errorf("%d: %s%s", code, out, stderr)
+			}
+		})
+	}
+
+	tlogtest.Must(t, os.Truncate(filepath.Join(copied, "tile/entries/001"), 100))
+	if code, out, stderr := command(t, "", "log", "audit", copied, "--trusted-root", root); code != 26 {
+		t.Errorf("a spoilt copy: %d: %s%s", code, out, stderr)
+	}
+	other := filepath.Join(t.TempDir(), "trusted_root.json")
+	tlogtest.Must(t, os.WriteFile(other, tlogtest.NewKey(t).TrustedRoot, 0o600))
+	for name, args := range map[string][]string{
+		"under another root": {copied, "--trusted-root", other},
+		"without a folder":   {filepath.Join(copied, "none"), "--trusted-root", root},
+		"without seals":      {copied, "--trusted-root", root, "--bundles", t.TempDir()},
+		"without a root":     {copied, "--trusted-root", filepath.Join(copied, "none")},
+	} {
+		if code, out, _ := command(t, "", append([]string{"log", "audit"}, args...)...); code == 0 {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+}
