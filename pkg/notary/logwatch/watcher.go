@@ -227,6 +227,7 @@ func (w *Watcher) wake() {
 
 // event says something to whoever looks at the record.
 func (w *Watcher) event(record *v1alpha1.TransparencyLog, kind string, code, message string) {
+	//argoseal:event TransparencyLog | Normal, Warning | that of its condition Consistent | a look at the log found something else than the one before
 	w.Events.Eventf(record, nil, kind, code, "Watch", "%.1000s", message)
 }
 
