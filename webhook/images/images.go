@@ -20,8 +20,8 @@ import (
 const (
 	// maxImages is how many different images of one pod are looked at.
 	maxImages = 64
-	// maxSeals is how many seals of one digest are verified, the newest first.
-	maxSeals = 128
+	// maxLooked is how many seals of one digest are verified, the newest first.
+	maxLooked = 128
 )
 
 // Policies are those that apply in a namespace, and whether one of them speaks of images.
@@ -144,7 +144,7 @@ func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 		}
 		for n := range seals {
 			s := &seals[n]
-			if k.Settled() || looked == maxSeals {
+			if k.Settled() || looked == maxLooked {
 				break
 			}
 			if k.Wants(s.Spec.Producer.Output) {
