@@ -127,7 +127,7 @@ func TestARemovalNeverChangesWhichSealCounts(t *testing.T) {
 				if r.IntN(8) == 0 {
 					run.Created, run.Recorded = time.Time{}, time.Time{} // of an earlier release
 				}
-				w.Seals = append(w.Seals, Seal{place, run})
+				w.Seals = append(w.Seals, Seal{Place: place, Run: run})
 				if w.Last.Before(run.Finished) {
 					w.Last = run.Finished
 				}
