@@ -219,12 +219,12 @@ func checkPresence(pod *corev1.Pod, name string, want *corev1.Container) error {
 }
 
 // checkContent compares one of our containers, field by field.
-func (cfg Config) checkContent(pod *corev1.Pod, name string, want *corev1.Container) error {
+func (c Config) checkContent(pod *corev1.Pod, name string, want *corev1.Container) error {
 	if want == nil {
 		return nil
 	}
 	i := slices.IndexFunc(pod.Spec.InitContainers, named(name))
-	have := cfg.Additions.Without(argo.WithoutCloudIdentity(pod.Spec.InitContainers[i], pod.Spec.Volumes))
+	have := c.Additions.Without(argo.WithoutCloudIdentity(pod.Spec.InitContainers[i], pod.Spec.Volumes))
 	if field := difference(have, *want); field != "" {
 		return reason.New(reason.SidecarAltered, "container %s has another %s than it was given", name, field)
 	}

@@ -108,7 +108,8 @@ func TestCheckpointsOfOthersAreNotOpened(t *testing.T) {
 	k, dir := tlogtest.NewKey(t), t.TempDir()
 	k.Grow(t, dir, "entry", 0, 3)
 	good := k.Checkpoint(t, dir).Text
-	signature := good[strings.Index(good, "\n\n"):]
+	_, signature, _ := strings.Cut(good, "\n\n")
+	signature = "\n\n" + signature
 	for name, text := range map[string]string{
 		"nothing":           "",
 		"no signature":      strings.TrimSuffix(good, signature) + "\n",
