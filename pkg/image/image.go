@@ -3,6 +3,7 @@ package image
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -46,11 +47,18 @@ func (i Image) String() string {
 // At is the reference to a digest of the same name.
 func (i Image) At(d artifact.Digest) string { return i.Name + "@" + digestPrefix + string(d) }
 
+// imageID is what runtimes may take for an image that the node has, before they look for
+// a name (containerd's LocalResolve).
+var imageID = regexp.MustCompile(`^(?i:sha(256|384|512)):`)
+
 // Parse reads a reference by the rules of the kubelet, which parses it before any runtime
 // does. Of a tag beside a digest runtimes look at the digest alone.
 func Parse(text string) (Image, error) {
 	if text == "" || len(text) > maxReference {
 		return Image{}, fmt.Errorf("a reference has 1 to %d bytes, this one has %d", maxReference, len(text))
+	}
+	if imageID.MatchString(text) {
+		return Image{}, errors.New("what begins with the name of a hash may be the ID of an image that a node has, of whatever registry")
 	}
 	named, err := reference.ParseNormalizedNamed(text)
 	if err != nil {

@@ -50,11 +50,15 @@ func TestDigestsAreTakenAsTheyAre(t *testing.T) {
 		"nginx" + pinned:         artifact.Digest(digest),
 		"nginx:1.29" + pinned:    artifact.Digest(digest),
 		"nginx:sha256-" + digest: "",
-		"sha256:" + digest:       "", // the tag of an image called sha256
 	} {
 		i, err := Parse(text)
 		if err != nil || i.Digest != want {
 			t.Errorf("%s has digest %q (%v), want %q", text, i.Digest, err, want)
+		}
+	}
+	for _, id := range []string{"sha256:" + digest, "sha256:" + digest[:12], "sha512:" + digest, "SHA256:" + digest} {
+		if i, err := Parse(id); err == nil {
+			t.Errorf("%s may be any image of a node, and is %s", id, i)
 		}
 	}
 	if i, err := Parse("nginx@sha512:" + digest + digest); err == nil && i.Digest != "" {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -19,6 +20,13 @@ import (
 // refused: each costs every decision in the namespace.
 const maxOwnPolicies = 256
 
+const (
+	// maxOwnPolicyBytes is what they may come to, as JSON.
+	maxOwnPolicyBytes = 1 << 20
+	// ownPolicyPage is how many are read at a time. One may have a MiB and a half.
+	ownPolicyPage = 8
+)
+
 // Policies knows policies and revocations by what the API server said a moment ago. They
 // are watched, too, so that a change counts at once; a watch that breaks makes that a
 // few seconds, and an API server that cannot be asked for longer a refusal.
@@ -31,7 +39,7 @@ type Policies struct {
 
 // NewPolicies reads them from the API server, as they are asked for.
 func NewPolicies(api client.Reader, c clock.PassiveClock) *Policies {
-	return &Policies{
+	p := &Policies{
 		cluster: readRecently(c, func(ctx context.Context, _ string) ([]v1alpha1.ClusterProvenancePolicy, error) {
 			return listed(ctx, api, func() client.ObjectList { return &v1alpha1.ClusterProvenancePolicyList{} },
 				func(l client.ObjectList) []v1alpha1.ClusterProvenancePolicy {
@@ -39,18 +47,54 @@ func NewPolicies(api client.Reader, c clock.PassiveClock) *Policies {
 				})
 		}),
 		own: readRecently(c, func(ctx context.Context, namespace string) ([]v1alpha1.ProvenancePolicy, error) {
-			var own v1alpha1.ProvenancePolicyList
-			err := api.List(ctx, &own, client.InNamespace(namespace), client.Limit(maxOwnPolicies))
-			if err == nil && (own.Continue != "" || len(own.Items) > maxOwnPolicies) {
-				err = reason.New(reason.PolicyInvalid, "namespace %s has more than %d ProvenancePolicies", namespace, maxOwnPolicies)
-			}
-			return own.Items, err
+			return ownPolicies(ctx, api, namespace)
 		}),
 		revoked: readRecently(c, func(ctx context.Context, _ string) ([]v1alpha1.Revocation, error) {
 			return listed(ctx, api, func() client.ObjectList { return &v1alpha1.RevocationList{} },
 				func(l client.ObjectList) []v1alpha1.Revocation { return l.(*v1alpha1.RevocationList).Items })
 		}),
 	}
+	p.own.weigh = weighPolicy
+	return p
+}
+
+// ownPolicies reads those of a namespace, page by page: whoever may write them may make
+// them as large as the API server takes.
+func ownPolicies(ctx context.Context, api client.Reader, namespace string) ([]v1alpha1.ProvenancePolicy, error) {
+	var all []v1alpha1.ProvenancePolicy
+	size := 0
+	options := client.ListOptions{Namespace: namespace, Limit: ownPolicyPage}
+	for {
+		var page v1alpha1.ProvenancePolicyList
+		if err := api.List(ctx, &page, &options); err != nil {
+			return nil, err
+		}
+		for i := range page.Items {
+			p := &page.Items[i]
+			p.SetManagedFields(nil)
+			p.SetAnnotations(nil)
+			size += weighPolicy(p)
+		}
+		all = append(all, page.Items...)
+		switch {
+		case len(all) > maxOwnPolicies:
+			return nil, reason.New(reason.PolicyInvalid, "namespace %s has more than %d ProvenancePolicies", namespace, maxOwnPolicies)
+		case size > maxOwnPolicyBytes:
+			return nil, reason.New(reason.PolicyInvalid, "the ProvenancePolicies of namespace %s have more than %d bytes together", namespace, maxOwnPolicyBytes)
+		}
+		if options.Continue = page.Continue; options.Continue == "" {
+			return all, nil
+		}
+	}
+}
+
+// weighPolicy is the size of a policy as JSON, which is about what it takes in memory.
+func weighPolicy(p *v1alpha1.ProvenancePolicy) int {
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return maxOwnPolicyBytes + 1 // none that the API server gave
+	}
+	return len(raw)
 }
 
 // listed reads all objects of a kind, page by page.

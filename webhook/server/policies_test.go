@@ -69,6 +69,28 @@ func TestPolicies(t *testing.T) {
 	if _, err := p.For(t.Context(), "many"); reason.Of(err) != reason.PolicyInvalid {
 		t.Errorf("more policies than may be: %v", err)
 	}
+	for _, n := range []int{maxOwnPolicyBytes / 4, maxOwnPolicyBytes} {
+		one := own("large", nothing)
+		one.Name, one.Labels = fmt.Sprint("of-", n), map[string]string{"large": strings.Repeat("x", n/2)}
+		one.Annotations = map[string]string{"note": strings.Repeat("x", 2*maxOwnPolicyBytes)} // is not kept
+		check(t, api.Create(t.Context(), one))
+		if n < maxOwnPolicyBytes {
+			if _, err := p.For(t.Context(), "large"); err != nil {
+				t.Errorf("a large policy: %v", err)
+			}
+			p.own.forget("large")
+		}
+	}
+	if _, err := p.For(t.Context(), "large"); err != nil {
+		t.Errorf("large policies: %v", err)
+	}
+	p.own.forget("large")
+	more := own("large", nothing)
+	more.Name, more.Labels = "more", map[string]string{"large": strings.Repeat("x", maxOwnPolicyBytes/2)}
+	check(t, api.Create(t.Context(), more))
+	if _, err := p.For(t.Context(), "large"); reason.Of(err) != reason.PolicyInvalid {
+		t.Errorf("policies of more than a MiB: %v", err)
+	}
 }
 
 // switched is an API server that can be switched off, and counts.

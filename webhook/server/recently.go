@@ -17,7 +17,8 @@ const (
 	// maxRecent is how long it counts where it cannot be read again: less than the five
 	// seconds within which a Revocation has to count, with the time that a read takes.
 	maxRecent = 4500 * time.Millisecond
-	// maxRemembered bounds what is remembered, by sizeOfRemembered an object.
+	// maxRemembered bounds what is remembered, in bytes. An object has sizeOfRemembered,
+	// unless there is something that weighs it.
 	maxRemembered    = 8 << 20
 	sizeOfRemembered = 2 << 10
 )
@@ -25,7 +26,9 @@ const (
 // recently reads the objects of a kind in a namespace, or in the cluster, and remembers
 // them for a moment.
 type recently[T any] struct {
-	read    func(ctx context.Context, namespace string) ([]T, error)
+	read func(ctx context.Context, namespace string) ([]T, error)
+	// weigh is about what an object takes in memory; nil: sizeOfRemembered.
+	weigh   func(*T) int
 	clock   clock.PassiveClock
 	known   *memory.Memory[string, seen[T]]
 	flights singleflight.Group
@@ -56,7 +59,7 @@ func (r *recently[T]) get(ctx context.Context, namespace string) ([]T, error) {
 		defer cancel()
 		objects, err := r.read(ctx, namespace)
 		if err == nil && r.changes.Load() == before {
-			r.known.Add(namespace, seen[T]{objects, at}, sizeOfRemembered*(1+len(objects)))
+			r.known.Add(namespace, seen[T]{objects, at}, r.size(objects))
 		}
 		return objects, err
 	})
@@ -68,6 +71,16 @@ func (r *recently[T]) get(ctx context.Context, namespace string) ([]T, error) {
 	}
 	objects, _ := read.([]T)
 	return objects, nil
+}
+
+func (r *recently[T]) size(objects []T) int {
+	n := sizeOfRemembered * (1 + len(objects))
+	if r.weigh != nil {
+		for i := range objects {
+			n += r.weigh(&objects[i])
+		}
+	}
+	return n
 }
 
 // forget has the objects read anew: one of them changed.
