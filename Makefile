@@ -73,7 +73,7 @@ integration: tools ## Unit and golden tests, and those against a real API server
 e2e: cluster-up build tools ## End-to-end tests on the development cluster, which stays up, with Argoseal installed anew.
 	@$(CLUSTER) build argo-driver fake-gcs-server
 	@$(TOOLS); go test -tags e2e -count=1 ./pkg/argo/graph ./pkg/content ./pkg/pin # before the suite: what is built and computed beside it, it waits for
-	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go test -tags e2e -count=1 -timeout 20m -skip '^Test(Conformance|LogsOff)' ./e2e/suite
+	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go test -tags e2e -count=1 -timeout 30m -skip '^Test(Conformance|LogsOff)' ./e2e/suite
 	@$(TOOLS); go test -tags e2e -count=1 ./charts
 
 .PHONY: sentinel sentinel-sample
@@ -98,7 +98,7 @@ fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZ
 .PHONY: conformance conformance-sample
 conformance: CASES := -timeout 40m -run '^TestConformance'
 conformance: ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
-conformance-sample: CASES := -timeout 10m -run '^TestConformance(HonestWorkflows|Upstream)$$' -args -sample
+conformance-sample: CASES := -timeout 15m -run '^TestConformance(HonestWorkflows|Upstream)$$' -args -sample
 conformance-sample: ## Of conformance what CI has time for: every third shape on one version of Argo in turn, and a few of what its authors ship.
 conformance: PARTS := ,gcs
 conformance conformance-sample: build tools
