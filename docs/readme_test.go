@@ -34,7 +34,7 @@ var ranBy = map[string]struct{ file, text string }{
 	// No test runs the target; the suite plays the scenes that it shows.
 	"make demo": {"e2e/suite/demo_test.go", "scenario.Sealed("},
 	// Those of the README run in its order, on the development cluster.
-	"make images-push": {"e2e/suite/readme_test.go", "func TestTheCommandsOfTheREADMERun("},
+	"make images-push": {"e2e/suite/readme_test.go", "func TestConformanceCommandsOfTheREADME("},
 	"helm upgrade":     {"e2e/suite/readme_test.go", `"helm upgrade"`},
 	"kubectl label":    {"e2e/suite/readme_test.go", `"kubectl label"`},
 	// The README's; the tour's reads the same events.

@@ -24,15 +24,18 @@ spec:
     container: {image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, 'echo "{\"schemaVersion\": 2, \"annotations\": {\"id\": \"$(cat /proc/sys/kernel/random/uuid)\"}}" > /tmp/manifest.json']}
 `
 
-// TestAttackImages: a pod that is not Argo's runs only images that a policy admits, among
+// TestConformanceAttackImages: a pod that is not Argo's runs only images that a policy admits, among
 // them the one whose manifest a step has handed out; and a step, too. Where no policy
 // speaks of images, or Argoseal does not look, everything runs.
-func TestAttackImages(t *testing.T) {
+func TestConformanceAttackImages(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "images", v1alpha1.ModeEnforce)
 	run := finish(t, ns, submit(t, ns, builds))
 	if run.Phase != "Succeeded" {
 		t.Fatal(run)
+	}
+	for _, node := range run.Nodes {
+		records(t, run, node) // waits for its seal
 	}
 	const app, zeros = "registry.test/team/app", "0000000000000000000000000000000000000000000000000000000000000000"
 	made := app + "@sha256:" + sealOf(t, run, "manifest").Spec.SHA256

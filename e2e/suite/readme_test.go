@@ -55,13 +55,13 @@ func readmeCommands(t *testing.T, root string) []string {
 	return commands
 }
 
-// TestTheCommandsOfTheREADMERun runs them one after the other, as they stand there, but
+// TestConformanceCommandsOfTheREADME runs them one after the other, as they stand there, but
 // for the names of a registry and a namespace, which are a user's own:
 //   - what is pushed is for this machine's architecture, into a folder of the test: the
 //     images that other tests run stay as they are;
 //   - helm asks the API server for a dry run: the suite begins with `make install`, which
 //     is the same command, and other tests run on what that put there.
-func TestTheCommandsOfTheREADMERun(t *testing.T) {
+func TestConformanceCommandsOfTheREADME(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "readme", plain)
 	l, root, out := cluster(t), stage(t).Root, t.TempDir()
