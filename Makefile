@@ -98,7 +98,7 @@ fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZ
 .PHONY: conformance conformance-sample
 conformance: CASES := -timeout 40m -run '^TestConformance'
 conformance: ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
-conformance-sample: CASES := -timeout 15m -run '^TestConformance(HonestWorkflows|Upstream)$$' -args -sample
+conformance-sample: CASES := -timeout 30m -run '^TestConformance(HonestWorkflows|Upstream)$$' -args -sample
 conformance-sample: ## Of conformance what CI has time for: every third shape on one version of Argo in turn, and a few of what its authors ship.
 conformance: PARTS := ,gcs
 conformance conformance-sample: build tools
