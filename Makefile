@@ -105,8 +105,8 @@ conformance conformance-sample: build tools
 	@$(CLUSTER) up --with argo4,argo-nonroot$(PARTS)
 	@$(MAKE) install # it looks for Argo's controllers anew
 	@$(TOOLS); go test -tags e2e -count=1 ./e2e/suite $(CASES)
-	@[ "$@" = conformance-sample ] || { $(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=false"; $(TOOLS); \
-		go test -tags e2e -count=1 -timeout 5m ./e2e/suite -run '^TestLogsOff'; }
+	@[ "$@" = conformance-sample ] || { $(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=false --values e2e/suite/testdata/scrubber.values.yaml"; $(TOOLS); \
+		go test -tags e2e -count=1 -timeout 9m ./e2e/suite -run '^Test(LogsOff|Scrubb)'; }
 
 .PHONY: upgrade
 upgrade: ## See what an upgrade from the chart of a commit (FROM=…) costs workflows that run. It raises a new cluster.
@@ -206,7 +206,7 @@ kubeconfig: ## Print the path of the cluster's kubeconfig.
 
 .PHONY: tools
 tools: ## Build the pinned tools and servers that tests use (cached).
-	@$(CLUSTER) build etcd kubernetes argo rekor-tiles helm cosign controller-tools golangci-lint
+	@$(CLUSTER) build etcd kubernetes argo versitygw rekor-tiles helm cosign controller-tools golangci-lint
 
 .PHONY: tools-demo
 tools-demo:

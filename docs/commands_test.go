@@ -35,7 +35,7 @@ var (
 	flagInHelp = regexp.MustCompile(`(?m)^ +(?:-[a-z], )?--?([a-z][a-z-]+)`)
 	flagGiven  = regexp.MustCompile(`^--([a-z][a-z-]*)(?:=.*)?$`)
 	// commandLine is one of ours, in a block or in backticks.
-	commandLine = regexp.MustCompile("(?m)(?:^|[`|$] ?)(argoseal(?:-controller|-notary|-sentinel|-signer|-webhook)? [a-z][^`\n|]*)")
+	commandLine = regexp.MustCompile("(?m)(?:^|[`|$] ?)(argoseal(?:-controller|-notary|-scrubber|-sentinel|-signer|-webhook)? [a-z][^`\n|]*)")
 )
 
 // TestTheCommandsOfOursThatPagesShowParse: each is a command, and has no flag that this

@@ -23,10 +23,11 @@ var mayImport = map[string][]string{
 	"pkg/version":         {},
 
 	// What artifacts are, in pods and outside.
-	"pkg/content":     {"pkg/artifact", "pkg/reason"},
-	"pkg/image":       {"pkg/artifact"},
-	"pkg/measurement": {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason", "pkg/text"},
-	"pkg/pin":         {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason"},
+	"pkg/content":        {"pkg/artifact", "pkg/reason"},
+	"pkg/image":          {"pkg/artifact"},
+	"pkg/image/referrer": {},
+	"pkg/measurement":    {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason", "pkg/text"},
+	"pkg/pin":            {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason"},
 
 	// What Argo's pods and workflows are, and what we add to them.
 	"pkg/argo/controller": {},
@@ -86,6 +87,11 @@ var mayImport = map[string][]string{
 	"pkg/retention":            {"pkg/artifact", "pkg/provenance"},
 	"pkg/retention/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/retention"},
 
+	// What became of what was sealed.
+	"pkg/scrub":            {"pkg/artifact", "pkg/content"},
+	"pkg/scrub/s3":         {"pkg/scrub"},
+	"pkg/scrub/controller": {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/scrub", "pkg/text"},
+
 	// What an artifact was made from.
 	"pkg/trace": {"pkg/artifact", "pkg/provenance", "pkg/reason"},
 
@@ -107,8 +113,9 @@ var mayImport = map[string][]string{
 	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/verify"},
+	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/image", "pkg/image/referrer", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/verify"},
 	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/monitor/controller", "pkg/reason", "pkg/retention", "pkg/retention/controller"},
+	"cmd/argoseal-scrubber":   {"pkg/api/v1alpha1", "pkg/artifact", "pkg/reason", "pkg/scrub", "pkg/scrub/controller", "pkg/scrub/s3"},
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/logwatch", "pkg/notary/trusted", "pkg/notary/workflow",

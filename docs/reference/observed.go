@@ -172,6 +172,7 @@ var reasonsOf = map[string]string{
 	"pkg/sentinel/access/controller": "SecretAccess",
 	"pkg/sentinel/controller":        "SecretEncryption",
 	"pkg/sentinel/encryption":        "SecretEncryption",
+	"pkg/scrub":                      "ArtifactSeal",
 	"webhook/server":                 "ClusterProvenancePolicy, ProvenancePolicy",
 }
 

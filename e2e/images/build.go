@@ -38,6 +38,7 @@ var programs = []program{
 	{name: "argoseal-webhook", value: "webhook", user: nonRoot},
 	{name: "argoseal-notary", value: "notary", user: nonRoot},
 	{name: "argoseal-controller", value: "controller", user: nonRoot},
+	{name: "argoseal-scrubber", value: "scrubber", user: nonRoot},
 	// It is pulled to every node that runs a workflow, so it stays small.
 	{name: "argoseal-signer", value: "signer", maxBytes: 15 << 20},
 	{name: "argoseal-rekor", value: "rekor", user: nonRoot, part: "rekor-tiles", partProgram: "rekor-server-posix"},

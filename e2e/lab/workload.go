@@ -31,6 +31,7 @@ var (
 	Webhook        = Workload{"Deployment", System, "argoseal-webhook"}
 	Notary         = Workload{"Deployment", System, "argoseal-notary"}
 	Controller     = Workload{"Deployment", System, "argoseal-controller"}
+	Scrubber       = Workload{"Deployment", System, "argoseal-scrubber"}
 	Rekor          = Workload{"StatefulSet", System, "argoseal-rekor"}
 	ArgoController = Workload{"Deployment", part.ArgoNamespace, "workflow-controller"}
 )

@@ -137,11 +137,13 @@ type ProvenanceList struct {
 // is verified and must say the same.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
 // +kubebuilder:resource:path=artifactseals,singular=artifactseal,shortName=seal,categories=argoseal
 // +kubebuilder:printcolumn:name="Workflow",type=string,JSONPath=`.spec.workflow.name`
 // +kubebuilder:printcolumn:name="Output",type=string,JSONPath=`.spec.producer.output`
 // +kubebuilder:printcolumn:name="Key",type=string,JSONPath=`.spec.location.key`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Altered",type=string,JSONPath=`.status.conditions[?(@.status=="False")].reason`
 // +kubebuilder:printcolumn:name="Size",type=integer,priority=1,JSONPath=`.spec.size`
 // +kubebuilder:printcolumn:name="SHA256",type=string,priority=1,JSONPath=`.spec.sha256`
 // +kubebuilder:printcolumn:name="Provenance",type=string,priority=1,JSONPath=`.spec.provenance`
@@ -150,7 +152,25 @@ type ArtifactSeal struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec ArtifactSealSpec `json:"spec"`
+	// status says what became of the stored bytes; it is no evidence.
+	// +optional
+	Status ArtifactSealStatus `json:"status,omitzero"`
 }
+
+// ArtifactSealStatus is written by argoseal-scrubber, and only once something is altered.
+type ArtifactSealStatus struct {
+	// conditions has the one type Intact.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ConditionIntact is on ArtifactSeals whose artifact was found altered once. False: the
+// artifact store does not have what was sealed, and the reason says how. True: it has it
+// again.
+const ConditionIntact = "Intact"
 
 // ArtifactSealSpec says what lies at the location and which pod put it there.
 type ArtifactSealSpec struct {

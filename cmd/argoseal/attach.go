@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/image"
+	"github.com/argoseal/argoseal/pkg/image/referrer"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// maxLooked bounds how many seals of one digest are looked at.
+const maxLooked = 1000
+
+type attachOptions struct {
+	verifyOptions
+	kubeconfig, context string
+	plainHTTP           bool
+	dryRun              bool
+}
+
+const attachExample = `  # a step has sealed the image's manifest: put its seal beside the image
+  argoseal attach registry.example.com/team/app@sha256:9f86d0… --namespace ci
+
+  # everybody who trusts the notary's key can verify it from there
+  cosign verify-attestation registry.example.com/team/app@sha256:9f86d0… \
+    --key notary.pub --trusted-root trusted_root.json --type slsaprovenance1
+
+  # a seal from a file
+  argoseal attach registry.example.com/team/app@sha256:9f86d0… --namespace ci --bundle bundle.json`
+
+func attachCommand() *cobra.Command {
+	o := &attachOptions{}
+	c := &cobra.Command{
+		Use:   "attach IMAGE@DIGEST {--namespace NAMESPACE | --any-producer}",
+		Short: "Put the seal of a container image beside it in its registry",
+		Long: `Put the seal of a container image beside it in its registry, where cosign,
+policy-controller and Kyverno look for attestations (an OCI referrer).
+
+The seal is one whose subject is the image's manifest: of a step that has the manifest,
+such as the file that a builder writes, as an output without an archive. It is looked
+for in the cluster, or read from --bundle, and verified before anything is written, as
+argoseal verify does. So say whose step it has to be. Of several seals the newest that
+holds is taken.
+
+Registry credentials are those of docker login (~/.docker/config.json).`,
+		Example: attachExample,
+		Args:    usageArgs(cobra.ExactArgs(1)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.bundle, "bundle", "", "the seal, a Sigstore bundle (default: it is looked for in the cluster)")
+	o.trustFlags(f)
+	o.recordedFlag(f)
+	o.producer.flags(f)
+	f.BoolVar(&o.plainHTTP, "plain-http", false, "speak HTTP to the registry")
+	f.BoolVar(&o.dryRun, "dry-run", false, "verify, and write nothing")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "file that says how to reach the cluster (default: $KUBECONFIG, or ~/.kube/config)")
+	f.StringVar(&o.context, "context", "", "its context (default: the current one)")
+	return c
+}
+
+func (o *attachOptions) run(cmd *cobra.Command, text string) error {
+	if err := o.producer.check(); err != nil {
+		return err
+	}
+	parsed, err := image.Parse(text)
+	if err != nil {
+		return usage(fmt.Errorf("%s: %w", text, err))
+	}
+	if parsed.Digest == "" {
+		return usage(fmt.Errorf("%s has no digest: name the image as NAME@sha256:HEX, a tag may be another image by the time this is done", parsed))
+	}
+	options := []name.Option{name.StrictValidation}
+	if o.plainHTTP {
+		options = append(options, name.Insecure)
+	}
+	ref, err := name.NewDigest(parsed.String(), options...)
+	if err != nil {
+		return usage(err)
+	}
+	s, bundle, err := o.seal(cmd.Context(), parsed.Digest)
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	_, _ = fmt.Fprintf(out, "The seal of %s is that of step %s of workflow %s/%s.\n", printable(parsed.String()), printable(s.Step.NodeName), printable(s.Step.Namespace), printable(s.Step.Workflow.Name))
+	if o.dryRun {
+		_, _ = fmt.Fprintln(out, "Nothing was written (--dry-run).")
+		return nil
+	}
+	at, err := referrer.Attach(cmd.Context(), ref, bundle, provenance.PredicateType, remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	if err != nil {
+		return reason.Wrap(reason.LookupFailed, err, "%v", err)
+	}
+	_, _ = fmt.Fprintf(out, "It is beside the image as %s\n", printable(at.String()))
+	return nil
+}
+
+// seal is the seal of a manifest, verified, and its bundle.
+func (o *attachOptions) seal(ctx context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error) {
+	root, err := o.root()
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.bundle != "" {
+		bundle, err := readBounded(o.bundle, verify.MaxBundle)
+		if err != nil {
+			return nil, nil, err
+		}
+		var recorded time.Time
+		if o.recorded != "" {
+			if recorded, err = time.Parse(time.RFC3339, o.recorded); err != nil {
+				return nil, nil, usage(fmt.Errorf("--recorded: %w", err))
+			}
+		}
+		s, err := o.holds(root, bundle, recorded, digest)
+		return s, bundle, err
+	}
+	api, err := connect(o.kubeconfig, o.context)
+	if err != nil {
+		return nil, nil, err
+	}
+	return o.find(ctx, api, root, digest)
+}
+
+// find looks for the newest seal of a manifest in the cluster that holds. Labels and
+// ArtifactSeals only say where to look.
+func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verify.Root, digest artifact.Digest) (*provenance.Statement, []byte, error) {
+	var seals v1alpha1.ArtifactSealList
+	err := api.List(ctx, &seals, client.InNamespace(o.producer.namespace), client.MatchingLabels{v1alpha1.LabelSHA256: artifact.DigestLabel(digest)}, client.Limit(maxLooked))
+	if err != nil {
+		return nil, nil, reason.Wrap(reason.LookupFailed, err, "list artifactseals: %v", err)
+	}
+	slices.SortFunc(seals.Items, func(a, b v1alpha1.ArtifactSeal) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	var last error = reason.New(reason.DigestMismatch, "no step has sealed the manifest sha256:%s: have the step that builds the image store its manifest as an output without an archive", digest)
+	for _, a := range seals.Items {
+		if a.Spec.SHA256 != string(digest) {
+			continue
+		}
+		var p v1alpha1.Provenance
+		if err := api.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: a.Spec.Provenance}, &p); err != nil {
+			last = reason.Wrap(reason.LookupFailed, err, "provenance %s/%s: %v", a.Namespace, a.Spec.Provenance, err)
+			continue
+		}
+		s, err := o.holds(root, []byte(p.Status.Bundle), p.CreationTimestamp.Time, digest)
+		if err == nil {
+			return s, []byte(p.Status.Bundle), nil
+		}
+		last = err
+	}
+	return nil, nil, last
+}
+
+// holds verifies the seal of a step, and that it is of that file and from whom was asked for.
+func (o *attachOptions) holds(root *verify.Root, bundle []byte, recorded time.Time, digest artifact.Digest) (*provenance.Statement, error) {
+	r, err := root.InspectRecorded(bundle, recorded)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := o.match(r.Statement, contents{digest, kindFile}); err != nil {
+		return nil, err
+	}
+	return r.Statement, o.producer.accepts(r.Statement)
+}

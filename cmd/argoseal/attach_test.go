@@ -1,0 +1,219 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"log"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+)
+
+// pushed is an image in a registry, and the seal of its manifest.
+type pushed struct {
+	ref                 name.Digest
+	manifest            artifact.Digest
+	bundle              []byte
+	bundleAt, key, root string
+}
+
+func pushImage(t *testing.T, options ...registry.Option) pushed {
+	t.Helper()
+	server := httptest.NewServer(registry.New(append(options, registry.Logger(log.New(io.Discard, "", 0)))...))
+	t.Cleanup(server.Close)
+	img, err := random.Image(100, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.NewDigest(strings.TrimPrefix(server.URL, "http://") + "/team/app@" + digest.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img); err != nil {
+		t.Fatal(err)
+	}
+	notary := sealtest.NewNotary(t)
+	p := pushed{ref: ref, manifest: artifact.Digest(digest.Hex)}
+	p.bundle = notary.Bundle(t, sealtest.Payload(t, "s3://minio:9000/artifacts/manifest.json", p.manifest))
+	p.bundleAt, p.key, p.root = write(t, p.bundle), write(t, notary.Signer.PublicKeyPEM()), write(t, notary.TrustedRoot())
+	return p
+}
+
+func (p pushed) attach(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	return command(t, "", append([]string{"attach", p.ref.String(), "--plain-http", "--bundle", p.bundleAt, "--key", p.key, "--trusted-root", p.root, "--any-producer"}, args...)...)
+}
+
+// referrers are the manifests whose subject the image is.
+func (p pushed) referrers(t *testing.T) []v1.Descriptor {
+	t.Helper()
+	index, err := remote.Referrers(p.ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Manifests
+}
+
+// TestASealIsPutBesideItsImage: with and without the registry's API for referrers, once
+// however often it is asked for, and as it was signed.
+func TestASealIsPutBesideItsImage(t *testing.T) {
+	for kind, api := range map[string]bool{"with the referrers API": true, "by a tag": false} {
+		t.Run(kind, func(t *testing.T) {
+			p := pushImage(t, registry.WithReferrersSupport(api))
+			for range 2 {
+				if code, out, errs := p.attach(t); code != 0 || !strings.Contains(out, p.ref.Context().String()) {
+					t.Fatalf("exit code %d\n%s%s", code, out, errs)
+				}
+			}
+			all := p.referrers(t)
+			if len(all) != 1 {
+				t.Fatalf("want one bundle, got %+v", all)
+			}
+			there, err := remote.Get(p.ref.Context().Digest(all[0].Digest.String()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var m v1.Manifest
+			if err := json.Unmarshal(there.Manifest, &m); err != nil || len(m.Layers) != 1 || m.ArtifactType != "application/vnd.dev.sigstore.bundle.v0.3+json" || m.Subject.Digest.String() != p.ref.DigestStr() {
+				t.Fatalf("%v: %s", err, there.Manifest)
+			}
+			layer, err := remote.Layer(p.ref.Context().Digest(m.Layers[0].Digest.String()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := layer.Compressed()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes, err := io.ReadAll(r); err != nil || string(bytes) != string(p.bundle) {
+				t.Errorf("%v: it is another bundle", err)
+			}
+		})
+	}
+}
+
+// Nothing is written that does not hold.
+func TestWhatIsNotTheImagesSealIsNotAttached(t *testing.T) {
+	p := pushImage(t, registry.WithReferrersSupport(true))
+	other := pushImage(t)
+	tagged := p.ref.Context().Tag("v1").String()
+	swapped := func(swap func(*pushed)) pushed {
+		p := p
+		swap(&p)
+		return p
+	}
+	for name, c := range map[string]struct {
+		with pushed
+		args []string
+		want reason.Code
+	}{
+		"the seal of another image": {swapped(func(p *pushed) { p.bundleAt, p.key, p.root = other.bundleAt, other.key, other.root }), nil, reason.DigestMismatch},
+		"another key":               {swapped(func(p *pushed) { p.key = other.key }), nil, reason.SignatureInvalid},
+		"another log":               {swapped(func(p *pushed) { p.root = other.root }), nil, reason.LogEntryInvalid},
+		"another namespace":         {p, []string{"--any-producer=false", "--namespace", "elsewhere"}, reason.ProducerMismatch},
+		"nobody in particular":      {p, []string{"--any-producer=false"}, reason.ProducerUnstated},
+		"an argument more":          {p, []string{tagged}, reason.UsageInvalid},
+	} {
+		if code, out, errs := c.with.attach(t, c.args...); code != c.want.ExitCode() {
+			t.Errorf("%s: exit code %d, want %d\n%s%s", name, code, c.want.ExitCode(), out, errs)
+		}
+	}
+	if code, _, errs := command(t, "", "attach", tagged, "--any-producer", "--bundle", p.bundleAt); code != reason.UsageInvalid.ExitCode() || !strings.Contains(errs, "no digest") {
+		t.Errorf("by tag: exit code %d\n%s", code, errs)
+	}
+	if code, _, errs := p.attach(t, "--dry-run"); code != 0 {
+		t.Errorf("--dry-run: exit code %d\n%s", code, errs)
+	}
+	if all := p.referrers(t); len(all) != 0 {
+		t.Errorf("something was written: %+v", all)
+	}
+}
+
+// The cluster is asked for the seal of a manifest; what it answers is verified, too.
+func TestTheSealOfAnImageIsFoundInTheCluster(t *testing.T) {
+	p := pushImage(t)
+	seal := func(name, sha256 string) *v1alpha1.ArtifactSeal {
+		a := &v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, Labels: map[string]string{v1alpha1.LabelSHA256: artifact.DigestLabel(p.manifest)}}}
+		a.Spec.SHA256, a.Spec.Provenance = sha256, name
+		return a
+	}
+	record := func(name, bundle string) *v1alpha1.Provenance {
+		return &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, CreationTimestamp: metav1.NewTime(time.Now())}, Status: v1alpha1.ProvenanceStatus{Bundle: bundle}}
+	}
+	o := &attachOptions{verifyOptions: verifyOptions{keys: []string{p.key}, trustedRoot: p.root, rules: configFile("domain.json")}}
+	o.producer.any, o.producer.level, o.producer.outcome, o.producer.mode, o.producer.overrides = true, "observed", "any", "any", "any"
+	root, err := o.root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	digest := string(p.manifest)
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		seal("forged", digest), record("forged", "{}"), seal("gone", digest), seal("good", digest), record("good", string(p.bundle)),
+	).Build()
+	if s, bundle, err := o.find(t.Context(), api, root, p.manifest); err != nil || s == nil || string(bundle) != string(p.bundle) {
+		t.Errorf("got %v, %v", s, err)
+	}
+	api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(seal("forged", digest), record("forged", "{}")).Build()
+	if _, _, err := o.find(t.Context(), api, root, p.manifest); reason.Of(err) != reason.BundleInvalid {
+		t.Errorf("want %s, got %v", reason.BundleInvalid, err)
+	}
+	// The label has room for all digits but the last.
+	api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(seal("near", digest[:63]+"x"), record("near", string(p.bundle))).Build()
+	if _, _, err := o.find(t.Context(), api, root, p.manifest); reason.Of(err) != reason.DigestMismatch {
+		t.Errorf("want %s, got %v", reason.DigestMismatch, err)
+	}
+}
+
+// TestCosignVerifiesWhatIsAttached: the judge is from outside.
+func TestCosignVerifiesWhatIsAttached(t *testing.T) {
+	cosign := os.Getenv("ARGOSEAL_BIN_COSIGN")
+	if cosign == "" {
+		t.Skip("cosign is not built: make integration")
+	}
+	p := pushImage(t, registry.WithReferrersSupport(true))
+	if code, out, errs := p.attach(t); code != 0 {
+		t.Fatalf("exit code %d\n%s%s", code, out, errs)
+	}
+	judge := func(key string) (string, error) {
+		c := exec.CommandContext(t.Context(), cosign, "verify-attestation", "--key", key, "--trusted-root", p.root, "--type", "slsaprovenance1",
+			"--allow-http-registry", p.ref.String())
+		c.Env = append(os.Environ(), "HOME="+t.TempDir())
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := judge(p.key); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := judge(pushImage(t).key); err == nil {
+		t.Errorf("it holds under another key, too\n%s", out)
+	}
+}

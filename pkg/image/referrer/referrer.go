@@ -1,0 +1,95 @@
+// Package referrer puts a bundle beside an image in its registry, as cosign looks for it:
+// an OCI artifact whose subject is the image (cosign's bundle format; OCI distribution
+// specification 1.1, section "Referrers"). It believes nothing that the registry says but
+// that it has the image: whoever verifies the bundle trusts neither.
+package referrer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+const (
+	bundleType types.MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+	emptyType  types.MediaType = "application/vnd.oci.empty.v1+json"
+
+	annotationContent   = "dev.sigstore.bundle.content"
+	annotationPredicate = "dev.sigstore.bundle.predicateType"
+	contentEnvelope     = "dsse-envelope"
+)
+
+// Attach writes the bundle of a statement with that predicate type, and returns where it
+// is. The same bundle is written once: its manifest has no time. Registries without the
+// referrers API get it under the tag that stands for it (sha256-HEX).
+func Attach(ctx context.Context, image name.Digest, bundle []byte, predicateType string, options ...remote.Option) (name.Digest, error) {
+	options = append(options, remote.WithContext(ctx))
+	subject, err := remote.Head(image, options...)
+	if err != nil {
+		return name.Digest{}, fmt.Errorf("the registry does not show %s: %w", image, err)
+	}
+	if subject.Digest.String() != image.DigestStr() {
+		return name.Digest{}, fmt.Errorf("the registry shows %s as %s", image, subject.Digest)
+	}
+	m := manifest{Manifest: v1.Manifest{
+		SchemaVersion: 2,
+		MediaType:     types.OCIManifestSchema1,
+		Subject:       &v1.Descriptor{MediaType: subject.MediaType, Digest: subject.Digest, Size: subject.Size},
+		ArtifactType:  string(bundleType),
+		Annotations:   map[string]string{annotationContent: contentEnvelope, annotationPredicate: predicateType},
+	}}
+	if m.Config, err = upload(image.Context(), static.NewLayer([]byte("{}"), emptyType), options); err != nil {
+		return name.Digest{}, err
+	}
+	layer, err := upload(image.Context(), static.NewLayer(bundle, bundleType), options)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	m.Layers = []v1.Descriptor{layer}
+	raw, err := m.RawManifest()
+	if err != nil {
+		return name.Digest{}, err
+	}
+	digest, _, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		return name.Digest{}, err
+	}
+	at := image.Context().Digest(digest.String())
+	if err := remote.Put(at, m, options...); err != nil {
+		return name.Digest{}, fmt.Errorf("writing the attestation beside %s: %w", image, err)
+	}
+	return at, nil
+}
+
+// upload writes one blob.
+func upload(repository name.Repository, layer v1.Layer, options []remote.Option) (v1.Descriptor, error) {
+	var d v1.Descriptor
+	if err := remote.WriteLayer(repository, layer, options...); err != nil {
+		return d, fmt.Errorf("writing to %s: %w", repository, err)
+	}
+	var err error
+	if d.Digest, err = layer.Digest(); err != nil {
+		return d, err
+	}
+	if d.Size, err = layer.Size(); err != nil {
+		return d, err
+	}
+	d.MediaType, err = layer.MediaType()
+	return d, err
+}
+
+// manifest is one that remote.Put takes.
+type manifest struct{ v1.Manifest }
+
+// RawManifest implements remote.Taggable.
+func (m manifest) RawManifest() ([]byte, error) { return json.Marshal(m.Manifest) }
+
+// MediaType says what the manifest is.
+func (m manifest) MediaType() (types.MediaType, error) { return m.Manifest.MediaType, nil }

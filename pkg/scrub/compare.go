@@ -1,0 +1,239 @@
+package scrub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+)
+
+// ErrMissing says that a store has no such object. Any other error of a store says
+// nothing about the object.
+var ErrMissing = errors.New("there is no such object")
+
+// Store reads what lies in one artifact store.
+type Store interface {
+	// Open reads an object and says how many bytes it has; ErrMissing if there is none.
+	Open(ctx context.Context, bucket, key string) (io.ReadCloser, int64, error)
+	// List gives the keys that begin with a prefix, no more than most and one.
+	List(ctx context.Context, bucket, prefix string, most int) ([]string, error)
+}
+
+// Reason of the condition Intact, what comparing one place came to: a closed set.
+type Reason string
+
+const (
+	// ReasonIntact: what lies there is what was sealed last.
+	ReasonIntact Reason = "Intact"
+	// ReasonChanged: something else lies there.
+	ReasonChanged Reason = "Changed"
+	// ReasonMissing: nothing lies there, or not all.
+	ReasonMissing Reason = "Missing"
+	// ReasonRolledBack: what lies there was sealed, but another step stored something
+	// there after it.
+	ReasonRolledBack Reason = "RolledBack"
+	// ReasonUnknown: it could not be compared.
+	ReasonUnknown Reason = "Unknown"
+)
+
+// Reasons has them all.
+func Reasons() []Reason {
+	return []Reason{ReasonIntact, ReasonChanged, ReasonMissing, ReasonRolledBack, ReasonUnknown}
+}
+
+// Finding is what came of comparing a place.
+type Finding struct {
+	Reason Reason
+	// Message says what is different, or why it is not known.
+	Message string
+}
+
+// Altered says whether the place does not have what was sealed.
+func (f Finding) Altered() bool {
+	return f.Reason == ReasonChanged || f.Reason == ReasonMissing || f.Reason == ReasonRolledBack
+}
+
+// maxFiles bounds how many objects of a directory are read: a directory of more is not
+// compared.
+const maxFiles = 100_000
+
+// Comparison is one place to be compared.
+type Comparison struct {
+	Place Place
+	// Files of a directory, if its record lists them and they are those of the sealed
+	// tree.
+	Files content.Files
+	// Below are other places that lie below a directory's key: what lies there is
+	// theirs.
+	Below []artifact.Location
+}
+
+// Run compares. An error of the store is ReasonUnknown, too, and is returned, so that the
+// caller can leave a store that answers nobody.
+func (c Comparison) Run(ctx context.Context, store Store) (Finding, error) {
+	var f Finding
+	var err error
+	switch {
+	case c.Place.Last().Shared:
+		return Finding{ReasonUnknown, "several steps filled this directory together"}, nil
+	case c.Place.Location.Kind == artifact.KindPrefix:
+		f, err = c.directory(ctx, store)
+	default:
+		f, err = c.object(ctx, store)
+	}
+	if err != nil {
+		return Finding{ReasonUnknown, fmt.Sprintf("the store could not be read: %v", err)}, err
+	}
+	return f, nil
+}
+
+func (c Comparison) object(ctx context.Context, store Store) (Finding, error) {
+	l := c.Place.Location
+	// Whatever size it has, no more is read than one of the seals speaks of.
+	most := int64(0)
+	for _, s := range c.Place.Seals {
+		most = max(most, s.Size)
+	}
+	digest, err := digestOf(ctx, store, l.Bucket, l.Key, most)
+	switch {
+	case errors.Is(err, ErrMissing):
+		return Finding{ReasonMissing, "nothing lies there any more"}, nil
+	case errors.Is(err, errLarger):
+		return Finding{ReasonChanged, fmt.Sprintf("more lies there than the %d bytes that were sealed", c.Place.Last().Size)}, nil
+	case err != nil:
+		return Finding{}, err
+	}
+	return c.held(digest), nil
+}
+
+// held compares a digest with those that were sealed.
+func (c Comparison) held(digest artifact.Digest) Finding {
+	last := c.Place.Last().content()
+	if digest == last {
+		return Finding{Reason: ReasonIntact}
+	}
+	if slices.ContainsFunc(c.Place.Seals[1:], func(s Seal) bool { return s.content() == digest }) {
+		return Finding{ReasonRolledBack, fmt.Sprintf("what lies there was sealed before what was sealed last: its digest is %.16s…, that of the last seal %.16s…", digest, last)}
+	}
+	return Finding{ReasonChanged, fmt.Sprintf("its digest is %.16s…, sealed was %.16s…", digest, last)}
+}
+
+func (c Comparison) directory(ctx context.Context, store Store) (Finding, error) {
+	l := c.Place.Location
+	if len(c.Below) > 0 && len(c.Files) == 0 {
+		return Finding{ReasonUnknown, "other steps stored something below it, and its record does not list its files"}, nil
+	}
+	keys, err := store.List(ctx, l.Bucket, l.Key, maxFiles)
+	if err != nil {
+		return Finding{}, err
+	}
+	if len(keys) > maxFiles {
+		return Finding{ReasonUnknown, fmt.Sprintf("it has more than %d files", maxFiles)}, nil
+	}
+	wanted := map[string]bool{}
+	for _, f := range c.Files {
+		wanted[f.Path] = true
+	}
+	var files []content.File
+	for _, key := range keys {
+		path, below := strings.CutPrefix(key, l.Key)
+		// Consoles of stores make an empty object for a folder; Argo takes it for none.
+		if !below || path == "" || strings.HasSuffix(path, "/") {
+			continue
+		}
+		switch others := c.others(key); {
+		case others && wanted[path]:
+			return Finding{ReasonUnknown, fmt.Sprintf("another step stored %.200q of it, too", path)}, nil
+		case others:
+			continue
+		}
+		digest, err := digestOf(ctx, store, l.Bucket, key, maxObject)
+		switch {
+		case errors.Is(err, ErrMissing): // it went between the two calls
+			continue
+		case errors.Is(err, errLarger):
+			return Finding{ReasonUnknown, fmt.Sprintf("%.200q has more than %d bytes", path, int64(maxObject))}, nil
+		case err != nil:
+			return Finding{}, err
+		}
+		files = append(files, content.File{Path: path, SHA256: digest})
+	}
+	if len(files) == 0 {
+		return Finding{ReasonMissing, "nothing lies there any more"}, nil
+	}
+	list, err := content.NewFiles(files)
+	if err != nil {
+		return Finding{ReasonChanged, fmt.Sprintf("no directory has what lies there: %v", err)}, nil
+	}
+	found := c.held(list.Tree())
+	if found.Reason == ReasonChanged && len(c.Files) > 0 {
+		found = c.different(list, found)
+	}
+	return found, nil
+}
+
+// others says whether a key is that of another place, or lies below one.
+func (c Comparison) others(key string) bool {
+	return slices.ContainsFunc(c.Below, func(l artifact.Location) bool {
+		return key == l.Key || l.Kind == artifact.KindPrefix && strings.HasPrefix(key, l.Key)
+	})
+}
+
+// different names the first file that is not as it was sealed.
+func (c Comparison) different(there content.Files, found Finding) Finding {
+	digests := make(map[string]artifact.Digest, len(there))
+	for _, f := range there {
+		digests[f.Path] = f.SHA256
+	}
+	for _, f := range c.Files {
+		digest, is := digests[f.Path]
+		switch {
+		case !is:
+			return Finding{ReasonMissing, fmt.Sprintf("file %.200q is missing", f.Path)}
+		case digest != f.SHA256:
+			return Finding{ReasonChanged, fmt.Sprintf("file %.200q was changed: its digest is %.16s…, sealed was %.16s…", f.Path, digest, f.SHA256)}
+		}
+		delete(digests, f.Path)
+	}
+	for _, f := range there {
+		if _, more := digests[f.Path]; more {
+			return Finding{ReasonChanged, fmt.Sprintf("file %.200q is there, and was not sealed", f.Path)}
+		}
+	}
+	return found
+}
+
+// maxObject bounds one file of a directory, whose size nobody states: 1 TiB, which no
+// store that Argo uploads to takes in one piece.
+const maxObject = 1 << 40
+
+// errLarger says that an object has more bytes than are read.
+var errLarger = errors.New("it is larger")
+
+// digestOf is the SHA-256 of an object of at most so many bytes.
+func digestOf(ctx context.Context, store Store, bucket, key string, most int64) (digest artifact.Digest, err error) {
+	r, size, err := store.Open(ctx, bucket, key)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if size > most {
+		return "", errLarger
+	}
+	sum, err := content.Hash(io.LimitReader(r, most+1))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%s/%s: %w", bucket, key, err)
+	case sum.Size > most:
+		return "", errLarger
+	case sum.Size != size:
+		// A connection that broke must not become a changed artifact.
+		return "", fmt.Errorf("%s/%s: %d bytes were read of %d", bucket, key, sum.Size, size)
+	}
+	return sum.SHA256, nil
+}

@@ -1,0 +1,185 @@
+package scrub
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+)
+
+// shelf is a store in memory, for faults that a real one does not have on demand. Real
+// ones: TestAlteredArtifactsAreFoundInARealStore.
+type shelf struct {
+	objects map[string]string
+	// cut is how many bytes are missing at the end of each body.
+	cut  int
+	fail error
+	// opened counts.
+	opened int
+}
+
+func (s *shelf) Open(_ context.Context, _, key string) (io.ReadCloser, int64, error) {
+	s.opened++
+	if s.fail != nil {
+		return nil, 0, s.fail
+	}
+	text, there := s.objects[key]
+	if !there {
+		return nil, 0, ErrMissing
+	}
+	return io.NopCloser(bytes.NewReader([]byte(text)[:len(text)-s.cut])), int64(len(text)), nil
+}
+
+func (s *shelf) List(_ context.Context, _, prefix string, most int) ([]string, error) {
+	if s.fail != nil {
+		return nil, s.fail
+	}
+	var keys []string
+	for _, key := range slices.Sorted(maps.Keys(s.objects)) {
+		if strings.HasPrefix(key, prefix) && len(keys) <= most {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+func at(t *testing.T, key string) artifact.Location {
+	t.Helper()
+	l, err := artifact.InS3("s3", "b").At(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// sealed is the seal of a text, recorded so many minutes ago.
+func sealed(t *testing.T, key, text string, ago int) Seal {
+	t.Helper()
+	return Seal{
+		Name: key, UID: text, Location: at(t, key), SHA256: artifact.DigestOfText(text), Size: int64(len(text)),
+		Recorded: time.Unix(1e9, 0).Add(-time.Duration(ago) * time.Minute),
+	}
+}
+
+// tree is the seal of a directory, and its files.
+func tree(t *testing.T, key string, files map[string]string) (Seal, content.Files) {
+	t.Helper()
+	var list []content.File
+	for path, text := range files {
+		list = append(list, content.File{Path: path, SHA256: artifact.DigestOfText(text)})
+	}
+	sorted, err := content.NewFiles(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sorted.Tree()
+	return Seal{Name: key, UID: key, Location: at(t, key), SHA256: digest, Tree: digest}, sorted
+}
+
+func TestAnObjectIsHeldToItsLastSeal(t *testing.T) {
+	last, before := sealed(t, "a", "second", 1), sealed(t, "a", "first", 2)
+	for name, c := range map[string]struct {
+		store shelf
+		want  Reason
+		fails bool
+	}{
+		"what was sealed last":         {store: shelf{objects: map[string]string{"a": "second"}}, want: ReasonIntact},
+		"something else":               {store: shelf{objects: map[string]string{"a": "secund"}}, want: ReasonChanged},
+		"more of it":                   {store: shelf{objects: map[string]string{"a": "second and more"}}, want: ReasonChanged},
+		"less of it":                   {store: shelf{objects: map[string]string{"a": "sec"}}, want: ReasonChanged},
+		"nothing in it":                {store: shelf{objects: map[string]string{"a": ""}}, want: ReasonChanged},
+		"nothing":                      {store: shelf{objects: map[string]string{"b": "second"}}, want: ReasonMissing},
+		"what was sealed before":       {store: shelf{objects: map[string]string{"a": "first"}}, want: ReasonRolledBack},
+		"a connection that breaks":     {store: shelf{objects: map[string]string{"a": "second"}, cut: 2}, want: ReasonUnknown, fails: true},
+		"a store that does not answer": {store: shelf{fail: errors.New("timeout")}, want: ReasonUnknown, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			places := Places([]Seal{before, last})
+			if len(places) != 1 {
+				t.Fatalf("want one place, got %+v", places)
+			}
+			f, err := Comparison{Place: places[0]}.Run(t.Context(), &c.store)
+			if f.Reason != c.want || (err != nil) != c.fails {
+				t.Errorf("want %s, got %+v, %v", c.want, f, err)
+			}
+			if f.Altered() != (c.want == ReasonChanged || c.want == ReasonMissing || c.want == ReasonRolledBack) {
+				t.Errorf("%s is altered: %t", f.Reason, f.Altered())
+			}
+		})
+	}
+}
+
+func TestADirectoryIsHeldToItsTree(t *testing.T) {
+	seal, files := tree(t, "d/", map[string]string{"x": "1", "sub/y": "2"})
+	for name, c := range map[string]struct {
+		objects map[string]string
+		below   []artifact.Location
+		bare    bool // its record does not list the files
+		want    Reason
+		says    string
+	}{
+		"as it was sealed":                     {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "dx": "3"}, want: ReasonIntact},
+		"the same, its files not listed":       {objects: map[string]string{"d/x": "1", "d/sub/y": "2"}, bare: true, want: ReasonIntact},
+		"with a console's folders":             {objects: map[string]string{"d/": "", "d/sub/": "", "d/x": "1", "d/sub/y": "2"}, want: ReasonIntact},
+		"a file changed":                       {objects: map[string]string{"d/x": "1", "d/sub/y": "3"}, want: ReasonChanged, says: `"sub/y" was changed`},
+		"a file missing":                       {objects: map[string]string{"d/x": "1"}, want: ReasonMissing, says: `"sub/y" is missing`},
+		"a file more":                          {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3"}, want: ReasonChanged, says: `"z" is there`},
+		"a file more, its files not listed":    {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3"}, bare: true, want: ReasonChanged},
+		"nothing":                              {objects: map[string]string{}, want: ReasonMissing},
+		"names that no directory has":          {objects: map[string]string{"d/x": "1", "d/x/z": "2"}, want: ReasonChanged},
+		"what another step stored below it":    {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3"}, below: []artifact.Location{at(t, "d/z")}, want: ReasonIntact},
+		"a directory of another's below it":    {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/e/z": "3"}, below: []artifact.Location{at(t, "d/e/")}, want: ReasonIntact},
+		"beside another's, a file more":        {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3", "d/w": "4"}, below: []artifact.Location{at(t, "d/z")}, want: ReasonChanged, says: `"w" is there`},
+		"a file that another step stored, too": {objects: map[string]string{"d/x": "1", "d/sub/y": "2"}, below: []artifact.Location{at(t, "d/x")}, want: ReasonUnknown},
+		"another's, its files not listed":      {objects: map[string]string{"d/x": "1", "d/sub/y": "2"}, below: []artifact.Location{at(t, "d/z")}, bare: true, want: ReasonUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmp := Comparison{Place: Places([]Seal{seal})[0], Files: files, Below: c.below}
+			if c.bare {
+				cmp.Files = nil
+			}
+			f, err := cmp.Run(t.Context(), &shelf{objects: c.objects})
+			if err != nil || f.Reason != c.want || !strings.Contains(f.Message, c.says) {
+				t.Errorf("want %s (%s), got %+v, %v", c.want, c.says, f, err)
+			}
+		})
+	}
+}
+
+// What several steps filled is not compared, and said to be unknown: nobody reads it.
+func TestASharedDirectoryIsNotCompared(t *testing.T) {
+	seal, _ := tree(t, "d/", map[string]string{"x": "1"})
+	seal.Shared = true
+	store := &shelf{objects: map[string]string{"d/x": "2"}}
+	if f, err := (Comparison{Place: Places([]Seal{seal})[0]}).Run(t.Context(), store); err != nil || f.Reason != ReasonUnknown || store.opened != 0 {
+		t.Errorf("got %+v, %v, %d objects opened", f, err, store.opened)
+	}
+}
+
+func TestPlacesBelowAPrefix(t *testing.T) {
+	var seals []Seal
+	for _, key := range []string{"d/", "d/a", "d/e/", "d/e/f", "da", "c", "e/"} {
+		seals = append(seals, sealed(t, key, key, 0))
+	}
+	other := sealed(t, "d/x", "x", 0)
+	other.Location = artifact.InS3("elsewhere", "b")
+	if l, err := other.Location.At("d/x"); err == nil {
+		other.Location = l
+	}
+	below := NewIndex(Places(append(seals, other))).Below(at(t, "d/"))
+	var keys []string
+	for _, l := range below {
+		keys = append(keys, l.Key)
+	}
+	if want := []string{"d/a", "d/e/", "d/e/f"}; !slices.Equal(keys, want) {
+		t.Errorf("want %v, got %v", want, keys)
+	}
+}

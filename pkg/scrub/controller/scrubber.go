@@ -1,0 +1,227 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/scrub"
+)
+
+const (
+	// pageOfSeals is how many ArtifactSeals are read at a time: each has some 2 KiB.
+	pageOfSeals = 500
+	// maxSuspects bounds what is looked at twice in one pass; the rest waits for the next.
+	maxSuspects = 10_000
+	// maxFailures of one store in a row end it for a pass.
+	maxFailures = 5
+)
+
+// Options say how much is compared, and when.
+type Options struct {
+	// Every is the time from the beginning of one pass to that of the next.
+	Every time.Duration
+	// Sample is the share of the places that a pass compares, over 0 and up to 1. What
+	// is altered already is compared in each.
+	Sample float64
+	// Settle is how long something else may lie at a place before it counts as altered:
+	// a step stores its outputs before they are sealed.
+	Settle time.Duration
+}
+
+// Scrubber compares. Its fields are set once, before it starts.
+type Scrubber struct {
+	Options
+	// API reads and writes at the API server itself: nothing is kept between passes.
+	API client.Client
+	// Stores by the endpoints of locations. Others are not compared.
+	Stores  map[string]scrub.Store
+	Events  events.EventRecorder
+	Metrics *Metrics
+	Clock   clock.Clock
+	Log     logr.Logger
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (*Scrubber) NeedLeaderElection() bool { return true }
+
+// Start implements manager.Runnable. The first pass begins at once.
+func (s *Scrubber) Start(ctx context.Context) error {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		began := s.Clock.Now()
+		if r, err := s.Pass(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Error(err, "A pass over the artifact stores did not end")
+		} else if ctx.Err() == nil {
+			s.Log.Info("Artifact stores compared", "intact", r.Intact, "altered", r.Altered, "unknown", r.Unknown, "took", s.Clock.Since(began).Round(time.Second).String())
+		}
+		select {
+		case <-ctx.Done():
+		case <-s.Clock.After(s.Every - s.Clock.Since(began)):
+		}
+	}, 0)
+	return nil
+}
+
+// Report counts the places of a pass.
+type Report struct{ Intact, Altered, Unknown int }
+
+// Pass compares once.
+func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
+	var r Report
+	places, index, err := s.look(ctx)
+	if err != nil {
+		return r, err
+	}
+	// In no order that anybody could hide behind, or that keeps one store waiting.
+	rand.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] })
+	failing := map[string]int{}
+	var suspects []scrub.Place
+	for _, p := range places {
+		if ctx.Err() != nil {
+			return r, context.Cause(ctx)
+		}
+		if !p.Last().Altered && rand.Float64() >= s.Sample {
+			continue
+		}
+		switch f := s.compare(ctx, p, index, failing); {
+		case f.Altered() && len(suspects) < maxSuspects:
+			suspects = append(suspects, p)
+		case f.Altered():
+			r.Unknown++
+		default:
+			if err := s.settled(ctx, p.Last(), f, &r); err != nil {
+				return r, err
+			}
+		}
+	}
+	if len(suspects) > 0 {
+		select {
+		case <-ctx.Done():
+			return r, context.Cause(ctx)
+		case <-s.Clock.After(s.Settle):
+		}
+		if places, index, err = s.look(ctx); err != nil {
+			return r, err
+		}
+		now := make(map[artifact.Location]scrub.Place, len(places))
+		for _, p := range places {
+			now[p.Location] = p
+		}
+		for _, p := range suspects {
+			again, there := now[p.Location]
+			if !there {
+				continue // its seals are gone
+			}
+			f := s.compare(ctx, again, index, failing)
+			if f.Altered() && again.Last().UID != p.Last().UID {
+				f = scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it is being stored anew"}
+			}
+			if err := s.settled(ctx, again.Last(), f, &r); err != nil {
+				return r, err
+			}
+		}
+	}
+	s.Metrics.passed(r.Altered, r.Unknown == 0, s.Clock.Now())
+	return r, nil
+}
+
+// compare compares one place. failing has how often in a row each store could not be read.
+func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index, failing map[string]int) scrub.Finding {
+	l := p.Location
+	store, known := s.Stores[l.Store]
+	switch {
+	case l.Scheme != artifact.SchemeS3 || !known:
+		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it lies in a store that is not listed"}
+	case failing[l.Store] >= maxFailures:
+		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "its store could not be read several times in a row"}
+	}
+	c := scrub.Comparison{Place: p}
+	if l.Kind == artifact.KindPrefix {
+		c.Below = index.Below(l)
+		var err error
+		if c.Files, err = s.files(ctx, p.Last()); err != nil {
+			return scrub.Finding{Reason: scrub.ReasonUnknown, Message: err.Error()}
+		}
+	}
+	f, err := c.Run(ctx, store)
+	failing[l.Store]++
+	if err == nil {
+		failing[l.Store] = 0
+	}
+	return f
+}
+
+// files are those of a directory, if its record lists them. A list whose tree is not the
+// sealed one is none.
+func (s *Scrubber) files(ctx context.Context, seal scrub.Seal) (content.Files, error) {
+	var p v1alpha1.Provenance
+	err := s.API.Get(ctx, client.ObjectKey{Namespace: seal.Namespace, Name: seal.Provenance}, &p)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("its record could not be read: %w", err)
+	}
+	for _, o := range p.Status.Outputs {
+		if o.Files == "" || o.Location != seal.Location.URI() {
+			continue
+		}
+		if list, err := content.ParseFiles(o.Files); err == nil && list.Tree() == seal.Tree {
+			return list, nil
+		}
+	}
+	return nil, nil
+}
+
+// look reads all seals, as of one moment.
+func (s *Scrubber) look(ctx context.Context) ([]scrub.Place, scrub.Index, error) {
+	var seals []scrub.Seal
+	next := ""
+	for {
+		var page v1alpha1.ArtifactSealList
+		if err := s.API.List(ctx, &page, client.Limit(pageOfSeals), client.Continue(next)); err != nil {
+			return nil, nil, fmt.Errorf("artifactseals: %w", err)
+		}
+		for i := range page.Items {
+			if seal, is := sealOf(&page.Items[i]); is {
+				seals = append(seals, seal)
+			}
+		}
+		if next = page.Continue; next == "" {
+			places := scrub.Places(seals)
+			return places, scrub.NewIndex(places), nil
+		}
+	}
+}
+
+// sealOf is what an ArtifactSeal says; false if its location is none.
+func sealOf(a *v1alpha1.ArtifactSeal) (scrub.Seal, bool) {
+	l := artifact.Location{
+		Scheme: artifact.Scheme(a.Spec.Location.Scheme), Store: a.Spec.Location.Store, Bucket: a.Spec.Location.Bucket,
+		Key: a.Spec.Location.Key, Kind: artifact.Kind(a.Spec.Location.Kind),
+	}
+	c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionIntact)
+	recorded := a.Spec.Producer.RecordedAt.Time
+	if recorded.IsZero() {
+		recorded = a.CreationTimestamp.Time
+	}
+	return scrub.Seal{
+		Namespace: a.Namespace, Name: a.Name, UID: string(a.UID), Location: l,
+		SHA256: artifact.Digest(a.Spec.SHA256), Tree: artifact.Digest(a.Spec.TreeDigest), Size: a.Spec.Size,
+		Recorded: recorded, Shared: a.Spec.Shared, Provenance: a.Spec.Provenance,
+		Altered: c != nil && c.Status != metav1.ConditionTrue,
+	}, l.Validate() == nil
+}
