@@ -66,6 +66,7 @@ func more() map[string]honest {
 		"steps that take turns": {path: "flow/locked.yaml", fates: fates{
 			"make/message": reason.Sealed, "each(0:00)/part": reason.Sealed, "each(1:01)/part": reason.Sealed, "each(2:02)/part": reason.Sealed,
 		}},
+		"graphs of graphs": {path: "flow/depends.yaml", fates: fates{"make/message": reason.Sealed, "mend/mended": reason.Sealed, "left/mended": reason.Sealed}},
 		"loops over objects": {path: "flow/maps.yaml", fates: fates{
 			"given(0:arch:amd64,os:linux)/app": reason.Sealed, "given(1:arch:arm64,os:linux)/app": reason.Sealed,
 			"found(0:arch:arm64,os:darwin)/app": reason.Sealed, "found(1:arch:386,os:plan9)/app": reason.Sealed,
