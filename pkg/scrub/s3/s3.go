@@ -3,6 +3,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,8 +29,8 @@ type Options struct {
 	Limit *rate.Limiter
 }
 
-// callTimeout bounds the wait for an answer's beginning; its body takes what the limit
-// allows.
+// callTimeout bounds the wait for an answer's beginning, and for each piece of its body,
+// which takes as long as the limit allows.
 const callTimeout = 30 * time.Second
 
 // Store reads an S3 endpoint.
@@ -54,11 +55,13 @@ func New(o Options) (*Store, error) {
 
 // Open implements scrub.Store.
 func (s *Store) Open(ctx context.Context, bucket, key string) (io.ReadCloser, int64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	body, info, _, err := s.core.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
 	if err != nil {
+		cancel(nil)
 		return nil, 0, missing(err)
 	}
-	return &slowly{ctx: ctx, ReadCloser: body, limit: s.limit}, info.Size, nil
+	return &slowly{ctx: ctx, cancel: cancel, body: body, limit: s.limit, idle: callTimeout}, info.Size, nil
 }
 
 // List implements scrub.Store.
@@ -88,11 +91,16 @@ func missing(err error) error {
 	}
 }
 
-// slowly reads no faster than a limit allows.
+// errIdle ends the reading of a body of which nothing comes any more.
+var errIdle = errors.New("the store has stopped sending")
+
+// slowly reads no faster than a limit allows, and gives up where nothing comes.
 type slowly struct {
-	io.ReadCloser
-	ctx   context.Context //nolint:containedctx // io.Reader has none
-	limit *rate.Limiter
+	ctx    context.Context //nolint:containedctx // io.Reader has none
+	cancel context.CancelCauseFunc
+	body   io.ReadCloser
+	limit  *rate.Limiter
+	idle   time.Duration
 }
 
 // Read implements io.Reader.
@@ -103,5 +111,17 @@ func (s *slowly) Read(b []byte) (int, error) {
 			return 0, fmt.Errorf("waiting: %w", err)
 		}
 	}
-	return s.ReadCloser.Read(b) //nolint:wrapcheck // io.EOF has to stay what it is
+	watch := time.AfterFunc(s.idle, func() { s.cancel(errIdle) })
+	defer watch.Stop()
+	n, err := s.body.Read(b)
+	if err != nil && context.Cause(s.ctx) != nil {
+		err = context.Cause(s.ctx)
+	}
+	return n, err //nolint:wrapcheck // io.EOF has to stay what it is
+}
+
+// Close implements io.Closer.
+func (s *slowly) Close() error {
+	s.cancel(nil)
+	return s.body.Close() //nolint:wrapcheck // nothing to add
 }
