@@ -141,7 +141,7 @@ func (l *LogV1) entry(ctx context.Context, index int) (*protorekor.TransparencyL
 
 // bodyV1 is the entry as Rekor v1 keeps it.
 func bodyV1(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) ([]byte, error) {
-	pem, err := cryptoutils.MarshalPublicKeyToPEM(key)
+	pem, err := verifierPEM(key)
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +170,13 @@ func (l *LogV1) promise(body []byte, index int) ([]byte, error) {
 	})
 	if err != nil {
 		return nil, err
+func verifierPEM(key crypto.PublicKey) ([]byte, error) {
+	if certificate, ok := key.(*x509.Certificate); ok {
+		return cryptoutils.MarshalCertificateToPEM(certificate)
+	}
+	return cryptoutils.MarshalPublicKeyToPEM(key)
+}
+
 	}
 	canonical, err := jsoncanonicalizer.Transform(raw)
 	if err != nil {
