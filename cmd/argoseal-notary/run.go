@@ -339,7 +339,7 @@ func signerOf(ctx context.Context, api client.Client, o options) (*seal.Signer, 
 		if o.rekorVersion == 1 {
 			return nil
 		}
-		return s.FitsRekorV2()
+		return s.FitsRekorV2(ctx)
 	}
 	if o.signingKey != "" {
 		return keyring.ServiceSigner(ctx, api, o.namespace, o.signingKey, fits)
