@@ -113,6 +113,13 @@ func (l *LogV1) add(ctx context.Context, body []byte) (*protorekor.TransparencyL
 	return entry, existed, err
 }
 
+// Newest is the last entry again.
+func (l *LogV1) Newest() (*protorekor.TransparencyLogEntry, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entry(context.Background(), len(l.leaves)-1)
+}
+
 // entry proves an entry in the tree as it is. The caller holds mu.
 func (l *LogV1) entry(ctx context.Context, index int) (*protorekor.TransparencyLogEntry, error) {
 	body := l.leaves[index]
@@ -163,13 +170,6 @@ func bodyV1(ctx context.Context, envelope *protodsse.Envelope, key crypto.Public
 	return types.CanonicalizeEntry(ctx, entry)
 }
 
-// promise is the signed entry timestamp.
-func (l *LogV1) promise(body []byte, index int) ([]byte, error) {
-	raw, err := json.Marshal(map[string]any{
-		"body": base64.StdEncoding.EncodeToString(body), "integratedTime": l.Time.Unix(), "logIndex": index, "logID": hex.EncodeToString(l.Log.ID),
-	})
-	if err != nil {
-		return nil, err
 func verifierPEM(key crypto.PublicKey) ([]byte, error) {
 	if certificate, ok := key.(*x509.Certificate); ok {
 		return cryptoutils.MarshalCertificateToPEM(certificate)
@@ -177,6 +177,13 @@ func verifierPEM(key crypto.PublicKey) ([]byte, error) {
 	return cryptoutils.MarshalPublicKeyToPEM(key)
 }
 
+// promise is the signed entry timestamp.
+func (l *LogV1) promise(body []byte, index int) ([]byte, error) {
+	raw, err := json.Marshal(map[string]any{
+		"body": base64.StdEncoding.EncodeToString(body), "integratedTime": l.Time.Unix(), "logIndex": index, "logID": hex.EncodeToString(l.Log.ID),
+	})
+	if err != nil {
+		return nil, err
 	}
 	canonical, err := jsoncanonicalizer.Transform(raw)
 	if err != nil {
