@@ -7,11 +7,14 @@ import (
 	"io"
 	"time"
 
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/transparency-dev/merkle/proof"
+	"github.com/transparency-dev/merkle/rfc6962"
 
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -62,11 +65,11 @@ func (f Foreign) Check(bundleJSON []byte) error {
 		return reason.Wrap(reason.BundleInvalid, err, "%v", err)
 	}
 	for _, entry := range entity.GetVerificationMaterial().GetTlogEntries() {
-		proof := entry.GetInclusionProof()
-		if proof.GetCheckpoint().GetEnvelope() == "" {
+		included := entry.GetInclusionProof()
+		if included.GetCheckpoint().GetEnvelope() == "" {
 			continue // sigstore-go says whether it may lack one
 		}
-		if err := checkProof(proof); err != nil {
+		if err := errors.Join(checkProof(included), checkBody(entry)); err != nil {
 			return reason.Wrap(reason.SignatureInvalid, err, "%v", err)
 		}
 	}
@@ -82,6 +85,18 @@ func (f Foreign) Check(bundleJSON []byte) error {
 		return reason.Wrap(reason.SignatureInvalid, err, "%v", err)
 	}
 	return nil
+}
+
+// checkBody makes sure that what the bundle calls the entry is what lies in the tree of the
+// proof: sigstore-go proves an entry of Rekor v2 that it makes itself, and does not look at
+// this one, which others may read.
+func checkBody(entry *protorekor.TransparencyLogEntry) error {
+	p := entry.GetInclusionProof()
+	if p.GetLogIndex() < 0 || p.GetTreeSize() < 0 {
+		return errors.New("inclusion proof has an index or a size below zero")
+	}
+	leaf := rfc6962.DefaultHasher.HashLeaf(entry.GetCanonicalizedBody())
+	return proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(p.GetLogIndex()), uint64(p.GetTreeSize()), leaf, p.GetHashes(), p.GetRootHash())
 }
 
 // about is what the bundle has to be about.
