@@ -132,6 +132,8 @@ func TestRefused(t *testing.T) {
 		"a webhook that gives up too early":   {"webhook.timeoutSeconds=1", "/webhook/timeoutSeconds"},
 		"no webhook":                          {"webhook.replicaCount=0", "/webhook/replicaCount"},
 		"a log on shared storage":             {"rekor.persistence.accessModes={ReadWriteMany}", "/rekor/persistence/accessModes/0"},
+		"a second log of no version":          {"rekor.also.version=3", "/rekor/also/version"},
+		"a second log at no URL":              {"rekor.also.url=elsewhere", "/rekor/also/url"},
 		"a registry with a scheme":            {"global.imageRegistry=https://registry.example.com", "/global/imageRegistry"},
 		"a budget that is no amount":          {"budget.bytes=much", "/budget/bytes"},
 		"no log at all":                       {"rekor.enabled=false", "rekor.url is missing"},

@@ -48,6 +48,8 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 		"two of them are missing": {func(o *options) { o.namespace, o.rekorURL = "", "" }, "--namespace, --rekor-url"},
 		"a claim that is no time": {func(o *options) { o.claimDuration = time.Second }, "--claim-duration"},
 		"a log of no version":     {func(o *options) { o.rekorVersion = 0 }, "--rekor-version"},
+		"a second of no version":  {func(o *options) { o.alsoURL = "http://second" }, "--also-rekor-version"},
+		"the same log twice":      {func(o *options) { o.alsoURL, o.alsoVersion = o.rekorURL+"/", 1 }, "--also-rekor-url"},
 		"a key that is no older":  {func(o *options) { o.rotateAfter = time.Hour }, "--rotate-signing-key-after"},
 		"a service's key by age":  {func(o *options) { o.rotateAfter, o.signingKey = 48*time.Hour, "x://y" }, "--signing-key"},
 		"a budget below zero":     {func(o *options) { o.bounds.objects = -1 }, "--budget-objects"},

@@ -58,6 +58,8 @@ type options struct {
 	healthAddress  string
 	rekorVersion   int
 	tilesURL       string
+	alsoURL        string
+	alsoVersion    int
 	signingKey     string
 	rotateAfter    time.Duration
 	claimDuration  time.Duration
@@ -87,6 +89,8 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of Argoseal (env POD_NAMESPACE)")
 	f.StringVar(&o.rekorURL, "rekor-url", os.Getenv("ARGOSEAL_REKOR_URL"), "base URL of the log (env ARGOSEAL_REKOR_URL)")
 	f.IntVar(&o.rekorVersion, "rekor-version", 2, "version of that log's Rekor: 2, or 1, which promises the time of each entry")
+	f.StringVar(&o.alsoURL, "also-rekor-url", "", "base URL of a second log that has to have each seal, too; empty: there is one log")
+	f.IntVar(&o.alsoVersion, "also-rekor-version", 1, "version of the second log's Rekor: 1 or 2")
 	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
 	f.StringArrayVar(&o.argoNamespaces, "argo-namespace", nil, "namespace whose Argo is trusted, whatever it runs: its controllers and executors are followed; repeatable")
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
@@ -127,8 +131,8 @@ func (o options) check() error {
 	if _, err := o.bounds.limit(); err != nil {
 		return err
 	}
-	if o.rekorVersion != 1 && o.rekorVersion != 2 {
-		return usage("--rekor-version is 1 or 2")
+	if err := o.checkLogs(); err != nil {
+		return err
 	}
 	if o.tilesURL != "" && o.rekorVersion != 2 {
 		return usage("--rekor-tiles-url is for a Rekor v2: a Rekor v1 has no tiles")
@@ -184,25 +188,17 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("client of logs: %w", err)
 	}
-	newLog := seal.NewRekorV2
-	if o.rekorVersion == 1 {
-		newLog = seal.NewRekorV1
-	}
-	log, err := newLog(o.rekorURL, o.claimDuration*2/3)
-	if err != nil {
-		return err
-	}
 	var p prepared
 	watch, err := watchLog(mgr, api, o, func() *trust.Store { return p.trust })
 	if err != nil {
 		return err
 	}
-	if watch != nil {
-		log = watch.Guard(log)
+	recorders, err := o.recorders(watch)
+	if err != nil {
+		return err
 	}
-	recorder := seal.NewRecorder(log, clock.RealClock{})
 	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
-		p, err = prepare(ctx, api, o, said, recorder)
+		p, err = prepare(ctx, api, o, said, recorders)
 		return err
 	}); err != nil {
 		return err
@@ -304,7 +300,7 @@ type prepared struct {
 // prepare reads, or makes, what has to be there before anything else. Of the trusted
 // root it only refuses one under which nothing could ever be sealed; one that is not
 // there yet is waited for.
-func prepare(ctx context.Context, api client.Client, o options, said trusted.Installation, recorder *seal.Recorder) (p prepared, err error) {
+func prepare(ctx context.Context, api client.Client, o options, said trusted.Installation, recorders []*seal.Recorder) (p prepared, err error) {
 	signer, err := signerOf(ctx, api, o)
 	if err != nil {
 		return p, err
@@ -323,32 +319,15 @@ func prepare(ctx context.Context, api client.Client, o options, said trusted.Ins
 	p.trust = &trust.Store{
 		API: api, Namespace: o.namespace, Builders: verify.BuildersOf(p.clusterName), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),
 	}
-	p.keyring = keyring.New(p.trust, signer, recorder)
-	p.trust.Usable = keyring.Usable(p.keyring.Signer, o.rekorURL)
+	p.keyring = keyring.New(p.trust, signer, recorders[0], recorders[1:]...)
+	urls := o.logURLs()
+	p.trust.Usable = keyring.Usable(p.keyring.Signer, urls[0], urls[1:]...)
 	var refusal *reason.Error
 	if errors.As(p.trust.Load(ctx), &refusal) {
 		return p, refusal
 	}
 	p.trusted, err = trusted.Remember(ctx, api, o.namespace, said, time.Now())
 	return p, err
-}
-
-// signerOf gives the key that signs, if it may for that log.
-func signerOf(ctx context.Context, api client.Client, o options) (*seal.Signer, error) {
-	fits := func(s *seal.Signer) error {
-		if o.rekorVersion == 1 {
-			return nil
-		}
-		return s.FitsRekorV2()
-	}
-	if o.signingKey != "" {
-		return keyring.ServiceSigner(ctx, api, o.namespace, o.signingKey, fits)
-	}
-	s, err := keyring.Signer(ctx, api, o.namespace)
-	if err == nil {
-		err = fits(s)
-	}
-	return s, err
 }
 
 // holder is this replica's name: the pod's, so that a container that was
@@ -404,7 +383,7 @@ func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, watched *
 	); err != nil {
 		return err
 	}
-	ctrl.Log.Info("Starting", "version", version, "replica", n.Holder, "cluster", n.Cluster, "log", o.rekorURL)
+	ctrl.Log.Info("Starting", "version", version, "replica", n.Holder, "cluster", n.Cluster, "logs", o.logURLs())
 	err := mgr.Start(ctx)
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()

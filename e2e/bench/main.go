@@ -18,6 +18,8 @@
 //     use, which is how openssl counts.
 //   - admission: what the webhook's two calls for a pod cost, by CPU time, beside a
 //     webhook that admits everything. It needs no cluster: `go test -bench`.
+//   - log: how many bytes a seal takes in a Rekor v1, a Rekor v2 and both. It needs no
+//     cluster.
 //   - burst: how many of 40 producers that start at once are sealed, by seals that
 //     verify.
 //   - large: wall time of a step that writes 1 GiB, with the label and without,
@@ -66,6 +68,7 @@ type benchmark struct {
 var benchmarks = []benchmark{
 	{"hash", false, hash},
 	{"admission", false, admission},
+	{"log", false, logged},
 	{"seal", true, seal},
 	{"wall", true, wall},
 	{"burst", true, burst},
@@ -75,7 +78,7 @@ var benchmarks = []benchmark{
 
 func main() {
 	runs := flag.Int("runs", 10, "how often to measure each thing")
-	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, seal, wall, burst, large, huge; all by default")
+	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, log, seal, wall, burst, large, huge; all by default")
 	file := flag.String("o", filepath.Join("bin", "bench.json"), "the `file` to write")
 	flag.Parse()
 	if err := run(os.Stdout, *runs, *only, *file); err != nil {

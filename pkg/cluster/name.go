@@ -36,17 +36,17 @@ func Name(ctx context.Context, api client.Reader, given string) (string, error) 
 	return string(ns.UID), nil
 }
 
-// Await does what needs the API server, which may not answer at once, until it
-// succeeds. A refusal of our own will not pass, and ends it. The startup probe bounds
-// the wait.
+// Await does what needs the API server or a key service, which may not answer at once,
+// until it succeeds. A refusal of our own that will not pass ends it. The startup probe
+// bounds the wait.
 func Await(ctx context.Context, log logr.Logger, do func(context.Context) error) error {
 	return wait.PollUntilContextCancel(ctx, again, true, func(ctx context.Context) (bool, error) {
 		err := do(ctx)
 		var refusal *reason.Error
-		if err == nil || errors.As(err, &refusal) {
+		if err == nil || errors.As(err, &refusal) && !refusal.Code.Retryable() {
 			return err == nil, err
 		}
-		log.Info("Waiting for the API server", "error", err.Error())
+		log.Info("Waiting for what is asked", "error", err.Error())
 		return false, nil
 	})
 }

@@ -88,6 +88,15 @@ func TestWhatPassesIsAwaited(t *testing.T) {
 	}); reason.Of(err) != reason.KeyMismatch || tries != 1 {
 		t.Errorf("a refusal, after %d tries: %v", tries, err)
 	}
+	tries = 0
+	if err := Await(t.Context(), logr.Discard(), func(context.Context) error {
+		if tries++; tries == 1 {
+			return reason.New(reason.KeyServiceFailed, "no answer in time")
+		}
+		return nil
+	}); err != nil || tries != 2 {
+		t.Errorf("a refusal that passes, after %d tries: %v", tries, err)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	if err := Await(ctx, logr.Discard(), func(context.Context) error {
 		stop()

@@ -116,6 +116,7 @@ const (
 	LogForked             Code = "LogForked"
 	LogRolledBack         Code = "LogRolledBack"
 	LogUnchecked          Code = "LogUnchecked"
+	KeyServiceFailed      Code = "KeyServiceFailed"
 	ArgoChanged           Code = "ArgoChanged"
 )
 
@@ -264,6 +265,7 @@ var rows = []entry{
 	{code: LogForked, meaning: "The transparency log has signed two checkpoints that contradict each other: its history is not the one that it had. The notary adds nothing to it.", remedy: "Keep what the TransparencyLog has (both checkpoints prove it), restore the log's volume as it was, or give the log a new key: docs/log.md", exit: 24},
 	{code: LogRolledBack, meaning: "The transparency log has fewer entries than a checkpoint that it has signed: it began again under the same key, with an empty volume or an older one. The notary adds nothing to it.", remedy: "Restore the log's volume as it was, or give the log a new key: docs/log.md", exit: 25},
 	{code: LogUnchecked, meaning: "It could not be checked whether the transparency log still has what it had: its checkpoint or its tiles cannot be read, or do not fit together. The notary waits before it adds to a log of which it has known nothing for five minutes, or since it started.", remedy: "It is retried; if it lasts, look at the log and at what serves its tiles, and at the notary's log", retryable: true},
+	{code: KeyServiceFailed, meaning: "The key service that holds the signing key did not answer in time, refused, or signed with another key than the one that was published.", remedy: "Look at the notary's rights on the key and at the service; if the URI is an alias that another key has by now, restart the notary, which publishes that key", retryable: true},
 	{code: ArgoChanged, meaning: "Argo's controllers, their executor images or the variables of these have changed in a namespace of argo.namespaces. What ran before is trusted for ten minutes yet.", remedy: "Nothing, if somebody upgraded or configured Argo; else find who writes Deployments or ConfigMaps there"},
 
 	{code: StatusGuarded, meaning: "Somebody other than the pod's node tried to change what the node reports about it.", remedy: "Leave pods/status to the kubelet in labelled namespaces; a virtual kubelet of another name needs the verb argoseal-report on its node"},

@@ -1,9 +1,12 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"crypto"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -22,9 +25,16 @@ const kmsTimeout = 30 * time.Second
 // maxKMSMessage bounds what a key service's answer adds to an error, in bytes.
 const maxKMSMessage = 300
 
+// maxKMSCalls bounds how many calls of key services are under way at once in this
+// process, those among them that were left behind.
+const maxKMSCalls = 256
+
+var kmsCalls = make(chan struct{}, maxKMSCalls)
+
 // LoadKMSSigner makes a signer whose key a key service holds, by a URI of Sigstore's: of a
 // provider that is linked, if any is, else NAME://… of a program sigstore-kms-NAME on the
-// path. The key never leaves it.
+// path. The key never leaves it. What a service does not do is KeyServiceFailed; a URI or a
+// key that is of no use is UsageInvalid.
 func LoadKMSSigner(ctx context.Context, uri string) (*Signer, error) {
 	ctx, cancel := context.WithTimeout(ctx, kmsTimeout)
 	defer cancel()
@@ -42,20 +52,122 @@ func LoadKMSSigner(ctx context.Context, uri string) (*Signer, error) {
 			return nil, err
 		}
 	}
-	return newSigner(key, public)
+	held := &serviceKey{key: key, uri: uri}
+	signer, err := newSigner(held, public)
+	if err != nil {
+		return nil, reason.Wrap(reason.UsageInvalid, err, "the key of %.200s: %v", uri, err)
+	}
+	if held.tried, err = held.try(ctx); err != nil {
+		return nil, err
+	}
+	// A service that signs with RSA-PSS, for one, makes nothing that verifies.
+	if err := signer.check.VerifySignature(bytes.NewReader(held.tried), strings.NewReader(tryText)); err != nil {
+		return nil, reason.Wrap(reason.UsageInvalid, err, "the key of %.200s signs in a way that seals do not have (%T, want ECDSA, RSA PKCS #1 v1.5 or Ed25519): %v", uri, public, err)
+	}
+	return signer, nil
 }
 
+// tryText is what a key of a service signs to show how it does. No seal can have it: a
+// DSSE envelope's begins in another way.
+const tryText = "Argoseal asks how this key signs."
+
 func kmsKey(ctx context.Context, uri string, hash crypto.Hash) (kms.SignerVerifier, crypto.PublicKey, error) {
-	// A deadline given here would end the signer with it: programs are told it each time.
-	key, err := kms.Get(context.WithoutCancel(ctx), uri, hash)
-	if err != nil {
-		return nil, nil, fmt.Errorf("key service of %.200s (this program knows %s): %s", uri, providers(), text.Cut(err.Error(), maxKMSMessage))
+	type loaded struct {
+		key    kms.SignerVerifier
+		public crypto.PublicKey
 	}
-	public, err := key.PublicKey(options.WithContext(ctx))
-	if err != nil {
-		return nil, nil, fmt.Errorf("public key of %.200s: %s", uri, text.Cut(err.Error(), maxKMSMessage))
+	l, err := within(ctx, func() (l loaded, err error) {
+		// A deadline given here would end the signer with it: it is told one each time.
+		if l.key, err = kms.Get(context.WithoutCancel(ctx), uri, hash); err == nil {
+			l.public, err = l.key.PublicKey(options.WithContext(ctx))
+		}
+		return l, err
+	})
+	var unknown *kms.ProviderNotFoundError
+	switch {
+	case errors.As(err, &unknown):
+		return nil, nil, reason.Wrap(reason.UsageInvalid, err, "key service of %.200s: this program knows %s", uri, providers())
+	case err != nil:
+		return nil, nil, kmsFailed(uri, err)
+	case l.public == nil:
+		return nil, nil, kmsFailed(uri, errors.New("it names no public key"))
 	}
-	return key, public, nil
+	return l.key, l.public, nil
+}
+
+func kmsFailed(uri string, err error) error {
+	return reason.Wrap(reason.KeyServiceFailed, err, "key service of %.200s: %s", uri, text.Cut(err.Error(), maxKMSMessage))
+}
+
+// serviceKey is a key in a key service.
+type serviceKey struct {
+	key kms.SignerVerifier
+	uri string
+	// tried is its signature of tryText.
+	tried []byte
+}
+
+func (k *serviceKey) try(ctx context.Context) ([]byte, error) {
+	return k.SignMessage(strings.NewReader(tryText), options.WithContext(ctx))
+}
+
+// PublicKey gives what the service has by now.
+func (k *serviceKey) PublicKey(opts ...signature.PublicKeyOption) (crypto.PublicKey, error) {
+	ctx := context.Background()
+	for _, opt := range opts {
+		opt.ApplyContext(&ctx)
+	}
+	public, err := within(ctx, func() (crypto.PublicKey, error) { return k.key.PublicKey(opts...) })
+	if err != nil {
+		return nil, kmsFailed(k.uri, err)
+	}
+	return public, nil
+}
+
+// SignMessage has the service sign, within the time of the options' context.
+func (k *serviceKey) SignMessage(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
+	ctx := context.Background()
+	for _, opt := range opts {
+		opt.ApplyContext(&ctx)
+	}
+	sig, err := within(ctx, func() ([]byte, error) { return k.key.SignMessage(message, opts...) })
+	if err != nil {
+		return nil, kmsFailed(k.uri, err)
+	}
+	return sig, nil
+}
+
+// within runs a call of a key service, and leaves it behind where its time is over: not
+// all clients heed a deadline (Vault's heeds none). One that panics fails alone.
+func within[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	var none T
+	select {
+	case kmsCalls <- struct{}{}:
+	case <-ctx.Done():
+		return none, fmt.Errorf("%d calls of it are under way: %w", maxKMSCalls, ctx.Err())
+	}
+	type answer struct {
+		value T
+		err   error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		defer func() { <-kmsCalls }()
+		var a answer
+		defer func() {
+			if p := recover(); p != nil {
+				a = answer{err: fmt.Errorf("its client panics: %v", p)}
+			}
+			answered <- a
+		}()
+		a.value, a.err = call()
+	}()
+	select {
+	case a := <-answered:
+		return a.value, a.err
+	case <-ctx.Done():
+		return none, fmt.Errorf("no answer in time: %w", ctx.Err())
+	}
 }
 
 // providers are the key services that are linked.

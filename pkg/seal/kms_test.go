@@ -173,7 +173,7 @@ func TestRekorV2TakesECDSAOnly(t *testing.T) {
 		takes := strings.HasPrefix(name, "P-")
 		signer, err := seal.LoadSigner(key)
 		must(t, err)
-		if err := signer.FitsRekorV2(); (err == nil) != takes || !takes && reason.Of(err) != reason.UsageInvalid {
+		if err := signer.FitsRekorV2(t.Context()); (err == nil) != takes || !takes && reason.Of(err) != reason.UsageInvalid {
 			t.Errorf("%s: %v", name, err)
 		}
 		root, err := verify.NewRoot(sealtest.NewLog(t).TrustedRoot, signer.PublicKeyPEM())

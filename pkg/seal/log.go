@@ -99,8 +99,27 @@ func fitsRekorV2(key crypto.PublicKey) error {
 	return reason.New(reason.UsageInvalid, "with Rekor v2 no seals can be made under keys of this kind (%T): use ECDSA P-256 or P-384, or a Rekor v1", key)
 }
 
-// FitsRekorV2 refuses a key under which a Rekor v2 makes no seals, or loses some.
-func (s *Signer) FitsRekorV2() error { return fitsRekorV2(s.public) }
+// FitsRekorV2 refuses a key under which a Rekor v2 makes no seals, or loses some. A key
+// service may sign the same alike with ECDSA, too (RFC 6979): it is asked to do it twice.
+func (s *Signer) FitsRekorV2(ctx context.Context) error {
+	if err := fitsRekorV2(s.public); err != nil {
+		return err
+	}
+	held, ok := s.key.(*serviceKey)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, signTimeout)
+	defer cancel()
+	again, err := held.try(ctx)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(again, held.tried) {
+		return reason.New(reason.UsageInvalid, "with Rekor v2 no seals can be made under a key that signs the same alike, as this key service does: use another, or a Rekor v1")
+	}
+	return nil
+}
 
 // hashedKey is how Rekor v2 calls a kind of key, and the digest that such a key signs of
 // an envelope's pre-authentication encoding.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -82,6 +83,8 @@ type known struct {
 	// entry is what it answered, if it did. It is verified again rather than asked
 	// for again, and may hold under the next trusted root.
 	entry *protorekor.TransparencyLogEntry
+	// held: the entry was of use, and waits for those of other logs.
+	held bool
 }
 
 // Recorder appends envelopes to a transparency log: one for all of a process, because what is
@@ -89,6 +92,7 @@ type known struct {
 // has a pause of its own, too. It is safe for concurrent use.
 type Recorder struct {
 	log   Log
+	url   string
 	clock clock.PassiveClock
 
 	mu sync.Mutex
@@ -103,6 +107,8 @@ type Recorder struct {
 	pauses int
 	// trying says that one was let through and has no answer yet.
 	trying bool
+	// ailing says that the last answer was of no use, or that there was none.
+	ailing bool
 }
 
 // NewRecorder makes the recorder of a log.
@@ -110,14 +116,23 @@ func NewRecorder(log Log, c clock.PassiveClock) *Recorder {
 	return &Recorder{log: log, clock: c, known: lru.New(maxKnown), failing: map[id]bool{}}
 }
 
-// record gives back what use makes of the log's answer about the envelope.
-func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey, use func(*protorekor.TransparencyLogEntry) ([]byte, error)) ([]byte, error) {
+// Only is the recorder, whose answers have to be of the log that the trusted root has at
+// this URL. Of several logs each needs it: one could answer with an entry of another.
+func (r *Recorder) Only(baseURL string) *Recorder {
+	r.url = strings.TrimRight(baseURL, "/")
+	return r
+}
+
+// record gives back the log's answer about the envelope, once use finds it of use.
+func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey, use func(*protorekor.TransparencyLogEntry) error) (*protorekor.TransparencyLogEntry, error) {
 	statement := id(sha256.Sum256(envelope.GetPayload()))
-	if entry := r.kept(statement); entry != nil {
-		if bundle, err := use(entry); err == nil {
+	if entry, held := r.kept(statement); entry != nil && use(entry) == nil {
+		if held {
+			r.forget(statement) // it tells nothing of how the log is by now
+		} else {
 			r.succeeded(statement)
-			return bundle, nil
 		}
+		return entry, nil
 	}
 	turn, leave, err := r.enter(statement)
 	if err != nil {
@@ -126,29 +141,56 @@ func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key
 	defer leave()
 	entry, err := r.log.Append(ctx, envelope, key)
 	switch {
-	case errors.Is(err, ErrDuplicate), errors.Is(err, ErrNotLogged):
-		// There is no new entry.
+	case errors.Is(err, ErrDuplicate):
+		return nil, err // there is no new entry
+	case errors.Is(err, ErrNotLogged):
+		r.ails() // nor here
 		return nil, err
 	case err != nil:
 		r.failed(statement, turn, lost, nil, err)
 		return nil, err
 	}
-	bundle, err := use(entry)
-	if err != nil {
+	if err := use(entry); err != nil {
 		r.failed(statement, turn, unverified, entry, err)
 		return nil, err
 	}
 	r.succeeded(statement)
-	return bundle, nil
+	return entry, nil
 }
 
-func (r *Recorder) kept(statement id) *protorekor.TransparencyLogEntry {
+// keep remembers an answer that was of use, until the statement is in the other logs, too:
+// whoever tries again need not add another entry here.
+func (r *Recorder) keep(envelope *protodsse.Envelope, entry *protorekor.TransparencyLogEntry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known.Add(id(sha256.Sum256(envelope.GetPayload())), &known{entry: entry, held: true})
+}
+
+func (r *Recorder) kept(statement id) (entry *protorekor.TransparencyLogEntry, held bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if k, ok := r.known.Get(statement); ok {
-		return k.(*known).entry
+		return k.(*known).entry, k.(*known).held
 	}
-	return nil
+	return nil, false
+}
+
+func (r *Recorder) forget(statement id) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known.Remove(statement)
+}
+
+func (r *Recorder) ails() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ailing = true
+}
+
+func (r *Recorder) isAiling() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ailing
 }
 
 // enter lets a statement through, or says until when it has to wait. The turn is how
@@ -185,13 +227,14 @@ func (r *Recorder) succeeded(statement id) {
 	defer r.mu.Unlock()
 	r.known.Remove(statement)
 	clear(r.failing)
-	r.pause = pause{}
+	r.pause, r.ailing = pause{}, false
 }
 
 // failed has the statement wait, and all if it is not the only one.
 func (r *Recorder) failed(statement id, turn int, f fault, entry *protorekor.TransparencyLogEntry, why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.ailing = true
 	now := r.clock.Now()
 	k := &known{}
 	if before, ok := r.known.Get(statement); ok {
@@ -199,7 +242,7 @@ func (r *Recorder) failed(statement id, turn int, f fault, entry *protorekor.Tra
 	}
 	k.extend(now, f, why)
 	if entry != nil {
-		k.entry = entry
+		k.entry, k.held = entry, false
 	}
 	r.known.Add(statement, k)
 	if len(r.failing) < suspects {

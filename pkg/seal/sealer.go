@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
@@ -27,15 +29,16 @@ var ErrForeignEnvelope = errors.New("the envelope is not signed with this key")
 
 // Sealer signs and records. It is immutable and safe for concurrent use.
 type Sealer struct {
-	signer   *Signer
-	recorder *Recorder
-	root     *verify.Root
+	signer    *Signer
+	recorders []*Recorder
+	root      *verify.Root
 }
 
-// New makes a sealer. Unless the root trusts both the signer's key and the log,
-// Record always fails.
-func New(signer *Signer, recorder *Recorder, root *verify.Root) *Sealer {
-	return &Sealer{signer: signer, recorder: recorder, root: root}
+// New makes a sealer that records in a log, or in several, each of which says by Only
+// which one it is. Unless the root trusts the signer's key and each log, Record always
+// fails.
+func New(signer *Signer, recorder *Recorder, root *verify.Root, others ...*Recorder) *Sealer {
+	return &Sealer{signer: signer, recorders: append([]*Recorder{recorder}, others...), root: root}
 }
 
 // Sign signs a statement; see Signer.Sign.
@@ -59,13 +62,15 @@ func (s *Sealer) Open(ctx context.Context, envelope []byte) (*Signed, error) {
 	return checked(envelope, opened)
 }
 
-// Counts refuses a signer whose key counts for nobody by now: what it signs would be
-// refused wherever it is needed.
+// Counts refuses a signer whose key counts for nobody by now, and too few logs: what it
+// signs would be refused wherever it is needed.
 func (s *Sealer) Counts(now time.Time) error {
 	for _, d := range s.root.Domains() {
 		for _, key := range d.Keys {
 			switch {
 			case key.Hint != s.signer.hint:
+			case d.Logs > len(s.recorders):
+				return reason.New(reason.LogMismatch, "domain %s asks for %d logs, and the notary writes to %d: nothing is signed until it writes to as many", d.Name, d.Logs, len(s.recorders))
 			case !key.Compromised.IsZero():
 				return reason.New(reason.SignerCompromised, "the signing key %s is in other hands: nothing is signed until another takes its place", key.Hint)
 			case !key.End.IsZero() && now.After(key.End):
@@ -125,33 +130,93 @@ func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
 	return s.Log(ctx, signed)
 }
 
-// Log records what was signed in the transparency log and gives back the bundle (JSON,
-// media type v0.3), verified as its users will. It may be called again with the same; the error may
-// then be ErrDuplicate, which asks for a new signature. PausedError asks for patience.
-func (s *Sealer) Log(ctx context.Context, signed *Signed) ([]byte, error) {
-	return s.recorder.record(ctx, signed.opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) ([]byte, error) {
-		bundle, err := assemble(signed.opened, s.signer.hint, entry)
-		if err != nil {
-			return nil, err
+// Log records what was signed, in all logs, and gives back the bundle (JSON, media type
+// v0.3), verified as its users will. It may be called again with the same; a log that has
+// it by then is not asked again. The error may be ErrDuplicate, which asks for a new
+// signature. PausedError asks for patience.
+func (s *Sealer) Log(ctx context.Context, signed *Signed) (bundle []byte, err error) {
+	if len(s.recorders) == 1 {
+		_, err := s.recorders[0].record(ctx, signed.opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) (err error) {
+			bundle, err = s.bundle(signed, s.root, "", entry)
+			return err
+		})
+		return bundle, err
+	}
+	entries, err := s.entries(ctx, signed)
+	if err == nil {
+		if bundle, err = s.bundle(signed, s.root, "", entries...); err == nil {
+			return bundle, nil
 		}
-		// What was signed was checked before; the bundle has to have exactly that.
-		held, err := s.root.Payload(bundle)
-		if err == nil && !bytes.Equal(held.Payload, signed.Payload()) {
-			err = reason.New(reason.StatementInvalid, "the bundle has another statement")
+	}
+	for i, entry := range entries {
+		if entry != nil {
+			s.recorders[i].keep(signed.opened, entry)
 		}
-		if err == nil && signed.statement != nil {
-			err = held.MayState(signed.statement.BuilderID())
+	}
+	return nil, err
+}
+
+// entries are those of several logs, which are asked at once. But those that had no answer
+// of use the last time are asked before the others: as long as one has none, the others
+// get no entries for nothing. On an error some may be there.
+func (s *Sealer) entries(ctx context.Context, signed *Signed) ([]*protorekor.TransparencyLogEntry, error) {
+	entries, ailing := make([]*protorekor.TransparencyLogEntry, len(s.recorders)), make([]bool, len(s.recorders))
+	for i, r := range s.recorders {
+		ailing[i] = r.isAiling()
+	}
+	one := s.root.AnyLog() // the others' answers are not there yet
+	for _, turn := range []bool{true, false} {
+		failures := make([]error, len(s.recorders))
+		var asked sync.WaitGroup
+		for i, r := range s.recorders {
+			if ailing[i] != turn {
+				continue
+			}
+			asked.Go(func() {
+				entries[i], failures[i] = r.record(ctx, signed.opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) error {
+					_, err := s.bundle(signed, one, r.url, entry)
+					return err
+				})
+			})
 		}
-		if err != nil {
-			return nil, fmt.Errorf("new bundle does not verify: %w", err)
+		asked.Wait()
+		if err := errors.Join(failures...); err != nil {
+			return entries, err
 		}
-		return bundle, nil
-	})
+	}
+	return entries, nil
+}
+
+// bundle makes the bundle and verifies it. Of several logs an entry has to be of the log at
+// a URL.
+func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
+	bundle, err := assemble(signed.opened, s.signer.hint, entries...)
+	if err != nil {
+		return nil, err
+	}
+	// What was signed was checked before; the bundle has to have exactly that.
+	held, err := root.Payload(bundle)
+	if err == nil && !bytes.Equal(held.Payload, signed.Payload()) {
+		err = reason.New(reason.StatementInvalid, "the bundle has another statement")
+	}
+	if err == nil && len(held.Logs) != len(entries) {
+		err = reason.New(reason.LogEntryInvalid, "the bundle has entries of %d logs that are trusted, want %d", len(held.Logs), len(entries))
+	}
+	if err == nil && len(s.recorders) > 1 && len(entries) == 1 && strings.TrimRight(held.LogURL, "/") != url {
+		err = reason.New(reason.LogEntryInvalid, "the log %.200q answers with an entry of %.200s", url, held.LogURL)
+	}
+	if err == nil && signed.statement != nil {
+		err = held.MayState(signed.statement.BuilderID())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("new bundle does not verify: %w", err)
+	}
+	return bundle, nil
 }
 
 // assemble makes the bundle, in canonical JSON so that equal bundles are equal
 // bytes.
-func assemble(envelope *protodsse.Envelope, hint string, entry *protorekor.TransparencyLogEntry) ([]byte, error) {
+func assemble(envelope *protodsse.Envelope, hint string, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
 	raw, err := protojson.Marshal(&protobundle.Bundle{
 		MediaType: verify.MediaType,
 		Content:   &protobundle.Bundle_DsseEnvelope{DsseEnvelope: envelope},
@@ -159,7 +224,7 @@ func assemble(envelope *protodsse.Envelope, hint string, entry *protorekor.Trans
 			Content: &protobundle.VerificationMaterial_PublicKey{
 				PublicKey: &protocommon.PublicKeyIdentifier{Hint: hint},
 			},
-			TlogEntries: []*protorekor.TransparencyLogEntry{entry},
+			TlogEntries: entries,
 		},
 	})
 	if err != nil {

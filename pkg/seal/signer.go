@@ -18,6 +18,7 @@ import (
 	sigdsse "github.com/sigstore/sigstore/pkg/signature/dsse"
 
 	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
@@ -142,7 +143,7 @@ func (s *Signer) Prepare(ctx context.Context, payload []byte) (*Signed, error) {
 	// A key service that was given another key would make seals that nobody verifies.
 	opened, err := s.open(ctx, raw)
 	if err != nil {
-		return nil, fmt.Errorf("sign: what the key made is not this key's: %w", err)
+		return nil, reason.Wrap(reason.KeyServiceFailed, err, "what the key made is not this key's: %v", err)
 	}
 	return &Signed{envelope: raw, statement: statement, opened: opened}, nil
 }

@@ -34,6 +34,8 @@ type trusted struct {
 	Domain
 	material root.TrustedMaterial
 	logs     map[string]*root.TransparencyLog
+	// authorities issue certificates to signers.
+	authorities map[string]bool
 	// hasTSA and hasCT: the trusted root has timestamp authorities, and logs of
 	// certificates.
 	hasTSA, hasCT bool
@@ -42,7 +44,8 @@ type trusted struct {
 var domainName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // New makes a root of domains. Each has to have a log, a signer and a builder. No key
-// and no builder is in two of them: it would be unclear who speaks.
+// and no builder is in two of them, and no identity that one authority issues: it would
+// be unclear who speaks.
 func New(domains ...Domain) (*Root, error) {
 	r := &Root{now: time.Now}
 	for _, d := range domains {
@@ -106,6 +109,22 @@ func (r *Root) At(now func() time.Time) *Root {
 	return &c
 }
 
+// AnyLog is this root where one log is enough for a bundle, whatever its domains ask for:
+// to look at what a log answers before the others have.
+func (r *Root) AnyLog() *Root {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	c.domains = make([]*trusted, len(r.domains))
+	for i, d := range r.domains {
+		one := *d
+		one.Logs = 1
+		c.domains[i] = &one
+	}
+	return &c
+}
+
 // Version identifies the root's content. Verified facts may be kept under it, the
 // digest of the bundle and the time of its record.
 func (r *Root) Version() string { return r.version }
@@ -145,7 +164,7 @@ func (d Domain) load() (*trusted, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trusted root: %w", err)
 	}
-	t := &trusted{Domain: d, logs: parsed.RekorLogs(), hasTSA: len(parsed.TimestampingAuthorities()) > 0, hasCT: len(parsed.CTLogs()) > 0}
+	t := &trusted{Domain: d, logs: parsed.RekorLogs(), authorities: authorities(parsed), hasTSA: len(parsed.TimestampingAuthorities()) > 0, hasCT: len(parsed.CTLogs()) > 0}
 	if len(t.logs) < d.Logs {
 		return nil, fmt.Errorf("trusted root has %d transparency logs, and %d have to have a seal", len(t.logs), d.Logs)
 	}
@@ -178,7 +197,73 @@ func (t *trusted) apart(other *trusted) error {
 			return fmt.Errorf("the builder %s is domain %s's already", builder, t.Name)
 		}
 	}
+	if !t.shareAuthority(other) {
+		return nil
+	}
+	for _, id := range other.Identities {
+		for _, mine := range t.Identities {
+			if mine.meets(id) {
+				return fmt.Errorf("the identity %.200q by %.200q is domain %s's already, and an authority of both issues it", id.Subject+id.pattern(), id.Issuer, t.Name)
+			}
+		}
+	}
 	return nil
+}
+
+// shareAuthority says whether a certificate could hold under both domains.
+func (t *trusted) shareAuthority(other *trusted) bool {
+	for certificate := range t.authorities {
+		if other.authorities[certificate] {
+			return true
+		}
+	}
+	return false
+}
+
+// authorities are the certificates of who issues certificates to signers, roots and those
+// below.
+func authorities(trusted root.TrustedMaterial) map[string]bool {
+	all := map[string]bool{}
+	for _, authority := range trusted.FulcioCertificateAuthorities() {
+		fulcio, ok := authority.(*root.FulcioCertificateAuthority)
+		if !ok {
+			continue
+		}
+		for _, c := range append(slices.Clone(fulcio.Intermediates), fulcio.Root) {
+			if c != nil {
+				all[string(c.RawSubjectPublicKeyInfo)] = true
+			}
+		}
+	}
+	return all
+}
+
+func (i Identity) pattern() string {
+	if i.SubjectPattern == nil {
+		return ""
+	}
+	return i.SubjectPattern.String()
+}
+
+// policy is the identity as sigstore-go compares it.
+func (i Identity) policy() (sigstore.CertificateIdentity, error) {
+	return sigstore.NewShortCertificateIdentity(i.Issuer, "", i.Subject, i.pattern())
+}
+
+// meets says whether some certificate has both identities, as far as that can be told. Of
+// two patterns that differ nobody can: what holds under both is refused when it comes.
+func (i Identity) meets(other Identity) bool {
+	switch {
+	case i.Issuer != other.Issuer:
+		return false
+	case i.SubjectPattern == nil && other.SubjectPattern == nil:
+		return i.Subject == other.Subject
+	case other.SubjectPattern == nil:
+		return i.SubjectPattern.MatchString(other.Subject)
+	case i.SubjectPattern == nil:
+		return other.SubjectPattern.MatchString(i.Subject)
+	}
+	return i.pattern() == other.pattern()
 }
 
 func (t *trusted) key(hint string) *Key {
@@ -214,11 +299,7 @@ func (d Domain) digest() (string, error) {
 		said.Keys = append(said.Keys, key{k.Hint, k.Period, k.Compromised})
 	}
 	for _, i := range d.Identities {
-		id := identity{Issuer: i.Issuer, Subject: i.Subject, Period: i.Period}
-		if i.SubjectPattern != nil {
-			id.Pattern = i.SubjectPattern.String()
-		}
-		said.Identities = append(said.Identities, id)
+		said.Identities = append(said.Identities, identity{Issuer: i.Issuer, Subject: i.Subject, Pattern: i.pattern(), Period: i.Period})
 	}
 	raw, err := json.Marshal(said)
 	if err != nil {

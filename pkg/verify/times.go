@@ -69,6 +69,17 @@ func (t times) within(p Period) *reason.Error {
 	return nil
 }
 
+// withinAny says whether a bundle may have been made in a period of one of these.
+func (t times) withinAny(ids []Identity) *reason.Error {
+	no := reason.New(reason.SignerExpired, "counts at no time")
+	for _, id := range ids {
+		if no = t.within(id.Period); no == nil {
+			break
+		}
+	}
+	return no
+}
+
 // before says whether the bundle is proven to be older than a time. That a record is
 // older proves nothing: its envelope is put in later.
 func (t times) before(limit time.Time) bool {

@@ -1,11 +1,13 @@
 package verify
 
 import (
+	"crypto/x509"
 	"encoding/hex"
 	"time"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
 
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -142,34 +144,74 @@ func (r *Root) byKey(b *protobundle.Bundle, hint string, t times) (*Signed, erro
 	return nil, reason.New(reason.SignatureInvalid, "the bundle names the key %.80q, which is not a trusted one", hint)
 }
 
-// byCertificate verifies a bundle under the first domain that has an identity which
-// the certificate has. A certificate lives for minutes, so some time has to be proven.
+// byCertificate verifies a bundle under the one domain that has an identity which the
+// certificate has, and an authority that issued it. Domains may have the same identity,
+// as each cluster's notary has, where their authorities differ; where it holds under two
+// of them it is unclear who speaks. A certificate lives for minutes, so some time has to
+// be proven.
 func (r *Root) byCertificate(b *protobundle.Bundle, t times) (*Signed, error) {
-	var why error = reason.New(reason.SignatureInvalid, "it is signed with a certificate, and no domain has an identity of a signer")
+	summary, err := summarize(b.GetVerificationMaterial().GetCertificate().GetRawBytes())
+	if err != nil {
+		return nil, err
+	}
+	var found *Signed
+	var why error = reason.New(reason.SignatureInvalid, "it is signed with a certificate for %.200q by issuer %.200q, and no domain has that identity", summary.SubjectAlternativeName, summary.Issuer)
 	for _, d := range r.domains {
-		for _, id := range d.Identities {
-			pattern := ""
-			if id.SubjectPattern != nil {
-				pattern = id.SubjectPattern.String()
-			}
-			want, err := sigstore.NewShortCertificateIdentity(id.Issuer, "", id.Subject, pattern)
-			if err != nil {
-				return nil, reason.Wrap(reason.Internal, err, "%v", err)
-			}
-			at := t
-			result, err := d.verify(b, &at, sigstore.WithCertificateIdentity(want))
-			if err != nil {
-				why = err
-				continue
-			}
-			if no := at.within(id.Period); no != nil {
-				why = reason.New(no.Code, "the identity %s of domain %s %s", result.Identity, d.Name, no.Detail)
-				continue
-			}
-			return result, nil
+		// Names are compared first: signatures of a bundle are checked once a domain, at most.
+		matching, policy, err := d.named(summary)
+		if err != nil {
+			return nil, reason.Wrap(reason.Internal, err, "%v", err)
 		}
+		if len(matching) == 0 {
+			continue
+		}
+		at := t
+		result, err := d.verify(b, &at, sigstore.WithCertificateIdentity(policy))
+		if err != nil {
+			why = err
+			continue
+		}
+		if no := at.withinAny(matching); no != nil {
+			why = reason.New(no.Code, "the identity %s of domain %s %s", result.Identity, d.Name, no.Detail)
+			continue
+		}
+		if found != nil {
+			return nil, reason.New(reason.SignatureInvalid, "the identity %.200s is domain %s's and domain %s's, and holds under both: it is unclear who signed", result.Identity, found.Domain, d.Name)
+		}
+		found = result
+	}
+	if found != nil {
+		return found, nil
 	}
 	return nil, why
+}
+
+// summarize reads whose certificate it is, on its own word.
+func summarize(raw []byte) (certificate.Summary, error) {
+	leaf, err := x509.ParseCertificate(raw)
+	if err != nil {
+		return certificate.Summary{}, reason.Wrap(reason.BundleInvalid, err, "certificate: %v", err)
+	}
+	summary, err := certificate.SummarizeCertificate(leaf)
+	if err != nil {
+		return certificate.Summary{}, reason.Wrap(reason.BundleInvalid, err, "certificate: %v", err)
+	}
+	return summary, nil
+}
+
+// named are the domain's identities that a certificate has, and one of them as
+// sigstore-go compares it.
+func (t *trusted) named(summary certificate.Summary) (all []Identity, policy sigstore.CertificateIdentity, err error) {
+	for _, id := range t.Identities {
+		want, err := id.policy()
+		if err != nil {
+			return nil, policy, err
+		}
+		if want.Verify(summary) == nil {
+			all, policy = append(all, id), want
+		}
+	}
+	return all, policy, nil
 }
 
 // verify runs the whole of sigstore-go on a bundle, under this domain alone. Only a

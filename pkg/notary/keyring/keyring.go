@@ -33,11 +33,13 @@ type Keyring struct {
 	trust    *trust.Store
 	signer   atomic.Pointer[seal.Signer]
 	recorder *seal.Recorder
+	others   []*seal.Recorder
 }
 
-// New makes a keyring of what the store has loaded, which Usable should have let pass.
-func New(store *trust.Store, signer *seal.Signer, recorder *seal.Recorder) *Keyring {
-	k := &Keyring{trust: store, recorder: recorder}
+// New makes a keyring of what the store has loaded, which Usable should have let pass, and
+// of who records seals; see seal.New.
+func New(store *trust.Store, signer *seal.Signer, recorder *seal.Recorder, others ...*seal.Recorder) *Keyring {
+	k := &Keyring{trust: store, recorder: recorder, others: others}
 	k.signer.Store(signer)
 	return k
 }
@@ -66,7 +68,7 @@ func (k *Keyring) Current() *Material {
 	if err != nil || root == nil {
 		return nil
 	}
-	return &Material{Tags: tags, Root: root, Sealer: seal.New(k.signer.Load(), k.recorder, root)}
+	return &Material{Tags: tags, Root: root, Sealer: seal.New(k.signer.Load(), k.recorder, root, k.others...)}
 }
 
 // Load looks for newer tag keys and roots. On an error the material stays as it was: the
@@ -75,11 +77,13 @@ func (k *Keyring) Load(ctx context.Context) error { return k.trust.Load(ctx) }
 
 // Usable gives what refuses a trusted root, and the notary's published keys, under which
 // nothing can verify that the signer signs, which may be another each time, and the log at
-// this URL answers.
-func Usable(signer func() *seal.Signer, logURL string) func(trustedRoot, notaryKeys []byte) error {
+// this URL answers, and the others.
+func Usable(signer func() *seal.Signer, logURL string, others ...string) func(trustedRoot, notaryKeys []byte) error {
 	return func(trustedRoot, notaryKeys []byte) error {
-		if err := seal.CheckLog(trustedRoot, logURL); err != nil {
-			return err
+		for _, url := range append([]string{logURL}, others...) {
+			if err := seal.CheckLog(trustedRoot, url); err != nil {
+				return err
+			}
 		}
 		return published(signer(), notaryKeys)
 	}

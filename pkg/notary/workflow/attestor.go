@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -152,11 +153,19 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 		return a.gone(ctx, p)
 	}
 	found, err := a.evidence(ctx, p, keys)
-	if err != nil {
+	var lost *reason.Error
+	switch {
+	case errors.As(err, &lost) && slices.Contains(noLonger, lost.Code):
+		return a.refuse(ctx, p, int(p.Status.Counts.Records), lost)
+	case err != nil:
 		return err
 	}
 	if found.records != int(p.Status.Counts.Records) {
 		return notYet("there are %d records, and the controller has seen %d", found.records, p.Status.Counts.Records)
+	}
+	// What a key signs that has ended, or is in other hands, counts for nobody.
+	if err := keys.Sealer.Counts(a.Clock.Now()); err != nil {
+		return notYet("%w", err)
 	}
 	p.Status.Claim = &v1alpha1.Claim{Holder: a.Holder, RenewTime: metav1.NewMicroTime(a.Clock.Now())}
 	if err := a.API.Status().Update(ctx, p); err != nil {
@@ -241,6 +250,10 @@ func (a *Attestor) ended(ctx context.Context, p *v1alpha1.WorkflowProvenance) (b
 	return true, nil
 }
 
+// noLonger are the codes of seals that verified once, and never will again: those of keys
+// that were replaced count on, for what was recorded in their time.
+var noLonger = []reason.Code{reason.SignerExpired, reason.SignerCompromised, reason.LogExpired}
+
 // found is what there is of a workflow.
 type found struct {
 	steps []provenance.StepStatement
@@ -300,7 +313,8 @@ func (f *found) add(r *v1alpha1.Provenance, keys *keyring.Material) error {
 	}
 	signed, err := keys.Root.InspectRecorded([]byte(r.Status.Bundle), r.CreationTimestamp.Time)
 	if err != nil {
-		return fmt.Errorf("seal of pod %s: %w", r.Spec.Pod.Name, err)
+		typed := reason.From(err)
+		return reason.Wrap(typed.Code, err, "seal of pod %s: %s", r.Spec.Pod.Name, typed.Detail)
 	}
 	s := signed.Statement
 	if s.Step.Namespace != r.Namespace || s.Step.Pod.UID != r.Name || s.Step.Workflow.UID != string(r.Spec.Workflow.UID) {

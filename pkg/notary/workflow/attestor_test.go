@@ -30,6 +30,7 @@ import (
 type world struct {
 	*testing.T
 	client.Client
+	log    *sealtest.Log
 	notary *sealtest.Notary
 	clock  *clocktesting.FakePassiveClock
 	key    types.NamespacedName
@@ -46,8 +47,9 @@ func newWorld(t *testing.T) *world {
 		}
 	}
 	scheme.AddKnownTypeWithName(kind, &unstructured.Unstructured{})
+	log := sealtest.NewLog(t)
 	w := &world{
-		T: t, notary: sealtest.NewNotary(t), clock: clocktesting.NewFakePassiveClock(example.FinishedAt.Add(time.Minute)),
+		T: t, log: log, notary: sealtest.NewNotaryWith(t, sealtest.Backend{Log: log, TrustedRoot: log.TrustedRoot}), clock: clocktesting.NewFakePassiveClock(example.FinishedAt.Add(time.Minute)),
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.Provenance{}, &v1alpha1.WorkflowProvenance{}).Build(),
 		key:    types.NamespacedName{Namespace: example.Step.Namespace, Name: example.Step.Workflow.UID},
 	}
@@ -92,7 +94,10 @@ func (w *world) seen(state v1alpha1.WorkflowState, records int32) {
 func (w *world) record(pod string, c metav1.Condition, bundle []byte) {
 	w.Helper()
 	r := &v1alpha1.Provenance{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.key.Namespace, Name: pod, Labels: map[string]string{layout.LabelWorkflow: example.Step.Workflow.Name}},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: w.key.Namespace, Name: pod, Labels: map[string]string{layout.LabelWorkflow: example.Step.Workflow.Name},
+			CreationTimestamp: metav1.NewTime(example.StartedAt),
+		},
 		Spec: v1alpha1.ProvenanceSpec{
 			Pod: v1alpha1.ObjectRef{Name: pod, UID: types.UID(pod)}, NodeID: pod, Workflow: v1alpha1.ObjectRef{Name: example.Step.Workflow.Name, UID: types.UID(w.key.Name)},
 		},

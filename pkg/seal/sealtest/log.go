@@ -106,30 +106,40 @@ func (l *Log) Append(ctx context.Context, envelope *protodsse.Envelope, key cryp
 	}, nil
 }
 
+// Size is how many entries the log has.
+func (l *Log) Size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.leaves)
+}
+
+// entryBody is the entry of a signature by a key, or under a certificate.
 func entryBody(envelope *protodsse.Envelope, key crypto.PublicKey) ([]byte, error) {
+	verifier := &rekor.Verifier{}
+	if certificate, ok := key.(*x509.Certificate); ok {
+		verifier.Verifier = &rekor.Verifier_X509Certificate{X509Certificate: &protocommon.X509Certificate{RawBytes: certificate.Raw}}
+		key = certificate.PublicKey
+	} else {
+		spki, err := x509.MarshalPKIXPublicKey(key)
+		if err != nil {
+			return nil, err
+		}
+		verifier.Verifier = &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}}
+	}
 	details, err := signature.GetDefaultAlgorithmDetails(key)
 	if err != nil {
 		return nil, err
 	}
-	registry, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{details.GetSignatureAlgorithm()})
-	if err != nil {
-		return nil, err
-	}
-	spki, err := x509.MarshalPKIXPublicKey(key)
+	verifier.KeyDetails = details.GetSignatureAlgorithm()
+	registry, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{verifier.GetKeyDetails()})
 	if err != nil {
 		return nil, err
 	}
 	h := details.GetHashType().New()
 	_, _ = h.Write(dsse.PAE(envelope.GetPayloadType(), envelope.GetPayload()))
 	entry, err := hashedrekord.ToLogEntry(&rekor.HashedRekordRequestV002{
-		Digest: h.Sum(nil),
-		Signature: &rekor.Signature{
-			Content: envelope.GetSignatures()[0].GetSig(),
-			Verifier: &rekor.Verifier{
-				Verifier:   &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}},
-				KeyDetails: details.GetSignatureAlgorithm(),
-			},
-		},
+		Digest:    h.Sum(nil),
+		Signature: &rekor.Signature{Content: envelope.GetSignatures()[0].GetSig(), Verifier: verifier},
 	}, registry)
 	if err != nil {
 		return nil, err

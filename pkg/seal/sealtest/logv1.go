@@ -113,6 +113,13 @@ func (l *LogV1) add(ctx context.Context, body []byte) (*protorekor.TransparencyL
 	return entry, existed, err
 }
 
+// Newest is the last entry again.
+func (l *LogV1) Newest() (*protorekor.TransparencyLogEntry, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entry(context.Background(), len(l.leaves)-1)
+}
+
 // entry proves an entry in the tree as it is. The caller holds mu.
 func (l *LogV1) entry(ctx context.Context, index int) (*protorekor.TransparencyLogEntry, error) {
 	body := l.leaves[index]
@@ -141,7 +148,7 @@ func (l *LogV1) entry(ctx context.Context, index int) (*protorekor.TransparencyL
 
 // bodyV1 is the entry as Rekor v1 keeps it.
 func bodyV1(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) ([]byte, error) {
-	pem, err := cryptoutils.MarshalPublicKeyToPEM(key)
+	pem, err := verifierPEM(key)
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +168,13 @@ func bodyV1(ctx context.Context, envelope *protodsse.Envelope, key crypto.Public
 		return nil, err
 	}
 	return types.CanonicalizeEntry(ctx, entry)
+}
+
+func verifierPEM(key crypto.PublicKey) ([]byte, error) {
+	if certificate, ok := key.(*x509.Certificate); ok {
+		return cryptoutils.MarshalCertificateToPEM(certificate)
+	}
+	return cryptoutils.MarshalPublicKeyToPEM(key)
 }
 
 // promise is the signed entry timestamp.

@@ -230,7 +230,7 @@ func (e evidence) attacks() map[string]attack {
 		}, reason.BundleInvalid},
 		"a certificate": {func(b bundle) {
 			material(b).Content = &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: []byte("x")}}
-		}, reason.SignatureInvalid},
+		}, reason.BundleInvalid},
 		"a timestamp":              {func(b bundle) { material(b).TimestampVerificationData = &protobundle.TimestampVerificationData{} }, reason.BundleInvalid},
 		"no verification material": {func(b bundle) { b.VerificationMaterial = nil }, reason.BundleInvalid},
 	}

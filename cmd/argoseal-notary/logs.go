@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/notary/keyring"
+	"github.com/argoseal/argoseal/pkg/notary/logwatch"
+	"github.com/argoseal/argoseal/pkg/seal"
+)
+
+// checkLogs refuses what says nothing of a log, or the same log twice.
+func (o options) checkLogs() error {
+	switch {
+	case o.rekorVersion != 1 && o.rekorVersion != 2:
+		return usage("--rekor-version is 1 or 2")
+	case o.alsoURL != "" && o.alsoVersion != 1 && o.alsoVersion != 2:
+		return usage("--also-rekor-version is 1 or 2")
+	case o.alsoURL != "" && strings.TrimRight(o.alsoURL, "/") == strings.TrimRight(o.rekorURL, "/"):
+		return usage("--also-rekor-url is the log of --rekor-url")
+	}
+	return nil
+}
+
+// logURLs are those of all logs that have to have a seal.
+func (o options) logURLs() []string {
+	if o.alsoURL == "" {
+		return []string{o.rekorURL}
+	}
+	return []string{o.rekorURL, o.alsoURL}
+}
+
+// recorders are those of all logs, the first of which may be watched.
+func (o options) recorders(watch *logwatch.Watcher) ([]*seal.Recorder, error) {
+	var all []*seal.Recorder
+	versions := []int{o.rekorVersion, o.alsoVersion}
+	for i, url := range o.logURLs() {
+		newLog := seal.NewRekorV2
+		if versions[i] == 1 {
+			newLog = seal.NewRekorV1
+		}
+		log, err := newLog(url, o.claimDuration*2/3)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 && watch != nil {
+			log = watch.Guard(log)
+		}
+		all = append(all, seal.NewRecorder(log, clock.RealClock{}).Only(url))
+	}
+	return all, nil
+}
+
+// hasV2 says whether a log is a Rekor v2.
+func (o options) hasV2() bool {
+	return o.rekorVersion == 2 || o.alsoURL != "" && o.alsoVersion == 2
+}
+
+// signerOf gives the key that signs, if it may for these logs.
+func signerOf(ctx context.Context, api client.Client, o options) (*seal.Signer, error) {
+	fits := func(s *seal.Signer) error {
+		if !o.hasV2() {
+			return nil
+		}
+		return s.FitsRekorV2(ctx)
+	}
+	if o.signingKey != "" {
+		return keyring.ServiceSigner(ctx, api, o.namespace, o.signingKey, fits)
+	}
+	s, err := keyring.Signer(ctx, api, o.namespace)
+	if err == nil {
+		err = fits(s)
+	}
+	return s, err
+}

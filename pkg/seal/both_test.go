@@ -1,0 +1,229 @@
+package seal_test
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// counting is a log that counts what it has, and whose answers a test changes.
+type counting struct {
+	seal.Log
+	asked  int
+	before func() error
+	after  func(*protorekor.TransparencyLogEntry) (*protorekor.TransparencyLogEntry, error)
+}
+
+func (l *counting) Append(ctx context.Context, e *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
+	l.asked++
+	if l.before != nil {
+		if err := l.before(); err != nil {
+			return nil, err
+		}
+	}
+	entry, err := l.Log.Append(ctx, e, key)
+	if err != nil || l.after == nil {
+		return entry, err
+	}
+	return l.after(entry)
+}
+
+// twoLogs is a sealer at a Rekor v1 and a Rekor v2.
+type twoLogs struct {
+	*seal.Sealer
+	first, second *counting
+	root          *verify.Root
+	signer        *seal.Signer
+	clock         *clocktesting.FakeClock
+	statements    int
+}
+
+func newTwoLogs(t *testing.T, logs int) *twoLogs {
+	t.Helper()
+	v1, v2 := sealtest.NewLogV1(t), sealtest.NewLog(t)
+	trusted := sealtest.TrustedRootOf(t, v1.Log, v2.TrustedRoot)
+	key, err := seal.NewKey()
+	must(t, err)
+	signer, err := seal.LoadSigner(key)
+	must(t, err)
+	rules, err := verify.Rules{Builders: verify.BuildersOf("test"), Logs: logs}.JSON()
+	must(t, err)
+	domain, err := verify.ParseDomain("installed", verify.Sources{TrustedRoot: trusted, Keys: signer.PublicKeyPEM(), Rules: rules})
+	must(t, err)
+	root, err := verify.New(domain)
+	must(t, err)
+	w := &twoLogs{signer: signer, first: &counting{Log: v1}, second: &counting{Log: v2}, root: root, clock: clocktesting.NewFakeClock(time.Now())}
+	w.Sealer = seal.New(signer, seal.NewRecorder(w.first, w.clock).Only(sealtest.URLV1), root, seal.NewRecorder(w.second, w.clock).Only(sealtest.URL+"/"))
+	return w
+}
+
+// signed is a statement of its own each time.
+func (w *twoLogs) signed(t *testing.T) *seal.Signed {
+	t.Helper()
+	w.statements++
+	signed, err := w.Prepare(t.Context(), sealtest.Payload(t, fmt.Sprintf("s3://minio:9000/artifacts/%d.tgz", w.statements), artifact.Digest(strings.Repeat("a", 64))))
+	must(t, err)
+	return signed
+}
+
+// A seal is in both logs, and a domain may ask for both.
+func TestASealIsInBothLogs(t *testing.T) {
+	for _, logs := range []int{1, 2} {
+		w := newTwoLogs(t, logs)
+		must(t, w.Counts(time.Now()))
+		bundle, err := w.Log(t.Context(), w.signed(t))
+		must(t, err)
+		result, err := w.root.Inspect(bundle)
+		must(t, err)
+		if slices.Sort(result.Logs); !slices.Equal(result.Logs, []string{sealtest.URL, sealtest.URLV1}) || result.Proven.IsZero() {
+			t.Errorf("with %d: %+v", logs, result)
+		}
+		b := sealtest.Bundle(t, bundle)
+		b.VerificationMaterial.TlogEntries = b.GetVerificationMaterial().GetTlogEntries()[:1]
+		if _, err := w.root.Inspect(sealtest.JSON(t, b)); (err == nil) != (logs == 1) {
+			t.Errorf("of %d logs one is enough: %v", logs, err)
+		}
+	}
+	w := newTwoLogs(t, 2)
+	one := seal.New(w.signer, seal.NewRecorder(w.first, w.clock), w.root)
+	if err := one.Counts(time.Now()); reason.Of(err) != reason.LogMismatch {
+		t.Errorf("a domain asks for two logs, and the notary writes to one: %v", err)
+	}
+}
+
+// Whatever one log does, nothing is made until both have the seal; and the other, which
+// has it, gets no second entry.
+func TestWhatOneLogHasIsNotAskedForAgain(t *testing.T) {
+	down := errors.New("append to the log: unexpected EOF")
+	for name, fault := range map[string]func(w *twoLogs){
+		"does not answer": func(w *twoLogs) { w.second.before = func() error { return down } },
+		"refuses":         func(w *twoLogs) { w.second.before = func() error { return seal.ErrNotLogged } },
+		"lies": func(w *twoLogs) {
+			w.second.after = func(e *protorekor.TransparencyLogEntry) (*protorekor.TransparencyLogEntry, error) {
+				return lies(nil, e)
+			}
+		},
+		"answers with the other's entry": func(w *twoLogs) {
+			w.second.after = func(*protorekor.TransparencyLogEntry) (*protorekor.TransparencyLogEntry, error) {
+				return newestOf(w)
+			}
+		},
+		"answers nothing": func(w *twoLogs) {
+			w.second.after = func(*protorekor.TransparencyLogEntry) (*protorekor.TransparencyLogEntry, error) {
+				return &protorekor.TransparencyLogEntry{}, nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newTwoLogs(t, 1)
+			signed := w.signed(t)
+			fault(w)
+			for range 3 {
+				bundle, err := w.Log(t.Context(), signed)
+				if err == nil {
+					t.Fatalf("a bundle: %s", bundle)
+				}
+				w.clock.Step(15 * time.Minute)
+			}
+			if w.first.asked != 1 {
+				t.Errorf("the log that has it was asked %d times", w.first.asked)
+			}
+			w.second.before, w.second.after = nil, nil
+			bundle, err := w.Log(t.Context(), signed)
+			if errors.Is(err, seal.ErrDuplicate) { // its entry was made, and its proof was lost
+				signed, err = w.Prepare(t.Context(), signed.Payload())
+				must(t, err)
+				bundle, err = w.Log(t.Context(), signed)
+			}
+			must(t, err)
+			if result, err := w.root.Inspect(bundle); err != nil || len(result.Logs) != 2 {
+				t.Errorf("got %+v, %v", result, err)
+			}
+			if w.first.asked > 2 {
+				t.Errorf("the log that has it was asked %d times", w.first.asked)
+			}
+		})
+	}
+}
+
+// While a log is down, steps go on to end. Each is tried again and again, and the log that
+// is well gets no entries for what cannot be sealed, however many these are.
+func TestALogThatIsDownCostsTheOtherNoEntries(t *testing.T) {
+	for name, down := range map[string]error{
+		"there is no connection": fmt.Errorf("append to the log: %w: connection refused", seal.ErrNotLogged),
+		"answers are lost":       errors.New("append to the log: unexpected EOF"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newTwoLogs(t, 1)
+			var waiting []*seal.Signed
+			for range 8 {
+				waiting = append(waiting, w.signed(t))
+			}
+			w.second.before = func() error { return down }
+			for range 3 {
+				for _, signed := range waiting {
+					if bundle, err := w.Log(t.Context(), signed); err == nil {
+						t.Fatalf("a bundle: %s", bundle)
+					}
+				}
+				w.clock.Step(15 * time.Minute)
+			}
+			if w.first.asked > 1 {
+				t.Errorf("the log that is well has %d entries, for nothing", w.first.asked)
+			}
+			w.second.before = nil
+			for _, signed := range waiting {
+				_, err := w.Log(t.Context(), signed)
+				must(t, err)
+			}
+			if w.first.asked != len(waiting) {
+				t.Errorf("the log that was well was asked %d times for %d seals", w.first.asked, len(waiting))
+			}
+		})
+	}
+}
+
+// What a log answered before it ailed says nothing of how it is by now: its pause goes on.
+func TestAKeptAnswerEndsNoPause(t *testing.T) {
+	w := newTwoLogs(t, 1)
+	down := errors.New("append to the log: unexpected EOF")
+	kept := w.signed(t)
+	w.second.before = func() error { return down }
+	if _, err := w.Log(t.Context(), kept); err == nil {
+		t.Fatal("a bundle")
+	}
+	w.first.before, w.second.before = func() error { return down }, nil
+	w.clock.Step(15 * time.Minute)
+	for range 3 {
+		if _, err := w.Log(t.Context(), w.signed(t)); err == nil {
+			t.Fatal("a bundle")
+		}
+	}
+	_, err := w.Log(t.Context(), kept)
+	must(t, err)
+	asked := w.first.asked
+	var paused *seal.PausedError
+	if _, err := w.Log(t.Context(), w.signed(t)); !errors.As(err, &paused) || w.first.asked != asked {
+		t.Errorf("the first log was asked %d times more: %v", w.first.asked-asked, err)
+	}
+}
+
+// newestOf is the first log's entry of what it has, as the second's answer.
+func newestOf(w *twoLogs) (*protorekor.TransparencyLogEntry, error) {
+	return w.first.Log.(*sealtest.LogV1).Newest()
+}

@@ -1,0 +1,164 @@
+package sealtest
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/digitorus/timestamp"
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore/pkg/signature"
+
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// What a notary's certificate says, as Fulcio makes it of a ServiceAccount's token.
+const (
+	Issuer  = "https://kubernetes.default.svc"
+	Subject = "https://kubernetes.io/namespaces/argoseal-system/serviceaccounts/argoseal-notary"
+)
+
+// issuerOID is Fulcio's extension for the issuer of the token.
+var issuerOID = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}
+
+// Authority issues certificates as Fulcio does, and timestamps, with keys of its own.
+type Authority struct {
+	issuer    *root.FulcioCertificateAuthority
+	issuerKey *ecdsa.PrivateKey
+	stamps    *root.SigstoreTimestampingAuthority
+	stampKey  *ecdsa.PrivateKey
+}
+
+// NewAuthority makes one whose certificates and timestamps count for some hours around now.
+func NewAuthority(tb testing.TB) *Authority {
+	tb.Helper()
+	start, end := time.Now().Add(-5*time.Hour), time.Now().Add(5*time.Hour)
+	signing := x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	top, topKey := issue(tb, x509.Certificate{Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: signing}, nil, nil)
+	below, belowKey := issue(tb, x509.Certificate{
+		Subject: pkix.Name{CommonName: "certificates"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: signing, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+	}, top, topKey)
+	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
+	check(tb, err)
+	leaf, leafKey := issue(tb, x509.Certificate{
+		Subject: pkix.Name{CommonName: "timestamps"}, KeyUsage: x509.KeyUsageDigitalSignature,
+		// RFC 3161 wants this usage alone, and critical.
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}},
+	}, top, topKey)
+	return &Authority{
+		issuer: &root.FulcioCertificateAuthority{
+			Root: top, Intermediates: []*x509.Certificate{below}, URI: "https://fulcio.example.com", ValidityPeriodStart: start, ValidityPeriodEnd: end,
+		},
+		issuerKey: belowKey,
+		stamps: &root.SigstoreTimestampingAuthority{
+			Root: top, Leaf: leaf, URI: "https://timestamps.example.com", ValidityPeriodStart: start, ValidityPeriodEnd: end,
+		},
+		stampKey: leafKey,
+	}
+}
+
+// issue makes a certificate with a key of its own; without a parent it signs itself.
+func issue(tb testing.TB, template x509.Certificate, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(tb, err)
+	template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62))
+	check(tb, err)
+	if template.NotBefore.IsZero() {
+		template.NotBefore, template.NotAfter = time.Now().Add(-5*time.Hour), time.Now().Add(5*time.Hour)
+	}
+	if parent == nil {
+		parent, parentKey = &template, key
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, &template, parent, key.Public(), parentKey)
+	check(tb, err)
+	certificate, err := x509.ParseCertificate(raw)
+	check(tb, err)
+	return certificate, key
+}
+
+// Trust says of what of an authority a trusted root has.
+type Trust struct{ Certificates, Timestamps bool }
+
+// TrustedRoot is the one of a log that trusts the authority, too.
+func (a *Authority) TrustedRoot(tb testing.TB, log []byte, trust Trust) []byte {
+	tb.Helper()
+	logs, err := root.NewTrustedRootFromJSON(log)
+	check(tb, err)
+	var issuers []root.CertificateAuthority
+	var stamps []root.TimestampingAuthority
+	if trust.Certificates {
+		issuers = []root.CertificateAuthority{a.issuer}
+	}
+	if trust.Timestamps {
+		stamps = []root.TimestampingAuthority{a.stamps}
+	}
+	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, issuers, nil, stamps, logs.RekorLogs())
+	check(tb, err)
+	raw, err := trusted.MarshalJSON()
+	check(tb, err)
+	return raw
+}
+
+// Certify makes a certificate for a key of its own, which counts ten minutes from then on.
+func (a *Authority) Certify(tb testing.TB, issuer, subject string, from time.Time) (*x509.Certificate, *ecdsa.PrivateKey) {
+	tb.Helper()
+	san, err := url.Parse(subject)
+	check(tb, err)
+	says, err := asn1.MarshalWithParams(issuer, "utf8")
+	check(tb, err)
+	return issue(tb, x509.Certificate{
+		URIs: []*url.URL{san}, NotBefore: from, NotAfter: from.Add(10 * time.Minute),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+		ExtraExtensions: []pkix.Extension{{Id: issuerOID, Value: says}},
+	}, a.issuer.Intermediates[0], a.issuerKey)
+}
+
+// Timestamp is an RFC 3161 timestamp of a signature, by the time that it is.
+func (a *Authority) Timestamp(tb testing.TB, sig []byte) *protobundle.TimestampVerificationData {
+	tb.Helper()
+	sum := sha256.Sum256(sig)
+	stamp := timestamp.Timestamp{
+		HashAlgorithm: crypto.SHA256, HashedMessage: sum[:], Time: time.Now(), Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2},
+	}
+	response, err := stamp.CreateResponseWithOpts(a.stamps.Leaf, a.stampKey, crypto.SHA256)
+	check(tb, err)
+	return &protobundle.TimestampVerificationData{Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: response}}}
+}
+
+// Certified is a bundle of a payload that is signed under a certificate and logged.
+func Certified(tb testing.TB, log seal.Log, certificate *x509.Certificate, key *ecdsa.PrivateKey, payload []byte) *protobundle.Bundle {
+	tb.Helper()
+	signer, err := signature.LoadSigner(key, crypto.SHA256)
+	check(tb, err)
+	sig, err := signer.SignMessage(bytes.NewReader(dsse.PAE(provenance.PayloadType, payload)))
+	check(tb, err)
+	envelope := &protodsse.Envelope{Payload: payload, PayloadType: provenance.PayloadType, Signatures: []*protodsse.Signature{{Sig: sig}}}
+	entry, err := log.Append(tb.Context(), envelope, certificate)
+	check(tb, err)
+	return &protobundle.Bundle{
+		MediaType: verify.MediaType,
+		Content:   &protobundle.Bundle_DsseEnvelope{DsseEnvelope: envelope},
+		VerificationMaterial: &protobundle.VerificationMaterial{
+			Content:     &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: certificate.Raw}},
+			TlogEntries: []*protorekor.TransparencyLogEntry{entry},
+		},
+	}
+}
