@@ -28,7 +28,9 @@ const (
 type recently[T any] struct {
 	read func(ctx context.Context, namespace string) ([]T, error)
 	// weigh is about what an object takes in memory; nil: sizeOfRemembered.
-	weigh   func(*T) int
+	weigh func(*T) int
+	// version says which objects these are; nil: nobody asks.
+	version func([]T) string
 	clock   clock.PassiveClock
 	known   *memory.Memory[string, seen[T]]
 	flights singleflight.Group
@@ -40,6 +42,7 @@ type recently[T any] struct {
 type seen[T any] struct {
 	objects []T
 	at      time.Time
+	version string
 }
 
 func readRecently[T any](c clock.PassiveClock, read func(ctx context.Context, namespace string) ([]T, error)) *recently[T] {
@@ -48,9 +51,15 @@ func readRecently[T any](c clock.PassiveClock, read func(ctx context.Context, na
 
 // get gives objects that others may have, too. An error is never an empty answer.
 func (r *recently[T]) get(ctx context.Context, namespace string) ([]T, error) {
+	s, err := r.look(ctx, namespace)
+	return s.objects, err
+}
+
+// look is get, and says when they were read.
+func (r *recently[T]) look(ctx context.Context, namespace string) (seen[T], error) {
 	known, ok := r.known.Get(namespace)
 	if ok && r.clock.Since(known.at) < recentEnough {
-		return known.objects, nil
+		return known, nil
 	}
 	read, err, _ := r.flights.Do(namespace, func() (any, error) {
 		at, before := r.clock.Now(), r.changes.Load()
@@ -58,19 +67,23 @@ func (r *recently[T]) get(ctx context.Context, namespace string) ([]T, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), getTimeout)
 		defer cancel()
 		objects, err := r.read(ctx, namespace)
-		if err == nil && r.changes.Load() == before {
-			r.known.Add(namespace, seen[T]{objects, at}, r.size(objects))
+		now := seen[T]{objects: objects, at: at}
+		if err == nil && r.version != nil {
+			now.version = r.version(objects)
 		}
-		return objects, err
+		if err == nil && r.changes.Load() == before {
+			r.known.Add(namespace, now, r.size(objects))
+		}
+		return now, err
 	})
 	if err != nil {
 		if ok && r.clock.Since(known.at) < maxRecent {
-			return known.objects, nil
+			return known, nil
 		}
-		return nil, err
+		return seen[T]{}, err
 	}
-	objects, _ := read.([]T)
-	return objects, nil
+	now, _ := read.(seen[T])
+	return now, nil
 }
 
 func (r *recently[T]) size(objects []T) int {
