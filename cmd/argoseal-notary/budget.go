@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -60,5 +61,8 @@ func bound(ctx context.Context, mgr manager.Manager, api client.Client, n *notar
 	if err := metrics.Registry.Register(n.Budget); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	return mgr.Add(&budget.Board{API: api, Namespace: o.namespace, Ledger: n.Budget, Log: ctrl.Log.WithName("budget")})
+	return mgr.Add(&budget.Board{
+		API: api, Namespace: o.namespace, Ledger: n.Budget, Events: mgr.GetEventRecorder("argoseal-notary"),
+		Clock: clock.RealClock{}, Log: ctrl.Log.WithName("budget"),
+	})
 }

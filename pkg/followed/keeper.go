@@ -14,6 +14,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/retry"
@@ -58,7 +59,10 @@ type Keeper struct {
 	Log      logr.Logger
 
 	found   atomic.Int64
+	unread  atomic.Int64
 	changes changes
+	// told are Deployments whose events have said that they cannot be read.
+	told map[types.UID]bool
 }
 
 // SetupWithManager has the manager look in every replica whenever something changes.
@@ -71,16 +75,35 @@ func (k *Keeper) SetupWithManager(ctx context.Context, m manager.Manager) error 
 	return errors.Join(err, m.Add(keeping{k, changed}))
 }
 
-// Look looks once. On an error what is on record stays there.
+// Look looks once. An error says that not all could be read, or nothing written: then
+// nothing that is on record ends, and what was found beside it begins all the same.
 func (k *Keeper) Look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	now, err := find(ctx, k.API, k.Of)
-	if err != nil {
-		return err
-	}
+	now := find(ctx, k.API, k.Of)
 	k.found.Store(int64(len(now.Deployments)))
-	return retry.OnError(patience, apierrors.IsConflict, func() error { return k.record(ctx, now) })
+	k.unread.Store(int64(len(now.Unread)))
+	k.complain(now.Unread)
+	err := retry.OnError(patience, apierrors.IsConflict, func() error { return k.record(ctx, now) })
+	return errors.Join(now.err(), err)
+}
+
+// complain tells whoever looks at a Deployment that it cannot be read, once.
+func (k *Keeper) complain(unread []Unread) {
+	told := map[types.UID]bool{}
+	for _, u := range unread {
+		d := u.Deployment
+		if d == nil {
+			continue
+		}
+		if told[d.UID] = true; k.told[d.UID] {
+			continue
+		}
+		//argoseal:event Deployment | Warning | `ArgoUnread` | it runs Argo's controller in a namespace that is followed, and its configuration cannot be read
+		k.Events.Eventf(d, nil, corev1.EventTypeWarning, string(reason.ArgoUnread), "Follow", "%s",
+			text.Cut("what was trusted before stays trusted, and what it runs now is not followed: "+u.Err.Error(), maxNote))
+	}
+	k.told = told
 }
 
 // record merges what was found into the ConfigMap. The chart makes and removes that: one
@@ -96,6 +119,9 @@ func (k *Keeper) record(ctx context.Context, now Found) error {
 	}
 	after := before.clone()
 	at := k.Clock.Now()
+	if len(now.Unread) > 0 {
+		now = now.with(before)
+	}
 	after.merge(now, at)
 	if err := k.Remember(ctx, after); err != nil {
 		return err
@@ -113,8 +139,28 @@ func (k *Keeper) record(ctx context.Context, now Found) error {
 	return nil
 }
 
+// with is what was found, and what ran by the record: of what could not be read it is not
+// known that it has ended.
+func (f Found) with(r Record) Found {
+	for _, n := range []struct {
+		into *[]string
+		of   Names
+	}{{&f.Controllers, r.Controllers}, {&f.ExecutorImages, r.ExecutorImages}, {&f.ExecutorEnv, r.ExecutorEnv}, {&f.PlainStores, r.PlainStores}} {
+		*n.into = slices.Clone(*n.into)
+		for name, since := range n.of {
+			if since == "" {
+				*n.into = append(*n.into, name)
+			}
+		}
+	}
+	return f
+}
+
 func (r Record) clone() Record {
-	return Record{Controllers: maps.Clone(r.Controllers), ExecutorImages: maps.Clone(r.ExecutorImages), ExecutorEnv: maps.Clone(r.ExecutorEnv)}
+	return Record{
+		Controllers: maps.Clone(r.Controllers), ExecutorImages: maps.Clone(r.ExecutorImages),
+		ExecutorEnv: maps.Clone(r.ExecutorEnv), PlainStores: maps.Clone(r.PlainStores),
+	}
 }
 
 // tell says what has changed: to the metrics, the log and whoever looks at the events of
@@ -177,7 +223,7 @@ func (k keeping) Start(ctx context.Context) error {
 	cluster.Looker{
 		Look: k.Look, Changed: k.changed, Gather: pause, Every: lookAgain, Retry: retryLook,
 		Failed: func(err error) {
-			k.Log.Error(err, "Argo's namespaces cannot be looked at; going on with what is known")
+			k.Log.Error(err, "Argo's namespaces cannot all be looked at; what is known of these stays")
 		},
 	}.Run(ctx)
 	return nil

@@ -181,7 +181,7 @@ func TestAnUpgradeOfArgoIsFollowed(t *testing.T) {
 	}
 	want := map[string]float64{
 		"argoseal_notary_argo_changes_total controller": 3, "argoseal_notary_argo_changes_total executor_image": 3,
-		"argoseal_notary_argo_changes_total executor_variable": 0, "argoseal_notary_argo_controllers": 1,
+		"argoseal_notary_argo_changes_total executor_variable": 0, "argoseal_notary_argo_controllers": 1, "argoseal_notary_argo_unread": 0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
@@ -277,5 +277,88 @@ func TestTheNotaryKnowsFirst(t *testing.T) {
 	s.look()
 	if len(s.trusted().ExecutorImages) != 1 {
 		t.Error("nobody is told")
+	}
+}
+
+// One controller whose configuration is broken, or one namespace that cannot be read, keeps
+// nobody from being followed elsewhere; and nothing that ran there ceases to count.
+func TestWhatCannotBeReadStopsNobodyElse(t *testing.T) {
+	broken := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "argo-two", Name: "workflow-controller-configmap"}, Data: map[string]string{"executor": "image: mirror/argoexec:2"}}
+	other := deployment("argo-two", pod("v2", "two"))
+	d := deployment("argo", pod("v3.7.18", "argo"))
+	for name, spoil := range map[string]func(*scene){
+		"a configuration": func(s *scene) {
+			broken.Data["executor"] = "image: [no, string"
+			if err := s.api.Update(s.t.Context(), broken); err != nil {
+				s.t.Fatal(err)
+			}
+		},
+		"a namespace": func(s *scene) {
+			s.API = interceptor.NewClient(s.api, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+				var o client.ListOptions
+				if o.ApplyOptions(opts); o.Namespace == "argo-two" {
+					return errors.New("forbidden")
+				}
+				return c.List(ctx, list, opts...)
+			}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken.ResourceVersion, broken.Data["executor"] = "", "image: mirror/argoexec:2"
+			s := newScene(t, configMap(""), d.DeepCopy(), other.DeepCopy(), broken.DeepCopy())
+			s.Of = []string{"argo", "argo-two"}
+			s.look()
+			for s.event() != "" { // what began
+			}
+			spoil(s)
+			upgraded := deployment("argo", pod("v4.0.2", "argo"))
+			if err := s.api.Update(t.Context(), upgraded); err != nil {
+				t.Fatal(err)
+			}
+			s.clock.SetTime(begin.Add(time.Hour))
+			for range 2 {
+				if err := s.Look(t.Context()); err == nil {
+					t.Error("nobody is told that not all could be read")
+				}
+			}
+			s.clock.SetTime(begin.Add(3 * time.Hour))
+			r := &Reader{API: s.api, Namespace: ours, Of: s.Of, Clock: s.clock}
+			if err := r.Load(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			id := r.Identity()
+			want := []string{"mirror/argoexec:2", executor("v3.7.18"), executor("v4.0.2")}
+			if !slices.Equal(id.ExecutorImages, want) || len(id.Controllers) != 2 {
+				t.Errorf("trusted are %+v, want the images %q", id, want)
+			}
+			var said []string
+			for e := s.event(); e != ""; e = s.event() {
+				said = append(said, strings.Join(strings.Fields(e)[:2], " "))
+			}
+			slices.Sort(said)
+			wants := []string{"Normal ArgoChanged", "Normal ArgoChanged"} // of both Deployments
+			if name == "a configuration" {
+				wants = append(wants, "Warning ArgoUnread")
+			} else {
+				wants = wants[:1]
+			}
+			if !slices.Equal(said, wants) || s.unread.Load() != 1 {
+				t.Errorf("events %q, want %q; %d unread", said, wants, s.unread.Load())
+			}
+			// It can be read again: what does not run ends.
+			broken.Data["executor"] = "image: mirror/argoexec:3"
+			s.API = s.api
+			if err := s.api.Update(t.Context(), broken); err != nil {
+				t.Fatal(err)
+			}
+			s.look()
+			s.clock.SetTime(begin.Add(4 * time.Hour))
+			if err := r.Load(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if id := r.Identity(); !slices.Equal(id.ExecutorImages, []string{"mirror/argoexec:3", executor("v4.0.2")}) {
+				t.Errorf("once all can be read trusted are %+v", id)
+			}
+		})
 	}
 }

@@ -21,6 +21,8 @@ var (
 		[]string{"what"}, nil)
 	foundDesc = prometheus.NewDesc("argoseal_notary_argo_controllers",
 		"Deployments of Argo's controller that were found there at the last look.", nil, nil)
+	unreadDesc = prometheus.NewDesc("argoseal_notary_argo_unread",
+		"Namespaces, and Deployments of Argo's controller, that could not be read at the last look: what runs there is not followed.", nil, nil)
 )
 
 type changes struct {
@@ -46,6 +48,7 @@ type metrics struct{ keeper *Keeper }
 func (metrics) Describe(to chan<- *prometheus.Desc) {
 	to <- changesDesc
 	to <- foundDesc
+	to <- unreadDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -57,4 +60,5 @@ func (m metrics) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(changesDesc, prometheus.CounterValue, c.by[w], string(w))
 	}
 	to <- prometheus.MustNewConstMetric(foundDesc, prometheus.GaugeValue, float64(m.keeper.found.Load()))
+	to <- prometheus.MustNewConstMetric(unreadDesc, prometheus.GaugeValue, float64(m.keeper.unread.Load()))
 }

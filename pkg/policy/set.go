@@ -25,7 +25,25 @@ type Set struct {
 	own     []rules
 	// revocations of the cluster's, in the order of their names.
 	revocations []v1alpha1.Revocation
+	reading     Reading
 }
+
+// Reading says what a set was made of. The zero value is of nothing that was read.
+type Reading struct {
+	// At is when the oldest part of it began to be read.
+	At time.Time
+	// Version differs if anything in it does.
+	Version string
+}
+
+// ReadAt is the set with what it was made of.
+func (s Set) ReadAt(r Reading) Set {
+	s.reading = r
+	return s
+}
+
+// Reading is what the set was made of.
+func (s Set) Reading() Reading { return s.reading }
 
 // rules are a policy, read.
 type rules struct {

@@ -22,36 +22,57 @@ func RunOf(p v1alpha1.Producer) Run {
 	return Run{Created: p.PodCreatedAt.Time, Recorded: p.RecordedAt.Time, Finished: p.FinishedAt.Time}
 }
 
+// ended is when the pod ended: its node's clock says so, within what the API server knows.
+// A pod ends no earlier than it was made, and no later than its end was on record. So a
+// node whose clock is ahead, or far behind, does not say whose output is the last.
+func (r Run) ended() time.Time {
+	switch {
+	case r.Finished.IsZero():
+		return r.Finished
+	case !r.Recorded.IsZero() && r.Finished.After(r.Recorded):
+		return r.Recorded
+	case r.Finished.Before(r.Created):
+		return r.Created
+	}
+	return r.Finished
+}
+
 // After says whether the pod ran after another. The API server's clock decides,
 // where one pod was made once the other's end was on record: nodes' clocks differ.
 // Pods that ran beside each other, or whose records came late, have only their
-// nodes' clocks. A tie is not after.
+// nodes' clocks, within what the API server knows. A tie is not after.
 func (r Run) After(other Run) bool {
 	if ours, theirs := r.follows(other), other.follows(r); ours != theirs {
 		return ours
 	}
-	return r.Finished.After(other.Finished)
+	return r.ended().After(other.ended())
 }
 
 // Last is the index of the run that ended last: -1 of none, the first of those that
-// nobody can tell apart. After alone does not find it: it goes by two kinds of
-// clocks, so three runs can each be after another. A run that another one follows
-// is out, whatever the clocks of nodes say; they decide among the rest.
+// nobody can tell apart. A run that another one follows is out, also where both ended in
+// the same second.
 func Last(runs []Run) int {
 	last := -1
 	for i, r := range runs {
 		over := slices.ContainsFunc(runs, func(other Run) bool { return other.follows(r) && !r.follows(other) })
-		if !over && (last < 0 || r.Finished.After(runs[last].Finished)) {
+		if !over && (last < 0 || r.ended().After(runs[last].ended())) {
 			last = i
 		}
 	}
 	return last
 }
 
-// Supersedes says whether the pod ran later than another one beyond doubt: so that it
-// makes no difference to Last, of whatever runs, whether the other is among them too.
+// Succeeds says whether the pod was made once the other's end was on record, by the API
+// server's clock. It makes no difference to Last then, of whatever runs that have this one,
+// whether the other is among them, too: it is never the last, and a run that it follows
+// this one follows.
+func (r Run) Succeeds(other Run) bool { return r.follows(other) && !other.follows(r) }
+
+// Supersedes says whether the pod ran later than another one, by whichever clock decides
+// between the two. If all of some runs supersede another one, it makes no difference to
+// their Last whether that is among them, too.
 func (r Run) Supersedes(other Run) bool {
-	return !other.follows(r) && (r.follows(other) || r.Finished.After(other.Finished))
+	return !other.follows(r) && (r.follows(other) || r.ended().After(other.ended()))
 }
 
 // Before says whether the pod had ended when another was made: they did not run beside
@@ -60,7 +81,7 @@ func (r Run) Before(other Run) bool {
 	if ours, theirs := r.follows(other), other.follows(r); ours != theirs {
 		return theirs
 	}
-	return !r.Finished.IsZero() && !other.Created.IsZero() && !r.Finished.After(other.Created)
+	return !r.Finished.IsZero() && !other.Created.IsZero() && !r.ended().After(other.Created)
 }
 
 // follows says that it was made no earlier than the other's end was recorded, to

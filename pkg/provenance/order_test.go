@@ -1,6 +1,7 @@
 package provenance_test
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -18,16 +19,20 @@ func TestPodsAreOrderedByOneClockWhereItKnows(t *testing.T) {
 		first, second  provenance.Run
 		later, earlier bool // the second is after the first, the first after the second
 	}{
-		"one after the other":                         {run(0, 10, 10), run(11, 20, 20), true, false},
-		"the first one's node is an hour ahead":       {run(0, 10, 3610), run(11, 20, 20), true, false},
-		"made in the second of the other's end":       {run(0, 10, 3610), run(10, 20, 20), true, false},
-		"beside each other":                           {run(0, 10, 10), run(5, 12, 12), true, false},
-		"beside each other, the later made one first": {run(0, 12, 12), run(5, 10, 10), false, true},
-		"records that came late":                      {run(0, 100, 10), run(11, 99, 20), true, false},
-		"a tie":                                       {run(0, 10, 10), run(5, 10, 10), false, false},
-		"all in one second":                           {run(0, 0, 0), run(0, 0, 0), false, false},
-		"a record of the release before":              {provenance.Run{Recorded: at(10), Finished: at(10)}, provenance.Run{Recorded: at(20), Finished: at(20)}, true, false},
-		"nothing known":                               {provenance.Run{}, provenance.Run{}, false, false},
+		"one after the other":                                         {run(0, 10, 10), run(11, 20, 20), true, false},
+		"the first one's node is an hour ahead":                       {run(0, 10, 3610), run(11, 20, 20), true, false},
+		"made in the second of the other's end":                       {run(0, 10, 3610), run(10, 20, 20), true, false},
+		"beside each other":                                           {run(0, 10, 10), run(5, 12, 12), true, false},
+		"beside each other, the later made one first":                 {run(0, 12, 12), run(5, 10, 10), false, true},
+		"beside each other, the first one's node is an hour ahead":    {run(0, 10, 3610), run(5, 12, 12), true, false},
+		"beside each other, the second one's node is an hour ahead":   {run(0, 12, 12), run(5, 10, 3610), false, true},
+		"beside each other, the second one's node is an hour behind":  {run(0, 12, 4), run(5, 13, -3600), true, false},
+		"beside each other, both nodes are ahead, and records decide": {run(0, 10, 3620), run(5, 12, 3610), true, false},
+		"records that came late":                                      {run(0, 100, 10), run(11, 99, 20), true, false},
+		"a tie":                                                       {run(0, 10, 10), run(5, 10, 10), false, false},
+		"all in one second":                                           {run(0, 0, 0), run(0, 0, 0), false, false},
+		"a record of the release before":                              {provenance.Run{Recorded: at(10), Finished: at(10)}, provenance.Run{Recorded: at(20), Finished: at(20)}, true, false},
+		"nothing known":                                               {provenance.Run{}, provenance.Run{}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.second.After(c.first); got != c.later {
@@ -40,25 +45,33 @@ func TestPodsAreOrderedByOneClockWhereItKnows(t *testing.T) {
 	}
 }
 
-// By the clocks of nodes alone or pair by pair, each of these three is after another:
-// the second was made once the first was on record, whose node's clock is ahead, and
-// the third ran beside both.
-func TestTheLastOfThreeIsOneThatNoneFollows(t *testing.T) {
+// Of any runs one is the last, in whichever order they are looked at: no three of them are
+// each after another, whatever the clocks of their nodes say.
+func TestOneOfManyRunsIsTheLast(t *testing.T) {
 	noon := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
-	first := provenance.Run{Created: at(0), Recorded: at(10), Finished: at(500)}
-	second := provenance.Run{Created: at(20), Recorded: at(30), Finished: at(30)}
-	third := provenance.Run{Created: at(5), Recorded: at(40), Finished: at(100)}
-	if !second.After(first) || !first.After(third) || !third.After(second) {
-		t.Fatal("the three are in an order: this test shows nothing")
-	}
-	for name, runs := range map[string][]provenance.Run{
-		"in one order": {first, second, third}, "in another": {third, first, second}, "in a third": {second, third, first},
-	} {
-		if got := provenance.Last(runs); got < 0 || runs[got] != third {
-			t.Errorf("%s: the last is %d", name, got)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		runs := make([]provenance.Run, 3)
+		for i := range runs {
+			made := r.IntN(40)
+			runs[i] = provenance.Run{Created: at(made), Recorded: at(made + r.IntN(30)), Finished: at(r.IntN(200) - 80)}
+		}
+		a, b, c := runs[0], runs[1], runs[2]
+		if a.After(b) && b.After(c) && c.After(a) {
+			t.Fatalf("each is after another: %+v", runs)
+		}
+		last := runs[provenance.Last(runs)]
+		for _, other := range runs {
+			if other.After(last) {
+				t.Fatalf("of %+v the last is %+v", runs, last)
+			}
+		}
+		if other := []provenance.Run{c, a, b}; other[provenance.Last(other)].After(last) || last.After(other[provenance.Last(other)]) {
+			t.Fatalf("of %+v another is the last in another order", runs)
 		}
 	}
+	first, second := provenance.Run{Created: at(0), Recorded: at(10), Finished: at(500)}, provenance.Run{Created: at(20), Recorded: at(30), Finished: at(30)}
 	if got := provenance.Last([]provenance.Run{second, first}); got != 0 {
 		t.Errorf("of two, the last is %d", got)
 	}

@@ -109,6 +109,7 @@ const (
 	PrefixUnsupported     Code = "PrefixUnsupported"
 	NothingToSeal         Code = "NothingToSeal"
 	BudgetExceeded        Code = "BudgetExceeded"
+	BudgetNear            Code = "BudgetNear"
 	StoresByItself        Code = "StoresByItself"
 	PodGone               Code = "PodGone"
 	KeyMismatch           Code = "KeyMismatch"
@@ -117,6 +118,7 @@ const (
 	LogRolledBack         Code = "LogRolledBack"
 	LogUnchecked          Code = "LogUnchecked"
 	ArgoChanged           Code = "ArgoChanged"
+	ArgoUnread            Code = "ArgoUnread"
 )
 
 // Guards: what the chart's ValidatingAdmissionPolicies refuse. They work while
@@ -256,7 +258,8 @@ var rows = []entry{
 	{code: FilesUnknown, meaning: "The input is a part of a directory that was stored without an archive, or everything below a key where such a directory is one of several parts, and its record does not list the directory's files, so nothing is known of them one by one: there are too many files in the pod's directories, one has a control character in its name, or the sidecar's log is gone.", remedy: "Keep the list of all such files of one pod, 45 bytes and the path for each, within 128 KiB, and run the producing step again; or consume the directory whole, by its own key; or make of it outputs that are one file each"},
 	{code: PrefixUnsupported, meaning: "The input is everything below a key, where several steps each stored a part, and these cannot be pinned: they have too many files in all, one part lies where another does or below it, or one counts by a policy only. Or the input is a directory without an archive, and the step has another one beside it of which nobody knows the files (a clone, any content).", remedy: "Give each part a key of its own that is not below another's, and keep what lies below the one key within 512 files and 32 KiB, 45 bytes and the path for each: pack the files of a part into one. Beside a clone, take a directory in an archive, or in a step of its own"},
 	{code: NothingToSeal, meaning: "The pod declares no output artifact."},
-	{code: BudgetExceeded, meaning: "The namespace has as many records of Argoseal's as its budget allows, by number or by bytes. Its steps do not begin in mode enforce; what had begun and found no room is not sealed.", remedy: "Ask the operators of Argoseal to have old records removed (retention), or to raise the budget of namespaces"},
+	{code: BudgetExceeded, meaning: "The namespace has as many records of Argoseal's as its budget allows, by number or by bytes. Its steps do not begin in mode enforce; what had begun and found no room is not sealed.", remedy: "Ask the operators of Argoseal to export and remove old records (retention.maxAge, retention.archive; argoseal export), or to raise the budget (budget.objects, budget.bytes)"},
+	{code: BudgetNear, meaning: "The namespace's records have used four fifths of their budget, or more. When it is used up, no step begins there in mode enforce.", remedy: "Ask the operators of Argoseal to export and remove old records (retention.maxAge, retention.archive; argoseal export), or to raise the budget (budget.objects, budget.bytes)"},
 	{code: StoresByItself, meaning: "The step hands Argo no artifact, and what it runs moves artifacts by itself, as the launcher of Kubeflow Pipelines 2 does. It is admitted, and an event of its Workflow says so: nobody seals or checks what is moved so.", remedy: "Hand over by Argo's own artifacts (inputs.artifacts, outputs.artifacts) what is to be sealed and checked"},
 	{code: PodGone, meaning: "The pod was deleted before what it did was on record.", remedy: "Give the workflow's podGC a deleteDelayDuration, and run the step again"},
 	{code: KeyMismatch, meaning: "A private key and what was published for it do not belong together.", remedy: "Restore the Secret or the ConfigMap from a backup; or, to start anew, delete both: seals made before will no longer verify"},
@@ -265,6 +268,7 @@ var rows = []entry{
 	{code: LogRolledBack, meaning: "The transparency log has fewer entries than a checkpoint that it has signed: it began again under the same key, with an empty volume or an older one. The notary adds nothing to it.", remedy: "Restore the log's volume as it was, or give the log a new key: docs/log.md", exit: 25},
 	{code: LogUnchecked, meaning: "It could not be checked whether the transparency log still has what it had: its checkpoint or its tiles cannot be read, or do not fit together. The notary waits before it adds to a log of which it has known nothing for five minutes, or since it started.", remedy: "It is retried; if it lasts, look at the log and at what serves its tiles, and at the notary's log", retryable: true},
 	{code: ArgoChanged, meaning: "Argo's controllers, their executor images or the variables of these have changed in a namespace of argo.namespaces. What ran before is trusted for ten minutes yet.", remedy: "Nothing, if somebody upgraded or configured Argo; else find who writes Deployments or ConfigMaps there"},
+	{code: ArgoUnread, meaning: "A Deployment runs Argo's controller in a namespace of argo.namespaces, and the configuration of that cannot be read, so nobody knows which executor it gives to its pods. What ran there before stays trusted, what it has changed to is not, and other controllers are followed as before.", remedy: "Mend the ConfigMap that the event names, or give the notary the right to read it; pods with an executor that is not known are refused with ExecutorImageNotAllowed meanwhile"},
 
 	{code: StatusGuarded, meaning: "Somebody other than the pod's node tried to change what the node reports about it.", remedy: "Leave pods/status to the kubelet in labelled namespaces; a virtual kubelet of another name needs the verb argoseal-report on its node"},
 	{code: RecordGuarded, meaning: "Somebody else than Argoseal tried to write or delete one of its records: a Provenance, an ArtifactSeal, a WorkflowProvenance or a TransparencyLog.", remedy: "Leave them to it; deleting needs the verb manage on provenances.argoseal.dev"},

@@ -40,16 +40,51 @@ type Workflow struct {
 
 // Seal is what is known of an ArtifactSeal.
 type Seal struct {
-	// Place is PlaceOf its location.
-	Place string
+	Place Place
 	Run   provenance.Run
 	// Manifest says that a policy may admit images by it, wherever they run.
 	Manifest bool
+	// Beside says that it is not under its location's own name: several pods stored parts
+	// of one directory, and it is of none that ran last. Other workflows never ask for it.
+	Beside bool
 }
 
-// PlaceOf names the place of a location. An object and what lies below its key are one:
-// the gate looks for one where it does not find the other.
-func PlaceOf(l artifact.Location) string { return artifact.LocationName(l.Prefix()) }
+// Place is a location, as the gate asks for it: an object, or the directory at its key,
+// which is asked for where no seal of the object is found.
+type Place struct {
+	key       string
+	directory bool
+}
+
+// PlaceOf is the place of a location.
+func PlaceOf(l artifact.Location) Place {
+	return Place{artifact.LocationName(l.Prefix()), l.Kind == artifact.KindPrefix}
+}
+
+// Key is what an object and the directory at its key have in common.
+func (p Place) Key() string { return p.key }
+
+// Order is in which order the seals of one workflow go, as indexes: the directory before
+// the object at its key, which would be found instead of it; else in the order in which
+// they were recorded, so that of what is left, when somebody is killed in between, the last
+// one counts as before.
+func Order(seals []Seal) []int {
+	at := make([]int, len(seals))
+	for i := range at {
+		at[i] = i
+	}
+	objects := func(s Seal) int {
+		if s.Place.directory {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(at, func(i, j int) int {
+		a, b := seals[i], seals[j]
+		return cmp.Or(cmp.Compare(objects(a), objects(b)), a.Run.Recorded.Compare(b.Run.Recorded), a.Run.Created.Compare(b.Run.Created))
+	})
+	return at
+}
 
 // Seen is all that there is. The zero value has nothing to remove.
 type Seen struct {
@@ -95,7 +130,7 @@ func (l Limits) Plan(s Seen) (remove []Workflow, kept map[Why]int) {
 	for _, w := range due {
 		why := s.stays(w, pending)
 		if why == "" {
-			why = there.holds(w, s.Trusted[w.Namespace])
+			why = there.holds(w, s.Trusted)
 		}
 		if why != "" {
 			kept[why]++
@@ -160,8 +195,8 @@ func (s Seen) stays(w Workflow, pending func(string) (time.Time, bool)) Why {
 	return ""
 }
 
-// taken are the seals that stay, by place.
-type taken map[string][]owned
+// taken are the seals that stay and that other workflows may ask for, by place.
+type taken map[Place][]owned
 
 type owned struct {
 	namespace, workflow string
@@ -172,7 +207,9 @@ func places(all []Workflow) taken {
 	t := taken{}
 	for _, w := range all {
 		for _, s := range w.Seals {
-			t[s.Place] = append(t[s.Place], owned{w.Namespace, w.UID, s.Run})
+			if !s.Beside {
+				t[s.Place] = append(t[s.Place], owned{w.Namespace, w.UID, s.Run})
+			}
 		}
 	}
 	return t
@@ -180,24 +217,50 @@ func places(all []Workflow) taken {
 
 // holds says why a workflow stays because of a place: something that may be older would
 // count again, or its seal does count.
-func (t taken) holds(w Workflow, trusted bool) Why {
+func (t taken) holds(w Workflow, trusted map[string]bool) Why {
 	for _, s := range w.Seals {
 		if s.Manifest {
 			return WhyPolicy
 		}
-		here := false
-		for _, o := range t[s.Place] {
-			if o.workflow == w.UID {
-				continue
-			}
-			if !o.run.Supersedes(s.Run) {
-				return WhyOrder
-			}
-			here = here || o.namespace == w.Namespace
+		if s.Beside {
+			continue
 		}
-		if trusted && !here {
-			return WhyPolicy
+		if why := t.counts(w, s, trusted); why != "" {
+			return why
 		}
+	}
+	return ""
+}
+
+// counts says why one seal stays. Whoever asks for seals of the workflow's namespace asks
+// for all that are there. For those of another namespace the same asks only if policies
+// trust both: what somebody stores elsewhere, whom nobody trusts, keeps nothing here.
+func (t taken) counts(w Workflow, s Seal, trusted map[string]bool) Why {
+	here, older := false, false
+	for _, o := range t[s.Place] {
+		same := o.namespace == w.Namespace
+		if o.workflow == w.UID || !same && !(trusted[w.Namespace] && trusted[o.namespace]) {
+			continue
+		}
+		// Whatever it had followed, this one follows, too: see provenance.Run.Succeeds.
+		if same && o.run.Succeeds(s.Run) {
+			return ""
+		}
+		here = here || same
+		older = older || !o.run.Supersedes(s.Run)
+	}
+	switch {
+	case older:
+		return WhyOrder
+	case here:
+		return ""
+	case trusted[w.Namespace]:
+		return WhyPolicy
+	}
+	// Without the object the directory at its key would be found.
+	beneath := t[Place{s.Place.key, true}]
+	if !s.Place.directory && slices.ContainsFunc(beneath, func(o owned) bool { return o.workflow != w.UID && o.namespace == w.Namespace }) {
+		return WhyOrder
 	}
 	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,11 +17,17 @@ var now = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 // ago is a time so many hours before now.
 func ago(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
 
+// at is a place: that of a directory, if it ends in a slash.
+func at(place string) Place {
+	key, directory := strings.CutSuffix(place, "/")
+	return Place{key, directory}
+}
+
 // workflow is one that ran so many hours ago, for half an hour, and sealed these places.
 func workflow(namespace, uid string, hours int, places ...string) Workflow {
 	w := Workflow{Namespace: namespace, Name: "w-" + uid, UID: uid, Last: ago(hours)}
 	for _, p := range places {
-		w.Seals = append(w.Seals, Seal{Place: p, Run: provenance.Run{
+		w.Seals = append(w.Seals, Seal{Place: at(p), Run: provenance.Run{
 			Created: ago(hours).Add(-30 * time.Minute), Finished: ago(hours).Add(-time.Minute), Recorded: ago(hours),
 		}})
 	}
@@ -38,10 +45,13 @@ func uids(all []Workflow) []string {
 var day = Limits{MaxAge: 24 * time.Hour}
 
 func TestWhatGoesAndWhatStays(t *testing.T) {
-	changed := func(w Workflow, change func(*Workflow)) Workflow {
-		change(&w)
+	changed := func(w Workflow, changes ...func(*Workflow)) Workflow {
+		for _, change := range changes {
+			change(&w)
+		}
 		return w
 	}
+	beside := func(w *Workflow) { w.Seals[0].Beside = true }
 	open, present := func(w *Workflow) { w.Open = true }, func(w *Workflow) { w.Present = true }
 	manifest := func(w *Workflow) { w.Seals[0].Manifest = true }
 	for name, c := range map[string]struct {
@@ -60,7 +70,25 @@ func TestWhatGoesAndWhatStays(t *testing.T) {
 		"a record that is not final keeps all":        {day, []Workflow{changed(workflow("a", "1", 99), open)}, nil, nil, []string{}, WhyOpen},
 		"one by whose seal images are admitted stays": {day, []Workflow{changed(workflow("a", "1", 99, "x"), manifest)}, nil, nil, []string{}, WhyPolicy},
 		"one that overwrote what stays, stays":        {day, []Workflow{changed(workflow("a", "1", 99, "x"), present), workflow("a", "2", 50, "x")}, nil, nil, []string{}, WhyOrder},
-		"in another namespace, too":                   {day, []Workflow{changed(workflow("b", "1", 99, "x"), present), workflow("a", "2", 50, "x")}, nil, nil, []string{}, WhyOrder},
+		"another namespace's keeps nothing here":      {day, []Workflow{changed(workflow("b", "1", 99, "x"), present), workflow("a", "2", 50, "x")}, nil, nil, []string{"2"}, WhyPresent},
+		"nor where only this one is trusted": {day, []Workflow{changed(workflow("b", "1", 99, "x"), present), workflow("a", "2", 50, "x"), workflow("a", "3", 2, "x")},
+			map[string]bool{"a": true}, nil, []string{"2"}, WhyPresent},
+		"nor where only the other one is": {day, []Workflow{changed(workflow("b", "1", 99, "x"), present), workflow("a", "2", 50, "x")},
+			map[string]bool{"b": true}, nil, []string{"2"}, WhyPresent},
+		"but where both are, and it would count again": {day, []Workflow{changed(workflow("b", "1", 99, "x"), present), workflow("a", "2", 50, "x")},
+			map[string]bool{"a": true, "b": true}, nil, []string{}, WhyOrder},
+		"unless one that came after it keeps it out": {day, []Workflow{changed(workflow("b", "1", 99, "x"), present), workflow("a", "2", 50, "x"), workflow("a", "3", 2, "x")},
+			map[string]bool{"a": true, "b": true}, nil, []string{"2"}, WhyPresent},
+		"an object is not overwritten by a directory at its key": {day, []Workflow{workflow("a", "1", 99, "x"), workflow("a", "2", 50, "x/")},
+			map[string]bool{"a": true}, nil, []string{}, WhyPolicy},
+		"nor a directory by an object": {day, []Workflow{workflow("a", "1", 99, "x/"), workflow("a", "2", 50, "x")},
+			map[string]bool{"a": true}, nil, []string{}, WhyPolicy},
+		"nor does the directory keep what overwrote the other object": {day, []Workflow{changed(workflow("a", "1", 99, "x/"), present), workflow("a", "2", 50, "x"), workflow("a", "3", 2, "x")},
+			map[string]bool{"a": true}, nil, []string{"2"}, WhyPresent},
+		"without the object the directory would count": {day, []Workflow{changed(workflow("a", "1", 99, "x/"), present), workflow("a", "2", 50, "x")}, nil, nil, []string{}, WhyOrder},
+		"a part beside keeps nothing":                  {day, []Workflow{changed(workflow("a", "1", 99, "x/"), present, beside), workflow("a", "2", 50, "x/")}, nil, nil, []string{"2"}, WhyPresent},
+		"and is no later seal": {day, []Workflow{workflow("a", "1", 99, "x/"), changed(workflow("a", "2", 2, "x/"), beside)},
+			map[string]bool{"a": true}, nil, []string{}, WhyPolicy},
 		"one that was overwritten goes":               {day, []Workflow{workflow("a", "1", 99, "x"), changed(workflow("a", "2", 50, "x"), present)}, nil, nil, []string{"1"}, WhyPresent},
 		"both go, the one that was overwritten first": {day, []Workflow{workflow("a", "2", 50, "x"), workflow("a", "1", 99, "x")}, nil, nil, []string{"1", "2"}, ""},
 		"the last seal of a trusted producer":         {day, []Workflow{workflow("a", "1", 99, "x")}, map[string]bool{"a": true}, nil, []string{}, WhyPolicy},
@@ -94,12 +122,30 @@ func TestOfTwoThatNobodyCanTellApartNeitherGoes(t *testing.T) {
 	}
 }
 
-func TestAnObjectAndADirectoryAtOneKeyAreOnePlace(t *testing.T) {
+func TestAnObjectAndADirectoryAtOneKeyAreTwoPlaces(t *testing.T) {
 	object := artifact.Location{Store: "s", Bucket: "b", Key: "a/b", Kind: artifact.KindObject}
 	other := object
 	other.Key = "a/c"
-	if PlaceOf(object) != PlaceOf(object.Prefix()) || PlaceOf(object) == PlaceOf(other) {
-		t.Error("a place is more, or less, than a key")
+	a, b, c := PlaceOf(object), PlaceOf(object.Prefix()), PlaceOf(other)
+	if a == b || a.Key() != b.Key() || a == c || a.Key() == c.Key() {
+		t.Error("a place is more, or less, than a location; or its key more, or less, than a key")
+	}
+}
+
+// Names say nothing of when something was made.
+func TestSealsGoInTheOrderInWhichTheyWereRecorded(t *testing.T) {
+	var seals []Seal
+	for _, s := range []struct {
+		place    string
+		recorded int
+	}{{"z", 3}, {"d", 7}, {"a", 9}, {"d/", 1}, {"b", 5}, {"e/", 2}} {
+		seals = append(seals, Seal{Place: at(s.place), Run: provenance.Run{Created: ago(s.recorded + 1), Recorded: ago(s.recorded)}})
+	}
+	if got := Order(seals); !slices.Equal(got, []int{5, 3, 2, 1, 4, 0}) {
+		t.Errorf("the order is %v", got)
+	}
+	if got := Order(nil); len(got) != 0 {
+		t.Errorf("of none it is %v", got)
 	}
 }
 
@@ -117,7 +163,7 @@ func TestARemovalNeverChangesWhichSealCounts(t *testing.T) {
 		}
 		for i := range 2 + r.IntN(7) {
 			w := Workflow{Namespace: namespaces[r.IntN(3)], UID: fmt.Sprint(i), Present: r.IntN(4) == 0}
-			for _, place := range []string{"x", "y"} {
+			for _, place := range []string{"x", "x/", "y"} {
 				if r.IntN(2) == 0 {
 					continue
 				}
@@ -127,7 +173,7 @@ func TestARemovalNeverChangesWhichSealCounts(t *testing.T) {
 				if r.IntN(8) == 0 {
 					run.Created, run.Recorded = time.Time{}, time.Time{} // of an earlier release
 				}
-				w.Seals = append(w.Seals, Seal{Place: place, Run: run})
+				w.Seals = append(w.Seals, Seal{Place: at(place), Run: run, Beside: place == "x/" && r.IntN(4) == 0})
 				if w.Last.Before(run.Finished) {
 					w.Last = run.Finished
 				}
@@ -146,7 +192,11 @@ func TestARemovalNeverChangesWhichSealCounts(t *testing.T) {
 						named = append(named, n)
 					}
 				}
-				for _, place := range []string{"x", "y"} {
+				// Policies that name several namespaces trust them.
+				if len(named) > 1 && slices.ContainsFunc(named, func(n string) bool { return !seen.Trusted[n] }) {
+					continue
+				}
+				for _, place := range []string{"x", "x/", "y"} {
 					before, after := last(seen.Workflows, named, place), last(left, named, place)
 					if after != before && (after != "" || allTrusted(seen, before)) {
 						t.Fatalf("seed %d: of %v at %s counted the seal of %q, now that of %q", seed, named, place, before, after)
@@ -169,19 +219,22 @@ func allTrusted(s Seen, uid string) bool {
 	return false
 }
 
-// last is whose seal counts, as the gate finds it.
+// last is whose seal counts, as the gate finds it: that of the object, else that of the
+// directory at its key.
 func last(all []Workflow, namespaces []string, place string) string {
-	var runs []provenance.Run
-	var of []string
-	for _, w := range all {
-		for _, s := range w.Seals {
-			if s.Place == place && slices.Contains(namespaces, w.Namespace) {
-				runs, of = append(runs, s.Run), append(of, w.UID)
+	for _, p := range []Place{at(place), at(place + "/")} {
+		var runs []provenance.Run
+		var of []string
+		for _, w := range all {
+			for _, s := range w.Seals {
+				if s.Place == p && !s.Beside && slices.Contains(namespaces, w.Namespace) {
+					runs, of = append(runs, s.Run), append(of, w.UID)
+				}
 			}
 		}
-	}
-	if i := provenance.Last(runs); i >= 0 {
-		return of[i]
+		if i := provenance.Last(runs); i >= 0 {
+			return of[i]
+		}
 	}
 	return ""
 }

@@ -35,9 +35,9 @@ type Log struct {
 	// Origin is the first line of its checkpoints: the URL's host.
 	Origin string
 	// ID is what Rekor v2 calls the log, in hex: made of origin and key.
-	ID       string
-	end      time.Time
-	verifier note.Verifier
+	ID         string
+	start, end time.Time
+	verifier   note.Verifier
 }
 
 // Logs are the logs of a trusted_root.json that can sign checkpoints in the manner of
@@ -57,29 +57,29 @@ func Logs(trustedRootJSON []byte) ([]Log, error) {
 		if err != nil || made.ID != id {
 			continue
 		}
-		made.end = l.ValidityPeriodEnd
+		made.start, made.end = l.ValidityPeriodStart, l.ValidityPeriodEnd
 		logs = append(logs, made)
 	}
 	slices.SortFunc(logs, func(a, b Log) int { return cmp.Compare(a.ID, b.ID) })
 	return logs, nil
 }
 
-// LogAt is the one log of a trusted root with this base URL whose time is not over: a log
-// that got another key has the one before there, too. Several are refused: it would be
-// unclear whose checkpoints are to be read there.
-func LogAt(trustedRootJSON []byte, baseURL string, now time.Time) (Log, error) {
-	logs, err := Logs(trustedRootJSON)
-	if err != nil {
-		return Log{}, err
-	}
-	logs = slices.DeleteFunc(logs, func(l Log) bool {
+// maxLive bounds how many logs of one base URL are asked for.
+const maxLive = 8
+
+// Live are those of logs with this base URL whose time is not over, the one that began last
+// first: a log that gets another key has the one before there, too, and both for as long as
+// that is published. Which of them a checkpoint is of, its signature says: see OpenAny.
+func Live(logs []Log, baseURL string, now time.Time) ([]Log, error) {
+	live := slices.DeleteFunc(slices.Clone(logs), func(l Log) bool {
 		over := !l.end.IsZero() && now.After(l.end)
 		return over || strings.TrimRight(l.URL, "/") != strings.TrimRight(baseURL, "/")
 	})
-	if len(logs) != 1 {
-		return Log{}, fmt.Errorf("the trusted root has %d logs at %.200s whose time is not over and that sign checkpoints as Rekor v2 does, want one", len(logs), baseURL)
+	if len(live) == 0 || len(live) > maxLive {
+		return nil, fmt.Errorf("the trusted root has %d logs at %.200s whose time is not over and that sign checkpoints as Rekor v2 does, want 1 to %d", len(live), baseURL, maxLive)
 	}
-	return logs[0], nil
+	slices.SortFunc(live, func(a, b Log) int { return cmp.Or(b.start.Compare(a.start), cmp.Compare(a.ID, b.ID)) })
+	return live, nil
 }
 
 func newLog(baseURL string, key crypto.PublicKey) (Log, error) {
@@ -129,7 +129,8 @@ func (l Log) Open(text []byte) (*Checkpoint, error) {
 	return &Checkpoint{Size: c.Size, Root: c.Hash, Text: string(text)}, nil
 }
 
-// OpenAny reads a checkpoint that one of the logs signed, and says which.
+// OpenAny reads a checkpoint that one of the logs signed, and says which: the first of
+// those that did.
 func OpenAny(logs []Log, text []byte) (Log, *Checkpoint, error) {
 	var err error = reason.New(reason.LogEntryInvalid, "the trusted root has no log that signs checkpoints as Rekor v2 does")
 	for _, l := range logs {

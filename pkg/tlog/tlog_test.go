@@ -129,7 +129,9 @@ func TestCheckpointsOfOthersAreNotOpened(t *testing.T) {
 	if _, err := (tlog.Log{}).Open([]byte(good)); err == nil {
 		t.Error("no log opens it")
 	}
-	if _, err := tlog.LogAt(k.TrustedRoot, "http://elsewhere", time.Now()); err == nil {
+	all, err := tlog.Logs(k.TrustedRoot)
+	tlogtest.Must(t, err)
+	if _, err := tlog.Live(all, "http://elsewhere", time.Now()); err == nil {
 		t.Error("a log that the trusted root does not know is found")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
@@ -85,6 +86,8 @@ type Decision struct {
 	Workflow *definition.Workflow
 	// Levels: see Verdict.
 	Levels []provenance.Level
+	// Read: see Verdict.
+	Read policy.Reading
 }
 
 // Why is the refusal: nil only of what is allowed.
@@ -238,7 +241,7 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 		return deny(refusal)
 	}
 	w := append(g.unguarded(ctx, step, wf), warnings(a.Pod, step, wf)...)
-	return Decision{Allowed: true, Warnings: w[:min(len(w), maxWarnings)], Levels: v.Levels, Notice: notice(step)}
+	return Decision{Allowed: true, Warnings: w[:min(len(w), maxWarnings)], Levels: v.Levels, Notice: notice(step), Read: v.Read}
 }
 
 // disputed says whether what is quick to read does not bear out what the mutating

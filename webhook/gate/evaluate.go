@@ -27,6 +27,8 @@ type Verdict struct {
 	Refusal *reason.Error
 	// Levels are the levels of the builders, sorted, each once.
 	Levels []provenance.Level
+	// Read is what policies and Revocations it went by; the zero value: none was needed.
+	Read policy.Reading
 }
 
 // Evaluate decides on the inputs of a step of a workflow from the evidence:
@@ -73,6 +75,9 @@ func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 	if err != nil {
 		return Verdict{Refusal: reason.From(err)}
 	}
+	if policies.Reading().At.IsZero() {
+		return Verdict{Refusal: reason.New(reason.PolicyNotSynced, "nobody knows when the policies and revocations were read")}
+	}
 	consumer, err := g.consumer(step, wf, mode)
 	if err != nil {
 		return Verdict{Refusal: reason.Wrap(reason.OriginUnknown, err, "%v", err)}
@@ -86,6 +91,7 @@ func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 			}),
 		}
 		v := e.inputs(ctx)
+		v.Read = policies.Reading()
 		return v, e.unsure
 	}
 	if quick != nil && !stale(quick) {

@@ -187,7 +187,7 @@ func newWorld(t testing.TB) *world {
 		Quick: w.evidence, Live: w.evidence, Definitions: w.definitions,
 		Policies: policiesFunc(func(namespace string) (policy.Set, error) {
 			set, err := policy.NewSet(namespace, w.clusterPolicies, w.ownPolicies)
-			return set.Revoking(w.revocations), err
+			return set.Revoking(w.revocations).ReadAt(policy.Reading{At: w.clock.Now()}), err
 		}),
 		Epochs:   epochsFunc(func(context.Context, string) (epoch.Moment, error) { return w.moment, w.failEpochs }),
 		Verified: evidence.NewVerified(1 << 20), Clock: w.clock,

@@ -78,18 +78,21 @@ type Request struct {
 }
 
 // Decide says why the pod may not have the images that it is to have now, and had not
-// before: nil admits them.
-func (g *Gate) Decide(ctx context.Context, r Request) *reason.Error {
+// before: nil admits them. It says, too, by which policies and Revocations it went: the
+// zero value is by none.
+func (g *Gate) Decide(ctx context.Context, r Request) (*reason.Error, policy.Reading) {
 	added := image.Added(r.Old, r.Pod)
 	if len(added) == 0 {
-		return nil
+		return nil, policy.Reading{}
 	}
 	set, about, err := g.Policies.Images(ctx, r.Pod.Namespace)
 	switch {
 	case err != nil:
-		return reason.From(err)
+		return reason.From(err), policy.Reading{}
 	case !about:
-		return nil
+		return nil, policy.Reading{}
+	case set.Reading().At.IsZero():
+		return reason.New(reason.PolicyNotSynced, "nobody knows when the policies and revocations were read"), policy.Reading{}
 	}
 	d := decision{
 		gate: g, set: set,
@@ -104,18 +107,18 @@ func (g *Gate) Decide(ctx context.Context, r Request) *reason.Error {
 		seen[u.Reference] = true
 		if slices.Contains(g.Installed, u.Reference) {
 			if no := d.installed(u); no != nil {
-				return no
+				return no, set.Reading()
 			}
 			continue
 		}
 		if judged++; judged > maxImages {
-			return reason.New(reason.UnsupportedPod, "it has more than %d images that a policy may be about", maxImages).Advise("Make it several pods")
+			return reason.New(reason.UnsupportedPod, "it has more than %d images that a policy may be about", maxImages).Advise("Make it several pods"), set.Reading()
 		}
 		if no := d.use(ctx, u); no != nil {
-			return no
+			return no, set.Reading()
 		}
 	}
-	return nil
+	return nil, set.Reading()
 }
 
 // consumerOf is whose evidence is looked for: the pod's workflow, if it says to be of one.

@@ -113,7 +113,7 @@ func (p policies) Images(_ context.Context, namespace string) (policy.Set, bool,
 		return policy.Set{}, false, p.err
 	}
 	set, err := policy.NewSet(namespace, p.cluster, nil)
-	return set.Revoking(p.revoked), len(p.cluster) > 0, err
+	return set.Revoking(p.revoked).ReadAt(policy.Reading{At: time.Now()}), len(p.cluster) > 0, err
 }
 
 // strict lists one digest of registry.test, and trusts the outputs manifest of namespace ci.
@@ -149,7 +149,8 @@ func fixture(t *testing.T) (*Gate, *cluster, evidence.Trust) {
 
 func decide(t *testing.T, g *Gate, trust evidence.Trust, old, pod *corev1.Pod) *reason.Error {
 	t.Helper()
-	return g.Decide(t.Context(), Request{Old: old, Pod: pod, Mode: v1alpha1.ModeEnforce, Trust: trust})
+	no, _ := g.Decide(t.Context(), Request{Old: old, Pod: pod, Mode: v1alpha1.ModeEnforce, Trust: trust})
+	return no
 }
 
 func expect(t *testing.T, no *reason.Error, want reason.Code) {

@@ -213,18 +213,42 @@ func (h *Handlers) validate(ctx context.Context, req admission.Request) admissio
 	if d != nil {
 		return h.answer(q, *d)
 	}
-	var decided gate.Decision
+	decided := h.decide(ctx, q)
+	if decided.Allowed && h.outdated(ctx, q, decided) {
+		// Once more, with what is known of its evidence by now.
+		if decided = h.decide(ctx, q); decided.Allowed && h.outdated(ctx, q, decided) {
+			decided = *refuse(errOutdated)
+		}
+	}
+	return h.answer(q, decided)
+}
+
+// decide decides once.
+func (h *Handlers) decide(ctx context.Context, q *question) (d gate.Decision) {
 	switch q.op {
 	case opCreate:
-		decided = h.create(ctx, q)
+		d = h.create(ctx, q)
 	case opUpdate:
-		decided = q.gate.Update(q.old, q.pod, req.UserInfo.Username)
+		d = q.gate.Update(q.old, q.pod, q.UserInfo.Username)
 	case opDebug:
-		decided = q.gate.Debug(q.old, q.pod)
+		d = q.gate.Debug(q.old, q.pod)
 	default:
-		return h.answer(q, decided)
+		return d
 	}
-	return h.answer(q, h.images(ctx, q, decided))
+	return h.images(ctx, q, d)
+}
+
+var errOutdated = reason.New(reason.PolicyNotSynced, "policies or revocations changed twice while it was decided, or could not be read again")
+
+// outdated says whether a decision went by policies and Revocations that are not those of
+// now, or may not be. They are read when it begins, and it may take longer than a
+// Revocation may take to count: reading seals, and what is asked of the API server.
+func (h *Handlers) outdated(ctx context.Context, q *question, d gate.Decision) bool {
+	if d.Read.At.IsZero() || q.gate.Clock.Since(d.Read.At) <= maxRecent {
+		return false
+	}
+	now, err := q.gate.Policies.For(ctx, q.Namespace)
+	return err != nil || now.Reading().Version != d.Read.Version || q.gate.Clock.Since(now.Reading().At) > maxRecent
 }
 
 // create decides on a creation. For the executor of a step the mutating side has waited,

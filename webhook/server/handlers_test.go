@@ -73,7 +73,8 @@ func handlers(t *testing.T, mode string) *Handlers {
 type noPolicies struct{}
 
 func (noPolicies) For(_ context.Context, namespace string) (policy.Set, error) {
-	return policy.NewSet(namespace, nil, nil)
+	set, err := policy.NewSet(namespace, nil, nil)
+	return set.ReadAt(policy.Reading{At: time.Now()}), err
 }
 
 func (noPolicies) Images(context.Context, string) (policy.Set, bool, error) {

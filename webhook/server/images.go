@@ -20,7 +20,10 @@ func (h *Handlers) images(ctx context.Context, q *question, d gate.Decision) gat
 		Looked:    h.Looked,
 		Installed: append(slices.Clone(q.gate.Identity.ExecutorImages), q.gate.Sidecar.Image),
 	}
-	no := decides.Decide(ctx, images.Request{Old: q.old, Pod: q.pod, Mode: q.ns.mode, Trust: q.trust})
+	no, read := decides.Decide(ctx, images.Request{Old: q.old, Pod: q.pod, Mode: q.ns.mode, Trust: q.trust})
+	if d.Read.At.IsZero() || !read.At.IsZero() && read.At.Before(d.Read.At) {
+		d.Read = read
+	}
 	switch {
 	case no == nil:
 	case d.Allowed:

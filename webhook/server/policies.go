@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
@@ -55,7 +57,21 @@ func NewPolicies(api client.Reader, c clock.PassiveClock) *Policies {
 		}),
 	}
 	p.own.weigh = weighPolicy
+	p.cluster.version, p.own.version, p.revoked.version = versionOf[v1alpha1.ClusterProvenancePolicy], versionOf[v1alpha1.ProvenancePolicy], versionOf[v1alpha1.Revocation]
 	return p
+}
+
+// versionOf tells lists apart: it differs if an object came, went or changed.
+func versionOf[T any, P interface {
+	*T
+	client.Object
+}](all []T) string {
+	h := sha256.New()
+	for i := range all {
+		o := P(&all[i])
+		_, _ = fmt.Fprintf(h, "%s %s\n", o.GetUID(), o.GetResourceVersion()) // a hash takes everything
+	}
+	return string(h.Sum(nil))
 }
 
 // ownPolicies reads those of a namespace, page by page: whoever may write them may make
@@ -207,7 +223,7 @@ func (p *Policies) Images(ctx context.Context, namespace string) (policy.Set, bo
 	if err != nil {
 		return policy.Set{}, false, err
 	}
-	about, err := policy.AboutImages(namespace, cluster, own)
+	about, err := policy.AboutImages(namespace, cluster.objects, own.objects)
 	if err != nil || !about {
 		return policy.Set{}, false, err
 	}
@@ -216,26 +232,30 @@ func (p *Policies) Images(ctx context.Context, namespace string) (policy.Set, bo
 }
 
 // list are the policies of the cluster and of a namespace. A Set only reads them.
-func (p *Policies) list(ctx context.Context, namespace string) ([]v1alpha1.ClusterProvenancePolicy, []v1alpha1.ProvenancePolicy, error) {
-	cluster, err := p.cluster.get(ctx, "")
-	if err != nil {
-		return nil, nil, unread("policies of the cluster", err)
+func (p *Policies) list(ctx context.Context, namespace string) (cluster seen[v1alpha1.ClusterProvenancePolicy], own seen[v1alpha1.ProvenancePolicy], err error) {
+	if cluster, err = p.cluster.look(ctx, ""); err != nil {
+		return cluster, own, unread("policies of the cluster", err)
 	}
-	own, err := p.own.get(ctx, namespace)
-	if err != nil {
-		return nil, nil, unread("policies of the namespace", err)
+	if own, err = p.own.look(ctx, namespace); err != nil {
+		return cluster, own, unread("policies of the namespace", err)
 	}
 	return cluster, own, nil
 }
 
 // set reads them, with the cluster's revocations.
-func (p *Policies) set(ctx context.Context, namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []v1alpha1.ProvenancePolicy) (policy.Set, error) {
-	revoked, err := p.revoked.get(ctx, "")
+func (p *Policies) set(ctx context.Context, namespace string, cluster seen[v1alpha1.ClusterProvenancePolicy], own seen[v1alpha1.ProvenancePolicy]) (policy.Set, error) {
+	revoked, err := p.revoked.look(ctx, "")
 	if err != nil {
 		return policy.Set{}, unread("revocations", err)
 	}
-	set, err := policy.NewSet(namespace, cluster, own)
-	return set.Revoking(revoked), err
+	set, err := policy.NewSet(namespace, cluster.objects, own.objects)
+	reading := policy.Reading{At: cluster.at, Version: cluster.version + own.version + revoked.version}
+	for _, at := range []time.Time{own.at, revoked.at} {
+		if at.Before(reading.At) {
+			reading.At = at
+		}
+	}
+	return set.Revoking(revoked.objects).ReadAt(reading), err
 }
 
 // unread says why there are no policies to go by.

@@ -31,7 +31,9 @@ const (
 type recently[T any] struct {
 	read func(ctx context.Context, namespace string) ([]T, error)
 	// weigh is about what an object takes in memory; nil: sizeOfRemembered.
-	weigh   func(*T) int
+	weigh func(*T) int
+	// version says which objects these are; nil: nobody asks.
+	version func([]T) string
 	clock   clock.PassiveClock
 	known   *memory.Memory[string, seen[T]]
 	large   *memory.Memory[string, seen[T]]
@@ -51,6 +53,7 @@ type flight struct{ changed bool }
 type seen[T any] struct {
 	objects []T
 	at      time.Time
+	version string
 }
 
 func readRecently[T any](c clock.PassiveClock, read func(ctx context.Context, namespace string) ([]T, error)) *recently[T] {
@@ -62,12 +65,18 @@ func readRecently[T any](c clock.PassiveClock, read func(ctx context.Context, na
 
 // get gives objects that others may have, too. An error is never an empty answer.
 func (r *recently[T]) get(ctx context.Context, namespace string) ([]T, error) {
+	s, err := r.look(ctx, namespace)
+	return s.objects, err
+}
+
+// look is get, and says when they were read.
+func (r *recently[T]) look(ctx context.Context, namespace string) (seen[T], error) {
 	known, ok := r.known.Get(namespace)
 	if !ok {
 		known, ok = r.large.Get(namespace)
 	}
 	if ok && r.clock.Since(known.at) < recentEnough {
-		return known.objects, nil
+		return known, nil
 	}
 	read, err, _ := r.flights.Do(namespace, func() (any, error) {
 		at, now := r.clock.Now(), r.begin(namespace)
@@ -75,17 +84,21 @@ func (r *recently[T]) get(ctx context.Context, namespace string) ([]T, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), getTimeout)
 		defer cancel()
 		objects, err := r.read(ctx, namespace)
-		r.end(namespace, now, seen[T]{objects, at}, err)
-		return objects, err
+		was := seen[T]{objects: objects, at: at}
+		if err == nil && r.version != nil {
+			was.version = r.version(objects)
+		}
+		r.end(namespace, now, was, err)
+		return was, err
 	})
 	if err != nil {
 		if ok && r.clock.Since(known.at) < maxRecent {
-			return known.objects, nil
+			return known, nil
 		}
-		return nil, err
+		return seen[T]{}, err
 	}
-	objects, _ := read.([]T)
-	return objects, nil
+	now, _ := read.(seen[T])
+	return now, nil
 }
 
 func (r *recently[T]) size(objects []T) int {

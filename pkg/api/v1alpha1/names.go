@@ -114,8 +114,11 @@ const (
 	// notary/budget), for the admission policy of that name. The chart makes it, the
 	// notary keeps what is in it.
 	ConfigMapBudget = "argoseal-budget"
-	// BudgetFullKey has their names, one a line.
+	// BudgetFullKey has their names, one a line; BudgetNearKey those of the namespaces that
+	// soon will have, and BudgetToldKey when events told whom.
 	BudgetFullKey = "full"
+	BudgetNearKey = "near"
+	BudgetToldKey = "told"
 	// ConfigMapEpochs holds since when each namespace has had its mode, as JSON
 	// under EpochsKey (package epoch). The notary keeps it.
 	ConfigMapEpochs = "argoseal-epochs"

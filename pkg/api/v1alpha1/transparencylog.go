@@ -78,6 +78,22 @@ type Contradiction struct {
 	Shown string `json:"shown"`
 	// seenAt is when that was.
 	SeenAt metav1.Time `json:"seenAt"`
+	// answered: shown came with the log's answer to a new entry, and kept is what it
+	// showed to whoever reads it. The log counts again when this TransparencyLog is
+	// deleted.
+	// +optional
+	Answered bool `json:"answered,omitempty"`
+	// entries are those that were answered so: their seals prove nothing. The notary's
+	// log has all of them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=512
+	Entries []string `json:"entries,omitempty"`
+	// entryCount is how many there are.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	EntryCount int64 `json:"entryCount,omitempty"`
 }
 
 // TransparencyLogList is a list of TransparencyLog.

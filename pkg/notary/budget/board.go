@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -24,14 +26,16 @@ const every = 5 * time.Second
 // maxTold bounds the text of the board: what a ConfigMap holds, with room.
 const maxTold = 900 << 10
 
-// Board tells which namespaces have used up their budget, in a ConfigMap that the chart
-// makes and the admission policy argoseal-budget reads. All replicas write it, and write
-// the same but for moments.
+// Board tells which namespaces have used up their budget, or nearly, in a ConfigMap that the
+// chart makes and the admission policy argoseal-budget reads, and by events there. All
+// replicas write it, and write the same but for moments; who writes it makes the events.
 type Board struct {
 	API client.Client
 	// Namespace of Argoseal.
 	Namespace string
 	Ledger    *Ledger
+	Events    events.EventRecorder
+	Clock     clock.PassiveClock
 	Log       logr.Logger
 }
 
@@ -54,19 +58,27 @@ func (b *Board) tell(ctx context.Context) error {
 	if err := b.API.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: v1alpha1.ConfigMapBudget}, &c); err != nil {
 		return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapBudget, err)
 	}
-	said := strings.Fields(c.Data[v1alpha1.BudgetFullKey])
-	full, known := b.Ledger.full(said)
-	if !known || slices.Equal(said, full) {
+	wasFull, wasNear := strings.Fields(c.Data[v1alpha1.BudgetFullKey]), strings.Fields(c.Data[v1alpha1.BudgetNearKey])
+	now, known := b.Ledger.standing(wasNear, wasFull)
+	if !known {
 		return nil
 	}
-	text := strings.Join(full, "\n")
-	if len(text) > maxTold {
-		return fmt.Errorf("%d namespaces have used up their budget, and there is no room to tell of them", len(full))
+	told := readTold(c.Data[v1alpha1.BudgetToldKey], b.Clock.Now())
+	due := told.due(now, b.Clock.Now())
+	full, nearly, said := strings.Join(now.full, "\n"), strings.Join(now.near, "\n"), told.String()
+	if len(full) > maxTold {
+		return fmt.Errorf("%d namespaces have used up their budget, and there is no room to tell of them", len(now.full))
+	}
+	if len(full)+len(nearly)+len(said) > maxTold { // who is full counts
+		nearly, said, due = "", "", nil
+	}
+	if c.Data[v1alpha1.BudgetFullKey] == full && c.Data[v1alpha1.BudgetNearKey] == nearly && len(due) == 0 {
+		return nil
 	}
 	if c.Data == nil {
 		c.Data = map[string]string{}
 	}
-	c.Data[v1alpha1.BudgetFullKey] = text
+	c.Data[v1alpha1.BudgetFullKey], c.Data[v1alpha1.BudgetNearKey], c.Data[v1alpha1.BudgetToldKey] = full, nearly, said
 	err := b.API.Update(ctx, &c)
 	if apierrors.IsConflict(err) {
 		return nil // another replica was faster: the next look says whether it knew the same
@@ -74,13 +86,16 @@ func (b *Board) tell(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapBudget, err)
 	}
-	for _, namespace := range full {
-		if !slices.Contains(said, namespace) {
+	for _, n := range due {
+		b.event(n)
+	}
+	for _, namespace := range now.full {
+		if !slices.Contains(wasFull, namespace) {
 			b.Log.Info("Budget used up: no step begins there", "namespace", namespace)
 		}
 	}
-	for _, namespace := range said {
-		if !slices.Contains(full, namespace) {
+	for _, namespace := range wasFull {
+		if !slices.Contains(now.full, namespace) {
 			b.Log.Info("Budget has room again", "namespace", namespace)
 		}
 	}
@@ -90,23 +105,24 @@ func (b *Board) tell(ctx context.Context) error {
 var (
 	objectsDesc = prometheus.NewDesc("argoseal_stored_objects", "Provenances, ArtifactSeals and WorkflowProvenances in the cluster, as this replica counts them.", nil, nil)
 	bytesDesc   = prometheus.NewDesc("argoseal_stored_bytes", "What these take in etcd, about.", nil, nil)
+	nearDesc    = prometheus.NewDesc("argoseal_budget_near_namespaces", "Namespaces that have used four fifths of their budget and more, and not all. The ConfigMap argoseal-budget names them.", nil, nil)
 	shareDesc   = prometheus.NewDesc("argoseal_budget_used_ratio", "Share of its budget that the namespace has used which has used most of it; at 1 no step begins there.", nil, nil)
 	fullDesc    = prometheus.NewDesc("argoseal_budget_full_namespaces", "Namespaces that have used up their budget. The ConfigMap argoseal-budget names them.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (l *Ledger) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{objectsDesc, bytesDesc, shareDesc, fullDesc} {
+	for _, d := range []*prometheus.Desc{objectsDesc, bytesDesc, shareDesc, nearDesc, fullDesc} {
 		to <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (l *Ledger) Collect(to chan<- prometheus.Metric) {
-	full, _ := l.full(nil)
+	now, _ := l.standing(nil, nil)
 	share, total := l.fullest()
 	for d, v := range map[*prometheus.Desc]float64{
-		objectsDesc: float64(total.Objects), bytesDesc: float64(total.Bytes), shareDesc: share, fullDesc: float64(len(full)),
+		objectsDesc: float64(total.Objects), bytesDesc: float64(total.Bytes), shareDesc: share, nearDesc: float64(len(now.near)), fullDesc: float64(len(now.full)),
 	} {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}

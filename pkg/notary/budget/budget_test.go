@@ -5,10 +5,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -22,8 +25,8 @@ func TestABudgetIsOfItsNamespaceAlone(t *testing.T) {
 			l.Change("greedy", Size{800, 800})
 			l.Change("honest", Size{10, 10})
 			l.Complete()
-			if full, known := l.full(nil); !known || !slices.Equal(full, []string{"greedy"}) {
-				t.Fatalf("full are %v", full)
+			if now, known := l.standing(nil, nil); !known || !slices.Equal(now.full, []string{"greedy"}) || now.near != nil || now.shut != nil {
+				t.Fatalf("they stand as %+v", now)
 			}
 			// What had begun is sealed, up to an eighth more.
 			give, ok := l.Take("greedy", Size{99, 99})
@@ -76,7 +79,10 @@ func board(t *testing.T, l *Ledger) (*Board, func() string) {
 	t.Helper()
 	c := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "argoseal-system", Name: v1alpha1.ConfigMapBudget}}
 	api := fake.NewClientBuilder().WithObjects(c).Build()
-	b := &Board{API: api, Namespace: "argoseal-system", Ledger: l, Log: logr.Discard()}
+	b := &Board{
+		API: api, Namespace: "argoseal-system", Ledger: l, Log: logr.Discard(),
+		Events: events.NewFakeRecorder(100), Clock: clocktesting.NewFakePassiveClock(time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)),
+	}
 	return b, func() string {
 		t.Helper()
 		if err := b.tell(t.Context()); err != nil {
@@ -142,5 +148,88 @@ func TestAHundredThousandNamesAreNoText(t *testing.T) {
 	b, _ := board(t, l)
 	if err := b.tell(t.Context()); err == nil {
 		t.Error("more than a ConfigMap holds is told")
+	}
+}
+
+// said are the events since it was asked last.
+func (b *Board) said() []string {
+	var all []string
+	for {
+		select {
+		case e := <-b.Events.(*events.FakeRecorder).Events:
+			code, _, _ := strings.Cut(strings.TrimPrefix(e, "Warning "), " ")
+			for _, what := range []string{"four fifths", "used up their budget", "nothing more is stored"} {
+				if strings.Contains(e, what) {
+					code += ": " + what
+				}
+			}
+			all = append(all, code)
+		default:
+			return all
+		}
+	}
+}
+
+// Who is going to have no room hears of it before, what to do included, and then once an
+// hour at most; who has room hears nothing.
+func TestANamespaceIsToldBeforeItHasNoRoom(t *testing.T) {
+	l := NewLedger(Size{Objects: 100})
+	b, told := board(t, l)
+	clock := b.Clock.(*clocktesting.FakePassiveClock)
+	l.Complete()
+	l.Change("honest", Size{Objects: 79})
+	for _, step := range []struct {
+		by   int64
+		full string
+		says []string
+	}{
+		{79, "", nil},
+		{1, "", []string{"BudgetNear: four fifths"}},
+		{19, "", nil},
+		{1, "greedy", []string{"BudgetExceeded: used up their budget"}},
+		{24, "greedy", nil},
+		{1, "greedy", []string{"BudgetExceeded: nothing more is stored"}},
+		{-50, "", nil}, // 75: not so little that it would flap
+		{6, "", nil},   // near again, and told within the hour
+	} {
+		l.Change("greedy", Size{Objects: step.by})
+		for range 3 { // replicas, and looks
+			if got := told(); got != step.full {
+				t.Errorf("with %+v full is %q, want %q", l.used["greedy"], got, step.full)
+			}
+		}
+		if got := b.said(); !slices.Equal(got, step.says) {
+			t.Errorf("with %+v it says %q, want %q", l.used["greedy"], got, step.says)
+		}
+	}
+	clock.SetTime(clock.Now().Add(tellAgain - time.Second))
+	told()
+	if got := b.said(); got != nil {
+		t.Errorf("within an hour it says %q again", got)
+	}
+	clock.SetTime(clock.Now().Add(time.Second))
+	told()
+	if got := b.said(); !slices.Equal(got, []string{"BudgetNear: four fifths"}) {
+		t.Errorf("after an hour it says %q", got)
+	}
+}
+
+// However many namespaces there are, their events come a few at a time, and who has no
+// room comes first.
+func TestEventsOfManyNamespacesComeAFewAtATime(t *testing.T) {
+	l := NewLedger(Size{Objects: 100})
+	b, told := board(t, l)
+	l.Complete()
+	for i := range mostAtOnce {
+		l.Change(fmt.Sprintf("near-%d", i), Size{Objects: 90})
+	}
+	l.Change("shut", Size{Objects: 200})
+	told()
+	if got := b.said(); len(got) != mostAtOnce || got[0] != "BudgetExceeded: nothing more is stored" {
+		t.Errorf("%d events, first %q", len(got), got[0])
+	}
+	told()
+	if got := b.said(); len(got) != 1 {
+		t.Errorf("then %d", len(got))
 	}
 }

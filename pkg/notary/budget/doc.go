@@ -6,6 +6,7 @@
 // have used theirs up. It trusts what the informers say. A ledger is behind by as much
 // as they are, so a budget is a bound on growth, not an exact number:
 //
+//	from four fifths on       an event in the namespace says so, once an hour
 //	from the budget on        no step begins (the policy argoseal-budget)
 //	up to an eighth more      what had begun by then gets its seal
 //	up to a quarter more      its record says BudgetExceeded, and has no seal

@@ -1,7 +1,6 @@
 package budget
 
 import (
-	"maps"
 	"slices"
 	"sync"
 )
@@ -57,18 +56,21 @@ func (l *Ledger) Complete() {
 	l.complete = true
 }
 
-// Parts of the budget, in eighths: see the package.
+// Parts of the budget, in fortieths: see the package. A namespace is told of until it has
+// a tenth less again, or an eighth, so that it does not flap.
 const (
-	whole    = 8
-	sealing  = 9
-	telling  = 10
-	reopened = 7 // a namespace is told of until it has so little again, so that it does not flap
+	whole     = 40
+	sealing   = whole * 9 / 8
+	telling   = whole * 10 / 8
+	reopened  = whole * 7 / 8
+	near      = whole * 8 / 10
+	nearEnded = whole * 7 / 10
 )
 
-// beyond says whether a size reaches so many eighths of the limit.
-func (l *Ledger) beyond(s Size, eighths int64) bool {
+// beyond says whether a size reaches so many parts of the limit.
+func (l *Ledger) beyond(s Size, parts int64) bool {
 	over := func(used, limit int64) bool {
-		return limit > 0 && used >= limit/whole*eighths+limit%whole*eighths/whole
+		return limit > 0 && used >= limit/whole*parts+limit%whole*parts/whole
 	}
 	return over(s.Objects, l.limit.Objects) || over(s.Bytes, l.limit.Bytes)
 }
@@ -104,26 +106,52 @@ func (l *Ledger) Take(namespace string, size Size) (giveBack func(), ok bool) {
 	}), true
 }
 
-// full are the namespaces that have used up their budget, sorted; of those that were told
-// of before, the ones that have little room again are left out. It is false as long as not
-// all has been counted.
-func (l *Ledger) full(before []string) ([]string, bool) {
+// standing are namespaces by what they have used, each list sorted.
+type standing struct {
+	// near have used four fifths and more, and not all; full have no room, and shut not
+	// even for why something is not sealed. Who is shut is full, too.
+	near, full, shut []string
+}
+
+// standing says how namespaces stand. Of those that were told of before, the ones that have
+// little room again are left where they are. It is false as long as not all has been
+// counted.
+func (l *Ledger) standing(wasNear, wasFull []string) (standing, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.complete {
-		return nil, false
+		return standing{}, false
 	}
-	all := map[string]bool{}
+	known := func(was []string) map[string]bool {
+		names := map[string]bool{}
+		for _, n := range was {
+			names[n] = true
+		}
+		return names
+	}
+	nearly, fully := known(wasNear), known(wasFull)
+	part := func(was bool, begins, ends int64) int64 {
+		if was {
+			return ends
+		}
+		return begins
+	}
+	var s standing
 	for namespace, size := range l.used {
-		eighths := int64(whole)
-		if slices.Contains(before, namespace) {
-			eighths = reopened
-		}
-		if l.beyond(size, eighths) {
-			all[namespace] = true
+		switch {
+		case l.beyond(size, part(fully[namespace], whole, reopened)):
+			s.full = append(s.full, namespace)
+			if l.beyond(size, telling) {
+				s.shut = append(s.shut, namespace)
+			}
+		case l.beyond(size, part(nearly[namespace] || fully[namespace], near, nearEnded)):
+			s.near = append(s.near, namespace)
 		}
 	}
-	return slices.Sorted(maps.Keys(all)), true
+	for _, names := range [][]string{s.near, s.full, s.shut} {
+		slices.Sort(names)
+	}
+	return s, true
 }
 
 // fullest is the share of its budget that the namespace has used which has used most of

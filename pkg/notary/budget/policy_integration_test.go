@@ -13,6 +13,10 @@ import (
 	admission "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
@@ -72,7 +76,7 @@ func TestAFullNamespaceBeginsNoStep(t *testing.T) {
 	t.Cleanup(func() { must(t, env.Stop()) })
 	api, err := client.New(config, client.Options{})
 	must(t, err)
-	for name, mode := range map[string]string{ours: "", "greedy": "enforce", "honest": "enforce", "warned": "warn", "audited": "audit", "typo": "enfroce"} {
+	for name, mode := range map[string]string{ours: "", "greedy": "enforce", "honest": "enforce", "warned": "warn", "audited": "audit", "typo": "enfroce", "nearly": "enforce"} {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		if mode != "" {
 			ns.Labels = map[string]string{v1alpha1.LabelMode: mode}
@@ -87,7 +91,14 @@ func TestAFullNamespaceBeginsNoStep(t *testing.T) {
 		l.Change(full, Size{Objects: 8})
 	}
 	l.Complete()
-	board := &Board{API: api, Namespace: ours, Ledger: l, Log: logr.Discard()}
+	l.Change("nearly", Size{Objects: 7})
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: kubernetes.NewForConfigOrDie(config).EventsV1()})
+	must(t, broadcaster.StartRecordingToSinkWithContext(t.Context()))
+	t.Cleanup(broadcaster.Shutdown)
+	board := &Board{
+		API: api, Namespace: ours, Ledger: l, Log: logr.Discard(), Clock: clock.RealClock{},
+		Events: broadcaster.NewRecorder(scheme.Scheme, "argoseal-notary"),
+	}
 	must(t, board.tell(t.Context()))
 
 	n := 0
@@ -121,8 +132,25 @@ func TestAFullNamespaceBeginsNoStep(t *testing.T) {
 	}
 	refused("greedy", true)
 	refused("typo", true) // a mode that is none is enforce
-	for _, namespace := range []string{"honest", "warned", "audited"} {
+	for _, namespace := range []string{"honest", "warned", "audited", "nearly"} {
 		refused(namespace, false)
+	}
+	for namespace, want := range map[string]string{"greedy": "BudgetExceeded", "nearly": "BudgetNear", "honest": ""} {
+		var said []string
+		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+			var all corev1.EventList
+			must(t, api.List(t.Context(), &all, client.InNamespace(namespace)))
+			said = nil
+			for _, e := range all.Items {
+				said = append(said, e.Reason)
+			}
+			if want == "" || len(said) > 0 {
+				break
+			}
+		}
+		if strings.Join(said, " ") != want {
+			t.Errorf("the events of %s are %q, want %q", namespace, said, want)
+		}
 	}
 	if err := begin("greedy", false); err != nil {
 		t.Errorf("a pod of which nothing is recorded is refused: %v", err)

@@ -210,4 +210,34 @@ func TestARealRekorIsWatched(t *testing.T) {
 	tlogtest.Must(t, err)
 	add(guarded, "")
 	look("")
+
+	// Two servers with one key: what the notary asks has another history than what it shows.
+	w.Tiles = served
+	s.stop()
+	fork := tlogtest.Copy(t, volume)
+	s.start(volume)
+	add(guarded, "")
+	look("")
+	s.stop()
+	s.start(fork)
+	add(plain, "")
+	add(plain, "")
+	add(guarded, "")
+	s.stop()
+	look("") // shorter than what was answered: not known yet
+	s.start(volume)
+	for range 3 {
+		add(plain, "")
+	}
+	look(reason.LogForked)
+	add(guarded, reason.LogForked)
+	look(reason.LogForked)
+	tlogtest.Must(t, w.API.List(t.Context(), &logs))
+	if c := logs.Items[0].Status.Contradiction; c == nil || !c.Answered || c.EntryCount != 1 || len(c.Entries) != 1 || !strings.HasPrefix(c.Entries[0], "entry 9: ") {
+		t.Errorf("the contradiction is %+v", c)
+	}
+	tlogtest.Must(t, w.API.Delete(t.Context(), &logs.Items[0]))
+	look("")
+	add(guarded, "")
+	look("")
 }

@@ -3,12 +3,10 @@ package logwatch
 import (
 	"context"
 	"crypto"
-	"fmt"
 
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 
-	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
 )
 
@@ -21,20 +19,24 @@ type guarded struct {
 }
 
 // Append implements seal.Log. An entry among those that the log is known to have had
-// before it was asked is of a log that began again: nobody gets its proof.
+// before it was asked is of a log that began again: nobody gets its proof. The checkpoint
+// that comes with it is compared with what the log shows, by the next look.
 func (g guarded) Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
 	had, err := g.watcher.May()
 	if err != nil {
 		g.watcher.wake() // somebody waits
-		return nil, fmt.Errorf("%w: %w", seal.ErrNotLogged, err)
+		return nil, notLogged(err)
 	}
 	entry, err := g.log.Append(ctx, envelope, key)
 	if err != nil {
 		return nil, err
 	}
-	if index := entry.GetLogIndex(); index < 0 || uint64(index) < had {
+	err = g.watcher.answered(had, entry, envelope)
+	if err != nil || g.watcher.crowded() {
 		g.watcher.wake()
-		return nil, reason.New(reason.LogRolledBack, "the log had %d entries, and gives a new one the index %d", had, index)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return entry, nil
 }

@@ -55,7 +55,7 @@ func (m metrics) Collect(to chan<- prometheus.Metric) {
 	}
 	to <- prometheus.MustNewConstMetric(consistentDesc, prometheus.GaugeValue, consistent)
 	to <- prometheus.MustNewConstMetric(checkedDesc, prometheus.GaugeValue, checked)
-	to <- prometheus.MustNewConstMetric(entriesDesc, prometheus.GaugeValue, float64(w.kept))
+	to <- prometheus.MustNewConstMetric(entriesDesc, prometheus.GaugeValue, float64(w.kept.size))
 	for _, code := range alarms {
 		to <- prometheus.MustNewConstMetric(alarmsDesc, prometheus.CounterValue, w.counts[code], string(code))
 	}

@@ -18,6 +18,8 @@ const (
 	extends = "Extends"
 	// maxMessage is what a condition's message may have, in bytes.
 	maxMessage = 1024
+	// maxListed is how many entries a contradiction names.
+	maxListed = 64
 )
 
 // keep writes a checkpoint that extends the one before. The record's version says that
@@ -38,20 +40,94 @@ func (w *Watcher) keep(ctx context.Context, record *v1alpha1.TransparencyLog, be
 	return nil
 }
 
-// alarm writes that the log contradicts itself, and tells once. What was kept stays.
-func (w *Watcher) alarm(ctx context.Context, record *v1alpha1.TransparencyLog, before, now *tlog.Checkpoint, why error) error {
-	code := reason.Of(why)
-	if !w.condition(record, metav1.ConditionFalse, string(code), why.Error()) {
+// unlike says why the log contradicts itself by its answers: by those that were compared
+// now, or by one that is on record. A log that has proven entries from another history than
+// it shows may do so again: it does not count until somebody deletes the record.
+func (w *Watcher) unlike(record *v1alpha1.TransparencyLog, c compared, now *tlog.Checkpoint) error {
+	if _, n := entriesOf(c.forked); n > 0 {
+		return reason.New(reason.LogForked, "the log has answered with a checkpoint of %d entries that its checkpoint of %d entries contradicts: %d of its entries are in another history than it shows",
+			c.forked[0].checkpoint.Size, now.Size, n)
+	}
+	if had := record.Status.Contradiction; had != nil && had.Answered {
+		return reason.New(reason.LogForked, "the log has answered with a checkpoint that contradicts what it shows: see status.contradiction of TransparencyLog %s", record.Name)
+	}
+	return nil
+}
+
+// contradiction is the evidence: two checkpoints, and what was logged under the second.
+func contradiction(before, now *tlog.Checkpoint, c compared, why error) v1alpha1.Contradiction {
+	if len(c.forked) == 0 {
+		return v1alpha1.Contradiction{Reason: string(reason.Of(why)), Kept: before.Text, Shown: now.Text}
+	}
+	names, n := entriesOf(c.forked)
+	return v1alpha1.Contradiction{
+		Reason: string(reason.LogForked), Kept: now.Text, Shown: c.forked[0].text,
+		Answered: true, Entries: names, EntryCount: n,
+	}
+}
+
+// alarm writes that the log contradicts itself, and tells once. What was kept stays; so
+// does what came with answers, to which more may come.
+func (w *Watcher) alarm(ctx context.Context, record *v1alpha1.TransparencyLog, c v1alpha1.Contradiction, why error) error {
+	turned := w.condition(record, metav1.ConditionFalse, c.Reason, why.Error())
+	had := record.Status.Contradiction
+	before := had != nil && had.Answered
+	turned = turned || c.Answered && !before
+	if !turned && !c.Answered {
 		return nil
 	}
-	record.Status.Contradiction = &v1alpha1.Contradiction{
-		Reason: string(code), Kept: before.Text, Shown: now.Text, SeenAt: metav1.NewTime(w.Clock.Now()),
+	all := c.Entries
+	if before {
+		had.Entries, had.EntryCount = append(had.Entries, c.Entries...), had.EntryCount+c.EntryCount
+	} else {
+		c.SeenAt = metav1.NewTime(w.Clock.Now())
+		record.Status.Contradiction = &c
 	}
+	r := record.Status.Contradiction
+	r.Entries = r.Entries[:min(len(r.Entries), maxListed)]
 	if err := w.write(ctx, record); err != nil {
 		return err
 	}
-	w.count(code)
-	w.event(record, warning, string(code), why.Error())
+	for _, e := range all { // the record may have no room for it
+		w.Log.Error(why, "Sealed under a history that the log does not show: do not rely on it", "log", record.Name, "what", e)
+	}
+	if turned {
+		w.count(reason.Code(c.Reason))
+		w.event(record, warning, c.Reason, why.Error())
+	}
+	return nil
+}
+
+// unmatched tells of answers under a key that the log does not show any more, where what is
+// shown cannot bear them out.
+func (w *Watcher) unmatched(ctx context.Context, records map[string]*known, all []answer) error {
+	of := map[string][]answer{}
+	for _, a := range all {
+		of[a.log] = append(of[a.log], a)
+	}
+	for id, answers := range of {
+		k := records[id]
+		if k == nil {
+			continue // its time is over
+		}
+		if err := w.record(ctx, k); err != nil {
+			return err
+		}
+		names, n := entriesOf(answers)
+		why := reason.New(reason.LogUnchecked, "the log shows another key's checkpoint now, and %d entries under this key could not be compared", n)
+		for _, e := range names {
+			w.Log.Error(why, "Sealed under a history that could not be compared", "log", id, "what", e)
+		}
+		if meta.IsStatusConditionFalse(k.record.Status.Conditions, v1alpha1.ConditionConsistent) ||
+			!w.condition(k.record, metav1.ConditionUnknown, string(reason.LogUnchecked), why.Error()) {
+			continue
+		}
+		if err := w.write(ctx, k.record); err != nil {
+			return err
+		}
+		w.count(reason.LogUnchecked)
+		w.event(k.record, warning, string(reason.LogUnchecked), why.Error())
+	}
 	return nil
 }
 

@@ -1,15 +1,18 @@
 package logwatch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/retry"
@@ -55,16 +58,25 @@ type Watcher struct {
 	Log    logr.Logger
 
 	mu sync.Mutex
-	// kept is the size of the last checkpoint, as of the last look that found out
-	// anything; found is what it found, and at when it began; failed is why the looks
-	// after it found out nothing.
-	kept   uint64
+	// kept is the last checkpoint, as of the last look that found out anything; found is
+	// what it found, and at when it began; failed is why the looks after it found out
+	// nothing.
+	kept   standing
 	found  error
 	at     time.Time
 	first  time.Time // when the first look began
 	failed error
 	counts map[reason.Code]float64
 	again  chan struct{}
+	// answers that have not been compared, by their text; named is how many entries of
+	// theirs are known by name.
+	answers map[string]*answer
+	named   int
+	// records are the UIDs of the logs' records, by the logs' ids.
+	records map[string]types.UID
+	// read is the trusted root that trusted was read from.
+	read    []byte
+	trusted []tlog.Log
 }
 
 // NeedLeaderElection tells a manager to run it in every replica: each refuses on its own
@@ -87,16 +99,16 @@ func (w *Watcher) Look(ctx context.Context) error {
 	began := w.begin()
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	var size uint64
+	var now standing
 	err := retry.OnError(patience, again, func() (err error) {
-		size, err = w.look(ctx)
+		now, err = w.look(ctx)
 		return err
 	})
 	contradiction := err != nil && (reason.Of(err) == reason.LogForked || reason.Of(err) == reason.LogRolledBack)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil || contradiction {
-		w.kept, w.found, w.at, w.failed = size, err, began, nil
+		w.kept, w.found, w.at, w.failed = now, err, began, nil
 	} else {
 		w.failed = err
 	}
@@ -117,86 +129,163 @@ func (w *Watcher) begin() time.Time {
 // again says that another replica wrote what this one was about to.
 func again(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
 
-// look compares what is kept with what the log shows now, in this order: a log that grows
-// in between would look shorter than what another replica has kept meanwhile.
-func (w *Watcher) look(ctx context.Context) (uint64, error) {
-	log, err := w.log()
+// known is a log of which there may be a record.
+type known struct {
+	log tlog.Log
+	// record is nil where there is none yet; before is the checkpoint in it.
+	record *v1alpha1.TransparencyLog
+	before *tlog.Checkpoint
+}
+
+// look compares what is kept, and what came with answers, with what the log shows now, in
+// this order: a log that grows in between would look shorter than what another replica has
+// kept meanwhile.
+func (w *Watcher) look(ctx context.Context) (standing, error) {
+	logs, err := w.logs()
 	if err != nil {
-		return 0, err
+		return standing{}, err
 	}
-	record, before, err := w.read(ctx, log)
+	records, err := w.recorded(ctx, logs)
 	if err != nil {
-		return 0, err
+		return standing{}, err
 	}
-	now, err := w.shown(ctx, log)
+	w.begun(records)
+	answers := w.waiting()
+	tiles := once{w.Tiles, map[string][]byte{}}
+	log, now, err := w.shown(ctx, logs)
+	if err != nil {
+		k := records[w.last(logs).ID]
+		if failed := w.record(ctx, k); failed != nil {
+			return standing{}, errors.Join(err, failed)
+		}
+		return standing{}, errors.Join(err, w.unknown(ctx, k.record, err))
+	}
+	k := records[log.ID]
+	if err := w.record(ctx, k); err != nil {
+		return standing{}, err
+	}
+	before := standing{log.ID, k.before.Size, k.before.Root}
+	err = tlog.Extends(ctx, tiles, k.before, now)
+	var c compared
 	if err == nil {
-		err = tlog.Extends(ctx, w.Tiles, before, now)
+		c = w.compare(ctx, tiles, answers, records, log, now)
+		err = w.unlike(k.record, c, now)
 	}
 	switch reason.Of(err) {
 	case "":
-		return now.Size, w.keep(ctx, record, before, now)
+		if err := errors.Join(w.keep(ctx, k.record, k.before, now), w.unmatched(ctx, records, c.elsewhere)); err != nil {
+			return standing{}, err
+		}
+		w.forget(slices.Concat(c.same, c.elsewhere))
+		return standing{log.ID, now.Size, now.Root}, nil
 	case reason.LogForked, reason.LogRolledBack:
-		return before.Size, errors.Join(err, w.alarm(ctx, record, before, now, err))
+		if failed := w.alarm(ctx, k.record, contradiction(k.before, now, c, err), err); failed != nil {
+			return before, errors.Join(err, failed)
+		}
+		w.forget(slices.Concat(c.same, c.forked))
+		return before, err
 	default:
-		return 0, errors.Join(err, w.unknown(ctx, record, err))
+		return standing{}, errors.Join(err, w.unknown(ctx, k.record, err))
 	}
 }
 
-func (w *Watcher) log() (tlog.Log, error) {
+// logs are those of the URL whose time is not over.
+func (w *Watcher) logs() ([]tlog.Log, error) {
 	root := w.TrustedRoot()
 	if root == nil {
-		return tlog.Log{}, errors.New("there is no trusted root yet")
+		return nil, errors.New("there is no trusted root yet")
 	}
-	return tlog.LogAt(root, w.URL, w.Clock.Now())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.trusted == nil || !bytes.Equal(root, w.read) {
+		all, err := tlog.Logs(root)
+		if err != nil {
+			return nil, err
+		}
+		w.read, w.trusted = root, all
+	}
+	return tlog.Live(w.trusted, w.URL, w.Clock.Now())
 }
 
-// shown is the checkpoint that the log shows now.
-func (w *Watcher) shown(ctx context.Context, log tlog.Log) (*tlog.Checkpoint, error) {
+// last is the log that was shown last, or else would be.
+func (w *Watcher) last(logs []tlog.Log) tlog.Log {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if i := slices.IndexFunc(logs, func(l tlog.Log) bool { return l.ID == w.kept.log }); i >= 0 {
+		return logs[i]
+	}
+	return logs[0]
+}
+
+// shown is the checkpoint that the log shows now, and of which log it is.
+func (w *Watcher) shown(ctx context.Context, logs []tlog.Log) (tlog.Log, *tlog.Checkpoint, error) {
 	raw, err := tlog.ReadCheckpoint(ctx, w.Tiles)
 	if err != nil {
-		return nil, err
+		return tlog.Log{}, nil, err
 	}
-	c, err := log.Open(raw)
+	log, c, err := tlog.OpenAny(logs, raw)
 	if err != nil {
-		return nil, fmt.Errorf("the checkpoint that is shown: %w", err)
+		return tlog.Log{}, nil, fmt.Errorf("the checkpoint that is shown: %w", err)
 	}
-	return c, nil
+	return log, c, nil
 }
 
-// read is the record of the log, made if it is not there, and the checkpoint in it. One
-// that cannot be read is no word for a log without entries.
-func (w *Watcher) read(ctx context.Context, log tlog.Log) (*v1alpha1.TransparencyLog, *tlog.Checkpoint, error) {
-	record := &v1alpha1.TransparencyLog{}
-	err := w.API.Get(ctx, client.ObjectKey{Name: log.ID}, record)
-	if apierrors.IsNotFound(err) {
-		record.Name, record.Spec.URL = log.ID, log.URL
-		err = w.API.Create(ctx, record)
+// recorded are the records that there are of logs, and the checkpoints in them. One that
+// cannot be read is no word for a log without entries.
+func (w *Watcher) recorded(ctx context.Context, logs []tlog.Log) (map[string]*known, error) {
+	all := map[string]*known{}
+	for _, log := range logs {
+		k := &known{log: log, before: &tlog.Checkpoint{}}
+		all[log.ID] = k
+		record := &v1alpha1.TransparencyLog{}
+		err := w.API.Get(ctx, client.ObjectKey{Name: log.ID}, record)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("transparencylog %s: %w", log.ID, err)
+		}
+		k.record = record
+		if record.Status.Checkpoint == "" {
+			continue
+		}
+		if k.before, err = log.Open([]byte(record.Status.Checkpoint)); err != nil {
+			return nil, fmt.Errorf("the checkpoint in transparencylog %s: %w", log.ID, err)
+		}
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("transparencylog %s: %w", log.ID, err)
-	}
-	if record.Status.Checkpoint == "" {
-		return record, &tlog.Checkpoint{}, nil
-	}
-	before, err := log.Open([]byte(record.Status.Checkpoint))
-	if err != nil {
-		return nil, nil, fmt.Errorf("the checkpoint in transparencylog %s: %w", log.ID, err)
-	}
-	return record, before, nil
+	return all, nil
 }
 
-// May says whether something may be added to the log now, and how many entries the log is
-// known to have.
-func (w *Watcher) May() (uint64, error) {
+// record makes the record of a log that has none.
+func (w *Watcher) record(ctx context.Context, k *known) error {
+	if k.record != nil {
+		return nil
+	}
+	made := &v1alpha1.TransparencyLog{}
+	made.Name, made.Spec.URL = k.log.ID, k.log.URL
+	if err := w.API.Create(ctx, made); err != nil {
+		return fmt.Errorf("transparencylog %s: %w", k.log.ID, err)
+	}
+	k.record = made
+	return nil
+}
+
+// May says whether something may be added to the log now, and what the log is known to
+// have.
+func (w *Watcher) May() (standing, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case w.at.IsZero():
-		return 0, unchecked("not at all since this notary started", w.failed)
+		return standing{}, unchecked("not at all since this notary started", w.failed)
 	case w.found != nil:
-		return 0, w.found
+		return standing{}, w.found
 	case w.Clock.Since(w.at) > freshFor:
-		return 0, unchecked("not since "+w.at.UTC().Format(time.RFC3339), w.failed)
+		return standing{}, unchecked("not since "+w.at.UTC().Format(time.RFC3339), w.failed)
+	case len(w.answers) >= maxAnswers:
+		return standing{}, fullOfAnswers()
+	case w.overdue():
+		return standing{}, reason.New(reason.LogUnchecked, "what the log answered more than %s ago cannot be compared with what it shows", freshFor)
 	}
 	return w.kept, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,6 +24,9 @@ const pageOfPods = 100
 // errStays says that a workflow's records are to stay after all.
 var errStays = errors.New("it is not as it was seen: its records stay for now")
 
+// errPoliciesChanged says that what may go is to be found out anew.
+var errPoliciesChanged = errors.New("policies have changed meanwhile: what may go is another question")
+
 // finalRecord says whether a Provenance has its last word.
 func finalRecord(p *v1alpha1.Provenance) bool {
 	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed)
@@ -39,7 +43,7 @@ func finalWhole(p *v1alpha1.WorkflowProvenance) bool {
 // remove deletes the records of one workflow, by the word of the API server itself. Its
 // seals go first, in the order in which they were made, so that none is ever without its
 // record; the record of the whole goes last, so that what is left is found again.
-func (s *Sweeper) remove(ctx context.Context, w retention.Workflow, r *records) error {
+func (s *Sweeper) remove(ctx context.Context, w retention.Workflow, r *records, policies map[string]string) error {
 	if err := s.gone(ctx, w); err != nil {
 		return err
 	}
@@ -47,7 +51,11 @@ func (s *Sweeper) remove(ctx context.Context, w retention.Workflow, r *records) 
 	if err != nil {
 		return err
 	}
-	for _, t := range r.seals {
+	if err := s.unchanged(ctx, policies); err != nil {
+		return err
+	}
+	for _, i := range retention.Order(w.Seals) {
+		t := r.seals[i]
 		seal := &v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: t.name, UID: t.uid, ResourceVersion: t.version}}
 		if err := s.delete(ctx, seal); err != nil {
 			return err
@@ -67,6 +75,24 @@ func (s *Sweeper) remove(ctx context.Context, w retention.Workflow, r *records) 
 		s.Metrics.removed(kindWhole)
 	}
 	s.Log.Info("Records removed", "namespace", w.Namespace, "workflow", w.Name, "uid", w.UID, "last", w.Last.UTC(), "seals", len(r.seals), "provenances", len(provenances))
+	return nil
+}
+
+// unchanged makes sure, at the last moment, that the policies are those that the pass goes
+// by: it may be minutes old, and what a policy trusts by now would be gone for good.
+func (s *Sweeper) unchanged(ctx context.Context, policies map[string]string) error {
+	now := &metav1.PartialObjectMetadataList{}
+	now.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ClusterProvenancePolicyList"))
+	if err := s.API.List(ctx, now); err != nil {
+		return fmt.Errorf("policies: %w", err)
+	}
+	versions := map[string]string{}
+	for i := range now.Items {
+		versions[now.Items[i].Name] = now.Items[i].ResourceVersion
+	}
+	if !maps.Equal(versions, policies) {
+		return errPoliciesChanged
+	}
 	return nil
 }
 

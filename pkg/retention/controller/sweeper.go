@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -62,13 +63,27 @@ func (s *Sweeper) Start(ctx context.Context) error {
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (*Sweeper) NeedLeaderElection() bool { return true }
 
-// sweep removes once what may go. What one workflow lacks does not stop the others.
+// maxPlans is how often a pass begins anew because policies have changed.
+const maxPlans = 3
+
+// sweep removes what may go by the policies that there are.
 func (s *Sweeper) sweep(ctx context.Context) error {
+	var err error
+	for range maxPlans {
+		if err = s.pass(ctx); !errors.Is(err, errPoliciesChanged) {
+			return err
+		}
+	}
+	return err
+}
+
+// pass removes once what may go. What one workflow lacks does not stop the others.
+func (s *Sweeper) pass(ctx context.Context) error {
 	all, seen, err := s.look(ctx)
 	if err != nil {
 		return err
 	}
-	remove, kept := s.Limits.Plan(seen)
+	remove, kept := s.Limits.Plan(seen.Seen)
 	var failed []error
 	held := places{}
 	for _, w := range remove {
@@ -80,13 +95,15 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 			held.add(w)
 			continue
 		}
-		err := s.remove(ctx, w, all[w.UID])
+		err := s.remove(ctx, w, all[w.UID], seen.policies)
 		if err != nil {
 			held.add(w)
 		}
 		switch {
 		case err == nil:
 			continue
+		case errors.Is(err, errPoliciesChanged):
+			return err
 		case errors.Is(err, errStays):
 			kept[retention.WhyPresent]++
 			s.Log.V(1).Info("Records stay", "namespace", w.Namespace, "workflow", w.Name, "uid", w.UID, "why", err.Error())
@@ -107,12 +124,12 @@ type places map[string]bool
 
 func (p places) add(w retention.Workflow) {
 	for _, s := range w.Seals {
-		p[s.Place] = true
+		p[s.Place.Key()] = true
 	}
 }
 
 func (p places) any(w retention.Workflow) bool {
-	return slices.ContainsFunc(w.Seals, func(s retention.Seal) bool { return p[s.Place] })
+	return slices.ContainsFunc(w.Seals, func(s retention.Seal) bool { return p[s.Place.Key()] })
 }
 
 // maxFailures ends a pass: what fails so often fails for all.
@@ -131,14 +148,23 @@ type target struct {
 	uid           types.UID
 }
 
+// sight is what a pass goes by, with the versions of the policies.
+type sight struct {
+	retention.Seen
+	policies map[string]string
+}
+
 // look reads all that there is. ArtifactSeals come from the API server, of which nobody
 // here keeps any, all as of one moment.
-func (s *Sweeper) look(ctx context.Context) (map[string]*records, retention.Seen, error) {
-	seen := retention.Seen{Pending: map[string]time.Time{}, Now: s.Clock.Now()}
+func (s *Sweeper) look(ctx context.Context) (map[string]*records, sight, error) {
+	seen := sight{Seen: retention.Seen{Pending: map[string]time.Time{}, Now: s.Clock.Now()}, policies: map[string]string{}}
 	var err error
 	var policies v1alpha1.ClusterProvenancePolicyList
 	if err := s.API.List(ctx, &policies); err != nil {
 		return nil, seen, fmt.Errorf("policies: %w", err)
+	}
+	for i := range policies.Items {
+		seen.policies[policies.Items[i].Name] = policies.Items[i].ResourceVersion
 	}
 	if seen.Trusted, err = s.trusted(ctx, policies.Items); err != nil {
 		return nil, seen, err
@@ -273,6 +299,7 @@ func (s *Sweeper) seals(ctx context.Context, f *found, policies []v1alpha1.Clust
 			w.Seals = append(w.Seals, retention.Seal{
 				Place: retention.PlaceOf(locationOf(o)), Run: provenance.RunOf(o.Spec.Producer),
 				Manifest: policy.Manifest(policies, o.Namespace, o.Spec.Producer.Output),
+				Beside:   strings.HasPrefix(o.Name, artifact.SealName(locationOf(o), string(o.Spec.Workflow.UID))+"-"),
 			})
 			r.seals = append(r.seals, target{o.Name, o.ResourceVersion, o.UID})
 		}

@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"os"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -116,6 +118,30 @@ func TestRecordsGoFromARealAPIServer(t *testing.T) {
 	must(t, s.sweep(t.Context()))
 	must(t, s.sweep(t.Context())) // what overwrote it may have its turn before it
 	p.wants()
+
+	// What lies at the same place in another namespace keeps nothing here, and a policy that
+	// comes at the last moment does.
+	must(t, api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "others"}}))
+	before, theirs := record("theirs", "p5", 60, "Sealed"), recordSeal("theirs", "p5", "c", 60)
+	before.Namespace, theirs.Namespace = "others", "others"
+	before.Status.Conditions[0].Status, before.Status.Conditions[0].Reason = metav1.ConditionFalse, "Pending"
+	for _, o := range []client.Object{before, theirs, record("ours", "p6", 50, "Sealed"), recordSeal("ours", "p6", "c", 50)} {
+		store(t, api, o)
+	}
+	policy.ResourceVersion, policy.UID = "", ""
+	come := false
+	s.API = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		if _, is := o.(*v1alpha1.Provenance); is && !come {
+			come = true
+			must(t, c.Create(ctx, policy))
+		}
+		return c.Get(ctx, key, o, opts...)
+	}})
+	must(t, s.sweep(t.Context()))
+	p.wants(sealName("theirs", "c"), "p5", sealName("ours", "c"), "p6")
+	must(t, api.Delete(t.Context(), policy))
+	must(t, s.sweep(t.Context()))
+	p.wants(sealName("theirs", "c"), "p5")
 }
 
 func keyOf(name string) artifact.Location {

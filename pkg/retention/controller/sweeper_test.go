@@ -428,3 +428,56 @@ func TestNothingGoesThatIsNotInTheArchive(t *testing.T) {
 		t.Errorf("the archive has %v", kept)
 	}
 }
+
+// A pass may take minutes. What a policy trusts by now stays, and one that says the same in
+// other words, or nothing of this, stops nobody.
+func TestAPolicyThatComesDuringAPassCounts(t *testing.T) {
+	trusting := func(name string, namespaces ...string) *v1alpha1.ClusterProvenancePolicy {
+		return &v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ClusterProvenancePolicySpec{
+			Namespaces:  namespaces,
+			PolicyRules: v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{Producers: []v1alpha1.TrustedProducer{{SameNamespace: true, AnyWorkflow: true}}}},
+		}}
+	}
+	other := func(name string) *v1alpha1.ClusterProvenancePolicy { return trusting(name, "elsewhere") }
+	for name, c := range map[string]struct {
+		comes []*v1alpha1.ClusterProvenancePolicy
+		fails bool
+		left  []string
+	}{
+		"one that trusts the namespace":  {[]*v1alpha1.ClusterProvenancePolicy{trusting("p")}, false, []string{"old", "old-k", "p1", "p2"}},
+		"one that is about another":      {[]*v1alpha1.ClusterProvenancePolicy{other("a")}, false, nil},
+		"one after another, without end": {[]*v1alpha1.ClusterProvenancePolicy{other("a"), other("b"), other("c"), other("d")}, true, []string{"old", "old-k", "p1", "p2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlane(t)
+			p.old()
+			next := c.comes
+			p.through(interceptor.Funcs{Get: func(ctx context.Context, api client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+				if _, is := o.(*v1alpha1.WorkflowProvenance); is && len(next) > 0 {
+					must(t, p.Create(ctx, next[0].DeepCopy()))
+					next = next[1:]
+				}
+				return api.Get(ctx, key, o, opts...)
+			}})
+			if err := p.sweeper.sweep(t.Context()); errors.Is(err, errPoliciesChanged) != c.fails || err != nil && !c.fails {
+				t.Errorf("got %v", err)
+			}
+			p.wants(c.left...)
+		})
+	}
+}
+
+// A process that dies between two of one workflow's seals leaves what was recorded last.
+func TestSealsThatWereRecordedLastGoLast(t *testing.T) {
+	p := newPlane(t)
+	p.create(record("old", "p1", 50, "Sealed"), seal("old", "p1", "a", 48), seal("old", "p1", "b", 49), seal("old", "p1", "c", 50))
+	var order []string
+	p.through(interceptor.Funcs{Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+		order = append(order, o.GetName())
+		return c.Delete(ctx, o, opts...)
+	}})
+	must(t, p.sweeper.sweep(t.Context()))
+	if !slices.Equal(order, []string{"old-c", "old-b", "old-a", "p1"}) {
+		t.Errorf("they went as %v", order)
+	}
+}

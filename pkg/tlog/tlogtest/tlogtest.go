@@ -4,6 +4,7 @@ package tlogtest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"testing"
@@ -41,12 +42,26 @@ func NewKey(t testing.TB) Key {
 	return Key{private, root}
 }
 
+// Both is a trusted root that has the logs of two keys.
+func Both(t testing.TB, a, b Key) []byte {
+	t.Helper()
+	var first, second map[string]any
+	Must(t, json.Unmarshal(a.TrustedRoot, &first))
+	Must(t, json.Unmarshal(b.TrustedRoot, &second))
+	first["tlogs"] = append(first["tlogs"].([]any), second["tlogs"].([]any)...)
+	raw, err := json.Marshal(first)
+	Must(t, err)
+	return raw
+}
+
 // Log is the log of that key.
 func (k Key) Log(t testing.TB) tlog.Log {
 	t.Helper()
-	l, err := tlog.LogAt(k.TrustedRoot, URL+"/", time.Now())
+	all, err := tlog.Logs(k.TrustedRoot)
 	Must(t, err)
-	return l
+	live, err := tlog.Live(all, URL+"/", time.Now())
+	Must(t, err)
+	return live[0]
 }
 
 // Grow adds entries, named and numbered, to the log in a folder, which may be empty, and

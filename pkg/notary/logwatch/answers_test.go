@@ -1,0 +1,283 @@
+package logwatch
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/tlog/tlogtest"
+)
+
+// proof is a log that answers with the entry before the end of a checkpoint.
+type proof struct {
+	checkpoint string
+	size       uint64
+}
+
+func (p proof) Append(context.Context, *protodsse.Envelope, crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
+	return &protorekor.TransparencyLogEntry{LogIndex: int64(p.size) - 1, InclusionProof: &protorekor.InclusionProof{
+		Checkpoint: &protorekor.Checkpoint{Envelope: p.checkpoint},
+	}}, nil
+}
+
+// proofOf is one of the log in a folder.
+func (s *scene) proofOf(key tlogtest.Key, dir string) proof {
+	s.t.Helper()
+	c := key.Checkpoint(s.t, dir)
+	return proof{c.Text, c.Size}
+}
+
+// answered has the log answer so to a new entry, and wants this code.
+func (s *scene) answered(p proof, want reason.Code) {
+	s.t.Helper()
+	payload := []byte(`{"subject": [{"name": "s3://s/b/k"}], "predicate": {"runDetails": {"metadata": {"invocationId": "workflow/node/the-pod"}}}}`)
+	entry, err := s.Guard(p).Append(s.t.Context(), &protodsse.Envelope{Payload: payload}, nil)
+	if reason.Of(err) != want || (err == nil) != (entry != nil) {
+		s.t.Fatalf("the log's answer of %d entries: got %v, %v, want %q", p.size, entry, err, want)
+	}
+}
+
+func TestAnAnswerFromAnotherHistoryIsAnAlarm(t *testing.T) {
+	for name, c := range map[string]struct{ fork, grown int }{
+		"the log that is shown is longer by then": {12, 20},
+		"it is as long": {12, 12},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+			s.look("")
+			fork := t.TempDir()
+			s.key.Grow(t, fork, "other", 0, c.fork)
+			p := s.proofOf(s.key, fork)
+			s.answered(p, "")
+			s.answered(p, "")
+			s.look("") // the log shows less than it answered: nothing is known yet
+			s.key.Grow(t, s.tiles.dir, "entry", 10, c.grown)
+			s.look(reason.LogForked)
+			s.says(metav1.ConditionFalse, string(reason.LogForked))
+			s.adds(s.Watcher, 1000, reason.LogForked)
+			got := s.record().Status.Contradiction
+			if got == nil || !got.Answered || got.Shown != p.checkpoint || got.Kept != s.key.Checkpoint(t, s.tiles.dir).Text || got.EntryCount != 2 ||
+				!slices.Equal(got.Entries, []string{"entry 11: workflow/node/the-pod", "entry 11: workflow/node/the-pod"}) {
+				t.Errorf("the contradiction is %+v", got)
+			}
+			if told := s.told(); len(told) != 1 || !strings.Contains(told[0], "Warning LogForked") || !strings.Contains(told[0], "2 of its entries") {
+				t.Errorf("events: %q", told)
+			}
+			if s.counts[reason.LogForked] != 1 {
+				t.Errorf("counted are %v", s.counts)
+			}
+			// Whatever it shows from now on, and to whichever replica, it may answer so again.
+			s.key.Grow(t, s.tiles.dir, "entry", c.grown, c.grown+3)
+			s.look(reason.LogForked)
+			other := s.replica(s.API)
+			if err := other.Look(t.Context()); reason.Of(err) != reason.LogForked {
+				t.Errorf("another replica: %v", err)
+			}
+			if told := s.told(); len(told) != 0 {
+				t.Errorf("more events: %q", told)
+			}
+			// An operator takes what there is.
+			r := s.record()
+			tlogtest.Must(t, s.API.Delete(t.Context(), &r))
+			s.look("")
+			s.adds(s.Watcher, 1000, "")
+		})
+	}
+}
+
+// What was sealed so by another replica is told of, too.
+func TestAllThatWasSealedUnderAForkIsNamed(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	other := *s
+	other.Watcher = s.replica(s.API)
+	other.look("")
+	fork := t.TempDir()
+	s.key.Grow(t, fork, "other", 0, 11)
+	s.answered(s.proofOf(s.key, fork), "")
+	s.key.Grow(t, fork, "other", 11, 12)
+	for range 2 * maxListed {
+		other.answered(s.proofOf(s.key, fork), "")
+	}
+	s.key.Grow(t, s.tiles.dir, "entry", 10, 20)
+	s.look(reason.LogForked)
+	other.look(reason.LogForked)
+	if c := s.record().Status.Contradiction; c.EntryCount != 2*maxListed+1 || len(c.Entries) != maxListed {
+		t.Errorf("%d entries, %d by name", c.EntryCount, len(c.Entries))
+	}
+}
+
+// Of two trees of one size it is known at once: nobody gets such a proof.
+func TestAnAnswerThatContradictsWhatIsShownIsNotTaken(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	had, err := s.May()
+	tlogtest.Must(t, err)
+	s.key.Grow(t, s.tiles.dir, "entry", 10, 12)
+	fork := t.TempDir()
+	s.key.Grow(t, fork, "other", 0, 12)
+	s.look("") // while the log is at work on the answer
+	p := s.proofOf(s.key, fork)
+	entry, err := p.Append(t.Context(), nil, nil)
+	tlogtest.Must(t, err)
+	if err := s.Watcher.answered(had, entry, nil); reason.Of(err) != reason.LogForked {
+		t.Errorf("got %v", err)
+	}
+	s.look(reason.LogForked)
+}
+
+// A log that shows an old checkpoint, and answers from another tree, is not known to have
+// forked. It does not go on for ever.
+func TestAnAnswerThatNobodyCanCompareStopsTheNotary(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	fork := t.TempDir()
+	s.key.Grow(t, fork, "other", 0, 300)
+	s.answered(s.proofOf(s.key, fork), "")
+	began := s.clock.Now()
+	for s.clock.Since(began) < freshFor {
+		s.adds(s.Watcher, 300, "")
+		s.look("")
+	}
+	s.look("")
+	s.adds(s.Watcher, 300, reason.LogUnchecked)
+	s.key.Grow(t, s.tiles.dir, "entry", 10, 301)
+	s.look(reason.LogForked)
+}
+
+// An honest log: its answers are of what it shows, whichever of the two is newer.
+func TestAnswersOfTheHistoryThatIsShownAreForgotten(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	older := tlogtest.Copy(t, s.tiles.dir)
+	at := 10
+	for _, size := range []int{11, 300, 301} {
+		s.key.Grow(t, s.tiles.dir, "entry", at, size)
+		s.answered(s.proofOf(s.key, s.tiles.dir), "")
+		at = size
+	}
+	// The checkpoint that is read lags behind; its tiles are those of now.
+	now := s.tiles.dir
+	s.Tiles = lagging{s.tiles, s.proofOf(s.key, older).checkpoint}
+	s.look("")
+	if n := len(s.waiting()); n != 0 {
+		t.Errorf("%d answers are left though the log has all of it", n)
+	}
+	s.Tiles, s.tiles.dir = s.tiles, now
+	s.answered(s.proofOf(s.key, now), "")
+	s.key.Grow(t, now, "entry", at, 700)
+	s.look("")
+	if n := len(s.waiting()); n != 0 || s.named != 0 {
+		t.Errorf("%d answers are left, and %d names", n, s.named)
+	}
+	if told := s.told(); len(told) != 0 {
+		t.Errorf("events: %q", told)
+	}
+}
+
+// lagging shows an older checkpoint.
+type lagging struct {
+	*tiles
+	checkpoint string
+}
+
+func (l lagging) Read(ctx context.Context, path string, limit int64) ([]byte, error) {
+	if path == "checkpoint" {
+		return []byte(l.checkpoint), nil
+	}
+	return l.tiles.Read(ctx, path, limit)
+}
+
+func TestAnswersThatWaitAreBounded(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	for i := range maxAnswers {
+		s.answered(proof{fmt.Sprint("signed by nobody ", i), 11}, "")
+	}
+	s.answered(proof{strings.Repeat("x", maxText+1), 11}, reason.LogUnchecked)
+	if _, err := s.Guard(proof{"more", 11}).Append(t.Context(), nil, nil); reason.Of(err) != reason.LogUnchecked || !errors.Is(err, seal.ErrNotLogged) {
+		t.Errorf("one more: %v", err)
+	}
+	s.look("")
+	s.clock.SetTime(s.clock.Now().Add(freshFor))
+	s.look("")
+	s.answered(proof{strings.Repeat("x", maxText+1), 11}, "")
+	if n := len(s.waiting()); n != 0 {
+		t.Errorf("%d that nobody signed are left", n)
+	}
+}
+
+// An operator gives the log another key, and publishes it before the old one has ended.
+func TestALogThatGetsAnotherKeyIsAddedTo(t *testing.T) {
+	for name, fresh := range map[string]bool{"and goes on": false, "and begins again": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+			s.look("")
+			old, next := s.key, tlogtest.NewKey(t)
+			s.key.TrustedRoot = tlogtest.Both(t, old, next)
+			s.look("")
+			s.key.Grow(t, s.tiles.dir, "entry", 10, 12)
+			before := s.proofOf(old, s.tiles.dir)
+			s.answered(before, "")
+
+			at := 12
+			if fresh {
+				s.tiles.dir, at = t.TempDir(), 0
+			}
+			next.Grow(t, s.tiles.dir, "entry", at, at+3)
+			s.answered(s.proofOf(next, s.tiles.dir), reason.LogUnchecked) // until it is looked at
+			s.look("")
+			next.Grow(t, s.tiles.dir, "entry", at+3, at+5)
+			s.answered(s.proofOf(next, s.tiles.dir), "")
+			s.look("")
+			s.answered(before, reason.LogUnchecked)
+			s.clock.SetTime(s.clock.Now().Add(freshFor))
+			s.look("")
+
+			var all v1alpha1.TransparencyLogList
+			tlogtest.Must(t, s.API.List(t.Context(), &all))
+			if len(all.Items) != 2 {
+				t.Fatalf("%d logs are kept", len(all.Items))
+			}
+			s.key = next
+			s.says(metav1.ConditionTrue, extends)
+			s.key = old
+			if told := s.told(); !fresh {
+				s.says(metav1.ConditionTrue, extends)
+				if len(told) != 0 {
+					t.Errorf("events: %q", told)
+				}
+			} else {
+				// What was answered last under the old key nobody can compare any more.
+				s.says(metav1.ConditionUnknown, string(reason.LogUnchecked))
+				if len(told) != 1 || !strings.Contains(told[0], "Warning LogUnchecked") {
+					t.Errorf("events: %q", told)
+				}
+			}
+			var r v1alpha1.TransparencyLog
+			tlogtest.Must(t, s.API.Get(t.Context(), client.ObjectKey{Name: next.Log(t).ID}, &r))
+			if r.Status.Size != int64(at+5) {
+				t.Errorf("of the log that is shown %d entries are kept", r.Status.Size)
+			}
+		})
+	}
+}
