@@ -120,7 +120,7 @@ func TestRefused(t *testing.T) {
 	}{
 		"an unknown value":                    {"webhok.replicaCount=1", "additional properties 'webhok' not allowed"},
 		"an unknown value deep down":          {"rekor.persistence.sise=1Gi", "additional properties 'sise' not allowed"},
-		"a gate that may be open":             {"webhook.failurePolicy=Ignore", "additional properties 'failurePolicy' not allowed"},
+		"a gate that may be open":             {"webhook.failurePolicy=Ignore", "/webhook/failurePolicy"},
 		"no Argo, and no cluster to ask":      {"argo.controllers=null", "argo.controllers and argo.executorImages are missing"},
 		"no executor, and no cluster to ask":  {"argo.executorImages=null", "argo.controllers and argo.executorImages are missing"},
 		"a digest that is none":               {"signer.image.digest=latest", "/signer/image/digest"},

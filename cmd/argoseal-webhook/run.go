@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/certs"
@@ -36,15 +37,17 @@ import (
 	"github.com/argoseal/argoseal/pkg/verify"
 	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
+	"github.com/argoseal/argoseal/webhook/images"
 	"github.com/argoseal/argoseal/webhook/server"
 )
 
 const (
 	// A decision makes a handful of GETs, and a wait for a seal makes them ten
 	// times a second; a request that the client holds back is an admission that
-	// fails. The API server has limits of its own, per client.
-	queriesPerSecond = 200
-	queriesBurst     = 400
+	// fails. The API server has limits of its own, per client. This is for all kinds
+	// together, shared out by host and namespace.
+	queriesPerSecond = 1000
+	queriesBurst     = 2000
 	// rememberedBundles is how many bytes of verified bundles are remembered, some
 	// kilobytes each where nobody makes them large.
 	rememberedBundles = 32 << 20
@@ -93,7 +96,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if err != nil {
 		return nil, err
 	}
-	live := server.Live{API: mgr.GetAPIReader(), Pods: api}
+	live := server.NewLive(mgr.GetAPIReader(), api)
 	name, err := clusterName(ctx, live, o)
 	if err != nil {
 		return nil, err
@@ -124,7 +127,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	identity, err := follow(ctx, mgr, decides.Identity, o)
+	identity, argoReady, err := follow(ctx, mgr, decides.Identity, o)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +142,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		Log:         ctrl.Log.WithName("admission"),
 		MaxInFlight: o.maxInFlight,
 		SealLogs:    o.sealLogs,
+		Looked:      images.NewLooked(),
 		InPlace:     server.NewInPlace(o.workers, o.replicas, clock.RealClock{}),
 	}
 	https := &server.HTTPS{
@@ -151,27 +155,40 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	ctrl.Log.Info("starting", "version", version, "cluster", decides.Cluster)
 	ctrl.Log.Info("trusting these as Argo; to pin them, set argo.controllers and argo.executorImages of the chart",
 		"controllers", decides.Identity.Controllers, "executorImages", decides.Identity.ExecutorImages, "namespaces", o.argoNamespaces)
-	return &webhook{manager: mgr, https: https}, errors.Join(
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("serving", https.Ready),
-		mgr.AddReadyzCheck("certificate", serving.Ready),
-		mgr.AddReadyzCheck("tag-key", trusted.Ready),
-		mgr.AddReadyzCheck("pods", quick.Pods.Ready),
-		mgr.AddReadyzCheck("records", quick.Records.Ready),
-		mgr.AddReadyzCheck("policies", policies.Ready),
-	)
+	ready := map[string]healthz.Checker{
+		"serving": https.Ready, "certificate": serving.Ready, "tag-key": trusted.Ready,
+		"pods": quick.Pods.Ready, "records": quick.Records.Ready, "policies": policies.Ready,
+	}
+	if argoReady != nil {
+		ready["argo"] = argoReady
+	}
+	return &webhook{manager: mgr, https: https}, serveBeside(ctx, mgr, o, ready)
+}
+
+// serveBeside serves metrics and probes.
+func serveBeside(ctx context.Context, mgr manager.Manager, o options, ready map[string]healthz.Checker) error {
+	alive := map[string]healthz.Checker{"ping": healthz.Ping}
+	probes, err := server.Side(ctx, "probes", o.healthAddress, server.Probes(alive, ready), ctrl.Log.WithName("probes"))
+	if err != nil {
+		return err
+	}
+	measures, err := server.Side(ctx, "metrics", o.metricsAddress, server.MetricsOf(metrics.Registry), ctrl.Log.WithName("metrics"))
+	if err != nil {
+		return err
+	}
+	return server.AddSides(mgr, probes, measures)
 }
 
 // follow keeps up with what Argo runs in the namespaces that are named; nil if none are.
-func follow(ctx context.Context, mgr manager.Manager, given argo.Identity, o options) (func() argo.Identity, error) {
+func follow(ctx context.Context, mgr manager.Manager, given argo.Identity, o options) (func() argo.Identity, healthz.Checker, error) {
 	if len(o.argoNamespaces) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	r := &followed.Reader{
 		API: mgr.GetAPIReader(), Namespace: o.namespace, Given: given, Of: o.argoNamespaces, NonRoot: o.nonroot,
 		Clock: clock.RealClock{}, Log: ctrl.Log.WithName("argo"),
 	}
-	return r.Identity, errors.Join(r.SetupWithManager(ctx, mgr), mgr.AddReadyzCheck("argo", r.Ready))
+	return r.Identity, r.Ready, r.SetupWithManager(ctx, mgr)
 }
 
 // watchRecords begins to watch what decisions look at first: pods and records, as far as there is room.
@@ -242,8 +259,9 @@ func newGate(quick server.Watched, watched client.Reader, policies *server.Polic
 
 func newManager(config *rest.Config, o options) (manager.Manager, error) {
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = queriesPerSecond, queriesBurst
+	config.RateLimiter = server.NewThrottle(queriesPerSecond, queriesBurst)
 	config.UserAgent = "argoseal-webhook/" + version
+	config.Wrap(server.Bounded)
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("types: %w", err)
@@ -251,9 +269,10 @@ func newManager(config *rest.Config, o options) (manager.Manager, error) {
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		// What it was not told to watch it does not, whoever reads.
-		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ReaderFailOnMissingInformer: true},
-		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress: o.healthAddress,
+		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ReaderFailOnMissingInformer: true},
+		// These are served beside, with bounds: everybody reaches them.
+		Metrics:                metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress: "0",
 		PprofBindAddress:       o.pprofAddress,
 	})
 	if err != nil {

@@ -257,15 +257,16 @@ func (k *ImageCase) Reject(why *reason.Error) {
 	}
 }
 
-// Show shows a seal that has verified.
-func (k *ImageCase) Show(s ImageSeal) {
+// Show shows a seal that has verified. It is false for one that satisfies no policy.
+func (k *ImageCase) Show(s ImageSeal) bool {
 	if k.decided {
-		return
+		return true
 	}
 	if no := k.sound(s); no != nil {
 		k.Reject(no)
-		return
+		return no.Code.Retryable()
 	}
+	before := len(k.open)
 	k.open = slices.DeleteFunc(k.open, func(o openCase) bool {
 		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool {
 			return p.Output == s.Subject.Output && made(trustedBy(p), s.Statement, k.consumer)
@@ -276,6 +277,7 @@ func (k *ImageCase) Show(s ImageSeal) {
 			k.open[0].by, s.Subject.Output, s.Statement.Step.Workflow.Name, s.Statement.Step.Namespace))
 	}
 	k.decided = len(k.open) == 0
+	return len(k.open) < before
 }
 
 // sound is what every seal of a manifest has to be, whoever is trusted.

@@ -46,6 +46,10 @@ func NewView(source Source, trust Trust, verified *Verified, consumer Consumer) 
 }
 
 func lookupFailed(what string, err error) *reason.Error {
+	var refusal *reason.Error
+	if errors.As(err, &refusal) { // there is too much to look at: later there is not less
+		return refusal
+	}
 	return reason.Wrap(reason.LookupFailed, err, "%s could not be read", what)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +13,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/image"
+	"github.com/argoseal/argoseal/pkg/memory"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/evidence"
@@ -20,9 +22,29 @@ import (
 const (
 	// maxImages is how many different images of one pod are looked at.
 	maxImages = 64
-	// maxLooked is how many seals of one digest are verified, the newest first.
+	// maxLooked is how many seals of one digest are verified at a time, the newest first.
+	// Where there are more, whoever asks is told to come again, and then the next ones are
+	// looked at: others that seal the same bytes hide nobody's seal.
 	maxLooked = 128
+	// rememberedLooks bounds the seals that are known not to count, in bytes.
+	rememberedLooks = 4 << 20
+	sizeOfLook      = 300
+	// lookCounts is how long it is known of a seal that it does not count. Policies may
+	// change. It is more than Argo takes to come again.
+	lookCounts = 5 * time.Minute
 )
+
+// Looked remembers seals that do not count. It is only asked where there are more of one
+// digest than can be looked at.
+type Looked struct {
+	known *memory.Memory[look, time.Time]
+}
+
+// look is at one seal, as it was, for an image in a namespace.
+type look struct{ seal, version, image, namespace string }
+
+// NewLooked remembers nothing yet.
+func NewLooked() *Looked { return &Looked{memory.New[look, time.Time](rememberedLooks)} }
 
 // Policies are those that apply in a namespace, and whether one of them speaks of images.
 // An error is a *reason.Error.
@@ -39,9 +61,11 @@ type Gate struct {
 	// Cluster is this cluster's name in builder.id.
 	Cluster string
 	// Installed are the images, as pods name them, that the operator gave to Argo and to
-	// us: Argo's executors and our signer. They need no evidence.
+	// us: Argo's executors and our signer. They need no evidence, but may be revoked.
 	Installed []string
-	Clock     clock.PassiveClock
+	// Looked may be nil: then of seals that are too many some are never looked at.
+	Looked *Looked
+	Clock  clock.PassiveClock
 }
 
 // Request is a pod that is made or changed.
@@ -57,7 +81,7 @@ type Request struct {
 // before: nil admits them. It says, too, by which policies and Revocations it went: the
 // zero value is by none.
 func (g *Gate) Decide(ctx context.Context, r Request) (*reason.Error, policy.Reading) {
-	added := slices.DeleteFunc(image.Added(r.Old, r.Pod), func(u image.Use) bool { return slices.Contains(g.Installed, u.Reference) })
+	added := image.Added(r.Old, r.Pod)
 	if len(added) == 0 {
 		return nil, policy.Reading{}
 	}
@@ -75,13 +99,19 @@ func (g *Gate) Decide(ctx context.Context, r Request) (*reason.Error, policy.Rea
 		consumer: policy.Consumer{Namespace: r.Pod.Namespace, Mode: r.Mode, Cluster: g.Cluster},
 		view:     evidence.NewView(g.Live, r.Trust, g.Verified, consumerOf(r.Pod)),
 	}
-	seen := map[string]bool{}
+	seen, judged := map[string]bool{}, 0
 	for _, u := range added {
 		if seen[u.Reference] {
 			continue
 		}
 		seen[u.Reference] = true
-		if len(seen) > maxImages {
+		if slices.Contains(g.Installed, u.Reference) {
+			if no := d.installed(u); no != nil {
+				return no, set.Reading()
+			}
+			continue
+		}
+		if judged++; judged > maxImages {
 			return reason.New(reason.UnsupportedPod, "it has more than %d images that a policy may be about", maxImages).Advise("Make it several pods"), set.Reading()
 		}
 		if no := d.use(ctx, u); no != nil {
@@ -109,6 +139,20 @@ type decision struct {
 	view     *evidence.View
 }
 
+// installed refuses one of the operator's that is revoked, where a policy speaks of its
+// name. Nobody is locked out by that: about the namespace that our own programs run in
+// nobody asks, and a Revocation is taken back without us.
+func (d *decision) installed(u image.Use) *reason.Error {
+	i, err := image.Parse(u.Reference)
+	if err != nil {
+		return nil // what the operator installed by such a name has no digest to be known by
+	}
+	if no := d.set.Image(i, d.consumer, d.gate.Clock.Now()).Refusal(); no != nil && no.Code == reason.Revoked {
+		return about(u, no)
+	}
+	return nil
+}
+
 // use decides on one image.
 func (d *decision) use(ctx context.Context, u image.Use) *reason.Error {
 	i, err := image.Parse(u.Reference)
@@ -132,45 +176,72 @@ func (d *decision) use(ctx context.Context, u image.Use) *reason.Error {
 
 // image decides on one that is named, by the seals that there are now.
 func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
-	k := d.set.Image(i, d.consumer, d.gate.Clock.Now())
-	looked := 0
+	now := d.gate.Clock.Now()
+	k := d.set.Image(i, d.consumer, now)
+	var seals []v1alpha1.ArtifactSeal
 	for _, namespace := range k.Namespaces() {
 		if k.Settled() {
 			break
 		}
-		seals, no := d.view.SealsOfDigest(ctx, namespace, i.Digest)
+		found, no := d.view.SealsOfDigest(ctx, namespace, i.Digest)
 		switch {
 		case no != nil && no.Code.Retryable():
 			return no
 		case no != nil: // there are too many
 			k.Reject(no)
 		}
-		for n := range seals {
-			s := &seals[n]
-			if k.Settled() || looked == maxLooked {
-				break
-			}
-			if k.Wants(s.Spec.Producer.Output) {
-				looked++
-				d.show(ctx, k, namespace, s)
-			}
+		seals = append(seals, slices.DeleteFunc(found, func(s v1alpha1.ArtifactSeal) bool { return !k.Wants(s.Spec.Producer.Output) })...)
+	}
+	if len(seals) > maxLooked {
+		seals = slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return d.gate.Looked.knows(lookAt(&s, i, d.consumer), now) })
+	}
+	many := len(seals) > maxLooked
+	for n := range seals[:min(len(seals), maxLooked)] {
+		s := &seals[n]
+		if k.Settled() {
+			break
 		}
+		if counts := d.show(ctx, k, s.Namespace, s); !counts && many {
+			d.gate.Looked.add(lookAt(s, i, d.consumer), now)
+		}
+	}
+	if many && !k.Settled() {
+		k.Reject(reason.New(reason.Overloaded, "%d seals of that digest were looked at, and there are %d more", maxLooked, len(seals)-maxLooked))
 	}
 	return k.Refusal()
 }
 
-// show verifies a seal and shows it to the case.
-func (d *decision) show(ctx context.Context, k *policy.ImageCase, namespace string, s *v1alpha1.ArtifactSeal) {
+func lookAt(s *v1alpha1.ArtifactSeal, i image.Image, c policy.Consumer) look {
+	return look{string(s.UID), s.ResourceVersion, i.String(), c.Namespace}
+}
+
+func (l *Looked) knows(at look, now time.Time) bool {
+	if l == nil || at.seal == "" || at.version == "" {
+		return false
+	}
+	when, known := l.known.Get(at)
+	return known && now.Sub(when) < lookCounts
+}
+
+func (l *Looked) add(at look, now time.Time) {
+	if l != nil && at.seal != "" && at.version != "" {
+		l.known.Add(at, now, sizeOfLook+len(at.image))
+	}
+}
+
+// show verifies a seal and shows it to the case. It is false for one that does not count,
+// and will not.
+func (d *decision) show(ctx context.Context, k *policy.ImageCase, namespace string, s *v1alpha1.ArtifactSeal) bool {
 	sealed, no := d.view.Verify(ctx, namespace, s, evidence.LocationOf(s))
 	if no != nil {
 		k.Reject(no)
-		return
+		return no.Code.Retryable()
 	}
 	if sealed.Statement.Step.Namespace != namespace {
 		k.Reject(reason.New(reason.ProvenanceInvalid, "Provenance %s of namespace %s carries a statement of namespace %s", s.Spec.Provenance, namespace, sealed.Statement.Step.Namespace))
-		return
+		return false
 	}
-	k.Show(policy.ImageSeal{Statement: sealed.Statement, Subject: sealed.Subject, LogURL: sealed.LogURL, KeyHint: sealed.KeyHint})
+	return k.Show(policy.ImageSeal{Statement: sealed.Statement, Subject: sealed.Subject, LogURL: sealed.LogURL, KeyHint: sealed.KeyHint})
 }
 
 // maxNamed bounds what of a reference a refusal quotes, in bytes.

@@ -81,7 +81,7 @@ func (c *cluster) sealed(t *testing.T, by *sealtest.Notary, namespace, digest st
 	f.Step.Namespace = namespace
 	f.Step.Pod.UID = fmt.Sprintf("5b0b9d5e-0000-4000-8000-%012d", n)
 	s := v1alpha1.ArtifactSeal{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: artifact.SealName(l, f.Step.Workflow.UID), Labels: map[string]string{v1alpha1.LabelSHA256: artifact.DigestLabel(artifact.Digest(digest))}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: artifact.SealName(l, f.Step.Workflow.UID), UID: types.UID(f.Step.Pod.UID), ResourceVersion: "1", Labels: map[string]string{v1alpha1.LabelSHA256: artifact.DigestLabel(artifact.Digest(digest))}},
 		Spec: v1alpha1.ArtifactSealSpec{
 			Location: v1alpha1.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: string(l.Kind)},
 			SHA256:   digest, Provenance: f.Step.Pod.UID, Producer: v1alpha1.Producer{Output: "manifest"},
@@ -104,6 +104,7 @@ func (c *cluster) sealed(t *testing.T, by *sealtest.Notary, namespace, digest st
 // policies are of one namespace.
 type policies struct {
 	cluster []v1alpha1.ClusterProvenancePolicy
+	revoked []v1alpha1.Revocation
 	err     error
 }
 
@@ -112,7 +113,7 @@ func (p policies) Images(_ context.Context, namespace string) (policy.Set, bool,
 		return policy.Set{}, false, p.err
 	}
 	set, err := policy.NewSet(namespace, p.cluster, nil)
-	return set.ReadAt(policy.Reading{At: time.Now()}), len(p.cluster) > 0, err
+	return set.Revoking(p.revoked).ReadAt(policy.Reading{At: time.Now()}), len(p.cluster) > 0, err
 }
 
 // strict lists one digest of registry.test, and trusts the outputs manifest of namespace ci.
@@ -301,6 +302,64 @@ func TestASealOnItsWayIsWaitedFor(t *testing.T) {
 	trust.Root = notary.Root
 	c.meanwhile = func() { c.sealed(t, notary, "ci", other, nil) }
 	expect(t, decide(t, g, trust, nil, pod), "")
+}
+
+// However many others seal the same bytes later, an honest seal of them is found: whoever
+// asks comes again until all were looked at.
+func TestNobodysSealIsHiddenByOthers(t *testing.T) {
+	g, c, trust := fixture(t)
+	notary := sealtest.NewNotary(t)
+	trust.Root = notary.Root
+	c.seals = nil
+	rules := strict()
+	rules.cluster[0].Spec.Images[0].Producers[0].Templates = []string{"build"}
+	g.Policies = rules
+	g.Looked = NewLooked()
+	now := time.Now()
+	honest := func(f *provenance.Facts, s *v1alpha1.ArtifactSeal) {
+		f.Definition.Template = "build"
+		s.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
+	}
+	c.sealed(t, notary, "ci", made, honest)
+	for i := range 2*maxLooked + 10 {
+		c.sealed(t, notary, "ci", made, func(_ *provenance.Facts, s *v1alpha1.ArtifactSeal) {
+			s.CreationTimestamp = metav1.NewTime(now.Add(time.Duration(i) * time.Second))
+		})
+	}
+	pod := podOf(app + "@sha256:" + made)
+	for range 2 {
+		expect(t, decide(t, g, trust, nil, pod), reason.Overloaded)
+	}
+	expect(t, decide(t, g, trust, nil, pod), "")
+	expect(t, decide(t, g, trust, nil, pod), "")
+
+	c.seals = c.seals[1:] // without the honest one there is none that counts
+	expect(t, decide(t, g, trust, nil, pod), reason.ImageUnproven)
+	g.Looked = nil
+	expect(t, decide(t, g, trust, nil, pod), reason.Overloaded)
+}
+
+// What the operator installed needs no evidence, but is not run once it is revoked; other
+// pods are as they were.
+func TestWhatIsInstalledCanBeRevoked(t *testing.T) {
+	g, _, trust := fixture(t)
+	signer, executor := "registry.test/signer@sha256:"+other, "registry.test/argoexec:v3"
+	g.Installed = []string{executor, signer}
+	rules := strict()
+	g.Policies = rules
+	expect(t, decide(t, g, trust, nil, podOf(executor, signer, app+"@sha256:"+made)), "")
+	rules.revoked = []v1alpha1.Revocation{{ObjectMeta: metav1.ObjectMeta{Name: "bad"}, Spec: v1alpha1.RevocationSpec{Reason: "stolen", Images: []string{other}}}}
+	g.Policies = rules
+	no := decide(t, g, trust, nil, podOf(executor, signer))
+	expect(t, no, reason.Revoked)
+	if no != nil && !strings.Contains(no.Error(), signer) {
+		t.Errorf("it does not say which image: %v", no)
+	}
+	expect(t, decide(t, g, trust, nil, podOf(executor, app+"@sha256:"+made)), "")
+	expect(t, decide(t, g, trust, podOf(signer), podOf(signer)), "") // what runs runs
+	rules.cluster = nil
+	g.Policies = rules
+	expect(t, decide(t, g, trust, nil, podOf(signer)), "") // no policy speaks of images
 }
 
 func TestHonestPodsAreLeftAlone(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 // status; the API server's own policies judge all else about Workflows, and leave
 // this to us because they cannot look anything up.
 func (h *Handlers) copies(ctx context.Context, req admission.Request) admission.Response {
-	q := h.question(req, opCopies)
+	q := h.question(ctx, req, opCopies)
 	q.ns.mode = v1alpha1.ModeEnforce
 	s, err := h.submission(ctx, req)
 	switch {

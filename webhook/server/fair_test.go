@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,13 +73,11 @@ func TestRoomIsSharedFairly(t *testing.T) {
 			if i == 0 && got != "new" {
 				t.Errorf("%s is next", got)
 			}
+			[]func(){second, leave, last}[i]()
 		case <-time.After(10 * time.Second):
 			t.Fatal("somebody waits for ever")
 		}
 	}
-	second()
-	leave()
-	last()
 	if f.taken != 0 || len(f.hosts) != 0 || len(f.namespaces) != 0 || len(f.waiting) != 0 {
 		t.Errorf("left are %d, %v, %v, %d", f.taken, f.hosts, f.namespaces, len(f.waiting))
 	}
@@ -105,6 +103,28 @@ func TestTheNamespaceIsReadFromTheBeginning(t *testing.T) {
 	}
 }
 
+// What does not say its namespace at its beginning is nothing that an API server writes:
+// it shares no room with anybody. What has the longest names that there can be does.
+func TestWhoDoesNotSayWhereIsRefused(t *testing.T) {
+	ask := func(name string) int {
+		body := review(t, func(r *admissionv1.AdmissionRequest) {
+			r.Name, r.Namespace = name, strings.Repeat("n", 63)
+			r.Kind.Kind, r.Resource.Resource, r.SubResource = strings.Repeat("k", 63), strings.Repeat("r", 63), strings.Repeat("s", 63)
+		})
+		r := httptest.NewRequest(http.MethodPost, PathValidate, bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		answer := httptest.NewRecorder()
+		handlers(t, "enforce").Mux().ServeHTTP(answer, r)
+		return answer.Code
+	}
+	if code := ask(strings.Repeat("w", 253)); code != http.StatusOK {
+		t.Errorf("with long names it is answered %d", code)
+	}
+	if code := ask(strings.Repeat("w", headSize)); code != http.StatusBadRequest {
+		t.Errorf("with a name that hides the namespace it is answered %d", code)
+	}
+}
+
 // However much one namespace has us read and work on, another's admissions are slowed by
 // less than a second.
 func TestAFloodSlowsNobodyElse(t *testing.T) {
@@ -119,7 +139,7 @@ func TestAFloodSlowsNobodyElse(t *testing.T) {
 		}
 		return admission.Allowed("")
 	}))
-	server := httptest.NewServer(limitReading(512, withDeadline(&admission.Webhook{Handler: inner})))
+	server := httptest.NewServer(newReading().limited(withDeadline(&admission.Webhook{Handler: inner})))
 	defer server.Close()
 	body := func(namespace string, size int) []byte {
 		return review(t, func(r *admissionv1.AdmissionRequest) {
@@ -165,44 +185,83 @@ func TestAFloodSlowsNobodyElse(t *testing.T) {
 	}
 }
 
-// connection is one from somewhere.
-type connection struct {
-	net.Conn
-	from   string
-	closed bool
-}
-
-func (c *connection) RemoteAddr() net.Addr {
-	address, _ := net.ResolveTCPAddr("tcp", c.from)
-	return address
-}
-
-func (c *connection) Close() error {
-	c.closed = true
-	return nil
-}
-
-func TestAHostHasNoMoreThanItsConnections(t *testing.T) {
-	c := &connections{of: map[string]int{}}
-	open := func(from string) *connection {
-		one := &connection{from: from}
-		c.changed(one, http.StateNew)
-		return one
-	}
-	var all []*connection
-	for i := range maxConnections {
-		all = append(all, open(fmt.Sprintf("10.0.0.1:%d", 1000+i)))
-		if all[i].closed {
-			t.Fatalf("connection %d is closed", i)
+// However many hosts and namespaces take as much as they may, the next one finds room.
+func TestWhoeverTakesMuchLeavesSomething(t *testing.T) {
+	const all = 16 << 20
+	for _, hosts := range []int{1, 2, 5, 20} {
+		f := newFair(all)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		for i := range 1200 {
+			_, _ = f.take(ended, party{fmt.Sprint(i % hosts), fmt.Sprint("team-", i)}, 32<<10)
+		}
+		if left := f.all - f.taken; left < all/(3*int64(hosts)+2) {
+			t.Errorf("%d hosts leave %d KiB", hosts, left>>10)
+		}
+		if _, err := f.take(ended, party{"api", "team"}, 64<<10); err != nil {
+			t.Errorf("beside %d hosts there is no room for another: %v", hosts, err)
 		}
 	}
-	more := open("10.0.0.1:10")
-	if other := open("10.0.0.2:10"); !more.closed || other.closed {
-		t.Errorf("one more is closed: %t; another host's: %t", more.closed, other.closed)
+}
+
+// Of many that have a part of their room each, one after the other gets the rest.
+func TestNobodyWaitsForEachOther(t *testing.T) {
+	f := newFair(40)
+	var all sync.WaitGroup
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range 12 {
+		h := f.enter(party{"api", "team"}, func() { t.Error("one that waits for us is cut off") })
+		all.Go(func() {
+			defer h.leave()
+			for range 7 {
+				if err := h.grow(ctx, 1); err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
 	}
-	c.changed(more, http.StateClosed)
-	c.changed(all[0], http.StateClosed)
-	if open("10.0.0.1:11").closed {
-		t.Error("one that takes another's place is closed")
+	all.Wait()
+	if f.taken != 0 || f.spare != nil || len(f.coming) != 0 {
+		t.Errorf("left are %d, %v, %v", f.taken, f.spare, f.coming)
+	}
+}
+
+// Who lets us wait gives way to who needs the room, and nobody else does.
+func TestWhoLetsUsWaitGivesWay(t *testing.T) {
+	f := newFair(8)
+	enter := func(host string, since time.Duration, got int64) (*hold, *atomic.Bool) {
+		cut := &atomic.Bool{}
+		h := f.enter(party{host, host}, func() { cut.Store(true) })
+		check(t, h.grow(t.Context(), 2))
+		h.reads(time.Now().Add(-since))
+		h.got = got
+		return h, cut
+	}
+	silent, silentCut := enter("silent", time.Second, 1)
+	_, fast := enter("fast", time.Second, 20<<20)
+	_, fresh := enter("fresh", 0, 1)
+	done, whole := enter("whole", time.Second, 1)
+	done.arrived()
+	f.hasten(time.Now())
+	if silentCut.Load() {
+		t.Error("one is cut off that is in nobody's way")
+	}
+	go func() {
+		for !silentCut.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		silent.leave()
+	}()
+	leave, err := f.take(t.Context(), party{"api", "team"}, 2)
+	check(t, err)
+	leave()
+	if !silentCut.Load() || silent.reads(time.Now()) {
+		t.Error("the silent one goes on")
+	}
+	if fast.Load() || fresh.Load() || whole.Load() {
+		t.Errorf("cut off are one that sends fast: %t, one that began: %t, one that is there: %t", fast.Load(), fresh.Load(), whole.Load())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,6 +27,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
+	"github.com/argoseal/argoseal/webhook/images"
 )
 
 // The paths that webhook configurations name.
@@ -60,11 +62,16 @@ type Handlers struct {
 	SealLogs bool
 	// InPlace bounds the tries in place; nil: there are none.
 	InPlace *InPlace
+	// Looked remembers seals of images that do not count; see images.Gate.
+	Looked *images.Looked
 }
 
 // Mux serves the webhooks with their limits.
 func (h *Handlers) Mux() http.Handler {
-	mux := http.NewServeMux()
+	mux, reads := http.NewServeMux(), newReading()
+	complaints := &seldom{log: h.Log} // whoever sends nonsense does not fill the log
+	log := funcr.New(func(_, line string) { _, _ = complaints.Write([]byte(line)) }, funcr.Options{})
+	logger := func(logr.Logger, *admission.Request) logr.Logger { return log }
 	for path, handle := range map[string]admission.HandlerFunc{
 		PathMutate:   h.mutate,
 		PathValidate: h.validate,
@@ -77,15 +84,17 @@ func (h *Handlers) Mux() http.Handler {
 			most = max(1, most/shareOfCopies)
 		}
 		handler := h.limited(most, guarded(h.Log, h.Metrics, handle))
-		mux.Handle("POST "+path, withDeadline(&admission.Webhook{Handler: handler}))
+		mux.Handle("POST "+path, reads.limited(withDeadline(&admission.Webhook{Handler: handler, LogConstructor: logger})))
 	}
-	return limitReading(8*h.MaxInFlight, mux)
+	return mux
 }
 
 // question is a request, read.
 type question struct {
 	admission.Request
 	op operation
+	// host is where it came from; empty if nobody knows.
+	host string
 	// pod as it will be, old as it is; either may be nil, by operation.
 	pod, old *corev1.Pod
 	ns       namespace
@@ -98,7 +107,7 @@ type question struct {
 // read decodes a request that brings its pod along, and looks up what every
 // decision needs. It gives a decision only if there is nothing to decide.
 func (h *Handlers) read(ctx context.Context, req admission.Request, op operation) (*question, *gate.Decision) {
-	q, refusal := h.ask(req, op)
+	q, refusal := h.ask(ctx, req, op)
 	if refusal != nil {
 		return q, refusal
 	}
@@ -118,7 +127,7 @@ func (h *Handlers) read(ctx context.Context, req admission.Request, op operation
 // find is read for a request that only names its pod: the stored one is looked
 // up, and there may be none.
 func (h *Handlers) find(ctx context.Context, req admission.Request, op operation) (*question, *gate.Decision) {
-	q, refusal := h.ask(req, op)
+	q, refusal := h.ask(ctx, req, op)
 	if refusal != nil {
 		return q, refusal
 	}
@@ -136,8 +145,8 @@ func (h *Handlers) find(ctx context.Context, req admission.Request, op operation
 }
 
 // ask begins a question: it gives a decision if it is none for us.
-func (h *Handlers) ask(req admission.Request, op operation) (*question, *gate.Decision) {
-	q := h.question(req, op)
+func (h *Handlers) ask(ctx context.Context, req admission.Request, op operation) (*question, *gate.Decision) {
+	q := h.question(ctx, req, op)
 	// What cannot be looked up is refused as in enforce, the strictest mode.
 	q.ns.mode = v1alpha1.ModeEnforce
 	if req.Resource.Group != "" || req.Resource.Resource != "pods" || req.Namespace == "" || op == opOther {
@@ -147,8 +156,8 @@ func (h *Handlers) ask(req admission.Request, op operation) (*question, *gate.De
 }
 
 // question begins one.
-func (h *Handlers) question(req admission.Request, op operation) *question {
-	return &question{Request: req, op: op, gate: h.now(), start: time.Now()}
+func (h *Handlers) question(ctx context.Context, req admission.Request, op operation) *question {
+	return &question{Request: req, op: op, host: hostFrom(ctx), gate: h.now(), start: time.Now()}
 }
 
 // now is the gate that trusts which Argo is trusted now.
@@ -282,7 +291,7 @@ func (h *Handlers) deletion(ctx context.Context, req admission.Request) admissio
 	case req.Operation == admissionv1.Create && req.SubResource == "eviction":
 		q, d = h.find(ctx, req, opEvict)
 	default:
-		q, d = h.ask(req, opOther)
+		q, d = h.ask(ctx, req, opOther)
 	}
 	if d == nil {
 		d = &gate.Decision{Allowed: true}

@@ -141,7 +141,6 @@ func TestRequestsThatAreNotUnderstoodAreRefused(t *testing.T) {
 		"another subresource":        {PathValidate, func(r *admissionv1.AdmissionRequest) { r.SubResource = "exec" }},
 		"another operation":          {PathValidate, func(r *admissionv1.AdmissionRequest) { r.Operation = admissionv1.Connect }},
 		"no operation":               {PathValidate, func(r *admissionv1.AdmissionRequest) { r.Operation = "" }},
-		"no namespace":               {PathValidate, func(r *admissionv1.AdmissionRequest) { r.Namespace = "" }},
 		"no pod":                     {PathValidate, func(r *admissionv1.AdmissionRequest) { r.Object.Raw = nil }},
 		"a pod that is a number":     {PathValidate, func(r *admissionv1.AdmissionRequest) { r.Object.Raw = []byte("1") }},
 		"a pod of another namespace": {PathValidate, func(r *admissionv1.AdmissionRequest) { r.Object.Raw = []byte(`{"metadata":{"namespace":"x"}}`) }},
@@ -239,7 +238,7 @@ func TestWhatNobodySealsIsTold(t *testing.T) {
 	h := handlers(t, "enforce")
 	events := record.NewFakeRecorder(8)
 	h.Events = events
-	q := h.question(admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: "team", Name: "p"}}, opCreate)
+	q := h.question(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: "team", Name: "p"}}, opCreate)
 	notice := reason.New(reason.StoresByItself, "a launcher moves them")
 	for name, d := range map[string]gate.Decision{
 		"of no Workflow":       {Allowed: true, Notice: notice},

@@ -17,6 +17,7 @@ func (h *Handlers) images(ctx context.Context, q *question, d gate.Decision) gat
 	}
 	decides := images.Gate{
 		Policies: q.gate.Policies, Quick: q.gate.Quick, Live: q.gate.Live, Verified: q.gate.Verified, Cluster: q.gate.Cluster, Clock: q.gate.Clock,
+		Looked:    h.Looked,
 		Installed: append(slices.Clone(q.gate.Identity.ExecutorImages), q.gate.Sidecar.Image),
 	}
 	no, read := decides.Decide(ctx, images.Request{Old: q.old, Pod: q.pod, Mode: q.ns.mode, Trust: q.trust})

@@ -1,10 +1,8 @@
 package server
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"runtime/debug"
@@ -51,75 +49,22 @@ func withDeadline(next http.Handler) http.Handler {
 	})
 }
 
-const (
-	// largestBody is the largest request that the admission library reads.
-	largestBody = 7 << 20
-	// bodiesInFlight bounds the large requests that are read or at work at a time, in
-	// bytes. What is decoded takes several times as much.
-	bodiesInFlight = 40 << 20
-	// ordinaryBody is what almost every request fits into; ordinaryInFlight is room for
-	// such alone, so that no large ones of somebody else's are in their way.
-	ordinaryBody     = 256 << 10
-	ordinaryInFlight = 16 << 20
-)
-
-// limitReading bounds how many requests are read at all, and how many bytes they have, and
-// shares both out by host and namespace, which it knows from a request's beginning. Who
-// finds no room waits for it, as long as the request may take: an answer that is no
-// admission review is final to Argo. Only a flood meets the end of that: the ordinary
-// bound, which answers in the API server's language, is limited.
-func limitReading(most int, next http.Handler) http.Handler {
-	heads, large, ordinary := newFair(int64(most)), newFair(bodiesInFlight), newFair(ordinaryInFlight)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
-		defer cancel()
-		of := party{host: hostOf(r.RemoteAddr)}
-		leave, err := heads.take(ctx, party{host: of.host, namespace: of.host}, 1)
-		if err != nil {
-			http.Error(w, string(reason.Overloaded), http.StatusServiceUnavailable)
-			return
-		}
-		defer leave()
-		body := bufio.NewReaderSize(r.Body, headSize)
-		head, _ := body.Peek(headSize) // less, if there is no more; what is wrong with it the next reader sees
-		of.namespace = namespaceOf(head)
-		size := r.ContentLength
-		if size < 0 || size > largestBody { // it does not say, or is not read to its end
-			size = largestBody
-		}
-		room := large
-		if size <= ordinaryBody {
-			room = ordinary
-		}
-		done, err := room.take(ctx, of, size)
-		if err != nil {
-			http.Error(w, string(reason.Overloaded), http.StatusServiceUnavailable)
-			return
-		}
-		defer done()
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{body, r.Body}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // seatPatience is how long a request waits for a seat: less than Argo's next try takes.
 const seatPatience = 200 * time.Millisecond
 
-// limited answers Overloaded (429) when most requests are at work. No namespace has more
-// than half of the seats, and who has fewest gets the next one.
+// limited answers Overloaded (429) when most requests are at work. A namespace that is
+// alone has half of the seats at most, a host that is alone three quarters, and who has
+// fewest gets the next one.
 func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 	seats := newFair(int64(most))
-	seats.perHost = seats.all
 	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
+		decoded(ctx)
 		patience, cancel := context.WithTimeout(ctx, seatPatience)
 		defer cancel()
-		leave, err := seats.take(patience, party{namespace: req.Namespace}, 1)
+		leave, err := seats.take(patience, party{host: hostFrom(ctx), namespace: req.Namespace}, 1)
 		if err != nil {
 			h.Metrics.observe(opOther, answerRetry, reason.Overloaded, 0)
-			return h.overloaded(req, reason.New(reason.Overloaded, "%d requests are at work, or %d of namespace %.253s", most, seats.perNamespace, req.Namespace))
+			return h.overloaded(ctx, req, reason.New(reason.Overloaded, "%d requests are at work, or too many of them of namespace %.253s", most, req.Namespace))
 		}
 		h.Metrics.inFlight.Inc()
 		defer func() {
@@ -134,8 +79,8 @@ func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 // by the rules of other retryable denials: Argo's controllers are asked only when
 // they make a pod, and while there is room. Who submits a Workflow with copies holds
 // none of their workers.
-func (h *Handlers) overloaded(req admission.Request, refusal *reason.Error) admission.Response {
-	q := h.question(req, opOther)
+func (h *Handlers) overloaded(ctx context.Context, req admission.Request, refusal *reason.Error) admission.Response {
+	q := h.question(ctx, req, opOther)
 	inPlace := denied(gate.Decision{Refusal: refusal.InPlace(1)})
 	created := req.Operation == admissionv1.Create && req.SubResource == ""
 	switch {
@@ -184,7 +129,12 @@ type InPlace struct {
 
 	mu   sync.Mutex
 	kept map[types.NamespacedName]place // by pod
+	// hosts have been asking of late.
+	hosts map[string]*InPlace
 }
+
+// maxHosts is how many hosts are known at a time. More have no room.
+const maxHosts = 256
 
 // place is what a pod has of the room.
 type place struct {
@@ -199,6 +149,45 @@ func NewInPlace(workers, replicas int, c clock.PassiveClock) *InPlace {
 	return &InPlace{clock: c, total: total, perNamespace: max(1, total/2), kept: map[types.NamespacedName]place{}}
 }
 
+// from is the room for what a host asks.
+func (p *InPlace) from(host string) *InPlace {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	one := p.hosts[host]
+	if one != nil {
+		return one
+	}
+	if len(p.hosts) >= maxHosts {
+		maps.DeleteFunc(p.hosts, func(_ string, one *InPlace) bool { return one.unused() })
+	}
+	if len(p.hosts) >= maxHosts {
+		return nil
+	}
+	one = &InPlace{clock: p.clock, total: p.total, perNamespace: p.perNamespace, kept: map[types.NamespacedName]place{}}
+	if p.hosts == nil {
+		p.hosts = map[string]*InPlace{}
+	}
+	p.hosts[host] = one
+	return one
+}
+
+// unused says whether nobody keeps a worker.
+func (p *InPlace) unused() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sweep()
+	return len(p.kept) == 0
+}
+
+// sweep forgets those whose next try is overdue.
+func (p *InPlace) sweep() {
+	now := p.clock.Now()
+	maps.DeleteFunc(p.kept, func(_ types.NamespacedName, at place) bool { return !now.Before(at.until) })
+}
+
 // take says whether whoever makes the pod may be told to try again in place after
 // so many seconds. A pod that was told so keeps its room until it is made, or its
 // next try is overdue.
@@ -208,12 +197,11 @@ func (p *InPlace) take(pod types.NamespacedName, after int32, deadline bool) boo
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.clock.Now()
-	maps.DeleteFunc(p.kept, func(_ types.NamespacedName, at place) bool { return !now.Before(at.until) })
+	p.sweep()
 	if _, kept := p.kept[pod]; !kept && !p.room(pod.Namespace, deadline) {
 		return false
 	}
-	p.kept[pod] = place{now.Add(time.Duration(after)*time.Second + nextTry), deadline}
+	p.kept[pod] = place{p.clock.Now().Add(time.Duration(after)*time.Second + nextTry), deadline}
 	return true
 }
 

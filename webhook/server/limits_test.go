@@ -110,3 +110,29 @@ func TestALongerPauseKeepsItsRoomForAsLong(t *testing.T) {
 		t.Error("the first keeps its room for ever")
 	}
 }
+
+// Whoever asks in Argo's name from elsewhere takes none of the room that Argo has, nor gives
+// it away.
+func TestNobodyElseTakesTheRoomThatArgoHas(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Unix(0, 0))
+	p := NewInPlace(32, 3, clock)
+	if !p.from("api").take(podOf("honest", 1), 1, true) {
+		t.Fatal("there is no room")
+	}
+	for host := range 2 * maxHosts {
+		for n := range 4 {
+			p.from(fmt.Sprint(host)).take(podOf(fmt.Sprint("flood-", n), n), 1, true)
+			p.from(fmt.Sprint(host)).release(podOf("honest", 1))
+		}
+	}
+	if !p.from("api").take(podOf("honest", 1), 1, true) || p.from("api").take(podOf("honest", 2), 1, true) || !p.from("api").take(podOf("other", 1), 1, true) {
+		t.Error("room is gone, or there is more than there was")
+	}
+	if len(p.hosts) > maxHosts || p.from("one more").take(podOf("a", 1), 1, true) {
+		t.Errorf("%d hosts are known", len(p.hosts))
+	}
+	clock.SetTime(time.Unix(60, 0))
+	if !p.from("another").take(podOf("a", 1), 1, true) || len(p.hosts) != 1 {
+		t.Errorf("of those who ask no more %d are known", len(p.hosts))
+	}
+}

@@ -31,8 +31,6 @@ const (
 	// getTimeout bounds a single GET: an API server that takes longer is one
 	// that does not answer.
 	getTimeout = 2 * time.Second
-	// pageSize bounds how many whole pods are in memory at once.
-	pageSize = 250
 )
 
 var podKind = corev1.SchemeGroupVersion.WithKind("PodList")
@@ -44,6 +42,8 @@ type Live struct {
 	// API reads without a cache.
 	API  client.Reader
 	Pods kubernetes.Interface
+	// turns to have a page in memory; nil: there is no need to wait for one.
+	turns *fair
 }
 
 var _ evidence.Source = Live{}
@@ -54,24 +54,28 @@ func (l Live) Producers(ctx context.Context, namespace, workflow string, _ argo.
 }
 
 func (l Live) all(ctx context.Context, namespace, workflow string) ([]evidence.Producer, error) {
-	options := metav1.ListOptions{
-		LabelSelector: labels.Set{layout.LabelWorkflow: workflow}.String(),
-		Limit:         pageSize,
-	}
+	options := metav1.ListOptions{LabelSelector: labels.Set{layout.LabelWorkflow: workflow}.String()}
 	var producers []evidence.Producer
-	for {
+	places := 0
+	err := l.pages(ctx, namespace, func(ctx context.Context, limit int64, from string) (string, error) {
+		options.Limit, options.Continue = limit, from
 		page, err := l.Pods.CoreV1().Pods(namespace).List(ctx, options)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		for i := range page.Items {
-			producers = append(producers, evidence.AnyProducer(&page.Items[i]))
+			one := evidence.AnyProducer(&page.Items[i])
+			producers = append(producers, one)
+			if places += len(one.Outputs) + len(one.Unsealed); places > maxPlaces {
+				return "", tooManyPods("may write more than %d places", maxPlaces)
+			}
 		}
-		if page.Continue == "" {
-			return producers, nil
-		}
-		options.Continue = page.Continue
+		return page.Continue, nil
+	})
+	if err != nil {
+		return nil, err
 	}
+	return producers, nil
 }
 
 // Provenance implements evidence.Source.

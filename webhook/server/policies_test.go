@@ -180,6 +180,44 @@ func TestWhatChangesWhileItIsReadIsNotRemembered(t *testing.T) {
 	}
 }
 
+// Whatever changes in other namespaces meanwhile, and however much they have, what was read
+// of one is remembered.
+func TestAFloodOfChangesElsewhereIsOfNoMatter(t *testing.T) {
+	var r *recently[int]
+	reads := map[string]int{}
+	r = readRecently(clock.RealClock{}, func(_ context.Context, namespace string) ([]int, error) {
+		reads[namespace]++
+		if namespace == "team" {
+			for i := range 100 {
+				r.forget(fmt.Sprint("flood-", i))
+			}
+		}
+		return []int{1}, nil
+	})
+	r.weigh = func(*int) int { return 0 }
+	get := func(namespace string) {
+		_, err := r.get(t.Context(), namespace)
+		check(t, err)
+	}
+	get("team")
+	r.weigh = func(*int) int { return maxRemembered / 8 }
+	for i := range 100 {
+		get(fmt.Sprint("flood-", i))
+	}
+	get("team")
+	get("flood-99")
+	if reads["team"] != 1 || reads["flood-99"] != 1 {
+		t.Errorf("it is read %d times, and the last one of the flood %d times", reads["team"], reads["flood-99"])
+	}
+	r.forget("flood-99")
+	r.forget("team")
+	get("team")
+	get("flood-99")
+	if reads["team"] != 2 || reads["flood-99"] != 2 || len(r.reading) != 0 {
+		t.Errorf("after a change they are read %d and %d times, and %d go on", reads["team"], reads["flood-99"], len(r.reading))
+	}
+}
+
 func TestThePoliciesAreReadyOnceAllAreWatched(t *testing.T) {
 	cold, warm := informer{}, informer{synced: true}
 	for _, c := range []struct {

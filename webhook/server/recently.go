@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -21,6 +21,9 @@ const (
 	// unless there is something that weighs it.
 	maxRemembered    = 8 << 20
 	sizeOfRemembered = 2 << 10
+	// largeRemembered is what is remembered apart: what some namespaces have in hundreds of
+	// KiB is not in the way of what most have in some.
+	largeRemembered = 64 << 10
 )
 
 // recently reads the objects of a kind in a namespace, or in the cluster, and remembers
@@ -33,10 +36,18 @@ type recently[T any] struct {
 	version func([]T) string
 	clock   clock.PassiveClock
 	known   *memory.Memory[string, seen[T]]
+	large   *memory.Memory[string, seen[T]]
 	flights singleflight.Group
-	// changes counts what was heard of: what was being read then may be older.
-	changes atomic.Int64
+
+	// mu is held while one is remembered or forgotten.
+	mu sync.Mutex
+	// reading are the namespaces that are being read. What is read of one of which a change
+	// is heard meanwhile may be older; changes elsewhere are of no matter to it.
+	reading map[string]*flight
 }
+
+// flight is one read.
+type flight struct{ changed bool }
 
 // seen is what was read, and when that began.
 type seen[T any] struct {
@@ -46,7 +57,10 @@ type seen[T any] struct {
 }
 
 func readRecently[T any](c clock.PassiveClock, read func(ctx context.Context, namespace string) ([]T, error)) *recently[T] {
-	return &recently[T]{read: read, clock: c, known: memory.New[string, seen[T]](maxRemembered)}
+	return &recently[T]{
+		read: read, clock: c, reading: map[string]*flight{},
+		known: memory.New[string, seen[T]](maxRemembered), large: memory.New[string, seen[T]](maxRemembered),
+	}
 }
 
 // get gives objects that others may have, too. An error is never an empty answer.
@@ -58,23 +72,24 @@ func (r *recently[T]) get(ctx context.Context, namespace string) ([]T, error) {
 // look is get, and says when they were read.
 func (r *recently[T]) look(ctx context.Context, namespace string) (seen[T], error) {
 	known, ok := r.known.Get(namespace)
+	if !ok {
+		known, ok = r.large.Get(namespace)
+	}
 	if ok && r.clock.Since(known.at) < recentEnough {
 		return known, nil
 	}
 	read, err, _ := r.flights.Do(namespace, func() (any, error) {
-		at, before := r.clock.Now(), r.changes.Load()
+		at, now := r.clock.Now(), r.begin(namespace)
 		// Others wait for it, whose time is not over when that of the first is.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), getTimeout)
 		defer cancel()
 		objects, err := r.read(ctx, namespace)
-		now := seen[T]{objects: objects, at: at}
+		was := seen[T]{objects: objects, at: at}
 		if err == nil && r.version != nil {
-			now.version = r.version(objects)
+			was.version = r.version(objects)
 		}
-		if err == nil && r.changes.Load() == before {
-			r.known.Add(namespace, now, r.size(objects))
-		}
-		return now, err
+		r.end(namespace, now, was, err)
+		return was, err
 	})
 	if err != nil {
 		if ok && r.clock.Since(known.at) < maxRecent {
@@ -96,9 +111,42 @@ func (r *recently[T]) size(objects []T) int {
 	return n
 }
 
+func (r *recently[T]) begin(namespace string) *flight {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := &flight{}
+	r.reading[namespace] = now
+	return now
+}
+
+// end remembers what was read, if nothing has changed since that began.
+func (r *recently[T]) end(namespace string, now *flight, read seen[T], err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reading[namespace] == now {
+		delete(r.reading, namespace)
+	}
+	if err != nil || now.changed {
+		return
+	}
+	r.known.Forget(namespace)
+	r.large.Forget(namespace)
+	if size := r.size(read.objects); size > largeRemembered {
+		r.large.Add(namespace, read, size)
+	} else {
+		r.known.Add(namespace, read, size)
+	}
+}
+
 // forget has the objects read anew: one of them changed.
 func (r *recently[T]) forget(namespace string) {
-	r.changes.Add(1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := r.reading[namespace]; now != nil {
+		now.changed = true
+		delete(r.reading, namespace)
+	}
 	r.known.Forget(namespace)
+	r.large.Forget(namespace)
 	r.flights.Forget(namespace)
 }

@@ -42,10 +42,10 @@ func (h *Handlers) bound(q *question, r admission.Response, deadline bool) {
 	asked := r.Result != nil && r.Result.Details != nil
 	last := q.ns.labelled && (!r.Allowed || q.op != opMutate) // or the validating webhook has yet to answer
 	switch {
-	case asked && (!byArgo(q) || !h.InPlace.take(pod, r.Result.Details.RetryAfterSeconds, deadline)):
+	case asked && (!byArgo(q) || !h.InPlace.from(q.host).take(pod, r.Result.Details.RetryAfterSeconds, deadline)):
 		r.Result.Details = nil
 	case !asked && last && byArgo(q):
-		h.InPlace.release(pod)
+		h.InPlace.from(q.host).release(pod)
 	}
 }
 
@@ -126,6 +126,9 @@ func denied(d gate.Decision) admission.Response {
 	}}
 }
 
+// maxLogged is what the log has of each thing that a request says.
+const maxLogged = 253
+
 // maxEvent keeps an event's message within what Kubernetes allows.
 const maxEvent = 1000
 
@@ -141,8 +144,8 @@ func (h *Handlers) record(q *question, d gate.Decision, said answer) {
 	dryRun := q.DryRun != nil && *q.DryRun
 	keys := []any{
 		"operation", q.op, "decision", said, "reason", code, "message", message,
-		"namespace", q.Namespace, "pod", nameOf(q), "user", q.UserInfo.Username,
-		"requestUID", q.UID, "dryRun", dryRun, "seconds", took.Seconds(),
+		"namespace", text.Cut(q.Namespace, maxLogged), "pod", text.Cut(nameOf(q), maxLogged), "user", text.Cut(q.UserInfo.Username, maxLogged),
+		"requestUID", text.Cut(string(q.UID), maxLogged), "dryRun", dryRun, "seconds", took.Seconds(),
 	}
 	if d.Workflow != nil {
 		keys = append(keys, "workflow", d.Workflow.Name)

@@ -5,9 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
+	"log"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,38 +22,11 @@ const (
 	bodyTimeout   = 15 * time.Second
 	answerTimeout = bodyTimeout + longestTimeout
 	idleTimeout   = 2 * time.Minute
-	maxHeader     = 64 << 10
+	// maxHeader is several times what an API server writes. net/http adds 4 KiB.
+	maxHeader = 8 << 10
 	// drainTimeout bounds the wait for requests at work once no new ones come.
 	drainTimeout = longestTimeout
 )
-
-// maxConnections is how many a host may have. An API server has one for each request that
-// is at work, and some more for the next ones.
-const maxConnections = 1024
-
-// connections of each host.
-type connections struct {
-	mu sync.Mutex
-	of map[string]int
-}
-
-// changed closes a new connection of a host that has as many as it may have.
-func (c *connections) changed(conn net.Conn, state http.ConnState) {
-	host := hostOf(conn.RemoteAddr().String())
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch state {
-	case http.StateNew:
-		if c.of[host]++; c.of[host] > maxConnections {
-			_ = conn.Close() // its handshake fails, and it is counted out
-		}
-	case http.StateClosed, http.StateHijacked:
-		if c.of[host]--; c.of[host] <= 0 {
-			delete(c.of, host)
-		}
-	case http.StateActive, http.StateIdle:
-	}
-}
 
 // HTTPS serves the handlers.
 type HTTPS struct {
@@ -65,6 +39,8 @@ type HTTPS struct {
 	Log           logr.Logger
 
 	state atomic.Int32
+	// connections that there may be; nil: newConnections.
+	connections *connections
 }
 
 const (
@@ -100,24 +76,33 @@ func (s *HTTPS) Run(ctx context.Context) error {
 }
 
 func (s *HTTPS) serve(ctx context.Context, listener net.Listener) error {
+	all := s.connections
+	if all == nil {
+		all = newConnections()
+	}
+	protocols := new(http.Protocols)
+	// What API servers speak to webhooks, so that several of us are asked. With HTTP/2 each
+	// connection could have 250 requests and a MiB of buffers.
+	protocols.SetHTTP1(true)
 	server := &http.Server{
 		Handler:           s.Handler,
+		Protocols:         protocols,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       bodyTimeout,
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(s.Log), slog.LevelInfo),
+		ErrorLog:          log.New(&seldom{log: s.Log}, "", 0),
 		TLSConfig: &tls.Config{
 			// The API server speaks 1.3; 1.2 is for proxies in between.
-			MinVersion:     tls.VersionTLS12,
-			GetCertificate: s.GetCertificate,
-			// What API servers speak to webhooks, so that several of us are asked. With
-			// HTTP/2 each connection could have 250 requests and a MiB of buffers.
-			NextProtos: []string{"http/1.1"},
+			MinVersion:         tls.VersionTLS12,
+			GetCertificate:     s.GetCertificate,
+			GetConfigForClient: all.handshake,
 		},
-		ConnState: (&connections{of: map[string]int{}}).changed,
+		ConnContext: withConnection,
+		ConnState:   changed,
 	}
+	listener = &limitedListener{Listener: listener, connections: all}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ServeTLS(listener, "", "") }()
 	s.state.Store(stateServing)
@@ -143,4 +128,34 @@ func (s *HTTPS) serve(ctx context.Context, listener net.Listener) error {
 		return fmt.Errorf("webhook: drain: %w", err)
 	}
 	return nil
+}
+
+// maxComplaints is how many lines a minute tell of connections that go wrong.
+const maxComplaints = 60
+
+// seldom logs what net/http says of connections: others cause it, as often as they like.
+type seldom struct {
+	log logr.Logger
+
+	mu      sync.Mutex
+	since   time.Time
+	n, more int
+}
+
+// Write implements io.Writer.
+func (s *seldom) Write(line []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.since) > time.Minute {
+		if s.more > 0 {
+			s.log.Info("more connections went wrong", "lines", s.more)
+		}
+		s.since, s.n, s.more = now, 0, 0
+	}
+	if s.n++; s.n > maxComplaints {
+		s.more++
+		return len(line), nil
+	}
+	s.log.Info(strings.TrimSpace(string(line)))
+	return len(line), nil
 }

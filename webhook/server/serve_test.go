@@ -97,14 +97,18 @@ func TestNoNamespaceHasMoreThanHalfOfTheSeats(t *testing.T) {
 
 func TestLargeRequestsAreCountedByTheirBytes(t *testing.T) {
 	enter, leave := make(chan struct{}), make(chan struct{})
-	h := limitReading(64, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		enter <- struct{}{}
+	h := newReading().limited(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			enter <- struct{}{}
+		}
 		<-leave
 	}))
 	var hosts atomic.Int32
-	ask := func(size int64) int {
-		r := httptest.NewRequest(http.MethodPost, "/?timeout=400ms", http.NoBody)
-		r.ContentLength, r.RemoteAddr = size, fmt.Sprintf("192.0.2.%d:1", hosts.Add(1))
+	ask := func(size int, said int64, timeout string) int {
+		head := `{"request":{"namespace":"team","object":"`
+		body := io.MultiReader(strings.NewReader(head), io.LimitReader(zeros{}, int64(size-len(head))))
+		r := httptest.NewRequest(http.MethodPost, "/?timeout="+timeout, body)
+		r.ContentLength, r.RemoteAddr = said, fmt.Sprintf("192.0.2.%d:1", hosts.Add(1))
 		answer := httptest.NewRecorder()
 		h.ServeHTTP(answer, r)
 		return answer.Code
@@ -112,36 +116,46 @@ func TestLargeRequestsAreCountedByTheirBytes(t *testing.T) {
 	done := make(chan int)
 	large := bodiesInFlight / largestBody
 	for i := range large {
-		size := int64(largestBody)
-		switch i {
-		case 0:
-			size = -1 // it does not say: as large as can be
-		case 1:
-			size = 1 << 40 // of which no more is read
+		said := int64(largestBody)
+		if i == 0 {
+			said = -1 // it does not say
 		}
-		go func() { done <- ask(size) }()
+		go func() { done <- ask(largestBody, said, "30s") }()
 		<-enter
 	}
-	if code := ask(largestBody); code != http.StatusServiceUnavailable {
-		t.Errorf("one more large one is answered %d", code)
+	if code := ask(largestBody, 1<<40, "30s"); code != http.StatusRequestEntityTooLarge {
+		t.Errorf("one that is larger than can be is answered %d", code)
 	}
-	go func() { done <- ask(10 << 10) }() // an ordinary one has room
+	go func() { done <- ask(10<<10, 10<<10, "30s") }() // an ordinary one has room
 	<-enter
-	waiting := make(chan int)
-	go func() { waiting <- ask(largestBody) }()
-	leave <- struct{}{} // one is done: the next that waits has its room
+	// One more goes on, and the next one waits.
+	for range 2 {
+		go func() { done <- ask(largestBody, largestBody, "30s") }()
+	}
+	<-enter
 	select {
 	case <-enter:
-	case code := <-waiting:
-		t.Errorf("one that waits for room is answered %d", code)
+		t.Error("there is room for two more large ones")
+	case <-time.After(200 * time.Millisecond):
 	}
-	go func() { done <- <-waiting }()
+	leave <- struct{}{} // one is done: the next that waits has its room
+	<-enter
 	close(leave)
-	for range large + 2 {
+	for range large + 3 {
 		if code := <-done; code != http.StatusOK {
 			t.Errorf("one at work is answered %d", code)
 		}
 	}
+}
+
+// zeros is a text without an end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = '0'
+	}
+	return len(p), nil
 }
 
 func TestDeadlines(t *testing.T) {
@@ -163,8 +177,20 @@ func TestDeadlines(t *testing.T) {
 
 func TestBodiesAreBounded(t *testing.T) {
 	body := append(review(t, nil), bytes.Repeat([]byte(" "), 8<<20)...)
-	if r := post(t, handlers(t, "enforce").Mux(), PathValidate, body); r.Allowed || r.Result.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("answer is %+v", r)
+	mux := handlers(t, "enforce").Mux()
+	ask := func(said int64) string {
+		r := httptest.NewRequest(http.MethodPost, PathValidate, bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.ContentLength = said
+		answer := httptest.NewRecorder()
+		mux.ServeHTTP(answer, r)
+		return fmt.Sprint(answer.Code, " ", answer.Body)
+	}
+	if text := ask(int64(len(body))); !strings.HasPrefix(text, "413 ") {
+		t.Errorf("answer is %s", text)
+	}
+	if text := ask(-1); !strings.Contains(text, `"code":413`) {
+		t.Errorf("where it does not say how large it is the answer is %s", text)
 	}
 }
 

@@ -116,19 +116,22 @@ const (
 	maxLocations = 100
 )
 
+var errUnknown = errors.New("too many of them are not in the cache")
+
 // All implements evidence.Batched. It lists the metadata of the pods, and reads those
 // that are not in the cache as they are now.
 func (c Confirmed) All(ctx context.Context, namespace, workflow string) ([]evidence.Producer, error) {
 	var producers []evidence.Producer
 	var unknown []string
 	options := client.ListOptions{
-		Namespace: namespace, LabelSelector: labels.SelectorFromSet(labels.Set{layout.LabelWorkflow: workflow}), Limit: pageSize,
+		Namespace: namespace, LabelSelector: labels.SelectorFromSet(labels.Set{layout.LabelWorkflow: workflow}),
 	}
-	for {
+	err := c.pages(ctx, namespace, func(ctx context.Context, limit int64, from string) (string, error) {
 		page := &metav1.PartialObjectMetadataList{}
 		page.SetGroupVersionKind(podKind)
+		options.Limit, options.Continue = limit, from
 		if err := c.API.List(ctx, page, &options); err != nil {
-			return nil, err
+			return "", err
 		}
 		for i := range page.Items {
 			if known, ok := c.Watched.Pods.at(&page.Items[i]); ok {
@@ -138,12 +141,15 @@ func (c Confirmed) All(ctx context.Context, namespace, workflow string) ([]evide
 			}
 		}
 		if len(unknown) > maxUnknown {
-			return c.all(ctx, namespace, workflow)
+			return "", errUnknown
 		}
-		if page.Continue == "" {
-			break
-		}
-		options.Continue = page.Continue
+		return page.Continue, nil
+	})
+	if errors.Is(err, errUnknown) {
+		return c.all(ctx, namespace, workflow)
+	}
+	if err != nil {
+		return nil, err
 	}
 	for _, name := range unknown {
 		pod, err := c.Pod(ctx, namespace, name)

@@ -49,7 +49,9 @@ type Store struct {
 	mu      sync.RWMutex
 	bytes   int
 	tenants map[string]*tenant
-	largest bySize
+	// most of them since tenants was made
+	mostTenants int
+	largest     bySize
 	// listing: a list is on its way, or there never was one. What is there may be the
 	// state of two moments, so nothing is all.
 	listing bool
@@ -76,8 +78,10 @@ type tenant struct {
 	total, listed int
 	items         map[id]*item
 	index         map[uint64]*link
-	oldest        byAge
-	at            int // in Store.largest
+	// most of each since it was made
+	mostItems, mostKeys int
+	oldest              byAge
+	at                  int // in Store.largest
 }
 
 // all says whether every object of it is kept.
@@ -222,11 +226,13 @@ func (s *Store) put(t *tenant, o client.Object, p Packed, failed error) {
 		t.index[k] = l
 	}
 	t.items[key] = i
+	t.mostItems, t.mostKeys = max(t.mostItems, len(t.items)), max(t.mostKeys, len(t.index))
 	heap.Push(&t.oldest, i)
 	s.grow(t, i.size())
 	for s.bytes > s.most {
 		most := s.largest[0]
 		s.drop(most, most.oldest[0])
+		most.shrink()
 	}
 }
 
@@ -263,13 +269,16 @@ func (s *Store) tenant(namespace string) *tenant {
 	if t == nil {
 		t = &tenant{name: namespace, items: map[id]*item{}, index: map[uint64]*link{}}
 		s.tenants[namespace] = t
+		s.mostTenants = max(s.mostTenants, len(s.tenants))
 		heap.Push(&s.largest, t)
 	}
 	return t
 }
 
-// forget takes away a namespace that has no objects.
+// forget takes away a namespace that has no objects, and gives back what there was room
+// for when there were more.
 func (s *Store) forget(t *tenant) {
+	t.shrink()
 	if t.total == 0 && t.listed == 0 && len(t.items) == 0 {
 		heap.Remove(&s.largest, t.at)
 		delete(s.tenants, t.name)
@@ -298,6 +307,7 @@ func (s *Store) Delete(object any) error {
 	}
 	s.listen()
 	s.forget(t)
+	s.shrink()
 	return nil
 }
 
@@ -326,6 +336,7 @@ func (s *Store) Replace([]any, string) error {
 		}
 		s.forget(t)
 	}
+	s.shrink()
 	s.listing, s.synced, s.failing = false, true, time.Time{}
 	s.listen()
 	return nil

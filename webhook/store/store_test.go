@@ -294,3 +294,50 @@ func TestWhatIsCountedIsWhatIsUsed(t *testing.T) {
 		runtime.KeepAlive(s)
 	}
 }
+
+// After a peak, memory returns: in a namespace that keeps some objects, in one that is gone,
+// and of many namespaces.
+func TestMemoryReturnsAfterAPeak(t *testing.T) {
+	const n = 100_000
+	heap := func() int {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	for name, namespaceOf := range map[string]func(int) string{
+		"of one namespace":   func(int) string { return "team" },
+		"of many namespaces": func(i int) string { return fmt.Sprint("team-", i) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := listed(t, 1<<30)
+			all := func(do func(any) error, from int) {
+				for i := from; i < n; i++ {
+					must(t, do(object(namespaceOf(i), fmt.Sprint(i), int64(i), "text", fmt.Sprint(i))))
+				}
+			}
+			before := heap()
+			all(s.Add, 0)
+			peak := heap() - before
+			all(s.Delete, 10)
+			left := heap() - before
+			t.Logf("%d KiB at the peak, %d KiB after it", peak>>10, left>>10)
+			if left > peak/20 {
+				t.Errorf("%d of %d KiB are left", left>>10, peak>>10)
+			}
+			for i := range 10 {
+				if text, found, all := s.Get(namespaceOf(i), fmt.Sprint(i)); text != "text" || !found || !all {
+					t.Errorf("%d: %q, %t, %t", i, text, found, all)
+				}
+				if texts, _ := s.Find(namespaceOf(i), Key("key", fmt.Sprint(i))); len(texts) != 1 {
+					t.Errorf("%d: %q are found", i, texts)
+				}
+			}
+			all(s.Add, 10)
+			if kept, left, _ := s.Size(); kept != n || left != 0 {
+				t.Errorf("once more %d are kept, %d left out", kept, left)
+			}
+		})
+	}
+}

@@ -105,3 +105,26 @@ Every object of a folder of files, with our labels. Call with (list $ "component
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/*
+Gives what is missing among the values its default. With `helm upgrade --reuse-values` the
+defaults of the release before are all there are, so whatever has come since is missing. Each
+template begins with it. files/defaults.yaml is values.yaml, which templates cannot read.
+*/}}
+{{- define "sentinel.defaults" -}}
+{{- include "sentinel.fill" (list .Values (.Files.Get "files/defaults.yaml" | fromYaml)) -}}
+{{- end }}
+
+{{/*
+Call with (list VALUES DEFAULTS). What somebody took out of resources, by null, stays out.
+*/}}
+{{- define "sentinel.fill" -}}
+{{- $values := index . 0 -}}
+{{- range $key, $default := index . 1 -}}
+{{- if or (not (hasKey $values $key)) (kindIs "invalid" (index $values $key)) -}}
+{{- $_ := set $values $key $default -}}
+{{- else if and (kindIs "map" $default) (ne $key "resources") -}}
+{{- include "sentinel.fill" (list (index $values $key) $default) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

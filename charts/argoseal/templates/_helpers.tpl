@@ -193,3 +193,26 @@ and the notary.
   valueFrom:
     fieldRef: {fieldPath: metadata.name}
 {{- end }}
+
+{{/*
+Gives what is missing among the values its default. With `helm upgrade --reuse-values` the
+defaults of the release before are all there are, so whatever has come since is missing. Each
+template begins with it. files/defaults.yaml is values.yaml, which templates cannot read.
+*/}}
+{{- define "argoseal.defaults" -}}
+{{- include "argoseal.fill" (list .Values (.Files.Get "files/defaults.yaml" | fromYaml)) -}}
+{{- end }}
+
+{{/*
+Call with (list VALUES DEFAULTS). What somebody took out of resources, by null, stays out.
+*/}}
+{{- define "argoseal.fill" -}}
+{{- $values := index . 0 -}}
+{{- range $key, $default := index . 1 -}}
+{{- if or (not (hasKey $values $key)) (kindIs "invalid" (index $values $key)) -}}
+{{- $_ := set $values $key $default -}}
+{{- else if and (kindIs "map" $default) (ne $key "resources") -}}
+{{- include "argoseal.fill" (list (index $values $key) $default) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

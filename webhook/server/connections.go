@@ -1,0 +1,234 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// maxConnections is how many a host may have. An API server has one for each request
+	// that is at work, and some more for the next ones.
+	maxConnections = 1024
+	// maxAllConnections is for some API servers that do that. One takes some 40 KiB.
+	maxAllConnections = 2048
+	// handshakesAtOnce bounds the handshakes that are computed at a time, each a
+	// signature: whoever asks for many does not have all of the processor.
+	handshakesAtOnce = 16
+	// quiet is after what time a connection of which no request is at work gives way.
+	quiet = time.Second
+)
+
+// connections are all that there are. One more than there may be takes the place of one
+// that has no request at work: of those that have been quiet for a while, whoever's they
+// are, or else of the host that has most.
+type connections struct {
+	most, perHost int
+	handshakes    *fair
+
+	mu    sync.Mutex
+	hosts map[string]int
+	all   map[*connection]struct{}
+}
+
+func newConnections() *connections {
+	return &connections{
+		most: maxAllConnections, perHost: maxConnections, handshakes: newFair(handshakesAtOnce),
+		hosts: map[string]int{}, all: map[*connection]struct{}{},
+	}
+}
+
+// connection is one, below TLS.
+type connection struct {
+	net.Conn
+	of    *connections
+	host  string
+	close func() error
+
+	// These belong to of.mu: whether a request is at work, all of which is there, and
+	// since when that, or what the server thinks of it, has been so.
+	atWork bool
+	since  time.Time
+	// computed gives back the turn to compute a handshake.
+	computed func()
+	closed   bool
+}
+
+// limitedListener accepts connections that there is room for.
+type limitedListener struct {
+	net.Listener
+	connections *connections
+}
+
+// Accept implements net.Listener.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if admitted := l.connections.admit(c); admitted != nil {
+			return admitted, nil
+		}
+		_ = c.Close()
+	}
+}
+
+// admit gives nil if there is no room.
+func (a *connections) admit(c net.Conn) *connection {
+	one := &connection{Conn: c, of: a, host: hostOf(c.RemoteAddr().String()), since: time.Now()}
+	one.close = sync.OnceValue(func() error {
+		a.left(one)
+		return c.Close()
+	})
+	a.mu.Lock()
+	var gives *connection
+	switch {
+	case a.hosts[one.host] >= a.perHost:
+		gives = a.yielding(one.since, func(c *connection) bool { return c.host == one.host })
+	case len(a.all) >= a.most:
+		gives = a.yielding(one.since, func(*connection) bool { return true })
+	default:
+		defer a.mu.Unlock()
+		a.add(one)
+		return one
+	}
+	if gives == nil {
+		a.mu.Unlock()
+		return nil
+	}
+	a.remove(gives)
+	a.add(one)
+	a.mu.Unlock()
+	_ = gives.Close()
+	return one
+}
+
+// yielding is the connection that gives way to another; nil if none does.
+func (a *connections) yielding(now time.Time, of func(*connection) bool) *connection {
+	var first *connection
+	for c := range a.all {
+		if !c.atWork && of(c) && (first == nil || a.before(now, c, first)) {
+			first = c
+		}
+	}
+	return first
+}
+
+// before says which of two gives way first.
+func (a *connections) before(now time.Time, c, d *connection) bool {
+	rank := func(one *connection) int {
+		if now.Sub(one.since) > quiet {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(rank(c)-rank(d), a.hosts[d.host]-a.hosts[c.host], c.since.Compare(d.since)) < 0
+}
+
+func (a *connections) add(c *connection) {
+	a.all[c] = struct{}{}
+	a.hosts[c.host]++
+}
+
+func (a *connections) remove(c *connection) {
+	if _, there := a.all[c]; !there {
+		return
+	}
+	delete(a.all, c)
+	if a.hosts[c.host]--; a.hosts[c.host] == 0 {
+		delete(a.hosts, c.host)
+	}
+}
+
+// left notes that one is closed.
+func (a *connections) left(c *connection) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.remove(c)
+	c.compute(nil)
+	c.closed = true
+}
+
+// compute keeps a turn to compute a handshake, instead of the one before.
+func (c *connection) compute(leave func()) {
+	if c.computed != nil {
+		c.computed()
+	}
+	c.computed = leave
+}
+
+// handshake waits for a turn to compute one; see tls.Config.GetConfigForClient. The turn
+// ends with what we write next, which is all that is costly of it: it does not depend on
+// what the client does.
+func (a *connections) handshake(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	c, ok := hello.Conn.(*connection)
+	if !ok {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(hello.Context(), headerTimeout)
+	defer cancel()
+	leave, err := a.handshakes.take(ctx, party{host: c.host, namespace: c.host}, 1)
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.closed {
+		leave()
+		return nil, net.ErrClosed
+	}
+	c.compute(leave)
+	return nil, nil
+}
+
+// Write implements net.Conn.
+func (c *connection) Write(b []byte) (int, error) {
+	c.of.mu.Lock()
+	c.compute(nil)
+	c.of.mu.Unlock()
+	return c.Conn.Write(b)
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error { return c.close() }
+
+// connectionOf is the connection below TLS; nil for one that is none of ours.
+func connectionOf(c net.Conn) *connection {
+	if over, ok := c.(*tls.Conn); ok {
+		c = over.NetConn()
+	}
+	one, _ := c.(*connection)
+	return one
+}
+
+type connectionKey struct{}
+
+// withConnection remembers the connection; see http.Server.ConnContext.
+func withConnection(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, connectionOf(c))
+}
+
+// changed notes since when a connection is as it is; see http.Server.ConnState.
+func changed(c net.Conn, state http.ConnState) {
+	if one := connectionOf(c); one != nil && state != http.StateClosed {
+		one.is(false)
+	}
+}
+
+// setAtWork notes whether a request of its connection is at work.
+func setAtWork(ctx context.Context, atWork bool) {
+	if one, _ := ctx.Value(connectionKey{}).(*connection); one != nil {
+		one.is(atWork)
+	}
+}
+
+func (c *connection) is(atWork bool) {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.atWork, c.since = atWork, time.Now()
+}
