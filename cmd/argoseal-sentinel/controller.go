@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -73,7 +75,7 @@ read with the rights of the controller.`,
 	f.StringVar(&o.etcd.Cert, "etcd-cert", "", "certificate shown to etcd; reading is all that it needs to be allowed")
 	f.StringVar(&o.etcd.Key, "etcd-key", "", "its key")
 	f.StringVar(&o.etcdPrefix, "etcd-prefix", "/registry", "--etcd-prefix of the API servers")
-	f.DurationVar(&o.settle, "settle", 6*time.Minute, "how long nothing has to lie under an earlier key before it leaves: more than --request-timeout of the API servers, and than etcd keeps old revisions (--etcd-compaction-interval), which lists read that began before")
+	f.DurationVar(&o.settle, "settle", 2*time.Minute, "how long nothing has to lie under an earlier key before it leaves: more than --request-timeout of the API servers. Then it stays until etcd has forgotten the revisions before")
 	f.StringVar(&o.namespace, "namespace", "argoseal-sentinel", "namespace of the lease by which one replica works at a time; it has to exist")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 is none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 is none")
@@ -89,6 +91,10 @@ func run(ctx context.Context, o options) error {
 	config.UserAgent = "argoseal-sentinel/" + version
 	// Migration is bounded by its workers, and by the API server for each client.
 	config.QPS, config.Burst = 500, 1000
+	leases, err := coordination.NewForConfig(config)
+	if err != nil {
+		return err
+	}
 	servers, err := o.connect(config)
 	if err != nil {
 		return err
@@ -111,6 +117,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	migrator := migration.Migrator{Client: objects}
+	scanner := etcd.Scanner{KV: store, Prefix: o.etcdPrefix, For: 10 * time.Second, Witness: etcd.Witness{Path: turns.Path()}}
 	r := &controller.Reconciler{
 		Client:  mgr.GetClient(),
 		Mapper:  mgr.GetRESTMapper(),
@@ -119,18 +126,23 @@ func run(ctx context.Context, o options) error {
 		Clock:   clock.RealClock{},
 		Random:  rand.Reader,
 		Servers: servers,
-		Term:    turns.Term,
+		Registered: func(ctx context.Context) (map[string]string, error) {
+			return apiserver.Registered(ctx, leases)
+		},
+		Term: turns.Term,
 		Scan: func(ctx context.Context, resources []string) (controller.Reading, error) {
 			uid, revision, err := turns.Seen(ctx)
 			if err != nil {
 				return nil, err
 			}
-			witness := etcd.Witness{Path: turns.Path(), UID: uid, Revision: revision}
-			return etcd.Scanner{KV: store, Prefix: o.etcdPrefix, For: 10 * time.Second, Witness: witness}.Begin(resources), nil
+			s := scanner
+			s.Witness.UID, s.Witness.Revision = uid, revision
+			return s.Begin(resources), nil
 		},
-		Migrator: migrator,
-		Serves:   migrator.Serves,
-		Settle:   o.settle,
+		Compacted: scanner.Compacted,
+		Migrator:  migrator,
+		Serves:    migrator.Serves,
+		Settle:    o.settle,
 	}
 	if err := r.SetupWithManager(mgr); err != nil {
 		return err
@@ -182,15 +194,22 @@ func (o options) connect(config *rest.Config) ([]controller.Server, error) {
 			}
 			seen[part] = true
 		}
-		direct := rest.CopyConfig(config)
-		direct.Host = parts[2]
-		client, err := rest.HTTPClientFor(direct)
+		client, err := direct(config, parts[2])
 		if err != nil {
 			return nil, fmt.Errorf("--server %q: %w", given, err)
 		}
 		servers = append(servers, server(parts[0], agent.NewClient(parts[1], agents), client, parts[2]))
 	}
 	return servers, nil
+}
+
+// direct is a client of one server. It has a dialer of its own, because clients that have
+// none share connections: one that others opened before would answer for the address.
+func direct(config *rest.Config, url string) (*http.Client, error) {
+	config = rest.CopyConfig(config)
+	config.Host = url
+	config.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	return rest.HTTPClientFor(config)
 }
 
 func server(name string, file *agent.Client, client *http.Client, url string) controller.Server {

@@ -31,6 +31,8 @@ const (
 	// requestTimeout is the API servers'; settle is what the controller waits.
 	requestTimeout = 20 * time.Second
 	settle         = 21 * time.Second
+	// compaction is how often the API servers have etcd forget what is older than that.
+	compaction = 10 * time.Second
 	// stagger is how far apart the API servers start.
 	stagger = 8 * time.Second
 	// off is the file that the servers start with.
@@ -180,6 +182,7 @@ func (p *plane) apiserverArgs(i int, stores string) []string {
 		"--service-account-signing-key-file=" + p.path("serviceaccount.key"),
 		"--authorization-mode=RBAC",
 		"--request-timeout=" + requestTimeout.String(),
+		"--etcd-compaction-interval=" + compaction.String(),
 		"--encryption-provider-config=" + p.file(i), "--encryption-provider-config-automatic-reload=true",
 	}
 }

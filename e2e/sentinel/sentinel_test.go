@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -40,6 +41,7 @@ func TestSecretEncryption(t *testing.T) {
 	s.want("secretbox", 0)
 	s.until(phase, "every server is to read the first key", reason(encryption.Loading))
 	s.haltsUnseen(2)
+	s.haltsUnnamed()
 	s.until(2*phase, "migration to the first key", reason(encryption.Migrating, encryption.Settling))
 	s.want("secretbox", 1)
 	first := s.onward(identity)
@@ -103,6 +105,29 @@ func (s *scene) haltsUnseen(i int) {
 		s.t.Error("the files changed meanwhile")
 	}
 	if err := frozen.Signal(syscall.SIGCONT); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// haltsUnnamed has one more API server say that it is there: until it is gone, or named,
+// nothing may happen.
+func (s *scene) haltsUnnamed() {
+	s.t.Helper()
+	leases := s.clients[0].CoordinationV1().Leases(metav1.NamespaceSystem)
+	unnamed := &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Name: "apiserver-unnamed", Labels: map[string]string{"apiserver.kubernetes.io/identity": "kube-apiserver"}},
+		Spec:       coordinationv1.LeaseSpec{RenewTime: new(metav1.NowMicro()), LeaseDurationSeconds: new(int32(3600))},
+	}
+	if _, err := leases.Create(s.t.Context(), unnamed, metav1.CreateOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+	time.Sleep(time.Second) // what was decided before is written
+	before := s.files()
+	s.until(time.Minute, "a server that has no name holds all back", reason(encryption.ServerUnnamed))
+	if s.files() != before {
+		s.t.Error("the files changed meanwhile")
+	}
+	if err := leases.Delete(s.t.Context(), unnamed.Name, metav1.DeleteOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
 }

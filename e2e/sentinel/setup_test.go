@@ -16,8 +16,8 @@ import (
 
 // TestEncryptionIsSetUp is the part of TestSecretEncryption that each change has to
 // pass: from encryption that is off to one key, through which what was stored before is
-// held back by an object that nothing can rewrite, an agent that is frozen, and a
-// controller that is killed.
+// held back by an object that nothing can rewrite, an agent that is frozen, an API server
+// that nobody named, and a controller that is killed.
 func TestEncryptionIsSetUp(t *testing.T) {
 	s := set(t)
 	load := start(s.plane)
@@ -33,6 +33,7 @@ func TestEncryptionIsSetUp(t *testing.T) {
 	s.want("secretbox", 0)
 	s.until(phase, "every server is to read the key", reason(encryption.Loading))
 	s.haltsUnseen(2)
+	s.haltsUnnamed()
 	s.until(2*phase, "migration to the key", reason(encryption.Migrating))
 	s.blocked(identity, 2*settle)
 	remove()

@@ -3,11 +3,13 @@
 // It trusts what the server says of itself. It must be given the address of the
 // very server: behind a load balancer, one server would speak for another. The ID
 // that a server gives tells two names of one server from two servers, and an address
-// behind which there are several, which another answers the next time.
+// behind which there are several, which another answers the next time. The cluster's own
+// list of API servers tells whether one was left out.
 package apiserver
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +17,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 )
 
 // The metrics that are read. The first has a line for each configuration that
@@ -57,6 +61,25 @@ func Ask(ctx context.Context, client *http.Client, url string) (Loaded, error) {
 		return Loaded{}, fmt.Errorf("its metrics: %s", resp.Status)
 	}
 	return parse(io.LimitReader(resp.Body, maxMetrics))
+}
+
+// isAPIServer selects the leases by which API servers say that they are there.
+const isAPIServer = "apiserver.kubernetes.io/identity=kube-apiserver"
+
+// Registered are the names of all API servers of a cluster, by ID. Each keeps a lease that
+// has its name, puts it back within seconds, and the others take it away an hour after
+// the last time that it did.
+func Registered(ctx context.Context, client coordination.LeasesGetter) (map[string]string, error) {
+	list, err := client.Leases(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: isAPIServer})
+	if err != nil {
+		return nil, fmt.Errorf("list the leases of API servers: %w", err)
+	}
+	names := map[string]string{}
+	for i := range list.Items {
+		name := list.Items[i].Name
+		names[fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name)))] = name
+	}
+	return names, nil
 }
 
 func parse(metrics io.Reader) (Loaded, error) {

@@ -47,6 +47,8 @@ type Server struct {
 type Reading interface {
 	Continue(context.Context) (done bool, err error)
 	Found() map[string]encryption.Scan
+	// Revision is the latest that was read as of.
+	Revision() int64
 }
 
 // Reconciler takes one step at a time.
@@ -61,11 +63,15 @@ type Reconciler struct {
 	Random io.Reader
 
 	Servers []Server
+	// Registered are the names of all API servers that the cluster has, by their ID.
+	Registered func(context.Context) (map[string]string, error)
 	// Term says that it is this operator's turn, or returns an error; agents refuse a
 	// term that is over.
 	Term func(context.Context) (int64, error)
 	// Scan begins to read etcd, and sees to it that it is the API servers'.
 	Scan func(ctx context.Context, resources []string) (Reading, error)
+	// Compacted says whether etcd has no revision before this one any more.
+	Compacted func(ctx context.Context, revision int64) (bool, error)
 	// Serves says whether the API serves any object of a resource.
 	Serves   func(ctx context.Context, resource schema.GroupVersionResource) (bool, error)
 	Migrator migration.Migrator
@@ -151,6 +157,9 @@ func (r *Reconciler) decide(ctx context.Context, resources []string, want encryp
 	}
 	l.observed.Scan = scan
 	r.rememberScan(&l.observed, r.Clock.Now())
+	if err := r.compacted(ctx, &l.observed, want.Settle); err != nil {
+		return l, encryption.Step{Reason: "EtcdUnseen", Message: err.Error(), Write: step.Write}
+	}
 	step = encryption.Next(l.observed, want)
 	if step.Reason == encryption.Unreadable {
 		if l.observed.Kept, err = r.kept(ctx, resources, term); err != nil {
@@ -195,8 +204,30 @@ func (r *Reconciler) scan(ctx context.Context, names []string) (*encryption.Scan
 		}
 		all.Add(found)
 	}
-	r.reading = nil
+	r.readAt, r.reading = r.reading.Revision(), nil
 	return &all, nil
+}
+
+// compacted asks etcd, once all has been clean for long enough, whether it has forgotten
+// what was before: until then a list of an old revision reads it.
+func (r *Reconciler) compacted(ctx context.Context, o *encryption.Observed, settle time.Duration) error {
+	clean := &r.clean
+	if clean.since.IsZero() || o.Clean < settle {
+		return nil
+	}
+	if clean.revision == 0 {
+		clean.revision = r.readAt // as of it all was clean, and nothing was under way any more
+	}
+	if !clean.compacted {
+		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
+		var err error
+		if clean.compacted, err = r.Compacted(ctx, clean.revision); err != nil {
+			return err
+		}
+	}
+	o.Compacted = clean.compacted
+	return nil
 }
 
 func (r *Reconciler) wait(a encryption.Action) time.Duration {
@@ -288,7 +319,7 @@ func (r *Reconciler) write(ctx context.Context, resources []string, l look, step
 // forget has the nodes forget what they kept, once etcd has held nothing under those
 // keys for long enough.
 func (r *Reconciler) forget(ctx context.Context, l look, want encryption.Want) error {
-	if l.observed.Clean < want.Settle {
+	if !l.observed.Settled(want) {
 		return nil
 	}
 	for _, s := range r.Servers {

@@ -130,6 +130,7 @@ func TestALoadBalancerIsNoServer(t *testing.T) {
 	p := newPlace(t)
 	p.run(encryption.Proven)
 	own, balanced, looks := p.r.Servers[2].Loaded, true, 0
+	p.registered["another"] = "apiserver-another"
 	p.r.Servers[2].Loaded = func(ctx context.Context) (apiserver.Loaded, error) {
 		loaded, err := own(ctx)
 		if looks++; balanced && looks%2 == 1 {
@@ -145,7 +146,8 @@ func TestALoadBalancerIsNoServer(t *testing.T) {
 	if p.ready() != string(encryption.ServerUnseen) || len(p.config(0).Refs()) != 1 {
 		t.Errorf("it goes on: %s, %v", p.ready(), p.config(0))
 	}
-	// It gets an address of its own.
+	// It gets an address of its own, and the other one is taken away.
 	balanced = false
+	delete(p.registered, "another")
 	p.run(encryption.OldKeyRemoved)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +31,7 @@ type look struct {
 }
 
 func (r *Reconciler) look(ctx context.Context, resources []string, term int64) look {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	looking, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	l := look{
 		observed: encryption.Observed{Servers: make([]encryption.Server, len(r.Servers))},
@@ -39,14 +41,37 @@ func (r *Reconciler) look(ctx context.Context, resources []string, term int64) l
 	var all sync.WaitGroup
 	for i, s := range r.Servers {
 		all.Go(func() {
-			seen, hash, failures := see(ctx, s, resources, term)
+			seen, hash, failures := see(looking, s, resources, term)
 			mu.Lock()
 			defer mu.Unlock()
 			l.observed.Servers[i], l.hashes[s.Name], l.failures[s.Name] = seen, hash, failures
 		})
 	}
 	all.Wait()
+	r.count(ctx, &l)
 	return l
+}
+
+// count compares who answered with the API servers that the cluster has: one that nobody
+// asks may not read what the others write.
+func (r *Reconciler) count(ctx context.Context, l *look) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	registered, err := r.Registered(ctx)
+	if err != nil {
+		l.observed.Uncounted = err.Error()
+		return
+	}
+	for i := range l.observed.Servers {
+		s := &l.observed.Servers[i]
+		if _, ok := registered[s.ID]; !ok && s.ID != "" && s.Unseen == "" {
+			s.Unseen = "the server: the cluster has no API server with its ID (there is no such lease in kube-system): is it another cluster's?"
+		}
+	}
+	for _, s := range l.observed.Servers {
+		delete(registered, s.ID)
+	}
+	l.observed.Others = slices.Sorted(maps.Values(registered))
 }
 
 // see looks at one server: first at the file, so that a server which has loaded

@@ -59,6 +59,8 @@ type reading map[encryption.Ref]int
 
 func (reading) Continue(context.Context) (bool, error) { return true, nil }
 
+func (reading) Revision() int64 { return 7 }
+
 func (r reading) Found() map[string]encryption.Scan {
 	return map[string]encryption.Scan{"secrets": {Objects: r, Examples: map[encryption.Ref][]string{}}}
 }

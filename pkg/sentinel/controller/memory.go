@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
@@ -16,10 +17,9 @@ const maxGap = 90 * time.Second
 type memory struct {
 	// clean is since when every look has found that all servers write with the one key
 	// that all objects lay under.
-	clean struct {
-		write         encryption.Ref
-		since, looked time.Time
-	}
+	clean clean
+	// wrote is the key that each file that was seen writes with, by the file's hash.
+	wrote map[string]encryption.Ref
 	// failed is how often a server had failed to load files when a file was first seen
 	// that it does not run with.
 	failed map[string]failures
@@ -30,6 +30,8 @@ type memory struct {
 	// reading is the scan under way, which began at a time.
 	reading Reading
 	began   time.Time
+	// readAt is etcd's revision as of which the last scan has read.
+	readAt int64
 	// forgot is the file of each server beside which nothing is kept.
 	forgot map[string]string
 	// escrowed are the recipients to whom all keys that nodes kept were encrypted.
@@ -46,6 +48,18 @@ type memory struct {
 // it: behind a load balancer each look meets another, and looks are seconds apart.
 const distrust = 10 * time.Minute
 
+type clean struct {
+	write         encryption.Ref
+	since, looked time.Time
+	// revision is one of etcd's, as of which all had been clean for long enough; zero
+	// before. compacted says that etcd has none any more from before it.
+	revision  int64
+	compacted bool
+}
+
+// maxWrote bounds how many files' keys are remembered: those of many rotations.
+const maxWrote = 1000
+
 type answer struct {
 	id      string
 	changed time.Time
@@ -60,16 +74,29 @@ type failures struct {
 func (m *memory) remember(l *look, now time.Time) {
 	if m.failed == nil {
 		m.failed, m.forgot, m.answers = map[string]failures{}, map[string]string{}, map[string]answer{}
+		m.wrote = map[string]encryption.Ref{}
+	}
+	if len(m.wrote) > maxWrote {
+		clear(m.wrote)
 	}
 	for i := range l.observed.Servers {
 		s := &l.observed.Servers[i]
 		m.answered(s, now)
 		s.Refused = m.refused(*s, l.failures[s.Name])
+		if s.FileProblem == encryption.FileFine {
+			m.wrote[s.FileHash] = s.File.WriteRef()
+		}
 	}
-	if !l.observed.StaysUnder(m.clean.write) || now.Sub(m.clean.looked) > maxGap {
-		m.clean.write, m.clean.since = encryption.Ref{}, time.Time{}
+	if !l.observed.StaysUnder(m.clean.write) || m.strayed(l.observed) || now.Sub(m.clean.looked) > maxGap {
+		m.clean = clean{}
 	}
 	m.clean.looked = now
+}
+
+// strayed says whether a server runs with a file that is not known to write with the key:
+// one that came and went between two looks.
+func (m *memory) strayed(o encryption.Observed) bool {
+	return slices.ContainsFunc(o.Servers, func(s encryption.Server) bool { return m.wrote[s.Loaded] != m.clean.write })
 }
 
 // answered takes a server for unseen where different ones answer by its name: what one
@@ -114,7 +141,7 @@ func (m *memory) rememberScan(o *encryption.Observed, now time.Time) {
 	write, ok := o.CleanUnder()
 	switch {
 	case !ok:
-		m.clean.write, m.clean.since = encryption.Ref{}, time.Time{}
+		m.clean = clean{looked: m.clean.looked}
 	case m.clean.since.IsZero():
 		m.clean.write, m.clean.since = write, now
 	default:

@@ -39,14 +39,15 @@ func TestCleanSinceIsOurClocks(t *testing.T) {
 		gap    time.Duration
 		ends   bool
 	}{
-		"nothing":                            {change: func(*encryption.Observed) {}},
-		"it loads another file with the key": {change: func(o *encryption.Observed) { o.Servers[0].FileHash = "h2"; o.Scan = nil }},
-		"it is not scanned":                  {change: func(o *encryption.Observed) { o.Scan = nil }},
-		"a server is unseen":                 {change: func(o *encryption.Observed) { o.Servers[0].Unseen = "down"; o.Scan = nil }, ends: true},
-		"a file is gone":                     {change: func(o *encryption.Observed) { o.Servers[0].FileProblem = encryption.FileGone; o.Scan = nil }, ends: true},
-		"a file writes with another key":     {change: func(o *encryption.Observed) { o.Servers[0].File = configOf(t, a, b); o.Scan = nil }, ends: true},
-		"an object lies under another":       {change: func(o *encryption.Observed) { o.Scan.Objects[a.Ref]++ }, ends: true},
-		"nobody looked for a while":          {change: func(*encryption.Observed) {}, gap: maxGap + time.Second, ends: true},
+		"nothing":                             {change: func(*encryption.Observed) {}},
+		"it loads another file with the key":  {change: func(o *encryption.Observed) { o.Servers[0].FileHash = "h2"; o.Scan = nil }},
+		"it is not scanned":                   {change: func(o *encryption.Observed) { o.Scan = nil }},
+		"it runs with a file that nobody saw": {change: func(o *encryption.Observed) { o.Servers[0].Loaded = "x"; o.Scan = nil }, ends: true},
+		"a server is unseen":                  {change: func(o *encryption.Observed) { o.Servers[0].Unseen = "down"; o.Scan = nil }, ends: true},
+		"a file is gone":                      {change: func(o *encryption.Observed) { o.Servers[0].FileProblem = encryption.FileGone; o.Scan = nil }, ends: true},
+		"a file writes with another key":      {change: func(o *encryption.Observed) { o.Servers[0].File = configOf(t, a, b); o.Scan = nil }, ends: true},
+		"an object lies under another":        {change: func(o *encryption.Observed) { o.Scan.Objects[a.Ref]++ }, ends: true},
+		"nobody looked for a while":           {change: func(*encryption.Observed) {}, gap: maxGap + time.Second, ends: true},
 	} {
 		t.Run(what, func(t *testing.T) {
 			var m memory

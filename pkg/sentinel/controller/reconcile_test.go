@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -45,6 +46,13 @@ type place struct {
 	failed  [3]float64
 	objects map[encryption.Ref]int
 	turn    error
+	// uncounted is why it is not known which API servers there are.
+	uncounted error
+	// registered are the API servers that the cluster has; history is whether etcd has
+	// old revisions, and asked the last before which it was asked for.
+	registered map[string]string
+	history    bool
+	asked      int64
 }
 
 var request = ctrl.Request{NamespacedName: client.ObjectKey{Name: v1alpha1.SecretEncryptionName}}
@@ -80,11 +88,17 @@ func newPlace(t *testing.T) *place {
 	}
 	p := &place{t: t, identity: identity, clock: clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0))}
 	p.objects = map[encryption.Ref]int{{Provider: encryption.Identity}: 5}
+	p.registered = map[string]string{"0": "apiserver-0", "1": "apiserver-1", "2": "apiserver-2"}
 	p.r = &Reconciler{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(o).WithStatusSubresource(o).Build(),
 		Mapper: mapper, Events: events.NewFakeRecorder(1000), Clock: p.clock, Random: rand.Reader,
-		Term:     func(context.Context) (int64, error) { return 1, p.turn },
-		Scan:     func(context.Context, []string) (Reading, error) { return reading(p.objects), nil },
+		Registered: func(context.Context) (map[string]string, error) { return maps.Clone(p.registered), p.uncounted },
+		Term:       func(context.Context) (int64, error) { return 1, p.turn },
+		Scan:       func(context.Context, []string) (Reading, error) { return reading(p.objects), nil },
+		Compacted: func(_ context.Context, revision int64) (bool, error) {
+			p.asked = revision
+			return !p.history, nil
+		},
 		Migrator: migration.Migrator{Client: names}, Settle: 6 * time.Minute,
 	}
 	for i := range p.files {
@@ -327,7 +341,7 @@ func TestAKeyThatWasTakenComesBack(t *testing.T) {
 func TestTheOnlyFileIsPutBack(t *testing.T) {
 	p := newPlace(t)
 	p.run(encryption.Proven)
-	p.r.Servers = p.r.Servers[:1]
+	p.r.Servers, p.registered = p.r.Servers[:1], map[string]string{"0": "apiserver-0"}
 	want := p.content(0)
 	for what, content := range map[string]string{"deleted": "", "cut off": string(want[:40])} {
 		if err := errors.Join(os.Remove(p.files[0].Path), os.WriteFile(p.files[0].Path, []byte(content), 0o600)); err != nil {

@@ -96,7 +96,7 @@ func letters(c encryption.Config) string {
 func (w world) observed(t testing.TB) encryption.Observed {
 	o := encryption.Observed{Scan: &encryption.Scan{Objects: map[encryption.Ref]int{}}}
 	if w.clean {
-		o.Clean = time.Minute
+		o.Clean, o.Compacted = time.Minute, true
 	}
 	for i := range servers {
 		s := encryption.Server{Name: name[i], ID: "id-" + name[i], FileHash: w.file[i], Loaded: w.runs[i], Refused: w.refuses[i] && w.runs[i] != w.file[i]}
@@ -134,11 +134,11 @@ func (w world) next(t testing.TB) encryption.Step {
 }
 
 func (w world) decide(t testing.TB) encryption.Step {
-	want := wants[w.want]
+	want, o := wants[w.want], w.observed(t)
 	if w.hasty {
-		want.Settle = 0
+		want.Settle, o.Compacted = 0, true
 	}
-	step := encryption.Next(w.observed(t), want)
+	step := encryption.Next(o, want)
 	if step.Action == encryption.AddKey {
 		var err error
 		if step, err = step.With(keys[w.want]); err != nil {

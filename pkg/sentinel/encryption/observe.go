@@ -17,8 +17,7 @@ type Want struct {
 	// Now is what ages are measured against.
 	Now time.Time
 	// Settle is how long etcd must have been clean before a key leaves: a write that
-	// began under it has ended by then, and so has a list of an old revision.
-	// The API server ends requests after a minute.
+	// began under it has ended by then. The API server ends requests after a minute.
 	Settle time.Duration
 }
 
@@ -44,8 +43,12 @@ func (w Want) SatisfiedBy(r Ref) bool {
 
 // Observed is the whole of what a decision is based on.
 type Observed struct {
-	// Servers are all API servers.
+	// Servers are all API servers that have names.
 	Servers []Server
+	// Others are API servers that the cluster has, and that answer by none of these names.
+	Others []string
+	// Uncounted says why nobody knows which API servers there are; empty if it is known.
+	Uncounted string
 	// Scan is what etcd holds, read after the servers were looked at; nil if it
 	// was not read.
 	Scan *Scan
@@ -53,10 +56,17 @@ type Observed struct {
 	// with the one key that all objects lay under. It is measured by whoever looks, by
 	// one clock that only goes on: the servers' clocks do not matter.
 	Clean time.Duration
+	// Compacted says that etcd has no revision any more from before it had been clean for
+	// Settle: a list of an old one, or its next page, would meet the earlier key there.
+	Compacted bool
 	// Kept are keys that were in files once. They are asked for where an object lies
 	// under a key that no file has.
 	Kept []Key
 }
+
+// Settled says whether nothing can meet an earlier key any more, in etcd or on the way
+// to it.
+func (o Observed) Settled(w Want) bool { return o.Clean >= w.Settle && o.Compacted }
 
 // CleanUnder is the key that every server runs and writes with, if all objects lie
 // under it.

@@ -12,7 +12,14 @@ func sound(o Observed) (Step, bool) {
 		return halt(NoServers, "no API server is known"), false
 	}
 	var unseen, foreign []string
+	if o.Uncounted != "" {
+		unseen = append(unseen, "which API servers there are: "+o.Uncounted)
+	}
+	nameless := 0 // names that may be any server's
 	for _, s := range o.Servers {
+		if s.ID == "" {
+			nameless++
+		}
 		switch {
 		case s.FileProblem == FileUnseen:
 			unseen = append(unseen, s.Name+": "+s.Detail)
@@ -29,6 +36,8 @@ func sound(o Observed) (Step, bool) {
 		return halt(ServerUnseen, "%s", strings.Join(unseen, "; ")), false
 	case len(twins(o.Servers)) > 0:
 		return halt(SameServer, "%s: name each server by its own address, not by that of a load balancer, and give each machine a host name of its own", strings.Join(twins(o.Servers), "; ")), false
+	case len(o.Others) > nameless:
+		return halt(ServerUnnamed, "%s: API servers of this cluster by their leases in kube-system, and no name is theirs, so nobody asks whether they can read what the others write; name them, each by its own address. The lease of one that is gone for good leaves by itself within two hours, or kubectl -n kube-system delete lease does it", strings.Join(o.Others, ", ")), false
 	case len(foreign) > 0:
 		return halt(FileNotOurs, "%s", strings.Join(foreign, "; ")), false
 	}

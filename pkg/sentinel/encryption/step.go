@@ -54,6 +54,7 @@ const (
 	ServerUnseen    Reason = "ServerUnseen"    // a server cannot be seen; somebody has to help
 	FileNotOurs     Reason = "FileNotOurs"     // somebody else wrote an encryption file; they have to help
 	SameServer      Reason = "SameServer"      // two names are one server; somebody has to help
+	ServerUnnamed   Reason = "ServerUnnamed"   // the cluster has an API server that no name is of; somebody has to help
 	FileRefused     Reason = "FileRefused"     // a server cannot load its file; somebody has to help
 	FileLost        Reason = "FileLost"        // a file is gone, and its keys are not known for certain; somebody has to help
 	KeysDiffer      Reason = "KeysDiffer"      // one key name stands for two keys; somebody has to help
@@ -64,7 +65,7 @@ const (
 	ReadKeyRestored Reason = "ReadKeyRestored" // a key that objects lie under is given back, for reading
 	Loading         Reason = "Loading"         // servers have yet to load their file
 	WriteKeyChanged Reason = "WriteKeyChanged" // servers begin to write with another key
-	Settling        Reason = "Settling"        // what began with an earlier key has yet to end
+	Settling        Reason = "Settling"        // what began with an earlier key has yet to end, or to be compacted
 	Scanning        Reason = "Scanning"        // etcd is read
 	Migrating       Reason = "Migrating"       // objects are written anew, under the key
 	OldKeyRemoved   Reason = "OldKeyRemoved"   // a key that nothing lies under is taken away
@@ -167,7 +168,7 @@ func spread(o Observed, w Want, all []Key) (Step, bool) {
 		}
 		if len(readable) == 0 && leaving(o.Servers, needed, wanted.Ref) {
 			// What leaves goes with what comes: both concern no object.
-			if o.Clean < w.Settle {
+			if !o.Settled(w) {
 				return settling(o, w), false
 			}
 			keep = slices.DeleteFunc(keep, func(k Key) bool { return !needed[k.Ref] && k.Ref != wanted.Ref })
@@ -209,10 +210,13 @@ func leaving(servers []Server, needed map[Ref]bool, wanted Ref) bool {
 }
 
 func settling(o Observed, w Want) Step {
-	return Step{
-		Action: AwaitSettle, Reason: Settling,
-		Message: fmt.Sprintf("what began with an earlier key ends within %s", (w.Settle - o.Clean).Round(time.Second)),
+	step := Step{Action: AwaitSettle, Reason: Settling}
+	if left := w.Settle - o.Clean; left > 0 {
+		step.Message = fmt.Sprintf("what began with an earlier key ends within %s", left.Round(time.Second))
+	} else {
+		step.Message = "etcd still has revisions in which objects lie under an earlier key, and a list may read them: the API servers compact them (--etcd-compaction-interval), or nobody does"
 	}
+	return step
 }
 
 // write is the step that changes one file.
@@ -277,7 +281,7 @@ func prove(o Observed, w Want, all []Key) Step {
 		return Step{Action: Rest, Reason: Proven, Message: fmt.Sprintf("%d of %d objects lie under %s", o.Scan.Total(), o.Scan.Total(), key.Ref)}
 	}
 	// Only to take a key away has what is in flight to be over.
-	if !single && o.Clean < w.Settle {
+	if !single && !o.Settled(w) {
 		return settling(o, w)
 	}
 	for _, s := range o.Servers {

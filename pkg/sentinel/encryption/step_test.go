@@ -48,6 +48,24 @@ func TestNext(t *testing.T) {
 			world: settledWorld("i", "i", "ii", 'a'), change: func(o *encryption.Observed) { o.Servers[1].ID = o.Servers[0].ID },
 			reason: encryption.SameServer, says: "0 and 1",
 		},
+		"a server that has no name": {
+			world: settledWorld("i", "i", "ii", 'a'), change: func(o *encryption.Observed) { o.Others = []string{"apiserver-x"} },
+			reason: encryption.ServerUnnamed, says: "apiserver-x",
+		},
+		"a server that nobody can ask for its name may be the one": {
+			world:  world{file: [servers]string{"", "ba"}, runs: [servers]string{"", "ba"}, objects: "ab", want: 'b'},
+			change: func(o *encryption.Observed) { o.Servers[0].ID, o.Others = "", []string{"apiserver-0"} },
+			reason: encryption.FileRepaired, files: [servers]string{"ba", ""},
+		},
+		"but it is not two": {
+			world:  world{file: [servers]string{"", "ba"}, runs: [servers]string{"", "ba"}, objects: "ab", want: 'b'},
+			change: func(o *encryption.Observed) { o.Servers[0].ID, o.Others = "", []string{"apiserver-0", "apiserver-x"} },
+			reason: encryption.ServerUnnamed,
+		},
+		"nobody knows which servers there are": {
+			world: settledWorld("i", "i", "ii", 'a'), change: func(o *encryption.Observed) { o.Uncounted = "forbidden" },
+			reason: encryption.ServerUnseen, says: "forbidden",
+		},
 		"a server that does not say which it is": {
 			world: settledWorld("i", "i", "ii", 'a'), change: func(o *encryption.Observed) { o.Servers[1].ID = "" },
 			reason: encryption.ServerUnseen, says: "1: it does not say",
@@ -99,6 +117,11 @@ func TestNext(t *testing.T) {
 			world:  settledWorld("ba", "ba", "bb", 'b'),
 			change: func(o *encryption.Observed) { o.Clean = 20 * time.Second },
 			reason: encryption.Settling, says: "within 40s",
+		},
+		"revisions that can still be read hold the old key": {
+			world:  settledWorld("ba", "ba", "bb", 'b'),
+			change: func(o *encryption.Observed) { o.Compacted = false },
+			reason: encryption.Settling, says: "--etcd-compaction-interval",
 		},
 		"the old key goes": {
 			world: settledWorld("ba", "ba", "bb", 'b'), reason: encryption.OldKeyRemoved, files: [servers]string{"b", ""},

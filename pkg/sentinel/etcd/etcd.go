@@ -72,6 +72,8 @@ type Reading struct {
 	from     string
 	revision int64
 	limit    int64
+	// newest is the latest that was read as of.
+	newest int64
 }
 
 // Begin begins to read every object of the resources, those of each as of one
@@ -88,6 +90,9 @@ func (r *Reading) Found() map[string]encryption.Scan {
 	}
 	return found
 }
+
+// Revision is the latest that was read as of.
+func (r *Reading) Revision() int64 { return r.newest }
 
 // Continue reads on for a while, and says whether all is read.
 func (r *Reading) Continue(ctx context.Context) (done bool, err error) {
@@ -120,6 +125,7 @@ func (r *Reading) page(ctx context.Context) (more bool, err error) {
 	if r.revision == 0 {
 		r.revision = revision // later ones are those of the answer, not of what it read
 	}
+	r.newest = max(r.newest, r.revision)
 	bytes := 0
 	for _, kv := range resp.Kvs {
 		bytes += len(kv.Value)
@@ -160,6 +166,22 @@ func (r *Reading) get(ctx context.Context, end string) (*etcdserverpb.RangeRespo
 			return nil, 0, err
 		}
 	}
+}
+
+// Compacted says whether etcd has no revision before one any more: then nobody can read
+// what was there before.
+func (s Scanner) Compacted(ctx context.Context, revision int64) (bool, error) {
+	if revision <= 1 {
+		return false, fmt.Errorf("read etcd: there is no revision before %d", revision)
+	}
+	_, err := s.KV.Get(ctx, s.path(s.Witness.Path), clientv3.WithRev(revision-1), clientv3.WithCountOnly())
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read etcd: %w", err)
+	}
+	return false, nil
 }
 
 func note(scan *encryption.Scan, ref encryption.Ref, name string) {

@@ -56,6 +56,9 @@ type store struct {
 	// lease is the witness, none if there is none; from answers on that many it is lost.
 	lease *mvccpb.KeyValue
 	lost  int
+	// oldest is the revision that was compacted to; broken is why nothing is answered.
+	oldest int64
+	broken error
 }
 
 func newStore() *store {
@@ -89,6 +92,16 @@ func (t *txn) Commit() (*clientv3.TxnResponse, error) {
 		return &etcdserverpb.ResponseOp{Response: &etcdserverpb.ResponseOp_ResponseRange{ResponseRange: r}}
 	}
 	return &clientv3.TxnResponse{Header: second.Header, Responses: []*etcdserverpb.ResponseOp{of(&first), of(second)}}, nil
+}
+
+func (s *store) Get(_ context.Context, _ string, options ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	if s.broken != nil {
+		return nil, s.broken
+	}
+	if clientv3.OpGet("", options...).Rev() < s.oldest {
+		return nil, rpctypes.ErrCompacted
+	}
+	return &clientv3.GetResponse{}, nil
 }
 
 func (s *store) get(op clientv3.Op) (*etcdserverpb.RangeResponse, error) {
@@ -142,6 +155,9 @@ func TestAScanReadsAllPagesAsOfOneRevision(t *testing.T) {
 		t.Errorf("it took %d parts", parts)
 	}
 	found := r.Found()
+	if r.Revision() != 45 {
+		t.Errorf("the latest that was read as of is %d", r.Revision())
+	}
 	if found["secrets"].Total() != 5 || found["configmaps"].Total() != 1 || !slices.Equal(s.asked, []int64{0, 42, 42, 0}) {
 		t.Errorf("%v, read at %v", found, s.asked)
 	}
@@ -214,5 +230,30 @@ func TestAnotherEtcdIsNotRead(t *testing.T) {
 				t.Errorf("done: %v, %v", done, err)
 			}
 		})
+	}
+}
+
+// What is before a revision cannot be read any more once etcd has compacted to that one,
+// and not before; who cannot tell does not say so.
+func TestCompacted(t *testing.T) {
+	for name, c := range map[string]struct {
+		revision, oldest int64
+		broken           error
+		compacted, fails bool
+	}{
+		"nothing was compacted":    {revision: 40},
+		"what is before":           {revision: 40, oldest: 40, compacted: true},
+		"more than that":           {revision: 40, oldest: 50, compacted: true},
+		"all but the one before":   {revision: 40, oldest: 39},
+		"no answer":                {revision: 40, oldest: 40, broken: rpctypes.ErrNoLeader, fails: true},
+		"another cluster's":        {revision: 40, broken: rpctypes.ErrFutureRev, fails: true},
+		"nobody knows since when":  {oldest: 50, fails: true},
+		"there is nothing before":  {revision: 1, oldest: 50, fails: true},
+		"a number that is nothing": {revision: -3, oldest: 50, fails: true},
+	} {
+		got, err := Scanner{KV: &store{oldest: c.oldest, broken: c.broken}}.Compacted(t.Context(), c.revision)
+		if got != c.compacted || (err != nil) != c.fails {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
 	}
 }
