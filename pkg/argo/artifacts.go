@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
-	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -232,61 +230,6 @@ func (a artifactSpec) unsupported() *reason.Error {
 	return reason.New(reason.ArchiveUnsupported, "its archive strategy is %q", a.strategies())
 }
 
-// refuseShared refuses outputs whose location or staged file another output of
-// the step may claim: Argo would upload or stage the one over the other. It stages and
-// uploads them one by one, so what is not archived is what the emissary packed, and
-// is measured there.
-func (t *template) refuseShared(out []Output, specs []artifactSpec) {
-	// Each is compared with each: what there is to compare is found out once.
-	claims, stages := make([]claim, len(specs)), make([][]string, len(specs))
-	for i, a := range specs {
-		claims[i], stages[i] = t.claim(a), a.stages()
-	}
-	for i, o := range out {
-		if o.Problem() != nil {
-			continue
-		}
-		if problem := t.shared(i, o, claims); problem != nil {
-			out[i] = o.Refused(problem)
-			continue
-		}
-		out[i] = apart(i, out, stages)
-	}
-}
-
-// shared says what else may go where an output goes.
-func (t *template) shared(i int, o Output, claims []claim) *reason.Error {
-	l := o.Location()
-	for j, other := range claims {
-		if j != i && other.covers(l) {
-			return reason.New(reason.LocationInvalid, "output %s goes to %s too", other.name, l)
-		}
-	}
-	if t.logs(o.Location()) {
-		return reason.New(reason.LocationInvalid, "a log of the step's goes to %s too", o.Location())
-	}
-	return nil
-}
-
-// apart is one of the outputs as one that is measured where no other is staged.
-func apart(i int, out []Output, stages [][]string) Output {
-	o := out[i]
-	file := o.Staged().Name()
-	for j, names := range stages {
-		if j == i || o.Place() != "" || out[j].Place() == measurement.PlaceVolume || !slices.Contains(names, file) {
-			continue // one of them is not staged, or under another name
-		}
-		if o.Archive() != content.ArchiveNone {
-			return o.Refused(reason.New(reason.ArchiveUnsupported, "output %s is staged under the same name %.80q", out[j].Name, file))
-		}
-		o = o.MeasuredAt(measurement.PlacePacked)
-		if err := o.Staged().Validate(); err != nil {
-			return o.Refused(reason.Wrap(reason.ArchiveUnsupported, err, "%v", err))
-		}
-	}
-	return o
-}
-
 // stages lists the names that Argo may use for the output where it stages,
 // those on the way included.
 func (a artifactSpec) stages() []string {
@@ -295,55 +238,6 @@ func (a artifactSpec) stages() []string {
 		names = append(names, a.Name, a.Name+".tmpdir", a.Name+".zip", path.Base(path.Clean(a.Path)))
 	}
 	return names
-}
-
-// covers says whether an object with that key is the location or a part of it.
-func covers(l artifact.Location, key string) bool {
-	return key == l.Key || l.Kind == artifact.KindPrefix && strings.HasPrefix(key, l.Key)
-}
-
-// claim is where Argo may write for an output; without keys it is nowhere.
-type claim struct {
-	name   string
-	bucket artifact.Location
-	keys   []string
-	// below: a directory that is not archived goes below its key.
-	below bool
-}
-
-// claim says where Argo may write for this output, whatever its archive strategy.
-func (t *template) claim(a artifactSpec) claim {
-	own := a.stored()
-	if stores := a.stores(); len(stores) > 1 || len(stores) == 1 && own == nil {
-		return claim{}
-	}
-	var in stored
-	var keys []string
-	var problem *reason.Error
-	if !a.keyless() {
-		in, problem = t.place(own)
-		keys = []string{own.key()}
-	} else if in, problem = t.repository(); problem == nil {
-		keys = a.keysBelow(in.key())
-	}
-	if problem != nil {
-		return claim{}
-	}
-	bucket, err := in.bucket()
-	if err != nil {
-		return claim{}
-	}
-	for i, key := range keys {
-		keys[i] = bucket.Spelled(key)
-	}
-	return claim{a.Name, bucket, keys, a.storedBy() != content.ArchiveTar}
-}
-
-// covers says whether it may be the location, or below it if that is a prefix.
-func (c claim) covers(l artifact.Location) bool {
-	return c.bucket.SameBucket(l) && slices.ContainsFunc(c.keys, func(key string) bool {
-		return covers(l, key) || c.below && within(l.Key, key)
-	})
 }
 
 // keysBelow lists the keys that Argo may give to an output without one.

@@ -14,6 +14,9 @@ var serviceVariable = regexp.MustCompile(`^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT
 // NAME that the kubelet could know, and leaves all other references in place,
 // as the kubelet does (k8s.io/kubernetes, third_party/forked/golang/expansion).
 func expand(value string, defined func(name string) bool) (expanded, reference string) {
+	if strings.IndexByte(value, '$') < 0 {
+		return value, ""
+	}
 	var b strings.Builder
 	for i := 0; i < len(value); i++ {
 		if value[i] != '$' || i+1 == len(value) {

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // decodeStrict is json.Unmarshal that refuses fields it does not know. It is
@@ -20,63 +20,91 @@ func decodeStrict(data []byte, into any) error {
 
 // uniqueKeys refuses JSON in which an object has two keys that encoding/json
 // takes for the same one. It would merge the two silently, ours and Argo's
-// types not in the same way.
-func uniqueKeys(data []byte) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	var open []scope
-	for {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		top := len(open) - 1
-		if top >= 0 && open[top].wantsKey {
-			if key, ok := token.(string); ok {
-				if !open[top].add(key) {
-					return fmt.Errorf("key %.80q is given twice", key)
-				}
-				open[top].wantsKey = false
-				continue
+// types not in the same way. It gives the keys of the outermost object. Whoever calls it
+// knows that it is JSON; it is read once, token by token it would take ten times as long.
+func uniqueKeys(data []byte) ([]string, error) {
+	var outermost []string
+	seen := make(map[memberOf]struct{}, 64)
+	var open []int // the objects around, by number; 0 for an array
+	objects, wantsKey := 0, false
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '{':
+			objects++
+			open, wantsKey = append(open, objects), true
+		case '[':
+			open, wantsKey = append(open, 0), false
+		case '}', ']':
+			if len(open) == 0 {
+				return nil, errNoJSON
 			}
-		}
-		switch token {
-		case json.Delim('{'):
-			open = append(open, scope{keys: map[string]bool{}, wantsKey: true})
-			continue
-		case json.Delim('['):
-			open = append(open, scope{})
-			continue
-		case json.Delim('}'), json.Delim(']'):
-			open = open[:top]
-		}
-		if n := len(open); n > 0 && open[n-1].keys != nil {
-			open[n-1].wantsKey = true
+			open, wantsKey = open[:len(open)-1], false
+		case ',':
+			wantsKey = len(open) > 0 && open[len(open)-1] > 0
+		case '"':
+			end := endOfString(data, i)
+			if end < 0 {
+				return nil, errNoJSON
+			}
+			if wantsKey {
+				key, err := keyOf(data[i : end+1])
+				if err != nil {
+					return nil, err
+				}
+				m := memberOf{open[len(open)-1], folded(key)}
+				if _, twice := seen[m]; twice {
+					return nil, fmt.Errorf("key %.80q is given twice", key)
+				}
+				seen[m] = struct{}{}
+				if len(open) == 1 {
+					outermost = append(outermost, key)
+				}
+			}
+			i, wantsKey = end, false
 		}
 	}
+	return outermost, nil
 }
 
-// scope is an open object or, without keys, an open array.
-type scope struct {
-	keys     map[string]bool
-	wantsKey bool
+var errNoJSON = errors.New("it is not JSON")
+
+// memberOf is a key of an object.
+type memberOf struct {
+	object int
+	key    string
 }
 
-// add says whether the key is new.
-func (s *scope) add(key string) bool {
-	folded := strings.Map(foldRune, key)
-	if s.keys[folded] {
-		return false
+// endOfString is where the string ends that begins there; negative if it does not.
+func endOfString(data []byte, begin int) int {
+	for i := begin + 1; i < len(data); i++ {
+		switch data[i] {
+		case '\\':
+			i++
+		case '"':
+			return i
+		}
 	}
-	s.keys[folded] = true
-	return true
+	return -1
 }
+
+// keyOf is the key that JSON spells so.
+func keyOf(spelled []byte) (string, error) {
+	if plain := spelled[1 : len(spelled)-1]; !bytes.ContainsFunc(plain, func(r rune) bool { return r == '\\' || r >= utf8.RuneSelf }) {
+		return string(plain), nil
+	}
+	var key string
+	err := json.Unmarshal(spelled, &key)
+	return key, err
+}
+
+// folded is equal for two keys only if encoding/json does not tell them apart.
+func folded(key string) string { return strings.Map(foldRune, key) }
 
 // foldRune gives the smallest rune that encoding/json does not tell from r.
 func foldRune(r rune) rune {
+	if r < utf8.RuneSelf {
+		return unicode.ToUpper(r)
+	}
 	for {
 		next := unicode.SimpleFold(r)
 		if next <= r {

@@ -1,6 +1,13 @@
 package argo
 
-import "testing"
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
 
 func TestKeysGivenTwice(t *testing.T) {
 	tests := map[string]struct {
@@ -25,11 +32,93 @@ func TestKeysGivenTwice(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if err := uniqueKeys([]byte(test.json)); (err == nil) != test.unique {
+			if _, err := uniqueKeys([]byte(test.json)); (err == nil) != test.unique {
 				t.Errorf("uniqueKeys says %v", err)
+			}
+			if got := uniqueByTokens([]byte(test.json)); got != test.unique {
+				t.Errorf("by its tokens they are unique: %t", got)
 			}
 		})
 	}
+}
+
+func TestTheOutermostKeysAreGiven(t *testing.T) {
+	keys, err := uniqueKeys([]byte(` [{"a":1}] `))
+	if err != nil || len(keys) != 0 {
+		t.Errorf("of an array they are %q, %v", keys, err)
+	}
+	keys, err = uniqueKeys([]byte(` { "a" : [{"b":1}], "\u0062" : {"c":"d"}, "Ä":null, "e\\":2, "f\"":"g" }`))
+	if want := []string{"a", "b", "Ä", `e\`, `f"`}; err != nil || !slices.Equal(keys, want) {
+		t.Errorf("they are %q, %v, want %q", keys, err, want)
+	}
+}
+
+// uniqueByTokens says the same by encoding/json's own tokens, and by folding each rune to
+// the smallest that it is not told from.
+func uniqueByTokens(data []byte) bool {
+	type scope struct {
+		keys     map[string]bool
+		wantsKey bool
+	}
+	fold := func(r rune) rune {
+		for {
+			next := unicode.SimpleFold(r)
+			if next <= r {
+				return next
+			}
+			r = next
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	var open []scope
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return true // the end
+		}
+		if top := len(open) - 1; top >= 0 && open[top].wantsKey {
+			if key, ok := token.(string); ok {
+				folded := strings.Map(fold, key)
+				if open[top].keys[folded] {
+					return false
+				}
+				open[top].keys[folded], open[top].wantsKey = true, false
+				continue
+			}
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, scope{keys: map[string]bool{}, wantsKey: true})
+			continue
+		case json.Delim('['):
+			open = append(open, scope{})
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		}
+		if n := len(open); n > 0 && open[n-1].keys != nil {
+			open[n-1].wantsKey = true
+		}
+	}
+}
+
+// FuzzUniqueKeys holds the reading of keys to that by encoding/json's own tokens.
+func FuzzUniqueKeys(f *testing.F) {
+	for _, seed := range []string{
+		`{"a":1,"a":1}`, `{"k":1,"\u212a":1}`, `{"s":1,"\u017f":1}`, `{"a":{"b":[{"c":"\"}"},"d"]},"A":null}`, "{\"\xff\":1,\"\ufffd\":2}", `[{"a\\":1,"a\\\\":2}]`, `{"a":"\\","a":1}`, `"a"`, `{"\ud800":1,"\ud801":2}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := uniqueKeys(data) // whatever it is, it is read to an end
+		if !json.Valid(data) {
+			return
+		}
+		if want := uniqueByTokens(data); (err == nil) != want {
+			t.Errorf("unique by tokens: %t, else %v", want, err)
+		}
+	})
 }
 
 func TestExpansionIsTheKubelets(t *testing.T) {

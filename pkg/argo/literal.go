@@ -93,6 +93,9 @@ func escape(value string) string {
 // writes it again for the others. In JSON a backslash and what follows belong together,
 // so a backslash of the template's own before u0024 stays.
 func unescape(value string) string {
+	if !strings.Contains(value, dollar) {
+		return value
+	}
 	var b strings.Builder
 	for i := 0; i < len(value); i++ {
 		switch {

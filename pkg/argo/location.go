@@ -133,5 +133,5 @@ func (t *template) archived(file string) (artifact.Location, *reason.Error) {
 // nothing of either is cleaned but trailing slashes of the directory.
 func within(path, dir string) bool {
 	dir = strings.TrimRight(dir, "/")
-	return path == dir || strings.HasPrefix(path, dir+"/")
+	return strings.HasPrefix(path, dir) && (len(path) == len(dir) || path[len(dir)] == '/')
 }

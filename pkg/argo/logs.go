@@ -56,10 +56,17 @@ func (t *template) archivesLogs() bool {
 	return t.archive != nil && t.archive.ArchiveLogs != nil && *t.archive.ArchiveLogs
 }
 
-// logs says whether Argo stores a log there, after the outputs.
-func (t *template) logs(l artifact.Location) bool {
-	return t.archivesLogs() && slices.ContainsFunc(t.mains(), func(container string) bool {
-		log, problem := t.archived(logFile(container))
-		return problem == nil && log.SameBucket(l) && covers(l, log.Key)
-	})
+// logPlaces are where Argo stores the logs of the step, after the outputs.
+func (t *template) logPlaces() claims {
+	c := claims{at: map[artifact.Location][]int{}}
+	if !t.archivesLogs() {
+		return c
+	}
+	for i, container := range t.mains() {
+		if log, problem := t.archived(logFile(container)); problem == nil {
+			c.add(log, i)
+		}
+	}
+	c.sort()
+	return c
 }

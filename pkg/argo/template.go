@@ -144,21 +144,18 @@ var templateFields = []string{
 
 // decodeTemplate reads ARGO_TEMPLATE as Argo's init gets it.
 func decodeTemplate(data []byte) (*template, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(data, &fields); err != nil {
-		return nil, fmt.Errorf("not a JSON object: %w", err)
+	t := &template{}
+	if err := json.Unmarshal(data, t); err != nil {
+		return nil, fmt.Errorf("not a JSON object as Argo knows it: %w", err)
 	}
-	if err := uniqueKeys(data); err != nil {
+	names, err := uniqueKeys(data)
+	if err != nil {
 		return nil, err
 	}
-	for name := range fields {
+	for _, name := range names {
 		if _, found := slices.BinarySearch(templateFields, name); !found {
 			return nil, fmt.Errorf("field %.80q is not one of Argo v3.7", name)
 		}
-	}
-	t := &template{}
-	if err := json.Unmarshal(data, t); err != nil {
-		return nil, err
 	}
 	if len(t.ArchiveLocation) > 0 {
 		if err := decodeStrict(t.ArchiveLocation, &t.archive); err != nil {

@@ -308,12 +308,7 @@ func newContainer(pod *corev1.Pod, name string, args []string, cfg Config) *core
 func escape(args []string) []string {
 	escaped := make([]string, len(args))
 	for i, a := range args {
-		for _, b := range []byte(a) {
-			if b == '$' {
-				escaped[i] += "$"
-			}
-			escaped[i] += string([]byte{b})
-		}
+		escaped[i] = strings.ReplaceAll(a, "$", "$$")
 	}
 	return escaped
 }

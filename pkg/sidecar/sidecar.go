@@ -187,16 +187,17 @@ func measuresLogs(pod *corev1.Pod) bool {
 	})
 }
 
-// without returns a copy of pod without what stands in the places of ours.
+// without is the pod without what stands in the places of ours. It shares all else with
+// it, and is only read.
 func without(pod *corev1.Pod) *corev1.Pod {
-	bare := pod.DeepCopy()
-	bare.Spec.InitContainers = slices.DeleteFunc(bare.Spec.InitContainers, func(c corev1.Container) bool {
+	bare := *pod
+	bare.Spec.InitContainers = slices.DeleteFunc(slices.Clone(pod.Spec.InitContainers), func(c corev1.Container) bool {
 		return c.Name == argo.SignerContainer || c.Name == argo.VerifyContainer
 	})
-	bare.Spec.Volumes = slices.DeleteFunc(bare.Spec.Volumes, func(v corev1.Volume) bool {
+	bare.Spec.Volumes = slices.DeleteFunc(slices.Clone(pod.Spec.Volumes), func(v corev1.Volume) bool {
 		return v.Name == volumeNoToken
 	})
-	return bare
+	return &bare
 }
 
 // checkPresence wants one of our containers once, or not where want is nil.

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/argoseal/argoseal/pkg/memory"
 )
 
 // Keys are the MAC keys: the current one issues, any of them opens. The zero
@@ -15,7 +17,18 @@ import (
 type Keys struct {
 	current string
 	keys    map[string][]byte
+	// opened are tags that these keys have opened, each by all of its text: the tag of a
+	// pod is asked for by each step that takes something from it.
+	opened *memory.Memory[string, Tag]
 }
+
+// rememberedTags bounds the tags that are remembered, in bytes, and longestRemembered the
+// text of one. A tag as it was read takes some times its text.
+const (
+	rememberedTags    = 4 << 20
+	longestRemembered = 8 << 10
+	sizeOfTag         = 4
+)
 
 const (
 	// secretCurrent names the current key's id in the Secret; secretKey and an
@@ -30,7 +43,7 @@ const (
 
 // ParseKeys reads the data of the Secret v1alpha1.SecretTagKey.
 func ParseKeys(secretData map[string][]byte) (Keys, error) {
-	k := Keys{current: string(secretData[secretCurrent]), keys: map[string][]byte{}}
+	k := Keys{current: string(secretData[secretCurrent]), keys: map[string][]byte{}, opened: memory.New[string, Tag](rememberedTags)}
 	if len(secretData) > maxKeys+1 {
 		return Keys{}, fmt.Errorf("%d tag keys, want at most %d", len(secretData)-1, maxKeys)
 	}

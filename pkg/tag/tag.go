@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,6 +128,24 @@ func (k Keys) Open(value string) (Tag, error) {
 	if len(value) > maxValue {
 		return Tag{}, reason.New(reason.TagInvalid, "the tag has %d bytes, want at most %d", len(value), maxValue)
 	}
+	if known, ok := k.opened.Get(value); ok {
+		return known.clone(), nil
+	}
+	t, err := k.open(value)
+	if err == nil && len(value) <= longestRemembered {
+		k.opened.Add(value, t.clone(), sizeOfTag*len(value))
+	}
+	return t, err
+}
+
+// clone is a tag of which the caller may change what it likes.
+func (t Tag) clone() Tag {
+	t.Pins, t.Executor.Env = slices.Clone(t.Pins), slices.Clone(t.Executor.Env)
+	return t
+}
+
+// open is Open of what is not too long.
+func (k Keys) open(value string) (Tag, error) {
 	parts := strings.Split(value, ".")
 	if len(parts) != 4 || !versionPattern.MatchString(parts[0]) {
 		return Tag{}, reason.New(reason.TagInvalid, "the tag has not the form of one")
@@ -145,12 +164,12 @@ func (k Keys) Open(value string) (Tag, error) {
 	case version > Version:
 		return Tag{}, reason.New(reason.TooNew, "the tag is of version %d, and this release opens version %d and the one before", version, Version)
 	default:
-		return open(parts, version)
+		return read(parts, version)
 	}
 }
 
-// open reads a tag whose MAC holds.
-func open(parts []string, version int) (Tag, error) {
+// read reads a tag whose MAC holds.
+func read(parts []string, version int) (Tag, error) {
 	content, err := encoding.DecodeString(parts[2])
 	if err != nil || encoding.EncodeToString(content) != parts[2] {
 		return Tag{}, reason.Wrap(reason.TagInvalid, err, "the tag's content is not base64url")

@@ -21,6 +21,7 @@ import (
 // it was read; nil if there was no need.
 func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Workflow) (map[string]graph.Origins, *graph.Graph, *reason.Error) {
 	var known *graph.Graph
+	var patterns graph.Patterns
 	found := map[string]graph.Origins{}
 	for _, in := range step.Inputs {
 		if in.Source == argo.SourceAbsent {
@@ -32,7 +33,7 @@ func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Work
 				return nil, nil, reason.Wrap(reason.OriginUnknown, err, "%v", err).For(in.Label())
 			}
 		}
-		o, learned, no := g.origin(ctx, step, known, in.Name)
+		o, learned, no := g.origin(ctx, step, known, &patterns, in.Name)
 		if no != nil {
 			return nil, nil, no.For(in.Label())
 		}
@@ -51,13 +52,13 @@ const maxLearned = 20
 // origin resolves one input, and reads WorkflowTemplates that the definition does
 // not know yet: Argo stores its copies after it made the pod. It gives the
 // definition with these.
-func (g *Gate) origin(ctx context.Context, step *argo.Step, known *graph.Graph, input string) (graph.Origins, *graph.Graph, *reason.Error) {
+func (g *Gate) origin(ctx context.Context, step *argo.Step, known *graph.Graph, patterns *graph.Patterns, input string) (graph.Origins, *graph.Graph, *reason.Error) {
 	refuse := func(code reason.Code, err error, format string, args ...any) (graph.Origins, *graph.Graph, *reason.Error) {
 		return graph.Origins{}, nil, reason.Wrap(code, err, format, args...)
 	}
 	var missing *graph.NotStoredError
 	for range maxLearned {
-		o, err := known.Origins(step.NodeName, input)
+		o, err := known.OriginsAmong(patterns, step.NodeName, input)
 		switch {
 		case err == nil:
 			return o, known, nil

@@ -38,15 +38,16 @@ type resolution struct {
 	complete bool
 }
 
-// add notes what one reference came to, by Argo's copy.
-func (r *resolution) add(ref graph.Ref, template string, stored map[string]any) error {
+// add notes what one reference came to, by Argo's copy, which is that part of what the
+// digests are of.
+func (r *resolution) add(ref graph.Ref, template string, stored map[string]any, d *digests, part string) error {
 	if stored == nil {
 		if r.missing == nil {
 			r.missing = &graph.NotStoredError{Ref: ref}
 		}
 		return nil
 	}
-	digest, err := digestOf(stored)
+	digest, err := d.of(part, stored)
 	r.references = append(r.references, Reference{TemplateRef{Name: ref.Name, ClusterScope: ref.ClusterScope}, template, digest})
 	return err
 }
@@ -57,7 +58,7 @@ func (r *resolution) add(ref graph.Ref, template string, stored map[string]any) 
 func (w *Workflow) references(node string) (resolution, error) {
 	var r resolution
 	if ref := w.definition.TemplateRef; ref != nil {
-		if err := r.add(graph.Ref{Name: ref.Name, ClusterScope: ref.ClusterScope}, "", w.effective()); err != nil {
+		if err := r.add(graph.Ref{Name: ref.Name, ClusterScope: ref.ClusterScope}, "", w.effective(), w.digests, partEffective); err != nil {
 			return resolution{}, err
 		}
 	}
@@ -68,7 +69,7 @@ func (w *Workflow) references(node string) (resolution, error) {
 		return resolution{}, err
 	}
 	for _, c := range path.Copies {
-		if err := r.add(c.Ref, c.Template, w.copied(c)); err != nil {
+		if err := r.add(c.Ref, c.Template, w.copied(c), w.digests, c.ID()); err != nil {
 			return resolution{}, err
 		}
 	}
@@ -127,7 +128,7 @@ func (w *Workflow) Made() (artifact.Digest, error) {
 	case w.effective() == nil:
 		return "", nil
 	}
-	return digestOf(w.effective())
+	return w.digests.of(partEffective, w.effective())
 }
 
 // copied is Argo's copy of a template from elsewhere; nil if there is none.
@@ -207,7 +208,7 @@ func (a arguments) digest() artifact.Digest {
 // elsewhere.
 func (w *Workflow) arguments() (artifact.Digest, error) {
 	if spec := w.executed(); spec != nil && w.definition.TemplateRef != nil {
-		return digestOf(spec["arguments"])
+		return w.digests.of(partArguments, spec["arguments"])
 	}
 	return "", nil
 }

@@ -42,7 +42,41 @@ type Workflow struct {
 	object map[string]any
 	// graph reads the definition, once.
 	graph func() (*graph.Graph, error)
+	// digests are those that were taken of object. Copies of the Workflow share them.
+	digests *digests
 }
+
+// digests remembers those that were taken of parts of one object, which never changes, by
+// what these are: each pod of the workflow asks for some of them several times. There are
+// not more than the object has parts.
+type digests struct {
+	mu    sync.Mutex
+	known map[string]artifact.Digest
+}
+
+// of is the digest of a part, taken once. Nil takes it anew.
+func (d *digests) of(part string, v any) (artifact.Digest, error) {
+	if d == nil {
+		return digestOf(v)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known, ok := d.known[part]; ok {
+		return known, nil
+	}
+	digest, err := digestOf(v)
+	if err == nil {
+		d.known[part] = digest
+	}
+	return digest, err
+}
+
+// The parts of a Workflow of which digests are taken; copies of templates have the names
+// under which Argo files them, which have slashes.
+const (
+	partEffective = "effective"
+	partArguments = "arguments"
+)
 
 // Definition is what a statement's externalParameters say about a step: the
 // workflow's interface, never the whole spec.
@@ -146,7 +180,10 @@ func Parse(u *unstructured.Unstructured) (*Workflow, error) {
 	if u == nil || u.GetAPIVersion() != layout.APIVersion || u.GetKind() != layout.Kind {
 		return nil, reason.New(reason.OwnerMismatch, "its owner is not a %s %s", layout.APIVersion, layout.Kind)
 	}
-	w := &Workflow{Namespace: u.GetNamespace(), Name: u.GetName(), UID: string(u.GetUID()), Created: u.GetCreationTimestamp().Time, object: u.Object}
+	w := &Workflow{
+		Namespace: u.GetNamespace(), Name: u.GetName(), UID: string(u.GetUID()), Created: u.GetCreationTimestamp().Time,
+		object: u.Object, digests: &digests{known: map[string]artifact.Digest{}},
+	}
 	if w.Namespace == "" || w.Name == "" || w.UID == "" {
 		return nil, reason.New(reason.OwnerMismatch, "its Workflow has no namespace, name or UID")
 	}

@@ -114,7 +114,7 @@ func (o Output) Hands(part string) bool {
 
 // By says whether a node of that name, running that template, is the step.
 func (o Output) By(node, template string) bool {
-	return o.node != nil && o.node.MatchString(node) && o.Template == template
+	return o.node != nil && o.Template == template && o.node.MatchString(node)
 }
 
 // String names the output for people.
@@ -411,11 +411,17 @@ func (g *Graph) WithParameters(values map[string]string) *Graph {
 // Origins says where the named input of a node comes from. It fails with a
 // *NotStoredError or ErrUnresolvable.
 func (g *Graph) Origins(node, input string) (Origins, error) {
+	return g.OriginsAmong(&Patterns{}, node, input)
+}
+
+// OriginsAmong is Origins for one of several inputs of a node, which share a bound of what
+// is compiled for them. What comes from the same steps counts once.
+func (g *Graph) OriginsAmong(p *Patterns, node, input string) (Origins, error) {
 	r, _, err := g.resolve(node, input)
 	if err != nil {
 		return Origins{}, err
 	}
-	return r.origins()
+	return r.origins(p)
 }
 
 // resolve follows an input of a node's to all that may be behind it, and gives the

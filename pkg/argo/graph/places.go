@@ -29,14 +29,13 @@ func (g *Graph) Fillers(node, input string) ([]Output, error) {
 		k.walk(f, 0)
 	}
 	var found []Output
-	size := 0
-	patterns := map[string]*regexp.Regexp{}
+	var patterns Patterns
 	for _, p := range k.found {
 		if !slices.ContainsFunc(origins, p.fills) {
 			continue
 		}
-		o, n, err := p.compile(patterns)
-		if size += n; err != nil || size > maxPatterns {
+		o, err := p.compile(&patterns)
+		if err != nil {
 			return nil, unresolvable("its place may be filled by too many nodes")
 		}
 		found = append(found, o)

@@ -74,7 +74,7 @@ func (r *resolution) again(f, caller *frame, segment string, depth int) error {
 }
 
 // maxPattern bounds the pattern of one node's names, and maxPatterns those of all
-// origins of an input together.
+// origins of a step's inputs together.
 const (
 	maxPattern  = 64 << 10
 	maxPatterns = 1 << 20

@@ -204,14 +204,9 @@ func (r *resolution) output(f *frame, name, part string, depth int) error {
 
 // origins are what was found, now that everything was followed. Where something was,
 // and came to nothing, it went round in circles.
-func (r *resolution) origins() (Origins, error) {
-	size := 0
-	patterns := map[string]*regexp.Regexp{} // an expression can name one step a thousand times
+func (r *resolution) origins(p *Patterns) (Origins, error) {
 	for _, l := range r.leaves {
-		o, n, err := l.compile(patterns)
-		if size += n; err == nil && size > maxPatterns {
-			err = tooManyNodes()
-		}
+		o, err := l.compile(p)
 		if err != nil {
 			return Origins{}, err
 		}
@@ -223,26 +218,13 @@ func (r *resolution) origins() (Origins, error) {
 	return r.found, nil
 }
 
-func tooManyNodes() error { return unresolvable("it may come from too many nodes") }
-
-// compile is the output with the pattern of its nodes, and how long that is. Patterns are
-// those that were compiled before.
-func (l leaf) compile(patterns map[string]*regexp.Regexp) (Output, int, error) {
-	node := l.frame.pattern(false)
-	if len(node) > maxPattern {
-		return Output{}, 0, tooManyNodes()
+// compile is the output with the pattern of its nodes.
+func (l leaf) compile(p *Patterns) (Output, error) {
+	of, err := p.nodes(l.frame)
+	if err != nil {
+		return Output{}, err
 	}
-	pattern := patterns[node]
-	if pattern == nil {
-		var err error
-		if pattern, err = regexp.Compile(`(?s)^` + node + `$`); err != nil {
-			return Output{}, 0, unresolvable("the names of its nodes: %v", err)
-		}
-		patterns[node] = pattern
-	}
-	return Output{
-		Name: l.output, Template: cmp.Or(l.template, Inline), Optional: l.optional, node: pattern, place: readable(l.frame.pattern(true)), part: l.part,
-	}, len(node), nil
+	return Output{Name: l.output, Template: cmp.Or(l.template, Inline), Optional: l.optional, node: of.pattern, place: of.place, part: l.part}, nil
 }
 
 var quoted = regexp.MustCompile(`\\(.)`)

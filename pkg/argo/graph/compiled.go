@@ -1,0 +1,75 @@
+package graph
+
+import (
+	"regexp"
+
+	"github.com/argoseal/argoseal/pkg/memory"
+)
+
+const (
+	// rememberedPatterns bounds the compiled patterns that are remembered, in bytes.
+	rememberedPatterns = 8 << 20
+	// compiledSize is about how many bytes a byte of a pattern takes, compiled.
+	compiledSize = 300
+	// longestRemembered is the longest pattern that is remembered: a few long ones would
+	// take the place of all others.
+	longestRemembered = 2 << 10
+)
+
+// before are the patterns that were compiled, by their whole text: the inputs of a step, and
+// steps of a workflow that run beside each other, mostly take what the same steps make,
+// and each of them is decided on twice.
+var before = memory.New[string, *regexp.Regexp](rememberedPatterns)
+
+// Patterns are those of the nodes that what is asked together comes from. The zero value
+// has none.
+type Patterns struct {
+	// frames are the nodes of frames: one can make many outputs.
+	frames map[*frame]nodes
+	// known are compiled, by their text: an expression can name one step a thousand times.
+	known map[string]*regexp.Regexp
+	// size is how many bytes these have.
+	size int
+}
+
+// nodes are those that a frame may be of.
+type nodes struct {
+	pattern *regexp.Regexp
+	// place is what people are told.
+	place string
+}
+
+// nodes are those of a frame, once everything was followed.
+func (p *Patterns) nodes(f *frame) (nodes, error) {
+	if known, ok := p.frames[f]; ok {
+		return known, nil
+	}
+	text := f.pattern(false)
+	pattern := p.known[text]
+	if pattern == nil {
+		if p.size += len(text); len(text) > maxPattern || p.size > maxPatterns {
+			return nodes{}, unresolvable("it may come from too many nodes")
+		}
+		var err error
+		if pattern, err = compiled(text); err != nil {
+			return nodes{}, unresolvable("the names of its nodes: %v", err)
+		}
+	}
+	if p.known == nil {
+		p.frames, p.known = map[*frame]nodes{}, map[string]*regexp.Regexp{}
+	}
+	p.known[text], p.frames[f] = pattern, nodes{pattern, readable(f.pattern(true))}
+	return p.frames[f], nil
+}
+
+// compiled is the pattern of all of a node's name.
+func compiled(node string) (*regexp.Regexp, error) {
+	if known, ok := before.Get(node); ok {
+		return known, nil
+	}
+	pattern, err := regexp.Compile(`(?s)^` + node + `$`)
+	if err == nil && len(node) <= longestRemembered {
+		before.Add(node, pattern, compiledSize*(len(node)+8))
+	}
+	return pattern, err
+}
