@@ -125,12 +125,14 @@ func TestConformanceWhatArgoFetchesOverTLSAndSSHNeedsAPolicy(t *testing.T) {
 	undefended := namespace(t, "secure", plain)
 	site.trust(t, undefended)
 	const (
-		tls     = `allow: {git: [{repository: "https://HOST/acme/*", branches: [ready]}]}`
+		// Argo's executors trust the CAs of a folder here, and the step mounts something there.
+		tls     = `allow: {git: [{repository: "https://HOST/acme/*", branches: [ready], tolerate: [CASecret]}]}`
+		strict  = `allow: {git: [{repository: "https://HOST/acme/*", branches: [ready]}]}`
 		ssh     = `allow: {git: [{repository: "ssh://git@HOST/acme/*", branches: [ready]}]}`
 		short   = `allow: {git: [{repository: "git@HOST:acme/*", branches: [ready]}]}`
 		shown   = `allow: {git: [{repository: "ssh://git@HOST/~/acme/*"}]}`
 		unknown = `allow: {git: [{repository: "ssh://git@HOST/acme/*", tolerate: [UnknownHostKey]}]}`
-		lists   = `allow: {http: [{url: "https://HOST/lists/*", anyContent: true}]}`
+		lists   = `allow: {http: [{url: "https://HOST/lists/*", anyContent: true, tolerate: [CASecret]}]}`
 
 		password = `usernameSecret: {name: git, key: username}, passwordSecret: {name: git, key: password}`
 		key      = `sshPrivateKeySecret: {name: git, key: key}`
@@ -139,7 +141,9 @@ func TestConformanceWhatArgoFetchesOverTLSAndSSHNeedsAPolicy(t *testing.T) {
 		policy, input, word string
 		code                reason.Code
 	}{
-		"a URL over TLS":                                       {lists, `http: {url: "https://HOST/lists/a.txt"}`, "listed", ""},
+		"a URL over TLS": {lists, `http: {url: "https://HOST/lists/a.txt"}`, "listed", ""},
+		"a branch over TLS that the step's CAs decide":         {strict, `git: {repo: "https://HOST/acme/app", revision: ready}`, "ready", reason.PlaceUncertain},
+		"a commit whoever has it":                              {strict, `git: {repo: "https://HOST/acme/app", revision: FIRST}`, "first", ""},
 		"a commit over TLS":                                    {tls, `git: {repo: "https://HOST/acme/app", revision: FIRST}`, "first", ""},
 		"a branch over TLS":                                    {tls, `git: {repo: "https://HOST/acme/app", revision: ready}`, "ready", ""},
 		"a commit for a password":                              {tls, `git: {repo: "https://HOST/acme/closed", revision: FIRST, ` + password + `}`, "first", ""},

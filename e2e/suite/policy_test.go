@@ -91,7 +91,7 @@ func TestConformanceClusterPoliciesAddUp(t *testing.T) {
 		says string
 	}{
 		"pinned as it is stored":               {policies: []policy{{"HERE*", pinned(plainKey, stored)}}, archive: "none: {}", key: plainKey},
-		"pinned as it is stored, Argo looks":   {policies: []policy{{"HERE*", pinned(plainKey, stored)}}, key: plainKey},
+		"Argo looks at what is pinned":         {policies: []policy{{"HERE*", pinned(plainKey, stored)}}, key: plainKey},
 		"other content than is pinned":         {policies: []policy{{"HERE*", pinned(plainKey, packed)}}, archive: "none: {}", key: plainKey, code: reason.InputAltered},
 		"pinned as it is stored, and unpacked": {policies: []policy{{"HERE*", pinned(packedKey, packed)}}, key: packedKey, code: reason.InputAltered},
 		"pinned as it is stored, to be unpacked": {

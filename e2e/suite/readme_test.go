@@ -31,6 +31,10 @@ const (
 	readmeValues    = "bin/images/values.yaml"
 )
 
+// countsAfter is how long after it is set a mode counts for certain: the notary has to hear
+// of it, and pods' times are whole seconds. What is made before says GuardsNotHeld.
+const countsAfter = 5 * time.Second
+
 // readmeElsewhere are the README's commands that this test does not run, with the
 // reason.
 var readmeElsewhere = map[string]string{
@@ -93,6 +97,7 @@ func TestConformanceCommandsOfTheREADME(t *testing.T) {
 			if err := l.SetMode(t.Context(), ns, v1alpha1.ModeAudit); err != nil { // everybody knows it by now
 				t.Fatal(err)
 			}
+			time.Sleep(countsAfter)
 			sealsSomething(t, ns)
 		case "kubectl get provenances,artifactseals -n " + readmeNamespace:
 			for _, kind := range []string{"provenance.argoseal.dev/", "artifactseal.argoseal.dev/"} {
@@ -104,6 +109,7 @@ func TestConformanceCommandsOfTheREADME(t *testing.T) {
 			if err := l.SetMode(t.Context(), ns, v1alpha1.ModeEnforce); err != nil {
 				t.Fatal(err)
 			}
+			time.Sleep(countsAfter)
 			sealsSomething(t, ns)
 		}
 	}

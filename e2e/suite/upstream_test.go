@@ -119,7 +119,7 @@ func upstreams() []upstream {
 			"output-testupload/testUpload": reason.Sealed, "output-testupdate/testUpdate": reason.Sealed,
 			"upload-testupload-step/uploadresult": reason.Sealed,
 			// Without an archive, and from where an input lies: Argo stages no copy.
-			"upload-testupdate-step/finalTestUpdate": reason.MountUnsupported,
+			"upload-testupdate-step/finalTestUpdate": reason.Sealed,
 		}},
 		{path: "test/e2e/testdata/input-on-mount-workflow.yaml"},
 		{path: "test/e2e/testdata/output-on-mount-workflow.yaml", fates: fates{self + "/out-0": reason.Sealed}},
