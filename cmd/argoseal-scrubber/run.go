@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"time"
@@ -75,7 +76,7 @@ The credentials need to read and list, nothing else.`,
 		Example: "  argoseal-scrubber run --namespace argoseal-system --stores /etc/argoseal/stores.yaml\n" +
 			"  argoseal-scrubber run --once --stores stores.yaml",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), c.OutOrStdout()) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease (env POD_NAMESPACE)")
@@ -117,7 +118,7 @@ func (o options) limit() (*rate.Limiter, error) {
 	return rate.NewLimiter(rate.Limit(float64(q.Value())), int(min(q.Value(), int64(burst), math.MaxInt32))), nil
 }
 
-func (o options) run(ctx context.Context) error {
+func (o options) run(ctx context.Context, out io.Writer) error {
 	if err := o.check(); err != nil {
 		return err
 	}
@@ -169,7 +170,7 @@ func (o options) run(ctx context.Context) error {
 	}
 	runs, came := manager.Runnable(s), func() error { return nil }
 	if o.once {
-		runs, ctx, came = once(ctx, s)
+		runs, ctx, came = once(ctx, s, out)
 	}
 	if err := errors.Join(
 		mgr.Add(runs),
@@ -186,24 +187,26 @@ func (o options) run(ctx context.Context) error {
 }
 
 // once runs one pass and then ends the context; came says what it came to.
-func once(ctx context.Context, s *scrubber.Scrubber) (run manager.Runnable, until context.Context, came func() error) {
+func once(ctx context.Context, s *scrubber.Scrubber, out io.Writer) (run manager.Runnable, until context.Context, came func() error) {
 	until, stop := context.WithCancel(ctx)
 	result := errors.New("it was stopped")
 	return manager.RunnableFunc(func(ctx context.Context) error {
 		defer stop()
-		result = onePass(ctx, s)
+		result = onePass(ctx, s, out)
 		return nil
 	}), until, func() error { return result }
 }
 
 // onePass compares once and says what it came to. A pass that could not read everything
 // has found nothing out of what it did not read.
-func onePass(ctx context.Context, s *scrubber.Scrubber) error {
+func onePass(ctx context.Context, s *scrubber.Scrubber, out io.Writer) error {
 	r, err := s.Pass(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d intact, %d altered, %d not known\n", r.Intact, r.Altered, r.Unknown)
+	if _, err := fmt.Fprintf(out, "%d intact, %d altered, %d not known\n", r.Intact, r.Altered, r.Unknown); err != nil {
+		return err
+	}
 	if r.Altered > 0 {
 		return fmt.Errorf("%d %w: see kubectl get artifactseals -A, column ALTERED", r.Altered, errAltered)
 	}

@@ -215,9 +215,9 @@ func TestTheAPIServersClockOrdersSeals(t *testing.T) {
 		ours     bool
 	}{
 		"recorded before our pod was made":                  {-time.Second, false, false, true},
-		"recorded after it, so only the nodes' clocks tell": {time.Second, false, false, false},
+		"recorded after it, so only the nodes' clocks tell": {2 * time.Hour, false, false, false},
 		"recorded before, only the record tells":            {-time.Second, true, false, true},
-		"recorded after, only the record tells":             {time.Second, true, false, false},
+		"recorded after, only the record tells":             {2 * time.Hour, true, false, false},
 		"nobody tells any more":                             {-time.Second, true, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {

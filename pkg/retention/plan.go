@@ -239,7 +239,7 @@ func (t taken) counts(w Workflow, s Seal, trusted map[string]bool) Why {
 	here, older := false, false
 	for _, o := range t[s.Place] {
 		same := o.namespace == w.Namespace
-		if o.workflow == w.UID || !same && !(trusted[w.Namespace] && trusted[o.namespace]) {
+		if o.workflow == w.UID || !same && (!trusted[w.Namespace] || !trusted[o.namespace]) {
 			continue
 		}
 		// Whatever it had followed, this one follows, too: see provenance.Run.Succeeds.

@@ -108,7 +108,7 @@ type serviceKey struct {
 }
 
 func (k *serviceKey) try(ctx context.Context) ([]byte, error) {
-	return k.SignMessage(strings.NewReader(tryText), options.WithContext(ctx))
+	return k.SignMessage(strings.NewReader(tryText), options.WithContext(ctx)) //nolint:contextcheck // it is in the options
 }
 
 // PublicKey gives what the service has by now.

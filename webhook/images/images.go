@@ -145,7 +145,7 @@ type decision struct {
 func (d *decision) installed(u image.Use) *reason.Error {
 	i, err := image.Parse(u.Reference)
 	if err != nil {
-		return nil // what the operator installed by such a name has no digest to be known by
+		return nil //nolint:nilerr // what the operator installed by such a name has no digest to be known by
 	}
 	if no := d.set.Image(i, d.consumer, d.gate.Clock.Now()).Refusal(); no != nil && no.Code == reason.Revoked {
 		return about(u, no)

@@ -311,13 +311,13 @@ func TestShortlyBeforeADeadlineArgoTriesInPlace(t *testing.T) {
 		"without":   {left: time.Second, retry: true},
 		"without, and its namespace has none of Argo's workers left": {left: time.Second, room: func(c clock.PassiveClock) *InPlace {
 			full := NewInPlace(32, 3, c)
-			full.take(types.NamespacedName{Namespace: argotest.Pod(t, "consume").Namespace, Name: "other"}, 1, true)
+			full.from("192.0.2.1").take(types.NamespacedName{Namespace: argotest.Pod(t, "consume").Namespace, Name: "other"}, 1, true)
 			return full
 		}},
 		"without, and another's has none left": {left: time.Second, retry: true, room: func(c clock.PassiveClock) *InPlace {
 			full := NewInPlace(32, 3, c)
-			full.take(types.NamespacedName{Namespace: "another", Name: "other"}, 1, true)
-			full.take(types.NamespacedName{Namespace: "another", Name: "third"}, 1, true)
+			full.from("192.0.2.1").take(types.NamespacedName{Namespace: "another", Name: "other"}, 1, true)
+			full.from("192.0.2.1").take(types.NamespacedName{Namespace: "another", Name: "third"}, 1, true)
 			return full
 		}},
 	} {

@@ -74,7 +74,7 @@ func TestWhatKubectlShows(t *testing.T) {
 				SHA256: digest, TreeDigest: digest, Size: 124, Provenance: string(pod.UID),
 				Producer: v1alpha1.Producer{Pod: pod, NodeID: "flow-1", Output: "art", FinishedAt: metav1.NewTime(time.Unix(1700000000, 0))},
 			}},
-			columns: map[string]any{"Name": "shown", "Workflow": "flow", "Output": "art", "Key": "flow/art.tgz"},
+			columns: map[string]any{"Name": "shown", "Workflow": "flow", "Output": "art", "Key": "flow/art.tgz", "Altered": nil},
 			wide:    map[string]any{"Size": 124.0, "SHA256": digest, "Provenance": string(pod.UID)},
 		},
 	} {

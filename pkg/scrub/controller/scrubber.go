@@ -86,14 +86,14 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 		return r, err
 	}
 	// In no order that anybody could hide behind, or that keeps one store waiting.
-	rand.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] })
+	rand.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] }) //nolint:gosec // nobody gains by knowing the order
 	failing := map[string]int{}
 	var suspects []scrub.Place
 	for _, p := range places {
 		if ctx.Err() != nil {
 			return r, context.Cause(ctx)
 		}
-		if !p.Last().Altered && rand.Float64() >= s.Sample {
+		if !p.Last().Altered && rand.Float64() >= s.Sample { //nolint:gosec // a sample, no secret
 			continue
 		}
 		switch f := s.compare(ctx, p, index, failing); {

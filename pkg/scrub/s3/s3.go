@@ -69,7 +69,7 @@ func (s *Store) List(ctx context.Context, bucket, prefix string, most int) ([]st
 	ctx, stop := context.WithCancel(ctx)
 	defer stop() // ends the listing where it is left
 	var keys []string
-	for o := range s.core.Client.ListObjectsIter(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+	for o := range s.core.ListObjectsIter(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
 		if o.Err != nil {
 			return nil, fmt.Errorf("listing %s/%s: %w", bucket, prefix, o.Err)
 		}

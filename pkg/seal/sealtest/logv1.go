@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"path"
 	"slices"
@@ -117,6 +118,9 @@ func (l *LogV1) add(ctx context.Context, body []byte) (*protorekor.TransparencyL
 func (l *LogV1) Newest() (*protorekor.TransparencyLogEntry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.leaves) == 0 {
+		return nil, errors.New("it has no entry yet")
+	}
 	return l.entry(context.Background(), len(l.leaves)-1)
 }
 
