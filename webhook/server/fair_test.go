@@ -125,6 +125,11 @@ func TestWhoDoesNotSayWhereIsRefused(t *testing.T) {
 	}
 }
 
+// promptly is how soon an honest request is answered beside those that attack. The
+// attackers, their target and the other tests share a processor or two: on an idle machine
+// it is less than a second. Without the defence it is 15 seconds, or never.
+const promptly = 4 * time.Second
+
 // However much one namespace has us read and work on, another's admissions are slowed by
 // less than a second.
 func TestAFloodSlowsNobodyElse(t *testing.T) {
@@ -179,7 +184,7 @@ func TestAFloodSlowsNobodyElse(t *testing.T) {
 	for _, raw := range [][]byte{small, large, small, large, small} {
 		start := time.Now()
 		code, err := send(t.Context(), raw)
-		if took := time.Since(start); code != http.StatusOK || err != nil || took > time.Second {
+		if took := time.Since(start); code != http.StatusOK || err != nil || took > promptly {
 			t.Errorf("%d KiB of another namespace: %d, %v, after %s", len(raw)>>10, code, err, took)
 		}
 	}
