@@ -291,7 +291,7 @@ func TestAStoreThatDoesNotAnswerAccusesNobody(t *testing.T) {
 	s.scrubber.Stores = map[string]scrub.Store{}
 	s.passes(scrubber.Report{Unknown: 1})
 	s.scrubber.Stores = map[string]scrub.Store{s.endpoint: silent{}}
-	s.passes(scrubber.Report{Unknown: 1})
+	s.passes(scrubber.Report{Unreadable: 1})
 	if got, told := s.condition("file"), s.told(); got != "" || told != "" {
 		t.Errorf("got %q, %q", got, told)
 	}

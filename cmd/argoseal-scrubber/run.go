@@ -204,7 +204,7 @@ func onePass(ctx context.Context, s *scrubber.Scrubber, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(out, "%d intact, %d altered, %d not known\n", r.Intact, r.Altered, r.Unknown); err != nil {
+	if _, err := fmt.Fprintf(out, "%d intact, %d altered, %d that cannot be compared, %d that could not be read\n", r.Intact, r.Altered, r.Unknown, r.Unreadable); err != nil {
 		return err
 	}
 	if r.Altered > 0 {

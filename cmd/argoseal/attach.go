@@ -120,11 +120,9 @@ func (o *attachOptions) seal(ctx context.Context, digest artifact.Digest) (*prov
 		if err != nil {
 			return nil, nil, err
 		}
-		var recorded time.Time
-		if o.recorded != "" {
-			if recorded, err = time.Parse(time.RFC3339, o.recorded); err != nil {
-				return nil, nil, usage(fmt.Errorf("--recorded: %w", err))
-			}
+		recorded, err := o.recordedAt()
+		if err != nil {
+			return nil, nil, err
 		}
 		s, err := o.holds(root, bundle, recorded, digest)
 		return s, bundle, err
@@ -143,6 +141,9 @@ func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verif
 	err := api.List(ctx, &seals, client.InNamespace(o.producer.namespace), client.MatchingLabels{v1alpha1.LabelSHA256: artifact.DigestLabel(digest)}, client.Limit(maxLooked))
 	if err != nil {
 		return nil, nil, reason.Wrap(reason.LookupFailed, err, "list artifactseals: %v", err)
+	}
+	if seals.Continue != "" {
+		return nil, nil, usage(fmt.Errorf("there are more than %d seals of that digest: say in which --namespace, or give the --bundle", maxLooked))
 	}
 	slices.SortFunc(seals.Items, func(a, b v1alpha1.ArtifactSeal) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
 	var last error = reason.New(reason.DigestMismatch, "no step has sealed the manifest sha256:%s: have the step that builds the image store its manifest as an output without an archive", digest)

@@ -221,13 +221,22 @@ func (o *verifyOptions) signed(bundle []byte) (*verify.Signed, error) {
 	if err != nil {
 		return nil, err
 	}
-	var recorded time.Time
-	if o.recorded != "" {
-		if recorded, err = time.Parse(time.RFC3339, o.recorded); err != nil {
-			return nil, usage(fmt.Errorf("--recorded: %w", err))
-		}
+	recorded, err := o.recordedAt()
+	if err != nil {
+		return nil, err
 	}
 	return root.PayloadRecorded(bundle, recorded)
+}
+
+// recordedAt is what --recorded says; the zero time without.
+func (o *verifyOptions) recordedAt() (at time.Time, err error) {
+	if o.recorded == "" {
+		return at, nil
+	}
+	if at, err = time.Parse(time.RFC3339, o.recorded); err != nil {
+		return at, usage(fmt.Errorf("--recorded: %w", err))
+	}
+	return at, nil
 }
 
 // stepOf reads a statement about a step, which whoever signed may state.

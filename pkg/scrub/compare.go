@@ -37,13 +37,15 @@ const (
 	// ReasonRolledBack: what lies there was sealed, but another step stored something
 	// there after it.
 	ReasonRolledBack Reason = "RolledBack"
-	// ReasonUnknown: it could not be compared.
+	// ReasonUnknown: it is none that can be compared.
 	ReasonUnknown Reason = "Unknown"
+	// ReasonUnreadable: the store, or its record, could not be read.
+	ReasonUnreadable Reason = "Unreadable"
 )
 
 // Reasons has them all.
 func Reasons() []Reason {
-	return []Reason{ReasonIntact, ReasonChanged, ReasonMissing, ReasonRolledBack, ReasonUnknown}
+	return []Reason{ReasonIntact, ReasonChanged, ReasonMissing, ReasonRolledBack, ReasonUnknown, ReasonUnreadable}
 }
 
 // Finding is what came of comparing a place.
@@ -73,7 +75,7 @@ type Comparison struct {
 	Below []artifact.Location
 }
 
-// Run compares. An error of the store is ReasonUnknown, too, and is returned, so that the
+// Run compares. An error of the store is ReasonUnreadable, too, and is returned, so that the
 // caller can leave a store that answers nobody.
 func (c Comparison) Run(ctx context.Context, store Store) (Finding, error) {
 	var f Finding
@@ -87,7 +89,7 @@ func (c Comparison) Run(ctx context.Context, store Store) (Finding, error) {
 		f, err = c.object(ctx, store)
 	}
 	if err != nil {
-		return Finding{ReasonUnknown, fmt.Sprintf("the store could not be read: %v", err)}, err
+		return Finding{ReasonUnreadable, fmt.Sprintf("the store could not be read: %v", err)}, err
 	}
 	return f, nil
 }

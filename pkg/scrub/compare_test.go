@@ -98,8 +98,8 @@ func TestAnObjectIsHeldToItsLastSeal(t *testing.T) {
 		"nothing in it":                {store: shelf{objects: map[string]string{"a": ""}}, want: ReasonChanged},
 		"nothing":                      {store: shelf{objects: map[string]string{"b": "second"}}, want: ReasonMissing},
 		"what was sealed before":       {store: shelf{objects: map[string]string{"a": "first"}}, want: ReasonRolledBack},
-		"a connection that breaks":     {store: shelf{objects: map[string]string{"a": "second"}, cut: 2}, want: ReasonUnknown, fails: true},
-		"a store that does not answer": {store: shelf{fail: errors.New("timeout")}, want: ReasonUnknown, fails: true},
+		"a connection that breaks":     {store: shelf{objects: map[string]string{"a": "second"}, cut: 2}, want: ReasonUnreadable, fails: true},
+		"a store that does not answer": {store: shelf{fail: errors.New("timeout")}, want: ReasonUnreadable, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			places := Places([]Seal{before, last})
@@ -174,12 +174,43 @@ func TestPlacesBelowAPrefix(t *testing.T) {
 	if l, err := other.Location.At("d/x"); err == nil {
 		other.Location = l
 	}
-	below := NewIndex(Places(append(seals, other))).Below(at(t, "d/"))
+	below := NewIndex(Places(append(seals, other))).Below(Key{Location: at(t, "d/")})
 	var keys []string
 	for _, l := range below {
 		keys = append(keys, l.Key)
 	}
 	if want := []string{"d/a", "d/e/", "d/e/f"}; !slices.Equal(keys, want) {
 		t.Errorf("want %v, got %v", want, keys)
+	}
+}
+
+// Whoever may write to the bucket may also run steps, and have them seal what he put there.
+// That speaks for his namespace, and neither hides what became of another's nor what lies
+// in another's directory.
+func TestAnotherNamespaceSpeaksForNobody(t *testing.T) {
+	ours, theirs := sealed(t, "a", "ours", 2), sealed(t, "a", "theirs", 1)
+	ours.Namespace, theirs.Namespace = "ours", "theirs"
+	tree, files := tree(t, "d/", map[string]string{"x": "1"})
+	tree.Namespace = "ours"
+	planted := sealed(t, "d/z", "planted", 1)
+	planted.Namespace = "theirs"
+	store := &shelf{objects: map[string]string{"a": "theirs", "d/x": "1", "d/z": "planted"}}
+	places := Places([]Seal{ours, theirs, tree, planted})
+	index := NewIndex(places)
+	want := map[Key]Reason{
+		{"ours", at(t, "a")}: ReasonChanged, {"theirs", at(t, "a")}: ReasonIntact,
+		{"ours", at(t, "d/")}: ReasonChanged, {"theirs", at(t, "d/z")}: ReasonIntact,
+	}
+	if len(places) != len(want) {
+		t.Fatalf("want %d places, got %+v", len(want), places)
+	}
+	for _, p := range places {
+		c := Comparison{Place: p}
+		if p.Location.Kind == artifact.KindPrefix {
+			c.Files, c.Below = files, index.Below(p.Key)
+		}
+		if f, err := c.Run(t.Context(), store); err != nil || f.Reason != want[p.Key] {
+			t.Errorf("%s of %s: want %s, got %+v, %v", p.Location, p.Namespace, want[p.Key], f, err)
+		}
 	}
 }

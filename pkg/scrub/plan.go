@@ -35,9 +35,9 @@ func (s Seal) content() artifact.Digest {
 	return s.SHA256
 }
 
-// Place is a location, and what was sealed there.
+// Place is a location, and what the steps of one namespace sealed there.
 type Place struct {
-	Location artifact.Location
+	Key
 	// Seals has the last one first.
 	Seals []Seal
 }
@@ -45,40 +45,50 @@ type Place struct {
 // Last is the seal of what has to lie there now.
 func (p Place) Last() Seal { return p.Seals[0] }
 
-// Places gathers seals by location, in the order of the locations' URIs. Of one location
-// the seal that was recorded last counts; what came before it was overwritten by a step,
-// which is no alteration.
+// Key names a place. Steps of another namespace speak for nobody here: whoever may store
+// something there could else seal it himself, and no alteration would be seen.
+type Key struct {
+	Namespace string
+	Location  artifact.Location
+}
+
+// Places gathers seals by namespace and location. Of one place the seal that was recorded
+// last counts; what came before it was overwritten by a step of the namespace, which is no
+// alteration.
 func Places(seals []Seal) []Place {
-	by := map[artifact.Location][]Seal{}
+	by := map[Key][]Seal{}
 	for _, s := range seals {
-		by[s.Location] = append(by[s.Location], s)
+		k := Key{s.Namespace, s.Location}
+		by[k] = append(by[k], s)
 	}
 	places := make([]Place, 0, len(by))
-	for l, all := range by {
+	for k, all := range by {
 		slices.SortFunc(all, func(a, b Seal) int {
 			return cmp.Or(b.Recorded.Compare(a.Recorded), cmp.Compare(a.UID, b.UID))
 		})
-		places = append(places, Place{Location: l, Seals: all})
+		places = append(places, Place{Key: k, Seals: all})
 	}
-	slices.SortFunc(places, func(a, b Place) int { return cmp.Compare(a.Location.URI(), b.Location.URI()) })
 	return places
 }
 
-// Index finds the places that lie below a prefix.
+// Index finds the places of a namespace that lie below a prefix.
 type Index map[bucket][]artifact.Location
 
 type bucket struct {
+	namespace     string
 	scheme        artifact.Scheme
 	store, bucket string
 }
 
-func bucketOf(l artifact.Location) bucket { return bucket{l.Scheme, l.Store, l.Bucket} }
+func bucketOf(k Key) bucket {
+	return bucket{k.Namespace, k.Location.Scheme, k.Location.Store, k.Location.Bucket}
+}
 
 // NewIndex is the index of places.
 func NewIndex(places []Place) Index {
 	i := Index{}
 	for _, p := range places {
-		b := bucketOf(p.Location)
+		b := bucketOf(p.Key)
 		i[b] = append(i[b], p.Location)
 	}
 	for _, all := range i {
@@ -87,9 +97,9 @@ func NewIndex(places []Place) Index {
 	return i
 }
 
-// Below are the places whose keys begin with that of a prefix, itself apart.
-func (i Index) Below(prefix artifact.Location) []artifact.Location {
-	all := i[bucketOf(prefix)]
+// Below are the locations whose keys begin with that of a prefix, itself apart.
+func (i Index) Below(of Key) []artifact.Location {
+	all, prefix := i[bucketOf(of)], of.Location
 	first, _ := slices.BinarySearchFunc(all, prefix.Key, func(l artifact.Location, key string) int { return cmp.Compare(l.Key, key) })
 	var below []artifact.Location
 	for _, l := range all[first:] {

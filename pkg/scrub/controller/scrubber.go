@@ -65,7 +65,7 @@ func (s *Scrubber) Start(ctx context.Context) error {
 		if r, err := s.Pass(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Error(err, "A pass over the artifact stores did not end")
 		} else if ctx.Err() == nil {
-			s.Log.Info("Artifact stores compared", "intact", r.Intact, "altered", r.Altered, "unknown", r.Unknown, "took", s.Clock.Since(began).Round(time.Second).String())
+			s.Log.Info("Artifact stores compared", "intact", r.Intact, "altered", r.Altered, "unknown", r.Unknown, "unreadable", r.Unreadable, "took", s.Clock.Since(began).Round(time.Second).String())
 		}
 		select {
 		case <-ctx.Done():
@@ -75,8 +75,8 @@ func (s *Scrubber) Start(ctx context.Context) error {
 	return nil
 }
 
-// Report counts the places of a pass.
-type Report struct{ Intact, Altered, Unknown int }
+// Report counts the places of a pass. Those that are Unknown cannot be compared.
+type Report struct{ Intact, Altered, Unknown, Unreadable int }
 
 // Pass compares once.
 func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
@@ -100,7 +100,7 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 		case f.Altered() && len(suspects) < maxSuspects:
 			suspects = append(suspects, p)
 		case f.Altered():
-			r.Unknown++
+			r.Unreadable++ // it has its second look in the next pass
 		default:
 			if err := s.settled(ctx, p.Last(), f, &r); err != nil {
 				return r, err
@@ -116,12 +116,12 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 		if places, index, err = s.look(ctx); err != nil {
 			return r, err
 		}
-		now := make(map[artifact.Location]scrub.Place, len(places))
+		now := make(map[scrub.Key]scrub.Place, len(places))
 		for _, p := range places {
-			now[p.Location] = p
+			now[p.Key] = p
 		}
 		for _, p := range suspects {
-			again, there := now[p.Location]
+			again, there := now[p.Key]
 			if !there {
 				continue // its seals are gone
 			}
@@ -134,7 +134,7 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 			}
 		}
 	}
-	s.Metrics.passed(r.Altered, r.Unknown == 0, s.Clock.Now())
+	s.Metrics.passed(r.Altered, r.Unreadable == 0, s.Clock.Now())
 	return r, nil
 }
 
@@ -146,14 +146,14 @@ func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index
 	case l.Scheme != artifact.SchemeS3 || !known:
 		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it lies in a store that is not listed"}
 	case failing[l.Store] >= maxFailures:
-		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "its store could not be read several times in a row"}
+		return scrub.Finding{Reason: scrub.ReasonUnreadable, Message: "its store could not be read several times in a row"}
 	}
 	c := scrub.Comparison{Place: p}
 	if l.Kind == artifact.KindPrefix {
-		c.Below = index.Below(l)
+		c.Below = index.Below(p.Key)
 		var err error
 		if c.Files, err = s.files(ctx, p.Last()); err != nil {
-			return scrub.Finding{Reason: scrub.ReasonUnknown, Message: err.Error()}
+			return scrub.Finding{Reason: scrub.ReasonUnreadable, Message: err.Error()}
 		}
 	}
 	f, err := c.Run(ctx, store)

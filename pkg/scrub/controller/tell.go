@@ -31,7 +31,11 @@ func (s *Scrubber) settled(ctx context.Context, seal scrub.Seal, f scrub.Finding
 			return nil
 		}
 	default:
-		r.Unknown++
+		if f.Reason == scrub.ReasonUnreadable {
+			r.Unreadable++
+		} else {
+			r.Unknown++
+		}
 		s.Log.V(1).Info("Not compared", "namespace", seal.Namespace, "seal", seal.Name, "why", f.Message)
 		return nil
 	}
