@@ -178,8 +178,8 @@ func TestAModeThatIsNotOnRecordIsWaitedForByNewWorkflows(t *testing.T) {
 		fails error
 		waits bool
 	}{
-		"a new workflow":                          {now.Add(-9 * time.Second), unknown, true},
-		"one that runs for a while":               {now.Add(-10 * time.Second), unknown, false},
+		"a new workflow":                          {now.Add(time.Second - recording), unknown, true},
+		"one that runs for a while":               {now.Add(-recording), unknown, false},
 		"a new one, while the API server is down": {now, errDown, false},
 		"a new one, after the mode is on record":  {now, nil, false},
 	} {

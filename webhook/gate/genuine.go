@@ -255,5 +255,6 @@ func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *de
 const longestSettling = 5
 
 // recording is how old a workflow is when the record of its namespace is not waited
-// for any more: the notary takes a label in at once, unless it is down.
-const recording = 10 * time.Second
+// for any more. The notary takes a label in at once, unless it is down; on a busy
+// machine it took seven seconds, and what a step makes before is never sealed.
+const recording = 30 * time.Second
