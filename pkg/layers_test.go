@@ -148,6 +148,7 @@ var mayImport = map[string][]string{
 	"e2e/cluster/part":    {"e2e/cluster/gobuild", "e2e/cluster/image", "e2e/cluster/layout", "e2e/cluster/pki"},
 	"e2e/cluster/kube":    {"e2e/cluster/part"},
 	"e2e/cluster":         {"e2e/cluster/gobuild", "e2e/cluster/image", "e2e/cluster/kube", "e2e/cluster/layout", "e2e/cluster/part", "e2e/cluster/pki", "e2e/cluster/proc"},
+	"e2e/flood":           {},
 	"e2e/images":          {"e2e/cluster/gobuild", "e2e/cluster/image", "e2e/cluster/layout", "e2e/cluster/part"},
 	"e2e/lab":             {"e2e/cluster/kube", "e2e/cluster/layout", "e2e/cluster/part", "pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
 	"e2e/scenario":        {"e2e/lab", "pkg/api/v1alpha1", "pkg/reason"},

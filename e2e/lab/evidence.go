@@ -106,8 +106,12 @@ func (l *Lab) Check(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenan
 
 // stored is the digest of what lies in the store now.
 func (l *Lab) stored(ctx context.Context, at artifact.Location) (string, error) {
-	if at.Scheme == artifact.SchemeGCS {
+	switch at.Scheme {
+	case artifact.SchemeGCS:
 		return l.storedInGCS(ctx, at)
+	case artifact.SchemeAzure:
+		return storedInAzure(ctx, at)
+	case artifact.SchemeS3:
 	}
 	if at.Kind == artifact.KindObject {
 		return l.digest(ctx, at.Bucket, at.Key)

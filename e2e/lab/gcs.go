@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -36,17 +35,26 @@ func (l *Lab) storedInGCS(ctx context.Context, at artifact.Location) (string, er
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return "", fmt.Errorf("list %s: %w", at, err)
 	}
+	var names []string
+	for _, o := range list.Items {
+		names = append(names, o.Name)
+	}
+	return treeBelow(at.Key, names, func(name string) ([]byte, error) { return l.getGCS(ctx, at.Bucket, name) })
+}
+
+// treeBelow is the digest of the directory that objects whose names begin with a key are.
+func treeBelow(key string, names []string, get func(name string) ([]byte, error)) (string, error) {
 	dir, err := os.MkdirTemp("", "argoseal-lab-")
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	for _, o := range list.Items {
-		object, err := l.getGCS(ctx, at.Bucket, o.Name)
+	for _, name := range names {
+		object, err := get(name)
 		if err != nil {
 			return "", err
 		}
-		path := filepath.Join(dir, strings.TrimPrefix(o.Name, at.Key))
+		path := filepath.Join(dir, strings.TrimPrefix(name, key))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return "", err
 		}
@@ -73,15 +81,5 @@ func askGCS(ctx context.Context, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := http.Client{Transport: &http.Transport{Proxy: nil}} // this machine's own
-	answer, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxObject))
-	if err == nil && answer.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s", path, answer.Status)
-	}
-	return body, err
+	return ask(request)
 }
