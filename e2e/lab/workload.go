@@ -141,7 +141,8 @@ func (l *Lab) PullPlug(ctx context.Context, w Workload) error {
 	return nil
 }
 
-// Ready waits until a workload runs what its spec says, and nothing else.
+// Ready waits until a workload runs what its spec says, and nothing else: a pod that is
+// on its way out may still answer as its own spec said.
 func (l *Lab) Ready(ctx context.Context, w Workload) error {
 	var last *state
 	err := Eventually(ctx, rollout, func(ctx context.Context) (bool, error) {
@@ -150,8 +151,13 @@ func (l *Lab) Ready(ctx context.Context, w Workload) error {
 			return false, err
 		}
 		last = s
+		pods, err := l.PodsOf(ctx, w)
+		if err != nil {
+			return false, err
+		}
+		leaves := func(p corev1.Pod) bool { return p.DeletionTimestamp != nil }
 		want, is := s.Spec.Replicas, s.Status
-		return is.ObservedGeneration == s.Metadata.Generation &&
+		return !slices.ContainsFunc(pods, leaves) && is.ObservedGeneration == s.Metadata.Generation &&
 			is.Replicas == want && is.UpdatedReplicas == want && is.AvailableReplicas == want, nil
 	})
 	if err != nil {

@@ -38,6 +38,9 @@ func TestConformanceAnUpgradeCostsPodsThatRunNothing(t *testing.T) {
 	if err := upgrade(t.Context(), executorEnv("EARLIER=1")); err != nil {
 		t.Fatal(err)
 	}
+	if err := cluster(t).Ready(t.Context(), lab.Webhook); err != nil {
+		t.Fatal(err)
+	}
 	ns := namespace(t, "upgrade", v1alpha1.ModeEnforce)
 	wf, err := lab.Workflow(relay)
 	if err != nil {
