@@ -59,7 +59,7 @@ func TestConformanceAttackFlood(t *testing.T) {
 			RestartPolicy: corev1.RestartPolicyNever, TerminationGracePeriodSeconds: ptr.To[int64](0),
 			Volumes: []corev1.Volume{{Name: "program", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: dir}}}},
 			Containers: []corev1.Container{{
-				Name: "flood", Image: "busybox",
+				Name: "flood", Image: "busybox", ImagePullPolicy: corev1.PullIfNotPresent,
 				Command:      []string{"/program/flood", "--namespace", ns, "--for", "5m"},
 				VolumeMounts: []corev1.VolumeMount{{Name: "program", MountPath: "/program", ReadOnly: true}},
 				// What it takes of this machine's processors is no matter of the webhook's.
