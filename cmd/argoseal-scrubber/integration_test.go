@@ -209,8 +209,8 @@ func (s *scene) condition(name string) string {
 	return string(c.Status) + " " + c.Reason
 }
 
-// told is the next event; empty if there is none.
-func (s *scene) told() string {
+// event is the next event; empty if there is none.
+func (s *scene) event() string {
 	select {
 	case e := <-s.events:
 		return e
@@ -237,7 +237,7 @@ func TestAlteredArtifactsAreFoundInARealStore(t *testing.T) {
 	s.passes(scrubber.Report{Intact: 3})
 	var after v1alpha1.ArtifactSeal
 	must(t, s.api.Get(t.Context(), client.ObjectKey{Namespace: "team", Name: "file"}, &after))
-	if after.ResourceVersion != before.ResourceVersion || s.told() != "" {
+	if after.ResourceVersion != before.ResourceVersion || s.event() != "" {
 		t.Errorf("it was written: %+v", after.Status)
 	}
 
@@ -249,13 +249,13 @@ func TestAlteredArtifactsAreFoundInARealStore(t *testing.T) {
 		if got := s.condition(name); got != want {
 			t.Errorf("%s: want %s, got %q", name, want, got)
 		}
-		if s.told() == "" {
+		if s.event() == "" {
 			t.Error("an event is missing")
 		}
 	}
 	// The same again is told once.
 	s.passes(scrubber.Report{Altered: 3})
-	if e := s.told(); e != "" {
+	if e := s.event(); e != "" {
 		t.Errorf("it is told again: %s", e)
 	}
 
@@ -265,7 +265,7 @@ func TestAlteredArtifactsAreFoundInARealStore(t *testing.T) {
 	if got := s.condition("file"); got != "True Intact" {
 		t.Errorf("want True Intact, got %q", got)
 	}
-	if e := s.told(); !strings.Contains(e, "Intact") {
+	if e := s.event(); !strings.Contains(e, "Intact") {
 		t.Errorf("want an event, got %q", e)
 	}
 	// Another step stores something else there: its seal counts. Put back, what was there
@@ -292,7 +292,7 @@ func TestAStoreThatDoesNotAnswerAccusesNobody(t *testing.T) {
 	s.passes(scrubber.Report{Unknown: 1})
 	s.scrubber.Stores = map[string]scrub.Store{s.endpoint: silent{}}
 	s.passes(scrubber.Report{Unreadable: 1})
-	if got, told := s.condition("file"), s.told(); got != "" || told != "" {
+	if got, seen := s.condition("file"), s.event(); got != "" || seen != "" {
 		t.Errorf("got %q, %q", got, told)
 	}
 	s.scrubber.Stores = known
