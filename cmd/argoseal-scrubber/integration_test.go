@@ -50,8 +50,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// program is the path that one of the variables has.
-func program(t *testing.T, names ...string) string {
+// built is the path that one of the variables has.
+func built(t *testing.T, names ...string) string {
 	t.Helper()
 	for _, name := range names {
 		if path := os.Getenv(name); path != "" {
@@ -72,7 +72,7 @@ func startStore(t *testing.T) (endpoint string, s3 *minio.Client) {
 	dir := t.TempDir()
 	must(t, errors.Join(os.Mkdir(filepath.Join(dir, "objects"), 0o755), os.Mkdir(filepath.Join(dir, "meta"), 0o755)))
 	ctx, stop := context.WithCancel(context.Background())
-	server := exec.CommandContext(ctx, program(t, "ARGOSEAL_BIN_VERSITYGW"), "--port", endpoint, "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "objects"))
+	server := exec.CommandContext(ctx, built(t, "ARGOSEAL_BIN_VERSITYGW"), "--port", endpoint, "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "objects"))
 	server.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+accessKey, "ROOT_SECRET_ACCESS_KEY="+secretKey)
 	var said bytes.Buffer
 	server.Stdout, server.Stderr = &said, &said
@@ -113,8 +113,8 @@ func startScene(t *testing.T) *scene {
 	env := &envtest.Environment{
 		CRDDirectoryPaths: []string{"../../charts/argoseal/files/crds"}, ErrorIfCRDPathMissing: true,
 		ControlPlane: envtest.ControlPlane{
-			APIServer: &envtest.APIServer{Path: program(t, "TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")},
-			Etcd:      &envtest.Etcd{Path: program(t, "TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},
+			APIServer: &envtest.APIServer{Path: built(t, "TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")},
+			Etcd:      &envtest.Etcd{Path: built(t, "TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},
 		},
 	}
 	config, err := env.Start()
@@ -293,7 +293,7 @@ func TestAStoreThatDoesNotAnswerAccusesNobody(t *testing.T) {
 	s.scrubber.Stores = map[string]scrub.Store{s.endpoint: silent{}}
 	s.passes(scrubber.Report{Unreadable: 1})
 	if got, seen := s.condition("file"), s.event(); got != "" || seen != "" {
-		t.Errorf("got %q, %q", got, told)
+		t.Errorf("got %q, %q", got, seen)
 	}
 	s.scrubber.Stores = known
 	s.passes(scrubber.Report{Intact: 1})
