@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 
 	// What Argo's pods and workflows are, and what we add to them.
 	"pkg/argo/controller": {},
-	"pkg/argo/graph":      {"pkg/memory"},
+	"pkg/argo/graph":      {"pkg/artifact", "pkg/memory"},
 	"pkg/argo/definition": {"pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/reason"},
 	"pkg/argo":            {"pkg/api/v1alpha1", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/reason"},
 	"pkg/sidecar":         {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/reason"},
