@@ -7,26 +7,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/monitor/controller"
+	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -41,34 +34,17 @@ const (
 )
 
 func main() {
-	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil))
-	ctrl.SetLogger(logger)
-	klog.SetLogger(logger)
-	root := &cobra.Command{
-		Use:           "argoseal-controller",
-		Short:         "Follows workflows, and says what became of what they make",
-		Version:       version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.AddCommand(runCommand())
-	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
-		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
-		os.Exit(reason.Of(err).ExitCode())
-	}
+	program.Main(program.Command("argoseal-controller", "Follows workflows, and says what became of what they make", version, runCommand()))
 }
 
 // options are the flags of run.
 type options struct {
-	namespace      string
-	leaderElect    bool
-	workers        int
-	budgets        bool
-	maxAge         time.Duration
-	maxWorkflows   int
-	archive        string
-	metricsAddress string
-	healthAddress  string
+	program.Beside
+	workers      int
+	budgets      bool
+	maxAge       time.Duration
+	maxWorkflows int
+	archive      string
 }
 
 func runCommand() *cobra.Command {
@@ -87,21 +63,19 @@ not final. With --archive-dir their bundles are written to a folder before.`,
 		RunE:    func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease (env POD_NAMESPACE)")
-	f.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica work at a time")
+	f.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease (env POD_NAMESPACE)")
+	o.Flags(f)
 	f.IntVar(&o.workers, "workers", 4, "workflows looked at at a time; each may be some MiB in memory")
 	f.BoolVar(&o.budgets, "keep-to-budgets", false, "begin no record in namespaces that the ConfigMap argoseal-budget names")
 	f.DurationVar(&o.maxAge, "retain-for", 0, "remove the records of a workflow that is gone so long after its last one was made, 1h at least; 0: never")
 	f.IntVar(&o.maxWorkflows, "retain-workflows", 0, "remove the records of workflows that are gone, but for this many of each namespace, the last ones; 0: never")
 	f.StringVar(&o.archive, "archive-dir", "", "folder that bundles are written to before their records are removed; empty: none")
-	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 is none")
-	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 is none")
 	return c
 }
 
 func (o options) run(ctx context.Context) error {
 	switch {
-	case o.namespace == "" && (o.leaderElect || o.budgets):
+	case o.Namespace == "" && (o.LeaderElect || o.budgets):
 		return reason.New(reason.UsageInvalid, "--namespace is missing: name the namespace that Argoseal runs in")
 	case o.workers < 1:
 		return reason.New(reason.UsageInvalid, "--workers=%d: it has to be 1 or more", o.workers)
@@ -109,33 +83,21 @@ func (o options) run(ctx context.Context) error {
 	if err := o.checkRetention(); err != nil {
 		return err
 	}
-	config, err := ctrl.GetConfig()
+	config, scheme, err := program.Connect("argoseal-controller", version, v1alpha1.AddToScheme, corev1.AddToScheme)
 	if err != nil {
-		return fmt.Errorf("finding the API server: %w", err)
+		return err
 	}
 	config.QPS, config.Burst = queriesPerSecond, queriesBurst
-	config.UserAgent = "argoseal-controller/" + version
-	scheme := runtime.NewScheme()
-	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
-		return fmt.Errorf("types: %w", err)
-	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                  scheme,
-		Cache:                   cache.Options{ByObject: controller.Caches()},
-		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:  o.healthAddress,
-		LeaderElection:          o.leaderElect,
-		LeaderElectionID:        "argoseal-controller",
-		LeaderElectionNamespace: o.namespace,
-		// The lease is given up as the last thing this process does.
-		LeaderElectionReleaseOnCancel: true,
-	})
+	beside := o.Options(scheme, "argoseal-controller")
+	beside.Cache = cache.Options{ByObject: controller.Caches()}
+	beside.LeaderElectionReleaseOnCancel = true // the lease is given up as the last thing this process does
+	mgr, err := program.Manager(config, beside)
 	if err != nil {
-		return fmt.Errorf("manager: %w", err)
+		return err
 	}
-	api, err := client.New(config, client.Options{Scheme: scheme, Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
+	api, err := program.Client(mgr)
 	if err != nil {
-		return fmt.Errorf("client: %w", err)
+		return err
 	}
 	counts, err := controller.NewMetrics(metrics.Registry)
 	if err != nil {
@@ -151,8 +113,6 @@ func (o options) run(ctx context.Context) error {
 	if err := errors.Join(
 		r.SetupWithManager(ctx, mgr, o.workers),
 		o.retain(mgr, api),
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("ping", healthz.Ping),
 	); err != nil {
 		return err
 	}

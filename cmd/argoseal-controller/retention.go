@@ -68,7 +68,7 @@ func (o options) retain(mgr manager.Manager, api client.Client) error {
 func (o options) full(api client.Reader) func(context.Context, string) (bool, error) {
 	return func(ctx context.Context, namespace string) (bool, error) {
 		var c corev1.ConfigMap
-		err := api.Get(ctx, client.ObjectKey{Namespace: o.namespace, Name: v1alpha1.ConfigMapBudget}, &c)
+		err := api.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.ConfigMapBudget}, &c)
 		if client.IgnoreNotFound(err) != nil {
 			return false, fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapBudget, err)
 		}

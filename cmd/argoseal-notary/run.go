@@ -34,6 +34,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/notary/trusted"
 	"github.com/argoseal/argoseal/pkg/notary/workflow"
+	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
@@ -180,9 +181,9 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	api, err := client.New(config, client.Options{Scheme: scheme, Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
+	api, err := program.Client(mgr)
 	if err != nil {
-		return fmt.Errorf("client: %w", err)
+		return err
 	}
 	pods, err := corev1client.NewForConfigAndClient(config, mgr.GetHTTPClient())
 	if err != nil {

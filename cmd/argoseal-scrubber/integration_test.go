@@ -50,8 +50,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// program is the path that one of the variables has.
-func program(t *testing.T, names ...string) string {
+// built is the path that one of the variables has.
+func built(t *testing.T, names ...string) string {
 	t.Helper()
 	for _, name := range names {
 		if path := os.Getenv(name); path != "" {
@@ -72,7 +72,7 @@ func startStore(t *testing.T) (endpoint string, s3 *minio.Client) {
 	dir := t.TempDir()
 	must(t, errors.Join(os.Mkdir(filepath.Join(dir, "objects"), 0o755), os.Mkdir(filepath.Join(dir, "meta"), 0o755)))
 	ctx, stop := context.WithCancel(context.Background())
-	server := exec.CommandContext(ctx, program(t, "ARGOSEAL_BIN_VERSITYGW"), "--port", endpoint, "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "objects"))
+	server := exec.CommandContext(ctx, built(t, "ARGOSEAL_BIN_VERSITYGW"), "--port", endpoint, "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "objects"))
 	server.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+accessKey, "ROOT_SECRET_ACCESS_KEY="+secretKey)
 	var said bytes.Buffer
 	server.Stdout, server.Stderr = &said, &said
@@ -113,8 +113,8 @@ func startScene(t *testing.T) *scene {
 	env := &envtest.Environment{
 		CRDDirectoryPaths: []string{"../../charts/argoseal/files/crds"}, ErrorIfCRDPathMissing: true,
 		ControlPlane: envtest.ControlPlane{
-			APIServer: &envtest.APIServer{Path: program(t, "TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")},
-			Etcd:      &envtest.Etcd{Path: program(t, "TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},
+			APIServer: &envtest.APIServer{Path: built(t, "TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")},
+			Etcd:      &envtest.Etcd{Path: built(t, "TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},
 		},
 	}
 	config, err := env.Start()
@@ -209,8 +209,8 @@ func (s *scene) condition(name string) string {
 	return string(c.Status) + " " + c.Reason
 }
 
-// told is the next event; empty if there is none.
-func (s *scene) told() string {
+// event is the next event; empty if there is none.
+func (s *scene) event() string {
 	select {
 	case e := <-s.events:
 		return e
@@ -237,7 +237,7 @@ func TestAlteredArtifactsAreFoundInARealStore(t *testing.T) {
 	s.passes(scrubber.Report{Intact: 3})
 	var after v1alpha1.ArtifactSeal
 	must(t, s.api.Get(t.Context(), client.ObjectKey{Namespace: "team", Name: "file"}, &after))
-	if after.ResourceVersion != before.ResourceVersion || s.told() != "" {
+	if after.ResourceVersion != before.ResourceVersion || s.event() != "" {
 		t.Errorf("it was written: %+v", after.Status)
 	}
 
@@ -249,13 +249,13 @@ func TestAlteredArtifactsAreFoundInARealStore(t *testing.T) {
 		if got := s.condition(name); got != want {
 			t.Errorf("%s: want %s, got %q", name, want, got)
 		}
-		if s.told() == "" {
+		if s.event() == "" {
 			t.Error("an event is missing")
 		}
 	}
 	// The same again is told once.
 	s.passes(scrubber.Report{Altered: 3})
-	if e := s.told(); e != "" {
+	if e := s.event(); e != "" {
 		t.Errorf("it is told again: %s", e)
 	}
 
@@ -265,7 +265,7 @@ func TestAlteredArtifactsAreFoundInARealStore(t *testing.T) {
 	if got := s.condition("file"); got != "True Intact" {
 		t.Errorf("want True Intact, got %q", got)
 	}
-	if e := s.told(); !strings.Contains(e, "Intact") {
+	if e := s.event(); !strings.Contains(e, "Intact") {
 		t.Errorf("want an event, got %q", e)
 	}
 	// Another step stores something else there: its seal counts. Put back, what was there
@@ -292,8 +292,8 @@ func TestAStoreThatDoesNotAnswerAccusesNobody(t *testing.T) {
 	s.passes(scrubber.Report{Unknown: 1})
 	s.scrubber.Stores = map[string]scrub.Store{s.endpoint: silent{}}
 	s.passes(scrubber.Report{Unreadable: 1})
-	if got, told := s.condition("file"), s.told(); got != "" || told != "" {
-		t.Errorf("got %q, %q", got, told)
+	if got, seen := s.condition("file"), s.event(); got != "" || seen != "" {
+		t.Errorf("got %q, %q", got, seen)
 	}
 	s.scrubber.Stores = known
 	s.passes(scrubber.Report{Intact: 1})

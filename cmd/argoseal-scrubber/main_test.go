@@ -7,16 +7,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 func TestFlagsThatCannotWork(t *testing.T) {
-	good := options{namespace: "n", leaderElect: true, every: time.Hour, settle: time.Minute, sample: 100}
+	good := options{Beside: program.Beside{Namespace: "n", LeaderElect: true}, every: time.Hour, settle: time.Minute, sample: 100}
 	if err := good.check(); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*options){
-		"no namespace":  func(o *options) { o.namespace = "" },
+		"no namespace":  func(o *options) { o.Namespace = "" },
 		"all the time":  func(o *options) { o.every = time.Second },
 		"nothing":       func(o *options) { o.sample = 0 },
 		"more than all": func(o *options) { o.sample = 101 },

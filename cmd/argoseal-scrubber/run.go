@@ -13,16 +13,13 @@ import (
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/reason"
 	scrubber "github.com/argoseal/argoseal/pkg/scrub/controller"
 )
@@ -32,28 +29,24 @@ const (
 	// writes.
 	queriesPerSecond = 50
 	queriesBurst     = 100
-	// exitAltered is the exit code of run --once where something is altered.
-	exitAltered = 1
 	// leastEvery keeps passes apart.
 	leastEvery = time.Minute
 	// burst is how much is read at once, in bytes.
 	burst = 1 << 20
 )
 
-// errAltered says that run --once found something.
+// errAltered says that run --once found something. Like every error without a reason code
+// it is exit code 1.
 var errAltered = errors.New("artifacts were altered")
 
 // options are the flags of run.
 type options struct {
-	namespace      string
-	leaderElect    bool
-	once           bool
-	stores         string
-	every, settle  time.Duration
-	sample         int
-	bytes          string
-	metricsAddress string
-	healthAddress  string
+	program.Beside
+	once          bool
+	stores        string
+	every, settle time.Duration
+	sample        int
+	bytes         string
 }
 
 func runCommand() *cobra.Command {
@@ -79,22 +72,20 @@ The credentials need to read and list, nothing else.`,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), c.OutOrStdout()) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease (env POD_NAMESPACE)")
-	f.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica work at a time")
+	f.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease (env POD_NAMESPACE)")
+	o.Flags(f)
 	f.BoolVar(&o.once, "once", false, "compare once, print what it came to, and exit with 1 if something is altered")
 	f.StringVar(&o.stores, "stores", "", "file that lists the artifact stores")
 	f.DurationVar(&o.every, "every", 24*time.Hour, "time from the beginning of one pass to that of the next")
 	f.DurationVar(&o.settle, "settle", 10*time.Minute, "how long something else may lie at a place before it counts as altered: a step stores its outputs before they are sealed")
 	f.IntVar(&o.sample, "sample-percent", 100, "share of the artifacts that a pass compares; those that are altered are compared in each")
 	f.StringVar(&o.bytes, "bytes-per-second", "32Mi", "how much is read of the stores, on average; empty: any amount")
-	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 is none")
-	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 is none")
 	return c
 }
 
 func (o options) check() error {
 	switch {
-	case o.namespace == "" && o.leaderElect && !o.once:
+	case o.Namespace == "" && o.LeaderElect && !o.once:
 		return reason.New(reason.UsageInvalid, "--namespace is missing: name the namespace that Argoseal runs in")
 	case o.every < leastEvery:
 		return reason.New(reason.UsageInvalid, "--every=%s: it is %s at least", o.every, leastEvery)
@@ -131,33 +122,22 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	if o.once {
-		o.leaderElect, o.metricsAddress, o.healthAddress = false, "0", "0"
+		o.LeaderElect, o.MetricsAddress, o.HealthAddress = false, "0", "0"
 	}
-	config, err := ctrl.GetConfig()
+	config, scheme, err := program.Connect("argoseal-scrubber", version, v1alpha1.AddToScheme, corev1.AddToScheme)
 	if err != nil {
-		return fmt.Errorf("finding the API server: %w", err)
+		return err
 	}
 	config.QPS, config.Burst = queriesPerSecond, queriesBurst
-	config.UserAgent = "argoseal-scrubber/" + version
-	scheme := runtime.NewScheme()
-	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
-		return fmt.Errorf("types: %w", err)
-	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                        scheme,
-		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:        o.healthAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "argoseal-scrubber",
-		LeaderElectionNamespace:       o.namespace,
-		LeaderElectionReleaseOnCancel: true,
-	})
+	beside := o.Options(scheme, "argoseal-scrubber")
+	beside.LeaderElectionReleaseOnCancel = true
+	mgr, err := program.Manager(config, beside)
 	if err != nil {
-		return fmt.Errorf("manager: %w", err)
+		return err
 	}
-	api, err := client.New(config, client.Options{Scheme: scheme, Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
+	api, err := program.Client(mgr)
 	if err != nil {
-		return fmt.Errorf("client: %w", err)
+		return err
 	}
 	counts, err := scrubber.NewMetrics(metrics.Registry)
 	if err != nil {
@@ -172,11 +152,7 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	if o.once {
 		runs, ctx, came = once(ctx, s, out)
 	}
-	if err := errors.Join(
-		mgr.Add(runs),
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("ping", healthz.Ping),
-	); err != nil {
+	if err := mgr.Add(runs); err != nil {
 		return fmt.Errorf("manager: %w", err)
 	}
 	ctrl.Log.Info("Starting", "version", version, "stores", len(stores))

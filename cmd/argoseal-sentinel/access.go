@@ -2,31 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/program"
 	accesscontroller "github.com/argoseal/argoseal/pkg/sentinel/access/controller"
 )
 
-// accessOptions are the flags of access.
-type accessOptions struct {
-	namespace      string
-	leaderElect    bool
-	metricsAddress string
-	healthAddress  string
-}
-
 func accessCommand() *cobra.Command {
-	var o accessOptions
+	var o program.Beside
 	c := &cobra.Command{
 		Use:   "access",
 		Short: "Keep the Roles and bindings that SecretAccesses come to",
@@ -36,39 +23,25 @@ It is a process of its own, so that it needs none of the rights of controller, a
 the other way round. What pods may take, the API server decides by the chart's
 admission policies, whether this runs or not.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error { return keepAccess(c.Context(), o) },
 	}
 	f := c.Flags()
-	f.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica work at a time")
-	f.StringVar(&o.namespace, "namespace", "argoseal-sentinel", "namespace of the lease")
-	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 is none")
-	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 is none")
+	o.Flags(f)
+	f.StringVar(&o.Namespace, "namespace", "argoseal-sentinel", "namespace of the lease")
 	return c
 }
 
-func (o accessOptions) run(ctx context.Context) error {
-	config, err := ctrl.GetConfig()
+func keepAccess(ctx context.Context, o program.Beside) error {
+	config, scheme, err := program.Connect("argoseal-sentinel-access", version, clientgoscheme.AddToScheme, v1alpha1.AddToScheme)
 	if err != nil {
-		return fmt.Errorf("finding the API server: %w", err)
-	}
-	config.UserAgent = "argoseal-sentinel-access/" + version
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                  scheme,
-		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:  o.healthAddress,
-		LeaderElection:          o.leaderElect,
-		LeaderElectionID:        "argoseal-sentinel-access",
-		LeaderElectionNamespace: o.namespace,
-	})
+	mgr, err := program.Manager(config, o.Options(scheme, "argoseal-sentinel-access"))
 	if err != nil {
 		return err
 	}
 	r := &accesscontroller.Reconciler{Client: mgr.GetClient(), Events: mgr.GetEventRecorder("argoseal-sentinel-access"), Clock: clock.RealClock{}}
-	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping), r.SetupWithManager(mgr)); err != nil {
+	if err := r.SetupWithManager(mgr); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

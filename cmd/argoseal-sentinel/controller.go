@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,18 +11,15 @@ import (
 
 	"github.com/spf13/cobra"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/sentinel/agent"
 	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
 	"github.com/argoseal/argoseal/pkg/sentinel/controller"
@@ -34,14 +30,12 @@ import (
 
 // options are the flags of controller.
 type options struct {
-	servers        []string
-	agents, etcd   agent.TLS
-	etcdEndpoints  []string
-	etcdPrefix     string
-	settle         time.Duration
-	namespace      string
-	metricsAddress string
-	healthAddress  string
+	program.Beside
+	servers       []string
+	agents, etcd  agent.TLS
+	etcdEndpoints []string
+	etcdPrefix    string
+	settle        time.Duration
 }
 
 func controllerCommand() *cobra.Command {
@@ -76,19 +70,17 @@ read with the rights of the controller.`,
 	f.StringVar(&o.etcd.Key, "etcd-key", "", "its key")
 	f.StringVar(&o.etcdPrefix, "etcd-prefix", "/registry", "--etcd-prefix of the API servers")
 	f.DurationVar(&o.settle, "settle", 2*time.Minute, "how long nothing has to lie under an earlier key before it leaves: more than --request-timeout of the API servers. Then it stays until etcd has forgotten the revisions before")
-	f.StringVar(&o.namespace, "namespace", "argoseal-sentinel", "namespace of the lease by which one replica works at a time; it has to exist")
-	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 is none")
-	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 is none")
+	f.StringVar(&o.Namespace, "namespace", "argoseal-sentinel", "namespace of the lease by which one replica works at a time; it has to exist")
+	o.Addresses(f)
 	require(c, "server", "agent-ca", "agent-cert", "agent-key", "etcd-endpoint", "etcd-ca", "etcd-cert", "etcd-key")
 	return c
 }
 
 func run(ctx context.Context, o options) error {
-	config, err := ctrl.GetConfig()
+	config, scheme, err := program.Connect("argoseal-sentinel", version, clientgoscheme.AddToScheme, v1alpha1.AddToScheme)
 	if err != nil {
-		return fmt.Errorf("finding the API server: %w", err)
+		return err
 	}
-	config.UserAgent = "argoseal-sentinel/" + version
 	// Migration is bounded by its workers, and by the API server for each client.
 	config.QPS, config.Burst = 500, 1000
 	leases, err := coordination.NewForConfig(config)
@@ -108,11 +100,14 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	turns, err := lease.New(config, o.namespace)
+	turns, err := lease.New(config, o.Namespace)
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(config, o, turns)
+	beside := o.Options(scheme, "")
+	beside.LeaderElection, beside.LeaderElectionResourceLockInterface = true, turns.Lock()
+	beside.LeaderElectionReleaseOnCancel = true // the process ends with it, so that nothing is done afterwards
+	mgr, err := program.Manager(config, beside)
 	if err != nil {
 		return err
 	}
@@ -148,26 +143,6 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	return mgr.Start(ctx)
-}
-
-func newManager(config *rest.Config, o options, turns *lease.Lease) (ctrl.Manager, error) {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return nil, err
-	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                 scheme,
-		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress: o.healthAddress,
-		LeaderElection:         true,
-		// The process ends with it, so that nothing is done afterwards.
-		LeaderElectionReleaseOnCancel:       true,
-		LeaderElectionResourceLockInterface: turns.Lock(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
 }
 
 // connect makes the clients of each server and of its agent.

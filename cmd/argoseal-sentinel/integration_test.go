@@ -23,7 +23,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 )
 
-func program(variables ...string) string {
+func built(variables ...string) string {
 	for _, v := range variables {
 		if path := os.Getenv(v); path != "" {
 			return path
@@ -35,7 +35,7 @@ func program(variables ...string) string {
 // raise starts an API server with an encryption file, on an etcd that outlives it.
 func raise(t *testing.T, etcd *envtest.Etcd, file string) (config *rest.Config, stop func(), err error) {
 	t.Helper()
-	api := &envtest.APIServer{Path: program("TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER"), EtcdURL: etcd.URL}
+	api := &envtest.APIServer{Path: built("TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER"), EtcdURL: etcd.URL}
 	api.Configure().Set("encryption-provider-config", file)
 	if err := api.Start(); err != nil {
 		return nil, nil, err
@@ -86,7 +86,7 @@ func stored(t *testing.T, etcd *envtest.Etcd) (resource []byte, objects []object
 // every Secret, and the server does not become ready; what etcd has of the resource brings
 // them back.
 func TestALostFileIsRestoredFromEscrow(t *testing.T) {
-	etcd := &envtest.Etcd{Path: program("TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")}
+	etcd := &envtest.Etcd{Path: built("TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")}
 	must(t, etcd.Start())
 	t.Cleanup(func() { must(t, etcd.Stop()) })
 	identity, err := age.GenerateX25519Identity()

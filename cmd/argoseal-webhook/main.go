@@ -4,33 +4,20 @@
 package main
 
 import (
-	"fmt"
-	"log/slog"
 	"os"
 	"runtime/debug"
 	"strconv"
-	"strings"
 
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
-
-	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/program"
 )
 
 // version is set at link time.
 var version = "devel"
 
 func main() {
-	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil))
-	ctrl.SetLogger(logger)
-	klog.SetLogger(logger)
 	limitMemory(os.Getenv("ARGOSEAL_MEMORY_LIMIT"))
 	limitGarbage()
-	if err := command().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
-		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
-		os.Exit(reason.Of(err).ExitCode())
-	}
+	program.Main(command())
 }
 
 // limitMemory has the program collect its garbage before it has nine tenths of what its

@@ -32,6 +32,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/followed"
+	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/trust"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -194,9 +195,9 @@ func follow(ctx context.Context, mgr manager.Manager, given argo.Identity, o opt
 // watchRecords begins to watch what decisions look at first: pods and records, as far as there is room.
 func watchRecords(mgr manager.Manager, live server.Live, registry prometheus.Registerer) (server.Watched, error) {
 	quick := server.NewWatched(live, server.DefaultRoom, clock.RealClock{})
-	api, err := client.NewWithWatch(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	api, err := program.Client(mgr)
 	if err != nil {
-		return quick, fmt.Errorf("client: %w", err)
+		return quick, err
 	}
 	for _, feed := range quick.Feeds(api) {
 		if err := mgr.Add(feed); err != nil {
@@ -309,10 +310,9 @@ func keepCertificate(ctx context.Context, mgr manager.Manager, api kubernetes.In
 
 // keepTrust keeps tag keys and trust domains.
 func keepTrust(ctx context.Context, mgr manager.Manager, name string, o options) (*trust.Store, error) {
-	// Not the manager's client: that reads from a cache.
-	api, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	api, err := program.Client(mgr)
 	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
+		return nil, err
 	}
 	store := &trust.Store{
 		API: api, Namespace: o.namespace, MakesTagKey: true, Builders: verify.BuildersOf(name), Clock: clock.RealClock{}, Log: ctrl.Log.WithName("trust"),

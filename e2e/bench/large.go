@@ -282,8 +282,8 @@ func freeGiB(dir string) (float64, error) {
 
 const (
 	crowded = "bench-crowded"
-	// crowd is how many producers start at once.
-	crowd = 40
+	// atOnce is how many producers start at once.
+	atOnce = 40
 )
 
 // producers is a workflow of as many producers at once.
@@ -307,7 +307,7 @@ spec:
 
 // burst counts the seals of many producers that start at once.
 func burst(ctx context.Context, b *bench) ([]result, error) {
-	wf, err := lab.Workflow(fmt.Sprintf(producers, crowd))
+	wf, err := lab.Workflow(fmt.Sprintf(producers, atOnce))
 	if err != nil {
 		return nil, err
 	}
@@ -324,7 +324,7 @@ func burst(ctx context.Context, b *bench) ([]result, error) {
 	err = lab.Eventually(ctx, time.Minute, func(ctx context.Context) (bool, error) {
 		var err error
 		sealed, _, err = b.records(ctx, crowded)
-		return sealed == crowd, err
+		return sealed == atOnce, err
 	})
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
@@ -337,9 +337,9 @@ func burst(ctx context.Context, b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	count := newResult(fmt.Sprintf("sealed of %d that start at once", crowd), "", []float64{float64(sealed)}, nil)
-	took := newResult(fmt.Sprintf("wall time of %d producers at once", crowd), "s", []float64{on.Seconds()}, []float64{off.Seconds()})
-	return []result{count.hold(sealed == crowd && verified == crowd, "all %d, and all verify", crowd), took}, nil
+	count := newResult(fmt.Sprintf("sealed of %d that start at once", atOnce), "", []float64{float64(sealed)}, nil)
+	took := newResult(fmt.Sprintf("wall time of %d producers at once", atOnce), "s", []float64{on.Seconds()}, []float64{off.Seconds()})
+	return []result{count.hold(sealed == atOnce && verified == atOnce, "all %d, and all verify", atOnce), took}, nil
 }
 
 // verified counts the seals of a namespace, each of which has to verify by the bytes

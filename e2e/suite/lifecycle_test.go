@@ -169,7 +169,7 @@ func TestConformanceLifecycle(t *testing.T) {
 			t.Fatal(run)
 		}
 		sealed(t, run, made)
-		told(t, run, v1alpha1.WorkflowSealed)
+		cameTo(t, run, v1alpha1.WorkflowSealed)
 		return run
 	}
 	specs := map[string]string{
@@ -193,7 +193,7 @@ func TestConformanceLifecycle(t *testing.T) {
 					want = fates{"make(0)/message": reason.Sealed}
 				}
 				sealed(t, run, want)
-				told(t, run, v1alpha1.WorkflowSealed)
+				cameTo(t, run, v1alpha1.WorkflowSealed)
 			})
 		}
 		t.Run(argo.module+"/a workflow that is begun again", func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestConformanceLifecycle(t *testing.T) {
 			argo.cli(t, ns, "retry", first, "--parameter", "code=0")
 			run := until(t, ns, first, func(r *lab.Run) bool { return r.Phase == "Succeeded" })
 			sealed(t, run, made)
-			told(t, run, v1alpha1.WorkflowSealed)
+			cameTo(t, run, v1alpha1.WorkflowSealed)
 		})
 	}
 	t.Run("a CronWorkflow", func(t *testing.T) {

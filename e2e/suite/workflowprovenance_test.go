@@ -66,9 +66,9 @@ func followed(t *testing.T, run *lab.Run) *v1alpha1.WorkflowProvenance {
 	}
 }
 
-// told waits until the controller says that a workflow has come to a state: one that is
+// cameTo waits until the controller says that a workflow has come to a state: one that is
 // begun again has come to another before.
-func told(t *testing.T, run *lab.Run, want v1alpha1.WorkflowState) *v1alpha1.WorkflowProvenance {
+func cameTo(t *testing.T, run *lab.Run, want v1alpha1.WorkflowState) *v1alpha1.WorkflowProvenance {
 	t.Helper()
 	got := &v1alpha1.WorkflowProvenance{}
 	err := lab.Eventually(t.Context(), limit, func(ctx context.Context) (bool, error) {
@@ -106,7 +106,7 @@ func TestConformancePaperControllerAway(t *testing.T) {
 		if run.Phase != "Succeeded" {
 			t.Error(run)
 		}
-		told(t, run, v1alpha1.WorkflowSealed)
+		cameTo(t, run, v1alpha1.WorkflowSealed)
 	}
 	var all v1alpha1.WorkflowProvenanceList
 	if err := s.Lab.List(t.Context(), ns, &all); err != nil || len(all.Items) != len(runs) {

@@ -26,9 +26,14 @@ func decodeArtifacts(raw []json.RawMessage) ([]artifactSpec, error) {
 	names := map[string]bool{}
 	for i, r := range raw {
 		a := &specs[i]
-		if err := decodeStrict(r, a); err != nil {
+		places, rest, err := artifact.TakePlaces(r, decodeStrict)
+		if err == nil {
+			err = decodeStrict(rest, a)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("artifact %d: %w", i, err)
 		}
+		a.places = places
 		switch {
 		case len(a.Name) > maxArtifactName || !artifactName.MatchString(a.Name):
 			return nil, fmt.Errorf("artifact %d: name %.80q is not one of Argo's or longer than %d bytes", i, a.Name, maxArtifactName)

@@ -34,7 +34,7 @@ func (s *Step) doubt(pod *corev1.Pod, specs []artifactSpec) {
 		// Over ssh a key proves it. Of what goes without TLS there is another doubt.
 		if certs != "" && !unproven && !strings.HasPrefix(in.URI(), "git+ssh:") {
 			in.supply.doubts = append(in.supply.doubts, Doubt{v1alpha1.DoubtCASecret, certs})
-			unproven = !strings.HasPrefix(in.URI(), "gs:") // no namespace can answer for Google's name
+			unproven = in.Source != SourceStore || in.Location().Scheme.Kind().Host == "" // no namespace can answer for a cloud's name
 		}
 		if !unproven {
 			continue
@@ -131,7 +131,18 @@ func (t *template) doubts(a artifactSpec) (d []Doubt, unproven bool) {
 	if problem != nil {
 		return []Doubt{{v1alpha1.DoubtPlainHTTP, "its store is not known"}}, true
 	}
-	return at.doubts()
+	return doubtsAbout(at.Uncertain())
+}
+
+// doubtsAbout are the doubts about a place in a store, and whether the server need not prove its
+// name.
+func doubtsAbout(u artifact.Uncertain) (d []Doubt, unproven bool) {
+	for _, one := range []Doubt{{v1alpha1.DoubtPlainHTTP, u.PlainHTTP}, {v1alpha1.DoubtCASecret, u.CASecret}, {v1alpha1.DoubtRegion, u.Region}} {
+		if one.Why != "" {
+			d = append(d, one)
+		}
+	}
+	return d, u.PlainHTTP != "" || u.CASecret != ""
 }
 
 // harmless are the headers that say who asks, and in which form.

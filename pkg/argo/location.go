@@ -1,37 +1,25 @@
 package argo
 
 import (
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// stored is an artifact's place in a kind of store that we know, as a template gives
-// it: one file each. Every other kind is refused by its name.
-type stored interface {
-	// key is what Argo calls the artifact's key (ArtifactLocation.GetKey).
-	key() string
-	// full says whether Argo takes the location for complete (HasLocation).
-	full() bool
-	// bucket is where the key lies, or says why that is no place.
-	bucket() (artifact.Location, error)
-	// doubts are those about what Argo fetches from there, and whether the server need
-	// not prove its name.
-	doubts() (d []Doubt, unproven bool)
-}
-
-// stored gives the place that is set, or nil for none of a kind that we know.
-func (l *location) stored() stored {
-	switch {
-	case l == nil:
-	case l.S3 != nil:
-		return l.S3
-	case l.GCS != nil:
-		return l.GCS
-	case l.Azure != nil:
-		return l.Azure
+// stored gives the place in a store that is set; nil for none of a kind that we know. Of
+// several, which are refused, it is always the same one.
+func (l *location) stored() artifact.Place {
+	if l == nil {
+		return nil
+	}
+	for _, k := range artifact.StoreKinds() {
+		if place, given := l.places[k.Name]; given {
+			return place
+		}
 	}
 	return nil
 }
@@ -40,7 +28,7 @@ func (l *location) stored() stored {
 // an output a key of its own.
 func (l *location) keyless() bool {
 	s := l.stored()
-	return len(l.stores()) == 0 || s != nil && s.key() == ""
+	return len(l.stores()) == 0 || s != nil && s.GetKey() == ""
 }
 
 // stores lists the kinds of store that are set. Argo prefers one when it
@@ -49,31 +37,29 @@ func (l *location) stores() []string {
 	if l == nil {
 		return nil
 	}
-	var set []string
+	set := slices.Collect(maps.Keys(l.places))
 	for _, s := range []struct {
 		name string
 		set  bool
 	}{
 		{"artifactory", l.Artifactory != nil},
-		{"azure", l.Azure != nil},
 		{"git", l.Git != nil},
-		{"gcs", l.GCS != nil},
 		{"hdfs", l.HDFS != nil},
 		{"http", l.HTTP != nil},
 		{"oss", l.OSS != nil},
 		{"raw", l.Raw != nil},
-		{"s3", l.S3 != nil},
 	} {
 		if s.set {
 			set = append(set, s.name)
 		}
 	}
+	slices.Sort(set)
 	return set
 }
 
 // repository gives the place where artifacts without a full location of
 // their own lie (the template's archiveLocation).
-func (t *template) repository() (stored, *reason.Error) {
+func (t *template) repository() (artifact.Place, *reason.Error) {
 	stores := t.archive.stores()
 	s := t.archive.stored()
 	switch {
@@ -90,25 +76,25 @@ func (t *template) repository() (stored, *reason.Error) {
 // place gives where Argo looks for an artifact with a place of its own: there, if that
 // is full, else in the step's repository, everything else of it ignored
 // (ArtifactLocation.Relocate), the kind of store included.
-func (t *template) place(own stored) (stored, *reason.Error) {
-	if own.full() {
+func (t *template) place(own artifact.Place) (artifact.Place, *reason.Error) {
+	if own.Full() {
 		return own, nil
 	}
 	return t.repository()
 }
 
 // object gives the location of an artifact with a place of its own.
-func (t *template) object(own stored) (artifact.Location, *reason.Error) {
+func (t *template) object(own artifact.Place) (artifact.Location, *reason.Error) {
 	in, problem := t.place(own)
 	if problem != nil {
 		return artifact.Location{}, problem
 	}
-	return located(in, own.key())
+	return located(in, own.GetKey())
 }
 
 // located is a key's location in the same bucket.
-func located(in stored, key string) (artifact.Location, *reason.Error) {
-	l, err := in.bucket()
+func located(in artifact.Place, key string) (artifact.Location, *reason.Error) {
+	l, err := in.In()
 	if err == nil {
 		l, err = l.At(key)
 	}
@@ -126,7 +112,7 @@ func (t *template) archived(file string) (artifact.Location, *reason.Error) {
 	if problem != nil {
 		return artifact.Location{}, problem
 	}
-	return located(r, path.Join(r.key(), file))
+	return located(r, path.Join(r.GetKey(), file))
 }
 
 // within says whether a path is a directory or lies below it, by Argo's rule:

@@ -121,19 +121,19 @@ func (t *template) claim(a artifactSpec) []artifact.Location {
 	if stores := a.stores(); len(stores) > 1 || len(stores) == 1 && own == nil {
 		return nil
 	}
-	var in stored
+	var in artifact.Place
 	var keys []string
 	var problem *reason.Error
 	if !a.keyless() {
 		in, problem = t.place(own)
-		keys = []string{own.key()}
+		keys = []string{own.GetKey()}
 	} else if in, problem = t.repository(); problem == nil {
-		keys = a.keysBelow(in.key())
+		keys = a.keysBelow(in.GetKey())
 	}
 	if problem != nil {
 		return nil
 	}
-	bucket, err := in.bucket()
+	bucket, err := in.In()
 	if err != nil {
 		return nil
 	}

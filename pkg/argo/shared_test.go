@@ -20,12 +20,22 @@ func covers(t *template, other artifactSpec, l artifact.Location) bool {
 	})
 }
 
+// placed are the places that a template gives so.
+func placed(t *testing.T, format string, args ...any) artifact.Places {
+	t.Helper()
+	places, _, err := artifact.TakePlaces(fmt.Appendf(nil, format, args...), decodeStrict)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return places
+}
+
 func TestWhatIsLookedUpIsWhatEachPairSays(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(list ...string) string { return list[random.IntN(len(list))] }
 	shared, alone := 0, 0
 	for range 3000 {
-		repository := &location{S3: &s3Location{Endpoint: "s3", Bucket: "b", Key: pick("a", "a/b", "c/", "")}}
+		repository := &location{places: placed(t, `{"s3": {"endpoint": "s3", "bucket": "b", "key": %q}}`, pick("a", "a/b", "c/", ""))}
 		tmpl := &template{archive: repository}
 		var specs []artifactSpec
 		for i := range 1 + random.IntN(6) {
@@ -34,11 +44,11 @@ func TestWhatIsLookedUpIsWhatEachPairSays(t *testing.T) {
 			key := pick("a", "a/", "a/b", "a//b", "a/b/", "a/b/c", "ab", "b", "a/b.tgz", "/a", "c", "c/d")
 			switch pick("none", "own", "own", "other", "gcs") {
 			case "own":
-				a.S3 = &s3Location{Key: key}
+				a.places = placed(t, `{"s3": {"key": %q}}`, key)
 			case "other":
-				a.S3 = &s3Location{Endpoint: "s3", Bucket: pick("b", "other"), Key: key}
+				a.places = placed(t, `{"s3": {"endpoint": "s3", "bucket": %q, "key": %q}}`, pick("b", "other"), key)
 			case "gcs":
-				a.GCS = &gcsLocation{Bucket: "b", Key: key}
+				a.places = placed(t, `{"gcs": {"bucket": "b", "key": %q}}`, key)
 			}
 			specs = append(specs, a)
 		}

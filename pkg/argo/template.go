@@ -7,6 +7,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -113,15 +114,15 @@ type archiveSpec struct {
 // location is where an artifact lies, or where a step's artifacts lie.
 type location struct {
 	ArchiveLogs *bool            `json:"archiveLogs"`
-	S3          *s3Location      `json:"s3"`
 	Git         *gitLocation     `json:"git"`
 	HTTP        *httpLocation    `json:"http"`
 	Artifactory *json.RawMessage `json:"artifactory"`
 	HDFS        *json.RawMessage `json:"hdfs"`
 	Raw         *rawLocation     `json:"raw"`
 	OSS         *json.RawMessage `json:"oss"`
-	GCS         *gcsLocation     `json:"gcs"`
-	Azure       *azureLocation   `json:"azure"`
+
+	// places are those in stores of a kind that we know.
+	places artifact.Places
 }
 
 // rawLocation is inline content.
@@ -158,8 +159,15 @@ func decodeTemplate(data []byte) (*template, error) {
 		}
 	}
 	if len(t.ArchiveLocation) > 0 {
-		if err := decodeStrict(t.ArchiveLocation, &t.archive); err != nil {
+		places, rest, err := artifact.TakePlaces(t.ArchiveLocation, decodeStrict)
+		if err == nil {
+			err = decodeStrict(rest, &t.archive)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("archiveLocation: %w", err)
+		}
+		if t.archive != nil {
+			t.archive.places = places
 		}
 	}
 	return t, nil

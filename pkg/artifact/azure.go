@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,25 +12,33 @@ import (
 // SchemeAzure is Azure Blob Storage.
 const SchemeAzure Scheme = "azure"
 
-// azure keeps the name of a blob as it is spelled, but for
-// backslashes, which it takes for slashes, and for dots at the end of a segment, which
-// clients drop: learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
-var azure = store{scheme: "azure", server: true, check: func(l Location) error {
-	switch {
-	case !azureHost.MatchString(l.Store):
-		return fmt.Errorf("store %q is not HOST or HOST:PORT", l.Store)
-	case !azureContainer.MatchString(l.Bucket):
-		return fmt.Errorf("container %q is none of Azure's", l.Bucket)
-	case strings.Contains(l.Key, `\`):
-		return fmt.Errorf("blob %q has a backslash, which is a slash in Azure", l.Key)
-	}
-	for segment := range strings.SplitSeq(l.Key, "/") {
-		if strings.HasSuffix(segment, ".") {
-			return fmt.Errorf("blob %q has a segment that ends in a dot, which Azure may drop", l.Key)
+// Azure keeps the name of a blob as it is spelled, but for backslashes, which it takes for
+// slashes, and for dots at the end of a segment, which clients drop:
+// learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
+// An empty blob Argo takes for a directory (azure.ArtifactDriver.Load), and it makes the
+// file before it asks for the blob (azure.DownloadFile).
+var _ = register(StoreKind{
+	Scheme: SchemeAzure, Name: "azure", Title: "Azure", URIScheme: "azure",
+	check: func(l Location) error {
+		switch {
+		case !azureHost.MatchString(l.Store):
+			return fmt.Errorf("store %q is not HOST or HOST:PORT", l.Store)
+		case !azureContainer.MatchString(l.Bucket):
+			return fmt.Errorf("container %q is none of Azure's", l.Bucket)
+		case strings.Contains(l.Key, `\`):
+			return fmt.Errorf("blob %q has a backslash, which is a slash in Azure", l.Key)
 		}
-	}
-	return nil
-}}
+		for segment := range strings.SplitSeq(l.Key, "/") {
+			if strings.HasSuffix(segment, ".") {
+				return fmt.Errorf("blob %q has a segment that ends in a dot, which Azure may drop", l.Key)
+			}
+		}
+		return nil
+	},
+	NewPlace:             func() Place { return &azurePlace{} },
+	Fields:               []string{"endpoint", "container", "blob"},
+	EmptyFileIsDirectory: true, LeavesEmptyFile: true, ListsByPrefix: true,
+})
 
 var (
 	azureHost = regexp.MustCompile(`^(\[[0-9a-f:.]+\]|[a-z0-9.-]*[a-z0-9])(:[1-9][0-9]{0,4})?$`)
@@ -59,4 +68,26 @@ func InAzure(endpoint, container string) (Location, error) {
 		host = strings.TrimSuffix(host, ":"+port)
 	}
 	return Location{Scheme: SchemeAzure, Store: host, Bucket: container}, nil
+}
+
+// azurePlace is a container of Azure Blob Storage and a blob in it.
+type azurePlace struct {
+	Endpoint         string           `json:"endpoint"`
+	Container        string           `json:"container"`
+	Blob             string           `json:"blob"`
+	AccountKeySecret *json.RawMessage `json:"accountKeySecret"`
+	UseSDKCreds      bool             `json:"useSDKCreds"`
+}
+
+func (a *azurePlace) GetKey() string { return a.Blob }
+
+func (a *azurePlace) Full() bool { return a.Endpoint != "" && a.Container != "" && a.Blob != "" }
+
+func (a *azurePlace) In() (Location, error) { return InAzure(a.Endpoint, a.Container) }
+
+func (a *azurePlace) Uncertain() (u Uncertain) {
+	if !strings.HasPrefix(strings.ToLower(a.Endpoint), "https:") {
+		u.PlainHTTP = "its endpoint is not https"
+	}
+	return u
 }

@@ -10,8 +10,10 @@ import (
 
 // HostOf is the host of a URL or location's URI, without its port.
 func HostOf(uri string) string {
-	if strings.HasPrefix(uri, gcs.scheme+"://") {
-		return gcsHost
+	for _, k := range ordered {
+		if k.Host != "" && strings.HasPrefix(uri, k.URIScheme+"://") {
+			return k.Host
+		}
 	}
 	if g, err := ParseGit(uri); err == nil {
 		uri = g.long()

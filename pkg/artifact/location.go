@@ -19,27 +19,6 @@ const (
 	KindPrefix Kind = "prefix"
 )
 
-// Scheme begins the URI of a location, and says which kind of store it is in. The
-// zero value is that of S3, as in seals from before there were others. One file each
-// says what places of a kind are.
-type Scheme string
-
-// store is what a kind of store makes of places.
-type store struct {
-	// scheme begins its URIs.
-	scheme string
-	// server says that a location names the server. If not, all have the same.
-	server bool
-	// cleans says that Argo cleans all keys, so that no slash at the end and no second
-	// one in a row makes another place.
-	cleans bool
-	// check says why a location is no place there.
-	check func(Location) error
-}
-
-// stores has every kind.
-var stores = map[Scheme]store{SchemeS3: s3, SchemeGCS: gcs, SchemeAzure: azure}
-
 // Limits of a location, in bytes; S3's own for bucket and key, and no other store has
 // wider ones.
 const (
@@ -91,7 +70,7 @@ func (l Location) At(key string) (Location, error) {
 // Spelled is a key of the location's bucket as Argo spells it: cleaned, if it always
 // is in this kind of store.
 func (l Location) Spelled(key string) string {
-	if stores[l.Scheme].cleans && key != "" {
+	if l.Scheme.Kind().CleansKeys && key != "" {
 		return path.Clean(key)
 	}
 	return key
@@ -111,16 +90,30 @@ func (l Location) SameBucket(other Location) bool {
 // ParseLocation reads a URI of URI's, and no other spelling.
 func ParseLocation(uri string) (Location, error) {
 	scheme, rest, _ := strings.Cut(uri, "://")
-	for name, s := range stores {
-		if s.scheme == scheme {
-			return s.parse(Location{Scheme: name}, uri, rest)
+	for _, k := range ordered {
+		if k.URIScheme == scheme {
+			return k.parse(Location{Scheme: k.Scheme}, uri, rest)
 		}
 	}
-	return Location{}, errors.New("want s3://STORE/BUCKET/KEY, gs://BUCKET/KEY or azure://STORE/CONTAINER/BLOB")
+	shapes := make([]string, len(ordered))
+	for i, k := range ordered {
+		shapes[i] = k.shape()
+	}
+	last := len(shapes) - 1
+	return Location{}, fmt.Errorf("want %s or %s", strings.Join(shapes[:last], ", "), shapes[last])
 }
 
-func (s store) parse(l Location, uri, rest string) (Location, error) {
-	if s.server {
+// shape is what its URIs look like.
+func (k StoreKind) shape() string {
+	names := strings.ToUpper(strings.Join(k.Fields[len(k.Fields)-2:], "/"))
+	if k.Host == "" {
+		names = "STORE/" + names
+	}
+	return k.URIScheme + "://" + names
+}
+
+func (k StoreKind) parse(l Location, uri, rest string) (Location, error) {
+	if k.Host == "" {
 		l.Store, rest, _ = strings.Cut(rest, "/")
 	}
 	segments := strings.Split(rest, "/")
@@ -194,15 +187,15 @@ func (l Location) Overlaps(other Location) bool {
 // driver, generatePutTasks), so they would lie elsewhere. Each kind of store refuses
 // what else is no place there.
 func (l Location) Validate() error {
-	s, known := stores[l.Scheme]
+	k := l.Scheme.Kind()
 	switch {
-	case !known:
+	case !l.Scheme.Known():
 		return fmt.Errorf("scheme %.20q is no kind of store", l.Scheme)
 	case l.Kind != KindObject && l.Kind != KindPrefix:
 		return fmt.Errorf("kind %q is neither object nor prefix", l.Kind)
-	case s.server && (l.Store == "" || len(l.Store) > maxStore || strings.ContainsAny(l.Store, "/?#@%\\ ") || l.Store != strings.ToLower(l.Store)):
+	case k.Host == "" && (l.Store == "" || len(l.Store) > maxStore || strings.ContainsAny(l.Store, "/?#@%\\ ") || l.Store != strings.ToLower(l.Store)):
 		return fmt.Errorf("store %q is not a host or host:port in lower case", l.Store)
-	case !s.server && l.Store != "":
+	case k.Host != "" && l.Store != "":
 		return fmt.Errorf("store %.80q: there is one for all", l.Store)
 	case l.Bucket == "" || len(l.Bucket) > maxBucket || strings.Contains(l.Bucket, "/"):
 		return fmt.Errorf("bucket %q is empty, too long or has a slash", l.Bucket)
@@ -227,7 +220,7 @@ func (l Location) Validate() error {
 	if l.Bucket == "." || l.Bucket == ".." {
 		return fmt.Errorf("bucket %q is not a name", l.Bucket)
 	}
-	return s.check(l)
+	return k.check(l)
 }
 
 // noDots refuses keys that some program on the way may take for another's.
@@ -252,9 +245,9 @@ func (l Location) URI() string {
 	for i, s := range segments {
 		segments[i] = url.PathEscape(s)
 	}
-	s := stores[l.Scheme]
-	uri := s.scheme + "://"
-	if s.server {
+	k := l.Scheme.Kind()
+	uri := k.URIScheme + "://"
+	if k.Host == "" {
 		uri += l.Store + "/"
 	}
 	uri += url.PathEscape(l.Bucket) + "/" + strings.Join(segments, "/")

@@ -66,8 +66,8 @@ func start(t *testing.T) (client.Client, manager.Manager) {
 	return admin, mgr
 }
 
-// told waits until there was a change; false: there is none for a while.
-func told(changed <-chan struct{}, patience time.Duration) bool {
+// changedWithin waits until there was a change; false: there is none for a while.
+func changedWithin(changed <-chan struct{}, patience time.Duration) bool {
 	select {
 	case <-changed:
 		return true
@@ -102,21 +102,21 @@ func TestOneObjectIsWatchedByTheRightToItAlone(t *testing.T) {
 	ours := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "ours"}}
 	check(t, admin.Create(ctx, theirs))
 	check(t, admin.Create(ctx, ours))
-	if !told(changed, 20*time.Second) {
+	if !changedWithin(changed, 20*time.Second) {
 		t.Fatal("that it was made is not told")
 	}
 	ours.StringData = map[string]string{"a": "b"} // which its metadata does not have
 	check(t, admin.Update(ctx, ours))
-	if !told(changed, 20*time.Second) {
+	if !changedWithin(changed, 20*time.Second) {
 		t.Fatal("that its data changed is not told")
 	}
 	theirs.StringData = ours.StringData
 	check(t, admin.Update(ctx, theirs))
-	if told(changed, time.Second) || told(never, 0) {
+	if changedWithin(changed, time.Second) || changedWithin(never, 0) {
 		t.Error("a change of another one is told")
 	}
 	check(t, admin.Delete(ctx, ours))
-	if !told(changed, 20*time.Second) {
+	if !changedWithin(changed, 20*time.Second) {
 		t.Fatal("that it was deleted is not told")
 	}
 

@@ -70,12 +70,12 @@ func (s *storing) link(path string) error {
 }
 
 func (s *storing) dir(path string) {
-	s.leave(path)
+	s.dropOutside(path)
 	s.empty = append(s.empty, path)
 }
 
-// leave forgets directories in which the path does not lie.
-func (s *storing) leave(path string) {
+// dropOutside forgets directories in which the path does not lie.
+func (s *storing) dropOutside(path string) {
 	for n := len(s.empty); n > 0 && s.empty[n-1] != rootPath && !strings.HasPrefix(path, s.empty[n-1]+"/"); n-- {
 		s.empty = s.empty[:n-1]
 	}
@@ -86,7 +86,7 @@ func (s *storing) file(m *manifest, path string, content artifact.Digest, size i
 	if !utf8.ValidString(path) {
 		return reason.New(reason.OutputUnreadable, "%.80q is not UTF-8, which keys in a store have to be", path)
 	}
-	s.leave(path)
+	s.dropOutside(path)
 	for _, dir := range s.empty {
 		m.dir(dir)
 	}

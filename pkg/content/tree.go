@@ -303,7 +303,7 @@ func namesAfter(dir *os.Root, after string, limit int) (names []string, more boo
 		return nil, false, err
 	}
 	defer f.Close()
-	cut := func() {
+	keepFirst := func() {
 		slices.Sort(names)
 		if len(names) > limit {
 			clear(names[limit:])
@@ -318,10 +318,10 @@ func namesAfter(dir *os.Root, after string, limit int) (names []string, more boo
 			}
 		}
 		if len(names) > 2*limit {
-			cut()
+			keepFirst()
 		}
 		if errors.Is(err, io.EOF) {
-			cut()
+			keepFirst()
 			return names, more, nil
 		}
 		if err != nil {

@@ -61,8 +61,8 @@ type Keeper struct {
 	found   atomic.Int64
 	unread  atomic.Int64
 	changes changes
-	// told are Deployments whose events have said that they cannot be read.
-	told map[types.UID]bool
+	// reported are Deployments whose events have said that they cannot be read.
+	reported map[types.UID]bool
 }
 
 // SetupWithManager has the manager look in every replica whenever something changes.
@@ -90,20 +90,20 @@ func (k *Keeper) Look(ctx context.Context) error {
 
 // complain tells whoever looks at a Deployment that it cannot be read, once.
 func (k *Keeper) complain(unread []Unread) {
-	told := map[types.UID]bool{}
+	reported := map[types.UID]bool{}
 	for _, u := range unread {
 		d := u.Deployment
 		if d == nil {
 			continue
 		}
-		if told[d.UID] = true; k.told[d.UID] {
+		if reported[d.UID] = true; k.reported[d.UID] {
 			continue
 		}
 		//argoseal:event Deployment | Warning | `ArgoUnread` | it runs Argo's controller in a namespace that is followed, and its configuration cannot be read
 		k.Events.Eventf(d, nil, corev1.EventTypeWarning, string(reason.ArgoUnread), "Follow", "%s",
 			text.Cut("what was trusted before stays trusted, and what it runs now is not followed: "+u.Err.Error(), maxNote))
 	}
-	k.told = told
+	k.reported = reported
 }
 
 // record merges what was found into the ConfigMap. The chart makes and removes that: one

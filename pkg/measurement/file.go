@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
-	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -49,7 +48,7 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 	}
 	defer dir.Close()
 	if info.IsDir() && o.Archive == content.ArchiveNone && !o.Log && o.Place != PlacePacked {
-		sum, files, err := content.MeasureDir(ctx, dir, name, w.room(), o.follows())
+		sum, files, err := content.MeasureDir(ctx, dir, name, w.room(), o.Store.Kind().FollowsLinks)
 		return Bytes{Sum: sum, Files: files}, stamp{info}, err
 	}
 	f, info, err := content.OpenFile(dir, name)
@@ -58,7 +57,7 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 	}
 	defer f.Close()
 	if o.Place == PlacePacked {
-		sum, files, err := content.MeasurePacked(ctx, f, w.room(), o.follows())
+		sum, files, err := content.MeasurePacked(ctx, f, w.room(), o.Store.Kind().FollowsLinks)
 		if err == nil {
 			err = o.comesBack(sum)
 		}
@@ -83,15 +82,10 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 	return Bytes{Sum: sum}, stamp{info}, err
 }
 
-// follows says whether Argo stores what links of a directory lead to
-// (gcs.listFileRelPaths asks of each entry only whether it is a directory).
-func (s Staged) follows() bool { return s.Store == artifact.SchemeGCS }
-
-// comesBack refuses what Argo fetches as something else than it stored: an empty blob
-// it takes for a directory of Azure's (azure.ArtifactDriver.Load).
+// comesBack refuses what Argo fetches as something else than it stored.
 func (s Staged) comesBack(sum content.Sum) error {
-	if s.Store == artifact.SchemeAzure && sum.Size == 0 && !sum.Form.IsDirectory() {
-		return reason.New(reason.OutputUnreadable, "the file is empty, and Argo fetches it from Azure as an empty directory")
+	if k := s.Store.Kind(); k.EmptyFileIsDirectory && sum.Size == 0 && !sum.Form.IsDirectory() {
+		return reason.New(reason.OutputUnreadable, "the file is empty, and Argo fetches it from %s as an empty directory", k.Title)
 	}
 	return nil
 }

@@ -136,7 +136,7 @@ func (s Staged) Validate() error {
 		return err
 	}
 	switch {
-	case s.Store != "" && (s.Store != artifact.SchemeGCS && s.Store != artifact.SchemeAzure || s.Archive != content.ArchiveNone || s.Log):
+	case s.Store != "" && (!s.Store.Known() || s.Archive != content.ArchiveNone || s.Log):
 		return fmt.Errorf("output %q: nothing is known of the store %.20q here", s.Output, s.Store)
 	case s.Place != "":
 		if s.Place != PlacePacked && s.Place != PlaceVolume || s.Archive != content.ArchiveNone || s.Log || s.File != "" || !packable(s.Path) {

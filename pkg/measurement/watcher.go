@@ -237,7 +237,7 @@ func (p *preview) run(ctx context.Context) {
 // no draft yet.
 func (p *preview) next() (Staged, *os.Root, string) {
 	for _, o := range p.Outputs {
-		if o.Path == "" || o.Archive != content.ArchiveTar || p.known(o) {
+		if o.Path == "" || o.Archive != content.ArchiveTar || p.has(o) {
 			continue
 		}
 		if dir, name, err := p.packed(o); err == nil {
@@ -247,7 +247,7 @@ func (p *preview) next() (Staged, *os.Root, string) {
 	return Staged{}, nil, ""
 }
 
-func (p *preview) known(o Staged) bool {
+func (p *preview) has(o Staged) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.drafts[o.Path] != nil

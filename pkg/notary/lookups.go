@@ -39,7 +39,7 @@ const (
 // Argo may have stored more copies of templates since. Its zero value is ready.
 type workflows struct {
 	mu    sync.Mutex
-	known *lru.Cache
+	cache *lru.Cache
 	size  int
 	// reading are those that are being read for the first time: a fan-out ends in many
 	// pods of one Workflow at once.
@@ -56,10 +56,10 @@ type remembered struct {
 func (w *workflows) get(step *argo.Step) *definition.Workflow {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.known == nil {
+	if w.cache == nil {
 		return nil
 	}
-	found, ok := w.known.Get(step.WorkflowUID)
+	found, ok := w.cache.Get(step.WorkflowUID)
 	if !ok {
 		return nil
 	}
@@ -74,16 +74,16 @@ func (w *workflows) get(step *argo.Step) *definition.Workflow {
 func (w *workflows) put(wf *definition.Workflow, size int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.known == nil {
-		w.known = lru.NewWithEvictionFunc(maxWorkflows, func(_ lru.Key, value any) { w.size -= value.(remembered).size })
+	if w.cache == nil {
+		w.cache = lru.NewWithEvictionFunc(maxWorkflows, func(_ lru.Key, value any) { w.size -= value.(remembered).size })
 	}
-	w.known.Remove(wf.UID) // it calls the function above, which Add does not for what it replaces
+	w.cache.Remove(wf.UID) // it calls the function above, which Add does not for what it replaces
 	if size > maxWorkflowBytes/8 {
 		return // it would push out many others
 	}
-	w.known.Add(wf.UID, remembered{wf, size})
+	w.cache.Add(wf.UID, remembered{wf, size})
 	for w.size += size; w.size > maxWorkflowBytes; {
-		w.known.RemoveOldest()
+		w.cache.RemoveOldest()
 	}
 }
 

@@ -92,18 +92,18 @@ func TestAWorkflowThatIsNotAsAdmittedIsReadAnew(t *testing.T) {
 }
 
 func TestWhatIsRememberedOfWorkflowsIsBounded(t *testing.T) {
-	var known workflows
+	var w workflows
 	for i := range 3 * maxWorkflows {
-		known.put(&definition.Workflow{UID: fmt.Sprint(i)}, maxWorkflowBytes/100)
-		if known.size > maxWorkflowBytes || known.known.Len() > maxWorkflows {
-			t.Fatalf("%d with %d bytes are remembered", known.known.Len(), known.size)
+		w.put(&definition.Workflow{UID: fmt.Sprint(i)}, maxWorkflowBytes/100)
+		if w.size > maxWorkflowBytes || w.cache.Len() > maxWorkflows {
+			t.Fatalf("%d with %d bytes are remembered", w.cache.Len(), w.size)
 		}
 	}
-	known.put(&definition.Workflow{UID: "x"}, 1)
-	known.put(&definition.Workflow{UID: "x"}, 2)
-	known.put(&definition.Workflow{UID: "huge"}, maxWorkflowBytes)
-	if known.size > maxWorkflowBytes || known.known.Len() < 50 {
-		t.Errorf("%d with %d bytes are remembered", known.known.Len(), known.size)
+	w.put(&definition.Workflow{UID: "x"}, 1)
+	w.put(&definition.Workflow{UID: "x"}, 2)
+	w.put(&definition.Workflow{UID: "huge"}, maxWorkflowBytes)
+	if w.size > maxWorkflowBytes || w.cache.Len() < 50 {
+		t.Errorf("%d with %d bytes are remembered", w.cache.Len(), w.size)
 	}
 }
 

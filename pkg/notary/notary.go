@@ -128,7 +128,7 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 			return reconcile.Result{}, err
 		}
 		// Another may have come since it was put into the queue.
-		if now := time.Now(); !n.Shards.ours(ctx, key.UID, now) && n.others.leave(key, now) {
+		if now := time.Now(); !n.Shards.ours(ctx, key.UID, now) && n.others.leaveToOthers(key, now) {
 			n.done(key)
 			return reconcile.Result{}, nil
 		}

@@ -131,7 +131,7 @@ func (s *source) pod(ctx context.Context, queue workqueue.TypedRateLimitingInter
 	}
 	s.watched.forget(n.key()) // it is read if it becomes ours
 	if r == nil {
-		s.notary.others.leave(n.key(), time.Now())
+		s.notary.others.leaveToOthers(n.key(), time.Now())
 	}
 }
 

@@ -122,8 +122,8 @@ type foreignPod struct {
 	overdue bool
 }
 
-// leave leaves a pod to others; false: it has been for too long.
-func (f *foreign) leave(key Key, now time.Time) bool {
+// leaveToOthers leaves a pod to others; false: it has been for too long.
+func (f *foreign) leaveToOthers(key Key, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.pods == nil {

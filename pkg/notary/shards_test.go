@@ -84,7 +84,7 @@ func TestWhatWasLeftToAnotherForTooLongIsBegun(t *testing.T) {
 	var f foreign
 	q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedItemBasedRateLimiter[Key]())
 	defer q.ShutDown()
-	f.leave(key, now)
+	f.leaveToOthers(key, now)
 	if f.sweep(t.Context(), s, q, now.Add(time.Minute/6)); q.Len() != 0 {
 		t.Error("it is taken from who lives")
 	}
@@ -93,17 +93,17 @@ func TestWhatWasLeftToAnotherForTooLongIsBegun(t *testing.T) {
 	}
 	_, _ = q.Get()
 	q.Done(key)
-	f.leave(key, now)
+	f.leaveToOthers(key, now)
 	s.Leases = leasesOf(t, now.Add(maxForeign), map[string]time.Duration{"b": 0})
 	if f.sweep(t.Context(), s, q, now.Add(maxForeign+time.Second)); q.Len() != 1 {
 		t.Error("it is left for ever to who does not begin")
 	}
-	if f.leave(key, now.Add(maxForeign+time.Second)) {
+	if f.leaveToOthers(key, now.Add(maxForeign+time.Second)) {
 		t.Error("it is left once more when it is its turn")
 	}
 	_, _ = q.Get()
 	q.Done(key)
-	f.leave(key, now)
+	f.leaveToOthers(key, now)
 	f.remove(key.UID)
 	if f.sweep(t.Context(), s, q, now.Add(time.Hour)); q.Len() != 0 || len(f.pods) != 0 {
 		t.Error("what somebody has begun with is begun again")

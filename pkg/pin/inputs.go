@@ -70,7 +70,7 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 			check = func(dir *os.Root, name string) error { return p.checkAbsent(dir, name, within) }
 		case p.commit() != "":
 			check = p.checkCommit
-		case p.AnyContent() && p.leaves():
+		case p.AnyContent() && p.kind().LeavesEmptyFile:
 			check = p.checkLeft
 		case p.AnyContent():
 			continue
@@ -90,7 +90,7 @@ func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 	}
 	left := map[string]bool{} // looked at by checkAbsent or checkLeft
 	for _, p := range pins {
-		if (p.Absent || p.AnyContent()) && p.leaves() {
+		if (p.Absent || p.AnyContent()) && p.kind().LeavesEmptyFile {
 			left[p.Input] = true
 			known[p.Input+downloading] = true
 		}
@@ -162,14 +162,13 @@ func (p Pin) read(dir *os.Root, name string, within []string, want artifact.Dige
 // downloading ends the name under which Argo downloads an input.
 const downloading = ".tmp"
 
-// leaves says whether Argo leaves an empty file where it looked in vain: its driver of
-// Azure makes it before it asks (azure.DownloadFile).
-func (p Pin) leaves() bool { return p.in(artifact.SchemeAzure) }
-
-// in says whether the input lies in that kind of store.
-func (p Pin) in(scheme artifact.Scheme) bool {
+// kind is the kind of store that the input lies in; the zero value if it lies in none.
+func (p Pin) kind() artifact.StoreKind {
 	l, err := artifact.ParseLocation(p.Location)
-	return err == nil && l.Scheme == scheme
+	if err != nil {
+		return artifact.StoreKind{}
+	}
+	return l.Scheme.Kind()
 }
 
 // checkAbsent wants nothing to have that name in dir, nor the one under which Argo
@@ -185,7 +184,7 @@ func (p Pin) checkAbsent(dir *os.Root, name string, within []string) error {
 	}
 	for _, name := range []string{name, name + downloading} {
 		switch info, err := dir.Lstat(name); {
-		case err == nil && strings.HasSuffix(name, downloading) && p.leaves() && isEmpty(info):
+		case err == nil && strings.HasSuffix(name, downloading) && p.kind().LeavesEmptyFile && isEmpty(info):
 		case err == nil:
 			return reason.New(reason.NoProvenance, "%s and was admitted as absent, but something was downloaded", p.why()).For(artifact)
 		case !errors.Is(err, fs.ErrNotExist):
@@ -238,7 +237,7 @@ func (p Pin) present(dir *os.Root, name string) (artifact.Digest, error) {
 // that of many objects.
 func (p Pin) hint() string {
 	switch {
-	case content.IsDirectory(p.SHA256, p.Archive, p.Tree) && (p.in(artifact.SchemeGCS) || p.in(artifact.SchemeAzure)):
+	case content.IsDirectory(p.SHA256, p.Archive, p.Tree) && p.kind().ListsByPrefix:
 		return " (a directory without an archive: every object whose key begins with its key is a part of it, whoever stored it)"
 	case content.IsDirectory(p.SHA256, p.Archive, p.Tree):
 		return " (a directory without an archive: every object below its key is a part of it, whoever stored it)"

@@ -24,9 +24,9 @@ const (
 	// suspects is how many statements in a row have to fare so until the log is at
 	// fault rather than one of them.
 	suspects = 3
-	// maxKnown is how many statements are remembered, of which each may have an
+	// maxAttempts is how many statements are remembered, of which each may have an
 	// answer of some 3 KiB.
-	maxKnown = 1024
+	maxAttempts = 1024
 )
 
 // fault is a way in which an answer is of no use: how its pauses grow, and to what.
@@ -77,8 +77,8 @@ func (p *pause) check(now time.Time) error {
 
 type id [sha256.Size]byte
 
-// known is a statement for which the log had no answer of use.
-type known struct {
+// attempt is a statement for which the log had no answer of use.
+type attempt struct {
 	pause
 	// entry is what it answered, if it did. It is verified again rather than asked
 	// for again, and may hold under the next trusted root.
@@ -96,8 +96,8 @@ type Recorder struct {
 	clock clock.PassiveClock
 
 	mu sync.Mutex
-	// known has statements, *known by id.
-	known *lru.Cache
+	// attempts has statements, *attempt by id.
+	attempts *lru.Cache
 	// failing are statements that failed since one did not.
 	failing map[id]bool
 	// pause is that of all. Once it is over, one at a time is let through, until an
@@ -113,7 +113,7 @@ type Recorder struct {
 
 // NewRecorder makes the recorder of a log.
 func NewRecorder(log Log, c clock.PassiveClock) *Recorder {
-	return &Recorder{log: log, clock: c, known: lru.New(maxKnown), failing: map[id]bool{}}
+	return &Recorder{log: log, clock: c, attempts: lru.New(maxAttempts), failing: map[id]bool{}}
 }
 
 // Only is the recorder, whose answers have to be of the log that the trusted root has at
@@ -134,11 +134,11 @@ func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key
 		}
 		return entry, nil
 	}
-	turn, leave, err := r.enter(statement)
+	turn, release, err := r.enter(statement)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer release()
 	entry, err := r.log.Append(ctx, envelope, key)
 	switch {
 	case errors.Is(err, ErrDuplicate):
@@ -163,14 +163,14 @@ func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key
 func (r *Recorder) keep(envelope *protodsse.Envelope, entry *protorekor.TransparencyLogEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.known.Add(id(sha256.Sum256(envelope.GetPayload())), &known{entry: entry, held: true})
+	r.attempts.Add(id(sha256.Sum256(envelope.GetPayload())), &attempt{entry: entry, held: true})
 }
 
 func (r *Recorder) kept(statement id) (entry *protorekor.TransparencyLogEntry, held bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if k, ok := r.known.Get(statement); ok {
-		return k.(*known).entry, k.(*known).held
+	if k, ok := r.attempts.Get(statement); ok {
+		return k.(*attempt).entry, k.(*attempt).held
 	}
 	return nil, false
 }
@@ -178,7 +178,7 @@ func (r *Recorder) kept(statement id) (entry *protorekor.TransparencyLogEntry, h
 func (r *Recorder) forget(statement id) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.known.Remove(statement)
+	r.attempts.Remove(statement)
 }
 
 func (r *Recorder) ails() {
@@ -194,13 +194,13 @@ func (r *Recorder) isAiling() bool {
 }
 
 // enter lets a statement through, or says until when it has to wait. The turn is how
-// many pauses there were. Whoever was let through leaves in the end.
-func (r *Recorder) enter(statement id) (turn int, leave func(), err error) {
+// many pauses there were. Whoever was let through calls release in the end.
+func (r *Recorder) enter(statement id) (turn int, release func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.clock.Now()
-	if k, ok := r.known.Get(statement); ok {
-		if err := k.(*known).check(now); err != nil {
+	if k, ok := r.attempts.Get(statement); ok {
+		if err := k.(*attempt).check(now); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -225,7 +225,7 @@ func (r *Recorder) enter(statement id) (turn int, leave func(), err error) {
 func (r *Recorder) succeeded(statement id) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.known.Remove(statement)
+	r.attempts.Remove(statement)
 	clear(r.failing)
 	r.pause, r.ailing = pause{}, false
 }
@@ -236,15 +236,15 @@ func (r *Recorder) failed(statement id, turn int, f fault, entry *protorekor.Tra
 	defer r.mu.Unlock()
 	r.ailing = true
 	now := r.clock.Now()
-	k := &known{}
-	if before, ok := r.known.Get(statement); ok {
-		k = before.(*known)
+	k := &attempt{}
+	if before, ok := r.attempts.Get(statement); ok {
+		k = before.(*attempt)
 	}
 	k.extend(now, f, why)
 	if entry != nil {
 		k.entry, k.held = entry, false
 	}
-	r.known.Add(statement, k)
+	r.attempts.Add(statement, k)
 	if len(r.failing) < suspects {
 		r.failing[statement] = true
 	}

@@ -164,7 +164,7 @@ func stagedOf(outputs []argo.Output) (staged []measurement.Staged, mounts []core
 // written: a store that keeps ".." in its keys can make it write beside the
 // inputs, too. Nothing there is executed.
 func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.Container, error) {
-	i := slices.IndexFunc(pod.Spec.InitContainers, named(layout.ContainerInit))
+	i := slices.IndexFunc(pod.Spec.InitContainers, hasName(layout.ContainerInit))
 	if i < 0 {
 		return nil, reason.New(reason.UnknownPodLayout, "it has no init container %q", layout.ContainerInit)
 	}
@@ -326,7 +326,7 @@ func newVolume() *corev1.Volume {
 // has to say. Without, where root is forbidden, the kubelet would never start ours.
 func contextOf(pod *corev1.Pod, list []corev1.Container, name string, cfg Config) (*corev1.SecurityContext, error) {
 	sc, image := &corev1.SecurityContext{}, ""
-	if i := slices.IndexFunc(list, named(name)); i >= 0 {
+	if i := slices.IndexFunc(list, hasName(name)); i >= 0 {
 		image = list[i].Image
 		if list[i].SecurityContext != nil {
 			sc = list[i].SecurityContext.DeepCopy()

@@ -38,7 +38,7 @@ func resourcesFor(pod *corev1.Pod) corev1.ResourceRequirements {
 		return corev1.ResourceRequirements{}
 	}
 	var wait corev1.ResourceRequirements
-	if i := slices.IndexFunc(pod.Spec.Containers, named(layout.ContainerWait)); i >= 0 {
+	if i := slices.IndexFunc(pod.Spec.Containers, hasName(layout.ContainerWait)); i >= 0 {
 		wait = pod.Spec.Containers[i].Resources
 	}
 	ours := corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}

@@ -69,7 +69,7 @@ func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.
 		return nil, err
 	}
 	if ours.verify != nil {
-		after := slices.IndexFunc(out.Spec.InitContainers, named(layout.ContainerInit))
+		after := slices.IndexFunc(out.Spec.InitContainers, hasName(layout.ContainerInit))
 		init := &out.Spec.InitContainers[after]
 		init.VolumeMounts = confined(init.VolumeMounts, step)
 		out.Spec.InitContainers = slices.Insert(out.Spec.InitContainers, after+1, *ours.verify)
@@ -120,7 +120,7 @@ func reserved(pod *corev1.Pod) string {
 	return ""
 }
 
-func named(name string) func(corev1.Container) bool {
+func hasName(name string) func(corev1.Container) bool {
 	return func(c corev1.Container) bool { return c.Name == name }
 }
 
@@ -179,7 +179,7 @@ func StepOf(pod *corev1.Pod) (*argo.Step, error) {
 }
 
 func measuresLogs(pod *corev1.Pod) bool {
-	i := slices.IndexFunc(pod.Spec.InitContainers, named(argo.SignerContainer))
+	i := slices.IndexFunc(pod.Spec.InitContainers, hasName(argo.SignerContainer))
 	return i >= 0 && slices.ContainsFunc(pod.Spec.InitContainers[i].Args, func(arg string) bool {
 		text, found := strings.CutPrefix(arg, flagOutput)
 		s, err := measurement.ParseStaged(text)
@@ -224,7 +224,7 @@ func (c Config) checkContent(pod *corev1.Pod, name string, want *corev1.Containe
 	if want == nil {
 		return nil
 	}
-	i := slices.IndexFunc(pod.Spec.InitContainers, named(name))
+	i := slices.IndexFunc(pod.Spec.InitContainers, hasName(name))
 	have := c.Additions.Without(argo.WithoutCloudIdentity(pod.Spec.InitContainers[i], pod.Spec.Volumes))
 	if field := difference(have, *want); field != "" {
 		return reason.New(reason.SidecarAltered, "container %s has another %s than it was given", name, field)
@@ -280,7 +280,7 @@ func checkVolume(pod *corev1.Pod, want *corev1.Volume) error {
 func checkPlaces(pod *corev1.Pod, step *argo.Step, want parts) error {
 	list := pod.Spec.InitContainers
 	if want.verify != nil {
-		i := slices.IndexFunc(list, named(argo.VerifyContainer))
+		i := slices.IndexFunc(list, hasName(argo.VerifyContainer))
 		if i == 0 || list[i-1].Name != layout.ContainerInit {
 			return reason.New(reason.SidecarAltered, "container %s does not come directly after init", argo.VerifyContainer)
 		}

@@ -158,7 +158,7 @@ func (r *Root) byCertificate(b *protobundle.Bundle, t times) (*Signed, error) {
 	var why error = reason.New(reason.SignatureInvalid, "it is signed with a certificate for %.200q by issuer %.200q, and no domain has that identity", summary.SubjectAlternativeName, summary.Issuer)
 	for _, d := range r.domains {
 		// Names are compared first: signatures of a bundle are checked once a domain, at most.
-		matching, policy, err := d.named(summary)
+		matching, policy, err := d.identitiesIn(summary)
 		if err != nil {
 			return nil, reason.Wrap(reason.Internal, err, "%v", err)
 		}
@@ -199,9 +199,9 @@ func summarize(raw []byte) (certificate.Summary, error) {
 	return summary, nil
 }
 
-// named are the domain's identities that a certificate has, and one of them as
+// identitiesIn are the domain's identities that a certificate has, and one of them as
 // sigstore-go compares it.
-func (t *trusted) named(summary certificate.Summary) (all []Identity, policy sigstore.CertificateIdentity, err error) {
+func (t *trusted) identitiesIn(summary certificate.Summary) (all []Identity, policy sigstore.CertificateIdentity, err error) {
 	for _, id := range t.Identities {
 		want, err := id.policy()
 		if err != nil {

@@ -16,8 +16,25 @@ import (
 	"github.com/argoseal/argoseal/pkg/memory"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/tag"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
+
+// Verifier is what *verify.Root does.
+type Verifier interface {
+	// Version identifies the trusted root.
+	Version() string
+	// InspectRecorded checks a bundle from a record that the API server says was made
+	// at that time, and reads its statement and where it is logged.
+	InspectRecorded(bundle []byte, recorded time.Time) (*verify.Result, error)
+}
+
+// Trust is what one decision rests on: the keys and the root of this moment.
+type Trust struct {
+	Keys tag.Keys
+	// Root is nil as long as there is none.
+	Root Verifier
+}
 
 // Sealed is what a seal states that holds.
 type Sealed struct {

@@ -97,7 +97,7 @@ func (l *reading) limited(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
 		defer cancel()
 		b := l.body(ctx, of, r, body, control)
-		defer b.hold.leave()
+		defer b.hold.release()
 		if b.grow() != nil {
 			no(http.StatusServiceUnavailable, reason.Overloaded)
 			return
@@ -108,9 +108,9 @@ func (l *reading) limited(next http.Handler) http.Handler {
 			setAtWork(ctx, true)
 			// From now on a read only tells the server of a client that hangs up.
 			_ = control.SetReadDeadline(time.Now().Add(answerTimeout))
-			leave, err := l.decodes.take(ctx, of, 1)
+			release, err := l.decodes.acquire(ctx, of, 1)
 			if err == nil {
-				v.decoded = sync.OnceFunc(leave)
+				v.decoded = sync.OnceFunc(release)
 			}
 			return noRoom(err)
 		}

@@ -155,11 +155,11 @@ func (a *connections) left(c *connection) {
 }
 
 // compute keeps a turn to compute a handshake, instead of the one before.
-func (c *connection) compute(leave func()) {
+func (c *connection) compute(release func()) {
 	if c.computed != nil {
 		c.computed()
 	}
-	c.computed = leave
+	c.computed = release
 }
 
 // handshake waits for a turn to compute one; see tls.Config.GetConfigForClient. The turn
@@ -172,17 +172,17 @@ func (a *connections) handshake(hello *tls.ClientHelloInfo) (*tls.Config, error)
 	}
 	ctx, cancel := context.WithTimeout(hello.Context(), headerTimeout)
 	defer cancel()
-	leave, err := a.handshakes.take(ctx, party{host: c.host, namespace: c.host}, 1)
+	release, err := a.handshakes.acquire(ctx, party{host: c.host, namespace: c.host}, 1)
 	if err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if c.closed {
-		leave()
+		release()
 		return nil, net.ErrClosed
 	}
-	c.compute(leave)
+	c.compute(release)
 	return nil, nil
 }
 

@@ -44,10 +44,10 @@ type hold struct {
 	party
 	room *fair
 	n    int64
-	// cut ends what comes in; nil for what does not, or is there.
-	cut func()
-	// gone: it was cut off.
-	gone bool
+	// abort ends what comes in; nil for what does not, or is there.
+	abort func()
+	// aborted: it was cut off.
+	aborted bool
 	// got is how many bytes have come, slow how long they were waited for, but for the
 	// time since pending.
 	got     int64
@@ -74,19 +74,19 @@ func newFair(all int64) *fair {
 	return &fair{all: all, hosts: map[string]int64{}, namespaces: map[party]int64{}, coming: map[*hold]struct{}{}}
 }
 
-// take waits for room until ctx ends. Who has it gives it back by leave.
-func (f *fair) take(ctx context.Context, of party, n int64) (leave func(), err error) {
+// acquire waits for room until ctx ends. Who has it gives it back by release.
+func (f *fair) acquire(ctx context.Context, of party, n int64) (release func(), err error) {
 	h := f.enter(of, nil)
 	if err := h.grow(ctx, n); err != nil {
 		return nil, err
 	}
-	return h.leave, nil
+	return h.release, nil
 }
 
-// enter begins with no room. What comes in while it has some can be cut off, with cut.
-func (f *fair) enter(of party, cut func()) *hold {
-	h := &hold{room: f, party: of, cut: cut}
-	if cut != nil {
+// enter begins with no room. What comes in while it has some can be cut off, with abort.
+func (f *fair) enter(of party, abort func()) *hold {
+	h := &hold{room: f, party: of, abort: abort}
+	if abort != nil {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.coming[h] = struct{}{}
@@ -129,13 +129,13 @@ func (h *hold) grow(ctx context.Context, n int64) error {
 	}
 }
 
-// leave gives all room back.
-func (h *hold) leave() {
+// release gives all room back.
+func (h *hold) release() {
 	f := h.room
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.coming, h)
-	h.cut = nil
+	h.abort = nil
 	if f.spare == h {
 		f.spare = nil
 	}
@@ -148,7 +148,7 @@ func (h *hold) reads(now time.Time) bool {
 	h.room.mu.Lock()
 	defer h.room.mu.Unlock()
 	h.pending = now
-	return !h.gone
+	return !h.aborted
 }
 
 // read notes that so many came.
@@ -165,7 +165,7 @@ func (h *hold) arrived() {
 	h.room.mu.Lock()
 	defer h.room.mu.Unlock()
 	delete(h.room.coming, h)
-	h.cut = nil
+	h.abort = nil
 }
 
 // late says whether it let itself be waited for.
@@ -203,8 +203,8 @@ func (f *fair) hasten(now time.Time) {
 		if need <= 0 {
 			return
 		}
-		h.gone = true
-		h.cut()
+		h.aborted = true
+		h.abort()
 		delete(f.coming, h)
 		need -= h.n
 	}

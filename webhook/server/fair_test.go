@@ -21,14 +21,14 @@ func TestRoomIsSharedFairly(t *testing.T) {
 	f := newFair(8)
 	take := func(of party, n int64) func() {
 		t.Helper()
-		leave, err := f.take(t.Context(), of, n)
+		release, err := f.acquire(t.Context(), of, n)
 		check(t, err)
-		return leave
+		return release
 	}
 	brief := func(of party, n int64) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		_, err := f.take(ctx, of, n)
+		_, err := f.acquire(ctx, of, n)
 		return err
 	}
 	flood, team, other := party{"api", "flood"}, party{"api", "team"}, party{"pod", "flood"}
@@ -37,7 +37,7 @@ func TestRoomIsSharedFairly(t *testing.T) {
 	if brief(flood, 1) == nil {
 		t.Error("a namespace has more than half")
 	}
-	leave := take(team, 2)
+	release := take(team, 2)
 	if brief(party{"api", "third"}, 1) == nil {
 		t.Error("a host has more than three quarters")
 	}
@@ -53,10 +53,10 @@ func TestRoomIsSharedFairly(t *testing.T) {
 	wait := func(name string, of party) {
 		before := waiting()
 		go func() {
-			leave, err := f.take(t.Context(), of, 2)
+			release, err := f.acquire(t.Context(), of, 2)
 			order <- name
 			if err == nil {
-				leave()
+				release()
 			}
 		}()
 		for waiting() == before {
@@ -73,7 +73,7 @@ func TestRoomIsSharedFairly(t *testing.T) {
 			if i == 0 && got != "new" {
 				t.Errorf("%s is next", got)
 			}
-			[]func(){second, leave, last}[i]()
+			[]func(){second, release, last}[i]()
 		case <-time.After(10 * time.Second):
 			t.Fatal("somebody waits for ever")
 		}
@@ -198,12 +198,12 @@ func TestWhoeverTakesMuchLeavesSomething(t *testing.T) {
 		ended, end := context.WithCancel(t.Context())
 		end()
 		for i := range 1200 {
-			_, _ = f.take(ended, party{fmt.Sprint(i % hosts), fmt.Sprint("team-", i)}, 32<<10)
+			_, _ = f.acquire(ended, party{fmt.Sprint(i % hosts), fmt.Sprint("team-", i)}, 32<<10)
 		}
 		if left := f.all - f.taken; left < all/(3*int64(hosts)+2) {
 			t.Errorf("%d hosts leave %d KiB", hosts, left>>10)
 		}
-		if _, err := f.take(ended, party{"api", "team"}, 64<<10); err != nil {
+		if _, err := f.acquire(ended, party{"api", "team"}, 64<<10); err != nil {
 			t.Errorf("beside %d hosts there is no room for another: %v", hosts, err)
 		}
 	}
@@ -218,7 +218,7 @@ func TestNobodyWaitsForEachOther(t *testing.T) {
 	for range 12 {
 		h := f.enter(party{"api", "team"}, func() { t.Error("one that waits for us is cut off") })
 		all.Go(func() {
-			defer h.leave()
+			defer h.release()
 			for range 7 {
 				if err := h.grow(ctx, 1); err != nil {
 					t.Error(err)
@@ -258,11 +258,11 @@ func TestWhoLetsUsWaitGivesWay(t *testing.T) {
 		for !silentCut.Load() {
 			time.Sleep(time.Millisecond)
 		}
-		silent.leave()
+		silent.release()
 	}()
-	leave, err := f.take(t.Context(), party{"api", "team"}, 2)
+	release, err := f.acquire(t.Context(), party{"api", "team"}, 2)
 	check(t, err)
-	leave()
+	release()
 	if !silentCut.Load() || silent.reads(time.Now()) {
 		t.Error("the silent one goes on")
 	}

@@ -61,7 +61,7 @@ func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 		decoded(ctx)
 		patience, cancel := context.WithTimeout(ctx, seatPatience)
 		defer cancel()
-		leave, err := seats.take(patience, party{host: hostFrom(ctx), namespace: req.Namespace}, 1)
+		release, err := seats.acquire(patience, party{host: hostFrom(ctx), namespace: req.Namespace}, 1)
 		if err != nil {
 			h.Metrics.observe(opOther, answerRetry, reason.Overloaded, 0)
 			return h.overloaded(ctx, req, reason.New(reason.Overloaded, "%d requests are at work, or too many of them of namespace %.253s", most, req.Namespace))
@@ -69,7 +69,7 @@ func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
 		h.Metrics.inFlight.Inc()
 		defer func() {
 			h.Metrics.inFlight.Dec()
-			leave()
+			release()
 		}()
 		return next.Handle(ctx, req)
 	})

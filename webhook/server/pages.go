@@ -81,13 +81,13 @@ func (l Live) pages(ctx context.Context, namespace string, read func(ctx context
 	ctx = context.WithValue(ctx, allowanceKey{}, allowed)
 	limit, from := int64(pageSize), ""
 	for {
-		leave, err := l.turn(ctx, namespace)
+		release, err := l.turn(ctx, namespace)
 		if err != nil {
 			return err
 		}
 		allowed.page = largestPage
 		next, err := read(ctx, limit, from)
-		leave()
+		release()
 		switch {
 		case errors.Is(err, errPage) && limit > 1:
 			limit = max(1, limit/5)
@@ -108,9 +108,9 @@ func tooManyPods(format string, args ...any) error {
 }
 
 // turn waits for room for a page.
-func (l Live) turn(ctx context.Context, namespace string) (leave func(), err error) {
+func (l Live) turn(ctx context.Context, namespace string) (release func(), err error) {
 	if l.turns == nil {
 		return func() {}, nil
 	}
-	return l.turns.take(ctx, party{namespace: namespace}, 1)
+	return l.turns.acquire(ctx, party{namespace: namespace}, 1)
 }

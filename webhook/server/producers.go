@@ -25,8 +25,8 @@ import (
 // be read.
 const anywhere = "*"
 
-// below stands before a prefix, for every pod that writes below it.
-const below = "/"
+// underPrefix stands before a prefix, for every pod that writes below it.
+const underPrefix = "/"
 
 // Producers knows the pods of all workflows from what is watched, as far as there is room
 // for them. Of each it keeps what the gate needs, a few hundred bytes: a cluster can have
@@ -82,7 +82,7 @@ func locations(p evidence.Producer) []uint64 {
 	for _, o := range p.Outputs {
 		keys = append(keys, store.Key(p.Workflow, artifact.LocationName(o.Prefix())))
 		for _, l := range o.Above() {
-			keys = append(keys, store.Key(p.Workflow, below+artifact.LocationName(l)))
+			keys = append(keys, store.Key(p.Workflow, underPrefix+artifact.LocationName(l)))
 		}
 	}
 	slices.Sort(keys)
@@ -102,7 +102,7 @@ var errNotSynced = errors.New("the pods have not been listed yet")
 // Producers implements evidence.Source. If some pods of the namespace are left out, the API
 // server is asked for all of the workflow.
 func (p *Producers) Producers(ctx context.Context, namespace, workflow string, in argo.Input) ([]evidence.Producer, error) {
-	wanted := []string{anywhere, below + artifact.LocationName(in.Location().Prefix())}
+	wanted := []string{anywhere, underPrefix + artifact.LocationName(in.Location().Prefix())}
 	for _, l := range append(in.Above(), in.Location()) {
 		wanted = append(wanted, artifact.LocationName(l.Prefix()))
 	}

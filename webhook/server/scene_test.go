@@ -137,7 +137,7 @@ func newScene(t testing.TB, n int) *scene {
 	allListed(t, w.watched.stores()...)
 	w.furnish(t)
 	w.define(t, n)
-	w.crowd(t, 20)
+	w.addPods(t, 20)
 
 	workflows := NewWorkflows(live, clock.RealClock{})
 	namespace := reader{namespaceObject(ns, "enforce"), nil}
@@ -272,8 +272,8 @@ func generator(i int) string { return fmt.Sprintf("generate-%d", i) }
 func message(i int) string   { return fmt.Sprintf("message-%d", i) }
 func key(i int) string       { return fmt.Sprintf("artifact-passing/generate-%d/hello-art.tgz", i) }
 
-// crowd has the workflow have other pods, which make other things.
-func (w *scene) crowd(t testing.TB, n int) {
+// addPods gives the workflow other pods, which make other things.
+func (w *scene) addPods(t testing.TB, n int) {
 	t.Helper()
 	var pods []*corev1.Pod
 	for i := range n {

@@ -29,10 +29,10 @@ func (t throttle) Wait(ctx context.Context) error {
 	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
 		of = v.party
 	}
-	leave, err := t.turns.take(ctx, of, 1)
+	release, err := t.turns.acquire(ctx, of, 1)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer release()
 	return t.RateLimiter.Wait(ctx)
 }

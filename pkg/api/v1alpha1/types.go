@@ -199,9 +199,10 @@ type ArtifactSealSpec struct {
 
 // Location is an artifact's location; package artifact gives it its meaning.
 type Location struct {
-	// scheme is the kind of store: gs or azure, and S3 where it is not given.
+	// scheme is the kind of store, such as gs or azure, and S3 where it is not given.
 	// +optional
-	// +kubebuilder:validation:Enum=gs;azure
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9]*$`
 	Scheme string `json:"scheme,omitempty"`
 	// store is the server; empty for gs, which has one for all.
 	// +kubebuilder:validation:MaxLength=253

@@ -50,8 +50,8 @@ type Workflow struct {
 // what these are: each pod of the workflow asks for some of them several times. There are
 // not more than the object has parts.
 type digests struct {
-	mu    sync.Mutex
-	known map[string]artifact.Digest
+	mu     sync.Mutex
+	byPart map[string]artifact.Digest
 }
 
 // of is the digest of a part, taken once. Nil takes it anew.
@@ -61,12 +61,12 @@ func (d *digests) of(part string, v any) (artifact.Digest, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if known, ok := d.known[part]; ok {
+	if known, ok := d.byPart[part]; ok {
 		return known, nil
 	}
 	digest, err := digestOf(v)
 	if err == nil {
-		d.known[part] = digest
+		d.byPart[part] = digest
 	}
 	return digest, err
 }
@@ -182,7 +182,7 @@ func Parse(u *unstructured.Unstructured) (*Workflow, error) {
 	}
 	w := &Workflow{
 		Namespace: u.GetNamespace(), Name: u.GetName(), UID: string(u.GetUID()), Created: u.GetCreationTimestamp().Time,
-		object: u.Object, digests: &digests{known: map[string]artifact.Digest{}},
+		object: u.Object, digests: &digests{byPart: map[string]artifact.Digest{}},
 	}
 	if w.Namespace == "" || w.Name == "" || w.UID == "" {
 		return nil, reason.New(reason.OwnerMismatch, "its Workflow has no namespace, name or UID")

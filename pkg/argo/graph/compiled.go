@@ -26,8 +26,8 @@ var before = memory.New[string, *regexp.Regexp](rememberedPatterns)
 type Patterns struct {
 	// frames are the nodes of frames: one can make many outputs.
 	frames map[*frame]nodes
-	// known are compiled, by their text: an expression can name one step a thousand times.
-	known map[string]*regexp.Regexp
+	// compiled are patterns, by their text: an expression can name one step a thousand times.
+	compiled map[string]*regexp.Regexp
 	// size is how many bytes these have.
 	size int
 }
@@ -45,7 +45,7 @@ func (p *Patterns) nodes(f *frame) (nodes, error) {
 		return known, nil
 	}
 	text := f.pattern(false)
-	pattern := p.known[text]
+	pattern := p.compiled[text]
 	if pattern == nil {
 		if p.size += len(text); len(text) > maxPattern || p.size > maxPatterns {
 			return nodes{}, unresolvable("it may come from too many nodes")
@@ -55,10 +55,10 @@ func (p *Patterns) nodes(f *frame) (nodes, error) {
 			return nodes{}, unresolvable("the names of its nodes: %v", err)
 		}
 	}
-	if p.known == nil {
-		p.frames, p.known = map[*frame]nodes{}, map[string]*regexp.Regexp{}
+	if p.compiled == nil {
+		p.frames, p.compiled = map[*frame]nodes{}, map[string]*regexp.Regexp{}
 	}
-	p.known[text], p.frames[f] = pattern, nodes{pattern, readable(f.pattern(true))}
+	p.compiled[text], p.frames[f] = pattern, nodes{pattern, readable(f.pattern(true))}
 	return p.frames[f], nil
 }
 

@@ -17,10 +17,10 @@ type frame struct {
 	caller *frame
 	// terms are in whose terms the arguments are given; nil: the workflow's.
 	terms *frame
-	// node is a regular expression that matches the names of its nodes; below has it
+	// node is a regular expression that matches the names of its nodes; position has it
 	// where the definition, and not the name of a node, has led here.
 	node string
-	below
+	position
 	// anybody says that it stands for every call of its template: what these hand to
 	// it is not known.
 	anybody bool

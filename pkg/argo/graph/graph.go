@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	stores "github.com/argoseal/argoseal/pkg/artifact"
 )
 
 // ErrUnresolvable says that the definition does not say plainly where an input
@@ -218,18 +220,11 @@ type artifact struct {
 	SubPath        string `json:"subPath"`
 	Optional       bool   `json:"optional"`
 
-	S3 *struct {
-		Key string `json:"key"`
-	} `json:"s3"`
-	Raw *struct {
+	// places are those in stores.
+	places stores.Places
+	Raw    *struct {
 		Data string `json:"data"`
 	} `json:"raw"`
-	GCS *struct {
-		Key string `json:"key"`
-	} `json:"gcs"`
-	Azure *struct {
-		Blob string `json:"blob"`
-	} `json:"azure"`
 	Artifactory json.RawMessage `json:"artifactory"`
 	Git         json.RawMessage `json:"git"`
 	HDFS        json.RawMessage `json:"hdfs"`
@@ -238,22 +233,24 @@ type artifact struct {
 	Plugin      json.RawMessage `json:"plugin"`
 }
 
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *artifact) UnmarshalJSON(data []byte) error {
+	places, rest, err := stores.TakePlaces(data, json.Unmarshal)
+	if err != nil {
+		return err
+	}
+	type plain artifact
+	a.places = places
+	return json.Unmarshal(rest, (*plain)(a))
+}
+
 // literals lists what the artifact says of itself.
 func (a *artifact) literals() []Literal {
 	var list []Literal
-	keyed := func(store, key string) {
-		if key != "" {
-			list = append(list, Literal{Store: store, Keyed: true, Text: key})
+	for _, k := range stores.StoreKinds() {
+		if place, given := a.places[k.Name]; given && place.GetKey() != "" {
+			list = append(list, Literal{Store: k.Name, Keyed: true, Text: place.GetKey()})
 		}
-	}
-	if a.S3 != nil {
-		keyed("s3", a.S3.Key)
-	}
-	if a.GCS != nil {
-		keyed("gcs", a.GCS.Key)
-	}
-	if a.Azure != nil {
-		keyed("azure", a.Azure.Blob)
 	}
 	if a.Raw != nil {
 		list = append(list, Literal{Store: "raw", Text: a.Raw.Data})

@@ -8,6 +8,8 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
+
+	stores "github.com/argoseal/argoseal/pkg/artifact"
 )
 
 // Fillers are the outputs that the definition puts where an input's own origins put
@@ -66,9 +68,12 @@ func (k *places) of(l leaf) place {
 	if err != nil {
 		return p
 	}
-	if a := t.Outputs.artifact(l.output); a != nil && a.S3 != nil && a.S3.Key != "" {
-		key := k.expand(a.S3.Key, l.frame, nil, 0)
-		p.key = &key
+	// Of S3 alone a key's text says where it goes: others spell it anew.
+	if a := t.Outputs.artifact(l.output); a != nil {
+		if given := a.places[stores.SchemeS3.Kind().Name]; given != nil && given.GetKey() != "" {
+			key := k.expand(given.GetKey(), l.frame, nil, 0)
+			p.key = &key
+		}
 	}
 	return p
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// below is where a frame stands to which the definition has led, and not the name of a
+// position is where a frame stands to which the definition has led, and not the name of a
 // node: below another one. A template that calls itself leads back to a frame that
 // stands for all of its calls, however deep.
-type below struct {
+type position struct {
 	// above is the frame that calls it, and segment what that adds to the names of
 	// nodes, as a pattern. at is the call.
 	above   *frame
@@ -50,7 +50,7 @@ func (r *resolution) enter(c *call, in *frame, segment string, depth int) (*fram
 		return f, r.again(f, in, segment, depth)
 	}
 	f := enter(*c, in, "")
-	f.below = below{above: in, segment: segment, at: c}
+	f.position = position{above: in, segment: segment, at: c}
 	r.children[key] = f
 	return f, nil
 }

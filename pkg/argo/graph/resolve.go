@@ -70,7 +70,7 @@ func (r *resolution) handed(f, terms *frame, name, part string, depth int) error
 	if err := r.visit(depth); err != nil {
 		return err
 	}
-	given, err := r.named(f.call.Arguments, name, terms, f)
+	given, err := r.artifactNamed(f.call.Arguments, name, terms, f)
 	if err != nil {
 		return err
 	}
@@ -90,9 +90,9 @@ func (r *resolution) handed(f, terms *frame, name, part string, depth int) error
 	return r.artifact(given, terms, f, part, depth)
 }
 
-// named is the artifact of that name, which may be computed: in terms of a frame and,
+// artifactNamed is the artifact of that name, which may be computed: in terms of a frame and,
 // for arguments, of the call that is given them.
-func (r *resolution) named(a arguments, name string, terms, of *frame) (*artifact, error) {
+func (r *resolution) artifactNamed(a arguments, name string, terms, of *frame) (*artifact, error) {
 	if found := a.artifact(name); found != nil {
 		return found, nil
 	}
@@ -192,7 +192,7 @@ func (r *resolution) output(f *frame, name, part string, depth int) error {
 		r.leaves = append(r.leaves, leaf{f, t.Name, name, part, declared != nil && declared.Optional})
 		return nil
 	}
-	a, err := r.named(t.Outputs, name, f, nil)
+	a, err := r.artifactNamed(t.Outputs, name, f, nil)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,11 @@
 package graph
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+
+	stores "github.com/argoseal/argoseal/pkg/artifact"
+)
 
 // DifferentError says that a template is not what Argo makes of the one that
 // the definition names, and where.
@@ -163,8 +168,8 @@ func kept(artifacts ...any) []any {
 // located says whether Argo takes an archiveLocation for one
 // (ArtifactLocation.HasLocation). Outputs that go to other stores are not sealed.
 func located(v any) bool {
-	s3, gcs, azure := of(v, "s3"), of(v, "gcs"), of(v, "azure")
-	return of(s3, "endpoint") != nil && of(s3, "bucket") != nil && of(s3, "key") != nil ||
-		of(gcs, "bucket") != nil && of(gcs, "key") != nil ||
-		of(azure, "endpoint") != nil && of(azure, "container") != nil && of(azure, "blob") != nil
+	return slices.ContainsFunc(stores.StoreKinds(), func(k stores.StoreKind) bool {
+		place := of(v, k.Name)
+		return !slices.ContainsFunc(k.Fields, func(field string) bool { return of(place, field) == nil })
+	})
 }

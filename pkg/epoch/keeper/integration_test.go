@@ -198,8 +198,8 @@ func TestARecordOfLongAgoIsBegunAnew(t *testing.T) {
 	record, err := epoch.ParseRecord(stored.Data[v1alpha1.EpochsKey])
 	check(t, err)
 	k := &Keeper{API: s, Namespaces: s.kube.CoreV1().Namespaces(), Namespace: s.ours, Log: logr.Discard()}
-	if _, err := k.read(t.Context()); err != nil || k.known.Version != record.Version {
-		t.Fatalf("read %q, %v, want %q", k.known.Version, err, record.Version)
+	if _, err := k.read(t.Context()); err != nil || k.last.Version != record.Version {
+		t.Fatalf("read %q, %v, want %q", k.last.Version, err, record.Version)
 	}
 	check(t, k.begin(t.Context()))
 	for ns, want := range map[*corev1.Namespace]bool{quiet: true, changed: false} {

@@ -30,8 +30,8 @@ type Keeper struct {
 	Namespace string
 	Log       logr.Logger
 
-	// known is the record as it was last read or written.
-	known epoch.Record
+	// last is the record as it was last read or written.
+	last epoch.Record
 }
 
 // again is the wait after a failure: what is not on record cannot be consumed.
@@ -61,12 +61,12 @@ func (k *Keeper) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !found || k.known.Version == "" {
+	if !found || k.last.Version == "" {
 		if err := k.begin(ctx); err != nil {
 			return err
 		}
 	}
-	watcher, err := watchtools.NewRetryWatcherWithContext(ctx, k.known.Version, watchOf{k.Namespaces})
+	watcher, err := watchtools.NewRetryWatcherWithContext(ctx, k.last.Version, watchOf{k.Namespaces})
 	if err != nil {
 		return fmt.Errorf("watch namespaces: %w", err)
 	}
@@ -132,7 +132,7 @@ func (k *Keeper) begin(ctx context.Context) error {
 // take takes in one change. Those of namespaces that have no mode, and had none,
 // need not be on record.
 func (k *Keeper) take(ctx context.Context, kind watch.EventType, n epoch.Namespace) error {
-	_, had := k.known.Namespaces[n.UID]
+	_, had := k.last.Namespaces[n.UID]
 	if !n.Labelled && !had {
 		return nil
 	}
@@ -178,7 +178,7 @@ func (k *Keeper) load(ctx context.Context) (*corev1.ConfigMap, bool, error) {
 		Namespace: k.Namespace, Name: v1alpha1.ConfigMapEpochs,
 		Labels: map[string]string{"app.kubernetes.io/part-of": "argoseal", "app.kubernetes.io/managed-by": "argoseal-notary"},
 	}}
-	k.known = epoch.Record{}
+	k.last = epoch.Record{}
 	err := k.API.Get(ctx, client.ObjectKeyFromObject(stored), stored)
 	if apierrors.IsNotFound(err) {
 		return stored, false, nil
@@ -191,7 +191,7 @@ func (k *Keeper) load(ctx context.Context) (*corev1.ConfigMap, bool, error) {
 		k.Log.Error(err, "The record of namespaces cannot be read, and is begun anew", "configmap", v1alpha1.ConfigMapEpochs)
 		return stored, true, nil
 	}
-	k.known = record
+	k.last = record
 	return stored, true, nil
 }
 
@@ -203,7 +203,7 @@ func (k *Keeper) change(ctx context.Context, version string, change func(r *epoc
 		if err != nil {
 			return err
 		}
-		next := k.known
+		next := k.last
 		if next.Version != "" {
 			if known, err := next.Knows(version); err != nil || known {
 				return err
@@ -225,7 +225,7 @@ func (k *Keeper) change(ctx context.Context, version string, change func(r *epoc
 		if err != nil {
 			return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapEpochs, err)
 		}
-		k.known = next
+		k.last = next
 		return nil
 	})
 }

@@ -23,8 +23,8 @@ import (
 // budget is used up, and an eighth more is for these.
 const every = 5 * time.Second
 
-// maxTold bounds the text of the board: what a ConfigMap holds, with room.
-const maxTold = 900 << 10
+// maxText bounds the text of the board: what a ConfigMap holds, with room.
+const maxText = 900 << 10
 
 // Board tells which namespaces have used up their budget, or nearly, in a ConfigMap that the
 // chart makes and the admission policy argoseal-budget reads, and by events there. All
@@ -63,13 +63,13 @@ func (b *Board) tell(ctx context.Context) error {
 	if !known {
 		return nil
 	}
-	told := readTold(c.Data[v1alpha1.BudgetToldKey], b.Clock.Now())
-	due := told.due(now, b.Clock.Now())
-	full, nearly, said := strings.Join(now.full, "\n"), strings.Join(now.near, "\n"), told.String()
-	if len(full) > maxTold {
+	sent := readNotified(c.Data[v1alpha1.BudgetToldKey], b.Clock.Now())
+	due := sent.due(now, b.Clock.Now())
+	full, nearly, said := strings.Join(now.full, "\n"), strings.Join(now.near, "\n"), sent.String()
+	if len(full) > maxText {
 		return fmt.Errorf("%d namespaces have used up their budget, and there is no room to tell of them", len(now.full))
 	}
-	if len(full)+len(nearly)+len(said) > maxTold { // who is full counts
+	if len(full)+len(nearly)+len(said) > maxText { // who is full counts
 		nearly, said, due = "", "", nil
 	}
 	if c.Data[v1alpha1.BudgetFullKey] == full && c.Data[v1alpha1.BudgetNearKey] == nearly && len(due) == 0 {

@@ -202,7 +202,7 @@ func TestANamespaceIsToldBeforeItHasNoRoom(t *testing.T) {
 			t.Errorf("with %+v it says %q, want %q", l.used["greedy"], got, step.says)
 		}
 	}
-	clock.SetTime(clock.Now().Add(tellAgain - time.Second))
+	clock.SetTime(clock.Now().Add(repeatAfter - time.Second))
 	told()
 	if got := b.said(); got != nil {
 		t.Errorf("within an hour it says %q again", got)

@@ -83,8 +83,8 @@ func (w *Watcher) answered(had standing, entry *protorekor.TransparencyLogEntry,
 		w.answers[shown] = a
 	}
 	a.count++
-	if w.named < maxEntries {
-		a.entries, w.named = append(a.entries, nameOf(index, envelope)), w.named+1
+	if w.entryCount < maxEntries {
+		a.entries, w.entryCount = append(a.entries, nameOf(index, envelope)), w.entryCount+1
 	}
 	// What takes no proof is known at once.
 	if checkpoint != nil && w.kept.log == log.ID && w.kept.size == checkpoint.Size && !bytes.Equal(w.kept.root, checkpoint.Root) {
@@ -175,7 +175,7 @@ func (w *Watcher) forget(all []answer) {
 	defer w.mu.Unlock()
 	for _, a := range all {
 		if now := w.answers[a.text]; now != nil && now.count == a.count {
-			w.named -= len(now.entries)
+			w.entryCount -= len(now.entries)
 			delete(w.answers, a.text)
 		}
 	}
@@ -183,7 +183,7 @@ func (w *Watcher) forget(all []answer) {
 
 // begun drops the answers of logs whose records are others than before: an operator deleted
 // these, and takes what the log shows now.
-func (w *Watcher) begun(records map[string]*known) {
+func (w *Watcher) begun(records map[string]*trackedLog) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.records == nil {
@@ -199,7 +199,7 @@ func (w *Watcher) begun(records map[string]*known) {
 		}
 		for shown, a := range w.answers {
 			if a.log == id {
-				w.named -= len(a.entries)
+				w.entryCount -= len(a.entries)
 				delete(w.answers, shown)
 			}
 		}
@@ -218,7 +218,7 @@ type compared struct {
 // compare compares answers with the checkpoint that the log shows, which was read after
 // they came: in both orders, since what is shown may be older all the same. What cannot be
 // told yet is in neither.
-func (w *Watcher) compare(ctx context.Context, tiles tlog.Reader, all []answer, records map[string]*known, log tlog.Log, now *tlog.Checkpoint) compared {
+func (w *Watcher) compare(ctx context.Context, tiles tlog.Reader, all []answer, records map[string]*trackedLog, log tlog.Log, now *tlog.Checkpoint) compared {
 	var c compared
 	for _, a := range all {
 		if ctx.Err() != nil {

@@ -73,8 +73,8 @@ func TestAnAnswerFromAnotherHistoryIsAnAlarm(t *testing.T) {
 				!slices.Equal(got.Entries, []string{"entry 11: workflow/node/the-pod", "entry 11: workflow/node/the-pod"}) {
 				t.Errorf("the contradiction is %+v", got)
 			}
-			if told := s.told(); len(told) != 1 || !strings.Contains(told[0], "Warning LogForked") || !strings.Contains(told[0], "2 of its entries") {
-				t.Errorf("events: %q", told)
+			if seen := s.eventTexts(); len(seen) != 1 || !strings.Contains(seen[0], "Warning LogForked") || !strings.Contains(seen[0], "2 of its entries") {
+				t.Errorf("events: %q", seen)
 			}
 			if s.counts[reason.LogForked] != 1 {
 				t.Errorf("counted are %v", s.counts)
@@ -86,8 +86,8 @@ func TestAnAnswerFromAnotherHistoryIsAnAlarm(t *testing.T) {
 			if err := other.Look(t.Context()); reason.Of(err) != reason.LogForked {
 				t.Errorf("another replica: %v", err)
 			}
-			if told := s.told(); len(told) != 0 {
-				t.Errorf("more events: %q", told)
+			if seen := s.eventTexts(); len(seen) != 0 {
+				t.Errorf("more events: %q", seen)
 			}
 			// An operator takes what there is.
 			r := s.record()
@@ -184,11 +184,11 @@ func TestAnswersOfTheHistoryThatIsShownAreForgotten(t *testing.T) {
 	s.answered(s.proofOf(s.key, now), "")
 	s.key.Grow(t, now, "entry", at, 700)
 	s.look("")
-	if n := len(s.waiting()); n != 0 || s.named != 0 {
-		t.Errorf("%d answers are left, and %d names", n, s.named)
+	if n := len(s.waiting()); n != 0 || s.entryCount != 0 {
+		t.Errorf("%d answers are left, and %d names", n, s.entryCount)
 	}
-	if told := s.told(); len(told) != 0 {
-		t.Errorf("events: %q", told)
+	if seen := s.eventTexts(); len(seen) != 0 {
+		t.Errorf("events: %q", seen)
 	}
 }
 
@@ -261,16 +261,16 @@ func TestALogThatGetsAnotherKeyIsAddedTo(t *testing.T) {
 			s.key = next
 			s.says(metav1.ConditionTrue, extends)
 			s.key = old
-			if told := s.told(); !fresh {
+			if seen := s.eventTexts(); !fresh {
 				s.says(metav1.ConditionTrue, extends)
-				if len(told) != 0 {
-					t.Errorf("events: %q", told)
+				if len(seen) != 0 {
+					t.Errorf("events: %q", seen)
 				}
 			} else {
 				// What was answered last under the old key nobody can compare any more.
 				s.says(metav1.ConditionUnknown, string(reason.LogUnchecked))
-				if len(told) != 1 || !strings.Contains(told[0], "Warning LogUnchecked") {
-					t.Errorf("events: %q", told)
+				if len(seen) != 1 || !strings.Contains(seen[0], "Warning LogUnchecked") {
+					t.Errorf("events: %q", seen)
 				}
 			}
 			var r v1alpha1.TransparencyLog

@@ -100,7 +100,7 @@ func (w *Watcher) alarm(ctx context.Context, record *v1alpha1.TransparencyLog, c
 
 // unmatched tells of answers under a key that the log does not show any more, where what is
 // shown cannot bear them out.
-func (w *Watcher) unmatched(ctx context.Context, records map[string]*known, all []answer) error {
+func (w *Watcher) unmatched(ctx context.Context, records map[string]*trackedLog, all []answer) error {
 	of := map[string][]answer{}
 	for _, a := range all {
 		of[a.log] = append(of[a.log], a)

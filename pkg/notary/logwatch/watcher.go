@@ -68,10 +68,10 @@ type Watcher struct {
 	failed error
 	counts map[reason.Code]float64
 	again  chan struct{}
-	// answers that have not been compared, by their text; named is how many entries of
+	// answers that have not been compared, by their text; entryCount is how many entries of
 	// theirs are known by name.
-	answers map[string]*answer
-	named   int
+	answers    map[string]*answer
+	entryCount int
 	// records are the UIDs of the logs' records, by the logs' ids.
 	records map[string]types.UID
 	// read is the trusted root that trusted was read from.
@@ -129,8 +129,8 @@ func (w *Watcher) begin() time.Time {
 // again says that another replica wrote what this one was about to.
 func again(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
 
-// known is a log of which there may be a record.
-type known struct {
+// trackedLog is a log of which there may be a record.
+type trackedLog struct {
 	log tlog.Log
 	// record is nil where there is none yet; before is the checkpoint in it.
 	record *v1alpha1.TransparencyLog
@@ -232,10 +232,10 @@ func (w *Watcher) shown(ctx context.Context, logs []tlog.Log) (tlog.Log, *tlog.C
 
 // recorded are the records that there are of logs, and the checkpoints in them. One that
 // cannot be read is no word for a log without entries.
-func (w *Watcher) recorded(ctx context.Context, logs []tlog.Log) (map[string]*known, error) {
-	all := map[string]*known{}
+func (w *Watcher) recorded(ctx context.Context, logs []tlog.Log) (map[string]*trackedLog, error) {
+	all := map[string]*trackedLog{}
 	for _, log := range logs {
-		k := &known{log: log, before: &tlog.Checkpoint{}}
+		k := &trackedLog{log: log, before: &tlog.Checkpoint{}}
 		all[log.ID] = k
 		record := &v1alpha1.TransparencyLog{}
 		err := w.API.Get(ctx, client.ObjectKey{Name: log.ID}, record)
@@ -257,7 +257,7 @@ func (w *Watcher) recorded(ctx context.Context, logs []tlog.Log) (map[string]*kn
 }
 
 // record makes the record of a log that has none.
-func (w *Watcher) record(ctx context.Context, k *known) error {
+func (w *Watcher) record(ctx context.Context, k *trackedLog) error {
 	if k.record != nil {
 		return nil
 	}

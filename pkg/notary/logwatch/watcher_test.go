@@ -123,8 +123,8 @@ func (s *scene) says(status metav1.ConditionStatus, code string) {
 	}
 }
 
-// told are the events so far.
-func (s *scene) told() []string {
+// eventTexts are the events so far.
+func (s *scene) eventTexts() []string {
 	var all []string
 	for {
 		select {
@@ -150,8 +150,8 @@ func TestALogThatGrowsIsAddedTo(t *testing.T) {
 		}
 		s.adds(s.Watcher, int64(size), "")
 	}
-	if told := s.told(); len(told) != 0 {
-		t.Errorf("events: %q", told)
+	if seen := s.eventTexts(); len(seen) != 0 {
+		t.Errorf("events: %q", seen)
 	}
 	if got := s.gauges(); got["argoseal_notary_log_consistent"] != 1 || got["argoseal_notary_log_entries"] != 777 || got["argoseal_notary_log_checked_timestamp_seconds"] != float64(s.clock.Now().Unix()) {
 		t.Errorf("metrics say %v", got)
@@ -194,8 +194,8 @@ func TestAForkIsAnAlarm(t *testing.T) {
 			if r.Status.Checkpoint != kept || c == nil || c.Kept != kept || c.Shown != s.key.Checkpoint(t, s.tiles.dir).Text {
 				t.Errorf("kept and contradiction are %+v", r.Status)
 			}
-			if told := s.told(); len(told) != 1 || !strings.Contains(told[0], "Warning LogForked") {
-				t.Errorf("events: %q", told)
+			if seen := s.eventTexts(); len(seen) != 1 || !strings.Contains(seen[0], "Warning LogForked") {
+				t.Errorf("events: %q", seen)
 			}
 			// A notary that was not there then refuses on its own word.
 			other := s.replica(s.API)
@@ -217,8 +217,8 @@ func TestAForkIsAnAlarm(t *testing.T) {
 			if s.record().Status.Contradiction == nil {
 				t.Error("the evidence is gone")
 			}
-			if told := s.told(); len(told) != 1 || !strings.Contains(told[0], "Normal "+extends) {
-				t.Errorf("events: %q", told)
+			if seen := s.eventTexts(); len(seen) != 1 || !strings.Contains(seen[0], "Normal "+extends) {
+				t.Errorf("events: %q", seen)
 			}
 		})
 	}
@@ -271,8 +271,8 @@ func TestALogThatIsAwayIsNoFork(t *testing.T) {
 	s.look(reason.Internal)
 	s.look(reason.Internal)
 	s.says(metav1.ConditionUnknown, string(reason.LogUnchecked))
-	if told := s.told(); len(told) != 1 || !strings.Contains(told[0], "Warning LogUnchecked") {
-		t.Errorf("events: %q", told)
+	if seen := s.eventTexts(); len(seen) != 1 || !strings.Contains(seen[0], "Warning LogUnchecked") {
+		t.Errorf("events: %q", seen)
 	}
 	if s.record().Status.Contradiction != nil {
 		t.Error("there is a contradiction")

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// tellAgain is how long a namespace is not told the same again. Events are gone after
+	// repeatAfter is how long a namespace is not told the same again. Events are gone after
 	// about as long.
-	tellAgain = time.Hour
+	repeatAfter = time.Hour
 	// mostAtOnce bounds the events of one look: the next ones are due at the next.
 	mostAtOnce = 50
 )
@@ -36,19 +36,19 @@ type notice struct {
 	of        what
 }
 
-// told says when a namespace was told something last.
-type told map[notice]time.Time
+// notified says when a namespace was told something last.
+type notified map[notice]time.Time
 
-// readTold reads what String wrote, but what was told long ago, and what is none.
-func readTold(text string, now time.Time) told {
-	t := told{}
+// readNotified reads what String wrote, but what was told long ago, and what is none.
+func readNotified(text string, now time.Time) notified {
+	t := notified{}
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		if len(f) != 3 {
 			continue
 		}
 		at, err := time.Parse(time.RFC3339, f[2])
-		if age := now.Sub(at); err == nil && age >= 0 && age < tellAgain {
+		if age := now.Sub(at); err == nil && age >= 0 && age < repeatAfter {
 			t[notice{f[0], what(f[1])}] = at
 		}
 	}
@@ -56,7 +56,7 @@ func readTold(text string, now time.Time) told {
 }
 
 // String has a line for each.
-func (t told) String() string {
+func (t notified) String() string {
 	lines := make([]string, 0, len(t))
 	for n, at := range t {
 		lines = append(lines, fmt.Sprintf("%s %s %s", n.namespace, n.of, at.UTC().Format(time.RFC3339)))
@@ -66,7 +66,7 @@ func (t told) String() string {
 }
 
 // due notes what is to be told now, and gives it: the worst first.
-func (t told) due(s standing, now time.Time) []notice {
+func (t notified) due(s standing, now time.Time) []notice {
 	all := map[notice]bool{}
 	for of, names := range map[what][]string{tellNear: s.near, tellFull: s.full, tellShut: s.shut} {
 		for _, namespace := range names {
