@@ -34,6 +34,9 @@ type template struct {
 	ArchiveLocation json.RawMessage        `json:"archiveLocation"`
 
 	archive *location
+	// in and out are its artifacts; ill is why they cannot be read.
+	in, out []artifactSpec
+	ill     error
 }
 
 // artifacts are the artifacts of inputs or outputs, each read strictly later.
@@ -169,6 +172,9 @@ func decodeTemplate(data []byte) (*template, error) {
 		if t.archive != nil {
 			t.archive.places = places
 		}
+	}
+	if t.in, t.ill = decodeArtifacts(t.Inputs.Artifacts); t.ill == nil {
+		t.out, t.ill = decodeArtifacts(t.Outputs.Artifacts)
 	}
 	return t, nil
 }
