@@ -22,10 +22,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/connections"
 	"github.com/argoseal/argoseal/pkg/monitor/controller"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -99,6 +101,12 @@ not final. With --archive-dir their bundles are written to a folder before.`,
 	return c
 }
 
+// beside serves metrics and probes.
+func (o options) beside(ctx context.Context, mgr manager.Manager) error {
+	ping := map[string]healthz.Checker{"ping": healthz.Ping}
+	return connections.Sides{Metrics: o.metricsAddress, Probes: o.healthAddress, Alive: ping, Ready: ping}.Serve(ctx, mgr, ctrl.Log)
+}
+
 func (o options) run(ctx context.Context) error {
 	switch {
 	case o.namespace == "" && (o.leaderElect || o.budgets):
@@ -120,10 +128,11 @@ func (o options) run(ctx context.Context) error {
 		return fmt.Errorf("types: %w", err)
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                  scheme,
-		Cache:                   cache.Options{ByObject: controller.Caches()},
-		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:  o.healthAddress,
+		Scheme: scheme,
+		Cache:  cache.Options{ByObject: controller.Caches()},
+		// These are served beside, with bounds: everybody reaches them.
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:  "0",
 		LeaderElection:          o.leaderElect,
 		LeaderElectionID:        "argoseal-controller",
 		LeaderElectionNamespace: o.namespace,
@@ -151,8 +160,7 @@ func (o options) run(ctx context.Context) error {
 	if err := errors.Join(
 		r.SetupWithManager(ctx, mgr, o.workers),
 		o.retain(mgr, api),
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("ping", healthz.Ping),
+		o.beside(ctx, mgr),
 	); err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -57,9 +56,10 @@ func (o accessOptions) run(ctx context.Context) error {
 		return err
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                  scheme,
-		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:  o.healthAddress,
+		Scheme: scheme,
+		// These are served beside, with bounds: everybody reaches them.
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:  "0",
 		LeaderElection:          o.leaderElect,
 		LeaderElectionID:        "argoseal-sentinel-access",
 		LeaderElectionNamespace: o.namespace,
@@ -68,7 +68,7 @@ func (o accessOptions) run(ctx context.Context) error {
 		return err
 	}
 	r := &accesscontroller.Reconciler{Client: mgr.GetClient(), Events: mgr.GetEventRecorder("argoseal-sentinel-access"), Clock: clock.RealClock{}}
-	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping), r.SetupWithManager(mgr)); err != nil {
+	if err := errors.Join(beside(ctx, mgr, o.metricsAddress, o.healthAddress), r.SetupWithManager(mgr)); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

@@ -24,6 +24,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/connections"
 	"github.com/argoseal/argoseal/pkg/sentinel/agent"
 	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
 	"github.com/argoseal/argoseal/pkg/sentinel/controller"
@@ -144,7 +145,7 @@ func run(ctx context.Context, o options) error {
 		Serves:    migrator.Serves,
 		Settle:    o.settle,
 	}
-	if err := r.SetupWithManager(mgr); err != nil {
+	if err := errors.Join(beside(ctx, mgr, o.metricsAddress, o.healthAddress), r.SetupWithManager(mgr)); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
@@ -156,9 +157,10 @@ func newManager(config *rest.Config, o options, turns *lease.Lease) (ctrl.Manage
 		return nil, err
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                 scheme,
-		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress: o.healthAddress,
+		Scheme: scheme,
+		// These are served beside, with bounds: everybody reaches them.
+		Metrics:                metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress: "0",
 		LeaderElection:         true,
 		// The process ends with it, so that nothing is done afterwards.
 		LeaderElectionReleaseOnCancel:       true,
@@ -167,7 +169,13 @@ func newManager(config *rest.Config, o options, turns *lease.Lease) (ctrl.Manage
 	if err != nil {
 		return nil, err
 	}
-	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
+	return mgr, nil
+}
+
+// beside serves metrics and probes.
+func beside(ctx context.Context, mgr ctrl.Manager, measures, probes string) error {
+	ping := map[string]healthz.Checker{"ping": healthz.Ping}
+	return connections.Sides{Metrics: measures, Probes: probes, Alive: ping, Ready: ping}.Serve(ctx, mgr, ctrl.Log)
 }
 
 // connect makes the clients of each server and of its agent.
