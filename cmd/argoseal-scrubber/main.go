@@ -38,6 +38,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitAltered)
 	}
+	if errors.Is(err, errUnread) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitUnread)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(err.Error()), " "))
 		os.Exit(reason.Of(err).ExitCode())

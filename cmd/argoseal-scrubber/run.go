@@ -23,6 +23,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/connections"
 	"github.com/argoseal/argoseal/pkg/reason"
 	scrubber "github.com/argoseal/argoseal/pkg/scrub/controller"
 )
@@ -34,14 +35,19 @@ const (
 	queriesBurst     = 100
 	// exitAltered is the exit code of run --once where something is altered.
 	exitAltered = 1
+	// exitUnread is that where nothing was found, and not all could be read.
+	exitUnread = 20
 	// leastEvery keeps passes apart.
 	leastEvery = time.Minute
 	// burst is how much is read at once, in bytes.
 	burst = 1 << 20
 )
 
-// errAltered says that run --once found something.
-var errAltered = errors.New("artifacts were altered")
+var (
+	// errAltered says that run --once found something, errUnread that it did not see all.
+	errAltered = errors.New("artifacts were altered")
+	errUnread  = errors.New("artifacts could not be read")
+)
 
 // options are the flags of run.
 type options struct {
@@ -144,9 +150,10 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("types: %w", err)
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                        scheme,
-		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:        o.healthAddress,
+		Scheme: scheme,
+		// These are served beside, with bounds: everybody reaches them.
+		Metrics:                       metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:        "0",
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              "argoseal-scrubber",
 		LeaderElectionNamespace:       o.namespace,
@@ -172,10 +179,10 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	if o.once {
 		runs, ctx, came = once(ctx, s, out)
 	}
+	ping := map[string]healthz.Checker{"ping": healthz.Ping}
 	if err := errors.Join(
 		mgr.Add(runs),
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("ping", healthz.Ping),
+		connections.Sides{Metrics: o.metricsAddress, Probes: o.healthAddress, Alive: ping, Ready: ping}.Serve(ctx, mgr, ctrl.Log),
 	); err != nil {
 		return fmt.Errorf("manager: %w", err)
 	}
@@ -209,6 +216,9 @@ func onePass(ctx context.Context, s *scrubber.Scrubber, out io.Writer) error {
 	}
 	if r.Altered > 0 {
 		return fmt.Errorf("%d %w: see kubectl get artifactseals -A, column ALTERED", r.Altered, errAltered)
+	}
+	if r.Unreadable > 0 {
+		return fmt.Errorf("%d %w: nothing is known of these", r.Unreadable, errUnread)
 	}
 	return nil
 }
