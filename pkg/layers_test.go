@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"pkg/artifact":        {},
 	"pkg/reason":          {"pkg/text"},
 	"pkg/sidecar/company": {},
+	"pkg/connections":     {},
 	"pkg/memory":          {},
 	"pkg/text":            {},
 	"pkg/version":         {},
@@ -74,7 +75,7 @@ var mayImport = map[string][]string{
 	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/image", "pkg/memory", "pkg/policy", "pkg/reason", "webhook/evidence"},
 	"webhook/store":  {},
 	"webhook/server": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/connections", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
 		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/inject", "webhook/store",
 	},
 
@@ -112,7 +113,7 @@ var mayImport = map[string][]string{
 	"pkg/sentinel/access/controller": {"pkg/api/v1alpha1", "pkg/sentinel/access", "pkg/text"},
 	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
-	"pkg/program": {"pkg/reason"},
+	"pkg/program": {"pkg/connections", "pkg/reason"},
 
 	// Programs: they alone put the rest together.
 	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/image", "pkg/image/referrer", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/verify"},
@@ -120,10 +121,10 @@ var mayImport = map[string][]string{
 	"cmd/argoseal-scrubber":   {"pkg/api/v1alpha1", "pkg/artifact", "pkg/program", "pkg/reason", "pkg/scrub", "pkg/scrub/controller", "pkg/scrub/s3"},
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/logwatch", "pkg/notary/trusted", "pkg/notary/workflow",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/logwatch", "pkg/notary/trusted", "pkg/notary/workflow",
 		"pkg/program", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tlog", "pkg/trust", "pkg/verify",
 	},
-	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/epoch/keeper", "pkg/followed", "pkg/program", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/server"},
+	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/program", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/server"},
 	"cmd/argoseal-sentinel": {
 		"pkg/api/v1alpha1", "pkg/program", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
 		"pkg/sentinel/escrow", "pkg/sentinel/etcd", "pkg/sentinel/lease", "pkg/sentinel/migration",

@@ -91,7 +91,7 @@ func (o options) run(ctx context.Context) error {
 	beside := o.Options(scheme, "argoseal-controller")
 	beside.Cache = cache.Options{ByObject: controller.Caches()}
 	beside.LeaderElectionReleaseOnCancel = true // the lease is given up as the last thing this process does
-	mgr, err := program.Manager(config, beside)
+	mgr, err := o.Manager(ctx, config, beside)
 	if err != nil {
 		return err
 	}

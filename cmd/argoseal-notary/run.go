@@ -28,6 +28,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/cluster"
+	"github.com/argoseal/argoseal/pkg/connections"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/followed"
 	"github.com/argoseal/argoseal/pkg/notary"
@@ -354,10 +355,11 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, o options, watched 
 	// What was begun is finished; then the claims that are left are released.
 	grace := o.claimDuration + 2*time.Second
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                  scheme,
-		Cache:                   cache.Options{ByObject: objects, NewInformer: notary.NewInformer},
-		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:  o.healthAddress,
+		Scheme: scheme,
+		Cache:  cache.Options{ByObject: objects, NewInformer: notary.NewInformer},
+		// These are served beside, with bounds: everybody reaches them.
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:  "0",
 		GracefulShutdownTimeout: &grace,
 	})
 	if err != nil {
@@ -379,8 +381,10 @@ func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, watched *
 	}
 	if err := errors.Join(
 		n.SetupWithManager(ctx, mgr, watched, o.workers),
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("keys", ready),
+		connections.Sides{
+			Metrics: o.metricsAddress, Probes: o.healthAddress,
+			Alive: map[string]healthz.Checker{"ping": healthz.Ping}, Ready: map[string]healthz.Checker{"keys": ready},
+		}.Serve(ctx, mgr, ctrl.Log),
 	); err != nil {
 		return err
 	}

@@ -173,6 +173,7 @@ func (s *scene) seals(name, key, text string, files map[string]string) {
 	if files != nil {
 		var list []content.File
 		for path, text := range files {
+			seal.Spec.Size += int64(len(text))
 			list = append(list, content.File{Path: path, SHA256: artifact.DigestOfText(text)})
 		}
 		sorted, err := content.NewFiles(list)

@@ -1,14 +1,29 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/scrub"
+	scrubber "github.com/argoseal/argoseal/pkg/scrub/controller"
 )
 
 func TestFlagsThatCannotWork(t *testing.T) {
@@ -35,6 +50,57 @@ func TestFlagsThatCannotWork(t *testing.T) {
 		}
 	}
 }
+
+// A pass that could not read everything found nothing out of what it did not read.
+func TestOncePassSaysWhatItCameTo(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	l, err := artifact.InS3("s3", "b").At("key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal := &v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "seal"}, Spec: v1alpha1.ArtifactSealSpec{
+		Location: v1alpha1.Location{Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: string(l.Kind)},
+		SHA256:   string(artifact.DigestOfText("sealed")), Size: 6,
+	}}
+	for name, c := range map[string]struct {
+		text string
+		err  error
+		want error
+	}{
+		"as it was sealed": {"sealed", nil, nil},
+		"altered":          {"forged", nil, errAltered},
+		"not read":         {"", errors.New("no answer"), errUnread},
+	} {
+		counts, err := scrubber.NewMetrics(prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &scrubber.Scrubber{
+			Options: scrubber.Options{Every: time.Hour, Sample: 1}, Metrics: counts, Clock: clock.RealClock{}, Log: logr.Discard(), Events: events.NewFakeRecorder(10),
+			API:    fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(seal).WithObjects(seal.DeepCopy()).Build(),
+			Stores: map[string]scrub.Store{"s3": one{c.text, c.err}},
+		}
+		var out strings.Builder
+		if err := onePass(t.Context(), s, &out); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%s: got %v, want %v; it prints %q", name, err, c.want, out.String())
+		}
+	}
+}
+
+// one is a store that has the same everywhere.
+type one struct {
+	text string
+	err  error
+}
+
+func (o one) Open(context.Context, string, string) (io.ReadCloser, int64, error) {
+	return io.NopCloser(strings.NewReader(o.text)), int64(len(o.text)), o.err
+}
+
+func (o one) List(context.Context, string, string, int) ([]string, error) { return nil, o.err }
 
 func TestTheListOfStores(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -39,6 +39,16 @@ const (
 // it is exit code 1.
 var errAltered = errors.New("artifacts were altered")
 
+// errUnread says that run --once found nothing, and did not see all.
+var errUnread error = unread{}
+
+type unread struct{}
+
+func (unread) Error() string { return "artifacts could not be read" }
+
+// ExitCode tells it from what was altered.
+func (unread) ExitCode() int { return 20 }
+
 // options are the flags of run.
 type options struct {
 	program.Beside
@@ -131,7 +141,7 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	config.QPS, config.Burst = queriesPerSecond, queriesBurst
 	beside := o.Options(scheme, "argoseal-scrubber")
 	beside.LeaderElectionReleaseOnCancel = true
-	mgr, err := program.Manager(config, beside)
+	mgr, err := o.Manager(ctx, config, beside)
 	if err != nil {
 		return err
 	}
@@ -185,6 +195,9 @@ func onePass(ctx context.Context, s *scrubber.Scrubber, out io.Writer) error {
 	}
 	if r.Altered > 0 {
 		return fmt.Errorf("%d %w: see kubectl get artifactseals -A, column ALTERED", r.Altered, errAltered)
+	}
+	if r.Unreadable > 0 {
+		return fmt.Errorf("%d %w: nothing is known of these", r.Unreadable, errUnread)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func keepAccess(ctx context.Context, o program.Beside) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := program.Manager(config, o.Options(scheme, "argoseal-sentinel-access"))
+	mgr, err := o.Manager(ctx, config, o.Options(scheme, "argoseal-sentinel-access"))
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func run(ctx context.Context, o options) error {
 	beside := o.Options(scheme, "")
 	beside.LeaderElection, beside.LeaderElectionResourceLockInterface = true, turns.Lock()
 	beside.LeaderElectionReleaseOnCancel = true // the process ends with it, so that nothing is done afterwards
-	mgr, err := program.Manager(config, beside)
+	mgr, err := o.Manager(ctx, config, beside)
 	if err != nil {
 		return err
 	}

@@ -23,13 +23,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/certs"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/cluster"
+	"github.com/argoseal/argoseal/pkg/connections"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/followed"
 	"github.com/argoseal/argoseal/pkg/program"
@@ -163,21 +163,9 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	if argoReady != nil {
 		ready["argo"] = argoReady
 	}
-	return &webhook{manager: mgr, https: https}, serveBeside(ctx, mgr, o, ready)
-}
-
-// serveBeside serves metrics and probes.
-func serveBeside(ctx context.Context, mgr manager.Manager, o options, ready map[string]healthz.Checker) error {
-	alive := map[string]healthz.Checker{"ping": healthz.Ping}
-	probes, err := server.Side(ctx, "probes", o.healthAddress, server.Probes(alive, ready), ctrl.Log.WithName("probes"))
-	if err != nil {
-		return err
-	}
-	measures, err := server.Side(ctx, "metrics", o.metricsAddress, server.MetricsOf(metrics.Registry), ctrl.Log.WithName("metrics"))
-	if err != nil {
-		return err
-	}
-	return server.AddSides(mgr, probes, measures)
+	return &webhook{manager: mgr, https: https}, connections.Sides{
+		Metrics: o.metricsAddress, Probes: o.healthAddress, Alive: map[string]healthz.Checker{"ping": healthz.Ping}, Ready: ready,
+	}.Serve(ctx, mgr, ctrl.Log)
 }
 
 // follow keeps up with what Argo runs in the namespaces that are named; nil if none are.

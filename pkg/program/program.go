@@ -5,6 +5,7 @@
 package program
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/argoseal/argoseal/pkg/connections"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -48,12 +50,16 @@ func Main(c *cobra.Command) {
 	os.Exit(exitCode(c.ExecuteContext(ctrl.SetupSignalHandler()), os.Stderr))
 }
 
-// exitCode says what is wrong, in one line, and what to exit with.
+// exitCode says what is wrong, in one line, and what to exit with: an error's own
+// ExitCode, or that of its reason code.
 func exitCode(err error, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
 	fmt.Fprintln(stderr, strings.Join(strings.Fields(err.Error()), " "))
+	if own := (interface{ ExitCode() int })(nil); errors.As(err, &own) {
+		return own.ExitCode()
+	}
 	return reason.Of(err).ExitCode()
 }
 
@@ -95,25 +101,28 @@ func (b *Beside) Addresses(f *pflag.FlagSet) {
 	f.StringVar(&b.HealthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 is none")
 }
 
-// Options are those of a manager with a lease of that name.
+// Options are those of a manager with a lease of that name. It serves nothing by itself.
 func (b *Beside) Options(scheme *runtime.Scheme, lease string) ctrl.Options {
 	return ctrl.Options{
 		Scheme:                  scheme,
-		Metrics:                 metricsserver.Options{BindAddress: b.MetricsAddress},
-		HealthProbeBindAddress:  b.HealthAddress,
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:  "0",
 		LeaderElection:          b.LeaderElect,
 		LeaderElectionID:        lease,
 		LeaderElectionNamespace: b.Namespace,
 	}
 }
 
-// Manager makes one that is alive and ready as soon as it runs.
-func Manager(config *rest.Config, o ctrl.Options) (manager.Manager, error) {
+// Manager makes one that is alive and ready as soon as it runs. Metrics and probes are
+// served with bounds: everybody reaches them.
+func (b *Beside) Manager(ctx context.Context, config *rest.Config, o ctrl.Options) (manager.Manager, error) {
 	mgr, err := ctrl.NewManager(config, o)
 	if err != nil {
 		return nil, fmt.Errorf("manager: %w", err)
 	}
-	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
+	ping := map[string]healthz.Checker{"ping": healthz.Ping}
+	sides := connections.Sides{Metrics: b.MetricsAddress, Probes: b.HealthAddress, Alive: ping, Ready: ping}
+	return mgr, sides.Serve(ctx, mgr, ctrl.Log)
 }
 
 // Client asks the API server itself, where a manager's own client reads from its cache.

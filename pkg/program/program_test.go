@@ -18,9 +18,10 @@ func TestAProgramSaysInOneLineWhyItEnds(t *testing.T) {
 		says string // at its beginning
 		code int
 	}{
-		"for no reason":      {},
-		"with a reason code": {fmt.Errorf("stopped: %w", reason.New(reason.UsageInvalid, "missing\n--namespace")), "stopped: UsageInvalid: missing --namespace", reason.UsageInvalid.ExitCode()},
-		"without one":        {errors.Join(errors.New("one"), errors.New("other")), "one other", 1},
+		"for no reason":       {},
+		"with a reason code":  {fmt.Errorf("stopped: %w", reason.New(reason.UsageInvalid, "missing\n--namespace")), "stopped: UsageInvalid: missing --namespace", reason.UsageInvalid.ExitCode()},
+		"with a code to exit": {fmt.Errorf("stopped: %w", own{}), "stopped: own", 20},
+		"without one":         {errors.Join(errors.New("one"), errors.New("other")), "one other", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var says bytes.Buffer
@@ -34,6 +35,11 @@ func TestAProgramSaysInOneLineWhyItEnds(t *testing.T) {
 		})
 	}
 }
+
+type own struct{}
+
+func (own) Error() string { return "own" }
+func (own) ExitCode() int { return 20 }
 
 // A mistake does not print how everything is called, and nothing twice.
 func TestACommandLeavesItsErrorsToMain(t *testing.T) {

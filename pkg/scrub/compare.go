@@ -96,12 +96,7 @@ func (c Comparison) Run(ctx context.Context, store Store) (Finding, error) {
 
 func (c Comparison) object(ctx context.Context, store Store) (Finding, error) {
 	l := c.Place.Location
-	// Whatever size it has, no more is read than one of the seals speaks of.
-	most := int64(0)
-	for _, s := range c.Place.Seals {
-		most = max(most, s.Size)
-	}
-	digest, err := digestOf(ctx, store, l.Bucket, l.Key, most)
+	digest, _, err := digestOf(ctx, store, l.Bucket, l.Key, c.most())
 	switch {
 	case errors.Is(err, ErrMissing):
 		return Finding{ReasonMissing, "nothing lies there any more"}, nil
@@ -111,6 +106,16 @@ func (c Comparison) object(ctx context.Context, store Store) (Finding, error) {
 		return Finding{}, err
 	}
 	return c.held(digest), nil
+}
+
+// most is how many bytes are read: no more than one of the seals speaks of, whatever lies
+// there. Else whoever may store something there would keep all others from being compared.
+func (c Comparison) most() int64 {
+	most := int64(0)
+	for _, s := range c.Place.Seals {
+		most = max(most, s.Size)
+	}
+	return most
 }
 
 // held compares a digest with those that were sealed.
@@ -141,7 +146,7 @@ func (c Comparison) directory(ctx context.Context, store Store) (Finding, error)
 	for _, f := range c.Files {
 		wanted[f.Path] = true
 	}
-	var files []content.File
+	var paths []string
 	for _, key := range keys {
 		path, below := strings.CutPrefix(key, l.Key)
 		// Consoles of stores make an empty object for a folder; Argo takes it for none.
@@ -154,15 +159,33 @@ func (c Comparison) directory(ctx context.Context, store Store) (Finding, error)
 		case others:
 			continue
 		}
-		digest, err := digestOf(ctx, store, l.Bucket, key, maxObject)
+		paths = append(paths, path)
+	}
+	// What was sealed is read before what was not, so that of that the name is told.
+	slices.SortStableFunc(paths, func(a, b string) int {
+		switch {
+		case wanted[a] == wanted[b]:
+			return 0
+		case wanted[a]:
+			return -1
+		}
+		return 1
+	})
+	var files []content.File
+	left := c.most()
+	for _, path := range paths {
+		digest, size, err := digestOf(ctx, store, l.Bucket, l.Key+path, left)
 		switch {
 		case errors.Is(err, ErrMissing): // it went between the two calls
 			continue
+		case errors.Is(err, errLarger) && len(c.Files) > 0 && !wanted[path]:
+			return Finding{ReasonChanged, fmt.Sprintf("file %.200q is there, and was not sealed", path)}, nil
 		case errors.Is(err, errLarger):
-			return Finding{ReasonUnknown, fmt.Sprintf("%.200q has more than %d bytes", path, int64(maxObject))}, nil
+			return Finding{ReasonChanged, fmt.Sprintf("more lies there than the %d bytes that were sealed: %.200q is larger, or others are", c.Place.Last().Size, path)}, nil
 		case err != nil:
 			return Finding{}, err
 		}
+		left -= size
 		files = append(files, content.File{Path: path, SHA256: digest})
 	}
 	if len(files) == 0 {
@@ -210,32 +233,28 @@ func (c Comparison) different(there content.Files, found Finding) Finding {
 	return found
 }
 
-// maxObject bounds one file of a directory, whose size nobody states: 1 TiB, which no
-// store that Argo uploads to takes in one piece.
-const maxObject = 1 << 40
-
 // errLarger says that an object has more bytes than are read.
 var errLarger = errors.New("it is larger")
 
-// digestOf is the SHA-256 of an object of at most so many bytes.
-func digestOf(ctx context.Context, store Store, bucket, key string, most int64) (digest artifact.Digest, err error) {
+// digestOf is the SHA-256 of an object of at most so many bytes, and how many it has.
+func digestOf(ctx context.Context, store Store, bucket, key string, most int64) (digest artifact.Digest, size int64, err error) {
 	r, size, err := store.Open(ctx, bucket, key)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	if size > most {
-		return "", errLarger
+		return "", 0, errLarger
 	}
 	sum, err := content.Hash(io.LimitReader(r, most+1))
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%s/%s: %w", bucket, key, err)
+		return "", 0, fmt.Errorf("%s/%s: %w", bucket, key, err)
 	case sum.Size > most:
-		return "", errLarger
+		return "", 0, errLarger
 	case sum.Size != size:
 		// A connection that broke must not become a changed artifact.
-		return "", fmt.Errorf("%s/%s: %d bytes were read of %d", bucket, key, sum.Size, size)
+		return "", 0, fmt.Errorf("%s/%s: %d bytes were read of %d", bucket, key, sum.Size, size)
 	}
-	return sum.SHA256, nil
+	return sum.SHA256, size, nil
 }

@@ -22,8 +22,8 @@ type shelf struct {
 	// cut is how many bytes are missing at the end of each body.
 	cut  int
 	fail error
-	// opened counts.
-	opened int
+	// opened counts, and read counts bytes.
+	opened, read int
 }
 
 func (s *shelf) Open(_ context.Context, _, key string) (io.ReadCloser, int64, error) {
@@ -35,7 +35,18 @@ func (s *shelf) Open(_ context.Context, _, key string) (io.ReadCloser, int64, er
 	if !there {
 		return nil, 0, ErrMissing
 	}
-	return io.NopCloser(bytes.NewReader([]byte(text)[:len(text)-s.cut])), int64(len(text)), nil
+	return io.NopCloser(reads{bytes.NewReader([]byte(text)[:len(text)-s.cut]), s}), int64(len(text)), nil
+}
+
+type reads struct {
+	io.Reader
+	of *shelf
+}
+
+func (r reads) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.of.read += n
+	return n, err
 }
 
 func (s *shelf) List(_ context.Context, _, prefix string, most int) ([]string, error) {
@@ -73,7 +84,9 @@ func sealed(t *testing.T, key, text string, ago int) Seal {
 func tree(t *testing.T, key string, files map[string]string) (Seal, content.Files) {
 	t.Helper()
 	var list []content.File
+	size := 0
 	for path, text := range files {
+		size += len(text)
 		list = append(list, content.File{Path: path, SHA256: artifact.DigestOfText(text)})
 	}
 	sorted, err := content.NewFiles(list)
@@ -81,7 +94,7 @@ func tree(t *testing.T, key string, files map[string]string) (Seal, content.File
 		t.Fatal(err)
 	}
 	digest := sorted.Tree()
-	return Seal{Name: key, UID: key, Location: at(t, key), SHA256: digest, Tree: digest}, sorted
+	return Seal{Name: key, UID: key, Location: at(t, key), SHA256: digest, Tree: digest, Size: int64(size)}, sorted
 }
 
 func TestAnObjectIsHeldToItsLastSeal(t *testing.T) {
@@ -151,6 +164,40 @@ func TestADirectoryIsHeldToItsTree(t *testing.T) {
 				t.Errorf("want %s (%s), got %+v, %v", c.want, c.says, f, err)
 			}
 		})
+	}
+}
+
+// Whoever may store something in a sealed directory does not keep others from being
+// compared: no more of it is read than was sealed.
+func TestOfADirectoryNoMoreIsReadThanWasSealed(t *testing.T) {
+	seal, files := tree(t, "d/", map[string]string{"a": "1", "z": strings.Repeat("2", 1000)})
+	for name, c := range map[string]struct {
+		add  map[string]string
+		want Reason
+		says string
+	}{
+		"as it was sealed":   {nil, ReasonIntact, ""},
+		"a huge file more":   {map[string]string{"d/b": strings.Repeat("x", 1<<20)}, ReasonChanged, `"b" is there, and was not sealed`},
+		"one that grew":      {map[string]string{"d/a": strings.Repeat("x", 1<<20)}, ReasonChanged, "more lies there than the 1001 bytes"},
+		"many that are long": {map[string]string{"d/b": strings.Repeat("x", 900), "d/c": strings.Repeat("x", 900), "d/d": strings.Repeat("x", 900)}, ReasonChanged, `"b" is there`},
+	} {
+		for _, listed := range []content.Files{files, nil} {
+			t.Run(name, func(t *testing.T) {
+				store := &shelf{objects: map[string]string{"d/a": "1", "d/z": strings.Repeat("2", 1000)}}
+				maps.Copy(store.objects, c.add)
+				f, err := Comparison{Place: Places([]Seal{seal})[0], Files: listed}.Run(t.Context(), store)
+				says := c.says
+				if listed == nil && c.want == ReasonChanged {
+					says = "more lies there"
+				}
+				if err != nil || f.Reason != c.want || !strings.Contains(f.Message, says) {
+					t.Errorf("want %s (%s), got %+v, %v", c.want, says, f, err)
+				}
+				if store.read > 1001+1 {
+					t.Errorf("%d bytes were read of a directory of 1001", store.read)
+				}
+			})
+		}
 	}
 }
 

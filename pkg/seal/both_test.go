@@ -106,6 +106,19 @@ func TestASealIsInBothLogs(t *testing.T) {
 	}
 }
 
+// A single log answers for itself, too: what it shows is what its answers are compared with,
+// and not what another log has that is trusted beside it, such as the one before it.
+func TestASingleLogAnswersForItself(t *testing.T) {
+	w := newTwoLogs(t, 1)
+	for url, want := range map[string]reason.Code{sealtest.URLV1: "", sealtest.URLV1 + "/": "", sealtest.URL: reason.LogEntryInvalid} {
+		one := seal.New(w.signer, seal.NewRecorder(w.first, w.clock).Only(url), w.root)
+		bundle, err := one.Log(t.Context(), w.signed(t))
+		if reason.Of(err) != want || (err == nil) != (bundle != nil) {
+			t.Errorf("the log of %s answers for that of %s: got %v, want %q", sealtest.URLV1, url, err, want)
+		}
+	}
+}
+
 // Whatever one log does, nothing is made until both have the seal; and the other, which
 // has it, gets no second entry.
 func TestWhatOneLogHasIsNotAskedForAgain(t *testing.T) {

@@ -117,7 +117,7 @@ func NewRecorder(log Log, c clock.PassiveClock) *Recorder {
 }
 
 // Only is the recorder, whose answers have to be of the log that the trusted root has at
-// this URL. Of several logs each needs it: one could answer with an entry of another.
+// this URL, not of another that is trusted. Of several logs each needs it.
 func (r *Recorder) Only(baseURL string) *Recorder {
 	r.url = strings.TrimRight(baseURL, "/")
 	return r

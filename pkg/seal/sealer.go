@@ -137,7 +137,7 @@ func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
 func (s *Sealer) Log(ctx context.Context, signed *Signed) (bundle []byte, err error) {
 	if len(s.recorders) == 1 {
 		_, err := s.recorders[0].record(ctx, signed.opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) (err error) {
-			bundle, err = s.bundle(signed, s.root, "", entry)
+			bundle, err = s.bundle(signed, s.root, s.recorders[0].url, entry)
 			return err
 		})
 		return bundle, err
@@ -187,8 +187,9 @@ func (s *Sealer) entries(ctx context.Context, signed *Signed) ([]*protorekor.Tra
 	return entries, nil
 }
 
-// bundle makes the bundle and verifies it. Of several logs an entry has to be of the log at
-// a URL.
+// bundle makes the bundle and verifies it. A single entry has to be of the log at a URL, if
+// it is said: only what that log shows is compared with its answers, and of several logs one
+// could answer for another.
 func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
 	bundle, err := assemble(signed.opened, s.signer.hint, entries...)
 	if err != nil {
@@ -202,7 +203,7 @@ func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, entries .
 	if err == nil && len(held.Logs) != len(entries) {
 		err = reason.New(reason.LogEntryInvalid, "the bundle has entries of %d logs that are trusted, want %d", len(held.Logs), len(entries))
 	}
-	if err == nil && len(s.recorders) > 1 && len(entries) == 1 && strings.TrimRight(held.LogURL, "/") != url {
+	if single := len(entries) == 1 && (url != "" || len(s.recorders) > 1); err == nil && single && strings.TrimRight(held.LogURL, "/") != url {
 		err = reason.New(reason.LogEntryInvalid, "the log %.200q answers with an entry of %.200s", url, held.LogURL)
 	}
 	if err == nil && signed.statement != nil {

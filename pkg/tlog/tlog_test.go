@@ -2,12 +2,14 @@ package tlog_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +135,48 @@ func TestCheckpointsOfOthersAreNotOpened(t *testing.T) {
 	tlogtest.Must(t, err)
 	if _, err := tlog.Live(all, "http://elsewhere", time.Now()); err == nil {
 		t.Error("a log that the trusted root does not know is found")
+	}
+}
+
+// Of one URL a few logs are asked for, whose time is not over, the newest first.
+func TestLogsOfAURLThatAreLive(t *testing.T) {
+	ended := func(k tlogtest.Key, start, end string) tlogtest.Key {
+		var root map[string]any
+		tlogtest.Must(t, json.Unmarshal(k.TrustedRoot, &root))
+		period := map[string]any{"start": start}
+		if end != "" {
+			period["end"] = end
+		}
+		root["tlogs"].([]any)[0].(map[string]any)["publicKey"].(map[string]any)["validFor"] = period
+		raw, err := json.Marshal(root)
+		tlogtest.Must(t, err)
+		return tlogtest.Key{Private: k.Private, TrustedRoot: raw}
+	}
+	now := time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+	old := ended(tlogtest.NewKey(t), "2026-01-01T00:00:00Z", "2026-11-29T00:00:00Z")
+	first := ended(tlogtest.NewKey(t), "2026-02-01T00:00:00Z", "2026-12-01T00:00:00Z")
+	second := ended(tlogtest.NewKey(t), "2026-03-01T00:00:00Z", "")
+	for _, pair := range [][2]tlogtest.Key{{first, second}, {second, first}, {old, second}, {second, old}} {
+		all, err := tlog.Logs(tlogtest.Both(t, pair[0], pair[1]))
+		tlogtest.Must(t, err)
+		live, err := tlog.Live(all, tlogtest.URL, now)
+		tlogtest.Must(t, err)
+		want := 2
+		if bytes.Equal(pair[0].Private, old.Private) || bytes.Equal(pair[1].Private, old.Private) {
+			want = 1
+		}
+		theirs, err := tlog.Logs(second.TrustedRoot)
+		tlogtest.Must(t, err)
+		if len(live) != want || live[0].ID != theirs[0].ID {
+			t.Errorf("%d are live, first %s, want %d, first %s", len(live), live[0].ID, want, theirs[0].ID)
+		}
+		many := slices.Repeat(live[:1], 8)
+		if _, err := tlog.Live(many, tlogtest.URL, now); err != nil {
+			t.Errorf("eight: %v", err)
+		}
+		if _, err := tlog.Live(append(many, live[0]), tlogtest.URL, now); err == nil {
+			t.Error("nine are asked for")
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -337,6 +338,97 @@ func TestNobodysSealIsHiddenByOthers(t *testing.T) {
 	expect(t, decide(t, g, trust, nil, pod), reason.ImageUnproven)
 	g.Looked = nil
 	expect(t, decide(t, g, trust, nil, pod), reason.Overloaded)
+}
+
+// That a seal does not count is remembered of that seal as it was, for that image and
+// namespace, and not for long.
+func TestALookIsAtOneSealAsItWas(t *testing.T) {
+	l, now := NewLooked(), time.Now()
+	parse := func(digest string) image.Image {
+		i, err := image.Parse(app + "@sha256:" + digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i
+	}
+	team := policy.Consumer{Namespace: "team"}
+	seal := v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{UID: "one", ResourceVersion: "1"}}
+	l.add(lookAt(&seal, parse(made), team), now)
+	if !l.knows(lookAt(&seal, parse(made), team), now.Add(lookCounts-time.Second)) {
+		t.Error("it is not known a moment later")
+	}
+	if l.knows(lookAt(&seal, parse(made), team), now.Add(lookCounts)) {
+		t.Error("it is known for ever, and policies may change")
+	}
+	for name, change := range map[string]func(*v1alpha1.ArtifactSeal){
+		"another seal":             func(s *v1alpha1.ArtifactSeal) { s.UID = "two" },
+		"the seal as it is by now": func(s *v1alpha1.ArtifactSeal) { s.ResourceVersion = "2" },
+		"one without a name":       func(s *v1alpha1.ArtifactSeal) { s.UID = "" },
+		"one without a version":    func(s *v1alpha1.ArtifactSeal) { s.ResourceVersion = "" },
+	} {
+		other := *seal.DeepCopy()
+		change(&other)
+		if at := lookAt(&other, parse(made), team); l.knows(at, now) {
+			t.Errorf("%s is taken for it", name)
+		} else if l.add(at, now); (at.seal == "" || at.version == "") && l.knows(at, now) {
+			t.Errorf("%s is remembered", name)
+		}
+	}
+	if l.knows(lookAt(&seal, parse(other), team), now) || l.knows(lookAt(&seal, parse(made), policy.Consumer{Namespace: "another"}), now) {
+		t.Error("it is known for another image, or namespace")
+	}
+	var none *Looked
+	none.add(lookAt(&seal, parse(made), team), now)
+	if none.knows(lookAt(&seal, parse(made), team), now) {
+		t.Error("nobody knows it")
+	}
+}
+
+// crowded is a cluster of which one namespace has more seals than can be read.
+type crowded struct {
+	*cluster
+	in string
+}
+
+func (c crowded) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+	if namespace == c.in {
+		return nil, reason.New(reason.PrefixUnsupported, "there are too many")
+	}
+	return c.cluster.Seals(ctx, namespace, of)
+}
+
+// A namespace that has more seals of a digest than can be read does not hide another's.
+func TestACrowdedNamespaceHidesNobodyElsesSeal(t *testing.T) {
+	g, c, trust := fixture(t)
+	rules := strict()
+	rules.cluster[0].Spec.Images[0].Producers[0].Namespaces = []string{"a-flood", "ci", "z-flood"}
+	g.Policies = rules
+	pod := podOf(app + "@sha256:" + made)
+	for _, in := range []string{"a-flood", "z-flood"} {
+		g.Live = crowded{c, in}
+		expect(t, decide(t, g, trust, nil, pod), "")
+	}
+	g.Live = crowded{c, "ci"}
+	if no := decide(t, g, trust, nil, pod); no == nil || no.Code.Retryable() {
+		t.Errorf("where the honest namespace itself is crowded it says %v", no)
+	}
+}
+
+// Nobody is admitted by policies of which nobody knows how old they are, where they speak of
+// images.
+func TestPoliciesWithoutATimeAdmitNoImage(t *testing.T) {
+	g, _, trust := fixture(t)
+	pod := podOf(app + "@sha256:" + made)
+	expect(t, decide(t, g, trust, nil, pod), "")
+	g.Policies = timeless{strict()}
+	expect(t, decide(t, g, trust, nil, pod), reason.PolicyNotSynced)
+}
+
+type timeless struct{ policies }
+
+func (p timeless) Images(ctx context.Context, namespace string) (policy.Set, bool, error) {
+	set, about, err := p.policies.Images(ctx, namespace)
+	return set.ReadAt(policy.Reading{}), about, err
 }
 
 // What the operator installed needs no evidence, but is not run once it is revoked; other

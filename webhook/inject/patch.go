@@ -144,7 +144,7 @@ func (p *patch) variable(at func() string, before, after *corev1.EnvVar) {
 }
 
 func (p *patch) mount(at func() string, before, after *corev1.VolumeMount) {
-	if *before == *after {
+	if equality.Semantic.DeepEqual(before, after) {
 		return
 	}
 	switch {

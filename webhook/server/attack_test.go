@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -53,10 +52,8 @@ func underAttack(t *testing.T) *attacked {
 	t.Helper()
 	certificate := httptest.NewTLSServer(nil)
 	t.Cleanup(certificate.Close)
-	few := newConnections()
-	few.most, few.perHost = 96, 64
 	s := &HTTPS{
-		Handler: handlers(t, "enforce").Mux(), Log: logr.Discard(), connections: few,
+		Handler: handlers(t, "enforce").Mux(), Log: logr.Discard(), connections: newConnections(96, 64),
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate.TLS.Certificates[0], nil },
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -276,24 +273,6 @@ func TestHeadersAreBounded(t *testing.T) {
 	}
 }
 
-// Whoever has connections go wrong does not fill the log.
-func TestTheLogIsNotFilledByOthers(t *testing.T) {
-	lines := 0
-	s := &seldom{log: funcr.New(func(string, string) { lines++ }, funcr.Options{})}
-	complaints := log.New(s, "", 0)
-	for i := range 1000 {
-		complaints.Printf("http: TLS handshake error from 192.0.2.%d:1: EOF", i%256)
-	}
-	if lines != maxComplaints {
-		t.Errorf("%d lines are logged", lines)
-	}
-	s.since = s.since.Add(-2 * time.Minute)
-	complaints.Print("http: one more")
-	if lines != maxComplaints+2 {
-		t.Errorf("a while later %d lines are logged, want one of how many there were, and the new one", lines-maxComplaints)
-	}
-}
-
 // However much a request says, the log has little of it.
 func TestALineOfTheLogIsShort(t *testing.T) {
 	h := handlers(t, "enforce")
@@ -308,54 +287,3 @@ func TestALineOfTheLogIsShort(t *testing.T) {
 		t.Errorf("a line has %d bytes", longest)
 	}
 }
-
-// Connections that do nothing give way to others; those with a request at work do not.
-func TestConnectionsThatDoNothingGiveWay(t *testing.T) {
-	a := newConnections()
-	a.most, a.perHost = 6, 4
-	admit := func(host string) *connection {
-		server, client := net.Pipe()
-		t.Cleanup(func() { _ = client.Close() })
-		return a.admit(from{server, host})
-	}
-	var loud []*connection
-	for range 4 {
-		loud = append(loud, admit("10.0.0.1"))
-	}
-	working := admit("10.0.0.2")
-	working.is(true)
-	loud[1].is(true)
-	fifth := admit("10.0.0.1") // its host has all that it may have
-	if fifth == nil || !loud[0].closed || loud[1].closed || loud[2].closed {
-		t.Fatal("it takes the place of another one of its host")
-	}
-	admit("10.0.0.3")
-	if more := admit("10.0.0.4"); more == nil || !loud[2].closed || working.closed {
-		t.Error("one more takes the place of one of whom has most")
-	}
-	for c := range a.all {
-		c.is(true)
-	}
-	if more := admit("10.0.0.5"); more != nil {
-		t.Error("one more takes the place of one at work")
-	}
-	_ = working.Close()
-	_ = working.Close()
-	if more := admit("10.0.0.5"); more == nil || len(a.all) != 6 {
-		t.Errorf("one that is closed leaves its place: %d", len(a.all))
-	}
-	for c := range a.all {
-		_ = c.Close()
-	}
-	if len(a.all) != 0 || len(a.hosts) != 0 {
-		t.Errorf("left are %d of %v", len(a.all), a.hosts)
-	}
-}
-
-// from is a connection from somewhere.
-type from struct {
-	net.Conn
-	host string
-}
-
-func (f from) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(f.host), Port: 1} }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/argoseal/argoseal/pkg/connections"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -89,7 +90,7 @@ func (l *reading) limited(next http.Handler) http.Handler {
 		_ = control.SetReadDeadline(arrived.Add(bodyPatience))
 		body := bufio.NewReaderSize(r.Body, headSize)
 		head, _ := body.Peek(headSize) // less, if there is no more; what is wrong with it the next reader sees
-		of := party{hostOf(r.RemoteAddr), namespaceOf(head)}
+		of := party{connections.HostOf(r.RemoteAddr), namespaceOf(head)}
 		if of.namespace == "" {
 			no(http.StatusBadRequest, reason.RequestBad)
 			return
@@ -105,7 +106,7 @@ func (l *reading) limited(next http.Handler) http.Handler {
 		v := &visit{party: of, decoded: func() {}}
 		defer func() { v.decoded() }()
 		b.there = func() error {
-			setAtWork(ctx, true)
+			connections.SetAtWork(ctx, true)
 			// From now on a read only tells the server of a client that hangs up.
 			_ = control.SetReadDeadline(time.Now().Add(answerTimeout))
 			release, err := l.decodes.acquire(ctx, of, 1)
@@ -114,7 +115,7 @@ func (l *reading) limited(next http.Handler) http.Handler {
 			}
 			return noRoom(err)
 		}
-		defer setAtWork(ctx, false)
+		defer connections.SetAtWork(ctx, false)
 		r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 		r.Body = b
 		next.ServeHTTP(w, r)

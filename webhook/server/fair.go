@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -284,15 +283,6 @@ func (f *fair) count(h *hold, n int64) {
 	if f.namespaces[h.party] += n; f.namespaces[h.party] == 0 {
 		delete(f.namespaces, h.party)
 	}
-}
-
-// hostOf is the host of an address.
-func hostOf(address string) string {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	return host
 }
 
 // headSize is how much of a request is read before anything is decided. An API server

@@ -24,6 +24,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/connections"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
@@ -69,7 +70,7 @@ type Handlers struct {
 // Mux serves the webhooks with their limits.
 func (h *Handlers) Mux() http.Handler {
 	mux, reads := http.NewServeMux(), newReading()
-	complaints := &seldom{log: h.Log} // whoever sends nonsense does not fill the log
+	complaints := &connections.Seldom{Log: h.Log} // whoever sends nonsense does not fill the log
 	log := funcr.New(func(_, line string) { _, _ = complaints.Write([]byte(line)) }, funcr.Options{})
 	logger := func(logr.Logger, *admission.Request) logr.Logger { return log }
 	for path, handle := range map[string]admission.HandlerFunc{

@@ -8,15 +8,24 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/argoseal/argoseal/pkg/connections"
 )
 
 const (
+	// maxConnections is how many a host may have. An API server has one for each request
+	// that is at work, and some more for the next ones.
+	maxConnections = 1024
+	// maxAllConnections is for some API servers that do that. One takes some 40 KiB.
+	maxAllConnections = 2048
+	// handshakesAtOnce bounds the handshakes that are computed at a time, each a
+	// signature: whoever asks for many does not have all of the processor.
+	handshakesAtOnce = 16
+
 	headerTimeout = 5 * time.Second
 	// bodyTimeout bounds reading a request, answerTimeout reading and answering.
 	bodyTimeout   = 15 * time.Second
@@ -39,8 +48,8 @@ type HTTPS struct {
 	Log           logr.Logger
 
 	state atomic.Int32
-	// connections that there may be; nil: newConnections.
-	connections *connections
+	// connections that there may be; nil: as many as there may be.
+	connections *connections.Set
 }
 
 const (
@@ -53,6 +62,15 @@ var (
 	errNotServing = errors.New("not serving yet")
 	errDraining   = errors.New("shutting down")
 )
+
+// newConnections allows so many, and shares out the handshakes by host.
+func newConnections(all, perHost int) *connections.Set {
+	handshakes := newFair(handshakesAtOnce)
+	return connections.New(connections.Limits{All: all, PerHost: perHost, Patience: headerTimeout,
+		Turn: func(ctx context.Context, host string) (release func(), err error) {
+			return handshakes.acquire(ctx, party{host: host, namespace: host}, 1)
+		}})
+}
 
 // Ready is a readiness check: it serves, and is not about to stop.
 func (s *HTTPS) Ready(*http.Request) error {
@@ -78,7 +96,7 @@ func (s *HTTPS) Run(ctx context.Context) error {
 func (s *HTTPS) serve(ctx context.Context, listener net.Listener) error {
 	all := s.connections
 	if all == nil {
-		all = newConnections()
+		all = newConnections(maxAllConnections, maxConnections)
 	}
 	protocols := new(http.Protocols)
 	// What API servers speak to webhooks, so that several of us are asked. With HTTP/2 each
@@ -92,17 +110,17 @@ func (s *HTTPS) serve(ctx context.Context, listener net.Listener) error {
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(&seldom{log: s.Log}, "", 0),
+		ErrorLog:          log.New(&connections.Seldom{Log: s.Log}, "", 0),
 		TLSConfig: &tls.Config{
 			// The API server speaks 1.3; 1.2 is for proxies in between.
 			MinVersion:         tls.VersionTLS12,
 			GetCertificate:     s.GetCertificate,
-			GetConfigForClient: all.handshake,
+			GetConfigForClient: all.Handshake,
 		},
-		ConnContext: withConnection,
-		ConnState:   changed,
+		ConnContext: connections.InContext,
+		ConnState:   connections.Changed,
 	}
-	listener = &limitedListener{Listener: listener, connections: all}
+	listener = all.Listener(listener)
 	failed := make(chan error, 1)
 	go func() { failed <- server.ServeTLS(listener, "", "") }()
 	s.state.Store(stateServing)
@@ -128,34 +146,4 @@ func (s *HTTPS) serve(ctx context.Context, listener net.Listener) error {
 		return fmt.Errorf("webhook: drain: %w", err)
 	}
 	return nil
-}
-
-// maxComplaints is how many lines a minute tell of connections that go wrong.
-const maxComplaints = 60
-
-// seldom logs what net/http says of connections: others cause it, as often as they like.
-type seldom struct {
-	log logr.Logger
-
-	mu      sync.Mutex
-	since   time.Time
-	n, more int
-}
-
-// Write implements io.Writer.
-func (s *seldom) Write(line []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(s.since) > time.Minute {
-		if s.more > 0 {
-			s.log.Info("more connections went wrong", "lines", s.more)
-		}
-		s.since, s.n, s.more = now, 0, 0
-	}
-	if s.n++; s.n > maxComplaints {
-		s.more++
-		return len(line), nil
-	}
-	s.log.Info(strings.TrimSpace(string(line)))
-	return len(line), nil
 }

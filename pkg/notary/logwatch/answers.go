@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
@@ -28,6 +29,8 @@ const (
 	maxEntry   = 256
 	// maxText is the longest checkpoint, in bytes, that is kept.
 	maxText = 16 << 10
+	// maxUnsigned bounds the checkpoints that are kept though no known log signed them.
+	maxUnsigned = 64
 	// maxTiles bounds what a look keeps of what it has read: each has 8 KiB.
 	maxTiles = 256
 )
@@ -213,11 +216,16 @@ type compared struct {
 	// elsewhere were signed by another log than the one that is shown now, and cannot be
 	// compared with it.
 	elsewhere []answer
+	// unsigned were signed by no log that is known yet. Nobody believes their entries, until
+	// the trusted root has a key under which they hold: the log that answered may know that
+	// key before we do. So they stay, but for the oldest, which are given up.
+	unsigned, given []answer
 }
 
 // compare compares answers with the checkpoint that the log shows, which was read after
 // they came: in both orders, since what is shown may be older all the same. What cannot be
-// told yet is in neither.
+// told yet is in neither: an answer that is newer than what is shown says nothing of what
+// is going to be shown, since a log may extend that in two ways, one after the other.
 func (w *Watcher) compare(ctx context.Context, tiles tlog.Reader, all []answer, records map[string]*trackedLog, log tlog.Log, now *tlog.Checkpoint) compared {
 	var c compared
 	for _, a := range all {
@@ -228,9 +236,7 @@ func (w *Watcher) compare(ctx context.Context, tiles tlog.Reader, all []answer, 
 		if a.checkpoint == nil {
 			var of tlog.Log
 			if of, a.checkpoint = w.open(a.text); a.checkpoint == nil {
-				if late {
-					c.same = append(c.same, a) // nobody believed it
-				}
+				c.unsigned = append(c.unsigned, a)
 				continue
 			}
 			a.log = of.ID
@@ -240,13 +246,20 @@ func (w *Watcher) compare(ctx context.Context, tiles tlog.Reader, all []answer, 
 			// A log that got another key goes on, as a rule: both are of one tree.
 			err = consistent(ctx, tiles, other.before, now)
 		}
+		ahead := a.checkpoint.Size > now.Size
 		switch code := reason.Of(err); {
-		case err == nil:
+		case err == nil && !ahead:
 			c.same = append(c.same, a)
 		case code == reason.LogForked && a.log == log.ID:
 			c.forked = append(c.forked, a)
 		case a.log != log.ID && (code == reason.LogForked || late):
 			c.elsewhere = append(c.elsewhere, a)
+		}
+	}
+	slices.SortFunc(c.unsigned, func(a, b answer) int { return b.since.Compare(a.since) })
+	for _, a := range c.unsigned[min(len(c.unsigned), maxUnsigned):] {
+		if w.Clock.Since(a.since) > freshFor {
+			c.given = append(c.given, a)
 		}
 	}
 	return c

@@ -177,10 +177,14 @@ func TestAnswersOfTheHistoryThatIsShownAreForgotten(t *testing.T) {
 	now := s.tiles.dir
 	s.Tiles = lagging{s.tiles, s.proofOf(s.key, older).checkpoint}
 	s.look("")
+	if n := len(s.waiting()); n != 3 {
+		t.Errorf("%d answers are left, and none of three is in what is shown yet", n)
+	}
+	s.Tiles, s.tiles.dir = s.tiles, now
+	s.look("")
 	if n := len(s.waiting()); n != 0 {
 		t.Errorf("%d answers are left though the log has all of it", n)
 	}
-	s.Tiles, s.tiles.dir = s.tiles, now
 	s.answered(s.proofOf(s.key, now), "")
 	s.key.Grow(t, now, "entry", at, 700)
 	s.look("")
@@ -190,6 +194,25 @@ func TestAnswersOfTheHistoryThatIsShownAreForgotten(t *testing.T) {
 	if seen := s.eventTexts(); len(seen) != 0 {
 		t.Errorf("events: %q", seen)
 	}
+}
+
+// A log may extend what it shows in two ways: one for its answers, with the tiles to prove
+// it, and another one for what it shows next.
+func TestAForkBeyondWhatIsShownIsAnAlarm(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	older, shown := s.proofOf(s.key, s.tiles.dir).checkpoint, s.tiles.dir
+	fork := tlogtest.Copy(t, shown)
+	s.key.Grow(t, fork, "other", 10, 12)
+	s.answered(s.proofOf(s.key, fork), "")
+	s.tiles.dir = fork
+	s.Tiles = lagging{s.tiles, older}
+	s.look("")
+	s.Tiles, s.tiles.dir = s.tiles, shown
+	s.key.Grow(t, shown, "entry", 10, 13)
+	s.look(reason.LogForked)
+	s.says(metav1.ConditionFalse, string(reason.LogForked))
 }
 
 // lagging shows an older checkpoint.
@@ -220,8 +243,137 @@ func TestAnswersThatWaitAreBounded(t *testing.T) {
 	s.clock.SetTime(s.clock.Now().Add(freshFor))
 	s.look("")
 	s.answered(proof{strings.Repeat("x", maxText+1), 11}, "")
+	if n := len(s.waiting()); n != maxUnsigned {
+		t.Errorf("%d that nobody signed are left, want %d", n, maxUnsigned)
+	}
+}
+
+// However many entries come with a checkpoint, all are counted, and some known by name.
+func TestNamesOfAnswersAreBounded(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	s.key.Grow(t, s.tiles.dir, "entry", 10, 11)
+	p := s.proofOf(s.key, s.tiles.dir)
+	for range maxEntries + 10 {
+		s.answered(p, "")
+	}
+	if all := s.waiting(); len(all) != 1 || all[0].count != maxEntries+10 || len(all[0].entries) != maxEntries || s.entryCount != maxEntries {
+		t.Errorf("%d answers, %d names", len(all), s.entryCount)
+	}
+	s.look("")
+	if n := len(s.waiting()); n != 0 || s.entryCount != 0 {
+		t.Errorf("%d answers and %d names are left", n, s.entryCount)
+	}
+}
+
+// Where many wait to be compared, a look is woken.
+func TestManyAnswersWakeALook(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	for i := range maxAnswers/2 + 1 {
+		if len(s.changed()) != 0 {
+			t.Fatalf("%d wake one", i)
+		}
+		s.answered(proof{fmt.Sprint("signed by nobody ", i), 11}, "")
+	}
+	if len(s.changed()) != 1 {
+		t.Error("nobody is woken")
+	}
+}
+
+// What comes to an answer while that is compared is compared, too, before it is forgotten.
+func TestWhatComesWhileAnAnswerIsComparedIsKept(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	s.key.Grow(t, s.tiles.dir, "entry", 10, 12)
+	p := s.proofOf(s.key, s.tiles.dir)
+	s.answered(p, "")
+	came := false
+	s.Tiles = during{s.tiles, func() {
+		if !came {
+			came = true
+			s.answered(p, "")
+		}
+	}}
+	s.look("")
+	if all := s.waiting(); len(all) != 1 || all[0].count != 2 {
+		t.Errorf("of what came meanwhile there is %+v", all)
+	}
+	s.look("")
 	if n := len(s.waiting()); n != 0 {
-		t.Errorf("%d that nobody signed are left", n)
+		t.Errorf("%d answers are left", n)
+	}
+}
+
+// during does something whenever a checkpoint is read.
+type during struct {
+	*tiles
+	then func()
+}
+
+func (d during) Read(ctx context.Context, path string, limit int64) ([]byte, error) {
+	if path == "checkpoint" {
+		d.then()
+	}
+	return d.tiles.Read(ctx, path, limit)
+}
+
+// Whoever deletes the record of a log takes what it shows by then, whatever it answered
+// before.
+func TestWhoDeletesTheRecordTakesWhatIsShown(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	fork := t.TempDir()
+	s.key.Grow(t, fork, "other", 0, 12)
+	s.answered(s.proofOf(s.key, fork), "")
+	s.look("") // nothing is known yet
+	r := s.record()
+	tlogtest.Must(t, s.API.Delete(t.Context(), &r))
+	s.key.Grow(t, s.tiles.dir, "entry", 10, 20)
+	s.look("")
+	s.adds(s.Watcher, 1000, "")
+}
+
+// A log that is going to get another key may answer under it before the trusted root has
+// it. What was sealed so, once it has, is compared all the same, however long that took.
+func TestAnAnswerUnderAKeyThatComesLaterIsCompared(t *testing.T) {
+	for name, forks := range map[string]bool{"from another history": true, "of what is shown": false} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+			s.look("")
+			old, next := s.key, tlogtest.NewKey(t)
+			history, entry := s.tiles.dir, "entry"
+			if forks {
+				history, entry = t.TempDir(), "other"
+				next.Grow(t, history, entry, 0, 12)
+			} else {
+				next.Grow(t, history, entry, 10, 12)
+			}
+			early := s.proofOf(next, history)
+			if !forks { // it goes on to show the checkpoint of the key that is published
+				old.Grow(t, s.tiles.dir, "entry", 12, 13)
+			}
+			s.answered(early, "")
+			for range 3 {
+				s.clock.SetTime(s.clock.Now().Add(2 * freshFor))
+				s.look("")
+			}
+			s.key.TrustedRoot = tlogtest.Both(t, old, next)
+			next.Grow(t, s.tiles.dir, "entry", map[bool]int{true: 10, false: 13}[forks], 20)
+			if !forks {
+				s.look("")
+				if n := len(s.waiting()); n != 0 {
+					t.Errorf("%d answers are left", n)
+				}
+				return
+			}
+			s.look(reason.LogForked)
+		})
 	}
 }
 

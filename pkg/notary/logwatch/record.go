@@ -131,6 +131,14 @@ func (w *Watcher) unmatched(ctx context.Context, records map[string]*trackedLog,
 	return nil
 }
 
+// giveUp tells of answers that no known log has signed, and that are not kept any longer.
+func (w *Watcher) giveUp(all []answer) {
+	names, _ := entriesOf(all)
+	for _, e := range names {
+		w.Log.Info("The log's answer was signed by no log that is known, and is not compared any more", "url", w.URL, "what", e)
+	}
+}
+
 // unknown writes that nothing could be found out for a while. An alarm stays: that a log
 // is away does not clear it.
 func (w *Watcher) unknown(ctx context.Context, record *v1alpha1.TransparencyLog, why error) error {

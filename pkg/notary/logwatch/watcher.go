@@ -176,7 +176,8 @@ func (w *Watcher) look(ctx context.Context) (standing, error) {
 		if err := errors.Join(w.keep(ctx, k.record, k.before, now), w.unmatched(ctx, records, c.elsewhere)); err != nil {
 			return standing{}, err
 		}
-		w.forget(slices.Concat(c.same, c.elsewhere))
+		w.giveUp(c.given)
+		w.forget(slices.Concat(c.same, c.elsewhere, c.given))
 		return standing{log.ID, now.Size, now.Root}, nil
 	case reason.LogForked, reason.LogRolledBack:
 		if failed := w.alarm(ctx, k.record, contradiction(k.before, now, c, err), err); failed != nil {

@@ -26,8 +26,10 @@ const (
 	pageOfSeals = 500
 	// maxSuspects bounds what is looked at twice in one pass; the rest waits for the next.
 	maxSuspects = 10_000
-	// maxFailures of one store in a row end it for a pass.
-	maxFailures = 5
+	// maxFailures in a row end a store for a namespace and a pass, and failures of so many
+	// namespaces in a row end it for all.
+	maxFailures   = 5
+	maxNamespaces = 5
 )
 
 // Options say how much is compared, and when.
@@ -87,7 +89,7 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 	}
 	// In no order that anybody could hide behind, or that keeps one store waiting.
 	rand.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] }) //nolint:gosec // nobody gains by knowing the order
-	failing := map[string]int{}
+	failing := newFailures()
 	var suspects []scrub.Place
 	for _, p := range places {
 		if ctx.Err() != nil {
@@ -138,14 +140,47 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 	return r, nil
 }
 
-// compare compares one place. failing has how often in a row each store could not be read.
-func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index, failing map[string]int) scrub.Finding {
+// failures are how often in a row stores could not be read: for each namespace by itself,
+// since objects may be stored so that nobody can read them (under a key of one's own, in an
+// archive), and that keeps nobody else's from being compared. of has the namespaces for
+// which a store failed since it could be read last.
+type failures struct {
+	inRow map[storeOf]int
+	of    map[string]map[string]bool
+}
+
+type storeOf struct{ store, namespace string }
+
+func newFailures() *failures { return &failures{map[storeOf]int{}, map[string]map[string]bool{}} }
+
+// over says whether a store is left alone for the rest of a pass.
+func (f *failures) over(of storeOf) bool {
+	return f.inRow[of] >= maxFailures || len(f.of[of.store]) >= maxNamespaces
+}
+
+// note takes in how a read went.
+func (f *failures) note(of storeOf, err error) {
+	if err == nil {
+		f.inRow[of] = 0
+		delete(f.of, of.store)
+		return
+	}
+	f.inRow[of]++
+	if f.of[of.store] == nil {
+		f.of[of.store] = map[string]bool{}
+	}
+	f.of[of.store][of.namespace] = true
+}
+
+// compare compares one place.
+func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index, failing *failures) scrub.Finding {
 	l := p.Location
 	store, known := s.Stores[l.Store]
+	of := storeOf{l.Store, p.Namespace}
 	switch {
 	case l.Scheme != artifact.SchemeS3 || !known:
 		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it lies in a store that is not listed"}
-	case failing[l.Store] >= maxFailures:
+	case failing.over(of):
 		return scrub.Finding{Reason: scrub.ReasonUnreadable, Message: "its store could not be read several times in a row"}
 	}
 	c := scrub.Comparison{Place: p}
@@ -157,10 +192,7 @@ func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index
 		}
 	}
 	f, err := c.Run(ctx, store)
-	failing[l.Store]++
-	if err == nil {
-		failing[l.Store] = 0
-	}
+	failing.note(of, err)
 	return f
 }
 

@@ -29,14 +29,24 @@ type Options struct {
 	Limit *rate.Limiter
 }
 
-// callTimeout bounds the wait for an answer's beginning, and for each piece of its body,
-// which takes as long as the limit allows.
-const callTimeout = 30 * time.Second
+const (
+	// callTimeout bounds the wait for an answer's beginning, and for each piece of its body,
+	// which takes as long as the limit allows.
+	callTimeout = 30 * time.Second
+	// openTimeout bounds the wait for an object, with what is tried again, and listTimeout
+	// that for a list. A store could else keep all others from being compared.
+	openTimeout = 3 * time.Minute
+	listTimeout = 10 * time.Minute
+	// slowest is how many bytes a second come at least, beside callTimeout.
+	slowest = 64 << 10
+)
 
 // Store reads an S3 endpoint.
 type Store struct {
 	core  *minio.Core
 	limit *rate.Limiter
+	// opening and listing are openTimeout and listTimeout.
+	opening, listing time.Duration
 }
 
 // New asks nobody anything yet.
@@ -50,12 +60,14 @@ func New(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", o.Endpoint, err)
 	}
-	return &Store{core: core, limit: o.Limit}, nil
+	return &Store{core: core, limit: o.Limit, opening: openTimeout, listing: listTimeout}, nil
 }
 
 // Open implements scrub.Store.
 func (s *Store) Open(ctx context.Context, bucket, key string) (io.ReadCloser, int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	over := time.AfterFunc(s.opening, func() { cancel(errIdle) })
+	defer over.Stop()
 	body, info, _, err := s.core.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
 	if err != nil {
 		cancel(nil)
@@ -66,7 +78,7 @@ func (s *Store) Open(ctx context.Context, bucket, key string) (io.ReadCloser, in
 
 // List implements scrub.Store.
 func (s *Store) List(ctx context.Context, bucket, prefix string, most int) ([]string, error) {
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithTimeoutCause(ctx, s.listing, errIdle)
 	defer stop() // ends the listing where it is left
 	var keys []string
 	for o := range s.core.ListObjectsIter(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
@@ -74,8 +86,11 @@ func (s *Store) List(ctx context.Context, bucket, prefix string, most int) ([]st
 			return nil, fmt.Errorf("listing %s/%s: %w", bucket, prefix, o.Err)
 		}
 		if keys = append(keys, o.Key); len(keys) > most {
-			break
+			return keys, nil
 		}
+	}
+	if ctx.Err() != nil { // it has not come to its end
+		return nil, fmt.Errorf("listing %s/%s: %w", bucket, prefix, context.Cause(ctx))
 	}
 	return keys, nil
 }
@@ -91,16 +106,23 @@ func missing(err error) error {
 	}
 }
 
-// errIdle ends the reading of a body of which nothing comes any more.
-var errIdle = errors.New("the store has stopped sending")
+var (
+	// errIdle ends the reading of what does not come any more.
+	errIdle = errors.New("the store has stopped sending")
+	// errSlow ends that of what comes so slowly that it would take days.
+	errSlow = errors.New("the store sends too slowly")
+)
 
-// slowly reads no faster than a limit allows, and gives up where nothing comes.
+// slowly reads no faster than a limit allows, and gives up where nothing comes, or little.
 type slowly struct {
 	ctx    context.Context //nolint:containedctx // io.Reader has none
 	cancel context.CancelCauseFunc
 	body   io.ReadCloser
 	limit  *rate.Limiter
 	idle   time.Duration
+	// waited is how long for got bytes.
+	waited time.Duration
+	got    int64
 }
 
 // Read implements io.Reader.
@@ -113,7 +135,12 @@ func (s *slowly) Read(b []byte) (int, error) {
 	}
 	watch := time.AfterFunc(s.idle, func() { s.cancel(errIdle) })
 	defer watch.Stop()
+	began := time.Now()
 	n, err := s.body.Read(b)
+	s.waited, s.got = s.waited+time.Since(began), s.got+int64(n)
+	if err == nil && s.waited > s.idle+time.Duration(s.got/slowest)*time.Second {
+		return n, errSlow
+	}
 	if err != nil && context.Cause(s.ctx) != nil {
 		err = context.Cause(s.ctx)
 	}

@@ -1,4 +1,4 @@
-package server
+package connections
 
 import (
 	"cmp"
@@ -10,42 +10,39 @@ import (
 	"time"
 )
 
-const (
-	// maxConnections is how many a host may have. An API server has one for each request
-	// that is at work, and some more for the next ones.
-	maxConnections = 1024
-	// maxAllConnections is for some API servers that do that. One takes some 40 KiB.
-	maxAllConnections = 2048
-	// handshakesAtOnce bounds the handshakes that are computed at a time, each a
-	// signature: whoever asks for many does not have all of the processor.
-	handshakesAtOnce = 16
-	// quiet is after what time a connection of which no request is at work gives way.
-	quiet = time.Second
-)
+// quiet is after what time a connection of which no request is at work gives way.
+const quiet = time.Second
 
-// connections are all that there are. One more than there may be takes the place of one
+// Limits say how many connections there may be.
+type Limits struct {
+	// All of them, and PerHost those of one host.
+	All, PerHost int
+	// Turn waits for a turn to compute a handshake, each a signature; nil: nobody waits.
+	Turn func(ctx context.Context, host string) (release func(), err error)
+	// Patience is how long a handshake waits for its turn.
+	Patience time.Duration
+}
+
+// Set are all connections that there are. One more than there may be takes the place of one
 // that has no request at work: of those that have been quiet for a while, whoever's they
 // are, or else of the host that has most.
-type connections struct {
-	most, perHost int
-	handshakes    *fair
+type Set struct {
+	limits Limits
 
 	mu    sync.Mutex
 	hosts map[string]int
 	all   map[*connection]struct{}
 }
 
-func newConnections() *connections {
-	return &connections{
-		most: maxAllConnections, perHost: maxConnections, handshakes: newFair(handshakesAtOnce),
-		hosts: map[string]int{}, all: map[*connection]struct{}{},
-	}
+// New has none yet.
+func New(l Limits) *Set {
+	return &Set{limits: l, hosts: map[string]int{}, all: map[*connection]struct{}{}}
 }
 
 // connection is one, below TLS.
 type connection struct {
 	net.Conn
-	of    *connections
+	of    *Set
 	host  string
 	close func() error
 
@@ -58,20 +55,22 @@ type connection struct {
 	closed   bool
 }
 
-// limitedListener accepts connections that there is room for.
-type limitedListener struct {
+// Listener accepts connections that there is room for.
+func (a *Set) Listener(l net.Listener) net.Listener { return &listener{l, a} }
+
+type listener struct {
 	net.Listener
-	connections *connections
+	set *Set
 }
 
 // Accept implements net.Listener.
-func (l *limitedListener) Accept() (net.Conn, error) {
+func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		if admitted := l.connections.admit(c); admitted != nil {
+		if admitted := l.set.admit(c); admitted != nil {
 			return admitted, nil
 		}
 		_ = c.Close()
@@ -79,8 +78,8 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 }
 
 // admit gives nil if there is no room.
-func (a *connections) admit(c net.Conn) *connection {
-	one := &connection{Conn: c, of: a, host: hostOf(c.RemoteAddr().String()), since: time.Now()}
+func (a *Set) admit(c net.Conn) *connection {
+	one := &connection{Conn: c, of: a, host: HostOf(c.RemoteAddr().String()), since: time.Now()}
 	one.close = sync.OnceValue(func() error {
 		a.left(one)
 		return c.Close()
@@ -88,9 +87,9 @@ func (a *connections) admit(c net.Conn) *connection {
 	a.mu.Lock()
 	var gives *connection
 	switch {
-	case a.hosts[one.host] >= a.perHost:
+	case a.hosts[one.host] >= a.limits.PerHost:
 		gives = a.yielding(one.since, func(c *connection) bool { return c.host == one.host })
-	case len(a.all) >= a.most:
+	case len(a.all) >= a.limits.All:
 		gives = a.yielding(one.since, func(*connection) bool { return true })
 	default:
 		defer a.mu.Unlock()
@@ -109,7 +108,7 @@ func (a *connections) admit(c net.Conn) *connection {
 }
 
 // yielding is the connection that gives way to another; nil if none does.
-func (a *connections) yielding(now time.Time, of func(*connection) bool) *connection {
+func (a *Set) yielding(now time.Time, of func(*connection) bool) *connection {
 	var first *connection
 	for c := range a.all {
 		if !c.atWork && of(c) && (first == nil || a.before(now, c, first)) {
@@ -120,7 +119,7 @@ func (a *connections) yielding(now time.Time, of func(*connection) bool) *connec
 }
 
 // before says which of two gives way first.
-func (a *connections) before(now time.Time, c, d *connection) bool {
+func (a *Set) before(now time.Time, c, d *connection) bool {
 	rank := func(one *connection) int {
 		if now.Sub(one.since) > quiet {
 			return 0
@@ -130,12 +129,12 @@ func (a *connections) before(now time.Time, c, d *connection) bool {
 	return cmp.Or(rank(c)-rank(d), a.hosts[d.host]-a.hosts[c.host], c.since.Compare(d.since)) < 0
 }
 
-func (a *connections) add(c *connection) {
+func (a *Set) add(c *connection) {
 	a.all[c] = struct{}{}
 	a.hosts[c.host]++
 }
 
-func (a *connections) remove(c *connection) {
+func (a *Set) remove(c *connection) {
 	if _, there := a.all[c]; !there {
 		return
 	}
@@ -146,7 +145,7 @@ func (a *connections) remove(c *connection) {
 }
 
 // left notes that one is closed.
-func (a *connections) left(c *connection) {
+func (a *Set) left(c *connection) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.remove(c)
@@ -162,28 +161,33 @@ func (c *connection) compute(release func()) {
 	c.computed = release
 }
 
-// handshake waits for a turn to compute one; see tls.Config.GetConfigForClient. The turn
+// Handshake waits for a turn to compute one; see tls.Config.GetConfigForClient. The turn
 // ends with what we write next, which is all that is costly of it: it does not depend on
 // what the client does.
-func (a *connections) handshake(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+func (a *Set) Handshake(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c, ok := hello.Conn.(*connection)
-	if !ok {
+	if !ok || a.limits.Turn == nil {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(hello.Context(), headerTimeout)
+	ctx, cancel := context.WithTimeout(hello.Context(), a.limits.Patience)
 	defer cancel()
-	release, err := a.handshakes.acquire(ctx, party{host: c.host, namespace: c.host}, 1)
+	return nil, a.turn(ctx, c)
+}
+
+// turn waits for one.
+func (a *Set) turn(ctx context.Context, c *connection) error {
+	release, err := a.limits.Turn(ctx, c.host)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if c.closed {
 		release()
-		return nil, net.ErrClosed
+		return net.ErrClosed
 	}
 	c.compute(release)
-	return nil, nil
+	return nil
 }
 
 // Write implements net.Conn.
@@ -208,20 +212,20 @@ func connectionOf(c net.Conn) *connection {
 
 type connectionKey struct{}
 
-// withConnection remembers the connection; see http.Server.ConnContext.
-func withConnection(ctx context.Context, c net.Conn) context.Context {
+// InContext remembers the connection; see http.Server.ConnContext.
+func InContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, connectionOf(c))
 }
 
-// changed notes since when a connection is as it is; see http.Server.ConnState.
-func changed(c net.Conn, state http.ConnState) {
+// Changed notes since when a connection is as it is; see http.Server.ConnState.
+func Changed(c net.Conn, state http.ConnState) {
 	if one := connectionOf(c); one != nil && state != http.StateClosed {
 		one.is(false)
 	}
 }
 
-// setAtWork notes whether a request of its connection is at work.
-func setAtWork(ctx context.Context, atWork bool) {
+// SetAtWork notes whether a request of its connection is at work.
+func SetAtWork(ctx context.Context, atWork bool) {
 	if one, _ := ctx.Value(connectionKey{}).(*connection); one != nil {
 		one.is(atWork)
 	}
@@ -231,4 +235,13 @@ func (c *connection) is(atWork bool) {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
 	c.atWork, c.since = atWork, time.Now()
+}
+
+// HostOf is the host of an address.
+func HostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
 }

@@ -1,4 +1,4 @@
-package server
+package connections
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
 const (
@@ -22,12 +23,18 @@ const (
 	sideConnections = 64
 	sidePerHost     = 16
 	sideTimeout     = 10 * time.Second
+	// headerTimeout bounds reading a request, which has no body; idleTimeout how long a
+	// connection waits for the next one, and maxHeader its headers, in bytes. net/http adds
+	// 4 KiB.
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 8 << 10
 	// scrapesAtOnce are answered, and others told to come again.
 	scrapesAtOnce = 4
 )
 
-// Side serves metrics or probes beside the webhook, to whom reaches it; nil if the address
-// is 0.
+// Side serves metrics or probes beside what a program does, to whom reaches it; nil if the
+// address is 0.
 func Side(ctx context.Context, name, address string, handler http.Handler, to logr.Logger) (*manager.Server, error) {
 	if address == "0" || address == "" {
 		return nil, nil
@@ -36,18 +43,17 @@ func Side(ctx context.Context, name, address string, handler http.Handler, to lo
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	few := newConnections()
-	few.most, few.perHost = sideConnections, sidePerHost
+	few := New(Limits{All: sideConnections, PerHost: sidePerHost})
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	drain := sideTimeout
 	return &manager.Server{
-		Name: name, Listener: &limitedListener{Listener: listener, connections: few}, ShutdownTimeout: &drain,
+		Name: name, Listener: few.Listener(listener), ShutdownTimeout: &drain,
 		Server: &http.Server{
-			Handler: handler, Protocols: protocols, ConnState: changed,
+			Handler: handler, Protocols: protocols, ConnState: Changed,
 			ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: sideTimeout + headerTimeout,
 			IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-			ErrorLog: log.New(&seldom{log: to}, "", 0),
+			ErrorLog: log.New(&Seldom{Log: to}, "", 0),
 		},
 	}, nil
 }
@@ -72,13 +78,34 @@ func Probes(alive, ready map[string]healthz.Checker) http.Handler {
 	return mux
 }
 
-// AddSides has a manager run those that are some.
-func AddSides(mgr manager.Manager, sides ...*manager.Server) error {
-	var errs []error
-	for _, s := range sides {
-		if s != nil {
-			errs = append(errs, mgr.Add(s))
+// Sides are what a program serves beside.
+type Sides struct {
+	// Metrics and Probes are the addresses; 0 is none.
+	Metrics, Probes string
+	// Alive and Ready are checked for /healthz and /readyz; nil: there is nothing to check.
+	Alive, Ready map[string]healthz.Checker
+}
+
+// Serve has a manager serve them, with what is registered for metrics. The manager is to
+// serve none by itself: it bounds nothing.
+func (s Sides) Serve(ctx context.Context, mgr manager.Manager, to logr.Logger) error {
+	probes, err := Side(ctx, "probes", s.Probes, Probes(s.Alive, s.Ready), to.WithName("probes"))
+	if err != nil {
+		return err
+	}
+	measures, err := Side(ctx, "metrics", s.Metrics, MetricsOf(metrics.Registry), to.WithName("metrics"))
+	if err != nil {
+		if probes != nil {
+			err = errors.Join(err, probes.Listener.Close())
+		}
+		return err
+	}
+	for _, one := range []*manager.Server{probes, measures} {
+		if one != nil {
+			if err := mgr.Add(one); err != nil {
+				return fmt.Errorf("%s: %w", one.Name, err)
+			}
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
