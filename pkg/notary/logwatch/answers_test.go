@@ -185,8 +185,9 @@ func TestAnswersOfTheHistoryThatIsShownAreForgotten(t *testing.T) {
 	if n := len(s.waiting()); n != 0 {
 		t.Errorf("%d answers are left though the log has all of it", n)
 	}
+	s.key.Grow(t, now, "entry", at, at+1)
 	s.answered(s.proofOf(s.key, now), "")
-	s.key.Grow(t, now, "entry", at, 700)
+	s.key.Grow(t, now, "entry", at+1, 700)
 	s.look("")
 	if n := len(s.waiting()); n != 0 || s.entryCount != 0 {
 		t.Errorf("%d answers are left, and %d names", n, s.entryCount)
