@@ -2,12 +2,10 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
 
-	"gomodules.xyz/jsonpatch/v2"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -60,7 +58,7 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	if err != nil {
 		return h.answer(q, gate.Decision{Refusal: reason.From(err)})
 	}
-	patches, err := difference(q.pod, out)
+	patches, err := inject.Patch(q.pod, out)
 	if err != nil {
 		return h.answer(q, gate.Decision{Refusal: reason.From(err)})
 	}
@@ -188,19 +186,4 @@ func tagFor(ctx context.Context, g *gate.Gate, a gate.Admission, step *argo.Step
 		Logs:         step.Logs(),
 		Pins:         pins,
 	})
-}
-
-// difference is the JSON patch between two pods. Both are spelled by the same
-// encoder, so what this version of the types does not know is in neither, and
-// stays as it is.
-func difference(before, after *corev1.Pod) ([]jsonpatch.JsonPatchOperation, error) {
-	b, err := json.Marshal(before)
-	if err != nil {
-		return nil, err
-	}
-	a, err := json.Marshal(after)
-	if err != nil {
-		return nil, err
-	}
-	return jsonpatch.CreatePatch(b, a)
 }
