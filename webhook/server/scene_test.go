@@ -58,7 +58,6 @@ type scene struct {
 	workflow  map[string]any
 	// forgets: no bundle is remembered from one admission to the next.
 	forgets bool
-	tagged  time.Time
 }
 
 // fakeAPI answers GETs of single objects, and lists, by their paths.
@@ -123,7 +122,7 @@ const (
 
 func newScene(t testing.TB, n int) *scene {
 	t.Helper()
-	w := &scene{api: &fakeAPI{answers: map[string][]byte{}}, tagged: time.Now()}
+	w := &scene{api: &fakeAPI{answers: map[string][]byte{}}}
 	id, key, err := tag.NewKey()
 	check(t, err)
 	w.keys, err = tag.ParseKeys(tag.WithKey(nil, id, key))
