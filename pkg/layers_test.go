@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"pkg/argo/controller": {},
 	"pkg/argo/graph":      {"pkg/memory"},
 	"pkg/argo/definition": {"pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/reason"},
-	"pkg/argo":            {"pkg/api/v1alpha1", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/reason"},
+	"pkg/argo":            {"pkg/api/v1alpha1", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/memory", "pkg/reason"},
 	"pkg/sidecar":         {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/reason"},
 	"pkg/tag":             {"pkg/api/v1alpha1", "pkg/memory", "pkg/pin", "pkg/reason", "pkg/version"},
 

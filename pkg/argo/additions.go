@@ -206,7 +206,7 @@ func (all Additions) Without(c corev1.Container) corev1.Container {
 // stated.
 func (all Additions) Of(pod *corev1.Pod) []string {
 	var found []string
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+	for c := range containersOf(pod) {
 		if c.Name != layout.ContainerInit && c.Name != layout.ContainerWait && !strings.HasPrefix(c.Name, ReservedPrefix) {
 			continue
 		}

@@ -23,7 +23,7 @@ func (e executor) altered(format string, args ...any) *reason.Error {
 // checkExecutors holds init and wait to field-level allow-lists.
 func (id Identity) checkExecutors(pod *corev1.Pod, s *Step) error {
 	all := map[string]int{}
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+	for c := range containersOf(pod) {
 		all[c.Name]++
 	}
 	init := findContainer(pod.Spec.InitContainers, layout.ContainerInit)

@@ -51,7 +51,11 @@ type Executor struct {
 func (id Identity) Executor(pod *corev1.Pod) Executor {
 	var e Executor
 	given := map[string]bool{}
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+	longest := 0 // a template need not be copied to see that it is none of these
+	for _, v := range id.ExecutorEnv {
+		longest = max(longest, len(v))
+	}
+	for c := range containersOf(pod) {
 		if c.Name != layout.ContainerInit && c.Name != layout.ContainerWait {
 			continue
 		}
@@ -59,7 +63,9 @@ func (id Identity) Executor(pod *corev1.Pod) Executor {
 			e.Image = c.Image
 		}
 		for _, v := range c.Env {
-			given[v.Name+"="+v.Value] = v.ValueFrom == nil
+			if len(v.Name)+len("=")+len(v.Value) <= longest {
+				given[v.Name+"="+v.Value] = v.ValueFrom == nil
+			}
 		}
 	}
 	for _, v := range id.ExecutorEnv {

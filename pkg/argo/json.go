@@ -24,7 +24,7 @@ func decodeStrict(data []byte, into any) error {
 // knows that it is JSON; it is read once, token by token it would take ten times as long.
 func uniqueKeys(data []byte) ([]string, error) {
 	var outermost []string
-	seen := make(map[memberOf]struct{}, 64)
+	seen := members{few: make([]memberOf, 0, 32)}
 	var open []int // the objects around, by number; 0 for an array
 	objects, wantsKey := 0, false
 	for i := 0; i < len(data); i++ {
@@ -51,11 +51,9 @@ func uniqueKeys(data []byte) ([]string, error) {
 				if err != nil {
 					return nil, err
 				}
-				m := memberOf{open[len(open)-1], folded(key)}
-				if _, twice := seen[m]; twice {
+				if !seen.add(memberOf{open[len(open)-1], key}) {
 					return nil, fmt.Errorf("key %.80q is given twice", key)
 				}
-				seen[m] = struct{}{}
 				if len(open) == 1 {
 					outermost = append(outermost, key)
 				}
@@ -72,6 +70,41 @@ var errNoJSON = errors.New("it is not JSON")
 type memberOf struct {
 	object int
 	key    string
+}
+
+// members are keys of objects, no two of an object the same: few are compared one by one,
+// which takes less time and memory than to fold and hash each.
+type members struct {
+	few  []memberOf
+	many map[memberOf]struct{}
+}
+
+// mostCompared is how many are few.
+const mostCompared = 64
+
+// add says whether there was none like it.
+func (s *members) add(m memberOf) bool {
+	if s.many == nil {
+		for _, other := range s.few {
+			if other.object == m.object && strings.EqualFold(other.key, m.key) {
+				return false
+			}
+		}
+		if len(s.few) < mostCompared {
+			s.few = append(s.few, m)
+			return true
+		}
+		s.many = make(map[memberOf]struct{}, 4*mostCompared)
+		for _, other := range s.few {
+			s.many[memberOf{other.object, folded(other.key)}] = struct{}{}
+		}
+	}
+	m.key = folded(m.key)
+	if _, twice := s.many[m]; twice {
+		return false
+	}
+	s.many[m] = struct{}{}
+	return true
 }
 
 // endOfString is where the string ends that begins there; negative if it does not.

@@ -3,6 +3,7 @@ package argo
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +104,28 @@ func uniqueByTokens(data []byte) bool {
 	}
 }
 
+// Where there are many keys they are told apart in another way.
+func TestManyKeysGivenTwice(t *testing.T) {
+	object := func(n int, more string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `"key%d":{"a":%d},`, i, i)
+		}
+		return "{" + b.String() + more + "}"
+	}
+	for _, n := range []int{1, 10, mostCompared/2 - 1, mostCompared / 2, mostCompared, 10 * mostCompared} {
+		for more, unique := range map[string]bool{
+			`"other":1`: true, `"Key0":1`: false, `"kEy0":{}`: false, `"\u212aey0":1`: false, `"b":{"a":1,"b":{"A":1,"a":2}}`: false, `"b":[{"a":1},{"a":1}]`: true,
+			fmt.Sprintf(`"KEY%d":1`, n-1): false, fmt.Sprintf(`"KEY%d":1`, n): true,
+		} {
+			text := []byte(object(n, more))
+			if _, err := uniqueKeys(text); (err == nil) != unique || uniqueByTokens(text) != unique {
+				t.Errorf("after %d: %s gives %v, by tokens %t", n, more, err, uniqueByTokens(text))
+			}
+		}
+	}
+}
+
 // FuzzUniqueKeys holds the reading of keys to that by encoding/json's own tokens.
 func FuzzUniqueKeys(f *testing.F) {
 	for _, seed := range []string{
@@ -110,6 +133,7 @@ func FuzzUniqueKeys(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	f.Add([]byte(`{"` + strings.Repeat(`a":{"b":1,"`, 40) + `a":1` + strings.Repeat("}", 41)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, err := uniqueKeys(data) // whatever it is, it is read to an end
 		if !json.Valid(data) {

@@ -244,7 +244,7 @@ func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 	if slices.ContainsFunc(s.template.volumeMounts(), func(other volumeMount) bool { return other.below(mountedAt(m.MountPath)) }) {
 		return false
 	}
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+	for c := range containersOf(pod) {
 		if c.Name == SignerContainer || c.Name == VerifyContainer {
 			continue
 		}

@@ -72,7 +72,7 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := decodeTemplate([]byte(text))
+	t, err := templateOf(pod.Namespace, text)
 	if err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s: %v", layout.EnvTemplate, err)
 	}
@@ -80,7 +80,7 @@ func Parse(pod *corev1.Pod) (*Step, error) {
 	s.TemplateDigest = artifact.DigestOfText(unescape(text))
 	given := t
 	if written != text {
-		given, err = decodeTemplate([]byte(written))
+		given, err = templateOf(pod.Namespace, written)
 	}
 	if err != nil {
 		return nil, reason.Wrap(reason.TemplateInvalid, err, "%s before it is expanded: %v", layout.EnvTemplate, err)
@@ -195,14 +195,11 @@ func (s *Step) identify(pod *corev1.Pod, init *corev1.Container) error {
 
 // resolve reads the artifacts, and holds them to the pod.
 func (s *Step) resolve(pod *corev1.Pod) error {
-	in, err := decodeArtifacts(s.template.Inputs.Artifacts)
-	if err != nil {
-		return err
+	if s.template.ill != nil {
+		return s.template.ill
 	}
-	out, err := decodeArtifacts(s.template.Outputs.Artifacts)
-	if err != nil {
-		return err
-	}
+	in, out := s.template.in, s.template.out
+	var err error
 	if s.Inputs, err = s.template.inputs(in); err != nil {
 		return err
 	}

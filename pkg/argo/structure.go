@@ -1,6 +1,7 @@
 package argo
 
 import (
+	"iter"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -212,6 +213,20 @@ func logFlag(words []string) int {
 		return 0
 	}
 	return n
+}
+
+// containersOf are a pod's containers in the order of Kubernetes, but for ephemeral ones.
+// They are the pod's own: an element has half a KiB.
+func containersOf(pod *corev1.Pod) iter.Seq[*corev1.Container] {
+	return func(yield func(*corev1.Container) bool) {
+		for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+			for i := range list {
+				if !yield(&list[i]) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func findContainer(list []corev1.Container, name string) *corev1.Container {

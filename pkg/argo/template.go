@@ -33,6 +33,9 @@ type template struct {
 	ArchiveLocation json.RawMessage        `json:"archiveLocation"`
 
 	archive *location
+	// in and out are its artifacts; ill is why they cannot be read.
+	in, out []artifactSpec
+	ill     error
 }
 
 // artifacts are the artifacts of inputs or outputs, each read strictly later.
@@ -161,6 +164,9 @@ func decodeTemplate(data []byte) (*template, error) {
 		if err := decodeStrict(t.ArchiveLocation, &t.archive); err != nil {
 			return nil, fmt.Errorf("archiveLocation: %w", err)
 		}
+	}
+	if t.in, t.ill = decodeArtifacts(t.Inputs.Artifacts); t.ill == nil {
+		t.out, t.ill = decodeArtifacts(t.Outputs.Artifacts)
 	}
 	return t, nil
 }

@@ -34,7 +34,7 @@ func resourcesFor(pod *corev1.Pod) corev1.ResourceRequirements {
 	if r := pod.Spec.Resources; r != nil && (len(r.Requests) > 0 || len(r.Limits) > 0) {
 		return corev1.ResourceRequirements{} // The pod's own decide.
 	}
-	if !slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers), asksForResources) {
+	if !slices.ContainsFunc(pod.Spec.InitContainers, asksForResources) && !slices.ContainsFunc(pod.Spec.Containers, asksForResources) {
 		return corev1.ResourceRequirements{}
 	}
 	var wait corev1.ResourceRequirements

@@ -102,9 +102,11 @@ func addedAs(c corev1.Container, name, verb string) bool {
 
 // reserved names the first container or volume with a name that is ours.
 func reserved(pod *corev1.Pod) string {
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if strings.HasPrefix(c.Name, argo.ReservedPrefix) {
-			return "container " + c.Name
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if strings.HasPrefix(list[i].Name, argo.ReservedPrefix) {
+				return "container " + list[i].Name
+			}
 		}
 	}
 	for _, c := range pod.Spec.EphemeralContainers {
@@ -263,10 +265,13 @@ func checkVolume(pod *corev1.Pod, want *corev1.Volume) error {
 	case want != nil && (len(have) > 1 || !equality.Semantic.DeepEqual(have[0], *want)):
 		return reason.New(reason.SidecarAltered, "volume %s is not the one it was", volumeNoToken)
 	}
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		for _, m := range c.VolumeMounts {
-			if m.Name == volumeNoToken && c.Name != argo.SignerContainer && c.Name != argo.VerifyContainer {
-				return reason.New(reason.ForeignMount, "container %s mounts %s", c.Name, m.Name)
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			c := &list[i]
+			for _, m := range c.VolumeMounts {
+				if m.Name == volumeNoToken && c.Name != argo.SignerContainer && c.Name != argo.VerifyContainer {
+					return reason.New(reason.ForeignMount, "container %s mounts %s", c.Name, m.Name)
+				}
 			}
 		}
 	}

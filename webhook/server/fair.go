@@ -1,12 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -303,7 +303,7 @@ const headSize = 4 << 10
 // say: what we are asked about is in namespaces, and before it an API server writes kinds,
 // and the object's name. One that leaves no room for it is none that anything may have.
 func namespaceOf(head []byte) string {
-	d := json.NewDecoder(strings.NewReader(string(head)))
+	d := json.NewDecoder(bytes.NewReader(head))
 	if !enter(d) || !skipTo(d, "request") || !enter(d) || !skipTo(d, "namespace") {
 		return ""
 	}

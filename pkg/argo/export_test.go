@@ -1,0 +1,6 @@
+package argo
+
+// TemplateOf and DecodeTemplate are templateOf and decodeTemplate, for tests from outside.
+func TemplateOf(namespace, text string) (any, error) { return templateOf(namespace, text) }
+
+func DecodeTemplate(text string) (any, error) { return decodeTemplate([]byte(text)) }
