@@ -144,9 +144,6 @@ func (p *patch) variable(at func() string, before, after *corev1.EnvVar) {
 }
 
 func (p *patch) mount(at func() string, before, after *corev1.VolumeMount) {
-	if equality.Semantic.DeepEqual(before, after) {
-		return
-	}
 	switch {
 	case before.ReadOnly == after.ReadOnly:
 	case after.ReadOnly:
