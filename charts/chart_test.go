@@ -134,6 +134,8 @@ func TestRefused(t *testing.T) {
 		"a log on shared storage":             {"rekor.persistence.accessModes={ReadWriteMany}", "/rekor/persistence/accessModes/0"},
 		"a second log of no version":          {"rekor.also.version=3", "/rekor/also/version"},
 		"a second log at no URL":              {"rekor.also.url=elsewhere", "/rekor/also/url"},
+		"a timestamp authority at no URL":     {"timestamps.url=elsewhere", "/timestamps/url"},
+		"timestamps that are maybe required":  {"timestamps.required=maybe", "/timestamps/required"},
 		"a registry with a scheme":            {"global.imageRegistry=https://registry.example.com", "/global/imageRegistry"},
 		"a budget that is no amount":          {"budget.bytes=much", "/budget/bytes"},
 		"no log at all":                       {"rekor.enabled=false", "rekor.url is missing"},

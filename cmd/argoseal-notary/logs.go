@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/notary/logwatch"
@@ -52,6 +53,32 @@ func (o options) recorders(watch *logwatch.Watcher) ([]*seal.Recorder, error) {
 		all = append(all, seal.NewRecorder(log, clock.RealClock{}).Only(url))
 	}
 	return all, nil
+}
+
+// timestamps is the client of the authority; nil: none is asked.
+func (o options) timestamps() (*seal.Timestamps, error) {
+	if o.stampsURL == "" {
+		return nil, nil
+	}
+	// The log, which is asked next, needs its share of a claim.
+	t, err := seal.NewTimestamps(o.stampsURL, o.stampsRequired, o.claimDuration/5, clock.RealClock{})
+	if err != nil {
+		return nil, usage("--timestamps-url: %v", err)
+	}
+	return t, metrics.Registry.Register(t.Metrics())
+}
+
+// usable refuses a trusted root without an authority, too, where one is asked.
+func (o options) usable(before func(trustedRoot, notaryKeys []byte) error) func(trustedRoot, notaryKeys []byte) error {
+	if o.stampsURL == "" {
+		return before
+	}
+	return func(trustedRoot, notaryKeys []byte) error {
+		if err := seal.CheckTimestamps(trustedRoot); err != nil {
+			return err
+		}
+		return before(trustedRoot, notaryKeys)
+	}
 }
 
 // hasV2 says whether a log is a Rekor v2.

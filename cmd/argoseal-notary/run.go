@@ -62,6 +62,8 @@ type options struct {
 	tilesURL       string
 	alsoURL        string
 	alsoVersion    int
+	stampsURL      string
+	stampsRequired bool
 	signingKey     string
 	rotateAfter    time.Duration
 	claimDuration  time.Duration
@@ -93,6 +95,8 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	f.IntVar(&o.rekorVersion, "rekor-version", 2, "version of that log's Rekor: 2, or 1, which promises the time of each entry")
 	f.StringVar(&o.alsoURL, "also-rekor-url", "", "base URL of a second log that has to have each seal, too; empty: there is one log")
 	f.IntVar(&o.alsoVersion, "also-rekor-version", 1, "version of the second log's Rekor: 1 or 2")
+	f.StringVar(&o.stampsURL, "timestamps-url", "", "URL of an RFC 3161 timestamp authority, which is asked about each seal; the trusted root has to have its certificates; empty: none is asked")
+	f.BoolVar(&o.stampsRequired, "timestamps-required", true, "with --timestamps-url: a seal waits for its timestamp; else it goes without while the authority is away")
 	f.StringArrayVar(&o.controllers, "argo-controller", nil, "NAMESPACE/SERVICEACCOUNT that an Argo controller runs as; repeatable")
 	f.StringArrayVar(&o.argoNamespaces, "argo-namespace", nil, "namespace whose Argo is trusted, whatever it runs: its controllers and executors are followed; repeatable")
 	f.StringArrayVar(&o.executorImages, "executor-image", nil, "Argo executor image, exactly as pods name it; repeatable")
@@ -199,8 +203,12 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	stamps, err := o.timestamps()
+	if err != nil {
+		return err
+	}
 	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) (err error) {
-		p, err = prepare(ctx, api, o, said, recorders)
+		p, err = prepare(ctx, api, o, said, recorders, stamps)
 		return err
 	}); err != nil {
 		return err
@@ -302,7 +310,7 @@ type prepared struct {
 // prepare reads, or makes, what has to be there before anything else. Of the trusted
 // root it only refuses one under which nothing could ever be sealed; one that is not
 // there yet is waited for.
-func prepare(ctx context.Context, api client.Client, o options, said trusted.Installation, recorders []*seal.Recorder) (p prepared, err error) {
+func prepare(ctx context.Context, api client.Client, o options, said trusted.Installation, recorders []*seal.Recorder, stamps *seal.Timestamps) (p prepared, err error) {
 	signer, err := signerOf(ctx, api, o)
 	if err != nil {
 		return p, err
@@ -323,7 +331,8 @@ func prepare(ctx context.Context, api client.Client, o options, said trusted.Ins
 	}
 	p.keyring = keyring.New(p.trust, signer, recorders[0], recorders[1:]...)
 	urls := o.logURLs()
-	p.trust.Usable = keyring.Usable(p.keyring.Signer, urls[0], urls[1:]...)
+	p.trust.Usable = o.usable(keyring.Usable(p.keyring.Signer, urls[0], urls[1:]...))
+	p.keyring.Timestamped(stamps)
 	var refusal *reason.Error
 	if errors.As(p.trust.Load(ctx), &refusal) {
 		return p, refusal

@@ -44,16 +44,24 @@ var (
 	unverified = fault{growth: 2, limit: 10 * time.Minute}
 )
 
-// PausedError says that the transparency log is not asked for a while, because its
-// answers were of no use.
+// whoLog and whoStamps are who may be left alone for a while.
+const (
+	whoLog    = "the log"
+	whoStamps = "the timestamp authority"
+)
+
+// PausedError says that the transparency log, or a timestamp authority, is not asked for a
+// while, because its answers were of no use.
 type PausedError struct {
+	// Who is not asked.
+	Who   string
 	Until time.Time
 	// Why is what was wrong the last time.
 	Why error
 }
 
 func (e *PausedError) Error() string {
-	return fmt.Sprintf("the log is not asked before %s: %v", e.Until.UTC().Format(time.RFC3339), e.Why)
+	return fmt.Sprintf("%s is not asked before %s: %v", e.Who, e.Until.UTC().Format(time.RFC3339), e.Why)
 }
 
 // pause is a time in which nothing is asked. It is zero as long as all is well.
@@ -70,7 +78,7 @@ func (p *pause) extend(now time.Time, f fault, why error) {
 
 func (p *pause) check(now time.Time) error {
 	if now.Before(p.until) {
-		return &PausedError{Until: p.until, Why: p.why}
+		return &PausedError{Who: whoLog, Until: p.until, Why: p.why}
 	}
 	return nil
 }
@@ -211,7 +219,7 @@ func (r *Recorder) enter(statement id) (turn int, release func(), err error) {
 		return 0, nil, err
 	}
 	if r.trying {
-		return 0, nil, &PausedError{Until: now.Add(firstPause), Why: r.pause.why}
+		return 0, nil, &PausedError{Who: whoLog, Until: now.Add(firstPause), Why: r.pause.why}
 	}
 	r.trying = true
 	return r.pauses, func() {

@@ -32,6 +32,8 @@ type Sealer struct {
 	signer    *Signer
 	recorders []*Recorder
 	root      *verify.Root
+	// stamps is who proves when a seal was there; nil: nobody is asked.
+	stamps *Timestamps
 }
 
 // New makes a sealer that records in a log, or in several, each of which says by Only
@@ -39,6 +41,25 @@ type Sealer struct {
 // fails.
 func New(signer *Signer, recorder *Recorder, root *verify.Root, others ...*Recorder) *Sealer {
 	return &Sealer{signer: signer, recorders: append([]*Recorder{recorder}, others...), root: root}
+}
+
+// Timestamped is this sealer with a timestamp authority, which is asked about each
+// signature before any log is.
+func (s *Sealer) Timestamped(by *Timestamps) *Sealer {
+	c := *s
+	c.stamps = by
+	return &c
+}
+
+// stamp is the authority's timestamp of a signature; nil: the seal has none.
+func (s *Sealer) stamp(ctx context.Context, signed *Signed) ([]byte, error) {
+	var urls []string
+	for _, r := range s.recorders {
+		if r.url != "" {
+			urls = append(urls, r.url)
+		}
+	}
+	return s.stamps.of(ctx, s.root, s.signer.hint, signed.opened.GetSignatures()[0].GetSig(), urls)
 }
 
 // Sign signs a statement; see Signer.Sign.
@@ -135,16 +156,20 @@ func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
 // it by then is not asked again. The error may be ErrDuplicate, which asks for a new
 // signature. PausedError asks for patience.
 func (s *Sealer) Log(ctx context.Context, signed *Signed) (bundle []byte, err error) {
+	stamp, err := s.stamp(ctx, signed)
+	if err != nil {
+		return nil, err
+	}
 	if len(s.recorders) == 1 {
 		_, err := s.recorders[0].record(ctx, signed.opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) (err error) {
-			bundle, err = s.bundle(signed, s.root, s.recorders[0].url, entry)
+			bundle, err = s.bundle(signed, s.root, s.recorders[0].url, stamp, entry)
 			return err
 		})
 		return bundle, err
 	}
-	entries, err := s.entries(ctx, signed)
+	entries, err := s.entries(ctx, signed, stamp)
 	if err == nil {
-		if bundle, err = s.bundle(signed, s.root, "", entries...); err == nil {
+		if bundle, err = s.bundle(signed, s.root, "", stamp, entries...); err == nil {
 			return bundle, nil
 		}
 	}
@@ -159,7 +184,7 @@ func (s *Sealer) Log(ctx context.Context, signed *Signed) (bundle []byte, err er
 // entries are those of several logs, which are asked at once. But those that had no answer
 // of use the last time are asked before the others: as long as one has none, the others
 // get no entries for nothing. On an error some may be there.
-func (s *Sealer) entries(ctx context.Context, signed *Signed) ([]*protorekor.TransparencyLogEntry, error) {
+func (s *Sealer) entries(ctx context.Context, signed *Signed, stamp []byte) ([]*protorekor.TransparencyLogEntry, error) {
 	entries, ailing := make([]*protorekor.TransparencyLogEntry, len(s.recorders)), make([]bool, len(s.recorders))
 	for i, r := range s.recorders {
 		ailing[i] = r.isAiling()
@@ -174,7 +199,7 @@ func (s *Sealer) entries(ctx context.Context, signed *Signed) ([]*protorekor.Tra
 			}
 			asked.Go(func() {
 				entries[i], failures[i] = r.record(ctx, signed.opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) error {
-					_, err := s.bundle(signed, one, r.url, entry)
+					_, err := s.bundle(signed, one, r.url, stamp, entry)
 					return err
 				})
 			})
@@ -189,9 +214,9 @@ func (s *Sealer) entries(ctx context.Context, signed *Signed) ([]*protorekor.Tra
 
 // bundle makes the bundle and verifies it. A single entry has to be of the log at a URL, if
 // it is said: only what that log shows is compared with its answers, and of several logs one
-// could answer for another.
-func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
-	bundle, err := assemble(signed.opened, s.signer.hint, entries...)
+// could answer for another. There may be no timestamp.
+func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, stamp []byte, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
+	bundle, err := assemble(signed.opened, s.signer.hint, stamp, entries...)
 	if err != nil {
 		return nil, err
 	}
@@ -217,16 +242,22 @@ func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, entries .
 
 // assemble makes the bundle, in canonical JSON so that equal bundles are equal
 // bytes.
-func assemble(envelope *protodsse.Envelope, hint string, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
-	raw, err := protojson.Marshal(&protobundle.Bundle{
-		MediaType: verify.MediaType,
-		Content:   &protobundle.Bundle_DsseEnvelope{DsseEnvelope: envelope},
-		VerificationMaterial: &protobundle.VerificationMaterial{
-			Content: &protobundle.VerificationMaterial_PublicKey{
-				PublicKey: &protocommon.PublicKeyIdentifier{Hint: hint},
-			},
-			TlogEntries: entries,
+func assemble(envelope *protodsse.Envelope, hint string, stamp []byte, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
+	material := &protobundle.VerificationMaterial{
+		Content: &protobundle.VerificationMaterial_PublicKey{
+			PublicKey: &protocommon.PublicKeyIdentifier{Hint: hint},
 		},
+		TlogEntries: entries,
+	}
+	if stamp != nil {
+		material.TimestampVerificationData = &protobundle.TimestampVerificationData{
+			Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: stamp}},
+		}
+	}
+	raw, err := protojson.Marshal(&protobundle.Bundle{
+		MediaType:            verify.MediaType,
+		Content:              &protobundle.Bundle_DsseEnvelope{DsseEnvelope: envelope},
+		VerificationMaterial: material,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("marshal bundle: %w", err)

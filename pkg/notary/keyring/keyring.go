@@ -34,6 +34,7 @@ type Keyring struct {
 	signer   atomic.Pointer[seal.Signer]
 	recorder *seal.Recorder
 	others   []*seal.Recorder
+	stamps   *seal.Timestamps
 }
 
 // New makes a keyring of what the store has loaded, which Usable should have let pass, and
@@ -43,6 +44,9 @@ func New(store *trust.Store, signer *seal.Signer, recorder *seal.Recorder, other
 	k.signer.Store(signer)
 	return k
 }
+
+// Timestamped has an authority asked about each seal.
+func (k *Keyring) Timestamped(by *seal.Timestamps) { k.stamps = by }
 
 // Use has another key sign from now on. What was begun ends under the one before.
 func (k *Keyring) Use(signer *seal.Signer) {
@@ -68,7 +72,7 @@ func (k *Keyring) Current() *Material {
 	if err != nil || root == nil {
 		return nil
 	}
-	return &Material{Tags: tags, Root: root, Sealer: seal.New(k.signer.Load(), k.recorder, root, k.others...)}
+	return &Material{Tags: tags, Root: root, Sealer: seal.New(k.signer.Load(), k.recorder, root, k.others...).Timestamped(k.stamps)}
 }
 
 // Load looks for newer tag keys and roots. On an error the material stays as it was: the

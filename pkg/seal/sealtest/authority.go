@@ -12,6 +12,8 @@ import (
 	"encoding/asn1"
 	"math/big"
 	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -131,6 +134,29 @@ func (a *Authority) Certify(tb testing.TB, issuer, subject string, from time.Tim
 	}, a.issuer.Intermediates[0], a.issuerKey)
 }
 
+// TimestampChain are the certificates of who signs timestamps, PEM, up to the root.
+func (a *Authority) TimestampChain(tb testing.TB) []byte {
+	tb.Helper()
+	raw, err := cryptoutils.MarshalCertificatesToPEM([]*x509.Certificate{a.stamps.Leaf, a.stamps.Root})
+	check(tb, err)
+	return raw
+}
+
+// WriteTimestampKey writes what signs timestamps for another program to a folder: signer.key,
+// signer.pem and root.pem. It gives the chain.
+func (a *Authority) WriteTimestampKey(tb testing.TB, dir string) []byte {
+	tb.Helper()
+	key, err := cryptoutils.MarshalPrivateKeyToPEM(a.stampKey)
+	check(tb, err)
+	check(tb, os.WriteFile(filepath.Join(dir, "signer.key"), key, 0o600))
+	for file, c := range map[string]*x509.Certificate{"signer.pem": a.stamps.Leaf, "root.pem": a.stamps.Root} {
+		raw, err := cryptoutils.MarshalCertificateToPEM(c)
+		check(tb, err)
+		check(tb, os.WriteFile(filepath.Join(dir, file), raw, 0o600))
+	}
+	return a.TimestampChain(tb)
+}
+
 // Timestamp is an RFC 3161 timestamp of a signature, by the time that it is.
 func (a *Authority) Timestamp(tb testing.TB, sig []byte) *protobundle.TimestampVerificationData {
 	tb.Helper()
@@ -141,6 +167,24 @@ func (a *Authority) Timestamp(tb testing.TB, sig []byte) *protobundle.TimestampV
 	response, err := stamp.CreateResponseWithOpts(a.stamps.Leaf, a.stampKey, crypto.SHA256)
 	check(tb, err)
 	return &protobundle.TimestampVerificationData{Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: response}}}
+}
+
+// Answer is what the authority says to an RFC 3161 request. What it says can be changed
+// before it is signed.
+func (a *Authority) Answer(tb testing.TB, request []byte, change func(*timestamp.Timestamp)) []byte {
+	tb.Helper()
+	asked, err := timestamp.ParseRequest(request)
+	check(tb, err)
+	stamp := timestamp.Timestamp{
+		HashAlgorithm: asked.HashAlgorithm, HashedMessage: asked.HashedMessage, Nonce: asked.Nonce, Time: time.Now(),
+		Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}, AddTSACertificate: asked.Certificates,
+	}
+	if change != nil {
+		change(&stamp)
+	}
+	response, err := stamp.CreateResponseWithOpts(a.stamps.Leaf, a.stampKey, crypto.SHA256)
+	check(tb, err)
+	return response
 }
 
 // Certified is a bundle of a payload that is signed under a certificate and logged.

@@ -1,0 +1,69 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/argoseal/argoseal/pkg/reason"
+)
+
+// CheckTimestamp says when a signature under the key of that hint is proven to have been
+// there, by an RFC 3161 response of a timestamp authority that the key's domain trusts. A
+// bundle with it will hold: the key has to count at that time, and of each log at one of
+// these URLs a key. Errors have the code TimestampFailed or TrustedRootNotReady. It does
+// not look at a nonce.
+func (r *Root) CheckTimestamp(hint string, signature, response []byte, logURLs ...string) (time.Time, error) {
+	if r == nil {
+		return time.Time{}, reason.New(reason.TrustedRootNotReady, "there is no trusted root")
+	}
+	if n := len(response); n == 0 || n > maxTimestamp {
+		return time.Time{}, reason.New(reason.TimestampFailed, "timestamp has %d bytes, want 1 to %d", n, maxTimestamp)
+	}
+	for _, d := range r.domains {
+		key := d.key(hint)
+		if key == nil {
+			continue
+		}
+		at, err := d.stamped(signature, response)
+		if err != nil {
+			return time.Time{}, reason.Wrap(reason.TimestampFailed, err, "timestamp does not verify under domain %s: %v", d.Name, err)
+		}
+		when := times{proven: []time.Time{at}, now: r.now()}
+		if no := when.within(key.Period); no != nil {
+			return time.Time{}, reason.New(reason.TimestampFailed, "the key %s %s", hint, no.Detail)
+		}
+		for _, url := range logURLs {
+			if !d.logAt(url, when) {
+				return time.Time{}, reason.New(reason.TimestampFailed, "no key of the log %.200s counts at %s, when the signature is said to have been there", url, at.UTC().Format(time.RFC3339))
+			}
+		}
+		return at, nil
+	}
+	return time.Time{}, reason.New(reason.TimestampFailed, "the key %.80q is not a trusted one", hint)
+}
+
+// stamped is the time of a timestamp by an authority of the domain.
+func (t *trusted) stamped(signature, response []byte) (time.Time, error) {
+	failures := []error{errors.New("no authority of the trusted root has made it")}
+	for _, authority := range t.material.TimestampingAuthorities() {
+		stamp, err := authority.Verify(response, signature)
+		if err == nil {
+			return stamp.Time, nil
+		}
+		failures = append(failures, err)
+	}
+	return time.Time{}, fmt.Errorf("%w", errors.Join(failures...))
+}
+
+// logAt says whether a log at the URL has a key that counts then.
+func (t *trusted) logAt(url string, when times) bool {
+	for _, log := range t.logs {
+		if strings.TrimRight(log.BaseURL, "/") == strings.TrimRight(url, "/") &&
+			when.within(Period{Start: log.ValidityPeriodStart, End: log.ValidityPeriodEnd}) == nil {
+			return true
+		}
+	}
+	return false
+}
