@@ -65,7 +65,6 @@ func raise(t *testing.T) *plane {
 	p := &plane{t: t, dir: t.TempDir()}
 	p.program = p.path("argoseal-sentinel")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", p.program, "../../cmd/argoseal-sentinel")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
