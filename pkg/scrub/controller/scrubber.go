@@ -28,8 +28,8 @@ const (
 	maxSuspects = 10_000
 	// maxFailures in a row end a store for a namespace and a pass, and failures of so many
 	// namespaces in a row end it for all.
-	maxFailures   = 5
-	maxNamespaces = 5
+	maxFailures = 5
+	maxFailing  = 5
 )
 
 // Options say how much is compared, and when.
@@ -155,7 +155,7 @@ func newFailures() *failures { return &failures{map[storeOf]int{}, map[string]ma
 
 // over says whether a store is left alone for the rest of a pass.
 func (f *failures) over(of storeOf) bool {
-	return f.inRow[of] >= maxFailures || len(f.of[of.store]) >= maxNamespaces
+	return f.inRow[of] >= maxFailures || len(f.of[of.store]) >= maxFailing
 }
 
 // note takes in how a read went.

@@ -109,7 +109,7 @@ func TestAStoreThatAnswersNobodyIsLeftAlone(t *testing.T) {
 	for _, n := range store.asked {
 		asked += n
 	}
-	if r != (Report{Unreadable: 800}) || asked > maxNamespaces*maxFailures {
+	if r != (Report{Unreadable: 800}) || asked > maxFailing*maxFailures {
 		t.Errorf("got %+v; the store was asked %d times", r, asked)
 	}
 }
