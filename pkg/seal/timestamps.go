@@ -67,7 +67,7 @@ func NewTimestamps(url string, required bool, timeout time.Duration, c clock.Pas
 		return nil, fmt.Errorf("timeout of %s for the timestamp authority is not positive", timeout)
 	}
 	return &Timestamps{
-		url: url, required: required, client: logClient(), timeout: timeout, clock: c, counted: countStamps(), known: lru.New(maxKnown),
+		url: url, required: required, client: logClient(), timeout: timeout, clock: c, counted: countStamps(), known: lru.New(maxAttempts),
 	}, nil
 }
 
