@@ -68,7 +68,7 @@ func (f *flood) again(ctx context.Context, attack func(context.Context, io.ReadW
 	for ctx.Err() == nil {
 		dialer := &tls.Dialer{
 			NetDialer: &net.Dialer{Timeout: 5 * time.Second},
-			Config:    &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // an attacker does not care whom it attacks
+			Config:    &tls.Config{InsecureSkipVerify: true}, // an attacker does not care whom it attacks
 		}
 		c, err := dialer.DialContext(ctx, "tcp", f.address)
 		if err != nil {

@@ -79,12 +79,16 @@ type azurePlace struct {
 	UseSDKCreds      bool             `json:"useSDKCreds"`
 }
 
+// GetKey implements Place.
 func (a *azurePlace) GetKey() string { return a.Blob }
 
+// Full implements Place.
 func (a *azurePlace) Full() bool { return a.Endpoint != "" && a.Container != "" && a.Blob != "" }
 
+// In implements Place.
 func (a *azurePlace) In() (Location, error) { return InAzure(a.Endpoint, a.Container) }
 
+// Uncertain implements Place.
 func (a *azurePlace) Uncertain() (u Uncertain) {
 	if !strings.HasPrefix(strings.ToLower(a.Endpoint), "https:") {
 		u.PlainHTTP = "its endpoint is not https"

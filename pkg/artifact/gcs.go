@@ -44,13 +44,17 @@ type gcsPlace struct {
 	ServiceAccountKeySecret *json.RawMessage `json:"serviceAccountKeySecret"`
 }
 
+// GetKey implements Place.
 func (g *gcsPlace) GetKey() string { return g.Key }
 
+// Full implements Place.
 func (g *gcsPlace) Full() bool { return g.Bucket != "" && g.Key != "" }
 
+// In implements Place.
 func (g *gcsPlace) In() (Location, error) { return InGCS(g.Bucket), nil }
 
 // Uncertain is nothing: Argo asks Google's one server, with TLS. A Secret changes whose
 // credentials it shows there, and which server it is only variables can
 // (STORAGE_EMULATOR_HOST), of which those of Argo's configuration are admitted alone.
+// Uncertain implements Place.
 func (g *gcsPlace) Uncertain() Uncertain { return Uncertain{} }

@@ -71,7 +71,8 @@ var (
 	ordered []StoreKind
 )
 
-func register(k StoreKind) StoreKind {
+// register is called as a variable is given its value, before anything else runs.
+func register(k StoreKind) StoreKind { //nolint:unparam // a variable needs a value
 	if k.Scheme.Known() {
 		panic("two kinds of store have the scheme " + k.Scheme) // a mistake of ours, in every test
 	}

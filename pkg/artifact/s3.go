@@ -40,12 +40,16 @@ type s3Place struct {
 	CASecret                 *json.RawMessage `json:"caSecret"`
 }
 
+// GetKey implements Place.
 func (s *s3Place) GetKey() string { return s.Key }
 
+// Full implements Place.
 func (s *s3Place) Full() bool { return s.Endpoint != "" && s.Bucket != "" && s.Key != "" }
 
+// In implements Place.
 func (s *s3Place) In() (Location, error) { return InS3(s.Endpoint, s.Bucket), nil }
 
+// Uncertain implements Place.
 func (s *s3Place) Uncertain() (u Uncertain) {
 	if s.Insecure != nil && *s.Insecure {
 		u.PlainHTTP = "insecure is true"
