@@ -71,13 +71,12 @@ var (
 	ordered []StoreKind
 )
 
-func register(k StoreKind) StoreKind {
+func register(k StoreKind) {
 	if k.Scheme.Known() {
 		panic("two kinds of store have the scheme " + k.Scheme) // a mistake of ours, in every test
 	}
 	kinds[k.Scheme] = k
 	ordered = slices.SortedFunc(maps.Values(kinds), func(a, b StoreKind) int { return strings.Compare(b.Name, a.Name) })
-	return k
 }
 
 // StoreKinds are all kinds of store. Nobody changes the list.
