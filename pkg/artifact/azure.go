@@ -17,28 +17,30 @@ const SchemeAzure Scheme = "azure"
 // learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
 // An empty blob Argo takes for a directory (azure.ArtifactDriver.Load), and it makes the
 // file before it asks for the blob (azure.DownloadFile).
-var _ = register(StoreKind{
-	Scheme: SchemeAzure, Name: "azure", Title: "Azure", URIScheme: "azure",
-	check: func(l Location) error {
-		switch {
-		case !azureHost.MatchString(l.Store):
-			return fmt.Errorf("store %q is not HOST or HOST:PORT", l.Store)
-		case !azureContainer.MatchString(l.Bucket):
-			return fmt.Errorf("container %q is none of Azure's", l.Bucket)
-		case strings.Contains(l.Key, `\`):
-			return fmt.Errorf("blob %q has a backslash, which is a slash in Azure", l.Key)
-		}
-		for segment := range strings.SplitSeq(l.Key, "/") {
-			if strings.HasSuffix(segment, ".") {
-				return fmt.Errorf("blob %q has a segment that ends in a dot, which Azure may drop", l.Key)
+func init() {
+	register(StoreKind{
+		Scheme: SchemeAzure, Name: "azure", Title: "Azure", URIScheme: "azure",
+		check: func(l Location) error {
+			switch {
+			case !azureHost.MatchString(l.Store):
+				return fmt.Errorf("store %q is not HOST or HOST:PORT", l.Store)
+			case !azureContainer.MatchString(l.Bucket):
+				return fmt.Errorf("container %q is none of Azure's", l.Bucket)
+			case strings.Contains(l.Key, `\`):
+				return fmt.Errorf("blob %q has a backslash, which is a slash in Azure", l.Key)
 			}
-		}
-		return nil
-	},
-	NewPlace:             func() Place { return &azurePlace{} },
-	Fields:               []string{"endpoint", "container", "blob"},
-	EmptyFileIsDirectory: true, LeavesEmptyFile: true, ListsByPrefix: true,
-})
+			for segment := range strings.SplitSeq(l.Key, "/") {
+				if strings.HasSuffix(segment, ".") {
+					return fmt.Errorf("blob %q has a segment that ends in a dot, which Azure may drop", l.Key)
+				}
+			}
+			return nil
+		},
+		NewPlace:             func() Place { return &azurePlace{} },
+		Fields:               []string{"endpoint", "container", "blob"},
+		EmptyFileIsDirectory: true, LeavesEmptyFile: true, ListsByPrefix: true,
+	})
+}
 
 var (
 	azureHost = regexp.MustCompile(`^(\[[0-9a-f:.]+\]|[a-z0-9.-]*[a-z0-9])(:[1-9][0-9]{0,4})?$`)

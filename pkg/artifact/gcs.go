@@ -14,22 +14,24 @@ const SchemeGCS Scheme = "gs"
 // server. Argo cleans each key before it uses it (gcs.ArtifactDriver), so a slash at the
 // end says nothing, and `a//b` is `a/b`. Of links in a directory it asks only whether they
 // are directories (gcs.listFileRelPaths).
-var _ = register(StoreKind{
-	Scheme: SchemeGCS, Name: "gcs", Title: "GCS", URIScheme: "gs",
-	Host: "storage.googleapis.com", CleansKeys: true,
-	check: func(l Location) error {
-		if !gcsBucket.MatchString(l.Bucket) {
-			return fmt.Errorf("bucket %q is none of Google's", l.Bucket)
-		}
-		if at := path.Clean(l.Key); at != l.Key && at+"/" != l.Key {
-			return fmt.Errorf("key %q is not clean, and Argo cleans it", l.Key)
-		}
-		return nil
-	},
-	NewPlace:     func() Place { return &gcsPlace{} },
-	Fields:       []string{"bucket", "key"},
-	FollowsLinks: true, ListsByPrefix: true,
-})
+func init() {
+	register(StoreKind{
+		Scheme: SchemeGCS, Name: "gcs", Title: "GCS", URIScheme: "gs",
+		Host: "storage.googleapis.com", CleansKeys: true,
+		check: func(l Location) error {
+			if !gcsBucket.MatchString(l.Bucket) {
+				return fmt.Errorf("bucket %q is none of Google's", l.Bucket)
+			}
+			if at := path.Clean(l.Key); at != l.Key && at+"/" != l.Key {
+				return fmt.Errorf("key %q is not clean, and Argo cleans it", l.Key)
+			}
+			return nil
+		},
+		NewPlace:     func() Place { return &gcsPlace{} },
+		Fields:       []string{"bucket", "key"},
+		FollowsLinks: true, ListsByPrefix: true,
+	})
+}
 
 // gcsBucket matches names of buckets: cloud.google.com/storage/docs/buckets#naming
 var gcsBucket = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)

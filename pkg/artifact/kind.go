@@ -71,14 +71,12 @@ var (
 	ordered []StoreKind
 )
 
-// register is called as a variable is given its value, before anything else runs.
-func register(k StoreKind) StoreKind { //nolint:unparam // a variable needs a value
+func register(k StoreKind) {
 	if k.Scheme.Known() {
 		panic("two kinds of store have the scheme " + k.Scheme) // a mistake of ours, in every test
 	}
 	kinds[k.Scheme] = k
 	ordered = slices.SortedFunc(maps.Values(kinds), func(a, b StoreKind) int { return strings.Compare(b.Name, a.Name) })
-	return k
 }
 
 // StoreKinds are all kinds of store. Nobody changes the list.

@@ -11,12 +11,14 @@ import (
 const SchemeS3 Scheme = ""
 
 // S3 keeps every key as it is spelled. Argo lists a directory by its key and a slash.
-var _ = register(StoreKind{
-	Scheme: SchemeS3, Name: "s3", Title: "S3", URIScheme: "s3",
-	check:    func(Location) error { return nil },
-	NewPlace: func() Place { return &s3Place{} },
-	Fields:   []string{"endpoint", "bucket", "key"},
-})
+func init() {
+	register(StoreKind{
+		Scheme: SchemeS3, Name: "s3", Title: "S3", URIScheme: "s3",
+		check:    func(Location) error { return nil },
+		NewPlace: func() Place { return &s3Place{} },
+		Fields:   []string{"endpoint", "bucket", "key"},
+	})
+}
 
 // InS3 is the bucket at an endpoint, a host or host:port.
 func InS3(endpoint, bucket string) Location {
