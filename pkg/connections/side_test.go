@@ -79,7 +79,7 @@ func TestProbesAndMetricsAreAnsweredUnderAttack(t *testing.T) {
 				}
 				if err == nil {
 					_, _ = io.Copy(io.Discard, answer.Body)
-		_ = answer.Body.Close()
+					_ = answer.Body.Close()
 					_ = answer.Body.Close()
 				}
 			}
