@@ -144,6 +144,7 @@ func TestOneHostHasFewConnectionsBeside(t *testing.T) {
 		answer, err := http.ReadResponse(answers, nil)
 		check(t, err)
 		_, _ = io.Copy(io.Discard, answer.Body)
+		_ = answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
 			t.Errorf("it is answered %d", answer.StatusCode)
 		}
