@@ -96,7 +96,7 @@ fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZ
 	done
 
 .PHONY: conformance conformance-sample
-conformance: CASES := -timeout 75m -run '^TestConformance'
+conformance: CASES := -timeout 110m -run '^TestConformance'
 conformance: ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
 conformance-sample: CASES := -timeout 30m -run '^TestConformance(HonestWorkflows|Upstream)$$' -args -sample
 conformance-sample: ## Of conformance what CI has time for: every third shape on one version of Argo in turn, and a few of what its authors ship.
