@@ -58,5 +58,4 @@ func (g *gcsPlace) In() (Location, error) { return InGCS(g.Bucket), nil }
 // Uncertain is nothing: Argo asks Google's one server, with TLS. A Secret changes whose
 // credentials it shows there, and which server it is only variables can
 // (STORAGE_EMULATOR_HOST), of which those of Argo's configuration are admitted alone.
-// Uncertain implements Place.
 func (g *gcsPlace) Uncertain() Uncertain { return Uncertain{} }
