@@ -86,16 +86,6 @@ func sampled(n, every, v int) bool {
 	return !*sample || n%every == 0 && n/every%len(argos) == v
 }
 
-// unseenOn3 are shapes, as their trees are called, that were run on Argo 4 alone yet: on
-// the other version the sample leaves them to the whole of conformance.
-var unseenOn3 = []string{
-	"archives-that-a-step-makes", "defaults-of-templates", "files-of-every-kind", "loops-over-objects",
-	"many-hands", "metadata-of-pods-and-workflows", "objects-that-a-step-makes", "odd-paths-and-keys",
-	"output-parameters", "outputs-with-volumes-in-them", "pauses", "places-that-templates-choose",
-	"services-beside-main", "sets-of-many-containers", "steps-that-may-do-little",
-	"steps-that-take-turns", "steps-without-a-token", "tries-by-an-expression", "what-conditions-skip",
-}
-
 func TestConformanceHonestWorkflows(t *testing.T) {
 	t.Parallel()
 	for v, argo := range argos {
@@ -103,7 +93,7 @@ func TestConformanceHonestWorkflows(t *testing.T) {
 		shapes := honests()
 		for n, name := range slices.Sorted(maps.Keys(shapes)) {
 			h := shapes[name]
-			if !sampled(n, 3, v) || *sample && argo.instance == "" && slices.Contains(unseenOn3, slug(name)) {
+			if !sampled(n, 3, v) {
 				continue
 			}
 			t.Run(argo.module+"/"+name, func(t *testing.T) {

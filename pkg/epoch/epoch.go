@@ -164,13 +164,13 @@ func (m Moment) applied(what string, made time.Time, policies []string) error {
 	return nil
 }
 
-// Settles is how long a namespace that has just got its mode does not count yet:
-// zero once it does.
-func (m Moment) Settles(now time.Time) time.Duration {
+// Settles is how long after a time a namespace that has just got its mode begins to
+// count: zero if it did then.
+func (m Moment) Settles(at time.Time) time.Duration {
 	if m.entry.Found {
 		return 0
 	}
-	return max(0, m.entry.Since.Sub(now))
+	return max(0, m.entry.Since.Sub(at))
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -40,7 +40,7 @@ type Gate struct {
 	Epochs   Epochs
 	// Verified remembers bundles that verified.
 	Verified *evidence.Verified
-	// Settled remembers namespaces whose mode has counted for long enough; nil:
+	// Settled remembers of a namespace a time at which its mode counted; nil:
 	// nothing is remembered.
 	Settled *lru.Cache
 	Clock   clock.PassiveClock

@@ -167,6 +167,15 @@ func TestAModeThatIsNewIsWaitedFor(t *testing.T) {
 	if asked != 4 {
 		t.Errorf("it was asked %d times, want 4", asked)
 	}
+	// One that was made before, and for which a busy API server asks only now.
+	a.Pod.CreationTimestamp = metav1.NewTime(now)
+	if d := w.gate.Create(t.Context(), a); d.Allowed || d.Refusal.Code != reason.GuardsUnknown || d.Refusal.RetryAfter != 2 {
+		t.Errorf("decision on a pod that was made before is %+v", d)
+	}
+	a.Pod.CreationTimestamp = metav1.NewTime(now.Add(2 * time.Second))
+	if d := w.gate.Create(t.Context(), a); !d.Allowed {
+		t.Errorf("decision on a pod that was made after is %+v", d)
+	}
 }
 
 // What is made before the record has the label would go without a seal, so the

@@ -224,12 +224,19 @@ func (g *Gate) moment(ctx context.Context, namespace string) (epoch.Moment, erro
 // its mode for some seconds only. That is for honest users alone, and the notary
 // asks again: what cannot be read keeps nobody waiting, and what is not on record
 // yet only the first steps of a workflow.
+//
+// What counts is when the pod was made, as for the notary. The API server sets that
+// before it asks this webhook, and a busy one asks seconds later.
 func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow) *reason.Error {
 	if len(step.Outputs) == 0 {
 		return nil
 	}
+	made := a.Pod.CreationTimestamp.Time
+	if made.IsZero() {
+		made = g.Clock.Now()
+	}
 	if g.Settled != nil {
-		if _, known := g.Settled.Get(a.NamespaceUID); known {
+		if since, known := g.Settled.Get(a.NamespaceUID); known && !made.Before(since.(time.Time)) {
 			return nil
 		}
 	}
@@ -240,12 +247,12 @@ func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *de
 	case err != nil:
 		return nil //nolint:nilerr // the notary asks again
 	}
-	if wait := m.Settles(g.Clock.Now()); wait > 0 {
+	if wait := m.Settles(made); wait > 0 {
 		no := reason.New(reason.GuardsUnknown, "namespace %s has just got its mode, and what is made from now on counts in some seconds", step.Namespace)
 		return no.InPlace(int32(min(math.Ceil(wait.Seconds()), longestSettling)))
 	}
 	if g.Settled != nil {
-		g.Settled.Add(m.UID, true)
+		g.Settled.Add(m.UID, made)
 	}
 	return nil
 }
