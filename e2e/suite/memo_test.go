@@ -33,7 +33,8 @@ spec:
 
 // TestConformanceResultsOfAnotherRunNeedAPolicy: what Argo remembers from a run
 // before was sealed for that one. It counts in another where the cluster's
-// administrators trust who made it, and only as what the same step made.
+// administrators trust who made it, and only as what the same step made. What one step
+// of a run made counts as another's, if the definition has both remember it.
 func TestConformanceResultsOfAnotherRunNeedAPolicy(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "remembered", v1alpha1.ModeEnforce)
@@ -56,14 +57,23 @@ func TestConformanceResultsOfAnotherRunNeedAPolicy(t *testing.T) {
 		t.Fatal(first)
 	}
 
-	hold := func(t *testing.T, run *lab.Run, code reason.Code) {
+	remembered := func(t *testing.T, run *lab.Run, name string) {
 		t.Helper()
-		node, _ := run.Node("make")
-		if _, err := cluster(t).PodOf(t.Context(), run, node); err == nil {
+		node, found := run.Node(name)
+		if _, err := cluster(t).PodOf(t.Context(), run, node); err == nil || !found {
 			t.Errorf("it was made anew: %s", run)
 		}
+	}
+	hold := func(t *testing.T, run *lab.Run, code reason.Code) {
+		t.Helper()
+		remembered(t, run, "make")
 		judged(t, run, code)
 	}
+	// Two steps of one run, which remember under one key.
+	const use = "    - - {name: use,"
+	twice := begun("twice", "key: made", "key: '{{workflow.name}}'", use, "    - - {name: more, template: make}\n"+use, "steps.make", "steps.more")
+	remembered(t, twice, "more")
+	judged(t, twice, "")
 	hold(t, begun("second"), reason.NoProvenance)
 	hold(t, again(), reason.NoProvenance)
 

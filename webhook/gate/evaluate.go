@@ -301,7 +301,7 @@ func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reaso
 	if no := e.policies.Revoked(sealed.Statement, sealed.KeyHint, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
 		return vouched{}, no
 	}
-	if no := checkOrigin(e.origins[c.in.Name], c.in, statement, sealed.Subject, c.part); no != nil && !c.originChecked {
+	if no := e.checkOrigin(c.in, statement, sealed.Subject, c.part); no != nil && !c.originChecked {
 		return vouched{}, no
 	}
 	if no := c.writers.Pending(e.gate.Clock.Now()); no != nil {

@@ -173,7 +173,7 @@ func (e *evaluation) lacks(in argo.Input, path string, dir vouched, writers evid
 		}
 		return other
 	}
-	if in.Optional && !calledOptional(e.origins[in.Name], in, dir.Statement, path) {
+	if in.Optional && !e.calledOptional(in, dir.Statement, path) {
 		no.Detail += ", and only a report calls the input optional, not the workflow's definition"
 		return no
 	}

@@ -113,12 +113,13 @@ func isLiteral(o graph.Origins, in argo.Input) bool {
 // checkOrigin wants the step that the seal is about to be one that the definition
 // takes the input from, and the sealed output, or that part of it, to be the one it
 // takes: decision 5.
-func checkOrigin(o graph.Origins, in argo.Input, s *provenance.Statement, subject provenance.Subject, part string) *reason.Error {
+func (e *evaluation) checkOrigin(in argo.Input, s *provenance.Statement, subject provenance.Subject, part string) *reason.Error {
+	o := e.origins[in.Name]
 	if isLiteral(o, in) {
 		return nil
 	}
 	for _, out := range o.Outputs {
-		if out.Name == subject.Output && handed(out, s, part) {
+		if out.Name == subject.Output && e.handed(out, s, part) {
 			return nil
 		}
 	}
@@ -130,19 +131,22 @@ func checkOrigin(o graph.Origins, in argo.Input, s *provenance.Statement, subjec
 		of, subject.Output, s.Step.NodeName, s.Definition.Template, s.FinishedAt.UTC().Format(time.RFC3339), describeOrigins(o))
 }
 
-// handed says whether the step that a statement is about made an output, and the
-// definition takes that part of it.
-func handed(out graph.Output, s *provenance.Statement, part string) bool {
-	return out.By(s.Step.NodeName, s.Definition.Template) && out.Hands(part)
+// handed says whether the step that a statement is about made an output, or the
+// definition lets Argo remember what that step made as this output; and whether it takes
+// that part of it.
+func (e *evaluation) handed(out graph.Output, s *provenance.Statement, part string) bool {
+	node, template := s.Step.NodeName, s.Definition.Template
+	return out.Hands(part) && (out.By(node, template) || e.graph.Recalled(out, node, template))
 }
 
 // calledOptional says whether it is the definition that calls an input optional which
 // it takes from the step that a statement is about, or whose place it gives.
-func calledOptional(o graph.Origins, in argo.Input, s *provenance.Statement, part string) bool {
+func (e *evaluation) calledOptional(in argo.Input, s *provenance.Statement, part string) bool {
+	o := e.origins[in.Name]
 	if len(o.Outputs) == 0 {
 		return isLiteral(o, in)
 	}
-	return slices.ContainsFunc(o.Outputs, func(out graph.Output) bool { return out.Optional && handed(out, s, part) })
+	return slices.ContainsFunc(o.Outputs, func(out graph.Output) bool { return out.Optional && e.handed(out, s, part) })
 }
 
 // maxDescribed bounds how many origins a message names.

@@ -99,6 +99,8 @@ type Output struct {
 	// part is the subPath that the definition adds to the output's key; empty
 	// for the whole output.
 	part string
+	// recalls are the ways in which Argo may have it without running its step.
+	recalls []recall
 }
 
 // Hands says whether the definition takes that part of the output, a path
@@ -168,7 +170,8 @@ type template struct {
 	DAG     *struct {
 		Tasks []call `json:"tasks"`
 	} `json:"dag"`
-	Daemon json.RawMessage `json:"daemon"`
+	Daemon  json.RawMessage `json:"daemon"`
+	Memoize *memo           `json:"memoize"`
 }
 
 func (t *template) composite() bool { return len(t.Steps) > 0 || t.DAG != nil }

@@ -210,6 +210,7 @@ func (r *resolution) origins(p *Patterns) (Origins, error) {
 		if err != nil {
 			return Origins{}, err
 		}
+		o.recalls = r.graph.recalls(l.frame)
 		r.found.Outputs = append(r.found.Outputs, o)
 	}
 	if r.circles && len(r.found.Outputs) == 0 && len(r.found.Literals) == 0 {
