@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +20,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -27,6 +32,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/webhook/server"
 )
 
 var digestOfArt = artifact.Digest(strings.Repeat("c", 64))
@@ -56,8 +62,63 @@ func (c *testCluster) admissionTests() map[string]func(*testing.T) {
 		"a forged seal of an image is refused":                         c.forgedManifest,
 		"warn admits images with a warning":                            c.imagesWarned,
 		"a policy says that it is in force":                            c.inForce,
+		"a workflow that has not changed is not read again":            c.unchanged,
 		"a policy that cannot be evaluated says so and refuses":        c.outOfForce,
 	}
+}
+
+// unchanged asks a real API server for a Workflow's version alone.
+func (c *testCluster) unchanged(t *testing.T) {
+	s := c.scene(t, "")
+	var size atomic.Int64
+	config := rest.CopyConfig(c.config)
+	config.WrapTransport = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			response, err := next.RoundTrip(r)
+			if err == nil {
+				response.Body = counted{response.Body, &size}
+			}
+			return response, err
+		})
+	}
+	workflows := server.NewWorkflows(server.Live{Pods: kubernetes.NewForConfigOrDie(config)}, clock.RealClock{})
+	read := func() (said string, bytes int64) {
+		t.Helper()
+		size.Store(0)
+		wf, err := workflows.Workflow(t.Context(), s.namespace, "artifact-passing")
+		check(t, err)
+		return wf.Fingerprint("artifact-passing"), size.Load()
+	}
+	change := func(patch string) {
+		t.Helper()
+		object := argotest.Object(t)
+		object.SetNamespace(s.namespace)
+		object.SetUID("")
+		object.SetResourceVersion("")
+		check(t, c.admin.Patch(t.Context(), object, client.RawPatch(types.MergePatchType, []byte(patch))))
+	}
+	change(`{"status":{"nodes":{"one":{"message":"` + strings.Repeat("x", 32<<10) + `"}}}}`)
+	first, whole := read()
+	again, short := read()
+	if again != first || whole < 32<<10 || short > 2<<10 {
+		t.Errorf("it was read again with %d bytes after %d", short, whole)
+	}
+	change(`{"spec":{"arguments":{"parameters":[{"name":"word","value":"other"}]}}}`)
+	if third, size := read(); third == first || size <= whole {
+		t.Errorf("it changed, and was read with %d bytes after %d", size, whole)
+	}
+}
+
+// counted counts what is read of a body.
+type counted struct {
+	io.ReadCloser
+	size *atomic.Int64
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.size.Add(int64(n))
+	return n, err
 }
 
 func (c *testCluster) unlabelled(t *testing.T) {

@@ -3,12 +3,16 @@
 package suite
 
 import (
+	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -200,7 +204,21 @@ func warned(t *testing.T, run *lab.Run, display string) []string {
 	}
 	again := copyOf(withoutOurs(pod))
 	again.Name = pod.Name
-	if err := argo.Create(t.Context(), again, client.DryRunAll); !apierrors.IsAlreadyExists(err) {
+	// As Argo does, it asks once more where the API server has no time to ask the webhook.
+	err = wait.PollUntilContextTimeout(t.Context(), time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {
+		said = nil
+		err := argo.Create(ctx, again.DeepCopy(), client.DryRunAll)
+		switch {
+		case apierrors.IsAlreadyExists(err):
+			return true, nil
+		case apierrors.IsInternalError(err), apierrors.IsTooManyRequests(err), apierrors.IsTimeout(err):
+			return false, nil
+		case err == nil:
+			err = errors.New("it is not there any more")
+		}
+		return false, err
+	})
+	if err != nil {
 		t.Fatalf("it cannot be asked for again: %v", err)
 	}
 	return said

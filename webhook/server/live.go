@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -185,7 +187,9 @@ type Workflows struct {
 
 type seenWorkflow struct {
 	workflow *definition.Workflow
-	at       time.Time
+	// version is its resource version; empty if that is not known.
+	version string
+	at      time.Time
 }
 
 var _ gate.Definitions = (*Workflows)(nil)
@@ -201,81 +205,116 @@ func NewWorkflows(live Live, c clock.PassiveClock) *Workflows {
 // Workflow gets a live Workflow: nil if there is none.
 func (w *Workflows) Workflow(ctx context.Context, namespace, name string) (*definition.Workflow, error) {
 	now := w.clock.Now() // before it is read
-	wf, err := w.read(ctx, namespace, name)
+	key := types.NamespacedName{Namespace: namespace, Name: name}
+	if seen := w.seen(key); seen.version != "" && w.stands(ctx, key, seen.version) {
+		w.remember(key, seenWorkflow{seen.workflow, seen.version, now})
+		return seen.workflow, nil
+	}
+	wf, version, err := w.read(ctx, namespace, name)
 	if err != nil {
 		return nil, err
 	}
-	w.remember(types.NamespacedName{Namespace: namespace, Name: name}, wf, now)
+	w.remember(key, seenWorkflow{wf, version, now})
 	return wf, nil
+}
+
+// stands asks whether a Workflow is still as it was read: Argo makes the pods of a loop
+// one after another, before it writes what it did, and a Workflow has a megabyte. What
+// cannot be known is read whole.
+func (w *Workflows) stands(ctx context.Context, name types.NamespacedName, version string) bool {
+	ctx, cancel := context.WithTimeout(ctx, getTimeout)
+	defer cancel()
+	// A table without its objects is the shortest that an API server says, and has the
+	// object's version.
+	raw, err := w.workflow(name).SetHeader("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1").
+		Param("includeObject", string(metav1.IncludeNone)).Do(ctx).Raw()
+	var table metav1.PartialObjectMetadata
+	return err == nil && json.Unmarshal(raw, &table) == nil && table.Kind == "Table" && table.ResourceVersion == version
+}
+
+// workflow begins a request for a Workflow.
+func (w *Workflows) workflow(name types.NamespacedName) *rest.Request {
+	return w.Pods.CoreV1().RESTClient().Get().
+		AbsPath("/apis", layout.Group, layout.Version).Namespace(name.Namespace).Resource("workflows").Name(name.Name)
 }
 
 // Recent is the Workflow of that name and UID if it was read just now; nil if not.
 func (w *Workflows) Recent(namespace, name, uid string) *definition.Workflow {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	seen := w.recent[types.NamespacedName{Namespace: namespace, Name: name}]
-	if seen.workflow == nil || seen.workflow.UID != uid || w.clock.Since(seen.at) > rememberedWorkflow {
+	seen := w.seen(types.NamespacedName{Namespace: namespace, Name: name})
+	if seen.workflow == nil || seen.workflow.UID != uid {
 		return nil
 	}
 	return seen.workflow
 }
 
+// seen is the Workflow of that name if it was read just now.
+func (w *Workflows) seen(name types.NamespacedName) seenWorkflow {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := w.recent[name]
+	if w.clock.Since(seen.at) > rememberedWorkflow {
+		return seenWorkflow{}
+	}
+	return seen
+}
+
 // sweepAt is how many are remembered by name when old ones are looked for.
 const sweepAt = 256
 
-func (w *Workflows) remember(name types.NamespacedName, wf *definition.Workflow, at time.Time) {
+func (w *Workflows) remember(name types.NamespacedName, read seenWorkflow) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if wf == nil {
+	if read.workflow == nil {
 		delete(w.recent, name)
 		return
 	}
 	if len(w.recent) >= sweepAt {
 		for other, seen := range w.recent {
-			if at.Sub(seen.at) > rememberedWorkflow {
+			if read.at.Sub(seen.at) > rememberedWorkflow {
 				delete(w.recent, other)
 			}
 		}
 	}
 	if len(w.recent) < 4*sweepAt {
-		w.recent[name] = seenWorkflow{wf, at}
+		w.recent[name] = read
 	}
 }
 
-// read gets a Workflow's JSON and reads what counts of it, unless it has just that.
-func (w *Workflows) read(ctx context.Context, namespace, name string) (*definition.Workflow, error) {
+// read gets a Workflow's JSON and reads what counts of it, unless it has just that. It
+// gives its resource version, too, if it is known.
+func (w *Workflows) read(ctx context.Context, namespace, name string) (wf *definition.Workflow, version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
-	raw, err := w.Pods.CoreV1().RESTClient().Get().
-		AbsPath("/apis", layout.Group, layout.Version).Namespace(namespace).Resource("workflows").Name(name).Do(ctx).Raw()
+	raw, err := w.workflow(types.NamespacedName{Namespace: namespace, Name: name}).Do(ctx).Raw()
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, nil
+		return nil, "", nil
 	case err != nil:
-		return nil, err
+		return nil, "", err
 	}
 	essence, err := definition.ReadEssence(raw)
 	if err != nil {
 		// Nobody stores such a one but for mischief: as ever, then.
 		o := &unstructured.Unstructured{}
 		if err := o.UnmarshalJSON(raw); err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		return definition.Parse(o)
+		wf, err := definition.Parse(o)
+		return wf, "", err
 	}
+	version = essence.Metadata.ResourceVersion
 	key, err := essence.Digest()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if known, ok := w.parsed.Get(key); ok {
-		return known, nil
+		return known, version, nil
 	}
-	wf, err := essence.Parse()
-	if err != nil {
-		return nil, err
+	if wf, err = essence.Parse(); err != nil {
+		return nil, "", err
 	}
 	w.parsed.Add(key, wf, parsedSize*essence.Size())
-	return wf, nil
+	return wf, version, nil
 }
 
 // parsedSize is how many bytes a byte of a definition takes, read, and once more as a

@@ -65,6 +65,11 @@ type fakeAPI struct {
 	answers map[string][]byte
 	seals   []v1alpha1.ArtifactSeal
 	count   atomic.Int64
+	// versions are the objects' versions, and tables counts answers that have those alone.
+	versions map[string]string
+	tables   atomic.Int64
+	// noTables: it knows none, and gives the object.
+	noTables bool
 }
 
 func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -75,6 +80,12 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		path += metadataOnly
 	}
 	answer, found := a.answers[path]
+	if found && !a.noTables && strings.Contains(r.Header.Get("Accept"), "as=Table") && r.URL.Query().Get("includeObject") == "None" {
+		a.tables.Add(1)
+		answer, _ = json.Marshal(metav1.Table{
+			TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "Table"}, ListMeta: metav1.ListMeta{ResourceVersion: a.versions[path]},
+		})
+	}
 	if strings.HasSuffix(path, "/artifactseals") {
 		list := v1alpha1.ArtifactSealList{TypeMeta: metav1.TypeMeta{APIVersion: "argoseal.dev/v1alpha1", Kind: "ArtifactSealList"}}
 		selector, _ := labels.Parse(r.URL.Query().Get("labelSelector"))
@@ -97,7 +108,12 @@ func (a *fakeAPI) put(t testing.TB, path string, object any) {
 	t.Helper()
 	raw, err := json.Marshal(object)
 	check(t, err)
-	a.answers[path] = raw
+	var of metav1.PartialObjectMetadata
+	check(t, json.Unmarshal(raw, &of))
+	if a.versions == nil {
+		a.versions = map[string]string{}
+	}
+	a.answers[path], a.versions[path] = raw, of.ResourceVersion
 }
 
 func (w *scene) calls() int64 {

@@ -21,6 +21,8 @@ type Essence struct {
 		Name              string      `json:"name"`
 		UID               string      `json:"uid"`
 		CreationTimestamp metav1.Time `json:"creationTimestamp"`
+		// ResourceVersion is in neither Digest nor Parse: what counts may be the same.
+		ResourceVersion string `json:"resourceVersion"`
 	} `json:"metadata"`
 	Spec   json.RawMessage `json:"spec"`
 	Status struct {
