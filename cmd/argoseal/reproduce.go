@@ -231,6 +231,9 @@ func (o *reproduceOptions) check() error {
 			return usage(errors.New("--parameter-file is no object whose values are all texts (in quotes)")) // the error may quote a value
 		}
 	}
+	if o.plan.Parameters == nil { // the file says null
+		o.plan.Parameters = map[string]string{}
+	}
 	if err := pairs("--parameter", o.parameters, o.plan.Parameters); err != nil {
 		return err
 	}

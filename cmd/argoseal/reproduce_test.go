@@ -54,6 +54,7 @@ func TestReproduceSaysWhatItNeeds(t *testing.T) {
 		"a file and a value":            {[]string{"ci/x", "--in", "a", "--parameter-file", file(`{"x": "s3cret"}`), "-p", "x=y"}, "twice"},
 		"a file that is no object":      {[]string{"ci/x", "--in", "a", "--parameter-file", file("s3cret")}, "--parameter-file"},
 		"a file with a number":          {[]string{"ci/x", "--in", "a", "--parameter-file", file("x: [s3cret]")}, "--parameter-file"},
+		"a file that says nothing":      {[]string{"ci/x", "--in", "a", "--parameter-file", file("null"), "-p", "x=s3cret", "--trusted-root", "/nowhere"}, "/nowhere"},
 		"an endless file":               {[]string{"ci/x", "--in", "a", "--parameter-file", file(strings.Repeat("#", maxParameter+1))}, "--parameter-file"},
 		"no such file":                  {[]string{"ci/x", "--in", "a", "--parameter-file", "/nowhere"}, "/nowhere"},
 		"a key of another size":         {[]string{"ci/x", "--in", "a", "--parameter-key", file("short")}, "--parameter-key"},

@@ -176,6 +176,7 @@ func (m *making) place(a map[string]any) (there bool, err error) {
 		a["archive"] = map[string]any{"none": map[string]any{}}
 	case content.ArchiveZip:
 		a["archive"] = map[string]any{"zip": map[string]any{}}
+	case content.ArchiveTar, content.ArchiveDetect: // what Argo does by itself
 	}
 	return true, nil
 }
