@@ -172,6 +172,8 @@ const (
 	ProducerMismatch  Code = "ProducerMismatch"
 	ModeTooLow        Code = "ModeTooLow"
 	AccessTooWide     Code = "AccessTooWide"
+	NotReproduced     Code = "NotReproduced"
+	NotComparable     Code = "NotComparable"
 )
 
 var rows = []entry{
@@ -310,6 +312,8 @@ var rows = []entry{
 	{code: ProducerMismatch, meaning: "The seal is genuine, and it is of another step than was asked for.", remedy: "Do not use the artifact, or ask for this producer if you trust it", exit: 14},
 	{code: ModeTooLow, meaning: "The step ran in a namespace whose mode refuses nothing, so its inputs may be anything.", remedy: "Produce it in mode enforce, or accept it with --mode any", exit: 18},
 	{code: AccessTooWide, meaning: "An audit that was asked to fail found rights on Secrets that are too wide, or that nobody uses.", remedy: "See what each finding says", exit: 20},
+	{code: NotReproduced, meaning: "The step was run again on the same images, with the same inputs, and made something else.", remedy: "Look at the outputs that differ: the time, random numbers, the order of files, the network and the number of processors are usual reasons", exit: 27},
+	{code: NotComparable, meaning: "The step cannot be run again as it ran, or what came of it says nothing of the first run.", remedy: "Do what the message says; it is no word against the artifact", exit: 28},
 }
 
 var (

@@ -173,3 +173,24 @@ func located(v any) bool {
 		return !slices.ContainsFunc(k.Fields, func(field string) bool { return of(place, field) == nil })
 	})
 }
+
+// Body is the template that a node runs, as the definition gives it. It fails as Path
+// does, and where the definition does not say which of two it is.
+func (g *Graph) Body(node string) (map[string]any, error) {
+	p, err := g.Path(node)
+	if err != nil {
+		return nil, err
+	}
+	f, err := g.find(node)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := g.template(f); err != nil {
+		return nil, err
+	}
+	body := g.body(f)
+	if body == nil || !p.Certain {
+		return nil, unresolvable("the definition does not say which template node %.200q runs", node)
+	}
+	return body, nil
+}

@@ -1,0 +1,207 @@
+package reproduce
+
+import (
+	"strings"
+
+	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/provenance"
+)
+
+// notAgain are the fields of a template that have a step run other than once, by itself,
+// or as somebody: it might be skipped (memoize), wait for others or have several pods. An
+// archiveLocation says where the first run's artifacts lie.
+var notAgain = []string{
+	"archiveLocation", "daemon", "executor", "memoize", "metrics", "parallelism", "retryStrategy", "serviceAccountName", "synchronization",
+}
+
+// outputFields are what an output has beside the place where it is stored: that is always
+// one of the new run's own.
+var outputFields = []string{"archive", "mode", "name", "optional", "path", "recurseMode"}
+
+// strip takes out of a template, or of templateDefaults, what is not for a second run.
+func strip(t map[string]any) {
+	for _, name := range notAgain {
+		delete(t, name)
+	}
+	outputs, _ := t["outputs"].(map[string]any)
+	artifacts, _ := outputs["artifacts"].([]any)
+	for i, a := range artifacts {
+		given, _ := a.(map[string]any)
+		kept := map[string]any{}
+		for _, name := range outputFields {
+			if v, there := given[name]; there {
+				kept[name] = v
+			}
+		}
+		artifacts[i] = kept
+	}
+	parameters, _ := outputs["parameters"].([]any)
+	for _, p := range parameters {
+		if given, object := p.(map[string]any); object {
+			delete(given, "globalName")
+		}
+	}
+}
+
+// template makes the step's template one that can be run again.
+func (m *making) template() error {
+	strip(m.step)
+	kinds := 0
+	for _, kind := range []string{"container", "containerSet", "script"} {
+		if m.step[kind] != nil {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return incomparable(nil, "its template is neither a container nor a script nor a container set")
+	}
+	for _, name := range []string{"container", "script"} {
+		if c, object := m.step[name].(map[string]any); object {
+			m.pin(c, layout.ContainerMain)
+		}
+	}
+	set, _ := m.step["containerSet"].(map[string]any)
+	for _, list := range []any{set["containers"], m.step["initContainers"], m.step["sidecars"]} {
+		containers, _ := list.([]any)
+		for _, c := range containers {
+			if container, object := c.(map[string]any); object {
+				name, _ := container["name"].(string)
+				m.pin(container, name)
+			}
+		}
+	}
+	return nil
+}
+
+// pin names the image of a container by the digest that the statement has. Where that is
+// only what a node's runtime calls it, no registry knows it: the image keeps its name, and
+// Compare sees whether it was the same one.
+func (m *making) pin(container map[string]any, name string) {
+	for _, i := range m.statement.Images {
+		if i.Container == name && i.SHA256 != "" && i.DigestOf == "" {
+			container["image"] = i.Repository + "@sha256:" + string(i.SHA256)
+			return
+		}
+	}
+}
+
+// inputs gives the step its inputs: artifacts at the places where they were sealed, and
+// the arguments that it is called with.
+func (m *making) inputs() (arguments []any, err error) {
+	inputs, _ := m.step["inputs"].(map[string]any)
+	if m.exact {
+		delete(inputs, "parameters") // their values stand in the template
+		return nil, nil
+	}
+	declared, _ := inputs["artifacts"].([]any)
+	kept := make([]any, 0, len(declared))
+	for _, d := range declared {
+		a, object := d.(map[string]any)
+		if !object {
+			return nil, incomparable(nil, "an input of its template is no object")
+		}
+		if placed(a) {
+			kept = append(kept, a)
+			continue
+		}
+		there, err := m.place(a)
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			kept = append(kept, a)
+		}
+	}
+	if len(declared) > 0 {
+		inputs["artifacts"] = kept
+	}
+	parameters, _ := inputs["parameters"].([]any)
+	for _, p := range parameters {
+		given, _ := p.(map[string]any)
+		name, _ := given["name"].(string)
+		value, from, err := m.argument(name, given)
+		if err != nil {
+			return nil, err
+		}
+		if from {
+			arguments = append(arguments, map[string]any{"name": name, "value": value})
+		}
+	}
+	return arguments, nil
+}
+
+// placed says whether an input says itself where it comes from.
+func placed(a map[string]any) bool {
+	for _, name := range []string{"git", "http", "raw", "artifactory", "hdfs", "oss"} {
+		if a[name] != nil {
+			return true
+		}
+	}
+	for _, k := range artifact.StoreKinds() {
+		if a[k.Name] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// place says where an input that was handed to the step lies, by the statement.
+func (m *making) place(a map[string]any) (there bool, err error) {
+	name, _ := a["name"].(string)
+	optional, _ := a["optional"].(bool)
+	var found *provenance.Input
+	for i, in := range m.statement.Inputs {
+		if in.Name == name {
+			found = &m.statement.Inputs[i]
+		} else if strings.HasPrefix(in.Name, name+"/") {
+			return false, incomparable(nil, "input %.80q has several parts, and only the step's pod says where they lie", name)
+		}
+	}
+	if found == nil {
+		if !optional {
+			return false, incomparable(nil, "the statement does not say where input %.80q lay", name)
+		}
+		return false, nil
+	}
+	l, err := artifact.ParseLocation(found.URI)
+	if err != nil {
+		return false, incomparable(err, "input %.80q comes from %.200q, which is no place in a store", name, artifact.Shown(found.URI))
+	}
+	kind := l.Scheme.Kind()
+	a[kind.Name] = map[string]any{kind.Fields[len(kind.Fields)-1]: strings.TrimSuffix(l.Key, "/")}
+	switch found.Archive {
+	case content.ArchiveNone:
+		a["archive"] = map[string]any{"none": map[string]any{}}
+	case content.ArchiveZip:
+		a["archive"] = map[string]any{"zip": map[string]any{}}
+	case content.ArchiveTar, content.ArchiveDetect: // what Argo does by itself
+	}
+	return true, nil
+}
+
+// argument is the value of an input parameter of the step's. A statement has none: it says
+// only, by digest, what they made of the template.
+func (m *making) argument(name string, declared map[string]any) (value string, given bool, err error) {
+	if value, given = m.options.Inputs[name]; given {
+		if strings.Contains(value, "{{") {
+			return "", false, usage("input parameter %.80q has double braces, which Argo would replace", name)
+		}
+		m.note("input parameter %.80q has the value that you gave: the statement has none", name)
+		return value, true, nil
+	}
+	if entry := m.statement.Step.NodeName == m.statement.Step.Workflow.Name; !entry {
+		return "", false, usage("the pod is gone, and the step had input parameter %.80q, of which the statement has no value: give it (--input %s=VALUE)", name, name)
+	}
+	// The entrypoint has the workflow's own parameter of that name.
+	for _, p := range m.statement.Definition.Parameters {
+		if p.Name == name {
+			return "{{workflow.parameters." + name + "}}", true, nil
+		}
+	}
+	if declared["value"] == nil && declared["default"] == nil {
+		return "", false, usage("nothing says which value input parameter %.80q had: give it (--input %s=VALUE)", name, name)
+	}
+	return "", false, nil
+}
