@@ -17,7 +17,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/lru"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,8 +51,6 @@ const (
 	// rememberedBundles is how many bytes of verified bundles are remembered, some
 	// kilobytes each where nobody makes them large.
 	rememberedBundles = 32 << 20
-	// settledNamespaces is how many namespaces are remembered whose mode counts.
-	settledNamespaces = 4096
 )
 
 // run serves until ctx ends, and then until it is drained.
@@ -240,7 +237,6 @@ func newGate(quick server.Watched, watched client.Reader, policies *server.Polic
 		Epochs:      keeper.NewRecent(keeper.Reader{API: live.API, Namespace: o.namespace}, watched, clock.RealClock{}),
 
 		Verified: evidence.NewVerified(rememberedBundles),
-		Settled:  lru.New(settledNamespaces),
 		Clock:    clock.RealClock{},
 		Requeue:  slices.Max(append(o.requeues, 0)),
 	}, nil

@@ -2,6 +2,7 @@ package connections
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log"
 	"net"
@@ -69,6 +70,64 @@ func TestConnectionsThatDoNothingGiveWay(t *testing.T) {
 	}
 	if len(a.all) != 0 || len(a.hosts) != 0 {
 		t.Errorf("left are %d of %v", len(a.all), a.hosts)
+	}
+}
+
+// Who has few keeps them when another one has many, also the oldest; but what has been quiet
+// for a while gives way first, whoever's it is.
+func TestWhoHasMostGivesWay(t *testing.T) {
+	for name, c := range map[string]struct {
+		quiet time.Duration // that the one of few has been
+		few   bool          // it is closed
+	}{
+		"all are new":          {0, false},
+		"one has been quiet":   {2 * quiet, true},
+		"one was just at work": {quiet / 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := New(Limits{All: 4, PerHost: 3})
+			admit := func(host string) *connection {
+				server, client := net.Pipe()
+				t.Cleanup(func() { _ = client.Close() })
+				return a.admit(from{server, host})
+			}
+			few := admit("10.0.0.1")
+			var many []*connection
+			for range 3 {
+				many = append(many, admit("10.0.0.2"))
+			}
+			few.since = few.since.Add(-c.quiet)
+			if more := admit("10.0.0.3"); more == nil || few.closed != c.few || many[0].closed == c.few || many[1].closed || many[2].closed {
+				t.Errorf("the one of few is closed: %t, the first of many: %t", few.closed, many[0].closed)
+			}
+		})
+	}
+}
+
+// A server's handshake does not go on without a turn.
+func TestAHandshakeWithoutATurnEnds(t *testing.T) {
+	for name, none := range map[string]error{"a turn": nil, "no turn": errors.New("there is no turn")} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			a := New(Limits{All: 1, PerHost: 1, Patience: time.Second, Turn: func(context.Context, string) (func(), error) { asked++; return func() {}, none }})
+			one, client := net.Pipe()
+			t.Cleanup(func() { _ = client.Close() })
+			go func() {
+				_ = tls.Client(client, &tls.Config{ServerName: "x", MinVersion: tls.VersionTLS13}).HandshakeContext(t.Context())
+			}()
+			mine := errors.New("nobody has a certificate")
+			server := tls.Server(a.admit(from{one, "10.0.0.1"}), &tls.Config{
+				MinVersion: tls.VersionTLS13, GetConfigForClient: a.Handshake,
+				GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, mine },
+			})
+			want := none
+			if none == nil {
+				want = mine // as far as that it goes on
+			}
+			if err := server.HandshakeContext(t.Context()); !errors.Is(err, want) || asked != 1 {
+				t.Errorf("after %d turns were asked for it ends by %v, want %v", asked, err, want)
+			}
+		})
 	}
 }
 

@@ -9,12 +9,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/lru"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -40,10 +40,7 @@ type Gate struct {
 	Epochs   Epochs
 	// Verified remembers bundles that verified.
 	Verified *evidence.Verified
-	// Settled remembers of a namespace a time at which its mode counted; nil:
-	// nothing is remembered.
-	Settled *lru.Cache
-	Clock   clock.PassiveClock
+	Clock    clock.PassiveClock
 	// Requeue is how long Argo's controller waits before it tries to make a pod
 	// again.
 	Requeue time.Duration
@@ -237,10 +234,17 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 	if refusal := samePins(step, v.Pins, t.Pins); refusal != nil {
 		return deny(refusal)
 	}
-	if refusal := g.settled(ctx, a, step, wf); refusal != nil {
-		return deny(refusal)
+	w := warnings(a.Pod, step, wf)
+	if len(step.Outputs) > 0 {
+		made := g.made(a.Pod)
+		m, err := g.moment(ctx, step.Namespace)
+		if refusal := g.settled(m, err, made, wf); refusal != nil {
+			return deny(refusal)
+		}
+		if err == nil {
+			w = append(unguarded(m, made, wf), w...)
+		}
 	}
-	w := append(g.unguarded(ctx, step, wf), warnings(a.Pod, step, wf)...)
 	return Decision{Allowed: true, Warnings: w[:min(len(w), maxWarnings)], Levels: v.Levels, Notice: notice(step), Read: v.Read}
 }
 
@@ -285,18 +289,11 @@ func observed(why string) string {
 }
 
 // unguarded warns of a step that will run and not be sealed, or not as isolated.
-func (g *Gate) unguarded(ctx context.Context, step *argo.Step, wf *definition.Workflow) []string {
-	if len(step.Outputs) == 0 {
-		return nil
-	}
-	m, err := g.moment(ctx, wf.Namespace)
-	if err != nil {
-		return nil
-	}
+func unguarded(m epoch.Moment, made time.Time, wf *definition.Workflow) []string {
 	if no := m.Stated(wf.Created, wf.HasCopies()); no != nil {
 		return []string{"its outputs will not be sealed: " + no.Error()}
 	}
-	if no := m.Isolated(g.Clock.Now(), wf.Created, wf.HasCopies()); no != nil {
+	if no := m.Isolated(made, wf.Created, wf.HasCopies()); no != nil {
 		return []string{observed(no.Error())}
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/utils/lru"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
@@ -148,7 +147,6 @@ func TestAStepThatCanOnlyBeObservedIsWarnedOf(t *testing.T) {
 // going without seals.
 func TestAModeThatIsNewIsWaitedFor(t *testing.T) {
 	w := newWorld(t)
-	w.gate.Settled = lru.New(1)
 	asked := 0
 	w.gate.Epochs = epochsFunc(func(context.Context, string) (epoch.Moment, error) { asked++; return w.moment, w.failEpochs })
 	pod, step := argotest.Parsed(t, "produce")
@@ -163,9 +161,8 @@ func TestAModeThatIsNewIsWaitedFor(t *testing.T) {
 			t.Errorf("decision is %+v", d)
 		}
 	}
-	// Once more after it counted, and for each that is admitted whether it is guarded.
-	if asked != 4 {
-		t.Errorf("it was asked %d times, want 4", asked)
+	if asked != 3 {
+		t.Errorf("it was asked %d times, want once for each", asked)
 	}
 	// One that was made before, and for which a busy API server asks only now.
 	a.Pod.CreationTimestamp = metav1.NewTime(now)
@@ -175,6 +172,33 @@ func TestAModeThatIsNewIsWaitedFor(t *testing.T) {
 	a.Pod.CreationTimestamp = metav1.NewTime(now.Add(2 * time.Second))
 	if d := w.gate.Create(t.Context(), a); !d.Allowed {
 		t.Errorf("decision on a pod that was made after is %+v", d)
+	}
+	// The mode was taken away, and given back.
+	w.moment = epochtest.Held(namespaceUID, now.Add(time.Minute))
+	if d := w.gate.Create(t.Context(), a); d.Allowed || d.Refusal.Code != reason.GuardsUnknown || d.Refusal.RetryAfter != longestSettling {
+		t.Errorf("decision after the mode began again is %+v", d)
+	}
+}
+
+// Whether a pod is guarded is judged by when it was made, too, as by the notary.
+func TestAPodIsGuardedByWhenItWasMade(t *testing.T) {
+	for name, c := range map[string]struct {
+		made  time.Time
+		warns bool
+	}{"before the guards": {now, true}, "after them": {now.Add(2 * time.Second), false}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.made(t, now.Add(time.Second), false)
+			w.moment = epochtest.Found(namespaceUID, now.Add(time.Second))
+			w.clock.SetTime(now.Add(2 * time.Second)) // when it is asked
+			pod, step := argotest.Parsed(t, "produce")
+			a := w.injected(t, pod, step, nil)
+			a.Pod.CreationTimestamp = metav1.NewTime(c.made)
+			d := w.gate.Create(t.Context(), a)
+			if said := strings.Contains(strings.Join(d.Warnings, "\n"), "sealed as observed: GuardsNotHeld"); !d.Allowed || said != c.warns {
+				t.Errorf("decision is %+v", d)
+			}
+		})
 	}
 }
 

@@ -220,39 +220,30 @@ func (g *Gate) moment(ctx context.Context, namespace string) (epoch.Moment, erro
 	return g.Epochs.At(ctx, namespace)
 }
 
+// made is when a pod was made, which counts for the notary. The API server sets that
+// before it asks the validating webhook, and a busy one asks seconds later.
+func (g *Gate) made(pod *corev1.Pod) time.Time {
+	if pod.CreationTimestamp.IsZero() {
+		return g.Clock.Now()
+	}
+	return pod.CreationTimestamp.Time
+}
+
 // settled has a step wait that would not be sealed because the namespace has had
 // its mode for some seconds only. That is for honest users alone, and the notary
-// asks again: what cannot be read keeps nobody waiting, and what is not on record
-// yet only the first steps of a workflow.
-//
-// What counts is when the pod was made, as for the notary. The API server sets that
-// before it asks this webhook, and a busy one asks seconds later.
-func (g *Gate) settled(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow) *reason.Error {
-	if len(step.Outputs) == 0 {
-		return nil
-	}
-	made := a.Pod.CreationTimestamp.Time
-	if made.IsZero() {
-		made = g.Clock.Now()
-	}
-	if g.Settled != nil {
-		if since, known := g.Settled.Get(a.NamespaceUID); known && !made.Before(since.(time.Time)) {
-			return nil
-		}
-	}
-	m, err := g.moment(ctx, step.Namespace)
+// asks again: what could not be read keeps nobody waiting, and what is not on record
+// yet only the first steps of a workflow. It remembers nothing: a mode that was taken
+// away and given back has just begun again.
+func (g *Gate) settled(m epoch.Moment, failed error, made time.Time, wf *definition.Workflow) *reason.Error {
 	switch {
-	case reason.Of(err) == reason.GuardsUnknown && g.Clock.Since(wf.Created) < recording:
-		return reason.From(err).InPlace(1)
-	case err != nil:
+	case reason.Of(failed) == reason.GuardsUnknown && g.Clock.Since(wf.Created) < recording:
+		return reason.From(failed).InPlace(1)
+	case failed != nil:
 		return nil //nolint:nilerr // the notary asks again
 	}
 	if wait := m.Settles(made); wait > 0 {
-		no := reason.New(reason.GuardsUnknown, "namespace %s has just got its mode, and what is made from now on counts in some seconds", step.Namespace)
+		no := reason.New(reason.GuardsUnknown, "namespace %s has just got its mode, and what is made from now on counts in some seconds", wf.Namespace)
 		return no.InPlace(int32(min(math.Ceil(wait.Seconds()), longestSettling)))
-	}
-	if g.Settled != nil {
-		g.Settled.Add(m.UID, made)
 	}
 	return nil
 }

@@ -118,10 +118,8 @@ func (e *evaluation) checkOrigin(in argo.Input, s *provenance.Statement, subject
 	if isLiteral(o, in) {
 		return nil
 	}
-	for _, out := range o.Outputs {
-		if out.Name == subject.Output && e.handed(out, s, part) {
-			return nil
-		}
+	if slices.ContainsFunc(e.handed(o, s, part), func(out graph.Output) bool { return out.Name == subject.Output }) {
+		return nil
 	}
 	of := ""
 	if part != "" {
@@ -131,12 +129,13 @@ func (e *evaluation) checkOrigin(in argo.Input, s *provenance.Statement, subject
 		of, subject.Output, s.Step.NodeName, s.Definition.Template, s.FinishedAt.UTC().Format(time.RFC3339), describeOrigins(o))
 }
 
-// handed says whether the step that a statement is about made an output, or the
-// definition lets Argo remember what that step made as this output; and whether it takes
-// that part of it.
-func (e *evaluation) handed(out graph.Output, s *provenance.Statement, part string) bool {
+// handed are the outputs that the step made which a statement is about, or as which the
+// definition lets Argo remember what that step made, if the definition takes that part.
+func (e *evaluation) handed(o graph.Origins, s *provenance.Statement, part string) []graph.Output {
 	node, template := s.Step.NodeName, s.Definition.Template
-	return out.Hands(part) && (out.By(node, template) || e.graph.Recalled(out, node, template))
+	made := slices.DeleteFunc(slices.Clone(o.Outputs), func(out graph.Output) bool { return !out.By(node, template) })
+	made = append(made, e.graph.Recalled(o.Outputs, node, template, s.Step.Workflow.UID != e.step.WorkflowUID)...)
+	return slices.DeleteFunc(made, func(out graph.Output) bool { return !out.Hands(part) })
 }
 
 // calledOptional says whether it is the definition that calls an input optional which
@@ -146,7 +145,7 @@ func (e *evaluation) calledOptional(in argo.Input, s *provenance.Statement, part
 	if len(o.Outputs) == 0 {
 		return isLiteral(o, in)
 	}
-	return slices.ContainsFunc(o.Outputs, func(out graph.Output) bool { return out.Optional && e.handed(out, s, part) })
+	return slices.ContainsFunc(e.handed(o, s, part), func(out graph.Output) bool { return out.Optional })
 }
 
 // maxDescribed bounds how many origins a message names.

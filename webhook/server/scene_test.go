@@ -25,7 +25,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/lru"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -165,8 +164,8 @@ func newScene(t testing.TB, n int) *scene {
 		Recent:      workflows.Recent,
 		Policies:    noPolicies{},
 		Epochs:      keeper.NewRecent(keeper.Reader{API: live.API, Namespace: "argoseal-system"}, namespace, clock.RealClock{}),
-		Verified:    evidence.NewVerified(64 << 20), Settled: lru.New(16),
-		Clock: clock.RealClock{}, Requeue: 10 * time.Second,
+		Verified:    evidence.NewVerified(64 << 20),
+		Clock:       clock.RealClock{}, Requeue: 10 * time.Second,
 	}
 	h := &Handlers{
 		Gate:       w.gate,

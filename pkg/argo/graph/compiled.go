@@ -30,6 +30,8 @@ type Patterns struct {
 	compiled map[string]*regexp.Regexp
 	// size is how many bytes these have.
 	size int
+	// spent is what was put into keys under which outputs may be remembered.
+	spent spent
 }
 
 // nodes are those that a frame may be of.

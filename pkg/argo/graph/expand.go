@@ -11,14 +11,17 @@ import (
 // expression.
 type expansion struct {
 	graph *Graph
-	// tags and bytes count what was put into texts.
-	tags, bytes int
+	*spent
 	// numbers: every number is aNumber, also one that an expression will make.
 	numbers bool
 }
 
-// Bounds of what is expanded for one template. Argo gives pods templates of at
-// most 128 KiB, and every piece of a text is in what it makes of it.
+// spent counts what was put into texts. All that is expanded to find where one input
+// comes from shares it: what frames were told is kept until that is found.
+type spent struct{ tags, bytes int }
+
+// Bounds of what is expanded for one template, or one input. Argo gives pods templates of
+// at most 128 KiB, and every piece of a text is in what it makes of it.
 const (
 	maxTags  = 1 << 16
 	maxBytes = 8 << 20

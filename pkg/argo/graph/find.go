@@ -30,8 +30,10 @@ type frame struct {
 	items []any
 	// said are the parameters that were asked for, with what is known of them.
 	said map[asked]text
-	// body is the template that is called, once template has looked it up.
-	body *template
+	// body is the template that is called, once template has looked it up, and named its
+	// name, once callee has.
+	body  *template
+	named *Copy
 }
 
 // Argo's marks on the name of a node. Items of loops have no parentheses left.
@@ -102,6 +104,7 @@ func (g *Graph) descend(f *frame, rest string) (*frame, string, error) {
 	if t.DAG != nil && t.task(head(rest[1:])) != nil {
 		return nil, "", unresolvable("%.200q may be a hook or a task", rest)
 	}
+	h.Name = "" // it is none of a template's steps
 	hooked := enter(h, f.caller, f.node+regexp.QuoteMeta(rest[:len(rest)-len(after)]))
 	if _, exit := cutName(rest, ".onExit"); exit && h.Arguments.empty() {
 		// Argo gives such a handler the workflow's own (LifecycleHook.WithArgs).

@@ -437,7 +437,7 @@ func (g *Graph) resolve(node, input string) (*resolution, *frame, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &resolution{graph: g, seen: map[visit]bool{}, children: map[child]*frame{}}
+	r := &resolution{graph: g, taker: f, seen: map[visit]bool{}, children: map[child]*frame{}}
 	if err := r.input(f, input, "", 0); err != nil {
 		return nil, nil, err
 	}

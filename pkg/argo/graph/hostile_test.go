@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -44,5 +45,66 @@ func BenchmarkExpressions(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+	}
+}
+
+// Whatever the definition says of many steps, an answer takes little room: texts that are
+// put together for one of them are not put together for each.
+func TestManyStepsTakeLittleRoom(t *testing.T) {
+	const most = 64 << 20
+	for name, wrap := range map[string]string{
+		"names of artifacts": `
+  - name: wrap
+    inputs: {parameters: [{name: k}, {name: art, value: art}]}
+    outputs: {artifacts: [{name: "{{inputs.parameters.k}}", from: x}, {name: "{{inputs.parameters.art}}", from: "{{steps.m.outputs.artifacts.art}}"}]}
+    steps:
+    - [{name: m, template: make}]
+`,
+		"keys of caches": `
+  - name: wrap
+    inputs: {parameters: [{name: k}]}
+    memoize: {key: "{{inputs.parameters.k}}", cache: {configMap: {name: x}}}
+    container: {image: x}
+    outputs: {artifacts: [{name: art, path: /a}]}
+`,
+		"long keys": `
+  - name: wrap
+    inputs: {parameters: [{name: k}]}
+    memoize: {key: "` + strings.Repeat("{{a}}", 20000) + `", cache: {configMap: {name: x}}}
+    container: {image: x}
+    outputs: {artifacts: [{name: art, path: /a}]}
+`,
+		"caches": `
+  - name: wrap
+    inputs: {parameters: [{name: k}]}
+    memoize: {key: x, cache: {configMap: {name: "{{inputs.parameters.k}}"}}}
+    container: {image: x}
+    outputs: {artifacts: [{name: art, path: /a}]}
+`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var groups, sum strings.Builder
+			for i := range 300 {
+				fmt.Fprintf(&groups, "    - [{name: s%d, template: wrap, arguments: {parameters: [{name: k, value: %q}]}}]\n", i, strings.Repeat("{{workflow.parameters.big}}", 3))
+				fmt.Fprintf(&sum, "true?steps.s%d.outputs.artifacts.art:", i)
+			}
+			text := steps(groups.String()+"    - ["+strings.TrimSpace(use("c", "fromExpression: \""+sum.String()+"steps.s0.outputs.artifacts.art\""))+"]\n") + wrap
+			g, err := parse(t, strings.Replace(text, "  entrypoint: main\n", "  entrypoint: main\n  arguments: {parameters: [{name: big, value: "+strings.Repeat("x", 1<<20)+"}]}\n", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			o, err := g.Origins("wf[300].c", "in")
+			runtime.ReadMemStats(&after)
+			if took := after.TotalAlloc - before.TotalAlloc; took > most {
+				t.Errorf("it took %d MiB to answer %d, %v", took>>20, len(o.Outputs), err)
+			}
+			for _, out := range o.Outputs {
+				if len(out.recalls) > 0 {
+					t.Fatalf("it keeps a key of %d bytes, and a name of %d", len(out.recalls[0].key), len(out.recalls[0].cache))
+				}
+			}
+		})
 	}
 }

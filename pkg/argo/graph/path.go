@@ -65,6 +65,13 @@ func (g *Graph) Path(node string) (Path, error) {
 // callee names the template that a frame calls. Tags are left in a name that is only
 // known when the workflow runs.
 func (g *Graph) callee(f *frame) Copy {
+	if f.named == nil {
+		f.named = new(g.called(f))
+	}
+	return *f.named
+}
+
+func (g *Graph) called(f *frame) Copy {
 	if f.call.Inline == nil && f.call.TemplateRef != nil && f.scope != nil && tagged(f.scope.Name) {
 		scope := *f.scope
 		scope.Name = g.resolved(f, scope.Name)
@@ -89,7 +96,7 @@ func (g *Graph) resolved(f *frame, name string) string {
 	if !tagged(name) {
 		return name
 	}
-	if made := (&expansion{graph: g}).expand(name, f.caller, f); len(made) == 1 {
+	if made := (&expansion{graph: g, spent: &spent{}}).expand(name, f.caller, f); len(made) == 1 {
 		return made[0]
 	}
 	return name

@@ -204,14 +204,14 @@ func (k *places) value(path []string, in, of *frame, depth int) keyed {
 	}
 	switch {
 	case path[0] == "item" && of != nil:
-		e := &expansion{graph: k.resolution.graph}
+		e := k.resolution.expansion(false)
 		if said := e.item(of, strings.Join(path[1:], ".")); len(said) == 1 {
 			return keyed{pieces: said}
 		}
 		return gap(source{of, name})
 	case path[0] == "workflow":
 		if len(path) > 2 && path[1] == "parameters" {
-			e := &expansion{graph: k.resolution.graph}
+			e := k.resolution.expansion(false)
 			if said := e.global(strings.Join(path[2:], ".")); len(said) == 1 {
 				return keyed{pieces: said}
 			}

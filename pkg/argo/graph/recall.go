@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -21,45 +22,55 @@ type memo struct {
 type recall struct {
 	template   Copy
 	cache, key string
-	// below are the names of the calls from that template to the step, as a path.
+	// run: the key or the cache is another one in another run.
+	run bool
+	// below are the names of the calls from that template to the step, as a path, and step
+	// is what the last of them calls.
 	below string
+	step  Copy
 }
 
-// Recalled says whether Argo may hand on what a node made, which ran that template, as
-// this output: its step did not run, because the definition has both remember the same
-// template's results under one key of one cache. Where a report has a part in a key, it
-// may not: whoever may report would choose whose results are handed on.
-func (g *Graph) Recalled(o Output, node, template string) bool {
-	if len(o.recalls) == 0 || o.Template != template || g == nil || g.spec == nil {
-		return false
+// Recalled are those of the outputs as which Argo may hand on what a node made, which ran
+// that template: their steps did not run, because the definition has both remember the
+// same template's results under one key of one cache. Where a report has a part in a key,
+// it may not: whoever may report would choose whose results are handed on. elsewhere: the
+// node was one of another run, for which this definition stands.
+func (g *Graph) Recalled(outputs []Output, node, template string, elsewhere bool) []Output {
+	if g == nil || g.spec == nil {
+		return nil
+	}
+	outputs = slices.DeleteFunc(slices.Clone(outputs), func(o Output) bool { return len(o.recalls) == 0 || o.Template != template })
+	if len(outputs) == 0 {
+		return nil
 	}
 	f, err := g.find(node)
 	if err != nil {
-		return false
+		return nil
 	}
-	return slices.ContainsFunc(g.recalls(f), func(r recall) bool { return slices.Contains(o.recalls, r) })
+	made := (&expansion{graph: g, spent: &spent{}}).recalls(f, nil)
+	return slices.DeleteFunc(outputs, func(o Output) bool {
+		return !slices.ContainsFunc(made, func(r recall) bool { return slices.Contains(o.recalls, r) && !(r.run && elsewhere) })
+	})
 }
 
-// sameInAll spells, so that nobody else can, what is the same in every key of a run.
-var sameInAll = strings.NewReplacer("{{workflow.name}}", "\x00name", "{{workflow.namespace}}", "\x00namespace", "{{workflow.uid}}", "\x00uid")
-
-// recalls are those of the step that a frame calls.
-func (g *Graph) recalls(f *frame) []recall {
-	if d := g.spec.TemplateDefaults; d != nil && d.Memoize != nil {
+// recalls are those of the step that a frame calls. What a template remembers it hands to
+// who calls it: in a call that the taker is a part of, all steps ran.
+func (e *expansion) recalls(f, taker *frame) []recall {
+	if d := e.graph.spec.TemplateDefaults; d != nil && d.Memoize != nil {
 		return nil // Argo puts these into what a template says itself, field by field
 	}
 	var found []recall
-	below := ""
-	for ; f != nil && !f.anybody; f = f.caller {
-		t, err := g.template(f)
+	step, below := e.graph.callee(f), ""
+	for ; f != nil && !taker.within(f); f = f.caller {
+		t, err := e.graph.template(f)
 		if err != nil {
 			return found
 		}
-		if r := (recall{template: g.callee(f), below: below}); t.Memoize != nil && r.template.Template != "" {
-			e := &expansion{graph: g}
-			key, cache := e.text(sameInAll.Replace(t.Memoize.Key), f), e.text(t.Memoize.Cache.ConfigMap.Name, f)
-			if r.key, r.cache = key[0], cache[0]; len(key) == 1 && len(cache) == 1 && r.key != "" && r.cache != "" && !e.exceeded() {
-				found = append(found, r)
+		if t.Memoize != nil && !f.inlined() {
+			key, run, known := e.remembered(t.Memoize.Key, f)
+			cache, too, named := e.remembered(t.Memoize.Cache.ConfigMap.Name, f)
+			if known && named {
+				found = append(found, recall{e.graph.callee(f), cache, key, run || too, below, step})
 			}
 		}
 		if f.call.Name == "" || len(f.callers) > 0 {
@@ -68,4 +79,58 @@ func (g *Graph) recalls(f *frame) []recall {
 		below = f.call.Name + "/" + below
 	}
 	return found
+}
+
+// within says whether a frame is another one, or called from there.
+func (f *frame) within(other *frame) bool {
+	for ; f != nil; f = f.caller {
+		if f == other {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	// maxMemo bounds the text of a key or a cache, in bytes.
+	maxMemo = 4 << 10
+	// maxRemembered bounds what is made of it: longer ones a ConfigMap does not take. What
+	// stands for the name of a workflow may be longer than that.
+	maxRemembered = 253
+)
+
+// rememberable is all that a key may have in it (Argo's cacheKeyRegex), or a ConfigMap's
+// name.
+var rememberable = regexp.MustCompile(`^[-.a-zA-Z0-9]*$`)
+
+// remembered is what Argo makes of a key, or the name of a cache, in terms of a frame. It is
+// compared with what the same text makes elsewhere: what is the same in a whole run stands
+// there by its name, between bytes that nothing else has. known is false where a value may
+// be any; run says that another run has another one.
+func (e *expansion) remembered(s string, f *frame) (made string, run, known bool) {
+	if s == "" || len(s) > maxMemo {
+		return "", false, false
+	}
+	pieces, tags := splitTags(s)
+	var b strings.Builder
+	for i, piece := range pieces {
+		if i > 0 {
+			switch tag := strings.TrimSpace(tags[i-1]); tag {
+			case "workflow.name", "workflow.namespace", "workflow.uid":
+				b.WriteString("\x00" + tag + "\x00")
+				run = true
+			default:
+				value := e.text(opens+tag+closes, f)
+				if len(value) != 1 || len(value[0]) > maxRemembered || !rememberable.MatchString(value[0]) {
+					return "", false, false
+				}
+				b.WriteString(value[0])
+			}
+		}
+		if b.WriteString(piece); b.Len() > 2*maxRemembered || !rememberable.MatchString(piece) {
+			return "", false, false
+		}
+	}
+	e.bytes += b.Len() // it is kept
+	return b.String(), run, b.Len() > 0 && !e.exceeded()
 }

@@ -60,7 +60,7 @@ func (r *resolution) enter(c *call, in *frame, segment string, depth int) (*fram
 func (r *resolution) again(f, caller *frame, segment string, depth int) error {
 	f.callers, f.segments = append(f.callers, caller), append(f.segments, segment)
 	for p, value := range f.said {
-		e := &expansion{graph: r.graph, numbers: p.numbers}
+		e := r.expansion(p.numbers)
 		if len(value) == 1 && !slices.Equal(value, e.handed(p.name, f, caller)) {
 			return unresolvable("template %.200q calls itself with another value of parameter %.80q", f.call.Template, p.name)
 		}

@@ -11,6 +11,9 @@ import (
 // resolution collects what may be behind one input.
 type resolution struct {
 	graph *Graph
+	// taker is whose input it is.
+	taker *frame
+	spent spent
 	found Origins
 	// leaves are the outputs of steps, before all ways to these are known.
 	leaves []leaf
@@ -27,6 +30,10 @@ type leaf struct {
 	frame                  *frame
 	template, output, part string
 	optional               bool
+}
+
+func (r *resolution) expansion(numbers bool) *expansion {
+	return &expansion{graph: r.graph, spent: &r.spent, numbers: numbers}
 }
 
 // first says whether something is followed for the first time.
@@ -96,7 +103,7 @@ func (r *resolution) artifactNamed(a arguments, name string, terms, of *frame) (
 	if found := a.artifact(name); found != nil {
 		return found, nil
 	}
-	e := &expansion{graph: r.graph}
+	e := r.expansion(false)
 	for i := range a.Artifacts {
 		if !tagged(a.Artifacts[i].Name) {
 			continue
@@ -116,7 +123,7 @@ func (r *resolution) artifactNamed(a arguments, name string, terms, of *frame) (
 // taken of the artifact, and may be empty.
 func (r *resolution) artifact(a *artifact, in, of *frame, part string, depth int) error {
 	refs, err := a.references(func(s string, numbers bool) text {
-		return (&expansion{graph: r.graph, numbers: numbers}).expand(s, in, of)
+		return r.expansion(numbers).expand(s, in, of)
 	})
 	if err != nil {
 		return err
@@ -210,7 +217,7 @@ func (r *resolution) origins(p *Patterns) (Origins, error) {
 		if err != nil {
 			return Origins{}, err
 		}
-		o.recalls = r.graph.recalls(l.frame)
+		o.recalls = (&expansion{graph: r.graph, spent: &p.spent}).recalls(l.frame, r.taker)
 		r.found.Outputs = append(r.found.Outputs, o)
 	}
 	if r.circles && len(r.found.Outputs) == 0 && len(r.found.Literals) == 0 {

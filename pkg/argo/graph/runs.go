@@ -34,7 +34,7 @@ func (g *Graph) Runs(node string, made []byte) error {
 	if err := json.Unmarshal(made, &was); err != nil {
 		return err
 	}
-	c := &comparison{expansion: expansion{graph: g}, frame: f, expanded: map[string]text{}, own: g.callee(f).Name == "" && g.own.WorkflowTemplateRef == nil}
+	c := &comparison{expansion: expansion{graph: g, spent: &spent{}}, frame: f, expanded: map[string]text{}, own: g.callee(f).Name == "" && g.own.WorkflowTemplateRef == nil}
 	err = &DifferentError{"the whole template"}
 	for _, body := range g.bodies(f) {
 		if err = c.template(body, was); err == nil {

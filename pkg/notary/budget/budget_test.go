@@ -1,7 +1,9 @@
 package budget
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -9,11 +11,13 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 )
@@ -52,6 +56,24 @@ func TestABudgetIsOfItsNamespaceAlone(t *testing.T) {
 				t.Error("one namespace uses another's budget")
 			}
 		})
+	}
+}
+
+// What a seal is going to take counts already for whether anything more is stored.
+func TestWhatIsSetAsideIsTaken(t *testing.T) {
+	l := NewLedger(Size{Objects: 800})
+	l.Change("greedy", Size{Objects: 800})
+	give, ok := l.Take("greedy", Size{Objects: 99})
+	l.Change("greedy", Size{Objects: 100})
+	if !ok || l.Shut("greedy") {
+		t.Fatal("it is shut before it is a quarter beyond its budget")
+	}
+	l.Change("greedy", Size{Objects: 1})
+	if !l.Shut("greedy") {
+		t.Error("what is set aside is not counted")
+	}
+	if give(); l.Shut("greedy") {
+		t.Error("what was given back counts still")
 	}
 }
 
@@ -148,6 +170,84 @@ func TestAHundredThousandNamesAreNoText(t *testing.T) {
 	b, _ := board(t, l)
 	if err := b.tell(t.Context()); err == nil {
 		t.Error("more than a ConfigMap holds is told")
+	}
+}
+
+// told is what the board's ConfigMap says under a key.
+func (b *Board) told(t *testing.T, key string) string {
+	t.Helper()
+	var now corev1.ConfigMap
+	if err := b.API.Get(t.Context(), client.ObjectKey{Namespace: b.Namespace, Name: v1alpha1.ConfigMapBudget}, &now); err != nil {
+		t.Fatal(err)
+	}
+	return now.Data[key]
+}
+
+// Where there is no room to tell of all, those that have used up their budget are told of:
+// the admission policy goes by that.
+func TestWhoHasNoRoomIsToldOfBeforeOthers(t *testing.T) {
+	l := NewLedger(Size{Objects: 100})
+	b, told := board(t, l)
+	l.Complete()
+	l.Change("full", Size{Objects: 100})
+	l.Change("near", Size{Objects: 90})
+	if full, near := told(), b.told(t, v1alpha1.BudgetNearKey); full != "full" || near != "near" {
+		t.Fatalf("full is %q, near %q", full, near)
+	}
+	for i := range 20000 {
+		l.Change(fmt.Sprintf("%s-%d", strings.Repeat("n", 50), i), Size{Objects: 90})
+	}
+	l.Change("late", Size{Objects: 100})
+	if full := told(); full != "full\nlate" {
+		t.Errorf("full is %q", full)
+	}
+	if size := len(b.told(t, v1alpha1.BudgetNearKey)) + len(b.told(t, v1alpha1.BudgetToldKey)); size > maxText {
+		t.Errorf("of others it tells in %d bytes", size)
+	}
+}
+
+// Who is told that there is little room is so until there is some more than that.
+func TestWhoIsNearDoesNotFlap(t *testing.T) {
+	l := NewLedger(Size{Objects: 100})
+	b, told := board(t, l)
+	l.Complete()
+	for _, step := range []struct {
+		by   int64
+		near string
+	}{{79, ""}, {1, "a"}, {-5, "a"}, {-5, "a"}, {-1, ""}, {5, ""}} {
+		l.Change("a", Size{Objects: step.by})
+		if told(); b.told(t, v1alpha1.BudgetNearKey) != step.near {
+			t.Errorf("with %+v near is %q, want %q", l.used["a"], b.told(t, v1alpha1.BudgetNearKey), step.near)
+		}
+	}
+}
+
+// Of two replicas that write the same one is late: it says nothing, and looks again.
+func TestAReplicaThatIsLateSaysNothing(t *testing.T) {
+	l := NewLedger(Size{Objects: 100})
+	b, told := board(t, l)
+	l.Complete()
+	l.Change("a", Size{Objects: 100})
+	api := b.API
+	b.API = interceptor.NewClient(api.(client.WithWatch), interceptor.Funcs{Update: func(context.Context, client.WithWatch, client.Object, ...client.UpdateOption) error {
+		return apierrors.NewConflict(corev1.Resource("configmaps"), v1alpha1.ConfigMapBudget, nil)
+	}})
+	if err := b.tell(t.Context()); err != nil || b.said() != nil {
+		t.Errorf("it fails: %v", err)
+	}
+	b.API = api
+	if got := told(); got != "a" || len(b.said()) != 1 {
+		t.Errorf("then it says %q", got)
+	}
+}
+
+// A moment that is not yet keeps nobody from being told, nor one long ago, nor a line that
+// is none of ours.
+func TestWhatWasToldIsReadWithCare(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	got := readNotified("late near 2026-11-30T12:00:01Z\njust full 2026-11-30T11:59:00Z\nold near 2026-11-30T11:00:00Z\nx near yesterday\nshort near\n", now)
+	if want := (notified{{"just", tellFull}: now.Add(-time.Minute)}); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
