@@ -52,11 +52,16 @@ func TrustTimestamps(trustedRootJSON []byte, baseURL string, chainPEM []byte) ([
 		CertChain: &protocommon.X509CertificateChain{Certificates: certificates},
 		ValidFor:  &protocommon.TimeRange{Start: timestamppb.New(chain[0].NotBefore)},
 	})
+	return writeTrusted(trusted)
+}
+
+// writeTrusted writes a trusted_root.json that can be read again.
+func writeTrusted(trusted *prototrustroot.TrustedRoot) ([]byte, error) {
 	raw, err := protojson.Marshal(trusted)
 	if err != nil {
 		return nil, fmt.Errorf("marshal trusted root: %w", err)
 	}
-	if _, err := root.NewTrustedRootFromJSON(raw); err != nil {
+	if err := checkTrusted(raw); err != nil {
 		return nil, fmt.Errorf("new trusted root: %w", err)
 	}
 	// Its whitespace is another each time.
@@ -69,6 +74,11 @@ func TrustTimestamps(trustedRootJSON []byte, baseURL string, chainPEM []byte) ([
 	}
 	pretty.WriteByte('\n')
 	return pretty.Bytes(), nil
+}
+
+func checkTrusted(raw []byte) error {
+	_, err := root.NewTrustedRootFromJSON(raw)
+	return err
 }
 
 // readChain reads certificates, each of which the next one has issued, and the last one
