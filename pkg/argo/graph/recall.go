@@ -49,7 +49,7 @@ func (g *Graph) Recalled(outputs []Output, node, template string, elsewhere bool
 	}
 	made := (&expansion{graph: g, spent: &spent{}}).recalls(f, nil)
 	return slices.DeleteFunc(outputs, func(o Output) bool {
-		return !slices.ContainsFunc(made, func(r recall) bool { return slices.Contains(o.recalls, r) && !(r.run && elsewhere) })
+		return !slices.ContainsFunc(made, func(r recall) bool { return slices.Contains(o.recalls, r) && (!r.run || !elsewhere) })
 	})
 }
 
