@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -88,18 +89,22 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// sealOf is the seal of an output of a workflow.
+// sealOf is the seal of an output of a workflow. That of the last step may come after the
+// workflow's end.
 func sealOf(t *testing.T, run *lab.Run, output string) *v1alpha1.ArtifactSeal {
 	t.Helper()
-	seals, err := cluster(t).Seals(t.Context(), run.Namespace, run.UID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range seals {
-		if seals[i].Spec.Producer.Output == output {
-			return &seals[i]
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(400 * time.Millisecond) {
+		seals, err := cluster(t).Seals(t.Context(), run.Namespace, run.UID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range seals {
+			if seals[i].Spec.Producer.Output == output {
+				return &seals[i]
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("output %s of %s has no seal", output, run.Name)
 		}
 	}
-	t.Fatalf("output %s of %s has no seal", output, run.Name)
-	return nil
 }
