@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -507,23 +508,26 @@ type second struct {
 // wait waits for the record of the second run. What the Workflow says of itself only
 // tells when to give up.
 func (s *second) wait(ctx context.Context) (*v1alpha1.Provenance, error) {
-	for {
+	var found *v1alpha1.Provenance
+	err := wait.PollUntilContextCancel(ctx, look, true, func(ctx context.Context) (bool, error) {
 		p, err := s.look(ctx)
-		switch {
-		case p != nil:
-			return p, nil
-		case err != nil && ctx.Err() == nil && reason.Of(err) != reason.LookupFailed:
-			return nil, err
-		case err != nil && ctx.Err() == nil:
-			s.told("%v", err) // the API server may answer the next time
+		if err != nil && reason.Of(err) != reason.LookupFailed {
+			return false, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, reason.New(reason.NotComparable, "there is no seal of Workflow %s/%s yet (%s)", s.workflow.GetNamespace(), s.workflow.GetName(), s.last).
-				Advise("Give it more time (--timeout); its Provenance says more: kubectl get provenances -o wide")
-		case <-time.After(look):
+		if err != nil && ctx.Err() == nil {
+			s.told("%v", err)
 		}
+		found = p
+		return p != nil, nil // the API server may answer the next time
+	})
+	switch {
+	case found != nil:
+		return found, nil
+	case ctx.Err() != nil:
+		return nil, reason.New(reason.NotComparable, "there is no seal of Workflow %s/%s yet (%s)", s.workflow.GetNamespace(), s.workflow.GetName(), s.last).
+			Advise("Give it more time (--timeout); its Provenance says more: kubectl get provenances -o wide")
 	}
+	return nil, err
 }
 
 // look is nil as long as it has to be waited.
