@@ -88,15 +88,14 @@ func endTheSame(t *testing.T, argo argoVersion) {
 }
 
 // races of Argo's, in the tree of a run that is ended: whether a step that is
-// killed still uploads, whether its pod is gone, or has ended by the signal, before Argo
-// has looked, and whether a group is a child twice, where its user's patch met Argo's.
+// killed still uploads, and whether its pod is gone, or has ended by Argo's signal, before
+// Argo has looked.
 var races = []struct {
 	from *regexp.Regexp
 	to   string
 }{
 	{regexp.MustCompile(`(?m) \{.*\}$`), ""},
 	{regexp.MustCompile(`(?m)(Failed|Error) (pod deleted|Step exceeded its deadline|workflow shutdown with strategy:.*|main: Error \(exit code 143\))$`), "ended"},
-	{regexp.MustCompile(`(?m)^( *\[0\] \(StepGroup, \) Failed child 'WORKFLOW-HASH' failed\n)( *\[0\] \(StepGroup, \) Failed child 'WORKFLOW-HASH' failed\n)+`), "$1"},
 }
 
 // endOf is what is the same of all runs that are ended in one way.
