@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -64,6 +65,17 @@ func branch(b *strings.Builder, r *lab.Run, ids []string, depth int, seen map[st
 	}
 }
 
+// links lists a run's nodes with their whole names and children: what a tree leaves out,
+// and what tells why a node stands in one twice.
+func links(r *lab.Run) string {
+	var b strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(r.Nodes)) {
+		n := r.Nodes[id]
+		fmt.Fprintf(&b, "  %s is %q, %s %s, children %q\n", id, n.Name, n.Type, n.Phase, n.Children)
+	}
+	return b.String()
+}
+
 var update = flag.Bool("update", false, "write the trees of honest workflows that have none in testdata/trees, as they are without Argoseal")
 
 // sameAsWithout holds a run to what the same workflow comes to where there is
@@ -84,7 +96,7 @@ func sameAsWithout(t *testing.T, name string, run *lab.Run, tree func(*lab.Run) 
 		t.Fatal(err)
 	}
 	if got := tree(run); got != string(want) {
-		t.Errorf("with Argoseal:\n%s\nwithout (%s):\n%s", got, golden, want)
+		t.Errorf("with Argoseal:\n%s\nwithout (%s):\n%s\nits nodes:\n%s", got, golden, want, links(run))
 	}
 }
 
