@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -28,6 +30,7 @@ type attachOptions struct {
 	verifyOptions
 	kubeconfig, context string
 	plainHTTP           bool
+	platforms           bool
 	dryRun              bool
 }
 
@@ -37,6 +40,9 @@ const attachExample = `  # a step has sealed the image's manifest: put its seal 
   # everybody who trusts the notary's key can verify it from there
   cosign verify-attestation registry.example.com/team/app@sha256:9f86d0… \
     --key notary.pub --trusted-root trusted_root.json --type slsaprovenance1
+
+  # an image for many platforms: the seal of each platform's manifest, too
+  argoseal attach registry.example.com/team/app@sha256:9f86d0… --platforms --namespace ci
 
   # a seal from a file
   argoseal attach registry.example.com/team/app@sha256:9f86d0… --namespace ci --bundle bundle.json`
@@ -55,6 +61,10 @@ for in the cluster, or read from --bundle, and verified before anything is writt
 argoseal verify does. So say whose step it has to be. Of several seals the newest that
 holds is taken.
 
+An image for many platforms is an index, and who pulls it for one platform may look for
+the seal of that platform's manifest. --platforms puts these beside their manifests, too:
+each has to be sealed, and one that is not is named.
+
 Registry credentials are those of docker login (~/.docker/config.json).`,
 		Example: attachExample,
 		Args:    usageArgs(cobra.ExactArgs(1)),
@@ -66,6 +76,7 @@ Registry credentials are those of docker login (~/.docker/config.json).`,
 	o.recordedFlag(f)
 	o.producer.flags(f)
 	f.BoolVar(&o.plainHTTP, "plain-http", false, "speak HTTP to the registry")
+	f.BoolVar(&o.platforms, "platforms", false, "if the image is an index: the seals of its platforms' manifests, too")
 	f.BoolVar(&o.dryRun, "dry-run", false, "verify, and write nothing")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "file that says how to reach the cluster (default: $KUBECONFIG, or ~/.kube/config)")
 	f.StringVar(&o.context, "context", "", "its context (default: the current one)")
@@ -91,17 +102,66 @@ func (o *attachOptions) run(cmd *cobra.Command, text string) error {
 	if err != nil {
 		return usage(err)
 	}
-	s, bundle, err := o.seal(cmd.Context(), parsed.Digest)
+	if o.platforms && o.bundle != "" {
+		return usage(errors.New("--bundle is the seal of one manifest, and --platforms asks for many: attach them one by one"))
+	}
+	find, err := o.finder()
+	if err != nil {
+		return err
+	}
+	return o.attachAll(cmd, ref, find)
+}
+
+// attachAll puts seals beside an image and, if asked for, beside its platforms' manifests.
+func (o *attachOptions) attachAll(cmd *cobra.Command, ref name.Digest, find finder) error {
+	whole := referrer.Part{Ref: ref}
+	if !o.platforms {
+		return o.attach(cmd, whole, find)
+	}
+	parts, err := referrer.Platforms(cmd.Context(), ref, registryAccess)
+	if err != nil {
+		return reason.Wrap(reason.LookupFailed, err, "%v", err)
+	}
+	var first error
+	without := 0
+	for _, part := range append([]referrer.Part{whole}, parts...) {
+		if err := o.attach(cmd, part, find); err != nil {
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", printable(part.String()), printable(err.Error()))
+			without++
+			if first == nil {
+				first = err
+			}
+		}
+	}
+	if first != nil {
+		return reason.Wrap(reason.Of(first), first, "%d of %d manifests got no seal (above)", without, len(parts)+1)
+	}
+	return nil
+}
+
+// registryAccess is by what credentials registries are asked.
+var registryAccess = remote.WithAuthFromKeychain(authn.DefaultKeychain)
+
+// finder finds the seal of a manifest, verified, and its bundle.
+type finder func(ctx context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error)
+
+// attach puts the seal of one manifest beside it.
+func (o *attachOptions) attach(cmd *cobra.Command, part referrer.Part, find finder) error {
+	digest, err := artifact.ParseDigest(strings.TrimPrefix(part.Ref.DigestStr(), "sha256:"))
+	if err != nil {
+		return usage(err)
+	}
+	s, bundle, err := find(cmd.Context(), digest)
 	if err != nil {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	_, _ = fmt.Fprintf(out, "The seal of %s is that of step %s of workflow %s/%s.\n", printable(parsed.String()), printable(s.Step.NodeName), printable(s.Step.Namespace), printable(s.Step.Workflow.Name))
+	_, _ = fmt.Fprintf(out, "The seal of %s is that of step %s of workflow %s/%s.\n", printable(part.String()), printable(s.Step.NodeName), printable(s.Step.Namespace), printable(s.Step.Workflow.Name))
 	if o.dryRun {
 		_, _ = fmt.Fprintln(out, "Nothing was written (--dry-run).")
 		return nil
 	}
-	at, err := referrer.Attach(cmd.Context(), ref, bundle, provenance.PredicateType, remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	at, err := referrer.Attach(cmd.Context(), part.Ref, bundle, provenance.PredicateType, registryAccess)
 	if err != nil {
 		return reason.Wrap(reason.LookupFailed, err, "%v", err)
 	}
@@ -109,29 +169,33 @@ func (o *attachOptions) run(cmd *cobra.Command, text string) error {
 	return nil
 }
 
-// seal is the seal of a manifest, verified, and its bundle.
-func (o *attachOptions) seal(ctx context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error) {
+// finder looks in the bundle that is given, or else in the cluster.
+func (o *attachOptions) finder() (finder, error) {
 	root, err := o.root()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if o.bundle != "" {
-		bundle, err := readBounded(o.bundle, verify.MaxBundle)
+	if o.bundle == "" {
+		api, err := connect(o.kubeconfig, o.context)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		recorded, err := o.recordedAt()
-		if err != nil {
-			return nil, nil, err
-		}
+		return func(ctx context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error) {
+			return o.find(ctx, api, root, digest)
+		}, nil
+	}
+	bundle, err := readBounded(o.bundle, verify.MaxBundle)
+	if err != nil {
+		return nil, err
+	}
+	recorded, err := o.recordedAt()
+	if err != nil {
+		return nil, err
+	}
+	return func(_ context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error) {
 		s, err := o.holds(root, bundle, recorded, digest)
 		return s, bundle, err
-	}
-	api, err := connect(o.kubeconfig, o.context)
-	if err != nil {
-		return nil, nil, err
-	}
-	return o.find(ctx, api, root, digest)
+	}, nil
 }
 
 // find looks for the newest seal of a manifest in the cluster that holds. Labels and

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log"
@@ -14,14 +15,18 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 )
@@ -137,6 +142,7 @@ func TestWhatIsNotTheImagesSealIsNotAttached(t *testing.T) {
 		"another log":               {swapped(func(p *pushed) { p.root = other.root }), nil, reason.LogEntryInvalid},
 		"another namespace":         {p, []string{"--any-producer=false", "--namespace", "elsewhere"}, reason.ProducerMismatch},
 		"nobody in particular":      {p, []string{"--any-producer=false"}, reason.ProducerUnstated},
+		"platforms of a bundle":     {p, []string{"--platforms"}, reason.UsageInvalid},
 		"an argument more":          {p, []string{tagged}, reason.UsageInvalid},
 	} {
 		if code, out, errs := c.with.attach(t, c.args...); code != c.want.ExitCode() {
@@ -151,6 +157,69 @@ func TestWhatIsNotTheImagesSealIsNotAttached(t *testing.T) {
 	}
 	if all := p.referrers(t); len(all) != 0 {
 		t.Errorf("something was written: %+v", all)
+	}
+}
+
+// TestTheSealsOfAnImagesPlatformsAreAttached: each beside its own manifest; one that is not
+// sealed is named, and does not keep the others from theirs.
+func TestTheSealsOfAnImagesPlatformsAreAttached(t *testing.T) {
+	p := pushImage(t, registry.WithReferrersSupport(true))
+	index := mutate.AppendManifests(empty.Index)
+	var platforms []artifact.Digest
+	for _, of := range []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}, {OS: "unknown", Architecture: "unknown"}} {
+		img, err := random.Image(100, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest, err := img.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &of}})
+		platforms = append(platforms, artifact.Digest(digest.Hex))
+	}
+	hash, err := index.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := p.ref.Context().Digest(hash.String())
+	if err := remote.WriteIndex(whole, index); err != nil {
+		t.Fatal(err)
+	}
+	o := &attachOptions{platforms: true, plainHTTP: true}
+	sealed := map[artifact.Digest]bool{artifact.Digest(hash.Hex): true, platforms[0]: true}
+	find := func(_ context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error) {
+		if !sealed[digest] {
+			return nil, nil, reason.New(reason.DigestMismatch, "no step has sealed it")
+		}
+		return &provenance.Statement{}, p.bundle, nil
+	}
+	attach := func() (error, string) {
+		var out strings.Builder
+		cmd := &cobra.Command{}
+		cmd.SetContext(t.Context())
+		cmd.SetOut(&out)
+		cmd.SetErr(&out)
+		return o.attachAll(cmd, whole, find), out.String()
+	}
+	if err, out := attach(); reason.Of(err) != reason.DigestMismatch || !strings.Contains(err.Error(), "1 of 3") || !strings.Contains(out, "(linux/arm64): ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	sealed[platforms[1]] = true
+	if err, out := attach(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	beside := func(hex artifact.Digest) int {
+		p.ref = p.ref.Context().Digest("sha256:" + string(hex))
+		return len(p.referrers(t))
+	}
+	for _, hex := range append(platforms[:2:2], artifact.Digest(hash.Hex)) {
+		if n := beside(hex); n != 1 {
+			t.Errorf("%d seals beside %s, want one", n, hex)
+		}
+	}
+	if n := beside(platforms[2]); n != 0 {
+		t.Errorf("%d seals beside what is for no platform", n)
 	}
 }
 

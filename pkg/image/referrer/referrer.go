@@ -26,6 +26,57 @@ const (
 	contentEnvelope     = "dsse-envelope"
 )
 
+// maxPlatforms bounds how many manifests of an index are looked at: the largest official
+// images have some twenty.
+const maxPlatforms = 256
+
+// Part is one manifest of an image.
+type Part struct {
+	Ref name.Digest
+	// Platform is such as linux/arm64; empty for the image itself.
+	Platform string
+}
+
+func (p Part) String() string {
+	if p.Platform == "" {
+		return p.Ref.String()
+	}
+	return p.Ref.String() + " (" + p.Platform + ")"
+}
+
+// Platforms are the manifests that an index has for platforms, in its order and each once;
+// none if the image is no index. What an index has beside them, such as a builder's own
+// attestations (platform unknown/unknown), is left out; an index of indexes is an error.
+func Platforms(ctx context.Context, image name.Digest, options ...remote.Option) ([]Part, error) {
+	got, err := remote.Get(image, append(options, remote.WithContext(ctx))...)
+	if err != nil {
+		return nil, fmt.Errorf("the registry does not show %s: %w", image, err)
+	}
+	if !got.MediaType.IsIndex() {
+		return nil, nil
+	}
+	index, err := v1.ParseIndexManifest(bytes.NewReader(got.Manifest))
+	if err != nil {
+		return nil, fmt.Errorf("the index %s: %w", image, err)
+	}
+	if len(index.Manifests) > maxPlatforms {
+		return nil, fmt.Errorf("the index %s has %d manifests, at most %d are looked at", image, len(index.Manifests), maxPlatforms)
+	}
+	var parts []Part
+	seen := map[v1.Hash]bool{}
+	for _, m := range index.Manifests {
+		switch {
+		case m.MediaType.IsIndex():
+			return nil, fmt.Errorf("the index %s has the index %s in it: attach that by itself", image, m.Digest)
+		case !m.MediaType.IsImage() || m.Platform == nil || m.Platform.OS == "unknown" || seen[m.Digest]:
+			continue
+		}
+		seen[m.Digest] = true
+		parts = append(parts, Part{image.Context().Digest(m.Digest.String()), m.Platform.String()})
+	}
+	return parts, nil
+}
+
 // Attach writes the bundle of a statement with that predicate type, and returns where it
 // is. The same bundle is written once: its manifest has no time. Registries without the
 // referrers API get it under the tag that stands for it (sha256-HEX).
