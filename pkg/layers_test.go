@@ -135,15 +135,16 @@ var mayImport = map[string][]string{
 	"docs/reference": {"pkg/api/v1alpha1", "pkg/reason"},
 
 	// For tests alone.
-	"pkg":                  {},
-	"charts":               {},
-	"docs":                 {},
-	"pkg/argo/argotest":    {"pkg/argo", "pkg/argo/definition"},
-	"pkg/content/argoexec": {},
-	"pkg/epoch/epochtest":  {"pkg/epoch"},
-	"pkg/seal/sealtest":    {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/verify"},
-	"pkg/tag/tagtest":      {"pkg/tag"},
-	"pkg/tlog/tlogtest":    {"pkg/seal", "pkg/tlog"},
+	"pkg":                     {},
+	"charts":                  {},
+	"docs":                    {},
+	"pkg/argo/argotest":       {"pkg/argo", "pkg/argo/definition"},
+	"pkg/content/argoexec":    {},
+	"pkg/content/contenttest": {"pkg/artifact"},
+	"pkg/epoch/epochtest":     {"pkg/epoch"},
+	"pkg/seal/sealtest":       {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/verify"},
+	"pkg/tag/tagtest":         {"pkg/tag"},
+	"pkg/tlog/tlogtest":       {"pkg/seal", "pkg/tlog"},
 
 	// The development cluster, which is a product of its own, and what runs on it.
 	"e2e/cluster/gobuild": {},

@@ -183,8 +183,8 @@ func once(ctx context.Context, s *scrubber.Scrubber, out io.Writer) (run manager
 	}), until, func() error { return result }
 }
 
-// onePass compares once and says what it came to. A pass that could not read everything
-// has found nothing out of what it did not read.
+// onePass compares once and says what came of it. Of places that it could not read,
+// a pass says nothing.
 func onePass(ctx context.Context, s *scrubber.Scrubber, out io.Writer) error {
 	r, err := s.Pass(ctx)
 	if err != nil {

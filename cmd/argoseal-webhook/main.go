@@ -20,9 +20,9 @@ func main() {
 	program.Main(command())
 }
 
-// limitMemory has the program collect its garbage before it has nine tenths of what its
-// container may have, in bytes: beyond, the kernel kills it. Who sets GOMEMLIMIT knows
-// better.
+// limitMemory makes the collector work harder from nine tenths of the container's
+// memory (in bytes) on: beyond all of it the kernel kills the program. An
+// operator's GOMEMLIMIT stays.
 func limitMemory(limit string) {
 	bytes, err := strconv.ParseInt(limit, 10, 64)
 	if _, set := os.LookupEnv("GOMEMLIMIT"); set || err != nil || bytes <= 0 {
@@ -31,9 +31,9 @@ func limitMemory(limit string) {
 	debug.SetMemoryLimit(bytes / 10 * 9)
 }
 
-// limitGarbage has the program collect its garbage when it is half of what is kept, not
-// as much: what is watched is kept in few objects, so that costs little. Who sets GOGC
-// knows better.
+// limitGarbage lets garbage grow to half of what is kept, where Go's default is as
+// much again. This costs little, because what is watched is kept in few objects. An
+// operator's GOGC stays.
 func limitGarbage() {
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(garbagePercent)

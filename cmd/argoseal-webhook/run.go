@@ -42,10 +42,11 @@ import (
 )
 
 const (
-	// A decision makes a handful of GETs, and a wait for a seal makes them ten
-	// times a second; a request that the client holds back is an admission that
-	// fails. The API server has limits of its own, per client. This is for all kinds
-	// together, shared out by host and namespace.
+	// The limits of our own client, for all kinds of objects together; they are
+	// shared out by host and namespace. A decision makes a handful of GETs, and one
+	// that waits for a seal makes ten a second. They are high, because a request
+	// that the client holds back is an admission that fails. The API server has its
+	// own limits for each client.
 	queriesPerSecond = 1000
 	queriesBurst     = 2000
 	// rememberedBundles is how many bytes of verified bundles are remembered, some
@@ -253,9 +254,11 @@ func newManager(config *rest.Config, o options) (manager.Manager, error) {
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
-		// What it was not told to watch it does not, whoever reads.
+		// The cache watches only what it was told to, and fails readers of anything
+		// else.
 		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ReaderFailOnMissingInformer: true},
-		// These are served beside, with bounds: everybody reaches them.
+		// Package connections serves these two instead, with bounds: everybody
+		// reaches them.
 		Metrics:                metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress: "0",
 		PprofBindAddress:       o.pprofAddress,

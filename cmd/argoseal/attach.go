@@ -198,8 +198,8 @@ func (o *attachOptions) finder() (finder, error) {
 	}, nil
 }
 
-// find looks for the newest seal of a manifest in the cluster that holds. Labels and
-// ArtifactSeals only say where to look.
+// find looks in the cluster for the newest seal of a manifest that holds. Labels
+// and ArtifactSeals only say where to look.
 func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verify.Root, digest artifact.Digest) (*provenance.Statement, []byte, error) {
 	var seals v1alpha1.ArtifactSealList
 	err := api.List(ctx, &seals, client.InNamespace(o.producer.namespace), client.MatchingLabels{v1alpha1.LabelSHA256: artifact.DigestLabel(digest)}, client.Limit(maxLooked))
@@ -229,7 +229,8 @@ func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verif
 	return nil, nil, last
 }
 
-// holds verifies the seal of a step, and that it is of that file and from whom was asked for.
+// holds verifies the seal of a step. It has to be about this file, and from a
+// producer that the flags ask for.
 func (o *attachOptions) holds(root *verify.Root, bundle []byte, recorded time.Time, digest artifact.Digest) (*provenance.Statement, error) {
 	r, err := root.InspectRecorded(bundle, recorded)
 	if err != nil {

@@ -142,8 +142,8 @@ type soughtEntry struct {
 	body []byte
 }
 
-// soughtIn reads the bundles of a folder. One that cannot be read is an error: what is
-// left out would look as if it were in the log.
+// soughtIn reads the bundles of a folder. A bundle that cannot be read is an error:
+// if it were left out, it would pass as one that is in the log.
 func soughtIn(dir string, log tlog.Log) (sought, error) {
 	s := sought{at: map[uint64][]soughtEntry{}}
 	if dir == "" {
@@ -231,8 +231,8 @@ The log that the chart runs is read at port 8080 of its service:
 	return c
 }
 
-// copy fetches what the checkpoint stands for, and then the checkpoint: a copy that was
-// cut short has none, or the one before.
+// copy fetches everything that the checkpoint covers, and the checkpoint last. So
+// an interrupted copy has no checkpoint, or still the one before.
 func (o *logOptions) copy(ctx context.Context, from, to string) error {
 	web, err := tlog.NewWeb(from)
 	if err != nil {

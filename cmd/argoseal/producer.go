@@ -11,8 +11,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// producer is who has to have made the artifact, and how. A seal alone says that
-// some step did: whoever may run workflows in a labelled namespace gets one.
+// producer says who has to have made the artifact, and how. A seal alone says only
+// that some step made it, and everybody who may run workflows in a labelled
+// namespace gets seals.
 type producer struct {
 	any                               bool
 	namespace, workflow               string
@@ -21,7 +22,7 @@ type producer struct {
 	level, outcome, mode, overrides   string
 }
 
-// none is the value of a flag that accepts none of what it is about.
+// none is a flag's value for: accept only what has none of this.
 const none = "none"
 
 // anything is the value of a flag that asks for nothing.
@@ -40,7 +41,8 @@ func (p *producer) flags(f *pflag.FlagSet) {
 	f.StringVar(&p.mode, "mode", string(v1alpha1.ModeEnforce), "the namespace's mode when the step was admitted: enforce, or any")
 }
 
-// check refuses what asks for nothing that is known, and contradictions.
+// check refuses values that a flag does not know, and flags that contradict each
+// other.
 func (p *producer) check() error {
 	oneOf := func(flag, value string, values ...string) error {
 		for _, v := range values {

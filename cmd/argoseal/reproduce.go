@@ -36,7 +36,7 @@ const (
 	maxDefinition = 4 << 20
 	// maxShown is how many files that differ are shown in a terminal.
 	maxShown = 20
-	// look is how often it is looked how far the second run is.
+	// look is the pause between two looks at the second run.
 	look = 2 * time.Second
 )
 
@@ -398,7 +398,8 @@ func listings(p *v1alpha1.Provenance) reproduce.Listings {
 	return list
 }
 
-// source finds the text of what ran. Whether it is that, package reproduce says.
+// source finds the text of what ran. Package reproduce checks that it is the right
+// one.
 func (o *reproduceOptions) source(ctx context.Context, api client.Reader, s *provenance.Statement) (from reproduce.Source, err error) {
 	if o.definition != "" {
 		raw, err := readBounded(o.definition, maxDefinition)
@@ -530,7 +531,8 @@ func (s *second) wait(ctx context.Context) (*v1alpha1.Provenance, error) {
 	return nil, err
 }
 
-// look is nil as long as it has to be waited.
+// look looks at the second run once. It gives nil as long as that has no final
+// record.
 func (s *second) look(ctx context.Context) (*v1alpha1.Provenance, error) {
 	ns, name := s.workflow.GetNamespace(), s.workflow.GetName()
 	u := newWorkflow()

@@ -111,7 +111,7 @@ func (o *trustOptions) replaceRoot(ctx context.Context, w io.Writer, with verify
 	if err != nil {
 		return usage(err)
 	}
-	// What the programs would not take is not written.
+	// Write nothing that the programs would refuse.
 	domains := s.Root().Domains()
 	domains[0].TrustedRoot = made
 	if _, err := verify.New(domains...); err != nil {

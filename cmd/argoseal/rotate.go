@@ -98,7 +98,8 @@ func (o *trustOptions) rotate(ctx context.Context, w io.Writer, r rotateOptions)
 	return err
 }
 
-// keyToLimit is the key that is named, or the one that signs now: it has no end.
+// keyToLimit is the key that a flag names. Without the flag it is the key that
+// signs now, which has no end yet.
 func keyToLimit(d verify.Domain, named string) (string, error) {
 	var open []string
 	for _, k := range d.Keys {

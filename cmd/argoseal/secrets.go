@@ -175,8 +175,9 @@ func gather(ctx context.Context, api client.Reader, namespace string) (c audit.C
 	return c, nil
 }
 
-// templates reads what pods of a namespace are made from, but for what is made from
-// something that is read, too.
+// templates reads the objects of a namespace that pods are made from. It leaves out
+// those that have a controller, which as a rule is read itself. Of controllers of other
+// kinds (a Rollout, say) only the pods that are there are read.
 func templates(ctx context.Context, api client.Reader, namespace string, all []audit.Template) ([]audit.Template, error) {
 	add := func(kind string, o client.Object, spec corev1.PodSpec) {
 		if metav1.GetControllerOf(o) == nil {

@@ -132,7 +132,8 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 	if err != nil {
 		return err
 	}
-	// First of all it stops; who was touched is found afterwards.
+	// The Revocation comes first: use stops at once. Who was touched is found
+	// afterwards.
 	report := taintReport{Revocation: r.Name, DryRun: o.dryRun, Descendants: []trace.Descendant{}}
 	if !o.dryRun {
 		if err := api.Create(cmd.Context(), r); err != nil && !apierrors.IsAlreadyExists(err) {

@@ -56,8 +56,8 @@ soon as they are there.`,
 	return c
 }
 
-// store reads the cluster's domains as its programs do, and fails where they would go on
-// with what was before.
+// store reads the cluster's domains as its programs do. Where a program would go on
+// with the last good state, it fails.
 func (o *trustOptions) store(ctx context.Context) (*trust.Store, error) {
 	api, err := o.connect(o.kubeconfig, o.context)
 	if err != nil {
@@ -212,7 +212,7 @@ func (o *trustOptions) add(ctx context.Context, w io.Writer, name, from string, 
 	if err != nil {
 		return err
 	}
-	// What the programs would not take is not written.
+	// Write nothing that the programs would refuse.
 	var others []verify.Domain
 	for _, other := range s.Root().Domains() {
 		if other.Name != name {

@@ -157,7 +157,8 @@ func (o *verifyOptions) run(cmd *cobra.Command, file string) error {
 	return writeText(cmd.OutOrStdout(), r)
 }
 
-// verified is a verified file. Of statement and whole it has one.
+// verified is a verified file. It has either a statement about a step or one about
+// a whole workflow.
 type verified struct {
 	file      string
 	subject   provenance.Subject
@@ -306,7 +307,8 @@ type contents struct {
 	kind   kind
 }
 
-// kind is what a digest is of. One that was given without anything says nothing.
+// kind says what a digest is of. A digest that was given without a file may be of
+// anything.
 type kind int
 
 const (
@@ -315,8 +317,8 @@ const (
 	kindFolder
 )
 
-// match finds the subject that is the content. A folder is no file, and a file
-// that lists what is in a folder is no folder, though it has the same digest.
+// match finds the subject that has this content. A folder and the file that lists
+// it have the same digest, but neither matches the other's subject.
 func (o *verifyOptions) match(s *provenance.Statement, c contents) (provenance.Subject, error) {
 	folder := c.kind == kindFolder || c.kind == kindUnknown && strings.HasSuffix(o.name, "/")
 	for _, subject := range s.Subjects {
@@ -364,9 +366,9 @@ func contentOf(ctx context.Context, file string, stdin io.Reader) (contents, err
 	return contents{artifact.Digest(hex.EncodeToString(hash.Sum(nil))), kindFile}, nil
 }
 
-// folderAt gives a folder the digest of all that is in it: a directory without an
-// archive is sealed under that of its files alone, which no folder has that holds
-// anything else.
+// folderAt gives a folder the digest of everything in it. A directory that was
+// stored without an archive is sealed under the digest of its files alone. So a
+// folder that also holds something else, such as a link, does not match.
 func folderAt(ctx context.Context, path string) (contents, error) {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {

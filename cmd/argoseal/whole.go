@@ -92,8 +92,8 @@ func (w *whole) maker() maker {
 	return m
 }
 
-// acceptsWhole says whether the statement is about a workflow that was asked for. What it
-// does not say it does not pass for.
+// acceptsWhole says whether the statement is about a workflow that was asked for.
+// If a flag asks for something that such a statement does not say, it is refused.
 func (p *producer) acceptsWhole(w *whole) error {
 	m := w.maker()
 	template := p.workflowTemplate + p.clusterTemplate

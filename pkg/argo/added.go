@@ -11,8 +11,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
-// addedVariables are those that Argo gives to a step's containers beside the
-// template's (createWorkflowPod), and what they may say. None runs another program.
+// addedVariables are the variables that Argo adds to those of the template
+// (createWorkflowPod), each with the values that it may have. None of them can
+// start another program.
 var addedVariables = map[string]*regexp.Regexp{
 	layout.EnvContainerName:                 whole(`[a-z0-9-]{1,63}`),
 	layout.EnvDeadline:                      whole(`[0-9TZ:+-]{1,40}`),
@@ -24,20 +25,22 @@ var addedVariables = map[string]*regexp.Regexp{
 	layout.EnvTerminationGracePeriodSeconds: whole(`[0-9]{1,20}`),
 }
 
-// addsVariable says whether a variable is one that others than the template give. Argo
-// reads ARGO_TEMPLATE in init and wait alone, where it is held to the definition.
+// addsVariable says whether a variable comes from Argo or from a cloud's webhook,
+// not from the template. ARGO_TEMPLATE does no harm in other containers: Argo reads
+// it in init and wait alone, and there it is held to the definition.
 func addsVariable(v corev1.EnvVar) bool {
 	words, known := addedVariables[v.Name]
 	return v.Name == layout.EnvTemplate || isCloudVariable(v) || known && v.ValueFrom == nil && words.MatchString(v.Value)
 }
 
-// addedMounts are the folders at which the same have tokens mounted.
+// addedMounts are the folders at which the API server and the clouds' webhooks
+// mount tokens.
 var addedMounts = []string{
 	layout.PathToken, "/var/run/secrets/azure/tokens", "/var/run/secrets/eks.amazonaws.com/serviceaccount", "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount",
 }
 
-// variablesOf are a container's variables without those that are added, as the
-// API server spells them.
+// variablesOf are a container's variables as the API server spells them, without
+// those that addsVariable knows.
 func variablesOf(c *corev1.Container) []corev1.EnvVar {
 	var list []corev1.EnvVar
 	for _, v := range c.Env {
@@ -53,9 +56,9 @@ func variablesOf(c *corev1.Container) []corev1.EnvVar {
 	return list
 }
 
-// mountsOf are a container's mounts without those that are added, sorted: Argo
-// sorts them where a step has input artifacts. Where Argo's own volumes may be
-// mounted, CheckStructure says.
+// mountsOf are a container's mounts without those that adds knows. They are sorted,
+// because Argo sorts them where a step has input artifacts. CheckStructure says
+// where Argo's own volumes may be mounted.
 func (a *alteration) mountsOf(c *corev1.Container) []corev1.VolumeMount {
 	var list []corev1.VolumeMount
 	for _, m := range c.VolumeMounts {
@@ -67,8 +70,7 @@ func (a *alteration) mountsOf(c *corev1.Container) []corev1.VolumeMount {
 	return list
 }
 
-// adds says whether a mount is one that Argo, the API server or a cloud's webhook
-// gives.
+// adds says whether a mount comes from Argo, the API server or a cloud's webhook.
 func (a *alteration) adds(m corev1.VolumeMount) bool {
 	switch m.Name {
 	case layout.VolumeRun:
@@ -84,9 +86,9 @@ func (a *alteration) adds(m corev1.VolumeMount) bool {
 	return v != nil && v.Projected != nil && m.ReadOnly && slices.Contains(addedMounts, m.MountPath)
 }
 
-// volumes compares what lies behind the mounts of the step's own containers with
-// what the template says or, where it says nothing, the workflow. A volume with a
-// parameter in it has to be of the kind that the workflow says.
+// volumes compares the volumes that the step's own containers mount with those of
+// the template, or of the workflow where the template has none of that name. If the
+// workflow's volume has a parameter in it, only the kind of volume is compared.
 func (a *alteration) volumes(stored *graph.Graph) {
 	used := map[string]bool{}
 	for _, c := range slices.Concat(a.given.InitContainers, a.given.Containers) {

@@ -80,10 +80,11 @@ func parseAddition(text string) (addition, error) {
 	return addition{text: text, mount: corev1.VolumeMount{Name: volume, MountPath: at, ReadOnly: readOnly}}, nil
 }
 
-// reservedVariables are those that may not be added, by how their names begin: Argo's
-// own, and those by which a program finds others or its settings, or is told what to do
-// or where to go. Clouds' are whole: what their webhooks give is known (isCloudVariable),
-// and every other says whom to ask for what, or names a file or program that does.
+// reservedVariables are the beginnings of names that no operator may add. They are
+// Argo's own variables, and those that say where a program finds others, which
+// settings it has, or whom it asks. Of the clouds all are reserved: isCloudVariable
+// knows the few that their webhooks give, and any other may change whom a client
+// asks, or name a file or program.
 var reservedVariables = []string{
 	"ARGO_", "REMOVE_LOCAL_ART_PATH",
 	// The kernel's loader, the C library, Go (GODEBUG, GOFIPS).
@@ -108,19 +109,21 @@ func reservedVariable(name string) bool {
 	return slices.ContainsFunc(reservedVariables, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// steers says whether a variable says by which way requests go (proxies), or whose
-// certificates count. Operators need them (compare docs/threats.md), with one value.
+// steers says whether a variable sets the proxy for requests, or whose certificates
+// count. Operators need such variables (compare docs/threats.md), but each has to
+// have one fixed value.
 func steers(name string) bool {
 	return slices.Contains(proxyVariables, name) || strings.HasPrefix(name, certVariables)
 }
 
-// certVariables begin the names of those that say where Go's certificates lie:
-// SSL_CERT_FILE, SSL_CERT_DIR.
+// certVariables begins SSL_CERT_FILE and SSL_CERT_DIR, which say where Go finds
+// certificates.
 const certVariables = "SSL_CERT_"
 
-// reservedPaths are at, above and below where nothing may be mounted: programs, what the
-// runtime gives, settings of client libraries, and the folders of Argo and of ours. Below
-// /etc there are certificates.
+// reservedPaths are paths at which nothing may be mounted, nor above or below them.
+// They have programs, what the runtime gives, settings of client libraries, and the
+// folders of Argo and of ours. The rest of /etc is free, because certificates lie
+// there.
 var reservedPaths = []string{
 	"/argo", "/argoseal", "/argoseal-signer", "/bin", "/dev", "/home", "/lib", "/lib64", layout.PathMainFiles, "/proc", "/root", "/sbin", "/sys",
 	layout.PathTmp, "/run/argo", "/run/secrets/kubernetes.io", "/usr/bin", "/usr/lib", "/usr/libexec", "/usr/local/bin", "/usr/local/sbin", "/usr/sbin", layout.PathRun, layout.PathToken, "/var/tmp",
@@ -132,24 +135,24 @@ func cleanPath(at string) bool {
 	return path.IsAbs(at) && at == path.Clean(at) && !strings.ContainsAny(at, ":$")
 }
 
-// reservedPath says whether nothing may be mounted at a path, nor anything that is there
-// be trusted. A folder whose name begins with a dot has settings, at the root, too: that
-// is the home of a user whom the image does not know.
+// reservedPath says whether nothing may be mounted at a path, and nothing there be
+// trusted. That includes folders whose names begin with a dot: they have settings.
+// At the root, too: the root is the home of a user whom the image does not know.
 func reservedPath(at string) bool {
 	return slices.ContainsFunc(reservedPaths, func(p string) bool { return overlap(p, at) }) || strings.Contains(at, "/.")
 }
 
-// is says whether a variable is what the operator says is added.
+// is says whether the operator has named this variable, with this value.
 func (a addition) is(v corev1.EnvVar) bool {
 	return a.variable != "" && a.variable == v.Name && v.ValueFrom == nil && (a.anyValue || a.value == v.Value)
 }
 
-// mounts says whether a mount is.
+// mounts says whether the operator has named this mount.
 func (a addition) mounts(m corev1.VolumeMount) bool {
 	return a.variable == "" && equality.Semantic.DeepEqual(a.mount, m)
 }
 
-// stated is how it is stated: without the value, which may be a secret.
+// stated is how a statement names it: without the value, which may be a secret.
 func (a addition) stated() string {
 	if a.variable != "" {
 		return addsVariablePrefix + a.variable
@@ -202,8 +205,8 @@ func (all Additions) Without(c corev1.Container) corev1.Container {
 	return c
 }
 
-// Of lists what of it a pod has in Argo's containers and in ours, sorted, as it is
-// stated.
+// Of lists which additions a pod has, in Argo's containers and in ours: sorted, and
+// spelled as statements do.
 func (all Additions) Of(pod *corev1.Pod) []string {
 	var found []string
 	for c := range containersOf(pod) {

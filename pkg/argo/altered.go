@@ -21,16 +21,17 @@ const PodOverride = "pod."
 // maxAltered bounds what is named of one pod; what has more is named as a whole.
 const maxAltered = 64
 
-// Altered lists what the step's own containers have in the stored pod that its
-// template does not give them: image, command, arguments, environment, what they
-// mount, hooks, rights and resources, and what names of hosts mean there. A parameter in a podSpecPatch can close its
-// quotes and add any of them, and so can a webhook. A patch that the definition
-// gives in full counts as the template's; one with parameters does not.
+// Altered lists what the step's own containers have in the stored pod that their
+// template does not give them. It compares image, command, arguments, environment,
+// mounts, hooks, rights, resources, and what names of hosts mean in the pod. A
+// webhook can add any of these. So can a parameter in a podSpecPatch, by closing
+// its quotes. A patch that the definition gives in full counts as the template's;
+// one with parameters does not.
 //
-// What Argo itself adds is not compared, nor what the API server and cloud
-// identity webhooks fill in, nor what an image says of itself where the template
-// gives no command. Of a resource or data template, which runs Argo's executor,
-// nothing is: CheckStructure holds it to that.
+// It does not compare what Argo, the API server and the webhooks of clouds add, nor
+// what the image itself runs where the template gives no command. It says nothing
+// of resource and data templates: they run Argo's executor, and CheckStructure
+// holds them to it.
 func Altered(pod *corev1.Pod, step *Step, w *definition.Workflow) ([]definition.Override, error) {
 	if step.Kind.executor() {
 		return nil, nil
@@ -52,7 +53,8 @@ func Altered(pod *corev1.Pod, step *Step, w *definition.Workflow) ([]definition.
 		a.add("securityContext", pod.Spec.SecurityContext)
 	}
 	a.names()
-	// Which template it is only the pod says, and such a patch can say so, too.
+	// Only the pod says which template it is, and such a patch can change that,
+	// too.
 	if unresolved != nil && (stored == nil || stored.Open()) {
 		a.add("template", step.made)
 	}
@@ -64,9 +66,9 @@ func Altered(pod *corev1.Pod, step *Step, w *definition.Workflow) ([]definition.
 	return a.found, a.err
 }
 
-// gives is what the template gives the pod, with the patches that the definition
-// gives in full. Whole says that there are no others. err is why the definition does
-// not say which template the node runs.
+// gives is what the template gives the pod, together with the patches that the
+// definition gives in full. whole says that there are no other patches. err says
+// why the definition does not tell which template the node runs.
 func gives(stored *graph.Graph, g given, step *Step, err error) (spec corev1.PodSpec, whole bool) {
 	spec, whole = g.pod(), true
 	if stored == nil {
@@ -181,8 +183,8 @@ func (a *alteration) container(at string, have, want *corev1.Container, wrapped 
 	}
 }
 
-// names compares what names of hosts mean in the pod: whoever says that says whose
-// packages a step installs.
+// names compares what names of hosts mean in the pod: whoever sets that decides
+// from where a step installs its packages.
 func (a *alteration) names() {
 	policy := func(p corev1.DNSPolicy) corev1.DNSPolicy { return cmp.Or(p, corev1.DNSClusterFirst) }
 	for _, f := range []struct {

@@ -203,10 +203,10 @@ func (a artifactSpec) strategies() []content.Archive {
 	return given
 }
 
-// storedBy is the strategy by which Argo stores an output; empty for one that
-// is not supported. An empty strategy is not the default one: Argo unpacks
-// then. Of two, Argo takes one in the container's own files and the other on a
-// volume.
+// storedBy is the strategy by which Argo stores an output; empty if we do not
+// support it. An archive without any strategy in it is not supported: Argo stores
+// such an output unpacked, not in its default form. Two strategies are not either:
+// Argo takes one of them in the container's own files, and the other on a volume.
 func (a artifactSpec) storedBy() content.Archive {
 	given := a.strategies()
 	switch {
@@ -218,8 +218,8 @@ func (a artifactSpec) storedBy() content.Archive {
 	return ""
 }
 
-// fetchedBy is the strategy by which Argo fetches an input; empty for one that
-// is not supported. An empty strategy is the same as none at all.
+// fetchedBy is the strategy by which Argo fetches an input; empty if we do not
+// support it. An archive without any strategy in it is the same as none at all.
 func (a artifactSpec) fetchedBy() content.Archive {
 	given := a.strategies()
 	switch {

@@ -33,12 +33,13 @@ func IsAuxiliary(pod *corev1.Pod) bool {
 	return ok
 }
 
-// CheckAuxiliary says whether an auxiliary pod was made by Argo, for creator is
-// the user name of the admission request, and can do nothing but what Argo makes
-// it for: Argo's container runs argoexec, has no template, and so neither fetches nor
-// stores what a step would. What a mesh adds to it has nothing of Argo's. The label by
-// itself says nothing, because a template may put it on a step. A refusal keeps the
-// workflow from being deleted: it has to say what to change.
+// CheckAuxiliary says whether Argo made an auxiliary pod, and the pod can do
+// nothing but its task. creator is the user name of the admission request. Argo's
+// container has to run argoexec without a template, so that it neither fetches nor
+// stores what a step would. Containers that a mesh adds may share nothing with it.
+// The label that marks such a pod proves nothing, because a template may put it on
+// a step. A refusal keeps the workflow from being deleted, so it has to say what to
+// change.
 func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
 	kind := pod.Labels[layout.LabelComponent]
 	s, ok := auxiliaries[kind]
@@ -97,9 +98,9 @@ func CheckAuxiliary(pod *corev1.Pod, creator string, id Identity) error {
 	return nil
 }
 
-// beside says whether a container that others than Argo have added to an auxiliary pod
-// keeps away from Argo's: then it can do no more than in a pod of its own, which nobody
-// refuses. A mesh adds such.
+// beside says whether a container that others than Argo added, such as a mesh,
+// keeps away from Argo's. Then it can do no more than in a pod of its own, which
+// nobody refuses.
 func beside(c *corev1.Container, pod *corev1.Pod, used map[string]bool, kind string) error {
 	switch {
 	case c.Name == layout.ContainerInit, c.Name == layout.ContainerMain, c.Name == layout.ContainerWait:
@@ -120,30 +121,31 @@ func beside(c *corev1.Container, pod *corev1.Pod, used map[string]bool, kind str
 	return nil
 }
 
-// isToken says whether a mount is that of the ServiceAccount's token, which the API
-// server gives to every container, or of a cloud's.
+// isToken says whether a mount is a token's: the ServiceAccount's, which the API
+// server mounts into every container, or a cloud's.
 func isToken(m corev1.VolumeMount, v *corev1.Volume) bool {
 	return isCloudMount(m, v) || v != nil && v.Projected != nil && m.ReadOnly && m.MountPath == layout.PathToken &&
 		m.SubPath == "" && m.SubPathExpr == ""
 }
 
-// givesTemplate says whether a variable is a template that says anything: Argo v4
-// gives an empty one.
+// givesTemplate says whether a variable holds a template. Argo v4 sets the
+// variable, too, but to an empty template.
 func givesTemplate(e corev1.EnvVar) bool {
 	return e.Name == layout.EnvTemplate && (e.Value != "{}" || e.ValueFrom != nil)
 }
 
-// auxiliaryVariables are those that Argo gives to auxiliary pods. Others can make
-// argoexec run something else: PATH, and what client libraries read (KUBECONFIG,
-// HOME, AWS_CONFIG_FILE), whose files can name a program that gives credentials.
+// auxiliaryVariables are the variables that Argo gives to auxiliary pods. Others
+// are refused, because they can make argoexec run something else: PATH does, and so
+// do KUBECONFIG, HOME or AWS_CONFIG_FILE, whose files can name a program that gives
+// credentials.
 var auxiliaryVariables = []string{
 	layout.EnvWorkflowName, layout.EnvWorkflowUID, "ARGO_AGENT_PATCH_RATE", "ARGO_AGENT_TASK_WORKERS",
 	"ARGO_PLUGIN_ADDRESSES", "ARGO_PLUGIN_NAMES", "ARGO_ARTIFACT_POD_NAME",
 	layout.EnvPodName, layout.EnvDeadline, layout.EnvTemplate, layout.EnvPlugins,
 }
 
-// proxyVariables say by which way requests go. In an auxiliary pod nothing is fetched
-// or stored that would have to be believed.
+// proxyVariables say through which proxy requests go. They do no harm in an
+// auxiliary pod: nobody has to believe what it fetches or stores.
 var proxyVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"}
 
 // pathAgentCerts is where Argo's agent has the certificates that it trusts.
@@ -156,8 +158,8 @@ func auxiliaryMount(m corev1.VolumeMount) bool {
 	return at == layout.PathRun || at == layout.PathToken || at == pathAgentCerts || path.Dir(at) == layout.PathSecrets
 }
 
-// runs says whether a container is a configured executor that is called so, and
-// is given no template, nor anything else that Argo does not give it.
+// runs says whether a container runs a configured executor with these arguments,
+// and has no template and nothing else that Argo does not give it.
 func (id Identity) runs(pod *corev1.Pod, c *corev1.Container, args []string, kind string) error {
 	switch {
 	case !slices.Contains(id.ExecutorImages, c.Image):

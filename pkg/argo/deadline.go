@@ -8,10 +8,10 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
-// Deadline is when the time of a step ends, as Argo tells its executor in
-// ARGO_DEADLINE: that of the workflow (activeDeadlineSeconds; exit handlers have none
-// of it), or of the step's retries (backoff.maxDuration) if that is sooner. It is zero
-// where there is none, and where it cannot be read.
+// Deadline is when a step's time ends, as Argo tells its executor in ARGO_DEADLINE.
+// That is the workflow's end (activeDeadlineSeconds; not for exit handlers), or the
+// end of the step's retries (backoff.maxDuration) if that is sooner. It is zero if
+// there is none, or if it cannot be read.
 func Deadline(pod *corev1.Pod) time.Time {
 	init := findContainer(pod.Spec.InitContainers, layout.ContainerInit)
 	if init == nil {

@@ -13,9 +13,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 )
 
-// Doubt is one reason why what Argo's init fetches by a name may come from another
-// server than the one that whoever allowed the name had in mind. It matters where
-// nobody pins the content.
+// Doubt is a reason why a name may lead Argo's init to another server than the one
+// that a policy's author had in mind. It matters where nobody pins the content.
 type Doubt struct {
 	Of  v1alpha1.Doubt
 	Why string
@@ -31,7 +30,8 @@ func (s *Step) doubt(pod *corev1.Pod, specs []artifactSpec) {
 		}
 		own, unproven := s.template.doubts(specs[i])
 		in.supply.doubts = slices.Concat(about, own)
-		// Over ssh a key proves it. Of what goes without TLS there is another doubt.
+		// With ssh the host's key proves it. An address without TLS gives another
+		// doubt.
 		if certs != "" && !unproven && !strings.HasPrefix(in.URI(), "git+ssh:") {
 			in.supply.doubts = append(in.supply.doubts, Doubt{v1alpha1.DoubtCASecret, certs})
 			unproven = in.Source != SourceStore || in.Location().Scheme.Kind().Host == "" // no namespace can answer for a cloud's name
@@ -88,8 +88,9 @@ func doubtsOfPod(pod *corev1.Pod) []Doubt {
 // certPaths are where Go looks for certificates (crypto/x509, root_linux.go).
 var certPaths = []string{"/etc/ssl/certs", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/pki"}
 
-// certsOf says what in the pod changes whose certificates Argo's init believes. The
-// operator may list such (Additions), but what a volume of that name has, the step says.
+// certsOf says what in the pod changes which certificates Argo's init believes. The
+// operator may list such variables and mounts (Additions). But what a volume of a
+// listed name holds is up to the step.
 func certsOf(pod *corev1.Pod) string {
 	init := findContainer(pod.Spec.InitContainers, layout.ContainerInit)
 	if init == nil {

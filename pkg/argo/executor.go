@@ -63,9 +63,9 @@ func (id Identity) checkExecutor(e executor, pod *corev1.Pod, s *Step) error {
 	return id.checkMounts(e, pod, s)
 }
 
-// checkFields refuses every field of a container that Argo leaves empty. It
-// empties those that are allowed or checked elsewhere and wants nothing left,
-// so that a field of a later Kubernetes is refused until it is known.
+// checkFields refuses every field of a container that Argo leaves empty. It clears
+// the fields that are allowed or checked elsewhere, and wants the rest to be empty.
+// So a field of a later Kubernetes is refused until we know it.
 func checkFields(e executor) error {
 	rest := *e.Container
 	rest.Name, rest.Image, rest.ImagePullPolicy = "", "", ""
@@ -153,8 +153,8 @@ func (id Identity) checkEnv(e executor, s *Step) error {
 	return nil
 }
 
-// checkCopy wants the template of a container other than init to be the one that
-// init has, byte for byte, before and after the kubelet has expanded it.
+// checkCopy wants every copy of the template outside of init to be the one that
+// init has, byte for byte, both as written and as the kubelet expands it.
 func checkCopy(e executor, value string, s *Step) error {
 	if value != s.written {
 		return e.altered("has another %s than init", layout.EnvTemplate)

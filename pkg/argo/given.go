@@ -107,6 +107,5 @@ func patched(spec corev1.PodSpec, patch string) (corev1.PodSpec, error) {
 	return out, json.Unmarshal(after, &out)
 }
 
-// fixed says whether a text of the definition is all that it says: nothing of
-// it comes from parameters.
+// fixed says whether a text of the definition has nothing from parameters in it.
 func fixed(text string) bool { return !strings.Contains(text, "{{") }

@@ -9,12 +9,11 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// HandTemplate gives wait the template that init has, in its environment. Argo
-// leaves it in /var/run/argo for wait, where every container of the step can
-// write, and wait reads the file only if it has no such variable (v3.7.18
-// cmd/argoexec/commands/root.go, v4.0.2 cmd/argoexec/executor/init.go): a step
-// could else have its outputs stored under each other's keys. One that wait has
-// already stays, and CheckStructure refuses it if it is another than init's.
+// HandTemplate gives wait the template that init has, in wait's environment. Else
+// wait reads it from a file in /var/run/argo, where every container of the step can
+// write, and a step could have its outputs stored under each other's keys (v3.7.18
+// cmd/argoexec/commands/root.go, v4.0.2 cmd/argoexec/executor/init.go). If wait has
+// the variable already, it stays; CheckStructure refuses it unless it is init's.
 func HandTemplate(pod *corev1.Pod, s *Step) {
 	wait := findContainer(pod.Spec.Containers, layout.ContainerWait)
 	if wait == nil || handed(wait) {

@@ -95,8 +95,9 @@ func (i Input) Problem() *reason.Error { return i.problem }
 // Location is where a SourceStore's input lies; zero for others.
 func (i Input) Location() artifact.Location { return i.supply.location }
 
-// Archive is what Argo is told to do to what it fetched, for Pinned inputs; empty for
-// others. It never does anything to a checkout of SourceGit, which is ArchiveNone.
+// Archive is what Argo is told to do to a Pinned input that it fetched; empty for
+// other inputs. To a checkout of SourceGit Argo never does anything: it is
+// ArchiveNone.
 func (i Input) Archive() content.Archive { return i.supply.archive }
 
 // RawSHA256 is the SHA-256 of what Argo's raw driver writes to the disk, the inline
@@ -104,16 +105,16 @@ func (i Input) Archive() content.Archive { return i.supply.archive }
 func (i Input) RawSHA256() artifact.Digest { return i.supply.raw }
 
 // Mount is the step's own mount on which the path lies, for Pinned inputs and
-// SourceRaw; nil for what Argo mounts from its volume of inputs. Init leaves the input
-// there instead.
+// SourceRaw: init puts the input there. It is nil if Argo mounts the input from its
+// own volume.
 func (i Input) Mount() *Mount { return i.supply.mount }
 
 // Doubts are about where a Pinned input comes from.
 func (i Input) Doubts() []Doubt { return i.supply.doubts }
 
-// DoubtsFor are Doubts without those that the operator's own configuration of Argo settles:
-// that a store has no TLS is nothing that a workflow changes, where Argo itself is to speak
-// to it so.
+// DoubtsFor are Doubts without those that the operator's configuration of Argo
+// settles: where Argo itself is to speak to a store without TLS, it is not the
+// workflow that does away with TLS.
 func (i Input) DoubtsFor(id Identity) []Doubt {
 	l := i.Location()
 	if l.Scheme != artifact.SchemeS3 || !slices.Contains(id.PlainStores, l.Store) {
@@ -157,9 +158,9 @@ func (i Input) URI() string {
 	return ""
 }
 
-// Locations are those, in this order, of which Argo may take a SourceStore's input
-// without a Problem: the object and, where there is none, all that lies below its
-// key. No object has a key that ends in a slash.
+// Locations are the two places from which Argo may take a SourceStore's input
+// without a Problem: first the object and, if there is none, everything below its
+// key. No object has a key that ends in a slash, so such an input has one place.
 func (i Input) Locations() []artifact.Location {
 	l := i.supply.location
 	if l.Kind == artifact.KindPrefix {

@@ -46,8 +46,9 @@ type Executor struct {
 	User *int64
 }
 
-// Executor gives what there is to say about the executor of a pod: of the
-// variables those that it has. One that the operator does not name has no image.
+// Executor gives what the operator says about a pod's executor. Of the variables it
+// has only those that the pod has. An executor that the operator does not name has
+// no image.
 func (id Identity) Executor(pod *corev1.Pod) Executor {
 	var e Executor
 	given := map[string]bool{}

@@ -18,10 +18,11 @@ func decodeStrict(data []byte, into any) error {
 	return d.Decode(into)
 }
 
-// uniqueKeys refuses JSON in which an object has two keys that encoding/json
-// takes for the same one. It would merge the two silently, ours and Argo's
-// types not in the same way. It gives the keys of the outermost object. Whoever calls it
-// knows that it is JSON; it is read once, token by token it would take ten times as long.
+// uniqueKeys refuses JSON in which an object has two keys that encoding/json takes
+// for the same. It would merge the two silently, and in our types otherwise than in
+// Argo's. It gives the keys of the outermost object. The caller has to know that
+// the text is JSON. The text is read once: token by token would take ten times as
+// long.
 func uniqueKeys(data []byte) ([]string, error) {
 	var outermost []string
 	seen := members{few: make([]memberOf, 0, 32)}
@@ -72,17 +73,17 @@ type memberOf struct {
 	key    string
 }
 
-// members are keys of objects, no two of an object the same: few are compared one by one,
-// which takes less time and memory than to fold and hash each.
+// members are the keys of objects, each once an object. A few are compared one by
+// one, which takes less time and memory than to fold and hash each.
 type members struct {
 	few  []memberOf
 	many map[memberOf]struct{}
 }
 
-// mostCompared is how many are few.
+// mostCompared is how many of them are compared one by one.
 const mostCompared = 64
 
-// add says whether there was none like it.
+// add adds a key. It is false if the object has one like it already.
 func (s *members) add(m memberOf) bool {
 	if s.many == nil {
 		for _, other := range s.few {

@@ -9,17 +9,17 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 )
 
-// Literal is the pod with the template written so that the kubelet leaves $(NAME) in
-// it alone. Steps have such references in their arguments, where the kubelet is to
-// replace them, and Argo copies the arguments into ARGO_TEMPLATE, where it would do so
-// with what init and wait know: nobody could say which template they read. Only
-// argoexec reads it, so only these copies change; the step's own containers keep what
-// they have. What the kubelet leaves alone anyway stays as it is, and so do copies that
-// are not init's: CheckStructure refuses them. The pod itself is not changed.
+// Literal is the pod with the template written so that the kubelet leaves $(NAME)
+// in it alone. Steps have such references in their arguments, for the kubelet to
+// replace. Argo copies the arguments into ARGO_TEMPLATE, and there the kubelet
+// would replace the references, too, with what init and wait know: nobody could say
+// which template they read. Only argoexec reads that variable, so only these copies
+// change. The step's own containers keep what they have, and so do copies that are
+// not init's, which CheckStructure refuses. The pod that is given is not changed.
 //
-// It is written as JSON's own escape of the dollar, which the kubelet does not know
-// and Argo never writes. So there is one reading of it, and unescape gives that: with
-// $$(NAME), the kubelet's escape, nobody could tell a template that said so itself.
+// The dollar is written as JSON's own escape, which the kubelet does not know and
+// Argo never writes. So there is one reading of it, which unescape gives. The
+// kubelet's escape $$(NAME) would not do: the template might say that itself.
 func Literal(pod *corev1.Pod) *corev1.Pod {
 	init := findContainer(pod.Spec.InitContainers, layout.ContainerInit)
 	if init == nil {
@@ -67,8 +67,9 @@ func ambiguous(pod *corev1.Pod, template string) bool {
 // dollar is how escape writes the dollar of a reference.
 const dollar = `\u0024`
 
-// escape writes the dollar of every $(NAME) that the kubelet could replace as JSON can
-// write it, too. All else the kubelet reads as before: escape twice is escape once.
+// escape writes the dollar of every $(NAME) that the kubelet could replace as a
+// JSON escape. The kubelet reads all else as before. Escaping twice is the same as
+// once.
 func escape(value string) string {
 	var b strings.Builder
 	for i := 0; i < len(value); i++ {

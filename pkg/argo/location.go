@@ -73,9 +73,10 @@ func (t *template) repository() (artifact.Place, *reason.Error) {
 	return s, nil
 }
 
-// place gives where Argo looks for an artifact with a place of its own: there, if that
-// is full, else in the step's repository, everything else of it ignored
-// (ArtifactLocation.Relocate), the kind of store included.
+// place gives where Argo looks for an artifact that has a place of its own. If that
+// place is full, Argo looks there. Else it takes the step's repository, and ignores
+// everything of the place but its key, the kind of store included
+// (ArtifactLocation.Relocate).
 func (t *template) place(own artifact.Place) (artifact.Place, *reason.Error) {
 	if own.Full() {
 		return own, nil

@@ -12,10 +12,10 @@ import (
 func logFile(container string) string { return container + ".log" }
 
 // WithLogs returns the step with the logs that Argo archives among its outputs,
-// under Argo's names for them (WorkflowExecutor.SaveLogs). It leaves out those
-// that cannot be sealed, those whose name an output of the template's has, and
-// those of Argo's own containers and of daemons. Parse leaves out all of them:
-// who calls it has to know that our sidecar measures them.
+// under Argo's names (WorkflowExecutor.SaveLogs). It leaves out logs that cannot be
+// sealed, or whose name an output of the template has, and those of Argo's own
+// containers and of daemons. Parse has no logs: the caller has to know that our
+// sidecar measures them.
 func (s *Step) WithLogs() *Step {
 	with := *s
 	with.Outputs = slices.Clone(s.Outputs)

@@ -9,13 +9,13 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Adoptable says whether Argo's controller takes the pod for one of a workflow's,
-// whoever made it: it watches the pods that have both these labels
-// (workflow/controller/pod, newWorkflowPodWatch, in v3.7 and v4.0 alike), and finds
-// node, agent and artifact-gc among these alone, by annotation, label or name. It
-// never asks for the owner. A pod that only has the name of a step's keeps the step
-// from starting, and is not taken for it. Of which of several controllers it is
-// (controller-instanceid) does not matter here.
+// Adoptable says whether Argo's controller takes a pod for one of a workflow's,
+// whoever made it. The controller watches the pods that have both of these labels
+// (workflow/controller/pod, newWorkflowPodWatch, in v3.7 and v4.0 alike). Only
+// among these it looks for nodes, agents and artifact-gc, by annotation, label or
+// name, and it never asks for the owner. A pod that has only the name of a step's
+// pod keeps the step from starting, but is not taken for it. Which of several
+// controllers watches (controller-instanceid) does not matter here.
 func Adoptable(pod *corev1.Pod) bool {
 	_, of := pod.Labels[layout.LabelWorkflow]
 	return of && pod.Labels[layout.LabelCompleted] == layout.Uncompleted
@@ -34,10 +34,10 @@ func notAStep(pod *corev1.Pod, kind string) error {
 // madeByArgo says whether a user is one of Argo's controllers.
 func (id Identity) madeByArgo(creator string) bool { return slices.Contains(id.Controllers, creator) }
 
-// Concerns says whether a pod is to be judged as one of Argo's: one of its
-// controllers made it and it bears a mark of Argo's, or Argo would take it for one
-// of its own. What others make and Argo leaves alone is free, such as the pods of a
-// Job that have a workflow's label so that `argo logs` finds them.
+// Concerns says whether a pod is to be judged as one of Argo's. It is, if one of
+// Argo's controllers made it and it bears a mark of Argo's, or if Argo would take
+// it for one of its own. All other pods are free, such as those of a Job that have
+// a workflow's label so that `argo logs` finds them.
 func (id Identity) Concerns(pod *corev1.Pod, creator string) bool {
 	return Adoptable(pod) || id.madeByArgo(creator) && LooksLike(pod)
 }

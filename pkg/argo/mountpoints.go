@@ -43,7 +43,7 @@ func mountPoints(main *corev1.Container) []mountPoint {
 	return list
 }
 
-// has says whether it is where Argo mounts the input.
+// has says whether it is the mount at which Argo puts the input.
 func (p mountPoint) has(in Input) bool {
 	return p.mount != nil && p.path == in.Path && p.mount.Name == layout.VolumeInputs &&
 		p.mount.SubPath == in.Name && p.mount.SubPathExpr == ""
@@ -55,28 +55,27 @@ func (p mountPoint) tmp() bool {
 	return p.mount != nil && p.mount.Name == layout.VolumeTmp && p.path == layout.PathTmp
 }
 
-// puts says whether the mount point is where the template mounts that volume. Outputs
-// below it are known to lie on it.
+// puts says whether the mount point is one of the template's own mounts. Then it is
+// known that outputs below it lie on that volume.
 func (t *template) puts(p mountPoint) bool {
 	return p.mount != nil && slices.ContainsFunc(t.volumeMounts(), func(m volumeMount) bool {
 		return m.Name == p.mount.Name && mountedAt(m.MountPath) == p.path
 	})
 }
 
-// putsBelow says whether the mount point is where the template mounts that volume, plainly
-// below a path.
+// putsBelow is puts for a mount that lies plainly below a path.
 func (t *template) putsBelow(p mountPoint, path string) bool {
 	return p.mount != nil && slices.ContainsFunc(t.volumeMounts(), func(m volumeMount) bool {
 		return m.Name == p.mount.Name && m.MountPath == p.path && m.below(path)
 	})
 }
 
-// checkArtifactPaths refuses each input that main may not read, and each
-// output that it may not have written, where the template says: what is mounted
-// at, above or below the path hides a part of the artifact or is a part of
-// somebody else's. Only the pod tells: a patch may mount what the template does
-// not, and replace what Argo mounts. Artifacts may lie on the template's own
-// volumes, which they say.
+// checkArtifactPaths refuses each artifact that main may not read, or may not have
+// written, at the path that the template gives. Whatever is mounted at, above or
+// below the path hides a part of the artifact, or is a part of somebody else's.
+// Only the pod tells: a patch may mount more than the template does, and replace
+// what Argo mounts. Artifacts may lie on the template's own volumes, which they
+// name.
 func (s *Step) checkArtifactPaths(pod *corev1.Pod) {
 	list := mountPoints(findContainer(pod.Spec.Containers, layout.ContainerMain))
 	for i := range s.Inputs {
@@ -108,10 +107,11 @@ func (s *Step) checkArtifactPaths(pod *corev1.Pod) {
 	}
 }
 
-// checkOutputPath wants nothing to be at an output's path but main's own files, volumes
-// and the step's inputs. What Argo stores from what wait sees, the template has to say, and
-// wait has to see what main sees; it says where that is if it is measured there. Else the
-// emissary packs what main sees, whoever added a volume there, which is named then.
+// checkOutputPath wants only main's own files, volumes and the step's inputs to be
+// at an output's path. There are two cases. If Argo stores what wait sees, the
+// template has to name the mount, and wait has to see what main sees; place says
+// where that is if it is measured there. Else the emissary packs what main sees,
+// and added names a volume that somebody else put there.
 func (s *Step) checkOutputPath(pod *corev1.Pod, main []mountPoint, out Output) (place *Mount, added string, problem *reason.Error) {
 	var m *corev1.VolumeMount
 	var below []mountPoint
@@ -162,8 +162,8 @@ func (s *Step) isInput(p mountPoint) bool {
 	return slices.ContainsFunc(s.Inputs, func(in Input) bool { return in.Source != SourceAbsent && p.has(in) })
 }
 
-// findInput says on which mount of the step's own main finds an input, or why it may
-// not; nil for Argo's volume of inputs.
+// findInput says on which mount of the step's own main finds an input, or why main
+// may not find it; nil for Argo's volume of inputs.
 func (s *Step) findInput(pod *corev1.Pod, main []mountPoint, in Input) (*Mount, *reason.Error) {
 	volume, problem := s.template.volumeAt(in.Path)
 	switch {
@@ -204,9 +204,9 @@ func (s *Step) onVolume(pod *corev1.Pod, main []mountPoint, at, volume string) (
 	return &Mount{Volume: volume, Path: mountedAt(m.MountPath), SubPath: m.SubPath, Own: s.owns(pod, m)}, nil
 }
 
-// mirrors says whether one of Argo's containers has at a path of main's, below
-// /mainctrfs, the same part of the same volume as main, and in it what main has there of
-// others.
+// mirrors says whether one of Argo's containers sees what main sees at a path:
+// below /mainctrfs, the same part of the same volume, and in it the same other
+// mounts.
 func mirrors(c *corev1.Container, at string, m *corev1.VolumeMount, below []mountPoint) bool {
 	var found *corev1.VolumeMount
 	inside := 0
@@ -233,9 +233,9 @@ func isMirror(m, of *corev1.VolumeMount) bool {
 		m.Name == of.Name && m.SubPath == of.SubPath && m.SubPathExpr == of.SubPathExpr
 }
 
-// owns says whether the mount's volume is one that begins empty and that only
-// Argo's and the step's main containers have, each that part of it alone. Where another
-// volume lies in it the runtime leaves a folder for that.
+// owns says whether the mount's volume begins empty and only Argo's and the step's
+// main containers have it, each the same part and nothing else of it. No other
+// volume may lie in it, because the runtime leaves a folder where that is mounted.
 func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 	v := findVolume(pod.Spec.Volumes, m.Name)
 	if v == nil || v.EmptyDir == nil {
@@ -265,10 +265,11 @@ func (s *Step) owns(pod *corev1.Pod, m *corev1.VolumeMount) bool {
 	return true
 }
 
-// checkInputMount wants an input to be mounted once at its path and nothing else
-// to be there but other inputs around or in it, each of which is checked for itself,
-// the template's own volumes in it, and volumes around it that nobody else has: who has
-// one could take away the folder at which the input is mounted.
+// checkInputMount wants an input to be mounted once at its path, and nothing else
+// to be there. Three things are fine: other inputs around or in it, which are
+// checked for themselves; the template's own volumes in it; and volumes around it
+// that nobody else has. Whoever has such a volume could take away the folder at
+// which the input is mounted.
 func (s *Step) checkInputMount(pod *corev1.Pod, list []mountPoint, in Input) *reason.Error {
 	found := false
 	for _, p := range list {

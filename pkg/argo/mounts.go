@@ -114,10 +114,11 @@ func checkTmp(pod *corev1.Pod, s *Step) error {
 	})
 }
 
-// checkInputs keeps everyone from the inputs but the step's own code: main, and the
-// template's init containers and sidecars. Before main or beside it these may change
-// the inputs as main may, because their template is in the seal. Nobody may have them
-// before they are checked, and nobody that others have added at any time.
+// checkInputs keeps everybody from the inputs but the step's own code: main, and
+// the template's init containers and sidecars. These may change the inputs, before
+// main or beside it, as main may: their template is in the seal. Nobody may have
+// the inputs before they are checked, and containers that others have added never
+// may.
 func checkInputs(pod *corev1.Pod, s *Step) error {
 	o := ownership{step: s}
 	checked := false // init is done, and the check comes directly after it
@@ -157,10 +158,10 @@ func checkInputs(pod *corev1.Pod, s *Step) error {
 	return nil
 }
 
-// watched says what of the step's inputs a mount of a container that is neither Argo's
-// nor ours leads to: nothing, if it is empty. What else than the volume of inputs has
-// some is only watched before main, and if it is to be checked: who runs beside main is
-// stated as it is.
+// watched says which of the step's inputs a mount leads to, of a container that is
+// neither Argo's nor ours; empty for none. Inputs on other volumes than Argo's are
+// watched only before main, and only if they are to be checked: who runs beside
+// main is stated anyway.
 func (s *Step) watched(m corev1.VolumeMount, init bool) string {
 	switch {
 	case m.Name == layout.VolumeInputs:

@@ -65,22 +65,24 @@ func (o Output) Refused(problem *reason.Error) Output {
 // step runs all the same.
 func (o Output) Problem() *reason.Error { return o.problem }
 
-// Location is where the output goes. What is stored without an archive may turn out
-// to be a directory: then it goes to Location's Prefix, which Location is if the key
-// ends in a slash.
+// Location is where the output goes. An output that is stored without an archive
+// may turn out to be a directory. Then it goes to Location's Prefix (which is
+// Location itself if the key ends in a slash).
 func (o Output) Location() artifact.Location { return o.destination.location }
 
 // Archive is the strategy that the output is stored with.
 func (o Output) Archive() content.Archive { return o.destination.archive }
 
-// Volume is the volume of the template's on which the path lies, that of the inputs if
-// one lies at, above or below it, the first of the template's that lies in it, or one that
-// somebody else mounted there; empty for main's own files. Somebody else may have written what is there.
+// Volume is the volume from which the output is taken, where somebody else may have
+// written it; empty for main's own files. Usually it is the template's volume on
+// which the path lies. It can also be Argo's volume of inputs (if an input lies at,
+// above or below the path), the first of the template's volumes that lies in the
+// path, or a volume that somebody else mounted there.
 func (o Output) Volume() string { return o.destination.volume }
 
-// Place is where the output is measured: packed, on a volume that all containers of
-// the step have, if another output takes its name where wait stages it; or on Volume, if
-// wait uploads it from there as it is.
+// Place is where the output is measured. It is packed, on a volume that all
+// containers of the step have, if another output takes its name where wait stages
+// it. It is on Volume, if wait uploads it from there as it is.
 func (o Output) Place() measurement.Place { return o.destination.place }
 
 // Mount is where main has an output of PlaceVolume; nil for every other.
@@ -107,8 +109,8 @@ func (o Output) Locations() []artifact.Location {
 	return []artifact.Location{l}
 }
 
-// Unsealed are the locations to which the output may go without a seal, because
-// it has a Problem; none if they are not known.
+// Unsealed are the locations to which an output with a Problem may go without a
+// seal; none if they are not known.
 func (o Output) Unsealed() []artifact.Location {
 	if o.problem == nil || o.unsealed == (artifact.Location{}) {
 		return nil

@@ -13,22 +13,22 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// DefinedBy is the step of which it is known, too, what the definition gives it beside
-// its template: the patches that it gives in full. A step of which that is not known
-// has none.
+// DefinedBy is the step with the workflow's definition, which gives it more than
+// its template: the patches that the definition gives in full. A step without it
+// has no patches.
 func (s *Step) DefinedBy(w *definition.Workflow) *Step {
 	defined := *s
 	defined.workflow = w
 	return &defined
 }
 
-// ownership tells the mounts that the template gives a container from those that others
-// have added: a webhook, or a podSpecPatch with parameters, whose values can close its
-// quotes and add any.
+// ownership tells a container's mounts from its template from those that others
+// have added: webhooks, and podSpecPatches with parameters, whose values can close
+// quotes and add mounts.
 type ownership struct {
 	step *Step
-	// spec is what the template gives to the pod, once that was asked for. missing:
-	// what the definition has to say of it is not there yet.
+	// spec is what the template gives to the pod, once somebody has asked for it.
+	// missing: the definition does not have all of it yet.
 	spec    *corev1.PodSpec
 	missing *graph.NotStoredError
 }
@@ -58,8 +58,8 @@ func (o *ownership) gives(c *corev1.Container, m corev1.VolumeMount, init bool) 
 		Advise("If another webhook adds it, have that leave it out in these pods; if the step needs it, let its template say so, by mirrorVolumeMounts or a podSpecPatch without parameters")
 }
 
-// mirrored says whether Argo itself gives a mount of its own volumes: to main, and to
-// what mirrors main.
+// mirrored says whether Argo itself adds a mount of its own volumes: to main, and
+// to the containers that mirror main.
 func (s *Step) mirrored(name string, m corev1.VolumeMount, init bool) bool {
 	users := s.template.Sidecars
 	if init {

@@ -13,18 +13,18 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// LooksLike says whether a pod bears any single mark of Argo Workflows. Made by
-// Argo's controller, such a pod is genuine or refused; see Concerns. That a
-// Workflow owns it is no mark: Argo knows its pods by labels and annotations,
-// and a resource template with setOwnerReference can make any pod.
+// LooksLike says whether a pod bears any mark of Argo Workflows. If Argo's
+// controller made such a pod, it is genuine or refused; see Concerns. An owner that
+// is a Workflow is no mark: Argo knows its pods by labels and annotations, and a
+// resource template with setOwnerReference can make any pod.
 func LooksLike(pod *corev1.Pod) bool {
 	_, labelled := pod.Labels[layout.LabelWorkflow]
 	return labelled || Resembles(pod)
 }
 
-// Resembles says whether a pod that is stored, by whomever, bears a mark of Argo
-// Workflows other than a workflow's label alone: that people give to what is not
-// Argo's, so that `argo logs` finds it.
+// Resembles says whether a stored pod, whoever made it, bears a mark of Argo
+// Workflows. A workflow's label alone does not count: people put it on other pods,
+// so that `argo logs` finds them.
 func Resembles(pod *corev1.Pod) bool {
 	for _, keys := range []map[string]string{pod.Labels, pod.Annotations} {
 		for k := range keys {

@@ -9,10 +9,11 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// produced says on which volume an output's path lies, or one that lies in it, and where
-// it is measured, or why what is there cannot be said to be what the step stored. Argo
-// stages no copy of what it uploads from a volume as it is; what has a volume in it the
-// emissary packs as main sees it, as it does main's own files.
+// produced says on which volume an output's path lies (or which lies in it) and
+// where the output is measured, or why nobody can say what the step stored there.
+// If Argo uploads an output from a volume as it is, it does not stage it. If an
+// output has a volume in it, the emissary packs it as main sees it, as it does
+// main's own files.
 func (t *template) produced(o Output, raw string, inputs []artifactSpec) (volume string, place measurement.Place, problem *reason.Error) {
 	if problem := absolute(raw); problem != nil {
 		return "", "", problem
@@ -34,11 +35,11 @@ func (t *template) produced(o Output, raw string, inputs []artifactSpec) (volume
 	return volume, place, nil
 }
 
-// among says whether what came as an input is at, above or below an output's
-// path, on Argo's volume of inputs: then it may be the work of somebody else. At
-// and below an input's path Argo stores what wait sees of that input, which is
-// from then; above it, as of main's own files, what the emissary packed
-// (WorkflowExecutor.isBaseImagePath). direct says that it is the former.
+// among says whether an input on Argo's volume of inputs is at, above or below an
+// output's path: then others may have made a part of the output. At and below an
+// input's path Argo stores the input itself, as wait sees it; direct says so. Above
+// it, Argo stores what the emissary packed, as with main's own files
+// (WorkflowExecutor.isBaseImagePath).
 func (o Output) among(inputs []artifactSpec) (volume string, direct bool, problem *reason.Error) {
 	for _, in := range inputs {
 		at := path.Clean(in.Path)

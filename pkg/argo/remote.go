@@ -64,17 +64,18 @@ func (t *template) remote(a artifactSpec) (string, content.Archive, *reason.Erro
 	return uri, how, nil
 }
 
-// hexWord is what go-git takes for the beginning of a commit's id, before it looks for a
-// branch or a tag of that name. Of one with more digits no id begins so.
+// hexWord is what go-git takes for the beginning of a commit's id before it looks
+// for a branch or tag of that name. Ids have no more digits than this.
 var hexWord = regexp.MustCompile(`^[0-9A-Fa-f]{1,40}$`)
 
 // headWord matches the names of refs that git keeps for itself, such as FETCH_HEAD.
 var headWord = regexp.MustCompile(`^([A-Z]+_)*HEAD$`)
 
-// ambiguousRevision says why a revision may be something else than the commit, branch or
-// tag that a policy takes it for. go-git (ResolveRevision; v5.16.5, v5.19.2) asks for the
-// ids of commits first, also for their beginnings and in capitals, then, for a name N, for
-// N itself (such as HEAD), refs/N, refs/tags/N, refs/heads/N and refs/remotes/N.
+// ambiguousRevision says why a revision may be something else than the commit,
+// branch or tag that a policy takes it for. go-git (ResolveRevision; v5.16.5,
+// v5.19.2) first looks for ids of commits, also by their beginnings and in
+// capitals. Then, for a name N, it looks for N itself (such as HEAD), refs/N,
+// refs/tags/N, refs/heads/N and refs/remotes/N.
 func ambiguousRevision(revision string) string {
 	first, _, below := strings.Cut(revision, "/")
 	switch {
@@ -95,10 +96,10 @@ func (h *httpLocation) uri() (string, *reason.Error) {
 	return h.URL, nil
 }
 
-// uri is the repository and the revision that Argo checks out of it. What
-// could put something else under the name of the revision is refused: other
-// refs fetched to it, and servers that need not prove who they are, but for those of
-// ssh with any key, of which a policy may say that it takes them.
+// uri is the repository, and the revision that Argo checks out of it. It refuses
+// whatever could put something else under the revision's name: other refs that are
+// fetched to it, and servers that need not prove who they are. An ssh server with
+// any key is let through, because a policy can say that it takes such servers.
 func (g *gitLocation) uri() (string, *reason.Error) {
 	refuse := func(why string) (string, *reason.Error) {
 		return "", reason.New(reason.RemoteUnsupported, "git: %s", why)

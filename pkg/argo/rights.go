@@ -8,8 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 )
 
-// asked says whether a container has what it is given of resources; limit ranges
-// and webhooks add what is not given.
+// asked says whether a container has the resources that its template gives. More is
+// fine: limit ranges and webhooks fill in what the template leaves open.
 func asked(have, want corev1.ResourceList) bool {
 	for name, w := range want {
 		if h, found := have[name]; !found || h.Cmp(w) != 0 {
@@ -19,9 +19,9 @@ func asked(have, want corev1.ResourceList) bool {
 	return true
 }
 
-// confined says whether a container has the rights that it is given, and beyond
-// these none that are more: platforms fill in what the template leaves open, such
-// as a user of their own.
+// confined says whether a container has the rights that its template gives, and
+// none that go further. Platforms fill in what the template leaves open, such as a
+// user of their own.
 func confined(have, want *corev1.SecurityContext) bool {
 	var h, w corev1.SecurityContext
 	if have != nil {
@@ -43,7 +43,7 @@ func confined(have, want *corev1.SecurityContext) bool {
 		filled(h.ProcMount, w.ProcMount, h.ProcMount == nil || *h.ProcMount == corev1.DefaultProcMount)
 }
 
-// rights says the same of the whole pod.
+// rights is confined for the whole pod.
 func (a *alteration) rights() bool {
 	var h, w corev1.PodSecurityContext
 	if a.pod.SecurityContext != nil {
@@ -61,7 +61,7 @@ func (a *alteration) rights() bool {
 		equality.Semantic.DeepEqual(h.Sysctls, w.Sysctls)
 }
 
-// filled wants what is given and, where nothing is, that what is there is fine.
+// filled wants the given value or, if none is given, one that is fine.
 func filled[T any](have, want *T, fine bool) bool {
 	if want == nil {
 		return fine
@@ -76,8 +76,8 @@ func unconfined(p *corev1.SeccompProfile) bool {
 	return p != nil && p.Type == corev1.SeccompProfileTypeUnconfined
 }
 
-// capable wants no capability more than is given, and none kept that is to be
-// dropped.
+// capable wants no capability beyond those that are given, and all dropped that are
+// to be dropped.
 func capable(have, want *corev1.Capabilities) bool {
 	var h, w corev1.Capabilities
 	if have != nil {

@@ -11,11 +11,12 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// refuseShared refuses outputs whose location or staged file another output of
-// the step may claim: Argo would upload or stage the one over the other. It stages and
-// uploads them one by one, so what is not archived is what the emissary packed, and
-// is measured there. There can be a thousand of them, whose author wants us to compare
-// each with each: so what each claims is looked up.
+// refuseShared refuses outputs whose location or staged file another output of the
+// step may claim: Argo would upload or stage one over the other. It stages and
+// uploads them one by one, so an output without an archive is still what the
+// emissary packed, and is measured there. A step can have a thousand outputs, and
+// its author would like us to compare each with each. So the claims are looked up
+// instead.
 func (t *template) refuseShared(out []Output, specs []artifactSpec) {
 	claimed, logs, staged := t.claims(specs), t.logPlaces(), stagedNames(out, specs)
 	for i, o := range out {
@@ -34,7 +35,7 @@ func (t *template) refuseShared(out []Output, specs []artifactSpec) {
 	}
 }
 
-// apart is one of the outputs as one that is measured where no other is staged.
+// apart is the output, measured in a place where no other one is staged.
 func apart(i int, out []Output, staged map[string][]int) Output {
 	o := out[i]
 	file := o.Staged().Name()
@@ -74,8 +75,8 @@ const noOutput = -1
 // archive strategies: the numbers of the outputs by their places, which have no kind.
 type claims struct {
 	at map[artifact.Location][]int
-	// below are those of which something may be stored below the key: directories that
-	// are not archived. Slashes at the end of their keys are left out.
+	// below are the outputs of which something may be stored below the key:
+	// directories without an archive. Their keys are without slashes at the end.
 	below map[artifact.Location][]int
 	// sorted are the places of at.
 	sorted []artifact.Location
@@ -146,8 +147,8 @@ func (t *template) claim(a artifactSpec) []artifact.Location {
 	return places
 }
 
-// other is another output than one that may be stored at its location, or at a part of it,
-// or of which it may be a part.
+// other is another output that may be stored at this one's location, at a part of
+// it, or at something that it is a part of.
 func (c claims) other(one int, l artifact.Location) (int, bool) {
 	not := func(list []int) (int, bool) {
 		if i := slices.IndexFunc(list, func(j int) bool { return j != one }); i >= 0 {

@@ -54,11 +54,11 @@ type Step struct {
 	Outputs      []Output
 
 	template *template
-	// written is the template as it stands in init's environment, JSON; the kubelet
-	// makes $ of $$. made is that as Argo wrote it, before Literal.
+	// written is the template as it stands in init's environment, JSON; there $$
+	// stands for $. made is the template as Argo wrote it, before Literal.
 	written, made string
-	// workflow is whose definition gives the step more than its template; nil: nobody
-	// said. See DefinedBy.
+	// workflow is the definition that gives the step more than its template; nil if
+	// nobody gave one. See DefinedBy.
 	workflow *definition.Workflow
 	// What Genuine judges.
 	owners []metav1.OwnerReference

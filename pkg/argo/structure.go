@@ -10,12 +10,11 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// CheckStructure says whether the pod has the structure Argo gives to a pod of
-// this step: init, wait and the emissary as they are made, and nobody else at
-// the volumes that they share with ours. Containers of ours in their places
-// are left to package sidecar. Both webhooks call it on the pod they see and
-// the notary on the stored one, so it holds for what the API server and honest
-// webhooks add.
+// CheckStructure says whether the pod has the structure that Argo gives to a pod of
+// this step: init, wait and the emissary as Argo makes them, and nobody else at the
+// volumes that they share with ours. Our own containers are the matter of package
+// sidecar. Both webhooks call it on the pod that they see, and the notary on the
+// stored one. So it accepts what the API server and honest webhooks add.
 func CheckStructure(pod *corev1.Pod, s *Step, id Identity) error {
 	if s == nil || s.template == nil {
 		return reason.New(reason.UnknownPodLayout, "its template was not read")
@@ -45,10 +44,9 @@ func checkPod(pod *corev1.Pod, _ *Step) error {
 	return nil
 }
 
-// checkReach keeps a pod of Argo's, whatever it is for, from processes and files
-// beyond its own containers'. Every file of the host's is refused: where the
-// kubelet and the runtime keep the volumes of pods differs from node to node, and
-// links lead there from anywhere.
+// checkReach keeps any pod of Argo's from processes and files beyond its own
+// containers. It refuses every file of the host: where kubelet and runtime keep the
+// volumes of pods differs from node to node, and links lead there from anywhere.
 func checkReach(pod *corev1.Pod) error {
 	spec := pod.Spec
 	switch {

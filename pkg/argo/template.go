@@ -133,8 +133,8 @@ type rawLocation struct {
 	Data string `json:"data"`
 }
 
-// templateFields are the fields a template has in Argo v3.7. One that is not
-// among them belongs to a version with another meaning.
+// templateFields are the fields of a template in Argo v3.7. Any other field belongs
+// to a version in which the template may mean something else.
 var templateFields = []string{
 	"activeDeadlineSeconds", "affinity", "annotations", "archiveLocation",
 	"automountServiceAccountToken", "container", "containerSet", "daemon", "dag",
@@ -252,11 +252,10 @@ func (t *template) volumeBelow(p string) string {
 	return first.Name
 }
 
-// volumeAt names the volume on which the clean path lies by Argo's rule, which
-// takes the longest mount path at or above it (common.FindOverlappingVolume);
-// empty for none. Of a mount that only the kubelet puts above it Argo does not know. There
-// may be mounts below it: what is there is not taken for a part of an input, and is a part
-// of an output.
+// volumeAt names the volume on which the clean path lies by Argo's rule: the
+// longest mount path at or above it (common.FindOverlappingVolume); empty for none.
+// Argo does not know of mounts that only the kubelet puts above it. There may be
+// mounts below it: what they hold is no part of an input, but a part of an output.
 func (t *template) volumeAt(p string) (string, *reason.Error) {
 	var found *volumeMount
 	for _, m := range t.volumeMounts() {

@@ -3,8 +3,8 @@ package argo
 import "strings"
 
 // transient are the words by which Argo takes an error for one that passes
-// (util/errors of v3.7.18 and v4.0.2): the first only in a refusal with 403, as ours
-// are, the others in anything.
+// (util/errors of v3.7.18 and v4.0.2). The first counts only in a refusal with 403,
+// as ours are; the others count in any text.
 var transient = []string{
 	"exceeded quota",
 	"etcdserver: leader changed",
@@ -26,12 +26,12 @@ var transient = []string{
 	"upper: no more rows in",
 }
 
-// Lasting spells the message of a refusal for good so that Argo takes it for one: it
-// puts hyphens into words that Argo would read as a fault that passes. A refusal may
-// quote others' errors and names that users chose, and a step refused with such words
-// would be tried again for ever.
+// Lasting spells the message of a final refusal so that Argo takes it for final. It
+// puts hyphens into the words by which Argo knows errors that pass. A refusal may
+// quote such words, in others' errors or in names that users chose, and Argo would
+// try the step again for ever.
 func Lasting(message string) string {
-	// One after the other: some begin as others end.
+	// One after the other, because some words begin as others end.
 	for _, words := range transient {
 		message = strings.ReplaceAll(message, words, strings.ReplaceAll(words, " ", "-"))
 	}

@@ -26,9 +26,9 @@ var podSecurity = sync.OnceValues(func() (policy.Evaluator, error) {
 	return policy.NewEvaluator(policy.DefaultChecks(), nil)
 })
 
-// Warnings lists what in the pod of a step keeps it from the level isolated without
-// being refused, one line each, sorted: what reaches beyond the pod, and what others
-// may have written or exchanged.
+// Warnings lists what keeps a step's pod from the level isolated, though it is not
+// refused: what reaches beyond the pod, and what others may have written or
+// exchanged. They are sorted, one line each.
 func Warnings(pod *corev1.Pod, step *Step) []string {
 	var w []string
 	add := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
@@ -78,8 +78,8 @@ func Warnings(pod *corev1.Pod, step *Step) []string {
 }
 
 // podsOwn says whether a volume is made for the pod and goes with it, or is only
-// read. What is not known to be is not, nor is an ephemeral one: it is a claim of a
-// name that is known, which any pod of the namespace may mount.
+// read. Unknown kinds are not the pod's own. An ephemeral volume is not either: it
+// is a claim whose name is known, and any pod of the namespace may mount that.
 func podsOwn(v corev1.VolumeSource) bool {
 	switch {
 	case v.EmptyDir != nil, v.ConfigMap != nil, v.Secret != nil, v.DownwardAPI != nil, v.Projected != nil, v.Image != nil:

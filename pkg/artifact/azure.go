@@ -12,11 +12,11 @@ import (
 // SchemeAzure is Azure Blob Storage.
 const SchemeAzure Scheme = "azure"
 
-// Azure keeps the name of a blob as it is spelled, but for backslashes, which it takes for
-// slashes, and for dots at the end of a segment, which clients drop:
-// learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
-// An empty blob Argo takes for a directory (azure.ArtifactDriver.Load), and it makes the
-// file before it asks for the blob (azure.DownloadFile).
+// Azure keeps the name of a blob as it is spelled, with two exceptions: it takes
+// backslashes for slashes, and clients drop dots at the end of a segment
+// (learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata).
+// Argo takes an empty blob for a directory (azure.ArtifactDriver.Load), and makes
+// the file before it asks for the blob (azure.DownloadFile).
 func init() {
 	register(StoreKind{
 		Scheme: SchemeAzure, Name: "azure", Title: "Azure", URIScheme: "azure",
@@ -48,10 +48,10 @@ var (
 	azureContainer = regexp.MustCompile(`^(\$root|\$web|\$logs|[a-z0-9](-?[a-z0-9]){2,62})$`)
 )
 
-// InAzure is the container at an endpoint, the URL of an account's service, such as
-// https://ACCOUNT.blob.core.windows.net, or says why that is none. Whether it is asked
-// with TLS makes no other place, nor does the port that goes without saying. What it
-// says quotes no endpoint, which may have credentials.
+// InAzure is the container at an endpoint, or says why it is none. The endpoint is
+// the URL of an account's service, such as https://ACCOUNT.blob.core.windows.net.
+// With TLS or without, it is the same place, and the default port makes no
+// difference. Errors do not quote the endpoint, which may have credentials.
 func InAzure(endpoint, container string) (Location, error) {
 	u, err := url.Parse(endpoint)
 	switch {

@@ -10,10 +10,11 @@ import (
 // SchemeGCS is Google Cloud Storage.
 const SchemeGCS Scheme = "gs"
 
-// GCS has one server for all, as buckets have one name space and templates cannot name a
-// server. Argo cleans each key before it uses it (gcs.ArtifactDriver), so a slash at the
-// end says nothing, and `a//b` is `a/b`. Of links in a directory it asks only whether they
-// are directories (gcs.listFileRelPaths).
+// GCS has one server for everybody: buckets share one name space, and templates
+// cannot name a server. Argo cleans each key before it uses it
+// (gcs.ArtifactDriver), so a slash at the end says nothing, and `a//b` is `a/b`. It
+// follows links in a directory, and asks only whether they lead to directories
+// (gcs.listFileRelPaths).
 func init() {
 	register(StoreKind{
 		Scheme: SchemeGCS, Name: "gcs", Title: "GCS", URIScheme: "gs",
@@ -55,7 +56,8 @@ func (g *gcsPlace) Full() bool { return g.Bucket != "" && g.Key != "" }
 // In implements Place.
 func (g *gcsPlace) In() (Location, error) { return InGCS(g.Bucket), nil }
 
-// Uncertain is nothing: Argo asks Google's one server, with TLS. A Secret changes whose
-// credentials it shows there, and which server it is only variables can
-// (STORAGE_EMULATOR_HOST), of which those of Argo's configuration are admitted alone.
+// Uncertain is always nothing: Argo asks Google's one server, with TLS. A Secret
+// only changes which credentials Argo shows there. Only a variable can name another
+// server (STORAGE_EMULATOR_HOST), and only the variables of Argo's configuration
+// are admitted.
 func (g *gcsPlace) Uncertain() Uncertain { return Uncertain{} }

@@ -25,16 +25,17 @@ func HostOf(uri string) string {
 	return u.Hostname()
 }
 
-// AnsweredIn says why whoever may make Services in a namespace of Kubernetes can
-// answer for a host name in its pods; empty if he cannot.
+// AnsweredIn says why somebody who may make Services in a namespace can answer for
+// a host name in its pods; empty if they cannot.
 //
-// A pod's resolver appends, to a name without a dot at its end, NAMESPACE.svc.ZONE,
-// svc.ZONE and ZONE, and takes the first that is there. CoreDNS knows Services by
-// SERVICE.NAMESPACE.svc.ZONE, with ENDPOINT, the hostname of a pod, or PORT.PROTOCOL
-// before it, or ZONE.DIRECTIVE._zone where it is told to; everything longer it denies
-// (parseRequest in its plugin kubernetes). How many dots make the resolver try the
-// name itself first changes nothing: a name that is there is found in either order,
-// if not before the real one then in its absence.
+// A pod's resolver takes a name without a dot at its end, appends
+// NAMESPACE.svc.ZONE, svc.ZONE and ZONE in turn, and takes the first name that
+// exists. CoreDNS knows a Service as SERVICE.NAMESPACE.svc.ZONE. Before that there
+// may be ENDPOINT, the hostname of a pod, or PORT.PROTOCOL; behind it
+// ZONE.DIRECTIVE._zone, where it is told so. It denies everything longer
+// (parseRequest in its plugin kubernetes). The number of dots from which the
+// resolver tries the name itself first does not matter: a Service's name is found
+// in either order, at the latest when the real name is gone.
 func AnsweredIn(namespace, host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
 		if ip = ip.Unmap(); ip.IsLoopback() || ip.IsUnspecified() {

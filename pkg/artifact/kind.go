@@ -12,8 +12,9 @@ import (
 // seals from before there were others.
 type Scheme string
 
-// StoreKind is a kind of store: all that is known of it. One file each registers one, and
-// nothing else lists them. The zero value is that of no store: it has no place.
+// StoreKind is all that is known of one kind of store. Each is registered by one
+// file, and nothing else lists them. The zero value is that of no store: it has no
+// place.
 type StoreKind struct {
 	Scheme Scheme
 	// Name is what Argo's templates call it, and Title what people do.
@@ -29,8 +30,8 @@ type StoreKind struct {
 	// check says why a location is no place there.
 	check func(Location) error
 
-	// NewPlace is an empty place, into which what a template gives is decoded. Its fields
-	// are all that Argo knows, so that another is noticed.
+	// NewPlace is an empty place, into which a template's place is decoded. It has
+	// all the fields that Argo knows, so that any other is noticed.
 	NewPlace func() Place
 	// Fields are those that make a place full, as templates spell them; the last one is
 	// its key.
@@ -59,13 +60,14 @@ type Place interface {
 	Uncertain() Uncertain
 }
 
-// Uncertain is why a place's name may lead elsewhere: each reason is empty if it does not
-// apply.
+// Uncertain says why a place's name may lead elsewhere. A reason that does not
+// apply is empty.
 type Uncertain struct {
 	PlainHTTP, CASecret, Region string
 }
 
-// kinds are all that are registered, and ordered the same, always in the same order.
+// kinds are all that are registered; ordered has them in an order that never
+// changes.
 var (
 	kinds   = map[Scheme]StoreKind{}
 	ordered []StoreKind

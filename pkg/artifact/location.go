@@ -29,10 +29,11 @@ const (
 	MaxURI = 3*(maxStore+maxBucket+maxKey) + 16
 )
 
-// Location is where an artifact lies. Its key is exact: it is never cleaned but where
-// Argo itself always cleans it, because `a//b` and `a/../b` are other objects in S3.
-// The key of a prefix ends in a slash, that of an object never does. The zero value is
-// not valid, and neither is a bucket's, which has no key.
+// Location is where an artifact lies. Its key is exact, because `a//b` and `a/../b`
+// are other objects in S3: it is cleaned only for stores for which Argo itself
+// always cleans it. The key of a prefix ends in a slash, that of an object never
+// does. The zero value is not valid, and neither is a whole bucket, which has no
+// key.
 type Location struct {
 	// Scheme is the kind of store.
 	Scheme Scheme
@@ -180,12 +181,12 @@ func (l Location) Overlaps(other Location) bool {
 }
 
 // Validate refuses what is empty, too long or ambiguous: keys with a "." or ".."
-// segment, a control character or bytes that are not UTF-8, and a key that is not
-// of the location's kind. Slashes may stand together in the key of an object, and
-// at its beginning, as in keys that are made of parameters. That of a prefix has no
-// such but one at its beginning: Argo cleans the keys of a directory's files (S3
-// driver, generatePutTasks), so they would lie elsewhere. Each kind of store refuses
-// what else is no place there.
+// segment, a control character or bytes that are not UTF-8, and a key that does not
+// fit the location's kind. An object's key may begin with a slash and have several
+// slashes together, as keys that are made of parameters do. A prefix's key may only
+// begin with one: Argo cleans the keys of a directory's files (S3 driver,
+// generatePutTasks), so they would lie elsewhere. Each kind of store has further
+// rules of its own.
 func (l Location) Validate() error {
 	k := l.Scheme.Kind()
 	switch {
@@ -269,8 +270,8 @@ func LocationName(l Location) string {
 	return lowerBase32.EncodeToString(sum[:])
 }
 
-// SharedSealName is the name of another ArtifactSeal for a location: of what a pod
-// stored there that did not run last.
+// SharedSealName is the name of a second ArtifactSeal for a location: of a pod that
+// stored something there, and that another pod followed.
 func SharedSealName(l Location, workflowUID, podUID string) string {
 	return SealName(l, workflowUID) + "-" + podUID
 }

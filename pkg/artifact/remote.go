@@ -19,9 +19,9 @@ const (
 	defaultRef = "HEAD"
 )
 
-// CheckURL wants a http or https URL in the one spelling that a policy can be
-// matched with: what a server could take for another path, or a client for
-// another host, is refused.
+// CheckURL wants an http or https URL in the one spelling that policies are matched
+// with. It refuses what a server could take for another path, or a client for
+// another host.
 func CheckURL(s string) error {
 	u, err := parseRemote(s, "https", "http")
 	if err != nil {
@@ -33,8 +33,8 @@ func CheckURL(s string) error {
 	return nil
 }
 
-// Public is a place as it may be told to everybody: without its query, which may let
-// whoever has it read what lies there. Of those that we take only URLs have one.
+// Public is a place as everybody may know it. It has no query, because a query may
+// let its reader fetch what lies there. Only URLs have one.
 func Public(uri string) string {
 	plain, _, _ := strings.Cut(uri, "?")
 	return plain
@@ -109,8 +109,8 @@ func (g Git) long() string {
 	return g.Repository
 }
 
-// Short is ssh's short form of a URL that URI shows for one, and any other as it
-// is.
+// Short gives ssh's short form of a URL, if URI would show it so, and any other URL
+// as it is.
 func Short(url string) string {
 	rest, ssh := strings.CutPrefix(url, "ssh://")
 	if user, path, found := strings.Cut(rest, home); ssh && found && !strings.Contains(user, "/") {

@@ -68,8 +68,9 @@ func (s *s3Place) Uncertain() (u Uncertain) {
 var (
 	// amazon matches the hosts that Argo's S3 client exchanges for that of the region.
 	amazon = regexp.MustCompile(`amazonaws\.com|\.amazonaws\.`)
-	// commercial matches the regions in which buckets of one name are one bucket. Those
-	// of China and of governments have their own, and four parts but for China's.
+	// commercial matches the regions that share one set of bucket names, and
+	// China's. China's regions and those of governments have names of their own.
+	// Governments' regions have four parts, and China's begin with cn-.
 	commercial = regexp.MustCompile(`^[a-z]{2}-[a-z]+-[0-9]+$`)
 )
 

@@ -15,12 +15,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
 
-// NewCache adds a cache to a manager, whose client it uses. It has the informers that
-// it is asked for, by GetInformer: to read anything else is an error.
+// NewCache adds a cache to a manager, whose client it uses. It has only the
+// informers that somebody asks for by GetInformer. Reading anything else is an
+// error.
 //
-// The manager's own cache would hold up everything else until all of it is there: a
-// CustomResourceDefinition that is gone shall not keep a certificate from being served.
-// So readers have to ask whether an informer has synced.
+// The manager's own cache would hold up everything until all of it is there. But a
+// CustomResourceDefinition that is missing must not keep a certificate from being
+// served. So readers have to ask whether an informer has synced.
 func NewCache(m manager.Manager, o cache.Options) (cache.Cache, error) {
 	o.HTTPClient, o.Scheme, o.Mapper = m.GetHTTPClient(), m.GetScheme(), m.GetRESTMapper()
 	o.DefaultTransform = cache.TransformStripManagedFields()
@@ -32,10 +33,11 @@ func NewCache(m manager.Manager, o cache.Options) (cache.Cache, error) {
 	return c, m.Add(everywhere{c})
 }
 
-// Watch sends on changed whenever the one object of this name changes, and drops what
-// is not received: the receiver reads the object itself. It keeps metadata only. The
-// watch has a field selector for the name, so the right to this one object is enough;
-// a cache has one such selector for all objects of a kind, so each object has its own.
+// Watch sends on changed whenever the one object of this name changes. If nobody
+// receives, it drops the message: the receiver reads the object itself. It keeps
+// metadata only. The watch selects by name, so the right to this one object is
+// enough. A cache has one selector for all objects of a kind, so each object has
+// its own cache.
 func Watch(ctx context.Context, m manager.Manager, object client.Object, namespace, name string, changed chan<- struct{}) error {
 	options := cache.Options{DefaultFieldSelector: fields.OneTermEqualSelector("metadata.name", name)}
 	if namespace != "" {
@@ -44,8 +46,9 @@ func Watch(ctx context.Context, m manager.Manager, object client.Object, namespa
 	return watch(ctx, m, object, options, name, func(string) bool { return true }, changed)
 }
 
-// WatchPrefix is Watch for all objects of a namespace whose names begin so. API servers
-// select by no such thing, so it takes the right to all objects of the kind there.
+// WatchPrefix is Watch for all objects of a namespace whose names begin so. API
+// servers cannot select by the beginning of a name, so it needs the right to all
+// objects of the kind there.
 func WatchPrefix(ctx context.Context, m manager.Manager, object client.Object, namespace, prefix string, changed chan<- struct{}) error {
 	options := cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}}
 	return watch(ctx, m, object, options, prefix+"*", func(name string) bool { return strings.HasPrefix(name, prefix) }, changed)

@@ -12,13 +12,13 @@ import (
 type Looker struct {
 	// Look looks once. What was found before counts until it succeeds.
 	Look func(ctx context.Context) error
-	// Failed is told an error, but for one that says what the one before did.
+	// Failed is told about each error that differs from the one before it.
 	Failed func(err error)
-	// Changed says that there may be something new; Gather is how long what changes with
-	// it is waited for.
+	// Changed says that there may be something new. Gather is how long to wait
+	// then, for what changes with it.
 	Changed <-chan struct{}
 	Gather  time.Duration
-	// Every is how long no change may go unnoticed.
+	// Every is how long a change may go unnoticed.
 	Every time.Duration
 	// Retry is how soon it looks again after errors, one after the other.
 	Retry wait.Backoff

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// quiet is after what time a connection of which no request is at work gives way.
+// quiet is how long a connection has to be without a request at work before it
+// gives way.
 const quiet = time.Second
 
 // Limits say how many connections there may be.
@@ -23,9 +24,9 @@ type Limits struct {
 	Patience time.Duration
 }
 
-// Set are all connections that there are. One more than there may be takes the place of one
-// that has no request at work: of those that have been quiet for a while, whoever's they
-// are, or else of the host that has most.
+// Set are all connections of a program. When there are too many, one without a
+// request at work gives way to the new one: one that has been quiet for a while,
+// whoever's it is, or else one of the host that has most.
 type Set struct {
 	limits Limits
 
@@ -46,8 +47,9 @@ type connection struct {
 	host  string
 	close func() error
 
-	// These belong to of.mu: whether a request is at work, all of which is there, and
-	// since when that, or what the server thinks of it, has been so.
+	// of.mu guards these. atWork says whether a request is at work, all of which
+	// has come. since is when that, or the server's state of the connection, last
+	// changed.
 	atWork bool
 	since  time.Time
 	// computed gives back the turn to compute a handshake.
@@ -161,9 +163,9 @@ func (c *connection) compute(release func()) {
 	c.computed = release
 }
 
-// Handshake waits for a turn to compute one; see tls.Config.GetConfigForClient. The turn
-// ends with what we write next, which is all that is costly of it: it does not depend on
-// what the client does.
+// Handshake waits for a turn to compute a handshake; see
+// tls.Config.GetConfigForClient. The turn ends with our next write: by then all
+// costly work is done, so the client cannot draw it out.
 func (a *Set) Handshake(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c, ok := hello.Conn.(*connection)
 	if !ok || a.limits.Turn == nil {

@@ -1,5 +1,5 @@
-// Package connections bounds what whoever reaches a port can have of a program: how many
-// connections there are, of one host and in all, for how long each may say nothing, how
-// many handshakes are computed, and how many lines of a log tell of it. Metrics and probes
-// of all our programs are served so.
+// Package connections bounds what everybody who reaches a port can take from a
+// program. It bounds the connections, of one host and of all, how long each may say
+// nothing, the handshakes that are computed at once, and the log lines about all
+// this. All our programs serve metrics and probes with it.
 package connections

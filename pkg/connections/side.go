@@ -23,18 +23,19 @@ const (
 	sideConnections = 64
 	sidePerHost     = 16
 	sideTimeout     = 10 * time.Second
-	// headerTimeout bounds reading a request, which has no body; idleTimeout how long a
-	// connection waits for the next one, and maxHeader its headers, in bytes. net/http adds
-	// 4 KiB.
+	// headerTimeout bounds reading a request, which has no body. idleTimeout bounds
+	// how long a connection waits for its next request. maxHeader bounds the
+	// headers, in bytes; net/http adds 4 KiB.
 	headerTimeout = 5 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 8 << 10
-	// scrapesAtOnce are answered, and others told to come again.
+	// scrapesAtOnce is how many scrapes are answered at once. Others are told to
+	// come again.
 	scrapesAtOnce = 4
 )
 
-// Side serves metrics or probes beside what a program does, to whom reaches it; nil if the
-// address is 0.
+// Side serves metrics or probes beside a program's own work, to everybody who
+// reaches the address; nil if that is 0.
 func Side(ctx context.Context, name, address string, handler http.Handler, to logr.Logger) (*manager.Server, error) {
 	if address == "0" || address == "" {
 		return nil, nil

@@ -23,21 +23,21 @@ type Sum struct {
 	// Tree is the digest of what they unpack to, or of the file that they are.
 	Tree artifact.Digest
 	// Plain is what Tree would be if no file were executable, for FormTar; empty if
-	// none is. Where Argo sets a mode on everything it unpacked, that is all that is
-	// left to compare.
+	// none is. It is all that can be compared where Argo sets a mode on everything
+	// that it unpacked.
 	Plain artifact.Digest
 }
 
-// Measure reads a staged tar+gzip archive once and gives the digest of its
-// bytes and of the tree they unpack to. An archive that Argo would not unpack,
-// or that leaves a doubt about what it would unpack, is refused as
-// OutputUnreadable; an error of r or the caller's context is returned as such.
+// Measure reads a staged tar+gzip archive once. It gives the digest of its bytes
+// and of the tree that they unpack to. It refuses as OutputUnreadable an archive
+// that Argo would not unpack, or of which it is in doubt what Argo would unpack. An
+// error of r or the caller's context is returned as it is.
 //
 // Three goroutines share the work: one reads and hashes the stored bytes, one
-// decompresses, one hashes the tree. Memory is constant. What follows the end
-// mark of the tar archive is not decompressed, as Argo does not, but it is part
-// of the stored bytes. There is no bound on the ratio of compression: nothing
-// is written anywhere, and the caller's context bounds the time.
+// decompresses, one hashes the tree. Memory is constant. What follows the archive's
+// end mark is part of the stored bytes, but is not decompressed, as Argo does not
+// either. The ratio of compression needs no bound: nothing is written anywhere, and
+// the caller's context bounds the time.
 func Measure(caller context.Context, r io.Reader) (Sum, error) {
 	ctx, stop := context.WithCancelCause(caller)
 	defer stop(nil)

@@ -4,8 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +15,7 @@ import (
 	"testing/iotest"
 	"time"
 
-	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -27,30 +25,24 @@ type readable struct {
 	manifest string
 }
 
-// sums of the contents that the tests use.
-const (
-	sumOfNothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-	sumOfX       = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
-)
-
 func readableArchives() map[string]readable {
 	long := strings.Repeat("n", 255)
 	return map[string]readable{
 		"a file is its own root": {
 			gz(pack(file("message", "x"))),
-			"f\t" + sumOfX + "\t.\n",
+			"f\t" + contenttest.SumOfX + "\t.\n",
 		},
 		"an executable file": {
 			gz(pack(script("run", "x"))),
-			"x\t" + sumOfX + "\t.\n",
+			"x\t" + contenttest.SumOfX + "\t.\n",
 		},
 		"only the owner's bit makes a file executable": {
 			gz(pack(member{name: "run", mode: 0o077, body: "x"})),
-			"f\t" + sumOfX + "\t.\n",
+			"f\t" + contenttest.SumOfX + "\t.\n",
 		},
 		"setuid is dropped, as Argo drops it": {
 			gz(pack(member{name: "run", mode: 0o4644, body: "x"})),
-			"f\t" + sumOfX + "\t.\n",
+			"f\t" + contenttest.SumOfX + "\t.\n",
 		},
 		"an empty directory": {
 			gz(pack(dir("out"))),
@@ -58,56 +50,56 @@ func readableArchives() map[string]readable {
 		},
 		"a directory is in the order of filepath.Walk": {
 			gz(pack(dir("out"), dir("out/a"), file("out/a/b", "x"), file("out/a-", ""), file("out/a.b", "x"))),
-			"d\t-\t.\nd\t-\ta\nf\t" + sumOfX + "\ta/b\nf\t" + sumOfNothing + "\ta-\nf\t" + sumOfX + "\ta.b\n",
+			"d\t-\t.\nd\t-\ta\nf\t" + contenttest.SumOfX + "\ta/b\nf\t" + contenttest.SumOfNothing + "\ta-\nf\t" + contenttest.SumOfX + "\ta.b\n",
 		},
 		"parents without a header are made": {
 			gz(pack(file("out/a/b/c", "x"), file("out/a/d", "x"), file("out/e/b/c", "x"))),
-			"d\t-\t.\nd\t-\ta\nd\t-\ta/b\nf\t" + sumOfX + "\ta/b/c\nf\t" + sumOfX + "\ta/d\n" +
-				"d\t-\te\nd\t-\te/b\nf\t" + sumOfX + "\te/b/c\n",
+			"d\t-\t.\nd\t-\ta\nd\t-\ta/b\nf\t" + contenttest.SumOfX + "\ta/b/c\nf\t" + contenttest.SumOfX + "\ta/d\n" +
+				"d\t-\te\nd\t-\te/b\nf\t" + contenttest.SumOfX + "\te/b/c\n",
 		},
 		"several top-level entries lie in a folder": {
 			gz(pack(file("a", "x"), dir("b"), link("c", "b/x"))),
-			"d\t-\t.\nf\t" + sumOfX + "\ta\nd\t-\tb\nl\tb/x\tc\n",
+			"d\t-\t.\nf\t" + contenttest.SumOfX + "\ta\nd\t-\tb\nl\tb/x\tc\n",
 		},
 		"names and targets are escaped": {
 			gz(pack(dir("out"), link("out/back\\slash", "new\nline"), file("out/tab\t", "x"))),
-			"d\t-\t.\nl\tnew\\nline\tback\\\\slash\nf\t" + sumOfX + "\ttab\\t\n",
+			"d\t-\t.\nl\tnew\\nline\tback\\\\slash\nf\t" + contenttest.SumOfX + "\ttab\\t\n",
 		},
 		"what a file system holds is a name": {
 			gz(pack(dir("out"), file("out/\x01", "x"), file("out/ ", "x"), file("out/..."+long[3:], "x"), file("out/\xff", "x"))),
-			"d\t-\t.\nf\t" + sumOfX + "\t\x01\nf\t" + sumOfX + "\t \nf\t" + sumOfX + "\t..." + long[3:] + "\nf\t" + sumOfX + "\t\xff\n",
+			"d\t-\t.\nf\t" + contenttest.SumOfX + "\t\x01\nf\t" + contenttest.SumOfX + "\t \nf\t" + contenttest.SumOfX + "\t..." + long[3:] + "\nf\t" + contenttest.SumOfX + "\t\xff\n",
 		},
 		"pipes and devices are skipped, as Argo skips them": {
 			gz(pack(dir("out"), special("out/a", tar.TypeFifo), special("out/b", tar.TypeChar), special("out/c", tar.TypeBlock), file("out/d", "x"))),
-			"d\t-\t.\nf\t" + sumOfX + "\td\n",
+			"d\t-\t.\nf\t" + contenttest.SumOfX + "\td\n",
 		},
 		"parents of what is skipped are not made": {
 			gz(pack(special("before/fifo", tar.TypeFifo), dir("out"), special("out/a/fifo", tar.TypeFifo), file("out/b", "x"))),
-			"d\t-\t.\nf\t" + sumOfX + "\tb\n",
+			"d\t-\t.\nf\t" + contenttest.SumOfX + "\tb\n",
 		},
 		"what is skipped can be a parent": {
 			gz(pack(dir("out"), special("out/a", tar.TypeFifo), file("out/a/b", "x"))),
-			"d\t-\t.\nd\t-\ta\nf\t" + sumOfX + "\ta/b\n",
+			"d\t-\t.\nd\t-\ta\nf\t" + contenttest.SumOfX + "\ta/b\n",
 		},
 		"what follows the end mark is not unpacked": {
 			gz(append(pack(file("message", "x")), pack(file("more", "x"))...)),
-			"f\t" + sumOfX + "\t.\n",
+			"f\t" + contenttest.SumOfX + "\t.\n",
 		},
 		"what follows the compressed archive is not unpacked": {
 			append(gz(pack(file("message", "x"))), "garbage"...),
-			"f\t" + sumOfX + "\t.\n",
+			"f\t" + contenttest.SumOfX + "\t.\n",
 		},
 		"much may follow the compressed archive": {
 			append(gz(pack(file("message", "x"))), make([]byte, 4*relayBuffers*relayBuffer)...),
-			"f\t" + sumOfX + "\t.\n",
+			"f\t" + contenttest.SumOfX + "\t.\n",
 		},
 		"an archive may end without its mark": {
 			gz(pack(file("message", "x"))[:1024]),
-			"f\t" + sumOfX + "\t.\n",
+			"f\t" + contenttest.SumOfX + "\t.\n",
 		},
 		"an archive may be compressed in several members": {
 			append(gz(pack(file("message", "x"))[:700]), gz(pack(file("message", "x"))[700:])...),
-			"f\t" + sumOfX + "\t.\n",
+			"f\t" + contenttest.SumOfX + "\t.\n",
 		},
 	}
 }
@@ -116,10 +108,10 @@ func TestAnArchiveHasTheDigestOfWhatArgoWouldUnpack(t *testing.T) {
 	for title, c := range readableArchives() {
 		t.Run(title, func(t *testing.T) {
 			sum := mustMeasure(t, c.stored)
-			if want := digestOfString(c.manifest); sum.Tree != want {
+			if want := contenttest.DigestOf(c.manifest); sum.Tree != want {
 				t.Errorf("tree digest is %s, want %s of\n%s", sum.Tree, want, c.manifest)
 			}
-			if want := digestOfString(string(c.stored)); sum.SHA256 != want || sum.Size != int64(len(c.stored)) {
+			if want := contenttest.DigestOf(string(c.stored)); sum.SHA256 != want || sum.Size != int64(len(c.stored)) {
 				t.Errorf("stored bytes have %s (%d bytes), want %s (%d)", sum.SHA256, sum.Size, want, len(c.stored))
 			}
 		})
@@ -245,11 +237,6 @@ func flip(b []byte, at int) []byte {
 	return b
 }
 
-func digestOfString(s string) artifact.Digest {
-	sum := sha256.Sum256([]byte(s))
-	return artifact.Digest(hex.EncodeToString(sum[:]))
-}
-
 func TestOrderIsThatOfFilepathWalk(t *testing.T) {
 	root := t.TempDir()
 	for _, p := range []string{"a/b/c", "a/b-", "a/b/\x01", "a.b", "a-", "a\x01", "a/\xff", "b", "a0", "ä/x"} {
@@ -355,13 +342,13 @@ func TestLinksThatLeadOutByWayOfEachOtherAreRefused(t *testing.T) {
 	}
 	t.Run("but links that stay are fine", func(t *testing.T) {
 		sum := mustMeasure(t, gz(pack(slices.Concat(deep, []member{up, link("out/y", "a/b/c/d/e/f/up")})...)))
-		root := plant(t, t.TempDir(), [2]string{"a/b/c/d/e/f/"}, [2]string{"a/b/c/d/e/f/up", "-> ../../../../.."}, [2]string{"y", "-> a/b/c/d/e/f/up"})
+		root := contenttest.Plant(t, t.TempDir(), [2]string{"a/b/c/d/e/f/"}, [2]string{"a/b/c/d/e/f/up", "-> ../../../../.."}, [2]string{"y", "-> a/b/c/d/e/f/up"})
 		if got := mustTreeOf(t, root); got != sum.Tree {
 			t.Errorf("on disk %s, in the archive %s", got, sum.Tree)
 		}
 	})
 	t.Run("nor has the tree on the disk a digest", func(t *testing.T) {
-		root := plant(t, t.TempDir(), [2]string{"a/b/c/d/e/f/"}, [2]string{"a/b/c/d/e/f/up", "-> " + up.target}, [2]string{"y", "-> " + out.target})
+		root := contenttest.Plant(t, t.TempDir(), [2]string{"a/b/c/d/e/f/"}, [2]string{"a/b/c/d/e/f/up", "-> " + up.target}, [2]string{"y", "-> " + out.target})
 		if d, err := TreeOf(root); err == nil || !strings.Contains(err.Error(), "'..' after a name") {
 			t.Errorf("got %q, %v", d, err)
 		}
@@ -379,7 +366,7 @@ func FuzzMeasure(f *testing.F) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			sum, err := Measure(ctx, bytes.NewReader(b))
 			cancel()
-			if err == nil && (sum.Size != int64(len(b)) || sum.SHA256 != digestOfString(string(b)) || len(sum.Tree) != 64) {
+			if err == nil && (sum.Size != int64(len(b)) || sum.SHA256 != contenttest.DigestOf(string(b)) || len(sum.Tree) != 64) {
 				t.Errorf("accepted with %+v", sum)
 			}
 			if err != nil && reason.Of(err) != reason.OutputUnreadable {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content/argoexec"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 )
 
 // These tests compare our reading of archives with the real argoexec's
@@ -123,7 +124,7 @@ func TestWhatIsFetchedIsWhatArgoLeaves(t *testing.T) {
 		switch {
 		case fetched && (in.Failed != "" || err != nil || got != tree):
 			t.Errorf("%s: argoexec left %s (%v, %s), we said %s", titles[in.Name], got, err, in.Failed, tree)
-		case !fetched && in.Failed == "" && got == FileTree(digestOfString(string(in.Stored))):
+		case !fetched && in.Failed == "" && got == FileTree(contenttest.DigestOf(string(in.Stored))):
 			t.Errorf("%s: argoexec left it as it is", titles[in.Name])
 		}
 	}

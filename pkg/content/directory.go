@@ -16,15 +16,14 @@ import (
 )
 
 // MeasureDir reads a directory that was staged as it is, which has the
-// one-component name within dir, and gives the digest of what a step gets that
-// fetches all that Argo stores of it: Argo stores every file as an object and
-// nothing else, so there are no links, no empty directories and no modes, and a
-// directory without a file is not stored at all, which is OutputAbsent. It needs
-// as much memory as TreeOf. If the list of its files has at most room bytes, it
-// gives that, too.
+// one-component name within dir. It gives the digest of what a step gets that
+// fetches all that Argo stores of it. Argo stores every file as an object, and
+// nothing else: no links, no empty directories, no modes. A directory without a
+// file is not stored at all, which is OutputAbsent. If the list of its files has at
+// most room bytes, MeasureDir gives that, too. It needs as much memory as TreeOf.
 //
-// follows says that Argo does not leave links out, but stores what they lead to, as its
-// driver of GCS does: then a directory with one is OutputUnreadable.
+// follows says that Argo stores what links lead to, as its driver of GCS does, and
+// does not leave links out. Then a directory with a link is OutputUnreadable.
 func MeasureDir(ctx context.Context, dir *os.Root, name string, room int, follows bool) (Sum, Files, error) {
 	w := newWalker()
 	w.stored = &storing{ctx: ctx, form: FormDirectory, room: min(room, MaxListing), follows: follows}
@@ -44,11 +43,11 @@ func MeasureDir(ctx context.Context, dir *os.Root, name string, room int, follow
 // gzipMagic begins everything that a gzip reader reads.
 var gzipMagic = []byte{0x1f, 0x8b}
 
-// storing is what becomes of a directory in a store.
+// storing lists a directory as a store will have it.
 type storing struct {
 	ctx context.Context //nolint:containedctx // io.Reader has no other place for it
-	// empty are the directories on the way to where the walk is that have no
-	// file so far, and are there only if one comes.
+	// empty are the directories on the way to the walk's place that have no file so
+	// far. They are listed once a file comes.
 	empty []string
 	size  int64
 	form  Form
@@ -107,8 +106,8 @@ func (s *storing) keep(f File) {
 	s.list = append(s.list, f)
 }
 
-// reader reads a file of so many bytes until the context ends, after a look at
-// what Argo would take it for.
+// reader reads a file of so many bytes until the context ends. First it looks what
+// Argo would take the file for.
 func (s *storing) reader(f *os.File, size int64) io.Reader {
 	// Making a gzip reader costs more than a small file, and few begin as it wants.
 	if n, _ := f.ReadAt(s.start[:], 0); bytes.HasPrefix(s.start[:n], gzipMagic) && looksPacked(io.NewSectionReader(f, 0, size)) {

@@ -9,29 +9,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
-
-// directory makes a tree: a name that ends in a slash is a directory, a content
-// that begins with -> is a link, and every other name is a file.
-func directory(t *testing.T, entries map[string]string) string {
-	t.Helper()
-	root := filepath.Join(t.TempDir(), "dir")
-	must(t, os.Mkdir(root, 0o755))
-	for name, content := range entries {
-		path := filepath.Join(root, name)
-		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		switch {
-		case name[len(name)-1] == '/':
-			must(t, os.MkdirAll(path, 0o755))
-		case len(content) > 2 && content[:2] == "->":
-			must(t, os.Symlink(content[2:], path))
-		default:
-			must(t, os.WriteFile(path, []byte(content), 0o644))
-		}
-	}
-	return root
-}
 
 func measureFiles(t *testing.T, path string) (Sum, Files) {
 	t.Helper()
@@ -79,12 +59,12 @@ func TestADirectoryIsMeasuredAsItsConsumerGetsIt(t *testing.T) {
 		"files of all names":        {"a": "x", "a.b": "y", "a-b/c": "", "b c": "z", "ä\n\\": "w", ".hidden": "h", "A": "x"},
 		"deep":                      {"a/b/c/d": "x", "a/b/e": "y", "f/g": "z"},
 		"empty directories":         {"a/b/": "", "a/c/d": "x", "e/": "", "f": "y", "g/h/i/": ""},
-		"links":                     {"a": "x", "b": "->a", "c/d": "->../a", "out": "->/etc", "dir": "->."},
+		"links":                     {"a": "x", "b": "-> a", "c/d": "-> ../a", "out": "-> /etc", "dir": "-> ."},
 		"names of Argo's own":       {"a": "x", "a.tmp": "y", "b.tmpdir/c": "z", "out.tgz": "w", "x.part.minio": "v"},
-		"a directory of links only": {"a": "x", "links/one": "->../a", "links/two": "->one"},
+		"a directory of links only": {"a": "x", "links/one": "-> ../a", "links/two": "-> one"},
 	} {
 		t.Run(title, func(t *testing.T) {
-			root := directory(t, entries)
+			root := contenttest.Directory(t, entries)
 			must(t, os.Chmod(filepath.Join(root, "a"), 0o755))
 			sum, err := measureDir(t, root)
 			must(t, err)
@@ -100,7 +80,7 @@ func TestADirectoryIsMeasuredAsItsConsumerGetsIt(t *testing.T) {
 }
 
 func TestTheDigestOfADirectoryIsThatOfWhatIsStored(t *testing.T) {
-	first, err := measureDir(t, directory(t, map[string]string{"a": "x", "b/c": "yz"}))
+	first, err := measureDir(t, contenttest.Directory(t, map[string]string{"a": "x", "b/c": "yz"}))
 	must(t, err)
 	if first.Size != 3 {
 		t.Errorf("the size is %d", first.Size)
@@ -114,10 +94,10 @@ func TestTheDigestOfADirectoryIsThatOfWhatIsStored(t *testing.T) {
 		"a file more":         {map[string]string{"a": "x", "b/c": "yz", "d": ""}, false},
 		"another name":        {map[string]string{"a": "x", "b/d": "yz"}, false},
 		"a folder more":       {map[string]string{"a": "x", "b/c": "yz", "d/": ""}, true},
-		"a link more":         {map[string]string{"a": "x", "b/c": "yz", "d": "->a"}, true},
+		"a link more":         {map[string]string{"a": "x", "b/c": "yz", "d": "-> a"}, true},
 		"a file in its stead": {map[string]string{"a": "x", "b": "yz"}, false},
 	} {
-		second, err := measureDir(t, directory(t, c.entries))
+		second, err := measureDir(t, contenttest.Directory(t, c.entries))
 		must(t, err)
 		if (first.Tree == second.Tree) != c.same {
 			t.Errorf("%s: %+v and %+v", title, first, second)
@@ -132,10 +112,10 @@ func TestADirectoryThatCannotBeStoredIsRefused(t *testing.T) {
 		want    reason.Code
 	}{
 		"nothing":             {nil, nil, reason.OutputAbsent},
-		"folders and links":   {map[string]string{"a/b/": "", "c": "->a"}, nil, reason.OutputAbsent},
+		"folders and links":   {map[string]string{"a/b/": "", "c": "-> a"}, nil, reason.OutputAbsent},
 		"a name not in UTF-8": {map[string]string{"a": "x"}, func(root string) error { return os.WriteFile(root+"/\xff", nil, 0o644) }, reason.OutputUnreadable},
 	} {
-		root := directory(t, c.entries)
+		root := contenttest.Directory(t, c.entries)
 		if c.spoil != nil {
 			must(t, c.spoil(root))
 		}
@@ -143,7 +123,7 @@ func TestADirectoryThatCannotBeStoredIsRefused(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want %s", title, sum, err, c.want)
 		}
 	}
-	fifo := directory(t, map[string]string{"a": "x"})
+	fifo := contenttest.Directory(t, map[string]string{"a": "x"})
 	must(t, syscall.Mkfifo(fifo+"/fifo", 0o644))
 	if _, err := measureDir(t, fifo); !errors.Is(err, ErrKind) {
 		t.Errorf("a FIFO: %v", err)

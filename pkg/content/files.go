@@ -14,9 +14,9 @@ import (
 // on the Provenance, in etcd, and a gate that is asked for a part parses all of it.
 const MaxListing = 128 << 10
 
-// Files lists a directory that was stored without an archive, or what lies below
-// a key: each file once, in the order of the tree's manifest. That of a directory
-// is unverified until its Tree is the one of a verified statement.
+// Files lists a directory that was stored without an archive, or what lies below a
+// key: each file once, in the order of the tree's manifest. The list of a directory
+// proves nothing until its Tree is that of a verified statement.
 type Files []File
 
 // File is one of them.
@@ -82,8 +82,8 @@ func ParseFile(line string) (File, error) {
 	return File{Path: path, SHA256: sum}, err
 }
 
-// Below are the first files of the list as long as they lie in a directory, by
-// their paths there.
+// Below are the first files of the list that lie in a directory, by their paths
+// there. They end at the first that does not.
 func (l Files) Below(dir string) Files {
 	var below Files
 	for _, f := range l {
@@ -149,8 +149,8 @@ func (l Files) Tree() artifact.Digest {
 var ErrNoPart = errors.New("the directory has nothing of that name")
 
 // Part is what the directory of the given form has at the path: a file, or the
-// directory there; ErrNoPart if it has neither. Of which of its files Argo would
-// take for an archive the list does not know, only the form whether there is any.
+// directory there; ErrNoPart if it has neither. The list does not say which files
+// Argo would take for an archive. Only the form says whether there are any.
 func (l Files) Part(form Form, path string) (Sum, error) {
 	var below Files
 	for _, f := range l {

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 )
 
 func TestAListOfFilesIsTheDirectory(t *testing.T) {
@@ -15,7 +17,7 @@ func TestAListOfFilesIsTheDirectory(t *testing.T) {
 		"packed":    {"a": "x", "b.tgz": string(gz(pack(file("a", "x"))))},
 	} {
 		t.Run(title, func(t *testing.T) {
-			sum, files := measureFiles(t, directory(t, entries))
+			sum, files := measureFiles(t, contenttest.Directory(t, entries))
 			again, err := ParseFiles(files.String())
 			if err != nil || !reflect.DeepEqual(again, files) || again.Tree() != sum.Tree || len(files) != len(entries) {
 				t.Errorf("%d files are %v, %v, tree %s", len(entries), again, err, sum.Tree)
@@ -25,7 +27,7 @@ func TestAListOfFilesIsTheDirectory(t *testing.T) {
 			}
 			for path, content := range entries {
 				part, err := files.Part(sum.Form, path)
-				if err != nil || part.SHA256 != digestOfString(content) || part.Validate() != nil {
+				if err != nil || part.SHA256 != contenttest.DigestOf(content) || part.Validate() != nil {
 					t.Errorf("%q is %+v, %v", path, part, err)
 				}
 			}
@@ -34,7 +36,7 @@ func TestAListOfFilesIsTheDirectory(t *testing.T) {
 }
 
 func TestAPartIsAFileOrADirectory(t *testing.T) {
-	root := directory(t, map[string]string{"a": "x", "b/c/d": "y", "b/e": "z", "bc": "w"})
+	root := contenttest.Directory(t, map[string]string{"a": "x", "b/c/d": "y", "b/e": "z", "bc": "w"})
 	_, files := measureFiles(t, root)
 	want, _ := measureFiles(t, root+"/b")
 	part, err := files.Part(FormDirectory, "b")
@@ -52,7 +54,7 @@ func TestAPartIsAFileOrADirectory(t *testing.T) {
 }
 
 func TestAListThatNoDirectoryHasIsRefused(t *testing.T) {
-	line := func(path string) string { return File{Path: path, SHA256: sumOfX}.Line() }
+	line := func(path string) string { return File{Path: path, SHA256: contenttest.SumOfX}.Line() }
 	for title, text := range map[string]string{
 		"nothing":             "",
 		"an empty line":       "\n",
@@ -70,7 +72,7 @@ func TestAListThatNoDirectoryHasIsRefused(t *testing.T) {
 		"a control character": line("a\tb"),
 		"not UTF-8":           line("a\xff"),
 		"a long name":         line(strings.Repeat("n", MaxComponent+1)),
-		"a digest in hex":     sumOfX + " a\n",
+		"a digest in hex":     contenttest.SumOfX + " a\n",
 		"more than is read":   strings.Repeat(line("a"), MaxListing/46+1),
 	} {
 		if list, err := ParseFiles(text); err == nil {
@@ -88,7 +90,7 @@ func TestOnlyASmallDirectoryIsListed(t *testing.T) {
 		long[fmt.Sprintf("%s%04d", strings.Repeat("n", 250), i)] = ""
 	}
 	for title, entries := range map[string]map[string]string{"many": many, "long names": long, "a name that is two lines": {"a\nb": "x", "c": ""}} {
-		if sum, files := measureFiles(t, directory(t, entries)); files != nil || sum.Validate() != nil {
+		if sum, files := measureFiles(t, contenttest.Directory(t, entries)); files != nil || sum.Validate() != nil {
 			t.Errorf("%s: %+v, %d files", title, sum, len(files))
 		}
 	}

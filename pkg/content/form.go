@@ -9,8 +9,8 @@ import (
 )
 
 // Archive is an archive strategy: what Argo makes of a path when it stores an
-// output, or of the stored bytes when it fetches an input. The zero value is
-// none of them.
+// output, or of the stored bytes when it fetches an input. The zero value is no
+// strategy.
 type Archive string
 
 const (
@@ -20,13 +20,13 @@ const (
 	ArchiveZip Archive = "zip"
 	// ArchiveNone leaves a file as it is, and the files of a directory.
 	ArchiveNone Archive = "none"
-	// ArchiveDetect is that of an input which gives none: Argo unpacks what
-	// begins as tar+gzip does, and leaves everything else as it is.
+	// ArchiveDetect is the strategy of an input that names none: Argo unpacks what
+	// begins like tar+gzip, and leaves everything else as it is.
 	ArchiveDetect Archive = "detect"
 )
 
-// Form is what the stored bytes of an output are to whoever fetches them. The
-// zero value is none of them.
+// Form says what the stored bytes of an output are to whoever fetches them. The
+// zero value is no form.
 type Form string
 
 const (
@@ -40,8 +40,8 @@ const (
 	// unpack for an input without a strategy. Nobody has looked at what is in it.
 	FormLookalike Form = "lookalike"
 	// FormDirectory is a directory of which each file was stored as it is. There
-	// are no stored bytes of the whole: its digest is that of the manifest of
-	// what is there when it has been fetched, and so is the tree digest.
+	// are no stored bytes of the whole. Both of its digests are of the manifest of
+	// what is there once it has been fetched.
 	FormDirectory Form = "directory"
 	// FormLookalikes is a directory with at least one file that is a lookalike.
 	FormLookalikes Form = "lookalikes"
@@ -103,10 +103,10 @@ func (s Sum) Validate() error {
 	return nil
 }
 
-// Fetched says what Argo leaves of these stored bytes in an input with the
-// given strategy: the tree digest, and the strategy that Argo ends up with,
-// which is never ArchiveDetect. Where nobody measured what that gives, it is an
-// ArchiveMismatch: what is unpacked unseen can write beside the input, too.
+// Fetched says what Argo leaves of these stored bytes in an input with the given
+// strategy: the tree digest, and the strategy that Argo ends up with, never
+// ArchiveDetect. If nobody measured what the bytes unpack to, it is an
+// ArchiveMismatch: what is unpacked unseen can also write beside the input.
 func (s Sum) Fetched(by Archive) (artifact.Digest, Archive, error) {
 	how := by
 	if by == ArchiveDetect {
@@ -137,9 +137,9 @@ func IsDirectory(stored artifact.Digest, how Archive, tree artifact.Digest) bool
 	return how == ArchiveNone && tree == stored
 }
 
-// CheckFetched wants what Fetched can have given: two digests, a strategy, and
-// where nothing is unpacked the tree of the file itself or, of a directory, one
-// digest twice.
+// CheckFetched wants a result that Fetched can have given: two digests and a
+// strategy. If nothing is unpacked, the tree has to be that of the file or, for a
+// directory, both digests have to be the same.
 func CheckFetched(stored artifact.Digest, how Archive, tree artifact.Digest) error {
 	for _, d := range []artifact.Digest{stored, tree} {
 		if _, err := artifact.ParseDigest(string(d)); err != nil {
@@ -159,11 +159,11 @@ func CheckFetched(stored artifact.Digest, how Archive, tree artifact.Digest) err
 	return fmt.Errorf("%.40q is not what Argo does to stored bytes", how)
 }
 
-// CheckOutside wants what can be said of an input that nobody sealed: what Argo
-// is told to do to the stored bytes, which it may be left to find out, and the
-// digest of what it leaves, if one is pinned at all. The digest of the stored
-// bytes pins a file that the step gets as it is stored; where Argo finds out and
-// unpacks it all the same, the tree is not the pinned one.
+// CheckOutside wants what can be said of an input that nobody sealed. That is what
+// Argo is told to do to the stored bytes, which may be to find out by itself, and
+// the digest of what it leaves, if one is pinned. The digest of the stored bytes
+// pins a file that the step gets as it is stored. If Argo finds an archive in it
+// and unpacks it, the tree is not the pinned one.
 func CheckOutside(stored artifact.Digest, how Archive, tree artifact.Digest) error {
 	unpacked := false
 	switch how {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -35,7 +36,7 @@ func TestAFileHasTheDigestOfWhatLiesOnTheDisk(t *testing.T) {
 			if got := mustTreeOf(t, path); sum.Tree != got {
 				t.Errorf("measured tree %s, on disk %s", sum.Tree, got)
 			}
-			if sum.SHA256 != digestOfString(string(stored)) || sum.Size != int64(len(stored)) || sum.Validate() != nil {
+			if sum.SHA256 != contenttest.DigestOf(string(stored)) || sum.Size != int64(len(stored)) || sum.Validate() != nil {
 				t.Errorf("got %+v", sum)
 			}
 		})
@@ -108,8 +109,8 @@ func TestAFileThatCannotBeReadHasNoForm(t *testing.T) {
 }
 
 func TestWhatIsFetchedIsWhatWasMeasuredOrRefused(t *testing.T) {
-	unpacked := artifact.Digest(sumOfNothing)
-	itself := FileTree(sumOfX)
+	unpacked := artifact.Digest(contenttest.SumOfNothing)
+	itself := FileTree(contenttest.SumOfX)
 	for form, want := range map[Form]map[Archive]struct {
 		tree artifact.Digest
 		how  Archive
@@ -118,21 +119,21 @@ func TestWhatIsFetchedIsWhatWasMeasuredOrRefused(t *testing.T) {
 		FormZip:        {ArchiveDetect: {itself, ArchiveNone}, ArchiveZip: {unpacked, ArchiveZip}, ArchiveNone: {itself, ArchiveNone}},
 		FormFile:       {ArchiveDetect: {itself, ArchiveNone}, ArchiveNone: {itself, ArchiveNone}},
 		FormLookalike:  {ArchiveNone: {itself, ArchiveNone}},
-		FormDirectory:  {ArchiveDetect: {sumOfX, ArchiveNone}, ArchiveNone: {sumOfX, ArchiveNone}},
-		FormLookalikes: {ArchiveDetect: {sumOfX, ArchiveNone}, ArchiveNone: {sumOfX, ArchiveNone}},
+		FormDirectory:  {ArchiveDetect: {contenttest.SumOfX, ArchiveNone}, ArchiveNone: {contenttest.SumOfX, ArchiveNone}},
+		FormLookalikes: {ArchiveDetect: {contenttest.SumOfX, ArchiveNone}, ArchiveNone: {contenttest.SumOfX, ArchiveNone}},
 		"":             {ArchiveNone: {itself, ArchiveNone}},
 	} {
 		for _, by := range []Archive{ArchiveDetect, ArchiveTar, ArchiveNone, ArchiveZip, "rar", ""} {
-			sum := Sum{Form: form, SHA256: sumOfX, Tree: unpacked}
+			sum := Sum{Form: form, SHA256: contenttest.SumOfX, Tree: unpacked}
 			if form.IsDirectory() {
-				sum.Tree = sumOfX
+				sum.Tree = contenttest.SumOfX
 			}
 			tree, how, err := sum.Fetched(by)
 			w, fits := want[by]
 			switch {
 			case fits && (err != nil || tree != w.tree || how != w.how):
 				t.Errorf("%q by %q: got %s by %q, %v; want %s by %q", form, by, tree, how, err, w.tree, w.how)
-			case fits && CheckFetched(sumOfX, how, tree) != nil:
+			case fits && CheckFetched(contenttest.SumOfX, how, tree) != nil:
 				t.Errorf("%q by %q: what was fetched does not pass its own check", form, by)
 			case !fits && (tree != "" || how != "" || reason.Of(err) != reason.ArchiveMismatch):
 				t.Errorf("%q by %q: got %s by %q, %v; want ArchiveMismatch", form, by, tree, how, err)

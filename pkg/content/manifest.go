@@ -138,13 +138,13 @@ func checkPath(path string) error {
 	return nil
 }
 
-// checkTarget wants a link target that a file system can hold and that stays
-// in the tree, wherever the tree lies and whatever other links are in it: it is
-// relative, all its ".." come first, and they are no more than the directories,
-// depth, between the root and the link. Only then does it lead where its text
-// says: behind a name that is itself a link, ".." is another place. A tree all
-// of whose links are such has no way out for Argo to follow when it unpacks
-// something below them.
+// checkTarget wants a link target that a file system can hold and that stays in the
+// tree, wherever the tree lies and whatever other links are in it. So it has to be
+// relative, all its ".." have to come first, and there may be no more of them than
+// directories (depth) between the root and the link. Only then does it lead where
+// its text says: behind a name that is itself a link, ".." is another place. If all
+// links of a tree are so, Argo cannot follow one out of the tree when it unpacks
+// something below it.
 func checkTarget(target string, depth int) error {
 	if target == "" || len(target) >= MaxPath || strings.IndexByte(target, 0) >= 0 {
 		return fmt.Errorf("link target of %d bytes is empty, too long or has a NUL byte", len(target))

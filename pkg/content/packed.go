@@ -16,11 +16,11 @@ import (
 )
 
 // MeasurePacked reads an archive that Argo's emissary packed of one file or
-// directory, and gives what MeasureFile or MeasureDir gives of that once Argo has
-// unpacked it to store it without an archive. What Argo does not pack so, or would
-// not unpack, is refused as OutputUnreadable; an error of r or the context is
-// returned as such. It needs memory for the list of files, which has at most room
-// bytes. follows is MeasureDir's.
+// directory. It gives what MeasureFile or MeasureDir gives of that file or
+// directory, once Argo has unpacked it to store it without an archive. It refuses
+// as OutputUnreadable what Argo does not pack so, or would not unpack. An error of
+// r or the context is returned as it is. It needs memory for the list of files,
+// which has at most room bytes. follows is MeasureDir's.
 func MeasurePacked(ctx context.Context, r io.Reader, room int, follows bool) (Sum, Files, error) {
 	source := &kept{untilEnd: untilEnd{ctx, r}}
 	p := &packed{names: newUnpacking(), store: &storing{ctx: ctx, form: FormDirectory, room: min(room, MaxListing), follows: follows}, manifest: newManifest()}
@@ -41,7 +41,8 @@ func MeasurePacked(ctx context.Context, r io.Reader, room int, follows bool) (Su
 	return Sum{Form: p.store.form, Size: p.store.size, SHA256: d, Tree: d}, p.store.list, nil
 }
 
-// kept keeps the first error that is not the end, behind which readers hide it.
+// kept keeps the first error that is not io.EOF, because readers above it hide
+// errors.
 type kept struct {
 	untilEnd
 	err error
@@ -90,8 +91,8 @@ func (p *packed) read(r io.Reader) error {
 	}
 }
 
-// entry takes one header. The first one is of the file or directory that was packed,
-// and every other lies in a directory that has one.
+// entry takes one header. The first has to be the file or directory that was
+// packed. Every later one has to lie in a directory with a header of its own.
 func (p *packed) entry(h *tar.Header, content io.Reader) error {
 	if err := p.names.next(h.Name); err != nil {
 		return err
@@ -128,8 +129,8 @@ func (p *packed) entry(h *tar.Header, content io.Reader) error {
 	return fmt.Errorf("%.80q is of type %q, which Argo never packs there", h.Name, h.Typeflag)
 }
 
-// regular takes a file: of a directory as one of those that are stored, or else as
-// what is stored.
+// regular takes a file: as one of a directory's stored files, or as the output
+// itself.
 func (p *packed) regular(h *tar.Header, content io.Reader, below string, nested bool) error {
 	for key := range h.PAXRecords {
 		if strings.HasPrefix(key, "GNU.sparse.") {

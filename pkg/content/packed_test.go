@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -28,7 +29,7 @@ func packedTree() ([]member, map[string]string) {
 // what is measured where it is staged.
 func TestWhatIsPackedIsMeasuredAsItIsStored(t *testing.T) {
 	members, files := packedTree()
-	want, list := measureFiles(t, directory(t, files))
+	want, list := measureFiles(t, contenttest.Directory(t, files))
 	got, there, err := MeasurePacked(t.Context(), bytes.NewReader(gz(pack(members...))), MaxListing, false)
 	if err != nil || got != want || !reflect.DeepEqual(there, list) || got.Form != FormLookalikes {
 		t.Errorf("got %+v with %v, %v; want %+v with %v", got, there, err, want, list)

@@ -22,8 +22,8 @@ const batchNames = 16 << 10
 // Tree is what lies at a path.
 type Tree struct {
 	Digest artifact.Digest
-	// flipped is the digest that the tree would have if the exec bit of a root
-	// that is a file were the other one; empty for a directory.
+	// flipped is the digest that the tree would have with the other exec bit, if
+	// its root is a file; empty for a directory.
 	Flipped artifact.Digest
 	// mode of the root.
 	Mode fs.FileMode
@@ -72,18 +72,17 @@ func TreeIn(dir *os.Root, name string) (Tree, error) {
 	return Tree{Digest: asIs.digest(), Flipped: flipped.digest(), Mode: info.Mode()}, nil
 }
 
-// Reading says how a tree is read of which Argo has changed something since it
-// unpacked it.
+// Reading says how to read a tree that Argo has changed after it unpacked it.
 type Reading struct {
-	// Set is the mode that Argo set on everything; nil if it did not. Every file and
-	// directory has to have it, and none counts as executable: whatever exec bits the
-	// files came with, Argo set others.
+	// Set is the mode that Argo set on everything; nil if it did not. Every file
+	// and directory has to have it. No file counts as executable then: Argo has
+	// replaced the exec bits that the files came with.
 	Set *fs.FileMode
-	// Without are the paths, relative to the root, where something else was put that
-	// is not a part of the tree.
+	// Without are the paths, relative to the root, of other inputs that lie within
+	// the tree.
 	Without []string
-	// Lean leaves out folders in which there is nothing but that: Argo made them for
-	// it, unless the tree had them empty.
+	// Lean leaves out folders that hold nothing else. Argo made them for those
+	// paths, unless the tree had them empty.
 	Lean bool
 }
 
@@ -133,14 +132,14 @@ type walker struct {
 	// set is the mode that Argo set on everything; nil if it did not. No file is
 	// listed as executable then.
 	set *fs.FileMode
-	// without are paths that are passed over, leading the folders that lead to them;
-	// with lean these are listed only once something else in them is: pending are
-	// those that wait for that.
+	// without are paths that are passed over, and leading the folders that lead to
+	// them. With lean, such a folder is listed only once something else in it is;
+	// pending are the folders that wait for it.
 	without, leading map[string]bool
 	lean             bool
 	pending          []string
-	// stored is set where not what is there is listed, but what becomes of it in
-	// a store without an archive.
+	// stored is set if the walk lists what a store will have of it without an
+	// archive, and not what is there.
 	stored *storing
 }
 

@@ -12,35 +12,12 @@ import (
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 )
-
-// plant makes a tree on disk: names ending in a slash are directories, a
-// content that begins with "-> " makes a link, one with "#!" an executable.
-func plant(t *testing.T, root string, entries ...[2]string) string {
-	t.Helper()
-	for _, e := range entries {
-		path, content := filepath.Join(root, e[0]), e[1]
-		var err error
-		switch target, isLink := strings.CutPrefix(content, "-> "); {
-		case strings.HasSuffix(e[0], "/"):
-			err = os.MkdirAll(path, 0o755)
-		case isLink:
-			err = os.Symlink(target, path)
-		case strings.HasPrefix(content, "#!"):
-			err = os.WriteFile(path, []byte(content), 0o755)
-		default:
-			err = os.WriteFile(path, []byte(content), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
 
 // plantOdd makes a tree of all kinds with the oddest names.
 func plantOdd(t *testing.T) string {
-	return plant(t, t.TempDir(),
+	return contenttest.Plant(t, t.TempDir(),
 		[2]string{"a/"}, [2]string{"a/b/"}, [2]string{"a/b/c", "x"}, [2]string{"a.b", "x"}, [2]string{"a-", "x"},
 		[2]string{"a\x01b", "x"}, [2]string{"new\nline\n", "x"}, [2]string{"tab\t", "x"}, [2]string{"back\\slash\\n", "x"},
 		[2]string{".hidden/"}, [2]string{".hidden/.x", "x"}, [2]string{"*?[a]", "x"}, [2]string{"$(id) `id` \"'", "x"},
@@ -89,12 +66,12 @@ func TestTheDocumentedScriptGivesTheSameDigest(t *testing.T) {
 }
 
 func TestTreeOfIsTheDigestOfItsManifest(t *testing.T) {
-	root := plant(t, t.TempDir(), [2]string{"a/"}, [2]string{"a/b", "x"}, [2]string{"a-", ""}, [2]string{"l", "-> a\tb"})
-	manifest := "d\t-\t.\nd\t-\ta\nf\t" + sumOfX + "\ta/b\nf\t" + sumOfNothing + "\ta-\nl\ta\\tb\tl\n"
-	if got, want := mustTreeOf(t, root), digestOfString(manifest); got != want {
+	root := contenttest.Plant(t, t.TempDir(), [2]string{"a/"}, [2]string{"a/b", "x"}, [2]string{"a-", ""}, [2]string{"l", "-> a\tb"})
+	manifest := "d\t-\t.\nd\t-\ta\nf\t" + contenttest.SumOfX + "\ta/b\nf\t" + contenttest.SumOfNothing + "\ta-\nl\ta\\tb\tl\n"
+	if got, want := mustTreeOf(t, root), contenttest.DigestOf(manifest); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got, want := mustTreeOf(t, filepath.Join(root, "a/b")), digestOfString("f\t"+sumOfX+"\t.\n"); got != want {
+	if got, want := mustTreeOf(t, filepath.Join(root, "a/b")), contenttest.DigestOf("f\t"+contenttest.SumOfX+"\t.\n"); got != want {
 		t.Errorf("a file: got %s, want %s", got, want)
 	}
 }
@@ -184,7 +161,7 @@ func TestADirectoryIsReadInBatches(t *testing.T) {
 	for i := range 100 {
 		name := fmt.Sprint("n", i*7919%1000)
 		all = append(all, name)
-		plant(t, path, [2]string{name, ""})
+		contenttest.Plant(t, path, [2]string{name, ""})
 	}
 	slices.Sort(all)
 	root, err := os.OpenRoot(path)

@@ -15,22 +15,22 @@ import (
 // copyBuffer is the unit in which contents are hashed.
 const copyBuffer = 64 << 10
 
-// unpacking follows what Argo's executor leaves when it unpacks an archive,
-// without unpacking it, and lists that in constant memory. It demands the order
-// in which Argo packs (see walkLess), strictly increasing, so that nothing has
-// to be sorted and nothing can be there twice.
+// unpacking follows what Argo's executor leaves when it unpacks an archive, without
+// unpacking it, and lists that in constant memory. It demands the strictly
+// increasing order in which Argo packs (see walkLess). So nothing has to be sorted,
+// and nothing can be there twice.
 //
-// Argo makes the one top-level entry of an archive the root, and the folder it
-// unpacked in where there are several; which of the two is known only at the
-// end, so both listings are kept until a second top-level entry is seen.
+// If an archive has one top-level entry, Argo makes that the root; if it has
+// several, the folder that it unpacked in. Only the end tells which. So both
+// listings are kept until a second top-level entry comes.
 type unpacking struct {
 	single *listing // the top-level entry is the root; nil once there are two
 	folder *listing // the folder is the root
 	// exec says that a file is executable.
 	exec bool
 
-	// last is the name of the last header, made the path that was last made
-	// and kind what was made there. The two paths differ where Argo skips.
+	// last is the name of the last header. made is the path that was made last, and
+	// kind what was made there. The two paths differ where Argo skips an entry.
 	last, made string
 	kind       byte
 
@@ -121,7 +121,7 @@ func (u *unpacking) entry(h *tar.Header, content io.Reader) error {
 	case tar.TypeReg:
 		return u.file(h, content)
 	case tar.TypeFifo, tar.TypeChar, tar.TypeBlock:
-		// Argo packs these where a step made them, and skips them when it
+		// Argo packs these kinds if a step made them, and skips them when it
 		// unpacks.
 		return nil
 	}
@@ -153,8 +153,8 @@ func (u *unpacking) regular(name string, exec bool, content io.Reader) error {
 	return nil
 }
 
-// next checks name, order and parent of an entry. What lies below a file or a
-// link follows it directly, whether it has parents of its own or not: the order
+// next checks name, order and parent of an entry. Anything below a file or a link
+// would follow it directly, with parents of its own or without, because the order
 // has '/' below every other byte.
 func (u *unpacking) next(name string) error {
 	if err := checkPath(name); err != nil {
@@ -170,10 +170,10 @@ func (u *unpacking) next(name string) error {
 	return nil
 }
 
-// place lists an entry, after the parents that Argo makes for it when they have
-// no header of their own; next has made sure that it lies below no file or
-// link. As the order is increasing, the parents that exist are the last path
-// that was made, if it is a directory, and its parents.
+// place lists an entry. Before that it lists parents that Argo makes for the entry
+// because they have no header of their own; next has made sure that no file or link
+// is among them. The order is increasing. So the parents that exist already are the
+// path that was made last, if that is a directory, and its parents.
 func (u *unpacking) place(kind byte, path string, list func(l *listing, path string)) {
 	before := u.made
 	common := commonPrefix(before, path)

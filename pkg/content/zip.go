@@ -25,11 +25,11 @@ const (
 	zipMode fs.FileMode = 0o666
 )
 
-// MeasureZip reads a staged zip of so many bytes and gives the digest of its
-// bytes and of the tree they unpack to. A zip that Argo would not unpack, or
-// that is none of Argo's making, is refused as OutputUnreadable; an error of r
-// or the context is returned as such. Memory is bounded by that of the central
-// directory, and so is the number of entries, to some ten thousand.
+// MeasureZip reads a staged zip of so many bytes, and gives the digest of its bytes
+// and of the tree that they unpack to. It refuses as OutputUnreadable a zip that
+// Argo would not unpack, or did not make. An error of r or the context is returned
+// as it is. The bound on the central directory also bounds memory and the number of
+// entries, to some ten thousand.
 func MeasureZip(ctx context.Context, r io.ReaderAt, size int64) (Sum, error) {
 	source := &interruptible{ctx: ctx, r: r}
 	sum := Sum{Form: FormZip, Size: size}
@@ -76,9 +76,10 @@ func unzip(r io.ReaderAt, size int64) (artifact.Digest, error) {
 	return tree, err
 }
 
-// checkZipEnd wants the end record to be the end and to speak of the whole, as
-// Argo writes it: archive/zip then has nothing to search or to guess, and makes
-// room for as many entries as it says, of which zip64 could say any number.
+// checkZipEnd wants the end record to be at the end and to describe the whole zip,
+// as Argo writes it. Then archive/zip has nothing to search or guess. It also
+// bounds the number of entries, for which archive/zip makes room: zip64 could claim
+// any number.
 func checkZipEnd(r io.ReaderAt, size int64) error {
 	var end [zipEnd]byte
 	if size < zipEnd {
@@ -101,9 +102,9 @@ func checkZipEnd(r io.ReaderAt, size int64) error {
 }
 
 // zipped takes one entry as Argo does, or refuses it. Argo packs neither
-// directories nor modes, and makes an empty file of everything but a regular
-// one. A single file has its absolute path as name, of which Argo's unpacking
-// makes a relative one.
+// directories nor modes, and makes an empty file of everything that is no regular
+// file. A single file has its absolute path as name, which Argo makes relative when
+// it unpacks.
 func (u *unpacking) zipped(f *zip.File) error {
 	name := strings.TrimPrefix(f.Name, "/")
 	if err := u.next(name); err != nil {
@@ -123,7 +124,7 @@ func (u *unpacking) zipped(f *zip.File) error {
 // errDirectory says that a zip has too many entries, or too long ones.
 var errDirectory = fmt.Errorf("its directory has more than %d bytes, which is not supported", maxDirectory)
 
-// thrifty lets no more than so many bytes be read until all may be.
+// thrifty lets only so many bytes be read, until all is set.
 type thrifty struct {
 	io.ReaderAt
 	left int

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -53,27 +54,27 @@ func readableZips() map[string]readable {
 	return map[string]readable{
 		"a directory": {
 			packZip(file("out/a/b", "x"), file("out/a/c", ""), file("out/a-", "x")),
-			"d\t-\t.\nd\t-\ta\nf\t" + sumOfX + "\ta/b\nf\t" + sumOfNothing + "\ta/c\nf\t" + sumOfX + "\ta-\n",
+			"d\t-\t.\nd\t-\ta\nf\t" + contenttest.SumOfX + "\ta/b\nf\t" + contenttest.SumOfNothing + "\ta/c\nf\t" + contenttest.SumOfX + "\ta-\n",
 		},
 		"a file by its absolute path": {
 			packZip(file("/tmp/argo/outputs/artifacts/a", "x")),
-			"d\t-\t.\nd\t-\targo\nd\t-\targo/outputs\nd\t-\targo/outputs/artifacts\nf\t" + sumOfX + "\targo/outputs/artifacts/a\n",
+			"d\t-\t.\nd\t-\targo\nd\t-\targo/outputs\nd\t-\targo/outputs/artifacts\nf\t" + contenttest.SumOfX + "\targo/outputs/artifacts/a\n",
 		},
 		"a file": {
 			packZip(file("a", "x")),
-			"f\t" + sumOfX + "\t.\n",
+			"f\t" + contenttest.SumOfX + "\t.\n",
 		},
 		"several in a folder": {
 			packZip(file("a", "x"), file("b/c", "x")),
-			"d\t-\t.\nf\t" + sumOfX + "\ta\nd\t-\tb\nf\t" + sumOfX + "\tb/c\n",
+			"d\t-\t.\nf\t" + contenttest.SumOfX + "\ta\nd\t-\tb\nf\t" + contenttest.SumOfX + "\tb/c\n",
 		},
 		"stored, not compressed": {
 			packZipAs(func(h *zip.FileHeader) { h.Method = zip.Store }, file("a", "x")),
-			"f\t" + sumOfX + "\t.\n",
+			"f\t" + contenttest.SumOfX + "\t.\n",
 		},
 		"odd names": {
 			packZip(file("out/\x01", "x"), file("out/a\\b", "x"), file("out/\xff", "x")),
-			"d\t-\t.\nf\t" + sumOfX + "\t\x01\nf\t" + sumOfX + "\ta\\\\b\nf\t" + sumOfX + "\t\xff\n",
+			"d\t-\t.\nf\t" + contenttest.SumOfX + "\t\x01\nf\t" + contenttest.SumOfX + "\ta\\\\b\nf\t" + contenttest.SumOfX + "\t\xff\n",
 		},
 	}
 }
@@ -82,10 +83,10 @@ func TestAZipHasTheDigestOfWhatArgoWouldUnpack(t *testing.T) {
 	for title, c := range readableZips() {
 		t.Run(title, func(t *testing.T) {
 			sum, err := measureZip(t.Context(), c.stored)
-			if want := digestOfString(c.manifest); err != nil || sum.Tree != want || sum.Form != FormZip {
+			if want := contenttest.DigestOf(c.manifest); err != nil || sum.Tree != want || sum.Form != FormZip {
 				t.Errorf("got %+v, %v; want tree %s of\n%s", sum, err, want, c.manifest)
 			}
-			if want := digestOfString(string(c.stored)); sum.SHA256 != want || sum.Size != int64(len(c.stored)) || sum.Validate() != nil {
+			if want := contenttest.DigestOf(string(c.stored)); sum.SHA256 != want || sum.Size != int64(len(c.stored)) || sum.Validate() != nil {
 				t.Errorf("stored bytes have %s (%d bytes), want %s (%d)", sum.SHA256, sum.Size, want, len(c.stored))
 			}
 		})

@@ -30,11 +30,11 @@ var (
 	// ofWorkflows keep the definition of a workflow that runs, and Argo's copies of
 	// templates, from everybody else.
 	ofWorkflows = []string{policyMode, policyWorkflow}
-	// ofPods keep what identifies a pod, what its node reports and what it is a step
-	// of from everybody else.
+	// ofPods keep everybody else from three things: what identifies a pod, what its
+	// node reports, and which step it is.
 	ofPods = []string{policyMode, policyPodBinding, policyPodIdentity, policyPodStatus, policyWorkflow}
-	// ofIsolation are all: nobody reaches into a pod that runs, nor exchanges what
-	// proves what it made.
+	// ofIsolation are all policies. With them nobody reaches into a running pod, or
+	// exchanges the proof of what it made.
 	ofIsolation = []string{
 		policyAnchors, policyConfiguration, policyExec, policyMode, policyPodAdoption, policyPodBinding, policyPodContainers,
 		policyPodIdentity, policyPodStatus, policyPodTag, policyRecords, policyWorkflow,
@@ -73,8 +73,8 @@ func (g Guards) missingAt(t time.Time, names []string) []string {
 	})
 }
 
-// Moment is what is known of a namespace at one moment: what counts at a time
-// before has counted from then on. The zero value says that nothing did.
+// Moment is what is known of a namespace at one moment. A guard that counts at an
+// earlier time has counted from then on. The zero value says that nothing did.
 type Moment struct {
 	// UID of the namespace.
 	UID types.UID
@@ -103,11 +103,12 @@ func (r Record) At(n Namespace, guards Guards) (Moment, error) {
 // definition, and what its steps made before, is what Argo ran. An error is a
 // *reason.Error.
 //
-// One with copies of templates has to be made when nobody else could write such
-// copies any more. Without, it is enough that it was made no earlier than its
-// namespace got the mode, by the second: of a pod that was made before that counts
-// nothing is sealed (Pod), so whatever became of the definition until then, it
-// became before the first seal. Who labels a namespace and submits at once goes on.
+// A Workflow with copies of templates has to be made at a time when nobody else
+// could write such copies. For one without copies it is enough that it was made no
+// earlier than its namespace got the mode, by the second. Whatever somebody changed
+// in its definition until then, they changed before the first seal: nothing is
+// sealed of a pod that was made before the mode counted (Pod). So whoever labels a
+// namespace and submits at once need not wait.
 func (m Moment) Workflow(made time.Time, copies bool) error {
 	since, forged := m.entry.Since, ""
 	if copies {
@@ -122,10 +123,10 @@ func (m Moment) Workflow(made time.Time, copies bool) error {
 }
 
 // Stated says whether a seal may state what is stored of a Workflow that was made
-// at a time. Beside those that count it may state one without copies from before
-// there was a record, in a namespace that was found with its mode, so that the
-// upgrade to the first release with a record costs no pod that runs its seal: what
-// was admitted its tag says. An error is a *reason.Error.
+// at a time. Beside those that count, it may state one without copies from before
+// there was a record, in a namespace that had its mode when the record was begun.
+// So the upgrade to the first release with a record costs no running pod its seal:
+// the tag says what was admitted. An error is a *reason.Error.
 func (m Moment) Stated(made time.Time, copies bool) error {
 	if m.UID != "" && m.entry.Found && !copies {
 		return m.applied("the workflow", made, ofWorkflows)
@@ -133,9 +134,9 @@ func (m Moment) Stated(made time.Time, copies bool) error {
 	return m.Workflow(made, copies)
 }
 
-// Pod says whether what is stored of a pod that was made at a time is what Argo
-// and its node said. It has to have a tag of ours, which says that the namespace
-// had a mode then: where it had one before there was a record, it has had one ever
+// Pod says whether what is stored of a pod that was made at a time is what Argo and
+// its node said. The pod has to have a tag of ours, which says that the namespace
+// had a mode then. If it had one before there was a record, it has had one ever
 // since, because argoseal-mode lets nobody take it away. An error is a
 // *reason.Error.
 func (m Moment) Pod(made time.Time) error {
@@ -164,8 +165,8 @@ func (m Moment) applied(what string, made time.Time, policies []string) error {
 	return nil
 }
 
-// Settles is how long after a time a namespace that has just got its mode begins to
-// count: zero if it did then.
+// Settles is how much later than a time a namespace that has just got its mode
+// begins to count: zero if it counts then.
 func (m Moment) Settles(at time.Time) time.Duration {
 	if m.entry.Found {
 		return 0

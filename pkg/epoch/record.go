@@ -36,7 +36,7 @@ type Namespace struct {
 // Entry is what is remembered of a namespace that has a mode.
 type Entry struct {
 	Name string `json:"name"`
-	// Since when it has had one without interruption.
+	// Since is since when it has had a mode without interruption.
 	Since time.Time `json:"since"`
 	// Version is its resource version when it was last seen: if it has the same
 	// one now, nothing has happened to it.
@@ -45,8 +45,8 @@ type Entry struct {
 	Found bool `json:"found,omitempty"`
 }
 
-// Record is what is remembered of all namespaces that have a mode. The changes of
-// namespaces have one order, that of their resource versions, and each is taken in
+// Record is what is remembered of all namespaces that have a mode. Changes of
+// namespaces have one order, that of their resource versions. Each is taken in
 // once, by whichever replica is first.
 type Record struct {
 	// Version is the resource version up to which changes have been taken in;
@@ -83,13 +83,14 @@ func (r Record) Knows(version string) (bool, error) {
 	return order <= 0, nil
 }
 
-// Begin makes a record, or makes one anew that nobody was there to keep: of what
-// happened in between only that is known which the resource version says, that
-// nothing did. now is the API server's time, after the list. found: there was no
-// record before.
+// Begin makes a first record, or a new one after a time in which nobody kept it. Of
+// that time only one thing is known: a namespace with the same resource version as
+// before has not changed. now is the API server's time, after the list. found:
+// there was no record before.
 func (r *Record) Begin(all []Namespace, version string, now time.Time, found bool) {
 	kept := map[types.UID]Entry{}
-	// Where the record is full, what is on it already comes first.
+	// If there is no room for all, the namespaces that are on record already come
+	// first.
 	for _, n := range all {
 		if e, known := r.Namespaces[n.UID]; known && n.Labelled {
 			if e.Version != n.Version {
@@ -147,7 +148,7 @@ func put(all map[types.UID]Entry, n Namespace, e Entry) {
 	all[n.UID] = e
 }
 
-// seen is from when on a label counts that was there at a time, which may have
+// seen is from when on a label counts that was there at a time. That time may have
 // been cut to seconds.
 func seen(now time.Time) time.Time {
 	return now.UTC().Truncate(second).Add(settle)

@@ -1,11 +1,11 @@
-// Package followed keeps which Argo runs in the namespaces that the operator named: as
-// whom its controllers make pods, and which executors, with which variables, they give
-// to them. The notary's Keeper looks at the Deployments there, whenever one changes, and
-// writes what it finds into the ConfigMap argoseal-argo; the webhook's Reader reads it
-// there, and so do our admission policies. So an upgrade of Argo needs no change of
-// ours: what it ran before counts for a while beside what it runs now.
+// Package followed keeps a record of the Argo that runs in the namespaces that the
+// operator named: as which users its controllers make pods, and which executors,
+// with which variables, they give to them. The notary's Keeper looks at the
+// Deployments there whenever one changes, and writes what it finds into the
+// ConfigMap argoseal-argo. The webhook's Reader reads it, and so do our admission
+// policies. So an upgrade of Argo needs no change of ours: for a while, what ran
+// before counts beside what runs now.
 //
 // It trusts whoever may write Deployments, ReplicaSets or ConfigMaps in these
-// namespaces, and those of Argoseal's own. Other namespaces it neither reads nor
-// believes.
+// namespaces and in Argoseal's own. It neither reads nor believes other namespaces.
 package followed

@@ -29,8 +29,8 @@ type Found struct {
 	Deployments []*appsv1.Deployment
 	// Untold are Deployments whose executor nothing tells.
 	Untold []string
-	// Unread are those of which it could not be read what they run: as long as there is
-	// one, what was known may be its own.
+	// Unread are namespaces and Deployments that could not be read. As long as
+	// there is one, whatever was known before may still run there.
 	Unread []Unread
 }
 
@@ -41,8 +41,8 @@ type Unread struct {
 	Err        error
 }
 
-// find looks at the Deployments of namespaces, and at those of their ReplicaSets that
-// have pods still. What cannot be read of one says nothing of the others.
+// find looks at the Deployments of namespaces, and at those of their ReplicaSets
+// that still have pods. If one of them cannot be read, the others still count.
 func find(ctx context.Context, api client.Reader, namespaces []string) Found {
 	var f Found
 	for _, ns := range namespaces {
@@ -88,8 +88,8 @@ func (f *Found) look(ctx context.Context, api client.Reader, ns string) error {
 	return nil
 }
 
-// add adds what a Deployment runs, if it runs a controller, and is to run. On an error not
-// all of that is known.
+// add adds what a Deployment runs, and is to run, if that is a controller. On an
+// error not all of it is known.
 func (f *Found) add(ctx context.Context, api client.Reader, d *appsv1.Deployment, sets []appsv1.ReplicaSet) error {
 	all := controller.Of(&d.Spec.Template.Spec)
 	if len(all) == 0 {

@@ -29,8 +29,8 @@ import (
 )
 
 const (
-	// lookAgain bounds how long a missed event can go unnoticed, and by how much
-	// what runs no more counts longer for the admission policies.
+	// lookAgain bounds how long a missed event goes unnoticed. Up to this long,
+	// too, the admission policies count what runs no more.
 	lookAgain = 5 * time.Minute
 	// pause keeps namespaces in which much changes from keeping us busy.
 	pause = 500 * time.Millisecond
@@ -75,8 +75,8 @@ func (k *Keeper) SetupWithManager(ctx context.Context, m manager.Manager) error 
 	return errors.Join(err, m.Add(keeping{k, changed}))
 }
 
-// Look looks once. An error says that not all could be read, or nothing written: then
-// nothing that is on record ends, and what was found beside it begins all the same.
+// Look looks once. An error says that something could not be read or written. Then
+// nothing that is on record ends, but what was found begins all the same.
 func (k *Keeper) Look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -139,8 +139,8 @@ func (k *Keeper) record(ctx context.Context, now Found) error {
 	return nil
 }
 
-// with is what was found, and what ran by the record: of what could not be read it is not
-// known that it has ended.
+// with adds to what was found what the record says of everything that could not be
+// read: nobody knows that it has ended.
 func (f Found) with(r Record) Found {
 	for _, n := range []struct {
 		into *[]string

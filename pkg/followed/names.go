@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Names says since when each is not said any more; those that are have "".
+// Names says since when each name is not said any more. Names that are still said
+// have "".
 type Names map[string]string
 
 // Merge notes what is said at a time, forgets what has not been for so long, and gives
@@ -41,7 +42,8 @@ func (n Names) At(at time.Time, keep time.Duration) []string {
 	return all
 }
 
-// counts says whether what is not said since then does. A time that is none is long ago.
+// counts says whether a name still counts that has not been said since then. A time
+// that cannot be read is long ago.
 func counts(since string, at time.Time, keep time.Duration) bool {
 	if since == "" {
 		return true

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// Lingers is how long counts what runs no more: pods that a controller asked for
-	// before it ended, and one that is installed anew.
+	// Lingers is how long an Argo counts that runs no more: pods that its
+	// controller asked for may still come, and it may be installed anew.
 	Lingers = 10 * time.Minute
 	// maxFollowed and maxNames bound what is read, in bytes and in names of a kind. An
 	// installation has a handful.
@@ -80,9 +80,10 @@ func (r *Record) merge(now Found, at time.Time) {
 	r.PlainStores.Merge(now.PlainStores, at, Lingers)
 }
 
-// Identity is what is trusted at a time: what was given, and what counts of the record.
-// A controller of a namespace that is not named does not. Images that are called
-// -nonroot, and for which no user is given, have this one; 0: none.
+// Identity is what is trusted at a time: what the operator gave, and what counts of
+// the record. Controllers of namespaces that the operator does not name do not
+// count. nonroot is the user of images that are called -nonroot, if the operator
+// gives none; 0: none.
 func (r Record) Identity(given argo.Identity, namespaces []string, nonroot int64, at time.Time) argo.Identity {
 	all := given
 	all.Controllers = union(given.Controllers, slices.DeleteFunc(r.Controllers.At(at, Lingers), func(user string) bool {

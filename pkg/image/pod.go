@@ -35,8 +35,8 @@ func Of(pod *corev1.Pod) []Use {
 	return uses
 }
 
-// Added lists those that a pod has and had not: of a change only these are new. old is
-// nil for a pod that is made.
+// Added lists the images that a changed pod has and did not have before. old is nil
+// for a pod that is made.
 func Added(old, pod *corev1.Pod) []Use {
 	uses := Of(pod)
 	if old == nil {

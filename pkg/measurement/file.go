@@ -17,8 +17,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// errNotMounted says that the folder itself is not there, which says nothing
-// about outputs.
+// errNotMounted says that the folder itself is missing. That says nothing about
+// outputs.
 var errNotMounted = errors.New("volume of Argo's cannot be opened")
 
 // folders lead from wait's /tmp to what it stages: artifacts (Argo's
@@ -38,9 +38,9 @@ func (s stamp) same(t stamp) bool {
 		s.info.Size() == t.info.Size() && s.info.ModTime().Equal(t.info.ModTime())
 }
 
-// read measures what is staged of an output, and gives its state: before that,
-// or once it was whole if it was followed while it grew. No step of the way may be
-// a symbolic link. Of a directory it lists the files for which there is room.
+// read measures what is staged of an output, and gives its state: before the read,
+// or, if it was followed while it grew, once it was whole. No folder on the way may
+// be a symbolic link. It lists the files of a directory if there is room for them.
 func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp, error) {
 	dir, name, info, err := w.find(o)
 	if err != nil {
@@ -82,7 +82,7 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 	return Bytes{Sum: sum}, stamp{info}, err
 }
 
-// comesBack refuses what Argo fetches as something else than it stored.
+// comesBack refuses what Argo would fetch as something else than it stored.
 func (s Staged) comesBack(sum content.Sum) error {
 	if k := s.Store.Kind(); k.EmptyFileIsDirectory && sum.Size == 0 && !sum.Form.IsDirectory() {
 		return reason.New(reason.OutputUnreadable, "the file is empty, and Argo fetches it from %s as an empty directory", k.Title)
@@ -102,9 +102,9 @@ func (w *Watcher) sum(ctx context.Context, o Staged, f *os.File, size int64) (co
 	return content.Measure(ctx, f)
 }
 
-// sumGrowing measures an archive while wait stages it: wait writes it from the
-// beginning to the end, once. If it was read while it was packed, and these are
-// the same bytes, then what they unpack to is known.
+// sumGrowing measures an archive while wait stages it, from the beginning to the
+// end, once. If the preview has read the same bytes while the emissary packed them,
+// their tree is known already.
 func (w *Watcher) sumGrowing(ctx context.Context, o Staged, growing *follower) (content.Sum, error) {
 	draft := w.preview.of(o)
 	if draft == nil {
@@ -129,8 +129,9 @@ func (w *Watcher) sumGrowing(ctx context.Context, o Staged, growing *follower) (
 	return content.Measure(ctx, growing.file)
 }
 
-// whole says that wait writes no more of an output: it stages and uploads one
-// after the other, in their order. What it does not stage says nothing of that.
+// whole says that wait writes no more of an output. It stages and uploads one
+// output after the other, in order, so a later one that is staged shows it. Outputs
+// that are not staged show nothing.
 func (w *Watcher) whole(o Staged) bool {
 	i := slices.IndexFunc(w.outputs, func(other *output) bool { return other.Output == o.Output })
 	return closed(w.ended) || slices.ContainsFunc(w.outputs[i+1:], func(later *output) bool {
@@ -139,8 +140,8 @@ func (w *Watcher) whole(o Staged) bool {
 	})
 }
 
-// saving says that wait stages outputs, or has: it makes their folder first, when
-// every main container has ended.
+// saving says that wait stages outputs, or has staged them. It makes their folder
+// first, once every main container has ended.
 func (w *Watcher) saving() bool {
 	dir, err := w.dir(Staged{})
 	if err != nil {
@@ -200,11 +201,11 @@ func parents(dir string) []string {
 	return strings.FieldsFunc(dir, func(r rune) bool { return r == '/' })
 }
 
-// find gives name and state of what is staged of an output: a file, or a
-// directory of one that is stored as it is. Argo unpacks that under the output's
-// name, leaves a directory there, whole from the moment that it has the name,
-// and gives a file the last part of its path as name. Neither is ever a link:
-// what Argo uploads is what the link leads to.
+// find gives name and state of what is staged of an output: a file, or the
+// directory of an output that is stored as it is. Argo unpacks such an output under
+// its name. A directory stays there, whole from the moment at which it has that
+// name. A file gets the last part of its path as name. Links are refused: Argo
+// would upload what they lead to.
 func find(dir *os.Root, o Staged) (string, fs.FileInfo, error) {
 	if o.Archive != content.ArchiveNone || o.Log {
 		info, err := dir.Lstat(o.Name())
@@ -265,8 +266,8 @@ func openBelow(mounted string, names ...string) (*os.Root, error) {
 	return dir, nil
 }
 
-// follower reads a file to which another process still appends. It is at its end
-// only where the file has none to come.
+// follower reads a file to which another process still appends. It reports the end
+// only once nobody appends any more.
 type follower struct {
 	ctx  context.Context //nolint:containedctx // io.Reader has no other place for it
 	file *os.File
@@ -276,8 +277,8 @@ type follower struct {
 	whole func() bool
 	// ended says when wait has ended: then every file is whole.
 	ended <-chan struct{}
-	// rest is how much is left to read once it was whole, in the state last: what is
-	// appended even so is another state of the file.
+	// rest is how much is left to read after the file was whole, and last its state
+	// then. Bytes that are appended even so make another state.
 	rest io.Reader
 	last fs.FileInfo
 }
@@ -325,9 +326,9 @@ func (f *follower) finish() error {
 	return nil
 }
 
-// state is that of the file which was read: to its end, the one in which it was
-// whole, as what seems wrong with a file that still grew says nothing of the
-// whole; not so far, the one that it has now.
+// state is the state of the file that was read. If it was read to its end, that is
+// the state in which it was whole: what seemed wrong while it grew says nothing of
+// the whole. Else it is the state that it has now.
 func (f *follower) state() (fs.FileInfo, error) {
 	if f.last != nil {
 		return f.last, nil

@@ -122,8 +122,9 @@ func decodeFault(code string, words []string) (Found, error) {
 	return p, nil
 }
 
-// decodeBytes reads size, two digests and the form, if it is not the usual one, or the
-// digest that an archive has without exec bits, if it is another.
+// decodeBytes reads size and two digests. Behind these stands the form, if it is
+// not the usual one, or the digest that an archive has without exec bits, if that
+// is another.
 func decodeBytes(fields []string) (Found, error) {
 	b := Bytes{Sum: content.Sum{Form: content.FormTar}}
 	var err error
@@ -245,9 +246,9 @@ func NewProblem(code reason.Code, text string) Problem {
 }
 
 // EncodeProblem writes the termination message of a sidecar that has no
-// measurement, and says why. Decoding it gives a refusal with this code:
-// MeasurementIncomplete, ForeignProcess, or Internal for any other. It always fits
-// into MinMessage bytes.
+// measurement, with the reason. Decoding the message gives a refusal with this
+// code: MeasurementIncomplete, ForeignProcess, or Internal for any other. It always
+// fits into MinMessage bytes.
 func EncodeProblem(code reason.Code, format string, args ...any) string {
 	if !ofMeasurement(code) {
 		code = reason.Internal

@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 func measurement() Measurement {
 	return Measurement{
-		{Output: "hello-art", Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: 141, SHA256: sumOfX, Tree: sumOfNothing}}},
+		{Output: "hello-art", Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: 141, SHA256: contenttest.SumOfX, Tree: contenttest.SumOfNothing}}},
 		{Output: "gone", Found: Problem{Code: reason.OutputAbsent}},
-		{Output: "Odd_1.x", Found: Bytes{Sum: content.Sum{Form: content.FormFile, Size: 0, SHA256: sumOfNothing, Tree: content.FileTree(sumOfNothing)}}},
+		{Output: "Odd_1.x", Found: Bytes{Sum: content.Sum{Form: content.FormFile, Size: 0, SHA256: contenttest.SumOfNothing, Tree: content.FileTree(contenttest.SumOfNothing)}}},
 		{Output: "bad", Found: Problem{Code: reason.OutputUnreadable}},
 		{Output: "odd", Found: Problem{Code: reason.OutputUnreadable, Note: `"x\n" has mode 4755`}},
 	}
@@ -44,7 +45,7 @@ odd !OutputUnreadable "x\n" has mode 4755
 
 func TestDecodeGivesWhatWasEncoded(t *testing.T) {
 	want := append(measurement(), Entry{Output: "tools", Found: Bytes{Sum: content.Sum{
-		Form: content.FormTar, Size: 2, SHA256: sumOfX, Tree: sumOfNothing, Plain: sumOfX,
+		Form: content.FormTar, Size: 2, SHA256: contenttest.SumOfX, Tree: contenttest.SumOfNothing, Plain: contenttest.SumOfX,
 	}}})
 	got, _, err := Decode(mustEncode(t, want))
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -127,7 +128,7 @@ func TestAMessageThatEncodeWouldNotWriteIsRefused(t *testing.T) {
 }
 
 func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
-	sum := content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}
+	sum := content.Sum{Form: content.FormTar, SHA256: contenttest.SumOfX, Tree: contenttest.SumOfX}
 	good := Entry{Output: "a", Found: Bytes{Sum: sum}}
 	for title, m := range map[string]Measurement{
 		"no entry":                   {},
@@ -135,15 +136,15 @@ func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 		"no name":                    {{Found: Bytes{Sum: sum}}},
 		"a newline in a name":        {{Output: "a\nb", Found: Bytes{Sum: sum}}},
 		"no digests":                 {{Output: "a"}},
-		"half the digests":           {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX}}}},
+		"half the digests":           {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: contenttest.SumOfX}}}},
 		"empty digests":              {{Output: "a", Found: Bytes{}}},
 		"an empty problem":           {{Output: "a", Found: Problem{}}},
-		"no form":                    {{Output: "a", Found: Bytes{Sum: content.Sum{SHA256: sumOfX, Tree: sumOfX}}}},
-		"a file's other tree":        {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormFile, SHA256: sumOfX, Tree: sumOfX}}}},
-		"two digests of a directory": {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: sumOfX, Tree: sumOfNothing}}}},
+		"no form":                    {{Output: "a", Found: Bytes{Sum: content.Sum{SHA256: contenttest.SumOfX, Tree: contenttest.SumOfX}}}},
+		"a file's other tree":        {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormFile, SHA256: contenttest.SumOfX, Tree: contenttest.SumOfX}}}},
+		"two digests of a directory": {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: contenttest.SumOfX, Tree: contenttest.SumOfNothing}}}},
 		"another code":               {{Output: "a", Found: Problem{Code: reason.Sealed}}},
 		"a note of two lines":        {{Output: "a", Found: Problem{Code: reason.Internal, Note: "x\ny"}}},
-		"a size below nothing":       {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: -1, SHA256: sumOfX, Tree: sumOfX}}}},
+		"a size below nothing":       {{Output: "a", Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: -1, SHA256: contenttest.SumOfX, Tree: contenttest.SumOfX}}}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			if message, _, err := m.Encode(MaxMessage); err == nil {
@@ -157,7 +158,7 @@ func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 func outputs(n int) Measurement {
 	m := make(Measurement, n)
 	for i := range m {
-		m[i] = Entry{Output: fmt.Sprintf("output-%d", i), Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: int64(i), SHA256: sumOfX, Tree: sumOfNothing}}}
+		m[i] = Entry{Output: fmt.Sprintf("output-%d", i), Found: Bytes{Sum: content.Sum{Form: content.FormTar, Size: int64(i), SHA256: contenttest.SumOfX, Tree: contenttest.SumOfNothing}}}
 	}
 	return m
 }
@@ -194,11 +195,11 @@ func TestMessageLimitIsTheKubelets(t *testing.T) {
 }
 
 func TestAMessageListsFiles(t *testing.T) {
-	sum, files := measureFiles(t, directory(t, map[string]string{"a": "x", "b/c": "y"}))
+	sum, files := measureFiles(t, contenttest.Directory(t, map[string]string{"a": "x", "b/c": "y"}))
 	m := Measurement{
 		{Output: "dir", Found: Bytes{Sum: sum, Files: files}},
 		{Output: "more", Found: Bytes{Sum: sum, Files: files}},
-		{Output: "other", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}}},
+		{Output: "other", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: contenttest.SumOfX, Tree: contenttest.SumOfX}}},
 	}
 	message := mustEncode(t, m)
 	if got, _, err := Decode(message); err != nil || !reflect.DeepEqual(got, m) {

@@ -51,17 +51,17 @@ func MessageLimit(containers int) int {
 	return min(MaxMessage, maxMessages/containers)
 }
 
-// Encode writes the termination message, and what goes to the log beside it:
-// nothing if the message has room for all of it, below limit bytes. If it does
-// not, the log has the whole measurement, as far as MaxLogged bytes have room for
-// its files, and the message says so, with all entries or, where there is no room
-// for these either, without any. It fails with ErrTooLarge if MaxLogged bytes
-// have no room for the entries.
+// Encode writes the termination message, of at most limit bytes, and what goes to
+// the log beside it. If the message has room for everything, the log gets nothing.
+// Else the log gets the whole measurement, with as many files as fit into MaxLogged
+// bytes. The message says so, with all entries or, if there is no room for them
+// either, with none. If MaxLogged bytes have no room for the entries, it fails with
+// ErrTooLarge.
 //
-// Message and log are a header with the number of entries and the SHA-256 of
-// what follows, because the kubelet cuts silently, then one line an entry, which
-// gives the form if it is not FormTar. Below the line of a directory its files
-// follow, indented. The message's last line says what is in the log.
+// Message and log begin with a header, because the kubelet cuts silently: the
+// number of entries, and the SHA-256 of what follows. Then comes one line an entry,
+// which gives the form if it is not FormTar. Below the line of a directory its
+// files follow, indented. The message's last line says what is in the log.
 func (m Measurement) Encode(limit int) (message, log string, err error) {
 	if err := m.validate(); err != nil {
 		return "", "", err
@@ -114,12 +114,11 @@ func (m Measurement) lines() string {
 	return b.String()
 }
 
-// Decode reads a termination message strictly: anything that Encode
-// would not have written byte for byte is MeasurementIncomplete, nothing at
-// all is MeasurementMissing, and a message that says why there is no
-// measurement is a refusal with the code that it gives. If there is more of the
-// measurement in the log, it says what; then the measurement has no files, or is
-// nil if the message has none of it.
+// Decode reads a termination message strictly. A message that Encode would not have
+// written, byte for byte, is MeasurementIncomplete; an empty one is
+// MeasurementMissing. A message that says why there is no measurement is a refusal
+// with the code in it. If there is more of the measurement in the log, Decode says
+// what. Then the measurement has no files, or is nil if the message has no entries.
 func Decode(message string) (Measurement, *Logged, error) {
 	if message == "" {
 		return nil, nil, reason.New(reason.MeasurementMissing, "the termination message is empty")
@@ -195,9 +194,10 @@ func withHeader(count, body string) string {
 const (
 	// MaxLogged is the longest measurement in a log, in bytes.
 	MaxLogged = 1 << 20
-	// MaxLog is how much of a log is read: the longest measurement in frames,
-	// which takes a third more, and what a sidecar with 1024 outputs says beside
-	// it. The kubelet begins another file at 10 MiB unless it is told otherwise.
+	// MaxLog is how much of a log is read. It has room for the longest measurement
+	// in frames, which takes a third more, and for the other lines of a sidecar
+	// with 1024 outputs. The kubelet begins another file at 10 MiB unless it is
+	// told otherwise.
 	MaxLog = 4 << 20
 	// frameSize is how many bytes are in a frame: in base64 they are 8 KiB, half
 	// of what container runtimes write as one line.
@@ -251,10 +251,10 @@ func frame(n int, content string) string {
 	return frameMagic + strconv.Itoa(n) + " " + base64.RawURLEncoding.EncodeToString([]byte(content)) + "\n"
 }
 
-// Find reads a log to its end and gives the measurement that is in it. Other
-// lines are passed over; frames have to be those that WriteLog writes for this
-// very measurement, each once and in order, or else it is MeasurementIncomplete.
-// ErrLogShort, and what the reader fails with, may pass.
+// Find reads a log to its end and gives the measurement in it. It passes over other
+// lines. The frames have to be those that WriteLog writes for this very
+// measurement, each once and in order; else it is MeasurementIncomplete.
+// ErrLogShort, and errors of the reader, may pass.
 func (l *Logged) Find(log io.Reader) (Measurement, error) {
 	lines := &logLines{r: bufio.NewReaderSize(io.LimitReader(log, MaxLog+1), 2*frameSize)}
 	var found strings.Builder
@@ -317,8 +317,9 @@ type logLines struct {
 	read int
 }
 
-// next gives a line with its end; of one that is longer than any frame, the
-// beginning. What has no end yet is no line. It is valid until the next call.
+// next gives a line with its end. Of a line that is longer than any frame it gives
+// the beginning. A last line without an end does not count. The result is valid
+// until the next call.
 func (l *logLines) next() ([]byte, error) {
 	line, err := l.r.ReadSlice('\n')
 	l.read += len(line)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -70,10 +71,10 @@ func TestALineOfALogIsHalfOfWhatRuntimesKeepWhole(t *testing.T) {
 }
 
 func TestALogGivesWhatWasMeasured(t *testing.T) {
-	sum, files := measureFiles(t, directory(t, map[string]string{"a": "x", "b/c": "y"}))
+	sum, files := measureFiles(t, contenttest.Directory(t, map[string]string{"a": "x", "b/c": "y"}))
 	var list content.Files
 	for i := range 2000 {
-		list = append(list, content.File{Path: fmt.Sprintf("folder/file-%04d", i), SHA256: sumOfX})
+		list = append(list, content.File{Path: fmt.Sprintf("folder/file-%04d", i), SHA256: contenttest.SumOfX})
 	}
 	big := Entry{Output: "big", Found: Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: list.Tree(), Tree: list.Tree()}, Files: list}}
 	for title, m := range map[string]Measurement{
@@ -98,8 +99,8 @@ func TestALogGivesWhatWasMeasured(t *testing.T) {
 }
 
 func TestAMessageHasAllEntriesIfThereIsRoom(t *testing.T) {
-	sum, files := measureFiles(t, directory(t, map[string]string{"a": "x", "b/c": "y"}))
-	m := Measurement{{Output: "dir", Found: Bytes{Sum: sum, Files: files}}, {Output: "other", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: sumOfX, Tree: sumOfX}}}}
+	sum, files := measureFiles(t, contenttest.Directory(t, map[string]string{"a": "x", "b/c": "y"}))
+	m := Measurement{{Output: "dir", Found: Bytes{Sum: sum, Files: files}}, {Output: "other", Found: Bytes{Sum: content.Sum{Form: content.FormTar, SHA256: contenttest.SumOfX, Tree: contenttest.SumOfX}}}}
 	whole := mustEncode(t, m)
 	bare := Measurement{{Output: "dir", Found: Bytes{Sum: sum}}, m[1]}
 	message, log, err := m.Encode(len(whole) - 1)
@@ -124,7 +125,7 @@ func TestWhatNoLogHoldsIsTooLarge(t *testing.T) {
 	for i := range 3 {
 		var files content.Files
 		for n := range 1500 {
-			files = append(files, content.File{Path: fmt.Sprintf("%s-%04d", strings.Repeat("n", 240), n), SHA256: sumOfX})
+			files = append(files, content.File{Path: fmt.Sprintf("%s-%04d", strings.Repeat("n", 240), n), SHA256: contenttest.SumOfX})
 		}
 		sum := content.Sum{Form: content.FormDirectory, SHA256: files.Tree(), Tree: files.Tree()}
 		m = append(m, Entry{Output: fmt.Sprint("directory-", i), Found: Bytes{Sum: sum, Files: files}})
@@ -163,7 +164,7 @@ func TestALogThatIsAnotherIsRefused(t *testing.T) {
 	other := large()
 	for i := range other {
 		changed := bytesIn(other[i])
-		changed.SHA256 = sumOfNothing
+		changed.SHA256 = contenttest.SumOfNothing
 		other[i].Found = changed
 	}
 	_, others := logged(t, other)
@@ -269,7 +270,7 @@ func TestAMessageAboutALogIsStrict(t *testing.T) {
 	if want := withHeader("300", l.line()); message != want {
 		t.Fatalf("got %q, want %q", message, want)
 	}
-	entry, list := outputs(1).lines(), content.Files{{Path: "a", SHA256: sumOfX}}
+	entry, list := outputs(1).lines(), content.Files{{Path: "a", SHA256: contenttest.SumOfX}}
 	dir := Entry{Output: "dir", Found: Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: list.Tree(), Tree: list.Tree()}}}.line()
 	for title, message := range map[string]string{
 		"no count":              withHeader("0", l.line()),

@@ -16,8 +16,9 @@ import (
 type Place string
 
 const (
-	// PlacePacked is what the step's emissary packed for wait, for ArchiveNone: in the
-	// folder where wait unpacks it another output takes its name.
+	// PlacePacked is what the step's emissary packed for wait, for ArchiveNone. It
+	// is for an output whose name another output takes, in the folder where wait
+	// unpacks.
 	PlacePacked Place = "packed"
 	// PlaceVolume is a volume from which wait uploads it as it is, for ArchiveNone.
 	PlaceVolume Place = "volume"
@@ -37,12 +38,12 @@ type Staged struct {
 	// Log says that it is the log of a container, for ArchiveNone: wait stages
 	// those in a folder of their own, each as a file under its own name.
 	Log bool
-	// Store is the kind of store, for ArchiveNone, where it makes a difference to what
-	// of an output Argo stores or fetches: of S3's there is nothing to say.
+	// Store is the kind of store, for ArchiveNone, if it changes what Argo stores
+	// or fetches of an output. It is empty for S3.
 	Store artifact.Scheme
-	// Path is where the output lies in main, if Argo's emissary packs it there: of
-	// PlacePacked, and of ArchiveTar before wait stages it; empty if not. Of
-	// PlaceVolume it is where our container has it.
+	// Path is where main has the output, if Argo's emissary packs it there: for
+	// PlacePacked, and for ArchiveTar before wait stages it; else empty. For
+	// PlaceVolume it is where our container has the output.
 	Path string
 }
 

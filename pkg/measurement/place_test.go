@@ -3,35 +3,23 @@ package measurement
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
-
-// emissary packs a file where Argo's emissary would.
-func emissary(t *testing.T, run, path string, stored []byte) {
-	t.Helper()
-	at := filepath.Join(run, "outputs/artifacts", path+".tgz")
-	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(at, stored, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // Two outputs of one file name are staged under it one after the other. Whatever lies
 // there when, each is what the emissary packed of it.
 func TestOutputsOfOneNameAreWhatWasPackedOfEach(t *testing.T) {
-	root, run := t.TempDir(), t.TempDir()
+	root := t.TempDir()
 	w, l := watcher(root, "train=packed=/out/train/metrics", "test=packed=/out/test/metrics", "none=packed=/out/none/metrics", "all")
-	w.VarRun = run
-	emissary(t, run, "/out/train/metrics", archiveOf(t, "metrics", 0o600, "0.9"))
-	emissary(t, run, "/out/test/metrics", archiveOf(t, "metrics", 0o755, "0.7"))
+	w.VarRun = root + "/run"
+	pack(t, root, "/out/train/metrics", archiveOf(t, "metrics", 0o600, "0.9"))
+	pack(t, root, "/out/test/metrics", archiveOf(t, "metrics", 0o755, "0.7"))
 	ctx, end := context.WithCancel(t.Context())
 	result := make(chan Measurement)
 	go func() { result <- w.Run(ctx) }()
@@ -45,7 +33,7 @@ func TestOutputsOfOneNameAreWhatWasPackedOfEach(t *testing.T) {
 	end()
 	m := <-result
 	for i, want := range []string{"0.9", "0.7"} {
-		if b, _ := m[i].Found.(Bytes); b.Form != content.FormFile || b.SHA256 != sumOf([]byte(want)) || b.Size != 3 || b.Tree != content.FileTree(b.SHA256) {
+		if b, _ := m[i].Found.(Bytes); b.Form != content.FormFile || b.SHA256 != contenttest.DigestOf(want) || b.Size != 3 || b.Tree != content.FileTree(b.SHA256) {
 			t.Errorf("got %+v, want %s", m[i], want)
 		}
 	}
@@ -69,27 +57,27 @@ func TestWhatWaitTakesFromAVolumeIsReadThere(t *testing.T) {
 		form    content.Form
 		want    reason.Code
 	}{
-		"a file":                 {func(t *testing.T, v string) { lay(t, v+"/sub/model", "x") }, content.FormFile, ""},
-		"a file like an archive": {func(t *testing.T, v string) { lay(t, v+"/sub/model", string(archive(t, "x"))) }, content.FormLookalike, ""},
-		"a directory":            {func(t *testing.T, v string) { lay(t, v+"/sub/model/a/b", "x") }, content.FormDirectory, ""},
+		"a file":                 {func(t *testing.T, v string) { put(t, v+"/sub/model", []byte("x")) }, content.FormFile, ""},
+		"a file like an archive": {func(t *testing.T, v string) { put(t, v+"/sub/model", archive(t, "x")) }, content.FormLookalike, ""},
+		"a directory":            {func(t *testing.T, v string) { put(t, v+"/sub/model/a/b", []byte("x")) }, content.FormDirectory, ""},
 		"a directory with links": {func(t *testing.T, v string) {
-			lay(t, v+"/sub/model/a", "x")
+			put(t, v+"/sub/model/a", []byte("x"))
 			link(t, "/etc", v+"/sub/model/link")
 		}, content.FormDirectory, ""},
 		"a directory without a file": {func(t *testing.T, v string) {
-			lay(t, v+"/sub/model/a", "x")
+			put(t, v+"/sub/model/a", []byte("x"))
 			if err := os.Remove(v + "/sub/model/a"); err != nil {
 				t.Fatal(err)
 			}
 		}, "", reason.OutputAbsent},
 		"nothing":   {func(*testing.T, string) {}, "", reason.OutputAbsent},
-		"no folder": {func(t *testing.T, v string) { lay(t, v+"/other", "x") }, "", reason.OutputAbsent},
+		"no folder": {func(t *testing.T, v string) { put(t, v+"/other", []byte("x")) }, "", reason.OutputAbsent},
 		"a link": {func(t *testing.T, v string) {
-			lay(t, v+"/sub/other", "x")
+			put(t, v+"/sub/other", []byte("x"))
 			link(t, "other", v+"/sub/model")
 		}, "", reason.OutputUnreadable},
 		"what lies behind a link": {func(t *testing.T, v string) {
-			lay(t, v+"/other/model", "x")
+			put(t, v+"/other/model", []byte("x"))
 			link(t, "other", v+"/sub")
 		}, "", reason.OutputUnreadable},
 	} {
@@ -107,22 +95,12 @@ func TestWhatWaitTakesFromAVolumeIsReadThere(t *testing.T) {
 	}
 }
 
-func lay(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // While main runs it may change what lies there. An archive that wait still stages is
 // not taken for whole because something lies on a volume.
 func TestWhatLiesOnAVolumeIsReadWhenMainHasEnded(t *testing.T) {
 	root, volume := t.TempDir(), t.TempDir()
 	w, l := watcher(root, "a", "model=volume="+volume+"/model")
-	lay(t, volume+"/model", "x")
+	put(t, volume+"/model", []byte("x"))
 	for range 3 {
 		w.outputs = []*output{{Staged: w.Outputs[0]}, {Staged: w.Outputs[1]}}
 		w.look(t.Context(), w.outputs[1])
@@ -133,11 +111,11 @@ func TestWhatLiesOnAVolumeIsReadWhenMainHasEnded(t *testing.T) {
 	}
 	stage(t, root, "b", nil)
 	w.look(t.Context(), w.outputs[1])
-	if b, _ := w.finish(t.Context(), w.outputs[1]).(Bytes); l.reads() != 1 || b.SHA256 != sumOf([]byte("x")) {
+	if b, _ := w.finish(t.Context(), w.outputs[1]).(Bytes); l.reads() != 1 || b.SHA256 != contenttest.DigestOf("x") {
 		t.Errorf("got %+v, read %d times", b, l.reads())
 	}
-	lay(t, volume+"/model", "xy")
-	if b, _ := w.finish(t.Context(), w.outputs[1]).(Bytes); b.SHA256 != sumOf([]byte("xy")) {
+	put(t, volume+"/model", []byte("xy"))
+	if b, _ := w.finish(t.Context(), w.outputs[1]).(Bytes); b.SHA256 != contenttest.DigestOf("xy") {
 		t.Errorf("what changed since is %+v", b)
 	}
 }

@@ -48,11 +48,11 @@ type output struct {
 	found    Found // nil as long as nothing is known
 }
 
-// Run measures each output, an archive while it grows and everything else when it
-// has come to rest, until ctx ends: then wait has ended and nothing changes any
-// more. What is missing or has changed since
-// is measured then, within the grace; what does not make it has the problem
-// MeasurementIncomplete. Run always has an entry for each output.
+// Run measures each output until ctx ends: an archive while it grows, everything
+// else when it has come to rest. Then wait has ended, and nothing changes any more.
+// Whatever is missing, or has changed since, is measured then, within the grace. An
+// output that is not done by then has the problem MeasurementIncomplete. Run always
+// has an entry for each output.
 func (w *Watcher) Run(ctx context.Context) Measurement {
 	w.outputs = make([]*output, len(w.Outputs))
 	for i, o := range w.Outputs {
@@ -89,9 +89,9 @@ func (w *Watcher) Run(ctx context.Context) Measurement {
 	return m
 }
 
-// look measures an output whose file looks as it did the last time, unless that
-// has been done. An archive is followed from the first time on. What wait does not
-// stage it takes as main left it, once that has ended.
+// look measures an output once its file looks as it did the last time. It follows an
+// archive from the first time on. An output that wait does not stage it measures once
+// main has ended.
 func (w *Watcher) look(ctx context.Context, o *output) {
 	if o.Place != "" && !w.saving() {
 		return
@@ -125,7 +125,7 @@ func (w *Watcher) finish(ctx context.Context, o *output) Found {
 var errChanged = errors.New("file changed while it was measured")
 
 // measure reads an output's file, or follows it while it grows. It notes what it
-// found, or the problem that its bytes have, and nothing if it cannot tell.
+// found, or the problem of the bytes. If it cannot tell, it notes nothing.
 func (w *Watcher) measure(ctx context.Context, o *output, follow bool) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -167,8 +167,8 @@ func (w *Watcher) room() int {
 	return room
 }
 
-// unmeasured is the problem of an output, and says what is wrong. What was not
-// staged needs no more words.
+// unmeasured is the problem of an output that was not measured, with what is wrong.
+// An output that was not staged needs no words.
 func unmeasured(code reason.Code, why error) Problem {
 	var refusal *reason.Error
 	text := why.Error()
@@ -197,10 +197,10 @@ func problemOf(err error) reason.Code {
 	return reason.MeasurementIncomplete
 }
 
-// preview measures what the step's emissary packs, while it packs: then a
-// processor is idle, and while wait uploads the copy of it that it staged, none
-// is. The step can write there what it likes, so what was found is used for
-// nothing but the tree of staged bytes that have the same digest.
+// preview measures outputs while the step's emissary packs them. A processor is
+// idle then, and none is once wait uploads its staged copy. But the step can write
+// what it likes there. So the result is used only for the tree of staged bytes that
+// have the same digest.
 type preview struct {
 	*Watcher
 	mu sync.Mutex
@@ -217,8 +217,8 @@ type draft struct {
 	err  error
 }
 
-// run measures one packed file after the other until the context or wait has
-// ended. Nothing that goes wrong here is told: what is staged is measured then.
+// run measures one packed file after the other, until the context or wait has
+// ended. It reports no errors: the staged output is measured in any case.
 func (p *preview) run(ctx context.Context) {
 	for ctx.Err() == nil && !closed(p.ended) {
 		o, dir, name := p.next()
@@ -253,8 +253,8 @@ func (p *preview) has(o Staged) bool {
 	return p.drafts[o.Path] != nil
 }
 
-// of is the draft of a staged output, finished or not. If there is none it will
-// not be made any more, and nil is given; also if it is known to have failed.
+// of is the draft of a staged output, finished or not. It is nil if there is none,
+// because none will be made any more, and if the draft is known to have failed.
 func (p *preview) of(o Staged) *draft {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -299,8 +299,8 @@ func (p *preview) read(ctx context.Context, dir *os.Root, name string) (content.
 	return content.Measure(ctx, &follower{ctx: ctx, file: f, poll: p.Poll, whole: p.whole, ended: p.ended})
 }
 
-// whole says that the emissary has packed an output whole: it packs one after
-// the other, and then leaves the exit code, for which wait waits.
+// whole says that the emissary has packed the whole of an output. It packs one
+// after the other, and leaves the exit code last, for which wait waits.
 func (p *preview) whole() bool {
 	if p.over() {
 		return true

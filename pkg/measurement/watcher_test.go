@@ -6,8 +6,6 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"log/slog"
 	"os"
@@ -18,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -53,14 +51,8 @@ func write(w *tar.Writer, content string) error {
 // stage writes a file where Argo's wait would.
 func stage(t *testing.T, root, output string, stored []byte) string {
 	t.Helper()
-	dir := filepath.Join(root, "argo/outputs/artifacts")
-	path := filepath.Join(dir, output+".tgz")
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, stored, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	path := filepath.Join(root, "argo/outputs/artifacts", output+".tgz")
+	put(t, path, stored)
 	return path
 }
 
@@ -138,11 +130,6 @@ func ended(t *testing.T) context.Context {
 	return ctx
 }
 
-func sumOf(b []byte) artifact.Digest {
-	sum := sha256.Sum256(b)
-	return artifact.Digest(hex.EncodeToString(sum[:]))
-}
-
 // reads counts how often the watcher read a file.
 func (l *log) reads() int { return strings.Count(l.String(), "output read") }
 
@@ -159,7 +146,7 @@ func TestWhatIsStagedIsMeasuredBeforeTheEnd(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	end()
 	m := <-result
-	if len(m) != 2 || m[0].Output != "a" || m[1].Output != "b" || bytesIn(m[0]).SHA256 != sumOf(stored) ||
+	if len(m) != 2 || m[0].Output != "a" || m[1].Output != "b" || bytesIn(m[0]).SHA256 != contenttest.DigestOf(string(stored)) ||
 		bytesIn(m[0]).Size != int64(len(stored)) || bytesIn(m[0]).Tree == "" || bytesIn(m[1]).Tree != bytesIn(m[0]).Tree {
 		t.Errorf("got %+v", m)
 	}
@@ -187,7 +174,7 @@ func TestAFileIsReadOnceItRestsAndAgainWhenItChanged(t *testing.T) {
 	look("grown", 0)
 	look("at rest", 1)
 	look("still at rest", 1)
-	if e := w.finish(t.Context(), o); bytesOf(e).SHA256 != sumOf(first) || l.reads() != 1 {
+	if e := w.finish(t.Context(), o); bytesOf(e).SHA256 != contenttest.DigestOf(string(first)) || l.reads() != 1 {
 		t.Errorf("at the end: %+v, read %d times", e, l.reads())
 	}
 	for title, change := range map[string]func() error{
@@ -203,7 +190,7 @@ func TestAFileIsReadOnceItRestsAndAgainWhenItChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := w.finish(t.Context(), o); bytesOf(e).SHA256 != sumOf(stored) || l.reads() != reads+1 {
+		if e := w.finish(t.Context(), o); bytesOf(e).SHA256 != contenttest.DigestOf(string(stored)) || l.reads() != reads+1 {
 			t.Errorf("%s: %+v, read %d times", title, e, l.reads()-reads)
 		}
 	}

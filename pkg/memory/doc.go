@@ -1,4 +1,4 @@
-// Package memory remembers what was costly to find out, within a bound of bytes: by
-// number alone, what tenants make large would fill the memory. What was not asked for
-// longest is forgotten first.
+// Package memory remembers what was costly to find out, up to a bound in bytes: a
+// bound on the number alone would not do, because tenants can make things large. It
+// first forgets what nobody has asked for longest.
 package memory

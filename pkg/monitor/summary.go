@@ -51,8 +51,8 @@ type Seen struct {
 	Coming set.Set[string]
 }
 
-// Missing are the nodes of an ended workflow that say to have stored artifacts, and
-// of which there is no record. Their pods may still be there.
+// Missing are the nodes of an ended workflow that say that they stored artifacts
+// but have no record. Their pods may still be there.
 func (s Seen) Missing() []string {
 	if s.Workflow == nil || !s.Workflow.Ended {
 		return nil
@@ -172,8 +172,8 @@ func (s Seen) node(n nodes.Node, record *v1alpha1.Provenance, counts *v1alpha1.W
 	return out
 }
 
-// recordOf tells a node by its record. What a failed step has not stored counts as
-// nothing: Argo gives it to nobody.
+// recordOf describes a node by its record. What a failed step did not store counts
+// as nothing, because Argo gives it to nobody.
 func recordOf(out *v1alpha1.WorkflowNode, record *v1alpha1.Provenance, failed bool) {
 	out.Provenance = record.Name
 	c := meta.FindStatusCondition(record.Status.Conditions, v1alpha1.ConditionSealed)

@@ -16,12 +16,12 @@
 //  3. write the ArtifactSeals                the gate: a seal is on its way
 //  4. store the bundle, Sealed=True          the gate: here it is
 //
-// A crash before step 4 has another state the same facts again, from the pod, whose
-// deletion our webhook holds back until step 4, for ten minutes, and from its Workflow,
-// whose deletion nobody holds back: if that goes in the same moment, there is no seal
-// (WorkflowGone). Where the transparency log is late, or has no answer, the envelope is
-// stored meanwhile: from then on the facts no longer need the pod, however long it is
-// down.
+// After a crash before step 4, another replica states the same facts again, from the
+// pod and its Workflow. Our webhook holds back the pod's deletion until step 4, for ten
+// minutes. Nobody holds back the Workflow's deletion: if it goes in the same moment,
+// there is no seal (WorkflowGone). Where the transparency log is late, or has no answer,
+// the envelope is stored meanwhile: from then on the facts no longer need the pod,
+// however long it is down.
 //
 // Steps 3 and 4 are in this order because the gate reads an ArtifactSeal first
 // and its Provenance second: an ArtifactSeal without a bundle is "not yet",

@@ -88,10 +88,10 @@ func (r Rules) assemble(w Witness, t tag.Tag) (provenance.Facts, error) {
 	}, nil
 }
 
-// levelOf is isolated only where nothing is known that could have reached into the
-// step: admission enforced its policies and knew which namespace it was, every
-// guard was there from before the pod on, the pod keeps to itself, and its step's
-// containers are as the template gives them.
+// levelOf is isolated only if nothing is known that could have reached into the
+// step. Admission enforced its policies and knew which namespace it was. Every
+// guard was there before the pod. The pod keeps to itself. And the step's
+// containers are as their template gives them.
 func levelOf(w Witness, t tag.Tag, d provenance.Definition) provenance.Level {
 	altered := slices.ContainsFunc(d.Overrides, func(o provenance.Override) bool { return strings.HasPrefix(o.Field, argo.PodOverride) })
 	if t.Mode != v1alpha1.ModeEnforce || t.Verdict != "" || t.Version < tag.Version || altered ||
@@ -141,8 +141,8 @@ func (r Rules) definitionOf(w Witness, admitted string) (provenance.Definition, 
 	return out, nil
 }
 
-// imagesOf says what every container ran, by the kubelet's word, and by that of
-// the pod's spec where it pins a digest and the kubelet reports none.
+// imagesOf says what every container ran, by the kubelet's word. If the kubelet
+// reports no digest and the pod's spec pins one, the spec counts.
 func imagesOf(pod *corev1.Pod) []provenance.Image {
 	var images []provenance.Image
 	for _, s := range statuses(pod) {
@@ -154,8 +154,9 @@ func imagesOf(pod *corev1.Pod) []provenance.Image {
 	return images
 }
 
-// mountedOf says which images were mounted as volumes, by the same words; the
-// kubelet reports their digests from Kubernetes 1.35 on, where it is told to.
+// mountedOf says which images were mounted as volumes, by the kubelet's word and
+// the spec's, as imagesOf. The kubelet reports their digests from Kubernetes 1.35
+// on, if it is told to.
 func mountedOf(pod *corev1.Pod) []provenance.Image {
 	reported := map[string]string{}
 	for _, s := range statuses(pod) {
@@ -253,8 +254,8 @@ func partsOf(pin pin.Pin, workflowUID, volume string) ([]provenance.Input, error
 	return inputs, nil
 }
 
-// specDigest is the digest of the pod's spec as it was admitted: as stored, but
-// for the node, which the scheduler adds.
+// specDigest is the digest of the pod's spec as it was admitted: the stored spec
+// without the node, which the scheduler added later.
 func specDigest(pod *corev1.Pod) (artifact.Digest, error) {
 	spec := pod.Spec.DeepCopy()
 	spec.NodeName = ""

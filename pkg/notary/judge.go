@@ -26,9 +26,9 @@ import (
 type Rules struct {
 	// Tags open admission tags.
 	Tags tag.Keys
-	// Identity of Argo in this cluster, and SignerImages, the images that our
-	// sidecar may run, references by digest: those of now, and those of before an
-	// upgrade until their last pod has ended.
+	// Identity is the operator's Argo in this cluster. SignerImages are the images
+	// that our sidecar may run, as references by digest. Both have the ones of now
+	// and, until their last pod has ended, those from before an upgrade.
 	Identity     argo.Identity
 	SignerImages []string
 	// Redaction decides what is quoted of parameters.
@@ -61,8 +61,8 @@ type Judged struct {
 	outcome provenance.Outcome
 }
 
-// Judge holds a pod to all that does not depend on its measurement. An error is the
-// last word: there will be no seal, and why.
+// Judge holds a pod to everything that does not depend on its measurement. An error
+// is final: there will be no seal, and the error says why.
 func (r Rules) Judge(w Witness) (Judged, error) {
 	if len(w.Step.Outputs) == 0 {
 		if err := checkReport(w.Pod); err != nil {
@@ -91,8 +91,8 @@ func (r Rules) Judge(w Witness) (Judged, error) {
 	return Judged{rules: r, witness: w, tag: t, outcome: outcome}, nil
 }
 
-// Message is what our sidecar measured, as far as its message has it. What that had
-// no room for is in the sidecar's log, and then it is said what is there.
+// Message is what our sidecar measured, as far as its termination message has it. If
+// the message had no room for all, the second result says what is in the sidecar's log.
 func (j Judged) Message() (measurement.Measurement, *measurement.Logged, error) {
 	return messageOf(j.witness.Pod, j.tag.Signer)
 }
@@ -111,11 +111,11 @@ const exitBySignal = 128
 // control-plane clocks may differ. A tag cannot wait for a later pod.
 const maxTagAge = 30 * time.Second
 
-// admitted checks that our webhooks saw this very pod, that it is Argo's, and
-// that what is stored is what the gate admits. Which executor and which signer it
-// may run is what the tag says, because the operator may have changed them since,
-// and one that the operator knows or knew: the webhook's word alone does not make
-// a program that is trusted.
+// admitted checks that our webhooks saw this very pod, that it is Argo's, and that
+// what is stored is what the gate admits. The tag says which executor and which
+// signer the pod may run, because the operator may have changed them since. But the
+// operator has to know them, or have known them: the webhook's word alone makes no
+// program trusted.
 func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	t, err := r.Tags.Open(w.Pod.Annotations[v1alpha1.AnnotationTag])
 	if err != nil {
@@ -161,7 +161,7 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 }
 
 // guarded says whether the guards have held since the pod was made, and since its
-// workflow was, whose definition is stated.
+// workflow was made, whose definition is stated.
 func (w Witness) guarded() error {
 	if err := w.Moment.Pod(w.Pod.CreationTimestamp.Time); err != nil {
 		return err
@@ -197,9 +197,9 @@ func altered(err error) error {
 	return reason.Wrap(reason.StructureAltered, err, "%s: %s", e.Code, e.Detail)
 }
 
-// outcomeOf reads how the step ended. Argo's wait has to have ended well, or
-// nothing is known to be in the store; main's exit code is the outcome, or those
-// of all containers of a set.
+// outcomeOf reads how the step ended. Argo's wait has to have ended well: else
+// nobody knows what is in the store. The outcome is main's exit code, or those of
+// all containers of a set.
 func outcomeOf(pod *corev1.Pod, mains []string) (provenance.Outcome, error) {
 	_, wait := ended(pod.Status.ContainerStatuses, layout.ContainerWait)
 	name, stopped := failedInit(pod)
@@ -230,10 +230,10 @@ func outcomeOf(pod *corev1.Pod, mains []string) (provenance.Outcome, error) {
 }
 
 // checkReport refuses a step whose inputs our check found to be others than the
-// tag's. It stopped the step, and then this is why nothing was stored; or the
-// mode refuses nothing, and what the step made would be said to come from these. A
-// check that was never begun, or was killed, found nothing, and nothing ran after
-// it: that is for outcomeOf to tell.
+// tag's. In enforce the check stopped the step, and this is why nothing was stored.
+// In the other modes the step went on, and a seal would name inputs that it did not
+// have. If the check was never begun, or was killed, it found nothing, and nothing
+// ran after it: outcomeOf reports that.
 func checkReport(pod *corev1.Pod) error {
 	if imageOf(pod, containerVerify) == "" {
 		return nil
@@ -274,10 +274,10 @@ func messageOf(pod *corev1.Pod, signer string) (measurement.Measurement, *measur
 	return measurement.Decode(end.Message)
 }
 
-// sameImage refuses a kubelet's report of another image than the one that the
-// spec pins, by digest. Some runtimes report an id of their own and no digest that
-// could be compared (provenance.NewImage); then it is the spec's word, which a
-// guard keeps as it was admitted, and the kubelet runs nothing else.
+// sameImage refuses a kubelet's report of an image with another digest than the
+// spec pins. Some runtimes report an id of their own, and no digest to compare
+// (provenance.NewImage). Then the spec counts: a guard keeps it as it was admitted,
+// and the kubelet runs nothing else.
 func sameImage(container, pinned, ran string) error {
 	_, want, ok := strings.Cut(pinned, "@")
 	if !ok || !strings.HasPrefix(want, "sha256:") {
@@ -289,9 +289,9 @@ func sameImage(container, pinned, ran string) error {
 	return nil
 }
 
-// sameExecutor refuses a kubelet's report of another of Argo's executors than the one
-// that the operator pins by digest. One that is named by tag is what the registry says
-// it is; the statement has what ran.
+// sameExecutor refuses a kubelet's report of another executor than the operator
+// pins by digest. An executor that is named by tag is whatever the registry says;
+// the statement has what ran.
 func sameExecutor(pod *corev1.Pod, executor string) error {
 	if !strings.Contains(executor, "@") {
 		return nil
@@ -314,9 +314,9 @@ func Tagged(pod *corev1.Pod) bool {
 	return ok
 }
 
-// Finished says whether the kubelet, or the node controller in its place, has
-// said its last word about a pod. The kubelet sets a terminal phase only once
-// no container can be running any more, so a container that is not reported as
+// Finished says whether the last word about a pod is said, by the kubelet, or by
+// the node controller in its place. The kubelet sets a terminal phase only when no
+// container can be running any more. So a container that is not reported as
 // terminated by then never will be.
 func Finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
@@ -347,9 +347,8 @@ func ended(list []corev1.ContainerStatus, name string) (corev1.ContainerStatus, 
 	return found, found.State.Terminated
 }
 
-// failedInit finds the init container after which the kubelet started nothing
-// more, because it ended badly; nil if there is none. Those that run beside the
-// others stop nobody when they end.
+// failedInit finds the init container whose bad end kept the kubelet from starting
+// anything more; nil if there is none. Native sidecars stop nobody when they end.
 func failedInit(pod *corev1.Pod) (string, *corev1.ContainerStateTerminated) {
 	for _, c := range pod.Spec.InitContainers {
 		if c.RestartPolicy != nil {

@@ -33,10 +33,11 @@ const (
 	maxWorkflowBytes = 8 << 20
 )
 
-// workflows remembers definitions by the Workflow's UID. One that is remembered was
-// the Workflow's at some time: whoever states something by it compares it with what
-// admission saw, as with a live one, and asks for the live one if that fails, because
-// Argo may have stored more copies of templates since. Its zero value is ready.
+// workflows remembers definitions by the Workflow's UID. A remembered definition
+// was the Workflow's at some time. Whoever states something by it compares it with
+// what admission saw, as they do with a live one. If that fails, they read the live
+// one, because Argo may have stored more copies of templates since. Its zero value
+// is ready.
 type workflows struct {
 	mu    sync.Mutex
 	cache *lru.Cache
@@ -123,8 +124,9 @@ func (t *task) workflow(ctx context.Context, step *argo.Step) (*definition.Workf
 	return wf, nil
 }
 
-// bare takes out of a Workflow what nothing is stated by: what became of its nodes,
-// which is most of it, and who wrote which field. It gives the size of what is left.
+// bare removes from a Workflow what no statement needs: the status of its nodes,
+// which is most of it, and who wrote which field. It gives the size of what is
+// left.
 func bare(u *unstructured.Unstructured) int {
 	u.SetManagedFields(nil)
 	if status, ok := u.Object["status"].(map[string]any); ok {
@@ -197,17 +199,17 @@ func (k *kubelets) version(ctx context.Context, api client.Reader, c clock.Passi
 }
 
 const (
-	// momentPause is how long apart two questions about a namespace are. One is four
-	// calls of the API server, and its answer is for all who waited for it.
+	// momentPause is the pause between two questions about a namespace. A question
+	// is four calls of the API server, and its answer is for all who waited for it.
 	momentPause = 100 * time.Millisecond
 	// momentTimeout bounds one question.
 	momentTimeout = 10 * time.Second
 )
 
-// moments asks since when the guards have held for several pods at once. What counts
-// is that a pod's question is put after all else was read of it: so an answer is for
-// those who asked before the question was put, and never for later ones. Its zero value
-// is ready.
+// moments asks once for several pods since when the guards have held. A pod's
+// question has to come after everything else of the pod was read. So an answer is
+// for those who asked before the question was put, never for later ones. Its zero
+// value is ready.
 type moments struct {
 	mu     sync.Mutex
 	spaces map[string]*questions

@@ -40,7 +40,7 @@ func (k Key) String() string { return k.Namespace + "/" + k.Pod + "/" + string(k
 // notReadyWait is how long a pod waits when there are no keys yet.
 const notReadyWait = time.Second
 
-// noRoomWait is how long one waits of which nothing may be stored.
+// noRoomWait is how long a pod waits for which nothing may be stored.
 const noRoomWait = time.Minute
 
 // Notary seals pods. Its fields are set once, before it starts; all but
@@ -141,8 +141,8 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	// What was begun is brought to a state that another can go on from, even if
-	// this replica is told to stop meanwhile.
+	// Work that was begun goes on to a state from which another replica can
+	// continue, even if this one is told to stop.
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.ClaimDuration)
 	defer cancel()
 	return n.attempt(work, &task{Notary: n, key: key, keys: keys, pod: pod, began: n.Clock.Now(), giveBack: func() {}}, known != nil)
@@ -176,7 +176,8 @@ func (n *Notary) attempt(ctx context.Context, t *task, exists bool) (reconcile.R
 	t.explain(ctx, err)
 	var paused *seal.PausedError
 	if errors.As(err, &paused) {
-		// Others may find out earlier that the log is well, and the claim is ours.
+		// Come again within a third of the claim, which stays ours: the log may be
+		// well earlier, as another pod may find out.
 		wait := min(paused.Until.Sub(n.Clock.Now()), n.ClaimDuration/3)
 		return reconcile.Result{RequeueAfter: max(wait, time.Millisecond)}, nil
 	}
@@ -221,8 +222,8 @@ func (n *Notary) Release(ctx context.Context) {
 	}
 }
 
-// lateError is what passes: the transparency log is down, slow or lying. It hides the codes
-// in its chain, none of which is the pod's last word.
+// lateError is an error that passes: the transparency log is down, slow or lying.
+// It hides the codes in its chain, because none of them is final for the pod.
 type lateError struct{ err error }
 
 func (e lateError) Error() string { return e.err.Error() }
@@ -241,9 +242,9 @@ func (e *factsError) Error() string { return e.err.Error() }
 
 func (e *factsError) Unwrap() error { return e.err }
 
-// refusal is the last word in an error, or nil if there is none: errors of the
-// API server and of the log pass, refusals stay, and so does what is wrong with
-// the facts themselves or what the API server will not store.
+// refusal is the final refusal in an error, or nil if there is none. Errors of the
+// API server and of the log pass. Refusals are final, and so is whatever is wrong
+// with the facts themselves, or what the API server will not store.
 func refusal(err error) *reason.Error {
 	var typed *reason.Error
 	if errors.As(err, &typed) {
@@ -295,9 +296,9 @@ func (t *task) refuse(ctx context.Context, why *reason.Error) error {
 // maxNote leaves room for the pod's name in an event's note of 1 KiB.
 const maxNote = 700
 
-// explain notes on the record since when and why its seal is late: at once when
-// it begins to be, and then with every renewal of the claim. What was signed is kept
-// with it, so that the pod need not stay for as long as the log is down.
+// explain notes on the record since when and why its seal is late: at once when it
+// becomes late, and then whenever the claim is renewed. What was signed is kept
+// with it, so that the pod need not stay while the log is down.
 func (t *task) explain(ctx context.Context, why error) {
 	logger := log.FromContext(ctx)
 	signed := t.signed

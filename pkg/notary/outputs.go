@@ -25,8 +25,8 @@ type outputs struct {
 	noted []v1alpha1.OutputStatus
 }
 
-// undecided are outputs before anything was measured of them. One that has no
-// problem of its own is then not sealed for the pod's reason.
+// undecided are outputs before anything was measured. One without a problem of its
+// own is then not sealed for the pod's reason.
 func undecided(declared []argo.Output) outputs {
 	var all outputs
 	for _, o := range declared {
@@ -62,10 +62,10 @@ func decideAll(declared []argo.Output, m measurement.Measurement) (outputs, erro
 	return all, nil
 }
 
-// decide says what became of one declared output: it is a subject, or there is a
-// reason why it is not sealed. The reason is its own problem, the sidecar's, or that
-// what was measured is not what can lie there. found is what the sidecar saw, nil as
-// long as nobody knows; shared says that another output goes to the same location.
+// decide says what became of one declared output: it is a subject, or it is not
+// sealed for a reason. The reason is its own problem, the sidecar's, or that what
+// was measured cannot lie there. found is what the sidecar saw; nil as long as
+// nobody knows. shared says that another output goes to the same location.
 func (all *outputs) decide(o argo.Output, found measurement.Found, shared bool) {
 	note := v1alpha1.OutputStatus{Name: o.Name}
 	unsealed := func(code reason.Code) {
@@ -97,8 +97,8 @@ func (all *outputs) decide(o argo.Output, found measurement.Found, shared bool) 
 	all.noted = append(all.noted, note)
 }
 
-// refusal is what there is to say of a pod of which no output is sealed: what is
-// wrong with the first. It is nil if one is.
+// refusal is the reason for a pod of which no output is sealed: what is wrong with
+// the first. It is nil if one is sealed.
 func (all outputs) refusal() error {
 	if len(all.subjects) > 0 || len(all.noted) == 0 {
 		return nil
@@ -150,11 +150,11 @@ func encoded(v any) int {
 	return len(raw)
 }
 
-// stated is what a record says of the outputs in the end: what the verified
-// statement says. noted is what the record said before. Of that, only two things
-// are kept: where an output that is not sealed would have been, with what the
-// sidecar said of it; and the files of one that is sealed, which whoever reads them
-// compares with the statement.
+// stated is what the final record says of the outputs: what the verified statement
+// says. noted is what the record said before. Of that, only two things are kept. An
+// output that is not sealed keeps where it would have been, and what the sidecar
+// said of it. A sealed one keeps its files, which every reader compares with the
+// statement.
 func stated(st *provenance.Statement, noted []v1alpha1.OutputStatus) []v1alpha1.OutputStatus {
 	before := make(map[string]v1alpha1.OutputStatus, len(noted))
 	for _, o := range noted {

@@ -67,9 +67,9 @@ func Final(p *v1alpha1.Provenance) bool {
 	return c != nil && (c.Status == metav1.ConditionTrue || c.Reason != string(reason.Pending))
 }
 
-// annotationClaimedBy is the first claim. It is on the record from its creation
-// on, where status cannot be: so a notary whose create succeeded but whose
-// reply was lost, or that was restarted, knows its own record again.
+// annotationClaimedBy is the first claim. It is on the record from its creation on,
+// when there can be no status yet. By it a notary knows its own record again, after
+// a restart, or if the reply to its create was lost.
 const annotationClaimedBy = v1alpha1.Group + "/claimed-by"
 
 // heldSince says who holds a record, and when that one last said so.
@@ -252,10 +252,10 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 	return seals, nil
 }
 
-// put writes an ArtifactSeal. One that is there already stays, unless its producer
-// ran earlier than ours: what a later step put at the location is what lies there
-// now. A directory without an archive is no one thing: what two steps store there lies
-// beside each other, so the seal of the earlier one stays, under another name.
+// put writes an ArtifactSeal. One that is there already stays if its producer ran
+// later than ours: the location holds what a later step put there. A directory
+// without an archive is different, because what two steps store there lies side by
+// side. Then the earlier seal stays, under another name.
 func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	err := n.API.Create(ctx, s.DeepCopy())
 	if !apierrors.IsAlreadyExists(err) {
@@ -288,9 +288,9 @@ func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	return about(s, n.API.Update(ctx, s))
 }
 
-// share writes a seal beside the one that is there, for one directory: that of the
-// later step under the location's name, the other under one of its own, first, so that
-// neither is ever missing.
+// share writes a seal beside the one that is there, for one directory. The later
+// step's seal has the location's name, the earlier one's a name of its own. That
+// one is written first, so that neither is ever missing.
 func (n *Notary) share(ctx context.Context, s, there *v1alpha1.ArtifactSeal, later bool) error {
 	last, earlier := there, s
 	if later {

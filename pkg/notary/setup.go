@@ -164,9 +164,9 @@ func (n *Notary) wants(r *recordNote, initial bool) bool {
 	return !r.final && (initial || r.holder != n.Holder)
 }
 
-// fair is the order in which pods get their turn: one of each namespace that has some,
-// and within a namespace whichever ended first. It is what a workqueue orders by, which
-// keeps each pod once and guards all this by its own lock.
+// fair is the order in which pods get their turn: namespaces take turns, and within
+// a namespace the pod that ended first comes first. A workqueue orders by it, keeps
+// each pod once, and guards all this by its own lock.
 type fair struct {
 	// ended is when a pod ended, as a number that grows; 0 where nobody knows, and then
 	// it comes first.

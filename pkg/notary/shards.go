@@ -27,14 +27,15 @@ import (
 // labelReplica is on the Leases by which the replicas know each other.
 const labelReplica = v1alpha1.Group + "/notary-replica"
 
-// maxForeign is how long a pod is left to the replica whose it is. One that lives and
-// yet does not begin with it has lost sight of it.
+// maxForeign is how long a pod is left to its own replica. A replica that lives and
+// does not begin with its pod by then has lost sight of it.
 const maxForeign = 5 * time.Minute
 
-// Shards says which replica begins with which pod, so that they do not race for each:
-// of those whose Leases hold, the one with the highest hash of itself and the pod
-// (rendezvous hashing: when one comes or goes, only its pods change hands). Nothing
-// but speed depends on it: creating the record decides.
+// Shards says which replica begins with which pod, so that replicas do not race for
+// each. It is the one with the highest hash of itself and the pod, among those
+// whose Leases hold. With this rendezvous hashing, only the pods of a replica that
+// comes or goes change hands. Only speed depends on it: creating the record
+// decides.
 type Shards struct {
 	// Self is this replica's name.
 	Self string

@@ -41,8 +41,8 @@ type task struct {
 // echoWait is how long the informer may take to know of a record that exists.
 const echoWait = time.Second
 
-// claim makes the record ours. It returns how long to leave it to its holder;
-// without that, an error or a record, there is nothing to do.
+// claim makes the record ours. It returns how long to leave the record to its
+// holder. If it returns nothing at all, there is nothing to do.
 func (t *task) claim(ctx context.Context, exists bool) (time.Duration, error) {
 	defer t.took(stageClaim, t.Clock.Now())
 	if !exists {
@@ -117,9 +117,10 @@ func (t *task) seal(ctx context.Context) error {
 	return nil
 }
 
-// sign opens the stored envelope, or else states what the pod and its Workflow say. What
-// is under a key that was replaced since, and is in no other hands, is signed anew: the
-// pod may be gone. Any other envelope tells nothing, and only the pod can say what is true.
+// sign opens the stored envelope, or else states what the pod and its Workflow say.
+// An envelope under a key that was replaced since is signed anew, because the pod
+// may be gone, unless that key is in other hands. Any other envelope counts for
+// nothing: only the pod can say what is true.
 func (t *task) sign(ctx context.Context) error {
 	if t.record.Status.Envelope == "" {
 		return t.state(ctx)
@@ -215,8 +216,8 @@ func (t *task) outputs() []v1alpha1.OutputStatus {
 }
 
 // entry records what was signed in the transparency log, and gives back the
-// verified bundle. If the log has it already, and its proof was lost on the way,
-// the same statement is signed anew.
+// verified bundle. If the log has it already but its proof was lost on the way, it
+// signs the same statement anew.
 func (t *task) entry(ctx context.Context) ([]byte, error) {
 	defer t.took(stageLog, t.Clock.Now())
 	bundle, err := t.appended(ctx)
@@ -235,10 +236,10 @@ func (t *task) entry(ctx context.Context) ([]byte, error) {
 	return bundle, nil
 }
 
-// lateLog is how long the transparency log may take until the envelope is stored. Our webhook holds back
-// the pod's deletion meanwhile. Nobody holds back the Workflow's: where it goes, and this
-// replica with what it remembers of it, before anything is stored, the seal is lost
-// (WorkflowGone).
+// lateLog is how long the transparency log may take before the envelope is stored.
+// Meanwhile our webhook holds back the pod's deletion, but nobody holds back the
+// Workflow's. If the Workflow goes before anything is stored, and so does this
+// replica with its memory of it, the seal is lost (WorkflowGone).
 const lateLog = 2 * time.Second
 
 // appended asks the transparency log, which takes a fraction of a second for an answer. Where it is

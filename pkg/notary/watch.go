@@ -25,9 +25,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/notary/budget"
 )
 
-// Watched is what the notary's informers keep: of each workflow pod that has finished
-// and of each Provenance a note of some hundred bytes, and the pods themselves only
-// until they are sealed, as far as there is room.
+// Watched is what the notary's informers keep. For each workflow pod that has
+// finished, and for each Provenance, they keep a note of some hundred bytes. The
+// pods themselves they keep only until they are sealed, as far as there is room.
 type Watched struct {
 	pods, records toolscache.SharedIndexInformer
 	waiting       stash
@@ -42,7 +42,7 @@ func (w *Watched) Caches() (map[client.Object]cache.ByObject, error) {
 	if err != nil {
 		return nil, fmt.Errorf("selector of workflow pods: %w", err)
 	}
-	// The API server keeps from us what pods do until they have finished.
+	// The watch selects finished pods: what pods do before that never comes here.
 	finished := fields.AndSelectors(
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodPending)),
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodRunning)),

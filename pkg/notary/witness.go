@@ -57,7 +57,7 @@ func (t *task) judged(ctx context.Context, w Witness) (provenance.Facts, error) 
 	return facts, lastWord(err)
 }
 
-// lastWord makes an error that has no code one that does not pass.
+// lastWord makes an error without a code a final one.
 func lastWord(err error) error {
 	var typed *reason.Error
 	if err != nil && !errors.As(err, &typed) {
@@ -66,9 +66,9 @@ func lastWord(err error) error {
 	return err
 }
 
-// witness reads the pod's Workflow and kubelet, and since when the guards have held.
-// Of a step without outputs nobody will state anything. known says that the Workflow
-// was read before.
+// witness reads the pod's Workflow and kubelet, and since when the guards have
+// held. For a step without outputs it reads less, because nobody will state
+// anything. known says that the Workflow was read before.
 func (t *task) witness(ctx context.Context, pod *corev1.Pod) (w Witness, known bool, err error) {
 	step, err := sidecar.StepOf(pod)
 	if err != nil {
@@ -85,7 +85,8 @@ func (t *task) witness(ctx context.Context, pod *corev1.Pod) (w Witness, known b
 		return Witness{}, false, err
 	}
 	t.noted = undecided(step.Outputs).noted
-	// After all that could have been forged before the guards held.
+	// The last read, after everything that somebody could have forged before the
+	// guards held.
 	if w.Moment, err = t.moments.of(ctx, pod.Namespace, t.Epochs); err != nil {
 		return Witness{}, false, err
 	}
@@ -150,18 +151,18 @@ func (l PodLogs) Read(ctx context.Context, namespace, pod, container string, lim
 }
 
 const (
-	// maxReaders bounds the logs that are read at a time, each of which can take
-	// some MiB, or, at a kubelet that does not answer, all of its time.
+	// maxReaders bounds how many logs are read at a time. Each can take some MiB,
+	// or, if its kubelet does not answer, all of its time.
 	maxReaders = 16
 	// maxReadersEach is how many of them one namespace can have: pods whose
 	// kubelet does not answer hold up no other tenant's.
 	maxReadersEach = maxReaders / 4
-	// maxAnswered is how long a log is read again that does not have the
-	// measurement, or that the kubelet does not find: it may still be writing it,
-	// or have been restarted.
+	// maxAnswered is how long a log is read again if it does not have the
+	// measurement, or if the kubelet does not find it. The kubelet may still be
+	// writing it, or have been restarted.
 	maxAnswered = time.Minute
-	// maxUnanswered is how long a log is waited for that cannot be reached. As
-	// long, from the pod's end, its deletion is held back.
+	// maxUnanswered is how long to wait for a log that cannot be reached. The pod's
+	// deletion is held back for as long, from the pod's end.
 	maxUnanswered = 10 * time.Minute
 )
 
@@ -286,8 +287,9 @@ func (t *task) lost(ctx context.Context, err error) (*reason.Error, error) {
 	if errors.Is(err, measurement.ErrLogShort) || apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
 		limit = maxAnswered
 	}
-	// Not since the record was made: the API server or this program may have been
-	// down meanwhile, and one read in vain is not the last word.
+	// The time counts from the first failed read, not from the record: the API
+	// server or this program may have been down, and one failed read must not be
+	// final.
 	if t.Clock.Since(t.readers.failed(t.key, t.Clock.Now())) <= limit {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/content/argoexec"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -116,7 +117,7 @@ func TestInitLeavesWhatVerifyWantsBesideTheInputs(t *testing.T) {
 			if out, err := a.RunWith(t, template, "init"); err != nil {
 				t.Fatalf("init: %v\n%s", err, out)
 			}
-			if err := CheckRun(a.Path("var/run/argo"), digestOfString(template)); err != nil {
+			if err := CheckRun(a.Path("var/run/argo"), contenttest.DigestOf(template)); err != nil {
 				t.Error(err)
 			}
 			var parsed struct {
@@ -131,7 +132,7 @@ func TestInitLeavesWhatVerifyWantsBesideTheInputs(t *testing.T) {
 			}
 			must(t, json.Unmarshal([]byte(template), &parsed))
 			if parsed.Script != nil {
-				if err := CheckStaging(a.Path("argo/staging"), digestOfString(parsed.Script.Source)); err != nil {
+				if err := CheckStaging(a.Path("argo/staging"), contenttest.DigestOf(parsed.Script.Source)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -139,7 +140,7 @@ func TestInitLeavesWhatVerifyWantsBesideTheInputs(t *testing.T) {
 			var raws []Raw
 			for _, in := range parsed.Inputs.Artifacts {
 				if in.Raw != nil && !strings.HasPrefix(in.Path, "/scratch/") {
-					raws = append(raws, Raw{Input: in.Name, SHA256: digestOfString(in.Raw.Data), Mode: in.Mode})
+					raws = append(raws, Raw{Input: in.Name, SHA256: contenttest.DigestOf(in.Raw.Data), Mode: in.Mode})
 				}
 			}
 			if err := CheckInputs(a.Path("argo/inputs/artifacts"), nil, []Pin{pinOf(t, "pinned", a.Unpacked("pinned"))}, raws); err != nil {
@@ -171,7 +172,7 @@ func TestWhatArgoWritesOutsideIsFound(t *testing.T) {
 	a.Init(t, []*argoexec.Input{in})
 	template, err := os.ReadFile(a.Path("var/run/argo/template"))
 	must(t, err)
-	if err := CheckRun(a.Path("var/run/argo"), digestOfString(string(template))); in.Failed != "" || reason.Of(err) != reason.InputExtra {
+	if err := CheckRun(a.Path("var/run/argo"), contenttest.DigestOf(string(template))); in.Failed != "" || reason.Of(err) != reason.InputExtra {
 		t.Errorf("got %v, want InputExtra; argoexec said %s", err, in.Failed)
 	}
 }

@@ -25,9 +25,10 @@ func (p Pin) commit() string {
 	return g.Commit
 }
 
-// checkCommit holds a clone to the commit that it is pinned to: that is its HEAD,
-// and git's own hashes bind its files to it. Of a repository without the commit Argo
-// checks out a branch of that name, and of an empty one nothing.
+// checkCommit holds a clone to the commit that it is pinned to. The commit has to
+// be its HEAD, and git's own hashes bind its files to that. If a repository does
+// not have the commit, Argo checks out a branch of that name; from an empty one it
+// checks out nothing.
 func (p Pin) checkCommit(dir *os.Root, name string) error {
 	artifact := fmt.Sprintf("%s (%s)", p.Input, p.Location)
 	head, err := headIn(dir, name)

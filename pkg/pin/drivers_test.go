@@ -26,6 +26,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -111,7 +112,7 @@ func (d driven) pinned(t *testing.T, key string, sum content.Sum) Pin {
 var odd = [][2]string{{"t/"}, {"t/top", "x"}, {"t/a/"}, {"t/a/b/"}, {"t/a/b/deep", "y"}, {"t/empty/"}, {"t/none", ""}, {"t/a b+c", "z"}, {"t/a%2Fb", "z"}, {"t/q?x#y&z", "z"}, {"t/ü", "z"}}
 
 func testDriver(t *testing.T, d driven) {
-	there := plant(t, t.TempDir(), append(slices.Clone(odd), [2]string{"f", "text"}, [2]string{"l/"}, [2]string{"l/file", "x"}, [2]string{"l/link", "-> file"})...)
+	there := contenttest.Plant(t, t.TempDir(), append(slices.Clone(odd), [2]string{"f", "text"}, [2]string{"l/"}, [2]string{"l/file", "x"}, [2]string{"l/link", "-> file"})...)
 	// Each key is stored once, under a folder of its own.
 	for title, c := range map[string]struct{ what, saved, loaded string }{
 		"a file":                          {"f", "1/f", "1/f"},

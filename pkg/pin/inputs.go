@@ -15,13 +15,14 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// CheckInputs compares what Argo left in dir, its volume of input artifacts, and
-// on volumes of the step's own with what admission approved: each pinned input
-// is there and is what was pinned (a clone has its commit; any other that is
-// pinned to no content may be anything, or not be there; one that is pinned as
-// absent is not), each raw one is there and is what the template says, and nothing
-// else is there. The first thing wrong is an *reason.Error: InputMissing,
-// InputAltered, InputExtra or, of what was admitted as absent, NoProvenance.
+// CheckInputs compares what Argo left with what admission approved: in dir, its
+// volume of input artifacts, and on volumes of the step's own. Each pinned input
+// has to be there and be what was pinned; a clone has to have its commit. An input
+// that is pinned to no content may be anything, or not be there. One that is pinned
+// as absent may not be there. Each raw input has to be what the template says.
+// Nothing else may be there. The first thing wrong is a *reason.Error:
+// InputMissing, InputAltered, InputExtra or, for an input that was admitted as
+// absent, NoProvenance.
 func CheckInputs(dir string, volumes []Volume, pins []Pin, raws []Raw) error {
 	if len(pins) == 0 {
 		return reason.New(reason.UsageInvalid, "there is no pin to check")
@@ -134,9 +135,10 @@ func (p Pin) check(dir *os.Root, name string, within []string) error {
 	return nil
 }
 
-// read reads the tree. Where Argo set its mode on all of it, that is without exec
-// bits, and everything has to have that mode. Of folders in which there is nothing but
-// other inputs it is not known whether Argo made them: either way may be the wanted one.
+// read reads the tree. If Argo set its mode on all of it, everything has to have
+// that mode, and the digest is without exec bits. A folder in which there are only
+// other inputs may be the tree's, or Argo may have made it for them. Then either
+// reading may be the wanted one.
 func (p Pin) read(dir *os.Root, name string, within []string, want artifact.Digest) (content.Tree, error) {
 	if !p.Recurse && within == nil {
 		return content.TreeIn(dir, name)
@@ -171,9 +173,9 @@ func (p Pin) kind() artifact.StoreKind {
 	return l.Scheme.Kind()
 }
 
-// checkAbsent wants nothing to have that name in dir, nor the one under which Argo
-// downloads it: a part of a prefix that was gone at the next try stays there. What
-// other inputs put within it may be there, in folders that Argo made for them.
+// checkAbsent wants nothing to have that name in dir, nor the name under which Argo
+// downloads it: if a prefix was gone at the next try, a part of it stays there.
+// Other inputs within it may be there, in folders that Argo made for them.
 func (p Pin) checkAbsent(dir *os.Root, name string, within []string) error {
 	artifact := fmt.Sprintf("%s (%s)", p.Input, artifact.Shown(p.Location))
 	if within != nil {
@@ -194,8 +196,8 @@ func (p Pin) checkAbsent(dir *os.Root, name string, within []string) error {
 	return nil
 }
 
-// checkLeft wants nothing beside an input of any content but what Argo leaves if it is
-// not there.
+// checkLeft is for an input of any content that is missing. It wants nothing beside
+// it but what Argo then leaves.
 func (p Pin) checkLeft(dir *os.Root, name string) error {
 	switch info, err := dir.Lstat(name + downloading); {
 	case err == nil && !isEmpty(info):
@@ -216,8 +218,8 @@ func (p Pin) why() string {
 	return "it is optional"
 }
 
-// present is the tree digest that the input must have: the pinned one or, where
-// files are pinned one by one, that of those that are there.
+// present is the tree digest that the input must have: the pinned one or, if its
+// files are pinned one by one, that of the files that are there.
 func (p Pin) present(dir *os.Root, name string) (artifact.Digest, error) {
 	if p.Files == "" {
 		return cmp.Or(p.Plain, p.Tree), nil
@@ -233,8 +235,8 @@ func (p Pin) present(dir *os.Root, name string) (artifact.Digest, error) {
 	return there.Tree(), nil
 }
 
-// hint says what else may be wrong with a digest that a policy names, or with
-// that of many objects.
+// hint says what else may be wrong, if a policy names the digest, or if it is that
+// of many objects.
 func (p Pin) hint() string {
 	switch {
 	case content.IsDirectory(p.SHA256, p.Archive, p.Tree) && p.kind().ListsByPrefix:

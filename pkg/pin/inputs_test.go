@@ -9,12 +9,13 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 func pinOf(t *testing.T, input, path string) Pin {
 	t.Helper()
-	return Pin{Input: input, Location: "s3://store/bucket/" + input, SHA256: artifact.Digest(sumOfX), Archive: content.ArchiveTar, Tree: mustTreeOf(t, path)}
+	return Pin{Input: input, Location: "s3://store/bucket/" + input, SHA256: artifact.Digest(contenttest.SumOfX), Archive: content.ArchiveTar, Tree: mustTreeOf(t, path)}
 }
 
 func withMode(p Pin, mode int32) Pin {
@@ -25,7 +26,7 @@ func withMode(p Pin, mode int32) Pin {
 // volume is Argo's volume of inputs with two of them: a directory and a file.
 func volume(t *testing.T) (string, []Pin) {
 	t.Helper()
-	root := plant(t, t.TempDir(), [2]string{"tree/"}, [2]string{"tree/sub/"}, [2]string{"tree/sub/a", "x"}, [2]string{"message", "x"})
+	root := contenttest.Plant(t, t.TempDir(), [2]string{"tree/"}, [2]string{"tree/sub/"}, [2]string{"tree/sub/a", "x"}, [2]string{"message", "x"})
 	return root, []Pin{pinOf(t, "tree", root+"/tree"), pinOf(t, "message", root+"/message")}
 }
 
@@ -35,8 +36,8 @@ func TestInputsAreWhatWasAdmitted(t *testing.T) {
 		t.Error(err)
 	}
 	t.Run("beside raw ones", func(t *testing.T) {
-		plant(t, root, [2]string{"raw", "x"})
-		if err := CheckInputs(root, nil, pins, []Raw{{Input: "raw", SHA256: sumOfX}}); err != nil {
+		contenttest.Plant(t, root, [2]string{"raw", "x"})
+		if err := CheckInputs(root, nil, pins, []Raw{{Input: "raw", SHA256: contenttest.SumOfX}}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -48,20 +49,20 @@ func TestWhatIsNotWhatWasAdmittedIsRefused(t *testing.T) {
 		want   reason.Code
 		says   string
 	}{
-		"a changed file":        {func(t *testing.T, root string) { plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, "message (s3://store/bucket/message): tree digest is"},
-		"a changed file within": {func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/a", "y"}) }, reason.InputAltered, "tree digest is"},
-		"a file more within":    {func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/b", "y"}) }, reason.InputAltered, "tree digest is"},
+		"a changed file":        {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, "message (s3://store/bucket/message): tree digest is"},
+		"a changed file within": {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"tree/sub/a", "y"}) }, reason.InputAltered, "tree digest is"},
+		"a file more within":    {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"tree/sub/b", "y"}) }, reason.InputAltered, "tree digest is"},
 		"an exec bit":           {func(t *testing.T, root string) { chmod(t, root+"/message", 0o755) }, reason.InputAltered, "tree digest is"},
 		"a link instead": {func(t *testing.T, root string) {
 			remove(t, root+"/message")
-			plant(t, root, [2]string{"message", "-> tree/sub/a"})
+			contenttest.Plant(t, root, [2]string{"message", "-> tree/sub/a"})
 		}, reason.InputAltered, "symbolic link"},
 		"a missing file":            {func(t *testing.T, root string) { remove(t, root+"/message") }, reason.InputMissing, "artifact message"},
 		"a missing tree":            {func(t *testing.T, root string) { remove(t, root+"/tree") }, reason.InputMissing, "artifact tree"},
-		"what an absent input left": {func(t *testing.T, root string) { plant(t, root, [2]string{"optional", "x"}) }, reason.InputExtra, `"optional"`},
-		"a link that leads out":     {func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/up", "-> ../.."}) }, reason.InputAltered, "leads out"},
-		"a file more":               {func(t *testing.T, root string) { plant(t, root, [2]string{"message.tmp", "x"}) }, reason.InputExtra, `"message.tmp"`},
-		"a link more":               {func(t *testing.T, root string) { plant(t, root, [2]string{"z", "-> message"}) }, reason.InputExtra, `"z"`},
+		"what an absent input left": {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"optional", "x"}) }, reason.InputExtra, `"optional"`},
+		"a link that leads out":     {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"tree/sub/up", "-> ../.."}) }, reason.InputAltered, "leads out"},
+		"a file more":               {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"message.tmp", "x"}) }, reason.InputExtra, `"message.tmp"`},
+		"a link more":               {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"z", "-> message"}) }, reason.InputExtra, `"z"`},
 		"no volume":                 {func(t *testing.T, root string) { remove(t, root) }, reason.Internal, "opening the volume"},
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -88,24 +89,24 @@ func TestInputsThatAPolicyAdmits(t *testing.T) {
 		want         reason.Code
 		says         string
 	}{
-		"a file with the named digest":      {sumOfX, content.FileTree(sumOfX), nil, "", ""},
-		"a file with the named tree digest": {"", content.FileTree(sumOfX), nil, "", ""},
-		"any content":                       {"", "", func(t *testing.T, root string) { plant(t, root, [2]string{"message", "y"}) }, "", ""},
+		"a file with the named digest":      {contenttest.SumOfX, content.FileTree(contenttest.SumOfX), nil, "", ""},
+		"a file with the named tree digest": {"", content.FileTree(contenttest.SumOfX), nil, "", ""},
+		"any content":                       {"", "", func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"message", "y"}) }, "", ""},
 		"any content, a tree that leads out": {"", "", func(t *testing.T, root string) {
 			remove(t, root+"/message")
-			plant(t, root, [2]string{"message/"}, [2]string{"message/up", "-> /etc"})
+			contenttest.Plant(t, root, [2]string{"message/"}, [2]string{"message/up", "-> /etc"})
 		}, "", ""},
 		"any content, and nothing there":   {"", "", func(t *testing.T, root string) { remove(t, root+"/message") }, "", ""},
-		"any content, and another changed": {"", "", func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/a", "y"}) }, reason.InputAltered, "artifact tree"},
-		"any content, and one beside it":   {"", "", func(t *testing.T, root string) { plant(t, root, [2]string{"message2", "y"}) }, reason.InputExtra, "message2"},
-		"another file":                     {sumOfX, content.FileTree(sumOfX), func(t *testing.T, root string) { plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, "pin treeSHA256"},
-		"a folder instead of the file": {sumOfX, content.FileTree(sumOfX), func(t *testing.T, root string) {
+		"any content, and another changed": {"", "", func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"tree/sub/a", "y"}) }, reason.InputAltered, "artifact tree"},
+		"any content, and one beside it":   {"", "", func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"message2", "y"}) }, reason.InputExtra, "message2"},
+		"another file":                     {contenttest.SumOfX, content.FileTree(contenttest.SumOfX), func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, "pin treeSHA256"},
+		"a folder instead of the file": {contenttest.SumOfX, content.FileTree(contenttest.SumOfX), func(t *testing.T, root string) {
 			remove(t, root+"/message")
-			plant(t, root, [2]string{"message/"}, [2]string{"message/x", "x"})
+			contenttest.Plant(t, root, [2]string{"message/"}, [2]string{"message/x", "x"})
 		}, reason.InputAltered, "policy datasets"},
-		"another tree": {"", content.FileTree(sumOfX), func(t *testing.T, root string) { plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, "policy datasets"},
-		"no file":      {sumOfX, content.FileTree(sumOfX), func(t *testing.T, root string) { remove(t, root+"/message") }, reason.InputMissing, ""},
-		"half a pin":   {sumOfX, "", nil, reason.UsageInvalid, ""},
+		"another tree": {"", content.FileTree(contenttest.SumOfX), func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, "policy datasets"},
+		"no file":      {contenttest.SumOfX, content.FileTree(contenttest.SumOfX), func(t *testing.T, root string) { remove(t, root+"/message") }, reason.InputMissing, ""},
+		"half a pin":   {contenttest.SumOfX, "", nil, reason.UsageInvalid, ""},
 	} {
 		t.Run(title, func(t *testing.T) {
 			root, pins := volume(t)
@@ -121,12 +122,12 @@ func TestInputsThatAPolicyAdmits(t *testing.T) {
 	t.Run("a tree digest is held however Argo made the tree", func(t *testing.T) {
 		for _, by := range []content.Archive{content.ArchiveTar, content.ArchiveZip, content.ArchiveNone, content.ArchiveDetect} {
 			root, pins := volume(t)
-			pins = byPolicy(pins, "", content.FileTree(sumOfX))
+			pins = byPolicy(pins, "", content.FileTree(contenttest.SumOfX))
 			pins[1].Archive = by
 			if err := CheckInputs(root, nil, pins, nil); err != nil {
 				t.Errorf("by %s: %v", by, err)
 			}
-			plant(t, root, [2]string{"message", "y"})
+			contenttest.Plant(t, root, [2]string{"message", "y"})
 			if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != reason.InputAltered {
 				t.Errorf("by %s: got %v, want InputAltered", by, err)
 			}
@@ -160,7 +161,7 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			root, pins := volume(t)
 			if c.there != nil {
-				plant(t, root, [2]string(append(c.there, "")[:2]))
+				contenttest.Plant(t, root, [2]string(append(c.there, "")[:2]))
 			}
 			if err := CheckInputs(root, nil, append(pins, absent), nil); reason.Of(err) != c.want {
 				t.Errorf("got %v, want %q", err, c.want)
@@ -170,7 +171,7 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 			argo, v, pins, raws := onVolume(t)
 			v.Inputs["cache"] = "/mnt/cache"
 			if c.there != nil {
-				plant(t, v.Dir, [2]string(append(c.there, "")[:2]))
+				contenttest.Plant(t, v.Dir, [2]string(append(c.there, "")[:2]))
 			}
 			if err := CheckInputs(argo, []Volume{v}, append(pins, absent), raws); reason.Of(err) != c.want {
 				t.Errorf("got %v, want %q", err, c.want)
@@ -196,7 +197,7 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 		absent := Pin{Input: "cache", Location: c.location, Archive: content.ArchiveDetect, Absent: true}
 		t.Run(title, func(t *testing.T) {
 			root, pins := volume(t)
-			plant(t, root, c.there)
+			contenttest.Plant(t, root, c.there)
 			if err := CheckInputs(root, nil, append(pins, absent), nil); reason.Of(err) != c.want {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -204,7 +205,7 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 		t.Run(title+" on a volume", func(t *testing.T) {
 			argo, v, pins, raws := onVolume(t)
 			v.Inputs["cache"] = "/mnt/cache"
-			plant(t, v.Dir, c.there)
+			contenttest.Plant(t, v.Dir, c.there)
 			if err := CheckInputs(argo, []Volume{v}, append(pins, absent), raws); reason.Of(err) != c.want {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -213,7 +214,7 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 	t.Run("nor what any content may be", func(t *testing.T) {
 		for there, want := range map[[2]string]reason.Code{{"cache", "x"}: "", {"cache.tmp", ""}: "", {"cache.tmp", "x"}: reason.InputExtra, {"cache.tmp/", ""}: reason.InputExtra} {
 			root, pins := volume(t)
-			plant(t, root, there)
+			contenttest.Plant(t, root, there)
 			given := Pin{Input: "cache", Location: "azure://acct/data/cache", Archive: content.ArchiveDetect, Policy: "p"}
 			if err := CheckInputs(root, nil, append(pins, given), nil); reason.Of(err) != want {
 				t.Errorf("%q: got %v, want %q", there, err, want)
@@ -230,7 +231,7 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 		if err := CheckInputs(root, nil, append(pins, absent), nil); err != nil {
 			t.Error(err)
 		}
-		plant(t, root, [2]string{"cache", "x"})
+		contenttest.Plant(t, root, [2]string{"cache", "x"})
 		if err := CheckInputs(root, nil, append(pins, absent), nil); reason.Of(err) != reason.NoProvenance || !strings.Contains(err.Error(), "the sealed directory") {
 			t.Errorf("got %v", err)
 		}
@@ -238,7 +239,7 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 	t.Run("nor a part of it on a volume that others have", func(t *testing.T) {
 		argo, v, pins, raws := onVolume(t)
 		v.Inputs["cache"], v.Own = "/mnt/cache", false
-		plant(t, v.Dir, [2]string{"cache.tmp", "x"})
+		contenttest.Plant(t, v.Dir, [2]string{"cache.tmp", "x"})
 		absent := Pin{Input: "cache", Location: "s3://store/bucket/cache", Archive: content.ArchiveTar, Absent: true}
 		if err := CheckInputs(argo, []Volume{v}, append(pins, absent), raws); reason.Of(err) != reason.NoProvenance {
 			t.Errorf("got %v", err)
@@ -256,7 +257,7 @@ func TestAnInputThatWasAdmittedAsAbsentIsNotThere(t *testing.T) {
 
 func TestPinsThatSayNothingAreRefused(t *testing.T) {
 	root, pins := volume(t)
-	raw := func(input string) Raw { return Raw{Input: input, SHA256: sumOfX} }
+	raw := func(input string) Raw { return Raw{Input: input, SHA256: contenttest.SumOfX} }
 	bad := func(change func(p *Pin)) []Pin {
 		p := pins[0]
 		change(&p)
@@ -272,7 +273,7 @@ func TestPinsThatSayNothingAreRefused(t *testing.T) {
 		"a raw input twice":     {pins, []Raw{raw("a"), raw("a")}},
 		"a raw path":            {pins, []Raw{raw("../x")}},
 		"a raw one of nothing":  {pins, []Raw{{Input: "a"}}},
-		"a raw mode too wide":   {pins, []Raw{{Input: "a", SHA256: sumOfX, Mode: withMode(Pin{}, 1<<20).Mode}}},
+		"a raw mode too wide":   {pins, []Raw{{Input: "a", SHA256: contenttest.SumOfX, Mode: withMode(Pin{}, 1<<20).Mode}}},
 		"no name":               {bad(func(p *Pin) { p.Input = "" }), []Raw{raw("tree")}},
 		"a path as a name":      {bad(func(p *Pin) { p.Input = "tree/sub" }), []Raw{raw("tree")}},
 		"no tree digest":        {bad(func(p *Pin) { p.Tree = "" }), nil},
@@ -342,7 +343,7 @@ func TestAModeIsCheckedAsArgoSetsIt(t *testing.T) {
 	t.Run("another content is not forgiven for its mode", func(t *testing.T) {
 		root, pins := volume(t)
 		pins[1] = withMode(pins[1], 0o644)
-		plant(t, root, [2]string{"message", "y"})
+		contenttest.Plant(t, root, [2]string{"message", "y"})
 		if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != reason.InputAltered {
 			t.Errorf("got %v, want InputAltered", err)
 		}
@@ -350,14 +351,14 @@ func TestAModeIsCheckedAsArgoSetsIt(t *testing.T) {
 }
 
 func TestParseIsStrict(t *testing.T) {
-	pin := withMode(Pin{Input: "in", Location: "s3://s/b/k", SHA256: sumOfX, Archive: content.ArchiveTar, Tree: sumOfNothing}, 0o755)
+	pin := withMode(Pin{Input: "in", Location: "s3://s/b/k", SHA256: contenttest.SumOfX, Archive: content.ArchiveTar, Tree: contenttest.SumOfNothing}, 0o755)
 	raw, err := json.Marshal(pin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	good := string(raw)
 	got, err := Parse(good)
-	if err != nil || got.Input != "in" || *got.Mode != 0o755 || got.Tree != sumOfNothing {
+	if err != nil || got.Input != "in" || *got.Mode != 0o755 || got.Tree != contenttest.SumOfNothing {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	for title, bad := range map[string]string{
@@ -396,7 +397,7 @@ func remove(t *testing.T, path string) {
 
 func TestFilesThatArePinnedOneByOne(t *testing.T) {
 	pin := Pin{Input: "in", Location: "s3://s/b/k/"}
-	if err := pin.Collect([]content.File{{Path: "sub/b", SHA256: sumOfNothing}, {Path: "a", SHA256: sumOfX}, {Path: "sub/c", SHA256: sumOfX}}, []string{"sub"}); err != nil {
+	if err := pin.Collect([]content.File{{Path: "sub/b", SHA256: contenttest.SumOfNothing}, {Path: "a", SHA256: contenttest.SumOfX}, {Path: "sub/c", SHA256: contenttest.SumOfX}}, []string{"sub"}); err != nil {
 		t.Fatal(err)
 	}
 	for title, c := range map[string]struct {
@@ -421,7 +422,7 @@ func TestFilesThatArePinnedOneByOne(t *testing.T) {
 			if title != "a file for the whole" && entries != nil {
 				entries = append([][2]string{{"in/"}}, entries...)
 			}
-			if err := CheckInputs(plant(t, t.TempDir(), entries...), nil, []Pin{pin}, nil); c.want == "" && err != nil || c.want != "" && reason.Of(err) != c.want {
+			if err := CheckInputs(contenttest.Plant(t, t.TempDir(), entries...), nil, []Pin{pin}, nil); c.want == "" && err != nil || c.want != "" && reason.Of(err) != c.want {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
@@ -440,10 +441,10 @@ func TestAnOptionalInputMayBeGone(t *testing.T) {
 		"a file is gone":       {func(t *testing.T, root string) { remove(t, root+"/message") }, "", reason.InputMissing},
 		"a tree is gone":       {func(t *testing.T, root string) { remove(t, root+"/tree") }, "", reason.InputMissing},
 		"a part of it is gone": {func(t *testing.T, root string) { remove(t, root+"/tree/sub") }, reason.InputAltered, reason.InputAltered},
-		"it is another":        {func(t *testing.T, root string) { plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, reason.InputAltered},
+		"it is another":        {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"message", "y"}) }, reason.InputAltered, reason.InputAltered},
 		"a part was downloaded": {func(t *testing.T, root string) {
 			remove(t, root+"/message")
-			plant(t, root, [2]string{"message.tmp", "x"})
+			contenttest.Plant(t, root, [2]string{"message.tmp", "x"})
 		}, reason.InputAltered, reason.InputMissing},
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -493,13 +494,13 @@ func TestWhatArgoSetAModeOnIsHeldToItsContent(t *testing.T) {
 		"all of it": {},
 		"without the word that it did, all of it": {pin: func(p *Pin) { p.Recurse, p.Plain = false, "" }, want: reason.InputAltered, says: "tree digest"},
 		"the tree as it was sealed":               {pin: func(p *Pin) { p.Plain = "" }, want: reason.InputAltered, says: "tree digest"},
-		"another content":                         {change: func(t *testing.T, root string) { plant(t, root, [2]string{"tree/sub/a", "y"}) }, want: reason.InputAltered, says: "tree digest"},
+		"another content":                         {change: func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"tree/sub/a", "y"}) }, want: reason.InputAltered, says: "tree digest"},
 		"a file more": {change: func(t *testing.T, root string) {
-			plant(t, root, [2]string{"tree/sub/b", "y"})
+			contenttest.Plant(t, root, [2]string{"tree/sub/b", "y"})
 			chmod(t, root+"/tree/sub/b", 0o755)
 		}, want: reason.InputAltered, says: "tree digest"},
 		"a folder more": {change: func(t *testing.T, root string) {
-			plant(t, root, [2]string{"tree/sub/c/"})
+			contenttest.Plant(t, root, [2]string{"tree/sub/c/"})
 			chmod(t, root+"/tree/sub/c", 0o755)
 		}, want: reason.InputAltered, says: "tree digest"},
 		"a file that it missed":      {change: func(t *testing.T, root string) { chmod(t, root+"/tree/sub/a", 0o644) }, want: reason.InputAltered, says: `"sub/a" has mode 0644`},
@@ -515,7 +516,7 @@ func TestWhatArgoSetAModeOnIsHeldToItsContent(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			root, pins := volume(t)
-			plant(t, root, [2]string{"tree/run", "#!"}, [2]string{"tree/sub/link", "-> a"})
+			contenttest.Plant(t, root, [2]string{"tree/run", "#!"}, [2]string{"tree/sub/link", "-> a"})
 			chmod(t, root+"/tree/run", 0o644)
 			plain := mustTreeOf(t, root+"/tree")
 			chmod(t, root+"/tree/run", 0o700)
@@ -540,13 +541,13 @@ func TestWhatArgoSetAModeOnIsHeldToItsContent(t *testing.T) {
 				chmod(t, root+"/message", was)
 				pins[1] = withMode(pinOf(t, "message", root+"/message"), int32(mode))
 				if pins[1].Recurse = true; was == 0o755 {
-					pins[1].Plain = content.FileTree(sumOfX)
+					pins[1].Plain = content.FileTree(contenttest.SumOfX)
 				}
 				chmod(t, root+"/message", mode)
 				if err := CheckInputs(root, nil, pins, nil); err != nil {
 					t.Errorf("%v to %v: %v", was, mode, err)
 				}
-				plant(t, root, [2]string{"message", "y"})
+				contenttest.Plant(t, root, [2]string{"message", "y"})
 				if err := CheckInputs(root, nil, pins, nil); reason.Of(err) != reason.InputAltered {
 					t.Errorf("%v to %v: got %v", was, mode, err)
 				}

@@ -11,8 +11,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/content"
 )
 
-// MaxFiles and maxPinned are how many files, and bytes, the lists in a pin can have:
-// what an admission tag has room for.
+// MaxFiles and maxPinned bound the lists in a pin, in files and in bytes: an
+// admission tag has no more room.
 const (
 	MaxFiles  = 512
 	maxPinned = 32 << 10
@@ -25,13 +25,14 @@ type Part struct {
 	Path string
 	// SHA256 and Tree are those of a Sum.
 	SHA256, Tree artifact.Digest
-	// Seal is the name of its ArtifactSeal; empty where that is the one of its place.
+	// Seal is the name of its ArtifactSeal; empty if that is the one of its place.
 	Seal string
 }
 
-// Collect pins what several steps stored below the pin's location: files, in any
-// order, those of directories included, and the paths of the directories, without
-// a slash at the end. It says why these make no directory, or no pin has room.
+// Collect pins what several steps stored below the pin's location. files are all of
+// them, in any order, those of directories included. dirs are the paths of the
+// directories, without a slash at the end. It says why the files make no directory,
+// or why no pin has room for them.
 func (p *Pin) Collect(files []content.File, dirs []string) error {
 	list, err := content.NewFiles(files)
 	if err != nil {
@@ -45,8 +46,9 @@ func (p *Pin) Collect(files []content.File, dirs []string) error {
 	return p.validateParts()
 }
 
-// Attribute says which seal vouches for each of the pin's files, by their paths, where
-// places do not tell. It says why no pin has room.
+// Attribute notes which seal vouches for each of the pin's files, by their paths.
+// It is for files whose places do not show it. It says why no pin has room for
+// that.
 func (p *Pin) Attribute(seals map[string]string) error {
 	files, err := p.files()
 	if err != nil {

@@ -9,13 +9,14 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 )
 
 // collected is a pin of three files in two directories and one beside them.
 func collected(t *testing.T) Pin {
 	t.Helper()
 	pin := Pin{Input: "in", Location: "s3://s/b/k/"}
-	files := []content.File{{Path: "sub/b", SHA256: sumOfNothing}, {Path: "a", SHA256: sumOfX}, {Path: "sub/deep/c", SHA256: sumOfX}, {Path: "sub.more/d", SHA256: sumOfX}}
+	files := []content.File{{Path: "sub/b", SHA256: contenttest.SumOfNothing}, {Path: "a", SHA256: contenttest.SumOfX}, {Path: "sub/deep/c", SHA256: contenttest.SumOfX}, {Path: "sub.more/d", SHA256: contenttest.SumOfX}}
 	if err := pin.Collect(files, []string{"sub.more", "sub"}); err != nil {
 		t.Fatal(err)
 	}
@@ -28,9 +29,9 @@ func TestPartsAreObjectsAndDirectories(t *testing.T) {
 		t.Fatal(err)
 	}
 	of := func(files ...content.File) artifact.Digest { return content.Files(files).Tree() }
-	sub, more := of(content.File{Path: "b", SHA256: sumOfNothing}, content.File{Path: "deep/c", SHA256: sumOfX}), of(content.File{Path: "d", SHA256: sumOfX})
+	sub, more := of(content.File{Path: "b", SHA256: contenttest.SumOfNothing}, content.File{Path: "deep/c", SHA256: contenttest.SumOfX}), of(content.File{Path: "d", SHA256: contenttest.SumOfX})
 	want := []Part{
-		{"a", sumOfX, content.FileTree(sumOfX), ""},
+		{"a", contenttest.SumOfX, content.FileTree(contenttest.SumOfX), ""},
 		{"sub/", sub, sub, ""},
 		{"sub.more/", more, more, ""},
 	}
@@ -93,7 +94,7 @@ func TestFilesOfSeveralStepsHaveTheirSeals(t *testing.T) {
 		"a half line":          func(p *Pin) { p.Seals = strings.TrimSuffix(p.Seals, "\n") },
 		"directories too":      func(p *Pin) { p.Dirs = "sub\n" },
 		"no files": func(p *Pin) {
-			p.Location, p.SHA256, p.Tree, p.Files = "s3://s/b/k", sumOfX, content.FileTree(sumOfX), ""
+			p.Location, p.SHA256, p.Tree, p.Files = "s3://s/b/k", contenttest.SumOfX, content.FileTree(contenttest.SumOfX), ""
 		},
 		"names of no end": func(p *Pin) { p.Seals += strings.Repeat("third\n", maxPinned/6) },
 	} {
@@ -108,14 +109,14 @@ func TestFilesOfSeveralStepsHaveTheirSeals(t *testing.T) {
 func pinned(p *Pin, n int, prefix string) {
 	var files content.Files
 	for i := range n {
-		files = append(files, content.File{Path: fmt.Sprintf("%s%04d", prefix, i), SHA256: sumOfX})
+		files = append(files, content.File{Path: fmt.Sprintf("%s%04d", prefix, i), SHA256: contenttest.SumOfX})
 	}
 	p.SHA256, p.Tree, p.Files, p.Dirs = files.Tree(), files.Tree(), files.String(), ""
 }
 
 func TestPartsThatNoPinHasAreRefused(t *testing.T) {
 	for title, change := range map[string]func(*Pin){
-		"of another tree": func(p *Pin) { p.SHA256, p.Tree = sumOfX, sumOfX },
+		"of another tree": func(p *Pin) { p.SHA256, p.Tree = contenttest.SumOfX, contenttest.SumOfX },
 		"of an object":    func(p *Pin) { p.Location = "s3://s/b/k" },
 		"that are none":   func(p *Pin) { p.Files = "x\n" },
 		"with one seal":   func(p *Pin) { p.Within = "s3://s/b/" },
@@ -145,7 +146,7 @@ func TestPartsThatNoPinHasAreRefused(t *testing.T) {
 		"an empty line at the start": func(p *Pin) { p.Dirs = "\n" + p.Dirs },
 		"directories without an end": func(p *Pin) { p.Dirs = strings.TrimSuffix(p.Dirs, "\n") },
 		"directories of a whole seal": func(p *Pin) {
-			p.Location, p.SHA256, p.Tree, p.Files = "s3://s/b/k", sumOfX, content.FileTree(sumOfX), ""
+			p.Location, p.SHA256, p.Tree, p.Files = "s3://s/b/k", contenttest.SumOfX, content.FileTree(contenttest.SumOfX), ""
 		},
 	} {
 		p := collected(t)
@@ -158,12 +159,12 @@ func TestPartsThatNoPinHasAreRefused(t *testing.T) {
 		dirs  []string
 	}{
 		"nothing":                  {nil, nil},
-		"a file twice":             {[]content.File{{Path: "a", SHA256: sumOfX}, {Path: "a", SHA256: sumOfX}}, nil},
-		"a file below a file":      {[]content.File{{Path: "a", SHA256: sumOfX}, {Path: "a/b", SHA256: sumOfX}}, []string{"a"}},
-		"out of the directory":     {[]content.File{{Path: "../a", SHA256: sumOfX}}, nil},
-		"a directory of nothing":   {[]content.File{{Path: "a", SHA256: sumOfX}}, []string{"b"}},
-		"a directory in another":   {[]content.File{{Path: "a/b/c", SHA256: sumOfX}}, []string{"a", "a/b"}},
-		"a directory of two lines": {[]content.File{{Path: "a", SHA256: sumOfX}}, []string{"a\nb"}},
+		"a file twice":             {[]content.File{{Path: "a", SHA256: contenttest.SumOfX}, {Path: "a", SHA256: contenttest.SumOfX}}, nil},
+		"a file below a file":      {[]content.File{{Path: "a", SHA256: contenttest.SumOfX}, {Path: "a/b", SHA256: contenttest.SumOfX}}, []string{"a"}},
+		"out of the directory":     {[]content.File{{Path: "../a", SHA256: contenttest.SumOfX}}, nil},
+		"a directory of nothing":   {[]content.File{{Path: "a", SHA256: contenttest.SumOfX}}, []string{"b"}},
+		"a directory in another":   {[]content.File{{Path: "a/b/c", SHA256: contenttest.SumOfX}}, []string{"a", "a/b"}},
+		"a directory of two lines": {[]content.File{{Path: "a", SHA256: contenttest.SumOfX}}, []string{"a\nb"}},
 	} {
 		if err := new(Pin).Collect(c.files, c.dirs); err == nil {
 			t.Errorf("%s: collected", title)
@@ -173,7 +174,7 @@ func TestPartsThatNoPinHasAreRefused(t *testing.T) {
 
 // A directory that several steps filled can be one step's alone: that seal is named.
 func TestAPinNamesTheOneSealThatIsNotOfItsPlace(t *testing.T) {
-	pin := Pin{Input: "in", Location: "s3://s/b/k/f", Within: "s3://s/b/k/", SHA256: sumOfX, Archive: content.ArchiveNone, Tree: content.FileTree(sumOfX), Seals: "first\n"}
+	pin := Pin{Input: "in", Location: "s3://s/b/k/f", Within: "s3://s/b/k/", SHA256: contenttest.SumOfX, Archive: content.ArchiveNone, Tree: content.FileTree(contenttest.SumOfX), Seals: "first\n"}
 	if err := pin.Validate(); err != nil || pin.One() != "first" {
 		t.Errorf("%q, %v", pin.One(), err)
 	}

@@ -21,8 +21,8 @@ type Pin struct {
 	// Location is the URI of where it lies; that of a directory which was stored
 	// without an archive ends in a slash.
 	Location string `json:"location"`
-	// SHA256 is the digest of the stored bytes. They are gone once Argo has
-	// unpacked them; it is here so that the tag and the statement name them.
+	// SHA256 is the digest of the stored bytes. The pod cannot check it, because
+	// they are gone once Argo has unpacked them; the tag and the statement name it.
 	// Empty for an input from outside, unless the policy names it.
 	SHA256 artifact.Digest `json:"sha256,omitempty"`
 	// Archive is what Argo does to the stored bytes; ArchiveDetect only for an
@@ -34,36 +34,40 @@ type Pin struct {
 	// Mode is the mode that Argo sets on the root of what it unpacked, or with
 	// Recurse on all of it; nil for none.
 	Mode *int32 `json:"mode,omitempty"`
-	// Recurse says that Argo sets Mode on every file and directory. What is there
-	// has then the tree digest Plain, or Tree if that is empty, once no file counts
-	// as executable.
+	// Recurse says that Argo sets Mode on every file and directory. Then no file
+	// counts as executable, and what is there has the tree digest Plain, or Tree if
+	// Plain is empty.
 	Recurse bool            `json:"recurse,omitempty" since:"2"`
 	Plain   artifact.Digest `json:"plain,omitempty" since:"2"`
-	// Within is the URI of the sealed directory of which it is a part or, if it is
-	// Absent, which does not have it; empty if it has a seal of its own, or none.
+	// Within is the URI of the sealed directory that the input is a part of; if the
+	// input is Absent, of the one that does not have it. Empty if the input has a
+	// seal of its own, or none.
 	Within string `json:"within,omitempty"`
-	// Files are what may lie below Location, where several steps each stored a
-	// part, as Files spells them: what is there has to be among them, and some may
-	// have expired. Tree is then that of all of them. Empty for every other.
+	// Files are the files that may lie below Location, if several steps each stored
+	// a part: a list as content.Files spells it. What is there has to be among
+	// them; some may have expired. Tree is the digest of all of them. Empty for
+	// every other input.
 	Files string `json:"files,omitempty"`
-	// Dirs are those of the parts that are directories without an archive, by their
-	// paths, one a line, in the order of Files. Each other part is one of Files.
+	// Dirs are the parts that are directories without an archive, by their paths,
+	// one a line, in the order of Files. Every other part is one of Files.
 	Dirs string `json:"dirs,omitempty"`
-	// Seals are the names of the ArtifactSeals of the parts, one a line, where these lie
-	// in one another or at one key: a file's place does not tell whose it is then. Of has
-	// the number of its seal for each of Files, from 0, with commas between. Without Files
-	// it is one, of Location or Within. Empty where each has the seal of its place.
+	// Seals are the names of the parts' ArtifactSeals, one a line, if parts lie in
+	// one another or at one key: then a file's place does not show whose it is. Of
+	// gives for each of Files the number of its seal, from 0, with commas between.
+	// Without Files, Seals is one name: that of the seal of Location or Within.
+	// Empty if each has the seal of its place.
 	Seals string `json:"seals,omitempty" since:"2"`
 	Of    string `json:"of,omitempty" since:"2"`
 	// Policy is the name of the ClusterProvenancePolicy without which the input
 	// would have been refused; empty if there was no need of one.
 	Policy string `json:"policy,omitempty"`
-	// Seal is NAMESPACE/NAME of the ArtifactSeal that vouches for it, where Policy
-	// is set too and it has one. Without a policy it is the one of the workflow.
+	// Seal is NAMESPACE/NAME of the ArtifactSeal that vouches for the input, if
+	// Policy is set and there is one. Without a policy the seal is the workflow's
+	// own.
 	Seal string `json:"seal,omitempty"`
-	// Absent says that nothing may have been there: nothing vouches for whatever is
-	// at Location, and the input is optional, or Within is set. All other fields but
-	// Archive are empty then.
+	// Absent says that nothing may be at Location, because no seal vouches for
+	// whatever may lie there. The input is optional, or Within is set. All other
+	// fields but Archive are empty then.
 	Absent bool `json:"absent,omitempty"`
 	// Optional says that the definition calls the input optional: it may be gone from
 	// the store since it was sealed. Argo's init goes on without it then.
@@ -96,10 +100,10 @@ func Parse(s string) (Pin, error) {
 	return p, p.Validate()
 }
 
-// Validate wants every field: a name, a location, two digests that go with the
-// archive strategy, and a mode that Argo sets without special bits (it sets the
-// lowest nine), if one at all. Only where a policy is named and no seal may
-// digests be missing, and never the tree's alone; of what is Absent there are none.
+// Validate wants every field: a name, a location, two digests that fit the archive
+// strategy, and a mode that Argo sets, if any, without special bits (Argo sets the
+// lowest nine). Digests may only be missing if a policy is named and no seal, and
+// then both, or that of the stored bytes. An Absent input has none.
 func (p Pin) Validate() error {
 	if err := artifact.CheckName(p.Input); err != nil {
 		return err
@@ -137,8 +141,9 @@ func (p Pin) Validate() error {
 	return p.validateMode()
 }
 
-// One is the name of the ArtifactSeal of Location or Within, without a policy, if that is
-// not the one of its place: several steps filled the directory. Else it is empty.
+// One is the name of the ArtifactSeal of Location or Within, without a policy, if
+// several steps filled the directory and it is not the seal of its place. Else it
+// is empty.
 func (p Pin) One() string {
 	if p.Files != "" {
 		return ""
@@ -146,8 +151,8 @@ func (p Pin) One() string {
 	return strings.TrimSuffix(p.Seals, "\n")
 }
 
-// validateMode wants a mode that Argo sets, and nothing to be said of one that it
-// does not.
+// validateMode wants a mode that Argo sets. Without a mode, the fields about it
+// have to be empty.
 func (p Pin) validateMode() error {
 	if p.Mode != nil && (*p.Mode < 0 || *p.Mode > content.MaxMode) {
 		return fmt.Errorf("pin of input %q: %#o is not a mode", p.Input, *p.Mode)
@@ -163,7 +168,7 @@ func (p Pin) validateMode() error {
 	return nil
 }
 
-// validateWithin wants a directory that has a seal, and in it the place.
+// validateWithin wants a directory that has a seal and contains the place.
 func (p Pin) validateWithin() error {
 	if p.Within != "" && (p.Policy != "" && p.Seal == "" || !strings.HasSuffix(p.Within, "/") || !strings.HasPrefix(p.Location, p.Within) || p.Location == p.Within) {
 		return fmt.Errorf("pin of input %q: %.200q is not within %.200q", p.Input, artifact.Shown(p.Location), p.Within)
@@ -171,7 +176,8 @@ func (p Pin) validateWithin() error {
 	return nil
 }
 
-// validateAbsent wants nothing to be said of what must not be there.
+// validateAbsent wants all fields to be empty that describe something that is
+// there.
 func (p Pin) validateAbsent() error {
 	if p != (Pin{Input: p.Input, Location: p.Location, Archive: p.Archive, Absent: true, Within: p.Within}) {
 		return fmt.Errorf("pin of input %q is for something and for nothing", p.Input)

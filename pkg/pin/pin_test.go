@@ -9,10 +9,11 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 )
 
 func TestAPinSaysHowItIsUnpacked(t *testing.T) {
-	good := Pin{Input: "a", Location: "s3://s/b/k", SHA256: sumOfX, Archive: content.ArchiveNone, Tree: content.FileTree(sumOfX)}
+	good := Pin{Input: "a", Location: "s3://s/b/k", SHA256: contenttest.SumOfX, Archive: content.ArchiveNone, Tree: content.FileTree(contenttest.SumOfX)}
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
@@ -20,7 +21,7 @@ func TestAPinSaysHowItIsUnpacked(t *testing.T) {
 		"no strategy":              func(p *Pin) { p.Archive = "" },
 		"a strategy yet to choose": func(p *Pin) { p.Archive = content.ArchiveDetect },
 		"an unknown strategy":      func(p *Pin) { p.Archive = "rar" },
-		"another file's tree":      func(p *Pin) { p.Tree = content.FileTree(sumOfNothing) },
+		"another file's tree":      func(p *Pin) { p.Tree = content.FileTree(contenttest.SumOfNothing) },
 	} {
 		p := good
 		change(&p)
@@ -33,17 +34,17 @@ func TestAPinSaysHowItIsUnpacked(t *testing.T) {
 // An input from outside that a policy admits: what Argo does to it may be left
 // open, and digests may be missing, but not the tree's alone.
 func TestAPinOfAnInputFromOutside(t *testing.T) {
-	itself := content.FileTree(sumOfX)
+	itself := content.FileTree(contenttest.SumOfX)
 	for title, c := range map[string]struct {
 		stored artifact.Digest
 		tree   artifact.Digest
 		by     []content.Archive // under which it is accepted
 	}{
 		"any content":                {"", "", []content.Archive{content.ArchiveTar, content.ArchiveZip, content.ArchiveNone, content.ArchiveDetect}},
-		"what Argo leaves":           {"", sumOfNothing, []content.Archive{content.ArchiveTar, content.ArchiveZip, content.ArchiveNone, content.ArchiveDetect}},
-		"a file as it is stored":     {sumOfX, itself, []content.Archive{content.ArchiveNone, content.ArchiveDetect}},
-		"a file with another's tree": {sumOfX, content.FileTree(sumOfNothing), nil},
-		"a file without its tree":    {sumOfX, "", nil},
+		"what Argo leaves":           {"", contenttest.SumOfNothing, []content.Archive{content.ArchiveTar, content.ArchiveZip, content.ArchiveNone, content.ArchiveDetect}},
+		"a file as it is stored":     {contenttest.SumOfX, itself, []content.Archive{content.ArchiveNone, content.ArchiveDetect}},
+		"a file with another's tree": {contenttest.SumOfX, content.FileTree(contenttest.SumOfNothing), nil},
+		"a file without its tree":    {contenttest.SumOfX, "", nil},
 		"a tree that is no digest":   {"", "x", nil},
 		"a file that is no digest":   {"x", content.FileTree("x"), nil},
 	} {
@@ -53,7 +54,7 @@ func TestAPinOfAnInputFromOutside(t *testing.T) {
 				t.Errorf("%s by %q: got %v", title, by, err)
 			}
 			p.Seal = "lib/x" // somebody measured it
-			if err := p.Validate(); (err == nil) != (c.stored == sumOfX && c.tree != "" && content.CheckFetched(c.stored, by, c.tree) == nil) {
+			if err := p.Validate(); (err == nil) != (c.stored == contenttest.SumOfX && c.tree != "" && content.CheckFetched(c.stored, by, c.tree) == nil) {
 				t.Errorf("%s by %q, sealed: got %v", title, by, err)
 			}
 		}

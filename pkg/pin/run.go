@@ -18,12 +18,12 @@ import (
 // What Argo's init leaves beside the inputs. Only init has run when it is
 // checked; main and wait write more there, later.
 const (
-	// modeProgram is the mode of Argo's copy of argoexec; init has no umask. What
-	// a download puts in its place has another one: S3 objects get 0600.
+	// modeProgram is the mode of Argo's copy of argoexec; init has no umask. If a
+	// download takes its place, that has another mode: S3 objects get 0600.
 	modeProgram fs.FileMode = 0o555
 
-	// maxText is the most that is read of a file whose content is part of the
-	// template; a whole template has to fit into an environment variable.
+	// maxText bounds how much is read of a file whose content is part of the
+	// template. A whole template has to fit into an environment variable.
 	maxText = 4 << 20
 )
 

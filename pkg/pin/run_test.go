@@ -8,25 +8,26 @@ import (
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // left is a folder with one executable and one text, as init leaves them.
 func left(t *testing.T, program, text string) string {
 	t.Helper()
-	root := plant(t, t.TempDir(), [2]string{text, "x"})
+	root := contenttest.Plant(t, t.TempDir(), [2]string{text, "x"})
 	if program != "" {
-		plant(t, root, [2]string{program, "argoexec"})
+		contenttest.Plant(t, root, [2]string{program, "argoexec"})
 		chmod(t, root+"/"+program, 0o555)
 	}
 	return root
 }
 
 func TestWhatInitLeavesBesideTheInputsIsAccepted(t *testing.T) {
-	if err := CheckRun(left(t, "argoexec", "template"), sumOfX); err != nil {
+	if err := CheckRun(left(t, "argoexec", "template"), contenttest.SumOfX); err != nil {
 		t.Error(err)
 	}
-	if err := CheckStaging(left(t, "", "script"), sumOfX); err != nil {
+	if err := CheckStaging(left(t, "", "script"), contenttest.SumOfX); err != nil {
 		t.Error(err)
 	}
 }
@@ -41,11 +42,11 @@ type change struct {
 func TestWhatADownloadCouldWriteToRunIsRefused(t *testing.T) {
 	for title, c := range map[string]change{
 		"an exit code of main": {func(t *testing.T, root string) {
-			plant(t, root, [2]string{"ctr/main/", ""}, [2]string{"ctr/main/exitcode", "0"})
+			contenttest.Plant(t, root, [2]string{"ctr/main/", ""}, [2]string{"ctr/main/exitcode", "0"})
 		}, reason.InputExtra, `"ctr" in /var/run/argo`},
-		"an empty folder":       {func(t *testing.T, root string) { plant(t, root, [2]string{"outputs/", ""}) }, reason.InputExtra, `"outputs"`},
-		"a link":                {func(t *testing.T, root string) { plant(t, root, [2]string{"y", "-> /"}) }, reason.InputExtra, `"y"`},
-		"another template":      {func(t *testing.T, root string) { plant(t, root, [2]string{"template", "y"}) }, reason.InputAltered, "artifact template: digest is"},
+		"an empty folder":       {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"outputs/", ""}) }, reason.InputExtra, `"outputs"`},
+		"a link":                {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"y", "-> /"}) }, reason.InputExtra, `"y"`},
+		"another template":      {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"template", "y"}) }, reason.InputAltered, "artifact template: digest is"},
 		"no template":           {func(t *testing.T, root string) { remove(t, root+"/template") }, reason.InputMissing, "artifact template"},
 		"a link as template":    {func(t *testing.T, root string) { moved(t, root+"/template") }, reason.InputAltered, "symbolic link"},
 		"a FIFO as template":    {func(t *testing.T, root string) { remove(t, root+"/template"); fifo(t, root+"/template") }, reason.InputAltered, "FIFO"},
@@ -57,7 +58,7 @@ func TestWhatADownloadCouldWriteToRunIsRefused(t *testing.T) {
 		"a link as argoexec":    {func(t *testing.T, root string) { moved(t, root+"/argoexec") }, reason.InputAltered, "mode is L"},
 		"a folder as argoexec": {func(t *testing.T, root string) {
 			remove(t, root+"/argoexec")
-			plant(t, root, [2]string{"argoexec/", ""})
+			contenttest.Plant(t, root, [2]string{"argoexec/", ""})
 			chmod(t, root+"/argoexec", 0o555)
 		}, reason.InputAltered, "mode is d"},
 		"an argoexec with another name": {func(t *testing.T, root string) {
@@ -68,29 +69,32 @@ func TestWhatADownloadCouldWriteToRunIsRefused(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			root := left(t, "argoexec", "template")
 			c.do(t, root)
-			wantRefused(t, CheckRun(root, sumOfX), c)
+			wantRefused(t, CheckRun(root, contenttest.SumOfX), c)
 		})
 	}
 }
 
 func TestWhatADownloadCouldWriteToStagingIsRefused(t *testing.T) {
 	for title, c := range map[string]change{
-		"another script":  {func(t *testing.T, root string) { plant(t, root, [2]string{"script", "y"}) }, reason.InputAltered, "artifact script: digest is"},
-		"no script":       {func(t *testing.T, root string) { remove(t, root+"/script") }, reason.InputMissing, "artifact script"},
-		"a folder":        {func(t *testing.T, root string) { remove(t, root+"/script"); plant(t, root, [2]string{"script/", ""}) }, reason.InputAltered, "directory"},
-		"something more":  {func(t *testing.T, root string) { plant(t, root, [2]string{"script.part", "x"}) }, reason.InputExtra, `"script.part" in /argo/staging`},
-		"a module beside": {func(t *testing.T, root string) { plant(t, root, [2]string{"os.py", "x"}) }, reason.InputExtra, `"os.py"`},
+		"another script": {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"script", "y"}) }, reason.InputAltered, "artifact script: digest is"},
+		"no script":      {func(t *testing.T, root string) { remove(t, root+"/script") }, reason.InputMissing, "artifact script"},
+		"a folder": {func(t *testing.T, root string) {
+			remove(t, root+"/script")
+			contenttest.Plant(t, root, [2]string{"script/", ""})
+		}, reason.InputAltered, "directory"},
+		"something more":  {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"script.part", "x"}) }, reason.InputExtra, `"script.part" in /argo/staging`},
+		"a module beside": {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"os.py", "x"}) }, reason.InputExtra, `"os.py"`},
 	} {
 		t.Run(title, func(t *testing.T) {
 			root := left(t, "", "script")
 			c.do(t, root)
-			wantRefused(t, CheckStaging(root, sumOfX), c)
+			wantRefused(t, CheckStaging(root, contenttest.SumOfX), c)
 		})
 	}
 }
 
 func TestNothingIsComparedWithoutADigest(t *testing.T) {
-	for _, digest := range []artifact.Digest{"", "x", artifact.Digest(strings.ToUpper(sumOfX))} {
+	for _, digest := range []artifact.Digest{"", "x", artifact.Digest(strings.ToUpper(contenttest.SumOfX))} {
 		wantRefused(t, CheckRun(left(t, "argoexec", "template"), digest), change{want: reason.UsageInvalid, says: "SHA-256"})
 		wantRefused(t, CheckStaging(left(t, "", "script"), digest), change{want: reason.UsageInvalid, says: "SHA-256"})
 	}
@@ -105,30 +109,33 @@ func TestARawInputIsWhatTheTemplateSays(t *testing.T) {
 		"as it is":                      {nil, change{func(*testing.T, string) {}, "", ""}},
 		"as Argo's umask makes it":      {nil, change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o666) }, "", ""}},
 		"with its mode":                 {mode(0o755), change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o755) }, "", ""}},
-		"another content":               {nil, change{func(t *testing.T, root string) { plant(t, root, [2]string{"raw", "y"}) }, reason.InputAltered, "artifact raw: digest is"}},
-		"another content with its mode": {mode(0o644), change{func(t *testing.T, root string) { plant(t, root, [2]string{"raw", "y"}) }, reason.InputAltered, "digest is"}},
+		"another content":               {nil, change{func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"raw", "y"}) }, reason.InputAltered, "artifact raw: digest is"}},
+		"another content with its mode": {mode(0o644), change{func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"raw", "y"}) }, reason.InputAltered, "digest is"}},
 		"missing":                       {nil, change{func(t *testing.T, root string) { remove(t, root+"/raw") }, reason.InputMissing, "artifact raw"}},
 		"a link":                        {nil, change{func(t *testing.T, root string) { moved(t, root+"/raw") }, reason.InputAltered, "symbolic link"}},
-		"a folder":                      {nil, change{func(t *testing.T, root string) { remove(t, root+"/raw"); plant(t, root, [2]string{"raw/", ""}) }, reason.InputAltered, "directory"}},
-		"huge":                          {nil, change{func(t *testing.T, root string) { grow(t, root+"/raw") }, reason.InputAltered, "more than"}},
-		"executable":                    {nil, change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o654) }, reason.InputAltered, "no executable"}},
-		"setuid":                        {nil, change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o644|os.ModeSetuid) }, reason.InputAltered, "no executable"}},
-		"another mode":                  {mode(0o755), change{func(*testing.T, string) {}, reason.InputAltered, "admitted was 0755"}},
-		"its mode with setgid":          {mode(0o755), change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o755|os.ModeSetgid) }, reason.InputAltered, "admitted was 0755"}},
+		"a folder": {nil, change{func(t *testing.T, root string) {
+			remove(t, root+"/raw")
+			contenttest.Plant(t, root, [2]string{"raw/", ""})
+		}, reason.InputAltered, "directory"}},
+		"huge":                 {nil, change{func(t *testing.T, root string) { grow(t, root+"/raw") }, reason.InputAltered, "more than"}},
+		"executable":           {nil, change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o654) }, reason.InputAltered, "no executable"}},
+		"setuid":               {nil, change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o644|os.ModeSetuid) }, reason.InputAltered, "no executable"}},
+		"another mode":         {mode(0o755), change{func(*testing.T, string) {}, reason.InputAltered, "admitted was 0755"}},
+		"its mode with setgid": {mode(0o755), change{func(t *testing.T, root string) { chmod(t, root+"/raw", 0o755|os.ModeSetgid) }, reason.InputAltered, "admitted was 0755"}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			root, pins := volume(t)
-			plant(t, root, [2]string{"raw", "x"})
+			contenttest.Plant(t, root, [2]string{"raw", "x"})
 			c.do(t, root)
-			wantRefused(t, CheckInputs(root, nil, pins, []Raw{{Input: "raw", SHA256: sumOfX, Mode: c.mode}}), c.change)
+			wantRefused(t, CheckInputs(root, nil, pins, []Raw{{Input: "raw", SHA256: contenttest.SumOfX, Mode: c.mode}}), c.change)
 		})
 	}
 }
 
 func TestParseRawIsStrict(t *testing.T) {
-	for _, good := range []string{"a=" + sumOfX, "a=" + sumOfX + "=0755", "a=" + sumOfX + "=0"} {
+	for _, good := range []string{"a=" + contenttest.SumOfX, "a=" + contenttest.SumOfX + "=0755", "a=" + contenttest.SumOfX + "=0"} {
 		r, err := ParseRaw(good)
-		if err != nil || r.String() != good || r.Input != "a" || r.SHA256 != sumOfX || (r.Mode != nil) != (len(good) > 66) {
+		if err != nil || r.String() != good || r.Input != "a" || r.SHA256 != contenttest.SumOfX || (r.Mode != nil) != (len(good) > 66) {
 			t.Errorf("%s is read as %s (%v)", good, r, err)
 		}
 	}
@@ -136,15 +143,15 @@ func TestParseRawIsStrict(t *testing.T) {
 		"nothing":               "",
 		"a name":                "a",
 		"no digest":             "a=",
-		"no name":               "=" + sumOfX,
-		"a path":                "../a=" + sumOfX,
-		"an upper-case digest":  "a=" + strings.ToUpper(sumOfX),
-		"an empty mode":         "a=" + sumOfX + "=",
-		"a decimal mode":        "a=" + sumOfX + "=0798",
-		"a mode below nothing":  "a=" + sumOfX + "=-1",
-		"a mode of other bits":  "a=" + sumOfX + "=10000",
-		"something after it":    "a=" + sumOfX + "=0755=x",
-		"something in between ": "a= " + sumOfX,
+		"no name":               "=" + contenttest.SumOfX,
+		"a path":                "../a=" + contenttest.SumOfX,
+		"an upper-case digest":  "a=" + strings.ToUpper(contenttest.SumOfX),
+		"an empty mode":         "a=" + contenttest.SumOfX + "=",
+		"a decimal mode":        "a=" + contenttest.SumOfX + "=0798",
+		"a mode below nothing":  "a=" + contenttest.SumOfX + "=-1",
+		"a mode of other bits":  "a=" + contenttest.SumOfX + "=10000",
+		"something after it":    "a=" + contenttest.SumOfX + "=0755=x",
+		"something in between ": "a= " + contenttest.SumOfX,
 	} {
 		t.Run(title, func(t *testing.T) {
 			if r, err := ParseRaw(bad); err == nil {

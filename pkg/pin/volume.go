@@ -116,8 +116,9 @@ func (v Volume) look(input string, see func(dir *os.Root, name string) error) er
 	return see(dir, names[len(names)-1])
 }
 
-// checkNothingElse refuses what lies on a volume of the step's own beside the
-// inputs and the folders that lead to them, and what Argo left of those in left.
+// checkNothingElse refuses everything on a volume of the step's own but the inputs,
+// the folders that lead to them, and, for the inputs in left, what Argo leaves of a
+// missing one.
 func (v Volume) checkNothingElse(left map[string]bool) error {
 	if !v.Own {
 		return nil

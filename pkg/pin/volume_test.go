@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -13,9 +14,9 @@ import (
 // raw input, and an empty one of Argo's.
 func onVolume(t *testing.T) (argo string, v Volume, pins []Pin, raws []Raw) {
 	t.Helper()
-	dir := plant(t, t.TempDir(), [2]string{"deep/"}, [2]string{"deep/tree/"}, [2]string{"deep/tree/a", "x"}, [2]string{"note", "x"})
+	dir := contenttest.Plant(t, t.TempDir(), [2]string{"deep/"}, [2]string{"deep/tree/"}, [2]string{"deep/tree/a", "x"}, [2]string{"note", "x"})
 	v = Volume{Path: "/mnt", Dir: dir, Own: true, Inputs: map[string]string{"tree": "/mnt/deep/tree", "raw": "/mnt/note"}}
-	return t.TempDir(), v, []Pin{pinOf(t, "tree", dir+"/deep/tree")}, []Raw{{Input: "raw", SHA256: sumOfX}}
+	return t.TempDir(), v, []Pin{pinOf(t, "tree", dir+"/deep/tree")}, []Raw{{Input: "raw", SHA256: contenttest.SumOfX}}
 }
 
 func TestInputsOnAVolumeAreLookedForThere(t *testing.T) {
@@ -27,7 +28,7 @@ func TestInputsOnAVolumeAreLookedForThere(t *testing.T) {
 		if err := CheckInputs(v.Dir, nil, pins, raws); reason.Of(err) != reason.InputMissing {
 			t.Errorf("got %v", err)
 		}
-		plant(t, argo, [2]string{"tree", "x"})
+		contenttest.Plant(t, argo, [2]string{"tree", "x"})
 		if err := CheckInputs(argo, []Volume{v}, pins, raws); reason.Of(err) != reason.InputExtra {
 			t.Errorf("got %v", err)
 		}
@@ -40,29 +41,35 @@ func TestWhatLiesOnAVolumeIsHeldToItsPin(t *testing.T) {
 		want   reason.Code
 		says   string
 	}{
-		"a changed file":   {func(t *testing.T, v *Volume, _ []Pin) { plant(t, v.Dir, [2]string{"deep/tree/a", "y"}) }, reason.InputAltered, "tree (s3://store/bucket/tree): tree digest is"},
+		"a changed file":   {func(t *testing.T, v *Volume, _ []Pin) { contenttest.Plant(t, v.Dir, [2]string{"deep/tree/a", "y"}) }, reason.InputAltered, "tree (s3://store/bucket/tree): tree digest is"},
 		"a missing tree":   {func(t *testing.T, v *Volume, _ []Pin) { remove(t, v.Dir+"/deep/tree") }, reason.InputMissing, "artifact tree"},
 		"a missing folder": {func(t *testing.T, v *Volume, _ []Pin) { remove(t, v.Dir+"/deep") }, reason.InputMissing, "artifact tree: its folder is not there"},
 		"a link for a folder": {func(t *testing.T, v *Volume, _ []Pin) {
-			plant(t, v.Dir, [2]string{"other/"}, [2]string{"other/tree/"}, [2]string{"other/tree/a", "x"})
+			contenttest.Plant(t, v.Dir, [2]string{"other/"}, [2]string{"other/tree/"}, [2]string{"other/tree/a", "x"})
 			remove(t, v.Dir+"/deep")
-			plant(t, v.Dir, [2]string{"deep", "-> other"})
+			contenttest.Plant(t, v.Dir, [2]string{"deep", "-> other"})
 		}, reason.InputAltered, "symbolic link"},
 		"a link for the input": {func(t *testing.T, v *Volume, _ []Pin) {
 			if err := os.Rename(v.Dir+"/deep/tree", v.Dir+"/deep/real"); err != nil {
 				t.Fatal(err)
 			}
-			plant(t, v.Dir, [2]string{"deep/tree", "-> real"})
+			contenttest.Plant(t, v.Dir, [2]string{"deep/tree", "-> real"})
 		}, reason.InputAltered, "symbolic link"},
-		"another raw content":        {func(t *testing.T, v *Volume, _ []Pin) { plant(t, v.Dir, [2]string{"note", "y"}) }, reason.InputAltered, "artifact raw: "},
-		"a file beside the inputs":   {func(t *testing.T, v *Volume, _ []Pin) { plant(t, v.Dir, [2]string{"x", "x"}) }, reason.InputExtra, `"x" in /mnt `},
-		"a file on the way":          {func(t *testing.T, v *Volume, _ []Pin) { plant(t, v.Dir, [2]string{"deep/x", "x"}) }, reason.InputExtra, `"x" in /mnt/deep `},
-		"a file beside them, shared": {func(t *testing.T, v *Volume, _ []Pin) { v.Own = false; plant(t, v.Dir, [2]string{"deep/x", "x"}) }, "", ""},
-		"a changed file, shared":     {func(t *testing.T, v *Volume, _ []Pin) { v.Own = false; plant(t, v.Dir, [2]string{"deep/tree/a", "y"}) }, reason.InputAltered, "tree digest is"},
-		"any content, and none":      {func(t *testing.T, v *Volume, pins []Pin) { pins[0] = anything(pins[0]); remove(t, v.Dir+"/deep") }, "", ""},
+		"another raw content":      {func(t *testing.T, v *Volume, _ []Pin) { contenttest.Plant(t, v.Dir, [2]string{"note", "y"}) }, reason.InputAltered, "artifact raw: "},
+		"a file beside the inputs": {func(t *testing.T, v *Volume, _ []Pin) { contenttest.Plant(t, v.Dir, [2]string{"x", "x"}) }, reason.InputExtra, `"x" in /mnt `},
+		"a file on the way":        {func(t *testing.T, v *Volume, _ []Pin) { contenttest.Plant(t, v.Dir, [2]string{"deep/x", "x"}) }, reason.InputExtra, `"x" in /mnt/deep `},
+		"a file beside them, shared": {func(t *testing.T, v *Volume, _ []Pin) {
+			v.Own = false
+			contenttest.Plant(t, v.Dir, [2]string{"deep/x", "x"})
+		}, "", ""},
+		"a changed file, shared": {func(t *testing.T, v *Volume, _ []Pin) {
+			v.Own = false
+			contenttest.Plant(t, v.Dir, [2]string{"deep/tree/a", "y"})
+		}, reason.InputAltered, "tree digest is"},
+		"any content, and none": {func(t *testing.T, v *Volume, pins []Pin) { pins[0] = anything(pins[0]); remove(t, v.Dir+"/deep") }, "", ""},
 		"any content, and one beside": {func(t *testing.T, v *Volume, pins []Pin) {
 			pins[0] = anything(pins[0])
-			plant(t, v.Dir, [2]string{"deep/x", "x"})
+			contenttest.Plant(t, v.Dir, [2]string{"deep/x", "x"})
 		}, reason.InputExtra, `"x" in /mnt/deep `},
 		"no volume":                     {func(t *testing.T, v *Volume, _ []Pin) { remove(t, v.Dir) }, reason.Internal, "opening the volume at"},
 		"an input that is none":         {func(t *testing.T, v *Volume, _ []Pin) { v.Inputs["other"] = "/mnt/other" }, reason.UsageInvalid, `"other"`},
@@ -137,25 +144,25 @@ func TestWhatIsPutIntoAnInputOnAVolumeIsNoPartOfIt(t *testing.T) {
 		"a file of that name":                {outer: [][2]string{{"note", "own"}}, want: reason.InputAltered, says: "tree digest"},
 		"a file in its place":                {outer: [][2]string{{"conf/"}, {"conf/deep/"}, {"conf/deep/model", "own"}}, want: reason.InputAltered, says: "tree digest"},
 		"a changed file": {change: func(t *testing.T, v *Volume, _ *Pin) {
-			plant(t, v.Dir, [2]string{"deep/tree/a", "y"})
+			contenttest.Plant(t, v.Dir, [2]string{"deep/tree/a", "y"})
 		}, want: reason.InputAltered, says: "artifact tree"},
 		"a file more": {change: func(t *testing.T, v *Volume, _ *Pin) {
-			plant(t, v.Dir, [2]string{"deep/tree/b", "y"})
+			contenttest.Plant(t, v.Dir, [2]string{"deep/tree/b", "y"})
 		}, want: reason.InputAltered, says: "artifact tree"},
 		"a file more on the way": {change: func(t *testing.T, v *Volume, _ *Pin) {
-			plant(t, v.Dir, [2]string{"deep/tree/conf/b", "y"})
+			contenttest.Plant(t, v.Dir, [2]string{"deep/tree/conf/b", "y"})
 		}, want: reason.InputAltered, says: "artifact tree"},
 		"a folder more on the way": {change: func(t *testing.T, v *Volume, _ *Pin) {
-			plant(t, v.Dir, [2]string{"deep/tree/conf/b/"})
+			contenttest.Plant(t, v.Dir, [2]string{"deep/tree/conf/b/"})
 		}, want: reason.InputAltered, says: "artifact tree"},
 		"a file more beside them": {change: func(t *testing.T, v *Volume, _ *Pin) {
-			plant(t, v.Dir, [2]string{"deep/b", "y"})
+			contenttest.Plant(t, v.Dir, [2]string{"deep/b", "y"})
 		}, want: reason.InputExtra},
 		"a change of the inner one": {change: func(t *testing.T, v *Volume, _ *Pin) {
-			plant(t, v.Dir, [2]string{"deep/tree/conf/deep/model", "y"})
+			contenttest.Plant(t, v.Dir, [2]string{"deep/tree/conf/deep/model", "y"})
 		}, want: reason.InputAltered, says: "artifact model"},
 		"a change of a raw one": {change: func(t *testing.T, v *Volume, _ *Pin) {
-			plant(t, v.Dir, [2]string{"deep/tree/note", "y"})
+			contenttest.Plant(t, v.Dir, [2]string{"deep/tree/note", "y"})
 		}, want: reason.InputAltered, says: "artifact raw"},
 		"no inner one": {change: func(t *testing.T, v *Volume, _ *Pin) {
 			remove(t, v.Dir+"/deep/tree/note")
@@ -185,9 +192,9 @@ func TestWhatIsPutIntoAnInputOnAVolumeIsNoPartOfIt(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			argo, v, pins, raws := onVolume(t)
 			remove(t, v.Dir+"/note")
-			plant(t, v.Dir+"/deep/tree", c.outer...)
+			contenttest.Plant(t, v.Dir+"/deep/tree", c.outer...)
 			pins[0] = pinOf(t, "tree", v.Dir+"/deep/tree")
-			plant(t, v.Dir+"/deep/tree", [2]string{"note", "x"}, [2]string{"conf/deep/"}, [2]string{"conf/deep/model", "x"})
+			contenttest.Plant(t, v.Dir+"/deep/tree", [2]string{"note", "x"}, [2]string{"conf/deep/"}, [2]string{"conf/deep/model", "x"})
 			v.Inputs["raw"], v.Inputs["model"] = "/mnt/deep/tree/note", "/mnt/deep/tree/conf/deep/model"
 			pins = append(pins, pinOf(t, "model", v.Dir+"/deep/tree/conf/deep/model"))
 			if c.change != nil {

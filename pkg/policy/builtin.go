@@ -15,9 +15,9 @@ type Consumer struct {
 	Mode v1alpha1.Mode
 	// Cluster is this cluster's name in builder.id.
 	Cluster string
-	// Template is the one that its workflow refers to as a whole; nil for a workflow
-	// with a spec of its own. Made is the digest of what Argo made of it, or of that
-	// spec; empty as long as nobody knows.
+	// Template is the one that its workflow refers to as a whole; nil for a
+	// workflow with a spec of its own. Made is the digest of what Argo made of it,
+	// or of the workflow's own spec; empty as long as nobody knows.
 	Template *provenance.WorkflowTemplate
 	Made     artifact.Digest
 }
@@ -35,13 +35,12 @@ type Verdict struct {
 	Policy string
 }
 
-// Sound is what no policy can waive: the statement is one of this cluster's, of
-// a known level, from a mode no laxer than today's, and in enforce of a pod that
-// admission did not refuse.
+// Sound is what no policy can waive. The statement has to be one of this cluster's,
+// of a known level, and from a mode no laxer than today's. In enforce it has to be
+// of a pod that admission did not refuse.
 //
-// Both levels are sound: what is only observed is genuine, too, and its step was
-// warned. A policy may ask for isolated. The verdict names the level, for whoever
-// wants to see it.
+// Both levels are sound. An observed artifact is genuine, too, and its step was
+// warned. A policy may ask for isolated. The verdict names the level.
 func Sound(s *provenance.Statement, c Consumer) *reason.Error {
 	if c.WorkflowUID == "" {
 		return reason.New(reason.Internal, "the policy was not told which workflow consumes the artifact")
@@ -100,8 +99,8 @@ func strictness(m v1alpha1.Mode) int {
 	return 0
 }
 
-// counts says whether evidence from one mode counts in another: only if it was
-// no laxer. In warn and audit a step with refused inputs runs all the same, and
+// counts says whether evidence from one mode counts in another: only if the first
+// was no laxer. In warn and audit a step with refused inputs runs all the same, and
 // what it makes is sealed.
 func counts(then, now v1alpha1.Mode) bool {
 	return strictness(then) > 0 && strictness(now) > 0 && strictness(then) >= strictness(now)

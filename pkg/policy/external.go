@@ -35,8 +35,9 @@ type Admitted struct {
 	Refusal *reason.Error
 	// Policy is the name of the ClusterProvenancePolicy that allows it.
 	Policy string
-	// SHA256 of the one file that the step is to get, and Tree of what it is to
-	// get; both empty if any content will do, and SHA256 if only Tree is pinned.
+	// SHA256 is the digest of the one file that the step is to get, and Tree that
+	// of what Argo leaves of it. Both are empty if any content will do, and SHA256
+	// if only Tree is pinned.
 	SHA256 artifact.Digest
 	Tree   artifact.Digest
 }
@@ -95,8 +96,8 @@ func (r externalRule) matches(in External) bool {
 	return r.git && r.glob.MatchString(g.Repository) && r.revision(g)
 }
 
-// revision says whether the entry takes what is checked out of a repository. A name
-// that is not said to be a branch's may be a tag's.
+// revision says whether the entry admits what is checked out of a repository. A
+// name that is not marked as a branch's may be a tag's.
 func (r externalRule) revision(g artifact.Git) bool {
 	switch {
 	case g.Commit != "":
@@ -114,9 +115,9 @@ func (r externalRule) tolerates(in External) bool {
 	return r.matches(in) && !slices.ContainsFunc(in.Doubts, func(d Doubt) bool { return !slices.Contains(r.tolerate, d.Of) })
 }
 
-// External decides on an input from outside. What any entry about it pins, in
-// whichever policy that applies, has to hold: a wide entry beside a narrow one
-// does not undo it.
+// External decides on an input from outside. Every pin counts that any entry about
+// the input has, in whichever policy that applies. So a wide entry beside a narrow
+// one does not undo it.
 func (s Set) External(in External) Admitted {
 	if !s.read {
 		return Admitted{Refusal: errNotRead}
@@ -154,7 +155,7 @@ func (s Set) External(in External) Admitted {
 		}
 	}
 	if notGit == nil && repository.Commit != "" {
-		// Its hash holds it, as far as a server is known to be git's.
+		// The commit's hash binds the content, if the server is known to be git's.
 		in.Doubts = slices.DeleteFunc(slices.Clone(in.Doubts), func(d Doubt) bool { return d.Of != v1alpha1.DoubtUnknownHostKey })
 	}
 	if out.Tree == "" && (notGit != nil || repository.Commit == "" || len(in.Doubts) > 0) {
@@ -168,8 +169,9 @@ func (s Set) External(in External) Admitted {
 	return out
 }
 
-// despite finds the policy of the cluster's that allows an input which nothing pins
-// in spite of all doubts, and so do those of the namespace's. One of each allows it.
+// despite finds the cluster's policy that admits an input which nothing pins. An
+// entry of it has to allow the input and tolerate all doubts about it. So has an
+// entry of each of the namespace's policies that has allow.
 func (s Set) despite(in External) (*rules, *reason.Error) {
 	has := func(r rules, entry func(externalRule, External) bool) bool {
 		return r.allow != nil && slices.ContainsFunc(r.allow.external, func(e externalRule) bool { return entry(e, in) })

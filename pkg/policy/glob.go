@@ -9,10 +9,10 @@ import (
 // maxGlob bounds a pattern, in bytes.
 const maxGlob = 2048
 
-// compileGlob reads a pattern in which * stands for any characters but a slash
-// and ** for any characters, neither for a question mark: what a query asks for
-// is another thing. Every other character stands for itself. It must match the
-// whole. Go's expressions take linear time, whatever the pattern.
+// compileGlob reads a pattern. * stands for any characters but a slash, and ** for
+// any characters. Neither matches a question mark, because a query asks for
+// something else. Every other character stands for itself. The pattern has to match
+// the whole text. Go's expressions take linear time, whatever the pattern.
 func compileGlob(pattern string) (*regexp.Regexp, error) {
 	if pattern == "" || len(pattern) > maxGlob {
 		return nil, fmt.Errorf("pattern has %d bytes, want 1 to %d", len(pattern), maxGlob)

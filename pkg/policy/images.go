@@ -32,8 +32,9 @@ type imageRule struct {
 	producers []v1alpha1.ImageProducer
 }
 
-// AboutImages says whether a policy that applies in the namespace speaks of images. An
-// error is a *reason.Error: of one that does nobody knows where it applies.
+// AboutImages says whether a policy that applies in the namespace speaks of images.
+// An error is a *reason.Error: a policy speaks of images, but nobody can tell where
+// it applies.
 func AboutImages(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []v1alpha1.ProvenancePolicy) (bool, error) {
 	for i := range cluster {
 		p := &cluster[i]
@@ -303,7 +304,7 @@ func (k *ImageCase) sound(s ImageSeal) *reason.Error {
 	return k.set.Revoked(s.Statement, s.KeyHint, s.Subject.URI, s.Subject.SHA256, s.Subject.Tree)
 }
 
-// Refusal is what there is to say now that no more seals come: nil admits.
+// Refusal is the result once no more seals come: nil admits the image.
 func (k *ImageCase) Refusal() *reason.Error {
 	switch {
 	case k == nil:

@@ -6,9 +6,10 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 )
 
-// TrustedNamespaces are those, of these and any that policies name, whose seals may count
-// in other workflows. A policy that cannot be read is one for every namespace: it refuses
-// now, and what it means may come to count.
+// TrustedNamespaces are the namespaces whose seals may count in other workflows:
+// those of the given ones, and others that policies name. A policy that cannot be
+// read counts for every namespace. It refuses everything now, but once it is mended
+// it may trust any of them.
 func TrustedNamespaces(policies []v1alpha1.ClusterProvenancePolicy, namespaces []string) map[string]bool {
 	trusted := map[string]bool{}
 	for _, p := range policies {
@@ -32,8 +33,9 @@ func TrustedNamespaces(policies []v1alpha1.ClusterProvenancePolicy, namespaces [
 	return trusted
 }
 
-// Manifest says whether policies may admit images by seals of that output, made in that
-// namespace. Where a policy takes those of the pod's own namespace, that is any.
+// Manifest says whether policies may admit images by seals of that output, made in
+// that namespace. If a policy accepts seals of the pod's own namespace, that is any
+// namespace.
 func Manifest(policies []v1alpha1.ClusterProvenancePolicy, namespace, output string) bool {
 	for _, p := range policies {
 		for _, rule := range p.Spec.Images {

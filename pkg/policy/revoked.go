@@ -18,10 +18,10 @@ func (s Set) Revoking(all []v1alpha1.Revocation) Set {
 	return s
 }
 
-// RevokedBy names what of a statement a revocation takes trust back from, or gives "".
-// That is its own outputs, and what it was made from directly; what was made from those
-// in turn is for the caller to follow. key is the hint of the key that signed it; empty:
-// none did, but a certificate.
+// RevokedBy names what of a statement a revocation takes trust back from, or gives
+// "". It looks at the statement's own outputs and at what they were made from
+// directly. The caller has to follow the rest of the chain. key is the hint of the
+// key that signed the statement; empty if a certificate did.
 func RevokedBy(r *v1alpha1.Revocation, st *provenance.Statement, key string) string {
 	spec := (*specification)(&r.Spec)
 	if key != "" && slices.Contains(spec.Keys, key) {
@@ -56,8 +56,9 @@ func (spec *specification) takes(uri string, digests ...artifact.Digest) string 
 	return ""
 }
 
-// Revoked refuses what a revocation speaks of: the artifact itself, wherever it comes
-// from, and, if there is one, the statement about it and the key that signed that.
+// Revoked refuses what a revocation speaks of. That can be the artifact itself,
+// wherever it comes from. If there is a statement about it, it can also be that, or
+// the key that signed it.
 func (s Set) Revoked(st *provenance.Statement, key, uri string, digests ...artifact.Digest) *reason.Error {
 	for i := range s.revocations {
 		r := &s.revocations[i]
@@ -76,14 +77,14 @@ func refusedBy(r *v1alpha1.Revocation, what string) *reason.Error {
 	return reason.New(reason.Revoked, "%s is revoked by Revocation %s: %s", what, r.Name, r.Spec.Reason)
 }
 
-// RevokesContent says whether a revocation speaks of any bytes: whether it is worth it to
-// look into a directory.
+// RevokesContent says whether a revocation speaks of any bytes. Only then is it
+// worth looking into a directory.
 func (s Set) RevokesContent() bool {
 	return slices.ContainsFunc(s.revocations, func(r v1alpha1.Revocation) bool { return len(r.Spec.Digests) > 0 })
 }
 
-// RevokedAmong refuses files of a directory of which a revocation speaks: by their bytes,
-// or by the tree digest that one has as an artifact of its own.
+// RevokedAmong refuses a directory with a file of which a revocation speaks, by the
+// file's bytes or by the tree digest that it would have as an artifact of its own.
 func (s Set) RevokedAmong(files content.Files) *reason.Error {
 	by := map[artifact.Digest]*v1alpha1.Revocation{}
 	for i := range s.revocations {

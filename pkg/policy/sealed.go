@@ -83,8 +83,9 @@ func ranIn(p v1alpha1.TrustedProducer, st *provenance.Statement, c Consumer) boo
 	return slices.Contains(p.Namespaces, st.Step.Namespace) || p.SameNamespace && st.Step.Namespace == c.Namespace
 }
 
-// sameDefinition says whether both workflows ran the same, by digest: whatever overrides
-// a template is a part of what Argo made of it. What is unknown is not the same.
+// sameDefinition says whether both workflows ran the same, by digest. Overrides of
+// a template are a part of what Argo made of it, so they count. What is unknown is
+// not the same.
 func sameDefinition(d provenance.Definition, c Consumer) bool {
 	made := d.Spec
 	if d.WorkflowTemplate != nil {
@@ -105,9 +106,9 @@ func (s Set) comparesDefinitions(st *provenance.Statement, c Consumer) bool {
 	})
 }
 
-// refersTo says whether the workflow ran the named template as it is, in one of
-// the versions that are listed: one that overrides parts of it can make it do
-// anything.
+// refersTo says whether the workflow ran the named template as it is, in one of the
+// listed versions. A workflow that overrides parts of a template can make it do
+// anything, so it does not count.
 func refersTo(d provenance.Definition, want *v1alpha1.TrustedTemplate) bool {
 	return want != nil && d.WorkflowTemplate != nil && len(d.Overrides) == 0 &&
 		d.WorkflowTemplate.Name == want.Name && d.WorkflowTemplate.ClusterScope == want.ClusterScope &&
@@ -115,9 +116,8 @@ func refersTo(d provenance.Definition, want *v1alpha1.TrustedTemplate) bool {
 		(!want.PinReferences || onlyBy(d, want.References))
 }
 
-// onlyBy says whether all templates that were taken from elsewhere on the way to
-// the step are pinned. Where the statement does not say that it names them all,
-// nobody knows.
+// onlyBy says whether all templates from elsewhere, on the way to the step, are
+// pinned. It is false if the statement does not say that it names them all.
 func onlyBy(d provenance.Definition, pinned []v1alpha1.TrustedReference) bool {
 	return d.Complete && !slices.ContainsFunc(d.References, func(r provenance.Reference) bool {
 		return r.Template != "" && !slices.ContainsFunc(pinned, func(p v1alpha1.TrustedReference) bool {

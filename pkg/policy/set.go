@@ -345,10 +345,9 @@ func checkLogs(logs []string) error {
 	return nil
 }
 
-// grant finds what lets an input pass that the built-in policy would refuse: a
-// policy of the cluster's that allows it, and no policy of the namespace's that
-// narrows it away. Refusals are about what, and nil is no policy of the
-// cluster's.
+// grant finds the policy that admits an input which the built-in policy would
+// refuse. A policy of the cluster's has to allow it; if none does, both results are
+// nil. If a policy of the namespace's takes it away again, the refusal says so.
 func (s Set) grant(match func(*allowed) bool) (*rules, *reason.Error) {
 	i := slices.IndexFunc(s.cluster, func(r rules) bool { return r.allow != nil && match(r.allow) })
 	if i < 0 {

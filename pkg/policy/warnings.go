@@ -9,8 +9,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 )
 
-// Warnings lists what a policy that can be evaluated leaves to others: entries that
-// admit any content from a server that does not have to prove its name.
+// Warnings lists what a valid policy leaves to others: entries that admit any
+// content from a server that does not have to prove its name.
 func Warnings(rules v1alpha1.PolicyRules) []string {
 	if rules.Allow == nil {
 		return nil
@@ -41,7 +41,8 @@ func Warnings(rules v1alpha1.PolicyRules) []string {
 	return w
 }
 
-// nobody is no name of a namespace: what it can answer, each one can.
+// nobody is no namespace's name. If Services of nobody could answer for a host
+// name, Services of every namespace can.
 const nobody = "-"
 
 func warn(entry, pattern string, tolerated []v1alpha1.Doubt) string {

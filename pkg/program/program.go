@@ -1,7 +1,8 @@
-// Package program is how those of our programs begin and end that work beside an API
-// server: their log, their command, how they reach it, and what they serve beside.
+// Package program is how our programs that work beside an API server begin and end:
+// their log, their command, how they reach the API server, and what they serve
+// beside their work.
 //
-// What a program does is its own: this decides nothing.
+// What a program does is its own: this package decides nothing.
 package program
 
 import (

@@ -77,8 +77,8 @@ func (d wireDescriptor) reference() Reference {
 }
 
 // Effective is the digest of the spec that was made of the template that the
-// workflow refers to as a whole; empty if it refers to none, or the statement is
-// older than such digests.
+// workflow refers to as a whole. It is empty if the workflow refers to none, or the
+// statement is older than such digests.
 func (d Definition) Effective() artifact.Digest {
 	for _, r := range d.References {
 		if r.Template == "" {

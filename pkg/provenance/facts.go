@@ -110,8 +110,8 @@ type Definition struct {
 	// References are what references to workflow templates resolved to; may be
 	// empty. The one that the workflow refers to as a whole is WorkflowTemplate.
 	References []Reference
-	// Complete says that References are all on the way to the step. They are not
-	// where the workflow leaves to the run which template is called.
+	// Complete says that References are all references on the way to the step. They
+	// are not, if only the run decides which template is called.
 	Complete bool
 	// TemplateBody is the digest of the template that the pod ran.
 	TemplateBody artifact.Digest

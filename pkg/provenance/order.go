@@ -22,9 +22,10 @@ func RunOf(p v1alpha1.Producer) Run {
 	return Run{Created: p.PodCreatedAt.Time, Recorded: p.RecordedAt.Time, Finished: p.FinishedAt.Time}
 }
 
-// ended is when the pod ended: its node's clock says so, within what the API server knows.
-// A pod ends no earlier than it was made, and no later than its end was on record. So a
-// node whose clock is ahead, or far behind, does not say whose output is the last.
+// ended is when the pod ended: by its node's clock, within what the API server
+// knows. A pod ends no earlier than it was made, and no later than its end was on
+// record. So a node whose clock is wrong by much does not decide whose output is
+// the last.
 func (r Run) ended() time.Time {
 	switch {
 	case r.Finished.IsZero():
@@ -37,10 +38,11 @@ func (r Run) ended() time.Time {
 	return r.Finished
 }
 
-// After says whether the pod ran after another. The API server's clock decides,
-// where one pod was made once the other's end was on record: nodes' clocks differ.
-// Pods that ran beside each other, or whose records came late, have only their
-// nodes' clocks, within what the API server knows. A tie is not after.
+// After says whether the pod ran after another. If one pod was made once the
+// other's end was on record, the API server's clock decides, because nodes' clocks
+// differ. For pods that ran beside each other, or whose records came late, there
+// are only their nodes' clocks, within what the API server knows. A tie is not
+// after.
 func (r Run) After(other Run) bool {
 	if ours, theirs := r.follows(other), other.follows(r); ours != theirs {
 		return ours
@@ -48,9 +50,9 @@ func (r Run) After(other Run) bool {
 	return r.ended().After(other.ended())
 }
 
-// Last is the index of the run that ended last: -1 of none, the first of those that
-// nobody can tell apart. A run that another one follows is out, also where both ended in
-// the same second.
+// Last is the index of the run that ended last: -1 if there are no runs, and the
+// first of those that nobody can tell apart. A run that another one follows is
+// never the last, even if both ended in the same second.
 func Last(runs []Run) int {
 	last := -1
 	for i, r := range runs {
@@ -62,15 +64,15 @@ func Last(runs []Run) int {
 	return last
 }
 
-// Succeeds says whether the pod was made once the other's end was on record, by the API
-// server's clock. It makes no difference to Last then, of whatever runs that have this one,
-// whether the other is among them, too: it is never the last, and a run that it follows
-// this one follows.
+// Succeeds says whether the pod was made once the other's end was on record, by the
+// API server's clock. Then the other run may be left out: among runs that have this
+// one, the other is never the Last, and this one follows every run that the other
+// follows.
 func (r Run) Succeeds(other Run) bool { return r.follows(other) && !other.follows(r) }
 
-// Supersedes says whether the pod ran later than another one, by whichever clock decides
-// between the two. If all of some runs supersede another one, it makes no difference to
-// their Last whether that is among them, too.
+// Supersedes says whether the pod ran later than another one, by whichever clock
+// decides between the two. If each of some runs supersedes another run, that may be
+// left out: it does not change their Last.
 func (r Run) Supersedes(other Run) bool {
 	return !other.follows(r) && (r.follows(other) || r.ended().After(other.ended()))
 }
@@ -84,8 +86,8 @@ func (r Run) Before(other Run) bool {
 	return !r.Finished.IsZero() && !other.Created.IsZero() && !r.ended().After(other.Created)
 }
 
-// follows says that it was made no earlier than the other's end was recorded, to
-// the second: more the API server does not tell.
+// follows says that the pod was made no earlier than the other's end was recorded,
+// to the second: the API server does not say more.
 func (r Run) follows(other Run) bool {
 	return !r.Created.IsZero() && !other.Recorded.IsZero() && !r.Created.Before(other.Recorded)
 }

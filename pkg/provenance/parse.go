@@ -222,9 +222,9 @@ var versionNumber = regexp.MustCompile(`^[1-9][0-9]{0,3}$`)
 
 func buildType(version int) string { return buildTypePrefix + strconv.Itoa(version) }
 
-// versionOf finds the version of a statement without reading more of it than
-// every version has: a later one may have fields that this release does not know.
-// Nothing that it read is used for anything else, so it need not be strict.
+// versionOf finds the version of a statement. It reads only what every version has,
+// because a later one may have fields that this release does not know. It need not
+// be strict: nothing else is done with what it reads.
 func versionOf(payload []byte) (int, error) {
 	var wire struct {
 		Type          string `json:"_type"`
@@ -281,8 +281,8 @@ type wireHMAC struct {
 	HMACSHA256 artifact.Digest `json:"hmacSha256"`
 }
 
-// wireDigests is the DigestSet of what is listed. A commit is a part of its URI
-// too, so only Build looks at it.
+// wireDigests is the DigestSet of a resolved dependency. A commit is a part of the
+// URI, too, so only Build looks at it here.
 type wireDigests struct {
 	SHA256    artifact.Digest `json:"sha256"`
 	GitCommit string          `json:"gitCommit"`

@@ -17,8 +17,9 @@ import (
 // maxValue is the longest parameter value, in bytes, that a statement quotes.
 const maxValue = 1024
 
-// maxQuoted bounds the values that one statement quotes, in bytes: every step of a
-// workflow states all of its parameters again. Those that it has no room for are hidden.
+// maxQuoted bounds the values that one statement quotes, in bytes, because every
+// step states all parameters of its workflow again. Values that have no room are
+// hidden.
 const maxQuoted = 8 << 10
 
 // secretValue matches values that carry a secret whatever their name: a URL with
@@ -42,8 +43,9 @@ const RedactionKeySize = sha256.Size
 
 // Redaction decides what of parameters is quoted. The zero value decides nothing.
 type Redaction struct {
-	// Quoted are names whose values are quoted, with wildcards as path.Match has
-	// them. All others are hidden: nobody knows what is secret by its name.
+	// Quoted are the names whose values are quoted, with wildcards as in
+	// path.Match. All others are hidden, because no name shows that a value is no
+	// secret.
 	Quoted []string
 	// Key is the notary's, RedactionKeySize random bytes.
 	Key []byte
@@ -114,8 +116,8 @@ func (p Parameter) Confirms(key []byte, workflowUID, value string) (bool, error)
 }
 
 // redacted is the HMAC-SHA256 of a parameter, under a key that is derived for the
-// workflow: the same value in two workflows, or under two names, does not look the
-// same, and who has neither key nor value learns nothing by guessing.
+// workflow. The same value looks different in another workflow and under another
+// name. Whoever has neither key nor value learns nothing by guessing.
 func redacted(key []byte, workflowUID, name, value string) (artifact.Digest, error) {
 	if len(key) != RedactionKeySize || workflowUID == "" {
 		return "", fmt.Errorf("redaction wants a key of %d bytes and a workflow", RedactionKeySize)

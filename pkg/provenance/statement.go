@@ -25,8 +25,8 @@ const (
 	builderPrefix   = "https://argoseal.dev/builders/v1/"
 )
 
-// MaxPayload is the size of the largest payload, in bytes: twice as many still
-// fit into a Provenance once they are base64 in an envelope in a bundle.
+// MaxPayload is the size of the largest payload, in bytes. Twice as much would
+// still fit into a Provenance, as base64 in the envelope of a bundle.
 const MaxPayload = 512 << 10
 
 // MaxSubjects is the number of subjects that sigstore-go verifies at most.
@@ -36,8 +36,8 @@ const MaxSubjects = 1024
 // do not change it.
 type Statement struct {
 	Facts
-	// Version is that of the statement: one that had no room for a fact does not
-	// say that there was none.
+	// Version is that of the statement. A version that has no room for a fact says
+	// nothing about it.
 	Version int
 }
 

@@ -20,10 +20,11 @@ import (
 const (
 	// SummaryType is the predicate type of a Verification Summary Attestation.
 	SummaryType = "https://slsa.dev/verification_summary/v1"
-	// SummaryPolicy names what a summary says to hold of its subjects, from signed
-	// statements alone: each was sealed by the step that made it, this step and all others
-	// of the workflow that have a seal ran in mode enforce, so everything that one of them
-	// took was sealed, or admitted by policy. It says nothing of what is no subject.
+	// SummaryPolicy names what a summary says of its subjects, from signed
+	// statements alone. Each was sealed by the step that made it. That step, and
+	// all others of the workflow that have a seal, ran in mode enforce. So
+	// everything that one of them took was sealed, or admitted by policy. It says
+	// nothing of anything that is no subject.
 	SummaryPolicy = "https://argoseal.dev/policies/sealed-in-enforce/v1"
 	slsaVersion   = "1.0"
 	passed        = "PASSED"
@@ -45,9 +46,9 @@ type SummaryFacts struct {
 	Passed bool
 }
 
-// SummaryLevel is the SLSA level of a builder level: what is isolated is what Build L3
-// asks, on nodes that tenants do not own; what is observed is genuine, and signed by
-// the platform: L2.
+// SummaryLevel is the SLSA level of a builder level. isolated meets Build L3, on
+// nodes that tenants do not own. observed is genuine, and signed by the platform:
+// L2.
 func SummaryLevel(l Level) string {
 	if l == LevelIsolated {
 		return "SLSA_BUILD_LEVEL_3"

@@ -44,9 +44,9 @@ func (f *Facts) validate() error {
 	return nil
 }
 
-// validateAs checks what a version says otherwise than another: since 2, parameters
-// are redacted under a key, no query of a URL is told, images may be mounted, or
-// have no digest, and archives with executable files have a second tree digest.
+// validateAs checks what versions say differently. Since version 2, parameters are
+// redacted under a key, and no query of a URL is told. Images may be mounted, or
+// have no digest. Archives with executable files have a second tree digest.
 func (f *Facts) validateAs(version int) error {
 	for _, p := range f.Definition.Parameters {
 		if p.SHA256 != "" && version > 1 || p.HMAC != "" && version < 2 {
@@ -150,8 +150,8 @@ func (d *Definition) validate() error {
 	return nil
 }
 
-// validate holds parameters to what can be told by their values alone, so that no
-// path leads what is plainly a secret into a statement.
+// validate checks what a parameter's value alone can show, so that on no path a
+// plain secret gets into a statement.
 func (p Parameter) validate() error {
 	given := 0
 	for _, g := range []string{p.Value, string(p.HMAC), string(p.SHA256)} {

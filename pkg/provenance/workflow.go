@@ -117,9 +117,9 @@ type StepStatement struct {
 // ErrNothingLeaves says that no step that succeeded has a sealed output.
 var ErrNothingLeaves = errors.New("no step that succeeded has a sealed output")
 
-// OfWorkflow gathers what the statements of a workflow's steps say of the whole. They
-// have to be about the same workflow and definition; seals says which ArtifactSeals are
-// the workflow's own.
+// OfWorkflow gathers what the statements of a workflow's steps say of the whole.
+// They have to be about the same workflow and definition. seals says which
+// ArtifactSeals are the workflow's own.
 func OfWorkflow(steps []StepStatement, argoseal string) (WorkflowFacts, error) {
 	if len(steps) == 0 {
 		return WorkflowFacts{}, ErrNothingLeaves
@@ -227,8 +227,8 @@ func (f *WorkflowFacts) partOfOwn(steps []StepStatement, i Input) bool {
 	return false
 }
 
-// leaving gathers the outputs of steps that succeeded and that no step took. Where
-// every one is taken, all leave: one of them is what the workflow was run for.
+// leaving gathers the outputs of successful steps that no step took. If every
+// output was taken, all of them leave: the workflow was run for one of them.
 func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bool) {
 	var all []WorkflowSubject
 	at := map[string]int{}

@@ -72,8 +72,8 @@ func (e *Error) For(artifact string) *Error {
 	return &c
 }
 
-// Advise returns a copy of e that says what to do about what happened here, where one
-// code has several causes. The advice is ours: no text of others is in it.
+// Advise returns a copy of e with its own advice, for a code that has several
+// causes. We write the advice: no text of others is in it.
 func (e *Error) Advise(advice string) *Error {
 	c := *e
 	c.Advice = advice

@@ -12,11 +12,11 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Verdict is what became of an output, or of all. The zero value is none.
+// Verdict is the result for an output, or for all. The zero value is none.
 type Verdict string
 
 const (
-	// Same says that what was made is, to its last file.
+	// Same says that both runs made the same, to the last file.
 	Same Verdict = "same"
 	// Differs says that it is something else.
 	Differs Verdict = "differs"
@@ -104,8 +104,8 @@ func Compare(first, second *provenance.Statement, ofFirst, ofSecond Listings) Re
 	return r
 }
 
-// isLog says whether an output is the log of a container: the template does not declare
-// it, and it says when it was written.
+// isLog says whether an output is a container's log. The template does not declare
+// it, and a log has times in it.
 func isLog(s *provenance.Statement, output string) bool {
 	container, suffixed := strings.CutSuffix(output, "-logs")
 	return suffixed && slices.ContainsFunc(s.Images, func(i provenance.Image) bool { return i.Container == container })
@@ -221,7 +221,7 @@ func files(a, b content.Files) []File {
 	return list
 }
 
-// unlike says why two runs say nothing of each other: they did not begin with the same.
+// unlike says why two runs cannot be compared: they did not begin with the same.
 func unlike(first, second *provenance.Statement) string {
 	if a, b := first.Outcome.Result, second.Outcome.Result; a != b {
 		return fmt.Sprintf("the first run %s, the second %s", a, b)
@@ -280,8 +280,8 @@ func otherInput(first, second []provenance.Input) string {
 	return ""
 }
 
-// otherPod compares what was changed of the pods beside their template: a webhook, or a
-// parameter in a patch, may have made the step anything.
+// otherPod compares how the pods differ from their template. A webhook, or a
+// parameter in a patch, may have made the step do anything.
 func otherPod(first, second []provenance.Override) string {
 	const ofPod = "pod."
 	pod := func(list []provenance.Override) []provenance.Override {

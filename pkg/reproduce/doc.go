@@ -1,12 +1,13 @@
-// Package reproduce says how a sealed step is run again, and whether what it made is
-// the same.
+// Package reproduce says how a sealed step is run again, and whether it makes the
+// same.
 //
-// Make turns a verified statement, and the text of what ran, into a Workflow of that one
-// step: it runs the template that the statement names by its digest, on images by digest,
-// with inputs at the places where they were sealed. It never stores at a place that the
-// first run stored at. Compare holds two verified statements against each other: were
-// images and inputs the same, and then, was what came out?
+// Make turns a verified statement, and the text of what ran, into a Workflow of
+// that one step. The Workflow runs the template that the statement names by its
+// digest, on images by digest, with inputs from the places where they were sealed.
+// It never stores at a place where the first run stored. Compare holds two verified
+// statements against each other: first whether images and inputs were the same,
+// then whether the outputs are.
 //
-// The text counts only as far as the statement has its digest. What no digest covers is
-// said in notes, never passed over. The package is pure.
+// The text counts only as far as the statement has its digest. Everything that no
+// digest covers is named in notes. The package is pure.
 package reproduce

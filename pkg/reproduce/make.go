@@ -23,8 +23,8 @@ const (
 	inner = "step"
 )
 
-// Source is the text of what ran. It may be anybody's: the statement's digests say what of
-// it counts.
+// Source is the text of what ran. Anybody may have written it: only what the
+// statement has digests of counts.
 type Source struct {
 	// Workflow is what the step was one of, as the API server has it or as it was submitted.
 	Workflow map[string]any
@@ -42,8 +42,8 @@ type Options struct {
 	Parameters map[string]string
 	// Inputs are values of the step's own input parameters, which no statement has.
 	Inputs map[string]string
-	// Key is the notary's key of parameters. Without it nobody can check what a statement
-	// hides, and Unchecked says to take it all the same.
+	// Key is the notary's key of parameters. Without it nobody can check values
+	// that a statement hides; Unchecked says to take them all the same.
 	Key       []byte
 	Unchecked bool
 }
@@ -107,8 +107,8 @@ func Make(s *provenance.Statement, from Source, o Options) (*Plan, error) {
 	}}}, nil
 }
 
-// Owns says whether the second statement is of the run of a Workflow that was planned, as
-// it was when it was created: nobody has had another one run under its name.
+// Owns says whether the second statement is of the planned Workflow, as it was
+// created, and not of another one that somebody ran under its name.
 func Owns(created *unstructured.Unstructured, second *provenance.Statement) error {
 	w, err := definition.Parse(created)
 	if err != nil {
@@ -132,7 +132,7 @@ func incomparable(err error, format string, args ...any) *reason.Error {
 	return reason.Wrap(reason.NotComparable, err, format, args...)
 }
 
-// undefined is that the definition is not the one that is stated.
+// undefined is the error for a definition that is not the stated one.
 func undefined(err error) *reason.Error {
 	detail := err.Error()
 	var e *reason.Error
@@ -165,8 +165,8 @@ func (m *making) read(from Source) error {
 			TemplateRef: definition.TemplateRef{Name: r.Name, ClusterScope: r.ClusterScope}, Template: r.Template, SHA256: r.SHA256,
 		})
 	}
-	// Whose it says that it is counts for nothing: its digest does. What is submitted has
-	// no UID yet, and maybe no name.
+	// Its name and UID do not count, and a Workflow that was not submitted yet has
+	// no UID, and maybe no name. The digest decides.
 	u := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": layout.APIVersion, "kind": layout.Kind, "spec": from.Workflow["spec"], "status": from.Workflow["status"],
 		"metadata": map[string]any{"namespace": s.Step.Namespace, "name": s.Step.Workflow.Name, "uid": s.Step.Workflow.UID},
@@ -203,12 +203,14 @@ func (m *making) read(from Source) error {
 
 // made takes the template that Argo made for the pod, if it is that.
 func (m *making) made(pod *argo.Step) bool {
-	// The digest is of what the kubelet makes of the text (a dollar of two), and will again.
+	// The digest is of the text as the kubelet changes it ($$ becomes $). The
+	// kubelet is going to do so again.
 	if pod == nil || pod.TemplateDigest != m.statement.Definition.TemplateBody {
 		return false
 	}
 	text := pod.Node().Made
-	// What stands in double braces now, Argo has left as it is, and would replace.
+	// Double braces that are still there Argo has left as they are. It would
+	// replace them in a second run.
 	if strings.Contains(text, "{{") || json.Unmarshal([]byte(text), &m.step) != nil || m.step == nil {
 		m.step = nil
 		return false

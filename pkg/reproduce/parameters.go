@@ -17,15 +17,15 @@ func usage(format string, args ...any) *reason.Error {
 // tag is what Argo replaces.
 var tag = regexp.MustCompile(`(?s)\{\{\s*(.*?)\s*\}\}`)
 
-// fixed begin the names of what a template may name that a second run has as the first
-// one had: what it is given, and its own paths.
+// fixed begin the names in double braces that mean the same in a second run: the
+// step's inputs, and its own paths.
 var fixed = []string{"inputs.", "outputs.", "workflow.parameters."}
 
-// varying begin the names of what another run has in another way.
+// varying begin the names in double braces that mean something else in another run.
 var varying = []string{"workflow.", "pod.name", "node.name"}
 
-// parameters are the arguments of the new Workflow: of the first one's those that what
-// runs names, and no other.
+// parameters are the arguments of the new Workflow: of the first run's, only those
+// that something in it names.
 func (m *making) parameters(arguments []any) ([]any, error) {
 	wanted, all, err := m.named(arguments)
 	if err != nil {
@@ -84,8 +84,8 @@ func (m *making) check(p provenance.Parameter, value string) error {
 	return nil
 }
 
-// named are the workflow's parameters that anything in the new Workflow names; all: it
-// could be any.
+// named are the workflow's parameters that anything in the new Workflow names. all
+// says that it could name any.
 func (m *making) named(arguments []any) (wanted map[string]bool, all bool, err error) {
 	wanted = map[string]bool{}
 	texts(map[string]any{"step": m.step, "spec": m.spec, "arguments": arguments}, func(s string) {

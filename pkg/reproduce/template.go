@@ -9,15 +9,16 @@ import (
 	"github.com/argoseal/argoseal/pkg/provenance"
 )
 
-// notAgain are the fields of a template that have a step run other than once, by itself,
-// or as somebody: it might be skipped (memoize), wait for others or have several pods. An
-// archiveLocation says where the first run's artifacts lie.
+// notAgain are the fields of a template that would keep a second run from being one
+// pod of its own. The step might be skipped (memoize), wait for others, have
+// several pods, or run as somebody. archiveLocation says where the first run's
+// artifacts lie.
 var notAgain = []string{
 	"archiveLocation", "daemon", "executor", "memoize", "metrics", "parallelism", "retryStrategy", "serviceAccountName", "synchronization",
 }
 
-// outputFields are what an output has beside the place where it is stored: that is always
-// one of the new run's own.
+// outputFields are an output's fields without its place, which is always one of the
+// new run's own.
 var outputFields = []string{"archive", "mode", "name", "optional", "path", "recurseMode"}
 
 // strip takes out of a template, or of templateDefaults, what is not for a second run.
@@ -75,9 +76,9 @@ func (m *making) template() error {
 	return nil
 }
 
-// pin names the image of a container by the digest that the statement has. Where that is
-// only what a node's runtime calls it, no registry knows it: the image keeps its name, and
-// Compare sees whether it was the same one.
+// pin names a container's image by the digest that the statement has. If that is
+// only the id that a node's runtime uses, no registry knows it. Then the image
+// keeps its name, and Compare sees whether it was the same.
 func (m *making) pin(container map[string]any, name string) {
 	for _, i := range m.statement.Images {
 		if i.Container == name && i.SHA256 != "" && i.DigestOf == "" {
@@ -181,8 +182,9 @@ func (m *making) place(a map[string]any) (there bool, err error) {
 	return true, nil
 }
 
-// argument is the value of an input parameter of the step's. A statement has none: it says
-// only, by digest, what they made of the template.
+// argument is the value of one of the step's input parameters. A statement does not
+// have these values. It has only the digest of the template that was made with
+// them.
 func (m *making) argument(name string, declared map[string]any) (value string, given bool, err error) {
 	if value, given = m.options.Inputs[name]; given {
 		if strings.Contains(value, "{{") {

@@ -9,12 +9,12 @@ import (
 	"github.com/argoseal/argoseal/pkg/provenance"
 )
 
-// Settled is how long nothing of a workflow has been recorded when its records may go,
-// whatever the limits: the controller and the notary sum it up first, and informers may
-// be behind.
+// Settled is how long nothing of a workflow may have been recorded before its
+// records may go, whatever the limits. The controller and the notary sum the
+// workflow up first, and informers may be behind.
 const Settled = time.Hour
 
-// Limits say what is kept. A zero value of one keeps everything; of both, too.
+// Limits say what is kept. A limit that is zero removes nothing.
 type Limits struct {
 	// MaxAge since the last record of a workflow was made.
 	MaxAge time.Duration
@@ -44,13 +44,14 @@ type Seal struct {
 	Run   provenance.Run
 	// Manifest says that a policy may admit images by it, wherever they run.
 	Manifest bool
-	// Beside says that it is not under its location's own name: several pods stored parts
-	// of one directory, and it is of none that ran last. Other workflows never ask for it.
+	// Beside says that the seal is not under its location's own name. Several pods
+	// stored parts of one directory, and this seal's pod did not run last. Other
+	// workflows never ask for it.
 	Beside bool
 }
 
-// Place is a location, as the gate asks for it: an object, or the directory at its key,
-// which is asked for where no seal of the object is found.
+// Place is a location as the gate asks for it: an object, or the directory at its
+// key. The gate asks for the directory if it finds no seal of the object.
 type Place struct {
 	key       string
 	directory bool
@@ -64,10 +65,10 @@ func PlaceOf(l artifact.Location) Place {
 // Key is what an object and the directory at its key have in common.
 func (p Place) Key() string { return p.key }
 
-// Order is in which order the seals of one workflow go, as indexes: the directory before
-// the object at its key, which would be found instead of it; else in the order in which
-// they were recorded, so that of what is left, when somebody is killed in between, the last
-// one counts as before.
+// Order is the order in which the seals of one workflow go, as indexes. A directory
+// goes before the object at its key, because without the object's seal it would be
+// found. Else they go in the order in which they were recorded. So if the program
+// is killed in between, the last one still counts.
 func Order(seals []Seal) []int {
 	at := make([]int, len(seals))
 	for i := range at {
@@ -91,8 +92,8 @@ type Seen struct {
 	Workflows []Workflow
 	// Trusted are the namespaces whose producers a policy trusts in other workflows.
 	Trusted map[string]bool
-	// Pending has, by namespace, when the first pod was made whose record has no last
-	// word yet.
+	// Pending has, by namespace, when the first pod was made whose record is not
+	// final yet.
 	Pending map[string]time.Time
 	Now     time.Time
 }
@@ -117,8 +118,8 @@ const (
 // Whys lists them.
 func Whys() []Why { return []Why{WhyPresent, WhyOpen, WhyPending, WhyPolicy, WhyOrder} }
 
-// Plan says what goes, in the order in which it has to, and how many workflows stay that
-// are beyond the limits, by the reason.
+// Plan says which workflows go, in their order. For those that are beyond the
+// limits and stay, it counts the reasons.
 func (l Limits) Plan(s Seen) (remove []Workflow, kept map[Why]int) {
 	kept = map[Why]int{}
 	due := l.due(s)
@@ -163,8 +164,9 @@ func (l Limits) due(s Seen) []Workflow {
 	return due
 }
 
-// pending is when, for each namespace, the first pod was made of which a seal may still
-// come: where policies trust producers, those of all such namespaces are asked for.
+// pending is when, for each namespace, the first pod was made of which a seal may
+// still come. If policies trust a namespace's producers, the pods of all such
+// namespaces count.
 func (s Seen) pending() func(namespace string) (time.Time, bool) {
 	var first time.Time
 	for namespace, at := range s.Pending {
@@ -215,8 +217,8 @@ func places(all []Workflow) taken {
 	return t
 }
 
-// holds says why a workflow stays because of a place: something that may be older would
-// count again, or its seal does count.
+// holds says why a place keeps a workflow: its seal there counts, or without it an
+// older one might count again.
 func (t taken) holds(w Workflow, trusted map[string]bool) Why {
 	for _, s := range w.Seals {
 		if s.Manifest {
@@ -232,9 +234,10 @@ func (t taken) holds(w Workflow, trusted map[string]bool) Why {
 	return ""
 }
 
-// counts says why one seal stays. Whoever asks for seals of the workflow's namespace asks
-// for all that are there. For those of another namespace the same asks only if policies
-// trust both: what somebody stores elsewhere, whom nobody trusts, keeps nothing here.
+// counts says why one seal stays. A reader of this namespace's seals reads those of
+// all its workflows. It also reads another namespace's seals only if policies trust
+// both. So what somebody stores in a namespace that nobody trusts keeps nothing
+// here.
 func (t taken) counts(w Workflow, s Seal, trusted map[string]bool) Why {
 	here, older := false, false
 	for _, o := range t[s.Place] {

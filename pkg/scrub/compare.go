@@ -20,7 +20,7 @@ var ErrMissing = errors.New("there is no such object")
 type Store interface {
 	// Open reads an object and says how many bytes it has; ErrMissing if there is none.
 	Open(ctx context.Context, bucket, key string) (io.ReadCloser, int64, error)
-	// List gives the keys that begin with a prefix, no more than most and one.
+	// List gives the keys that begin with a prefix, at most one more than most.
 	List(ctx context.Context, bucket, prefix string, most int) ([]string, error)
 }
 
@@ -108,8 +108,9 @@ func (c Comparison) object(ctx context.Context, store Store) (Finding, error) {
 	return c.held(digest), nil
 }
 
-// most is how many bytes are read: no more than one of the seals speaks of, whatever lies
-// there. Else whoever may store something there would keep all others from being compared.
+// most is how many bytes are read: no more than the largest of the seals says,
+// whatever lies there. Else anybody who may store something there could keep all
+// others from being compared.
 func (c Comparison) most() int64 {
 	most := int64(0)
 	for _, s := range c.Place.Seals {
@@ -161,7 +162,8 @@ func (c Comparison) directory(ctx context.Context, store Store) (Finding, error)
 		}
 		paths = append(paths, path)
 	}
-	// What was sealed is read before what was not, so that of that the name is told.
+	// Sealed files are read before others, so that their names are the ones that
+	// are told.
 	slices.SortStableFunc(paths, func(a, b string) int {
 		switch {
 		case wanted[a] == wanted[b]:

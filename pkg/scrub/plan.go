@@ -26,8 +26,8 @@ type Seal struct {
 	Altered bool
 }
 
-// content is the digest by which the stored thing is known: a directory without an
-// archive has only that of its tree.
+// content is the digest that identifies what is stored. For a directory without an
+// archive that is the digest of its tree.
 func (s Seal) content() artifact.Digest {
 	if s.Location.Kind == artifact.KindPrefix && s.Tree != "" {
 		return s.Tree
@@ -45,16 +45,16 @@ type Place struct {
 // Last is the seal of what has to lie there now.
 func (p Place) Last() Seal { return p.Seals[0] }
 
-// Key names a place. Steps of another namespace speak for nobody here: whoever may store
-// something there could else seal it himself, and no alteration would be seen.
+// Key names a place. Steps of another namespace do not count here. Else anybody who
+// may store something there could also seal it, and no alteration would be seen.
 type Key struct {
 	Namespace string
 	Location  artifact.Location
 }
 
-// Places gathers seals by namespace and location. Of one place the seal that was recorded
-// last counts; what came before it was overwritten by a step of the namespace, which is no
-// alteration.
+// Places gathers seals by namespace and location. For each place the seal that was
+// recorded last counts. A step of the namespace overwrote the ones before, which is
+// no alteration.
 func Places(seals []Seal) []Place {
 	by := map[Key][]Seal{}
 	for _, s := range seals {

@@ -39,8 +39,8 @@ type Log interface {
 // proof for it: sign again, replace the stored envelope and record that one.
 var ErrDuplicate = errors.New("the log has this entry already")
 
-// ErrNotLogged is in the chain of an error of which it is certain that it made no
-// entry. After any other there may be one.
+// ErrNotLogged is in the chain of an error after which it is certain that there is
+// no entry. After any other error there may be one.
 var ErrNotLogged = errors.New("nothing was logged")
 
 const (
@@ -48,9 +48,9 @@ const (
 	maxLogMessage = 300
 	// maxLogAnswer bounds an answer, in bytes: an entry with its proof has some 3 KiB.
 	maxLogAnswer = 1 << 20
-	// maxIdle is how many connections to the log stay open while nothing is asked.
-	// Each entry waits some half a second on one of its own: Go's usual two would have
-	// nearly all of them dial anew.
+	// maxIdle is how many idle connections to the log stay open. Each entry waits
+	// some half a second on one of its own. With Go's default of two, nearly all
+	// entries would dial anew.
 	maxIdle = 512
 	// entriesPath is where a Rekor v2 log takes entries.
 	entriesPath = "/api/v2/log/entries"
@@ -89,9 +89,10 @@ func logClient() *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: stay}
 }
 
-// fitsRekorV2 refuses keys of kinds that cannot go on after a lost answer, or not begin.
-// Rekor v2 takes digests, which Ed25519 does not sign; and of what it has already it gives
-// no proof: a new signature is a new entry, but RSA (PKCS #1 v1.5) signs the same alike.
+// fitsRekorV2 refuses kinds of keys that cannot begin with a Rekor v2, or cannot go
+// on after a lost answer. Rekor v2 takes digests, which Ed25519 does not sign. Of
+// an entry that it has already it gives no proof, so a new signature has to make a
+// new entry. But RSA (PKCS #1 v1.5) signs the same payload alike each time.
 func fitsRekorV2(key crypto.PublicKey) error {
 	if _, ok := key.(*ecdsa.PublicKey); ok {
 		return nil
@@ -99,8 +100,9 @@ func fitsRekorV2(key crypto.PublicKey) error {
 	return reason.New(reason.UsageInvalid, "with Rekor v2 no seals can be made under keys of this kind (%T): use ECDSA P-256 or P-384, or a Rekor v1", key)
 }
 
-// FitsRekorV2 refuses a key under which a Rekor v2 makes no seals, or loses some. A key
-// service may sign the same alike with ECDSA, too (RFC 6979): it is asked to do it twice.
+// FitsRekorV2 refuses a key under which a Rekor v2 makes no seals, or loses some. A
+// key service may also sign alike each time with ECDSA (RFC 6979), so it is asked
+// to sign twice.
 func (s *Signer) FitsRekorV2(ctx context.Context) error {
 	if err := fitsRekorV2(s.public); err != nil {
 		return err
@@ -148,7 +150,7 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 	if err != nil {
 		return nil, fmt.Errorf("append to the log: %w: %w", ErrNotLogged, err)
 	}
-	// An answer that comes too late for the caller is lost, though the log is well.
+	// An answer that comes after the caller's time is lost, though the log is well.
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < r.timeout {
 		return nil, fmt.Errorf("append to the log: %w: its answer may take %s, and there are %s left",
 			ErrNotLogged, r.timeout, time.Until(deadline).Round(time.Millisecond))

@@ -16,31 +16,31 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// A log may be public, and what is in it stays. So whoever cannot use its answers
-// must not go on adding entries.
+// A log may be public, and its entries stay. So a notary that cannot use the log's
+// answers must not go on adding entries.
 const (
 	// firstPause is how long nothing is asked after an answer that was of no use.
 	firstPause = time.Second
-	// suspects is how many statements in a row have to fare so until the log is at
-	// fault rather than one of them.
+	// suspects is how many statements in a row have to fail before the log is
+	// blamed, and not one of them.
 	suspects = 3
 	// maxAttempts is how many statements are remembered, of which each may have an
 	// answer of some 3 KiB.
 	maxAttempts = 1024
 )
 
-// fault is a way in which an answer is of no use: how its pauses grow, and to what.
+// fault is a way in which an answer is of no use. It says how long the pauses are.
 type fault struct {
 	growth float64
 	limit  time.Duration
 }
 
 var (
-	// An answer that was lost may have made an entry. A pause is an eighth of how
-	// long they have been lost by then, so that it ends soon after an outage does.
+	// A lost answer may have made an entry. A pause is an eighth of the time for
+	// which answers have been lost, so that it ends soon after an outage does.
 	lost = fault{growth: 9. / 8, limit: time.Minute}
-	// One that does not verify did make an entry, and goes on until somebody mends
-	// the log or the trusted root.
+	// An answer that does not verify did make an entry. This goes on until somebody
+	// mends the log or the trusted root.
 	unverified = fault{growth: 2, limit: 10 * time.Minute}
 )
 
@@ -88,16 +88,17 @@ type id [sha256.Size]byte
 // attempt is a statement for which the log had no answer of use.
 type attempt struct {
 	pause
-	// entry is what it answered, if it did. It is verified again rather than asked
-	// for again, and may hold under the next trusted root.
+	// entry is what the log answered, if it did. It is verified again instead of
+	// asked for again, because it may hold under the next trusted root.
 	entry *protorekor.TransparencyLogEntry
 	// held: the entry was of use, and waits for those of other logs.
 	held bool
 }
 
-// Recorder appends envelopes to a transparency log: one for all of a process, because what is
-// wrong with the log is wrong for all. What is wrong with one statement is not: each
-// has a pause of its own, too. It is safe for concurrent use.
+// Recorder appends envelopes to a transparency log. A process has one, because what
+// is wrong with the log is wrong for all statements. What is wrong with one
+// statement is not, so each also has a pause of its own. It is safe for concurrent
+// use.
 type Recorder struct {
 	log   Log
 	url   string
@@ -111,7 +112,7 @@ type Recorder struct {
 	// pause is that of all. Once it is over, one at a time is let through, until an
 	// answer is of use.
 	pause pause
-	// pauses counts them, so that what was asked before one does not extend it.
+	// pauses counts them, so that a request from before a pause does not extend it.
 	pauses int
 	// trying says that one was let through and has no answer yet.
 	trying bool
@@ -166,8 +167,8 @@ func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key
 	return entry, nil
 }
 
-// keep remembers an answer that was of use, until the statement is in the other logs, too:
-// whoever tries again need not add another entry here.
+// keep remembers a useful answer until the statement is in the other logs, too.
+// Then another try need not add another entry here.
 func (r *Recorder) keep(envelope *protodsse.Envelope, entry *protorekor.TransparencyLogEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -201,8 +202,9 @@ func (r *Recorder) isAiling() bool {
 	return r.ailing
 }
 
-// enter lets a statement through, or says until when it has to wait. The turn is how
-// many pauses there were. Whoever was let through calls release in the end.
+// enter lets a statement through, or says until when it has to wait. The turn is
+// how many pauses there were. A caller that was let through has to call release in
+// the end.
 func (r *Recorder) enter(statement id) (turn int, release func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

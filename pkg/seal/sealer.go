@@ -72,9 +72,9 @@ func (s *Sealer) Prepare(ctx context.Context, payload []byte) (*Signed, error) {
 	return s.signer.Prepare(ctx, payload)
 }
 
-// Open reads an envelope that was stored. One that this signer did not sign, or
-// would not, is ErrForeignEnvelope: what would not verify is never recorded. What a
-// later release has signed is left to one.
+// Open reads a stored envelope. One that this signer did not sign, or would not
+// sign, is ErrForeignEnvelope: what would not verify is never recorded. An envelope
+// that a later release signed is left to that release.
 func (s *Sealer) Open(ctx context.Context, envelope []byte) (*Signed, error) {
 	opened, err := s.signer.open(ctx, envelope)
 	if err != nil {
@@ -83,8 +83,9 @@ func (s *Sealer) Open(ctx context.Context, envelope []byte) (*Signed, error) {
 	return checked(envelope, opened)
 }
 
-// Counts refuses a signer whose key counts for nobody by now, and too few logs: what it
-// signs would be refused wherever it is needed.
+// Counts refuses to sign under a key that has ended or is in other hands, and for
+// fewer logs than the domain asks for. Such seals would be refused wherever they
+// are needed.
 func (s *Sealer) Counts(now time.Time) error {
 	for _, d := range s.root.Domains() {
 		for _, key := range d.Keys {
@@ -102,9 +103,9 @@ func (s *Sealer) Counts(now time.Time) error {
 	return nil
 }
 
-// OpenFormer reads an envelope that another key of this signer's own domain signed, which
-// was replaced since, as Open does: its payload is ours to sign again. A key that is in
-// other hands, or had ended when the envelope's record was made, opens nothing.
+// OpenFormer reads, as Open does, an envelope that a replaced key of this signer's
+// own domain signed. Its payload is ours to sign again. A key that is in other
+// hands, or had ended when the envelope's record was made, opens nothing.
 func (s *Sealer) OpenFormer(ctx context.Context, envelope []byte, recorded time.Time) (*Signed, error) {
 	for _, d := range s.root.Domains() {
 		if !slices.ContainsFunc(d.Keys, func(k verify.Key) bool { return k.Hint == s.signer.hint }) {
@@ -151,10 +152,11 @@ func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
 	return s.Log(ctx, signed)
 }
 
-// Log records what was signed, in all logs, and gives back the bundle (JSON, media type
-// v0.3), verified as its users will. It may be called again with the same; a log that has
-// it by then is not asked again. The error may be ErrDuplicate, which asks for a new
-// signature. PausedError asks for patience.
+// Log records what was signed in all logs. It gives back the bundle (JSON, media
+// type v0.3), verified as its users will verify it. It may be called again with the
+// same statement, and does not ask a log again that has it by then. The error may
+// be ErrDuplicate, after which a new signature is needed, or a PausedError, after
+// which the caller has to wait.
 func (s *Sealer) Log(ctx context.Context, signed *Signed) (bundle []byte, err error) {
 	stamp, err := s.stamp(ctx, signed)
 	if err != nil {
@@ -181,9 +183,9 @@ func (s *Sealer) Log(ctx context.Context, signed *Signed) (bundle []byte, err er
 	return nil, err
 }
 
-// entries are those of several logs, which are asked at once. But those that had no answer
-// of use the last time are asked before the others: as long as one has none, the others
-// get no entries for nothing. On an error some may be there.
+// entries asks several logs at once. Logs that had no useful answer the last time
+// are asked first. As long as one of them has none, the others get no entries for
+// nothing. On an error some entries may have been made.
 func (s *Sealer) entries(ctx context.Context, signed *Signed, stamp []byte) ([]*protorekor.TransparencyLogEntry, error) {
 	entries, ailing := make([]*protorekor.TransparencyLogEntry, len(s.recorders)), make([]bool, len(s.recorders))
 	for i, r := range s.recorders {
@@ -212,9 +214,9 @@ func (s *Sealer) entries(ctx context.Context, signed *Signed, stamp []byte) ([]*
 	return entries, nil
 }
 
-// bundle makes the bundle and verifies it. A single entry has to be of the log at a URL, if
-// it is said: only what that log shows is compared with its answers, and of several logs one
-// could answer for another. There may be no timestamp.
+// bundle makes the bundle and verifies it. If a URL is given, a single entry has to
+// be of the log there: only what that log shows is compared with its answers, and
+// another of several logs could answer in its place. A timestamp is optional.
 func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, stamp []byte, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
 	bundle, err := assemble(signed.opened, s.signer.hint, stamp, entries...)
 	if err != nil {

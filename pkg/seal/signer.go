@@ -65,8 +65,8 @@ func LoadSigner(privateKeyPEM []byte) (*Signer, error) {
 	return newSigner(key, held.Public())
 }
 
-// newSigner checks signatures here, whoever makes them: what a key service says is no
-// proof of what it did.
+// newSigner checks each signature here, whoever made it: a key service's word does
+// not prove what it did.
 func newSigner(key signature.Signer, public crypto.PublicKey) (*Signer, error) {
 	s := &Signer{key: key, public: public}
 	err := verify.CheckKey(public)
@@ -140,7 +140,7 @@ func (s *Signer) Prepare(ctx context.Context, payload []byte) (*Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	// A key service that was given another key would make seals that nobody verifies.
+	// If a key service was given another key, nobody could verify its seals.
 	opened, err := s.open(ctx, raw)
 	if err != nil {
 		return nil, reason.Wrap(reason.KeyServiceFailed, err, "what the key made is not this key's: %v", err)

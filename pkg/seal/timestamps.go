@@ -29,8 +29,8 @@ const (
 	// maxStamp is the size of the largest answer of a timestamp authority that is read, in
 	// bytes: one with a chain of certificates has some 5 KiB. Verifiers take no larger one.
 	maxStamp = 16 << 10
-	// maxSkew is how far its clock may be from ours. A seal that is said to be much older
-	// than it is would outlive a key that was stolen meanwhile.
+	// maxSkew is how far the authority's clock may be from ours. A seal with much
+	// too early a time would outlive a key that was stolen meanwhile.
 	maxSkew = 5 * time.Minute
 	// nonceBits is the size of what tells its answer from an older one.
 	nonceBits = 64
@@ -56,9 +56,9 @@ type Timestamps struct {
 	trying bool
 }
 
-// NewTimestamps makes a client of the authority at a URL. One answer takes at most timeout.
-// Where timestamps are required, nothing is logged or published without one; else a seal
-// goes without where there is none.
+// NewTimestamps makes a client of the authority at a URL. One answer takes at most
+// timeout. If timestamps are required, nothing is logged or published without one.
+// Else a seal does without, if it gets none.
 func NewTimestamps(url string, required bool, timeout time.Duration, c clock.PassiveClock) (*Timestamps, error) {
 	if _, err := logHost(url); err != nil {
 		return nil, fmt.Errorf("timestamp authority: %w", err)
@@ -172,7 +172,8 @@ func (t *Timestamps) request(ctx context.Context, digest [sha256.Size]byte) ([]b
 	})
 }
 
-// safely has a panic of what reads an answer cost that answer alone.
+// safely turns a panic of the parser of answers into an error about that one
+// answer.
 func safely(read func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

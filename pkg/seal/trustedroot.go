@@ -85,10 +85,11 @@ func TrustedRootJSON(logBaseURL string, logPublicKeyPEM []byte, since time.Time)
 	return pretty.Bytes(), nil
 }
 
-// CheckLog says whether what a log at this URL answers can verify under a trusted
-// root: the root has to name that URL, and for it the id that the log gives itself,
-// which is made of its key and of the origin of its checkpoints, the URL's host.
-// What never can verify is better not begun: every try adds an entry to the log.
+// CheckLog says whether answers of the log at this URL can verify under a trusted
+// root. The root has to name that URL, with the id that the log gives itself. The
+// id is made of the log's key and of the origin of its checkpoints, which is the
+// URL's host. A log whose answers never can verify must not be asked: every try
+// adds an entry to it.
 func CheckLog(trustedRootJSON []byte, baseURL string) error {
 	host, err := logHost(baseURL)
 	if err != nil {

@@ -133,8 +133,8 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 	if err != nil {
 		return nil, err
 	}
-	// What wait stages it makes readable for its own user, which is ours too. On a
-	// volume it reads what others wrote, as root by capability only.
+	// Wait makes what it stages readable for its own user, which is ours, too. On
+	// volumes it reads what others wrote, which as root takes a capability.
 	if len(volumes) == 0 {
 		c.SecurityContext.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}
 	}
@@ -202,8 +202,8 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*c
 	}
 	mounts = append(mounts, parts...)
 	c := newContainer(pod, argo.VerifyContainer, args, cfg)
-	// Capabilities stay those of init: unpacked files have the modes their
-	// archive says, and root reads a file of mode 0 by capability only.
+	// The capabilities stay those of init. Unpacked files have the modes that their
+	// archive gives, and root can read a file of mode 0 only with a capability.
 	c.SecurityContext, err = contextOf(pod, pod.Spec.InitContainers, layout.ContainerInit, cfg)
 	if err != nil {
 		return nil, err
@@ -238,9 +238,10 @@ func looked(m corev1.VolumeMount, step *argo.Step) bool {
 	})
 }
 
-// confined are the mounts of Argo's init without leave to write where verify does not
-// look. A volume around another is taken away: the runtime makes a folder in it to mount
-// the other one at, which it cannot where it may not write, and init needs none of it.
+// confined are the mounts of Argo's init, read-only where verify does not look. A
+// mount is removed if another one lies in it: to mount that, the runtime would have
+// to make a folder in the volume, which it cannot in a read-only one. Init needs
+// none of these.
 func confined(mounts []corev1.VolumeMount, step *argo.Step) []corev1.VolumeMount {
 	var left []corev1.VolumeMount
 	for _, m := range mounts {
@@ -258,9 +259,9 @@ func confined(mounts []corev1.VolumeMount, step *argo.Step) []corev1.VolumeMount
 	return left
 }
 
-// rawArgs says what each raw input is. One that lies on a volume of main's, and
-// not where verify would look for it, would need a volume that Argo's init can
-// write to and verify cannot know.
+// rawArgs says what each raw input is. It refuses a raw input on a volume of main's
+// where verify would not look: init would have to write to that volume, and verify
+// cannot know what else it holds.
 func rawArgs(init *corev1.Container, step *argo.Step) ([]string, error) {
 	var args []string
 	for _, in := range step.Inputs {
@@ -287,8 +288,9 @@ func mainFiles(m corev1.VolumeMount) bool {
 	return strings.HasPrefix(path.Clean(m.MountPath)+"/", layout.PathMainFiles+"/")
 }
 
-// newContainer makes what our two containers have in common. The API server
-// mounts the pod's token into every container that has nothing at its path.
+// newContainer makes what our two containers have in common. It mounts something at
+// the token's path: the API server mounts the pod's token into every container that
+// has nothing there.
 func newContainer(pod *corev1.Pod, name string, args []string, cfg Config) *corev1.Container {
 	return &corev1.Container{
 		Name:                     name,
@@ -321,9 +323,10 @@ func newVolume() *corev1.Volume {
 	}
 }
 
-// contextOf gives the security context of Argo's container, confined, for ours.
-// The pod's own applies to both; a user that only Argo's image names, the operator
-// has to say. Without, where root is forbidden, the kubelet would never start ours.
+// contextOf gives our container the security context of Argo's, confined. The pod's
+// own context applies to both. If only Argo's image names the user, the operator
+// has to say which: else, where root is forbidden, the kubelet would never start
+// ours.
 func contextOf(pod *corev1.Pod, list []corev1.Container, name string, cfg Config) (*corev1.SecurityContext, error) {
 	sc, image := &corev1.SecurityContext{}, ""
 	if i := slices.IndexFunc(list, hasName(name)); i >= 0 {

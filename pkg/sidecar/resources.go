@@ -19,17 +19,18 @@ type share struct {
 	least, most string
 }
 
-// It measures in less than 32 MiB. Of a processor it needs about what Argo's wait
-// needs, which does about as much to each byte; the most measures a GiB in less time
-// than the fastest upload takes.
+// Measuring takes less than 32 MiB. It takes about as much of a processor as Argo's
+// wait, which does about as much to each byte. With the most, a GiB is measured
+// faster than the fastest upload.
 var shares = map[corev1.ResourceName]share{
 	corev1.ResourceCPU:    {request: "10m", least: "100m", most: "500m"},
 	corev1.ResourceMemory: {request: "32Mi", limit: "64Mi", least: "64Mi", most: "256Mi"},
 }
 
-// resourcesFor gives our containers what Argo's wait has, within our shares: a quota
-// or a LimitRange that takes wait takes ours, and the pod keeps its quality of
-// service. None where no container has any. The pod must be without our containers.
+// resourcesFor gives our containers what Argo's wait has, within our shares. So a
+// quota or a LimitRange that takes wait takes ours, and the pod keeps its quality
+// of service. If no container has any, ours have none. The pod must be without our
+// containers.
 func resourcesFor(pod *corev1.Pod) corev1.ResourceRequirements {
 	if r := pod.Spec.Resources; r != nil && (len(r.Requests) > 0 || len(r.Limits) > 0) {
 		return corev1.ResourceRequirements{} // The pod's own decide.
@@ -94,8 +95,8 @@ func (s share) of(wait corev1.ResourceRequirements, name corev1.ResourceName) (r
 	return request, limit
 }
 
-// scaled is the request beside a limit that is raised, as far away from it as before.
-// Small as these are, their product fits.
+// scaled is the request beside a raised limit, in the same proportion as before.
+// Both are small, so their product fits.
 func scaled(request, limit, raised resource.Quantity) resource.Quantity {
 	if raised.Format == resource.DecimalSI { // a processor
 		return *resource.NewMilliQuantity(request.MilliValue()*raised.MilliValue()/limit.MilliValue(), raised.Format)

@@ -27,8 +27,8 @@ type Config struct {
 	ExecutorUsers map[string]int64
 	// Additions are what the operator's own webhooks may add to ours, too.
 	Additions argo.Additions
-	// Unhanded accepts a wait that reads its template from the file which Argo
-	// leaves it: the release before this one left it at that.
+	// Unhanded accepts a wait that reads its template from the file that Argo
+	// leaves it, as pods of the release before this one do.
 	Unhanded bool
 	// Report lets a step run whatever argoseal-verify finds, which the notary
 	// then reads from its message.
@@ -51,13 +51,13 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Add returns a copy of pod with the containers the step needs: argoseal-signer
-// if it has an output that can be sealed, argoseal-verify if there are pins; and
-// with the template in the environment of wait.
-// With pins, the volumes of main's that Argo's init has become read-only there,
-// but for those on which inputs lie: it has nothing to write to them, and verify
-// cannot know what they hold. One that has another in it goes: see confined.
-// Adding twice gives the same as adding once.
+// Add returns a copy of pod with the containers that the step needs:
+// argoseal-signer if an output can be sealed, argoseal-verify if there are pins. It
+// puts the template into wait's environment. With pins, Argo's init gets the
+// volumes of main's read-only, except those on which inputs lie: it need not write
+// to the others, and verify cannot know what they hold. A volume with another in it
+// is taken away from init: see confined. Adding twice gives the same as adding
+// once.
 func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.Pod, error) {
 	out := pod.DeepCopy()
 	strip(out)
@@ -84,9 +84,9 @@ func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.
 	return out, nil
 }
 
-// strip takes out what an earlier Add put in, so that Add can put it in anew:
-// by then there may be more pins, or other containers. What has one of our
-// names but another command stays and is refused.
+// strip removes what an earlier Add put in, so that Add can put it in anew: by then
+// there may be more pins, or other containers. A container with one of our names
+// but another command stays, and is refused.
 func strip(pod *corev1.Pod) {
 	pod.Spec.InitContainers = slices.DeleteFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
 		return addedAs(c, argo.SignerContainer, verbSign) || addedAs(c, argo.VerifyContainer, verbVerify)
@@ -126,11 +126,12 @@ func hasName(name string) func(corev1.Container) bool {
 	return func(c corev1.Container) bool { return c.Name == name }
 }
 
-// Check says whether the final pod has exactly the containers and volumes that
-// Add would have given it, where it would have put them, init's mounts as Add
-// restricts them, and wait's template and fixed kill command. What the API server and other webhooks add elsewhere does not
-// matter; ours they must leave alone but for resources, pull policy, the identity that a
-// cloud gives to every container, and what the operator says is added, which cannot make a measurement wrong.
+// Check says whether the final pod is as Add makes it. It compares our containers
+// and volumes and their places, init's mounts as Add restricts them, wait's
+// template, and its fixed kill command. The API server and other webhooks may add
+// what they like elsewhere. Of our containers they may change only resources, pull
+// policy, the identity that a cloud gives to every container, and what the operator
+// says is added, none of which can make a measurement wrong.
 func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	bare := without(pod)
 	if name := reserved(bare); name != "" {
@@ -168,10 +169,10 @@ func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	return nil
 }
 
-// StepOf reads what a pod that was admitted says about its step: as argo.Parse,
-// and with the logs among the outputs if its signer is told to measure them. Of a
-// pod whose tag is ours that is what the tag says, or Check would have refused
-// it; of any other it says nothing.
+// StepOf reads what an admitted pod says about its step. It is argo.Parse with the
+// logs among the outputs, if the pod's signer is told to measure them. For a pod
+// with a tag of ours, the tag says the same, or Check would have refused the pod.
+// For any other pod it proves nothing.
 func StepOf(pod *corev1.Pod) (*argo.Step, error) {
 	step, err := argo.Parse(pod)
 	if err == nil && measuresLogs(pod) {
@@ -189,8 +190,8 @@ func measuresLogs(pod *corev1.Pod) bool {
 	})
 }
 
-// without is the pod without what stands in the places of ours. It shares all else with
-// it, and is only read.
+// without is the pod without whatever has the names of our containers and volumes.
+// It shares everything else with the pod, and is only read.
 func without(pod *corev1.Pod) *corev1.Pod {
 	bare := *pod
 	bare.Spec.InitContainers = slices.DeleteFunc(slices.Clone(pod.Spec.InitContainers), func(c corev1.Container) bool {
@@ -278,10 +279,9 @@ func checkVolume(pod *corev1.Pod, want *corev1.Volume) error {
 	return nil
 }
 
-// checkPlaces wants verify directly after init and the signer last: verify
-// must be done before anyone else can touch the inputs, and the kubelet stops
-// native sidecars in the order opposite to theirs. Init must not write where
-// verify does not look.
+// checkPlaces wants verify directly after init, and the signer last. Verify has to
+// be done before anyone else can touch the inputs, and the kubelet stops native
+// sidecars in reverse order. Init must not write where verify does not look.
 func checkPlaces(pod *corev1.Pod, step *argo.Step, want parts) error {
 	list := pod.Spec.InitContainers
 	if want.verify != nil {

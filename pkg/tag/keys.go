@@ -17,8 +17,8 @@ import (
 type Keys struct {
 	current string
 	keys    map[string][]byte
-	// opened are tags that these keys have opened, each by all of its text: the tag of a
-	// pod is asked for by each step that takes something from it.
+	// opened are tags that these keys have opened, each by its whole text. The same
+	// tag is opened again for each step that takes something from its pod.
 	opened *memory.Memory[string, Tag]
 }
 

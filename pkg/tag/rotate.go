@@ -23,10 +23,10 @@ const (
 	AnnotationMade = "argoseal.dev/key-made-"
 )
 
-// Rotate gives the data and the annotations that the Secret shall have now, and
-// false if it has them: a new key when the newest is old enough, which issues once
-// everybody knows it, and none of those whose tags are on no pod any more. A key
-// of which nothing says when it was made was made with the Secret.
+// Rotate gives the data and the annotations that the Secret shall have now; false
+// if it has them already. It adds a new key when the newest is old enough; that
+// issues once everybody knows it. It drops keys whose tags are on no pod any more.
+// A key without a time counts as made with the Secret.
 func Rotate(data map[string][]byte, annotations map[string]string, created, now time.Time) (map[string][]byte, map[string]string, bool, error) {
 	keys, err := ParseKeys(data)
 	if err != nil {

@@ -20,15 +20,15 @@ import (
 
 // Tag is what our mutating webhook saw.
 type Tag struct {
-	// Version is that of the tag; Issue fills it. One that has no room for a fact
-	// does not say that there was none.
+	// Version is that of the tag; Issue fills it. A version that has no room for a
+	// fact says nothing about it.
 	Version int
 	// KeyID names the key of the MAC; Issue fills it.
 	KeyID string
 	// IssuedAt is when the pod was admitted, in whole seconds, UTC.
 	IssuedAt  time.Time
 	Namespace string
-	// NamespaceUID is which of the namespaces of that name it was; empty in
+	// NamespaceUID tells the namespace from others that had its name; empty in
 	// version 1.
 	NamespaceUID string
 	Pod          string
@@ -41,9 +41,9 @@ type Tag struct {
 	Mode    v1alpha1.Mode
 	// Verdict is why the pod got no pins although it has store inputs, or empty.
 	Verdict reason.Code
-	// Executor is what the operator said about the one that the pod runs, and
-	// Signer the image of ours, a reference by digest. They are said here, so that
-	// a pod can still be judged when an upgrade has changed them.
+	// Executor is what the operator said about the executor that the pod runs.
+	// Signer is our image, a reference by digest. The tag has them, so that the pod
+	// can still be judged when an upgrade has changed them.
 	Executor Executor
 	Signer   string
 	// Logs: the sidecar measures the pod's archived logs too. It is said here, so
@@ -73,10 +73,9 @@ var encoding = base64.RawURLEncoding.Strict()
 // versionPattern is how a tag spells its version.
 var versionPattern = regexp.MustCompile(`^v[1-9][0-9]{0,3}$`)
 
-// Issue spells a tag under the current key: version, key id, content and MAC,
-// each but the first two in base64url, with dots between. That much of its form
-// every version keeps, so that each release can tell a tag of a later one from a
-// forged one.
+// Issue spells a tag under the current key: version, key id, content and MAC, with
+// dots between. Content and MAC are in base64url. Every version keeps that much of
+// its form. So each release can tell a tag of a later one from a forged one.
 func (k Keys) Issue(t Tag) (string, error) {
 	key, found := k.keys[k.current]
 	if !found {

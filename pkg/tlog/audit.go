@@ -77,8 +77,8 @@ func entriesAt(ctx context.Context, r Reader, at, size uint64) ([][]byte, error)
 	return b.Entries[:want], nil
 }
 
-// missing says of a file that is not there that the copy is not whole; of what could not
-// be read nothing is known.
+// missing tells a file that is not there, so that the copy is not whole, from one
+// that could not be read, of which nothing is known.
 func missing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return reason.Wrap(reason.LogCopyInvalid, err, "the copy is not whole: %.200v", err)

@@ -67,9 +67,9 @@ func Logs(trustedRootJSON []byte) ([]Log, error) {
 // maxLive bounds how many logs of one base URL are asked for.
 const maxLive = 8
 
-// Live are those of logs with this base URL whose time is not over, the one that began last
-// first: a log that gets another key has the one before there, too, and both for as long as
-// that is published. Which of them a checkpoint is of, its signature says: see OpenAny.
+// Live are the logs with this base URL whose time is not over, the one that began
+// last first. A log that gets another key is there under both keys for as long as
+// both are published. A checkpoint's signature says under which it is: see OpenAny.
 func Live(logs []Log, baseURL string, now time.Time) ([]Log, error) {
 	live := slices.DeleteFunc(slices.Clone(logs), func(l Log) bool {
 		over := !l.end.IsZero() && now.After(l.end)

@@ -14,12 +14,13 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Extends checks that the log of a checkpoint has everything that it had at one before,
-// in its place. Its refusals are LogRolledBack and LogForked; each is proven by the two
-// checkpoints that the log signed. Every other error says that nothing is known.
+// Extends checks that the log of the checkpoint now still has everything that it
+// had at the one before, in its place. It refuses with LogRolledBack or LogForked,
+// and the two checkpoints, which the log signed, prove it. Every other error says
+// that nothing is known.
 //
-// before has to have been read before now was: a log that grows in between would look
-// shorter.
+// before has to have been read before now was: else a log that grows in between
+// would look shorter.
 func Extends(ctx context.Context, tiles Reader, before, now *Checkpoint) error {
 	switch {
 	case before.Size == 0:
@@ -52,9 +53,9 @@ func Extends(ctx context.Context, tiles Reader, before, now *Checkpoint) error {
 	if err != nil {
 		return fmt.Errorf("the log's tiles: %w", err)
 	}
-	// First that these are the tiles of what is signed now. Only then does it say
-	// something of the log, and not of who serves its tiles, that the tree which it says
-	// it had is another than it signed.
+	// First check that the tiles are those of the checkpoint now. Else a wrong
+	// older tree would only say something about who serves the tiles. Now it says
+	// that the log signed two trees that contradict each other.
 	if err := proof.VerifyConsistency(rfc6962.DefaultHasher, before.Size, now.Size, path, then, now.Root); err != nil {
 		return fmt.Errorf("the log's tiles are not those of its checkpoint of %d entries", now.Size)
 	}

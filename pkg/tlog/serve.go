@@ -16,9 +16,9 @@ import (
 // of entries.
 var published = regexp.MustCompile(`^(checkpoint|tile/(entries|[0-9]|[1-5][0-9]|6[0-3])/(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?)$`)
 
-// Handler serves what a log has published in a folder, where Rekor v2 has it
-// (/api/v2/checkpoint), to whoever may only read: nothing else of the folder, and no list.
-// Nothing in it is a secret: entries are digests, signatures and public keys.
+// Handler serves what a log has published in a folder, to everybody, at the paths
+// of Rekor v2 (/api/v2/checkpoint). It serves nothing else of the folder, and no
+// list. Nothing in it is a secret: entries are digests, signatures and public keys.
 func Handler(folder fs.FS) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {

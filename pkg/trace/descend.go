@@ -52,9 +52,9 @@ func LinkOf(s *provenance.Statement, named string) Link {
 	return l
 }
 
-// Descend finds every step that was named, or that took something which one of these
-// stored, and so on. A directory is taken in parts, too: whoever took something that
-// lies in it counts.
+// Descend finds every step that was named, and every step that took something which
+// a step that was found had stored, and so on. It also counts steps that took only
+// a part of a stored directory.
 func Descend(all []Link) []Descendant {
 	var out []Descendant
 	touched := map[string]bool{}

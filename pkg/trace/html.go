@@ -93,9 +93,9 @@ func (g *Graph) draw() drawing {
 	return d
 }
 
-// depths are the longest ways from the artifact. A record that refers to itself, in a
-// circle, would have none: no step takes what was made after it, but nothing hangs on
-// that here.
+// depths are the longest ways from the artifact. For records that refer to each
+// other in a circle there would be no longest way. No step takes what was made
+// after it, but this code does not depend on that.
 func (g *Graph) depths() map[string]int {
 	depth := map[string]int{g.Root: 0}
 	bound := len(g.Items) + len(g.Steps)

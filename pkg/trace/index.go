@@ -9,8 +9,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 )
 
-// Entry is an output that a record says to have sealed. It is not believed: it says
-// where to look.
+// Entry is an output that a record claims to have sealed. Nobody believes it: it
+// only says where to look.
 type Entry struct {
 	// Namespace and Record name the Provenance.
 	Namespace, Record string

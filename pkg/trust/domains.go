@@ -31,9 +31,9 @@ func (s *Store) LoadRoot(ctx context.Context) error {
 	return s.loadRoot(ctx)
 }
 
-// loadRoot makes the root of the installation's domain and those beside it. What of
-// them cannot be read, or used, stays as it was; a domain whose ConfigMap is gone is
-// gone.
+// loadRoot makes the root, of the installation's domain and those beside it. A
+// domain that cannot be read or used stays as it was. A domain whose ConfigMap is
+// gone is dropped.
 func (s *Store) loadRoot(ctx context.Context) error {
 	installed, problem := s.readInstalled(ctx)
 	others, err := s.readOthers(ctx)
@@ -89,8 +89,7 @@ func hints(d verify.Domain) []string {
 	return all
 }
 
-// forget leaves out of what is loaded the domains that are not there any more. The
-// caller holds mu.
+// forget drops the loaded domains that are not there any more. The caller holds mu.
 func (s *Store) forget(there map[string]verify.Domain) {
 	for object := range s.loaded {
 		name, ok := strings.CutPrefix(object, "ConfigMap "+v1alpha1.ConfigMapDomainPrefix)
@@ -138,8 +137,8 @@ func (s *Store) readInstalled(ctx context.Context) (*verify.Domain, error) {
 }
 
 // readOthers reads the domains beside the installation's, by the names of their
-// ConfigMaps. One that cannot be read is as it was before; so are all if the list
-// cannot be had.
+// ConfigMaps. A domain that cannot be read stays as it was. If the list cannot be
+// read, all of them do.
 func (s *Store) readOthers(ctx context.Context) (map[string]verify.Domain, error) {
 	var list metav1.PartialObjectMetadataList
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMapList"))

@@ -40,9 +40,9 @@ func (s *Store) makeTagKey(ctx context.Context, secret *corev1.Secret) error {
 	return nil
 }
 
-// rotateTagKey writes what tag.Rotate gives. What another replica has written meanwhile
-// stays. The API server's clock decides: by one of a node's that is weeks ahead,
-// keys would go whose tags are on pods.
+// rotateTagKey writes what tag.Rotate gives. If another replica has written
+// meanwhile, that stays. The API server's clock decides: by a node's clock that is
+// weeks ahead, keys would go whose tags are still on pods.
 func (s *Store) rotateTagKey(ctx context.Context, secret *corev1.Secret) error {
 	turn := func(now time.Time) (map[string][]byte, map[string]string, bool, error) {
 		return tag.Rotate(secret.Data, secret.Annotations, secret.CreationTimestamp.Time, now)

@@ -119,7 +119,7 @@ func checkEntry(e *protorekor.TransparencyLogEntry) error {
 		len(proof.GetHashes()) > maxHashes,
 		len(proof.GetCheckpoint().GetEnvelope()) > maxCheckpoint:
 		return reason.New(reason.BundleInvalid, "log entry is larger than any that a log makes")
-	// A log of Rekor v1 may be of several shards, and the proof is of one.
+	// A log of Rekor v1 may consist of several shards; the proof is of one of them.
 	case v2 && proof.GetLogIndex() != e.GetLogIndex():
 		return reason.New(reason.LogEntryInvalid, "log entry is at index %d, and its proof is for index %d", e.GetLogIndex(), proof.GetLogIndex())
 	}

@@ -28,23 +28,25 @@ const (
 	maxTrustedRoot = 1 << 20
 	maxKeysPEM     = 256 << 10
 	maxRules       = 256 << 10
-	// maxSigners leaves room for keys that have ended, each of which is needed as long as
-	// there are seals of it: with a new one each day, for nearly three years.
+	// maxSigners leaves room for keys that have ended. Each is needed as long as
+	// there are seals of it. With a new key each day, there is room for nearly
+	// three years.
 	maxSigners  = 1024
 	maxBuilders = 64
 	maxLogs     = 4
 	maxPattern  = 1 << 10
 )
 
-// What a pattern of a subject stands between, so that it matches the whole of one.
+// A pattern of a subject stands between these, so that it has to match the whole
+// subject.
 const (
 	anchored   = `\A(?:`
 	unanchored = `)\z`
 )
 
-// Domain is one notion of whom to believe: who signs, for which builders they may
-// speak, which logs have to have what they signed, and when each of these counts.
-// What is not in it is not trusted; the zero value trusts nothing.
+// Domain is one notion of whom to believe: who signs, for which builders, which
+// logs have to have the seal, and when each of these counts. It trusts nothing that
+// it does not name; the zero value trusts nothing.
 type Domain struct {
 	// Name is a DNS label; refusals and results have it.
 	Name string
@@ -69,8 +71,8 @@ type Key struct {
 	// Hint is KeyHint of it.
 	Hint string
 	Period
-	// Compromised is from when on others may have it; zero: never. Of what it
-	// signed only that counts which somebody else proves to be older.
+	// Compromised is from when on others may have the key; zero: never. Of what the
+	// key signed, only what somebody else proves to be older counts.
 	Compromised time.Time
 }
 
@@ -167,8 +169,8 @@ func ParseDomain(name string, s Sources) (Domain, error) {
 	return d, nil
 }
 
-// limit applies a rule. One for a key that is not there is an error: it was meant for
-// one that is.
+// limit applies a rule. A rule for a key that is not there is an error: it was
+// meant for some key that is.
 func (d *Domain) limit(rule KeyRule) error {
 	for i := range d.Keys {
 		key := &d.Keys[i]
@@ -202,7 +204,8 @@ func (r IdentityRule) identity() (Identity, error) {
 	case len(r.SubjectPattern) > maxPattern:
 		return id, fmt.Errorf("subjectPattern has %d bytes, at most %d are allowed", len(r.SubjectPattern), maxPattern)
 	case r.SubjectPattern != "":
-		// Compiled alone first: what closes a group of ours would be no pattern.
+		// Compile the pattern alone first: one that closes our group would else be
+		// accepted.
 		if _, err := regexp.Compile(r.SubjectPattern); err != nil {
 			return id, fmt.Errorf("subjectPattern: %w", err)
 		}
@@ -263,8 +266,8 @@ func ParseKeys(pemBytes []byte) ([]Key, error) {
 		if block == nil {
 			break
 		}
-		// A decoder skips what is none, two blocks that run into each other among it: a
-		// key that somebody meant to be there would be missing.
+		// A PEM decoder skips what it cannot read, such as two blocks that run into
+		// each other. Then a key that somebody meant to be there would be missing.
 		read := pemBytes[:len(pemBytes)-len(rest)]
 		if !bytes.HasPrefix(read, pemBegin) || bytes.Count(read, pemBegin) != 1 {
 			return nil, errors.New("file has something that is no PEM block before one that is: each begins in a line of its own")

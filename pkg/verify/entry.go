@@ -26,8 +26,9 @@ type logged struct {
 var digests = map[string]crypto.Hash{"SHA2_256": crypto.SHA256, "SHA2_384": crypto.SHA384, "SHA2_512": crypto.SHA512}
 
 // checkBinding makes sure that the entry is about this very signature over this
-// very payload. sigstore-go proves it by building the entry anew, but not for a
-// checkpoint in the manner of Rekor v1, which a v2 log never signs.
+// very payload. sigstore-go proves that, too, by building the entry anew, but not
+// for checkpoints in the manner of Rekor v1. A v2 log never signs such a
+// checkpoint.
 func checkBinding(envelope *protodsse.Envelope, logged *protorekor.TransparencyLogEntry) error {
 	entry, err := tlog.ParseTransparencyLogEntry(logged)
 	if err != nil {
@@ -60,9 +61,9 @@ func payloadOf(entry *tlog.Entry, kind string, envelope *protodsse.Envelope) boo
 	return bytes.Equal(digest, h.Sum(nil))
 }
 
-// checkProof makes sure that the proof speaks of the tree of its checkpoint, whose
-// signature holds: sigstore-go proves the entry in the checkpoint's tree and does not
-// look at what the proof calls it.
+// checkProof makes sure that the proof is about the tree of its checkpoint, whose
+// signature holds. sigstore-go proves the entry in the checkpoint's tree, but does
+// not look at the tree that the proof names.
 func checkProof(proof *protorekor.InclusionProof) error {
 	lines := strings.SplitN(proof.GetCheckpoint().GetEnvelope(), "\n", 4)
 	if len(lines) < 4 || lines[1] != strconv.FormatInt(proof.GetTreeSize(), 10) || lines[2] != base64.StdEncoding.EncodeToString(proof.GetRootHash()) {

@@ -38,10 +38,11 @@ type Foreign struct {
 	SHA256   []byte
 }
 
-// Check verifies a bundle, offline and with the whole of sigstore-go. What the trusted
-// root has, the bundle has to satisfy: an entry of a log, for a certificate a trusted time
-// and, where there are logs of certificates, their word. Whether the signer may say so is
-// not its matter. Errors have the code UsageInvalid, BundleInvalid or SignatureInvalid.
+// Check verifies a bundle, offline and with the whole of sigstore-go. It asks for
+// what the trusted root has: an entry of a log and, for a certificate, a trusted
+// time and, if there are logs of certificates, their word. It does not ask whether
+// the signer may say so. Errors have the code UsageInvalid, BundleInvalid or
+// SignatureInvalid.
 func (f Foreign) Check(bundleJSON []byte) error {
 	if len(bundleJSON) > MaxForeign {
 		return reason.New(reason.BundleInvalid, "bundle has more than %d bytes", MaxForeign)
@@ -87,9 +88,9 @@ func (f Foreign) Check(bundleJSON []byte) error {
 	return nil
 }
 
-// checkBody makes sure that what the bundle calls the entry is what lies in the tree of the
-// proof: sigstore-go proves an entry of Rekor v2 that it makes itself, and does not look at
-// this one, which others may read.
+// checkBody makes sure that the entry in the bundle is the one in the proof's tree.
+// For Rekor v2, sigstore-go makes the entry itself and proves that. It does not
+// look at the bundle's own, which others may read.
 func checkBody(entry *protorekor.TransparencyLogEntry) error {
 	p := entry.GetInclusionProof()
 	if p.GetLogIndex() < 0 || p.GetTreeSize() < 0 {

@@ -27,11 +27,11 @@ type Replacement struct {
 	Without []string
 }
 
-// Root is Next, and what only Before has, with the end of its time: what was sealed under
-// that goes on to count. No end moves to a later time: what Before has ended stays so where
-// Next has it, too, and what Next ends does not come back through Before, under another name
-// of its key. An error says what is wrong with either, or that Without names what is not
-// there to be left out.
+// Root is Next, together with what only Before has, which ends at Until: what was
+// sealed under that still counts. No end moves to a later time. What Before has
+// ended stays ended if Next has it, too. What Next ends does not come back through
+// Before, under another name of its key. An error says what is wrong with either,
+// or that Without names something that is not there.
 func (r Replacement) Root() ([]byte, error) {
 	before, err := readTrusted(r.Before)
 	if err != nil {

@@ -43,9 +43,9 @@ type trusted struct {
 
 var domainName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// New makes a root of domains. Each has to have a log, a signer and a builder. No key
-// and no builder is in two of them, and no identity that one authority issues: it would
-// be unclear who speaks.
+// New makes a root of domains. Each has to have a log, a signer and a builder. No
+// two may have the same key or builder, or the same identity from one authority: it
+// would be unclear who speaks.
 func New(domains ...Domain) (*Root, error) {
 	r := &Root{now: time.Now}
 	for _, d := range domains {
@@ -168,8 +168,8 @@ func (d Domain) load() (*trusted, error) {
 	if len(t.logs) < d.Logs {
 		return nil, fmt.Errorf("trusted root has %d transparency logs, and %d have to have a seal", len(t.logs), d.Logs)
 	}
-	// Their periods are checked here, not by sigstore-go, which would look at none
-	// where a log gives no times.
+	// Periods are checked here. sigstore-go would check none if a log gives no
+	// times.
 	keys := map[string]*root.ExpiringKey{}
 	for _, key := range d.Keys {
 		verifier, err := signature.LoadDefaultVerifier(key.Public)
@@ -250,8 +250,9 @@ func (i Identity) policy() (sigstore.CertificateIdentity, error) {
 	return sigstore.NewShortCertificateIdentity(i.Issuer, "", i.Subject, i.pattern())
 }
 
-// meets says whether some certificate has both identities, as far as that can be told. Of
-// two patterns that differ nobody can: what holds under both is refused when it comes.
+// meets says whether one certificate could have both identities, as far as anybody
+// can tell. Nobody can for two different patterns. Then a certificate that fits
+// both is refused when it comes.
 func (i Identity) meets(other Identity) bool {
 	switch {
 	case i.Issuer != other.Issuer:

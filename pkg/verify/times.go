@@ -35,20 +35,20 @@ func (p Period) contains(t time.Time) bool {
 
 // times is what is known of when a bundle was made.
 type times struct {
-	// proven are what logs with a clock and timestamp authorities say, each of whom
-	// the domain trusts: by then the signature was there.
+	// proven are the times by which the signature was there, by logs with a clock
+	// and by timestamp authorities that the domain trusts.
 	proven []time.Time
-	// recorded is when the API server says that its record was made, which is before
-	// anything is signed for it; zero: nobody knows. Guards let nobody but the notary
-	// make records, and nobody chooses this time.
+	// recorded is when the API server says that the record was made; zero: nobody
+	// knows. Nothing is signed for a record before it is made. Guards let only the
+	// notary make records, and nobody can choose this time.
 	recorded time.Time
 	now      time.Time
 }
 
 // within says whether a bundle may have been made in a period. Proven times have to
-// lie in it. Without one, it was made after its record and before now, and some of
-// that has to lie in it. Where there is no record either, what has ended does not
-// count.
+// lie in it. Without a proven time, the bundle was made after its record and before
+// now, and the period has to share some of that time. Without a record either, a
+// period that has ended does not count.
 func (t times) within(p Period) *reason.Error {
 	const say = "2006-01-02T15:04:05Z"
 	switch {
@@ -80,8 +80,8 @@ func (t times) withinAny(ids []Identity) *reason.Error {
 	return no
 }
 
-// before says whether the bundle is proven to be older than a time. That a record is
-// older proves nothing: its envelope is put in later.
+// before says whether the bundle is proven to be older than a time. The age of its
+// record does not prove it, because the envelope is put in later.
 func (t times) before(limit time.Time) bool {
 	for _, at := range t.proven {
 		if at.Before(limit) {

@@ -9,11 +9,11 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// CheckTimestamp says when a signature under the key of that hint is proven to have been
-// there, by an RFC 3161 response of a timestamp authority that the key's domain trusts. A
-// bundle with it will hold: the key has to count at that time, and of each log at one of
-// these URLs a key. Errors have the code TimestampFailed or TrustedRootNotReady. It does
-// not look at a nonce.
+// CheckTimestamp says when a signature under the key of that hint is proven to have
+// been there. The proof is an RFC 3161 response of a timestamp authority that the
+// key's domain trusts. It also makes sure that a bundle with it will hold: at that
+// time the key has to count, and for each of these URLs a log's key. Errors have
+// the code TimestampFailed or TrustedRootNotReady. It does not look at a nonce.
 func (r *Root) CheckTimestamp(hint string, signature, response []byte, logURLs ...string) (time.Time, error) {
 	if r == nil {
 		return time.Time{}, reason.New(reason.TrustedRootNotReady, "there is no trusted root")

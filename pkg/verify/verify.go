@@ -64,12 +64,12 @@ func (r *Root) Inspect(bundleJSON []byte) (*Result, error) {
 	return r.InspectRecorded(bundleJSON, time.Time{})
 }
 
-// InspectRecorded is Inspect of a bundle from a record that the API server says was
-// made at that time. It counts only for keys whose time has ended, and only where
-// neither a log nor a timestamp authority proves a time: what is in a record was signed
-// after the record was made, and only the notary makes any, so nobody can put what is
-// signed later into an older one. Without such a time a bundle of a key that has ended
-// is refused.
+// InspectRecorded is Inspect of a bundle from a record, with the time at which the
+// API server says that the record was made. That time counts only for keys that
+// have ended, and only if neither a log nor a timestamp authority proves a time.
+// What is in a record was signed after the record was made, and only the notary
+// makes records, so nobody can put a later signature into an older record. Without
+// any time, a bundle of a key that has ended is refused.
 func (r *Root) InspectRecorded(bundleJSON []byte, recorded time.Time) (*Result, error) {
 	signed, err := r.PayloadRecorded(bundleJSON, recorded)
 	if err != nil {
@@ -144,11 +144,11 @@ func (r *Root) byKey(b *protobundle.Bundle, hint string, t times) (*Signed, erro
 	return nil, reason.New(reason.SignatureInvalid, "the bundle names the key %.80q, which is not a trusted one", hint)
 }
 
-// byCertificate verifies a bundle under the one domain that has an identity which the
-// certificate has, and an authority that issued it. Domains may have the same identity,
-// as each cluster's notary has, where their authorities differ; where it holds under two
-// of them it is unclear who speaks. A certificate lives for minutes, so some time has to
-// be proven.
+// byCertificate verifies a bundle under the one domain that has both the
+// certificate's identity and an authority that issued it. Domains may have the same
+// identity, as each cluster's notary has, if their authorities differ. If a
+// certificate holds under two domains, it is unclear who speaks, and it is refused.
+// A certificate lives for minutes, so some time has to be proven.
 func (r *Root) byCertificate(b *protobundle.Bundle, t times) (*Signed, error) {
 	summary, err := summarize(b.GetVerificationMaterial().GetCertificate().GetRawBytes())
 	if err != nil {
@@ -214,8 +214,9 @@ func (t *trusted) identitiesIn(summary certificate.Summary) (all []Identity, pol
 	return all, policy, nil
 }
 
-// verify runs the whole of sigstore-go on a bundle, under this domain alone. Only a
-// failure is looked at more closely, to name it. What it learns of times it adds.
+// verify runs the whole of sigstore-go on a bundle, under this domain alone. Only
+// if that fails, it looks closer, to name the failure. It adds to times what it
+// learns of them.
 func (t *trusted) verify(b *protobundle.Bundle, when *times, signer sigstore.PolicyOption) (*Signed, error) {
 	entries, err := t.counted(b)
 	if err != nil {
@@ -261,8 +262,8 @@ func (t *trusted) verify(b *protobundle.Bundle, when *times, signer sigstore.Pol
 	return result, nil
 }
 
-// counted are the entries of logs that the domain trusts; of others nothing is known,
-// and they count for nothing. There have to be as many as the domain asks for.
+// counted are the entries of logs that the domain trusts. There have to be as many
+// as the domain asks for. Entries of other logs count for nothing.
 func (t *trusted) counted(b *protobundle.Bundle) ([]logged, error) {
 	var known []logged
 	for _, entry := range b.GetVerificationMaterial().GetTlogEntries() {
@@ -280,8 +281,8 @@ func hasTimestamps(b *protobundle.Bundle) bool {
 	return len(b.GetVerificationMaterial().GetTimestampVerificationData().GetRfc3161Timestamps()) != 0
 }
 
-// classify names a failure. sigstore-go looks at the log first, and there a
-// forged signature is not found either; so the signature is checked alone.
+// classify names a failure. sigstore-go looks into the log first, and does not find
+// an entry for a forged signature either. So the signature is checked alone.
 func (t *trusted) classify(entity *bundle.Bundle, cause error) error {
 	signature, err := entity.SignatureContent()
 	if err != nil {

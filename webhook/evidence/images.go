@@ -34,9 +34,10 @@ func (v *View) SealsOfDigest(ctx context.Context, namespace string, d artifact.D
 	return found, nil
 }
 
-// Sealing refuses for now as long as a pod of the consumer's workflow that has ended
-// lacks its last word: what it made may yet be sealed. What is quick to read may know
-// that it has one, which is never taken back. It is nil where there is no workflow.
+// Sealing refuses for now, as long as a pod of the consumer's workflow has ended
+// and its record is not final: what it made may yet be sealed. A cache suffices to
+// see that a record is final, because it stays so. It is nil where there is no
+// workflow.
 func (v *View) Sealing(ctx context.Context, quick Source, now time.Time) *reason.Error {
 	if v.consumer.Workflow == "" {
 		return nil

@@ -64,7 +64,8 @@ func (v *View) Verify(ctx context.Context, namespace string, seal *v1alpha1.Arti
 	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL, KeyHint: result.KeyHint}, nil
 }
 
-// noTampering are the reasons for which a bundle does not count without anybody having tampered with it.
+// noTampering are the reasons of bundles that do not count although nobody has
+// tampered with them.
 var noTampering = []reason.Code{reason.TooNew, reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.BuilderNotTrusted}
 
 // Statement follows a seal to its Provenance, in this namespace, and verifies the
@@ -98,8 +99,8 @@ func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.A
 		}
 	}
 	statement := result.Statement
-	// The API server keeps one object a name: a bundle under another pod's name
-	// is an old one put in a new one's place.
+	// The API server keeps one object for each name. A bundle under another pod's
+	// name is an old one that somebody put in a new one's place.
 	if statement.Step.Pod.UID == "" || statement.Step.Pod.UID != record.Name {
 		return nil, reason.New(reason.ProvenanceInvalid, "Provenance %s carries the statement about another pod, %s (%s)", record.Name, statement.Step.Pod.Name, statement.Step.Pod.UID)
 	}
@@ -115,8 +116,8 @@ func invalid(record *v1alpha1.Provenance, err error) *reason.Error {
 	return reason.Wrap(code, err, "the bundle of Provenance %s: %s", record.Name, Plain(err))
 }
 
-// match finds the subject that is about this location and says that the
-// pointer speaks of it too: same URI and same digest in the same subject.
+// match finds the subject that is about this location and has the digest that the
+// ArtifactSeal names: both in the same subject.
 func match(s *provenance.Statement, seal *v1alpha1.ArtifactSeal, uri string) (provenance.Subject, *reason.Error) {
 	digest, err := artifact.ParseDigest(seal.Spec.SHA256)
 	if err != nil {
@@ -133,8 +134,8 @@ func match(s *provenance.Statement, seal *v1alpha1.ArtifactSeal, uri string) (pr
 	return subject, nil
 }
 
-// Files are the files of a sealed directory, which its record lists. Only a list that
-// gives the tree of the verified subject is one.
+// Files are the files of a sealed directory, as its record lists them. A list
+// counts only if it gives the tree of the verified subject.
 func (v *View) Files(ctx context.Context, s Sealed) (content.Files, *reason.Error) {
 	name := s.Seal.Spec.Provenance
 	if v.listing == nil || v.listing.Name != name || v.listing.Namespace != s.Namespace {
@@ -161,8 +162,8 @@ func (v *View) Files(ctx context.Context, s Sealed) (content.Files, *reason.Erro
 }
 
 // maxKept bounds the bundles that one evaluation keeps, in bytes: some dozens of
-// ordinary ones. A step can have thousands of producers, whose author decides how
-// large their bundles are.
+// ordinary ones. A step can have thousands of producers, and their author decides
+// how large their bundles are.
 const maxKept = 1 << 20
 
 // bundled is a record with its bundle, read again if that was not kept.
@@ -188,8 +189,8 @@ func (v *View) whole(ctx context.Context, namespace, name string) (*v1alpha1.Pro
 	return v.source.Provenance(ctx, namespace, name)
 }
 
-// record gets a Provenance, at most once in an evaluation, without its lists of
-// files, and without its bundle if others are kept already: they can be large,
+// record gets a Provenance, at most once in an evaluation. It leaves out its lists
+// of files and, if enough bundles are kept already, its bundle: they can be large,
 // and there can be many records.
 func (v *View) record(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
 	key := namespace + "/" + name
@@ -238,7 +239,8 @@ type fate struct {
 // Final says whether a record has said its last word: sealed, or why never.
 func Final(p *v1alpha1.Provenance) bool { return fateOf(p).ending != open }
 
-// fateOf reads the one condition. What is not plainly final is not final.
+// fateOf reads the one condition. A condition that is not plainly final is not
+// final.
 func fateOf(p *v1alpha1.Provenance) fate {
 	if p == nil {
 		return fate{}
@@ -260,8 +262,8 @@ func fateOf(p *v1alpha1.Provenance) fate {
 }
 
 // Verified remembers which bundles verified, by digest of the bundle and version of
-// the root, and in which objects they were. Failures are not remembered, and verdicts
-// are not either: they are made anew from the statements each time.
+// the root, and in which objects they were. It does not remember failures. It does
+// not remember verdicts either: each time they are made anew from the statements.
 type Verified struct {
 	known   *memory.Memory[bundleKey, *verify.Result]
 	objects *memory.Memory[objectKey, bundleKey]
@@ -274,8 +276,8 @@ type bundleKey struct {
 	bundle   [sha256.Size]byte
 }
 
-// objectKey is one content of one object: the API server gives none two contents under
-// one resource version.
+// objectKey identifies one content of one object: the API server gives each content
+// a resource version of its own.
 type objectKey struct {
 	root    string
 	uid     types.UID
@@ -290,8 +292,8 @@ func NewVerified(most int) *Verified {
 	return &Verified{known: memory.New[bundleKey, *verify.Result](most), objects: memory.New[objectKey, bundleKey](most / 8)}
 }
 
-// of is what is remembered of the bundle in this very object, which need not have it
-// any more.
+// of is what is remembered of the bundle in this very object, even if the object at
+// hand lacks its bundle.
 func (v *Verified) of(root Verifier, record *v1alpha1.Provenance) (*verify.Result, bool) {
 	if record.UID == "" || record.ResourceVersion == "" {
 		return nil, false

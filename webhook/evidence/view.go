@@ -23,30 +23,31 @@ import (
 // Source is where evidence is read. An error is never an empty answer, and what does
 // not exist is nil without an error.
 type Source interface {
-	// Producers are the tagged pods of a workflow, by its name, that declare as an
-	// output one of the input's places, one above or one below, or cannot be read.
-	// It may return more of them, and pods without a tag, which only make refusals
-	// clearer.
+	// Producers are the tagged pods of a workflow, by its name, that declare an
+	// output at one of the input's places, above or below one, or that cannot be
+	// read. It may return more of them. It may also return pods without a tag,
+	// which only make refusals clearer.
 	Producers(ctx context.Context, namespace, workflow string, in argo.Input) ([]Producer, error)
 	// Provenance gets a pod's record; its name is the pod's UID.
 	Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
 	// Seal gets a location's pointer, by artifact.SealName.
 	Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error)
-	// Seals are those with these labels, which the notary gives them. It may return
-	// others. An error may be a *reason.Error: there are too many to look at.
+	// Seals are the seals with these labels, which the notary gives them. It may
+	// return others. An error may be a *reason.Error: there are too many to look
+	// at.
 	Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error)
 }
 
 // Abridged is a Source whose records may lack their bundles and lists of files.
 type Abridged interface {
-	// Whole gets a record with these, by the API server's word.
+	// Whole gets a record with everything in it, by the API server's word.
 	Whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
 }
 
-// Aging is a Source that can fall behind without an end.
+// Aging is a Source that may lag behind by any time.
 type Aging interface {
-	// Stale says why it may be older than it should be, and is not to be asked; empty if
-	// it is not.
+	// Stale says why it may be older than it should be and must not be asked; empty
+	// if it may be.
 	Stale() string
 }
 
@@ -54,7 +55,7 @@ type Aging interface {
 type Batched interface {
 	// All are all pods of a workflow, by its name.
 	All(ctx context.Context, namespace, workflow string) ([]Producer, error)
-	// SealsOf are the seals of a workflow, by its name. It is false where there may be
+	// SealsOf are the seals of a workflow, by its name. It is false if there may be
 	// so many that it is better to ask for each.
 	SealsOf(ctx context.Context, namespace, workflow string) ([]v1alpha1.ArtifactSeal, bool, error)
 	// SealsAt are the seals with one of these values of v1alpha1.LabelLocation.
@@ -77,8 +78,8 @@ type View struct {
 	records map[string]*v1alpha1.Provenance
 	// kept is how many bytes of bundles they have.
 	kept int
-	// listing is the last record of which lists of files were read. A pod can have
-	// many directories, and its lists can be large.
+	// listing is the last record of which lists of files were read. Only one is
+	// kept: a pod can have many directories, and its lists can be large.
 	listing *v1alpha1.Provenance
 	// prepared is nil unless all inputs were read at once.
 	prepared *prepared
@@ -106,8 +107,8 @@ func Plain(err error) string {
 	return err.Error()
 }
 
-// prepared is what was read for all inputs of a step at once. Each input would else cost
-// a list of the workflow's pods, and some reads for its seals.
+// prepared is what was read for all inputs of a step at once. Else each input would
+// cost a list of the workflow's pods, and some reads for its seals.
 type prepared struct {
 	inputs []argo.Input
 	// pods of the workflow.
@@ -129,9 +130,9 @@ type asked struct {
 
 func askedBy(in argo.Input) asked { return asked{in.Name, in.URI(), in.Archive()} }
 
-// Prepare reads what the inputs need, where the source answers for many. What pods and
-// their records say is read for all of them before what seals say, so that a seal that
-// replaces another between the two reads is seen.
+// Prepare reads what the inputs need, if the source answers for many. It reads pods
+// and their records before it reads seals, for all inputs. So it sees a seal that
+// replaces another one between the two reads.
 func (v *View) Prepare(ctx context.Context, inputs []argo.Input) *reason.Error {
 	source, ok := v.source.(Batched)
 	if !ok {
@@ -180,14 +181,14 @@ func (v *View) Seal(ctx context.Context, l artifact.Location) (*v1alpha1.Artifac
 	return seal, nil
 }
 
-// SealsIn are the seals of the consumer's workflow for what lies at a prefix or below
-// it. Of a directory that several steps filled each has one.
+// SealsIn are the seals of the consumer's workflow for a prefix and for everything
+// below it. If several steps filled a directory, each has a seal.
 func (v *View) SealsIn(ctx context.Context, prefix artifact.Location) ([]v1alpha1.ArtifactSeal, *reason.Error) {
 	return v.seals(ctx, func(l artifact.Location) bool { return l == prefix || prefix.Contains(l) })
 }
 
-// SealsOver are those for what lies at a place, below it, or in a directory that it may
-// be a part of.
+// SealsOver are the seals for a place, for places below it, and for directories
+// that it may be a part of.
 func (v *View) SealsOver(ctx context.Context, place artifact.Location) ([]v1alpha1.ArtifactSeal, *reason.Error) {
 	return v.seals(ctx, func(l artifact.Location) bool {
 		return l.Overlaps(place) && (l.Kind == artifact.KindPrefix || place.Prefix().Contains(l) || l == place)
@@ -212,9 +213,9 @@ func (v *View) seals(ctx context.Context, hold func(artifact.Location) bool) ([]
 	}), nil
 }
 
-// LastSeal is the seal that any workflow of these namespaces left at the location:
-// nil if none did. Of several the one whose producer ran last counts, trusted or not,
-// because what it wrote is what lies there now.
+// LastSeal is the seal that workflows of these namespaces left at the location: nil
+// if none did. If there are several, the one counts whose producer ran last,
+// trusted or not: what it wrote lies there now.
 func (v *View) LastSeal(ctx context.Context, namespaces []string, l artifact.Location) (*v1alpha1.ArtifactSeal, *reason.Error) {
 	var seals []v1alpha1.ArtifactSeal
 	for _, namespace := range namespaces {
@@ -235,7 +236,8 @@ func (v *View) LastSeal(ctx context.Context, namespaces []string, l artifact.Loc
 	if len(seals) == 0 {
 		return nil, nil
 	}
-	// The names decide where nobody knows, so that all replicas say the same.
+	// If nobody knows which was last, the names decide, so that all replicas say
+	// the same.
 	slices.SortFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
 		return cmp.Or(cmp.Compare(b.Name, a.Name), cmp.Compare(b.Namespace, a.Namespace))
 	})

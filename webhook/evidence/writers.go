@@ -15,18 +15,19 @@ import (
 )
 
 // inPlace is how long after the producer's end the client is asked to try again in
-// place: most seals are there by then, and Argo's own requeue is slow.
+// place. Most seals are there by then, and Argo itself would come again only much
+// later.
 const inPlace = 3 * time.Second
 
 // Writers are the pods of the consumer's workflow that may have written an input.
 type Writers struct {
 	all []writer
 	// untagged is a pod without a tag that declares the location; empty if none is
-	// known. Anybody may have made it: it changes what a refusal says, and keeps an
-	// optional input from being admitted as absent.
+	// known. Anybody may have made it. It only changes what a refusal says, and
+	// keeps an optional input from being admitted as absent.
 	untagged string
-	// unsealable says which pod writes the location without a seal, and why; nil if none
-	// is known. It did not come from outside.
+	// unsealable says which pod writes the location without a seal, and why; nil if
+	// none is known. What such a pod writes did not come from outside.
 	unsealable *reason.Error
 }
 
@@ -42,9 +43,9 @@ type writer struct {
 	output reason.Code
 }
 
-// where says what a writer declares, the first of these that it does: one of the
-// input's own places, a directory of which the input may be a part, or what may be a
-// part of the input.
+// where says what a writer declares. The first that applies counts: one of the
+// input's own places, a directory that the input may be a part of, or a part of the
+// input.
 type where int
 
 const (
@@ -53,10 +54,10 @@ const (
 	below
 )
 
-// Writers are the pods whose tag is ours and names the consumer's workflow and that
-// declare one of the input's places, a directory above or something below, with their
-// records. The pod that is asked about is not one of them: it can have the location
-// as input and as output.
+// Writers are the pods that may have written an input, with their records. They
+// have a tag of ours that names the consumer's workflow, and declare one of the
+// input's places, a directory above it, or something below it. The consumer's own
+// pod is not one of them, though it can have the location as input and as output.
 func (v *View) Writers(ctx context.Context, in argo.Input) (Writers, *reason.Error) {
 	if v.prepared != nil {
 		if known, ok := v.prepared.writers[askedBy(in)]; ok {
@@ -121,8 +122,8 @@ func (p Producer) unsealable(places []artifact.Location) reason.Code {
 }
 
 // tagged says whether our webhooks admitted the pod for the consumer's workflow. No
-// other pod is ever sealed, so there is nothing to wait for. A tag of a later release
-// of ours counts, because it is one: whoever knows what it says seals the pod or not.
+// other pod is ever sealed, so nobody need wait for one. A tag of a later release
+// of ours counts: whoever can read it seals the pod or does not.
 func (v *View) tagged(p Producer) bool {
 	t, err := v.trust.Keys.Open(p.Tag)
 	if reason.Of(err) == reason.TooNew {
@@ -133,8 +134,9 @@ func (v *View) tagged(p Producer) bool {
 }
 
 // outcome is why the writer's final record seals none of the places; empty if it
-// does. What may be a file or a directory is recorded as one of them. It is
-// OutputAbsent only if none of several outputs there was stored.
+// seals one. An output that may be a file or a directory is recorded as one of the
+// two. If there are several outputs, it is OutputAbsent only if none of them was
+// stored.
 func (w writer) outcome(places []artifact.Location) reason.Code {
 	absent := false
 	for _, o := range w.record.Status.Outputs {
@@ -172,8 +174,8 @@ func (w Writers) Run() bool {
 	return slices.ContainsFunc(w.all, func(one writer) bool { return !one.Finished })
 }
 
-// Absent says whether one of them was to store an output at that place, by its own
-// word, and its final record says that nothing was there to be stored.
+// Absent says whether a writer declares an output at that place, and its final
+// record says that there was nothing to store.
 func (w Writers) Absent(at artifact.Location, is func(node, template, output string) bool) bool {
 	return slices.ContainsFunc(w.all, func(one writer) bool {
 		return one.fate.ending != open && slices.ContainsFunc(one.record.Status.Outputs, func(o v1alpha1.OutputStatus) bool {
@@ -195,8 +197,8 @@ func (w Writers) only(hold func(writer) bool) Writers {
 	return some
 }
 
-// Declaring are the writers that declare an output at some place, each with what
-// became of that, if its record is final: who was to store it later may have put
+// Declaring are the writers that declare an output at some place. If a writer's
+// record is final, it says what became of the output; a later writer may have put
 // something there.
 func (w Writers) Declaring(place func(artifact.Location) bool) Writers {
 	some := w
@@ -220,15 +222,15 @@ func (w Writers) ButSealed(these func(uid string) bool) Writers {
 	return w.only(func(one writer) bool { return one.output != "" || one.Unreadable || !these(one.UID) })
 }
 
-// Declared says whether a step of the workflow was to store the input, or may have:
-// then it does not come from outside.
+// Declared says whether a step of the workflow was to store the input, or may have
+// been: then it does not come from outside.
 func (w Writers) Declared() bool {
 	return w.unsealable != nil || slices.ContainsFunc(w.all, func(one writer) bool { return !one.Unreadable })
 }
 
-// Pending refuses as long as any writer has no final record, and names one that
-// runs, if any does. The client is asked to try again in place if all of them have
-// ended, the last one just now.
+// Pending refuses as long as any writer has no final record. If a writer still
+// runs, it names that one. If all have ended, the last one just now, it asks the
+// client to try again in place.
 func (w Writers) Pending(now time.Time) *reason.Error {
 	var first *writer
 	var last time.Time
@@ -249,16 +251,16 @@ func (w Writers) Pending(now time.Time) *reason.Error {
 		return nil
 	}
 	no := first.pending()
-	// The kubelet's clock has whole seconds, and is not ours: an end in the near
-	// future is one too.
+	// The kubelet's clock has whole seconds, and is not ours. So an end in the near
+	// future counts as just now, too.
 	if allEnded && now.Sub(last).Abs() < inPlace+time.Second {
 		return no.InPlace(1)
 	}
 	return no
 }
 
-// pending says since when and why there is no seal yet. It names no duration,
-// so that the same state is the same message, again and again.
+// pending says since when and why there is no seal yet. It names no duration: the
+// same state has to give the same message each time.
 func (w *writer) pending() *reason.Error {
 	switch {
 	case !w.Finished:
@@ -279,8 +281,8 @@ func Stamp(t time.Time) string {
 	return "at " + t.UTC().Format(time.RFC3339)
 }
 
-// Unsealed says why there is no seal for the location, all writers' records being
-// final, and whether nothing is known to have been stored there.
+// Unsealed says why there is no seal for the location, and whether nobody is known
+// to have stored anything there. All writers' records have to be final.
 func (w Writers) Unsealed() (why *reason.Error, nothing bool) {
 	var absent *reason.Error
 	for _, one := range w.all {
@@ -309,8 +311,8 @@ func (w Writers) Unsealed() (why *reason.Error, nothing bool) {
 	return reason.New(reason.NoProvenance, "no step of this workflow sealed it, and none that declares it is on its way"), true
 }
 
-// Others says why another pod than the stated one may have stored something there, all
-// writers' records being final; nil if none may have.
+// Others says why another pod than the stated one may have stored something there;
+// nil if none may have. All writers' records have to be final.
 func (w Writers) Others(s *provenance.Statement) *reason.Error {
 	for _, one := range w.all {
 		switch {

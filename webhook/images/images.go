@@ -22,15 +22,16 @@ import (
 const (
 	// maxImages is how many different images of one pod are looked at.
 	maxImages = 64
-	// maxLooked is how many seals of one digest are verified at a time, the newest first.
-	// Where there are more, whoever asks is told to come again, and then the next ones are
-	// looked at: others that seal the same bytes hide nobody's seal.
+	// maxLooked is how many seals of one digest are verified at a time, the newest
+	// first. If there are more, the client is told to come again, and then the next
+	// ones are looked at. So others cannot hide a seal behind their own seals of
+	// the same bytes.
 	maxLooked = 128
 	// rememberedLooks bounds the seals that are known not to count, in bytes.
 	rememberedLooks = 4 << 20
 	sizeOfLook      = 300
-	// lookCounts is how long it is known of a seal that it does not count. Policies may
-	// change. It is more than Argo takes to come again.
+	// lookCounts is how long it is remembered that a seal does not count; policies may
+	// change. It is longer than Argo takes to come again.
 	lookCounts = 5 * time.Minute
 )
 
@@ -63,7 +64,8 @@ type Gate struct {
 	// Installed are the images, as pods name them, that the operator gave to Argo and to
 	// us: Argo's executors and our signer. They need no evidence, but may be revoked.
 	Installed []string
-	// Looked may be nil: then of seals that are too many some are never looked at.
+	// Looked may be nil. Then some seals are never looked at, if there are too
+	// many.
 	Looked *Looked
 	Clock  clock.PassiveClock
 }
@@ -77,9 +79,9 @@ type Request struct {
 	Trust evidence.Trust
 }
 
-// Decide says why the pod may not have the images that it is to have now, and had not
-// before: nil admits them. It says, too, by which policies and Revocations it went: the
-// zero value is by none.
+// Decide says why the pod may not have the images that it did not have before; nil
+// admits them. It also says which policies and Revocations it went by; the zero
+// value is none.
 func (g *Gate) Decide(ctx context.Context, r Request) (*reason.Error, policy.Reading) {
 	added := image.Added(r.Old, r.Pod)
 	if len(added) == 0 {
@@ -121,8 +123,8 @@ func (g *Gate) Decide(ctx context.Context, r Request) (*reason.Error, policy.Rea
 	return nil, set.Reading()
 }
 
-// consumerOf is whose evidence is looked for: the pod's workflow, if it says to be of one.
-// All that depends on it is whether somebody is told to come again.
+// consumerOf is whose evidence is looked for: the pod's workflow, if the pod names
+// one. Only one thing depends on it: whether the client is told to come again.
 func consumerOf(pod *corev1.Pod) evidence.Consumer {
 	c := evidence.Consumer{Namespace: pod.Namespace, Pod: pod.Name}
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil && owner.Kind == layout.Kind && owner.APIVersion == layout.APIVersion {
@@ -139,9 +141,9 @@ type decision struct {
 	view     *evidence.View
 }
 
-// installed refuses one of the operator's that is revoked, where a policy speaks of its
-// name. Nobody is locked out by that: about the namespace that our own programs run in
-// nobody asks, and a Revocation is taken back without us.
+// installed refuses one of the operator's images that is revoked, if a policy
+// speaks of its name. This locks nobody out: nobody asks about the namespace of our
+// own programs, and a Revocation can be taken back without us.
 func (d *decision) installed(u image.Use) *reason.Error {
 	i, err := image.Parse(u.Reference)
 	if err != nil {
@@ -161,8 +163,8 @@ func (d *decision) use(ctx context.Context, u image.Use) *reason.Error {
 	}
 	no := d.image(ctx, i)
 	if no != nil && no.Code == reason.ImageUnproven {
-		// Its seal may be on its way. What pods say is read before what seals say, or one
-		// that comes between the two reads would be missed.
+		// Its seal may be on its way. Pods are read before seals: else a seal that
+		// comes between the two reads would be missed.
 		if later := d.view.Sealing(ctx, d.gate.Quick, d.gate.Clock.Now()); later != nil {
 			return about(u, later)
 		}

@@ -29,8 +29,9 @@ const (
 	maxListing = 10 * time.Minute
 )
 
-// Stale says why what is kept may be older than it should be; empty if it is not. Then
-// the watch is broken, or a list is on its way, and the API server is to be asked.
+// Stale says why what is kept may be older than it should be; empty if it is not.
+// The watch is broken then, or a list is on its way, and the API server has to be
+// asked.
 func (s *Store) Stale() string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -66,8 +67,8 @@ func (f *Feed) Start(ctx context.Context) error {
 // NeedLeaderElection implements manager.LeaderElectionRunnable: every replica does it.
 func (*Feed) NeedLeaderElection() bool { return false }
 
-// IsWatchListSemanticsUnSupported tells the Reflector to leave the list to us: by itself
-// it would keep all of it before it hands it over.
+// IsWatchListSemanticsUnSupported tells the Reflector to leave the list to us: it
+// would keep the whole list before it hands it over.
 func (*Feed) IsWatchListSemanticsUnSupported() bool { return true }
 
 // List implements cache.ListerWatcher.
@@ -80,8 +81,9 @@ func (f *Feed) Watch(o metav1.ListOptions) (watch.Interface, error) {
 	return f.WatchWithContext(context.Background(), o)
 }
 
-// ListWithContext implements cache.ListerWatcherWithContext. The objects go to the Store as
-// they come; the list that it gives has none, but says of which moment it is.
+// ListWithContext implements cache.ListerWatcherWithContext. The objects go to the
+// Store as they come. The list that it returns has none of them, but says of which
+// moment it is.
 func (f *Feed) ListWithContext(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxListing)
 	defer cancel()

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Size says how many objects are kept, how many there are that are not, and how many
-// bytes those that are take.
+// Size says how many objects are kept, how many are not, and how many bytes the
+// kept ones take.
 func (s *Store) Size() (kept, left, bytes int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

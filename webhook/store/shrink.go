@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	// shrinksTo is what part of their peak maps and heaps have to have come down to before
-	// they are made anew: Go's keep the room of all that they ever had. So it costs less
-	// for each object than to keep it did.
+	// shrinksTo is the part of their peak to which maps and heaps have to shrink
+	// before they are made anew: Go's never give room back. Making one anew costs
+	// less for each object than it did to keep that object.
 	shrinksTo = 4
 	// shrinksFrom is a peak that is worth it.
 	shrinksFrom = 256

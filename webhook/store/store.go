@@ -23,8 +23,8 @@ type Packed struct {
 
 var seed = maphash.MakeSeed()
 
-// Key is what objects with these words are found by. Other words may have the same key
-// once in a very long time; nobody can look for such words, as the seed is secret.
+// Key finds the objects with these words. Once in a very long time, other words may
+// have the same key. Nobody can look for such words, because the seed is secret.
 func Key(words ...string) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)
@@ -52,15 +52,16 @@ type Store struct {
 	// most of them since tenants was made
 	mostTenants int
 	largest     bySize
-	// listing: a list is on its way, or there never was one. What is there may be the
-	// state of two moments, so nothing is all.
+	// listing: a list is on its way, or there never was one. Then what is kept may
+	// be of two moments, so no answer is complete.
 	listing bool
 	// list is the number of the list that is on its way, or of the last one.
 	list   uint32
 	synced bool
 	// heard is when the API server last said something of this kind.
 	heard time.Time
-	// failing is since when it could not be asked to; zero if it could.
+	// failing is since when asking the API server has failed; zero if the last try
+	// succeeded.
 	failing time.Time
 }
 
@@ -73,8 +74,8 @@ var (
 type tenant struct {
 	name  string
 	bytes int
-	// total are its objects by what was listed and watched since, kept or not; listed are
-	// those of the list that is on its way.
+	// total are the namespace's objects by the last list and the watch, kept or
+	// not. listed are those of the list that is on its way.
 	total, listed int
 	items         map[id]*item
 	index         map[uint64]*link
@@ -125,8 +126,8 @@ func New(kind string, most int, pack func(client.Object) (Packed, error), c cloc
 	return &Store{kind: kind, most: most, pack: pack, clock: c, tenants: map[string]*tenant{}, listing: true}
 }
 
-// Get gives what is kept of an object. If it is not found and all is true, it does not
-// exist, by what is watched; if all is false, it may.
+// Get gives what is kept of an object. If it is not found and all is true, it does
+// not exist, as far as the watch knows. If all is false, it may exist.
 func (s *Store) Get(namespace, name string) (text string, found, all bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -203,8 +204,9 @@ func (s *Store) listen() {
 	}
 }
 
-// put keeps an object instead of what was kept of it, or leaves it out: also one that
-// cannot be packed, so that nobody stops a list by such a one.
+// put keeps an object in the place of what was kept of it, or leaves it out. It
+// also leaves out an object that cannot be packed, so that nobody can stop a list
+// with one.
 func (s *Store) put(t *tenant, o client.Object, p Packed, failed error) {
 	key := idOf(o.GetName())
 	if old := t.items[key]; old != nil {
@@ -311,7 +313,8 @@ func (s *Store) Delete(object any) error {
 	return nil
 }
 
-// begin begins a list. Until its end nothing is all: what is there is of two moments.
+// begin begins a list. Until its end no answer is complete, because what is kept is
+// of two moments.
 func (s *Store) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

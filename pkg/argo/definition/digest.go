@@ -11,33 +11,35 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// fingerprint is what the tag keeps of a definition. Whoever may change
-// Workflows must not change what a finished step is said to have been asked.
+// fingerprint is what the tag keeps of a definition. With it, nobody who may change
+// Workflows can change what a finished step is said to have been asked.
 type fingerprint struct {
-	// Spec and Overrides are taken from here: Argo itself writes the spec anew
-	// when it first stores the workflow (quantities, empty fields), so the one
-	// that is stored later may be spelled otherwise.
+	// Spec and Overrides are stated from here. Argo writes the spec anew when it
+	// first stores the workflow (quantities, empty fields), so the stored spec may
+	// be spelled otherwise.
 	Spec      artifact.Digest `json:"spec"`
 	Overrides []Override      `json:"overrides,omitempty"`
 	// Interface is the digest of what the statement shows in clear and the tag
 	// has no room for: template reference, entrypoint, the Workflow's parameters.
 	Interface artifact.Digest `json:"interface"`
-	// Open are those of its parameters that Interface has without their values:
-	// what stands in double braces Argo replaces when it first stores the workflow.
+	// Open are the parameters whose values are not in Interface: they have
+	// something in double braces, which Argo replaces when it first stores the
+	// workflow.
 	Open []Parameter `json:"open,omitempty"`
-	// Arguments is the digest of those in Argo's copy of a whole spec, if it had
-	// stored one.
+	// Arguments is the digest of the arguments in Argo's copy of the whole
+	// template, if it had stored one.
 	Arguments artifact.Digest `json:"arguments,omitempty"`
 	// Foreseen is the digest of the parameters that Argo was going to execute,
 	// as far as that could be known before it stored its copy.
 	Foreseen artifact.Digest `json:"foreseen,omitempty"`
-	// References are those whose copies Argo had stored. It stores each once, and
-	// a guard keeps others from them, so they have to be the same later.
+	// References are those of which Argo had stored its copies. It stores each copy
+	// once, and a guard keeps everybody else from writing any, so they have to be
+	// the same later.
 	References []Reference `json:"references,omitempty"`
 }
 
-// Fingerprint spells what is to be remembered of the workflow's definition, as
-// far as it is about a node, at admission; empty where no definition was read.
+// Fingerprint spells what the tag keeps of the definition for a node; empty where
+// no definition was read.
 func (w *Workflow) Fingerprint(node string) string {
 	if w == nil || w.definition.SpecDigest == "" {
 		return ""
@@ -70,11 +72,11 @@ type Node struct {
 	Made string
 }
 
-// DefinitionAt gives what a statement says about a step that has ended, as it
-// was when the fingerprint was taken. It refuses a workflow whose parameters,
-// entrypoint or template reference have changed since, or Argo's copies of what
-// it refers to, and a step that did not run what these say; a copy that is not
-// there yet is DefinitionIncomplete.
+// DefinitionAt gives what a statement says about a step that has ended: the
+// definition as it was when the fingerprint was taken. It refuses a workflow of
+// which something has changed since: its parameters, entrypoint or template
+// reference, or Argo's copies of templates. It also refuses a step that ran
+// something else. If a copy is not there yet, the error is DefinitionIncomplete.
 func (w *Workflow) DefinitionAt(admitted string, node Node) (Definition, error) {
 	d, err := w.Definition(node.Template)
 	if err != nil {
@@ -169,8 +171,8 @@ func (d Definition) digest(open []Parameter) artifact.Digest {
 	return artifact.DigestOfText(string(raw))
 }
 
-// prune takes out what says nothing (null, empty texts, objects and lists), at
-// every depth: Argo adds such fields when it stores a workflow.
+// prune takes out everything empty (null, texts, objects and lists), at every
+// depth: Argo adds such fields when it stores a workflow.
 func prune(v any) (any, error) { return pruneAt(v, 0) }
 
 func pruneAt(v any, depth int) (any, error) {

@@ -11,8 +11,9 @@ import (
 	kjson "k8s.io/apimachinery/pkg/util/json"
 )
 
-// Essence is what counts of a Workflow, as the API server spells it. One that runs has
-// a status of a megabyte, of which that is Argo's copies of templates alone.
+// Essence is the part of a Workflow that counts, as the API server spells it. A
+// workflow that runs may have a megabyte of status, but only Argo's copies of
+// templates in it count.
 type Essence struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -21,7 +22,8 @@ type Essence struct {
 		Name              string      `json:"name"`
 		UID               string      `json:"uid"`
 		CreationTimestamp metav1.Time `json:"creationTimestamp"`
-		// ResourceVersion is in neither Digest nor Parse: what counts may be the same.
+		// ResourceVersion is in neither Digest nor Parse: another version may have
+		// the same essence.
 		ResourceVersion string `json:"resourceVersion"`
 	} `json:"metadata"`
 	Spec   json.RawMessage `json:"spec"`
@@ -45,7 +47,7 @@ func (e *Essence) Size() int {
 	return len(e.Spec) + len(e.Status.StoredTemplates) + len(e.Status.StoredWorkflowTemplateSpec) + 512
 }
 
-// Digest is equal for two only if Parse gives the same for both.
+// Digest is the same for two essences only if Parse gives the same for both.
 func (e *Essence) Digest() ([sha256.Size]byte, error) {
 	all, err := json.Marshal([]string{
 		e.APIVersion, e.Kind, e.Metadata.Namespace, e.Metadata.Name, e.Metadata.UID, e.Metadata.CreationTimestamp.UTC().String(),
@@ -54,7 +56,7 @@ func (e *Essence) Digest() ([sha256.Size]byte, error) {
 	return sha256.Sum256(all), err
 }
 
-// spelled tells what is not there from everything that is.
+// spelled tells a field that is missing from any that is there.
 func spelled(raw json.RawMessage) string {
 	if raw == nil {
 		return ""

@@ -19,8 +19,8 @@ type Reference struct {
 	// Template is the one that was taken from it; empty for the whole spec that
 	// Argo made of it, the Workflow's own fields and the controller's defaults.
 	Template string
-	// SHA256 is taken like the spec's digest; of a whole spec it leaves out what
-	// the guard of Workflows leaves to users.
+	// SHA256 is taken as the spec's digest is. For a whole spec it leaves out the
+	// fields that the guard of Workflows lets users change.
 	SHA256 artifact.Digest
 }
 
@@ -38,8 +38,8 @@ type resolution struct {
 	complete bool
 }
 
-// add notes what one reference came to, by Argo's copy, which is that part of what the
-// digests are of.
+// add notes what one reference resolved to. stored is Argo's copy of it, and part
+// names that copy for digests.
 func (r *resolution) add(ref graph.Ref, template string, stored map[string]any, d *digests, part string) error {
 	if stored == nil {
 		if r.missing == nil {
@@ -52,9 +52,9 @@ func (r *resolution) add(ref graph.Ref, template string, stored map[string]any, 
 	return err
 }
 
-// references lists what the references on the way to a node resolved to, as far
-// as Argo has stored its copies. What is on the way is only listed where the
-// definition says plainly what that is.
+// references lists what the references on the way to a node resolved to, as far as
+// Argo has stored its copies. Where the definition does not say plainly which
+// templates are on the way, they are left out.
 func (w *Workflow) references(node string) (resolution, error) {
 	var r resolution
 	if ref := w.definition.TemplateRef; ref != nil {
@@ -77,9 +77,9 @@ func (w *Workflow) references(node string) (resolution, error) {
 	return r, nil
 }
 
-// Settled says whether what the node runs, and all on the way to it, is given here, or
-// Argo has stored its copies of it, so that what Fingerprint says of it will not change
-// by itself.
+// Settled says whether Fingerprint is final for a node: everything that the node
+// runs, and all on the way to it, is either in the Workflow or in Argo's stored
+// copies.
 func (w *Workflow) Settled(node string) bool {
 	if w == nil {
 		return false
@@ -103,7 +103,8 @@ func (w *Workflow) executed() map[string]any {
 	return spec
 }
 
-// effective is the same without what may change meanwhile.
+// effective is the spec that Argo executes, without the fields that may change
+// while it runs.
 func (w *Workflow) effective() map[string]any {
 	spec := w.executed()
 	if spec == nil {
@@ -117,8 +118,8 @@ func (w *Workflow) effective() map[string]any {
 }
 
 // Made is the digest by which statements know what the Workflow runs, whatever its
-// arguments: of what Argo made of the template that it refers to as a whole, or of its
-// own spec. It is empty as long as Argo has not stored the former.
+// arguments. It is of Argo's copy, if the Workflow refers to a whole template, and
+// else of its own spec. It is empty as long as Argo has not stored that copy.
 func (w *Workflow) Made() (artifact.Digest, error) {
 	switch {
 	case w == nil:
@@ -152,9 +153,9 @@ func (w *Workflow) Awaits() (graph.Ref, bool) {
 	return graph.Ref{Name: w.definition.TemplateRef.Name, ClusterScope: w.definition.TemplateRef.ClusterScope}, true
 }
 
-// Foresee gives the Workflow with what the template has that it awaits. The
-// template's default values are stated only if they are in Argo's copy, too;
-// whether it is the template that Argo took is not certain.
+// Foresee gives the Workflow as it will be with the template that it awaits. It is
+// not certain that Argo takes this very template. So the template's default values
+// are stated only if Argo's copy has them, too.
 func (w *Workflow) Foresee(template map[string]any) *Workflow {
 	spec, _ := template["spec"].(map[string]any)
 	usual, err := argumentsOf(spec)

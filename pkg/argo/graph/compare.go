@@ -25,8 +25,8 @@ const maxCompared = 1 << 20
 
 var errTooLarge = errors.New("it is too large to be compared")
 
-// same compares what the definition says with what Argo made of it. Only where
-// the definition says nothing defaults may.
+// same compares what the definition says with what Argo made of it. Defaults count
+// only where the definition says nothing.
 func (c *comparison) same(place string, want, made any, defaults []any) error {
 	if c.compared++; c.compared > maxCompared {
 		return errTooLarge
@@ -90,9 +90,10 @@ var filledIn = object{
 	"pool": "rbd", "readOnly": false, "storageMode": "ThinProvisioned", "user": "admin",
 }
 
-// list compares in order. Where defaults have the list, too, Argo merges the
-// two by a rule for each list and, decoding the result into what is there, may
-// mix items. So there each item may be of either, field by field.
+// list compares two lists in order. If the defaults have the list, too, Argo merges
+// the two. It has another rule for each list, and may mix items when it decodes the
+// result into what is there. So then each item may be of either list, field by
+// field.
 func (c *comparison) list(place string, want, made, defaults []any) error {
 	choice := items(defaults)
 	switch {
@@ -113,7 +114,7 @@ func (c *comparison) list(place string, want, made, defaults []any) error {
 // (common.FindOverlappingVolume).
 var reordered = []string{"container.volumeMounts", "script.volumeMounts", "containerSet.volumeMounts"}
 
-// permuted wants each of two lists in the other.
+// permuted wants each item of one list in the other, and the other way round.
 func (c *comparison) permuted(place string, want, made []any) error {
 	in := func(item string, list []any, same func(any) error) error {
 		for _, v := range list {
@@ -192,8 +193,8 @@ func said(name string, in object) any {
 	return in[name]
 }
 
-// structs are the fields that are there whether or not they say anything. An
-// empty object elsewhere does: emptyDir, none.
+// structs are the fields that are always there, even if they say nothing. Elsewhere
+// an empty object says something: emptyDir, none.
 var structs = []string{"inputs", "metadata", "outputs", "resources"}
 
 // empty is what Argo leaves out.
@@ -226,7 +227,7 @@ func of(v any, name string) any {
 	return o[name]
 }
 
-// at are the fields of that name of those that are objects and have it.
+// at gives the field of that name, of each object that has it.
 func at(list []any, name string) []any {
 	var found []any
 	for _, v := range list {

@@ -16,28 +16,29 @@ const (
 	longestRemembered = 2 << 10
 )
 
-// before are the patterns that were compiled, by their whole text: the inputs of a step, and
-// steps of a workflow that run beside each other, mostly take what the same steps make,
-// and each of them is decided on twice.
+// before are compiled patterns, by their whole text. They come again and again: the
+// inputs of a step, and steps that run beside each other, mostly take what the same
+// steps make. And each step is decided on twice.
 var before = memory.New[string, *regexp.Regexp](rememberedPatterns)
 
-// Patterns are those of the nodes that what is asked together comes from. The zero value
-// has none.
+// Patterns are the patterns of nodes from which several inputs come that are asked
+// for together. The zero value has none.
 type Patterns struct {
-	// frames are the nodes of frames: one can make many outputs.
+	// frames are the nodes of each frame that was asked for: one frame can make
+	// many outputs.
 	frames map[*frame]nodes
 	// compiled are patterns, by their text: an expression can name one step a thousand times.
 	compiled map[string]*regexp.Regexp
 	// size is how many bytes these have.
 	size int
-	// spent is what was put into keys under which outputs may be remembered.
+	// spent counts what was put into keys of caches.
 	spent spent
 }
 
-// nodes are those that a frame may be of.
+// nodes are the nodes that a frame may stand for.
 type nodes struct {
 	pattern *regexp.Regexp
-	// place is what people are told.
+	// place names them for people.
 	place string
 }
 

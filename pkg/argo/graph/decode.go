@@ -8,10 +8,10 @@ import (
 	exactly "k8s.io/apimachinery/pkg/util/json"
 )
 
-// Decode reads JSON of a user's, and refuses it where what it says depends on
-// whether names of fields that differ in case only are the same. To Argo's
-// controllers they are not, but for a Workflow in which the value of a parameter is
-// a number: that they read by encoding/json (workflow/util, FromUnstructuredObj).
+// Decode reads a user's JSON. It refuses JSON whose meaning depends on whether
+// field names that differ in case only are the same. For Argo's controllers they
+// differ, with one exception: a Workflow in which a parameter's value is a number.
+// That they read by encoding/json (workflow/util, FromUnstructuredObj).
 func Decode(raw []byte, into any) error {
 	if err := json.Unmarshal(raw, into); err != nil {
 		return err

@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// expansion puts the values that the definition gives into its texts, as Argo
-// does: parameters of the workflow, and what templates hand to each other.
-// Every other value is only known when the workflow runs, or made by an
-// expression.
+// expansion puts values into the definition's texts, as Argo does: the workflow's
+// parameters, and what templates hand to each other. All other values are known
+// only when the workflow runs, or come from expressions.
 type expansion struct {
 	graph *Graph
 	*spent
-	// numbers: every number is aNumber, also one that an expression will make.
+	// numbers: every number becomes aNumber, also one that an expression is going
+	// to make.
 	numbers bool
 }
 
-// spent counts what was put into texts. All that is expanded to find where one input
-// comes from shares it: what frames were told is kept until that is found.
+// spent counts what was put into texts. All expansions for one input share it,
+// because they also share what frames have remembered.
 type spent struct{ tags, bytes int }
 
 // Bounds of what is expanded for one template, or one input. Argo gives pods templates of
@@ -34,8 +34,7 @@ func (e *expansion) exceeded() bool { return e.tags > maxTags || e.bytes > maxBy
 // workflow's own terms.
 func (e *expansion) text(s string, in *frame) text { return e.expand(s, in, nil) }
 
-// expand is text for what may stand in a call, too, whose item its tags may name; nil:
-// in none.
+// expand is text for a call, whose item its tags may name; nil: they name none.
 func (e *expansion) expand(s string, in, of *frame) text {
 	pieces, tags := splitTags(s)
 	if len(tags) == 0 {
@@ -74,11 +73,12 @@ func (e *expansion) value(tag string, in, of *frame) text {
 	return anything
 }
 
-// aNumber stands for any number in an expression. It is one that nobody writes, so
-// that it is found in a name which it became a part of.
+// aNumber stands for any number in an expression. Nobody writes this one, so it can
+// be found again in a name that it became a part of.
 const aNumber = "735902146"
 
-// number is a value or, if numbers are all the same and it is one, aNumber.
+// number is a value, or aNumber if it is a number and all numbers count as the
+// same.
 func (e *expansion) number(value text) text {
 	if e.numbers && len(value) == 1 && value[0] != "" && len(value[0]) < 16 && strings.Trim(value[0], "0123456789") == "" {
 		return text{aNumber}
@@ -86,8 +86,8 @@ func (e *expansion) number(value text) text {
 	return value
 }
 
-// global is a parameter of the workflow, with what Argo puts into its value
-// left open: that depends on when it does.
+// global is a parameter of the workflow. What Argo puts into its value is left
+// open, because that depends on when Argo does it.
 func (e *expansion) global(name string) text {
 	p, twice := e.graph.spec.Arguments.parameter(name)
 	if p == nil || twice || p.Value == nil {
@@ -103,8 +103,8 @@ type asked struct {
 	numbers bool
 }
 
-// input is what the template of a frame gets for a parameter: nothing is known where
-// that is not the same for all of its callers.
+// input is what a frame's template gets for a parameter. If its callers hand over
+// different values, nothing is known.
 func (e *expansion) input(name string, f *frame) text {
 	as := asked{name, e.numbers}
 	if known, found := f.said[as]; found {
@@ -151,8 +151,9 @@ func (e *expansion) given(name string, f, terms *frame) text {
 	return e.text(string(*usual), nil)
 }
 
-// inlined says whether the template was given in its caller's. Argo puts the
-// caller's values into it, and where it keeps a copy, those of the first caller.
+// inlined says whether the template stands inside of its caller's template. Argo
+// puts the caller's values into it; in a copy that it keeps, those of the first
+// caller.
 func (f *frame) inlined() bool { return f.call.Inline != nil }
 
 // defaulted says whether the workflow's templateDefaults declare a parameter.

@@ -11,10 +11,10 @@ import (
 // maxExpression bounds an expression that is parsed.
 const maxExpression = 16 << 10
 
-// references lists what an artifact refers to, each as the names that dots
-// separate; nil if it refers to nothing. Argo puts values into the text before it
-// evaluates it, which can make any other of it: all of them have to be known, or to be
-// numbers, which name nothing.
+// references lists what an artifact refers to, each as the names between its dots;
+// nil if it refers to nothing. Argo puts values into the text before it evaluates
+// it, and a value can turn the text into any other. So all values have to be known,
+// or to be numbers, which name nothing.
 func (a *artifact) references(expand func(s string, numbers bool) text) ([][]string, error) {
 	parameter := func(path []string) (string, bool) {
 		if len(path) != 3 || path[1] != "parameters" || path[0] != "inputs" && path[0] != "workflow" {
@@ -87,9 +87,9 @@ func isNumber(node ast.Node, depth int) bool {
 	return false
 }
 
-// references lists the artifacts that an expression may yield: all that it
-// names. One that does not name them plainly is Unresolvable; parameters whose values
-// are known may be a part of a name.
+// references lists the artifacts that an expression may yield: all that it names.
+// Parameters with known values may be a part of a name. An expression that does not
+// name its artifacts plainly is Unresolvable.
 func references(expression string, parameter func(path []string) (string, bool)) ([][]string, error) {
 	if len(expression) > maxExpression {
 		return nil, unresolvable("its expression is longer than %d bytes", maxExpression)
@@ -157,8 +157,8 @@ func (c *chains) Visit(node *ast.Node) {
 	}
 }
 
-// name is what a member is called, where that is known: a text, a parameter, or such
-// behind each other.
+// name is the name of a member, if it can be known: from a text, from a parameter,
+// or from several of these joined together.
 func (c *chains) name(node ast.Node, depth int) (string, bool) {
 	if depth > maxDepth {
 		return "", false

@@ -13,25 +13,26 @@ type frame struct {
 	// scope is where the template looks for the names of others; nil for the
 	// workflow's own.
 	scope *Ref
-	// caller is whose template has the call; nil: the workflow's.
+	// caller is the frame whose template has the call; nil: the workflow's.
 	caller *frame
-	// terms are in whose terms the arguments are given; nil: the workflow's.
+	// terms is the frame in whose terms the arguments are given; nil: the
+	// workflow's.
 	terms *frame
-	// node is a regular expression that matches the names of its nodes; position has it
-	// where the definition, and not the name of a node, has led here.
+	// node is a regular expression that matches the names of its nodes. It is set
+	// where a node's name has led here; where the definition has, position says it.
 	node string
 	position
-	// anybody says that it stands for every call of its template: what these hand to
-	// it is not known.
+	// anybody says that it stands for every call of its template. What these calls
+	// hand to it is not known.
 	anybody bool
 	// item is which of the loop's items the call is for; empty if that is not known.
 	// items are these, once they were looked up.
 	item  string
 	items []any
-	// said are the parameters that were asked for, with what is known of them.
+	// said are the answers for parameters that were asked for before.
 	said map[asked]text
-	// body is the template that is called, once template has looked it up, and named its
-	// name, once callee has.
+	// body is the template that is called, and named is its name. Both are looked
+	// up once, by template and callee.
 	body  *template
 	named *Copy
 }
@@ -43,7 +44,7 @@ var (
 	group     = regexp.MustCompile(`^\[([0-9]{1,9})\]\.`)
 )
 
-// The same as parts of a pattern, for nodes that may be any of them.
+// The same marks as parts of a pattern, for nodes that may have any of them.
 const (
 	anyIteration = `(\([0-9]{1,9}:[^()]*\))?`
 	anyAttempt   = `(\([0-9]{1,9}\))?`
@@ -113,9 +114,9 @@ func (g *Graph) descend(f *frame, rest string) (*frame, string, error) {
 	return hooked, after, nil
 }
 
-// hook finds the exit handler or hook that the rest of a name begins with. The
-// names of hooks can have dots, so the node x.y may be of the hook x.y or a task
-// y of the hook x.
+// hook finds the exit handler or hook that begins the rest of a name. Names of
+// hooks can have dots: the node x.y may be of the hook x.y, or a task y of the hook
+// x.
 func (f *frame) hook(rest string) (found call, after string, ok bool, err error) {
 	if after, ok := cutName(rest, ".onExit"); ok {
 		h, ok := f.call.Hooks[exitHook]

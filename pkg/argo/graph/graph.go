@@ -89,8 +89,8 @@ type Output struct {
 	Name string
 	// Template is the name of the producing template, or Inline.
 	Template string
-	// Optional says that the producing template calls it optional. Argo takes that
-	// word along to whoever is given the output.
+	// Optional says that the producing template calls it optional. Argo hands that
+	// mark on to whoever is given the output.
 	Optional bool
 
 	node *regexp.Regexp
@@ -134,7 +134,7 @@ func (o Output) String() string {
 type Literal struct {
 	// Store is the field that gives it: s3, raw, git, http …
 	Store string
-	// Keyed says that it is a kind of store with keys that we know: Text is the key.
+	// Keyed says that Text is a key in a kind of store that we know.
 	Keyed bool
 	// Text is the content of raw, too, and else empty.
 	Text string
@@ -190,7 +190,7 @@ type parameter struct {
 	ValueFrom json.RawMessage `json:"valueFrom"`
 }
 
-// usual is what it is where nothing is handed over.
+// usual is the parameter's value if nothing is handed over.
 func (p *parameter) usual() *AnyString { return cmp.Or(p.Value, p.Default) }
 
 func (a arguments) empty() bool { return len(a.Artifacts) == 0 && len(a.Parameters) == 0 }
@@ -388,9 +388,9 @@ func convert(object map[string]any, into any) error {
 	return Decode(raw, into)
 }
 
-// WithParameters gives a graph in which parameters of the workflow, by name, have the
-// values that they had before Argo put anything into them. That need not be the same
-// everywhere: a value can be the result of an expression.
+// WithParameters gives a graph in which these parameters of the workflow, by name,
+// have the values from before Argo put anything into them. What Argo makes of them
+// need not be the same everywhere: a value can be the result of an expression.
 func (g *Graph) WithParameters(values map[string]string) *Graph {
 	if g.spec == nil || len(values) == 0 {
 		return g
@@ -414,8 +414,8 @@ func (g *Graph) Origins(node, input string) (Origins, error) {
 	return g.OriginsAmong(&Patterns{}, node, input)
 }
 
-// OriginsAmong is Origins for one of several inputs of a node, which share a bound of what
-// is compiled for them. What comes from the same steps counts once.
+// OriginsAmong is Origins for one of several inputs of a node. The inputs share a
+// bound of compiled patterns. What comes from the same steps counts once.
 func (g *Graph) OriginsAmong(p *Patterns, node, input string) (Origins, error) {
 	r, _, err := g.resolve(node, input)
 	if err != nil {

@@ -86,7 +86,8 @@ const maxSequence = 1 << 16
 // format is how a sequence may spell numbers, where it says so: one verb for whole ones.
 var format = regexp.MustCompile(`^[^%]*%0?[0-9]{0,2}[dxXo][^%]*$`)
 
-// numbered is a list that has, of a sequence, the number at this place (expandSequence).
+// numbered is a list in which only the item at this place is filled, with the
+// sequence's number there (expandSequence).
 func (e *expansion) numbered(s *sequence, in *frame, at int) []any {
 	number := func(given *AnyString) (int, bool) {
 		if given == nil {

@@ -10,10 +10,11 @@ import (
 // dependency matches a task in depends, with the result that is asked for.
 var dependency = regexp.MustCompile(`([A-Za-z0-9_-]+)(?:\.([A-Za-z]+))?`)
 
-// Precedes says whether the definition has one node begin only once another has ended:
-// a later try of a step, a later group of steps, a task that depends on the other one, or
-// what these call. It is false where the definition does not say so, as of steps that
-// run beside each other, of hooks, and of daemons, which others need not wait for.
+// Precedes says whether the definition starts one node only after another has
+// ended. That holds for a later try of a step, a later group of steps, a task that
+// depends on the other, and whatever these call. It is false where the definition
+// does not say so: for steps that run beside each other, for hooks, and for
+// daemons, which others need not wait for.
 func (g *Graph) Precedes(first, then string) bool {
 	if g == nil || g.workflow == "" || g.spec == nil || hooked(first) || hooked(then) {
 		return false
@@ -76,9 +77,10 @@ func (f *frame) orders(first, then string) bool {
 	return before != nil && after != nil && before[1] != after[1] && tried(before[1]) < tried(after[1])
 }
 
-// awaits says whether a task waits for another one, or for one that does. Argo starts a
-// task once all that its depends or dependencies name have ended, however it judges them
-// then, but for daemons (v3.7.18 and v4.0.2, workflow/controller/dag.go).
+// awaits says whether a task waits for another one, directly or through others.
+// Argo starts a task once everything that its depends or dependencies name has
+// ended, whatever it makes of their results then. Only daemons it does not wait for
+// (v3.7.18 and v4.0.2, workflow/controller/dag.go).
 func (t *template) awaits(task, other string, seen map[string]bool) bool {
 	c := t.task(task)
 	if c == nil || seen[task] || len(seen) > maxTasks {

@@ -12,8 +12,8 @@ func (g *Graph) Patch() string {
 	return text
 }
 
-// Patches are those that the template which a node runs may have, as the
-// definition has them. It fails as Path does.
+// Patches are the podSpecPatches that a node's template may have, as the definition
+// has them. It fails as Path does.
 func (g *Graph) Patches(node string) ([]string, error) {
 	if _, err := g.Path(node); err != nil {
 		return nil, err
@@ -67,8 +67,8 @@ func (g *Graph) Volumes() (volumes, claims []any) {
 // SecurityContext is what the definition gives to all pods; nil for nothing.
 func (g *Graph) SecurityContext() any { return g.executed["securityContext"] }
 
-// Names are the fields of a pod's spec in which the executed spec says what names of
-// hosts mean, as they are called in both.
+// Names are the fields of the executed spec that say what names of hosts mean. A
+// pod's spec has them under the same names.
 func (g *Graph) Names() map[string]any {
 	names := map[string]any{}
 	for _, field := range []string{"hostAliases", "dnsPolicy", "dnsConfig"} {

@@ -20,20 +20,20 @@ type Path struct {
 	// Copies are the templates on it that are taken from elsewhere, that of the
 	// node itself included: in the order of the calls, each once.
 	Copies []Copy
-	// Last is the template of the node itself. Without a name of a
-	// WorkflowTemplate it is one of the workflow's own; without a name of a
-	// template it was given inline, and is a part of the one before.
+	// Last is the template of the node itself. Without the name of a
+	// WorkflowTemplate it is one of the workflow's own. Without the name of a
+	// template it was given inline, and is a part of the one before it.
 	Last Copy
-	// Certain says that the steps on it ran what Copies name, or a part of that. It
-	// is not where Argo keeps something else under the name of a call whose template
-	// is given inline: of all such calls of one WorkflowTemplate it runs the first
+	// Certain says that the steps on the path ran what Copies name, or a part of
+	// it. Inline templates can make it uncertain: of all calls of one name in a
+	// WorkflowTemplate, Argo keeps and runs the first one's template
 	// (SetStoredInlineTemplate).
 	Certain bool
 }
 
-// Path follows the name of a node from the entrypoint. It fails with a
-// *NotStoredError, if a template before the node's own is not known yet, or
-// ErrUnresolvable.
+// Path follows the name of a node from the entrypoint. It fails with
+// ErrUnresolvable, or with a *NotStoredError if it does not know a template on the
+// way, before the node's own.
 func (g *Graph) Path(node string) (Path, error) {
 	switch {
 	case g == nil || g.workflow == "":

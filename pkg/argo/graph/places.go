@@ -12,11 +12,11 @@ import (
 	stores "github.com/argoseal/argoseal/pkg/artifact"
 )
 
-// Fillers are the outputs that the definition puts where an input's own origins put
-// theirs: at the key of one of these, or below it, or at one that an origin's step says
-// itself, in an output parameter; and those whose step says the key of an origin. A
-// directory that one step opened, and others filled, is all of theirs. It fails as
-// Origins does.
+// Fillers are outputs that the definition stores at the same places as an input's
+// origins: a directory that one step opens and others fill belongs to all of them.
+// There are three kinds. The output's key is an origin's key, or lies below it. Or
+// an origin's step gives the output's key, in an output parameter. Or the output's
+// step gives an origin's key. It fails as Origins does.
 func (g *Graph) Fillers(node, input string) ([]Output, error) {
 	r, f, err := g.resolve(node, input)
 	if err != nil {
@@ -68,7 +68,8 @@ func (k *places) of(l leaf) place {
 	if err != nil {
 		return p
 	}
-	// Of S3 alone a key's text says where it goes: others spell it anew.
+	// Only in S3 does the text of a key say where it goes: other stores respell
+	// keys.
 	if a := t.Outputs.artifact(l.output); a != nil {
 		if given := a.places[stores.SchemeS3.Kind().Name]; given != nil && given.GetKey() != "" {
 			key := k.expand(given.GetKey(), l.frame, nil, 0)
@@ -78,8 +79,8 @@ func (k *places) of(l leaf) place {
 	return p
 }
 
-// walk collects the places of all outputs with keys that a template and those that it
-// calls have. What it cannot follow it leaves out: that fills nothing then.
+// walk collects the places of all outputs with keys, of a template and those that
+// it calls. It leaves out what it cannot follow, which then fills nothing.
 func (k *places) walk(f *frame, depth int) {
 	if k.walked[f] || depth > maxDepth || len(k.walked) >= maxVisits {
 		return
@@ -112,14 +113,14 @@ func (k *places) walk(f *frame, depth int) {
 	}
 }
 
-// fills says whether what lies at the place is meant to be a part of what lies at the
-// origin's.
+// fills says whether the output at this place is meant to be a part of what lies at
+// the origin's place.
 func (p place) fills(origin place) bool {
 	return p.key.names(origin.frame) || origin.key != nil && (origin.key.names(p.frame) || p.key.within(origin.key))
 }
 
-// source is where a value in a text comes from that the definition does not give: what
-// a tag names in terms of a frame, or of the workflow.
+// source is where a value in a text comes from, if the definition does not give the
+// value. It is what a tag names, in terms of a frame or of the workflow.
 type source struct {
 	of   *frame
 	name string
@@ -151,8 +152,8 @@ func (k *keyed) names(f *frame) bool {
 	})
 }
 
-// within says whether the text is another one, or a key below that: with the same
-// pieces, and values from the same sources.
+// within says whether the text is the same key as another one, or a key below it:
+// with the same pieces, and values from the same sources.
 func (k *keyed) within(other *keyed) bool {
 	last := len(other.pieces) - 1
 	if last >= len(k.pieces) || !slices.Equal(k.sources[:last], other.sources) || !slices.Equal(k.pieces[:last], other.pieces[:last]) {
@@ -162,8 +163,8 @@ func (k *keyed) within(other *keyed) bool {
 	return begins && (rest == "" && len(k.pieces) == len(other.pieces) || strings.HasPrefix(rest, "/"))
 }
 
-// maxTagsOfKeys bounds the tags that are followed to find where the keys of one
-// workflow's outputs come from, and maxKey the sources of one of them.
+// maxTagsOfKeys bounds the tags that are followed to find where the keys of a
+// workflow's outputs come from. maxKey bounds the sources of one key.
 const (
 	maxTagsOfKeys = 1 << 14
 	maxKey        = 64

@@ -16,25 +16,27 @@ type memo struct {
 	} `json:"cache"`
 }
 
-// recall is one way in which Argo may have a step's results: the template of the step,
-// or one that calls it, remembers its results under a key, and another call of it has
-// been remembered under the same.
+// recall is one way in which Argo may have a step's results from a cache: a
+// template remembers its results under a key, and an earlier call of it was
+// remembered under the same key. The template is the step's own, or one that calls
+// the step.
 type recall struct {
 	template   Copy
 	cache, key string
-	// run: the key or the cache is another one in another run.
+	// run: another run has another key, or another cache.
 	run bool
-	// below are the names of the calls from that template to the step, as a path, and step
-	// is what the last of them calls.
+	// below is the path of calls from that template down to the step. step is what
+	// the last call calls.
 	below string
 	step  Copy
 }
 
-// Recalled are those of the outputs as which Argo may hand on what a node made, which ran
-// that template: their steps did not run, because the definition has both remember the
-// same template's results under one key of one cache. Where a report has a part in a key,
-// it may not: whoever may report would choose whose results are handed on. elsewhere: the
-// node was one of another run, for which this definition stands.
+// Recalled are those of the outputs for which Argo may hand on what another node
+// made, a node that ran this template. Then the outputs' own steps did not run: by
+// the definition both nodes remember the same template's results, under one key of
+// one cache. A key that depends on a report is left out, because whoever may report
+// would choose whose results are handed on. elsewhere: the node was one of another
+// run of this definition.
 func (g *Graph) Recalled(outputs []Output, node, template string, elsewhere bool) []Output {
 	if g == nil || g.spec == nil {
 		return nil
@@ -53,8 +55,9 @@ func (g *Graph) Recalled(outputs []Output, node, template string, elsewhere bool
 	})
 }
 
-// recalls are those of the step that a frame calls. What a template remembers it hands to
-// who calls it: in a call that the taker is a part of, all steps ran.
+// recalls are the recalls of the step that a frame calls, its own first, then those of
+// the calls around it: a template hands its remembered results to its caller. They end
+// at a call that the taker is a part of, too: in that call all steps ran.
 func (e *expansion) recalls(f, taker *frame) []recall {
 	if d := e.graph.spec.TemplateDefaults; d != nil && d.Memoize != nil {
 		return nil // Argo puts these into what a template says itself, field by field
@@ -94,8 +97,8 @@ func (f *frame) within(other *frame) bool {
 const (
 	// maxMemo bounds the text of a key or a cache, in bytes.
 	maxMemo = 4 << 10
-	// maxRemembered bounds what is made of it: longer ones a ConfigMap does not take. What
-	// stands for the name of a workflow may be longer than that.
+	// maxRemembered bounds what becomes of that text: a ConfigMap takes no longer
+	// one. The stand-in for a workflow's name may be longer.
 	maxRemembered = 253
 )
 
@@ -103,10 +106,11 @@ const (
 // name.
 var rememberable = regexp.MustCompile(`^[-.a-zA-Z0-9]*$`)
 
-// remembered is what Argo makes of a key, or the name of a cache, in terms of a frame. It is
-// compared with what the same text makes elsewhere: what is the same in a whole run stands
-// there by its name, between bytes that nothing else has. known is false where a value may
-// be any; run says that another run has another one.
+// remembered is what Argo makes of a key, or of a cache's name, in terms of a
+// frame. It is only for comparing with what the same text makes elsewhere. A value
+// that is the same in a whole run is written as its name, between bytes that occur
+// nowhere else; run says that there is one. known is false if a value may be
+// anything.
 func (e *expansion) remembered(s string, f *frame) (made string, run, known bool) {
 	if s == "" || len(s) > maxMemo {
 		return "", false, false

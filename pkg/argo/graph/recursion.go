@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// position is where a frame stands to which the definition has led, and not the name of a
-// node: below another one. A template that calls itself leads back to a frame that
-// stands for all of its calls, however deep.
+// position is where a frame stands below another one, if the definition has led
+// there and not the name of a node. A template that calls itself leads back to one
+// frame, which stands for all of its calls, however deep.
 type position struct {
-	// above is the frame that calls it, and segment what that adds to the names of
-	// nodes, as a pattern. at is the call.
+	// above is the frame that calls it, and at is the call. segment is what the
+	// call adds to the names of nodes, as a pattern.
 	above   *frame
 	segment string
 	at      *call
@@ -35,8 +35,8 @@ type child struct {
 	at *call
 }
 
-// enter is the frame of a call in another one, always the same one. If an ancestor is of
-// this call already, it is that.
+// enter gives the frame of a call in another frame, always the same one. If an
+// ancestor is already a frame of this call, it gives the ancestor.
 func (r *resolution) enter(c *call, in *frame, segment string, depth int) (*frame, error) {
 	key := child{in, c}
 	if f, known := r.children[key]; known {
@@ -55,8 +55,8 @@ func (r *resolution) enter(c *call, in *frame, segment string, depth int) (*fram
 	return f, nil
 }
 
-// again notes that a frame is called from further down, too. What was known of it has to
-// hold there, and what was asked of it is asked there.
+// again notes that a frame is also called from further down. What was known of it
+// has to hold for that call, too. What was asked of it is asked there, too.
 func (r *resolution) again(f, caller *frame, segment string, depth int) error {
 	f.callers, f.segments = append(f.callers, caller), append(f.segments, segment)
 	for p, value := range f.said {
@@ -80,8 +80,9 @@ const (
 	maxPatterns = 1 << 20
 )
 
-// pattern is a regular expression that matches the names of the frame's nodes; it is
-// complete once everything was followed. For people it leaves out what recursion adds.
+// pattern is a regular expression that matches the names of the frame's nodes. It
+// is complete once everything was followed. For people, it leaves out what
+// recursion adds.
 func (f *frame) pattern(people bool) string {
 	p := &pattern{people: people}
 	p.to(nil, f)

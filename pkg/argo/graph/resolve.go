@@ -17,8 +17,9 @@ type resolution struct {
 	found Origins
 	// leaves are the outputs of steps, before all ways to these are known.
 	leaves []leaf
-	// visits counts references that were followed, seen are those that need not be
-	// again, and children the frames that they led to. circles: some led back.
+	// visits counts the references that were followed. seen are those that need not
+	// be followed again. children are the frames that they led to. circles: some
+	// led back.
 	visits   int
 	circles  bool
 	seen     map[visit]bool
@@ -209,8 +210,8 @@ func (r *resolution) output(f *frame, name, part string, depth int) error {
 	return r.artifact(a, f, nil, part, depth)
 }
 
-// origins are what was found, now that everything was followed. Where something was,
-// and came to nothing, it went round in circles.
+// origins are the results, once everything was followed. If references were
+// followed and led to nothing, they went round in circles.
 func (r *resolution) origins(p *Patterns) (Origins, error) {
 	for _, l := range r.leaves {
 		o, err := l.compile(p)

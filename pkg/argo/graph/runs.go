@@ -13,12 +13,12 @@ type DifferentError struct{ At string }
 
 func (e *DifferentError) Error() string { return "it differs at " + e.At }
 
-// Runs says whether Argo may have made a pod's template, the JSON of
-// ARGO_TEMPLATE, of the one that a node is to run. What stands in double braces
-// has to be what the definition says, as far as it does: parameters of the
-// workflow, and what is handed from template to template. Of the Workflow's own
-// templates, which are not spelled as Argo does, only such texts are compared.
-// It fails with a *DifferentError, or as Path does.
+// Runs says whether Argo may have made a pod's template (the JSON of ARGO_TEMPLATE)
+// from the template that a node is to run. What replaces a tag in double braces has
+// to be what the definition says, as far as it says it: parameters of the workflow,
+// and what templates hand to each other. Of the Workflow's own templates only such
+// texts are compared, because Argo spells the rest otherwise. It fails with a
+// *DifferentError, or as Path does.
 func (g *Graph) Runs(node string, made []byte) error {
 	if _, err := g.Path(node); err != nil {
 		return err
@@ -44,9 +44,9 @@ func (g *Graph) Runs(node string, made []byte) error {
 	return err
 }
 
-// bodies are what a frame may run: the template that it calls and, where Argo
-// keeps a copy of one that is given inline, that one. It files these under the
-// names of their calls and takes the first for all that have the same.
+// bodies are the templates that a frame may run: the one that it calls and, if that
+// is inline, the one in Argo's copy. Argo files inline templates under the names of
+// their calls, and takes the first for all calls of one name.
 func (g *Graph) bodies(f *frame) []object {
 	bodies := []object{g.body(f)}
 	if f.inlined() && f.scope != nil {
@@ -131,8 +131,9 @@ func (c *comparison) field(name string, is, was object, defaults []any) error {
 	return c.same(name, want, made, at(defaults, name))
 }
 
-// inputs compares artifacts that are declared with those that the step got:
-// where the call gives one, with what Argo keeps of the declaration.
+// inputs compares the artifacts that a template declares with those that the step
+// got. If the call gives an artifact, it counts, with what Argo keeps of the
+// declaration.
 func (c *comparison) inputs(want, made any, defaults []any) error {
 	declared, _ := of(want, "artifacts").([]any)
 	got, _ := of(made, "artifacts").([]any)

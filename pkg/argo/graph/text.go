@@ -18,10 +18,10 @@ const (
 	closes = "}}"
 )
 
-// splitTags takes a text of the definition apart into the pieces that Argo leaves as
-// they are and the tags in double braces between them, for which it may put a
-// value each. A tag can have others in it, which are a part of its name. Braces
-// without their counterpart stand for themselves.
+// splitTags takes a text of the definition apart: into the pieces that Argo leaves
+// as they are, and the tags in double braces between them, which Argo may replace.
+// A tag can have other tags in its name. Braces without their counterpart stand for
+// themselves.
 func splitTags(s string) (pieces text, tags []string) {
 	type span struct{ from, to int }
 	var open []int

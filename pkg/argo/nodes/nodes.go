@@ -76,8 +76,9 @@ func (n Node) Failed() bool { return n.Phase == PhaseFailed || n.Phase == PhaseE
 // Ended says that it has an end.
 func (n Node) Ended() bool { return n.Failed() || n.Skipped() || n.Phase == PhaseSucceeded }
 
-// Ended says whether a phase is that of a workflow which has ended. A guard keeps tenants
-// from giving one to a Workflow; no other field of its status says so and is guarded.
+// Ended says whether a phase is that of a workflow which has ended. A guard keeps
+// tenants from writing such a phase. It guards no other field of the status that
+// says so.
 func Ended(phase string) bool {
 	return phase == PhaseSucceeded || phase == PhaseFailed || phase == PhaseError
 }

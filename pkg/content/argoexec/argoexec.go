@@ -1,6 +1,6 @@
-// Package argoexec runs Argo's own executor, for tests that compare with it: it
-// packs outputs as the emissary does, and unpacks inputs as init does. Its paths are
-// constants, so it runs in a root folder of its own, which needs root.
+// Package argoexec runs Argo's own executor, for tests that compare with it. It
+// packs outputs as the emissary does, and unpacks inputs as init does. Its paths
+// are constants, so it runs in a root folder of its own, which takes root.
 package argoexec
 
 import (
@@ -142,8 +142,8 @@ type Input struct {
 	Failed string
 }
 
-// Init has argoexec unpack each input; one that it refuses ends the run, so it
-// goes on with the next one.
+// Init has argoexec unpack each input. An input that it refuses ends its run, so it
+// is run again for those after that.
 func (a Root) Init(t *testing.T, inputs []*Input) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

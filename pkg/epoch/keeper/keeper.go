@@ -129,8 +129,8 @@ func (k *Keeper) begin(ctx context.Context) error {
 	})
 }
 
-// take takes in one change. Those of namespaces that have no mode, and had none,
-// need not be on record.
+// take takes in one change. A namespace that has no mode, and had none, is not put
+// on record.
 func (k *Keeper) take(ctx context.Context, kind watch.EventType, n epoch.Namespace) error {
 	_, had := k.last.Namespaces[n.UID]
 	if !n.Labelled && !had {
@@ -195,7 +195,7 @@ func (k *Keeper) load(ctx context.Context) (*corev1.ConfigMap, bool, error) {
 	return stored, true, nil
 }
 
-// change changes the record, unless what is of this version is in it already.
+// change changes the record, unless that has taken in this version already.
 func (k *Keeper) change(ctx context.Context, version string, change func(r *epoch.Record, found bool) error) error {
 	raced := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
 	return retry.OnError(patience, raced, func() error {

@@ -1,8 +1,8 @@
 // Package keeper keeps the record of package epoch in a ConfigMap of Argoseal's
-// own, and reads what there is to know of a namespace at a moment.
+// own, and reads the Moment of a namespace.
 //
-// All replicas keep it: what one has taken in the others pass over, and every
-// write is a compare-and-swap.
+// All replicas keep the record. A change that one has taken in the others pass
+// over, and every write is a compare-and-swap.
 package keeper
 
 import (

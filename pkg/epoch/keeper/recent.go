@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	// recentFor is how long a moment counts. Who takes a guard away, and tampers with
-	// a Workflow and consumes in it within this time, is admitted where the last
-	// moment before says that the guard holds. No seal rests on it: the notary reads
-	// moments itself.
+	// recentFor is how long a moment counts. Within this time somebody can take a
+	// guard away, tamper with a Workflow and consume in it, and is admitted by the
+	// last moment before. No seal rests on that: the notary reads moments itself.
 	recentFor = time.Second
 	// maxRemembered bounds how many moments are remembered.
 	maxRemembered = 4096

@@ -1,7 +1,7 @@
-// Package referrer puts a bundle beside an image in its registry, as cosign looks for it:
-// an OCI artifact whose subject is the image (cosign's bundle format; OCI distribution
-// specification 1.1, section "Referrers"). It believes nothing that the registry says but
-// that it has the image: whoever verifies the bundle trusts neither.
+// Package referrer puts a bundle beside an image in its registry, where cosign
+// looks for it: an OCI artifact whose subject is the image (cosign's bundle format;
+// OCI distribution specification 1.1, section "Referrers"). Of the registry it
+// believes only that it has the image. Whoever verifies the bundle trusts neither.
 package referrer
 
 import (
@@ -77,9 +77,10 @@ func Platforms(ctx context.Context, image name.Digest, options ...remote.Option)
 	return parts, nil
 }
 
-// Attach writes the bundle of a statement with that predicate type, and returns where it
-// is. The same bundle is written once: its manifest has no time. Registries without the
-// referrers API get it under the tag that stands for it (sha256-HEX).
+// Attach writes the bundle of a statement with that predicate type, and returns
+// where it is. The same bundle is written only once, because its manifest has no
+// time. A registry without the referrers API gets it under the tag that stands for
+// that (sha256-HEX).
 func Attach(ctx context.Context, image name.Digest, bundle []byte, predicateType string, options ...remote.Option) (name.Digest, error) {
 	options = append(options, remote.WithContext(ctx))
 	subject, err := remote.Head(image, options...)

@@ -29,8 +29,8 @@ import (
 )
 
 const (
-	// whileMissing is how soon an ended workflow is looked at anew of which a record
-	// is on its way, should no change of a record tell.
+	// whileMissing is how soon an ended workflow is looked at again that still
+	// waits for a record, if no change of a record comes first.
 	whileMissing = 10 * time.Second
 	// pageOfPods is how many pods are listed at a time.
 	pageOfPods = 100
@@ -91,8 +91,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key Key) (reconcile.Result, 
 		return reconcile.Result{}, nil
 	}
 	if is == nil && r.Full != nil {
-		// Workflows without steps would else leave records without end: their pods, which
-		// are refused, there are none of.
+		// A namespace that has used up its budget gets no new records. Its pods are
+		// refused, but Workflows without pods could else leave records without end.
 		if full, err := r.Full(ctx, key.Namespace); err != nil || full {
 			return reconcile.Result{RequeueAfter: noRoom}, err
 		}
@@ -174,8 +174,8 @@ func (r *Reconciler) version(ctx context.Context, key Key) (string, error) {
 	return wf.ResourceVersion, nil
 }
 
-// settled says that a record has said all there is to say of what is known. Of a
-// Workflow that was deleted since nothing more will be.
+// settled says that a record has said everything. After its Workflow is deleted, a
+// record changes no more.
 func settled(is *v1alpha1.WorkflowProvenance, version string, records []v1alpha1.Provenance) bool {
 	if is.Status.State == "" || is.Status.State == v1alpha1.WorkflowRunning {
 		return false
@@ -202,8 +202,8 @@ func (r *Reconciler) workflow(ctx context.Context, key Key) (*nodes.Status, stri
 	return &status, u.GetResourceVersion(), nil
 }
 
-// coming are those of some nodes whose pods are there and tagged: the notary has yet
-// to see them.
+// coming are the nodes that the notary has yet to see: their pods are there and
+// tagged.
 func (r *Reconciler) coming(ctx context.Context, key Key, missing []string) (set.Set[string], error) {
 	if len(missing) == 0 {
 		return nil, nil

@@ -19,16 +19,17 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 )
 
-// every is how often the board is looked at: so long steps may go on beginning after the
-// budget is used up, and an eighth more is for these.
+// every is how often the board is looked at. For so long, steps may go on beginning
+// after the budget is used up; an eighth more is set aside for them.
 const every = 5 * time.Second
 
 // maxText bounds the text of the board: what a ConfigMap holds, with room.
 const maxText = 900 << 10
 
-// Board tells which namespaces have used up their budget, or nearly, in a ConfigMap that the
-// chart makes and the admission policy argoseal-budget reads, and by events there. All
-// replicas write it, and write the same but for moments; who writes it makes the events.
+// Board tells which namespaces have used up their budget, or nearly. It tells so in
+// a ConfigMap, which the chart makes and the admission policy argoseal-budget
+// reads, and by events in the namespaces. All replicas write the same, but at
+// different moments. The one that wrote makes the events.
 type Board struct {
 	API client.Client
 	// Namespace of Argoseal.

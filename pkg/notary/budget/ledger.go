@@ -56,8 +56,8 @@ func (l *Ledger) Complete() {
 	l.complete = true
 }
 
-// Parts of the budget, in fortieths: see the package. A namespace is told of until it has
-// a tenth less again, or an eighth, so that it does not flap.
+// Parts of the budget, in fortieths: see the package. A namespace counts as told of
+// until it has used a tenth less again, or an eighth, so that it does not flap.
 const (
 	whole     = 40
 	sealing   = whole * 9 / 8
@@ -85,8 +85,8 @@ func (l *Ledger) Shut(namespace string) bool {
 	return l.beyond(l.used[namespace].plus(l.taken[namespace]), telling)
 }
 
-// Take sets aside what a seal is going to take, until it is given back: by then it is
-// stored, and counted as that. It is false where there is no room for it.
+// Take sets aside what a seal is going to take, until the caller gives it back. By
+// then the seal is stored and counted. It is false if there is no room.
 func (l *Ledger) Take(namespace string, size Size) (giveBack func(), ok bool) {
 	if l == nil {
 		return func() {}, true
@@ -108,13 +108,14 @@ func (l *Ledger) Take(namespace string, size Size) (giveBack func(), ok bool) {
 
 // standing are namespaces by what they have used, each list sorted.
 type standing struct {
-	// near have used four fifths and more, and not all; full have no room, and shut not
-	// even for why something is not sealed. Who is shut is full, too.
+	// near have used four fifths or more, but not all. full have no room for a
+	// seal. shut, which are full, too, have no room even for why something is not
+	// sealed.
 	near, full, shut []string
 }
 
-// standing says how namespaces stand. Of those that were told of before, the ones that have
-// little room again are left where they are. It is false as long as not all has been
+// standing says how namespaces stand. A namespace that was told of before stays
+// where it is until it has enough room again. It is false until everything has been
 // counted.
 func (l *Ledger) standing(wasNear, wasFull []string) (standing, bool) {
 	l.mu.Lock()
@@ -154,8 +155,8 @@ func (l *Ledger) standing(wasNear, wasFull []string) (standing, bool) {
 	return s, true
 }
 
-// fullest is the share of its budget that the namespace has used which has used most of
-// it, and total what is stored for all.
+// fullest is the largest share of its budget that any namespace has used, and total
+// what is stored for all.
 func (l *Ledger) fullest() (share float64, total Size) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -79,9 +79,10 @@ func (k *Keyring) Current() *Material {
 // last good one.
 func (k *Keyring) Load(ctx context.Context) error { return k.trust.Load(ctx) }
 
-// Usable gives what refuses a trusted root, and the notary's published keys, under which
-// nothing can verify that the signer signs, which may be another each time, and the log at
-// this URL answers, and the others.
+// Usable gives a function that refuses a trusted root with the notary's published
+// keys, if no seal could verify under them. The root has to have the log at logURL
+// and all others, and the key of the current signer has to be published. signer is
+// called each time, because the signer may change.
 func Usable(signer func() *seal.Signer, logURL string, others ...string) func(trustedRoot, notaryKeys []byte) error {
 	return func(trustedRoot, notaryKeys []byte) error {
 		for _, url := range append([]string{logURL}, others...) {

@@ -67,8 +67,8 @@ func published(signer *seal.Signer, keys []byte) error {
 }
 
 // ParameterKey gives the key under which parameters are redacted, and makes it if
-// there is none. One that was lost costs nothing but that values which were stated
-// before can no longer be confirmed.
+// there is none. If it is lost, values that were stated before can no longer be
+// confirmed; nothing else breaks.
 func ParameterKey(ctx context.Context, c client.Client, namespace string) ([]byte, error) {
 	secret, err := secretOnce(ctx, c, made(namespace, v1alpha1.SecretParameterKey), func() (map[string][]byte, error) {
 		key := make([]byte, provenance.RedactionKeySize)

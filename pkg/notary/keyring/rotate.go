@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// handover is how long a key is published before it signs, so that every webhook
-	// knows it: they look every ten minutes at least. Where the key before is in
-	// other hands, they get what a watch takes.
+	// handover is how long a key is published before it signs, so that every
+	// webhook knows it: webhooks look every ten minutes or more often. If others
+	// may have the old key, the time is only as long as a watch takes.
 	handover     = 15 * time.Minute
 	handoverFast = time.Minute
 	// overlap is how long the key before still counts for new records: other replicas
@@ -34,9 +34,10 @@ const (
 	shortestLife = 24 * time.Hour
 )
 
-// Keys in the signing key's Secret beside PrivateKeyKey: when that was made, its
-// successor, and what was asked for when that was made. Data, not annotations: a guard
-// says who writes it.
+// Keys in the signing key's Secret beside PrivateKeyKey. They say when the signing
+// key was made, what its successor is, and which request was answered when the
+// successor was made. They are data, not annotations, because a guard says who
+// writes data.
 const (
 	madeKey     = "made"
 	askedKey    = "asked"
@@ -44,10 +45,10 @@ const (
 	nextMadeKey = "next-made"
 )
 
-// Rotation replaces the signing key that lies in a Secret, without a gap: a successor is
-// made and published, waits until everybody knows it, and then signs; from then on its
-// predecessor counts for older records only. Every replica does what is due; a conflict
-// leaves it to another.
+// Rotation replaces the signing key in a Secret without a gap. It makes a successor
+// and publishes it, waits until everybody knows it, and then has it sign. From then
+// on its predecessor counts for older records only. Every replica does what is due;
+// if two do it at once, one of them meets a conflict and leaves it.
 type Rotation struct {
 	API       client.Client
 	Namespace string
@@ -146,7 +147,8 @@ func (r *Rotation) turn(ctx context.Context, s *state) error {
 		r.Use(s.current)
 		return fmt.Errorf("nothing verifies here under the successor of the signing key (%s) yet: it does not sign", s.next.Hint())
 	}
-	// The end first: whoever finds that without the switch makes the switch.
+	// The end comes first: a replica that finds the end without the switch makes
+	// the switch.
 	if err := r.end(ctx, s); err != nil {
 		return err
 	}
@@ -180,8 +182,8 @@ func (r *Rotation) read(ctx context.Context) (*state, error) {
 			return cluster.Now(ctx, r.API, probe)
 		}
 	}
-	// Nodes' clocks decide nothing here: by one that is years ahead, a key would end
-	// whose successor nobody knows.
+	// Node clocks do not count here. By a clock that is years ahead, a key would
+	// end before anybody knows its successor.
 	s.now, err = now(ctx)
 	return s, err
 }
@@ -194,8 +196,9 @@ func (r *Rotation) due(s *state) bool {
 		made = t
 	}
 	rule := s.rule(s.current.Hint())
-	// What another key of a service has ended goes on for long enough that a notary which
-	// is about to stop makes none.
+	// The key of a key service may have taken over. Then this one ends after
+	// serviceOverlap, long after this notary, which is about to stop, could make a
+	// successor.
 	return s.asked() || compromised(rule) || ended(rule, s.now.Add(overlap)) || r.After != 0 && !made.IsZero() && s.now.Sub(made) >= r.After
 }
 
@@ -207,8 +210,8 @@ func (s *state) rule(hint string) *verify.KeyRule {
 	return &s.rules.Keys[i]
 }
 
-// asked says that somebody has asked for a successor since one was made. It is compared
-// as text: whoever asks has another clock.
+// asked says that somebody has asked for a successor since one was made. The
+// requests are compared as text, because whoever asks has another clock.
 func (s *state) asked() bool {
 	return s.public.Data[v1alpha1.RotateKey] != string(s.secret.Data[askedKey])
 }
@@ -219,14 +222,14 @@ func ended(rule *verify.KeyRule, now time.Time) bool {
 	return rule != nil && rule.ValidUntil != nil && !now.Before(*rule.ValidUntil)
 }
 
-// spoilt says that the successor may be in other hands, too: it lay in one Secret with a
-// key that is, when somebody said so.
+// spoilt says that others may have the successor, too. Either somebody said so, or
+// they said it of the signing key while both lay in one Secret.
 func (s *state) spoilt() bool {
 	return compromised(s.rule(s.next.Hint())) || compromised(s.rule(s.current.Hint())) && s.asked()
 }
 
-// discard has a fresh successor take the place of one that may be in other hands. What
-// that one is published for ends first.
+// discard replaces a successor that others may have with a fresh one. First it ends
+// what the old one is published for.
 func (r *Rotation) discard(ctx context.Context, s *state) error {
 	rule := s.rule(s.next.Hint())
 	if !compromised(rule) && holdsKey([]byte(s.public.Data[v1alpha1.NotaryKeyKey]), s.next.PublicKeyPEM()) {
@@ -313,8 +316,8 @@ func (s *state) addNext() {
 	s.public.Data[v1alpha1.NotaryKeyKey] = keys + string(s.next.PublicKeyPEM())
 }
 
-// writePublic publishes what everybody can load, and nothing else: what nobody loads is
-// noticed by nobody until it is needed.
+// writePublic publishes keys only if they load. If it published a key that nobody
+// can load, nobody would notice until that key is needed.
 func (s *state) writePublic(ctx context.Context, c client.Client) error {
 	raw, err := s.rules.JSON()
 	if err != nil {

@@ -31,7 +31,7 @@ const (
 	maxText = 16 << 10
 	// maxUnsigned bounds the checkpoints that are kept though no known log signed them.
 	maxUnsigned = 64
-	// maxTiles bounds what a look keeps of what it has read: each has 8 KiB.
+	// maxTiles bounds how many tiles a look keeps; each has 8 KiB.
 	maxTiles = 256
 )
 
@@ -43,16 +43,17 @@ type standing struct {
 	root []byte
 }
 
-// answer is a checkpoint that came with what the log answered to new entries. It stays
-// until it is known whether the log that is shown has the same history: a log may show one
-// to whoever watches it, and prove entries to us from another.
+// answer is a checkpoint that came with the log's answer to new entries. It stays
+// until it is known whether the log that is shown has the same history. A log could
+// show one history to those who watch it, and prove entries to us from another.
 type answer struct {
-	// log is the id of the log that signed it; "": no log that is known, yet.
+	// log is the id of the log that signed it; empty as long as no known log did.
 	log        string
 	checkpoint *tlog.Checkpoint
 	text       string
 	since      time.Time
-	// entries are those that it came with, as far as there is room, of count.
+	// entries are the names of the entries that it came with, as many as there is
+	// room for; count is how many there were.
 	entries []string
 	count   int
 }
@@ -89,7 +90,7 @@ func (w *Watcher) answered(had standing, entry *protorekor.TransparencyLogEntry,
 	if w.entryCount < maxEntries {
 		a.entries, w.entryCount = append(a.entries, nameOf(index, envelope)), w.entryCount+1
 	}
-	// What takes no proof is known at once.
+	// This much is known at once, without a proof.
 	if checkpoint != nil && w.kept.log == log.ID && w.kept.size == checkpoint.Size && !bytes.Equal(w.kept.root, checkpoint.Root) {
 		return reason.New(reason.LogForked, "the log's answer has another tree of %d entries than it shows", checkpoint.Size)
 	}
@@ -100,15 +101,16 @@ func fullOfAnswers() error {
 	return reason.New(reason.LogUnchecked, "%d checkpoints of the log's answers have not been compared yet with what it shows", maxAnswers)
 }
 
-// crowded says whether half of the room for answers is taken: a look makes some.
+// crowded says whether half of the room for answers is taken. A look makes room.
 func (w *Watcher) crowded() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.answers) > maxAnswers/2
 }
 
-// open reads the checkpoint of an answer: nil if no log signed it that the trusted root has
-// at the URL. Nobody believes an answer with such a one: verification refuses it.
+// open reads the checkpoint of an answer: nil unless a log signed it that the
+// trusted root has at the URL. Verification refuses an answer without one, so
+// nobody believes it.
 func (w *Watcher) open(shown string) (tlog.Log, *tlog.Checkpoint) {
 	w.mu.Lock()
 	known := w.answers[shown]
@@ -171,8 +173,8 @@ func (w *Watcher) overdue() bool {
 	return false
 }
 
-// forget drops answers that have been compared. What has come to one of them meanwhile is
-// compared again.
+// forget drops answers that have been compared. An answer to which entries came
+// meanwhile stays, to be compared again.
 func (w *Watcher) forget(all []answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -184,8 +186,8 @@ func (w *Watcher) forget(all []answer) {
 	}
 }
 
-// begun drops the answers of logs whose records are others than before: an operator deleted
-// these, and takes what the log shows now.
+// begun drops the answers of a log whose record is another than before. An operator
+// deleted the old one, and so accepts what the log shows now.
 func (w *Watcher) begun(records map[string]*trackedLog) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -216,16 +218,16 @@ type compared struct {
 	// elsewhere were signed by another log than the one that is shown now, and cannot be
 	// compared with it.
 	elsewhere []answer
-	// unsigned were signed by no log that is known yet. Nobody believes their entries, until
-	// the trusted root has a key under which they hold: the log that answered may know that
-	// key before we do. So they stay, but for the oldest, which are given up.
+	// unsigned were signed by no log that is known yet. Nobody believes their
+	// entries until the trusted root has a key for them, and the log may know its
+	// new key before we do. So they stay. Only the oldest are given up.
 	unsigned, given []answer
 }
 
-// compare compares answers with the checkpoint that the log shows, which was read after
-// they came: in both orders, since what is shown may be older all the same. What cannot be
-// told yet is in neither: an answer that is newer than what is shown says nothing of what
-// is going to be shown, since a log may extend that in two ways, one after the other.
+// compare compares answers with the checkpoint that the log shows. That was read
+// after they came, but may be older all the same, so either may extend the other.
+// An answer that is newer than what is shown stays undecided, even if it extends
+// that: a log may extend what it shows in two ways, one after the other.
 func (w *Watcher) compare(ctx context.Context, tiles tlog.Reader, all []answer, records map[string]*trackedLog, log tlog.Log, now *tlog.Checkpoint) compared {
 	var c compared
 	for _, a := range all {
@@ -243,7 +245,8 @@ func (w *Watcher) compare(ctx context.Context, tiles tlog.Reader, all []answer, 
 		}
 		err := consistent(ctx, tiles, a.checkpoint, now)
 		if other := records[a.log]; err == nil && a.log != log.ID && other != nil && other.before.Size > 0 {
-			// A log that got another key goes on, as a rule: both are of one tree.
+			// A log that gets another key goes on, as a rule: both keys sign one
+			// tree.
 			err = consistent(ctx, tiles, other.before, now)
 		}
 		ahead := a.checkpoint.Size > now.Size
@@ -301,5 +304,5 @@ func (o once) Read(ctx context.Context, path string, limit int64) ([]byte, error
 
 var _ tlog.Reader = once{}
 
-// notLogged is an error of which it is certain that nothing was added.
+// notLogged is an error after which it is certain that the log has no new entry.
 func notLogged(err error) error { return fmt.Errorf("%w: %w", seal.ErrNotLogged, err) }

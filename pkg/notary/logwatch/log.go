@@ -18,9 +18,9 @@ type guarded struct {
 	log     seal.Log
 }
 
-// Append implements seal.Log. An entry among those that the log is known to have had
-// before it was asked is of a log that began again: nobody gets its proof. The checkpoint
-// that comes with it is compared with what the log shows, by the next look.
+// Append implements seal.Log. If the new entry has a place among those that the log
+// had before, the log has begun again, and nobody gets its proof. The next look
+// compares the checkpoint that came with the entry with what the log shows.
 func (g guarded) Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
 	had, err := g.watcher.May()
 	if err != nil {

@@ -40,9 +40,10 @@ func (w *Watcher) keep(ctx context.Context, record *v1alpha1.TransparencyLog, be
 	return nil
 }
 
-// unlike says why the log contradicts itself by its answers: by those that were compared
-// now, or by one that is on record. A log that has proven entries from another history than
-// it shows may do so again: it does not count until somebody deletes the record.
+// unlike says why the log's answers contradict what it shows: those that were
+// compared now, or one that is on record. A log that has proven entries from
+// another history may do it again. So it does not count until somebody deletes the
+// record.
 func (w *Watcher) unlike(record *v1alpha1.TransparencyLog, c compared, now *tlog.Checkpoint) error {
 	if _, n := entriesOf(c.forked); n > 0 {
 		return reason.New(reason.LogForked, "the log has answered with a checkpoint of %d entries that its checkpoint of %d entries contradicts: %d of its entries are in another history than it shows",
@@ -66,8 +67,8 @@ func contradiction(before, now *tlog.Checkpoint, c compared, why error) v1alpha1
 	}
 }
 
-// alarm writes that the log contradicts itself, and tells once. What was kept stays; so
-// does what came with answers, to which more may come.
+// alarm writes that the log contradicts itself, and reports it once. The kept
+// checkpoint stays. Answers stay, too, because more entries may come to them.
 func (w *Watcher) alarm(ctx context.Context, record *v1alpha1.TransparencyLog, c v1alpha1.Contradiction, why error) error {
 	turned := w.condition(record, metav1.ConditionFalse, c.Reason, why.Error())
 	had := record.Status.Contradiction
@@ -98,8 +99,8 @@ func (w *Watcher) alarm(ctx context.Context, record *v1alpha1.TransparencyLog, c
 	return nil
 }
 
-// unmatched tells of answers under a key that the log does not show any more, where what is
-// shown cannot bear them out.
+// unmatched reports answers under a key that the log does not show any more, if
+// what it shows cannot confirm them.
 func (w *Watcher) unmatched(ctx context.Context, records map[string]*trackedLog, all []answer) error {
 	of := map[string][]answer{}
 	for _, a := range all {
@@ -139,8 +140,8 @@ func (w *Watcher) giveUp(all []answer) {
 	}
 }
 
-// unknown writes that nothing could be found out for a while. An alarm stays: that a log
-// is away does not clear it.
+// unknown writes that nothing could be found out for a while. It does not clear an
+// alarm: the log is only away.
 func (w *Watcher) unknown(ctx context.Context, record *v1alpha1.TransparencyLog, why error) error {
 	w.mu.Lock()
 	since := w.at
@@ -162,8 +163,9 @@ func (w *Watcher) unknown(ctx context.Context, record *v1alpha1.TransparencyLog,
 	return nil
 }
 
-// condition sets the condition, and says whether it is another than before. A message
-// alone that is another is not written: what a log answers could have us write for ever.
+// condition sets the condition, and says whether it changed. A change of the
+// message alone is not written: with ever new answers a log could have us write for
+// ever.
 func (w *Watcher) condition(record *v1alpha1.TransparencyLog, status metav1.ConditionStatus, code, message string) bool {
 	had := meta.FindStatusCondition(record.Status.Conditions, v1alpha1.ConditionConsistent)
 	if had != nil && had.Status == status && had.Reason == code {

@@ -29,10 +29,10 @@ const (
 	// lookEvery keeps an alarm within a minute, with a look that takes lookTimeout.
 	lookEvery   = 15 * time.Second
 	lookTimeout = 20 * time.Second
-	// gather keeps those who wait for the log from having it looked at all the time.
+	// gather bounds how often those who wait for the log have it looked at.
 	gather = time.Second
-	// freshFor is how long what was found counts where nothing more can be found: as
-	// long as a log is restarted, or its node replaced.
+	// freshFor is how long the last result counts if no new one comes. It covers
+	// the restart of a log, and the replacement of its node.
 	freshFor = 5 * time.Minute
 	// unknownAfter is how long nothing is known before the condition says so.
 	unknownAfter = time.Minute
@@ -58,9 +58,9 @@ type Watcher struct {
 	Log    logr.Logger
 
 	mu sync.Mutex
-	// kept is the last checkpoint, as of the last look that found out anything; found is
-	// what it found, and at when it began; failed is why the looks after it found out
-	// nothing.
+	// kept is the last checkpoint, from the last look that had a result. found is
+	// that result, and at is when that look began. failed says why the looks after
+	// it had none.
 	kept   standing
 	found  error
 	at     time.Time
@@ -137,9 +137,9 @@ type trackedLog struct {
 	before *tlog.Checkpoint
 }
 
-// look compares what is kept, and what came with answers, with what the log shows now, in
-// this order: a log that grows in between would look shorter than what another replica has
-// kept meanwhile.
+// look compares the kept checkpoint, and those of answers, with what the log shows
+// now. It reads that last: a log that grows in between would else look shorter than
+// what another replica has kept meanwhile.
 func (w *Watcher) look(ctx context.Context) (standing, error) {
 	logs, err := w.logs()
 	if err != nil {
@@ -231,8 +231,8 @@ func (w *Watcher) shown(ctx context.Context, logs []tlog.Log) (tlog.Log, *tlog.C
 	return log, c, nil
 }
 
-// recorded are the records that there are of logs, and the checkpoints in them. One that
-// cannot be read is no word for a log without entries.
+// recorded are the records of logs, and the checkpoints in them. A record that
+// cannot be read is an error, and does not count as that of an empty log.
 func (w *Watcher) recorded(ctx context.Context, logs []tlog.Log) (map[string]*trackedLog, error) {
 	all := map[string]*trackedLog{}
 	for _, log := range logs {

@@ -1,6 +1,6 @@
-// Package trusted remembers which controllers, executors and signers the operator
-// has named, in a ConfigMap: a pod can end after an upgrade, or after one that was
-// rolled back, and is held to what was trusted when it was admitted.
+// Package trusted remembers in a ConfigMap which controllers, executors and signers
+// the operator has named. A pod may end after an upgrade, or after a rollback. It
+// is held to what was trusted when it was admitted.
 //
 // It trusts whoever may write ConfigMaps in the namespace of Argoseal.
 package trusted
@@ -32,8 +32,9 @@ type Installation struct {
 	Signers []string
 }
 
-// remembered is how long something counts that is not said any more: as long as
-// a pod may take, and not for ever, for what is known can still be used.
+// remembered is how long a name counts that the operator does not give any more.
+// That is as long as a pod may take. It is not for ever, because a name that still
+// counts can still be used.
 const remembered = 30 * 24 * time.Hour
 
 // patience is for replicas that start together.
@@ -70,8 +71,10 @@ func remember(ctx context.Context, c client.Client, namespace string, now Instal
 	if err != nil {
 		return Installation{}, err
 	}
-	// The release before starts again if this one is rolled back. What it wrote counts,
-	// and it is told what this one was told. Who begins with this release has none.
+	// If this release is rolled back, the one before starts again, with its own
+	// memory. So what that wrote counts here, and what this release was told is
+	// written there. An installation that began with this release has no such
+	// memory.
 	before, err := read(ctx, c, namespace, v1alpha1.ConfigMapBelieved, v1alpha1.BelievedKey)
 	if err != nil {
 		return Installation{}, err

@@ -141,9 +141,9 @@ type notYetError struct{ error }
 
 func notYet(format string, args ...any) error { return notYetError{fmt.Errorf(format, args...)} }
 
-// state makes, logs and stores the statements, or says in the record why there will be
-// none. The record is claimed once all that is needed is there, so that what is waited for
-// costs a write to nobody.
+// state makes, logs and stores the statements, or says in the record why there will
+// be none. It claims the record only once everything that it needs is there, so
+// that waiting costs no writes.
 func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, keys *keyring.Material) error {
 	ended, err := a.ended(ctx, p)
 	if err != nil {
@@ -163,7 +163,7 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 	if found.records != int(p.Status.Counts.Records) {
 		return notYet("there are %d records, and the controller has seen %d", found.records, p.Status.Counts.Records)
 	}
-	// What a key signs that has ended, or is in other hands, counts for nobody.
+	// A key that has ended, or is in other hands, signs nothing that counts.
 	if err := keys.Sealer.Counts(a.Clock.Now()); err != nil {
 		return notYet("%w", err)
 	}
@@ -250,8 +250,8 @@ func (a *Attestor) ended(ctx context.Context, p *v1alpha1.WorkflowProvenance) (b
 	return true, nil
 }
 
-// noLonger are the codes of seals that verified once, and never will again: those of keys
-// that were replaced count on, for what was recorded in their time.
+// noLonger are the codes of seals that verified once and never will again. Seals of
+// replaced keys are not among them: they still count, for records of their time.
 var noLonger = []reason.Code{reason.SignerExpired, reason.SignerCompromised, reason.LogExpired}
 
 // found is what there is of a workflow.
@@ -331,8 +331,8 @@ func (f *found) add(r *v1alpha1.Provenance, keys *keyring.Material) error {
 	return nil
 }
 
-// pods are the tagged pods of the workflow, their names by UID. They are listed before the
-// records: one that is gone by then has one.
+// pods are the names of the workflow's tagged pods, by UID. They are listed before
+// the records: a pod that is gone by then has its record.
 func (a *Attestor) pods(ctx context.Context, p *v1alpha1.WorkflowProvenance) (map[types.UID]string, error) {
 	tagged := map[types.UID]string{}
 	next := ""
@@ -355,7 +355,7 @@ func (a *Attestor) pods(ctx context.Context, p *v1alpha1.WorkflowProvenance) (ma
 	}
 }
 
-// gone is where the Workflow is: what was stated of it before stays.
+// gone is for a Workflow that is gone: earlier statements about it stay.
 func (a *Attestor) gone(ctx context.Context, p *v1alpha1.WorkflowProvenance) error {
 	if p.Status.Bundle != "" {
 		p.Status.AttestedRecords = p.Status.Counts.Records

@@ -24,7 +24,7 @@ const pageOfPods = 100
 // errStays says that a workflow's records are to stay after all.
 var errStays = errors.New("it is not as it was seen: its records stay for now")
 
-// errPoliciesChanged says that what may go is to be found out anew.
+// errPoliciesChanged says that the pass has to begin anew.
 var errPoliciesChanged = errors.New("policies have changed meanwhile: what may go is another question")
 
 // finalRecord says whether a Provenance has its last word.
@@ -40,9 +40,10 @@ func finalWhole(p *v1alpha1.WorkflowProvenance) bool {
 	return p.Status.State != "" && p.Status.State != v1alpha1.WorkflowRunning && (c == nil || c.Reason != string(reason.Pending))
 }
 
-// remove deletes the records of one workflow, by the word of the API server itself. Its
-// seals go first, in the order in which they were made, so that none is ever without its
-// record; the record of the whole goes last, so that what is left is found again.
+// remove deletes the records of one workflow, by the word of the API server itself.
+// The seals go first, in the order in which they were made, so that none is ever
+// without its record. The WorkflowProvenance goes last: by it the rest is found
+// again after an interruption.
 func (s *Sweeper) remove(ctx context.Context, w retention.Workflow, r *records, policies map[string]string) error {
 	if err := s.gone(ctx, w); err != nil {
 		return err
@@ -78,8 +79,9 @@ func (s *Sweeper) remove(ctx context.Context, w retention.Workflow, r *records, 
 	return nil
 }
 
-// unchanged makes sure, at the last moment, that the policies are those that the pass goes
-// by: it may be minutes old, and what a policy trusts by now would be gone for good.
+// unchanged checks, at the last moment, that the policies are still those of the
+// pass. The pass may be minutes old, and a seal that a policy trusts by now would
+// be gone for good.
 func (s *Sweeper) unchanged(ctx context.Context, policies map[string]string) error {
 	now := &metav1.PartialObjectMetadataList{}
 	now.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ClusterProvenancePolicyList"))
@@ -119,8 +121,8 @@ func (s *Sweeper) gone(ctx context.Context, w retention.Workflow) error {
 			pod := &pods.Items[i]
 			owner := metav1.GetControllerOfNoCopy(pod)
 			_, tagged := pod.Annotations[v1alpha1.AnnotationTag]
-			// Anybody may label a pod so. One of which nobody knows whose it is keeps the
-			// records if it may be sealed.
+			// Anybody may label a pod so. If nobody knows whose it is, it keeps the
+			// records only if it may be sealed.
 			if owner != nil && string(owner.UID) == w.UID || owner == nil && tagged {
 				return errStays
 			}

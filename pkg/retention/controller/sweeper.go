@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	// every is how often is looked for what may go.
+	// every is the time between two passes.
 	every = 10 * time.Minute
 	// pageOfSeals is how many ArtifactSeals are read at a time: each has some 2 KiB.
 	pageOfSeals = 500
@@ -77,7 +77,8 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 	return err
 }
 
-// pass removes once what may go. What one workflow lacks does not stop the others.
+// pass removes once what may go. An error with one workflow does not stop the
+// others.
 func (s *Sweeper) pass(ctx context.Context) error {
 	all, seen, err := s.look(ctx)
 	if err != nil {
@@ -118,8 +119,8 @@ func (s *Sweeper) pass(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// places are those of workflows that were to go and did not: what came after them there
-// was to go because they do.
+// places are the places of workflows that were to go and stayed. Other workflows,
+// later in the plan, were to go because of them.
 type places map[string]bool
 
 func (p places) add(w retention.Workflow) {

@@ -26,8 +26,8 @@ const (
 	pageOfSeals = 500
 	// maxSuspects bounds what is looked at twice in one pass; the rest waits for the next.
 	maxSuspects = 10_000
-	// maxFailures in a row end a store for a namespace and a pass, and failures of so many
-	// namespaces in a row end it for all.
+	// maxFailures in a row end a store's turn in this pass, for one namespace. The
+	// same number of such namespaces in a row end it for all.
 	maxFailures = 5
 	maxFailing  = 5
 )
@@ -87,7 +87,8 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 	if err != nil {
 		return r, err
 	}
-	// In no order that anybody could hide behind, or that keeps one store waiting.
+	// In random order: nobody can hide behind it, and no store waits for the
+	// others.
 	rand.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] }) //nolint:gosec // nobody gains by knowing the order
 	failing := newFailures()
 	var suspects []scrub.Place
@@ -140,10 +141,11 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 	return r, nil
 }
 
-// failures are how often in a row stores could not be read: for each namespace by itself,
-// since objects may be stored so that nobody can read them (under a key of one's own, in an
-// archive), and that keeps nobody else's from being compared. of has the namespaces for
-// which a store failed since it could be read last.
+// failures count how often in a row a store could not be read, for each namespace
+// by itself. Somebody can store objects so that nobody else can read them (under a
+// key of their own, in an archive), and that must not keep other namespaces' from
+// being compared. of has the namespaces for which a store failed since it could
+// last be read.
 type failures struct {
 	inRow map[storeOf]int
 	of    map[string]map[string]bool

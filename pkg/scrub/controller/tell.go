@@ -18,8 +18,8 @@ import (
 // maxMessage bounds a condition's message, in bytes.
 const maxMessage = 512
 
-// settled counts a finding, and writes it if it says something new: that something is
-// altered, or no longer is. What is not known changes nothing that was.
+// settled counts a finding. It writes it only if it is new: something is altered,
+// or no longer is. A finding that is unknown leaves the last one as it was.
 func (s *Scrubber) settled(ctx context.Context, seal scrub.Seal, f scrub.Finding, r *Report) error {
 	s.Metrics.found(f)
 	switch {

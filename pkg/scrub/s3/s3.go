@@ -30,11 +30,11 @@ type Options struct {
 }
 
 const (
-	// callTimeout bounds the wait for an answer's beginning, and for each piece of its body,
-	// which takes as long as the limit allows.
+	// callTimeout bounds the wait for the beginning of an answer, and for each
+	// piece of its body. The body as a whole takes as long as the limit makes it.
 	callTimeout = 30 * time.Second
-	// openTimeout bounds the wait for an object, with what is tried again, and listTimeout
-	// that for a list. A store could else keep all others from being compared.
+	// openTimeout bounds the wait for an object, tries included, and listTimeout
+	// that for a list. Else one store could keep all others from being compared.
 	openTimeout = 3 * time.Minute
 	listTimeout = 10 * time.Minute
 	// slowest is how many bytes a second come at least, beside callTimeout.

@@ -29,9 +29,8 @@ const (
 
 func digest(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c, 64)) }
 
-// Suite proves that what is sealed in the log home verifies, and that nothing
-// that differs from it by one deed does. foreign is a second log with a key of
-// its own.
+// Suite proves that a seal in the log home verifies, and that any seal with one
+// forged part does not. foreign is a second log with a key of its own.
 func Suite(t *testing.T, home, foreign Backend) {
 	notary := NewNotaryWith(t, home)
 	other := NewNotaryWith(t, home)

@@ -1,10 +1,10 @@
-// Package company finds other processes in the container of argoseal-signer. There
-// is one process in it by design, and whoever brings another can have that one's
-// memory, so what was measured in company counts for nothing.
+// Package company finds other processes in the container of argoseal-signer. By
+// design there is one process in it. Another process can have that one's memory, so
+// what was measured in company counts for nothing.
 //
-// It looks where a container's own procfs is, and believes the kernel. It is no
-// defence by itself: who came in may also stop it from saying so. The guard of exec
-// keeps people out; this tells of one that did not hold.
+// It looks into the container's own procfs, and believes the kernel. By itself it
+// is no defence: whoever came in may also stop it from saying so. The guard of exec
+// keeps people out. This package shows when that guard did not hold.
 package company
 
 import (
@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// Watch looks for other processes. The zero value of what is not exported is that
-// of one that has not looked yet.
+// Watch looks for other processes. A Watch that has not looked yet has the zero
+// value in its unexported fields.
 type Watch struct {
 	// Proc is where procfs is mounted.
 	Proc string
@@ -48,10 +48,10 @@ func (w *Watch) Run(end <-chan struct{}, every time.Duration) error {
 	}
 }
 
-// Look fails if another process is there, zombies included, or was since it looked
-// before. The latter the kernel tells where it was built to
-// (CONFIG_CHECKPOINT_RESTORE), by the number that it gave last: it gives them one
-// after the other, to threads, too, and threads of this program never end.
+// Look fails if another process is there, zombies included, or if one was there
+// since the last look. The latter the kernel tells, if it was built to
+// (CONFIG_CHECKPOINT_RESTORE), by the last number that it gave. It numbers
+// processes and threads one after the other, and threads of this program never end.
 func (w *Watch) Look() error {
 	last, err := w.lastNumber()
 	if err != nil {
