@@ -102,6 +102,8 @@ var mayImport = map[string][]string{
 	// The protection of Secrets, a system of its own.
 	"pkg/sentinel/apiserver":  {},
 	"pkg/sentinel/encryption": {},
+	"pkg/sentinel/kms":        {"pkg/text"},
+	"pkg/sentinel/kms/remote": {"pkg/sentinel/kms"},
 	"pkg/sentinel/lease":      {},
 	"pkg/sentinel/migration":  {},
 	"pkg/sentinel/agent":      {"pkg/sentinel/encryption"},
@@ -129,8 +131,8 @@ var mayImport = map[string][]string{
 	},
 	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/program", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/server"},
 	"cmd/argoseal-sentinel": {
-		"pkg/api/v1alpha1", "pkg/program", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
-		"pkg/sentinel/escrow", "pkg/sentinel/etcd", "pkg/sentinel/lease", "pkg/sentinel/migration",
+		"pkg/api/v1alpha1", "pkg/connections", "pkg/program", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
+		"pkg/sentinel/escrow", "pkg/sentinel/etcd", "pkg/sentinel/kms", "pkg/sentinel/kms/remote", "pkg/sentinel/lease", "pkg/sentinel/migration",
 	},
 	"docs/reference": {"pkg/api/v1alpha1", "pkg/reason"},
 

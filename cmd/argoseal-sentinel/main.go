@@ -16,5 +16,5 @@ func main() { program.Main(command()) }
 
 func command() *cobra.Command {
 	return program.Command("argoseal-sentinel", "Encrypts Secrets in etcd, and keeps who may have them", version,
-		controllerCommand(), agentCommand(), restoreCommand(), accessCommand())
+		controllerCommand(), agentCommand(), restoreCommand(), accessCommand(), kmsCommand())
 }

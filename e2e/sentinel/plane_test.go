@@ -62,14 +62,7 @@ func (p *plane) url(i int) string { return fmt.Sprintf("https://127.0.0.1:%d", p
 
 func raise(t *testing.T) *plane {
 	t.Helper()
-	p := &plane{t: t, dir: t.TempDir()}
-	p.program = p.path("argoseal-sentinel")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", p.program, "../../cmd/argoseal-sentinel")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	p.findPorts()
-	p.makeKeys()
+	p := prepare(t)
 	var cluster, stores []string
 	for i := range members {
 		cluster = append(cluster, fmt.Sprintf("m%d=http://127.0.0.1:%d", i, p.ports.peer[i]))
@@ -98,7 +91,22 @@ func raise(t *testing.T) *plane {
 	return p
 }
 
+// prepare makes what a plane has before anything runs.
+func prepare(t *testing.T) *plane {
+	t.Helper()
+	p := &plane{t: t, dir: t.TempDir()}
+	p.program = p.path("argoseal-sentinel")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", p.program, "../../cmd/argoseal-sentinel")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	p.findPorts()
+	p.makeKeys()
+	return p
+}
+
 func binary(t *testing.T, name string) string {
+	t.Helper()
 	path := os.Getenv(name)
 	if path == "" {
 		t.Fatalf("%s is not set: `make sentinel` sets it", name)
@@ -243,22 +251,34 @@ func tail(path string) string {
 // connect waits until every API server is ready.
 func (p *plane) connect(stores []string) {
 	for i := range members {
-		config := &rest.Config{Host: p.url(i), QPS: 1000, Burst: 1000, Timeout: requestTimeout, TLSClientConfig: rest.TLSClientConfig{
-			CAFile: p.path("ca.crt"), CertFile: p.path("admin.crt"), KeyFile: p.path("admin.key"),
-		}}
-		var err error
-		if p.clients[i], err = kubernetes.NewForConfig(config); err != nil {
-			p.t.Fatal(err)
-		}
-		await(p.t, 3*time.Minute, fmt.Sprintf("API server %d is ready", i), func(ctx context.Context) error {
-			var code int
-			err := p.clients[i].RESTClient().Get().AbsPath("/readyz").Do(ctx).StatusCode(&code).Error()
-			if err == nil && code != http.StatusOK {
-				err = fmt.Errorf("it answers %d", code)
-			}
-			return err
-		})
+		p.admin(i)
+		await(p.t, 3*time.Minute, fmt.Sprintf("API server %d is ready", i), func(ctx context.Context) error { return p.ready(ctx, i) })
 	}
+	p.openEtcd(stores)
+}
+
+// admin makes the client of an API server.
+func (p *plane) admin(i int) {
+	config := &rest.Config{Host: p.url(i), QPS: 1000, Burst: 1000, Timeout: requestTimeout, TLSClientConfig: rest.TLSClientConfig{
+		CAFile: p.path("ca.crt"), CertFile: p.path("admin.crt"), KeyFile: p.path("admin.key"),
+	}}
+	var err error
+	if p.clients[i], err = kubernetes.NewForConfig(config); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// ready says why an API server is not.
+func (p *plane) ready(ctx context.Context, i int) error {
+	var code int
+	err := p.clients[i].RESTClient().Get().AbsPath("/readyz").Do(ctx).StatusCode(&code).Error()
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("it answers %d", code)
+	}
+	return err
+}
+
+func (p *plane) openEtcd(stores []string) {
 	config, err := p.tls("admin").Config()
 	if err != nil {
 		p.t.Fatal(err)

@@ -1,0 +1,61 @@
+package kms
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are the plugin's own; labels come from closed sets.
+type Metrics struct {
+	requests *prometheus.CounterVec
+	usable   prometheus.Gauge
+	tried    prometheus.Gauge
+}
+
+// NewMetrics registers the plugin's metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "argoseal_sentinel_kms_requests_total",
+			Help: "What the KMS plugin was asked (encrypt, decrypt) or tried by itself (probe), by what came of it: ok, refused by the plugin, or failed at the key service.",
+		}, []string{"operation", "result"}),
+		usable: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "argoseal_sentinel_kms_key_usable",
+			Help: "1 if the last probe found that the key of the KMS plugin can be used.",
+		}),
+		tried: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "argoseal_sentinel_kms_probe_timestamp_seconds",
+			Help: "When the last probe of the KMS plugin's key ended; 0 before the first.",
+		}),
+	}
+	r.MustRegister(m.requests, m.usable, m.tried)
+	return m
+}
+
+// count counts a request. Without metrics it does nothing.
+func (m *Metrics) count(operation string, err error) {
+	if m == nil {
+		return
+	}
+	result := "ok"
+	switch {
+	case refused(err):
+		result = "refused"
+	case err != nil:
+		result = "failed"
+	}
+	m.requests.WithLabelValues(operation, result).Inc()
+}
+
+// probed tells what came of a probe.
+func (m *Metrics) probed(at time.Time, err error) {
+	if m == nil {
+		return
+	}
+	m.usable.Set(0)
+	if err == nil {
+		m.usable.Set(1)
+	}
+	m.tried.Set(float64(at.Unix()))
+}

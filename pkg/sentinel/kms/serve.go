@@ -1,0 +1,84 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"google.golang.org/grpc"
+	kmsapi "k8s.io/kms/apis/v2"
+	"k8s.io/kms/pkg/service"
+)
+
+const (
+	// maxMessage bounds a request: seed, ID, UID, and some room.
+	maxMessage = 8 << 10
+	// atOnce are answered on a connection, and others wait. One API server connects.
+	atOnce = 32
+)
+
+// Errors of [Listen].
+var (
+	ErrAddress   = errors.New("the address is not unix:///PATH")
+	ErrInUse     = errors.New("another process answers at the socket")
+	ErrNotSocket = errors.New("what lies there is no socket")
+)
+
+// Listen makes a socket for its owner alone. One that was left by a process that is gone
+// is replaced; one that somebody answers at is not.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	path, ok := strings.CutPrefix(address, "unix://")
+	// The API server takes /@ for a name that is no file's, so that it has no owner.
+	if !ok || !filepath.IsAbs(path) || strings.HasPrefix(path, "/@") {
+		return nil, fmt.Errorf("%w: %q", ErrAddress, address)
+	}
+	if err := vacate(ctx, path); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	// There is no moment at which others may open it.
+	before := syscall.Umask(0o177)
+	defer syscall.Umask(before)
+	return (&net.ListenConfig{}).Listen(ctx, "unix", path)
+}
+
+// vacate removes a socket that nobody answers at.
+func vacate(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return ErrNotSocket
+	}
+	c, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+	if err == nil {
+		return errors.Join(ErrInUse, c.Close())
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// Serve answers at a socket until the context ends; what was asked before is still
+// answered.
+func Serve(ctx context.Context, l net.Listener, p *Plugin) error {
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(atOnce), grpc.ConnectionTimeout(maxCall))
+	// Its own way to serve leaves the socket to the umask, and one that is stale where it is.
+	kmsapi.RegisterKeyManagementServiceServer(server, service.NewGRPCService("", maxCall, p))
+	stop := context.AfterFunc(ctx, server.GracefulStop)
+	defer stop()
+	if err := server.Serve(l); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
