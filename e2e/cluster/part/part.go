@@ -26,6 +26,7 @@ var recipes = []gobuild.Recipe{
 	rekorRecipe,
 	helmRecipe,
 	cosignRecipe,
+	localKMSRecipe,
 	golangciLintRecipe,
 	controllerToolsRecipe,
 }

@@ -41,6 +41,15 @@ var cosignRecipe = gobuild.Recipe{
 	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v3.1.3"},
 }
 
+// localKMSRecipe is a server that answers as AWS KMS does.
+var localKMSRecipe = gobuild.Recipe{
+	Name:    "local-kms",
+	Module:  "github.com/nsmithuk/local-kms",
+	Version: "v0.0.0-20260228092603-2a5e92d09ab6",
+	Sum:     "h1:kCiMJ8KHc9CLE+nL5W5c0hFEhjyZMRNJroF8huqLoNM=",
+	Targets: []gobuild.Target{{Name: "local-kms", Package: "."}},
+}
+
 var golangciLintRecipe = gobuild.Recipe{
 	Name:    "golangci-lint",
 	Module:  "github.com/golangci/golangci-lint/v2",
