@@ -207,7 +207,7 @@ kubeconfig: ## Print the path of the cluster's kubeconfig.
 
 .PHONY: tools
 tools: ## Build the pinned tools and servers that tests use (cached).
-	@$(CLUSTER) build etcd kubernetes argo versitygw rekor-tiles helm cosign controller-tools golangci-lint
+	@$(CLUSTER) build etcd kubernetes argo versitygw rekor-tiles helm cosign local-kms controller-tools golangci-lint
 
 .PHONY: tools-demo
 tools-demo:

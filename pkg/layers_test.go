@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 
 	// What asks others: the API server, the log.
 	"certs":              {},
+	"certs/public":       {},
 	"pkg/epoch":          {"pkg/reason"},
 	"pkg/epoch/keeper":   {"pkg/api/v1alpha1", "pkg/cluster", "pkg/epoch", "pkg/memory", "pkg/reason"},
 	"pkg/followed":       {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/controller", "pkg/cluster", "pkg/reason", "pkg/text"},
@@ -123,15 +124,15 @@ var mayImport = map[string][]string{
 	// Programs: they alone put the rest together.
 	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/image", "pkg/image/referrer", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/reproduce", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/verify"},
 	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/monitor/controller", "pkg/program", "pkg/reason", "pkg/retention", "pkg/retention/controller"},
-	"cmd/argoseal-scrubber":   {"pkg/api/v1alpha1", "pkg/artifact", "pkg/program", "pkg/reason", "pkg/scrub", "pkg/scrub/controller", "pkg/scrub/s3"},
+	"cmd/argoseal-scrubber":   {"certs/public", "pkg/api/v1alpha1", "pkg/artifact", "pkg/program", "pkg/reason", "pkg/scrub", "pkg/scrub/controller", "pkg/scrub/s3"},
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/logwatch", "pkg/notary/trusted", "pkg/notary/workflow",
+		"certs/public", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/logwatch", "pkg/notary/trusted", "pkg/notary/workflow",
 		"pkg/program", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tlog", "pkg/trust", "pkg/verify",
 	},
 	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/program", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/server"},
 	"cmd/argoseal-sentinel": {
-		"pkg/api/v1alpha1", "pkg/connections", "pkg/program", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
+		"certs/public", "pkg/api/v1alpha1", "pkg/connections", "pkg/program", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
 		"pkg/sentinel/escrow", "pkg/sentinel/etcd", "pkg/sentinel/kms", "pkg/sentinel/kms/remote", "pkg/sentinel/lease", "pkg/sentinel/migration",
 	},
 	"docs/reference": {"pkg/api/v1alpha1", "pkg/reason"},

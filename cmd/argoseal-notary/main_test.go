@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/signature/kms"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -51,6 +52,8 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 		"a second of no version":  {func(o *options) { o.alsoURL = "http://second" }, "--also-rekor-version"},
 		"the same log twice":      {func(o *options) { o.alsoURL, o.alsoVersion = o.rekorURL+"/", 1 }, "--also-rekor-url"},
 		"a key that is no older":  {func(o *options) { o.rotateAfter = time.Hour }, "--rotate-signing-key-after"},
+		"a key of no AWS":         {func(o *options) { o.signingKey = "awskms:///seals" }, "--signing-key"},
+		"a key of no Vault":       {func(o *options) { o.signingKey = "hashivault://transit/keys/seals" }, "--signing-key"},
 		"a service's key by age":  {func(o *options) { o.rotateAfter, o.signingKey = 48*time.Hour, "x://y" }, "--signing-key"},
 		"a budget below zero":     {func(o *options) { o.bounds.objects = -1 }, "--budget-objects"},
 		"a budget that is none":   {func(o *options) { o.bounds.bytes = "much" }, "--budget-bytes"},
@@ -64,6 +67,36 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 				t.Errorf("got %v, want one about %s", err, c.want)
 			}
 		})
+	}
+}
+
+// Each key service that is linked takes its URIs as docs/trust.md has them.
+func TestKeyServicesTakeTheirURIs(t *testing.T) {
+	uris := []string{
+		"awskms:///1234abcd-12ab-34cd-56ef-1234567890ab", "awskms:///alias/seals",
+		"awskms:///arn:aws:kms:eu-west-2:111122223333:alias/seals",
+		"azurekms://seals.vault.azure.net/key/0123456789abcdef",
+		"gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
+		"hashivault://seals", "openbao://seals",
+	}
+	asked := map[string]bool{}
+	for _, uri := range uris {
+		o := good()
+		o.signingKey = uri
+		if err := o.check(); err != nil {
+			t.Errorf("%s: %v", uri, err)
+		}
+		scheme, _, _ := strings.Cut(uri, "://")
+		asked[scheme+"://"] = true
+	}
+	for _, linked := range kms.SupportedProviders() {
+		if services[linked] == nil || !asked[linked] {
+			t.Errorf("of %s nobody knows what its URIs are", linked)
+		}
+		delete(asked, linked)
+	}
+	if len(asked) > 0 {
+		t.Errorf("no client is linked of %v", asked)
 	}
 }
 

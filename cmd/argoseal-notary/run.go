@@ -106,7 +106,7 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	f.StringArrayVar(&o.quoted, "quoted-parameter", nil, "name of workflow parameters that statements quote, with wildcards (path.Match); all others they show as HMACs; repeatable")
 	f.BoolVar(&o.attest, "attest-workflows", false, "state what left each whole workflow, once argoseal-controller says that it has ended")
 	f.StringVar(&o.tilesURL, "rekor-tiles-url", "", "base URL below which that log publishes its checkpoint (/api/v2/checkpoint) and tiles: each checkpoint has to extend the one before; empty: nobody looks")
-	f.StringVar(&o.signingKey, "signing-key", "", "URI of the signing key in a key service, NAME://..., for a program sigstore-kms-NAME on the path; empty: the Secret argoseal-signing-key")
+	f.StringVar(&o.signingKey, "signing-key", "", "URI of the signing key in a key service: awskms://, azurekms://, gcpkms://, hashivault://, openbao://, or NAME:// of a program sigstore-kms-NAME on the path; empty: the Secret argoseal-signing-key")
 	f.DurationVar(&o.rotateAfter, "rotate-signing-key-after", 0, "age at which the key in the Secret is replaced, 24h at least; 0: only where argoseal trust rotate asks")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
@@ -148,6 +148,9 @@ func (o options) check() error {
 	}
 	if o.rotateAfter != 0 && o.signingKey != "" {
 		return usage("--rotate-signing-key-after is for the key in the Secret, not for --signing-key")
+	}
+	if err := o.checkSigningKey(); err != nil {
+		return err
 	}
 	if slices.Contains(o.argoNamespaces, "") {
 		return usage("--argo-namespace is the name of one")

@@ -3,7 +3,10 @@
 // there, and holds no other credential.
 package main
 
-import "github.com/argoseal/argoseal/pkg/program"
+import (
+	_ "github.com/argoseal/argoseal/certs/public" // stores of clouds
+	"github.com/argoseal/argoseal/pkg/program"
+)
 
 // version is set at link time.
 var version = "devel"
