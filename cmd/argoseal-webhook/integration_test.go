@@ -65,6 +65,7 @@ type testCluster struct {
 	admin  client.Client
 	notary *sealtest.Notary
 	ports  []int
+	asked  asked
 }
 
 func TestIntegration(t *testing.T) {
@@ -243,7 +244,7 @@ func (c *testCluster) run(t *testing.T) {
 		}
 		check(t, o.check())
 		running.Go(func() {
-			if err := run(ctx, c.config, prometheus.NewRegistry(), o); err != nil {
+			if err := run(ctx, c.asked.counting(c.config), prometheus.NewRegistry(), o); err != nil {
 				t.Errorf("replica: %v", err)
 			}
 		})

@@ -199,29 +199,9 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 		}
 		return deny(reason.New(reason.SidecarMissing, "our mutating webhook has not seen it"))
 	}
-	if refusal := g.disagrees(t, g.Identity.Executor(a.Pod)); refusal != nil {
-		return deny(refusal)
-	}
-	if t.NamespaceUID != string(a.NamespaceUID) {
-		return deny(reason.New(reason.LookupFailed, "the mutating webhook saw namespace %s with UID %.64s, this replica sees %.64s", t.Namespace, t.NamespaceUID, a.NamespaceUID))
-	}
-	if t.Mode != a.Mode {
-		return deny(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
-	}
-	if t.Logs {
-		step = step.WithLogs()
-	}
-	if err := sidecar.Check(a.Pod, step, t.Pins, g.Sidecar.In(a.Mode)); err != nil {
-		return deny(reason.From(err))
-	}
-	if t.WorkflowUID != step.WorkflowUID {
-		return denyAlways(reason.New(reason.TagInvalid, "its tag is about another workflow"))
-	}
-	if t.Definition != g.Fingerprint(ctx, step, wf) {
-		return deny(reason.New(reason.LookupFailed, "Workflow %s changed during the request", wf.Name))
-	}
-	if err := argo.CheckStructure(a.Pod, step.DefinedBy(wf), g.Identity); err != nil {
-		return deny(reason.From(err))
+	step, refused := g.beforeInputs(ctx, a, step, wf, t)
+	if refused != nil {
+		return *refused
 	}
 	v := g.Evaluate(ctx, step, wf, a.Mode, a.Trust)
 	if g.disputed(v, step, t) {
@@ -229,7 +209,7 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 		v = g.EvaluateLive(ctx, step, wf, a.Mode, a.Trust)
 	}
 	if !v.Allowed {
-		return Decision{Refusal: v.Refusal, Warnings: warnings(a.Pod, step, wf), Levels: v.Levels}
+		return refusedFor(v, a.Pod, step, wf)
 	}
 	if refusal := samePins(step, v.Pins, t.Pins); refusal != nil {
 		return deny(refusal)
@@ -246,6 +226,42 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 		}
 	}
 	return Decision{Allowed: true, Warnings: w[:min(len(w), maxWarnings)], Levels: v.Levels, Notice: notice(step), Read: v.Read}
+}
+
+// beforeInputs decides on what comes before a step's inputs: nil if nothing of it refuses.
+// It gives the step with the outputs that its tag says.
+func (g *Gate) beforeInputs(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow, t tag.Tag) (*argo.Step, *Decision) {
+	if t.Logs {
+		step = step.WithLogs()
+	}
+	refuse := func(refusal *reason.Error) (*argo.Step, *Decision) { return step, new(deny(refusal)) }
+	if refusal := g.disagrees(t, g.Identity.Executor(a.Pod)); refusal != nil {
+		return refuse(refusal)
+	}
+	if t.NamespaceUID != string(a.NamespaceUID) {
+		return refuse(reason.New(reason.LookupFailed, "the mutating webhook saw namespace %s with UID %.64s, this replica sees %.64s", t.Namespace, t.NamespaceUID, a.NamespaceUID))
+	}
+	if t.Mode != a.Mode {
+		return refuse(reason.New(reason.LookupFailed, "the namespace's mode changed from %q to %q during the request", t.Mode, a.Mode))
+	}
+	if err := sidecar.Check(a.Pod, step, t.Pins, g.Sidecar.In(a.Mode)); err != nil {
+		return refuse(reason.From(err))
+	}
+	if t.WorkflowUID != step.WorkflowUID {
+		return step, new(denyAlways(reason.New(reason.TagInvalid, "its tag is about another workflow")))
+	}
+	if t.Definition != g.Fingerprint(ctx, step, wf) {
+		return refuse(reason.New(reason.LookupFailed, "Workflow %s changed during the request", wf.Name))
+	}
+	if err := argo.CheckStructure(a.Pod, step.DefinedBy(wf), g.Identity); err != nil {
+		return refuse(reason.From(err))
+	}
+	return step, nil
+}
+
+// refusedFor is a refusal for what the evidence says about a step's inputs.
+func refusedFor(v Verdict, pod *corev1.Pod, step *argo.Step, wf *definition.Workflow) Decision {
+	return Decision{Refusal: v.Refusal, Warnings: warnings(pod, step, wf), Levels: v.Levels}
 }
 
 // disputed says whether what is quick to read does not bear out what the mutating

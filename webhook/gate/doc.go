@@ -12,12 +12,12 @@
 //	6              and nobody wrote there since (package evidence)
 //	7 pins.go      what the pod's check is to find
 //
-// admission.go has the Gate, and asks all that of a pod that is to be created;
-// change.go is about pods that are stored, copies.go about Workflows.
+// admission.go has the Gate, and asks all that of a pod that is to be created; early.go
+// says what of it is known before other webhooks have seen the pod; change.go is about pods that are stored, copies.go about Workflows.
 //
 // It trusts the API server about what it stores, our own tag keys and the trusted
-// root. The mutating webhook's result is no evidence: the validating side evaluates
-// anew and wants the pod to say the same.
+// root. The mutating webhook's result is no evidence: it may refuse, and what it
+// admits the validating side evaluates anew, and wants the pod to say the same.
 //
 // Deny is the zero value. A lookup that failed is "not now" (429), never "no"
 // and never "yes". A final refusal (403) that rests on evidence is only given

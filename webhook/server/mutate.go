@@ -35,8 +35,9 @@ const (
 	look = 100 * time.Millisecond
 )
 
-// mutate adds our containers and the tag to a genuine step. It refuses nothing
-// that the validating side will see for itself.
+// mutate adds our containers and the tag to a genuine step. What the validating side
+// will see for itself it leaves to it, but for refusals that cost as much again and that
+// nothing can change until then: see gate.Early.
 func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.Response {
 	op := opOther
 	if req.Operation == admissionv1.Create && req.SubResource == "" {
@@ -54,9 +55,13 @@ func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.
 	if err != nil {
 		return h.passUnchanged(q, err)
 	}
-	out, err := h.prepare(ctx, q.gate, a, step, wf)
+	out, v, err := h.prepare(ctx, q.gate, a, step, wf)
 	if err != nil {
 		return h.answer(q, gate.Decision{Refusal: reason.From(err)})
+	}
+	a.Pod = out
+	if d, early := q.gate.Early(ctx, a, step, wf, v); early {
+		return h.answer(q, d)
 	}
 	patches, err := inject.Patch(q.pod, out)
 	if err != nil {
@@ -115,8 +120,9 @@ func (h *Handlers) passUnchanged(q *question, err error) admission.Response {
 	return h.answer(q, gate.Decision{Allowed: true})
 }
 
-// prepare makes the pod that the validating side will want to see.
-func (h *Handlers) prepare(ctx context.Context, g *gate.Gate, a gate.Admission, step *argo.Step, wf *definition.Workflow) (*corev1.Pod, error) {
+// prepare makes the pod that the validating side will want to see. It says what the
+// evidence says about its inputs, too.
+func (h *Handlers) prepare(ctx context.Context, g *gate.Gate, a gate.Admission, step *argo.Step, wf *definition.Workflow) (*corev1.Pod, gate.Verdict, error) {
 	v := await(ctx, g, a, step, wf)
 	var code reason.Code
 	if !v.Allowed {
@@ -128,13 +134,14 @@ func (h *Handlers) prepare(ctx context.Context, g *gate.Gate, a gate.Admission, 
 		step = step.WithLogs()
 	}
 	if err := tag.FitEnv(g.Identity.Executor(a.Pod).Env); err != nil {
-		return nil, reason.Wrap(reason.UnsupportedPod, err, "%v", err).Advise("Give Argo's executors fewer or shorter variables: executor.env in the configuration of its controller")
+		return nil, v, reason.Wrap(reason.UnsupportedPod, err, "%v", err).Advise("Give Argo's executors fewer or shorter variables: executor.env in the configuration of its controller")
 	}
 	value, err := tagFor(ctx, g, a, step, wf, code, v.Pins)
 	if err != nil {
-		return nil, err
+		return nil, v, err
 	}
-	return inject.Pod(a.Pod, step, value, v.Pins, g.Sidecar.In(a.Mode))
+	out, err := inject.Pod(a.Pod, step, value, v.Pins, g.Sidecar.In(a.Mode))
+	return out, v, err
 }
 
 // await evaluates, again and again for a while as long as a seal is on its way.
