@@ -194,19 +194,20 @@ func TestTheSealsOfAnImagesPlatformsAreAttached(t *testing.T) {
 		}
 		return &provenance.Statement{}, p.bundle, nil
 	}
-	attach := func() (error, string) {
+	attach := func() (string, error) {
 		var out strings.Builder
 		cmd := &cobra.Command{}
 		cmd.SetContext(t.Context())
 		cmd.SetOut(&out)
 		cmd.SetErr(&out)
-		return o.attachAll(cmd, whole, find), out.String()
+		err := o.attachAll(cmd, whole, find)
+		return out.String(), err
 	}
-	if err, out := attach(); reason.Of(err) != reason.DigestMismatch || !strings.Contains(err.Error(), "1 of 3") || !strings.Contains(out, "(linux/arm64): ") {
+	if out, err := attach(); reason.Of(err) != reason.DigestMismatch || !strings.Contains(err.Error(), "1 of 3") || !strings.Contains(out, "(linux/arm64): ") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	sealed[platforms[1]] = true
-	if err, out := attach(); err != nil {
+	if out, err := attach(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 	beside := func(hex artifact.Digest) int {

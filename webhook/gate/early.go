@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"slices"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -37,22 +38,19 @@ func (g *Gate) Early(ctx context.Context, a Admission, step *argo.Step, wf *defi
 // mounts (MountUnsupported), what names lead to (PlaceUncertain, and RemoteUnsupported,
 // which names such doubts), and what its template alone is refused for, which costs no
 // reads. What may pass (429) is not final.
-func incurable(code reason.Code) bool {
-	switch code {
-	case
-		// There is no evidence, or a final record says why not. No webhook makes any.
-		reason.NoProvenance, reason.NotSealed, reason.ModeChanged,
-		// There is, and it does not hold: it is signed, and stored by our notary alone.
-		reason.ProvenanceInvalid, reason.SubjectMismatch, reason.WorkflowMismatch, reason.BuilderNotTrusted,
-		reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.AdmissionRefused,
-		// It is another's than the Workflow says. A guard keeps Workflows.
-		reason.OriginMismatch, reason.OriginUnknown, reason.GuardsNotHeld,
-		// Policies and Revocations do not want it. They are the cluster's and the namespace's.
-		reason.PolicyInvalid, reason.PolicyConflict, reason.PolicyNarrowed, reason.Revoked,
-		reason.ProducerFailed, reason.LevelTooLow, reason.SealTooOld, reason.LogNotTrusted,
-		// What was sealed cannot be pinned for what the template makes of it.
-		reason.ArchiveMismatch, reason.ModeUnsupported, reason.FilesUnknown, reason.PrefixUnsupported:
-		return true
-	}
-	return false
+func incurable(code reason.Code) bool { return slices.Contains(incurables, code) }
+
+var incurables = []reason.Code{
+	// There is no evidence, or a final record says why not. No webhook makes any.
+	reason.NoProvenance, reason.NotSealed, reason.ModeChanged,
+	// There is, and it does not hold: it is signed, and stored by our notary alone.
+	reason.ProvenanceInvalid, reason.SubjectMismatch, reason.WorkflowMismatch, reason.BuilderNotTrusted,
+	reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.AdmissionRefused,
+	// It is another's than the Workflow says. A guard keeps Workflows.
+	reason.OriginMismatch, reason.OriginUnknown, reason.GuardsNotHeld,
+	// Policies and Revocations do not want it. They are the cluster's and the namespace's.
+	reason.PolicyInvalid, reason.PolicyConflict, reason.PolicyNarrowed, reason.Revoked,
+	reason.ProducerFailed, reason.LevelTooLow, reason.SealTooOld, reason.LogNotTrusted,
+	// What was sealed cannot be pinned for what the template makes of it.
+	reason.ArchiveMismatch, reason.ModeUnsupported, reason.FilesUnknown, reason.PrefixUnsupported,
 }
