@@ -118,9 +118,15 @@ func (o *attachOptions) attachAll(cmd *cobra.Command, ref name.Digest, find find
 	if !o.platforms {
 		return o.attach(cmd, whole, find)
 	}
-	parts, err := referrer.Platforms(cmd.Context(), ref, registryAccess)
+	parts, others, err := referrer.Platforms(cmd.Context(), ref, registryAccess)
 	if err != nil {
 		return reason.Wrap(reason.LookupFailed, err, "%v", err)
+	}
+	switch out := cmd.OutOrStdout(); {
+	case len(parts) == 0:
+		_, _ = fmt.Fprintln(out, "It is an image for one platform, and no index.")
+	case others > 0:
+		_, _ = fmt.Fprintf(out, "%d manifests of the index are for no platform, and are left out.\n", others)
 	}
 	var first error
 	without := 0

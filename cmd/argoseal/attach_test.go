@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -39,9 +41,23 @@ type pushed struct {
 	bundleAt, key, root string
 }
 
+// misled says of every index that it is an image: what a registry says of the kind of a
+// manifest is not among what the digest is of.
+type misled struct{ http.ResponseWriter }
+
+func (w misled) WriteHeader(code int) {
+	if w.Header().Get("Content-Type") == string(types.OCIImageIndex) && w.Header().Get("Docker-Content-Digest") != "" {
+		w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
 func pushImage(t *testing.T, options ...registry.Option) pushed {
 	t.Helper()
-	server := httptest.NewServer(registry.New(append(options, registry.Logger(log.New(io.Discard, "", 0)))...))
+	handler := registry.New(append(options, registry.Logger(log.New(io.Discard, "", 0)))...)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(misled{w}, r)
+	}))
 	t.Cleanup(server.Close)
 	img, err := random.Image(100, 1)
 	if err != nil {

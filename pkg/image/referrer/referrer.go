@@ -44,37 +44,53 @@ func (p Part) String() string {
 	return p.Ref.String() + " (" + p.Platform + ")"
 }
 
-// Platforms are the manifests that an index has for platforms, in its order and each once;
-// none if the image is no index. What an index has beside them, such as a builder's own
-// attestations (platform unknown/unknown), is left out; an index of indexes is an error.
-func Platforms(ctx context.Context, image name.Digest, options ...remote.Option) ([]Part, error) {
+// Platforms are the manifests of images that an index has, in its order and each once.
+// Others are those of it that are left out, because they are for no platform: such as a
+// builder's own attestations (platform unknown/unknown). Whether the image is an index at
+// all, its own bytes say, which have the digest: the registry's header has not. Of an image
+// that is none there is no part; an index in an index, or one without parts, is an error.
+func Platforms(ctx context.Context, image name.Digest, options ...remote.Option) (parts []Part, others int, err error) {
 	got, err := remote.Get(image, append(options, remote.WithContext(ctx))...)
 	if err != nil {
-		return nil, fmt.Errorf("the registry does not show %s: %w", image, err)
+		return nil, 0, fmt.Errorf("the registry does not show %s: %w", image, err)
 	}
-	if !got.MediaType.IsIndex() {
-		return nil, nil
+	var m struct {
+		Config    *v1.Descriptor  `json:"config"`
+		Manifests []v1.Descriptor `json:"manifests"`
 	}
-	index, err := v1.ParseIndexManifest(bytes.NewReader(got.Manifest))
-	if err != nil {
-		return nil, fmt.Errorf("the index %s: %w", image, err)
+	if err := json.Unmarshal(got.Manifest, &m); err != nil {
+		return nil, 0, fmt.Errorf("the manifest of %s: %w", image, err)
 	}
-	if len(index.Manifests) > maxPlatforms {
-		return nil, fmt.Errorf("the index %s has %d manifests, at most %d are looked at", image, len(index.Manifests), maxPlatforms)
+	switch {
+	case m.Config != nil && m.Manifests != nil:
+		return nil, 0, fmt.Errorf("%s is an image and an index at once", image)
+	case m.Config != nil:
+		return nil, 0, nil
+	case len(m.Manifests) > maxPlatforms:
+		return nil, 0, fmt.Errorf("the index %s has %d manifests, at most %d are looked at", image, len(m.Manifests), maxPlatforms)
 	}
-	var parts []Part
 	seen := map[v1.Hash]bool{}
-	for _, m := range index.Manifests {
+	for _, d := range m.Manifests {
 		switch {
-		case m.MediaType.IsIndex():
-			return nil, fmt.Errorf("the index %s has the index %s in it: attach that by itself", image, m.Digest)
-		case !m.MediaType.IsImage() || m.Platform == nil || m.Platform.OS == "unknown" || seen[m.Digest]:
+		case d.MediaType.IsIndex():
+			return nil, 0, fmt.Errorf("the index %s has the index %s in it: attach that by itself", image, d.Digest)
+		case !d.MediaType.IsImage() || d.Platform != nil && d.Platform.OS == "unknown":
+			others++
+			continue
+		case seen[d.Digest]:
 			continue
 		}
-		seen[m.Digest] = true
-		parts = append(parts, Part{image.Context().Digest(m.Digest.String()), m.Platform.String()})
+		seen[d.Digest] = true
+		part := Part{image.Context().Digest(d.Digest.String()), "no platform named"}
+		if d.Platform != nil {
+			part.Platform = d.Platform.String()
+		}
+		parts = append(parts, part)
 	}
-	return parts, nil
+	if len(parts) == 0 {
+		return nil, 0, fmt.Errorf("the index %s has no manifest for any platform", image)
+	}
+	return parts, others, nil
 }
 
 // Attach writes the bundle of a statement with that predicate type, and returns
