@@ -160,6 +160,21 @@ func viewOf(s *store) *View {
 	return NewView(s, Trust{}, NewVerified(1<<20), Consumer{Namespace: "demo", Workflow: "wf", WorkflowUID: "uid", Pod: "pod"})
 }
 
+// TestARecordThatCameAfterItWasLookedForIsFound: seals are read after records, so one may
+// name a record that was not there yet.
+func TestARecordThatCameAfterItWasLookedForIsFound(t *testing.T) {
+	s := &store{provenances: map[string]*v1alpha1.Provenance{}}
+	v := viewOf(s)
+	seal := &v1alpha1.ArtifactSeal{Spec: v1alpha1.ArtifactSealSpec{Provenance: "a"}}
+	if _, no := v.Statement(t.Context(), "demo", seal); no == nil || no.Code != reason.ProvenanceInvalid {
+		t.Fatalf("of a record that is not there it says %v", no)
+	}
+	s.provenances["a"] = &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "a"}}
+	if _, no := v.Statement(t.Context(), "demo", seal); no == nil || no.Code != reason.ProvenancePending {
+		t.Errorf("of one that came it says %v", no)
+	}
+}
+
 // A step can have thousands of producers with large bundles.
 func TestAViewKeepsFewBundles(t *testing.T) {
 	s := &store{provenances: map[string]*v1alpha1.Provenance{}}

@@ -76,6 +76,13 @@ func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.A
 		return nil, lookupFailed("its Provenance", err)
 	}
 	if record == nil {
+		// It was looked for before the seal was, and may have come in between.
+		delete(v.records, recordKey(namespace, seal.Spec.Provenance))
+		if record, err = v.record(ctx, namespace, seal.Spec.Provenance); err != nil {
+			return nil, lookupFailed("its Provenance", err)
+		}
+	}
+	if record == nil {
 		return nil, reason.New(reason.ProvenanceInvalid, "its ArtifactSeal names Provenance %.80q, which does not exist", seal.Spec.Provenance)
 	}
 	switch f := fateOf(record); {
@@ -189,11 +196,13 @@ func (v *View) whole(ctx context.Context, namespace, name string) (*v1alpha1.Pro
 	return v.source.Provenance(ctx, namespace, name)
 }
 
+func recordKey(namespace, name string) string { return namespace + "/" + name }
+
 // record gets a Provenance, at most once in an evaluation. It leaves out its lists
 // of files and, if enough bundles are kept already, its bundle: they can be large,
 // and there can be many records.
 func (v *View) record(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
-	key := namespace + "/" + name
+	key := recordKey(namespace, name)
 	if known, ok := v.records[key]; ok {
 		return known, nil
 	}

@@ -13,7 +13,8 @@
 //	7 pins.go      what the pod's check is to find
 //
 // admission.go has the Gate, and asks all that of a pod that is to be created; early.go
-// says what of it is known before other webhooks have seen the pod; change.go is about pods that are stored, copies.go about Workflows.
+// says what of it is known before other webhooks have seen the pod; change.go is about
+// pods that are stored, copies.go about Workflows.
 //
 // It trusts the API server about what it stores, our own tag keys and the trusted
 // root. The mutating webhook's result is no evidence: it may refuse, and what it

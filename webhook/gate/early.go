@@ -12,7 +12,9 @@ import (
 
 // Early is Create's refusal of a pod that the mutating webhook has just prepared, whose
 // inputs have this verdict. It is false where Create has to be asked: it may say
-// something else, or what other webhooks do to the pod until then may be a cure.
+// something else, because the policies are others by now, or because of what other
+// webhooks do to the pod until then. (Create also asks whether the Workflow still stands.
+// Here Argo, which alone changes it, waits for this very answer.)
 func (g *Gate) Early(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow, v Verdict) (Decision, bool) {
 	if a.Mode != v1alpha1.ModeEnforce || v.Allowed || v.Refusal == nil || !incurable(v.Refusal.Code) {
 		return Decision{}, false
@@ -20,6 +22,14 @@ func (g *Gate) Early(ctx context.Context, a Admission, step *argo.Step, wf *defi
 	t, err := g.OpenTag(a.Pod.Annotations[v1alpha1.AnnotationTag], a)
 	if err != nil {
 		return Decision{}, false
+	}
+	// Policies are remembered for a moment: whoever applies one together with a Workflow
+	// has it count, as if the pod had come a moment later.
+	if !v.Read.At.IsZero() {
+		now, err := g.Policies.For(ctx, a.Pod.Namespace)
+		if err != nil || now.Reading().Version != v.Read.Version {
+			return Decision{}, false
+		}
 	}
 	step, first := g.beforeInputs(ctx, a, step, wf, t)
 	if first != nil {
@@ -35,9 +45,9 @@ func (g *Gate) Early(ctx context.Context, a Admission, step *argo.Step, wf *defi
 // and workflow that Argo gives it, which nobody changes honestly.
 //
 // Not among them is what the pod itself has a part in, so that a webhook may take it away:
-// mounts (MountUnsupported), what names lead to (PlaceUncertain, and RemoteUnsupported,
-// which names such doubts), and what its template alone is refused for, which costs no
-// reads. What may pass (429) is not final.
+// mounts (MountUnsupported), and what names lead to (PlaceUncertain). What its template
+// alone is refused for costs no reads: that is left to Create, too. What may pass (429) is
+// not final.
 func incurable(code reason.Code) bool { return slices.Contains(incurables, code) }
 
 var incurables = []reason.Code{
@@ -51,6 +61,7 @@ var incurables = []reason.Code{
 	// Policies and Revocations do not want it. They are the cluster's and the namespace's.
 	reason.PolicyInvalid, reason.PolicyConflict, reason.PolicyNarrowed, reason.Revoked,
 	reason.ProducerFailed, reason.LevelTooLow, reason.SealTooOld, reason.LogNotTrusted,
-	// What was sealed cannot be pinned for what the template makes of it.
-	reason.ArchiveMismatch, reason.ModeUnsupported, reason.FilesUnknown, reason.PrefixUnsupported,
+	// What was sealed cannot be pinned for what the template makes of it, the pins of all
+	// do not fit, or the template takes from outside what no policy admits as it is.
+	reason.UnsupportedPod, reason.RemoteUnsupported, reason.ArchiveMismatch, reason.ModeUnsupported, reason.FilesUnknown, reason.PrefixUnsupported,
 }

@@ -1,12 +1,14 @@
 package gate
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -59,7 +61,7 @@ func TestARefusalComesEarlyOnlyAsCreateGivesIt(t *testing.T) {
 			if !early {
 				return
 			}
-			if diff := cmp.Diff(created.Refusal.Error(), d.Refusal.Error()); diff != "" || d.Always || d.Workflow != created.Workflow || !slices.Equal(d.Warnings, created.Warnings) {
+			if diff := gocmp.Diff(created.Refusal.Error(), d.Refusal.Error()); diff != "" || d.Always || d.Workflow != created.Workflow || !slices.Equal(d.Warnings, created.Warnings) {
 				t.Errorf("Create says %+v, and early it is %+v", created, d)
 			}
 		})
@@ -69,7 +71,7 @@ func TestARefusalComesEarlyOnlyAsCreateGivesIt(t *testing.T) {
 // Who reads this list for a new code: one that a webhook after ours could take away by
 // changing the pod is none of these, and none that may pass.
 func TestOnlyWhatNoWebhookCuresIsRefusedEarly(t *testing.T) {
-	curable := []reason.Code{reason.MountUnsupported, reason.PlaceUncertain, reason.RemoteUnsupported, reason.Internal, ""}
+	curable := []reason.Code{reason.MountUnsupported, reason.PlaceUncertain, reason.Internal, ""}
 	for _, code := range append(reason.All(), curable...) {
 		if incurable(code) && (code.Retryable() || slices.Contains(curable, code)) {
 			t.Errorf("%s is refused early", code)
@@ -77,6 +79,33 @@ func TestOnlyWhatNoWebhookCuresIsRefusedEarly(t *testing.T) {
 	}
 	if !incurable(reason.NoProvenance) {
 		t.Error("nothing is refused early")
+	}
+}
+
+// TestPoliciesThatCameMeanwhileAreAskedInTheSecondCall: so are policies that nobody can read
+// any more.
+func TestPoliciesThatCameMeanwhileAreAskedInTheSecondCall(t *testing.T) {
+	w := newWorld(t)
+	clear(w.evidence.seals)
+	w.evidence.pods = nil
+	version, fails := "1", error(nil)
+	w.gate.Policies = policiesFunc(func(namespace string) (policy.Set, error) {
+		set, err := policy.NewSet(namespace, nil, nil)
+		return set.ReadAt(policy.Reading{At: w.clock.Now(), Version: version}), cmp.Or(fails, err)
+	})
+	a, v := w.admission(t), w.evaluate(t)
+	early := func() bool {
+		_, early := w.gate.Early(t.Context(), a, w.step, w.workflow, v)
+		return early
+	}
+	if !early() {
+		t.Fatal("by the same policies it is left to the second call")
+	}
+	if version = "2"; early() {
+		t.Error("by policies that are others now it is refused")
+	}
+	if version, fails = "1", errDown; early() {
+		t.Error("without policies it is refused")
 	}
 }
 

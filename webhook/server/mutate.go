@@ -37,7 +37,7 @@ const (
 
 // mutate adds our containers and the tag to a genuine step. What the validating side
 // will see for itself it leaves to it, but for refusals that cost as much again and that
-// nothing can change until then: see gate.Early.
+// no other webhook can change until then: see gate.Early.
 func (h *Handlers) mutate(ctx context.Context, req admission.Request) admission.Response {
 	op := opOther
 	if req.Operation == admissionv1.Create && req.SubResource == "" {
