@@ -18,6 +18,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -176,13 +177,21 @@ func gather(ctx context.Context, api client.Reader, namespace string) (c audit.C
 }
 
 // templates reads the objects of a namespace that pods are made from. It leaves out
-// those that have a controller, which as a rule is read itself. Of controllers of other
-// kinds (a Rollout, say) only the pods that are there are read.
+// those whose controller is one of them: a Deployment's ReplicaSets say the same. A
+// ReplicaSet of another controller (a Rollout, say), or of one that is not there, is read.
 func templates(ctx context.Context, api client.Reader, namespace string, all []audit.Template) ([]audit.Template, error) {
+	type owned struct {
+		audit.Template
+		controller types.UID
+	}
+	var found []owned
+	read := map[types.UID]bool{}
 	add := func(kind string, o client.Object, spec corev1.PodSpec) {
-		if metav1.GetControllerOf(o) == nil {
-			all = append(all, audit.Template{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName(), Created: o.GetCreationTimestamp().Time, Spec: spec})
+		one := owned{Template: audit.Template{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName(), Created: o.GetCreationTimestamp().Time, Spec: spec}}
+		if controller := metav1.GetControllerOf(o); controller != nil {
+			one.controller = controller.UID
 		}
+		found, read[o.GetUID()] = append(found, one), true
 	}
 	var deployments appsv1.DeploymentList
 	var replicas appsv1.ReplicaSetList
@@ -220,6 +229,11 @@ func templates(ctx context.Context, api client.Reader, namespace string, all []a
 	} {
 		if err := pages(ctx, api, list.into, list.add, client.InNamespace(namespace)); err != nil {
 			return nil, fmt.Errorf("list %s of %s: %w", list.what, namespace, err)
+		}
+	}
+	for _, one := range found {
+		if one.controller == "" || !read[one.controller] {
+			all = append(all, one.Template)
 		}
 	}
 	return all, nil

@@ -5,13 +5,18 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -120,6 +125,30 @@ func TestAuditReadsAllOrNothing(t *testing.T) {
 }
 
 func same(a, b client.ObjectList) bool { return reflect.TypeOf(a) == reflect.TypeOf(b) }
+
+// TestTemplatesOfControllersThatNobodyReadsAreRead: a Rollout's ReplicaSets say what its
+// pods get, and nothing else does. Those of a Deployment say what it says itself.
+func TestTemplatesOfControllersThatNobodyReadsAreRead(t *testing.T) {
+	set := func(name string, controller types.UID) *appsv1.ReplicaSet {
+		return &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, UID: types.UID(name), OwnerReferences: []metav1.OwnerReference{
+			{APIVersion: "v1", Kind: "Any", Name: string(controller), UID: controller, Controller: new(true)},
+		}}}
+	}
+	api := fake.NewClientBuilder().WithObjects(
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "deployed", UID: "deployed"}},
+		set("of-deployed", "deployed"), set("of-a-rollout", "rollout"), set("of-one-elsewhere", "elsewhere"),
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "elsewhere", UID: "elsewhere"}},
+	).Build()
+	all, err := templates(t.Context(), api, "team", nil)
+	var names []string
+	for _, one := range all {
+		names = append(names, one.Name)
+	}
+	slices.Sort(names)
+	if want := []string{"deployed", "of-a-rollout", "of-one-elsewhere"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("it reads %v (%v), want %v", names, err, want)
+	}
+}
 
 func TestPresets(t *testing.T) {
 	code, out, errs := command(t, "", "secrets", "preset", "argo-workflows", "-n", "team", "--store", "artifact-store", "--service-account", "workflows", "--guard", "token")
