@@ -81,18 +81,23 @@ func (o options) usable(before func(trustedRoot, notaryKeys []byte) error) func(
 	}
 }
 
-// hasV2 says whether a log is a Rekor v2.
-func (o options) hasV2() bool {
-	return o.rekorVersion == 2 || o.alsoURL != "" && o.alsoVersion == 2
+// hasVersion says whether a log is a Rekor of that version.
+func (o options) hasVersion(version int) bool {
+	return o.rekorVersion == version || o.alsoURL != "" && o.alsoVersion == version
 }
 
 // signerOf gives the key that signs, if it may for these logs.
 func signerOf(ctx context.Context, api client.Client, o options) (*seal.Signer, error) {
 	fits := func(s *seal.Signer) error {
-		if !o.hasV2() {
-			return nil
+		if o.hasVersion(1) {
+			if err := s.FitsRekorV1(); err != nil {
+				return err
+			}
 		}
-		return s.FitsRekorV2(ctx)
+		if o.hasVersion(2) {
+			return s.FitsRekorV2(ctx)
+		}
+		return nil
 	}
 	if o.signingKey != "" {
 		return keyring.ServiceSigner(ctx, api, o.namespace, o.signingKey, fits)

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -70,9 +74,19 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 	}
 }
 
+// A notary that its operator binds to one authority does not begin without it.
+func TestCertificatesThatAreNotThereAreRefused(t *testing.T) {
+	t.Setenv("SSL_CERT_DIR", "")
+	t.Setenv("SSL_CERT_FILE", filepath.Join(t.TempDir(), "ca.pem"))
+	if err := good().check(); reason.Of(err) != reason.UsageInvalid || !strings.Contains(err.Error(), "SSL_CERT_FILE") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Each key service that is linked takes its URIs as docs/trust.md has them.
 func TestKeyServicesTakeTheirURIs(t *testing.T) {
 	uris := []string{
+		"awskms:///arn:aws:kms:eu-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
 		"awskms:///1234abcd-12ab-34cd-56ef-1234567890ab", "awskms:///alias/seals",
 		"awskms:///arn:aws:kms:eu-west-2:111122223333:alias/seals",
 		"azurekms://seals.vault.azure.net/key/0123456789abcdef",
@@ -114,25 +128,45 @@ func TestControllersAreServiceAccounts(t *testing.T) {
 	}
 }
 
-// A key under which a log loses seals is refused before anything starts.
+// A key under which a log makes or keeps no seals is refused before anything starts.
 func TestAKeyThatDoesNotFitTheLogIsRefused(t *testing.T) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
+	private := func(key crypto.PrivateKey, err error) []byte {
+		if err != nil {
+			t.Fatal(err)
+		}
+		pem, err := cryptoutils.MarshalPrivateKeyToPEM(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem
 	}
-	private, err := cryptoutils.MarshalPrivateKeyToPEM(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for version, want := range map[int]reason.Code{2: reason.UsageInvalid, 1: ""} {
+	rsa2048, err := rsa.GenerateKey(rand.Reader, 2048)
+	ofRSA := private(rsa2048, err)
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	ofP384 := private(p384, err)
+	for name, c := range map[string]struct {
+		key             []byte
+		version, second int
+		want            reason.Code
+	}{
+		"RSA in a Rekor v2":   {ofRSA, 2, 0, reason.UsageInvalid},
+		"RSA in a Rekor v1":   {ofRSA, 1, 0, ""},
+		"RSA in both":         {ofRSA, 1, 2, reason.UsageInvalid},
+		"P-384 in a Rekor v2": {ofP384, 2, 0, ""},
+		"P-384 in a Rekor v1": {ofP384, 1, 0, reason.UsageInvalid},
+		"P-384 in both":       {ofP384, 2, 1, reason.UsageInvalid},
+	} {
 		o := good()
-		o.rekorVersion = version
+		o.rekorVersion = c.version
+		if c.second != 0 {
+			o.alsoURL, o.alsoVersion = "http://second", c.second
+		}
 		api := fake.NewClientBuilder().WithObjects(&corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: v1alpha1.SecretSigningKey},
-			Data:       map[string][]byte{keyring.PrivateKeyKey: private},
+			Data:       map[string][]byte{keyring.PrivateKeyKey: c.key},
 		}).Build()
-		if _, err := signerOf(t.Context(), api, o); reason.Of(err) != want {
-			t.Errorf("with a Rekor v%d: %v, want %q", version, err, want)
+		if _, err := signerOf(t.Context(), api, o); reason.Of(err) != c.want {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/argoseal/argoseal/certs/public" // logs, timestamp authorities and key services of others
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/cluster"
@@ -151,6 +152,9 @@ func (o options) check() error {
 	}
 	if err := o.checkSigningKey(); err != nil {
 		return err
+	}
+	if err := public.Check(); err != nil {
+		return usage("%v", err)
 	}
 	if slices.Contains(o.argoNamespaces, "") {
 		return usage("--argo-namespace is the name of one")

@@ -4,7 +4,6 @@
 package main
 
 import (
-	_ "github.com/argoseal/argoseal/certs/public" // stores of clouds
 	"github.com/argoseal/argoseal/pkg/program"
 )
 

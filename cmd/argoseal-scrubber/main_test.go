@@ -44,6 +44,11 @@ func TestFlagsThatCannotWork(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	t.Setenv("SSL_CERT_FILE", t.TempDir())
+	t.Setenv("SSL_CERT_DIR", "")
+	if err := good.check(); reason.Of(err) != reason.UsageInvalid || !strings.Contains(err.Error(), "SSL_CERT_FILE") {
+		t.Errorf("certificates that are not there: %v", err)
+	}
 	for _, bytes := range []string{"much", "0", "-1Mi"} {
 		if _, err := (options{bytes: bytes}).limit(); reason.Of(err) != reason.UsageInvalid {
 			t.Errorf("%s: %v", bytes, err)

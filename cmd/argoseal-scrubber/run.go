@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/argoseal/argoseal/certs/public" // stores of clouds
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -103,6 +104,9 @@ func (o options) check() error {
 		return reason.New(reason.UsageInvalid, "--settle=%s: it is not below zero", o.settle)
 	case o.sample < 1 || o.sample > 100:
 		return reason.New(reason.UsageInvalid, "--sample-percent=%d: it is from 1 to 100", o.sample)
+	}
+	if err := public.Check(); err != nil {
+		return reason.Wrap(reason.UsageInvalid, err, "%v", err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/argoseal/argoseal/certs/public" // key services
 	"github.com/argoseal/argoseal/pkg/connections"
 	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/sentinel/kms"
@@ -60,6 +61,9 @@ it (--read-key), and then write with it, and read with the one before.`,
 func servePlugin(ctx context.Context, o kmsOptions) error {
 	if o.probe < time.Second {
 		return fmt.Errorf("--probe %s is less than a second", o.probe)
+	}
+	if err := public.Check(); err != nil {
+		return err
 	}
 	write, err := remote.Open(ctx, o.key)
 	if err != nil {

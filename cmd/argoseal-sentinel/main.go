@@ -6,7 +6,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	_ "github.com/argoseal/argoseal/certs/public" // key services
 	"github.com/argoseal/argoseal/pkg/program"
 )
 

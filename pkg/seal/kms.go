@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/kms"
 	"github.com/sigstore/sigstore/pkg/signature/options"
@@ -48,7 +49,7 @@ func LoadKMSSigner(ctx context.Context, uri string) (*Signer, error) {
 		return nil, reason.Wrap(reason.UsageInvalid, err, "the key of %.200s: %v", uri, err)
 	}
 	if hash := details.GetHashType(); hash != crypto.SHA256 && hash != crypto.Hash(0) {
-		if key, public, err = kmsKey(ctx, uri, hash); err != nil {
+		if key, err = kmsKeyAgain(ctx, uri, hash, public); err != nil {
 			return nil, err
 		}
 	}
@@ -60,11 +61,15 @@ func LoadKMSSigner(ctx context.Context, uri string) (*Signer, error) {
 	if held.tried, err = held.try(ctx); err != nil {
 		return nil, err
 	}
-	// A service that signs with RSA-PSS, for one, makes nothing that verifies.
-	if err := signer.check.VerifySignature(bytes.NewReader(held.tried), strings.NewReader(tryText)); err != nil {
-		return nil, reason.Wrap(reason.UsageInvalid, err, "the key of %.200s signs in a way that seals do not have (%T, want ECDSA, RSA PKCS #1 v1.5 or Ed25519): %v", uri, public, err)
+	bad := signer.check.VerifySignature(bytes.NewReader(held.tried), strings.NewReader(tryText))
+	if bad == nil {
+		return signer, nil
 	}
-	return signer, nil
+	if _, err = kmsKeyAgain(ctx, uri, crypto.SHA256, public); err != nil {
+		return nil, err
+	}
+	// A service that signs with RSA-PSS, for one, makes nothing that verifies.
+	return nil, reason.Wrap(reason.UsageInvalid, bad, "the key of %.200s (%T) signs in a way that seals do not have: want ECDSA P-256 with SHA-256, P-384 with SHA-384, or RSA with PKCS #1 v1.5 and SHA-256: %v", uri, public, bad)
 }
 
 // tryText is what a key of a service signs to show how it does. No seal can have it: a
@@ -93,6 +98,19 @@ func kmsKey(ctx context.Context, uri string, hash crypto.Hash) (kms.SignerVerifi
 		return nil, nil, kmsFailed(uri, errors.New("it names no public key"))
 	}
 	return l.key, l.public, nil
+}
+
+// kmsKeyAgain is kmsKey for a name whose key is known. An alias may have got another one
+// since: that passes.
+func kmsKeyAgain(ctx context.Context, uri string, hash crypto.Hash, before crypto.PublicKey) (kms.SignerVerifier, error) {
+	key, public, err := kmsKey(ctx, uri, hash)
+	if err != nil {
+		return nil, err
+	}
+	if err := cryptoutils.EqualKeys(before, public); err != nil {
+		return nil, kmsFailed(uri, fmt.Errorf("its key is another than a moment ago: %w", err))
+	}
+	return key, nil
 }
 
 func kmsFailed(uri string, err error) error {

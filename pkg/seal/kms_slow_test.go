@@ -188,3 +188,40 @@ func TestAServiceThatSignsOtherwiseIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// An alias that gets another key while the notary starts is asked for again.
+func TestANameThatGetsAnotherKeyIsAskedAgain(t *testing.T) {
+	held := func(curve elliptic.Curve, hash crypto.Hash) fileKey {
+		private, err := ecdsa.GenerateKey(curve, rand.Reader)
+		must(t, err)
+		key, err := signature.LoadSignerVerifier(private, hash)
+		must(t, err)
+		return fileKey{key}
+	}
+	for name, c := range map[string]struct{ before, by fileKey }{
+		"before it signs":     {held(elliptic.P256(), crypto.SHA256), held(elliptic.P256(), crypto.SHA256)},
+		"before it is loaded": {held(elliptic.P384(), crypto.SHA384), held(elliptic.P256(), crypto.SHA256)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked, well := 0, func() error { return nil }
+			s := &badService{fileKey: c.before, sign: well}
+			s.public = func() error {
+				if asked++; asked == 2 {
+					s.fileKey = c.by
+				}
+				return nil
+			}
+			if name == "before it signs" {
+				s.public, s.sign = well, func() error { s.fileKey = c.by; return nil }
+			}
+			uri := "bad://moves " + name
+			bad.Store(uri, s)
+			if _, err := seal.LoadKMSSigner(t.Context(), uri); reason.Of(err) != reason.KeyServiceFailed || !strings.Contains(err.Error(), "another than a moment ago") {
+				t.Errorf("got %v", err)
+			}
+			signer, err := seal.LoadKMSSigner(t.Context(), uri)
+			must(t, err)
+			must(t, sealsWith(t, signer))
+		})
+	}
+}

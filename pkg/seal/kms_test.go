@@ -82,7 +82,7 @@ func (fileKey) CryptoSigner(context.Context, func(error)) (crypto.Signer, crypto
 func (fileKey) SupportedAlgorithms() []string { return nil }
 func (fileKey) DefaultAlgorithm() string      { return "" }
 
-// keys are one of each kind that signs seals, PEM.
+// keys are one of each kind that signs seals from a key service, PEM.
 func keys(t *testing.T) map[string][]byte {
 	t.Helper()
 	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -114,7 +114,8 @@ func sealsWith(t *testing.T, signer *seal.Signer) error {
 	return err
 }
 
-// Keys in Secrets and in key services: each kind makes seals that verify.
+// Keys in Secrets and in a key service: each kind that both can hold makes seals that verify.
+// Ed25519 is in Secrets alone, and not here.
 func TestKeysOfEachKindMakeSeals(t *testing.T) {
 	dir := t.TempDir()
 	program, err := os.Executable()

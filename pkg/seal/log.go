@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -119,6 +120,15 @@ func (s *Signer) FitsRekorV2(ctx context.Context) error {
 	}
 	if bytes.Equal(again, held.tried) {
 		return reason.New(reason.UsageInvalid, "with Rekor v2 no seals can be made under a key that signs the same alike, as this key service does: use another, or a Rekor v1")
+	}
+	return nil
+}
+
+// FitsRekorV1 refuses a key under which a Rekor v1 makes no seals: it takes each signature
+// of an envelope for one over SHA-256.
+func (s *Signer) FitsRekorV1() error {
+	if key, ok := s.public.(*ecdsa.PublicKey); ok && key.Curve != elliptic.P256() {
+		return reason.New(reason.UsageInvalid, "with Rekor v1 no seals can be made under keys of ECDSA %s: use P-256", key.Params().Name)
 	}
 	return nil
 }

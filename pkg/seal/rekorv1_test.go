@@ -1,6 +1,8 @@
 package seal_test
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"k8s.io/utils/clock"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -21,11 +24,17 @@ import (
 // recordV1 seals by the client of Rekor v1, in a log behind a handler.
 func recordV1(t *testing.T, log *sealtest.LogV1, handler http.Handler, times int) error {
 	t.Helper()
+	key, err := seal.NewKey()
+	must(t, err)
+	return recordV1With(t, key, log, handler, times)
+}
+
+// recordV1With does so under a key of a Secret.
+func recordV1With(t *testing.T, key []byte, log *sealtest.LogV1, handler http.Handler, times int) error {
+	t.Helper()
 	server := httptest.NewServer(handler)
 	defer server.Close()
 	client, err := seal.NewRekorV1(server.URL, 5*time.Second)
-	must(t, err)
-	key, err := seal.NewKey()
 	must(t, err)
 	signer, err := seal.LoadSigner(key)
 	must(t, err)
@@ -51,6 +60,30 @@ func TestSealsInARekorV1(t *testing.T) {
 	log := sealtest.NewLogV1(t)
 	if err := recordV1(t, log, log.Handler(nil), 3); err != nil {
 		t.Error(err)
+	}
+}
+
+// A Rekor v1 has seals under keys of each kind that a Secret can hold, but for P-384, which
+// signs SHA-384.
+func TestKeysOfEachKindSealInARekorV1(t *testing.T) {
+	all := keys(t)
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	all["Ed25519"], err = cryptoutils.MarshalPrivateKeyToPEM(ed)
+	must(t, err)
+	for name, key := range all {
+		t.Run(name, func(t *testing.T) {
+			log := sealtest.NewLogV1(t)
+			signer, err := seal.LoadSigner(key)
+			must(t, err)
+			fits := signer.FitsRekorV1()
+			if (fits == nil) == (name == "P-384") || fits != nil && reason.Of(fits) != reason.UsageInvalid {
+				t.Errorf("it fits: %v", fits)
+			}
+			if err := recordV1With(t, key, log, log.Handler(nil), 2); (err == nil) != (fits == nil) {
+				t.Errorf("fits: %v, is logged: %v", fits, err)
+			}
+		})
 	}
 }
 
