@@ -152,7 +152,7 @@ func (s *keyService) makeKey(t *testing.T, spec string) (string, crypto.PublicKe
 	return made.KeyMetadata.KeyId, key
 }
 
-// Keys that AWS KMS holds, named by id and by alias, make seals: they verify as users do it,
+// Keys that AWS KMS holds, named by ARN, id and alias, make seals: they verify as users do it,
 // and the signature under the key that the service publishes.
 func TestKeysOfAWSKMSMakeSeals(t *testing.T) {
 	s := startKeyService(t)
@@ -160,7 +160,7 @@ func TestKeysOfAWSKMSMakeSeals(t *testing.T) {
 		t.Run(spec, func(t *testing.T) {
 			id, public := s.makeKey(t, spec)
 			s.do(t, "CreateAlias", map[string]string{"AliasName": "alias/" + spec, "TargetKeyId": id}, nil)
-			for _, name := range []string{id, "alias/" + spec} {
+			for _, name := range []string{"arn:aws:kms:eu-west-2:111122223333:key/" + id, id, "alias/" + spec} {
 				signer, err := seal.LoadKMSSigner(t.Context(), "awskms://"+s.address+"/"+name)
 				must(t, err)
 				must(t, sealsWith(t, signer))
