@@ -20,6 +20,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/sentinel/kms/remote"
 )
 
+// maxProbe bounds how long nobody knows that a key is gone.
+const maxProbe = 2 * time.Minute
+
 // kmsOptions are the flags of kms-plugin.
 type kmsOptions struct {
 	program.Beside
@@ -51,16 +54,16 @@ it (--read-key), and then write with it, and read with the one before.`,
 	f.StringVar(&o.key, "key", "", "key that is written with: awskms:///ARN, with ?profile=NAME and &endpoint=URL if need be")
 	f.StringArrayVar(&o.readKeys, "read-key", nil, "key that is only read with: the one before, or the next; repeatable")
 	f.StringVar(&o.listen, "listen", "", "socket to answer at, as the API server's file names it: unix:///PATH")
-	f.DurationVar(&o.probe, "probe", time.Minute, "how often the key is tried, which is two requests to the service")
+	f.DurationVar(&o.probe, "probe", time.Minute, "how often each key is tried, which is two requests to the service: 1s to 2m")
 	f.StringVar(&o.MetricsAddress, "metrics-address", "127.0.0.1:9441", "address of /metrics; 0 is none")
-	f.StringVar(&o.HealthAddress, "health-address", "127.0.0.1:9442", "address of /healthz, and of /readyz, which is whether the key can be used; 0 is none")
+	f.StringVar(&o.HealthAddress, "health-address", "127.0.0.1:9442", "address of /healthz, and of /readyz, which is whether all keys can be used; 0 is none")
 	require(c, "key", "listen")
 	return c
 }
 
 func servePlugin(ctx context.Context, o kmsOptions) error {
-	if o.probe < time.Second {
-		return fmt.Errorf("--probe %s is less than a second", o.probe)
+	if o.probe < time.Second || o.probe > maxProbe {
+		return fmt.Errorf("--probe %s is not 1s to %s", o.probe, maxProbe)
 	}
 	if err := public.Check(); err != nil {
 		return err

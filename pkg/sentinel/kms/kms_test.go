@@ -3,9 +3,6 @@ package kms_test
 import (
 	"bytes"
 	"context"
-	"errors"
-	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +79,16 @@ func key(t *testing.T, id string) (kms.Key, *remote) {
 	return kms.Key{ID: id, Keeper: r}, r
 }
 
+// folder is one that others may not write to, whatever the umask is.
+func folder(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // served is a plugin at a socket, and a client of it, as an API server is one.
 type served struct {
 	*kms.Plugin
@@ -96,7 +103,7 @@ func serve(t *testing.T, log logr.Logger, write kms.Key, read ...kms.Key) *serve
 	t.Helper()
 	s := &served{
 		clock: clocktesting.NewFakeClock(time.Now()), registry: prometheus.NewRegistry(),
-		path: filepath.Join(t.TempDir(), "kms.sock"),
+		path: filepath.Join(folder(t), "kms.sock"),
 	}
 	var err error
 	if s.Plugin, err = kms.New(write, read, every, s.clock, kms.NewMetrics(s.registry), log); err != nil {
@@ -217,121 +224,6 @@ argoseal_sentinel_kms_requests_total{operation="encrypt",result="refused"} 3
 	}
 }
 
-// Status asks nobody, and says what the last probe found. That of a while ago says nothing.
-func TestStatusIsThatOfTheLastProbe(t *testing.T) {
-	write, service := key(t, "write")
-	s := serve(t, logr.Discard(), write)
-	if says := s.health(t); says == "ok" {
-		t.Error("before the first probe it is well")
-	}
-	s.ProbeOnce(t.Context())
-	asked := service.count()
-	for range 100 {
-		if says := s.health(t); says != "ok" {
-			t.Fatalf("it says %q", says)
-		}
-	}
-	if asked != 2 || service.count() != asked {
-		t.Errorf("the service is asked %d times by a probe, and %d by Status", asked, service.count()-asked)
-	}
-	service.set(errors.New("the key is disabled"))
-	if says := s.health(t); says != "ok" {
-		t.Errorf("before the next probe it says %q", says)
-	}
-	s.ProbeOnce(t.Context())
-	if says := s.health(t); !strings.Contains(says, "the key is disabled") {
-		t.Errorf("it says %q", says)
-	}
-	_, err := s.KeyManagementServiceClient.Encrypt(t.Context(), &kmsapi.EncryptRequest{Plaintext: seed})
-	if status.Code(err) != codes.Unavailable {
-		t.Errorf("meanwhile a write gives %v", err)
-	}
-	service.set(nil)
-	s.ProbeOnce(t.Context())
-	if says := s.health(t); says != "ok" {
-		t.Errorf("when it is back it says %q", says)
-	}
-	s.clock.Step(every + time.Minute)
-	if says := s.health(t); says == "ok" {
-		t.Error("it is well by a probe of long ago")
-	}
-}
-
-// A probe that failed is repeated sooner.
-func TestProbesGoOn(t *testing.T) {
-	write, service := key(t, "write")
-	s := serve(t, logr.Discard(), write)
-	ctx, cancel := context.WithCancel(t.Context())
-	s.ProbeOnce(ctx)
-	ended := make(chan struct{})
-	go func() { s.Probe(ctx); close(ended) }()
-	waits := func() {
-		t.Helper()
-		for end := time.Now().Add(10 * time.Second); !s.clock.HasWaiters(); time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal("it does not wait")
-			}
-		}
-	}
-	waits()
-	service.set(errors.New("gone"))
-	s.clock.Step(every)
-	waits()
-	if s.Usable() == nil {
-		t.Error("it does not notice that the service is gone")
-	}
-	service.set(nil)
-	s.clock.Step(10 * time.Second)
-	waits()
-	if err := s.Usable(); err != nil {
-		t.Errorf("it does not notice that the service is back: %v", err)
-	}
-	cancel()
-	<-ended
-}
-
-// A service that gives back something else cannot be used, whatever it answers.
-func TestAServiceThatForgetsIsNoKey(t *testing.T) {
-	write, service := key(t, "write")
-	_, other := key(t, "other")
-	write.Keeper = mixed{service, other}
-	s := serve(t, logr.Discard(), write)
-	s.ProbeOnce(t.Context())
-	if s.Usable() == nil {
-		t.Error("a key that does not decrypt can be used")
-	}
-	write.Keeper = plain{}
-	if s = serve(t, logr.Discard(), write); s.Usable() == nil {
-		t.Error("before a probe it can be used")
-	}
-	s.ProbeOnce(t.Context())
-	if s.Usable() == nil {
-		t.Error("a key that gives back something else can be used")
-	}
-}
-
-// mixed encrypts with one key, and decrypts with another.
-type mixed struct{ encrypts, decrypts *remote }
-
-// Encrypt implements kms.Keeper.
-func (m mixed) Encrypt(ctx context.Context, data []byte) ([]byte, error) {
-	return m.encrypts.Encrypt(ctx, data)
-}
-
-// Decrypt implements kms.Keeper.
-func (m mixed) Decrypt(ctx context.Context, data []byte) ([]byte, error) {
-	return m.decrypts.Decrypt(ctx, data)
-}
-
-// plain answers the same to everything.
-type plain struct{}
-
-// Encrypt implements kms.Keeper.
-func (plain) Encrypt(context.Context, []byte) ([]byte, error) { return []byte("x"), nil }
-
-// Decrypt implements kms.Keeper.
-func (plain) Decrypt(context.Context, []byte) ([]byte, error) { return []byte("x"), nil }
-
 func TestTheKeyServiceIsNotAskedTooOften(t *testing.T) {
 	write, service := key(t, "write")
 	s := serve(t, logr.Discard(), write)
@@ -355,39 +247,6 @@ func TestKeysAreToldApart(t *testing.T) {
 		b, _ := key(t, id)
 		if _, err := kms.New(a, []kms.Key{b}, every, clocktesting.NewFakeClock(time.Now()), nil, logr.Discard()); err == nil {
 			t.Errorf("%s it is taken", name)
-		}
-	}
-}
-
-// A socket is its owner's alone, whatever the umask is. One whose process was killed is
-// replaced, and one that somebody answers at, or what is no socket, is not.
-func TestTheSocketIsItsOwnersAlone(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "kms.sock")
-	l, err := kms.Listen(t.Context(), "unix://"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Stat(path); err != nil || info.Mode() != fs.ModeSocket|0o600 {
-		t.Errorf("its mode is %s, %v", info.Mode(), err)
-	}
-	if _, err := kms.Listen(t.Context(), "unix://"+path); !errors.Is(err, kms.ErrInUse) {
-		t.Errorf("a second one gives %v", err)
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false) // as if it was killed
-	_ = l.Close()
-	if l, err = kms.Listen(t.Context(), "unix://"+path); err != nil {
-		t.Fatalf("the socket of one that is gone: %v", err)
-	}
-	_ = l.Close()
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := kms.Listen(t.Context(), "unix://"+path); !errors.Is(err, kms.ErrNotSocket) {
-		t.Errorf("a file gives %v", err)
-	}
-	for _, address := range []string{"", path, "unix://kms.sock", "unix:///@kms", "tcp://127.0.0.1:1"} {
-		if _, err := kms.Listen(t.Context(), address); !errors.Is(err, kms.ErrAddress) {
-			t.Errorf("%q gives %v", address, err)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 // Metrics are the plugin's own; labels come from closed sets.
 type Metrics struct {
 	requests *prometheus.CounterVec
-	usable   prometheus.Gauge
+	usable   *prometheus.GaugeVec
 	tried    prometheus.Gauge
 }
 
@@ -20,13 +20,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "argoseal_sentinel_kms_requests_total",
 			Help: "What the KMS plugin was asked (encrypt, decrypt) or tried by itself (probe), by what came of it: ok, refused by the plugin, or failed at the key service.",
 		}, []string{"operation", "result"}),
-		usable: prometheus.NewGauge(prometheus.GaugeOpts{
+		usable: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "argoseal_sentinel_kms_key_usable",
-			Help: "1 if the last probe found that the key of the KMS plugin can be used.",
-		}),
+			Help: "1 if a key of the KMS plugin can be used; 0 if it never could, or two probes in a row failed. By its ID, and by whether it is written with (role write) or only read with (read).",
+		}, []string{"key", "role"}),
 		tried: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "argoseal_sentinel_kms_probe_timestamp_seconds",
-			Help: "When the last probe of the KMS plugin's key ended; 0 before the first.",
+			Help: "When the last probe of the KMS plugin's keys ended; 0 before the first.",
 		}),
 	}
 	r.MustRegister(m.requests, m.usable, m.tried)
@@ -48,14 +48,22 @@ func (m *Metrics) count(operation string, err error) {
 	m.requests.WithLabelValues(operation, result).Inc()
 }
 
-// probed tells what came of a probe.
-func (m *Metrics) probed(at time.Time, err error) {
+// usableKey tells whether a key can be used.
+func (m *Metrics) usableKey(k *tried) {
 	if m == nil {
 		return
 	}
-	m.usable.Set(0)
-	if err == nil {
-		m.usable.Set(1)
+	usable := 0.0
+	if k.failed == nil {
+		usable = 1
+	}
+	m.usable.WithLabelValues(k.ID, k.role).Set(usable)
+}
+
+// probed tells when a probe of all keys ended.
+func (m *Metrics) probed(at time.Time) {
+	if m == nil {
+		return
 	}
 	m.tried.Set(float64(at.Unix()))
 }

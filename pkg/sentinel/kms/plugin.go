@@ -27,8 +27,8 @@ const (
 	// starts asks once for each seed that objects lie under.
 	perSecond, burst = 50, 200
 	// maxCall bounds a call of the key service. The API server waits 3 s, if it is not
-	// told otherwise.
-	maxCall = 5 * time.Second
+	// told otherwise: what takes longer is of no use to it, and no probe may call it so.
+	maxCall = 2500 * time.Millisecond
 )
 
 // Keeper encrypts and decrypts with one key of a key service; *secrets.Keeper of
@@ -69,7 +69,7 @@ func (e *Error) GRPCStatus() *status.Status { return status.New(e.Code, e.Error(
 
 // Plugin answers an API server; see [service.Service].
 type Plugin struct {
-	write   Key
+	keys    []*tried          // the first is the one that is written with
 	keepers map[string]Keeper // by ID
 	limit   *rate.Limiter
 	every   time.Duration // between two probes
@@ -77,21 +77,20 @@ type Plugin struct {
 	metrics *Metrics
 	log     logr.Logger
 
-	mu sync.Mutex
-	// probed is when the last probe ended, and failed what came of it.
-	probed time.Time
-	failed error
+	mu     sync.Mutex
+	probed time.Time // when the last probe ended
 }
 
 var _ service.Service = (*Plugin)(nil)
 
-// New makes a plugin that writes with one key, which it tries at intervals, and reads with
-// it and with others.
+// New makes a plugin that writes with one key, and reads with it and with others. It tries
+// all of them at intervals.
 func New(write Key, read []Key, every time.Duration, c clock.Clock, m *Metrics, log logr.Logger) (*Plugin, error) {
 	p := &Plugin{
-		write: write, keepers: map[string]Keeper{}, limit: rate.NewLimiter(perSecond, burst),
-		every: every, clock: c, metrics: m, log: log, failed: errNotProbed,
+		keepers: map[string]Keeper{}, limit: rate.NewLimiter(perSecond, burst),
+		every: every, clock: c, metrics: m, log: log,
 	}
+	role := "write"
 	for _, k := range append([]Key{write}, read...) {
 		if k.ID == "" || len(k.ID) > maxData {
 			return nil, fmt.Errorf("the ID of a key has %d bytes, not 1 to %d", len(k.ID), maxData)
@@ -100,21 +99,24 @@ func New(write Key, read []Key, every time.Duration, c clock.Clock, m *Metrics, 
 			return nil, fmt.Errorf("key %s is given twice", k.ID)
 		}
 		p.keepers[k.ID] = k.Keeper
+		p.keys = append(p.keys, &tried{Key: k, role: role, failed: errNotProbed})
+		role = "read"
 	}
 	return p, nil
 }
 
 // Encrypt encrypts a seed with the key that is written with.
 func (p *Plugin) Encrypt(ctx context.Context, uid string, plain []byte) (*service.EncryptResponse, error) {
-	encrypted, err := p.bounded(ctx, "what is to be encrypted", plain, p.encrypt)
+	write := p.keys[0]
+	encrypted, err := p.bounded(ctx, "what is to be encrypted", plain, write.encrypt)
 	if err := p.done("encrypt", uid, err); err != nil {
 		return nil, err
 	}
-	return &service.EncryptResponse{Ciphertext: encrypted, KeyID: p.write.ID}, nil
+	return &service.EncryptResponse{Ciphertext: encrypted, KeyID: write.ID}, nil
 }
 
-func (p *Plugin) encrypt(ctx context.Context, plain []byte) ([]byte, error) {
-	encrypted, err := ask(ctx, plain, p.write.Keeper.Encrypt)
+func (k Key) encrypt(ctx context.Context, plain []byte) ([]byte, error) {
+	encrypted, err := ask(ctx, plain, k.Keeper.Encrypt)
 	if err != nil {
 		return nil, err
 	}

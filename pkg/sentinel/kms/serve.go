@@ -28,6 +28,7 @@ var (
 	ErrAddress   = errors.New("the address is not unix:///PATH")
 	ErrInUse     = errors.New("another process answers at the socket")
 	ErrNotSocket = errors.New("what lies there is no socket")
+	ErrFolder    = errors.New("others could put a socket of theirs in its place")
 )
 
 // Listen makes a socket for its owner alone. One that was left by a process that is gone
@@ -38,6 +39,9 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if !ok || !filepath.IsAbs(path) || strings.HasPrefix(path, "/@") {
 		return nil, fmt.Errorf("%w: %q", ErrAddress, address)
 	}
+	if err := ours(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
 	if err := vacate(ctx, path); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -45,6 +49,20 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	before := syscall.Umask(0o177)
 	defer syscall.Umask(before)
 	return (&net.ListenConfig{}).Listen(ctx, "unix", path)
+}
+
+// ours refuses a folder that others than us and root may write to, or own. Whoever may,
+// can put a socket there, and is given the seeds in plain.
+func ours(folder string) error {
+	info, err := os.Stat(folder)
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	if mode := info.Mode(); mode.Perm()&0o022 != 0 || owner != 0 && int(owner) != os.Geteuid() {
+		return fmt.Errorf("%w: folder %s has mode %s, owner %d", ErrFolder, folder, mode, owner)
+	}
+	return nil
 }
 
 // vacate removes a socket that nobody answers at.

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 
 	awskmsapi "github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	gcaws "gocloud.dev/aws"
 	"gocloud.dev/secrets/awskms"
 
@@ -31,27 +33,43 @@ func openAWS(ctx context.Context, u *url.URL) (kms.Keeper, error) {
 		return nil, err
 	}
 	query := url.Values{"region": {parts[1]}}
-	for name, value := range given {
-		query.Set(name, value)
-	}
-	if endpoint, there := given["endpoint"]; there {
-		if err := secured(endpoint); err != nil {
-			return nil, err
-		}
+	if profile, there := given["profile"]; there {
+		query.Set("profile", profile)
 	}
 	config, err := gcaws.V2ConfigFromURLParams(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	config.APIOptions = append(config.APIOptions, func(s *middleware.Stack) error {
-		return s.Initialize.Add(decryptWith(arn), middleware.Before)
-	})
-	client, err := awskms.Dial(config)
-	if err != nil {
-		return nil, err
+	at, there := given["endpoint"]
+	if there {
+		if err := endpoint(at); err != nil {
+			return nil, err
+		}
 	}
+	client := awskmsapi.NewFromConfig(config, func(o *awskmsapi.Options) {
+		if there {
+			// It is this client's alone: credentials come from where they always do.
+			o.BaseEndpoint = &at
+		}
+		o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+			return errors.Join(s.Initialize.Add(decryptWith(arn), middleware.Before), s.Finalize.Add(onlySecured, middleware.After))
+		})
+	})
 	return awskms.OpenKeeper(client, arn, nil), nil
 }
+
+// onlySecured looks where a request goes. The environment and AWS' files can name an
+// endpoint, too.
+var onlySecured = middleware.FinalizeMiddlewareFunc("argosealOnlySecured", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+	request, is := in.Request.(*smithyhttp.Request)
+	if !is {
+		return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("a request is a %T", in.Request)
+	}
+	if err := secured(request.URL); err != nil {
+		return middleware.FinalizeOutput{}, middleware.Metadata{}, err
+	}
+	return next.HandleFinalize(ctx, in)
+})
 
 // decryptWith has AWS decrypt with this key alone. Otherwise it takes whichever key the
 // data names that we may use: one of whoever wrote into etcd, if our rights are wide.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 
 	"github.com/argoseal/argoseal/pkg/sentinel/kms"
@@ -24,24 +25,25 @@ var kinds = map[string]func(context.Context, *url.URL) (kms.Keeper, error){
 func Open(ctx context.Context, given string) (kms.Key, error) {
 	u, err := url.Parse(given)
 	if err != nil {
-		return kms.Key{}, fmt.Errorf("%w: %w", ErrURL, err)
+		return kms.Key{}, fmt.Errorf("%w: want awskms:///ARN", ErrURL) // what was given may have a password
 	}
 	open, known := kinds[u.Scheme]
 	if !known || u.User != nil || u.Opaque != "" || u.Fragment != "" {
-		return kms.Key{}, fmt.Errorf("%w: %q: want awskms:///ARN", ErrURL, given)
+		return kms.Key{}, fmt.Errorf("%w: want awskms:///ARN", ErrURL)
 	}
+	id := u.Scheme + "://" + u.Host + u.Path
 	keeper, err := open(ctx, u)
 	if err != nil {
-		return kms.Key{}, fmt.Errorf("%q: %w", given, err)
+		return kms.Key{}, fmt.Errorf("%q: %w", id, err)
 	}
-	return kms.Key{ID: u.Scheme + "://" + u.Host + u.Path, Keeper: keeper}, nil
+	return kms.Key{ID: id, Keeper: keeper}, nil
 }
 
 // options are the values of a URL's query, of which there are no others, and none twice.
 func options(u *url.URL, names ...string) (map[string]string, error) {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+		return nil, fmt.Errorf("%w: its options cannot be read", ErrURL)
 	}
 	got := map[string]string{}
 	for _, name := range names {
@@ -55,14 +57,23 @@ func options(u *url.URL, names ...string) (map[string]string, error) {
 	return got, nil
 }
 
-// secured refuses an endpoint that others could listen to, or answer for.
-func secured(endpoint string) error {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrURL, err)
+// endpoint is where a key service is said to answer. It has no credentials: they would
+// get into logs.
+func endpoint(given string) error {
+	u, err := url.Parse(given)
+	if err != nil || u.User != nil {
+		return fmt.Errorf("%w: endpoint is no URL, or has credentials", ErrURL)
 	}
-	if u.Scheme == "https" && u.Host != "" || u.Scheme == "http" && u.Hostname() == "127.0.0.1" {
+	return secured(u)
+}
+
+// secured refuses a service that others could listen to, or answer for.
+func secured(u *url.URL) error {
+	if u.Scheme == "https" && u.Host != "" {
 		return nil
 	}
-	return fmt.Errorf("%w: endpoint %q is neither https nor at 127.0.0.1", ErrURL, endpoint)
+	if address, err := netip.ParseAddr(u.Hostname()); u.Scheme == "http" && err == nil && address.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%w: endpoint %s://%s is neither https nor a loopback address", ErrURL, u.Scheme, u.Host)
 }
