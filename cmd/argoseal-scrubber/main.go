@@ -3,9 +3,7 @@
 // there, and holds no other credential.
 package main
 
-import (
-	"github.com/argoseal/argoseal/pkg/program"
-)
+import "github.com/argoseal/argoseal/pkg/program"
 
 // version is set at link time.
 var version = "devel"
