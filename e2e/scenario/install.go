@@ -36,7 +36,10 @@ func Install(ctx context.Context, s *Stage, plain string) ([]string, error) {
 	if err := errors.Join(images, recording); err != nil {
 		return nil, err
 	}
-	return baseline, s.makeTarget(ctx, "install")
+	if err := s.makeTarget(ctx, "install"); err != nil {
+		return nil, err
+	}
+	return baseline, s.Lab.AwaitGuards(ctx)
 }
 
 func (s *Stage) makeTarget(ctx context.Context, target string) error {

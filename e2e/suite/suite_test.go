@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -109,17 +108,7 @@ func counts() error {
 			return fmt.Errorf("earlier pods of %s do not end: %w", w.Name, err)
 		}
 	}
-	var guards admissionv1.ValidatingAdmissionPolicyBindingList
-	if err := l.Client.List(ctx, &guards); err != nil {
-		return fmt.Errorf("list the bindings of policies: %w", err)
-	}
-	const settle = 7 * time.Second
-	var left time.Duration
-	for _, g := range guards.Items {
-		left = max(left, settle-time.Since(g.CreationTimestamp.Time))
-	}
-	time.Sleep(min(left, settle))
-	return nil
+	return l.AwaitGuards(ctx)
 }
 
 // unfit ends a test that the installation is not fit for: it is skipped only where
