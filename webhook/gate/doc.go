@@ -4,7 +4,7 @@
 //
 //	1 genuine.go   made by Argo, for a Workflow that is there and counts
 //	2 locate.go    which seals can vouch for an input: for all of it, for a directory
-//	               it is a part of, or for its parts (several.go, collection.go); or
+//	               it is a part of, or for its parts (several.go); or
 //	               none of this workflow's
 //	3 evaluate.go  vouch: the seal verifies (package evidence),
 //	4              policies want it,

@@ -312,3 +312,7 @@ func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reaso
 	}
 	return vouched{Sealed: sealed, policy: verdict, failed: failed}, nil
 }
+
+func needsPolicy(v policy.Verdict) *reason.Error {
+	return reason.New(reason.PrefixUnsupported, "it needs ClusterProvenancePolicy %s, which counts for inputs with one seal only", v.Policy)
+}

@@ -339,3 +339,11 @@ func elsewhere(s *provenance.Statement, workflow string) *provenance.Statement {
 	}
 	return &rebased
 }
+
+// partOf is the path of an input in a directory: empty if it is all of that. It is false
+// if the input does not lie there.
+func partOf(in argo.Input, dir artifact.Location) (string, bool) {
+	key := in.Location().Prefix().Key
+	part, within := strings.CutPrefix(key, dir.Key)
+	return strings.TrimSuffix(part, "/"), within && dir.Kind == artifact.KindPrefix
+}

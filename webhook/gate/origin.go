@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,11 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
 // origins says for each supplied input, by name, where the workflow's
@@ -166,4 +170,78 @@ func describeOrigins(o graph.Origins) string {
 		list = append(list[:maxDescribed], "others")
 	}
 	return strings.Join(list, " or ")
+}
+
+// fromAll says whether the definition takes an input from all who have these seals. Where
+// it gives the key itself, any step may have stored something there. Where it takes the
+// input from a step, that step has to have opened the place: sealed a directory there,
+// or found nothing to store; and each other has to be one that the definition gives that
+// place (graph.Fillers). What a step reports decides where the place is, so the word of
+// the others would not do: their outputs may lie in many places.
+func (e *evaluation) fromAll(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers evidence.Writers) (bool, *reason.Error) {
+	o := e.origins[in.Name]
+	if isLiteral(o, in) {
+		return true, nil
+	}
+	opened, filled := false, false
+	for i := range seals {
+		at := evidence.LocationOf(&seals[i])
+		sealed, no := e.view.Verify(ctx, e.step.Namespace, &seals[i], at)
+		switch {
+		case no != nil && no.Code.Retryable():
+			return false, no
+		case no != nil:
+			return false, nil //nolint:nilerr // it vouches for nothing: the step's own seal decides
+		}
+		node, template, output := sealed.Statement.Step.NodeName, sealed.Statement.Definition.Template, sealed.Subject.Output
+		part, over := partOf(in, at)
+		switch {
+		case over && opens(o, part, node, template, output):
+			opened = true
+		case made(o.Outputs, node, template, output):
+		case made(e.fillersOf(in), node, template, output):
+			filled = true
+		default:
+			return false, nil
+		}
+	}
+	if !filled {
+		return false, nil // it is the step's alone
+	}
+	for _, at := range append([]artifact.Location{in.Location().Prefix()}, in.Above()...) {
+		part, _ := partOf(in, at)
+		opened = opened || writers.Absent(at, func(node, template, output string) bool {
+			return opens(o, part, node, cmp.Or(template, graph.Inline), output)
+		})
+	}
+	return opened, nil
+}
+
+// opens says whether the definition takes that part of what a step made.
+func opens(o graph.Origins, part, node, template, output string) bool {
+	return slices.ContainsFunc(o.Outputs, func(out graph.Output) bool {
+		return out.Name == output && out.By(node, template) && out.Hands(part)
+	})
+}
+
+func made(outputs []graph.Output, node, template, output string) bool {
+	return slices.ContainsFunc(outputs, func(out graph.Output) bool { return out.Name == output && out.By(node, template) })
+}
+
+// fillersOf are the outputs that the definition puts where an input lies that it takes
+// from a step. Where it does not say plainly there is none: the step's own seal decides.
+func (e *evaluation) fillersOf(in argo.Input) []graph.Output {
+	found, asked := e.fillers[in.Name]
+	if asked || len(e.origins[in.Name].Outputs) == 0 || e.graph == nil {
+		return found
+	}
+	found, err := e.graph.Fillers(e.step.NodeName, in.Name)
+	if err != nil {
+		found = nil
+	}
+	if e.fillers == nil {
+		e.fillers = map[string][]graph.Output{}
+	}
+	e.fillers[in.Name] = found
+	return found
 }

@@ -52,6 +52,22 @@ func pinPart(in argo.Input, dir artifact.Location, part content.Sum, by vouched)
 	return found, no
 }
 
+// pinOne pins what one of several seals alone vouches for.
+func (e *evaluation) pinOne(c *collection, by *part, sum content.Sum) (accepted, *reason.Error) {
+	found, no := pinPart(c.in, by.at, sum, by.vouched)
+	if no != nil {
+		return accepted{}, no
+	}
+	if by.at == c.prefix {
+		found.pin.Within = ""
+	}
+	if name := by.Seal.Name; name != artifact.SealName(by.at, e.step.WorkflowUID) {
+		found.pin.Seals = name + "\n"
+	}
+	found.level = c.level
+	return found, nil
+}
+
 // pinAbsent pins that an input is not there.
 func pinAbsent(in argo.Input) accepted {
 	return accepted{pin: pin.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive(), Absent: true}}

@@ -1,8 +1,8 @@
 package gate
 
 import (
-	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,6 +10,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/pin"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/evidence"
 )
@@ -113,88 +116,6 @@ func (e *evaluation) several(ctx context.Context, in argo.Input, seals []v1alpha
 	return found, no, true
 }
 
-// fromAll says whether the definition takes an input from all who have these seals. Where
-// it gives the key itself, any step may have stored something there. Where it takes the
-// input from a step, that step has to have opened the place: sealed a directory there,
-// or found nothing to store; and each other has to be one that the definition gives that
-// place (graph.Fillers). What a step reports decides where the place is, so the word of
-// the others would not do: their outputs may lie in many places.
-func (e *evaluation) fromAll(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, writers evidence.Writers) (bool, *reason.Error) {
-	o := e.origins[in.Name]
-	if isLiteral(o, in) {
-		return true, nil
-	}
-	opened, filled := false, false
-	for i := range seals {
-		at := evidence.LocationOf(&seals[i])
-		sealed, no := e.view.Verify(ctx, e.step.Namespace, &seals[i], at)
-		switch {
-		case no != nil && no.Code.Retryable():
-			return false, no
-		case no != nil:
-			return false, nil //nolint:nilerr // it vouches for nothing: the step's own seal decides
-		}
-		node, template, output := sealed.Statement.Step.NodeName, sealed.Statement.Definition.Template, sealed.Subject.Output
-		part, over := partOf(in, at)
-		switch {
-		case over && opens(o, part, node, template, output):
-			opened = true
-		case made(o.Outputs, node, template, output):
-		case made(e.fillersOf(in), node, template, output):
-			filled = true
-		default:
-			return false, nil
-		}
-	}
-	if !filled {
-		return false, nil // it is the step's alone
-	}
-	for _, at := range append([]artifact.Location{in.Location().Prefix()}, in.Above()...) {
-		part, _ := partOf(in, at)
-		opened = opened || writers.Absent(at, func(node, template, output string) bool {
-			return opens(o, part, node, cmp.Or(template, graph.Inline), output)
-		})
-	}
-	return opened, nil
-}
-
-// partOf is the path of an input in a directory: empty if it is all of that. It is false
-// if the input does not lie there.
-func partOf(in argo.Input, dir artifact.Location) (string, bool) {
-	key := in.Location().Prefix().Key
-	part, within := strings.CutPrefix(key, dir.Key)
-	return strings.TrimSuffix(part, "/"), within && dir.Kind == artifact.KindPrefix
-}
-
-// opens says whether the definition takes that part of what a step made.
-func opens(o graph.Origins, part, node, template, output string) bool {
-	return slices.ContainsFunc(o.Outputs, func(out graph.Output) bool {
-		return out.Name == output && out.By(node, template) && out.Hands(part)
-	})
-}
-
-func made(outputs []graph.Output, node, template, output string) bool {
-	return slices.ContainsFunc(outputs, func(out graph.Output) bool { return out.Name == output && out.By(node, template) })
-}
-
-// fillersOf are the outputs that the definition puts where an input lies that it takes
-// from a step. Where it does not say plainly there is none: the step's own seal decides.
-func (e *evaluation) fillersOf(in argo.Input) []graph.Output {
-	found, asked := e.fillers[in.Name]
-	if asked || len(e.origins[in.Name].Outputs) == 0 || e.graph == nil {
-		return found
-	}
-	found, err := e.graph.Fillers(e.step.NodeName, in.Name)
-	if err != nil {
-		found = nil
-	}
-	if e.fillers == nil {
-		e.fillers = map[string][]graph.Output{}
-	}
-	e.fillers[in.Name] = found
-	return found
-}
-
 // lacking decides on an input of which none of these seals has anything, though some are
 // about directories that it would lie in.
 func (e *evaluation) lacking(in argo.Input, c *collection, writers evidence.Writers) (accepted, *reason.Error) {
@@ -218,4 +139,301 @@ func (e *evaluation) lacking(in argo.Input, c *collection, writers evidence.Writ
 	absent := pinAbsent(in)
 	absent.pin.Within, absent.level = dir.at.URI(), c.level
 	return absent, nil
+}
+
+// collect pins what has these seals, of which some are for an input's own place, or
+// below it, and some for directories that it may be a part of; dir is the nearest of
+// these, nil if it is not to be a part.
+func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, dir *artifact.Location, writers evidence.Writers) (accepted, *reason.Error) {
+	switch {
+	case in.Archive() != content.ArchiveDetect && in.Archive() != content.ArchiveNone:
+		return accepted{}, reason.New(reason.ArchiveMismatch, "it is a directory that steps stored in parts, and the input's strategy is %s", in.Archive())
+	case len(seals) > pin.MaxFiles:
+		return accepted{}, reason.New(reason.PrefixUnsupported, "%d outputs were sealed there", len(seals))
+	}
+	// A pod's directories come one after the other, so that its lists are read once.
+	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return strings.Compare(a.Spec.Provenance, b.Spec.Provenance) })
+	c := collection{in: in, prefix: in.Location().Prefix(), nearest: dir, seals: seals, files: map[string]storedFile{}, graph: e.graph}
+	for i := range seals {
+		if no := e.collectOne(ctx, &c, &seals[i], writers); no != nil {
+			why := reason.Wrap(no.Code, no, "%s: %s", seals[i].Spec.Location.Key, no.Detail)
+			return accepted{}, why.InPlace(no.RetryAfter)
+		}
+	}
+	if no := c.unfit(); no != nil {
+		return accepted{}, no
+	}
+	if c.object != nil {
+		return e.pinOne(&c, c.object.by, c.object.sum())
+	}
+	switch one := c.one(); {
+	case len(c.files) == 0 && dir != nil:
+		return e.lacking(in, &c, writers)
+	case one != nil && one.at == c.prefix:
+		return e.pinOne(&c, one, one.Subject.Sum)
+	case one != nil && dir != nil && one.at.Contains(c.prefix):
+		list, err := content.NewFiles(c.list())
+		if err != nil {
+			return accepted{}, reason.Wrap(reason.PrefixUnsupported, err, "%v", err)
+		}
+		tree := list.Tree()
+		return e.pinOne(&c, one, content.Sum{Form: one.Subject.Form, SHA256: tree, Tree: tree})
+	}
+	pin := pin.Pin{Input: in.Name, Location: c.prefix.URI(), Mode: in.Mode, Recurse: in.Recurse}
+	err := pin.Collect(c.list(), c.dirs)
+	if !apart(seals) {
+		// A directory may have files of several steps.
+		err = pin.Collect(c.list(), nil)
+		if err == nil {
+			err = pin.Attribute(c.attribution())
+		}
+	}
+	if err != nil {
+		return accepted{}, reason.Wrap(reason.PrefixUnsupported, err, "%v", err)
+	}
+	return accepted{pin: pin, level: c.level}, nil
+}
+
+// apart says whether no part is at or below another one. It sorts the seals by their
+// keys.
+func apart(seals []v1alpha1.ArtifactSeal) bool {
+	// With a slash at each end, what lies below a key directly follows it.
+	slices.SortFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
+		return strings.Compare(evidence.LocationOf(&a).Prefix().Key, evidence.LocationOf(&b).Prefix().Key)
+	})
+	for i := 1; i < len(seals); i++ {
+		if evidence.LocationOf(&seals[i-1]).Overlaps(evidence.LocationOf(&seals[i])) {
+			return false
+		}
+	}
+	return true
+}
+
+// collection is what has been found of an input that several steps stored.
+type collection struct {
+	in     argo.Input
+	prefix artifact.Location
+	// nearest directory with a seal that the input may be a part of; nil if it is none.
+	nearest *artifact.Location
+	seals   []v1alpha1.ArtifactSeal
+	parts   []*part
+	// files by their paths below the prefix, and what a directory above has at the key
+	// itself, which Argo takes before all that lies below.
+	files  map[string]storedFile
+	object *storedFile
+	dirs   []string
+	level  provenance.Level
+	// graph orders the steps, where the definition does.
+	graph *graph.Graph
+}
+
+// part is what one step stored.
+type part struct {
+	vouched
+	at  artifact.Location
+	run provenance.Run
+	// unfit is why nothing of it may be consumed. What a later step stored over it does
+	// not matter.
+	unfit *reason.Error
+}
+
+// storedFile is a file as the last step stored it that stored one of its path.
+type storedFile struct {
+	sha256 artifact.Digest
+	by     *part
+}
+
+// sum is the file by itself.
+func (f storedFile) sum() content.Sum {
+	sum := content.Sum{Form: content.FormFile, SHA256: f.sha256, Tree: content.FileTree(f.sha256)}
+	if f.by.Subject.Form == content.FormLookalikes {
+		sum.Form = content.FormLookalike
+	}
+	return sum
+}
+
+// before says whether one step had ended when another began. The definition says so of
+// tries of one step, and of steps that wait for others, whatever clocks say: those of
+// nodes differ, and the record of an end may come after the next pod. (Whoever is
+// wrong here names other bytes than lie there, and the check in the pod stops it.)
+func (c *collection) before(one, other *part) bool {
+	a, b := one.Statement.Step.NodeName, other.Statement.Step.NodeName
+	switch {
+	case c.graph.Precedes(a, b):
+		return true
+	case c.graph.Precedes(b, a):
+		return false
+	}
+	return one.run.Before(other.run)
+}
+
+// maxCollected bounds the files that are looked at for one input: more than a pin has
+// room for, because steps can store the same ones again and again.
+const maxCollected = 16 << 10
+
+// over is what lies at a path once another file was stored there. Of two the later one
+// does; of two steps that ran beside each other nobody knows which that is.
+func (c *collection) over(f storedFile, have *storedFile, path string) (storedFile, *reason.Error) {
+	switch {
+	case have == nil, c.before(have.by, f.by):
+		return f, nil
+	case c.before(f.by, have.by), have.sha256 == f.sha256 && have.by.unfit == nil:
+		return *have, nil
+	case have.sha256 == f.sha256:
+		return f, nil
+	}
+	return f, reason.New(reason.PrefixUnsupported, "two steps that ran beside each other stored %.200q there, and not the same: which one is there is chance", path)
+}
+
+// add takes a file that a step stored.
+func (c *collection) add(path string, sha256 artifact.Digest, by *part) *reason.Error {
+	var have *storedFile
+	if known, twice := c.files[path]; twice {
+		have = &known
+	} else if len(c.files) == maxCollected {
+		return reason.New(reason.PrefixUnsupported, "with its files there are more than %d", maxCollected)
+	}
+	last, no := c.over(storedFile{sha256, by}, have, path)
+	c.files[path] = last
+	return no
+}
+
+// unfit refuses what is there, of a step of which nothing may be consumed, and that no
+// step stored anew. Of a step that is tried again the tries before are such.
+func (c *collection) unfit() *reason.Error {
+	if c.object != nil {
+		return c.object.by.because(strings.TrimSuffix(c.prefix.Key, "/"))
+	}
+	for _, path := range slices.Sorted(maps.Keys(c.files)) {
+		if no := c.files[path].by.because(c.prefix.Key + path); no != nil {
+			return no
+		}
+	}
+	return nil
+}
+
+// because says why a file of the part may not be consumed.
+func (p *part) because(key string) *reason.Error {
+	if p.unfit == nil {
+		return nil
+	}
+	return reason.Wrap(p.unfit.Code, p.unfit, "%.200s: %s, and no step stored it anew", key, p.unfit.Detail)
+}
+
+// one is the only part of which there are files, if there is one.
+func (c *collection) one() *part {
+	var one *part
+	for _, f := range c.files {
+		if one != nil && f.by != one {
+			return nil
+		}
+		one = f.by
+	}
+	return one
+}
+
+func (c *collection) attribution() map[string]string {
+	seals := make(map[string]string, len(c.files))
+	for path, f := range c.files {
+		seals[path] = f.by.Seal.Name
+	}
+	return seals
+}
+
+func (c *collection) list() []content.File {
+	files := make([]content.File, 0, len(c.files))
+	for path, f := range c.files {
+		files = append(files, content.File{Path: path, SHA256: f.sha256})
+	}
+	return files
+}
+
+// collectOne adds one part: an object, which Argo leaves as it is when it fetches
+// many, or a directory without an archive. Whether a file of that looks like an
+// archive does not matter: of many objects Argo unpacks none.
+func (e *evaluation) collectOne(ctx context.Context, c *collection, seal *v1alpha1.ArtifactSeal, writers evidence.Writers) *reason.Error {
+	at := evidence.LocationOf(seal)
+	if err := at.Validate(); err != nil {
+		return reason.Wrap(reason.LocationInvalid, err, "%v", err)
+	}
+	sealed, no := e.view.Verify(ctx, e.step.Namespace, seal, at)
+	if no != nil {
+		return no
+	}
+	by := &part{at: at, run: provenance.RunOf(seal.Spec.Producer)}
+	by.vouched, no = e.judge(candidate{in: c.in, namespace: e.step.Namespace, seal: seal, at: at, writers: c.rivals(writers, at), originChecked: true, replaced: true}, sealed)
+	by.unfit = by.failed
+	switch {
+	case no != nil:
+		return no
+	case by.failed != nil:
+	case by.policy.Policy != "":
+		return needsPolicy(by.policy)
+	case c.level == "" || by.policy.Level == provenance.LevelObserved:
+		c.level = by.policy.Level
+	}
+	if at.Kind != artifact.KindPrefix {
+		c.parts = append(c.parts, by)
+		if at == c.in.Location() { // it has just been sealed
+			last, no := c.over(storedFile{sealed.Subject.SHA256, by}, c.object, at.Key)
+			c.object = &last
+			return no
+		}
+		return c.add(strings.TrimPrefix(at.Key, c.prefix.Key), sealed.Subject.SHA256, by)
+	}
+	files, no := e.view.Files(ctx, sealed)
+	switch {
+	case no != nil && no.Code == reason.FilesUnknown && c.nearest != nil && at.Contains(*c.nearest):
+		return nil // the nearest directory counts, and the pod is held to that
+	case no != nil:
+		return no
+	}
+	c.parts = append(c.parts, by)
+	if within, over := partOf(c.in, at); over && within != "" {
+		return c.addPart(files, within, by)
+	}
+	if no := e.policies.RevokedAmong(files); no != nil {
+		return no
+	}
+	path := strings.TrimPrefix(at.Key, c.prefix.Key)
+	if dir := strings.TrimSuffix(path, "/"); dir != "" {
+		c.dirs = append(c.dirs, dir)
+		path = dir + "/"
+	}
+	for _, f := range files {
+		if no := c.add(path+f.Path, f.SHA256, by); no != nil {
+			return no
+		}
+	}
+	return nil
+}
+
+// addPart takes what a directory has at a path: a file, and what lies below it.
+func (c *collection) addPart(files content.Files, path string, by *part) *reason.Error {
+	for _, f := range files {
+		if f.Path == path && c.in.Location().Kind == artifact.KindObject {
+			last, no := c.over(storedFile{f.SHA256, by}, c.object, path)
+			if c.object = &last; no != nil {
+				return no
+			}
+		}
+		if rest, below := strings.CutPrefix(f.Path, path+"/"); below {
+			if no := c.add(rest, f.SHA256, by); no != nil {
+				return no
+			}
+		}
+	}
+	return nil
+}
+
+// rivals are the writers that may have changed what lies at a part's location: who was
+// to store something at, above or below it, where the input lies. Whose seal is there is
+// another part and none of them, unless it stored the same object.
+func (c *collection) rivals(writers evidence.Writers, at artifact.Location) evidence.Writers {
+	return writers.Declaring(func(l artifact.Location) bool { return at.Overlaps(l) && c.in.Location().Overlaps(l) }).ButSealed(func(uid string) bool {
+		return slices.ContainsFunc(c.seals, func(s v1alpha1.ArtifactSeal) bool {
+			l := evidence.LocationOf(&s)
+			return s.Spec.Provenance == uid && l.Overlaps(at) && (l != at || at.Kind == artifact.KindPrefix)
+		})
+	})
 }
