@@ -241,6 +241,9 @@ func difference(have, want corev1.Container) string {
 		// Quotas, limit ranges and the API server fill these.
 		c.Resources, c.ResizePolicy, c.ImagePullPolicy = corev1.ResourceRequirements{}, nil, ""
 	}
+	if reflect.DeepEqual(&have, &want) { // as almost always, in one walk
+		return ""
+	}
 	h, w := reflect.ValueOf(have), reflect.ValueOf(want)
 	for i := range h.NumField() {
 		if !equality.Semantic.DeepEqual(h.Field(i).Interface(), w.Field(i).Interface()) {
