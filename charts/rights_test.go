@@ -93,6 +93,37 @@ func TestRightsToRemoveRecords(t *testing.T) {
 	}
 }
 
+// TestRightsOfTheScrubber: its ServiceAccount comes with it, with these, and nobody else
+// gets more.
+func TestRightsOfTheScrubber(t *testing.T) {
+	without, err := template(t, "-f", "testdata/default.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, err := template(t, "-f", "testdata/default.values.yaml", "-f", "../e2e/suite/testdata/scrubber.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	had := rights(t, without)
+	more := slices.DeleteFunc(rights(t, with), func(line string) bool { return slices.Contains(had, line) })
+	want := []string{
+		"argoseal-system/argoseal-scrubber, cluster: create events",
+		"argoseal-system/argoseal-scrubber, cluster: create events.k8s.io/events",
+		"argoseal-system/argoseal-scrubber, cluster: get argoseal.dev/artifactseals",
+		"argoseal-system/argoseal-scrubber, cluster: get argoseal.dev/provenances",
+		"argoseal-system/argoseal-scrubber, cluster: list argoseal.dev/artifactseals",
+		"argoseal-system/argoseal-scrubber, cluster: patch argoseal.dev/artifactseals/status",
+		"argoseal-system/argoseal-scrubber, cluster: patch events",
+		"argoseal-system/argoseal-scrubber, cluster: patch events.k8s.io/events",
+		"argoseal-system/argoseal-scrubber, namespace argoseal-system: create coordination.k8s.io/leases",
+		"argoseal-system/argoseal-scrubber, namespace argoseal-system: get coordination.k8s.io/leases [argoseal-scrubber]",
+		"argoseal-system/argoseal-scrubber, namespace argoseal-system: update coordination.k8s.io/leases [argoseal-scrubber]",
+	}
+	if d := cmp.Diff(want, more); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
 // TestFollowing: without a cluster the namespaces are enough. Only policies have the
 // parameter, for a webhook's condition has none, and without it they deny.
 func TestFollowing(t *testing.T) {
