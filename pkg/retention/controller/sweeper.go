@@ -86,7 +86,7 @@ func (s *Sweeper) pass(ctx context.Context) error {
 	}
 	remove, kept := s.Limits.Plan(seen.Seen)
 	var failed []error
-	held := places{}
+	held := places{together: seen.ReadTogether, by: map[string]map[string]bool{}}
 	for _, w := range remove {
 		if ctx.Err() != nil || s.Clock.Since(seen.Now) > every {
 			break // what was seen has become old
@@ -120,17 +120,33 @@ func (s *Sweeper) pass(ctx context.Context) error {
 }
 
 // places are the places of workflows that were to go and stayed. Other workflows,
-// later in the plan, were to go because of them.
-type places map[string]bool
+// later in the plan, were to go because of them: those whose seals are read together
+// with theirs.
+type places struct {
+	together func(a, b string) bool
+	// by has the namespaces of a place.
+	by map[string]map[string]bool
+}
 
 func (p places) add(w retention.Workflow) {
 	for _, s := range w.Seals {
-		p[s.Place.Key()] = true
+		key := s.Place.Key()
+		if p.by[key] == nil {
+			p.by[key] = map[string]bool{}
+		}
+		p.by[key][w.Namespace] = true
 	}
 }
 
 func (p places) any(w retention.Workflow) bool {
-	return slices.ContainsFunc(w.Seals, func(s retention.Seal) bool { return p[s.Place.Key()] })
+	return slices.ContainsFunc(w.Seals, func(s retention.Seal) bool {
+		for namespace := range p.by[s.Place.Key()] {
+			if p.together(namespace, w.Namespace) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // maxFailures ends a pass: what fails so often fails for all.

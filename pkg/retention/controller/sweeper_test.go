@@ -360,6 +360,40 @@ func TestWhatStaysKeepsWhatOverwroteIt(t *testing.T) {
 	}
 }
 
+// in is an object in another namespace.
+func in[O client.Object](namespace string, o O) O {
+	o.SetNamespace(namespace)
+	return o
+}
+
+// An orphaned pod keeps the records of its own workflow, and what overwrote them where
+// seals of both namespaces are read together. It keeps nobody else's.
+func TestWhatStaysElsewhereKeepsOnlyWhatIsReadWithIt(t *testing.T) {
+	for name, policies := range map[string][]client.Object{
+		"nobody trusts them": nil,
+		"a policy trusts one": {&v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: v1alpha1.ClusterProvenancePolicySpec{
+			PolicyRules: v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{Producers: []v1alpha1.TrustedProducer{{Namespaces: []string{"team"}, AnyWorkflow: true}}}},
+		}}},
+		"a policy trusts both": {&v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: v1alpha1.ClusterProvenancePolicySpec{
+			PolicyRules: v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{Producers: []v1alpha1.TrustedProducer{{Namespaces: []string{"team", "other"}, AnyWorkflow: true}}}},
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlane(t)
+			p.create(policies...)
+			p.create(in("other", record("old", "p1", 90, "Sealed")), in("other", seal("old", "p1", "x", 90)), in("other", podOf("old")),
+				in("other", record("fresh", "p2", 2, "Sealed")), in("other", seal("fresh", "p2", "x", 2)),
+				record("then", "p3", 70, "Sealed"), seal("then", "p3", "x", 70), record("last", "p4", 2, "Sealed"), seal("last", "p4", "x", 2))
+			must(t, p.sweeper.sweep(t.Context()))
+			want := []string{"old-x", "fresh-x", "last-x", "p1", "p2", "p4"}
+			if name == "a policy trusts both" {
+				want = append(want, "then-x", "p3")
+			}
+			p.wants(want...)
+		})
+	}
+}
+
 // A process that dies leaves seals never without their records, and what is left goes the
 // next time.
 func TestACrashBetweenTwoDeletionsLosesNothing(t *testing.T) {
