@@ -151,15 +151,17 @@ func (l Limits) Plan(s Seen) (remove []Workflow, kept map[Why]int) {
 	return remove, kept
 }
 
-// due are the workflows beyond the limits, the oldest first.
+// due are the workflows beyond the limits. Each namespace has its turn with its oldest
+// one: who has many takes no time from others.
 func (l Limits) due(s Seen) []Workflow {
 	by := map[string][]Workflow{}
 	for _, w := range s.Workflows {
 		by[w.Namespace] = append(by[w.Namespace], w)
 	}
-	var due []Workflow
+	var turns [][]Workflow
 	for _, all := range by {
 		slices.SortFunc(all, func(a, b Workflow) int { return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(a.UID, b.UID)) })
+		var due []Workflow
 		for i, w := range all {
 			age := s.Now.Sub(w.Last)
 			old, many := l.MaxAge > 0 && age > l.MaxAge, l.MaxWorkflows > 0 && i >= l.MaxWorkflows
@@ -167,9 +169,22 @@ func (l Limits) due(s Seen) []Workflow {
 				due = append(due, w)
 			}
 		}
+		slices.SortFunc(due, oldestFirst)
+		for i, w := range due {
+			if i == len(turns) {
+				turns = append(turns, nil)
+			}
+			turns[i] = append(turns[i], w)
+		}
 	}
-	slices.SortFunc(due, func(a, b Workflow) int { return cmp.Or(a.Last.Compare(b.Last), cmp.Compare(a.UID, b.UID)) })
-	return due
+	for _, turn := range turns {
+		slices.SortFunc(turn, oldestFirst)
+	}
+	return slices.Concat(turns...)
+}
+
+func oldestFirst(a, b Workflow) int {
+	return cmp.Or(a.Last.Compare(b.Last), cmp.Compare(a.UID, b.UID))
 }
 
 // pending is when, for each namespace, the first pod was made of which a seal may

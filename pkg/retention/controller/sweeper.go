@@ -50,14 +50,19 @@ type Sweeper struct {
 
 // Start implements manager.Runnable.
 func (s *Sweeper) Start(ctx context.Context) error {
-	wait.JitterUntilWithContext(ctx, func(ctx context.Context) {
-		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error(err, "Records were not all removed that may go")
-			return
-		}
-		s.Metrics.swept(s.Clock.Now())
-	}, every, 0.1, true)
+	wait.JitterUntilWithContext(ctx, s.once, every, 0.1, true)
 	return nil
+}
+
+// once sweeps, and says how it went.
+func (s *Sweeper) once(ctx context.Context) {
+	err := s.sweep(ctx)
+	switch {
+	case err == nil:
+		s.Metrics.swept(s.Clock.Now())
+	case ctx.Err() == nil:
+		s.Log.Error(err, "Records were not all removed that may go")
+	}
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
@@ -89,6 +94,7 @@ func (s *Sweeper) pass(ctx context.Context) error {
 	held := places{together: seen.ReadTogether, by: map[string]map[string]bool{}}
 	for _, w := range remove {
 		if ctx.Err() != nil || s.Clock.Since(seen.Now) > every {
+			failed = append(failed, errBrokenOff)
 			break // what was seen has become old
 		}
 		if held.any(w) {
@@ -96,7 +102,7 @@ func (s *Sweeper) pass(ctx context.Context) error {
 			held.add(w)
 			continue
 		}
-		err := s.remove(ctx, w, all[w.UID], seen.policies)
+		err := s.remove(ctx, w, all[w.UID], seen)
 		if err != nil {
 			held.add(w)
 		}
@@ -169,12 +175,17 @@ type target struct {
 type sight struct {
 	retention.Seen
 	policies map[string]string
+	// present is what the API server said in this pass is there of a workflow's name.
+	present map[types.NamespacedName]presence
 }
 
 // look reads all that there is. ArtifactSeals come from the API server, of which nobody
 // here keeps any, all as of one moment.
 func (s *Sweeper) look(ctx context.Context) (map[string]*records, sight, error) {
-	seen := sight{Seen: retention.Seen{Pending: map[string]time.Time{}, Now: s.Clock.Now()}, policies: map[string]string{}}
+	seen := sight{
+		Seen:     retention.Seen{Pending: map[string]time.Time{}, Now: s.Clock.Now()},
+		policies: map[string]string{}, present: map[types.NamespacedName]presence{},
+	}
 	var err error
 	var policies v1alpha1.ClusterProvenancePolicyList
 	if err := s.API.List(ctx, &policies); err != nil {
