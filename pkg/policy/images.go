@@ -306,6 +306,17 @@ func (o openCase) producers() []v1alpha1.ImageProducer {
 	return all
 }
 
+// From says whether a seal of that namespace, by what it says of its producer, could count.
+// It saves verifying: who says another template there hides nobody's seal but its own.
+func (k *ImageCase) From(namespace string, by v1alpha1.Producer) bool {
+	return slices.ContainsFunc(k.open, func(o openCase) bool {
+		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool {
+			where := slices.Contains(p.Namespaces, namespace) || p.SameNamespace && namespace == k.consumer.Namespace
+			return where && p.Output == by.Output && (p.Templates == nil || slices.Contains(p.Templates, by.Template))
+		})
+	})
+}
+
 // Reject notes that a seal does not hold.
 func (k *ImageCase) Reject(why *reason.Error) {
 	if k.why == nil {

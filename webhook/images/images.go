@@ -204,6 +204,11 @@ func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 		}
 		seals = append(seals, slices.DeleteFunc(found, func(s v1alpha1.ArtifactSeal) bool { return !k.Wants(s.Spec.Producer.Output) })...)
 	}
+	found := len(seals)
+	seals = slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return !k.From(s.Namespace, s.Spec.Producer) })
+	if found > 0 && len(seals) == 0 {
+		k.Reject(reason.New(reason.WorkflowMismatch, "%d seals of it say to be of outputs or templates that no policy trusts there", found))
+	}
 	if len(seals) > maxLooked {
 		seals = slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return d.gate.Looked.knows(lookAt(&s, i, d.consumer), now) })
 	}
