@@ -239,7 +239,7 @@ func (c *testCluster) run(t *testing.T) {
 		o := options{
 			namespace: ours, signerImage: signerImage, controllers: []string{"argo/argo"}, executorImages: []string{argotest.Executor},
 			clusterName: "test", service: "unused", mutating: configuration, validating: configuration, port: port,
-			metricsAddress: "0", healthAddress: fmt.Sprintf("127.0.0.1:%d", freePort(t)), maxInFlight: 64,
+			metricsAddress: "0", healthAddress: fmt.Sprintf("127.0.0.1:%d", freePort(t)), maxInFlight: 64, timeout: longestTimeout,
 			names: []string{"localhost"}, lifetimes: testLifetimes, workers: 32, replicas: 2,
 		}
 		check(t, o.check())

@@ -35,7 +35,7 @@ func TestProfilesAreServedOnLoopbackAlone(t *testing.T) {
 	} {
 		o := options{
 			namespace: "n", signerImage: "registry.test/argoseal-signer@sha256:" + strings.Repeat("a", 64), controllers: []string{"a/b"}, executorImages: []string{"i"},
-			service: "s", workers: 1, replicas: 1, maxInFlight: 1, port: 1, pprofAddress: address,
+			service: "s", workers: 1, replicas: 1, maxInFlight: 1, timeout: longestTimeout, port: 1, pprofAddress: address,
 		}
 		if err := o.check(); good != (err == nil) || !good && reason.Of(err) != reason.UsageInvalid {
 			t.Errorf("%q: %v", address, err)

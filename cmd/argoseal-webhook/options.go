@@ -42,6 +42,7 @@ type options struct {
 	healthAddress  string
 	pprofAddress   string
 	maxInFlight    int
+	timeout        time.Duration
 	shutdownDelay  time.Duration
 	sealLogs       bool
 
@@ -55,6 +56,9 @@ const defaultRequeue = 10 * time.Second
 
 // defaultWorkers is Argo's own (--workflow-workers of workflow-controller).
 const defaultWorkers = 32
+
+// longestTimeout is the longest that a webhook configuration can give.
+const longestTimeout = 30 * time.Second
 
 func command() *cobra.Command {
 	var o options
@@ -101,6 +105,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
 	f.StringVar(&o.pprofAddress, "pprof-address", "", "loopback address of /debug/pprof, such as 127.0.0.1:6060, for kubectl port-forward; empty: there is none")
 	f.IntVar(&o.maxInFlight, "max-in-flight", 64, "requests at work at a time; more are told to come again")
+	f.DurationVar(&o.timeout, "timeout", longestTimeout, "timeoutSeconds of our webhook configurations: who asks us has no more time, whatever the request says")
 	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 10*time.Second, "time to go on serving after the order to stop")
 	f.BoolVar(&o.sealLogs, "seal-logs", false, "seal the logs that Argo archives (archiveLogs), as outputs of their steps")
 	return c
@@ -135,6 +140,9 @@ func (o options) check() error {
 	}
 	if o.maxInFlight < 1 || o.shutdownDelay < 0 || o.port < 1 || o.port > 65535 {
 		return usage("--max-in-flight is at least 1, --shutdown-delay at least 0, --port 1 to 65535")
+	}
+	if o.timeout < time.Second || o.timeout > longestTimeout {
+		return usage("--timeout is 1s to %s", longestTimeout)
 	}
 	if o.pprofAddress != "" {
 		// Profiles have what the memory has: keys and tenants' parameters.

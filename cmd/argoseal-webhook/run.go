@@ -140,6 +140,7 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 		Metrics:     measures,
 		Log:         ctrl.Log.WithName("admission"),
 		MaxInFlight: o.maxInFlight,
+		Timeout:     o.timeout,
 		SealLogs:    o.sealLogs,
 		Looked:      images.NewLooked(),
 		InPlace:     server.NewInPlace(o.workers, o.replicas, clock.RealClock{}),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/trace"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
@@ -143,10 +146,11 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		}
 		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "revocation %s is made; looking for what was made from it\n", r.Name)
 	}
-	links, err := o.links(cmd, api, root, r)
+	links, directories, err := o.links(cmd, api, root, r)
 	if err != nil {
 		return err
 	}
+	advise(cmd.ErrOrStderr(), directories)
 	report.Descendants = append(report.Descendants, trace.Descend(links)...)
 	if o.output == "json" {
 		e := json.NewEncoder(cmd.OutOrStdout())
@@ -175,8 +179,9 @@ func (r taintReport) table(to io.Writer) error {
 
 // links reads and verifies every record. One that does not hold is told of, and left out:
 // the gate refuses it anyway.
-func (o *taintOptions) links(cmd *cobra.Command, api client.Client, root *verify.Root, r *v1alpha1.Revocation) ([]trace.Link, error) {
+func (o *taintOptions) links(cmd *cobra.Command, api client.Client, root *verify.Root, r *v1alpha1.Revocation) ([]trace.Link, []trace.Made, error) {
 	var links []trace.Link
+	var directories []trace.Made
 	err := o.each(cmd, api, func(p *v1alpha1.Provenance) error {
 		if p.Status.Bundle == "" {
 			return nil
@@ -198,10 +203,52 @@ func (o *taintOptions) links(cmd *cobra.Command, api client.Client, root *verify
 				}
 			}
 		}
+		having, because := directoriesWith(r, p, s)
+		directories = append(directories, having...)
+		if named == "" {
+			named = because
+		}
 		if links = append(links, trace.LinkOf(s, named)); len(links) > maxEntries {
 			return usage(fmt.Errorf("there are more than %d records: name namespaces", maxEntries))
 		}
 		return nil
 	})
-	return links, err
+	return links, directories, err
+}
+
+// directoriesWith are the directories of a record that have a file that the Revocation names,
+// as far as their files are listed, and why the record is touched. A list counts only if it
+// is the sealed directory's: it is not signed.
+func directoriesWith(r *v1alpha1.Revocation, p *v1alpha1.Provenance, s *provenance.Statement) (having []trace.Made, because string) {
+	if len(r.Spec.Digests) == 0 {
+		return nil, ""
+	}
+	for _, sub := range s.Subjects {
+		for _, o := range p.Status.Outputs {
+			if o.Files == "" || o.Location != sub.URI || sub.Tree == "" {
+				continue
+			}
+			list, err := content.ParseFiles(o.Files)
+			if err != nil || list.Tree() != sub.Tree {
+				continue
+			}
+			if what := policy.RevokedIn(r, list); what != "" {
+				having = append(having, trace.Made{URI: sub.URI, SHA256: sub.Tree})
+				because = cmp.Or(because, "stored "+sub.URI+" with "+what)
+				break
+			}
+		}
+	}
+	return having, because
+}
+
+// advise says what the Revocation of a file leaves.
+func advise(to io.Writer, directories []trace.Made) {
+	if len(directories) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintln(to, "These directories have it. Whoever takes one whole is refused; what was made from one is admitted until the directory is revoked, too:")
+	for _, d := range directories {
+		_, _ = fmt.Fprintf(to, "  argoseal taint sha256:%s   # %s\n", d.SHA256, printable(d.URI))
+	}
 }

@@ -7,7 +7,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/trace"
 )
 
 func TestTainted(t *testing.T) {
@@ -33,5 +37,62 @@ func TestTainted(t *testing.T) {
 		if r, err := tainted(what); reason.Of(err) != reason.UsageInvalid {
 			t.Errorf("%q: %+v, %v", what, r, err)
 		}
+	}
+}
+
+// A file that is revoked taints the directories that have it, and what was made from them.
+// A list that is not the sealed directory's says nothing.
+func TestADirectoryWithARevokedFileIsTainted(t *testing.T) {
+	bad, good := artifact.Digest(strings.Repeat("a", 64)), artifact.Digest(strings.Repeat("b", 64))
+	listOf := func(files ...content.File) content.Files {
+		list, err := content.NewFiles(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	with, without := listOf(content.File{Path: "lib/x.py", SHA256: bad}, content.File{Path: "y", SHA256: good}), listOf(content.File{Path: "y", SHA256: good})
+	const uri = "s3://minio:9000/b/dir/"
+	stored := func(list content.Files, said string) (*v1alpha1.Provenance, *provenance.Statement) {
+		st := &provenance.Statement{}
+		st.Subjects = []provenance.Subject{{URI: uri, Output: "dir", Sum: content.Sum{Form: content.FormDirectory, SHA256: list.Tree(), Tree: list.Tree()}}}
+		st.Step.Pod.UID = "store"
+		p := &v1alpha1.Provenance{}
+		p.Status.Outputs = []v1alpha1.OutputStatus{{Name: "dir", Location: uri, Files: said}}
+		return p, st
+	}
+	for name, c := range map[string]struct {
+		names  v1alpha1.RevocationSpec
+		stored content.Files
+		said   string
+		want   bool
+	}{
+		"it has the file":               {v1alpha1.RevocationSpec{Digests: []string{string(bad)}}, with, with.String(), true},
+		"it has it, by its tree":        {v1alpha1.RevocationSpec{Digests: []string{string(content.FileTree(bad))}}, with, with.String(), true},
+		"it has others":                 {v1alpha1.RevocationSpec{Digests: []string{string(bad)}}, without, without.String(), false},
+		"another directory is listed":   {v1alpha1.RevocationSpec{Digests: []string{string(bad)}}, without, with.String(), false},
+		"nothing is listed":             {v1alpha1.RevocationSpec{Digests: []string{string(bad)}}, with, "", false},
+		"the list is none":              {v1alpha1.RevocationSpec{Digests: []string{string(bad)}}, with, "x", false},
+		"the Revocation is of a commit": {v1alpha1.RevocationSpec{Commits: []string{string(bad)[:40]}}, with, with.String(), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, st := stored(c.stored, c.said)
+			having, because := directoriesWith(&v1alpha1.Revocation{Spec: c.names}, p, st)
+			if (len(having) == 1) != c.want || (because != "") != c.want {
+				t.Fatalf("it has %v, because %q", having, because)
+			}
+			taker := &provenance.Statement{}
+			taker.Inputs = []provenance.Input{{URI: uri, SHA256: c.stored.Tree(), Tree: c.stored.Tree()}}
+			taker.Step.Pod.UID = "take"
+			found := trace.Descend([]trace.Link{trace.LinkOf(st, because), trace.LinkOf(taker, "")})
+			if want := map[bool]int{true: 2}[c.want]; len(found) != want {
+				t.Errorf("descendants are %+v", found)
+			}
+			var said strings.Builder
+			advise(&said, having)
+			if strings.Contains(said.String(), "argoseal taint sha256:"+string(c.stored.Tree())) != c.want {
+				t.Errorf("it advises %q", said.String())
+			}
+		})
 	}
 }

@@ -23,6 +23,9 @@ const (
 	maxImageProducers = 16
 )
 
+// maxImageNamespaces bounds where seals of one image are looked for: each costs a list.
+const maxImageNamespaces = 16
+
 // imageRule is one entry about images.
 type imageRule struct {
 	pattern   string
@@ -30,6 +33,8 @@ type imageRule struct {
 	any       bool
 	digests   []artifact.Digest
 	producers []v1alpha1.ImageProducer
+	// narrowed: it named producers that a policy of a namespace may not.
+	narrowed bool
 }
 
 // AboutImages says whether a policy that applies in the namespace speaks of images.
@@ -96,6 +101,42 @@ func readImage(in v1alpha1.ImageRule) (imageRule, error) {
 		out.digests = append(out.digests, artifact.Digest(text))
 	}
 	return out, nil
+}
+
+// narrow leaves to the namespace's own policies those producers of images that run in the
+// namespace itself, or where a policy of the cluster's that applies here trusts producers
+// of images, too. Else tenants would learn from our answers what others have sealed, and
+// have us read it.
+func (s *Set) narrow() {
+	known := []string{s.namespace}
+	for _, r := range s.cluster {
+		for _, i := range r.images {
+			for _, p := range i.producers {
+				known = append(known, p.Namespaces...)
+			}
+		}
+	}
+	for _, r := range s.own {
+		for i := range r.images {
+			r.images[i].narrow(known)
+		}
+	}
+}
+
+func (i *imageRule) narrow(known []string) {
+	if i.producers == nil {
+		return
+	}
+	left := []v1alpha1.ImageProducer{} // an entry without any is still about producers
+	for _, p := range i.producers {
+		named := len(p.Namespaces)
+		p.Namespaces = slices.DeleteFunc(slices.Clone(p.Namespaces), func(n string) bool { return !slices.Contains(known, n) })
+		i.narrowed = i.narrowed || len(p.Namespaces) < named
+		if p.SameNamespace || len(p.Namespaces) > 0 {
+			left = append(left, p)
+		}
+	}
+	i.producers = left
 }
 
 // trustedBy is the producer without the output that it made.
@@ -218,8 +259,15 @@ func unpinned(i image.Image, asked openCase) *reason.Error {
 // Settled says whether no further seal changes anything.
 func (k *ImageCase) Settled() bool { return k.decided }
 
-// Namespaces are where seals may be that would count, sorted.
+// Namespaces are where seals are looked for that would count: the consumer's own, then the
+// others by name, as many as may be read.
 func (k *ImageCase) Namespaces() []string {
+	names := k.namespaces()
+	return names[:min(len(names), maxImageNamespaces)]
+}
+
+// namespaces are all where seals may be that would count.
+func (k *ImageCase) namespaces() []string {
 	var names []string
 	for _, o := range k.open {
 		for _, p := range o.producers() {
@@ -229,7 +277,17 @@ func (k *ImageCase) Namespaces() []string {
 			}
 		}
 	}
-	slices.Sort(names)
+	slices.SortFunc(names, func(a, b string) int {
+		switch own := k.consumer.Namespace; {
+		case a == b:
+			return 0
+		case a == own:
+			return -1
+		case b == own:
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
 	return slices.Compact(names)
 }
 
@@ -246,6 +304,17 @@ func (o openCase) producers() []v1alpha1.ImageProducer {
 		all = append(all, r.producers...)
 	}
 	return all
+}
+
+// From says whether a seal of that namespace, by what it says of its producer, could count.
+// It saves verifying: who says another template there hides nobody's seal but its own.
+func (k *ImageCase) From(namespace string, by v1alpha1.Producer) bool {
+	return slices.ContainsFunc(k.open, func(o openCase) bool {
+		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool {
+			where := slices.Contains(p.Namespaces, namespace) || p.SameNamespace && namespace == k.consumer.Namespace
+			return where && p.Output == by.Output && (p.Templates == nil || slices.Contains(p.Templates, by.Template))
+		})
+	})
 }
 
 // Reject notes that a seal does not hold.
@@ -316,9 +385,26 @@ func (k *ImageCase) Refusal() *reason.Error {
 	case len(k.open) == 0:
 		return errNotRead
 	}
-	no := reason.New(reason.ImageUnproven, "%s does not list its digest, and no seal of it counts (looked for in namespaces %s)", k.open[0].by, strings.Join(k.Namespaces(), ", "))
+	no := reason.New(reason.ImageUnproven, "%s does not list its digest, and no seal of it counts (%s)", k.open[0].by, k.looked())
 	if k.why != nil {
 		no.Detail += ": " + string(k.why.Code) + ": " + k.why.Detail
 	}
 	return no
+}
+
+// looked says where seals were looked for.
+func (k *ImageCase) looked() string {
+	where, left := "looked for nowhere", len(k.namespaces())
+	if names := k.Namespaces(); len(names) > 0 {
+		where, left = "looked for in namespaces "+strings.Join(names, ", "), left-len(names)
+	}
+	if left > 0 {
+		where += fmt.Sprintf(" and not in %d more, as %d are the most", left, maxImageNamespaces)
+	}
+	if slices.ContainsFunc(k.open, func(o openCase) bool {
+		return slices.ContainsFunc(o.rules, func(r imageRule) bool { return r.narrowed })
+	}) {
+		where += "; a " + kindOwn + " may name no others but those of a " + kindCluster + "'s producers of images"
+	}
+	return where
 }

@@ -92,17 +92,37 @@ func (s Set) RevokedAmong(files content.Files) *reason.Error {
 			by[artifact.Digest(d)] = &s.revocations[i]
 		}
 	}
+	if r, what := among(by, files); r != nil {
+		return refusedBy(r, what+",")
+	}
+	return nil
+}
+
+// RevokedIn names the file of a directory that a revocation takes trust back from, or gives
+// "". Whoever takes the directory whole is refused. What was made from it is not, until the
+// directory is revoked itself: see RevokedBy.
+func RevokedIn(r *v1alpha1.Revocation, files content.Files) string {
+	by := map[artifact.Digest]*v1alpha1.Revocation{}
+	for _, d := range r.Spec.Digests {
+		by[artifact.Digest(d)] = r
+	}
+	_, what := among(by, files)
+	return what
+}
+
+// among finds the first file that is revoked.
+func among(by map[artifact.Digest]*v1alpha1.Revocation, files content.Files) (*v1alpha1.Revocation, string) {
 	if len(by) == 0 {
-		return nil
+		return nil, ""
 	}
 	for _, f := range files {
 		for _, d := range []artifact.Digest{f.SHA256, content.FileTree(f.SHA256)} {
 			if r := by[d]; r != nil {
-				return refusedBy(r, fmt.Sprintf("%.200q in it, artifact sha256:%s,", f.Path, d))
+				return r, fmt.Sprintf("%.200q in it, artifact sha256:%s", f.Path, d)
 			}
 		}
 	}
-	return nil
+	return nil, ""
 }
 
 // specification has methods of ours.

@@ -107,6 +107,7 @@ func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []
 	byName := func(a, b rules) int { return strings.Compare(a.name, b.name) }
 	slices.SortFunc(s.cluster, byName)
 	slices.SortFunc(s.own, byName)
+	s.narrow()
 	return s, nil
 }
 

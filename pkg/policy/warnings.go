@@ -41,6 +41,21 @@ func Warnings(rules v1alpha1.PolicyRules) []string {
 	return w
 }
 
+// OwnWarnings lists what of a namespace's valid policy may admit nothing: see Set.narrow.
+func OwnWarnings(p *v1alpha1.ProvenancePolicy) []string {
+	var w []string
+	for i, rule := range p.Spec.Images {
+		for j, by := range rule.Producers {
+			others := slices.DeleteFunc(slices.Clone(by.Namespaces), func(n string) bool { return n == p.Namespace })
+			if len(others) > 0 {
+				w = append(w, fmt.Sprintf("images[%d].producers[%d]: namespaces %s count only where a %s that applies names them as producers of images, too",
+					i, j, strings.Join(others, ", "), kindCluster))
+			}
+		}
+	}
+	return w
+}
+
 // nobody is no namespace's name. If Services of nobody could answer for a host
 // name, Services of every namespace can.
 const nobody = "-"

@@ -98,6 +98,14 @@ type Seen struct {
 	Now     time.Time
 }
 
+// ReadTogether says whether somebody may read the seals of both namespaces at one place.
+// A reader of a namespace's seals reads those of all its workflows. It also reads another
+// namespace's seals only if policies trust both. So what somebody stores in a namespace
+// that nobody trusts keeps nothing elsewhere.
+func (s Seen) ReadTogether(a, b string) bool {
+	return a == b || s.Trusted[a] && s.Trusted[b]
+}
+
 // Why a workflow that is old enough, or one too many, stays.
 type Why string
 
@@ -131,7 +139,7 @@ func (l Limits) Plan(s Seen) (remove []Workflow, kept map[Why]int) {
 	for _, w := range due {
 		why := s.stays(w, pending)
 		if why == "" {
-			why = there.holds(w, s.Trusted)
+			why = there.holds(w, s)
 		}
 		if why != "" {
 			kept[why]++
@@ -143,15 +151,17 @@ func (l Limits) Plan(s Seen) (remove []Workflow, kept map[Why]int) {
 	return remove, kept
 }
 
-// due are the workflows beyond the limits, the oldest first.
+// due are the workflows beyond the limits. Each namespace has its turn with its oldest
+// one: who has many takes no time from others.
 func (l Limits) due(s Seen) []Workflow {
 	by := map[string][]Workflow{}
 	for _, w := range s.Workflows {
 		by[w.Namespace] = append(by[w.Namespace], w)
 	}
-	var due []Workflow
+	var turns [][]Workflow
 	for _, all := range by {
 		slices.SortFunc(all, func(a, b Workflow) int { return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(a.UID, b.UID)) })
+		var due []Workflow
 		for i, w := range all {
 			age := s.Now.Sub(w.Last)
 			old, many := l.MaxAge > 0 && age > l.MaxAge, l.MaxWorkflows > 0 && i >= l.MaxWorkflows
@@ -159,9 +169,22 @@ func (l Limits) due(s Seen) []Workflow {
 				due = append(due, w)
 			}
 		}
+		slices.SortFunc(due, oldestFirst)
+		for i, w := range due {
+			if i == len(turns) {
+				turns = append(turns, nil)
+			}
+			turns[i] = append(turns[i], w)
+		}
 	}
-	slices.SortFunc(due, func(a, b Workflow) int { return cmp.Or(a.Last.Compare(b.Last), cmp.Compare(a.UID, b.UID)) })
-	return due
+	for _, turn := range turns {
+		slices.SortFunc(turn, oldestFirst)
+	}
+	return slices.Concat(turns...)
+}
+
+func oldestFirst(a, b Workflow) int {
+	return cmp.Or(a.Last.Compare(b.Last), cmp.Compare(a.UID, b.UID))
 }
 
 // pending is when, for each namespace, the first pod was made of which a seal may
@@ -219,7 +242,7 @@ func places(all []Workflow) taken {
 
 // holds says why a place keeps a workflow: its seal there counts, or without it an
 // older one might count again.
-func (t taken) holds(w Workflow, trusted map[string]bool) Why {
+func (t taken) holds(w Workflow, seen Seen) Why {
 	for _, s := range w.Seals {
 		if s.Manifest {
 			return WhyPolicy
@@ -227,22 +250,19 @@ func (t taken) holds(w Workflow, trusted map[string]bool) Why {
 		if s.Beside {
 			continue
 		}
-		if why := t.counts(w, s, trusted); why != "" {
+		if why := t.counts(w, s, seen); why != "" {
 			return why
 		}
 	}
 	return ""
 }
 
-// counts says why one seal stays. A reader of this namespace's seals reads those of
-// all its workflows. It also reads another namespace's seals only if policies trust
-// both. So what somebody stores in a namespace that nobody trusts keeps nothing
-// here.
-func (t taken) counts(w Workflow, s Seal, trusted map[string]bool) Why {
+// counts says why one seal stays, by the others at its place that are read with it.
+func (t taken) counts(w Workflow, s Seal, seen Seen) Why {
 	here, older := false, false
 	for _, o := range t[s.Place] {
 		same := o.namespace == w.Namespace
-		if o.workflow == w.UID || !same && (!trusted[w.Namespace] || !trusted[o.namespace]) {
+		if o.workflow == w.UID || !seen.ReadTogether(w.Namespace, o.namespace) {
 			continue
 		}
 		// Whatever it had followed, this one follows, too: see provenance.Run.Succeeds.
@@ -257,7 +277,7 @@ func (t taken) counts(w Workflow, s Seal, trusted map[string]bool) Why {
 		return WhyOrder
 	case here:
 		return ""
-	case trusted[w.Namespace]:
+	case seen.Trusted[w.Namespace]:
 		return WhyPolicy
 	}
 	// Without the object the directory at its key would be found.

@@ -64,6 +64,7 @@ func TestWhatGoesAndWhatStays(t *testing.T) {
 	}{
 		"without limits nothing goes":                 {Limits{}, []Workflow{workflow("a", "1", 9999)}, nil, nil, []string{}, ""},
 		"what is old goes, the oldest first":          {day, []Workflow{workflow("a", "1", 25), workflow("b", "2", 30), workflow("a", "3", 23)}, nil, nil, []string{"2", "1"}, ""},
+		"each namespace has its turn":                 {day, []Workflow{workflow("a", "1", 99), workflow("a", "2", 98), workflow("a", "3", 97), workflow("b", "4", 50), workflow("b", "5", 49)}, nil, nil, []string{"1", "4", "2", "5", "3"}, ""},
 		"what is one too many goes":                   {Limits{MaxWorkflows: 2}, []Workflow{workflow("a", "1", 4), workflow("a", "2", 3), workflow("a", "3", 2), workflow("b", "4", 9)}, nil, nil, []string{"1"}, ""},
 		"nothing goes that has just been":             {Limits{MaxAge: time.Minute, MaxWorkflows: 1}, []Workflow{workflow("a", "1", 1), workflow("a", "2", 0)}, nil, nil, []string{}, ""},
 		"a workflow that is there keeps its own":      {day, []Workflow{changed(workflow("a", "1", 99), present)}, nil, nil, []string{}, WhyPresent},

@@ -22,6 +22,9 @@ import (
 const (
 	// maxImages is how many different images of one pod are looked at.
 	maxImages = 64
+	// maxLists is how many lists of seals one pod may cost: one for each image that is in
+	// no list of digests and each namespace where its producers may be.
+	maxLists = 256
 	// maxLooked is how many seals of one digest are verified at a time, the newest
 	// first. If there are more, the client is told to come again, and then the next
 	// ones are looked at. So others cannot hide a seal behind their own seals of
@@ -96,10 +99,11 @@ func (g *Gate) Decide(ctx context.Context, r Request) (*reason.Error, policy.Rea
 	case set.Reading().At.IsZero():
 		return reason.New(reason.PolicyNotSynced, "nobody knows when the policies and revocations were read"), policy.Reading{}
 	}
+	of := consumerOf(r.Pod)
 	d := decision{
 		gate: g, set: set,
 		consumer: policy.Consumer{Namespace: r.Pod.Namespace, Mode: r.Mode, Cluster: g.Cluster},
-		view:     evidence.NewView(g.Live, r.Trust, g.Verified, consumerOf(r.Pod)),
+		view:     evidence.NewView(g.Live, r.Trust, g.Verified, of), ofWorkflow: of.Workflow != "",
 	}
 	seen, judged := map[string]bool{}, 0
 	for _, u := range added {
@@ -139,6 +143,9 @@ type decision struct {
 	set      policy.Set
 	consumer policy.Consumer
 	view     *evidence.View
+	// ofWorkflow: a seal may be on its way in the pod's own workflow.
+	ofWorkflow bool
+	lists      int
 }
 
 // installed refuses one of the operator's images that is revoked, if a policy
@@ -162,7 +169,7 @@ func (d *decision) use(ctx context.Context, u image.Use) *reason.Error {
 		return about(u, reason.Wrap(reason.ImageInvalid, err, "%v", err))
 	}
 	no := d.image(ctx, i)
-	if no != nil && no.Code == reason.ImageUnproven {
+	if no != nil && no.Code == reason.ImageUnproven && d.ofWorkflow {
 		// Its seal may be on its way. Pods are read before seals: else a seal that
 		// comes between the two reads would be missed.
 		if later := d.view.Sealing(ctx, d.gate.Quick, d.gate.Clock.Now()); later != nil {
@@ -180,6 +187,9 @@ func (d *decision) use(ctx context.Context, u image.Use) *reason.Error {
 func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 	now := d.gate.Clock.Now()
 	k := d.set.Image(i, d.consumer, now)
+	if d.lists += len(k.Namespaces()); d.lists > maxLists {
+		return reason.New(reason.UnsupportedPod, "its images and the namespaces where policies trust producers of them come to more than %d lists of seals", maxLists).Advise("Make it several pods, or list the images by digest")
+	}
 	var seals []v1alpha1.ArtifactSeal
 	for _, namespace := range k.Namespaces() {
 		if k.Settled() {
@@ -193,6 +203,11 @@ func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 			k.Reject(no)
 		}
 		seals = append(seals, slices.DeleteFunc(found, func(s v1alpha1.ArtifactSeal) bool { return !k.Wants(s.Spec.Producer.Output) })...)
+	}
+	found := len(seals)
+	seals = slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return !k.From(s.Namespace, s.Spec.Producer) })
+	if found > 0 && len(seals) == 0 {
+		k.Reject(reason.New(reason.WorkflowMismatch, "%d seals of it say to be of outputs or templates that no policy trusts there", found))
 	}
 	if len(seals) > maxLooked {
 		seals = slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return d.gate.Looked.knows(lookAt(&s, i, d.consumer), now) })

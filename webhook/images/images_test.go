@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,6 +92,7 @@ func (c *cluster) sealed(t *testing.T, by *sealtest.Notary, namespace, digest st
 	if change != nil {
 		change(&f, &s)
 	}
+	s.Spec.Producer.Template = cmp.Or(s.Spec.Producer.Template, f.Definition.Template)
 	payload, err := provenance.Build(f)
 	if err != nil {
 		t.Fatal(err)
@@ -323,7 +325,8 @@ func TestNobodysSealIsHiddenByOthers(t *testing.T) {
 	}
 	c.sealed(t, notary, "ci", made, honest)
 	for i := range 2*maxLooked + 10 {
-		c.sealed(t, notary, "ci", made, func(_ *provenance.Facts, s *v1alpha1.ArtifactSeal) {
+		c.sealed(t, notary, "ci", made, func(f *provenance.Facts, s *v1alpha1.ArtifactSeal) {
+			f.Definition.Template, f.Outcome.Result = "build", provenance.Failed
 			s.CreationTimestamp = metav1.NewTime(now.Add(time.Duration(i) * time.Second))
 		})
 	}

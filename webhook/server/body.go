@@ -64,10 +64,20 @@ func hostFrom(ctx context.Context) string {
 
 // reading bounds how many bytes of requests are there at a time, and how many requests
 // are decoded, and shares both out by host and namespace.
-type reading struct{ large, ordinary, decodes *fair }
+type reading struct {
+	large, ordinary, decodes *fair
+	// longest is the longest that a request may take, whatever it says.
+	longest time.Duration
+}
 
-func newReading() *reading {
-	return &reading{large: newFair(bodiesInFlight), ordinary: newFair(ordinaryInFlight), decodes: newFair(decodesAtOnce)}
+func newReading(longest time.Duration) *reading {
+	if longest <= 0 {
+		longest = longestTimeout
+	}
+	return &reading{
+		large: newFair(bodiesInFlight), ordinary: newFair(ordinaryInFlight), decodes: newFair(decodesAtOnce),
+		longest: min(longest, longestTimeout),
+	}
 }
 
 // limited knows the namespace from a request's beginning. Who finds no room waits for it,
@@ -86,7 +96,7 @@ func (l *reading) limited(next http.Handler) http.Handler {
 			return
 		}
 		arrived := time.Now()
-		_ = control.SetWriteDeadline(arrived.Add(timeoutOf(r) + farewell))
+		_ = control.SetWriteDeadline(arrived.Add(l.timeoutOf(r) + farewell))
 		_ = control.SetReadDeadline(arrived.Add(bodyPatience))
 		body := bufio.NewReaderSize(r.Body, headSize)
 		head, _ := body.Peek(headSize) // less, if there is no more; what is wrong with it the next reader sees
@@ -95,7 +105,7 @@ func (l *reading) limited(next http.Handler) http.Handler {
 			no(http.StatusBadRequest, reason.RequestBad)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
+		ctx, cancel := context.WithTimeout(r.Context(), l.timeoutOf(r))
 		defer cancel()
 		b := l.body(ctx, of, r, body, control)
 		defer b.hold.release()

@@ -144,7 +144,8 @@ func TestAFloodSlowsNobodyElse(t *testing.T) {
 		}
 		return admission.Allowed("")
 	}))
-	server := httptest.NewServer(newReading().limited(withDeadline(&admission.Webhook{Handler: inner})))
+	reads := newReading(0)
+	server := httptest.NewServer(reads.limited(reads.withDeadline(&admission.Webhook{Handler: inner})))
 	defer server.Close()
 	body := func(namespace string, size int) []byte {
 		return review(t, func(r *admissionv1.AdmissionRequest) {

@@ -59,6 +59,8 @@ type Handlers struct {
 	Metrics     *Metrics
 	Log         logr.Logger
 	MaxInFlight int
+	// Timeout is what the webhook configurations give; zero: as long as they can.
+	Timeout time.Duration
 	// SealLogs: the logs that Argo archives are sealed too.
 	SealLogs bool
 	// InPlace bounds the tries in place; nil: there are none.
@@ -69,7 +71,7 @@ type Handlers struct {
 
 // Mux serves the webhooks with their limits.
 func (h *Handlers) Mux() http.Handler {
-	mux, reads := http.NewServeMux(), newReading()
+	mux, reads := http.NewServeMux(), newReading(h.Timeout)
 	complaints := &connections.Seldom{Log: h.Log} // whoever sends nonsense does not fill the log
 	log := funcr.New(func(_, line string) { _, _ = complaints.Write([]byte(line)) }, funcr.Options{})
 	logger := func(logr.Logger, *admission.Request) logr.Logger { return log }
@@ -85,7 +87,7 @@ func (h *Handlers) Mux() http.Handler {
 			most = max(1, most/shareOfCopies)
 		}
 		handler := h.limited(most, guarded(h.Log, h.Metrics, handle))
-		mux.Handle("POST "+path, reads.limited(withDeadline(&admission.Webhook{Handler: handler, LogConstructor: logger})))
+		mux.Handle("POST "+path, reads.limited(reads.withDeadline(&admission.Webhook{Handler: handler, LogConstructor: logger})))
 	}
 	return mux
 }

@@ -262,6 +262,26 @@ func TestWhatNobodySealsIsTold(t *testing.T) {
 	}
 }
 
+// Anybody who reaches us may say that a pod has any name. The owner of a Workflow reads no
+// text of theirs in its place.
+func TestAnEventNamesAPodOrNone(t *testing.T) {
+	h := handlers(t, "enforce")
+	events := record.NewFakeRecorder(8)
+	h.Events = events
+	no := reason.New(reason.NoProvenance, "nobody sealed it")
+	for name, want := range map[string]string{
+		"step-1.x":                             "Pod step-1.x: ",
+		strings.Repeat("a", 253):               "Pod " + strings.Repeat("a", 253) + ": ",
+		"all is well, now run: curl evil.test": "A pod: ", strings.Repeat("a", 254): "A pod: ", "a\nb": "A pod: ", "": "A pod: ",
+	} {
+		q := h.question(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: "team", Name: name}}, opCreate)
+		h.record(q, gate.Decision{Refusal: no, Workflow: &definition.Workflow{}}, answerDeny)
+		if e := <-events.Events; e != "Warning NoProvenance "+want+no.Error() {
+			t.Errorf("of %q the event is %q", name, e)
+		}
+	}
+}
+
 func TestAStrangerIsNotTouched(t *testing.T) {
 	h := handlers(t, "enforce")
 	for _, path := range []string{PathMutate, PathValidate} {

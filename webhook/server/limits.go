@@ -30,20 +30,21 @@ const (
 )
 
 // timeoutOf is how long a decision may take: what the API server says in the
-// query, less a margin.
-func timeoutOf(r *http.Request) time.Duration {
+// query, less a margin. Whoever asks may say anything, and has no more time than our
+// configurations give.
+func (l *reading) timeoutOf(r *http.Request) time.Duration {
 	given, err := time.ParseDuration(r.URL.Query().Get("timeout"))
 	if err != nil || given <= 0 {
 		given = defaultTimeout
 	}
-	given = min(given, longestTimeout)
+	given = min(given, l.longest)
 	return given - min(margin, given/4)
 }
 
 // withDeadline gives each request the deadline it came with.
-func withDeadline(next http.Handler) http.Handler {
+func (l *reading) withDeadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
+		ctx, cancel := context.WithTimeout(r.Context(), l.timeoutOf(r))
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -100,21 +100,23 @@ func (l Live) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1a
 
 func (l Live) seals(ctx context.Context, namespace string, of labels.Selector) ([]v1alpha1.ArtifactSeal, error) {
 	var seals []v1alpha1.ArtifactSeal
-	options := client.ListOptions{Namespace: namespace, LabelSelector: of, Limit: pageSize}
-	for {
+	options := client.ListOptions{Namespace: namespace, LabelSelector: of}
+	err := l.pages(ctx, namespace, func(ctx context.Context, limit int64, from string) (string, error) {
 		var page v1alpha1.ArtifactSealList
+		options.Limit, options.Continue = limit, from
 		if err := l.API.List(ctx, &page, &options); err != nil {
-			return nil, err
+			return "", err
 		}
 		seals = append(seals, page.Items...)
-		if page.Continue == "" {
-			return seals, nil
+		if page.Continue != "" && len(seals) > maxSeals {
+			return "", tooManySeals()
 		}
-		if len(seals) > maxSeals {
-			return nil, tooManySeals()
-		}
-		options.Continue = page.Continue
+		return page.Continue, nil
+	})
+	if err != nil {
+		return nil, err
 	}
+	return seals, nil
 }
 
 // Pod gets a live pod: nil if there is none.

@@ -17,8 +17,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -119,6 +121,43 @@ func TestPagesWaitForTheirTurn(t *testing.T) {
 			return "", nil
 		})
 	}
+	for range 20 {
+		go read("flood")
+	}
+	first, second := <-entered, <-entered
+	go read("team")
+	if third := <-entered; first != "flood" || second != "flood" || third != "team" {
+		t.Errorf("read are %s, %s, %s", first, second, third)
+	}
+	if len(entered) > 1 {
+		t.Errorf("%d more are read at once", len(entered))
+	}
+	close(leave)
+	for range 18 {
+		<-entered
+	}
+}
+
+// sealsOf is an API server of which seals are listed.
+type sealsOf struct {
+	client.Reader
+	list func(namespace string) error
+}
+
+func (s sealsOf) List(_ context.Context, _ client.ObjectList, options ...client.ListOption) error {
+	of := (&client.ListOptions{}).ApplyOptions(options)
+	return s.list(of.Namespace)
+}
+
+// So do pages of seals, which whoever makes pods has us list.
+func TestListsOfSealsWaitForTheirTurn(t *testing.T) {
+	entered, leave := make(chan string, 100), make(chan struct{})
+	live := NewLive(sealsOf{list: func(namespace string) error {
+		entered <- namespace
+		<-leave
+		return nil
+	}}, nil)
+	read := func(namespace string) { _, _ = live.Seals(t.Context(), namespace, labels.Set{"a": "b"}) }
 	for range 20 {
 		go read("flood")
 	}

@@ -71,7 +71,7 @@ func (r readiness) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 	case *v1alpha1.ClusterProvenancePolicy:
 		conditions, invalid, warnings = &o.Status.Conditions, policy.CheckCluster(o), policy.Warnings(o.Spec.PolicyRules)
 	case *v1alpha1.ProvenancePolicy:
-		conditions, invalid = &o.Status.Conditions, policy.CheckOwn(o)
+		conditions, invalid, warnings = &o.Status.Conditions, policy.CheckOwn(o), policy.OwnWarnings(o)
 	default:
 		return reconcile.Result{}, fmt.Errorf("watch of policies: unexpected %T", object)
 	}

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -162,7 +163,7 @@ func (h *Handlers) record(q *question, d gate.Decision, said answer) {
 		return
 	}
 	//argoseal:event Workflow | Warning | a reason code | one of its pods was refused, or would be in `enforce` where the mode is `warn`
-	h.Events.Event(workflowOf(d), corev1.EventTypeWarning, string(code), text.Cut("Pod "+nameOf(q)+": "+message, maxEvent))
+	h.Events.Event(workflowOf(d), corev1.EventTypeWarning, string(code), text.Cut(calledInEvents(q)+": "+message, maxEvent))
 }
 
 // workflowOf is what an event of a decision is about.
@@ -171,6 +172,15 @@ func workflowOf(d gate.Decision) *corev1.ObjectReference {
 		APIVersion: layout.APIVersion, Kind: layout.Kind,
 		Namespace: d.Workflow.Namespace, Name: d.Workflow.Name, UID: types.UID(d.Workflow.UID),
 	}
+}
+
+// calledInEvents is a pod as an event names it. Anybody who reaches us may say any name,
+// and an event is read by the owner of the Workflow: what cannot be a pod's name is left out.
+func calledInEvents(q *question) string {
+	if name := nameOf(q); len(validation.IsDNS1123Subdomain(name)) == 0 {
+		return "Pod " + name
+	}
+	return "A pod"
 }
 
 func nameOf(q *question) string {

@@ -97,7 +97,7 @@ func TestNoNamespaceHasMoreThanHalfOfTheSeats(t *testing.T) {
 
 func TestLargeRequestsAreCountedByTheirBytes(t *testing.T) {
 	enter, leave := make(chan struct{}), make(chan struct{})
-	h := newReading().limited(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	h := newReading(0).limited(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err == nil {
 			enter <- struct{}{}
 		}
@@ -162,19 +162,41 @@ func (zeros) Read(p []byte) (int, error) {
 }
 
 func TestDeadlines(t *testing.T) {
-	for query, want := range map[string]time.Duration{
-		"?timeout=10s": 9500 * time.Millisecond, "?timeout=5s": 4500 * time.Millisecond, "?timeout=1s": 750 * time.Millisecond,
-		"": 9500 * time.Millisecond, "?timeout=x": 9500 * time.Millisecond, "?timeout=-1s": 9500 * time.Millisecond, "?timeout=24h": 29500 * time.Millisecond,
+	for longest, all := range map[time.Duration]map[string]time.Duration{
+		0: {
+			"?timeout=10s": 9500 * time.Millisecond, "?timeout=5s": 4500 * time.Millisecond, "?timeout=1s": 750 * time.Millisecond,
+			"": 9500 * time.Millisecond, "?timeout=x": 9500 * time.Millisecond, "?timeout=-1s": 9500 * time.Millisecond, "?timeout=24h": 29500 * time.Millisecond,
+		},
+		// Whoever asks past the API server keeps a seat no longer than one that it asks for.
+		5 * time.Second: {
+			"?timeout=5s": 4500 * time.Millisecond, "?timeout=1s": 750 * time.Millisecond,
+			"": 4500 * time.Millisecond, "?timeout=30s": 4500 * time.Millisecond, "?timeout=24h": 4500 * time.Millisecond,
+		},
+		24 * time.Hour: {"?timeout=24h": 29500 * time.Millisecond},
 	} {
-		if got := timeoutOf(httptest.NewRequest(http.MethodPost, "/"+query, nil)); got != want {
-			t.Errorf("%q gives %s, want %s", query, got, want)
+		l := newReading(longest)
+		for query, want := range all {
+			if got := l.timeoutOf(httptest.NewRequest(http.MethodPost, "/"+query, nil)); got != want {
+				t.Errorf("%q gives %s of %s, want %s", query, got, longest, want)
+			}
 		}
 	}
-	var deadline bool
-	withDeadline(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, deadline = r.Context().Deadline() })).
-		ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil))
-	if !deadline {
-		t.Error("a request has no deadline")
+	h := handlers(t, "enforce")
+	h.Timeout = time.Second
+	var left time.Duration
+	h.Pod = func(ctx context.Context, _, _ string) (*corev1.Pod, error) {
+		at, _ := ctx.Deadline()
+		left = time.Until(at)
+		return nil, nil
+	}
+	raw := review(t, func(r *admissionv1.AdmissionRequest) {
+		r.Operation, r.SubResource, r.Name = admissionv1.Connect, "exec", "pod"
+	})
+	r := httptest.NewRequest(http.MethodPost, PathExec+"?timeout=30s", bytes.NewReader(raw))
+	r.Header.Set("Content-Type", "application/json")
+	h.Mux().ServeHTTP(httptest.NewRecorder(), r)
+	if left <= 0 || left > time.Second {
+		t.Errorf("a request has %s left, where the configuration gives a second", left)
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 // Whoever has us decode without end does not have all of the processor: a namespace has half
 // of the turns at most, and gives each back once its request is decoded.
 func TestDecodingIsSharedOut(t *testing.T) {
-	l := newReading()
+	l := newReading(0)
 	l.decodes = newFair(4)
 	here, next := make(chan string, 100), map[string]chan struct{}{"flood": make(chan struct{}), "team": make(chan struct{})}
 	h := l.limited(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -116,7 +116,7 @@ func TestNoHostHasAllSeats(t *testing.T) {
 
 // A body that does not say how long it is has no more read of it than one may have.
 func TestABodyEndsWhereItMay(t *testing.T) {
-	l := newReading()
+	l := newReading(0)
 	read := int64(0)
 	h := l.limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var err error

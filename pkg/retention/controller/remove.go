@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -23,6 +24,9 @@ const pageOfPods = 100
 
 // errStays says that a workflow's records are to stay after all.
 var errStays = errors.New("it is not as it was seen: its records stay for now")
+
+// errBrokenOff says that the pass did not come to its end.
+var errBrokenOff = fmt.Errorf("the pass was broken off after %s: the next one goes on", every)
 
 // errPoliciesChanged says that the pass has to begin anew.
 var errPoliciesChanged = errors.New("policies have changed meanwhile: what may go is another question")
@@ -44,15 +48,19 @@ func finalWhole(p *v1alpha1.WorkflowProvenance) bool {
 // The seals go first, in the order in which they were made, so that none is ever
 // without its record. The WorkflowProvenance goes last: by it the rest is found
 // again after an interruption.
-func (s *Sweeper) remove(ctx context.Context, w retention.Workflow, r *records, policies map[string]string) error {
-	if err := s.gone(ctx, w); err != nil {
+func (s *Sweeper) remove(ctx context.Context, w retention.Workflow, r *records, seen sight) error {
+	there, err := s.there(ctx, types.NamespacedName{Namespace: w.Namespace, Name: w.Name}, seen.present)
+	if err != nil {
 		return err
+	}
+	if there.of(w.UID) {
+		return errStays
 	}
 	provenances, whole, err := s.read(ctx, w, r)
 	if err != nil {
 		return err
 	}
-	if err := s.unchanged(ctx, policies); err != nil {
+	if err := s.unchanged(ctx, seen.policies); err != nil {
 		return err
 	}
 	for _, i := range retention.Order(w.Seals) {
@@ -98,37 +106,55 @@ func (s *Sweeper) unchanged(ctx context.Context, policies map[string]string) err
 	return nil
 }
 
-// gone makes sure that neither the Workflow is there nor one of its pods.
-func (s *Sweeper) gone(ctx context.Context, w retention.Workflow) error {
+// presence is what there is of the workflows of one name.
+type presence struct {
+	// uids are those of the Workflow and of whatever owns pods.
+	uids map[string]bool
+	// tagged says that there is a pod of which nobody knows whose it is, and that may be
+	// sealed.
+	tagged bool
+}
+
+// of says whether the workflow is there or one of its pods.
+func (p presence) of(uid string) bool { return p.tagged || p.uids[uid] }
+
+// there asks the API server, once in a pass: there may be many workflows of one name, and
+// many pods that say to be theirs. What is gone does not come back.
+func (s *Sweeper) there(ctx context.Context, name types.NamespacedName, known map[types.NamespacedName]presence) (presence, error) {
+	if p, is := known[name]; is {
+		return p, nil
+	}
+	p := presence{uids: map[string]bool{}}
 	wf := &metav1.PartialObjectMetadata{}
 	wf.SetGroupVersionKind(workflowKind)
-	err := s.API.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: w.Name}, wf)
+	err := s.API.Get(ctx, name, wf)
 	switch {
-	case err == nil && string(wf.UID) == w.UID:
-		return errStays
+	case err == nil:
+		p.uids[string(wf.UID)] = true
 	case client.IgnoreNotFound(err) != nil:
-		return fmt.Errorf("workflow: %w", err)
+		return p, fmt.Errorf("workflow: %w", err)
 	}
 	next := ""
 	for {
 		pods := &metav1.PartialObjectMetadataList{}
 		pods.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
-		if err := s.API.List(ctx, pods, client.InNamespace(w.Namespace), client.MatchingLabels{layout.LabelWorkflow: w.Name},
+		if err := s.API.List(ctx, pods, client.InNamespace(name.Namespace), client.MatchingLabels{layout.LabelWorkflow: name.Name},
 			client.Limit(pageOfPods), client.Continue(next)); err != nil {
-			return fmt.Errorf("pods: %w", err)
+			return p, fmt.Errorf("pods: %w", err)
 		}
 		for i := range pods.Items {
 			pod := &pods.Items[i]
-			owner := metav1.GetControllerOfNoCopy(pod)
-			_, tagged := pod.Annotations[v1alpha1.AnnotationTag]
 			// Anybody may label a pod so. If nobody knows whose it is, it keeps the
 			// records only if it may be sealed.
-			if owner != nil && string(owner.UID) == w.UID || owner == nil && tagged {
-				return errStays
+			if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
+				p.uids[string(owner.UID)] = true
+			} else if _, tagged := pod.Annotations[v1alpha1.AnnotationTag]; tagged {
+				p.tagged = true
 			}
 		}
 		if next = pods.Continue; next == "" {
-			return nil
+			known[name] = p
+			return p, nil
 		}
 	}
 }

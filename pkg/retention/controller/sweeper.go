@@ -50,14 +50,19 @@ type Sweeper struct {
 
 // Start implements manager.Runnable.
 func (s *Sweeper) Start(ctx context.Context) error {
-	wait.JitterUntilWithContext(ctx, func(ctx context.Context) {
-		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error(err, "Records were not all removed that may go")
-			return
-		}
-		s.Metrics.swept(s.Clock.Now())
-	}, every, 0.1, true)
+	wait.JitterUntilWithContext(ctx, s.once, every, 0.1, true)
 	return nil
+}
+
+// once sweeps, and says how it went.
+func (s *Sweeper) once(ctx context.Context) {
+	err := s.sweep(ctx)
+	switch {
+	case err == nil:
+		s.Metrics.swept(s.Clock.Now())
+	case ctx.Err() == nil:
+		s.Log.Error(err, "Records were not all removed that may go")
+	}
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
@@ -86,9 +91,10 @@ func (s *Sweeper) pass(ctx context.Context) error {
 	}
 	remove, kept := s.Limits.Plan(seen.Seen)
 	var failed []error
-	held := places{}
+	held := places{together: seen.ReadTogether, by: map[string]map[string]bool{}}
 	for _, w := range remove {
 		if ctx.Err() != nil || s.Clock.Since(seen.Now) > every {
+			failed = append(failed, errBrokenOff)
 			break // what was seen has become old
 		}
 		if held.any(w) {
@@ -96,7 +102,7 @@ func (s *Sweeper) pass(ctx context.Context) error {
 			held.add(w)
 			continue
 		}
-		err := s.remove(ctx, w, all[w.UID], seen.policies)
+		err := s.remove(ctx, w, all[w.UID], seen)
 		if err != nil {
 			held.add(w)
 		}
@@ -120,17 +126,33 @@ func (s *Sweeper) pass(ctx context.Context) error {
 }
 
 // places are the places of workflows that were to go and stayed. Other workflows,
-// later in the plan, were to go because of them.
-type places map[string]bool
+// later in the plan, were to go because of them: those whose seals are read together
+// with theirs.
+type places struct {
+	together func(a, b string) bool
+	// by has the namespaces of a place.
+	by map[string]map[string]bool
+}
 
 func (p places) add(w retention.Workflow) {
 	for _, s := range w.Seals {
-		p[s.Place.Key()] = true
+		key := s.Place.Key()
+		if p.by[key] == nil {
+			p.by[key] = map[string]bool{}
+		}
+		p.by[key][w.Namespace] = true
 	}
 }
 
 func (p places) any(w retention.Workflow) bool {
-	return slices.ContainsFunc(w.Seals, func(s retention.Seal) bool { return p[s.Place.Key()] })
+	return slices.ContainsFunc(w.Seals, func(s retention.Seal) bool {
+		for namespace := range p.by[s.Place.Key()] {
+			if p.together(namespace, w.Namespace) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // maxFailures ends a pass: what fails so often fails for all.
@@ -153,12 +175,17 @@ type target struct {
 type sight struct {
 	retention.Seen
 	policies map[string]string
+	// present is what the API server said in this pass is there of a workflow's name.
+	present map[types.NamespacedName]presence
 }
 
 // look reads all that there is. ArtifactSeals come from the API server, of which nobody
 // here keeps any, all as of one moment.
 func (s *Sweeper) look(ctx context.Context) (map[string]*records, sight, error) {
-	seen := sight{Seen: retention.Seen{Pending: map[string]time.Time{}, Now: s.Clock.Now()}, policies: map[string]string{}}
+	seen := sight{
+		Seen:     retention.Seen{Pending: map[string]time.Time{}, Now: s.Clock.Now()},
+		policies: map[string]string{}, present: map[types.NamespacedName]presence{},
+	}
 	var err error
 	var policies v1alpha1.ClusterProvenancePolicyList
 	if err := s.API.List(ctx, &policies); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -357,6 +358,97 @@ func TestWhatStaysKeepsWhatOverwroteIt(t *testing.T) {
 			}
 			p.wants("old-x", "then-x", "then-y", "last-y", "p1", "p2", "p3")
 		})
+	}
+}
+
+// in is an object in another namespace.
+func in[O client.Object](namespace string, o O) O {
+	o.SetNamespace(namespace)
+	return o
+}
+
+// An orphaned pod keeps the records of its own workflow, and what overwrote them where
+// seals of both namespaces are read together. It keeps nobody else's.
+func TestWhatStaysElsewhereKeepsOnlyWhatIsReadWithIt(t *testing.T) {
+	for name, policies := range map[string][]client.Object{
+		"nobody trusts them": nil,
+		"a policy trusts one": {&v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: v1alpha1.ClusterProvenancePolicySpec{
+			PolicyRules: v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{Producers: []v1alpha1.TrustedProducer{{Namespaces: []string{"team"}, AnyWorkflow: true}}}},
+		}}},
+		"a policy trusts both": {&v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: v1alpha1.ClusterProvenancePolicySpec{
+			PolicyRules: v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{Producers: []v1alpha1.TrustedProducer{{Namespaces: []string{"team", "other"}, AnyWorkflow: true}}}},
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlane(t)
+			p.create(policies...)
+			p.create(in("other", record("old", "p1", 90, "Sealed")), in("other", seal("old", "p1", "x", 90)), in("other", podOf("old")),
+				in("other", record("fresh", "p2", 2, "Sealed")), in("other", seal("fresh", "p2", "x", 2)),
+				record("then", "p3", 70, "Sealed"), seal("then", "p3", "x", 70), record("last", "p4", 2, "Sealed"), seal("last", "p4", "x", 2))
+			must(t, p.sweeper.sweep(t.Context()))
+			want := []string{"old-x", "fresh-x", "last-x", "p1", "p2", "p4"}
+			if name == "a policy trusts both" {
+				want = append(want, "then-x", "p3")
+			}
+			p.wants(want...)
+		})
+	}
+}
+
+// Who has many workflows that stay takes no time from others, and a pass that does not
+// come to its end does not say that it has.
+func TestNamespacesTakeTurnsUntilTheTimeIsOver(t *testing.T) {
+	p := newPlane(t)
+	clock := clocktesting.NewFakePassiveClock(now)
+	p.sweeper.Clock = clock
+	for i := range 50 {
+		uid := fmt.Sprintf("%03d", i)
+		wf := record(uid, "p"+uid, 90, "Sealed")
+		wf.Spec.Workflow.Name = "w-" + uid
+		pod := podOf(types.UID(uid))
+		pod.Name, pod.Labels[layout.LabelWorkflow] = "p"+uid, "w-"+uid
+		p.create(in("other", wf), in("other", pod))
+	}
+	p.create(record("old", "p1", 50, "Sealed"), seal("old", "p1", "k", 50))
+	p.through(interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		clock.SetTime(clock.Now().Add(time.Minute))
+		return c.Get(ctx, key, o, opts...)
+	}})
+	p.sweeper.once(t.Context())
+	if left := p.left(); slices.Contains(left, "p1") || len(left) != 50 {
+		t.Errorf("there are %v", left)
+	}
+	if at := testutil.ToFloat64(p.sweeper.Metrics.last); at != 0 {
+		t.Errorf("a pass that broke off is a success at %v", at)
+	}
+	p.sweeper.API = p.WithWatch
+	p.sweeper.once(t.Context())
+	if at := testutil.ToFloat64(p.sweeper.Metrics.last); at != float64(clock.Now().Unix()) {
+		t.Errorf("a pass that came to its end is none: %v", at)
+	}
+}
+
+// Workflows of one name are asked about once in a pass, whatever pods have that label.
+func TestPodsOfANameAreListedOnce(t *testing.T) {
+	p := newPlane(t)
+	for i := range 5 {
+		uid := fmt.Sprintf("%03d", i)
+		wf := record(uid, "p"+uid, 90, "Sealed")
+		wf.Spec.Workflow.Name = "w-old"
+		p.create(wf)
+	}
+	p.create(podOf("003"), in("other", record("old", "p1", 90, "Sealed")), in("other", podOf("old")))
+	lists := 0
+	p.through(interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
+		if m, is := l.(*metav1.PartialObjectMetadataList); is && m.Kind == "PodList" {
+			lists++
+		}
+		return c.List(ctx, l, opts...)
+	}})
+	must(t, p.sweeper.sweep(t.Context()))
+	p.wants("p003", "p1")
+	if lists != 2 {
+		t.Errorf("pods were listed %d times, for 2 workflow names", lists)
 	}
 }
 
