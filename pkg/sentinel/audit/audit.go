@@ -28,9 +28,9 @@ const (
 	ActsAsOthers Kind = "ActsAsOthers"
 	// ReadsNodes: nodes/proxy, the kubelet's own API, which no admission sees.
 	ReadsNodes Kind = "ReadsNodes"
-	// ListsSecrets: list or watch, which give the contents.
+	// ListsSecrets: list, watch or deletecollection, which give the contents.
 	ListsSecrets Kind = "ListsSecrets"
-	// ReadsAnySecret: get without names.
+	// ReadsAnySecret: get, patch or delete without names. Changes are answered with the Secret.
 	ReadsAnySecret Kind = "ReadsAnySecret"
 	// ReadsGuarded: a guarded Secret, and no SecretAccess grants it.
 	ReadsGuarded Kind = "ReadsGuarded"
@@ -60,8 +60,8 @@ var fixes = map[Kind]string{
 	GivesRights:       "Leave out escalate and bind, or name the roles by resourceNames",
 	ActsAsOthers:      "Leave out impersonate, or name the subjects by resourceNames",
 	ReadsNodes:        "Leave out nodes/proxy; metrics and logs have subresources of their own",
-	ListsSecrets:      "Leave out list and watch, which return contents; name Secrets by resourceNames with get",
-	ReadsAnySecret:    "Name the Secrets by resourceNames, best through secrets[].get of a SecretAccess",
+	ListsSecrets:      "Leave out list, watch and deletecollection, which return contents; name Secrets by resourceNames with get",
+	ReadsAnySecret:    "Leave out patch and delete, which return the Secret; name the Secrets by resourceNames, best through secrets[].get of a SecretAccess",
 	ReadsGuarded:      "Take the right away, or grant it under secrets[].get of the SecretAccess",
 	TakesWithoutGrant: "Grant it under secrets[].mount of the SecretAccess, or delete the pod",
 	PredatesGuard:     "Have somebody who may use the SecretAccess look at it, delete it and make it anew",
