@@ -5,6 +5,7 @@ package access_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -545,11 +548,15 @@ func testKinds(t *testing.T, s *server) {
 			check(t, s.create(lead, s.object(from(kind, "api", secret))), "")
 			check(t, s.create(lead, s.object(from(kind, "web", secret))), reason.SecretNotGranted)
 			check(t, s.create(dev, s.object(from(kind, "api", secret))), reason.SecretUseDenied)
+			if kind == "ControllerRevision" {
+				testRevisions(t, s)
+				return // these never change
+			}
 			check(t, s.create(dev, s.object(from(kind, "web", "free"))), "")
 			check(t, s.create(dev, s.object(from(kind, "reader", "free"))), reason.SecretUseDenied, "ServiceAccount reader")
 			check(t, s.create(lead, s.object(from(kind, "reader", "free"))), "")
 			// A change of what is there already.
-			if kind == "Job" || kind == "ControllerRevision" {
+			if kind == "Job" {
 				return // these never change
 			}
 			o := s.object(from(kind, "web", "free"))
@@ -566,6 +573,61 @@ func testKinds(t *testing.T, s *server) {
 			check(t, update(dev, from(kind, "api", secret)), reason.SecretUseDenied)
 			check(t, update(lead, from(kind, "api", secret)), "")
 		})
+	}
+}
+
+// testRevisions: what comes of a patch, nobody knows.
+func testRevisions(t *testing.T, s *server) {
+	const plain, whole = `data: {spec: {template: {`, `data: {spec: {template: {"$patch": replace, `
+	free := from("ControllerRevision", "web", "free")
+	replaced := strings.Replace(free, plain, whole, 1)
+	const stateful, daemons = "system:serviceaccount:kube-system:statefulset-controller", "system:serviceaccount:kube-system:daemon-set-controller"
+	for name, c := range map[string]struct {
+		user, object string
+		want         reason.Code
+	}{
+		"a patch":                        {dev, free, reason.SecretUseDenied},
+		"a patch that says nothing":      {dev, strings.Replace(free, "serviceAccountName: web, ", "", 1), reason.SecretUseDenied},
+		"a patch that replaces":          {dev, replaced, reason.SecretUseDenied},
+		"another spelling":               {dev, strings.Replace(replaced, "serviceAccountName: web", "ServiceAccountName: reader", 1), reason.SecretUseDenied},
+		"a patch of something else":      {dev, strings.Replace(free, plain, `data: {x: {y: {`, 1), reason.SecretUseDenied},
+		"a patch by a limited one":       {argo, replaced, reason.SecretUseDenied},
+		"where nothing is guarded":       {dev, strings.Replace(free, "namespace: team", "namespace: free", 1), ""},
+		"a StatefulSet's":                {stateful, replaced, ""},
+		"a DaemonSet's":                  {daemons, replaced, ""},
+		"a DaemonSet's without a grant":  {daemons, strings.Replace(from("ControllerRevision", "web", secret), plain, whole, 1), reason.SecretNotGranted},
+		"one by who may use it":          {lead, replaced, ""},
+		"one that takes it, by such one": {lead, strings.Replace(from("ControllerRevision", "api", secret), plain, whole, 1), ""},
+	} {
+		t.Run(name, func(t *testing.T) { check(t, s.create(c.user, s.object(c.object)), c.want) })
+	}
+	made := s.object(replaced)
+	s.must(s.as(stateful).Create(t.Context(), made))
+	err := s.as(dev).Patch(t.Context(), made, client.RawPatch(types.MergePatchType, []byte(`{"revision":2}`)), client.DryRunAll)
+	check(t, err, "")
+}
+
+// TestARevisionIsReadInAnySpelling is why nobody but Kubernetes' own controllers makes
+// ControllerRevisions beside a guarded Secret: the controller of StatefulSets decodes what
+// comes of them as this does.
+func TestARevisionIsReadInAnySpelling(t *testing.T) {
+	set := &appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{ServiceAccountName: "web"}}}}
+	before, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, patch := range []string{
+		`{"spec":{"template":{"$patch":"replace","spec":{"ServiceAccountName":"reader"}}}}`,
+		`{"spec":{"template":{"$patch":"replace","spec":{"\u017fERVICEACCOUNTNAME":"reader"}}}}`,
+	} {
+		after, err := strategicpatch.StrategicMergePatch(before, []byte(patch), set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var made appsv1.StatefulSet
+		if err := json.Unmarshal(after, &made); err != nil || made.Spec.Template.Spec.ServiceAccountName != "reader" {
+			t.Errorf("%s: runs as %q: %v", patch, made.Spec.Template.Spec.ServiceAccountName, err)
+		}
 	}
 }
 
