@@ -690,10 +690,19 @@ func testRunning(t *testing.T, s *server) {
 // admitted fails after that.
 func (s *server) exec(user, sub, name string) error {
 	s.t.Helper()
+	return s.run(user, team, sub, name, "main", "id")
+}
+
+func (s *server) run(user, namespace, sub, name, container string, command ...string) error {
+	s.t.Helper()
 	kube, err := kubernetes.NewForConfig(s.configOf(user))
 	s.must(err)
-	err = kube.CoreV1().RESTClient().Post().Namespace(team).Resource("pods").Name(name).SubResource(sub).
-		Param("container", "main").Param("stdout", "true").Param("command", "id").Do(s.t.Context()).Error()
+	request := kube.CoreV1().RESTClient().Post().Namespace(namespace).Resource("pods").Name(name).SubResource(sub).
+		Param("container", container).Param("stdout", "true")
+	for _, word := range command {
+		request.Param("command", word)
+	}
+	err = request.Do(s.t.Context()).Error()
 	if apierrors.IsForbidden(err) {
 		return err
 	}
@@ -1133,6 +1142,27 @@ func testPreset(t *testing.T, s *server) {
 		return p
 	}
 	for deadline := time.Now().Add(20 * time.Second); s.create(argo, made("data")) == nil && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	}
+	// How Argo ends what it has made.
+	const kill, lies = "/bin/argoexec", "/var/run/argo/argoexec"
+	for name, c := range map[string]struct {
+		err  error
+		want reason.Code
+	}{
+		"wait ends":                       {s.run(argo, "workflows", "exec", "x", "wait", kill, "kill", "15", "1"), ""},
+		"wait ends at once":               {s.run(argo, "workflows", "exec", "x", "wait", kill, "kill", "9", "1"), ""},
+		"main ends":                       {s.run(argo, "workflows", "exec", "x", "main", lies, "kill", "15", "1"), ""},
+		"a sidecar ends by its own way":   {s.run(argo, "workflows", "exec", "x", "proxy", "/bin/sh", "-c", "kill -15 1"), ""},
+		"a command in wait":               {s.run(argo, "workflows", "exec", "x", "wait", "cat", "/proc/1/environ"), reason.SecretUseDenied},
+		"a command in init":               {s.run(argo, "workflows", "exec", "x", "init", "id"), reason.SecretUseDenied},
+		"an argoexec that main replaced":  {s.run(argo, "workflows", "exec", "x", "wait", lies, "kill", "15", "1"), reason.SecretUseDenied},
+		"a command wherever it may go":    {s.run(argo, "workflows", "exec", "x", "", "id"), reason.SecretUseDenied},
+		"attaching to wait":               {s.run(argo, "workflows", "attach", "x", "wait"), reason.SecretUseDenied},
+		"main, where whole pods have it":  {s.run(argo, team, "exec", "x", "main", lies, "kill", "15", "1"), reason.SecretUseDenied},
+		"wait ends, by somebody":          {s.run(dev, "workflows", "exec", "x", "wait", kill, "kill", "15", "1"), reason.SecretUseDenied},
+		"any command, by who may use all": {s.run("", "workflows", "exec", "x", "wait", "id"), ""},
+	} {
+		t.Run(name, func(t *testing.T) { check(t, c.err, c.want) })
 	}
 	for _, name := range argotest.All(t) {
 		t.Run(name, func(t *testing.T) {
