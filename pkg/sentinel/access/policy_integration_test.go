@@ -924,6 +924,11 @@ func testChanges(t *testing.T, s *server) {
 		token := s.object(`{apiVersion: authentication.k8s.io/v1, kind: TokenRequest, spec: {audiences: []}}`)
 		return s.as(user).SubResource("token").Create(t.Context(), sa, token, &client.SubResourceCreateOptions{CreateOptions: client.CreateOptions{DryRun: []string{"All"}}})
 	}
+	few := s.object(clusterRole("pods", "get"))
+	few.SetName("few")
+	s.must(s.as("").Create(t.Context(), few))
+	admins := s.object(`{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: cluster-admin}}`)
+	const aggregated = `{"metadata":{"labels":{"rbac.authorization.k8s.io/aggregate-to-view":"true"}}}`
 	guard := s.object(accessOf("access", team))
 	// The garbage collector would remove it: there is no such owner.
 	const owned = `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-4000-8000-000000000000"}]}}`
@@ -954,6 +959,11 @@ func testChanges(t *testing.T, s *server) {
 		"another Role goes":                  {remove(dev, narrow), ""},
 		"all Roles go":                       {s.as(dev).DeleteAllOf(t.Context(), &rbacv1.Role{}, client.InNamespace(team), client.DryRunAll), reason.SecretRightsGuarded},
 		"a Role gets a label":                {patch(dev, narrow, `{"metadata":{"labels":{"a":"b"}}}`), ""},
+		"a wide ClusterRole joins view":      {patch(dev, admins, aggregated), reason.SecretRightsGuarded},
+		"it joins others":                    {patch(dev, admins, `{"metadata":{"labels":{"team.example.com/joins":"true"}}}`), reason.SecretRightsGuarded},
+		"it joins view, by an admin":         {patch("", admins, aggregated), ""},
+		"it gets an annotation of ours":      {patch(dev, admins, `{"metadata":{"annotations":{"a":"b"}}}`), ""},
+		"another ClusterRole joins view":     {patch(dev, few, aggregated), ""},
 		"a token becomes another's":          {patch(dev, token, `{"metadata":{"annotations":{"kubernetes.io/service-account.name":"reader"}}}`), reason.SecretUseDenied},
 		"a token gets a label":               {patch(dev, token, `{"metadata":{"labels":{"a":"b"}}}`), ""},
 		"a token of who may read":            {request(dev, "reader", team), reason.SecretUseDenied},

@@ -24,7 +24,10 @@ const (
 	Everything Kind = "Everything"
 	// GivesRights: escalate or bind, the way around RBAC's own limit.
 	GivesRights Kind = "GivesRights"
-	// ActsAsOthers: impersonate.
+	// PassesGuards: use of SecretAccesses that no SecretAccess grants, escalate on them, and
+	// changes of admission policies and webhooks. A webhook is sent what is written.
+	PassesGuards Kind = "PassesGuards"
+	// ActsAsOthers: impersonate, and who has certificates signed, in whatever name.
 	ActsAsOthers Kind = "ActsAsOthers"
 	// ReadsNodes: nodes/proxy, the kubelet's own API, which no admission sees.
 	ReadsNodes Kind = "ReadsNodes"
@@ -50,7 +53,7 @@ const (
 )
 
 var order = []Kind{
-	Everything, GivesRights, ActsAsOthers, ReadsNodes, ListsSecrets, ReadsAnySecret, ReadsGuarded,
+	Everything, GivesRights, PassesGuards, ActsAsOthers, ReadsNodes, ListsSecrets, ReadsAnySecret, ReadsGuarded,
 	TakesWithoutGrant, PredatesGuard, GetsTokens, RunsCommands, CreatesPods, Unused,
 }
 
@@ -58,7 +61,8 @@ var order = []Kind{
 var fixes = map[Kind]string{
 	Everything:        "Name the resources and verbs that are needed",
 	GivesRights:       "Leave out escalate and bind, or name the roles by resourceNames",
-	ActsAsOthers:      "Leave out impersonate, or name the subjects by resourceNames",
+	PassesGuards:      "Grant use under users of the SecretAccess; leave its verbs, admission policies and webhooks to cluster admins",
+	ActsAsOthers:      "Leave out impersonate and the approval of certificates, or name subjects and signers by resourceNames",
 	ReadsNodes:        "Leave out nodes/proxy; metrics and logs have subresources of their own",
 	ListsSecrets:      "Leave out list, watch and deletecollection, which return contents; name Secrets by resourceNames with get",
 	ReadsAnySecret:    "Leave out patch and delete, which return the Secret; name the Secrets by resourceNames, best through secrets[].get of a SecretAccess",
@@ -215,6 +219,10 @@ func ofKubernetes(s rbacv1.Subject) bool {
 	}
 }
 
+// everywhere are ClusterRoles without system: that clusters have: admins', and the one by
+// which the chart lets Kubernetes' own controllers use SecretAccesses.
+var everywhere = []string{"cluster-admin", "argoseal-secret-workloads"}
+
 // held are all rules that somebody has.
 func (c Cluster) held() (all []held) {
 	type key struct{ namespace, name string }
@@ -240,7 +248,7 @@ func (c Cluster) held() (all []held) {
 			all = append(all, held{
 				subjects: subjects, namespace: namespace, rule: rule, byAccess: ours[k],
 				path:       []string{binding, ref.Kind + " " + ref.Name, fmt.Sprintf("rules[%d]", i)},
-				kubernetes: strings.HasPrefix(ref.Name, "system:") && (ref.Kind == "ClusterRole" || namespace == metav1.NamespaceSystem) || ref.Kind == "ClusterRole" && ref.Name == "cluster-admin",
+				kubernetes: strings.HasPrefix(ref.Name, "system:") && (ref.Kind == "ClusterRole" || namespace == metav1.NamespaceSystem) || ref.Kind == "ClusterRole" && slices.Contains(everywhere, ref.Name),
 			})
 		}
 	}

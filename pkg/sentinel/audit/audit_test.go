@@ -84,6 +84,17 @@ func TestKinds(t *testing.T) {
 		"bind":                         {"", rule(rbacv1.GroupName, "clusterroles", "bind", "view"), "GivesRights"},
 		"all verbs on roles":           {"team", rule(rbacv1.GroupName, "roles", "*"), "GivesRights"},
 		"creation of roles":            {"team", rule(rbacv1.GroupName, "roles", "create"), ""},
+		"use of SecretAccesses":        {"team", rule("argoseal.dev", "secretaccesses", "use"), "PassesGuards"},
+		"escalate on SecretAccesses":   {"", rule("argoseal.dev", "secretaccesses", "escalate"), "PassesGuards"},
+		"writing SecretAccesses":       {"team", rule("argoseal.dev", "secretaccesses", "create,update"), ""},
+		"admission policies":           {"", rule("admissionregistration.k8s.io", "validatingadmissionpolicies", "delete"), "PassesGuards"},
+		"their bindings":               {"", rule("admissionregistration.k8s.io", "validatingadmissionpolicybindings", "patch"), "PassesGuards"},
+		"webhooks":                     {"", rule("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "create"), "PassesGuards"},
+		"reading policies":             {"", rule("admissionregistration.k8s.io", "validatingadmissionpolicies", "get,list"), ""},
+		"policies in a namespace":      {"team", rule("admissionregistration.k8s.io", "validatingadmissionpolicies", "delete"), ""},
+		"approval of certificates":     {"", rule("certificates.k8s.io", "certificatesigningrequests/approval", "update"), "ActsAsOthers"},
+		"a signer's":                   {"", rule("certificates.k8s.io", "signers", "approve", "kubernetes.io/kube-apiserver-client"), "ActsAsOthers"},
+		"requests for certificates":    {"", rule("certificates.k8s.io", "certificatesigningrequests", "create"), ""},
 		"impersonate":                  {"", rule("", "users", "impersonate"), "ActsAsOthers"},
 		"impersonate a ServiceAccount": {"team", rule("", "serviceaccounts", "impersonate", "api"), "ActsAsOthers"},
 		"act as a user, constrained":   {"", rule("authentication.k8s.io", "users", "impersonate:user-info", "jo"), "ActsAsOthers"},
@@ -275,6 +286,11 @@ func TestNamesOfTheSystemHideNobody(t *testing.T) {
 	account := func(namespace, name string) rbacv1.Subject {
 		return rbacv1.Subject{Kind: "ServiceAccount", Namespace: namespace, Name: name}
 	}
+	used := func(s rbacv1.Subject) audit.Cluster {
+		c := named("argoseal-secret-workloads", s)
+		c.ClusterRoles[0].Rules = []rbacv1.PolicyRule{rule("argoseal.dev", "secretaccesses", "use")}
+		return c
+	}
 	for name, c := range map[string]struct {
 		cluster audit.Cluster
 		hidden  bool
@@ -287,6 +303,8 @@ func TestNamesOfTheSystemHideNobody(t *testing.T) {
 		"a controller of Kubernetes":               {named("system:controller:x", account("kube-system", "x")), true},
 		"the scheduler":                            {named("system:kube-scheduler", user("system:kube-scheduler")), true},
 		"cluster admins, as every cluster has":     {named("cluster-admin", rbacv1.Subject{Kind: "Group", Name: "system:masters"}), true},
+		"a controller that makes pods":             {used(account("kube-system", "job-controller")), true},
+		"a person with its role":                   {used(jo), false},
 		"a person who is cluster admin":            {named("cluster-admin", jo), false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,6 +31,8 @@ var (
 	// loggedVerbs are those that an audit log is asked about.
 	loggedVerbs = []string{"get", "list", "watch"}
 	writeVerbs  = []string{"create", "update", "patch"}
+	// changeVerbs are all that alter what there is.
+	changeVerbs = []string{"create", "update", "patch", "delete", "deletecollection"}
 )
 
 // judge finds what is too much in one rule.
@@ -81,7 +83,16 @@ func others(h held) map[Kind]string {
 	if what := constrained(rule); what != "" {
 		found[ActsAsOthers] = strings.TrimPrefix(found[ActsAsOthers]+"; "+what, "; ")
 	}
+	if !h.byAccess {
+		find(PassesGuards, v1alpha1.Group, []string{"secretaccesses"}, "escalate", v1alpha1.VerbUse, v1alpha1.VerbUseLimited)
+	}
 	if h.namespace == "" {
+		find(PassesGuards, "admissionregistration.k8s.io", []string{
+			"validatingadmissionpolicies", "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
+			"validatingwebhookconfigurations", "mutatingwebhookconfigurations",
+		}, changeVerbs...)
+		find(ActsAsOthers, "certificates.k8s.io", []string{"certificatesigningrequests/approval"}, "update", "patch")
+		find(ActsAsOthers, "certificates.k8s.io", []string{"signers"}, "approve", "sign")
 		find(ReadsNodes, "", []string{"nodes/proxy"}, "get", "create")
 	}
 	find(GetsTokens, "", []string{"serviceaccounts/token"}, "create")
