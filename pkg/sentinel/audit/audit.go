@@ -40,7 +40,8 @@ const (
 	// TakesWithoutGrant: a pod from before the guard, or whose grant has ended.
 	TakesWithoutGrant Kind = "TakesWithoutGrant"
 	// PredatesGuard: what pods are made from, by Kubernetes' own controllers, and that was
-	// there before the SecretAccess: nobody asked whether who made it may use that.
+	// there before the SecretAccess was in force, or guarded that Secret: nobody asked
+	// whether who made it may use that.
 	PredatesGuard Kind = "PredatesGuard"
 	// GetsTokens: tokens of ServiceAccounts, and with these what they may.
 	GetsTokens Kind = "GetsTokens"
@@ -289,36 +290,37 @@ func (r *run) pods() {
 	}
 }
 
-// templates finds what was there before the SecretAccess, and takes what that guards by a
-// grant, or runs as who may read it: its pods are admitted, because Kubernetes' own
-// controllers make them. Without a grant they are refused.
+// templates finds what was there before a SecretAccess was in force, or guarded the Secret,
+// or let the ServiceAccount read it, and takes that by a grant, or runs so: its pods are
+// admitted, because Kubernetes' own controllers make them. Without a grant they are refused.
 func (r *run) templates() {
 	for _, t := range r.cluster.Templates {
 		if r.options.Namespace != "" && t.Namespace != r.options.Namespace {
 			continue
 		}
+		account := access.ServiceAccount(&t.Spec)
+		refs := access.References(&t.Spec)
 		for i := range r.cluster.Accesses {
 			a := &r.cluster.Accesses[i]
-			if a.Namespace != t.Namespace || t.Created.After(a.CreationTimestamp.Time) {
+			if a.Namespace != t.Namespace {
 				continue
 			}
-			account := access.ServiceAccount(&t.Spec)
-			what := ""
-			for _, ref := range access.References(&t.Spec) {
-				if what == "" && slices.ContainsFunc(a.Spec.Secrets, func(s v1alpha1.GuardedSecret) bool { return s.Name == ref.Secret }) {
-					what = "takes Secret " + ref.Secret
+			for _, asked := range access.Asked(a) {
+				what := ""
+				switch {
+				case !asked.Since.IsZero() && t.Created.After(asked.Since.Time):
+					continue // somebody was asked
+				case asked.Kind == v1alpha1.KindSecret && slices.ContainsFunc(refs, func(ref access.Reference) bool { return ref.Secret == asked.Name }):
+					what = "takes Secret " + asked.Name
+				case asked.Kind == rbacv1.ServiceAccountKind && asked.Name == account:
+					what = "runs as ServiceAccount " + account + ", which may read or use what is guarded"
+				default:
+					continue
 				}
+				h := held{namespace: t.Namespace, path: []string{t.Kind + " " + t.Namespace + "/" + t.Name, "SecretAccess " + a.Name}}
+				r.add(PredatesGuard, h, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Namespace, Name: account}, what)
+				break
 			}
-			if what == "" && slices.ContainsFunc(a.Spec.Secrets, func(s v1alpha1.GuardedSecret) bool {
-				return granted(s, a.Namespace, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Namespace, Name: account}, r.options.Now)
-			}) {
-				what = "runs as ServiceAccount " + account + ", which may read what is guarded"
-			}
-			if what == "" {
-				continue
-			}
-			h := held{namespace: t.Namespace, path: []string{t.Kind + " " + t.Namespace + "/" + t.Name, "SecretAccess " + a.Name}}
-			r.add(PredatesGuard, h, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Namespace, Name: account}, what)
 		}
 	}
 }

@@ -326,8 +326,9 @@ func TestWorkloadsFromBeforeTheGuard(t *testing.T) {
 		}}
 	}
 	c := guarded()
-	c.Accesses[0].CreationTimestamp = metav1.NewTime(now)
+	c.Accesses[0].CreationTimestamp = metav1.NewTime(now.Add(-month))
 	c.Accesses[0].Spec.Secrets[0].Get = append(c.Accesses[0].Spec.Secrets[0].Get, v1alpha1.AccessGrant{Kind: "ServiceAccount", Name: "reader"})
+	c.Accesses[0].Status.InForce = access.InForce(&c.Accesses[0], now)
 	before, after := now.Add(-time.Hour), now.Add(time.Hour)
 	elsewhere := template("elsewhere", "api", before, "db")
 	elsewhere.Namespace = "free"
@@ -341,7 +342,61 @@ func TestWorkloadsFromBeforeTheGuard(t *testing.T) {
 			got = append(got, f.Path[0]+" "+f.What)
 		}
 	}
-	if want := []string{"Deployment team/old takes Secret db", "Deployment team/reads runs as ServiceAccount reader, which may read what is guarded"}; !slices.Equal(got, want) {
+	if want := []string{"Deployment team/old takes Secret db", "Deployment team/reads runs as ServiceAccount reader, which may read or use what is guarded"}; !slices.Equal(got, want) {
 		t.Errorf("found %q", got)
+	}
+}
+
+// What came later to the SecretAccess counts from then, and in Audit nothing does.
+func TestWorkloadsFromBeforeAnotherSecretOrEnforcement(t *testing.T) {
+	at := func(hours int) time.Time { return now.Add(time.Duration(hours) * time.Hour) }
+	a := guarded().Accesses[0]
+	a.CreationTimestamp = metav1.NewTime(at(0))
+	a.Status.InForce = access.InForce(&a, at(0))
+	template := func(hour int, account, secret string) audit.Cluster {
+		return audit.Cluster{Accesses: []v1alpha1.SecretAccess{a}, Templates: []audit.Template{{
+			Kind: "Job", Namespace: "team", Name: "j", Created: at(hour), Spec: corev1.PodSpec{
+				ServiceAccountName: account, ImagePullSecrets: []corev1.LocalObjectReference{{Name: secret}},
+			},
+		}}}
+	}
+	found := func(c audit.Cluster) bool { return slices.Contains(kinds(run(c, audit.Options{})), "PredatesGuard") }
+	if !found(template(-1, "api", "db")) || found(template(1, "api", "db")) {
+		t.Error("since its creation it is not in force")
+	}
+	// Another Secret and another reader, three hours later.
+	a.Spec.Secrets = append(slices.Clone(a.Spec.Secrets), v1alpha1.GuardedSecret{Name: "more", Get: []v1alpha1.AccessGrant{{Kind: "ServiceAccount", Name: "reader"}}})
+	if !found(template(1, "api", "more")) || !found(template(1, "reader", "free")) {
+		t.Error("what no controller has seen yet counts as in force")
+	}
+	a.Status.InForce = access.InForce(&a, at(3))
+	for what, c := range map[string]struct {
+		cluster audit.Cluster
+		want    bool
+	}{
+		"the first Secret, as before":    {template(1, "api", "db"), false},
+		"the other Secret, before":       {template(1, "api", "more"), true},
+		"the other Secret, since":        {template(4, "api", "more"), false},
+		"the reader, before":             {template(1, "reader", "free"), true},
+		"the reader, since":              {template(4, "reader", "free"), false},
+		"what takes nothing, as anybody": {template(1, "api", "free"), false},
+	} {
+		if found(c.cluster) != c.want {
+			t.Errorf("%s: %v", what, !c.want)
+		}
+	}
+	// For two hours it audits alone.
+	a.Spec.Enforcement = v1alpha1.EnforcementAudit
+	if a.Status.InForce = access.InForce(&a, at(5)); !found(template(6, "api", "db")) {
+		t.Error("what was made while nothing was refused is not found")
+	}
+	a.Spec.Enforcement = "Enforce"
+	if a.Status.InForce = access.InForce(&a, at(7)); !found(template(6, "api", "db")) || found(template(8, "api", "db")) {
+		t.Error("it counts from another time than that of its enforcement")
+	}
+	// It was changed to Audit and back, and the controller did not look meanwhile.
+	a.Generation, a.Status.ObservedGeneration = 5, 3
+	if a.Status.InForce = access.InForce(&a, at(10)); !found(template(9, "api", "db")) {
+		t.Error("a change that nobody saw counts as none")
 	}
 }

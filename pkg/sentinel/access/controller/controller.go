@@ -238,6 +238,7 @@ func (r *Reconciler) report(ctx context.Context, a *v1alpha1.SecretAccess, plan 
 	if ready.Reason == reasonInForce && a.Spec.Enforcement == v1alpha1.EnforcementAudit {
 		ready.Reason, ready.Message = reasonAudited, "nothing is refused, because spec.enforcement is Audit; "+ready.Message
 	}
+	a.Status.InForce = access.InForce(a, r.Clock.Now()) // by the generation that was seen last
 	a.Status.ObservedGeneration = a.Generation
 	a.Status.Granted, a.Status.Expired = int32(plan.Granted), int32(plan.Expired)
 	a.Status.NextExpiry = nil

@@ -345,6 +345,31 @@ func TestGrantsBecomeRightsAndEnd(t *testing.T) {
 		p.soon("nobody may", func() bool { return !p.reads(api, "team", "db") })
 		p.soon("no Role", func() bool { roles, bindings := p.made(); return len(roles) == 2 && len(bindings) == 2 })
 	})
+	t.Run("it says since when", func(t *testing.T) {
+		patch := func(body string) {
+			must(t, p.Patch(ctx, a, client.RawPatch("application/merge-patch+json", []byte(body))))
+		}
+		since := func(name string) (at time.Time) {
+			must(t, p.Get(ctx, client.ObjectKeyFromObject(a), a))
+			for _, i := range a.Status.InForce {
+				if i.Kind == "Secret" && i.Name == name {
+					at = i.Since.Time
+				}
+			}
+			return at
+		}
+		first := since("db")
+		if first.IsZero() || first.After(time.Now()) {
+			t.Errorf("in force since %v", first)
+		}
+		time.Sleep(1100 * time.Millisecond) // the API server keeps seconds
+		patch(`{"spec":{"secrets":[{"name":"db"},{"name":"neighbour"}]}}`)
+		p.soon("the other one is in force, too", func() bool { return since("neighbour").After(first) && since("db").Equal(first) })
+		patch(`{"spec":{"enforcement":"Audit"}}`)
+		p.soon("nothing is in force", func() bool { return since("db").IsZero() && since("neighbour").IsZero() })
+		patch(`{"spec":{"enforcement":"Enforce","secrets":[{"name":"db"}]}}`)
+		p.soon("it is again, since now", func() bool { return since("db").After(first) })
+	})
 	t.Run("guarded twice", func(t *testing.T) {
 		b := &v1alpha1.SecretAccess{ObjectMeta: metav1.ObjectMeta{Name: "again", Namespace: "team"}, Spec: v1alpha1.SecretAccessSpec{
 			Secrets: []v1alpha1.GuardedSecret{{Name: "db"}},
