@@ -432,7 +432,7 @@ func TestEveryNameOfAParameterIsFound(t *testing.T) {
 				object{"name": "token", "value": "s3cret"}, object{"name": "other", "value": "x"},
 			}}}
 			if at == "spec" {
-				spec["podSpecPatch"] = text
+				spec["nodeSelector"] = object{"a": text}
 			} else {
 				template["container"].(object)["args"] = []any{text}
 			}
