@@ -432,7 +432,7 @@ func TestEveryNameOfAParameterIsFound(t *testing.T) {
 				object{"name": "token", "value": "s3cret"}, object{"name": "other", "value": "x"},
 			}}}
 			if at == "spec" {
-				spec["podSpecPatch"] = text
+				spec["nodeSelector"] = object{"a": text}
 			} else {
 				template["container"].(object)["args"] = []any{text}
 			}
@@ -588,5 +588,43 @@ func TestOnlyTheRunThatWasSubmittedCounts(t *testing.T) {
 		} else if err != nil {
 			refused(t, err, reason.NotComparable, "")
 		}
+	}
+}
+
+// Whoever wrote the Workflow does not say as whom it runs in another namespace.
+func TestAPatchDoesNotSayAsWhomItRuns(t *testing.T) {
+	for name, c := range map[string]struct {
+		patch   string
+		refused bool
+	}{
+		"another ServiceAccount":  {`{"serviceAccountName": "admin"}`, true},
+		"by its old name":         {`serviceAccount: admin`, true},
+		"in another spelling":     {`{"SERVICEACCOUNTNAME": "admin"}`, true},
+		"in letters of another":   {`{"\u017ferviceAccountName": "admin"}`, true},
+		"with a value":            {`{"priority": {{workflow.parameters.greeting}}}`, true},
+		"with a value as a name":  {`{"{{workflow.parameters.greeting}}": "admin"}`, true},
+		"that cannot be read":     {`{"serviceAccountName"`, true},
+		"of something else":       {`{"terminationGracePeriodSeconds": 7}`, false},
+		"of a container's memory": {"containers:\n- {name: main, resources: {limits: {memory: 1Gi}}}", false},
+		"none":                    {"", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, where := range []string{"spec", "defaults", "template"} {
+				workflow := read(t, wf)
+				spec := workflow["spec"].(object)
+				switch where {
+				case "spec":
+					spec["podSpecPatch"] = c.patch
+				case "defaults":
+					spec["templateDefaults"].(object)["podSpecPatch"] = c.patch
+				default:
+					spec["templates"].([]any)[0].(object)["podSpecPatch"] = c.patch
+				}
+				_, err := reproduce.Make(stated(t, workflow, "wf"), reproduce.Source{Workflow: workflow}, known())
+				if c.refused != (reason.Of(err) == reason.NotComparable) || !c.refused && err != nil {
+					t.Errorf("of the %s: %v", where, err)
+				}
+			}
+		})
 	}
 }

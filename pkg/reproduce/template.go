@@ -3,6 +3,8 @@ package reproduce
 import (
 	"strings"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
@@ -49,6 +51,12 @@ func strip(t map[string]any) {
 // template makes the step's template one that can be run again.
 func (m *making) template() error {
 	strip(m.step)
+	defaults, _ := m.spec["templateDefaults"].(map[string]any)
+	for _, of := range []map[string]any{m.spec, defaults, m.step} {
+		if err := asNobody(of); err != nil {
+			return err
+		}
+	}
 	kinds := 0
 	for _, kind := range []string{"container", "containerSet", "script"} {
 		if m.step[kind] != nil {
@@ -71,6 +79,26 @@ func (m *making) template() error {
 				name, _ := container["name"].(string)
 				m.pin(container, name)
 			}
+		}
+	}
+	return nil
+}
+
+// asNobody refuses a patch of the pod that says as whom it runs, or may say so: nothing of
+// that is taken from the first run. Argo reads such names whatever the case of their
+// letters, and puts values into the text before it reads it.
+func asNobody(of map[string]any) error {
+	patch, _ := of["podSpecPatch"].(string)
+	var fields map[string]any
+	if err := yaml.Unmarshal([]byte(patch), &fields); err != nil {
+		return incomparable(err, "a podSpecPatch of it cannot be read: %v", err)
+	}
+	if strings.Contains(patch, "{{") {
+		return incomparable(nil, "a podSpecPatch of it has values that Argo puts in later, and may say as whom the step runs")
+	}
+	for name := range fields {
+		if strings.EqualFold(name, "serviceAccountName") || strings.EqualFold(name, "serviceAccount") {
+			return incomparable(nil, "a podSpecPatch of it says as whom the step runs (%s), which is not taken from the first run", name)
 		}
 	}
 	return nil

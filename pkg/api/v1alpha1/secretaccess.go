@@ -162,10 +162,32 @@ type SecretAccessStatus struct {
 	Granted int32 `json:"granted,omitempty"`
 	// +optional
 	Expired int32 `json:"expired,omitempty"`
+	// inForce is since when whoever makes pods is asked about what this SecretAccess guards,
+	// and about the ServiceAccounts of the namespace that it lets read or use that. Without
+	// enforcement nobody is, and it is empty. The audit compares it with workloads.
+	// +optional
+	// +kubebuilder:validation:MaxItems=2048
+	// +listType=atomic
+	InForce []InForce `json:"inForce,omitempty"`
 	// nextExpiry is when the next grant ends.
 	// +optional
 	NextExpiry *metav1.Time `json:"nextExpiry,omitempty"`
 }
+
+// KindSecret is the kind of a guarded Secret.
+const KindSecret = "Secret"
+
+// InForce is one thing that is asked about, by the controller's clock.
+type InForce struct {
+	// +kubebuilder:validation:Enum=Secret;ServiceAccount
+	Kind string `json:"kind"`
+	// +kubebuilder:validation:MaxLength=253
+	Name  string      `json:"name"`
+	Since metav1.Time `json:"since"`
+}
+
+// Same says whether both are about the same thing.
+func (i InForce) Same(o InForce) bool { return i.Kind == o.Kind && i.Name == o.Name }
 
 // SecretAccessList is a list of SecretAccess.
 //

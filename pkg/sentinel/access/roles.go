@@ -3,6 +3,7 @@ package access
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"slices"
 	"time"
 
@@ -135,6 +136,15 @@ func owner(a *v1alpha1.SecretAccess) metav1.OwnerReference {
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: "SecretAccess", Name: a.Name, UID: a.UID,
 		Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
 	}
+}
+
+// made are the names that objectName gives.
+var made = regexp.MustCompile(`^argoseal-(get|use|use-limited|guard)-[0-9a-f]{16}$`)
+
+// Made says whether a Role or a binding was made for a SecretAccess, by its label and its
+// name. Whoever may write both can have it deleted.
+func Made(o metav1.Object) bool {
+	return o.GetLabels()[LabelManagedBy] == ManagedBy && made.MatchString(o.GetName())
 }
 
 // objectName is the same for the same grant and no other: a slash is in no name.

@@ -24,20 +24,24 @@ const (
 	Everything Kind = "Everything"
 	// GivesRights: escalate or bind, the way around RBAC's own limit.
 	GivesRights Kind = "GivesRights"
-	// ActsAsOthers: impersonate.
+	// PassesGuards: use of SecretAccesses that no SecretAccess grants, escalate on them, and
+	// changes of admission policies and webhooks. A webhook is sent what is written.
+	PassesGuards Kind = "PassesGuards"
+	// ActsAsOthers: impersonate, and who has certificates signed, in whatever name.
 	ActsAsOthers Kind = "ActsAsOthers"
 	// ReadsNodes: nodes/proxy, the kubelet's own API, which no admission sees.
 	ReadsNodes Kind = "ReadsNodes"
-	// ListsSecrets: list or watch, which give the contents.
+	// ListsSecrets: list, watch or deletecollection, which give the contents.
 	ListsSecrets Kind = "ListsSecrets"
-	// ReadsAnySecret: get without names.
+	// ReadsAnySecret: get, patch or delete without names. Changes are answered with the Secret.
 	ReadsAnySecret Kind = "ReadsAnySecret"
 	// ReadsGuarded: a guarded Secret, and no SecretAccess grants it.
 	ReadsGuarded Kind = "ReadsGuarded"
 	// TakesWithoutGrant: a pod from before the guard, or whose grant has ended.
 	TakesWithoutGrant Kind = "TakesWithoutGrant"
 	// PredatesGuard: what pods are made from, by Kubernetes' own controllers, and that was
-	// there before the SecretAccess: nobody asked whether who made it may use that.
+	// there before the SecretAccess was in force, or guarded that Secret: nobody asked
+	// whether who made it may use that.
 	PredatesGuard Kind = "PredatesGuard"
 	// GetsTokens: tokens of ServiceAccounts, and with these what they may.
 	GetsTokens Kind = "GetsTokens"
@@ -50,7 +54,7 @@ const (
 )
 
 var order = []Kind{
-	Everything, GivesRights, ActsAsOthers, ReadsNodes, ListsSecrets, ReadsAnySecret, ReadsGuarded,
+	Everything, GivesRights, PassesGuards, ActsAsOthers, ReadsNodes, ListsSecrets, ReadsAnySecret, ReadsGuarded,
 	TakesWithoutGrant, PredatesGuard, GetsTokens, RunsCommands, CreatesPods, Unused,
 }
 
@@ -58,10 +62,11 @@ var order = []Kind{
 var fixes = map[Kind]string{
 	Everything:        "Name the resources and verbs that are needed",
 	GivesRights:       "Leave out escalate and bind, or name the roles by resourceNames",
-	ActsAsOthers:      "Leave out impersonate, or name the subjects by resourceNames",
+	PassesGuards:      "Grant use under users of the SecretAccess; leave its verbs, admission policies and webhooks to cluster admins",
+	ActsAsOthers:      "Leave out impersonate and the approval of certificates, or name subjects and signers by resourceNames",
 	ReadsNodes:        "Leave out nodes/proxy; metrics and logs have subresources of their own",
-	ListsSecrets:      "Leave out list and watch, which return contents; name Secrets by resourceNames with get",
-	ReadsAnySecret:    "Name the Secrets by resourceNames, best through secrets[].get of a SecretAccess",
+	ListsSecrets:      "Leave out list, watch and deletecollection, which return contents; name Secrets by resourceNames with get",
+	ReadsAnySecret:    "Leave out patch and delete, which return the Secret; name the Secrets by resourceNames, best through secrets[].get of a SecretAccess",
 	ReadsGuarded:      "Take the right away, or grant it under secrets[].get of the SecretAccess",
 	TakesWithoutGrant: "Grant it under secrets[].mount of the SecretAccess, or delete the pod",
 	PredatesGuard:     "Have somebody who may use the SecretAccess look at it, delete it and make it anew",
@@ -215,6 +220,10 @@ func ofKubernetes(s rbacv1.Subject) bool {
 	}
 }
 
+// everywhere are ClusterRoles without system: that clusters have: admins', and the one by
+// which the chart lets Kubernetes' own controllers use SecretAccesses.
+var everywhere = []string{"cluster-admin", "argoseal-secret-workloads"}
+
 // held are all rules that somebody has.
 func (c Cluster) held() (all []held) {
 	type key struct{ namespace, name string }
@@ -240,7 +249,7 @@ func (c Cluster) held() (all []held) {
 			all = append(all, held{
 				subjects: subjects, namespace: namespace, rule: rule, byAccess: ours[k],
 				path:       []string{binding, ref.Kind + " " + ref.Name, fmt.Sprintf("rules[%d]", i)},
-				kubernetes: strings.HasPrefix(ref.Name, "system:") && (ref.Kind == "ClusterRole" || namespace == metav1.NamespaceSystem) || ref.Kind == "ClusterRole" && ref.Name == "cluster-admin",
+				kubernetes: strings.HasPrefix(ref.Name, "system:") && (ref.Kind == "ClusterRole" || namespace == metav1.NamespaceSystem) || ref.Kind == "ClusterRole" && slices.Contains(everywhere, ref.Name),
 			})
 		}
 	}
@@ -281,36 +290,37 @@ func (r *run) pods() {
 	}
 }
 
-// templates finds what was there before the SecretAccess, and takes what that guards by a
-// grant, or runs as who may read it: its pods are admitted, because Kubernetes' own
-// controllers make them. Without a grant they are refused.
+// templates finds what was there before a SecretAccess was in force, or guarded the Secret,
+// or let the ServiceAccount read it, and takes that by a grant, or runs so: its pods are
+// admitted, because Kubernetes' own controllers make them. Without a grant they are refused.
 func (r *run) templates() {
 	for _, t := range r.cluster.Templates {
 		if r.options.Namespace != "" && t.Namespace != r.options.Namespace {
 			continue
 		}
+		account := access.ServiceAccount(&t.Spec)
+		refs := access.References(&t.Spec)
 		for i := range r.cluster.Accesses {
 			a := &r.cluster.Accesses[i]
-			if a.Namespace != t.Namespace || t.Created.After(a.CreationTimestamp.Time) {
+			if a.Namespace != t.Namespace {
 				continue
 			}
-			account := access.ServiceAccount(&t.Spec)
-			what := ""
-			for _, ref := range access.References(&t.Spec) {
-				if what == "" && slices.ContainsFunc(a.Spec.Secrets, func(s v1alpha1.GuardedSecret) bool { return s.Name == ref.Secret }) {
-					what = "takes Secret " + ref.Secret
+			for _, asked := range access.Asked(a) {
+				what := ""
+				switch {
+				case !asked.Since.IsZero() && t.Created.After(asked.Since.Time):
+					continue // somebody was asked
+				case asked.Kind == v1alpha1.KindSecret && slices.ContainsFunc(refs, func(ref access.Reference) bool { return ref.Secret == asked.Name }):
+					what = "takes Secret " + asked.Name
+				case asked.Kind == rbacv1.ServiceAccountKind && asked.Name == account:
+					what = "runs as ServiceAccount " + account + ", which may read or use what is guarded"
+				default:
+					continue
 				}
+				h := held{namespace: t.Namespace, path: []string{t.Kind + " " + t.Namespace + "/" + t.Name, "SecretAccess " + a.Name}}
+				r.add(PredatesGuard, h, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Namespace, Name: account}, what)
+				break
 			}
-			if what == "" && slices.ContainsFunc(a.Spec.Secrets, func(s v1alpha1.GuardedSecret) bool {
-				return granted(s, a.Namespace, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Namespace, Name: account}, r.options.Now)
-			}) {
-				what = "runs as ServiceAccount " + account + ", which may read what is guarded"
-			}
-			if what == "" {
-				continue
-			}
-			h := held{namespace: t.Namespace, path: []string{t.Kind + " " + t.Namespace + "/" + t.Name, "SecretAccess " + a.Name}}
-			r.add(PredatesGuard, h, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Namespace, Name: account}, what)
 		}
 	}
 }

@@ -74,12 +74,27 @@ func TestKinds(t *testing.T) {
 		"everything":                   {"", rule("*", "*", "*"), "Everything"},
 		"everything of another group":  {"team", rule("example.com", "*", "*"), ""},
 		"Secrets of another group":     {"team", rule("example.com", "secrets", "get,list"), ""},
-		"updates of Secrets":           {"team", rule("", "secrets", "update,delete", "db"), ""},
+		"updates of Secrets":           {"team", rule("", "secrets", "update"), ""},
+		"changes of Secrets":           {"team", rule("", "secrets", "patch"), "ReadsAnySecret"},
+		"changes of one Secret":        {"team", rule("", "secrets", "patch", "db"), ""},
+		"deletions":                    {"team", rule("", "secrets", "delete"), "ReadsAnySecret"},
+		"deletions of all":             {"team", rule("", "secrets", "deletecollection"), "ListsSecrets"},
 		"new Secrets":                  {"team", rule("", "secrets", "create"), "GetsTokens"},
 		"escalate":                     {"team", rule(rbacv1.GroupName, "roles", "escalate"), "GivesRights"},
 		"bind":                         {"", rule(rbacv1.GroupName, "clusterroles", "bind", "view"), "GivesRights"},
 		"all verbs on roles":           {"team", rule(rbacv1.GroupName, "roles", "*"), "GivesRights"},
 		"creation of roles":            {"team", rule(rbacv1.GroupName, "roles", "create"), ""},
+		"use of SecretAccesses":        {"team", rule("argoseal.dev", "secretaccesses", "use"), "PassesGuards"},
+		"escalate on SecretAccesses":   {"", rule("argoseal.dev", "secretaccesses", "escalate"), "PassesGuards"},
+		"writing SecretAccesses":       {"team", rule("argoseal.dev", "secretaccesses", "create,update"), ""},
+		"admission policies":           {"", rule("admissionregistration.k8s.io", "validatingadmissionpolicies", "delete"), "PassesGuards"},
+		"their bindings":               {"", rule("admissionregistration.k8s.io", "validatingadmissionpolicybindings", "patch"), "PassesGuards"},
+		"webhooks":                     {"", rule("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "create"), "PassesGuards"},
+		"reading policies":             {"", rule("admissionregistration.k8s.io", "validatingadmissionpolicies", "get,list"), ""},
+		"policies in a namespace":      {"team", rule("admissionregistration.k8s.io", "validatingadmissionpolicies", "delete"), ""},
+		"approval of certificates":     {"", rule("certificates.k8s.io", "certificatesigningrequests/approval", "update"), "ActsAsOthers"},
+		"a signer's":                   {"", rule("certificates.k8s.io", "signers", "approve", "kubernetes.io/kube-apiserver-client"), "ActsAsOthers"},
+		"requests for certificates":    {"", rule("certificates.k8s.io", "certificatesigningrequests", "create"), ""},
 		"impersonate":                  {"", rule("", "users", "impersonate"), "ActsAsOthers"},
 		"impersonate a ServiceAccount": {"team", rule("", "serviceaccounts", "impersonate", "api"), "ActsAsOthers"},
 		"act as a user, constrained":   {"", rule("authentication.k8s.io", "users", "impersonate:user-info", "jo"), "ActsAsOthers"},
@@ -209,6 +224,8 @@ func TestRightsBesideASecretAccess(t *testing.T) {
 		"the same Secret":              {bound("team", mo, rule("", "secrets", "get", "db")), "ReadsGuarded"},
 		"by who has a grant":           {bound("team", jo, rule("", "secrets", "get", "db")), ""},
 		"and more of it":               {bound("team", jo, rule("", "secrets", "get,list", "db")), "ListsSecrets ReadsGuarded"},
+		"changes of it":                {bound("team", jo, rule("", "secrets", "patch", "db")), "ReadsGuarded"},
+		"updates of it":                {bound("team", jo, rule("", "secrets", "update", "db")), ""},
 		"another Secret":               {bound("team", jo, rule("", "secrets", "get", "other")), ""},
 		"its namesake":                 {bound("free", jo, rule("", "secrets", "get", "db")), ""},
 		"all Secrets of the namespace": {bound("team", mo, rule("", "secrets", "get")), "ReadsAnySecret ReadsGuarded"},
@@ -269,6 +286,11 @@ func TestNamesOfTheSystemHideNobody(t *testing.T) {
 	account := func(namespace, name string) rbacv1.Subject {
 		return rbacv1.Subject{Kind: "ServiceAccount", Namespace: namespace, Name: name}
 	}
+	used := func(s rbacv1.Subject) audit.Cluster {
+		c := named("argoseal-secret-workloads", s)
+		c.ClusterRoles[0].Rules = []rbacv1.PolicyRule{rule("argoseal.dev", "secretaccesses", "use")}
+		return c
+	}
 	for name, c := range map[string]struct {
 		cluster audit.Cluster
 		hidden  bool
@@ -281,6 +303,8 @@ func TestNamesOfTheSystemHideNobody(t *testing.T) {
 		"a controller of Kubernetes":               {named("system:controller:x", account("kube-system", "x")), true},
 		"the scheduler":                            {named("system:kube-scheduler", user("system:kube-scheduler")), true},
 		"cluster admins, as every cluster has":     {named("cluster-admin", rbacv1.Subject{Kind: "Group", Name: "system:masters"}), true},
+		"a controller that makes pods":             {used(account("kube-system", "job-controller")), true},
+		"a person with its role":                   {used(jo), false},
 		"a person who is cluster admin":            {named("cluster-admin", jo), false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -302,8 +326,9 @@ func TestWorkloadsFromBeforeTheGuard(t *testing.T) {
 		}}
 	}
 	c := guarded()
-	c.Accesses[0].CreationTimestamp = metav1.NewTime(now)
+	c.Accesses[0].CreationTimestamp = metav1.NewTime(now.Add(-month))
 	c.Accesses[0].Spec.Secrets[0].Get = append(c.Accesses[0].Spec.Secrets[0].Get, v1alpha1.AccessGrant{Kind: "ServiceAccount", Name: "reader"})
+	c.Accesses[0].Status.InForce = access.InForce(&c.Accesses[0], now)
 	before, after := now.Add(-time.Hour), now.Add(time.Hour)
 	elsewhere := template("elsewhere", "api", before, "db")
 	elsewhere.Namespace = "free"
@@ -317,7 +342,61 @@ func TestWorkloadsFromBeforeTheGuard(t *testing.T) {
 			got = append(got, f.Path[0]+" "+f.What)
 		}
 	}
-	if want := []string{"Deployment team/old takes Secret db", "Deployment team/reads runs as ServiceAccount reader, which may read what is guarded"}; !slices.Equal(got, want) {
+	if want := []string{"Deployment team/old takes Secret db", "Deployment team/reads runs as ServiceAccount reader, which may read or use what is guarded"}; !slices.Equal(got, want) {
 		t.Errorf("found %q", got)
+	}
+}
+
+// What came later to the SecretAccess counts from then, and in Audit nothing does.
+func TestWorkloadsFromBeforeAnotherSecretOrEnforcement(t *testing.T) {
+	at := func(hours int) time.Time { return now.Add(time.Duration(hours) * time.Hour) }
+	a := guarded().Accesses[0]
+	a.CreationTimestamp = metav1.NewTime(at(0))
+	a.Status.InForce = access.InForce(&a, at(0))
+	template := func(hour int, account, secret string) audit.Cluster {
+		return audit.Cluster{Accesses: []v1alpha1.SecretAccess{a}, Templates: []audit.Template{{
+			Kind: "Job", Namespace: "team", Name: "j", Created: at(hour), Spec: corev1.PodSpec{
+				ServiceAccountName: account, ImagePullSecrets: []corev1.LocalObjectReference{{Name: secret}},
+			},
+		}}}
+	}
+	found := func(c audit.Cluster) bool { return slices.Contains(kinds(run(c, audit.Options{})), "PredatesGuard") }
+	if !found(template(-1, "api", "db")) || found(template(1, "api", "db")) {
+		t.Error("since its creation it is not in force")
+	}
+	// Another Secret and another reader, three hours later.
+	a.Spec.Secrets = append(slices.Clone(a.Spec.Secrets), v1alpha1.GuardedSecret{Name: "more", Get: []v1alpha1.AccessGrant{{Kind: "ServiceAccount", Name: "reader"}}})
+	if !found(template(1, "api", "more")) || !found(template(1, "reader", "free")) {
+		t.Error("what no controller has seen yet counts as in force")
+	}
+	a.Status.InForce = access.InForce(&a, at(3))
+	for what, c := range map[string]struct {
+		cluster audit.Cluster
+		want    bool
+	}{
+		"the first Secret, as before":    {template(1, "api", "db"), false},
+		"the other Secret, before":       {template(1, "api", "more"), true},
+		"the other Secret, since":        {template(4, "api", "more"), false},
+		"the reader, before":             {template(1, "reader", "free"), true},
+		"the reader, since":              {template(4, "reader", "free"), false},
+		"what takes nothing, as anybody": {template(1, "api", "free"), false},
+	} {
+		if found(c.cluster) != c.want {
+			t.Errorf("%s: %v", what, !c.want)
+		}
+	}
+	// For two hours it audits alone.
+	a.Spec.Enforcement = v1alpha1.EnforcementAudit
+	if a.Status.InForce = access.InForce(&a, at(5)); !found(template(6, "api", "db")) {
+		t.Error("what was made while nothing was refused is not found")
+	}
+	a.Spec.Enforcement = "Enforce"
+	if a.Status.InForce = access.InForce(&a, at(7)); !found(template(6, "api", "db")) || found(template(8, "api", "db")) {
+		t.Error("it counts from another time than that of its enforcement")
+	}
+	// It was changed to Audit and back, and the controller did not look meanwhile.
+	a.Generation, a.Status.ObservedGeneration = 5, 3
+	if a.Status.InForce = access.InForce(&a, at(10)); !found(template(9, "api", "db")) {
+		t.Error("a change that nobody saw counts as none")
 	}
 }

@@ -89,7 +89,7 @@ func (l *Log) add(e event) {
 		l.To = e.Received
 	}
 	o := e.ObjectRef
-	if o == nil || o.Resource != "secrets" || o.APIGroup != "" || o.Subresource != "" || !slices.Contains(readVerbs, e.Verb) ||
+	if o == nil || o.Resource != "secrets" || o.APIGroup != "" || o.Subresource != "" || !slices.Contains(loggedVerbs, e.Verb) ||
 		e.Annotations["authorization.k8s.io/decision"] == "forbid" {
 		return
 	}

@@ -23,8 +23,16 @@ var workloads = []struct {
 }
 
 var (
-	readVerbs  = []string{"get", "list", "watch"}
-	writeVerbs = []string{"create", "update", "patch"}
+	// readVerbs give the contents of Secrets: the API server answers changes and deletions
+	// with what they are of, also as a dry run.
+	readVerbs = []string{"get", "list", "watch", "patch", "delete", "deletecollection"}
+	// listVerbs give them without naming the Secret.
+	listVerbs = []string{"list", "watch", "deletecollection"}
+	// loggedVerbs are those that an audit log is asked about.
+	loggedVerbs = []string{"get", "list", "watch"}
+	writeVerbs  = []string{"create", "update", "patch"}
+	// changeVerbs are all that alter what there is.
+	changeVerbs = []string{"create", "update", "patch", "delete", "deletecollection"}
 )
 
 // judge finds what is too much in one rule.
@@ -75,7 +83,16 @@ func others(h held) map[Kind]string {
 	if what := constrained(rule); what != "" {
 		found[ActsAsOthers] = strings.TrimPrefix(found[ActsAsOthers]+"; "+what, "; ")
 	}
+	if !h.byAccess {
+		find(PassesGuards, v1alpha1.Group, []string{"secretaccesses"}, "escalate", v1alpha1.VerbUse, v1alpha1.VerbUseLimited)
+	}
 	if h.namespace == "" {
+		find(PassesGuards, "admissionregistration.k8s.io", []string{
+			"validatingadmissionpolicies", "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
+			"validatingwebhookconfigurations", "mutatingwebhookconfigurations",
+		}, changeVerbs...)
+		find(ActsAsOthers, "certificates.k8s.io", []string{"certificatesigningrequests/approval"}, "update", "patch")
+		find(ActsAsOthers, "certificates.k8s.io", []string{"signers"}, "approve", "sign")
 		find(ReadsNodes, "", []string{"nodes/proxy"}, "get", "create")
 	}
 	find(GetsTokens, "", []string{"serviceaccounts/token"}, "create")
@@ -115,12 +132,12 @@ func (r *run) secrets(h held, s rbacv1.Subject, reads []string, all bool) {
 	if len(reads) == 0 {
 		return
 	}
-	lists := slices.DeleteFunc(slices.Clone(reads), func(v string) bool { return v == "get" })
+	lists, byName := split(reads, listVerbs)
 	if len(lists) > 0 && !all {
 		r.add(ListsSecrets, h, s, join(lists)+" on secrets"+names(h.rule))
 	}
-	if len(h.rule.ResourceNames) == 0 && slices.Contains(reads, "get") && !all {
-		r.add(ReadsAnySecret, h, s, "get on secrets")
+	if len(h.rule.ResourceNames) == 0 && len(byName) > 0 && !all {
+		r.add(ReadsAnySecret, h, s, join(byName)+" on secrets")
 	}
 	if !h.byAccess {
 		for _, a := range r.cluster.Accesses {
@@ -138,10 +155,23 @@ func (r *run) secrets(h held, s rbacv1.Subject, reads []string, all bool) {
 		}
 	}
 	if r.report.UnusedUnknown == "" {
-		if unused := r.options.Log.unused(s, h, reads, r.options.UnusedAfter); len(unused) > 0 {
+		logged, _ := split(reads, loggedVerbs)
+		if unused := r.options.Log.unused(s, h, logged, r.options.UnusedAfter); len(unused) > 0 {
 			r.add(Unused, h, s, join(unused)+" on secrets"+names(h.rule)+" not seen in "+days(r.options.UnusedAfter)+" of the audit log")
 		}
 	}
+}
+
+// split divides verbs by whether they are listed.
+func split(verbs, list []string) (in, out []string) {
+	for _, v := range verbs {
+		if slices.Contains(list, v) {
+			in = append(in, v)
+		} else {
+			out = append(out, v)
+		}
+	}
+	return in, out
 }
 
 // granted says whether a SecretAccess lets the subject get the Secret now.

@@ -19,6 +19,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -53,17 +54,31 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.SecretAccess{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&rbacv1.Role{}).
 		Owns(&rbacv1.RoleBinding{}).
+		Watches(&rbacv1.Role{}, handler.EnqueueRequestsFromMapFunc(orphan)).
+		Watches(&rbacv1.RoleBinding{}, handler.EnqueueRequestsFromMapFunc(orphan)).
 		Complete(r)
+}
+
+// orphan asks for a look at what was made for a SecretAccess and has no owner any more,
+// by a name that no SecretAccess needs to have.
+func orphan(_ context.Context, o client.Object) []ctrl.Request {
+	if !access.Made(o) || metav1.GetControllerOf(o) != nil {
+		return nil
+	}
+	return []ctrl.Request{{NamespacedName: client.ObjectKeyFromObject(o)}}
 }
 
 // Reconcile brings the Roles and bindings of one SecretAccess to what they should be.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var object v1alpha1.SecretAccess
-	if err := r.Client.Get(ctx, req.NamespacedName, &object); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	switch err := r.Client.Get(ctx, req.NamespacedName, &object); {
+	case apierrors.IsNotFound(err):
+		return ctrl.Result{}, r.pruneOrphans(ctx, req.Namespace)
+	case err != nil:
+		return ctrl.Result{}, err
 	}
 	if !object.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil // what was made goes by its owner
+		return ctrl.Result{}, nil // what was made goes by its owner, or as an orphan
 	}
 	now := r.Clock.Now()
 	plan := access.PlanFor(&object, now)
@@ -189,6 +204,41 @@ func (r *Reconciler) prune(ctx context.Context, a *v1alpha1.SecretAccess, plan a
 	return errors.Join(failures...)
 }
 
+// pruneOrphans deletes what was made for SecretAccesses that are gone. The garbage
+// collector does so, but not where somebody deleted one and left its dependents behind
+// (--cascade=orphan): no right outlives what gave it.
+func (r *Reconciler) pruneOrphans(ctx context.Context, namespace string) error {
+	var accesses v1alpha1.SecretAccessList
+	var bindings rbacv1.RoleBindingList
+	var roles rbacv1.RoleList
+	in, ours := client.InNamespace(namespace), client.MatchingLabels{access.LabelManagedBy: access.ManagedBy}
+	if err := errors.Join(r.Client.List(ctx, &accesses, in), r.Client.List(ctx, &bindings, in, ours), r.Client.List(ctx, &roles, in, ours)); err != nil {
+		return err
+	}
+	wanted := map[string]bool{}
+	for i := range accesses.Items {
+		plan := access.PlanFor(&accesses.Items[i], r.Clock.Now())
+		for _, p := range plan.Pairs {
+			wanted[p.Role.Name] = true
+		}
+	}
+	orphaned := func(o client.Object) bool {
+		return access.Made(o) && !wanted[o.GetName()] && !slices.ContainsFunc(accesses.Items, func(a v1alpha1.SecretAccess) bool { return metav1.IsControlledBy(o, &a) })
+	}
+	var failures []error
+	for i := range bindings.Items {
+		if b := &bindings.Items[i]; orphaned(b) {
+			failures = append(failures, r.delete(ctx, b))
+		}
+	}
+	for i := range roles.Items {
+		if o := &roles.Items[i]; orphaned(o) {
+			failures = append(failures, r.delete(ctx, o))
+		}
+	}
+	return errors.Join(failures...)
+}
+
 // delete deletes what was looked at, and nothing that took its place.
 func (r *Reconciler) delete(ctx context.Context, o client.Object) error {
 	uid := o.GetUID()
@@ -238,6 +288,7 @@ func (r *Reconciler) report(ctx context.Context, a *v1alpha1.SecretAccess, plan 
 	if ready.Reason == reasonInForce && a.Spec.Enforcement == v1alpha1.EnforcementAudit {
 		ready.Reason, ready.Message = reasonAudited, "nothing is refused, because spec.enforcement is Audit; "+ready.Message
 	}
+	a.Status.InForce = access.InForce(a, r.Clock.Now()) // by the generation that was seen last
 	a.Status.ObservedGeneration = a.Generation
 	a.Status.Granted, a.Status.Expired = int32(plan.Granted), int32(plan.Expired)
 	a.Status.NextExpiry = nil

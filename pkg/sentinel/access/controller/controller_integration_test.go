@@ -345,6 +345,31 @@ func TestGrantsBecomeRightsAndEnd(t *testing.T) {
 		p.soon("nobody may", func() bool { return !p.reads(api, "team", "db") })
 		p.soon("no Role", func() bool { roles, bindings := p.made(); return len(roles) == 2 && len(bindings) == 2 })
 	})
+	t.Run("it says since when", func(t *testing.T) {
+		patch := func(body string) {
+			must(t, p.Patch(ctx, a, client.RawPatch("application/merge-patch+json", []byte(body))))
+		}
+		since := func(name string) (at time.Time) {
+			must(t, p.Get(ctx, client.ObjectKeyFromObject(a), a))
+			for _, i := range a.Status.InForce {
+				if i.Kind == "Secret" && i.Name == name {
+					at = i.Since.Time
+				}
+			}
+			return at
+		}
+		first := since("db")
+		if first.IsZero() || first.After(time.Now()) {
+			t.Errorf("in force since %v", first)
+		}
+		time.Sleep(1100 * time.Millisecond) // the API server keeps seconds
+		patch(`{"spec":{"secrets":[{"name":"db"},{"name":"neighbour"}]}}`)
+		p.soon("the other one is in force, too", func() bool { return since("neighbour").After(first) && since("db").Equal(first) })
+		patch(`{"spec":{"enforcement":"Audit"}}`)
+		p.soon("nothing is in force", func() bool { return since("db").IsZero() && since("neighbour").IsZero() })
+		patch(`{"spec":{"enforcement":"Enforce","secrets":[{"name":"db"}]}}`)
+		p.soon("it is again, since now", func() bool { return since("db").After(first) })
+	})
 	t.Run("guarded twice", func(t *testing.T) {
 		b := &v1alpha1.SecretAccess{ObjectMeta: metav1.ObjectMeta{Name: "again", Namespace: "team"}, Spec: v1alpha1.SecretAccessSpec{
 			Secrets: []v1alpha1.GuardedSecret{{Name: "db"}},
@@ -355,6 +380,57 @@ func TestGrantsBecomeRightsAndEnd(t *testing.T) {
 			c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionReady)
 			return c != nil && c.Reason == "GuardedTwice" && strings.Contains(c.Message, "db (by db)")
 		})
+	})
+	t.Run("gone without its dependents", func(t *testing.T) {
+		// Kubernetes' garbage collector does not run here, so nothing else deletes anything;
+		// what it does to the dependents of an orphaned SecretAccess is done by hand.
+		c := &v1alpha1.SecretAccess{ObjectMeta: metav1.ObjectMeta{Name: "orphaned", Namespace: "team"}, Spec: v1alpha1.SecretAccessSpec{
+			Secrets: []v1alpha1.GuardedSecret{{Name: "neighbour", Get: []v1alpha1.AccessGrant{grant("User", "heir")}}},
+		}}
+		must(t, p.Create(ctx, c))
+		p.soon("the grant counts", func() bool { return p.reads("heir", "team", "neighbour") })
+		of := func() (all []client.Object) {
+			roles, bindings := p.made()
+			for i := range roles {
+				if metav1.IsControlledBy(&roles[i], c) {
+					all = append(all, &roles[i])
+				}
+			}
+			for i := range bindings {
+				if metav1.IsControlledBy(&bindings[i], c) {
+					all = append(all, &bindings[i])
+				}
+			}
+			return all
+		}
+		p.soon("a Role to get it, and one that marks it", func() bool { return len(of()) == 4 })
+		// Somebody else's, that only looks like one of ours, or only has the label.
+		for _, name := range []string{"argoseal-get-by-hand", "theirs"} {
+			must(t, p.Create(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "team", Labels: map[string]string{"app.kubernetes.io/managed-by": "argoseal-sentinel"}}}))
+		}
+		dependents := of()
+		must(t, p.Delete(ctx, c, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
+		for _, o := range dependents {
+			must(t, p.Patch(ctx, o, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"ownerReferences":null}}`))))
+		}
+		must(t, client.IgnoreNotFound(p.Patch(ctx, c, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))))
+		p.soon("the right ends", func() bool { return !p.reads("heir", "team", "neighbour") })
+		p.soon("nothing is left of it", func() bool {
+			for _, o := range dependents {
+				if err := p.Get(ctx, client.ObjectKeyFromObject(o), o); !apierrors.IsNotFound(err) {
+					return false
+				}
+			}
+			return true
+		})
+		for _, name := range []string{"argoseal-get-by-hand", "theirs"} {
+			must(t, p.Get(ctx, client.ObjectKey{Namespace: "team", Name: name}, &rbacv1.Role{}))
+			must(t, p.Delete(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "team"}}))
+		}
+		roles, _ := p.made()
+		if len(roles) == 0 {
+			t.Error("what belongs to others is gone, too")
+		}
 	})
 	t.Run("the controller gives nothing that it has not", func(t *testing.T) {
 		kube, err := kubernetes.NewForConfig(p.as(operator))
