@@ -57,7 +57,7 @@ var mayImport = map[string][]string{
 	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary/budget":  {"pkg/api/v1alpha1", "pkg/reason"},
 	"pkg/notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/image/oci", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"pkg/tlog":            {"pkg/reason"},
@@ -74,7 +74,7 @@ var mayImport = map[string][]string{
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/pin",
 		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "webhook/evidence",
 	},
-	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/image", "pkg/memory", "pkg/policy", "pkg/reason", "webhook/evidence"},
+	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/image", "pkg/memory", "pkg/policy", "pkg/reason", "webhook/evidence"},
 	"webhook/store":  {},
 	"webhook/server": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/connections", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
