@@ -26,8 +26,9 @@ var mayImport = map[string][]string{
 	// What artifacts are, in pods and outside.
 	"pkg/content":        {"pkg/artifact", "pkg/reason"},
 	"pkg/image":          {"pkg/artifact"},
+	"pkg/image/oci":      {"pkg/artifact"},
 	"pkg/image/referrer": {},
-	"pkg/measurement":    {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason", "pkg/text"},
+	"pkg/measurement":    {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/image/oci", "pkg/reason", "pkg/text"},
 	"pkg/pin":            {"pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason"},
 
 	// What Argo's pods and workflows are, and what we add to them.
@@ -39,7 +40,7 @@ var mayImport = map[string][]string{
 	"pkg/tag":             {"pkg/api/v1alpha1", "pkg/memory", "pkg/pin", "pkg/reason", "pkg/version"},
 
 	// What is said of an artifact, and what is made of it.
-	"pkg/provenance": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/reason", "pkg/version"},
+	"pkg/provenance": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/image/oci", "pkg/reason", "pkg/version"},
 	"pkg/verify":     {"pkg/provenance", "pkg/reason"},
 	"pkg/policy":     {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/image", "pkg/provenance", "pkg/reason"},
 	"pkg/seal":       {"pkg/provenance", "pkg/reason", "pkg/text", "pkg/verify"},
@@ -56,7 +57,7 @@ var mayImport = map[string][]string{
 	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary/budget":  {"pkg/api/v1alpha1", "pkg/reason"},
 	"pkg/notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/image/oci", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"pkg/tlog":            {"pkg/reason"},
@@ -73,7 +74,7 @@ var mayImport = map[string][]string{
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/pin",
 		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "webhook/evidence",
 	},
-	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/image", "pkg/memory", "pkg/policy", "pkg/reason", "webhook/evidence"},
+	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/image", "pkg/memory", "pkg/policy", "pkg/reason", "webhook/evidence"},
 	"webhook/store":  {},
 	"webhook/server": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/connections", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",

@@ -14,12 +14,12 @@ const module = "github.com/argoseal/argoseal/"
 // pure are the packages that decide: what they say depends on their arguments
 // alone.
 var pure = []string{
-	"pkg/argo", "pkg/argo/controller", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/argo/nodes", "pkg/artifact", "pkg/content", "pkg/image", "pkg/measurement", "pkg/monitor", "pkg/pin", "pkg/policy", "pkg/provenance",
+	"pkg/argo", "pkg/argo/controller", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/argo/nodes", "pkg/artifact", "pkg/content", "pkg/image", "pkg/image/oci", "pkg/measurement", "pkg/monitor", "pkg/pin", "pkg/policy", "pkg/provenance",
 	"pkg/reason", "pkg/reproduce", "pkg/retention", "pkg/scrub", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/sentinel/encryption", "pkg/sidecar", "pkg/tag", "pkg/text", "pkg/trace", "pkg/verify", "webhook/inject",
 }
 
 // bare are those that run, or are linked, inside of workflow pods.
-var bare = []string{"cmd/argoseal-signer", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/text"}
+var bare = []string{"cmd/argoseal-signer", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/image/oci", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/text"}
 
 // network are the ways to one. Other people's packages may import them (API
 // types do), ours that are pure may not.

@@ -51,6 +51,7 @@ func names(page *bytes.Buffer) {
 | annotation %[5]s | Pod | the admission tag, made by our webhook; never set it yourself |
 | label %[8]s | ArtifactSeal | hash of its location, so that seals of other workflows are found |
 | label %[11]s | ArtifactSeal of a single file | first 63 digits of its SHA-256, so that the seal of an image's manifest is found |
+| label %[13]s, with %[14]s as its value | ArtifactSeal of an output with container images in it | first 63 digits of an image's digest, so that it is found |
 | provenances.%[6]s | | one a pod: its seal, or why there is none; condition %[7]s |
 | artifactseals.%[6]s | | one a location and workflow: digest, producer, and where the seal is |
 | workflowprovenances.%[6]s | | one a workflow: what became of everything that it makes; conditions %[7]s and %[10]s |
@@ -61,7 +62,8 @@ func names(page *bytes.Buffer) {
 | secretaccesses.%[6]s | | who may read a Secret, and whose pods may take it: [secrets.md](secrets.md#access); condition %[9]s |
 `, "`"+v1alpha1.LabelMode+"`", "`"+string(v1alpha1.ModeEnforce)+"`", "`"+string(v1alpha1.ModeWarn)+"`",
 		"`"+string(v1alpha1.ModeAudit)+"`", "`"+v1alpha1.AnnotationTag+"`", v1alpha1.Group, "`"+v1alpha1.ConditionSealed+"`", "`"+v1alpha1.LabelLocation+"`",
-		"`"+v1alpha1.ConditionReady+"`", "`"+v1alpha1.ConditionNodesRead+"`", "`"+v1alpha1.LabelSHA256+"`", "`"+v1alpha1.ConditionConsistent+"`")
+		"`"+v1alpha1.ConditionReady+"`", "`"+v1alpha1.ConditionNodesRead+"`", "`"+v1alpha1.LabelSHA256+"`", "`"+v1alpha1.ConditionConsistent+"`",
+		"`"+v1alpha1.LabelImagePrefix+"DIGEST`", "`"+v1alpha1.ImageMeasured+"`")
 }
 
 func reasons(page *bytes.Buffer) {

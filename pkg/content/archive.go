@@ -39,6 +39,12 @@ type Sum struct {
 // either. The ratio of compression needs no bound: nothing is written anywhere, and
 // the caller's context bounds the time.
 func Measure(caller context.Context, r io.Reader) (Sum, error) {
+	return MeasureShowing(caller, r, nil)
+}
+
+// MeasureShowing is Measure, and shows the observer what the archive has. If it fails,
+// what was shown says nothing.
+func MeasureShowing(caller context.Context, r io.Reader, to Observer) (Sum, error) {
 	ctx, stop := context.WithCancelCause(caller)
 	defer stop(nil)
 	stored, inflated := newRelay(), newRelay()
@@ -56,7 +62,7 @@ func Measure(caller context.Context, r io.Reader) (Sum, error) {
 	go func() {
 		defer close(done)
 		defer inflated.abandon()
-		err := guard(func() (err error) { tree, plain, err = unpack(inflated); return err })
+		err := guard(func() (err error) { tree, plain, err = unpack(inflated, to); return err })
 		if err != nil {
 			refusal = unreadable(err)
 			stop(refusal)

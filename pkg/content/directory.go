@@ -25,8 +25,13 @@ import (
 // follows says that Argo stores what links lead to, as its driver of GCS does, and
 // does not leave links out. Then a directory with a link is OutputUnreadable.
 func MeasureDir(ctx context.Context, dir *os.Root, name string, room int, follows bool) (Sum, Files, error) {
+	return MeasureDirShowing(ctx, dir, name, room, follows, nil)
+}
+
+// MeasureDirShowing is MeasureDir, and shows the observer the files that are stored.
+func MeasureDirShowing(ctx context.Context, dir *os.Root, name string, room int, follows bool, to Observer) (Sum, Files, error) {
 	w := newWalker()
-	w.stored = &storing{ctx: ctx, form: FormDirectory, room: min(room, MaxListing), follows: follows}
+	w.stored = &storing{ctx: ctx, form: FormDirectory, room: min(room, MaxListing), follows: follows, to: to}
 	if err := w.root(dir, name); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("it changed while it was read: %v", err) //nolint:errorlint // it was there
@@ -58,6 +63,8 @@ type storing struct {
 	room int
 	// follows is MeasureDir's.
 	follows bool
+	// to is shown the files; it may be nil.
+	to Observer
 }
 
 // link leaves a link out, if Argo does.

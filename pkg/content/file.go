@@ -16,13 +16,18 @@ import (
 // because what it looks like is in its beginning only. An error of r or the
 // context is returned as such.
 func MeasureFile(ctx context.Context, r io.ReaderAt, size int64) (Sum, error) {
+	return MeasureFileShowing(ctx, r, size, nil)
+}
+
+// MeasureFileShowing is MeasureFile, and shows the file to the observer.
+func MeasureFileShowing(ctx context.Context, r io.ReaderAt, size int64, to Observer) (Sum, error) {
 	source := &interruptible{ctx: ctx, r: r}
 	sum := Sum{Form: FormFile, Size: size}
 	err := guard(func() (err error) {
 		if looksPacked(io.NewSectionReader(source, 0, size)) {
 			sum.Form = FormLookalike
 		}
-		sum.SHA256, err = source.hash(size)
+		sum.SHA256, err = source.hash(size, to)
 		return err
 	})
 	if err != nil {
@@ -71,17 +76,33 @@ func (i *interruptible) ReadAt(p []byte, off int64) (int, error) {
 
 // hash gives the digest of the first so many bytes, all of which have to be
 // there, or the error that was kept.
-func (i *interruptible) hash(size int64) (artifact.Digest, error) {
+func (i *interruptible) hash(size int64, to Observer) (artifact.Digest, error) {
 	if i.err != nil {
 		return "", i.err
 	}
-	content := sha256.New()
-	n, err := io.CopyBuffer(content, struct{ io.Reader }{io.NewSectionReader(i, 0, size)}, make([]byte, copyBuffer))
+	content := &counted{r: io.NewSectionReader(i, 0, size)}
+	sum, err := hashShowing(to, outputName, content, sha256.New(), make([]byte, copyBuffer))
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("reading the stored bytes: %w", err)
-	case n != size:
-		return "", fmt.Errorf("reading the stored bytes: there are %d of %d", n, size)
+	case content.n != size:
+		return "", fmt.Errorf("reading the stored bytes: there are %d of %d", content.n, size)
 	}
-	return artifact.DigestOf(content), nil
+	return sum, nil
+}
+
+// outputName stands for the name of an output that has none of its own.
+const outputName = "output"
+
+// counted counts what is read.
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+// Read reads and counts.
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }

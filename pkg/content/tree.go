@@ -61,7 +61,7 @@ func TreeIn(dir *os.Root, name string) (Tree, error) {
 		}
 		return Tree{Digest: w.manifest.digest(), Mode: info.Mode()}, nil
 	}
-	sum, info, err := w.hash(dir, name)
+	sum, info, err := w.hash(dir, name, rootPath)
 	if err != nil {
 		return Tree{}, err
 	}
@@ -258,7 +258,7 @@ func (w *walker) entry(dir *os.Root, name, path string, depth int) error {
 
 // regular lists a regular file.
 func (w *walker) regular(dir *os.Root, name, path string) error {
-	sum, info, err := w.hash(dir, name)
+	sum, info, err := w.hash(dir, name, path)
 	if err != nil {
 		return err
 	}
@@ -273,8 +273,9 @@ func (w *walker) regular(dir *os.Root, name, path string) error {
 	return nil
 }
 
-// hash gives the digest of a regular file.
-func (w *walker) hash(dir *os.Root, name string) (artifact.Digest, fs.FileInfo, error) {
+// hash gives the digest of the regular file that has the name in dir, and the path in
+// the tree.
+func (w *walker) hash(dir *os.Root, name, path string) (artifact.Digest, fs.FileInfo, error) {
 	f, info, err := OpenFile(dir, name)
 	if err != nil {
 		return "", nil, err
@@ -283,15 +284,16 @@ func (w *walker) hash(dir *os.Root, name string) (artifact.Digest, fs.FileInfo, 
 	if w.stored == nil && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
 		return "", nil, fmt.Errorf("%.80q has a setuid or setgid bit, which Argo never sets", name)
 	}
-	w.content.Reset()
 	var content io.Reader = f
+	var to Observer
 	if w.stored != nil {
-		content = w.stored.reader(f, info.Size())
+		content, to = w.stored.reader(f, info.Size()), w.stored.to
 	}
-	if _, err := io.CopyBuffer(w.content, struct{ io.Reader }{content}, w.buffer); err != nil {
+	sum, err := hashShowing(to, outputName+"/"+path, content, w.content, w.buffer)
+	if err != nil {
 		return "", nil, err
 	}
-	return artifact.DigestOf(w.content), info, nil
+	return sum, info, nil
 }
 
 // namesAfter gives the first names of a directory, in order, of those after

@@ -36,6 +36,8 @@ type unpacking struct {
 
 	content hash.Hash
 	buffer  []byte
+	// to is shown all regular files; it may be nil.
+	to Observer
 }
 
 func newUnpacking() *unpacking {
@@ -69,8 +71,9 @@ func (l *listing) file(executable bool, content artifact.Digest, path string) {
 
 // unpack reads a tar archive to its end mark and gives the tree digest, and what it
 // would be if no file were executable; nothing if none is.
-func unpack(r io.Reader) (tree, plain artifact.Digest, err error) {
+func unpack(r io.Reader, to Observer) (tree, plain artifact.Digest, err error) {
 	u := newUnpacking()
+	u.to = to
 	archive := tar.NewReader(r)
 	for {
 		h, err := archive.Next()
@@ -142,12 +145,10 @@ func (u *unpacking) file(h *tar.Header, content io.Reader) error {
 
 // regular places a file with this content.
 func (u *unpacking) regular(name string, exec bool, content io.Reader) error {
-	u.content.Reset()
-	// Hiding all but Read keeps CopyBuffer to our buffer.
-	if _, err := io.CopyBuffer(u.content, struct{ io.Reader }{content}, u.buffer); err != nil {
+	sum, err := hashShowing(u.to, name, content, u.content, u.buffer)
+	if err != nil {
 		return fmt.Errorf("reading %.80q: %w", name, err)
 	}
-	sum := artifact.DigestOf(u.content)
 	u.exec = u.exec || exec
 	u.place(tar.TypeReg, name, func(l *listing, path string) { l.file(exec, sum, path) })
 	return nil

@@ -44,7 +44,7 @@ func MeasureZip(ctx context.Context, r io.ReaderAt, size int64) (Sum, error) {
 		return Sum{}, unreadable(refusal)
 	}
 	var err error
-	if sum.SHA256, err = source.hash(size); err != nil {
+	if sum.SHA256, err = source.hash(size, nil); err != nil {
 		return Sum{}, err
 	}
 	return sum, nil

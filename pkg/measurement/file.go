@@ -14,6 +14,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -48,8 +49,9 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 	}
 	defer dir.Close()
 	if info.IsDir() && o.Archive == content.ArchiveNone && !o.Log && o.Place != PlacePacked {
-		sum, files, err := content.MeasureDir(ctx, dir, name, w.room(), o.Store.Kind().FollowsLinks)
-		return Bytes{Sum: sum, Files: files}, stamp{info}, err
+		var images oci.Layout
+		sum, files, err := content.MeasureDirShowing(ctx, dir, name, w.room(), o.Store.Kind().FollowsLinks, &images)
+		return Bytes{Sum: sum, Files: files, Images: images.Images()}, stamp{info}, err
 	}
 	f, info, err := content.OpenFile(dir, name)
 	if err != nil {
@@ -64,22 +66,22 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 		return Bytes{Sum: sum, Files: files}, stamp{info}, err
 	}
 	if !follow {
-		sum, err := w.sum(ctx, o, f, info.Size())
+		b, err := w.sum(ctx, o, f, info.Size())
 		if err == nil {
-			err = o.comesBack(sum)
+			err = o.comesBack(b.Sum)
 		}
-		return Bytes{Sum: sum}, stamp{info}, err
+		return b, stamp{info}, err
 	}
 	growing := &follower{ctx: ctx, file: f, poll: w.Poll, whole: func() bool { return w.whole(o) }, ended: w.ended}
-	sum, err := w.sumGrowing(ctx, o, growing)
+	b, err := w.sumGrowing(ctx, o, growing)
 	info, failed := growing.state()
 	switch {
 	case failed != nil:
 		return Bytes{}, stamp{}, failed
-	case err == nil && info.Size() != sum.Size:
+	case err == nil && info.Size() != b.Size:
 		return Bytes{}, stamp{}, errChanged
 	}
-	return Bytes{Sum: sum}, stamp{info}, err
+	return b, stamp{info}, err
 }
 
 // comesBack refuses what Argo would fetch as something else than it stored.
@@ -90,43 +92,57 @@ func (s Staged) comesBack(sum content.Sum) error {
 	return nil
 }
 
-// sum measures a staged file of so many bytes.
-func (w *Watcher) sum(ctx context.Context, o Staged, f *os.File, size int64) (content.Sum, error) {
+// sum measures a staged file of so many bytes. What a zip has in it is not looked at for
+// images.
+func (w *Watcher) sum(ctx context.Context, o Staged, f *os.File, size int64) (Bytes, error) {
 	switch o.Archive {
 	case content.ArchiveNone:
-		return content.MeasureFile(ctx, f, size)
+		var images oci.Layout
+		sum, err := content.MeasureFileShowing(ctx, f, size, &images)
+		return Bytes{Sum: sum, Images: images.Images()}, err
 	case content.ArchiveZip:
-		return content.MeasureZip(ctx, f, size)
+		sum, err := content.MeasureZip(ctx, f, size)
+		return Bytes{Sum: sum}, err
 	case content.ArchiveTar, content.ArchiveDetect: // nothing is staged to be detected
 	}
-	return content.Measure(ctx, f)
+	return archived(ctx, f)
+}
+
+// archived measures an archive of Argo's.
+func archived(ctx context.Context, r io.Reader) (Bytes, error) {
+	var images oci.Layout
+	sum, err := content.MeasureShowing(ctx, r, &images)
+	if err != nil {
+		return Bytes{}, err
+	}
+	return Bytes{Sum: sum, Images: images.Images()}, nil
 }
 
 // sumGrowing measures an archive while wait stages it, from the beginning to the
 // end, once. If the preview has read the same bytes while the emissary packed them,
 // their tree is known already.
-func (w *Watcher) sumGrowing(ctx context.Context, o Staged, growing *follower) (content.Sum, error) {
+func (w *Watcher) sumGrowing(ctx context.Context, o Staged, growing *follower) (Bytes, error) {
 	draft := w.preview.of(o)
 	if draft == nil {
-		return content.Measure(ctx, growing)
+		return archived(ctx, growing)
 	}
 	sum, err := content.Hash(growing)
 	if err != nil {
-		return content.Sum{}, err
+		return Bytes{}, err
 	}
 	select {
 	case <-ctx.Done():
-		return content.Sum{}, context.Cause(ctx)
+		return Bytes{}, context.Cause(ctx)
 	case <-draft.done:
 	}
-	if draft.err == nil && draft.sum.SHA256 == sum.SHA256 && draft.sum.Size == sum.Size {
+	if draft.err == nil && draft.found.SHA256 == sum.SHA256 && draft.found.Size == sum.Size {
 		w.Log.Info("what is staged was read while it was packed", "output", o.Output)
-		return draft.sum, nil
+		return draft.found, nil
 	}
 	if _, err := growing.file.Seek(0, io.SeekStart); err != nil {
-		return content.Sum{}, err
+		return Bytes{}, err
 	}
-	return content.Measure(ctx, growing.file)
+	return archived(ctx, growing.file)
 }
 
 // whole says that wait writes no more of an output. It stages and uploads one

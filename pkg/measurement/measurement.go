@@ -8,6 +8,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/text"
 )
@@ -30,6 +31,9 @@ type Found interface {
 // Bytes are what is stored of an output.
 type Bytes struct {
 	content.Sum
+	// Images are the container images that lie whole in it, if it is an OCI image
+	// layout or an archive of one, unless there are too many.
+	Images oci.Images
 	// Files are those of a directory that was stored without an archive, unless
 	// there are too many.
 	Files content.Files
@@ -65,10 +69,24 @@ func (m Measurement) validate() error {
 	return nil
 }
 
-// decodeEntries reads entries and their files.
+// decodeEntries reads entries, each with its images and then its files.
 func decodeEntries(lines []string) (Measurement, error) {
 	var m Measurement
 	for _, line := range lines {
+		if image, marked := strings.CutPrefix(line, imageMark); marked && len(m) > 0 {
+			i, err := oci.ParseLine(image)
+			if err != nil {
+				return nil, err
+			}
+			last := &m[len(m)-1]
+			b, stored := last.Found.(Bytes)
+			if !stored || b.Files != nil {
+				return nil, fmt.Errorf("output %q has a problem and images, or images after files", last.Output)
+			}
+			b.Images = append(b.Images, i)
+			last.Found = b
+			continue
+		}
 		if file, indented := strings.CutPrefix(line, fileIndent); indented && len(m) > 0 {
 			f, err := content.ParseFile(file)
 			if err != nil {
@@ -154,11 +172,26 @@ func decodeBytes(fields []string) (Found, error) {
 	return b, nil
 }
 
-// line is the entry's own, without its files.
+// line is the entry's own, without its images and files.
 func (e Entry) line() string { return e.Output + " " + e.Found.spell() + "\n" }
 
-// fileIndent begins the line of a file.
-const fileIndent = " "
+const (
+	// fileIndent begins the line of a file.
+	fileIndent = " "
+	// imageMark begins the line of an image. No name of an output has it.
+	imageMark = "*"
+)
+
+// images are the lines of the entry's images.
+func (e Entry) images() string {
+	var b strings.Builder
+	if stored, ok := e.Found.(Bytes); ok {
+		for _, i := range stored.Images {
+			b.WriteString(imageMark + i.Line() + "\n")
+		}
+	}
+	return b.String()
+}
 
 func indented(list content.Files) string {
 	var b strings.Builder
@@ -198,9 +231,12 @@ func (b Bytes) spell() string {
 	return line
 }
 
-// validate wants a sum, and the files to be those of its tree.
+// validate wants a sum, images, and the files to be those of its tree.
 func (b Bytes) validate() error {
 	if err := b.Validate(); err != nil {
+		return err
+	}
+	if err := b.Images.Validate(); err != nil {
 		return err
 	}
 	if len(b.Files) == 0 {

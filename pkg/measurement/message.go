@@ -53,15 +53,16 @@ func MessageLimit(containers int) int {
 
 // Encode writes the termination message, of at most limit bytes, and what goes to
 // the log beside it. If the message has room for everything, the log gets nothing.
-// Else the log gets the whole measurement, with as many files as fit into MaxLogged
-// bytes. The message says so, with all entries or, if there is no room for them
-// either, with none. If MaxLogged bytes have no room for the entries, it fails with
-// ErrTooLarge.
+// Else the log gets the whole measurement, with as many images and then files as fit
+// into MaxLogged bytes. The message says so, with all entries and their images, with all
+// entries alone or, if there is no room for them either, with none. If MaxLogged bytes
+// have no room for the entries, it fails with ErrTooLarge.
 //
 // Message and log begin with a header, because the kubelet cuts silently: the
 // number of entries, and the SHA-256 of what follows. Then comes one line an entry,
-// which gives the form if it is not FormTar. Below the line of a directory its
-// files follow, indented. The message's last line says what is in the log.
+// which gives the form if it is not FormTar. Below it the images follow that are in the
+// output, each with a mark, and the files of a directory, indented. The message's last
+// line says what is in the log.
 func (m Measurement) Encode(limit int) (message, log string, err error) {
 	if err := m.validate(); err != nil {
 		return "", "", err
@@ -76,40 +77,50 @@ func (m Measurement) Encode(limit int) (message, log string, err error) {
 	}
 	logged := newLogged(log).line()
 	count := strconv.Itoa(len(m))
-	if message = withHeader(count, m.lines()+logged); len(message) > limit {
-		message = withHeader(count, logged)
+	for _, lines := range []string{m.lines(true), m.lines(false), ""} {
+		if message = withHeader(count, lines+logged); len(message) <= limit {
+			break
+		}
 	}
 	return message, log, nil
 }
 
-// text is the measurement in so many bytes: with the files that there is room
-// for, and whether these are all.
+// text is the measurement in so many bytes: with the images that there is room for and
+// then the files, and whether these are all.
 func (m Measurement) text(limit int) (text string, all bool, err error) {
 	count := strconv.Itoa(len(m))
-	need := len(withHeader(count, m.lines()))
+	need := len(withHeader(count, m.lines(false)))
 	if need > limit {
 		return "", false, fmt.Errorf("%w: %d outputs need %d bytes, %d are kept", ErrTooLarge, len(m), need, limit)
 	}
-	var body strings.Builder
 	all = true
-	for _, e := range m {
-		body.WriteString(e.line())
-		files := indented(e.files())
-		if need+len(files) > limit {
+	fit := func(more string) string {
+		if need+len(more) > limit {
 			all = false
-			continue
+			return ""
 		}
-		need += len(files)
-		body.WriteString(files)
+		need += len(more)
+		return more
+	}
+	images := make([]string, len(m))
+	for i, e := range m {
+		images[i] = fit(e.images())
+	}
+	var body strings.Builder
+	for i, e := range m {
+		body.WriteString(e.line() + images[i] + fit(indented(e.files())))
 	}
 	return withHeader(count, body.String()), all, nil
 }
 
-// lines are the entries without their files.
-func (m Measurement) lines() string {
+// lines are the entries without their files, and with their images or without.
+func (m Measurement) lines(images bool) string {
 	var b strings.Builder
 	for _, e := range m {
 		b.WriteString(e.line())
+		if images {
+			b.WriteString(e.images())
+		}
 	}
 	return b.String()
 }
@@ -223,8 +234,8 @@ type Logged struct {
 	// Size and SHA256 are those of the whole measurement, as it is encoded.
 	Size   int
 	SHA256 artifact.Digest
-	// entries are what the message has of it: all entries without their files,
-	// or none.
+	// entries are what the message has of it: all entries without their files, with
+	// images or without any, or none.
 	entries Measurement
 	count   int
 }
@@ -301,7 +312,7 @@ func (l *Logged) decode(text string) (Measurement, error) {
 		return nil, err
 	case more != nil || len(m) != l.count:
 		return nil, incomplete("the log has %d entries, the message counts %d", len(m), l.count)
-	case l.entries != nil && !slices.EqualFunc(m, l.entries, func(a, b Entry) bool { return a.line() == b.line() }):
+	case l.entries != nil && m.lines(false) != l.entries.lines(false), l.entries.lines(true) != l.entries.lines(false) && m.lines(true) != l.entries.lines(true):
 		return nil, incomplete("the log says something else than the message")
 	}
 	return m, nil

@@ -237,9 +237,9 @@ func TestALogHasToSayWhatTheMessageSays(t *testing.T) {
 		body  string
 	}{
 		"another count":      {"299", ""},
-		"another entry":      {"300", strings.Replace(m.lines(), "output-7 7 ", "output-7 8 ", 1)},
-		"another order":      {"300", m[1].line() + m[0].line() + m[2:].lines()},
-		"the same, for once": {"300", m.lines()},
+		"another entry":      {"300", strings.Replace(m.lines(false), "output-7 7 ", "output-7 8 ", 1)},
+		"another order":      {"300", m[1].line() + m[0].line() + m[2:].lines(false)},
+		"the same, for once": {"300", m.lines(false)},
 	} {
 		l := newLogged(whole)
 		var got Measurement
@@ -270,7 +270,7 @@ func TestAMessageAboutALogIsStrict(t *testing.T) {
 	if want := withHeader("300", l.line()); message != want {
 		t.Fatalf("got %q, want %q", message, want)
 	}
-	entry, list := outputs(1).lines(), content.Files{{Path: "a", SHA256: contenttest.SumOfX}}
+	entry, list := outputs(1).lines(false), content.Files{{Path: "a", SHA256: contenttest.SumOfX}}
 	dir := Entry{Output: "dir", Found: Bytes{Sum: content.Sum{Form: content.FormDirectory, SHA256: list.Tree(), Tree: list.Tree()}}}.line()
 	for title, message := range map[string]string{
 		"no count":              withHeader("0", l.line()),

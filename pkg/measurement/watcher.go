@@ -153,7 +153,7 @@ func (w *Watcher) measure(ctx context.Context, o *output, follow bool) (err erro
 	}
 	o.at, o.found = at, found
 	w.Log.Info("output read", "output", o.Output, "form", stored.Form, "size", stored.Size, "sha256", stored.SHA256,
-		"tree", stored.Tree, "problem", problem.Code, "seconds", time.Since(began).Seconds())
+		"tree", stored.Tree, "images", len(stored.Images), "problem", problem.Code, "seconds", time.Since(began).Seconds())
 	return nil
 }
 
@@ -209,12 +209,12 @@ type preview struct {
 	drafts map[string]*draft
 }
 
-// draft is what the preview finds at one path. The sum is set when done is
-// closed, and nothing if there is an error.
+// draft is what the preview finds at one path. It is set when done is closed, and
+// nothing if there is an error.
 type draft struct {
-	done chan struct{}
-	sum  content.Sum
-	err  error
+	done  chan struct{}
+	found Bytes
+	err   error
 }
 
 // run measures one packed file after the other, until the context or wait has
@@ -287,16 +287,16 @@ func (p *preview) measure(ctx context.Context, o Staged, dir *os.Root, name stri
 		return
 	}
 	defer close(d.done)
-	d.sum, d.err = p.read(ctx, dir, name)
+	d.found, d.err = p.read(ctx, dir, name)
 }
 
-func (p *preview) read(ctx context.Context, dir *os.Root, name string) (content.Sum, error) {
+func (p *preview) read(ctx context.Context, dir *os.Root, name string) (Bytes, error) {
 	f, _, err := content.OpenFile(dir, name)
 	if err != nil {
-		return content.Sum{}, err
+		return Bytes{}, err
 	}
 	defer f.Close()
-	return content.Measure(ctx, &follower{ctx: ctx, file: f, poll: p.Poll, whole: p.whole, ended: p.ended})
+	return archived(ctx, &follower{ctx: ctx, file: f, poll: p.Poll, whole: p.whole, ended: p.ended})
 }
 
 // whole says that the emissary has packed the whole of an output. It packs one

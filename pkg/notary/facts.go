@@ -37,7 +37,7 @@ func (j Judged) Facts(m measurement.Measurement) (provenance.Facts, []v1alpha1.O
 	if err != nil {
 		return provenance.Facts{}, out.noted, err
 	}
-	f.Subjects, f.Unsealed, f.Outcome = out.subjects, out.unsealed, j.outcome
+	f.Subjects, f.Measured, f.Unsealed, f.Outcome = out.subjects, out.measured, out.unsealed, j.outcome
 	return f, out.noted, nil
 }
 

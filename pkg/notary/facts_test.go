@@ -2,6 +2,7 @@ package notary
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -17,6 +19,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/epoch/epochtest"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -37,7 +40,7 @@ func TestFactsOfAGoodPod(t *testing.T) {
 	}
 	const uri = "s3://s3.argo.svc:7070/artifacts/artifact-passing-wqtf9/artifact-passing-wqtf9-hello-world-to-file-1177364071/hello-art.tgz"
 	want := v1alpha1.OutputStatus{Name: helloOutput, Location: uri, SHA256: strings.Repeat("a", 64)}
-	if len(noted) != 1 || noted[0] != want {
+	if len(noted) != 1 || !reflect.DeepEqual(noted[0], want) {
 		t.Errorf("noted are %+v, want %+v", noted, want)
 	}
 	if len(st.Subjects) != 1 || st.Subjects[0].URI != uri || st.Subjects[0].Size != 151 || st.Outcome.Result != provenance.Succeeded {
@@ -414,6 +417,42 @@ func TestTheFilesOfASmallDirectoryAreOnRecord(t *testing.T) {
 	again := stated(&provenance.Statement{Facts: facts}, noted)
 	if noted[0].Files != files.String() || again[0].Files != files.String() {
 		t.Errorf("the files are %q, in the end %q", noted[0].Files, again[0].Files)
+	}
+}
+
+// TestTheImagesInALayoutAreStatedAndFound: what the sidecar measured is in the statement,
+// on the record, and on the ArtifactSeal with a label by which it is found.
+func TestTheImagesInALayoutAreStatedAndFound(t *testing.T) {
+	images := oci.Images{
+		{Digest: artifact.Digest(strings.Repeat("c", 64)), Kind: oci.KindManifest, Platform: "linux/amd64"},
+		{Digest: artifact.Digest(strings.Repeat("d", 64)), Kind: oci.KindIndex},
+	}
+	s := producer(t)
+	sum := content.Sum{Form: content.FormTar, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}
+	s.measure(t, measurement.Measurement{{Output: helloOutput, Found: measurement.Bytes{Sum: sum, Images: images}}})
+	facts, noted, err := s.rules.facts(s.witness(t))
+	must(t, err)
+	payload, err := provenance.Build(facts)
+	must(t, err)
+	st, err := provenance.Parse(payload)
+	must(t, err)
+	want := []v1alpha1.SealedImage{
+		{SHA256: strings.Repeat("c", 64), MediaType: "application/vnd.oci.image.manifest.v1+json", Platform: "linux/amd64"},
+		{SHA256: strings.Repeat("d", 64), MediaType: "application/vnd.oci.image.index.v1+json"},
+	}
+	if got := stated(st, noted)[0].Images; !slices.Equal(got, want) || !slices.Equal(noted[0].Images, want) {
+		t.Errorf("on record are %+v, before %+v", got, noted[0].Images)
+	}
+	seals, err := sealsOf(&v1alpha1.Provenance{}, st)
+	must(t, err)
+	if !slices.Equal(seals[0].Spec.Images, want) {
+		t.Errorf("the ArtifactSeal has %+v", seals[0].Spec.Images)
+	}
+	for _, i := range images {
+		key := v1alpha1.LabelImagePrefix + artifact.DigestLabel(i.Digest)
+		if problems := validation.IsQualifiedName(key); seals[0].Labels[key] != v1alpha1.ImageMeasured || len(problems) > 0 {
+			t.Errorf("its labels are %v: %v", seals[0].Labels, problems)
+		}
 	}
 }
 

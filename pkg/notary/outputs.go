@@ -8,18 +8,24 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
+
+// maxStatedImages is how many images one statement names, so that a step with many
+// outputs of many images still has a statement that fits.
+const maxStatedImages = 128
 
 // maxLocation bounds a location's URI, as v1alpha1.OutputStatus does.
 const maxLocation = 2048
 
 // outputs is what became of the outputs that a template declares, in its order.
 type outputs struct {
-	// subjects and unsealed are for the statement.
+	// subjects, measured and unsealed are for the statement.
 	subjects []provenance.Subject
+	measured []provenance.Measured
 	unsealed []provenance.Unsealed
 	// noted is for the record.
 	noted []v1alpha1.OutputStatus
@@ -93,8 +99,23 @@ func (all *outputs) decide(o argo.Output, found measurement.Found, shared bool) 
 		}
 		note.Location, note.SHA256, note.Files = at.URI(), string(stored.SHA256), stored.Files.String()
 		all.subjects = append(all.subjects, provenance.Subject{URI: at.URI(), Sum: stored.Sum, Output: o.Name, Volume: o.From()})
+		if len(all.measured)+len(stored.Images) <= maxStatedImages {
+			note.Images = sealedImages(stored.Images)
+			for _, i := range stored.Images {
+				all.measured = append(all.measured, provenance.Measured{Output: o.Name, Image: i})
+			}
+		}
 	}
 	all.noted = append(all.noted, note)
+}
+
+// sealedImages spells images for a record.
+func sealedImages(images []oci.Image) []v1alpha1.SealedImage {
+	var all []v1alpha1.SealedImage
+	for _, i := range images {
+		all = append(all, v1alpha1.SealedImage{SHA256: string(i.Digest), MediaType: i.Kind.MediaType(), Platform: i.Platform})
+	}
+	return all
 }
 
 // refusal is the reason for a pod of which no output is sealed: what is wrong with
@@ -162,7 +183,7 @@ func stated(st *provenance.Statement, noted []v1alpha1.OutputStatus) []v1alpha1.
 	}
 	all := make([]v1alpha1.OutputStatus, 0, len(st.Subjects)+len(st.Unsealed))
 	for _, s := range st.Subjects {
-		all = append(all, v1alpha1.OutputStatus{Name: s.Output, Location: s.URI, SHA256: string(s.SHA256), Files: before[s.Output].Files})
+		all = append(all, v1alpha1.OutputStatus{Name: s.Output, Location: s.URI, SHA256: string(s.SHA256), Files: before[s.Output].Files, Images: sealedImages(st.ImagesOf(s.Output))})
 	}
 	for _, u := range st.Unsealed {
 		was := before[u.Output]

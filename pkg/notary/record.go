@@ -225,6 +225,9 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 		if s.Form == content.FormFile {
 			labels[v1alpha1.LabelSHA256] = artifact.DigestLabel(s.SHA256)
 		}
+		for _, i := range st.ImagesOf(s.Output) {
+			labels[v1alpha1.LabelImagePrefix+artifact.DigestLabel(i.Digest)] = v1alpha1.ImageMeasured
+		}
 		maps.Copy(labels, p.Labels)
 		seals = append(seals, &v1alpha1.ArtifactSeal{
 			ObjectMeta: metav1.ObjectMeta{
@@ -245,6 +248,7 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 					Output:     s.Output,
 					FinishedAt: metav1.NewTime(st.FinishedAt), PodCreatedAt: p.Spec.PodCreatedAt, RecordedAt: p.CreationTimestamp,
 				},
+				Images:     sealedImages(st.ImagesOf(s.Output)),
 				Provenance: p.Name,
 			},
 		})

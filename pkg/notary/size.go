@@ -16,6 +16,9 @@ import (
 const (
 	sizeOfRecord = 2 << 10
 	sizeOfOutput = 512
+	// sizeOfImage is that of one in an output: on the record, and with its label on the
+	// ArtifactSeal.
+	sizeOfImage = 512
 	// sizeOfArtifactSeal is that of one whose key has some hundred bytes.
 	sizeOfArtifactSeal = 2 << 10
 	sizeOfWorkflow     = 2 << 10
@@ -30,7 +33,7 @@ func sizeOf(p *v1alpha1.Provenance) budget.Size {
 	s := budget.Size{Objects: 1, Bytes: sizeOfRecord + int64(len(p.Status.Bundle)+len(p.Status.Envelope))}
 	for i := range p.Status.Outputs {
 		o := &p.Status.Outputs[i]
-		s.Bytes += sizeOfOutput + int64(len(o.Files)+len(o.Location))
+		s.Bytes += sizeOfOutput + int64(len(o.Files)+len(o.Location)+sizeOfImage*len(o.Images))
 		if o.SHA256 != "" {
 			s.Objects++
 			s.Bytes += sizeOfArtifactSeal + int64(len(o.Location))

@@ -176,7 +176,7 @@ func (t *task) state(ctx context.Context) error {
 func (t *task) room(outputs, payload int) error {
 	listed := 0
 	for _, o := range t.noted {
-		listed += len(o.Files)
+		listed += len(o.Files) + sizeOfImage*len(o.Images)
 	}
 	giveBack, ok := t.Budget.Take(t.key.Namespace, sizeOfSeal(outputs, payload+listed))
 	if !ok {

@@ -168,7 +168,7 @@ type openCase struct {
 	rules []imageRule
 }
 
-// ImageSeal is what a seal of an image's manifest says.
+// ImageSeal is what a seal of an image's manifest says, or of an OCI image layout.
 type ImageSeal struct {
 	Statement *provenance.Statement
 	Subject   provenance.Subject
@@ -298,6 +298,13 @@ func (k *ImageCase) Wants(output string) bool {
 	})
 }
 
+// WantsLayouts says whether seals of image layouts could count.
+func (k *ImageCase) WantsLayouts() bool {
+	return slices.ContainsFunc(k.open, func(o openCase) bool {
+		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool { return p.Layout })
+	})
+}
+
 func (o openCase) producers() []v1alpha1.ImageProducer {
 	var all []v1alpha1.ImageProducer
 	for _, r := range o.rules {
@@ -339,24 +346,32 @@ func (k *ImageCase) Show(s ImageSeal) bool {
 	before := len(k.open)
 	k.open = slices.DeleteFunc(k.open, func(o openCase) bool {
 		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool {
-			return p.Output == s.Subject.Output && made(trustedBy(p), s.Statement, k.consumer)
+			return p.Output == s.Subject.Output && p.Layout == k.inLayout(s) && made(trustedBy(p), s.Statement, k.consumer)
 		})
 	})
 	if len(k.open) > 0 {
-		k.Reject(reason.New(reason.WorkflowMismatch, "%s trusts no output %s of workflow %s in namespace %s",
-			k.open[0].by, s.Subject.Output, s.Statement.Step.Workflow.Name, s.Statement.Step.Namespace))
+		k.Reject(reason.New(reason.WorkflowMismatch, "%s trusts no output %s%s of workflow %s in namespace %s",
+			k.open[0].by, s.Subject.Output, map[bool]string{true: ", an image layout,"}[k.inLayout(s)], s.Statement.Step.Workflow.Name, s.Statement.Step.Namespace))
 	}
 	k.decided = len(k.open) == 0
 	return len(k.open) < before
 }
 
-// sound is what every seal of a manifest has to be, whoever is trusted.
+// inLayout says that the seal is of a layout in which the image lay whole.
+func (k *ImageCase) inLayout(s ImageSeal) bool {
+	return s.Statement.HasImage(s.Subject.Output, k.image.Digest)
+}
+
+// sound is what every seal of a manifest, or of a layout, has to be, whoever is trusted.
 func (k *ImageCase) sound(s ImageSeal) *reason.Error {
 	if no := sound(s.Statement, k.consumer); no != nil {
 		return no
 	}
 	switch {
-	case s.Subject.SHA256 == "" || s.Subject.SHA256 != k.image.Digest:
+	case k.image.Digest == "":
+		return reason.New(reason.DigestMismatch, "the image has no digest")
+	case k.inLayout(s): // its images are stated one by one
+	case s.Subject.SHA256 != k.image.Digest:
 		return reason.New(reason.DigestMismatch, "the sealed output has another digest than the image")
 	case s.Subject.Form != content.FormFile:
 		return reason.New(reason.SubjectMismatch, "output %s was stored as %s, and a manifest is one file without an archive", s.Subject.Output, s.Subject.Form)

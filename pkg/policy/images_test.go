@@ -9,6 +9,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/image"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -22,6 +23,14 @@ func manifest() ImageSeal {
 	return ImageSeal{Statement: st, Subject: provenance.Subject{
 		URI: "s3://store/bucket/manifest", Output: "manifest", Sum: content.Sum{Form: content.FormFile, SHA256: artifact.Digest(digestA), Tree: artifact.Digest(digestB)},
 	}}
+}
+
+// inLayout is a seal of an output that is an image layout, in which the image A lay.
+func inLayout(output string) ImageSeal {
+	s := manifest()
+	s.Subject = provenance.Subject{URI: "s3://store/bucket/image.tgz", Output: output, Sum: content.Sum{Form: content.FormTar, SHA256: artifact.Digest(strings.Repeat("c", 64)), Tree: artifact.Digest(digestB)}}
+	s.Statement.Measured = []provenance.Measured{{Output: output, Image: oci.Image{Digest: artifact.Digest(digestA), Kind: oci.KindManifest}}}
+	return s
 }
 
 // imageAnswer shows a seal to the policies, if it is looked for where it is.
@@ -84,6 +93,43 @@ func TestASealOfAnotherManifestIsNone(t *testing.T) {
 			k.Show(manifest())
 			if no := k.Refusal(); no != nil {
 				t.Errorf("a good one beside it is not seen: %v", no)
+			}
+		})
+	}
+}
+
+// TestAnImageOfAnotherLayoutIsNone: as for manifests, where the policy trusts a layout.
+func TestAnImageOfAnotherLayoutIsNone(t *testing.T) {
+	set, err := NewSet("team", clusterOf(t, `{images: [{name: "registry.test/**", producers: [{output: image, layout: true, namespaces: [lib], anyWorkflow: true}]}], require: {maxAge: 2h}}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*ImageSeal){
+		"another image in it":         func(s *ImageSeal) { s.Statement.Measured[0].Digest = artifact.Digest(digestB) },
+		"no image in it":              func(s *ImageSeal) { s.Statement.Measured = nil },
+		"the image in another output": func(s *ImageSeal) { s.Statement.Measured[0].Output = "base" },
+		"the layout itself as the image": func(s *ImageSeal) {
+			s.Statement.Measured, s.Subject.SHA256, s.Subject.Form = nil, artifact.Digest(digestA), content.FormFile
+		},
+		"another output":      func(s *ImageSeal) { s.Subject.Output, s.Statement.Measured[0].Output = "base", "base" },
+		"another namespace":   func(s *ImageSeal) { s.Statement.Step.Namespace = "team" },
+		"a step that failed":  func(s *ImageSeal) { s.Statement.Outcome.Result = provenance.Failed },
+		"one that is too old": func(s *ImageSeal) { s.Statement.FinishedAt = now.Add(-3 * time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := imageAnswer(t, set, app+"@sha256:"+digestA, inLayout("image")); got != "admitted" {
+				t.Fatalf("the honest one is %s", got)
+			}
+			s := inLayout("image")
+			change(&s)
+			i, _ := image.Parse(app + "@sha256:" + digestA)
+			k := set.Image(i, Consumer{Namespace: "team", Mode: v1alpha1.ModeEnforce, Cluster: "here"}, now)
+			if !k.WantsLayouts() {
+				t.Error("no layout is looked for")
+			}
+			k.Show(s)
+			if no := k.Refusal(); no == nil || no.Code != reason.ImageUnproven {
+				t.Errorf("the answer is %v", no)
 			}
 		})
 	}

@@ -27,8 +27,10 @@ var digestA, digestB = strings.Repeat("a", 64), strings.Repeat("b", 64)
 type input struct {
 	Seal *struct {
 		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Verdict, Age, Log, SHA256 string
-		// Output says that the seal is of an image's manifest, with the digest A.
+		// Output says that the seal is of an image's manifest, with the digest A; Layout,
+		// that it is of an image layout in which that image lay.
 		Output    string
+		Layout    bool
 		Ref       *provenance.WorkflowTemplate
 		Overrides []string
 		// By are the templates on the way to the step: NAME/TEMPLATE, or
@@ -57,6 +59,9 @@ func (in input) manifests() []ImageSeal {
 		return nil
 	}
 	s := manifest()
+	if in.Seal.Layout {
+		s = inLayout(in.Seal.Output)
+	}
 	s.Subject.Output, s.Statement.Definition.WorkflowTemplate = in.Seal.Output, in.Seal.Ref
 	if in.Seal.Namespace != "" {
 		s.Statement.Step.Namespace = in.Seal.Namespace

@@ -103,6 +103,7 @@ func canonical(statement *intoto.Statement, predicate proto.Message) ([]byte, er
 // sorted returns a copy of the facts with every list in its canonical order.
 func (f Facts) sorted() Facts {
 	f.Subjects = sortedBy(f.Subjects, func(s Subject) string { return s.URI })
+	f.Measured = sortedBy(f.Measured, func(m Measured) string { return m.Output + " " + string(m.Digest) })
 	f.Unsealed = sortedBy(f.Unsealed, func(u Unsealed) string { return u.Output })
 	f.Additions = sortedBy(f.Additions, func(a string) string { return a })
 	f.Images = sortedBy(f.Images, func(i Image) string { return i.Container })
@@ -119,10 +120,12 @@ func sortedBy[T any](list []T, key func(T) string) []T {
 	return slices.SortedStableFunc(slices.Values(list), func(a, b T) int { return cmp.Compare(key(a), key(b)) })
 }
 
+// subjects are the outputs and, each as one more, the images in them: so whoever asks for
+// an image's digest finds it where every tool looks.
 func (f *Facts) subjects() []*intoto.ResourceDescriptor {
-	descriptors := make([]*intoto.ResourceDescriptor, len(f.Subjects))
-	for i, s := range f.Subjects {
-		descriptors[i] = &intoto.ResourceDescriptor{
+	var descriptors []*intoto.ResourceDescriptor
+	for _, s := range f.Subjects {
+		descriptors = append(descriptors, &intoto.ResourceDescriptor{
 			Name:   s.URI,
 			Digest: digestSet(s.SHA256),
 			Annotations: annotations(map[string]*structpb.Value{
@@ -133,9 +136,26 @@ func (f *Facts) subjects() []*intoto.ResourceDescriptor {
 				"treeSha256":      structpb.NewStringValue(string(s.Tree)),
 				"volume":          unless("", s.Volume),
 			}),
-		}
+		})
 	}
-	return descriptors
+	for _, m := range f.Measured {
+		descriptors = append(descriptors, &intoto.ResourceDescriptor{
+			Name:   f.imageName(m),
+			Digest: digestSet(m.Digest),
+			Annotations: annotations(map[string]*structpb.Value{
+				"mediaType": structpb.NewStringValue(m.Kind.MediaType()),
+				"output":    structpb.NewStringValue(m.Output),
+				"platform":  unless("", m.Platform),
+			}),
+		})
+	}
+	return sortedBy(descriptors, func(d *intoto.ResourceDescriptor) string { return d.GetName() })
+}
+
+// imageName is the name of the subject for an image in an output. No location has a #.
+func (f *Facts) imageName(m Measured) string {
+	i := slices.IndexFunc(f.Subjects, func(s Subject) bool { return s.Output == m.Output })
+	return f.Subjects[i].URI + "#sha256:" + string(m.Digest)
 }
 
 func (f *Facts) dependencies() []*intoto.ResourceDescriptor {

@@ -6,6 +6,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -36,6 +37,9 @@ const (
 type Facts struct {
 	// Subjects are the sealed outputs, 1 to 1024, each location once.
 	Subjects []Subject
+	// Measured are the container images that lay whole in them, as our sidecar
+	// measured them; may be empty.
+	Measured []Measured
 	// Unsealed are the declared outputs without a seal; may be empty.
 	Unsealed []Unsealed
 
@@ -86,6 +90,13 @@ type Subject struct {
 	// Volume is the step's volume that it was stored from, where somebody else
 	// may have written it; empty where main wrote it to its own files.
 	Volume string
+}
+
+// Measured is a container image that lay whole in a sealed output.
+type Measured struct {
+	// Output is the subject's.
+	Output string
+	oci.Image
 }
 
 // Unsealed is a declared output without a seal.

@@ -16,6 +16,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/reason"
 	fields "github.com/argoseal/argoseal/pkg/version"
 )
@@ -114,16 +115,7 @@ func (w *wireStatement) facts() (*Facts, error) {
 	if f.Builder, f.StartedAt, f.FinishedAt, err = run.read(); err != nil {
 		return nil, err
 	}
-	for _, s := range w.Subject {
-		f.Subjects = append(f.Subjects, Subject{
-			URI: s.Name,
-			Sum: content.Sum{
-				Form: cmp.Or(s.Annotations.Form, content.FormTar), Size: s.Annotations.Size,
-				SHA256: s.Digest.SHA256, Tree: s.Annotations.TreeSHA256, Plain: s.Annotations.PlainTreeSHA256,
-			},
-			Output: s.Annotations.Output, Volume: s.Annotations.Volume,
-		})
-	}
+	readSubjects(w.Subject, f)
 	definition.InternalParameters.into(f)
 	if err := definition.ExternalParameters.into(&f.Definition); err != nil {
 		return nil, err
@@ -133,6 +125,25 @@ func (w *wireStatement) facts() (*Facts, error) {
 	}
 	sorted := f.sorted()
 	return &sorted, nil
+}
+
+// readSubjects reads the outputs, and the images in them.
+func readSubjects(descriptors []wireDescriptor, f *Facts) {
+	for _, d := range descriptors {
+		a := d.Annotations
+		if a.MediaType != "" {
+			f.Measured = append(f.Measured, Measured{a.Output, oci.Image{Digest: d.Digest.SHA256, Kind: oci.KindOf(a.MediaType), Platform: a.Platform}})
+			continue
+		}
+		f.Subjects = append(f.Subjects, Subject{
+			URI: d.Name,
+			Sum: content.Sum{
+				Form: cmp.Or(a.Form, content.FormTar), Size: a.Size,
+				SHA256: d.Digest.SHA256, Tree: a.TreeSHA256, Plain: a.PlainTreeSHA256,
+			},
+			Output: a.Output, Volume: a.Volume,
+		})
+	}
 }
 
 func (w *wireInternal) into(f *Facts) {
@@ -296,7 +307,7 @@ type wireDescriptor struct {
 }
 
 // wireAnnotations are those of subjects (form, output, plainTreeSha256, size,
-// treeSha256, volume), images (digestOf, image), inputs (archive, policy, seal, treeSha256, volume)
+// treeSha256, volume), images in them (mediaType, output, platform), images that ran (digestOf, image), inputs (archive, policy, seal, treeSha256, volume)
 // and references (kind, name, namespace, template). Where form or archive is
 // missing, tar is meant, as with Argo.
 type wireAnnotations struct {
@@ -305,10 +316,12 @@ type wireAnnotations struct {
 	Form            content.Form    `json:"form"`
 	Image           string          `json:"image"`
 	Kind            string          `json:"kind"`
+	MediaType       string          `json:"mediaType" since:"2"`
 	Name            string          `json:"name"`
 	Namespace       string          `json:"namespace"`
 	Output          string          `json:"output"`
 	PlainTreeSHA256 artifact.Digest `json:"plainTreeSha256" since:"2"`
+	Platform        string          `json:"platform" since:"2"`
 	Policy          string          `json:"policy"`
 	Seal            string          `json:"seal"`
 	Size            int64           `json:"size"`

@@ -14,6 +14,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -23,8 +24,15 @@ const golden = "testdata/statement.json"
 
 func digest(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c, 64)) }
 
-// example is the step that the golden statement and the documentation show:
-// everything a statement can say, once.
+// shown is the step that the golden statement and the documentation show: everything a
+// statement can say, once.
+func shown() Facts {
+	f := example()
+	f.Measured = []Measured{{"model", oci.Image{Digest: digest("f"), Kind: oci.KindManifest, Platform: "linux/amd64"}}}
+	return f
+}
+
+// example is that step without images in its outputs.
 func example() Facts {
 	return Facts{
 		Subjects: []Subject{
@@ -90,7 +98,7 @@ func build(t *testing.T, f Facts) []byte {
 }
 
 func TestBuildMakesTheGoldenStatement(t *testing.T) {
-	payload := build(t, example())
+	payload := build(t, shown())
 	if *update {
 		if err := os.WriteFile(golden, payload, 0o644); err != nil {
 			t.Fatal(err)
@@ -130,6 +138,11 @@ func TestParseGivesBackWhatBuildTook(t *testing.T) {
 	}
 	crowded := example()
 	crowded.Subjects = subjects(MaxSubjects)
+	twice := shown()
+	twice.Measured = []Measured{
+		{"model", oci.Image{Digest: digest("f"), Kind: oci.KindDockerList}}, {"model", oci.Image{Digest: digest("e"), Kind: oci.KindIndex}},
+		{"report", oci.Image{Digest: digest("f"), Kind: oci.KindDockerManifest}},
+	}
 	failed := example()
 	failed.Outcome = Outcome{Result: Failed, Exits: []Exit{{Container: "main", Code: 137}}}
 	failed.Subjects[0].Size = maxSize
@@ -148,13 +161,14 @@ func TestParseGivesBackWhatBuildTook(t *testing.T) {
 	elsewhere.StartedAt = elsewhere.StartedAt.In(time.FixedZone("there", 3600))
 
 	for name, facts := range map[string]Facts{
-		"everything set":            example(),
+		"everything set":            shown(),
 		"only what has to be set":   minimal,
 		"names that need escaping":  escaped,
 		"cluster scope and verdict": scoped,
 		"the template's entrypoint": referred,
 		"templates from elsewhere":  taken,
 		"as many subjects as fit":   crowded,
+		"one image in two outputs":  twice,
 		"a failed step":             failed,
 		"inputs from outside":       outside,
 		"times of another zone":     elsewhere,
@@ -185,87 +199,95 @@ func TestBuildDoesNotDependOnTheOrderOfLists(t *testing.T) {
 
 func TestBuildRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(*Facts){
-		"no subjects":                       func(f *Facts) { f.Subjects = nil },
-		"more subjects than verifiers take": func(f *Facts) { f.Subjects = subjects(MaxSubjects + 1) },
-		"more unsealed outputs than fit":    func(f *Facts) { f.Unsealed = repeat(maxList+1, unsealed) },
-		"more parameters than fit":          func(f *Facts) { f.Definition.Parameters = repeat(maxList+1, parameter) },
-		"more inputs than fit":              func(f *Facts) { f.Inputs = repeat(maxList+1, input) },
-		"a location twice":                  func(f *Facts) { f.Subjects[0].URI = f.Subjects[1].URI },
-		"an output twice":                   func(f *Facts) { f.Subjects[0].Output = f.Subjects[1].Output },
-		"an output both sealed and not":     func(f *Facts) { f.Unsealed[0].Output = "model" },
-		"a location that is none":           func(f *Facts) { f.Subjects[0].URI = "https://example.com/x" },
-		"a location without a key":          func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/" },
-		"a location with dots":              func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/a/../b" },
-		"another spelling of a location":    func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/%61" },
-		"an escaped slash":                  func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/a%2Fb" },
-		"a subject without a digest":        func(f *Facts) { f.Subjects[0].SHA256 = "" },
-		"a digest in upper case":            func(f *Facts) { f.Subjects[0].SHA256 = digest("A") },
-		"a short digest":                    func(f *Facts) { f.Subjects[0].SHA256 = "00" },
-		"a volume of two lines":             func(f *Facts) { f.Subjects[0].Volume = "a\nb" },
-		"a subject without a form":          func(f *Facts) { f.Subjects[0].Form = "" },
-		"an input without a strategy":       func(f *Facts) { f.Inputs[0].Archive = "" },
-		"an input that was to be detected":  func(f *Facts) { f.Inputs[0].Archive = content.ArchiveDetect },
-		"a file with a plain tree":          func(f *Facts) { f.Subjects[0].Plain = digest("3") },
-		"a plain tree twice":                func(f *Facts) { f.Subjects[1].Plain = f.Subjects[1].Tree },
-		"a plain tree of no digest":         func(f *Facts) { f.Subjects[1].Plain = "x" },
-		"a subject without a tree":          func(f *Facts) { f.Subjects[0].Tree = "" },
-		"a negative size":                   func(f *Facts) { f.Subjects[0].Size = -1 },
-		"a size JSON cannot hold":           func(f *Facts) { f.Subjects[0].Size = maxSize + 1 },
-		"an unsealed output without reason": func(f *Facts) { f.Unsealed[0].Reason = "" },
-		"no cluster":                        func(f *Facts) { f.Builder.Cluster = "" },
-		"a cluster with a slash":            func(f *Facts) { f.Builder.Cluster = "a/isolated" },
-		"no level":                          func(f *Facts) { f.Builder.Level = "" },
-		"an unknown level":                  func(f *Facts) { f.Builder.Level = "hermetic" },
-		"no workflow spec":                  func(f *Facts) { f.Definition.Spec = "" },
-		"no template body":                  func(f *Facts) { f.Definition.TemplateBody = "" },
-		"neither entrypoint nor reference":  func(f *Facts) { f.Definition.WorkflowTemplate, f.Definition.Entrypoint = nil, "" },
-		"no template":                       func(f *Facts) { f.Definition.Template = "" },
-		"a template reference without name": func(f *Facts) { f.Definition.WorkflowTemplate.Name = "" },
-		"a parameter twice":                 func(f *Facts) { f.Definition.Parameters[0].Name = f.Definition.Parameters[1].Name },
-		"a secret as a parameter":           func(f *Facts) { f.Definition.Parameters[0].Value = "https://me:hunter2@example.org" },
-		"a parameter with value and digest": func(f *Facts) { f.Definition.Parameters[0].SHA256 = digest("0") },
-		"a parameter with two digests":      func(f *Facts) { f.Definition.Parameters[1].SHA256 = digest("0") },
-		"a parameter with half an HMAC":     func(f *Facts) { f.Definition.Parameters[1].HMAC = "0" },
-		"a parameter with half a digest":    func(f *Facts) { f.Definition.Parameters[1].HMAC, f.Definition.Parameters[1].SHA256 = "", "0" },
-		"a reference without a digest":      func(f *Facts) { f.Definition.References[0].SHA256 = "" },
-		"a reference in upper case":         func(f *Facts) { f.Definition.References[0].SHA256 = digest("D") },
-		"a reference without a name":        func(f *Facts) { f.Definition.References[0].Name = "" },
-		"a reference with a slash":          func(f *Facts) { f.Definition.References[0].Name = "lib/train" },
-		"a template with a slash":           func(f *Facts) { f.Definition.References[0].Template = "inline/train" },
-		"a reference twice":                 func(f *Facts) { f.Definition.References[1] = f.Definition.References[0] },
-		"a spec that nobody refers to":      func(f *Facts) { f.Definition.References[1].Name = "other" },
-		"a spec of the other scope":         func(f *Facts) { f.Definition.References[1].ClusterScope = true },
-		"too many references":               func(f *Facts) { f.Definition.References = make([]Reference, maxList+1) },
-		"an override without a digest":      func(f *Facts) { f.Definition.Overrides[0].SHA256 = "" },
-		"no namespace":                      func(f *Facts) { f.Step.Namespace = "" },
-		"no service account":                func(f *Facts) { f.Step.ServiceAccount = "" },
-		"no workflow uid":                   func(f *Facts) { f.Step.Workflow.UID = "" },
-		"a pod uid with a slash":            func(f *Facts) { f.Step.Pod.UID = "a/b" },
-		"no pod name":                       func(f *Facts) { f.Step.Pod.Name = "" },
-		"a node id with a slash":            func(f *Facts) { f.Step.NodeID = "a/b" },
-		"no node name":                      func(f *Facts) { f.Step.NodeName = "" },
-		"a node name without end":           func(f *Facts) { f.Step.NodeName = strings.Repeat("x", maxNodeName+1) },
-		"a node name that is not UTF-8":     func(f *Facts) { f.Step.NodeName = "\xff" },
-		"no mode":                           func(f *Facts) { f.Mode = "" },
-		"an unknown mode":                   func(f *Facts) { f.Mode = "off" },
-		"a verdict that is no code":         func(f *Facts) { f.Verdict = "all fine" },
-		"no pod spec":                       func(f *Facts) { f.PodSpec = "" },
-		"no version":                        func(f *Facts) { f.Versions.Kubelet = "" },
-		"no result":                         func(f *Facts) { f.Outcome.Result = "" },
-		"no exit codes":                     func(f *Facts) { f.Outcome.Exits = nil },
-		"a container that exits twice":      func(f *Facts) { f.Outcome.Exits[0].Container = "main" },
-		"success although main failed":      func(f *Facts) { f.Outcome.Exits[1].Code = 1 },
-		"no images":                         func(f *Facts) { f.Images = nil },
-		"an image with a digest of nothing": func(f *Facts) { f.Images[0].SHA256, f.Images[0].DigestOf = "", DigestOfID },
-		"an image with a digest of its own": func(f *Facts) { f.Images[0].DigestOf = "layer" },
-		"a volume that has two images":      func(f *Facts) { f.Mounted = append(f.Mounted, f.Mounted[0]) },
-		"an image without a repository":     func(f *Facts) { f.Images[0].Repository = "" },
-		"an input twice":                    func(f *Facts) { f.Inputs = append(f.Inputs, f.Inputs[0]) },
-		"an input without a pinned digest":  func(f *Facts) { f.Inputs[0].SHA256 = "" },
-		"an input without a tree":           func(f *Facts) { f.Inputs[0].Tree = "" },
-		"an input without a seal":           func(f *Facts) { f.Inputs[0].Seal = "" },
-		"a seal without digests":            func(f *Facts) { f.Inputs[0].SHA256, f.Inputs[0].Tree, f.Inputs[0].Policy = "", "", "p" },
-		"stored bytes without their tree":   func(f *Facts) { f.Inputs[0].Seal, f.Inputs[0].Tree, f.Inputs[0].Policy = "", "", "p" },
+		"no subjects":                        func(f *Facts) { f.Subjects = nil },
+		"more subjects than verifiers take":  func(f *Facts) { f.Subjects = subjects(MaxSubjects + 1) },
+		"more unsealed outputs than fit":     func(f *Facts) { f.Unsealed = repeat(maxList+1, unsealed) },
+		"more parameters than fit":           func(f *Facts) { f.Definition.Parameters = repeat(maxList+1, parameter) },
+		"more inputs than fit":               func(f *Facts) { f.Inputs = repeat(maxList+1, input) },
+		"more images than verifiers take":    func(f *Facts) { f.Subjects = subjects(MaxSubjects); f.Subjects[0].Output = "model" },
+		"an image in no output":              func(f *Facts) { f.Measured[0].Output = "nothing" },
+		"an image in an output without seal": func(f *Facts) { f.Measured[0].Output = "log" },
+		"an image twice":                     func(f *Facts) { f.Measured = append(f.Measured, f.Measured[0]) },
+		"an image without a digest":          func(f *Facts) { f.Measured[0].Digest = "" },
+		"an image of no kind":                func(f *Facts) { f.Measured[0].Kind = "" },
+		"an image for no platform":           func(f *Facts) { f.Measured[0].Platform = "linux amd64" },
+		"an index for one platform":          func(f *Facts) { f.Measured[0].Kind = oci.KindIndex },
+		"a location twice":                   func(f *Facts) { f.Subjects[0].URI = f.Subjects[1].URI },
+		"an output twice":                    func(f *Facts) { f.Subjects[0].Output = f.Subjects[1].Output },
+		"an output both sealed and not":      func(f *Facts) { f.Unsealed[0].Output = "model" },
+		"a location that is none":            func(f *Facts) { f.Subjects[0].URI = "https://example.com/x" },
+		"a location without a key":           func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/" },
+		"a location with dots":               func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/a/../b" },
+		"another spelling of a location":     func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/%61" },
+		"an escaped slash":                   func(f *Facts) { f.Subjects[0].URI = "s3://minio/b/a%2Fb" },
+		"a subject without a digest":         func(f *Facts) { f.Subjects[0].SHA256 = "" },
+		"a digest in upper case":             func(f *Facts) { f.Subjects[0].SHA256 = digest("A") },
+		"a short digest":                     func(f *Facts) { f.Subjects[0].SHA256 = "00" },
+		"a volume of two lines":              func(f *Facts) { f.Subjects[0].Volume = "a\nb" },
+		"a subject without a form":           func(f *Facts) { f.Subjects[0].Form = "" },
+		"an input without a strategy":        func(f *Facts) { f.Inputs[0].Archive = "" },
+		"an input that was to be detected":   func(f *Facts) { f.Inputs[0].Archive = content.ArchiveDetect },
+		"a file with a plain tree":           func(f *Facts) { f.Subjects[0].Plain = digest("3") },
+		"a plain tree twice":                 func(f *Facts) { f.Subjects[1].Plain = f.Subjects[1].Tree },
+		"a plain tree of no digest":          func(f *Facts) { f.Subjects[1].Plain = "x" },
+		"a subject without a tree":           func(f *Facts) { f.Subjects[0].Tree = "" },
+		"a negative size":                    func(f *Facts) { f.Subjects[0].Size = -1 },
+		"a size JSON cannot hold":            func(f *Facts) { f.Subjects[0].Size = maxSize + 1 },
+		"an unsealed output without reason":  func(f *Facts) { f.Unsealed[0].Reason = "" },
+		"no cluster":                         func(f *Facts) { f.Builder.Cluster = "" },
+		"a cluster with a slash":             func(f *Facts) { f.Builder.Cluster = "a/isolated" },
+		"no level":                           func(f *Facts) { f.Builder.Level = "" },
+		"an unknown level":                   func(f *Facts) { f.Builder.Level = "hermetic" },
+		"no workflow spec":                   func(f *Facts) { f.Definition.Spec = "" },
+		"no template body":                   func(f *Facts) { f.Definition.TemplateBody = "" },
+		"neither entrypoint nor reference":   func(f *Facts) { f.Definition.WorkflowTemplate, f.Definition.Entrypoint = nil, "" },
+		"no template":                        func(f *Facts) { f.Definition.Template = "" },
+		"a template reference without name":  func(f *Facts) { f.Definition.WorkflowTemplate.Name = "" },
+		"a parameter twice":                  func(f *Facts) { f.Definition.Parameters[0].Name = f.Definition.Parameters[1].Name },
+		"a secret as a parameter":            func(f *Facts) { f.Definition.Parameters[0].Value = "https://me:hunter2@example.org" },
+		"a parameter with value and digest":  func(f *Facts) { f.Definition.Parameters[0].SHA256 = digest("0") },
+		"a parameter with two digests":       func(f *Facts) { f.Definition.Parameters[1].SHA256 = digest("0") },
+		"a parameter with half an HMAC":      func(f *Facts) { f.Definition.Parameters[1].HMAC = "0" },
+		"a parameter with half a digest":     func(f *Facts) { f.Definition.Parameters[1].HMAC, f.Definition.Parameters[1].SHA256 = "", "0" },
+		"a reference without a digest":       func(f *Facts) { f.Definition.References[0].SHA256 = "" },
+		"a reference in upper case":          func(f *Facts) { f.Definition.References[0].SHA256 = digest("D") },
+		"a reference without a name":         func(f *Facts) { f.Definition.References[0].Name = "" },
+		"a reference with a slash":           func(f *Facts) { f.Definition.References[0].Name = "lib/train" },
+		"a template with a slash":            func(f *Facts) { f.Definition.References[0].Template = "inline/train" },
+		"a reference twice":                  func(f *Facts) { f.Definition.References[1] = f.Definition.References[0] },
+		"a spec that nobody refers to":       func(f *Facts) { f.Definition.References[1].Name = "other" },
+		"a spec of the other scope":          func(f *Facts) { f.Definition.References[1].ClusterScope = true },
+		"too many references":                func(f *Facts) { f.Definition.References = make([]Reference, maxList+1) },
+		"an override without a digest":       func(f *Facts) { f.Definition.Overrides[0].SHA256 = "" },
+		"no namespace":                       func(f *Facts) { f.Step.Namespace = "" },
+		"no service account":                 func(f *Facts) { f.Step.ServiceAccount = "" },
+		"no workflow uid":                    func(f *Facts) { f.Step.Workflow.UID = "" },
+		"a pod uid with a slash":             func(f *Facts) { f.Step.Pod.UID = "a/b" },
+		"no pod name":                        func(f *Facts) { f.Step.Pod.Name = "" },
+		"a node id with a slash":             func(f *Facts) { f.Step.NodeID = "a/b" },
+		"no node name":                       func(f *Facts) { f.Step.NodeName = "" },
+		"a node name without end":            func(f *Facts) { f.Step.NodeName = strings.Repeat("x", maxNodeName+1) },
+		"a node name that is not UTF-8":      func(f *Facts) { f.Step.NodeName = "\xff" },
+		"no mode":                            func(f *Facts) { f.Mode = "" },
+		"an unknown mode":                    func(f *Facts) { f.Mode = "off" },
+		"a verdict that is no code":          func(f *Facts) { f.Verdict = "all fine" },
+		"no pod spec":                        func(f *Facts) { f.PodSpec = "" },
+		"no version":                         func(f *Facts) { f.Versions.Kubelet = "" },
+		"no result":                          func(f *Facts) { f.Outcome.Result = "" },
+		"no exit codes":                      func(f *Facts) { f.Outcome.Exits = nil },
+		"a container that exits twice":       func(f *Facts) { f.Outcome.Exits[0].Container = "main" },
+		"success although main failed":       func(f *Facts) { f.Outcome.Exits[1].Code = 1 },
+		"no images":                          func(f *Facts) { f.Images = nil },
+		"an image with a digest of nothing":  func(f *Facts) { f.Images[0].SHA256, f.Images[0].DigestOf = "", DigestOfID },
+		"an image with a digest of its own":  func(f *Facts) { f.Images[0].DigestOf = "layer" },
+		"a volume that has two images":       func(f *Facts) { f.Mounted = append(f.Mounted, f.Mounted[0]) },
+		"an image without a repository":      func(f *Facts) { f.Images[0].Repository = "" },
+		"an input twice":                     func(f *Facts) { f.Inputs = append(f.Inputs, f.Inputs[0]) },
+		"an input without a pinned digest":   func(f *Facts) { f.Inputs[0].SHA256 = "" },
+		"an input without a tree":            func(f *Facts) { f.Inputs[0].Tree = "" },
+		"an input without a seal":            func(f *Facts) { f.Inputs[0].Seal = "" },
+		"a seal without digests":             func(f *Facts) { f.Inputs[0].SHA256, f.Inputs[0].Tree, f.Inputs[0].Policy = "", "", "p" },
+		"stored bytes without their tree":    func(f *Facts) { f.Inputs[0].Seal, f.Inputs[0].Tree, f.Inputs[0].Policy = "", "", "p" },
 		"a tree digest that is none": func(f *Facts) {
 			f.Inputs[0] = Input{Name: "x", URI: f.Inputs[0].URI, Archive: content.ArchiveTar, Tree: "x", Policy: "p"}
 		},
@@ -298,7 +320,7 @@ func TestBuildRefuses(t *testing.T) {
 		"a control character in an argument": func(f *Facts) { f.Definition.Parameters[0].Name = "a\x00" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			facts := example()
+			facts := shown()
 			spoil(&facts)
 			if _, err := Build(facts); err == nil {
 				t.Error("built")
@@ -359,7 +381,7 @@ func TestZeroFactsAreRefused(t *testing.T) {
 }
 
 func TestSubjectIsFoundByItsExactName(t *testing.T) {
-	statement, err := Parse(build(t, example()))
+	statement, err := Parse(build(t, shown()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,7 +403,8 @@ func TestSubjectIsFoundByItsExactName(t *testing.T) {
 		"name and digest crosswise":       {model.URI, report.SHA256, reason.DigestMismatch},
 		"digest right, name wrong":        {model.URI + "x", model.SHA256, reason.SubjectMismatch},
 		"digest right, no name asked for": {"", model.SHA256, ""},
-		"digest wrong, no name asked for": {"", digest("f"), reason.DigestMismatch},
+		"digest wrong, no name asked for": {"", digest("3"), reason.DigestMismatch},
+		"an image's, which is no file's":  {"", digest("f"), reason.DigestMismatch},
 		"no digest":                       {model.URI, "", reason.DigestMismatch},
 		"the tree's digest":               {model.URI, model.Tree, reason.DigestMismatch},
 	} {

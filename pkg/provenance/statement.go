@@ -3,9 +3,11 @@ package provenance
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -29,7 +31,8 @@ const (
 // still fit into a Provenance, as base64 in the envelope of a bundle.
 const MaxPayload = 512 << 10
 
-// MaxSubjects is the number of subjects that sigstore-go verifies at most.
+// MaxSubjects is the number of subjects that sigstore-go verifies at most, images in
+// outputs among them.
 const MaxSubjects = 1024
 
 // Statement is a statement that Parse accepted. It is shared between callers:
@@ -77,6 +80,22 @@ func (s *Statement) Match(uri string, digest artifact.Digest) (Subject, error) {
 		return Subject{}, reason.New(reason.DigestMismatch, "%s is stated with sha256:%s, not sha256:%s", uri, subject.SHA256, digest)
 	}
 	return subject, nil
+}
+
+// HasImage says whether a container image lay whole in an output.
+func (f *Facts) HasImage(output string, digest artifact.Digest) bool {
+	return digest != "" && slices.ContainsFunc(f.Measured, func(m Measured) bool { return m.Output == output && m.Digest == digest })
+}
+
+// ImagesOf are the container images that lay whole in an output.
+func (f *Facts) ImagesOf(output string) []oci.Image {
+	var images []oci.Image
+	for _, m := range f.Measured {
+		if m.Output == output {
+			images = append(images, m.Image)
+		}
+	}
+	return images
 }
 
 // BuilderID is runDetails.builder.id.

@@ -46,7 +46,8 @@ func (f *Facts) validate() error {
 
 // validateAs checks what versions say differently. Since version 2, parameters are
 // redacted under a key, and no query of a URL is told. Images may be mounted, or
-// have no digest. Archives with executable files have a second tree digest.
+// have no digest. Archives with executable files have a second tree digest, and outputs
+// have images in them.
 func (f *Facts) validateAs(version int) error {
 	for _, p := range f.Definition.Parameters {
 		if p.SHA256 != "" && version > 1 || p.HMAC != "" && version < 2 {
@@ -68,6 +69,9 @@ func (f *Facts) validateAs(version int) error {
 			return fmt.Errorf("image of container %.200q has no digest", i.Container)
 		}
 	}
+	if len(f.Measured) > 0 && version < 2 {
+		return fmt.Errorf("version %d states no images in outputs", version)
+	}
 	if len(f.Mounted) > 0 && version < 2 {
 		return fmt.Errorf("version %d states no images that are mounted", version)
 	}
@@ -78,8 +82,8 @@ func (f *Facts) validateAs(version int) error {
 }
 
 func (f *Facts) validateSubjects() error {
-	if len(f.Subjects) == 0 || len(f.Subjects) > MaxSubjects {
-		return fmt.Errorf("statement has %d subjects, want 1 to %d", len(f.Subjects), MaxSubjects)
+	if len(f.Subjects) == 0 || len(f.Subjects)+len(f.Measured) > MaxSubjects {
+		return fmt.Errorf("statement has %d subjects and %d images in them, want 1 to %d", len(f.Subjects), len(f.Measured), MaxSubjects)
 	}
 	locations, outputs := names{}, names{}
 	for _, s := range f.Subjects {
@@ -101,6 +105,9 @@ func (f *Facts) validateSubjects() error {
 			return fmt.Errorf("subject %.200q has a size of %d bytes", s.URI, s.Size)
 		}
 	}
+	if err := f.validateMeasured(outputs); err != nil {
+		return err
+	}
 	if len(f.Unsealed) > maxList {
 		return fmt.Errorf("%d outputs are not sealed, at most %d can be listed", len(f.Unsealed), maxList)
 	}
@@ -110,6 +117,20 @@ func (f *Facts) validateSubjects() error {
 		}
 		if !codePattern.MatchString(string(u.Reason)) {
 			return fmt.Errorf("output %.200q is not sealed for reason %.200q, which is no reason code", u.Output, u.Reason)
+		}
+	}
+	return nil
+}
+
+// validateMeasured wants images to lie in outputs that are sealed, each once.
+func (f *Facts) validateMeasured(outputs names) error {
+	images := names{}
+	for _, m := range f.Measured {
+		if _, sealed := outputs[m.Output]; !sealed {
+			return fmt.Errorf("an image is said to be in output %.200q, which is not sealed", m.Output)
+		}
+		if err := errors.Join(m.Image.Validate(), images.add("image", m.Output+" "+string(m.Digest))); err != nil {
+			return err
 		}
 	}
 	return nil

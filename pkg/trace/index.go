@@ -19,6 +19,8 @@ type Entry struct {
 	// URI is the location.
 	URI    string
 	SHA256 artifact.Digest
+	// Images are the digests of container images that lay in it.
+	Images []artifact.Digest
 	// Made is when the record was.
 	Made time.Time
 }
@@ -41,7 +43,11 @@ func NewIndex(entries []Entry) *Index {
 			key := e.Namespace + "/" + name
 			x.bySeal[key] = append(x.bySeal[key], e)
 		}
-		for _, key := range []string{e.URI, string(e.SHA256), e.URI + " " + string(e.SHA256)} {
+		keys := []string{e.URI, string(e.SHA256), e.URI + " " + string(e.SHA256)}
+		for _, i := range e.Images {
+			keys = append(keys, string(i), e.URI+" "+string(i))
+		}
+		for _, key := range keys {
 			x.byContent[key] = append(x.byContent[key], e)
 		}
 	}
@@ -57,8 +63,8 @@ func (x *Index) Seal(namespace, seal string) []Entry {
 	return latestFirst(x.bySeal[seal])
 }
 
-// Find finds what lies, or lay, at a location, or has a digest, or both: either may
-// be empty.
+// Find finds what lies, or lay, at a location, or has a digest or an image with that
+// digest in it, or both: either may be empty.
 func (x *Index) Find(uri string, digest artifact.Digest) []Entry {
 	return latestFirst(x.byContent[strings.TrimSpace(uri+" "+string(digest))])
 }

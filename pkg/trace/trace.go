@@ -133,7 +133,7 @@ func Walk(ctx context.Context, index *Index, read Reader, uri string, digest art
 			continue
 		}
 		subject, ok := subjectOf(step, e)
-		if !ok {
+		if ok = ok && (digest == "" || subject.SHA256 == digest || step.statement.HasImage(subject.Output, digest)); !ok {
 			failure = errors.Join(failure, reason.New(reason.SubjectMismatch, "record %s does not state what it says beside its seal", step.Record))
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/trace"
@@ -116,6 +117,21 @@ func TestWalk(t *testing.T) {
 	ends := g.Ends()
 	if len(ends) != 1 || ends[0].URI != "https://example.com/raw.csv" || !strings.Contains(ends[0].Why, "downloads, with any content") {
 		t.Errorf("ends %+v", ends[0])
+	}
+}
+
+// TestWalkFromAnImageInALayout: whose record says so, and whose statement does.
+func TestWalkFromAnImageInALayout(t *testing.T) {
+	w := chain()
+	image := digest("e")
+	w.entries[2].Images = []artifact.Digest{image}
+	if g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, "", image); reason.Of(err) != reason.SubjectMismatch {
+		t.Errorf("the record alone says so: %+v, %v", g, err)
+	}
+	w.statements["ci/release"].Measured = []provenance.Measured{{Output: "o", Image: oci.Image{Digest: image, Kind: oci.KindManifest}}}
+	g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, "", image)
+	if err != nil || g.Steps[0].Record != "ci/release" || len(g.Steps) != 3 {
+		t.Errorf("%+v, %v", g, err)
 	}
 }
 

@@ -17,7 +17,22 @@ import (
 // SealsOfDigest are the seals of a namespace for single files with that digest, the
 // newest first.
 func (v *View) SealsOfDigest(ctx context.Context, namespace string, d artifact.Digest) ([]v1alpha1.ArtifactSeal, *reason.Error) {
-	found, err := v.source.Seals(ctx, namespace, labels.Set{v1alpha1.LabelSHA256: artifact.DigestLabel(d)})
+	return v.sealsWith(ctx, namespace, labels.Set{v1alpha1.LabelSHA256: artifact.DigestLabel(d)}, func(s v1alpha1.ArtifactSeal) bool {
+		return s.Spec.SHA256 == string(d)
+	})
+}
+
+// SealsOfLayouts are the seals of a namespace for outputs in which our sidecar found the
+// image with that digest, the newest first.
+func (v *View) SealsOfLayouts(ctx context.Context, namespace string, d artifact.Digest) ([]v1alpha1.ArtifactSeal, *reason.Error) {
+	return v.sealsWith(ctx, namespace, labels.Set{v1alpha1.LabelImagePrefix + artifact.DigestLabel(d): v1alpha1.ImageMeasured}, func(s v1alpha1.ArtifactSeal) bool {
+		return slices.ContainsFunc(s.Spec.Images, func(i v1alpha1.SealedImage) bool { return i.SHA256 == string(d) })
+	})
+}
+
+// sealsWith are the seals of a namespace with a label, of those that are the right ones.
+func (v *View) sealsWith(ctx context.Context, namespace string, of labels.Set, right func(v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, *reason.Error) {
+	found, err := v.source.Seals(ctx, namespace, of)
 	var refusal *reason.Error
 	switch {
 	case errors.As(err, &refusal):
@@ -26,7 +41,7 @@ func (v *View) SealsOfDigest(ctx context.Context, namespace string, d artifact.D
 		return nil, lookupFailed("the ArtifactSeals of namespace "+namespace, err)
 	}
 	found = slices.DeleteFunc(slices.Clone(found), func(s v1alpha1.ArtifactSeal) bool {
-		return s.Namespace != namespace || s.Spec.SHA256 != string(d)
+		return s.Namespace != namespace || !right(s)
 	})
 	slices.SortFunc(found, func(a, b v1alpha1.ArtifactSeal) int {
 		return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)

@@ -6,7 +6,8 @@
 // An image is known by its digest alone, and the runtime holds the image to it.
 // That digest is the SHA-256 of the image's manifest. If a step hands out its
 // image's manifest as an output, stored as it is, then the output's seal has just
-// that digest, measured by our sidecar.
+// that digest, measured by our sidecar. If it hands out an OCI image layout, the seal
+// names the images that lay whole in it; a policy says which of the two it wants.
 //
 // It trusts the API server about what it stores, and the trusted root. It asks the
 // API server itself, not a cache, which seals there are. Deny is the zero value; a

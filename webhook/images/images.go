@@ -12,6 +12,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/image"
 	"github.com/argoseal/argoseal/pkg/memory"
 	"github.com/argoseal/argoseal/pkg/policy"
@@ -195,14 +196,20 @@ func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 		if k.Settled() {
 			break
 		}
-		found, no := d.view.SealsOfDigest(ctx, namespace, i.Digest)
-		switch {
-		case no != nil && no.Code.Retryable():
-			return no
-		case no != nil: // there are too many
-			k.Reject(no)
+		lists := []func(context.Context, string, artifact.Digest) ([]v1alpha1.ArtifactSeal, *reason.Error){d.view.SealsOfDigest}
+		if k.WantsLayouts() {
+			lists = append(lists, d.view.SealsOfLayouts)
 		}
-		seals = append(seals, slices.DeleteFunc(found, func(s v1alpha1.ArtifactSeal) bool { return !k.Wants(s.Spec.Producer.Output) })...)
+		for _, list := range lists {
+			found, no := list(ctx, namespace, i.Digest)
+			switch {
+			case no != nil && no.Code.Retryable():
+				return no
+			case no != nil: // there are too many
+				k.Reject(no)
+			}
+			seals = append(seals, slices.DeleteFunc(found, func(s v1alpha1.ArtifactSeal) bool { return !k.Wants(s.Spec.Producer.Output) })...)
+		}
 	}
 	found := len(seals)
 	seals = slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return !k.From(s.Namespace, s.Spec.Producer) })

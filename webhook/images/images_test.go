@@ -20,6 +20,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/image"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -245,6 +246,62 @@ func TestASealThatIsNoneVouchesForNothing(t *testing.T) {
 		c.sealed(t, notary, "ci", made, nil)
 		expect(t, decide(t, g, evidence.Trust{Root: notary.Root}, nil, podOf(app+"@sha256:"+made)), "")
 	})
+}
+
+// layouts trusts the output image of namespace ci, an image layout.
+func layouts() policies {
+	p := strict()
+	p.cluster[0].Spec.Images[0].Producers = []v1alpha1.ImageProducer{{Output: "image", Layout: true, Namespaces: []string{"ci"}, AnyWorkflow: true}}
+	return p
+}
+
+// asLayout makes of what cluster.sealed seals an image layout with that image in it.
+func asLayout(digest string) func(*provenance.Facts, *v1alpha1.ArtifactSeal) {
+	return func(f *provenance.Facts, s *v1alpha1.ArtifactSeal) {
+		stored := artifact.Digest(strings.Repeat("d", 64))
+		f.Subjects[0].Sum = content.Sum{Form: content.FormTar, Size: 500, SHA256: stored, Tree: artifact.Digest(strings.Repeat("e", 64))}
+		f.Subjects[0].Output = "image"
+		f.Measured = []provenance.Measured{{Output: "image", Image: oci.Image{Digest: artifact.Digest(digest), Kind: oci.KindManifest}}}
+		s.Spec.SHA256, s.Spec.Producer.Output = string(stored), "image"
+		s.Spec.Images = []v1alpha1.SealedImage{{SHA256: digest}}
+		s.Labels = map[string]string{v1alpha1.LabelImagePrefix + digest[:63]: v1alpha1.ImageMeasured}
+	}
+}
+
+// TestAnImageInASealedLayoutIsAdmitted: if the policy asks for that, and the statement has it.
+func TestAnImageInASealedLayoutIsAdmitted(t *testing.T) {
+	for name, c := range map[string]struct {
+		policies policies
+		change   func(*provenance.Facts, *v1alpha1.ArtifactSeal)
+		want     reason.Code
+	}{
+		"as it is":                        {layouts(), nil, ""},
+		"where manifests are trusted":     {strict(), nil, reason.ImageUnproven},
+		"the seal says so alone":          {layouts(), func(f *provenance.Facts, _ *v1alpha1.ArtifactSeal) { f.Measured = nil }, reason.ImageUnproven},
+		"the statement has another image": {layouts(), func(f *provenance.Facts, _ *v1alpha1.ArtifactSeal) { f.Measured[0].Digest = artifact.Digest(other) }, reason.ImageUnproven},
+		"a digest that begins like it":    {layouts(), func(_ *provenance.Facts, s *v1alpha1.ArtifactSeal) { s.Spec.Images[0].SHA256 = made[:63] + "0" }, reason.ImageUnproven},
+		"its label says that it is claimed": {layouts(), func(_ *provenance.Facts, s *v1alpha1.ArtifactSeal) {
+			s.Labels[v1alpha1.LabelImagePrefix+made[:63]] = "claimed"
+		}, reason.ImageUnproven},
+		"of another namespace":  {layouts(), func(_ *provenance.Facts, s *v1alpha1.ArtifactSeal) { s.Namespace = "team" }, reason.ImageUnproven},
+		"of a step that failed": {layouts(), func(f *provenance.Facts, _ *v1alpha1.ArtifactSeal) { f.Outcome.Result = provenance.Failed }, reason.ImageUnproven},
+		"of another output": {layouts(), func(f *provenance.Facts, s *v1alpha1.ArtifactSeal) {
+			f.Subjects[0].Output, f.Measured[0].Output, s.Spec.Producer.Output = "base", "base", "base"
+		}, reason.ImageUnproven},
+	} {
+		t.Run(name, func(t *testing.T) {
+			notary := sealtest.NewNotary(t)
+			g, cluster, _ := fixture(t)
+			cluster.seals, cluster.records, g.Policies = nil, map[string]*v1alpha1.Provenance{}, c.policies
+			cluster.sealed(t, notary, "ci", made, func(f *provenance.Facts, s *v1alpha1.ArtifactSeal) {
+				asLayout(made)(f, s)
+				if c.change != nil {
+					c.change(f, s)
+				}
+			})
+			expect(t, decide(t, g, evidence.Trust{Root: notary.Root}, nil, podOf(app+"@sha256:"+made)), c.want)
+		})
+	}
 }
 
 // TestNotNowIsNotNo: what could not be read, or is on its way, refuses for now.

@@ -20,6 +20,13 @@ const (
 	// SHA-256, all that a label has room for: so that the seal of an image's manifest can
 	// be found. It proves nothing.
 	LabelSHA256 = Group + "/sha256"
+
+	// LabelImagePrefix, with the first 63 digits of a container image's digest after it,
+	// is a label of the ArtifactSeal of an output in which the image lay whole: so that
+	// it can be found. Its value is ImageMeasured. It proves nothing.
+	LabelImagePrefix = "image." + Group + "/"
+	// ImageMeasured says that our sidecar has measured the image.
+	ImageMeasured = "measured"
 )
 
 // Mode is the value of LabelMode.

@@ -138,6 +138,10 @@ type ImageProducer struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=248
 	Output string `json:"output"`
+	// layout: the output is not the manifest, but an OCI image layout or an archive of
+	// one, in which the image lay whole.
+	// +optional
+	Layout bool `json:"layout,omitempty"`
 	// namespaces in which the producing workflow may have run, by name.
 	// +optional
 	// +kubebuilder:validation:MinItems=1

@@ -111,6 +111,13 @@ type OutputStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=131072
 	Files string `json:"files,omitempty"`
+	// images are the container images that lay whole in it: it was an OCI image layout,
+	// or an archive of one.
+	// +optional
+	// +listType=map
+	// +listMapKey=sha256
+	// +kubebuilder:validation:MaxItems=32
+	Images []SealedImage `json:"images,omitempty"`
 	// reason why the output is not sealed; empty when it is.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
@@ -120,6 +127,20 @@ type OutputStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=160
 	Message string `json:"message,omitempty"`
+}
+
+// SealedImage is a container image that lay whole in an output, or an index of several.
+type SealedImage struct {
+	// sha256 of its manifest or index, lower-case hex: its digest in a registry.
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	SHA256 string `json:"sha256"`
+	// mediaType of the manifest or index.
+	// +kubebuilder:validation:MaxLength=128
+	MediaType string `json:"mediaType"`
+	// platform that an index says it is for, such as linux/arm64.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Platform string `json:"platform,omitempty"`
 }
 
 // ProvenanceList is a list of Provenance.
@@ -187,6 +208,12 @@ type ArtifactSealSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	Size     int64    `json:"size"`
 	Producer Producer `json:"producer"`
+	// images are the container images that lay whole in it.
+	// +optional
+	// +listType=map
+	// +listMapKey=sha256
+	// +kubebuilder:validation:MaxItems=32
+	Images []SealedImage `json:"images,omitempty"`
 	// provenance is the name of the Provenance with the bundle.
 	// +kubebuilder:validation:MaxLength=253
 	Provenance string `json:"provenance"`
