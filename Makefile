@@ -86,6 +86,11 @@ sentinel sentinel-sample:
 	@$(CLUSTER) build etcd kubernetes $(BESIDE)
 	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m $(CASES) ./e2e/sentinel
 
+.PHONY: keyless
+keyless: ## Seals under certificates of a real Fulcio, for a ServiceAccount of a real API server, in a real Rekor; by cosign, too. (Fulcio takes some minutes to build.)
+	@$(CLUSTER) build etcd kubernetes rekor-tiles cosign fulcio
+	@$(TOOLS); go test -tags integration,e2e -count=1 -timeout 9m -run '^TestKeyless' ./pkg/seal
+
 .PHONY: fuzz
 fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZZTIME, from the corpus in its package's testdata/fuzz, which keeps some of what it finds new.
 	@grep -rl --include='*_test.go' '^func Fuzz' pkg webhook | xargs -n 1 dirname | sort -u | while read -r package; do \

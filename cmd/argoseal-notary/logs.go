@@ -11,6 +11,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/notary/logwatch"
 	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // checkLogs refuses what says nothing of a log, or the same log twice.
@@ -50,7 +51,11 @@ func (o options) recorders(watch *logwatch.Watcher) ([]*seal.Recorder, error) {
 		if i == 0 && watch != nil {
 			log = watch.Guard(log)
 		}
-		all = append(all, seal.NewRecorder(log, clock.RealClock{}).Only(url))
+		recorder := seal.NewRecorder(log, clock.RealClock{}).Only(url)
+		if versions[i] == 1 {
+			recorder = recorder.Promises()
+		}
+		all = append(all, recorder)
 	}
 	return all, nil
 }
@@ -69,15 +74,15 @@ func (o options) timestamps() (*seal.Timestamps, error) {
 }
 
 // usable refuses a trusted root without an authority, too, where one is asked.
-func (o options) usable(before func(trustedRoot, notaryKeys []byte) error) func(trustedRoot, notaryKeys []byte) error {
+func (o options) usable(before func(verify.Sources) error) func(verify.Sources) error {
 	if o.stampsURL == "" {
 		return before
 	}
-	return func(trustedRoot, notaryKeys []byte) error {
-		if err := seal.CheckTimestamps(trustedRoot); err != nil {
+	return func(from verify.Sources) error {
+		if err := seal.CheckTimestamps(from.TrustedRoot); err != nil {
 			return err
 		}
-		return before(trustedRoot, notaryKeys)
+		return before(from)
 	}
 }
 

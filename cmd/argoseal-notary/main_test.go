@@ -59,10 +59,20 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 		"a key of no AWS":         {func(o *options) { o.signingKey = "awskms:///seals" }, "--signing-key"},
 		"a key of no Vault":       {func(o *options) { o.signingKey = "hashivault://transit/keys/seals" }, "--signing-key"},
 		"a service's key by age":  {func(o *options) { o.rotateAfter, o.signingKey = 48*time.Hour, "x://y" }, "--signing-key"},
-		"a budget below zero":     {func(o *options) { o.bounds.objects = -1 }, "--budget-objects"},
-		"a budget that is none":   {func(o *options) { o.bounds.bytes = "much" }, "--budget-bytes"},
-		"no workers":              {func(o *options) { o.workers = 0 }, "--workers"},
-		"no queries":              {func(o *options) { o.queries = 0 }, "--queries-per-second"},
+		"a token for nobody":      {func(o *options) { o.fulcioToken = "/token" }, "--fulcio-url"},
+		"a Fulcio and no token":   {func(o *options) { o.fulcioURL = "https://fulcio" }, "--fulcio-token"},
+		"a Fulcio and a key":      {func(o *options) { certified(o); o.signingKey = "x://y" }, "--signing-key"},
+		"a Fulcio's key by age":   {func(o *options) { certified(o); o.rotateAfter = 48 * time.Hour }, "--rotate-signing-key-after"},
+		"a Fulcio and no time":    {func(o *options) { certified(o); o.stampsURL = "" }, "--timestamps-url"},
+		"a time that may be late": {func(o *options) { certified(o); o.stampsRequired = false }, "required"},
+		"no time in the second": {func(o *options) {
+			certified(o)
+			o.stampsURL, o.rekorVersion, o.alsoURL, o.alsoVersion = "", 1, "http://second", 2
+		}, "--timestamps-url"},
+		"a budget below zero":   {func(o *options) { o.bounds.objects = -1 }, "--budget-objects"},
+		"a budget that is none": {func(o *options) { o.bounds.bytes = "much" }, "--budget-bytes"},
+		"no workers":            {func(o *options) { o.workers = 0 }, "--workers"},
+		"no queries":            {func(o *options) { o.queries = 0 }, "--queries-per-second"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := good()
@@ -71,6 +81,27 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 				t.Errorf("got %v, want one about %s", err, c.want)
 			}
 		})
+	}
+}
+
+// certified has Fulcio certify what signs.
+func certified(o *options) {
+	o.fulcioURL, o.fulcioToken, o.stampsURL, o.stampsRequired = "https://fulcio", "/token", "https://timestamps", true
+}
+
+// With a timestamp authority a certificate goes with a Rekor v2, and without with a Rekor v1.
+func TestFulcioNeedsATime(t *testing.T) {
+	for name, change := range map[string]func(*options){
+		"timestamps":     func(*options) {},
+		"a Rekor v1":     func(o *options) { o.rekorVersion, o.stampsURL = 1, "" },
+		"both, and both": func(o *options) { o.alsoURL, o.alsoVersion = "http://second", 1 },
+	} {
+		o := good()
+		certified(&o)
+		change(&o)
+		if err := o.check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -66,6 +66,8 @@ type options struct {
 	stampsURL      string
 	stampsRequired bool
 	signingKey     string
+	fulcioURL      string
+	fulcioToken    string
 	rotateAfter    time.Duration
 	claimDuration  time.Duration
 	workers        int
@@ -108,6 +110,8 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	f.BoolVar(&o.attest, "attest-workflows", false, "state what left each whole workflow, once argoseal-controller says that it has ended")
 	f.StringVar(&o.tilesURL, "rekor-tiles-url", "", "base URL below which that log publishes its checkpoint (/api/v2/checkpoint) and tiles: each checkpoint has to extend the one before; empty: nobody looks")
 	f.StringVar(&o.signingKey, "signing-key", "", "URI of the signing key in a key service: awskms://, azurekms://, gcpkms://, hashivault://, openbao://, or NAME:// of a program sigstore-kms-NAME on the path; empty: the Secret argoseal-signing-key")
+	f.StringVar(&o.fulcioURL, "fulcio-url", "", "URL of a Fulcio that certifies the keys that sign, each for some minutes and for this pod's ServiceAccount; the trusted root has to have its certificates; with a Rekor v2 --timestamps-url is needed, too; empty: a signing key")
+	f.StringVar(&o.fulcioToken, "fulcio-token", "", "with --fulcio-url: file with a token of the ServiceAccount for Fulcio, which is read each time")
 	f.DurationVar(&o.rotateAfter, "rotate-signing-key-after", 0, "age at which the key in the Secret is replaced, 24h at least; 0: only where argoseal trust rotate asks")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of this cluster in builder.id; empty: the UID of the namespace kube-system")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics")
@@ -151,6 +155,9 @@ func (o options) check() error {
 		return usage("--rotate-signing-key-after is for the key in the Secret, not for --signing-key")
 	}
 	if err := o.checkSigningKey(); err != nil {
+		return err
+	}
+	if err := o.checkFulcio(); err != nil {
 		return err
 	}
 	if err := public.Check(); err != nil {
@@ -237,7 +244,7 @@ func run(ctx context.Context, o options) error {
 		Cluster:       p.clusterName,
 		Version:       version,
 	}
-	if o.signingKey == "" {
+	if o.signingKey == "" && o.fulcioURL == "" {
 		rotation := &keyring.Rotation{API: api, Namespace: o.namespace, After: o.rotateAfter, Use: n.Keyring.Use, Known: n.Keyring.Knows, Log: ctrl.Log.WithName("rotation")}
 		if err := mgr.Add(rotation); err != nil {
 			return err
@@ -318,7 +325,7 @@ type prepared struct {
 // root it only refuses one under which nothing could ever be sealed; one that is not
 // there yet is waited for.
 func prepare(ctx context.Context, api client.Client, o options, said trusted.Installation, recorders []*seal.Recorder, stamps *seal.Timestamps) (p prepared, err error) {
-	signer, err := signerOf(ctx, api, o)
+	signer, fulcio, err := signsOf(ctx, api, o)
 	if err != nil {
 		return p, err
 	}
@@ -338,8 +345,9 @@ func prepare(ctx context.Context, api client.Client, o options, said trusted.Ins
 	}
 	p.keyring = keyring.New(p.trust, signer, recorders[0], recorders[1:]...)
 	urls := o.logURLs()
-	p.trust.Usable = o.usable(keyring.Usable(p.keyring.Signer, urls[0], urls[1:]...))
+	p.trust.Usable = o.usable(p.keyring.Usable(urls[0], urls[1:]...))
 	p.keyring.Timestamped(stamps)
+	p.keyring.Certified(fulcio)
 	var refusal *reason.Error
 	if errors.As(p.trust.Load(ctx), &refusal) {
 		return p, refusal

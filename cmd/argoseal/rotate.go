@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -74,6 +75,9 @@ func (o *trustOptions) rotate(ctx context.Context, w io.Writer, r rotateOptions)
 	}
 	installed := s.Root().Domains()[0]
 	key := ""
+	if from.IsZero() && len(installed.Identities) > 0 && !slices.ContainsFunc(installed.Keys, func(k verify.Key) bool { return k.End.IsZero() }) {
+		return usage(errors.New("no key signs, but an identity, whose keys live for minutes: there is nothing to replace. If somebody else can speak for it, give the notary another ServiceAccount, and end the identity by validUntil in domain.json"))
+	}
 	if !from.IsZero() {
 		if key, err = keyToLimit(installed, r.key); err != nil {
 			return err

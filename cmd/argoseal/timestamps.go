@@ -41,6 +41,16 @@ a signing key got into other hands goes on to count (argoseal trust rotate --fro
 }
 
 func (o *trustOptions) timestamps(ctx context.Context, w io.Writer, url, file string) error {
+	if err := o.trustChain(ctx, url, file, verify.TrustTimestamps); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "Trusted: the timestamp authority %s. Run argoseal trust export again, and give the notary its URL (timestamps.url).\n", printable(url))
+	return err
+}
+
+// trustChain adds an authority, by a file with its chain, to the trusted root of the
+// installation.
+func (o *trustOptions) trustChain(ctx context.Context, url, file string, with func(trustedRootJSON []byte, baseURL string, chainPEM []byte) ([]byte, error)) error {
 	chain, err := readBounded(file, maxTrust)
 	if err != nil {
 		return err
@@ -53,7 +63,7 @@ func (o *trustOptions) timestamps(ctx context.Context, w io.Writer, url, file st
 	if err := s.API.Get(ctx, client.ObjectKey{Namespace: o.namespace, Name: v1alpha1.ConfigMapTrustedRoot}, &trusted); err != nil {
 		return reason.Wrap(reason.Internal, err, "%v", err)
 	}
-	next, err := verify.TrustTimestamps([]byte(trusted.Data[v1alpha1.TrustedRootKey]), url, chain)
+	next, err := with([]byte(trusted.Data[v1alpha1.TrustedRootKey]), url, chain)
 	if err != nil {
 		return usage(err)
 	}
@@ -61,6 +71,5 @@ func (o *trustOptions) timestamps(ctx context.Context, w io.Writer, url, file st
 	if err := s.API.Update(ctx, &trusted); err != nil {
 		return reason.Wrap(reason.Internal, err, "%v", err)
 	}
-	_, err = fmt.Fprintf(w, "Trusted: the timestamp authority %s. Run argoseal trust export again, and give the notary its URL (timestamps.url).\n", printable(url))
-	return err
+	return nil
 }

@@ -52,7 +52,7 @@ soon as they are there.`,
 	f.StringVar(&o.context, "context", "", "its context (default: the current one)")
 	f.StringVarP(&o.namespace, "namespace", "n", "argoseal-system", "namespace of Argoseal")
 	f.StringVar(&o.clusterName, "cluster-name", "", "name of the cluster in builder.id (default: what the notary is told, else the UID of the namespace kube-system)")
-	c.AddCommand(o.showCommand(), o.exportCommand(), o.addCommand(), o.rotateCommand(), o.rootCommand(), o.timestampsCommand())
+	c.AddCommand(o.showCommand(), o.exportCommand(), o.addCommand(), o.rotateCommand(), o.rootCommand(), o.timestampsCommand(), o.certificatesCommand())
 	return c
 }
 

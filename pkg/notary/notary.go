@@ -302,7 +302,7 @@ const maxNote = 700
 func (t *task) explain(ctx context.Context, why error) {
 	logger := log.FromContext(ctx)
 	signed := t.signed
-	if t.stored {
+	if t.stored() {
 		signed = nil
 	}
 	if signed == nil && t.late() && !t.renewalDue(t.record) {

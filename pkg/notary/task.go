@@ -30,10 +30,8 @@ type task struct {
 	record *v1alpha1.Provenance
 	// noted is what this attempt knows of each output; nil before it has read the pod.
 	noted []v1alpha1.OutputStatus
-	// signed is the statement under our signature, and stored says that the record
-	// has its envelope.
+	// signed is the statement under our signature.
 	signed *seal.Signed
-	stored bool
 	// giveBack is for what was set aside of the namespace's budget.
 	giveBack func()
 }
@@ -118,8 +116,8 @@ func (t *task) seal(ctx context.Context) error {
 }
 
 // sign opens the stored envelope, or else states what the pod and its Workflow say.
-// An envelope under a key that was replaced since is signed anew, because the pod
-// may be gone, unless that key is in other hands. Any other envelope counts for
+// An envelope under a key that was replaced since, or under a certificate that ended too
+// soon, is signed anew, because the pod may be gone, unless that key is in other hands. Any other envelope counts for
 // nothing: only the pod can say what is true.
 func (t *task) sign(ctx context.Context) error {
 	if t.record.Status.Envelope == "" {
@@ -146,7 +144,7 @@ func (t *task) sign(ctx context.Context) error {
 	if former {
 		return t.signAs(ctx, signed.Payload())
 	}
-	t.signed, t.stored = signed, true
+	t.signed = signed
 	return nil
 }
 
@@ -193,18 +191,19 @@ func (t *task) signAs(ctx context.Context, payload []byte) error {
 	if err != nil {
 		return fmt.Errorf("signing: %w", err)
 	}
-	t.signed, t.stored = signed, false
+	t.signed = signed
 	return nil
 }
 
 // keep stores the envelope, from which another can go on without the pod.
 func (t *task) keep(ctx context.Context) error {
 	defer t.took(stageStore, t.Clock.Now())
-	if err := t.storeEnvelope(ctx, t.record, t.signed.Envelope(), t.outputs()); err != nil {
-		return err
-	}
-	t.stored = true
-	return nil
+	return t.storeEnvelope(ctx, t.record, t.signed.Envelope(), t.outputs())
+}
+
+// stored says whether the record has what was signed, with the timestamp that it has by now.
+func (t *task) stored() bool {
+	return t.signed != nil && t.record.Status.Envelope == string(t.signed.Envelope())
 }
 
 // outputs are what is known of each output: what this attempt read, or the record says.
@@ -258,7 +257,7 @@ func (t *task) appended(ctx context.Context) (bundle []byte, err error) {
 	case <-patience.C:
 	}
 	var unkept error
-	if !t.stored {
+	if !t.stored() {
 		unkept = t.keep(ctx)
 	}
 	<-answered

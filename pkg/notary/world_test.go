@@ -135,15 +135,21 @@ func (w *world) keyring(log seal.Log, c clock.PassiveClock) *keyring.Keyring {
 		API: w.api, Namespace: w.namespace, Builders: verify.BuildersOf(w.scene.rules.Cluster), Clock: c, Log: logr.Discard(),
 	}
 	ring := keyring.New(store, w.signer, seal.NewRecorder(log, c))
-	store.Usable = keyring.Usable(ring.Signer, w.logURL)
+	store.Usable = ring.Usable(w.logURL)
 	return ring
 }
 
 // notary is a replica. What it does goes through a breaker.
 func (w *world) notary(tb testing.TB, holder string) (*Notary, *breaker) {
 	tb.Helper()
+	return w.notaryWith(tb, holder, func(log seal.Log) *keyring.Keyring { return w.keyring(log, w.clock) })
+}
+
+// notaryWith is a replica with keys of its own.
+func (w *world) notaryWith(tb testing.TB, holder string, keys func(seal.Log) *keyring.Keyring) (*Notary, *breaker) {
+	tb.Helper()
 	b := &breaker{log: w.log, clock: w.clock}
-	ring := w.keyring(b, w.clock)
+	ring := keys(b)
 	must(tb, ring.Load(tb.Context()))
 	backlog := &Backlog{}
 	return &Notary{

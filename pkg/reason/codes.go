@@ -119,6 +119,7 @@ const (
 	LogUnchecked          Code = "LogUnchecked"
 	KeyServiceFailed      Code = "KeyServiceFailed"
 	TimestampFailed       Code = "TimestampFailed"
+	CertificateFailed     Code = "CertificateFailed"
 	ArgoChanged           Code = "ArgoChanged"
 	ArgoUnread            Code = "ArgoUnread"
 )
@@ -273,6 +274,7 @@ var rows = []entry{
 	{code: LogUnchecked, meaning: "It could not be checked whether the transparency log still has what it had: its checkpoint or its tiles cannot be read, or do not fit together. The notary waits before it adds to a log of which it has known nothing for five minutes, or since it started.", remedy: "It is retried; if it lasts, look at the log and at what serves its tiles, and at the notary's log", retryable: true},
 	{code: KeyServiceFailed, meaning: "The key service that holds the signing key did not answer in time, refused, or signed with another key than the one that was published.", remedy: "Look at the notary's rights on the key and at the service; if the URI is an alias that another key has by now, restart the notary, which publishes that key", retryable: true},
 	{code: TimestampFailed, meaning: "The timestamp authority did not answer in time, refused, or answered what is no timestamp of this signature under the trusted root, or is far from the notary's clock; or the trusted root has no authority. Where timestamps are required nothing is logged without one.", remedy: "Look at the authority, at timestamps.url and at the authority's certificates in ConfigMap argoseal-trusted-root; timestamps.required=false lets seals go without while it is away", retryable: true},
+	{code: CertificateFailed, meaning: "Fulcio gave the notary no certificate to sign under: it did not answer in time, refused the token of the notary's ServiceAccount, or answered with a certificate for another key or identity, or of an authority that the trusted root does not have. Nothing is signed without one.", remedy: "Look at Fulcio and at notary.fulcio; Fulcio has to know the cluster's issuer (type kubernetes) and the audience, and ConfigMap argoseal-trusted-root Fulcio's certificates", retryable: true},
 	{code: ArgoChanged, meaning: "Argo's controllers, their executor images or the variables of these have changed in a namespace of argo.namespaces. What ran before is trusted for ten minutes yet.", remedy: "Nothing, if somebody upgraded or configured Argo; else find who writes Deployments or ConfigMaps there"},
 	{code: ArgoUnread, meaning: "A Deployment runs Argo's controller in a namespace of argo.namespaces, and the configuration of that cannot be read, so nobody knows which executor it gives to its pods. What ran there before stays trusted, what it has changed to is not, and other controllers are followed as before.", remedy: "Mend the ConfigMap that the event names, or give the notary the right to read it; pods with an executor that is not known are refused with ExecutorImageNotAllowed meanwhile"},
 

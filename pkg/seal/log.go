@@ -29,7 +29,8 @@ import (
 )
 
 // Log is a transparency log that takes a DSSE envelope with one signature. key
-// is the public key that verifies the signature. If the log has the entry
+// is the public key that verifies the signature, or the certificate
+// (*x509.Certificate) that has it. If the log has the entry
 // already and gives no proof for it, the error is ErrDuplicate. ErrNotLogged says
 // that there is no entry.
 type Log interface {
@@ -152,14 +153,15 @@ func hashedKey(envelope *protodsse.Envelope, key crypto.PublicKey) (protocommon.
 // pre-authentication encoding: Rekor v2 has no entry of its own for DSSE, and
 // this is the one that Sigstore's verifiers look for.
 func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
-	spki, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("marshal public key: %w", err)
-	}
-	kind, digest, err := hashedKey(envelope, key)
+	kind, digest, err := hashedKey(envelope, publicIn(key))
 	if err != nil {
 		return nil, fmt.Errorf("append to the log: %w: %w", ErrNotLogged, err)
 	}
+	verifier, err := verifierOf(key)
+	if err != nil {
+		return nil, fmt.Errorf("append to the log: %w: %w", ErrNotLogged, err)
+	}
+	verifier.KeyDetails = kind
 	// An answer that comes after the caller's time is lost, though the log is well.
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < r.timeout {
 		return nil, fmt.Errorf("append to the log: %w: its answer may take %s, and there are %s left",
@@ -173,11 +175,8 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 		HashedRekordRequestV002: &rekor.HashedRekordRequestV002{
 			Digest: digest,
 			Signature: &rekor.Signature{
-				Content: envelope.GetSignatures()[0].GetSig(),
-				Verifier: &rekor.Verifier{
-					Verifier:   &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}},
-					KeyDetails: kind,
-				},
+				Content:  envelope.GetSignatures()[0].GetSig(),
+				Verifier: verifier,
 			},
 		},
 	}})
@@ -191,6 +190,25 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 		err = fmt.Errorf("it answers %d %s", status, answer[:min(len(answer), maxLogMessage)])
 	}
 	return nil, logError(status, err, sent.Load())
+}
+
+// publicIn is the public key that is meant by a key or its certificate.
+func publicIn(key crypto.PublicKey) crypto.PublicKey {
+	if certificate, ok := key.(*x509.Certificate); ok {
+		return certificate.PublicKey
+	}
+	return key
+}
+
+func verifierOf(key crypto.PublicKey) (*rekor.Verifier, error) {
+	if certificate, ok := key.(*x509.Certificate); ok {
+		return &rekor.Verifier{Verifier: &rekor.Verifier_X509Certificate{X509Certificate: &protocommon.X509Certificate{RawBytes: certificate.Raw}}}, nil
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("marshal public key: %w", err)
+	}
+	return &rekor.Verifier{Verifier: &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}}}, nil
 }
 
 // post gives the log's answer and its status, which is 0 as long as there is none.

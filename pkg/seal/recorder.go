@@ -44,14 +44,15 @@ var (
 	unverified = fault{growth: 2, limit: 10 * time.Minute}
 )
 
-// whoLog and whoStamps are who may be left alone for a while.
+// These are who may be left alone for a while.
 const (
 	whoLog    = "the log"
 	whoStamps = "the timestamp authority"
+	whoFulcio = "Fulcio"
 )
 
-// PausedError says that the transparency log, or a timestamp authority, is not asked for a
-// while, because its answers were of no use.
+// PausedError says that the transparency log, a timestamp authority or Fulcio is not asked
+// for a while, because its answers were of no use.
 type PausedError struct {
 	// Who is not asked.
 	Who   string
@@ -100,9 +101,10 @@ type attempt struct {
 // statement is not, so each also has a pause of its own. It is safe for concurrent
 // use.
 type Recorder struct {
-	log   Log
-	url   string
-	clock clock.PassiveClock
+	log      Log
+	url      string
+	promises bool
+	clock    clock.PassiveClock
 
 	mu sync.Mutex
 	// attempts has statements, *attempt by id.
@@ -129,6 +131,12 @@ func NewRecorder(log Log, c clock.PassiveClock) *Recorder {
 // this URL, not of another that is trusted. Of several logs each needs it.
 func (r *Recorder) Only(baseURL string) *Recorder {
 	r.url = strings.TrimRight(baseURL, "/")
+	return r
+}
+
+// Promises is the recorder of a log that promises when it took an entry, as Rekor v1 does.
+func (r *Recorder) Promises() *Recorder {
+	r.promises = true
 	return r
 }
 

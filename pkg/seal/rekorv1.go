@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -125,9 +126,17 @@ func (r *rekorV1) ask(ctx context.Context, method, uuid string, body []byte) (in
 	return response.StatusCode, response.Header, answer, err
 }
 
+// pemOf is a public key, or a certificate.
+func pemOf(key crypto.PublicKey) ([]byte, error) {
+	if certificate, ok := key.(*x509.Certificate); ok {
+		return cryptoutils.MarshalCertificateToPEM(certificate)
+	}
+	return cryptoutils.MarshalPublicKeyToPEM(key)
+}
+
 // proposal is what Rekor v1 is asked to record.
 func proposal(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) ([]byte, error) {
-	public, err := cryptoutils.MarshalPublicKeyToPEM(key)
+	public, err := pemOf(key)
 	if err != nil {
 		return nil, err
 	}

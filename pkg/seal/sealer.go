@@ -5,18 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
-	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
-	"github.com/sigstore/sigstore/pkg/signature"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -29,7 +24,7 @@ var ErrForeignEnvelope = errors.New("the envelope is not signed with this key")
 
 // Sealer signs and records. It is immutable and safe for concurrent use.
 type Sealer struct {
-	signer    *Signer
+	signs     Signs
 	recorders []*Recorder
 	root      *verify.Root
 	// stamps is who proves when a seal was there; nil: nobody is asked.
@@ -39,8 +34,8 @@ type Sealer struct {
 // New makes a sealer that records in a log, or in several, each of which says by Only
 // which one it is. Unless the root trusts the signer's key and each log, Record always
 // fails.
-func New(signer *Signer, recorder *Recorder, root *verify.Root, others ...*Recorder) *Sealer {
-	return &Sealer{signer: signer, recorders: append([]*Recorder{recorder}, others...), root: root}
+func New(signs Signs, recorder *Recorder, root *verify.Root, others ...*Recorder) *Sealer {
+	return &Sealer{signs: signs, recorders: append([]*Recorder{recorder}, others...), root: root}
 }
 
 // Timestamped is this sealer with a timestamp authority, which is asked about each
@@ -51,36 +46,72 @@ func (s *Sealer) Timestamped(by *Timestamps) *Sealer {
 	return &c
 }
 
-// stamp is the authority's timestamp of a signature; nil: the seal has none.
+// stamp is the authority's timestamp of a signature; nil: the seal has none. One that was
+// stored with it is not asked for again.
 func (s *Sealer) stamp(ctx context.Context, signed *Signed) ([]byte, error) {
-	var urls []string
-	for _, r := range s.recorders {
-		if r.url != "" {
-			urls = append(urls, r.url)
-		}
+	in := s.logs()
+	sig := signed.opened.GetSignatures()[0].GetSig()
+	if signed.certificate == nil {
+		return s.stamps.of(ctx, sig, func(response []byte) (time.Time, error) {
+			return s.root.CheckTimestamp(signed.hint, sig, response, in.urls...)
+		})
 	}
-	return s.stamps.of(ctx, s.root, s.signer.hint, signed.opened.GetSignatures()[0].GetSig(), urls)
+	check := func(response []byte) (time.Time, error) {
+		_, at, err := s.root.CheckCertifiedTimestamp(signed.certificate.Raw, sig, response, in.urls...)
+		return at, err
+	}
+	if held := signed.stamp.Load(); held != nil && safely(func() error { _, err := check(*held); return err }) == nil {
+		return *held, nil
+	}
+	stamp, err := s.stamps.of(ctx, sig, check)
+	switch {
+	case err != nil:
+		return nil, err
+	case stamp != nil:
+		return stamp, signed.keep(stamp)
+	case !in.promised:
+		// The log would keep an entry that is of no use.
+		return nil, reason.New(reason.TimestampFailed, "what is signed under a certificate needs a timestamp, because a log of Rekor v2 says no times")
+	}
+	return nil, nil
 }
 
-// Sign signs a statement; see Signer.Sign.
+// logs are those of the recorders.
+func (s *Sealer) logs() logs {
+	l := logs{promised: true}
+	for _, r := range s.recorders {
+		if r.url != "" {
+			l.urls = append(l.urls, r.url)
+		}
+		l.promises, l.promised = l.promises || r.promises, l.promised && r.promises
+	}
+	return l
+}
+
+// Sign is Prepare that gives back what is stored.
 func (s *Sealer) Sign(ctx context.Context, payload []byte) ([]byte, error) {
-	return s.signer.Sign(ctx, payload)
+	signed, err := s.Prepare(ctx, payload)
+	if err != nil {
+		return nil, err
+	}
+	return signed.Envelope(), nil
 }
 
 // Prepare signs a statement; see Signer.Prepare.
 func (s *Sealer) Prepare(ctx context.Context, payload []byte) (*Signed, error) {
-	return s.signer.Prepare(ctx, payload)
-}
-
-// Open reads a stored envelope. One that this signer did not sign, or would not
-// sign, is ErrForeignEnvelope: what would not verify is never recorded. An envelope
-// that a later release signed is left to that release.
-func (s *Sealer) Open(ctx context.Context, envelope []byte) (*Signed, error) {
-	opened, err := s.signer.open(ctx, envelope)
+	signer, err := s.signs.signer(ctx, s.root)
 	if err != nil {
 		return nil, err
 	}
-	return checked(envelope, opened)
+	return signer.Prepare(ctx, payload)
+}
+
+// Open reads what was stored. What this signer did not sign, or would not sign, is
+// ErrForeignEnvelope: what would not verify is never recorded. So is what was signed under
+// a certificate that has ended meanwhile, unless a timestamp is stored with it. What a
+// later release signed is left to that release.
+func (s *Sealer) Open(ctx context.Context, stored []byte) (*Signed, error) {
+	return s.signs.reopen(ctx, s.root, stored, s.logs())
 }
 
 // Counts refuses to sign under a key that has ended or is in other hands, and for
@@ -88,59 +119,62 @@ func (s *Sealer) Open(ctx context.Context, envelope []byte) (*Signed, error) {
 // are needed.
 func (s *Sealer) Counts(now time.Time) error {
 	for _, d := range s.root.Domains() {
-		for _, key := range d.Keys {
-			switch {
-			case key.Hint != s.signer.hint:
-			case d.Logs > len(s.recorders):
-				return reason.New(reason.LogMismatch, "domain %s asks for %d logs, and the notary writes to %d: nothing is signed until it writes to as many", d.Name, d.Logs, len(s.recorders))
-			case !key.Compromised.IsZero():
-				return reason.New(reason.SignerCompromised, "the signing key %s is in other hands: nothing is signed until another takes its place", key.Hint)
-			case !key.End.IsZero() && now.After(key.End):
-				return reason.New(reason.SignerExpired, "the signing key %s has ended at %s: nothing is signed until another takes its place", key.Hint, key.End.UTC().Format(time.RFC3339))
-			}
+		is, mine := s.signs.standing(d)
+		switch {
+		case !mine:
+		case d.Logs > len(s.recorders):
+			return reason.New(reason.LogMismatch, "domain %s asks for %d logs, and the notary writes to %d: nothing is signed until it writes to as many", d.Name, d.Logs, len(s.recorders))
+		case is.compromised:
+			return reason.New(reason.SignerCompromised, "%s is in other hands: nothing is signed until another takes its place", is.who)
+		case !is.end.IsZero() && now.After(is.end):
+			return reason.New(reason.SignerExpired, "%s has ended at %s: nothing is signed until another takes its place", is.who, is.end.UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
 }
 
-// OpenFormer reads, as Open does, an envelope that a replaced key of this signer's
-// own domain signed. Its payload is ours to sign again. A key that is in other
-// hands, or had ended when the envelope's record was made, opens nothing.
-func (s *Sealer) OpenFormer(ctx context.Context, envelope []byte, recorded time.Time) (*Signed, error) {
+// OpenFormer reads, as Open does, what a replaced key of this signer's own domain signed,
+// or what was signed under a certificate of the domain's. Its payload is ours to sign
+// again. A key that is in other hands, or that had ended when the envelope's record was
+// made, opens nothing; nor does such a certificate.
+func (s *Sealer) OpenFormer(ctx context.Context, stored []byte, recorded time.Time) (*Signed, error) {
 	for _, d := range s.root.Domains() {
-		if !slices.ContainsFunc(d.Keys, func(k verify.Key) bool { return k.Hint == s.signer.hint }) {
+		if _, mine := s.signs.standing(d); !mine {
 			continue
 		}
 		for _, key := range d.Keys {
 			ended := !key.End.IsZero() && recorded.After(key.End)
-			if key.Hint == s.signer.hint || ended || !key.Compromised.IsZero() {
+			current, same := s.signs.(*Signer)
+			if same && key.Hint == current.hint || ended || !key.Compromised.IsZero() {
 				continue
 			}
-			check, err := signature.LoadDefaultVerifier(key.Public)
+			former, err := newSigner(nil, key.Public)
 			if err != nil {
-				return nil, fmt.Errorf("load public key: %w", err)
-			}
-			opened, err := openWith(ctx, check, key.Public, envelope)
-			switch {
-			case err == nil:
-				return checked(envelope, opened)
-			case !errors.Is(err, ErrForeignEnvelope):
 				return nil, err
 			}
+			signed, err := former.reopen(ctx, s.root, stored, logs{})
+			if err == nil || !errors.Is(err, ErrForeignEnvelope) {
+				return signed, err
+			}
+		}
+		signed, err := reopenRecorded(ctx, s.root, d.Name, stored, recorded)
+		if err == nil || !errors.Is(err, ErrForeignEnvelope) {
+			return signed, err
 		}
 	}
 	return nil, fmt.Errorf("%w, nor with one before it that counts", ErrForeignEnvelope)
 }
 
-func checked(envelope []byte, opened *protodsse.Envelope) (*Signed, error) {
-	statement, err := provenance.Check(opened.GetPayload())
+// ours reads a statement that we would sign.
+func ours(payload []byte) (*provenance.Statement, error) {
+	statement, err := provenance.Check(payload)
 	switch {
 	case reason.Of(err) == reason.TooNew:
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrForeignEnvelope, err)
 	}
-	return &Signed{envelope: envelope, opened: opened, statement: statement}, nil
+	return statement, nil
 }
 
 // Record is Open and then Log.
@@ -163,7 +197,7 @@ func (s *Sealer) Log(ctx context.Context, signed *Signed) (bundle []byte, err er
 		return nil, err
 	}
 	if len(s.recorders) == 1 {
-		_, err := s.recorders[0].record(ctx, signed.opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) (err error) {
+		_, err := s.recorders[0].record(ctx, signed.opened, signed.by(), func(entry *protorekor.TransparencyLogEntry) (err error) {
 			bundle, err = s.bundle(signed, s.root, s.recorders[0].url, stamp, entry)
 			return err
 		})
@@ -200,7 +234,7 @@ func (s *Sealer) entries(ctx context.Context, signed *Signed, stamp []byte) ([]*
 				continue
 			}
 			asked.Go(func() {
-				entries[i], failures[i] = r.record(ctx, signed.opened, s.signer.public, func(entry *protorekor.TransparencyLogEntry) error {
+				entries[i], failures[i] = r.record(ctx, signed.opened, signed.by(), func(entry *protorekor.TransparencyLogEntry) error {
 					_, err := s.bundle(signed, one, r.url, stamp, entry)
 					return err
 				})
@@ -218,7 +252,7 @@ func (s *Sealer) entries(ctx context.Context, signed *Signed, stamp []byte) ([]*
 // be of the log there: only what that log shows is compared with its answers, and
 // another of several logs could answer in its place. A timestamp is optional.
 func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, stamp []byte, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
-	bundle, err := assemble(signed.opened, s.signer.hint, stamp, entries...)
+	bundle, err := assemble(signed, stamp, entries...)
 	if err != nil {
 		return nil, err
 	}
@@ -244,29 +278,25 @@ func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, stamp []b
 
 // assemble makes the bundle, in canonical JSON so that equal bundles are equal
 // bytes.
-func assemble(envelope *protodsse.Envelope, hint string, stamp []byte, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
-	material := &protobundle.VerificationMaterial{
-		Content: &protobundle.VerificationMaterial_PublicKey{
-			PublicKey: &protocommon.PublicKeyIdentifier{Hint: hint},
-		},
-		TlogEntries: entries,
+func assemble(signed *Signed, stamp []byte, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
+	material := &protobundle.VerificationMaterial{TlogEntries: entries}
+	if signed.certificate != nil {
+		material.Content = &protobundle.VerificationMaterial_Certificate{
+			Certificate: &protocommon.X509Certificate{RawBytes: signed.certificate.Raw},
+		}
+	} else {
+		material.Content = &protobundle.VerificationMaterial_PublicKey{
+			PublicKey: &protocommon.PublicKeyIdentifier{Hint: signed.hint},
+		}
 	}
 	if stamp != nil {
 		material.TimestampVerificationData = &protobundle.TimestampVerificationData{
 			Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: stamp}},
 		}
 	}
-	raw, err := protojson.Marshal(&protobundle.Bundle{
+	return canonical(&protobundle.Bundle{
 		MediaType:            verify.MediaType,
-		Content:              &protobundle.Bundle_DsseEnvelope{DsseEnvelope: envelope},
+		Content:              &protobundle.Bundle_DsseEnvelope{DsseEnvelope: signed.opened},
 		VerificationMaterial: material,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("marshal bundle: %w", err)
-	}
-	bundle, err := jsoncanonicalizer.Transform(raw)
-	if err != nil {
-		return nil, fmt.Errorf("canonicalize bundle: %w", err)
-	}
-	return bundle, nil
 }

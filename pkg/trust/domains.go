@@ -70,9 +70,9 @@ func (s *Store) loadRoot(ctx context.Context) error {
 		s.root = root
 	}
 	s.note("ConfigMap "+v1alpha1.ConfigMapTrustedRoot, []string{hashed(s.installed.TrustedRoot)})
-	s.note("ConfigMap "+v1alpha1.ConfigMapNotaryKey, hints(*s.installed))
+	s.note("ConfigMap "+v1alpha1.ConfigMapNotaryKey, signers(*s.installed))
 	for name, d := range good {
-		s.note("ConfigMap "+name, append([]string{hashed(d.TrustedRoot)}, hints(d)...))
+		s.note("ConfigMap "+name, append([]string{hashed(d.TrustedRoot)}, signers(d)...))
 	}
 	s.forget(good)
 	return problem
@@ -80,10 +80,18 @@ func (s *Store) loadRoot(ctx context.Context) error {
 
 func hashed(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 
-func hints(d verify.Domain) []string {
+// signers are those of a domain.
+func signers(d verify.Domain) []string {
 	var all []string
 	for _, k := range d.Keys {
 		all = append(all, k.Hint)
+	}
+	for _, i := range d.Identities {
+		subject := i.Subject
+		if i.SubjectPattern != nil {
+			subject = i.SubjectPattern.String()
+		}
+		all = append(all, subject)
 	}
 	slices.Sort(all)
 	return all
@@ -110,20 +118,22 @@ func (s *Store) readInstalled(ctx context.Context) (*verify.Domain, error) {
 	if err := s.get(ctx, v1alpha1.ConfigMapNotaryKey, &notary); err != nil {
 		return nil, err
 	}
-	keys, err := valueOf(&notary, v1alpha1.NotaryKeyKey, true)
-	if err != nil {
-		return nil, err
-	}
 	rules, err := valueOf(&notary, v1alpha1.RulesKey, false)
 	if err != nil {
 		return nil, err
 	}
+	// Without a key there are identities, or nobody signs.
+	keys, err := valueOf(&notary, v1alpha1.NotaryKeyKey, len(rules) == 0)
+	if err != nil {
+		return nil, err
+	}
+	from := verify.Sources{TrustedRoot: trusted, Keys: keys, Rules: rules}
 	if s.Usable != nil {
-		if err := s.Usable(trusted, keys); err != nil {
+		if err := s.Usable(from); err != nil {
 			return nil, err
 		}
 	}
-	d, err := verify.ParseDomain(v1alpha1.DomainInstalled, verify.Sources{TrustedRoot: trusted, Keys: keys, Rules: rules})
+	d, err := verify.ParseDomain(v1alpha1.DomainInstalled, from)
 	if err == nil {
 		if len(d.Builders) == 0 {
 			d.Builders = s.Builders

@@ -49,9 +49,9 @@ type Store struct {
 	// Builders are the builder ids of this cluster: the notary's keys speak for them,
 	// and for no other.
 	Builders []string
-	// Usable refuses a trusted root, with the notary's keys, that this program cannot
-	// work under; nil refuses none. Both are bounded, and not parsed yet.
-	Usable func(trustedRoot, notaryKeys []byte) error
+	// Usable refuses what the installation's domain is read from, if this program cannot
+	// work under it; nil refuses none. All of it is bounded, and not parsed yet.
+	Usable func(verify.Sources) error
 	Clock  clock.PassiveClock
 	Log    logr.Logger
 

@@ -96,8 +96,8 @@ func TestWhatWasGoodStaysUntilSomethingGoodReplacesIt(t *testing.T) {
 	}
 	trusted.Data[v1alpha1.TrustedRootKey] = keep
 	check(t, api.Update(t.Context(), trusted))
-	s.Usable = func(root, keys []byte) error {
-		if string(root) != keep || string(keys) != notary.Data[v1alpha1.NotaryKeyKey] {
+	s.Usable = func(from verify.Sources) error {
+		if string(from.TrustedRoot) != keep || string(from.Keys) != notary.Data[v1alpha1.NotaryKeyKey] {
 			t.Error("it is asked of something else")
 		}
 		return errors.New("another log")

@@ -17,19 +17,49 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// maxChain is how many certificates a timestamp authority has, at most.
+// maxChain is how many certificates an authority has, at most.
 const maxChain = 8
 
 // TrustTimestamps adds a timestamp authority to a trusted_root.json: its URL, and its chain
 // of certificates, PEM, from the one that signs timestamps to the root. What is there
 // already is not added again.
 func TrustTimestamps(trustedRootJSON []byte, baseURL string, chainPEM []byte) ([]byte, error) {
-	if u, err := url.Parse(baseURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return nil, fmt.Errorf("timestamp authority: %.200q is not http(s)://HOST[:PORT][/PATH]", baseURL)
-	}
 	chain, err := readChain(chainPEM)
+	switch {
+	case err != nil:
+	case len(chain) < 2:
+		err = fmt.Errorf("file has %d certificates, want the one that signs timestamps, and those above it to the root", len(chain))
+	case chain[0].IsCA || !slices.Contains(chain[0].ExtKeyUsage, x509.ExtKeyUsageTimeStamping):
+		err = errors.New("the first certificate is none that signs timestamps")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("certificates of the timestamp authority: %w", err)
+	}
+	return trustAuthority(trustedRootJSON, baseURL, chain, func(t *prototrustroot.TrustedRoot) *[]*prototrustroot.CertificateAuthority {
+		return &t.TimestampAuthorities
+	})
+}
+
+// TrustCertificates adds a certificate authority, such as a Fulcio, to a trusted_root.json:
+// its URL, and its chain of certificates, PEM, from the one that issues to the root. What is
+// there already is not added again.
+func TrustCertificates(trustedRootJSON []byte, baseURL string, chainPEM []byte) ([]byte, error) {
+	chain, err := readChain(chainPEM)
+	if err == nil && slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return !c.IsCA }) {
+		err = errors.New("file has a certificate that issues none")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certificates of the certificate authority: %w", err)
+	}
+	return trustAuthority(trustedRootJSON, baseURL, chain, func(t *prototrustroot.TrustedRoot) *[]*prototrustroot.CertificateAuthority {
+		return &t.CertificateAuthorities
+	})
+}
+
+// trustAuthority adds an authority to those of its kind.
+func trustAuthority(trustedRootJSON []byte, baseURL string, chain []*x509.Certificate, of func(*prototrustroot.TrustedRoot) *[]*prototrustroot.CertificateAuthority) ([]byte, error) {
+	if u, err := url.Parse(baseURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+		return nil, fmt.Errorf("%.200q is not http(s)://HOST[:PORT][/PATH]", baseURL)
 	}
 	trusted := &prototrustroot.TrustedRoot{}
 	if err := protojson.Unmarshal(trustedRootJSON, trusted); err != nil {
@@ -39,16 +69,17 @@ func TrustTimestamps(trustedRootJSON []byte, baseURL string, chainPEM []byte) ([
 	for _, c := range chain {
 		certificates = append(certificates, &protocommon.X509Certificate{RawBytes: c.Raw})
 	}
-	for _, known := range trusted.GetTimestampAuthorities() {
+	all := of(trusted)
+	for _, known := range *all {
 		if c := known.GetCertChain().GetCertificates(); len(c) > 0 && bytes.Equal(c[0].GetRawBytes(), chain[0].Raw) {
 			return trustedRootJSON, nil
 		}
 	}
 	names := chain[0].Subject
-	trusted.TimestampAuthorities = append(trusted.TimestampAuthorities, &prototrustroot.CertificateAuthority{
+	*all = append(*all, &prototrustroot.CertificateAuthority{
 		Subject: &protocommon.DistinguishedName{CommonName: names.CommonName, Organization: first(names.Organization)},
 		Uri:     baseURL,
-		// A certificate that has ended goes on to prove what it has stamped before.
+		// A certificate that has ended goes on to prove what it was for before.
 		CertChain: &protocommon.X509CertificateChain{Certificates: certificates},
 		ValidFor:  &protocommon.TimeRange{Start: timestamppb.New(chain[0].NotBefore)},
 	})
@@ -103,11 +134,8 @@ func readChain(chainPEM []byte) ([]*x509.Certificate, error) {
 		}
 		chain = append(chain, c)
 	}
-	if len(chain) < 2 {
-		return nil, fmt.Errorf("file has %d certificates, want the one that signs timestamps, and those above it to the root", len(chain))
-	}
-	if chain[0].IsCA || !slices.Contains(chain[0].ExtKeyUsage, x509.ExtKeyUsageTimeStamping) {
-		return nil, errors.New("the first certificate is none that signs timestamps")
+	if len(chain) == 0 {
+		return nil, errors.New("file has no certificate")
 	}
 	for i, c := range chain {
 		issuer := chain[min(i+1, len(chain)-1)]

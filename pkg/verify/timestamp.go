@@ -18,8 +18,8 @@ func (r *Root) CheckTimestamp(hint string, signature, response []byte, logURLs .
 	if r == nil {
 		return time.Time{}, reason.New(reason.TrustedRootNotReady, "there is no trusted root")
 	}
-	if n := len(response); n == 0 || n > maxTimestamp {
-		return time.Time{}, reason.New(reason.TimestampFailed, "timestamp has %d bytes, want 1 to %d", n, maxTimestamp)
+	if err := boundTimestamp(response); err != nil {
+		return time.Time{}, err
 	}
 	for _, d := range r.domains {
 		key := d.key(hint)
@@ -34,10 +34,8 @@ func (r *Root) CheckTimestamp(hint string, signature, response []byte, logURLs .
 		if no := when.within(key.Period); no != nil {
 			return time.Time{}, reason.New(reason.TimestampFailed, "the key %s %s", hint, no.Detail)
 		}
-		for _, url := range logURLs {
-			if !d.logAt(url, when) {
-				return time.Time{}, reason.New(reason.TimestampFailed, "no key of the log %.200s counts at %s, when the signature is said to have been there", url, at.UTC().Format(time.RFC3339))
-			}
+		if err := d.logsAt(logURLs, when); err != nil {
+			return time.Time{}, err
 		}
 		return at, nil
 	}
@@ -55,6 +53,23 @@ func (t *trusted) stamped(signature, response []byte) (time.Time, error) {
 		failures = append(failures, err)
 	}
 	return time.Time{}, fmt.Errorf("%w", errors.Join(failures...))
+}
+
+func boundTimestamp(response []byte) error {
+	if n := len(response); n == 0 || n > maxTimestamp {
+		return reason.New(reason.TimestampFailed, "timestamp has %d bytes, want 1 to %d", n, maxTimestamp)
+	}
+	return nil
+}
+
+// logsAt refuses a time at which no key of one of these logs counts.
+func (t *trusted) logsAt(urls []string, when times) error {
+	for _, url := range urls {
+		if !t.logAt(url, when) {
+			return reason.New(reason.TimestampFailed, "no key of the log %.200s counts at %s, when the signature is said to have been there", url, when.earliest().UTC().Format(time.RFC3339))
+		}
+	}
+	return nil
 }
 
 // logAt says whether a log at the URL has a key that counts then.

@@ -90,6 +90,20 @@ http://{{ include "argoseal.rekorHost" . }}:8080
 {{- end -}}
 {{- end }}
 
+{{/* Which Fulcio certifies what the notary signs with; empty: none does. */}}
+{{- define "argoseal.fulcio" -}}
+{{- with .Values.notary.fulcio.url -}}
+{{- if or $.Values.notary.signingKey.uri $.Values.notary.signingKey.rotateAfter -}}
+{{- fail "notary.fulcio.url is in place of a signing key: leave out notary.signingKey." -}}
+{{- end -}}
+{{- $v2 := or $.Values.rekor.enabled (eq (int $.Values.rekor.version) 2) (and $.Values.rekor.also.url (eq (int $.Values.rekor.also.version) 2)) -}}
+{{- if and $v2 (not (and $.Values.timestamps.url $.Values.timestamps.required)) -}}
+{{- fail "notary.fulcio.url with a Rekor v2 needs timestamps.url, and timestamps.required: a certificate counts for minutes, and a Rekor v2 does not say when it took an entry." -}}
+{{- end -}}
+{{ . }}
+{{- end -}}
+{{- end }}
+
 {{/* Where pods of a component go, and how they are spread. Call with (list $ "component"). */}}
 {{- define "argoseal.scheduling" -}}
 {{- $values := index (index . 0).Values (index . 1) -}}

@@ -27,6 +27,7 @@ var recipes = []gobuild.Recipe{
 	helmRecipe,
 	cosignRecipe,
 	localKMSRecipe,
+	fulcioRecipe,
 	golangciLintRecipe,
 	controllerToolsRecipe,
 }

@@ -50,6 +50,16 @@ var localKMSRecipe = gobuild.Recipe{
 	Targets: []gobuild.Target{{Name: "local-kms", Package: "."}},
 }
 
+// fulcioRecipe issues certificates for ServiceAccount tokens.
+var fulcioRecipe = gobuild.Recipe{
+	Name:    "fulcio",
+	Module:  "github.com/sigstore/fulcio",
+	Version: "v1.8.8",
+	Sum:     "h1:AtVoVQ4R7YaP6RHIH9puHyB398CHS/9WYc6d+gKf5Y0=",
+	Targets: []gobuild.Target{{Name: "fulcio", Package: "."}},
+	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v1.8.8"},
+}
+
 var golangciLintRecipe = gobuild.Recipe{
 	Name:    "golangci-lint",
 	Module:  "github.com/golangci/golangci-lint/v2",

@@ -68,7 +68,8 @@ type ProvenanceStatus struct {
 	Claim *Claim `json:"claim,omitempty"`
 
 	// envelope is the signed DSSE envelope (JSON), stored before it is logged
-	// so that a crash never loses a seal.
+	// so that a crash never loses a seal. If it is signed under a certificate, it is
+	// a Sigstore bundle (JSON) without log entries, which has that and its timestamp.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1048576
 	Envelope string `json:"envelope,omitempty"`

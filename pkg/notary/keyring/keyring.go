@@ -35,6 +35,7 @@ type Keyring struct {
 	recorder *seal.Recorder
 	others   []*seal.Recorder
 	stamps   *seal.Timestamps
+	fulcio   *seal.Fulcio
 }
 
 // New makes a keyring of what the store has loaded, which Usable should have let pass, and
@@ -47,6 +48,9 @@ func New(store *trust.Store, signer *seal.Signer, recorder *seal.Recorder, other
 
 // Timestamped has an authority asked about each seal.
 func (k *Keyring) Timestamped(by *seal.Timestamps) { k.stamps = by }
+
+// Certified has Fulcio certify the keys that sign: there is no signing key beside.
+func (k *Keyring) Certified(by *seal.Fulcio) { k.fulcio = by }
 
 // Use has another key sign from now on. What was begun ends under the one before.
 func (k *Keyring) Use(signer *seal.Signer) {
@@ -72,24 +76,33 @@ func (k *Keyring) Current() *Material {
 	if err != nil || root == nil {
 		return nil
 	}
-	return &Material{Tags: tags, Root: root, Sealer: seal.New(k.signer.Load(), k.recorder, root, k.others...).Timestamped(k.stamps)}
+	var signs seal.Signs = k.signer.Load()
+	if k.fulcio != nil {
+		signs = k.fulcio
+	}
+	return &Material{Tags: tags, Root: root, Sealer: seal.New(signs, k.recorder, root, k.others...).Timestamped(k.stamps)}
 }
 
 // Load looks for newer tag keys and roots. On an error the material stays as it was: the
 // last good one.
 func (k *Keyring) Load(ctx context.Context) error { return k.trust.Load(ctx) }
 
-// Usable gives a function that refuses a trusted root with the notary's published
-// keys, if no seal could verify under them. The root has to have the log at logURL
-// and all others, and the key of the current signer has to be published. signer is
-// called each time, because the signer may change.
-func Usable(signer func() *seal.Signer, logURL string, others ...string) func(trustedRoot, notaryKeys []byte) error {
-	return func(trustedRoot, notaryKeys []byte) error {
+// Usable gives a function that refuses what is trusted, if no seal could verify under it.
+// The trusted root has to have the log at logURL and all others. The key of the current
+// signer, which may change, has to be published, or the identity that Fulcio certifies.
+func (k *Keyring) Usable(logURL string, others ...string) func(verify.Sources) error {
+	return func(from verify.Sources) error {
 		for _, url := range append([]string{logURL}, others...) {
-			if err := seal.CheckLog(trustedRoot, url); err != nil {
+			if err := seal.CheckLog(from.TrustedRoot, url); err != nil {
 				return err
 			}
 		}
-		return published(signer(), notaryKeys)
+		if k.fulcio == nil {
+			return published(k.Signer(), from.Keys)
+		}
+		if err := seal.CheckFulcio(from.TrustedRoot); err != nil {
+			return err
+		}
+		return identified(k.fulcio, from)
 	}
 }

@@ -211,7 +211,7 @@ func TestTheKeyringHoldsWhatWasLastGood(t *testing.T) {
 	must(t, err)
 	store := &trust.Store{API: c, Namespace: ours, Builders: verify.BuildersOf("test"), Clock: clock.RealClock{}, Log: logr.Discard()}
 	ring := New(store, signer, seal.NewRecorder(log, clock.RealClock{}))
-	store.Usable = Usable(ring.Signer, sealtest.URL)
+	store.Usable = ring.Usable(sealtest.URL)
 	if err := ring.Load(t.Context()); err == nil || ring.Current() != nil {
 		t.Fatal("there is material without a tag key")
 	}

@@ -52,6 +52,10 @@ func Signer(ctx context.Context, c client.Client, namespace string) (*seal.Signe
 	if err != nil {
 		return nil, err
 	}
+	if len(keys.Data[v1alpha1.NotaryKeyKey]) == 0 {
+		// Fulcio has certified what signed until now: this is the first key.
+		return signer, publishService(ctx, c, namespace, signer, now(c, namespace))
+	}
 	if err := published(signer, []byte(keys.Data[v1alpha1.NotaryKeyKey])); err != nil {
 		return nil, err
 	}

@@ -323,6 +323,9 @@ func (s *state) writePublic(ctx context.Context, c client.Client) error {
 	if err != nil {
 		return err
 	}
+	if s.public.Data == nil {
+		s.public.Data = map[string]string{}
+	}
 	s.public.Data[v1alpha1.RulesKey] = string(raw)
 	var trusted corev1.ConfigMap
 	if err := c.Get(ctx, client.ObjectKey{Namespace: s.public.Namespace, Name: v1alpha1.ConfigMapTrustedRoot}, &trusted); err != nil {

@@ -25,7 +25,7 @@ const (
 	serviceOverlap = time.Hour
 )
 
-var errHandover = errors.New("the key of the key service was published just now, and signs in some seconds")
+var errHandover = errors.New("who signs was published just now, and begins in some seconds")
 
 // ServiceSigner gives a signer whose key a key service holds, by its URI. The operator
 // says which key signs by saying which URI: one that is not published yet is published,
@@ -39,9 +39,14 @@ func ServiceSigner(ctx context.Context, c client.Client, namespace, uri string, 
 	if err != nil {
 		return nil, err
 	}
-	return signer, publishService(ctx, c, namespace, signer, func(ctx context.Context) (time.Time, error) {
+	return signer, publishService(ctx, c, namespace, signer, now(c, namespace))
+}
+
+// now is the API server's time.
+func now(c client.Client, namespace string) func(context.Context) (time.Time, error) {
+	return func(ctx context.Context) (time.Time, error) {
 		return cluster.Now(ctx, c, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: v1alpha1.ConfigMapNotaryKey + "-"}})
-	})
+	}
 }
 
 func publishService(ctx context.Context, c client.Client, namespace string, signer *seal.Signer, clock func(context.Context) (time.Time, error)) error {
@@ -70,9 +75,22 @@ func publishService(ctx context.Context, c client.Client, namespace string, sign
 		return nil
 	}
 	until, from := now.Add(serviceOverlap).UTC(), now.UTC()
-	keys, err := verify.ParseKeys([]byte(m.Data[v1alpha1.NotaryKeyKey]))
+	if err := s.endKeys(until); err != nil {
+		return err
+	}
+	s.rules.Keys = append(s.rules.Keys, verify.KeyRule{Hint: signer.Hint(), ValidFrom: &from})
+	s.addNext()
+	if err := s.writePublic(ctx, c); err != nil {
+		return fmt.Errorf("configmap %s: %w", m.Name, err)
+	}
+	return errHandover
+}
+
+// endKeys lets all public keys end that have no end yet.
+func (s *state) endKeys(until time.Time) error {
+	keys, err := verify.ParseKeys([]byte(s.public.Data[v1alpha1.NotaryKeyKey]))
 	if err != nil {
-		return mismatch("ConfigMap %s: %v", m.Name, err)
+		return mismatch("ConfigMap %s: %v", s.public.Name, err)
 	}
 	for _, key := range keys {
 		before := s.rule(key.Hint)
@@ -83,10 +101,5 @@ func publishService(ctx context.Context, c client.Client, namespace string, sign
 			before.ValidUntil = &until
 		}
 	}
-	s.rules.Keys = append(s.rules.Keys, verify.KeyRule{Hint: signer.Hint(), ValidFrom: &from})
-	s.addNext()
-	if err := s.writePublic(ctx, c); err != nil {
-		return fmt.Errorf("configmap %s: %w", m.Name, err)
-	}
-	return errHandover
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,8 +98,9 @@ func issue(tb testing.TB, template x509.Certificate, parent *x509.Certificate, p
 	return certificate, key
 }
 
-// Trust says of what of an authority a trusted root has.
-type Trust struct{ Certificates, Timestamps bool }
+// Trust says of what of an authority a trusted root has. With CertificateLog it also has a
+// log of certificates, which has none of the authority's.
+type Trust struct{ Certificates, Timestamps, CertificateLog bool }
 
 // TrustedRoot is the one of a log that trusts the authority, too.
 func (a *Authority) TrustedRoot(tb testing.TB, log []byte, trust Trust) []byte {
@@ -113,7 +115,11 @@ func (a *Authority) TrustedRoot(tb testing.TB, log []byte, trust Trust) []byte {
 	if trust.Timestamps {
 		stamps = []root.TimestampingAuthority{a.stamps}
 	}
-	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, issuers, nil, stamps, logs.RekorLogs())
+	var certificateLogs map[string]*root.TransparencyLog
+	if trust.CertificateLog {
+		certificateLogs = NewLogV1(tb).asLogs()
+	}
+	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, issuers, certificateLogs, stamps, logs.RekorLogs())
 	check(tb, err)
 	raw, err := trusted.MarshalJSON()
 	check(tb, err)
@@ -123,15 +129,48 @@ func (a *Authority) TrustedRoot(tb testing.TB, log []byte, trust Trust) []byte {
 // Certify makes a certificate for a key of its own, which counts ten minutes from then on.
 func (a *Authority) Certify(tb testing.TB, issuer, subject string, from time.Time) (*x509.Certificate, *ecdsa.PrivateKey) {
 	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(tb, err)
+	return a.CertifyKey(tb, key.Public(), issuer, subject, from, 10*time.Minute), key
+}
+
+// CertifyKey makes a certificate for a key, which counts from then on for so long.
+func (a *Authority) CertifyKey(tb testing.TB, public crypto.PublicKey, issuer, subject string, from time.Time, counts time.Duration) *x509.Certificate {
+	tb.Helper()
 	san, err := url.Parse(subject)
 	check(tb, err)
 	says, err := asn1.MarshalWithParams(issuer, "utf8")
 	check(tb, err)
-	return issue(tb, x509.Certificate{
-		URIs: []*url.URL{san}, NotBefore: from, NotAfter: from.Add(10 * time.Minute),
+	template := x509.Certificate{
+		URIs: []*url.URL{san}, NotBefore: from, NotAfter: from.Add(counts),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 		ExtraExtensions: []pkix.Extension{{Id: issuerOID, Value: says}},
-	}, a.issuer.Intermediates[0], a.issuerKey)
+	}
+	template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62))
+	check(tb, err)
+	raw, err := x509.CreateCertificate(rand.Reader, &template, a.issuer.Intermediates[0], public, a.issuerKey)
+	check(tb, err)
+	certificate, err := x509.ParseCertificate(raw)
+	check(tb, err)
+	return certificate
+}
+
+// Issuers are the certificates of who issues certificates, PEM, up to the root.
+func (a *Authority) Issuers(tb testing.TB) []byte {
+	tb.Helper()
+	raw, err := cryptoutils.MarshalCertificatesToPEM(append(slices.Clone(a.issuer.Intermediates), a.issuer.Root))
+	check(tb, err)
+	return raw
+}
+
+// WriteIssuerKey writes what issues certificates for another program to a folder: issuer.key
+// and issuer.pem, the chain.
+func (a *Authority) WriteIssuerKey(tb testing.TB, dir string) {
+	tb.Helper()
+	key, err := cryptoutils.MarshalPrivateKeyToPEM(a.issuerKey)
+	check(tb, err)
+	check(tb, os.WriteFile(filepath.Join(dir, "issuer.key"), key, 0o600))
+	check(tb, os.WriteFile(filepath.Join(dir, "issuer.pem"), a.Issuers(tb), 0o600))
 }
 
 // TimestampChain are the certificates of who signs timestamps, PEM, up to the root.

@@ -72,6 +72,10 @@ func NewLogV1(tb testing.TB) *LogV1 {
 	return l
 }
 
+func (l *LogV1) asLogs() map[string]*root.TransparencyLog {
+	return map[string]*root.TransparencyLog{hex.EncodeToString(l.Log.ID): l.Log}
+}
+
 // TrustedRootOf is the trusted_root.json of logs, with those of another root.
 func TrustedRootOf(tb testing.TB, log *root.TransparencyLog, others ...[]byte) []byte {
 	tb.Helper()

@@ -1,0 +1,75 @@
+package keyring
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// Identity publishes whom Fulcio certifies as the one who signs, and lets the keys before it
+// end. It signs once everybody knows it, which an error says until then. No key is made.
+func Identity(ctx context.Context, c client.Client, namespace string, by *seal.Fulcio) error {
+	return publishIdentity(ctx, c, namespace, by, now(c, namespace))
+}
+
+func publishIdentity(ctx context.Context, c client.Client, namespace string, by *seal.Fulcio, clock func(context.Context) (time.Time, error)) error {
+	issuer, subject := by.Identity()
+	m, err := configMapOnce(ctx, c, made(namespace, v1alpha1.ConfigMapNotaryKey), func() (map[string]string, error) {
+		raw, err := verify.Rules{Identities: []verify.IdentityRule{{Issuer: issuer, Subject: subject}}}.JSON()
+		return map[string]string{v1alpha1.RulesKey: string(raw)}, err
+	})
+	if err != nil {
+		return err
+	}
+	s := &state{public: *m}
+	if s.rules, err = verify.ParseRules([]byte(m.Data[v1alpha1.RulesKey])); err != nil {
+		return mismatch("ConfigMap %s: %v", m.Name, err)
+	}
+	now, err := clock(ctx)
+	if err != nil {
+		return err
+	}
+	known := slices.ContainsFunc(s.rules.Identities, func(r verify.IdentityRule) bool { return r.Issuer == issuer && r.Subject == subject })
+	for _, rule := range s.rules.Identities {
+		switch {
+		case rule.Issuer != issuer || rule.Subject != subject:
+		case rule.ValidUntil != nil && !now.Before(*rule.ValidUntil):
+		case rule.ValidFrom != nil && now.Before(rule.ValidFrom.Add(serviceHandover)):
+			return errHandover
+		default:
+			return nil
+		}
+	}
+	if known {
+		return mismatch("the identity %s by %s has ended, as %s in ConfigMap %s says", subject, issuer, v1alpha1.RulesKey, m.Name)
+	}
+	until, from := now.Add(serviceOverlap).UTC(), now.UTC()
+	if err := s.endKeys(until); err != nil {
+		return err
+	}
+	s.rules.Identities = append(s.rules.Identities, verify.IdentityRule{Issuer: issuer, Subject: subject, ValidFrom: &from})
+	if err := s.writePublic(ctx, c); err != nil {
+		return fmt.Errorf("configmap %s: %w", m.Name, err)
+	}
+	return errHandover
+}
+
+// identified refuses public rules in which the one that Fulcio certifies is not.
+func identified(by *seal.Fulcio, from verify.Sources) error {
+	d, err := verify.ParseDomain(v1alpha1.DomainInstalled, from)
+	if err != nil {
+		return mismatch("ConfigMap %s: %v", v1alpha1.ConfigMapNotaryKey, err)
+	}
+	issuer, subject := by.Identity()
+	if slices.ContainsFunc(d.Identities, func(i verify.Identity) bool { return i.Is(issuer, subject) }) {
+		return nil
+	}
+	return mismatch("the identity %s by %s is not among those of %s in ConfigMap %s", subject, issuer, v1alpha1.RulesKey, v1alpha1.ConfigMapNotaryKey)
+}
