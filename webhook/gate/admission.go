@@ -199,7 +199,7 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 		}
 		return deny(reason.New(reason.SidecarMissing, "our mutating webhook has not seen it"))
 	}
-	step, refused := g.beforeInputs(ctx, a, step, wf, t)
+	step, refused := g.beforeInputs(a, step, wf, t, func(step *argo.Step) string { return g.Fingerprint(ctx, step, wf) })
 	if refused != nil {
 		return *refused
 	}
@@ -229,8 +229,9 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 }
 
 // beforeInputs decides on what comes before a step's inputs: nil if nothing of it refuses.
-// It gives the step with the outputs that its tag says.
-func (g *Gate) beforeInputs(ctx context.Context, a Admission, step *argo.Step, wf *definition.Workflow, t tag.Tag) (*argo.Step, *Decision) {
+// It gives the step with the outputs that its tag says. The fingerprint, which may have to
+// be read, is that of the Workflow now.
+func (g *Gate) beforeInputs(a Admission, step *argo.Step, wf *definition.Workflow, t tag.Tag, fingerprint func(*argo.Step) string) (*argo.Step, *Decision) {
 	if t.Logs {
 		step = step.WithLogs()
 	}
@@ -250,7 +251,7 @@ func (g *Gate) beforeInputs(ctx context.Context, a Admission, step *argo.Step, w
 	if t.WorkflowUID != step.WorkflowUID {
 		return step, new(denyAlways(reason.New(reason.TagInvalid, "its tag is about another workflow")))
 	}
-	if t.Definition != g.Fingerprint(ctx, step, wf) {
+	if t.Definition != fingerprint(step) {
 		return refuse(reason.New(reason.LookupFailed, "Workflow %s changed during the request", wf.Name))
 	}
 	if err := argo.CheckStructure(a.Pod, step.DefinedBy(wf), g.Identity); err != nil {

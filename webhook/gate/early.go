@@ -31,7 +31,8 @@ func (g *Gate) Early(ctx context.Context, a Admission, step *argo.Step, wf *defi
 			return Decision{}, false
 		}
 	}
-	step, first := g.beforeInputs(ctx, a, step, wf, t)
+	// The tag was made in this very call, by the Workflow as it is here.
+	step, first := g.beforeInputs(a, step, wf, t, func(*argo.Step) string { return t.Definition })
 	if first != nil {
 		return Decision{}, false
 	}

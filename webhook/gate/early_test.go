@@ -2,12 +2,16 @@ package gate
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -114,5 +118,29 @@ func TestTheZeroVerdictIsNoEarlyRefusal(t *testing.T) {
 	w := newWorld(t)
 	if d, early := w.gate.Early(t.Context(), w.admission(t), w.step, w.workflow, Verdict{}); early || d.Allowed {
 		t.Errorf("it is %+v", d)
+	}
+}
+
+// What the tag says of the Workflow was read a moment ago, in the same call.
+func TestAnEarlyRefusalReadsNoTemplateAgain(t *testing.T) {
+	w := newWorld(t)
+	pod, step := argotest.Parsed(t, "produce")
+	object := argotest.Live(t, pod)
+	object.Object["spec"] = map[string]any{"workflowTemplateRef": map[string]any{"name": "build"}}
+	var err error
+	w.workflow, err = definition.Parse(object)
+	check(t, err)
+	reads := 0
+	w.definitions.template = func(context.Context, string, graph.Ref) (map[string]any, error) {
+		reads++
+		return nil, nil
+	}
+	if w.gate.Fingerprint(t.Context(), step, w.workflow); reads != 1 {
+		t.Fatalf("a fingerprint takes %d reads", reads)
+	}
+	a := w.injected(t, pod, step, nil)
+	d, early := w.gate.Early(t.Context(), a, step, w.workflow, Verdict{Refusal: reason.New(reason.NoProvenance, "there is none")})
+	if !early || d.Allowed || reads != 1 {
+		t.Errorf("early: %t, %+v, after %d reads", early, d.Refusal, reads)
 	}
 }

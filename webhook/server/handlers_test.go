@@ -120,10 +120,19 @@ func review(t testing.TB, change func(*admissionv1.AdmissionRequest)) []byte {
 
 func post(t testing.TB, h http.Handler, path string, body []byte) *admissionv1.AdmissionResponse {
 	t.Helper()
+	return answered(t, ask(h, path, body))
+}
+
+func ask(h http.Handler, path string, body []byte) *httptest.ResponseRecorder {
 	request := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body))
 	request.Header.Set("Content-Type", "application/json")
 	answer := httptest.NewRecorder()
 	h.ServeHTTP(answer, request)
+	return answer
+}
+
+func answered(t testing.TB, answer *httptest.ResponseRecorder) *admissionv1.AdmissionResponse {
+	t.Helper()
 	var r admissionv1.AdmissionReview
 	if err := json.Unmarshal(answer.Body.Bytes(), &r); err != nil {
 		t.Fatalf("answer %d %q: %v", answer.Code, answer.Body, err)
