@@ -56,7 +56,8 @@ func attachCommand() *cobra.Command {
 policy-controller and Kyverno look for attestations (an OCI referrer).
 
 The seal is one whose subject is the image's manifest: of a step that has the manifest,
-such as the file that a builder writes, as an output without an archive. It is looked
+such as the file that a builder writes, as an output without an archive, or that has an
+OCI image layout as an output, in which the image lay whole. It is looked
 for in the cluster, or read from --bundle, and verified before anything is written, as
 argoseal verify does. So say whose step it has to be. Of several seals the newest that
 holds is taken.
@@ -204,21 +205,27 @@ func (o *attachOptions) finder() (finder, error) {
 	}, nil
 }
 
-// find looks in the cluster for the newest seal of a manifest that holds. Labels
-// and ArtifactSeals only say where to look.
+// find looks in the cluster for the newest seal of a manifest that holds, or of a layout
+// with the image in it. Labels and ArtifactSeals only say where to look.
 func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verify.Root, digest artifact.Digest) (*provenance.Statement, []byte, error) {
-	var seals v1alpha1.ArtifactSealList
-	err := api.List(ctx, &seals, client.InNamespace(o.producer.namespace), client.MatchingLabels{v1alpha1.LabelSHA256: artifact.DigestLabel(digest)}, client.Limit(maxLooked))
-	if err != nil {
-		return nil, nil, reason.Wrap(reason.LookupFailed, err, "list artifactseals: %v", err)
+	var seals []v1alpha1.ArtifactSeal
+	for _, label := range []client.MatchingLabels{
+		{v1alpha1.LabelSHA256: artifact.DigestLabel(digest)},
+		{v1alpha1.LabelImagePrefix + artifact.DigestLabel(digest): v1alpha1.ImageMeasured},
+	} {
+		var some v1alpha1.ArtifactSealList
+		if err := api.List(ctx, &some, client.InNamespace(o.producer.namespace), label, client.Limit(maxLooked)); err != nil {
+			return nil, nil, reason.Wrap(reason.LookupFailed, err, "list artifactseals: %v", err)
+		}
+		if some.Continue != "" {
+			return nil, nil, usage(fmt.Errorf("there are more than %d seals of that digest: say in which --namespace, or give the --bundle", maxLooked))
+		}
+		seals = append(seals, some.Items...)
 	}
-	if seals.Continue != "" {
-		return nil, nil, usage(fmt.Errorf("there are more than %d seals of that digest: say in which --namespace, or give the --bundle", maxLooked))
-	}
-	slices.SortFunc(seals.Items, func(a, b v1alpha1.ArtifactSeal) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
-	var last error = reason.New(reason.DigestMismatch, "no step has sealed the manifest sha256:%s: have the step that builds the image store its manifest as an output without an archive", digest)
-	for _, a := range seals.Items {
-		if a.Spec.SHA256 != string(digest) {
+	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	var last error = reason.New(reason.DigestMismatch, "no step has sealed the image sha256:%s: have the step that builds it store its manifest as an output without an archive, or its OCI layout", digest)
+	for _, a := range seals {
+		if a.Spec.SHA256 != string(digest) && !slices.ContainsFunc(a.Spec.Images, func(i v1alpha1.SealedImage) bool { return i.SHA256 == string(digest) }) {
 			continue
 		}
 		var p v1alpha1.Provenance
@@ -235,15 +242,17 @@ func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verif
 	return nil, nil, last
 }
 
-// holds verifies the seal of a step. It has to be about this file, and from a
-// producer that the flags ask for.
+// holds verifies the seal of a step. It has to be about this file, or an output with this
+// image in it, and from a producer that the flags ask for.
 func (o *attachOptions) holds(root *verify.Root, bundle []byte, recorded time.Time, digest artifact.Digest) (*provenance.Statement, error) {
 	r, err := root.InspectRecorded(bundle, recorded)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := o.match(r.Statement, contents{digest, kindFile}); err != nil {
-		return nil, err
+	if !slices.ContainsFunc(r.Statement.Measured, func(m provenance.Measured) bool { return m.Digest == digest }) {
+		if _, err := o.match(r.Statement, contents{digest, kindFile}); err != nil {
+			return nil, err
+		}
 	}
 	return r.Statement, o.producer.accepts(r.Statement)
 }

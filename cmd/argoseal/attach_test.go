@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -28,6 +30,8 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
@@ -135,6 +139,82 @@ func TestASealIsPutBesideItsImage(t *testing.T) {
 				t.Errorf("%v: it is another bundle", err)
 			}
 		})
+	}
+}
+
+// sealedLayout is an image in a registry, and the seal of a step's output that is its OCI
+// layout, as our sidecar measures it.
+func sealedLayout(t *testing.T, options ...registry.Option) pushed {
+	t.Helper()
+	p := pushImage(t, options...)
+	img, err := remote.Image(p.ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "image")
+	at, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := at.AppendImage(img); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(filepath.Dir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	var images oci.Layout
+	sum, _, err := content.MeasureDirShowing(t.Context(), root, "image", 0, false, &images)
+	if err != nil || len(images.Images()) != 1 {
+		t.Fatal(err, images.Images())
+	}
+	facts := sealtest.Facts("s3://minio:9000/artifacts/image/", sum.SHA256)
+	facts.Subjects[0].Sum = sum
+	facts.Measured = []provenance.Measured{{Output: facts.Subjects[0].Output, Image: images.Images()[0]}}
+	payload, err := provenance.Build(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notary := sealtest.NewNotary(t)
+	p.bundle = notary.Bundle(t, payload)
+	p.bundleAt, p.key, p.root = write(t, p.bundle), write(t, notary.Signer.PublicKeyPEM()), write(t, notary.TrustedRoot())
+	return p
+}
+
+// TestTheSealOfALayoutIsPutBesideItsImage, found in the cluster by its label, too, and
+// beside no other.
+func TestTheSealOfALayoutIsPutBesideItsImage(t *testing.T) {
+	p := sealedLayout(t, registry.WithReferrersSupport(true))
+	if code, out, errs := p.attach(t); code != 0 || len(p.referrers(t)) != 1 {
+		t.Fatalf("exit code %d\n%s%s", code, out, errs)
+	}
+	other := pushImage(t)
+	other.bundleAt, other.key, other.root = p.bundleAt, p.key, p.root
+	if code, out, errs := other.attach(t); code != reason.DigestMismatch.ExitCode() {
+		t.Errorf("beside another image: exit code %d\n%s%s", code, out, errs)
+	}
+	o := &attachOptions{verifyOptions: verifyOptions{keys: []string{p.key}, trustedRoot: p.root, rules: configFile("domain.json")}}
+	o.producer.any, o.producer.level, o.producer.outcome, o.producer.mode, o.producer.overrides = true, "observed", "any", "any", "any"
+	root, err := o.root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	seal := &v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "image", Labels: map[string]string{v1alpha1.LabelImagePrefix + artifact.DigestLabel(p.manifest): v1alpha1.ImageMeasured}}}
+	seal.Spec.Provenance, seal.Spec.Images = "pod", []v1alpha1.SealedImage{{SHA256: string(p.manifest)}}
+	record := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "pod", CreationTimestamp: metav1.NewTime(time.Now())}, Status: v1alpha1.ProvenanceStatus{Bundle: string(p.bundle)}}
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(seal, record).Build()
+	if s, _, err := o.find(t.Context(), api, root, p.manifest); err != nil || s == nil {
+		t.Errorf("got %v, %v", s, err)
+	}
+	record.Status.Bundle = string(other.bundle) // a seal that points to another's
+	api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(seal, record).Build()
+	if s, _, err := o.find(t.Context(), api, root, p.manifest); err == nil {
+		t.Errorf("got %v", s)
 	}
 }
 
@@ -285,7 +365,16 @@ func TestCosignVerifiesWhatIsAttached(t *testing.T) {
 	if cosign == "" {
 		t.Skip("cosign is not built: make integration")
 	}
-	p := pushImage(t, registry.WithReferrersSupport(true))
+	for name, p := range map[string]pushed{
+		"a manifest's seal": pushImage(t, registry.WithReferrersSupport(true)),
+		"a layout's seal":   sealedLayout(t, registry.WithReferrersSupport(true)),
+	} {
+		t.Run(name, func(t *testing.T) { cosignVerifies(t, cosign, p) })
+	}
+}
+
+func cosignVerifies(t *testing.T, cosign string, p pushed) {
+	t.Helper()
 	if code, out, errs := p.attach(t); code != 0 {
 		t.Fatalf("exit code %d\n%s%s", code, out, errs)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -201,6 +202,11 @@ func (o *taintOptions) links(cmd *cobra.Command, api client.Client, root *verify
 				if string(sub.SHA256) == d || string(sub.Tree) == d {
 					named = "artifact sha256:" + d
 				}
+			}
+		}
+		for _, m := range s.Measured {
+			if slices.Contains(r.Spec.Digests, string(m.Digest)) || slices.Contains(r.Spec.Images, string(m.Digest)) {
+				named = "image sha256:" + string(m.Digest)
 			}
 		}
 		having, because := directoriesWith(r, p, s)

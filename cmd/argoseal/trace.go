@@ -13,6 +13,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/image"
 	"github.com/argoseal/argoseal/pkg/trace"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
@@ -39,6 +40,9 @@ const traceExample = `  # what was this file made from?
   argoseal trace s3://minio:9000/artifacts/model.tgz
   argoseal trace sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
+  # a container image, whose manifest a step has sealed, or its OCI layout
+  argoseal trace registry.example.com/team/app@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+
   # as a page for a browser, as a drawing, or for programs
   argoseal trace model.tgz -o html > model.html
   argoseal trace model.tgz -o dot | dot -Tsvg > model.svg
@@ -47,7 +51,7 @@ const traceExample = `  # what was this file made from?
 func traceCommand() *cobra.Command {
 	o := &traceOptions{}
 	c := &cobra.Command{
-		Use:   "trace FILE|LOCATION|DIGEST",
+		Use:   "trace FILE|LOCATION|DIGEST|IMAGE@DIGEST",
 		Short: "Walk from an artifact back to everything that it was made from",
 		Long: `Walk from an artifact back to everything that it was made from: the step that
 made it, what that step took, who made that, across workflows and namespaces, to the
@@ -128,6 +132,9 @@ func (o *traceOptions) subject(cmd *cobra.Command, what string) (uri string, dig
 		}
 		return what, digest, nil
 	}
+	if i, err := image.Parse(what); err == nil && i.Digest != "" && digest == "" {
+		return "", i.Digest, nil // a container image: what counts is its digest
+	}
 	if digest != "" {
 		return "", "", usage(fmt.Errorf("--digest goes with a LOCATION; %q has a digest of its own", what))
 	}
@@ -186,10 +193,14 @@ func entriesOf(p *v1alpha1.Provenance) []trace.Entry {
 		if out.SHA256 == "" {
 			continue
 		}
-		entries = append(entries, trace.Entry{
+		e := trace.Entry{
 			Namespace: p.Namespace, Record: p.Name, WorkflowUID: string(p.Spec.Workflow.UID), PodUID: string(p.Spec.Pod.UID),
 			URI: out.Location, SHA256: artifact.Digest(out.SHA256), Made: p.CreationTimestamp.Time,
-		})
+		}
+		for _, i := range out.Images {
+			e.Images = append(e.Images, artifact.Digest(i.SHA256))
+		}
+		entries = append(entries, e)
 	}
 	return entries
 }

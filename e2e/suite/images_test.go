@@ -66,3 +66,74 @@ func TestConformanceAttackImages(t *testing.T) {
 		}
 	}
 }
+
+// lays hands out an OCI image layout with one image: another one each time.
+const lays = `
+metadata: {generateName: lays-}
+spec:
+  entrypoint: build
+  templates:
+  - name: build
+    outputs:
+      artifacts:
+      - {name: packed, path: /tmp/image}
+      - {name: bare, path: /tmp/image, archive: {none: {}}}
+      - {name: tarball, path: /tmp/image.tar}
+      - {name: broken, path: /tmp/broken}
+    script:
+      image: busybox
+      imagePullPolicy: IfNotPresent
+      command: [sh, -e]
+      source: |
+        mkdir -p /tmp/image/blobs/sha256
+        cd /tmp/image
+        put() { d=$(sha256sum "$1" | cut -d' ' -f1); mv "$1" "blobs/sha256/$d"; echo "$d"; }
+        echo "layer $(cat /proc/sys/kernel/random/uuid)" > l
+        ls=$(wc -c < l); l=$(put l)
+        printf '{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$l" > c
+        cs=$(wc -c < c); c=$(put c)
+        printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:%s","size":%d},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:%s","size":%d}]}' "$c" "$cs" "$l" "$ls" > m
+        ms=$(wc -c < m); m=$(put m)
+        printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:%s","size":%d}]}' "$m" "$ms" > index.json
+        printf '{"imageLayoutVersion":"1.0.0"}' > oci-layout
+        tar cf /tmp/image.tar -C /tmp/image .
+        cp -r /tmp/image /tmp/broken
+        rm "/tmp/broken/blobs/sha256/$l"
+`
+
+// TestConformanceImagesInALayout: the seals of an image layout, however it is stored, name
+// the image, and a policy that says so admits it by them; one that lacks a layer names
+// none, and is sealed all the same.
+func TestConformanceImagesInALayout(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, "layouts", v1alpha1.ModeEnforce)
+	run := finish(t, ns, submit(t, ns, lays))
+	if run.Phase != "Succeeded" {
+		t.Fatal(run)
+	}
+	for _, node := range run.Nodes {
+		records(t, run, node) // waits for its seals
+	}
+	images := sealOf(t, run, "packed").Spec.Images
+	if len(images) != 1 || images[0].MediaType != "application/vnd.oci.image.manifest.v1+json" {
+		t.Fatalf("the layout has %+v", images)
+	}
+	for output, want := range map[string]int{"bare": 1, "tarball": 1, "broken": 0} {
+		if got := sealOf(t, run, output).Spec.Images; len(got) != want || want > 0 && got[0] != images[0] {
+			t.Errorf("output %s has %+v", output, got)
+		}
+	}
+	runs := func(image string) error {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "app"},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: image}}},
+		}
+		return cluster(t).Client.Create(t.Context(), pod, client.DryRunAll)
+	}
+	made, other := "registry.test/team/app@sha256:"+images[0].SHA256, "registry.test/team/app@sha256:"+images[0].SHA256[1:]+"0"
+	govern(t, ns, `images: [{name: "registry.test/**", producers: [{output: packed, layout: true, sameNamespace: true, anyWorkflow: true}]}]`, "")
+	if err := runs(made); err != nil {
+		t.Errorf("the image in the layout: %v", err)
+	}
+	refused(t, runs(other), reason.ImageUnproven)
+}
