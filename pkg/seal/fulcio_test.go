@@ -440,6 +440,17 @@ func TestWhatWasStoredUnderACertificateIsJudged(t *testing.T) {
 	good, other := k.waiting(t, s), k.waiting(t, s)
 	abroad := newKeyless(t)
 	foreign := abroad.waiting(t, abroad.replica(t))
+	// Of the same authority, and genuine, but of another ServiceAccount.
+	mine := k.fulcio.Token
+	k.fulcio.Token = filepath.Join(t.TempDir(), "token")
+	must(t, os.WriteFile(k.fulcio.Token, []byte(sealtest.Token(sealtest.Issuer, sealtest.Account+"-2")+"\n"), 0o600))
+	second := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.fulcio.Answer(t, w, r, k.authority, sealtest.Issuer, sealtest.Subject+"-2", 10*time.Minute)
+	})
+	k.fulcio.Instead.Store(&second)
+	anothers := k.waiting(t, k.replica(t, verify.IdentityRule{Issuer: sealtest.Issuer, Subject: sealtest.Subject + "-2"}))
+	k.fulcio.Token = mine
+	k.fulcio.Instead.Store(nil)
 	spoil := func(change func(b *protobundle.Bundle)) []byte {
 		b := sealtest.Bundle(t, good)
 		change(b)
@@ -452,6 +463,7 @@ func TestWhatWasStoredUnderACertificateIsJudged(t *testing.T) {
 		"no JSON":           []byte("x"),
 		"a bare envelope":   []byte(`{"payloadType":"application/vnd.in-toto+json","payload":"e30=","signatures":[{"sig":"e30="}]}`),
 		"another cluster's": foreign,
+		"another account's": anothers,
 		"too much":          append(bytes.Clone(good), bytes.Repeat([]byte(" "), 1<<20)...),
 		"another payload": spoil(func(b *protobundle.Bundle) {
 			b.GetDsseEnvelope().Payload = sealtest.Bundle(t, other).GetDsseEnvelope().GetPayload()
