@@ -268,6 +268,11 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	n.Metrics = notary.NewMetrics(metrics.Registry, n.Backlog, n.Clock)
+	if p.fulcio != nil {
+		if err := metrics.Registry.Register(p.fulcio.Metrics()); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
 	if err := metrics.Registry.Register(p.trust.Metrics()); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
@@ -316,6 +321,7 @@ func follow(ctx context.Context, mgr manager.Manager, api client.Client, o optio
 type prepared struct {
 	trust       *trust.Store
 	keyring     *keyring.Keyring
+	fulcio      *seal.Fulcio // nil: a key signs
 	clusterName string
 	trusted     trusted.Installation
 	redaction   provenance.Redaction
@@ -348,6 +354,7 @@ func prepare(ctx context.Context, api client.Client, o options, said trusted.Ins
 	p.trust.Usable = o.usable(p.keyring.Usable(urls[0], urls[1:]...))
 	p.keyring.Timestamped(stamps)
 	p.keyring.Certified(fulcio)
+	p.fulcio = fulcio
 	var refusal *reason.Error
 	if errors.As(p.trust.Load(ctx), &refusal) {
 		return p, refusal

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -57,6 +58,7 @@ type Fulcio struct {
 	timeout         time.Duration
 	clock           clock.PassiveClock
 	client          *http.Client
+	counted         *prometheus.CounterVec
 
 	// turn is held by the one who asks.
 	turn chan struct{}
@@ -85,7 +87,8 @@ func NewFulcio(baseURL, tokenFile string, timeout time.Duration, c clock.Passive
 		return nil, fmt.Errorf("timeout of %s for Fulcio is not positive", timeout)
 	}
 	f := &Fulcio{
-		url: strings.TrimRight(baseURL, "/"), tokenFile: tokenFile, timeout: timeout, clock: c, client: logClient(), turn: make(chan struct{}, 1),
+		url: strings.TrimRight(baseURL, "/"), tokenFile: tokenFile, timeout: timeout, clock: c, client: logClient(),
+		counted: countCertificates(), turn: make(chan struct{}, 1),
 	}
 	token, err := f.token()
 	if err != nil {
@@ -245,9 +248,11 @@ func (f *Fulcio) certified(ctx context.Context, trusted *verify.Root) (*Signer, 
 	defer f.mu.Unlock()
 	now = f.clock.Now()
 	if err != nil {
+		f.counted.WithLabelValues(certificateFailed).Inc()
 		f.pause.extend(now, lost, err)
 		return nil, err
 	}
+	f.counted.WithLabelValues(certificateGood).Inc()
 	counts := signer.certificate.NotAfter.Sub(signer.certificate.NotBefore)
 	f.held, f.renew, f.checked, f.pause = signer, now.Add(min(counts/2, maxUse)), trusted.Version(), pause{}
 	return signer, nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -367,6 +368,25 @@ func TestABadFulcioIsNeverBelieved(t *testing.T) {
 	}
 }
 
+// Another signer of the domain's is not this one: whoever certifies its name for our key
+// signs nothing.
+func TestFulcioCertifiesNobodyElse(t *testing.T) {
+	k := newKeyless(t)
+	before, after := sealtest.Subject+"-before", sealtest.Subject
+	s := k.replica(t, verify.IdentityRule{Issuer: sealtest.Issuer, Subject: before}, verify.IdentityRule{Issuer: sealtest.Issuer, Subject: after})
+	other := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.fulcio.Answer(t, w, r, k.authority, sealtest.Issuer, before, 10*time.Minute)
+	})
+	k.fulcio.Instead.Store(&other)
+	if _, err := s.Prepare(t.Context(), k.payload(t)); reason.Of(err) != reason.CertificateFailed || !strings.Contains(err.Error(), "it certifies") {
+		t.Errorf("it signs as another: %v", err)
+	}
+	k.fulcio.Instead.Store(nil)
+	k.pass(2 * time.Second)
+	bundle, err := s.Log(t.Context(), prepared(t, s, k.payload(t)))
+	k.holds(t, bundle, err)
+}
+
 // Where the trusted root has logs of certificates, a certificate has to have a promise of
 // one.
 func TestACertificateThatNoLogHasIsRefused(t *testing.T) {
@@ -382,7 +402,8 @@ func TestACertificateThatNoLogHasIsRefused(t *testing.T) {
 // Fulcio is left alone, and asked again within a minute.
 func TestFulcioMayBeAwayForSomeMinutes(t *testing.T) {
 	k := newKeyless(t)
-	s := k.replica(t)
+	by := k.client(t)
+	s := k.replicaOf(t, by, k.root(t))
 	prepared(t, s, k.payload(t))
 	k.fulcio.Instead.Store(gone())
 	signed, paused := 0, 0
@@ -400,6 +421,9 @@ func TestFulcioMayBeAwayForSomeMinutes(t *testing.T) {
 	if signed < 530 || signed > 545 {
 		t.Errorf("it signed for %d seconds under a certificate of ten minutes", signed)
 	}
+	if got, want := counted(t, by.Metrics()), map[string]float64{"certified": 1, "failed": float64(k.fulcio.Asked.Load() - 1)}; !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
 	if n := k.fulcio.Asked.Load(); n < 10 || n > 80 || paused < 500 {
 		t.Errorf("fulcio was asked %d times in twenty minutes, and left alone %d times", n, paused)
 	}
@@ -416,6 +440,17 @@ func TestWhatWasStoredUnderACertificateIsJudged(t *testing.T) {
 	good, other := k.waiting(t, s), k.waiting(t, s)
 	abroad := newKeyless(t)
 	foreign := abroad.waiting(t, abroad.replica(t))
+	// Of the same authority, and genuine, but of another ServiceAccount.
+	mine := k.fulcio.Token
+	k.fulcio.Token = filepath.Join(t.TempDir(), "token")
+	must(t, os.WriteFile(k.fulcio.Token, []byte(sealtest.Token(sealtest.Issuer, sealtest.Account+"-2")+"\n"), 0o600))
+	second := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.fulcio.Answer(t, w, r, k.authority, sealtest.Issuer, sealtest.Subject+"-2", 10*time.Minute)
+	})
+	k.fulcio.Instead.Store(&second)
+	anothers := k.waiting(t, k.replica(t, verify.IdentityRule{Issuer: sealtest.Issuer, Subject: sealtest.Subject + "-2"}))
+	k.fulcio.Token = mine
+	k.fulcio.Instead.Store(nil)
 	spoil := func(change func(b *protobundle.Bundle)) []byte {
 		b := sealtest.Bundle(t, good)
 		change(b)
@@ -428,6 +463,7 @@ func TestWhatWasStoredUnderACertificateIsJudged(t *testing.T) {
 		"no JSON":           []byte("x"),
 		"a bare envelope":   []byte(`{"payloadType":"application/vnd.in-toto+json","payload":"e30=","signatures":[{"sig":"e30="}]}`),
 		"another cluster's": foreign,
+		"another account's": anothers,
 		"too much":          append(bytes.Clone(good), bytes.Repeat([]byte(" "), 1<<20)...),
 		"another payload": spoil(func(b *protobundle.Bundle) {
 			b.GetDsseEnvelope().Payload = sealtest.Bundle(t, other).GetDsseEnvelope().GetPayload()

@@ -50,6 +50,8 @@ func startIssuing(t *testing.T) *issuing {
 		APIServer: &envtest.APIServer{Path: program(t, "ARGOSEAL_BIN_KUBE_APISERVER")},
 		Etcd:      &envtest.Etcd{Path: program(t, "ARGOSEAL_BIN_ETCD")},
 	}}
+	// Where it says its keys are: by itself it names an address that it does not listen at.
+	env.ControlPlane.APIServer.Configure().Set("external-hostname", "127.0.0.1")
 	config, err := env.Start()
 	must(t, err)
 	t.Cleanup(func() { must(t, env.Stop()) })
@@ -96,7 +98,8 @@ func startFulcio(t *testing.T, a *sealtest.Authority, issuer string, ca []byte) 
 	server := exec.CommandContext(ctx, program(t, fulcioVariable), "serve",
 		"--host=127.0.0.1", "--port="+port, "--grpc-host=127.0.0.1", "--grpc-port="+freePort(t), "--metrics-port="+freePort(t),
 		"--legacy-unix-domain-socket="+filepath.Join(dir, "socket"), "--config-path="+filepath.Join(dir, "config.yaml"), "--ct-log-url=",
-		"--ca=fileca", "--fileca-cert="+filepath.Join(dir, "issuer.pem"), "--fileca-key="+filepath.Join(dir, "issuer.key"), "--fileca-watch=false")
+		"--ca=fileca", "--fileca-cert="+filepath.Join(dir, "issuer.pem"), "--fileca-key="+filepath.Join(dir, "issuer.key"),
+		"--fileca-key-passwd=none", "--fileca-watch=false") // it wants to be told one, though the key has none
 	var output strings.Builder
 	server.Stdout, server.Stderr = &output, &output
 	must(t, server.Start())

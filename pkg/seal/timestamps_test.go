@@ -191,17 +191,23 @@ func TestATimestampAuthorityThatIsAwayIsLeftAlone(t *testing.T) {
 	if n := s.asked.Load(); n < 5 || n > 40 {
 		t.Errorf("it was asked %d times in three minutes", n)
 	}
+	if got, want := counted(t, s.stamps.Metrics()), map[string]float64{"failed": 0, "left_out": 180, "timestamped": 0}; !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
+}
+
+// counted is what a counter with one label has, by its value.
+func counted(t *testing.T, c prometheus.Collector) map[string]float64 {
+	t.Helper()
 	registry := prometheus.NewRegistry()
-	must(t, registry.Register(s.stamps.Metrics()))
+	must(t, registry.Register(c))
 	families, err := registry.Gather()
 	must(t, err)
-	counted := map[string]float64{}
+	by := map[string]float64{}
 	for _, m := range families[0].GetMetric() {
-		counted[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+		by[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
 	}
-	if want := map[string]float64{"failed": 0, "left_out": 180, "timestamped": 0}; !maps.Equal(counted, want) {
-		t.Errorf("%s: %v, want %v", families[0].GetName(), counted, want)
-	}
+	return by
 }
 
 // What waits for the log has its timestamp already: it is asked for once.
