@@ -25,6 +25,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"k8s.io/utils/clock"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/text"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -153,9 +154,13 @@ func identityIn(token string) (issuer, subject string, err error) {
 	return says.Iss, fmt.Sprintf(accountURI, namespace, name), nil
 }
 
-// standing implements Signs.
+// standing implements Signs. Other clusters' notaries may have the same name: it signs for
+// its own installation alone, whatever their domains say.
 func (f *Fulcio) standing(d verify.Domain) (standing, bool) {
 	is, mine := standing{who: "the identity " + f.subject}, false
+	if d.Name != v1alpha1.DomainInstalled {
+		return is, false
+	}
 	for _, id := range d.Identities {
 		if !id.Is(f.issuer, f.subject) {
 			continue
@@ -227,6 +232,9 @@ func (f *Fulcio) check(raw []byte, trusted *verify.Root, now time.Time) error {
 	}
 	if c.Issuer != f.issuer || c.Subject != f.subject {
 		return reason.New(reason.SignatureInvalid, "it certifies %.200q by %.200q, and this is %.200q by %.200q", c.Subject, c.Issuer, f.subject, f.issuer)
+	}
+	if c.Domain != v1alpha1.DomainInstalled {
+		return reason.New(reason.SignatureInvalid, "its certificate is domain %s's", c.Domain)
 	}
 	return nil
 }
