@@ -114,6 +114,23 @@ func CheckFulcio(trustedRootJSON []byte) error {
 	return nil
 }
 
+// Works has Fulcio certify a key, to show that it will do so under that trusted root once the
+// identity of the token is trusted.
+func (f *Fulcio) Works(ctx context.Context, trustedRootJSON []byte) error {
+	if err := CheckFulcio(trustedRootJSON); err != nil {
+		return err
+	}
+	trusted, err := verify.New(verify.Domain{
+		Name: v1alpha1.DomainInstalled, TrustedRoot: trustedRootJSON, Logs: 1, AnyBuilder: true,
+		Identities: []verify.Identity{{Issuer: f.issuer, Subject: f.subject}},
+	})
+	if err != nil {
+		return reason.Wrap(reason.CertificateFailed, err, "trusted root: %v", err)
+	}
+	_, err = f.signer(ctx, trusted.At(f.clock.Now))
+	return err
+}
+
 // token reads the token as it is now.
 func (f *Fulcio) token() (string, error) {
 	file, err := os.Open(f.tokenFile)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -14,9 +15,40 @@ import (
 )
 
 // Identity publishes whom Fulcio certifies as the one who signs, and lets the keys before it
-// end. It signs once everybody knows it, which an error says until then. No key is made.
-func Identity(ctx context.Context, c client.Client, namespace string, by *seal.Fulcio) error {
+// end. It signs once everybody knows it, which an error says until then. No key is made. If
+// it does not work under the trusted root, as the caller says, nothing is published and no
+// key ends: some could not be had back.
+func Identity(ctx context.Context, c client.Client, namespace string, by *seal.Fulcio, works func(ctx context.Context, trustedRootJSON []byte) error) error {
+	if err := tried(ctx, c, namespace, by, works); err != nil {
+		return err
+	}
 	return publishIdentity(ctx, c, namespace, by, now(c, namespace))
+}
+
+// tried says whether an identity that is not published yet works. Whoever published it has
+// tried it: later, Fulcio may be away when a notary starts.
+func tried(ctx context.Context, c client.Client, namespace string, by *seal.Fulcio, works func(ctx context.Context, trustedRootJSON []byte) error) error {
+	var public, trusted corev1.ConfigMap
+	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ConfigMapNotaryKey}, &public); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapNotaryKey, err)
+	}
+	rules, err := verify.ParseRules([]byte(public.Data[v1alpha1.RulesKey]))
+	if err != nil {
+		return mismatch("ConfigMap %s: %v", v1alpha1.ConfigMapNotaryKey, err)
+	}
+	issuer, subject := by.Identity()
+	if has(rules, issuer, subject) {
+		return nil
+	}
+	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ConfigMapTrustedRoot}, &trusted); err != nil {
+		return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapTrustedRoot, err)
+	}
+	return works(ctx, []byte(trusted.Data[v1alpha1.TrustedRootKey]))
+}
+
+// has says whether rules name an identity exactly.
+func has(rules verify.Rules, issuer, subject string) bool {
+	return slices.ContainsFunc(rules.Identities, func(r verify.IdentityRule) bool { return r.Issuer == issuer && r.Subject == subject })
 }
 
 func publishIdentity(ctx context.Context, c client.Client, namespace string, by *seal.Fulcio, clock func(context.Context) (time.Time, error)) error {
@@ -36,7 +68,6 @@ func publishIdentity(ctx context.Context, c client.Client, namespace string, by 
 	if err != nil {
 		return err
 	}
-	known := slices.ContainsFunc(s.rules.Identities, func(r verify.IdentityRule) bool { return r.Issuer == issuer && r.Subject == subject })
 	for _, rule := range s.rules.Identities {
 		switch {
 		case rule.Issuer != issuer || rule.Subject != subject:
@@ -47,7 +78,7 @@ func publishIdentity(ctx context.Context, c client.Client, namespace string, by 
 			return nil
 		}
 	}
-	if known {
+	if has(s.rules, issuer, subject) {
 		return mismatch("the identity %s by %s has ended, as %s in ConfigMap %s says", subject, issuer, v1alpha1.RulesKey, m.Name)
 	}
 	until, from := now.Add(serviceOverlap).UTC(), now.UTC()
