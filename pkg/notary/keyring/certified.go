@@ -75,7 +75,7 @@ func publishIdentity(ctx context.Context, c client.Client, namespace string, by 
 		case rule.ValidFrom != nil && now.Before(rule.ValidFrom.Add(serviceHandover)):
 			return errHandover
 		default:
-			return nil
+			return s.endFormer(ctx, c, now)
 		}
 	}
 	if has(s.rules, issuer, subject) {
@@ -90,6 +90,45 @@ func publishIdentity(ctx context.Context, c client.Client, namespace string, by 
 		return fmt.Errorf("configmap %s: %w", m.Name, err)
 	}
 	return errHandover
+}
+
+// endFormer lets keys end that an identity takes over from for the second time.
+func (s *state) endFormer(ctx context.Context, c client.Client, now time.Time) error {
+	former, err := s.former(now)
+	if err != nil || !former {
+		return err
+	}
+	if err := s.endKeys(now.Add(serviceOverlap).UTC()); err != nil {
+		return err
+	}
+	if err := s.writePublic(ctx, c); err != nil {
+		return fmt.Errorf("configmap %s: %w", s.public.Name, err)
+	}
+	return nil
+}
+
+// former says whether a key goes on without end. One that was published within
+// serviceOverlap takes over from us, as it seems: a replica of the notary before, which is
+// started again meanwhile, must not end it. A later start does, if we are the one that stays.
+func (s *state) former(now time.Time) (bool, error) {
+	keys, err := verify.ParseKeys([]byte(s.public.Data[v1alpha1.NotaryKeyKey]))
+	if err != nil {
+		return false, mismatch("ConfigMap %s: %v", s.public.Name, err)
+	}
+	former := false
+	for _, key := range keys {
+		rule := s.rule(key.Hint)
+		switch {
+		case rule == nil:
+			former = true
+		case rule.ValidUntil != nil:
+		case rule.ValidFrom != nil && now.Before(rule.ValidFrom.Add(serviceOverlap)):
+			return false, nil
+		default:
+			former = true
+		}
+	}
+	return former, nil
 }
 
 // identified refuses public rules in which the one that Fulcio certifies is not.
