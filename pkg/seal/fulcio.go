@@ -159,7 +159,10 @@ func identityIn(token string) (issuer, subject string, err error) {
 	if err != nil {
 		return "", "", errors.New("token for Fulcio is not a signed JWT") // the cause would quote it
 	}
-	var says struct{ Iss, Sub string }
+	var says struct {
+		Iss, Sub string
+		Aud      audiences
+	}
 	if err := json.Unmarshal(raw, &says); err != nil {
 		return "", "", errors.New("token for Fulcio has no claims that can be read")
 	}
@@ -168,7 +171,30 @@ func identityIn(token string) (issuer, subject string, err error) {
 	if !ok || !pair || namespace == "" || name == "" || strings.ContainsAny(account, "/?#") || says.Iss == "" {
 		return "", "", fmt.Errorf("token for Fulcio is of %.200q by %.200q, want one of a ServiceAccount", says.Sub, says.Iss)
 	}
+	if len(says.Aud) != 1 || says.Aud[0] == "" || ofAPIServer(says.Aud[0], says.Iss) {
+		return "", "", fmt.Errorf("token for Fulcio is for %.200q, want one for Fulcio alone: others would let whoever gets it speak for the notary there, as at the API server", []string(says.Aud))
+	}
 	return says.Iss, fmt.Sprintf(accountURI, namespace, name), nil
+}
+
+// audiences are whom a token is for: one text, or a list of them.
+type audiences []string
+
+func (a *audiences) UnmarshalJSON(raw []byte) error {
+	var one string
+	if json.Unmarshal(raw, &one) == nil {
+		*a = audiences{one}
+		return nil
+	}
+	return json.Unmarshal(raw, (*[]string)(a))
+}
+
+// ofAPIServer says whether the API server takes a token for that audience: by default it does
+// so where it is the issuer, and that has names of its own.
+func ofAPIServer(audience, issuer string) bool {
+	bare := func(name string) string { return strings.TrimRight(strings.TrimPrefix(name, "https://"), "/") }
+	name := bare(audience)
+	return name == bare(issuer) || name == "kubernetes.default" || name == "kubernetes.default.svc" || strings.HasPrefix(name, "kubernetes.default.svc.")
 }
 
 // standing implements Signs. Other clusters' notaries may have the same name: it signs for
@@ -283,6 +309,9 @@ func (f *Fulcio) ask(ctx context.Context, trusted *verify.Root) (*Signer, error)
 	token, err := f.token()
 	if err != nil {
 		return nil, err
+	}
+	if _, _, err := identityIn(token); err != nil {
+		return nil, err // it is another file by now
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // which each log takes
 	if err != nil {
