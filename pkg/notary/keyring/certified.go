@@ -85,6 +85,12 @@ func publishIdentity(ctx context.Context, c client.Client, namespace string, by 
 	if err := s.endKeys(until); err != nil {
 		return err
 	}
+	// Those without a begin the operator has written, or they were there first.
+	for i := range s.rules.Identities {
+		if before := &s.rules.Identities[i]; before.Subject != "" && before.ValidFrom != nil && before.ValidUntil == nil {
+			before.ValidUntil = &until
+		}
+	}
 	s.rules.Identities = append(s.rules.Identities, verify.IdentityRule{Issuer: issuer, Subject: subject, ValidFrom: &from})
 	if err := s.writePublic(ctx, c); err != nil {
 		return fmt.Errorf("configmap %s: %w", m.Name, err)
