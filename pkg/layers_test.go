@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 	"pkg/provenance": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/image/oci", "pkg/reason", "pkg/version"},
 	"pkg/verify":     {"pkg/provenance", "pkg/reason"},
 	"pkg/policy":     {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/image", "pkg/provenance", "pkg/reason"},
-	"pkg/seal":       {"pkg/provenance", "pkg/reason", "pkg/text", "pkg/verify"},
+	"pkg/seal":       {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/text", "pkg/verify"},
 
 	// What asks others: the API server, the log.
 	"certs":              {},

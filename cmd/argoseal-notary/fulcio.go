@@ -38,5 +38,17 @@ func signsOf(ctx context.Context, api client.Client, o options) (*seal.Signer, *
 	if err != nil {
 		return nil, nil, usage("--fulcio-url, --fulcio-token: %v", err)
 	}
-	return nil, fulcio, keyring.Identity(ctx, api, o.namespace, fulcio)
+	return nil, fulcio, keyring.Identity(ctx, api, o.namespace, fulcio, func(ctx context.Context, trustedRootJSON []byte) error {
+		for _, url := range o.logURLs() {
+			if err := seal.CheckLog(trustedRootJSON, url); err != nil {
+				return err
+			}
+		}
+		if o.stampsURL != "" {
+			if err := seal.CheckTimestamps(trustedRootJSON); err != nil {
+				return err
+			}
+		}
+		return fulcio.Works(ctx, trustedRootJSON)
+	})
 }

@@ -4,20 +4,24 @@ package main
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/tag"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -36,8 +40,16 @@ func TestANotaryBeginsWithoutAKey(t *testing.T) {
 	must(t, api.SubResource("token").Create(ctx, notary, issued))
 	o := good()
 	certified(&o)
-	o.fulcioToken = filepath.Join(t.TempDir(), "token")
-	must(t, os.WriteFile(o.fulcioToken, []byte(issued.Status.Token), 0o600))
+	authority := sealtest.NewAuthority(t)
+	server := sealtest.NewFulcio(t, authority, clock.RealClock{})
+	o.fulcioURL, o.fulcioToken = server.URL, server.Token
+	must(t, os.WriteFile(o.fulcioToken, []byte(issued.Status.Token+"\n"), 0o600))
+	by, err := seal.NewFulcio(server.URL, server.Token, time.Second, clock.RealClock{})
+	must(t, err)
+	issuer, _ := by.Identity()
+	answers := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		server.Answer(t, w, r, authority, issuer, sealtest.Subject, 10*time.Minute)
+	})
 	must(t, o.check())
 	log := keyring.OwnLog{Namespace: namespace, URL: o.rekorURL, Hostname: strings.TrimPrefix(o.rekorURL, "http://"), KeyFile: filepath.Join(t.TempDir(), logKeyFile)}
 	must(t, logKey(ctx, log))
@@ -56,15 +68,29 @@ func TestANotaryBeginsWithoutAKey(t *testing.T) {
 	if _, err := prepare(ctx, api, o, said, recorders, nil); !errors.As(err, &refusal) {
 		t.Fatalf("without authorities: %v", err)
 	}
+	nothing := func() {
+		t.Helper()
+		err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ConfigMapNotaryKey}, &corev1.ConfigMap{})
+		if !apierrors.IsNotFound(err) {
+			t.Fatalf("something is published that does not work: %v", err)
+		}
+	}
+	nothing()
 	var m corev1.ConfigMap
 	must(t, api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ConfigMapTrustedRoot}, &m))
-	authority := sealtest.NewAuthority(t)
 	trusted, err := verify.TrustCertificates([]byte(m.Data[v1alpha1.TrustedRootKey]), o.fulcioURL, authority.Issuers(t))
 	must(t, err)
 	trusted, err = verify.TrustTimestamps(trusted, o.stampsURL, authority.TimestampChain(t))
 	must(t, err)
 	m.Data[v1alpha1.TrustedRootKey] = string(trusted)
 	must(t, api.Update(ctx, &m))
+	away := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	server.Instead.Store(&away)
+	if _, err := prepare(ctx, api, o, said, recorders, nil); reason.Of(err) != reason.CertificateFailed {
+		t.Fatalf("without Fulcio: %v", err)
+	}
+	nothing()
+	server.Instead.Store(&answers)
 	p, err := prepare(ctx, api, o, said, recorders, nil)
 	must(t, err)
 	if p.keyring.Current() == nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"k8s.io/utils/clock"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/text"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -116,6 +117,23 @@ func CheckFulcio(trustedRootJSON []byte) error {
 	return nil
 }
 
+// Works has Fulcio certify a key, to show that it will do so under that trusted root once the
+// identity of the token is trusted.
+func (f *Fulcio) Works(ctx context.Context, trustedRootJSON []byte) error {
+	if err := CheckFulcio(trustedRootJSON); err != nil {
+		return err
+	}
+	trusted, err := verify.New(verify.Domain{
+		Name: v1alpha1.DomainInstalled, TrustedRoot: trustedRootJSON, Logs: 1, AnyBuilder: true,
+		Identities: []verify.Identity{{Issuer: f.issuer, Subject: f.subject}},
+	})
+	if err != nil {
+		return reason.Wrap(reason.CertificateFailed, err, "trusted root: %v", err)
+	}
+	_, err = f.signer(ctx, trusted.At(f.clock.Now))
+	return err
+}
+
 // token reads the token as it is now.
 func (f *Fulcio) token() (string, error) {
 	file, err := os.Open(f.tokenFile)
@@ -144,7 +162,10 @@ func identityIn(token string) (issuer, subject string, err error) {
 	if err != nil {
 		return "", "", errors.New("token for Fulcio is not a signed JWT") // the cause would quote it
 	}
-	var says struct{ Iss, Sub string }
+	var says struct {
+		Iss, Sub string
+		Aud      audiences
+	}
 	if err := json.Unmarshal(raw, &says); err != nil {
 		return "", "", errors.New("token for Fulcio has no claims that can be read")
 	}
@@ -153,12 +174,39 @@ func identityIn(token string) (issuer, subject string, err error) {
 	if !ok || !pair || namespace == "" || name == "" || strings.ContainsAny(account, "/?#") || says.Iss == "" {
 		return "", "", fmt.Errorf("token for Fulcio is of %.200q by %.200q, want one of a ServiceAccount", says.Sub, says.Iss)
 	}
+	if len(says.Aud) != 1 || says.Aud[0] == "" || ofAPIServer(says.Aud[0], says.Iss) {
+		return "", "", fmt.Errorf("token for Fulcio is for %.200q, want one for Fulcio alone: others would let whoever gets it speak for the notary there, as at the API server", []string(says.Aud))
+	}
 	return says.Iss, fmt.Sprintf(accountURI, namespace, name), nil
 }
 
-// standing implements Signs.
+// audiences are whom a token is for: one text, or a list of them.
+type audiences []string
+
+func (a *audiences) UnmarshalJSON(raw []byte) error {
+	var one string
+	if json.Unmarshal(raw, &one) == nil {
+		*a = audiences{one}
+		return nil
+	}
+	return json.Unmarshal(raw, (*[]string)(a))
+}
+
+// ofAPIServer says whether the API server takes a token for that audience: by default it does
+// so where it is the issuer, and that has names of its own.
+func ofAPIServer(audience, issuer string) bool {
+	bare := func(name string) string { return strings.TrimRight(strings.TrimPrefix(name, "https://"), "/") }
+	name := bare(audience)
+	return name == bare(issuer) || name == "kubernetes.default" || name == "kubernetes.default.svc" || strings.HasPrefix(name, "kubernetes.default.svc.")
+}
+
+// standing implements Signs. Other clusters' notaries may have the same name: it signs for
+// its own installation alone, whatever their domains say.
 func (f *Fulcio) standing(d verify.Domain) (standing, bool) {
 	is, mine := standing{who: "the identity " + f.subject}, false
+	if d.Name != v1alpha1.DomainInstalled {
+		return is, false
+	}
 	for _, id := range d.Identities {
 		if !id.Is(f.issuer, f.subject) {
 			continue
@@ -231,6 +279,9 @@ func (f *Fulcio) check(raw []byte, trusted *verify.Root, now time.Time) error {
 	if c.Issuer != f.issuer || c.Subject != f.subject {
 		return reason.New(reason.SignatureInvalid, "it certifies %.200q by %.200q, and this is %.200q by %.200q", c.Subject, c.Issuer, f.subject, f.issuer)
 	}
+	if c.Domain != v1alpha1.DomainInstalled {
+		return reason.New(reason.SignatureInvalid, "its certificate is domain %s's", c.Domain)
+	}
 	return nil
 }
 
@@ -263,6 +314,9 @@ func (f *Fulcio) ask(ctx context.Context, trusted *verify.Root) (*Signer, error)
 	token, err := f.token()
 	if err != nil {
 		return nil, err
+	}
+	if _, _, err := identityIn(token); err != nil {
+		return nil, err // it is another file by now
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // which each log takes
 	if err != nil {

@@ -136,7 +136,8 @@ func (s *Sealer) Counts(now time.Time) error {
 // OpenFormer reads, as Open does, what a replaced key of this signer's own domain signed,
 // or what was signed under a certificate of the domain's. Its payload is ours to sign
 // again. A key that is in other hands, or that had ended when the envelope's record was
-// made, opens nothing; nor does such a certificate.
+// made, opens nothing; nor does such a certificate. Without a timestamp, nor does one whose
+// identity has ended by now.
 func (s *Sealer) OpenFormer(ctx context.Context, stored []byte, recorded time.Time) (*Signed, error) {
 	for _, d := range s.root.Domains() {
 		if _, mine := s.signs.standing(d); !mine {

@@ -43,8 +43,9 @@ func (r *Root) CheckCertificate(raw []byte, at time.Time) (Certified, error) {
 }
 
 // CheckCertificateRecorded is CheckCertificate where nothing proves a time, for what lies in a
-// record of that age: nothing in a record was signed before the record was made. So the
-// certificate and its identity have to have counted then, or later.
+// record of that age: nothing in a record was signed before the record was made, nor under a
+// certificate before it began. At the later of these its identity has to count, and still now:
+// whoever has the key of an identity that has ended could have signed it since.
 func (r *Root) CheckCertificateRecorded(raw []byte, recorded time.Time) (Certified, error) {
 	c, _, err := r.certified(raw, func(*trusted) (time.Time, times, error) {
 		leaf, err := x509.ParseCertificate(raw)
@@ -55,7 +56,11 @@ func (r *Root) CheckCertificateRecorded(raw []byte, recorded time.Time) (Certifi
 			return time.Time{}, times{}, reason.New(reason.SignerExpired, "the certificate has ended at %s, and the record was made at %s",
 				leaf.NotAfter.UTC().Format(time.RFC3339), recorded.UTC().Format(time.RFC3339))
 		}
-		return leaf.NotBefore, times{recorded: recorded, now: r.now()}, nil
+		at, now := leaf.NotBefore, r.now()
+		if recorded.After(at) {
+			at = recorded
+		}
+		return at, times{proven: []time.Time{at, now}, now: now}, nil
 	})
 	return c, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +14,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // PrivateKeyKey is the key in our Secrets that holds a private key, PEM (PKCS #8).
@@ -35,6 +37,10 @@ func made(namespace, name string) metav1.ObjectMeta {
 // publishes the public key, and refuses to work under a key that is not the
 // published one: seals that nobody can verify are worse than none.
 func Signer(ctx context.Context, c client.Client, namespace string) (*seal.Signer, error) {
+	return signer(ctx, c, namespace, now(c, namespace))
+}
+
+func signer(ctx context.Context, c client.Client, namespace string, clock func(context.Context) (time.Time, error)) (*seal.Signer, error) {
 	secret, err := secretOnce(ctx, c, made(namespace, v1alpha1.SecretSigningKey), func() (map[string][]byte, error) {
 		key, err := seal.NewKey()
 		return map[string][]byte{PrivateKeyKey: key}, err
@@ -54,12 +60,33 @@ func Signer(ctx context.Context, c client.Client, namespace string) (*seal.Signe
 	}
 	if len(keys.Data[v1alpha1.NotaryKeyKey]) == 0 {
 		// Fulcio has certified what signed until now: this is the first key.
-		return signer, publishService(ctx, c, namespace, signer, now(c, namespace))
+		return signer, publishService(ctx, c, namespace, signer, clock)
 	}
 	if err := published(signer, []byte(keys.Data[v1alpha1.NotaryKeyKey])); err != nil {
 		return nil, err
 	}
-	return signer, nil
+	return signer, known(ctx, keys, signer, clock)
+}
+
+// known says by errHandover that a key was published too short a time ago.
+func known(ctx context.Context, public *corev1.ConfigMap, signer *seal.Signer, clock func(context.Context) (time.Time, error)) error {
+	s := &state{}
+	var err error
+	if s.rules, err = verify.ParseRules([]byte(public.Data[v1alpha1.RulesKey])); err != nil {
+		return fmt.Errorf("configmap %s: %w", public.Name, err)
+	}
+	rule := s.rule(signer.Hint())
+	if rule == nil || rule.ValidFrom == nil {
+		return nil
+	}
+	now, err := clock(ctx)
+	if err != nil {
+		return err
+	}
+	if now.Before(rule.ValidFrom.Add(serviceHandover)) {
+		return errHandover
+	}
+	return nil
 }
 
 // published refuses a signer whose key is not among the published ones.

@@ -146,7 +146,7 @@ func TestTheSigningKeyIsReplacedWithoutAGap(t *testing.T) {
 			if _, err := root.InspectRecorded(old, w.now); reason.Of(err) != reason.SignerExpired {
 				t.Errorf("one that is made with the old key now: %v", err)
 			}
-			if _, err := Signer(t.Context(), w.api, ours); err != nil {
+			if _, err := signer(t.Context(), w.api, ours, func(context.Context) (time.Time, error) { return w.now, nil }); err != nil {
 				t.Errorf("a notary that starts now: %v", err)
 			}
 			// What the release before reads is there.
