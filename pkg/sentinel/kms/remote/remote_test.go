@@ -136,6 +136,31 @@ func TestTheEnvironmentsEndpointIsSecured(t *testing.T) {
 	}
 }
 
+// What is to be encrypted goes nowhere that the service sends it to.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	service := serve(t)
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		sends := httptest.NewServer(http.RedirectHandler(service.URL, status))
+		key, err := Open(t.Context(), "awskms:///"+arn+"?endpoint="+sends.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := key.Keeper.Encrypt(t.Context(), []byte("plain")); err == nil {
+			t.Errorf("%d is followed", status)
+		}
+		if _, err := key.Keeper.Decrypt(t.Context(), []byte("encrypted")); err == nil {
+			t.Errorf("%d is followed", status)
+		}
+		sends.Close()
+	}
+	if len(service.asked) != 0 {
+		t.Errorf("where it leads is asked %v", service.asked)
+	}
+	if client, err := followNothing(http.DefaultClient); err == nil {
+		t.Errorf("a client that follows redirects is taken: %v", client)
+	}
+}
+
 // The endpoint of a key's URL is asked for no credentials.
 func TestTheEndpointGivesNoCredentials(t *testing.T) {
 	service := serve(t)
