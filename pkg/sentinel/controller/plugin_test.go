@@ -52,7 +52,7 @@ func TestAPluginIsSetUpRotatedAndLeft(t *testing.T) {
 	escrowed := len(p.object().Status.Escrow)
 
 	p.askPlugin("one")
-	p.run(encryption.Migrating)
+	p.run(encryption.WriteKeyChanged)
 	p.run(encryption.Proven)
 	p.onlyPlugin("one")
 	o := p.object()
@@ -68,19 +68,19 @@ func TestAPluginIsSetUpRotatedAndLeft(t *testing.T) {
 	}
 
 	p.keyIDs = [3]string{"next", "next", "next"}
-	p.run(encryption.Migrating)
+	p.run(encryption.Migrating) // no file changes for it
 	p.run(encryption.Proven)
 	if key := p.object().Status.Proof.Key; key != "kms/one@"+encryption.IDHash("next")[:23] {
 		t.Errorf("after another key it says %s", key)
 	}
 
 	p.askPlugin("two")
-	p.run(encryption.Migrating)
+	p.run(encryption.WriteKeyChanged)
 	p.run(encryption.Proven)
 	p.onlyPlugin("two")
 
 	p.ask(func(s *v1alpha1.SecretEncryptionSpec) { s.Provider, s.KMS = "secretbox", nil })
-	p.run(encryption.Migrating)
+	p.run(encryption.WriteKeyChanged)
 	p.run(encryption.Proven)
 	if write := p.config(2).WriteRef(); write.Provider != encryption.Secretbox || len(p.config(2).Refs()) != 1 {
 		t.Errorf("in the end the files have %v", p.config(2))

@@ -65,7 +65,8 @@ func openAWS(ctx context.Context, u *url.URL) (kms.Keeper, error) {
 }
 
 // followNothing is a client that takes a redirect for an answer. AWS' own follows 307 and
-// 308, to wherever they lead, with what is to be encrypted: a seed in plain.
+// 308, to wherever they lead, with a request that can be sent twice. AWS' requests cannot,
+// by chance, and what is in them is a seed in plain.
 func followNothing(client awskmsapi.HTTPClient) (*http.Client, error) {
 	built, is := client.(interface{ GetTransport() *http.Transport })
 	if !is {

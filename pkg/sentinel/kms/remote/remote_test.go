@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	awskmsapi "github.com/aws/aws-sdk-go-v2/service/kms"
 )
 
 const arn = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -151,6 +153,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		if _, err := key.Keeper.Decrypt(t.Context(), []byte("encrypted")); err == nil {
 			t.Errorf("%d is followed", status)
 		}
+		twice(t, sends.URL, status)
 		sends.Close()
 	}
 	if len(service.asked) != 0 {
@@ -158,6 +161,26 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 	if client, err := followNothing(http.DefaultClient); err == nil {
 		t.Errorf("a client that follows redirects is taken: %v", client)
+	}
+}
+
+// twice sends what can be sent twice, which AWS' own client would send on.
+func twice(t *testing.T, to string, status int) {
+	t.Helper()
+	client, err := followNothing(awskmsapi.New(awskmsapi.Options{}).Options().HTTPClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, to, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil || resp.StatusCode != status {
+		t.Errorf("%d is followed: %s, %v", status, resp.Status, err)
 	}
 }
 
