@@ -188,9 +188,12 @@ func direct(config *rest.Config, url string) (*http.Client, error) {
 }
 
 func server(name string, file *agent.Client, client *http.Client, url string) controller.Server {
-	return controller.Server{Name: name, File: file, Loaded: func(ctx context.Context) (apiserver.Loaded, error) {
-		return apiserver.Ask(ctx, client, strings.TrimSuffix(url, "/"))
-	}}
+	url = strings.TrimSuffix(url, "/")
+	return controller.Server{
+		Name: name, File: file,
+		Loaded:  func(ctx context.Context) (apiserver.Loaded, error) { return apiserver.Ask(ctx, client, url) },
+		Plugins: func(ctx context.Context) error { return apiserver.Plugins(ctx, client, url) },
+	}
 }
 
 func (o options) openEtcd(ctx context.Context) (*clientv3.Client, error) {

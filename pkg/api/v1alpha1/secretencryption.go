@@ -48,9 +48,12 @@ type SecretEncryption struct {
 // at most, because the API server takes random nonces, so it has to have an age.
 //
 // +kubebuilder:validation:XValidation:rule="self.provider != 'aesgcm' || has(self.maxKeyAge)",message="aesgcm needs maxKeyAge: its keys wear out"
+// +kubebuilder:validation:XValidation:rule="(self.provider == 'kms') == has(self.kms)",message="provider kms and field kms need each other"
+// +kubebuilder:validation:XValidation:rule="self.provider != 'kms' || !has(self.maxKeyAge)",message="kms takes no maxKeyAge: its keys are the key service's to replace"
+// +kubebuilder:validation:XValidation:rule="!has(self.kms) || !has(oldSelf.kms) || self.kms == oldSelf.kms || self.kms.name != oldSelf.kms.name",message="another endpoint or timeout is another plugin: give it another name"
 type SecretEncryptionSpec struct {
-	// provider encrypts; identity stores as is.
-	// +kubebuilder:validation:Enum=secretbox;aesgcm;aescbc;identity
+	// provider encrypts; identity stores as is. kms has a KMS v2 plugin do so.
+	// +kubebuilder:validation:Enum=secretbox;aesgcm;aescbc;kms;identity
 	Provider string `json:"provider"`
 	// resources that are encrypted: Secrets, and ConfigMaps where they are named.
 	// +optional
@@ -61,7 +64,8 @@ type SecretEncryptionSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="resources are immutable"
 	// +listType=set
 	Resources []string `json:"resources,omitempty"`
-	// rotation asks for a key that was made for this number: raise it to rotate.
+	// rotation asks for a key that was made for this number: raise it to rotate. With kms it
+	// asks for nothing: the plugin is told which key to write with.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Rotation int64 `json:"rotation,omitempty"`
@@ -69,10 +73,33 @@ type SecretEncryptionSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="a key lives an hour at least"
 	MaxKeyAge *metav1.Duration `json:"maxKeyAge,omitempty"`
+	// kms is the plugin of provider kms, the same at each API server.
+	// +optional
+	KMS *SecretKMS `json:"kms,omitempty"`
 	// escrow has every key kept, encrypted to somebody, in this resource's status:
-	// before it is used. Absent: keys are in the servers' files alone.
+	// before it is used. Absent: keys are in the servers' files alone. Of kms there is
+	// nothing to keep.
 	// +optional
 	Escrow *SecretEscrow `json:"escrow,omitempty"`
+}
+
+// SecretKMS is a KMS v2 plugin beside each API server, such as argoseal-sentinel
+// kms-plugin.
+type SecretKMS struct {
+	// name stands before each object in etcd: k8s:enc:kms:v2:NAME:. One name is one plugin
+	// for good.
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// endpoint is its socket, as each API server sees it: unix:///PATH.
+	// +kubebuilder:validation:Pattern=`^unix:///[^@?#%]`
+	// +kubebuilder:validation:MaxLength=114
+	Endpoint string `json:"endpoint"`
+	// timeout of a call.
+	// +optional
+	// +kubebuilder:default="3s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('30s')",message="a call takes up to 30s"
+	Timeout metav1.Duration `json:"timeout,omitzero"`
 }
 
 // SecretEscrow says who can bring keys back.
@@ -145,6 +172,11 @@ type EncryptionKey struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
+	// idHash is the SHA-256 of the ID of the key that the plugin of kms writes with, as the
+	// API server's metrics have it: key_id_hash.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	IDHash string `json:"idHash,omitempty"`
 	// +optional
 	CreatedAt metav1.Time `json:"createdAt,omitzero"`
 }

@@ -10,6 +10,7 @@ package apiserver
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,10 +23,11 @@ import (
 )
 
 // The metrics that are read. The first has a line for each configuration that
-// is in use, which is one.
+// is in use, which is one; the last one for each key that a KMS plugin has named.
 const (
 	configInfo = "apiserver_encryption_config_controller_last_config_info"
 	reloads    = "apiserver_encryption_config_controller_automatic_reloads_total"
+	keyIDs     = "apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds"
 )
 
 // maxMetrics bounds what is read of a server's metrics; they are some 10 MB on
@@ -41,6 +43,10 @@ type Loaded struct {
 	Hash string
 	// Failures is how often it could not load a file, since it started.
 	Failures float64
+	// KeyIDs are, by the name of each KMS plugin, the hash of the ID of the key that it named
+	// last: "sha256:…". That the server writes with this key is only so while its plugins
+	// are healthy; see [Plugins].
+	KeyIDs map[string]string
 }
 
 // Ask reads the metrics of the server at an address.
@@ -61,6 +67,33 @@ func Ask(ctx context.Context, client *http.Client, url string) (Loaded, error) {
 		return Loaded{}, fmt.Errorf("its metrics: %s", resp.Status)
 	}
 	return parse(io.LimitReader(resp.Body, maxMetrics))
+}
+
+// ErrPlugins says that a server cannot use its KMS plugins.
+var ErrPlugins = errors.New("it cannot use a KMS plugin (/healthz/kms-providers): the plugin's log, and the server's, say why")
+
+// Plugins asks the server at an address whether it can use the KMS plugins of the file
+// that it runs with. If it can, each has answered within the last 20 s, and has encrypted
+// with the key that it named last. Ask after the key: one that is named meanwhile and
+// cannot be used is no error otherwise. What it answers is not told: a plugin wrote it.
+func Plugins(ctx context.Context, client *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/healthz/kms-providers", nil)
+	if err != nil {
+		return err
+	}
+	req.Close = true
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return nil
+	case http.StatusInternalServerError:
+		return ErrPlugins
+	}
+	return fmt.Errorf("whether it can use its KMS plugins is not known (/healthz/kms-providers): %s", resp.Status)
 }
 
 // isAPIServer selects the leases by which API servers say that they are there.
@@ -98,7 +131,25 @@ func parse(metrics io.Reader) (Loaded, error) {
 			loaded.Failures += m.GetCounter().GetValue()
 		}
 	}
+	loaded.KeyIDs = named(families[keyIDs].GetMetric())
 	return loaded, nil
+}
+
+// named is the key that each plugin named last. The times are all of one server's clock.
+func named(metrics []*dto.Metric) map[string]string {
+	var ids map[string]string
+	last := map[string]float64{}
+	for _, m := range metrics {
+		plugin, id, at := label(m, "provider_name"), label(m, "key_id_hash"), m.GetGauge().GetValue()
+		if id == "" || at <= last[plugin] {
+			continue
+		}
+		if ids == nil {
+			ids = map[string]string{}
+		}
+		ids[plugin], last[plugin] = id, at
+	}
+	return ids
 }
 
 func label(m *dto.Metric, name string) string {

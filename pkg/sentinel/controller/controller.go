@@ -41,6 +41,8 @@ type Server struct {
 	File Files
 	// Loaded asks the server what it runs with.
 	Loaded func(context.Context) (apiserver.Loaded, error)
+	// Plugins asks the server whether it can use the KMS plugins that it runs with.
+	Plugins func(context.Context) error
 }
 
 // Reading is a scan of etcd that goes on in parts: etcd.Reading is.
@@ -255,6 +257,9 @@ func (r *Reconciler) want(o *v1alpha1.SecretEncryption) encryption.Want {
 	if o.Spec.MaxKeyAge != nil {
 		w.MaxAge = o.Spec.MaxKeyAge.Duration
 	}
+	if p := o.Spec.KMS; p != nil {
+		w.Plugin = encryption.Plugin{Name: p.Name, Endpoint: p.Endpoint, Timeout: p.Timeout.Duration}
+	}
 	return w
 }
 
@@ -287,6 +292,9 @@ func (r *Reconciler) act(ctx context.Context, o *v1alpha1.SecretEncryption, l lo
 // newKey makes a key, or takes the one that was made before and that no file got: else
 // each attempt would leave one in escrow.
 func (r *Reconciler) newKey(want encryption.Want) (encryption.Key, error) {
+	if want.Provider == encryption.KMS {
+		return want.Plugin.Key()
+	}
 	if r.pending.Name != "" && want.SatisfiedBy(r.pending.Ref) {
 		return r.pending, nil
 	}

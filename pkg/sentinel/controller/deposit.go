@@ -87,8 +87,8 @@ func (r *Reconciler) deposit(ctx context.Context, o *v1alpha1.SecretEncryption, 
 	}
 	to, all, changed := recipients(o), slices.Clone(o.Status.Escrow), false
 	put := func(k encryption.Key, unused bool) error {
-		if k.Provider == encryption.Identity {
-			return nil
+		if !k.Kept() {
+			return nil // there is nothing that could be
 		}
 		is := func(e v1alpha1.EscrowedKey) bool { return e.Key == k.String() }
 		if at := slices.IndexFunc(all, is); at >= 0 && all[at].Recipients == to {

@@ -99,7 +99,12 @@ func see(ctx context.Context, s Server, resources []string, term int64) (seen en
 	if err != nil {
 		seen.Unseen = fmt.Sprintf("the server: %v", err)
 	}
-	seen.ID, seen.Loaded = loaded.ID, loaded.Hash
+	seen.ID, seen.Loaded, seen.KeyIDs = loaded.ID, loaded.Hash, loaded.KeyIDs
+	if seen.FileProblem == encryption.FileFine && seen.Unseen == "" && seen.File.Plugins() {
+		if err := s.Plugins(ctx); err != nil {
+			seen.PluginProblem = err.Error()
+		}
+	}
 	if seen.FileProblem == encryption.FileDamaged && seen.Unseen == "" && loaded.Hash == hash {
 		// What the server runs with is sound, whatever it is: it may have keys.
 		seen.FileProblem = encryption.FileForeign

@@ -96,7 +96,9 @@ func (m *memory) remember(l *look, now time.Time) {
 // strayed says whether a server runs with a file that is not known to write with the key:
 // one that came and went between two looks.
 func (m *memory) strayed(o encryption.Observed) bool {
-	return slices.ContainsFunc(o.Servers, func(s encryption.Server) bool { return m.wrote[s.Loaded] != m.clean.write })
+	inFile := m.clean.write
+	inFile.ID = "" // which key a plugin writes with no file says: CleanUnder and StaysUnder look at that
+	return slices.ContainsFunc(o.Servers, func(s encryption.Server) bool { return m.wrote[s.Loaded] != inFile })
 }
 
 // answered takes a server for unseen where different ones answer by its name: what one

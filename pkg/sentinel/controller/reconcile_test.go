@@ -45,7 +45,11 @@ type place struct {
 	refuses [3]bool
 	failed  [3]float64
 	objects map[encryption.Ref]int
-	turn    error
+	// keyIDs are those of what the servers' plugins write with; broken is why one cannot be
+	// used.
+	keyIDs [3]string
+	broken [3]error
+	turn   error
 	// uncounted is why it is not known which API servers there are.
 	uncounted error
 	// registered are the API servers that the cluster has; history is whether etcd has
@@ -106,8 +110,10 @@ func newPlace(t *testing.T) *place {
 		p.r.Servers = append(p.r.Servers, Server{
 			Name: fmt.Sprint("cp", i), File: p.files[i],
 			Loaded: func(context.Context) (apiserver.Loaded, error) {
-				return apiserver.Loaded{ID: fmt.Sprint(i), Hash: p.loaded[i], Failures: p.failed[i]}, nil
+				ids := map[string]string{"one": encryption.IDHash(p.keyIDs[i]), "two": encryption.IDHash("two " + p.keyIDs[i])}
+				return apiserver.Loaded{ID: fmt.Sprint(i), Hash: p.loaded[i], Failures: p.failed[i], KeyIDs: ids}, nil
 			},
+			Plugins: func(context.Context) error { return p.broken[i] },
 		})
 	}
 	p.load()
@@ -142,9 +148,16 @@ func (p *place) load() {
 		} else if p.loaded[i] != hash {
 			p.failed[i]++
 		}
-		alike = alike && p.config(i).WriteRef() == p.config(0).WriteRef()
+		alike = alike && p.config(i).WriteRef() == p.config(0).WriteRef() && p.keyIDs[i] == p.keyIDs[0]
 	}
-	if write := p.config(0).WriteRef(); alike && p.readable() {
+	write := p.config(0).WriteRef()
+	if write.Provider == encryption.KMS {
+		write.ID = encryption.IDHash(p.keyIDs[0])
+		if write.Name == "two" {
+			write.ID = encryption.IDHash("two " + p.keyIDs[0])
+		}
+	}
+	if alike && p.readable() {
 		p.objects = map[encryption.Ref]int{write: 5}
 	}
 }
@@ -196,7 +209,7 @@ func (p *place) step() {
 			changed++
 		}
 		for _, k := range p.config(i).Keys() {
-			if k.Provider != encryption.Identity && !p.escrowed(k) {
+			if k.Kept() && !p.escrowed(k) {
 				p.t.Fatalf("%s is used, and not in escrow", k)
 			}
 		}

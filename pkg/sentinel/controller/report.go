@@ -78,7 +78,11 @@ func encrypted(scan *encryption.Scan, step encryption.Step) (status metav1.Condi
 	case step.Reason == encryption.Unreadable:
 		return metav1.ConditionUnknown, string(step.Reason), step.Message
 	}
-	return metav1.ConditionTrue, string(encryption.Proven), fmt.Sprintf("%d of %d objects lie under a key", total, total)
+	message = fmt.Sprintf("%d of %d objects lie under a key", total, total)
+	if step.Write.Provider == encryption.KMS {
+		message += ". New ones lie under one that is the key service's alone: it is in no file and not in escrow, and what the service loses nobody brings back"
+	}
+	return metav1.ConditionTrue, string(encryption.Proven), message
 }
 
 func (r *Reconciler) proof(scan encryption.Scan, write encryption.Ref) *v1alpha1.EncryptionProof {
@@ -93,7 +97,7 @@ func key(ref encryption.Ref) *v1alpha1.EncryptionKey {
 	if ref == (encryption.Ref{}) {
 		return nil
 	}
-	k := &v1alpha1.EncryptionKey{Provider: string(ref.Provider), Name: ref.Name}
+	k := &v1alpha1.EncryptionKey{Provider: string(ref.Provider), Name: ref.Name, IDHash: ref.ID}
 	if created := ref.Created(); !created.IsZero() {
 		k.CreatedAt = metav1.NewTime(created)
 	}
@@ -109,6 +113,8 @@ func servers(seen encryption.Observed) []v1alpha1.EncryptionServer {
 			state = text.Cut(s.Detail, maxMessage)
 		case s.Unseen != "":
 			state = text.Cut(s.Unseen, maxMessage)
+		case s.PluginProblem != "":
+			state = text.Cut(s.PluginProblem, maxMessage)
 		case s.Refused:
 			state = "it cannot load its file"
 		case s.Loaded == s.FileHash:

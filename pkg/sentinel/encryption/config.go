@@ -65,9 +65,9 @@ func (c Config) has(k Key) (bool, error) {
 	return false, nil
 }
 
-// Reads says whether objects under a key can be read.
+// Reads says whether objects under a key can be read: for a plugin, by its name.
 func (c Config) Reads(r Ref) bool {
-	return slices.ContainsFunc(c.keys, func(k Key) bool { return k.Ref == r })
+	return slices.ContainsFunc(c.keys, func(k Key) bool { return k.Ref == r.inFile() })
 }
 
 // Write is the key that is written with.
@@ -122,6 +122,8 @@ func (c Config) Render(resources []string) ([]byte, error) {
 			p.AESGCM = &apiserver.AESConfiguration{Keys: keys}
 		case AESCBC:
 			p.AESCBC = &apiserver.AESConfiguration{Keys: keys}
+		case KMS:
+			p.KMS = k.plugin.render()
 		case Identity:
 			p.Identity = &apiserver.IdentityConfiguration{}
 		default:
@@ -171,7 +173,7 @@ func parseProviders(providers []apiserver.ProviderConfiguration) (Config, error)
 		var err error
 		switch {
 		case p.KMS != nil:
-			return Config{}, fmt.Errorf("%w: it has a KMS provider", ErrForeign)
+			keys, err = parsePlugin(*p.KMS)
 		case p.Identity != nil:
 			keys = []Key{identityKey}
 		case p.Secretbox != nil:

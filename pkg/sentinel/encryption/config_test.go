@@ -16,6 +16,10 @@ var secrets = []string{"secrets"}
 func TestRenderAndParse(t *testing.T) {
 	var all []encryption.Key
 	for i, p := range encryption.Providers {
+		if p == encryption.KMS {
+			all = append(all, plugin("argoseal", "/run/kms.sock"), plugin("other", "/run/other.sock"))
+			continue
+		}
 		k, err := encryption.NewKey(p, int64(i), began.Add(time.Duration(i)*time.Hour), rand.Reader)
 		if err != nil {
 			t.Fatal(err)
@@ -60,10 +64,16 @@ func TestParse(t *testing.T) {
 		"a key of somebody's": {file: head + "resources: [{resources: [secrets], providers: [{aescbc: " + key + "}, {identity: {}}]}]", refs: "[aescbc/k identity]"},
 		"other resources":     {file: head + "resources: [{resources: [configmaps], providers: [{aescbc: " + key + "}]}]", foreign: true, says: "resources"},
 		"two of them":         {file: head + "resources: [{resources: [secrets], providers: [{aescbc: " + key + "}]}, {resources: [configmaps], providers: [{identity: {}}]}]", foreign: true},
-		"KMS":                 {file: head + "resources: [{resources: [secrets], providers: [{kms: {apiVersion: v2, name: k, endpoint: 'unix:///k'}}]}]", foreign: true, says: "KMS"},
-		"empty":               {says: "damaged"},
-		"cut off":             {file: head + "resources: [{resources: [secrets], providers: [{aescbc: {keys: [{name: k, secret: c2Vj", says: "damaged"},
-		"cut off later":       {file: head + "resources:\n- resources:\n  - secrets\n", says: "damaged"},
+		"KMS":                 {file: head + "resources: [{resources: [secrets], providers: [{kms: {apiVersion: v2, name: k, endpoint: 'unix:///k'}}, {identity: {}}]}]", refs: "[kms/k identity]"},
+		"KMS of one name twice": {
+			file: head + "resources: [{resources: [secrets], providers: [{kms: {apiVersion: v2, name: k, endpoint: 'unix:///k'}}, {kms: {apiVersion: v2, name: k, endpoint: 'unix:///l'}}]}]", says: "one name",
+		},
+		"KMS v1":               {file: head + "resources: [{resources: [secrets], providers: [{kms: {name: k, endpoint: 'unix:///k'}}]}]", foreign: true, says: "KMS"},
+		"KMS with a cache":     {file: head + "resources: [{resources: [secrets], providers: [{kms: {apiVersion: v2, name: k, endpoint: 'unix:///k', cachesize: 3}}]}]", foreign: true, says: "KMS"},
+		"KMS without a socket": {file: head + "resources: [{resources: [secrets], providers: [{kms: {apiVersion: v2, name: k}}]}]", foreign: true, says: "KMS"},
+		"empty":                {says: "damaged"},
+		"cut off":              {file: head + "resources: [{resources: [secrets], providers: [{aescbc: {keys: [{name: k, secret: c2Vj", says: "damaged"},
+		"cut off later":        {file: head + "resources:\n- resources:\n  - secrets\n", says: "damaged"},
 		"a key without material": {
 			file: head + "resources: [{resources: [secrets], providers: [{secretbox: {keys: [{name: k}]}}]}]", says: "damaged",
 		},

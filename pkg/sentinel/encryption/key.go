@@ -3,7 +3,9 @@ package encryption
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -21,34 +23,60 @@ const (
 	Secretbox Provider = "secretbox"
 	AESGCM    Provider = "aesgcm"
 	AESCBC    Provider = "aescbc"
+	KMS       Provider = "kms"
 	Identity  Provider = "identity"
 )
 
 // Providers are all of them.
-var Providers = []Provider{Secretbox, AESGCM, AESCBC, Identity}
+var Providers = []Provider{Secretbox, AESGCM, AESCBC, KMS, Identity}
 
 // keySize is what secretbox takes, and the largest of AES.
 const keySize = 32
 
-// Ref says which key an object lies under; that of identity has no name.
+// Ref says which key an object lies under; that of identity has no name, that of kms
+// the plugin's.
 type Ref struct {
 	Provider Provider
 	Name     string
+	// ID is of kms alone: IDHash of the key that the plugin writes with. No file names it,
+	// and a plugin reads what lies under each of its keys.
+	ID string
 }
+
+// IDHash stands for a plugin's key: it is the key_id_hash of the API server's metrics.
+func IDHash(keyID string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(keyID))) }
+
+// shortID is how much of an IDHash is shown: 64 bits tell a plugin's few keys apart.
+const shortID = len("sha256:") + 16
 
 // String is the reference as people read it.
 func (r Ref) String() string {
-	if r.Name == "" {
+	switch {
+	case r.Name == "":
 		return string(r.Provider)
+	case r.ID == "":
+		return string(r.Provider) + "/" + r.Name
 	}
-	return string(r.Provider) + "/" + r.Name
+	return string(r.Provider) + "/" + r.Name + "@" + r.ID[:min(len(r.ID), shortID)]
 }
+
+// inFile is the reference as a file has it.
+func (r Ref) inFile() Ref {
+	r.ID = ""
+	return r
+}
+
+// Kept says whether there is anything of the key that could be kept: the keys of a
+// plugin never leave the key service.
+func (r Ref) Kept() bool { return r.Provider != Identity && r.Provider != KMS }
 
 // Key is a key with its material, which is never printed: it is within a
 // function, because Format is not called for fields of other types.
 type Key struct {
 	Ref
 	material func() []byte
+	// plugin is set for kms, in place of material.
+	plugin Plugin
 }
 
 func newKey(ref Ref, material []byte) Key {
@@ -66,7 +94,9 @@ func (k Key) bytes() []byte {
 var identityKey = Key{Ref: Ref{Provider: Identity}}
 
 // Equal says whether both are the same key, material included.
-func (k Key) Equal(o Key) bool { return k.Ref == o.Ref && bytes.Equal(k.bytes(), o.bytes()) }
+func (k Key) Equal(o Key) bool {
+	return k.Ref == o.Ref && k.plugin == o.plugin && bytes.Equal(k.bytes(), o.bytes())
+}
 
 // Format keeps the material out of logs, whatever the verb.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
@@ -82,6 +112,8 @@ func NewKey(provider Provider, rotation int64, now time.Time, random io.Reader) 
 	case Identity:
 		return identityKey, nil
 	case Secretbox, AESGCM, AESCBC:
+	case KMS:
+		return Key{}, errors.New("a plugin's keys are not made here")
 	default:
 		return Key{}, fmt.Errorf("provider %q is none of %v", provider, Providers)
 	}
@@ -107,7 +139,7 @@ func (r Ref) Created() time.Time {
 
 func (r Ref) parse() (int64, time.Time) {
 	parts := strings.Split(r.Name, "-")
-	if len(parts) != 3 || !strings.HasPrefix(parts[0], "r") {
+	if !r.Kept() || len(parts) != 3 || !strings.HasPrefix(parts[0], "r") {
 		return 0, time.Time{}
 	}
 	rotation, err := strconv.ParseInt(parts[0][1:], 10, 64)
@@ -128,6 +160,7 @@ func newestFirst(a, b Key) int {
 		b.Created().Compare(a.Created()),
 		cmp.Compare(a.Provider, b.Provider),
 		cmp.Compare(a.Name, b.Name),
+		cmp.Compare(a.ID, b.ID),
 	)
 }
 

@@ -14,10 +14,14 @@ import (
 
 // The model: a world of servers, a few objects and one operator, in which what
 // can happen happens in every order. Keys are letters: i is identity, a and b
-// are keys of secretbox for rotations 0 and 1.
+// are keys of secretbox for rotations 0 and 1. k and l are plugins, the same letters in
+// upper case objects that lie under the next key of such a plugin.
 var (
-	began  = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	keys   = map[byte]encryption.Key{'i': key(encryption.Identity, 0), 'a': key(encryption.Secretbox, 0), 'b': key(encryption.Secretbox, 1)}
+	began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	keys  = map[byte]encryption.Key{
+		'i': key(encryption.Identity, 0), 'a': key(encryption.Secretbox, 0), 'b': key(encryption.Secretbox, 1),
+		'k': plugin("k", "/k.sock"), 'l': plugin("l", "/l.sock"),
+	}
 	letter = func() map[encryption.Ref]byte {
 		m := map[encryption.Ref]byte{}
 		for l, k := range keys {
@@ -31,8 +35,40 @@ var (
 func init() {
 	for l, k := range keys {
 		wants[l] = encryption.Want{Provider: k.Provider, Rotation: k.Rotation(), Now: began, Settle: time.Minute}
+		if k.Provider == encryption.KMS {
+			wants[l] = encryption.Want{Provider: k.Provider, Plugin: pluginAt(k.Name, "/"+k.Name+".sock"), Now: began, Settle: time.Minute}
+		}
 	}
 }
+
+func pluginAt(name, path string) encryption.Plugin {
+	return encryption.Plugin{Name: name, Endpoint: "unix://" + path, Timeout: 3 * time.Second}
+}
+
+func plugin(name, path string) encryption.Key {
+	k, err := pluginAt(name, path).Key()
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// refOf is what an object under a letter lies under.
+func refOf(l byte) encryption.Ref { return refs[l] }
+
+var refs = func() map[byte]encryption.Ref {
+	m := map[byte]encryption.Ref{}
+	for l, k := range keys {
+		m[l] = k.Ref
+		if k.Provider != encryption.KMS {
+			continue
+		}
+		for _, under := range []byte{l, l &^ 0x20} {
+			m[under] = encryption.Ref{Provider: k.Provider, Name: k.Name, ID: encryption.IDHash(string(under))}
+		}
+	}
+	return m
+}()
 
 // key is always the same for the same arguments.
 func key(p encryption.Provider, rotation int64) encryption.Key {
@@ -49,6 +85,10 @@ var name = [servers]string{"0", "1"}
 
 // world is one state; it is comparable, so that none is looked at twice.
 type world struct {
+	// wanted are the letters of what may be wanted.
+	wanted string
+	// next says that a server's plugins write with their next key. They read with both.
+	nextKey [servers]bool
 	// file of each server: letters, the first is written with; "" is gone.
 	file [servers]string
 	// runs is what each server has loaded; "" is a server that is down.
@@ -103,6 +143,7 @@ func (w world) observed(t testing.TB) encryption.Observed {
 		if w.runs[i] == "" {
 			s.Unseen = "down"
 		}
+		s.KeyIDs = map[string]string{"k": refOf(w.writesAs(i, 'k')).ID, "l": refOf(w.writesAs(i, 'l')).ID}
 		if w.file[i] == "" {
 			s.FileProblem, s.FileHash = encryption.FileGone, "gone"
 		} else {
@@ -111,9 +152,17 @@ func (w world) observed(t testing.TB) encryption.Observed {
 		o.Servers = append(o.Servers, s)
 	}
 	for _, l := range []byte(w.objects) {
-		o.Scan.Objects[keys[l].Ref]++
+		o.Scan.Objects[refOf(l)]++
 	}
 	return o
+}
+
+// writesAs is what an object lies under that a server writes with a key.
+func (w world) writesAs(i int, l byte) byte {
+	if w.nextKey[i] && keys[l].Provider == encryption.KMS {
+		return l &^ 0x20
+	}
+	return l
 }
 
 // decisions are those of worlds that look alike to the operator.
@@ -164,7 +213,7 @@ func (w world) writes(under byte, written func(world)) {
 // on its way.
 func (w world) load(i int) world {
 	if w.runs[i] != "" && w.runs[i][0] != w.file[i][0] {
-		w.late[i] = union(w.late[i], w.runs[i][:1])
+		w.late[i] = union(w.late[i], string(w.writesAs(i, w.runs[i][0])))
 	}
 	w.runs[i] = w.file[i]
 	return w
@@ -208,7 +257,7 @@ func (w world) moves(t testing.TB, move func(by string, n world)) {
 	for i := range servers {
 		w.serverMoves(i, move)
 	}
-	for l := range wants {
+	for _, l := range []byte(w.wanted) {
 		n := w
 		n.want = l
 		move("another want", n)
@@ -222,10 +271,18 @@ func (w world) serverMoves(i int, move func(by string, n world)) {
 		move("file written", n)
 	}
 	if w.runs[i] != "" {
-		w.writes(w.runs[i][0], func(n world) { move("server writes", n) })
+		w.writes(w.writesAs(i, w.runs[i][0]), func(n world) { move("server writes", n) })
 		n := w
 		n.runs[i] = ""
 		move("server stops", n)
+	}
+	if !w.nextKey[i] && strings.ContainsAny(w.wanted, "kl") {
+		n := w
+		n.nextKey[i] = true
+		if w.runs[i] != "" && n.writesAs(i, w.runs[i][0]) != w.runs[i][0] {
+			n.late[i] = union(w.late[i], w.runs[i][:1])
+		}
+		move("plugin's key changes", n)
 	}
 	for _, l := range []byte(w.late[i]) {
 		w.writes(l, func(n world) { move("late write", n) })
@@ -254,7 +311,7 @@ func (w world) serverMoves(i int, move func(by string, n world)) {
 func (w world) unreadable() string {
 	for i, runs := range w.runs {
 		for _, l := range []byte(w.objects) {
-			if runs != "" && !strings.Contains(runs, string(l)) {
+			if runs != "" && !strings.Contains(runs, string(l|0x20)) {
 				return fmt.Sprintf("server %d runs with %s and cannot read an object under %c", i, runs, l)
 			}
 		}
@@ -272,23 +329,26 @@ func (w world) looksClean(t testing.TB) bool {
 // staysClean is the world once the operator has looked at it: what breaks the time
 // that was measured ends it.
 func (w world) staysClean(t testing.TB) world {
+	if !w.clean {
+		return w
+	}
 	o := w.observed(t)
-	write := o.Servers[0].File.WriteRef()
-	w.clean = w.clean && o.StaysUnder(write) && o.Scan.Elsewhere(write) == 0
+	write := o.Servers[0].Writes()
+	w.clean = o.StaysUnder(write) && o.Scan.Elsewhere(write) == 0
 	return w
 }
 
 // mirrored is the world, or the same with the servers' places changed: both are
 // alike.
 func (w world) mirrored() world {
-	m := world{objects: w.objects, want: w.want, lost: w.lost, hasty: w.hasty, clean: w.clean}
+	m := world{wanted: w.wanted, objects: w.objects, want: w.want, lost: w.lost, hasty: w.hasty, clean: w.clean}
 	for i := range servers {
 		j := servers - 1 - i
-		m.file[i], m.runs[i], m.late[i], m.refuses[i], m.pending[i] = w.file[j], w.runs[j], w.late[j], w.refuses[j], w.pending[j]
+		m.file[i], m.runs[i], m.late[i], m.refuses[i], m.pending[i], m.nextKey[i] = w.file[j], w.runs[j], w.late[j], w.refuses[j], w.pending[j], w.nextKey[j]
 	}
 	if cmp.Or(
 		cmp.Compare(m.file[0], w.file[0]), cmp.Compare(m.runs[0], w.runs[0]), cmp.Compare(m.pending[0], w.pending[0]),
-		cmp.Compare(m.late[0], w.late[0]), compareBools(m.refuses[0], w.refuses[0]),
+		cmp.Compare(m.late[0], w.late[0]), compareBools(m.refuses[0], w.refuses[0]), compareBools(m.nextKey[0], w.nextKey[0]),
 	) < 0 {
 		return m
 	}
@@ -314,11 +374,20 @@ func calm(w world) world {
 		}
 	}
 	w.pending, w.late, w.clean, w.lost, w.refuses = [servers]string{}, [servers]string{}, false, false, [servers]bool{}
+	return w.oneKey()
+}
+
+// oneKey is the world once all plugins write with the key that one of them does.
+func (w world) oneKey() world {
+	if w.nextKey[0] || w.nextKey[1] {
+		w.nextKey = [servers]bool{true, true}
+	}
 	return w
 }
 
 // settle runs the world on without failures, as long as anything happens.
 func (w world) settle(t testing.TB) (world, encryption.Step) {
+	w = w.oneKey()
 	w.refuses = [servers]bool{}
 	for range 40 {
 		for i := range servers {
@@ -337,7 +406,7 @@ func (w world) settle(t testing.TB) (world, encryption.Step) {
 		case encryption.Rest:
 			return w, step
 		case encryption.Migrate:
-			w.objects = strings.Repeat(w.runs[0][:1], len(w.objects))
+			w.objects = strings.Repeat(string(w.writesAs(0, w.runs[0][0])), len(w.objects))
 		case encryption.WriteFiles, encryption.AddKey:
 			for i := range servers {
 				if c, ok := step.Files[name[i]]; ok {

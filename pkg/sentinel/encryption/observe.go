@@ -14,6 +14,9 @@ type Want struct {
 	Rotation int64
 	// MaxAge of the key that is written with; zero asks for none.
 	MaxAge time.Duration
+	// Plugin is that of kms. Which key it writes with, and since when, is its own: neither
+	// Rotation nor MaxAge is about it.
+	Plugin Plugin
 	// Now is what ages are measured against.
 	Now time.Time
 	// Settle is how long etcd must have been clean before a key leaves: a write that
@@ -31,6 +34,9 @@ func (w Want) SatisfiedBy(r Ref) bool {
 	}
 	if r.Provider == Identity {
 		return true
+	}
+	if r.Provider == KMS {
+		return r.Name == w.Plugin.Name
 	}
 	if r.Rotation() != w.Rotation || w.MaxAge <= 0 {
 		return r.Rotation() == w.Rotation
@@ -74,7 +80,10 @@ func (o Observed) CleanUnder() (Ref, bool) {
 	if o.Scan == nil || len(o.Servers) == 0 {
 		return Ref{}, false
 	}
-	write := o.Servers[0].File.WriteRef()
+	write := o.Servers[0].Writes()
+	if write.Provider == KMS && write.ID == "" {
+		return Ref{}, false
+	}
 	for _, s := range o.Servers {
 		if !s.loaded() {
 			return Ref{}, false
@@ -87,7 +96,7 @@ func (o Observed) CleanUnder() (Ref, bool) {
 // another key: one that does not run with its file yet ran with the one before.
 func (o Observed) StaysUnder(write Ref) bool {
 	for _, s := range o.Servers {
-		if s.Unseen != "" || s.FileProblem != FileFine || s.File.WriteRef() != write {
+		if s.Unseen != "" || s.FileProblem != FileFine || s.Writes() != write {
 			return false
 		}
 	}
@@ -109,6 +118,12 @@ type Server struct {
 	// FileHash is that of the file's bytes, Loaded the one that the server says
 	// it runs with.
 	FileHash, Loaded string
+	// KeyIDs are IDHash of the key that each plugin, by its name, has told the server to
+	// write with.
+	KeyIDs map[string]string
+	// PluginProblem is why the server cannot use a plugin of the file that it runs with, or
+	// why nobody knows; empty if it can, or has none.
+	PluginProblem string
 	// Refused says that the server has tried to load the file that lies there, and
 	// could not.
 	Refused bool
@@ -134,6 +149,16 @@ const (
 // loaded says whether the server runs with the file that lies there.
 func (s Server) loaded() bool {
 	return s.Unseen == "" && s.FileProblem == FileFine && s.Loaded == s.FileHash
+}
+
+// Writes is the key that the server writes with, by its file and its plugin. While the
+// plugin cannot be used nobody knows the key, and it has no ID.
+func (s Server) Writes() Ref {
+	write := s.File.WriteRef()
+	if write.Provider == KMS && s.PluginProblem == "" {
+		write.ID = s.KeyIDs[write.Name]
+	}
+	return write
 }
 
 // lost says whether the file has to be put back.
@@ -165,6 +190,18 @@ func (s Scan) Total() int {
 
 // Elsewhere is the number of objects that do not lie under a key.
 func (s Scan) Elsewhere(r Ref) int { return s.Total() - s.Objects[r] }
+
+// Under is the number of objects that lie under a key, as files name it: for a plugin
+// under any of its keys.
+func (s Scan) Under(r Ref) int {
+	total := 0
+	for under, n := range s.Objects {
+		if under.inFile() == r.inFile() {
+			total += n
+		}
+	}
+	return total
+}
 
 // Unreadable are the keys that objects lie under and that a configuration does
 // not have.

@@ -15,7 +15,7 @@ import (
 // none can a running server not read what is stored, and from each the operator
 // arrives at what is wanted once failures end.
 func TestEverySequence(t *testing.T) {
-	start := world{file: [servers]string{"i", "i"}, runs: [servers]string{"i", "i"}, objects: "ii", want: 'i'}
+	start := world{wanted: "iab", file: [servers]string{"i", "i"}, runs: [servers]string{"i", "i"}, objects: "ii", want: 'i'}
 	reached, problem := start.walk(t)
 	if problem != "" {
 		t.Fatal(problem)
@@ -28,10 +28,30 @@ func TestEverySequence(t *testing.T) {
 	}
 }
 
+// TestEverySequenceWithAPlugin does the same with a key and a plugin, which changes the
+// key that it writes with whenever it likes, at one server before the other; and with two
+// plugins.
+func TestEverySequenceWithAPlugin(t *testing.T) {
+	for wanted, objects := range map[string]string{"ak": "aa", "kl": "k"} {
+		first := wanted[:1]
+		start := world{wanted: wanted, file: [servers]string{first, first}, runs: [servers]string{first, first}, objects: objects, want: first[0]}
+		reached, problem := start.walk(t)
+		if problem != "" {
+			t.Fatal(problem)
+		}
+		t.Logf("%s: %v", wanted, reached)
+		for _, must := range []string{"plugin's key changes", string(encryption.ReadKeyAdded), string(encryption.WriteKeyChanged), string(encryption.OldKeyRemoved)} {
+			if reached[must] == 0 {
+				t.Errorf("no sequence of %s has %s", wanted, must)
+			}
+		}
+	}
+}
+
 // TestTheModelFindsAnOperatorInHaste: a model that finds nothing wrong with
 // anything would prove nothing.
 func TestTheModelFindsAnOperatorInHaste(t *testing.T) {
-	start := world{file: [servers]string{"i", "i"}, runs: [servers]string{"i", "i"}, objects: "ii", want: 'i', hasty: true}
+	start := world{wanted: "iab", file: [servers]string{"i", "i"}, runs: [servers]string{"i", "i"}, objects: "ii", want: 'i', hasty: true}
 	if _, problem := start.walk(t); !strings.Contains(problem, "late write") {
 		t.Errorf("it found: %q", problem)
 	}
@@ -85,5 +105,6 @@ func (w world) walk(t *testing.T) (reached map[string]int, problem string) {
 // arrived says whether all is as it is wanted.
 func (w world) arrived(step encryption.Step) bool {
 	want := string(w.want)
-	return step.Action == encryption.Rest && w.file == [servers]string{want, want} && strings.Trim(w.objects, want) == ""
+	under := string(w.writesAs(0, w.want))
+	return step.Action == encryption.Rest && w.file == [servers]string{want, want} && strings.Trim(w.objects, under) == ""
 }

@@ -50,26 +50,28 @@ type Reason string
 // The reasons. docs/reference.md has them with these words. With Failed behind it, one
 // says that the step could not be done.
 const (
-	NoServers       Reason = "NoServers"       // no API server is known; somebody has to help
-	ServerUnseen    Reason = "ServerUnseen"    // a server cannot be seen; somebody has to help
-	FileNotOurs     Reason = "FileNotOurs"     // somebody else wrote an encryption file; they have to help
-	SameServer      Reason = "SameServer"      // two names are one server; somebody has to help
-	ServerUnnamed   Reason = "ServerUnnamed"   // the cluster has an API server that no name is of; somebody has to help
-	FileRefused     Reason = "FileRefused"     // a server cannot load its file; somebody has to help
-	FileLost        Reason = "FileLost"        // a file is gone, and its keys are not known for certain; somebody has to help
-	KeysDiffer      Reason = "KeysDiffer"      // one key name stands for two keys; somebody has to help
-	Unreadable      Reason = "Unreadable"      // objects lie under a key that no file has; somebody has to help
-	FileRepaired    Reason = "FileRepaired"    // a file is put back
-	ReadKeySpread   Reason = "ReadKeySpread"   // a key that one server reads with is given to all
-	ReadKeyAdded    Reason = "ReadKeyAdded"    // a new key is added, for reading
-	ReadKeyRestored Reason = "ReadKeyRestored" // a key that objects lie under is given back, for reading
-	Loading         Reason = "Loading"         // servers have yet to load their file
-	WriteKeyChanged Reason = "WriteKeyChanged" // servers begin to write with another key
-	Settling        Reason = "Settling"        // what began with an earlier key has yet to end, or to be compacted
-	Scanning        Reason = "Scanning"        // etcd is read
-	Migrating       Reason = "Migrating"       // objects are written anew, under the key
-	OldKeyRemoved   Reason = "OldKeyRemoved"   // a key that nothing lies under is taken away
-	Proven          Reason = "Proven"          // every object lies under the key
+	NoServers        Reason = "NoServers"        // no API server is known; somebody has to help
+	ServerUnseen     Reason = "ServerUnseen"     // a server cannot be seen; somebody has to help
+	FileNotOurs      Reason = "FileNotOurs"      // somebody else wrote an encryption file; they have to help
+	SameServer       Reason = "SameServer"       // two names are one server; somebody has to help
+	ServerUnnamed    Reason = "ServerUnnamed"    // the cluster has an API server that no name is of; somebody has to help
+	FileRefused      Reason = "FileRefused"      // a server cannot load its file; somebody has to help
+	FileLost         Reason = "FileLost"         // a file is gone, and its keys are not known for certain; somebody has to help
+	KeysDiffer       Reason = "KeysDiffer"       // one key name stands for two keys; somebody has to help
+	PluginUnusable   Reason = "PluginUnusable"   // a server cannot use a KMS plugin, or does not say whether it can; somebody has to help
+	PluginKeysDiffer Reason = "PluginKeysDiffer" // the servers' KMS plugins write with different keys; somebody has to help
+	Unreadable       Reason = "Unreadable"       // objects lie under a key that no file has; somebody has to help
+	FileRepaired     Reason = "FileRepaired"     // a file is put back
+	ReadKeySpread    Reason = "ReadKeySpread"    // a key that one server reads with is given to all
+	ReadKeyAdded     Reason = "ReadKeyAdded"     // a new key is added, for reading
+	ReadKeyRestored  Reason = "ReadKeyRestored"  // a key that objects lie under is given back, for reading
+	Loading          Reason = "Loading"          // servers have yet to load their file
+	WriteKeyChanged  Reason = "WriteKeyChanged"  // servers begin to write with another key
+	Settling         Reason = "Settling"         // what began with an earlier key has yet to end, or to be compacted
+	Scanning         Reason = "Scanning"         // etcd is read
+	Migrating        Reason = "Migrating"        // objects are written anew, under the key
+	OldKeyRemoved    Reason = "OldKeyRemoved"    // a key that nothing lies under is taken away
+	Proven           Reason = "Proven"           // every object lies under the key
 )
 
 func halt(reason Reason, format string, args ...any) Step {
@@ -90,6 +92,9 @@ func Next(o Observed, w Want) Step {
 	if step, ok := awaitLoad(o.Servers); !ok {
 		return step
 	}
+	if step, ok := usable(o, w, all); !ok {
+		return step
+	}
 	if step, ok := spread(o, w, all); !ok {
 		return step
 	}
@@ -100,7 +105,7 @@ func Next(o Observed, w Want) Step {
 	}
 	// From here on every server writes with the same key, too.
 	step := prove(o, w, all)
-	step.Write = write.Ref
+	step.Write = o.Servers[0].Writes()
 	return step
 }
 
@@ -115,6 +120,7 @@ func union(servers []Server) ([]Key, error) {
 
 func awaitLoad(servers []Server) (Step, bool) {
 	var late, refused []string
+	plugins := false
 	for _, s := range servers {
 		if s.loaded() {
 			continue
@@ -122,11 +128,16 @@ func awaitLoad(servers []Server) (Step, bool) {
 		late = append(late, s.Name)
 		if s.Refused {
 			refused = append(refused, s.Name)
+			plugins = plugins || s.File.Plugins()
 		}
 	}
 	switch {
 	case len(refused) > 0:
-		return halt(FileRefused, "%s cannot load the file that lies there, and runs with the one before: its log says why; do not restart it", strings.Join(refused, ", ")), false
+		message := fmt.Sprintf("%s cannot load the file that lies there, and runs with the one before: its log says why; do not restart it", strings.Join(refused, ", "))
+		if plugins {
+			message += ". A file is loaded only when each KMS plugin in it answers and can encrypt"
+		}
+		return halt(FileRefused, "%s", message), false
 	case len(late) > 0:
 		return Step{
 			Action: AwaitLoad, Reason: Loading,
@@ -152,7 +163,7 @@ func spread(o Observed, w Want, all []Key) (Step, bool) {
 		needed[s.File.WriteRef()] = true
 	}
 	for _, k := range all {
-		if o.Scan.Objects[k.Ref] > 0 {
+		if o.Scan.Under(k.Ref) > 0 {
 			needed[k.Ref] = true
 		}
 	}
@@ -267,18 +278,18 @@ func prove(o Observed, w Want, all []Key) Step {
 	if o.Scan == nil {
 		return scanFirst
 	}
-	key := o.Servers[0].File.Write()
+	key, under := o.Servers[0].File.Write(), o.Servers[0].Writes()
 	if refs := o.Scan.Unreadable(Config{keys: all}); len(refs) > 0 {
 		return unreadable(o, refs)
 	}
-	if n := o.Scan.Elsewhere(key.Ref); n > 0 {
-		return Step{Action: Migrate, Reason: Migrating, Message: fmt.Sprintf("%d of %d objects lie under %s; not yet: %s", o.Scan.Total()-n, o.Scan.Total(), key.Ref, elsewhere(*o.Scan, key.Ref))}
+	if n := o.Scan.Elsewhere(under); n > 0 {
+		return Step{Action: Migrate, Reason: Migrating, Message: fmt.Sprintf("%d of %d objects lie under %s; not yet: %s", o.Scan.Total()-n, o.Scan.Total(), under, elsewhere(*o.Scan, under))}
 	}
 	wanted := w.SatisfiedBy(key.Ref)
 	only := Config{keys: []Key{key}}
 	single := len(all) == 1
 	if single && wanted {
-		return Step{Action: Rest, Reason: Proven, Message: fmt.Sprintf("%d of %d objects lie under %s", o.Scan.Total(), o.Scan.Total(), key.Ref)}
+		return Step{Action: Rest, Reason: Proven, Message: fmt.Sprintf("%d of %d objects lie under %s", o.Scan.Total(), o.Scan.Total(), under)}
 	}
 	// Only to take a key away has what is in flight to be over.
 	if !single && !o.Settled(w) {
@@ -297,7 +308,7 @@ func prove(o Observed, w Want, all []Key) Step {
 // under it, if it was kept.
 func unreadable(o Observed, refs []Ref) Step {
 	for _, k := range o.Kept {
-		if slices.Contains(refs, k.Ref) {
+		if slices.ContainsFunc(refs, func(r Ref) bool { return r.inFile() == k.Ref }) {
 			s := o.Servers[0]
 			return write(s, s.File.Write(), append(s.File.Keys(), k), ReadKeyRestored, fmt.Sprintf("objects lie under %s, which no file has any more: giving it back to %s from what was kept", k.Ref, s.Name))
 		}

@@ -86,3 +86,25 @@ func TestWhatIsNoRecipient(t *testing.T) {
 		}
 	}
 }
+
+// What has no material is no key to bring back. Somebody may have planted it: an API server
+// would ask their plugin.
+func TestWhatHasNoMaterialIsNotOpened(t *testing.T) {
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	planted, err := encryption.Plugin{Name: "kms", Endpoint: "unix:///tmp/theirs.sock", Timeout: time.Second}.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []encryption.Key{planted, encryption.Off().Write()} {
+		sealed, err := escrow.Seal(k, []string{identity.Recipient().String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := escrow.Open(sealed, identity); err == nil {
+			t.Errorf("%s is opened as %s", k, got)
+		}
+	}
+}

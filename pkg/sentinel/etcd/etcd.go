@@ -18,6 +18,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+	kmstypes "k8s.io/apiserver/pkg/storage/value/encrypt/envelope/kmsv2/v2"
 
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 )
@@ -198,7 +200,8 @@ func (s Scanner) folder(resource string) string { return s.path(resource + "/") 
 func (s Scanner) path(below string) string { return strings.TrimSuffix(s.Prefix, "/") + "/" + below }
 
 // header reads what the API server puts before an encrypted value:
-// k8s:enc:<provider>:<version>:<key name>:
+// k8s:enc:<provider>:<version>:<key name>:, and, where a KMS v2 plugin encrypts, the ID of
+// the key, behind the plugin's name.
 func header(value []byte) encryption.Ref {
 	rest, ok := bytes.CutPrefix(value, []byte("k8s:enc:"))
 	if !ok {
@@ -208,5 +211,30 @@ func header(value []byte) encryption.Ref {
 	if len(parts) < 4 {
 		return encryption.Ref{Provider: "unknown", Name: "no key"}
 	}
-	return encryption.Ref{Provider: encryption.Provider(parts[0]), Name: parts[2]}
+	ref := encryption.Ref{Provider: encryption.Provider(parts[0]), Name: parts[2]}
+	if ref.Provider != encryption.KMS {
+		return ref
+	}
+	id, ok := keyID(rest[len(parts[0])+len(parts[1])+len(parts[2])+3:])
+	if parts[1] != "v2" || !ok {
+		return encryption.Ref{Provider: "unknown", Name: "no key of a KMS v2 plugin"}
+	}
+	ref.ID = encryption.IDHash(id)
+	return ref
+}
+
+const (
+	// maxObject bounds what is parsed of a value: the API server stores less.
+	maxObject = 4 << 20
+	// maxKeyID is the longest ID that the API server takes.
+	maxKeyID = 1 << 10
+)
+
+// keyID reads the ID of the key that a plugin encrypted with.
+func keyID(stored []byte) (string, bool) {
+	var o kmstypes.EncryptedObject
+	if len(stored) > maxObject || proto.Unmarshal(stored, &o) != nil || len(o.GetEncryptedData()) == 0 {
+		return "", false
+	}
+	return o.GetKeyID(), o.GetKeyID() != "" && len(o.GetKeyID()) <= maxKeyID
 }

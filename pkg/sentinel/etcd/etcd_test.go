@@ -13,20 +13,48 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	kmstypes "k8s.io/apiserver/pkg/storage/value/encrypt/envelope/kmsv2/v2"
 )
 
+// under is what the API server stores behind a plugin's name.
+func under(t *testing.T, keyID string) string {
+	t.Helper()
+	raw, err := proto.Marshal(&kmstypes.EncryptedObject{
+		KeyID: keyID, EncryptedData: []byte("data"), EncryptedDEKSource: []byte("seed"),
+		EncryptedDEKSourceType: kmstypes.EncryptedDEKSourceType_HKDF_SHA256_XNONCE_AES_GCM_SEED,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
 func TestHeader(t *testing.T) {
+	const damaged = "unknown/no key of a KMS v2 plugin"
+	long := strings.Repeat("x", 1025)
+	// A field that is unknown, and so would be no error.
+	tooLong := string(protowire.AppendBytes(protowire.AppendTag(nil, 100, protowire.BytesType), make([]byte, maxObject)))
 	for value, want := range map[string]string{
 		"k8s:enc:secretbox:v1:r0-20260101t000000z-00:\x00\x01:": "secretbox/r0-20260101t000000z-00",
 		"k8s:enc:aescbc:v1:key1:…":                              "aescbc/key1",
-		"k8s:enc:kms:v2:my-kms:…":                               "kms/my-kms",
+		"k8s:enc:kms:v2:my-kms:…":                               damaged,
+		"k8s:enc:kms:v1:my-kms:" + under(t, "key"):              damaged,
+		"k8s:enc:kms:v2:my-kms:":                                damaged,
+		"k8s:enc:kms:v2:my-kms:" + under(t, ""):                 damaged,
+		"k8s:enc:kms:v2:my-kms:" + under(t, long):               damaged,
+		"k8s:enc:kms:v2:my-kms:" + under(t, "key")[:10]:         damaged,
+		"k8s:enc:kms:v2:my-kms:" + under(t, "key") + tooLong:    damaged,
+		"k8s:enc:kms:v2:my-kms:" + under(t, "key"):              "kms/my-kms@sha256:2c70e12b7a0646f9",
+		"k8s:enc:kms:v2:my-kms:" + under(t, long[:1024]):        "kms/my-kms@sha256:49abd65bbf7f7e40",
 		"k8s\x00\n\f\n\x02v1":                                   "identity",
 		`{"kind":"Secret"}`:                                     "identity",
 		"":                                                      "identity",
 		"k8s:enc:secretbox":                                     "unknown/no key",
 	} {
 		if got := header([]byte(value)); got.String() != want {
-			t.Errorf("%q: %s, not %s", value, got, want)
+			t.Errorf("%.80q: %s, not %s", value, got, want)
 		}
 	}
 }

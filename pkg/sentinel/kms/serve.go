@@ -26,12 +26,12 @@ const (
 // Errors of [Listen].
 var (
 	ErrAddress   = errors.New("the address is not unix:///PATH")
-	ErrInUse     = errors.New("another process answers at the socket")
+	ErrInUse     = errors.New("another process answers at the socket, or is about to")
 	ErrNotSocket = errors.New("what lies there is no socket")
 	ErrFolder    = errors.New("others could put a socket of theirs in its place")
 )
 
-// Listen makes a socket for its owner alone. One that was left by a process that is gone
+// Listen makes a socket for its owner alone, and beside it a file with .lock behind its name. One that was left by a process that is gone
 // is replaced; one that somebody answers at is not.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	path, ok := strings.CutPrefix(address, "unix://")
@@ -42,6 +42,11 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if err := ours(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
+	free, err := alone(path + ".lock")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	defer free()
 	if err := vacate(ctx, path); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -63,6 +68,24 @@ func ours(folder string) error {
 		return fmt.Errorf("%w: folder %s has mode %s, owner %d", ErrFolder, folder, mode, owner)
 	}
 	return nil
+}
+
+// alone holds a lock while a socket is replaced: of two that find it stale at once, the
+// second would remove what the first had made. The lock's file stays, since whoever waits
+// for it may have it open; the lock itself goes with its holder.
+func alone(path string) (free func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrInUse
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() { _ = file.Close() }, nil
 }
 
 // vacate removes a socket that nobody answers at.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/sentinel/kms"
@@ -71,5 +72,45 @@ func TestTheFolderIsOursAlone(t *testing.T) {
 	}
 	if _, err := kms.Listen(t.Context(), "unix://"+filepath.Join(in, "kms.sock")); !errors.Is(err, kms.ErrFolder) {
 		t.Errorf("in somebody else's folder it says %v", err)
+	}
+}
+
+// Of two that start at once where a socket was left, one gets it, and the other does not
+// take it away.
+func TestOneOfTwoThatStartAtOnce(t *testing.T) {
+	path := filepath.Join(folder(t), "kms.sock")
+	l, err := kms.Listen(t.Context(), "unix://"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // as if it was killed
+	_ = l.Close()
+	other, err := os.Open(path + ".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kms.Listen(t.Context(), "unix://"+path); !errors.Is(err, kms.ErrInUse) {
+		t.Errorf("while another one replaces the socket it says %v", err)
+	}
+	if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+		t.Errorf("it has replaced it: %v", err)
+	}
+	_ = other.Close()
+	if l, err = kms.Listen(t.Context(), "unix://"+path); err != nil {
+		t.Fatalf("once the other is gone it says %v", err)
+	}
+	_ = l.Close()
+	if err := errors.Join(os.Remove(path+".lock"), os.Symlink("/dev/null", path+".lock")); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := kms.Listen(t.Context(), "unix://"+path); err == nil {
+		t.Errorf("a link is taken for the lock: %v", l)
 	}
 }

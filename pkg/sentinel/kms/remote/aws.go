@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -46,7 +47,9 @@ func openAWS(ctx context.Context, u *url.URL) (kms.Keeper, error) {
 			return nil, err
 		}
 	}
+	var refused error
 	client := awskmsapi.NewFromConfig(config, func(o *awskmsapi.Options) {
+		o.HTTPClient, refused = followNothing(o.HTTPClient)
 		if there {
 			// It is this client's alone: credentials come from where they always do.
 			o.BaseEndpoint = &at
@@ -55,7 +58,23 @@ func openAWS(ctx context.Context, u *url.URL) (kms.Keeper, error) {
 			return errors.Join(s.Initialize.Add(decryptWith(arn), middleware.Before), s.Finalize.Add(onlySecured, middleware.After))
 		})
 	})
+	if refused != nil {
+		return nil, refused
+	}
 	return awskms.OpenKeeper(client, arn, nil), nil
+}
+
+// followNothing is a client that takes a redirect for an answer. AWS' own follows 307 and
+// 308, to wherever they lead, with a request that can be sent twice. AWS' requests cannot,
+// by chance, and what is in them is a seed in plain.
+func followNothing(client awskmsapi.HTTPClient) (*http.Client, error) {
+	built, is := client.(interface{ GetTransport() *http.Transport })
+	if !is {
+		return nil, fmt.Errorf("the client is a %T, which may follow redirects", client)
+	}
+	return &http.Client{Transport: built.GetTransport(), CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}, nil
 }
 
 // onlySecured looks where a request goes. The environment and AWS' files can name an

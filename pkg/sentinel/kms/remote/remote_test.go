@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	awskmsapi "github.com/aws/aws-sdk-go-v2/service/kms"
 )
 
 const arn = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -133,6 +135,52 @@ func TestTheEnvironmentsEndpointIsSecured(t *testing.T) {
 	}
 	if len(service.asked) != 4 {
 		t.Errorf("it is asked %d times", len(service.asked))
+	}
+}
+
+// What is to be encrypted goes nowhere that the service sends it to.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	service := serve(t)
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		sends := httptest.NewServer(http.RedirectHandler(service.URL, status))
+		key, err := Open(t.Context(), "awskms:///"+arn+"?endpoint="+sends.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := key.Keeper.Encrypt(t.Context(), []byte("plain")); err == nil {
+			t.Errorf("%d is followed", status)
+		}
+		if _, err := key.Keeper.Decrypt(t.Context(), []byte("encrypted")); err == nil {
+			t.Errorf("%d is followed", status)
+		}
+		twice(t, sends.URL, status)
+		sends.Close()
+	}
+	if len(service.asked) != 0 {
+		t.Errorf("where it leads is asked %v", service.asked)
+	}
+	if client, err := followNothing(http.DefaultClient); err == nil {
+		t.Errorf("a client that follows redirects is taken: %v", client)
+	}
+}
+
+// twice sends what can be sent twice, which AWS' own client would send on.
+func twice(t *testing.T, to string, status int) {
+	t.Helper()
+	client, err := followNothing(awskmsapi.New(awskmsapi.Options{}).Options().HTTPClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, to, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil || resp.StatusCode != status {
+		t.Errorf("%d is followed: %s, %v", status, resp.Status, err)
 	}
 }
 
