@@ -124,7 +124,7 @@ func TestAnImageOfAnotherLayoutIsNone(t *testing.T) {
 			change(&s)
 			i, _ := image.Parse(app + "@sha256:" + digestA)
 			k := set.Image(i, Consumer{Namespace: "team", Mode: v1alpha1.ModeEnforce, Cluster: "here"}, now)
-			if !k.WantsLayouts() {
+			if !k.WantsIn("lib", true) {
 				t.Error("no layout is looked for")
 			}
 			k.Show(s)

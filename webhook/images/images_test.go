@@ -62,7 +62,7 @@ func (c *cluster) Seal(context.Context, string, string) (*v1alpha1.ArtifactSeal,
 	return nil, errors.New("nobody asks for one by name")
 }
 
-func (c *cluster) Seals(_ context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+func (c *cluster) Seals(_ context.Context, namespace string, of labels.Set, _ func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
 	c.lists++
 	var found []v1alpha1.ArtifactSeal
 	for _, s := range c.seals {
@@ -450,11 +450,11 @@ type crowded struct {
 	in string
 }
 
-func (c crowded) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+func (c crowded) Seals(ctx context.Context, namespace string, of labels.Set, _ func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
 	if namespace == c.in {
 		return nil, reason.New(reason.PrefixUnsupported, "there are too many")
 	}
-	return c.cluster.Seals(ctx, namespace, of)
+	return c.cluster.Seals(ctx, namespace, of, nil)
 }
 
 // A namespace that has more seals of a digest than can be read does not hide another's.
