@@ -392,6 +392,9 @@ func (k *ImageCase) sound(s ImageSeal) *reason.Error {
 			return no
 		}
 	}
+	if no := k.set.RevokedImage(s.Statement, s.Subject.Output); no != nil {
+		return no
+	}
 	return k.set.Revoked(s.Statement, s.KeyHint, s.Subject.URI, s.Subject.SHA256, s.Subject.Tree)
 }
 

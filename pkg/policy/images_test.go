@@ -165,6 +165,29 @@ func TestARevokedImageIsRefused(t *testing.T) {
 	}
 }
 
+// One image of a layout that is revoked takes the layout with it; one of another output does
+// not.
+func TestALayoutWithARevokedImageProvesNothing(t *testing.T) {
+	cluster := clusterOf(t, `images: [{name: "registry.test/**", producers: [{output: image, layout: true, namespaces: [lib], anyWorkflow: true}]}]`)
+	set, err := NewSet("team", cluster, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := strings.Repeat("d", 64)
+	for name, spec := range map[string]v1alpha1.RevocationSpec{"as an image": {Images: []string{bad}}, "as what was made": {Digests: []string{bad}}} {
+		t.Run(name, func(t *testing.T) {
+			revoking := set.Revoking([]v1alpha1.Revocation{{Spec: spec}})
+			for output, want := range map[string]string{"image": "ImageUnproven", "base": "admitted"} {
+				s := inLayout("image")
+				s.Statement.Measured = append(s.Statement.Measured, provenance.Measured{Output: output, Image: oci.Image{Digest: artifact.Digest(bad), Kind: oci.KindManifest}})
+				if got := imageAnswer(t, revoking, app+"@sha256:"+digestA, s); got != want {
+					t.Errorf("with the revoked one in output %s the answer is %s, want %s", output, got, want)
+				}
+			}
+		})
+	}
+}
+
 // of is a seal of a manifest with that digest.
 func of(digest string) ImageSeal {
 	s := manifest()
