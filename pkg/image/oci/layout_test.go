@@ -467,6 +467,36 @@ func TestALayoutHasABoundedNumberOfBlobs(t *testing.T) {
 	}
 }
 
+// An image beside one that is named by another kind of digest is named.
+func TestOtherDigestsHideNoImage(t *testing.T) {
+	dir := write(t, image(t))
+	edit(t, filepath.Join(dir, "index.json"), func(m map[string]any) {
+		m["manifests"] = append(m["manifests"].([]any), map[string]any{"mediaType": string(types.OCIManifestSchema1), "digest": "sha512:" + strings.Repeat("0", 128), "size": 1})
+	})
+	if got := inFile(t, tarOf(t, members(t, dir, ""))); len(got) != 1 {
+		t.Errorf("named are %+v", got)
+	}
+}
+
+// Blobs that look like documents, and are none, cost what documents cost.
+func TestALayoutHasABoundedNumberOfParts(t *testing.T) {
+	all := members(t, write(t, image(t)), "")
+	other := func(n int) member {
+		raw := fmt.Appendf(nil, `{"n":%d,"x":[%s0]}`, n, strings.Repeat("0,", 30_000))
+		return file("blobs/sha256/"+hashOf[string](raw), raw)
+	}
+	for n := range 8 {
+		all = append(all, other(n))
+	}
+	if got := inFile(t, tarOf(t, all)); len(got) != 1 {
+		t.Errorf("named are %+v", got)
+	}
+	all = append(all, other(8))
+	if got := inFile(t, tarOf(t, all)); len(got) != 0 {
+		t.Errorf("of one more such blob named are %+v", got)
+	}
+}
+
 func TestALayoutHasABoundedNumberOfImages(t *testing.T) {
 	var platforms []string
 	for n := range oci.MaxImages {
