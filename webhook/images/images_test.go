@@ -444,6 +444,34 @@ func TestALookIsAtOneSealAsItWas(t *testing.T) {
 	}
 }
 
+// Of each namespace only those seals are listed that its producers' could be.
+func TestOnlySealsOfTheRightKindAreListed(t *testing.T) {
+	for name, c := range map[string]struct {
+		producers []v1alpha1.ImageProducer
+		want      int
+	}{
+		"manifests": {[]v1alpha1.ImageProducer{{Output: "manifest", Namespaces: []string{"ci"}, AnyWorkflow: true}}, 1},
+		"layouts":   {[]v1alpha1.ImageProducer{{Output: "image", Layout: true, Namespaces: []string{"ci"}, AnyWorkflow: true}}, 1},
+		"one kind in each of two namespaces": {[]v1alpha1.ImageProducer{
+			{Output: "manifest", Namespaces: []string{"ci"}, AnyWorkflow: true}, {Output: "image", Layout: true, Namespaces: []string{"lib"}, AnyWorkflow: true},
+		}, 2},
+		"both": {[]v1alpha1.ImageProducer{
+			{Output: "manifest", Namespaces: []string{"ci"}, AnyWorkflow: true}, {Output: "image", Layout: true, Namespaces: []string{"ci"}, AnyWorkflow: true},
+		}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, cluster, trust := fixture(t)
+			rules := strict()
+			rules.cluster[0].Spec.Images[0].Producers = c.producers
+			g.Policies = rules
+			expect(t, decide(t, g, trust, nil, podOf(app+"@sha256:"+other)), reason.ImageUnproven)
+			if cluster.lists != c.want {
+				t.Errorf("%d lists were read, want %d", cluster.lists, c.want)
+			}
+		})
+	}
+}
+
 // crowded is a cluster of which one namespace has more seals than can be read.
 type crowded struct {
 	*cluster
