@@ -75,6 +75,7 @@ func TestTheProgramDependsOnNothing(t *testing.T) {
 		"github.com/argoseal/argoseal/pkg/text\n" +
 		"github.com/argoseal/argoseal/pkg/reason\n" +
 		"github.com/argoseal/argoseal/pkg/content\n" +
+		"github.com/argoseal/argoseal/pkg/image/oci\n" +
 		"github.com/argoseal/argoseal/pkg/measurement\n" +
 		"github.com/argoseal/argoseal/pkg/pin\n" +
 		"github.com/argoseal/argoseal/pkg/sidecar/company\n" +

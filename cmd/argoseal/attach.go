@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,9 +30,11 @@ const maxLooked = 1000
 type attachOptions struct {
 	verifyOptions
 	kubeconfig, context string
-	plainHTTP           bool
-	platforms           bool
-	dryRun              bool
+	// of is the output that has to be the manifest or the layout; empty: any.
+	of        string
+	plainHTTP bool
+	platforms bool
+	dryRun    bool
 }
 
 const attachExample = `  # a step has sealed the image's manifest: put its seal beside the image
@@ -59,8 +62,9 @@ The seal is one whose subject is the image's manifest: of a step that has the ma
 such as the file that a builder writes, as an output without an archive, or that has an
 OCI image layout as an output, in which the image lay whole. It is looked
 for in the cluster, or read from --bundle, and verified before anything is written, as
-argoseal verify does. So say whose step it has to be. Of several seals the newest that
-holds is taken.
+argoseal verify does. So say whose step it has to be, and by --output which of its outputs:
+else any counts, and a step can write an image's manifest to its log, too. Of several seals
+the newest that holds is taken, those of the manifest itself before those of layouts.
 
 An image for many platforms is an index, and who pulls it for one platform may look for
 the seal of that platform's manifest. --platforms puts these beside their manifests, too:
@@ -76,6 +80,7 @@ Registry credentials are those of docker login (~/.docker/config.json).`,
 	o.trustFlags(f)
 	o.recordedFlag(f)
 	o.producer.flags(f)
+	f.StringVar(&o.of, "output", "", "name of the output that is the manifest or the layout (default: any)")
 	f.BoolVar(&o.plainHTTP, "plain-http", false, "speak HTTP to the registry")
 	f.BoolVar(&o.platforms, "platforms", false, "if the image is an index: the seals of its platforms' manifests, too")
 	f.BoolVar(&o.dryRun, "dry-run", false, "verify, and write nothing")
@@ -222,7 +227,7 @@ func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verif
 		}
 		seals = append(seals, some.Items...)
 	}
-	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	manifestsFirst(seals, digest)
 	var last error = reason.New(reason.DigestMismatch, "no step has sealed the image sha256:%s: have the step that builds it store its manifest as an output without an archive, or its OCI layout", digest)
 	for _, a := range seals {
 		if a.Spec.SHA256 != string(digest) && !slices.ContainsFunc(a.Spec.Images, func(i v1alpha1.SealedImage) bool { return i.SHA256 == string(digest) }) {
@@ -242,6 +247,20 @@ func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verif
 	return nil, nil, last
 }
 
+// manifestsFirst sorts seals of the manifest itself before those of layouts, and the newest
+// first.
+func manifestsFirst(seals []v1alpha1.ArtifactSeal, digest artifact.Digest) {
+	layout := func(a v1alpha1.ArtifactSeal) int {
+		if a.Spec.SHA256 == string(digest) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int {
+		return cmp.Or(layout(a)-layout(b), b.CreationTimestamp.Compare(a.CreationTimestamp.Time))
+	})
+}
+
 // holds verifies the seal of a step. It has to be about this file, or an output with this
 // image in it, and from a producer that the flags ask for.
 func (o *attachOptions) holds(root *verify.Root, bundle []byte, recorded time.Time, digest artifact.Digest) (*provenance.Statement, error) {
@@ -249,10 +268,16 @@ func (o *attachOptions) holds(root *verify.Root, bundle []byte, recorded time.Ti
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(r.Statement.Measured, func(m provenance.Measured) bool { return m.Digest == digest }) {
+	named := func(output string) bool { return o.of == "" || o.of == output }
+	inLayout := slices.ContainsFunc(r.Statement.Measured, func(m provenance.Measured) bool { return m.Digest == digest && named(m.Output) })
+	isFile := slices.ContainsFunc(r.Statement.Subjects, func(s provenance.Subject) bool {
+		return s.SHA256 == digest && !s.Form.IsDirectory() && named(s.Output)
+	})
+	if !inLayout && !isFile {
 		if _, err := o.match(r.Statement, contents{digest, kindFile}); err != nil {
 			return nil, err
 		}
+		return nil, reason.New(reason.DigestMismatch, "it is not output %s of the step that is the image's manifest or has it inside", o.of)
 	}
 	return r.Statement, o.producer.accepts(r.Statement)
 }

@@ -218,6 +218,34 @@ func TestTheSealOfALayoutIsPutBesideItsImage(t *testing.T) {
 	}
 }
 
+// An output that is named is the only one that counts, of a layout's and of a manifest's seal.
+func TestOnlyTheNamedOutputIsAttached(t *testing.T) {
+	for kind, p := range map[string]pushed{"a manifest": pushImage(t), "a layout": sealedLayout(t)} {
+		output := sealtest.Facts("s3://minio:9000/artifacts/x", p.manifest).Subjects[0].Output
+		if code, out, errs := p.attach(t, "--dry-run", "--output", "main-logs"); code != reason.DigestMismatch.ExitCode() {
+			t.Errorf("%s, another output: exit code %d\n%s%s", kind, code, out, errs)
+		}
+		if code, out, errs := p.attach(t, "--dry-run", "--output", output); code != 0 {
+			t.Errorf("%s: exit code %d\n%s%s", kind, code, out, errs)
+		}
+	}
+}
+
+// A layout's seal that is newer does not come before the manifest's.
+func TestSealsOfTheManifestComeFirst(t *testing.T) {
+	digest := artifact.DigestOfText("manifest")
+	seal := func(name, sha256 string, at int64) v1alpha1.ArtifactSeal {
+		a := v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.Unix(at, 0)}}
+		a.Spec.SHA256 = sha256
+		return a
+	}
+	seals := []v1alpha1.ArtifactSeal{seal("layout", "x", 9), seal("older", string(digest), 1), seal("newer", string(digest), 2)}
+	manifestsFirst(seals, digest)
+	if seals[0].Name != "newer" || seals[1].Name != "older" || seals[2].Name != "layout" {
+		t.Errorf("the order is %s, %s, %s", seals[0].Name, seals[1].Name, seals[2].Name)
+	}
+}
+
 // Nothing is written that does not hold.
 func TestWhatIsNotTheImagesSealIsNotAttached(t *testing.T) {
 	p := pushImage(t, registry.WithReferrersSupport(true))

@@ -1,9 +1,11 @@
 package measurement
 
 import (
+	"archive/tar"
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +67,38 @@ func TestALogIsMeasuredWhereWaitStagesIt(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A step that prints what users send must not get images for it; the same bytes as an output
+// of their own have them.
+func TestALogHasNoImages(t *testing.T) {
+	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "image")
+	imageLayout(t, dir)
+	raw := tarDir(t, dir)
+	stageLog(t, root, "main.log", raw)
+	w, l := watcher(root, "main-logs=log=main.log")
+	m := w.Run(ended(t))
+	if len(m) != 1 || bytesIn(m[0]).SHA256 == "" || len(bytesIn(m[0]).Images) != 0 {
+		t.Errorf("the log has %+v\n%s", m, l)
+	}
+	f, err := os.Open(filepath.Join(root, "argo/outputs/logs/main.log"))
+	must(t, err)
+	defer f.Close()
+	same, err := w.sum(t.Context(), Staged{Output: "image", Archive: content.ArchiveNone}, f, int64(len(raw)))
+	must(t, err)
+	if len(same.Images) != 1 {
+		t.Errorf("as an output it has %+v", same.Images)
+	}
+}
+
+// tarDir is a layout as builders write it.
+func tarDir(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	w := tar.NewWriter(&b)
+	must(t, w.AddFS(os.DirFS(dir)))
+	must(t, w.Close())
+	return b.String()
 }
 
 func TestALogThatGrowsIsMeasuredWhole(t *testing.T) {

@@ -2,6 +2,7 @@ package notary
 
 import (
 	"cmp"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -453,6 +454,55 @@ func TestTheImagesInALayoutAreStatedAndFound(t *testing.T) {
 		if problems := validation.IsQualifiedName(key); seals[0].Labels[key] != v1alpha1.ImageMeasured || len(problems) > 0 {
 			t.Errorf("its labels are %v: %v", seals[0].Labels, problems)
 		}
+	}
+}
+
+// TestImagesCostNoOutputItsSeal: where there is no room for them, the outputs are sealed
+// without.
+func TestImagesCostNoOutputItsSeal(t *testing.T) {
+	for outputs, want := range map[int]int{1: maxStatedImages, 1000: 24, provenance.MaxSubjects: 0, provenance.MaxSubjects + 1: 0} {
+		if got := roomForImages(outputs); got != want {
+			t.Errorf("beside %d outputs there is room for %d images, want %d", outputs, got, want)
+		}
+	}
+	var images oci.Images
+	for i := range oci.MaxImages {
+		images = append(images, oci.Image{Digest: artifact.Digest(fmt.Sprintf("%064x", i+1)), Kind: oci.KindManifest})
+	}
+	s := producer(t)
+	sum := content.Sum{Form: content.FormTar, Size: 1, SHA256: artifact.Digest(strings.Repeat("a", 64)), Tree: artifact.Digest(strings.Repeat("b", 64))}
+	s.measure(t, measurement.Measurement{{Output: helloOutput, Found: measurement.Bytes{Sum: sum, Images: images}}})
+	facts, _, err := s.rules.facts(s.witness(t))
+	must(t, err)
+	stated := func(f provenance.Facts) *provenance.Statement {
+		payload, err := built(f)
+		must(t, err)
+		st, err := provenance.Parse(payload)
+		must(t, err)
+		return st
+	}
+	if st := stated(facts); len(st.Measured) != oci.MaxImages {
+		t.Errorf("with room, %d images are stated", len(st.Measured))
+	}
+	plain := facts
+	plain.Measured = nil
+	for {
+		more := plain.Subjects[0]
+		n := len(plain.Subjects)
+		more.Output, more.URI = fmt.Sprintf("o%d", n), fmt.Sprintf("s3://minio:9000/artifacts/%d/%s", n, strings.Repeat("k", 900))
+		next := plain
+		next.Subjects = append(slices.Clone(plain.Subjects), more)
+		if _, err := provenance.Build(next); err != nil {
+			break
+		}
+		plain = next
+	}
+	facts.Subjects = plain.Subjects
+	if _, err := provenance.Build(facts); err == nil {
+		t.Fatal("there is room")
+	}
+	if st := stated(facts); len(st.Subjects) != len(plain.Subjects) || len(st.Measured) != 0 {
+		t.Errorf("without room, %d of %d subjects and %d images are stated", len(st.Subjects), len(plain.Subjects), len(st.Measured))
 	}
 }
 

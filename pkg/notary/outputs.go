@@ -18,6 +18,23 @@ import (
 // outputs of many images still has a statement that fits.
 const maxStatedImages = 128
 
+// roomForImages is how many images a statement may name beside so many outputs: both count
+// as subjects, and outputs go first.
+func roomForImages(outputs int) int {
+	return max(0, min(maxStatedImages, provenance.MaxSubjects-outputs))
+}
+
+// built spells a statement. One that has no room for its images is made without them:
+// they must not cost the outputs their seals.
+func built(f provenance.Facts) ([]byte, error) {
+	payload, err := provenance.Build(f)
+	if err == nil || len(f.Measured) == 0 {
+		return payload, err
+	}
+	f.Measured = nil
+	return provenance.Build(f)
+}
+
 // maxLocation bounds a location's URI, as v1alpha1.OutputStatus does.
 const maxLocation = 2048
 
@@ -29,6 +46,8 @@ type outputs struct {
 	unsealed []provenance.Unsealed
 	// noted is for the record.
 	noted []v1alpha1.OutputStatus
+	// room is how many images may be stated.
+	room int
 }
 
 // undecided are outputs before anything was measured. One without a problem of its
@@ -52,7 +71,7 @@ func decideAll(declared []argo.Output, m measurement.Measurement) (outputs, erro
 		found[e.Output] = e.Found
 	}
 	claims := claimants(declared)
-	var all outputs
+	all := outputs{room: roomForImages(len(declared))}
 	for _, o := range declared {
 		if o.Problem() == nil && found[o.Name] == nil {
 			return undecided(declared), reason.New(reason.MeasurementIncomplete, "the measurement does not speak of this output").For(o.Label())
@@ -99,7 +118,7 @@ func (all *outputs) decide(o argo.Output, found measurement.Found, shared bool) 
 		}
 		note.Location, note.SHA256, note.Files = at.URI(), string(stored.SHA256), stored.Files.String()
 		all.subjects = append(all.subjects, provenance.Subject{URI: at.URI(), Sum: stored.Sum, Output: o.Name, Volume: o.From()})
-		if len(all.measured)+len(stored.Images) <= maxStatedImages {
+		if len(all.measured)+len(stored.Images) <= all.room {
 			note.Images = sealedImages(stored.Images)
 			for _, i := range stored.Images {
 				all.measured = append(all.measured, provenance.Measured{Output: o.Name, Image: i})

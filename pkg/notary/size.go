@@ -18,7 +18,7 @@ const (
 	sizeOfOutput = 512
 	// sizeOfImage is that of one in an output: on the record, and with its label on the
 	// ArtifactSeal.
-	sizeOfImage = 512
+	sizeOfImage = 768
 	// sizeOfArtifactSeal is that of one whose key has some hundred bytes.
 	sizeOfArtifactSeal = 2 << 10
 	sizeOfWorkflow     = 2 << 10

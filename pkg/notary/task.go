@@ -13,7 +13,6 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
-	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
 )
@@ -159,7 +158,7 @@ func (t *task) state(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	payload, err := provenance.Build(facts)
+	payload, err := built(facts)
 	if err != nil {
 		return &factsError{fmt.Errorf("making the statement: %w", err)}
 	}

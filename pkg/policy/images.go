@@ -298,11 +298,19 @@ func (k *ImageCase) Wants(output string) bool {
 	})
 }
 
-// WantsLayouts says whether seals of image layouts could count.
-func (k *ImageCase) WantsLayouts() bool {
+// WantsIn says whether seals of that namespace could count: of image layouts, or else of
+// manifests.
+func (k *ImageCase) WantsIn(namespace string, layouts bool) bool {
 	return slices.ContainsFunc(k.open, func(o openCase) bool {
-		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool { return p.Layout })
+		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool {
+			return p.Layout == layouts && k.mayRunIn(p, namespace)
+		})
 	})
+}
+
+// mayRunIn says whether a producer is trusted in a namespace.
+func (k *ImageCase) mayRunIn(p v1alpha1.ImageProducer, namespace string) bool {
+	return slices.Contains(p.Namespaces, namespace) || p.SameNamespace && namespace == k.consumer.Namespace
 }
 
 func (o openCase) producers() []v1alpha1.ImageProducer {
@@ -318,8 +326,7 @@ func (o openCase) producers() []v1alpha1.ImageProducer {
 func (k *ImageCase) From(namespace string, by v1alpha1.Producer) bool {
 	return slices.ContainsFunc(k.open, func(o openCase) bool {
 		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool {
-			where := slices.Contains(p.Namespaces, namespace) || p.SameNamespace && namespace == k.consumer.Namespace
-			return where && p.Output == by.Output && (p.Templates == nil || slices.Contains(p.Templates, by.Template))
+			return k.mayRunIn(p, namespace) && p.Output == by.Output && (p.Templates == nil || slices.Contains(p.Templates, by.Template))
 		})
 	})
 }
@@ -384,6 +391,9 @@ func (k *ImageCase) sound(s ImageSeal) *reason.Error {
 			no.Detail += ", by " + r.String()
 			return no
 		}
+	}
+	if no := k.set.RevokedImage(s.Statement, s.Subject.Output); no != nil {
+		return no
 	}
 	return k.set.Revoked(s.Statement, s.KeyHint, s.Subject.URI, s.Subject.SHA256, s.Subject.Tree)
 }

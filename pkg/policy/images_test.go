@@ -124,7 +124,7 @@ func TestAnImageOfAnotherLayoutIsNone(t *testing.T) {
 			change(&s)
 			i, _ := image.Parse(app + "@sha256:" + digestA)
 			k := set.Image(i, Consumer{Namespace: "team", Mode: v1alpha1.ModeEnforce, Cluster: "here"}, now)
-			if !k.WantsLayouts() {
+			if !k.WantsIn("lib", true) {
 				t.Error("no layout is looked for")
 			}
 			k.Show(s)
@@ -160,6 +160,29 @@ func TestARevokedImageIsRefused(t *testing.T) {
 			r.Name, r.Spec.Reason = "stolen", "stolen"
 			if got := imageAnswer(t, set.Revoking([]v1alpha1.Revocation{r}), c.image, c.seals...); got != c.want {
 				t.Errorf("the answer is %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// One image of a layout that is revoked takes the layout with it; one of another output does
+// not.
+func TestALayoutWithARevokedImageProvesNothing(t *testing.T) {
+	cluster := clusterOf(t, `images: [{name: "registry.test/**", producers: [{output: image, layout: true, namespaces: [lib], anyWorkflow: true}]}]`)
+	set, err := NewSet("team", cluster, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := strings.Repeat("d", 64)
+	for name, spec := range map[string]v1alpha1.RevocationSpec{"as an image": {Images: []string{bad}}, "as what was made": {Digests: []string{bad}}} {
+		t.Run(name, func(t *testing.T) {
+			revoking := set.Revoking([]v1alpha1.Revocation{{Spec: spec}})
+			for output, want := range map[string]string{"image": "ImageUnproven", "base": "admitted"} {
+				s := inLayout("image")
+				s.Statement.Measured = append(s.Statement.Measured, provenance.Measured{Output: output, Image: oci.Image{Digest: artifact.Digest(bad), Kind: oci.KindManifest}})
+				if got := imageAnswer(t, revoking, app+"@sha256:"+digestA, s); got != want {
+					t.Errorf("with the revoked one in output %s the answer is %s, want %s", output, got, want)
+				}
 			}
 		})
 	}

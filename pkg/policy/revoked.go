@@ -73,6 +73,20 @@ func (s Set) Revoked(st *provenance.Statement, key, uri string, digests ...artif
 	return nil
 }
 
+// RevokedImage refuses an output in which an image lay that is revoked, as an image or as
+// what was made: an OCI image layout, for all that is in it.
+func (s Set) RevokedImage(st *provenance.Statement, output string) *reason.Error {
+	for i := range s.revocations {
+		r := &s.revocations[i]
+		for _, image := range st.ImagesOf(output) {
+			if slices.Contains(r.Spec.Images, string(image.Digest)) || slices.Contains(r.Spec.Digests, string(image.Digest)) {
+				return refusedBy(r, "image sha256:"+string(image.Digest)+" in it")
+			}
+		}
+	}
+	return nil
+}
+
 func refusedBy(r *v1alpha1.Revocation, what string) *reason.Error {
 	return reason.New(reason.Revoked, "%s is revoked by Revocation %s: %s", what, r.Name, r.Spec.Reason)
 }

@@ -64,9 +64,22 @@ func (x *Index) Seal(namespace, seal string) []Entry {
 }
 
 // Find finds what lies, or lay, at a location, or has a digest or an image with that
-// digest in it, or both: either may be empty.
+// digest in it, or both: either may be empty. What has the digest itself comes before what
+// has the image inside.
 func (x *Index) Find(uri string, digest artifact.Digest) []Entry {
-	return latestFirst(x.byContent[strings.TrimSpace(uri+" "+string(digest))])
+	found := latestFirst(x.byContent[strings.TrimSpace(uri+" "+string(digest))])
+	slices.SortStableFunc(found, func(a, b Entry) int {
+		return cmp.Compare(inside(a, digest), inside(b, digest))
+	})
+	return found
+}
+
+// inside is 1 for what has other bytes than those of the digest, and 0 for these.
+func inside(e Entry, digest artifact.Digest) int {
+	if digest != "" && e.SHA256 != digest {
+		return 1
+	}
+	return 0
 }
 
 func latestFirst(entries []Entry) []Entry {

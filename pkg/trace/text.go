@@ -27,6 +27,9 @@ func short(s string) string {
 // Text writes the graph as a tree for a terminal. What was told once is referred to.
 func (g *Graph) Text(to io.Writer) error {
 	t := &tree{g: g, to: to, told: map[string]bool{}}
+	if g.Image != "" {
+		t.line("", "image sha256:%s lay in it:", g.Image)
+	}
 	t.item(g.ItemByID(g.Root), "", "")
 	if t.err == nil {
 		_, t.err = fmt.Fprintf(to, "\n%d steps, %d artifacts and sources", len(g.Steps), len(g.Items))

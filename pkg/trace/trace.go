@@ -34,9 +34,12 @@ type Reader func(ctx context.Context, namespace, record string) (Sealed, error)
 // other by their ids.
 type Graph struct {
 	// Root is the id of the item that it begins at.
-	Root  string  `json:"root"`
-	Items []*Item `json:"items"`
-	Steps []*Step `json:"steps"`
+	Root string `json:"root"`
+	// Image is the digest that was asked for, where it is not that of the item but of a
+	// container image that lay in it.
+	Image artifact.Digest `json:"image,omitempty"`
+	Items []*Item         `json:"items"`
+	Steps []*Step         `json:"steps"`
 }
 
 // Kind says what an item is to the chain.
@@ -140,6 +143,9 @@ func Walk(ctx context.Context, index *Index, read Reader, uri string, digest art
 		root := w.item(subject.URI, subject.SHA256)
 		root.Tree, root.Kind, root.By = subject.Tree, KindSealed, []string{step.ID}
 		w.graph.Root = root.ID
+		if digest != "" && subject.SHA256 != digest {
+			w.graph.Image = digest
+		}
 		return w.graph, w.rest(ctx)
 	}
 	return nil, failure

@@ -133,6 +133,16 @@ func TestWalkFromAnImageInALayout(t *testing.T) {
 	if err != nil || g.Steps[0].Record != "ci/release" || len(g.Steps) != 3 {
 		t.Errorf("%+v, %v", g, err)
 	}
+	var text strings.Builder
+	if err := g.Text(&text); err != nil || !strings.HasPrefix(text.String(), "image sha256:"+string(image)+" lay in it:\n") {
+		t.Errorf("%v:\n%s", err, text.String())
+	}
+	// The manifest itself comes first, though it is older.
+	w.step("ci", "w", "manifest", 1, []provenance.Subject{made("w/manifest.json", image, content.FormFile)})
+	g, err = trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, "", image)
+	if err != nil || g.Steps[0].Record != "ci/manifest" || g.Image != "" {
+		t.Errorf("%+v, %v", g, err)
+	}
 }
 
 func TestWalkByLocationTakesTheLast(t *testing.T) {

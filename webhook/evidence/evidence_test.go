@@ -44,7 +44,7 @@ func (s *store) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal,
 	return s.seals[name], s.fail
 }
 
-func (s *store) Seals(context.Context, string, labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+func (s *store) Seals(context.Context, string, labels.Set, func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
 	return nil, s.fail
 }
 

@@ -15,24 +15,25 @@ import (
 )
 
 // SealsOfDigest are the seals of a namespace for single files with that digest, the
-// newest first.
-func (v *View) SealsOfDigest(ctx context.Context, namespace string, d artifact.Digest) ([]v1alpha1.ArtifactSeal, *reason.Error) {
-	return v.sealsWith(ctx, namespace, labels.Set{v1alpha1.LabelSHA256: artifact.DigestLabel(d)}, func(s v1alpha1.ArtifactSeal) bool {
-		return s.Spec.SHA256 == string(d)
+// newest first, of those that are wanted.
+func (v *View) SealsOfDigest(ctx context.Context, namespace string, d artifact.Digest, wanted func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, *reason.Error) {
+	return v.sealsWith(ctx, namespace, labels.Set{v1alpha1.LabelSHA256: artifact.DigestLabel(d)}, func(s *v1alpha1.ArtifactSeal) bool {
+		return s.Spec.SHA256 == string(d) && wanted(s)
 	})
 }
 
 // SealsOfLayouts are the seals of a namespace for outputs in which our sidecar found the
-// image with that digest, the newest first.
-func (v *View) SealsOfLayouts(ctx context.Context, namespace string, d artifact.Digest) ([]v1alpha1.ArtifactSeal, *reason.Error) {
-	return v.sealsWith(ctx, namespace, labels.Set{v1alpha1.LabelImagePrefix + artifact.DigestLabel(d): v1alpha1.ImageMeasured}, func(s v1alpha1.ArtifactSeal) bool {
-		return slices.ContainsFunc(s.Spec.Images, func(i v1alpha1.SealedImage) bool { return i.SHA256 == string(d) })
+// image with that digest, the newest first, of those that are wanted.
+func (v *View) SealsOfLayouts(ctx context.Context, namespace string, d artifact.Digest, wanted func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, *reason.Error) {
+	return v.sealsWith(ctx, namespace, labels.Set{v1alpha1.LabelImagePrefix + artifact.DigestLabel(d): v1alpha1.ImageMeasured}, func(s *v1alpha1.ArtifactSeal) bool {
+		return slices.ContainsFunc(s.Spec.Images, func(i v1alpha1.SealedImage) bool { return i.SHA256 == string(d) }) && wanted(s)
 	})
 }
 
 // sealsWith are the seals of a namespace with a label, of those that are the right ones.
-func (v *View) sealsWith(ctx context.Context, namespace string, of labels.Set, right func(v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, *reason.Error) {
-	found, err := v.source.Seals(ctx, namespace, of)
+func (v *View) sealsWith(ctx context.Context, namespace string, of labels.Set, is func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, *reason.Error) {
+	right := func(s *v1alpha1.ArtifactSeal) bool { return s.Namespace == namespace && is(s) }
+	found, err := v.source.Seals(ctx, namespace, of, right)
 	var refusal *reason.Error
 	switch {
 	case errors.As(err, &refusal):
@@ -41,7 +42,7 @@ func (v *View) sealsWith(ctx context.Context, namespace string, of labels.Set, r
 		return nil, lookupFailed("the ArtifactSeals of namespace "+namespace, err)
 	}
 	found = slices.DeleteFunc(slices.Clone(found), func(s v1alpha1.ArtifactSeal) bool {
-		return s.Namespace != namespace || !right(s)
+		return !right(&s)
 	})
 	slices.SortFunc(found, func(a, b v1alpha1.ArtifactSeal) int {
 		return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)

@@ -32,10 +32,11 @@ type Source interface {
 	Provenance(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error)
 	// Seal gets a location's pointer, by artifact.SealName.
 	Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error)
-	// Seals are the seals with these labels, which the notary gives them. It may
-	// return others. An error may be a *reason.Error: there are too many to look
-	// at.
-	Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error)
+	// Seals are the seals with these labels, which the notary gives them, of those that are
+	// wanted, which need not be kept: all, if wanted is nil. It may return others, and
+	// seals without their labels, and without images that no label asks for. An error may
+	// be a *reason.Error: there are too many to look at.
+	Seals(ctx context.Context, namespace string, of labels.Set, wanted func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error)
 }
 
 // Abridged is a Source whose records may lack their bundles and lists of files.
@@ -280,7 +281,7 @@ func (v *View) sealsOf(ctx context.Context) ([]v1alpha1.ArtifactSeal, error) {
 	if v.prepared != nil && v.prepared.listed {
 		return v.prepared.all, nil
 	}
-	return v.source.Seals(ctx, v.consumer.Namespace, labels.Set{layout.LabelWorkflow: v.consumer.Workflow})
+	return v.source.Seals(ctx, v.consumer.Namespace, labels.Set{layout.LabelWorkflow: v.consumer.Workflow}, nil)
 }
 
 // sealsAt are the seals of a namespace with this value of v1alpha1.LabelLocation, and
@@ -289,7 +290,7 @@ func (v *View) sealsAt(ctx context.Context, namespace, location string) ([]v1alp
 	p := v.prepared
 	source, ok := v.source.(Batched)
 	if p == nil || !ok {
-		return v.source.Seals(ctx, namespace, labels.Set{v1alpha1.LabelLocation: location})
+		return v.source.Seals(ctx, namespace, labels.Set{v1alpha1.LabelLocation: location}, nil)
 	}
 	found, read := p.at[namespace]
 	if !read {
@@ -306,7 +307,7 @@ func (v *View) sealsAt(ctx context.Context, namespace, location string) ([]v1alp
 		switch {
 		case reason.Of(err) == reason.PrefixUnsupported && len(all) > 1:
 			// Together they are too many: those of one place may not be.
-			return v.source.Seals(ctx, namespace, labels.Set{v1alpha1.LabelLocation: location})
+			return v.source.Seals(ctx, namespace, labels.Set{v1alpha1.LabelLocation: location}, nil)
 		case err != nil:
 			return nil, err
 		}

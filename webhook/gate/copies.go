@@ -151,7 +151,7 @@ func (g *Gate) sealsOf(ctx context.Context, s Submission) ([]v1alpha1.ArtifactSe
 	}
 	var seals []v1alpha1.ArtifactSeal
 	for _, name := range names {
-		found, err := g.Live.Seals(ctx, s.Workflow.Namespace, labels.Set{layout.LabelWorkflow: name})
+		found, err := g.Live.Seals(ctx, s.Workflow.Namespace, labels.Set{layout.LabelWorkflow: name}, nil)
 		var refusal *reason.Error
 		switch {
 		case errors.As(err, &refusal):

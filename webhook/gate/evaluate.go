@@ -301,6 +301,9 @@ func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reaso
 	if no := e.policies.Revoked(sealed.Statement, sealed.KeyHint, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
 		return vouched{}, no
 	}
+	if no := e.policies.RevokedImage(sealed.Statement, sealed.Subject.Output); no != nil {
+		return vouched{}, no
+	}
 	if no := e.checkOrigin(c.in, statement, sealed.Subject, c.part); no != nil && !c.originChecked {
 		return vouched{}, no
 	}

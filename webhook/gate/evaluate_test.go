@@ -14,6 +14,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -60,6 +61,30 @@ func TestRevokedEvidence(t *testing.T) {
 			w.revocations = []v1alpha1.Revocation{{Spec: v1alpha1.RevocationSpec{Reason: "x", Images: []string{string(stored)}}}}
 			if v := w.evaluate(t); !v.Allowed {
 				t.Errorf("another revocation refuses it: %v", v.Refusal)
+			}
+		})
+	}
+}
+
+// An input in which an image lies that is revoked is refused; one of another digest is not.
+func TestAnInputWithARevokedImageIsRefused(t *testing.T) {
+	w := newWorld(t)
+	bad, good := artifact.DigestOfText("bad"), artifact.DigestOfText("good")
+	w.seal(t, w.produce, func(f *provenance.Facts) {
+		f.Measured = []provenance.Measured{{Output: f.Subjects[0].Output, Image: oci.Image{Digest: bad, Kind: oci.KindManifest}}}
+	})
+	for name, c := range map[string]struct {
+		spec v1alpha1.RevocationSpec
+		want reason.Code
+	}{
+		"as an image":      {v1alpha1.RevocationSpec{Images: []string{string(bad)}}, reason.Revoked},
+		"as what was made": {v1alpha1.RevocationSpec{Digests: []string{string(bad)}}, reason.Revoked},
+		"another image":    {v1alpha1.RevocationSpec{Images: []string{string(good)}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.revocations = []v1alpha1.Revocation{{Spec: c.spec}}
+			if v := w.evaluate(t); v.Allowed != (c.want == "") || v.Refusal != nil && v.Refusal.Code != c.want {
+				t.Errorf("verdict is %v, want %q", v.Refusal, c.want)
 			}
 		})
 	}

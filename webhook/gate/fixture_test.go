@@ -115,7 +115,7 @@ func (m *memory) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal
 
 // Seals gives more than it is asked for: those of all locations, or of all workflows
 // and namespaces.
-func (m *memory) Seals(_ context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+func (m *memory) Seals(_ context.Context, namespace string, of labels.Set, _ func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
 	m.reads++
 	byLocation, fail := of.Has(v1alpha1.LabelLocation), m.failWorkflowSeals
 	if byLocation {

@@ -188,38 +188,54 @@ func (d *decision) use(ctx context.Context, u image.Use) *reason.Error {
 func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 	now := d.gate.Clock.Now()
 	k := d.set.Image(i, d.consumer, now)
-	if d.lists += len(k.Namespaces()); d.lists > maxLists {
+	for _, namespace := range k.Namespaces() {
+		d.lists += len(d.listsOf(k, namespace))
+	}
+	if d.lists > maxLists {
 		return reason.New(reason.UnsupportedPod, "its images and the namespaces where policies trust producers of them come to more than %d lists of seals", maxLists).Advise("Make it several pods, or list the images by digest")
 	}
+	unknown := func(seals []v1alpha1.ArtifactSeal) []v1alpha1.ArtifactSeal {
+		return slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return d.gate.Looked.knows(lookAt(&s, i, d.consumer), now) })
+	}
 	var seals []v1alpha1.ArtifactSeal
+	others, more := 0, 0
+	wanted := func(s *v1alpha1.ArtifactSeal) bool {
+		if !k.Wants(s.Spec.Producer.Output) {
+			return false
+		}
+		from := k.From(s.Namespace, s.Spec.Producer)
+		if !from {
+			others++
+		}
+		return from
+	}
 	for _, namespace := range k.Namespaces() {
 		if k.Settled() {
 			break
 		}
-		lists := []func(context.Context, string, artifact.Digest) ([]v1alpha1.ArtifactSeal, *reason.Error){d.view.SealsOfDigest}
-		if k.WantsLayouts() {
-			lists = append(lists, d.view.SealsOfLayouts)
-		}
-		for _, list := range lists {
-			found, no := list(ctx, namespace, i.Digest)
+		for _, list := range d.listsOf(k, namespace) {
+			found, no := list(ctx, namespace, i.Digest, wanted)
 			switch {
 			case no != nil && no.Code.Retryable():
 				return no
 			case no != nil: // there are too many
 				k.Reject(no)
 			}
-			seals = append(seals, slices.DeleteFunc(found, func(s v1alpha1.ArtifactSeal) bool { return !k.Wants(s.Spec.Producer.Output) })...)
+			// No more are kept of one list than are looked at.
+			if len(found) > maxLooked {
+				found = unknown(found)
+				more += max(0, len(found)-maxLooked)
+			}
+			seals = append(seals, found[:min(len(found), maxLooked)]...)
 		}
 	}
-	found := len(seals)
-	seals = slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return !k.From(s.Namespace, s.Spec.Producer) })
-	if found > 0 && len(seals) == 0 {
-		k.Reject(reason.New(reason.WorkflowMismatch, "%d seals of it say to be of outputs or templates that no policy trusts there", found))
+	if others > 0 && len(seals) == 0 {
+		k.Reject(reason.New(reason.WorkflowMismatch, "%d seals of it say to be of outputs or templates that no policy trusts there", others))
 	}
-	if len(seals) > maxLooked {
-		seals = slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return d.gate.Looked.knows(lookAt(&s, i, d.consumer), now) })
+	if len(seals)+more > maxLooked {
+		seals = unknown(seals)
 	}
-	many := len(seals) > maxLooked
+	many := len(seals)+more > maxLooked
 	for n := range seals[:min(len(seals), maxLooked)] {
 		s := &seals[n]
 		if k.Settled() {
@@ -230,9 +246,24 @@ func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 		}
 	}
 	if many && !k.Settled() {
-		k.Reject(reason.New(reason.Overloaded, "%d seals of that digest were looked at, and there are %d more", maxLooked, len(seals)-maxLooked))
+		k.Reject(reason.New(reason.Overloaded, "%d seals of that digest were looked at, and there are %d more", maxLooked, len(seals)+more-maxLooked))
 	}
 	return k.Refusal()
+}
+
+// list are the seals of a namespace that a digest may be proven by.
+type list func(context.Context, string, artifact.Digest, func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, *reason.Error)
+
+// listsOf are the lists of a namespace that are worth reading.
+func (d *decision) listsOf(k *policy.ImageCase, namespace string) []list {
+	var lists []list
+	if k.WantsIn(namespace, false) {
+		lists = append(lists, d.view.SealsOfDigest)
+	}
+	if k.WantsIn(namespace, true) {
+		lists = append(lists, d.view.SealsOfLayouts)
+	}
+	return lists
 }
 
 func lookAt(s *v1alpha1.ArtifactSeal, i image.Image, c policy.Consumer) look {

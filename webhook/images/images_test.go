@@ -62,7 +62,7 @@ func (c *cluster) Seal(context.Context, string, string) (*v1alpha1.ArtifactSeal,
 	return nil, errors.New("nobody asks for one by name")
 }
 
-func (c *cluster) Seals(_ context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+func (c *cluster) Seals(_ context.Context, namespace string, of labels.Set, _ func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
 	c.lists++
 	var found []v1alpha1.ArtifactSeal
 	for _, s := range c.seals {
@@ -444,17 +444,45 @@ func TestALookIsAtOneSealAsItWas(t *testing.T) {
 	}
 }
 
+// Of each namespace only those seals are listed that its producers' could be.
+func TestOnlySealsOfTheRightKindAreListed(t *testing.T) {
+	for name, c := range map[string]struct {
+		producers []v1alpha1.ImageProducer
+		want      int
+	}{
+		"manifests": {[]v1alpha1.ImageProducer{{Output: "manifest", Namespaces: []string{"ci"}, AnyWorkflow: true}}, 1},
+		"layouts":   {[]v1alpha1.ImageProducer{{Output: "image", Layout: true, Namespaces: []string{"ci"}, AnyWorkflow: true}}, 1},
+		"one kind in each of two namespaces": {[]v1alpha1.ImageProducer{
+			{Output: "manifest", Namespaces: []string{"ci"}, AnyWorkflow: true}, {Output: "image", Layout: true, Namespaces: []string{"lib"}, AnyWorkflow: true},
+		}, 2},
+		"both": {[]v1alpha1.ImageProducer{
+			{Output: "manifest", Namespaces: []string{"ci"}, AnyWorkflow: true}, {Output: "image", Layout: true, Namespaces: []string{"ci"}, AnyWorkflow: true},
+		}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, cluster, trust := fixture(t)
+			rules := strict()
+			rules.cluster[0].Spec.Images[0].Producers = c.producers
+			g.Policies = rules
+			expect(t, decide(t, g, trust, nil, podOf(app+"@sha256:"+other)), reason.ImageUnproven)
+			if cluster.lists != c.want {
+				t.Errorf("%d lists were read, want %d", cluster.lists, c.want)
+			}
+		})
+	}
+}
+
 // crowded is a cluster of which one namespace has more seals than can be read.
 type crowded struct {
 	*cluster
 	in string
 }
 
-func (c crowded) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+func (c crowded) Seals(ctx context.Context, namespace string, of labels.Set, _ func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
 	if namespace == c.in {
 		return nil, reason.New(reason.PrefixUnsupported, "there are too many")
 	}
-	return c.cluster.Seals(ctx, namespace, of)
+	return c.cluster.Seals(ctx, namespace, of, nil)
 }
 
 // A namespace that has more seals of a digest than can be read does not hide another's.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/memory"
 	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
@@ -90,16 +92,52 @@ func (l Live) Seal(ctx context.Context, namespace, name string) (*v1alpha1.Artif
 	return get(ctx, l.API, namespace, name, &v1alpha1.ArtifactSeal{})
 }
 
-// maxSeals bounds how many ArtifactSeals are read for one decision.
-const maxSeals = 5000
+const (
+	// maxSeals bounds how many ArtifactSeals are read for one decision, and maxSealBytes
+	// how much memory those take that are kept. Pods are decided on side by side.
+	maxSeals     = 5000
+	maxSealBytes = 8 << 20
+	// sizeOfSeal is what one takes beside its longer texts.
+	sizeOfSeal = 1 << 10
+)
 
-// Seals implements evidence.Source.
-func (l Live) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
-	return l.seals(ctx, namespace, labels.SelectorFromSet(of))
+// Seals implements evidence.Source. It keeps no labels, and of images only those that it
+// was asked for: a seal of an image layout has up to 20 KiB of them.
+func (l Live) Seals(ctx context.Context, namespace string, of labels.Set, wanted func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
+	return l.seals(ctx, namespace, labels.SelectorFromSet(of), func(s *v1alpha1.ArtifactSeal) bool {
+		s.Spec.Images = slices.DeleteFunc(s.Spec.Images, func(i v1alpha1.SealedImage) bool {
+			return !of.Has(v1alpha1.LabelImagePrefix + artifact.DigestLabel(artifact.Digest(i.SHA256)))
+		})
+		if len(s.Spec.Images) > 0 {
+			s.Spec.Images = slices.Clone(s.Spec.Images) // else the list keeps its length in memory
+		} else {
+			s.Spec.Images = nil
+		}
+		return wanted == nil || wanted(s)
+	})
 }
 
-func (l Live) seals(ctx context.Context, namespace string, of labels.Selector) ([]v1alpha1.ArtifactSeal, error) {
+// slim leaves out what nobody asks of a seal that was listed.
+func slim(s *v1alpha1.ArtifactSeal) *v1alpha1.ArtifactSeal {
+	s.ManagedFields, s.Labels, s.Annotations, s.OwnerReferences, s.Finalizers = nil, nil, nil, nil, nil
+	return s
+}
+
+// bytesOf is about how much memory a slim seal takes.
+func bytesOf(s *v1alpha1.ArtifactSeal) int {
+	n := sizeOfSeal + len(s.Spec.Images)*sizeOfImage
+	for _, text := range []string{s.Spec.Location.Key, s.Spec.Location.Bucket, s.Spec.Location.Store, s.Spec.Producer.NodeID, s.Spec.Producer.Pod.Name, s.Spec.Producer.Template, s.Spec.Producer.Output, s.Spec.Workflow.Name} {
+		n += len(text)
+	}
+	return n
+}
+
+// sizeOfImage is what one in a seal takes, with its texts.
+const sizeOfImage = 256
+
+func (l Live) seals(ctx context.Context, namespace string, of labels.Selector, wanted func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
 	var seals []v1alpha1.ArtifactSeal
+	read, kept := 0, 0
 	options := client.ListOptions{Namespace: namespace, LabelSelector: of}
 	err := l.pages(ctx, namespace, func(ctx context.Context, limit int64, from string) (string, error) {
 		var page v1alpha1.ArtifactSealList
@@ -107,8 +145,17 @@ func (l Live) seals(ctx context.Context, namespace string, of labels.Selector) (
 		if err := l.API.List(ctx, &page, &options); err != nil {
 			return "", err
 		}
-		seals = append(seals, page.Items...)
-		if page.Continue != "" && len(seals) > maxSeals {
+		for i := range page.Items {
+			s := slim(&page.Items[i])
+			if !wanted(s) {
+				continue
+			}
+			seals = append(seals, *s)
+			if kept += bytesOf(s); kept > maxSealBytes {
+				return "", tooManySeals()
+			}
+		}
+		if read += len(page.Items); page.Continue != "" && read > maxSeals {
 			return "", tooManySeals()
 		}
 		return page.Continue, nil

@@ -157,7 +157,7 @@ func TestListsOfSealsWaitForTheirTurn(t *testing.T) {
 		<-leave
 		return nil
 	}}, nil)
-	read := func(namespace string) { _, _ = live.Seals(t.Context(), namespace, labels.Set{"a": "b"}) }
+	read := func(namespace string) { _, _ = live.Seals(t.Context(), namespace, labels.Set{"a": "b"}, nil) }
 	for range 20 {
 		go read("flood")
 	}

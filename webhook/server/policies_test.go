@@ -303,11 +303,75 @@ func TestSealsAreFoundByTheirLocation(t *testing.T) {
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
 		seal("lib", "a", artifact.LocationName(l)), seal("lib", "b", "another"), seal("other", "c", artifact.LocationName(l)),
 	).Build()
-	found, err := Live{API: api}.Seals(t.Context(), "lib", labels.Set{v1alpha1.LabelLocation: artifact.LocationName(l)})
+	found, err := Live{API: api}.Seals(t.Context(), "lib", labels.Set{v1alpha1.LabelLocation: artifact.LocationName(l)}, nil)
 	if err != nil || len(found) != 1 || found[0].Name != "a" {
 		t.Errorf("found %v, %v", found, err)
 	}
 }
+
+// A seal of an image layout is long. Of a list only what was asked for stays in memory.
+func TestOfListedSealsLittleIsKept(t *testing.T) {
+	digest := artifact.DigestOfText("image")
+	label := v1alpha1.LabelImagePrefix + artifact.DigestLabel(digest)
+	long := func(output string) v1alpha1.ArtifactSeal {
+		s := v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Namespace: "ci", Labels: map[string]string{label: v1alpha1.ImageMeasured}, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "notary"}}}}
+		s.Spec.Producer.Output, s.Spec.Provenance = output, "record"
+		s.Spec.Images = []v1alpha1.SealedImage{{SHA256: artifactText("other")}, {SHA256: string(digest)}}
+		return s
+	}
+	wanted := func(s *v1alpha1.ArtifactSeal) bool { return s.Spec.Producer.Output == "image" }
+	found, err := Live{API: listedSeals{[]v1alpha1.ArtifactSeal{long("image"), long("log")}}}.Seals(t.Context(), "ci", labels.Set{label: v1alpha1.ImageMeasured}, wanted)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("found %d, %v", len(found), err)
+	}
+	s := found[0]
+	if len(s.Spec.Images) != 1 || s.Spec.Images[0].SHA256 != string(digest) || s.Spec.Provenance != "record" {
+		t.Errorf("what was asked for is not there: %+v", s.Spec)
+	}
+	if s.Labels != nil || s.ManagedFields != nil {
+		t.Errorf("kept are %v, %v", s.Labels, s.ManagedFields)
+	}
+	if found, err = (Live{API: listedSeals{[]v1alpha1.ArtifactSeal{long("image")}}}).Seals(t.Context(), "ci", nil, nil); err != nil || len(found) != 1 || found[0].Spec.Images != nil {
+		t.Errorf("of a list for another reason are kept %v, %v", found, err)
+	}
+}
+
+// All that is kept of a list is bounded in bytes; what is not wanted does not count.
+func TestKeptSealsAreBoundedInBytes(t *testing.T) {
+	var many []v1alpha1.ArtifactSeal
+	for range maxSealBytes/(64<<10) + 1 {
+		s := v1alpha1.ArtifactSeal{}
+		s.Spec.Location.Key = strings.Repeat("k", 64<<10)
+		many = append(many, s)
+	}
+	live := Live{API: listedSeals{many}}
+	if _, err := live.Seals(t.Context(), "ci", nil, nil); reason.Of(err) != reason.PrefixUnsupported {
+		t.Errorf("it says %v", err)
+	}
+	if found, err := live.Seals(t.Context(), "ci", nil, func(*v1alpha1.ArtifactSeal) bool { return false }); err != nil || len(found) != 0 {
+		t.Errorf("found %d, %v", len(found), err)
+	}
+}
+
+// listedSeals is an API server with some seals.
+type listedSeals struct{ seals []v1alpha1.ArtifactSeal }
+
+func (l listedSeals) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	return errors.New("nobody gets one")
+}
+
+func (l listedSeals) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
+	page, ok := into.(*v1alpha1.ArtifactSealList)
+	if !ok {
+		return errors.New("not seals")
+	}
+	for i := range l.seals {
+		page.Items = append(page.Items, *l.seals[i].DeepCopy())
+	}
+	return nil
+}
+
+func artifactText(text string) string { return string(artifact.DigestOfText(text)) }
 
 // informer has seen all there is, or has not.
 type informer struct {

@@ -123,13 +123,13 @@ func (r *Records) Seal(ctx context.Context, namespace, name string) (*v1alpha1.A
 // Seals implements evidence.Source. Those of a namespace of which some are left out are
 // asked of the API server; so are those of a workflow, which have no index: see
 // evaluation.askAll of the gate.
-func (r *Records) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
+func (r *Records) Seals(ctx context.Context, namespace string, of labels.Set, wanted func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
 	if !of.Has(v1alpha1.LabelLocation) {
-		return r.live.Seals(ctx, namespace, of)
+		return r.live.Seals(ctx, namespace, of, wanted)
 	}
 	texts, all := r.seals.Find(namespace, store.Key(of.Get(v1alpha1.LabelLocation)))
 	if !all {
-		return r.live.Seals(ctx, namespace, of)
+		return r.live.Seals(ctx, namespace, of, wanted)
 	}
 	if len(texts) > maxSeals {
 		return nil, tooManySeals()
@@ -138,7 +138,7 @@ func (r *Records) Seals(ctx context.Context, namespace string, of labels.Set) ([
 	for _, text := range texts {
 		kept, err := unpack[packedSeal](text)
 		if err != nil {
-			return r.live.Seals(ctx, namespace, of)
+			return r.live.Seals(ctx, namespace, of, wanted)
 		}
 		seals = append(seals, kept.seal(namespace))
 	}

@@ -150,7 +150,7 @@ func TestWhatIsLeftOutIsAskedFor(t *testing.T) {
 				found++
 			}
 		}
-		all, err := r.Seals(t.Context(), ns, of)
+		all, err := r.Seals(t.Context(), ns, of, nil)
 		check(t, err)
 		return found + len(all)
 	}
@@ -172,7 +172,7 @@ func TestSealsAreFoundByTheirPlaces(t *testing.T) {
 		}
 	}
 	for place, want := range map[string][]string{"x": {"a", "c"}, "y": {"b"}, "z": nil} {
-		found, err := r.Seals(t.Context(), ns, labels.Set{v1alpha1.LabelLocation: place})
+		found, err := r.Seals(t.Context(), ns, labels.Set{v1alpha1.LabelLocation: place}, nil)
 		check(t, err)
 		var got []string
 		for _, s := range found {
@@ -186,7 +186,7 @@ func TestSealsAreFoundByTheirPlaces(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", place, got, want)
 		}
 	}
-	if _, err := r.Seals(t.Context(), ns, labels.Set{layout.LabelWorkflow: "w"}); err == nil {
+	if _, err := r.Seals(t.Context(), ns, labels.Set{layout.LabelWorkflow: "w"}, nil); err == nil {
 		t.Error("those of a workflow are not asked of the API server")
 	}
 }
@@ -195,7 +195,7 @@ func TestBeforeTheRecordsAreListedThereIsNoAnswer(t *testing.T) {
 	r := NewRecords(down(t), room, room, clock.RealClock{})
 	_, one := r.Provenance(t.Context(), ns, "p")
 	_, two := r.Seal(t.Context(), ns, "s")
-	_, three := r.Seals(t.Context(), ns, labels.Set{v1alpha1.LabelLocation: "x"})
+	_, three := r.Seals(t.Context(), ns, labels.Set{v1alpha1.LabelLocation: "x"}, nil)
 	if one == nil || two == nil || three == nil || r.Ready(nil) == nil {
 		t.Errorf("%v, %v, %v", one, two, three)
 	}

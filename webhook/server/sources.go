@@ -83,8 +83,8 @@ func (w Watched) Seal(ctx context.Context, namespace, name string) (*v1alpha1.Ar
 }
 
 // Seals implements evidence.Source.
-func (w Watched) Seals(ctx context.Context, namespace string, of labels.Set) ([]v1alpha1.ArtifactSeal, error) {
-	return w.Records.Seals(ctx, namespace, of)
+func (w Watched) Seals(ctx context.Context, namespace string, of labels.Set, wanted func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
+	return w.Records.Seals(ctx, namespace, of, wanted)
 }
 
 // Whole implements evidence.Abridged.
@@ -171,6 +171,9 @@ func (c Confirmed) SealsOf(ctx context.Context, namespace, workflow string) ([]v
 	if err != nil || page.Continue != "" {
 		return nil, false, err
 	}
+	for i := range page.Items {
+		slim(&page.Items[i]).Spec.Images = nil
+	}
 	return page.Items, true, nil
 }
 
@@ -183,7 +186,10 @@ func (c Confirmed) SealsAt(ctx context.Context, namespace string, locations []st
 		if err != nil {
 			return nil, err
 		}
-		found, err := c.seals(ctx, namespace, labels.NewSelector().Add(*in))
+		found, err := c.seals(ctx, namespace, labels.NewSelector().Add(*in), func(s *v1alpha1.ArtifactSeal) bool {
+			s.Spec.Images = nil
+			return true
+		})
 		if err != nil {
 			return nil, err
 		}

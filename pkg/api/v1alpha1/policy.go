@@ -134,7 +134,8 @@ type ImageRule struct {
 // +kubebuilder:validation:XValidation:rule="has(self.workflowTemplate) != (has(self.anyWorkflow) && self.anyWorkflow)",message="say whose workflows are trusted: exactly one of workflowTemplate and anyWorkflow: true"
 type ImageProducer struct {
 	// output is the name of the output artifact that is the image's manifest, or its
-	// index, to the byte: one file, stored without an archive.
+	// index, to the byte: one file, stored without an archive. With layout: true it is the
+	// name of the output that is the image layout.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=248
 	Output string `json:"output"`

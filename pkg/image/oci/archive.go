@@ -27,12 +27,16 @@ func (l *Layout) unpack(content io.Reader) {
 	}
 }
 
-// member takes one entry. Nothing in the layout may be a link: what it leads to, whoever
-// unpacks decides.
+// member takes one entry. Nothing in the archive may be a link: what it leads to, whoever
+// unpacks decides, and later entries may be written through it. Nor may it have headers for
+// all entries that follow, or a file with a folder's name, which readers take differently.
 func (l *Layout) member(h *tar.Header, content io.Reader) {
 	name := l.clean(h.Name)
 	inside := wanted(name) || name == blobsName || strings.HasPrefix(name, blobsName+"/")
 	switch {
+	case h.Typeflag == tar.TypeLink, h.Typeflag == tar.TypeSymlink, h.Typeflag == tar.TypeXGlobalHeader,
+		h.Typeflag != tar.TypeDir && strings.HasSuffix(h.Name, "/"):
+		l.broken = true
 	case l.broken || !inside:
 	case h.Typeflag == tar.TypeDir:
 		l.broken = wanted(name) // a directory at a file's place

@@ -20,8 +20,13 @@ const (
 	maxTokens = 1 << 15
 	// maxDepth bounds the nesting. Manifests have 4 levels.
 	maxDepth = 16
-	// maxText bounds each text of a document that is kept. A digest has 71 bytes, and a
-	// media type 255 at most (RFC 6838).
+	// maxTokensOfAll is how many parts all documents of a layout may have, also those that
+	// turn out to be none: each costs time and, for a while, memory.
+	maxTokensOfAll = 1 << 18
+	// maxDigestText is the length of sha256: and the digest. Others are not looked for.
+	maxDigestText = 71
+	// maxText bounds each text of a document that is kept. A media type has 255
+	// bytes at most (RFC 6838).
 	maxText = 255
 )
 
@@ -63,18 +68,36 @@ var fields = []string{
 // parse reads a document of which there is one reading only. A manifest that two readers
 // read differently would be another image for each: so no name is there twice, and none
 // in another spelling, which Go's own reader (and so most runtimes) takes for the same.
-func parse(raw []byte) (*document, error) {
-	if err := check(raw); err != nil {
-		return nil, err
+// It gives the number of its parts, too, as far as they were read.
+func parse(raw []byte) (*document, int, error) {
+	parts, err := check(raw)
+	if err != nil {
+		return nil, parts, err
 	}
 	var d document
 	if err := json.Unmarshal(raw, &d); err != nil {
-		return nil, err
+		return nil, parts, err
 	}
 	if !d.short() {
-		return nil, fmt.Errorf("document has a type or a digest of more than %d bytes", maxText)
+		return nil, parts, fmt.Errorf("document has a type or a digest of more than %d bytes", maxText)
 	}
-	return &d, nil
+	d.forget()
+	return &d, parts, nil
+}
+
+// forget leaves out digests that are longer than those that are looked for: nothing lies
+// there by such a name.
+func (d *document) forget() {
+	for _, list := range [][]descriptor{d.Layers, d.Manifests} {
+		for i := range list {
+			if len(list[i].Digest) > maxDigestText {
+				list[i].Digest = ""
+			}
+		}
+	}
+	if d.Config != nil && len(d.Config.Digest) > maxDigestText {
+		d.Config.Digest = ""
+	}
 }
 
 // short says that no text of the document, which is kept, is long.
@@ -100,9 +123,9 @@ func (d *descriptor) texts() []string {
 }
 
 // check reads the JSON token by token, before anything of it is kept.
-func check(raw []byte) error {
+func check(raw []byte) (parts int, err error) {
 	if len(raw) > maxDocument {
-		return fmt.Errorf("document has %d bytes, at most %d are read", len(raw), maxDocument)
+		return 0, fmt.Errorf("document has %d bytes, at most %d are read", len(raw), maxDocument)
 	}
 	type level struct {
 		names map[string]bool // of an object; nil for a list
@@ -115,13 +138,13 @@ func check(raw []byte) error {
 		token, err := decoder.Token()
 		switch {
 		case errors.Is(err, io.EOF) && n > 0 && len(levels) == 0:
-			return nil
+			return n, nil
 		case err != nil:
-			return err
+			return n, err
 		case n == 0 && token != json.Delim('{'), n > 0 && len(levels) == 0:
-			return errors.New("document is not one object")
+			return n, errors.New("document is not one object")
 		case n > maxTokens || len(levels) > maxDepth:
-			return fmt.Errorf("document has more than %d parts, or is deeper than %d", maxTokens, maxDepth)
+			return n, fmt.Errorf("document has more than %d parts, or is deeper than %d", maxTokens, maxDepth)
 		}
 		if token == json.Delim('}') || token == json.Delim(']') {
 			levels = levels[:len(levels)-1]
@@ -131,7 +154,7 @@ func check(raw []byte) error {
 			if top := &levels[len(levels)-1]; top.names != nil && !top.value {
 				name, _ := token.(string)
 				if err := checkField(name, top.names); err != nil {
-					return err
+					return n, err
 				}
 				top.value = true
 				continue

@@ -50,6 +50,8 @@ type Layout struct {
 	descriptors   int
 	// jsonRead is how many bytes were read as JSON.
 	jsonRead int64
+	// tokens is how many parts all documents had that were read as JSON.
+	tokens int
 	// last is the document that was read from the file that was shown last.
 	last *document
 	// archive says that the output is one file, and what was in that.
@@ -115,7 +117,10 @@ func (l *Layout) read(name string, content io.Reader) {
 	if err != nil || n == maxDocument || l.broken {
 		return
 	}
-	if d, err := parse(raw.Bytes()); err == nil {
+	d, parts, err := parse(raw.Bytes())
+	if l.tokens += parts; l.tokens > maxTokensOfAll {
+		l.broken = true
+	} else if err == nil {
 		l.last = d
 	}
 }
@@ -127,7 +132,7 @@ func (l *Layout) place(name string, size int64, sum artifact.Digest) {
 	switch {
 	case name == markerName:
 		l.broken = l.broken || l.marker != nil || d == nil || d.ImageLayoutVersion != layoutVersion
-		l.marker = d
+		l.marker = &document{} // nothing else of it is needed
 	case name == indexName:
 		l.broken = l.broken || l.index != nil || d == nil || d.kind() != KindIndex
 		l.index = d

@@ -467,6 +467,36 @@ func TestALayoutHasABoundedNumberOfBlobs(t *testing.T) {
 	}
 }
 
+// An image beside one that is named by another kind of digest is named.
+func TestOtherDigestsHideNoImage(t *testing.T) {
+	dir := write(t, image(t))
+	edit(t, filepath.Join(dir, "index.json"), func(m map[string]any) {
+		m["manifests"] = append(m["manifests"].([]any), map[string]any{"mediaType": string(types.OCIManifestSchema1), "digest": "sha512:" + strings.Repeat("0", 128), "size": 1})
+	})
+	if got := inFile(t, tarOf(t, members(t, dir, ""))); len(got) != 1 {
+		t.Errorf("named are %+v", got)
+	}
+}
+
+// Blobs that look like documents, and are none, cost what documents cost.
+func TestALayoutHasABoundedNumberOfParts(t *testing.T) {
+	all := members(t, write(t, image(t)), "")
+	other := func(n int) member {
+		raw := fmt.Appendf(nil, `{"n":%d,"x":[%s0]}`, n, strings.Repeat("0,", 30_000))
+		return file("blobs/sha256/"+hashOf[string](raw), raw)
+	}
+	for n := range 8 {
+		all = append(all, other(n))
+	}
+	if got := inFile(t, tarOf(t, all)); len(got) != 1 {
+		t.Errorf("named are %+v", got)
+	}
+	all = append(all, other(8))
+	if got := inFile(t, tarOf(t, all)); len(got) != 0 {
+		t.Errorf("of one more such blob named are %+v", got)
+	}
+}
+
 func TestALayoutHasABoundedNumberOfImages(t *testing.T) {
 	var platforms []string
 	for n := range oci.MaxImages {
@@ -519,6 +549,9 @@ func TestAnArchiveThatCanBeReadInTwoWaysHasNoImages(t *testing.T) {
 		"a folder at the index's place": append(slices.Clone(all), member{header: tar.Header{Name: "index.json/", Typeflag: tar.TypeDir}}),
 		"a way around":                  append(slices.Clone(all), file("x/../index.json", []byte("{}"))),
 		"a path with two slashes":       append(slices.Clone(all), file("blobs//sha256/"+strings.Repeat("0", 64), []byte("{}"))),
+		"a link beside the layout":      append([]member{{header: tar.Header{Name: "x", Typeflag: tar.TypeSymlink, Linkname: "blobs"}}}, all...),
+		"a hard link beside it":         append(slices.Clone(all), member{header: tar.Header{Name: "x", Typeflag: tar.TypeLink, Linkname: "index.json"}}),
+		"a header for all entries":      append([]member{{header: tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "x"}}}}, all...),
 		"something else in its blobs":   append(slices.Clone(all), file("blobs/sha256/"+strings.Repeat("0", 64)+"/x", []byte("{}"))),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -530,6 +563,18 @@ func TestAnArchiveThatCanBeReadInTwoWaysHasNoImages(t *testing.T) {
 				t.Errorf("in an archive named are %+v", got)
 			}
 		})
+	}
+	beside := append([]member{file("manifest.json", []byte("[]")), {header: tar.Header{Name: "x/", Typeflag: tar.TypeDir}}}, all...)
+	if got := inFile(t, tarOf(t, beside)); len(got) != 1 {
+		t.Errorf("with a file and a folder beside it named are %+v", got)
+	}
+	// Go writes no file with a folder's name. These two names have one checksum.
+	raw := tarOf(t, append(slices.Clone(all), file("AA~", []byte("x"))))
+	if got := inFile(t, raw); len(got) != 1 {
+		t.Errorf("with another file named are %+v", got)
+	}
+	if got := inFile(t, bytes.Replace(raw, []byte("AA~\x00"), []byte("hi/\x00"), 1)); len(got) != 0 {
+		t.Errorf("with a file that has a folder's name named are %+v", got)
 	}
 	cut := tarOf(t, all)
 	if got := inFile(t, cut[:len(cut)-3*512]); len(got) != 0 {
