@@ -129,7 +129,7 @@ func (f *Facts) validateMeasured(outputs names) error {
 		if _, sealed := outputs[m.Output]; !sealed {
 			return fmt.Errorf("an image is said to be in output %.200q, which is not sealed", m.Output)
 		}
-		if err := errors.Join(m.Image.Validate(), images.add("image", m.Output+" "+string(m.Digest))); err != nil {
+		if err := errors.Join(m.Validate(), images.add("image", m.Output+" "+string(m.Digest))); err != nil {
 			return err
 		}
 	}

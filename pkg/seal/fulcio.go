@@ -183,6 +183,7 @@ func identityIn(token string) (issuer, subject string, err error) {
 // audiences are whom a token is for: one text, or a list of them.
 type audiences []string
 
+// UnmarshalJSON takes one text or a list (RFC 7519, section 4.1.3).
 func (a *audiences) UnmarshalJSON(raw []byte) error {
 	var one string
 	if json.Unmarshal(raw, &one) == nil {

@@ -151,16 +151,16 @@ func check(raw []byte) (parts int, err error) {
 			continue
 		}
 		if len(levels) > 0 {
-			if top := &levels[len(levels)-1]; top.names != nil && !top.value {
+			top := &levels[len(levels)-1]
+			if top.names != nil && !top.value {
 				name, _ := token.(string)
 				if err := checkField(name, top.names); err != nil {
 					return n, err
 				}
 				top.value = true
 				continue
-			} else {
-				top.value = false
 			}
+			top.value = false
 		}
 		switch token {
 		case json.Delim('{'):
