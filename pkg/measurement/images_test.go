@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -160,9 +161,11 @@ func TestTheImagesOfAStagedLayoutAreMeasured(t *testing.T) {
 	early := t.TempDir()
 	l, end := running(t, early, "archived=tar=/tmp/a")
 	pack(t, early, "/tmp/a", packed)
+	l.draft(t, "/tmp/a", false) // what the program leaves unread when its step ends counts for nothing
 	exits(t, early)
 	l.draft(t, "/tmp/a", true)
 	stage(t, early, "archived", packed)
+	time.Sleep(looked) // what it begins to read at the end alone, it reads without what it knew
 	for _, e := range append(w.Run(ended(t)), end()...) {
 		if got := bytesIn(e).Images; len(got) != 1 || got.Validate() != nil {
 			t.Errorf("output %s has %+v", e.Output, e.Found)
