@@ -60,7 +60,7 @@ func TestTheLogIsWatched(t *testing.T) {
 	var raw []byte
 	await(t, "the log's checkpoint", func(ctx context.Context) (bool, error) { // another test has the log begin again meanwhile
 		raw, err = tlog.ReadCheckpoint(ctx, tiles)
-		return err == nil, nil //nolint:nilerr // it is asked again
+		return err == nil, nil // else it is asked again
 	})
 	log, sealed, err := tlog.OpenAny(logs, raw)
 	if err != nil {

@@ -17,12 +17,13 @@ import (
 // packedTree has the same entries as a directory on disk.
 func packedTree() ([]member, map[string]string) {
 	lookalike := string(gz(pack(file("a", "x"))))
-	return []member{
-			dir("out"), script("out/a", "x"), file("out/a.b", "y"), dir("out/b"), dir("out/b/c"), file("out/b/c/d", "z"), link("out/b/l", "/etc"),
-			dir("out/empty"), dir("out/empty/er"), file("out/g", "\x1f\x8bno gzip"), file("out/p.tgz", lookalike), special("out/pipe", tar.TypeFifo), dir("out/z"), file("out/z/y", ""),
-		}, map[string]string{
-			"a": "x", "a.b": "y", "b/c/d": "z", "g": "\x1f\x8bno gzip", "p.tgz": lookalike, "z/y": "",
-		}
+	stored := []member{
+		dir("out"), script("out/a", "x"), file("out/a.b", "y"), dir("out/b"), dir("out/b/c"), file("out/b/c/d", "z"), link("out/b/l", "/etc"),
+		dir("out/empty"), dir("out/empty/er"), file("out/g", "\x1f\x8bno gzip"), file("out/p.tgz", lookalike), special("out/pipe", tar.TypeFifo), dir("out/z"), file("out/z/y", ""),
+	}
+	return stored, map[string]string{
+		"a": "x", "a.b": "y", "b/c/d": "z", "g": "\x1f\x8bno gzip", "p.tgz": lookalike, "z/y": "",
+	}
 }
 
 // What Argo makes of a packed directory or file to store it without an archive is
