@@ -28,6 +28,9 @@ const (
 	ending = 3 * time.Minute
 )
 
+// logging is held by who takes the log away, and shared by who holds it to a time.
+var logging sync.RWMutex
+
 // relay makes something, slowly enough to be caught at it, and consumes it.
 const relay = `
 metadata: {name: relay}
@@ -117,6 +120,8 @@ func withoutTheLog(t *testing.T) {
 			t.Errorf("the log is NOT BACK: %v", err)
 		}
 	})
+	logging.Lock()
+	defer logging.Unlock()
 	if err := l.PullPlug(t.Context(), lab.Rekor); err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +202,8 @@ func withoutTheNotary(t *testing.T) {
 	let := latched(t, ns, name)
 	until(t, ns, name, making)
 
+	logging.Lock()
+	defer logging.Unlock()
 	thawLog := freeze(t, lab.Rekor, "rekor", func(*corev1.Pod) bool { return true })
 	let()
 	before := claimed(t, ns)

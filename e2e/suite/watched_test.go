@@ -58,9 +58,11 @@ func TestTheLogIsWatched(t *testing.T) {
 	}
 	tiles := throughAPIServer{set}
 	var raw []byte
-	await(t, "the log's checkpoint", func(ctx context.Context) (bool, error) { // another test has the log begin again meanwhile
+	logging.RLock()
+	defer logging.RUnlock()
+	await(t, "the log's checkpoint", func(ctx context.Context) (bool, error) {
 		raw, err = tlog.ReadCheckpoint(ctx, tiles)
-		return err == nil, nil // else it is asked again
+		return err == nil, nil // else it is asked again: the API server's proxy has its own moments
 	})
 	log, sealed, err := tlog.OpenAny(logs, raw)
 	if err != nil {
