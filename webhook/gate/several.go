@@ -390,6 +390,12 @@ func (e *evaluation) collectOne(ctx context.Context, c *collection, seal *v1alph
 	}
 	c.parts = append(c.parts, by)
 	if within, over := partOf(c.in, at); over && within != "" {
+		inside := slices.DeleteFunc(slices.Clone(files), func(f content.File) bool {
+			return f.Path != within && !strings.HasPrefix(f.Path, within+"/")
+		})
+		if no := e.policies.RevokedAmong(inside); no != nil {
+			return no
+		}
 		return c.addPart(files, within, by)
 	}
 	if no := e.policies.RevokedAmong(files); no != nil {

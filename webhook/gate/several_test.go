@@ -313,11 +313,25 @@ func TestRevokedEvidenceOfSeveral(t *testing.T) {
 		w.filler("")
 		return w
 	}
+	beside := artifact.DigestOfText("beside")
+	// below takes the directory sub of a directory that two steps filled.
+	below := func(t *testing.T) *world {
+		t.Helper()
+		w := filling(t, content.Files{{Path: "sub/a.json", SHA256: stored}, {Path: "z.json", SHA256: beside}}, shard("sub/b.json", tree))
+		at := w.location
+		at.Key += "/sub"
+		w.take(at, content.ArchiveNone)
+		w.redefine(t, reference, `"s3":{"key":"`+at.Key+`"}`)
+		return w
+	}
 	for name, c := range map[string]struct {
 		world  func(*testing.T) *world
 		digest artifact.Digest
 		want   reason.Code
 	}{
+		"a file below a part":        {below, stored, reason.Revoked},
+		"the same, by its tree":      {below, content.FileTree(stored), reason.Revoked},
+		"a file beside that part":    {below, beside, ""},
 		"a part":                     {part, stored, reason.Revoked},
 		"the directory of a part":    {part, first.Tree(), reason.Revoked},
 		"a directory beside it":      {part, second.Tree(), reason.Revoked},
