@@ -191,7 +191,10 @@ func OfWorkflow(steps []StepStatement, argoseal string) (WorkflowFacts, error) {
 	f.StepCount = len(f.Steps)
 	f = f.sorted()
 	f.StepsDigest = stepsDigest(f.Steps)
-	if raw, err := json.Marshal(f.Steps); err != nil || len(f.Steps) > MaxWorkflowSteps || len(raw) > maxWorkflowGraph {
+	if len(f.Steps) > MaxWorkflowSteps {
+		f.Steps = nil // and nobody makes JSON of it
+	}
+	if raw, err := json.Marshal(f.Steps); err != nil || len(raw) > maxWorkflowGraph {
 		f.Steps = nil
 	}
 	return f, nil
@@ -200,11 +203,11 @@ func OfWorkflow(steps []StepStatement, argoseal string) (WorkflowFacts, error) {
 // outside gathers the inputs that no step of the workflow made: without a seal, with
 // that of another workflow, or with one of a step that has none here any more.
 func (f *WorkflowFacts) outside(steps []StepStatement, made map[WorkflowLink]bool) {
-	seen := map[WorkflowInput]bool{}
+	seen, own := map[WorkflowInput]bool{}, f.directories(steps)
 	for _, s := range steps {
 		for _, i := range s.Inputs {
 			in := WorkflowInput{URI: i.URI, SHA256: i.SHA256, Tree: i.Tree, Seal: i.Seal, Policy: i.Policy}
-			if i.Seal != "" && (made[WorkflowLink{i.URI, i.SHA256}] || f.partOfOwn(steps, i)) || seen[in] {
+			if i.Seal != "" && (made[WorkflowLink{i.URI, i.SHA256}] || own[i.Seal]) || seen[in] {
 				continue
 			}
 			seen[in] = true
@@ -213,25 +216,33 @@ func (f *WorkflowFacts) outside(steps []StepStatement, made map[WorkflowLink]boo
 	}
 }
 
-// partOfOwn says whether an input is a part of a directory that a step of the workflow
-// made: its seal is that of the directory.
-func (f *WorkflowFacts) partOfOwn(steps []StepStatement, i Input) bool {
+// directories are the names of the seals of directories that steps of the workflow made:
+// an input that is a part of one has that seal. They are made once: inputs times outputs
+// may be any number.
+func (f *WorkflowFacts) directories(steps []StepStatement) map[string]bool {
+	own := map[string]bool{}
 	for _, s := range steps {
 		for _, sub := range s.Subjects {
-			l, err := sub.Location()
-			if err == nil && sub.Form.IsDirectory() && (artifact.SealName(l, f.Workflow.UID) == i.Seal || artifact.SharedSealName(l, f.Workflow.UID, s.Step.Pod.UID) == i.Seal) {
-				return true
+			if !sub.Form.IsDirectory() {
+				continue
+			}
+			if l, err := sub.Location(); err == nil {
+				own[artifact.SealName(l, f.Workflow.UID)] = true
+				own[artifact.SharedSealName(l, f.Workflow.UID, s.Step.Pod.UID)] = true
 			}
 		}
 	}
-	return false
+	return own
 }
 
 // leaving gathers the outputs of successful steps that no step took. If every
 // output was taken, all of them leave: the workflow was run for one of them.
 func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bool) {
 	var all []WorkflowSubject
-	at := map[string]int{}
+	at, finished := map[string]int{}, map[string]time.Time{}
+	for _, s := range steps {
+		finished[s.Step.Pod.UID] = s.FinishedAt
+	}
 	for _, s := range steps {
 		if s.Outcome.Result != Succeeded {
 			continue
@@ -240,7 +251,7 @@ func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bo
 			subject := WorkflowSubject{URI: sub.URI, SHA256: sub.SHA256, Tree: sub.Tree, Output: sub.Output, Pod: s.Step.Pod.UID}
 			if n, twice := at[sub.URI]; twice {
 				// Two steps stored at one place: what the later one stored lies there.
-				if !s.FinishedAt.Before(finished(steps, all[n].Pod)) {
+				if !s.FinishedAt.Before(finished[all[n].Pod]) {
 					all[n] = subject
 				}
 				continue
@@ -254,15 +265,6 @@ func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bo
 		left = all
 	}
 	f.Subjects = left
-}
-
-func finished(steps []StepStatement, pod string) time.Time {
-	for _, s := range steps {
-		if s.Step.Pod.UID == pod {
-			return s.FinishedAt
-		}
-	}
-	return time.Time{}
 }
 
 func sameTemplate(a, b *WorkflowTemplate) bool {

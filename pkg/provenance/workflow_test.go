@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -230,6 +231,54 @@ func TestManySteps(t *testing.T) {
 	}
 	if _, err := ParseWorkflow(payload); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestManyPartsTakeLittleTime: of a workflow in which many steps take parts of directories
+// that many steps made, inputs are not compared with outputs one by one.
+func TestManyPartsTakeLittleTime(t *testing.T) {
+	const many, each = 500, 100
+	data, err := artifact.NewPrefix("minio:9000", "artifacts", "hello/data/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := stepsOfExample(t)
+	last := all[1] // it made the directory of which parts are taken
+	seal := artifact.SealName(data, last.Step.Workflow.UID)
+	var steps []StepStatement
+	for n := range many {
+		s := *all[0].Statement
+		s.Step.Pod.UID = fmt.Sprintf("pod-%d", n)
+		s.Subjects, s.Inputs = nil, nil
+		for k := range each {
+			key := fmt.Sprintf("hello/%d/%d", n, k)
+			at, err := artifact.NewPrefix("minio:9000", "artifacts", key+"/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Subjects = append(s.Subjects, Subject{URI: at.URI(), Sum: content.Sum{Form: content.FormDirectory, Size: 9, SHA256: digest("2"), Tree: digest("2")}, Output: key})
+			s.Inputs = append(s.Inputs, Input{Name: key, URI: data.URI() + key, SHA256: digest("6"), Tree: content.FileTree(digest("6")), Archive: content.ArchiveNone, Seal: seal})
+		}
+		steps = append(steps, StepStatement{&s, digest("1")})
+	}
+	steps = append(steps, last)
+	type result struct {
+		facts WorkflowFacts
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		f, err := OfWorkflow(steps, "v")
+		done <- result{f, err}
+	}()
+	select {
+	case r := <-done:
+		// What came in is what the maker of the directory took, and none of its parts.
+		if r.err != nil || len(r.facts.Inputs) != 1 || r.facts.StepCount != many+1 {
+			t.Errorf("%d inputs of %d steps: %v", len(r.facts.Inputs), r.facts.StepCount, r.err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it takes too long")
 	}
 }
 
