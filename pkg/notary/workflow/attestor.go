@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,10 +39,17 @@ const (
 	// pageOfRecords is how many records are read at a time: each may have a MiB.
 	pageOfRecords = 20
 	pageOfPods    = 100
-	// maxStatus bounds both bundles of a record, in bytes: what etcd stores at most,
-	// 1.5 MiB, leaves room for the nodes.
+	// maxStatus bounds both bundles of a record, in bytes, and maxObject the record with
+	// them, as JSON: etcd stores 1.5 MiB at most, and nodes may take most of it. What is
+	// not known to fit is not logged: it could not be stored, and would be logged again.
 	maxStatus  = 900 << 10
+	maxObject  = 1400 << 10
 	maxMessage = 1024
+	// sizeOfProof is what a bundle has beside its payload in base64, in bytes.
+	sizeOfProof = 8 << 10
+	// maxStatements bounds the statements that one is made from, in bytes. They are all
+	// in memory at once, of each of workers.
+	maxStatements = 48 << 20
 )
 
 // kind is how a Workflow is read: as it is stored, none of Argo's types.
@@ -155,6 +163,8 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 	found, err := a.evidence(ctx, p, keys)
 	var lost *reason.Error
 	switch {
+	case errors.Is(err, errTooMuch):
+		return a.refuse(ctx, p, int(p.Status.Counts.Records), errTooMuch)
 	case errors.As(err, &lost) && slices.Contains(noLonger, lost.Code):
 		return a.refuse(ctx, p, int(p.Status.Counts.Records), lost)
 	case err != nil:
@@ -184,9 +194,9 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 	if err != nil {
 		return a.refuse(ctx, p, found.records, reason.Wrap(reason.Internal, err, "making the statement: %v", err))
 	}
-	bundle, err := record(ctx, keys, payload)
-	if err != nil {
-		return err
+	left, err := room(p)
+	if err != nil || bundled(payload) > left {
+		return a.refuse(ctx, p, found.records, reason.New(reason.Internal, "the record has no room for a statement of %d bytes beside its nodes", len(payload)))
 	}
 	summary, err := provenance.BuildSummary(provenance.SummaryFacts{
 		Subjects: facts.Subjects, Builder: facts.Builder, Namespace: facts.Namespace, Workflow: facts.Workflow,
@@ -196,7 +206,7 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 	if err != nil {
 		return a.refuse(ctx, p, found.records, reason.Wrap(reason.Internal, err, "making the summary: %v", err))
 	}
-	summed, err := record(ctx, keys, summary)
+	bundle, err := record(ctx, keys, payload)
 	if err != nil {
 		return err
 	}
@@ -204,13 +214,30 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 	if found.missing > 0 {
 		message += fmt.Sprintf("; %d outputs have none", found.missing)
 	}
-	if len(bundle)+len(summed) > maxStatus {
-		summed, message = nil, message+"; there is no room for the summary"
+	var summed []byte
+	if len(bundle)+bundled(summary) > min(left, maxStatus) {
+		message += "; there is no room for the summary"
+	} else if summed, err = record(ctx, keys, summary); err != nil {
+		return err
 	}
 	return a.store(ctx, p, found.records, func(s *v1alpha1.WorkflowProvenanceStatus) metav1.Condition {
 		s.Bundle, s.Summary = string(bundle), string(summed)
 		return metav1.Condition{Status: metav1.ConditionTrue, Reason: reasonAttested, Message: message}
 	})
+}
+
+// bundled is about what the bundle of a payload takes, in bytes.
+func bundled(payload []byte) int { return len(payload)*4/3 + sizeOfProof }
+
+// room is how much a record has for bundles, in bytes, beside all that is in it.
+func room(p *v1alpha1.WorkflowProvenance) (int, error) {
+	bare := *p
+	bare.Status.Bundle, bare.Status.Summary = "", ""
+	raw, err := json.Marshal(&bare)
+	if err != nil {
+		return 0, fmt.Errorf("the record as JSON: %w", err)
+	}
+	return maxObject - len(raw), nil
 }
 
 // record signs a payload, records it in the log and gives back the bundle. A log that has
@@ -254,9 +281,14 @@ func (a *Attestor) ended(ctx context.Context, p *v1alpha1.WorkflowProvenance) (b
 // replaced keys are not among them: they still count, for records of their time.
 var noLonger = []reason.Code{reason.SignerExpired, reason.SignerCompromised, reason.LogExpired}
 
+// errTooMuch says that a workflow has more to be stated than fits into memory.
+var errTooMuch = reason.New(reason.Internal, "the statements of its steps have more than %d MiB together", maxStatements>>20)
+
 // found is what there is of a workflow.
 type found struct {
 	steps []provenance.StepStatement
+	// room is for how many bytes of statements there is room yet.
+	room int
 	// records is how many there are; missing how many outputs are known to have no seal.
 	records, missing int
 }
@@ -264,7 +296,7 @@ type found struct {
 // evidence reads and verifies every record of the workflow, and makes sure that no pod is
 // without one.
 func (a *Attestor) evidence(ctx context.Context, p *v1alpha1.WorkflowProvenance, keys *keyring.Material) (found, error) {
-	var f found
+	f := found{room: maxStatements}
 	pods, err := a.pods(ctx, p)
 	if err != nil {
 		return f, err
@@ -315,6 +347,9 @@ func (f *found) add(r *v1alpha1.Provenance, keys *keyring.Material) error {
 	if err != nil {
 		typed := reason.From(err)
 		return reason.Wrap(typed.Code, err, "seal of pod %s: %s", r.Spec.Pod.Name, typed.Detail)
+	}
+	if f.room -= len(signed.Payload); f.room < 0 {
+		return errTooMuch
 	}
 	s := signed.Statement
 	if s.Step.Namespace != r.Namespace || s.Step.Pod.UID != r.Name || s.Step.Workflow.UID != string(r.Spec.Workflow.UID) {

@@ -1,6 +1,9 @@
 package workflow
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -291,6 +294,78 @@ func (w *world) other() {
 		Spec:       v1alpha1.ProvenanceSpec{Pod: v1alpha1.ObjectRef{Name: "old", UID: "old"}, Workflow: v1alpha1.ObjectRef{Name: example.Step.Workflow.Name, UID: "old"}},
 	}
 	w.must(w.Create(w.Context(), r))
+}
+
+// TestWhatFitsNowhereIsNotLogged: what cannot be stored would be logged again and again.
+func TestWhatFitsNowhereIsNotLogged(t *testing.T) {
+	for name, tt := range map[string]struct {
+		nodes, subjects   int
+		attested, summary bool
+	}{
+		"few nodes":                         {10, 1, true, true},
+		"as many as there may be":           {1000, 1, true, true},
+		"many, and a statement of its size": {1000, 550, false, false},
+		"a statement of that size":          {10, 550, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.sealed("three", "s3://minio:9000/b/three", func(f *provenance.Facts) {
+				f.Subjects = nil
+				for n := range tt.subjects {
+					s := example.Subjects[0]
+					s.URI, s.Output = fmt.Sprintf("s3://minio:9000/b/%s%d", strings.Repeat("k", 500), n), fmt.Sprintf("o%d", n)
+					f.Subjects = append(f.Subjects, s)
+				}
+			})
+			p := w.get()
+			for n := range tt.nodes {
+				p.Status.Nodes = append(p.Status.Nodes, v1alpha1.WorkflowNode{
+					ID: fmt.Sprintf("%s%d", strings.Repeat("i", 500), n), Name: strings.Repeat("n", 253), Template: strings.Repeat("t", 250), Outcome: v1alpha1.NodeSkipped,
+				})
+			}
+			w.must(w.Status().Update(t.Context(), p))
+			before := w.log.Size()
+			if _, err := w.attestor("a").Reconcile(t.Context(), w.key); err != nil {
+				t.Fatal(err)
+			}
+			is := w.get()
+			c := meta.FindStatusCondition(is.Status.Conditions, v1alpha1.ConditionAttested)
+			if c == nil || (c.Status == metav1.ConditionTrue) != tt.attested || (is.Status.Summary != "") != tt.summary {
+				t.Fatalf("condition %+v, a summary of %d bytes", c, len(is.Status.Summary))
+			}
+			want := 0
+			for _, made := range []string{is.Status.Bundle, is.Status.Summary} {
+				if made != "" {
+					want++
+				}
+			}
+			if added := w.log.Size() - before; added != want {
+				t.Errorf("%d entries in the log, want %d", added, want)
+			}
+			if raw, err := json.Marshal(is); err != nil || len(raw) > 3<<19 {
+				t.Errorf("the record has %d bytes (%v), and etcd takes 1.5 MiB", len(raw), err)
+			}
+			if Due(is) {
+				t.Error("it is due again")
+			}
+		})
+	}
+}
+
+// TestWhatIsReadOfAWorkflowIsBounded: all statements of its steps are in memory at once.
+func TestWhatIsReadOfAWorkflowIsBounded(t *testing.T) {
+	w := newWorld(t)
+	keys := w.attestor("a").Keys()
+	one, two := w.provenance("one"), w.provenance("two")
+	f := found{room: maxStatements}
+	w.must(errors.Join(f.add(one, keys), f.add(two, keys)))
+	f = found{room: 2*(maxStatements-f.room)/3 + 1} // room for one of both
+	if err := f.add(one, keys); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.add(two, keys); !errors.Is(err, errTooMuch) {
+		t.Errorf("it was read all the same: %v", err)
+	}
 }
 
 // TestOneOfTwo: a replica leaves a workflow to the one that has it, until that is silent,
