@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -50,6 +51,11 @@ func compressed(tb testing.TB, text string) string {
 
 func TestRead(t *testing.T) {
 	huge := compressed(t, `{"a":"`+strings.Repeat("x", nodes.MaxUncompressed)+`"}`)
+	artifacts := compressed(t, `{"a":{"outputs":{"artifacts":[`+strings.Repeat("1,", nodes.MaxUncompressed/2-100)+`1]}}}`)
+	var many strings.Builder
+	for n := range nodes.MaxNodes + 1 {
+		fmt.Fprintf(&many, `,"%d":{}`, n)
+	}
 	for name, tt := range map[string]struct {
 		status string
 		want   nodes.Status
@@ -65,6 +71,13 @@ func TestRead(t *testing.T) {
 		"no gzip":                        {`{"compressedNodes":"aaaa"}`, nodes.Status{}, nodes.ErrInvalid},
 		"no JSON in it":                  {compressed(t, `{`), nodes.Status{Phase: "Running"}, nodes.ErrInvalid},
 		"a bomb":                         {huge, nodes.Status{Phase: "Running"}, nodes.ErrInvalid},
+		"a node of many artifacts":       {artifacts, nodes.Status{Phase: "Running"}, nodes.ErrInvalid},
+		"many nodes":                     {compressed(t, "{"+many.String()[1:]+"}"), nodes.Status{Phase: "Running"}, nodes.ErrInvalid},
+		"many nodes, as they are":        {`{"nodes":{` + many.String()[1:] + `}}`, nodes.Status{}, nodes.ErrInvalid},
+		"something after them":           {compressed(t, `{}{}`), nodes.Status{Phase: "Running"}, nodes.ErrInvalid},
+		"artifacts that are no list":     {`{"nodes":{"a":{"outputs":{"artifacts":{}}}}}`, nodes.Status{}, nodes.ErrInvalid},
+		"no artifacts":                   {`{"nodes":{"a":{"outputs":{"artifacts":null}}}}`, nodes.Status{Nodes: []nodes.Node{{ID: "a"}}}, nil},
+		"an id twice":                    {`{"nodes":{"a":{"name":"x"},"a":{"name":"y"}}}`, nodes.Status{Nodes: []nodes.Node{{ID: "a", Name: "y"}}}, nil},
 		"another type of field":          {`{"nodes":[]}`, nodes.Status{}, nodes.ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
