@@ -31,8 +31,10 @@ import (
 )
 
 const (
-	// again is how soon a workflow is looked at anew that is not there yet.
-	again = 15 * time.Second
+	// again is how soon a workflow is looked at anew that is not there yet, and later how
+	// soon one that has not been for tenTimes as long: each look reads all of its records.
+	// A change of its record comes at once.
+	again, later, tenTimes = 15 * time.Second, 5 * time.Minute, 10
 	// patience is how long one attempt may take, after which another replica may take
 	// over: hundreds of records are verified, and the log is asked twice.
 	patience = 2 * time.Minute
@@ -137,11 +139,21 @@ func (a *Attestor) attempt(ctx context.Context, key types.NamespacedName, keys *
 		return reconcile.Result{RequeueAfter: time.Second}, nil
 	case errors.As(err, &notYet):
 		log.FromContext(ctx).V(1).Info("Not yet", "why", err.Error())
-		return reconcile.Result{RequeueAfter: again}, nil
+		return reconcile.Result{RequeueAfter: wait(&p, a.Clock.Now())}, nil
 	case errors.As(err, &paused):
 		return reconcile.Result{RequeueAfter: max(paused.Until.Sub(a.Clock.Now()), time.Second)}, nil
 	}
 	return reconcile.Result{}, fmt.Errorf("the statement about the workflow is late: %w", err)
+}
+
+// wait is how soon to look again at a workflow that has ended and is not there yet: after a
+// tenth of the time that it has not been.
+func wait(p *v1alpha1.WorkflowProvenance, now time.Time) time.Duration {
+	since := p.CreationTimestamp.Time
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed); c != nil {
+		since = c.LastTransitionTime.Time
+	}
+	return min(max(now.Sub(since)/tenTimes, again), later)
 }
 
 // notYetError is what passes by itself.
@@ -196,7 +208,7 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 	}
 	left, err := room(p)
 	if err != nil || bundled(payload) > left {
-		return a.refuse(ctx, p, found.records, reason.New(reason.Internal, "the record has no room for a statement of %d bytes beside its nodes", len(payload)))
+		return a.refuse(ctx, p, found.records, reason.New(reason.WorkflowTooLarge, "the record has no room for a statement of %d bytes beside its nodes", len(payload)))
 	}
 	summary, err := provenance.BuildSummary(provenance.SummaryFacts{
 		Subjects: facts.Subjects, Builder: facts.Builder, Namespace: facts.Namespace, Workflow: facts.Workflow,
@@ -282,7 +294,7 @@ func (a *Attestor) ended(ctx context.Context, p *v1alpha1.WorkflowProvenance) (b
 var noLonger = []reason.Code{reason.SignerExpired, reason.SignerCompromised, reason.LogExpired}
 
 // errTooMuch says that a workflow has more to be stated than fits into memory.
-var errTooMuch = reason.New(reason.Internal, "the statements of its steps have more than %d MiB together", maxStatements>>20)
+var errTooMuch = reason.New(reason.WorkflowTooLarge, "the statements of its steps have more than %d MiB together", maxStatements>>20)
 
 // found is what there is of a workflow.
 type found struct {

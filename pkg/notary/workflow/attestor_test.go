@@ -368,6 +368,20 @@ func TestWhatIsReadOfAWorkflowIsBounded(t *testing.T) {
 	}
 }
 
+// TestWhatIsLateIsLookedAtLessOften: each look reads all records of the workflow.
+func TestWhatIsLateIsLookedAtLessOften(t *testing.T) {
+	made := time.Unix(1_800_000_000, 0)
+	p := &v1alpha1.WorkflowProvenance{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(made.Add(-time.Hour))}}
+	p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, LastTransitionTime: metav1.NewTime(made)}}
+	for after, want := range map[time.Duration]time.Duration{
+		-time.Minute: again, 0: again, time.Minute: again, 10 * time.Minute: time.Minute, 24 * time.Hour: later,
+	} {
+		if got := wait(p, made.Add(after)); got != want {
+			t.Errorf("after %s: in %s, want %s", after, got, want)
+		}
+	}
+}
+
 // TestOneOfTwo: a replica leaves a workflow to the one that has it, until that is silent,
 // and what is stated is stated once.
 func TestOneOfTwo(t *testing.T) {
