@@ -69,6 +69,7 @@ var benchmarks = []benchmark{
 	{"hash", false, hash},
 	{"admission", false, admission},
 	{"log", false, logged},
+	{"backlog", false, backlog},
 	{"seal", true, seal},
 	{"wall", true, wall},
 	{"burst", true, burst},
@@ -78,7 +79,7 @@ var benchmarks = []benchmark{
 
 func main() {
 	runs := flag.Int("runs", 10, "how often to measure each thing")
-	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, log, seal, wall, burst, large, huge; all by default")
+	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, log, backlog, seal, wall, burst, large, huge; all by default")
 	file := flag.String("o", filepath.Join("bin", "bench.json"), "the `file` to write")
 	flag.Parse()
 	if err := run(os.Stdout, *runs, *only, *file); err != nil {
