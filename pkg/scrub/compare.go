@@ -147,6 +147,7 @@ func (c Comparison) directory(ctx context.Context, store Store) (Finding, error)
 	for _, f := range c.Files {
 		wanted[f.Path] = true
 	}
+	others := placesOf(c.Below)
 	var paths []string
 	for _, key := range keys {
 		path, below := strings.CutPrefix(key, l.Key)
@@ -154,10 +155,10 @@ func (c Comparison) directory(ctx context.Context, store Store) (Finding, error)
 		if !below || path == "" || strings.HasSuffix(path, "/") {
 			continue
 		}
-		switch others := c.others(key); {
-		case others && wanted[path]:
+		switch theirs := others.have(key); {
+		case theirs && wanted[path]:
 			return Finding{ReasonUnknown, fmt.Sprintf("another step stored %.200q of it, too", path)}, nil
-		case others:
+		case theirs:
 			continue
 		}
 		paths = append(paths, path)
@@ -204,11 +205,42 @@ func (c Comparison) directory(ctx context.Context, store Store) (Finding, error)
 	return found, nil
 }
 
-// others says whether a key is that of another place, or lies below one.
-func (c Comparison) others(key string) bool {
-	return slices.ContainsFunc(c.Below, func(l artifact.Location) bool {
-		return key == l.Key || l.Kind == artifact.KindPrefix && strings.HasPrefix(key, l.Key)
-	})
+// places are those of others below a directory, to be found fast: there may be as many
+// of them as a namespace may have seals, and 100,000 keys to look for.
+type places struct {
+	objects map[string]bool
+	// prefixes are sorted, and none lies below another.
+	prefixes []string
+}
+
+func placesOf(all []artifact.Location) places {
+	p := places{objects: make(map[string]bool, len(all))}
+	for _, l := range all {
+		p.objects[l.Key] = true
+		if l.Kind == artifact.KindPrefix {
+			p.prefixes = append(p.prefixes, l.Key)
+		}
+	}
+	slices.Sort(p.prefixes)
+	// What lies below a prefix comes right behind it.
+	outer := p.prefixes[:0]
+	for _, prefix := range p.prefixes {
+		if n := len(outer); n == 0 || !strings.HasPrefix(prefix, outer[n-1]) {
+			outer = append(outer, prefix)
+		}
+	}
+	p.prefixes = outer
+	return p
+}
+
+// have says whether a key is that of a place, or lies below one.
+func (p places) have(key string) bool {
+	if p.objects[key] {
+		return true
+	}
+	// All that lies between a prefix and a key below it begins with that prefix, too.
+	n, _ := slices.BinarySearch(p.prefixes, key)
+	return n > 0 && strings.HasPrefix(key, p.prefixes[n-1])
 }
 
 // different names the first file that is not as it was sealed.

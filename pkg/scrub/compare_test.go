@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -197,6 +198,47 @@ func TestOfADirectoryNoMoreIsReadThanWasSealed(t *testing.T) {
 					t.Errorf("%d bytes were read of a directory of 1001", store.read)
 				}
 			})
+		}
+	}
+}
+
+// A directory with as many files as are compared, and as many places of others below it,
+// takes the time to read it once.
+func TestManyPlacesBelowADirectoryTakeNoLong(t *testing.T) {
+	const n = maxFiles
+	_, files := tree(t, "d/", map[string]string{"x": "1"})
+	seal, _ := tree(t, "d/", map[string]string{"x": "1"})
+	store := &shelf{objects: map[string]string{"d/x": "1"}}
+	var below []artifact.Location
+	for i := range n - 1 {
+		key := fmt.Sprintf("d/%06d", i)
+		store.objects[key] = ""
+		below = append(below, at(t, key))
+	}
+	began := time.Now()
+	f, err := Comparison{Place: Places([]Seal{seal})[0], Files: files, Below: below}.Run(t.Context(), store)
+	if err != nil || f.Reason != ReasonIntact {
+		t.Errorf("got %+v, %v", f, err)
+	}
+	// All with all are 10 billion comparisons.
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// Places of others are found as if each was asked.
+func TestPlacesOfOthersAreFound(t *testing.T) {
+	var all []artifact.Location
+	for _, key := range []string{"d/e/", "d/e/f/", "d/e/f/g", "d/e-", "d/h", "d/h/i/", "d/z/", "d/é/"} {
+		all = append(all, at(t, key))
+	}
+	p := placesOf(all)
+	for _, key := range []string{"d/", "d/a", "d/e", "d/e/", "d/e/f", "d/e/f/g", "d/e/f/g/h", "d/e/x", "d/e-", "d/e-x", "d/h", "d/h/", "d/h/i/j", "d/h/x", "d/y", "d/z/x", "d/zz", "d/é/x", "d/ê/x", "e"} {
+		want := slices.ContainsFunc(all, func(l artifact.Location) bool {
+			return key == l.Key || l.Kind == artifact.KindPrefix && strings.HasPrefix(key, l.Key)
+		})
+		if p.have(key) != want {
+			t.Errorf("%s: want %t", key, want)
 		}
 	}
 }
