@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -299,5 +300,45 @@ func TestWhatIsAlteredIsInEachSample(t *testing.T) {
 	check(t, s.API.Get(t.Context(), client.ObjectKeyFromObject(altered), &a))
 	if c := a.Status.Conditions; len(c) != 1 || c[0].Status != metav1.ConditionTrue {
 		t.Errorf("its conditions are %+v", c)
+	}
+}
+
+// What lies at a place that a tenant's seal names may be somebody else's. The condition and
+// the event are read in his namespace, and have none of it; the operator's log has it.
+func TestWhatLiesThereIsToldToTheOperatorAlone(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	files, err := content.NewFiles([]content.File{{Path: "x", SHA256: artifact.DigestOfText("1")}})
+	check(t, err)
+	dir, object := sealed(t, "dir", "d/", "1", 1), sealed(t, "object", "o", "guessed", 1)
+	dir.Spec.SHA256, dir.Spec.TreeDigest = string(files.Tree()), string(files.Tree())
+	record := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "dir"}, Status: v1alpha1.ProvenanceStatus{Outputs: []v1alpha1.OutputStatus{
+		{Location: "s3://s3/b/d/", Files: files.String()},
+	}}}
+	s := scrubber(t, scheme, &shelf{objects: map[string]string{"d/x": "1", "d/payroll": "", "o": "s3cret!"}}, dir, object, record)
+	told := make(chan string, 100)
+	s.Events = &events.FakeRecorder{Events: told}
+	var log strings.Builder
+	s.Log = funcr.New(func(_, args string) { log.WriteString(args + "\n") }, funcr.Options{})
+	if got, err := s.Pass(t.Context()); err != nil || got != (Report{Altered: 2}) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	digest := string(artifact.DigestOfText("s3cret!"))[:16]
+	said := <-told + <-told
+	var all v1alpha1.ArtifactSealList
+	check(t, s.API.List(t.Context(), &all))
+	for _, a := range all.Items {
+		said += fmt.Sprint(a.Status.Conditions)
+	}
+	for _, its := range []string{"payroll", digest} {
+		if strings.Contains(said, its) {
+			t.Errorf("the namespace reads %s: %s", its, said)
+		}
+		if !strings.Contains(log.String(), its) {
+			t.Errorf("the operator does not read %s: %s", its, log.String())
+		}
+	}
+	if strings.Count(said, "Changed") < 4 {
+		t.Errorf("the namespace reads only %s", said)
 	}
 }
