@@ -77,7 +77,7 @@ func scrubber(t *testing.T, scheme *runtime.Scheme, store scrub.Store, objects .
 	return &Scrubber{
 		Options: Options{Every: time.Hour, Sample: 1},
 		API:     fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.ArtifactSeal{}, &v1alpha1.Provenance{}).WithObjects(objects...).Build(),
-		Stores:  map[string]scrub.Store{"s3": store}, Events: events.NewFakeRecorder(100), Metrics: counts,
+		Stores:  map[string]Store{"s3": {Store: store, Scope: scrub.Scope{{Namespaces: []string{"*"}, Under: []string{"b/"}}}}}, Events: events.NewFakeRecorder(100), Metrics: counts,
 		Clock: clock.RealClock{}, Log: logr.Discard(),
 	}
 }
@@ -340,5 +340,38 @@ func TestWhatLiesThereIsToldToTheOperatorAlone(t *testing.T) {
 	}
 	if strings.Count(said, "Changed") < 4 {
 		t.Errorf("the namespace reads only %s", said)
+	}
+}
+
+// Whose seals the operator does not have compared at a place, for him the store is not even
+// asked: whatever he guesses, he is told nothing.
+func TestWhoIsNotNamedIsNotCompared(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	for name, c := range map[string]struct {
+		scope scrub.Scope
+		want  Report
+	}{
+		"named":          {scrub.Scope{{Namespaces: []string{"team"}, Under: []string{"b/theirs/"}}}, Report{Altered: 1, Unknown: 1}},
+		"everywhere":     {scrub.Scope{{Namespaces: []string{"*"}, Under: []string{scrub.Everywhere}}}, Report{Altered: 2}},
+		"another bucket": {scrub.Scope{{Namespaces: []string{"team"}, Under: []string{"c/"}}}, Report{Unknown: 2}},
+		"somebody else":  {scrub.Scope{{Namespaces: []string{"victim"}, Under: []string{"b/"}}}, Report{Unknown: 2}},
+		"nobody":         {nil, Report{Unknown: 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			store := &shelf{objects: map[string]string{"theirs/x": "forged", "secret/x": "s3cret"}}
+			store.asked = func() { asked++ }
+			s := scrubber(t, scheme, store, sealed(t, "own", "theirs/x", "sealed", 1), sealed(t, "guess", "secret/x", "guess", 1))
+			s.Stores["s3"] = Store{Store: store, Scope: c.scope}
+			if got, err := s.Pass(t.Context()); err != nil || got != c.want || asked != 2*c.want.Altered {
+				t.Errorf("got %+v, %v; the store was asked %d times", got, err, asked)
+			}
+			var guess v1alpha1.ArtifactSeal
+			check(t, s.API.Get(t.Context(), client.ObjectKey{Namespace: "team", Name: "guess"}, &guess))
+			if said := len(guess.Status.Conditions) > 0; said != (c.want.Altered == 2) {
+				t.Errorf("its conditions are %+v", guess.Status.Conditions)
+			}
+		})
 	}
 }
