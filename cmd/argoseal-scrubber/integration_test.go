@@ -33,7 +33,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
-	"github.com/argoseal/argoseal/pkg/scrub"
 	scrubber "github.com/argoseal/argoseal/pkg/scrub/controller"
 )
 
@@ -130,7 +129,7 @@ func startScene(t *testing.T) *scene {
 	must(t, os.WriteFile(filepath.Join(keys, "accessKey"), []byte(accessKey+"\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(keys, "secretKey"), []byte(secretKey), 0o600))
 	list := filepath.Join(t.TempDir(), "stores.yaml")
-	must(t, os.WriteFile(list, fmt.Appendf(nil, "stores:\n- {endpoint: %q, region: us-east-1, insecure: true, credentials: %q}\n", s.endpoint, keys), 0o600))
+	must(t, os.WriteFile(list, fmt.Appendf(nil, "stores:\n- {endpoint: %q, region: us-east-1, insecure: true, credentials: %q, compare: [{namespaces: [team], under: [%s/]}]}\n", s.endpoint, keys, bucket), 0o600))
 	limit, err := options{bytes: "64Mi"}.limit()
 	must(t, err)
 	stores, err := readStores(list, limit)
@@ -289,9 +288,9 @@ func TestAStoreThatDoesNotAnswerAccusesNobody(t *testing.T) {
 	s.put("file", "sealed")
 	s.seals("file", "file", "sealed", nil)
 	known := s.scrubber.Stores
-	s.scrubber.Stores = map[string]scrub.Store{}
+	s.scrubber.Stores = nil
 	s.passes(scrubber.Report{Unknown: 1})
-	s.scrubber.Stores = map[string]scrub.Store{s.endpoint: silent{}}
+	s.scrubber.Stores = map[string]scrubber.Store{s.endpoint: {Store: silent{}, Scope: known[s.endpoint].Scope}}
 	s.passes(scrubber.Report{Unreadable: 1})
 	if got, seen := s.condition("file"), s.event(); got != "" || seen != "" {
 		t.Errorf("got %q, %q", got, seen)

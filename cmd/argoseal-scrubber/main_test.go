@@ -86,7 +86,7 @@ func TestOncePassSaysWhatItCameTo(t *testing.T) {
 		s := &scrubber.Scrubber{
 			Options: scrubber.Options{Every: time.Hour, Sample: 1}, Metrics: counts, Clock: clock.RealClock{}, Log: logr.Discard(), Events: events.NewFakeRecorder(10),
 			API:    fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(seal).WithObjects(seal.DeepCopy()).Build(),
-			Stores: map[string]scrub.Store{"s3": one{c.text, c.err}},
+			Stores: map[string]scrubber.Store{"s3": {Store: one{c.text, c.err}, Scope: scrub.Scope{{Namespaces: []string{"team"}, Under: []string{"b/"}}}}},
 		}
 		var out strings.Builder
 		if err := onePass(t.Context(), s, &out); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
@@ -108,17 +108,26 @@ func (o one) Open(context.Context, string, string) (io.ReadCloser, int64, error)
 func (o one) List(context.Context, string, string, int) ([]string, error) { return nil, o.err }
 
 func TestTheListOfStores(t *testing.T) {
+	const whose = "  compare: [{namespaces: [team-*], under: [b/]}]\n"
+	l, err := artifact.InS3("s3.example.com", "b").At("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	team := scrub.Key{Namespace: "team-a", Location: l}
 	for name, c := range map[string]struct {
 		text string
 		good bool
 	}{
-		"two":                   {"stores:\n- endpoint: S3.example.com\n  region: r\n- endpoint: localhost:9000\n  insecure: true\n", true},
+		"two":                   {"stores:\n- endpoint: S3.example.com\n  region: r\n" + whose + "- endpoint: localhost:9000\n  insecure: true\n" + whose, true},
+		"nobody's seals":        {"stores: [{endpoint: s3.example.com}]\n", false},
+		"seals of nowhere":      {"stores: [{endpoint: s3.example.com, compare: [{namespaces: [a]}]}]\n", false},
+		"a part of a bucket":    {"stores: [{endpoint: s3.example.com, compare: [{namespaces: [a], under: [b]}]}]\n", false},
 		"none":                  {"stores: []\n", false},
 		"nothing":               {"", false},
-		"one twice":             {"stores: [{endpoint: a.example}, {endpoint: A.example}]\n", false},
-		"without its endpoint":  {"stores: [{region: r}]\n", false},
-		"a field that is none":  {"stores: [{endpoint: a.example, secretKey: x}]\n", false},
-		"an endpoint with path": {"stores: [{endpoint: a.example/b}]\n", false},
+		"one twice":             {"stores:\n- endpoint: a.example\n" + whose + "- endpoint: A.example\n" + whose, false},
+		"without its endpoint":  {"stores:\n- region: r\n" + whose, false},
+		"a field that is none":  {"stores:\n- endpoint: a.example\n  secretKey: x\n" + whose, false},
+		"an endpoint with path": {"stores:\n- endpoint: a.example/b\n" + whose, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "stores.yaml")
@@ -126,7 +135,7 @@ func TestTheListOfStores(t *testing.T) {
 				t.Fatal(err)
 			}
 			stores, err := readStores(file, nil)
-			if c.good != (err == nil) || c.good && stores["s3.example.com"] == nil {
+			if c.good != (err == nil) || c.good && !stores["s3.example.com"].Scope.Has(team) {
 				t.Errorf("got %v, %v", stores, err)
 			}
 			if err != nil && reason.Of(err) != reason.UsageInvalid {

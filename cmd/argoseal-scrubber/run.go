@@ -75,6 +75,9 @@ The file --stores lists S3 endpoints, as templates name them:
   - endpoint: s3.example.com
     region: eu-central-1
     credentials: /credentials/0   # a folder with the files accessKey and secretKey
+    compare:                      # whose seals are compared, and where; nobody else's are
+    - namespaces: [team-*]
+      under: [artifacts/, shared/{namespace}/]   # or "*"
 
 The credentials need to read and list, nothing else.`,
 		Example: "  argoseal-scrubber run --namespace argoseal-system --stores /etc/argoseal/stores.yaml\n" +

@@ -13,6 +13,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/scrub"
+	scrubber "github.com/argoseal/argoseal/pkg/scrub/controller"
 	"github.com/argoseal/argoseal/pkg/scrub/s3"
 )
 
@@ -29,10 +30,12 @@ type storeEntry struct {
 	// Credentials is a folder with the files accessKey and secretKey, which are read
 	// anew when they change. Empty: what the environment or the machine gives.
 	Credentials string `json:"credentials"`
+	// Compare says whose seals are compared where.
+	Compare scrub.Scope `json:"compare"`
 }
 
 // readStores opens the stores of a file.
-func readStores(path string, limit *rate.Limiter) (map[string]scrub.Store, error) {
+func readStores(path string, limit *rate.Limiter) (map[string]scrubber.Store, error) {
 	if path == "" {
 		return nil, reason.New(reason.UsageInvalid, "--stores is missing: name a file that lists the artifact stores")
 	}
@@ -50,17 +53,20 @@ func readStores(path string, limit *rate.Limiter) (map[string]scrub.Store, error
 	if err := yaml.UnmarshalStrict(raw, &file); err != nil {
 		return nil, reason.New(reason.UsageInvalid, "--stores=%.200s: %v", path, err)
 	}
-	stores := map[string]scrub.Store{}
+	stores := map[string]scrubber.Store{}
 	for n, e := range file.Stores {
 		endpoint := artifact.InS3(e.Endpoint, "").Store
 		if _, twice := stores[endpoint]; endpoint == "" || twice {
 			return nil, reason.New(reason.UsageInvalid, "--stores=%.200s: stores[%d]: the endpoint %.100q is empty, or stands there twice", path, n, e.Endpoint)
 		}
+		if err := e.Compare.Validate(); err != nil {
+			return nil, reason.New(reason.UsageInvalid, "--stores=%.200s: stores[%d]: compare: %v", path, n, err)
+		}
 		s, err := s3.New(s3.Options{Endpoint: e.Endpoint, Region: e.Region, Insecure: e.Insecure, Credentials: e.credentials(), Limit: limit})
 		if err != nil {
 			return nil, reason.New(reason.UsageInvalid, "--stores=%.200s: stores[%d]: %v", path, n, err)
 		}
-		stores[endpoint] = s
+		stores[endpoint] = scrubber.Store{Store: s, Scope: e.Compare}
 	}
 	if len(stores) == 0 {
 		return nil, reason.New(reason.UsageInvalid, "--stores=%.200s: it lists no store", path)

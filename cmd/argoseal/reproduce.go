@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+	"sigs.k8s.io/yaml/kyaml"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -463,17 +464,18 @@ func workflowIn(raw []byte) (map[string]any, error) {
 	return u.Object, nil
 }
 
+// printPlan writes the Workflow as YAML. Its text is others', and whoever reads it decides
+// by it: KYAML quotes and escapes what is not printable, such as marks that turn the
+// direction of text around.
 func printPlan(w io.Writer, plan *reproduce.Plan) error {
-	raw, err := yaml.Marshal(plan.Workflow.Object)
-	if err != nil {
-		return err
-	}
 	var b bytes.Buffer
 	for _, n := range plan.Notes {
 		fmt.Fprintf(&b, "# Not checked: %s\n", printable(n))
 	}
-	b.Write(raw)
-	_, err = w.Write(b.Bytes())
+	if err := (&kyaml.Encoder{}).FromObject(plan.Workflow.Object, &b); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
 	return err
 }
 

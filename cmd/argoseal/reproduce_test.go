@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -260,5 +262,47 @@ func TestAResultIsToldAndJudged(t *testing.T) {
 		if got := reason.Of(judged(&reproduce.Result{Verdict: verdict})); got != want {
 			t.Errorf("%q is %q, want %q", verdict, got, want)
 		}
+	}
+}
+
+// What is looked at before it runs looks as it is, and is what would run.
+func TestAPlanIsShownAsItIs(t *testing.T) {
+	for name, text := range map[string]string{
+		"usual":                     "make all",
+		"a script":                  "#!/bin/sh\nset -e\n\tmake \"$1\" # 100%: {a, [b]}\n\n  done\n",
+		"other letters":             "größe 大きさ 🙂",
+		"text turned around":        "rm -rf /\u202e \u2066# harmless\u2069",
+		"of several lines":          "ok\n\u202egnihton\n",
+		"nothing to see":            "a\u200bb\u00adc\ufeffd\u00a0e\u3164",
+		"beyond the first plane":    "a\U000e0041b\U000f0000",
+		"a terminal's orders":       "\x1b[2K\r\x00\b",
+		"what looks like an escape": `\u202e \\x1b "`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newWorkflow()
+			u.Object["metadata"] = map[string]any{"namespace": "again", "labels": map[string]any{text: text}}
+			u.Object["spec"] = map[string]any{"templates": []any{map[string]any{"script": map[string]any{"source": text, "args": []any{text, int64(1), true, nil, "1", "true"}}}}}
+			var out bytes.Buffer
+			if err := printPlan(&out, &reproduce.Plan{Workflow: u, Notes: []string{"input " + text}}); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range out.String() {
+				if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+					t.Errorf("%U stands in\n%s", r, out.String())
+				}
+			}
+			for n, line := range strings.Split(out.String(), "\n") {
+				if comment := strings.HasPrefix(line, "#"); comment != (n == 0) {
+					t.Errorf("line %d: %s", n, line)
+				}
+			}
+			again, err := workflowIn(out.Bytes())
+			if err != nil {
+				t.Fatalf("%v of\n%s", err, out.String())
+			}
+			if d := cmp.Diff(u.Object, again); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
 	}
 }

@@ -146,6 +146,12 @@ var templateFields = []string{
 	"timeout", "tolerations", "volumes",
 }
 
+// TemplateField says whether a template of Argo v3.7 has a field of exactly that name.
+func TemplateField(name string) bool {
+	_, found := slices.BinarySearch(templateFields, name)
+	return found
+}
+
 // decodeTemplate reads ARGO_TEMPLATE as Argo's init gets it.
 func decodeTemplate(data []byte) (*template, error) {
 	t := &template{}
@@ -157,7 +163,7 @@ func decodeTemplate(data []byte) (*template, error) {
 		return nil, err
 	}
 	for _, name := range names {
-		if _, found := slices.BinarySearch(templateFields, name); !found {
+		if !TemplateField(name) {
 			return nil, fmt.Errorf("field %.80q is not one of Argo v3.7", name)
 		}
 	}

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,6 +24,12 @@ const (
 	maxName    = 253
 	maxWord    = 64
 	maxMessage = 1024
+	// maxBytes bounds what the nodes take in etcd, which stores 1.5 MiB at most: the
+	// notary's bundles are beside them, of 900 KiB. A usual node takes 400 bytes.
+	maxBytes = 512 << 10
+	// fieldNames is what the API server keeps of a node beside it and its id
+	// (metadata.managedFields).
+	fieldNames = 128
 )
 
 // PhaseGone stands for the phase of a Workflow that does not exist any more.
@@ -60,7 +67,7 @@ func (s Seen) Missing() []string {
 	recorded := latest(s.Records)
 	var ids []string
 	for _, n := range s.Workflow.Nodes {
-		if _, ok := recorded[n.ID]; !ok && stored(n) {
+		if _, ok := recorded[text.Prefix(n.ID, maxID)]; !ok && stored(n) {
 			ids = append(ids, n.ID)
 		}
 	}
@@ -81,13 +88,23 @@ func (s Seen) Status() v1alpha1.WorkflowProvenanceStatus {
 	counts.Records = int32(len(s.Records))
 	ended := s.Workflow == nil || s.Workflow.Ended
 	known := set.New[string]()
+	double := 0
 	for _, n := range s.nodes() {
-		known.Insert(n.ID)
-		record, found := recorded[text.Prefix(n.ID, maxID)]
-		if !n.Pod() && !found {
-			continue
+		id := text.Prefix(n.ID, maxID)
+		record, found := recorded[id]
+		switch {
+		case !n.Pod() && !found:
+		case known.Has(id):
+			// A list has an id once, and Argo gives no two nodes ids that begin alike for
+			// so long. What it stored counts; the record is that of the first.
+			if n.Pod() {
+				s.node(n, nil, &counts)
+				double++
+			}
+		default:
+			known.Insert(id)
+			all = append(all, s.node(n, record, &counts))
 		}
-		all = append(all, s.node(n, record, &counts))
 	}
 	for id, record := range recorded {
 		if !known.Has(id) { // Argo has lost it, or it cannot be read
@@ -106,7 +123,7 @@ func (s Seen) Status() v1alpha1.WorkflowProvenanceStatus {
 		out.WorkflowPhase = text.Prefix(s.Workflow.Phase, maxWord)
 	}
 	out.Nodes = fitting(all)
-	out.NodesOmitted = int32(len(all) - len(out.Nodes))
+	out.NodesOmitted = int32(double + len(all) - len(out.Nodes))
 	meta.SetStatusCondition(&out.Conditions, sealedCondition(out.State, counts))
 	meta.SetStatusCondition(&out.Conditions, s.nodesRead())
 	return out
@@ -291,9 +308,6 @@ func (s Seen) nodesRead() metav1.Condition {
 // fitting leaves out nodes beyond what a status has room for: those without anything
 // to tell first, then those that are sealed.
 func fitting(all []v1alpha1.WorkflowNode) []v1alpha1.WorkflowNode {
-	if len(all) <= maxNodes {
-		return all
-	}
 	rank := func(n v1alpha1.WorkflowNode) int {
 		switch n.Outcome {
 		case v1alpha1.NodeRefused, v1alpha1.NodePartial, v1alpha1.NodeNotRecorded:
@@ -309,9 +323,29 @@ func fitting(all []v1alpha1.WorkflowNode) []v1alpha1.WorkflowNode {
 	}
 	kept := slices.Clone(all)
 	slices.SortStableFunc(kept, func(a, b v1alpha1.WorkflowNode) int { return cmp.Compare(rank(a), rank(b)) })
-	kept = kept[:maxNodes]
+	kept = kept[:min(len(kept), maxNodes)]
+	left := maxBytes
+	for i, n := range kept {
+		if left -= takes(n); left < 0 {
+			kept = kept[:i]
+			break
+		}
+	}
 	slices.SortFunc(kept, func(a, b v1alpha1.WorkflowNode) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return kept
+}
+
+// takes is how many bytes of JSON a node is in etcd: itself, and once more its id, as
+// the text of a key in metadata.managedFields. A byte of it may become six, and seven.
+func takes(n v1alpha1.WorkflowNode) int {
+	of := func(v any) []byte {
+		text, err := json.Marshal(v)
+		if err != nil { // it is texts and numbers
+			panic(err)
+		}
+		return text
+	}
+	return len(of(n)) + len(of(string(of(n.ID)))) + fieldNames
 }

@@ -1,7 +1,9 @@
 package monitor_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -204,5 +206,73 @@ func TestNodesThatDoNotFit(t *testing.T) {
 	}
 	if last := got.Nodes[len(got.Nodes)-1]; last.ID != "02999" || last.Outcome != v1alpha1.NodePartial {
 		t.Errorf("the last node is %+v", last)
+	}
+}
+
+// TestNodesWithOneID: whoever may write Workflows gives nodes the ids that he likes, of
+// any length. A list has an id once, and what a node without an id of its own stored is
+// nobody's record.
+func TestNodesWithOneID(t *testing.T) {
+	long := strings.Repeat("x", 512)
+	for name, c := range map[string]struct {
+		nodes          []nodes.Node
+		records        []v1alpha1.Provenance
+		listed         int
+		omitted        int32
+		sealed, missed int32
+		state          v1alpha1.WorkflowState
+	}{
+		"two that begin alike":     {[]nodes.Node{pod(long+"a", "Succeeded", 1), pod(long+"b", "Succeeded", 1)}, []v1alpha1.Provenance{record(long, "p", 0, "Sealed", "ok")}, 1, 1, 1, 1, v1alpha1.WorkflowPartial},
+		"the same, without record": {[]nodes.Node{pod(long+"a", "Failed", 0), pod(long+"b", "Failed", 0)}, nil, 1, 1, 0, 0, v1alpha1.WorkflowSealed},
+		"one, and its record":      {[]nodes.Node{pod(long+"a", "Succeeded", 1)}, []v1alpha1.Provenance{record(long, "p", 0, "Sealed", "ok")}, 1, 0, 1, 0, v1alpha1.WorkflowSealed},
+		"two of their own":         {[]nodes.Node{pod("a", "Succeeded", 1), pod("b", "Succeeded", 1)}, []v1alpha1.Provenance{record("a", "p", 0, "Sealed", "ok"), record("b", "q", 0, "Sealed", "ok")}, 2, 0, 2, 0, v1alpha1.WorkflowSealed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := monitor.Seen{Workflow: ended(c.nodes...), Records: c.records}
+			got := seen.Status()
+			ids := set.New[string]()
+			for _, n := range got.Nodes {
+				if ids.Has(n.ID) {
+					t.Errorf("id %.20s… is there twice", n.ID)
+				}
+				ids.Insert(n.ID)
+			}
+			if len(got.Nodes) != c.listed || got.NodesOmitted != c.omitted || got.Counts.Sealed != c.sealed || got.Counts.Unsealed != c.missed || got.State != c.state {
+				t.Errorf("%d nodes, %d omitted, counts %+v, state %s", len(got.Nodes), got.NodesOmitted, got.Counts, got.State)
+			}
+			if missing := seen.Missing(); c.records != nil && len(missing) != 0 {
+				t.Errorf("%d are missing that have a record", len(missing))
+			}
+		})
+	}
+}
+
+// TestNodesFitIntoEtcd: however long they are, a status is one that can be stored; usual
+// ones are all there.
+func TestNodesFitIntoEtcd(t *testing.T) {
+	for name, c := range map[string]struct {
+		fill string
+		all  bool
+	}{
+		"usual":           {strings.Repeat("x", 30), true},
+		"long":            {strings.Repeat("x", 500), false},
+		"that are quoted": {strings.Repeat("\x01", 500), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var all []nodes.Node
+			for i := range 1000 {
+				n := pod(fmt.Sprintf("%04d%s", i, c.fill), "Succeeded", 1)
+				n.Name, n.Template = n.ID, c.fill
+				all = append(all, n)
+			}
+			got := monitor.Seen{Workflow: ended(all...)}.Status()
+			raw, err := json.Marshal(got)
+			if err != nil || len(raw) > 530<<10 {
+				t.Errorf("the status takes %d bytes, %v", len(raw), err)
+			}
+			if len(got.Nodes)+int(got.NodesOmitted) != 1000 || (got.NodesOmitted == 0) != c.all || len(got.Nodes) < 20 || got.Counts.Unsealed != 1000 {
+				t.Errorf("%d nodes, %d omitted, counts %+v", len(got.Nodes), got.NodesOmitted, got.Counts)
+			}
+		})
 	}
 }

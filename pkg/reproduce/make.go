@@ -195,7 +195,9 @@ func (m *making) read(from Source) error {
 	m.step = runtime.DeepCopyJSON(body)
 	if defaults, _ := spec["templateDefaults"].(map[string]any); len(defaults) > 0 {
 		defaults = runtime.DeepCopyJSON(defaults)
-		strip(defaults)
+		if err := strip(defaults); err != nil {
+			return err
+		}
 		m.spec["templateDefaults"] = defaults
 	}
 	return nil

@@ -628,3 +628,57 @@ func TestAPatchDoesNotSayAsWhomItRuns(t *testing.T) {
 		})
 	}
 }
+
+// Argo may read a Workflow so that the case of letters does not count. Whoever wrote the
+// first one does not get past us by it.
+func TestAnotherSpellingDoesNotSayAsWhomItRuns(t *testing.T) {
+	in := func(of object, side, list string) object {
+		return of[side].(object)[list].([]any)[0].(object)
+	}
+	for name, c := range map[string]struct {
+		change  func(template object)
+		refused bool
+	}{
+		"a ServiceAccount":           {func(t object) { t["ServiceAccountName"] = "admin" }, true},
+		"in letters of another":      {func(t object) { t["\u017ferviceAccountName"] = "admin" }, true},
+		"the executor's":             {func(t object) { t["Executor"] = object{"serviceAccountName": "admin"} }, true},
+		"a patch of the pod":         {func(t object) { t["podspecpatch"] = `{"serviceAccountName":"admin"}` }, true},
+		"where the first run stored": {func(t object) { t["ArchiveLocation"] = object{} }, true},
+		"a field that nobody knows":  {func(t object) { t["runsAs"] = "admin" }, true},
+		"all outputs":                {func(t object) { t["outputs"].(object)["Artifacts"] = []any{object{"name": "x", "s3": object{}}} }, true},
+		"a global output":            {func(t object) { in(t, "outputs", "parameters")["GlobalName"] = "g" }, true},
+		"where an input comes from":  {func(t object) { t["inputs"].(object)["artifacts"] = []any{object{"name": "x", "S3": object{}}} }, true},
+		"the inputs":                 {func(t object) { t["inputs"].(object)["Parameters"] = []any{} }, true},
+		"as Argo writes it":          {func(t object) { t["serviceAccountName"] = "admin" }, false},
+		"all that Argo has of a pod's": {func(t object) {
+			t["priorityClassName"], t["hostAliases"], t["activeDeadlineSeconds"] = "p", []any{}, int64(1)
+		}, false},
+		"a label of any spelling":        {func(t object) { t["metadata"] = object{"labels": object{"ServiceAccountName": "x"}} }, false},
+		"a variable of any spelling":     {func(t object) { t["securityContext"] = object{"Executor": "x"} }, false},
+		"what an output is not asked of": {func(t object) { in(t, "outputs", "parameters")["Description"] = "x" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, where := range []string{"defaults", "template"} {
+				workflow := read(t, wf)
+				spec := workflow["spec"].(object)
+				of := spec["templates"].([]any)[0].(object)
+				if where == "defaults" {
+					defaults := object{}
+					for _, side := range []string{"inputs", "outputs"} {
+						defaults[side] = of[side]
+					}
+					of = read(t, "spec: "+toText(t, defaults))["spec"].(object)
+					spec["templateDefaults"] = of
+				}
+				c.change(of)
+				plan, err := reproduce.Make(stated(t, workflow, "wf"), reproduce.Source{Workflow: workflow}, known())
+				if c.refused != (reason.Of(err) == reason.NotComparable) || !c.refused && err != nil {
+					t.Errorf("of the %s: %v", where, err)
+				}
+				if err == nil && strings.Contains(toText(t, plan.Workflow.Object), "admin") {
+					t.Errorf("of the %s: %v", where, plan.Workflow.Object)
+				}
+			}
+		})
+	}
+}

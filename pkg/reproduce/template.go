@@ -1,10 +1,12 @@
 package reproduce
 
 import (
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
@@ -24,7 +26,10 @@ var notAgain = []string{
 var outputFields = []string{"archive", "mode", "name", "optional", "path", "recurseMode"}
 
 // strip takes out of a template, or of templateDefaults, what is not for a second run.
-func strip(t map[string]any) {
+func strip(t map[string]any) error {
+	if err := spelled(t); err != nil {
+		return err
+	}
 	for _, name := range notAgain {
 		delete(t, name)
 	}
@@ -46,11 +51,61 @@ func strip(t map[string]any) {
 			delete(given, "globalName")
 		}
 	}
+	return nil
+}
+
+// spelled refuses a template in which something that is taken out, changed or looked for
+// here may stand under another name. Argo reads a Workflow with encoding/json where it
+// cannot otherwise (a parameter's value that is a number is enough), and then the case
+// of letters does not count: ServiceAccountName is serviceAccountName. The first run's
+// author decides that.
+func spelled(t map[string]any) error {
+	for name := range t {
+		if !argo.TemplateField(name) {
+			return incomparable(nil, "field %.80q of its template is not one of Argo v3.7 in exactly this spelling, so what it means is not known", name)
+		}
+	}
+	for _, side := range []string{"inputs", "outputs"} {
+		of, _ := t[side].(map[string]any)
+		if err := asWritten(side, of, "artifacts", "parameters"); err != nil {
+			return err
+		}
+		artifacts, _ := of["artifacts"].([]any)
+		for _, a := range artifacts {
+			given, _ := a.(map[string]any)
+			if err := asWritten(side, given, artifactFields...); err != nil {
+				return err
+			}
+		}
+		parameters, _ := of["parameters"].([]any)
+		for _, p := range parameters {
+			given, _ := p.(map[string]any)
+			if err := asWritten(side, given, "default", "globalName", "name", "value"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// asWritten refuses names that differ from one of those given in the case of letters
+// alone, as encoding/json sees it.
+func asWritten(side string, of map[string]any, names ...string) error {
+	for given := range of {
+		for _, name := range names {
+			if given != name && strings.EqualFold(given, name) {
+				return incomparable(nil, "in the %s of its template %.80q stands for %s, and Argo may read it so or not", side, given, name)
+			}
+		}
+	}
+	return nil
 }
 
 // template makes the step's template one that can be run again.
 func (m *making) template() error {
-	strip(m.step)
+	if err := strip(m.step); err != nil {
+		return err
+	}
 	defaults, _ := m.spec["templateDefaults"].(map[string]any)
 	for _, of := range []map[string]any{m.spec, defaults, m.step} {
 		if err := asNobody(of); err != nil {
@@ -161,19 +216,21 @@ func (m *making) inputs() (arguments []any, err error) {
 	return arguments, nil
 }
 
+// places are the fields of an input by which it says itself where it comes from.
+var places = func() []string {
+	names := []string{"git", "http", "raw", "artifactory", "hdfs", "oss"}
+	for _, k := range artifact.StoreKinds() {
+		names = append(names, k.Name)
+	}
+	return names
+}()
+
+// artifactFields are the fields of an input or an output that are looked at here.
+var artifactFields = slices.Concat(outputFields, places)
+
 // placed says whether an input says itself where it comes from.
 func placed(a map[string]any) bool {
-	for _, name := range []string{"git", "http", "raw", "artifactory", "hdfs", "oss"} {
-		if a[name] != nil {
-			return true
-		}
-	}
-	for _, k := range artifact.StoreKinds() {
-		if a[k.Name] != nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(places, func(name string) bool { return a[name] != nil })
 }
 
 // place says where an input that was handed to the step lies, by the statement.

@@ -51,9 +51,19 @@ func Reasons() []Reason {
 // Finding is what came of comparing a place.
 type Finding struct {
 	Reason Reason
-	// Message says what is different, or why it is not known.
+	// Message says what is different, or why it is not known. Who may read the seal may
+	// read it, and may have chosen the place so that it is somebody else's: it has no
+	// name, size or digest that the seals of the place and their records do not have.
 	Message string
+	// Detail says what lies there. It is the operator's, whose keys have read it.
+	Detail string
 }
+
+// elsewise is the message where what lies there is not what was sealed.
+const elsewise = "something else lies there than what was sealed"
+
+// unsealed is the message where more lies in a directory.
+const unsealed = "a file lies there that was not sealed"
 
 // Altered says whether the place does not have what was sealed.
 func (f Finding) Altered() bool {
@@ -82,14 +92,14 @@ func (c Comparison) Run(ctx context.Context, store Store) (Finding, error) {
 	var err error
 	switch {
 	case c.Place.Last().Shared:
-		return Finding{ReasonUnknown, "several steps filled this directory together"}, nil
+		return Finding{Reason: ReasonUnknown, Message: "several steps filled this directory together"}, nil
 	case c.Place.Location.Kind == artifact.KindPrefix:
 		f, err = c.directory(ctx, store)
 	default:
 		f, err = c.object(ctx, store)
 	}
 	if err != nil {
-		return Finding{ReasonUnreadable, fmt.Sprintf("the store could not be read: %v", err)}, err
+		return Finding{ReasonUnreadable, "the store could not be read", err.Error()}, err
 	}
 	return f, nil
 }
@@ -99,9 +109,9 @@ func (c Comparison) object(ctx context.Context, store Store) (Finding, error) {
 	digest, _, err := digestOf(ctx, store, l.Bucket, l.Key, c.most())
 	switch {
 	case errors.Is(err, ErrMissing):
-		return Finding{ReasonMissing, "nothing lies there any more"}, nil
+		return Finding{Reason: ReasonMissing, Message: "nothing lies there any more"}, nil
 	case errors.Is(err, errLarger):
-		return Finding{ReasonChanged, fmt.Sprintf("more lies there than the %d bytes that were sealed", c.Place.Last().Size)}, nil
+		return Finding{ReasonChanged, elsewise, fmt.Sprintf("it has more than the %d bytes that were sealed", c.Place.Last().Size)}, nil
 	case err != nil:
 		return Finding{}, err
 	}
@@ -126,27 +136,29 @@ func (c Comparison) held(digest artifact.Digest) Finding {
 		return Finding{Reason: ReasonIntact}
 	}
 	if slices.ContainsFunc(c.Place.Seals[1:], func(s Seal) bool { return s.content() == digest }) {
-		return Finding{ReasonRolledBack, fmt.Sprintf("what lies there was sealed before what was sealed last: its digest is %.16s…, that of the last seal %.16s…", digest, last)}
+		// The digest is one of the place's own seals.
+		return Finding{Reason: ReasonRolledBack, Message: fmt.Sprintf("what lies there was sealed before what was sealed last: its digest is %.16s…, that of the last seal %.16s…", digest, last)}
 	}
-	return Finding{ReasonChanged, fmt.Sprintf("its digest is %.16s…, sealed was %.16s…", digest, last)}
+	return Finding{ReasonChanged, elsewise, fmt.Sprintf("its digest is %.16s…, sealed was %.16s…", digest, last)}
 }
 
 func (c Comparison) directory(ctx context.Context, store Store) (Finding, error) {
 	l := c.Place.Location
 	if len(c.Below) > 0 && len(c.Files) == 0 {
-		return Finding{ReasonUnknown, "other steps stored something below it, and its record does not list its files"}, nil
+		return Finding{Reason: ReasonUnknown, Message: "other steps stored something below it, and its record does not list its files"}, nil
 	}
 	keys, err := store.List(ctx, l.Bucket, l.Key, maxFiles)
 	if err != nil {
 		return Finding{}, err
 	}
 	if len(keys) > maxFiles {
-		return Finding{ReasonUnknown, fmt.Sprintf("it has more than %d files", maxFiles)}, nil
+		return Finding{Reason: ReasonUnknown, Message: fmt.Sprintf("it has more than %d files", maxFiles)}, nil
 	}
 	wanted := map[string]bool{}
 	for _, f := range c.Files {
 		wanted[f.Path] = true
 	}
+	others := placesOf(c.Below)
 	var paths []string
 	for _, key := range keys {
 		path, below := strings.CutPrefix(key, l.Key)
@@ -154,10 +166,10 @@ func (c Comparison) directory(ctx context.Context, store Store) (Finding, error)
 		if !below || path == "" || strings.HasSuffix(path, "/") {
 			continue
 		}
-		switch others := c.others(key); {
-		case others && wanted[path]:
-			return Finding{ReasonUnknown, fmt.Sprintf("another step stored %.200q of it, too", path)}, nil
-		case others:
+		switch theirs := others.have(key); {
+		case theirs && wanted[path]:
+			return Finding{Reason: ReasonUnknown, Message: fmt.Sprintf("another step stored %.200q of it, too", path)}, nil
+		case theirs:
 			continue
 		}
 		paths = append(paths, path)
@@ -181,9 +193,9 @@ func (c Comparison) directory(ctx context.Context, store Store) (Finding, error)
 		case errors.Is(err, ErrMissing): // it went between the two calls
 			continue
 		case errors.Is(err, errLarger) && len(c.Files) > 0 && !wanted[path]:
-			return Finding{ReasonChanged, fmt.Sprintf("file %.200q is there, and was not sealed", path)}, nil
+			return Finding{ReasonChanged, unsealed, fmt.Sprintf("it is file %.200q", path)}, nil
 		case errors.Is(err, errLarger):
-			return Finding{ReasonChanged, fmt.Sprintf("more lies there than the %d bytes that were sealed: %.200q is larger, or others are", c.Place.Last().Size, path)}, nil
+			return Finding{ReasonChanged, elsewise, fmt.Sprintf("more lies there than the %d bytes that were sealed: %.200q is larger, or others are", c.Place.Last().Size, path)}, nil
 		case err != nil:
 			return Finding{}, err
 		}
@@ -191,11 +203,11 @@ func (c Comparison) directory(ctx context.Context, store Store) (Finding, error)
 		files = append(files, content.File{Path: path, SHA256: digest})
 	}
 	if len(files) == 0 {
-		return Finding{ReasonMissing, "nothing lies there any more"}, nil
+		return Finding{Reason: ReasonMissing, Message: "nothing lies there any more"}, nil
 	}
 	list, err := content.NewFiles(files)
 	if err != nil {
-		return Finding{ReasonChanged, fmt.Sprintf("no directory has what lies there: %v", err)}, nil
+		return Finding{ReasonChanged, elsewise, fmt.Sprintf("no directory has what lies there: %v", err)}, nil
 	}
 	found := c.held(list.Tree())
 	if found.Reason == ReasonChanged && len(c.Files) > 0 {
@@ -204,11 +216,42 @@ func (c Comparison) directory(ctx context.Context, store Store) (Finding, error)
 	return found, nil
 }
 
-// others says whether a key is that of another place, or lies below one.
-func (c Comparison) others(key string) bool {
-	return slices.ContainsFunc(c.Below, func(l artifact.Location) bool {
-		return key == l.Key || l.Kind == artifact.KindPrefix && strings.HasPrefix(key, l.Key)
-	})
+// places are those of others below a directory, to be found fast: there may be as many
+// of them as a namespace may have seals, and 100,000 keys to look for.
+type places struct {
+	objects map[string]bool
+	// prefixes are sorted, and none lies below another.
+	prefixes []string
+}
+
+func placesOf(all []artifact.Location) places {
+	p := places{objects: make(map[string]bool, len(all))}
+	for _, l := range all {
+		p.objects[l.Key] = true
+		if l.Kind == artifact.KindPrefix {
+			p.prefixes = append(p.prefixes, l.Key)
+		}
+	}
+	slices.Sort(p.prefixes)
+	// What lies below a prefix comes right behind it.
+	outer := p.prefixes[:0]
+	for _, prefix := range p.prefixes {
+		if n := len(outer); n == 0 || !strings.HasPrefix(prefix, outer[n-1]) {
+			outer = append(outer, prefix)
+		}
+	}
+	p.prefixes = outer
+	return p
+}
+
+// have says whether a key is that of a place, or lies below one.
+func (p places) have(key string) bool {
+	if p.objects[key] {
+		return true
+	}
+	// All that lies between a prefix and a key below it begins with that prefix, too.
+	n, _ := slices.BinarySearch(p.prefixes, key)
+	return n > 0 && strings.HasPrefix(key, p.prefixes[n-1])
 }
 
 // different names the first file that is not as it was sealed.
@@ -221,15 +264,15 @@ func (c Comparison) different(there content.Files, found Finding) Finding {
 		digest, is := digests[f.Path]
 		switch {
 		case !is:
-			return Finding{ReasonMissing, fmt.Sprintf("file %.200q is missing", f.Path)}
+			return Finding{Reason: ReasonMissing, Message: fmt.Sprintf("file %.200q is missing", f.Path)}
 		case digest != f.SHA256:
-			return Finding{ReasonChanged, fmt.Sprintf("file %.200q was changed: its digest is %.16s…, sealed was %.16s…", f.Path, digest, f.SHA256)}
+			return Finding{ReasonChanged, fmt.Sprintf("file %.200q was changed", f.Path), fmt.Sprintf("its digest is %.16s…, sealed was %.16s…", digest, f.SHA256)}
 		}
 		delete(digests, f.Path)
 	}
 	for _, f := range there {
 		if _, more := digests[f.Path]; more {
-			return Finding{ReasonChanged, fmt.Sprintf("file %.200q is there, and was not sealed", f.Path)}
+			return Finding{ReasonChanged, unsealed, fmt.Sprintf("it is file %.200q", f.Path)}
 		}
 	}
 	return found

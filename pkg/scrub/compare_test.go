@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -144,13 +145,13 @@ func TestADirectoryIsHeldToItsTree(t *testing.T) {
 		"with a console's folders":             {objects: map[string]string{"d/": "", "d/sub/": "", "d/x": "1", "d/sub/y": "2"}, want: ReasonIntact},
 		"a file changed":                       {objects: map[string]string{"d/x": "1", "d/sub/y": "3"}, want: ReasonChanged, says: `"sub/y" was changed`},
 		"a file missing":                       {objects: map[string]string{"d/x": "1"}, want: ReasonMissing, says: `"sub/y" is missing`},
-		"a file more":                          {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3"}, want: ReasonChanged, says: `"z" is there`},
+		"a file more":                          {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3"}, want: ReasonChanged, says: unsealed},
 		"a file more, its files not listed":    {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3"}, bare: true, want: ReasonChanged},
 		"nothing":                              {objects: map[string]string{}, want: ReasonMissing},
 		"names that no directory has":          {objects: map[string]string{"d/x": "1", "d/x/z": "2"}, want: ReasonChanged},
 		"what another step stored below it":    {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3"}, below: []artifact.Location{at(t, "d/z")}, want: ReasonIntact},
 		"a directory of another's below it":    {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/e/z": "3"}, below: []artifact.Location{at(t, "d/e/")}, want: ReasonIntact},
-		"beside another's, a file more":        {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3", "d/w": "4"}, below: []artifact.Location{at(t, "d/z")}, want: ReasonChanged, says: `"w" is there`},
+		"beside another's, a file more":        {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3", "d/w": "4"}, below: []artifact.Location{at(t, "d/z")}, want: ReasonChanged, says: unsealed},
 		"a file that another step stored, too": {objects: map[string]string{"d/x": "1", "d/sub/y": "2"}, below: []artifact.Location{at(t, "d/x")}, want: ReasonUnknown},
 		"another's, its files not listed":      {objects: map[string]string{"d/x": "1", "d/sub/y": "2"}, below: []artifact.Location{at(t, "d/z")}, bare: true, want: ReasonUnknown},
 	} {
@@ -174,12 +175,12 @@ func TestOfADirectoryNoMoreIsReadThanWasSealed(t *testing.T) {
 	for name, c := range map[string]struct {
 		add  map[string]string
 		want Reason
-		says string
+		says string // to the operator
 	}{
 		"as it was sealed":   {nil, ReasonIntact, ""},
-		"a huge file more":   {map[string]string{"d/b": strings.Repeat("x", 1<<20)}, ReasonChanged, `"b" is there, and was not sealed`},
+		"a huge file more":   {map[string]string{"d/b": strings.Repeat("x", 1<<20)}, ReasonChanged, `it is file "b"`},
 		"one that grew":      {map[string]string{"d/a": strings.Repeat("x", 1<<20)}, ReasonChanged, "more lies there than the 1001 bytes"},
-		"many that are long": {map[string]string{"d/b": strings.Repeat("x", 900), "d/c": strings.Repeat("x", 900), "d/d": strings.Repeat("x", 900)}, ReasonChanged, `"b" is there`},
+		"many that are long": {map[string]string{"d/b": strings.Repeat("x", 900), "d/c": strings.Repeat("x", 900), "d/d": strings.Repeat("x", 900)}, ReasonChanged, `it is file "b"`},
 	} {
 		for _, listed := range []content.Files{files, nil} {
 			t.Run(name, func(t *testing.T) {
@@ -190,13 +191,102 @@ func TestOfADirectoryNoMoreIsReadThanWasSealed(t *testing.T) {
 				if listed == nil && c.want == ReasonChanged {
 					says = "more lies there"
 				}
-				if err != nil || f.Reason != c.want || !strings.Contains(f.Message, says) {
+				if err != nil || f.Reason != c.want || !strings.Contains(f.Detail, says) {
 					t.Errorf("want %s (%s), got %+v, %v", c.want, says, f, err)
 				}
 				if store.read > 1001+1 {
 					t.Errorf("%d bytes were read of a directory of 1001", store.read)
 				}
 			})
+		}
+	}
+}
+
+// Whoever has a seal of a place may have chosen it so that it is somebody else's. He reads
+// what the seals of the place have, and nothing else of what lies there.
+func TestAMessageHasNothingThatTheSealDoesNotHave(t *testing.T) {
+	dir, files := tree(t, "d/", map[string]string{"a": "1", "known": "2"})
+	object, before := sealed(t, "o", "guess", 1), sealed(t, "o", "earlier", 2)
+	secret := "s3cret-payroll"
+	digest := string(artifact.DigestOfText(secret))[:16]
+	for name, c := range map[string]struct {
+		objects map[string]string
+		listed  content.Files
+		message string // what he may read
+		detail  string // what the operator does
+	}{
+		"another object":          {map[string]string{"o": secret}, nil, elsewise, digest},
+		"a larger one":            {map[string]string{"o": strings.Repeat(secret, 100)}, nil, elsewise, "more than the"},
+		"one of its own":          {map[string]string{"o": "earlier"}, nil, "sealed before", ""},
+		"a file more":             {map[string]string{"d/a": "1", "d/known": "2", "d/" + secret: ""}, files, unsealed, secret},
+		"a large file more":       {map[string]string{"d/" + secret: strings.Repeat("x", 100)}, files, unsealed, secret},
+		"files, no list":          {map[string]string{"d/" + secret: "3"}, nil, elsewise, "its digest is"},
+		"larger files, no list":   {map[string]string{"d/" + secret: strings.Repeat("x", 100)}, nil, elsewise, secret},
+		"a file of its own":       {map[string]string{"d/a": "9", "d/known": "2"}, files, `"a" was changed`, string(artifact.DigestOfText("9"))[:16]},
+		"names of no directory":   {map[string]string{"d/" + secret: "", "d/" + secret + "/x": ""}, files, elsewise, secret},
+		"a file of its own, gone": {map[string]string{"d/a": "1"}, files, `"known" is missing`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			place := Places([]Seal{object, before})[0]
+			if _, is := c.objects["o"]; !is {
+				place = Places([]Seal{dir})[0]
+			}
+			if place.Location.Key == "o" && c.message != "sealed before" {
+				place.Seals[0].Size = int64(len(secret)) // as he likes
+			}
+			f, err := Comparison{Place: place, Files: c.listed}.Run(t.Context(), &shelf{objects: c.objects})
+			if err != nil || !f.Altered() || !strings.Contains(f.Message, c.message) || !strings.Contains(f.Detail, c.detail) {
+				t.Errorf("got %+v, %v", f, err)
+			}
+			for _, its := range []string{secret, digest, string(artifact.DigestOfText("9"))[:16], fmt.Sprint(len(secret))} {
+				if strings.Contains(f.Message, its) {
+					t.Errorf("it says %q", f.Message)
+				}
+			}
+		})
+	}
+}
+
+// A directory with very many files, and as many places of others below it, takes about the
+// time that it takes with one such place.
+func TestManyPlacesBelowADirectoryTakeNoLong(t *testing.T) {
+	const n = 50_000
+	seal, files := tree(t, "d/", map[string]string{"x": "1"})
+	store := &shelf{objects: map[string]string{"d/x": "1"}}
+	var all []artifact.Location
+	for i := range n {
+		key := fmt.Sprintf("d/y/%06d", i)
+		store.objects[key] = ""
+		all = append(all, at(t, key))
+	}
+	takes := func(below ...artifact.Location) time.Duration {
+		began := time.Now()
+		f, err := Comparison{Place: Places([]Seal{seal})[0], Files: files, Below: below}.Run(t.Context(), store)
+		if err != nil || f.Reason != ReasonIntact {
+			t.Errorf("got %+v, %v", f, err)
+		}
+		return time.Since(began)
+	}
+	// All with all are 2.5 billion comparisons, some hundred times as long.
+	one, many := takes(at(t, "d/y/")), takes(all...)
+	if many > 5*time.Second && many > 50*one {
+		t.Errorf("it took %s with %d places, %s with one", many, n, one)
+	}
+}
+
+// Places of others are found as if each was asked.
+func TestPlacesOfOthersAreFound(t *testing.T) {
+	var all []artifact.Location
+	for _, key := range []string{"d/e/", "d/e/f/", "d/e/f/g", "d/e-", "d/h", "d/h/i/", "d/z/", "d/é/"} {
+		all = append(all, at(t, key))
+	}
+	p := placesOf(all)
+	for _, key := range []string{"d/", "d/a", "d/e", "d/e/", "d/e/f", "d/e/f/g", "d/e/f/g/h", "d/e/x", "d/e-", "d/e-x", "d/h", "d/h/", "d/h/i/j", "d/h/x", "d/y", "d/z/x", "d/zz", "d/é/x", "d/ê/x", "e"} {
+		want := slices.ContainsFunc(all, func(l artifact.Location) bool {
+			return key == l.Key || l.Kind == artifact.KindPrefix && strings.HasPrefix(key, l.Key)
+		})
+		if p.have(key) != want {
+			t.Errorf("%s: want %t", key, want)
 		}
 	}
 }

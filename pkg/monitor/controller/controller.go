@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/set"
@@ -68,6 +69,11 @@ type Reconciler struct {
 // Reconcile brings one WorkflowProvenance up to date. It does nothing for a Workflow
 // in a namespace without a mode, nor where nothing has changed.
 func (r *Reconciler) Reconcile(ctx context.Context, key Key) (reconcile.Result, error) {
+	if len(validation.IsValidLabelValue(key.Name)) > 0 {
+		// Its pods would have its name as a label, so Argo refuses it, and there are none.
+		// Anybody may make such a Workflow all the same.
+		return reconcile.Result{}, nil
+	}
 	watched, err := r.watched(ctx, key)
 	if err != nil || !watched {
 		return reconcile.Result{}, err
@@ -112,6 +118,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, key Key) (reconcile.Result, 
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		// The informer is behind what we, or the replica before us, have written.
 		return reconcile.Result{RequeueAfter: gather}, nil
+	case apierrors.IsInvalid(err), apierrors.IsRequestEntityTooLargeError(err):
+		// The same again would be refused again. A change of the Workflow, or of a record
+		// of it, may help.
+		return reconcile.Result{}, reconcile.TerminalError(err)
 	case err != nil:
 		return reconcile.Result{}, err
 	}

@@ -3,15 +3,22 @@
 package controller_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -89,7 +96,10 @@ func (p *plane) must(err error) {
 }
 
 // run has a controller work until the function that it gives back is called.
-func (p *plane) run() (stop func()) {
+func (p *plane) run() (stop func()) { return p.runWith(p.Client) }
+
+// runWith has it read and write with a client of the test's.
+func (p *plane) runWith(api client.Client) (stop func()) {
 	p.Helper()
 	skip := true
 	mgr, err := ctrl.NewManager(p.config, ctrl.Options{
@@ -99,7 +109,7 @@ func (p *plane) run() (stop func()) {
 	p.must(err)
 	metrics, err := controller.NewMetrics(prometheus.NewRegistry())
 	p.must(err)
-	r := &controller.Reconciler{Cache: mgr.GetClient(), API: p.Client, Events: mgr.GetEventRecorder("test"), Metrics: metrics, Clock: clock.RealClock{}}
+	r := &controller.Reconciler{Cache: mgr.GetClient(), API: api, Events: mgr.GetEventRecorder("test"), Metrics: metrics, Clock: clock.RealClock{}}
 	ctx, cancel := context.WithCancel(p.Context())
 	p.must(r.SetupWithManager(ctx, mgr, 2))
 	done := make(chan error, 1)
@@ -237,4 +247,104 @@ func TestWorkflows(t *testing.T) {
 	ns.Labels[v1alpha1.LabelMode] = "audit"
 	p.must(p.Update(t.Context(), ns))
 	p.awaits(outside, v1alpha1.WorkflowFailed)
+}
+
+// refusing is an API server that stores no record of one Workflow.
+type refusing struct {
+	client.Client
+	of  types.UID
+	err error
+	// tried counts.
+	tried atomic.Int32
+}
+
+func (r *refusing) Create(ctx context.Context, o client.Object, opts ...client.CreateOption) error {
+	if o.GetName() == string(r.of) {
+		r.tried.Add(1)
+		return r.err
+	}
+	return r.Client.Create(ctx, o, opts...)
+}
+
+// What the API server finds invalid it would find invalid again: it is tried when the
+// Workflow changes. What it could not do just now is tried again.
+func TestWhatCannotBeStoredIsNotTriedForEver(t *testing.T) {
+	p := start(t)
+	for name, c := range map[string]struct {
+		err   error
+		again bool
+	}{
+		"invalid":   {apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("WorkflowProvenance").GroupKind(), "x", nil), false},
+		"too-large": {apierrors.NewRequestEntityTooLargeError("x"), false},
+		"too-busy":  {apierrors.NewServiceUnavailable("x"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wf := p.workflow("team", name, ended(nodeOf("n", "Failed")))
+			api := &refusing{Client: p.Client, of: wf.GetUID(), err: c.err}
+			stop := p.runWith(api)
+			defer stop()
+			until := func(n int32) bool {
+				return wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, limit, true, func(context.Context) (bool, error) {
+					return api.tried.Load() >= n, nil
+				}) == nil
+			}
+			if !until(1) {
+				t.Fatal("it was not tried")
+			}
+			if c.again {
+				if !until(3) {
+					t.Error("it was not tried again")
+				}
+				return
+			}
+			time.Sleep(5 * time.Second) // the third time would come after 1.5 s
+			if n := api.tried.Load(); n != 1 {
+				t.Errorf("it was tried %d times", n)
+			}
+			wf.SetAnnotations(map[string]string{"x": "y"})
+			if err := p.Update(t.Context(), wf); err != nil {
+				t.Fatal(err)
+			}
+			if !until(2) {
+				t.Error("it was not tried when its Workflow had changed")
+			}
+		})
+	}
+}
+
+// Names and ids that Argo gives nobody, as somebody may write them into a Workflow: the API
+// server stores what is told of them, and nothing is tried for ever.
+func TestWorkflowsThatArgoWouldNotHave(t *testing.T) {
+	p := start(t)
+	nobody := p.workflow("team", strings.Repeat("n", 64), ended(nodeOf("n", "Succeeded")))
+	longest := p.workflow("team", strings.Repeat("n", 63), ended(nodeOf("n", "Failed")))
+	id := strings.Repeat("<", 512)
+	alike := p.workflow("team", "alike", ended(nodeOf(id+"a", "Failed"), nodeOf(id+"b", "Failed")))
+	many := map[string]any{}
+	for i := range 1000 {
+		id := fmt.Sprintf("%04d%s", i, strings.Repeat("<", 500))
+		n := nodeOf(id, "Failed")
+		n["name"], n["templateName"] = strings.Repeat("<", 250), strings.Repeat("<", 250)
+		many[id] = n
+	}
+	nodes, err := json.Marshal(many)
+	p.must(err)
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	_, err = w.Write(nodes)
+	p.must(errors.Join(err, w.Close()))
+	large := p.workflow("team", "large", map[string]any{"phase": "Failed", "compressedNodes": base64.StdEncoding.EncodeToString(zipped.Bytes())})
+	api := &refusing{Client: p.Client, of: nobody.GetUID(), err: errors.New("no label value")}
+	stop := p.runWith(api)
+	defer stop()
+	if got := p.awaits(alike, v1alpha1.WorkflowSealed); len(got.Status.Nodes) != 1 || got.Status.NodesOmitted != 1 {
+		t.Errorf("of two nodes that begin alike: %+v", got.Status)
+	}
+	if got := p.awaits(large, v1alpha1.WorkflowSealed); len(got.Status.Nodes) == 0 || len(got.Status.Nodes)+int(got.Status.NodesOmitted) != 1000 {
+		t.Errorf("of a thousand that are long: %d nodes, %d omitted", len(got.Status.Nodes), got.Status.NodesOmitted)
+	}
+	p.awaits(longest, v1alpha1.WorkflowSealed)
+	if n := api.tried.Load(); n != 0 {
+		t.Errorf("a Workflow that no pod can name had its record tried %d times", n)
+	}
 }

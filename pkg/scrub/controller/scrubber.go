@@ -44,13 +44,19 @@ type Options struct {
 	Settle time.Duration
 }
 
+// Store is one that is listed, and whose seals are compared there.
+type Store struct {
+	scrub.Store
+	Scope scrub.Scope
+}
+
 // Scrubber compares. Its fields are set once, before it starts.
 type Scrubber struct {
 	Options
 	// API reads and writes at the API server itself: nothing is kept between passes.
 	API client.Client
 	// Stores by the endpoints of locations. Others are not compared.
-	Stores  map[string]scrub.Store
+	Stores  map[string]Store
 	Events  events.EventRecorder
 	Metrics *Metrics
 	Clock   clock.Clock
@@ -182,6 +188,8 @@ func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index
 	switch {
 	case l.Scheme != artifact.SchemeS3 || !known:
 		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it lies in a store that is not listed"}
+	case !store.Scope.Has(p.Key):
+		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "the operator does not have its namespace's seals compared there"}
 	case failing.over(of):
 		return scrub.Finding{Reason: scrub.ReasonUnreadable, Message: "its store could not be read several times in a row"}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -76,7 +77,7 @@ func scrubber(t *testing.T, scheme *runtime.Scheme, store scrub.Store, objects .
 	return &Scrubber{
 		Options: Options{Every: time.Hour, Sample: 1},
 		API:     fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.ArtifactSeal{}, &v1alpha1.Provenance{}).WithObjects(objects...).Build(),
-		Stores:  map[string]scrub.Store{"s3": store}, Events: events.NewFakeRecorder(100), Metrics: counts,
+		Stores:  map[string]Store{"s3": {Store: store, Scope: scrub.Scope{{Namespaces: []string{"*"}, Under: []string{"b/"}}}}}, Events: events.NewFakeRecorder(100), Metrics: counts,
 		Clock: clock.RealClock{}, Log: logr.Discard(),
 	}
 }
@@ -299,5 +300,78 @@ func TestWhatIsAlteredIsInEachSample(t *testing.T) {
 	check(t, s.API.Get(t.Context(), client.ObjectKeyFromObject(altered), &a))
 	if c := a.Status.Conditions; len(c) != 1 || c[0].Status != metav1.ConditionTrue {
 		t.Errorf("its conditions are %+v", c)
+	}
+}
+
+// What lies at a place that a tenant's seal names may be somebody else's. The condition and
+// the event are read in his namespace, and have none of it; the operator's log has it.
+func TestWhatLiesThereIsToldToTheOperatorAlone(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	files, err := content.NewFiles([]content.File{{Path: "x", SHA256: artifact.DigestOfText("1")}})
+	check(t, err)
+	dir, object := sealed(t, "dir", "d/", "1", 1), sealed(t, "object", "o", "guessed", 1)
+	dir.Spec.SHA256, dir.Spec.TreeDigest = string(files.Tree()), string(files.Tree())
+	record := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "dir"}, Status: v1alpha1.ProvenanceStatus{Outputs: []v1alpha1.OutputStatus{
+		{Location: "s3://s3/b/d/", Files: files.String()},
+	}}}
+	s := scrubber(t, scheme, &shelf{objects: map[string]string{"d/x": "1", "d/payroll": "", "o": "s3cret!"}}, dir, object, record)
+	told := make(chan string, 100)
+	s.Events = &events.FakeRecorder{Events: told}
+	var log strings.Builder
+	s.Log = funcr.New(func(_, args string) { log.WriteString(args + "\n") }, funcr.Options{})
+	if got, err := s.Pass(t.Context()); err != nil || got != (Report{Altered: 2}) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	digest := string(artifact.DigestOfText("s3cret!"))[:16]
+	said := <-told + <-told
+	var all v1alpha1.ArtifactSealList
+	check(t, s.API.List(t.Context(), &all))
+	for _, a := range all.Items {
+		said += fmt.Sprint(a.Status.Conditions)
+	}
+	for _, its := range []string{"payroll", digest} {
+		if strings.Contains(said, its) {
+			t.Errorf("the namespace reads %s: %s", its, said)
+		}
+		if !strings.Contains(log.String(), its) {
+			t.Errorf("the operator does not read %s: %s", its, log.String())
+		}
+	}
+	if strings.Count(said, "Changed") < 4 {
+		t.Errorf("the namespace reads only %s", said)
+	}
+}
+
+// Whose seals the operator does not have compared at a place, for him the store is not even
+// asked: whatever he guesses, he is told nothing.
+func TestWhoIsNotNamedIsNotCompared(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	for name, c := range map[string]struct {
+		scope scrub.Scope
+		want  Report
+	}{
+		"named":          {scrub.Scope{{Namespaces: []string{"team"}, Under: []string{"b/theirs/"}}}, Report{Altered: 1, Unknown: 1}},
+		"everywhere":     {scrub.Scope{{Namespaces: []string{"*"}, Under: []string{scrub.Everywhere}}}, Report{Altered: 2}},
+		"another bucket": {scrub.Scope{{Namespaces: []string{"team"}, Under: []string{"c/"}}}, Report{Unknown: 2}},
+		"somebody else":  {scrub.Scope{{Namespaces: []string{"victim"}, Under: []string{"b/"}}}, Report{Unknown: 2}},
+		"nobody":         {nil, Report{Unknown: 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			store := &shelf{objects: map[string]string{"theirs/x": "forged", "secret/x": "s3cret"}}
+			store.asked = func() { asked++ }
+			s := scrubber(t, scheme, store, sealed(t, "own", "theirs/x", "sealed", 1), sealed(t, "guess", "secret/x", "guess", 1))
+			s.Stores["s3"] = Store{Store: store, Scope: c.scope}
+			if got, err := s.Pass(t.Context()); err != nil || got != c.want || asked != 2*c.want.Altered {
+				t.Errorf("got %+v, %v; the store was asked %d times", got, err, asked)
+			}
+			var guess v1alpha1.ArtifactSeal
+			check(t, s.API.Get(t.Context(), client.ObjectKey{Namespace: "team", Name: "guess"}, &guess))
+			if said := len(guess.Status.Conditions) > 0; said != (c.want.Altered == 2) {
+				t.Errorf("its conditions are %+v", guess.Status.Conditions)
+			}
+		})
 	}
 }

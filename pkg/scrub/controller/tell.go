@@ -36,7 +36,7 @@ func (s *Scrubber) settled(ctx context.Context, seal scrub.Seal, f scrub.Finding
 		} else {
 			r.Unknown++
 		}
-		s.Log.V(1).Info("Not compared", "namespace", seal.Namespace, "seal", seal.Name, "why", f.Message)
+		s.Log.V(1).Info("Not compared", "namespace", seal.Namespace, "seal", seal.Name, "why", f.Message, "there", f.Detail)
 		return nil
 	}
 	return s.write(ctx, seal, f)
@@ -60,6 +60,7 @@ func (s *Scrubber) write(ctx context.Context, seal scrub.Seal, f scrub.Finding) 
 	}
 	before := a.DeepCopy()
 	if !meta.SetStatusCondition(&a.Status.Conditions, c) {
+		s.Log.V(1).Info("As it was", "namespace", a.Namespace, "seal", a.Name, "result", f.Reason, "message", f.Message, "there", f.Detail)
 		return nil
 	}
 	err = s.API.Status().Patch(ctx, &a, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
@@ -73,7 +74,7 @@ func (s *Scrubber) write(ctx context.Context, seal scrub.Seal, f scrub.Finding) 
 	if !f.Altered() {
 		kind = corev1.EventTypeNormal
 	}
-	s.Log.Info("What is stored was compared with its seal", "namespace", a.Namespace, "seal", a.Name, "location", seal.Location.URI(), "result", f.Reason, "message", f.Message)
+	s.Log.Info("What is stored was compared with its seal", "namespace", a.Namespace, "seal", a.Name, "location", seal.Location.URI(), "result", f.Reason, "message", f.Message, "there", f.Detail)
 	//argoseal:event ArtifactSeal | Warning, Normal | `Changed`, `Missing`, `RolledBack`; `Intact` | the artifact store no longer has what was sealed; it has it again
 	s.Events.Eventf(&a, nil, kind, string(f.Reason), "Scrub", "%s: %s", text.Cut(seal.Location.URI(), maxMessage), c.Message)
 	return nil
