@@ -6,7 +6,9 @@ package main
 import (
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
+	"time"
 
 	"github.com/argoseal/argoseal/pkg/program"
 )
@@ -31,13 +33,39 @@ func limitMemory(limit string) {
 	debug.SetMemoryLimit(bytes / 10 * 9)
 }
 
-// limitGarbage lets garbage grow to half of what is kept, where Go's default is as
-// much again. This costs little, because what is watched is kept in few objects. An
-// operator's GOGC stays.
+// limitGarbage lets garbage wait for collection, while there is little of it or of what is
+// kept: see garbagePercent. An operator's GOGC stays.
 func limitGarbage() {
-	if _, set := os.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(garbagePercent)
+	if _, set := os.LookupEnv("GOGC"); set {
+		return
+	}
+	adjustGarbage()
+	go func() {
+		for range time.Tick(time.Second) {
+			adjustGarbage()
+		}
+	}()
+}
+
+// adjustGarbage goes by what was kept when garbage was collected last.
+func adjustGarbage() {
+	now := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/gogc:percent"}}
+	metrics.Read(now)
+	if want := garbagePercent(now[0].Value.Uint64()); now[1].Value.Uint64() != want {
+		debug.SetGCPercent(int(want)) // it stops the program for a moment
 	}
 }
 
-const garbagePercent = 50
+const (
+	// garbageRoom is for the garbage of some 200 admissions, in bytes. A collection costs by
+	// what is kept, so with few megabytes of garbage it would be a third of all work.
+	garbageRoom = 64 << 20
+	// leastGarbage and mostGarbage bound the garbage, in percent of what is kept.
+	leastGarbage, mostGarbage = 50, 400
+)
+
+// garbagePercent is how much garbage there may be beside so many bytes that are kept, in
+// percent of these: garbageRoom, or half as much as is kept where that is more.
+func garbagePercent(kept uint64) uint64 {
+	return min(max(100*garbageRoom/max(kept, 1), leastGarbage), mostGarbage)
+}

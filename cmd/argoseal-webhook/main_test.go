@@ -1,7 +1,9 @@
 package main
 
 import (
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"testing"
 
@@ -25,6 +27,35 @@ func TestMemoryIsLimited(t *testing.T) {
 		if got := debug.SetMemoryLimit(-1); got/10 != c.want/10 {
 			t.Errorf("%q, GOMEMLIMIT %q: got %d, want %d", c.limit, c.own, got, c.want)
 		}
+	}
+}
+
+func TestGarbageHasRoomAndIsBounded(t *testing.T) {
+	for kept, want := range map[uint64]uint64{
+		0: 400, 4 << 20: 400, 16 << 20: 400, 32 << 20: 200, 64 << 20: 100, 128 << 20: 50, 1 << 30: 50,
+	} {
+		if got := garbagePercent(kept); got != want {
+			t.Errorf("with %d bytes kept: %d %%, want %d", kept, got, want)
+		}
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	large := make([]byte, 100<<20)
+	runtime.GC()
+	adjustGarbage()
+	runtime.KeepAlive(large)
+	now := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(now)
+	if got := now[0].Value.Uint64(); got < 50 || got > 64 {
+		t.Errorf("with 100 MiB kept: %d %%", got)
+	}
+}
+
+func TestAnOperatorsGOGCStays(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(77))
+	t.Setenv("GOGC", "77")
+	limitGarbage()
+	if got := debug.SetGCPercent(77); got != 77 {
+		t.Errorf("it is %d", got)
 	}
 }
 

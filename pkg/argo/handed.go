@@ -19,7 +19,8 @@ func HandTemplate(pod *corev1.Pod, s *Step) {
 	if wait == nil || handed(wait) {
 		return
 	}
-	wait.Env = append(wait.Env, corev1.EnvVar{Name: layout.EnvTemplate, Value: s.written})
+	// The list may be another pod's, too.
+	wait.Env = append(slices.Clip(wait.Env), corev1.EnvVar{Name: layout.EnvTemplate, Value: s.written})
 }
 
 // CheckHanded wants wait, where there is one, to have its template from

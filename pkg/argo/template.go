@@ -182,9 +182,6 @@ func decodeTemplate(data []byte) (*template, error) {
 	if t.in, t.ill = decodeArtifacts(t.Inputs.Artifacts); t.ill == nil {
 		t.out, t.ill = decodeArtifacts(t.Outputs.Artifacts)
 	}
-	if t.in, t.ill = decodeArtifacts(t.Inputs.Artifacts); t.ill == nil {
-		t.out, t.ill = decodeArtifacts(t.Outputs.Artifacts)
-	}
 	return t, nil
 }
 

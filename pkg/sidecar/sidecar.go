@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -57,9 +58,10 @@ func (c Config) Validate() error {
 // volumes of main's read-only, except those on which inputs lie: it need not write
 // to the others, and verify cannot know what they hold. A volume with another in it
 // is taken away from init: see confined. Adding twice gives the same as adding
-// once.
+// once. The two pods share what Add has no part in: change neither from then on, but
+// for the copy's own annotations.
 func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.Pod, error) {
-	out := pod.DeepCopy()
+	out := changeable(pod)
 	strip(out)
 	if name := reserved(out); name != "" {
 		return nil, reason.New(reason.NameTaken, "%s", name)
@@ -82,6 +84,17 @@ func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.
 	}
 	argo.HandTemplate(out, step)
 	return out, nil
+}
+
+// changeable is a copy of a pod in which containers, volumes and annotations may be others,
+// and not what these refer to: a pod has some hundred values, of which Add changes ten.
+func changeable(pod *corev1.Pod) *corev1.Pod {
+	out := *pod
+	out.Annotations = maps.Clone(pod.Annotations)
+	out.Spec.InitContainers = slices.Clone(pod.Spec.InitContainers)
+	out.Spec.Containers = slices.Clone(pod.Spec.Containers)
+	out.Spec.Volumes = slices.Clone(pod.Spec.Volumes)
+	return &out
 }
 
 // strip removes what an earlier Add put in, so that Add can put it in anew: by then

@@ -308,7 +308,7 @@ func TestAPatchHidesNoOtherChange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod, step := argotest.Parsed(t, "consume")
-			after := injected(t, pod, step)
+			after := injected(t, pod, step).DeepCopy() // it shares much with the one before
 			if _, err := inject.Patch(pod, after); err != nil {
 				t.Fatal(err)
 			}
