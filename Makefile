@@ -91,6 +91,11 @@ keyless: ## Seals under certificates of a real Fulcio, for a ServiceAccount of a
 	@$(CLUSTER) build etcd kubernetes rekor-tiles cosign fulcio
 	@$(TOOLS); go test -tags integration,e2e -count=1 -timeout 9m -run '^TestKeyless' ./pkg/seal
 
+.PHONY: scorecard
+scorecard: ## The six tests of Operator Scorecard, by their original program, on a bundle of argoseal-sentinel, and on broken ones. (That program takes some minutes to build.)
+	@$(CLUSTER) build etcd kubernetes helm scorecard-test
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m ./e2e/scorecard
+
 .PHONY: fuzz
 fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZZTIME, from the corpus in its package's testdata/fuzz, which keeps some of what it finds new.
 	@grep -rl --include='*_test.go' '^func Fuzz' pkg webhook | xargs -n 1 dirname | sort -u | while read -r package; do \

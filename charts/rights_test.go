@@ -176,13 +176,16 @@ func TestRightsOfConfigMaps(t *testing.T) {
 const kubernetesOwn = "argoseal-secret-workloads"
 
 // rights are those of every ServiceAccount that was rendered: "NAMESPACE/NAME, where:
-// verb group/resource [names]". A role that is bound to somebody else, or that is not
-// there, fails.
+// verb group/resource [names]". A role that is bound to somebody else, that is not there,
+// or that others add to, fails.
 func rights(t *testing.T, rendered string) []string {
 	t.Helper()
 	clusterRoles, roles := map[string][]rbacv1.PolicyRule{}, map[string][]rbacv1.PolicyRule{}
 	for _, r := range of[rbacv1.ClusterRole](t, rendered, "ClusterRole") {
 		clusterRoles[r.Name] = r.Rules
+		if r.AggregationRule != nil {
+			t.Errorf("ClusterRole %s has what others are labelled to give it, which no list here shows", r.Name)
+		}
 	}
 	for _, r := range of[rbacv1.Role](t, rendered, "Role") {
 		roles[r.Namespace+"/"+r.Name] = r.Rules

@@ -28,6 +28,7 @@ var recipes = []gobuild.Recipe{
 	cosignRecipe,
 	localKMSRecipe,
 	fulcioRecipe,
+	scorecardTestRecipe,
 	golangciLintRecipe,
 	controllerToolsRecipe,
 }

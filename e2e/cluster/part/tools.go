@@ -60,6 +60,18 @@ var fulcioRecipe = gobuild.Recipe{
 	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v1.8.8"},
 }
 
+// scorecardTestRecipe is the program that runs Operator Scorecard's own six tests on a
+// bundle for the Operator Lifecycle Manager, in its image.
+var scorecardTestRecipe = gobuild.Recipe{
+	Name:    "scorecard-test",
+	Module:  "github.com/operator-framework/operator-sdk",
+	Version: "v1.42.3",
+	Sum:     "h1:eNdWDTUQdR90wp9326JPt1AxFuuW3gm6515jOEAzFCI=",
+	Targets: []gobuild.Target{{Name: "scorecard-test", Package: "./images/scorecard-test"}},
+	// It only reads folders: no signature of an image needs GPG's library here.
+	Tags: []string{"containers_image_openpgp"},
+}
+
 var golangciLintRecipe = gobuild.Recipe{
 	Name:    "golangci-lint",
 	Module:  "github.com/golangci/golangci-lint/v2",
