@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -351,6 +354,14 @@ func TestALogIsCheckedAgainstTheTrustedRoot(t *testing.T) {
 	elsewhere, err := seal.TrustedRootJSON("https://log.example.net/rekor", public, time.Now())
 	must(t, err)
 	renamed := bytes.ReplaceAll(elsewhere, []byte("log.example.net"), []byte("log.example.org"))
+	v1 := sealtest.NewLogV1(t)
+	// A Rekor v1 is named by its key alone. Promises of a key that is not ECDSA would verify nowhere.
+	odd, err := cryptoutils.UnmarshalPEMToPublicKey(public)
+	must(t, err)
+	spki, err := x509.MarshalPKIXPublicKey(odd)
+	must(t, err)
+	id, log := sha256.Sum256(spki), *v1.Log
+	log.ID, log.PublicKey = id[:], odd
 	for name, c := range map[string]struct {
 		root []byte
 		url  string
@@ -363,6 +374,8 @@ func TestALogIsCheckedAgainstTheTrustedRoot(t *testing.T) {
 		"another scheme":                      {trusted, "http://log.example.org/rekor", false},
 		"another host":                        {trusted, "https://log.example.com/rekor", false},
 		"the id of another origin":            {renamed, "https://log.example.org/rekor", false},
+		"a Rekor v1":                          {v1.TrustedRoot, sealtest.URLV1, true},
+		"a Rekor v1 whose key is Ed25519":     {sealtest.TrustedRootOf(t, &log), sealtest.URLV1, false},
 		"no URL":                              {trusted, "", false},
 		"no root":                             {nil, "https://log.example.org/rekor", false},
 		"a root without logs":                 {[]byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`), "https://log.example.org/rekor", false},

@@ -24,6 +24,8 @@ var recipes = []gobuild.Recipe{
 	gcsRecipe,
 	corednsRecipe,
 	rekorRecipe,
+	rekorV1Recipe,
+	trillianRecipe,
 	helmRecipe,
 	cosignRecipe,
 	localKMSRecipe,

@@ -16,6 +16,33 @@ var rekorRecipe = gobuild.Recipe{
 	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v2.3.0"},
 }
 
+// rekorV1Recipe is the server of Rekor v1, the transparency log that others run. Its
+// entries lie in Trillian.
+var rekorV1Recipe = gobuild.Recipe{
+	Name:    "rekor-v1",
+	Module:  "github.com/sigstore/rekor",
+	Version: "v1.5.4",
+	Sum:     "h1:A9zITTrkRwO+8lfq7L/gBR7rDHHcBQJRI+a0JQo4xDM=",
+	Targets: []gobuild.Target{{Name: "rekor-server", Package: "./cmd/rekor-server"}},
+	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v1.5.4"},
+}
+
+// trillianRecipe is what keeps the tree of a Rekor v1, in MySQL or MariaDB: the only
+// storage that Trillian calls stable. Its storage in memory finds no duplicates.
+var trillianRecipe = gobuild.Recipe{
+	Name:    "trillian",
+	Module:  "github.com/google/trillian",
+	Version: "v1.8.0",
+	Sum:     "h1:AnbjOFFMQyvqpPAARj97CKEXmoSpCy2hZw0T7Y1Y0BA=",
+	Targets: []gobuild.Target{
+		{Name: "trillian_log_server", Package: "./cmd/trillian_log_server"},
+		{Name: "trillian_log_signer", Package: "./cmd/trillian_log_signer"},
+		{Name: "createtree", Package: "./cmd/createtree"},
+	},
+	// Else there are the drivers of four databases, and two ways to elect a signer.
+	Tags: []string{"mysql", "etcd"},
+}
+
 var helmRecipe = gobuild.Recipe{
 	Name:    "helm",
 	Module:  "helm.sh/helm/v3",

@@ -1,0 +1,216 @@
+//go:build e2e
+
+package interop
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+)
+
+func sha256Of(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// evidence is what a judge is given.
+type evidence struct {
+	bundle, trustedRoot, rules []byte
+	// key is the one that signed, and hint how the bundle names it; or there is an identity
+	// and its issuer.
+	key                    []byte
+	hint, identity, issuer string
+	// times is how many times are proven.
+	times int
+	// file is what the file has; empty: what the statement is about.
+	file string
+}
+
+// judge is a program that knows seals from their files alone. It says why, if it refuses.
+type judge func(t *testing.T, e evidence) (string, error)
+
+// write puts the evidence into files of a folder of its own, beside the artifact.
+func (e evidence) write(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, data := range map[string][]byte{
+		"bundle.json": e.bundle, "trusted_root.json": e.trustedRoot, "domain.json": e.rules, "notary.pub": e.key,
+		"hello-art.tgz": []byte(cmp.Or(e.file, content)),
+	} {
+		must(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	return dir
+}
+
+// offline runs a program that knows no settings of the user's, and has no way out.
+func offline(t *testing.T, dir, program string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = dir
+	cmd.Env = []string{"HOME=" + dir, "HTTP_PROXY=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=localhost", "COSIGN_PASSWORD="}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// cosign verifies signature, log entries, and that the statement is about the file.
+func cosign(t *testing.T, e evidence) (string, error) {
+	t.Helper()
+	by := []string{"--key=notary.pub"}
+	if e.identity != "" { // no log has Fulcio's certificates here
+		by = []string{"--certificate-identity=" + e.identity, "--certificate-oidc-issuer=" + e.issuer, "--insecure-ignore-sct"}
+	}
+	return offline(t, e.write(t), program(t, "cosign"), append([]string{"verify-blob-attestation", "--bundle=bundle.json",
+		"--trusted-root=trusted_root.json", "--type=slsaprovenance1", "hello-art.tgz"}, by...)...)
+}
+
+// argoseal is our own command line, which verifies all that the gate does.
+func argoseal(t *testing.T, e evidence) (string, error) {
+	t.Helper()
+	return offline(t, e.write(t), ours(t), "verify", "hello-art.tgz", "--bundle=bundle.json", "--key=notary.pub",
+		"--trusted-root=trusted_root.json", "--rules=domain.json", "--any-producer")
+}
+
+// ours is the program that `make interop` builds first.
+func ours(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", "..", "bin", "argoseal"))
+	must(t, err)
+	return path
+}
+
+// npm is the package that npm verifies attestations with, installed as it is pinned.
+func npm(t *testing.T) judge {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatal("no node: install Node.js, with npm")
+	}
+	packages := t.TempDir()
+	must(t, os.CopyFS(packages, os.DirFS(filepath.Join("testdata", "npm"))))
+	_, err = run(t, nil, "npm", "ci", "--prefix="+packages, "--ignore-scripts", "--no-audit", "--no-fund")
+	must(t, err)
+	return func(t *testing.T, e evidence) (string, error) {
+		t.Helper()
+		by := []string{"key", "notary.pub", e.hint}
+		if e.identity != "" {
+			by = []string{"identity", e.identity, e.issuer}
+		}
+		return offline(t, e.write(t), node, append([]string{filepath.Join(packages, "judge.js"), "bundle.json", "trusted_root.json",
+			strconv.Itoa(e.times)}, by...)...)
+	}
+}
+
+// Whoever has the trusted root can judge a seal without us: signed by each kind of author,
+// in each mode of logs that takes its signatures.
+func TestOthersVerifySeals(t *testing.T) {
+	l := startV1(t)
+	url2, root2 := startV2(t)
+	_, foreign := startV2(t)
+	fulcio, trusted := certified(t, sealtest.TrustedRootOf(t, l.trusted(t), root2))
+	foreign = sealtest.NewAuthority(t).TrustedRoot(t, foreign, sealtest.Trust{Certificates: true, Timestamps: true})
+	authors := map[string]author{"KMS": inKMS(t), "Fulcio": fulcio}
+	for kind := range keyKinds {
+		authors[kind] = keyed(newSigner(t, kind))
+	}
+	one, two := at{version: 1, url: l.url}, at{version: 2, url: url2}
+	judges := map[string]judge{"argoseal": argoseal, "cosign": cosign, "npm": npm(t)}
+	for _, m := range []struct {
+		mode string
+		logs []at
+		// times is how many times of a seal are proven, by who signed.
+		times map[string]int
+	}{
+		{"v1", []at{one}, map[string]int{"P-256": 1, "RSA-2048": 1, "Ed25519": 1, "KMS": 1, "Fulcio": 1}},
+		{"v2", []at{two}, map[string]int{"P-256": 0, "P-384": 0, "KMS": 0, "Fulcio": 1}},
+		{"both", []at{one, two}, map[string]int{"P-256": 1, "KMS": 1, "Fulcio": 2}},
+	} {
+		for who, times := range m.times {
+			t.Run(m.mode+"/"+who, func(t *testing.T) {
+				a := authors[who]
+				genuine := evidence{
+					bundle: sealed(t, a, trusted, m.logs...), trustedRoot: trusted, rules: a.rules(t, len(m.logs)),
+					key: a.key, hint: a.hint, identity: a.identity, issuer: a.issuer, times: times,
+				}
+				if n := len(entries(t, genuine.bundle)); n != len(m.logs) {
+					t.Errorf("it has %d entries, want one of each log", n)
+				}
+				for name, ask := range judges {
+					t.Run(name, func(t *testing.T) {
+						holds(t, ask, genuine, refusals[name+" "+who])
+						refuses(t, ask, genuine, foreign)
+						changed := genuine
+						changed.file = content + " "
+						if said, err := ask(t, changed); err == nil && name != "npm" { // which is not given the file
+							t.Errorf("it accepts another file:\n%s", said)
+						}
+					})
+				}
+				if said, err := judges["npm"](t, withTimes(genuine, times+1)); err == nil || refusals["npm "+who] == "" && !strings.Contains(said, fmt.Sprintf("expected %d timestamps, got %d", times+1, times)) {
+					t.Errorf("npm counts more times than %d: %v\n%s", times, err, said)
+				}
+			})
+		}
+	}
+}
+
+func withTimes(e evidence, times int) evidence {
+	e.times = times
+	return e
+}
+
+// refusals are what a judge says of a kind of key that it should accept, and does not.
+// docs/trust.md says why.
+var refusals = map[string]string{
+	"cosign P-384": "accepted signatures do not match threshold",
+	"npm P-384":    "TLOG_BODY_ERROR: digest mismatch",
+}
+
+// holds has a judge accept what is genuine.
+func holds(t *testing.T, ask judge, genuine evidence, known string) {
+	t.Helper()
+	said, err := ask(t, genuine)
+	switch {
+	case known == "" && err != nil:
+		t.Errorf("it refuses what is genuine: %v\n%s", err, said)
+	case known != "" && (err == nil || !strings.Contains(said, known)):
+		t.Errorf("it is known to refuse (%s), and now: %v\n%s", known, err, said)
+	}
+}
+
+// refuses has a judge refuse what is not.
+func refuses(t *testing.T, ask judge, genuine evidence, foreignRoot []byte) {
+	t.Helper()
+	flipped, stripped, other, abroad := genuine, genuine, genuine, genuine
+	b := sealtest.Bundle(t, genuine.bundle)
+	b.GetDsseEnvelope().Payload[10] ^= 1
+	flipped.bundle = sealtest.JSON(t, b)
+	b = sealtest.Bundle(t, genuine.bundle)
+	b.GetVerificationMaterial().TlogEntries = nil
+	stripped.bundle = sealtest.JSON(t, b)
+	if other.identity != "" {
+		other.identity += "-2"
+		other.rules = author{identity: other.identity, issuer: other.issuer}.rules(t, 1)
+	} else {
+		other.key = newSigner(t, "P-256").PublicKeyPEM()
+	}
+	abroad.trustedRoot = foreignRoot
+	for name, e := range map[string]evidence{
+		"a flipped byte of the payload": flipped, "no log entry": stripped, "another signer": other, "another log's root": abroad,
+	} {
+		if said, err := ask(t, e); err == nil {
+			t.Errorf("it accepts %s:\n%s", name, said)
+		}
+	}
+}
