@@ -68,18 +68,6 @@ func (r *Registry) Push(ctx context.Context, at string, img v1.Image) (name.Dige
 	return r.Digest(ctx, at)
 }
 
-// PushIndex is Push of an index.
-func (r *Registry) PushIndex(ctx context.Context, at string, index v1.ImageIndex) (name.Digest, error) {
-	ref, err := name.ParseReference(part.RegistryHost + "/" + at)
-	if err != nil {
-		return name.Digest{}, err
-	}
-	if err := remote.WriteIndex(ref, index, append(r.options, remote.WithContext(ctx))...); err != nil {
-		return name.Digest{}, fmt.Errorf("push %s: %w", ref, err)
-	}
-	return r.Digest(ctx, at)
-}
-
 // Digest is which image the registry has under a tag.
 func (r *Registry) Digest(ctx context.Context, at string) (name.Digest, error) {
 	ref, err := name.ParseReference(part.RegistryHost + "/" + at)

@@ -26,9 +26,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// buildsImages has a builder. crane puts a layer on an image, pushes that, and hands out
-// the layout that it pulls; a later step, which is gated, pushes that layout elsewhere. What
-// the steps run and build upon comes from the registry, too.
+// buildsImages has two builders. crane puts a layer on an image, pushes that for two
+// platforms, and hands out the layout that it pulls; umoci makes a layout from nothing, and
+// a later step, which is gated, pushes that. What the steps run comes from the registry, too.
 const buildsImages = `
 metadata: {generateName: builds-images-}
 spec:
@@ -42,7 +42,8 @@ spec:
     dag:
       tasks:
       - {name: crane, template: crane}
-      - {name: push, template: push, depends: crane, arguments: {artifacts: [{name: image, from: "{{tasks.crane.outputs.artifacts.appended}}"}]}}
+      - {name: umoci, template: umoci}
+      - {name: push, template: push, depends: umoci, arguments: {artifacts: [{name: image, from: "{{tasks.umoci.outputs.artifacts.packed}}"}]}}
   - name: crane
     outputs: {artifacts: [{name: appended, path: /tmp/image}]}
     script:
@@ -54,8 +55,27 @@ spec:
         cd /tmp
         cat /proc/sys/kernel/random/uuid > made
         tar cf layer.tar made
-        crane append --base SHELL --new_layer layer.tar --new_tag HOST/team/appended:v1
+        crane append --base SHELL --new_layer layer.tar --new_tag HOST/team/appended:one
+        crane mutate --set-platform linux/s390x --tag HOST/team/appended:two HOST/team/appended:one
+        crane index append --manifest HOST/team/appended:one --manifest HOST/team/appended:two --tag HOST/team/appended:v1
         crane pull --format oci HOST/team/appended:v1 image
+  - name: umoci
+    outputs: {artifacts: [{name: packed, path: /tmp/image}]}
+    script:
+      image: UMOCI
+      command: [sh, -e]
+      source: |
+        cd /tmp
+        mkdir -p root/bin
+        cp /bin/busybox root/bin
+        ln -s busybox root/bin/sh
+        ln -s busybox root/bin/sleep
+        cat /proc/sys/kernel/random/uuid > root/made
+        umoci init --layout image
+        umoci new --image image:v1
+        umoci insert --rootless --image image:v1 root /
+        umoci config --image image:v1 --config.cmd /bin/sh
+        umoci gc --layout image
   - name: push
     inputs: {artifacts: [{name: image, path: /tmp/image}]}
     script:
@@ -63,14 +83,15 @@ spec:
       command: [sh, -e]
       env: *env
       volumeMounts: *mounts
-      source: crane push /tmp/image HOST/team/copied:v1
+      source: crane push /tmp/image HOST/team/packed:v1
 `
 
 // TestConformanceImagesFromARegistry: images that steps have built are pushed, with a
 // password, and their seals are put beside them, where cosign takes them. A kubelet pulls
-// them from there for pods that the gate admits by these seals. What somebody else has
-// pushed to the same repository is refused, in each place of a pod and by an update of one
-// that runs, and so is a tag. Where Argoseal does not look, all of that runs.
+// them from there for pods that the gate admits by these seals, an image for one platform
+// and one for two. What somebody else has pushed to the same repository is refused, in
+// each place of a pod and by an update of one that runs, and so is a tag. Where Argoseal
+// does not look, all of that runs.
 //
 // It needs the part registry of the development cluster.
 func TestConformanceImagesFromARegistry(t *testing.T) {
@@ -96,10 +117,7 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 			records(t, run, node) // waits for its seals
 		}
 	}
-	appended := sealedThere(t, run, registry, "appended", 1)
-	if copied, err := registry.Digest(t.Context(), "team/copied:v1"); err != nil || copied.DigestStr() != appended.DigestStr() {
-		t.Errorf("the layout was pushed as %s, want %s: %v", copied, appended.DigestStr(), err)
-	}
+	appended, packed := sealedThere(t, run, registry, "appended", 3), sealedThere(t, run, registry, "packed", 1)
 
 	// As docs/policy.md has it, with what docker login writes.
 	home := t.TempDir()
@@ -115,7 +133,7 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 			cmd.Env = append(cmd.Env, "DOCKER_CONFIG="+filepath.Join(home, "none"))
 		}
 		out, err := cmd.CombinedOutput()
-		t.Logf("$ %s %s\n%s(%v)", filepath.Base(program), strings.Join(args, " "), out, err)
+		t.Logf("$ %s %s\n%.1500s(%v)", filepath.Base(program), strings.Join(args, " "), out, err)
 		return string(out), err
 	}
 	if _, err := tool(true, s.Argoseal, "trust", "export"); err != nil {
@@ -135,14 +153,22 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 			t.Errorf("without what it needs, attach does not say %q", want)
 		}
 	}
-	if _, err := tool(true, s.Argoseal, append(attach, appended.String(), "--output", "appended")...); err != nil {
+	if _, err := tool(true, s.Argoseal, append(attach, appended.String(), "--output", "appended", "--platforms")...); err != nil {
+		t.Error(err)
+	}
+	if _, err := tool(true, s.Argoseal, append(attach, packed.String(), "--output", "packed")...); err != nil {
 		t.Error(err)
 	}
 	other := pushed(t, registry, "team/appended:other", shellImage(t, "other "+run.UID))
 	if _, err := tool(true, s.Argoseal, append(attach, other.String())...); err == nil {
 		t.Error("attach has a seal for an image of somebody else's")
 	}
-	if err := verified(appended); err != nil {
+	for _, of := range sealOf(t, run, "appended").Spec.Images { // the index and its two
+		if err := verified(appended.Context().Digest("sha256:" + of.SHA256)); err != nil {
+			t.Errorf("cosign does not take %+v: %v", of, err)
+		}
+	}
+	if err := verified(packed); err != nil {
 		t.Error(err)
 	}
 	if verified(other) == nil {
@@ -150,7 +176,8 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 	}
 
 	govern(t, shop, `images: [{name: "**", sha256: ["`+strings.Repeat("0", 64)+`"]}, {name: "`+part.RegistryHost+`/team/*", producers: [
-		{output: appended, layout: true, namespaces: [`+ci+`], anyWorkflow: true}]}]`, "")
+		{output: appended, layout: true, namespaces: [`+ci+`], anyWorkflow: true}, {output: packed, layout: true, namespaces: [`+ci+`], anyWorkflow: true}]}]`, "")
+	deployed(t, shop, "packed", corev1.Container{Name: "main", Image: packed.String(), Command: []string{"sh", "-c", "test -s /made && exec sleep 3600"}})
 	pod := deployed(t, shop, "appended", corev1.Container{Name: "main", Image: appended.String(), Command: []string{"sh", "-c", "test -s /made && sleep 3600"}})
 	changed := func(pod *corev1.Pod, image name.Digest) error {
 		patch := `{"spec": {"containers": [{"name": "main", "image": "` + image.String() + `"}]}}`
@@ -192,16 +219,20 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 // withImages is buildsImages, with what it runs and builds upon pushed before.
 func withImages(t *testing.T, registry *lab.Registry) string {
 	t.Helper()
-	spec, err := part.Builder(t.Context(), "crane")
-	if err != nil {
-		t.Fatal(err)
-	}
-	crane, err := image.Build(spec)
-	if err != nil {
-		t.Fatal(err)
+	builder := func(program string) string {
+		spec, err := part.Builder(t.Context(), program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := image.Build(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pushed(t, registry, "tools/"+program+":v1", img).String()
 	}
 	return strings.NewReplacer(
-		"CRANE", pushed(t, registry, "tools/crane:v1", crane).String(),
+		"CRANE", builder("crane"),
+		"UMOCI", builder("umoci"),
 		"SHELL", pushed(t, registry, "base/shell:v1", shellImage(t, "base")).String(),
 		"HOST", part.RegistryHost,
 		"ACCESS", lab.RegistryAccess,

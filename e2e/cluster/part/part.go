@@ -30,7 +30,7 @@ var recipes = []gobuild.Recipe{
 	localKMSRecipe,
 	fulcioRecipe,
 	craneRecipe,
-	koRecipe,
+	umociRecipe,
 	golangciLintRecipe,
 	controllerToolsRecipe,
 }
