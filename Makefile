@@ -118,9 +118,11 @@ conformance: CASES := -timeout 110m -run '^TestConformance'
 conformance: ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
 conformance-sample: CASES := -timeout 30m -run '^TestConformance(HonestWorkflows|Upstream)$$' -args -sample
 conformance-sample: ## Of conformance what CI has time for: every third shape on one version of Argo in turn, and a few of what its authors ship.
-conformance: PARTS := ,gcs
+conformance: PARTS := ,gcs,registry
+conformance: BUILDERS := crane umoci
 conformance conformance-sample: build tools
 	@$(CLUSTER) up --with argo4,argo-nonroot$(PARTS)
+	@[ -z "$(BUILDERS)" ] || $(CLUSTER) build $(BUILDERS) # before the suite, which would wait for them
 	@$(MAKE) install # it looks for Argo's controllers anew
 	@$(TOOLS); go test -tags e2e -count=1 ./e2e/suite $(CASES)
 	@[ "$@" = conformance-sample ] || { $(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=false --values e2e/suite/testdata/scrubber.values.yaml"; $(TOOLS); \

@@ -3,8 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -31,10 +35,11 @@ type attachOptions struct {
 	verifyOptions
 	kubeconfig, context string
 	// of is the output that has to be the manifest or the layout; empty: any.
-	of        string
-	plainHTTP bool
-	platforms bool
-	dryRun    bool
+	of         string
+	registryCA string
+	plainHTTP  bool
+	platforms  bool
+	dryRun     bool
 }
 
 const attachExample = `  # a step has sealed the image's manifest: put its seal beside the image
@@ -70,7 +75,8 @@ An image for many platforms is an index, and who pulls it for one platform may l
 the seal of that platform's manifest. --platforms puts these beside their manifests, too:
 each has to be sealed, and one that is not is named.
 
-Registry credentials are those of docker login (~/.docker/config.json).`,
+Registry credentials are those of docker login, podman login or crane auth login
+(config.json in $DOCKER_CONFIG or ~/.docker, auth.json of podman).`,
 		Example: attachExample,
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
@@ -81,6 +87,7 @@ Registry credentials are those of docker login (~/.docker/config.json).`,
 	o.recordedFlag(f)
 	o.producer.flags(f)
 	f.StringVar(&o.of, "output", "", "name of the output that is the manifest or the layout (default: any)")
+	f.StringVar(&o.registryCA, "registry-cacert", "", "authority of the registry's certificate, PEM, beside those that this machine trusts")
 	f.BoolVar(&o.plainHTTP, "plain-http", false, "speak HTTP to the registry")
 	f.BoolVar(&o.platforms, "platforms", false, "if the image is an index: the seals of its platforms' manifests, too")
 	f.BoolVar(&o.dryRun, "dry-run", false, "verify, and write nothing")
@@ -115,18 +122,22 @@ func (o *attachOptions) run(cmd *cobra.Command, text string) error {
 	if err != nil {
 		return err
 	}
-	return o.attachAll(cmd, ref, find)
+	access, err := o.access()
+	if err != nil {
+		return err
+	}
+	return o.attachAll(cmd, ref, find, access)
 }
 
 // attachAll puts seals beside an image and, if asked for, beside its platforms' manifests.
-func (o *attachOptions) attachAll(cmd *cobra.Command, ref name.Digest, find finder) error {
+func (o *attachOptions) attachAll(cmd *cobra.Command, ref name.Digest, find finder, access []remote.Option) error {
 	whole := referrer.Part{Ref: ref}
 	if !o.platforms {
-		return o.attach(cmd, whole, find)
+		return o.attach(cmd, whole, find, access)
 	}
-	parts, others, err := referrer.Platforms(cmd.Context(), ref, registryAccess)
+	parts, others, err := referrer.Platforms(cmd.Context(), ref, access...)
 	if err != nil {
-		return reason.Wrap(reason.LookupFailed, err, "%v", err)
+		return unasked(ref, err)
 	}
 	switch out := cmd.OutOrStdout(); {
 	case len(parts) == 0:
@@ -137,7 +148,7 @@ func (o *attachOptions) attachAll(cmd *cobra.Command, ref name.Digest, find find
 	var first error
 	without := 0
 	for _, part := range append([]referrer.Part{whole}, parts...) {
-		if err := o.attach(cmd, part, find); err != nil {
+		if err := o.attach(cmd, part, find, access); err != nil {
 			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", printable(part.String()), printable(err.Error()))
 			without++
 			if first == nil {
@@ -151,14 +162,67 @@ func (o *attachOptions) attachAll(cmd *cobra.Command, ref name.Digest, find find
 	return nil
 }
 
-// registryAccess is by what credentials registries are asked.
-var registryAccess = remote.WithAuthFromKeychain(authn.DefaultKeychain)
+// access is how the registry is asked: with what docker login and the like have stored,
+// and by TLS unless it is said otherwise.
+func (o *attachOptions) access() ([]remote.Option, error) {
+	base, ok := remote.DefaultTransport.(*http.Transport)
+	if !ok {
+		return nil, errors.New("the registry client's transport is none of HTTP")
+	}
+	var by http.RoundTripper = base
+	if o.registryCA != "" {
+		own, err := readBounded(o.registryCA, maxTrust)
+		if err != nil {
+			return nil, err
+		}
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, fmt.Errorf("what this machine trusts: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(own) {
+			return nil, usage(fmt.Errorf("%s holds no certificate", o.registryCA))
+		}
+		with := base.Clone()
+		with.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		by = with
+	}
+	if !o.plainHTTP {
+		by = secured{by}
+	}
+	return []remote.Option{remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithTransport(by)}, nil
+}
+
+// secured sends nothing without TLS. The client would turn to HTTP by itself for private
+// addresses, and whoever keeps it from the port with TLS would be told the password.
+type secured struct{ http.RoundTripper }
+
+// RoundTrip implements [http.RoundTripper].
+func (s secured) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme != "https" {
+		return nil, errors.New("nothing is sent without TLS (--plain-http)")
+	}
+	return s.RoundTripper.RoundTrip(r)
+}
+
+// unasked is that the registry could not be asked, and what the caller can do about it.
+func unasked(ref name.Digest, err error) error {
+	var said *transport.Error
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &unknown):
+		return reason.Wrap(reason.LookupFailed, err, "%v: give the authority of its certificate (--registry-cacert)", err)
+	case errors.As(err, &said) && (said.StatusCode == http.StatusUnauthorized || said.StatusCode == http.StatusForbidden):
+		return reason.Wrap(reason.LookupFailed, err, "%v: log in to %s as somebody who may write there (docker login, podman login, crane auth login)", err, ref.RegistryStr())
+	default:
+		return reason.Wrap(reason.LookupFailed, err, "%v", err)
+	}
+}
 
 // finder finds the seal of a manifest, verified, and its bundle.
 type finder func(ctx context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error)
 
 // attach puts the seal of one manifest beside it.
-func (o *attachOptions) attach(cmd *cobra.Command, part referrer.Part, find finder) error {
+func (o *attachOptions) attach(cmd *cobra.Command, part referrer.Part, find finder, access []remote.Option) error {
 	digest, err := artifact.ParseDigest(strings.TrimPrefix(part.Ref.DigestStr(), "sha256:"))
 	if err != nil {
 		return usage(err)
@@ -173,9 +237,9 @@ func (o *attachOptions) attach(cmd *cobra.Command, part referrer.Part, find find
 		_, _ = fmt.Fprintln(out, "Nothing was written (--dry-run).")
 		return nil
 	}
-	at, err := referrer.Attach(cmd.Context(), part.Ref, bundle, provenance.PredicateType, registryAccess)
+	at, err := referrer.Attach(cmd.Context(), part.Ref, bundle, provenance.PredicateType, access...)
 	if err != nil {
-		return reason.Wrap(reason.LookupFailed, err, "%v", err)
+		return unasked(part.Ref, err)
 	}
 	_, _ = fmt.Fprintf(out, "It is beside the image as %s\n", printable(at.String()))
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"log"
 	"net/http"
@@ -11,9 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -284,6 +287,95 @@ func TestWhatIsNotTheImagesSealIsNotAttached(t *testing.T) {
 	}
 }
 
+// secure puts the image into a registry with TLS and a password, and returns the file with
+// the registry's authority.
+func (p *pushed) secure(t *testing.T) (authority string) {
+	t.Helper()
+	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "ci" || password != "secret" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that do not trust it
+	img, err := remote.Image(p.ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.ref, err = name.NewDigest(strings.TrimPrefix(server.URL, "https://") + "/team/app@" + p.ref.DigestStr()); err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(p.ref, img, remote.WithTransport(server.Client().Transport), remote.WithAuth(&authn.Basic{Username: "ci", Password: "secret"})); err != nil {
+		t.Fatal(err)
+	}
+	return write(t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+}
+
+// TestARegistryIsAskedByTLSAndWithAPassword: under an authority of its own, with what
+// docker login has stored. What is missing is said.
+func TestARegistryIsAskedByTLSAndWithAPassword(t *testing.T) {
+	p := pushImage(t)
+	authority := p.secure(t)
+	config := filepath.Join(t.TempDir(), "config.json")
+	login := `{"auths": {"` + p.ref.RegistryStr() + `": {"username": "ci", "password": "secret"}}}`
+	if err := os.WriteFile(config, []byte(login), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	attach := func(args ...string) (int, string, string) {
+		return command(t, "", append([]string{"attach", p.ref.String(), "--bundle", p.bundleAt, "--key", p.key, "--trusted-root", p.root, "--any-producer"}, args...)...)
+	}
+	t.Setenv("REGISTRY_AUTH_FILE", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	if code, _, errs := attach("--registry-cacert", authority); code == 0 || !strings.Contains(errs, "log in to "+p.ref.RegistryStr()) {
+		t.Errorf("without a password: exit code %d\n%s", code, errs)
+	}
+	t.Setenv("DOCKER_CONFIG", filepath.Dir(config))
+	if code, _, errs := attach(); code == 0 || !strings.Contains(errs, "--registry-cacert") {
+		t.Errorf("without its authority: exit code %d\n%s", code, errs)
+	}
+	if code, _, errs := attach("--registry-cacert", p.key); code != reason.UsageInvalid.ExitCode() {
+		t.Errorf("with what is no certificate: exit code %d\n%s", code, errs)
+	}
+	if code, out, errs := attach("--registry-cacert", authority); code != 0 {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestNoPasswordIsSentWithoutTLS: an address of this machine's own, which the client would
+// ask by HTTP if nothing else answers.
+func TestNoPasswordIsSentWithoutTLS(t *testing.T) {
+	var asked, told atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if _, _, given := r.BasicAuth(); given {
+			told.Add(1)
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(server.Close)
+	p := pushImage(t)
+	host := strings.TrimPrefix(server.URL, "http://")
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	login := `{"auths": {"` + host + `": {"username": "ci", "password": "secret"}}}`
+	if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte(login), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	attach := func(args ...string) (int, string, string) {
+		return command(t, "", append([]string{"attach", host + "/team/app@" + p.ref.DigestStr(), "--bundle", p.bundleAt, "--key", p.key, "--trusted-root", p.root, "--any-producer"}, args...)...)
+	}
+	if code, _, errs := attach(); code == 0 || asked.Load() != 0 || !strings.Contains(errs, "--plain-http") {
+		t.Errorf("exit code %d, asked %d times\n%s", code, asked.Load(), errs)
+	}
+	if code, _, errs := attach("--plain-http"); code == 0 || told.Load() == 0 {
+		t.Errorf("where it is asked for, it was not told either: exit code %d\n%s", code, errs)
+	}
+}
+
 // TestTheSealsOfAnImagesPlatformsAreAttached: each beside its own manifest; one that is not
 // sealed is named, and does not keep the others from theirs.
 func TestTheSealsOfAnImagesPlatformsAreAttached(t *testing.T) {
@@ -324,7 +416,7 @@ func TestTheSealsOfAnImagesPlatformsAreAttached(t *testing.T) {
 		cmd.SetContext(t.Context())
 		cmd.SetOut(&out)
 		cmd.SetErr(&out)
-		err := o.attachAll(cmd, whole, find)
+		err := o.attachAll(cmd, whole, find, nil)
 		return out.String(), err
 	}
 	if out, err := attach(); reason.Of(err) != reason.DigestMismatch || !strings.Contains(err.Error(), "1 of 3") || !strings.Contains(out, "(linux/arm64): ") {

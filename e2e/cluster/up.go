@@ -152,13 +152,17 @@ func (c *cluster) prepare(ctx context.Context) error {
 	return errors.Join(forwardPackets(), makeBridge(ctx))
 }
 
-// makeKeys makes all keys at once or, if they are complete, none.
+// makeKeys makes all keys at once or, if they are complete, those that are missing of
+// parts that this cluster did not have before.
 func (c *cluster) makeKeys() error {
 	done := c.layout.PKI("complete")
-	if _, err := os.Stat(done); err == nil {
-		return nil
+	_, err := os.Stat(done)
+	complete := err == nil
+	authority := pki.New
+	if complete {
+		authority = pki.Open
 	}
-	a, err := pki.New(filepath.Dir(done))
+	a, err := authority(filepath.Dir(done))
 	if err != nil {
 		return err
 	}
@@ -166,10 +170,19 @@ func (c *cluster) makeKeys() error {
 	for _, h := range part.Hosts() {
 		leaves = append(leaves, h.Leaves...)
 	}
+	for _, w := range c.workloads {
+		leaves = append(leaves, w.Leaves...)
+	}
 	for _, leaf := range leaves {
+		if a.Issued(leaf) {
+			continue
+		}
 		if err := a.Issue(leaf); err != nil {
 			return err
 		}
+	}
+	if complete {
+		return nil
 	}
 	return errors.Join(
 		a.WriteTokenKey("serviceaccount"),

@@ -46,6 +46,9 @@ const (
 	S3IP = "10.96.0.20"
 	// GCSIP is the service of what stands for Google Cloud Storage, if there is one.
 	GCSIP = "10.96.0.21"
+	// RegistryIP is the service of the container registry, if there is one. The node has
+	// no names of services, and pulls images from it by this.
+	RegistryIP = "10.96.0.22"
 	// Domain is the cluster's DNS domain.
 	Domain = "cluster.local"
 	// APIPort is the API server's port on NodeIP.

@@ -38,6 +38,8 @@ var containerd = Host{
 		return map[string]string{
 			"containerd.toml":          containerdConfig(l),
 			"cni/10-argoseal.conflist": cniConfig(l),
+			// Whether the registry is there or not: it is read with each pull.
+			"certs.d/" + RegistryHost + "/hosts.toml": registryTrust(l),
 		}
 	},
 	Args: func(l layout.Layout) []string {
@@ -78,6 +80,8 @@ disabled_plugins = ['io.containerd.nri.v1.nri', 'io.containerd.snapshotter.v1.er
   snapshotter = 'overlayfs'
   [plugins.'io.containerd.cri.v1.images'.pinned_images]
     sandbox = '` + PauseImage + `:dev'
+  [plugins.'io.containerd.cri.v1.images'.registry]
+    config_path = '` + l.Conf("certs.d") + `'
 
 [plugins.'io.containerd.cri.v1.runtime']
   # Virtual machines may lack the right to lower a score; the pause container

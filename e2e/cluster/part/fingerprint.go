@@ -9,7 +9,7 @@ import (
 // Fingerprint changes whenever something changes that [Storage] and these
 // workloads would apply: a version, a manifest, a test image.
 func Fingerprint(workloads []Workload) string {
-	texts := []string{corednsYAML, s3YAML, argoYAML, string(argosay), recyclerPod}
+	texts := []string{corednsYAML, s3YAML, argoYAML, gcsYAML, registryYAML, string(argosay), recyclerPod}
 	for _, r := range Cluster(workloads) {
 		texts = append(texts, r.Key())
 	}

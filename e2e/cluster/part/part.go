@@ -22,6 +22,7 @@ var recipes = []gobuild.Recipe{
 	argoDriverRecipe,
 	s3Recipe,
 	gcsRecipe,
+	registryRecipe,
 	corednsRecipe,
 	rekorRecipe,
 	rekorV1Recipe,
@@ -31,6 +32,8 @@ var recipes = []gobuild.Recipe{
 	localKMSRecipe,
 	fulcioRecipe,
 	scorecardTestRecipe,
+	craneRecipe,
+	umociRecipe,
 	golangciLintRecipe,
 	controllerToolsRecipe,
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/argoseal/argoseal/e2e/cluster/layout"
 )
 
@@ -74,6 +76,17 @@ func TestHostOrder(t *testing.T) {
 		if cmd := h.Command(l); len(cmd) < 2 || !h.Recipe.Has(h.Name) {
 			t.Errorf("%s: cannot be started: %v", h.Name, cmd)
 		}
+	}
+}
+
+// The registry knows its one user by the password that tests have.
+func TestTheRegistryKnowsItsUser(t *testing.T) {
+	user, hash, _ := strings.Cut(registryUsers, ":")
+	if user != RegistryUser {
+		t.Errorf("it knows %s", user)
+	}
+	if err := bcrypt.CompareHashAndPassword([]byte(hash), []byte(RegistryPassword)); err != nil {
+		t.Error(err)
 	}
 }
 

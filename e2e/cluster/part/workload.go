@@ -11,6 +11,7 @@ import (
 	"github.com/argoseal/argoseal/e2e/cluster/gobuild"
 	"github.com/argoseal/argoseal/e2e/cluster/image"
 	"github.com/argoseal/argoseal/e2e/cluster/layout"
+	"github.com/argoseal/argoseal/e2e/cluster/pki"
 )
 
 // Workload is a part that runs in the cluster.
@@ -21,6 +22,8 @@ type Workload struct {
 	Extra string
 	// Recipe builds its program.
 	Recipe gobuild.Recipe
+	// Leaves are the certificates it needs.
+	Leaves []pki.Leaf
 	// Images are what its pods run.
 	Images func() []image.Spec
 	// Objects is a stream of YAML documents. It is given the references of
@@ -52,7 +55,7 @@ func Workloads(extras ...string) ([]Workload, error) {
 }
 
 // optional are the parts that only some tests need.
-var optional = []Workload{argo4, argoNonRoot, gcs}
+var optional = []Workload{argo4, argoNonRoot, gcs, registry}
 
 // Extras are the names of the parts that a cluster has only if somebody asks
 // for them: they would cost everybody else the time to build them.

@@ -8,6 +8,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -66,6 +67,26 @@ func New(dir string) (*Authority, error) {
 	}
 	a := &Authority{Dir: dir, cert: cert, key: key}
 	return a, errors.Join(a.writeCert("ca", der), a.writeKey("ca", key))
+}
+
+// Open is the authority that New made in dir.
+func Open(dir string) (*Authority, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"))
+	if err != nil {
+		return nil, err
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("the key in %s is none of ours", dir)
+	}
+	return &Authority{Dir: dir, cert: pair.Leaf, key: key}, nil
+}
+
+// Issued tells whether this authority has issued a leaf, and its key is there.
+func (a *Authority) Issued(leaf Leaf) bool {
+	file := filepath.Join(a.Dir, leaf.Name)
+	pair, err := tls.LoadX509KeyPair(file+".crt", file+".key")
+	return err == nil && pair.Leaf.CheckSignatureFrom(a.cert) == nil
 }
 
 // Issue writes <name>.crt and <name>.key. Every certificate serves both ways,
