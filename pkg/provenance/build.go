@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
+	"github.com/go-json-experiment/json/jsontext"
 	slsa "github.com/in-toto/attestation/go/predicates/provenance/v1"
 	intoto "github.com/in-toto/attestation/go/v1"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -75,23 +76,18 @@ func buildAs(f Facts, version int) ([]byte, error) {
 // whitespace on purpose, so its output is transformed to the canonical form of
 // RFC 8785.
 func canonical(statement *intoto.Statement, predicate proto.Message) ([]byte, error) {
-	fields := map[string]json.RawMessage{}
+	statement.Predicate = nil
 	outer, err := protojson.Marshal(statement)
-	if err == nil {
-		err = json.Unmarshal(outer, &fields)
-	}
-	if err == nil {
-		fields["predicate"], err = protojson.Marshal(predicate)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("marshal statement: %w", err)
 	}
-	raw, err := json.Marshal(fields)
+	inner, err := protojson.Marshal(predicate)
 	if err != nil {
 		return nil, fmt.Errorf("marshal statement: %w", err)
 	}
-	payload, err := jsoncanonicalizer.Transform(raw)
-	if err != nil {
+	// Into the outer object, which has its type at least. What is read of it is all of it.
+	payload := jsontext.Value(slices.Concat(bytes.TrimSuffix(outer, []byte("}")), []byte(`,"predicate":`), inner, []byte("}")))
+	if err := payload.Canonicalize(); err != nil {
 		return nil, fmt.Errorf("canonicalize statement: %w", err)
 	}
 	if len(payload) > MaxPayload {

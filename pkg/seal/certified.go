@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -133,8 +133,8 @@ func canonical(b *protobundle.Bundle) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("marshal bundle: %w", err)
 	}
-	bundle, err := jsoncanonicalizer.Transform(raw)
-	if err != nil {
+	bundle := jsontext.Value(raw)
+	if err := bundle.Canonicalize(); err != nil {
 		return nil, fmt.Errorf("canonicalize bundle: %w", err)
 	}
 	return bundle, nil
