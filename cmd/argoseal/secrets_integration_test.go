@@ -5,23 +5,28 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sentinel/audit"
 )
 
-// TestAuditOfACluster asks a real API server, before it knows SecretAccesses and after.
-func TestAuditOfACluster(t *testing.T) {
+// startCluster starts an API server with further flags, and gives a kubeconfig for it.
+func startCluster(t *testing.T, flags map[string]string) (config *rest.Config, kubeconfig string) {
+	t.Helper()
 	program := func(variables ...string) string {
 		for _, v := range variables {
 			if path := os.Getenv(v); path != "" {
@@ -30,8 +35,12 @@ func TestAuditOfACluster(t *testing.T) {
 		}
 		return ""
 	}
+	server := &envtest.APIServer{Path: program("TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")}
+	for name, value := range flags {
+		server.Configure().Set(name, value)
+	}
 	env := &envtest.Environment{ControlPlane: envtest.ControlPlane{
-		APIServer: &envtest.APIServer{Path: program("TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")},
+		APIServer: server,
 		Etcd:      &envtest.Etcd{Path: program("TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},
 	}}
 	config, err := env.Start()
@@ -43,10 +52,16 @@ func TestAuditOfACluster(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
 	if err := os.WriteFile(kubeconfig, env.KubeConfig, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return config, kubeconfig
+}
+
+// TestAuditOfACluster asks a real API server, before it knows SecretAccesses and after.
+func TestAuditOfACluster(t *testing.T) {
+	config, kubeconfig := startCluster(t, nil)
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
@@ -101,4 +116,69 @@ func TestAuditOfACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(audit.ListsSecrets, audit.ReadsAnySecret, audit.ReadsGuarded)
+}
+
+// TestAuditReadsTheAPIServersLog: of two who may read one Secret, one does, and the other
+// alone is told of. The log is as a real API server writes it.
+func TestAuditReadsTheAPIServersLog(t *testing.T) {
+	folder := t.TempDir()
+	policy, log := filepath.Join(folder, "policy.yaml"), filepath.Join(folder, "audit.log")
+	if err := os.WriteFile(policy, []byte("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata, verbs: [get, list, watch], resources: [{resources: [secrets]}]}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, kubeconfig := startCluster(t, map[string]string{"audit-policy-file": policy, "audit-log-path": log})
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	_, errSecret := kube.CoreV1().Secrets("default").Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "db"}}, metav1.CreateOptions{})
+	_, errRole := kube.RbacV1().Roles("default").Create(ctx, &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Name: "db"},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"db"}, Verbs: []string{"get"}}},
+	}, metav1.CreateOptions{})
+	_, errBinding := kube.RbacV1().RoleBindings("default").Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "db"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "db"},
+		Subjects: []rbacv1.Subject{
+			{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: "reads"},
+			{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: "idle"},
+		},
+	}, metav1.CreateOptions{})
+	if err := errors.Join(errSecret, errRole, errBinding); err != nil {
+		t.Fatal(err)
+	}
+	as := rest.CopyConfig(config)
+	as.Impersonate.UserName = "system:serviceaccount:default:reads"
+	read := func() {
+		t.Helper()
+		reader, err := kubernetes.NewForConfig(as)
+		if err == nil {
+			_, err = reader.CoreV1().Secrets("default").Get(ctx, "db", metav1.GetOptions{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The log has to cover the time that is asked about, which begins and ends with an event.
+	const since = 2 * time.Second
+	read()
+	time.Sleep(since)
+	read()
+	code, out, errs := command(t, "", "secrets", "audit", "--kubeconfig", kubeconfig, "-o", "json", "--audit-log", log, "--unused-after", since.String())
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	var report audit.Report
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatal(err)
+	}
+	var unused []string
+	for _, f := range report.Findings {
+		if f.Kind == audit.Unused {
+			unused = append(unused, f.Subject.Namespace+"/"+f.Subject.Name)
+		}
+	}
+	if report.UnusedUnknown != "" || !slices.Equal(unused, []string{"default/idle"}) {
+		t.Errorf("unused: %v, %s", unused, report.UnusedUnknown)
+	}
 }
