@@ -96,7 +96,7 @@ interop: build ## Seal in a Rekor v1 with Trillian and MariaDB, and have cosign 
 	@for program in mariadbd mariadb-install-db mariadb node npm; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || \
 		{ echo "no $$program: apt-get install mariadb-server-core mariadb-client-core nodejs npm" >&2; exit 2; }; done
 	@$(CLUSTER) build etcd kubernetes rekor-v1 trillian rekor-tiles cosign local-kms fulcio
-	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m -v ./e2e/interop
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m -v ./e2e/interop
 
 .PHONY: scorecard
 scorecard: ## The six tests of Operator Scorecard, by their original program, on a bundle of argoseal-sentinel, and on broken ones. (That program takes some minutes to build.)

@@ -18,7 +18,7 @@ import (
 // What a seal costs in each mode of logs, printed: docs/performance.md has it. There is no
 // limit that it could fail by, but each seal has to be made.
 func TestWhatSealsCostInEachLog(t *testing.T) {
-	const alone, together, hands = 25, 200, 20
+	const alone, together, hands = 25, 100, 20
 	l := startV1(t)
 	url2, root2 := startV2(t)
 	trusted := sealtest.TrustedRootOf(t, l.trusted(t), root2)

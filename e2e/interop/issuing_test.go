@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 )
@@ -29,6 +31,7 @@ type issuing struct {
 
 func startIssuing(t *testing.T) *issuing {
 	t.Helper()
+	log.SetLogger(logr.Discard()) // it complains if nobody chose
 	env := &envtest.Environment{ControlPlane: envtest.ControlPlane{
 		APIServer: &envtest.APIServer{Path: program(t, "kube-apiserver")},
 		Etcd:      &envtest.Etcd{Path: program(t, "etcd")},
