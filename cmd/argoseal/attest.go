@@ -184,7 +184,7 @@ func (o *attestOptions) sign(ctx context.Context, first, again sealedStep, r *re
 // fails.
 func (o *attestOptions) keep(ctx context.Context, api client.Client, first sealedStep, a *attested, cmd *cobra.Command) error {
 	if o.file != "" {
-		if err := os.WriteFile(o.file, append(a.bundle, '\n'), 0o644); err != nil { //nolint:gosec // it is signed, and for everybody
+		if err := os.WriteFile(o.file, append(a.bundle, '\n'), 0o644); err != nil {
 			return usage(err)
 		}
 		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable("signed: "+o.file))

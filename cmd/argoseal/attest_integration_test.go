@@ -91,7 +91,7 @@ func rekorIn(t *testing.T, dir string) (url string, trustedRoot []byte) {
 		t.Fatal(err)
 	}
 	port := freePort(t)
-	server := exec.Command(program(t, "ARGOSEAL_BIN_REKOR_SERVER_POSIX"), "serve", //nolint:noctx // it is killed below, after the test's context has ended
+	server := exec.Command(program(t, "ARGOSEAL_BIN_REKOR_SERVER_POSIX"), "serve",
 		"--http-address=127.0.0.1", "--http-port="+port, "--grpc-address=127.0.0.1", "--grpc-port="+freePort(t),
 		"--http-metrics-port="+freePort(t), "--hostname=localhost", "--storage-dir="+filepath.Join(dir, "log"),
 		"--signer-filepath="+key, "--checkpoint-interval=200ms", "--batch-max-age=50ms")
