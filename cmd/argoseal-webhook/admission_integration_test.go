@@ -64,6 +64,8 @@ func (c *testCluster) admissionTests() map[string]func(*testing.T) {
 		"images are held to what a policy says":                        c.images,
 		"a forged seal of an image is refused":                         c.forgedManifest,
 		"warn admits images with a warning":                            c.imagesWarned,
+		"what a policy wants made again is admitted once it was":       c.reproduced,
+		"a rebuilder whose key has ended proves nothing":               c.endedRebuilder,
 		"a policy says that it is in force":                            c.inForce,
 		"a workflow that has not changed is not read again":            c.unchanged,
 		"a policy that cannot be evaluated says so and refuses":        c.outOfForce,

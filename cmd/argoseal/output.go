@@ -22,7 +22,7 @@ type report struct {
 	Message string      `json:"message,omitempty"`
 	// The rest is there if verified.
 	File string `json:"file,omitempty"`
-	// Kind is what the statement is about: step, workflow, or summary.
+	// Kind is what the statement is about: step, workflow, summary, or reproduction.
 	Kind    string         `json:"kind,omitempty"`
 	Subject *reportSubject `json:"subject,omitempty"`
 	Level   string         `json:"level,omitempty"`
@@ -64,7 +64,7 @@ func writeJSON(w io.Writer, v *verified, failure error) error {
 		KeyHint:   v.signed.KeyHint,
 		Statement: v.signed.Payload,
 	}
-	if v.whole == nil {
+	if v.statement != nil {
 		r.Subject.Size = &v.subject.Size
 	}
 	return encoder.Encode(r)
@@ -73,6 +73,8 @@ func writeJSON(w io.Writer, v *verified, failure error) error {
 // kind is what the statement is about.
 func (v *verified) kind() string {
 	switch {
+	case v.again != nil:
+		return "reproduction"
 	case v.whole == nil:
 		return "step"
 	case v.whole.summary != nil:
@@ -82,8 +84,11 @@ func (v *verified) kind() string {
 }
 
 func (v *verified) builder() provenance.Builder {
-	if v.whole != nil {
+	switch {
+	case v.whole != nil:
 		return v.whole.builder
+	case v.again != nil:
+		return v.again.First.Builder
 	}
 	return v.statement.Builder
 }
@@ -98,8 +103,11 @@ func (t table) row(name, format string, args ...any) {
 
 func writeText(w io.Writer, v *verified) error {
 	what := "what the step produced"
-	if v.whole != nil {
+	switch {
+	case v.whole != nil:
 		what = "what left the workflow"
+	case v.again != nil:
+		what = "what the step produced, and it produced the same again"
 	}
 	if _, err := fmt.Fprintf(w, "Verified: %s is %s.\n\n", printable(v.file), what); err != nil {
 		return err
@@ -107,9 +115,12 @@ func writeText(w io.Writer, v *verified) error {
 	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	t.row("Location", "%s", v.subject.URI)
 	t.row("Digest", "sha256:%s", v.subject.SHA256)
-	if v.whole != nil {
+	switch {
+	case v.whole != nil:
 		v.whole.rows(t, v.subject)
-	} else {
+	case v.again != nil:
+		rowsAgain(t, v.again, v.subject)
+	default:
 		v.rows(t)
 	}
 	t.row("Log", "%s, index %d", v.signed.LogURL, v.signed.LogIndex)

@@ -25,6 +25,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/reproduce"
@@ -51,6 +52,7 @@ type reproduceOptions struct {
 	timeout             time.Duration
 	dryRun              bool
 	plan                reproduce.Options
+	attest              attestOptions
 }
 
 const reproduceExample = `  # run a sealed step again, in a namespace that is there for that
@@ -59,6 +61,10 @@ const reproduceExample = `  # run a sealed step again, in a namespace that is th
 
   # look at what would run, and submit nothing
   argoseal reproduce ci/POD_UID --in again --dry-run
+
+  # sign what came of it with a key of your own, and publish it where policies look
+  argoseal reproduce ci/POD_UID --in again --sign-key rebuilder.key \
+    --rekor-url https://rekor.example.com --attestation reproduction.json --publish rebuilder
 
   # with a parameter that the statement hides
   kubectl -n argoseal-system get secret argoseal-parameter-key -o jsonpath='{.data.parameter\.key}' | base64 -d > parameter.key
@@ -88,6 +94,7 @@ func reproduceCommand() *cobra.Command {
 	f.StringArrayVar(&o.inputs, "input", nil, "NAME=VALUE of an input parameter of the step, if its pod is gone; repeatable")
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "how long to wait for the second seal")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the Workflow, and submit nothing")
+	o.attest.flags(f)
 	o.trustFlags(f)
 	o.recordedFlag(f)
 	o.producer.flags(f)
@@ -114,6 +121,10 @@ needs, it can do no more than that. The statement has digests, not texts: the te
 is taken from the pod or, once that is gone, from the Workflow, and counts only if it
 has the digest. Values of parameters that the statement hides are asked for then.
 Nothing is stored where the first run stored. The Workflow stays for you to look at.
+
+With --sign-key the result, whichever it is, is signed and logged: a statement that
+argoseal verify reads, and that a policy can ask for. It is the word of whoever has the
+key. Of what is not comparable nothing is signed.
 
 Exit codes, beside those of argoseal verify:
    0  it made the same
@@ -147,10 +158,16 @@ func runOf(s *provenance.Statement) *reproducedRun {
 	return &reproducedRun{s.Step.Namespace, s.Step.Workflow.Name, s.Step.Pod.UID, s.Definition.Template, string(s.Builder.Level)}
 }
 
-// sealedStep is a statement that holds, and the lists of files beside it.
+// sealedStep is a statement that holds, the digest of its payload, and the lists of files
+// beside it.
 type sealedStep struct {
 	*provenance.Statement
-	files reproduce.Listings
+	sha256 artifact.Digest
+	files  reproduce.Listings
+}
+
+func (s sealedStep) stated() provenance.StepStatement {
+	return provenance.StepStatement{Statement: s.Statement, SHA256: s.sha256}
 }
 
 func (o *reproduceOptions) run(cmd *cobra.Command, what string) error {
@@ -269,11 +286,14 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 	if err != nil {
 		return err
 	}
+	ctx := cmd.Context()
+	if err := o.attest.check(ctx, o.trustedRoot); err != nil {
+		return err
+	}
 	api, err := connect(o.kubeconfig, o.context)
 	if err != nil {
 		return err
 	}
-	ctx := cmd.Context()
 	var first sealedStep
 	if record {
 		first, err = recorded(ctx, api, root, namespace, name)
@@ -309,9 +329,9 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable(fmt.Sprintf(format, args...)))
 	}
 	told("submitted Workflow %s/%s", r.Second.Namespace, r.Second.Workflow)
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	record2, err := (&second{api: api, workflow: plan.Workflow, told: told}).wait(ctx)
+	record2, err := (&second{api: api, workflow: plan.Workflow, told: told}).wait(waiting)
 	if err != nil {
 		return err
 	}
@@ -326,7 +346,11 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 	result := reproduce.Compare(first.Statement, again.Statement, first.files, again.files)
 	result.Notes = append(plan.Notes, result.Notes...)
 	r.Result = &result
-	return nil
+	signed, err := o.attest.sign(ctx, first, again, &result, told)
+	if err != nil || signed == nil {
+		return err
+	}
+	return o.attest.keep(ctx, api, first, signed, cmd)
 }
 
 // record says whether what is given names a record in the cluster, rather than a file.
@@ -345,11 +369,15 @@ func (o *reproduceOptions) given(ctx context.Context, api client.Reader, path st
 	if err != nil {
 		return sealedStep{}, err
 	}
-	s, err := o.inspect(bundle)
+	signed, err := o.signed(bundle)
 	if err != nil {
 		return sealedStep{}, err
 	}
-	is := sealedStep{Statement: s}
+	s, err := stepOf(signed)
+	if err != nil {
+		return sealedStep{}, err
+	}
+	is := sealedStep{Statement: s, sha256: artifact.DigestOfText(string(signed.Payload))}
 	var p v1alpha1.Provenance
 	if api.Get(ctx, client.ObjectKey{Namespace: s.Step.Namespace, Name: s.Step.Pod.UID}, &p) == nil {
 		is.files = listings(&p)
@@ -387,7 +415,7 @@ func held(root *verify.Root, p *v1alpha1.Provenance) (sealedStep, error) {
 	if r.Statement.Step.Namespace != p.Namespace || r.Statement.Step.Pod.UID != p.Name {
 		return sealedStep{}, reason.New(reason.ProducerMismatch, "Provenance %s/%s has the seal of another pod", p.Namespace, p.Name)
 	}
-	return sealedStep{r.Statement, listings(p)}, nil
+	return sealedStep{r.Statement, artifact.DigestOfText(string(r.Payload)), listings(p)}, nil
 }
 
 func listings(p *v1alpha1.Provenance) reproduce.Listings {

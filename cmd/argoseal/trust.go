@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-logr/logr"
@@ -241,7 +242,11 @@ func (o *trustOptions) add(ctx context.Context, w io.Writer, name, from string, 
 	if err != nil {
 		return reason.Wrap(reason.Internal, err, "%v", err)
 	}
-	_, err = fmt.Fprintf(w, "Trusted: domain %s, with %d keys and %d identities, for %s.\n", name, len(d.Keys), len(d.Identities), printable(strings.Join(d.Builders, ", ")))
+	speaks := d.Builders
+	if d.Reproduces {
+		speaks = append(slices.Clone(speaks), "second runs")
+	}
+	_, err = fmt.Fprintf(w, "Trusted: domain %s, with %d keys and %d identities, for %s.\n", name, len(d.Keys), len(d.Identities), printable(strings.Join(speaks, ", ")))
 	return err
 }
 

@@ -22,10 +22,12 @@ type trustReport struct {
 }
 
 type domainReport struct {
-	Name     string        `json:"name"`
-	Builders []string      `json:"builders"`
-	Logs     int           `json:"logs"`
-	Trusted  []trustedItem `json:"trusted"`
+	Name     string   `json:"name"`
+	Builders []string `json:"builders"`
+	// Reproduces: it is believed about second runs, where a policy names it.
+	Reproduces bool          `json:"reproduces,omitempty"`
+	Logs       int           `json:"logs"`
+	Trusted    []trustedItem `json:"trusted"`
 }
 
 // trustedItem is a signer, a log or an authority.
@@ -58,7 +60,7 @@ func showDomains(w io.Writer, output string, domains []verify.Domain, problem er
 }
 
 func reportOf(d verify.Domain) (domainReport, error) {
-	r := domainReport{Name: d.Name, Builders: d.Builders, Logs: d.Logs}
+	r := domainReport{Name: d.Name, Builders: d.Builders, Reproduces: d.Reproduces, Logs: d.Logs}
 	item := func(kind, id string, from, until, compromised time.Time) {
 		r.Trusted = append(r.Trusted, trustedItem{Kind: kind, ID: id, From: some(from), Until: some(until), Compromised: some(compromised)})
 	}
@@ -118,6 +120,9 @@ func writeTrust(w io.Writer, r trustReport) error {
 	for _, d := range r.Domains {
 		for _, b := range d.Builders {
 			row(d.Name, "builder", b, "-", "-", "")
+		}
+		if d.Reproduces {
+			row(d.Name, "reproduces", "-", "-", "-", "believed about second runs, where a policy names it")
 		}
 		for _, i := range d.Trusted {
 			note := ""

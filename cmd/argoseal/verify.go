@@ -110,6 +110,11 @@ of it (status.bundle and status.summary of a WorkflowProvenance). These speak of
 what left the workflow, and of steps that succeeded. They do not say whether a
 template ran as it is, a summary says no template: ask for the Workflow.
 
+Or it is what somebody has signed who ran the step again (argoseal reproduce
+--sign-key), under their --key and with --rules that say "reproduces": then it has to
+say Reproduced. It does not say in which mode the step ran, nor of which template its
+Workflow was: the step's own seal does.
+
 FILE is the artifact as it lies in the store, - for standard input, its digest
 as sha256:HEX, or a folder with all that lies below a key, of a directory that
 was stored without an archive: these files and no other, no links, no empty
@@ -123,7 +128,7 @@ Exit codes:
 		reason.Internal, reason.UsageInvalid, reason.BundleInvalid, reason.SignatureInvalid,
 		reason.LogEntryInvalid, reason.StatementInvalid, reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.DigestMismatch, reason.SubjectMismatch, reason.TooNew,
 		reason.ProducerUnstated, reason.ProducerMismatch, reason.BuilderNotTrusted, reason.ProducerFailed,
-		reason.LevelTooLow, reason.ModeTooLow,
+		reason.LevelTooLow, reason.ModeTooLow, reason.NotReproduced,
 	} {
 		fmt.Fprintf(&b, "  %2d  %s: %s\n", code.ExitCode(), code, code.Meaning())
 	}
@@ -157,13 +162,14 @@ func (o *verifyOptions) run(cmd *cobra.Command, file string) error {
 	return writeText(cmd.OutOrStdout(), r)
 }
 
-// verified is a verified file. It has either a statement about a step or one about
-// a whole workflow.
+// verified is a verified file. It has a statement about a step, or one about a whole
+// workflow, or one about a second run.
 type verified struct {
 	file      string
 	subject   provenance.Subject
 	statement *provenance.Statement
 	whole     *whole
+	again     *provenance.ReproductionFacts
 	signed    *verify.Signed
 }
 
@@ -182,9 +188,12 @@ func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader
 	if v.signed, err = o.signed(bundle); err != nil {
 		return nil, err
 	}
-	if kind := provenance.KindOf(v.signed.Payload); kind == provenance.KindStep {
+	switch kind := provenance.KindOf(v.signed.Payload); kind {
+	case provenance.KindStep:
 		v.statement, err = stepOf(v.signed)
-	} else {
+	case provenance.KindReproduction:
+		v.again, err = againOf(v.signed)
+	case provenance.KindWorkflow, provenance.KindSummary:
 		v.whole, err = wholeOf(v.signed, kind)
 	}
 	if err != nil {
@@ -197,6 +206,10 @@ func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader
 	if v.whole != nil {
 		if v.subject, err = o.matchWhole(v.whole, c); err == nil {
 			err = o.producer.acceptsWhole(v.whole)
+		}
+	} else if v.again != nil {
+		if v.subject, err = o.matchAgain(v.again, c); err == nil {
+			err = o.producer.acceptsAgain(v.again)
 		}
 	} else if v.subject, err = o.match(v.statement, c); err == nil {
 		err = o.producer.accepts(v.statement)
@@ -278,7 +291,8 @@ func (o *verifyOptions) root() (*verify.Root, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
-	d.AnyBuilder = len(d.Builders) == 0 // --builder compares it
+	// --builder compares it. A key that reproduces builds nothing, unless its rules say so.
+	d.AnyBuilder = len(d.Builders) == 0 && !d.Reproduces
 	root, err := verify.New(d)
 	if err != nil {
 		return nil, usage(err)

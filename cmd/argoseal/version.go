@@ -17,8 +17,7 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			info, _ := debug.ReadBuildInfo()
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "argoseal %s\n%s %s/%s\n", describe(version, info), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "argoseal %s\n%s %s/%s\n", versionOfArgoseal(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
@@ -47,4 +46,10 @@ func describe(linked string, info *debug.BuildInfo) string {
 		commit += dirty + ")"
 	}
 	return name + commit
+}
+
+// versionOfArgoseal is what statements say of this program.
+func versionOfArgoseal() string {
+	info, _ := debug.ReadBuildInfo()
+	return describe(version, info)
 }

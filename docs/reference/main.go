@@ -59,6 +59,7 @@ func names(page *bytes.Buffer) {
 | transparencylogs.%[6]s | | the last checkpoint of the log, which the next one has to extend: [log.md](log.md); condition %[12]s |
 | revocations.%[6]s | | takes back trust in artifacts, images, commits, workflows or keys, and in what was made from them |
 | provenancepolicies.%[6]s | | narrows that for its namespace |
+| reproductions.%[6]s | | what somebody has signed who ran a step again: [reproduce.md](reproduce.md) |
 | secretaccesses.%[6]s | | who may read a Secret, and whose pods may take it: [secrets.md](secrets.md#access); condition %[9]s |
 `, "`"+v1alpha1.LabelMode+"`", "`"+string(v1alpha1.ModeEnforce)+"`", "`"+string(v1alpha1.ModeWarn)+"`",
 		"`"+string(v1alpha1.ModeAudit)+"`", "`"+v1alpha1.AnnotationTag+"`", v1alpha1.Group, "`"+v1alpha1.ConditionSealed+"`", "`"+v1alpha1.LabelLocation+"`",

@@ -175,6 +175,8 @@ type ImageSeal struct {
 	LogURL    string
 	// KeyHint is that of the key that signed; empty for a certificate.
 	KeyHint string
+	// Remade is asked last, where a policy wants that it was made again.
+	Remade Remade
 }
 
 // Image begins to decide on an image. What there is to decide without seals is decided.
@@ -350,12 +352,19 @@ func (k *ImageCase) Show(s ImageSeal) bool {
 		k.Reject(no)
 		return no.Code.Retryable()
 	}
-	before := len(k.open)
-	k.open = slices.DeleteFunc(k.open, func(o openCase) bool {
+	satisfied := func(o openCase) bool {
 		return slices.ContainsFunc(o.producers(), func(p v1alpha1.ImageProducer) bool {
 			return p.Output == s.Subject.Output && p.Layout == k.inLayout(s) && made(trustedBy(p), s.Statement, k.consumer)
 		})
-	})
+	}
+	if slices.ContainsFunc(k.open, satisfied) { // else it need not be looked for
+		if no := k.set.remade(s.Remade); no != nil {
+			k.Reject(no)
+			return no.Code.Retryable()
+		}
+	}
+	before := len(k.open)
+	k.open = slices.DeleteFunc(k.open, satisfied)
 	if len(k.open) > 0 {
 		k.Reject(reason.New(reason.WorkflowMismatch, "%s trusts no output %s%s of workflow %s in namespace %s",
 			k.open[0].by, s.Subject.Output, map[bool]string{true: ", an image layout,"}[k.inLayout(s)], s.Statement.Step.Workflow.Name, s.Statement.Step.Namespace))

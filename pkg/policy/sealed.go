@@ -12,8 +12,9 @@ import (
 // Sealed decides on an artifact from its verified statement and the base URL of
 // the log that the seal is recorded in. Without policies
 // that is the built-in one: the artifact was made in this workflow, here, by a
-// step that succeeded, in a mode no laxer than today's.
-func (s Set) Sealed(st *provenance.Statement, log string, c Consumer, now time.Time) Verdict {
+// step that succeeded, in a mode no laxer than today's. Where all else holds and a policy
+// asks for it, look finds who has made it again; without it such a policy refuses.
+func (s Set) Sealed(st *provenance.Statement, log string, look Remade, c Consumer, now time.Time) Verdict {
 	if !s.read {
 		return Verdict{Refusal: errNotRead}
 	}
@@ -49,6 +50,9 @@ func (s Set) Sealed(st *provenance.Statement, log string, c Consumer, now time.T
 			e.Detail += ", by " + r.String()
 			return Verdict{Refusal: e}
 		}
+	}
+	if e := s.remade(look); e != nil {
+		return Verdict{Refusal: e}
 	}
 	v.Allowed = true
 	return v

@@ -68,7 +68,8 @@ type required struct {
 	level  provenance.Level
 	maxAge time.Duration
 	// logs are base URLs; nil asks nothing.
-	logs []string
+	logs       []string
+	reproduced reproducedBy
 }
 
 const (
@@ -108,6 +109,9 @@ func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []
 	slices.SortFunc(s.cluster, byName)
 	slices.SortFunc(s.own, byName)
 	s.narrow()
+	if err := s.checkReproducers(); err != nil {
+		return Set{}, err
+	}
 	return s, nil
 }
 
@@ -306,8 +310,12 @@ var maxAgePattern = regexp.MustCompile(`^[1-9][0-9]{0,5}[hms]$`)
 
 func readRequire(q *v1alpha1.Require) (required, error) {
 	out := required{level: provenance.Level(q.Level), logs: q.Logs}
-	if q.Level == "" && q.MaxAge == "" && q.Logs == nil {
-		return required{}, errors.New("level, maxAge, logs: it asks for nothing")
+	if q.Level == "" && q.MaxAge == "" && q.Logs == nil && q.Reproduced == nil {
+		return required{}, errors.New("level, maxAge, logs, reproduced: it asks for nothing")
+	}
+	var err error
+	if out.reproduced, err = readReproduced(q.Reproduced); err != nil {
+		return required{}, fmt.Errorf("reproduced.%w", err)
 	}
 	if err := checkLogs(q.Logs); err != nil {
 		return required{}, fmt.Errorf("logs: %w", err)

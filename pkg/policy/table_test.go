@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,25 +26,7 @@ var digestA, digestB = strings.Repeat("a", 64), strings.Repeat("b", 64)
 
 // input is the table's column of this name; one field is set.
 type input struct {
-	Seal *struct {
-		Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Verdict, Age, Log, SHA256 string
-		// Output says that the seal is of an image's manifest, with the digest A; Layout,
-		// that it is of an image layout in which that image lay.
-		Output    string
-		Layout    bool
-		Ref       *provenance.WorkflowTemplate
-		Overrides []string
-		// By are the templates on the way to the step: NAME/TEMPLATE, or
-		// cluster/NAME/TEMPLATE, and the digest. Unclear: there may be others.
-		By      map[string]string
-		Unclear bool
-		// Spec is the digest of the producing workflow's own spec. That of what the
-		// consumer's workflow runs is A, made of the template For, if that is given.
-		// Unknown: nobody knows it yet.
-		Spec    string
-		For     *provenance.WorkflowTemplate
-		Unknown bool
-	}
+	Seal                                           *sealed
 	S3, GCS, Azure, HTTP, Git, Commit, Branch, Tag string
 	// Image is a container image, as a pod names it; Seal is one of its manifest.
 	Image string
@@ -51,6 +34,48 @@ type input struct {
 	Default bool
 	// Doubts are about the place.
 	Doubts []v1alpha1.Doubt
+}
+
+// sealed is a seal in the table.
+type sealed struct {
+	Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Verdict, Age, Log, SHA256 string
+	// Output says that the seal is of an image's manifest, with the digest A; Layout,
+	// that it is of an image layout in which that image lay.
+	Output    string
+	Layout    bool
+	Ref       *provenance.WorkflowTemplate
+	Overrides []string
+	// By are the templates on the way to the step: NAME/TEMPLATE, or
+	// cluster/NAME/TEMPLATE, and the digest. Unclear: there may be others.
+	By      map[string]string
+	Unclear bool
+	// Spec is the digest of the producing workflow's own spec. That of what the
+	// consumer's workflow runs is A, made of the template For, if that is given.
+	// Unknown: nobody knows it yet.
+	Spec    string
+	For     *provenance.WorkflowTemplate
+	Unknown bool
+	// Reproduced is by which domains it was made again. Caveats: each leaves something
+	// open.
+	Reproduced []string
+	Caveats    bool
+}
+
+// remade shows what the table says of second runs.
+func (s *sealed) remade() Remade {
+	return func(c *ReproductionCase) *reason.Error {
+		for _, domain := range c.Wanted() {
+			switch {
+			case !slices.Contains(s.Reproduced, domain):
+				c.Reject(domain, reason.New(reason.ReproductionMissing, "it has published none"))
+			case s.Caveats:
+				c.Show(domain, "key", []string{"nobody has checked it"})
+			default:
+				c.Show(domain, "key", nil)
+			}
+		}
+		return nil
+	}
 }
 
 // manifests are the seals of an image that the table gives.
@@ -62,7 +87,7 @@ func (in input) manifests() []ImageSeal {
 	if in.Seal.Layout {
 		s = inLayout(in.Seal.Output)
 	}
-	s.Subject.Output, s.Statement.Definition.WorkflowTemplate = in.Seal.Output, in.Seal.Ref
+	s.Subject.Output, s.Statement.Definition.WorkflowTemplate, s.Remade = in.Seal.Output, in.Seal.Ref, in.Seal.remade()
 	if in.Seal.Namespace != "" {
 		s.Statement.Step.Namespace = in.Seal.Namespace
 	}
@@ -282,7 +307,7 @@ func sealAnswer(t *testing.T, set Set, in input) string {
 		consumer.Made = artifact.Digest(digestA)
 	}
 	st.FinishedAt = now.Add(-age)
-	v := set.Sealed(st, seal.Log, consumer, now)
+	v := set.Sealed(st, seal.Log, seal.remade(), consumer, now)
 	if !v.Allowed {
 		return string(v.Refusal.Code)
 	}
@@ -318,7 +343,7 @@ func none(t *testing.T) Set {
 
 func TestASetThatWasNotReadRefuses(t *testing.T) {
 	st, c := good()
-	if v := (Set{}).Sealed(st, "", c, now); v.Allowed || !v.Refusal.Code.Retryable() {
+	if v := (Set{}).Sealed(st, "", nil, c, now); v.Allowed || !v.Refusal.Code.Retryable() {
 		t.Errorf("a seal: %+v", v)
 	}
 	if v := (Set{}).External(External{URI: "s3://store/data/x"}); v.Allowed || !v.Refusal.Code.Retryable() {
@@ -339,7 +364,7 @@ func TestPoliciesAreNamed(t *testing.T) {
 	}
 	st, c := good()
 	st.Step.Namespace, st.FinishedAt = "lib", now
-	if v := set.Sealed(st, "", c, now); v.Policy != "c" {
+	if v := set.Sealed(st, "", nil, c, now); v.Policy != "c" {
 		t.Errorf("it rests on %q", v.Policy)
 	}
 	says := set.External(External{URI: "s3://store/data/x"}).Refusal.Error()

@@ -150,3 +150,31 @@ func TestThePageOfWorkflowsShowsItsStatements(t *testing.T) {
 		}
 	}
 }
+
+// TestThePageOfSecondRunsShowsItsStatement: the example is what the code makes, and every
+// field has its row.
+func TestThePageOfSecondRunsShowsItsStatement(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/buildtypes/reproduction-v1.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := BuildReproduction(reproductionExample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, example, _ := strings.Cut(string(doc), "## Example")
+	_, example, _ = strings.Cut(example, "```json\n")
+	example, _, _ = strings.Cut(example, "\n```")
+	shown, err := jsoncanonicalizer.Transform([]byte(example))
+	if err != nil || string(shown) != string(payload) {
+		t.Errorf("the page does not show (%v)\n%s", err, payload)
+	}
+	for _, wire := range []any{wireReproduced{}, wireSealedRun{}, wireReproducedOutput{}, ReproducedContent{}} {
+		for i := range reflect.TypeOf(wire).NumField() {
+			name, _, _ := strings.Cut(reflect.TypeOf(wire).Field(i).Tag.Get("json"), ",")
+			if !strings.Contains(text, "`"+name) {
+				t.Errorf("the page does not explain %s", name)
+			}
+		}
+	}
+}

@@ -139,6 +139,8 @@ const (
 	KindWorkflow
 	// KindSummary is the summary of one: see ParseSummary.
 	KindSummary
+	// KindReproduction is a second run of a step: see ParseReproduction.
+	KindReproduction
 )
 
 // KindOf says by which parser a payload is to be read. It says nothing else of it.
@@ -159,15 +161,17 @@ func KindOf(payload []byte) Kind {
 	switch {
 	case w.PredicateType == SummaryType:
 		return KindSummary
+	case w.PredicateType == ReproductionType:
+		return KindReproduction
 	case w.Predicate.BuildDefinition.BuildType == WorkflowBuildType:
 		return KindWorkflow
 	}
 	return KindStep
 }
 
-// Check accepts what this release signs: a statement about a step or about a workflow,
-// or a summary, each as strictly as its own parser. It gives the statement if it is about
-// a step. Its errors have the codes of Parse.
+// Check accepts what this release signs: a statement about a step, about a workflow or
+// about a second run, or a summary, each as strictly as its own parser. It gives the
+// statement if it is about a step. Its errors have the codes of Parse.
 func Check(payload []byte) (*Statement, error) {
 	if len(payload) == 0 || len(payload) > MaxPayload {
 		return nil, reason.New(reason.StatementInvalid, "statement has %d bytes, want 1 to %d", len(payload), MaxPayload)
@@ -178,6 +182,9 @@ func Check(payload []byte) (*Statement, error) {
 		return nil, err
 	case KindWorkflow:
 		_, err := ParseWorkflow(payload)
+		return nil, err
+	case KindReproduction:
+		_, err := ParseReproduction(payload)
 		return nil, err
 	default:
 		return Parse(payload)

@@ -88,6 +88,8 @@ const (
 	LevelTooLow     Code = "LevelTooLow"
 	SealTooOld      Code = "SealTooOld"
 	LogNotTrusted   Code = "LogNotTrusted"
+
+	ReproductionMissing Code = "ReproductionMissing"
 )
 
 // The notary's words: why a pod or an output is not (yet) sealed.
@@ -246,6 +248,7 @@ var rows = []entry{
 	{code: LevelTooLow, meaning: "A policy asks for a higher builder level than the seal has.", remedy: "Produce it at the level that the policy asks for, or relax the policy", exit: 17},
 	{code: SealTooOld, meaning: "The seal is older than a policy allows.", remedy: "Run the producing workflow again"},
 	{code: LogNotTrusted, meaning: "The seal is recorded in a transparency log that a policy does not count.", remedy: "Run the producing workflow again if the notary has another log by now, or add the log to require.logs of the policy that the message names"},
+	{code: ReproductionMissing, meaning: "A policy asks that somebody else has run the step again and that it made the same, and there is no statement of that which counts: none by a trust domain that the policy names, or one about another seal, with another result, or with a caveat.", remedy: "Have that party run it again and publish the result (argoseal reproduce --publish), and submit the workflow again"},
 
 	{code: Sealed, meaning: "Every declared output is sealed, or its absence has a reason."},
 	{code: Pending, meaning: "The seal is on its way.", remedy: "Wait; look at the notary's log if it lasts", retryable: true},

@@ -312,7 +312,7 @@ func doubts(first, second *provenance.Statement) []string {
 	}
 	for _, s := range first.Subjects {
 		if isLog(first, s.Output) {
-			list = append(list, fmt.Sprintf("%.80q is a log, and is left out", s.Output))
+			list = append(list, logNote(s.Output))
 		}
 	}
 	if second.Verdict != "" {
@@ -321,3 +321,5 @@ func doubts(first, second *provenance.Statement) []string {
 	slices.Sort(list)
 	return slices.Compact(list)
 }
+
+func logNote(output string) string { return fmt.Sprintf("%.80q is a log, and is left out", output) }

@@ -61,6 +61,9 @@ type Domain struct {
 	// AnyBuilder: they may speak for all, and the caller compares the builder. No
 	// rules can say so; it is for people who name a key on a command line.
 	AnyBuilder bool
+	// Reproduces: the signers are believed about what they have run again (statements of
+	// provenance.ReproductionType). With it a domain may have no builders.
+	Reproduces bool
 	// Logs is how many logs of the trusted root have to have the seal, at least one.
 	Logs int
 }
@@ -104,6 +107,8 @@ type Rules struct {
 	// Keys limit keys; one that is not named here counts at all times.
 	Keys       []KeyRule      `json:"keys,omitempty"`
 	Identities []IdentityRule `json:"identities,omitempty"`
+	// Reproduces: what the signers say of second runs is believed, where a policy asks.
+	Reproduces bool `json:"reproduces,omitempty"`
 	// Logs is how many logs have to have a seal; 0 is one.
 	Logs int `json:"logs,omitempty"`
 }
@@ -153,7 +158,7 @@ func ParseDomain(name string, s Sources) (Domain, error) {
 	if rules.Logs != 0 {
 		d.Logs = rules.Logs
 	}
-	d.Builders = rules.Builders
+	d.Builders, d.Reproduces = rules.Builders, rules.Reproduces
 	for _, rule := range rules.Keys {
 		if err := d.limit(rule); err != nil {
 			return Domain{}, err
@@ -227,7 +232,7 @@ func (d Domain) check() error {
 		return fmt.Errorf("it has %d signers, at most %d are allowed", len(d.Keys)+len(d.Identities), maxSigners)
 	case d.AnyBuilder && len(d.Builders) != 0:
 		return errors.New("its signers speak for any builder, and it lists some")
-	case !d.AnyBuilder && len(d.Builders) == 0:
+	case !d.AnyBuilder && !d.Reproduces && len(d.Builders) == 0:
 		return errors.New("it lists no builder that its signers may speak for")
 	case len(d.Builders) > maxBuilders:
 		return fmt.Errorf("it lists %d builders, at most %d are allowed", len(d.Builders), maxBuilders)
@@ -332,7 +337,7 @@ func KeyHint(key crypto.PublicKey) (string, error) {
 // Sources writes a domain as ParseDomain reads it.
 func (d Domain) Sources() (Sources, error) {
 	s := Sources{TrustedRoot: d.TrustedRoot}
-	rules := Rules{Builders: d.Builders, Logs: d.Logs}
+	rules := Rules{Builders: d.Builders, Reproduces: d.Reproduces, Logs: d.Logs}
 	some := func(t time.Time) *time.Time {
 		if t.IsZero() {
 			return nil

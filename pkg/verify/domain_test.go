@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
@@ -314,5 +315,51 @@ func TestADomainHasRoomForKeysThatHaveEnded(t *testing.T) {
 	}
 	if _, err := rootOf(t, d).Inspect(sealedFor(t, n, "home")); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who builds is not, by that, believed about second runs, nor the other way round.
+func TestOnlyRebuildersAreBelievedAboutSecondRuns(t *testing.T) {
+	notary := sealtest.NewNotary(t)
+	payload := sealtest.Payload(t, "s3://minio:9000/artifacts/a.tgz", artifact.Digest(strings.Repeat("a", 64)))
+	sealed, again := notary.Bundle(t, payload), notary.Reproduction(t, sealtest.Reproduced(t, payload))
+	for rules, c := range map[string]struct{ builds, reproduces bool }{
+		`{"builders": ["https://argoseal.dev/builders/v1/test/observed"]}`: {true, false},
+		`{"reproduces": true}`: {false, true},
+		`{"reproduces": true, "builders": ["https://argoseal.dev/builders/v1/test/observed"]}`:   {true, true},
+		`{"reproduces": false, "builders": ["https://argoseal.dev/builders/v1/other/isolated"]}`: {false, false},
+	} {
+		d, err := verify.ParseDomain("one", verify.Sources{TrustedRoot: notary.TrustedRoot(), Keys: notary.Signer.PublicKeyPEM(), Rules: []byte(rules)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		root, err := verify.New(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := root.Verify(sealed); (err == nil) != c.builds {
+			t.Errorf("%s: a seal: %v", rules, err)
+		}
+		signed, err := root.Payload(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := signed.MayReproduce(); (err == nil) != c.reproduces {
+			t.Errorf("%s: a second run: %v", rules, err)
+		}
+		// What is written is what was read.
+		sources, err := d.Sources()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read, err := verify.ParseDomain("one", sources); err != nil || read.Reproduces != c.reproduces {
+			t.Errorf("%s: written and read: %+v, %v", rules, read, err)
+		}
+	}
+	if err := (&verify.Signed{}).MayReproduce(); reason.Of(err) != reason.BuilderNotTrusted {
+		t.Errorf("what nobody signed: %v", err)
+	}
+	if _, err := verify.New(verify.Domain{Name: "one", TrustedRoot: notary.TrustedRoot(), Keys: notary.Domain(t, "x").Keys, Logs: 1}); err == nil {
+		t.Error("a domain that speaks for nothing is trusted")
 	}
 }

@@ -294,8 +294,9 @@ func (d Domain) digest() (string, error) {
 		Identities []identity
 		Builders   []string
 		Any        bool
+		Reproduces bool
 		Logs       int
-	}{Name: d.Name, Root: d.TrustedRoot, Builders: d.Builders, Any: d.AnyBuilder, Logs: d.Logs}
+	}{Name: d.Name, Root: d.TrustedRoot, Builders: d.Builders, Any: d.AnyBuilder, Reproduces: d.Reproduces, Logs: d.Logs}
 	for _, k := range d.Keys {
 		said.Keys = append(said.Keys, key{k.Hint, k.Period, k.Compromised})
 	}

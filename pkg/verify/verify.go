@@ -120,6 +120,18 @@ func (s *Signed) MayState(builder string) error {
 	return nil
 }
 
+// MayReproduce refuses a statement about a second run of whoever is not believed about
+// that. What a domain builds it does not, by that alone, say to have been made again.
+func (s *Signed) MayReproduce() error {
+	switch {
+	case s.domain == nil:
+		return reason.New(reason.BuilderNotTrusted, "nobody signed it")
+	case !s.domain.Reproduces && !s.domain.AnyBuilder:
+		return reason.New(reason.BuilderNotTrusted, "it is signed by domain %s, which is not believed about second runs", s.domain.Name)
+	}
+	return nil
+}
+
 // byKey verifies a bundle under the domain that has the key; no two have one.
 func (r *Root) byKey(b *protobundle.Bundle, hint string, t times) (*Signed, error) {
 	for _, d := range r.domains {

@@ -27,8 +27,10 @@ import (
 type store struct {
 	provenances map[string]*v1alpha1.Provenance
 	seals       map[string]*v1alpha1.ArtifactSeal
-	fail        error
-	reads       int
+	// reproductions by name.
+	reproductions map[string]*v1alpha1.Reproduction
+	fail          error
+	reads         int
 }
 
 func (s *store) Producers(context.Context, string, string, argo.Input) ([]Producer, error) {
@@ -38,6 +40,11 @@ func (s *store) Producers(context.Context, string, string, argo.Input) ([]Produc
 func (s *store) Provenance(_ context.Context, _, name string) (*v1alpha1.Provenance, error) {
 	s.reads++
 	return s.provenances[name], s.fail
+}
+
+func (s *store) Reproduction(_ context.Context, _, name string) (*v1alpha1.Reproduction, error) {
+	s.reads++
+	return s.reproductions[name], s.fail
 }
 
 func (s *store) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal, error) {

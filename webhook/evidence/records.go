@@ -27,6 +27,8 @@ type Verifier interface {
 	// InspectRecorded checks a bundle from a record that the API server says was made
 	// at that time, and reads its statement and where it is logged.
 	InspectRecorded(bundle []byte, recorded time.Time) (*verify.Result, error)
+	// Payload checks a bundle from anywhere, and says nothing about what it states.
+	Payload(bundle []byte) (*verify.Signed, error)
 }
 
 // Trust is what one decision rests on: the keys and the root of this moment.
@@ -48,6 +50,8 @@ type Sealed struct {
 	LogURL string
 	// KeyHint is that of the key that signed; empty for a certificate.
 	KeyHint string
+	// Payload is the statement as it was signed.
+	Payload []byte
 }
 
 // Verify follows a seal of a namespace to its Provenance, verifies the bundle there,
@@ -61,7 +65,7 @@ func (v *View) Verify(ctx context.Context, namespace string, seal *v1alpha1.Arti
 	if no != nil {
 		return Sealed{}, no
 	}
-	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL, KeyHint: result.KeyHint}, nil
+	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL, KeyHint: result.KeyHint, Payload: result.Payload}, nil
 }
 
 // noTampering are the reasons of bundles that do not count although nobody has

@@ -37,6 +37,9 @@ type Source interface {
 	// seals without their labels, and without images that no label asks for. An error may
 	// be a *reason.Error: there are too many to look at.
 	Seals(ctx context.Context, namespace string, of labels.Set, wanted func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error)
+	// Reproduction gets what others have signed, by v1alpha1.ReproductionName, from the API
+	// server itself.
+	Reproduction(ctx context.Context, namespace, name string) (*v1alpha1.Reproduction, error)
 }
 
 // Abridged is a Source whose records may lack their bundles and lists of files.
@@ -84,6 +87,8 @@ type View struct {
 	listing *v1alpha1.Provenance
 	// prepared is nil unless all inputs were read at once.
 	prepared *prepared
+	// seconds are the Reproductions that were read.
+	seconds map[string]second
 }
 
 // NewView has read nothing yet.

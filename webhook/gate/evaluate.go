@@ -255,7 +255,7 @@ func (e *evaluation) vouch(ctx context.Context, c candidate) (vouched, *reason.E
 	if no := e.revokedInside(ctx, c, sealed); no != nil {
 		return vouched{}, no
 	}
-	return e.judge(c, sealed)
+	return e.judge(ctx, c, sealed)
 }
 
 // revokedInside refuses a directory that is taken whole and has a file that is revoked. Of
@@ -275,7 +275,7 @@ func (e *evaluation) revokedInside(ctx context.Context, c candidate, sealed evid
 }
 
 // judge says whether one that verifies holds: decisions 4 to 6.
-func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reason.Error) {
+func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sealed) (vouched, *reason.Error) {
 	statement := sealed.Statement
 	if c.foreign {
 		// The record is read by a namespace that a policy trusts: the statement has
@@ -285,7 +285,8 @@ func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reaso
 		}
 		statement = elsewhere(statement, e.step.Workflow)
 	}
-	verdict := e.policies.Sealed(sealed.Statement, sealed.LogURL, e.consumer, e.gate.Clock.Now())
+	made := func(c *policy.ReproductionCase) *reason.Error { return e.view.Reproduced(ctx, sealed, c) }
+	verdict := e.policies.Sealed(sealed.Statement, sealed.LogURL, made, e.consumer, e.gate.Clock.Now())
 	var failed *reason.Error
 	if c.replaced && sealed.Statement.Outcome.Result == provenance.Failed {
 		if failed = verdict.Refusal; verdict.Allowed {
@@ -293,7 +294,7 @@ func (e *evaluation) judge(c candidate, sealed evidence.Sealed) (vouched, *reaso
 		}
 		succeeded := *sealed.Statement
 		succeeded.Outcome.Result = provenance.Succeeded
-		verdict = e.policies.Sealed(&succeeded, sealed.LogURL, e.consumer, e.gate.Clock.Now())
+		verdict = e.policies.Sealed(&succeeded, sealed.LogURL, made, e.consumer, e.gate.Clock.Now())
 	}
 	if !verdict.Allowed {
 		return vouched{}, verdict.Refusal

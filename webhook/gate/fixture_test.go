@@ -84,9 +84,11 @@ type memory struct {
 	pods        []*corev1.Pod
 	provenances map[string]*v1alpha1.Provenance
 	seals       map[string]*v1alpha1.ArtifactSeal
+	// reproductions by namespace and name.
+	reproductions map[string]*v1alpha1.Reproduction
 	// What fails, if set.
-	failProducers, failProvenance, failSeal, failSeals, failWorkflowSeals error
-	reads                                                                 int
+	failProducers, failProvenance, failSeal, failSeals, failWorkflowSeals, failReproduction error
+	reads, secondReads                                                                      int
 }
 
 var errDown = errors.New("connection refused")
@@ -106,6 +108,11 @@ func (m *memory) Producers(context.Context, string, string, argo.Input) ([]evide
 func (m *memory) Provenance(_ context.Context, _, name string) (*v1alpha1.Provenance, error) {
 	m.reads++
 	return m.provenances[name], m.failProvenance
+}
+
+func (m *memory) Reproduction(_ context.Context, namespace, name string) (*v1alpha1.Reproduction, error) {
+	m.secondReads++
+	return m.reproductions[namespace+"/"+name], m.failReproduction
 }
 
 func (m *memory) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal, error) {

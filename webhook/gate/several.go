@@ -361,7 +361,7 @@ func (e *evaluation) collectOne(ctx context.Context, c *collection, seal *v1alph
 		return no
 	}
 	by := &part{at: at, run: provenance.RunOf(seal.Spec.Producer)}
-	by.vouched, no = e.judge(candidate{in: c.in, namespace: e.step.Namespace, seal: seal, at: at, writers: c.rivals(writers, at), originChecked: true, replaced: true}, sealed)
+	by.vouched, no = e.judge(ctx, candidate{in: c.in, namespace: e.step.Namespace, seal: seal, at: at, writers: c.rivals(writers, at), originChecked: true, replaced: true}, sealed)
 	by.unfit = by.failed
 	switch {
 	case no != nil:

@@ -296,7 +296,10 @@ func (d *decision) show(ctx context.Context, k *policy.ImageCase, namespace stri
 		k.Reject(reason.New(reason.ProvenanceInvalid, "Provenance %s of namespace %s carries a statement of namespace %s", s.Spec.Provenance, namespace, sealed.Statement.Step.Namespace))
 		return false
 	}
-	return k.Show(policy.ImageSeal{Statement: sealed.Statement, Subject: sealed.Subject, LogURL: sealed.LogURL, KeyHint: sealed.KeyHint})
+	return k.Show(policy.ImageSeal{
+		Statement: sealed.Statement, Subject: sealed.Subject, LogURL: sealed.LogURL, KeyHint: sealed.KeyHint,
+		Remade: func(c *policy.ReproductionCase) *reason.Error { return d.view.Reproduced(ctx, sealed, c) },
+	})
 }
 
 // maxNamed bounds what of a reference a refusal quotes, in bytes.

@@ -26,6 +26,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/tag"
+	"github.com/argoseal/argoseal/pkg/verify"
 	"github.com/argoseal/argoseal/webhook/evidence"
 )
 
@@ -42,6 +43,8 @@ type cluster struct {
 	pods    []evidence.Producer
 	err     error
 	lists   int
+	// reproductions by namespace and name.
+	reproductions map[string]*v1alpha1.Reproduction
 	// meanwhile happens when the pods have been read.
 	meanwhile func()
 }
@@ -56,6 +59,10 @@ func (c *cluster) Producers(_ context.Context, _, workflow string, _ argo.Input)
 
 func (c *cluster) Provenance(_ context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
 	return c.records[namespace+"/"+name], c.err
+}
+
+func (c *cluster) Reproduction(_ context.Context, namespace, name string) (*v1alpha1.Reproduction, error) {
+	return c.reproductions[namespace+"/"+name], c.err
 }
 
 func (c *cluster) Seal(context.Context, string, string) (*v1alpha1.ArtifactSeal, error) {
@@ -582,4 +589,44 @@ func TestARefusalNamesTheImage(t *testing.T) {
 			t.Errorf("%v lacks %q", no, part)
 		}
 	}
+}
+
+// A seal of a manifest counts where a policy wants it made again once it was.
+func TestAnImageIsHeldToWhoHasMadeItAgain(t *testing.T) {
+	g, c, trust := fixture(t)
+	of := strict()
+	of.cluster[0].Spec.Require = &v1alpha1.Require{Reproduced: &v1alpha1.ReproducedBy{By: []string{"rebuilder"}}}
+	g.Policies = of
+	by := sealtest.NewNotary(t)
+	d := by.Domain(t, "rebuilder")
+	d.Reproduces = true
+	notary, ok := trust.Root.(*verify.Root)
+	if !ok {
+		t.Fatalf("the root is a %T", trust.Root)
+	}
+	root, err := notary.With(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust.Root = root
+	record := c.records["ci/"+c.seals[0].Spec.Provenance]
+	signed, err := root.Payload([]byte(record.Status.Bundle))
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(f provenance.ReproductionFacts) {
+		c.reproductions = map[string]*v1alpha1.Reproduction{"ci/" + v1alpha1.ReproductionName(record.Name, "rebuilder"): {
+			Spec: v1alpha1.ReproductionSpec{Bundle: string(by.Reproduction(t, f))},
+		}}
+	}
+	image := podOf(app + "@sha256:" + made)
+	no := decide(t, g, trust, nil, image)
+	expect(t, no, reason.ImageUnproven)
+	if !strings.Contains(no.Detail, string(reason.ReproductionMissing)) {
+		t.Errorf("it says %s", no.Detail)
+	}
+	publish(sealtest.Differs(sealtest.Reproduced(t, signed.Payload)))
+	expect(t, decide(t, g, trust, nil, image), reason.ImageUnproven)
+	publish(sealtest.Reproduced(t, signed.Payload))
+	expect(t, decide(t, g, trust, nil, image), "")
 }

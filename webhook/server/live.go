@@ -92,6 +92,11 @@ func (l Live) Seal(ctx context.Context, namespace, name string) (*v1alpha1.Artif
 	return get(ctx, l.API, namespace, name, &v1alpha1.ArtifactSeal{})
 }
 
+// Reproduction implements evidence.Source.
+func (l Live) Reproduction(ctx context.Context, namespace, name string) (*v1alpha1.Reproduction, error) {
+	return get(ctx, l.API, namespace, name, &v1alpha1.Reproduction{})
+}
+
 const (
 	// maxSeals bounds how many ArtifactSeals are read for one decision, and maxSealBytes
 	// how much memory those take that are kept. Pods are decided on side by side.

@@ -61,6 +61,10 @@ func (n *nothing) Seal(context.Context, string, string) (*v1alpha1.ArtifactSeal,
 	return nil, nil
 }
 
+func (n *nothing) Reproduction(context.Context, string, string) (*v1alpha1.Reproduction, error) {
+	return nil, nil
+}
+
 func (n *nothing) Seals(context.Context, string, labels.Set, func(*v1alpha1.ArtifactSeal) bool) ([]v1alpha1.ArtifactSeal, error) {
 	return nil, nil
 }

@@ -87,6 +87,11 @@ func (w Watched) Seals(ctx context.Context, namespace string, of labels.Set, wan
 	return w.Records.Seals(ctx, namespace, of, wanted)
 }
 
+// Reproduction implements evidence.Source. These are not watched.
+func (w Watched) Reproduction(ctx context.Context, namespace, name string) (*v1alpha1.Reproduction, error) {
+	return w.Pods.Reproduction(ctx, namespace, name)
+}
+
 // Whole implements evidence.Abridged.
 func (w Watched) Whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
 	return w.Pods.Provenance(ctx, namespace, name)

@@ -48,6 +48,10 @@ func TestWhatKubectlShows(t *testing.T) {
 			columns: map[string]any{"Name": "shown", "Level": "isolated", "Ready": "False"},
 			wide:    map[string]any{"Message": "require.maxAge: soon"},
 		},
+		"namespaces/default/reproductions/shown": {
+			object:  &v1alpha1.Reproduction{ObjectMeta: meta, Spec: v1alpha1.ReproductionSpec{Verdict: "NotReproduced", Bundle: "{}"}},
+			columns: map[string]any{"Name": "shown", "Verdict": "NotReproduced"}, wide: map[string]any{},
+		},
 		"namespaces/default/provenances/shown": {
 			object: &v1alpha1.Provenance{
 				ObjectMeta: meta, Spec: v1alpha1.ProvenanceSpec{Pod: pod, Workflow: workflow, NodeID: "flow-1"},
@@ -86,7 +90,9 @@ func TestWhatKubectlShows(t *testing.T) {
 			if err := api.Create(t.Context(), written); err != nil {
 				t.Fatal(err)
 			}
-			if _, seal := c.object.(*v1alpha1.ArtifactSeal); !seal {
+			switch c.object.(type) {
+			case *v1alpha1.ArtifactSeal, *v1alpha1.Reproduction: // nothing of their status is shown
+			default:
 				c.object.SetResourceVersion(written.GetResourceVersion())
 				if err := api.Status().Update(t.Context(), c.object); err != nil {
 					t.Fatal(err)

@@ -449,7 +449,7 @@ type TrustedReference struct {
 
 // Require is what is asked of seals beyond the built-in policy.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.level) || has(self.maxAge) || has(self.logs)",message="give at least one of level, maxAge and logs (fields that do not exist are dropped, so look at the spelling)"
+// +kubebuilder:validation:XValidation:rule="has(self.level) || has(self.maxAge) || has(self.logs) || has(self.reproduced)",message="give at least one of level, maxAge, logs and reproduced (fields that do not exist are dropped, so look at the spelling)"
 type Require struct {
 	// level of the builder: isolated refuses what was only observed.
 	// +optional
@@ -470,6 +470,25 @@ type Require struct {
 	// +kubebuilder:validation:items:MaxLength=2048
 	// +kubebuilder:validation:items:Pattern=`^https?://[!-~]+$`
 	Logs []string `json:"logs,omitempty"`
+	// reproduced asks that somebody else has run the step again, and that it made the
+	// same (docs/reproduce.md).
+	// +optional
+	Reproduced *ReproducedBy `json:"reproduced,omitempty"`
+}
+
+// ReproducedBy says whose word counts that a step made the same again.
+type ReproducedBy struct {
+	// by are trust domains that reproduce; one of them has to have signed.
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	By []string `json:"by"`
+	// tolerateCaveats lets statements count that name something which nothing has
+	// checked, such as the value of a parameter.
+	// +optional
+	TolerateCaveats bool `json:"tolerateCaveats,omitempty"`
 }
 
 // ClusterProvenancePolicyList is a list of ClusterProvenancePolicy.

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/reproduce"
+	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+const (
+	// maxSigningKey bounds a private key's file, in bytes.
+	maxSigningKey = 64 << 10
+	// logTimeout is how long the log may take for one answer, and logPatience how long it
+	// is asked again: the run before may have taken hours.
+	logTimeout  = 20 * time.Second
+	logPatience = 2 * time.Minute
+)
+
+// attestOptions are the flags of reproduce that say how the result is signed.
+type attestOptions struct {
+	key          string
+	rekorURL     string
+	rekorVersion int
+	trustedRoot  string
+	file         string
+	as           string
+
+	sealer *seal.Sealer
+}
+
+func (o *attestOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.key, "sign-key", "", "sign the result with this private key: a PEM file (PKCS #8), or NAME://… of a key service that a program sigstore-kms-NAME on the path speaks to")
+	f.StringVar(&o.rekorURL, "rekor-url", "", "transparency log that has to have the signature (with --sign-key)")
+	f.IntVar(&o.rekorVersion, "rekor-version", 2, "version of Rekor that the log runs: 1 or 2")
+	f.StringVar(&o.trustedRoot, "rekor-trusted-root", "", "Sigstore trusted root with that log's key (default: --trusted-root)")
+	f.StringVar(&o.file, "attestation", "", "file for the signed result, a Sigstore bundle")
+	f.StringVar(&o.as, "publish", "", "name of the trust domain by which the cluster knows the key: the signed result becomes a Reproduction beside the seal, where policies look")
+}
+
+var domainLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// check refuses flags that ask for nothing, and loads the key: a run takes long, and a key
+// that cannot sign what came of it is known before.
+func (o *attestOptions) check(ctx context.Context, trustedRoot string) error {
+	if o.key == "" {
+		if o.rekorURL != "" || o.trustedRoot != "" || o.file != "" || o.as != "" {
+			return usage(errors.New("--rekor-url, --rekor-trusted-root, --attestation and --publish are about what --sign-key signs"))
+		}
+		return nil
+	}
+	switch {
+	case o.rekorURL == "":
+		return usage(errors.New("--sign-key needs --rekor-url: what is in no log is not believed"))
+	case o.rekorVersion != 1 && o.rekorVersion != 2:
+		return usage(errors.New("--rekor-version is 1 or 2"))
+	case o.file == "" && o.as == "":
+		return usage(errors.New("--sign-key needs a place for what it signs: --attestation FILE, --publish DOMAIN or both"))
+	case o.as != "" && !domainLabel.MatchString(o.as):
+		return usage(fmt.Errorf("--publish is %.80q, want the name of a trust domain", o.as))
+	}
+	if o.trustedRoot == "" {
+		o.trustedRoot = trustedRoot
+	}
+	trusted, err := readBounded(o.trustedRoot, maxTrust)
+	if err != nil {
+		return err
+	}
+	signer, err := o.signer(ctx)
+	if err != nil {
+		return err
+	}
+	root, err := verify.NewRoot(trusted, signer.PublicKeyPEM())
+	if err != nil {
+		return usage(fmt.Errorf("%s: %w", o.trustedRoot, err))
+	}
+	newLog := seal.NewRekorV2
+	if o.rekorVersion == 1 {
+		newLog = seal.NewRekorV1
+	}
+	log, err := newLog(o.rekorURL, logTimeout)
+	if err != nil {
+		return usage(fmt.Errorf("--rekor-url: %w", err))
+	}
+	o.sealer = seal.New(signer, seal.NewRecorder(log, clock.RealClock{}), root)
+	return nil
+}
+
+// signer loads the key. Its error does not quote the file.
+func (o *attestOptions) signer(ctx context.Context) (*seal.Signer, error) {
+	var signer *seal.Signer
+	var err error
+	if strings.Contains(o.key, "://") {
+		signer, err = seal.LoadKMSSigner(ctx, o.key)
+	} else {
+		var private []byte
+		if private, err = readBounded(o.key, maxSigningKey); err == nil {
+			if signer, err = seal.LoadSigner(private); err != nil {
+				err = usage(fmt.Errorf("--sign-key: %w", err))
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.rekorVersion == 1 {
+		return signer, signer.FitsRekorV1()
+	}
+	return signer, signer.FitsRekorV2(ctx)
+}
+
+// attested is a signed result.
+type attested struct {
+	bundle  []byte
+	verdict provenance.Reproduced
+}
+
+// sign signs what two runs say, and has the log take it. What nobody can tell is not
+// signed: that is no error here, as judged says it.
+func (o *attestOptions) sign(ctx context.Context, first, again sealedStep, r *reproduce.Result, told func(string, ...any)) (*attested, error) {
+	if o.sealer == nil || r.Verdict == reproduce.NotComparable {
+		return nil, nil
+	}
+	payload, err := reproduce.Attest(first.stated(), again.stated(), r, versionOfArgoseal(), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	facts, err := provenance.ParseReproduction(payload)
+	if err != nil {
+		return nil, err
+	}
+	a := &attested{verdict: facts.Verdict}
+	signed, err := o.sealer.Prepare(ctx, payload)
+	if err != nil {
+		return nil, err
+	}
+	var last error
+	err = wait.PollUntilContextTimeout(ctx, look, logPatience, true, func(ctx context.Context) (bool, error) {
+		var paused *seal.PausedError
+		bundle, err := o.sealer.Log(ctx, signed)
+		switch {
+		case err == nil:
+			a.bundle = bundle
+			return true, nil
+		case errors.As(err, &paused):
+			return false, nil
+		case errors.Is(err, seal.ErrDuplicate): // its first answer was lost
+			signed, err = o.sealer.Prepare(ctx, payload)
+			return false, err
+		case reason.Of(err) != reason.Internal: // the answer does not verify: asked again, the log would only have it twice
+			return false, err
+		}
+		last = err
+		told("%v", err)
+		return false, nil
+	})
+	switch {
+	case err == nil:
+		return a, nil
+	case wait.Interrupted(err) && last != nil:
+		err = last
+	}
+	return nil, reason.Wrap(reason.Of(err), err, "the result was not signed: %v", err)
+}
+
+// keep writes the signed result where the flags say. A file is there even if publishing
+// fails.
+func (o *attestOptions) keep(ctx context.Context, api client.Client, first sealedStep, a *attested, cmd *cobra.Command) error {
+	if o.file != "" {
+		if err := os.WriteFile(o.file, append(a.bundle, '\n'), 0o644); err != nil {
+			return usage(err)
+		}
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable("signed: "+o.file))
+	}
+	if o.as == "" {
+		return nil
+	}
+	return publish(ctx, api, first, o.as, a, cmd)
+}
+
+// publish writes a Reproduction, or replaces the one of that domain.
+func publish(ctx context.Context, api client.Client, first sealedStep, domain string, a *attested, cmd *cobra.Command) error {
+	if len(a.bundle) > v1alpha1.MaxReproduction {
+		return reason.New(reason.UsageInvalid, "the signed result has %d bytes, and a Reproduction has at most %d: keep it as a file (--attestation)", len(a.bundle), v1alpha1.MaxReproduction)
+	}
+	r := &v1alpha1.Reproduction{ObjectMeta: metav1.ObjectMeta{
+		Namespace: first.Step.Namespace, Name: v1alpha1.ReproductionName(first.Step.Pod.UID, domain),
+	}}
+	err := api.Get(ctx, client.ObjectKeyFromObject(r), r)
+	var record v1alpha1.Provenance
+	if api.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: first.Step.Pod.UID}, &record) == nil {
+		// It goes with what it is about.
+		r.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Provenance", Name: record.Name, UID: record.UID}}
+	}
+	r.Spec = v1alpha1.ReproductionSpec{Verdict: string(a.verdict), Bundle: string(a.bundle)}
+	switch {
+	case apierrors.IsNotFound(err):
+		err = api.Create(ctx, r)
+	case err == nil:
+		err = api.Update(ctx, r)
+	}
+	if err != nil {
+		return reason.Wrap(reason.LookupFailed, err, "publish Reproduction %s/%s: %v", r.Namespace, r.Name, err)
+	}
+	_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable("published: Reproduction "+r.Namespace+"/"+r.Name))
+	return nil
+}
