@@ -119,8 +119,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	want := r.want(&object)
 	look, step := r.decide(ctx, object.Spec.Resources, want, term)
-	if err = r.depositAll(ctx, &object, look); err == nil {
-		step, err = r.act(ctx, &object, look, step, want)
+	// A file that is put back has no new key: its server goes down without it, whatever
+	// becomes of the escrow.
+	if err = r.depositAll(ctx, &object, look); err == nil || step.Reason == encryption.FileRepaired {
+		acted, actErr := r.act(ctx, &object, look, step, want)
+		step, err = acted, errors.Join(err, actErr)
 	}
 	if errors.Is(err, agent.ErrChanged) || errors.Is(err, agent.ErrOutdated) || apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: soon}, nil // look again at what it is now, and whose turn

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
@@ -106,6 +110,53 @@ func TestAFullEscrowMakesNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.run(encryption.OldKeyRemoved)
+}
+
+// A file that is lost is put back whatever becomes of the escrow: without it no server
+// starts. A key that is new is not used.
+func TestAnEscrowThatFailsKeepsNoFileFromBeingPutBack(t *testing.T) {
+	p := newPlace(t)
+	p.run(encryption.Proven)
+	want := p.content(1)
+	p.ask(func(s *v1alpha1.SecretEncryptionSpec) {
+		s.Escrow.Recipients = []string{"age1nobody"}
+		s.Rotation++
+	})
+	if err := os.Remove(p.files[1].Path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.r.Reconcile(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.content(1); string(got) != string(want) {
+		t.Error("it is another file")
+	}
+	c := meta.FindStatusCondition(p.object().Status.Conditions, v1alpha1.ConditionReady)
+	if c == nil || c.Reason != string(escrowFailed) || !strings.Contains(c.Message, "recipients") {
+		t.Errorf("it says %+v", c)
+	}
+	for range 20 {
+		p.step()
+		p.load()
+	}
+	for i := range p.files {
+		if refs := p.config(i).Refs(); len(refs) != 1 || refs[0].Rotation() != 0 {
+			t.Errorf("server %d has %v", i, refs)
+		}
+	}
+	// Where neither can be done, both are said.
+	agents := p.fail()
+	agents.write = errors.New("the disk is full")
+	if err := os.Remove(p.files[1].Path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.r.Reconcile(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	c = meta.FindStatusCondition(p.object().Status.Conditions, v1alpha1.ConditionReady)
+	if c == nil || c.Reason != string(escrowFailed) || !strings.Contains(c.Message, "recipients") || !strings.Contains(c.Message, "the disk is full") {
+		t.Errorf("it says %+v", c)
+	}
 }
 
 // What nodes keep is put in escrow before they forget it, or nothing goes on.
