@@ -633,11 +633,12 @@ func TestARevisionIsReadInAnySpelling(t *testing.T) {
 
 // testRunning: what is done to a pod that holds the Secret.
 func testRunning(t *testing.T, s *server) {
-	holder, other := pod("api", "main"), podOf(&corev1.PodSpec{})
-	holder.Name, other.Name = "holder", "other"
+	holder, other, limited := pod("api", "main"), podOf(&corev1.PodSpec{}), pod("argo", "wait")
+	holder.Name, other.Name, limited.Name = "holder", "other", "limited"
 	for _, p := range []*corev1.Pod{holder, other} {
 		s.must(s.as(lead).Create(t.Context(), p))
 	}
+	s.must(s.as(argo).Create(t.Context(), limited))
 	image := func(user string, p *corev1.Pod) error {
 		changed := p.DeepCopy()
 		changed.Spec.Containers[0].Image = "another"
@@ -677,6 +678,11 @@ func testRunning(t *testing.T, s *server) {
 		"a debugger that takes a key of it":              {debug(lead, other, "env"), reason.SecretNotGranted},
 		"a debugger that takes it where it may":          {debug(lead, holder, "envFrom"), ""},
 		"a debugger that takes a key of it where it may": {debug(lead, holder, "env"), ""},
+		"another image of wait by a limited one":         {image(argo, limited), reason.SecretUseDenied},
+		"a debugger by a limited one":                    {debug(argo, limited, ""), reason.SecretUseDenied},
+		"a label by a limited one":                       {label(argo, limited), ""},
+		"a debugger elsewhere by a limited one":          {debug(argo, other, ""), ""},
+		"another image elsewhere by a limited one":       {image(argo, other), ""},
 		"a command":                   {s.exec(dev, "exec", "holder"), reason.SecretUseDenied},
 		"attaching":                   {s.exec(dev, "attach", "holder"), reason.SecretUseDenied},
 		"a command by who may use it": {s.exec(lead, "exec", "holder"), ""},
