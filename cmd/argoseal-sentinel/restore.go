@@ -173,15 +173,18 @@ func restored(o *v1alpha1.SecretEncryption, identities []age.Identity, by choice
 		if err == nil && key.String() != e.Key {
 			err = fmt.Errorf("it is %s", key)
 		}
-		opens := 0
+		opens, named := 0, 0
 		if err == nil {
 			for _, stored := range by.objects {
+				if escrow.Named(key, stored.Value) {
+					named++
+				}
 				if escrow.Opens(key, string(stored.Key), stored.Value) {
 					opens++
 				}
 			}
-			if opens == 0 && !slices.Contains(by.trust, e.Key) {
-				err = errors.New("it opens none of --objects, so it may be anybody's; if you know it, name it with --trust")
+			if !escrow.Proven(key, opens, named) && !slices.Contains(by.trust, e.Key) {
+				err = fmt.Errorf("it opens %d of the %d of --objects that name it, so it may be anybody's; if you know it, name it with --trust", opens, named)
 			}
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/aes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"filippo.io/age"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/storage/value"
+	aestransformer "k8s.io/apiserver/pkg/storage/value/encrypt/aes"
 	"k8s.io/apiserver/pkg/storage/value/encrypt/secretbox"
 	"sigs.k8s.io/yaml"
 
@@ -190,6 +192,60 @@ func TestAPlantedKeyIsNotRestored(t *testing.T) {
 		t.Errorf("it writes with %s", config.WriteRef())
 	}
 	if config, _, err = restoring(t, o, identity.String(), "--trust", keys[0].String(), "--write", keys[0].String()); err != nil || !config.Write().Equal(keys[0]) {
+		t.Errorf("a key that somebody knows: %v, %v", config, err)
+	}
+}
+
+// aescbc tells no other key from the right one for certain: one that somebody plants under
+// the name of the right one opens some object by chance, where there are many. The right one
+// opens nearly all that name it.
+func TestAKeyThatOpensByChanceIsNotRestored(t *testing.T) {
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := ""
+	sealedFor := func(letter string) (encryption.Key, v1alpha1.EscrowedKey) {
+		// The name has the last eight bytes, so that both have one.
+		key, err := encryption.NewKey(encryption.AESCBC, 0, time.Unix(1_800_000_000, 0), strings.NewReader(strings.Repeat(letter, 32)+"the name"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := escrow.Seal(key, []string{identity.Recipient().String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		name = key.Name
+		return key, v1alpha1.EscrowedKey{Key: key.String(), Data: data}
+	}
+	genuine, inEscrow := sealedFor("a")
+	planted, theirs := sealedFor("x")
+	stored := func(letter, path string) object {
+		block, err := aes.NewCipher([]byte(strings.Repeat(letter, 32)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := aestransformer.NewCBCTransformer(block).TransformToStorage(t.Context(), []byte("k8s\x00 a Secret"), value.DefaultContext(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return object{[]byte(path), append([]byte("k8s:enc:aescbc:v1:"+name+":"), sealed...)}
+	}
+	// The last stands for the one that the planted key opens by chance.
+	objects := dump(t, stored("a", "/registry/secrets/n/1"), stored("a", "/registry/secrets/n/2"), stored("a", "/registry/secrets/n/3"), stored("x", "/registry/secrets/n/4"))
+	o, _ := escrowed(t, identity)
+	for what, keys := range map[string][]v1alpha1.EscrowedKey{"first": {theirs, inEscrow}, "last": {inEscrow, theirs}} {
+		o.Status.Escrow = keys
+		config, out, err := restoring(t, o, identity.String(), "--objects", objects)
+		if err != nil || !config.Write().Equal(genuine) || !strings.Contains(out, "it opens 1 of the 4 of --objects that name it") {
+			t.Errorf("where the planted one is %s: %v, %v, %s", what, config, err, out)
+		}
+	}
+	o.Status.Escrow = []v1alpha1.EscrowedKey{theirs}
+	if config, _, err := restoring(t, o, identity.String(), "--objects", objects); err == nil {
+		t.Errorf("the planted one is restored: %v", config)
+	}
+	if config, _, err := restoring(t, o, identity.String(), "--objects", objects, "--trust", planted.String()); err != nil || config.Reads(encryption.Ref{Provider: encryption.AESCBC, Name: "another"}) {
 		t.Errorf("a key that somebody knows: %v, %v", config, err)
 	}
 }

@@ -66,6 +66,7 @@ const (
 	jobs    = "system:serviceaccount:kube-system:job-controller"
 	argo    = "system:serviceaccount:argo:argo" // makes pods for others
 	keeper  = "keeper"                          // writes Secrets and reads them, as cert-manager and GitOps do
+	helm    = "helm"                            // has escalate on SecretAccesses, and reads no Secret
 )
 
 const setup = `
@@ -164,6 +165,34 @@ metadata: {name: accesses}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: accesses}
 subjects:
   - {apiGroup: rbac.authorization.k8s.io, kind: User, name: janitor}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: definitions}
+rules:
+  - {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get, update, patch, delete]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: definitions}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: definitions}
+subjects:
+  - {apiGroup: rbac.authorization.k8s.io, kind: User, name: janitor}
+  - {apiGroup: rbac.authorization.k8s.io, kind: User, name: keeper}
+  - {apiGroup: rbac.authorization.k8s.io, kind: User, name: helm}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: escalates}
+rules:
+  - {apiGroups: [argoseal.dev], resources: [secretaccesses], verbs: [escalate]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: escalates}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: escalates}
+subjects:
+  - {apiGroup: rbac.authorization.k8s.io, kind: User, name: helm}
 ---
 apiVersion: argoseal.dev/v1alpha1
 kind: SecretAccess
@@ -316,7 +345,8 @@ func (s *server) inForce() {
 		last["tokens"] = s.create(dev, s.object(tokenSecret("reader", team)))
 		last["contents"] = s.create(dev, s.object(secretOf("sealed-off")))
 		last["accesses"] = s.create(janitor, s.object(accessOf("x", team)))
-		if !slices.ContainsFunc([]string{"pods", "roles", "clusterroles", "volumes", "exec", "tokens", "contents", "accesses"}, func(n string) bool { return last[n] == nil }) {
+		last["definition"] = s.as(janitor).Delete(s.t.Context(), s.definition("secretaccesses"), client.DryRunAll)
+		if !slices.ContainsFunc([]string{"pods", "roles", "clusterroles", "volumes", "exec", "tokens", "contents", "accesses", "definition"}, func(n string) bool { return last[n] == nil }) {
 			return
 		}
 	}
@@ -633,11 +663,12 @@ func TestARevisionIsReadInAnySpelling(t *testing.T) {
 
 // testRunning: what is done to a pod that holds the Secret.
 func testRunning(t *testing.T, s *server) {
-	holder, other := pod("api", "main"), podOf(&corev1.PodSpec{})
-	holder.Name, other.Name = "holder", "other"
+	holder, other, limited := pod("api", "main"), podOf(&corev1.PodSpec{}), pod("argo", "wait")
+	holder.Name, other.Name, limited.Name = "holder", "other", "limited"
 	for _, p := range []*corev1.Pod{holder, other} {
 		s.must(s.as(lead).Create(t.Context(), p))
 	}
+	s.must(s.as(argo).Create(t.Context(), limited))
 	image := func(user string, p *corev1.Pod) error {
 		changed := p.DeepCopy()
 		changed.Spec.Containers[0].Image = "another"
@@ -677,6 +708,11 @@ func testRunning(t *testing.T, s *server) {
 		"a debugger that takes a key of it":              {debug(lead, other, "env"), reason.SecretNotGranted},
 		"a debugger that takes it where it may":          {debug(lead, holder, "envFrom"), ""},
 		"a debugger that takes a key of it where it may": {debug(lead, holder, "env"), ""},
+		"another image of wait by a limited one":         {image(argo, limited), reason.SecretUseDenied},
+		"a debugger by a limited one":                    {debug(argo, limited, ""), reason.SecretUseDenied},
+		"a label by a limited one":                       {label(argo, limited), ""},
+		"a debugger elsewhere by a limited one":          {debug(argo, other, ""), ""},
+		"another image elsewhere by a limited one":       {image(argo, other), ""},
 		"a command":                   {s.exec(dev, "exec", "holder"), reason.SecretUseDenied},
 		"attaching":                   {s.exec(dev, "attach", "holder"), reason.SecretUseDenied},
 		"a command by who may use it": {s.exec(lead, "exec", "holder"), ""},
@@ -1217,12 +1253,57 @@ func testAudited(t *testing.T, s *server) {
 	}
 }
 
+// definition is that of a resource of ours.
+func (s *server) definition(resource string) *unstructured.Unstructured {
+	s.t.Helper()
+	return s.object(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: ` + resource + `.argoseal.dev}}`)
+}
+
+// schema changes what a definition says of its first version.
+func (s *server) schema(user, resource, op, path string) error {
+	s.t.Helper()
+	return s.as(user).Patch(s.t.Context(), s.definition(resource), client.RawPatch(types.JSONPatchType,
+		[]byte(`[{"op":"`+op+`","path":"/spec/versions/0/`+path+`","value":"other words"}]`)), client.DryRunAll)
+}
+
+// testDefinition: who may change no SecretAccess changes none by way of its definition. Who
+// installs the chart goes on.
+func testDefinition(t *testing.T, s *server) {
+	const until = "schema/openAPIV3Schema/properties/spec/properties/secrets/items/properties/mount/items/properties/until"
+	const words = "schema/openAPIV3Schema/description"
+	remove := func(user, resource string) error {
+		return s.as(user).Delete(t.Context(), s.definition(resource), client.DryRunAll)
+	}
+	patch := func(user, body string) error {
+		return s.as(user).Patch(t.Context(), s.definition("secretaccesses"), client.RawPatch(types.MergePatchType, []byte(body)), client.DryRunAll)
+	}
+	const owned = `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"gone","uid":"00000000-0000-4000-8000-000000000000"}]}}`
+	for name, c := range map[string]struct {
+		err  error
+		want reason.Code
+	}{
+		"it is deleted":                          {remove(janitor, "secretaccesses"), reason.AccessNotHeld},
+		"its grants never end":                   {s.schema(janitor, "secretaccesses", "remove", until), reason.AccessNotHeld},
+		"its schema changes at all":              {s.schema(janitor, "secretaccesses", "replace", words), reason.AccessNotHeld},
+		"it gets an owner":                       {patch(janitor, owned), reason.AccessNotHeld},
+		"it gets a label":                        {patch(janitor, `{"metadata":{"labels":{"a":"b"}}}`), ""},
+		"another's schema changes":               {s.schema(janitor, "secretencryptions", "replace", words), ""},
+		"it is deleted by who reads Secrets":     {remove(keeper, "secretaccesses"), ""},
+		"it changes by who reads Secrets":        {s.schema(keeper, "secretaccesses", "replace", words), ""},
+		"it is deleted by who may escalate":      {remove(helm, "secretaccesses"), ""},
+		"it changes by who may escalate":         {errors.Join(s.schema(helm, "secretaccesses", "remove", until), s.schema(helm, "secretaccesses", "replace", words)), ""},
+		"it gets an owner from who may escalate": {patch(helm, owned), ""},
+		"it is deleted and changes by an admin":  {errors.Join(remove("", "secretaccesses"), s.schema("", "secretaccesses", "replace", words)), ""},
+	} {
+		t.Run(name, func(t *testing.T) { check(t, c.err, c.want) })
+	}
+}
+
 // testEscrow: what is in escrow goes only if somebody says so.
 func testEscrow(t *testing.T, s *server) {
 	o := s.object(`{apiVersion: argoseal.dev/v1alpha1, kind: SecretEncryption, metadata: {name: cluster}, spec: {provider: secretbox}}`)
 	s.must(s.admin.Create(t.Context(), o))
-	definition := s.object(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: secretencryptions.argoseal.dev}}`)
-	other := s.object(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: secretaccesses.argoseal.dev}}`)
+	definition, other := s.definition("secretencryptions"), s.definition("secretaccesses")
 	remove := func(o *unstructured.Unstructured) error {
 		return s.admin.Delete(t.Context(), o.DeepCopy(), client.DryRunAll)
 	}
@@ -1240,8 +1321,21 @@ func testEscrow(t *testing.T, s *server) {
 	check(t, all(), reason.EscrowHeld)
 	check(t, remove(definition), reason.EscrowHeld)
 	check(t, remove(other), "")
+	const escrowed = "schema/openAPIV3Schema/properties/status/properties/escrow"
+	prunes := map[string]error{
+		"the keys": s.schema("", "secretencryptions", "remove", escrowed), "what they are": s.schema("", "secretencryptions", "remove", escrowed+"/items/properties/data"),
+		"the status": s.schema("", "secretencryptions", "remove", "subresources/status"),
+	}
+	for what, err := range prunes {
+		t.Run("a schema without "+what, func(t *testing.T) { check(t, err, reason.EscrowHeld) })
+	}
+	t.Run("other words", func(t *testing.T) {
+		check(t, s.schema("", "secretencryptions", "replace", escrowed+"/description"), "")
+		check(t, s.schema("", "secretencryptions", "remove", escrowed+"/items/properties/unused"), "")
+	})
 	annotate(o)
 	annotate(definition)
+	check(t, s.schema("", "secretencryptions", "remove", escrowed), "")
 	check(t, remove(o), "")
 	check(t, all(), "")
 	check(t, remove(definition), "")
@@ -1254,7 +1348,7 @@ func TestSecretAccessPolicies(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *server){
 		"places": testPlaces, "grants": testGrants, "kinds": testKinds, "running": testRunning, "volumes": testVolumes,
 		"rights": testRights, "contents": testContents, "changes": testChanges, "schema": testSchema, "large": testLarge, "preset": testPreset,
-		"escrow": testEscrow, "audited": testAudited,
+		"escrow": testEscrow, "audited": testAudited, "definition": testDefinition,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}

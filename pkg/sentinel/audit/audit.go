@@ -25,7 +25,9 @@ const (
 	// GivesRights: escalate or bind, the way around RBAC's own limit.
 	GivesRights Kind = "GivesRights"
 	// PassesGuards: use of SecretAccesses that no SecretAccess grants, escalate on them, and
-	// changes of admission policies and webhooks. A webhook is sent what is written.
+	// changes of admission policies and webhooks, of the definitions of ours, and of a
+	// SecretEncryption or its status. A webhook is sent what is written; who names a
+	// recipient of escrow gets the keys.
 	PassesGuards Kind = "PassesGuards"
 	// ActsAsOthers: impersonate, and who has certificates signed, in whatever name.
 	ActsAsOthers Kind = "ActsAsOthers"
@@ -62,7 +64,7 @@ var order = []Kind{
 var fixes = map[Kind]string{
 	Everything:        "Name the resources and verbs that are needed",
 	GivesRights:       "Leave out escalate and bind, or name the roles by resourceNames",
-	PassesGuards:      "Grant use under users of the SecretAccess; leave its verbs, admission policies and webhooks to cluster admins",
+	PassesGuards:      "Grant use under users of the SecretAccess; leave its verbs, SecretEncryptions, definitions of resources, admission policies and webhooks to cluster admins",
 	ActsAsOthers:      "Leave out impersonate and the approval of certificates, or name subjects and signers by resourceNames",
 	ReadsNodes:        "Leave out nodes/proxy; metrics and logs have subresources of their own",
 	ListsSecrets:      "Leave out list, watch and deletecollection, which return contents; name Secrets by resourceNames with get",

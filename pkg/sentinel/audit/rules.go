@@ -35,6 +35,9 @@ var (
 	changeVerbs = []string{"create", "update", "patch", "delete", "deletecollection"}
 )
 
+// definitions are those that guards are objects of.
+var definitions = []string{"secretaccesses." + v1alpha1.Group, "secretencryptions." + v1alpha1.Group}
+
 // judge finds what is too much in one rule.
 func (r *run) judge(h held) {
 	rule := h.rule
@@ -91,6 +94,13 @@ func others(h held) map[Kind]string {
 			"validatingadmissionpolicies", "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
 			"validatingwebhookconfigurations", "mutatingwebhookconfigurations",
 		}, changeVerbs...)
+		// A definition that is deleted, or another schema, takes what is guarded or in escrow.
+		if len(rule.ResourceNames) == 0 || slices.ContainsFunc(rule.ResourceNames, func(n string) bool { return slices.Contains(definitions, n) }) {
+			find(PassesGuards, "apiextensions.k8s.io", []string{"customresourcedefinitions"}, "update", "patch", "delete", "deletecollection")
+		}
+		// Who names their own recipient gets the keys, and who writes the status takes them out.
+		find(PassesGuards, v1alpha1.Group, []string{"secretencryptions"}, changeVerbs...)
+		find(PassesGuards, v1alpha1.Group, []string{"secretencryptions/status"}, "update", "patch")
 		find(ActsAsOthers, "certificates.k8s.io", []string{"certificatesigningrequests/approval"}, "update", "patch")
 		find(ActsAsOthers, "certificates.k8s.io", []string{"signers"}, "approve", "sign")
 		find(ReadsNodes, "", []string{"nodes/proxy"}, "get", "create")

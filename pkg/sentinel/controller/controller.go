@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,8 +119,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	want := r.want(&object)
 	look, step := r.decide(ctx, object.Spec.Resources, want, term)
-	if err = r.depositAll(ctx, &object, look); err == nil {
-		step, err = r.act(ctx, &object, look, step, want)
+	// A file that is put back has no new key: its server goes down without it, whatever
+	// becomes of the escrow.
+	if err = r.depositAll(ctx, &object, look); err == nil || step.Reason == encryption.FileRepaired {
+		acted, actErr := r.act(ctx, &object, look, step, want)
+		step, err = acted, errors.Join(err, actErr)
 	}
 	if errors.Is(err, agent.ErrChanged) || errors.Is(err, agent.ErrOutdated) || apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: soon}, nil // look again at what it is now, and whose turn
@@ -343,33 +347,46 @@ func (r *Reconciler) forget(ctx context.Context, l look, want encryption.Want) e
 	return nil
 }
 
-// migrate rewrites some pages. The servers are looked at again before the next.
+// migrate rewrites some pages. The servers are looked at again before the next. What cannot
+// be rewritten is said, and holds up nothing behind it.
 func (r *Reconciler) migrate(ctx context.Context, o *v1alpha1.SecretEncryption, write encryption.Ref) error {
-	if r.migrated.key == write && r.Clock.Since(r.migrated.at) < whileHalt {
-		return nil // what it left will not give way at once
+	m := &r.migrated
+	if m.key != write {
+		*m = migrated{key: write}
+	}
+	wait := whileHalt
+	if m.failed != nil {
+		wait = whileRest // a cluster is not gone through again and again for one object
+	}
+	if r.Clock.Since(m.at) < wait {
+		return m.failed // what it left will not give way at once
 	}
 	resources, err := r.resources(o.Spec.Resources)
 	if err != nil {
 		return err
 	}
 	var record migration.Record
-	if m := o.Status.Migration; m != nil && m.Key == write.String() {
-		record = migration.Record{Resource: int(m.Resource), Continue: m.Continue, Done: m.Done}
+	if from := o.Status.Migration; from != nil && from.Key == write.String() {
+		record = migration.Record{Resource: int(from.Resource), Continue: from.Continue, Done: from.Done}
 	}
 	for end := r.Clock.Now().Add(migrateFor); !record.Finished && r.Clock.Now().Before(end); {
-		if record, err = r.Migrator.Page(ctx, resources, record); err != nil {
-			break
+		next, err := r.Migrator.Page(ctx, resources, record)
+		if err != nil && next == record {
+			return err // the page was not gone through
 		}
-	}
-	o.Status.Migration = &v1alpha1.EncryptionMigration{
-		Key: write.String(), Resource: int32(record.Resource), Continue: record.Continue, Done: record.Done,
+		record = next
+		m.failing = cmp.Or(m.failing, err)
+		// Stored with what is reported next, or all is done again.
+		o.Status.Migration = &v1alpha1.EncryptionMigration{
+			Key: write.String(), Resource: int32(record.Resource), Continue: record.Continue, Done: record.Done,
+		}
 	}
 	if record.Finished {
 		// Whether it left anything is for the next scan to say; then all is done again.
 		o.Status.Migration = nil
-		r.migrated.key, r.migrated.at = write, r.Clock.Now()
+		m.at, m.failed, m.failing = r.Clock.Now(), m.failing, nil
 	}
-	return err
+	return cmp.Or(m.failing, m.failed)
 }
 
 func (r *Reconciler) resources(names []string) ([]schema.GroupVersionResource, error) {

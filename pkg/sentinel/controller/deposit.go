@@ -8,9 +8,13 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 	"github.com/argoseal/argoseal/pkg/sentinel/escrow"
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // maxEscrow is what a status has room for.
@@ -21,6 +25,9 @@ const (
 	escrowFailed encryption.Reason = "EscrowFailed" // a key could not be put in escrow
 	escrowFull   encryption.Reason = "EscrowFull"   // the escrow has no room for another key; somebody has to help
 )
+
+// recipientsChanged is the reason of the event that says so.
+const recipientsChanged = "EscrowRecipientsChanged"
 
 // escrowError says why a key is not in escrow.
 type escrowError struct {
@@ -86,16 +93,21 @@ func (r *Reconciler) deposit(ctx context.Context, o *v1alpha1.SecretEncryption, 
 		return nil
 	}
 	to, all, changed := recipients(o), slices.Clone(o.Status.Escrow), false
+	var moved []string
 	put := func(k encryption.Key, unused bool) error {
 		if !k.Kept() {
 			return nil // there is nothing that could be
 		}
 		is := func(e v1alpha1.EscrowedKey) bool { return e.Key == k.String() }
-		if at := slices.IndexFunc(all, is); at >= 0 && all[at].Recipients == to {
-			if all[at].Unused && !unused {
-				all[at].Unused, changed = false, true
+		if at := slices.IndexFunc(all, is); at >= 0 {
+			if all[at].Recipients != to {
+				moved = append(moved, k.String())
+			} else {
+				if all[at].Unused && !unused {
+					all[at].Unused, changed = false, true
+				}
+				return nil
 			}
-			return nil
 		}
 		data, err := escrow.Seal(k, o.Spec.Escrow.Recipients)
 		if err != nil {
@@ -129,7 +141,19 @@ func (r *Reconciler) deposit(ctx context.Context, o *v1alpha1.SecretEncryption, 
 	if err := r.Client.Status().Update(ctx, o); err != nil {
 		return &escrowError{escrowFailed, fmt.Errorf("store what is in escrow: %w", err)}
 	}
+	if len(moved) > 0 {
+		r.tell(ctx, o, moved, to)
+	}
 	return nil
+}
+
+// tell says that keys are for others now: whoever names their own recipient gets every key,
+// and should be seen.
+func (r *Reconciler) tell(ctx context.Context, o *v1alpha1.SecretEncryption, keys []string, to string) {
+	log.FromContext(ctx).Info("Encrypted keys in escrow to other recipients", "keys", keys, "recipients", to)
+	//argoseal:event SecretEncryption | Warning | `EscrowRecipientsChanged` | keys in escrow are encrypted to other recipients than before
+	r.Events.Eventf(o, nil, corev1.EventTypeWarning, recipientsChanged, "Encrypt", "%s", text.Cut(fmt.Sprintf(
+		"keys in escrow are encrypted to other recipients than before (status.escrow[].recipients %s): if nobody of you changed spec.escrow.recipients, take back who may, and rotate. Keys: %s", to, strings.Join(keys, ", ")), maxMessage))
 }
 
 // room leaves out keys that were made and that no file has been seen to have. Whatever

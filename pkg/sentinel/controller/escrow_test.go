@@ -4,7 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
+
+	"filippo.io/age"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/tools/events"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
@@ -106,6 +112,93 @@ func TestAFullEscrowMakesNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.run(encryption.OldKeyRemoved)
+}
+
+// A file that is lost is put back whatever becomes of the escrow: without it no server
+// starts. A key that is new is not used.
+func TestAnEscrowThatFailsKeepsNoFileFromBeingPutBack(t *testing.T) {
+	p := newPlace(t)
+	p.run(encryption.Proven)
+	want := p.content(1)
+	p.ask(func(s *v1alpha1.SecretEncryptionSpec) {
+		s.Escrow.Recipients = []string{"age1nobody"}
+		s.Rotation++
+	})
+	if err := os.Remove(p.files[1].Path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.r.Reconcile(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.content(1); string(got) != string(want) {
+		t.Error("it is another file")
+	}
+	c := meta.FindStatusCondition(p.object().Status.Conditions, v1alpha1.ConditionReady)
+	if c == nil || c.Reason != string(escrowFailed) || !strings.Contains(c.Message, "recipients") {
+		t.Errorf("it says %+v", c)
+	}
+	for range 20 {
+		p.step()
+		p.load()
+	}
+	for i := range p.files {
+		if refs := p.config(i).Refs(); len(refs) != 1 || refs[0].Rotation() != 0 {
+			t.Errorf("server %d has %v", i, refs)
+		}
+	}
+	// Where neither can be done, both are said.
+	agents := p.fail()
+	agents.write = errors.New("the disk is full")
+	if err := os.Remove(p.files[1].Path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.r.Reconcile(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	c = meta.FindStatusCondition(p.object().Status.Conditions, v1alpha1.ConditionReady)
+	if c == nil || c.Reason != string(escrowFailed) || !strings.Contains(c.Message, "recipients") || !strings.Contains(c.Message, "the disk is full") {
+		t.Errorf("it says %+v", c)
+	}
+}
+
+// Whoever swaps the recipients gets every key, so that is told, once, and nothing else is.
+func TestOtherRecipientsAreTold(t *testing.T) {
+	p := newPlace(t)
+	told := p.r.Events.(*events.FakeRecorder).Events
+	recipients := func() (all []string) {
+		for {
+			select {
+			case e := <-told:
+				if strings.Contains(e, recipientsChanged) {
+					all = append(all, e)
+				}
+			default:
+				return all
+			}
+		}
+	}
+	p.run(encryption.Proven)
+	p.rotate()
+	p.run(encryption.OldKeyRemoved)
+	p.load()
+	p.run(encryption.Proven)
+	if all := recipients(); len(all) != 0 {
+		t.Errorf("while nobody changed them: %q", all)
+	}
+	theirs, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.ask(func(s *v1alpha1.SecretEncryptionSpec) { s.Escrow.Recipients = []string{theirs.Recipient().String()} })
+	p.identity = theirs
+	for range 5 {
+		p.step()
+		p.load()
+	}
+	key, to := p.config(0).WriteRef().String(), p.object().Status.Escrow[len(p.object().Status.Escrow)-1].Recipients
+	if all := recipients(); len(all) != 1 || !strings.HasPrefix(all[0], "Warning ") || !strings.Contains(all[0], key) || !strings.Contains(all[0], to) {
+		t.Errorf("it tells %q, not of %s for %s", all, key, to)
+	}
 }
 
 // What nodes keep is put in escrow before they forget it, or nothing goes on.

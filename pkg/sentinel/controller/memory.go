@@ -36,12 +36,17 @@ type memory struct {
 	forgot map[string]string
 	// escrowed are the recipients to whom all keys that nodes kept were encrypted.
 	escrowed string
-	// migrated is the key that the last migration brought all objects under that it
-	// could, and when it ended.
-	migrated struct {
-		key encryption.Ref
-		at  time.Time
-	}
+	// migrated is about objects that are brought under a key.
+	migrated migrated
+}
+
+type migrated struct {
+	key encryption.Ref
+	// at is when the last time through all objects ended.
+	at time.Time
+	// failing names the first object that could not be rewritten, failed that of the time
+	// before, until it is known whether it can be now.
+	failing, failed error
 }
 
 // distrust is how long a name counts for nothing after another server has answered by

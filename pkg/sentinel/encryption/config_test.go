@@ -77,6 +77,12 @@ func TestParse(t *testing.T) {
 		"a key without material": {
 			file: head + "resources: [{resources: [secrets], providers: [{secretbox: {keys: [{name: k}]}}]}]", says: "damaged",
 		},
+		"a colon in a key's name": {
+			file: head + "resources: [{resources: [secrets], providers: [{aescbc: {keys: [{name: a, secret: c2VjcmV0IGlzIHNlY3VyZQ==}, {name: 'a:b', secret: c2VjcmV0IGlzIHNlY3VyZT8=}]}}, {identity: {}}]}]", foreign: true, says: "colon",
+		},
+		"other signs in a key's name": {
+			file: head + "resources: [{resources: [secrets], providers: [{aescbc: {keys: [{name: 'a/b.c_d-e;f', secret: c2VjcmV0IGlzIHNlY3VyZQ==}]}}]}]", refs: "[aescbc/a/b.c_d-e;f]",
+		},
 		"a field that is none": {file: head + "resources: [{resources: [secrets], providers: [{identity: {}}], recources: []}]", says: "damaged"},
 		"something else":       {file: "apiVersion: v1\nkind: Secret\n", says: "damaged"},
 	} {

@@ -108,6 +108,8 @@ type world struct {
 	lost bool
 	// refuses is a server that cannot load its file for now.
 	refuses [servers]bool
+	// ill is a server that cannot use its plugins, for good.
+	ill [servers]bool
 	// hasty is an operator that does not wait for requests that are under way.
 	hasty bool
 }
@@ -148,6 +150,9 @@ func (w world) observed(t testing.TB) encryption.Observed {
 			s.FileProblem, s.FileHash = encryption.FileGone, "gone"
 		} else {
 			s.File = config(t, w.file[i])
+		}
+		if w.ill[i] && s.File.Plugins() {
+			s.PluginProblem, s.KeyIDs = "ill", nil
 		}
 		o.Servers = append(o.Servers, s)
 	}
@@ -300,6 +305,11 @@ func (w world) serverMoves(i int, move func(by string, n world)) {
 		n.refuses[i], n.lost = true, true
 		move("file refused", n)
 	}
+	if strings.ContainsAny(w.wanted, "kl") && !w.lost {
+		n := w
+		n.ill[i], n.lost = true, true
+		move("plugin falls ill", n)
+	}
 	if w.refuses[i] {
 		n := w
 		n.refuses[i] = false
@@ -344,11 +354,12 @@ func (w world) mirrored() world {
 	m := world{wanted: w.wanted, objects: w.objects, want: w.want, lost: w.lost, hasty: w.hasty, clean: w.clean}
 	for i := range servers {
 		j := servers - 1 - i
-		m.file[i], m.runs[i], m.late[i], m.refuses[i], m.pending[i], m.nextKey[i] = w.file[j], w.runs[j], w.late[j], w.refuses[j], w.pending[j], w.nextKey[j]
+		m.file[i], m.runs[i], m.late[i], m.refuses[i], m.pending[i], m.nextKey[i], m.ill[i] = w.file[j], w.runs[j], w.late[j], w.refuses[j], w.pending[j], w.nextKey[j], w.ill[j]
 	}
 	if cmp.Or(
 		cmp.Compare(m.file[0], w.file[0]), cmp.Compare(m.runs[0], w.runs[0]), cmp.Compare(m.pending[0], w.pending[0]),
 		cmp.Compare(m.late[0], w.late[0]), compareBools(m.refuses[0], w.refuses[0]), compareBools(m.nextKey[0], w.nextKey[0]),
+		compareBools(m.ill[0], w.ill[0]),
 	) < 0 {
 		return m
 	}
@@ -385,7 +396,13 @@ func (w world) oneKey() world {
 	return w
 }
 
-// settle runs the world on without failures, as long as anything happens.
+// needsPlugin says whether something is under a plugin, or is to be.
+func (w world) needsPlugin() bool {
+	return strings.ContainsAny(string(w.want)+w.file[0][:1]+w.file[1][:1]+strings.ToLower(w.objects), "kl")
+}
+
+// settle runs the world on without failures, as long as anything happens. A plugin that is
+// ill is mended only where it is needed.
 func (w world) settle(t testing.TB) (world, encryption.Step) {
 	w = w.oneKey()
 	w.refuses = [servers]bool{}
@@ -414,7 +431,10 @@ func (w world) settle(t testing.TB) (world, encryption.Step) {
 				}
 			}
 		default:
-			return w, step
+			if step.Reason != encryption.PluginUnusable || !w.needsPlugin() || w.ill == [servers]bool{} {
+				return w, step
+			}
+			w.ill = [servers]bool{}
 		}
 	}
 	return w, encryption.Step{Message: "it goes on forever"}

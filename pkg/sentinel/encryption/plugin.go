@@ -82,8 +82,18 @@ func (c Config) Plugins() bool {
 
 // usable holds everything back while a server cannot use a plugin of its file, or while
 // the plugins of one name do not write with one key: then nobody knows whether each reads
-// what the others write. Every server has to run with its file.
+// what the others write. Every server has to run with its file. Plugins that nobody wants
+// or writes with, and that no object lies under, hold back nothing: else one that is gone
+// for good could never leave.
 func usable(o Observed, w Want, all []Key) (Step, bool) {
+	if plugins := slices.DeleteFunc(slices.Clone(all), func(k Key) bool { return k.Provider != KMS }); idle(o, w, plugins) {
+		if o.Scan == nil {
+			return scanFirst, false
+		}
+		if !slices.ContainsFunc(plugins, func(k Key) bool { return o.Scan.Under(k.Ref) > 0 }) {
+			return clash(w, all)
+		}
+	}
 	var unusable, differ []string
 	for _, s := range o.Servers {
 		if s.PluginProblem != "" {
@@ -118,6 +128,14 @@ func usable(o Observed, w Want, all []Key) (Step, bool) {
 		return halt(PluginKeysDiffer, "the servers' plugins of one name write with different keys: %s. Each has to read with the next key before any writes with it; servers ask once a minute", strings.Join(differ, ", ")), false
 	}
 	return clash(w, all)
+}
+
+// idle says whether there are plugins, and nobody wants or writes with any.
+func idle(o Observed, w Want, plugins []Key) bool {
+	named := func(k Key) bool {
+		return w.SatisfiedBy(k.Ref) || slices.ContainsFunc(o.Servers, func(s Server) bool { return s.File.WriteRef() == k.Ref })
+	}
+	return len(plugins) > 0 && !slices.ContainsFunc(plugins, named)
 }
 
 // clash holds back a plugin that is wanted under the name of another.

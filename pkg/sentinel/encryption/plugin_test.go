@@ -105,9 +105,24 @@ func TestNextWithAPlugin(t *testing.T) {
 			world: settledWorld("a", "a", "aK", 'a'), change: func(o *encryption.Observed) { o.Kept = []encryption.Key{keys['k']} },
 			reason: encryption.ReadKeyRestored, files: [servers]string{"ak", ""},
 		},
-		"a plugin that nobody knows": {world: settledWorld("a", "a", "aK", 'a'), reason: encryption.Unreadable, says: "kms/k@sha256:"},
-		"it leaves":                  {world: settledWorld("ak", "ak", "aa", 'a'), reason: encryption.OldKeyRemoved, files: [servers]string{"a", ""}},
-		"a file that does not load":  {world: world{file: [servers]string{"ak", "a"}, runs: [servers]string{"a", "a"}, refuses: [servers]bool{true, false}, objects: "aa", want: 'k'}, reason: encryption.FileRefused, says: "KMS plugin"},
+		"a plugin that nobody knows":  {world: settledWorld("a", "a", "aK", 'a'), reason: encryption.Unreadable, says: "kms/k@sha256:"},
+		"it leaves":                   {world: settledWorld("ak", "ak", "aa", 'a'), reason: encryption.OldKeyRemoved, files: [servers]string{"a", ""}},
+		"it leaves though it is ill":  {world: settledWorld("ak", "ak", "aa", 'a'), change: unusable, reason: encryption.OldKeyRemoved, files: [servers]string{"a", ""}},
+		"and though it is silent":     {world: settledWorld("ak", "ak", "aa", 'a'), change: silent, reason: encryption.OldKeyRemoved, files: [servers]string{"a", ""}},
+		"and though one has it alone": {world: settledWorld("ak", "a", "aa", 'a'), change: func(o *encryption.Observed) { o.Servers[0].PluginProblem = "broken" }, reason: encryption.OldKeyRemoved, files: [servers]string{"a", ""}},
+		"not before etcd was read": {
+			world: settledWorld("ak", "ak", "aa", 'a'), change: func(o *encryption.Observed) { unusable(o); o.Scan = nil }, reason: encryption.Scanning,
+		},
+		"not before nothing can lie under it": {
+			world: settledWorld("ak", "ak", "aa", 'a'), change: func(o *encryption.Observed) { unusable(o); o.Clean = 0 }, reason: encryption.Settling,
+		},
+		"nor while an old revision may": {
+			world: settledWorld("ak", "ak", "aa", 'a'), change: func(o *encryption.Observed) { unusable(o); o.Compacted = false }, reason: encryption.Settling,
+		},
+		"nor while an object does":     {world: settledWorld("ak", "ak", "ak", 'a'), change: unusable, reason: encryption.PluginUnusable, says: "1: broken"},
+		"nor while one writes with it": {world: settledWorld("ka", "ak", "aa", 'a'), change: unusable, reason: encryption.PluginUnusable, says: "1: broken"},
+		"nor while another is wanted":  {world: settledWorld("ak", "ak", "aa", 'l'), change: unusable, reason: encryption.ReadKeyAdded, files: [servers]string{"al", ""}},
+		"a file that does not load":    {world: world{file: [servers]string{"ak", "a"}, runs: [servers]string{"a", "a"}, refuses: [servers]bool{true, false}, objects: "aa", want: 'k'}, reason: encryption.FileRefused, says: "KMS plugin"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			o := c.world.observed(t)

@@ -1,11 +1,14 @@
 package escrow_test
 
 import (
+	"crypto/aes"
 	"strings"
 	"testing"
 	"time"
 
 	"filippo.io/age"
+	"k8s.io/apiserver/pkg/storage/value"
+	aestransformer "k8s.io/apiserver/pkg/storage/value/encrypt/aes"
 
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 	"github.com/argoseal/argoseal/pkg/sentinel/escrow"
@@ -105,6 +108,32 @@ func TestWhatHasNoMaterialIsNotOpened(t *testing.T) {
 		}
 		if got, err := escrow.Open(sealed, identity); err == nil {
 			t.Errorf("%s is opened as %s", k, got)
+		}
+	}
+}
+
+// A value that is too short to have been encrypted opens under no key, and one that was
+// under its own alone.
+func TestOnlyWhatWasEncryptedOpens(t *testing.T) {
+	const path = "/registry/secrets/n/1"
+	key := newKey(t, encryption.AESCBC)
+	header := "k8s:enc:aescbc:v1:" + key.Name + ":"
+	for n := range 34 {
+		if escrow.Opens(key, path, []byte(header+strings.Repeat("x", n))) {
+			t.Errorf("%d bytes open", n)
+		}
+	}
+	block, err := aes.NewCipher([]byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, plain := range []string{"{}", "k8s\x00 a Secret"} {
+		sealed, err := aestransformer.NewCBCTransformer(block).TransformToStorage(t.Context(), []byte(plain), value.DefaultContext(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !escrow.Opens(key, path, append([]byte(header), sealed...)) {
+			t.Errorf("%q does not open", plain)
 		}
 	}
 }

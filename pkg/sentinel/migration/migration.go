@@ -33,9 +33,10 @@ type Record struct {
 	Resource int
 	// Continue is where its list goes on.
 	Continue string
-	// Done is how many objects were rewritten, or found to need no rewriting.
+	// Done is how many objects were rewritten, or found to need no rewriting; not those
+	// that could not be.
 	Done int64
-	// Finished says that all lists came to their end.
+	// Finished says that all lists came to their end. Whether objects are left a scan says.
 	Finished bool
 }
 
@@ -46,7 +47,9 @@ type Migrator struct {
 	Limit int64
 }
 
-// Page rewrites the next page and says how far it came. All API servers must
+// Page rewrites the next page and says how far it came. An object that cannot be
+// rewritten holds up no other: the record goes on behind it, and the error names it. Where
+// the page was not gone through, the record is the one that was given. All API servers must
 // write with the same key: only then does a conflict mean that somebody else
 // has rewritten the object.
 func (m Migrator) Page(ctx context.Context, resources []schema.GroupVersionResource, r Record) (Record, error) {
@@ -69,27 +72,32 @@ func (m Migrator) Page(ctx context.Context, resources []schema.GroupVersionResou
 	if err != nil {
 		return r, fmt.Errorf("list %s: %w", resources[r.Resource].Resource, err)
 	}
-	var done atomic.Int64
-	g, gctx := errgroup.WithContext(ctx)
+	var done, failed atomic.Int64
+	var g errgroup.Group // without a context of its own: one failure ends no other
 	g.SetLimit(workers)
 	for i := range list.Items {
 		g.Go(func() error {
-			if err := rewrite(gctx, client, &list.Items[i]); err != nil {
+			if err := rewrite(ctx, client, &list.Items[i]); err != nil {
+				failed.Add(1)
 				return fmt.Errorf("rewrite %s %s/%s: %w", resources[r.Resource].Resource, list.Items[i].Namespace, list.Items[i].Name, err)
 			}
 			done.Add(1)
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
+	err = g.Wait()
+	if err != nil && ctx.Err() != nil {
 		return r, err // the page is done again
+	}
+	if others := failed.Load() - 1; others > 0 {
+		err = fmt.Errorf("%w (and %d others of this page)", err, others)
 	}
 	r.Done += done.Load()
 	if r.Continue = list.Continue; r.Continue == "" {
 		r.Resource++
 		r.Finished = r.Resource == len(resources)
 	}
-	return r, nil
+	return r, err
 }
 
 // Serves says whether the API serves any object of a resource.

@@ -1,7 +1,9 @@
 package migration_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -93,13 +95,15 @@ func migrate(t *testing.T, s *server) (migration.Record, error) {
 	}
 	m := migration.Migrator{Client: client, Limit: 10}
 	var r migration.Record
-	for pages := 0; !r.Finished && err == nil; pages++ {
+	var all []error
+	for pages := 0; !r.Finished; pages++ {
 		if pages > 20 {
-			t.Fatal("it goes on forever")
+			t.Fatalf("it goes on forever: %v", all)
 		}
 		r, err = m.Page(t.Context(), []schema.GroupVersionResource{{Version: "v1", Resource: "secrets"}}, r)
+		all = append(all, err)
 	}
-	return r, err
+	return r, errors.Join(all...)
 }
 
 func names(n int) []string {
@@ -130,10 +134,46 @@ func TestExpiredWithoutANewTokenBeginsAnew(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeRewrittenIsNamed(t *testing.T) {
+// What cannot be rewritten, such as a Secret that is too large for etcd under another
+// key, is named, and holds up nothing: neither in its page nor behind it.
+func TestWhatCannotBeRewrittenIsNamedAndPassed(t *testing.T) {
 	s := &server{names: names(25), answers: map[string]int{"s12": 500}}
 	r, err := migrate(t, s)
-	if err == nil || !strings.Contains(err.Error(), "n/s12") || r.Finished || r.Continue != "10" {
-		t.Errorf("%+v, %v", r, err)
+	if err == nil || !strings.Contains(err.Error(), "n/s12") || strings.Contains(err.Error(), "others") || r.Done != 24 || len(s.patched) != 25 {
+		t.Errorf("%+v, %v; %d were tried", r, err, len(s.patched))
+	}
+	all := map[string]int{}
+	for _, n := range names(25) {
+		all[n] = 500
+	}
+	s = &server{names: names(25), answers: all}
+	if r, err := migrate(t, s); err == nil || !strings.Contains(err.Error(), "(and 9 others of this page)") || strings.Count(err.Error(), "n/s") != 3 || r.Done != 0 {
+		t.Errorf("where none can be rewritten: %+v, %v", r, err)
+	}
+}
+
+// A page that was broken off is done again, and so is one that nobody lists.
+func TestAPageThatWasBrokenOffIsDoneAgain(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &server{names: names(25), patched: map[string]int{}}
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPatch {
+			cancel()
+			panic(http.ErrAbortHandler) // there is no answer
+		}
+		s.ServeHTTP(w, r)
+	}))
+	defer h.Close()
+	client, err := metadata.NewForConfig(&rest.Config{Host: h.URL, QPS: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, resources, before := migration.Migrator{Client: client, Limit: 10}, []schema.GroupVersionResource{{Version: "v1", Resource: "secrets"}}, migration.Record{Continue: "10", Done: 3}
+	if r, err := m.Page(ctx, resources, before); err == nil || r != before {
+		t.Errorf("broken off: %+v, %v", r, err)
+	}
+	h.Close()
+	if r, err := m.Page(t.Context(), resources, before); err == nil || r != before {
+		t.Errorf("not listed: %+v, %v", r, err)
 	}
 }
