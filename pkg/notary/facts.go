@@ -257,9 +257,9 @@ func partsOf(pin pin.Pin, workflowUID, volume string) ([]provenance.Input, error
 // specDigest is the digest of the pod's spec as it was admitted: the stored spec
 // without the node, which the scheduler added later.
 func specDigest(pod *corev1.Pod) (artifact.Digest, error) {
-	spec := pod.Spec.DeepCopy()
+	spec := pod.Spec
 	spec.NodeName = ""
-	raw, err := json.Marshal(spec)
+	raw, err := json.Marshal(&spec)
 	if err != nil {
 		return "", fmt.Errorf("encoding the pod's spec: %w", err)
 	}
