@@ -86,7 +86,7 @@ func (l *logV1) startDatabase(t *testing.T) {
 	me, err := user.Current()
 	must(t, err)
 	_, err = run(t, nil, ofDebian(t, "mariadb-install-db"), "--no-defaults", "--datadir="+data, "--user="+me.Username,
-		"--auth-root-authentication-method=normal", "--skip-test-db")
+		"--auth-root-authentication-method=normal", "--skip-test-db", "--force") // which asks no DNS
 	must(t, err)
 	start(t, l.dir, "mariadb", ofDebian(t, "mariadbd"), "--no-defaults", "--datadir="+data, "--user="+me.Username,
 		"--socket="+l.socket(), "--skip-networking", "--pid-file="+filepath.Join(l.dir, "db.pid"), "--innodb-buffer-pool-size=32M")
