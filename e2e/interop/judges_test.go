@@ -112,42 +112,57 @@ func npm(t *testing.T) judge {
 	}
 }
 
-// Whoever has the trusted root can judge a seal without us: signed by each kind of author,
-// in each mode of logs that takes its signatures.
+// Whoever has the trusted root can judge a seal without us: under each kind of key, one in
+// a key service among them, in each mode of logs that takes its signatures.
 func TestOthersVerifySeals(t *testing.T) {
 	l := startV1(t)
 	url2, root2 := startV2(t)
-	_, foreign := startV2(t)
-	fulcio, trusted := certified(t, sealtest.TrustedRootOf(t, l.trusted(t), root2))
-	foreign = sealtest.NewAuthority(t).TrustedRoot(t, foreign, sealtest.Trust{Certificates: true, Timestamps: true})
-	authors := map[string]author{"KMS": inKMS(t), "Fulcio": fulcio}
+	authors := map[string]author{"KMS": inKMS(t)}
 	for kind := range keyKinds {
 		authors[kind] = keyed(newSigner(t, kind))
 	}
-	one, two := at{version: 1, url: l.url}, at{version: 2, url: url2}
+	judged(t, l.url, url2, sealtest.TrustedRootOf(t, l.trusted(t), root2), authors, provenTimes{
+		"v1":   {"P-256": 1, "RSA-2048": 1, "Ed25519": 1, "KMS": 1},
+		"v2":   {"P-256": 0, "P-384": 0, "KMS": 0},
+		"both": {"P-256": 1, "KMS": 1},
+	})
+}
+
+// So they can one that is signed under a certificate.
+func TestOthersVerifySealsOfFulcio(t *testing.T) {
+	l := startV1(t)
+	url2, root2 := startV2(t)
+	fulcio, trusted := certified(t, sealtest.TrustedRootOf(t, l.trusted(t), root2))
+	judged(t, l.url, url2, trusted, map[string]author{"Fulcio": fulcio}, provenTimes{
+		"v1": {"Fulcio": 1}, "v2": {"Fulcio": 1}, "both": {"Fulcio": 2},
+	})
+}
+
+// provenTimes are how many times of a seal are proven, by where it is and who signed.
+type provenTimes map[string]map[string]int
+
+// judged has seals of each author in each mode of logs judged by everybody.
+func judged(t *testing.T, url1, url2 string, trusted []byte, authors map[string]author, modes provenTimes) {
+	t.Helper()
+	_, foreign := startV2(t)
+	foreign = sealtest.NewAuthority(t).TrustedRoot(t, foreign, sealtest.Trust{Certificates: true, Timestamps: true})
+	one, two := at{version: 1, url: url1}, at{version: 2, url: url2}
+	in := map[string][]at{"v1": {one}, "v2": {two}, "both": {one, two}}
 	judges := map[string]judge{"argoseal": argoseal, "cosign": cosign, "npm": npm(t)}
-	for _, m := range []struct {
-		mode string
-		logs []at
-		// times is how many times of a seal are proven, by who signed.
-		times map[string]int
-	}{
-		{"v1", []at{one}, map[string]int{"P-256": 1, "RSA-2048": 1, "Ed25519": 1, "KMS": 1, "Fulcio": 1}},
-		{"v2", []at{two}, map[string]int{"P-256": 0, "P-384": 0, "KMS": 0, "Fulcio": 1}},
-		{"both", []at{one, two}, map[string]int{"P-256": 1, "KMS": 1, "Fulcio": 2}},
-	} {
-		for who, times := range m.times {
-			t.Run(m.mode+"/"+who, func(t *testing.T) {
+	for mode, signed := range modes {
+		logs := in[mode]
+		for who, times := range signed {
+			t.Run(mode+"/"+who, func(t *testing.T) {
 				a := authors[who]
 				genuine := evidence{
-					bundle: sealed(t, a, trusted, m.logs...), trustedRoot: trusted, rules: a.rules(t, len(m.logs)),
+					bundle: sealed(t, a, trusted, logs...), trustedRoot: trusted, rules: a.rules(t, len(logs)),
 					key: a.key, hint: a.hint, identity: a.identity, issuer: a.issuer, times: times,
 				}
-				if n := len(entries(t, genuine.bundle)); n != len(m.logs) {
+				if n := len(entries(t, genuine.bundle)); n != len(logs) {
 					t.Errorf("it has %d entries, want one of each log", n)
 				}
 				wrong := tampered(t, genuine, foreign)
-				if m.mode != "both" || who != "P-256" && who != "Fulcio" { // whose bundles have all that others have
+				if mode != "both" || who != "P-256" && who != "Fulcio" { // whose bundles have all that others have
 					wrong = map[string]evidence{flipped: wrong[flipped]}
 				}
 				for name, ask := range judges {

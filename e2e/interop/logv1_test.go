@@ -79,16 +79,17 @@ func (l *logV1) trusted(t *testing.T) *root.TransparencyLog {
 
 func (l *logV1) socket() string { return filepath.Join(l.dir, "db.sock") }
 
-// startDatabase runs a MariaDB of the test's own, which no port leads to.
+// startDatabase runs a MariaDB of the test's own, which no port leads to. In a folder for
+// temporary files that others have, too, one takes away what another one needs.
 func (l *logV1) startDatabase(t *testing.T) {
 	t.Helper()
 	data := filepath.Join(l.dir, "data")
 	me, err := user.Current()
 	must(t, err)
-	_, err = run(t, nil, ofDebian(t, "mariadb-install-db"), "--no-defaults", "--datadir="+data, "--user="+me.Username,
-		"--auth-root-authentication-method=normal", "--skip-test-db")
+	_, err = run(t, nil, ofDebian(t, "mariadb-install-db"), "--no-defaults", "--datadir="+data, "--user="+me.Username, "--tmpdir="+l.dir,
+		"--auth-root-authentication-method=normal", "--skip-test-db", "--force") // it asks no DNS
 	must(t, err)
-	start(t, l.dir, "mariadb", ofDebian(t, "mariadbd"), "--no-defaults", "--datadir="+data, "--user="+me.Username,
+	start(t, l.dir, "mariadb", ofDebian(t, "mariadbd"), "--no-defaults", "--datadir="+data, "--user="+me.Username, "--tmpdir="+l.dir,
 		"--socket="+l.socket(), "--skip-networking", "--pid-file="+filepath.Join(l.dir, "db.pid"), "--innodb-buffer-pool-size=32M")
 	sources, err := part.ModuleDir(t.Context(), "trillian")
 	must(t, err)
