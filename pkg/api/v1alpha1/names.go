@@ -60,8 +60,9 @@ func ParseMode(value string) Mode {
 const ConditionSealed = "Sealed"
 
 // ConditionReady is on policies, SecretAccesses and the SecretEncryption. True: it is
-// in force. False: the message says why not; what a policy applies to that cannot be
-// evaluated is refused.
+// in force; of a SecretAccess that what it grants is there, so that it is in force if the
+// chart's admission policies and their bindings are, which nobody looks for. False: the
+// message says why not; what a policy applies to that cannot be evaluated is refused.
 const ConditionReady = "Ready"
 
 // Names of the programs' own objects, all in the namespace Argoseal runs in.

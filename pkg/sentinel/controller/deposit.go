@@ -26,8 +26,8 @@ const (
 	escrowFull   encryption.Reason = "EscrowFull"   // the escrow has no room for another key; somebody has to help
 )
 
-// recipientsChanged is the reason of the event that says so.
-const recipientsChanged = "EscrowRecipientsChanged"
+// The reason of an event that is about no step.
+const reasonRecipientsChanged = "EscrowRecipientsChanged" // keys in escrow are encrypted to other recipients than before
 
 // escrowError says why a key is not in escrow.
 type escrowError struct {
@@ -152,7 +152,7 @@ func (r *Reconciler) deposit(ctx context.Context, o *v1alpha1.SecretEncryption, 
 func (r *Reconciler) tell(ctx context.Context, o *v1alpha1.SecretEncryption, keys []string, to string) {
 	log.FromContext(ctx).Info("Encrypted keys in escrow to other recipients", "keys", keys, "recipients", to)
 	//argoseal:event SecretEncryption | Warning | `EscrowRecipientsChanged` | keys in escrow are encrypted to other recipients than before
-	r.Events.Eventf(o, nil, corev1.EventTypeWarning, recipientsChanged, "Encrypt", "%s", text.Cut(fmt.Sprintf(
+	r.Events.Eventf(o, nil, corev1.EventTypeWarning, reasonRecipientsChanged, "Encrypt", "%s", text.Cut(fmt.Sprintf(
 		"keys in escrow are encrypted to other recipients than before (status.escrow[].recipients %s): if nobody of you changed spec.escrow.recipients, take back who may, and rotate. Keys: %s", to, strings.Join(keys, ", ")), maxMessage))
 }
 

@@ -169,7 +169,7 @@ func TestOtherRecipientsAreTold(t *testing.T) {
 		for {
 			select {
 			case e := <-told:
-				if strings.Contains(e, recipientsChanged) {
+				if strings.Contains(e, reasonRecipientsChanged) {
 					all = append(all, e)
 				}
 			default:

@@ -29,7 +29,7 @@ import (
 
 // The reasons of condition Ready, and that of the event of a repair.
 const (
-	reasonInForce      = "InForce"      // its grants count, and all else is refused
+	reasonInForce      = "InForce"      // its grants count, and all else is refused if the chart's policies are there
 	reasonAudited      = "Audited"      // its grants count, and nothing is refused: spec.enforcement is Audit
 	reasonFailed       = "Failed"       // what its grants come to could not be written
 	reasonGuardedTwice = "GuardedTwice" // another SecretAccess guards one of its Secrets, too: pods need a grant of each
