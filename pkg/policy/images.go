@@ -261,6 +261,10 @@ func unpinned(i image.Image, asked openCase) *reason.Error {
 // Settled says whether no further seal changes anything.
 func (k *ImageCase) Settled() bool { return k.decided }
 
+// Reproducers is how many trust domains may have to be asked about each seal whether what
+// it is about was made again.
+func (k *ImageCase) Reproducers() int { return len(k.set.reproducers()) }
+
 // Namespaces are where seals are looked for that would count: the consumer's own, then the
 // others by name, as many as may be read.
 func (k *ImageCase) Namespaces() []string {

@@ -120,13 +120,16 @@ func (f *ReproductionFacts) subjects() []WorkflowSubject {
 }
 
 // Speaks says whether a statement has reproduced just this output of just this seal: the
-// digest is that of the seal's payload.
-func (f *ReproductionFacts) Speaks(statement artifact.Digest, s Subject) bool {
+// digest is that of the seal's payload. Who takes an archive as it is stored (asIs) gets its
+// bytes, of which the tree leaves out times, owners and what follows the end: for him both
+// runs have to have stored the same.
+func (f *ReproductionFacts) Speaks(statement artifact.Digest, s Subject, asIs bool) bool {
 	if statement == "" || f.First.Statement != statement || s.Tree == "" {
 		return false
 	}
 	return slices.ContainsFunc(f.Outputs, func(o ReproducedOutput) bool {
-		return o.Verdict == WasReproduced && o.URI == s.URI && o.Name == s.Output && o.First.SHA256 == s.SHA256 && o.First.Tree == s.Tree
+		return o.Verdict == WasReproduced && o.URI == s.URI && o.Name == s.Output && o.First.SHA256 == s.SHA256 && o.First.Tree == s.Tree &&
+			(!asIs || o.Second.SHA256 == s.SHA256)
 	})
 }
 

@@ -155,7 +155,7 @@ func TestReproductionsInOtherWordsAreRefused(t *testing.T) {
 func TestAReproductionSpeaksOfOneSealAlone(t *testing.T) {
 	f := reproductionExample()
 	is := Subject{URI: f.Outputs[0].URI, Output: "model", Sum: content.Sum{SHA256: digest("3"), Tree: digest("5")}}
-	if !f.Speaks(f.First.Statement, is) {
+	if !f.Speaks(f.First.Statement, is, false) {
 		t.Error("it does not speak of what it is about")
 	}
 	change := func(change func(*Subject)) Subject {
@@ -176,12 +176,20 @@ func TestAReproductionSpeaksOfOneSealAlone(t *testing.T) {
 		"no tree":         {f.First.Statement, change(func(s *Subject) { s.Tree = "" })},
 		"nothing":         {f.First.Statement, Subject{}},
 	} {
-		if f.Speaks(c.statement, c.s) {
+		if f.Speaks(c.statement, c.s, false) {
 			t.Errorf("%s: it speaks of that", name)
 		}
 	}
+	// The second run stored other bytes of the same tree.
+	if f.Speaks(f.First.Statement, is, true) {
+		t.Error("it speaks of bytes that nobody made again")
+	}
+	f.Outputs[0].Second.SHA256 = is.SHA256
+	if !f.Speaks(f.First.Statement, is, true) {
+		t.Error("it does not speak of the same bytes")
+	}
 	f.Outputs[0].Verdict = NotReproduced
-	if f.Speaks(f.First.Statement, is) {
+	if f.Speaks(f.First.Statement, is, false) {
 		t.Error("it speaks of what differs")
 	}
 }

@@ -45,11 +45,11 @@ func TestAResultIsStated(t *testing.T) {
 	if f.Verdict != provenance.WasReproduced || len(f.Outputs) != 3 || len(f.Caveats) != 0 || f.First.Statement != digest("1") || f.Second.Pod.UID != "p2" {
 		t.Errorf("it states %+v", f)
 	}
-	if !f.Speaks(digest("1"), first.Subjects[0]) || !f.Speaks(digest("1"), first.Subjects[1]) {
+	if !f.Speaks(digest("1"), first.Subjects[0], false) || !f.Speaks(digest("1"), first.Subjects[1], false) {
 		t.Error("it does not speak of what was made again")
 	}
 	for name, s := range map[string]provenance.Subject{"a log": first.Subjects[2], "what the second run stored": second.Subjects[0]} {
-		if f.Speaks(digest("1"), s) {
+		if f.Speaks(digest("1"), s, false) {
 			t.Errorf("it speaks of %s", name)
 		}
 	}
@@ -59,7 +59,7 @@ func TestAResultIsStated(t *testing.T) {
 
 	second.Subjects[0].Tree = digest("b")
 	f, err = attest(t, first, second)
-	if err != nil || f.Verdict != provenance.NotReproduced || f.Speaks(digest("1"), first.Subjects[0]) {
+	if err != nil || f.Verdict != provenance.NotReproduced || f.Speaks(digest("1"), first.Subjects[0], false) {
 		t.Errorf("of what differs: %+v, %v", f, err)
 	}
 	second.Outcome.Result = provenance.Failed

@@ -33,8 +33,8 @@ type second struct {
 
 // Reproduced shows the case what others have signed about second runs of what a seal
 // states. The refusal is for what could not be read; whether the case is satisfied, it
-// says itself.
-func (v *View) Reproduced(ctx context.Context, s Sealed, c ReproductionCase) *reason.Error {
+// says itself. asIs: the consumer gets an archive as it is stored.
+func (v *View) Reproduced(ctx context.Context, s Sealed, asIs bool, c ReproductionCase) *reason.Error {
 	for _, domain := range c.Wanted() {
 		if c.Settled() {
 			return nil
@@ -50,8 +50,8 @@ func (v *View) Reproduced(ctx context.Context, s Sealed, c ReproductionCase) *re
 		switch f := found.facts; {
 		case f.Verdict != provenance.WasReproduced:
 			c.Reject(domain, reason.New(reason.NotReproduced, "the second run made something else"))
-		case !f.Speaks(payloadDigest(s.Payload), s.Subject):
-			c.Reject(domain, reason.New(reason.SubjectMismatch, "its Reproduction is about another seal"))
+		case !f.Speaks(payloadDigest(s.Payload), s.Subject, asIs):
+			c.Reject(domain, reason.New(reason.SubjectMismatch, "its Reproduction is about another seal, or the second run stored other bytes and this step takes the archive as it is stored"))
 		default:
 			c.Show(domain, found.key, f.Caveats)
 		}

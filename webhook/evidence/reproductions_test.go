@@ -33,7 +33,7 @@ func TestReproductionsAreReadOnceAndNotWithoutEnd(t *testing.T) {
 	for i := range maxReproductions / 2 {
 		for range 2 {
 			a := &asking{domains: []string{"one", "two"}}
-			if no := view.Reproduced(t.Context(), of(i), a); no != nil || a.rejected != 2 {
+			if no := view.Reproduced(t.Context(), of(i), false, a); no != nil || a.rejected != 2 {
 				t.Fatalf("pod %d: %v, %+v", i, no, a)
 			}
 		}
@@ -41,11 +41,11 @@ func TestReproductionsAreReadOnceAndNotWithoutEnd(t *testing.T) {
 	if source.reads != maxReproductions {
 		t.Errorf("%d reads, want %d", source.reads, maxReproductions)
 	}
-	if no := view.Reproduced(t.Context(), of(-1), &asking{domains: []string{"one"}}); no == nil || no.Code != reason.UnsupportedPod || source.reads != maxReproductions {
+	if no := view.Reproduced(t.Context(), of(-1), false, &asking{domains: []string{"one"}}); no == nil || no.Code != reason.UnsupportedPod || source.reads != maxReproductions {
 		t.Errorf("one more: %v, after %d reads", no, source.reads)
 	}
 	view = NewView(source, Trust{}, NewVerified(1<<20), Consumer{})
-	if no := view.Reproduced(t.Context(), of(0), &asking{domains: []string{"one"}}); no == nil || no.Code != reason.TrustedRootNotReady {
+	if no := view.Reproduced(t.Context(), of(0), false, &asking{domains: []string{"one"}}); no == nil || no.Code != reason.TrustedRootNotReady {
 		t.Errorf("without a root: %v", no)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -285,7 +286,9 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 		}
 		statement = elsewhere(statement, e.step.Workflow)
 	}
-	made := func(c *policy.ReproductionCase) *reason.Error { return e.view.Reproduced(ctx, sealed, c) }
+	made := func(again *policy.ReproductionCase) *reason.Error {
+		return e.view.Reproduced(ctx, sealed, asStored(c, sealed.Subject.Sum), again)
+	}
 	verdict := e.policies.Sealed(sealed.Statement, sealed.LogURL, made, e.consumer, e.gate.Clock.Now())
 	var failed *reason.Error
 	if c.replaced && sealed.Statement.Outcome.Result == provenance.Failed {
@@ -315,6 +318,16 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 		return vouched{}, no
 	}
 	return vouched{Sealed: sealed, policy: verdict, failed: failed}, nil
+}
+
+// asStored says whether a step gets an archive as it is stored: by its strategy, or because
+// it takes several objects, of which Argo unpacks none.
+func asStored(c candidate, s content.Sum) bool {
+	if s.Form != content.FormTar && s.Form != content.FormZip {
+		return false // its tree is that of its bytes
+	}
+	_, how, err := s.Fetched(c.in.Archive())
+	return err != nil || c.replaced || how == content.ArchiveNone
 }
 
 func needsPolicy(v policy.Verdict) *reason.Error {

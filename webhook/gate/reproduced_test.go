@@ -10,6 +10,9 @@ import (
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
@@ -69,6 +72,49 @@ func TestWhatWasMadeAgainIsAdmitted(t *testing.T) {
 	r.publishes(r.rebuilder.Reproduction(t, sealtest.Reproduced(t, r.payload)))
 	if v := r.evaluate(t); !v.Allowed || len(v.Pins) != 1 {
 		t.Errorf("with one: %+v", v.Refusal)
+	}
+}
+
+// TestAnArchiveTakenAsItIsStoredIsMadeAgainToTheByte: its tree says nothing of times, of
+// owners and of what follows its end.
+func TestAnArchiveTakenAsItIsStoredIsMadeAgainToTheByte(t *testing.T) {
+	r := newRebuilt(t)
+	r.takeBy(content.ArchiveNone)
+	f := sealtest.Reproduced(t, r.payload)
+	r.publishes(r.rebuilder.Reproduction(t, f))
+	if v := r.evaluate(t); v.Allowed || v.Refusal.Code != reason.ReproductionMissing || !strings.Contains(v.Refusal.Error(), "stored other bytes") {
+		t.Errorf("bytes that only the first run had: %+v", v)
+	}
+	for i := range f.Outputs {
+		f.Outputs[i].Second.SHA256 = f.Outputs[i].First.SHA256
+	}
+	r.publishes(r.rebuilder.Reproduction(t, f))
+	if v := r.evaluate(t); !v.Allowed {
+		t.Errorf("the same bytes: %+v", v.Refusal)
+	}
+}
+
+func TestWhatIsTakenAsItIsStored(t *testing.T) {
+	for name, c := range map[string]struct {
+		form  content.Form
+		by    content.Archive
+		among bool // of several objects
+		want  bool
+	}{
+		"a tar, unpacked":           {content.FormTar, content.ArchiveDetect, false, false},
+		"a tar, by its strategy":    {content.FormTar, content.ArchiveTar, false, false},
+		"a tar, left as it is":      {content.FormTar, content.ArchiveNone, false, true},
+		"a tar among others":        {content.FormTar, content.ArchiveDetect, true, true},
+		"a tar, taken for a zip":    {content.FormTar, content.ArchiveZip, false, true},
+		"a zip, without a strategy": {content.FormZip, content.ArchiveDetect, false, true},
+		"a zip, unpacked":           {content.FormZip, content.ArchiveZip, false, false},
+		"a file":                    {content.FormFile, content.ArchiveNone, false, false},
+		"a directory":               {content.FormDirectory, content.ArchiveNone, true, false},
+	} {
+		at := candidate{in: argo.Input{Name: "x"}.StoredAt(artifact.Location{}, c.by), replaced: c.among}
+		if got := asStored(at, content.Sum{Form: c.form}); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

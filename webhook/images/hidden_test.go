@@ -1,6 +1,7 @@
 package images
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -42,4 +43,53 @@ func TestSealsOfOtherTemplatesHideNobodys(t *testing.T) {
 		s.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
 	})
 	expect(t, decide(t, g, trust, nil, pod), "")
+}
+
+// However many later runs seal the same image, the one that was made again is found in the
+// end: what was looked at is not looked at again, and nothing is taken for looked at that
+// was not.
+func TestLaterSealsDoNotHideTheOneThatWasMadeAgain(t *testing.T) {
+	for n, domains := range [][]string{{"rebuilder"}, {"a", "b", "rebuilder"}, {"a", "b", "c", "d", "e", "f", "g", "rebuilder"}} {
+		t.Run(fmt.Sprint(len(domains)), func(t *testing.T) {
+			g, c, trust := fixture(t)
+			notary, by := sealtest.NewNotary(t), sealtest.NewNotary(t)
+			d := by.Domain(t, "rebuilder")
+			d.Reproduces = true
+			root, err := notary.Root.With(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			trust.Root, c.seals, g.Looked = root, nil, NewLooked()
+			rules := strict()
+			rules.cluster[0].Spec.Require = &v1alpha1.Require{Reproduced: &v1alpha1.ReproducedBy{By: domains}}
+			g.Policies = rules
+			now := time.Now()
+			for i := range 300 - 50*n {
+				c.sealed(t, notary, "ci", made, func(_ *provenance.Facts, s *v1alpha1.ArtifactSeal) {
+					s.CreationTimestamp = metav1.NewTime(now.Add(time.Duration(i) * time.Second))
+				})
+			}
+			record := c.records["ci/"+c.seals[0].Spec.Provenance]
+			signed, err := root.Payload([]byte(record.Status.Bundle))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.reproductions = map[string]*v1alpha1.Reproduction{"ci/" + v1alpha1.ReproductionName(record.Name, "rebuilder"): {
+				Spec: v1alpha1.ReproductionSpec{Bundle: string(by.Reproduction(t, sealtest.Reproduced(t, signed.Payload)))},
+			}}
+			tries := 1
+			for ; tries < 100; tries++ {
+				no := decide(t, g, trust, nil, podOf(app+"@sha256:"+made))
+				if no == nil {
+					break
+				}
+				if !no.Code.Retryable() {
+					t.Fatalf("try %d: %v", tries, no)
+				}
+			}
+			if most := maxReproductions / len(domains); tries != (len(c.seals)+most-1)/most {
+				t.Errorf("it is found after %d tries", tries)
+			}
+		})
+	}
 }

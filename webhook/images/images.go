@@ -31,6 +31,10 @@ const (
 	// ones are looked at. So others cannot hide a seal behind their own seals of
 	// the same bytes.
 	maxLooked = 128
+	// maxReproductions is how many statements about second runs are looked for in their
+	// place where policies want them, one for each seal and trust domain: an evaluation
+	// reads 256 of them (webhook/evidence).
+	maxReproductions = 64
 	// rememberedLooks bounds the seals that are known not to count, in bytes.
 	rememberedLooks = 4 << 20
 	sizeOfLook      = 300
@@ -197,6 +201,10 @@ func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 	unknown := func(seals []v1alpha1.ArtifactSeal) []v1alpha1.ArtifactSeal {
 		return slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return d.gate.Looked.knows(lookAt(&s, i, d.consumer), now) })
 	}
+	most := maxLooked
+	if n := k.Reproducers(); n > 0 {
+		most = max(1, maxReproductions/n)
+	}
 	var seals []v1alpha1.ArtifactSeal
 	others, more := 0, 0
 	wanted := func(s *v1alpha1.ArtifactSeal) bool {
@@ -222,21 +230,21 @@ func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 				k.Reject(no)
 			}
 			// No more are kept of one list than are looked at.
-			if len(found) > maxLooked {
+			if len(found) > most {
 				found = unknown(found)
-				more += max(0, len(found)-maxLooked)
+				more += max(0, len(found)-most)
 			}
-			seals = append(seals, found[:min(len(found), maxLooked)]...)
+			seals = append(seals, found[:min(len(found), most)]...)
 		}
 	}
 	if others > 0 && len(seals) == 0 {
 		k.Reject(reason.New(reason.WorkflowMismatch, "%d seals of it say to be of outputs or templates that no policy trusts there", others))
 	}
-	if len(seals)+more > maxLooked {
+	if len(seals)+more > most {
 		seals = unknown(seals)
 	}
-	many := len(seals)+more > maxLooked
-	for n := range seals[:min(len(seals), maxLooked)] {
+	many := len(seals)+more > most
+	for n := range seals[:min(len(seals), most)] {
 		s := &seals[n]
 		if k.Settled() {
 			break
@@ -246,7 +254,7 @@ func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 		}
 	}
 	if many && !k.Settled() {
-		k.Reject(reason.New(reason.Overloaded, "%d seals of that digest were looked at, and there are %d more", maxLooked, len(seals)+more-maxLooked))
+		k.Reject(reason.New(reason.Overloaded, "%d seals of that digest were looked at, and there are %d more", most, len(seals)+more-most))
 	}
 	return k.Refusal()
 }
@@ -296,10 +304,16 @@ func (d *decision) show(ctx context.Context, k *policy.ImageCase, namespace stri
 		k.Reject(reason.New(reason.ProvenanceInvalid, "Provenance %s of namespace %s carries a statement of namespace %s", s.Spec.Provenance, namespace, sealed.Statement.Step.Namespace))
 		return false
 	}
-	return k.Show(policy.ImageSeal{
+	unread := false
+	counts := k.Show(policy.ImageSeal{
 		Statement: sealed.Statement, Subject: sealed.Subject, LogURL: sealed.LogURL, KeyHint: sealed.KeyHint,
-		Remade: func(c *policy.ReproductionCase) *reason.Error { return d.view.Reproduced(ctx, sealed, c) },
+		Remade: func(c *policy.ReproductionCase) *reason.Error {
+			no := d.view.Reproduced(ctx, sealed, false, c)
+			unread = no != nil // nobody looked
+			return no
+		},
 	})
+	return counts || unread
 }
 
 // maxNamed bounds what of a reference a refusal quotes, in bytes.

@@ -46,6 +46,10 @@ func TestAPodThatSaysAThingTwiceIsRefused(t *testing.T) {
 		t.Errorf("the honest one: %+v", r.Result)
 	}
 	other := bytes.Replace(raw, []byte(`"spec":{`), []byte(`"spec":{"HOSTPID":true,`), 1)
+	// One that is stored already is read, or nobody could delete it.
+	if _, err := decode(runtime.RawExtension{Raw: twice}, argotest.Pod(t, "produce").Namespace, lenient); err != nil {
+		t.Error(err)
+	}
 	pod, err := decode(runtime.RawExtension{Raw: other}, argotest.Pod(t, "produce").Namespace)
 	check(t, err)
 	if pod.Spec.HostPID {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -116,10 +117,14 @@ func (h *Handlers) read(ctx context.Context, req admission.Request, op operation
 		return q, refusal
 	}
 	var err error
-	if q.pod, err = decode(req.Object, req.Namespace); err != nil {
+	var as []jsonv2.Options
+	if op != opCreate && op != opMutate {
+		as = append(as, lenient)
+	}
+	if q.pod, err = decode(req.Object, req.Namespace, as...); err != nil {
 		return q, refuse(reason.Wrap(reason.RequestBad, err, "its pod cannot be read: %v", err))
 	}
-	if q.old, err = decode(req.OldObject, req.Namespace); err != nil {
+	if q.old, err = decode(req.OldObject, req.Namespace, lenient); err != nil {
 		return q, refuse(reason.Wrap(reason.RequestBad, err, "its old pod cannot be read: %v", err))
 	}
 	if (q.pod == nil) != (op == opDelete) || (q.old == nil) != (op == opCreate || op == opMutate) {
@@ -193,15 +198,20 @@ func refuse(err error) *gate.Decision {
 	return &gate.Decision{Refusal: reason.From(err)}
 }
 
+// lenient reads what the API server may have stored before, and writes so.
+var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // decode reads a pod, and gives it the request's namespace where it has none. It is the
 // largest part of a request, and encoding/json would take twice the time. As an API server
 // it tells names from each other by their case, and it refuses an object that has one twice.
-func decode(raw runtime.RawExtension, namespace string) (*corev1.Pod, error) {
+// One that is stored already is read all the same (lenient): to refuse that would keep it
+// from being deleted.
+func decode(raw runtime.RawExtension, namespace string, as ...jsonv2.Options) (*corev1.Pod, error) {
 	if len(raw.Raw) == 0 {
 		return nil, nil
 	}
 	pod := &corev1.Pod{}
-	if err := jsonv2.Unmarshal(raw.Raw, pod); err != nil {
+	if err := jsonv2.Unmarshal(raw.Raw, pod, as...); err != nil {
 		return nil, err
 	}
 	if pod.Namespace == "" {

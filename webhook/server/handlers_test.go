@@ -312,6 +312,14 @@ func TestAPodInATerminatingNamespaceIsNotKept(t *testing.T) {
 	if r := post(t, h.Mux(), PathDeletion, body); !r.Allowed {
 		t.Errorf("answer is %+v", r.Result)
 	}
+	// However it was stored.
+	body = review(t, func(r *admissionv1.AdmissionRequest) {
+		r.Operation, r.OldObject, r.Object = admissionv1.Delete, r.Object, runtime.RawExtension{}
+		r.OldObject.Raw = bytes.Replace(r.OldObject.Raw, []byte(`"metadata":{`), []byte("\"x\":{\"y\":1,\"y\":2},\"metadata\":{"), 1)
+	})
+	if r := post(t, h.Mux(), PathDeletion, body); !r.Allowed {
+		t.Errorf("of one that says a thing twice: %+v", r.Result)
+	}
 }
 
 func TestRespond(t *testing.T) {
