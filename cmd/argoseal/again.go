@@ -56,6 +56,11 @@ func (p *producer) acceptsAgain(f *provenance.ReproductionFacts) error {
 	if err := p.who(m, suggest(m, true)); err != nil {
 		return err
 	}
+	// The rules of whoever only reproduces name no builders, and another cluster may have a
+	// namespace of that name, too.
+	if !p.any && p.builder == "" {
+		return reason.New(reason.ProducerUnstated, "whoever ran it again may speak of any cluster's steps: add --builder %s", quoted(r.Builder.Cluster))
+	}
 	if p.level == string(provenance.LevelIsolated) && r.Builder.Level != provenance.LevelIsolated {
 		return reason.New(reason.LevelTooLow, "its level is %s, not %s", r.Builder.Level, p.level)
 	}

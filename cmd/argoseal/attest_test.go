@@ -82,16 +82,19 @@ func TestAResultIsSignedAndVerified(t *testing.T) {
 		}, args...)
 	}
 	file := "sha256:" + digest
-	code, out, errs := command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "--name", location)...)
+	code, out, errs := command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--name", location)...)
 	for _, want := range []string{"and it produced the same again", "the second run stored other bytes", "again/artifact-passing", string(first.sha256)} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, nothing says %q:\n%s%s", code, want, out, errs)
 		}
 	}
-	code, out, _ = command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "-o", "json")...)
+	code, out, _ = command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "-o", "json")...)
 	var said report
 	if err := json.Unmarshal([]byte(out), &said); err != nil || code != 0 || said.Kind != "reproduction" || said.Subject.Name != location || said.Subject.Size != nil {
 		t.Errorf("exit code %d, %v: %s", code, err, out)
+	}
+	if code, out, errs := command(t, "", verifies(same.bundle, by, file, "--any-producer")...); code != 0 {
+		t.Errorf("anybody's: exit code %d\n%s%s", code, out, errs)
 	}
 	builds := write(t, []byte(`{"builders": ["https://argoseal.dev/builders/v1/test/observed"]}`))
 	seal := sealtest.Payload(t, location, digest)
@@ -99,18 +102,20 @@ func TestAResultIsSignedAndVerified(t *testing.T) {
 		args []string
 		want reason.Code
 	}{
-		"it made something else":      {verifies(differs.bundle, by, file, "--namespace", "argo"), reason.NotReproduced},
-		"another key":                 {verifies(same.bundle, other, file, "--namespace", "argo"), reason.SignatureInvalid},
-		"another file":                {verifies(same.bundle, by, "sha256:"+strings.Repeat("0", 64), "--namespace", "argo"), reason.DigestMismatch},
-		"what the second run stored":  {verifies(same.bundle, by, "sha256:"+string(artifact.DigestOfText("other bytes")), "--namespace", "argo"), reason.DigestMismatch},
-		"another place":               {verifies(same.bundle, by, file, "--namespace", "argo", "--name", location+"x"), reason.SubjectMismatch},
-		"a folder":                    {verifies(same.bundle, by, t.TempDir(), "--namespace", "argo"), reason.DigestMismatch},
+		"it made something else":      {verifies(differs.bundle, by, file, "--namespace", "argo", "--builder", "test"), reason.NotReproduced},
+		"another key":                 {verifies(same.bundle, other, file, "--namespace", "argo", "--builder", "test"), reason.SignatureInvalid},
+		"another file":                {verifies(same.bundle, by, "sha256:"+strings.Repeat("0", 64), "--namespace", "argo", "--builder", "test"), reason.DigestMismatch},
+		"what the second run stored":  {verifies(same.bundle, by, "sha256:"+string(artifact.DigestOfText("other bytes")), "--namespace", "argo", "--builder", "test"), reason.DigestMismatch},
+		"another place":               {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--name", location+"x"), reason.SubjectMismatch},
+		"a folder":                    {verifies(same.bundle, by, t.TempDir(), "--namespace", "argo", "--builder", "test"), reason.DigestMismatch},
 		"nobody in particular":        {verifies(same.bundle, by, file), reason.ProducerUnstated},
+		"nobody's cluster":            {verifies(same.bundle, by, file, "--namespace", "argo"), reason.ProducerUnstated},
+		"another cluster":             {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "staging"), reason.BuilderNotTrusted},
 		"another namespace":           {verifies(same.bundle, by, file, "--namespace", "again"), reason.ProducerMismatch},
-		"a template":                  {verifies(same.bundle, by, file, "--namespace", "argo", "--workflow-template", "x"), reason.ProducerMismatch},
-		"a level":                     {verifies(same.bundle, by, file, "--namespace", "argo", "--level", "isolated"), reason.LevelTooLow},
-		"a key that only builds":      {verifies(same.bundle, by, file, "--namespace", "argo", "--rules", builds), reason.BuilderNotTrusted},
-		"a seal by who only rebuilds": {verifies(by.Bundle(t, seal), by, file, "--namespace", "argo"), reason.BuilderNotTrusted},
+		"a template":                  {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--workflow-template", "x"), reason.ProducerMismatch},
+		"a level":                     {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--level", "isolated"), reason.LevelTooLow},
+		"a key that only builds":      {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--rules", builds), reason.BuilderNotTrusted},
+		"a seal by who only rebuilds": {verifies(by.Bundle(t, seal), by, file, "--namespace", "argo", "--builder", "test"), reason.BuilderNotTrusted},
 	} {
 		if code, out, errs := command(t, "", c.args...); code != c.want.ExitCode() || code == 0 {
 			t.Errorf("%s: exit code %d, want %d\n%s%s", name, code, c.want.ExitCode(), out, errs)

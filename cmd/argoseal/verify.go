@@ -112,8 +112,9 @@ template ran as it is, a summary says no template: ask for the Workflow.
 
 Or it is what somebody has signed who ran the step again (argoseal reproduce
 --sign-key), under their --key and with --rules that say "reproduces": then it has to
-say Reproduced. It does not say in which mode the step ran, nor of which template its
-Workflow was: the step's own seal does.
+say Reproduced, and of which cluster's step it has to be says --builder. It does not
+say in which mode the step ran, nor of which template its Workflow was: the step's own
+seal does.
 
 FILE is the artifact as it lies in the store, - for standard input, its digest
 as sha256:HEX, or a folder with all that lies below a key, of a directory that
