@@ -50,9 +50,10 @@ func twoRuns(t *testing.T, change func(*provenance.Facts)) (first, again sealedS
 }
 
 // signedIn signs what two runs say with a notary's key, in a log in memory.
-func signedIn(t *testing.T, by *sealtest.Notary, first, again sealedStep) (*attested, error) {
+func signedIn(t *testing.T, by *sealtest.Notary, first, again sealedStep, notes ...string) (*attested, error) {
 	t.Helper()
 	r := reproduce.Compare(first.Statement, again.Statement, nil, nil)
+	r.Notes = append(r.Notes, notes...)
 	return (&attestOptions{sealer: by.Sealer}).sign(t.Context(), first, again, &r, t.Logf)
 }
 
@@ -82,19 +83,28 @@ func TestAResultIsSignedAndVerified(t *testing.T) {
 		}, args...)
 	}
 	file := "sha256:" + digest
-	code, out, errs := command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--name", location)...)
+	code, out, errs := command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--name", location)...)
 	for _, want := range []string{"and it produced the same again", "the second run stored other bytes", "again/artifact-passing", string(first.sha256)} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, nothing says %q:\n%s%s", code, want, out, errs)
 		}
 	}
-	code, out, _ = command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "-o", "json")...)
+	code, out, _ = command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "-o", "json")...)
 	var said report
 	if err := json.Unmarshal([]byte(out), &said); err != nil || code != 0 || said.Kind != "reproduction" || said.Subject.Name != location || said.Subject.Size != nil {
 		t.Errorf("exit code %d, %v: %s", code, err, out)
 	}
-	if code, out, errs := command(t, "", verifies(same.bundle, by, file, "--any-producer")...); code != 0 {
+	if code, out, errs := command(t, "", verifies(same.bundle, by, file, "--any-producer", "--mode", "any")...); code != 0 {
 		t.Errorf("anybody's: exit code %d\n%s%s", code, out, errs)
+	}
+	doubtful, err := signedIn(t, by, first, again, "nobody has checked it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs = command(t, "", verifies(doubtful.bundle, by, file, "--any-producer", "--mode", "any", "--outcome", "any", "--tolerate-caveats", "-o", "json")...)
+	said = report{}
+	if err := json.Unmarshal([]byte(out), &said); err != nil || code != 0 || len(said.Caveats) != 1 || said.Caveats[0] != "nobody has checked it" {
+		t.Errorf("with a caveat: exit code %d, %v\n%s%s", code, err, out, errs)
 	}
 	builds := write(t, []byte(`{"builders": ["https://argoseal.dev/builders/v1/test/observed"]}`))
 	seal := sealtest.Payload(t, location, digest)
@@ -102,20 +112,24 @@ func TestAResultIsSignedAndVerified(t *testing.T) {
 		args []string
 		want reason.Code
 	}{
-		"it made something else":      {verifies(differs.bundle, by, file, "--namespace", "argo", "--builder", "test"), reason.NotReproduced},
-		"another key":                 {verifies(same.bundle, other, file, "--namespace", "argo", "--builder", "test"), reason.SignatureInvalid},
-		"another file":                {verifies(same.bundle, by, "sha256:"+strings.Repeat("0", 64), "--namespace", "argo", "--builder", "test"), reason.DigestMismatch},
-		"what the second run stored":  {verifies(same.bundle, by, "sha256:"+string(artifact.DigestOfText("other bytes")), "--namespace", "argo", "--builder", "test"), reason.DigestMismatch},
-		"another place":               {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--name", location+"x"), reason.SubjectMismatch},
-		"a folder":                    {verifies(same.bundle, by, t.TempDir(), "--namespace", "argo", "--builder", "test"), reason.DigestMismatch},
+		"it made something else":      {verifies(differs.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.NotReproduced},
+		"another key":                 {verifies(same.bundle, other, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.SignatureInvalid},
+		"another file":                {verifies(same.bundle, by, "sha256:"+strings.Repeat("0", 64), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
+		"what the second run stored":  {verifies(same.bundle, by, "sha256:"+string(artifact.DigestOfText("other bytes")), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
+		"another place":               {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--name", location+"x"), reason.SubjectMismatch},
+		"a folder":                    {verifies(same.bundle, by, t.TempDir(), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
 		"nobody in particular":        {verifies(same.bundle, by, file), reason.ProducerUnstated},
 		"nobody's cluster":            {verifies(same.bundle, by, file, "--namespace", "argo"), reason.ProducerUnstated},
+		"no mode":                     {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test"), reason.ModeTooLow},
+		"no mode, of anybody":         {verifies(same.bundle, by, file, "--any-producer"), reason.ModeTooLow},
+		"a step that failed":          {verifies(same.bundle, by, file, "--any-producer", "--mode", "any", "--outcome", "failed"), reason.ProducerFailed},
+		"something nobody checked":    {verifies(doubtful.bundle, by, file, "--any-producer", "--mode", "any"), reason.NotComparable},
 		"another cluster":             {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "staging"), reason.BuilderNotTrusted},
 		"another namespace":           {verifies(same.bundle, by, file, "--namespace", "again"), reason.ProducerMismatch},
-		"a template":                  {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--workflow-template", "x"), reason.ProducerMismatch},
-		"a level":                     {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--level", "isolated"), reason.LevelTooLow},
-		"a key that only builds":      {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--rules", builds), reason.BuilderNotTrusted},
-		"a seal by who only rebuilds": {verifies(by.Bundle(t, seal), by, file, "--namespace", "argo", "--builder", "test"), reason.BuilderNotTrusted},
+		"a template":                  {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--workflow-template", "x"), reason.ProducerMismatch},
+		"a level":                     {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--level", "isolated"), reason.LevelTooLow},
+		"a key that only builds":      {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--rules", builds), reason.BuilderNotTrusted},
+		"a seal by who only rebuilds": {verifies(by.Bundle(t, seal), by, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.BuilderNotTrusted},
 	} {
 		if code, out, errs := command(t, "", c.args...); code != c.want.ExitCode() || code == 0 {
 			t.Errorf("%s: exit code %d, want %d\n%s%s", name, code, c.want.ExitCode(), out, errs)
