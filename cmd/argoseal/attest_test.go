@@ -144,7 +144,7 @@ func TestAResultIsPublished(t *testing.T) {
 	first, again := twoRuns(t, func(*provenance.Facts) {})
 	ns, uid := first.Step.Namespace, first.Step.Pod.UID
 	api := clusterOf(t, &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: uid, UID: "record"}})
-	o := &attestOptions{file: filepath.Join(t.TempDir(), "reproduction.json"), as: "rebuilder"}
+	o := &attestOptions{file: filepath.Join(t.TempDir(), "reproduction.json"), as: "rebuilder", root: by.Root}
 	cmd := &cobra.Command{}
 	var before string
 	for range 2 {
@@ -173,6 +173,44 @@ func TestAResultIsPublished(t *testing.T) {
 	}
 }
 
+// Under the name may be what another rebuilder has signed, or nobody. It stays, unless a flag
+// says otherwise; and nothing of its metadata lives on.
+func TestWhatOthersPublishedIsNotOverwritten(t *testing.T) {
+	by, other := sealtest.NewNotary(t), sealtest.NewNotary(t)
+	first, again := twoRuns(t, func(*provenance.Facts) {})
+	ours, err := signedIn(t, by, first, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := signedIn(t, other, first, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := client.ObjectKey{Namespace: first.Step.Namespace, Name: first.Step.Pod.UID + ".rebuilder"}
+	for name, bundle := range map[string]string{"another rebuilder's": string(theirs.bundle), "nobody's": "{}"} {
+		api := clusterOf(t, &v1alpha1.Reproduction{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: key.Namespace, Name: key.Name, Finalizers: []string{"example.com/mine"},
+				OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "gone", UID: "gone"}},
+			},
+			Spec: v1alpha1.ReproductionSpec{Verdict: "Reproduced", Bundle: bundle},
+		})
+		o := &attestOptions{as: "rebuilder", root: by.Root}
+		var r v1alpha1.Reproduction
+		err := o.keep(t.Context(), api, first, ours, &cobra.Command{})
+		if getErr := api.Get(t.Context(), key, &r); getErr != nil || reason.Of(err) != reason.UsageInvalid || !strings.Contains(err.Error(), "--replace") || r.Spec.Bundle != bundle {
+			t.Errorf("%s: %v, %v, %+v", name, err, getErr, r)
+		}
+		o.replace = true
+		if err := o.keep(t.Context(), api, first, ours, &cobra.Command{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := api.Get(t.Context(), key, &r); err != nil || r.Spec.Bundle != string(ours.bundle) || len(r.Finalizers) != 0 || len(r.OwnerReferences) != 0 {
+			t.Errorf("%s, replaced: %v, %+v", name, err, r)
+		}
+	}
+}
+
 // What the log answers is not believed, and it is not asked for more of that.
 func TestAResultWhoseLogLiesIsNotSigned(t *testing.T) {
 	by, log := sealtest.NewNotary(t), sealtest.NewLog(t)
@@ -198,6 +236,7 @@ func TestSigningIsSaidInFull(t *testing.T) {
 		says string
 	}{
 		"no key":              {[]string{"--publish", "rebuilder"}, "--sign-key"},
+		"replace nothing":     {[]string{"--replace"}, "--sign-key"},
 		"no log":              {[]string{"--sign-key", key, "--publish", "rebuilder"}, "--rekor-url"},
 		"no place":            {[]string{"--sign-key", key, "--rekor-url", sealtest.URL}, "--attestation"},
 		"no name":             {append(whole, "--publish", "Re/builder"), "--publish"},
