@@ -45,9 +45,10 @@ func (o *verifyOptions) matchAgain(f *provenance.ReproductionFacts, c contents) 
 	return provenance.Subject{}, reason.New(reason.DigestMismatch, "no output of the first run has the digest sha256:%s", c.digest)
 }
 
-// acceptsAgain says whether the first run is one that was asked for, as far as the
-// statement says.
-func (p *producer) acceptsAgain(f *provenance.ReproductionFacts) error {
+// acceptsAgain says whether the first run is one that was asked for. If a flag asks for
+// something that such a statement does not say, it is refused; and so is one with caveats,
+// unless these are tolerated.
+func (p *producer) acceptsAgain(f *provenance.ReproductionFacts, tolerate bool) error {
 	r := f.First
 	if p.workflowTemplate+p.clusterTemplate != "" {
 		return reason.New(reason.ProducerMismatch, "a statement about a second run does not say which template the Workflow refers to: give the seal of the step, or ask for the Workflow by name")
@@ -56,8 +57,20 @@ func (p *producer) acceptsAgain(f *provenance.ReproductionFacts) error {
 	if err := p.who(m, suggest(m, true)); err != nil {
 		return err
 	}
-	if p.level == string(provenance.LevelIsolated) && r.Builder.Level != provenance.LevelIsolated {
+	// The rules of whoever only reproduces name no builders, and another cluster may have a
+	// namespace of that name, too.
+	if !p.any && p.builder == "" {
+		return reason.New(reason.ProducerUnstated, "whoever ran it again may speak of any cluster's steps: add --builder %s", quoted(r.Builder.Cluster))
+	}
+	switch {
+	case p.level == string(provenance.LevelIsolated) && r.Builder.Level != provenance.LevelIsolated:
 		return reason.New(reason.LevelTooLow, "its level is %s, not %s", r.Builder.Level, p.level)
+	case p.outcome == string(provenance.Failed):
+		return reason.New(reason.ProducerFailed, "statements about a second run are about steps that succeeded, asked for is one that failed")
+	case p.mode != anything:
+		return reason.New(reason.ModeTooLow, "a statement about a second run does not say in which mode the step was admitted: add --mode any, or give the seal of the step")
+	case len(f.Caveats) > 0 && !tolerate:
+		return reason.New(reason.NotComparable, "%d things were not checked, which --tolerate-caveats accepts. The first: %s", len(f.Caveats), f.Caveats[0])
 	}
 	return nil
 }

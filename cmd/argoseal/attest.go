@@ -42,8 +42,11 @@ type attestOptions struct {
 	trustedRoot  string
 	file         string
 	as           string
+	replace      bool
 
 	sealer *seal.Sealer
+	// root trusts what the key signs.
+	root *verify.Root
 }
 
 func (o *attestOptions) flags(f *pflag.FlagSet) {
@@ -53,6 +56,7 @@ func (o *attestOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.trustedRoot, "rekor-trusted-root", "", "Sigstore trusted root with that log's key (default: --trusted-root)")
 	f.StringVar(&o.file, "attestation", "", "file for the signed result, a Sigstore bundle")
 	f.StringVar(&o.as, "publish", "", "name of the trust domain by which the cluster knows the key: the signed result becomes a Reproduction beside the seal, where policies look")
+	f.BoolVar(&o.replace, "replace", false, "with --publish: overwrite a Reproduction of that name even if this key has not signed it")
 }
 
 var domainLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
@@ -61,8 +65,8 @@ var domainLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 // that cannot sign what came of it is known before.
 func (o *attestOptions) check(ctx context.Context, trustedRoot string) error {
 	if o.key == "" {
-		if o.rekorURL != "" || o.trustedRoot != "" || o.file != "" || o.as != "" {
-			return usage(errors.New("--rekor-url, --rekor-trusted-root, --attestation and --publish are about what --sign-key signs"))
+		if o.rekorURL != "" || o.trustedRoot != "" || o.file != "" || o.as != "" || o.replace {
+			return usage(errors.New("--rekor-url, --rekor-trusted-root, --attestation, --publish and --replace are about what --sign-key signs"))
 		}
 		return nil
 	}
@@ -99,6 +103,7 @@ func (o *attestOptions) check(ctx context.Context, trustedRoot string) error {
 	if err != nil {
 		return usage(fmt.Errorf("--rekor-url: %w", err))
 	}
+	o.root = root
 	o.sealer = seal.New(signer, seal.NewRecorder(log, clock.RealClock{}), root)
 	return nil
 }
@@ -192,18 +197,26 @@ func (o *attestOptions) keep(ctx context.Context, api client.Client, first seale
 	if o.as == "" {
 		return nil
 	}
-	return publish(ctx, api, first, o.as, a, cmd)
+	return o.publish(ctx, api, first, a, cmd)
 }
 
-// publish writes a Reproduction, or replaces the one of that domain.
-func publish(ctx context.Context, api client.Client, first sealedStep, domain string, a *attested, cmd *cobra.Command) error {
+// publish writes a Reproduction, or replaces the one of that domain. What was written by
+// anybody else there may be another rebuilder's.
+func (o *attestOptions) publish(ctx context.Context, api client.Client, first sealedStep, a *attested, cmd *cobra.Command) error {
 	if len(a.bundle) > v1alpha1.MaxReproduction {
 		return reason.New(reason.UsageInvalid, "the signed result has %d bytes, and a Reproduction has at most %d: keep it as a file (--attestation)", len(a.bundle), v1alpha1.MaxReproduction)
 	}
 	r := &v1alpha1.Reproduction{ObjectMeta: metav1.ObjectMeta{
-		Namespace: first.Step.Namespace, Name: v1alpha1.ReproductionName(first.Step.Pod.UID, domain),
+		Namespace: first.Step.Namespace, Name: v1alpha1.ReproductionName(first.Step.Pod.UID, o.as),
 	}}
 	err := api.Get(ctx, client.ObjectKeyFromObject(r), r)
+	if err == nil && !o.replace {
+		if _, err := o.root.Payload([]byte(r.Spec.Bundle)); err != nil {
+			return usage(fmt.Errorf("there is a Reproduction %s/%s already, and this key has not signed it: --replace overwrites it (%w)", r.Namespace, r.Name, err))
+		}
+	}
+	// Whoever wrote the one before may have tied its life to something else.
+	r.OwnerReferences, r.Finalizers = nil, nil
 	var record v1alpha1.Provenance
 	if api.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: first.Step.Pod.UID}, &record) == nil {
 		// It goes with what it is about.

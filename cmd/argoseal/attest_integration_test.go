@@ -50,7 +50,7 @@ func TestAResultIsSignedInARealRekor(t *testing.T) {
 	if err := o.keep(t.Context(), nil, first, a, reproduceCommand()); err != nil {
 		t.Fatal(err)
 	}
-	code, out, errs := command(t, "", "verify", "sha256:"+digest, "--namespace", "argo", "--bundle", o.file, "--key", in("notary.pub"), "--trusted-root", in("trusted_root.json"), "--rules", in("domain.json"))
+	code, out, errs := command(t, "", "verify", "sha256:"+digest, "--namespace", "argo", "--builder", "test", "--mode", "any", "--bundle", o.file, "--key", in("notary.pub"), "--trusted-root", in("trusted_root.json"), "--rules", in("domain.json"))
 	if code != 0 || !strings.Contains(out, "and it produced the same again") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}

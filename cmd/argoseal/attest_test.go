@@ -50,9 +50,10 @@ func twoRuns(t *testing.T, change func(*provenance.Facts)) (first, again sealedS
 }
 
 // signedIn signs what two runs say with a notary's key, in a log in memory.
-func signedIn(t *testing.T, by *sealtest.Notary, first, again sealedStep) (*attested, error) {
+func signedIn(t *testing.T, by *sealtest.Notary, first, again sealedStep, notes ...string) (*attested, error) {
 	t.Helper()
 	r := reproduce.Compare(first.Statement, again.Statement, nil, nil)
+	r.Notes = append(r.Notes, notes...)
 	return (&attestOptions{sealer: by.Sealer}).sign(t.Context(), first, again, &r, t.Logf)
 }
 
@@ -82,16 +83,28 @@ func TestAResultIsSignedAndVerified(t *testing.T) {
 		}, args...)
 	}
 	file := "sha256:" + digest
-	code, out, errs := command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "--name", location)...)
+	code, out, errs := command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--name", location)...)
 	for _, want := range []string{"and it produced the same again", "the second run stored other bytes", "again/artifact-passing", string(first.sha256)} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, nothing says %q:\n%s%s", code, want, out, errs)
 		}
 	}
-	code, out, _ = command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "-o", "json")...)
+	code, out, _ = command(t, "", verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "-o", "json")...)
 	var said report
 	if err := json.Unmarshal([]byte(out), &said); err != nil || code != 0 || said.Kind != "reproduction" || said.Subject.Name != location || said.Subject.Size != nil {
 		t.Errorf("exit code %d, %v: %s", code, err, out)
+	}
+	if code, out, errs := command(t, "", verifies(same.bundle, by, file, "--any-producer", "--mode", "any")...); code != 0 {
+		t.Errorf("anybody's: exit code %d\n%s%s", code, out, errs)
+	}
+	doubtful, err := signedIn(t, by, first, again, "nobody has checked it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs = command(t, "", verifies(doubtful.bundle, by, file, "--any-producer", "--mode", "any", "--outcome", "any", "--tolerate-caveats", "-o", "json")...)
+	said = report{}
+	if err := json.Unmarshal([]byte(out), &said); err != nil || code != 0 || len(said.Caveats) != 1 || said.Caveats[0] != "nobody has checked it" {
+		t.Errorf("with a caveat: exit code %d, %v\n%s%s", code, err, out, errs)
 	}
 	builds := write(t, []byte(`{"builders": ["https://argoseal.dev/builders/v1/test/observed"]}`))
 	seal := sealtest.Payload(t, location, digest)
@@ -99,18 +112,24 @@ func TestAResultIsSignedAndVerified(t *testing.T) {
 		args []string
 		want reason.Code
 	}{
-		"it made something else":      {verifies(differs.bundle, by, file, "--namespace", "argo"), reason.NotReproduced},
-		"another key":                 {verifies(same.bundle, other, file, "--namespace", "argo"), reason.SignatureInvalid},
-		"another file":                {verifies(same.bundle, by, "sha256:"+strings.Repeat("0", 64), "--namespace", "argo"), reason.DigestMismatch},
-		"what the second run stored":  {verifies(same.bundle, by, "sha256:"+string(artifact.DigestOfText("other bytes")), "--namespace", "argo"), reason.DigestMismatch},
-		"another place":               {verifies(same.bundle, by, file, "--namespace", "argo", "--name", location+"x"), reason.SubjectMismatch},
-		"a folder":                    {verifies(same.bundle, by, t.TempDir(), "--namespace", "argo"), reason.DigestMismatch},
+		"it made something else":      {verifies(differs.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.NotReproduced},
+		"another key":                 {verifies(same.bundle, other, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.SignatureInvalid},
+		"another file":                {verifies(same.bundle, by, "sha256:"+strings.Repeat("0", 64), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
+		"what the second run stored":  {verifies(same.bundle, by, "sha256:"+string(artifact.DigestOfText("other bytes")), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
+		"another place":               {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--name", location+"x"), reason.SubjectMismatch},
+		"a folder":                    {verifies(same.bundle, by, t.TempDir(), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
 		"nobody in particular":        {verifies(same.bundle, by, file), reason.ProducerUnstated},
+		"nobody's cluster":            {verifies(same.bundle, by, file, "--namespace", "argo"), reason.ProducerUnstated},
+		"no mode":                     {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test"), reason.ModeTooLow},
+		"no mode, of anybody":         {verifies(same.bundle, by, file, "--any-producer"), reason.ModeTooLow},
+		"a step that failed":          {verifies(same.bundle, by, file, "--any-producer", "--mode", "any", "--outcome", "failed"), reason.ProducerFailed},
+		"something nobody checked":    {verifies(doubtful.bundle, by, file, "--any-producer", "--mode", "any"), reason.NotComparable},
+		"another cluster":             {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "staging"), reason.BuilderNotTrusted},
 		"another namespace":           {verifies(same.bundle, by, file, "--namespace", "again"), reason.ProducerMismatch},
-		"a template":                  {verifies(same.bundle, by, file, "--namespace", "argo", "--workflow-template", "x"), reason.ProducerMismatch},
-		"a level":                     {verifies(same.bundle, by, file, "--namespace", "argo", "--level", "isolated"), reason.LevelTooLow},
-		"a key that only builds":      {verifies(same.bundle, by, file, "--namespace", "argo", "--rules", builds), reason.BuilderNotTrusted},
-		"a seal by who only rebuilds": {verifies(by.Bundle(t, seal), by, file, "--namespace", "argo"), reason.BuilderNotTrusted},
+		"a template":                  {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--workflow-template", "x"), reason.ProducerMismatch},
+		"a level":                     {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--level", "isolated"), reason.LevelTooLow},
+		"a key that only builds":      {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--rules", builds), reason.BuilderNotTrusted},
+		"a seal by who only rebuilds": {verifies(by.Bundle(t, seal), by, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.BuilderNotTrusted},
 	} {
 		if code, out, errs := command(t, "", c.args...); code != c.want.ExitCode() || code == 0 {
 			t.Errorf("%s: exit code %d, want %d\n%s%s", name, code, c.want.ExitCode(), out, errs)
@@ -125,7 +144,7 @@ func TestAResultIsPublished(t *testing.T) {
 	first, again := twoRuns(t, func(*provenance.Facts) {})
 	ns, uid := first.Step.Namespace, first.Step.Pod.UID
 	api := clusterOf(t, &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: uid, UID: "record"}})
-	o := &attestOptions{file: filepath.Join(t.TempDir(), "reproduction.json"), as: "rebuilder"}
+	o := &attestOptions{file: filepath.Join(t.TempDir(), "reproduction.json"), as: "rebuilder", root: by.Root}
 	cmd := &cobra.Command{}
 	var before string
 	for range 2 {
@@ -154,6 +173,44 @@ func TestAResultIsPublished(t *testing.T) {
 	}
 }
 
+// Under the name may be what another rebuilder has signed, or nobody. It stays, unless a flag
+// says otherwise; and nothing of its metadata lives on.
+func TestWhatOthersPublishedIsNotOverwritten(t *testing.T) {
+	by, other := sealtest.NewNotary(t), sealtest.NewNotary(t)
+	first, again := twoRuns(t, func(*provenance.Facts) {})
+	ours, err := signedIn(t, by, first, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := signedIn(t, other, first, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := client.ObjectKey{Namespace: first.Step.Namespace, Name: first.Step.Pod.UID + ".rebuilder"}
+	for name, bundle := range map[string]string{"another rebuilder's": string(theirs.bundle), "nobody's": "{}"} {
+		api := clusterOf(t, &v1alpha1.Reproduction{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: key.Namespace, Name: key.Name, Finalizers: []string{"example.com/mine"},
+				OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "gone", UID: "gone"}},
+			},
+			Spec: v1alpha1.ReproductionSpec{Verdict: "Reproduced", Bundle: bundle},
+		})
+		o := &attestOptions{as: "rebuilder", root: by.Root}
+		var r v1alpha1.Reproduction
+		err := o.keep(t.Context(), api, first, ours, &cobra.Command{})
+		if getErr := api.Get(t.Context(), key, &r); getErr != nil || reason.Of(err) != reason.UsageInvalid || !strings.Contains(err.Error(), "--replace") || r.Spec.Bundle != bundle {
+			t.Errorf("%s: %v, %v, %+v", name, err, getErr, r)
+		}
+		o.replace = true
+		if err := o.keep(t.Context(), api, first, ours, &cobra.Command{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := api.Get(t.Context(), key, &r); err != nil || r.Spec.Bundle != string(ours.bundle) || len(r.Finalizers) != 0 || len(r.OwnerReferences) != 0 {
+			t.Errorf("%s, replaced: %v, %+v", name, err, r)
+		}
+	}
+}
+
 // What the log answers is not believed, and it is not asked for more of that.
 func TestAResultWhoseLogLiesIsNotSigned(t *testing.T) {
 	by, log := sealtest.NewNotary(t), sealtest.NewLog(t)
@@ -179,6 +236,7 @@ func TestSigningIsSaidInFull(t *testing.T) {
 		says string
 	}{
 		"no key":              {[]string{"--publish", "rebuilder"}, "--sign-key"},
+		"replace nothing":     {[]string{"--replace"}, "--sign-key"},
 		"no log":              {[]string{"--sign-key", key, "--publish", "rebuilder"}, "--rekor-url"},
 		"no place":            {[]string{"--sign-key", key, "--rekor-url", sealtest.URL}, "--attestation"},
 		"no name":             {append(whole, "--publish", "Re/builder"), "--publish"},

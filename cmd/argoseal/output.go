@@ -28,6 +28,8 @@ type report struct {
 	Level   string         `json:"level,omitempty"`
 	Log     *reportLog     `json:"log,omitempty"`
 	KeyHint string         `json:"keyHint,omitempty"`
+	// Caveats say what nobody checked, in a statement about a second run.
+	Caveats []string `json:"caveats,omitempty"`
 	// Statement is the signed in-toto statement.
 	Statement json.RawMessage `json:"statement,omitempty"`
 }
@@ -66,6 +68,9 @@ func writeJSON(w io.Writer, v *verified, failure error) error {
 	}
 	if v.statement != nil {
 		r.Subject.Size = &v.subject.Size
+	}
+	if v.again != nil {
+		r.Caveats = v.again.Caveats
 	}
 	return encoder.Encode(r)
 }

@@ -125,7 +125,7 @@ Nothing is stored where the first run stored. The Workflow stays for you to look
 
 With --sign-key the result, whichever it is, is signed and logged: a statement that
 argoseal verify reads, and that a policy can ask for. It is the word of whoever has the
-key. Of what is not comparable nothing is signed.
+key. Of what is not comparable, and of steps that failed, nothing is signed.
 
 Exit codes, beside those of argoseal verify:
    0  it made the same
@@ -308,6 +308,11 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 		return err
 	}
 	r.First = runOf(first.Statement)
+	if o.attest.sealer != nil {
+		if err := reproduce.Attestable(first.Statement); err != nil {
+			return err
+		}
+	}
 	from, err := o.source(ctx, api, first.Statement)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type verifyOptions struct {
 	recorded    string
 	name        string
 	output      string
+	tolerate    bool
 	producer    producer
 }
 
@@ -78,6 +79,7 @@ func verifyCommand() *cobra.Command {
 	flags.StringVar(&o.name, "name", "", "location that the file has to come from, s3://STORE/BUCKET/KEY")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	o.producer.flags(flags)
+	flags.BoolVar(&o.tolerate, "tolerate-caveats", false, "accept a statement about a second run although it names things that nobody checked")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -112,8 +114,10 @@ template ran as it is, a summary says no template: ask for the Workflow.
 
 Or it is what somebody has signed who ran the step again (argoseal reproduce
 --sign-key), under their --key and with --rules that say "reproduces": then it has to
-say Reproduced. It does not say in which mode the step ran, nor of which template its
-Workflow was: the step's own seal does.
+say Reproduced, and of which cluster's step it has to be says --builder. It does not
+say in which mode the step ran, so it takes --mode any; nor of which template its
+Workflow was: the step's own seal does. What nobody checked is refused without
+--tolerate-caveats.
 
 FILE is the artifact as it lies in the store, - for standard input, its digest
 as sha256:HEX, or a folder with all that lies below a key, of a directory that
@@ -128,7 +132,7 @@ Exit codes:
 		reason.Internal, reason.UsageInvalid, reason.BundleInvalid, reason.SignatureInvalid,
 		reason.LogEntryInvalid, reason.StatementInvalid, reason.SignerExpired, reason.SignerCompromised, reason.LogExpired, reason.DigestMismatch, reason.SubjectMismatch, reason.TooNew,
 		reason.ProducerUnstated, reason.ProducerMismatch, reason.BuilderNotTrusted, reason.ProducerFailed,
-		reason.LevelTooLow, reason.ModeTooLow, reason.NotReproduced,
+		reason.LevelTooLow, reason.ModeTooLow, reason.NotReproduced, reason.NotComparable,
 	} {
 		fmt.Fprintf(&b, "  %2d  %s: %s\n", code.ExitCode(), code, code.Meaning())
 	}
@@ -209,7 +213,7 @@ func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader
 		}
 	} else if v.again != nil {
 		if v.subject, err = o.matchAgain(v.again, c); err == nil {
-			err = o.producer.acceptsAgain(v.again)
+			err = o.producer.acceptsAgain(v.again, o.tolerate)
 		}
 	} else if v.subject, err = o.match(v.statement, c); err == nil {
 		err = o.producer.accepts(v.statement)

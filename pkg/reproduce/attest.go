@@ -9,10 +9,17 @@ import (
 
 // Attest is the payload of a statement about a result, of the two runs that Compare was
 // given: what an independent party signs. Logs are left out of it, and that is no caveat.
-// Its errors have the code NotComparable: of what nobody can tell nothing is stated.
+// Its errors have the code NotComparable: of what nobody can tell nothing is stated, nor of
+// runs that did not succeed, because the statement does not say how they ended.
 func Attest(first, second provenance.StepStatement, r *Result, argoseal string, at time.Time) ([]byte, error) {
 	f := provenance.ReproductionFacts{
 		First: provenance.RunOfStatement(first), Second: provenance.RunOfStatement(second), Argoseal: argoseal, Compared: at,
+	}
+	if err := Attestable(first.Statement); err != nil {
+		return nil, err
+	}
+	if err := Attestable(second.Statement); err != nil {
+		return nil, err
 	}
 	f.Verdict = stated(r.Verdict)
 	if f.Verdict == provenance.NotComparable {
@@ -38,6 +45,14 @@ func Attest(first, second provenance.StepStatement, r *Result, argoseal string, 
 		return nil, reason.Wrap(reason.NotComparable, err, "nothing can be stated: %v", err)
 	}
 	return payload, nil
+}
+
+// Attestable says whether a run is one of which something can be stated.
+func Attestable(s *provenance.Statement) error {
+	if s.Outcome.Result != provenance.Succeeded {
+		return incomparable(nil, "nothing is stated of a step that %s", s.Outcome.Result)
+	}
+	return nil
 }
 
 // stated is a verdict as statements have it.

@@ -62,11 +62,32 @@ func TestAResultIsStated(t *testing.T) {
 	if err != nil || f.Verdict != provenance.NotReproduced || f.Speaks(digest("1"), first.Subjects[0], false) {
 		t.Errorf("of what differs: %+v, %v", f, err)
 	}
-	second.Outcome.Result = provenance.Failed
+	second.Images = nil
 	if f, err := attest(t, first, second); reason.Of(err) != reason.NotComparable || !strings.Contains(err.Error(), "cannot be compared") {
 		t.Errorf("of what cannot be compared: %+v, %v", f, err)
 	}
 	if f, err := attest(t, first, first); reason.Of(err) != reason.NotComparable {
 		t.Errorf("of a run and itself: %+v, %v", f, err)
+	}
+}
+
+// The statement does not say how the runs ended: of those that did not succeed there is none,
+// whatever the result says.
+func TestNothingIsStatedOfStepsThatFailed(t *testing.T) {
+	for name, ends := range map[string][2]provenance.Result{
+		"both":        {provenance.Failed, provenance.Failed},
+		"the first":   {provenance.Failed, provenance.Succeeded},
+		"the second":  {provenance.Succeeded, provenance.Failed},
+		"nobody says": {},
+	} {
+		first, second := statedRun("1", "1"), statedRun("2", "2")
+		r := reproduce.Compare(first.Statement, second.Statement, nil, nil)
+		if _, err := reproduce.Attest(first, second, &r, "v1", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		first.Outcome.Result, second.Outcome.Result = ends[0], ends[1]
+		if payload, err := reproduce.Attest(first, second, &r, "v1", time.Now()); reason.Of(err) != reason.NotComparable || payload != nil {
+			t.Errorf("%s: %s, %v", name, payload, err)
+		}
 	}
 }
