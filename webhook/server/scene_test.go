@@ -2,8 +2,10 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -55,6 +57,11 @@ type scene struct {
 	watched   Watched
 	api       *fakeAPI
 	workflow  map[string]any
+	// server has api answer, until another process does, at address.
+	server  *httptest.Server
+	address atomic.Pointer[string]
+	// count says how many requests there were, where that is not api.
+	count func() int64
 	// forgets: no bundle is remembered from one admission to the next.
 	forgets bool
 }
@@ -119,6 +126,9 @@ func (w *scene) calls() int64 {
 	if w == nil {
 		return 0
 	}
+	if w.count != nil {
+		return w.count()
+	}
 	return w.api.count.Load()
 }
 
@@ -143,9 +153,13 @@ func newScene(t testing.TB, n int) *scene {
 	w.keys, err = tag.ParseKeys(tag.WithKey(nil, id, key))
 	check(t, err)
 	w.notary = sealtest.NewNotary(t)
-	server := httptest.NewServer(w.api)
-	t.Cleanup(server.Close)
-	config := &rest.Config{Host: server.URL, QPS: 1e6, Burst: 1e6}
+	w.server = httptest.NewServer(w.api)
+	t.Cleanup(w.server.Close)
+	w.answering(w.server.Listener.Addr().String())
+	config := &rest.Config{Host: w.server.URL, QPS: 1e6, Burst: 1e6, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, *w.address.Load())
+	}}
 	live := Live{API: sceneClient(t, config), Pods: kubernetes.NewForConfigOrDie(config)}
 	w.watched = NewWatched(live, Room{Pods: room, Provenances: room, ArtifactSeals: room}, clock.RealClock{})
 	allListed(t, w.watched.stores()...)
