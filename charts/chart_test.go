@@ -141,6 +141,8 @@ func TestRefused(t *testing.T) {
 		"a Fulcio beside a key":               {"notary.fulcio.url=https://f.example.com,notary.signingKey.rotateAfter=48h", "in place of a signing key"},
 		"a Fulcio and no time":                {"notary.fulcio.url=https://f.example.com", "needs timestamps.url"},
 		"a registry with a scheme":            {"global.imageRegistry=https://registry.example.com", "/global/imageRegistry"},
+		"two programs that are one user":      {"webhook.serviceAccount.name=argoseal-notary", "webhook.serviceAccount.name and notary.serviceAccount.name are both argoseal-notary"},
+		"a port that only root may have":      {"webhook.port=443", "/webhook/port"},
 		"a budget that is no amount":          {"budget.bytes=much", "/budget/bytes"},
 		"no log at all":                       {"rekor.enabled=false", "rekor.url is missing"},
 	} {

@@ -240,6 +240,8 @@ var modeCases = map[string]attempt{
 	"an unknown mode may not come":           {as: clusterAdmin, on: namespaces, name: "NS", body: mode(`"Enforce"`), refused: reason.ModeUnknown},
 	"an empty mode may not come":             {as: clusterAdmin, on: namespaces, name: "NS", body: mode(`""`), refused: reason.ModeUnknown},
 	"nor through status":                     {as: clusterAdmin, on: namespaces, name: "NS", sub: "status", body: mode(`"strict"`), refused: reason.ModeUnknown},
+	"nobody gives our own namespace one":     {as: clusterAdmin, on: namespaces, name: release, body: mode(`"enforce"`), refused: reason.ModeUnknown},
+	"nor kube-system":                        {as: clusterAdmin, on: namespaces, name: "kube-system", body: mode(`"enforce"`), refused: reason.ModeUnknown},
 	"an operator may lower the mode":         {as: operator, on: namespaces, name: "NS", body: mode(`"warn"`)},
 	"a cluster admin may remove the mode":    {as: clusterAdmin, on: namespaces, name: "NS", body: mode(`null`)},
 	"a tenant may not lower enforce to warn": {as: tenant, on: namespaces, name: "NS", body: mode(`"warn"`), refused: reason.ModeGuarded},
@@ -377,7 +379,7 @@ func TestGuards(t *testing.T) {
 	ns := c.prepare()
 	for group, cases := range map[string]map[string]attempt{
 		"status": statusCases, "identity": identityCases, "adoption": adoptionCases, "records": recordCases, "mode": modeCases, "workflow": workflowCases,
-		"exec": execCases, "configuration": configurationCases, "anchors": anchorCases,
+		"exec": execCases, "configuration": configurationCases, "definitions": definitionCases, "anchors": anchorCases,
 	} {
 		for name, a := range cases {
 			t.Run(group+"/"+name, func(t *testing.T) {

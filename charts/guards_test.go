@@ -45,7 +45,7 @@ var (
 	// and nothing outside.
 	tenant   = user{name: "guards-tenant"}
 	operator = user{name: "guards-operator"}
-	// platform may write webhook configurations, and everything in Argoseal's own
+	// platform may write webhook configurations and definitions, and everything in Argoseal's own
 	// namespace, and has no virtual verb.
 	platform = user{name: "guards-platform"}
 	// debugger may run commands in steps' containers.
@@ -81,6 +81,7 @@ var (
 	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	mutating    = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}
 	validating  = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
+	definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	provenances = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "provenances"}
 	workflows   = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}
 	seals       = schema.GroupVersionResource{Group: "argoseal.dev", Version: "v1alpha1", Resource: "artifactseals"}
@@ -202,7 +203,7 @@ func (c *cluster) try(a attempt, ns string, dry bool) error {
 	if a.in != "" {
 		ns = a.in
 	}
-	if a.on != namespaces && a.on != mutating && a.on != validating && a.on != tlogs {
+	if a.on != namespaces && a.on != mutating && a.on != validating && a.on != definitions && a.on != tlogs {
 		client = c.as(a.as).Resource(a.on).Namespace(ns)
 	}
 	var dryRun, sub []string
@@ -291,7 +292,7 @@ func (c *cluster) prepare() string {
 		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"argoseal-operator"},
 		"subjects":[`+users(operator)+`]}`)
 	c.make(admin, rbac.WithResource("clusterroles"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"NS-platform"},"rules":[
-		{"apiGroups":["admissionregistration.k8s.io"],"resources":["mutatingwebhookconfigurations","validatingwebhookconfigurations"],"verbs":["get","list","create","update","patch","delete","deletecollection"]},
+		{"apiGroups":["admissionregistration.k8s.io","apiextensions.k8s.io"],"resources":["mutatingwebhookconfigurations","validatingwebhookconfigurations","customresourcedefinitions"],"verbs":["get","list","create","update","patch","delete","deletecollection"]},
 		{"apiGroups":[""],"resources":["secrets","configmaps","pods/exec"],"verbs":["get","list","create","update","patch","delete","deletecollection"]}]}`)
 	c.make(admin, rbac.WithResource("clusterrolebindings"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"NS-platform"},
 		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"NS-platform"},
@@ -299,6 +300,11 @@ func (c *cluster) prepare() string {
 	c.make(admin, rbac.WithResource("clusterrolebindings"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"NS-debugger"},
 		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"argoseal-exec"},
 		"subjects":[`+users(debugger)+`]}`)
+	c.make(admin, rbac.WithResource("clusterroles"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"NS-editor"},
+		"rules":[{"apiGroups":[""],"resources":["namespaces"],"resourceNames":["NS"],"verbs":["patch"]}]}`)
+	c.make(admin, rbac.WithResource("clusterrolebindings"), ns, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"NS-editor"},
+		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"NS-editor"},
+		"subjects":[`+users(operator)+`]}`)
 	// The owner has to be there, or the garbage collector takes the pod away.
 	owner := c.make(admin, configMaps, ns, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"w","namespace":"NS"}}`)
 	// The tagged pod runs on a node that does not exist: nobody but the test

@@ -86,6 +86,28 @@ var configurationCases = map[string]attempt{
 	"the garbage collector has nothing to take": {as: collector, verb: "delete", on: validating, name: "argoseal", refused: reason.ConfigurationGuarded},
 }
 
+const revocations = "revocations.argoseal.dev"
+
+// pruned takes a field out of what a definition knows.
+const (
+	schemaOfSpec = `/spec/versions/0/schema/openAPIV3Schema/properties/spec/`
+	pruned       = `[{"op":"remove","path":"` + schemaOfSpec + `x-kubernetes-validations"},{"op":"remove","path":"` + schemaOfSpec + `properties/digests"}]`
+)
+
+// definitionCases: with the definition of a kind go its objects, or parts of them.
+var definitionCases = map[string]attempt{
+	"a cluster admin may upgrade":      {as: clusterAdmin, verb: "jsonpatch", on: definitions, name: revocations, body: pruned},
+	"and remove":                       {as: clusterAdmin, verb: "delete", on: definitions, name: revocations},
+	"anybody may label one":            {as: platform, on: definitions, name: revocations, body: metadata(`"labels":{"x":"y"}`)},
+	"another's is another's":           {as: platform, on: definitions, name: "workflows.argoproj.io", body: metadata(`"ownerReferences":null`)},
+	"another's may go":                 {as: platform, verb: "delete", on: definitions, name: "workflowartifactgctasks.argoproj.io"},
+	"who may write them may not prune": {as: platform, verb: "jsonpatch", on: definitions, name: revocations, body: pruned, refused: reason.ConfigurationGuarded},
+	"nor stop serving one":             {as: platform, verb: "jsonpatch", on: definitions, name: revocations, body: `[{"op":"replace","path":"/spec/versions/0/served","value":false}]`, refused: reason.ConfigurationGuarded},
+	"nor delete one":                   {as: platform, verb: "delete", on: definitions, name: "artifactseals.argoseal.dev", refused: reason.ConfigurationGuarded},
+	"nor all there are":                {as: platform, verb: "deletecollection", on: definitions, refused: reason.ConfigurationGuarded},
+	"nor have one collected":           {as: platform, on: definitions, name: revocations, refused: reason.ConfigurationGuarded, body: metadata(`"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"gone","uid":"7d1ab1ce-0000-4000-8000-000000000000"}]`)},
+}
+
 func secret(name string) string {
 	return `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"` + name + `","namespace":"NS"},"data":{"x":"eQ=="}}`
 }

@@ -14,6 +14,7 @@ import (
 const (
 	policyAnchors       = "argoseal-anchors"
 	policyConfiguration = "argoseal-configuration"
+	policyDefinitions   = "argoseal-definitions"
 	policyExec          = "argoseal-exec"
 	policyMode          = "argoseal-mode"
 	policyPodAdoption   = "argoseal-pod-adoption"
@@ -36,8 +37,8 @@ var (
 	// ofIsolation are all policies. With them nobody reaches into a running pod, or
 	// exchanges the proof of what it made.
 	ofIsolation = []string{
-		policyAnchors, policyConfiguration, policyExec, policyMode, policyPodAdoption, policyPodBinding, policyPodContainers,
-		policyPodIdentity, policyPodStatus, policyPodTag, policyRecords, policyWorkflow,
+		policyAnchors, policyConfiguration, policyDefinitions, policyExec, policyMode, policyPodAdoption, policyPodBinding,
+		policyPodContainers, policyPodIdentity, policyPodStatus, policyPodTag, policyRecords, policyWorkflow,
 	}
 )
 

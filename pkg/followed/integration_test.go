@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,10 @@ func program(variables ...string) string {
 	return ""
 }
 
-// start gives an API server, with the chart's guard of tags, that has these namespaces.
+// guards are the policies that are tried here: the first two ask for Argo's controllers.
+var guards = []string{"argoseal-pod-tag", "argoseal-pod-adoption", "argoseal-pod-status"}
+
+// start gives an API server, with some guards of the chart, that has these namespaces.
 func start(t *testing.T, namespaces ...string) (*rest.Config, client.Client) {
 	t.Helper()
 	env := &envtest.Environment{ControlPlane: envtest.ControlPlane{
@@ -74,9 +78,9 @@ func start(t *testing.T, namespaces ...string) (*rest.Config, client.Client) {
 		check(t, yaml.Unmarshal([]byte(doc), &head))
 		var o client.Object
 		switch {
-		case head.Kind == "ValidatingAdmissionPolicy" && head.Name == "argoseal-pod-tag":
+		case head.Kind == "ValidatingAdmissionPolicy" && slices.Contains(guards, head.Name):
 			o = &admission.ValidatingAdmissionPolicy{}
-		case head.Kind == "ValidatingAdmissionPolicyBinding" && head.Name == "argoseal-pod-tag":
+		case head.Kind == "ValidatingAdmissionPolicyBinding" && slices.Contains(guards, head.Name):
 			o = &admission.ValidatingAdmissionPolicyBinding{}
 		case head.Kind == "ConfigMap" && head.Name == v1alpha1.ConfigMapArgo:
 			o = &corev1.ConfigMap{}
@@ -87,8 +91,8 @@ func start(t *testing.T, namespaces ...string) (*rest.Config, client.Client) {
 		check(t, c.Create(t.Context(), o))
 		applied++
 	}
-	if applied != 3 {
-		t.Fatalf("%s has %d of the three objects", rendered, applied)
+	if want := 2*len(guards) + 1; applied != want {
+		t.Fatalf("%s has %d of the %d objects", rendered, applied, want)
 	}
 	return config, c
 }
@@ -210,4 +214,37 @@ func TestNotaryWebhookAndPoliciesFollowArgo(t *testing.T) {
 	check(t, makes(t, config, other))
 	check(t, api.Delete(t.Context(), &c))
 	eventually(t, "without a record nobody is Argo", func() error { return refused(makes(t, config, other)) })
+}
+
+// TestNodesReportWithoutTheRecordOfArgo: with the policies' parameter gone no pods are made,
+// and what runs is reported as ever.
+func TestNodesReportWithoutTheRecordOfArgo(t *testing.T) {
+	config, api := start(t, ours, "team")
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "runs"},
+		Spec:       corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "c", Image: "x"}}},
+	}
+	eventually(t, "a pod is made", func() error {
+		if err := refused(makes(t, config, "anybody")); err != nil {
+			return fmt.Errorf("no policy is in force yet: %w", err)
+		}
+		pod.ResourceVersion = ""
+		return api.Create(t.Context(), pod)
+	})
+	check(t, api.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ours, Name: v1alpha1.ConfigMapArgo}}))
+	eventually(t, "no pods are made", func() error { return refused(makes(t, config, "anybody")) })
+	eventually(t, "for want of the record", func() error {
+		if err := makes(t, config, "anybody"); err == nil || !strings.Contains(err.Error(), "no params found") {
+			return fmt.Errorf("it is %w", errors.Join(errors.New("another answer"), err))
+		}
+		return nil
+	})
+	as := rest.CopyConfig(config)
+	as.Impersonate = rest.ImpersonationConfig{UserName: "system:node:n", Groups: []string{"system:nodes", "system:masters"}}
+	node, err := client.New(as, client.Options{})
+	check(t, err)
+	pod.Status.Phase = corev1.PodRunning
+	if err := node.Status().Update(t.Context(), pod); err != nil {
+		t.Errorf("its node cannot report it: %v", err)
+	}
 }

@@ -43,6 +43,12 @@ func RevokedBy(r *v1alpha1.Revocation, st *provenance.Statement, key string) str
 	return ""
 }
 
+// empty says whether it names nothing. The API server takes no such revocation, but another
+// schema makes one of any that is there: it leaves out what it does not know.
+func (spec *specification) empty() bool {
+	return len(spec.Digests)+len(spec.Images)+len(spec.Commits)+len(spec.Workflows)+len(spec.Keys) == 0
+}
+
 // takes says what of an artifact the specification speaks of: its bytes, or its commit.
 func (spec *specification) takes(uri string, digests ...artifact.Digest) string {
 	for _, d := range digests {
@@ -58,10 +64,13 @@ func (spec *specification) takes(uri string, digests ...artifact.Digest) string 
 
 // Revoked refuses what a revocation speaks of. That can be the artifact itself,
 // wherever it comes from. If there is a statement about it, it can also be that, or
-// the key that signed it.
+// the key that signed it. A revocation of nothing refuses everything (PolicyInvalid).
 func (s Set) Revoked(st *provenance.Statement, key, uri string, digests ...artifact.Digest) *reason.Error {
 	for i := range s.revocations {
 		r := &s.revocations[i]
+		if (*specification)(&r.Spec).empty() {
+			return reason.New(reason.PolicyInvalid, "Revocation %s revokes nothing: if it did, its CustomResourceDefinition has lost what it named", r.Name)
+		}
 		what := (*specification)(&r.Spec).takes(uri, digests...)
 		if what == "" && st != nil {
 			what = RevokedBy(r, st, key)

@@ -108,3 +108,16 @@ func TestRevokedAmong(t *testing.T) {
 		}
 	}
 }
+
+// TestARevocationOfNothingRefusesEverything: the API server stores none, so one that reads so
+// has lost what it named, and nobody knows what that was.
+func TestARevocationOfNothingRefusesEverything(t *testing.T) {
+	s, err := NewSet("ns", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = s.Revoking([]v1alpha1.Revocation{{ObjectMeta: metav1.ObjectMeta{Name: "pruned"}, Spec: v1alpha1.RevocationSpec{Reason: "stolen"}}})
+	if got := reason.Of(s.Revoked(nil, "", "s3://minio:9000/b/out", hex("1"))); got != reason.PolicyInvalid {
+		t.Errorf("got %q", got)
+	}
+}

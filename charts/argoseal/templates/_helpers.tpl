@@ -66,6 +66,20 @@ system:serviceaccount:{{ $root.Release.Namespace }}:{{ (index $root.Values (inde
 {{- end }}
 
 {{/*
+What each program alone may write rests on its user, so no two have the same.
+*/}}
+{{- define "argoseal.accounts" -}}
+{{- $of := dict -}}
+{{- range $component := list "webhook" "notary" "controller" "scrubber" "rekor" -}}
+{{- $name := (index $.Values $component).serviceAccount.name -}}
+{{- with get $of $name -}}
+{{- fail (printf "%s.serviceAccount.name and %s.serviceAccount.name are both %s: give each its own, for what one may write the other may not." . $component $name) -}}
+{{- end -}}
+{{- $_ := set $of $name $component -}}
+{{- end -}}
+{{- end }}
+
+{{/*
 Host name of our own Rekor. It is the origin of the log's checkpoints and the
 host of baseUrl in the trusted root: it must not change while the log lives.
 */}}
