@@ -87,6 +87,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	renewed, err := o.renewals() // before they are read for the clients
+	if err != nil {
+		return err
+	}
 	servers, err := o.connect(config)
 	if err != nil {
 		return err
@@ -110,6 +114,11 @@ func run(ctx context.Context, o options) error {
 	mgr, err := o.Manager(ctx, config, beside)
 	if err != nil {
 		return err
+	}
+	for _, r := range renewed {
+		if err := mgr.Add(r); err != nil {
+			return err
+		}
 	}
 	migrator := migration.Migrator{Client: objects}
 	scanner := etcd.Scanner{KV: store, Prefix: o.etcdPrefix, For: 10 * time.Second, Witness: etcd.Witness{Path: turns.Path()}}
@@ -143,6 +152,29 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// renewal ends the program when certificates of its clients are renewed, on each replica:
+// whoever runs it starts it anew, with those of then.
+type renewal func(ctx context.Context, every time.Duration) error
+
+// Start waits for it.
+func (r renewal) Start(ctx context.Context) error { return r(ctx, time.Minute) }
+
+// NeedLeaderElection is false: those that wait for their turn have clients, too.
+func (renewal) NeedLeaderElection() bool { return false }
+
+// renewals are those of the certificates for agents and for etcd.
+func (o options) renewals() ([]renewal, error) {
+	agents, err := o.agents.Renewed()
+	if err != nil {
+		return nil, fmt.Errorf("--agent-*: %w", err)
+	}
+	etcd, err := o.etcd.Renewed()
+	if err != nil {
+		return nil, fmt.Errorf("--etcd-*: %w", err)
+	}
+	return []renewal{agents, etcd}, nil
 }
 
 // connect makes the clients of each server and of its agent.
