@@ -25,16 +25,13 @@ func (t TLS) Renewed() (func(ctx context.Context, every time.Duration) error, er
 	return func(ctx context.Context, every time.Duration) error {
 		err := wait.PollUntilContextCancel(ctx, every, false, func(context.Context) (bool, error) {
 			now, err := t.read()
-			if err != nil || bytes.Equal(now, began) {
-				return false, nil
-			}
-			_, _, err = t.load()
-			return err == nil, nil // what is no pair yet is being written
+			_, _, broken := t.load() // what is no pair yet is being written
+			return err == nil && broken == nil && !bytes.Equal(now, began), nil //nolint:nilerr // it is looked at again
 		})
-		if err != nil {
-			return nil // the context has ended
+		if ctx.Err() != nil {
+			return nil
 		}
-		return fmt.Errorf("%s: %w", t.Cert, ErrRenewed)
+		return fmt.Errorf("%s: %w", t.Cert, errors.Join(ErrRenewed, err))
 	}, nil
 }
 
