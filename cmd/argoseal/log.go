@@ -208,7 +208,9 @@ func logCopyCommand() *cobra.Command {
 		Use:   "copy URL FOLDER",
 		Short: "Copy what a log publishes to a folder, and check it",
 		Long: `Copy what a log publishes to a folder, up to its checkpoint, and check it as argoseal log
-audit does. What is in the folder already is not fetched again, so that a copy can go on.
+audit does. What is in the folder already is not fetched again, so that a copy can go on:
+the log has to have everything that it had at the checkpoint there. If not, nothing there
+is written over, and the log's new checkpoint is put beside it. Both prove it.
 
 The log that the chart runs is read at port 8080 of its service:
 
@@ -238,12 +240,45 @@ func (o *logOptions) copy(ctx context.Context, from, to string) error {
 	if err != nil {
 		return usage(err)
 	}
-	_, checkpoint, err := o.checkpoint(ctx, web)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(to, 0o750); err != nil {
 		return usage(err)
 	}
+	folder, err := os.OpenRoot(to)
+	if err != nil {
+		return usage(err)
+	}
+	defer func() { _ = folder.Close() }()
+	// This comes before the log is read, or one that grows meanwhile would look shorter.
+	had, err := tlog.ReadCheckpoint(ctx, tlog.Folder{FS: folder.FS()})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return usage(err)
+	}
+	log, checkpoint, err := o.checkpoint(ctx, web)
+	if err != nil {
+		return err
+	}
+	if had != nil {
+		if err := extends(ctx, web, log, folder, had, checkpoint); err != nil {
+			return err
+		}
+	}
 	return tlog.Copy(ctx, web, checkpoint, to)
+}
+
+// extends refuses to write over a checkpoint that the log has signed before and does not
+// hold to, and keeps the new one, too.
+func extends(ctx context.Context, web tlog.Reader, log tlog.Log, folder *os.Root, had []byte, now *tlog.Checkpoint) error {
+	before, err := log.Open(had)
+	if err != nil {
+		return usage(fmt.Errorf("the checkpoint in the folder is not of the log %s, which is read: give another folder: %w", log.URL, err))
+	}
+	err = tlog.Extends(ctx, web, before, now)
+	if code := reason.Of(err); code != reason.LogRolledBack && code != reason.LogForked {
+		return err
+	}
+	beside := fmt.Sprintf("checkpoint.%d-%x", now.Size, now.Root[:8])
+	if failed := folder.WriteFile(beside, []byte(now.Text), 0o640); failed != nil {
+		return errors.Join(err, usage(failed))
+	}
+	return reason.Wrap(reason.Of(err), err, "%v; both checkpoints are in the folder, as checkpoint and %s", err, beside)
 }
