@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ func logAuditCommand() *cobra.Command {
 		Long: `Check a copy of a log offline: a key of the trusted root signed its checkpoint, every
 entry hashes up to that, and every tile is what the entries hash to. With --bundles:
 every seal in that folder (*.json, also below it) that says it is in this log is in it,
-where it says. (Whether it is genuine, argoseal verify says.)
+where it says, and there has to be one. (Whether it is genuine, argoseal verify says.)
 
 FOLDER has what a Rekor v2 publishes: checkpoint and tile/. argoseal log copy makes one;
 so does any copy of its volume.`,
@@ -91,6 +92,9 @@ func (o *logOptions) audit(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if o.bundles != "" && sought.count == 0 {
+		return "", reason.New(reason.LogEntryInvalid, "none of the %d seals in %s is in the log %s (id %s)", sought.elsewhere, o.bundles, log.URL, log.ID)
+	}
 	err = tlog.Audit(ctx, copied, checkpoint, func(index uint64, entry []byte) error {
 		for _, s := range sought.at[index] {
 			if !bytes.Equal(s.body, entry) {
@@ -107,7 +111,11 @@ func (o *logOptions) audit(ctx context.Context, dir string) (string, error) {
 		index := slices.Min(slices.Collect(maps.Keys(sought.at)))
 		return "", reason.New(reason.LogEntryInvalid, "%s is at index %d, and the log has %d entries", sought.at[index][0].file, index, checkpoint.Size)
 	}
-	found := fmt.Sprintf("The log %s has %d entries, and each hashes up to its checkpoint.", log.URL, checkpoint.Size)
+	which := log.ID
+	if end := log.End(); !end.IsZero() {
+		which += ", whose time ends at " + end.UTC().Format(time.RFC3339)
+	}
+	found := fmt.Sprintf("The log %s (id %s) has %d entries, and each hashes up to its checkpoint.", log.URL, which, checkpoint.Size)
 	if o.bundles != "" {
 		found += fmt.Sprintf(" %d seals are in it; %d are of other logs.", sought.count, sought.elsewhere)
 	}

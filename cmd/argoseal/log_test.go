@@ -53,6 +53,10 @@ func TestALogIsCopiedAndAudited(t *testing.T) {
 		t.Fatalf("a copy that goes on: %d: %s%s", code, out, stderr)
 	}
 
+	if !strings.Contains(out, "(id "+k.Log(t).ID+")") {
+		t.Errorf("it does not say which log it is: %s", out)
+	}
+
 	at := func(index int) string {
 		var entry string
 		tlogtest.Must(t, tlog.Audit(t.Context(), tlogtest.Folder(t, dir), k.Checkpoint(t, dir), func(i uint64, e []byte) error {
@@ -70,7 +74,7 @@ func TestALogIsCopiedAndAudited(t *testing.T) {
 	}{
 		"in it":          {entryOf(t, k, 299, at(299)), 0, "1 seals are in it"},
 		"at the end":     {entryOf(t, k, 699, at(699)), 0, "1 seals are in it"},
-		"of another log": {entryOf(t, tlogtest.NewKey(t), 1, "x"), 0, "1 are of other logs"},
+		"of another log": {entryOf(t, tlogtest.NewKey(t), 1, "x"), 5, "none of the 1 seals"},
 		"another entry":  {entryOf(t, k, 298, at(299)), 5, "LogEntryInvalid"},
 		"beyond the end": {entryOf(t, k, 700, "x"), 5, "LogEntryInvalid"},
 		"without a body": {entryOf(t, k, 1, ""), 5, "LogEntryInvalid"},
@@ -85,6 +89,17 @@ func TestALogIsCopiedAndAudited(t *testing.T) {
 				t.Errorf("%d: %s%s", code, out, stderr)
 			}
 		})
+	}
+
+	// One of several may be of another log; and a log whose time is over says so.
+	seals := t.TempDir()
+	tlogtest.Must(t, os.WriteFile(filepath.Join(seals, "a.json"), entryOf(t, k, 299, at(299)), 0o600))
+	tlogtest.Must(t, os.WriteFile(filepath.Join(seals, "b.json"), entryOf(t, tlogtest.NewKey(t), 1, "x"), 0o600))
+	over := filepath.Join(t.TempDir(), "trusted_root.json")
+	tlogtest.Must(t, os.WriteFile(over, bytes.Replace(k.TrustedRoot, []byte(`"start":`), []byte(`"end": "2026-11-30T00:00:00Z", "start":`), 1), 0o600))
+	code, out, stderr = command(t, "", "log", "audit", copied, "--bundles", seals, "--trusted-root", over)
+	if code != 0 || !strings.Contains(out, "1 seals are in it; 1 are of other logs") || !strings.Contains(out, "whose time ends at 2026-11-30T00:00:00Z") {
+		t.Errorf("%d: %s%s", code, out, stderr)
 	}
 
 	tlogtest.Must(t, os.Truncate(filepath.Join(copied, "tile/entries/001"), 100))
