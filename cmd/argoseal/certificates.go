@@ -37,7 +37,7 @@ notary.fulcio.url of the chart has it sign under such certificates.`,
 }
 
 func (o *trustOptions) certificates(ctx context.Context, w io.Writer, url, file string) error {
-	if err := o.trustChain(ctx, url, file, verify.TrustCertificates); err != nil {
+	if err := o.trustChain(ctx, w, url, file, verify.TrustCertificates); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "Trusted: the certificate authority %s. Run argoseal trust export again, and give the notary its URL (notary.fulcio.url).\n", printable(url))

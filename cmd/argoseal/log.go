@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ func logAuditCommand() *cobra.Command {
 		Long: `Check a copy of a log offline: a key of the trusted root signed its checkpoint, every
 entry hashes up to that, and every tile is what the entries hash to. With --bundles:
 every seal in that folder (*.json, also below it) that says it is in this log is in it,
-where it says. (Whether it is genuine, argoseal verify says.)
+where it says, and there has to be one. (Whether it is genuine, argoseal verify says.)
 
 FOLDER has what a Rekor v2 publishes: checkpoint and tile/. argoseal log copy makes one;
 so does any copy of its volume.`,
@@ -91,6 +92,9 @@ func (o *logOptions) audit(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if o.bundles != "" && sought.count == 0 {
+		return "", reason.New(reason.LogEntryInvalid, "none of the %d seals in %s is in the log %s (id %s)", sought.elsewhere, o.bundles, log.URL, log.ID)
+	}
 	err = tlog.Audit(ctx, copied, checkpoint, func(index uint64, entry []byte) error {
 		for _, s := range sought.at[index] {
 			if !bytes.Equal(s.body, entry) {
@@ -107,7 +111,11 @@ func (o *logOptions) audit(ctx context.Context, dir string) (string, error) {
 		index := slices.Min(slices.Collect(maps.Keys(sought.at)))
 		return "", reason.New(reason.LogEntryInvalid, "%s is at index %d, and the log has %d entries", sought.at[index][0].file, index, checkpoint.Size)
 	}
-	found := fmt.Sprintf("The log %s has %d entries, and each hashes up to its checkpoint.", log.URL, checkpoint.Size)
+	which := log.ID
+	if end := log.End(); !end.IsZero() {
+		which += ", whose time ends at " + end.UTC().Format(time.RFC3339)
+	}
+	found := fmt.Sprintf("The log %s (id %s) has %d entries, and each hashes up to its checkpoint.", log.URL, which, checkpoint.Size)
 	if o.bundles != "" {
 		found += fmt.Sprintf(" %d seals are in it; %d are of other logs.", sought.count, sought.elsewhere)
 	}
@@ -208,7 +216,9 @@ func logCopyCommand() *cobra.Command {
 		Use:   "copy URL FOLDER",
 		Short: "Copy what a log publishes to a folder, and check it",
 		Long: `Copy what a log publishes to a folder, up to its checkpoint, and check it as argoseal log
-audit does. What is in the folder already is not fetched again, so that a copy can go on.
+audit does. What is in the folder already is not fetched again, so that a copy can go on:
+the log has to have everything that it had at the checkpoint there. If not, nothing there
+is written over, and the log's new checkpoint is put beside it. Both prove it.
 
 The log that the chart runs is read at port 8080 of its service:
 
@@ -238,12 +248,45 @@ func (o *logOptions) copy(ctx context.Context, from, to string) error {
 	if err != nil {
 		return usage(err)
 	}
-	_, checkpoint, err := o.checkpoint(ctx, web)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(to, 0o750); err != nil {
 		return usage(err)
 	}
+	folder, err := os.OpenRoot(to)
+	if err != nil {
+		return usage(err)
+	}
+	defer func() { _ = folder.Close() }()
+	// This comes before the log is read, or one that grows meanwhile would look shorter.
+	had, err := tlog.ReadCheckpoint(ctx, tlog.Folder{FS: folder.FS()})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return usage(err)
+	}
+	log, checkpoint, err := o.checkpoint(ctx, web)
+	if err != nil {
+		return err
+	}
+	if had != nil {
+		if err := extends(ctx, web, log, folder, had, checkpoint); err != nil {
+			return err
+		}
+	}
 	return tlog.Copy(ctx, web, checkpoint, to)
+}
+
+// extends refuses to write over a checkpoint that the log has signed before and does not
+// hold to, and keeps the new one, too.
+func extends(ctx context.Context, web tlog.Reader, log tlog.Log, folder *os.Root, had []byte, now *tlog.Checkpoint) error {
+	before, err := log.Open(had)
+	if err != nil {
+		return usage(fmt.Errorf("the checkpoint in the folder is not of the log %s, which is read: give another folder: %w", log.URL, err))
+	}
+	err = tlog.Extends(ctx, web, before, now)
+	if code := reason.Of(err); code != reason.LogRolledBack && code != reason.LogForked {
+		return err
+	}
+	beside := fmt.Sprintf("checkpoint.%d-%x", now.Size, now.Root[:8])
+	if failed := folder.WriteFile(beside, []byte(now.Text), 0o640); failed != nil {
+		return errors.Join(err, usage(failed))
+	}
+	return reason.Wrap(reason.Of(err), err, "%v; both checkpoints are in the folder, as checkpoint and %s", err, beside)
 }

@@ -121,8 +121,21 @@ func (o *trustOptions) replaceRoot(ctx context.Context, w io.Writer, with verify
 	if err := s.API.Update(ctx, &trusted); err != nil {
 		return reason.Wrap(reason.Internal, err, "%v", err)
 	}
+	if err := warnHelm(w, &trusted); err != nil {
+		return err
+	}
 	if _, err := fmt.Fprintf(w, "Trusted: the new root. What only the one before has takes seals until %s. Run argoseal trust export again.\n", with.Until.UTC().Format(time.RFC3339)); err != nil {
 		return err
 	}
 	return showDomains(w, "table", domains[:1], nil)
+}
+
+// warnHelm says of a trusted root that the chart's value has made that Helm will write the
+// value over it.
+func warnHelm(w io.Writer, trusted *corev1.ConfigMap) error {
+	if trusted.Labels["app.kubernetes.io/managed-by"] != "Helm" {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "Warning: ConfigMap %s is the chart's. The next helm upgrade writes the value rekor.trustedRoot over it, also one that has not changed: put there what argoseal trust export gives now.\n", trusted.Name)
+	return err
 }

@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -86,6 +90,36 @@ func TestTheTrustedRootIsReplaced(t *testing.T) {
 		}
 		if _, err := root.Inspect(raw); err != nil {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// Helm writes the chart's value over what a command has put there, at each upgrade. Who runs
+// the command is told, where the ConfigMap is the chart's.
+func TestWhoChangesTheChartsTrustedRootIsTold(t *testing.T) {
+	for _, helm := range []bool{true, false} {
+		api := installation(t, "rome", sealtest.NewNotary(t))
+		var trusted corev1.ConfigMap
+		key := client.ObjectKey{Namespace: "argoseal-system", Name: v1alpha1.ConfigMapTrustedRoot}
+		if err := api.Get(t.Context(), key, &trusted); err != nil {
+			t.Fatal(err)
+		}
+		trusted.Labels = map[string]string{"app.kubernetes.io/managed-by": "argoseal-notary"}
+		if helm {
+			trusted.Labels["app.kubernetes.io/managed-by"] = "Helm"
+		}
+		if err := api.Update(t.Context(), &trusted); err != nil {
+			t.Fatal(err)
+		}
+		chain := write(t, sealtest.NewAuthority(t).TimestampChain(t))
+		for _, args := range [][]string{
+			{"root", "--from", write(t, sealtest.NewLog(t).TrustedRoot)},
+			{"timestamps", "--url", "https://timestamps.example.com", "--chain", chain},
+		} {
+			out, err := trustIn(t, api, args...)
+			if err != nil || strings.Contains(out, "rekor.trustedRoot") != helm {
+				t.Errorf("%s, the chart's %t: %s, %v", args[0], helm, out, err)
+			}
 		}
 	}
 }

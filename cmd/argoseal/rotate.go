@@ -35,7 +35,9 @@ minutes. What the old key signed goes on to count, by the age of its record.
 With --from the key is in other hands since then: its successor signs after a minute,
 and of what the old key signed only that counts which a timestamp authority or the
 promise of a Rekor v1 proves to be older. Rekor v2 proves no time: with it alone no
-seal of the key counts any more, and its steps have to run again.
+seal of the key counts any more, and its steps have to run again. A key that lay in one
+Secret with it since then, which it replaced or which replaced it, is taken for stolen,
+too.
 
 A key in a key service is replaced by giving the notary another --signing-key; --from
 with --key says here that the old one is in other hands.`,
@@ -98,7 +100,8 @@ func (o *trustOptions) rotate(ctx context.Context, w io.Writer, r rotateOptions)
 		return err
 	}
 	_, err = fmt.Fprintf(w, "Key %s counts only for what is proven to be older than %s, by a timestamp authority or the promise of a Rekor v1.\n"+
-		"A Rekor v2 proves no time: what it alone has recorded under this key is refused from now on, however old it is. Run its steps again.\n", key, from.UTC().Format(time.RFC3339))
+		"A Rekor v2 proves no time: what it alone has recorded under this key is refused from now on, however old it is. Run its steps again.\n"+
+		"A key that lay in one Secret with it since then is taken for stolen, too, by the notary, within a minute or two: argoseal trust show lists it.\n", key, from.UTC().Format(time.RFC3339))
 	return err
 }
 

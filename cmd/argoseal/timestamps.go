@@ -41,7 +41,7 @@ a signing key got into other hands goes on to count (argoseal trust rotate --fro
 }
 
 func (o *trustOptions) timestamps(ctx context.Context, w io.Writer, url, file string) error {
-	if err := o.trustChain(ctx, url, file, verify.TrustTimestamps); err != nil {
+	if err := o.trustChain(ctx, w, url, file, verify.TrustTimestamps); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "Trusted: the timestamp authority %s. Run argoseal trust export again, and give the notary its URL (timestamps.url).\n", printable(url))
@@ -50,7 +50,7 @@ func (o *trustOptions) timestamps(ctx context.Context, w io.Writer, url, file st
 
 // trustChain adds an authority, by a file with its chain, to the trusted root of the
 // installation.
-func (o *trustOptions) trustChain(ctx context.Context, url, file string, with func(trustedRootJSON []byte, baseURL string, chainPEM []byte) ([]byte, error)) error {
+func (o *trustOptions) trustChain(ctx context.Context, w io.Writer, url, file string, with func(trustedRootJSON []byte, baseURL string, chainPEM []byte) ([]byte, error)) error {
 	chain, err := readBounded(file, maxTrust)
 	if err != nil {
 		return err
@@ -71,5 +71,5 @@ func (o *trustOptions) trustChain(ctx context.Context, url, file string, with fu
 	if err := s.API.Update(ctx, &trusted); err != nil {
 		return reason.Wrap(reason.Internal, err, "%v", err)
 	}
-	return nil
+	return warnHelm(w, &trusted)
 }

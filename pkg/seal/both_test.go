@@ -211,6 +211,92 @@ func TestALogThatIsDownCostsTheOtherNoEntries(t *testing.T) {
 	}
 }
 
+// asNotary records a statement as the notary does: once it signs anew what a log says to have.
+func (w *twoLogs) asNotary(t *testing.T, signed *seal.Signed) (*seal.Signed, error) {
+	t.Helper()
+	_, err := w.Log(t.Context(), signed)
+	if errors.Is(err, seal.ErrDuplicate) {
+		signed, err = w.Prepare(t.Context(), signed.Payload())
+		must(t, err)
+		_, err = w.Log(t.Context(), signed)
+	}
+	return signed, err
+}
+
+// A log that says of every signature that it has it already lies: nobody can have a new one.
+// The honest log gets no entries meanwhile, and the liar is left alone, also where it takes
+// what others sign.
+func TestALogThatHasEverythingAlreadyIsLeftAlone(t *testing.T) {
+	for name, others := range map[string]bool{"for all": false, "for one statement alone": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newTwoLogs(t, 1)
+			waiting := []*seal.Signed{w.signed(t)}
+			if !others {
+				waiting = append(waiting, w.signed(t), w.signed(t), w.signed(t))
+			}
+			liar := func() error { return seal.ErrDuplicate }
+			const hour = 720 // of the notary's longest wait, 5 seconds
+			sound, asked := 0, 0
+			for i := range hour {
+				w.second.before = liar
+				before := w.second.asked
+				for j := range waiting {
+					var err error
+					if waiting[j], err = w.asNotary(t, waiting[j]); err == nil {
+						t.Fatal("a bundle")
+					}
+				}
+				asked += w.second.asked - before
+				if w.second.before = nil; others && i%20 == 0 {
+					_, err := w.asNotary(t, w.signed(t))
+					must(t, err)
+					sound++
+				}
+				w.clock.Step(5 * time.Second)
+			}
+			if most := 2 * len(waiting); w.first.asked-sound > most {
+				t.Errorf("the honest log has %d entries in an hour for nothing, want %d at most", w.first.asked-sound, most)
+			}
+			if asked > 200 {
+				t.Errorf("the liar was asked %d times in an hour", asked)
+			}
+			// The honest twin: once it answers, each is sealed.
+			w.clock.Step(time.Minute)
+			for _, signed := range waiting {
+				_, err := w.asNotary(t, signed)
+				must(t, err)
+			}
+		})
+	}
+}
+
+// The honest twin: each lost answer costs a new signature, also where the next one is lost, too,
+// and where the new one could not be stored.
+func TestLostAnswersInARowAreSignedAnewEachTime(t *testing.T) {
+	w := newTwoLogs(t, 1)
+	signed := w.signed(t)
+	for i := range 4 {
+		w.second.after = func(*protorekor.TransparencyLogEntry) (*protorekor.TransparencyLogEntry, error) {
+			return nil, errors.New("append to the log: unexpected EOF")
+		}
+		if _, err := w.Log(t.Context(), signed); err == nil || errors.Is(err, seal.ErrDuplicate) {
+			t.Fatalf("loss %d: %v", i, err)
+		}
+		w.clock.Step(time.Minute)
+		for range 2 {
+			if _, err := w.Log(t.Context(), signed); !errors.Is(err, seal.ErrDuplicate) {
+				t.Fatalf("after loss %d: got %v, want %v", i, err, seal.ErrDuplicate)
+			}
+		}
+		var err error
+		signed, err = w.Prepare(t.Context(), signed.Payload())
+		must(t, err)
+	}
+	w.second.after = nil
+	_, err := w.Log(t.Context(), signed)
+	must(t, err)
+}
+
 // What a log answered before it ailed says nothing of how it is by now: its pause goes on.
 func TestAKeptAnswerEndsNoPause(t *testing.T) {
 	w := newTwoLogs(t, 1)

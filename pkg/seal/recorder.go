@@ -94,6 +94,9 @@ type attempt struct {
 	entry *protorekor.TransparencyLogEntry
 	// held: the entry was of use, and waits for those of other logs.
 	held bool
+	// duplicate is the digest of a signature of which the log said that it has it, since
+	// no answer was lost. Of the next signature it cannot have an entry.
+	duplicate id
 }
 
 // Recorder appends envelopes to a transparency log. A process has one, because what
@@ -159,7 +162,7 @@ func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key
 	entry, err := r.log.Append(ctx, envelope, key)
 	switch {
 	case errors.Is(err, ErrDuplicate):
-		return nil, err // there is no new entry
+		return nil, r.duplicate(statement, sha256.Sum256(envelope.GetSignatures()[0].GetSig()), turn, err)
 	case errors.Is(err, ErrNotLogged):
 		r.ails() // nor here
 		return nil, err
@@ -204,10 +207,35 @@ func (r *Recorder) ails() {
 	r.ailing = true
 }
 
-func (r *Recorder) isAiling() bool {
+// isAiling says whether the log had no answer of use the last time, or has none for this
+// statement.
+func (r *Recorder) isAiling(envelope *protodsse.Envelope) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ailing
+	k, ok := r.attempts.Get(id(sha256.Sum256(envelope.GetPayload())))
+	return r.ailing || ok && !k.(*attempt).held
+}
+
+// duplicate is the error of a statement whose signature the log says to have already. Once
+// that is one of which an answer was lost, and another signature is needed. A log that says
+// so of the other one, too, lies: without a pause there would be new signatures without end.
+func (r *Recorder) duplicate(statement, signature id, turn int, why error) error {
+	r.mu.Lock()
+	r.ailing = true
+	k := &attempt{}
+	if before, ok := r.attempts.Get(statement); ok {
+		k = before.(*attempt)
+	}
+	before := k.duplicate
+	k.duplicate = signature
+	r.attempts.Add(statement, k)
+	r.mu.Unlock()
+	if before == (id{}) || before == signature {
+		return why
+	}
+	err := errors.New("append to the log: it says that it has a signature that is new")
+	r.failed(statement, turn, lost, nil, err)
+	return err
 }
 
 // enter lets a statement through, or says until when it has to wait. The turn is
@@ -259,6 +287,7 @@ func (r *Recorder) failed(statement id, turn int, f fault, entry *protorekor.Tra
 		k = before.(*attempt)
 	}
 	k.extend(now, f, why)
+	k.duplicate = id{}
 	if entry != nil {
 		k.entry, k.held = entry, false
 	}

@@ -218,13 +218,13 @@ func (s *Sealer) Log(ctx context.Context, signed *Signed) (bundle []byte, err er
 	return nil, err
 }
 
-// entries asks several logs at once. Logs that had no useful answer the last time
-// are asked first. As long as one of them has none, the others get no entries for
+// entries asks several logs at once. Logs that had no useful answer the last time,
+// or for this statement, are asked first. As long as one of them has none, the others get no entries for
 // nothing. On an error some entries may have been made.
 func (s *Sealer) entries(ctx context.Context, signed *Signed, stamp []byte) ([]*protorekor.TransparencyLogEntry, error) {
 	entries, ailing := make([]*protorekor.TransparencyLogEntry, len(s.recorders)), make([]bool, len(s.recorders))
 	for i, r := range s.recorders {
-		ailing[i] = r.isAiling()
+		ailing[i] = r.isAiling(signed.opened)
 	}
 	one := s.root.AnyLog() // the others' answers are not there yet
 	for _, turn := range []bool{true, false} {

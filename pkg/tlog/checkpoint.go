@@ -82,6 +82,9 @@ func Live(logs []Log, baseURL string, now time.Time) ([]Log, error) {
 	return live, nil
 }
 
+// End is the end of the log's time, as the trusted root has it; zero: there is none.
+func (l Log) End() time.Time { return l.end }
+
 func newLog(baseURL string, key crypto.PublicKey) (Log, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil {

@@ -17,9 +17,10 @@ import (
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
-// maxObjects bounds how many ConfigMaps of our namespace are looked through for those
-// of domains.
-const maxObjects = 500
+// pageOf is how many ConfigMaps of our namespace are asked for at once, of which each may
+// have 256 KiB of metadata. All are looked through for those of domains: whoever adds many
+// must not keep one from being read, or from being dropped. loadTimeout bounds that.
+const pageOf = 100
 
 // LoadRoot looks once at what seals are verified under, and at no key of tags: for
 // programs that only verify.
@@ -150,34 +151,45 @@ func (s *Store) readInstalled(ctx context.Context) (*verify.Domain, error) {
 // ConfigMaps. A domain that cannot be read stays as it was. If the list cannot be
 // read, all of them do.
 func (s *Store) readOthers(ctx context.Context) (map[string]verify.Domain, error) {
-	var list metav1.PartialObjectMetadataList
-	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMapList"))
-	err := s.API.List(ctx, &list, client.InNamespace(s.Namespace), client.Limit(maxObjects))
-	if err == nil && list.Continue != "" {
-		err = fmt.Errorf("there are more than %d", maxObjects)
-	}
+	objects, err := s.listOthers(ctx)
 	if err != nil {
 		return maps.Clone(s.before()), fmt.Errorf("list of configmaps: %w", err)
 	}
 	domains := map[string]verify.Domain{}
 	var problems []error
-	for _, item := range list.Items {
-		name, ours := strings.CutPrefix(item.Name, v1alpha1.ConfigMapDomainPrefix)
-		if !ours {
-			continue
-		}
-		d, err := s.readDomain(ctx, item.Name, name)
+	for _, object := range objects {
+		d, err := s.readDomain(ctx, object, strings.TrimPrefix(object, v1alpha1.ConfigMapDomainPrefix))
 		if err != nil {
 			problems = append(problems, err)
-			before, known := s.before()[item.Name]
+			before, known := s.before()[object]
 			if !known {
 				continue
 			}
 			d = before
 		}
-		domains[item.Name] = d
+		domains[object] = d
 	}
 	return domains, errors.Join(problems...)
+}
+
+// listOthers are the names of the ConfigMaps of domains.
+func (s *Store) listOthers(ctx context.Context) ([]string, error) {
+	var objects []string
+	for from := ""; ; {
+		var list metav1.PartialObjectMetadataList
+		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMapList"))
+		if err := s.API.List(ctx, &list, client.InNamespace(s.Namespace), client.Limit(pageOf), client.Continue(from)); err != nil {
+			return nil, err
+		}
+		for _, item := range list.Items {
+			if strings.HasPrefix(item.Name, v1alpha1.ConfigMapDomainPrefix) {
+				objects = append(objects, item.Name)
+			}
+		}
+		if from = list.Continue; from == "" {
+			return objects, nil
+		}
+	}
 }
 
 func (s *Store) before() map[string]verify.Domain {

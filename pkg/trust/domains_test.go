@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -151,6 +154,55 @@ func TestDomainsStayWhereTheListFails(t *testing.T) {
 	if err := s.LoadRoot(t.Context()); err == nil || !slices.Equal(names(s), []string{v1alpha1.DomainInstalled, "paris"}) {
 		t.Errorf("got %v, %v", names(s), err)
 	}
+}
+
+// Whoever may add ConfigMaps to our namespace, by names that are nobody's, keeps no domain
+// from being read, changed or dropped.
+func TestManyConfigMapsOfOthersFreezeNoDomain(t *testing.T) {
+	api := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{List: inPages}).Build()
+	s, _ := store(api)
+	trusted, notary := roots(t)
+	paris := domain(t, "paris", "paris", sealtest.NewNotary(t))
+	for _, o := range []client.Object{trusted, notary, paris} {
+		check(t, api.Create(t.Context(), o))
+	}
+	check(t, s.LoadRoot(t.Context()))
+	for i := range 6*pageOf + 1 {
+		check(t, api.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: meta(fmt.Sprintf("aaa-%04d", i))}))
+	}
+	check(t, api.Create(t.Context(), domain(t, "rome", "rome", sealtest.NewNotary(t))))
+	if err := s.LoadRoot(t.Context()); err != nil || !slices.Equal(names(s), []string{v1alpha1.DomainInstalled, "paris", "rome"}) {
+		t.Errorf("a domain that is added: %v, %v", names(s), err)
+	}
+	check(t, api.Delete(t.Context(), paris))
+	if err := s.LoadRoot(t.Context()); err != nil || !slices.Equal(names(s), []string{v1alpha1.DomainInstalled, "rome"}) {
+		t.Errorf("a domain that is dropped: %v, %v", names(s), err)
+	}
+}
+
+// inPages lists as an API server does: at most what is asked for, and where to go on.
+func inPages(ctx context.Context, api client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+	asked := (&client.ListOptions{}).ApplyOptions(options)
+	if err := api.List(ctx, list, client.InNamespace(asked.Namespace)); err != nil {
+		return err
+	}
+	all, ok := list.(*metav1.PartialObjectMetadataList)
+	if !ok || asked.Limit == 0 {
+		return nil
+	}
+	from := 0
+	if asked.Continue != "" {
+		var err error
+		if from, err = strconv.Atoi(asked.Continue); err != nil {
+			return err
+		}
+	}
+	to := min(from+int(asked.Limit), len(all.Items))
+	if to < len(all.Items) {
+		all.Continue = strconv.Itoa(to)
+	}
+	all.Items = all.Items[from:to]
+	return nil
 }
 
 // The installation's own keys speak for its cluster, unless rules say for which.

@@ -3,10 +3,14 @@ package verify_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/sigstore-go/pkg/root"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -201,6 +205,51 @@ func TestALogsKeyCountsInItsPeriod(t *testing.T) {
 	}
 	_, err := rootOf(t, open).At(func() time.Time { return time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC) }).Inspect(bundle)
 	wants(t, err, reason.LogExpired)
+}
+
+// One key under two names is one log: whoever has it could make both entries.
+func TestTwoLogsAreOfTwoKeys(t *testing.T) {
+	private, public, err := seal.NewLogKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, again, other := sealtest.NewLogWith(t, private, public), sealtest.NewLogAt(t, "elsewhere", private, public), sealtest.NewLogV1(t)
+	n := sealtest.NewNotaryWith(t, sealtest.Backend{Log: first, TrustedRoot: first.TrustedRoot})
+	with := func(trusted []byte) (*verify.Root, error) {
+		d := domainOf(t, "home", "home", n, verify.Rules{})
+		d.TrustedRoot, d.Logs = trusted, 2
+		return verify.New(d)
+	}
+	parsed, err := root.NewTrustedRootFromJSON(first.TrustedRoot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := slices.Collect(maps.Values(parsed.RekorLogs()))[0]
+	if _, err := with(sealtest.TrustedRootOf(t, one, again.TrustedRoot)); err == nil {
+		t.Error("a root with two names of one key has two logs")
+	}
+	trusted, err := with(sealtest.TrustedRootOf(t, other.Log, first.TrustedRoot, again.TrustedRoot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := sealtest.Bundle(t, sealedFor(t, n, "home"))
+	second, err := again.Append(t.Context(), b.GetDsseEnvelope(), n.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	third, err := other.Append(t.Context(), b.GetDsseEnvelope(), n.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := b.GetVerificationMaterial().GetTlogEntries()
+	b.VerificationMaterial.TlogEntries = append(slices.Clone(entries), second)
+	_, err = trusted.Inspect(sealtest.JSON(t, b))
+	wants(t, err, reason.LogEntryInvalid)
+	for _, honest := range [][]*protorekor.TransparencyLogEntry{append(slices.Clone(entries), third), append(slices.Clone(entries), second, third)} {
+		b.VerificationMaterial.TlogEntries = honest
+		_, err = trusted.Inspect(sealtest.JSON(t, b))
+		wants(t, err, "")
+	}
 }
 
 func TestRulesThatWouldNotBeAppliedAreRefused(t *testing.T) {

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"crypto"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/tlog"
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -39,8 +41,8 @@ type Foreign struct {
 }
 
 // Check verifies a bundle, offline and with the whole of sigstore-go. It asks for
-// what the trusted root has: an entry of a log and, for a certificate, a trusted
-// time and, if there are logs of certificates, their word. It does not ask whether
+// what the trusted root has: an entry of a log whose time it was and, for a certificate, a
+// trusted time and, if there are logs of certificates, their word. It does not ask whether
 // the signer may say so. Errors have the code UsageInvalid, BundleInvalid or
 // SignatureInvalid.
 func (f Foreign) Check(bundleJSON []byte) error {
@@ -82,10 +84,42 @@ func (f Foreign) Check(bundleJSON []byte) error {
 	if err != nil {
 		return reason.Wrap(reason.Internal, err, "%v", err)
 	}
-	if _, err := verifier.Verify(entity, sigstore.NewPolicy(about, signer)); err != nil {
+	verified, err := verifier.Verify(entity, sigstore.NewPolicy(about, signer))
+	if err != nil {
 		return reason.Wrap(reason.SignatureInvalid, err, "%v", err)
 	}
-	return nil
+	when := times{now: time.Now()}
+	for _, at := range verified.VerifiedTimestamps {
+		when.proven = append(when.proven, at.Timestamp)
+	}
+	return inTime(entity, trusted.RekorLogs(), when)
+}
+
+// inTime makes sure that one of the entries is of a log whose time it was. sigstore-go asks
+// that of a promise alone, and Rekor v2 gives none. What it has skipped is skipped here, too.
+func inTime(entity *bundle.Bundle, logs map[string]*root.TransparencyLog, when times) error {
+	entries, err := entity.TlogEntries()
+	if err != nil {
+		return reason.Wrap(reason.BundleInvalid, err, "%v", err)
+	}
+	no := reason.New(reason.SignatureInvalid, "no entry is of a log of the trusted root whose time it was")
+	for _, entry := range entries {
+		log, known := logs[hex.EncodeToString([]byte(entry.LogKeyID()))]
+		switch {
+		case !known:
+		case entry.HasInclusionPromise():
+			if tlog.VerifySET(entry, logs) == nil {
+				return nil
+			}
+		default:
+			over := when.within(Period{Start: log.ValidityPeriodStart, End: log.ValidityPeriodEnd})
+			if over == nil {
+				return nil
+			}
+			no = reason.New(reason.SignatureInvalid, "the key of the log %.200s %s", log.BaseURL, over.Detail)
+		}
+	}
+	return no
 }
 
 // checkBody makes sure that the entry in the bundle is the one in the proof's tree.

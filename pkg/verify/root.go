@@ -2,10 +2,12 @@ package verify
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -165,8 +167,8 @@ func (d Domain) load() (*trusted, error) {
 		return nil, fmt.Errorf("trusted root: %w", err)
 	}
 	t := &trusted{Domain: d, logs: parsed.RekorLogs(), authorities: authorities(parsed), hasTSA: len(parsed.TimestampingAuthorities()) > 0, hasCT: len(parsed.CTLogs()) > 0}
-	if len(t.logs) < d.Logs {
-		return nil, fmt.Errorf("trusted root has %d transparency logs, and %d have to have a seal", len(t.logs), d.Logs)
+	if n := keyCount(maps.Values(t.logs)); n < d.Logs {
+		return nil, fmt.Errorf("trusted root has transparency logs of %d keys, and %d have to have a seal", n, d.Logs)
 	}
 	// Periods are checked here. sigstore-go would check none if a log gives no
 	// times.
@@ -180,6 +182,18 @@ func (d Domain) load() (*trusted, error) {
 	}
 	t.material = root.TrustedMaterialCollection{root.NewTrustedPublicKeyMaterialFromMapping(keys), parsed}
 	return t, nil
+}
+
+// keyCount counts logs by their keys. The id of a log may have its host in it, so that one
+// key, of one operator, could be there as two logs.
+func keyCount(logs iter.Seq[*root.TransparencyLog]) int {
+	keys := map[string]bool{}
+	for log := range logs {
+		if raw, err := x509.MarshalPKIXPublicKey(log.PublicKey); err == nil {
+			keys[string(raw)] = true
+		}
+	}
+	return len(keys)
 }
 
 // apart refuses two domains of which it would be unclear which one speaks.

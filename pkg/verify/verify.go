@@ -3,11 +3,13 @@ package verify
 import (
 	"crypto/x509"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
+	"github.com/sigstore/sigstore-go/pkg/root"
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
 
 	"github.com/argoseal/argoseal/pkg/provenance"
@@ -278,13 +280,14 @@ func (t *trusted) verify(b *protobundle.Bundle, when *times, signer sigstore.Pol
 // as the domain asks for. Entries of other logs count for nothing.
 func (t *trusted) counted(b *protobundle.Bundle) ([]logged, error) {
 	var known []logged
+	var logs []*root.TransparencyLog
 	for _, entry := range b.GetVerificationMaterial().GetTlogEntries() {
 		if log, ok := t.logs[hex.EncodeToString(entry.GetLogId().GetKeyId())]; ok {
-			known = append(known, logged{entry, log})
+			known, logs = append(known, logged{entry, log}), append(logs, log)
 		}
 	}
-	if len(known) < t.Logs {
-		return nil, reason.New(reason.LogEntryInvalid, "bundle has entries of %d logs that domain %s trusts, and it asks for %d", len(known), t.Name, t.Logs)
+	if n := keyCount(slices.Values(logs)); n < t.Logs {
+		return nil, reason.New(reason.LogEntryInvalid, "bundle has entries of %d logs that domain %s trusts, and it asks for %d", n, t.Name, t.Logs)
 	}
 	return known, nil
 }

@@ -43,6 +43,13 @@ const (
 	askedKey    = "asked"
 	nextKey     = "next.pem"
 	nextMadeKey = "next-made"
+	// nextAfterKey is there where the successor was made after its predecessor was said
+	// to be in other hands, so that who had that need not have this.
+	nextAfterKey = "next-after-theft"
+	// beforeKey is the hint of the key that lay beside this one until switchedKey, where
+	// nobody had said by then that it was in other hands.
+	beforeKey   = "before"
+	switchedKey = "switched"
 )
 
 // Rotation replaces the signing key in a Secret without a gap. It makes a successor
@@ -115,6 +122,9 @@ func (r *Rotation) Turn(ctx context.Context) error {
 }
 
 func (r *Rotation) turn(ctx context.Context, s *state) error {
+	if err := r.beside(ctx, s); err != nil {
+		return err
+	}
 	if s.next != nil && s.spoilt() {
 		r.Use(s.current)
 		if err := r.discard(ctx, s); err != nil {
@@ -225,7 +235,35 @@ func ended(rule *verify.KeyRule, now time.Time) bool {
 // spoilt says that others may have the successor, too. Either somebody said so, or
 // they said it of the signing key while both lay in one Secret.
 func (s *state) spoilt() bool {
-	return compromised(s.rule(s.next.Hint())) || compromised(s.rule(s.current.Hint())) && s.asked()
+	after := len(s.secret.Data[nextAfterKey]) != 0
+	return compromised(s.rule(s.next.Hint())) || compromised(s.rule(s.current.Hint())) && (s.asked() || !after)
+}
+
+// beside takes the key for stolen that lay in one Secret with a stolen one, where that is
+// said after the one has taken the other's place.
+func (r *Rotation) beside(ctx context.Context, s *state) error {
+	before := string(s.secret.Data[beforeKey])
+	switched, err := time.Parse(time.RFC3339, string(s.secret.Data[switchedKey]))
+	if before == "" || err != nil { // not replaced yet, or by an earlier release
+		return nil
+	}
+	for _, pair := range [][2]string{{before, s.current.Hint()}, {s.current.Hint(), before}} {
+		stolen, other := s.rule(pair[0]), s.rule(pair[1])
+		if !compromised(stolen) || compromised(other) || stolen.CompromisedFrom.After(switched) {
+			continue
+		}
+		from := *stolen.CompromisedFrom
+		if other == nil {
+			s.rules.Keys = append(s.rules.Keys, verify.KeyRule{Hint: pair[1]})
+			other = s.rule(pair[1])
+		}
+		other.CompromisedFrom = &from
+		if err := s.writePublic(ctx, r.API); err != nil {
+			return err
+		}
+		r.Log.Info("A key lay in one Secret with one that is in other hands; it is taken for stolen, too", "key", pair[1], "beside", pair[0])
+	}
+	return nil
 }
 
 // discard replaces a successor that others may have with a fresh one. First it ends
@@ -266,6 +304,9 @@ func (r *Rotation) makeNext(ctx context.Context, s *state) error {
 	}
 	s.secret.Data[nextKey], s.secret.Data[nextMadeKey] = key, []byte(s.now.UTC().Format(time.RFC3339))
 	s.secret.Data[askedKey] = []byte(s.public.Data[v1alpha1.RotateKey])
+	if delete(s.secret.Data, nextAfterKey); compromised(s.rule(s.current.Hint())) {
+		s.secret.Data[nextAfterKey] = []byte("true")
+	}
 	if err := r.API.Update(ctx, &s.secret); err != nil {
 		return err
 	}
@@ -352,6 +393,12 @@ func (r *Rotation) switchOver(ctx context.Context, s *state) error {
 	s.secret.Data[PrivateKeyKey], s.secret.Data[madeKey] = s.secret.Data[nextKey], s.secret.Data[nextMadeKey]
 	delete(s.secret.Data, nextKey)
 	delete(s.secret.Data, nextMadeKey)
+	delete(s.secret.Data, nextAfterKey)
+	delete(s.secret.Data, beforeKey)
+	delete(s.secret.Data, switchedKey)
+	if !compromised(s.rule(before)) {
+		s.secret.Data[beforeKey], s.secret.Data[switchedKey] = []byte(before), []byte(s.now.UTC().Format(time.RFC3339))
+	}
 	if err := r.API.Update(ctx, &s.secret); err != nil {
 		return err
 	}

@@ -258,6 +258,109 @@ func TestASuccessorThatLayBesideACompromisedKeyNeverSigns(t *testing.T) {
 	}
 }
 
+// told writes of a key that it is in other hands, and asks for another where that is by
+// the command.
+func (w *turning) told(hint string, from time.Time, command bool) {
+	w.Helper()
+	m := configMap(w, w.api, v1alpha1.ConfigMapNotaryKey)
+	rules, err := verify.ParseRules([]byte(m.Data[v1alpha1.RulesKey]))
+	must(w, err)
+	i := slices.IndexFunc(rules.Keys, func(k verify.KeyRule) bool { return k.Hint == hint })
+	if i < 0 {
+		i, rules.Keys = len(rules.Keys), append(rules.Keys, verify.KeyRule{Hint: hint})
+	}
+	rules.Keys[i].CompromisedFrom = &from
+	raw, err := rules.JSON()
+	must(w, err)
+	if m.Data[v1alpha1.RulesKey] = string(raw); command {
+		m.Data[v1alpha1.RotateKey] = w.now.Format(time.RFC3339)
+	}
+	must(w, w.api.Update(w.Context(), m))
+}
+
+// stolen are the keys that are said to be in other hands.
+func (w *turning) stolen() []string {
+	var all []string
+	for _, k := range w.root().Domains()[0].Keys {
+		if !k.Compromised.IsZero() {
+			all = append(all, k.Hint)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Who read the Secret during a handover has both keys, also where that is known only after
+// the one has taken the other's place, and said of one of them alone.
+func TestATheftThatIsToldLaterSpoilsBothKeysOfTheSecret(t *testing.T) {
+	for _, command := range []bool{true, false} {
+		for _, named := range []string{"the first", "the second"} {
+			for _, after := range []bool{false, true} { // the honest twin: it was read after the switch
+				w := newTurning(t, newAPI(), 0)
+				first := w.turn().Hint()
+				w.ask()
+				w.turn()
+				theft := w.now.Add(time.Minute)
+				w.now = w.now.Add(handover)
+				second := w.turn().Hint()
+				if second == first {
+					t.Fatal("it is not replaced")
+				}
+				if after {
+					theft = w.now.Add(time.Minute)
+				}
+				w.now = w.now.Add(time.Hour)
+				hint := map[string]string{"the first": first, "the second": second}[named]
+				w.told(hint, theft, command)
+				for range 40 {
+					w.turn()
+					w.now = w.now.Add(lookEvery)
+				}
+				want := []string{first, second}
+				if after {
+					want = []string{hint}
+				}
+				slices.Sort(want)
+				if got := w.stolen(); !slices.Equal(got, want) {
+					t.Errorf("told of %s, by the command %t, read after the switch %t: %d keys are taken for stolen, want %d", named, command, after, len(got), len(want))
+				}
+				if stays := after && named == "the first" && !command; (w.used.Hint() == second) != stays {
+					t.Errorf("told of %s, by the command %t, read after the switch %t: the second still signs: %t", named, command, after, !stays)
+				}
+				last := w.used.Hint()
+				w.sealed()
+				if w.now = w.now.Add(24 * time.Hour); w.turn().Hint() != last || len(secret(t, w.api, v1alpha1.SecretSigningKey).Data[nextKey]) != 0 {
+					t.Error("it is replaced again")
+				}
+			}
+		}
+	}
+}
+
+// A successor that waited when somebody wrote by hand that the key is in other hands never
+// signs. One that is made after that does.
+func TestASuccessorFromBeforeATheftThatIsWrittenByHandNeverSigns(t *testing.T) {
+	w := newTurning(t, newAPI(), 30*24*time.Hour)
+	s := secret(t, w.api, v1alpha1.SecretSigningKey)
+	s.Data[madeKey] = []byte(w.now.Format(time.RFC3339))
+	must(t, w.api.Update(t.Context(), s))
+	first := w.turn().Hint()
+	w.now = w.now.Add(w.after)
+	w.turn()
+	waiting := w.private(nextKey).Hint()
+	w.told(first, w.now.Add(-time.Hour), false)
+	for range 40 {
+		if w.turn().Hint() == waiting {
+			t.Fatal("the thief's key signs")
+		}
+		w.now = w.now.Add(lookEvery)
+	}
+	if w.used.Hint() == first || len(w.stolen()) != 2 {
+		t.Errorf("another key signs: %t; %d keys are taken for stolen, want 2", w.used.Hint() != first, len(w.stolen()))
+	}
+	w.sealed()
+}
+
 // A successor that is named itself is not promoted; the key before it is well.
 func TestACompromisedSuccessorNeverSigns(t *testing.T) {
 	w := newTurning(t, newAPI(), 0)

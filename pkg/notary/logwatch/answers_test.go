@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr/funcr"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -374,6 +375,59 @@ func TestAnAnswerUnderAKeyThatComesLaterIsCompared(t *testing.T) {
 				return
 			}
 			s.look(reason.LogForked)
+		})
+	}
+}
+
+// What was sealed under a key that the trusted root has no more is named all the same: with
+// the end of its time that key may come back, and the seals would count.
+func TestWhatAKeyHasAnsweredThatIsGoneIsNamed(t *testing.T) {
+	for name, c := range map[string]struct{ alarm, forks bool }{
+		"after an alarm":                {true, true},
+		"before anybody looked":         {false, true},
+		"the honest twin: one goes on ": {false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			var lines []string
+			s.Watcher.Log = funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+			s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+			s.look("")
+			old, next := s.key, tlogtest.NewKey(t)
+			history, shown, from := s.tiles.dir, s.tiles.dir, 12
+			if c.forks {
+				history, shown, from = t.TempDir(), t.TempDir(), 0
+				old.Grow(t, history, "other", 0, 12)
+			} else {
+				old.Grow(t, history, "entry", 10, 12)
+			}
+			s.answered(s.proofOf(old, history), "")
+			if c.alarm {
+				s.tiles.dir = t.TempDir()
+				old.Grow(t, s.tiles.dir, "third", 0, 5)
+				s.look(reason.LogRolledBack)
+			}
+			lines = nil
+			s.key, s.tiles.dir = next, shown
+			next.Grow(t, shown, "entry", from, from+20)
+			s.look("")
+			s.clock.SetTime(s.clock.Now().Add(2 * freshFor))
+			s.look("")
+			if n := len(s.waiting()); n != 0 {
+				t.Errorf("%d answers are left", n)
+			}
+			if named := slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "the-pod") }); named != c.forks {
+				t.Errorf("what was sealed is named: %t, want %t: %q", named, c.forks, lines)
+			}
+			s.key = old
+			switch {
+			case c.alarm:
+				s.says(metav1.ConditionFalse, string(reason.LogRolledBack))
+			case c.forks:
+				s.says(metav1.ConditionUnknown, string(reason.LogUnchecked))
+			default:
+				s.says(metav1.ConditionTrue, extends)
+			}
 		})
 	}
 }

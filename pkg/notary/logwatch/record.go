@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -108,8 +110,15 @@ func (w *Watcher) unmatched(ctx context.Context, records map[string]*trackedLog,
 	}
 	for id, answers := range of {
 		k := records[id]
-		if k == nil {
-			continue // its time is over
+		if k == nil { // its time is over, or the root has it no more: it may come back with an end
+			k = &trackedLog{log: tlog.Log{ID: id, URL: w.URL}, record: &v1alpha1.TransparencyLog{}}
+			err := w.API.Get(ctx, client.ObjectKey{Name: id}, k.record)
+			if apierrors.IsNotFound(err) {
+				k.record, err = nil, nil
+			}
+			if err != nil {
+				return fmt.Errorf("transparencylog %s: %w", id, err)
+			}
 		}
 		if err := w.record(ctx, k); err != nil {
 			return err

@@ -42,6 +42,7 @@ type Log struct {
 	// TrustedRoot is the trusted_root.json that trusts this log and no other.
 	TrustedRoot []byte
 
+	host   string
 	key    signature.SignerVerifier
 	id     []byte
 	mu     sync.Mutex
@@ -59,7 +60,13 @@ func NewLog(tb testing.TB) *Log {
 // NewLogWith makes an empty log with a key, PEM.
 func NewLogWith(tb testing.TB, private, public []byte) *Log {
 	tb.Helper()
-	root, err := seal.TrustedRootJSON(URL, public, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	return NewLogAt(tb, Host, private, public)
+}
+
+// NewLogAt makes an empty log with a key, PEM, that another host than Host has.
+func NewLogAt(tb testing.TB, host string, private, public []byte) *Log {
+	tb.Helper()
+	root, err := seal.TrustedRootJSON("http://"+host+":3003", public, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	check(tb, err)
 	key, err := cryptoutils.UnmarshalPEMToPrivateKey(private, cryptoutils.SkipPassword)
 	check(tb, err)
@@ -67,9 +74,9 @@ func NewLogWith(tb testing.TB, private, public []byte) *Log {
 	check(tb, err)
 	publicKey, err := signer.PublicKey()
 	check(tb, err)
-	_, id, err := rekornote.KeyHash(Host, publicKey)
+	_, id, err := rekornote.KeyHash(host, publicKey)
 	check(tb, err)
-	return &Log{Origin: Host, TrustedRoot: root, key: signer, id: id}
+	return &Log{Origin: host, host: host, TrustedRoot: root, key: signer, id: id}
 }
 
 // Append does what Rekor v2 does with a hashedrekord: check the signature,
@@ -153,7 +160,7 @@ func entryBody(envelope *protodsse.Envelope, key crypto.PublicKey) ([]byte, erro
 
 // checkpoint signs the tree as it is.
 func (l *Log) checkpoint(ctx context.Context) (string, error) {
-	signer, err := rekornote.NewNoteSigner(ctx, Host, l.key)
+	signer, err := rekornote.NewNoteSigner(ctx, l.host, l.key)
 	if err != nil {
 		return "", err
 	}

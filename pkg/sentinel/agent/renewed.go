@@ -24,15 +24,26 @@ func (t TLS) Renewed() (func(ctx context.Context, every time.Duration) error, er
 	}
 	return func(ctx context.Context, every time.Duration) error {
 		err := wait.PollUntilContextCancel(ctx, every, false, func(context.Context) (bool, error) {
-			now, err := t.read()
-			_, _, broken := t.load() // what is no pair yet is being written
-			return err == nil && broken == nil && !bytes.Equal(now, began), nil //nolint:nilerr // it is looked at again
+			return t.since(began), nil
 		})
 		if ctx.Err() != nil {
 			return nil
 		}
 		return fmt.Errorf("%s: %w", t.Cert, errors.Join(ErrRenewed, err))
 	}, nil
+}
+
+// since says whether there are other certificates than those. What cannot be read, or is no
+// pair, is being written.
+func (t TLS) since(began []byte) bool {
+	now, err := t.read()
+	if err != nil {
+		return false
+	}
+	if _, _, err := t.load(); err != nil {
+		return false
+	}
+	return !bytes.Equal(now, began)
 }
 
 // read gives all that is in the files.
