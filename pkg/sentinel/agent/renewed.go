@@ -26,10 +26,13 @@ func (t TLS) Renewed() (func(ctx context.Context, every time.Duration) error, er
 		err := wait.PollUntilContextCancel(ctx, every, false, func(context.Context) (bool, error) {
 			return t.since(began), nil
 		})
-		if ctx.Err() != nil {
+		if err == nil {
+			err = fmt.Errorf("%s: %w", t.Cert, ErrRenewed)
+		}
+		if errors.Is(err, ctx.Err()) {
 			return nil
 		}
-		return fmt.Errorf("%s: %w", t.Cert, errors.Join(ErrRenewed, err))
+		return err
 	}, nil
 }
 
