@@ -167,7 +167,7 @@ func TestManyConfigMapsOfOthersFreezeNoDomain(t *testing.T) {
 		check(t, api.Create(t.Context(), o))
 	}
 	check(t, s.LoadRoot(t.Context()))
-	for i := range 6*pageOf + 1 {
+	for i := range 2*pageOf + 1 {
 		check(t, api.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: meta(fmt.Sprintf("aaa-%04d", i))}))
 	}
 	check(t, api.Create(t.Context(), domain(t, "rome", "rome", sealtest.NewNotary(t))))

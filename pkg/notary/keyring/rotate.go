@@ -243,9 +243,12 @@ func (s *state) spoilt() bool {
 // said after the one has taken the other's place.
 func (r *Rotation) beside(ctx context.Context, s *state) error {
 	before := string(s.secret.Data[beforeKey])
-	switched, err := time.Parse(time.RFC3339, string(s.secret.Data[switchedKey]))
-	if before == "" || err != nil { // not replaced yet, or by an earlier release
+	if before == "" { // not replaced yet, or by an earlier release
 		return nil
+	}
+	switched, err := time.Parse(time.RFC3339, string(s.secret.Data[switchedKey]))
+	if err != nil {
+		return fmt.Errorf("secret %s, key %s: %w", v1alpha1.SecretSigningKey, switchedKey, err)
 	}
 	for _, pair := range [][2]string{{before, s.current.Hint()}, {s.current.Hint(), before}} {
 		stolen, other := s.rule(pair[0]), s.rule(pair[1])

@@ -390,7 +390,7 @@ func TestWhatAKeyHasAnsweredThatIsGoneIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
 			var lines []string
-			s.Watcher.Log = funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+			s.Log = funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
 			s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
 			s.look("")
 			old, next := s.key, tlogtest.NewKey(t)
