@@ -57,8 +57,7 @@ func (h *Handlers) submission(ctx context.Context, req admission.Request) (*gate
 
 // decodeWorkflow reads a Workflow, and of which one it says to be a resubmission.
 func decodeWorkflow(raw runtime.RawExtension, namespace string) (*definition.Workflow, string, error) {
-	var v values
-	if v.add(raw.Raw); v.objects > maxWorkflowObjects {
+	if tooMany(raw.Raw, maxWorkflowObjects) {
 		return nil, "", fmt.Errorf("it may have more than %d objects", maxWorkflowObjects)
 	}
 	o := &unstructured.Unstructured{}

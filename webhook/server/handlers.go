@@ -214,8 +214,7 @@ func decode(raw runtime.RawExtension, namespace string, as ...jsonv2.Options) (*
 	if len(as) > 0 { // it is stored, and others have added to it
 		most = maxStoredObjects
 	}
-	var v values
-	if v.add(raw.Raw); v.objects > most {
+	if tooMany(raw.Raw, most) {
 		return nil, fmt.Errorf("it may have more than %d objects", most)
 	}
 	pod := &corev1.Pod{}

@@ -34,6 +34,16 @@ func (v *values) add(part []byte) {
 	v.members += int64(bytes.Count(part, []byte(",")) - bytes.Count(part, []byte(`,\`)))
 }
 
+// tooMany says whether a text may have more objects than that in it.
+func tooMany(text []byte, most int64) bool {
+	if int64(bytes.Count(text, []byte("{"))) <= most {
+		return false
+	}
+	var v values
+	v.add(text)
+	return v.objects > most
+}
+
 // unpacking is what they may take in memory beyond what every request takes, in bytes.
 func (v *values) unpacking() int64 {
 	return sizeOfObject*max(0, v.objects-ordinaryObjects) + sizeOfMember*max(0, v.members-ordinaryMembers)
