@@ -86,8 +86,12 @@ func gives(stored *graph.Graph, g given, step *Step, err error) (spec corev1.Pod
 		if patch == "" {
 			return
 		}
+		if !literal { // nor is it read: what Argo made of it may be another text
+			whole = false
+			return
+		}
 		after, err := patched(spec, patch)
-		if !literal || err != nil {
+		if err != nil {
 			whole = false
 			return
 		}

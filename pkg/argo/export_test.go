@@ -4,3 +4,6 @@ package argo
 func TemplateOf(namespace, text string) (any, error) { return templateOf(namespace, text) }
 
 func DecodeTemplate(text string) (any, error) { return decodeTemplate([]byte(text)) }
+
+// BoundPatch is boundPatch.
+func BoundPatch(patch string) error { return boundPatch(patch) }

@@ -89,8 +89,11 @@ func (g given) pod() corev1.PodSpec {
 	return spec
 }
 
-// patched applies a podSpecPatch as Argo does (util.ApplyPodSpecPatch).
+// patched applies a podSpecPatch as Argo does (util.ApplyPodSpecPatch), if it is bounded.
 func patched(spec corev1.PodSpec, patch string) (corev1.PodSpec, error) {
+	if err := boundPatch(patch); err != nil {
+		return spec, err
+	}
 	before, err := json.Marshal(spec)
 	if err != nil {
 		return spec, err

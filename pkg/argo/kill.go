@@ -2,8 +2,8 @@ package argo
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -29,17 +29,26 @@ func Kills(pod *corev1.Pod, container string, command []string) bool {
 		return false
 	}
 	return slices.ContainsFunc(killSignals, func(s syscall.Signal) bool {
-		// Word by word: a pattern may ask for words of a million characters.
 		for i, word := range pattern {
-			if strings.Contains(word, "%d") {
-				word = fmt.Sprintf(word, s)
-			}
-			if word != command[i] {
+			if said, ok := sending(word, s); !ok || said != command[i] {
 				return false
 			}
 		}
 		return true
 	})
+}
+
+// sending is a word with the signal's number in it. Argo formats the word, and a format can
+// ask for a million characters with ten of its own, again and again. So one that has more
+// to it than the number, and percent signs for themselves, is none.
+func sending(word string, s syscall.Signal) (string, bool) {
+	if !strings.Contains(word, "%d") {
+		return word, true
+	}
+	if strings.Count(strings.ReplaceAll(word, "%%", ""), "%") != 1 {
+		return "", false
+	}
+	return strings.NewReplacer("%%", "%", "%d", strconv.Itoa(int(s))).Replace(word), true
 }
 
 // killPattern is the command before the signal's number is put in: nothing if the

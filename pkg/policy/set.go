@@ -94,6 +94,9 @@ func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []
 		}
 		s.cluster = append(s.cluster, r)
 	}
+	if n := patternBytes(own); n > MaxOwnPatterns {
+		return Set{}, reason.New(reason.PolicyInvalid, "the patterns in the ProvenancePolicies of namespace %s have %d bytes together, more than %d", namespace, n, MaxOwnPatterns)
+	}
 	for i := range own {
 		p := &own[i]
 		if p.Namespace != namespace {
@@ -124,6 +127,9 @@ func CheckCluster(p *v1alpha1.ClusterProvenancePolicy) error {
 
 // CheckOwn is CheckCluster for a policy of a namespace.
 func CheckOwn(p *v1alpha1.ProvenancePolicy) error {
+	if n := patternBytes([]v1alpha1.ProvenancePolicy{*p}); n > MaxOwnPatterns {
+		return invalid(kindOwn, p.Name, fmt.Errorf("its patterns have %d bytes together, more than %d", n, MaxOwnPatterns))
+	}
 	_, err := readOwn(p)
 	return err
 }

@@ -353,7 +353,7 @@ func (w writer) describe() string {
 // Overwritten refuses a statement if another pod of the workflow wrote the
 // location after the stated one: as the definition orders their nodes (precedes), else
 // by the clocks. An output that was absent was not written.
-func (w Writers) Overwritten(s *provenance.Statement, precedes func(first, then string) bool) *reason.Error {
+func (w Writers) Overwritten(ctx context.Context, s *provenance.Statement, precedes func(first, then string) bool) *reason.Error {
 	stated := provenance.Run{Finished: s.FinishedAt}
 	for _, one := range w.all {
 		if one.UID == s.Step.Pod.UID {
@@ -362,6 +362,9 @@ func (w Writers) Overwritten(s *provenance.Statement, precedes func(first, then 
 		}
 	}
 	for _, one := range w.all {
+		if no := InTime(ctx); no != nil {
+			return no
+		}
 		switch {
 		case one.Unreadable, one.UID == s.Step.Pod.UID, one.output == reason.OutputAbsent:
 			continue
@@ -373,6 +376,15 @@ func (w Writers) Overwritten(s *provenance.Statement, precedes func(first, then 
 			return reason.New(reason.SubjectMismatch, "its ArtifactSeal names pod %s, but pod %s sealed it later", s.Step.Pod.Name, one.Pod)
 		}
 		return reason.New(reason.NotSealed, "pod %s sealed it, but pod %s was to produce it later, and its Provenance says %s", s.Step.Pod.Name, one.Pod, one.describe())
+	}
+	return nil
+}
+
+// InTime is not nil once nobody waits for the decision any more. Whatever may take long by
+// what others have made asks it: a decision that goes on keeps a processor, and its seat.
+func InTime(ctx context.Context) *reason.Error {
+	if err := ctx.Err(); err != nil {
+		return reason.Wrap(reason.LookupFailed, err, "there was no time left to decide: %v", err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -85,7 +86,7 @@ func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 	}
 	look := func(source evidence.Source, live bool) (Verdict, bool) {
 		e := evaluation{
-			gate: g, step: step, origins: from, graph: known, policies: policies, live: live,
+			gate: g, step: step, origins: from, graph: known, order: known.Order(), policies: policies, live: live,
 			consumer: consumer,
 			view: evidence.NewView(source, trust, g.Verified, evidence.Consumer{
 				Namespace: step.Namespace, Workflow: step.Workflow, WorkflowUID: step.WorkflowUID, Pod: step.Pod,
@@ -158,6 +159,8 @@ type evaluation struct {
 	step *argo.Step
 	// graph is the workflow's definition; nil: it says nothing.
 	graph *graph.Graph
+	// order is that of its nodes.
+	order *graph.Order
 	// origins of the inputs, by name, as the workflow's definition has them.
 	origins map[string]graph.Origins
 	// fillers are who else fills the place of an input, by its name, as far as that was
@@ -187,6 +190,10 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 		return v
 	}
 	for _, in := range inputs {
+		if no := evidence.InTime(ctx); no != nil {
+			v.Refusal = cmp.Or(v.Refusal, no)
+			return v
+		}
 		found, refusal := e.input(ctx, in)
 		if refusal == nil {
 			// A part of a directory, and what comes from outside, have no statement that says so.
@@ -314,7 +321,7 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 	if no := c.writers.Pending(e.gate.Clock.Now()); no != nil {
 		return vouched{}, no
 	}
-	if no := c.writers.Overwritten(sealed.Statement, e.graph.Precedes); no != nil {
+	if no := c.writers.Overwritten(ctx, sealed.Statement, e.order.Precedes); no != nil {
 		return vouched{}, no
 	}
 	return vouched{Sealed: sealed, policy: verdict, failed: failed}, nil

@@ -31,6 +31,9 @@ func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Work
 		if in.Source == argo.SourceAbsent {
 			continue
 		}
+		if no := evidence.InTime(ctx); no != nil {
+			return nil, nil, no.For(in.Label())
+		}
 		if known == nil {
 			var err error
 			if known, err = wf.Graph(); err != nil {

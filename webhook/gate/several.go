@@ -153,7 +153,7 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 	}
 	// A pod's directories come one after the other, so that its lists are read once.
 	slices.SortStableFunc(seals, func(a, b v1alpha1.ArtifactSeal) int { return strings.Compare(a.Spec.Provenance, b.Spec.Provenance) })
-	c := collection{in: in, prefix: in.Location().Prefix(), nearest: dir, seals: seals, files: map[string]storedFile{}, graph: e.graph}
+	c := collection{in: in, prefix: in.Location().Prefix(), nearest: dir, seals: seals, files: map[string]storedFile{}, order: e.order, came: map[[2]*part]bool{}}
 	for i := range seals {
 		if no := e.collectOne(ctx, &c, &seals[i], writers); no != nil {
 			why := reason.Wrap(no.Code, no, "%s: %s", seals[i].Spec.Location.Key, no.Detail)
@@ -223,8 +223,11 @@ type collection struct {
 	object *storedFile
 	dirs   []string
 	level  provenance.Level
-	// graph orders the steps, where the definition does.
-	graph *graph.Graph
+	// order is that of the steps, where the definition has one.
+	order *graph.Order
+	// came are two parts of which it is known whether one came before the other: it is asked
+	// for each file that both have.
+	came map[[2]*part]bool
 }
 
 // part is what one step stored.
@@ -257,14 +260,14 @@ func (f storedFile) sum() content.Sum {
 // nodes differ, and the record of an end may come after the next pod. (Whoever is
 // wrong here names other bytes than lie there, and the check in the pod stops it.)
 func (c *collection) before(one, other *part) bool {
-	a, b := one.Statement.Step.NodeName, other.Statement.Step.NodeName
-	switch {
-	case c.graph.Precedes(a, b):
-		return true
-	case c.graph.Precedes(b, a):
-		return false
+	parts := [2]*part{one, other}
+	came, known := c.came[parts]
+	if !known {
+		a, b := one.Statement.Step.NodeName, other.Statement.Step.NodeName
+		came = c.order.Precedes(a, b) || !c.order.Precedes(b, a) && one.run.Before(other.run)
+		c.came[parts] = came
 	}
-	return one.run.Before(other.run)
+	return came
 }
 
 // maxCollected bounds the files that are looked at for one input: more than a pin has
@@ -352,6 +355,9 @@ func (c *collection) list() []content.File {
 // many, or a directory without an archive. Whether a file of that looks like an
 // archive does not matter: of many objects Argo unpacks none.
 func (e *evaluation) collectOne(ctx context.Context, c *collection, seal *v1alpha1.ArtifactSeal, writers evidence.Writers) *reason.Error {
+	if no := evidence.InTime(ctx); no != nil {
+		return no
+	}
 	at := evidence.LocationOf(seal)
 	if err := at.Validate(); err != nil {
 		return reason.Wrap(reason.LocationInvalid, err, "%v", err)

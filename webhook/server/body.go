@@ -18,7 +18,7 @@ const (
 	largestBody = 7 << 20
 	// bodiesInFlight bounds the large requests that are read or at work at a time, in
 	// bytes, and one more goes on whatever the others have. What is decoded takes several
-	// times as much.
+	// times as much, and what would take more than that is counted by that (unpacking).
 	bodiesInFlight = 40 << 20
 	// ordinaryBody is what almost every request fits into; ordinaryInFlight is room for
 	// such alone, so that no large ones of somebody else's are in their way.
@@ -158,6 +158,8 @@ type incoming struct {
 	// size is how many bytes it says to have, or may have; room for how many there is;
 	// got how many came.
 	size, room, got int64
+	// values are the objects and lists' members that may be in it.
+	values values
 	// there is called at its end.
 	there func() error
 	err   error
@@ -191,19 +193,31 @@ func (b *incoming) Read(p []byte) (int, error) {
 	}
 	n, err := b.read(p)
 	b.got += int64(n)
+	b.values.add(p[:n])
 	switch {
 	case err == nil && b.got > b.size:
 		b.err = errors.New("it is longer than it may be")
 	case errors.Is(err, io.EOF):
 		b.hold.arrived()
 		b.err = io.EOF
-		if err := b.there(); err != nil {
+		if err := b.unpack(); err != nil {
+			b.err = err
+		} else if err := b.there(); err != nil {
 			b.err = err
 		}
 	default:
 		b.err = err
 	}
 	return n, b.err
+}
+
+// unpack waits for room for what it decodes to.
+func (b *incoming) unpack() error {
+	n := b.values.unpacking()
+	if n == 0 {
+		return nil
+	}
+	return noRoom(b.hold.grow(b.ctx, n))
 }
 
 // read waits for bytes as long as they may take.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -56,6 +57,9 @@ func (h *Handlers) submission(ctx context.Context, req admission.Request) (*gate
 
 // decodeWorkflow reads a Workflow, and of which one it says to be a resubmission.
 func decodeWorkflow(raw runtime.RawExtension, namespace string) (*definition.Workflow, string, error) {
+	if tooMany(raw.Raw, maxWorkflowObjects) {
+		return nil, "", fmt.Errorf("it may have more than %d objects", maxWorkflowObjects)
+	}
 	o := &unstructured.Unstructured{}
 	if err := json.Unmarshal(raw.Raw, o); err != nil {
 		return nil, "", err

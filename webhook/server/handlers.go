@@ -201,7 +201,7 @@ func refuse(err error) *gate.Decision {
 // lenient reads what the API server may have stored before, and writes so.
 var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// decode reads a pod, and gives it the request's namespace where it has none. It is the
+// decode reads a pod that has no more objects in it than there may be, and gives it the request's namespace where it has none. It is the
 // largest part of a request, and encoding/json would take twice the time. As an API server
 // it tells names from each other by their case, and it refuses an object that has one twice.
 // One that is stored already is read all the same (lenient): to refuse that would keep it
@@ -209,6 +209,13 @@ var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.Al
 func decode(raw runtime.RawExtension, namespace string, as ...jsonv2.Options) (*corev1.Pod, error) {
 	if len(raw.Raw) == 0 {
 		return nil, nil
+	}
+	most := int64(maxObjects)
+	if len(as) > 0 { // it is stored, and others have added to it
+		most = maxStoredObjects
+	}
+	if tooMany(raw.Raw, most) {
+		return nil, fmt.Errorf("it may have more than %d objects", most)
 	}
 	pod := &corev1.Pod{}
 	if err := jsonv2.Unmarshal(raw.Raw, pod, as...); err != nil {

@@ -36,7 +36,9 @@ type Policies struct {
 	cluster *recently[v1alpha1.ClusterProvenancePolicy]
 	own     *recently[v1alpha1.ProvenancePolicy]
 	revoked *recently[v1alpha1.Revocation]
-	watched []cache.Informer
+	// compiled are the sets of both.
+	compiled *compiling
+	watched  []cache.Informer
 }
 
 // NewPolicies reads them from the API server, as they are asked for.
@@ -56,6 +58,7 @@ func NewPolicies(api client.Reader, c clock.PassiveClock) *Policies {
 				func(l client.ObjectList) []v1alpha1.Revocation { return l.(*v1alpha1.RevocationList).Items })
 		}),
 	}
+	p.compiled = newCompiling()
 	p.own.weigh = weighPolicy
 	p.cluster.version, p.own.version, p.revoked.version = versionOf[v1alpha1.ClusterProvenancePolicy], versionOf[v1alpha1.ProvenancePolicy], versionOf[v1alpha1.Revocation]
 	return p
@@ -248,7 +251,14 @@ func (p *Policies) set(ctx context.Context, namespace string, cluster seen[v1alp
 	if err != nil {
 		return policy.Set{}, unread("revocations", err)
 	}
-	set, err := policy.NewSet(namespace, cluster.objects, own.objects)
+	set, err := p.compiled.set(namespace, cluster.version+own.version, func() (policy.Set, int, error) {
+		set, err := policy.NewSet(namespace, cluster.objects, own.objects)
+		size := set.Size()
+		for i := range own.objects { // it goes by what they say, and keeps that
+			size += weighPolicy(&own.objects[i])
+		}
+		return set, size, err
+	})
 	reading := policy.Reading{At: cluster.at, Version: cluster.version + own.version + revoked.version}
 	for _, at := range []time.Time{own.at, revoked.at} {
 		if at.Before(reading.At) {

@@ -21,7 +21,9 @@ func Decode(raw []byte, into any) error {
 		return err
 	}
 	if !reflect.DeepEqual(into, exact.Interface()) {
-		return errors.New("the name of a field is not spelled as Argo spells it: upper and lower case count")
+		return errSpelling
 	}
 	return nil
 }
+
+var errSpelling = errors.New("the name of a field is not spelled as Argo spells it: upper and lower case count")

@@ -18,17 +18,40 @@ type expansion struct {
 
 // spent counts what was put into texts. All expansions for one input share it,
 // because they also share what frames have remembered.
-type spent struct{ tags, bytes int }
+type spent struct {
+	tags, bytes int
+	// numbers says of each expression that was parsed whether it makes a number.
+	numbers map[string]bool
+}
 
 // Bounds of what is expanded for one template, or one input. Argo gives pods templates of
 // at most 128 KiB, and every piece of a text is in what it makes of it.
 const (
 	maxTags  = 1 << 16
 	maxBytes = 8 << 20
+	// parsing is how much more it costs to parse a byte of an expression than to put one
+	// into a text: so half a MiB of them is parsed.
+	parsing = 16
 )
 
 // exceeded says that texts were not expanded to their end.
-func (e *expansion) exceeded() bool { return e.tags > maxTags || e.bytes > maxBytes }
+func (s *spent) exceeded() bool { return s.tags > maxTags || s.bytes > maxBytes }
+
+// numeric says whether an expression makes a number. Each is parsed once.
+func (s *spent) numeric(expression string) bool {
+	makes, known := s.numbers[expression]
+	if known {
+		return makes
+	}
+	if s.bytes += parsing * len(expression); s.exceeded() {
+		return false
+	}
+	if s.numbers == nil {
+		s.numbers = map[string]bool{}
+	}
+	s.numbers[expression] = numeric(expression)
+	return s.numbers[expression]
+}
 
 // text expands one, in terms of the frame whose template has it; nil: in the
 // workflow's own terms.
@@ -61,7 +84,7 @@ func (e *expansion) value(tag string, in, of *frame) text {
 	if of != nil && (tag == "item" || strings.HasPrefix(tag, "item.")) {
 		return e.number(e.item(of, strings.TrimPrefix(strings.TrimPrefix(tag, "item"), ".")))
 	}
-	if expression, ok := strings.CutPrefix(tag, "="); ok && e.numbers && numeric(expression) {
+	if expression, ok := strings.CutPrefix(tag, "="); ok && e.numbers && e.numeric(expression) {
 		return text{aNumber}
 	}
 	if name, ok := strings.CutPrefix(tag, "workflow.parameters."); ok {

@@ -236,15 +236,30 @@ type artifact struct {
 	Plugin      json.RawMessage `json:"plugin"`
 }
 
-// UnmarshalJSON implements json.Unmarshaler.
+// UnmarshalJSON implements json.Unmarshaler. It reads names of fields as Decode does: that
+// compares two readings, and both of them come here.
 func (a *artifact) UnmarshalJSON(data []byte) error {
-	places, rest, err := stores.TakePlaces(data, json.Unmarshal)
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return err
+	}
+	for name := range fields {
+		if slices.ContainsFunc(stores.StoreKinds(), func(k stores.StoreKind) bool { return k.Name != name && strings.EqualFold(k.Name, name) }) {
+			return errSpelling
+		}
+	}
+	places, rest, err := stores.TakePlaces(data, Decode)
 	if err != nil {
 		return err
 	}
 	type plain artifact
-	a.places = places
-	return json.Unmarshal(rest, (*plain)(a))
+	var p plain
+	if err := Decode(rest, &p); err != nil {
+		return err
+	}
+	p.places = places
+	*a = artifact(p)
+	return nil
 }
 
 // literals lists what the artifact says of itself.

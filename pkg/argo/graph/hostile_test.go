@@ -108,3 +108,41 @@ func TestManyStepsTakeLittleRoom(t *testing.T) {
 		})
 	}
 }
+
+// Expressions in tags are parsed as far as their bytes may cost, and each once, however many
+// tags there are.
+func TestExpressionsInTagsAreParsedOnce(t *testing.T) {
+	const most = 64 << 20
+	sum := "=len([" + strings.Repeat("1,", maxExpression/2-16) + "1])"
+	tagged := func(n int, different bool) string {
+		var s strings.Builder
+		for i := range n {
+			s.WriteString("{{" + sum)
+			if different {
+				fmt.Fprintf(&s, "+%d", i)
+			}
+			s.WriteString("}}")
+		}
+		return s.String()
+	}
+	for name, c := range map[string]struct {
+		text     string
+		exceeded bool
+	}{
+		"the same": {tagged(2000, false), false},
+		"others":   {tagged(2000, true), true},
+	} {
+		e := &expansion{graph: &Graph{}, spent: &spent{}, numbers: true}
+		var made text
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		made = e.text(c.text, nil)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > most || e.exceeded() != c.exceeded {
+			t.Errorf("%s: it took %d MiB, exceeded is %v", name, took>>20, e.exceeded())
+		}
+		if !c.exceeded && (len(made) != 1 || !strings.HasPrefix(made[0], aNumber)) {
+			t.Errorf("%s: it makes %d pieces", name, len(made))
+		}
+	}
+}

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -53,13 +54,59 @@ func TestWhatTheDefinitionOrders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := g.Precedes(c.first, c.then); got != c.want {
+		if got := g.Order().Precedes(c.first, c.then); got != c.want {
 			t.Errorf("%s: %s before %s: %v", name, c.first, c.then, got)
 		}
 	}
-	if (*Graph)(nil).Precedes("wf[0].a", "wf[1].b") {
+	if (*Graph)(nil).Order().Precedes("wf[0].a", "wf[1].b") {
 		t.Error("no definition orders something")
 	}
+}
+
+// What tasks wait for is read once for a decision, and an answer is given again for nothing:
+// else a definition of a MiB, asked for each file of two steps, keeps a processor for
+// minutes.
+func TestOrderIsFoundOutOnce(t *testing.T) {
+	var tasks strings.Builder
+	const n = 300
+	for i := range n {
+		fmt.Fprintf(&tasks, "      - {name: t%d, template: use}\n", i)
+	}
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf("t%d.Skipped", i))
+	}
+	for _, name := range []string{"p1", "p2", "p3"} {
+		fmt.Fprintf(&tasks, "      - {name: %s, template: make, depends: \"%s\"}\n", name, strings.Join(all, " && "))
+	}
+	g, err := parse(t, dag(tasks.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := g.Order()
+	work := func(first, then string) uint64 {
+		return allocations(func() {
+			if o.Precedes(first, then) {
+				t.Errorf("%s before %s", first, then)
+			}
+		})
+	}
+	first, another, again := work("wf.p1", "wf.p2"), work("wf.p3", "wf.p2"), work("wf.p1", "wf.p2")
+	if first < 3*n || another > n || again > 4 {
+		t.Errorf("%d allocations at first, %d for others, %d for the same", first, another, again)
+	}
+	if !o.Precedes("wf.t7", "wf.p3") {
+		t.Error("a task that depends does not come after")
+	}
+}
+
+// allocations are those of a call.
+func allocations(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.Mallocs - before.Mallocs
 }
 
 // A chain of tasks that somebody made too long says nothing, and ends.
@@ -73,10 +120,10 @@ func TestOrderIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !g.Precedes("wf.t1", "wf.t9") {
+	if !g.Order().Precedes("wf.t1", "wf.t9") {
 		t.Error("a short chain is not followed")
 	}
-	if g.Precedes("wf.t0", fmt.Sprintf("wf.t%d", n-1)) {
+	if g.Order().Precedes("wf.t0", fmt.Sprintf("wf.t%d", n-1)) {
 		t.Error("a long chain is followed to its end")
 	}
 }

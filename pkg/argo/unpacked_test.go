@@ -1,0 +1,127 @@
+package argo_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/argoseal/argoseal/pkg/argo"
+)
+
+// allocated is how many bytes somebody asks for.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// bombs are patches that are small as text, and small once they are merged by name.
+func bombs() map[string]string {
+	var nested strings.Builder
+	nested.WriteString("x0: &x0 {name: X}\n")
+	for i := 1; i < 6; i++ {
+		fmt.Fprintf(&nested, "x%d: &x%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*x%d,", i-1), 9), ","))
+	}
+	const main = "containers: [{name: main, env: ["
+	return map[string]string{
+		"a large value many times": main + `&a {name: X, value: "` + strings.Repeat("x", 50000) + `"}` + strings.Repeat(",*a", 3000) + "]}]",
+		"merged":                   main + `&a {name: X, value: "` + strings.Repeat("x", 50000) + `"}` + strings.Repeat(",{<<: *a}", 3000) + "]}]",
+		"a key many times":         main + `{name: &a "` + strings.Repeat("x", 50000) + `"}` + strings.Repeat(",{*a : 1}", 3000) + "]}]",
+		"lists of lists":           nested.String(),
+	}
+}
+
+// A patch takes about the memory of its text, or of what its aliases write out up to what
+// a pod may have: neither the gate nor the notary dies of one.
+func TestAPatchDoesNotUnpackWithoutBound(t *testing.T) {
+	const most = 24 << 20
+	for name, bomb := range bombs() {
+		for _, field := range []string{"template", "spec"} {
+			for as, patch := range map[string]string{
+				"in full":         bomb,
+				"by a parameter":  "# {{workflow.parameters.p}}\n" + bomb,
+				"in its document": bomb + "\n# {{workflow.parameters.p}}\n",
+			} {
+				t.Run(name+", "+field+", "+as, func(t *testing.T) {
+					pod, wf := producing(t, field, patch, patch)
+					step, err := argo.Parse(pod)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if took := allocated(func() { _, err = argo.Altered(pod, step, wf) }); took > most {
+						t.Errorf("it took %d MiB to compare a pod whose patch has %d KiB", took>>20, len(patch)>>10)
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestAPatchThatCannotBeRightIsNotDecoded(t *testing.T) {
+	for name, patch := range map[string]string{
+		"in itself":                    "a: &a [*a]",
+		"in itself, by another":        "a: &a {b: &b [*a]}",
+		"an alias of nothing":          "a: *a",
+		"too long":                     "a: " + strings.Repeat("x", 1<<17),
+		"many values without an alias": "a: [" + strings.Repeat("{},", 20000) + "]",
+	} {
+		if err := argo.BoundPatch(patch); err == nil {
+			t.Errorf("%s: it is decoded", name)
+		}
+	}
+}
+
+// Twin: a patch with aliases that people write is the template's, as before.
+func TestAPatchWithAliasesCountsAsTheTemplates(t *testing.T) {
+	const patch = `
+x-common: &common
+  - &x {name: X, value: "y"}
+  - {name: Z, value: "y"}
+containers:
+  - {name: main, env: *common}
+  - {name: helper, env: [*x]}
+`
+	for _, field := range []string{"template", "spec"} {
+		pod, wf := producing(t, field, patch, patch)
+		mainOf(pod).Env = append([]corev1.EnvVar{{Name: "X", Value: "y"}, {Name: "Z", Value: "y"}}, mainOf(pod).Env...)
+		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "helper", Env: []corev1.EnvVar{{Name: "X", Value: "y"}}})
+		if got := altered(t, pod, wf); len(got) > 0 {
+			t.Errorf("%s: it is said to be altered: %q", field, got)
+		}
+	}
+	// Each of fifty containers has the same variables.
+	large := "x: &x\n" + strings.Repeat("  - {name: SOME_VARIABLE, value: some value}\n", 20) + "containers:\n"
+	for i := range 50 {
+		large += fmt.Sprintf("  - {name: c%d, env: *x}\n", i)
+	}
+	if err := argo.BoundPatch(large); err != nil {
+		t.Errorf("a large one: %v", err)
+	}
+}
+
+// What counts the bytes of a patch is not the parser that writes its aliases out.
+func FuzzBoundPatch(f *testing.F) {
+	for _, bomb := range bombs() {
+		f.Add(bomb)
+	}
+	f.Add("a: &a {b: 1}\nc: {<<: *a, d: [*a, *a]}\n---\n%YAML 1.1\n")
+	f.Fuzz(func(t *testing.T, patch string) {
+		if argo.BoundPatch(patch) != nil {
+			return
+		}
+		// A byte may be six in JSON.
+		if raw, err := yaml.YAMLToJSON([]byte(patch)); err == nil && len(raw) > 6<<20 {
+			t.Errorf("it has %d bytes as JSON", len(raw))
+		}
+	})
+}
