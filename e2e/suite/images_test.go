@@ -79,6 +79,11 @@ spec:
       - {name: packed, path: /tmp/image}
       - {name: bare, path: /tmp/image, archive: {none: {}}}
       - {name: tarball, path: /tmp/image.tar}
+      - {name: compressed, path: /tmp/compressed.tar.gz}
+      - {name: lookalike, path: /tmp/compressed.tar.gz, archive: {none: {}}}
+      - {name: saved, path: /tmp/saved.tar}
+      - {name: nested, path: /tmp/nested.tar}
+      - {name: zeros, path: /tmp/zeros.tar.gz}
       - {name: broken, path: /tmp/broken}
     script:
       image: busybox
@@ -97,13 +102,23 @@ spec:
         printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:%s","size":%d}]}' "$m" "$ms" > index.json
         printf '{"imageLayoutVersion":"1.0.0"}' > oci-layout
         tar cf /tmp/image.tar -C /tmp/image .
+        gzip -c /tmp/image.tar > /tmp/compressed.tar.gz
+        tar cf /tmp/nested.tar -C /tmp image.tar
+        cp -r /tmp/image /tmp/saved
+        printf '[{"Config":"blobs/sha256/%s","RepoTags":["app:v1"],"Layers":["blobs/sha256/%s"]}]' "$c" "$l" > /tmp/saved/manifest.json
+        (cd /tmp/saved && tar cf /tmp/saved.tar blobs index.json manifest.json oci-layout)
+        cp -r /tmp/image /tmp/zeros
+        dd if=/dev/zero of=/tmp/zeros/last bs=1M count=128
+        (cd /tmp/zeros && tar cf - blobs index.json oci-layout last | gzip > /tmp/zeros.tar.gz)
+        rm -r /tmp/zeros
         cp -r /tmp/image /tmp/broken
         rm "/tmp/broken/blobs/sha256/$l"
 `
 
 // TestConformanceImagesInALayout: the seals of an image layout, however it is stored, name
-// the image, and a policy that says so admits it by them; one that lacks a layer names
-// none, and is sealed all the same.
+// the image, and a policy that says so admits it by them: in a tar, also a compressed one
+// and as Docker saves it, too. One that lacks a layer, lies in an archive within an archive,
+// or unpacks to too much names none, and is sealed all the same.
 func TestConformanceImagesInALayout(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "layouts", v1alpha1.ModeEnforce)
@@ -118,7 +133,7 @@ func TestConformanceImagesInALayout(t *testing.T) {
 	if len(images) != 1 || images[0].MediaType != "application/vnd.oci.image.manifest.v1+json" {
 		t.Fatalf("the layout has %+v", images)
 	}
-	for output, want := range map[string]int{"bare": 1, "tarball": 1, "broken": 0} {
+	for output, want := range map[string]int{"bare": 1, "tarball": 1, "compressed": 1, "lookalike": 1, "saved": 1, "broken": 0, "nested": 0, "zeros": 0} {
 		if got := sealOf(t, run, output).Spec.Images; len(got) != want || want > 0 && got[0] != images[0] {
 			t.Errorf("output %s has %+v", output, got)
 		}
@@ -131,7 +146,7 @@ func TestConformanceImagesInALayout(t *testing.T) {
 		return cluster(t).Client.Create(t.Context(), pod, client.DryRunAll)
 	}
 	made, other := "registry.test/team/app@sha256:"+images[0].SHA256, "registry.test/team/app@sha256:"+images[0].SHA256[1:]+"0"
-	govern(t, ns, `images: [{name: "registry.test/**", producers: [{output: packed, layout: true, sameNamespace: true, anyWorkflow: true}]}]`, "")
+	govern(t, ns, `images: [{name: "registry.test/**", producers: [{output: compressed, layout: true, sameNamespace: true, anyWorkflow: true}]}]`, "")
 	if err := runs(made); err != nil {
 		t.Errorf("the image in the layout: %v", err)
 	}
