@@ -3,6 +3,9 @@
 package suite
 
 import (
+	"encoding/json"
+	"os/exec"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,7 +13,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/trace"
 )
 
 // builds hands out what stands for an image's manifest: another one each time.
@@ -117,7 +123,7 @@ spec:
 
 // TestConformanceImagesInALayout: the seals of an image layout, however it is stored, name
 // the image, and a policy that says so admits it by them: in a tar, also a compressed one
-// and as Docker saves it, too. One that lacks a layer, lies in an archive within an archive,
+// and as Docker saves it, too. So does what is stated of the whole workflow. One that lacks a layer, lies in an archive within an archive,
 // or unpacks to too much names none, and is sealed all the same.
 func TestConformanceImagesInALayout(t *testing.T) {
 	t.Parallel()
@@ -138,6 +144,10 @@ func TestConformanceImagesInALayout(t *testing.T) {
 			t.Errorf("output %s has %+v", output, got)
 		}
 	}
+	subjects := wholeOf(t, attested(t, run)).Subjects
+	if !provenance.HasImage(subjects, artifact.Digest(images[0].SHA256)) {
+		t.Errorf("the image did not leave the workflow: %+v", subjects)
+	}
 	runs := func(image string) error {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "app"},
@@ -151,4 +161,31 @@ func TestConformanceImagesInALayout(t *testing.T) {
 		t.Errorf("the image in the layout: %v", err)
 	}
 	refused(t, runs(other), reason.ImageUnproven)
+
+	// By its name the image is found as any artifact is.
+	s := stage(t)
+	evidence, err := s.Lab.Save(t.Context(), sealOf(t, run, "compressed"), s.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell := func(into any, args ...string) {
+		t.Helper()
+		args = append(args, "--namespace", ns, "--kubeconfig", s.Lab.Kubeconfig, "--key", evidence.NotaryKey, "--trusted-root", evidence.TrustedRoot, "-o", "json")
+		cmd := exec.CommandContext(t.Context(), s.Argoseal, args...)
+		out, err := cmd.Output()
+		if err == nil {
+			err = json.Unmarshal(out, into)
+		}
+		if err != nil {
+			t.Fatalf("argoseal %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+	}
+	var g trace.Graph
+	if tell(&g, "trace", made); string(g.Image) != images[0].SHA256 || len(g.Steps) != 1 || g.Steps[0].Workflow != run.Name {
+		t.Errorf("traced is %+v", g)
+	}
+	var tainted struct{ Descendants []trace.Descendant }
+	if tell(&tainted, "taint", made, "--dry-run"); len(tainted.Descendants) != 1 || tainted.Descendants[0].Because != "image sha256:"+images[0].SHA256 {
+		t.Errorf("tainted would be %+v", tainted)
+	}
 }
