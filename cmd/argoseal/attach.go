@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -39,7 +40,9 @@ type attachOptions struct {
 	registryCA string
 	plainHTTP  bool
 	platforms  bool
-	dryRun     bool
+	// whole asks for what is stated of the whole workflow, too.
+	whole  bool
+	dryRun bool
 }
 
 const attachExample = `  # a step has sealed the image's manifest: put its seal beside the image
@@ -51,6 +54,9 @@ const attachExample = `  # a step has sealed the image's manifest: put its seal 
 
   # an image for many platforms: the seal of each platform's manifest, too
   argoseal attach registry.example.com/team/app@sha256:9f86d0… --platforms --namespace ci
+
+  # what is stated of the whole workflow, too: its provenance, and the verdict
+  argoseal attach registry.example.com/team/app@sha256:9f86d0… --with-workflow --namespace ci
 
   # a seal from a file
   argoseal attach registry.example.com/team/app@sha256:9f86d0… --namespace ci --bundle bundle.json`
@@ -65,7 +71,7 @@ policy-controller and Kyverno look for attestations (an OCI referrer).
 
 The seal is one whose subject is the image's manifest: of a step that has the manifest,
 such as the file that a builder writes, as an output without an archive, or that has an
-OCI image layout as an output, in which the image lay whole. It is looked
+OCI image layout as an output, or an archive of one, in which the image lay whole. It is looked
 for in the cluster, or read from --bundle, and verified before anything is written, as
 argoseal verify does. So say whose step it has to be, and by --output which of its outputs:
 else any counts, and a step can write an image's manifest to its log, too. Of several seals
@@ -74,6 +80,10 @@ the newest that holds is taken, those of the manifest itself before those of lay
 An image for many platforms is an index, and who pulls it for one platform may look for
 the seal of that platform's manifest. --platforms puts these beside their manifests, too:
 each has to be sealed, and one that is not is named.
+
+With --with-workflow the provenance of the step's whole workflow goes beside the image, and
+the Verification Summary Attestation of it (https://slsa.dev/verification_summary/v1). Both
+are there once the workflow has ended, and have to name the image: as something that left it.
 
 Registry credentials are those of docker login, podman login or crane auth login
 (config.json in $DOCKER_CONFIG or ~/.docker, auth.json of podman).`,
@@ -90,6 +100,7 @@ Registry credentials are those of docker login, podman login or crane auth login
 	f.StringVar(&o.registryCA, "registry-cacert", "", "authority of the registry's certificate, PEM, beside those that this machine trusts")
 	f.BoolVar(&o.plainHTTP, "plain-http", false, "speak HTTP to the registry")
 	f.BoolVar(&o.platforms, "platforms", false, "if the image is an index: the seals of its platforms' manifests, too")
+	f.BoolVar(&o.whole, "with-workflow", false, "what is stated of the step's whole workflow, too: its provenance, and a summary")
 	f.BoolVar(&o.dryRun, "dry-run", false, "verify, and write nothing")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "file that says how to reach the cluster (default: $KUBECONFIG, or ~/.kube/config)")
 	f.StringVar(&o.context, "context", "", "its context (default: the current one)")
@@ -117,6 +128,9 @@ func (o *attachOptions) run(cmd *cobra.Command, text string) error {
 	}
 	if o.platforms && o.bundle != "" {
 		return usage(errors.New("--bundle is the seal of one manifest, and --platforms asks for many: attach them one by one"))
+	}
+	if o.whole && o.bundle != "" {
+		return usage(errors.New("--bundle is the seal of a step, and --with-workflow asks the cluster for more"))
 	}
 	find, err := o.finder()
 	if err != nil {
@@ -218,8 +232,20 @@ func unasked(ref name.Digest, err error) error {
 	}
 }
 
-// finder finds the seal of a manifest, verified, and its bundle.
-type finder func(ctx context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error)
+// attestation is a verified bundle about an image, and what it is, in words.
+type attestation struct {
+	bundle    []byte
+	predicate string
+	what      string
+}
+
+// finder finds the seal of a manifest, verified, and what else is to go beside it.
+type finder func(ctx context.Context, digest artifact.Digest) ([]attestation, error)
+
+// sealOf is the seal of a step.
+func sealOf(s *provenance.Statement, bundle []byte) attestation {
+	return attestation{bundle, provenance.PredicateType, fmt.Sprintf("the seal of step %s of workflow %s/%s", printable(s.Step.NodeName), printable(s.Step.Namespace), printable(s.Step.Workflow.Name))}
+}
 
 // attach puts the seal of one manifest beside it.
 func (o *attachOptions) attach(cmd *cobra.Command, part referrer.Part, find finder, access []remote.Option) error {
@@ -227,21 +253,25 @@ func (o *attachOptions) attach(cmd *cobra.Command, part referrer.Part, find find
 	if err != nil {
 		return usage(err)
 	}
-	s, bundle, err := find(cmd.Context(), digest)
+	all, err := find(cmd.Context(), digest)
 	if err != nil {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	_, _ = fmt.Fprintf(out, "The seal of %s is that of step %s of workflow %s/%s.\n", printable(part.String()), printable(s.Step.NodeName), printable(s.Step.Namespace), printable(s.Step.Workflow.Name))
+	for _, a := range all {
+		_, _ = fmt.Fprintf(out, "Of %s there is %s.\n", printable(part.String()), a.what)
+	}
 	if o.dryRun {
 		_, _ = fmt.Fprintln(out, "Nothing was written (--dry-run).")
 		return nil
 	}
-	at, err := referrer.Attach(cmd.Context(), part.Ref, bundle, provenance.PredicateType, access...)
-	if err != nil {
-		return unasked(part.Ref, err)
+	for _, a := range all {
+		at, err := referrer.Attach(cmd.Context(), part.Ref, a.bundle, a.predicate, access...)
+		if err != nil {
+			return unasked(part.Ref, err)
+		}
+		_, _ = fmt.Fprintf(out, "It is beside the image as %s\n", printable(at.String()))
 	}
-	_, _ = fmt.Fprintf(out, "It is beside the image as %s\n", printable(at.String()))
 	return nil
 }
 
@@ -256,9 +286,7 @@ func (o *attachOptions) finder() (finder, error) {
 		if err != nil {
 			return nil, err
 		}
-		return func(ctx context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error) {
-			return o.find(ctx, api, root, digest)
-		}, nil
+		return o.inCluster(api, root), nil
 	}
 	bundle, err := readBounded(o.bundle, verify.MaxBundle)
 	if err != nil {
@@ -268,10 +296,29 @@ func (o *attachOptions) finder() (finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(_ context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error) {
+	return func(_ context.Context, digest artifact.Digest) ([]attestation, error) {
 		s, err := o.holds(root, bundle, recorded, digest)
-		return s, bundle, err
+		if err != nil {
+			return nil, err
+		}
+		return []attestation{sealOf(s, bundle)}, nil
 	}, nil
+}
+
+// inCluster finds the seal in the cluster, and what is stated of the whole workflow.
+func (o *attachOptions) inCluster(api client.Reader, root *verify.Root) finder {
+	return func(ctx context.Context, digest artifact.Digest) ([]attestation, error) {
+		s, bundle, err := o.find(ctx, api, root, digest)
+		if err != nil {
+			return nil, err
+		}
+		all := []attestation{sealOf(s, bundle)}
+		if !o.whole {
+			return all, nil
+		}
+		more, err := o.ofWorkflow(ctx, api, root, s, digest)
+		return append(all, more...), err
+	}
 }
 
 // find looks in the cluster for the newest seal of a manifest that holds, or of a layout
@@ -309,6 +356,58 @@ func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verif
 		last = err
 	}
 	return nil, nil, last
+}
+
+// ofWorkflow is what is stated of the whole workflow of a step, and sums it up. The record
+// only says where to look: both have to be about that workflow and this image, by a builder
+// of the cluster that sealed the step, and as good as the flags ask of the step.
+func (o *attachOptions) ofWorkflow(ctx context.Context, api client.Reader, root *verify.Root, s *provenance.Statement, digest artifact.Digest) ([]attestation, error) {
+	recorded, err := o.recordedAt()
+	if err != nil {
+		return nil, err
+	}
+	name := printable(s.Step.Namespace + "/" + s.Step.Workflow.Name)
+	var p v1alpha1.WorkflowProvenance
+	switch err := api.Get(ctx, client.ObjectKey{Namespace: s.Step.Namespace, Name: s.Step.Workflow.UID}, &p); {
+	case client.IgnoreNotFound(err) != nil:
+		return nil, reason.Wrap(reason.LookupFailed, err, "workflowprovenance %s/%s: %v", s.Step.Namespace, s.Step.Workflow.UID, err)
+	case p.Status.Bundle == "" || p.Status.Summary == "":
+		why := "it has not ended, or its records are not final"
+		if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionAttested); c != nil {
+			why = printable(c.Reason + ": " + c.Message)
+		}
+		return nil, reason.New(reason.ProvenancePending, "of workflow %s there is no provenance or no summary: %s", name, why)
+	}
+	var all []attestation
+	var statement artifact.Digest
+	for _, of := range []struct {
+		bundle, predicate, what string
+		kind                    provenance.Kind
+	}{
+		{p.Status.Bundle, provenance.PredicateType, "the provenance of workflow " + name, provenance.KindWorkflow},
+		{p.Status.Summary, provenance.SummaryType, "the summary of workflow " + name, provenance.KindSummary},
+	} {
+		signed, err := root.PayloadRecorded([]byte(of.bundle), recorded)
+		if err != nil {
+			return nil, err
+		}
+		w, err := wholeOf(signed, of.kind)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case w.namespace != s.Step.Namespace || w.workflow != s.Step.Workflow || w.builder.Cluster != s.Builder.Cluster || w.summary != nil && w.summary.Statement != statement:
+			return nil, reason.New(reason.StatementInvalid, "what the record of workflow %s has is about another one", name)
+		case !w.hasFile(digest) && !provenance.HasImage(w.subjects, digest):
+			return nil, reason.New(reason.DigestMismatch, "%s does not name the image: it did not leave the workflow in an output, or there was no room", of.what)
+		}
+		if err := o.producer.how(w.maker()); err != nil {
+			return nil, err
+		}
+		statement = artifact.DigestOfText(string(signed.Payload))
+		all = append(all, attestation{[]byte(of.bundle), of.predicate, of.what})
+	}
+	return all, nil
 }
 
 // manifestsFirst sorts seals of the manifest itself before those of layouts, and the newest

@@ -29,6 +29,7 @@ import (
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -38,6 +39,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // pushed is an image in a registry, and the seal of its manifest.
@@ -46,6 +48,8 @@ type pushed struct {
 	manifest            artifact.Digest
 	bundle              []byte
 	bundleAt, key, root string
+	notary              *sealtest.Notary
+	facts               provenance.Facts
 }
 
 // misled says of every index that it is an image: what a registry says of the kind of a
@@ -180,9 +184,141 @@ func sealedLayout(t *testing.T, options ...registry.Option) pushed {
 		t.Fatal(err)
 	}
 	notary := sealtest.NewNotary(t)
-	p.bundle = notary.Bundle(t, payload)
+	p.notary, p.facts, p.bundle = notary, facts, notary.Bundle(t, payload)
 	p.bundleAt, p.key, p.root = write(t, p.bundle), write(t, notary.Signer.PublicKeyPEM()), write(t, notary.TrustedRoot())
 	return p
+}
+
+// options trust the notary of the seal, and ask for nobody in particular.
+func (p pushed) options(t *testing.T) (*attachOptions, *verify.Root) {
+	t.Helper()
+	o := &attachOptions{verifyOptions: verifyOptions{keys: []string{p.key}, trustedRoot: p.root, rules: configFile("domain.json")}, plainHTTP: true}
+	o.producer.any, o.producer.level, o.producer.outcome, o.producer.mode, o.producer.overrides = true, "observed", "any", "any", "any"
+	root, err := o.root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, root
+}
+
+// whole is the record of a workflow of one step.
+func (p pushed) whole(t *testing.T, change func(*provenance.Facts)) *v1alpha1.WorkflowProvenance {
+	t.Helper()
+	facts := p.facts
+	change(&facts)
+	step, err := provenance.Build(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := provenance.Parse(step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, err := provenance.OfWorkflow([]provenance.StepStatement{{Statement: s, SHA256: artifact.DigestOfText(string(step))}}, "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := provenance.BuildWorkflow(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	summary, err := provenance.BuildSummary(provenance.SummaryFacts{
+		Subjects: of.Subjects, Builder: of.Builder, Namespace: of.Namespace, Workflow: of.Workflow, Statement: artifact.DigestOfText(string(payload)),
+		Verified: of.FinishedAt.Add(time.Minute), Passed: of.Mode == v1alpha1.ModeEnforce,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &v1alpha1.WorkflowProvenance{
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.facts.Step.Namespace, Name: p.facts.Step.Workflow.UID},
+		Status:     v1alpha1.WorkflowProvenanceStatus{Bundle: string(p.notary.Bundle(t, payload)), Summary: string(p.notary.Bundle(t, summary))},
+	}
+}
+
+// cluster is one with the seal of a layout, and what else is in it.
+func (p pushed) cluster(t *testing.T, more ...client.Object) client.Client {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	ns := p.facts.Step.Namespace
+	seal := &v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "image", Labels: map[string]string{v1alpha1.LabelImagePrefix + artifact.DigestLabel(p.manifest): v1alpha1.ImageMeasured}}}
+	seal.Spec.Provenance, seal.Spec.Images = "pod", []v1alpha1.SealedImage{{SHA256: string(p.manifest)}}
+	record := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "pod", CreationTimestamp: metav1.NewTime(time.Now())}, Status: v1alpha1.ProvenanceStatus{Bundle: string(p.bundle)}}
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(more, seal, record)...).Build()
+}
+
+// attachWhole attaches what there is in a cluster of the whole workflow, too.
+func (p pushed) attachWhole(t *testing.T, o *attachOptions, root *verify.Root, api client.Client) error {
+	t.Helper()
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	cmd.SetOut(io.Discard)
+	o.whole = true
+	return o.attachAll(cmd, p.ref, o.inCluster(api, root), nil)
+}
+
+// TestWhatIsStatedOfTheWorkflowIsPutBesideItsImage: the step's seal, the provenance of the
+// whole, and its summary. What is not there yet, or about something else, is not, nor is
+// the seal then.
+func TestWhatIsStatedOfTheWorkflowIsPutBesideItsImage(t *testing.T) {
+	as := func(*provenance.Facts) {}
+	p := sealedLayout(t, registry.WithReferrersSupport(true))
+	honest := p.whole(t, as)
+	other := p.whole(t, func(f *provenance.Facts) { f.Step.Workflow.UID = "other" })
+	longer := p.whole(t, func(f *provenance.Facts) { f.FinishedAt = f.FinishedAt.Add(time.Minute) })
+	stranger := sealedLayout(t)
+	stranger.facts = p.facts
+	audited := p.whole(t, func(f *provenance.Facts) { f.Mode = v1alpha1.ModeAudit })
+	for name, c := range map[string]struct {
+		is     *v1alpha1.WorkflowProvenance
+		change func(is *v1alpha1.WorkflowProvenance, o *attachOptions)
+		want   reason.Code
+	}{
+		"no record":                         {nil, nil, reason.ProvenancePending},
+		"nothing stated yet":                {honest, func(is *v1alpha1.WorkflowProvenance, _ *attachOptions) { is.Status.Bundle = "" }, reason.ProvenancePending},
+		"no summary":                        {honest, func(is *v1alpha1.WorkflowProvenance, _ *attachOptions) { is.Status.Summary = "" }, reason.ProvenancePending},
+		"of another workflow":               {other, nil, reason.StatementInvalid},
+		"the summary of another statement":  {honest, func(is *v1alpha1.WorkflowProvenance, _ *attachOptions) { is.Status.Summary = longer.Status.Summary }, reason.StatementInvalid},
+		"the summary in both places":        {honest, func(is *v1alpha1.WorkflowProvenance, _ *attachOptions) { is.Status.Bundle = is.Status.Summary }, reason.StatementInvalid},
+		"the step's seal in its place":      {honest, func(is *v1alpha1.WorkflowProvenance, _ *attachOptions) { is.Status.Bundle = string(p.bundle) }, reason.StatementInvalid},
+		"of another notary":                 {stranger.whole(t, as), nil, reason.SignatureInvalid},
+		"of an image that it does not name": {p.whole(t, func(f *provenance.Facts) { f.Measured = nil }), nil, reason.DigestMismatch},
+		"of a lower mode than asked for":    {audited, func(_ *v1alpha1.WorkflowProvenance, o *attachOptions) { o.producer.mode = string(v1alpha1.ModeEnforce) }, reason.ModeTooLow},
+	} {
+		o, root := p.options(t)
+		var objects []client.Object
+		if c.is != nil {
+			is := c.is.DeepCopy()
+			if c.change != nil {
+				c.change(is, o)
+			}
+			objects = append(objects, is)
+		}
+		if err := p.attachWhole(t, o, root, p.cluster(t, objects...)); reason.Of(err) != c.want {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+	if all := p.referrers(t); len(all) != 0 {
+		t.Fatalf("something was written: %+v", all)
+	}
+	o, root := p.options(t)
+	for range 2 {
+		if err := p.attachWhole(t, o, root, p.cluster(t, honest)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kinds := map[string]int{}
+	for _, d := range p.referrers(t) {
+		kinds[d.Annotations["dev.sigstore.bundle.predicateType"]]++
+	}
+	if len(kinds) != 2 || kinds[provenance.PredicateType] != 2 || kinds[provenance.SummaryType] != 1 {
+		t.Errorf("beside the image are %v", kinds)
+	}
+	if code, _, errs := p.attach(t, "--with-workflow"); code != reason.UsageInvalid.ExitCode() {
+		t.Errorf("of a bundle: exit code %d\n%s", code, errs)
+	}
 }
 
 // TestTheSealOfALayoutIsPutBesideItsImage, found in the cluster by its label, too, and
@@ -197,26 +333,12 @@ func TestTheSealOfALayoutIsPutBesideItsImage(t *testing.T) {
 	if code, out, errs := other.attach(t); code != reason.DigestMismatch.ExitCode() {
 		t.Errorf("beside another image: exit code %d\n%s%s", code, out, errs)
 	}
-	o := &attachOptions{verifyOptions: verifyOptions{keys: []string{p.key}, trustedRoot: p.root, rules: configFile("domain.json")}}
-	o.producer.any, o.producer.level, o.producer.outcome, o.producer.mode, o.producer.overrides = true, "observed", "any", "any", "any"
-	root, err := o.root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	seal := &v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "image", Labels: map[string]string{v1alpha1.LabelImagePrefix + artifact.DigestLabel(p.manifest): v1alpha1.ImageMeasured}}}
-	seal.Spec.Provenance, seal.Spec.Images = "pod", []v1alpha1.SealedImage{{SHA256: string(p.manifest)}}
-	record := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "pod", CreationTimestamp: metav1.NewTime(time.Now())}, Status: v1alpha1.ProvenanceStatus{Bundle: string(p.bundle)}}
-	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(seal, record).Build()
-	if s, _, err := o.find(t.Context(), api, root, p.manifest); err != nil || s == nil {
+	o, root := p.options(t)
+	if s, _, err := o.find(t.Context(), p.cluster(t), root, p.manifest); err != nil || s == nil {
 		t.Errorf("got %v, %v", s, err)
 	}
-	record.Status.Bundle = string(other.bundle) // a seal that points to another's
-	api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(seal, record).Build()
-	if s, _, err := o.find(t.Context(), api, root, p.manifest); err == nil {
+	p.bundle = other.bundle // a seal that points to another's
+	if s, _, err := o.find(t.Context(), p.cluster(t), root, p.manifest); err == nil {
 		t.Errorf("got %v", s)
 	}
 }
@@ -404,11 +526,11 @@ func TestTheSealsOfAnImagesPlatformsAreAttached(t *testing.T) {
 	}
 	o := &attachOptions{platforms: true, plainHTTP: true}
 	sealed := map[artifact.Digest]bool{artifact.Digest(hash.Hex): true, platforms[0]: true}
-	find := func(_ context.Context, digest artifact.Digest) (*provenance.Statement, []byte, error) {
+	find := func(_ context.Context, digest artifact.Digest) ([]attestation, error) {
 		if !sealed[digest] {
-			return nil, nil, reason.New(reason.DigestMismatch, "no step has sealed it")
+			return nil, reason.New(reason.DigestMismatch, "no step has sealed it")
 		}
-		return &provenance.Statement{}, p.bundle, nil
+		return []attestation{sealOf(&provenance.Statement{}, p.bundle)}, nil
 	}
 	attach := func() (string, error) {
 		var out strings.Builder
@@ -451,12 +573,7 @@ func TestTheSealOfAnImageIsFoundInTheCluster(t *testing.T) {
 	record := func(name, bundle string) *v1alpha1.Provenance {
 		return &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, CreationTimestamp: metav1.NewTime(time.Now())}, Status: v1alpha1.ProvenanceStatus{Bundle: bundle}}
 	}
-	o := &attachOptions{verifyOptions: verifyOptions{keys: []string{p.key}, trustedRoot: p.root, rules: configFile("domain.json")}}
-	o.producer.any, o.producer.level, o.producer.outcome, o.producer.mode, o.producer.overrides = true, "observed", "any", "any", "any"
-	root, err := o.root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	o, root := p.options(t)
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -498,8 +615,9 @@ func cosignVerifies(t *testing.T, cosign string, p pushed) {
 	if code, out, errs := p.attach(t); code != 0 {
 		t.Fatalf("exit code %d\n%s%s", code, out, errs)
 	}
+	kind := "slsaprovenance1"
 	judge := func(key string) (string, error) {
-		c := exec.CommandContext(t.Context(), cosign, "verify-attestation", "--key", key, "--trusted-root", p.root, "--type", "slsaprovenance1",
+		c := exec.CommandContext(t.Context(), cosign, "verify-attestation", "--key", key, "--trusted-root", p.root, "--type", kind,
 			"--allow-http-registry", p.ref.String())
 		c.Env = append(os.Environ(), "HOME="+t.TempDir())
 		out, err := c.CombinedOutput()
@@ -510,5 +628,26 @@ func cosignVerifies(t *testing.T, cosign string, p pushed) {
 	}
 	if out, err := judge(pushImage(t).key); err == nil {
 		t.Errorf("it holds under another key, too\n%s", out)
+	}
+	if p.notary == nil {
+		return
+	}
+	// What is stated of the whole workflow.
+	kind = provenance.SummaryType
+	if out, err := judge(p.key); err == nil {
+		t.Errorf("there is a summary already\n%s", out)
+	}
+	o, root := p.options(t)
+	if err := p.attachWhole(t, o, root, p.cluster(t, p.whole(t, func(*provenance.Facts) {}))); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind = range []string{"slsaprovenance1", provenance.SummaryType} {
+		out, err := judge(p.key)
+		if err != nil {
+			t.Errorf("%s: %v\n%s", kind, err, out)
+		}
+		if n := strings.Count(out, "\"payloadType\""); n != map[string]int{"slsaprovenance1": 2, provenance.SummaryType: 1}[kind] {
+			t.Errorf("%s: cosign shows %d statements\n%s", kind, n, out)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,13 @@ func (o *verifyOptions) matchWhole(w *whole, c contents) (provenance.Subject, er
 		return provenance.Subject{}, reason.New(reason.SubjectMismatch, "nothing that left the workflow is named %s", o.name)
 	}
 	return provenance.Subject{}, reason.New(reason.DigestMismatch, "%s is stated with sha256:%s, not sha256:%s", at.URI, at.SHA256, c.digest)
+}
+
+// hasFile says whether an output is a file with this digest.
+func (w *whole) hasFile(digest artifact.Digest) bool {
+	return slices.ContainsFunc(w.subjects, func(s provenance.WorkflowSubject) bool {
+		return s.SHA256 == digest && !strings.HasSuffix(s.URI, "/")
+	})
 }
 
 // maker is who made it, as far as the statement says.

@@ -23,6 +23,7 @@ import (
 	"github.com/argoseal/argoseal/e2e/cluster/part"
 	"github.com/argoseal/argoseal/e2e/lab"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -140,11 +141,12 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	attach := []string{"attach", "--namespace", ci, "--registry-cacert", registry.CA}
-	verified := func(ref name.Digest) error {
+	verifiedAs := func(kind string, ref name.Digest) error {
 		_, err := tool(true, s.Cosign, "verify-attestation", ref.String(), "--key", filepath.Join(home, "argoseal", "notary.pub"),
-			"--trusted-root", filepath.Join(home, "argoseal", "trusted_root.json"), "--type", "slsaprovenance1", "--registry-cacert", registry.CA)
+			"--trusted-root", filepath.Join(home, "argoseal", "trusted_root.json"), "--type", kind, "--registry-cacert", registry.CA)
 		return err
 	}
+	verified := func(ref name.Digest) error { return verifiedAs("slsaprovenance1", ref) }
 	if verified(appended) == nil {
 		t.Error("cosign takes an image that has nothing beside it")
 	}
@@ -156,7 +158,8 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 	if _, err := tool(true, s.Argoseal, append(attach, appended.String(), "--output", "appended", "--platforms")...); err != nil {
 		t.Error(err)
 	}
-	if _, err := tool(true, s.Argoseal, append(attach, packed.String(), "--output", "packed")...); err != nil {
+	attested(t, run) // waits for what is stated of the whole workflow
+	if _, err := tool(true, s.Argoseal, append(attach, packed.String(), "--output", "packed", "--with-workflow")...); err != nil {
 		t.Error(err)
 	}
 	other := pushed(t, registry, "team/appended:other", shellImage(t, "other "+run.UID))
@@ -168,8 +171,13 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 			t.Errorf("cosign does not take %+v: %v", of, err)
 		}
 	}
-	if err := verified(packed); err != nil {
-		t.Error(err)
+	for _, kind := range []string{"slsaprovenance1", provenance.SummaryType} { // a later step took its layout, and pushed it
+		if err := verifiedAs(kind, packed); err != nil {
+			t.Error(err)
+		}
+	}
+	if verifiedAs(provenance.SummaryType, appended) == nil {
+		t.Error("cosign finds a summary beside an image for which nobody asked for one")
 	}
 	if verified(other) == nil {
 		t.Error("cosign takes an image of somebody else's")

@@ -154,12 +154,11 @@ func TestWorkflowProvenance(t *testing.T) {
 			t.Errorf("node %s: its record %s is about %s: %v", n.Name, n.Provenance, p.Spec.NodeID, err)
 		}
 	}
-	attested(t, run)
+	heldByCosign(t, run)
 }
 
-// attested: the notary has signed provenance of the whole workflow, and a summary; both
-// hold for stock cosign, about an artifact that left the workflow and no other.
-func attested(t *testing.T, run *lab.Run) {
+// attested waits until the notary has signed what there is to say of a whole workflow.
+func attested(t *testing.T, run *lab.Run) *v1alpha1.WorkflowProvenance {
 	t.Helper()
 	p := &v1alpha1.WorkflowProvenance{}
 	err := lab.Eventually(t.Context(), limit, func(ctx context.Context) (bool, error) {
@@ -169,6 +168,12 @@ func attested(t *testing.T, run *lab.Run) {
 	if err != nil {
 		t.Fatalf("it is not attested: %v: %+v", err, p.Status.Conditions)
 	}
+	return p
+}
+
+// wholeOf is what is stated of a whole workflow.
+func wholeOf(t *testing.T, p *v1alpha1.WorkflowProvenance) provenance.WorkflowFacts {
+	t.Helper()
 	root, err := cluster(t).Root(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -181,6 +186,15 @@ func attested(t *testing.T, run *lab.Run) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return facts
+}
+
+// heldByCosign: the notary has signed provenance of the whole workflow, and a summary; both
+// hold for stock cosign, about an artifact that left the workflow and no other.
+func heldByCosign(t *testing.T, run *lab.Run) {
+	t.Helper()
+	p := attested(t, run)
+	facts := wholeOf(t, p)
 	// Two of the loop, the second attempt, and the exit handler; the first attempt failed.
 	// (Tests beside this one switch guards off, so levels are theirs to tell.)
 	if len(facts.Subjects) != 4 || facts.Workflow.UID != run.UID {

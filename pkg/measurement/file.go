@@ -101,7 +101,7 @@ func (w *Watcher) sum(ctx context.Context, o Staged, f *os.File, size int64) (By
 			sum, err := content.MeasureFile(ctx, f, size)
 			return Bytes{Sum: sum}, err
 		}
-		var images oci.Layout
+		images := oci.Layout{Until: w.late}
 		sum, err := content.MeasureFileShowing(ctx, f, size, &images)
 		return Bytes{Sum: sum, Images: images.Images()}, err
 	case content.ArchiveZip:
@@ -109,12 +109,12 @@ func (w *Watcher) sum(ctx context.Context, o Staged, f *os.File, size int64) (By
 		return Bytes{Sum: sum}, err
 	case content.ArchiveTar, content.ArchiveDetect: // nothing is staged to be detected
 	}
-	return archived(ctx, f)
+	return w.archived(ctx, f)
 }
 
 // archived measures an archive of Argo's.
-func archived(ctx context.Context, r io.Reader) (Bytes, error) {
-	var images oci.Layout
+func (w *Watcher) archived(ctx context.Context, r io.Reader) (Bytes, error) {
+	images := oci.Layout{Until: w.late}
 	sum, err := content.MeasureShowing(ctx, r, &images)
 	if err != nil {
 		return Bytes{}, err
@@ -128,7 +128,7 @@ func archived(ctx context.Context, r io.Reader) (Bytes, error) {
 func (w *Watcher) sumGrowing(ctx context.Context, o Staged, growing *follower) (Bytes, error) {
 	draft := w.preview.of(o)
 	if draft == nil {
-		return archived(ctx, growing)
+		return w.archived(ctx, growing)
 	}
 	sum, err := content.Hash(growing)
 	if err != nil {
@@ -146,7 +146,7 @@ func (w *Watcher) sumGrowing(ctx context.Context, o Staged, growing *follower) (
 	if _, err := growing.file.Seek(0, io.SeekStart); err != nil {
 		return Bytes{}, err
 	}
-	return archived(ctx, growing.file)
+	return w.archived(ctx, growing.file)
 }
 
 // whole says that wait writes no more of an output. It stages and uploads one

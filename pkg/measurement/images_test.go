@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -119,6 +120,12 @@ func imageLayout(t *testing.T, dir string) {
 // packDir packs a folder as Argo does.
 func packDir(t *testing.T, dir string) []byte {
 	t.Helper()
+	return packedBelow(t, dir, filepath.Base(dir))
+}
+
+// packedBelow packs a folder or file below a name, or a folder's files without one.
+func packedBelow(t *testing.T, dir, name string) []byte {
+	t.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	w := tar.NewWriter(z)
@@ -130,11 +137,13 @@ func packDir(t *testing.T, dir string) []byte {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(filepath.Dir(dir), path)
+		rel, err := filepath.Rel(dir, path)
 		if err != nil {
 			return err
 		}
-		h.Name = rel
+		if h.Name = filepath.Join(name, rel); h.Name == "." {
+			return nil
+		}
 		if err := w.WriteHeader(h); err != nil || info.IsDir() {
 			return err
 		}
@@ -173,5 +182,59 @@ func TestTheImagesOfAStagedLayoutAreMeasured(t *testing.T) {
 	}
 	if l.packedAlready() != 1 {
 		t.Errorf("nothing was read early:\n%s", l)
+	}
+}
+
+// TestTheImagesOfAStagedArchiveAreMeasured: of a builder's own archive, compressed or not,
+// as it is and in Argo's.
+func TestTheImagesOfAStagedArchiveAreMeasured(t *testing.T) {
+	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "image")
+	imageLayout(t, dir)
+	compressed := packedBelow(t, dir, "")
+	z, err := gzip.NewReader(bytes.NewReader(compressed))
+	must(t, err)
+	plain, err := io.ReadAll(z)
+	must(t, err)
+	for name, raw := range map[string][]byte{"image.tar.gz": compressed, "image.tar": plain} {
+		at := filepath.Join(t.TempDir(), name)
+		put(t, at, raw)
+		stage(t, root, "archived-"+strings.TrimPrefix(filepath.Ext(name), "."), packedBelow(t, at, name))
+		put(t, filepath.Join(root, "argo/outputs/artifacts", name), raw)
+	}
+	w, _ := watcher(root, "archived-tar", "archived-gz", "gz=none=image.tar.gz", "tar=none=image.tar")
+	for _, e := range w.Run(ended(t)) {
+		if got := bytesIn(e).Images; len(got) != 1 || got.Validate() != nil {
+			t.Errorf("output %s has %+v", e.Output, e.Found)
+		}
+	}
+}
+
+// TestImagesCostNoOutputItsDigests: they are looked for until half of the grace is over. The
+// rest is for the digests.
+func TestImagesCostNoOutputItsDigests(t *testing.T) {
+	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "image")
+	imageLayout(t, dir)
+	at := filepath.Join(t.TempDir(), "image.tar.gz")
+	put(t, at, packedBelow(t, dir, ""))
+	stage(t, root, "archived", packedBelow(t, at, "image.tar.gz"))
+	put(t, filepath.Join(root, "argo/outputs/artifacts", "image.tar.gz"), packedBelow(t, dir, ""))
+	w, _ := watcher(root, "archived", "bare=none=image.tar.gz")
+	w.Grace = time.Minute
+	honest := w.Run(ended(t))
+	late := make(chan struct{})
+	close(late)
+	w.late = late
+	for n, o := range w.Outputs {
+		b, _, err := w.read(t.Context(), o, false)
+		if want := bytesIn(honest[n]); err != nil || len(want.Images) != 1 || b.Images != nil || b.Sum != want.Sum {
+			t.Errorf("output %s: %v, once it is late %+v, before %+v", o.Output, err, b, want)
+		}
+	}
+	w.Grace = 100 * time.Millisecond
+	w.Run(ended(t))
+	select {
+	case <-w.late:
+	case <-time.After(time.Minute):
+		t.Error("it is never late")
 	}
 }

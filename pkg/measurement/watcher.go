@@ -37,6 +37,9 @@ type Watcher struct {
 	outputs []*output
 	preview *preview
 	ended   <-chan struct{}
+	// late is closed when half of the grace is over: from then on nobody looks for images
+	// in archives, which must not cost an output its digests.
+	late <-chan struct{}
 }
 
 // output is what is known of one of them.
@@ -51,7 +54,8 @@ type output struct {
 // Run measures each output until ctx ends: an archive while it grows, everything
 // else when it has come to rest. Then wait has ended, and nothing changes any more.
 // Whatever is missing, or has changed since, is measured then, within the grace. An
-// output that is not done by then has the problem MeasurementIncomplete. Run always
+// output that is not done by then has the problem MeasurementIncomplete. Of one in which
+// images are looked for yet when half of the grace is over, none are named. Run always
 // has an entry for each output.
 func (w *Watcher) Run(ctx context.Context) Measurement {
 	w.outputs = make([]*output, len(w.Outputs))
@@ -61,7 +65,12 @@ func (w *Watcher) Run(ctx context.Context) Measurement {
 	w.ended = ctx.Done()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(w.Grace, stop) })()
+	late := make(chan struct{})
+	w.late = late
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(w.Grace, stop)
+		time.AfterFunc(w.Grace/2, func() { close(late) })
+	})()
 
 	w.preview = &preview{Watcher: w, drafts: map[string]*draft{}}
 	if w.VarRun != "" {
@@ -296,7 +305,7 @@ func (p *preview) read(ctx context.Context, dir *os.Root, name string) (Bytes, e
 		return Bytes{}, err
 	}
 	defer f.Close()
-	return archived(ctx, &follower{ctx: ctx, file: f, poll: p.Poll, whole: p.whole, ended: p.ended})
+	return p.archived(ctx, &follower{ctx: ctx, file: f, poll: p.Poll, whole: p.whole, ended: p.ended})
 }
 
 // whole says that the emissary has packed the whole of an output. It packs one

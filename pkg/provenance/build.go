@@ -19,6 +19,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 )
 
 // Build makes the payload for the facts, or says which of them is missing or
@@ -135,23 +136,24 @@ func (f *Facts) subjects() []*intoto.ResourceDescriptor {
 		})
 	}
 	for _, m := range f.Measured {
-		descriptors = append(descriptors, &intoto.ResourceDescriptor{
-			Name:   f.imageName(m),
-			Digest: digestSet(m.Digest),
-			Annotations: annotations(map[string]*structpb.Value{
-				"mediaType": structpb.NewStringValue(m.Kind.MediaType()),
-				"output":    structpb.NewStringValue(m.Output),
-				"platform":  unless("", m.Platform),
-			}),
-		})
+		i := slices.IndexFunc(f.Subjects, func(s Subject) bool { return s.Output == m.Output })
+		descriptors = append(descriptors, imageDescriptor(f.Subjects[i].URI, m.Output, m.Image))
 	}
 	return sortedBy(descriptors, func(d *intoto.ResourceDescriptor) string { return d.GetName() })
 }
 
-// imageName is the name of the subject for an image in an output. No location has a #.
-func (f *Facts) imageName(m Measured) string {
-	i := slices.IndexFunc(f.Subjects, func(s Subject) bool { return s.Output == m.Output })
-	return f.Subjects[i].URI + "#sha256:" + string(m.Digest)
+// imageDescriptor is the subject for an image in an output, whose location it has in its
+// name. No location has a #.
+func imageDescriptor(uri, output string, i oci.Image) *intoto.ResourceDescriptor {
+	return &intoto.ResourceDescriptor{
+		Name:   uri + "#sha256:" + string(i.Digest),
+		Digest: digestSet(i.Digest),
+		Annotations: annotations(map[string]*structpb.Value{
+			"mediaType": structpb.NewStringValue(i.Kind.MediaType()),
+			"output":    structpb.NewStringValue(output),
+			"platform":  unless("", i.Platform),
+		}),
+	}
 }
 
 func (f *Facts) dependencies() []*intoto.ResourceDescriptor {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -219,7 +220,9 @@ type wireLeaving struct {
 		Name        string     `json:"name"`
 		Digest      wireDigest `json:"digest"`
 		Annotations struct {
+			MediaType  string          `json:"mediaType"`
 			Output     string          `json:"output"`
+			Platform   string          `json:"platform"`
 			Pod        string          `json:"pod"`
 			TreeSHA256 artifact.Digest `json:"treeSha256"`
 		} `json:"annotations"`
@@ -227,9 +230,21 @@ type wireLeaving struct {
 	PredicateType string `json:"predicateType"`
 }
 
+// subjects are the outputs, each with the images that follow it. An image of none is left
+// out, and missed when the statement is built again.
 func (w *wireLeaving) subjects() (all []WorkflowSubject) {
+	at := map[string]int{}
 	for _, s := range w.Subject {
-		all = append(all, WorkflowSubject{URI: s.Name, SHA256: s.Digest.SHA256, Tree: s.Annotations.TreeSHA256, Output: s.Annotations.Output, Pod: s.Annotations.Pod})
+		a := s.Annotations
+		if a.MediaType == "" {
+			at[s.Name] = len(all)
+			all = append(all, WorkflowSubject{URI: s.Name, SHA256: s.Digest.SHA256, Tree: a.TreeSHA256, Output: a.Output, Pod: a.Pod})
+			continue
+		}
+		uri, _, _ := strings.Cut(s.Name, "#")
+		if n, known := at[uri]; known {
+			all[n].Images = append(all[n].Images, oci.Image{Digest: s.Digest.SHA256, Kind: oci.KindOf(a.MediaType), Platform: a.Platform})
+		}
 	}
 	return all
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 )
 
 // The fixed parts of statements about a whole workflow.
@@ -29,13 +30,17 @@ const (
 	// maxWorkflowGraph bounds that list, in bytes of JSON: bundle and summary have to fit
 	// into one record.
 	maxWorkflowGraph = 128 << 10
+	// maxWorkflowImages is how many container images a statement names at most, for the
+	// same reason.
+	maxWorkflowImages = 128
 )
 
 // WorkflowFacts is everything that a statement about a whole workflow says. Lists may
 // come in any order.
 type WorkflowFacts struct {
 	// Subjects leave the workflow: sealed outputs of steps that succeeded and that no
-	// step of it took. 1 to 1024.
+	// step of it took, or that have container images in them. 1 to 1024, with these
+	// images.
 	Subjects []WorkflowSubject
 	// Builder is the cluster, and the lowest level of all steps.
 	Builder Builder
@@ -74,6 +79,9 @@ type WorkflowSubject struct {
 	Tree   artifact.Digest
 	Output string
 	Pod    string
+	// Images are the container images that lay whole in it; empty where the statement
+	// has no room for them.
+	Images oci.Images
 }
 
 // WorkflowStep is one step in the graph.
@@ -112,6 +120,17 @@ type WorkflowInput struct {
 type StepStatement struct {
 	*Statement
 	SHA256 artifact.Digest
+}
+
+// WithoutImages are the statements with no word of the images in outputs.
+func WithoutImages(steps []StepStatement) []StepStatement {
+	bare := slices.Clone(steps)
+	for i, s := range steps {
+		plain := *s.Statement
+		plain.Measured = nil
+		bare[i].Statement = &plain
+	}
+	return bare
 }
 
 // ErrNothingLeaves says that no step that succeeded has a sealed output.
@@ -235,8 +254,10 @@ func (f *WorkflowFacts) directories(steps []StepStatement) map[string]bool {
 	return own
 }
 
-// leaving gathers the outputs of successful steps that no step took. If every
-// output was taken, all of them leave: the workflow was run for one of them.
+// leaving gathers the outputs of successful steps that no step took. If every output was
+// taken, all of them leave: the workflow was run for one of them. Those with container
+// images in them leave in any case: a step that pushes an image takes its layout, and
+// where it pushes that nobody sees here.
 func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bool) {
 	var all []WorkflowSubject
 	at, finished := map[string]int{}, map[string]time.Time{}
@@ -248,7 +269,7 @@ func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bo
 			continue
 		}
 		for _, sub := range s.Subjects {
-			subject := WorkflowSubject{URI: sub.URI, SHA256: sub.SHA256, Tree: sub.Tree, Output: sub.Output, Pod: s.Step.Pod.UID}
+			subject := WorkflowSubject{URI: sub.URI, SHA256: sub.SHA256, Tree: sub.Tree, Output: sub.Output, Pod: s.Step.Pod.UID, Images: s.ImagesOf(sub.Output)}
 			if n, twice := at[sub.URI]; twice {
 				// Two steps stored at one place: what the later one stored lies there.
 				if !s.FinishedAt.Before(finished[all[n].Pod]) {
@@ -262,9 +283,30 @@ func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bo
 	}
 	left := slices.DeleteFunc(slices.Clone(all), func(s WorkflowSubject) bool { return taken[WorkflowLink{s.URI, s.SHA256}] })
 	if len(left) == 0 {
-		left = all
+		f.Subjects = withRoom(all)
+		return
 	}
-	f.Subjects = left
+	for _, s := range all {
+		if len(s.Images) > 0 && taken[WorkflowLink{s.URI, s.SHA256}] && len(left) < MaxSubjects {
+			left = append(left, s)
+		}
+	}
+	f.Subjects = withRoom(left)
+}
+
+// withRoom leaves out images of which there are too many, all of an output or none. They
+// count as subjects, and must not cost the outputs theirs.
+func withRoom(subjects []WorkflowSubject) []WorkflowSubject {
+	fit := sortedBy(subjects, func(s WorkflowSubject) string { return s.URI })
+	room := max(0, min(maxWorkflowImages, MaxSubjects-len(fit)))
+	for i := range fit {
+		if n := len(fit[i].Images); n <= room {
+			room -= n
+		} else {
+			fit[i].Images = nil
+		}
+	}
+	return fit
 }
 
 func sameTemplate(a, b *WorkflowTemplate) bool {
@@ -343,12 +385,18 @@ func BuildWorkflow(f WorkflowFacts) ([]byte, error) {
 }
 
 func statementOf(of []WorkflowSubject, predicateType string, predicate proto.Message) ([]byte, error) {
-	subjects := make([]*intoto.ResourceDescriptor, len(of))
-	for i, s := range of {
-		subjects[i] = &intoto.ResourceDescriptor{Name: s.URI, Digest: digestSet(s.SHA256), Annotations: annotations(map[string]*structpb.Value{
+	var subjects []*intoto.ResourceDescriptor
+	for _, s := range of {
+		subjects = append(subjects, &intoto.ResourceDescriptor{Name: s.URI, Digest: digestSet(s.SHA256), Annotations: annotations(map[string]*structpb.Value{
 			"output": structpb.NewStringValue(s.Output), "pod": structpb.NewStringValue(s.Pod), "treeSha256": unless("", s.Tree),
-		})}
+		})})
+		for _, i := range s.Images {
+			d := imageDescriptor(s.URI, s.Output, i)
+			d.Annotations.Fields["pod"] = structpb.NewStringValue(s.Pod)
+			subjects = append(subjects, d)
+		}
 	}
+	subjects = sortedBy(subjects, func(d *intoto.ResourceDescriptor) string { return d.GetName() })
 	statement := &intoto.Statement{Type: intoto.StatementTypeUri, Subject: subjects, PredicateType: predicateType, Predicate: &structpb.Struct{}}
 	if err := statement.Validate(); err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
@@ -416,15 +464,19 @@ func validateLeaving(subjects []WorkflowSubject) error {
 		return fmt.Errorf("%d artifacts leave the workflow, want 1 to %d", n, MaxSubjects)
 	}
 	var problems []error
-	locations := names{}
+	locations, images := names{}, 0
 	for _, s := range subjects {
-		problems = append(problems, checkURI(s.URI), locations.add("subject", s.URI), checkDigest("subject", s.SHA256), checkText("output", s.Output, maxName))
+		images += len(s.Images)
+		problems = append(problems, s.Images.Validate(), checkURI(s.URI), locations.add("subject", s.URI), checkDigest("subject", s.SHA256), checkText("output", s.Output, maxName))
 		if !uidPattern.MatchString(s.Pod) {
 			problems = append(problems, fmt.Errorf("pod %.200q is not a uid", s.Pod))
 		}
 		if s.Tree != "" {
 			problems = append(problems, checkDigest("tree", s.Tree))
 		}
+	}
+	if images > maxWorkflowImages || images+len(subjects) > MaxSubjects {
+		problems = append(problems, fmt.Errorf("%d images in %d artifacts, at most %d are stated, and %d of both", images, len(subjects), maxWorkflowImages, MaxSubjects))
 	}
 	return errors.Join(problems...)
 }

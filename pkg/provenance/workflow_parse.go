@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -77,6 +79,13 @@ func (f *WorkflowFacts) Subject(uri string, digest artifact.Digest) (WorkflowSub
 		}
 	}
 	return WorkflowSubject{}, false
+}
+
+// HasImage says whether one of the outputs has a container image in it.
+func HasImage(of []WorkflowSubject, digest artifact.Digest) bool {
+	return digest != "" && slices.ContainsFunc(of, func(s WorkflowSubject) bool {
+		return slices.ContainsFunc(s.Images, func(i oci.Image) bool { return i.Digest == digest })
+	})
 }
 
 // Names of resolved dependencies: a whole workflow's images and inputs have no names

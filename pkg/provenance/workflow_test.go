@@ -14,6 +14,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 )
 
 // stepsOfExample are three steps of one workflow: fetch makes a directory from what came
@@ -279,6 +280,129 @@ func TestManyPartsTakeLittleTime(t *testing.T) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Fatal("it takes too long")
+	}
+}
+
+// stepsWithImages are those of the example, in which train takes an image layout that fetch
+// made, with an index and its image in it, and makes one of its own, which nobody takes.
+func stepsWithImages(t *testing.T) []StepStatement {
+	t.Helper()
+	steps := stepsOfExample(t)
+	image := func(n int, kind oci.Kind, platform string) oci.Image {
+		return oci.Image{Digest: artifact.Digest(fmt.Sprintf("%064x", n)), Kind: kind, Platform: platform}
+	}
+	steps[1].Measured = []Measured{{"index", image(1, oci.KindIndex, "")}, {"index", image(2, oci.KindManifest, "linux/arm64")}}
+	steps[0].Measured = []Measured{{"report", image(3, oci.KindDockerManifest, "")}}
+	steps[2].Measured = []Measured{{"half", image(4, oci.KindManifest, "")}} // it failed
+	return steps
+}
+
+// TestImagesLeaveAWorkflow: those in what leaves it are subjects, of the statement and of
+// the summary, and so are those in a layout that a step took, which may have pushed them.
+func TestImagesLeaveAWorkflow(t *testing.T) {
+	f, err := OfWorkflow(stepsWithImages(t), "v0.1.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var subjects []string
+	for _, s := range f.Subjects {
+		subjects = append(subjects, fmt.Sprintf("%s of %s: %d", s.Output, s.Pod, len(s.Images)))
+	}
+	if d := cmp.Diff([]string{"data of fetch: 0", "index of fetch: 2", "model of train: 0", "report of train: 1"}, subjects); d != "" {
+		t.Errorf("what leaves (-want +got):\n%s", d)
+	}
+	payload, err := BuildWorkflow(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, made := range [][]byte{payload, summaryOf(t, f, payload, true)} {
+		if _, err := Check(made); err != nil {
+			t.Error(err)
+		}
+		for _, want := range []string{
+			fmt.Sprintf(`{"annotations":{"mediaType":"application/vnd.oci.image.manifest.v1+json","output":"index","platform":"linux/arm64","pod":"fetch"},"digest":{"sha256":"%064x"},"name":"s3://minio:9000/artifacts/hello/index.json#sha256:%064x"}`, 2, 2),
+			fmt.Sprintf(`"mediaType":"application/vnd.docker.distribution.manifest.v2+json","output":"report","pod":"train"},"digest":{"sha256":"%064x"}`, 3),
+		} {
+			if !strings.Contains(string(made), want) {
+				t.Errorf("there is no %s in %s", want, made)
+			}
+		}
+		for name, change := range map[string][2]string{
+			"an image of another output": {`"output":"index","platform"`, `"output":"other","platform"`},
+			"an image of another pod":    {`"pod":"fetch"},"digest":{"sha256":"0000`, `"pod":"train"},"digest":{"sha256":"0000`},
+			"an image of no kind":        {`image.manifest.v1`, `image.manifest.v3`},
+			"an image at no location":    {`index.json#`, `other.json#`},
+			"another digest than named":  {fmt.Sprintf(`"sha256":"%064x"`, 2), fmt.Sprintf(`"sha256":"%064x"`, 5)},
+			"another platform":           {`linux/arm64`, `linux/../..`},
+		} {
+			changed := strings.Replace(string(made), change[0], change[1], 1)
+			if changed == string(made) {
+				t.Errorf("%s: %q is not in it", name, change[0])
+			}
+			if _, err := Check([]byte(changed)); err == nil {
+				t.Errorf("%s is accepted", name)
+			}
+		}
+	}
+	again, err := ParseWorkflow(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(f, again); d != "" {
+		t.Errorf("read again (-want +got):\n%s", d)
+	}
+	if at := func(n int) artifact.Digest { return artifact.Digest(fmt.Sprintf("%064x", n)) }; !HasImage(again.Subjects, at(2)) || HasImage(again.Subjects, at(4)) || HasImage(again.Subjects, "") {
+		t.Error("it has other images")
+	}
+	// Without a word of images it is the statement of the example.
+	bare, err := OfWorkflow(WithoutImages(stepsWithImages(t)), "v0.1.0")
+	if err != nil || len(bare.Subjects) != 3 || len(bare.Subjects[2].Images) != 0 {
+		t.Errorf("without images: %+v, %v", bare.Subjects, err)
+	}
+}
+
+// TestImagesOfAWorkflowAreBounded: outputs go first, and no output has a part of its images
+// stated.
+func TestImagesOfAWorkflowAreBounded(t *testing.T) {
+	for outputs, images := range map[int]int{1: 32, 4: 128, 5: 128, 1000: 0, MaxSubjects: 0} {
+		steps := stepsOfExample(t)[:1]
+		s := *steps[0].Statement
+		s.Subjects, s.Measured, s.Inputs = nil, nil, nil
+		for n := range outputs {
+			sub := steps[0].Subjects[0]
+			sub.URI, sub.Output = fmt.Sprintf("s3://minio:9000/artifacts/o%d", n), fmt.Sprintf("o%d", n)
+			s.Subjects = append(s.Subjects, sub)
+			for i := range oci.MaxImages {
+				s.Measured = append(s.Measured, Measured{sub.Output, oci.Image{Digest: artifact.Digest(fmt.Sprintf("%064x", i+1)), Kind: oci.KindManifest}})
+			}
+		}
+		f, err := OfWorkflow([]StepStatement{{&s, digest("1")}}, "v")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stated := 0
+		for _, s := range f.Subjects {
+			if stated += len(s.Images); len(s.Images)%oci.MaxImages != 0 {
+				t.Errorf("of %d outputs, one has %d images", outputs, len(s.Images))
+			}
+		}
+		if _, err := BuildWorkflow(f); err != nil || len(f.Subjects) != outputs || stated != images {
+			t.Errorf("of %d outputs %d are stated, and %d images, want %d: %v", outputs, len(f.Subjects), stated, images, err)
+		}
+	}
+	// Layouts that were taken have no part in what the others need.
+	steps := stepsWithImages(t)
+	left := *steps[0].Statement
+	left.Subjects = nil
+	for n := range MaxSubjects {
+		sub := steps[0].Subjects[0]
+		sub.URI, sub.Output = fmt.Sprintf("s3://minio:9000/artifacts/o%d", n), fmt.Sprintf("o%d", n)
+		left.Subjects = append(left.Subjects, sub)
+	}
+	steps[0].Statement = &left
+	steps[1].Subjects = steps[1].Subjects[1:] // the layout alone
+	if f, err := OfWorkflow(steps, "v"); err != nil || len(f.Subjects) != MaxSubjects {
+		t.Errorf("%d leave: %v", len(f.Subjects), err)
 	}
 }
 

@@ -3,6 +3,7 @@ package oci_test
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"io"
 	"strings"
@@ -16,13 +17,17 @@ func hashOf0() artifact.Digest { return hashOf[artifact.Digest](nil) }
 // unpacked is what somebody gets who unpacks an archive with whatever overwrites.
 func unpacked(raw []byte) map[string][]byte {
 	files := map[string][]byte{}
-	r := tar.NewReader(bytes.NewReader(raw))
+	var from io.Reader = bytes.NewReader(raw)
+	if z, err := gzip.NewReader(bytes.NewReader(raw)); err == nil {
+		from = z
+	}
+	r := tar.NewReader(from)
 	for {
 		h, err := r.Next()
 		if err != nil {
 			return files
 		}
-		if content, err := io.ReadAll(io.LimitReader(r, 1<<20)); err == nil {
+		if content, err := io.ReadAll(io.LimitReader(r, 64<<20)); err == nil {
 			files[strings.TrimPrefix(h.Name, "./")] = content
 		}
 	}
@@ -33,6 +38,7 @@ func unpacked(raw []byte) map[string][]byte {
 func FuzzLayout(f *testing.F) {
 	f.Add(tarOf(f, members(f, write(f, image(f)), "")))
 	f.Add(tarOf(f, members(f, write(f, index(f, "linux/amd64", "linux/arm64")), "")))
+	f.Add(gzipped(f, tarOf(f, members(f, write(f, image(f)), ""))))
 	f.Add([]byte(`{"schemaVersion":2}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		images := inFile(t, raw)

@@ -39,6 +39,9 @@ const (
 // Layout is what was seen so far of an output that may be one. The zero value has seen
 // nothing. It is not safe for concurrent use.
 type Layout struct {
+	// Until is closed once there is no more time for archives: one that is not read to
+	// its end by then has no images. Nil gives all the time that it takes.
+	Until <-chan struct{}
 	// top is the first part of all paths.
 	top string
 	// broken says that there are no images, whatever else comes.
@@ -56,6 +59,8 @@ type Layout struct {
 	last *document
 	// archive says that the output is one file, and what was in that.
 	archive bool
+	// begun says that the archive has a file of a layout.
+	begun bool
 }
 
 // File shows a regular file, by its path, which begins with the output's own name. It

@@ -138,7 +138,7 @@ func tarOf(t testing.TB, all []member) []byte {
 func gzipped(t testing.TB, raw []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
+	z := must(gzip.NewWriterLevel(&b, gzip.BestSpeed))(t)
 	must(z.Write(raw))(t)
 	ok(t, z.Close())
 	return b.Bytes()
@@ -163,6 +163,12 @@ var ways = map[string]func(t *testing.T, dir string) oci.Images{
 	},
 	"a builder's tar without an archive": func(t *testing.T, dir string) oci.Images {
 		return inFile(t, tarOf(t, members(t, dir, "")))
+	},
+	"a compressed tar in Argo's archive": func(t *testing.T, dir string) oci.Images {
+		return inArchive(t, tarOf(t, []member{file("image.tar.gz", gzipped(t, tarOf(t, members(t, dir, ""))))}))
+	},
+	"a compressed tar without an archive": func(t *testing.T, dir string) oci.Images {
+		return inFile(t, gzipped(t, tarOf(t, shuffled(members(t, dir, "")))))
 	},
 }
 

@@ -202,21 +202,16 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 	case facts.Builder.Cluster != a.Cluster:
 		return a.refuse(ctx, p, found.records, reason.New(reason.BuilderNotTrusted, "its steps were sealed under the name of another cluster, %s", facts.Builder.Cluster))
 	}
-	payload, err := provenance.BuildWorkflow(facts)
-	if err != nil {
-		return a.refuse(ctx, p, found.records, reason.Wrap(reason.Internal, err, "making the statement: %v", err))
-	}
 	left, err := room(p)
-	if err != nil || bundled(payload) > left {
-		return a.refuse(ctx, p, found.records, reason.New(reason.WorkflowTooLarge, "the record has no room for a statement of %d bytes beside its nodes", len(payload)))
-	}
-	summary, err := provenance.BuildSummary(provenance.SummaryFacts{
-		Subjects: facts.Subjects, Builder: facts.Builder, Namespace: facts.Namespace, Workflow: facts.Workflow,
-		Statement: digestOf(payload), Verified: a.Clock.Now(),
-		Passed: facts.Mode == v1alpha1.ModeEnforce,
-	})
 	if err != nil {
-		return a.refuse(ctx, p, found.records, reason.Wrap(reason.Internal, err, "making the summary: %v", err))
+		return a.refuse(ctx, p, found.records, reason.Wrap(reason.Internal, err, "%v", err))
+	}
+	facts, payload, summary, err := a.spelled(found.steps, facts, min(left, maxStatus))
+	switch {
+	case err != nil:
+		return a.refuse(ctx, p, found.records, reason.Wrap(reason.Internal, err, "making the statement: %v", err))
+	case bundled(payload) > left:
+		return a.refuse(ctx, p, found.records, reason.New(reason.WorkflowTooLarge, "the record has no room for a statement of %d bytes beside its nodes", len(payload)))
 	}
 	bundle, err := record(ctx, keys, payload)
 	if err != nil {
@@ -236,6 +231,34 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 		s.Bundle, s.Summary = string(bundle), string(summed)
 		return metav1.Condition{Status: metav1.ConditionTrue, Reason: reasonAttested, Message: message}
 	})
+}
+
+// spelled makes the statement and the summary. If there is no room for both, and what leaves
+// has container images in it, they are made again without a word of these, which must cost
+// nobody a statement.
+func (a *Attestor) spelled(steps []provenance.StepStatement, facts provenance.WorkflowFacts, room int) (of provenance.WorkflowFacts, payload, summary []byte, err error) {
+	payload, summary, err = a.spell(facts)
+	images := slices.ContainsFunc(facts.Subjects, func(s provenance.WorkflowSubject) bool { return len(s.Images) > 0 })
+	if err == nil && bundled(payload)+bundled(summary) <= room || !images {
+		return facts, payload, summary, err
+	}
+	if facts, err = provenance.OfWorkflow(provenance.WithoutImages(steps), a.Version); err != nil {
+		return facts, nil, nil, err
+	}
+	payload, summary, err = a.spell(facts)
+	return facts, payload, summary, err
+}
+
+func (a *Attestor) spell(facts provenance.WorkflowFacts) (payload, summary []byte, err error) {
+	if payload, err = provenance.BuildWorkflow(facts); err != nil {
+		return nil, nil, err
+	}
+	summary, err = provenance.BuildSummary(provenance.SummaryFacts{
+		Subjects: facts.Subjects, Builder: facts.Builder, Namespace: facts.Namespace, Workflow: facts.Workflow,
+		Statement: digestOf(payload), Verified: a.Clock.Now(),
+		Passed: facts.Mode == v1alpha1.ModeEnforce,
+	})
+	return payload, summary, err
 }
 
 // bundled is about what the bundle of a payload takes, in bytes.

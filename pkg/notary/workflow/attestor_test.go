@@ -22,6 +22,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -347,6 +348,54 @@ func TestWhatFitsNowhereIsNotLogged(t *testing.T) {
 			}
 			if Due(is) {
 				t.Error("it is due again")
+			}
+		})
+	}
+}
+
+// withImages has 32 images in each of some outputs of a step, with locations of some length.
+func withImages(outputs, length int) func(*provenance.Facts) {
+	return func(f *provenance.Facts) {
+		f.Subjects, f.Measured = nil, nil
+		for n := range outputs {
+			s := example.Subjects[0]
+			s.URI, s.Output = fmt.Sprintf("s3://minio:9000/b/%s%d", strings.Repeat("k", length), n), fmt.Sprintf("o%d", n)
+			f.Subjects = append(f.Subjects, s)
+			for i := range 32 {
+				if len(f.Measured) < 128 {
+					f.Measured = append(f.Measured, provenance.Measured{Output: s.Output, Image: oci.Image{Digest: artifact.Digest(fmt.Sprintf("%064x", i+1)), Kind: oci.KindManifest}})
+				}
+			}
+		}
+	}
+}
+
+// TestImagesThatLeaveAreStated, and summed up. Where there is no room for them, they cost
+// the outputs neither.
+func TestImagesThatLeaveAreStated(t *testing.T) {
+	for name, tt := range map[string]struct{ outputs, length, images int }{
+		"a few":               {1, 10, 32},
+		"as many as may be":   {4, 10, 128},
+		"with long locations": {300, 700, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.sealed("three", "s3://minio:9000/b/three", withImages(tt.outputs, tt.length))
+			if _, err := w.attestor("a").Reconcile(t.Context(), w.key); err != nil {
+				t.Fatal(err)
+			}
+			c, facts, summary := w.stated()
+			if c == nil || len(facts.Subjects) != tt.outputs+2 || len(summary.Subjects) != tt.outputs+2 {
+				t.Fatalf("condition %+v, %d and %d subjects", c, len(facts.Subjects), len(summary.Subjects))
+			}
+			for _, of := range [][]provenance.WorkflowSubject{facts.Subjects, summary.Subjects} {
+				images := 0
+				for _, s := range of {
+					images += len(s.Images)
+				}
+				if images != tt.images {
+					t.Errorf("%d images are stated, want %d", images, tt.images)
+				}
 			}
 		})
 	}
