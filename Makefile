@@ -77,14 +77,14 @@ e2e: cluster-up build tools ## End-to-end tests on the development cluster, whic
 	@$(TOOLS); go test -tags e2e -count=1 ./charts
 
 .PHONY: sentinel sentinel-sample
-sentinel: CASES := -run '^Test(SecretEncryption|SecretsUnderAKeyService)$$'
+sentinel: CASES := -run '^Test(SecretEncryption|SecretEncryptionByAPlugin|SecretsUnderAKeyService)$$'
 sentinel: BESIDE := local-kms
-sentinel: ## Encryption at rest, set up, rotated and taken away on three API servers under load (about 8 minutes: they look at their file once a minute), and under a key service (about 2).
+sentinel: ## Encryption at rest, set up, rotated and taken away on three API servers under load, with keys and by a KMS plugin (about 8 minutes each: they look at their file once a minute), and under a key service (about 2).
 sentinel-sample: CASES := -run '^TestEncryptionIsSetUp$$'
 sentinel-sample: ## Encryption at rest, set up on three API servers under load: what each change has to pass.
 sentinel sentinel-sample:
 	@$(CLUSTER) build etcd kubernetes $(BESIDE)
-	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m $(CASES) ./e2e/sentinel
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m $(CASES) ./e2e/sentinel
 
 .PHONY: keyless
 keyless: ## Seals under certificates of a real Fulcio, for a ServiceAccount of a real API server, in a real Rekor; by cosign, too. (Fulcio takes some minutes to build.)

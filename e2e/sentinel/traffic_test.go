@@ -4,8 +4,10 @@ package sentinel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,7 +38,9 @@ type traffic struct {
 	reads, writes atomic.Int64
 	mu            sync.Mutex
 	problems      []string
-	acknowledged  [written]int
+	// acknowledged is the last version of each that a server took, tried the last that any
+	// was given: one whose answer did not come may be there, or not.
+	acknowledged, tried [written]int
 }
 
 func name(kind string, i int) string { return fmt.Sprintf("%s-%d", kind, i) }
@@ -84,7 +88,9 @@ func (f *traffic) read(ctx context.Context, server int) {
 		case string(got.Data["value"]) != string(value("steady", i%steady, 0)["value"]):
 			f.problem(ctx, "read through %d: another value", server)
 		}
-		f.reads.Add(1)
+		if err == nil {
+			f.reads.Add(1)
+		}
 		if i%50 == 0 {
 			if list, err := secrets.List(ctx, metav1.ListOptions{}); err != nil {
 				f.problem(ctx, "list through %d: %v", server, err)
@@ -97,32 +103,54 @@ func (f *traffic) read(ctx context.Context, server int) {
 }
 
 // write counts up the Secrets that are this writer's, each time through the next
-// server. What was acknowledged must be there in the end.
+// server. What was acknowledged must be there at the next look, and in the end.
 func (f *traffic) write(ctx context.Context, writer int) {
 	for n := 1; ctx.Err() == nil; n++ {
 		for i := writer; i < written; i += members {
-			secrets := f.p.clients[(writer+n)%members].CoreV1().Secrets(space)
-			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name("written", i)}, Data: value("written", i, n)}
-			for {
-				got, err := secrets.Get(ctx, secret.Name, metav1.GetOptions{})
-				if err == nil {
-					secret.ResourceVersion = got.ResourceVersion
-					_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
-				}
-				if apierrors.IsConflict(err) {
-					continue // migration came between
-				}
-				if err != nil {
-					f.problem(ctx, "write through %d: %v", (writer+n)%members, err)
-				} else {
-					f.writes.Add(1)
-					f.acknowledged[i] = n // no other writer has it
-				}
-				break
+			server := (writer + n) % members
+			err := f.update(ctx, server, i, n)
+			for apierrors.IsConflict(err) && ctx.Err() == nil {
+				err = f.update(ctx, server, i, n) // migration came between
+			}
+			if err != nil {
+				f.problem(ctx, "write through %d: %v", server, err)
+			} else {
+				f.writes.Add(1)
+				f.acknowledged[i] = n // no other writer has it
 			}
 			pause(ctx)
 		}
 	}
+}
+
+// errLost says that a write was acknowledged and is not there.
+var errLost = errors.New("a write is lost")
+
+// update stores a version through a server.
+func (f *traffic) update(ctx context.Context, server, i, n int) error {
+	secrets := f.p.clients[server].CoreV1().Secrets(space)
+	secret, err := secrets.Get(ctx, name("written", i), metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if err := f.there(secret, i); err != nil {
+		f.problem(ctx, "%v", err)
+	}
+	f.tried[i] = n
+	secret.Data = value("written", i, n)
+	_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
+	return err
+}
+
+// there says whether a Secret has what was acknowledged last, or what was tried since.
+func (f *traffic) there(secret *corev1.Secret, i int) error {
+	prefix := fmt.Sprintf("%swritten-%d-", canary, i)
+	version, ok := strings.CutPrefix(string(secret.Data["value"]), prefix)
+	n, err := strconv.Atoi(version)
+	if !ok || err != nil || n < f.acknowledged[i] || n > f.tried[i] {
+		return fmt.Errorf("%w: %s has version %q, acknowledged was %d, tried %d", errLost, secret.Name, version, f.acknowledged[i], f.tried[i])
+	}
+	return nil
 }
 
 func pause(ctx context.Context) {
@@ -143,15 +171,9 @@ func (f *traffic) finish(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var n int
-		if v := string(got.Data["value"]); len(v) > 0 {
-			prefix := fmt.Sprintf("%swritten-%d-", canary, i)
-			n, _ = strconv.Atoi(v[min(len(prefix), len(v)):])
-		}
-		// The last may have been stored and its answer cut off by the end.
-		if n != f.acknowledged[i] && n != f.acknowledged[i]+1 {
+		if err := f.there(got, i); err != nil {
 			lost++
-			t.Errorf("written-%d has version %d, acknowledged was %d", i, n, f.acknowledged[i])
+			t.Error(err)
 		}
 	}
 	t.Logf("%d reads and %d writes through %d servers: %d errors, %d lost writes", f.reads.Load(), f.writes.Load(), members, len(f.problems), lost)
