@@ -3,6 +3,7 @@
 package sentinel
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -339,17 +340,21 @@ func await(t *testing.T, limit time.Duration, what string, ask func(context.Cont
 	}
 }
 
-// operator is the controller; it can be killed and started.
+// operator is a replica of the controller; it can be killed and started.
 type operator struct {
-	p   *plane
-	cmd *exec.Cmd
+	p *plane
+	// log is what its log is called.
+	log string
+	// metrics is where it tells them; 0 is nowhere.
+	metrics string
+	cmd     *exec.Cmd
 	// ended is closed once the process is gone.
 	ended chan struct{}
 }
 
 func (o *operator) start() {
 	args := []string{
-		"controller", "--metrics-address=0", "--health-address=0", "--settle=" + settle.String(),
+		"controller", "--metrics-address=" + cmp.Or(o.metrics, "0"), "--health-address=0", "--settle=" + settle.String(),
 		"--agent-ca=" + o.p.path("ca.crt"), "--agent-cert=" + o.p.path("sentinel.crt"), "--agent-key=" + o.p.path("sentinel.key"),
 		"--etcd-ca=" + o.p.path("ca.crt"), "--etcd-cert=" + o.p.path("sentinel.crt"), "--etcd-key=" + o.p.path("sentinel.key"),
 	}
@@ -359,7 +364,7 @@ func (o *operator) start() {
 			fmt.Sprintf("--etcd-endpoint=https://127.0.0.1:%d", o.p.ports.etcd[i]))
 	}
 	o.p.t.Setenv("KUBECONFIG", o.p.path("kubeconfig"))
-	o.cmd = o.p.start("controller", o.p.program, args...)
+	o.cmd = o.p.start(o.log, o.p.program, args...)
 	cmd, ended := o.cmd, make(chan struct{})
 	o.ended = ended
 	go func() {

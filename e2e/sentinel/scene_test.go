@@ -45,6 +45,8 @@ type scene struct {
 	*plane
 	operator *operator
 	client   client.Client
+	// sweeps has the controller be killed whenever it gets to something new.
+	sweeps bool
 	// reasons are those of Ready, in the order they were first seen, when the controller
 	// was killed.
 	reasons []string
@@ -79,7 +81,7 @@ func set(t *testing.T) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{plane: p, operator: &operator{p: p}, secrets: map[string]bool{}, identity: identity}
+	s := &scene{plane: p, operator: &operator{p: p, log: "controller"}, sweeps: true, secrets: map[string]bool{}, identity: identity}
 	await(t, time.Minute, "the resource is served", func(ctx context.Context) error {
 		if s.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 			return err
@@ -119,13 +121,13 @@ func (s *scene) note(format string, args ...any) {
 }
 
 // until waits until it holds. Whenever Ready has a reason that it has not had, the
-// controller is killed and started anew. So is one that has ended by itself, as whoever
-// runs it does: on a busy machine a lease is lost now and then.
+// controller is killed and started anew, if the scene sweeps. So is one that has ended by
+// itself, as whoever runs it does: on a busy machine a lease is lost now and then.
 func (s *scene) until(limit time.Duration, what string, holds func(*v1alpha1.SecretEncryption, *metav1.Condition) error) {
 	s.t.Helper()
 	await(s.t, limit, what, func(ctx context.Context) error {
 		if s.operator.hasEnded() {
-			s.note("the controller has ended by itself")
+			s.note("%s has ended by itself", s.operator.log)
 			s.operator.start()
 		}
 		var o v1alpha1.SecretEncryption
@@ -139,8 +141,10 @@ func (s *scene) until(limit time.Duration, what string, holds func(*v1alpha1.Sec
 		s.remember(o)
 		if !slices.Contains(s.reasons, ready.Reason) {
 			s.reasons = append(s.reasons, ready.Reason)
-			s.note("%s: %s; killing the controller", ready.Reason, ready.Message)
-			s.operator.restart()
+			s.note("%s: %s", ready.Reason, ready.Message)
+			if s.sweeps {
+				s.operator.restart()
+			}
 		}
 		if err := holds(&o, ready); err != nil {
 			return fmt.Errorf("%w (%s: %s)", err, ready.Reason, ready.Message)
