@@ -25,9 +25,10 @@ import (
 )
 
 // TestSecretEncryptionUnderChaos: on the way from encryption that is off to a key, the
-// operator is paused past its lease and goes on when another has taken over, an API server
-// is killed and comes back, and etcd loses its quorum and gets it back. Secrets are read
-// and written all the while through whatever is there.
+// operator is paused past its lease and goes on when another has taken over, the network
+// between it and its API server is cut, an API server is killed and comes back, and etcd
+// loses its quorum and gets it back. Secrets are read and written all the while through
+// whatever is there.
 func TestSecretEncryptionUnderChaos(t *testing.T) {
 	s := set(t)
 	s.sweeps = false // each operator lives until the test ends it, or it ends by itself
@@ -39,19 +40,22 @@ func TestSecretEncryptionUnderChaos(t *testing.T) {
 	identity := encryption.Ref{Provider: encryption.Identity}
 	s.proveStored(identity)
 	remove := s.plant("victim") // migration does not end while it is there
+	w := connect(t, s.url(0))
+	s.kubeconfig("sentinel", w.url())
 	s.operator.start()
 
 	s.want("secretbox", 0)
 	s.until(phase, "every server is to read the key", reason(encryption.Loading))
 	s.paused()
 	s.until(2*phase, "migration to the key", reason(encryption.Migrating))
+	s.cutsOff(w)
 	s.loses(load, 2)
 	s.losesQuorum(load, 1, 2)
 	if c, err := s.config(); err != nil || !c.Reads(identity) {
 		t.Errorf("an object lies under %s, and the files have %v, %v", identity, c.Refs(), err)
 	}
 	remove()
-	s.until(2*phase, "one key is left", s.onlyKey(encryption.Secretbox))
+	s.until(4*phase, "one key is left", s.onlyKey(encryption.Secretbox))
 	c, err := s.config()
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +142,7 @@ func (s *scene) refuses(i int, term int64) {
 	if err := client.Write(s.t.Context(), content, encryption.Hash(content), term); !errors.Is(err, agent.ErrOutdated) {
 		s.t.Errorf("agent %d takes a file for a turn that is over: %v", i, err)
 	}
-	await(s.t, time.Minute, fmt.Sprintf("agent %d takes a file for the turn of now", i), func(ctx context.Context) error {
+	await(s.t, phase, fmt.Sprintf("agent %d takes a file for the turn of now", i), func(ctx context.Context) error {
 		_, term, err := s.turn(ctx)
 		if err != nil {
 			return err
@@ -167,8 +171,40 @@ func (s *scene) ends(o *operator) {
 	select {
 	case <-o.ended:
 		s.note("%s has ended", o.log)
-	case <-time.After(time.Minute):
+	case <-time.After(phase):
 		s.t.Fatalf("%s has lost its lease, and goes on", o.log)
+	}
+}
+
+// cutsOff cuts the network between the operator and its API server. It still reaches all
+// agents, the API servers' metrics and etcd, and may do nothing with them: it ends, and
+// whoever runs it starts it anew.
+func (s *scene) cutsOff(w *wire) {
+	s.t.Helper()
+	w.cut()
+	cut := time.Now()
+	s.note("the network to the API server is cut")
+	time.Sleep(time.Second) // what was decided before is written
+	before := s.files()
+	s.ends(s.operator)
+	s.note("it went on for %s", time.Since(cut).Round(100*time.Millisecond))
+	if s.files() != before {
+		s.t.Error("the files changed meanwhile")
+	}
+	w.mend()
+	s.note("the network is whole again")
+	s.operator.start()
+	s.until(phase, "migration goes on", migratingSince(time.Now()))
+}
+
+// migratingSince holds once objects are brought under the key, and etcd was read after a
+// time: what a condition says may be from before.
+func migratingSince(since time.Time) func(*v1alpha1.SecretEncryption, *metav1.Condition) error {
+	return func(o *v1alpha1.SecretEncryption, ready *metav1.Condition) error {
+		if o.Status.Proof == nil || !o.Status.Proof.Time.After(since) {
+			return errors.New("etcd was not read yet")
+		}
+		return reason(encryption.Migrating)(o, ready)
 	}
 }
 
@@ -180,14 +216,15 @@ func (s *scene) loses(load *traffic, i int) {
 	s.note("API server %d is killed", i)
 	time.Sleep(time.Second) // what was decided before is written
 	before := s.files()
-	s.until(time.Minute, "a server that is gone holds all back", reason(encryption.ServerUnseen))
+	s.until(phase, "a server that is gone holds all back", reason(encryption.ServerUnseen))
 	if s.files() != before {
 		s.t.Error("the files changed meanwhile")
 	}
 	s.startServer(i)
 	s.awaitReady(i)
 	load.back(i)
-	s.until(phase, "it is back, and migration goes on", reason(encryption.Migrating))
+	s.note("API server %d is back", i)
+	s.until(phase, "migration goes on", migratingSince(time.Now()))
 }
 
 // losesQuorum kills members of etcd, so many that nothing can be stored. The operator
@@ -210,7 +247,7 @@ func (s *scene) losesQuorum(load *traffic, gone ...int) {
 	}
 	for i := range members {
 		s.awaitReady(i)
-		await(s.t, time.Minute, fmt.Sprintf("a Secret is written through API server %d", i), func(ctx context.Context) error {
+		await(s.t, phase, fmt.Sprintf("a Secret is written through API server %d", i), func(ctx context.Context) error {
 			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"touched":"%d"}}}`, i)
 			_, err := s.clients[i].CoreV1().Secrets(space).Patch(ctx, name("steady", i), types.MergePatchType, patch, metav1.PatchOptions{})
 			return err
@@ -219,5 +256,5 @@ func (s *scene) losesQuorum(load *traffic, gone ...int) {
 	load.back(0, 1, 2)
 	s.note("etcd has its quorum again")
 	s.operator.start()
-	s.until(phase, "migration goes on", reason(encryption.Migrating))
+	s.until(phase, "migration goes on", migratingSince(time.Now()))
 }

@@ -4,6 +4,7 @@ package sentinel
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"regexp"
 	"slices"
@@ -29,7 +30,7 @@ const (
 // the next on three API servers: time, requests, and what reads take beside before. It
 // fails if a read fails, and not by what it measures: the machine is nobody's alone.
 func TestNumbersOfARotation(t *testing.T) {
-	s := set(t)
+	s := setWith(t, firstFile(t))
 	s.sweeps = false
 	s.operator.metrics = fmt.Sprintf("127.0.0.1:%d", s.ports.pluginMetrics)
 	began := time.Now()
@@ -37,7 +38,7 @@ func TestNumbersOfARotation(t *testing.T) {
 	s.note("%d Secrets made in %s", many, time.Since(began).Round(time.Second))
 	s.operator.start()
 	s.want("secretbox", 0)
-	s.until(3*phase, "the first key is the only one", s.onlyKey(encryption.Secretbox))
+	s.until(3*phase, "all lie under the first key", s.onlyKey(encryption.Secretbox))
 
 	reads := s.reading()
 	reads.enter("before")
@@ -70,6 +71,24 @@ func TestNumbersOfARotation(t *testing.T) {
 	for _, part := range []string{"before", "rotation", "migration"} {
 		t.Logf("reads %s: %d, p50 %s, p99 %s, %.1f times that before", part, len(reads.took[part]), reads.at(part, 50), reads.p99(part), float64(reads.p99(part))/float64(base))
 	}
+}
+
+// firstFile is one as it is once a key is the only one.
+func firstFile(t *testing.T) string {
+	t.Helper()
+	key, err := encryption.NewKey(encryption.Secretbox, 0, time.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := encryption.NewConfig(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := c.Render(resources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }
 
 // fill makes the Secrets.

@@ -39,7 +39,7 @@ const (
 	// started is how long one may take to be ready where others have most of the machine:
 	// with 30 compilers beside it the third took more than three minutes.
 	started = 10 * time.Minute
-	// off is the file that the servers start with.
+	// off is a file that stores as is.
 	off = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n" +
 		"resources: [{resources: [secrets], providers: [{identity: {}}]}]\n"
 )
@@ -71,7 +71,8 @@ func (p *plane) file(i int) string { return p.path(fmt.Sprint("encryption-", i),
 
 func (p *plane) url(i int) string { return fmt.Sprintf("https://127.0.0.1:%d", p.ports.api[i]) }
 
-func raise(t *testing.T) *plane {
+// raise starts all of it; the servers start with a file.
+func raise(t *testing.T, file string) *plane {
 	t.Helper()
 	p := prepare(t)
 	var cluster []string
@@ -87,7 +88,7 @@ func raise(t *testing.T) *plane {
 		if err := os.MkdirAll(filepath.Dir(p.file(i)), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(p.file(i), []byte(off), 0o600); err != nil {
+		if err := os.WriteFile(p.file(i), []byte(file), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
@@ -185,14 +186,22 @@ func (p *plane) makeKeys() {
 	if err := authority.WriteTokenKey("serviceaccount"); err != nil {
 		p.t.Fatal(err)
 	}
-	kubeconfig := fmt.Sprintf(`apiVersion: v1
+	p.kubeconfig("sentinel", p.url(0))
+	p.kubeconfig("admin", p.url(0))
+}
+
+// kubeconfig writes one for the owner of a certificate: operators have it from their next
+// start.
+func (p *plane) kubeconfig(owner, url string) {
+	p.t.Helper()
+	content := fmt.Sprintf(`apiVersion: v1
 kind: Config
 clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
 users: [{name: u, user: {client-certificate: %q, client-key: %q}}]
 contexts: [{name: x, context: {cluster: c, user: u}}]
 current-context: x
-`, p.url(0), p.path("ca.crt"), p.path("sentinel.crt"), p.path("sentinel.key"))
-	if err := os.WriteFile(p.path("kubeconfig"), []byte(kubeconfig), 0o600); err != nil {
+`, url, p.path("ca.crt"), p.path(owner+".crt"), p.path(owner+".key"))
+	if err := os.WriteFile(p.path(owner+".kubeconfig"), []byte(content), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -363,7 +372,7 @@ func (o *operator) start() {
 			fmt.Sprintf("--server=cp%d,https://127.0.0.1:%d,%s", i, o.p.ports.agent[i], o.p.url(i)),
 			fmt.Sprintf("--etcd-endpoint=https://127.0.0.1:%d", o.p.ports.etcd[i]))
 	}
-	o.p.t.Setenv("KUBECONFIG", o.p.path("kubeconfig"))
+	o.p.t.Setenv("KUBECONFIG", o.p.path("sentinel.kubeconfig"))
 	o.cmd = o.p.start(o.log, o.p.program, args...)
 	cmd, ended := o.cmd, make(chan struct{})
 	o.ended = ended

@@ -56,9 +56,16 @@ type scene struct {
 	identity *age.X25519Identity
 }
 
+// set sets the scene where encryption is off.
 func set(t *testing.T) *scene {
 	t.Helper()
-	p := raise(t)
+	return setWith(t, off)
+}
+
+// setWith sets it where the servers start with a file.
+func setWith(t *testing.T, file string) *scene {
+	t.Helper()
+	p := raise(t, file)
 	config := &rest.Config{Host: p.url(0), TLSClientConfig: rest.TLSClientConfig{
 		CAFile: p.path("ca.crt"), CertFile: p.path("admin.crt"), KeyFile: p.path("admin.key"),
 	}}
@@ -125,6 +132,7 @@ func (s *scene) note(format string, args ...any) {
 // itself, as whoever runs it does: on a busy machine a lease is lost now and then.
 func (s *scene) until(limit time.Duration, what string, holds func(*v1alpha1.SecretEncryption, *metav1.Condition) error) {
 	s.t.Helper()
+	began := time.Now()
 	await(s.t, limit, what, func(ctx context.Context) error {
 		if s.operator.hasEnded() {
 			s.note("%s has ended by itself", s.operator.log)
@@ -151,7 +159,7 @@ func (s *scene) until(limit time.Duration, what string, holds func(*v1alpha1.Sec
 		}
 		return nil
 	})
-	s.note("reached: %s", what)
+	s.note("reached, after %s: %s", time.Since(began).Round(100*time.Millisecond), what)
 }
 
 // reason holds once Ready has one of some reasons, for what is wanted now.
