@@ -76,15 +76,23 @@ e2e: cluster-up build tools ## End-to-end tests on the development cluster, whic
 	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go test -tags e2e -count=1 -timeout 30m -skip '^Test(Conformance|LogsOff|Scrubb)' ./e2e/suite
 	@$(TOOLS); go test -tags e2e -count=1 ./charts
 
-.PHONY: sentinel sentinel-sample
-sentinel: CASES := -run '^Test(SecretEncryption|SecretsUnderAKeyService)$$'
+.PHONY: sentinel sentinel-sample sentinel-chaos sentinel-numbers sentinel-access
+sentinel: CASES := -run '^Test(SecretEncryption|SecretEncryptionByAPlugin|SecretsUnderAKeyService)$$'
 sentinel: BESIDE := local-kms
-sentinel: ## Encryption at rest, set up, rotated and taken away on three API servers under load (about 8 minutes: they look at their file once a minute), and under a key service (about 2).
+sentinel: ## Encryption at rest, set up, rotated and taken away on three API servers under load, with keys and by a KMS plugin (13 minutes each: they look at their file once a minute), and under a key service (about 2).
 sentinel-sample: CASES := -run '^TestEncryptionIsSetUp$$'
 sentinel-sample: ## Encryption at rest, set up on three API servers under load: what each change has to pass.
-sentinel sentinel-sample:
+sentinel-chaos: CASES := -v -run '^TestSecretEncryptionUnderChaos$$'
+sentinel-chaos: ## The same while an operator is paused past its lease, its network is cut, an API server is killed, and etcd loses its quorum (about 10 minutes).
+sentinel-numbers: CASES := -v -run '^TestNumbersOfARotation$$'
+sentinel-numbers: ## What it costs to rotate 10,000 Secrets on three API servers.
+sentinel sentinel-sample sentinel-chaos sentinel-numbers:
 	@$(CLUSTER) build etcd kubernetes $(BESIDE)
-	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m $(CASES) ./e2e/sentinel
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m $(CASES) ./e2e/sentinel
+
+sentinel-access: cluster-up images ## Access to Secrets on the development cluster, while its operator is killed or cut off, and the kubelet is stopped.
+	@$(CLUSTER) build helm
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m -v -run '^TestSecretAccessUnderChaos$$' ./e2e/sentinel
 
 .PHONY: keyless
 keyless: ## Seals under certificates of a real Fulcio, for a ServiceAccount of a real API server, in a real Rekor; by cosign, too. (Fulcio takes some minutes to build.)

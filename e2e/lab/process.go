@@ -47,6 +47,57 @@ func Freeze(pod *corev1.Pod, container string) (thaw func(), err error) {
 	return thaw, nil
 }
 
+// Kill ends the processes of a container at once, as the kernel does where there is no
+// memory left.
+func Kill(pod *corev1.Pod, container string) error {
+	id, err := containerID(pod, container)
+	if err != nil {
+		return err
+	}
+	held, err := processes(id)
+	if err != nil {
+		return err
+	}
+	if len(held) == 0 {
+		return fmt.Errorf("container %s of pod %s has no process on this machine", container, pod.Name)
+	}
+	var errs []error
+	for _, fd := range held {
+		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, err)
+		}
+		_ = unix.Close(fd)
+	}
+	return errors.Join(errs...)
+}
+
+// Network is the network namespace of a container's pod, until it is closed: it is still
+// the pod's when the container is another one.
+func Network(pod *corev1.Pod, container string) (*os.File, error) {
+	id, err := containerID(pod, container)
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		if !inCgroup(dir, id) {
+			continue
+		}
+		file, err := os.Open(filepath.Join(dir, "ns", "net"))
+		if err != nil {
+			continue // it has ended
+		}
+		if inCgroup(dir, id) { // still this one
+			return file, nil
+		}
+		_ = file.Close()
+	}
+	return nil, fmt.Errorf("container %s of pod %s has no process on this machine", container, pod.Name)
+}
+
 // containerID is the runtime's id of a running container.
 func containerID(pod *corev1.Pod, container string) (string, error) {
 	for _, c := range pod.Status.ContainerStatuses {

@@ -42,7 +42,11 @@ type keyed struct {
 	store                   string
 }
 
-func (k *keyed) address(i int) string { return fmt.Sprintf("127.0.0.1:%d", k.ports.agent[i]) }
+func (k *keyed) serviceAddress() string { return fmt.Sprintf("127.0.0.1:%d", k.ports.service) }
+
+func (k *keyed) metricsAddress() string { return fmt.Sprintf("127.0.0.1:%d", k.ports.pluginMetrics) }
+
+func (k *keyed) healthAddress() string { return fmt.Sprintf("127.0.0.1:%d", k.ports.pluginHealth) }
 
 func (k *keyed) socket() string { return k.path("kms.sock") }
 
@@ -52,11 +56,11 @@ func (k *keyed) startService() {
 
 func (k *keyed) startPlugin(write string, read ...string) {
 	url := func(key string) string {
-		return "awskms:///" + keyPrefix + key + "?endpoint=http://" + k.address(0)
+		return "awskms:///" + keyPrefix + key + "?endpoint=http://" + k.serviceAddress()
 	}
 	args := []string{
 		"kms-plugin", "--listen=unix://" + k.socket(), "--probe=1s", "--key=" + url(write),
-		"--metrics-address=" + k.address(1), "--health-address=" + k.address(2),
+		"--metrics-address=" + k.metricsAddress(), "--health-address=" + k.healthAddress(),
 	}
 	for _, key := range read {
 		args = append(args, "--read-key="+url(key))
@@ -83,7 +87,7 @@ func (k *keyed) ready(what string) {
 // tell has the key service do something with a key.
 func (k *keyed) tell(operation, key string) {
 	k.t.Helper()
-	r, err := http.NewRequestWithContext(k.t.Context(), http.MethodPost, "http://"+k.address(0)+"/", strings.NewReader(`{"KeyId":"`+key+`"}`))
+	r, err := http.NewRequestWithContext(k.t.Context(), http.MethodPost, "http://"+k.serviceAddress()+"/", strings.NewReader(`{"KeyId":"`+key+`"}`))
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -119,11 +123,11 @@ func get(ctx context.Context, url string) ([]byte, error) {
 func (k *keyed) usable(want bool) {
 	k.t.Helper()
 	await(k.t, time.Minute, fmt.Sprintf("the plugin says that the key can be used: %t", want), func(ctx context.Context) error {
-		_, err := get(ctx, "http://"+k.address(2)+"/readyz")
+		_, err := get(ctx, "http://"+k.healthAddress()+"/readyz")
 		if (err == nil) != want {
 			return fmt.Errorf("it says %w", errors.Join(err, errors.New("something else")))
 		}
-		_, err = get(ctx, "http://"+k.address(2)+"/healthz")
+		_, err = get(ctx, "http://"+k.healthAddress()+"/healthz")
 		return err // it is alive either way
 	})
 }
@@ -133,7 +137,7 @@ var encrypted = regexp.MustCompile(`argoseal_sentinel_kms_requests_total\{operat
 // asked is how often the plugin, since it started, encrypted something for the API server.
 func (k *keyed) asked() int {
 	k.t.Helper()
-	raw, err := get(k.t.Context(), "http://"+k.address(1)+"/metrics")
+	raw, err := get(k.t.Context(), "http://"+k.metricsAddress()+"/metrics")
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -231,6 +235,24 @@ func (s *stream) kept(k *keyed) {
 	k.t.Logf("%d writes were acknowledged", len(acked))
 }
 
+// seedService makes the keys of the key service, and says where it answers.
+func (k *keyed) seedService() {
+	k.must(os.WriteFile(k.path("seed.yaml"), fmt.Appendf(nil, `Keys:
+  Symmetric:
+    Aes:
+      - Metadata: {KeyId: %s}
+        BackingKeys: [%s]
+      - Metadata: {KeyId: %s}
+        BackingKeys: [%s]
+`, firstKey, strings.Repeat("11", 32), secondKey, strings.Repeat("22", 32)), 0o600))
+	for name, value := range map[string]string{
+		"PORT": strconv.Itoa(k.ports.service), "KMS_DATA_PATH": k.path("local-kms"), "KMS_SEED_PATH": k.path("seed.yaml"),
+		"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything",
+	} {
+		k.t.Setenv(name, value)
+	}
+}
+
 func keyService(t *testing.T) *keyed {
 	t.Helper()
 	k := &keyed{plane: prepare(t)}
@@ -244,20 +266,7 @@ resources:
       - kms: {apiVersion: v2, name: argoseal, endpoint: "unix://`+k.socket()+`"}
       - identity: {}
 `), 0o600))
-	k.must(os.WriteFile(k.path("seed.yaml"), fmt.Appendf(nil, `Keys:
-  Symmetric:
-    Aes:
-      - Metadata: {KeyId: %s}
-        BackingKeys: [%s]
-      - Metadata: {KeyId: %s}
-        BackingKeys: [%s]
-`, firstKey, strings.Repeat("11", 32), secondKey, strings.Repeat("22", 32)), 0o600))
-	for name, value := range map[string]string{
-		"PORT": strconv.Itoa(k.ports.agent[0]), "KMS_DATA_PATH": k.path("local-kms"), "KMS_SEED_PATH": k.path("seed.yaml"),
-		"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything",
-	} {
-		t.Setenv(name, value)
-	}
+	k.seedService()
 	k.startService()
 	k.startPlugin(firstKey)
 	k.start("etcd-0", binary(t, "ARGOSEAL_BIN_ETCD"), k.etcdArgs(0, fmt.Sprintf("m0=http://127.0.0.1:%d", k.ports.peer[0]))...)

@@ -3,6 +3,7 @@
 package sentinel
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -33,9 +34,12 @@ const (
 	settle         = 21 * time.Second
 	// compaction is how often the API servers have etcd forget what is older than that.
 	compaction = 10 * time.Second
-	// stagger is how far apart the API servers start.
+	// stagger is how far apart the API servers start, at least.
 	stagger = 8 * time.Second
-	// off is the file that the servers start with.
+	// started is how long one may take to be ready where others have most of the machine:
+	// with 30 compilers beside it the third took more than three minutes.
+	started = 10 * time.Minute
+	// off is a file that stores as is.
 	off = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n" +
 		"resources: [{resources: [secrets], providers: [{identity: {}}]}]\n"
 )
@@ -45,11 +49,18 @@ type plane struct {
 	t       *testing.T
 	dir     string
 	program string
-	ports   struct{ etcd, peer, api, agent [members]int }
+	ports   struct {
+		etcd, peer, api, agent [members]int
+		// service is the key service's; the others are the KMS plugin's.
+		service, pluginMetrics, pluginHealth int
+	}
 	// clients speak to one API server each, as an administrator.
 	clients [members]*kubernetes.Clientset
 	etcd    *clientv3.Client
-	agents  [members]*exec.Cmd
+	// stores are the addresses of etcd's members, cluster is how they find each other.
+	stores                 []string
+	cluster                string
+	peers, servers, agents [members]*exec.Cmd
 }
 
 func (p *plane) path(names ...string) string {
@@ -60,35 +71,56 @@ func (p *plane) file(i int) string { return p.path(fmt.Sprint("encryption-", i),
 
 func (p *plane) url(i int) string { return fmt.Sprintf("https://127.0.0.1:%d", p.ports.api[i]) }
 
-func raise(t *testing.T) *plane {
+// raise starts all of it; the servers start with a file.
+func raise(t *testing.T, file string) *plane {
 	t.Helper()
 	p := prepare(t)
-	var cluster, stores []string
+	var cluster []string
 	for i := range members {
 		cluster = append(cluster, fmt.Sprintf("m%d=http://127.0.0.1:%d", i, p.ports.peer[i]))
-		stores = append(stores, fmt.Sprintf("https://127.0.0.1:%d", p.ports.etcd[i]))
+		p.stores = append(p.stores, fmt.Sprintf("https://127.0.0.1:%d", p.ports.etcd[i]))
 	}
-	etcd, apiserver := binary(t, "ARGOSEAL_BIN_ETCD"), binary(t, "ARGOSEAL_BIN_KUBE_APISERVER")
+	p.cluster = strings.Join(cluster, ",")
 	for i := range members {
-		p.start(fmt.Sprint("etcd-", i), etcd, p.etcdArgs(i, strings.Join(cluster, ","))...)
+		p.startMember(i)
 	}
 	for i := range members {
 		if err := os.MkdirAll(filepath.Dir(p.file(i)), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(p.file(i), []byte(off), 0o600); err != nil {
+		if err := os.WriteFile(p.file(i), []byte(file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p.startOn(fmt.Sprint("cp", i), fmt.Sprint("apiserver-", i), apiserver, p.apiserverArgs(i, strings.Join(stores, ","))...)
-		// They look at their files one after another, as files are written: a change at all
-		// of them takes as long as at one.
-		time.Sleep(stagger)
+		began := time.Now()
+		p.startServer(i)
+		p.admin(i)
+		// One after another: where two cores run all of this, three that start at once take
+		// longer than three in turn, and each waits for what the others make. They also look
+		// at their files one after another, as files are written: a change at all of them
+		// takes as long as at one.
+		p.awaitReady(i)
+		time.Sleep(time.Until(began.Add(stagger)))
 		p.agents[i] = p.start(fmt.Sprint("agent-", i), p.program, "agent", "--file="+p.file(i),
 			fmt.Sprintf("--listen=127.0.0.1:%d", p.ports.agent[i]),
 			"--tls-cert="+p.path("server.crt"), "--tls-key="+p.path("server.key"), "--client-ca="+p.path("ca.crt"))
 	}
-	p.connect(stores)
+	p.openEtcd(p.stores)
 	return p
+}
+
+// startMember starts a member of etcd, for the first time or anew.
+func (p *plane) startMember(i int) {
+	p.peers[i] = p.start(fmt.Sprint("etcd-", i), binary(p.t, "ARGOSEAL_BIN_ETCD"), p.etcdArgs(i, p.cluster)...)
+}
+
+// startServer starts an API server, for the first time or anew.
+func (p *plane) startServer(i int) {
+	p.servers[i] = p.startOn(fmt.Sprint("cp", i), fmt.Sprint("apiserver-", i), binary(p.t, "ARGOSEAL_BIN_KUBE_APISERVER"), p.apiserverArgs(i, strings.Join(p.stores, ","))...)
+}
+
+func (p *plane) awaitReady(i int) {
+	p.t.Helper()
+	await(p.t, started, fmt.Sprintf("API server %d is ready", i), func(ctx context.Context) error { return p.ready(ctx, i) })
 }
 
 // prepare makes what a plane has before anything runs.
@@ -116,15 +148,21 @@ func binary(t *testing.T, name string) string {
 
 func (p *plane) findPorts() {
 	var held []net.Listener
-	for _, ports := range []*[members]int{&p.ports.etcd, &p.ports.peer, &p.ports.api, &p.ports.agent} {
-		for i := range members {
-			l, err := (&net.ListenConfig{}).Listen(p.t.Context(), "tcp", "127.0.0.1:0")
-			if err != nil {
-				p.t.Fatal(err)
-			}
-			held = append(held, l)
-			ports[i] = l.Addr().(*net.TCPAddr).Port
+	find := func(port *int) {
+		l, err := (&net.ListenConfig{}).Listen(p.t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			p.t.Fatal(err)
 		}
+		held = append(held, l)
+		*port = l.Addr().(*net.TCPAddr).Port
+	}
+	for i := range members {
+		for _, ports := range []*[members]int{&p.ports.etcd, &p.ports.peer, &p.ports.api, &p.ports.agent} {
+			find(&ports[i])
+		}
+	}
+	for _, port := range []*int{&p.ports.service, &p.ports.pluginMetrics, &p.ports.pluginHealth} {
+		find(port)
 	}
 	for _, l := range held {
 		_ = l.Close()
@@ -148,14 +186,22 @@ func (p *plane) makeKeys() {
 	if err := authority.WriteTokenKey("serviceaccount"); err != nil {
 		p.t.Fatal(err)
 	}
-	kubeconfig := fmt.Sprintf(`apiVersion: v1
+	p.kubeconfig("sentinel", p.url(0))
+	p.kubeconfig("admin", p.url(0))
+}
+
+// kubeconfig writes one for the owner of a certificate: operators have it from their next
+// start.
+func (p *plane) kubeconfig(owner, url string) {
+	p.t.Helper()
+	content := fmt.Sprintf(`apiVersion: v1
 kind: Config
 clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
 users: [{name: u, user: {client-certificate: %q, client-key: %q}}]
 contexts: [{name: x, context: {cluster: c, user: u}}]
 current-context: x
-`, p.url(0), p.path("ca.crt"), p.path("sentinel.crt"), p.path("sentinel.key"))
-	if err := os.WriteFile(p.path("kubeconfig"), []byte(kubeconfig), 0o600); err != nil {
+`, url, p.path("ca.crt"), p.path(owner+".crt"), p.path(owner+".key"))
+	if err := os.WriteFile(p.path(owner+".kubeconfig"), []byte(content), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -196,10 +242,10 @@ func (p *plane) apiserverArgs(i int, stores string) []string {
 
 // startOn is start on a machine of another name: an API server knows itself by its
 // host's.
-func (p *plane) startOn(host, name, program string, args ...string) {
+func (p *plane) startOn(host, name, program string, args ...string) *exec.Cmd {
 	p.t.Helper()
 	inner := `echo "$0" >/proc/sys/kernel/hostname && exec "$@"`
-	p.startWith(func(a *syscall.SysProcAttr) {
+	return p.startWith(func(a *syscall.SysProcAttr) {
 		a.Cloneflags = syscall.CLONE_NEWUTS
 		if os.Geteuid() != 0 {
 			a.Cloneflags |= syscall.CLONE_NEWUSER
@@ -246,15 +292,6 @@ func tail(path string) string {
 		return err.Error()
 	}
 	return string(raw[max(0, len(raw)-3000):])
-}
-
-// connect waits until every API server is ready.
-func (p *plane) connect(stores []string) {
-	for i := range members {
-		p.admin(i)
-		await(p.t, 3*time.Minute, fmt.Sprintf("API server %d is ready", i), func(ctx context.Context) error { return p.ready(ctx, i) })
-	}
-	p.openEtcd(stores)
 }
 
 // admin makes the client of an API server.
@@ -312,15 +349,21 @@ func await(t *testing.T, limit time.Duration, what string, ask func(context.Cont
 	}
 }
 
-// operator is the controller; it can be killed and started.
+// operator is a replica of the controller; it can be killed and started.
 type operator struct {
-	p   *plane
-	cmd *exec.Cmd
+	p *plane
+	// log is what its log is called.
+	log string
+	// metrics is where it tells them; 0 is nowhere.
+	metrics string
+	cmd     *exec.Cmd
+	// ended is closed once the process is gone.
+	ended chan struct{}
 }
 
 func (o *operator) start() {
 	args := []string{
-		"controller", "--metrics-address=0", "--health-address=0", "--settle=" + settle.String(),
+		"controller", "--metrics-address=" + cmp.Or(o.metrics, "0"), "--health-address=0", "--settle=" + settle.String(),
 		"--agent-ca=" + o.p.path("ca.crt"), "--agent-cert=" + o.p.path("sentinel.crt"), "--agent-key=" + o.p.path("sentinel.key"),
 		"--etcd-ca=" + o.p.path("ca.crt"), "--etcd-cert=" + o.p.path("sentinel.crt"), "--etcd-key=" + o.p.path("sentinel.key"),
 	}
@@ -329,15 +372,31 @@ func (o *operator) start() {
 			fmt.Sprintf("--server=cp%d,https://127.0.0.1:%d,%s", i, o.p.ports.agent[i], o.p.url(i)),
 			fmt.Sprintf("--etcd-endpoint=https://127.0.0.1:%d", o.p.ports.etcd[i]))
 	}
-	o.p.t.Setenv("KUBECONFIG", o.p.path("kubeconfig"))
-	o.cmd = o.p.start("controller", o.p.program, args...)
+	o.p.t.Setenv("KUBECONFIG", o.p.path("sentinel.kubeconfig"))
+	o.cmd = o.p.start(o.log, o.p.program, args...)
+	cmd, ended := o.cmd, make(chan struct{})
+	o.ended = ended
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // it is killed, or has lost its lease
+	}()
+}
+
+// hasEnded says whether it was started and has ended.
+func (o *operator) hasEnded() bool {
+	select {
+	case <-o.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // restart kills the controller in the middle of whatever it does. Its lease goes with
 // it, so that the next need not wait until that has run out.
 func (o *operator) restart() {
 	_ = o.cmd.Process.Kill()
-	_ = o.cmd.Wait()
+	<-o.ended
 	err := o.p.clients[0].CoordinationV1().Leases(lease.Name).Delete(o.p.t.Context(), lease.Name, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		o.p.t.Fatal(err)

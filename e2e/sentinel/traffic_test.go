@@ -4,8 +4,10 @@ package sentinel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,11 +35,27 @@ type traffic struct {
 	stop context.CancelFunc
 	all  sync.WaitGroup
 
-	reads, writes atomic.Int64
-	mu            sync.Mutex
-	problems      []string
-	acknowledged  [written]int
+	reads, writes, excused atomic.Int64
+	mu                     sync.Mutex
+	problems               []string
+	// acknowledged is the last version of each that a server took, tried the last that any
+	// was given: one whose answer did not come may be there, or not.
+	acknowledged, tried [written]int
+	// changes counts, for each server, how often it went away and came back: it is odd
+	// while nothing is asked of it.
+	changes [members]atomic.Int64
 }
+
+// away says that nothing is asked of some servers until they are back: what they do not
+// answer meanwhile is no error.
+func (f *traffic) away(servers ...int) {
+	for _, s := range servers {
+		f.changes[s].Add(1)
+	}
+}
+
+// back says that they answer again.
+func (f *traffic) back(servers ...int) { f.away(servers...) }
 
 func name(kind string, i int) string { return fmt.Sprintf("%s-%d", kind, i) }
 
@@ -63,10 +81,20 @@ func start(p *plane) *traffic {
 	return f
 }
 
-func (f *traffic) problem(ctx context.Context, format string, args ...any) {
+// problem is one of a server, if it was there all the time since it was asked.
+func (f *traffic) problem(ctx context.Context, server int, asked int64, format string, args ...any) {
 	if ctx.Err() != nil {
 		return // the end of the test, not of the server
 	}
+	if asked%2 == 1 || f.changes[server].Load() != asked {
+		f.excused.Add(1)
+		return
+	}
+	f.wrong(format, args...)
+}
+
+// wrong is what nothing excuses.
+func (f *traffic) wrong(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.problems = append(f.problems, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
@@ -77,19 +105,22 @@ func (f *traffic) problem(ctx context.Context, format string, args ...any) {
 func (f *traffic) read(ctx context.Context, server int) {
 	secrets := f.p.clients[server].CoreV1().Secrets(space)
 	for i := server; ctx.Err() == nil; i++ {
+		asked := f.changes[server].Load()
 		got, err := secrets.Get(ctx, name("steady", i%steady), metav1.GetOptions{})
 		switch {
 		case err != nil:
-			f.problem(ctx, "read through %d: %v", server, err)
+			f.problem(ctx, server, asked, "read through %d: %v", server, err)
 		case string(got.Data["value"]) != string(value("steady", i%steady, 0)["value"]):
-			f.problem(ctx, "read through %d: another value", server)
+			f.wrong("read through %d: another value", server)
 		}
-		f.reads.Add(1)
+		if err == nil {
+			f.reads.Add(1)
+		}
 		if i%50 == 0 {
 			if list, err := secrets.List(ctx, metav1.ListOptions{}); err != nil {
-				f.problem(ctx, "list through %d: %v", server, err)
+				f.problem(ctx, server, asked, "list through %d: %v", server, err)
 			} else if len(list.Items) < steady+written {
-				f.problem(ctx, "list through %d: %d Secrets", server, len(list.Items))
+				f.wrong("list through %d: %d Secrets", server, len(list.Items))
 			}
 		}
 		pause(ctx)
@@ -97,32 +128,55 @@ func (f *traffic) read(ctx context.Context, server int) {
 }
 
 // write counts up the Secrets that are this writer's, each time through the next
-// server. What was acknowledged must be there in the end.
+// server. What was acknowledged must be there at the next look, and in the end.
 func (f *traffic) write(ctx context.Context, writer int) {
 	for n := 1; ctx.Err() == nil; n++ {
 		for i := writer; i < written; i += members {
-			secrets := f.p.clients[(writer+n)%members].CoreV1().Secrets(space)
-			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name("written", i)}, Data: value("written", i, n)}
-			for {
-				got, err := secrets.Get(ctx, secret.Name, metav1.GetOptions{})
-				if err == nil {
-					secret.ResourceVersion = got.ResourceVersion
-					_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
-				}
-				if apierrors.IsConflict(err) {
-					continue // migration came between
-				}
-				if err != nil {
-					f.problem(ctx, "write through %d: %v", (writer+n)%members, err)
-				} else {
-					f.writes.Add(1)
-					f.acknowledged[i] = n // no other writer has it
-				}
-				break
+			server := (writer + n) % members
+			asked := f.changes[server].Load()
+			err := f.update(ctx, server, i, n)
+			for apierrors.IsConflict(err) && ctx.Err() == nil {
+				err = f.update(ctx, server, i, n) // migration came between
+			}
+			if err != nil {
+				f.problem(ctx, server, asked, "write through %d: %v", server, err)
+			} else {
+				f.writes.Add(1)
+				f.acknowledged[i] = n // no other writer has it
 			}
 			pause(ctx)
 		}
 	}
+}
+
+// errLost says that a write was acknowledged and is not there.
+var errLost = errors.New("a write is lost")
+
+// update stores a version through a server.
+func (f *traffic) update(ctx context.Context, server, i, n int) error {
+	secrets := f.p.clients[server].CoreV1().Secrets(space)
+	secret, err := secrets.Get(ctx, name("written", i), metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if err := f.there(secret, i); err != nil {
+		f.wrong("%v", err)
+	}
+	f.tried[i] = n
+	secret.Data = value("written", i, n)
+	_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
+	return err
+}
+
+// there says whether a Secret has what was acknowledged last, or what was tried since.
+func (f *traffic) there(secret *corev1.Secret, i int) error {
+	prefix := fmt.Sprintf("%swritten-%d-", canary, i)
+	version, ok := strings.CutPrefix(string(secret.Data["value"]), prefix)
+	n, err := strconv.Atoi(version)
+	if !ok || err != nil || n < f.acknowledged[i] || n > f.tried[i] {
+		return fmt.Errorf("%w: %s has version %q, acknowledged was %d, tried %d", errLost, secret.Name, version, f.acknowledged[i], f.tried[i])
+	}
+	return nil
 }
 
 func pause(ctx context.Context) {
@@ -143,18 +197,12 @@ func (f *traffic) finish(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var n int
-		if v := string(got.Data["value"]); len(v) > 0 {
-			prefix := fmt.Sprintf("%swritten-%d-", canary, i)
-			n, _ = strconv.Atoi(v[min(len(prefix), len(v)):])
-		}
-		// The last may have been stored and its answer cut off by the end.
-		if n != f.acknowledged[i] && n != f.acknowledged[i]+1 {
+		if err := f.there(got, i); err != nil {
 			lost++
-			t.Errorf("written-%d has version %d, acknowledged was %d", i, n, f.acknowledged[i])
+			t.Error(err)
 		}
 	}
-	t.Logf("%d reads and %d writes through %d servers: %d errors, %d lost writes", f.reads.Load(), f.writes.Load(), members, len(f.problems), lost)
+	t.Logf("%d reads and %d writes through %d servers: %d errors, %d lost writes; %d were not answered by servers that were away", f.reads.Load(), f.writes.Load(), members, len(f.problems), lost, f.excused.Load())
 	for i, p := range f.problems {
 		if i < 20 {
 			t.Error(p)
