@@ -22,7 +22,7 @@ var version = "devel"
 const queriesPerSecond = 1000
 
 func main() {
-	program.Main(program.Command("argoseal-notary", "Seals what workflow pods produce", version, runCommand(), logKeyCommand(), logTilesCommand()))
+	program.Main(program.Command("argoseal-notary", "Seals what workflow pods produce", version, runCommand(), logKeyCommand(), logTilesCommand(), trustedRootCommand()))
 }
 
 // connect is how to reach the API server, and the types we speak of there.
