@@ -1,6 +1,7 @@
 // Argoseal-notary turns what finished workflow pods produced into published
 // seals. It holds the signing key; it runs nothing of a tenant's, and writes
-// nothing but Provenances, ArtifactSeals, events and its own keys.
+// nothing but Provenances, ArtifactSeals, events and its own keys. Commands beside run
+// are for processes without that key: one of them keeps the trusted root up to date.
 package main
 
 import (
