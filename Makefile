@@ -96,14 +96,14 @@ sentinel-access: cluster-up images ## Access to Secrets on the development clust
 
 .PHONY: keyless
 keyless: ## Seals under certificates of a real Fulcio, for a ServiceAccount of a real API server, in a real Rekor; by cosign, too. (Fulcio takes some minutes to build.)
-	@$(CLUSTER) build etcd kubernetes rekor-tiles cosign fulcio
+	@$(CLUSTER) build etcd kubernetes rekor-tiles cosign fulcio timestamp-server
 	@$(TOOLS); go test -tags e2e -count=1 -timeout 9m -run '^TestKeyless' ./e2e/interop
 
 .PHONY: interop
 interop: build ## Seal in a Rekor v1 with Trillian and MariaDB, and have cosign and npm judge seals of each log, by each kind of signer (first time: builds them; needs Debian's mariadb-server-core and mariadb-client-core, and Node.js with npm).
 	@for program in mariadbd mariadb-install-db mariadb node npm; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || \
 		{ echo "no $$program: apt-get install mariadb-server-core mariadb-client-core nodejs npm" >&2; exit 2; }; done
-	@$(CLUSTER) build etcd kubernetes rekor-v1 trillian rekor-tiles cosign local-kms fulcio
+	@$(CLUSTER) build etcd kubernetes rekor-v1 trillian rekor-tiles cosign local-kms fulcio timestamp-server
 	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m -v ./e2e/interop
 
 .PHONY: scorecard

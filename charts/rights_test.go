@@ -124,6 +124,37 @@ func TestRightsOfTheScrubber(t *testing.T) {
 	}
 }
 
+// TestRightsToFollowARepository: its ServiceAccount comes with it, with these, and nobody else
+// gets more. Beside a private log it makes nothing.
+func TestRightsToFollowARepository(t *testing.T) {
+	without, err := template(t, "-f", "testdata/default.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, err := template(t, "-f", "testdata/default.values.yaml", "--set", "tuf.url=https://tuf-repo-cdn.sigstore.dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	had := rights(t, without)
+	more := slices.DeleteFunc(rights(t, with), func(line string) bool { return slices.Contains(had, line) })
+	want := []string{
+		"argoseal-system/argoseal-tuf, namespace argoseal-system: create configmaps",
+		"argoseal-system/argoseal-tuf, namespace argoseal-system: create events",
+		"argoseal-system/argoseal-tuf, namespace argoseal-system: create events.k8s.io/events",
+		"argoseal-system/argoseal-tuf, namespace argoseal-system: get configmaps [argoseal-notary-key]",
+		"argoseal-system/argoseal-tuf, namespace argoseal-system: get configmaps [argoseal-trusted-root]",
+		"argoseal-system/argoseal-tuf, namespace argoseal-system: patch events",
+		"argoseal-system/argoseal-tuf, namespace argoseal-system: patch events.k8s.io/events",
+		"argoseal-system/argoseal-tuf, namespace argoseal-system: update configmaps [argoseal-trusted-root]",
+	}
+	if d := cmp.Diff(want, more); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if strings.Contains(with, "- --create\n") {
+		t.Error("beside a private log it makes the trusted root, which the log refuses")
+	}
+}
+
 // TestFollowing: without a cluster the namespaces are enough. Only policies have the
 // parameter, for a webhook's condition has none, and without it they deny.
 func TestFollowing(t *testing.T) {

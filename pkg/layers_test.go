@@ -60,6 +60,8 @@ var mayImport = map[string][]string{
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/image/oci", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
+	"pkg/tuf":             {},
+	"pkg/tuf/keeper":      {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/text", "pkg/tuf", "pkg/verify"},
 	"pkg/tlog":            {"pkg/reason"},
 	"pkg/notary/logwatch": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/seal", "pkg/text", "pkg/tlog"},
 	"pkg/notary/workflow": {
@@ -129,7 +131,7 @@ var mayImport = map[string][]string{
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
 		"certs/public", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/logwatch", "pkg/notary/trusted", "pkg/notary/workflow",
-		"pkg/program", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tlog", "pkg/trust", "pkg/verify",
+		"pkg/program", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tlog", "pkg/trust", "pkg/tuf", "pkg/tuf/keeper", "pkg/verify",
 	},
 	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/program", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/server"},
 	"cmd/argoseal-sentinel": {
@@ -149,6 +151,7 @@ var mayImport = map[string][]string{
 	"pkg/seal/sealtest":       {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/verify"},
 	"pkg/tag/tagtest":         {"pkg/tag"},
 	"pkg/tlog/tlogtest":       {"pkg/seal", "pkg/tlog"},
+	"pkg/tuf/tuftest":         {},
 
 	// The development cluster, which is a product of its own, and what runs on it.
 	"e2e/cluster/gobuild": {},

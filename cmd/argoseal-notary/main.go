@@ -1,6 +1,7 @@
 // Argoseal-notary turns what finished workflow pods produced into published
 // seals. It holds the signing key; it runs nothing of a tenant's, and writes
-// nothing but Provenances, ArtifactSeals, events and its own keys.
+// nothing but Provenances, ArtifactSeals, events and its own keys. Commands beside run
+// are for processes without that key: one of them keeps the trusted root up to date.
 package main
 
 import (
@@ -22,7 +23,7 @@ var version = "devel"
 const queriesPerSecond = 1000
 
 func main() {
-	program.Main(program.Command("argoseal-notary", "Seals what workflow pods produce", version, runCommand(), logKeyCommand(), logTilesCommand()))
+	program.Main(program.Command("argoseal-notary", "Seals what workflow pods produce", version, runCommand(), logKeyCommand(), logTilesCommand(), trustedRootCommand()))
 }
 
 // connect is how to reach the API server, and the types we speak of there.

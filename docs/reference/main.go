@@ -102,7 +102,7 @@ func flags(ctx context.Context, page *bytes.Buffer) (err error) {
 	fmt.Fprint(page, "\n## Commands\n")
 	for _, command := range [][]string{
 		{"argoseal", "verify"}, {"argoseal", "attach"}, {"argoseal", "verify-bundle"}, {"argoseal", "trace"}, {"argoseal", "reproduce"}, {"argoseal", "taint"}, {"argoseal", "confirm-parameter"}, {"argoseal", "export"}, {"argoseal", "log", "audit"}, {"argoseal", "log", "copy"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"},
-		{"argoseal", "trust", "rotate"}, {"argoseal", "trust", "show"}, {"argoseal", "trust", "export"}, {"argoseal", "trust", "add"}, {"argoseal", "trust", "root"}, {"argoseal", "trust", "timestamps"}, {"argoseal", "trust", "certificates"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-notary", "log-tiles"}, {"argoseal-controller", "run"}, {"argoseal-scrubber", "run"},
+		{"argoseal", "trust", "rotate"}, {"argoseal", "trust", "show"}, {"argoseal", "trust", "export"}, {"argoseal", "trust", "add"}, {"argoseal", "trust", "root"}, {"argoseal", "trust", "timestamps"}, {"argoseal", "trust", "certificates"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-notary", "log-tiles"}, {"argoseal-notary", "trusted-root"}, {"argoseal-controller", "run"}, {"argoseal-scrubber", "run"},
 		{"argoseal-signer", "sign"}, {"argoseal-signer", "verify"},
 		{"argoseal-sentinel", "controller"}, {"argoseal-sentinel", "agent"}, {"argoseal-sentinel", "restore"}, {"argoseal-sentinel", "access"}, {"argoseal-sentinel", "kms-plugin"},
 	} {

@@ -20,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/digitorus/timestamp"
 	_ "github.com/sigstore/sigstore/pkg/signature/kms/aws" // awskms://
 	"k8s.io/utils/clock"
 
@@ -96,41 +95,58 @@ func inKMS(t *testing.T) author {
 }
 
 // certified is an author whose keys a real Fulcio certifies, for a ServiceAccount of a real
-// API server, and the trusted root of logs with the authorities that it needs.
-func certified(t *testing.T, trustedRoot []byte) (author, []byte) {
+// API server, and who has them timestamped; and the trusted root of logs with the authorities
+// that it needs.
+func certified(t *testing.T, trustedRoot []byte, stamper stamping) (author, []byte) {
 	t.Helper()
 	cluster, authority := startIssuing(t), sealtest.NewAuthority(t)
 	fulcio := startFulcio(t, authority, cluster)
 	client, err := seal.NewFulcio(fulcio, cluster.token(t, "argoseal-notary", "sigstore"), logTimeout, clock.RealClock{})
 	must(t, err)
-	a := author{signs: client, stamps: stampsOf(t, stamping(t, authority), clock.RealClock{})}
+	a := author{signs: client, stamps: stampsOf(t, stamper.url, clock.RealClock{})}
 	a.issuer, a.identity = client.Identity()
-	return a, trusting(t, trustedRoot, fulcio, authority)
+	return a, trusting(t, trustedRoot, fulcio, authority, stamper)
 }
 
 // trusting is the trusted root of logs, with Fulcio's certificates and the timestamp
 // authority's.
-func trusting(t *testing.T, trustedRoot []byte, fulcio string, authority *sealtest.Authority) []byte {
+func trusting(t *testing.T, trustedRoot []byte, fulcio string, authority *sealtest.Authority, stamper stamping) []byte {
 	t.Helper()
 	trusted, err := verify.TrustCertificates(trustedRoot, fulcio, authority.Issuers(t))
 	must(t, err)
-	trusted, err = verify.TrustTimestamps(trusted, "https://timestamps.example.com", authority.TimestampChain(t))
+	trusted, err = verify.TrustTimestamps(trusted, stamper.url, stamper.chain)
 	must(t, err)
 	return trusted
 }
 
-// stamping is where a timestamp authority answers, which is the tests' own.
-func stamping(t *testing.T, authority *sealtest.Authority) string {
+// stamping is a timestamp authority: where it answers, and its certificates.
+type stamping struct {
+	url   string
+	chain []byte
+}
+
+// startStamping runs Sigstore's timestamp authority, with a key and certificates of its own,
+// until the test ends. It serves metrics on port 2112 of all addresses, and ends if that is not
+// free: a Rekor v1, which would like that port, too, is started after it.
+func startStamping(t *testing.T) stamping {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		request, err := io.ReadAll(r.Body)
+	dir, port := t.TempDir(), freePort(t)
+	start(t, dir, "timestamp-server", program(t, "timestamp-server"), "serve",
+		"--host=127.0.0.1", "--port="+port, "--timestamp-signer=memory", "--disable-ntp-monitoring")
+	s := stamping{url: "http://127.0.0.1:" + port + "/api/v1/timestamp"}
+	await(t, "the timestamp authority shows its certificates", func() error {
+		response, err := http.Get(s.url + "/certchain")
 		if err != nil {
-			t.Error(err)
+			return err
 		}
-		_, _ = w.Write(authority.Answer(t, request, func(*timestamp.Timestamp) {}))
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
+		defer func() { _ = response.Body.Close() }()
+		s.chain, err = io.ReadAll(response.Body)
+		if err == nil && response.StatusCode != http.StatusOK {
+			err = fmt.Errorf("it answers %d", response.StatusCode)
+		}
+		return err
+	})
+	return s
 }
 
 func stampsOf(t *testing.T, url string, c clock.PassiveClock) *seal.Timestamps {

@@ -130,9 +130,10 @@ func TestOthersVerifySeals(t *testing.T) {
 
 // So they can one that is signed under a certificate.
 func TestOthersVerifySealsOfFulcio(t *testing.T) {
+	stamper := startStamping(t)
 	l := startV1(t)
 	url2, root2 := startV2(t)
-	fulcio, trusted := certified(t, sealtest.TrustedRootOf(t, l.trusted(t), root2))
+	fulcio, trusted := certified(t, sealtest.TrustedRootOf(t, l.trusted(t), root2), stamper)
 	judged(t, l.url, url2, trusted, map[string]author{"Fulcio": fulcio}, provenTimes{
 		"v1": {"Fulcio": 1}, "v2": {"Fulcio": 1}, "both": {"Fulcio": 2},
 	})

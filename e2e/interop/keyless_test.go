@@ -23,17 +23,17 @@ import (
 // real Rekor v2 has the seal. Another replica finishes what the first one signed, an hour
 // later by its clock. What speaks for somebody else, or to somebody else, is refused.
 func TestKeylessSealsOfARealFulcio(t *testing.T) {
-	cluster, authority := startIssuing(t), sealtest.NewAuthority(t)
+	cluster, authority, stamper := startIssuing(t), sealtest.NewAuthority(t), startStamping(t)
 	rekor, trusted := startV2(t)
 	notary, fulcio := cluster.token(t, "argoseal-notary", "sigstore"), startFulcio(t, authority, cluster)
-	trusted = trusting(t, trusted, fulcio, authority)
+	trusted = trusting(t, trusted, fulcio, authority, stamper)
 	client := func(token string, c clock.PassiveClock) *seal.Fulcio {
 		f, err := seal.NewFulcio(fulcio, token, logTimeout, c)
 		must(t, err)
 		return f
 	}
 	first := client(notary, clock.RealClock{})
-	a, stamper := author{signs: first}, stamping(t, authority)
+	a := author{signs: first}
 	if a.issuer, a.identity = first.Identity(); a.issuer != cluster.name() || a.identity != sealtest.Subject {
 		t.Fatalf("the token is of %s by %s", a.identity, a.issuer)
 	}
@@ -41,7 +41,7 @@ func TestKeylessSealsOfARealFulcio(t *testing.T) {
 	replica := func(by *seal.Fulcio, rekor string, c clock.PassiveClock) *seal.Sealer {
 		log, err := seal.NewRekorV2(rekor, logTimeout)
 		must(t, err)
-		return seal.New(by, seal.NewRecorder(log, c), root).Timestamped(stampsOf(t, stamper, c))
+		return seal.New(by, seal.NewRecorder(log, c), root).Timestamped(stampsOf(t, stamper.url, c))
 	}
 	away := "http://127.0.0.1:" + freePort(t)
 

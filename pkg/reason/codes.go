@@ -123,6 +123,10 @@ const (
 	KeyServiceFailed      Code = "KeyServiceFailed"
 	TimestampFailed       Code = "TimestampFailed"
 	CertificateFailed     Code = "CertificateFailed"
+	RootChanged           Code = "RootChanged"
+	RootExpires           Code = "RootExpires"
+	RootRefused           Code = "RootRefused"
+	RootUnread            Code = "RootUnread"
 	ArgoChanged           Code = "ArgoChanged"
 	ArgoUnread            Code = "ArgoUnread"
 )
@@ -280,6 +284,10 @@ var rows = []entry{
 	{code: KeyServiceFailed, meaning: "The key service that holds the signing key did not answer in time, refused, or signed with another key than the one that was published.", remedy: "Look at the notary's rights on the key and at the service; if the URI is an alias that another key has by now, restart the notary, which publishes that key", retryable: true},
 	{code: TimestampFailed, meaning: "The timestamp authority did not answer in time, refused, or answered what is no timestamp of this signature under the trusted root, or is far from the notary's clock; or the trusted root has no authority. Where timestamps are required nothing is logged without one.", remedy: "Look at the authority, at timestamps.url and at the authority's certificates in ConfigMap argoseal-trusted-root; timestamps.required=false lets seals go without while it is away", retryable: true},
 	{code: CertificateFailed, meaning: "Fulcio gave the notary no certificate to sign under: it did not answer in time, refused the token of the notary's ServiceAccount, or answered with a certificate for another key or identity, or of an authority that the trusted root does not have. Nothing is signed without one.", remedy: "Look at Fulcio and at notary.fulcio; Fulcio has to know the cluster's issuer (type kubernetes) and the audience, and ConfigMap argoseal-trusted-root Fulcio's certificates", retryable: true},
+	{code: RootChanged, meaning: "The trusted root of a domain follows a TUF repository, and has changed with it. What the repository has not any more takes no seals from then on; seals made before count as they did.", remedy: "Nothing, if the repository's owners say so, too. If they left out a log or an authority because somebody else has its key, take it out here, too: docs/trust.md#a-tuf-repository"},
+	{code: RootExpires, meaning: "Metadata of the TUF repository that a trusted root follows ends soon, or has ended, and there is no newer one. The trusted root stays as it is, and follows nothing once it has ended.", remedy: "Ask who signs that metadata, or look whether something between keeps the newest from this cluster"},
+	{code: RootRefused, meaning: "What the TUF repository shows does not hold: a signature, a version, a size or the end of its time; or the file is no trusted root under which this domain's seals verify. The trusted root stays as it is.", remedy: "Look at the message: an older version, or one that has ended, may be a mirror that somebody keeps back; another root.json needs a signature of the one before. docs/trust.md#a-tuf-repository"},
+	{code: RootUnread, meaning: "The TUF repository that a trusted root follows could not be read. The trusted root stays as it is.", remedy: "It is retried; look at tuf.url, at the proxy and at what the network lets through", retryable: true},
 	{code: ArgoChanged, meaning: "Argo's controllers, their executor images or the variables of these have changed in a namespace of argo.namespaces. What ran before is trusted for ten minutes yet.", remedy: "Nothing, if somebody upgraded or configured Argo; else find who writes Deployments or ConfigMaps there"},
 	{code: ArgoUnread, meaning: "A Deployment runs Argo's controller in a namespace of argo.namespaces, and the configuration of that cannot be read, so nobody knows which executor it gives to its pods. What ran there before stays trusted, what it has changed to is not, and other controllers are followed as before.", remedy: "Mend the ConfigMap that the event names, or give the notary the right to read it; pods with an executor that is not known are refused with ExecutorImageNotAllowed meanwhile"},
 

@@ -31,6 +31,7 @@ var recipes = []gobuild.Recipe{
 	cosignRecipe,
 	localKMSRecipe,
 	fulcioRecipe,
+	timestampRecipe,
 	scorecardTestRecipe,
 	craneRecipe,
 	umociRecipe,

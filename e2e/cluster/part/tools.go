@@ -87,6 +87,16 @@ var fulcioRecipe = gobuild.Recipe{
 	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v1.8.8"},
 }
 
+// timestampRecipe is Sigstore's own timestamp authority.
+var timestampRecipe = gobuild.Recipe{
+	Name:    "timestamp-server",
+	Module:  "github.com/sigstore/timestamp-authority/v2",
+	Version: "v2.1.3",
+	Sum:     "h1:Fc+LjCTfik1lh3YLkaosENfkXa3R2Y1nswiUKutBdFA=",
+	Targets: []gobuild.Target{{Name: "timestamp-server", Package: "./cmd/timestamp-server"}},
+	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v2.1.3"},
+}
+
 // scorecardTestRecipe is the program that runs Operator Scorecard's own six tests on a
 // bundle for the Operator Lifecycle Manager, in its image.
 var scorecardTestRecipe = gobuild.Recipe{

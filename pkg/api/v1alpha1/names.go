@@ -84,6 +84,12 @@ const (
 	ConfigMapTrustedRoot = "argoseal-trusted-root"
 	// TrustedRootKey is the standard Sigstore trusted_root.json.
 	TrustedRootKey = "trusted_root.json"
+	// FollowedKey, beside a TrustedRootKey that follows a TUF repository, is what was
+	// verified of that last (package tuf, type Record).
+	FollowedKey = "tuf.json"
+	// ConfigMapTUFRoot holds the root.json of that repository, which the operator trusts:
+	// the chart makes it.
+	ConfigMapTUFRoot = "argoseal-tuf-root"
 	// ConfigMapNotaryKey holds the notary's public key under NotaryKeyKey. It
 	// is apart from the trusted root because the two have different writers.
 	ConfigMapNotaryKey = "argoseal-notary-key"

@@ -131,4 +131,12 @@ variables.name. Every ConfigMap and Secret that our programs make is here.
 {{ printf "'%s': '%s'," . (include "argoseal.username" (list $root $writer)) }}
 {{- end }}
 {{- end }}
+{{- if and .Values.tuf.url .Values.tuf.root }}
+'ConfigMap/argoseal-tuf-root': '',
+{{- end }}
+{{- end }}
+
+{{/* ConfigMap whose trusted root follows a TUF repository. */}}
+{{- define "argoseal.tufObject" -}}
+{{- if eq .Values.tuf.domain "installed" -}}argoseal-trusted-root{{- else -}}argoseal-trust-{{ .Values.tuf.domain }}{{- end -}}
 {{- end }}
