@@ -142,11 +142,11 @@ func rendered(t *testing.T) []client.Object {
 	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(out), 4096)
 	for {
 		var u unstructured.Unstructured
-		if err := decoder.Decode(&u.Object); errors.Is(err, io.EOF) {
+		err := decoder.Decode(&u.Object)
+		if errors.Is(err, io.EOF) {
 			break
-		} else {
-			must(t, err)
 		}
+		must(t, err)
 		if u.GetName() == "argoseal-anchors" || u.GetName() == "argoseal-tuf" && strings.HasPrefix(u.GetKind(), "Role") {
 			all = append(all, &u)
 		}
