@@ -145,6 +145,7 @@ func TestRefused(t *testing.T) {
 		"a root that follows, and is given":   {"tuf.url=https://tuf-repo-cdn.sigstore.dev,rekor.enabled=false,rekor.url=https://log.example.com,rekor.trustedRoot=x", "rekor.trustedRoot would take back"},
 		"a registry with a scheme":            {"global.imageRegistry=https://registry.example.com", "/global/imageRegistry"},
 		"two programs that are one user":      {"webhook.serviceAccount.name=argoseal-notary", "webhook.serviceAccount.name and notary.serviceAccount.name are both argoseal-notary"},
+		"what has no secret as the notary":    {"tuf.serviceAccount.name=argoseal-notary", "are both argoseal-notary"},
 		"a port that only root may have":      {"webhook.port=443", "/webhook/port"},
 		"a budget that is no amount":          {"budget.bytes=much", "/budget/bytes"},
 		"no log at all":                       {"rekor.enabled=false", "rekor.url is missing"},

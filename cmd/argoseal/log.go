@@ -218,7 +218,8 @@ func logCopyCommand() *cobra.Command {
 		Long: `Copy what a log publishes to a folder, up to its checkpoint, and check it as argoseal log
 audit does. What is in the folder already is not fetched again, so that a copy can go on:
 the log has to have everything that it had at the checkpoint there. If not, nothing there
-is written over, and the log's new checkpoint is put beside it. Both prove it.
+is written over, and the log's new checkpoint is put beside it. Two that do not fit
+together prove a fork; an older one may also come from a cache.
 
 The log that the chart runs is read at port 8080 of its service:
 

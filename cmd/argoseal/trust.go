@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -237,7 +238,7 @@ func (o *trustOptions) add(ctx context.Context, w io.Writer, name, from string, 
 		if !replace {
 			return usage(fmt.Errorf("domain %s is there already; --replace replaces it", name))
 		}
-		err = s.API.Update(ctx, c)
+		err = replaceDomain(ctx, s.API, c)
 	}
 	if err != nil {
 		return reason.Wrap(reason.Internal, err, "%v", err)
@@ -248,6 +249,20 @@ func (o *trustOptions) add(ctx context.Context, w io.Writer, name, from string, 
 	}
 	_, err = fmt.Fprintf(w, "Trusted: domain %s, with %d keys and %d identities, for %s.\n", name, len(d.Keys), len(d.Identities), printable(strings.Join(speaks, ", ")))
 	return err
+}
+
+// replaceDomain writes a domain's files over those that are there. What others keep beside
+// them stays, such as how far a TUF repository was followed.
+func replaceDomain(ctx context.Context, api client.Client, with *corev1.ConfigMap) error {
+	var there corev1.ConfigMap
+	if err := api.Get(ctx, client.ObjectKeyFromObject(with), &there); err != nil {
+		return err
+	}
+	if there.Data == nil {
+		there.Data = map[string]string{}
+	}
+	maps.Copy(there.Data, with.Data)
+	return api.Update(ctx, &there)
 }
 
 // readSources reads a domain's files. There may be no public keys.

@@ -89,8 +89,20 @@ func TestADomainGoesFromOneClusterToAnother(t *testing.T) {
 	if _, err := trustIn(t, rome, "add", "paris", "--cluster-name", "rome", "--from", dir); reason.Of(err) != reason.UsageInvalid {
 		t.Errorf("it is added twice: %v", err)
 	}
+	beside := client.ObjectKey{Namespace: "argoseal-system", Name: v1alpha1.ConfigMapDomainPrefix + "paris"}
+	var domain corev1.ConfigMap
+	if err := rome.Get(t.Context(), beside, &domain); err != nil {
+		t.Fatal(err)
+	}
+	domain.Data["tuf.json"] = "{}"
+	if err := rome.Update(t.Context(), &domain); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := trustIn(t, rome, "add", "paris", "--cluster-name", "rome", "--from", dir, "--replace"); err != nil {
 		t.Error(err)
+	}
+	if err := rome.Get(t.Context(), beside, &domain); err != nil || domain.Data["tuf.json"] != "{}" {
+		t.Errorf("what follows a TUF repository is forgotten: %v", err)
 	}
 	for name, args := range map[string][]string{
 		"of another name":     {"add", "lyon", "--from", dir},

@@ -256,8 +256,9 @@ func (f *WorkflowFacts) directories(steps []StepStatement) map[string]bool {
 
 // leaving gathers the outputs of successful steps that no step took. If every output was
 // taken, all of them leave: the workflow was run for one of them. Those with container
-// images in them leave in any case: a step that pushes an image takes its layout, and
-// where it pushes that nobody sees here.
+// images in them leave, too, where all that took them made none: a step that pushes an image
+// takes its layout, and where it pushes that nobody sees here. One that makes another image
+// of it has taken a base, which may be anybody's.
 func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bool) {
 	var all []WorkflowSubject
 	at, finished := map[string]int{}, map[string]time.Time{}
@@ -286,12 +287,27 @@ func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bo
 		f.Subjects = withRoom(all)
 		return
 	}
+	bases := basesOf(steps)
 	for _, s := range all {
-		if len(s.Images) > 0 && taken[WorkflowLink{s.URI, s.SHA256}] && len(left) < MaxSubjects {
+		if l := (WorkflowLink{s.URI, s.SHA256}); len(s.Images) > 0 && taken[l] && !bases[l] && len(left) < MaxSubjects {
 			left = append(left, s)
 		}
 	}
 	f.Subjects = withRoom(left)
+}
+
+// basesOf are what steps took that made images themselves.
+func basesOf(steps []StepStatement) map[WorkflowLink]bool {
+	bases := map[WorkflowLink]bool{}
+	for _, s := range steps {
+		if !slices.ContainsFunc(s.Subjects, func(sub Subject) bool { return len(s.ImagesOf(sub.Output)) > 0 }) {
+			continue
+		}
+		for _, i := range s.Inputs {
+			bases[WorkflowLink{i.URI, i.SHA256}] = true
+		}
+	}
+	return bases
 }
 
 // withRoom leaves out images of which there are too many, all of an output or none. They

@@ -50,6 +50,9 @@ func (f Followed) Root() (made []byte, left []string, err error) {
 	next.Ctlogs = w.logs(current.GetCtlogs(), before.GetCtlogs(), next.GetCtlogs())
 	next.CertificateAuthorities = w.authorities(current.GetCertificateAuthorities(), before.GetCertificateAuthorities(), next.GetCertificateAuthorities())
 	next.TimestampAuthorities = w.authorities(current.GetTimestampAuthorities(), before.GetTimestampAuthorities(), next.GetTimestampAuthorities())
+	if w.err != nil {
+		return nil, nil, w.err
+	}
 	if proto.Equal(was, next) {
 		return f.Current, w.left, nil
 	}
@@ -64,6 +67,7 @@ func (f Followed) Root() (made []byte, left []string, err error) {
 type follower struct {
 	end  *protocommon.TimeRange
 	left []string
+	err  error
 }
 
 func (w *follower) logs(current, before, next []*prototrustroot.TransparencyLogInstance) []*prototrustroot.TransparencyLogInstance {
@@ -76,6 +80,9 @@ func (w *follower) logs(current, before, next []*prototrustroot.TransparencyLogI
 		was := only(before, same)
 		there := false
 		for _, is := range next {
+			if same(is) && !bytes.Equal(is.GetPublicKey().GetRawBytes(), key.GetRawBytes()) {
+				w.err = fmt.Errorf("the followed trusted root has another key for the log %s (id %x)", log.GetBaseUrl(), log.GetLogId().GetKeyId())
+			}
 			if same(is) {
 				is.PublicKey.ValidFor, there = followed(is.GetPublicKey().GetValidFor(), key.GetValidFor(), was != nil, was.GetPublicKey().GetValidFor()), true
 			}

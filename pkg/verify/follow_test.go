@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,16 @@ func TestATrustedRootFollowsAnother(t *testing.T) {
 		log["logId"] = map[string]any{"keyId": bytes.Repeat([]byte{1}, 32)}
 	})
 	ends("it ends the key under another name", follow(verify.Followed{Current: joined, Before: first.TrustedRoot, Next: renamed}, 1), first.TrustedRoot, now.Add(-time.Hour))
+
+	// Another key for a log that is trusted here would take that log's place.
+	id, err := hex.DecodeString(keyOf(t, ours))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := edited(t, second, "tlogs", func(log map[string]any) { log["logId"] = map[string]any{"keyId": id} })
+	if _, _, err := (verify.Followed{Current: joined, Before: first.TrustedRoot, Next: other, At: now}).Root(); err == nil {
+		t.Error("another key takes the place of a log of ours")
+	}
 
 	// Seals count accordingly.
 	notary := sealtest.NewNotaryWith(t, sealtest.Backend{Log: first, TrustedRoot: first.TrustedRoot})

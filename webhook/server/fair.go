@@ -32,7 +32,8 @@ type fair struct {
 	waiting    []*waiter // in the order in which they came
 	coming     map[*hold]struct{}
 	// spare has all that it asks for, and more than there is if need be. Without, some
-	// that have a part each would wait for each other.
+	// that have a part each would wait for each other. What it has is beside all: else one
+	// that has more than that would keep everybody else out.
 	spare *hold
 	// hastened is when those that are slow were last looked for.
 	hastened time.Time
@@ -135,10 +136,10 @@ func (h *hold) release() {
 	defer f.mu.Unlock()
 	delete(f.coming, h)
 	h.abort = nil
+	f.count(h, -h.n)
 	if f.spare == h {
 		f.spare = nil
 	}
-	f.count(h, -h.n)
 	f.grant()
 }
 
@@ -226,16 +227,19 @@ func (f *fair) withdraw(w *waiter) bool {
 func (f *fair) grant() {
 	for {
 		next := f.next(func(w *waiter) bool { return f.may(w.party, w.more) })
-		if next < 0 || f.taken+f.waiting[next].more > f.all {
-			break
+		if next >= 0 && f.taken+f.waiting[next].more <= f.all {
+			f.give(next)
+			continue
 		}
-		f.give(next)
-	}
-	if f.spare != nil {
-		return
-	}
-	if next := f.next(func(w *waiter) bool { return w.n > 0 }); next >= 0 {
-		f.spare = f.waiting[next].hold
+		if f.spare != nil {
+			return
+		}
+		if next = f.next(func(w *waiter) bool { return w.n > 0 }); next < 0 {
+			return
+		}
+		h := f.waiting[next].hold
+		f.share(h, -h.n)
+		f.spare = h
 		f.give(next)
 	}
 }
@@ -276,6 +280,13 @@ func (f *fair) before(a, b party) bool {
 
 func (f *fair) count(h *hold, n int64) {
 	h.n += n
+	if f.spare != h {
+		f.share(h, n)
+	}
+}
+
+// share counts what one has of all.
+func (f *fair) share(h *hold, n int64) {
 	f.taken += n
 	if f.hosts[h.host] += n; f.hosts[h.host] == 0 {
 		delete(f.hosts, h.host)

@@ -83,6 +83,39 @@ func TestRoomIsSharedFairly(t *testing.T) {
 	}
 }
 
+// One that takes more than there is goes on, and keeps nobody else out meanwhile: there is
+// as much for them as without it.
+func TestOneThatTakesAllKeepsNobodyOut(t *testing.T) {
+	f := newFair(8)
+	large := f.enter(party{"api", "flood"}, nil)
+	check(t, large.grow(t.Context(), 2))
+	check(t, large.grow(t.Context(), 100))
+	for _, of := range []party{{"api", "team"}, {"api", "flood"}, {"pod", "flood"}} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		release, err := f.acquire(ctx, of, 2)
+		if err != nil {
+			t.Errorf("%v has none: %v", of, err)
+		} else {
+			release()
+		}
+		cancel()
+	}
+	// There is one such at a time.
+	second := f.enter(party{"api", "flood"}, nil)
+	check(t, second.grow(t.Context(), 2))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if second.grow(ctx, 100) == nil {
+		t.Error("two take more than there is")
+	}
+	large.release()
+	check(t, second.grow(t.Context(), 100))
+	second.release()
+	if f.taken != 0 || len(f.hosts) != 0 || len(f.namespaces) != 0 {
+		t.Errorf("not given back are %d, of %v", f.taken, f.namespaces)
+	}
+}
+
 func TestTheNamespaceIsReadFromTheBeginning(t *testing.T) {
 	whole := review(t, func(r *admissionv1.AdmissionRequest) {
 		r.Namespace, r.Object = "team", runtime.RawExtension{Raw: []byte(`{"metadata":{"namespace":"other","annotations":{"a":"` + strings.Repeat("x", 100<<10) + `"}}}`)}

@@ -124,7 +124,11 @@ func (h *Handlers) read(ctx context.Context, req admission.Request, op operation
 	if q.pod, err = decode(req.Object, req.Namespace, as...); err != nil {
 		return q, refuse(reason.Wrap(reason.RequestBad, err, "its pod cannot be read: %v", err))
 	}
-	if q.old, err = decode(req.OldObject, req.Namespace, lenient); err != nil {
+	q.old, err = decode(req.OldObject, req.Namespace, lenient)
+	switch {
+	case op == opDelete && errors.Is(err, errTooMany):
+		return q, &gate.Decision{Allowed: true} // whoever writes labels could keep it from being deleted
+	case err != nil:
 		return q, refuse(reason.Wrap(reason.RequestBad, err, "its old pod cannot be read: %v", err))
 	}
 	if (q.pod == nil) != (op == opDelete) || (q.old == nil) != (op == opCreate || op == opMutate) {
@@ -198,6 +202,9 @@ func refuse(err error) *gate.Decision {
 	return &gate.Decision{Refusal: reason.From(err)}
 }
 
+// errTooMany says that something is not read, because it may have too much in it.
+var errTooMany = errors.New("it may have too much in it")
+
 // lenient reads what the API server may have stored before, and writes so.
 var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
@@ -215,7 +222,7 @@ func decode(raw runtime.RawExtension, namespace string, as ...jsonv2.Options) (*
 		most = maxStoredObjects
 	}
 	if tooMany(raw.Raw, most) {
-		return nil, fmt.Errorf("it may have more than %d objects", most)
+		return nil, fmt.Errorf("%w: more than %d objects", errTooMany, most)
 	}
 	pod := &corev1.Pod{}
 	if err := jsonv2.Unmarshal(raw.Raw, pod, as...); err != nil {

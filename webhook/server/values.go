@@ -4,10 +4,10 @@ import "bytes"
 
 const (
 	// sizeOfObject is the largest that an object of two bytes can be decoded to: a
-	// container. sizeOfMember is that of a list's member that is no object, a string, in a
-	// list that has just been grown.
+	// container; so is a null in a list of such. sizeOfMember is that of a member that is
+	// none: an amount in a map.
 	sizeOfObject = 1000
-	sizeOfMember = 32
+	sizeOfMember = 160
 	// Room for so many is what each request has anyway: an ordinary pod has some hundreds
 	// of objects, most of them of its managedFields.
 	ordinaryObjects = 2000
@@ -25,18 +25,19 @@ const (
 
 // values counts what a text in JSON may have in it, without reading it: as many as it has
 // or more. Inside of strings what looks like a value counts too, unless its next byte is a
-// backslash, as in JSON in a string; outside of strings no JSON has such.
+// backslash, as in JSON in a string; outside of strings no JSON has such. A null counts as
+// an object: no API server writes one in a list, but others may ask, too.
 type values struct{ objects, members int64 }
 
 // add counts a part. Between two parts no backslash is seen, and so one more counted.
 func (v *values) add(part []byte) {
-	v.objects += int64(bytes.Count(part, []byte("{")) - bytes.Count(part, []byte(`{\`)))
+	v.objects += int64(bytes.Count(part, []byte("{")) - bytes.Count(part, []byte(`{\`)) + bytes.Count(part, []byte("null")))
 	v.members += int64(bytes.Count(part, []byte(",")) - bytes.Count(part, []byte(`,\`)))
 }
 
 // tooMany says whether a text may have more objects than that in it.
 func tooMany(text []byte, most int64) bool {
-	if int64(bytes.Count(text, []byte("{"))) <= most {
+	if int64(bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("null"))) <= most {
 		return false
 	}
 	var v values

@@ -70,7 +70,7 @@ What each program alone may write rests on its user, so no two have the same.
 */}}
 {{- define "argoseal.accounts" -}}
 {{- $of := dict -}}
-{{- range $component := list "webhook" "notary" "controller" "scrubber" "rekor" -}}
+{{- range $component := list "webhook" "notary" "controller" "scrubber" "rekor" "tuf" -}}
 {{- $name := (index $.Values $component).serviceAccount.name -}}
 {{- with get $of $name -}}
 {{- fail (printf "%s.serviceAccount.name and %s.serviceAccount.name are both %s: give each its own, for what one may write the other may not." . $component $name) -}}

@@ -46,9 +46,10 @@ const (
 	// nextAfterKey is there where the successor was made after its predecessor was said
 	// to be in other hands, so that who had that need not have this.
 	nextAfterKey = "next-after-theft"
-	// beforeKey is the hint of the key that lay beside this one until switchedKey, where
-	// nobody had said by then that it was in other hands.
+	// beforeKey is the hint of the key that lay beside that of besideKey until switchedKey,
+	// where nobody had said by then that it was in other hands.
 	beforeKey   = "before"
+	besideKey   = "beside"
 	switchedKey = "switched"
 )
 
@@ -243,8 +244,12 @@ func (s *state) spoilt() bool {
 // said after the one has taken the other's place.
 func (r *Rotation) beside(ctx context.Context, s *state) error {
 	before := string(s.secret.Data[beforeKey])
-	if before == "" { // not replaced yet, or by an earlier release
-		return nil
+	if before == "" || string(s.secret.Data[besideKey]) != s.current.Hint() {
+		return nil // not replaced yet, or by an earlier release, or by hand since
+	}
+	published, err := verify.ParseKeys([]byte(s.public.Data[v1alpha1.NotaryKeyKey]))
+	if err != nil {
+		return mismatch("ConfigMap %s: %v", s.public.Name, err)
 	}
 	switched, err := time.Parse(time.RFC3339, string(s.secret.Data[switchedKey]))
 	if err != nil {
@@ -254,6 +259,9 @@ func (r *Rotation) beside(ctx context.Context, s *state) error {
 		stolen, other := s.rule(pair[0]), s.rule(pair[1])
 		if !compromised(stolen) || compromised(other) || stolen.CompromisedFrom.After(switched) {
 			continue
+		}
+		if !slices.ContainsFunc(published, func(k verify.Key) bool { return k.Hint == pair[1] }) {
+			continue // nobody trusts it any more, and a rule about it would not load
 		}
 		from := *stolen.CompromisedFrom
 		if other == nil {
@@ -398,9 +406,11 @@ func (r *Rotation) switchOver(ctx context.Context, s *state) error {
 	delete(s.secret.Data, nextMadeKey)
 	delete(s.secret.Data, nextAfterKey)
 	delete(s.secret.Data, beforeKey)
+	delete(s.secret.Data, besideKey)
 	delete(s.secret.Data, switchedKey)
 	if !compromised(s.rule(before)) {
-		s.secret.Data[beforeKey], s.secret.Data[switchedKey] = []byte(before), []byte(s.now.UTC().Format(time.RFC3339))
+		s.secret.Data[beforeKey], s.secret.Data[besideKey] = []byte(before), []byte(s.next.Hint())
+		s.secret.Data[switchedKey] = []byte(s.now.UTC().Format(time.RFC3339))
 	}
 	if err := r.API.Update(ctx, &s.secret); err != nil {
 		return err

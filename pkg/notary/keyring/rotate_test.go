@@ -337,6 +337,62 @@ func TestATheftThatIsToldLaterSpoilsBothKeysOfTheSecret(t *testing.T) {
 	}
 }
 
+// A key that nobody trusts any more is marked no more: the rule would not load, and no key
+// would be replaced again. Nor is one that somebody put there by hand since.
+func TestAKeyThatIsGoneKeepsNoOtherFromBeingReplaced(t *testing.T) {
+	w := newTurning(t, newAPI(), 0)
+	first := w.turn().Hint()
+	w.ask()
+	w.turn()
+	theft := w.now.Add(time.Minute)
+	w.now = w.now.Add(handover)
+	second := w.turn()
+	w.now = w.now.Add(24 * time.Hour)
+	m := configMap(t, w.api, v1alpha1.ConfigMapNotaryKey)
+	rules, err := verify.ParseRules([]byte(m.Data[v1alpha1.RulesKey]))
+	must(t, err)
+	rules.Keys = slices.DeleteFunc(rules.Keys, func(k verify.KeyRule) bool { return k.Hint == first })
+	raw, err := rules.JSON()
+	must(t, err)
+	m.Data[v1alpha1.NotaryKeyKey], m.Data[v1alpha1.RulesKey] = string(second.PublicKeyPEM()), string(raw)
+	must(t, w.api.Update(t.Context(), m))
+	w.told(second.Hint(), theft, true)
+	for range 40 {
+		w.turn()
+		w.now = w.now.Add(lookEvery)
+	}
+	if w.used.Hint() == second.Hint() {
+		t.Error("the stolen key is not replaced")
+	}
+	w.sealed()
+}
+
+func TestAKeyThatWasPutThereByHandLayBesideNone(t *testing.T) {
+	w := newTurning(t, newAPI(), 0)
+	first := w.turn().Hint()
+	w.ask()
+	w.turn()
+	theft := w.now.Add(time.Minute)
+	w.now = w.now.Add(handover)
+	w.turn()
+	w.now = w.now.Add(24 * time.Hour)
+	key, err := seal.NewKey()
+	must(t, err)
+	own, err := seal.LoadSigner(key)
+	must(t, err)
+	m := configMap(t, w.api, v1alpha1.ConfigMapNotaryKey)
+	m.Data[v1alpha1.NotaryKeyKey] += string(own.PublicKeyPEM())
+	must(t, w.api.Update(t.Context(), m))
+	s := secret(t, w.api, v1alpha1.SecretSigningKey)
+	s.Data[PrivateKeyKey] = key
+	must(t, w.api.Update(t.Context(), s))
+	w.told(first, theft, false)
+	w.turn()
+	if stolen := w.stolen(); !slices.Equal(stolen, []string{first}) {
+		t.Errorf("taken for stolen are %v, want %s alone", stolen, first)
+	}
+}
+
 // A successor that waited when somebody wrote by hand that the key is in other hands never
 // signs. One that is made after that does.
 func TestASuccessorFromBeforeATheftThatIsWrittenByHandNeverSigns(t *testing.T) {
