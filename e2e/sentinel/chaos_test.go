@@ -56,14 +56,7 @@ func TestSecretEncryptionUnderChaos(t *testing.T) {
 	}
 	remove()
 	s.until(4*phase, "one key is left", s.onlyKey(encryption.Secretbox))
-	c, err := s.config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.proveStored(c.WriteRef())
-	load.finish(t)
-	s.showsNoKey()
-	s.escrowHasAll()
+	s.endsWell(load)
 	if len(s.secrets) != 1 {
 		t.Errorf("the files had %d keys, one after the other", len(s.secrets))
 	}

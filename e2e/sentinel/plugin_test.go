@@ -61,14 +61,7 @@ func TestSecretEncryptionByAPlugin(t *testing.T) {
 
 	s.want("secretbox", 1)
 	s.until(4*phase, "one key is left", s.onlyKey(encryption.Secretbox))
-	c, err := s.config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.proveStored(c.WriteRef())
-	load.finish(t)
-	s.showsNoKey()
-	s.escrowHasAll()
+	s.endsWell(load)
 }
 
 // onlyKey holds once the files have one key, of a provider, and every object lies under it.

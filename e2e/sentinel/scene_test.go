@@ -127,6 +127,20 @@ func (s *scene) note(format string, args ...any) {
 	s.t.Logf("%s %s", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
 }
 
+// endsWell proves from etcd that every object lies under the key that writes, that no read
+// or write was lost, and that keys are in the files and in escrow alone.
+func (s *scene) endsWell(load *traffic) {
+	s.t.Helper()
+	c, err := s.config()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.proveStored(c.WriteRef())
+	load.finish(s.t)
+	s.showsNoKey()
+	s.escrowHasAll()
+}
+
 // until waits until it holds. Whenever Ready has a reason that it has not had, the
 // controller is killed and started anew, if the scene sweeps. So is one that has ended by
 // itself, as whoever runs it does: on a busy machine a lease is lost now and then.

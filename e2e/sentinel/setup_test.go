@@ -3,14 +3,11 @@
 package sentinel
 
 import (
-	"errors"
-	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 )
 
@@ -37,19 +34,6 @@ func TestEncryptionIsSetUp(t *testing.T) {
 	s.until(2*phase, "migration to the key", reason(encryption.Migrating))
 	s.blocked(identity, 2*settle)
 	remove()
-	s.until(2*phase, "one key is left", func(o *v1alpha1.SecretEncryption, ready *metav1.Condition) error {
-		c, err := s.config()
-		if err == nil && (len(c.Refs()) != 1 || c.WriteRef().Provider != encryption.Secretbox) {
-			err = fmt.Errorf("the files have %v", c.Refs())
-		}
-		return errors.Join(err, reason(encryption.Proven)(o, ready))
-	})
-	c, err := s.config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.proveStored(c.WriteRef())
-	load.finish(t)
-	s.showsNoKey()
-	s.escrowHasAll()
+	s.until(2*phase, "one key is left", s.onlyKey(encryption.Secretbox))
+	s.endsWell(load)
 }
