@@ -223,12 +223,17 @@ func (s Set) aboutImage(name string) []openCase {
 	return asked
 }
 
-// revokedImage refuses what a revocation names, as an image or as what was made.
+// revokedImage refuses what a revocation names, as an image or as what was made. One of
+// nothing refuses everything, as in Revoked.
 func (s Set) revokedImage(i image.Image) *reason.Error {
-	if i.Digest == "" {
-		return nil
-	}
-	for _, r := range s.revocations {
+	for j := range s.revocations {
+		r := &s.revocations[j]
+		if no := ofNothing(r); no != nil {
+			return no
+		}
+		if i.Digest == "" {
+			continue
+		}
 		if slices.Contains(r.Spec.Images, string(i.Digest)) || slices.Contains(r.Spec.Digests, string(i.Digest)) {
 			return reason.New(reason.Revoked, "image sha256:%s is revoked by Revocation %s: %s", i.Digest, r.Name, r.Spec.Reason)
 		}

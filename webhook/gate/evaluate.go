@@ -282,8 +282,21 @@ func (e *evaluation) revokedInside(ctx context.Context, c candidate, sealed evid
 	return e.policies.RevokedAmong(files)
 }
 
+// revoked refuses what a seal is about, where a revocation speaks of it or of its statement.
+func (e *evaluation) revoked(sealed evidence.Sealed) *reason.Error {
+	if no := e.policies.Revoked(sealed.Statement, sealed.KeyHint, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
+		return no
+	}
+	return e.policies.RevokedImage(sealed.Statement, sealed.Subject.Output)
+}
+
 // judge says whether one that verifies holds: decisions 4 to 6.
 func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sealed) (vouched, *reason.Error) {
+	// First of all: what no policy would trust may come in as one from outside, unless it
+	// is said to be revoked.
+	if no := e.revoked(sealed); no != nil {
+		return vouched{}, no
+	}
 	statement := sealed.Statement
 	if c.foreign {
 		// The record is read by a namespace that a policy trusts: the statement has
@@ -308,12 +321,6 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 	}
 	if !verdict.Allowed {
 		return vouched{}, verdict.Refusal
-	}
-	if no := e.policies.Revoked(sealed.Statement, sealed.KeyHint, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
-		return vouched{}, no
-	}
-	if no := e.policies.RevokedImage(sealed.Statement, sealed.Subject.Output); no != nil {
-		return vouched{}, no
 	}
 	if no := e.checkOrigin(c.in, statement, sealed.Subject, c.part); no != nil && !c.originChecked {
 		return vouched{}, no

@@ -403,6 +403,56 @@ func TestWhatIsRevokedComesInByNoOtherPolicy(t *testing.T) {
 	}
 }
 
+// Nor does it where policies would not trust the seal for another reason, or look for none.
+func TestWhatIsRevokedComesInByNoOtherPolicyWhoeverTrustsItsSeal(t *testing.T) {
+	wide := clusterPolicy("wide", allowS3(everything, anyContent))
+	for name, c := range map[string]struct {
+		arrange func(t *testing.T, w *world)
+		revoked v1alpha1.RevocationSpec
+		want    reason.Code
+	}{
+		"its seal is too old": {func(_ *testing.T, w *world) {
+			w.clusterPolicies[0].Spec.Require = &v1alpha1.Require{MaxAge: "10m"}
+		}, v1alpha1.RevocationSpec{Workflows: []string{libUID}}, reason.Revoked},
+		"of another template": {func(_ *testing.T, w *world) {
+			w.clusterPolicies[0].Spec.Allow.Producers[0].Templates = []string{"nope"}
+		}, v1alpha1.RevocationSpec{Workflows: []string{libUID}}, reason.Revoked},
+		"of this namespace, which no policy trusts": {func(t *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.elsewhere(t, w.step.Namespace, laterUID, laterUID, now.Add(-time.Minute), nil)
+		}, v1alpha1.RevocationSpec{Workflows: []string{laterUID}}, reason.Revoked},
+		"of this namespace, by its bytes": {func(t *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.elsewhere(t, w.step.Namespace, laterUID, laterUID, now.Add(-time.Minute), nil)
+		}, v1alpha1.RevocationSpec{Digests: []string{string(stored)}}, reason.Revoked},
+		"another workflow's of this namespace": {func(t *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.elsewhere(t, w.step.Namespace, laterUID, laterUID, now.Add(-time.Minute), nil)
+		}, v1alpha1.RevocationSpec{Workflows: []string{libUID}}, ""},
+		"its seal does not verify": {func(t *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.elsewhere(t, w.step.Namespace, laterUID, laterUID, now.Add(-time.Minute), nil)
+			w.evidence.provenances[laterUID].Status.Bundle = "{}"
+		}, v1alpha1.RevocationSpec{Workflows: []string{laterUID}}, ""},
+		"whether there is a seal cannot be told": {func(_ *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.evidence.failSeals = errDown
+		}, v1alpha1.RevocationSpec{Workflows: []string{laterUID}}, reason.LookupFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := trusting(t)
+			c.arrange(t, w)
+			w.clusterPolicies = append(w.clusterPolicies, wide)
+			c.revoked.Reason = "stolen"
+			w.revocations = []v1alpha1.Revocation{{ObjectMeta: metav1.ObjectMeta{Name: "stolen"}, Spec: c.revoked}}
+			v := w.evaluate(t)
+			if c.want == "" && !v.Allowed || c.want != "" && (v.Allowed || v.Refusal.Code != c.want) {
+				t.Errorf("verdict is %+v, want %q", v, c.want)
+			}
+		})
+	}
+}
+
 func TestSealsOfOtherWorkflows(t *testing.T) {
 	later := func(t *testing.T, w *world, namespace string, change func(*provenance.Facts)) *v1alpha1.ArtifactSeal {
 		return w.elsewhere(t, namespace, laterUID, laterUID, now.Add(-time.Minute), change)
