@@ -56,6 +56,8 @@ func taintCommand() *cobra.Command {
 which the gate honours within seconds in every namespace. What the Revocation names is
 refused, and so is what was made from it directly. What was made from that in turn is
 listed, with how many steps lie between: taint those, too, where they are affected.
+Whoever took something from its place that a policy admits with any content may have taken
+it, and is listed, too.
 
 Descendants are found in the records of the cluster whose bundles hold under --key and
 --trusted-root, as with argoseal trace. To make a Revocation takes the right to do so,
