@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
@@ -156,9 +155,7 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 	advise(cmd.ErrOrStderr(), directories)
 	report.Descendants = append(report.Descendants, trace.Descend(links)...)
 	if o.output == "json" {
-		e := json.NewEncoder(cmd.OutOrStdout())
-		e.SetIndent("", "  ")
-		return e.Encode(report)
+		return writeIndented(cmd.OutOrStdout(), report)
 	}
 	return report.table(cmd.OutOrStdout())
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -82,14 +81,10 @@ func (o *traceOptions) connection(f *pflag.FlagSet) {
 
 func (o *traceOptions) run(cmd *cobra.Command, what string) error {
 	write := map[string]func(*trace.Graph) error{
-		"text": func(g *trace.Graph) error { return g.Text(cmd.OutOrStdout()) },
-		"dot":  func(g *trace.Graph) error { return g.DOT(cmd.OutOrStdout()) },
-		"html": func(g *trace.Graph) error { return g.HTML(cmd.OutOrStdout()) },
-		"json": func(g *trace.Graph) error {
-			e := json.NewEncoder(cmd.OutOrStdout())
-			e.SetIndent("", "  ")
-			return e.Encode(g)
-		},
+		"text":    func(g *trace.Graph) error { return g.Text(cmd.OutOrStdout()) },
+		"dot":     func(g *trace.Graph) error { return g.DOT(cmd.OutOrStdout()) },
+		"html":    func(g *trace.Graph) error { return g.HTML(cmd.OutOrStdout()) },
+		"json":    func(g *trace.Graph) error { return writeIndented(cmd.OutOrStdout(), g) },
 		"mermaid": func(g *trace.Graph) error { return g.Mermaid(cmd.OutOrStdout()) },
 	}[o.output]
 	if write == nil {
