@@ -144,7 +144,7 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		if err := api.Create(cmd.Context(), r); err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("making the Revocation: %w", err)
 		} else if err != nil {
-			return usage(fmt.Errorf("there is a Revocation %s already: look at it with kubectl, or give --name", r.Name))
+			return usage(fmt.Errorf("there is a Revocation %s already: look at it with kubectl, have --dry-run list what was made from it, or give --name", r.Name))
 		}
 		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "revocation %s is made; looking for what was made from it\n", r.Name)
 	}
