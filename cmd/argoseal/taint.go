@@ -247,13 +247,15 @@ func directoriesWith(r *v1alpha1.Revocation, p *v1alpha1.Provenance, s *provenan
 	return having, because
 }
 
-// advise says what the Revocation of a file leaves.
+// advise says what the Revocation of a file leaves. The lines are there to be pasted: a
+// command has nothing of a tenant's in it, not even as a comment, which some shells take for
+// arguments, and a location does nothing.
 func advise(to io.Writer, directories []trace.Made) {
 	if len(directories) == 0 {
 		return
 	}
 	_, _ = fmt.Fprintln(to, "These directories have it. Whoever takes one whole is refused; what was made from one is admitted until the directory is revoked, too:")
 	for _, d := range directories {
-		_, _ = fmt.Fprintf(to, "  argoseal taint sha256:%s   # %s\n", d.SHA256, printable(d.URI))
+		_, _ = fmt.Fprintf(to, "  '%s'\n    argoseal taint sha256:%s\n", strings.ReplaceAll(printable(d.URI), "'", `'\''`), d.SHA256)
 	}
 }
