@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -52,9 +51,7 @@ func showDomains(w io.Writer, output string, domains []verify.Domain, problem er
 		r.Problem = problem.Error()
 	}
 	if output == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return writeIndented(w, r)
 	}
 	return writeTrust(w, r)
 }
