@@ -33,7 +33,7 @@ func TestAProposalIsNoEntry(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := sealtest.Bundle(t, good)
-			entryOf(b).CanonicalizedBody = sealtest.Proposal(t, 10, 300)
+			entryOf(b).CanonicalizedBody = sealtest.Proposal(t, 20, 600)
 			bad := sealtest.JSON(t, b)
 			began := time.Now()
 			_, err := root.Verify(bad)
