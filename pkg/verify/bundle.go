@@ -22,6 +22,7 @@ const (
 	maxEntries    = 4
 	maxTimestamps = 4
 	maxTimestamp  = 16 << 10
+	maxRSA        = 16 << 10 // bits of a key in one
 	maxLeaf       = 16 << 10
 	maxBody       = 64 << 10 // what Rekor v2 takes as an entry
 	maxCheckpoint = 16 << 10
@@ -62,8 +63,8 @@ func readBundle(bundleJSON []byte) (*protobundle.Bundle, error) {
 		return nil, reason.New(reason.BundleInvalid, "bundle has %d log entries, at most %d are allowed", len(entries), maxEntries)
 	}
 	for _, stamp := range stamps {
-		if n := len(stamp.GetSignedTimestamp()); n == 0 || n > maxTimestamp {
-			return nil, reason.New(reason.BundleInvalid, "timestamp has %d bytes, want 1 to %d", n, maxTimestamp)
+		if err := checkResponse(stamp.GetSignedTimestamp()); err != nil {
+			return nil, reason.Wrap(reason.BundleInvalid, err, "%v", err)
 		}
 	}
 	logs := map[string]bool{}

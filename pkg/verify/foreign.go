@@ -112,6 +112,11 @@ func readForeign(bundleJSON []byte) (*bundle.Bundle, error) {
 			return nil, reason.Wrap(reason.BundleInvalid, err, "%v", err)
 		}
 	}
+	for _, stamp := range b.GetVerificationMaterial().GetTimestampVerificationData().GetRfc3161Timestamps() {
+		if err := checkResponse(stamp.GetSignedTimestamp()); err != nil {
+			return nil, reason.Wrap(reason.BundleInvalid, err, "%v", err)
+		}
+	}
 	entity, err := bundle.NewBundle(b)
 	if err != nil {
 		return nil, reason.Wrap(reason.BundleInvalid, err, "%v", err)
