@@ -397,7 +397,9 @@ func (f *found) add(r *v1alpha1.Provenance, keys *keyring.Material) error {
 			}
 		}
 	}
-	f.steps = append(f.steps, provenance.StepStatement{Statement: s, SHA256: digestOf(signed.Payload)})
+	f.steps = append(f.steps, provenance.StepStatement{
+		Statement: s, SHA256: digestOf(signed.Payload), Created: r.Spec.PodCreatedAt.Time, Recorded: r.CreationTimestamp.Time,
+	})
 	return nil
 }
 

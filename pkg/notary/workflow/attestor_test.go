@@ -401,6 +401,27 @@ func TestImagesThatLeaveAreStated(t *testing.T) {
 	}
 }
 
+// TestTheLastStepAtAPlaceIsStated: the record says when the API server made its pod, which
+// decides where the clock of its node says that it ran before.
+func TestTheLastStepAtAPlaceIsStated(t *testing.T) {
+	w := newWorld(t)
+	other := digestOf([]byte("other"))
+	w.sealed("over", "s3://minio:9000/b/one", func(f *provenance.Facts) {
+		f.Subjects[0].SHA256, f.FinishedAt = other, f.StartedAt
+	})
+	over := w.provenance("over")
+	over.Spec.PodCreatedAt = metav1.NewTime(example.FinishedAt)
+	w.must(w.Update(t.Context(), over))
+	_, err := w.attestor("a").Reconcile(t.Context(), w.key)
+	w.must(err)
+	_, facts, summary := w.stated()
+	for _, of := range [][]provenance.WorkflowSubject{facts.Subjects, summary.Subjects} {
+		if len(of) != 2 || of[0].SHA256 != other || of[0].URI != "s3://minio:9000/b/one" {
+			t.Errorf("stated: %+v", of)
+		}
+	}
+}
+
 // TestWhatIsReadOfAWorkflowIsBounded: all statements of its steps are in memory at once.
 func TestWhatIsReadOfAWorkflowIsBounded(t *testing.T) {
 	w := newWorld(t)
