@@ -172,7 +172,8 @@ type openCase struct {
 type ImageSeal struct {
 	Statement *provenance.Statement
 	Subject   provenance.Subject
-	LogURL    string
+	// Logs are the base URLs of the transparency logs that have it.
+	Logs []string
 	// KeyHint is that of the key that signed; empty for a certificate.
 	KeyHint string
 	// Remade is asked last, where a policy wants that it was made again.
@@ -405,7 +406,7 @@ func (k *ImageCase) sound(s ImageSeal) *reason.Error {
 		return no
 	}
 	for _, r := range k.set.all() {
-		if no := r.require.asks(s.Statement, s.LogURL, k.now); no != nil {
+		if no := r.require.asks(s.Statement, s.Logs, k.now); no != nil {
 			no.Detail += ", by " + r.String()
 			return no
 		}

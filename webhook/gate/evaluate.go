@@ -309,7 +309,7 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 	made := func(again *policy.ReproductionCase) *reason.Error {
 		return e.view.Reproduced(ctx, sealed, asStored(c, sealed.Subject.Sum), again)
 	}
-	verdict := e.policies.Sealed(sealed.Statement, sealed.LogURL, made, e.consumer, e.gate.Clock.Now())
+	verdict := e.policies.Sealed(sealed.Statement, sealed.Logs, made, e.consumer, e.gate.Clock.Now())
 	var failed *reason.Error
 	if c.replaced && sealed.Statement.Outcome.Result == provenance.Failed {
 		if failed = verdict.Refusal; verdict.Allowed {
@@ -317,7 +317,7 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 		}
 		succeeded := *sealed.Statement
 		succeeded.Outcome.Result = provenance.Succeeded
-		verdict = e.policies.Sealed(&succeeded, sealed.LogURL, made, e.consumer, e.gate.Clock.Now())
+		verdict = e.policies.Sealed(&succeeded, sealed.Logs, made, e.consumer, e.gate.Clock.Now())
 	}
 	if !verdict.Allowed {
 		return vouched{}, verdict.Refusal

@@ -3,6 +3,7 @@ package gate
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -667,6 +668,40 @@ func TestASealCountsInTheLogThatIsRequired(t *testing.T) {
 		if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.LogNotTrusted {
 			t.Errorf("another log: %v", v.Refusal)
 		}
+	}
+}
+
+// A seal in two logs is in each of them, in whichever order they are.
+func TestASealInTwoLogsCountsInEither(t *testing.T) {
+	w := newWorld(t)
+	first, second := sealtest.NewLog(t), sealtest.NewLogV1(t)
+	w.notary = sealtest.NewNotaryWith(t, sealtest.Backend{Log: first, TrustedRoot: sealtest.TrustedRootOf(t, second.Log, first.TrustedRoot)})
+	w.trust.Root = w.notary.Root
+	w.seal(t, w.produce, nil)
+	p := w.evidence.provenances[string(w.produce.UID)]
+	b := sealtest.Bundle(t, []byte(p.Status.Bundle))
+	entry, err := second.Append(t.Context(), b.GetDsseEnvelope(), w.notary.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.VerificationMaterial.TlogEntries = append(b.VerificationMaterial.TlogEntries, entry)
+	p.Status.Bundle = string(sealtest.JSON(t, b))
+	result, err := w.notary.Root.Inspect([]byte(p.Status.Bundle))
+	if err != nil || len(result.Logs) != 2 {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	logs := func(urls ...string) v1alpha1.ClusterProvenancePolicy {
+		return clusterPolicy("logs-"+strconv.Itoa(len(w.clusterPolicies)), v1alpha1.PolicyRules{Require: &v1alpha1.Require{Logs: urls}})
+	}
+	for _, url := range result.Logs {
+		w.clusterPolicies = append(w.clusterPolicies, logs(url))
+		if v := w.evaluate(t); !v.Allowed {
+			t.Errorf("%s: %v", url, v.Refusal)
+		}
+	}
+	w.clusterPolicies = append(w.clusterPolicies, logs("https://another.example.org"))
+	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.LogNotTrusted {
+		t.Errorf("another log: %v", v.Refusal)
 	}
 }
 
