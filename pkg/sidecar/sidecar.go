@@ -31,9 +31,16 @@ type Config struct {
 	// Unhanded accepts a wait that reads its template from the file that Argo
 	// leaves it, as pods of the release before this one do.
 	Unhanded bool
+	// Before accepts a pod that the release before this one has made, too: one with
+	// a longer terminationGracePeriodSeconds than 30, of which its signer takes no
+	// more. Of a pod that is being admitted it is false.
+	Before bool
 	// Report lets a step run whatever argoseal-verify finds, which the notary
 	// then reads from its message.
 	Report bool
+
+	// asBefore gives a pod what the release before this one gives it.
+	asBefore bool
 }
 
 // In gives the configuration for pods of a namespace with a mode: only enforce
@@ -146,6 +153,17 @@ func hasName(name string) func(corev1.Container) bool {
 // policy, the identity that a cloud gives to every container, and what the operator
 // says is added, none of which can make a measurement wrong.
 func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
+	err := check(pod, step, pins, cfg)
+	if err != nil && cfg.Before {
+		cfg.asBefore = true
+		if check(pod, step, pins, cfg) == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	bare := without(pod)
 	if name := reserved(bare); name != "" {
 		return reason.New(reason.NameTaken, "%s", name)

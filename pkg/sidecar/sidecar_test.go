@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -472,7 +473,7 @@ func all(p *corev1.Pod, r corev1.ResourceRequirements) {
 
 // The kubelet gives two seconds, also where the pod says less.
 func TestTheSignerTakesTwoThirdsOfTheTimeToEndIn(t *testing.T) {
-	for seconds, want := range map[int64]string{0: "--grace=1334ms", 1: "--grace=1334ms", 2: "--grace=1334ms", 3: "--grace=2001ms", 30: ""} {
+	for seconds, want := range map[int64]string{0: "--grace=1334ms", 1: "--grace=1334ms", 2: "--grace=1334ms", 3: "--grace=2001ms", 30: "", 31: "--grace=20667ms", 600: "--grace=400001ms", math.MaxInt64: "--grace=21024000001ms"} {
 		pod, step := argotest.Parsed(t, "produce")
 		pod.Spec.TerminationGracePeriodSeconds = &seconds
 		args := container(add(t, pod, step, nil), "argoseal-signer").Args
@@ -481,6 +482,26 @@ func TestTheSignerTakesTwoThirdsOfTheTimeToEndIn(t *testing.T) {
 			t.Errorf("of %d seconds: %q, want %q", seconds, args, want)
 		}
 	}
+}
+
+// Pods that the release before has made run yet when the notary is this one.
+func TestThePodsOfTheReleaseBeforeAreKnown(t *testing.T) {
+	pod, step := argotest.Parsed(t, "produce")
+	long := int64(600)
+	pod.Spec.TerminationGracePeriodSeconds = &long
+	made := add(t, pod, step, nil)
+	signer := container(made, "argoseal-signer")
+	signer.Args = slices.DeleteFunc(signer.Args, func(arg string) bool { return strings.HasPrefix(arg, "--grace=") })
+	before := config
+	before.Before = true
+	for _, p := range []*corev1.Pod{made, add(t, pod, step, nil)} {
+		if err := sidecar.Check(p, step, nil, before); err != nil {
+			t.Error(err)
+		}
+	}
+	wantRefusal(t, sidecar.Check(made, step, nil, config), reason.SidecarAltered, "container argoseal-signer has another Args")
+	signer.Args = append(signer.Args, "--grace=1ms")
+	wantRefusal(t, sidecar.Check(made, step, nil, before), reason.SidecarAltered, "container argoseal-signer has another Args")
 }
 
 func TestWhatIsAddedAnewFollowsThePod(t *testing.T) {
