@@ -215,6 +215,7 @@ func TestChangedExecutorsAreRefused(t *testing.T) {
 		add("has variables from elsewhere", "has EnvFrom", func(c *corev1.Container) { c.EnvFrom = make([]corev1.EnvFromSource, 1) })
 		add("is restarted", "has RestartPolicy", func(c *corev1.Container) { c.RestartPolicy = ptr(corev1.ContainerRestartPolicyAlways) })
 		add("is restarted by rule", "has RestartPolicyRules", func(c *corev1.Container) { c.RestartPolicyRules = make([]corev1.ContainerRestartRule, 1) })
+		add("has a claim of devices", "has Resources", func(c *corev1.Container) { c.Resources.Claims = []corev1.ResourceClaim{{Name: "gpu"}} })
 		add("has a device", "has VolumeDevices", func(c *corev1.Container) { c.VolumeDevices = make([]corev1.VolumeDevice, 1) })
 		add("has a hook", "has Lifecycle", func(c *corev1.Container) { c.Lifecycle = &corev1.Lifecycle{} })
 		add("has a liveness probe", "has LivenessProbe", func(c *corev1.Container) { c.LivenessProbe = &corev1.Probe{} })
@@ -486,6 +487,22 @@ func TestAnImageThatIsMountedIsWarnedOfUnlessItIsPinned(t *testing.T) {
 	}
 	if got := argo.Warnings(pod, step); len(got) != 1 || got[0] != `volume model is the image "quay.io/x/y:1", which names no digest and can become another one` {
 		t.Errorf("warnings are %q", got)
+	}
+}
+
+// Whoever names the same claim has the same device, and its memory.
+func TestDevicesThatOthersMayHaveAreWarnedOf(t *testing.T) {
+	pod, step := argotest.Parsed(t, "produce")
+	pod.Spec.ResourceClaims = []corev1.PodResourceClaim{
+		{Name: "shared", ResourceClaimName: ptr("gpu")},
+		{Name: "own", ResourceClaimTemplateName: ptr("gpus")},
+	}
+	var want []string
+	for _, name := range []string{"own", "shared"} {
+		want = append(want, "the devices of claim "+name+" may be shared with other pods, and their driver adds to containers what it likes")
+	}
+	if got := argo.Warnings(pod, step); !slices.Equal(got, want) {
+		t.Errorf("warnings are %q, want %q", got, want)
 	}
 }
 

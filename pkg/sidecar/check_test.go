@@ -73,6 +73,7 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 			"Ports":                    func(c *corev1.Container) { c.Ports = make([]corev1.ContainerPort, 1) },
 			"EnvFrom":                  func(c *corev1.Container) { c.EnvFrom = make([]corev1.EnvFromSource, 1) },
 			"Env":                      func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "GODEBUG"}} },
+			"Resources":                func(c *corev1.Container) { c.Resources.Claims = []corev1.ResourceClaim{{Name: "gpu"}} },
 			"RestartPolicyRules":       func(c *corev1.Container) { c.RestartPolicyRules = make([]corev1.ContainerRestartRule, 1) },
 			"VolumeMounts":             func(c *corev1.Container) { mount(c, "scratch") },
 			"VolumeDevices":            func(c *corev1.Container) { c.VolumeDevices = make([]corev1.VolumeDevice, 1) },

@@ -269,8 +269,10 @@ func (c Config) checkContent(pod *corev1.Pod, name string, want *corev1.Containe
 // difference names the first field in which a container is not the wanted one.
 func difference(have, want corev1.Container) string {
 	for _, c := range []*corev1.Container{&have, &want} {
-		// Quotas, limit ranges and the API server fill these.
-		c.Resources, c.ResizePolicy, c.ImagePullPolicy = corev1.ResourceRequirements{}, nil, ""
+		// Quotas, limit ranges and the API server fill these. A claim of devices does
+		// not belong to them: its driver can add mounts, variables and hooks.
+		c.Resources = corev1.ResourceRequirements{Claims: c.Resources.Claims}
+		c.ResizePolicy, c.ImagePullPolicy = nil, ""
 	}
 	if reflect.DeepEqual(&have, &want) { // as almost always, in one walk
 		return ""
