@@ -325,6 +325,7 @@ func TestChangedExecutorsAreRefused(t *testing.T) {
 	wait("stages nowhere", "has no mount at /tmp", func(c *corev1.Container) { unmount(c, "/tmp") })
 	wait("stages in the whole volume", `has a mount of tmp-dir-argo at "/tmp"`, func(c *corev1.Container) { mountAt(c, "/tmp").SubPath = "" })
 	wait("stages where a variable says", `has a mount of tmp-dir-argo at "/tmp"`, func(c *corev1.Container) { mountAt(c, "/tmp").SubPathExpr = "$(X)" })
+	wait("stages where init writes", `has a mount of tmp-dir-argo at subPath "argoseal-init"`, func(c *corev1.Container) { mountAt(c, "/tmp").SubPath = "argoseal-init" })
 	wait("stages in a folder's folder", `has a mount of tmp-dir-argo at subPath "1/0", which is not one name`, func(c *corev1.Container) { mountAt(c, "/tmp").SubPath = "1/0" })
 	wait("stages on top of itself", `has a mount of scratch at "/tmp/argo/outputs"`, func(c *corev1.Container) {
 		mount(c, corev1.VolumeMount{Name: "scratch", MountPath: "/tmp/argo/outputs"})
@@ -338,6 +339,9 @@ func TestChangedExecutorsAreRefused(t *testing.T) {
 	init("unpacks elsewhere", `has a mount of scratch at "/argo/inputs/artifacts"`, func(c *corev1.Container) { mountAt(c, "/argo/inputs/artifacts").Name = "scratch" })
 	init("unpacks nowhere", "has no mount at /argo/inputs/artifacts", func(c *corev1.Container) { unmount(c, "/argo/inputs/artifacts") })
 	init("unpacks into a part", `has a mount of input-artifacts at "/argo/inputs/artifacts"`, func(c *corev1.Container) { mountAt(c, "/argo/inputs/artifacts").SubPath = "x" })
+	init("writes to our volume", `has a mount of argoseal-no-token at "/dev/shm"`, func(c *corev1.Container) {
+		mount(c, corev1.VolumeMount{Name: "argoseal-no-token", MountPath: "/dev/shm"})
+	})
 	init("stages", `has a mount of tmp-dir-argo at "/tmp"`, func(c *corev1.Container) {
 		mount(c, corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp", SubPath: "7"})
 	})
@@ -358,6 +362,7 @@ func TestForeignContainersAreRefused(t *testing.T) {
 	plain := func(p *corev1.Pod) *corev1.Container { return container(p.Spec.InitContainers, "plain") }
 	runBreaking(t, map[string]breaking{
 		"main mounts the staging area":                   {change: foreign(mainOf, tmp("0")), code: reason.ForeignMount, detail: "container main mounts tmp-dir-argo"},
+		"main mounts what init gets for /tmp":            {change: foreign(mainOf, tmp("argoseal-init")), code: reason.ForeignMount, detail: "container main mounts tmp-dir-argo"},
 		"main mounts the staging area's parent":          {change: foreign(mainOf, tmp("")), code: reason.ForeignMount, detail: "container main mounts tmp-dir-argo"},
 		"main mounts the staging area's parent, spelled": {change: foreign(mainOf, tmp("./")), code: reason.ForeignMount, detail: "container main mounts tmp-dir-argo"},
 		"main mounts a part of the staging area":         {change: foreign(mainOf, tmp("0/argo")), code: reason.ForeignMount, detail: "container main mounts tmp-dir-argo"},

@@ -26,7 +26,7 @@ const (
 	verbVerify = "verify"
 	flagOutput = "--output="
 
-	volumeNoToken = argo.ReservedPrefix + "no-token"
+	volumeNoToken = argo.EmptyVolume
 	pathStaged    = "/argoseal/staged"
 	pathInputs    = "/argoseal/inputs"
 	pathRun       = "/argoseal/run"

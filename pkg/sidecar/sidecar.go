@@ -31,9 +31,10 @@ type Config struct {
 	// Unhanded accepts a wait that reads its template from the file that Argo
 	// leaves it, as pods of the release before this one do.
 	Unhanded bool
-	// Before accepts a pod that the release before this one has made, too: one with
-	// a longer terminationGracePeriodSeconds than 30, of which its signer takes no
-	// more. Of a pod that is being admitted it is false.
+	// Before accepts a pod that the release before this one has made, too: its signer
+	// takes no more of a longer terminationGracePeriodSeconds than of 30, and its init
+	// may write to what all containers share. Of a pod that is being admitted it is
+	// false.
 	Before bool
 	// Report lets a step run whatever argoseal-verify finds, which the notary
 	// then reads from its message.
@@ -64,7 +65,8 @@ func (c Config) Validate() error {
 // puts the template into wait's environment. With pins, Argo's init gets the
 // volumes of main's read-only, except those on which inputs lie: it need not write
 // to the others, and verify cannot know what they hold. A volume with another in it
-// is taken away from init: see confined. Adding twice gives the same as adding
+// is taken away from init: see confined. And it is kept from what all containers share:
+// see argo.ShutInit. Adding twice gives the same as adding
 // once. The two pods share what Add has no part in: change neither from then on, but
 // for the copy's own annotations.
 func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.Pod, error) {
@@ -81,6 +83,7 @@ func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.
 		after := slices.IndexFunc(out.Spec.InitContainers, hasName(layout.ContainerInit))
 		init := &out.Spec.InitContainers[after]
 		init.VolumeMounts = confined(init.VolumeMounts, step)
+		argo.ShutInit(out)
 		out.Spec.InitContainers = slices.Insert(out.Spec.InitContainers, after+1, *ours.verify)
 	}
 	if ours.signer != nil {
@@ -114,6 +117,7 @@ func strip(pod *corev1.Pod) {
 	pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
 		return v.Name == volumeNoToken && v.EmptyDir != nil
 	})
+	argo.OpenInit(pod)
 }
 
 func addedAs(c corev1.Container, name, verb string) bool {
@@ -147,7 +151,7 @@ func hasName(name string) func(corev1.Container) bool {
 }
 
 // Check says whether the final pod is as Add makes it. It compares our containers
-// and volumes and their places, init's mounts as Add restricts them, wait's
+// and volumes and their places, init's root and mounts as Add restricts them, wait's
 // template, and its fixed kill command. The API server and other webhooks may add
 // what they like elsewhere. Of our containers they may change only resources, pull
 // policy, the identity that a cloud gives to every container, and what the operator
@@ -185,6 +189,11 @@ func check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	}
 	if err := checkPlaces(pod, step, want); err != nil {
 		return err
+	}
+	if want.verify != nil && !cfg.asBefore {
+		if err := argo.CheckShut(pod); err != nil {
+			return err
+		}
 	}
 	if !cfg.Unhanded {
 		if err := argo.CheckHanded(pod); err != nil {
@@ -306,7 +315,7 @@ func checkVolume(pod *corev1.Pod, want *corev1.Volume) error {
 		for i := range list {
 			c := &list[i]
 			for _, m := range c.VolumeMounts {
-				if m.Name == volumeNoToken && c.Name != argo.SignerContainer && c.Name != argo.VerifyContainer {
+				if m.Name == volumeNoToken && c.Name != argo.SignerContainer && c.Name != argo.VerifyContainer && !argo.ShutsInit(c, m) {
 					return reason.New(reason.ForeignMount, "container %s mounts %s", c.Name, m.Name)
 				}
 			}
