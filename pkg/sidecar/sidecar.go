@@ -161,7 +161,7 @@ func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	if err != nil && cfg.Before {
 		cfg.asBefore = true
 		if check(pod, step, pins, cfg) == nil {
-			return nil
+			err = nil
 		}
 	}
 	return err
