@@ -92,7 +92,7 @@ func (c *testCluster) unchanged(t *testing.T) {
 		size.Store(0)
 		wf, err := workflows.Workflow(t.Context(), s.namespace, "artifact-passing")
 		check(t, err)
-		return wf.Fingerprint("artifact-passing"), size.Load()
+		return wf.Fingerprint("artifact-passing", nil), size.Load()
 	}
 	change := func(patch string) {
 		t.Helper()
