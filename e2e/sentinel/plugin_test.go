@@ -31,7 +31,7 @@ func TestSecretEncryptionByAPlugin(t *testing.T) {
 	k.startPlugin(firstKey, secondKey)
 	k.usable(true)
 	load := start(s.plane)
-	s.operator.start()
+	s.must(s.operator.Start())
 
 	s.want("secretbox", 0)
 	s.until(3*phase, "migration to the key", reason(encryption.Migrating, encryption.Settling))
@@ -47,7 +47,7 @@ func TestSecretEncryptionByAPlugin(t *testing.T) {
 	s.underPlugin(firstKey)
 
 	// Another key behind the same plugin: what each server is told within a minute.
-	kill(k.plugin)
+	k.plugin.Kill()
 	k.startPlugin(secondKey, firstKey)
 	k.usable(true)
 	next := encryption.IDHash("awskms:///" + keyPrefix + secondKey)
@@ -79,7 +79,7 @@ func (s *scene) onlyKey(of encryption.Provider) func(*v1alpha1.SecretEncryption,
 // key of the key service, and nothing of what is in it.
 func (s *scene) underPlugin(key string) {
 	s.t.Helper()
-	got, err := s.etcd.Get(s.t.Context(), folder, clientv3.WithPrefix())
+	got, err := s.Etcd.Get(s.t.Context(), folder, clientv3.WithPrefix())
 	if err != nil {
 		s.t.Fatal(err)
 	}
