@@ -100,6 +100,13 @@ func (f *traffic) wrong(format string, args ...any) {
 	f.problems = append(f.problems, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
+// wrongs is how often something was wrong so far.
+func (f *traffic) wrongs() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.problems)
+}
+
 // read reads one Secret after the other through one server, from etcd, not from
 // the server's cache; and now and then all of them.
 func (f *traffic) read(ctx context.Context, server int) {
