@@ -102,6 +102,15 @@ sentinel sentinel-sample sentinel-chaos sentinel-pairs sentinel-numbers:
 	@$(CLUSTER) build etcd kubernetes $(BESIDE)
 	@$(TOOLS); go test -tags e2e -count=1 -timeout $(or $(LIMIT),40m) $(CASES) ./e2e/sentinel
 
+# For sentinel-soak: how often, and which tests; none are the usual ones.
+RUNS  ?= 20
+TESTS ?=
+
+.PHONY: sentinel-soak
+sentinel-soak: ## What sentinel and sentinel-chaos run, RUNS (20) times each: counts and recovery times as tables, in bin/sentinel-soak (about 40 minutes a time). TESTS names others.
+	@$(CLUSTER) build etcd kubernetes local-kms
+	@$(TOOLS); go run ./e2e/sentinel/soak -runs $(RUNS) $(TESTS)
+
 sentinel-access: cluster-up images ## Access to Secrets on the development cluster, while its operator is killed or cut off, and the kubelet is stopped.
 	@$(CLUSTER) build helm
 	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m -v -run '^TestSecretAccessUnderChaos$$' ./e2e/sentinel

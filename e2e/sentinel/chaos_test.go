@@ -184,7 +184,7 @@ func (s *scene) cutsOff(w *wire) {
 	w.mend()
 	s.note("the network is whole again")
 	s.must(s.operator.Start())
-	s.until(phase, "migration goes on", migratingSince(time.Now()))
+	s.until(phase, "migration goes on after the network was cut", migratingSince(time.Now()))
 }
 
 // migratingSince holds once objects are brought under the key, and etcd was read after a
@@ -214,7 +214,7 @@ func (s *scene) loses(load *traffic, i int) {
 	s.awaitReady(i)
 	load.back(i)
 	s.note("API server %d is back", i)
-	s.until(phase, "migration goes on", migratingSince(time.Now()))
+	s.until(phase, "migration goes on after an API server was gone", migratingSince(time.Now()))
 }
 
 // losesQuorum kills members of etcd, so many that nothing can be stored. The operator
@@ -246,5 +246,5 @@ func (s *scene) losesQuorum(load *traffic, gone ...int) {
 	load.back(0, 1, 2)
 	s.note("etcd has its quorum again")
 	s.must(s.operator.Start())
-	s.until(phase, "migration goes on", migratingSince(time.Now()))
+	s.until(phase, "migration goes on after etcd had no quorum", migratingSince(time.Now()))
 }
