@@ -19,7 +19,7 @@ import (
 func TestEveryPairOfProviders(t *testing.T) {
 	stops := []encryption.Provider{encryption.Identity, encryption.Secretbox, encryption.AESGCM, encryption.AESCBC, encryption.KMS}
 	whole := walk(stops)
-	pairs, err := part(whole, os.Getenv("ARGOSEAL_SENTINEL_PAIRS"))
+	pairs, err := portion(whole, os.Getenv("ARGOSEAL_SENTINEL_PAIRS"))
 	if err != nil {
 		t.Fatalf("ARGOSEAL_SENTINEL_PAIRS: %v", err)
 	}

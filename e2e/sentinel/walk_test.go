@@ -27,8 +27,8 @@ func walk(stops []encryption.Provider) []pair {
 	return pairs
 }
 
-// part is what somebody asks for of a walk: all of it, the first 6, or 7-12.
-func part(of []pair, asked string) ([]pair, error) {
+// portion is what somebody asks for of a walk: all of it, the first 6, or 7-12.
+func portion(of []pair, asked string) ([]pair, error) {
 	first, last := 1, len(of)
 	if asked != "" {
 		if _, err := fmt.Sscanf(asked, "%d-%d", &first, &last); err != nil {
@@ -66,16 +66,16 @@ func TestAWalkHasEveryPairOnce(t *testing.T) {
 	}
 }
 
-func TestAPartOfAWalk(t *testing.T) {
+func TestAPortionOfAWalk(t *testing.T) {
 	whole := walk(encryption.Providers)
 	for asked, want := range map[string][2]int{"": {1, 20}, "6": {1, 6}, "7-12": {7, 12}, "20-20": {20, 20}} {
-		got, err := part(whole, asked)
+		got, err := portion(whole, asked)
 		if err != nil || len(got) != want[1]-want[0]+1 || got[0] != whole[want[0]-1] {
 			t.Errorf("%q: %v, %v", asked, got, err)
 		}
 	}
 	for _, asked := range []string{"0", "21", "9-8", "0-3", "all", "3-21", "-3"} {
-		if got, err := part(whole, asked); err == nil {
+		if got, err := portion(whole, asked); err == nil {
 			t.Errorf("%q: %v", asked, got)
 		}
 	}
