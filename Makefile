@@ -52,7 +52,7 @@ demo: cluster-up build tools-demo ## Show what is sealed and what is refused, on
 	@go run ./e2e/demo
 
 .PHONY: sentinel-demo
-sentinel-demo: build ## Show how all Secrets of a real cluster are encrypted, the key is rotated, and a pod is refused one (about 7 minutes: API servers look at their file once a minute). Needs no cluster, and no root.
+sentinel-demo: build ## Show how all Secrets of a real cluster are encrypted, the key is rotated, and a pod is refused one (some minutes: API servers look at their file once a minute). Needs no cluster, and no root.
 	@$(CLUSTER) build etcd kubernetes
 	@$(TOOLS); go run ./e2e/sentinel/demo
 
@@ -95,7 +95,7 @@ sentinel-pairs: export ARGOSEAL_SENTINEL_PAIRS = $(PAIRS)
 sentinel-pairs: CASES := -v -run '^TestEveryPairOfProviders$$'
 sentinel-pairs: BESIDE := local-kms
 sentinel-pairs: LIMIT := 4h
-sentinel-pairs: ## From each provider to each other on three API servers under load: 20 pairs, some 4 minutes each. PAIRS=6 goes through the first six, PAIRS=7-12 through the next.
+sentinel-pairs: ## From each provider to each other on three API servers under load: 20 pairs, some minutes each. PAIRS=6 goes through the first six, PAIRS=7-12 through the next.
 sentinel-numbers: CASES := -v -run '^TestNumbersOfARotation$$'
 sentinel-numbers: ## What it costs to rotate 10,000 Secrets on three API servers.
 sentinel sentinel-sample sentinel-chaos sentinel-pairs sentinel-numbers:
@@ -107,7 +107,7 @@ RUNS  ?= 20
 TESTS ?=
 
 .PHONY: sentinel-soak
-sentinel-soak: ## What sentinel and sentinel-chaos run, RUNS (20) times each: counts and recovery times as tables, in bin/sentinel-soak (about 40 minutes a time). TESTS names others.
+sentinel-soak: ## What sentinel and sentinel-chaos run, RUNS (20) times each: counts and recovery times as tables, in bin/sentinel-soak. TESTS names others.
 	@$(CLUSTER) build etcd kubernetes local-kms
 	@$(TOOLS); go run ./e2e/sentinel/soak -runs $(RUNS) $(TESTS)
 

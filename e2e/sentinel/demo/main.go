@@ -28,7 +28,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 )
 
-// limit is for the whole demo; it takes about seven minutes.
+// limit is for the whole demo, most of which is waiting.
 const limit = 25 * time.Minute
 
 func main() {
@@ -62,7 +62,7 @@ func run(out io.Writer, root string) (err error) {
 	}()
 	s.sayf("Three API servers and three etcd members start: real ones, one after another.")
 	s.sayf("API servers look at their encryption file once a minute, and are never restarted here.")
-	s.sayf("That is why all of this takes some seven minutes.")
+	s.sayf("That is why all of this takes some minutes: each of two keys takes three looks.")
 	if err := s.raise(ctx, dir); err != nil {
 		return err
 	}
