@@ -101,7 +101,7 @@ var mayImport = map[string][]string{
 	"pkg/reproduce": {"pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason"},
 
 	// What an artifact was made from.
-	"pkg/trace": {"pkg/artifact", "pkg/provenance", "pkg/reason"},
+	"pkg/trace": {"pkg/artifact", "pkg/provenance", "pkg/reason", "pkg/text"},
 
 	// The protection of Secrets, a system of its own.
 	"pkg/sentinel/apiserver":  {},
@@ -125,7 +125,7 @@ var mayImport = map[string][]string{
 	"pkg/program": {"pkg/connections", "pkg/reason"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/image", "pkg/image/referrer", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/reproduce", "pkg/seal", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/verify"},
+	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/image", "pkg/image/referrer", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/reproduce", "pkg/seal", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/text", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/tuf", "pkg/verify"},
 	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/monitor/controller", "pkg/program", "pkg/reason", "pkg/retention", "pkg/retention/controller"},
 	"cmd/argoseal-scrubber":   {"certs/public", "pkg/api/v1alpha1", "pkg/artifact", "pkg/program", "pkg/reason", "pkg/scrub", "pkg/scrub/controller", "pkg/scrub/s3"},
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
@@ -135,7 +135,7 @@ var mayImport = map[string][]string{
 	},
 	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/program", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/server"},
 	"cmd/argoseal-sentinel": {
-		"certs/public", "pkg/api/v1alpha1", "pkg/connections", "pkg/program", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
+		"certs/public", "pkg/api/v1alpha1", "pkg/connections", "pkg/program", "pkg/reason", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
 		"pkg/sentinel/escrow", "pkg/sentinel/etcd", "pkg/sentinel/kms", "pkg/sentinel/kms/remote", "pkg/sentinel/lease", "pkg/sentinel/migration",
 	},
 	"docs/reference": {"pkg/api/v1alpha1", "pkg/reason"},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/program"
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sentinel/agent"
 	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
 	"github.com/argoseal/argoseal/pkg/sentinel/controller"
@@ -76,7 +77,13 @@ read with the rights of the controller.`,
 	return c
 }
 
+// leastSettle is the shortest wait that is one: no API server ends its requests sooner.
+const leastSettle = 10 * time.Second
+
 func run(ctx context.Context, o options) error {
+	if o.settle < leastSettle {
+		return reason.New(reason.UsageInvalid, "--settle %s: want %s at least, and more than --request-timeout of the API servers", o.settle, leastSettle)
+	}
 	config, scheme, err := program.Connect("argoseal-sentinel", version, clientgoscheme.AddToScheme, v1alpha1.AddToScheme)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sentinel/apiserver"
 )
 
@@ -54,5 +55,21 @@ func TestALookMakesItsOwnConnection(t *testing.T) {
 	slices.Sort(connections)
 	if n := len(slices.Compact(connections)); n != 4 {
 		t.Errorf("four requests came by %d connections", n)
+	}
+}
+
+// A key that leaves at once is one that a request under way may still write with.
+func TestSettleIsAWait(t *testing.T) {
+	t.Setenv("KUBECONFIG", "/dev/null") // what is fine goes on, and finds no API server
+	for settle, fine := range map[string]bool{"0s": false, "-2m": false, "9s": false, "10s": true, "2m": true} {
+		c := controllerCommand()
+		c.SetArgs([]string{
+			"--server=a,https://a,https://b", "--agent-ca=x", "--agent-cert=x", "--agent-key=x",
+			"--etcd-endpoint=https://c", "--etcd-ca=x", "--etcd-cert=x", "--etcd-key=x", "--settle=" + settle,
+		})
+		c.SilenceUsage, c.SilenceErrors = true, true
+		if err := c.ExecuteContext(t.Context()); (reason.Of(err) == reason.UsageInvalid) == fine || err == nil {
+			t.Errorf("--settle=%s: %v", settle, err)
+		}
 	}
 }

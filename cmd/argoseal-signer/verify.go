@@ -17,9 +17,9 @@ It runs as an init container directly after Argo's init. It exits 0 only if
 every pinned input is there and is what was pinned (a clone has its commit checked
 out; any other that a policy admits whatever it is may be anything; one that is
 admitted as absent is not there), every raw input and the script are what the
-template says, /var/run/argo holds Argo's own two files, and nothing else lies
-beside any of them. Otherwise main never starts, and the reason is in the
-termination log. With --report it only says so there.
+template says, /var/run/argo holds Argo's own two files as init left them, and
+nothing else lies beside any of them. Otherwise main never starts, and the reason
+is in the termination log. With --report it only says so there.
 
 `
 

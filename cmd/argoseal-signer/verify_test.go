@@ -53,8 +53,8 @@ const sumOfX = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881
 func runFolder(t *testing.T) []string {
 	t.Helper()
 	run := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(run, "template"), []byte("x"), 0o444))
 	must(t, os.WriteFile(filepath.Join(run, "argoexec"), []byte("x"), 0o555))
+	must(t, os.WriteFile(filepath.Join(run, "template"), []byte("x"), 0o444))
 	return []string{"--run=" + run, "--template=" + sumOfX}
 }
 

@@ -77,6 +77,9 @@ argoseal verify does. So say whose step it has to be, and by --output which of i
 else any counts, and a step can write an image's manifest to its log, too. Of several seals
 the newest that holds is taken, those of the manifest itself before those of layouts.
 
+What a Revocation of the cluster names, by its digest or by what made it, is not put there.
+With --bundle no cluster is asked, and what is beside an image stays when it is revoked.
+
 An image for many platforms is an index, and who pulls it for one platform may look for
 the seal of that platform's manifest. --platforms puts these beside their manifests, too:
 each has to be sealed, and one that is not is named.
@@ -132,7 +135,7 @@ func (o *attachOptions) run(cmd *cobra.Command, text string) error {
 	if o.whole && o.bundle != "" {
 		return usage(errors.New("--bundle is the seal of a step, and --with-workflow asks the cluster for more"))
 	}
-	find, err := o.finder()
+	find, err := o.finder(cmd)
 	if err != nil {
 		return err
 	}
@@ -276,7 +279,7 @@ func (o *attachOptions) attach(cmd *cobra.Command, part referrer.Part, find find
 }
 
 // finder looks in the bundle that is given, or else in the cluster.
-func (o *attachOptions) finder() (finder, error) {
+func (o *attachOptions) finder(cmd *cobra.Command) (finder, error) {
 	root, err := o.root()
 	if err != nil {
 		return nil, err
@@ -286,7 +289,11 @@ func (o *attachOptions) finder() (finder, error) {
 		if err != nil {
 			return nil, err
 		}
-		return o.inCluster(api, root), nil
+		all, err := revocationsOf(cmd.Context(), api, cmd.ErrOrStderr())
+		if err != nil {
+			return nil, err
+		}
+		return o.inCluster(api, root, all), nil
 	}
 	bundle, err := readBounded(o.bundle, verify.MaxBundle)
 	if err != nil {
@@ -297,18 +304,18 @@ func (o *attachOptions) finder() (finder, error) {
 		return nil, err
 	}
 	return func(_ context.Context, digest artifact.Digest) ([]attestation, error) {
-		s, err := o.holds(root, bundle, recorded, digest)
+		r, err := o.holds(root, bundle, recorded, digest)
 		if err != nil {
 			return nil, err
 		}
-		return []attestation{sealOf(s, bundle)}, nil
+		return []attestation{sealOf(r.Statement, bundle)}, nil
 	}, nil
 }
 
 // inCluster finds the seal in the cluster, and what is stated of the whole workflow.
-func (o *attachOptions) inCluster(api client.Reader, root *verify.Root) finder {
+func (o *attachOptions) inCluster(api client.Reader, root *verify.Root, revocations []v1alpha1.Revocation) finder {
 	return func(ctx context.Context, digest artifact.Digest) ([]attestation, error) {
-		s, bundle, err := o.find(ctx, api, root, digest)
+		s, bundle, err := o.find(ctx, api, root, revocations, digest)
 		if err != nil {
 			return nil, err
 		}
@@ -321,9 +328,9 @@ func (o *attachOptions) inCluster(api client.Reader, root *verify.Root) finder {
 	}
 }
 
-// find looks in the cluster for the newest seal of a manifest that holds, or of a layout
-// with the image in it. Labels and ArtifactSeals only say where to look.
-func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verify.Root, digest artifact.Digest) (*provenance.Statement, []byte, error) {
+// find looks in the cluster for the newest seal of a manifest that holds and is not revoked,
+// or of a layout with the image in it. Labels and ArtifactSeals only say where to look.
+func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verify.Root, revocations []v1alpha1.Revocation, digest artifact.Digest) (*provenance.Statement, []byte, error) {
 	var seals []v1alpha1.ArtifactSeal
 	for _, label := range []client.MatchingLabels{
 		{v1alpha1.LabelSHA256: artifact.DigestLabel(digest)},
@@ -349,9 +356,12 @@ func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verif
 			last = reason.Wrap(reason.LookupFailed, err, "provenance %s/%s: %v", a.Namespace, a.Spec.Provenance, err)
 			continue
 		}
-		s, err := o.holds(root, []byte(p.Status.Bundle), p.CreationTimestamp.Time, digest)
+		r, err := o.holds(root, []byte(p.Status.Bundle), p.CreationTimestamp.Time, digest)
 		if err == nil {
-			return s, []byte(p.Status.Bundle), nil
+			err = revoked(revocations, r, digest)
+		}
+		if err == nil {
+			return r.Statement, []byte(p.Status.Bundle), nil
 		}
 		last = err
 	}
@@ -426,7 +436,7 @@ func manifestsFirst(seals []v1alpha1.ArtifactSeal, digest artifact.Digest) {
 
 // holds verifies the seal of a step. It has to be about this file, or an output with this
 // image in it, and from a producer that the flags ask for.
-func (o *attachOptions) holds(root *verify.Root, bundle []byte, recorded time.Time, digest artifact.Digest) (*provenance.Statement, error) {
+func (o *attachOptions) holds(root *verify.Root, bundle []byte, recorded time.Time, digest artifact.Digest) (*verify.Result, error) {
 	r, err := root.InspectRecorded(bundle, recorded)
 	if err != nil {
 		return nil, err
@@ -442,5 +452,5 @@ func (o *attachOptions) holds(root *verify.Root, bundle []byte, recorded time.Ti
 		}
 		return nil, reason.New(reason.DigestMismatch, "it is not output %s of the step that is the image's manifest or has it inside", o.of)
 	}
-	return r.Statement, o.producer.accepts(r.Statement)
+	return r, o.producer.accepts(r.Statement)
 }

@@ -27,10 +27,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -236,7 +239,7 @@ func (p pushed) whole(t *testing.T, change func(*provenance.Facts)) *v1alpha1.Wo
 }
 
 // cluster is one with the seal of a layout, and what else is in it.
-func (p pushed) cluster(t *testing.T, more ...client.Object) client.Client {
+func (p pushed) cluster(t *testing.T, more ...client.Object) client.WithWatch {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
@@ -256,7 +259,78 @@ func (p pushed) attachWhole(t *testing.T, o *attachOptions, root *verify.Root, a
 	cmd.SetContext(t.Context())
 	cmd.SetOut(io.Discard)
 	o.whole = true
-	return o.attachAll(cmd, p.ref, o.inCluster(api, root), nil)
+	return o.attachAll(cmd, p.ref, o.inCluster(api, root, nil), nil)
+}
+
+// TestTheSealOfARevokedImageIsNotAttached, whatever of it a Revocation names. Cosign and
+// Kyverno would take it there.
+func TestTheSealOfARevokedImageIsNotAttached(t *testing.T) {
+	p := sealedLayout(t, registry.WithReferrersSupport(true))
+	attach := func(with *v1alpha1.RevocationSpec, how interceptor.Funcs) (string, error) {
+		var objects []client.Object
+		if with != nil {
+			objects = append(objects, &v1alpha1.Revocation{ObjectMeta: metav1.ObjectMeta{Name: "r"}, Spec: *with})
+		}
+		api := interceptor.NewClient(p.cluster(t, objects...), how)
+		var told strings.Builder
+		all, err := revocationsOf(t.Context(), api, &told)
+		if err != nil {
+			return told.String(), err
+		}
+		o, root := p.options(t)
+		cmd := &cobra.Command{}
+		cmd.SetContext(t.Context())
+		cmd.SetOut(io.Discard)
+		return told.String(), o.attachAll(cmd, p.ref, o.inCluster(api, root, all), nil)
+	}
+	manifest, other := []string{string(p.manifest)}, []string{strings.Repeat("0", 64)}
+	for name, c := range map[string]struct {
+		names v1alpha1.RevocationSpec
+		want  reason.Code
+	}{
+		"the image":    {v1alpha1.RevocationSpec{Images: manifest}, reason.Revoked},
+		"its bytes":    {v1alpha1.RevocationSpec{Digests: manifest}, reason.Revoked},
+		"its layout":   {v1alpha1.RevocationSpec{Digests: []string{string(p.facts.Subjects[0].SHA256)}}, reason.Revoked},
+		"its workflow": {v1alpha1.RevocationSpec{Workflows: []string{p.facts.Step.Workflow.UID}}, reason.Revoked},
+		"its key":      {v1alpha1.RevocationSpec{Keys: []string{p.hint(t)}}, reason.Revoked},
+		"nothing":      {v1alpha1.RevocationSpec{}, reason.PolicyInvalid},
+	} {
+		if _, err := attach(&c.names, interceptor.Funcs{}); reason.Of(err) != c.want {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+	failing := func(err error) interceptor.Funcs {
+		return interceptor.Funcs{List: func(ctx context.Context, api client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			if _, is := list.(*v1alpha1.RevocationList); is {
+				return err
+			}
+			return api.List(ctx, list, options...)
+		}}
+	}
+	if _, err := attach(nil, failing(apierrors.NewServiceUnavailable("x"))); reason.Of(err) != reason.LookupFailed {
+		t.Errorf("while nobody answers: %v", err)
+	}
+	if all := p.referrers(t); len(all) != 0 {
+		t.Fatalf("something was written: %+v", all)
+	}
+	if told, err := attach(&v1alpha1.RevocationSpec{Digests: other, Images: other}, interceptor.Funcs{}); err != nil || told != "" || len(p.referrers(t)) != 1 {
+		t.Errorf("another is revoked: %v, %q", err, told)
+	}
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "revocations"}, "", nil)
+	if told, err := attach(nil, failing(forbidden)); err != nil || !strings.Contains(told, "not looked at") {
+		t.Errorf("to who may not list them: %v, %q", err, told)
+	}
+}
+
+// hint is that of the key that signed.
+func (p pushed) hint(t *testing.T) string {
+	t.Helper()
+	_, root := p.options(t)
+	r, err := root.InspectRecorded(p.bundle, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.KeyHint
 }
 
 // TestWhatIsStatedOfTheWorkflowIsPutBesideItsImage: the step's seal, the provenance of the
@@ -334,11 +408,11 @@ func TestTheSealOfALayoutIsPutBesideItsImage(t *testing.T) {
 		t.Errorf("beside another image: exit code %d\n%s%s", code, out, errs)
 	}
 	o, root := p.options(t)
-	if s, _, err := o.find(t.Context(), p.cluster(t), root, p.manifest); err != nil || s == nil {
+	if s, _, err := o.find(t.Context(), p.cluster(t), root, nil, p.manifest); err != nil || s == nil {
 		t.Errorf("got %v, %v", s, err)
 	}
 	p.bundle = other.bundle // a seal that points to another's
-	if s, _, err := o.find(t.Context(), p.cluster(t), root, p.manifest); err == nil {
+	if s, _, err := o.find(t.Context(), p.cluster(t), root, nil, p.manifest); err == nil {
 		t.Errorf("got %v", s)
 	}
 }
@@ -582,16 +656,16 @@ func TestTheSealOfAnImageIsFoundInTheCluster(t *testing.T) {
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
 		seal("forged", digest), record("forged", "{}"), seal("gone", digest), seal("good", digest), record("good", string(p.bundle)),
 	).Build()
-	if s, bundle, err := o.find(t.Context(), api, root, p.manifest); err != nil || s == nil || string(bundle) != string(p.bundle) {
+	if s, bundle, err := o.find(t.Context(), api, root, nil, p.manifest); err != nil || s == nil || string(bundle) != string(p.bundle) {
 		t.Errorf("got %v, %v", s, err)
 	}
 	api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(seal("forged", digest), record("forged", "{}")).Build()
-	if _, _, err := o.find(t.Context(), api, root, p.manifest); reason.Of(err) != reason.BundleInvalid {
+	if _, _, err := o.find(t.Context(), api, root, nil, p.manifest); reason.Of(err) != reason.BundleInvalid {
 		t.Errorf("want %s, got %v", reason.BundleInvalid, err)
 	}
 	// The label has room for all digits but the last.
 	api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(seal("near", digest[:63]+"x"), record("near", string(p.bundle))).Build()
-	if _, _, err := o.find(t.Context(), api, root, p.manifest); reason.Of(err) != reason.DigestMismatch {
+	if _, _, err := o.find(t.Context(), api, root, nil, p.manifest); reason.Of(err) != reason.DigestMismatch {
 		t.Errorf("want %s, got %v", reason.DigestMismatch, err)
 	}
 }

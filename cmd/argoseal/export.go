@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,9 +13,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/archive"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
-
-// exportPage is how many records are read at a time: one has a MiB at most.
-const exportPage = 50
 
 type exportOptions struct {
 	kubeconfig, context string
@@ -46,7 +44,7 @@ error. Nothing is deleted.`,
 			if err != nil {
 				return err
 			}
-			n, err := o.export(cmd.Context(), api, time.Now())
+			n, err := o.export(cmd.Context(), api, cmd.ErrOrStderr(), time.Now())
 			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d seals in %s\n", n, printable(o.to))
 			return err
 		},
@@ -60,24 +58,17 @@ error. Nothing is deleted.`,
 	return c
 }
 
-// export writes the bundles page by page, and says how many there are in the folder now.
-func (o exportOptions) export(ctx context.Context, api client.Reader, now time.Time) (n int, err error) {
-	for next := ""; ; {
-		var list v1alpha1.ProvenanceList
-		if err := api.List(ctx, &list, client.InNamespace(o.namespace), client.Limit(exportPage), client.Continue(next)); err != nil {
-			return n, fmt.Errorf("list provenances: %w", err)
+// export writes the bundles, and says how many there are in the folder now.
+func (o exportOptions) export(ctx context.Context, api client.Reader, tell io.Writer, now time.Time) (n int, err error) {
+	err = eachRecord(ctx, api, o.namespace, tell, func(p *v1alpha1.Provenance) error {
+		if p.Status.Bundle == "" || now.Sub(p.CreationTimestamp.Time) < o.olderThan {
+			return nil
 		}
-		for _, p := range list.Items {
-			if p.Status.Bundle == "" || now.Sub(p.CreationTimestamp.Time) < o.olderThan {
-				continue
-			}
-			if err := archive.Keep(o.to, p.Namespace, p.Name, []byte(p.Status.Bundle)); err != nil {
-				return n, err
-			}
-			n++
+		if err := archive.Keep(o.to, p.Namespace, p.Name, []byte(p.Status.Bundle)); err != nil {
+			return err
 		}
-		if next = list.Continue; next == "" {
-			return n, nil
-		}
-	}
+		n++
+		return nil
+	})
+	return n, err
 }

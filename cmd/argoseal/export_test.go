@@ -2,13 +2,19 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -33,12 +39,12 @@ func TestSealsAreExportedOnce(t *testing.T) {
 	folder := t.TempDir()
 	o := exportOptions{to: folder, namespace: "a", olderThan: 30 * time.Minute}
 	for range 2 {
-		if n, err := o.export(t.Context(), api, now); n != 1 || err != nil {
+		if n, err := o.export(t.Context(), api, io.Discard, now); n != 1 || err != nil {
 			t.Fatalf("%d, %v", n, err)
 		}
 	}
 	o = exportOptions{to: folder}
-	if n, err := o.export(t.Context(), api, now); n != 3 || err != nil {
+	if n, err := o.export(t.Context(), api, io.Discard, now); n != 3 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
 	files, err := filepath.Glob(filepath.Join(folder, "*", "*"))
@@ -52,10 +58,70 @@ func TestSealsAreExportedOnce(t *testing.T) {
 	if err := os.WriteFile(third, []byte("another"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.export(t.Context(), api, now); reason.Of(err) != reason.BundleInvalid {
+	if _, err := o.export(t.Context(), api, io.Discard, now); reason.Of(err) != reason.BundleInvalid {
 		t.Errorf("a file that differs: %v", err)
 	}
 	if got, _ := os.ReadFile(third); string(got) != "another" {
 		t.Error("it was overwritten")
+	}
+}
+
+// forgetful is an API server of two pages, which has forgotten by the second how things were.
+type forgetful struct {
+	client.Reader
+	// forgets says how often it has forgotten; without a token it does not say where to go on.
+	forgets int
+	token   string
+}
+
+func (f *forgetful) List(_ context.Context, list client.ObjectList, options ...client.ListOption) error {
+	var o client.ListOptions
+	o.ApplyOptions(options)
+	page := list.(*v1alpha1.ProvenanceList)
+	if o.Continue != "" && f.forgets > 0 {
+		f.forgets--
+		err := apierrors.NewResourceExpired("the continue parameter is too old")
+		err.ErrStatus.Continue = f.token
+		return err
+	}
+	name := map[string]string{"": "first", "then": "second", "now": "second"}[o.Continue]
+	page.Items = []v1alpha1.Provenance{{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}, Status: v1alpha1.ProvenanceStatus{Bundle: name}}}
+	if name == "first" {
+		page.Continue = "then"
+	}
+	return nil
+}
+
+// Whoever has so many records that the API server forgets meanwhile gets them all, and is told.
+func TestAListThatTakesLongGoesOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		api  forgetful
+		want string
+		told bool
+	}{
+		"at once":         {forgetful{}, "first second ", false},
+		"forgotten":       {forgetful{forgets: 1, token: "now"}, "first second ", true},
+		"again and again": {forgetful{forgets: 9, token: "now"}, "first ", true},
+		"nobody says how": {forgetful{forgets: 1}, "first ", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told strings.Builder
+			cmd := &cobra.Command{}
+			cmd.SetContext(t.Context())
+			cmd.SetErr(&told)
+			api, got := c.api, ""
+			err := (&traceOptions{}).each(cmd, &api, func(p *v1alpha1.Provenance) error {
+				got += p.Name + " "
+				return nil
+			})
+			if whole := strings.HasSuffix(c.want, "second "); got != c.want || (err == nil) != whole || (told.Len() > 0) != c.told {
+				t.Errorf("it looked at %s, said %q and ended with %v", got, told.String(), err)
+			}
+			api = c.api
+			n, err := exportOptions{to: t.TempDir()}.export(t.Context(), &api, io.Discard, time.Now())
+			if n != strings.Count(c.want, " ") || (err == nil) != strings.HasSuffix(c.want, "second ") {
+				t.Errorf("%d are exported, %v", n, err)
+			}
+		})
 	}
 }

@@ -3,14 +3,18 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // seals is a seal of a real Rekor v2 server, recorded.
@@ -176,9 +180,40 @@ func TestTextOfOthersStaysOnItsLine(t *testing.T) {
 		"a\nVerified: b": `"a\nVerified: b"`,
 		"\x1b[31mred":    `"\x1b[31mred"`,
 		"a\u202eb":       `"a\u202eb"`,
+		"\x9b31mred":     `"\x9b31mred"`, // no UTF-8, and a command to some terminals
+		"\u009b31mred":   `"\u009b31mred"`,
+		"\ufffd":         "\ufffd",
 	} {
 		if got := printable(in); got != want {
 			t.Errorf("printable(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+// JSON has little that it must escape. A name of a node may have anything in it.
+func TestJSONIsForTerminalsToo(t *testing.T) {
+	for name, want := range map[string]string{
+		"step(0:größe) 🎉": "step(0:größe) 🎉",
+		"a\u009b31mred":   `a\u009b31mred`,
+		"a\x7f\u202eb":    `a\u007f\u202eb`,
+		"a\U000e0041b":    `a\udb40\udc41b`,
+	} {
+		v := &verified{statement: &provenance.Statement{}, signed: &verify.Signed{Payload: []byte(`{"name":"` + name + `","raw":"` + "\x9b" + `"}`)}, file: name}
+		var out bytes.Buffer
+		if err := writeJSON(&out, v, nil); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(out.String(), `": "`+want+`"`); n != 2 || !utf8.Valid(out.Bytes()) {
+			t.Errorf("%d times %s in\n%q", n, want, out.String())
+		}
+		var r report
+		var statement struct{ Name string }
+		if err := errors.Join(json.Unmarshal(out.Bytes(), &r), json.Unmarshal(r.Statement, &statement)); err != nil || r.File != name || statement.Name != name {
+			t.Errorf("it reads as %q and %q: %v", r.File, statement.Name, err)
+		}
+		out.Reset()
+		if err := writeJSON(&out, nil, errors.New(name)); err != nil || !strings.Contains(out.String(), `": "`+want+`"`) {
+			t.Errorf("an error is %q, %v", out.String(), err)
 		}
 	}
 }

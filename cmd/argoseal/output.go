@@ -1,17 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // report is what -o json prints. Fields may be added; none is renamed.
@@ -49,10 +51,8 @@ type reportLog struct {
 }
 
 func writeJSON(w io.Writer, v *verified, failure error) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
 	if failure != nil {
-		return encoder.Encode(report{Reason: reason.Of(failure), Message: failure.Error()})
+		return writeIndented(w, report{Reason: reason.Of(failure), Message: failure.Error()})
 	}
 	r := report{
 		Verified: true,
@@ -72,7 +72,7 @@ func writeJSON(w io.Writer, v *verified, failure error) error {
 	if v.again != nil {
 		r.Caveats = v.again.Caveats
 	}
-	return encoder.Encode(r)
+	return writeIndented(w, r)
 }
 
 // kind is what the statement is about.
@@ -161,34 +161,60 @@ func (v *verified) rows(t table) {
 
 // heldTo says what an input was held to.
 func heldTo(i provenance.Input) string {
-	text := "any content"
+	held := "any content"
 	switch {
 	case i.SHA256 != "":
-		text = "sha256:" + string(i.SHA256)
+		held = "sha256:" + string(i.SHA256)
 	case i.Tree != "":
-		text = "tree digest " + string(i.Tree)
+		held = "tree digest " + string(i.Tree)
 	}
 	if i.Policy != "" {
-		text += ", admitted by ClusterProvenancePolicy " + i.Policy
+		held += ", admitted by ClusterProvenancePolicy " + i.Policy
 	}
-	return text
+	return held
 }
 
 // outcome names the containers that did not end well.
 func outcome(o provenance.Outcome) string {
-	text := string(o.Result)
+	all := string(o.Result)
 	for _, e := range o.Exits {
 		if e.Code != 0 {
-			text += fmt.Sprintf(", %s exited with %d", e.Container, e.Code)
+			all += fmt.Sprintf(", %s exited with %d", e.Container, e.Code)
 		}
 	}
-	return text
+	return all
 }
 
 // printable keeps text of others on its line and out of the terminal's hands.
-func printable(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
-		return s
+func printable(s string) string { return text.Printable(s) }
+
+// writeIndented writes a value as JSON, with all that is not printable escaped: JSON itself
+// lets much of it through.
+func writeIndented(to io.Writer, v any) error {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
+		return err
 	}
-	return strconv.Quote(s)
+	_, err := to.Write(escaped(b.Bytes()))
+	return err
+}
+
+// escaped spells as JSON does whatever is not printable. Outside of texts JSON has nothing
+// that is not, but ends of lines.
+func escaped(raw []byte) []byte {
+	out := make([]byte, 0, len(raw))
+	for len(raw) > 0 {
+		r, n := utf8.DecodeRune(raw)
+		if r == '\n' || unicode.IsPrint(r) && (r != utf8.RuneError || n > 1) {
+			out = append(out, raw[:n]...)
+		} else {
+			for _, u := range utf16.Encode([]rune{r}) {
+				out = fmt.Appendf(out, `\u%04x`, u)
+			}
+		}
+		raw = raw[n:]
+	}
+	return out
 }

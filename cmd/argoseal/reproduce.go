@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -187,9 +186,7 @@ func (o *reproduceOptions) run(cmd *cobra.Command, what string) error {
 		if err != nil {
 			r.Reason, r.Message = reason.Of(err), err.Error()
 		}
-		encoder := json.NewEncoder(cmd.OutOrStdout())
-		encoder.SetIndent("", "  ")
-		return errors.Join(encoder.Encode(r), err)
+		return errors.Join(writeIndented(cmd.OutOrStdout(), r), err)
 	}
 	if r.Result != nil {
 		if writeErr := r.text(cmd.OutOrStdout()); writeErr != nil {

@@ -127,7 +127,7 @@ func (o *trustOptions) replaceRoot(ctx context.Context, w io.Writer, with verify
 	if _, err := fmt.Fprintf(w, "Trusted: the new root. What only the one before has takes seals until %s. Run argoseal trust export again.\n", with.Until.UTC().Format(time.RFC3339)); err != nil {
 		return err
 	}
-	return showDomains(w, "table", domains[:1], nil)
+	return showDomains(w, "table", domains[:1], nil, nil)
 }
 
 // warnHelm says of a trusted root that the chart's value has made that Helm will write the

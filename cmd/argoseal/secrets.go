@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -103,9 +102,7 @@ func (o auditOptions) run(cmd *cobra.Command) error {
 	o.audit.Now = time.Now()
 	report := audit.Run(cluster, o.audit)
 	if o.output == "json" {
-		encoder := json.NewEncoder(cmd.OutOrStdout())
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(report)
+		err = writeIndented(cmd.OutOrStdout(), report)
 	} else {
 		err = writeAudit(cmd.OutOrStdout(), report)
 	}

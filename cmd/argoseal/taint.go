@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
@@ -56,6 +55,8 @@ func taintCommand() *cobra.Command {
 which the gate honours within seconds in every namespace. What the Revocation names is
 refused, and so is what was made from it directly. What was made from that in turn is
 listed, with how many steps lie between: taint those, too, where they are affected.
+Whoever took something from its place that a policy admits with any content may have taken
+it, and is listed, too.
 
 Descendants are found in the records of the cluster whose bundles hold under --key and
 --trusted-root, as with argoseal trace. To make a Revocation takes the right to do so,
@@ -143,7 +144,7 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		if err := api.Create(cmd.Context(), r); err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("making the Revocation: %w", err)
 		} else if err != nil {
-			return usage(fmt.Errorf("there is a Revocation %s already: look at it with kubectl, or give --name", r.Name))
+			return usage(fmt.Errorf("there is a Revocation %s already: look at it with kubectl, have --dry-run list what was made from it, or give --name", r.Name))
 		}
 		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "revocation %s is made; looking for what was made from it\n", r.Name)
 	}
@@ -154,9 +155,7 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 	advise(cmd.ErrOrStderr(), directories)
 	report.Descendants = append(report.Descendants, trace.Descend(links)...)
 	if o.output == "json" {
-		e := json.NewEncoder(cmd.OutOrStdout())
-		e.SetIndent("", "  ")
-		return e.Encode(report)
+		return writeIndented(cmd.OutOrStdout(), report)
 	}
 	return report.table(cmd.OutOrStdout())
 }
@@ -248,13 +247,15 @@ func directoriesWith(r *v1alpha1.Revocation, p *v1alpha1.Provenance, s *provenan
 	return having, because
 }
 
-// advise says what the Revocation of a file leaves.
+// advise says what the Revocation of a file leaves. The lines are there to be pasted: a
+// command has nothing of a tenant's in it, not even as a comment, which some shells take for
+// arguments, and a location does nothing.
 func advise(to io.Writer, directories []trace.Made) {
 	if len(directories) == 0 {
 		return
 	}
 	_, _ = fmt.Fprintln(to, "These directories have it. Whoever takes one whole is refused; what was made from one is admitted until the directory is revoked, too:")
 	for _, d := range directories {
-		_, _ = fmt.Fprintf(to, "  argoseal taint sha256:%s   # %s\n", d.SHA256, printable(d.URI))
+		_, _ = fmt.Fprintf(to, "  '%s'\n    argoseal taint sha256:%s\n", strings.ReplaceAll(printable(d.URI), "'", `'\''`), d.SHA256)
 	}
 }

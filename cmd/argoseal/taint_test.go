@@ -96,3 +96,21 @@ func TestADirectoryWithARevokedFileIsTainted(t *testing.T) {
 		})
 	}
 }
+
+// What is advised is pasted into shells: a command is the digest and nothing else, and what a
+// tenant has chosen is one word that is none of a shell's.
+func TestWhatIsAdvisedCanBePasted(t *testing.T) {
+	digest := artifact.Digest(strings.Repeat("a", 64))
+	for uri, word := range map[string]string{
+		"s3://minio:9000/b/x&poweroff&y/": "'s3://minio:9000/b/x&poweroff&y/'",
+		"s3://minio:9000/b/$(id)'`id`/":   `'s3://minio:9000/b/$(id)'\''` + "`id`/'",
+		"s3://minio:9000/b/x\nid\n/":      `'"s3://minio:9000/b/x\nid\n/"'`,
+	} {
+		var said strings.Builder
+		advise(&said, []trace.Made{{URI: uri, SHA256: digest}})
+		lines := strings.Split(strings.TrimSuffix(said.String(), "\n"), "\n")
+		if len(lines) != 3 || strings.TrimSpace(lines[1]) != word || strings.TrimSpace(lines[2]) != "argoseal taint sha256:"+string(digest) {
+			t.Errorf("it advises %q", lines)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -17,9 +16,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/trace"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
-
-// pageOfRecords is how many records are listed at a time: each may have a MiB.
-const pageOfRecords = 50
 
 // maxEntries bounds the outputs that are remembered while records are looked through.
 const maxEntries = 2_000_000
@@ -82,14 +78,10 @@ func (o *traceOptions) connection(f *pflag.FlagSet) {
 
 func (o *traceOptions) run(cmd *cobra.Command, what string) error {
 	write := map[string]func(*trace.Graph) error{
-		"text": func(g *trace.Graph) error { return g.Text(cmd.OutOrStdout()) },
-		"dot":  func(g *trace.Graph) error { return g.DOT(cmd.OutOrStdout()) },
-		"html": func(g *trace.Graph) error { return g.HTML(cmd.OutOrStdout()) },
-		"json": func(g *trace.Graph) error {
-			e := json.NewEncoder(cmd.OutOrStdout())
-			e.SetIndent("", "  ")
-			return e.Encode(g)
-		},
+		"text":    func(g *trace.Graph) error { return g.Text(cmd.OutOrStdout()) },
+		"dot":     func(g *trace.Graph) error { return g.DOT(cmd.OutOrStdout()) },
+		"html":    func(g *trace.Graph) error { return g.HTML(cmd.OutOrStdout()) },
+		"json":    func(g *trace.Graph) error { return writeIndented(cmd.OutOrStdout(), g) },
 		"mermaid": func(g *trace.Graph) error { return g.Mermaid(cmd.OutOrStdout()) },
 	}[o.output]
 	if write == nil {
@@ -154,31 +146,22 @@ func (o *traceOptions) records(cmd *cobra.Command, api client.Client) (*trace.In
 	return trace.NewIndex(entries), err
 }
 
-// each goes through the records of the namespaces, page by page.
-func (o *traceOptions) each(cmd *cobra.Command, api client.Client, look func(*v1alpha1.Provenance) error) error {
+// each goes through the records of the namespaces.
+func (o *traceOptions) each(cmd *cobra.Command, api client.Reader, look func(*v1alpha1.Provenance) error) error {
 	namespaces := o.namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
 	}
 	seen := 0
 	for _, ns := range namespaces {
-		next := ""
-		for {
-			var page v1alpha1.ProvenanceList
-			if err := api.List(cmd.Context(), &page, client.InNamespace(ns), client.Limit(pageOfRecords), client.Continue(next)); err != nil {
-				return fmt.Errorf("listing provenances: %w", err)
-			}
-			for i := range page.Items {
-				if err := look(&page.Items[i]); err != nil {
-					return err
-				}
-			}
-			if seen += len(page.Items); seen >= 5000 && seen%5000 < len(page.Items) {
+		err := eachRecord(cmd.Context(), api, ns, cmd.ErrOrStderr(), func(p *v1alpha1.Provenance) error {
+			if seen++; seen%5000 == 0 {
 				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "looked through %d records\n", seen)
 			}
-			if next = page.Continue; next == "" {
-				break
-			}
+			return look(p)
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -107,7 +108,9 @@ func (o *trustOptions) showCommand() *cobra.Command {
 			if s == nil || s.Root() == nil {
 				return err
 			}
-			return showDomains(cmd.OutOrStdout(), output, s.Root().Domains(), err)
+			domains := s.Root().Domains()
+			follows, unread := o.follows(cmd.Context(), s.API, domains)
+			return showDomains(cmd.OutOrStdout(), output, domains, follows, errors.Join(err, unread))
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", output, "table or json")

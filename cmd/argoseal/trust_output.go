@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -28,6 +27,8 @@ type domainReport struct {
 	Reproduces bool          `json:"reproduces,omitempty"`
 	Logs       int           `json:"logs"`
 	Trusted    []trustedItem `json:"trusted"`
+	// Follows is the TUF repository that the trusted root follows; null: none.
+	Follows *followReport `json:"follows,omitempty"`
 }
 
 // trustedItem is a signer, a log or an authority.
@@ -39,22 +40,21 @@ type trustedItem struct {
 	Compromised *time.Time `json:"compromisedFrom,omitempty"`
 }
 
-func showDomains(w io.Writer, output string, domains []verify.Domain, problem error) error {
+func showDomains(w io.Writer, output string, domains []verify.Domain, follows map[string]*followReport, problem error) error {
 	var r trustReport
 	for _, d := range domains {
 		one, err := reportOf(d)
 		if err != nil {
 			return err
 		}
+		one.Follows = follows[d.Name]
 		r.Domains = append(r.Domains, one)
 	}
 	if problem != nil {
 		r.Problem = problem.Error()
 	}
 	if output == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return writeIndented(w, r)
 	}
 	return writeTrust(w, r)
 }
@@ -123,6 +123,9 @@ func writeTrust(w io.Writer, r trustReport) error {
 		}
 		if d.Reproduces {
 			row(d.Name, "reproduces", "-", "-", "-", "believed about second runs, where a policy names it")
+		}
+		if f := d.Follows; f != nil {
+			row(d.Name, "follows", f.URL, "-", say(f.until(), "-"), f.note(time.Now()))
 		}
 		for _, i := range d.Trusted {
 			note := ""

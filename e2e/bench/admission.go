@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,6 +18,8 @@ const (
 	beyondFloor = 1.2
 	// refusedBy is how much more than an admitted one a refused consumer may cost.
 	refusedBy = 2.0
+	// longest is how long 99 of 100 pods wait for both calls at most, in milliseconds.
+	longest = 100
 )
 
 // admissions are the pods that are measured, by the names of the Go benchmarks, and
@@ -45,7 +48,7 @@ func admission(ctx context.Context, b *bench) ([]result, error) {
 		if err != nil {
 			return nil, fmt.Errorf("benchmarks of the webhook: %w\n%s", err, printed)
 		}
-		for name, cpu := range cpuOf(printed) {
+		for name, cpu := range figures(printed, "cpu-ms/op") {
 			samples[name] = append(samples[name], cpu)
 		}
 	}
@@ -67,20 +70,54 @@ func admission(ctx context.Context, b *bench) ([]result, error) {
 	return results, nil
 }
 
-// row is a line of the Go benchmarks; they append the number of CPUs to the name.
-var row = regexp.MustCompile(`^Benchmark(?:Admission/)?(\S+?)(?:-\d+)?\s.*?\s([0-9.]+) cpu-ms/op`)
+// latency says how long pods wait for both calls at one client, however many inputs they
+// have, whether their seals verified before, have yet to, or are missing. What the log
+// does meanwhile changes nothing: the webhook has no client that could ask it. Where a
+// seal is on its way the wait is another, and bounded by itself.
+func latency(ctx context.Context, b *bench) ([]result, error) {
+	cells := map[string][]float64{}
+	for i := range b.runs {
+		b.sayf("run %d of %d", i+1, b.runs)
+		run := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkAdmission$/^consumer-(warm|cold|refused)$", "-benchtime", "200x", "./webhook/server")
+		run.Stderr = b.out
+		printed, err := run.Output()
+		if err != nil {
+			return nil, fmt.Errorf("benchmarks of the webhook: %w\n%s", err, printed)
+		}
+		for name, p99 := range figures(printed, "p99-ms") {
+			cells[name] = append(cells[name], p99)
+		}
+	}
+	var results []result
+	for _, seals := range []string{"warm", "cold", "refused"} {
+		for _, inputs := range []int{1, 10, 100} {
+			name := fmt.Sprintf("consumer-%s/%d", seals, inputs)
+			if len(cells[name]) == 0 {
+				return results, fmt.Errorf("there is no benchmark %s", name)
+			}
+			r := newResult("p99 of "+name, "ms", cells[name], nil)
+			results = append(results, r.hold(slices.Max(cells[name]) <= longest, "<= %d ms in each run", longest))
+		}
+	}
+	return results, nil
+}
 
-// cpuOf reads the CPU time of each benchmark, by its name.
-func cpuOf(printed []byte) map[string]float64 {
+// row is a line of the Go benchmarks; they append the number of CPUs to the name.
+var row = regexp.MustCompile(`^Benchmark(?:Admission/)?(\S+?)(?:-\d+)?\s`)
+
+// figures reads what was printed in one unit of each benchmark, by its name.
+func figures(printed []byte, unit string) map[string]float64 {
 	found := map[string]float64{}
 	lines := bufio.NewScanner(bytes.NewReader(printed))
 	for lines.Scan() {
 		m := row.FindStringSubmatch(lines.Text())
-		if m == nil {
+		fields := strings.Fields(lines.Text())
+		at := slices.Index(fields, unit)
+		if m == nil || at < 1 {
 			continue
 		}
-		if cpu, err := strconv.ParseFloat(m[2], 64); err == nil {
-			found[strings.ToLower(m[1])] = cpu
+		if value, err := strconv.ParseFloat(fields[at-1], 64); err == nil {
+			found[strings.ToLower(m[1])] = value
 		}
 	}
 	return found

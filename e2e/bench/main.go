@@ -18,6 +18,7 @@
 //     use, which is how openssl counts.
 //   - admission: what the webhook's two calls for a pod cost, by CPU time, beside a
 //     webhook that admits everything. It needs no cluster: `go test -bench`.
+//   - p99: how long pods wait for these two calls. It needs no cluster.
 //   - log: how many bytes a seal takes in a Rekor v1, a Rekor v2 and both. It needs no
 //     cluster.
 //   - burst: how many of 40 producers that start at once are sealed, by seals that
@@ -68,6 +69,7 @@ type benchmark struct {
 var benchmarks = []benchmark{
 	{"hash", false, hash},
 	{"admission", false, admission},
+	{"p99", false, latency},
 	{"log", false, logged},
 	{"backlog", false, backlog},
 	{"seal", true, seal},
@@ -79,7 +81,7 @@ var benchmarks = []benchmark{
 
 func main() {
 	runs := flag.Int("runs", 10, "how often to measure each thing")
-	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, log, backlog, seal, wall, burst, large, huge; all by default")
+	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, p99, log, backlog, seal, wall, burst, large, huge; all by default")
 	file := flag.String("o", filepath.Join("bin", "bench.json"), "the `file` to write")
 	flag.Parse()
 	if err := run(os.Stdout, *runs, *only, *file); err != nil {

@@ -70,7 +70,10 @@ func checkFields(e executor) error {
 	rest := *e.Container
 	rest.Name, rest.Image, rest.ImagePullPolicy = "", "", ""
 	rest.Command, rest.Args, rest.Env, rest.VolumeMounts = nil, nil, nil, nil
-	rest.Resources, rest.ResizePolicy, rest.SecurityContext = corev1.ResourceRequirements{}, nil, nil
+	if len(rest.Resources.Claims) == 0 { // the driver of a device can add mounts, variables and hooks
+		rest.Resources = corev1.ResourceRequirements{}
+	}
+	rest.ResizePolicy, rest.SecurityContext = nil, nil
 	if p := rest.TerminationMessagePath; p == "" || p == corev1.TerminationMessagePathDefault {
 		rest.TerminationMessagePath = ""
 	}

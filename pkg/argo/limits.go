@@ -15,4 +15,6 @@ const (
 	// SignerContainer is our native sidecar, VerifyContainer our init container.
 	SignerContainer = ReservedPrefix + "signer"
 	VerifyContainer = ReservedPrefix + "verify"
+	// EmptyVolume is our volume in which nothing lies.
+	EmptyVolume = ReservedPrefix + "no-token"
 )

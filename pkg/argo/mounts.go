@@ -48,7 +48,7 @@ func (e executor) mayMount(m corev1.VolumeMount, v *corev1.Volume, s *Step) bool
 	switch {
 	case v == nil:
 		return false
-	case isCloudMount(m, v):
+	case isCloudMount(m, v), ShutsInit(e.Container, m):
 		return true
 	case m.MountPath == layout.PathRun:
 		return m.Name == layout.VolumeRun && whole && !m.ReadOnly
@@ -103,14 +103,14 @@ func checkTmp(pod *corev1.Pod, s *Step) error {
 				staging = m.SubPath
 			}
 		}
-		if path.Clean(staging) != staging || strings.ContainsAny(staging, "/$") || staging == ".." || staging == "." {
-			return reason.New(reason.WaitAltered, "wait has a mount of %s at subPath %.80q, which is not one name", layout.VolumeTmp, staging)
+		if path.Clean(staging) != staging || strings.ContainsAny(staging, "/$") || staging == ".." || staging == "." || staging == initTmp {
+			return reason.New(reason.WaitAltered, "wait has a mount of %s at subPath %.80q, which is not one name of its own", layout.VolumeTmp, staging)
 		}
 	}
 	return others(pod, layout.VolumeTmp, func(c *corev1.Container, m corev1.VolumeMount) bool {
 		sub := path.Clean(m.SubPath)
 		return m.SubPath != "" && m.SubPathExpr == "" && !strings.Contains(m.SubPath, "..") && !path.IsAbs(sub) &&
-			sub != "." && (s.Kind.executor() && staging == "" || !within(sub, staging))
+			sub != "." && !within(sub, initTmp) && (s.Kind.executor() && staging == "" || !within(sub, staging))
 	})
 }
 

@@ -80,7 +80,18 @@ func (s *Step) Mains() []string {
 
 // Node is the step as a workflow's definition has to have it.
 func (s *Step) Node() definition.Node {
-	return definition.Node{Name: s.NodeName, Template: s.Template, Made: s.made}
+	return definition.Node{Name: s.NodeName, Template: s.Template, Made: s.made, Inputs: s.Given()}
+}
+
+// Given are the names of the inputs that the step was given.
+func (s *Step) Given() []string {
+	var names []string
+	for _, in := range s.Inputs {
+		if in.Source != SourceAbsent {
+			names = append(names, in.Name)
+		}
+	}
+	return names
 }
 
 // Sealable lists the outputs that can be sealed, in the template's order.

@@ -215,6 +215,7 @@ func TestChangedExecutorsAreRefused(t *testing.T) {
 		add("has variables from elsewhere", "has EnvFrom", func(c *corev1.Container) { c.EnvFrom = make([]corev1.EnvFromSource, 1) })
 		add("is restarted", "has RestartPolicy", func(c *corev1.Container) { c.RestartPolicy = ptr(corev1.ContainerRestartPolicyAlways) })
 		add("is restarted by rule", "has RestartPolicyRules", func(c *corev1.Container) { c.RestartPolicyRules = make([]corev1.ContainerRestartRule, 1) })
+		add("has a claim of devices", "has Resources", func(c *corev1.Container) { c.Resources.Claims = []corev1.ResourceClaim{{Name: "gpu"}} })
 		add("has a device", "has VolumeDevices", func(c *corev1.Container) { c.VolumeDevices = make([]corev1.VolumeDevice, 1) })
 		add("has a hook", "has Lifecycle", func(c *corev1.Container) { c.Lifecycle = &corev1.Lifecycle{} })
 		add("has a liveness probe", "has LivenessProbe", func(c *corev1.Container) { c.LivenessProbe = &corev1.Probe{} })
@@ -324,6 +325,7 @@ func TestChangedExecutorsAreRefused(t *testing.T) {
 	wait("stages nowhere", "has no mount at /tmp", func(c *corev1.Container) { unmount(c, "/tmp") })
 	wait("stages in the whole volume", `has a mount of tmp-dir-argo at "/tmp"`, func(c *corev1.Container) { mountAt(c, "/tmp").SubPath = "" })
 	wait("stages where a variable says", `has a mount of tmp-dir-argo at "/tmp"`, func(c *corev1.Container) { mountAt(c, "/tmp").SubPathExpr = "$(X)" })
+	wait("stages where init writes", `has a mount of tmp-dir-argo at subPath "argoseal-init"`, func(c *corev1.Container) { mountAt(c, "/tmp").SubPath = "argoseal-init" })
 	wait("stages in a folder's folder", `has a mount of tmp-dir-argo at subPath "1/0", which is not one name`, func(c *corev1.Container) { mountAt(c, "/tmp").SubPath = "1/0" })
 	wait("stages on top of itself", `has a mount of scratch at "/tmp/argo/outputs"`, func(c *corev1.Container) {
 		mount(c, corev1.VolumeMount{Name: "scratch", MountPath: "/tmp/argo/outputs"})
@@ -337,6 +339,9 @@ func TestChangedExecutorsAreRefused(t *testing.T) {
 	init("unpacks elsewhere", `has a mount of scratch at "/argo/inputs/artifacts"`, func(c *corev1.Container) { mountAt(c, "/argo/inputs/artifacts").Name = "scratch" })
 	init("unpacks nowhere", "has no mount at /argo/inputs/artifacts", func(c *corev1.Container) { unmount(c, "/argo/inputs/artifacts") })
 	init("unpacks into a part", `has a mount of input-artifacts at "/argo/inputs/artifacts"`, func(c *corev1.Container) { mountAt(c, "/argo/inputs/artifacts").SubPath = "x" })
+	init("writes to our volume", `has a mount of argoseal-no-token at "/dev/shm"`, func(c *corev1.Container) {
+		mount(c, corev1.VolumeMount{Name: "argoseal-no-token", MountPath: "/dev/shm"})
+	})
 	init("stages", `has a mount of tmp-dir-argo at "/tmp"`, func(c *corev1.Container) {
 		mount(c, corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp", SubPath: "7"})
 	})
@@ -357,6 +362,7 @@ func TestForeignContainersAreRefused(t *testing.T) {
 	plain := func(p *corev1.Pod) *corev1.Container { return container(p.Spec.InitContainers, "plain") }
 	runBreaking(t, map[string]breaking{
 		"main mounts the staging area":                   {change: foreign(mainOf, tmp("0")), code: reason.ForeignMount, detail: "container main mounts tmp-dir-argo"},
+		"main mounts what init gets for /tmp":            {change: foreign(mainOf, tmp("argoseal-init")), code: reason.ForeignMount, detail: "container main mounts tmp-dir-argo"},
 		"main mounts the staging area's parent":          {change: foreign(mainOf, tmp("")), code: reason.ForeignMount, detail: "container main mounts tmp-dir-argo"},
 		"main mounts the staging area's parent, spelled": {change: foreign(mainOf, tmp("./")), code: reason.ForeignMount, detail: "container main mounts tmp-dir-argo"},
 		"main mounts a part of the staging area":         {change: foreign(mainOf, tmp("0/argo")), code: reason.ForeignMount, detail: "container main mounts tmp-dir-argo"},
@@ -486,6 +492,22 @@ func TestAnImageThatIsMountedIsWarnedOfUnlessItIsPinned(t *testing.T) {
 	}
 	if got := argo.Warnings(pod, step); len(got) != 1 || got[0] != `volume model is the image "quay.io/x/y:1", which names no digest and can become another one` {
 		t.Errorf("warnings are %q", got)
+	}
+}
+
+// Whoever names the same claim has the same device, and its memory.
+func TestDevicesThatOthersMayHaveAreWarnedOf(t *testing.T) {
+	pod, step := argotest.Parsed(t, "produce")
+	pod.Spec.ResourceClaims = []corev1.PodResourceClaim{
+		{Name: "shared", ResourceClaimName: ptr("gpu")},
+		{Name: "own", ResourceClaimTemplateName: ptr("gpus")},
+	}
+	var want []string
+	for _, name := range []string{"own", "shared"} {
+		want = append(want, "the devices of claim "+name+" may be shared with other pods, and their driver adds to containers what it likes")
+	}
+	if got := argo.Warnings(pod, step); !slices.Equal(got, want) {
+		t.Errorf("warnings are %q, want %q", got, want)
 	}
 }
 

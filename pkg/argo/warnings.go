@@ -73,6 +73,9 @@ func Warnings(pod *corev1.Pod, step *Step) []string {
 			add("volume %s may outlive the pod, and other pods may write it", v.Name)
 		}
 	}
+	for _, c := range pod.Spec.ResourceClaims { // one from a template has a name, too, that other pods can give
+		add("the devices of claim %s may be shared with other pods, and their driver adds to containers what it likes", c.Name)
+	}
 	slices.Sort(w)
 	return slices.Compact(w)
 }

@@ -31,14 +31,6 @@ func folders(o Staged) []string {
 	return []string{"argo", "outputs", "artifacts"}
 }
 
-// stamp tells one state of a file from another. The zero value is no state.
-type stamp struct{ info fs.FileInfo }
-
-func (s stamp) same(t stamp) bool {
-	return s.info != nil && t.info != nil && os.SameFile(s.info, t.info) &&
-		s.info.Size() == t.info.Size() && s.info.ModTime().Equal(t.info.ModTime())
-}
-
 // read measures what is staged of an output, and gives its state: before the read,
 // or, if it was followed while it grew, once it was whole. No folder on the way may
 // be a symbolic link. It lists the files of a directory if there is room for them.
@@ -49,9 +41,10 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 	}
 	defer dir.Close()
 	if info.IsDir() && o.Archive == content.ArchiveNone && !o.Log && o.Place != PlacePacked {
+		at := stampOf(ctx, o, dir, name, info)
 		var images oci.Layout
 		sum, files, err := content.MeasureDirShowing(ctx, dir, name, w.room(), o.Store.Kind().FollowsLinks, &images)
-		return Bytes{Sum: sum, Files: files, Images: images.Images()}, stamp{info}, err
+		return Bytes{Sum: sum, Files: files, Images: images.Images()}, at, err
 	}
 	f, info, err := content.OpenFile(dir, name)
 	if err != nil {
@@ -63,14 +56,14 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 		if err == nil {
 			err = o.comesBack(sum)
 		}
-		return Bytes{Sum: sum, Files: files}, stamp{info}, err
+		return Bytes{Sum: sum, Files: files}, stamp{info: info}, err
 	}
 	if !follow {
 		b, err := w.sum(ctx, o, f, info.Size())
 		if err == nil {
 			err = o.comesBack(b.Sum)
 		}
-		return b, stamp{info}, err
+		return b, stamp{info: info}, err
 	}
 	growing := &follower{ctx: ctx, file: f, poll: w.Poll, whole: func() bool { return w.whole(o) }, ended: w.ended}
 	b, err := w.sumGrowing(ctx, o, growing)
@@ -81,7 +74,7 @@ func (w *Watcher) read(ctx context.Context, o Staged, follow bool) (Bytes, stamp
 	case err == nil && info.Size() != b.Size:
 		return Bytes{}, stamp{}, errChanged
 	}
-	return b, stamp{info}, err
+	return b, stamp{info: info}, err
 }
 
 // comesBack refuses what Argo would fetch as something else than it stored.
@@ -170,13 +163,13 @@ func (w *Watcher) saving() bool {
 	return dir.Close() == nil
 }
 
-// stat gives the state of what is staged of an output.
+// stat gives the state of what is staged of an output, but for what lies in it.
 func (w *Watcher) stat(o Staged) (stamp, error) {
 	dir, _, info, err := w.find(o)
 	if err != nil {
 		return stamp{}, err
 	}
-	return stamp{info}, dir.Close()
+	return stamp{info: info}, dir.Close()
 }
 
 // find opens the folder in which an output is read, and gives its name there and its

@@ -120,6 +120,49 @@ func TestWhatLiesOnAVolumeIsReadWhenMainHasEnded(t *testing.T) {
 	}
 }
 
+// A template's sidecar may write to a volume for as long as wait uploads. What changes
+// deep in a directory leaves the directory itself as it is.
+func TestWhatChangesInADirectoryOnAVolumeIsReadAgain(t *testing.T) {
+	for title, change := range map[string]func(t *testing.T, model string){
+		"nothing": nil,
+		"a file":  func(t *testing.T, model string) { put(t, model+"/a/b", []byte("y")) },
+		"a file's name": func(t *testing.T, model string) {
+			if err := os.Rename(model+"/a/b", model+"/a/c"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a folder":    func(t *testing.T, model string) { put(t, model+"/a/d/e", []byte("x")) },
+		"a file more": func(t *testing.T, model string) { put(t, model+"/a/c", []byte("x")) },
+	} {
+		t.Run(title, func(t *testing.T) {
+			root, volume := t.TempDir(), t.TempDir()
+			w, l := watcher(root, "model=volume="+volume+"/model")
+			put(t, volume+"/model/a/b", []byte("x"))
+			stage(t, root, "b", nil)
+			w.outputs = []*output{{Staged: w.Outputs[0]}}
+			for range 3 {
+				w.look(t.Context(), w.outputs[0])
+			}
+			if l.reads() != 1 {
+				t.Fatalf("read %d times", l.reads())
+			}
+			want := 1
+			if change != nil {
+				time.Sleep(50 * time.Millisecond) // a file's time does not tell less apart
+				change(t, volume+"/model")
+				want = 2
+			}
+			tree, err := content.TreeOf(volume + "/model")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, _ := w.finish(t.Context(), w.outputs[0]).(Bytes); l.reads() != want || b.Tree != tree {
+				t.Errorf("got %+v, want %s; read %d times, want %d", b, tree, l.reads(), want)
+			}
+		})
+	}
+}
+
 // Without the emissary's volume nothing is known of what it packed.
 func TestWhatWasPackedWhereNothingIsMounted(t *testing.T) {
 	w, _ := watcher(t.TempDir(), "a=packed=/a")

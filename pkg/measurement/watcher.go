@@ -109,16 +109,16 @@ func (w *Watcher) look(ctx context.Context, o *output) {
 	if err != nil {
 		return // not there yet; finish says what is wrong
 	}
-	rests, follow := now.same(o.seen), o.Archive == content.ArchiveTar && !o.followed
+	rests, follow := now.alike(o.seen), o.Archive == content.ArchiveTar && !o.followed
 	o.seen, o.followed = now, true
-	if (rests || follow) && !now.same(o.at) {
+	if (rests || follow) && !now.alike(o.at) { // finish looks into directories
 		_ = w.measure(ctx, o, follow) // finish tries again and says what is wrong
 	}
 }
 
 // finish says what there is of an output that nobody writes any more.
 func (w *Watcher) finish(ctx context.Context, o *output) Found {
-	now, err := w.stat(o.Staged)
+	now, err := w.state(ctx, o.Staged)
 	if err == nil && !now.same(o.at) {
 		err = w.measure(ctx, o, false)
 	}
@@ -157,7 +157,7 @@ func (w *Watcher) measure(ctx context.Context, o *output, follow bool) (err erro
 	}
 	if after, err := w.stat(o.Staged); err != nil {
 		return err
-	} else if !after.same(at) {
+	} else if !after.alike(at) {
 		return errChanged
 	}
 	o.at, o.found = at, found

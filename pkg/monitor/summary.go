@@ -58,6 +58,12 @@ type Seen struct {
 	Coming set.Set[string]
 }
 
+// Blind says that the nodes of a workflow that has ended cannot be read: any tagged pod
+// of it may have stored something.
+func (s Seen) Blind() bool {
+	return s.Workflow == nil || (s.Workflow.Ended && s.Workflow.Err != nil)
+}
+
 // Missing are the nodes of an ended workflow that say that they stored artifacts
 // but have no record. Their pods may still be there.
 func (s Seen) Missing() []string {
@@ -106,10 +112,16 @@ func (s Seen) Status() v1alpha1.WorkflowProvenanceStatus {
 			all = append(all, s.node(n, record, &counts))
 		}
 	}
-	for id, record := range recorded {
-		if !known.Has(id) { // Argo has lost it, or it cannot be read
-			all = append(all, s.node(nodes.Node{ID: id, Type: nodes.TypePod}, record, &counts))
-		}
+	// Argo has lost these, or they cannot be read.
+	unknown := set.New[string]()
+	for id := range recorded {
+		unknown.Insert(id)
+	}
+	for id := range s.Coming {
+		unknown.Insert(text.Prefix(id, maxID))
+	}
+	for id := range unknown.Difference(known) {
+		all = append(all, s.node(nodes.Node{ID: id, Type: nodes.TypePod}, recorded[id], &counts))
 	}
 	slices.SortFunc(all, func(a, b v1alpha1.WorkflowNode) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
@@ -139,10 +151,15 @@ func (s Seen) nodes() []nodes.Node {
 	}
 	var all []nodes.Node
 	for _, n := range s.Before.Nodes {
-		all = append(all, nodes.Node{
+		was := nodes.Node{
 			ID: n.ID, Name: n.Name, Type: nodes.TypePod, Phase: n.Phase, Template: n.Template, Daemon: n.Daemon,
 			Memoized: n.Outcome == v1alpha1.NodeMemoized, Artifacts: int(n.Unsealed),
-		})
+		}
+		if was.Ended() && n.Outcome == v1alpha1.NodePending {
+			// It waited for a seal, of something: how many outputs is not kept.
+			was.Artifacts = max(1, was.Artifacts)
+		}
+		all = append(all, was)
 	}
 	return all
 }
@@ -175,7 +192,7 @@ func (s Seen) node(n nodes.Node, record *v1alpha1.Provenance, counts *v1alpha1.W
 	if failed {
 		counts.Failed++
 	}
-	if record != nil {
+	if record != nil && !s.Coming.Has(n.ID) {
 		counts.Pods++
 		recordOf(&out, record, failed)
 	} else {
@@ -293,7 +310,7 @@ func (s Seen) nodesRead() metav1.Condition {
 	out := metav1.Condition{Type: v1alpha1.ConditionNodesRead, Status: metav1.ConditionFalse}
 	switch {
 	case s.Workflow == nil:
-		out.Reason, out.Message = reasonGone, "the workflow was deleted; only steps with a record are known"
+		out.Reason, out.Message = reasonGone, "the workflow was deleted; steps are known that were known before, or have a record or a pod"
 	case s.Workflow.Err == nil:
 		out.Status, out.Reason = metav1.ConditionTrue, reasonRead
 	default:

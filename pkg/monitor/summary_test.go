@@ -146,6 +146,26 @@ func TestStatus(t *testing.T) {
 			},
 			state: v1alpha1.WorkflowSealed, reason: "Sealed", nodes: "a:Sealed m:Memoized ", counts: v1alpha1.WorkflowCounts{Sealed: 1, Records: 1, Pods: 1, Memoized: 1},
 		},
+		"deleted before the record came": {
+			seen: monitor.Seen{Before: &v1alpha1.WorkflowProvenanceStatus{Nodes: []v1alpha1.WorkflowNode{
+				{ID: "a", Name: "w.a", Phase: "Succeeded", Outcome: v1alpha1.NodePending}, {ID: "b", Name: "w.b", Phase: "Running", Outcome: v1alpha1.NodePending},
+			}}},
+			state: v1alpha1.WorkflowFailed, reason: "Failed", nodes: "a:NotRecorded b:NothingToSeal ", counts: v1alpha1.WorkflowCounts{Unsealed: 1, Pods: 2},
+		},
+		"deleted, and pods are there, one of them another try": {
+			seen: monitor.Seen{
+				Before:  &v1alpha1.WorkflowProvenanceStatus{Nodes: []v1alpha1.WorkflowNode{{ID: "a", Name: "w.a", Phase: "Succeeded", Outcome: v1alpha1.NodeSealed}}},
+				Records: []v1alpha1.Provenance{record("a", "p1", 0, "Sealed", "ok")}, Coming: set.New("a", "b"),
+			},
+			state: v1alpha1.WorkflowRunning, reason: "Running", nodes: "b:Pending a:Pending ", counts: v1alpha1.WorkflowCounts{Pending: 2, Records: 1, Pods: 2},
+		},
+		"nodes in a database, and a pod without a record": {
+			seen: monitor.Seen{
+				Workflow: &nodes.Status{Phase: "Succeeded", Ended: true, Err: nodes.ErrOffloaded},
+				Records:  []v1alpha1.Provenance{record("a", "p1", 0, "Sealed", "ok")}, Coming: set.New("b"),
+			},
+			state: v1alpha1.WorkflowRunning, reason: "Running", nodes: "a:Sealed b:Pending ", counts: v1alpha1.WorkflowCounts{Sealed: 1, Pending: 1, Records: 1, Pods: 2},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := tt.seen.Status()
@@ -182,6 +202,20 @@ func TestNodesReadSaysWhy(t *testing.T) {
 		c := meta.FindStatusCondition(seen.Status().Conditions, v1alpha1.ConditionNodesRead)
 		if c == nil || c.Reason != want || (c.Status == metav1.ConditionTrue) != (want == "Read") {
 			t.Errorf("%s: %+v", want, c)
+		}
+	}
+}
+
+// TestBlind: where nodes cannot be read, each pod of an ended workflow is looked at.
+func TestBlind(t *testing.T) {
+	for want, all := range map[bool][]monitor.Seen{
+		true:  {{}, {Workflow: &nodes.Status{Ended: true, Err: nodes.ErrOffloaded}}},
+		false: {{Workflow: ended()}, {Workflow: &nodes.Status{Err: nodes.ErrOffloaded}}},
+	} {
+		for i, seen := range all {
+			if seen.Blind() != want {
+				t.Errorf("number %d is not %v", i, want)
+			}
 		}
 	}
 }

@@ -1021,6 +1021,9 @@ func TestTheLevelIsIsolatedOnlyIfNothingReachedIn(t *testing.T) {
 		"a claim": func(_ *testing.T, s *scene) {
 			s.pod.Spec.Volumes = append(s.pod.Spec.Volumes, corev1.Volume{Name: "cache", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "x"}}})
 		},
+		"a claim of devices": func(_ *testing.T, s *scene) {
+			s.pod.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpu", ResourceClaimName: new("shared")}}
+		},
 		"what its template does not give": func(_ *testing.T, s *scene) {
 			for i := range s.pod.Spec.Containers {
 				if c := &s.pod.Spec.Containers[i]; c.Name == "main" {

@@ -153,7 +153,7 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 	if _, err := inputsOf(w.Step, t.Pins); err != nil {
 		return tag.Tag{}, err
 	}
-	ours := sidecar.Config{Image: t.Signer, ExecutorUsers: trusted.ExecutorUsers, Additions: trusted.Additions, Unhanded: t.Version == 1}
+	ours := sidecar.Config{Image: t.Signer, ExecutorUsers: trusted.ExecutorUsers, Additions: trusted.Additions, Unhanded: t.Version == 1, Before: true}
 	if err := sidecar.Check(w.Pod, w.Step, t.Pins, ours.In(t.Mode)); err != nil {
 		return tag.Tag{}, altered(err)
 	}

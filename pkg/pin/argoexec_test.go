@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/content/argoexec"
@@ -150,29 +151,52 @@ func TestInitLeavesWhatVerifyWantsBesideTheInputs(t *testing.T) {
 	}
 }
 
-// TestWhatArgoWritesOutsideIsFound has argoexec unpack an archive that writes into a
-// folder of Argo's.
+// TestWhatArgoWritesOutsideIsFound has argoexec unpack archives that write into a folder
+// of Argo's.
 func TestWhatArgoWritesOutsideIsFound(t *testing.T) {
-	a := argoexec.New(t)
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	w := tar.NewWriter(z)
-	for _, h := range []tar.Header{
-		{Name: "out", Typeflag: tar.TypeDir, Mode: 0o755},
-		{Name: "out/a/b/c/d/e/f", Typeflag: tar.TypeDir, Mode: 0o755},
-		{Name: "out/a/b/c/d/e/f/up", Typeflag: tar.TypeSymlink, Linkname: "../../../../..", Mode: 0o777},
-		{Name: "out/y", Typeflag: tar.TypeSymlink, Linkname: "a/b/c/d/e/f/up/../../../../../..", Mode: 0o777},
-		{Name: "out/y/var/run/argo/ctr/main/exitcode", Typeflag: tar.TypeReg, Size: 1, Mode: 0o644},
+	for title, c := range map[string]struct {
+		archive []tar.Header
+		want    reason.Code
+		wrote   string
+	}{
+		"a new file": {[]tar.Header{
+			{Name: "out", Typeflag: tar.TypeDir, Mode: 0o755},
+			{Name: "out/a/b/c/d/e/f", Typeflag: tar.TypeDir, Mode: 0o755},
+			{Name: "out/a/b/c/d/e/f/up", Typeflag: tar.TypeSymlink, Linkname: "../../../../..", Mode: 0o777},
+			{Name: "out/y", Typeflag: tar.TypeSymlink, Linkname: "a/b/c/d/e/f/up/../../../../../..", Mode: 0o777},
+			{Name: "out/y/var/run/argo/ctr/main/exitcode", Typeflag: tar.TypeReg, Size: 4, Mode: 0o644},
+		}, reason.InputExtra, "var/run/argo/ctr/main/exitcode"},
+		// Argo looks only at the folder of what it writes, and so writes through a link.
+		"argoexec": {[]tar.Header{
+			{Name: "out", Typeflag: tar.TypeDir, Mode: 0o755},
+			{Name: "out/p", Typeflag: tar.TypeSymlink, Linkname: ".", Mode: 0o777},
+			{Name: "out/q", Typeflag: tar.TypeSymlink, Linkname: "p/p/p/p/p/../../../../../var/run/argo/argoexec", Mode: 0o777},
+			{Name: "out/q", Typeflag: tar.TypeReg, Size: 4, Mode: 0o755, ModTime: time.Unix(1, 0), AccessTime: time.Unix(1, 0), Format: tar.FormatPAX},
+		}, reason.InputAltered, "var/run/argo/argoexec"},
 	} {
-		must(t, w.WriteHeader(&h))
-	}
-	_, err := w.Write([]byte("0"))
-	must(t, errors.Join(err, w.Close(), z.Close()))
-	in := &argoexec.Input{Name: "in", Stored: packed.Bytes()}
-	a.Init(t, []*argoexec.Input{in})
-	template, err := os.ReadFile(a.Path("var/run/argo/template"))
-	must(t, err)
-	if err := CheckRun(a.Path("var/run/argo"), contenttest.DigestOf(string(template))); in.Failed != "" || reason.Of(err) != reason.InputExtra {
-		t.Errorf("got %v, want InputExtra; argoexec said %s", err, in.Failed)
+		t.Run(title, func(t *testing.T) {
+			a := argoexec.New(t)
+			var packed bytes.Buffer
+			z := gzip.NewWriter(&packed)
+			w := tar.NewWriter(z)
+			for _, h := range c.archive {
+				must(t, w.WriteHeader(&h))
+				if h.Typeflag == tar.TypeReg {
+					_, err := w.Write([]byte("evil"))
+					must(t, err)
+				}
+			}
+			must(t, errors.Join(w.Close(), z.Close()))
+			in := &argoexec.Input{Name: "in", Stored: packed.Bytes()}
+			a.Init(t, []*argoexec.Input{in})
+			if written, err := os.ReadFile(a.Path(c.wrote)); in.Failed != "" || err != nil || !strings.HasPrefix(string(written), "evil") {
+				t.Fatalf("argoexec wrote %q (%v) there, and said %s", written, err, in.Failed)
+			}
+			template, err := os.ReadFile(a.Path("var/run/argo/template"))
+			must(t, err)
+			if err := CheckRun(a.Path("var/run/argo"), contenttest.DigestOf(string(template))); reason.Of(err) != c.want {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
 	}
 }

@@ -291,7 +291,7 @@ func TestArgosDriverOfGCS(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	testDriver(t, driven{
+	gcs := driven{
 		place: func(key string) map[string]any {
 			return map[string]any{"gcs": map[string]any{"bucket": bucket, "key": key}}
 		},
@@ -310,6 +310,27 @@ func TestArgosDriverOfGCS(t *testing.T) {
 			}
 			return slices.Sorted(maps.Keys(names))
 		},
+	}
+	testDriver(t, gcs)
+	// It writes to the very file that is there, whose mode and name stay.
+	t.Run("a name that leads to argoexec", func(t *testing.T) {
+		gcs.save(t, "13/out", contenttest.Plant(t, t.TempDir(), [2]string{"a", "x"}))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+			"http://"+at+"/upload/storage/v1/b/"+bucket+"/o?uploadType=media&name="+url.QueryEscape("13/out/../../run/argoexec"), strings.NewReader("evil"))
+		must(t, err)
+		r, err := client.Do(request)
+		must(t, err)
+		must(t, r.Body.Close())
+		base := t.TempDir()
+		must(t, os.Mkdir(filepath.Join(base, "inputs"), 0o755))
+		must(t, os.Rename(left(t, "argoexec", "template"), filepath.Join(base, "run")))
+		must(t, gcs.load(t, filepath.Join(base, "inputs"), "in", "13/out"))
+		if written, err := os.ReadFile(filepath.Join(base, "run", "argoexec")); err != nil || string(written) != "evil" {
+			t.Fatalf("Argo wrote %q (%v, %s)", written, err, r.Status)
+		}
+		if err := CheckRun(filepath.Join(base, "run"), contenttest.SumOfX); reason.Of(err) != reason.InputAltered {
+			t.Errorf("got %v", err)
+		}
 	})
 }
 

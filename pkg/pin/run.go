@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -18,9 +19,11 @@ import (
 // What Argo's init leaves beside the inputs. Only init has run when it is
 // checked; main and wait write more there, later.
 const (
-	// modeProgram is the mode of Argo's copy of argoexec; init has no umask. If a
-	// download takes its place, that has another mode: S3 objects get 0600.
-	modeProgram fs.FileMode = 0o555
+	// modeProgram and modeTemplate are the modes of Argo's copy of argoexec and of the
+	// template; init has no umask. If a download takes the place of one, that has
+	// another mode: S3 objects get 0600.
+	modeProgram  fs.FileMode = 0o555
+	modeTemplate fs.FileMode = 0o444
 
 	// maxText bounds how much is read of a file whose content is part of the
 	// template. A whole template has to fit into an environment variable.
@@ -29,15 +32,64 @@ const (
 
 // CheckRun compares dir, Argo's volume /var/run/argo, with what init leaves
 // there: its copy of argoexec, the template with the given digest, and nothing
-// else. A store that keeps ".." in its keys could have made init write there.
+// else, none of it changed since. A store that keeps ".." in its keys, or an archive
+// with links, could have made init write there.
 // The first thing wrong is an *reason.Error as in CheckInputs.
 func CheckRun(dir string, template artifact.Digest) error {
-	return checkVolume(dir, layout.PathRun, map[string]func(*os.Root, string) error{
-		layout.FileExecutor: checkProgram,
-		layout.FileTemplate: func(root *os.Root, name string) error {
-			return checkFile(root, name, template)
+	var program, text fs.FileInfo
+	err := checkVolume(dir, layout.PathRun, map[string]func(*os.Root, string) error{
+		layout.FileExecutor: func(root *os.Root, name string) (err error) {
+			program, err = checkMode(root, name, modeProgram)
+			return err
+		},
+		layout.FileTemplate: func(root *os.Root, name string) (err error) {
+			if err := checkFile(root, name, template); err != nil {
+				return err
+			}
+			text, err = checkMode(root, name, modeTemplate)
+			return err
 		},
 	}, template)
+	if err != nil {
+		return err
+	}
+	return checkOrder(dir, program, text)
+}
+
+// checkOrder wants nothing in dir to have changed since init made it. What argoexec has
+// in it cannot be known. But init makes that first, then the template, and then it
+// downloads. To make the template moves the folder's own time, and nothing moves it
+// later: a download that makes, removes or renames something there leaves something
+// more, or another template. So argoexec is as init left it if it is not newer than the
+// folder. That is the time of its last change of any kind, which the kernel keeps and
+// nobody sets: a download can write to the very file (Argo's drivers of GCS and Azure do,
+// and so does an archive through its own links), and give it any time of modification.
+// And the template is not older than the folder, or something was there and is gone.
+func checkOrder(dir string, program, template fs.FileInfo) error {
+	folder, err := os.Stat(dir)
+	if err != nil {
+		return reason.Wrap(reason.Internal, err, "reading %s: %v", layout.PathRun, err)
+	}
+	of := func(info fs.FileInfo, name string) (time.Time, error) {
+		if at := changed(info); !at.IsZero() {
+			return at, nil
+		}
+		return time.Time{}, reason.New(reason.Internal, "nobody says when it was changed").For(name)
+	}
+	written, err := of(program, layout.FileExecutor)
+	if err != nil {
+		return err
+	}
+	made, err := of(template, layout.FileTemplate)
+	switch {
+	case err != nil:
+		return err
+	case written.After(folder.ModTime()):
+		return reason.New(reason.InputAltered, "it was changed after Argo's init had made it and the template: by a download, or by an init that ran twice (then the step has to run again)").For(layout.FileExecutor)
+	case folder.ModTime().After(made):
+		return reason.New(reason.InputExtra, "something was in %s after Argo's init had made the template, and is gone", layout.PathRun)
+	}
+	return nil
 }
 
 // CheckStaging compares dir, Argo's volume /argo/staging, with what init leaves
@@ -75,21 +127,22 @@ func checkVolume(dir, place string, files map[string]func(*os.Root, string) erro
 	return nil
 }
 
-// checkProgram wants init's own copy of argoexec: not executed, not read.
-func checkProgram(root *os.Root, name string) error {
+// checkMode wants a file with a mode and one name, as init makes it: not executed, not
+// read.
+func checkMode(root *os.Root, name string, mode fs.FileMode) (fs.FileInfo, error) {
 	info, err := root.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return reason.Wrap(reason.InputMissing, err, "init leaves it, and it is not there").For(name)
+		return nil, reason.Wrap(reason.InputMissing, err, "init leaves it, and it is not there").For(name)
 	case err != nil:
-		return reason.Wrap(reason.InputAltered, err, "%v", err).For(name)
-	case info.Mode() != modeProgram:
-		return reason.New(reason.InputAltered, "mode is %s, init leaves a file of mode %s", info.Mode(), modeProgram).For(name)
+		return nil, reason.Wrap(reason.InputAltered, err, "%v", err).For(name)
+	case info.Mode() != mode:
+		return nil, reason.New(reason.InputAltered, "mode is %s, init leaves a file of mode %s", info.Mode(), mode).For(name)
 	}
 	if s, ok := info.Sys().(*syscall.Stat_t); !ok || s.Nlink != 1 {
-		return reason.New(reason.InputAltered, "it has another name").For(name)
+		return nil, reason.New(reason.InputAltered, "it has another name").For(name)
 	}
-	return nil
+	return info, nil
 }
 
 // checkFile is checkText where the file's mode does not matter.

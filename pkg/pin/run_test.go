@@ -1,34 +1,85 @@
 package pin
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content/contenttest"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// left is a folder with one executable and one text, as init leaves them.
+// left is a folder with what init leaves there, made as init makes it: one executable,
+// if any, and then one text.
 func left(t *testing.T, program, text string) string {
 	t.Helper()
-	root := contenttest.Plant(t, t.TempDir(), [2]string{text, "x"})
+	root := t.TempDir()
 	if program != "" {
-		contenttest.Plant(t, root, [2]string{program, "argoexec"})
-		chmod(t, root+"/"+program, 0o555)
+		plant(t, filepath.Join(root, program), "argoexec", modeProgram)
 	}
+	plant(t, filepath.Join(root, text), "x", modeTemplate)
 	return root
 }
 
-func TestWhatInitLeavesBesideTheInputsIsAccepted(t *testing.T) {
-	if err := CheckRun(left(t, "argoexec", "template"), contenttest.SumOfX); err != nil {
-		t.Error(err)
+// plant makes a file of a mode, whatever the umask is.
+func plant(t *testing.T, path, content string, mode os.FileMode) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	must(t, err)
+	must(t, f.Chmod(mode))
+	_, err = f.WriteString(content)
+	must(t, errors.Join(err, f.Close()))
+}
+
+// tick is more than the time in which the kernel gives two changes the same time.
+const tick = 50 * time.Millisecond
+
+// overwrite writes to a file that is there, as Argo's drivers of GCS and Azure do, with
+// the rights of root.
+func overwrite(t *testing.T, path, content string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	must(t, err)
+	time.Sleep(tick)
+	if os.Geteuid() != 0 {
+		chmod(t, path, 0o700)
+		defer chmod(t, path, info.Mode())
 	}
+	must(t, os.WriteFile(path, []byte(content), 0o666))
+}
+
+func TestWhatInitLeavesBesideTheInputsIsAccepted(t *testing.T) {
 	if err := CheckStaging(left(t, "", "script"), contenttest.SumOfX); err != nil {
 		t.Error(err)
+	}
+	for title, since := range map[string]func(t *testing.T, root string){
+		"at once": func(*testing.T, string) {},
+		"later":   func(*testing.T, string) { time.Sleep(tick) },
+		"read and run": func(t *testing.T, root string) {
+			time.Sleep(tick)
+			for _, name := range []string{"argoexec", "template"} {
+				_, err := os.ReadFile(filepath.Join(root, name))
+				must(t, err)
+			}
+		},
+		// The kubelet may give the folder a quota or a group when it starts again.
+		"a folder with another mode": func(t *testing.T, root string) { time.Sleep(tick); chmod(t, root, 0o777|os.ModeSetgid) },
+		"a template that is written slowly": func(t *testing.T, root string) {
+			overwrite(t, filepath.Join(root, "template"), "x")
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := left(t, "argoexec", "template")
+			since(t, root)
+			if err := CheckRun(root, contenttest.SumOfX); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -44,18 +95,47 @@ func TestWhatADownloadCouldWriteToRunIsRefused(t *testing.T) {
 		"an exit code of main": {func(t *testing.T, root string) {
 			contenttest.Plant(t, root, [2]string{"ctr/main/", ""}, [2]string{"ctr/main/exitcode", "0"})
 		}, reason.InputExtra, `"ctr" in /var/run/argo`},
-		"an empty folder":       {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"outputs/", ""}) }, reason.InputExtra, `"outputs"`},
-		"a link":                {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"y", "-> /"}) }, reason.InputExtra, `"y"`},
-		"another template":      {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"template", "y"}) }, reason.InputAltered, "artifact template: digest is"},
-		"no template":           {func(t *testing.T, root string) { remove(t, root+"/template") }, reason.InputMissing, "artifact template"},
-		"a link as template":    {func(t *testing.T, root string) { moved(t, root+"/template") }, reason.InputAltered, "symbolic link"},
-		"a FIFO as template":    {func(t *testing.T, root string) { remove(t, root+"/template"); fifo(t, root+"/template") }, reason.InputAltered, "FIFO"},
-		"a huge template":       {func(t *testing.T, root string) { grow(t, root+"/template") }, reason.InputAltered, "more than 4194304 bytes"},
-		"no argoexec":           {func(t *testing.T, root string) { remove(t, root+"/argoexec") }, reason.InputMissing, "artifact argoexec"},
-		"a downloaded argoexec": {func(t *testing.T, root string) { chmod(t, root+"/argoexec", 0o600) }, reason.InputAltered, "mode is -rw-------"},
-		"a writable argoexec":   {func(t *testing.T, root string) { chmod(t, root+"/argoexec", 0o755) }, reason.InputAltered, "mode is"},
-		"a setuid argoexec":     {func(t *testing.T, root string) { chmod(t, root+"/argoexec", 0o555|os.ModeSetuid) }, reason.InputAltered, "mode is"},
-		"a link as argoexec":    {func(t *testing.T, root string) { moved(t, root+"/argoexec") }, reason.InputAltered, "mode is L"},
+		"an empty folder":    {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"outputs/", ""}) }, reason.InputExtra, `"outputs"`},
+		"a link":             {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"y", "-> /"}) }, reason.InputExtra, `"y"`},
+		"another template":   {func(t *testing.T, root string) { overwrite(t, root+"/template", "y") }, reason.InputAltered, "artifact template: digest is"},
+		"no template":        {func(t *testing.T, root string) { remove(t, root+"/template") }, reason.InputMissing, "artifact template"},
+		"a link as template": {func(t *testing.T, root string) { moved(t, root+"/template") }, reason.InputAltered, "symbolic link"},
+		"a FIFO as template": {func(t *testing.T, root string) { remove(t, root+"/template"); fifo(t, root+"/template") }, reason.InputAltered, "FIFO"},
+		"a huge template":    {func(t *testing.T, root string) { chmod(t, root+"/template", 0o644); grow(t, root+"/template") }, reason.InputAltered, "more than 4194304 bytes"},
+		"no argoexec":        {func(t *testing.T, root string) { remove(t, root+"/argoexec") }, reason.InputMissing, "artifact argoexec"},
+		"an argoexec that was downloaded in its place": {func(t *testing.T, root string) { download(t, root+"/argoexec", "evil") }, reason.InputAltered, "mode is -rw-------"},
+		"an argoexec that was downloaded into it":      {func(t *testing.T, root string) { overwrite(t, root+"/argoexec", "evil") }, reason.InputAltered, "artifact argoexec: it was changed after Argo's init"},
+		"the same with times of the archive's": {func(t *testing.T, root string) {
+			before, err := os.Stat(root + "/argoexec")
+			must(t, err)
+			overwrite(t, root+"/argoexec", "evil")
+			must(t, os.Chtimes(root+"/argoexec", before.ModTime(), before.ModTime()))
+		}, reason.InputAltered, "artifact argoexec: it was changed after Argo's init"},
+		"both downloaded into what is there": {func(t *testing.T, root string) {
+			overwrite(t, root+"/argoexec", "evil")
+			overwrite(t, root+"/template", "x")
+		}, reason.InputAltered, "artifact argoexec: it was changed after Argo's init"},
+		"an argoexec that was downloaded into it before a template in its place": {func(t *testing.T, root string) {
+			overwrite(t, root+"/argoexec", "evil")
+			download(t, root+"/template", "x")
+		}, reason.InputAltered, "artifact template: mode is -rw-------"},
+		"an argoexec that was downloaded into it before a part of another file": {func(t *testing.T, root string) {
+			overwrite(t, root+"/argoexec", "evil")
+			time.Sleep(tick)
+			contenttest.Plant(t, root, [2]string{"abc.part.minio", ""})
+			remove(t, root+"/abc.part.minio")
+		}, reason.InputExtra, "something was in /var/run/argo after Argo's init"},
+		"an argoexec with a mode that came and went": {func(t *testing.T, root string) {
+			time.Sleep(tick)
+			chmod(t, root+"/argoexec", 0o755)
+			chmod(t, root+"/argoexec", 0o555)
+		}, reason.InputAltered, "it was changed after Argo's init"},
+		"a template with another name": {func(t *testing.T, root string) {
+			must(t, os.Link(root+"/template", filepath.Join(t.TempDir(), "other")))
+		}, reason.InputAltered, "artifact template: it has another name"},
+		"a writable argoexec": {func(t *testing.T, root string) { chmod(t, root+"/argoexec", 0o755) }, reason.InputAltered, "mode is"},
+		"a setuid argoexec":   {func(t *testing.T, root string) { chmod(t, root+"/argoexec", 0o555|os.ModeSetuid) }, reason.InputAltered, "mode is"},
+		"a link as argoexec":  {func(t *testing.T, root string) { moved(t, root+"/argoexec") }, reason.InputAltered, "mode is L"},
 		"a folder as argoexec": {func(t *testing.T, root string) {
 			remove(t, root+"/argoexec")
 			contenttest.Plant(t, root, [2]string{"argoexec/", ""})
@@ -76,7 +156,7 @@ func TestWhatADownloadCouldWriteToRunIsRefused(t *testing.T) {
 
 func TestWhatADownloadCouldWriteToStagingIsRefused(t *testing.T) {
 	for title, c := range map[string]change{
-		"another script": {func(t *testing.T, root string) { contenttest.Plant(t, root, [2]string{"script", "y"}) }, reason.InputAltered, "artifact script: digest is"},
+		"another script": {func(t *testing.T, root string) { overwrite(t, root+"/script", "y") }, reason.InputAltered, "artifact script: digest is"},
 		"no script":      {func(t *testing.T, root string) { remove(t, root+"/script") }, reason.InputMissing, "artifact script"},
 		"a folder": {func(t *testing.T, root string) {
 			remove(t, root+"/script")
@@ -181,6 +261,15 @@ func moved(t *testing.T, path string) {
 	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 	must(t, os.Rename(path, elsewhere))
 	must(t, os.Symlink(elsewhere, path))
+}
+
+// download puts a new file in the place of one, as Argo's driver of S3 does.
+func download(t *testing.T, path, content string) {
+	t.Helper()
+	time.Sleep(tick)
+	part := filepath.Join(filepath.Dir(path), "part.minio")
+	plant(t, part, content, 0o600)
+	must(t, os.Rename(part, path))
 }
 
 func fifo(t *testing.T, path string) {

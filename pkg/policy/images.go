@@ -172,7 +172,8 @@ type openCase struct {
 type ImageSeal struct {
 	Statement *provenance.Statement
 	Subject   provenance.Subject
-	LogURL    string
+	// Logs are the base URLs of the transparency logs that have it.
+	Logs []string
 	// KeyHint is that of the key that signed; empty for a certificate.
 	KeyHint string
 	// Remade is asked last, where a policy wants that it was made again.
@@ -223,12 +224,17 @@ func (s Set) aboutImage(name string) []openCase {
 	return asked
 }
 
-// revokedImage refuses what a revocation names, as an image or as what was made.
+// revokedImage refuses what a revocation names, as an image or as what was made. One of
+// nothing refuses everything, as in Revoked.
 func (s Set) revokedImage(i image.Image) *reason.Error {
-	if i.Digest == "" {
-		return nil
-	}
-	for _, r := range s.revocations {
+	for j := range s.revocations {
+		r := &s.revocations[j]
+		if no := ofNothing(r); no != nil {
+			return no
+		}
+		if i.Digest == "" {
+			continue
+		}
 		if slices.Contains(r.Spec.Images, string(i.Digest)) || slices.Contains(r.Spec.Digests, string(i.Digest)) {
 			return reason.New(reason.Revoked, "image sha256:%s is revoked by Revocation %s: %s", i.Digest, r.Name, r.Spec.Reason)
 		}
@@ -400,7 +406,7 @@ func (k *ImageCase) sound(s ImageSeal) *reason.Error {
 		return no
 	}
 	for _, r := range k.set.all() {
-		if no := r.require.asks(s.Statement, s.LogURL, k.now); no != nil {
+		if no := r.require.asks(s.Statement, s.Logs, k.now); no != nil {
 			no.Detail += ", by " + r.String()
 			return no
 		}

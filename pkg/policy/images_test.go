@@ -147,6 +147,8 @@ func TestARevokedImageIsRefused(t *testing.T) {
 		"as what was made":               {v1alpha1.RevocationSpec{Digests: []string{digestA}}, app + "@sha256:" + digestA, nil, "Revoked"},
 		"where any content is admitted":  {v1alpha1.RevocationSpec{Images: []string{digestA}}, "free.test/app@sha256:" + digestA, nil, "Revoked"},
 		"by the workflow that made it":   {v1alpha1.RevocationSpec{Workflows: []string{"uid-1"}}, app + "@sha256:" + digestB, []ImageSeal{of(digestB)}, "ImageUnproven"},
+		"by one that names nothing":      {v1alpha1.RevocationSpec{}, app + "@sha256:" + digestA, nil, "PolicyInvalid"},
+		"nothing, and any content":       {v1alpha1.RevocationSpec{}, "free.test/app:latest", nil, "PolicyInvalid"},
 		"another one":                    {v1alpha1.RevocationSpec{Images: []string{digestB}}, app + "@sha256:" + digestA, nil, "admitted"},
 		"where no policy is about it":    {v1alpha1.RevocationSpec{Images: []string{digestA}}, "other.test/app@sha256:" + digestA, nil, "admitted"},
 		"nothing, and the seal is taken": {v1alpha1.RevocationSpec{Workflows: []string{"uid-2"}}, app + "@sha256:" + digestB, []ImageSeal{of(digestB)}, "admitted"},

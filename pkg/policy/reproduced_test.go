@@ -33,7 +33,7 @@ func TestNobodyIsAdmittedWithoutLooking(t *testing.T) {
 		"the right one":   {func(c *ReproductionCase) *reason.Error { c.Show("rebuilder", "k", nil); return nil }, ""},
 		"a caveat":        {func(c *ReproductionCase) *reason.Error { c.Show("rebuilder", "k", []string{"x"}); return nil }, reason.ReproductionMissing},
 	} {
-		v := set.Sealed(st, "", tc.look, c, now)
+		v := set.Sealed(st, nil, tc.look, c, now)
 		if v.Allowed != (tc.want == "") || !v.Allowed && v.Refusal.Code != tc.want {
 			t.Errorf("%s: %+v", name, v)
 		}
@@ -44,7 +44,7 @@ func TestNobodyIsAdmittedWithoutLooking(t *testing.T) {
 		}
 	}
 	looked := func(*ReproductionCase) *reason.Error { t.Error("somebody looks"); return down }
-	if v := none(t).Sealed(st, "", looked, c, now); !v.Allowed {
+	if v := none(t).Sealed(st, nil, looked, c, now); !v.Allowed {
 		t.Errorf("where no policy asks: %+v", v)
 	}
 	var zero ReproductionCase

@@ -43,10 +43,21 @@ func RevokedBy(r *v1alpha1.Revocation, st *provenance.Statement, key string) str
 	return ""
 }
 
+// Revokes says whether there is any revocation.
+func (s Set) Revokes() bool { return len(s.revocations) > 0 }
+
 // empty says whether it names nothing. The API server takes no such revocation, but another
 // schema makes one of any that is there: it leaves out what it does not know.
 func (spec *specification) empty() bool {
 	return len(spec.Digests)+len(spec.Images)+len(spec.Commits)+len(spec.Workflows)+len(spec.Keys) == 0
+}
+
+// ofNothing refuses everything for the sake of a revocation that names nothing.
+func ofNothing(r *v1alpha1.Revocation) *reason.Error {
+	if !(*specification)(&r.Spec).empty() {
+		return nil
+	}
+	return reason.New(reason.PolicyInvalid, "Revocation %s revokes nothing: if it did, its CustomResourceDefinition has lost what it named", r.Name)
 }
 
 // takes says what of an artifact the specification speaks of: its bytes, or its commit.
@@ -68,8 +79,8 @@ func (spec *specification) takes(uri string, digests ...artifact.Digest) string 
 func (s Set) Revoked(st *provenance.Statement, key, uri string, digests ...artifact.Digest) *reason.Error {
 	for i := range s.revocations {
 		r := &s.revocations[i]
-		if (*specification)(&r.Spec).empty() {
-			return reason.New(reason.PolicyInvalid, "Revocation %s revokes nothing: if it did, its CustomResourceDefinition has lost what it named", r.Name)
+		if no := ofNothing(r); no != nil {
+			return no
 		}
 		what := (*specification)(&r.Spec).takes(uri, digests...)
 		if what == "" && st != nil {

@@ -9,12 +9,12 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// Sealed decides on an artifact from its verified statement and the base URL of
-// the log that the seal is recorded in. Without policies
+// Sealed decides on an artifact from its verified statement and the base URLs of
+// the logs that the seal is recorded in. Without policies
 // that is the built-in one: the artifact was made in this workflow, here, by a
 // step that succeeded, in a mode no laxer than today's. Where all else holds and a policy
 // asks for it, look finds who has made it again; without it such a policy refuses.
-func (s Set) Sealed(st *provenance.Statement, log string, look Remade, c Consumer, now time.Time) Verdict {
+func (s Set) Sealed(st *provenance.Statement, logs []string, look Remade, c Consumer, now time.Time) Verdict {
 	if !s.read {
 		return Verdict{Refusal: errNotRead}
 	}
@@ -46,7 +46,7 @@ func (s Set) Sealed(st *provenance.Statement, log string, look Remade, c Consume
 		}
 	}
 	for _, r := range s.all() {
-		if e := r.require.asks(st, log, now); e != nil {
+		if e := r.require.asks(st, logs, now); e != nil {
 			e.Detail += ", by " + r.String()
 			return Verdict{Refusal: e}
 		}
@@ -59,14 +59,14 @@ func (s Set) Sealed(st *provenance.Statement, log string, look Remade, c Consume
 }
 
 // asks says in what a seal falls short.
-func (q required) asks(st *provenance.Statement, log string, now time.Time) *reason.Error {
+func (q required) asks(st *provenance.Statement, logs []string, now time.Time) *reason.Error {
 	switch age := now.Sub(st.FinishedAt); {
 	case q.level == provenance.LevelIsolated && st.Builder.Level != provenance.LevelIsolated:
 		return reason.New(reason.LevelTooLow, "its level is %s, asked for is %s", st.Builder.Level, q.level)
 	case q.maxAge > 0 && age > q.maxAge:
 		return reason.New(reason.SealTooOld, "its producer finished at %s, asked for are at most %s", st.FinishedAt.UTC().Format(time.RFC3339), q.maxAge)
-	case q.logs != nil && !slices.Contains(q.logs, log):
-		return reason.New(reason.LogNotTrusted, "it is recorded in the log %.200q, which is none of the %d that count", log, len(q.logs))
+	case q.logs != nil && !slices.ContainsFunc(logs, func(log string) bool { return slices.Contains(q.logs, log) }):
+		return reason.New(reason.LogNotTrusted, "it is recorded in %.200q, which is none of the %d logs that count", logs, len(q.logs))
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ type input struct {
 // sealed is a seal in the table.
 type sealed struct {
 	Workflow, Namespace, Template, Cluster, Level, Outcome, Mode, Verdict, Age, Log, SHA256 string
+	Logs                                                                                    []string
 	// Output says that the seal is of an image's manifest, with the digest A; Layout,
 	// that it is of an image layout in which that image lay.
 	Output    string
@@ -59,6 +60,14 @@ type sealed struct {
 	// open.
 	Reproduced []string
 	Caveats    bool
+}
+
+// logs are those that have it: one, as a rule.
+func (s *sealed) logs() []string {
+	if s.Logs != nil {
+		return s.Logs
+	}
+	return []string{s.Log}
 }
 
 // remade shows what the table says of second runs.
@@ -87,7 +96,7 @@ func (in input) manifests() []ImageSeal {
 	if in.Seal.Layout {
 		s = inLayout(in.Seal.Output)
 	}
-	s.Subject.Output, s.Statement.Definition.WorkflowTemplate, s.Remade = in.Seal.Output, in.Seal.Ref, in.Seal.remade()
+	s.Subject.Output, s.Statement.Definition.WorkflowTemplate, s.Remade, s.Logs = in.Seal.Output, in.Seal.Ref, in.Seal.remade(), in.Seal.logs()
 	if in.Seal.Namespace != "" {
 		s.Statement.Step.Namespace = in.Seal.Namespace
 	}
@@ -307,7 +316,7 @@ func sealAnswer(t *testing.T, set Set, in input) string {
 		consumer.Made = artifact.Digest(digestA)
 	}
 	st.FinishedAt = now.Add(-age)
-	v := set.Sealed(st, seal.Log, seal.remade(), consumer, now)
+	v := set.Sealed(st, seal.logs(), seal.remade(), consumer, now)
 	if !v.Allowed {
 		return string(v.Refusal.Code)
 	}
@@ -343,7 +352,7 @@ func none(t *testing.T) Set {
 
 func TestASetThatWasNotReadRefuses(t *testing.T) {
 	st, c := good()
-	if v := (Set{}).Sealed(st, "", nil, c, now); v.Allowed || !v.Refusal.Code.Retryable() {
+	if v := (Set{}).Sealed(st, nil, nil, c, now); v.Allowed || !v.Refusal.Code.Retryable() {
 		t.Errorf("a seal: %+v", v)
 	}
 	if v := (Set{}).External(External{URI: "s3://store/data/x"}); v.Allowed || !v.Refusal.Code.Retryable() {
@@ -364,7 +373,7 @@ func TestPoliciesAreNamed(t *testing.T) {
 	}
 	st, c := good()
 	st.Step.Namespace, st.FinishedAt = "lib", now
-	if v := set.Sealed(st, "", nil, c, now); v.Policy != "c" {
+	if v := set.Sealed(st, nil, nil, c, now); v.Policy != "c" {
 		t.Errorf("it rests on %q", v.Policy)
 	}
 	says := set.External(External{URI: "s3://store/data/x"}).Refusal.Error()

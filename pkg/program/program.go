@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -114,15 +115,19 @@ func (b *Beside) Options(scheme *runtime.Scheme, lease string) ctrl.Options {
 	}
 }
 
-// Manager makes one that is alive and ready as soon as it runs. Metrics and probes are
-// served with bounds: everybody reaches them.
+// Manager makes one that is alive as soon as it runs, and ready as long as its caches can be
+// filled. Metrics and probes are served with bounds: everybody reaches them.
 func (b *Beside) Manager(ctx context.Context, config *rest.Config, o ctrl.Options) (manager.Manager, error) {
+	known := &caches{clock: clock.RealClock{}}
+	o.Cache.DefaultWatchErrorHandler = known.failed
 	mgr, err := ctrl.NewManager(config, o)
 	if err != nil {
 		return nil, fmt.Errorf("manager: %w", err)
 	}
-	ping := map[string]healthz.Checker{"ping": healthz.Ping}
-	sides := connections.Sides{Metrics: b.MetricsAddress, Probes: b.HealthAddress, Alive: ping, Ready: ping}
+	sides := connections.Sides{
+		Metrics: b.MetricsAddress, Probes: b.HealthAddress,
+		Alive: map[string]healthz.Checker{"ping": healthz.Ping}, Ready: map[string]healthz.Checker{"caches": known.fresh},
+	}
 	return mgr, sides.Serve(ctx, mgr, ctrl.Log)
 }
 

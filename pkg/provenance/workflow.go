@@ -120,6 +120,12 @@ type WorkflowInput struct {
 type StepStatement struct {
 	*Statement
 	SHA256 artifact.Digest
+	// Created and Recorded are those of its pod's Run; zero: not known.
+	Created, Recorded time.Time
+}
+
+func (s StepStatement) run() Run {
+	return Run{Created: s.Created, Recorded: s.Recorded, Finished: s.FinishedAt}
 }
 
 // WithoutImages are the statements with no word of the images in outputs.
@@ -133,8 +139,8 @@ func WithoutImages(steps []StepStatement) []StepStatement {
 	return bare
 }
 
-// ErrNothingLeaves says that no step that succeeded has a sealed output.
-var ErrNothingLeaves = errors.New("no step that succeeded has a sealed output")
+// ErrNothingLeaves says that no step that succeeded has a sealed output that lies there yet.
+var ErrNothingLeaves = errors.New("no step that succeeded has a sealed output which no later one stored over")
 
 // OfWorkflow gathers what the statements of a workflow's steps say of the whole.
 // They have to be about the same workflow and definition. seals says which
@@ -254,32 +260,16 @@ func (f *WorkflowFacts) directories(steps []StepStatement) map[string]bool {
 	return own
 }
 
-// leaving gathers the outputs of successful steps that no step took. If every output was
+// leaving gathers the outputs of successful steps that lie there and no step took. If every output was
 // taken, all of them leave: the workflow was run for one of them. Those with container
 // images in them leave, too, where all that took them made none: a step that pushes an image
 // takes its layout, and where it pushes that nobody sees here. One that makes another image
 // of it has taken a base, which may be anybody's.
 func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bool) {
 	var all []WorkflowSubject
-	at, finished := map[string]int{}, map[string]time.Time{}
-	for _, s := range steps {
-		finished[s.Step.Pod.UID] = s.FinishedAt
-	}
-	for _, s := range steps {
-		if s.Outcome.Result != Succeeded {
-			continue
-		}
-		for _, sub := range s.Subjects {
-			subject := WorkflowSubject{URI: sub.URI, SHA256: sub.SHA256, Tree: sub.Tree, Output: sub.Output, Pod: s.Step.Pod.UID, Images: s.ImagesOf(sub.Output)}
-			if n, twice := at[sub.URI]; twice {
-				// Two steps stored at one place: what the later one stored lies there.
-				if !s.FinishedAt.Before(finished[all[n].Pod]) {
-					all[n] = subject
-				}
-				continue
-			}
-			at[sub.URI] = len(all)
-			all = append(all, subject)
+	for _, o := range lying(steps) {
+		if o.by.Outcome.Result == Succeeded {
+			all = append(all, WorkflowSubject{URI: o.URI, SHA256: o.SHA256, Tree: o.Tree, Output: o.Output, Pod: o.by.Step.Pod.UID, Images: o.by.ImagesOf(o.Output)})
 		}
 	}
 	left := slices.DeleteFunc(slices.Clone(all), func(s WorkflowSubject) bool { return taken[WorkflowLink{s.URI, s.SHA256}] })
@@ -294,6 +284,36 @@ func (f *WorkflowFacts) leaving(steps []StepStatement, taken map[WorkflowLink]bo
 		}
 	}
 	f.Subjects = withRoom(left)
+}
+
+// stored is an output, and the step that stored it.
+type stored struct {
+	Subject
+	by StepStatement
+}
+
+// lying are the outputs that lie in stores now: of what steps stored at one place, what the
+// last one did, as the seal of that place goes by it. One that failed has stored there, too.
+func lying(steps []StepStatement) []stored {
+	var order []string
+	at := map[string][]stored{}
+	for _, s := range steps {
+		for _, sub := range s.Subjects {
+			if at[sub.URI] == nil {
+				order = append(order, sub.URI)
+			}
+			at[sub.URI] = append(at[sub.URI], stored{sub, s})
+		}
+	}
+	var last []stored
+	for _, uri := range order {
+		var runs []Run
+		for _, o := range at[uri] {
+			runs = append(runs, o.by.run())
+		}
+		last = append(last, at[uri][Last(runs)])
+	}
+	return last
 }
 
 // basesOf are what steps took that made images themselves.

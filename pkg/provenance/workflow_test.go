@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -214,13 +215,63 @@ func TestLowest(t *testing.T) {
 	}
 }
 
+// Of steps that stored at one place, what the last one stored lies there: by the API server's
+// clock, where nodes' clocks say otherwise, and whether or not it succeeded.
+func TestWhatWasStoredOverDoesNotLeave(t *testing.T) {
+	minute := func(n int) time.Time { return time.Date(2026, 6, 1, 12, n, 0, 0, time.UTC) }
+	for name, c := range map[string]struct {
+		second  func(*StepStatement)
+		outcome Result
+		want    artifact.Digest
+	}{
+		"its node's clock is later":          {func(s *StepStatement) { s.FinishedAt = minute(9) }, Succeeded, digest("b")},
+		"its node's clock is earlier":        {func(s *StepStatement) { s.FinishedAt = minute(1) }, Succeeded, digest("b")},
+		"it failed":                          {func(s *StepStatement) { s.FinishedAt = minute(9) }, Failed, ""},
+		"it failed, its clock is earlier":    {func(s *StepStatement) { s.FinishedAt = minute(1) }, Failed, ""},
+		"it ran beside the first, and later": {func(s *StepStatement) { s.Created, s.FinishedAt = minute(0), minute(9) }, Succeeded, digest("b")},
+		"it ran beside the first, no later":  {func(s *StepStatement) { s.Created, s.FinishedAt = minute(0), minute(1) }, Succeeded, digest("a")},
+		"nobody knows but its node":          {func(s *StepStatement) { s.Created, s.FinishedAt = time.Time{}, minute(1) }, Succeeded, digest("a")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			model := stepsOfExample(t)[0]
+			step := func(pod string, d artifact.Digest) StepStatement {
+				s := *model.Statement
+				s.Step.Pod.UID, s.Inputs, s.Subjects = pod, nil, slices.Clone(model.Subjects)
+				s.Subjects[0].SHA256 = d
+				return StepStatement{Statement: &s, SHA256: d}
+			}
+			first, second := step("first", digest("a")), step("second", digest("b"))
+			first.Created, first.FinishedAt, first.Recorded = minute(0), minute(2), minute(3)
+			second.Created, second.Recorded, second.Outcome.Result = minute(4), minute(6), c.outcome
+			second.Subjects = second.Subjects[:1]
+			c.second(&second)
+			for _, steps := range [][]StepStatement{{first, second}, {second, first}} {
+				f, err := OfWorkflow(steps, "v")
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := map[string]artifact.Digest{}
+				for _, s := range f.Subjects {
+					got[s.URI] = s.SHA256
+				}
+				if lies := got[second.Subjects[0].URI]; lies != c.want {
+					t.Errorf("%q leaves, want %q", lies, c.want)
+				}
+				if got[first.Subjects[1].URI] != first.Subjects[1].SHA256 {
+					t.Error("what nobody stored over does not leave")
+				}
+			}
+		})
+	}
+}
+
 // TestManySteps: a workflow of any size has a statement of bounded size.
 func TestManySteps(t *testing.T) {
 	steps := stepsOfExample(t)
 	for i := range 5000 {
 		s := *steps[2].Statement
 		s.Step.Pod.UID = strings.Repeat("a", 30) + string(rune('a'+i%26)) + strings.Repeat("b", i/26%30)
-		steps = append(steps, StepStatement{&s, digest("1")})
+		steps = append(steps, StepStatement{Statement: &s, SHA256: digest("1")})
 	}
 	f, err := OfWorkflow(steps, "v")
 	if err != nil {
@@ -260,7 +311,7 @@ func TestManyPartsTakeLittleTime(t *testing.T) {
 			s.Subjects = append(s.Subjects, Subject{URI: at.URI(), Sum: content.Sum{Form: content.FormDirectory, Size: 9, SHA256: digest("2"), Tree: digest("2")}, Output: key})
 			s.Inputs = append(s.Inputs, Input{Name: key, URI: data.URI() + key, SHA256: digest("6"), Tree: content.FileTree(digest("6")), Archive: content.ArchiveNone, Seal: seal})
 		}
-		steps = append(steps, StepStatement{&s, digest("1")})
+		steps = append(steps, StepStatement{Statement: &s, SHA256: digest("1")})
 	}
 	steps = append(steps, last)
 	type result struct {
@@ -381,7 +432,7 @@ func TestImagesOfAWorkflowAreBounded(t *testing.T) {
 				s.Measured = append(s.Measured, Measured{sub.Output, oci.Image{Digest: artifact.Digest(fmt.Sprintf("%064x", i+1)), Kind: oci.KindManifest}})
 			}
 		}
-		f, err := OfWorkflow([]StepStatement{{&s, digest("1")}}, "v")
+		f, err := OfWorkflow([]StepStatement{{Statement: &s, SHA256: digest("1")}}, "v")
 		if err != nil {
 			t.Fatal(err)
 		}

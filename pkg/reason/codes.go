@@ -252,7 +252,7 @@ var rows = []entry{
 	{code: PlaceUncertain, meaning: "A policy admits any content from this place, and something about the pod can change which server the place's name leads to, or the server does not have to prove that it is the one.", remedy: "Take what the message names out of the workflow or the artifact's location, pin the content in the policy (sha256, treeSHA256, a commit), or list the words in brackets under tolerate in the policy's entry"},
 	{code: LevelTooLow, meaning: "A policy asks for a higher builder level than the seal has.", remedy: "Produce it at the level that the policy asks for, or relax the policy", exit: 17},
 	{code: SealTooOld, meaning: "The seal is older than a policy allows.", remedy: "Run the producing workflow again"},
-	{code: LogNotTrusted, meaning: "The seal is recorded in a transparency log that a policy does not count.", remedy: "Run the producing workflow again if the notary has another log by now, or add the log to require.logs of the policy that the message names"},
+	{code: LogNotTrusted, meaning: "The seal is recorded in no transparency log that a policy counts.", remedy: "Run the producing workflow again if the notary has another log by now, or add the log to require.logs of the policy that the message names"},
 	{code: ReproductionMissing, meaning: "A policy asks that somebody else has run the step again and that it made the same, and there is no statement of that which counts: none by a trust domain that the policy names, or one about another seal, with another result, or with a caveat.", remedy: "Have that party run it again and publish the result (argoseal reproduce --publish), and submit the workflow again"},
 
 	{code: Sealed, meaning: "Every declared output is sealed, or its absence has a reason."},

@@ -22,9 +22,12 @@ type Seal struct {
 	Shared bool
 	// Provenance is the name of the record that may list a directory's files.
 	Provenance string
-	// Altered says that the seal's condition is not True now.
-	Altered bool
+	// Was is what the seal's condition says, if that is not True; else nothing.
+	Was Finding
 }
+
+// Altered says that the seal's condition is not True now.
+func (s Seal) Altered() bool { return s.Was.Reason != "" }
 
 // content is the digest that identifies what is stored. For a directory without an
 // archive that is the digest of its tree.

@@ -29,6 +29,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
 	"github.com/argoseal/argoseal/pkg/text"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // entryUUID is what Rekor v1 calls an entry: with the id of its tree before it, or
@@ -154,6 +155,20 @@ func proposal(ctx context.Context, envelope *protodsse.Envelope, key crypto.Publ
 	return json.Marshal(entry)
 }
 
+// checkBody makes sure that an entry's body is what a Rekor v1 stores. Of anything else that
+// Rekor's own code reads, it may verify signatures for hours, and nothing ends it.
+func checkBody(body any) error {
+	encoded, ok := body.(string)
+	if !ok {
+		return errors.New("body of the entry is no text")
+	}
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return fmt.Errorf("body of the entry: %w", err)
+	}
+	return verify.CheckDSSEBody(raw)
+}
+
 // entryIn reads an answer with one entry. Rekor's own code takes for granted that all
 // fields are there.
 func entryIn(answer []byte) (*protorekor.TransparencyLogEntry, error) {
@@ -169,6 +184,9 @@ func entryIn(answer []byte) (*protorekor.TransparencyLogEntry, error) {
 		if e.LogID == nil || e.LogIndex == nil || e.IntegratedTime == nil || e.Body == nil || v == nil || v.InclusionProof == nil ||
 			v.InclusionProof.RootHash == nil || v.InclusionProof.LogIndex == nil || v.InclusionProof.TreeSize == nil || v.InclusionProof.Checkpoint == nil {
 			break
+		}
+		if err := checkBody(e.Body); err != nil {
+			return nil, fmt.Errorf("the log's answer: %s", text.Cut(err.Error(), maxLogMessage))
 		}
 		entry, err := tle.GenerateTransparencyLogEntry(e)
 		if err != nil {

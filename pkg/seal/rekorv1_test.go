@@ -3,6 +3,7 @@ package seal_test
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -96,6 +97,9 @@ func TestARekorV1ThatMisbehavesSealsNothing(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		})
 	}
+	// Rekor's code verifies what is proposed: each signature under each key.
+	proposed := `{"x": {"body": "` + base64.StdEncoding.EncodeToString(sealtest.Proposal(t, 20, 600)) + `", "integratedTime": 1, "logID": "00", "logIndex": 0,
+		"verification": {"inclusionProof": {"checkpoint": "", "hashes": [], "logIndex": 0, "rootHash": "00", "treeSize": 1}}}}`
 	for name, handler := range map[string]http.Handler{
 		"it refuses":               always(400, "no"),
 		"it fails":                 always(500, "no"),
@@ -108,12 +112,17 @@ func TestARekorV1ThatMisbehavesSealsNothing(t *testing.T) {
 		"an entry without a proof": always(201, `{"x": {"body": "e30=", "integratedTime": 1, "logID": "00", "logIndex": 0, "verification": {}}}`),
 		"a body that is none":      always(201, `{"x": {"body": 7, "integratedTime": 1, "logID": "00", "logIndex": 0, "verification": {"inclusionProof": {"checkpoint": "", "hashes": [], "logIndex": 0, "rootHash": "", "treeSize": 1}}}}`),
 		"two entries":              always(201, `{"x": {}, "y": {}}`),
+		"a proposal":               always(201, proposed),
 		"more than is read":        always(201, strings.Repeat(" ", 2<<20)),
 	} {
 		t.Run(name, func(t *testing.T) {
+			began := time.Now()
 			err := recordV1(t, sealtest.NewLogV1(t), handler, 1)
 			if err == nil {
 				t.Fatal("it sealed")
+			}
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("it took %s to read the answer", took)
 			}
 			if len(err.Error()) > 1000 {
 				t.Errorf("the error quotes %d bytes", len(err.Error()))

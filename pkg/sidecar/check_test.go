@@ -54,11 +54,18 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 		"the signer is not the last":  {func(p *corev1.Pod) { swap(p, 3, 4) }, reason.SidecarAltered, "container argoseal-signer is not the last"},
 		"init may write to a volume of main's": {func(p *corev1.Pod) {
 			for i := range container(p, "init").VolumeMounts {
-				container(p, "init").VolumeMounts[i].ReadOnly = false
+				m := &container(p, "init").VolumeMounts[i]
+				m.ReadOnly = m.ReadOnly && m.Name != "scratch"
 			}
 		}, reason.SidecarAltered, "init may write to volume scratch"},
-		"verify comes late":  {func(p *corev1.Pod) { swap(p, 1, 2) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
-		"verify comes first": {func(p *corev1.Pod) { swap(p, 0, 1) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
+		"init may write to its root": {func(p *corev1.Pod) { container(p, "init").SecurityContext = nil }, reason.SidecarMissing, "readOnlyRootFilesystem of init"},
+		"init is told to write to its root": {func(p *corev1.Pod) {
+			container(p, "init").SecurityContext.ReadOnlyRootFilesystem = ptr(false)
+		}, reason.SidecarMissing, "readOnlyRootFilesystem of init"},
+		"init may write to the pod's memory": {func(p *corev1.Pod) { unmount(container(p, "init"), "/dev/shm") }, reason.SidecarMissing, "mount of init at /dev/shm"},
+		"init mounts the volume elsewhere":   {func(p *corev1.Pod) { mount(container(p, "init"), "argoseal-no-token") }, reason.ForeignMount, "container init mounts argoseal-no-token"},
+		"verify comes late":                  {func(p *corev1.Pod) { swap(p, 1, 2) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
+		"verify comes first":                 {func(p *corev1.Pod) { swap(p, 0, 1) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
 		"wait has another user by now": {func(p *corev1.Pod) {
 			container(p, "wait").SecurityContext = &corev1.SecurityContext{RunAsUser: ptr(int64(9))}
 		}, reason.SidecarAltered, "container argoseal-signer has another SecurityContext"},
@@ -73,6 +80,7 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 			"Ports":                    func(c *corev1.Container) { c.Ports = make([]corev1.ContainerPort, 1) },
 			"EnvFrom":                  func(c *corev1.Container) { c.EnvFrom = make([]corev1.EnvFromSource, 1) },
 			"Env":                      func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "GODEBUG"}} },
+			"Resources":                func(c *corev1.Container) { c.Resources.Claims = []corev1.ResourceClaim{{Name: "gpu"}} },
 			"RestartPolicyRules":       func(c *corev1.Container) { c.RestartPolicyRules = make([]corev1.ContainerRestartRule, 1) },
 			"VolumeMounts":             func(c *corev1.Container) { mount(c, "scratch") },
 			"VolumeDevices":            func(c *corev1.Container) { c.VolumeDevices = make([]corev1.VolumeDevice, 1) },
@@ -133,6 +141,10 @@ func TestWhatTheOperatorListsMayBeAddedToOurs(t *testing.T) {
 
 func mount(c *corev1.Container, volume string) {
 	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volume, MountPath: "/x"})
+}
+
+func unmount(c *corev1.Container, path string) {
+	c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path })
 }
 
 func swap(p *corev1.Pod, i, j int) {

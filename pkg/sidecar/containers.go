@@ -26,7 +26,7 @@ const (
 	verbVerify = "verify"
 	flagOutput = "--output="
 
-	volumeNoToken = argo.ReservedPrefix + "no-token"
+	volumeNoToken = argo.EmptyVolume
 	pathStaged    = "/argoseal/staged"
 	pathInputs    = "/argoseal/inputs"
 	pathRun       = "/argoseal/run"
@@ -35,9 +35,11 @@ const (
 
 	// defaultGrace is how many seconds a pod has to end in if it does not say;
 	// the signer takes two thirds of what it has. minGrace is what the kubelet gives
-	// at least, whatever the pod says (minimumGracePeriodInSeconds).
+	// at least, whatever the pod says (minimumGracePeriodInSeconds); maxGrace, a year,
+	// is more than anybody waits.
 	defaultGrace = 30
 	minGrace     = 2
+	maxGrace     = 365 * 24 * 60 * 60
 )
 
 // parts are what a pod gets from us; nil is what it does not need.
@@ -114,8 +116,8 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 		return nil, err
 	}
 	args := []string{verbSign, "--staged=" + pathStaged, fmt.Sprintf("--max-message=%d", limit)}
-	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil && *g < defaultGrace {
-		args = append(args, fmt.Sprintf("--grace=%dms", max(*g, minGrace)*1000*2/3+1))
+	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil && (*g < defaultGrace || *g > defaultGrace && !cfg.asBefore) {
+		args = append(args, fmt.Sprintf("--grace=%dms", min(max(*g, minGrace), maxGrace)*1000*2/3+1))
 	}
 	mounts := []corev1.VolumeMount{{Name: staging.Name, SubPath: staging.SubPath, MountPath: pathStaged, ReadOnly: true}}
 	if slices.ContainsFunc(outputs, func(o argo.Output) bool { return o.Mount() == nil && o.Staged().Path != "" }) {

@@ -31,9 +31,17 @@ type Config struct {
 	// Unhanded accepts a wait that reads its template from the file that Argo
 	// leaves it, as pods of the release before this one do.
 	Unhanded bool
+	// Before accepts a pod that the release before this one has made, too: its signer
+	// takes no more of a longer terminationGracePeriodSeconds than of 30, and its init
+	// may write to what all containers share. Of a pod that is being admitted it is
+	// false.
+	Before bool
 	// Report lets a step run whatever argoseal-verify finds, which the notary
 	// then reads from its message.
 	Report bool
+
+	// asBefore gives a pod what the release before this one gives it.
+	asBefore bool
 }
 
 // In gives the configuration for pods of a namespace with a mode: only enforce
@@ -57,7 +65,8 @@ func (c Config) Validate() error {
 // puts the template into wait's environment. With pins, Argo's init gets the
 // volumes of main's read-only, except those on which inputs lie: it need not write
 // to the others, and verify cannot know what they hold. A volume with another in it
-// is taken away from init: see confined. Adding twice gives the same as adding
+// is taken away from init: see confined. And it is kept from what all containers share:
+// see argo.ShutInit. Adding twice gives the same as adding
 // once. The two pods share what Add has no part in: change neither from then on, but
 // for the copy's own annotations.
 func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.Pod, error) {
@@ -74,6 +83,7 @@ func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.
 		after := slices.IndexFunc(out.Spec.InitContainers, hasName(layout.ContainerInit))
 		init := &out.Spec.InitContainers[after]
 		init.VolumeMounts = confined(init.VolumeMounts, step)
+		argo.ShutInit(out)
 		out.Spec.InitContainers = slices.Insert(out.Spec.InitContainers, after+1, *ours.verify)
 	}
 	if ours.signer != nil {
@@ -107,6 +117,7 @@ func strip(pod *corev1.Pod) {
 	pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
 		return v.Name == volumeNoToken && v.EmptyDir != nil
 	})
+	argo.OpenInit(pod)
 }
 
 func addedAs(c corev1.Container, name, verb string) bool {
@@ -140,12 +151,23 @@ func hasName(name string) func(corev1.Container) bool {
 }
 
 // Check says whether the final pod is as Add makes it. It compares our containers
-// and volumes and their places, init's mounts as Add restricts them, wait's
+// and volumes and their places, init's root and mounts as Add restricts them, wait's
 // template, and its fixed kill command. The API server and other webhooks may add
 // what they like elsewhere. Of our containers they may change only resources, pull
 // policy, the identity that a cloud gives to every container, and what the operator
 // says is added, none of which can make a measurement wrong.
 func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
+	err := check(pod, step, pins, cfg)
+	if err != nil && cfg.Before {
+		cfg.asBefore = true
+		if check(pod, step, pins, cfg) == nil {
+			err = nil
+		}
+	}
+	return err
+}
+
+func check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	bare := without(pod)
 	if name := reserved(bare); name != "" {
 		return reason.New(reason.NameTaken, "%s", name)
@@ -167,6 +189,11 @@ func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	}
 	if err := checkPlaces(pod, step, want); err != nil {
 		return err
+	}
+	if want.verify != nil && !cfg.asBefore {
+		if err := argo.CheckShut(pod); err != nil {
+			return err
+		}
 	}
 	if !cfg.Unhanded {
 		if err := argo.CheckHanded(pod); err != nil {
@@ -251,8 +278,10 @@ func (c Config) checkContent(pod *corev1.Pod, name string, want *corev1.Containe
 // difference names the first field in which a container is not the wanted one.
 func difference(have, want corev1.Container) string {
 	for _, c := range []*corev1.Container{&have, &want} {
-		// Quotas, limit ranges and the API server fill these.
-		c.Resources, c.ResizePolicy, c.ImagePullPolicy = corev1.ResourceRequirements{}, nil, ""
+		// Quotas, limit ranges and the API server fill these. A claim of devices does
+		// not belong to them: its driver can add mounts, variables and hooks.
+		c.Resources = corev1.ResourceRequirements{Claims: c.Resources.Claims}
+		c.ResizePolicy, c.ImagePullPolicy = nil, ""
 	}
 	if reflect.DeepEqual(&have, &want) { // as almost always, in one walk
 		return ""
@@ -286,7 +315,7 @@ func checkVolume(pod *corev1.Pod, want *corev1.Volume) error {
 		for i := range list {
 			c := &list[i]
 			for _, m := range c.VolumeMounts {
-				if m.Name == volumeNoToken && c.Name != argo.SignerContainer && c.Name != argo.VerifyContainer {
+				if m.Name == volumeNoToken && c.Name != argo.SignerContainer && c.Name != argo.VerifyContainer && !argo.ShutsInit(c, m) {
 					return reason.New(reason.ForeignMount, "container %s mounts %s", c.Name, m.Name)
 				}
 			}

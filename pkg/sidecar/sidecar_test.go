@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -472,7 +473,7 @@ func all(p *corev1.Pod, r corev1.ResourceRequirements) {
 
 // The kubelet gives two seconds, also where the pod says less.
 func TestTheSignerTakesTwoThirdsOfTheTimeToEndIn(t *testing.T) {
-	for seconds, want := range map[int64]string{0: "--grace=1334ms", 1: "--grace=1334ms", 2: "--grace=1334ms", 3: "--grace=2001ms", 30: ""} {
+	for seconds, want := range map[int64]string{0: "--grace=1334ms", 1: "--grace=1334ms", 2: "--grace=1334ms", 3: "--grace=2001ms", 30: "", 31: "--grace=20667ms", 600: "--grace=400001ms", math.MaxInt64: "--grace=21024000001ms"} {
 		pod, step := argotest.Parsed(t, "produce")
 		pod.Spec.TerminationGracePeriodSeconds = &seconds
 		args := container(add(t, pod, step, nil), "argoseal-signer").Args
@@ -480,6 +481,79 @@ func TestTheSignerTakesTwoThirdsOfTheTimeToEndIn(t *testing.T) {
 		if got := append(args, "")[max(i, 0)]; i >= 0 && got != want || i < 0 && want != "" {
 			t.Errorf("of %d seconds: %q, want %q", seconds, args, want)
 		}
+	}
+}
+
+// Pods that the release before has made run yet when the notary is this one.
+func TestThePodsOfTheReleaseBeforeAreKnown(t *testing.T) {
+	pod, step := argotest.Parsed(t, "produce")
+	long := int64(600)
+	pod.Spec.TerminationGracePeriodSeconds = &long
+	made := add(t, pod, step, nil)
+	signer := container(made, "argoseal-signer")
+	signer.Args = slices.DeleteFunc(signer.Args, func(arg string) bool { return strings.HasPrefix(arg, "--grace=") })
+	before := config
+	before.Before = true
+	for _, p := range []*corev1.Pod{made, add(t, pod, step, nil)} {
+		if err := sidecar.Check(p, step, nil, before); err != nil {
+			t.Error(err)
+		}
+	}
+	wantRefusal(t, sidecar.Check(made, step, nil, config), reason.SidecarAltered, "container argoseal-signer has another Args")
+	open, with := both(t)
+	open = add(t, open, with, pinsFor(with))
+	init := container(open, "init")
+	unmount(init, "/dev/shm")
+	unmount(init, "/tmp")
+	init.SecurityContext = nil
+	if err := sidecar.Check(open, with, pinsFor(with), before); err != nil {
+		t.Error(err)
+	}
+	wantRefusal(t, sidecar.Check(open, with, pinsFor(with), config), reason.SidecarMissing, "readOnlyRootFilesystem of init")
+	signer.Args = append(signer.Args, "--grace=1ms")
+	wantRefusal(t, sidecar.Check(made, step, nil, before), reason.SidecarAltered, "container argoseal-signer has another Args")
+}
+
+// What Argo's init downloads can be written wherever it may write.
+func TestInitIsKeptFromWhatAllContainersShare(t *testing.T) {
+	shm := corev1.VolumeMount{Name: "argoseal-no-token", MountPath: "/dev/shm", ReadOnly: true}
+	tmp := corev1.VolumeMount{Name: "tmp-dir-argo", MountPath: "/tmp", SubPath: "argoseal-init"}
+	operators := corev1.VolumeMount{Name: "scratch", MountPath: "/tmp"}
+	for title, c := range map[string]struct {
+		has  []corev1.VolumeMount
+		want []corev1.VolumeMount
+	}{
+		"a pod of Argo's":                 {nil, []corev1.VolumeMount{shm, tmp}},
+		"one whose operator gives a /tmp": {[]corev1.VolumeMount{operators}, []corev1.VolumeMount{operators, shm}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			pod, step := both(t)
+			before := container(pod, "init")
+			before.SecurityContext = &corev1.SecurityContext{RunAsUser: ptr(int64(8737))}
+			had := len(before.VolumeMounts)
+			before.VolumeMounts = append(before.VolumeMounts, c.has...)
+			made := add(t, pod, step, pinsFor(step))
+			init := container(made, "init")
+			if diff := cmp.Diff(c.want, init.VolumeMounts[had:]); diff != "" {
+				t.Errorf("mounts of init (-want +got):\n%s", diff)
+			}
+			if want := (&corev1.SecurityContext{RunAsUser: ptr(int64(8737)), ReadOnlyRootFilesystem: ptr(true)}); !cmp.Equal(want, init.SecurityContext) {
+				t.Errorf("init runs with %v", init.SecurityContext)
+			}
+			if before.SecurityContext.ReadOnlyRootFilesystem != nil || len(before.VolumeMounts) != had+len(c.has) {
+				t.Error("the pod that was given is another now")
+			}
+			if again := add(t, made, step, pinsFor(step)); !cmp.Equal(made, again) {
+				t.Errorf("adding twice gives another pod (-once +twice):\n%s", cmp.Diff(made, again))
+			}
+			without := add(t, made, step, nil)
+			if m := container(without, "init").VolumeMounts[had:]; len(m) != len(c.has) {
+				t.Errorf("init keeps %v, and nothing is pinned", m)
+			}
+			if err := sidecar.Check(made, step, pinsFor(step), config); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -1,8 +1,13 @@
-// Package text shortens texts that others wrote, for places that have a limit. It
-// imports nothing of ours.
+// Package text shortens texts that others wrote, for places that have a limit, and keeps
+// them out of a terminal's hands. It imports nothing of ours.
 package text
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // ellipsis ends a text that was cut.
 const ellipsis = "…"
@@ -26,4 +31,14 @@ func Prefix(s string, most int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:max(most, 0)], "")
+}
+
+// Printable keeps a text on its line and out of the terminal's hands: one with anything
+// that is not printable is quoted. A byte that is no UTF-8 would look like a printable
+// character, and may be a command to a terminal of 8 bits.
+func Printable(s string) string {
+	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	return strconv.Quote(s)
 }

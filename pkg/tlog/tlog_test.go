@@ -2,6 +2,7 @@ package tlog_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,11 +119,25 @@ func TestCheckpointsOfOthersAreNotOpened(t *testing.T) {
 		"another size":      strings.Replace(good, "\n3\n", "\n4\n", 1),
 		"another origin":    strings.Replace(good, "localhost\n", "elsewhere\n", 1),
 		"endless":           good + strings.Repeat(" ", 16<<10),
-		"of no tree":        "localhost\n3\nAAAA\n" + signature[1:],
 		"with another line": strings.Replace(good, "\n\n", "\nmore\n\n", 1),
 	} {
 		if c, err := k.Log(t).Open([]byte(text)); reason.Of(err) != reason.LogEntryInvalid {
 			t.Errorf("%s: got %+v, %v, want %s", name, c, err, reason.LogEntryInvalid)
+		}
+	}
+	// What is signed is held to be of a tree, too.
+	root := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
+	for text, opens := range map[string]bool{
+		"localhost\n3\n" + root + "\n":                   true,
+		"localhost\n9223372036854775807\n" + root + "\n": true,
+		"localhost\n9223372036854775808\n" + root + "\n": false,
+		"localhost\n-1\n" + root + "\n":                  false,
+		"localhost\n3\nAAAA\n":                           false,
+		"localhost\n3\n" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 33)) + "\n": false,
+	} {
+		c, err := k.Log(t).Open(k.Signed(t, text))
+		if (err == nil) != opens || err != nil && reason.Of(err) != reason.LogEntryInvalid {
+			t.Errorf("signed %q: %+v, %v", text, c, err)
 		}
 	}
 	if _, err := tlogtest.NewKey(t).Log(t).Open([]byte(good)); reason.Of(err) != reason.LogEntryInvalid {

@@ -27,6 +27,14 @@ type Descendant struct {
 type Made struct {
 	URI    string          `json:"uri"`
 	SHA256 artifact.Digest `json:"sha256"`
+	Tree   artifact.Digest `json:"treeSha256,omitempty"`
+}
+
+// Taken is an input. Without a seal it came from outside, by a policy: with the bytes or
+// the tree that the policy wants, wherever they lie, or with any content.
+type Taken struct {
+	Made
+	Sealed bool
 }
 
 // Link is what descending needs of a verified statement: small, so that there may be
@@ -36,30 +44,28 @@ type Link struct {
 	// Named says what of it was named; empty for nothing.
 	Named string
 	Made  []Made
-	// Took are its inputs, each by location and digest.
-	Took []Made
+	Took  []Taken
 }
 
 // LinkOf is the link of a verified statement.
 func LinkOf(s *provenance.Statement, named string) Link {
 	l := Link{Namespace: s.Step.Namespace, Record: s.Step.Pod.UID, Workflow: s.Step.Workflow.Name, Template: s.Definition.Template, Named: named}
 	for _, sub := range s.Subjects {
-		l.Made = append(l.Made, Made{sub.URI, sub.SHA256})
+		l.Made = append(l.Made, Made{sub.URI, sub.SHA256, sub.Tree})
 	}
 	for _, in := range s.Inputs {
-		l.Took = append(l.Took, Made{in.URI, in.SHA256})
+		l.Took = append(l.Took, Taken{Made{in.URI, in.SHA256, in.Tree}, in.Seal != ""})
 	}
 	return l
 }
 
 // Descend finds every step that was named, and every step that took something which
 // a step that was found had stored, and so on. It also counts steps that took only
-// a part of a stored directory.
+// a part of a stored directory, and those that may have taken it.
 func Descend(all []Link) []Descendant {
 	var out []Descendant
 	touched := map[string]bool{}
-	tainted := map[Made]string{}
-	var directories []Made
+	tainted := stock{places: map[place]bool{}, at: map[string]bool{}, content: map[artifact.Digest]string{}}
 	add := func(l Link, because string, distance int) {
 		touched[l.Namespace+"/"+l.Record] = true
 		out = append(out, Descendant{l.Namespace, l.Record, l.Workflow, l.Template, because, distance, l.Made})
@@ -73,12 +79,7 @@ func Descend(all []Link) []Descendant {
 	for distance := 1; front < len(out); distance++ {
 		for _, d := range out[front:] {
 			for _, m := range d.Made {
-				if tainted[m] == "" {
-					tainted[m] = m.URI
-					if l, err := artifact.ParseLocation(m.URI); err == nil && l.Kind == artifact.KindPrefix {
-						directories = append(directories, m)
-					}
-				}
+				tainted.add(m)
 			}
 		}
 		front = len(out)
@@ -87,8 +88,8 @@ func Descend(all []Link) []Descendant {
 				continue
 			}
 			for _, in := range l.Took {
-				if uri := lies(in, tainted, directories); uri != "" {
-					add(l, "took "+uri, distance)
+				if because := tainted.taken(in); because != "" {
+					add(l, because, distance)
 					break
 				}
 			}
@@ -100,18 +101,76 @@ func Descend(all []Link) []Descendant {
 	return out
 }
 
-// lies gives the tainted artifact that an input is, or lies in.
-func lies(in Made, tainted map[Made]string, directories []Made) string {
-	if uri := tainted[in]; uri != "" {
-		return uri
+// stock is what steps that were found have stored.
+type stock struct {
+	places map[place]bool
+	// at has the locations alone, and all has them once each.
+	at  map[string]bool
+	all []artifact.Location
+	// directories are those of them below which something lies.
+	directories []artifact.Location
+	// content says where bytes, or a tree, were stored first.
+	content map[artifact.Digest]string
+}
+
+// place is a location with what lay there at a time.
+type place struct {
+	uri    string
+	sha256 artifact.Digest
+}
+
+func (s *stock) add(m Made) {
+	s.places[place{m.URI, m.SHA256}] = true
+	for _, d := range []artifact.Digest{m.SHA256, m.Tree} {
+		if d != "" && s.content[d] == "" {
+			s.content[d] = m.URI
+		}
 	}
-	at, err := artifact.ParseLocation(in.URI)
+	if s.at[m.URI] {
+		return
+	}
+	s.at[m.URI] = true
+	l, err := artifact.ParseLocation(m.URI)
 	if err != nil {
+		return
+	}
+	s.all = append(s.all, l)
+	if l.Kind == artifact.KindPrefix {
+		s.directories = append(s.directories, l)
+	}
+}
+
+// taken says what of the stock an input is, lies in or may be; empty for nothing. A seal
+// says who made an input: others may have made the same elsewhere.
+func (s *stock) taken(in Taken) string {
+	if s.places[place{in.URI, in.SHA256}] {
+		return "took " + in.URI
+	}
+	took, among := "took ", s.directories
+	if at, err := artifact.ParseLocation(in.URI); err == nil {
+		if !in.Sealed && in.SHA256 == "" && in.Tree == "" {
+			took = "may have taken "
+			if at.Kind == artifact.KindPrefix {
+				among = s.all
+			} else if s.at[in.URI] {
+				return took + in.URI
+			}
+		}
+		for _, l := range among {
+			if l.Overlaps(at) {
+				return took + l.URI()
+			}
+		}
+	}
+	if in.Sealed {
 		return ""
 	}
-	for _, d := range directories {
-		if l, err := artifact.ParseLocation(d.URI); err == nil && (l.Overlaps(at)) {
-			return d.URI
+	for _, d := range []artifact.Digest{in.SHA256, in.Tree} {
+		if from := s.content[d]; d != "" && from != "" {
+			if from == in.URI {
+				return "took " + from
+			}
+			return "took what " + from + " was, from " + in.URI
 		}
 	}
 	return ""

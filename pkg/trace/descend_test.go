@@ -6,6 +6,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/trace"
 )
 
@@ -15,7 +18,24 @@ func TestDescend(t *testing.T) {
 	w.step("ci", "v", "deploy", 9, nil, takes("app", "w/app.tgz", digest("3"), "", "w", "w/app.tgz"))
 	w.step("ci", "v", "look", 9, nil, takes("part", "w/data/one.csv", digest("9"), "", "w", "w/data/"))
 	w.step("ci", "v", "same", 9, nil, takes("lib", "lib.tgz", digest("2"), "libs", "lib", "lib.tgz")) // other bytes
+	// From outside: by the tree, with any content, the same bytes from elsewhere.
+	outside := func(key string, sha256, tree artifact.Digest) provenance.Input {
+		return provenance.Input{Name: "in", URI: bucket + key, SHA256: sha256, Tree: tree, Policy: "outside"}
+	}
+	w.step("ci", "v", "base", 1, []provenance.Subject{{URI: bucket + "o/base.tgz", Sum: content.Sum{Form: content.FormTar, SHA256: digest("a"), Tree: digest("b")}, Output: "o"}})
+	w.step("ci", "v", "o-tree", 9, nil, outside("o/base.tgz", "", digest("b")))
+	w.step("ci", "v", "o-any", 9, []provenance.Subject{made("o/any.tgz", digest("c"), content.FormTar)}, outside("o/base.tgz", "", ""))
+	w.step("ci", "v", "o-after", 9, nil, takes("in", "o/any.tgz", digest("c"), "", "v", "o/any.tgz"))
+	w.step("ci", "v", "o-below", 9, nil, outside("o/", "", ""))
+	w.step("ci", "v", "o-copy", 9, nil, outside("copies/base.tgz", digest("a"), ""))
+	w.step("ci", "v", "o-other", 9, nil, outside("o/base.tgz", "", digest("d")), outside("o/base", "", ""), outside("p/", "", ""))
+	w.step("ci", "v", "o-theirs", 9, nil, takes("in", "p/base.tgz", digest("a"), "", "u", "p/base.tgz")) // another made the same
 	for named, want := range map[string][]string{
+		"ci/base": {
+			"0 base: named", "1 o-any: may have taken " + bucket + "o/base.tgz", "1 o-below: may have taken " + bucket + "o/base.tgz",
+			"1 o-copy: took what " + bucket + "o/base.tgz was, from " + bucket + "copies/base.tgz", "1 o-tree: took " + bucket + "o/base.tgz",
+			"2 o-after: took " + bucket + "o/any.tgz",
+		},
 		"libs/build": {"0 build: named", "1 release: took " + bucket + "lib.tgz", "2 deploy: took " + bucket + "w/app.tgz"},
 		"ci/fetch":   {"0 fetch: named", "1 look: took " + bucket + "w/data/"},
 		"ci/deploy":  {"0 deploy: named"},

@@ -24,6 +24,8 @@ type box struct {
 	ID, Title, Line, Note, Class string
 	X, Y, W, H                   int
 	depth                        int
+	// height is about where it should be, from the top.
+	height int
 }
 
 type edge struct{ X1, Y1, C1, C2, X2, Y2 int }
@@ -46,7 +48,10 @@ func (g *Graph) HTML(to io.Writer) error {
 // draw puts the artifact on the right, and what it was made from to its left: each
 // column has what is as far from it, by the longest way.
 func (g *Graph) draw() drawing {
-	depth := g.depths()
+	// What each box was made from, and what it went into.
+	from, into := map[string][]string{}, map[string][]string{}
+	g.edges(func(a, b, _ string) { from[b], into[a] = append(from[b], a), append(into[a], b) })
+	depth := depths(g.Root, from)
 	most := 0
 	for _, d := range depth {
 		most = max(most, d)
@@ -75,7 +80,10 @@ func (g *Graph) draw() drawing {
 	d.Width = 2*margin + len(columns)*(boxWidth+gapX) - gapX
 	at := map[string]box{}
 	for n, c := range columns {
-		slices.SortStableFunc(c, func(a, b box) int { return g.order(a.ID, at) - g.order(b.ID, at) })
+		for i := range c {
+			c[i].height = height(into[c[i].ID], at)
+		}
+		slices.SortStableFunc(c, func(a, b box) int { return a.height - b.height })
 		top := (d.Height - len(c)*(boxHeight+gapY) + gapY) / 2
 		for i := range c {
 			c[i].X = d.Width - margin - boxWidth - n*(boxWidth+gapX)
@@ -95,34 +103,50 @@ func (g *Graph) draw() drawing {
 
 // depths are the longest ways from the artifact. For records that refer to each
 // other in a circle there would be no longest way. No step takes what was made
-// after it, but this code does not depend on that.
-func (g *Graph) depths() map[string]int {
-	depth := map[string]int{g.Root: 0}
-	bound := len(g.Items) + len(g.Steps)
-	for range bound {
-		changed := false
-		g.edges(func(from, to, _ string) {
-			d, known := depth[to]
-			if before, ok := depth[from]; known && d+1 < bound && (!ok || before < d+1) {
-				depth[from], changed = d+1, true
+// after it, but this code does not depend on that: it leaves out what closes a circle.
+func depths(root string, from map[string][]string) map[string]int {
+	// Each box comes after all that it was made from, circles apart.
+	place := map[string]int{root: -1}
+	var order []string
+	type visit struct {
+		id   string
+		left []string
+	}
+	for way := []visit{{root, from[root]}}; len(way) > 0; {
+		last := &way[len(way)-1]
+		if len(last.left) == 0 {
+			place[last.id] = len(order)
+			order = append(order, last.id)
+			way = way[:len(way)-1]
+			continue
+		}
+		next := last.left[0]
+		last.left = last.left[1:]
+		if _, seen := place[next]; !seen {
+			place[next] = -1
+			way = append(way, visit{next, from[next]})
+		}
+	}
+	depth := map[string]int{root: 0}
+	for _, id := range slices.Backward(order) {
+		for _, f := range from[id] {
+			if place[f] < place[id] {
+				depth[f] = max(depth[f], depth[id]+1)
 			}
-		})
-		if !changed {
-			break
 		}
 	}
 	return depth
 }
 
-// order is about where a box should be: the mean height of what it leads to.
-func (g *Graph) order(id string, at map[string]box) int {
+// height is about where a box should be: the mean height of what it leads to.
+func height(into []string, at map[string]box) int {
 	sum, n := 0, 0
-	g.edges(func(from, to, _ string) {
-		if b, ok := at[to]; ok && from == id {
+	for _, id := range into {
+		if b, ok := at[id]; ok {
 			sum += b.Y
 			n++
 		}
-	})
+	}
 	if n == 0 {
 		return 0
 	}

@@ -6,15 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-)
 
-// plain keeps what others have named on its line and out of the terminal's hands.
-func plain(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
-		return s
-	}
-	return strconv.Quote(s)
-}
+	"github.com/argoseal/argoseal/pkg/text"
+)
 
 // short is the beginning of a digest.
 func short(s string) string {
@@ -41,7 +35,7 @@ func (g *Graph) Text(to io.Writer) error {
 		_, t.err = fmt.Fprintf(to, "; for want of evidence %d end early:\n", len(ends))
 		for _, e := range ends {
 			if t.err == nil {
-				_, t.err = fmt.Fprintf(to, "  %s: %s\n", plain(e.URI), plain(e.Why))
+				_, t.err = fmt.Fprintf(to, "  %s: %s\n", text.Printable(e.URI), text.Printable(e.Why))
 			}
 		}
 	}
@@ -57,7 +51,7 @@ type tree struct {
 
 func (t *tree) line(indent, format string, args ...any) {
 	if t.err == nil {
-		_, t.err = fmt.Fprintf(t.to, "%s%s\n", indent, plain(fmt.Sprintf(format, args...)))
+		_, t.err = fmt.Fprintf(t.to, "%s%s\n", indent, text.Printable(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -71,7 +65,7 @@ func (t *tree) item(item *Item, first, rest string) {
 		name += " (sha256:" + short(string(item.SHA256)) + ")"
 	}
 	if t.err == nil {
-		_, t.err = fmt.Fprintf(t.to, "%s%s\n", first, plain(name))
+		_, t.err = fmt.Fprintf(t.to, "%s%s\n", first, text.Printable(name))
 	}
 	if item.Why != "" {
 		t.line(rest+"   ", "%s", item.Why)
@@ -109,7 +103,7 @@ func (t *tree) step(s *Step, first, rest string) {
 		if i == len(s.Inputs)-1 {
 			branch, under = "└─ ", "   "
 		}
-		t.item(t.g.ItemByID(in.Item), rest+branch+plain(in.Name)+": ", rest+under)
+		t.item(t.g.ItemByID(in.Item), rest+branch+text.Printable(in.Name)+": ", rest+under)
 	}
 }
 

@@ -13,8 +13,11 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// MaxSteps bounds a graph.
-const MaxSteps = 2000
+// Bounds of a graph: of its steps, and of what these took together, and so of its items.
+const (
+	MaxSteps  = 2000
+	MaxInputs = 1 << 16
+)
 
 // Sealed is a statement whose bundle holds, and where it is logged.
 type Sealed struct {
@@ -40,6 +43,10 @@ type Graph struct {
 	Image artifact.Digest `json:"image,omitempty"`
 	Items []*Item         `json:"items"`
 	Steps []*Step         `json:"steps"`
+
+	// items and steps by their ids, as far as they were looked for.
+	items map[string]*Item
+	steps map[string]*Step
 }
 
 // Kind says what an item is to the chain.
@@ -114,6 +121,8 @@ type walk struct {
 	items map[string]*Item
 	steps map[string]*Step
 	todo  []*Step
+	// inputs is how many the steps have.
+	inputs int
 }
 
 // Walk makes the graph of an artifact: of what was made last at a location, if there is
@@ -277,6 +286,10 @@ func (w *walk) step(ctx context.Context, e Entry) (step *Step, why, failure erro
 	if s.Step.Namespace != e.Namespace || s.Step.Pod.UID != e.Record {
 		return nil, reason.New(reason.StatementInvalid, "record %s has the seal of another pod", record), nil
 	}
+	if w.inputs += len(s.Inputs); w.inputs > MaxInputs && len(w.steps) > 0 {
+		w.inputs -= len(s.Inputs)
+		return nil, fmt.Errorf("not followed further: the graph has %d steps with %d inputs", len(w.steps), w.inputs), nil
+	}
 	step = &Step{
 		ID: fmt.Sprintf("S%d", len(w.steps)+1), Record: record, Namespace: s.Step.Namespace,
 		Workflow: s.Step.Workflow.Name, WorkflowUID: s.Step.Workflow.UID, Node: s.Step.NodeName,
@@ -311,18 +324,22 @@ func (g *Graph) Ends() []*Item {
 
 // ItemByID and StepByID find by id; nil if there is none.
 func (g *Graph) ItemByID(id string) *Item {
-	i := slices.IndexFunc(g.Items, func(i *Item) bool { return i.ID == id })
-	if i < 0 {
-		return nil
+	if len(g.items) != len(g.Items) {
+		g.items = make(map[string]*Item, len(g.Items))
+		for _, i := range g.Items {
+			g.items[i.ID] = i
+		}
 	}
-	return g.Items[i]
+	return g.items[id]
 }
 
 // StepByID finds a step; nil if there is none.
 func (g *Graph) StepByID(id string) *Step {
-	i := slices.IndexFunc(g.Steps, func(s *Step) bool { return s.ID == id })
-	if i < 0 {
-		return nil
+	if len(g.steps) != len(g.Steps) {
+		g.steps = make(map[string]*Step, len(g.Steps))
+		for _, s := range g.Steps {
+			g.steps[s.ID] = s
+		}
 	}
-	return g.Steps[i]
+	return g.steps[id]
 }

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -216,6 +219,79 @@ func TestWalkIsBounded(t *testing.T) {
 	var page bytes.Buffer
 	if err := errors.Join(g.HTML(&page), g.Text(&page)); err != nil {
 		t.Error(err)
+	}
+}
+
+// wide is a chain of steps that take 256 things each: what the step before made, and what
+// comes from outside.
+func wide(t *testing.T, steps int) *trace.Graph {
+	t.Helper()
+	const inputs = 256
+	w := &world{statements: map[string]*provenance.Statement{}}
+	key, of := func(i int) string { return fmt.Sprint("s", i) }, func(i int) artifact.Digest { return artifact.DigestOfText(fmt.Sprint(i)) }
+	for i := range steps {
+		var in []provenance.Input
+		for n := range inputs - 1 {
+			in = append(in, provenance.Input{Name: key(n), URI: fmt.Sprintf("https://example.com/%d/%d", i, n), Policy: "p"})
+		}
+		in = append(in, takes("before", key(i+1), of(i+1), "", "w", key(i+1)))
+		w.step("ci", "w", key(i), steps-i, []provenance.Subject{made(key(i), of(i), content.FormFile)}, in...)
+	}
+	g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, "", of(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// However wide a graph is, it is drawn while somebody waits for it.
+func TestAWideGraphIsDrawn(t *testing.T) {
+	g := wide(t, 200)
+	if len(g.Steps) != 200 || len(g.Items) != 200*256+1 {
+		t.Fatalf("%d steps, %d items", len(g.Steps), len(g.Items))
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- errors.Join(g.HTML(io.Discard), g.Text(io.Discard), g.DOT(io.Discard), g.Mermaid(io.Discard))
+	}()
+	for began := worked(t); ; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		case <-time.After(100 * time.Millisecond):
+			if took := worked(t) - began; took > 30*time.Second {
+				t.Fatalf("it is not drawn after %s of a processor's work", took)
+			}
+		}
+	}
+}
+
+// worked is how long this program has kept processors at work. On a machine that is busy with
+// others the time that passes says little.
+func worked(t *testing.T) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano())
+}
+
+// Nor is a graph of any width: where it ends for that, it says so.
+func TestAWidthThatIsTooLargeIsNotFollowed(t *testing.T) {
+	g := wide(t, 300)
+	inputs := 0
+	for _, s := range g.Steps {
+		inputs += len(s.Inputs)
+	}
+	if inputs > trace.MaxInputs || len(g.Steps) != trace.MaxInputs/256 {
+		t.Errorf("%d steps, %d inputs", len(g.Steps), inputs)
+	}
+	if end := g.Ends()[0]; end.Kind != trace.KindBroken || !strings.Contains(end.Why, "not followed further") {
+		t.Errorf("it ends at %+v", end)
 	}
 }
 

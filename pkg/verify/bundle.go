@@ -22,6 +22,7 @@ const (
 	maxEntries    = 4
 	maxTimestamps = 4
 	maxTimestamp  = 16 << 10
+	maxRSA        = 16 << 10 // bits of a key in one
 	maxLeaf       = 16 << 10
 	maxBody       = 64 << 10 // what Rekor v2 takes as an entry
 	maxCheckpoint = 16 << 10
@@ -62,8 +63,8 @@ func readBundle(bundleJSON []byte) (*protobundle.Bundle, error) {
 		return nil, reason.New(reason.BundleInvalid, "bundle has %d log entries, at most %d are allowed", len(entries), maxEntries)
 	}
 	for _, stamp := range stamps {
-		if n := len(stamp.GetSignedTimestamp()); n == 0 || n > maxTimestamp {
-			return nil, reason.New(reason.BundleInvalid, "timestamp has %d bytes, want 1 to %d", n, maxTimestamp)
+		if err := checkResponse(stamp.GetSignedTimestamp()); err != nil {
+			return nil, reason.Wrap(reason.BundleInvalid, err, "%v", err)
 		}
 	}
 	logs := map[string]bool{}
@@ -114,14 +115,23 @@ func checkEntry(e *protorekor.TransparencyLogEntry) error {
 		return reason.New(reason.LogEntryInvalid, "log entry has no promise or no time, which Rekor v1 gives")
 	case proof == nil:
 		return reason.New(reason.LogEntryInvalid, "log entry has no inclusion proof")
-	case len(e.GetCanonicalizedBody()) > maxBody,
-		len(e.GetInclusionPromise().GetSignedEntryTimestamp()) > maxSignature,
-		len(proof.GetHashes()) > maxHashes,
-		len(proof.GetCheckpoint().GetEnvelope()) > maxCheckpoint:
+	case !boundEntry(e):
 		return reason.New(reason.BundleInvalid, "log entry is larger than any that a log makes")
 	// A log of Rekor v1 may consist of several shards; the proof is of one of them.
 	case v2 && proof.GetLogIndex() != e.GetLogIndex():
 		return reason.New(reason.LogEntryInvalid, "log entry is at index %d, and its proof is for index %d", e.GetLogIndex(), proof.GetLogIndex())
 	}
+	if err := checkStored(e); err != nil {
+		return reason.Wrap(reason.BundleInvalid, err, "%v", err)
+	}
 	return nil
+}
+
+// boundEntry says whether an entry is not larger than any that a log makes.
+func boundEntry(e *protorekor.TransparencyLogEntry) bool {
+	proof := e.GetInclusionProof()
+	return len(e.GetCanonicalizedBody()) <= maxBody &&
+		len(e.GetInclusionPromise().GetSignedEntryTimestamp()) <= maxSignature &&
+		len(proof.GetHashes()) <= maxHashes &&
+		len(proof.GetCheckpoint().GetEnvelope()) <= maxCheckpoint
 }

@@ -68,8 +68,8 @@ func (r *Root) CheckCertificateRecorded(raw []byte, recorded time.Time) (Certifi
 // CheckCertifiedTimestamp is CheckTimestamp for a signature under a certificate (DER), which
 // has to hold at the time that the timestamp proves.
 func (r *Root) CheckCertifiedTimestamp(raw, signature, response []byte, logURLs ...string) (Certified, time.Time, error) {
-	if err := boundTimestamp(response); err != nil {
-		return Certified{}, time.Time{}, err
+	if err := checkResponse(response); err != nil {
+		return Certified{}, time.Time{}, reason.Wrap(reason.TimestampFailed, err, "%v", err)
 	}
 	var proven times
 	c, d, err := r.certified(raw, func(d *trusted) (time.Time, times, error) {

@@ -106,6 +106,7 @@ func (w *follower) logs(current, before, next []*prototrustroot.TransparencyLogI
 
 func (w *follower) authorities(current, before, next []*prototrustroot.CertificateAuthority) []*prototrustroot.CertificateAuthority {
 	all := slices.Clone(next)
+	var kept, ending []*prototrustroot.CertificateAuthority
 	for _, authority := range current {
 		same := func(a *prototrustroot.CertificateAuthority) bool {
 			return proto.Equal(a.GetCertChain(), authority.GetCertChain())
@@ -123,15 +124,32 @@ func (w *follower) authorities(current, before, next []*prototrustroot.Certifica
 		if was != nil {
 			w.leave(authority.GetUri(), authority.GetValidFor())
 			authority.ValidFor = endingWith(authority.GetValidFor(), w.end)
+			ending = append(ending, &prototrustroot.CertificateAuthority{CertChain: authority.GetCertChain(), ValidFor: w.end})
 		}
-		for _, is := range next {
-			if shareKey(is, authority) {
-				authority.ValidFor = endingWith(authority.GetValidFor(), is.GetValidFor())
-			}
-		}
-		all = append(all, authority)
+		kept, all = append(kept, authority), append(all, authority)
 	}
+	w.endTogether(kept, slices.Concat(next, ending))
 	return all
+}
+
+// endTogether ends those of kept that have a key in common with one that ends, and what has
+// one in common with these. It comes last: only then all ends are known.
+func (w *follower) endTogether(kept, ending []*prototrustroot.CertificateAuthority) {
+	for len(ending) > 0 {
+		ends := ending[0]
+		ending = ending[1:]
+		for _, authority := range kept {
+			period := endingWith(authority.GetValidFor(), ends.GetValidFor())
+			if period == authority.GetValidFor() || !shareKey(ends, authority) {
+				continue
+			}
+			if ends.GetValidFor() == w.end {
+				w.leave(authority.GetUri(), authority.GetValidFor())
+			}
+			authority.ValidFor = period
+			ending = append(ending, &prototrustroot.CertificateAuthority{CertChain: authority.GetCertChain(), ValidFor: ends.GetValidFor()})
+		}
+	}
 }
 
 // only is the first that is the same; nil: there is none.

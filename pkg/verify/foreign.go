@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -17,6 +18,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -63,9 +65,9 @@ func (f Foreign) Check(bundleJSON []byte) error {
 	if len(trusted.RekorLogs()) == 0 {
 		return reason.New(reason.UsageInvalid, "the trusted root has no transparency log")
 	}
-	entity := &bundle.Bundle{}
-	if err := entity.UnmarshalJSON(bundleJSON); err != nil {
-		return reason.Wrap(reason.BundleInvalid, err, "%v", err)
+	entity, err := readForeign(bundleJSON)
+	if err != nil {
+		return err
 	}
 	for _, entry := range entity.GetVerificationMaterial().GetTlogEntries() {
 		included := entry.GetInclusionProof()
@@ -93,6 +95,33 @@ func (f Foreign) Check(bundleJSON []byte) error {
 		when.proven = append(when.proven, at.Timestamp)
 	}
 	return inTime(entity, trusted.RekorLogs(), when)
+}
+
+// readForeign parses a bundle. What sigstore-go and its libraries do with entries and
+// timestamps before they know who made them has to be little, whatever is in there.
+func readForeign(bundleJSON []byte) (*bundle.Bundle, error) {
+	b := &protobundle.Bundle{}
+	if err := protojson.Unmarshal(bundleJSON, b); err != nil {
+		return nil, reason.Wrap(reason.BundleInvalid, err, "not a Sigstore bundle in JSON: %v", err)
+	}
+	for _, entry := range b.GetVerificationMaterial().GetTlogEntries() {
+		if !boundEntry(entry) {
+			return nil, reason.New(reason.BundleInvalid, "log entry is larger than any that a log makes")
+		}
+		if err := checkStored(entry); err != nil {
+			return nil, reason.Wrap(reason.BundleInvalid, err, "%v", err)
+		}
+	}
+	for _, stamp := range b.GetVerificationMaterial().GetTimestampVerificationData().GetRfc3161Timestamps() {
+		if err := checkResponse(stamp.GetSignedTimestamp()); err != nil {
+			return nil, reason.Wrap(reason.BundleInvalid, err, "%v", err)
+		}
+	}
+	entity, err := bundle.NewBundle(b)
+	if err != nil {
+		return nil, reason.Wrap(reason.BundleInvalid, err, "%v", err)
+	}
+	return entity, nil
 }
 
 // inTime makes sure that one of the entries is of a log whose time it was. sigstore-go asks

@@ -1,10 +1,14 @@
 package verify
 
 import (
+	"crypto/rsa"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/digitorus/pkcs7"
 
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -18,8 +22,8 @@ func (r *Root) CheckTimestamp(hint string, signature, response []byte, logURLs .
 	if r == nil {
 		return time.Time{}, reason.New(reason.TrustedRootNotReady, "there is no trusted root")
 	}
-	if err := boundTimestamp(response); err != nil {
-		return time.Time{}, err
+	if err := checkResponse(response); err != nil {
+		return time.Time{}, reason.Wrap(reason.TimestampFailed, err, "%v", err)
 	}
 	for _, d := range r.domains {
 		key := d.key(hint)
@@ -55,11 +59,42 @@ func (t *trusted) stamped(signature, response []byte) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%w", errors.Join(failures...))
 }
 
-func boundTimestamp(response []byte) error {
+// checkResponse makes sure that it takes little to look at a timestamp. What sigstore-go
+// reads it with verifies the signature of each signer under a certificate that comes along,
+// before it asks whose that is. RFC 3161 has one signer.
+func checkResponse(response []byte) error {
 	if n := len(response); n == 0 || n > maxTimestamp {
-		return reason.New(reason.TimestampFailed, "timestamp has %d bytes, want 1 to %d", n, maxTimestamp)
+		return fmt.Errorf("timestamp has %d bytes, want 1 to %d", n, maxTimestamp)
+	}
+	token := tokenOf(response)
+	if token == nil {
+		return nil // nobody reads it
+	}
+	if n := len(token.Signers); n > 1 {
+		return fmt.Errorf("timestamp has %d signers, want one", n)
+	}
+	for _, c := range token.Certificates {
+		if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSA {
+			return fmt.Errorf("timestamp comes with a key of %d bits, at most %d are allowed", key.N.BitLen(), maxRSA)
+		}
 	}
 	return nil
+}
+
+// tokenOf is what is signed in a response; nil: it cannot be read.
+func tokenOf(response []byte) *pkcs7.PKCS7 {
+	var r struct {
+		Status asn1.RawValue
+		Token  asn1.RawValue `asn1:"optional"`
+	}
+	if _, err := asn1.Unmarshal(response, &r); err != nil {
+		return nil
+	}
+	token, err := pkcs7.Parse(r.Token.FullBytes)
+	if err != nil {
+		return nil
+	}
+	return token
 }
 
 // logsAt refuses a time at which no key of one of these logs counts.

@@ -273,6 +273,9 @@ func FuzzVerify(f *testing.F) {
 	r, good := recordedRoot(f), testdata(f, "bundle.json")
 	f.Add(good)
 	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{}}}`))
+	proposal := sealtest.Bundle(f, good)
+	entryOf(proposal).CanonicalizedBody = sealtest.Proposal(f, 2, 2)
+	f.Add(sealtest.JSON(f, proposal))
 	want, err := r.Verify(good)
 	if err != nil {
 		f.Fatal(err)

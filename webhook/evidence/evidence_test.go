@@ -85,7 +85,7 @@ func TestOnlySuccessesAreRemembered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if result.Statement == nil || result.LogURL == "" {
+		if result.Statement == nil || len(result.Logs) != 1 {
 			t.Errorf("remembered is %+v", result)
 		}
 	}

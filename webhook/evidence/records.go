@@ -46,8 +46,8 @@ type Sealed struct {
 	Statement *provenance.Statement
 	// Subject is the one that the seal is about.
 	Subject provenance.Subject
-	// LogURL is the base URL of the transparency log.
-	LogURL string
+	// Logs are the base URLs of the transparency logs that have it.
+	Logs []string
 	// KeyHint is that of the key that signed; empty for a certificate.
 	KeyHint string
 	// Payload is the statement as it was signed.
@@ -65,7 +65,7 @@ func (v *View) Verify(ctx context.Context, namespace string, seal *v1alpha1.Arti
 	if no != nil {
 		return Sealed{}, no
 	}
-	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, LogURL: result.LogURL, KeyHint: result.KeyHint, Payload: result.Payload}, nil
+	return Sealed{Namespace: namespace, Seal: seal, Statement: result.Statement, Subject: subject, Logs: result.Logs, KeyHint: result.KeyHint, Payload: result.Payload}, nil
 }
 
 // noTampering are the reasons of bundles that do not count although nobody has

@@ -282,8 +282,21 @@ func (e *evaluation) revokedInside(ctx context.Context, c candidate, sealed evid
 	return e.policies.RevokedAmong(files)
 }
 
+// revoked refuses what a seal is about, where a revocation speaks of it or of its statement.
+func (e *evaluation) revoked(sealed evidence.Sealed) *reason.Error {
+	if no := e.policies.Revoked(sealed.Statement, sealed.KeyHint, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
+		return no
+	}
+	return e.policies.RevokedImage(sealed.Statement, sealed.Subject.Output)
+}
+
 // judge says whether one that verifies holds: decisions 4 to 6.
 func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sealed) (vouched, *reason.Error) {
+	// First of all: what no policy would trust may come in as one from outside, unless it
+	// is said to be revoked.
+	if no := e.revoked(sealed); no != nil {
+		return vouched{}, no
+	}
 	statement := sealed.Statement
 	if c.foreign {
 		// The record is read by a namespace that a policy trusts: the statement has
@@ -296,7 +309,7 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 	made := func(again *policy.ReproductionCase) *reason.Error {
 		return e.view.Reproduced(ctx, sealed, asStored(c, sealed.Subject.Sum), again)
 	}
-	verdict := e.policies.Sealed(sealed.Statement, sealed.LogURL, made, e.consumer, e.gate.Clock.Now())
+	verdict := e.policies.Sealed(sealed.Statement, sealed.Logs, made, e.consumer, e.gate.Clock.Now())
 	var failed *reason.Error
 	if c.replaced && sealed.Statement.Outcome.Result == provenance.Failed {
 		if failed = verdict.Refusal; verdict.Allowed {
@@ -304,16 +317,10 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 		}
 		succeeded := *sealed.Statement
 		succeeded.Outcome.Result = provenance.Succeeded
-		verdict = e.policies.Sealed(&succeeded, sealed.LogURL, made, e.consumer, e.gate.Clock.Now())
+		verdict = e.policies.Sealed(&succeeded, sealed.Logs, made, e.consumer, e.gate.Clock.Now())
 	}
 	if !verdict.Allowed {
 		return vouched{}, verdict.Refusal
-	}
-	if no := e.policies.Revoked(sealed.Statement, sealed.KeyHint, sealed.Subject.URI, sealed.Subject.SHA256, sealed.Subject.Tree); no != nil {
-		return vouched{}, no
-	}
-	if no := e.policies.RevokedImage(sealed.Statement, sealed.Subject.Output); no != nil {
-		return vouched{}, no
 	}
 	if no := e.checkOrigin(c.in, statement, sealed.Subject, c.part); no != nil && !c.originChecked {
 		return vouched{}, no

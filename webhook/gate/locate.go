@@ -216,6 +216,9 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers ev
 	}
 	if !all.Declared() && e.live {
 		found, no, speaks := e.external(in)
+		if speaks && no == nil {
+			no = e.revokedHere(ctx, in, found.pin)
+		}
 		if speaks {
 			return found, no
 		}
@@ -225,6 +228,35 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers ev
 		return pinAbsent(in), nil
 	}
 	return accepted{}, e.elsewhereHere(ctx, in, why)
+}
+
+// revokedHere refuses what a policy admits from outside where the last seal of this namespace
+// for the place is revoked, whoever trusts it: a policy that takes any content says nothing
+// of what lies there. Bytes that the policy names are judged by these.
+func (e *evaluation) revokedHere(ctx context.Context, in argo.Input, admitted pin.Pin) *reason.Error {
+	if !e.policies.Revokes() || admitted.SHA256 != "" || admitted.Tree != "" {
+		return nil
+	}
+	for _, l := range in.Locations() {
+		seal, no := e.view.LastSeal(ctx, []string{e.step.Namespace}, l)
+		switch {
+		case no != nil:
+			return no
+		case seal == nil:
+			continue
+		}
+		sealed, no := e.view.Verify(ctx, e.step.Namespace, seal, l)
+		switch {
+		case no == nil:
+			no = e.revoked(sealed)
+		case !no.Code.Retryable():
+			no = nil // what does not verify says nothing
+		}
+		if no != nil {
+			return no
+		}
+	}
+	return nil
 }
 
 // elsewhereHere says of an input without a seal which other workflow of the namespace

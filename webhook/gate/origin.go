@@ -95,19 +95,53 @@ func (g *Gate) Fingerprint(ctx context.Context, step *argo.Step, wf *definition.
 			wf = wf.Foresee(template)
 		}
 	}
-	return wf.Fingerprint(step.NodeName)
+	return wf.Fingerprint(step.NodeName, g.foreseen(ctx, step, wf)...)
 }
 
-// isLiteral says whether the definition itself gives the input's place or content.
+// foreseen is where the step's inputs come from by templates of which Argo has not stored
+// its copies yet: the notary compares it with these, as whoever may write templates may
+// have changed them after Argo had read them. It is nothing where there are none such, or
+// where they do not say it, which decides on the pod by itself.
+func (g *Gate) foreseen(ctx context.Context, step *argo.Step, wf *definition.Workflow) []artifact.Digest {
+	inputs := step.Given()
+	if wf == nil || len(inputs) == 0 || len(step.Outputs) == 0 || wf.Settled(step.NodeName) {
+		return nil // nothing of it is looked at again, or nothing can have changed
+	}
+	known, err := wf.Graph()
+	if err != nil {
+		return nil
+	}
+	var patterns graph.Patterns
+	for _, name := range inputs {
+		_, learned, no := g.origin(ctx, step, known, &patterns, name)
+		if no != nil {
+			return nil
+		}
+		known = learned
+	}
+	origins, err := definition.Origins(known, step.NodeName, inputs)
+	if err != nil {
+		return nil
+	}
+	return origins
+}
+
+// isLiteral says whether the definition itself gives the input's place or content. Where it
+// may also come from a step, a report may have said what the definition leaves open: then
+// only what it spells in full is its own.
 func isLiteral(o graph.Origins, in argo.Input) bool {
+	reported := len(o.Outputs) > 0
 	for _, l := range o.Literals {
 		switch {
 		case in.Source == argo.SourceStore && l.Keyed:
-			if at := in.Location(); (graph.Literal{Text: at.Spelled(l.Text)}).Fits(at.Key) {
+			at := in.Location()
+			spelled := l
+			spelled.Text = at.Spelled(l.Text)
+			if spelled.Fits(at.Key) && (!reported || spelled.Gives(at)) {
 				return true
 			}
 		case in.Source == argo.SourceRaw && l.Store == "raw":
-			if !l.Fixed() || in.Holds(l.Text) {
+			if l.Fixed() && in.Holds(l.Text) || !l.Fixed() && !reported {
 				return true
 			}
 		case string(in.Source) == l.Store && len(o.Outputs) == 0:
@@ -164,7 +198,9 @@ func describeOrigins(o graph.Origins) string {
 		list = append(list, "output "+out.String())
 	}
 	for _, l := range o.Literals {
-		list = append(list, l.Store)
+		if !slices.Contains(list, l.Store) {
+			list = append(list, l.Store)
+		}
 	}
 	switch {
 	case len(list) == 0:

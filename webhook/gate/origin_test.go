@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
@@ -120,6 +121,70 @@ func TestAnInputIsWhatTheDefinitionTakesItFrom(t *testing.T) {
 				t.Errorf("refused with %v, want %s: %s", v.Refusal, c.want, c.says)
 			}
 		})
+	}
+}
+
+// Where an input may come from a step, that step's report may have been forged. What the
+// definition leaves open would be the report's to say.
+func TestBesideAnOutputOnlyWhatIsSpelledInFullIsLiteral(t *testing.T) {
+	w := newWorld(t)
+	stored := w.step.Inputs[0]
+	at := stored.Location()
+	raw := stored.WithText(artifact.DigestOfText("hello"))
+	elsewhere := at
+	elsewhere.Bucket = "elsewhere"
+	outputs := []graph.Output{{Name: "out"}}
+	for name, c := range map[string]struct {
+		in           argo.Input
+		l            graph.Literal
+		alone, among bool
+	}{
+		"content in full":          {raw, graph.Literal{Store: "raw", Text: "hello"}, true, true},
+		"other content":            {raw, graph.Literal{Store: "raw", Text: "bye"}, false, false},
+		"content with a tag":       {raw, graph.Literal{Store: "raw", Text: "{{inputs.parameters.v}}"}, true, false},
+		"a key in full":            {stored, graph.Literal{Store: "s3", Keyed: true, Text: at.Key}, true, true},
+		"a key with a tag":         {stored, graph.Literal{Store: "s3", Keyed: true, Text: "{{inputs.parameters.v}}"}, true, false},
+		"a key in another bucket":  {stored, graph.Literal{Store: "s3", Keyed: true, Text: at.Key, Bucket: elsewhere}, true, false},
+		"a key in this bucket":     {stored, graph.Literal{Store: "s3", Keyed: true, Text: at.Key, Bucket: at}, true, true},
+		"a key in another store":   {stored, graph.Literal{Store: "gcs", Keyed: true, Text: at.Key}, true, false},
+		"git, where it is a store": {stored, graph.Literal{Store: "git"}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := isLiteral(graph.Origins{Literals: []graph.Literal{c.l}}, c.in); got != c.alone {
+				t.Errorf("alone it is one: %t", got)
+			}
+			if got := isLiteral(graph.Origins{Outputs: outputs, Literals: []graph.Literal{c.l}}, c.in); got != c.among {
+				t.Errorf("beside an output it is one: %t", got)
+			}
+		})
+	}
+}
+
+// What a template says that Argo has not stored may not be what Argo had read of it. The tag
+// keeps what the gate went by.
+func TestAFingerprintHasWhereInputsComeFromByWhatArgoHasNotStored(t *testing.T) {
+	w := newWorld(t)
+	w.step.Outputs = append(w.step.Outputs, argo.Output{})
+	settled := w.gate.Fingerprint(t.Context(), w.step, w.workflow)
+	if strings.Contains(settled, "origins") {
+		t.Errorf("Argo has stored everything, and it is %s", settled)
+	}
+	const printer, byReference = `"template":"print-message-from-file"`, `"templateRef":{"name":"lib","template":"print-message-from-file"}`
+	w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"hello-world-to-file"}`, printer, byReference)
+	templates := []any{map[string]any{"name": "hello-world-to-file"}, map[string]any{"name": "print-message-from-file"}}
+	w.template = map[string]any{"spec": map[string]any{"templates": templates}}
+	one := w.gate.Fingerprint(t.Context(), w.step, w.workflow)
+	if !strings.Contains(one, `"origins":[`) || one != w.gate.Fingerprint(t.Context(), w.step, w.workflow) {
+		t.Fatalf("it is %s", one)
+	}
+	w.redefine(t, reference, `"raw":{"data":"hello"}`, printer, byReference)
+	if other := w.gate.Fingerprint(t.Context(), w.step, w.workflow); !strings.Contains(other, `"origins":[`) || other[strings.Index(other, "origins"):] == one[strings.Index(one, "origins"):] {
+		t.Errorf("with an input from elsewhere it is %s", other)
+	}
+	w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"hello-world-to-file"}`, printer, byReference)
+	w.template = nil
+	if none := w.gate.Fingerprint(t.Context(), w.step, w.workflow); strings.Contains(none, "origins") {
+		t.Errorf("without the template it is %s", none)
 	}
 }
 

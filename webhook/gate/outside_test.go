@@ -3,6 +3,7 @@ package gate
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -403,6 +404,56 @@ func TestWhatIsRevokedComesInByNoOtherPolicy(t *testing.T) {
 	}
 }
 
+// Nor does it where policies would not trust the seal for another reason, or look for none.
+func TestWhatIsRevokedComesInByNoOtherPolicyWhoeverTrustsItsSeal(t *testing.T) {
+	wide := clusterPolicy("wide", allowS3(everything, anyContent))
+	for name, c := range map[string]struct {
+		arrange func(t *testing.T, w *world)
+		revoked v1alpha1.RevocationSpec
+		want    reason.Code
+	}{
+		"its seal is too old": {func(_ *testing.T, w *world) {
+			w.clusterPolicies[0].Spec.Require = &v1alpha1.Require{MaxAge: "10m"}
+		}, v1alpha1.RevocationSpec{Workflows: []string{libUID}}, reason.Revoked},
+		"of another template": {func(_ *testing.T, w *world) {
+			w.clusterPolicies[0].Spec.Allow.Producers[0].Templates = []string{"nope"}
+		}, v1alpha1.RevocationSpec{Workflows: []string{libUID}}, reason.Revoked},
+		"of this namespace, which no policy trusts": {func(t *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.elsewhere(t, w.step.Namespace, laterUID, laterUID, now.Add(-time.Minute), nil)
+		}, v1alpha1.RevocationSpec{Workflows: []string{laterUID}}, reason.Revoked},
+		"of this namespace, by its bytes": {func(t *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.elsewhere(t, w.step.Namespace, laterUID, laterUID, now.Add(-time.Minute), nil)
+		}, v1alpha1.RevocationSpec{Digests: []string{string(stored)}}, reason.Revoked},
+		"another workflow's of this namespace": {func(t *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.elsewhere(t, w.step.Namespace, laterUID, laterUID, now.Add(-time.Minute), nil)
+		}, v1alpha1.RevocationSpec{Workflows: []string{libUID}}, ""},
+		"its seal does not verify": {func(t *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.elsewhere(t, w.step.Namespace, laterUID, laterUID, now.Add(-time.Minute), nil)
+			w.evidence.provenances[laterUID].Status.Bundle = "{}"
+		}, v1alpha1.RevocationSpec{Workflows: []string{laterUID}}, ""},
+		"whether there is a seal cannot be told": {func(_ *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.evidence.failSeals = errDown
+		}, v1alpha1.RevocationSpec{Workflows: []string{laterUID}}, reason.LookupFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := trusting(t)
+			c.arrange(t, w)
+			w.clusterPolicies = append(w.clusterPolicies, wide)
+			c.revoked.Reason = "stolen"
+			w.revocations = []v1alpha1.Revocation{{ObjectMeta: metav1.ObjectMeta{Name: "stolen"}, Spec: c.revoked}}
+			v := w.evaluate(t)
+			if c.want == "" && !v.Allowed || c.want != "" && (v.Allowed || v.Refusal.Code != c.want) {
+				t.Errorf("verdict is %+v, want %q", v, c.want)
+			}
+		})
+	}
+}
+
 func TestSealsOfOtherWorkflows(t *testing.T) {
 	later := func(t *testing.T, w *world, namespace string, change func(*provenance.Facts)) *v1alpha1.ArtifactSeal {
 		return w.elsewhere(t, namespace, laterUID, laterUID, now.Add(-time.Minute), change)
@@ -617,6 +668,40 @@ func TestASealCountsInTheLogThatIsRequired(t *testing.T) {
 		if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.LogNotTrusted {
 			t.Errorf("another log: %v", v.Refusal)
 		}
+	}
+}
+
+// A seal in two logs is in each of them, in whichever order they are.
+func TestASealInTwoLogsCountsInEither(t *testing.T) {
+	w := newWorld(t)
+	first, second := sealtest.NewLog(t), sealtest.NewLogV1(t)
+	w.notary = sealtest.NewNotaryWith(t, sealtest.Backend{Log: first, TrustedRoot: sealtest.TrustedRootOf(t, second.Log, first.TrustedRoot)})
+	w.trust.Root = w.notary.Root
+	w.seal(t, w.produce, nil)
+	p := w.evidence.provenances[string(w.produce.UID)]
+	b := sealtest.Bundle(t, []byte(p.Status.Bundle))
+	entry, err := second.Append(t.Context(), b.GetDsseEnvelope(), w.notary.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.VerificationMaterial.TlogEntries = append(b.VerificationMaterial.TlogEntries, entry)
+	p.Status.Bundle = string(sealtest.JSON(t, b))
+	result, err := w.notary.Root.Inspect([]byte(p.Status.Bundle))
+	if err != nil || len(result.Logs) != 2 {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	logs := func(urls ...string) v1alpha1.ClusterProvenancePolicy {
+		return clusterPolicy("logs-"+strconv.Itoa(len(w.clusterPolicies)), v1alpha1.PolicyRules{Require: &v1alpha1.Require{Logs: urls}})
+	}
+	for _, url := range result.Logs {
+		w.clusterPolicies = append(w.clusterPolicies, logs(url))
+		if v := w.evaluate(t); !v.Allowed {
+			t.Errorf("%s: %v", url, v.Refusal)
+		}
+	}
+	w.clusterPolicies = append(w.clusterPolicies, logs("https://another.example.org"))
+	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.LogNotTrusted {
+		t.Errorf("another log: %v", v.Refusal)
 	}
 }
 

@@ -306,7 +306,7 @@ func (d *decision) show(ctx context.Context, k *policy.ImageCase, namespace stri
 	}
 	unread := false
 	counts := k.Show(policy.ImageSeal{
-		Statement: sealed.Statement, Subject: sealed.Subject, LogURL: sealed.LogURL, KeyHint: sealed.KeyHint,
+		Statement: sealed.Statement, Subject: sealed.Subject, Logs: sealed.Logs, KeyHint: sealed.KeyHint,
 		Remade: func(c *policy.ReproductionCase) *reason.Error {
 			no := d.view.Reproduced(ctx, sealed, false, c)
 			unread = no != nil // nobody looked

@@ -130,7 +130,8 @@ func changed[T any](p *patch, at string, before, after []T, name func(*T) string
 func containerName(c *corev1.Container) string { return c.Name }
 
 // container compares two of one name. Ours are as we make them; of Argo's and the step's
-// own, variables are given or written otherwise, and mounts taken away or made read-only.
+// own, variables are given or written otherwise, and mounts given, taken away or made
+// read-only, as is the root.
 func (p *patch) container(at func() string, before, after *corev1.Container) {
 	here := at()
 	if strings.HasPrefix(after.Name, argo.ReservedPrefix) {
@@ -144,7 +145,33 @@ func (p *patch) container(at func() string, before, after *corev1.Container) {
 	b, a := &p.rest[0], &p.rest[1]
 	*b, *a = *before, *after
 	b.Env, b.VolumeMounts, a.Env, a.VolumeMounts = nil, nil, nil, nil
+	b.SecurityContext = p.root(here+"/securityContext", before.SecurityContext, after.SecurityContext)
 	p.same("container "+after.Name, b, a)
+}
+
+// root changes whether a container's root is read-only, and gives what its security
+// context is then.
+func (p *patch) root(at string, before, after *corev1.SecurityContext) *corev1.SecurityContext {
+	const member = "/readOnlyRootFilesystem"
+	switch {
+	case equal(before, after):
+	case before == nil && equal(after, &corev1.SecurityContext{ReadOnlyRootFilesystem: after.ReadOnlyRootFilesystem}):
+		p.set(at, *after)
+		return after
+	case after == nil && equal(before, &corev1.SecurityContext{ReadOnlyRootFilesystem: before.ReadOnlyRootFilesystem}):
+		p.remove(at)
+		return nil
+	case before != nil && after != nil && !equal(before.ReadOnlyRootFilesystem, after.ReadOnlyRootFilesystem):
+		if after.ReadOnlyRootFilesystem == nil {
+			p.remove(at + member)
+		} else {
+			p.set(at+member, *after.ReadOnlyRootFilesystem)
+		}
+		then := *before
+		then.ReadOnlyRootFilesystem = after.ReadOnlyRootFilesystem
+		return &then
+	}
+	return before
 }
 
 func (p *patch) variable(at func() string, before, after *corev1.EnvVar) {

@@ -75,6 +75,8 @@ type PolicyStatus struct {
 	// conditions: Ready is True for a policy that is in force, and False for one
 	// that cannot be evaluated and therefore refuses.
 	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('0001-01-01T00:00:00Z'))",message="lastTransitionTime is none"
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`

@@ -4,12 +4,16 @@ package v1alpha1_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -25,7 +29,7 @@ const digest = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 func start(t *testing.T) (client.Client, *rest.Config) {
 	t.Helper()
 	environment := &envtest.Environment{
-		CRDDirectoryPaths: []string{"../../../charts/argoseal/files/crds"}, ErrorIfCRDPathMissing: true,
+		CRDDirectoryPaths: []string{"../../../charts/argoseal/files/crds", "../../../charts/argoseal-sentinel/files/crds"}, ErrorIfCRDPathMissing: true,
 	}
 	config, err := environment.Start()
 	if err != nil {
@@ -142,6 +146,66 @@ func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
 					t.Errorf("got %v, want a refusal with %q", err, c.want)
 				}
 			})
+		}
+	}
+}
+
+// TestTimesThatAreStoredAreReadByGo: the API server takes more for a date-time than Go
+// does, and one object that Go cannot read stops whoever lists its kind, in every namespace.
+// So it is about every time that somebody beside our programs may write.
+func TestTimesThatAreStoredAreReadByGo(t *testing.T) {
+	api, _ := start(t)
+	const conditions = `{"status":{"conditions":[{"type":"Ready","status":"True","reason":"R","message":"","lastTransitionTime":TIME}]}}`
+	const grant = `[{"kind":"User","name":"u","until":TIME}]`
+	for kind, c := range map[string]struct {
+		spec string
+		// places are patches, of the status where they are of it.
+		places []string
+	}{
+		"ClusterProvenancePolicy": {`{allow: {}}`, []string{conditions}},
+		"ProvenancePolicy":        {`{allow: {}}`, []string{conditions}},
+		"SecretAccess": {`{secrets: [{name: s}]}`, []string{
+			conditions, `{"status":{"nextExpiry":TIME}}`, `{"status":{"inForce":[{"kind":"Secret","name":"s","since":TIME}]}}`,
+			`{"spec":{"users":` + grant + `}}`, `{"spec":{"controllers":` + grant + `}}`,
+			`{"spec":{"secrets":[{"name":"s","get":` + grant + `}]}}`,
+			`{"spec":{"secrets":[{"name":"s","mount":[{"serviceAccount":"a","until":TIME}]}]}}`,
+		}},
+	} {
+		var spec map[string]any
+		if err := yaml.Unmarshal([]byte(c.spec), &spec); err != nil {
+			t.Fatal(err)
+		}
+		o := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+		o.SetGroupVersionKind(schema.GroupVersionKind{Group: v1alpha1.Group, Version: "v1alpha1", Kind: kind})
+		o.SetName("times")
+		if kind != "ClusterProvenancePolicy" {
+			o.SetNamespace("default")
+		}
+		if err := api.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		for text, honest := range map[string]bool{
+			"2027-01-01T00:00:00Z": true, "2028-02-29T23:59:59.123456789+05:30": true, "2026-12-01T20:00:00-11:00": true,
+			"2027-01-01t00:00:00z": false, "2027-01-01T00:00:00z": false, "2027-01-01T00:00:00+99:99": false,
+			"2027-01-01T00:00:00Zt-anything": false, "2027-01-01T00:00:00:5Z": false, "2027-02-29T00:00:00Z": false,
+		} {
+			quoted := strconv.Quote(text)
+			var read metav1.Time
+			if err := read.UnmarshalJSON([]byte(quoted)); (err == nil) != honest {
+				t.Fatalf("%s: %v", text, err)
+			}
+			for _, place := range c.places {
+				patch, tried := client.RawPatch(types.MergePatchType, []byte(strings.Replace(place, "TIME", quoted, 1))), o.DeepCopy()
+				var err error
+				if strings.HasPrefix(place, `{"status"`) {
+					err = api.Status().Patch(t.Context(), tried, patch, client.DryRunAll)
+				} else {
+					err = api.Patch(t.Context(), tried, patch, client.DryRunAll)
+				}
+				if honest && err != nil || !honest && !apierrors.IsInvalid(err) {
+					t.Errorf("%s %s of %s: %v", text, place, kind, err)
+				}
+			}
 		}
 	}
 }

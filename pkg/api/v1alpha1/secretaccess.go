@@ -93,10 +93,15 @@ type GuardedSecret struct {
 	Mount []MountGrant `json:"mount,omitempty"`
 }
 
+// The API server takes more for a date-time than Go does, and one object that Go cannot
+// read stops whoever lists its kind: so times that others may write have a pattern. The
+// type of conditions is not ours: a rule has the API server read their times as Go does.
+
 // AccessGrant is a subject, and until when.
 //
 // +kubebuilder:validation:XValidation:rule="self.kind == 'ServiceAccount' || !self.name.startsWith('system:')",message="groups and users of the system are too many: name ServiceAccounts by kind ServiceAccount, and others by groups of yours"
 // +kubebuilder:validation:XValidation:rule="self.kind == 'ServiceAccount' || !has(self.namespace)",message="only a ServiceAccount has a namespace"
+// +kubebuilder:validation:XValidation:rule="self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="the name of a ServiceAccount is in small letters, digits, dots and hyphens: no RoleBinding takes another"
 type AccessGrant struct {
 	// +kubebuilder:validation:Enum=ServiceAccount;User;Group
 	Kind string `json:"kind"`
@@ -108,8 +113,11 @@ type AccessGrant struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace,omitempty"`
-	// until when the grant counts. Absent: as long as it stands here.
+	// until when the grant counts, such as 2027-01-01T00:00:00Z. Absent: as long as it
+	// stands here.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	Until *metav1.Time `json:"until,omitempty"`
 }
 
@@ -139,8 +147,11 @@ type MountGrant struct {
 	// +kubebuilder:validation:items:MaxLength=1024
 	// +listType=set
 	Images []string `json:"images,omitempty"`
-	// until when the grant counts. Absent: as long as it stands here.
+	// until when the grant counts, such as 2027-01-01T00:00:00Z. Absent: as long as it
+	// stands here.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	Until *metav1.Time `json:"until,omitempty"`
 }
 
@@ -150,6 +161,8 @@ type SecretAccessStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// conditions has one: Ready, True if the Roles and bindings are as they should be.
 	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('0001-01-01T00:00:00Z'))",message="lastTransitionTime is none"
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
@@ -171,6 +184,8 @@ type SecretAccessStatus struct {
 	InForce []InForce `json:"inForce,omitempty"`
 	// nextExpiry is when the next grant ends.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	NextExpiry *metav1.Time `json:"nextExpiry,omitempty"`
 }
 
@@ -182,7 +197,9 @@ type InForce struct {
 	// +kubebuilder:validation:Enum=Secret;ServiceAccount
 	Kind string `json:"kind"`
 	// +kubebuilder:validation:MaxLength=253
-	Name  string      `json:"name"`
+	Name string `json:"name"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	Since metav1.Time `json:"since"`
 }
 

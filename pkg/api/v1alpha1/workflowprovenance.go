@@ -58,8 +58,8 @@ const (
 const ConditionAttested = "Attested"
 
 // ConditionNodesRead is the condition of a WorkflowProvenance that says whether the
-// status of the Workflow's nodes could be read. If not, only nodes with a record are
-// known.
+// status of the Workflow's nodes could be read. If not, only nodes are known that have a
+// record or a pod, or were known before.
 const ConditionNodesRead = "NodesRead"
 
 // WorkflowProvenanceStatus is written by Argoseal's controller; claim, attestedRecords,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/argoseal/argoseal/pkg/argo/graph"
@@ -36,15 +37,44 @@ type fingerprint struct {
 	// once, and a guard keeps everybody else from writing any, so they have to be
 	// the same later.
 	References []Reference `json:"references,omitempty"`
+	// Origins are digests of where the step's inputs come from, by templates of which
+	// Argo had not stored its copies: by what these said when the pod was admitted, which
+	// need not be what Argo had read before.
+	Origins []artifact.Digest `json:"origins,omitempty"`
+}
+
+// maxOrigins bounds the origins of a fingerprint: a tag has little room. Of more there is
+// one digest, of all together.
+const maxOrigins = 32
+
+// Origins are where the inputs of a node come from, as a fingerprint keeps it.
+func Origins(g *graph.Graph, node string, inputs []string) ([]artifact.Digest, error) {
+	var patterns graph.Patterns
+	all := map[artifact.Digest]bool{}
+	for _, name := range inputs {
+		o, err := g.OriginsAmong(&patterns, node, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, text := range o.Spelled() {
+			all[artifact.DigestOfText(name+" "+text)] = true
+		}
+	}
+	list := slices.Sorted(maps.Keys(all))
+	if len(list) > maxOrigins {
+		return []artifact.Digest{artifact.DigestOfText(fmt.Sprint(list))}, nil
+	}
+	return list, nil
 }
 
 // Fingerprint spells what the tag keeps of the definition for a node; empty where
-// no definition was read.
-func (w *Workflow) Fingerprint(node string) string {
+// no definition was read. origins are those that templates say of which Argo has not
+// stored its copies.
+func (w *Workflow) Fingerprint(node string, origins ...artifact.Digest) string {
 	if w == nil || w.definition.SpecDigest == "" {
 		return ""
 	}
-	f := fingerprint{Spec: w.definition.SpecDigest, Overrides: w.definition.Overrides, Open: open(w.definition.Parameters), Foreseen: w.foreseen}
+	f := fingerprint{Spec: w.definition.SpecDigest, Overrides: w.definition.Overrides, Open: open(w.definition.Parameters), Foreseen: w.foreseen, Origins: origins}
 	f.Interface = w.definition.digest(f.Open)
 	r, err := w.references(node)
 	if err != nil {
@@ -70,6 +100,8 @@ type Node struct {
 	// Made is the template that Argo made for the pod (ARGO_TEMPLATE), JSON. It has to
 	// be what the definition says.
 	Made string
+	// Inputs are the names of the artifacts that it was given.
+	Inputs []string
 }
 
 // DefinitionAt gives what a statement says about a step that has ended: the
@@ -149,6 +181,9 @@ func (w *Workflow) referencesAt(admitted fingerprint, node Node) ([]Reference, b
 		}
 	}
 	if err := w.ran(node, admitted.Open); err != nil {
+		return nil, false, err
+	}
+	if err := w.takesFrom(node, admitted); err != nil {
 		return nil, false, err
 	}
 	return r.references, r.complete, nil

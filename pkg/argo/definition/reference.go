@@ -247,13 +247,41 @@ func (w *Workflow) ran(node Node, open []Parameter) error {
 	if g == nil {
 		return reason.Wrap(reason.DefinitionChanged, err, "%v", err)
 	}
-	before := map[string]string{}
-	for _, p := range open {
-		before[p.Name] = p.Value
-	}
-	g = g.WithParameters(before)
+	g = g.WithParameters(values(open))
 	if err := g.Runs(node.Name, []byte(node.Made)); err != nil {
 		return reason.Wrap(reason.DefinitionChanged, err, "it did not run template %.200q as the definition has it: %.300v", node.Template, err)
+	}
+	return nil
+}
+
+// values are those of parameters, by name.
+func values(parameters []Parameter) map[string]string {
+	all := make(map[string]string, len(parameters))
+	for _, p := range parameters {
+		all[p.Name] = p.Value
+	}
+	return all
+}
+
+// takesFrom says whether Argo's copies of templates take the step's inputs from where these
+// came from that the gate has read and not Argo. The copies may name more by now: another
+// one, which was stored since, may set an output of the whole workflow, too.
+func (w *Workflow) takesFrom(node Node, admitted fingerprint) error {
+	if len(admitted.Origins) == 0 {
+		return nil
+	}
+	g, err := w.Graph()
+	if err != nil {
+		return reason.Wrap(reason.DefinitionChanged, err, "%v", err)
+	}
+	now, err := Origins(g.WithParameters(values(admitted.Open)), node.Name, node.Inputs)
+	if err != nil {
+		return reason.Wrap(reason.DefinitionChanged, err, "where its inputs come from: %v", err)
+	}
+	for _, o := range admitted.Origins {
+		if !slices.Contains(now, o) {
+			return reason.New(reason.DefinitionChanged, "a template that it is defined by changed while its pod was made: Argo's copy takes an input from elsewhere")
+		}
 	}
 	return nil
 }

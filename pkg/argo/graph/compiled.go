@@ -33,6 +33,8 @@ type Patterns struct {
 	size int
 	// spent counts what was put into keys of caches.
 	spent spent
+	// walks is what global outputs of one graph have in common.
+	walks *walks
 }
 
 // nodes are the nodes that a frame may stand for.

@@ -101,6 +101,8 @@ type Output struct {
 	part string
 	// recalls are the ways in which Argo may have it without running its step.
 	recalls []recall
+	// declared is where a global output is declared; nil for all others.
+	declared *declaration
 }
 
 // Hands says whether the definition takes that part of the output, a path
@@ -118,7 +120,12 @@ func (o Output) Hands(part string) bool {
 
 // By says whether a node of that name, running that template, is the step.
 func (o Output) By(node, template string) bool {
-	return o.node != nil && o.Template == template && o.node.MatchString(node)
+	return o.node != nil && o.Template == template && o.node.MatchString(node) && (o.declared == nil || o.declared.leads(node, template))
+}
+
+// spelled is the output in a way that does not depend on how Argo spells a definition.
+func (o Output) spelled() string {
+	return fmt.Sprintf("output %q %q %q %q %t %q", o.Name, o.Template, o.node, o.part, o.declared != nil, fmt.Sprintf("%+v", o.recalls))
 }
 
 // String names the output for people.
@@ -138,6 +145,34 @@ type Literal struct {
 	Keyed bool
 	// Text is the content of raw, too, and else empty.
 	Text string
+	// Bucket has the key; the zero value if the definition does not say which.
+	Bucket stores.Location
+}
+
+// Gives says whether the definition itself, and nothing that is substituted, gives that
+// place, as far as it says: the kind of store and the key, and the bucket if it names one.
+func (l Literal) Gives(at stores.Location) bool {
+	if !l.Keyed || !l.Fixed() || at.Scheme.Kind().Name != l.Store {
+		return false
+	}
+	return l.Bucket == (stores.Location{}) || l.Bucket.Store == at.Store && l.Bucket.Bucket == at.Bucket
+}
+
+// spelled is the kind of literal alone: Argo substitutes in its text.
+func (l Literal) spelled() string { return fmt.Sprintf("literal %q %t", l.Store, l.Keyed) }
+
+// Spelled has one text for each origin, which is the same whichever way Argo spells the
+// definition. They are sorted, and none is there twice.
+func (o Origins) Spelled() []string {
+	var list []string
+	for _, out := range o.Outputs {
+		list = append(list, out.spelled())
+	}
+	for _, l := range o.Literals {
+		list = append(list, l.spelled())
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // Fits says whether Argo may have made text of the literal's, by substituting
@@ -267,7 +302,11 @@ func (a *artifact) literals() []Literal {
 	var list []Literal
 	for _, k := range stores.StoreKinds() {
 		if place, given := a.places[k.Name]; given && place.GetKey() != "" {
-			list = append(list, Literal{Store: k.Name, Keyed: true, Text: place.GetKey()})
+			l := Literal{Store: k.Name, Keyed: true, Text: place.GetKey()}
+			if bucket, err := place.In(); err == nil {
+				l.Bucket = bucket
+			}
+			list = append(list, l)
 		}
 	}
 	if a.Raw != nil {

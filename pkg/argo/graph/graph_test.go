@@ -125,7 +125,67 @@ func TestOriginsOfAnInput(t *testing.T) {
 		},
 		"an output of the whole workflow": {
 			workflow: strings.Replace(steps("    - [{name: a, template: make}]\n    - ["+use("b", "from: '{{workflow.outputs.artifacts.g}}'")+"]\n"), "name: other", "name: other, globalName: g", 1),
-			node:     "wf[1].b", by: []string{"wf[0].a make other", "wf.x.y(0) make other"}, notBy: []string{"wf[0].a make art", "w make other"},
+			node:     "wf[1].b", by: []string{"wf[0].a make other", "wf[0].a(0) make other"}, notBy: []string{"wf[0].a make art", "w make other", "wf.x.y(0) make other"},
+		},
+		"an output of the whole workflow, from one of two inline templates": {
+			workflow: `
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - [{name: a, inline: {container: {}, outputs: {artifacts: [{name: o, globalName: g}]}}}, {name: b, inline: {container: {}, outputs: {artifacts: [{name: o}]}}}]
+    - [` + use("c", "from: '{{workflow.outputs.artifacts.g}}'") + `]
+  - {name: use, container: {}, inputs: {artifacts: [{name: in}]}}`,
+			node: "wf[1].c", by: []string{"wf[0].a (inline) o"}, notBy: []string{"wf[0].b (inline) o"},
+		},
+		"an output of the whole workflow, from one of two templates with one name": {
+			workflow: `
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - [{name: a, templateRef: {name: lib, template: make}}, {name: b, templateRef: {name: other, template: make}}, {name: l, withItems: [x], templateRef: {name: lib, template: make}}]
+    - [` + use("c", "from: '{{workflow.outputs.artifacts.g}}'") + `]
+  - {name: use, container: {}, inputs: {artifacts: [{name: in}]}}
+status:
+  storedTemplates:
+    namespaced/lib/make: {name: make, container: {}, outputs: {artifacts: [{name: o, globalName: g}]}}
+    namespaced/other/make: {name: make, container: {}, outputs: {artifacts: [{name: o}]}}`,
+			node: "wf[1].c", by: []string{"wf[0].a make o", "wf[0].l(0:x) make o", "wf[0].l(0:x)(1) make o"}, notBy: []string{"wf[0].b make o"},
+		},
+		"an output of the whole workflow, from a step of one of two templates": {
+			workflow: `
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - [{name: a, template: one}, {name: b, template: two}]
+    - [` + use("c", "from: '{{workflow.outputs.artifacts.g}}'") + `]
+  - name: one
+    steps: [[{name: w, template: make}, {name: x, template: make}]]
+    outputs: {artifacts: [{name: o, globalName: g, from: '{{steps.w.outputs.artifacts.art}}'}]}
+  - name: two
+    steps: [[{name: w, template: make}]]
+  - {name: make, container: {}, outputs: {artifacts: [{name: art}]}}
+  - {name: use, container: {}, inputs: {artifacts: [{name: in}]}}`,
+			node: "wf[1].c", by: []string{"wf[0].a[0].w make art"}, notBy: []string{"wf[0].b[0].w make art", "wf[0].a[0].x make art"},
+		},
+		"an output of the whole workflow, from a template whose name is only known when it runs": {
+			workflow: `
+spec:
+  entrypoint: main
+  arguments: {parameters: [{name: t, value: make}]}
+  templates:
+  - name: main
+    steps:
+    - [{name: a, template: "{{workflow.parameters.t}}"}, {name: b, inline: {container: {}}}]
+    - [` + use("c", "from: '{{workflow.outputs.artifacts.g}}'") + `]
+  - {name: make, container: {}, outputs: {artifacts: [{name: o, globalName: g}]}}
+  - {name: use, container: {}, inputs: {artifacts: [{name: in}]}}`,
+			node: "wf[1].c", by: []string{"wf[0].a make o"}, notBy: []string{"wf[0].b make o"},
 		},
 		"an exit handler of a step": {
 			workflow: steps("    - [{name: a, template: make, hooks: {exit: " + strings.Replace(use("b", made), "name: b, ", "", 1) + "}}]\n"),

@@ -36,7 +36,7 @@ func (g *Graph) Fillers(node, input string) ([]Output, error) {
 		if !slices.ContainsFunc(origins, p.fills) {
 			continue
 		}
-		o, err := p.compile(&patterns)
+		o, err := p.compile(&patterns, g)
 		if err != nil {
 			return nil, unresolvable("its place may be filled by too many nodes")
 		}

@@ -130,7 +130,17 @@ func (r *resolution) artifact(a *artifact, in, of *frame, part string, depth int
 		return err
 	}
 	if refs == nil {
-		r.found.Literals = append(r.found.Literals, a.literals()...)
+		for _, l := range a.literals() {
+			r.found.Literals = append(r.found.Literals, l)
+			if l.Fixed() {
+				continue
+			}
+			// What is substituted may be known from the definition.
+			if made := r.expansion(false).expand(l.Text, in, of); len(made) == 1 {
+				l.Text = made[0]
+				r.found.Literals = append(r.found.Literals, l)
+			}
+		}
 		return nil
 	}
 	if a.SubPath != "" {
@@ -214,7 +224,7 @@ func (r *resolution) output(f *frame, name, part string, depth int) error {
 // followed and led to nothing, they went round in circles.
 func (r *resolution) origins(p *Patterns) (Origins, error) {
 	for _, l := range r.leaves {
-		o, err := l.compile(p)
+		o, err := l.compile(p, r.graph)
 		if err != nil {
 			return Origins{}, err
 		}
@@ -228,12 +238,15 @@ func (r *resolution) origins(p *Patterns) (Origins, error) {
 }
 
 // compile is the output with the pattern of its nodes.
-func (l leaf) compile(p *Patterns) (Output, error) {
+func (l leaf) compile(p *Patterns, g *Graph) (Output, error) {
 	of, err := p.nodes(l.frame)
 	if err != nil {
 		return Output{}, err
 	}
-	return Output{Name: l.output, Template: cmp.Or(l.template, Inline), Optional: l.optional, node: of.pattern, place: of.place, part: l.part}, nil
+	return Output{
+		Name: l.output, Template: cmp.Or(l.template, Inline), Optional: l.optional,
+		node: of.pattern, place: of.place, part: l.part, declared: l.frame.declaration(p, g),
+	}, nil
 }
 
 var quoted = regexp.MustCompile(`\\(.)`)

@@ -109,7 +109,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key Key) (reconcile.Result, 
 	if seen.Workflow == nil && is != nil {
 		seen.Before = &is.Status
 	}
-	if seen.Coming, err = r.coming(ctx, key, seen.Missing()); err != nil {
+	if seen.Coming, err = r.coming(ctx, key, seen); err != nil {
 		return reconcile.Result{}, err
 	}
 	status := seen.Status()
@@ -184,13 +184,17 @@ func (r *Reconciler) version(ctx context.Context, key Key) (string, error) {
 	return wf.ResourceVersion, nil
 }
 
-// settled says that a record has said everything. After its Workflow is deleted, a
-// record changes no more.
+// settled says that a record has said everything. After its Workflow is deleted, only a
+// Provenance that comes late has more to say; there are fewer once old ones are removed.
 func settled(is *v1alpha1.WorkflowProvenance, version string, records []v1alpha1.Provenance) bool {
 	if is.Status.State == "" || is.Status.State == v1alpha1.WorkflowRunning {
 		return false
 	}
-	return version == "" || (is.Status.WorkflowVersion == version && int(is.Status.Counts.Records) == len(records))
+	counted := int(is.Status.Counts.Records)
+	if version == "" {
+		return len(records) <= counted
+	}
+	return is.Status.WorkflowVersion == version && len(records) == counted
 }
 
 // workflow reads the Workflow's status; nil if it does not exist any more.
@@ -213,12 +217,16 @@ func (r *Reconciler) workflow(ctx context.Context, key Key) (*nodes.Status, stri
 }
 
 // coming are the nodes that the notary has yet to see: their pods are there and
-// tagged.
-func (r *Reconciler) coming(ctx context.Context, key Key, missing []string) (set.Set[string], error) {
-	if len(missing) == 0 {
+// tagged, and stored something or may have.
+func (r *Reconciler) coming(ctx context.Context, key Key, seen monitor.Seen) (set.Set[string], error) {
+	missing, blind := set.New(seen.Missing()...), seen.Blind()
+	if len(missing) == 0 && !blind {
 		return nil, nil
 	}
-	wanted := set.New(missing...)
+	recorded := set.New[types.UID]()
+	for i := range seen.Records {
+		recorded.Insert(seen.Records[i].Spec.Pod.UID)
+	}
 	found := set.New[string]()
 	next := ""
 	for {
@@ -233,7 +241,10 @@ func (r *Reconciler) coming(ctx context.Context, key Key, missing []string) (set
 			if owner := metav1.GetControllerOfNoCopy(&pod); owner == nil || owner.UID != key.UID {
 				continue
 			}
-			if pod.Annotations[v1alpha1.AnnotationTag] != "" && wanted.Has(id) {
+			if pod.Annotations[v1alpha1.AnnotationTag] == "" {
+				continue
+			}
+			if missing.Has(id) || (blind && !recorded.Has(pod.UID)) {
 				found.Insert(id)
 			}
 		}

@@ -37,6 +37,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/monitor"
 	"github.com/argoseal/argoseal/pkg/monitor/controller"
 )
 
@@ -148,10 +149,12 @@ func ended(nodes ...map[string]any) map[string]any {
 // record is the notary's word for the pod of a node.
 func (p *plane) record(wf *unstructured.Unstructured, node string, status metav1.ConditionStatus, why, sha256 string) {
 	p.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: types.UID("pod-" + node)}}
+	p.must(client.IgnoreNotFound(p.Get(p.Context(), client.ObjectKey{Namespace: wf.GetNamespace(), Name: wf.GetName() + "-" + node}, pod)))
 	r := &v1alpha1.Provenance{
 		ObjectMeta: metav1.ObjectMeta{Namespace: wf.GetNamespace(), Name: "pod-" + node},
 		Spec: v1alpha1.ProvenanceSpec{
-			Pod: v1alpha1.ObjectRef{Name: "pod-" + node, UID: types.UID("pod-" + node)}, NodeID: node,
+			Pod: v1alpha1.ObjectRef{Name: "pod-" + node, UID: pod.UID}, NodeID: node,
 			Workflow: v1alpha1.ObjectRef{Name: wf.GetName(), UID: wf.GetUID()}, PodCreatedAt: metav1.Now(),
 		},
 	}
@@ -161,6 +164,22 @@ func (p *plane) record(wf *unstructured.Unstructured, node string, status metav1
 		Outputs:    []v1alpha1.OutputStatus{{Name: "a", SHA256: sha256, Reason: map[bool]string{true: why}[sha256 == ""]}},
 	}
 	p.must(p.Status().Update(p.Context(), r))
+}
+
+// pod is a tagged one of a node.
+func (p *plane) pod(wf *unstructured.Unstructured, node string) *corev1.Pod {
+	p.Helper()
+	controlled := true
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: wf.GetNamespace(), Name: wf.GetName() + "-" + node, Labels: map[string]string{layout.LabelWorkflow: wf.GetName()},
+			Annotations:     map[string]string{layout.AnnotationNodeID: node, v1alpha1.AnnotationTag: "t"},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: layout.APIVersion, Kind: layout.Kind, Name: wf.GetName(), UID: wf.GetUID(), Controller: &controlled}},
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "i"}}},
+	}
+	p.must(p.Create(p.Context(), pod))
+	return pod
 }
 
 // awaits waits until a workflow has come to a state.
@@ -217,16 +236,7 @@ func TestWorkflows(t *testing.T) {
 	p.must(p.Delete(t.Context(), wf))
 	// One whose pod is there and has no record is waited for; once it is gone, nothing is.
 	late := p.workflow("team", "late", ended(nodeOf("l", "Succeeded")))
-	controlled := true
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "team", Name: "late-l", Labels: map[string]string{layout.LabelWorkflow: "late"},
-			Annotations:     map[string]string{layout.AnnotationNodeID: "l", v1alpha1.AnnotationTag: "t"},
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: layout.APIVersion, Kind: layout.Kind, Name: "late", UID: late.GetUID(), Controller: &controlled}},
-		},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "i"}}},
-	}
-	p.must(p.Create(t.Context(), pod))
+	pod := p.pod(late, "l")
 	p.awaits(late, v1alpha1.WorkflowRunning)
 	p.must(p.Delete(t.Context(), pod, client.GracePeriodSeconds(0)))
 	if got := p.awaits(late, v1alpha1.WorkflowFailed); got.Status.Nodes[0].Outcome != v1alpha1.NodeNotRecorded {
@@ -247,6 +257,42 @@ func TestWorkflows(t *testing.T) {
 	ns.Labels[v1alpha1.LabelMode] = "audit"
 	p.must(p.Update(t.Context(), ns))
 	p.awaits(outside, v1alpha1.WorkflowFailed)
+}
+
+// Whatever becomes of a Workflow, nothing is said to be sealed while a pod of it may yet be
+// refused, and a record that comes late is counted.
+func TestWhatIsOnItsWayIsWaitedForWithoutNodes(t *testing.T) {
+	p := start(t)
+	stop := p.run()
+	defer func() { stop() }()
+
+	gone := p.workflow("team", "gone", ended(nodeOf("g", "Succeeded")))
+	pod := p.pod(gone, "g")
+	p.awaits(gone, v1alpha1.WorkflowRunning)
+	p.must(p.Delete(t.Context(), gone))
+	got := &v1alpha1.WorkflowProvenance{}
+	err := wait.PollUntilContextTimeout(t.Context(), 200*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
+		err := p.Get(ctx, client.ObjectKey{Namespace: "team", Name: string(gone.GetUID())}, got)
+		return got.Status.WorkflowPhase == monitor.PhaseGone, err
+	})
+	if err != nil || got.Status.State != v1alpha1.WorkflowRunning {
+		t.Fatalf("a workflow that was deleted while a seal was under way is %q: %v", got.Status.State, err)
+	}
+	p.must(p.Delete(t.Context(), pod, client.GracePeriodSeconds(0)))
+	if got := p.awaits(gone, v1alpha1.WorkflowFailed); got.Status.Nodes[0].Outcome != v1alpha1.NodeNotRecorded {
+		t.Errorf("node %+v", got.Status.Nodes[0])
+	}
+	p.record(gone, "g", metav1.ConditionTrue, "Sealed", "00")
+	p.awaits(gone, v1alpha1.WorkflowSealed)
+
+	// Argo keeps the nodes of this one in its database.
+	elsewhere := p.workflow("team", "elsewhere", map[string]any{"phase": "Succeeded", "offloadNodeStatusVersion": "fnv:1"})
+	p.pod(elsewhere, "e")
+	if got := p.awaits(elsewhere, v1alpha1.WorkflowRunning); got.Status.Counts.Pending != 1 {
+		t.Errorf("counts %+v", got.Status.Counts)
+	}
+	p.record(elsewhere, "e", metav1.ConditionFalse, "SidecarRestarted", "")
+	p.awaits(elsewhere, v1alpha1.WorkflowFailed)
 }
 
 // refusing is an API server that stores no record of one Workflow.

@@ -202,6 +202,9 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 	case facts.Builder.Cluster != a.Cluster:
 		return a.refuse(ctx, p, found.records, reason.New(reason.BuilderNotTrusted, "its steps were sealed under the name of another cluster, %s", facts.Builder.Cluster))
 	}
+	if n := len(facts.Subjects); n > provenance.MaxSubjects {
+		return a.refuse(ctx, p, found.records, reason.New(reason.WorkflowTooLarge, "%d artifacts leave the workflow, at most %d are stated", n, provenance.MaxSubjects))
+	}
 	left, err := room(p)
 	if err != nil {
 		return a.refuse(ctx, p, found.records, reason.Wrap(reason.Internal, err, "%v", err))
@@ -397,7 +400,9 @@ func (f *found) add(r *v1alpha1.Provenance, keys *keyring.Material) error {
 			}
 		}
 	}
-	f.steps = append(f.steps, provenance.StepStatement{Statement: s, SHA256: digestOf(signed.Payload)})
+	f.steps = append(f.steps, provenance.StepStatement{
+		Statement: s, SHA256: digestOf(signed.Payload), Created: r.Spec.PodCreatedAt.Time, Recorded: r.CreationTimestamp.Time,
+	})
 	return nil
 }
 

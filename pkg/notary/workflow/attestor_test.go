@@ -401,6 +401,45 @@ func TestImagesThatLeaveAreStated(t *testing.T) {
 	}
 }
 
+// TestAFanOutMayLeaveSoMuch: the outputs of many steps, which no step takes, are each stated.
+// More than there is room for is no fault of ours.
+func TestAFanOutMayLeaveSoMuch(t *testing.T) {
+	for outputs, want := range map[int]string{provenance.MaxSubjects - 2: reasonAttested, provenance.MaxSubjects - 1: string(reason.WorkflowTooLarge)} {
+		w := newWorld(t) // with two outputs of two steps
+		w.sealed("three", "", func(f *provenance.Facts) {
+			withImages(outputs, 1)(f)
+			f.Measured = nil
+		})
+		if _, err := w.attestor("a").Reconcile(t.Context(), w.key); err != nil {
+			t.Fatal(err)
+		}
+		if c, facts, _ := w.stated(); c == nil || c.Reason != want || want == reasonAttested && len(facts.Subjects) != provenance.MaxSubjects {
+			t.Errorf("%d more: condition %+v, %d subjects", outputs, c, len(facts.Subjects))
+		}
+	}
+}
+
+// TestTheLastStepAtAPlaceIsStated: the record says when the API server made its pod, which
+// decides where the clock of its node says that it ran before.
+func TestTheLastStepAtAPlaceIsStated(t *testing.T) {
+	w := newWorld(t)
+	other := digestOf([]byte("other"))
+	w.sealed("over", "s3://minio:9000/b/one", func(f *provenance.Facts) {
+		f.Subjects[0].SHA256, f.FinishedAt = other, f.StartedAt
+	})
+	over := w.provenance("over")
+	over.Spec.PodCreatedAt = metav1.NewTime(example.FinishedAt)
+	w.must(w.Update(t.Context(), over))
+	_, err := w.attestor("a").Reconcile(t.Context(), w.key)
+	w.must(err)
+	_, facts, summary := w.stated()
+	for _, of := range [][]provenance.WorkflowSubject{facts.Subjects, summary.Subjects} {
+		if len(of) != 2 || of[0].SHA256 != other || of[0].URI != "s3://minio:9000/b/one" {
+			t.Errorf("stated: %+v", of)
+		}
+	}
+}
+
 // TestWhatIsReadOfAWorkflowIsBounded: all statements of its steps are in memory at once.
 func TestWhatIsReadOfAWorkflowIsBounded(t *testing.T) {
 	w := newWorld(t)

@@ -1,9 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -19,12 +21,13 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/scrub"
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 const (
 	// pageOfSeals is how many ArtifactSeals are read at a time: each has some 2 KiB.
 	pageOfSeals = 500
-	// maxSuspects bounds what is looked at twice in one pass; the rest waits for the next.
+	// maxSuspects bounds what waits for its second look at a time. Beyond, the pass waits.
 	maxSuspects = 10_000
 	// maxFailures in a row end a store's turn in this pass, for one namespace. The
 	// same number of such namespaces in a row end it for all.
@@ -61,6 +64,8 @@ type Scrubber struct {
 	Metrics *Metrics
 	Clock   clock.Clock
 	Log     logr.Logger
+	// most is maxSuspects, if it is not set.
+	most int
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
@@ -89,7 +94,7 @@ type Report struct{ Intact, Altered, Unknown, Unreadable int }
 // Pass compares once.
 func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 	var r Report
-	places, index, err := s.look(ctx)
+	places, index, err := s.look(ctx, "")
 	if err != nil {
 		return r, err
 	}
@@ -97,54 +102,107 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 	// others.
 	rand.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] }) //nolint:gosec // nobody gains by knowing the order
 	failing := newFailures()
-	var suspects []scrub.Place
+	var waiting []suspect
 	for _, p := range places {
 		if ctx.Err() != nil {
 			return r, context.Cause(ctx)
 		}
-		if !p.Last().Altered && rand.Float64() >= s.Sample { //nolint:gosec // a sample, no secret
-			continue
-		}
-		switch f := s.compare(ctx, p, index, failing); {
-		case f.Altered() && len(suspects) < maxSuspects:
-			suspects = append(suspects, p)
-		case f.Altered():
-			r.Unreadable++ // it has its second look in the next pass
-		default:
-			if err := s.settled(ctx, p.Last(), f, &r); err != nil {
+		if n := s.ripe(waiting); n > 0 {
+			if err := s.again(ctx, waiting[:n], failing, &r); err != nil {
 				return r, err
 			}
+			waiting = slices.Clone(waiting[n:])
+		}
+		if !p.Last().Altered() && rand.Float64() >= s.Sample { //nolint:gosec // a sample, no secret
+			continue
+		}
+		f := s.compare(ctx, p, index, failing)
+		if f.Altered() && !toldAlready(p.Last(), f) {
+			waiting = append(waiting, suspect{p.Key, p.Last().UID, s.Clock.Now()})
+			continue
+		}
+		if err := s.settled(ctx, p.Last(), f, &r); err != nil {
+			return r, err
 		}
 	}
-	if len(suspects) > 0 {
-		select {
-		case <-ctx.Done():
-			return r, context.Cause(ctx)
-		case <-s.Clock.After(s.Settle):
+	if err := s.again(ctx, waiting, failing, &r); err != nil {
+		return r, err
+	}
+	s.Metrics.passed(r.Altered, r.Unreadable == 0, s.Clock.Now())
+	return r, nil
+}
+
+// toldAlready says whether a seal's condition says already what was found. Then there is nothing
+// new to tell, and no need of a second look.
+func toldAlready(seal scrub.Seal, f scrub.Finding) bool {
+	return seal.Was.Reason == f.Reason && seal.Was.Message == text.Cut(f.Message, maxMessage)
+}
+
+// suspect is a place that does not have what was sealed, and the seal that was the last one
+// when that was found.
+type suspect struct {
+	scrub.Key
+	seal  string
+	found time.Time
+}
+
+// ripe is how many suspects are to be looked at again now: all if there is room for no
+// more, and else, about once in the time for which they wait, those that have waited.
+func (s *Scrubber) ripe(waiting []suspect) int {
+	now := s.Clock.Now()
+	switch {
+	case len(waiting) >= cmp.Or(s.most, maxSuspects):
+		return len(waiting)
+	case len(waiting) == 0 || now.Sub(waiting[0].found) < 2*s.Settle:
+		return 0
+	}
+	for i, w := range waiting {
+		if now.Sub(w.found) < s.Settle {
+			return i
 		}
-		if places, index, err = s.look(ctx); err != nil {
-			return r, err
+	}
+	return len(waiting)
+}
+
+// again looks at suspects for the second time, by the seals that there are then. It waits
+// until all have had their time.
+func (s *Scrubber) again(ctx context.Context, suspects []suspect, failing *failures, r *Report) error {
+	if len(suspects) == 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.Clock.After(suspects[len(suspects)-1].found.Add(s.Settle).Sub(s.Clock.Now())):
+	}
+	of := map[string][]suspect{}
+	for _, was := range suspects {
+		of[was.Namespace] = append(of[was.Namespace], was)
+	}
+	for namespace, its := range of {
+		places, index, err := s.look(ctx, namespace)
+		if err != nil {
+			return err
 		}
 		now := make(map[scrub.Key]scrub.Place, len(places))
 		for _, p := range places {
 			now[p.Key] = p
 		}
-		for _, p := range suspects {
-			again, there := now[p.Key]
+		for _, was := range its {
+			p, there := now[was.Key]
 			if !there {
 				continue // its seals are gone
 			}
-			f := s.compare(ctx, again, index, failing)
-			if f.Altered() && again.Last().UID != p.Last().UID {
+			f := s.compare(ctx, p, index, failing)
+			if f.Altered() && p.Last().UID != was.seal {
 				f = scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it is being stored anew"}
 			}
-			if err := s.settled(ctx, again.Last(), f, &r); err != nil {
-				return r, err
+			if err := s.settled(ctx, p.Last(), f, r); err != nil {
+				return err
 			}
 		}
 	}
-	s.Metrics.passed(r.Altered, r.Unreadable == 0, s.Clock.Now())
-	return r, nil
+	return nil
 }
 
 // failures count how often in a row a store could not be read, for each namespace
@@ -228,13 +286,13 @@ func (s *Scrubber) files(ctx context.Context, seal scrub.Seal) (content.Files, e
 	return nil, nil
 }
 
-// look reads all seals, as of one moment.
-func (s *Scrubber) look(ctx context.Context) ([]scrub.Place, scrub.Index, error) {
+// look reads all seals of a namespace, or of all, as of one moment.
+func (s *Scrubber) look(ctx context.Context, namespace string) ([]scrub.Place, scrub.Index, error) {
 	var seals []scrub.Seal
 	next := ""
 	for {
 		var page v1alpha1.ArtifactSealList
-		if err := s.API.List(ctx, &page, client.Limit(pageOfSeals), client.Continue(next)); err != nil {
+		if err := s.API.List(ctx, &page, client.InNamespace(namespace), client.Limit(pageOfSeals), client.Continue(next)); err != nil {
 			return nil, nil, fmt.Errorf("artifactseals: %w", err)
 		}
 		for i := range page.Items {
@@ -260,10 +318,14 @@ func sealOf(a *v1alpha1.ArtifactSeal) (scrub.Seal, bool) {
 	if recorded.IsZero() {
 		recorded = a.CreationTimestamp.Time
 	}
+	var was scrub.Finding
+	if c != nil && c.Status != metav1.ConditionTrue {
+		was = scrub.Finding{Reason: scrub.Reason(c.Reason), Message: c.Message}
+	}
 	return scrub.Seal{
 		Namespace: a.Namespace, Name: a.Name, UID: string(a.UID), Location: l,
 		SHA256: artifact.Digest(a.Spec.SHA256), Tree: artifact.Digest(a.Spec.TreeDigest), Size: a.Spec.Size,
 		Recorded: recorded, Shared: a.Spec.Shared, Provenance: a.Spec.Provenance,
-		Altered: c != nil && c.Status != metav1.ConditionTrue,
+		Was: was,
 	}, l.Validate() == nil
 }

@@ -375,3 +375,102 @@ func TestWhoIsNotNamedIsNotCompared(t *testing.T) {
 		})
 	}
 }
+
+// moving is a clock that is moved by who waits, and by the test.
+type moving struct {
+	clock.RealClock
+	now *time.Time
+}
+
+func (m moving) Now() time.Time { return *m.now }
+
+func (m moving) After(d time.Duration) <-chan time.Time {
+	*m.now = m.now.Add(max(0, d))
+	over := make(chan time.Time, 1)
+	over <- *m.now
+	return over
+}
+
+// However much of one namespace is altered, what is of another is told in the same pass, and
+// nothing counts as unreadable that could be read.
+func TestWhatIsAlteredHidesNobodyElse(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	for name, marked := range map[string]bool{"known already": true, "new": false} {
+		t.Run(name, func(t *testing.T) {
+			store := &shelf{objects: map[string]string{"b": "forged"}}
+			theirs := sealed(t, "b", "b", "sealed", 1)
+			theirs.Namespace = "b"
+			all := []client.Object{theirs}
+			for i := range 5 {
+				seal := sealed(t, fmt.Sprint("a-", i), fmt.Sprint("a-", i), "gone", 1)
+				if seal.Namespace = "a"; marked {
+					seal.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionIntact, Status: metav1.ConditionFalse, Reason: "Missing", Message: "nothing lies there any more"}}
+				}
+				all = append(all, seal)
+			}
+			s := scrubber(t, scheme, store, all...)
+			now := time.Unix(1e9, 0)
+			s.most, s.Settle, s.Clock = 2, time.Minute, moving{now: &now}
+			asked := 0
+			store.asked = func() { asked++ }
+			if got, err := s.Pass(t.Context()); err != nil || got != (Report{Altered: 6}) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+			if want := map[bool]int{true: 5 + 2, false: 2 * 6}[marked]; asked != want {
+				t.Errorf("the store was asked %d times, not %d", asked, want)
+			}
+			check(t, s.API.Get(t.Context(), client.ObjectKeyFromObject(theirs), theirs))
+			if c := theirs.Status.Conditions; len(c) != 1 || c[0].Reason != "Changed" {
+				t.Errorf("its conditions are %+v", c)
+			}
+		})
+	}
+}
+
+// noting is a shelf that says in which order it was asked, and to which each time takes long.
+type noting struct {
+	*shelf
+	asked []string
+	then  func()
+}
+
+func (n *noting) Open(ctx context.Context, bucket, key string) (io.ReadCloser, int64, error) {
+	n.asked = append(n.asked, key)
+	n.then()
+	return n.shelf.Open(ctx, bucket, key)
+}
+
+// A pass may take days. What is altered is told, and counted, once it has had its time.
+func TestWhatIsAlteredIsToldDuringAPass(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	store := &noting{shelf: &shelf{objects: map[string]string{}}}
+	var all []client.Object
+	for i := range 200 {
+		key := fmt.Sprint(i)
+		if store.objects[key] = key; i%10 == 0 { // so many that one is found soon
+			store.objects[key] = "forged"
+		}
+		all = append(all, sealed(t, "seal-"+key, key, key, 1))
+	}
+	s := scrubber(t, scheme, store, all...)
+	now := time.Unix(1e9, 0)
+	s.Settle, s.Clock = time.Minute, moving{now: &now}
+	var counted []int
+	store.then = func() {
+		now = now.Add(s.Settle)
+		counted = append(counted, s.Metrics.said)
+	}
+	if got, err := s.Pass(t.Context()); err != nil || got != (Report{Altered: 20, Intact: 180}) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	first := slices.IndexFunc(store.asked, func(key string) bool { return store.objects[key] == "forged" })
+	second := first + 1 + slices.Index(store.asked[first+1:], store.asked[first])
+	if second == first || second > first+3 {
+		t.Errorf("of %d times the store was asked for it at the %dth and the %dth", len(store.asked), first, second)
+	}
+	if next := second + 1; next < len(counted) && counted[next] == 0 {
+		t.Error("afterwards it is not counted")
+	}
+}

@@ -25,9 +25,10 @@ func (s *Scrubber) settled(ctx context.Context, seal scrub.Seal, f scrub.Finding
 	switch {
 	case f.Altered():
 		r.Altered++
+		s.Metrics.atLeast(r.Altered)
 	case f.Reason == scrub.ReasonIntact:
 		r.Intact++
-		if !seal.Altered {
+		if !seal.Altered() {
 			return nil
 		}
 	default:

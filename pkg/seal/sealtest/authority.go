@@ -208,6 +208,31 @@ func (a *Authority) Timestamp(tb testing.TB, sig []byte) *protobundle.TimestampV
 	return &protobundle.TimestampVerificationData{Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: response}}}
 }
 
+// Crowded is a timestamp with its one signer so many times: each is verified on its own.
+func Crowded(tb testing.TB, response []byte, times int) []byte {
+	tb.Helper()
+	type signedData struct {
+		Version                        int
+		Digests, Content, Certificates asn1.RawValue
+		Signers                        asn1.RawValue
+	}
+	type token struct {
+		Type asn1.ObjectIdentifier
+		Data signedData `asn1:"explicit,tag:0"`
+	}
+	var whole struct {
+		Status asn1.RawValue
+		Token  token
+	}
+	_, err := asn1.Unmarshal(response, &whole)
+	check(tb, err)
+	signers := &whole.Token.Data.Signers
+	*signers = asn1.RawValue{Tag: signers.Tag, IsCompound: true, Bytes: bytes.Repeat(signers.Bytes, times)}
+	crowded, err := asn1.Marshal(whole)
+	check(tb, err)
+	return crowded
+}
+
 // Answer is what the authority says to an RFC 3161 request. What it says can be changed
 // before it is signed.
 func (a *Authority) Answer(tb testing.TB, request []byte, change func(*timestamp.Timestamp)) []byte {

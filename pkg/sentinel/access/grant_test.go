@@ -145,6 +145,11 @@ func TestPlan(t *testing.T) {
 	if p := access.PlanFor(audited, now); len(p.Pairs) != 3 || !slices.Contains(p.Ended, guard.Role.Name) {
 		t.Errorf("what refuses nothing marks its Secrets: %+v", p)
 	}
+	going := a.DeepCopy()
+	going.DeletionTimestamp = at(0)
+	if p := access.PlanFor(going, now); len(p.Pairs) != 1 || p.Pairs[0].Role.Name != guard.Role.Name || len(p.Ended) != 4 {
+		t.Errorf("one that goes grants something, or guards nothing: %+v", p)
+	}
 	if again := access.PlanFor(a, now); again.Pairs[0].Role.Name != get.Role.Name {
 		t.Error("names change")
 	}

@@ -54,6 +54,8 @@ type server struct {
 	t      *testing.T
 	config *rest.Config
 	admin  client.Client
+	// log is the API server's audit log, of namespace audited.
+	log string
 }
 
 // Who tries something. All of them may do everything in the namespaces of the test
@@ -228,6 +230,12 @@ func start(t *testing.T) *server {
 			Etcd:      &envtest.Etcd{Path: program("TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},
 		},
 	}
+	folder := t.TempDir()
+	logs := filepath.Join(folder, "policy.yaml")
+	if err := os.WriteFile(logs, []byte("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata, namespaces: [audited]}, {level: None}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env.ControlPlane.APIServer.Configure().Set("audit-policy-file", logs).Set("audit-log-path", filepath.Join(folder, "audit.log"))
 	config, err := env.Start()
 	if err != nil {
 		t.Fatalf("start the API server: %v", err)
@@ -237,7 +245,7 @@ func start(t *testing.T) *server {
 			t.Error(err)
 		}
 	})
-	s := &server{t: t, config: config}
+	s := &server{t: t, config: config, log: filepath.Join(folder, "audit.log")}
 	s.config.QPS, s.config.Burst = 500, 500
 	s.admin = s.as("")
 	files, err := filepath.Glob(chart + "access/*.yaml")
@@ -847,9 +855,34 @@ func testVolumes(t *testing.T, s *server) {
 	} {
 		t.Run(name, func(t *testing.T) { check(t, c.err, c.want) })
 	}
+	t.Run("bound to another claim", func(t *testing.T) { testBoundAnew(t, s, binder, bind) })
 	t.Run("without a Secret", func(t *testing.T) {
 		check(t, s.create(dev, s.object(volume(`csi: {driver: example.com, volumeHandle: h}`))), "")
 	})
+}
+
+// testBoundAnew: a volume of a driver in the tree that says no namespace has the Secret of
+// whatever claim it is bound to, and Kubernetes' own binder lets it go from one claim and
+// binds it to another.
+func testBoundAnew(t *testing.T, s *server, binder, bind string) {
+	made := func(user, name, more string) *unstructured.Unstructured {
+		o := s.object(volume(`iscsi: {targetPortal: 127.0.0.1, iqn: "iqn.2015-02.example.com:t", lun: 0, secretRef: {name: guarded` + more))
+		o.SetName(name)
+		s.must(s.as(user).Create(t.Context(), o))
+		return o
+	}
+	patch := func(o *unstructured.Unstructured, body string, options ...client.PatchOption) error {
+		return s.as(binder).Patch(t.Context(), o.DeepCopy(), client.RawPatch("application/merge-patch+json", []byte(body)), options...)
+	}
+	const elsewhere, here, nothing = `}}, claimRef: {namespace: free, name: c}`, `}}, claimRef: {namespace: team, name: c}`, `{"spec":{"claimRef":null}}`
+	// Somebody makes it for a claim of a namespace where nothing is guarded, which is not there.
+	free := made(dev, "anew", elsewhere)
+	check(t, patch(free, nothing), "")
+	check(t, patch(free, bind, client.DryRunAll), reason.SecretUseDenied)
+	check(t, patch(free, strings.Replace(bind, "team", "free", 1), client.DryRunAll), "")
+	// By who may use it, for the claim that it is bound to, or of a namespace that it says.
+	check(t, patch(made("", "claimed", here), `{"spec":{"claimRef":{"uid":"00000000-0000-4000-8000-000000000000"}}}`, client.DryRunAll), "")
+	check(t, patch(made("", "namespaced", ", namespace: team}}"), bind, client.DryRunAll), "")
 }
 
 // podTaking is a pod that takes another Secret.
@@ -968,6 +1001,7 @@ func testChanges(t *testing.T, s *server) {
 	guard := s.object(accessOf("access", team))
 	// The garbage collector would remove it: there is no such owner.
 	const owned = `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-4000-8000-000000000000"}]}}`
+	const kept = `{"metadata":{"finalizers":["x.example.com/hold"]}}`
 	var marker, markerBinding client.Object
 	var a v1alpha1.SecretAccess
 	s.must(s.admin.Get(t.Context(), client.ObjectKey{Namespace: team, Name: "access"}, &a))
@@ -990,6 +1024,10 @@ func testChanges(t *testing.T, s *server) {
 		"it marks nothing any more":          {patch(dev, marker, `{"rules":[]}`), reason.SecretRightsGuarded},
 		"it is nobody's any more":            {patch(dev, marker, `{"metadata":{"ownerReferences":[]}}`), reason.SecretRightsGuarded},
 		"it gets an annotation":              {patch(dev, marker, `{"metadata":{"annotations":{"a":"b"}}}`), ""},
+		"it is kept for ever":                {patch(dev, marker, kept), reason.SecretRightsGuarded},
+		"its binding is kept for ever":       {patch(dev, markerBinding, kept), reason.SecretRightsGuarded},
+		"it is kept, by who may use it":      {patch(lead, marker, kept), ""},
+		"another Role is kept":               {patch(dev, narrow, kept), ""},
 		"it goes, by who may use it":         {remove(lead, marker), ""},
 		"it goes with its SecretAccess":      {remove(collector, marker), ""},
 		"another Role goes":                  {remove(dev, narrow), ""},
@@ -1015,6 +1053,9 @@ func testChanges(t *testing.T, s *server) {
 		"a token of a controller's namesake": {request(dev, "argo", team), ""},
 		"a SecretAccess gets an owner":       {patch(janitor, guard, owned), reason.AccessNotHeld},
 		"it gets one from who may it":        {patch("", guard, owned), ""},
+		"a SecretAccess is kept for ever":    {patch(janitor, guard, kept), reason.AccessNotHeld},
+		"it is kept, by who may it":          {patch("", guard, kept), ""},
+		"it is let go by the collector":      {patch(collector, guard, kept), ""},
 		"a SecretAccess changes":             {patch(janitor, guard, `{"spec":{"users":[{"kind":"User","name":"janitor"}]}}`), reason.AccessNotHeld},
 		"a SecretAccess gets a label":        {patch(janitor, guard, `{"metadata":{"labels":{"a":"b"}}}`), ""},
 		"a SecretAccess goes":                {s.as(janitor).Delete(t.Context(), guard.DeepCopy(), client.DryRunAll), reason.AccessNotHeld},
@@ -1117,6 +1158,12 @@ func testSchema(t *testing.T, s *server) {
 		"an unknown kind":                {`{secrets: [{name: a, get: [{kind: Robot, name: a}]}]}`, "Unsupported value"},
 		"no container":                   {`{secrets: [{name: a, mount: [{serviceAccount: b, containers: []}]}]}`, "at least 1"},
 		"no time":                        {`{secrets: [{name: a, mount: [{serviceAccount: b, until: tomorrow}]}]}`, "date-time"},
+		"a time that Go cannot read":     {`{secrets: [{name: a, mount: [{serviceAccount: b, until: "2027-01-01t00:00:00z"}]}]}`, "should match"},
+		"a time":                         {`{secrets: [{name: a, mount: [{serviceAccount: b, until: "2027-01-01T00:00:00+01:00"}]}]}`, ""},
+		"a ServiceAccount of no name":    {`{secrets: [{name: a, get: [{kind: ServiceAccount, name: Backup_Job}]}]}`, "no RoleBinding takes another"},
+		"such a one to use":              {`{secrets: [{name: a}], users: [{kind: ServiceAccount, name: "system:x"}]}`, "no RoleBinding takes another"},
+		"a ServiceAccount with dots":     {`{secrets: [{name: a, get: [{kind: ServiceAccount, name: backup-job.v2}]}]}`, ""},
+		"a user of any name":             {`{secrets: [{name: a, get: [{kind: User, name: "Jo_B <jo@example.com>"}]}]}`, ""},
 		"a Secret that nobody may have":  {`{secrets: [{name: a}]}`, ""},
 		"a ServiceAccount of the system": {`{secrets: [{name: a, get: [{kind: ServiceAccount, name: "x", namespace: kube-system}]}]}`, ""},
 	} {
@@ -1239,6 +1286,10 @@ func testAudited(t *testing.T, s *server) {
 	for what, o := range everything {
 		t.Run(what, func(t *testing.T) { check(t, s.create(dev, o.DeepCopy()), "") })
 	}
+	check(t, s.create(dev, in(secretOf(secret))), "")
+	check(t, s.run(dev, "audited", "exec", "x", "main", "id"), "")
+	check(t, s.create(dev, in(podTaking("web", "free"))), "")
+	testAuditLog(t, s)
 	patch := func(user, body string) error {
 		o := in(accessOf("access", team))
 		return s.as(user).Patch(t.Context(), o, client.RawPatch("application/merge-patch+json", []byte(body)), client.DryRunAll)
@@ -1250,6 +1301,43 @@ func testAudited(t *testing.T, s *server) {
 	}
 	for what, code := range map[string]reason.Code{"pod": reason.SecretNotGranted, "reader": reason.SecretUseDenied, "role": reason.SecretRightsGuarded, "binding": reason.SecretRightsGuarded, "token": reason.SecretUseDenied} {
 		check(t, s.create(dev, everything[what].DeepCopy()), code)
+	}
+}
+
+// testAuditLog: what is not refused is said in the API server's audit log, and nothing else.
+func testAuditLog(t *testing.T, s *server) {
+	raw, err := os.ReadFile(s.log)
+	s.must(err)
+	var said []string
+	for line := range strings.Lines(string(raw)) {
+		var event struct {
+			ImpersonatedUser struct{ Username string }
+			ObjectRef        struct{ Resource string }
+			Annotations      map[string]string
+		}
+		s.must(json.Unmarshal([]byte(line), &event))
+		if event.ImpersonatedUser.Username != dev {
+			continue
+		}
+		for key, value := range event.Annotations {
+			if strings.HasPrefix(key, "argoseal-secret-") {
+				said = append(said, event.ObjectRef.Resource+": "+key+" = "+value)
+			}
+		}
+	}
+	slices.Sort(said)
+	said = slices.Compact(said) // a command is logged as it begins, too
+	const use = "the verb use of SecretAccess access"
+	if want := []string{
+		"pods: argoseal-secret-exec/would-ask = " + use,
+		"pods: argoseal-secret-pods/would-ask = " + use + ", for ServiceAccount reader",
+		"pods: argoseal-secret-pods/would-refuse = SecretNotGranted: Secret guarded, SecretAccess access, ServiceAccount web",
+		"rolebindings: argoseal-secret-rights/would-ask = " + use,
+		"roles: argoseal-secret-rights/would-ask = " + use,
+		"secrets: argoseal-secret-contents/would-ask = to read Secret guarded, or the verb use of SecretAccess access",
+		"secrets: argoseal-secret-tokens/would-ask = " + use,
+	}; !slices.Equal(said, want) {
+		t.Errorf("the audit log says %q", said)
 	}
 }
 

@@ -50,12 +50,13 @@ type Plan struct {
 
 // PlanFor is what there has to be for a SecretAccess now: a Role for each Secret
 // that somebody may get, those for its use, none where nobody has a grant, and the one
-// that marks its Secrets as guarded.
+// that marks its Secrets as guarded. One that is being deleted grants nothing any more, and
+// guards until it is gone, which a finalizer may put off for ever.
 func PlanFor(a *v1alpha1.SecretAccess, now time.Time) Plan {
 	var p Plan
 	live := func(grants []v1alpha1.AccessGrant) (subjects []rbacv1.Subject) {
 		for _, g := range grants {
-			if s := subject(g, a.Namespace); p.count(g.Until, now) && !slices.Contains(subjects, s) {
+			if s := subject(g, a.Namespace); p.count(g.Until, now) && a.DeletionTimestamp.IsZero() && !slices.Contains(subjects, s) {
 				subjects = append(subjects, s)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -160,15 +161,23 @@ type held struct {
 	namespace  string // of the binding; none: all
 	path       []string
 	rule       rbacv1.PolicyRule
-	byAccess   bool // made for a SecretAccess
+	granted    []rbacv1.Subject // whom a SecretAccess gives just this rule, now
 	kubernetes bool
+}
+
+// byAccess says whether a subject has the rule by a grant that counts now. That a Role was
+// made for one says nothing: it may have ended since, and nobody took the Role away.
+func (h held) byAccess(s rbacv1.Subject) bool {
+	return slices.ContainsFunc(h.granted, func(g rbacv1.Subject) bool {
+		return g.Kind == s.Kind && g.Namespace == s.Namespace && g.Name == s.Name
+	})
 }
 
 // Run audits.
 func Run(c Cluster, o Options) Report {
 	r := &run{cluster: c, options: o, seen: map[string]bool{}}
 	r.report.UnusedUnknown = o.Log.unknown(o.UnusedAfter)
-	for _, h := range c.held() {
+	for _, h := range c.held(o.Now) {
 		if o.Namespace != "" && h.namespace != "" && h.namespace != o.Namespace {
 			continue
 		}
@@ -227,17 +236,17 @@ func ofKubernetes(s rbacv1.Subject) bool {
 var everywhere = []string{"cluster-admin", "argoseal-secret-workloads"}
 
 // held are all rules that somebody has.
-func (c Cluster) held() (all []held) {
+func (c Cluster) held(now time.Time) (all []held) {
 	type key struct{ namespace, name string }
 	rules := map[key][]rbacv1.PolicyRule{}
-	ours := map[key]bool{}
 	for _, role := range c.Roles {
-		k := key{role.Namespace, role.Name}
-		rules[k] = role.Rules
-		owner := metav1.GetControllerOf(&role)
-		ours[k] = owner != nil && owner.Kind == "SecretAccess" && slices.ContainsFunc(c.Accesses, func(a v1alpha1.SecretAccess) bool {
-			return a.Namespace == role.Namespace && a.UID == owner.UID
-		})
+		rules[key{role.Namespace, role.Name}] = role.Rules
+	}
+	planned := map[key]access.Pair{}
+	for i := range c.Accesses {
+		for _, p := range access.PlanFor(&c.Accesses[i], now).Pairs {
+			planned[key{p.Role.Namespace, p.Role.Name}] = p
+		}
 	}
 	for _, role := range c.ClusterRoles {
 		rules[key{"", role.Name}] = role.Rules
@@ -248,8 +257,12 @@ func (c Cluster) held() (all []held) {
 			k.namespace = namespace
 		}
 		for i, rule := range rules[k] {
+			var granted []rbacv1.Subject
+			if p, is := planned[k]; is && equality.Semantic.DeepEqual(rule, p.Role.Rules[0]) {
+				granted = p.Binding.Subjects
+			}
 			all = append(all, held{
-				subjects: subjects, namespace: namespace, rule: rule, byAccess: ours[k],
+				subjects: subjects, namespace: namespace, rule: rule, granted: granted,
 				path:       []string{binding, ref.Kind + " " + ref.Name, fmt.Sprintf("rules[%d]", i)},
 				kubernetes: strings.HasPrefix(ref.Name, "system:") && (ref.Kind == "ClusterRole" || namespace == metav1.NamespaceSystem) || ref.Kind == "ClusterRole" && slices.Contains(everywhere, ref.Name),
 			})

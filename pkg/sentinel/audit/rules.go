@@ -49,7 +49,7 @@ func (r *run) judge(h held) {
 			r.add(Everything, h, s, spell(rule))
 		}
 		if !all { // or each kind there is would follow from it
-			for kind, what := range others(h) {
+			for kind, what := range others(h, s) {
 				r.add(kind, h, s, what)
 			}
 		}
@@ -58,7 +58,7 @@ func (r *run) judge(h held) {
 }
 
 // others are the kinds beside the reading of Secrets, and what each is about.
-func others(h held) map[Kind]string {
+func others(h held, s rbacv1.Subject) map[Kind]string {
 	rule, found := h.rule, map[Kind]string{}
 	find := func(kind Kind, group string, resources []string, verbs ...string) {
 		var gives, on []string
@@ -86,7 +86,7 @@ func others(h held) map[Kind]string {
 	if what := constrained(rule); what != "" {
 		found[ActsAsOthers] = strings.TrimPrefix(found[ActsAsOthers]+"; "+what, "; ")
 	}
-	if !h.byAccess {
+	if !h.byAccess(s) {
 		find(PassesGuards, v1alpha1.Group, []string{"secretaccesses"}, "escalate", v1alpha1.VerbUse, v1alpha1.VerbUseLimited)
 	}
 	if h.namespace == "" {
@@ -149,13 +149,13 @@ func (r *run) secrets(h held, s rbacv1.Subject, reads []string, all bool) {
 	if len(h.rule.ResourceNames) == 0 && len(byName) > 0 && !all {
 		r.add(ReadsAnySecret, h, s, join(byName)+" on secrets")
 	}
-	if !h.byAccess {
+	if !h.byAccess(s) {
 		for _, a := range r.cluster.Accesses {
 			if h.namespace != "" && h.namespace != a.Namespace || r.options.Namespace != "" && a.Namespace != r.options.Namespace {
 				continue
 			}
 			for _, g := range a.Spec.Secrets {
-				if slices.Equal(reads, []string{"get"}) && granted(g, a.Namespace, s, r.options.Now) {
+				if slices.Equal(reads, []string{"get"}) && a.DeletionTimestamp.IsZero() && granted(g, a.Namespace, s, r.options.Now) {
 					continue // the right is there twice
 				}
 				if len(h.rule.ResourceNames) == 0 || slices.Contains(h.rule.ResourceNames, g.Name) {

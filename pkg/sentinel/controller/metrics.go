@@ -61,8 +61,12 @@ func (m *Metrics) observe(seen encryption.Observed, step encryption.Step, now fl
 	if step.Write != identity {
 		under = seen.Scan.Objects[step.Write]
 	}
-	m.objects.WithLabelValues("key").Set(float64(under))
-	m.objects.WithLabelValues("another").Set(float64(seen.Scan.Total() - under - plain))
+	m.objects.Reset()
 	m.objects.WithLabelValues("plain").Set(float64(plain))
 	m.proven.Set(now)
+	if step.Write == (encryption.Ref{}) {
+		return // which of the keys is the one that is written with is not known
+	}
+	m.objects.WithLabelValues("key").Set(float64(under))
+	m.objects.WithLabelValues("another").Set(float64(seen.Scan.Total() - under - plain))
 }

@@ -57,6 +57,8 @@ type place struct {
 	registered map[string]string
 	history    bool
 	asked      int64
+	// each is done after each step.
+	each func()
 }
 
 var request = ctrl.Request{NamespacedName: client.ObjectKey{Name: v1alpha1.SecretEncryptionName}}
@@ -218,6 +220,9 @@ func (p *place) step() {
 		p.t.Fatalf("%d files were changed at once (%s)", changed, p.ready())
 	}
 	p.clock.SetTime(p.clock.Now().Add(result.RequeueAfter))
+	if p.each != nil {
+		p.each()
+	}
 }
 
 func (p *place) escrowed(k encryption.Key) bool {
@@ -266,6 +271,18 @@ func TestARotation(t *testing.T) {
 	p := newPlace(t)
 	p.run(encryption.Proven)
 	first := p.config(0)
+	steps := map[string]bool{}
+	p.each = func() {
+		// Objects lie under a key all the time, and new ones are written with one.
+		o, step := p.object(), p.ready()
+		steps[step] = true
+		if meta.IsStatusConditionFalse(o.Status.Conditions, v1alpha1.ConditionEncrypted) || o.Status.Proof.UnderKey == 0 {
+			t.Errorf("%s: %+v, %+v", step, o.Status.Conditions, o.Status.Proof)
+		}
+		if (step == string(encryption.ReadKeySpread) || step == string(encryption.Settling)) && o.Status.Key == nil {
+			t.Errorf("%s: which key is written with it does not say", step)
+		}
+	}
 	p.rotate()
 	began := p.clock.Now()
 	p.run(encryption.OldKeyRemoved)
@@ -279,6 +296,9 @@ func TestARotation(t *testing.T) {
 	}
 	p.load()
 	p.run(encryption.Proven)
+	if !steps[string(encryption.ReadKeySpread)] || !steps[string(encryption.Settling)] {
+		t.Errorf("it went through %v", steps)
+	}
 	for i := range p.files {
 		if c := p.config(i); len(c.Refs()) != 1 || c.WriteRef().Rotation() != 1 {
 			t.Errorf("server %d has %v", i, c)

@@ -24,8 +24,8 @@ func (r *Reconciler) report(ctx context.Context, o *v1alpha1.SecretEncryption, s
 	o.Status.ObservedGeneration = o.Generation
 	o.Status.Servers = servers(seen)
 	o.Status.Key = key(step.Write)
-	if seen.Scan != nil {
-		o.Status.Proof = r.proof(*seen.Scan, step.Write)
+	if seen.Scan != nil && step.Write != (encryption.Ref{}) {
+		o.Status.Proof = r.proof(*seen.Scan, step.Write) // or the one before stands, with its time
 	}
 	message := text.Cut(step.Message, maxMessage)
 	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
@@ -73,7 +73,9 @@ func encrypted(scan *encryption.Scan, step encryption.Step) (status metav1.Condi
 	switch {
 	case plain > 0:
 		return metav1.ConditionFalse, reasonPlaintext, fmt.Sprintf("%d of %d objects lie in etcd as they are", plain, total)
-	case step.Write.Provider == encryption.Identity || step.Write == encryption.Ref{}:
+	case step.Write == encryption.Ref{}:
+		return metav1.ConditionUnknown, string(step.Reason), "not all API servers are known to write with one key: " + step.Message
+	case step.Write.Provider == encryption.Identity:
 		return metav1.ConditionFalse, reasonPlaintext, "new objects are stored as they are"
 	case step.Reason == encryption.Unreadable:
 		return metav1.ConditionUnknown, string(step.Reason), step.Message

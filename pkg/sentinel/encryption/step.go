@@ -40,7 +40,8 @@ type Step struct {
 	Message string
 	// Files to be written, by the server's name.
 	Files map[string]Config
-	// Write is the key that all servers write with; none while they differ.
+	// Write is the key that all servers write with; none while they differ, or while
+	// nobody knows.
 	Write Ref
 }
 
@@ -92,6 +93,16 @@ func Next(o Observed, w Want) Step {
 	if step, ok := awaitLoad(o.Servers); !ok {
 		return step
 	}
+	// From here on every server runs with its file.
+	step := running(o, w, all)
+	if writes := o.Servers[0].Writes(); o.StaysUnder(writes) && (writes.Provider != KMS || writes.ID != "") {
+		step.Write = writes
+	}
+	return step
+}
+
+// running is the next step where every server runs with its file.
+func running(o Observed, w Want, all []Key) Step {
 	if step, ok := usable(o, w, all); !ok {
 		return step
 	}
@@ -104,9 +115,7 @@ func Next(o Observed, w Want) Step {
 		return step
 	}
 	// From here on every server writes with the same key, too.
-	step := prove(o, w, all)
-	step.Write = o.Servers[0].Writes()
-	return step
+	return prove(o, w, all)
 }
 
 // union are the keys of all files.

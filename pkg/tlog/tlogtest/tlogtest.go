@@ -15,6 +15,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/storage/posix"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/tlog"
@@ -64,18 +65,32 @@ func (k Key) Log(t testing.TB) tlog.Log {
 	return live[0]
 }
 
-// Grow adds entries, named and numbered, to the log in a folder, which may be empty, and
-// waits until they are published.
-func (k Key) Grow(t testing.TB, dir, name string, from, to int) {
+func (k Key) signer(ctx context.Context, t testing.TB) note.Signer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
 	private, err := cryptoutils.UnmarshalPEMToPrivateKey(k.Private, cryptoutils.SkipPassword)
 	Must(t, err)
 	signer, err := signature.LoadDefaultSignerVerifier(private)
 	Must(t, err)
 	signs, err := rekornote.NewNoteSigner(ctx, Host, signer)
 	Must(t, err)
+	return signs
+}
+
+// Signed is a note of any text that the log signed.
+func (k Key) Signed(t testing.TB, text string) []byte {
+	t.Helper()
+	signed, err := note.Sign(&note.Note{Text: text}, k.signer(t.Context(), t))
+	Must(t, err)
+	return signed
+}
+
+// Grow adds entries, named and numbered, to the log in a folder, which may be empty, and
+// waits until they are published.
+func (k Key) Grow(t testing.TB, dir, name string, from, to int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	signs := k.signer(ctx, t)
 	driver, err := posix.New(ctx, posix.Config{Path: dir})
 	Must(t, err)
 	appender, stop, reader, err := tessera.NewAppender(ctx, driver, tessera.NewAppendOptions().

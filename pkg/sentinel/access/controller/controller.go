@@ -19,6 +19,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -44,13 +45,17 @@ type Reconciler struct {
 	Client client.Client
 	Events events.EventRecorder
 	Clock  clock.PassiveClock
+
+	due *due
 }
 
 // SetupWithManager lets changes of SecretAccesses and of what was made for them, and
 // time, drive the reconciler.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.due = newDue(r.Clock)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("secretaccess").
+		WithOptions(controller.Options{RateLimiter: r.due}).
 		For(&v1alpha1.SecretAccess{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&rbacv1.Role{}).
 		Owns(&rbacv1.RoleBinding{}).
@@ -77,19 +82,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case err != nil:
 		return ctrl.Result{}, err
 	}
-	if !object.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil // what was made goes by its owner, or as an orphan
-	}
 	now := r.Clock.Now()
 	plan := access.PlanFor(&object, now)
+	if !object.DeletionTimestamp.IsZero() {
+		// What marks its Secrets goes by its owner, or as an orphan. Nothing is made any more:
+		// the garbage collector may wait until all is gone.
+		return ctrl.Result{}, r.prune(ctx, &object, plan)
+	}
 	// Rights go first, and go even if others cannot be given.
 	failure := errors.Join(r.prune(ctx, &object, plan), r.apply(ctx, &object, plan))
 	twice, err := r.guardedTwice(ctx, &object)
 	failure = errors.Join(failure, err)
-	if err := r.report(ctx, &object, plan, failure, twice); err != nil {
-		return ctrl.Result{}, errors.Join(failure, err)
-	}
+	failure = errors.Join(failure, r.report(ctx, &object, plan, failure, twice))
 	if failure != nil {
+		if plan.Next != nil {
+			r.due.by(req, *plan.Next)
+		}
 		return ctrl.Result{}, failure
 	}
 	again := whileRest
@@ -105,10 +113,12 @@ func (r *Reconciler) apply(ctx context.Context, a *v1alpha1.SecretAccess, plan a
 	var failures []error
 	for i := range plan.Pairs {
 		role, binding := &plan.Pairs[i].Role, &plan.Pairs[i].Binding
-		// Nobody is bound to a Role that is not as it should be.
 		err := r.applyRole(ctx, a, role)
-		if err == nil {
-			err = r.applyBinding(ctx, a, binding, plan)
+		// Who has no grant any more goes, whatever becomes of the others. Nobody is bound
+		// to a Role that is not as it should be.
+		is, narrowErr := r.narrow(ctx, a, binding, plan)
+		if err = errors.Join(err, narrowErr); err == nil {
+			err = r.widen(ctx, is, binding)
 		}
 		if err != nil {
 			failures = append(failures, fmt.Errorf("keep the Role and the RoleBinding %s: %w", role.Name, err))
@@ -130,43 +140,69 @@ func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, wa
 	if a.Status.ObservedGeneration == a.Generation {
 		r.repaired(a, "Role", want.Name) // nobody has asked for a change
 	}
-	is.Rules = want.Rules
-	adopt(&is, want)
-	return r.Client.Update(ctx, &is)
-}
-
-func (r *Reconciler) applyBinding(ctx context.Context, a *v1alpha1.SecretAccess, want *rbacv1.RoleBinding, plan access.Plan) error {
-	var is rbacv1.RoleBinding
-	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is); {
-	case apierrors.IsNotFound(err):
-		return r.Client.Create(ctx, want)
-	case err != nil:
-		return err
-	case is.RoleRef == want.RoleRef && equality.Semantic.DeepEqual(is.Subjects, want.Subjects) && sameMeta(&is, want):
-		return nil
-	}
-	if a.Status.ObservedGeneration == a.Generation && a.Status.Expired == int32(plan.Expired) {
-		r.repaired(a, "RoleBinding", want.Name) // no grant has changed
-	}
-	if is.RoleRef != want.RoleRef {
-		// It cannot change: another binding takes its place.
+	if !is.DeletionTimestamp.IsZero() {
 		if err := r.delete(ctx, &is); err != nil {
 			return err
 		}
 		return r.Client.Create(ctx, want)
 	}
-	is.Subjects = want.Subjects
+	is.Rules = want.Rules
 	adopt(&is, want)
 	return r.Client.Update(ctx, &is)
 }
 
+// narrow takes from a binding whoever is not to have it, and returns what is left of it;
+// nil: there is none.
+func (r *Reconciler) narrow(ctx context.Context, a *v1alpha1.SecretAccess, want *rbacv1.RoleBinding, plan access.Plan) (*rbacv1.RoleBinding, error) {
+	var is rbacv1.RoleBinding
+	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is); {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case sameBinding(&is, want):
+		return &is, nil
+	}
+	if a.Status.ObservedGeneration == a.Generation && a.Status.Expired == int32(plan.Expired) {
+		r.repaired(a, "RoleBinding", want.Name) // no grant has changed
+	}
+	if is.RoleRef != want.RoleRef || !is.DeletionTimestamp.IsZero() {
+		return nil, r.delete(ctx, &is) // it cannot change: another binding takes its place
+	}
+	left := slices.DeleteFunc(slices.Clone(is.Subjects), func(s rbacv1.Subject) bool { return !slices.Contains(want.Subjects, s) })
+	if len(left) == len(is.Subjects) {
+		return &is, nil
+	}
+	is.Subjects = left
+	adopt(&is, want)
+	return &is, r.Client.Update(ctx, &is)
+}
+
+// widen gives a binding to all who are to have it.
+func (r *Reconciler) widen(ctx context.Context, is, want *rbacv1.RoleBinding) error {
+	if is == nil {
+		return r.Client.Create(ctx, want)
+	}
+	if sameBinding(is, want) {
+		return nil
+	}
+	is.Subjects = want.Subjects
+	adopt(is, want)
+	return r.Client.Update(ctx, is)
+}
+
+func sameBinding(is, want *rbacv1.RoleBinding) bool {
+	return is.RoleRef == want.RoleRef && equality.Semantic.DeepEqual(is.Subjects, want.Subjects) && sameMeta(is, want)
+}
+
 func sameMeta(is, want client.Object) bool {
 	return equality.Semantic.DeepEqual(is.GetOwnerReferences(), want.GetOwnerReferences()) &&
-		is.GetLabels()[access.LabelManagedBy] == access.ManagedBy
+		is.GetLabels()[access.LabelManagedBy] == access.ManagedBy && len(is.GetFinalizers()) == 0
 }
 
 func adopt(is, want client.Object) {
 	is.SetOwnerReferences(want.GetOwnerReferences())
+	is.SetFinalizers(nil)
 	labels := is.GetLabels()
 	if labels == nil {
 		labels = map[string]string{}
@@ -239,10 +275,21 @@ func (r *Reconciler) pruneOrphans(ctx context.Context, namespace string) error {
 	return errors.Join(failures...)
 }
 
-// delete deletes what was looked at, and nothing that took its place.
+// delete deletes what was looked at, and nothing that took its place. A finalizer would keep
+// it, and with it the right that it gives, for as long as somebody likes; whatever is being
+// deleted gets no new one, so those that it has are taken away after that, with the look
+// that sees it so.
 func (r *Reconciler) delete(ctx context.Context, o client.Object) error {
-	uid := o.GetUID()
-	return client.IgnoreNotFound(r.Client.Delete(ctx, o, client.Preconditions{UID: &uid}))
+	if o.GetDeletionTimestamp().IsZero() {
+		uid := o.GetUID()
+		return client.IgnoreNotFound(r.Client.Delete(ctx, o, client.Preconditions{UID: &uid}))
+	}
+	if len(o.GetFinalizers()) == 0 {
+		return nil
+	}
+	// Nothing else changes: then the API server does not ask whether we may give what it gives.
+	o.SetFinalizers(nil)
+	return client.IgnoreNotFound(r.Client.Update(ctx, o))
 }
 
 // guardedTwice are the Secrets that another SecretAccess guards, too: pods need a

@@ -27,6 +27,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -38,6 +39,7 @@ const (
 	chart    = "../../../../charts/argoseal-sentinel/files/"
 	operator = "system:serviceaccount:argoseal-sentinel:access"
 	api      = "system:serviceaccount:team:api"
+	hold     = "x.example.com/hold" // a finalizer
 )
 
 const setup = `
@@ -112,7 +114,10 @@ func start(t *testing.T) *plane {
 	}
 	p.apply(setup)
 
-	mgr, err := ctrl.NewManager(p.as(operator), ctrl.Options{Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}})
+	mgr, err := ctrl.NewManager(p.as(operator), ctrl.Options{
+		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
+		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)}, // each test has its own
+	})
 	must(t, err)
 	r := &controller.Reconciler{Client: mgr.GetClient(), Events: mgr.GetEventRecorder("argoseal-sentinel"), Clock: clock.RealClock{}}
 	must(t, r.SetupWithManager(mgr))
@@ -312,6 +317,11 @@ func TestGrantsBecomeRightsAndEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
+		"a finalizer": func() {
+			role, binding := p.role()
+			role.Finalizers, binding.Finalizers = []string{hold}, []string{hold}
+			must(t, errors.Join(p.Update(ctx, role), p.Update(ctx, binding)))
+		},
 		"no owner": func() {
 			role, binding := p.role()
 			role.OwnerReferences, binding.OwnerReferences = nil, nil
@@ -332,7 +342,7 @@ func TestGrantsBecomeRightsAndEnd(t *testing.T) {
 					}
 				}
 				return len(role.Rules) == 1 && len(role.Rules[0].ResourceNames) == 1 && len(binding.Subjects) == 1 &&
-					binding.RoleRef.Name == role.Name && metav1.IsControlledBy(&role, a) && metav1.IsControlledBy(&binding, a)
+					binding.RoleRef.Name == role.Name && len(role.Finalizers)+len(binding.Finalizers) == 0 && metav1.IsControlledBy(&role, a) && metav1.IsControlledBy(&binding, a)
 			})
 			p.soon("rights", func() bool {
 				return p.reads(api, "team", "db") && !p.reads(api, "team", "neighbour") && !p.reads("lead", "team", "db")
@@ -411,7 +421,7 @@ func TestGrantsBecomeRightsAndEnd(t *testing.T) {
 		dependents := of()
 		must(t, p.Delete(ctx, c, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
 		for _, o := range dependents {
-			must(t, p.Patch(ctx, o, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"ownerReferences":null}}`))))
+			must(t, client.IgnoreNotFound(p.Patch(ctx, o, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"ownerReferences":null}}`)))))
 		}
 		must(t, client.IgnoreNotFound(p.Patch(ctx, c, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))))
 		p.soon("the right ends", func() bool { return !p.reads("heir", "team", "neighbour") })
