@@ -253,7 +253,7 @@ uninstall: ## Remove the chart; its keys, records and trusted root stay.
 ##@ Development cluster (Linux, root)
 
 .PHONY: cluster-up
-cluster-up: ## Raise a real cluster with Argo Workflows and an S3 store (first time: builds it, about 20 minutes).
+cluster-up: ## Raise a real cluster with Argo Workflows and an S3 store (first time: builds it, about 40 minutes on two cores).
 	@$(CLUSTER) up
 
 .PHONY: cluster-down

@@ -101,7 +101,7 @@ func (s *scene) define(tb testing.TB) {
 	must(tb, err)
 	step, err := argo.Parse(s.pod)
 	must(tb, err)
-	s.tag.Definition = wf.Fingerprint(step.NodeName)
+	s.tag.Definition = wf.Fingerprint(step.NodeName, nil)
 }
 
 // inject does to the pod what our mutating webhook does, and what the kubelet

@@ -128,7 +128,10 @@ func TestABodyIsAsALogStoresIt(t *testing.T) {
 			c.mutation["another field"] = func(s string) string { return `{"a":1,` + s[1:] }
 			c.mutation["another spelling"] = func(s string) string { return strings.Replace(s, `"spec"`, `"Spec"`, 1) }
 			c.mutation["a second spec"] = func(s string) string { return strings.TrimSuffix(s, "}") + `,"Spec":{}}` }
-			c.mutation["no spec"] = func(s string) string { return s[:strings.Index(s, `,"spec"`)] + "}" }
+			c.mutation["no spec"] = func(s string) string {
+				before, _, _ := strings.Cut(s, `,"spec"`)
+				return before + "}"
+			}
 			c.mutation["another version"] = func(s string) string { return strings.Replace(s, `"apiVersion":"0.0.`, `"apiVersion":"0.1.`, 1) }
 			c.mutation["a hundred KiB"] = func(s string) string { return strings.Replace(s, `"sha256"`, `"`+strings.Repeat("x", 100<<10)+`"`, 1) }
 			for how, change := range c.mutation {

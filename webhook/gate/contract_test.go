@@ -137,7 +137,7 @@ func (r *recorded) state(t *testing.T, pod *corev1.Pod, step *argo.Step, pins []
 	pod.UID = types.UID(strings.Repeat("0", 8) + "-" + step.NodeID[len(step.NodeID)-4:] + "-4000-8000-000000000000")
 	value, err := r.trust.Keys.Issue(tag.Tag{
 		IssuedAt: pod.CreationTimestamp.UTC(), Namespace: pod.Namespace, NamespaceUID: namespaceUID, Pod: pod.Name, WorkflowUID: step.WorkflowUID,
-		Definition: r.workflow.Fingerprint(step.NodeName), Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Pins: pins,
+		Definition: r.workflow.Fingerprint(step.NodeName, nil), Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Pins: pins,
 		Executor: tag.Executor(r.gate.Identity.Executor(pod)), Signer: signer.Image,
 	})
 	check(t, err)

@@ -369,7 +369,7 @@ func (w *world) admission(t testing.TB) Admission {
 func (w *world) injected(t testing.TB, pod *corev1.Pod, step *argo.Step, pins []pin.Pin) Admission {
 	t.Helper()
 	value, err := w.trust.Keys.Issue(tag.Tag{
-		IssuedAt: now, Namespace: pod.Namespace, NamespaceUID: namespaceUID, Pod: pod.Name, WorkflowUID: step.WorkflowUID, Definition: w.workflow.Fingerprint(step.NodeName),
+		IssuedAt: now, Namespace: pod.Namespace, NamespaceUID: namespaceUID, Pod: pod.Name, WorkflowUID: step.WorkflowUID, Definition: w.workflow.Fingerprint(step.NodeName, nil),
 		Creator: argotest.Controller, Mode: v1alpha1.ModeEnforce, Pins: pins,
 		Executor: tag.Executor(w.gate.Identity.Executor(pod)), Signer: signer.Image,
 	})

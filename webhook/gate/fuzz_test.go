@@ -106,7 +106,7 @@ func (z *fuzzed) decide(t *testing.T, pod *corev1.Pod, pinned bool) Decision {
 	if err == nil {
 		content.WorkflowUID = step.WorkflowUID
 		if wf := z.owners[step.Workflow]; wf != nil {
-			content.Definition = wf.Fingerprint(step.NodeName)
+			content.Definition = wf.Fingerprint(step.NodeName, nil)
 			if pinned {
 				content.Pins = z.gate.Evaluate(t.Context(), step, wf, v1alpha1.ModeEnforce, z.trust).Pins
 			}

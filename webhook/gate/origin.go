@@ -95,14 +95,14 @@ func (g *Gate) Fingerprint(ctx context.Context, step *argo.Step, wf *definition.
 			wf = wf.Foresee(template)
 		}
 	}
-	return wf.Fingerprint(step.NodeName, g.foreseen(ctx, step, wf)...)
+	return wf.Fingerprint(step.NodeName, g.foreseen(ctx, step, wf))
 }
 
 // foreseen is where the step's inputs come from by templates of which Argo has not stored
 // its copies yet: the notary compares it with these, as whoever may write templates may
 // have changed them after Argo had read them. It is nothing where there are none such, or
 // where they do not say it, which decides on the pod by itself.
-func (g *Gate) foreseen(ctx context.Context, step *argo.Step, wf *definition.Workflow) []artifact.Digest {
+func (g *Gate) foreseen(ctx context.Context, step *argo.Step, wf *definition.Workflow) *definition.Sources {
 	inputs := step.Given()
 	if wf == nil || len(inputs) == 0 || len(step.Outputs) == 0 || wf.Settled(step.NodeName) {
 		return nil // nothing of it is looked at again, or nothing can have changed
@@ -119,11 +119,11 @@ func (g *Gate) foreseen(ctx context.Context, step *argo.Step, wf *definition.Wor
 		}
 		known = learned
 	}
-	origins, err := definition.Origins(known, step.NodeName, inputs)
+	sources, err := definition.SourcesOf(known, step.NodeName, inputs, false)
 	if err != nil {
 		return nil
 	}
-	return origins
+	return sources
 }
 
 // isLiteral says whether the definition itself gives the input's place or content. Where it

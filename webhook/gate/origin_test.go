@@ -124,6 +124,21 @@ func TestAnInputIsWhatTheDefinitionTakesItFrom(t *testing.T) {
 	}
 }
 
+// parsedLiteral is what the definition gives by such a place in S3.
+func parsedLiteral(t *testing.T, place string) graph.Literal {
+	t.Helper()
+	w := newWorld(t)
+	w.redefine(t, reference, `"s3":`+place)
+	g, err := w.workflow.Graph()
+	check(t, err)
+	o, err := g.Origins(w.step.NodeName, w.step.Inputs[0].Name)
+	check(t, err)
+	if len(o.Literals) != 1 {
+		t.Fatalf("literals: %v", o.Literals)
+	}
+	return o.Literals[0]
+}
+
 // Where an input may come from a step, that step's report may have been forged. What the
 // definition leaves open would be the report's to say.
 func TestBesideAnOutputOnlyWhatIsSpelledInFullIsLiteral(t *testing.T) {
@@ -146,6 +161,8 @@ func TestBesideAnOutputOnlyWhatIsSpelledInFullIsLiteral(t *testing.T) {
 		"a key with a tag":         {stored, graph.Literal{Store: "s3", Keyed: true, Text: "{{inputs.parameters.v}}"}, true, false},
 		"a key in another bucket":  {stored, graph.Literal{Store: "s3", Keyed: true, Text: at.Key, Bucket: elsewhere}, true, false},
 		"a key in this bucket":     {stored, graph.Literal{Store: "s3", Keyed: true, Text: at.Key, Bucket: at}, true, true},
+		"a key alone, as parsed":   {stored, parsedLiteral(t, `{"key":"`+at.Key+`"}`), true, true},
+		"in a bucket, as parsed":   {stored, parsedLiteral(t, `{"bucket":"elsewhere","key":"`+at.Key+`"}`), true, false},
 		"a key in another store":   {stored, graph.Literal{Store: "gcs", Keyed: true, Text: at.Key}, true, false},
 		"git, where it is a store": {stored, graph.Literal{Store: "git"}, false, false},
 	} {
@@ -166,7 +183,7 @@ func TestAFingerprintHasWhereInputsComeFromByWhatArgoHasNotStored(t *testing.T) 
 	w := newWorld(t)
 	w.step.Outputs = append(w.step.Outputs, argo.Output{})
 	settled := w.gate.Fingerprint(t.Context(), w.step, w.workflow)
-	if strings.Contains(settled, "origins") {
+	if strings.Contains(settled, "sources") {
 		t.Errorf("Argo has stored everything, and it is %s", settled)
 	}
 	const printer, byReference = `"template":"print-message-from-file"`, `"templateRef":{"name":"lib","template":"print-message-from-file"}`
@@ -174,16 +191,17 @@ func TestAFingerprintHasWhereInputsComeFromByWhatArgoHasNotStored(t *testing.T) 
 	templates := []any{map[string]any{"name": "hello-world-to-file"}, map[string]any{"name": "print-message-from-file"}}
 	w.template = map[string]any{"spec": map[string]any{"templates": templates}}
 	one := w.gate.Fingerprint(t.Context(), w.step, w.workflow)
-	if !strings.Contains(one, `"origins":[`) || one != w.gate.Fingerprint(t.Context(), w.step, w.workflow) {
+	if !strings.Contains(one, `"sources":{`) || one != w.gate.Fingerprint(t.Context(), w.step, w.workflow) {
 		t.Fatalf("it is %s", one)
 	}
 	w.redefine(t, reference, `"raw":{"data":"hello"}`, printer, byReference)
-	if other := w.gate.Fingerprint(t.Context(), w.step, w.workflow); !strings.Contains(other, `"origins":[`) || other[strings.Index(other, "origins"):] == one[strings.Index(one, "origins"):] {
-		t.Errorf("with an input from elsewhere it is %s", other)
+	_, before, _ := strings.Cut(one, `"sources":{`)
+	if _, other, has := strings.Cut(w.gate.Fingerprint(t.Context(), w.step, w.workflow), `"sources":{`); !has || other == before {
+		t.Errorf("with an input from elsewhere they are %s, before they were %s", other, before)
 	}
 	w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"hello-world-to-file"}`, printer, byReference)
 	w.template = nil
-	if none := w.gate.Fingerprint(t.Context(), w.step, w.workflow); strings.Contains(none, "origins") {
+	if none := w.gate.Fingerprint(t.Context(), w.step, w.workflow); strings.Contains(none, "sources") {
 		t.Errorf("without the template it is %s", none)
 	}
 }

@@ -42,7 +42,7 @@ func TestAWorkflowIsReadAgainWhenItHasChanged(t *testing.T) {
 		if wf == nil {
 			return ""
 		}
-		return wf.Fingerprint("artifact-passing")
+		return wf.Fingerprint("artifact-passing", nil)
 	}
 	put("1", "one")
 	first := reads(1, 0)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/argoseal/argoseal/pkg/argo/graph"
@@ -37,44 +36,81 @@ type fingerprint struct {
 	// once, and a guard keeps everybody else from writing any, so they have to be
 	// the same later.
 	References []Reference `json:"references,omitempty"`
-	// Origins are digests of where the step's inputs come from, by templates of which
-	// Argo had not stored its copies: by what these said when the pod was admitted, which
-	// need not be what Argo had read before.
-	Origins []artifact.Digest `json:"origins,omitempty"`
+	// Sources are where the step's inputs come from, by templates of which Argo had not
+	// stored its copies: by what these said when the pod was admitted, which need not be
+	// what Argo had read before.
+	Sources *Sources `json:"sources,omitempty"`
 }
 
-// maxOrigins bounds the origins of a fingerprint: a tag has little room. Of more there is
-// one digest, of all together.
-const maxOrigins = 32
+// Sources are digests of where the inputs of a step come from: of steps' outputs, and of
+// what the definition gives itself.
+type Sources struct {
+	Outputs  []artifact.Digest `json:"outputs,omitempty"`
+	Literals []artifact.Digest `json:"literals,omitempty"`
+	// partial: ways to what Argo has not stored were left out.
+	partial bool
+}
 
-// Origins are where the inputs of a node come from, as a fingerprint keeps it.
-func Origins(g *graph.Graph, node string, inputs []string) ([]artifact.Digest, error) {
+// maxSources bounds the digests of one kind in a fingerprint: a tag has little room. Of
+// more there is one digest, of all together.
+const maxSources = 32
+
+// SourcesOf gives the sources of a node's inputs. stored leaves out the ways to what Argo has
+// not stored.
+func SourcesOf(g *graph.Graph, node string, inputs []string, stored bool) (*Sources, error) {
 	var patterns graph.Patterns
-	all := map[artifact.Digest]bool{}
+	var s Sources
+	resolve := g.OriginsAmong
+	if stored {
+		resolve = g.OriginsStored
+	}
 	for _, name := range inputs {
-		o, err := g.OriginsAmong(&patterns, node, name)
+		o, err := resolve(&patterns, node, name)
 		if err != nil {
 			return nil, err
 		}
-		for _, text := range o.Spelled() {
-			all[artifact.DigestOfText(name+" "+text)] = true
+		outputs, literals := o.Spelled()
+		for _, text := range outputs {
+			s.Outputs = append(s.Outputs, artifact.DigestOfText(name+" "+text))
 		}
+		for _, text := range literals {
+			s.Literals = append(s.Literals, artifact.DigestOfText(name+" "+text))
+		}
+		s.partial = s.partial || o.Partial
 	}
-	list := slices.Sorted(maps.Keys(all))
-	if len(list) > maxOrigins {
-		return []artifact.Digest{artifact.DigestOfText(fmt.Sprint(list))}, nil
+	return &s, nil
+}
+
+func together(list []artifact.Digest) artifact.Digest { return artifact.DigestOfText(fmt.Sprint(list)) }
+
+// within says whether all of the list is among others, or is all of these together.
+func within(list, others []artifact.Digest) bool {
+	return !slices.ContainsFunc(list, func(d artifact.Digest) bool { return !slices.Contains(others, d) && d != together(others) })
+}
+
+func short(list []artifact.Digest) []artifact.Digest {
+	if len(list) > maxSources {
+		return []artifact.Digest{together(list)}
 	}
-	return list, nil
+	return list
+}
+
+// short are the sources with the bound of a tag.
+func (s *Sources) short() *Sources {
+	if s == nil {
+		return nil
+	}
+	return &Sources{Outputs: short(s.Outputs), Literals: short(s.Literals)}
 }
 
 // Fingerprint spells what the tag keeps of the definition for a node; empty where
-// no definition was read. origins are those that templates say of which Argo has not
-// stored its copies.
-func (w *Workflow) Fingerprint(node string, origins ...artifact.Digest) string {
+// no definition was read. sources are those by templates of which Argo has not stored its
+// copies; nil if it has stored all.
+func (w *Workflow) Fingerprint(node string, sources *Sources) string {
 	if w == nil || w.definition.SpecDigest == "" {
 		return ""
 	}
-	f := fingerprint{Spec: w.definition.SpecDigest, Overrides: w.definition.Overrides, Open: open(w.definition.Parameters), Foreseen: w.foreseen, Origins: origins}
+	f := fingerprint{Spec: w.definition.SpecDigest, Overrides: w.definition.Overrides, Open: open(w.definition.Parameters), Foreseen: w.foreseen, Sources: sources.short()}
 	f.Interface = w.definition.digest(f.Open)
 	r, err := w.references(node)
 	if err != nil {

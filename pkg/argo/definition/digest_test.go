@@ -93,7 +93,7 @@ func TestADefinitionIsTheOneThatWasAdmitted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := workflowFrom(t, submitted, c.change)
-			d, err := now.DefinitionAt(admitted.Fingerprint("artifact-passing"), onlyStep(t).Node())
+			d, err := now.DefinitionAt(admitted.Fingerprint("artifact-passing", nil), onlyStep(t).Node())
 			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
 				t.Fatalf("error is %v, want code %q", err, c.code)
 			}
@@ -117,7 +117,7 @@ func TestLongValuesThatArgoPutsSomethingIntoHaveToStay(t *testing.T) {
 			s["arguments"].(map[string]any)["parameters"].([]any)[1].(map[string]any)["value"] = by + strings.Repeat("x", 10<<10)
 		}
 	}
-	admitted := workflowFrom(t, submitted, long("{{workflow.name}}")).Fingerprint("artifact-passing")
+	admitted := workflowFrom(t, submitted, long("{{workflow.name}}")).Fingerprint("artifact-passing", nil)
 	if len(admitted) > 4<<10 {
 		t.Errorf("the fingerprint has %d bytes", len(admitted))
 	}
@@ -133,8 +133,8 @@ func TestAnEmptyFieldDoesNotChangeASpecDigest(t *testing.T) {
 	plain, stored := workflowFrom(t, submitted, func(map[string]any) {}), workflowFrom(t, submitted, func(s map[string]any) {
 		s["volumes"], s["hostNetwork"], s["schedulerName"] = []any{}, nil, ""
 	})
-	if plain.Fingerprint("wf") != stored.Fingerprint("wf") || plain.Fingerprint("wf") == "" {
-		t.Errorf("fingerprints are %q and %q", plain.Fingerprint("wf"), stored.Fingerprint("wf"))
+	if plain.Fingerprint("wf", nil) != stored.Fingerprint("wf", nil) || plain.Fingerprint("wf", nil) == "" {
+		t.Errorf("fingerprints are %q and %q", plain.Fingerprint("wf", nil), stored.Fingerprint("wf", nil))
 	}
 }
 
@@ -145,7 +145,7 @@ func TestWithoutAFingerprintThereIsNoDefinition(t *testing.T) {
 			t.Errorf("fingerprint %q: error is %v", admitted, err)
 		}
 	}
-	if (&definition.Workflow{}).Fingerprint("wf") != "" {
+	if (&definition.Workflow{}).Fingerprint("wf", nil) != "" {
 		t.Error("a workflow that was not read has a fingerprint")
 	}
 }

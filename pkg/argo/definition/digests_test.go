@@ -21,7 +21,7 @@ func TestRememberedDigestsAreTheWorkflowsOwn(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					now := fmt.Sprint(w.Fingerprint("artifact-passing[0].generate-artifact"), made, w.Settled("artifact-passing[0].generate-artifact"))
+					now := fmt.Sprint(w.Fingerprint("artifact-passing[0].generate-artifact", nil), made, w.Settled("artifact-passing[0].generate-artifact"))
 					if text != "" && now != text {
 						t.Fatalf("it says %s, and then %s", text, now)
 					}

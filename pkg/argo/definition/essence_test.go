@@ -34,7 +34,7 @@ func TestAnEssenceSaysWhatItsWorkflowSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Fingerprint("w") != want.Fingerprint("w") || got.HasCopies() != want.HasCopies() || !got.Created.Equal(want.Created) ||
+	if got.Fingerprint("w", nil) != want.Fingerprint("w", nil) || got.HasCopies() != want.HasCopies() || !got.Created.Equal(want.Created) ||
 		got.Name != want.Name || got.Namespace != want.Namespace || got.UID != want.UID {
 		t.Errorf("it says %+v, want %+v", got, want)
 	}

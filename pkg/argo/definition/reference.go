@@ -264,24 +264,25 @@ func values(parameters []Parameter) map[string]string {
 }
 
 // takesFrom says whether Argo's copies of templates take the step's inputs from where these
-// came from that the gate has read and not Argo. The copies may name more by now: another
-// one, which was stored since, may set an output of the whole workflow, too.
+// came from by templates that the gate has read and not Argo. Where Argo has not stored
+// everything to this day, some of the steps' outputs have to be the same; else, all.
 func (w *Workflow) takesFrom(node Node, admitted fingerprint) error {
-	if len(admitted.Origins) == 0 {
+	was := admitted.Sources
+	if was == nil {
 		return nil
 	}
 	g, err := w.Graph()
 	if err != nil {
 		return reason.Wrap(reason.DefinitionChanged, err, "%v", err)
 	}
-	now, err := Origins(g.WithParameters(values(admitted.Open)), node.Name, node.Inputs)
+	is, err := SourcesOf(g.WithParameters(values(admitted.Open)), node.Name, node.Inputs, true)
 	if err != nil {
 		return reason.Wrap(reason.DefinitionChanged, err, "where its inputs come from: %v", err)
 	}
-	for _, o := range admitted.Origins {
-		if !slices.Contains(now, o) {
-			return reason.New(reason.DefinitionChanged, "a template that it is defined by changed while its pod was made: Argo's copy takes an input from elsewhere")
-		}
+	among := func(d artifact.Digest) bool { return slices.Contains(is.Outputs, d) }
+	known := within(was.Outputs, is.Outputs) || is.partial && slices.ContainsFunc(was.Outputs, among)
+	if !known || !within(was.Literals, is.Literals) {
+		return reason.New(reason.DefinitionChanged, "a template that it is defined by changed while its pod was made: Argo's copy takes an input from elsewhere")
 	}
 	return nil
 }

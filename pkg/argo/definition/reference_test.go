@@ -74,7 +74,7 @@ func TestAReferenceIsStatedByWhatItResolvedTo(t *testing.T) {
 		"one of a step":    {taking, definition.TemplateRef{Name: "lib", ClusterScope: true}, "hello-world-to-file"},
 	} {
 		u, _ := c.workflow(t)
-		first, err := parsed(t, u).DefinitionAt(parsed(t, u).Fingerprint(step.NodeName), step.Node())
+		first, err := parsed(t, u).DefinitionAt(parsed(t, u).Fingerprint(step.NodeName, nil), step.Node())
 		if err != nil {
 			t.Fatalf("%s: %v", form, err)
 		}
@@ -126,7 +126,7 @@ func TestAReferenceIsStatedByWhatItResolvedTo(t *testing.T) {
 				}
 				after, template := c.workflow(t)
 				c2.later(after, template)
-				d, err := parsed(t, after).DefinitionAt(parsed(t, before).Fingerprint(step.NodeName), step.Node())
+				d, err := parsed(t, after).DefinitionAt(parsed(t, before).Fingerprint(step.NodeName, nil), step.Node())
 				if got := reason.Of(err); got != c2.code || (err == nil) != (c2.code == "") {
 					t.Fatalf("error is %v, want code %q", err, c2.code)
 				}
@@ -142,7 +142,7 @@ func TestAReferenceIsStatedByWhatItResolvedTo(t *testing.T) {
 func TestSteeringAWorkflowDoesNotChangeWhatItRefersTo(t *testing.T) {
 	_, step := argotest.Parsed(t, "produce")
 	u, _ := referring(t)
-	admitted := parsed(t, u).Fingerprint(step.NodeName)
+	admitted := parsed(t, u).Fingerprint(step.NodeName, nil)
 	spec := u.Object["status"].(object)["storedWorkflowTemplateSpec"].(object)
 	steered := object{
 		"activeDeadlineSeconds": int64(1), "arguments": object{}, "parallelism": int64(2),
@@ -172,7 +172,7 @@ func TestAPathThatCannotBeReadIsNotStated(t *testing.T) {
 	templates := u.Object["status"].(object)["storedWorkflowTemplateSpec"].(object)["templates"].(list)
 	templates[0].(object)["steps"].(list)[0].(list)[0].(object)["template"] = "{{workflow.name}}"
 	w := parsed(t, u)
-	d, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node())
+	d, err := w.DefinitionAt(w.Fingerprint(step.NodeName, nil), step.Node())
 	if err != nil || len(d.References) != 1 || d.References[0].Template != "" {
 		t.Errorf("%v, references are %+v", err, d.References)
 	}
@@ -201,7 +201,7 @@ func TestTheDocumentedScriptGivesTheDigestsOfAWorkflow(t *testing.T) {
 			Spec       artifact.Digest
 			References []definition.Reference
 		}
-		if err := json.Unmarshal([]byte(parsed(t, u).Fingerprint("artifact-passing[0].generate-artifact")), &admitted); err != nil || len(admitted.References) != 1 {
+		if err := json.Unmarshal([]byte(parsed(t, u).Fingerprint("artifact-passing[0].generate-artifact", nil)), &admitted); err != nil || len(admitted.References) != 1 {
 			t.Fatalf("%v, references are %+v", err, admitted.References)
 		}
 		script := exec.CommandContext(t.Context(), "sh", "-c", string(block[1]))
@@ -230,7 +230,7 @@ func TestWhatWasLearnedDoesNotChangeAFingerprint(t *testing.T) {
 	u.Object["status"] = object{"storedTemplates": object{"namespaced/lib/t": object{"name": "t", "steps": list{list{step("b", "org")}}}}}
 	w := parsed(t, u)
 	const node = "artifact-passing[0].a[0].b[0].c"
-	before := w.Fingerprint(node)
+	before := w.Fingerprint(node, nil)
 	g, err := w.Graph()
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +242,7 @@ func TestWhatWasLearnedDoesNotChangeAFingerprint(t *testing.T) {
 	if path, err := g.Path(node); err != nil || len(path.Copies) != 3 {
 		t.Fatalf("%v, the path is %+v", err, path)
 	}
-	if after := w.Fingerprint(node); after != before || before == "" {
+	if after := w.Fingerprint(node, nil); after != before || before == "" {
 		t.Errorf("the fingerprint was %s, now it is %s", before, after)
 	}
 }
@@ -279,12 +279,12 @@ func TestEveryKindOfStepMayRunByReference(t *testing.T) {
 			}
 			step.NodeName = step.Workflow // whose entrypoint it is here
 			w := parsed(t, u)
-			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node()); err != nil {
+			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName, nil), step.Node()); err != nil {
 				t.Error(err)
 			}
 			template["hostAliases"] = list{object{"ip": "1.1.1.1"}}
 			w = parsed(t, u)
-			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node()); reason.Of(err) != reason.DefinitionChanged {
+			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName, nil), step.Node()); reason.Of(err) != reason.DefinitionChanged {
 				t.Errorf("with a host more: %v", err)
 			}
 		})
@@ -308,7 +308,7 @@ func TestAScriptIsTheOneOfArgosCopy(t *testing.T) {
 			u, template := copied(t, pod, step)
 			template["script"].(object)["source"] = c.source
 			w := parsed(t, u)
-			_, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node())
+			_, err := w.DefinitionAt(w.Fingerprint(step.NodeName, nil), step.Node())
 			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
 				t.Errorf("error is %v, want code %q", err, c.code)
 			}
@@ -348,7 +348,7 @@ func TestReferencesToVariablesAreTheDefinitions(t *testing.T) {
 			u, _ := copied(t, pod, step)
 			step.NodeName = step.Workflow // whose entrypoint it is here
 			w := parsed(t, u)
-			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName), step.Node()); reason.Of(err) != c.code || (err == nil) != (c.code == "") {
+			if _, err := w.DefinitionAt(w.Fingerprint(step.NodeName, nil), step.Node()); reason.Of(err) != c.code || (err == nil) != (c.code == "") {
 				t.Errorf("error is %v, want code %q", err, c.code)
 			}
 		})
@@ -423,18 +423,18 @@ func TestTheArgumentsAreThoseThatArgoExecutes(t *testing.T) {
 				delete(u.Object, "status")
 			}
 			before := parsed(t, u)
-			unforeseen := before.Fingerprint(step.NodeName)
+			unforeseen := before.Fingerprint(step.NodeName, nil)
 			if ref, awaits := before.Awaits(); awaits != (c.before == nil) || awaits && ref != (graph.Ref{Name: "build"}) {
 				t.Errorf("it awaits %v: %v", ref, awaits)
 			}
 			if c.live != nil {
 				foreseen := before.Foresee(c.live)
-				if before.Fingerprint(step.NodeName) != unforeseen {
+				if before.Fingerprint(step.NodeName, nil) != unforeseen {
 					t.Error("what a copy foresees changed its fingerprint")
 				}
 				before = foreseen
 			}
-			d, err := parsed(t, workflow(c.now)).DefinitionAt(before.Fingerprint(step.NodeName), step.Node())
+			d, err := parsed(t, workflow(c.now)).DefinitionAt(before.Fingerprint(step.NodeName, nil), step.Node())
 			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
 				t.Fatalf("error is %v, want code %q", err, c.code)
 			}
@@ -475,7 +475,7 @@ func TestReferencesThatOnlyTheRunKnowsAreNotComplete(t *testing.T) {
 	templates := u.Object["spec"].(object)["templates"].(list)
 	call := templates[0].(object)["steps"].(list)[0].(list)[0].(object)
 	call["templateRef"].(object)["name"] = "{{workflow.parameters.lib}}"
-	d, err := parsed(t, u).DefinitionAt(parsed(t, u).Fingerprint(step.NodeName), step.Node())
+	d, err := parsed(t, u).DefinitionAt(parsed(t, u).Fingerprint(step.NodeName, nil), step.Node())
 	if err != nil || len(d.References) != 0 || d.Complete {
 		t.Errorf("it is %+v, %v", d, err)
 	}

@@ -77,6 +77,8 @@ type object = map[string]any
 type Origins struct {
 	Outputs  []Output
 	Literals []Literal
+	// Partial: some ways led to templates that Argo has not stored, and were left out.
+	Partial bool
 }
 
 // Inline stands for the name of a template that was given inline without one,
@@ -125,7 +127,7 @@ func (o Output) By(node, template string) bool {
 
 // spelled is the output in a way that does not depend on how Argo spells a definition.
 func (o Output) spelled() string {
-	return fmt.Sprintf("output %q %q %q %q %t %q", o.Name, o.Template, o.node, o.part, o.declared != nil, fmt.Sprintf("%+v", o.recalls))
+	return fmt.Sprintf("output %q %q %q %q %q", o.Name, o.Template, o.node, o.part, fmt.Sprintf("%+v", o.recalls))
 }
 
 // String names the output for people.
@@ -147,6 +149,9 @@ type Literal struct {
 	Text string
 	// Bucket has the key; the zero value if the definition does not say which.
 	Bucket stores.Location
+
+	// expanded: the definition's parameters were put into Text.
+	expanded bool
 }
 
 // Gives says whether the definition itself, and nothing that is substituted, gives that
@@ -155,24 +160,34 @@ func (l Literal) Gives(at stores.Location) bool {
 	if !l.Keyed || !l.Fixed() || at.Scheme.Kind().Name != l.Store {
 		return false
 	}
-	return l.Bucket == (stores.Location{}) || l.Bucket.Store == at.Store && l.Bucket.Bucket == at.Bucket
+	return (l.Bucket.Store == "" || l.Bucket.Store == at.Store) && (l.Bucket.Bucket == "" || l.Bucket.Bucket == at.Bucket)
 }
 
-// spelled is the kind of literal alone: Argo substitutes in its text.
-func (l Literal) spelled() string { return fmt.Sprintf("literal %q %t", l.Store, l.Keyed) }
+// spelled is the kind of literal, and what it says in full. What has a tag Argo may have
+// substituted in by the time that it is spelled again.
+func (l Literal) spelled() string {
+	if !l.Fixed() || l.expanded {
+		return fmt.Sprintf("literal %q %t", l.Store, l.Keyed)
+	}
+	return fmt.Sprintf("literal %q %t %q %q", l.Store, l.Keyed, l.Text, l.Bucket)
+}
 
 // Spelled has one text for each origin, which is the same whichever way Argo spells the
-// definition. They are sorted, and none is there twice.
-func (o Origins) Spelled() []string {
-	var list []string
+// definition: of outputs, and of literals. They are sorted, and none is there twice. Global
+// outputs are left out: which templates have one of a name is known in the end alone, and
+// whoever is said to have made one has to have run the very template that declares it.
+func (o Origins) Spelled() (outputs, literals []string) {
 	for _, out := range o.Outputs {
-		list = append(list, out.spelled())
+		if out.declared == nil {
+			outputs = append(outputs, out.spelled())
+		}
 	}
 	for _, l := range o.Literals {
-		list = append(list, l.spelled())
+		literals = append(literals, l.spelled())
 	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	slices.Sort(outputs)
+	slices.Sort(literals)
+	return slices.Compact(outputs), slices.Compact(literals)
 }
 
 // Fits says whether Argo may have made text of the literal's, by substituting
@@ -478,9 +493,23 @@ func (g *Graph) OriginsAmong(p *Patterns, node, input string) (Origins, error) {
 	return r.origins(p)
 }
 
+// OriginsStored is OriginsAmong by what Argo has stored, and it leaves out the ways to what
+// it has not: of a step whose condition is false it never stores any copy.
+func (g *Graph) OriginsStored(p *Patterns, node, input string) (Origins, error) {
+	r, _, err := g.resolving(node, input, true)
+	if err != nil {
+		return Origins{}, err
+	}
+	return r.origins(p)
+}
+
 // resolve follows an input of a node's to all that may be behind it, and gives the
 // frame of that node.
 func (g *Graph) resolve(node, input string) (*resolution, *frame, error) {
+	return g.resolving(node, input, false)
+}
+
+func (g *Graph) resolving(node, input string, stored bool) (*resolution, *frame, error) {
 	switch {
 	case g == nil || g.workflow == "":
 		return nil, nil, unresolvable("there is no definition")
@@ -491,7 +520,7 @@ func (g *Graph) resolve(node, input string) (*resolution, *frame, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &resolution{graph: g, taker: f, seen: map[visit]bool{}, children: map[child]*frame{}}
+	r := &resolution{graph: g, stored: stored, taker: f, seen: map[visit]bool{}, children: map[child]*frame{}}
 	if err := r.input(f, input, "", 0); err != nil {
 		return nil, nil, err
 	}

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -11,6 +12,8 @@ import (
 // resolution collects what may be behind one input.
 type resolution struct {
 	graph *Graph
+	// stored: ways to what Argo has not stored are left out.
+	stored bool
 	// taker is whose input it is.
 	taker *frame
 	spent spent
@@ -137,7 +140,7 @@ func (r *resolution) artifact(a *artifact, in, of *frame, part string, depth int
 			}
 			// What is substituted may be known from the definition.
 			if made := r.expansion(false).expand(l.Text, in, of); len(made) == 1 {
-				l.Text = made[0]
+				l.Text, l.expanded = made[0], true
 				r.found.Literals = append(r.found.Literals, l)
 			}
 		}
@@ -147,11 +150,20 @@ func (r *resolution) artifact(a *artifact, in, of *frame, part string, depth int
 		part = a.SubPath + "/" + part
 	}
 	for _, ref := range refs {
-		if err := r.reference(ref, in, part, depth+1); err != nil {
+		if err := r.left(r.reference(ref, in, part, depth+1)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// left leaves out a way to what Argo has not stored, if that is asked for.
+func (r *resolution) left(err error) error {
+	if missing := (*NotStoredError)(nil); r.stored && errors.As(err, &missing) {
+		r.found.Partial = true
+		return nil
+	}
+	return err
 }
 
 // reference follows one reference.
@@ -280,7 +292,7 @@ func (r *resolution) global(name, part string, depth int) error {
 			if a.GlobalName == "" || !(Literal{Text: a.GlobalName}).Fits(name) {
 				continue
 			}
-			if err := r.output(f, a.Name, part, depth+1); err != nil {
+			if err := r.left(r.output(f, a.Name, part, depth+1)); err != nil {
 				return err
 			}
 		}
