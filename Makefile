@@ -25,6 +25,8 @@ HELM_ARGS ?=
 
 # More stages for test, such as MORE=conformance.
 MORE ?=
+# For sentinel-pairs: which, such as PAIRS=6 or PAIRS=7-12.
+PAIRS ?=
 # For upgrade: the commit whose chart is installed first.
 FROM ?=
 # How long each target of fuzz runs.
@@ -48,6 +50,11 @@ GENERATED := pkg/api/v1alpha1/zz_generated.deepcopy.go charts/*/files/crds/*.yam
 .PHONY: demo
 demo: cluster-up build tools-demo ## Show what is sealed and what is refused, on a real cluster (raised if there is none).
 	@go run ./e2e/demo
+
+.PHONY: sentinel-demo
+sentinel-demo: build ## Show how all Secrets of a real cluster are encrypted, the key is rotated, and a pod is refused one (some minutes: API servers look at their file once a minute). Needs no cluster, and no root.
+	@$(CLUSTER) build etcd kubernetes
+	@$(TOOLS); go run ./e2e/sentinel/demo
 
 ##@ Test it
 
@@ -76,7 +83,7 @@ e2e: cluster-up build tools ## End-to-end tests on the development cluster, whic
 	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go test -tags e2e -count=1 -timeout 30m -skip '^Test(Conformance|LogsOff|Scrubb)' ./e2e/suite
 	@$(TOOLS); go test -tags e2e -count=1 ./charts
 
-.PHONY: sentinel sentinel-sample sentinel-chaos sentinel-numbers sentinel-access
+.PHONY: sentinel sentinel-sample sentinel-chaos sentinel-pairs sentinel-numbers sentinel-access
 sentinel: CASES := -run '^Test(SecretEncryption|SecretEncryptionByAPlugin|SecretsUnderAKeyService)$$'
 sentinel: BESIDE := local-kms
 sentinel: ## Encryption at rest, set up, rotated and taken away on three API servers under load, with keys and by a KMS plugin (13 minutes each: they look at their file once a minute), and under a key service (about 2).
@@ -84,11 +91,25 @@ sentinel-sample: CASES := -run '^TestEncryptionIsSetUp$$'
 sentinel-sample: ## Encryption at rest, set up on three API servers under load: what each change has to pass.
 sentinel-chaos: CASES := -v -run '^TestSecretEncryptionUnderChaos$$'
 sentinel-chaos: ## The same while an operator is paused past its lease, its network is cut, an API server is killed, and etcd loses its quorum (about 10 minutes).
+sentinel-pairs: export ARGOSEAL_SENTINEL_PAIRS = $(PAIRS)
+sentinel-pairs: CASES := -v -run '^TestEveryPairOfProviders$$'
+sentinel-pairs: BESIDE := local-kms
+sentinel-pairs: LIMIT := 4h
+sentinel-pairs: ## From each provider to each other on three API servers under load: 20 pairs, some minutes each. PAIRS=6 goes through the first six, PAIRS=7-12 through the next.
 sentinel-numbers: CASES := -v -run '^TestNumbersOfARotation$$'
 sentinel-numbers: ## What it costs to rotate 10,000 Secrets on three API servers.
-sentinel sentinel-sample sentinel-chaos sentinel-numbers:
+sentinel sentinel-sample sentinel-chaos sentinel-pairs sentinel-numbers:
 	@$(CLUSTER) build etcd kubernetes $(BESIDE)
-	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m $(CASES) ./e2e/sentinel
+	@$(TOOLS); go test -tags e2e -count=1 -timeout $(or $(LIMIT),40m) $(CASES) ./e2e/sentinel
+
+# For sentinel-soak: how often, and which tests; none are the usual ones.
+RUNS  ?= 20
+TESTS ?=
+
+.PHONY: sentinel-soak
+sentinel-soak: ## What sentinel and sentinel-chaos run, RUNS (20) times each: counts and recovery times as tables, in bin/sentinel-soak. TESTS names others.
+	@$(CLUSTER) build etcd kubernetes local-kms
+	@$(TOOLS); go run ./e2e/sentinel/soak -runs $(RUNS) $(TESTS)
 
 sentinel-access: cluster-up images ## Access to Secrets on the development cluster, while its operator is killed or cut off, and the kubelet is stopped.
 	@$(CLUSTER) build helm

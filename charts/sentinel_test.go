@@ -172,7 +172,7 @@ func hardened(t *testing.T, pod corev1.PodSpec) {
 // TestTheChartGivesWhatIsTested: the end-to-end test runs the controller with these
 // rights, so that one too few would stop it.
 func TestTheChartGivesWhatIsTested(t *testing.T) {
-	tested, err := os.ReadFile("../e2e/sentinel/role.yaml")
+	tested, err := os.ReadFile("../e2e/sentinel/control/role.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

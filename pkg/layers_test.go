@@ -173,6 +173,11 @@ var mayImport = map[string][]string{
 	"e2e/interop":         {},
 	"e2e/sentinel":        {},
 	"e2e/suite":           {},
+
+	// The control plane that the protection of Secrets is shown and tried on.
+	"e2e/sentinel/control": {"e2e/cluster/kube", "e2e/cluster/pki", "pkg/sentinel/agent", "pkg/sentinel/lease"},
+	"e2e/sentinel/demo":    {"e2e/cluster/kube", "e2e/sentinel/control", "pkg/api/v1alpha1", "pkg/reason", "pkg/sentinel/encryption"},
+	"e2e/sentinel/soak":    {},
 }
 
 // A build tag could hide a package or an import, so those that tests have are set.

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/argoseal/argoseal/e2e/sentinel/control"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/sentinel/agent"
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
@@ -34,15 +35,15 @@ func TestSecretEncryptionUnderChaos(t *testing.T) {
 	s.sweeps = false // each operator lives until the test ends it, or it ends by itself
 	load := start(s.plane)
 	victim := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "victim"}, Data: map[string][]byte{"value": []byte(canary)}}
-	if _, err := s.clients[0].CoreV1().Secrets(space).Create(t.Context(), victim, metav1.CreateOptions{}); err != nil {
+	if _, err := s.Clients[0].CoreV1().Secrets(space).Create(t.Context(), victim, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	identity := encryption.Ref{Provider: encryption.Identity}
 	s.proveStored(identity)
 	remove := s.plant("victim") // migration does not end while it is there
-	w := connect(t, s.url(0))
-	s.kubeconfig("sentinel", w.url())
-	s.operator.start()
+	w := connect(t, s.URL(0))
+	s.must(s.WriteKubeconfig("sentinel", w.url()))
+	s.must(s.operator.Start())
 
 	s.want("secretbox", 0)
 	s.until(phase, "every server is to read the key", reason(encryption.Loading))
@@ -65,7 +66,7 @@ func TestSecretEncryptionUnderChaos(t *testing.T) {
 // turn says whose turn it is, and its number.
 func (s *scene) turn(ctx context.Context) (holder string, term int64, err error) {
 	var l *coordinationv1.Lease
-	if l, err = s.clients[0].CoordinationV1().Leases(lease.Name).Get(ctx, lease.Name, metav1.GetOptions{}); err != nil {
+	if l, err = s.Clients[0].CoordinationV1().Leases(lease.Name).Get(ctx, lease.Name, metav1.GetOptions{}); err != nil {
 		return "", 0, err
 	}
 	if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "" {
@@ -81,15 +82,13 @@ func (s *scene) turn(ctx context.Context) (holder string, term int64, err error)
 func (s *scene) paused() {
 	s.t.Helper()
 	first := s.operator
-	s.operator = &operator{p: s.plane, log: "controller-1"}
-	s.operator.start()
+	s.operator = &control.Operator{Plane: s.Plane, Log: "controller-1"}
+	s.must(s.operator.Start())
 	holder, _, err := s.turn(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := first.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		s.t.Fatal(err)
-	}
+	s.signal(first.Process, syscall.SIGSTOP)
 	s.note("the first operator is paused")
 	time.Sleep(time.Second) // what it had sent is done
 	_, term, err := s.turn(s.t.Context())
@@ -110,9 +109,7 @@ func (s *scene) paused() {
 	for i := range members {
 		s.refuses(i, term)
 	}
-	if err := first.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		s.t.Fatal(err)
-	}
+	s.signal(first.Process, syscall.SIGCONT)
 	s.ends(first)
 	if n := s.wrote(first) - wrote; n != 0 {
 		s.t.Errorf("the operator that was paused has written %d files since", n)
@@ -123,12 +120,12 @@ func (s *scene) paused() {
 // sent for the one of now. Both times it is sent what is there.
 func (s *scene) refuses(i int, term int64) {
 	s.t.Helper()
-	config, err := s.tls("sentinel").Config()
+	config, err := s.TLS("sentinel").Config()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	client := agent.NewClient(fmt.Sprintf("https://127.0.0.1:%d", s.ports.agent[i]), config)
-	content, err := os.ReadFile(s.file(i))
+	client := agent.NewClient(fmt.Sprintf("https://127.0.0.1:%d", s.Ports.Agent[i]), config)
+	content, err := os.ReadFile(s.File(i))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -149,9 +146,9 @@ func (s *scene) refuses(i int, term int64) {
 }
 
 // wrote is how many files an operator has written, by its log.
-func (s *scene) wrote(o *operator) int {
+func (s *scene) wrote(o *control.Operator) int {
 	s.t.Helper()
-	raw, err := os.ReadFile(s.path(o.log + ".log"))
+	raw, err := os.ReadFile(s.Path(o.Log + ".log"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -159,13 +156,13 @@ func (s *scene) wrote(o *operator) int {
 }
 
 // ends waits until an operator has ended by itself, as who has lost its lease does.
-func (s *scene) ends(o *operator) {
+func (s *scene) ends(o *control.Operator) {
 	s.t.Helper()
 	select {
-	case <-o.ended:
-		s.note("%s has ended", o.log)
+	case <-o.Ended():
+		s.note("%s has ended", o.Log)
 	case <-time.After(phase):
-		s.t.Fatalf("%s has lost its lease, and goes on", o.log)
+		s.t.Fatalf("%s has lost its lease, and goes on", o.Log)
 	}
 }
 
@@ -186,8 +183,8 @@ func (s *scene) cutsOff(w *wire) {
 	}
 	w.mend()
 	s.note("the network is whole again")
-	s.operator.start()
-	s.until(phase, "migration goes on", migratingSince(time.Now()))
+	s.must(s.operator.Start())
+	s.until(phase, "migration goes on after the network was cut", migratingSince(time.Now()))
 }
 
 // migratingSince holds once objects are brought under the key, and etcd was read after a
@@ -205,7 +202,7 @@ func migratingSince(since time.Time) func(*v1alpha1.SecretEncryption, *metav1.Co
 func (s *scene) loses(load *traffic, i int) {
 	s.t.Helper()
 	load.away(i)
-	kill(s.servers[i])
+	s.Servers[i].Kill()
 	s.note("API server %d is killed", i)
 	time.Sleep(time.Second) // what was decided before is written
 	before := s.files()
@@ -213,11 +210,11 @@ func (s *scene) loses(load *traffic, i int) {
 	if s.files() != before {
 		s.t.Error("the files changed meanwhile")
 	}
-	s.startServer(i)
+	s.must(s.StartServer(i))
 	s.awaitReady(i)
 	load.back(i)
 	s.note("API server %d is back", i)
-	s.until(phase, "migration goes on", migratingSince(time.Now()))
+	s.until(phase, "migration goes on after an API server was gone", migratingSince(time.Now()))
 }
 
 // losesQuorum kills members of etcd, so many that nothing can be stored. The operator
@@ -226,7 +223,7 @@ func (s *scene) losesQuorum(load *traffic, gone ...int) {
 	s.t.Helper()
 	load.away(0, 1, 2)
 	for _, i := range gone {
-		kill(s.peers[i])
+		s.Peers[i].Kill()
 	}
 	s.note("etcd has lost its quorum")
 	time.Sleep(time.Second) // what was decided before is written
@@ -236,18 +233,18 @@ func (s *scene) losesQuorum(load *traffic, gone ...int) {
 		s.t.Error("the files changed meanwhile")
 	}
 	for _, i := range gone {
-		s.startMember(i)
+		s.must(s.StartMember(i))
 	}
 	for i := range members {
 		s.awaitReady(i)
 		await(s.t, phase, fmt.Sprintf("a Secret is written through API server %d", i), func(ctx context.Context) error {
 			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"touched":"%d"}}}`, i)
-			_, err := s.clients[i].CoreV1().Secrets(space).Patch(ctx, name("steady", i), types.MergePatchType, patch, metav1.PatchOptions{})
+			_, err := s.Clients[i].CoreV1().Secrets(space).Patch(ctx, name("steady", i), types.MergePatchType, patch, metav1.PatchOptions{})
 			return err
 		})
 	}
 	load.back(0, 1, 2)
 	s.note("etcd has its quorum again")
-	s.operator.start()
-	s.until(phase, "migration goes on", migratingSince(time.Now()))
+	s.must(s.operator.Start())
+	s.until(phase, "migration goes on after etcd had no quorum", migratingSince(time.Now()))
 }

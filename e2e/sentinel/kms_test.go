@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -23,6 +22,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/argoseal/argoseal/e2e/sentinel/control"
 )
 
 const (
@@ -38,17 +39,17 @@ const (
 // keyed is an API server, and what its Secrets need: etcd, the plugin, the key service.
 type keyed struct {
 	*plane
-	server, plugin, service *exec.Cmd
+	server, plugin, service *control.Process
 	store                   string
 }
 
-func (k *keyed) serviceAddress() string { return fmt.Sprintf("127.0.0.1:%d", k.ports.service) }
+func (k *keyed) serviceAddress() string { return fmt.Sprintf("127.0.0.1:%d", k.Ports.Service) }
 
-func (k *keyed) metricsAddress() string { return fmt.Sprintf("127.0.0.1:%d", k.ports.pluginMetrics) }
+func (k *keyed) metricsAddress() string { return fmt.Sprintf("127.0.0.1:%d", k.Ports.PluginMetrics) }
 
-func (k *keyed) healthAddress() string { return fmt.Sprintf("127.0.0.1:%d", k.ports.pluginHealth) }
+func (k *keyed) healthAddress() string { return fmt.Sprintf("127.0.0.1:%d", k.Ports.PluginHealth) }
 
-func (k *keyed) socket() string { return k.path("kms.sock") }
+func (k *keyed) socket() string { return k.Path("kms.sock") }
 
 func (k *keyed) startService() {
 	k.service = k.start("local-kms", binary(k.t, "ARGOSEAL_BIN_LOCAL_KMS"))
@@ -65,22 +66,16 @@ func (k *keyed) startPlugin(write string, read ...string) {
 	for _, key := range read {
 		args = append(args, "--read-key="+url(key))
 	}
-	k.plugin = k.start("kms-plugin", k.program, args...)
+	k.plugin = k.start("kms-plugin", k.Program, args...)
 }
 
 func (k *keyed) startServer() {
-	k.server = k.start("apiserver-0", binary(k.t, "ARGOSEAL_BIN_KUBE_APISERVER"), k.apiserverArgs(0, k.store)...)
-}
-
-// kill ends a process as the kernel does when there is no memory.
-func kill(c *exec.Cmd) {
-	_ = c.Process.Kill()
-	_ = c.Wait()
+	k.server = k.start("apiserver-0", binary(k.t, "ARGOSEAL_BIN_KUBE_APISERVER"), k.ServerArgs(0, k.store)...)
 }
 
 func (k *keyed) ready(what string) {
 	k.t.Helper()
-	await(k.t, 2*time.Minute, what, func(ctx context.Context) error { return k.plane.ready(ctx, 0) })
+	await(k.t, 2*time.Minute, what, func(ctx context.Context) error { return k.Ready(ctx, 0) })
 	k.t.Logf("%s %s", time.Now().Format("15:04:05"), what)
 }
 
@@ -152,7 +147,7 @@ func (k *keyed) asked() int {
 // lies under none, or that can be read.
 func (k *keyed) under() map[string]int {
 	k.t.Helper()
-	got, err := k.etcd.Get(k.t.Context(), folder, clientv3.WithPrefix())
+	got, err := k.Etcd.Get(k.t.Context(), folder, clientv3.WithPrefix())
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -171,19 +166,12 @@ func (k *keyed) under() map[string]int {
 }
 
 func (k *keyed) write(name string) error {
-	_, err := k.clients[0].CoreV1().Secrets(space).Create(k.t.Context(), secretOf(name), metav1.CreateOptions{})
+	_, err := k.Clients[0].CoreV1().Secrets(space).Create(k.t.Context(), secretOf(name), metav1.CreateOptions{})
 	return err
 }
 
 func secretOf(name string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string][]byte{"value": []byte(canary + name)}}
-}
-
-func (k *keyed) must(err error) {
-	k.t.Helper()
-	if err != nil {
-		k.t.Fatal(err)
-	}
 }
 
 // stream writes one Secret after another, whatever becomes of it, and remembers which
@@ -198,7 +186,7 @@ func (k *keyed) stream() *stream {
 	s := &stream{}
 	ctx, cancel := context.WithCancel(k.t.Context())
 	ended := make(chan struct{})
-	secrets := k.clients[0].CoreV1().Secrets(space)
+	secrets := k.Clients[0].CoreV1().Secrets(space)
 	go func() {
 		defer close(ended)
 		for n := 0; ctx.Err() == nil; n++ {
@@ -221,7 +209,7 @@ func (s *stream) kept(k *keyed) {
 	s.mu.Lock()
 	acked := slices.Clone(s.acked)
 	s.mu.Unlock()
-	all, err := k.clients[0].CoreV1().Secrets(space).List(k.t.Context(), metav1.ListOptions{})
+	all, err := k.Clients[0].CoreV1().Secrets(space).List(k.t.Context(), metav1.ListOptions{})
 	k.must(err)
 	has := map[string]string{}
 	for _, one := range all.Items {
@@ -237,7 +225,7 @@ func (s *stream) kept(k *keyed) {
 
 // seedService makes the keys of the key service, and says where it answers.
 func (k *keyed) seedService() {
-	k.must(os.WriteFile(k.path("seed.yaml"), fmt.Appendf(nil, `Keys:
+	k.must(os.WriteFile(k.Path("seed.yaml"), fmt.Appendf(nil, `Keys:
   Symmetric:
     Aes:
       - Metadata: {KeyId: %s}
@@ -246,7 +234,7 @@ func (k *keyed) seedService() {
         BackingKeys: [%s]
 `, firstKey, strings.Repeat("11", 32), secondKey, strings.Repeat("22", 32)), 0o600))
 	for name, value := range map[string]string{
-		"PORT": strconv.Itoa(k.ports.service), "KMS_DATA_PATH": k.path("local-kms"), "KMS_SEED_PATH": k.path("seed.yaml"),
+		"PORT": strconv.Itoa(k.Ports.Service), "KMS_DATA_PATH": k.Path("local-kms"), "KMS_SEED_PATH": k.Path("seed.yaml"),
 		"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything",
 	} {
 		k.t.Setenv(name, value)
@@ -256,9 +244,9 @@ func (k *keyed) seedService() {
 func keyService(t *testing.T) *keyed {
 	t.Helper()
 	k := &keyed{plane: prepare(t)}
-	k.store = fmt.Sprintf("https://127.0.0.1:%d", k.ports.etcd[0])
-	k.must(os.MkdirAll(filepath.Dir(k.file(0)), 0o700))
-	k.must(os.WriteFile(k.file(0), []byte(`apiVersion: apiserver.config.k8s.io/v1
+	k.store = fmt.Sprintf("https://127.0.0.1:%d", k.Ports.Etcd[0])
+	k.must(os.MkdirAll(filepath.Dir(k.File(0)), 0o700))
+	k.must(os.WriteFile(k.File(0), []byte(`apiVersion: apiserver.config.k8s.io/v1
 kind: EncryptionConfiguration
 resources:
   - resources: [secrets]
@@ -269,10 +257,10 @@ resources:
 	k.seedService()
 	k.startService()
 	k.startPlugin(firstKey)
-	k.start("etcd-0", binary(t, "ARGOSEAL_BIN_ETCD"), k.etcdArgs(0, fmt.Sprintf("m0=http://127.0.0.1:%d", k.ports.peer[0]))...)
+	k.start("etcd-0", binary(t, "ARGOSEAL_BIN_ETCD"), k.EtcdArgs(0, fmt.Sprintf("m0=http://127.0.0.1:%d", k.Ports.Peer[0]))...)
 	k.startServer()
-	k.admin(0)
-	k.openEtcd([]string{k.store})
+	k.must(k.Connect(0))
+	k.must(k.OpenEtcd(t.Context(), k.store))
 	k.ready("the API server is ready")
 	return k
 }
@@ -286,20 +274,20 @@ func TestSecretsUnderAKeyService(t *testing.T) {
 	k.must(k.write("first"))
 
 	// Neither the plugin nor the key service has to be there for a write.
-	kill(k.plugin)
+	k.plugin.Kill()
 	k.must(k.write("without-plugin"))
 	k.startPlugin(firstKey) // its socket is still there
 	k.usable(true)
 	if info, err := os.Stat(k.socket()); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("its socket has mode %s, %v", info.Mode(), err)
 	}
-	kill(k.service)
+	k.service.Kill()
 	k.usable(false)
 	k.must(k.write("without-service"))
 	k.startService()
 	k.usable(true)
 
-	kill(k.server)
+	k.server.Kill()
 	k.startServer()
 	k.ready("the API server is back, and reads with the plugin")
 	load.kept(k)
@@ -313,20 +301,20 @@ func TestSecretsUnderAKeyService(t *testing.T) {
 	// The key is gone. An API server that does not know a seed yet stores nothing.
 	k.tell("DisableKey", firstKey)
 	k.usable(false)
-	kill(k.server)
+	k.server.Kill()
 	k.startServer()
 	await(t, 2*time.Minute, "the API server answers", func(ctx context.Context) error {
-		return k.clients[0].RESTClient().Get().AbsPath("/version").Do(ctx).Error()
+		return k.Clients[0].RESTClient().Get().AbsPath("/version").Do(ctx).Error()
 	})
 	if err := k.write("without-key"); err == nil {
 		t.Error("without the key a Secret is stored")
 	} else {
 		t.Logf("without the key a write gives: %v", err)
 	}
-	if got, err := k.clients[0].CoreV1().Secrets(space).Get(t.Context(), "first", metav1.GetOptions{}); err == nil {
+	if got, err := k.Clients[0].CoreV1().Secrets(space).Get(t.Context(), "first", metav1.GetOptions{}); err == nil {
 		t.Errorf("without the key a Secret is read: %v", got.Data)
 	}
-	if err := k.plane.ready(t.Context(), 0); err == nil {
+	if err := k.Ready(t.Context(), 0); err == nil {
 		t.Error("without the key the API server is ready")
 	}
 	k.tell("EnableKey", firstKey)
@@ -335,21 +323,21 @@ func TestSecretsUnderAKeyService(t *testing.T) {
 	load.kept(k)
 
 	// Another key: what is written lies under it, and what lay there is read.
-	kill(k.plugin)
+	k.plugin.Kill()
 	k.startPlugin(secondKey, firstKey)
 	k.usable(true)
-	kill(k.server)
+	k.server.Kill()
 	k.startServer()
 	k.ready("another key is written with")
 	k.must(k.write("second"))
-	_, err := k.clients[0].CoreV1().Secrets(space).Update(t.Context(), secretOf("first"), metav1.UpdateOptions{})
+	_, err := k.Clients[0].CoreV1().Secrets(space).Update(t.Context(), secretOf("first"), metav1.UpdateOptions{})
 	k.must(err)
 	load.stop()
 	load.kept(k)
 	if counts := k.under(); counts[secondKey] < 2 || counts[firstKey] < 2 {
 		t.Errorf("Secrets lie under %v", counts)
 	}
-	raw, err := os.ReadFile(k.path("kms-plugin.log"))
+	raw, err := os.ReadFile(k.Path("kms-plugin.log"))
 	k.must(err)
 	if bytes.Contains(raw, []byte(canary)) {
 		t.Error("the plugin's log has what is in a Secret")

@@ -35,11 +35,11 @@ const (
 func TestNumbersOfARotation(t *testing.T) {
 	s := setWith(t, firstFile(t))
 	s.sweeps = false
-	s.operator.metrics = fmt.Sprintf("127.0.0.1:%d", s.ports.pluginMetrics)
+	s.operator.Metrics = fmt.Sprintf("127.0.0.1:%d", s.Ports.PluginMetrics)
 	began := time.Now()
 	s.fill()
 	s.note("%d Secrets made in %s", many, time.Since(began).Round(time.Second))
-	s.operator.start()
+	s.must(s.operator.Start())
 	s.want("secretbox", 0)
 	s.until(3*phase, "all lie under the first key", s.onlyKey(encryption.Secretbox))
 
@@ -105,7 +105,7 @@ func (s *scene) fill() {
 		g.Go(func() error {
 			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name("many", i)}, Data: value("many", i, 0)}
 			for {
-				_, err := s.clients[i%members].CoreV1().Secrets(space).Create(ctx, secret, metav1.CreateOptions{})
+				_, err := s.Clients[i%members].CoreV1().Secrets(space).Create(ctx, secret, metav1.CreateOptions{})
 				if err == nil || apierrors.IsAlreadyExists(err) {
 					return nil
 				}
@@ -139,7 +139,7 @@ func (s *scene) reading() *readings {
 		r.all.Go(func() {
 			for i := server; ctx.Err() == nil; i += 7 {
 				began := time.Now()
-				_, err := s.clients[server].CoreV1().Secrets(space).Get(ctx, name("many", i%many), metav1.GetOptions{})
+				_, err := s.Clients[server].CoreV1().Secrets(space).Get(ctx, name("many", i%many), metav1.GetOptions{})
 				r.add(ctx, time.Since(began), err)
 				pause(ctx)
 			}
@@ -190,7 +190,7 @@ var sent = regexp.MustCompile(`(?m)^rest_client_requests_total\{.*method="([A-Z]
 // requests are those that the controller has sent to API servers, by their method.
 func (s *scene) requests() map[string]int {
 	s.t.Helper()
-	raw, err := get(s.t.Context(), "http://"+s.operator.metrics+"/metrics")
+	raw, err := get(s.t.Context(), "http://"+s.operator.Metrics+"/metrics")
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -31,13 +31,12 @@ func TestSecretEncryptionByAPlugin(t *testing.T) {
 	k.startPlugin(firstKey, secondKey)
 	k.usable(true)
 	load := start(s.plane)
-	s.operator.start()
+	s.must(s.operator.Start())
 
 	s.want("secretbox", 0)
 	s.until(3*phase, "migration to the key", reason(encryption.Migrating, encryption.Settling))
 	// A change of mind waits for what is under way.
-	plugin := &v1alpha1.SecretKMS{Name: pluginName, Endpoint: "unix://" + k.socket(), Timeout: metav1.Duration{Duration: 3 * time.Second}}
-	s.wants("kms", 0, plugin)
+	s.wants("kms", 0, k.spec())
 	first := s.onward(encryption.Ref{Provider: encryption.Identity})
 	if first.Provider != encryption.Secretbox {
 		t.Fatalf("the first key is %s", first)
@@ -47,7 +46,7 @@ func TestSecretEncryptionByAPlugin(t *testing.T) {
 	s.underPlugin(firstKey)
 
 	// Another key behind the same plugin: what each server is told within a minute.
-	kill(k.plugin)
+	k.plugin.Kill()
 	k.startPlugin(secondKey, firstKey)
 	k.usable(true)
 	next := encryption.IDHash("awskms:///" + keyPrefix + secondKey)
@@ -62,6 +61,11 @@ func TestSecretEncryptionByAPlugin(t *testing.T) {
 	s.want("secretbox", 1)
 	s.until(4*phase, "one key is left", s.onlyKey(encryption.Secretbox))
 	s.endsWell(load)
+}
+
+// spec is the plugin as a SecretEncryption has it.
+func (k *keyed) spec() *v1alpha1.SecretKMS {
+	return &v1alpha1.SecretKMS{Name: pluginName, Endpoint: "unix://" + k.socket(), Timeout: metav1.Duration{Duration: 3 * time.Second}}
 }
 
 // onlyKey holds once the files have one key, of a provider, and every object lies under it.
@@ -79,7 +83,7 @@ func (s *scene) onlyKey(of encryption.Provider) func(*v1alpha1.SecretEncryption,
 // key of the key service, and nothing of what is in it.
 func (s *scene) underPlugin(key string) {
 	s.t.Helper()
-	got, err := s.etcd.Get(s.t.Context(), folder, clientv3.WithPrefix())
+	got, err := s.Etcd.Get(s.t.Context(), folder, clientv3.WithPrefix())
 	if err != nil {
 		s.t.Fatal(err)
 	}

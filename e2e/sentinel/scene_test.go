@@ -5,7 +5,6 @@ package sentinel
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -22,18 +21,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"github.com/argoseal/argoseal/e2e/cluster/kube"
+	"github.com/argoseal/argoseal/e2e/sentinel/control"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 	"github.com/argoseal/argoseal/pkg/sentinel/escrow"
 )
-
-//go:embed role.yaml
-var role string
 
 // folder is where Secrets lie in etcd.
 const folder = "/registry/secrets/"
@@ -43,7 +38,7 @@ var resources = []string{"secrets"}
 // scene is the test as it goes on.
 type scene struct {
 	*plane
-	operator *operator
+	operator *control.Operator
 	client   client.Client
 	// sweeps has the controller be killed whenever it gets to something new.
 	sweeps bool
@@ -59,27 +54,14 @@ type scene struct {
 // set sets the scene where encryption is off.
 func set(t *testing.T) *scene {
 	t.Helper()
-	return setWith(t, off)
+	return setWith(t, control.Off)
 }
 
 // setWith sets it where the servers start with a file.
 func setWith(t *testing.T, file string) *scene {
 	t.Helper()
 	p := raise(t, file)
-	config := &rest.Config{Host: p.url(0), TLSClientConfig: rest.TLSClientConfig{
-		CAFile: p.path("ca.crt"), CertFile: p.path("admin.crt"), KeyFile: p.path("admin.key"),
-	}}
-	crd, err := os.ReadFile("../../charts/argoseal-sentinel/files/crds/argoseal.dev_secretencryptions.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	applier, err := kube.NewApplier(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := applier.Apply(t.Context(), string(crd)+"\n---\n"+role); err != nil {
-		t.Fatal(err)
-	}
+	p.must(p.Install(t.Context()))
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -88,9 +70,9 @@ func setWith(t *testing.T, file string) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{plane: p, operator: &operator{p: p, log: "controller"}, sweeps: true, secrets: map[string]bool{}, identity: identity}
+	s := &scene{plane: p, operator: &control.Operator{Plane: p.Plane, Log: "controller"}, sweeps: true, secrets: map[string]bool{}, identity: identity}
 	await(t, time.Minute, "the resource is served", func(ctx context.Context) error {
-		if s.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		if s.client, err = client.New(p.Admin(0), client.Options{Scheme: scheme}); err != nil {
 			return err
 		}
 		return s.client.List(ctx, &v1alpha1.SecretEncryptionList{})
@@ -111,7 +93,10 @@ func (s *scene) wants(provider string, rotation int64, plugin *v1alpha1.SecretKM
 	await(s.t, time.Minute, "the spec is written", func(ctx context.Context) error {
 		o := &v1alpha1.SecretEncryption{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SecretEncryptionName}}
 		err := s.client.Get(ctx, types.NamespacedName{Name: o.Name}, o)
-		o.Spec.Provider, o.Spec.Rotation, o.Spec.KMS = provider, rotation, plugin
+		o.Spec.Provider, o.Spec.Rotation, o.Spec.KMS, o.Spec.MaxKeyAge = provider, rotation, plugin, nil
+		if provider == string(encryption.AESGCM) {
+			o.Spec.MaxKeyAge = &metav1.Duration{Duration: 24 * time.Hour} // it may not be without
+		}
 		o.Spec.Escrow = &v1alpha1.SecretEscrow{Recipients: []string{s.identity.Recipient().String()}}
 		if client.IgnoreNotFound(err) != nil {
 			return err
@@ -148,9 +133,9 @@ func (s *scene) until(limit time.Duration, what string, holds func(*v1alpha1.Sec
 	s.t.Helper()
 	began := time.Now()
 	await(s.t, limit, what, func(ctx context.Context) error {
-		if s.operator.hasEnded() {
-			s.note("%s has ended by itself", s.operator.log)
-			s.operator.start()
+		if s.operator.HasEnded() {
+			s.note("%s has ended by itself", s.operator.Log)
+			s.must(s.operator.Start())
 		}
 		var o v1alpha1.SecretEncryption
 		if err := s.client.Get(ctx, types.NamespacedName{Name: v1alpha1.SecretEncryptionName}, &o); err != nil {
@@ -165,7 +150,7 @@ func (s *scene) until(limit time.Duration, what string, holds func(*v1alpha1.Sec
 			s.reasons = append(s.reasons, ready.Reason)
 			s.note("%s: %s", ready.Reason, ready.Message)
 			if s.sweeps {
-				s.operator.restart()
+				s.must(s.operator.Restart(s.t.Context()))
 			}
 		}
 		if err := holds(&o, ready); err != nil {
@@ -190,7 +175,7 @@ func reason(wants ...encryption.Reason) func(*v1alpha1.SecretEncryption, *metav1
 // one.
 func (s *scene) remember(o v1alpha1.SecretEncryption) {
 	for i := range members {
-		raw, err := os.ReadFile(s.file(i))
+		raw, err := os.ReadFile(s.File(i))
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -199,10 +184,10 @@ func (s *scene) remember(o v1alpha1.SecretEncryption) {
 				s.secrets[strings.TrimSpace(key)] = true
 			}
 		}
-		if info, err := os.Stat(s.file(i)); err == nil && info.Mode().Perm() != 0o600 {
+		if info, err := os.Stat(s.File(i)); err == nil && info.Mode().Perm() != 0o600 {
 			s.t.Errorf("the file of %d has mode %s", i, info.Mode())
 		}
-		kept := filepath.Join(filepath.Dir(s.file(i)), ".config.yaml.kept")
+		kept := filepath.Join(filepath.Dir(s.File(i)), ".config.yaml.kept")
 		if info, err := os.Stat(kept); err == nil && info.Mode().Perm() != 0o700 {
 			s.t.Errorf("what %d has kept has mode %s", i, info.Mode())
 		}
@@ -228,7 +213,7 @@ func (s *scene) files() string {
 	s.t.Helper()
 	var all []byte
 	for i := range members {
-		raw, err := os.ReadFile(s.file(i))
+		raw, err := os.ReadFile(s.File(i))
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -271,7 +256,7 @@ func (s *scene) escrowHasAll() {
 func (s *scene) config() (encryption.Config, error) {
 	var all []encryption.Config
 	for i := range members {
-		raw, err := os.ReadFile(s.file(i))
+		raw, err := os.ReadFile(s.File(i))
 		if err != nil {
 			return encryption.Config{}, err
 		}
@@ -291,7 +276,7 @@ func (s *scene) config() (encryption.Config, error) {
 // the code that is tested.
 func (s *scene) stored() (counts map[string]int, plain int) {
 	s.t.Helper()
-	got, err := s.etcd.Get(s.t.Context(), folder, clientv3.WithPrefix())
+	got, err := s.Etcd.Get(s.t.Context(), folder, clientv3.WithPrefix())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -331,21 +316,21 @@ func (s *scene) proveStored(ref encryption.Ref) {
 // rewrite it: under the same key, with the name of another.
 func (s *scene) plant(of string) (remove func()) {
 	s.t.Helper()
-	got, err := s.etcd.Get(s.t.Context(), folder+space+"/"+of)
+	got, err := s.Etcd.Get(s.t.Context(), folder+space+"/"+of)
 	if err != nil || len(got.Kvs) != 1 {
 		s.t.Fatalf("%d objects, %v", len(got.Kvs), err)
 	}
 	const planted = folder + space + "/planted"
-	if _, err := s.etcd.Put(s.t.Context(), planted, string(got.Kvs[0].Value)); err != nil {
+	if _, err := s.Etcd.Put(s.t.Context(), planted, string(got.Kvs[0].Value)); err != nil {
 		s.t.Fatal(err)
 	}
 	return func() {
-		if _, err := s.etcd.Delete(s.t.Context(), planted); err != nil {
+		if _, err := s.Etcd.Delete(s.t.Context(), planted); err != nil {
 			s.t.Fatal(err)
 		}
 		// The servers' caches have taken the copy for the object itself, and now lack it.
 		patch := []byte(`{"metadata":{"labels":{"touched":"yes"}}}`)
-		if _, err := s.clients[0].CoreV1().Secrets(space).Patch(s.t.Context(), of, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		if _, err := s.Clients[0].CoreV1().Secrets(space).Patch(s.t.Context(), of, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -357,7 +342,7 @@ func (s *scene) showsNoKey() {
 	if len(s.secrets) == 0 {
 		s.t.Error("no key was seen in any file")
 	}
-	logs, err := filepath.Glob(s.path("*.log"))
+	logs, err := s.Logs()
 	if err != nil || len(logs) < 3*members+1 {
 		s.t.Fatalf("there are %d logs, %v", len(logs), err)
 	}
@@ -371,7 +356,7 @@ func (s *scene) showsNoKey() {
 			s.t.Errorf("%s has a panic", name)
 		}
 	}
-	events, err := s.clients[0].EventsV1().Events("").List(s.t.Context(), metav1.ListOptions{})
+	events, err := s.Clients[0].EventsV1().Events("").List(s.t.Context(), metav1.ListOptions{})
 	if err != nil {
 		s.t.Fatal(err)
 	}

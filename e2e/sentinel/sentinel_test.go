@@ -31,12 +31,12 @@ func TestSecretEncryption(t *testing.T) {
 	s := set(t)
 	load := start(s.plane)
 	victim := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "victim"}, Data: map[string][]byte{"value": []byte(canary)}}
-	if _, err := s.clients[0].CoreV1().Secrets(space).Create(t.Context(), victim, metav1.CreateOptions{}); err != nil {
+	if _, err := s.Clients[0].CoreV1().Secrets(space).Create(t.Context(), victim, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	identity := encryption.Ref{Provider: encryption.Identity}
 	s.proveStored(identity)
-	s.operator.start()
+	s.must(s.operator.Start())
 
 	s.want("secretbox", 0)
 	s.until(phase, "every server is to read the first key", reason(encryption.Loading))
@@ -94,26 +94,21 @@ func (s *scene) onward(old encryption.Ref) encryption.Ref {
 // haltsUnseen freezes an agent: until it is back, nothing may happen.
 func (s *scene) haltsUnseen(i int) {
 	s.t.Helper()
-	frozen := s.agents[i].Process
-	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
-		s.t.Fatal(err)
-	}
+	s.signal(s.Agents[i], syscall.SIGSTOP)
 	time.Sleep(time.Second) // what was decided before is written
 	before := s.files()
 	s.until(time.Minute, "a server that cannot be seen holds all back", reason(encryption.ServerUnseen))
 	if s.files() != before {
 		s.t.Error("the files changed meanwhile")
 	}
-	if err := frozen.Signal(syscall.SIGCONT); err != nil {
-		s.t.Fatal(err)
-	}
+	s.signal(s.Agents[i], syscall.SIGCONT)
 }
 
 // haltsUnnamed has one more API server say that it is there: until it is gone, or named,
 // nothing may happen.
 func (s *scene) haltsUnnamed() {
 	s.t.Helper()
-	leases := s.clients[0].CoordinationV1().Leases(metav1.NamespaceSystem)
+	leases := s.Clients[0].CoordinationV1().Leases(metav1.NamespaceSystem)
 	unnamed := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Name: "apiserver-unnamed", Labels: map[string]string{"apiserver.kubernetes.io/identity": "kube-apiserver"}},
 		Spec:       coordinationv1.LeaseSpec{RenewTime: new(metav1.NowMicro()), LeaseDurationSeconds: new(int32(3600))},

@@ -19,13 +19,13 @@ func TestEncryptionIsSetUp(t *testing.T) {
 	s := set(t)
 	load := start(s.plane)
 	victim := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "victim"}, Data: map[string][]byte{"value": []byte(canary)}}
-	if _, err := s.clients[0].CoreV1().Secrets(space).Create(t.Context(), victim, metav1.CreateOptions{}); err != nil {
+	if _, err := s.Clients[0].CoreV1().Secrets(space).Create(t.Context(), victim, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	identity := encryption.Ref{Provider: encryption.Identity}
 	s.proveStored(identity)
 	remove := s.plant("victim")
-	s.operator.start()
+	s.must(s.operator.Start())
 
 	s.want("secretbox", 0)
 	s.until(phase, "every server is to read the key", reason(encryption.Loading))

@@ -69,7 +69,7 @@ func start(p *plane) *traffic {
 	for kind, n := range map[string]int{"steady": steady, "written": written} {
 		for i := range n {
 			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name(kind, i)}, Data: value(kind, i, 0)}
-			if _, err := p.clients[i%members].CoreV1().Secrets(space).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+			if _, err := p.Clients[i%members].CoreV1().Secrets(space).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
 				p.t.Fatal(err)
 			}
 		}
@@ -100,10 +100,17 @@ func (f *traffic) wrong(format string, args ...any) {
 	f.problems = append(f.problems, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
+// wrongs is how often something was wrong so far.
+func (f *traffic) wrongs() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.problems)
+}
+
 // read reads one Secret after the other through one server, from etcd, not from
 // the server's cache; and now and then all of them.
 func (f *traffic) read(ctx context.Context, server int) {
-	secrets := f.p.clients[server].CoreV1().Secrets(space)
+	secrets := f.p.Clients[server].CoreV1().Secrets(space)
 	for i := server; ctx.Err() == nil; i++ {
 		asked := f.changes[server].Load()
 		got, err := secrets.Get(ctx, name("steady", i%steady), metav1.GetOptions{})
@@ -154,7 +161,7 @@ var errLost = errors.New("a write is lost")
 
 // update stores a version through a server.
 func (f *traffic) update(ctx context.Context, server, i, n int) error {
-	secrets := f.p.clients[server].CoreV1().Secrets(space)
+	secrets := f.p.Clients[server].CoreV1().Secrets(space)
 	secret, err := secrets.Get(ctx, name("written", i), metav1.GetOptions{})
 	if err != nil {
 		return err
@@ -193,7 +200,7 @@ func (f *traffic) finish(t *testing.T) {
 	f.all.Wait()
 	lost := 0
 	for i := range written {
-		got, err := f.p.clients[i%members].CoreV1().Secrets(space).Get(t.Context(), name("written", i), metav1.GetOptions{})
+		got, err := f.p.Clients[i%members].CoreV1().Secrets(space).Get(t.Context(), name("written", i), metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
