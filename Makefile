@@ -52,7 +52,7 @@ demo: cluster-up build tools-demo ## Show what is sealed and what is refused, on
 	@go run ./e2e/demo
 
 .PHONY: sentinel-demo
-sentinel-demo: build ## Show how all Secrets of a real cluster are encrypted, the key is rotated, and a pod is refused one (some minutes: API servers look at their file once a minute). Needs no cluster, and no root.
+sentinel-demo: build ## Show how all Secrets of a real cluster are encrypted, the key is rotated, and a pod is refused one (6 minutes: API servers look at their file once a minute). Needs no cluster, and no root.
 	@$(CLUSTER) build etcd kubernetes
 	@$(TOOLS); go run ./e2e/sentinel/demo
 
