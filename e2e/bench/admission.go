@@ -39,18 +39,9 @@ var admissions = []struct{ name, beside string }{
 // admission runs the Go benchmarks of the webhook's handlers, each run beside its
 // floor.
 func admission(ctx context.Context, b *bench) ([]result, error) {
-	samples := map[string][]float64{}
-	for i := range b.runs {
-		b.sayf("run %d of %d", i+1, b.runs)
-		run := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Floor|Admission)$", "-benchtime", "20x", "./webhook/server")
-		run.Stderr = b.out
-		printed, err := run.Output()
-		if err != nil {
-			return nil, fmt.Errorf("benchmarks of the webhook: %w\n%s", err, printed)
-		}
-		for name, cpu := range figures(printed, "cpu-ms/op") {
-			samples[name] = append(samples[name], cpu)
-		}
+	samples, err := b.webhook(ctx, "^Benchmark(Floor|Admission)$", "20x", "cpu-ms/op")
+	if err != nil {
+		return nil, err
 	}
 	var results []result
 	for _, a := range admissions {
@@ -75,18 +66,9 @@ func admission(ctx context.Context, b *bench) ([]result, error) {
 // does meanwhile changes nothing: the webhook has no client that could ask it. Where a
 // seal is on its way the wait is another, and bounded by itself.
 func latency(ctx context.Context, b *bench) ([]result, error) {
-	cells := map[string][]float64{}
-	for i := range b.runs {
-		b.sayf("run %d of %d", i+1, b.runs)
-		run := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkAdmission$/^consumer-(warm|cold|refused)$", "-benchtime", "200x", "./webhook/server")
-		run.Stderr = b.out
-		printed, err := run.Output()
-		if err != nil {
-			return nil, fmt.Errorf("benchmarks of the webhook: %w\n%s", err, printed)
-		}
-		for name, p99 := range figures(printed, "p99-ms") {
-			cells[name] = append(cells[name], p99)
-		}
+	cells, err := b.webhook(ctx, "^BenchmarkAdmission$/^consumer-(warm|cold|refused)$", "200x", "p99-ms")
+	if err != nil {
+		return nil, err
 	}
 	var results []result
 	for _, seals := range []string{"warm", "cold", "refused"} {
@@ -100,6 +82,25 @@ func latency(ctx context.Context, b *bench) ([]result, error) {
 		}
 	}
 	return results, nil
+}
+
+// webhook runs Go benchmarks of the webhook, and gives what they print in one unit: a value
+// of each run, by the name of the benchmark.
+func (b *bench) webhook(ctx context.Context, benchmarks, times, unit string) (map[string][]float64, error) {
+	samples := map[string][]float64{}
+	for i := range b.runs {
+		b.sayf("run %d of %d", i+1, b.runs)
+		run := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", benchmarks, "-benchtime", times, "./webhook/server")
+		run.Stderr = b.out
+		printed, err := run.Output()
+		if err != nil {
+			return nil, fmt.Errorf("benchmarks of the webhook: %w\n%s", err, printed)
+		}
+		for name, value := range figures(printed, unit) {
+			samples[name] = append(samples[name], value)
+		}
+	}
+	return samples, nil
 }
 
 // row is a line of the Go benchmarks; they append the number of CPUs to the name.

@@ -20,8 +20,8 @@ import (
 // checked; main and wait write more there, later.
 const (
 	// modeProgram and modeTemplate are the modes of Argo's copy of argoexec and of the
-	// template; init has no umask. If a download takes the place of one, that has
-	// another mode: S3 objects get 0600.
+	// template; init has no umask. A download that makes a file by itself has another
+	// mode (S3 objects get 0600), but keeps that of one that is there already.
 	modeProgram  fs.FileMode = 0o555
 	modeTemplate fs.FileMode = 0o444
 
