@@ -27,7 +27,8 @@ func exportCommand() *cobra.Command {
 		Use:   "export",
 		Short: "Write the cluster's seals to a folder",
 		Long: `Write the cluster's seals to a folder: the bundle of each sealed pod, as
-NAMESPACE/POD-UID.sigstore.json. argoseal verify and cosign verify them there, without
+NAMESPACE/POD-UID.sigstore.json, and what is stated of whole workflows, as
+NAMESPACE/WORKFLOW-UID.workflow.sigstore.json and .summary.sigstore.json. argoseal verify and cosign verify them there, without
 the cluster. What is there already stays; a file that differs from the record is an
 error. Nothing is deleted.`,
 		Example: `  argoseal export --to seals
@@ -70,5 +71,26 @@ func (o exportOptions) export(ctx context.Context, api client.Reader, tell io.Wr
 		n++
 		return nil
 	})
+	if err != nil {
+		return n, err
+	}
+	err = eachWhole(ctx, api, o.namespace, tell, func(p *v1alpha1.WorkflowProvenance) error {
+		if now.Sub(p.CreationTimestamp.Time) < o.olderThan {
+			return nil
+		}
+		for of, bundle := range map[string]string{archive.Workflow: p.Status.Bundle, archive.Summary: p.Status.Summary} {
+			if bundle == "" {
+				continue
+			}
+			if err := archive.Keep(o.to, p.Namespace, string(p.Spec.Workflow.UID)+of, []byte(bundle)); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if err == nil && n == 0 && o.namespace != "" {
+		err = reason.New(reason.UsageInvalid, "namespace %.80s has no seals that are so old: is it spelled right?", o.namespace)
+	}
 	return n, err
 }

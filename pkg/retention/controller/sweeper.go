@@ -309,7 +309,7 @@ func (s *Sweeper) wholes(ctx context.Context, f *found) error {
 }
 
 func (s *Sweeper) seals(ctx context.Context, f *found, policies []v1alpha1.ClusterProvenancePolicy) error {
-	next := ""
+	next, outside := "", policy.AnyContent(policies)
 	for {
 		var page v1alpha1.ArtifactSealList
 		if err := s.API.List(ctx, &page, client.Limit(pageOfSeals), client.Continue(next)); err != nil {
@@ -327,6 +327,7 @@ func (s *Sweeper) seals(ctx context.Context, f *found, policies []v1alpha1.Clust
 			w.Seals = append(w.Seals, retention.Seal{
 				Place: retention.PlaceOf(locationOf(o)), Run: provenance.RunOf(o.Spec.Producer),
 				Manifest: policy.Manifest(policies, o.Namespace, o.Spec.Producer.Output),
+				Outside:  outside(locationOf(o)),
 				Beside:   strings.HasPrefix(o.Name, artifact.SealName(locationOf(o), string(o.Spec.Workflow.UID))+"-"),
 			})
 			r.seals = append(r.seals, target{o.Name, o.ResourceVersion, o.UID})
