@@ -61,6 +61,22 @@ func TestSealsAreExportedOnce(t *testing.T) {
 			t.Errorf("%s has %q, %v", name, got, err)
 		}
 	}
+	var again v1alpha1.WorkflowProvenance
+	if err := api.Get(t.Context(), client.ObjectKey{Namespace: "b", Name: "w-1"}, &again); err != nil {
+		t.Fatal(err)
+	}
+	again.Status.Bundle = "the whole, and more"
+	if err := api.Update(t.Context(), &again); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if n, err := o.export(t.Context(), api, io.Discard, now); n != 5 || err != nil {
+			t.Fatalf("once it was stated anew: %d, %v", n, err)
+		}
+	}
+	if files, err := filepath.Glob(filepath.Join(folder, "b", "w-1.workflow*")); err != nil || len(files) != 2 {
+		t.Errorf("of the workflow there are %v, %v", files, err)
+	}
 	if _, err := (exportOptions{to: folder, namespace: "nobody"}).export(t.Context(), api, io.Discard, now); reason.Of(err) != reason.UsageInvalid {
 		t.Errorf("a namespace without seals: %v", err)
 	}

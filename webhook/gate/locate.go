@@ -259,8 +259,8 @@ func (e *evaluation) revokedHere(ctx context.Context, in argo.Input, admitted pi
 	return nil
 }
 
-// untrustedNow are the reasons of records that verify but for whom is trusted now, and when.
-var untrustedNow = []reason.Code{reason.SignerCompromised, reason.SignerExpired, reason.LogExpired, reason.BuilderNotTrusted}
+// untrustedNow are the reasons of records that verify but for when their key or log counts.
+var untrustedNow = []reason.Code{reason.SignerCompromised, reason.SignerExpired, reason.LogExpired}
 
 // mayBeRevoked says that a record is a notary's, and what it says does not count any more. If
 // something is revoked, it may be this: to trust a key less must not lift a Revocation.

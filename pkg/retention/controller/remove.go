@@ -97,7 +97,10 @@ func (s *Sweeper) unchanged(ctx context.Context, policies map[string]string) err
 	if err := s.API.List(ctx, now); err != nil {
 		return fmt.Errorf("policies: %w", err)
 	}
-	versions := map[string]string{}
+	versions, err := s.revocations(ctx)
+	if err != nil {
+		return err
+	}
 	for i := range now.Items {
 		versions[now.Items[i].Name] = now.Items[i].ResourceVersion
 	}

@@ -207,8 +207,9 @@ func TestAWorkflowStaysWhole(t *testing.T) {
 				Producers: []v1alpha1.TrustedProducer{{SameNamespace: true, AnyWorkflow: true}},
 			}}},
 		}}},
-		"a policy that admits any content from its place":   {has: []client.Object{placed(v1alpha1.Content{AnyContent: true})}},
-		"a policy that says which content":                  {goes: true, has: []client.Object{placed(v1alpha1.Content{SHA256: strings.Repeat("a", 64)})}},
+		"a policy that admits any content from its place":   {has: []client.Object{placed(v1alpha1.Content{AnyContent: true}), revoked()}},
+		"one where nothing is revoked":                      {goes: true, has: []client.Object{placed(v1alpha1.Content{AnyContent: true})}},
+		"a policy that says which content":                  {goes: true, has: []client.Object{placed(v1alpha1.Content{SHA256: strings.Repeat("a", 64)}), revoked()}},
 		"a policy that admits images by it":                 {has: []client.Object{images(v1alpha1.ImageProducer{Output: "manifest", Namespaces: []string{"team"}})}},
 		"a policy that admits images by those of each":      {has: []client.Object{images(v1alpha1.ImageProducer{Output: "manifest", SameNamespace: true})}},
 		"a policy that admits images by another output":     {goes: true, has: []client.Object{images(v1alpha1.ImageProducer{Output: "index", Namespaces: []string{"team"}})}},
@@ -236,6 +237,10 @@ func TestAWorkflowStaysWhole(t *testing.T) {
 			p.wants(want...)
 		})
 	}
+}
+
+func revoked() *v1alpha1.Revocation {
+	return &v1alpha1.Revocation{ObjectMeta: metav1.ObjectMeta{Name: "theft"}, Spec: v1alpha1.RevocationSpec{Reason: "theft", Workflows: []string{"w"}}}
 }
 
 // placed is a policy that admits content from where [seal] says.
