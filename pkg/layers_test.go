@@ -90,7 +90,7 @@ var mayImport = map[string][]string{
 	// Which records may go, and who removes them.
 	"pkg/archive":              {"pkg/reason"},
 	"pkg/retention":            {"pkg/artifact", "pkg/provenance"},
-	"pkg/retention/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/retention"},
+	"pkg/retention/controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo/layout", "pkg/artifact", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/retention"},
 
 	// What became of what was sealed.
 	"pkg/scrub":            {"pkg/artifact", "pkg/content"},

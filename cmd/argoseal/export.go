@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"time"
@@ -27,9 +28,11 @@ func exportCommand() *cobra.Command {
 		Use:   "export",
 		Short: "Write the cluster's seals to a folder",
 		Long: `Write the cluster's seals to a folder: the bundle of each sealed pod, as
-NAMESPACE/POD-UID.sigstore.json. argoseal verify and cosign verify them there, without
+NAMESPACE/POD-UID.sigstore.json, and what is stated of whole workflows, as
+NAMESPACE/WORKFLOW-UID.workflow.sigstore.json and .summary.sigstore.json. argoseal verify and cosign verify them there, without
 the cluster. What is there already stays; a file that differs from the record is an
-error. Nothing is deleted.`,
+error. A workflow that was stated anew, because more of it was sealed, has another file,
+with a part of its digest in the name. Nothing is deleted.`,
 		Example: `  argoseal export --to seals
   argoseal export --to seals --namespace demo --older-than 720h`,
 		Args: usageArgs(cobra.NoArgs),
@@ -70,5 +73,31 @@ func (o exportOptions) export(ctx context.Context, api client.Reader, tell io.Wr
 		n++
 		return nil
 	})
+	if err != nil {
+		return n, err
+	}
+	err = eachWhole(ctx, api, o.namespace, tell, func(p *v1alpha1.WorkflowProvenance) error {
+		if now.Sub(p.CreationTimestamp.Time) < o.olderThan {
+			return nil
+		}
+		for of, bundle := range map[string]string{archive.Workflow: p.Status.Bundle, archive.Summary: p.Status.Summary} {
+			if bundle == "" {
+				continue
+			}
+			name := string(p.Spec.Workflow.UID) + of
+			err := archive.Keep(o.to, p.Namespace, name, []byte(bundle))
+			if reason.Of(err) == reason.BundleInvalid { // it was stated anew since: records have come
+				err = archive.Keep(o.to, p.Namespace, fmt.Sprintf("%s.%.8x", name, sha256.Sum256([]byte(bundle))), []byte(bundle))
+			}
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if err == nil && n == 0 && o.namespace != "" && o.olderThan == 0 {
+		err = reason.New(reason.UsageInvalid, "namespace %.80s has no seals: is it spelled right?", o.namespace)
+	}
 	return n, err
 }

@@ -34,6 +34,11 @@ func TestSealsAreExportedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		&v1alpha1.WorkflowProvenance{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "w-1", CreationTimestamp: metav1.NewTime(now.Add(-time.Hour))},
+			Spec:       v1alpha1.WorkflowProvenanceSpec{Workflow: v1alpha1.ObjectRef{Name: "w", UID: "w-1"}},
+			Status:     v1alpha1.WorkflowProvenanceStatus{Bundle: "the whole", Summary: "its summary"},
+		},
 		record("a", "u-1", "bundle 1", time.Hour), record("a", "u-2", "bundle 2", time.Minute), record("b", "u-3", "bundle 3", time.Hour), record("a", "u-4", "", time.Hour),
 	).Build()
 	folder := t.TempDir()
@@ -44,12 +49,36 @@ func TestSealsAreExportedOnce(t *testing.T) {
 		}
 	}
 	o = exportOptions{to: folder}
-	if n, err := o.export(t.Context(), api, io.Discard, now); n != 3 || err != nil {
+	if n, err := o.export(t.Context(), api, io.Discard, now); n != 5 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
 	files, err := filepath.Glob(filepath.Join(folder, "*", "*"))
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 5 {
 		t.Fatalf("there are %v, %v", files, err)
+	}
+	for name, want := range map[string]string{"w-1.workflow": "the whole", "w-1.summary": "its summary"} {
+		if got, err := os.ReadFile(filepath.Join(folder, "b", name+".sigstore.json")); err != nil || string(got) != want {
+			t.Errorf("%s has %q, %v", name, got, err)
+		}
+	}
+	var again v1alpha1.WorkflowProvenance
+	if err := api.Get(t.Context(), client.ObjectKey{Namespace: "b", Name: "w-1"}, &again); err != nil {
+		t.Fatal(err)
+	}
+	again.Status.Bundle = "the whole, and more"
+	if err := api.Update(t.Context(), &again); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if n, err := o.export(t.Context(), api, io.Discard, now); n != 5 || err != nil {
+			t.Fatalf("once it was stated anew: %d, %v", n, err)
+		}
+	}
+	if files, err := filepath.Glob(filepath.Join(folder, "b", "w-1.workflow*")); err != nil || len(files) != 2 {
+		t.Errorf("of the workflow there are %v, %v", files, err)
+	}
+	if _, err := (exportOptions{to: folder, namespace: "nobody"}).export(t.Context(), api, io.Discard, now); reason.Of(err) != reason.UsageInvalid {
+		t.Errorf("a namespace without seals: %v", err)
 	}
 	third := filepath.Join(folder, "b", "u-3.sigstore.json")
 	if got, err := os.ReadFile(third); err != nil || !bytes.Equal(got, []byte("bundle 3")) {
@@ -77,7 +106,10 @@ type forgetful struct {
 func (f *forgetful) List(_ context.Context, list client.ObjectList, options ...client.ListOption) error {
 	var o client.ListOptions
 	o.ApplyOptions(options)
-	page := list.(*v1alpha1.ProvenanceList)
+	page, are := list.(*v1alpha1.ProvenanceList)
+	if !are {
+		return nil // there are no workflows
+	}
 	if o.Continue != "" && f.forgets > 0 {
 		f.forgets--
 		err := apierrors.NewResourceExpired("the continue parameter is too old")

@@ -19,10 +19,34 @@ const pageOfRecords = 50
 // keeps for some minutes alone how things were when that began. Whoever takes longer goes on
 // behind the last name, as things are by then, and is told so.
 func eachRecord(ctx context.Context, api client.Reader, namespace string, tell io.Writer, look func(*v1alpha1.Provenance) error) error {
+	return eachPage(ctx, api, namespace, tell, "provenances", func(list v1alpha1.ProvenanceList) error { return eachOf(list.Items, look) })
+}
+
+// eachWhole is eachRecord for what is on record of whole workflows.
+func eachWhole(ctx context.Context, api client.Reader, namespace string, tell io.Writer, look func(*v1alpha1.WorkflowProvenance) error) error {
+	return eachPage(ctx, api, namespace, tell, "workflow provenances", func(list v1alpha1.WorkflowProvenanceList) error { return eachOf(list.Items, look) })
+}
+
+func eachOf[T any](items []T, look func(*T) error) error {
+	for i := range items {
+		if err := look(&items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listOf is a kind of list.
+type listOf[T any] interface {
+	*T
+	client.ObjectList
+}
+
+func eachPage[T any, L listOf[T]](ctx context.Context, api client.Reader, namespace string, tell io.Writer, what string, look func(T) error) error {
 	next, resumed, told := "", false, false
 	for {
-		var page v1alpha1.ProvenanceList
-		err := api.List(ctx, &page, client.InNamespace(namespace), client.Limit(pageOfRecords), client.Continue(next))
+		var page T
+		err := api.List(ctx, L(&page), client.InNamespace(namespace), client.Limit(pageOfRecords), client.Continue(next))
 		if goOn := continueOf(err); goOn != "" && !resumed {
 			if !told {
 				_, _ = fmt.Fprintln(tell, "The API server does not know any more how things were when this began. It goes on with how they are: records that came meanwhile may be left out.")
@@ -31,14 +55,12 @@ func eachRecord(ctx context.Context, api client.Reader, namespace string, tell i
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("listing provenances: %w", err)
+			return fmt.Errorf("listing %s: %w", what, err)
 		}
-		for i := range page.Items {
-			if err := look(&page.Items[i]); err != nil {
-				return err
-			}
+		if err := look(page); err != nil {
+			return err
 		}
-		if next, resumed = page.Continue, false; next == "" {
+		if next, resumed = L(&page).GetContinue(), false; next == "" {
 			return nil
 		}
 	}

@@ -9,16 +9,17 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/trace"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
@@ -110,8 +111,12 @@ func tainted(what string) (*v1alpha1.Revocation, error) {
 
 // taintReport is what -o json prints.
 type taintReport struct {
-	Revocation  string             `json:"revocation,omitempty"`
-	DryRun      bool               `json:"dryRun,omitempty"`
+	Revocation string `json:"revocation,omitempty"`
+	DryRun     bool   `json:"dryRun,omitempty"`
+	// Records is how many seals were read, LeftOut how many of them nobody can follow: they
+	// do not verify.
+	Records     int                `json:"records"`
+	LeftOut     int                `json:"leftOut"`
 	Descendants []trace.Descendant `json:"descendants"`
 }
 
@@ -148,21 +153,42 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		}
 		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "revocation %s is made; looking for what was made from it\n", r.Name)
 	}
-	links, directories, err := o.links(cmd, api, root, r)
-	if err != nil {
+	seen := touched{revocation: r, root: root}
+	if seen.whoever, err = withoutEnds(root); err != nil {
 		return err
 	}
-	advise(cmd.ErrOrStderr(), directories)
-	report.Descendants = append(report.Descendants, trace.Descend(links)...)
-	if o.output == "json" {
-		return writeIndented(cmd.OutOrStdout(), report)
+	if err := o.each(cmd, api, func(p *v1alpha1.Provenance) error { return seen.record(cmd.ErrOrStderr(), p) }); err != nil {
+		return err
 	}
-	return report.table(cmd.OutOrStdout())
+	advise(cmd.ErrOrStderr(), seen.directories)
+	report.Records, report.LeftOut = seen.records, seen.leftOut
+	report.Descendants = append(report.Descendants, trace.Descend(seen.links)...)
+	if o.output == "json" {
+		err = writeIndented(cmd.OutOrStdout(), report)
+	} else {
+		err = report.table(cmd.OutOrStdout())
+	}
+	if err == nil && seen.leftOut > 0 {
+		err = reason.New(reason.ProvenanceInvalid, "%d of %d records do not verify, and what was made from these is not listed: give the keys and the trusted root of when they were made (argoseal trust export)", seen.leftOut, seen.records)
+	}
+	return err
+}
+
+// withoutEnds is a root under which keys never end, and nobody else has them.
+func withoutEnds(root *verify.Root) (*verify.Root, error) {
+	domains := root.Domains()
+	for i := range domains {
+		domains[i].Keys = slices.Clone(domains[i].Keys)
+		for k := range domains[i].Keys {
+			domains[i].Keys[k].Period, domains[i].Keys[k].Compromised = verify.Period{}, time.Time{}
+		}
+	}
+	return verify.New(domains...)
 }
 
 func (r taintReport) table(to io.Writer) error {
 	if len(r.Descendants) == 0 {
-		_, err := fmt.Fprintln(to, "No record was touched.")
+		_, err := fmt.Fprintf(to, "No record was touched, of %d.\n", r.Records-r.LeftOut)
 		return err
 	}
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
@@ -177,48 +203,63 @@ func (r taintReport) table(to io.Writer) error {
 	return t.Flush()
 }
 
-// links reads and verifies every record. One that does not hold is told of, and left out:
-// the gate refuses it anyway.
-func (o *taintOptions) links(cmd *cobra.Command, api client.Client, root *verify.Root, r *v1alpha1.Revocation) ([]trace.Link, []trace.Made, error) {
-	var links []trace.Link
-	var directories []trace.Made
-	err := o.each(cmd, api, func(p *v1alpha1.Provenance) error {
-		if p.Status.Bundle == "" {
-			return nil
-		}
-		result, err := root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
-		if err == nil && (result.Statement.Step.Namespace != p.Namespace || result.Statement.Step.Pod.UID != p.Name) {
-			err = fmt.Errorf("it is the seal of another pod")
-		}
-		if err != nil {
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "record %s/%s is left out: %s\n", p.Namespace, p.Name, printable(err.Error()))
-			return nil
-		}
-		s := result.Statement
-		named := policy.RevokedBy(r, s, result.KeyHint)
-		for _, sub := range s.Subjects {
-			for _, d := range r.Spec.Digests {
-				if string(sub.SHA256) == d || string(sub.Tree) == d {
-					named = "artifact sha256:" + d
-				}
-			}
-		}
-		for _, m := range s.Measured {
-			if slices.Contains(r.Spec.Digests, string(m.Digest)) || slices.Contains(r.Spec.Images, string(m.Digest)) {
-				named = "image sha256:" + string(m.Digest)
-			}
-		}
-		having, because := directoriesWith(r, p, s)
-		directories = append(directories, having...)
-		if named == "" {
-			named = because
-		}
-		if links = append(links, trace.LinkOf(s, named)); len(links) > maxEntries {
-			return usage(fmt.Errorf("there are more than %d records: name namespaces", maxEntries))
-		}
+// touched is what a Revocation was found to touch.
+type touched struct {
+	revocation *v1alpha1.Revocation
+	root       *verify.Root
+	// whoever is root with keys that count at any time, in whosever hands they are.
+	whoever          *verify.Root
+	links            []trace.Link
+	directories      []trace.Made
+	records, leftOut int
+}
+
+// record looks at a record. One that does not hold is told of, and left out. But one whose
+// key has ended, or is in other hands, is followed: the gate refuses it, and not what was
+// made from it under another key.
+func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
+	if p.Status.Bundle == "" {
 		return nil
-	})
-	return links, directories, err
+	}
+	t.records++
+	result, err := t.root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
+	if code := reason.Of(err); code == reason.SignerCompromised || code == reason.SignerExpired {
+		why := err
+		if result, err = t.whoever.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time); err == nil {
+			_, _ = fmt.Fprintf(tell, "record %s/%s may be forged: %s\n", p.Namespace, p.Name, printable(why.Error()))
+		}
+	}
+	if err == nil && (result.Statement.Step.Namespace != p.Namespace || result.Statement.Step.Pod.UID != p.Name) {
+		err = fmt.Errorf("it is the seal of another pod")
+	}
+	if err != nil {
+		t.leftOut++
+		_, _ = fmt.Fprintf(tell, "record %s/%s is left out: %s\n", p.Namespace, p.Name, printable(err.Error()))
+		return nil
+	}
+	s, spec := result.Statement, t.revocation.Spec
+	named := policy.RevokedBy(t.revocation, s, result.KeyHint)
+	for _, sub := range s.Subjects {
+		for _, d := range spec.Digests {
+			if string(sub.SHA256) == d || string(sub.Tree) == d {
+				named = "artifact sha256:" + d
+			}
+		}
+	}
+	for _, m := range s.Measured {
+		if slices.Contains(spec.Digests, string(m.Digest)) || slices.Contains(spec.Images, string(m.Digest)) {
+			named = "image sha256:" + string(m.Digest)
+		}
+	}
+	having, because := directoriesWith(t.revocation, p, s)
+	t.directories = append(t.directories, having...)
+	if named == "" {
+		named = because
+	}
+	if t.links = append(t.links, trace.LinkOf(s, named)); len(t.links) > maxEntries {
+		return usage(fmt.Errorf("there are more than %d records: name namespaces", maxEntries))
+	}
+	return nil
 }
 
 // directoriesWith are the directories of a record that have a file that the Revocation names,

@@ -1,17 +1,22 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/trace"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 func TestTainted(t *testing.T) {
@@ -112,5 +117,62 @@ func TestWhatIsAdvisedCanBePasted(t *testing.T) {
 		if len(lines) != 3 || strings.TrimSpace(lines[1]) != word || strings.TrimSpace(lines[2]) != "argoseal taint sha256:"+string(digest) {
 			t.Errorf("it advises %q", lines)
 		}
+	}
+}
+
+// What was made from a stolen key's artifacts is listed, whichever key it was sealed under.
+// What nobody can follow is counted, and not taken for nothing.
+func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
+	log := sealtest.NewLog(t)
+	of := func() *sealtest.Notary {
+		return sealtest.NewNotaryWith(t, sealtest.Backend{Log: log, TrustedRoot: log.TrustedRoot})
+	}
+	first, second, stranger := of(), of(), of()
+	digest := artifact.Digest(strings.Repeat("a", 64))
+	record := func(n *sealtest.Notary, uid string, change func(*provenance.Facts)) *v1alpha1.Provenance {
+		f := sealtest.Facts("s3://minio:9000/b/"+uid, digest)
+		f.Step.Pod.UID = uid
+		if change != nil {
+			change(&f)
+		}
+		payload, err := provenance.Build(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: f.Step.Namespace, Name: uid, CreationTimestamp: metav1.Now()}}
+		p.Status.Bundle = string(n.Bundle(t, payload))
+		return p
+	}
+	made := record(first, "made", nil)
+	took := record(second, "took", func(f *provenance.Facts) {
+		f.Inputs = append(f.Inputs, provenance.Input{Name: "x", URI: "s3://minio:9000/b/made", SHA256: digest, Tree: content.FileTree(digest), Archive: content.ArchiveNone, Policy: "outside"})
+	})
+	domain := first.Domain(t, "test")
+	domain.Builders = verify.BuildersOf("test")
+	domain.Keys[0].Compromised = time.Now().Add(-time.Hour)
+	domain.Keys = append(domain.Keys, second.Domain(t, "test").Keys...)
+	root, err := verify.New(domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whoever, err := withoutEnds(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.InspectRecorded([]byte(made.Status.Bundle), time.Now()); reason.Of(err) != reason.SignerCompromised {
+		t.Fatalf("the key is not stolen: %v", err)
+	}
+	r := &v1alpha1.Revocation{Spec: v1alpha1.RevocationSpec{Keys: []string{first.Signer.Hint()}}}
+	seen := touched{revocation: r, root: root, whoever: whoever}
+	for _, p := range []*v1alpha1.Provenance{made, took, record(stranger, "strange", nil)} {
+		if err := seen.record(io.Discard, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := trace.Descend(seen.links); len(found) != 2 {
+		t.Errorf("it touches %+v", found)
+	}
+	if seen.records != 3 || seen.leftOut != 1 {
+		t.Errorf("of %d records %d are left out", seen.records, seen.leftOut)
 	}
 }

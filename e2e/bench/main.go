@@ -21,6 +21,11 @@
 //   - p99: how long pods wait for these two calls. It needs no cluster.
 //   - log: how many bytes a seal takes in a Rekor v1, a Rekor v2 and both. It needs no
 //     cluster.
+//   - logs: how long a seal takes in each, and how many come in a second, in servers of their
+//     own. Only by name: it needs Debian's MariaDB.
+//   - size: of the notary, with and without the clients of key services.
+//   - sealing: how many pods of a backlog are sealed in a second, and what each costs which
+//     process. It needs the parts of the cluster, not the cluster.
 //   - burst: how many of 40 producers that start at once are sealed, by seals that
 //     verify.
 //   - large: wall time of a step that writes 1 GiB, with the label and without,
@@ -37,6 +42,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -71,6 +77,9 @@ var benchmarks = []benchmark{
 	{"admission", false, admission},
 	{"p99", false, latency},
 	{"log", false, logged},
+	{"logs", false, logs},
+	{"size", false, size},
+	{"sealing", false, drained},
 	{"backlog", false, backlog},
 	{"seal", true, seal},
 	{"wall", true, wall},
@@ -79,9 +88,12 @@ var benchmarks = []benchmark{
 	{"huge", true, huge},
 }
 
+// byName are those that are run by name only: they need what `make bench` does not.
+var byName = map[string]bool{"logs": true}
+
 func main() {
 	runs := flag.Int("runs", 10, "how often to measure each thing")
-	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, p99, log, backlog, seal, wall, burst, large, huge; all by default")
+	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, p99, log, logs, size, sealing, backlog, seal, wall, burst, large, huge; all but logs by default")
 	file := flag.String("o", filepath.Join("bin", "bench.json"), "the `file` to write")
 	flag.Parse()
 	if err := run(os.Stdout, *runs, *only, *file); err != nil {
@@ -129,7 +141,7 @@ func run(out io.Writer, runs int, only, file string) error {
 // choose picks benchmarks by name, in their own order.
 func choose(only string) ([]benchmark, error) {
 	if only == "" {
-		return benchmarks, nil
+		return slices.DeleteFunc(slices.Clone(benchmarks), func(m benchmark) bool { return byName[m.name] }), nil
 	}
 	wanted := map[string]bool{}
 	for _, name := range strings.Split(only, ",") {

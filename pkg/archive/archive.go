@@ -14,6 +14,12 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
+// What is stated of a whole workflow has its UID as its name, with one of these behind it.
+const (
+	Workflow = ".workflow"
+	Summary  = ".summary"
+)
+
 // suffix is how Sigstore's programs call a bundle's file.
 const suffix = ".sigstore.json"
 

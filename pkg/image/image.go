@@ -91,6 +91,11 @@ func nameOf(host, repository string) string {
 
 func hostOf(host string) string {
 	host = strings.ToLower(host)
+	if at := strings.LastIndexByte(host, ':'); at > 0 {
+		if port := strings.TrimLeft(host[at+1:], "0"); port != "" { // 0443 is dialled as 443
+			host = host[:at+1] + port
+		}
+	}
 	if bare, ok := strings.CutSuffix(host, portTLS); ok && isHost(bare) {
 		host = bare
 	}

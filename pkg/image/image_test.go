@@ -31,6 +31,8 @@ func TestTwoSpellingsOfAnImageAreOneName(t *testing.T) {
 		"registry.example.com/app":               "registry.example.com/app",
 		"REGISTRY.example.com/team/app:v1":       "registry.example.com/team/app",
 		"registry.example.com:443/team/app":      "registry.example.com/team/app",
+		"registry.example.com:0443/team/app":     "registry.example.com/team/app",
+		"registry.example.com:05000/team/app":    "registry.example.com:5000/team/app",
 		"registry.example.com:5000/team/app:v1":  "registry.example.com:5000/team/app",
 		"registry:443/app":                       "registry:443/app",
 		"[fd00::1]:5000/app":                     "[fd00::1]:5000/app",

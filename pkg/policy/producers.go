@@ -2,8 +2,10 @@ package policy
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
 )
 
 // TrustedNamespaces are the namespaces whose seals may count in other workflows:
@@ -47,4 +49,30 @@ func Manifest(policies []v1alpha1.ClusterProvenancePolicy, namespace, output str
 		}
 	}
 	return false
+}
+
+// AnyContent gives what says whether one of the policies admits whatever lies at a place of a
+// store, as an object or as a directory. A policy that cannot be read may, once it is mended.
+func AnyContent(policies []v1alpha1.ClusterProvenancePolicy) func(artifact.Location) bool {
+	var unpinned []externalRule
+	unread := false
+	for i := range policies {
+		p, err := readCluster(&policies[i])
+		unread = unread || err != nil
+		if p.allow == nil {
+			continue
+		}
+		for _, r := range p.allow.external {
+			if r.tree == "" && !r.git {
+				unpinned = append(unpinned, r)
+			}
+		}
+	}
+	return func(l artifact.Location) bool {
+		directory := l.Prefix().URI()
+		object := strings.TrimSuffix(directory, "/")
+		return unread || slices.ContainsFunc(unpinned, func(r externalRule) bool {
+			return r.glob.MatchString(object) || r.glob.MatchString(directory)
+		})
+	}
 }

@@ -209,7 +209,7 @@ var rows = []entry{
 	{code: SharedProcesses, meaning: "The pod shares its process namespace, so a step could reach our containers.", remedy: "Unset shareProcessNamespace and hostPID"},
 	{code: DebugContainer, meaning: "The pod has an ephemeral container, which could reach the others' processes.", remedy: "Debug the step in a namespace without the label"},
 	{code: SidecarMissing, meaning: "A container that Argoseal adds is not there.", remedy: "It is retried; if it lasts, check the mutating webhook configuration", retryable: true},
-	{code: ReplicasDisagree, meaning: "The mutating webhook knew another signer, or another executor of Argo's, than this replica does, or was of the release before: an upgrade is under way.", remedy: "It is retried; finish the upgrade", retryable: true},
+	{code: ReplicasDisagree, meaning: "The mutating webhook knew another signer, or another executor of Argo's, than this replica does, or was of the release before: an upgrade is under way. Or its clock differs from the API server's by half a minute.", remedy: "It is retried; finish the upgrade, or set the clocks", retryable: true},
 	{code: SidecarAltered, meaning: "A container that Argoseal added was changed afterwards.", remedy: "Find the webhook or patch that changes it and exempt these containers"},
 	{code: NameTaken, meaning: "The pod brings a container or volume with a name that is Argoseal's.", remedy: "Rename it: names that begin with argoseal- are reserved"},
 	{code: TagInvalid, meaning: "The admission tag is missing, was not made by us or is not about this pod.", remedy: "Do not set argoseal.dev/ annotations yourself"},

@@ -13,8 +13,8 @@
 //     seal goes only in one of two cases. Either a seal that stays in its namespace was
 //     made once this one was on record (provenance.Run.Succeeds). Or every seal that
 //     stays, in its namespace and in those that policies name beside it, ran later
-//     (Supersedes). If a policy trusts the namespace's producers, the last seal of each
-//     place stays, too. Else what a Revocation says of it would go with it, and what a
+//     (Supersedes). If a policy trusts the namespace's producers, or admits any content
+//     from the place, the last seal of each place stays, too. Else what a Revocation says of it would go with it, and what a
 //     policy admits from outside would take its place.
 //
 // A record that is not final, or whose seal is not published yet, may still become

@@ -44,6 +44,9 @@ type Seal struct {
 	Run   provenance.Run
 	// Manifest says that a policy may admit images by it, wherever they run.
 	Manifest bool
+	// Outside says that a policy admits whatever lies at the place, and something is revoked.
+	// What a Revocation says of the last seal there is then all that the gate has to go by.
+	Outside bool
 	// Beside says that the seal is not under its location's own name. Several pods
 	// stored parts of one directory, and this seal's pod did not run last. Other
 	// workflows never ask for it.
@@ -117,7 +120,8 @@ const (
 	WhyOpen Why = "open"
 	// WhyPending: a seal that may be older is on its way.
 	WhyPending Why = "pending"
-	// WhyPolicy: a policy trusts its seals in other workflows, or admits images by them.
+	// WhyPolicy: a policy trusts its seals in other workflows, admits images by them, or, while
+	// something is revoked, any content from their places.
 	WhyPolicy Why = "policy"
 	// WhyOrder: what it has overwritten would count again.
 	WhyOrder Why = "order"
@@ -277,7 +281,7 @@ func (t taken) counts(w Workflow, s Seal, seen Seen) Why {
 		return WhyOrder
 	case here:
 		return ""
-	case seen.Trusted[w.Namespace]:
+	case seen.Trusted[w.Namespace] || s.Outside:
 		return WhyPolicy
 	}
 	// Without the object the directory at its key would be found.

@@ -54,6 +54,7 @@ func TestWhatGoesAndWhatStays(t *testing.T) {
 	beside := func(w *Workflow) { w.Seals[0].Beside = true }
 	open, present := func(w *Workflow) { w.Open = true }, func(w *Workflow) { w.Present = true }
 	manifest := func(w *Workflow) { w.Seals[0].Manifest = true }
+	outside := func(w *Workflow) { w.Seals[0].Outside = true }
 	for name, c := range map[string]struct {
 		limits    Limits
 		workflows []Workflow
@@ -70,6 +71,7 @@ func TestWhatGoesAndWhatStays(t *testing.T) {
 		"a workflow that is there keeps its own":      {day, []Workflow{changed(workflow("a", "1", 99), present)}, nil, nil, []string{}, WhyPresent},
 		"a record that is not final keeps all":        {day, []Workflow{changed(workflow("a", "1", 99), open)}, nil, nil, []string{}, WhyOpen},
 		"one by whose seal images are admitted stays": {day, []Workflow{changed(workflow("a", "1", 99, "x"), manifest)}, nil, nil, []string{}, WhyPolicy},
+		"the last at a place of any content stays":    {day, []Workflow{changed(workflow("a", "1", 99, "x"), outside), changed(workflow("a", "2", 98, "x"), outside)}, nil, nil, []string{"1"}, WhyPolicy},
 		"one that overwrote what stays, stays":        {day, []Workflow{changed(workflow("a", "1", 99, "x"), present), workflow("a", "2", 50, "x")}, nil, nil, []string{}, WhyOrder},
 		"another namespace's keeps nothing here":      {day, []Workflow{changed(workflow("b", "1", 99, "x"), present), workflow("a", "2", 50, "x")}, nil, nil, []string{"2"}, WhyPresent},
 		"nor where only this one is trusted": {day, []Workflow{changed(workflow("b", "1", 99, "x"), present), workflow("a", "2", 50, "x"), workflow("a", "3", 2, "x")},
@@ -152,13 +154,15 @@ func TestSealsGoInTheOrderInWhichTheyWereRecorded(t *testing.T) {
 
 // The gate takes the last seal at a place, of the namespaces that policies name, whichever
 // these are. A pass, and each state within one, changes nothing of that, but that a place
-// of which nobody trusts the producers may have no seal any more.
+// of which nobody trusts the producers, and from which no policy admits any content, may
+// have no seal any more.
 func TestARemovalNeverChangesWhichSealCounts(t *testing.T) {
 	namespaces := []string{"a", "b", "c"}
 	removed := 0
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		seen := Seen{Now: now, Trusted: map[string]bool{}}
+		anyContent := r.IntN(2) == 0 // of what lies at y
 		for _, n := range namespaces {
 			seen.Trusted[n] = r.IntN(3) == 0
 		}
@@ -174,7 +178,7 @@ func TestARemovalNeverChangesWhichSealCounts(t *testing.T) {
 				if r.IntN(8) == 0 {
 					run.Created, run.Recorded = time.Time{}, time.Time{} // of an earlier release
 				}
-				w.Seals = append(w.Seals, Seal{Place: at(place), Run: run, Beside: place == "x/" && r.IntN(4) == 0})
+				w.Seals = append(w.Seals, Seal{Place: at(place), Run: run, Beside: place == "x/" && r.IntN(4) == 0, Outside: place == "y" && anyContent})
 				if w.Last.Before(run.Finished) {
 					w.Last = run.Finished
 				}
@@ -199,7 +203,7 @@ func TestARemovalNeverChangesWhichSealCounts(t *testing.T) {
 				}
 				for _, place := range []string{"x", "x/", "y"} {
 					before, after := last(seen.Workflows, named, place), last(left, named, place)
-					if after != before && (after != "" || allTrusted(seen, before)) {
+					if after != before && (after != "" || allTrusted(seen, before) || place == "y" && anyContent) {
 						t.Fatalf("seed %d: of %v at %s counted the seal of %q, now that of %q", seed, named, place, before, after)
 					}
 				}

@@ -110,7 +110,7 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 		// First, and in every mode: in a namespace that only warns, a pod with
 		// another's tag would be admitted, and the notary trusts tags.
 		var err error
-		if t, err = g.OpenTag(value, a); err != nil {
+		if t, err = g.finalTag(value, a); err != nil {
 			return denyAlways(reason.From(err))
 		}
 	}

@@ -174,6 +174,13 @@ func TestCreate(t *testing.T) {
 		"a tag half a minute old": {func(t *testing.T, _ *world, a *Admission) {
 			retag(t, a, func(g *tag.Tag) { g.IssuedAt = now.Add(-30 * time.Second) })
 		}, "", false},
+		"by a clock that is ahead of the API server's, and so is this replica's": {func(t *testing.T, _ *world, a *Admission) {
+			a.Pod.CreationTimestamp = metav1.NewTime(now.Add(-31 * time.Second))
+		}, reason.ReplicasDisagree, true},
+		"by a clock that is right, and this replica's is not": {func(t *testing.T, _ *world, a *Admission) {
+			retag(t, a, func(g *tag.Tag) { g.IssuedAt = now.Add(-40 * time.Second) })
+			a.Pod.CreationTimestamp = metav1.NewTime(now.Add(-40 * time.Second))
+		}, "", false},
 		"a tag of another mode": {func(t *testing.T, _ *world, a *Admission) {
 			retag(t, a, func(g *tag.Tag) { g.Mode = v1alpha1.ModeWarn })
 		}, reason.LookupFailed, false},

@@ -25,18 +25,33 @@ const maxTagAge = 30 * time.Second
 
 // OpenTag says whether a tag is ours, about this very pod and fresh.
 func (g *Gate) OpenTag(value string, a Admission) (tag.Tag, error) {
+	return openTag(value, a, g.Clock.Now(), reason.TagInvalid)
+}
+
+// finalTag is OpenTag for the object that is stored, which has a time of the API server's by
+// now. The notary compares the tag with that, so this replica's clock does not count. Only
+// clocks that differ can make a tag of this very pod and creator old, or one that was kept.
+func (g *Gate) finalTag(value string, a Admission) (tag.Tag, error) {
+	if made := a.Pod.CreationTimestamp; !made.IsZero() {
+		return openTag(value, a, made.Time, reason.ReplicasDisagree)
+	}
+	return g.OpenTag(value, a)
+}
+
+func openTag(value string, a Admission, now time.Time, stale reason.Code) (tag.Tag, error) {
 	t, err := a.Trust.Keys.Open(value)
 	if err != nil {
 		return tag.Tag{}, err
 	}
-	age := g.Clock.Now().Sub(t.IssuedAt)
+	age := now.Sub(t.IssuedAt)
 	switch {
 	case t.Namespace != a.Pod.Namespace || t.Pod != a.Pod.Name || t.Pod == "":
 		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag is about pod %s/%s", t.Namespace, t.Pod)
 	case t.Creator != a.Creator || t.Creator == "":
 		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag was issued to another creator")
 	case age > maxTagAge || age < -maxTagAge:
-		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag was issued at %s", t.IssuedAt.UTC().Format(time.RFC3339))
+		return tag.Tag{}, reason.New(stale, "its tag was issued at %s, and it is %s: if the pod is new, look at the clocks of the webhook's nodes and the API server's",
+			t.IssuedAt.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	return t, nil
 }

@@ -207,7 +207,7 @@ func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers ev
 				continue
 			}
 			found, no := e.whole(ctx, candidate{in: in, namespace: seal.Namespace, seal: seal, at: l, foreign: true})
-			if no == nil || no.Code.Retryable() || no.Code == reason.Revoked {
+			if no == nil || no.Code.Retryable() || no.Code == reason.Revoked || e.mayBeRevoked(no) {
 				return found, no // what is revoked comes in by no other policy
 			}
 			why, nothing = no, false
@@ -249,7 +249,7 @@ func (e *evaluation) revokedHere(ctx context.Context, in argo.Input, admitted pi
 		switch {
 		case no == nil:
 			no = e.revoked(sealed)
-		case !no.Code.Retryable():
+		case !no.Code.Retryable() && !e.mayBeRevoked(no):
 			no = nil // what does not verify says nothing
 		}
 		if no != nil {
@@ -257,6 +257,15 @@ func (e *evaluation) revokedHere(ctx context.Context, in argo.Input, admitted pi
 		}
 	}
 	return nil
+}
+
+// untrustedNow are the reasons of records that verify but for when their key or log counts.
+var untrustedNow = []reason.Code{reason.SignerCompromised, reason.SignerExpired, reason.LogExpired}
+
+// mayBeRevoked says that a record is a notary's, and what it says does not count any more. If
+// something is revoked, it may be this: to trust a key less must not lift a Revocation.
+func (e *evaluation) mayBeRevoked(no *reason.Error) bool {
+	return e.policies.Revokes() && slices.Contains(untrustedNow, no.Code)
 }
 
 // elsewhereHere says of an input without a seal which other workflow of the namespace

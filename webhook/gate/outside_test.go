@@ -23,6 +23,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 func clusterPolicy(name string, rules v1alpha1.PolicyRules) v1alpha1.ClusterProvenancePolicy {
@@ -435,6 +436,14 @@ func TestWhatIsRevokedComesInByNoOtherPolicyWhoeverTrustsItsSeal(t *testing.T) {
 			w.elsewhere(t, w.step.Namespace, laterUID, laterUID, now.Add(-time.Minute), nil)
 			w.evidence.provenances[laterUID].Status.Bundle = "{}"
 		}, v1alpha1.RevocationSpec{Workflows: []string{laterUID}}, ""},
+		"of this namespace, and its key is in other hands by now": {func(t *testing.T, w *world) {
+			w.clusterPolicies = nil
+			w.elsewhere(t, w.step.Namespace, laterUID, laterUID, now.Add(-time.Minute), nil)
+			w.stolen(t)
+		}, v1alpha1.RevocationSpec{Workflows: []string{laterUID}}, reason.SignerCompromised},
+		"of a trusted namespace, and its key is in other hands by now": {func(t *testing.T, w *world) {
+			w.stolen(t)
+		}, v1alpha1.RevocationSpec{Workflows: []string{libUID}}, reason.SignerCompromised},
 		"whether there is a seal cannot be told": {func(_ *testing.T, w *world) {
 			w.clusterPolicies = nil
 			w.evidence.failSeals = errDown
@@ -452,6 +461,31 @@ func TestWhatIsRevokedComesInByNoOtherPolicyWhoeverTrustsItsSeal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The twin: where nothing is revoked, whoever takes any content takes that of a stolen key, too.
+func TestAnyContentIsTakenWhoeverHasTheKey(t *testing.T) {
+	w, _ := trusting(t)
+	w.stolen(t)
+	w.clusterPolicies = append(w.clusterPolicies, clusterPolicy("wide", allowS3(everything, anyContent)))
+	if v := w.evaluate(t); !v.Allowed {
+		t.Error(v.Refusal)
+	}
+}
+
+// stolen says that others have the notary's key since an hour ago.
+func (w *world) stolen(t *testing.T) {
+	t.Helper()
+	domains := w.notary.Root.Domains()
+	for i := range domains {
+		domains[i].Keys = slices.Clone(domains[i].Keys)
+		for k := range domains[i].Keys {
+			domains[i].Keys[k].Compromised = now.Add(-time.Hour)
+		}
+	}
+	root, err := verify.New(domains...)
+	check(t, err)
+	w.trust.Root = root
 }
 
 func TestSealsOfOtherWorkflows(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/archive"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/retention"
@@ -96,7 +97,10 @@ func (s *Sweeper) unchanged(ctx context.Context, policies map[string]string) err
 	if err := s.API.List(ctx, now); err != nil {
 		return fmt.Errorf("policies: %w", err)
 	}
-	versions := map[string]string{}
+	versions, err := s.revocations(ctx)
+	if err != nil {
+		return err
+	}
 	for i := range now.Items {
 		versions[now.Items[i].Name] = now.Items[i].ResourceVersion
 	}
@@ -193,7 +197,7 @@ func (s *Sweeper) read(ctx context.Context, w retention.Workflow, r *records) ([
 	case string(p.Spec.Workflow.UID) != w.UID || !finalWhole(&p):
 		return nil, nil, errStays
 	}
-	if err := errors.Join(s.keep(w.Namespace, w.UID+".workflow", p.Status.Bundle), s.keep(w.Namespace, w.UID+".summary", p.Status.Summary)); err != nil {
+	if err := errors.Join(s.keep(w.Namespace, w.UID+archive.Workflow, p.Status.Bundle), s.keep(w.Namespace, w.UID+archive.Summary, p.Status.Summary)); err != nil {
 		return nil, nil, err
 	}
 	return all, &p, nil

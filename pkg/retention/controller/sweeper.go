@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -171,7 +172,7 @@ type target struct {
 	uid           types.UID
 }
 
-// sight is what a pass goes by, with the versions of the policies.
+// sight is what a pass goes by, with the versions of the policies and revocations.
 type sight struct {
 	retention.Seen
 	policies map[string]string
@@ -186,7 +187,6 @@ func (s *Sweeper) look(ctx context.Context) (map[string]*records, sight, error) 
 		Seen:     retention.Seen{Pending: map[string]time.Time{}, Now: s.Clock.Now()},
 		policies: map[string]string{}, present: map[types.NamespacedName]presence{},
 	}
-	var err error
 	var policies v1alpha1.ClusterProvenancePolicyList
 	if err := s.API.List(ctx, &policies); err != nil {
 		return nil, seen, fmt.Errorf("policies: %w", err)
@@ -194,6 +194,11 @@ func (s *Sweeper) look(ctx context.Context) (map[string]*records, sight, error) 
 	for i := range policies.Items {
 		seen.policies[policies.Items[i].Name] = policies.Items[i].ResourceVersion
 	}
+	revoked, err := s.revocations(ctx)
+	if err != nil {
+		return nil, seen, err
+	}
+	maps.Copy(seen.policies, revoked)
 	if seen.Trusted, err = s.trusted(ctx, policies.Items); err != nil {
 		return nil, seen, err
 	}
@@ -208,7 +213,11 @@ func (s *Sweeper) look(ctx context.Context) (map[string]*records, sight, error) 
 	if err := s.wholes(ctx, f); err != nil {
 		return nil, seen, err
 	}
-	if err := s.seals(ctx, f, policies.Items); err != nil {
+	outside := func(artifact.Location) bool { return false }
+	if len(revoked) > 0 {
+		outside = policy.AnyContent(policies.Items)
+	}
+	if err := s.seals(ctx, f, policies.Items, outside); err != nil {
 		return nil, seen, err
 	}
 	for uid, w := range f.workflows {
@@ -242,6 +251,20 @@ func (f *found) of(namespace string, ref v1alpha1.ObjectRef, at time.Time) (*ret
 		w.Open = true // two that say to be one
 	}
 	return w, f.records[uid]
+}
+
+// revocations are the versions of those that there are.
+func (s *Sweeper) revocations(ctx context.Context) (map[string]string, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("RevocationList"))
+	if err := s.API.List(ctx, list); err != nil {
+		return nil, fmt.Errorf("revocations: %w", err)
+	}
+	versions := map[string]string{}
+	for i := range list.Items {
+		versions["revocation/"+list.Items[i].Name] = list.Items[i].ResourceVersion
+	}
+	return versions, nil
 }
 
 // trusted are the namespaces whose seals count in other workflows.
@@ -308,7 +331,7 @@ func (s *Sweeper) wholes(ctx context.Context, f *found) error {
 	return nil
 }
 
-func (s *Sweeper) seals(ctx context.Context, f *found, policies []v1alpha1.ClusterProvenancePolicy) error {
+func (s *Sweeper) seals(ctx context.Context, f *found, policies []v1alpha1.ClusterProvenancePolicy, outside func(artifact.Location) bool) error {
 	next := ""
 	for {
 		var page v1alpha1.ArtifactSealList
@@ -327,6 +350,7 @@ func (s *Sweeper) seals(ctx context.Context, f *found, policies []v1alpha1.Clust
 			w.Seals = append(w.Seals, retention.Seal{
 				Place: retention.PlaceOf(locationOf(o)), Run: provenance.RunOf(o.Spec.Producer),
 				Manifest: policy.Manifest(policies, o.Namespace, o.Spec.Producer.Output),
+				Outside:  outside(locationOf(o)),
 				Beside:   strings.HasPrefix(o.Name, artifact.SealName(locationOf(o), string(o.Spec.Workflow.UID))+"-"),
 			})
 			r.seals = append(r.seals, target{o.Name, o.ResourceVersion, o.UID})

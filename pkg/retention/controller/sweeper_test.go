@@ -207,6 +207,9 @@ func TestAWorkflowStaysWhole(t *testing.T) {
 				Producers: []v1alpha1.TrustedProducer{{SameNamespace: true, AnyWorkflow: true}},
 			}}},
 		}}},
+		"a policy that admits any content from its place":   {has: []client.Object{placed(v1alpha1.Content{AnyContent: true}), revoked()}},
+		"one where nothing is revoked":                      {goes: true, has: []client.Object{placed(v1alpha1.Content{AnyContent: true})}},
+		"a policy that says which content":                  {goes: true, has: []client.Object{placed(v1alpha1.Content{SHA256: strings.Repeat("a", 64)}), revoked()}},
 		"a policy that admits images by it":                 {has: []client.Object{images(v1alpha1.ImageProducer{Output: "manifest", Namespaces: []string{"team"}})}},
 		"a policy that admits images by those of each":      {has: []client.Object{images(v1alpha1.ImageProducer{Output: "manifest", SameNamespace: true})}},
 		"a policy that admits images by another output":     {goes: true, has: []client.Object{images(v1alpha1.ImageProducer{Output: "index", Namespaces: []string{"team"}})}},
@@ -233,6 +236,20 @@ func TestAWorkflowStaysWhole(t *testing.T) {
 			}
 			p.wants(want...)
 		})
+	}
+}
+
+func revoked() *v1alpha1.Revocation {
+	return &v1alpha1.Revocation{ObjectMeta: metav1.ObjectMeta{Name: "theft"}, Spec: v1alpha1.RevocationSpec{Reason: "theft", Workflows: []string{"w"}}}
+}
+
+// placed is a policy that admits content from where [seal] says.
+func placed(c v1alpha1.Content) *v1alpha1.ClusterProvenancePolicy {
+	return &v1alpha1.ClusterProvenancePolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "p"},
+		Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{
+			S3: []v1alpha1.S3Input{{Location: "s3://s3/b/**", Content: c}},
+		}}},
 	}
 }
 
