@@ -27,6 +27,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/connections"
+	"github.com/argoseal/argoseal/pkg/jsonsize"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
@@ -221,7 +222,7 @@ func decode(raw runtime.RawExtension, namespace string, as ...jsonv2.Options) (*
 	if len(as) > 0 { // it is stored, and others have added to it
 		most = maxStoredObjects
 	}
-	if tooMany(raw.Raw, most) {
+	if jsonsize.TooMany(raw.Raw, most) {
 		return nil, fmt.Errorf("%w: more than %d objects", errTooMany, most)
 	}
 	pod := &corev1.Pod{}
