@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -175,5 +177,50 @@ func TestAMomentIsReadAfterItWasAskedFor(t *testing.T) {
 	defer m.mu.Unlock()
 	if len(m.spaces) != 0 {
 		t.Errorf("%d namespaces are remembered for ever", len(m.spaces))
+	}
+}
+
+// A tenant chooses what the Workflow unpacks to that the notary reads. It is counted before,
+// refused by name, and others are sealed.
+func TestAWorkflowThatUnpacksToTooMuchIsRefusedByName(t *testing.T) {
+	w := newWorld(t)
+	n, _ := w.notary(t, "a")
+	honest := n.Stored
+	raw, err := json.Marshal(w.scene.workflow)
+	must(t, err)
+	many := bytes.Replace(raw, []byte(`"spec":{`), []byte(`"spec":{"x":[`+strings.Repeat(`{"":0},`, 150_000)+`{}],`), 1)
+	n.Stored = stored.NewReader(func(context.Context, string, string, string) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(many)), nil
+	})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	settle(t, n, w.key())
+	runtime.ReadMemStats(&after)
+	w.expectRefused(t, reason.DefinitionTooLarge)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
+		t.Errorf("%d KiB take %d MiB", len(many)>>10, took>>20)
+	}
+	// Twin: as it is, it is sealed.
+	n.Stored = honest
+	w.again(t, n, &breaker{})
+	w.expectSealed(t)
+}
+
+// Where there is no room for a Workflow its pod waits, which is no last word.
+func TestWhereThereIsNoRoomAPodWaits(t *testing.T) {
+	w := newWorld(t)
+	n, b := w.notary(t, "a")
+	honest := n.Stored
+	n.Stored = stored.NewReader(func(context.Context, string, string, string) (io.ReadCloser, error) {
+		return nil, reason.New(reason.Overloaded, "no room")
+	})
+	if _, err := n.Reconcile(t.Context(), w.key()); err == nil || Final(w.record(t)) {
+		t.Errorf("it does not wait: %v", err)
+	}
+	n.Stored = honest
+	settle(t, n, w.key())
+	w.expectSealed(t)
+	if !slices.Contains(b.names, "get workflow") {
+		t.Errorf("it did %v", b.names)
 	}
 }

@@ -167,24 +167,24 @@ func TestWhatIsDecodedTakesNoMore(t *testing.T) {
 		return []byte(`{"apiVersion":"argoproj.io/v1alpha1","kind":"Workflow","metadata":{"name":"w","namespace":"n","uid":"u"},"spec":{"entrypoint":"main","templates":` + list + `}}`)
 	}
 	for name, raw := range map[string][]byte{
-		"empty objects":     workflow(of(40_000, `{}`), `{}`),
-		"small objects":     workflow(of(40_000, `{"":0}`), `{}`),
-		"objects of a text": workflow(of(40_000, `{"a":"b"}`), `{}`),
-		"nested objects":    workflow(of(20_000, `{"a":{"":0}}`), `{}`),
-		"numbers":           workflow(of(100_000, `1000`), `{}`),
-		"texts":             workflow(of(100_000, `"a"`), `{}`),
-		"lists":             workflow(of(80_000, `[0]`), `{}`),
-		"nested lists":      workflow(of(40_000, `[[[[0]]]]`), `{}`),
-		"a large object":    workflow(keys(100_000, `0`), `{}`),
-		"one of texts":      workflow(keys(100_000, `"a"`), `{}`),
-		"objects of nine":   workflow(of(10_000, keys(9, `0`)), `{}`),
-		"steps":             steps(3000),
-		"empty steps":       templates(`[{"name":"main","steps":[` + of(40_000, `{}`) + `]}]`),
-		"empty groups":      templates(`[{"name":"main","steps":` + of(100_000, `[]`) + `}]`),
-		"empty tasks":       templates(`[{"name":"main","dag":{"tasks":` + of(40_000, `{}`) + `}}]`),
-		"empty templates":   templates(of(40_000, `{}`)),
-		"artifacts":         templates(`[{"name":"main","inputs":{"artifacts":` + of(40_000, `{}`) + `}}]`),
-		"parameters":        templates(`[{"name":"main","inputs":{"parameters":` + of(40_000, `{}`) + `}}]`),
+		"empty objects":     workflow(of(10_000, `{}`), `{}`),
+		"small objects":     workflow(of(10_000, `{"":0}`), `{}`),
+		"objects of a text": workflow(of(10_000, `{"a":"b"}`), `{}`),
+		"nested objects":    workflow(of(5_000, `{"a":{"":0}}`), `{}`),
+		"numbers":           workflow(of(25_000, `1000`), `{}`),
+		"texts":             workflow(of(25_000, `"a"`), `{}`),
+		"lists":             workflow(of(20_000, `[0]`), `{}`),
+		"nested lists":      workflow(of(10_000, `[[[[0]]]]`), `{}`),
+		"a large object":    workflow(keys(25_000, `0`), `{}`),
+		"one of texts":      workflow(keys(25_000, `"a"`), `{}`),
+		"objects of nine":   workflow(of(2_500, keys(9, `0`)), `{}`),
+		"steps":             steps(1000),
+		"empty steps":       templates(`[{"name":"main","steps":[` + of(10_000, `{}`) + `]}]`),
+		"empty groups":      templates(`[{"name":"main","steps":` + of(25_000, `[]`) + `}]`),
+		"empty tasks":       templates(`[{"name":"main","dag":{"tasks":` + of(10_000, `{}`) + `}}]`),
+		"empty templates":   templates(of(10_000, `{}`)),
+		"artifacts":         templates(`[{"name":"main","inputs":{"artifacts":` + of(10_000, `{}`) + `}}]`),
+		"parameters":        templates(`[{"name":"main","inputs":{"parameters":` + of(10_000, `{}`) + `}}]`),
 	} {
 		r := says(raw)
 		before := inUse()
@@ -243,7 +243,7 @@ func TestFewLargeWorkflowsAreDecodedAtATime(t *testing.T) {
 	for read.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	for range 10 {
+	for range 5 {
 		start := time.Now()
 		ctx, end := Begin(t.Context())
 		_, err := parse(ctx, r, "team")
@@ -321,7 +321,7 @@ func TestTheTemplatesOfOneDecisionAreBounded(t *testing.T) {
 	small := says(steps(10))
 	ctx, end = Begin(t.Context())
 	defer end()
-	for range 200 {
+	for range 50 {
 		template, err := small.Template(ctx, fairshare.Party{Namespace: "n"}, "n", graph.Ref{Name: "t"})
 		check(t, err)
 		if spec, _ := template["spec"].(map[string]any); spec["entrypoint"] != "main" {
