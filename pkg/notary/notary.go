@@ -127,6 +127,9 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 		}
 	default:
 		if ripe, err := n.Seen.ripe(key); err != nil || !ripe {
+			if err == nil {
+				n.others.remove(key.UID) // it is gone, or never was another's
+			}
 			n.done(key)
 			return reconcile.Result{}, err
 		}

@@ -73,6 +73,20 @@ func TestAPodOfManyObjectsIsNotDecoded(t *testing.T) {
 	}
 }
 
+// A stored pod that cannot be read, because the API server is newer than we are, can be
+// deleted, and nothing else.
+func TestAPodThatCannotBeReadCanBeDeleted(t *testing.T) {
+	h := newScene(t, 1).mux
+	honest := encoded(t, argotest.Pod(t, "produce"))
+	odd := []byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"` + ns + `"},"spec":{"containers":"none"}}`)
+	if r := answered(t, ask(h, PathDeletion, changing(t, "DELETE", odd, nil))); !r.Allowed {
+		t.Errorf("it is kept: %+v", r.Result)
+	}
+	if r := answered(t, ask(h, PathValidate, changing(t, "UPDATE", odd, honest))); r.Allowed {
+		t.Error("it is changed")
+	}
+}
+
 // changing is a request about a pod that is stored.
 func changing(t testing.TB, operation string, old, now []byte) []byte {
 	t.Helper()
