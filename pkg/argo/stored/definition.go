@@ -23,12 +23,12 @@ const (
 	// copies are how many there are of a definition while it is read: as it is decoded, as
 	// it is changed, and as it is spelled for its digest.
 	copies = 3
-	// Largest is the most that a definition may take once it is read, in bytes. One of 3,000
+	// MaxDefinition is the most that a definition may take once it is read, in bytes. One of 3,000
 	// steps takes a third of it, and one that fills an object in etcd with such steps two
 	// thirds.
-	Largest = 24 << 20
+	MaxDefinition = 24 << 20
 	// largestTemplates is the most that all templates may take that one decision reads.
-	largestTemplates = 3 * Largest
+	largestTemplates = 3 * MaxDefinition
 )
 
 // sizeOf is about what texts take once they are decoded, with what is made of them.
@@ -78,8 +78,8 @@ func (e *Essence) Close() {
 // ends that ctx is of.
 func (e *Essence) Parse(ctx context.Context) (*Definition, error) {
 	size := sizeOf(e.Parts()...)
-	if size > Largest {
-		return nil, tooLarge("the definition of Workflow "+e.Metadata.Name, size, Largest)
+	if size > MaxDefinition {
+		return nil, tooLarge("the definition of Workflow "+e.Metadata.Name, size, MaxDefinition)
 	}
 	if err := e.text.Grow(ctx, copies*size); err != nil {
 		return nil, err
@@ -162,8 +162,8 @@ func (r *Reader) Template(ctx context.Context, of fairshare.Party, namespace str
 		return nil, reason.Wrap(reason.OriginUnknown, err, "%s cannot be read: %v", ref, err)
 	}
 	size := sizeOf(essence.Spec)
-	if size > Largest {
-		return nil, tooLarge(ref.String(), size, Largest)
+	if size > MaxDefinition {
+		return nil, tooLarge(ref.String(), size, MaxDefinition)
 	}
 	if s.kept+size > largestTemplates {
 		return nil, tooLarge("all that is referred to, with "+ref.String()+",", s.kept+size, largestTemplates)

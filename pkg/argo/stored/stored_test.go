@@ -254,7 +254,7 @@ func TestFewLargeWorkflowsAreDecodedAtATime(t *testing.T) {
 	}
 	stop()
 	all.Wait()
-	if most.Load() > room+Largest {
+	if most.Load() > room+MaxDefinition {
 		t.Errorf("%d MiB are decoded at a time", most.Load()>>20)
 	}
 	if left := r.room.Taken(); left != 0 {
