@@ -231,7 +231,7 @@ func TestFewLargeWorkflowsAreDecodedAtATime(t *testing.T) {
 						most.Store(now)
 					}
 					read.Add(1)
-					time.Sleep(20 * time.Millisecond)
+					time.Sleep(500 * time.Millisecond)
 					together.Add(-d.Size)
 				} else if reason.Of(err) != reason.Overloaded {
 					t.Error(err)
@@ -248,7 +248,7 @@ func TestFewLargeWorkflowsAreDecodedAtATime(t *testing.T) {
 		ctx, end := Begin(t.Context())
 		_, err := parse(ctx, r, "team")
 		end()
-		if took := time.Since(start); err != nil || took > 2*time.Second {
+		if took := time.Since(start); err != nil || took > 10*time.Second {
 			t.Errorf("another namespace's: %v, after %s", err, took)
 		}
 	}
