@@ -68,7 +68,7 @@ func TestAPanicOverAnAnswerIsAnError(t *testing.T) {
 		// Twin: it goes on once that is over.
 		w.second.before, w.second.after = nil, nil
 		w.clock.Step(time.Hour)
-		if _, err := w.Log(t.Context(), signed); err != nil {
+		if _, err := w.Log(t.Context(), w.signed(t)); err != nil {
 			t.Errorf("%s: afterwards: %v", name, err)
 		}
 	}
