@@ -103,7 +103,7 @@ func (l *reading) limited(next http.Handler) http.Handler {
 		_ = control.SetReadDeadline(arrived.Add(bodyPatience))
 		body := bufio.NewReaderSize(r.Body, headSize)
 		head, _ := body.Peek(headSize) // less, if there is no more; what is wrong with it the next reader sees
-		of := fairshare.Party{connections.HostOf(r.RemoteAddr), namespaceOf(head)}
+		of := fairshare.Party{Host: connections.HostOf(r.RemoteAddr), Namespace: namespaceOf(head)}
 		if of.Namespace == "" {
 			no(http.StatusBadRequest, reason.RequestBad)
 			return

@@ -87,7 +87,7 @@ func TestNoHostHasAllSeats(t *testing.T) {
 		return admission.Allowed("")
 	}))
 	ask := func(host, namespace string) admission.Response {
-		ctx := context.WithValue(t.Context(), visitKey{}, &visit{Party: fairshare.Party{host, namespace}, decoded: func() {}})
+		ctx := context.WithValue(t.Context(), visitKey{}, &visit{Party: fairshare.Party{Host: host, Namespace: namespace}, decoded: func() {}})
 		return h.Handle(ctx, admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: namespace}})
 	}
 	done := make(chan admission.Response, 4)

@@ -18,7 +18,7 @@ func TestCallsOfTheAPIServerAreSharedOut(t *testing.T) {
 	defer all.Wait()
 	defer stop()
 	of := func(host, namespace string) context.Context {
-		return context.WithValue(ctx, visitKey{}, &visit{Party: fairshare.Party{host, namespace}})
+		return context.WithValue(ctx, visitKey{}, &visit{Party: fairshare.Party{Host: host, Namespace: namespace}})
 	}
 	for i := range 200 {
 		all.Go(func() {
