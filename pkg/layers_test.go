@@ -20,6 +20,8 @@ var mayImport = map[string][]string{
 	"pkg/sidecar/company": {},
 	"pkg/connections":     {},
 	"pkg/memory":          {},
+	"pkg/fairshare":       {},
+	"pkg/jsonsize":        {},
 	"pkg/text":            {},
 	"pkg/version":         {},
 
@@ -46,6 +48,7 @@ var mayImport = map[string][]string{
 	"pkg/seal":       {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/text", "pkg/verify"},
 
 	// What asks others: the API server, the log.
+	"pkg/argo/stored":    {"pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/fairshare", "pkg/jsonsize", "pkg/reason"},
 	"certs":              {},
 	"certs/public":       {},
 	"pkg/epoch":          {"pkg/reason"},
@@ -57,7 +60,7 @@ var mayImport = map[string][]string{
 	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary/budget":  {"pkg/api/v1alpha1", "pkg/reason"},
 	"pkg/notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/image/oci", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/fairshare", "pkg/image/oci", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"pkg/tuf":             {},
@@ -65,7 +68,7 @@ var mayImport = map[string][]string{
 	"pkg/tlog":            {"pkg/reason"},
 	"pkg/notary/logwatch": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/seal", "pkg/text", "pkg/tlog"},
 	"pkg/notary/workflow": {
-		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/artifact", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
+		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/fairshare", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {
@@ -79,13 +82,13 @@ var mayImport = map[string][]string{
 	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/image", "pkg/memory", "pkg/policy", "pkg/reason", "webhook/evidence"},
 	"webhook/store":  {},
 	"webhook/server": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/connections", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/connections", "pkg/fairshare", "pkg/jsonsize", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
 		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/inject", "webhook/store",
 	},
 
 	// What became of a whole workflow, told.
 	"pkg/monitor":            {"pkg/api/v1alpha1", "pkg/argo/nodes", "pkg/reason", "pkg/text"},
-	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/monitor", "pkg/text"},
+	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/fairshare", "pkg/jsonsize", "pkg/monitor", "pkg/text"},
 
 	// Which records may go, and who removes them.
 	"pkg/archive":              {"pkg/reason"},
@@ -126,11 +129,11 @@ var mayImport = map[string][]string{
 
 	// Programs: they alone put the rest together.
 	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/image", "pkg/image/referrer", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/reproduce", "pkg/seal", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/text", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/tuf", "pkg/verify"},
-	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/monitor/controller", "pkg/program", "pkg/reason", "pkg/retention", "pkg/retention/controller"},
+	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo/stored", "pkg/monitor/controller", "pkg/program", "pkg/reason", "pkg/retention", "pkg/retention/controller"},
 	"cmd/argoseal-scrubber":   {"certs/public", "pkg/api/v1alpha1", "pkg/artifact", "pkg/program", "pkg/reason", "pkg/scrub", "pkg/scrub/controller", "pkg/scrub/s3"},
 	"cmd/argoseal-signer":     {"pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
-		"certs/public", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/logwatch", "pkg/notary/trusted", "pkg/notary/workflow",
+		"certs/public", "pkg/api/v1alpha1", "pkg/argo", "pkg/argo/stored", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/logwatch", "pkg/notary/trusted", "pkg/notary/workflow",
 		"pkg/program", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tlog", "pkg/trust", "pkg/tuf", "pkg/tuf/keeper", "pkg/verify",
 	},
 	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/program", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/server"},
@@ -141,17 +144,18 @@ var mayImport = map[string][]string{
 	"docs/reference": {"pkg/api/v1alpha1", "pkg/reason"},
 
 	// For tests alone.
-	"pkg":                     {},
-	"charts":                  {},
-	"docs":                    {},
-	"pkg/argo/argotest":       {"pkg/argo", "pkg/argo/definition"},
-	"pkg/content/argoexec":    {},
-	"pkg/content/contenttest": {"pkg/artifact"},
-	"pkg/epoch/epochtest":     {"pkg/epoch"},
-	"pkg/seal/sealtest":       {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/verify"},
-	"pkg/tag/tagtest":         {"pkg/tag"},
-	"pkg/tlog/tlogtest":       {"pkg/seal", "pkg/tlog"},
-	"pkg/tuf/tuftest":         {},
+	"pkg":                        {},
+	"charts":                     {},
+	"docs":                       {},
+	"pkg/argo/argotest":          {"pkg/argo", "pkg/argo/definition"},
+	"pkg/argo/stored/storedtest": {"pkg/argo/layout", "pkg/argo/stored"},
+	"pkg/content/argoexec":       {},
+	"pkg/content/contenttest":    {"pkg/artifact"},
+	"pkg/epoch/epochtest":        {"pkg/epoch"},
+	"pkg/seal/sealtest":          {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/verify"},
+	"pkg/tag/tagtest":            {"pkg/tag"},
+	"pkg/tlog/tlogtest":          {"pkg/seal", "pkg/tlog"},
+	"pkg/tuf/tuftest":            {},
 
 	// The development cluster, which is a product of its own, and what runs on it.
 	"e2e/cluster/gobuild": {},

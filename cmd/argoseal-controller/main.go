@@ -12,12 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/monitor/controller"
 	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -103,8 +105,12 @@ func (o options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	set, err := kubernetes.NewForConfigAndClient(config, mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("client of workflows: %w", err)
+	}
 	r := &controller.Reconciler{
-		Cache: mgr.GetClient(), API: api, Metrics: counts, Clock: clock.RealClock{},
+		Cache: mgr.GetClient(), API: api, Stored: stored.NewReader(stored.FromAPI(set.CoreV1().RESTClient())), Metrics: counts, Clock: clock.RealClock{},
 		Events: mgr.GetEventRecorder("argoseal-controller"),
 	}
 	if o.budgets {

@@ -28,6 +28,7 @@ import (
 	"github.com/argoseal/argoseal/certs/public" // logs, timestamp authorities and key services of others
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/cluster"
 	"github.com/argoseal/argoseal/pkg/connections"
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
@@ -229,8 +230,13 @@ func run(ctx context.Context, o options) error {
 	}
 	var identity atomic.Pointer[argo.Identity]
 	identity.Store(&p.trusted.Identity)
+	set, err := kubernetes.NewForConfigAndClient(config, mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("client of leases and workflows: %w", err)
+	}
 	n := &notary.Notary{
 		API:           api,
+		Stored:        stored.NewReader(stored.FromAPI(set.CoreV1().RESTClient())),
 		ContainerLogs: notary.PodLogs{Pods: pods},
 		Epochs:        keeper.Reader{API: api, Namespace: o.namespace}.At,
 		Keyring:       p.keyring,
@@ -254,10 +260,6 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	n.Shards = &notary.Shards{Self: n.Holder, Namespace: o.namespace}
-	set, err := kubernetes.NewForConfigAndClient(config, mgr.GetHTTPClient())
-	if err != nil {
-		return fmt.Errorf("client of leases: %w", err)
-	}
 	if err := mgr.Add(notary.Alive(set, o.namespace, n.Holder, o.claimDuration)); err != nil {
 		return err
 	}
@@ -284,7 +286,7 @@ func run(ctx context.Context, o options) error {
 	}
 	if o.attest {
 		whole := &workflow.Attestor{
-			Cache: mgr.GetClient(), API: api, Keys: n.Keyring.Current, Clock: n.Clock, Holder: n.Holder, Cluster: n.Cluster, Version: version,
+			Cache: mgr.GetClient(), API: api, Stored: n.Stored, Keys: n.Keyring.Current, Clock: n.Clock, Holder: n.Holder, Cluster: n.Cluster, Version: version,
 		}
 		if err := whole.SetupWithManager(mgr); err != nil {
 			return err

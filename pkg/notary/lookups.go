@@ -2,7 +2,6 @@ package notary
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
@@ -19,18 +17,20 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/fairshare"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 // WorkflowKind is how a Workflow is read: as it is stored, none of Argo's types.
 var WorkflowKind = schema.GroupVersionKind{Group: layout.Group, Version: layout.Version, Kind: layout.Kind}
 
-// Bounds of what is remembered of Workflows: how many, and their definitions in bytes
-// of JSON, of which a decoded one takes some five times as many.
+// Bounds of what is remembered of Workflows: how many, and what they take in memory, in
+// bytes, beside those that are in use.
 const (
 	maxWorkflows     = 1024
-	maxWorkflowBytes = 8 << 20
+	maxWorkflowBytes = 40 << 20
 )
 
 // workflows remembers definitions by the Workflow's UID. A remembered definition
@@ -41,20 +41,14 @@ const (
 type workflows struct {
 	mu    sync.Mutex
 	cache *lru.Cache
-	size  int
+	size  int64
 	// reading are those that are being read for the first time: a fan-out ends in many
 	// pods of one Workflow at once.
 	reading singleflight.Group
 }
 
-// remembered is a definition, and its size in bytes of JSON.
-type remembered struct {
-	workflow *definition.Workflow
-	size     int
-}
-
 // get gives what is remembered; nil if that is nothing.
-func (w *workflows) get(step *argo.Step) *definition.Workflow {
+func (w *workflows) get(step *argo.Step) *stored.Definition {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.cache == nil {
@@ -64,85 +58,68 @@ func (w *workflows) get(step *argo.Step) *definition.Workflow {
 	if !ok {
 		return nil
 	}
-	wf := found.(remembered).workflow
-	if wf.Namespace != step.Namespace || wf.Name != step.Workflow {
+	d := found.(*stored.Definition)
+	if d.Workflow.Namespace != step.Namespace || d.Workflow.Name != step.Workflow {
 		return nil
 	}
-	return wf
+	return d
 }
 
 // put remembers a definition, and forgets what was used least for it.
-func (w *workflows) put(wf *definition.Workflow, size int) {
+func (w *workflows) put(d *stored.Definition) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.cache == nil {
-		w.cache = lru.NewWithEvictionFunc(maxWorkflows, func(_ lru.Key, value any) { w.size -= value.(remembered).size })
+		w.cache = lru.NewWithEvictionFunc(maxWorkflows, func(_ lru.Key, value any) { w.size -= value.(*stored.Definition).Size })
 	}
-	w.cache.Remove(wf.UID) // it calls the function above, which Add does not for what it replaces
-	if size > maxWorkflowBytes/8 {
+	w.cache.Remove(d.Workflow.UID) // it calls the function above, which Add does not for what it replaces
+	if d.Size > maxWorkflowBytes/2 {
 		return // it would push out many others
 	}
-	w.cache.Add(wf.UID, remembered{wf, size})
-	for w.size += size; w.size > maxWorkflowBytes; {
+	w.cache.Add(d.Workflow.UID, d)
+	for w.size += d.Size; w.size > maxWorkflowBytes; {
 		w.cache.RemoveOldest()
 	}
 }
 
 // anyWorkflow is what is remembered of a step's Workflow, or else the live one; known says
-// that it may have been read before the step ended.
+// that it may have been read before the step ended. It has its room until the session of
+// ctx ends.
 func (t *task) anyWorkflow(ctx context.Context, step *argo.Step) (wf *definition.Workflow, known bool, err error) {
-	if wf := t.workflows.get(step); wf != nil {
-		return wf, true, nil
+	if d := t.workflows.get(step); d != nil && d.Use(ctx) {
+		return d.Workflow, true, nil
 	}
 	read, err, shared := t.workflows.reading.Do(step.Namespace+"/"+step.Workflow+"/"+step.WorkflowUID, func() (any, error) { return t.workflow(ctx, step) })
 	if err != nil {
 		return nil, false, err
 	}
-	wf, _ = read.(*definition.Workflow)
-	return wf, shared, nil
+	d, _ := read.(*stored.Definition)
+	if d == nil || !d.Use(ctx) {
+		return nil, false, reason.New(reason.Overloaded, "there is no room for Workflow %s", step.Workflow)
+	}
+	return d.Workflow, shared, nil
 }
 
-// workflow reads the live Workflow that owns the pod, and remembers it.
-func (t *task) workflow(ctx context.Context, step *argo.Step) (*definition.Workflow, error) {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(WorkflowKind)
-	err := t.API.Get(ctx, client.ObjectKey{Namespace: step.Namespace, Name: step.Workflow}, u)
+// workflow reads the live Workflow that owns the pod, without what no statement needs: the
+// status of its nodes, which is most of it, and who wrote which field. It remembers it.
+func (t *task) workflow(ctx context.Context, step *argo.Step) (*stored.Definition, error) {
+	essence, err := t.Stored.Essence(ctx, fairshare.Party{Namespace: step.Namespace}, step.Namespace, step.Workflow)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, reason.New(reason.WorkflowGone, "workflow %s does not exist any more", step.Workflow)
 	case err != nil:
 		return nil, fmt.Errorf("workflow: %w", err)
-	case string(u.GetUID()) != step.WorkflowUID:
-		return nil, reason.New(reason.WorkflowGone, "workflow %s has UID %s, the pod's had %s", step.Workflow, u.GetUID(), step.WorkflowUID)
 	}
-	size := bare(u)
-	wf, err := definition.Parse(u)
+	defer essence.Close()
+	if uid := essence.Metadata.UID; uid != step.WorkflowUID {
+		return nil, reason.New(reason.WorkflowGone, "workflow %s has UID %s, the pod's had %s", step.Workflow, uid, step.WorkflowUID)
+	}
+	d, err := essence.Parse(ctx)
 	if err != nil {
-		return nil, &factsError{fmt.Errorf("reading workflow %s: %w", step.Workflow, err)}
+		return nil, lastWord(fmt.Errorf("reading workflow %s: %w", step.Workflow, err))
 	}
-	t.workflows.put(wf, size)
-	return wf, nil
-}
-
-// bare removes from a Workflow what no statement needs: the status of its nodes,
-// which is most of it, and who wrote which field. It gives the size of what is
-// left.
-func bare(u *unstructured.Unstructured) int {
-	u.SetManagedFields(nil)
-	if status, ok := u.Object["status"].(map[string]any); ok {
-		copies := map[string]any{}
-		for _, field := range []string{"storedTemplates", "storedWorkflowTemplateSpec"} {
-			if stored, there := status[field]; there {
-				copies[field] = stored
-			}
-		}
-		u.Object["status"] = copies
-	}
-	raw, err := json.Marshal(u.Object)
-	if err != nil {
-		return maxWorkflowBytes
-	}
-	return len(raw)
+	t.workflows.put(d)
+	return d, nil
 }
 
 const (

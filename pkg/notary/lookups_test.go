@@ -1,9 +1,14 @@
 package notary
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,7 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/argoseal/argoseal/pkg/argo/definition"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/epoch"
+	"github.com/argoseal/argoseal/pkg/fairshare"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 )
@@ -42,22 +49,21 @@ func TestAWorkflowIsReadOnce(t *testing.T) {
 // What is remembered counts as long as it is what admission saw. What is not is asked for
 // anew, and what is live has the last word.
 func TestAWorkflowThatIsNotAsAdmittedIsReadAnew(t *testing.T) {
-	step := func(w *world) *definition.Workflow {
+	step := func(w *world) *stored.Definition {
 		s, err := sidecar.StepOf(w.scene.pod)
 		must(t, err)
 		other := w.scene.workflow.DeepCopy()
 		must(t, unstructured.SetNestedField(other.Object, "other", "spec", "entrypoint"))
-		wf, err := definition.Parse(other)
-		must(t, err)
-		if s.WorkflowUID != wf.UID {
+		d := definitionOf(t, other)
+		if s.WorkflowUID != d.Workflow.UID {
 			t.Fatal("it is another workflow")
 		}
-		return wf
+		return d
 	}
 	t.Run("and is honest", func(t *testing.T) {
 		w := newWorld(t)
 		n, b := w.notary(t, "a")
-		n.workflows.put(step(w), 1)
+		n.workflows.put(step(w))
 		settle(t, n, w.key())
 		w.expectSealed(t)
 		if !slices.Contains(b.names, "get workflow") {
@@ -67,7 +73,7 @@ func TestAWorkflowThatIsNotAsAdmittedIsReadAnew(t *testing.T) {
 	t.Run("and the guards went meanwhile", func(t *testing.T) {
 		w := newWorld(t)
 		n, b := w.notary(t, "a")
-		n.workflows.put(step(w), 1)
+		n.workflows.put(step(w))
 		n.Epochs = func(context.Context, string) (epoch.Moment, error) {
 			if slices.Contains(b.names, "get workflow") {
 				return epoch.Moment{}, reason.New(reason.GuardsNotHeld, "they are gone")
@@ -80,7 +86,7 @@ func TestAWorkflowThatIsNotAsAdmittedIsReadAnew(t *testing.T) {
 	t.Run("and was changed", func(t *testing.T) {
 		w := newWorld(t)
 		n, _ := w.notary(t, "a")
-		n.workflows.put(step(w), 1)
+		n.workflows.put(step(w))
 		changed := w.scene.workflow.DeepCopy()
 		must(t, unstructured.SetNestedField(changed.Object, "other", "spec", "entrypoint"))
 		changed.SetResourceVersion("")
@@ -91,30 +97,43 @@ func TestAWorkflowThatIsNotAsAdmittedIsReadAnew(t *testing.T) {
 	})
 }
 
+// definitionOf is a Workflow as it is read from where it is stored.
+func definitionOf(t *testing.T, u *unstructured.Unstructured) *stored.Definition {
+	t.Helper()
+	raw, err := json.Marshal(u)
+	must(t, err)
+	d, err := parsed(t.Context(), stored.NewReader(func(context.Context, string, string, string) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(raw)), nil
+	}))
+	must(t, err)
+	return d
+}
+
+func parsed(ctx context.Context, r *stored.Reader) (*stored.Definition, error) {
+	e, err := r.Essence(ctx, fairshare.Party{}, "n", "w")
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	return e.Parse(ctx)
+}
+
 func TestWhatIsRememberedOfWorkflowsIsBounded(t *testing.T) {
 	var w workflows
+	put := func(uid string, size int64) {
+		w.put(&stored.Definition{Workflow: &definition.Workflow{UID: uid}, Size: size})
+	}
 	for i := range 3 * maxWorkflows {
-		w.put(&definition.Workflow{UID: fmt.Sprint(i)}, maxWorkflowBytes/100)
+		put(fmt.Sprint(i), maxWorkflowBytes/100)
 		if w.size > maxWorkflowBytes || w.cache.Len() > maxWorkflows {
 			t.Fatalf("%d with %d bytes are remembered", w.cache.Len(), w.size)
 		}
 	}
-	w.put(&definition.Workflow{UID: "x"}, 1)
-	w.put(&definition.Workflow{UID: "x"}, 2)
-	w.put(&definition.Workflow{UID: "huge"}, maxWorkflowBytes)
+	put("x", 1)
+	put("x", 2)
+	put("huge", maxWorkflowBytes)
 	if w.size > maxWorkflowBytes || w.cache.Len() < 50 {
 		t.Errorf("%d with %d bytes are remembered", w.cache.Len(), w.size)
-	}
-}
-
-func TestOfAWorkflowItsNodesAreLeftOut(t *testing.T) {
-	u := producer(t).workflow
-	must(t, unstructured.SetNestedField(u.Object, map[string]any{"n": map[string]any{"id": "n"}}, "status", "nodes"))
-	must(t, unstructured.SetNestedField(u.Object, map[string]any{"namespaced/a/b": map[string]any{"name": "b"}}, "status", "storedTemplates"))
-	size := bare(u)
-	status := u.Object["status"].(map[string]any)
-	if _, there := status["storedTemplates"]; !there || len(status) != 1 || size == 0 {
-		t.Errorf("its status is %v, and it has %d bytes", status, size)
 	}
 }
 
@@ -158,5 +177,50 @@ func TestAMomentIsReadAfterItWasAskedFor(t *testing.T) {
 	defer m.mu.Unlock()
 	if len(m.spaces) != 0 {
 		t.Errorf("%d namespaces are remembered for ever", len(m.spaces))
+	}
+}
+
+// A tenant chooses what the Workflow unpacks to that the notary reads. It is counted before,
+// refused by name, and others are sealed.
+func TestAWorkflowThatUnpacksToTooMuchIsRefusedByName(t *testing.T) {
+	w := newWorld(t)
+	n, _ := w.notary(t, "a")
+	honest := n.Stored
+	raw, err := json.Marshal(w.scene.workflow)
+	must(t, err)
+	many := bytes.Replace(raw, []byte(`"spec":{`), []byte(`"spec":{"x":[`+strings.Repeat(`{"":0},`, 150_000)+`{}],`), 1)
+	n.Stored = stored.NewReader(func(context.Context, string, string, string) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(many)), nil
+	})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	settle(t, n, w.key())
+	runtime.ReadMemStats(&after)
+	w.expectRefused(t, reason.DefinitionTooLarge)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
+		t.Errorf("%d KiB take %d MiB", len(many)>>10, took>>20)
+	}
+	// Twin: as it is, it is sealed.
+	n.Stored = honest
+	w.again(t, n, &breaker{})
+	w.expectSealed(t)
+}
+
+// Where there is no room for a Workflow its pod waits, which is no last word.
+func TestWhereThereIsNoRoomAPodWaits(t *testing.T) {
+	w := newWorld(t)
+	n, b := w.notary(t, "a")
+	honest := n.Stored
+	n.Stored = stored.NewReader(func(context.Context, string, string, string) (io.ReadCloser, error) {
+		return nil, reason.New(reason.Overloaded, "no room")
+	})
+	if _, err := n.Reconcile(t.Context(), w.key()); err == nil || Final(w.record(t)) {
+		t.Errorf("it does not wait: %v", err)
+	}
+	n.Stored = honest
+	settle(t, n, w.key())
+	w.expectSealed(t)
+	if !slices.Contains(b.names, "get workflow") {
+		t.Errorf("it did %v", b.names)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/notary/budget"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
@@ -52,6 +53,8 @@ type Notary struct {
 	Shards *Shards
 	// API reads and writes at the API server itself.
 	API client.Client
+	// Stored reads Workflows.
+	Stored *stored.Reader
 	// ContainerLogs reads what our sidecars wrote.
 	ContainerLogs ContainerLogs
 	// Epochs says since when the guards have held in a namespace, by what the API
@@ -124,6 +127,9 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 		}
 	default:
 		if ripe, err := n.Seen.ripe(key); err != nil || !ripe {
+			if err == nil {
+				n.others.remove(key.UID) // it is gone, or never was another's
+			}
 			n.done(key)
 			return reconcile.Result{}, err
 		}

@@ -109,3 +109,19 @@ func TestWhatWasLeftToAnotherForTooLongIsBegun(t *testing.T) {
 		t.Error("what somebody has begun with is begun again")
 	}
 }
+
+// A pod that is left to another, and gone before it is looked at again, is not looked at for
+// ever.
+func TestWhatIsGoneIsLeftToNobody(t *testing.T) {
+	w := newWorld(t)
+	n, _ := w.notary(t, "a")
+	gone := Key{Namespace: w.key().Namespace, Pod: "gone", UID: "gone"}
+	n.others.leaveToOthers(gone, time.Now())
+	n.others.leaveToOthers(w.key(), time.Now())
+	if _, err := n.Reconcile(t.Context(), gone); err != nil {
+		t.Error(err)
+	}
+	if _, kept := n.others.pods[gone.UID]; kept || len(n.others.pods) != 1 {
+		t.Errorf("left to others are %v", n.others.pods)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -22,6 +23,9 @@ import (
 
 // facts reads all that the notary is told of a pod, and judges it.
 func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, error) {
+	// What is read of Workflows has its room until the facts are there.
+	ctx, end := stored.Begin(ctx)
+	defer end()
 	w, known, err := t.witness(ctx, pod)
 	if err != nil {
 		return provenance.Facts{}, err
@@ -32,9 +36,11 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 		return facts, err
 	}
 	// What was read for an earlier pod may lack what Argo has stored since.
-	if w.Workflow, err = t.workflow(ctx, w.Step); err != nil {
+	live, err := t.workflow(ctx, w.Step)
+	if err != nil {
 		return provenance.Facts{}, err
 	}
+	w.Workflow = live.Workflow
 	// And the guards may have gone before that was read.
 	if w.Moment, err = t.moments.of(ctx, pod.Namespace, t.Epochs); err != nil {
 		return provenance.Facts{}, err

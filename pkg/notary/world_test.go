@@ -31,6 +31,8 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
+	"github.com/argoseal/argoseal/pkg/argo/stored/storedtest"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
@@ -151,11 +153,12 @@ func (w *world) notaryWith(tb testing.TB, holder string, keys func(seal.Log) *ke
 	b := &breaker{log: w.log, clock: w.clock}
 	ring := keys(b)
 	must(tb, ring.Load(tb.Context()))
-	backlog := &Backlog{}
+	backlog, api := &Backlog{}, b.client(w.api)
 	return &Notary{
 		Seen:          seenAt{w.api},
 		Shards:        &Shards{Self: holder},
-		API:           b.client(w.api),
+		API:           api,
+		Stored:        stored.NewReader(storedtest.From(api)),
 		ContainerLogs: w.logs,
 		Epochs:        func(context.Context, string) (epoch.Moment, error) { return w.scene.moment, nil },
 		Keyring:       ring,

@@ -63,6 +63,7 @@ const (
 	OriginMismatch       Code = "OriginMismatch"
 	OriginUnknown        Code = "OriginUnknown"
 	DefinitionIncomplete Code = "DefinitionIncomplete"
+	DefinitionTooLarge   Code = "DefinitionTooLarge"
 	BuilderNotTrusted    Code = "BuilderNotTrusted"
 	ProducerFailed       Code = "ProducerFailed"
 	PinsMissing          Code = "PinsMissing"
@@ -231,6 +232,7 @@ var rows = []entry{
 	{code: OriginMismatch, meaning: "The input is not what the workflow's definition takes it from: another step's, another output, or of another kind.", remedy: "Two steps that store under one key do this honestly, and the last one counts: give each output a key of its own, and run the workflow again. Where no two do, treat it as tampering with WorkflowTaskResults or memoized results"},
 	{code: OriginUnknown, meaning: "The workflow's definition does not say which step the input comes from: that depends on what a step reports.", remedy: "Name templates and artifacts literally, or by parameters whose values the workflow gives: not by what a step reports"},
 	{code: DefinitionIncomplete, meaning: "Argo has not stored its copy of a referenced template yet.", remedy: "It is retried", retryable: true},
+	{code: DefinitionTooLarge, meaning: "What the workflow is to run, with Argo's copies of templates, unpacks to more than is read: it has hundreds of thousands of small values. What its status says of its nodes does not count.", remedy: "Give long lists as the text of a parameter (withParam) or as an artifact instead of as values, or make several workflows"},
 	{code: BuilderNotTrusted, meaning: "The statement names a builder that is not ours, or one that its signer may not speak for.", remedy: "Check the cluster name both installs were given, and the builders of the signer's trust domain", exit: 19},
 	{code: ProducerFailed, meaning: "The step that produced the artifact failed.", remedy: "Fix the producing step, or have a ClusterProvenancePolicy allow what failed producers left", exit: 16},
 	{code: PinsMissing, meaning: "The evidence came between our two webhooks, so the pod has no pins yet.", remedy: "It is retried", retryable: true},

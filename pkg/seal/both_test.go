@@ -43,6 +43,37 @@ func (l *counting) Append(ctx context.Context, e *protodsse.Envelope, key crypto
 	return l.after(entry)
 }
 
+// What a log answers is read by many parsers. One that panics has the statement tried again,
+// whoever's goroutine that was.
+func TestAPanicOverAnAnswerIsAnError(t *testing.T) {
+	for name, spoil := range map[string]func(*counting){
+		"while it is asked": func(l *counting) { l.before = func() error { panic("a parser") } },
+		"over its answer": func(l *counting) {
+			l.after = func(e *protorekor.TransparencyLogEntry) (*protorekor.TransparencyLogEntry, error) {
+				panic(e.GetLogIndex())
+			}
+		},
+	} {
+		w := newTwoLogs(t, 2)
+		spoil(w.second)
+		signed := w.signed(t)
+		done := make(chan error, 1)
+		go func() { // as the notary has one
+			_, err := w.Log(t.Context(), signed)
+			done <- err
+		}()
+		if err := <-done; err == nil {
+			t.Errorf("%s: it is recorded", name)
+		}
+		// Twin: it goes on once that is over.
+		w.second.before, w.second.after = nil, nil
+		w.clock.Step(time.Hour)
+		if _, err := w.Log(t.Context(), w.signed(t)); err != nil {
+			t.Errorf("%s: afterwards: %v", name, err)
+		}
+	}
+}
+
 // twoLogs is a sealer at a Rekor v1 and a Rekor v2.
 type twoLogs struct {
 	*seal.Sealer

@@ -192,7 +192,18 @@ func (s *Sealer) Record(ctx context.Context, envelope []byte) ([]byte, error) {
 // same statement, and does not ask a log again that has it by then. The error may
 // be ErrDuplicate, after which a new signature is needed, or a PausedError, after
 // which the caller has to wait.
+//
+// Callers and logs have goroutines of their own, and what a log answers is read by many
+// parsers: a panic of one of them would end the process, again and again, and is an error.
 func (s *Sealer) Log(ctx context.Context, signed *Signed) (bundle []byte, err error) {
+	err = safely(func() (err error) {
+		bundle, err = s.logged(ctx, signed)
+		return err
+	})
+	return bundle, err
+}
+
+func (s *Sealer) logged(ctx context.Context, signed *Signed) (bundle []byte, err error) {
 	stamp, err := s.stamp(ctx, signed)
 	if err != nil {
 		return nil, err
@@ -235,8 +246,11 @@ func (s *Sealer) entries(ctx context.Context, signed *Signed, stamp []byte) ([]*
 				continue
 			}
 			asked.Go(func() {
-				entries[i], failures[i] = r.record(ctx, signed.opened, signed.by(), func(entry *protorekor.TransparencyLogEntry) error {
-					_, err := s.bundle(signed, one, r.url, stamp, entry)
+				failures[i] = safely(func() (err error) {
+					entries[i], err = r.record(ctx, signed.opened, signed.by(), func(entry *protorekor.TransparencyLogEntry) error {
+						_, err := s.bundle(signed, one, r.url, stamp, entry)
+						return err
+					})
 					return err
 				})
 			})
@@ -252,7 +266,15 @@ func (s *Sealer) entries(ctx context.Context, signed *Signed, stamp []byte) ([]*
 // bundle makes the bundle and verifies it. If a URL is given, a single entry has to
 // be of the log there: only what that log shows is compared with its answers, and
 // another of several logs could answer in its place. A timestamp is optional.
-func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, stamp []byte, entries ...*protorekor.TransparencyLogEntry) ([]byte, error) {
+func (s *Sealer) bundle(signed *Signed, root *verify.Root, url string, stamp []byte, entries ...*protorekor.TransparencyLogEntry) (bundle []byte, err error) {
+	err = safely(func() (err error) { // so that such an answer pauses like any that does not verify
+		bundle, err = s.verified(signed, root, url, stamp, entries)
+		return err
+	})
+	return bundle, err
+}
+
+func (s *Sealer) verified(signed *Signed, root *verify.Root, url string, stamp []byte, entries []*protorekor.TransparencyLogEntry) ([]byte, error) {
 	bundle, err := assemble(signed, stamp, entries...)
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ type Gate struct {
 	// Recent is the Workflow of that namespace, name and UID, if it was read from
 	// Definitions just now; nil: nothing is remembered. It admits, and nothing is
 	// refused by it.
-	Recent   func(namespace, name, uid string) *definition.Workflow
+	Recent   func(ctx context.Context, namespace, name, uid string) *definition.Workflow
 	Policies Policies
 	Epochs   Epochs
 	// Verified remembers bundles that verified.

@@ -89,7 +89,7 @@ func (g *Gate) unlikeLive(ctx context.Context, wf *definition.Workflow, copies [
 			}
 			var err error
 			if live, err = g.Definitions.Template(ctx, wf.Namespace, c.Ref()); err != nil {
-				return nil, reason.Wrap(reason.LookupFailed, err, "%s could not be read", c.Ref())
+				return nil, notRead(err, "%s", c.Ref())
 			}
 			resources[c.Ref()] = live
 		}

@@ -90,7 +90,7 @@ func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, *definitio
 	if err != nil {
 		return nil, nil, err
 	}
-	if wf := g.recent(step); wf != nil && g.of(ctx, a, step, wf) == nil {
+	if wf := g.recent(ctx, step); wf != nil && g.of(ctx, a, step, wf) == nil {
 		return step, wf, nil
 	}
 	wf, err := g.owner(ctx, step)
@@ -103,11 +103,11 @@ func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, *definitio
 // recent is the step's Workflow if it was read just now and says all that there will
 // be to say of the step: nil if not. Argo stores its copies after it made the first
 // pods that need them, and both webhooks have to see the same.
-func (g *Gate) recent(step *argo.Step) *definition.Workflow {
+func (g *Gate) recent(ctx context.Context, step *argo.Step) *definition.Workflow {
 	if g.Recent == nil || step.WorkflowUID == "" {
 		return nil
 	}
-	wf := g.Recent(step.Namespace, step.Workflow, step.WorkflowUID)
+	wf := g.Recent(ctx, step.Namespace, step.Workflow, step.WorkflowUID)
 	if wf == nil || wf.UID != step.WorkflowUID || !wf.Settled(step.NodeName) {
 		return nil
 	}
@@ -129,13 +129,21 @@ func (g *Gate) owner(ctx context.Context, step *argo.Step) (*definition.Workflow
 		return nil, nil
 	}
 	wf, err := g.Definitions.Workflow(ctx, step.Namespace, step.Workflow)
-	switch {
-	case reason.Of(err) == reason.OwnerMismatch:
-		return nil, err // it was read, and is none
-	case err != nil:
-		return nil, reason.Wrap(reason.LookupFailed, err, "Workflow %.253s could not be read", step.Workflow)
+	if err != nil {
+		return nil, notRead(err, "Workflow %.253s", step.Workflow)
 	}
 	return wf, nil
+}
+
+// notRead is why something of the definition could not be looked up: what was read and is
+// none, or is too large, is said as it is, as is that there is no room for it.
+func notRead(err error, what string, args ...any) *reason.Error {
+	switch code := reason.Of(err); code { //nolint:exhaustive // of all codes these are said
+	case reason.OwnerMismatch, reason.OriginUnknown, reason.DefinitionTooLarge, reason.Overloaded:
+		return reason.From(err)
+	default:
+		return reason.Wrap(reason.LookupFailed, err, what+" could not be read", args...)
+	}
 }
 
 // of says whether a step is genuinely of a Workflow.
@@ -159,7 +167,7 @@ func (g *Gate) awaited(ctx context.Context, wf *definition.Workflow) error {
 	template, err := g.Definitions.Template(ctx, wf.Namespace, ref)
 	switch {
 	case err != nil:
-		return reason.Wrap(reason.LookupFailed, err, "%s could not be read", ref)
+		return notRead(err, "%s", ref)
 	case template == nil:
 		return reason.New(reason.DefinitionIncomplete, "%s is gone, and the Workflow does not have its copy of it yet", ref)
 	}

@@ -74,7 +74,7 @@ func (g *Gate) origin(ctx context.Context, step *argo.Step, known *graph.Graph, 
 		}
 		template, err := g.Definitions.Template(ctx, step.Namespace, missing.Ref)
 		if err != nil {
-			return refuse(reason.LookupFailed, err, "%s could not be read", missing.Ref)
+			return graph.Origins{}, nil, notRead(err, "%s", missing.Ref)
 		}
 		if template == nil {
 			break

@@ -9,7 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/connections"
+	"github.com/argoseal/argoseal/pkg/fairshare"
+	"github.com/argoseal/argoseal/pkg/jsonsize"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -31,7 +34,7 @@ const (
 	// decode many does not have all of the processor.
 	decodesAtOnce = 32
 	// bodyPatience is how long a request is waited for in all, but for the time that its
-	// bytes take at a quarter of slowest of them a second. It has less where others need
+	// bytes take at a quarter of fairshare.Slowest of them a second. It has less where others need
 	// its room.
 	bodyPatience = 5 * time.Second
 	// farewell is what is left to send an answer to who asked.
@@ -40,7 +43,7 @@ const (
 
 // visit is a request on its way to the decision.
 type visit struct {
-	party
+	fairshare.Party
 	// decoded gives back its turn to be decoded.
 	decoded func()
 }
@@ -57,7 +60,7 @@ func decoded(ctx context.Context) {
 // hostFrom is the host that a request came from; empty where nobody knows.
 func hostFrom(ctx context.Context) string {
 	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
-		return v.host
+		return v.Host
 	}
 	return ""
 }
@@ -65,7 +68,7 @@ func hostFrom(ctx context.Context) string {
 // reading bounds how many bytes of requests are there at a time, and how many requests
 // are decoded, and shares both out by host and namespace.
 type reading struct {
-	large, ordinary, decodes *fair
+	large, ordinary, decodes *fairshare.Share
 	// longest is the longest that a request may take, whatever it says.
 	longest time.Duration
 }
@@ -75,7 +78,7 @@ func newReading(longest time.Duration) *reading {
 		longest = longestTimeout
 	}
 	return &reading{
-		large: newFair(bodiesInFlight), ordinary: newFair(ordinaryInFlight), decodes: newFair(decodesAtOnce),
+		large: fairshare.New(bodiesInFlight), ordinary: fairshare.New(ordinaryInFlight), decodes: fairshare.New(decodesAtOnce),
 		longest: min(longest, longestTimeout),
 	}
 }
@@ -100,40 +103,43 @@ func (l *reading) limited(next http.Handler) http.Handler {
 		_ = control.SetReadDeadline(arrived.Add(bodyPatience))
 		body := bufio.NewReaderSize(r.Body, headSize)
 		head, _ := body.Peek(headSize) // less, if there is no more; what is wrong with it the next reader sees
-		of := party{connections.HostOf(r.RemoteAddr), namespaceOf(head)}
-		if of.namespace == "" {
+		of := fairshare.Party{Host: connections.HostOf(r.RemoteAddr), Namespace: namespaceOf(head)}
+		if of.Namespace == "" {
 			no(http.StatusBadRequest, reason.RequestBad)
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), l.timeoutOf(r))
 		defer cancel()
+		// What is read of Workflows has its room until it is answered.
+		work, end := stored.Begin(ctx)
+		defer end()
 		b := l.body(ctx, of, r, body, control)
-		defer b.hold.release()
+		defer b.hold.Release()
 		if b.grow() != nil {
 			no(http.StatusServiceUnavailable, reason.Overloaded)
 			return
 		}
-		v := &visit{party: of, decoded: func() {}}
+		v := &visit{Party: of, decoded: func() {}}
 		defer func() { v.decoded() }()
 		b.there = func() error {
 			connections.SetAtWork(ctx, true)
 			// From now on a read only tells the server of a client that hangs up.
 			_ = control.SetReadDeadline(time.Now().Add(answerTimeout))
-			release, err := l.decodes.acquire(ctx, of, 1)
+			release, err := l.decodes.Acquire(ctx, of, 1)
 			if err == nil {
 				v.decoded = sync.OnceFunc(release)
 			}
 			return noRoom(err)
 		}
 		defer connections.SetAtWork(ctx, false)
-		r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
+		r = r.WithContext(context.WithValue(work, visitKey{}, v))
 		r.Body = b
 		next.ServeHTTP(w, r)
 	})
 }
 
 // body is that of a request whose beginning is there.
-func (l *reading) body(ctx context.Context, of party, r *http.Request, from io.Reader, control *http.ResponseController) *incoming {
+func (l *reading) body(ctx context.Context, of fairshare.Party, r *http.Request, from io.Reader, control *http.ResponseController) *incoming {
 	b := &incoming{Closer: r.Body, from: from, ctx: ctx, control: control, size: r.ContentLength}
 	room := l.ordinary
 	if b.size < 0 || b.size > ordinaryBody { // it does not say, or is large
@@ -142,7 +148,7 @@ func (l *reading) body(ctx context.Context, of party, r *http.Request, from io.R
 	if b.size < 0 {
 		b.size = largestBody
 	}
-	b.hold = room.enter(of, func() { _ = control.SetReadDeadline(time.Now()) })
+	b.hold = room.Enter(of, func() { _ = control.SetReadDeadline(time.Now()) })
 	return b
 }
 
@@ -154,12 +160,12 @@ type incoming struct {
 	// ctx is that of the request.
 	ctx     context.Context
 	control *http.ResponseController
-	hold    *hold
+	hold    *fairshare.Hold
 	// size is how many bytes it says to have, or may have; room for how many there is;
 	// got how many came.
 	size, room, got int64
 	// values are the objects and lists' members that may be in it.
-	values values
+	values jsonsize.Count
 	// there is called at its end.
 	there func() error
 	err   error
@@ -171,7 +177,7 @@ func (b *incoming) grow() error {
 	if n <= 0 {
 		return nil
 	}
-	if err := b.hold.grow(b.ctx, n); err != nil {
+	if err := b.hold.Grow(b.ctx, n); err != nil {
 		return err
 	}
 	b.room += n
@@ -193,12 +199,12 @@ func (b *incoming) Read(p []byte) (int, error) {
 	}
 	n, err := b.read(p)
 	b.got += int64(n)
-	b.values.add(p[:n])
+	b.values.Add(p[:n])
 	switch {
 	case err == nil && b.got > b.size:
 		b.err = errors.New("it is longer than it may be")
 	case errors.Is(err, io.EOF):
-		b.hold.arrived()
+		b.hold.Arrived()
 		b.err = io.EOF
 		if err := b.unpack(); err != nil {
 			b.err = err
@@ -213,23 +219,23 @@ func (b *incoming) Read(p []byte) (int, error) {
 
 // unpack waits for room for what it decodes to.
 func (b *incoming) unpack() error {
-	n := b.values.unpacking()
+	n := unpacking(b.values)
 	if n == 0 {
 		return nil
 	}
-	return noRoom(b.hold.grow(b.ctx, n))
+	return noRoom(b.hold.Grow(b.ctx, n))
 }
 
 // read waits for bytes as long as they may take.
 func (b *incoming) read(p []byte) (int, error) {
 	now := time.Now()
-	left := bodyPatience + time.Duration(b.got)*time.Second/(slowest/4) - b.hold.slow
+	left := bodyPatience + time.Duration(b.got)*time.Second/(fairshare.Slowest/4) - b.hold.Slow()
 	_ = b.control.SetReadDeadline(now.Add(left))
-	if !b.hold.reads(now) {
+	if !b.hold.Reads(now) {
 		return 0, errCutOff
 	}
 	n, err := b.from.Read(p)
-	b.hold.read(n, time.Now())
+	b.hold.Read(n, time.Now())
 	return n, err
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/jsonsize"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
@@ -57,7 +58,7 @@ func (h *Handlers) submission(ctx context.Context, req admission.Request) (*gate
 
 // decodeWorkflow reads a Workflow, and of which one it says to be a resubmission.
 func decodeWorkflow(raw runtime.RawExtension, namespace string) (*definition.Workflow, string, error) {
-	if tooMany(raw.Raw, maxWorkflowObjects) {
+	if jsonsize.TooMany(raw.Raw, maxWorkflowObjects) {
 		return nil, "", fmt.Errorf("it may have more than %d objects", maxWorkflowObjects)
 	}
 	o := &unstructured.Unstructured{}

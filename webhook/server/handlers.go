@@ -27,6 +27,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/connections"
+	"github.com/argoseal/argoseal/pkg/jsonsize"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
@@ -126,8 +127,10 @@ func (h *Handlers) read(ctx context.Context, req admission.Request, op operation
 	}
 	q.old, err = decode(req.OldObject, req.Namespace, lenient)
 	switch {
-	case op == opDelete && errors.Is(err, errTooMany):
-		return q, &gate.Decision{Allowed: true} // whoever writes labels could keep it from being deleted
+	case op == opDelete && errors.Is(err, errUnread):
+		// Whoever writes labels could keep one of too many objects from being deleted, and
+		// one that is newer than we are nobody could delete.
+		return q, &gate.Decision{Allowed: true}
 	case err != nil:
 		return q, refuse(reason.Wrap(reason.RequestBad, err, "its old pod cannot be read: %v", err))
 	}
@@ -202,8 +205,9 @@ func refuse(err error) *gate.Decision {
 	return &gate.Decision{Refusal: reason.From(err)}
 }
 
-// errTooMany says that something is not read, because it may have too much in it.
-var errTooMany = errors.New("it may have too much in it")
+// errUnread says that something is not read: it may have too much in it, or is no pod as we
+// know it.
+var errUnread = errors.New("it is not read")
 
 // lenient reads what the API server may have stored before, and writes so.
 var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -221,12 +225,12 @@ func decode(raw runtime.RawExtension, namespace string, as ...jsonv2.Options) (*
 	if len(as) > 0 { // it is stored, and others have added to it
 		most = maxStoredObjects
 	}
-	if tooMany(raw.Raw, most) {
-		return nil, fmt.Errorf("%w: more than %d objects", errTooMany, most)
+	if jsonsize.TooMany(raw.Raw, most) {
+		return nil, fmt.Errorf("%w: it may have more than %d objects", errUnread, most)
 	}
 	pod := &corev1.Pod{}
 	if err := jsonv2.Unmarshal(raw.Raw, pod, as...); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnread, err)
 	}
 	if pod.Namespace == "" {
 		pod.Namespace = namespace

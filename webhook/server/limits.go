@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/argoseal/argoseal/pkg/fairshare"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/gate"
 )
@@ -57,12 +58,12 @@ const seatPatience = 200 * time.Millisecond
 // alone has half of the seats at most, a host that is alone three quarters, and who has
 // fewest gets the next one.
 func (h *Handlers) limited(most int, next admission.Handler) admission.Handler {
-	seats := newFair(int64(most))
+	seats := fairshare.New(int64(most))
 	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
 		decoded(ctx)
 		patience, cancel := context.WithTimeout(ctx, seatPatience)
 		defer cancel()
-		release, err := seats.acquire(patience, party{host: hostFrom(ctx), namespace: req.Namespace}, 1)
+		release, err := seats.Acquire(patience, fairshare.Party{Host: hostFrom(ctx), Namespace: req.Namespace}, 1)
 		if err != nil {
 			h.Metrics.observe(opOther, answerRetry, reason.Overloaded, 0)
 			return h.overloaded(ctx, req, reason.New(reason.Overloaded, "%d requests are at work, or too many of them of namespace %.253s", most, req.Namespace))

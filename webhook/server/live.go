@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -11,12 +12,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,7 +24,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/fairshare"
 	"github.com/argoseal/argoseal/pkg/memory"
 	"github.com/argoseal/argoseal/webhook/evidence"
 	"github.com/argoseal/argoseal/webhook/gate"
@@ -47,7 +48,7 @@ type Live struct {
 	API  client.Reader
 	Pods kubernetes.Interface
 	// turns to have a page in memory; nil: there is no need to wait for one.
-	turns *fair
+	turns *fairshare.Share
 }
 
 var _ evidence.Source = Live{}
@@ -176,33 +177,6 @@ func (l Live) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, err
 	return get(ctx, l.API, namespace, name, &corev1.Pod{})
 }
 
-// Workflow gets a live Workflow: nil if there is none.
-func (l Live) Workflow(ctx context.Context, namespace, name string) (*definition.Workflow, error) {
-	o := &unstructured.Unstructured{}
-	o.SetGroupVersionKind(workflowKind)
-	o, err := get(ctx, l.API, namespace, name, o)
-	if o == nil || err != nil {
-		return nil, err
-	}
-	return definition.Parse(o)
-}
-
-// Template gets a live WorkflowTemplate or ClusterWorkflowTemplate: nil if there
-// is none.
-func (l Live) Template(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error) {
-	o := &unstructured.Unstructured{}
-	o.SetGroupVersionKind(workflowKind.GroupVersion().WithKind("WorkflowTemplate"))
-	if ref.ClusterScope {
-		o.SetGroupVersionKind(workflowKind.GroupVersion().WithKind("ClusterWorkflowTemplate"))
-		namespace = ""
-	}
-	o, err := get(ctx, l.API, namespace, ref.Name, o)
-	if o == nil || err != nil {
-		return nil, err
-	}
-	return o.Object, nil
-}
-
 // get reads one object: nil if the API server says that it does not exist.
 func get[T client.Object](ctx context.Context, api client.Reader, namespace, name string, into T) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
@@ -224,24 +198,30 @@ const (
 	// keeps everybody but Argo's controllers from changing what a Workflow runs, and
 	// what others may change, its parameters, is no reason to refuse.
 	rememberedWorkflow = 2 * time.Second
-	// rememberedDefinitions bounds the definitions that are kept, in bytes.
-	rememberedDefinitions = 32 << 20
+	// rememberedDefinitions bounds the definitions that are kept, in bytes of memory, beside
+	// those that are in use.
+	rememberedDefinitions = 40 << 20
+	// maxNames bounds the Workflows that are remembered by name.
+	maxNames = 1024
 )
 
 // Workflows reads Workflows, and remembers what they say: by what it was read from, so
 // that the same is read once, and for a moment by their names.
 type Workflows struct {
 	Live
+	stored *stored.Reader
 	clock  clock.PassiveClock
-	parsed *memory.Memory[[sha256.Size]byte, *definition.Workflow]
+	parsed *memory.Memory[[sha256.Size]byte, *stored.Definition]
 
 	mu     sync.Mutex
 	recent map[types.NamespacedName]seenWorkflow
 }
 
+// seenWorkflow is what a Workflow was read from. What that says is in parsed alone: else what
+// is forgotten there would stay in memory.
 type seenWorkflow struct {
-	workflow *definition.Workflow
-	// version is its resource version; empty if that is not known.
+	digest [sha256.Size]byte
+	// version is its resource version; empty for none.
 	version string
 	at      time.Time
 }
@@ -252,24 +232,40 @@ var _ gate.Definitions = (*Workflows)(nil)
 func NewWorkflows(live Live, c clock.PassiveClock) *Workflows {
 	return &Workflows{
 		Live: live, clock: c, recent: map[types.NamespacedName]seenWorkflow{},
-		parsed: memory.New[[sha256.Size]byte, *definition.Workflow](rememberedDefinitions),
+		stored: stored.NewReader(stored.FromAPI(live.Pods.CoreV1().RESTClient())),
+		parsed: memory.New[[sha256.Size]byte, *stored.Definition](rememberedDefinitions),
 	}
+}
+
+// Template gets a live WorkflowTemplate or ClusterWorkflowTemplate: nil if there
+// is none.
+func (w *Workflows) Template(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error) {
+	object, err := w.stored.Template(ctx, fairshare.Party{Host: hostFrom(ctx), Namespace: namespace}, namespace, ref)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return object, err
 }
 
 // Workflow gets a live Workflow: nil if there is none.
 func (w *Workflows) Workflow(ctx context.Context, namespace, name string) (*definition.Workflow, error) {
 	now := w.clock.Now() // before it is read
 	key := types.NamespacedName{Namespace: namespace, Name: name}
-	if seen := w.seen(key); seen.version != "" && w.stands(ctx, key, seen.version) {
-		w.remember(key, seenWorkflow{seen.workflow, seen.version, now})
-		return seen.workflow, nil
+	if seen, d := w.seen(ctx, key); d != nil && w.stands(ctx, key, seen.version) {
+		seen.at = now
+		w.remember(key, seen)
+		return d.Workflow, nil
 	}
-	wf, version, err := w.read(ctx, namespace, name)
+	d, seen, err := w.read(ctx, namespace, name)
 	if err != nil {
 		return nil, err
 	}
-	w.remember(key, seenWorkflow{wf, version, now})
-	return wf, nil
+	seen.at = now
+	w.remember(key, seen)
+	if d == nil {
+		return nil, nil
+	}
+	return d.Workflow, nil
 }
 
 // stands asks whether a Workflow is still as it was read: Argo makes the pods of a loop
@@ -280,97 +276,76 @@ func (w *Workflows) stands(ctx context.Context, name types.NamespacedName, versi
 	defer cancel()
 	// A table without its objects is the shortest that an API server says, and has the
 	// object's version.
-	raw, err := w.workflow(name).SetHeader("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1").
+	raw, err := w.Pods.CoreV1().RESTClient().Get().
+		AbsPath("/apis", layout.Group, layout.Version).Namespace(name.Namespace).Resource("workflows").Name(name.Name).
+		SetHeader("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1").
 		Param("includeObject", string(metav1.IncludeNone)).Do(ctx).Raw()
 	var table metav1.PartialObjectMetadata
 	return err == nil && json.Unmarshal(raw, &table) == nil && table.Kind == "Table" && table.ResourceVersion == version
 }
 
-// workflow begins a request for a Workflow.
-func (w *Workflows) workflow(name types.NamespacedName) *rest.Request {
-	return w.Pods.CoreV1().RESTClient().Get().
-		AbsPath("/apis", layout.Group, layout.Version).Namespace(name.Namespace).Resource("workflows").Name(name.Name)
-}
-
 // Recent is the Workflow of that name and UID if it was read just now; nil if not.
-func (w *Workflows) Recent(namespace, name, uid string) *definition.Workflow {
-	seen := w.seen(types.NamespacedName{Namespace: namespace, Name: name})
-	if seen.workflow == nil || seen.workflow.UID != uid {
+func (w *Workflows) Recent(ctx context.Context, namespace, name, uid string) *definition.Workflow {
+	_, d := w.seen(ctx, types.NamespacedName{Namespace: namespace, Name: name})
+	if d == nil || d.Workflow.UID != uid {
 		return nil
 	}
-	return seen.workflow
+	return d.Workflow
 }
 
-// seen is the Workflow of that name if it was read just now.
-func (w *Workflows) seen(name types.NamespacedName) seenWorkflow {
+// seen is the Workflow of that name if it was read just now, and is still remembered.
+func (w *Workflows) seen(ctx context.Context, name types.NamespacedName) (seenWorkflow, *stored.Definition) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	seen := w.recent[name]
-	if w.clock.Since(seen.at) > rememberedWorkflow {
-		return seenWorkflow{}
+	seen, is := w.recent[name]
+	w.mu.Unlock()
+	if !is || w.clock.Since(seen.at) > rememberedWorkflow {
+		return seenWorkflow{}, nil
 	}
-	return seen
+	d, is := w.parsed.Get(seen.digest)
+	if !is || !d.Use(ctx) {
+		return seenWorkflow{}, nil
+	}
+	return seen, d
 }
 
-// sweepAt is how many are remembered by name when old ones are looked for.
-const sweepAt = 256
-
+// remember notes what a Workflow was read from, and forgets what does not count any more.
 func (w *Workflows) remember(name types.NamespacedName, read seenWorkflow) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if read.workflow == nil {
+	maps.DeleteFunc(w.recent, func(_ types.NamespacedName, seen seenWorkflow) bool { return read.at.Sub(seen.at) > rememberedWorkflow })
+	if read.version == "" {
 		delete(w.recent, name)
 		return
 	}
-	if len(w.recent) >= sweepAt {
-		for other, seen := range w.recent {
-			if read.at.Sub(seen.at) > rememberedWorkflow {
-				delete(w.recent, other)
-			}
-		}
-	}
-	if len(w.recent) < 4*sweepAt {
+	if _, known := w.recent[name]; known || len(w.recent) < maxNames {
 		w.recent[name] = read
 	}
 }
 
-// read gets a Workflow's JSON and reads what counts of it, unless it has just that. It
-// gives its resource version, too, if it is known.
-func (w *Workflows) read(ctx context.Context, namespace, name string) (wf *definition.Workflow, version string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, getTimeout)
+// read gets a Workflow's JSON and reads what counts of it, unless it has just that: nil if
+// there is no such Workflow.
+func (w *Workflows) read(ctx context.Context, namespace, name string) (*stored.Definition, seenWorkflow, error) {
+	within, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
-	raw, err := w.workflow(types.NamespacedName{Namespace: namespace, Name: name}).Do(ctx).Raw()
+	essence, err := w.stored.Essence(within, fairshare.Party{Host: hostFrom(ctx), Namespace: namespace}, namespace, name)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, "", nil
+		return nil, seenWorkflow{}, nil
 	case err != nil:
-		return nil, "", err
+		return nil, seenWorkflow{}, err
 	}
-	essence, err := definition.ReadEssence(raw)
+	defer essence.Close()
+	seen := seenWorkflow{version: essence.Metadata.ResourceVersion}
+	if seen.digest, err = essence.Digest(); err != nil {
+		return nil, seenWorkflow{}, err
+	}
+	if known, ok := w.parsed.Get(seen.digest); ok && known.Use(ctx) {
+		return known, seen, nil
+	}
+	d, err := essence.Parse(ctx)
 	if err != nil {
-		// Nobody stores such a one but for mischief: as ever, then.
-		o := &unstructured.Unstructured{}
-		if err := o.UnmarshalJSON(raw); err != nil {
-			return nil, "", err
-		}
-		wf, err := definition.Parse(o)
-		return wf, "", err
+		return nil, seenWorkflow{}, err
 	}
-	version = essence.Metadata.ResourceVersion
-	key, err := essence.Digest()
-	if err != nil {
-		return nil, "", err
-	}
-	if known, ok := w.parsed.Get(key); ok {
-		return known, version, nil
-	}
-	if wf, err = essence.Parse(); err != nil {
-		return nil, "", err
-	}
-	w.parsed.Add(key, wf, parsedSize*essence.Size())
-	return wf, version, nil
+	w.parsed.Add(seen.digest, d, int(d.Size))
+	return d, seen, nil
 }
-
-// parsedSize is how many bytes a byte of a definition takes, read, and once more as a
-// graph: a text of some bytes is a string, an interface and an entry of a map.
-const parsedSize = 10

@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/argoseal/argoseal/pkg/fairshare"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -30,7 +31,7 @@ const (
 // NewLive reads the API server, with little of it in memory at a time. The clients need
 // Bounded.
 func NewLive(api client.Reader, pods kubernetes.Interface) Live {
-	return Live{API: api, Pods: pods, turns: newFair(pagesAtOnce)}
+	return Live{API: api, Pods: pods, turns: fairshare.New(pagesAtOnce)}
 }
 
 var (
@@ -112,5 +113,5 @@ func (l Live) turn(ctx context.Context, namespace string) (release func(), err e
 	if l.turns == nil {
 		return func() {}, nil
 	}
-	return l.turns.acquire(ctx, party{namespace: namespace}, 1)
+	return l.turns.Acquire(ctx, fairshare.Party{Namespace: namespace}, 1)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/argoseal/argoseal/pkg/connections"
+	"github.com/argoseal/argoseal/pkg/fairshare"
 )
 
 const (
@@ -65,10 +66,10 @@ var (
 
 // newConnections allows so many, and shares out the handshakes by host.
 func newConnections(all, perHost int) *connections.Set {
-	handshakes := newFair(handshakesAtOnce)
+	handshakes := fairshare.New(handshakesAtOnce)
 	return connections.New(connections.Limits{All: all, PerHost: perHost, Patience: headerTimeout,
 		Turn: func(ctx context.Context, host string) (release func(), err error) {
-			return handshakes.acquire(ctx, party{host: host, namespace: host}, 1)
+			return handshakes.Acquire(ctx, fairshare.Party{Host: host, Namespace: host}, 1)
 		}})
 }
 

@@ -19,13 +19,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/fairshare"
 )
 
 // Whoever has us decode without end does not have all of the processor: a namespace has half
 // of the turns at most, and gives each back once its request is decoded.
 func TestDecodingIsSharedOut(t *testing.T) {
 	l := newReading(0)
-	l.decodes = newFair(4)
+	l.decodes = fairshare.New(4)
 	here, next := make(chan string, 100), map[string]chan struct{}{"flood": make(chan struct{}), "team": make(chan struct{})}
 	h := l.limited(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
@@ -33,10 +34,10 @@ func TestDecodingIsSharedOut(t *testing.T) {
 			return
 		}
 		v := r.Context().Value(visitKey{}).(*visit)
-		here <- v.namespace
-		<-next[v.namespace]
+		here <- v.Namespace
+		<-next[v.Namespace]
 		decoded(r.Context())
-		<-next[v.namespace]
+		<-next[v.Namespace]
 	}))
 	ask := func(namespace string) {
 		r := httptest.NewRequest(http.MethodPost, "/?timeout=30s", strings.NewReader(fmt.Sprintf(`{"request":{"namespace":%q}}`, namespace)))
@@ -86,7 +87,7 @@ func TestNoHostHasAllSeats(t *testing.T) {
 		return admission.Allowed("")
 	}))
 	ask := func(host, namespace string) admission.Response {
-		ctx := context.WithValue(t.Context(), visitKey{}, &visit{party: party{host, namespace}, decoded: func() {}})
+		ctx := context.WithValue(t.Context(), visitKey{}, &visit{Party: fairshare.Party{Host: host, Namespace: namespace}, decoded: func() {}})
 		return h.Handle(ctx, admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: namespace}})
 	}
 	done := make(chan admission.Response, 4)

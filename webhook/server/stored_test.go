@@ -19,7 +19,7 @@ import (
 
 // Requests that name a stored pod: commands in containers, attaching, evictions.
 
-func stored(pod *corev1.Pod, err error) func(context.Context, string, string) (*corev1.Pod, error) {
+func storedPod(pod *corev1.Pod, err error) func(context.Context, string, string) (*corev1.Pod, error) {
 	return func(_ context.Context, namespace, name string) (*corev1.Pod, error) {
 		if namespace != "team" || name != "web" {
 			return nil, errors.New("not the pod that was asked about")
@@ -81,7 +81,7 @@ func TestStoredPods(t *testing.T) {
 		for _, mode := range []string{"enforce", "warn", "audit"} {
 			t.Run(name+" in "+mode, func(t *testing.T) {
 				h := handlers(t, mode)
-				h.Pod = stored(c.pod, c.err)
+				h.Pod = storedPod(c.pod, c.err)
 				r := post(t, h.Mux(), c.path, review(t, c.change))
 				switch {
 				case r.Allowed != (c.want == ""):
@@ -95,7 +95,7 @@ func TestStoredPods(t *testing.T) {
 	t.Run("where there is no mode nothing is looked up", func(t *testing.T) {
 		for path, change := range map[string]func(*admissionv1.AdmissionRequest){PathExec: shell, PathDeletion: eviction} {
 			h := handlers(t, "")
-			h.Pod = stored(step, down)
+			h.Pod = storedPod(step, down)
 			if r := post(t, h.Mux(), path, review(t, change)); !r.Allowed {
 				t.Errorf("%s: %+v", path, r.Result)
 			}

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"k8s.io/client-go/util/flowcontrol"
+
+	"github.com/argoseal/argoseal/pkg/fairshare"
 )
 
 // queuedAtOnce bounds the calls of the API server that wait for the clock at a time. The
@@ -15,21 +17,21 @@ const queuedAtOnce = 4
 // who need little.
 type throttle struct {
 	flowcontrol.RateLimiter
-	turns *fair
+	turns *fairshare.Share
 }
 
 // NewThrottle allows so many calls a second, on average, and so many for a moment.
 func NewThrottle(perSecond float32, burst int) flowcontrol.RateLimiter {
-	return throttle{flowcontrol.NewTokenBucketRateLimiter(perSecond, burst), newFair(queuedAtOnce)}
+	return throttle{flowcontrol.NewTokenBucketRateLimiter(perSecond, burst), fairshare.New(queuedAtOnce)}
 }
 
 // Wait implements flowcontrol.RateLimiter.
 func (t throttle) Wait(ctx context.Context) error {
-	var of party // of what we do by ourselves
+	var of fairshare.Party // of what we do by ourselves
 	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
-		of = v.party
+		of = v.Party
 	}
-	release, err := t.turns.acquire(ctx, of, 1)
+	release, err := t.turns.Acquire(ctx, of, 1)
 	if err != nil {
 		return err
 	}

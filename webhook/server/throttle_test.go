@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/argoseal/argoseal/pkg/fairshare"
 )
 
 // Whoever has us call the API server without end does not keep others' calls waiting.
@@ -16,7 +18,7 @@ func TestCallsOfTheAPIServerAreSharedOut(t *testing.T) {
 	defer all.Wait()
 	defer stop()
 	of := func(host, namespace string) context.Context {
-		return context.WithValue(ctx, visitKey{}, &visit{party: party{host, namespace}})
+		return context.WithValue(ctx, visitKey{}, &visit{Party: fairshare.Party{Host: host, Namespace: namespace}})
 	}
 	for i := range 200 {
 		all.Go(func() {

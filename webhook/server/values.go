@@ -1,6 +1,6 @@
 package server
 
-import "bytes"
+import "github.com/argoseal/argoseal/pkg/jsonsize"
 
 const (
 	// sizeOfObject is the largest that an object of two bytes can be decoded to: a
@@ -23,29 +23,7 @@ const (
 	maxWorkflowObjects = 200_000
 )
 
-// values counts what a text in JSON may have in it, without reading it: as many as it has
-// or more. Inside of strings what looks like a value counts too, unless its next byte is a
-// backslash, as in JSON in a string; outside of strings no JSON has such. A null counts as
-// an object: no API server writes one in a list, but others may ask, too.
-type values struct{ objects, members int64 }
-
-// add counts a part. Between two parts no backslash is seen, and so one more counted.
-func (v *values) add(part []byte) {
-	v.objects += int64(bytes.Count(part, []byte("{")) - bytes.Count(part, []byte(`{\`)) + bytes.Count(part, []byte("null")))
-	v.members += int64(bytes.Count(part, []byte(",")) - bytes.Count(part, []byte(`,\`)))
-}
-
-// tooMany says whether a text may have more objects than that in it.
-func tooMany(text []byte, most int64) bool {
-	if int64(bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("null"))) <= most {
-		return false
-	}
-	var v values
-	v.add(text)
-	return v.objects > most
-}
-
-// unpacking is what they may take in memory beyond what every request takes, in bytes.
-func (v *values) unpacking() int64 {
-	return sizeOfObject*max(0, v.objects-ordinaryObjects) + sizeOfMember*max(0, v.members-ordinaryMembers)
+// unpacking is what a request may take in memory beyond what every request takes, in bytes.
+func unpacking(c jsonsize.Count) int64 {
+	return sizeOfObject*max(0, c.Objects-ordinaryObjects) + sizeOfMember*max(0, c.Members-ordinaryMembers)
 }

@@ -17,6 +17,7 @@ import (
 	k8sruntime "k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
+	"github.com/argoseal/argoseal/pkg/jsonsize"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -29,8 +30,8 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// unpacking is a pod whose list has one member so many times.
-func unpacking(t testing.TB, list, member string, n int) []byte {
+// manyIn is a pod whose list has one member so many times.
+func manyIn(t testing.TB, list, member string, n int) []byte {
 	t.Helper()
 	raw := podJSON(t, nil)
 	return bytes.Replace(raw, []byte(`"spec":{`), []byte(`"spec":{"`+list+`":[`+strings.Repeat(member+",", n-1)+member+`],`), 1)
@@ -43,7 +44,7 @@ func TestAPodOfManyObjectsIsNotDecoded(t *testing.T) {
 	h := newScene(t, 1).mux
 	honest := encoded(t, argotest.Pod(t, "produce"))
 	for list, member := range map[string]string{"tolerations": "{}", "volumes": "{}", "ephemeralContainers": "{}", "readinessGates": "null", "resourceClaims": "null"} {
-		raw := unpacking(t, list, member, n)
+		raw := manyIn(t, list, member, n)
 		for name, c := range map[string]struct {
 			path string
 			body []byte
@@ -69,6 +70,20 @@ func TestAPodOfManyObjectsIsNotDecoded(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A stored pod that cannot be read, because the API server is newer than we are, can be
+// deleted, and nothing else.
+func TestAPodThatCannotBeReadCanBeDeleted(t *testing.T) {
+	h := newScene(t, 1).mux
+	honest := encoded(t, argotest.Pod(t, "produce"))
+	odd := []byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"` + ns + `"},"spec":{"containers":"none"}}`)
+	if r := answered(t, ask(h, PathDeletion, changing(t, "DELETE", odd, nil))); !r.Allowed {
+		t.Errorf("it is kept: %+v", r.Result)
+	}
+	if r := answered(t, ask(h, PathValidate, changing(t, "UPDATE", odd, honest))); r.Allowed {
+		t.Error("it is changed")
 	}
 }
 
@@ -107,15 +122,13 @@ func TestWhatUnpacksIsCountedByWhatItTakes(t *testing.T) {
 			if _, err := io.Copy(io.Discard, r.Body); err != nil {
 				t.Error(err)
 			}
-			l.ordinary.mu.Lock()
-			defer l.ordinary.mu.Unlock()
-			taken = l.ordinary.taken
+			taken = l.ordinary.Taken()
 		}))
 		r := httptest.NewRequest(http.MethodPost, "/?timeout=30s", strings.NewReader(body))
 		r.ContentLength = size
 		h.ServeHTTP(httptest.NewRecorder(), r)
-		if l.ordinary.taken != 0 {
-			t.Errorf("%d bytes of room are not given back", l.ordinary.taken)
+		if l.ordinary.Taken() != 0 {
+			t.Errorf("%d bytes of room are not given back", l.ordinary.Taken())
 		}
 		return taken
 	}
@@ -174,11 +187,11 @@ func manyOutputs(t testing.TB) *corev1.Pod {
 func TestTheLargestHonestPodsAreDecoded(t *testing.T) {
 	few := func(name string, raw []byte) {
 		t.Helper()
-		var v values
-		v.add(raw)
-		t.Logf("%s: %d bytes, %d objects, %d members, room for %d bytes more", name, len(raw), v.objects, v.members, v.unpacking())
-		if v.objects > maxObjects/2 {
-			t.Errorf("%s: it has %d objects", name, v.objects)
+		var v jsonsize.Count
+		v.Add(raw)
+		t.Logf("%s: %d bytes, %d objects, %d members, room for %d bytes more", name, len(raw), v.Objects, v.Members, unpacking(v))
+		if v.Objects > maxObjects/2 {
+			t.Errorf("%s: it has %d objects", name, v.Objects)
 		}
 	}
 	pod := manyOutputs(t)

@@ -47,6 +47,11 @@ func (e *Essence) Size() int {
 	return len(e.Spec) + len(e.Status.StoredTemplates) + len(e.Status.StoredWorkflowTemplateSpec) + 512
 }
 
+// Parts are the texts that Parse decodes.
+func (e *Essence) Parts() [][]byte {
+	return [][]byte{e.Spec, e.Status.StoredTemplates, e.Status.StoredWorkflowTemplateSpec}
+}
+
 // Digest is the same for two essences only if Parse gives the same for both.
 func (e *Essence) Digest() ([sha256.Size]byte, error) {
 	all, err := json.Marshal([]string{

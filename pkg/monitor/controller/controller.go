@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,8 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	kjson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -25,6 +26,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/argo/nodes"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
+	"github.com/argoseal/argoseal/pkg/fairshare"
+	"github.com/argoseal/argoseal/pkg/jsonsize"
 	"github.com/argoseal/argoseal/pkg/monitor"
 	"github.com/argoseal/argoseal/pkg/text"
 )
@@ -57,7 +61,9 @@ type Reconciler struct {
 	// namespaces (metadata) as the informers know them.
 	Cache client.Reader
 	// API reads and writes at the API server itself.
-	API    client.Client
+	API client.Client
+	// Stored reads Workflows.
+	Stored *stored.Reader
 	Events events.EventRecorder
 	// Full says whether a namespace has used up its budget: no record is begun there.
 	// nil: none has.
@@ -199,21 +205,50 @@ func settled(is *v1alpha1.WorkflowProvenance, version string, records []v1alpha1
 
 // workflow reads the Workflow's status; nil if it does not exist any more.
 func (r *Reconciler) workflow(ctx context.Context, key Key) (*nodes.Status, string, error) {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(WorkflowKind)
-	err := r.API.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, u)
+	raw, err := r.Stored.Workflow(ctx, fairshare.Party{Namespace: key.Namespace}, key.Namespace, key.Name)
 	switch {
-	case apierrors.IsNotFound(err), err == nil && u.GetUID() != key.UID:
+	case apierrors.IsNotFound(err):
 		return nil, "", nil
 	case err != nil:
 		return nil, "", fmt.Errorf("workflow: %w", err)
 	}
-	raw, err := json.Marshal(u.Object["status"])
-	if err != nil {
-		return nil, "", fmt.Errorf("status of the workflow: %w", err)
+	defer raw.Close()
+	var wf struct {
+		Metadata struct {
+			UID             types.UID `json:"uid"`
+			ResourceVersion string    `json:"resourceVersion"`
+		} `json:"metadata"`
+		Status json.RawMessage `json:"status"`
 	}
-	status := nodes.Read(raw)
-	return &status, u.GetResourceVersion(), nil
+	if err := kjson.Unmarshal(raw.JSON, &wf); err != nil {
+		return nil, "", fmt.Errorf("workflow: %w", err)
+	}
+	if wf.Metadata.UID != key.UID {
+		return nil, "", nil
+	}
+	if err := raw.Grow(ctx, unpacking(wf.Status)); err != nil {
+		return nil, "", err
+	}
+	status := nodes.Read(wf.Status)
+	return &status, wf.Metadata.ResourceVersion, nil
+}
+
+const (
+	// sizeOfNode is what a node takes while a status is read, in bytes, beside its texts.
+	sizeOfNode = 400
+	// deflated is the most that a byte may unpack to (https://zlib.net/zlib_tech.html).
+	deflated = 1032
+)
+
+// unpacking is the most that a status may take while it is read, in bytes: its nodes are read
+// one by one, and no more of them than there may be.
+func unpacking(status []byte) int64 {
+	most, text := jsonsize.Of(status).Objects, int64(len(status))
+	if bytes.Contains(status, []byte("compressedNodes")) {
+		text = min(deflated*text, nodes.MaxUncompressed)
+		most = nodes.MaxNodes
+	}
+	return sizeOfNode*min(most, nodes.MaxNodes) + 2*text
 }
 
 // coming are the nodes that the notary has yet to see: their pods are there and

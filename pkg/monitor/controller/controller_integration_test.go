@@ -37,6 +37,8 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
+	"github.com/argoseal/argoseal/pkg/argo/stored/storedtest"
 	"github.com/argoseal/argoseal/pkg/monitor"
 	"github.com/argoseal/argoseal/pkg/monitor/controller"
 )
@@ -110,7 +112,7 @@ func (p *plane) runWith(api client.Client) (stop func()) {
 	p.must(err)
 	metrics, err := controller.NewMetrics(prometheus.NewRegistry())
 	p.must(err)
-	r := &controller.Reconciler{Cache: mgr.GetClient(), API: api, Events: mgr.GetEventRecorder("test"), Metrics: metrics, Clock: clock.RealClock{}}
+	r := &controller.Reconciler{Cache: mgr.GetClient(), API: api, Stored: stored.NewReader(storedtest.From(api)), Events: mgr.GetEventRecorder("test"), Metrics: metrics, Clock: clock.RealClock{}}
 	ctx, cancel := context.WithCancel(p.Context())
 	p.must(r.SetupWithManager(ctx, mgr, 2))
 	done := make(chan error, 1)

@@ -12,9 +12,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	kjson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -23,6 +23,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/argo/nodes"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
+	"github.com/argoseal/argoseal/pkg/fairshare"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -66,6 +68,8 @@ type Attestor struct {
 	Cache client.Reader
 	// API reads and writes at the API server itself.
 	API client.Client
+	// Stored reads Workflows.
+	Stored *stored.Reader
 	// Keys gives the current keys; nil as long as there are none.
 	Keys  func() *keyring.Material
 	Clock clock.PassiveClock
@@ -300,16 +304,27 @@ func record(ctx context.Context, keys *keyring.Material, payload []byte) ([]byte
 // ended says whether the Workflow is there and has ended. One that is there and has not
 // is waited for.
 func (a *Attestor) ended(ctx context.Context, p *v1alpha1.WorkflowProvenance) (bool, error) {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(kind)
-	err := a.API.Get(ctx, client.ObjectKey{Namespace: p.Namespace, Name: p.Spec.Workflow.Name}, u)
+	raw, err := a.Stored.Workflow(ctx, fairshare.Party{Namespace: p.Namespace}, p.Namespace, p.Spec.Workflow.Name)
 	switch {
-	case apierrors.IsNotFound(err), err == nil && u.GetUID() != p.Spec.Workflow.UID:
+	case apierrors.IsNotFound(err):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("workflow: %w", err)
 	}
-	if phase, _, err := unstructured.NestedString(u.Object, "status", "phase"); err != nil || !nodes.Ended(phase) {
+	defer raw.Close()
+	var wf struct {
+		Metadata struct {
+			UID types.UID `json:"uid"`
+		} `json:"metadata"`
+		Status struct {
+			Phase string `json:"phase"`
+		} `json:"status"`
+	}
+	err = kjson.Unmarshal(raw.JSON, &wf)
+	switch {
+	case wf.Metadata.UID != p.Spec.Workflow.UID:
+		return false, nil
+	case err != nil || !nodes.Ended(wf.Status.Phase):
 		return false, notYet("the workflow has not ended")
 	}
 	return true, nil

@@ -21,6 +21,8 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/argo/stored"
+	"github.com/argoseal/argoseal/pkg/argo/stored/storedtest"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
@@ -135,7 +137,7 @@ func (w *world) refused(pod string, code reason.Code) {
 
 func (w *world) attestor(holder string) *Attestor {
 	return &Attestor{
-		Cache: w.Client, API: w.Client, Clock: w.clock, Holder: holder, Cluster: "test", Version: "v0.1.0",
+		Cache: w.Client, API: w.Client, Stored: stored.NewReader(storedtest.From(w.Client)), Clock: w.clock, Holder: holder, Cluster: "test", Version: "v0.1.0",
 		Keys: func() *keyring.Material { return &keyring.Material{Root: w.notary.Root, Sealer: w.notary.Sealer} },
 	}
 }

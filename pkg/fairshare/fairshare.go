@@ -1,48 +1,46 @@
-package server
+package fairshare
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"sync"
 	"time"
 )
 
-// party is for whom something is done: the namespace that a request says it is about, and
+// Party is for whom something is done: the namespace that a request says it is about, and
 // the host that it came from. All requests of an API server come from one host; who asks
 // us past it can claim any namespace, and is another host.
-type party struct{ host, namespace string }
+type Party struct{ Host, Namespace string }
 
-// fair shares out room. No host gets more than three times what it leaves free, and no
+// Share is room that is shared out. No host gets more than three times what it leaves free, and no
 // namespace more than what it leaves; who has nothing gets what there is, and who has
 // least is next. So whoever asks much waits for those who ask little, and however many ask
 // much, they leave something to the next.
 //
 // What a request has room for may be on its way yet. Where room is wanted, those that let
 // themselves be waited for are cut off.
-type fair struct {
+type Share struct {
 	all int64
 
 	mu         sync.Mutex
 	taken      int64
 	hosts      map[string]int64
-	namespaces map[party]int64
+	namespaces map[Party]int64
 	waiting    []*waiter // in the order in which they came
-	coming     map[*hold]struct{}
+	coming     map[*Hold]struct{}
 	// spare has all that it asks for, and more than there is if need be. Without, some
 	// that have a part each would wait for each other. What it has is beside all: else one
 	// that has more than that would keep everybody else out.
-	spare *hold
+	spare *Hold
 	// hastened is when those that are slow were last looked for.
 	hastened time.Time
 }
 
-// hold is what one request has of the room.
-type hold struct {
-	party
-	room *fair
+// Hold is what one has of the room.
+type Hold struct {
+	Party
+	room *Share
 	n    int64
 	// abort ends what comes in; nil for what does not, or is there.
 	abort func()
@@ -56,36 +54,37 @@ type hold struct {
 }
 
 type waiter struct {
-	*hold
+	*Hold
 	more  int64
 	ready chan struct{}
 }
 
 const (
-	// stalls is how long one that is in others' way may be waited for, but for the time
-	// that its bytes take at slowest of them a second.
+	// Slowest is how many bytes have to come in a second of one that is in others' way, and
+	// stalls how long it may be waited for besides.
+	Slowest = 4 << 20
 	stalls  = 500 * time.Millisecond
-	slowest = 4 << 20
 	// hastens is how often those are looked for.
 	hastens = 50 * time.Millisecond
 )
 
-func newFair(all int64) *fair {
-	return &fair{all: all, hosts: map[string]int64{}, namespaces: map[party]int64{}, coming: map[*hold]struct{}{}}
+// New is room for so much.
+func New(all int64) *Share {
+	return &Share{all: all, hosts: map[string]int64{}, namespaces: map[Party]int64{}, coming: map[*Hold]struct{}{}}
 }
 
-// acquire waits for room until ctx ends. Who has it gives it back by release.
-func (f *fair) acquire(ctx context.Context, of party, n int64) (release func(), err error) {
-	h := f.enter(of, nil)
-	if err := h.grow(ctx, n); err != nil {
+// Acquire waits for room until ctx ends. Who has it gives it back by release.
+func (f *Share) Acquire(ctx context.Context, of Party, n int64) (release func(), err error) {
+	h := f.Enter(of, nil)
+	if err := h.Grow(ctx, n); err != nil {
 		return nil, err
 	}
-	return h.release, nil
+	return h.Release, nil
 }
 
-// enter begins with no room. What comes in while it has some can be cut off, with abort.
-func (f *fair) enter(of party, abort func()) *hold {
-	h := &hold{room: f, party: of, abort: abort}
+// Enter begins with no room. What comes in while it has some can be cut off, with abort.
+func (f *Share) Enter(of Party, abort func()) *Hold {
+	h := &Hold{room: f, Party: of, abort: abort}
 	if abort != nil {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -94,8 +93,8 @@ func (f *fair) enter(of party, abort func()) *hold {
 	return h
 }
 
-// grow waits for more room until ctx ends.
-func (h *hold) grow(ctx context.Context, n int64) error {
+// Grow waits for more room until ctx ends.
+func (h *Hold) Grow(ctx context.Context, n int64) error {
 	f := h.room
 	w := &waiter{h, n, make(chan struct{})}
 	f.mu.Lock()
@@ -129,8 +128,8 @@ func (h *hold) grow(ctx context.Context, n int64) error {
 	}
 }
 
-// release gives all room back.
-func (h *hold) release() {
+// Release gives all room back.
+func (h *Hold) Release() {
 	f := h.room
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -143,16 +142,16 @@ func (h *hold) release() {
 	f.grant()
 }
 
-// reads notes that bytes are waited for. It is false for one that was cut off.
-func (h *hold) reads(now time.Time) bool {
+// Reads notes that bytes are waited for. It is false for one that was cut off.
+func (h *Hold) Reads(now time.Time) bool {
 	h.room.mu.Lock()
 	defer h.room.mu.Unlock()
 	h.pending = now
 	return !h.aborted
 }
 
-// read notes that so many came.
-func (h *hold) read(n int, now time.Time) {
+// Read notes that so many came.
+func (h *Hold) Read(n int, now time.Time) {
 	h.room.mu.Lock()
 	defer h.room.mu.Unlock()
 	h.slow += now.Sub(h.pending)
@@ -160,26 +159,73 @@ func (h *hold) read(n int, now time.Time) {
 	h.pending = time.Time{}
 }
 
-// arrived notes that all is there: it is cut off no more.
-func (h *hold) arrived() {
+// Arrived notes that all is there: it is cut off no more.
+func (h *Hold) Arrived() {
 	h.room.mu.Lock()
 	defer h.room.mu.Unlock()
 	delete(h.room.coming, h)
 	h.abort = nil
 }
 
+// Slow is how long its bytes were waited for.
+func (h *Hold) Slow() time.Duration {
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	return h.slow
+}
+
+// Try takes so much more if it is free now, and says whether it was.
+func (h *Hold) Try(n int64) bool {
+	f := h.room
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.spare != h && (f.taken+n > f.all || !f.may(h.Party, n)) {
+		return false
+	}
+	f.count(h, n)
+	return true
+}
+
+// Shrink leaves it with so much, if it has more. One that had more than there is makes way
+// for the next such, if what it is left with is free.
+func (h *Hold) Shrink(to int64) {
+	f := h.room
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count(h, min(0, to-h.n))
+	if f.spare == h && f.taken+h.n <= f.all && f.may(h.Party, h.n) {
+		f.spare = nil
+		f.share(h, h.n)
+	}
+	f.grant()
+}
+
+// Taken is how much of the room is taken, beside what one has that has more than there is.
+func (f *Share) Taken() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.taken
+}
+
+// Taken is how much it has.
+func (h *Hold) Taken() int64 {
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	return h.n
+}
+
 // late says whether it let itself be waited for.
-func (h *hold) late(now time.Time) bool {
+func (h *Hold) late(now time.Time) bool {
 	slow := h.slow
 	if !h.pending.IsZero() {
 		slow += now.Sub(h.pending)
 	}
-	return slow > stalls+time.Duration(h.got)*time.Second/slowest
+	return slow > stalls+time.Duration(h.got)*time.Second/Slowest
 }
 
 // hasten cuts off as many of those that are late as those who wait need, first of whom
 // has most.
-func (f *fair) hasten(now time.Time) {
+func (f *Share) hasten(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if now.Sub(f.hastened) < hastens {
@@ -190,14 +236,14 @@ func (f *fair) hasten(now time.Time) {
 	for _, w := range f.waiting {
 		need += w.more
 	}
-	var late []*hold
+	var late []*Hold
 	for h := range f.coming {
 		if h.n > 0 && h.late(now) {
 			late = append(late, h)
 		}
 	}
-	slices.SortFunc(late, func(a, b *hold) int {
-		return cmp.Or(cmp.Compare(f.hosts[b.host], f.hosts[a.host]), cmp.Compare(f.namespaces[b.party], f.namespaces[a.party]), cmp.Compare(b.n, a.n))
+	slices.SortFunc(late, func(a, b *Hold) int {
+		return cmp.Or(cmp.Compare(f.hosts[b.Host], f.hosts[a.Host]), cmp.Compare(f.namespaces[b.Party], f.namespaces[a.Party]), cmp.Compare(b.n, a.n))
 	})
 	for _, h := range late {
 		if need <= 0 {
@@ -211,7 +257,7 @@ func (f *fair) hasten(now time.Time) {
 }
 
 // withdraw says whether one that waits has none yet, and waits no more.
-func (f *fair) withdraw(w *waiter) bool {
+func (f *Share) withdraw(w *waiter) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := slices.Index(f.waiting, w)
@@ -224,9 +270,9 @@ func (f *fair) withdraw(w *waiter) bool {
 }
 
 // grant gives room to those who wait.
-func (f *fair) grant() {
+func (f *Share) grant() {
 	for {
-		next := f.next(func(w *waiter) bool { return f.may(w.party, w.more) })
+		next := f.next(func(w *waiter) bool { return f.may(w.Party, w.more) })
 		if next >= 0 && f.taken+f.waiting[next].more <= f.all {
 			f.give(next)
 			continue
@@ -237,7 +283,7 @@ func (f *fair) grant() {
 		if next = f.next(func(w *waiter) bool { return w.n > 0 }); next < 0 {
 			return
 		}
-		h := f.waiting[next].hold
+		h := f.waiting[next].Hold
 		f.share(h, -h.n)
 		f.spare = h
 		f.give(next)
@@ -245,17 +291,17 @@ func (f *fair) grant() {
 }
 
 // may says whether one may have so much more, where there is room.
-func (f *fair) may(of party, n int64) bool {
+func (f *Share) may(of Party, n int64) bool {
 	left := f.all - f.taken - n
-	host, namespace := f.hosts[of.host], f.namespaces[of]
+	host, namespace := f.hosts[of.Host], f.namespaces[of]
 	return (host == 0 || host+n <= 3*left) && (namespace == 0 || namespace+n <= left)
 }
 
 // next is, of those who wait, the first one of whom has least; -1 if there is none.
-func (f *fair) next(of func(*waiter) bool) int {
+func (f *Share) next(of func(*waiter) bool) int {
 	next := -1
 	for i, w := range f.waiting {
-		if of(w) && (next < 0 || f.before(w.party, f.waiting[next].party)) {
+		if of(w) && (next < 0 || f.before(w.Party, f.waiting[next].Party)) {
 			next = i
 		}
 	}
@@ -263,22 +309,22 @@ func (f *fair) next(of func(*waiter) bool) int {
 }
 
 // give gives one that waits what it waits for.
-func (f *fair) give(i int) {
+func (f *Share) give(i int) {
 	w := f.waiting[i]
 	f.waiting = slices.Delete(f.waiting, i, i+1)
-	f.count(w.hold, w.more)
+	f.count(w.Hold, w.more)
 	close(w.ready)
 }
 
 // before says whether one has less than another.
-func (f *fair) before(a, b party) bool {
-	if x, y := f.hosts[a.host], f.hosts[b.host]; x != y {
+func (f *Share) before(a, b Party) bool {
+	if x, y := f.hosts[a.Host], f.hosts[b.Host]; x != y {
 		return x < y
 	}
 	return f.namespaces[a] < f.namespaces[b]
 }
 
-func (f *fair) count(h *hold, n int64) {
+func (f *Share) count(h *Hold, n int64) {
 	h.n += n
 	if f.spare != h {
 		f.share(h, n)
@@ -286,65 +332,12 @@ func (f *fair) count(h *hold, n int64) {
 }
 
 // share counts what one has of all.
-func (f *fair) share(h *hold, n int64) {
+func (f *Share) share(h *Hold, n int64) {
 	f.taken += n
-	if f.hosts[h.host] += n; f.hosts[h.host] == 0 {
-		delete(f.hosts, h.host)
+	if f.hosts[h.Host] += n; f.hosts[h.Host] == 0 {
+		delete(f.hosts, h.Host)
 	}
-	if f.namespaces[h.party] += n; f.namespaces[h.party] == 0 {
-		delete(f.namespaces, h.party)
-	}
-}
-
-// headSize is how much of a request is read before anything is decided. An API server
-// writes the namespace behind names of kinds and the object's own, before the object.
-const headSize = 4 << 10
-
-// namespaceOf is the namespace of an AdmissionReview that begins so; empty if it does not
-// say: what we are asked about is in namespaces, and before it an API server writes kinds,
-// and the object's name. One that leaves no room for it is none that anything may have.
-func namespaceOf(head []byte) string {
-	d := json.NewDecoder(bytes.NewReader(head))
-	if !enter(d) || !skipTo(d, "request") || !enter(d) || !skipTo(d, "namespace") {
-		return ""
-	}
-	if value, err := d.Token(); err == nil {
-		namespace, _ := value.(string)
-		return namespace
-	}
-	return ""
-}
-
-// enter says whether an object begins.
-func enter(d *json.Decoder) bool {
-	t, err := d.Token()
-	return err == nil && t == json.Delim('{')
-}
-
-// skipTo reads an object to the value of a field.
-func skipTo(d *json.Decoder, field string) bool {
-	for {
-		name, err := d.Token()
-		if err != nil || name == json.Delim('}') {
-			return false
-		}
-		if name == field {
-			return true
-		}
-		for depth := 0; ; {
-			t, err := d.Token()
-			if err != nil {
-				return false
-			}
-			switch t {
-			case json.Delim('{'), json.Delim('['):
-				depth++
-			case json.Delim('}'), json.Delim(']'):
-				depth--
-			}
-			if depth == 0 {
-				break
-			}
-		}
+	if f.namespaces[h.Party] += n; f.namespaces[h.Party] == 0 {
+		delete(f.namespaces, h.Party)
 	}
 }
