@@ -131,7 +131,7 @@ func bare(u *unstructured.Unstructured) int {
 	u.SetManagedFields(nil)
 	if status, ok := u.Object["status"].(map[string]any); ok {
 		copies := map[string]any{}
-		for _, field := range []string{"storedTemplates", "storedWorkflowTemplateSpec"} {
+		for _, field := range []string{"phase", "storedTemplates", "storedWorkflowTemplateSpec"} {
 			if stored, there := status[field]; there {
 				copies[field] = stored
 			}
