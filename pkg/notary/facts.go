@@ -110,6 +110,7 @@ func (r Rules) definitionOf(w Witness, admitted string) (provenance.Definition, 
 	}
 	out := provenance.Definition{
 		Spec:         d.SpecDigest,
+		Stored:       d.StoredDigest,
 		TemplateBody: w.Step.TemplateDigest,
 		Entrypoint:   d.Entrypoint,
 		Template:     d.Template,
@@ -134,6 +135,9 @@ func (r Rules) definitionOf(w Witness, admitted string) (provenance.Definition, 
 	altered, err := argo.Altered(w.Pod, w.Step, w.Workflow)
 	if err != nil {
 		return provenance.Definition{}, fmt.Errorf("comparing the pod with its template: %w", err)
+	}
+	if len(altered) > 0 {
+		out.Stored = "" // what the pod has beside its template is not in what Argo stored
 	}
 	for _, o := range slices.Concat(d.Overrides, altered) {
 		out.Overrides = append(out.Overrides, provenance.Override{Field: o.Field, SHA256: o.SHA256})

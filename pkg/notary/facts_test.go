@@ -581,6 +581,48 @@ func TestAPodFromBeforeTheRecordIsSealed(t *testing.T) {
 	}
 }
 
+// A workflow's first pods are made before Argo stores what it makes of its spec.
+func TestWhatArgoMadeOfASpecIsStated(t *testing.T) {
+	first := func() *scene {
+		s := producer(t)
+		delete(s.workflow.Object, "status")
+		s.define(t)
+		s.retag(t)
+		return s
+	}
+	store := func(s *scene) {
+		must(t, unstructured.SetNestedField(s.workflow.Object, "Running", "status", "phase"))
+		must(t, unstructured.SetNestedField(s.workflow.Object, int64(600), "spec", "ttlStrategy", "secondsAfterCompletion"))
+	}
+	s := first()
+	if _, _, err := s.rules.facts(s.witness(t)); reason.Of(err) != reason.DefinitionIncomplete {
+		t.Fatalf("before Argo has stored it: %v", err)
+	}
+	store(s)
+	early, _, err := s.rules.facts(s.witness(t))
+	must(t, err)
+	s.define(t)
+	s.retag(t)
+	late, _, err := s.rules.facts(s.witness(t))
+	must(t, err)
+	if early.Definition.Spec == late.Definition.Spec || early.Definition.Stored != late.Definition.Spec || late.Definition.Stored != "" {
+		t.Errorf("first %+v, later %+v", early.Definition, late.Definition)
+	}
+	// What a patch added to the pod is in no spec that says nothing of a patch.
+	s = first()
+	for i := range s.pod.Spec.Containers {
+		if c := &s.pod.Spec.Containers[i]; c.Name == layout.ContainerMain {
+			c.Env = append(c.Env, corev1.EnvVar{Name: "MORE", Value: "x"})
+		}
+	}
+	store(s)
+	patched, _, err := s.rules.facts(s.witness(t))
+	must(t, err)
+	if len(patched.Definition.Overrides) == 0 || patched.Definition.Stored != "" {
+		t.Errorf("with a variable more it is %+v", patched.Definition)
+	}
+}
+
 // Each case breaks one thing about a pod that is otherwise sealed.
 func TestFactsRefuses(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -113,8 +113,9 @@ func newRealWorld(tb testing.TB, r *rekor) *world {
 	return w
 }
 
-// step makes the pod of another node of the workflow.
-func (w *world) step(tb testing.TB, node string) *corev1.Pod {
+// step makes the pod of another node of the workflow. Admission saw the workflow as it is in
+// testdata, with these changes.
+func (w *world) step(tb testing.TB, node string, changes ...func(*scene)) *corev1.Pod {
 	tb.Helper()
 	nodeName := w.scene.workflow.GetName() + node
 	h := fnv.New32a()
@@ -124,6 +125,10 @@ func (w *world) step(tb testing.TB, node string) *corev1.Pod {
 		originalWorkflow, string(w.scene.workflow.GetUID()),
 		w.scene.workflow.GetName()+"[0].generate-artifact", nodeName,
 		"1177364071", fmt.Sprint(h.Sum32()))
+	for _, change := range changes {
+		change(s)
+		s.define(tb)
+	}
 	s.keys, s.tag.IssuedAt, s.tag.WorkflowUID = w.scene.keys, time.Now().UTC().Truncate(time.Second), string(w.scene.workflow.GetUID())
 	s.retag(tb)
 	s.pod.ResourceVersion, s.pod.UID = "", ""

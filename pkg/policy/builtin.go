@@ -20,6 +20,9 @@ type Consumer struct {
 	// or of the workflow's own spec; empty as long as nobody knows.
 	Template *provenance.WorkflowTemplate
 	Made     artifact.Digest
+	// Early says that Argo has not stored the workflow. If it has a spec of its own, Made
+	// may be another when it has.
+	Early bool
 }
 
 // Verdict is what a policy says. The zero value refuses.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -25,7 +26,7 @@ func (s Set) Sealed(st *provenance.Statement, logs []string, look Remade, c Cons
 	if e := own(st, c); e != nil {
 		by, narrowed := s.grant(func(a *allowed) bool { return a.trusts(st, c) })
 		switch {
-		case by == nil && narrowed == nil && c.Made == "" && s.comparesDefinitions(st, c):
+		case by == nil && narrowed == nil && (c.Made == "" || c.Early) && s.comparesDefinitions(st, c):
 			return Verdict{Refusal: reason.New(reason.DefinitionIncomplete, "Argo has not stored what this workflow runs, and a policy compares that with what workflow %s ran", st.Step.Workflow.Name)}
 		case narrowed != nil:
 			return Verdict{Refusal: narrowed}
@@ -87,16 +88,17 @@ func ranIn(p v1alpha1.TrustedProducer, st *provenance.Statement, c Consumer) boo
 	return slices.Contains(p.Namespaces, st.Step.Namespace) || p.SameNamespace && st.Step.Namespace == c.Namespace
 }
 
-// sameDefinition says whether both workflows ran the same, by digest. Overrides of
+// sameDefinition says whether both workflows ran the same, by digest: of what Argo made
+// of the template, or of the spec, as it was submitted or as Argo stored it. Overrides of
 // a template are a part of what Argo made of it, so they count. What is unknown is
 // not the same.
 func sameDefinition(d provenance.Definition, c Consumer) bool {
-	made := d.Spec
+	made := []artifact.Digest{d.Spec, d.Stored}
 	if d.WorkflowTemplate != nil {
-		made = d.Effective()
+		made = []artifact.Digest{d.Effective()}
 	}
 	switch {
-	case made == "" || made != c.Made, (d.WorkflowTemplate == nil) != (c.Template == nil):
+	case c.Made == "" || !slices.Contains(made, c.Made), (d.WorkflowTemplate == nil) != (c.Template == nil):
 		return false
 	}
 	return c.Template == nil || *d.WorkflowTemplate == *c.Template

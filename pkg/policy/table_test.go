@@ -50,12 +50,13 @@ type sealed struct {
 	// cluster/NAME/TEMPLATE, and the digest. Unclear: there may be others.
 	By      map[string]string
 	Unclear bool
-	// Spec is the digest of the producing workflow's own spec. That of what the
-	// consumer's workflow runs is A, made of the template For, if that is given.
-	// Unknown: nobody knows it yet.
-	Spec    string
-	For     *provenance.WorkflowTemplate
-	Unknown bool
+	// Spec is the digest of the producing workflow's own spec, and Stored that of the same
+	// as Argo stored it. That of what the consumer's workflow runs is A, made of the
+	// template For, if that is given. Unknown: nobody knows it yet. Early: Argo has not
+	// stored the consumer's workflow.
+	Spec, Stored   string
+	For            *provenance.WorkflowTemplate
+	Unknown, Early bool
 	// Reproduced is by which domains it was made again. Caveats: each leaves something
 	// open.
 	Reproduced []string
@@ -312,6 +313,8 @@ func sealAnswer(t *testing.T, set Set, in input) string {
 	}
 	st.Definition.Complete = !seal.Unclear
 	st.Definition.Spec = artifact.Digest(map[string]string{"A": digestA, "B": digestB}[seal.Spec])
+	st.Definition.Stored = artifact.Digest(map[string]string{"A": digestA, "B": digestB}[seal.Stored])
+	consumer.Early = seal.Early
 	if consumer.Template = seal.For; !seal.Unknown {
 		consumer.Made = artifact.Digest(digestA)
 	}

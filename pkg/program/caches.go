@@ -20,8 +20,8 @@ import (
 const (
 	// patience is how long a cache may fail before it counts: an API server restarts.
 	patience = 30 * time.Second
-	// forgotten is how long it has to be quiet to be well again. Nothing tells that a list
-	// went well; one that does not is tried again within a minute.
+	// forgotten is how long it has to be quiet to be well again. Nothing tells at once that a
+	// list went well; one that does not is tried again within a minute.
 	forgotten = 2 * time.Minute
 )
 
@@ -38,6 +38,9 @@ type caches struct {
 type failing struct {
 	since, last time.Time
 	err         error
+	// version is that of the list that it had then: another one says that it was filled
+	// since.
+	version string
 }
 
 // failed is a cache's WatchErrorHandler.
@@ -50,10 +53,11 @@ func (c *caches) failed(ctx context.Context, r *toolscache.Reflector, err error)
 	defer c.mu.Unlock()
 	now := c.clock.Now()
 	f, is := c.failing[r.TypeDescription()]
-	if !is || now.Sub(f.last) > forgotten {
+	version := r.LastSyncResourceVersion()
+	if !is || now.Sub(f.last) > forgotten || f.version != version {
 		f.since = now
 	}
-	f.last, f.err = now, err
+	f.last, f.err, f.version = now, err, version
 	if c.failing == nil {
 		c.failing = map[string]failing{}
 	}

@@ -93,6 +93,56 @@ func TestACacheThatCannotBeFilledIsNotReady(t *testing.T) {
 	expect("what was before counts no more", true)
 }
 
+// TestTwoFailuresApartAreNotOneThatLasts: API servers are restarted one after another, and in
+// between the cache is filled.
+func TestTwoFailuresApartAreNotOneThatLasts(t *testing.T) {
+	down := errors.New("connection refused")
+	now := clocktesting.NewFakePassiveClock(time.Unix(1e9, 0))
+	for name, c := range map[string]struct {
+		// filled is the version of the list between the two failures; empty: there was none.
+		filled string
+		fresh  bool
+	}{
+		"filled in between":     {"7", true},
+		"not filled in between": {"", false},
+	} {
+		known := &caches{clock: now}
+		version, failed := "", down
+		r := toolscache.NewReflector(&toolscache.ListWatch{
+			ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
+				return &corev1.SecretList{ListMeta: metav1.ListMeta{ResourceVersion: version}}, failed
+			},
+			WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) { return nil, errors.New("it ends") },
+		}, &corev1.Secret{}, toolscache.NewStore(toolscache.MetaNamespaceKeyFunc), 0)
+		fail := func() {
+			t.Helper()
+			version, failed = "", down
+			err := r.ListAndWatchWithContext(t.Context())
+			if !errors.Is(err, down) {
+				t.Fatalf("%s: it fails with %v", name, err)
+			}
+			known.failed(t.Context(), r, err)
+		}
+		fail()
+		if c.filled != "" {
+			version, failed = c.filled, nil
+			_ = r.ListAndWatchWithContext(t.Context()) // its watch fails, which is none of the list's
+			if r.LastSyncResourceVersion() != c.filled {
+				t.Fatalf("%s: it has version %q", name, r.LastSyncResourceVersion())
+			}
+		}
+		now.SetTime(now.Now().Add(2 * patience))
+		fail()
+		if err := known.fresh(nil); (err == nil) != c.fresh {
+			t.Errorf("%s: %v", name, err)
+		}
+		now.SetTime(now.Now().Add(patience))
+		if err := known.fresh(nil); err == nil {
+			t.Errorf("%s: it lasts, and nobody says so", name)
+		}
+	}
+}
+
 func TestAWatchThatEndsIsNoFailure(t *testing.T) {
 	now := clocktesting.NewFakePassiveClock(time.Unix(1e9, 0))
 	c := &caches{clock: now}

@@ -251,6 +251,10 @@ func (f *Facts) internal() wireInternal {
 	for _, u := range f.Unsealed {
 		outputs = append(outputs, wireOutput{Name: u.Output, Reason: string(u.Reason)})
 	}
+	var stored *wireDigest
+	if f.Definition.Stored != "" {
+		stored = &wireDigest{SHA256: f.Definition.Stored}
+	}
 	return wireInternal{
 		Workflow:       f.Step.Workflow,
 		Pod:            f.Step.Pod,
@@ -266,6 +270,7 @@ func (f *Facts) internal() wireInternal {
 
 		ExecutorAdditions:  f.Additions,
 		ReferencesComplete: f.Definition.Complete,
+		StoredSpecDigest:   stored,
 	}
 }
 

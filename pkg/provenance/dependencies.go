@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -75,6 +76,10 @@ func (d wireDescriptor) reference() Reference {
 		Template:         a.Template, SHA256: d.Digest.SHA256,
 	}
 }
+
+// Executed is the digest of the Workflow's own spec as Argo stored it, where the statement
+// says so, and else as it was admitted.
+func (d Definition) Executed() artifact.Digest { return cmp.Or(d.Stored, d.Spec) }
 
 // Effective is the digest of the spec that was made of the template that the
 // workflow refers to as a whole. It is empty if the workflow refers to none, or the

@@ -116,8 +116,11 @@ type Definition struct {
 	// WorkflowTemplate is the template that the workflow refers to; nil for a
 	// workflow with a spec of its own.
 	WorkflowTemplate *WorkflowTemplate
-	// Spec is the digest of the Workflow's own spec.
+	// Spec is the digest of the Workflow's own spec, as it was when the pod was admitted.
 	Spec artifact.Digest
+	// Stored is that of the same spec as Argo stored it afterwards: in another spelling,
+	// with the controller's defaults. Empty where it is the same or not known.
+	Stored artifact.Digest
 	// References are what references to workflow templates resolved to; may be
 	// empty. The one that the workflow refers to as a whole is WorkflowTemplate.
 	References []Reference

@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -54,14 +55,48 @@ func (r Run) After(other Run) bool {
 // first of those that nobody can tell apart. A run that another one follows is
 // never the last, even if both ended in the same second.
 func Last(runs []Run) int {
+	made := latestOf(runs)
 	last := -1
 	for i, r := range runs {
-		over := slices.ContainsFunc(runs, func(other Run) bool { return other.follows(r) && !r.follows(other) })
-		if !over && (last < 0 || r.ended().After(runs[last].ended())) {
+		if !made.follow(r) && (last < 0 || r.ended().After(runs[last].ended())) {
 			last = i
 		}
 	}
 	return last
+}
+
+// latest are runs in the order in which their pods were made, the last one first, each with
+// the time by which the latest of those so far was on record; zero: one never was. With it
+// some thousands of runs at one place need not be compared each with each.
+type latest []struct{ created, recorded time.Time }
+
+func latestOf(runs []Run) latest {
+	var all latest
+	for _, r := range runs {
+		if !r.Created.IsZero() {
+			all = append(all, struct{ created, recorded time.Time }{r.Created, r.Recorded})
+		}
+	}
+	slices.SortFunc(all, func(a, b struct{ created, recorded time.Time }) int { return b.created.Compare(a.created) })
+	for i := 1; i < len(all); i++ {
+		if before := all[i-1].recorded; before.IsZero() || !all[i].recorded.IsZero() && before.After(all[i].recorded) {
+			all[i].recorded = before
+		}
+	}
+	return all
+}
+
+// follow says whether one of them follows a run, which does not follow it.
+func (l latest) follow(r Run) bool {
+	if r.Recorded.IsZero() {
+		return false
+	}
+	n := sort.Search(len(l), func(i int) bool { return l[i].created.Before(r.Recorded) })
+	if n == 0 {
+		return false
+	}
+	recorded := l[n-1].recorded // of those that follow it
+	return recorded.IsZero() || r.Created.IsZero() || r.Created.Before(recorded)
 }
 
 // Succeeds says whether the pod was made once the other's end was on record, by the

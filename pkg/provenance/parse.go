@@ -158,6 +158,9 @@ func (w *wireInternal) into(f *Facts) {
 	f.Outcome = w.Outcome
 	f.Additions = w.ExecutorAdditions
 	f.Definition.Complete = w.ReferencesComplete
+	if w.StoredSpecDigest != nil {
+		f.Definition.Stored = w.StoredSpecDigest.SHA256
+	}
 	for _, o := range w.Outputs {
 		if o.Reason != "" {
 			f.Unsealed = append(f.Unsealed, Unsealed{Output: o.Name, Reason: reason.Code(o.Reason)})
@@ -355,6 +358,8 @@ type wireInternal struct {
 	ExecutorAdditions []string     `json:"executorAdditions,omitempty" since:"2"`
 	// ReferencesComplete is about the resolved dependencies.
 	ReferencesComplete bool `json:"referencesComplete,omitempty" since:"2"`
+	// StoredSpecDigest is there only where it is another than that of the dependency.
+	StoredSpecDigest *wireDigest `json:"storedSpecDigest,omitempty" since:"2"`
 }
 
 type wireNode struct {

@@ -28,6 +28,7 @@ func digest(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c,
 // statement can say, once.
 func shown() Facts {
 	f := example()
+	f.Definition.Stored = digest("3")
 	f.Measured = []Measured{{"model", oci.Image{Digest: digest("f"), Kind: oci.KindManifest, Platform: "linux/amd64"}}}
 	return f
 }
@@ -239,6 +240,8 @@ func TestBuildRefuses(t *testing.T) {
 		"no level":                           func(f *Facts) { f.Builder.Level = "" },
 		"an unknown level":                   func(f *Facts) { f.Builder.Level = "hermetic" },
 		"no workflow spec":                   func(f *Facts) { f.Definition.Spec = "" },
+		"a stored spec of no digest":         func(f *Facts) { f.Definition.Stored = "x" },
+		"a stored spec that is the same":     func(f *Facts) { f.Definition.Stored = f.Definition.Spec },
 		"no template body":                   func(f *Facts) { f.Definition.TemplateBody = "" },
 		"neither entrypoint nor reference":   func(f *Facts) { f.Definition.WorkflowTemplate, f.Definition.Entrypoint = nil, "" },
 		"no template":                        func(f *Facts) { f.Definition.Template = "" },

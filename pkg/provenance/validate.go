@@ -75,6 +75,9 @@ func (f *Facts) validateAs(version int) error {
 	if len(f.Mounted) > 0 && version < 2 {
 		return fmt.Errorf("version %d states no images that are mounted", version)
 	}
+	if f.Definition.Stored != "" && version < 2 {
+		return fmt.Errorf("version %d does not state how Argo stored a workflow", version)
+	}
 	if len(f.Additions) > 0 && version < 2 {
 		return fmt.Errorf("version %d states nothing that webhooks added", version)
 	}
@@ -140,6 +143,14 @@ func (d *Definition) validate() error {
 	if err := errors.Join(checkText("template", d.Template, maxName),
 		checkDigest("workflow spec", d.Spec), checkDigest("template body", d.TemplateBody)); err != nil {
 		return err
+	}
+	if d.Stored != "" {
+		if err := checkDigest("stored workflow spec", d.Stored); err != nil {
+			return err
+		}
+		if d.Stored == d.Spec {
+			return errors.New("the workflow's spec is said to be stored otherwise, and is not")
+		}
 	}
 	if d.Entrypoint != "" || d.WorkflowTemplate == nil {
 		if err := checkText("entrypoint", d.Entrypoint, maxName); err != nil {

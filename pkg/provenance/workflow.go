@@ -152,7 +152,7 @@ func OfWorkflow(steps []StepStatement, argoseal string) (WorkflowFacts, error) {
 	first := steps[0]
 	f := WorkflowFacts{
 		Builder: first.Builder, Mode: first.Mode, Namespace: first.Step.Namespace, Workflow: first.Step.Workflow,
-		WorkflowTemplate: first.Definition.WorkflowTemplate, Spec: first.Definition.Spec, Entrypoint: first.Definition.Entrypoint,
+		WorkflowTemplate: first.Definition.WorkflowTemplate, Spec: first.Definition.Executed(), Entrypoint: first.Definition.Entrypoint,
 		Parameters: slices.Clone(first.Definition.Parameters), StartedAt: first.StartedAt, FinishedAt: first.FinishedAt, Argoseal: argoseal,
 	}
 	made, taken := map[WorkflowLink]bool{}, map[WorkflowLink]bool{}
@@ -162,7 +162,7 @@ func OfWorkflow(steps []StepStatement, argoseal string) (WorkflowFacts, error) {
 		if s.Step.Workflow != f.Workflow || s.Step.Namespace != f.Namespace || s.Builder.Cluster != f.Builder.Cluster {
 			return WorkflowFacts{}, fmt.Errorf("pod %s is not of workflow %s", s.Step.Pod.UID, f.Workflow.UID)
 		}
-		if s.Definition.Spec != f.Spec || !sameTemplate(s.Definition.WorkflowTemplate, f.WorkflowTemplate) {
+		if s.Definition.Executed() != f.Spec || !sameTemplate(s.Definition.WorkflowTemplate, f.WorkflowTemplate) {
 			return WorkflowFacts{}, errors.New("the workflow's definition was changed between its steps")
 		}
 		if s.Definition.Entrypoint != f.Entrypoint {

@@ -180,6 +180,46 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// Of a workflow's first steps Argo had not stored the spec. They agree with later ones on what it
+// stored, whichever of them is looked at first.
+func TestStepsAgreeOnWhatArgoStored(t *testing.T) {
+	for name, c := range map[string]struct {
+		// spec and stored of three steps.
+		spec, stored [3]artifact.Digest
+		want         artifact.Digest
+	}{
+		"all as it was submitted":               {[3]artifact.Digest{digest("4"), digest("4"), digest("4")}, [3]artifact.Digest{}, digest("4")},
+		"the first as it was stored later":      {[3]artifact.Digest{digest("4"), digest("e"), digest("e")}, [3]artifact.Digest{digest("e")}, digest("e")},
+		"the last one alone":                    {[3]artifact.Digest{digest("e"), digest("e"), digest("4")}, [3]artifact.Digest{2: digest("e")}, digest("e")},
+		"all of them are the first":             {[3]artifact.Digest{digest("4"), digest("4"), digest("4")}, [3]artifact.Digest{digest("e"), digest("e"), digest("e")}, digest("e")},
+		"not one of which nobody knows it":      {[3]artifact.Digest{digest("4"), digest("4"), digest("e")}, [3]artifact.Digest{digest("e")}, ""},
+		"not as they were submitted alone":      {[3]artifact.Digest{digest("4"), digest("4"), digest("4")}, [3]artifact.Digest{digest("e")}, ""},
+		"not if it was stored in two ways":      {[3]artifact.Digest{digest("4"), digest("4"), digest("4")}, [3]artifact.Digest{digest("e"), digest("f"), digest("e")}, ""},
+		"not if the defaults changed meanwhile": {[3]artifact.Digest{digest("4"), digest("e"), digest("f")}, [3]artifact.Digest{digest("e")}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			steps := stepsOfExample(t)
+			for i := range steps {
+				steps[i].Definition.Spec, steps[i].Definition.Stored = c.spec[i], c.stored[i]
+			}
+			f, err := OfWorkflow(steps, "v")
+			if (err == nil) != (c.want != "") || f.Spec != c.want {
+				t.Fatalf("it is %q, %v, want %q", f.Spec, err, c.want)
+			}
+			if err != nil {
+				return
+			}
+			payload, err := BuildWorkflow(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := ParseWorkflow(payload); err != nil || again.Spec != c.want {
+				t.Errorf("read again it is %q, %v", again.Spec, err)
+			}
+		})
+	}
+}
+
 func TestOfWorkflowRefuses(t *testing.T) {
 	for name, change := range map[string]func([]StepStatement) []StepStatement{
 		"no step":               func([]StepStatement) []StepStatement { return nil },

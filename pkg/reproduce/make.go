@@ -159,7 +159,7 @@ var podFields = []string{
 // read takes the text of what ran, as far as the statement has its digests.
 func (m *making) read(from Source) error {
 	s := m.statement
-	stated := definition.Stated{Spec: s.Definition.Spec}
+	stated := definition.Stated{Spec: s.Definition.Spec, Stored: s.Definition.Stored}
 	for _, r := range s.Definition.References {
 		stated.References = append(stated.References, definition.Reference{
 			TemplateRef: definition.TemplateRef{Name: r.Name, ClusterScope: r.ClusterScope}, Template: r.Template, SHA256: r.SHA256,

@@ -64,6 +64,28 @@ spec:
 `
 )
 
+// A loop over a template that is given inline, as its author wrote it, and its copies: of
+// the call, and of its first item.
+const (
+	looped = "steps: [[{name: in, withItems: [one, two], inline: {container: {image: busybox, args: ['{{item}}', fixed]}}}]]"
+	ofLoop = `cluster/lib/inline/in: {container: {image: busybox, args: ['{{item}}', fixed], resources: {}}}
+    cluster/lib/inline/in(0:one): {container: {image: busybox, args: [one, fixed], resources: {}}}`
+)
+
+// looping is retried, or a resource, with that loop.
+func looping(text string) string {
+	return strings.NewReplacer(
+		"steps: [[{name: in, arguments: {}, inline: {container: {image: busybox, resources: {}}}}]]", looped,
+		"steps: [[{name: in, inline: {container: {image: busybox}}}]]", looped,
+		"cluster/lib/inline/in: {container: {image: busybox, resources: {}}}", ofLoop,
+	).Replace(text)
+}
+
+// iterating is retried with the copy of that iteration, with that item.
+func iterating(mark, item string) string {
+	return strings.Replace(looping(retried), "in(0:one): {container: {image: busybox, args: [one,", "in"+mark+": {container: {image: busybox, args: ["+item+",", 1)
+}
+
 func parsedYAML(t *testing.T, text string) map[string]any {
 	t.Helper()
 	var o map[string]any
@@ -165,6 +187,27 @@ func TestCopiesThatAWorkflowIsCreatedWith(t *testing.T) {
 		"a whole of one that it does not refer to": {
 			text: with("spec:\n  workflowTemplateRef: {name: build}", "spec:\n  entrypoint: main"), build: liveBuild, lib: liveLib, want: reason.CopyUnknown,
 		},
+		// Argo files what a loop gives inline for each item, with the item put in.
+		"an iteration of a loop":                                  {text: looping(retried), build: liveBuild, lib: looping(liveLib)},
+		"an iteration of a loop, by a seal":                       {text: looping(retried), stated: looping(retried)},
+		"an iteration of another item":                            {text: iterating("(1:two)", "two"), build: liveBuild, lib: looping(liveLib)},
+		"an iteration of a computed list":                         {text: strings.ReplaceAll(iterating("(7:a/b:c)", "'a/b:c'"), "withItems: [one, two]", "withParam: '{{x}}'"), build: liveBuild, lib: strings.Replace(looping(liveLib), "withItems: [one, two]", "withParam: '{{x}}'", 1)},
+		"an iteration of a list of objects":                       {text: strings.NewReplacer("withItems: [one, two]", "withItems: [{k: a, nr: 1}]", "'{{item}}', fixed", "'{{item.k}}{{ item.nr }}', fixed").Replace(iterating("(0:k:a,nr:1)", "a1")), build: liveBuild, lib: strings.NewReplacer("withItems: [one, two]", "withItems: [{k: a, nr: 1}]", "'{{item}}', fixed", "'{{item.k}}{{ item.nr }}', fixed").Replace(looping(liveLib))},
+		"an iteration of an item that the loop does not list":     {text: iterating("(0:evil)", "evil"), build: liveBuild, lib: looping(liveLib), want: reason.CopyUnknown},
+		"an iteration with another item than its name has":        {text: strings.ReplaceAll(iterating("(7:one)", "evil"), "withItems: [one, two]", "withParam: '{{x}}'"), build: liveBuild, lib: strings.Replace(looping(liveLib), "withItems: [one, two]", "withParam: '{{x}}'", 1), want: reason.CopyUnknown},
+		"an iteration with a value for another tag than its item": {text: strings.Replace(iterating("(0:one)", "one"), "'{{item}}', fixed", "'{{item}}', '{{workflow.name}}'", 2), build: liveBuild, lib: strings.Replace(looping(liveLib), "fixed", "'{{workflow.name}}'", 1), want: reason.CopyUnknown},
+		"an iteration that runs another image":                    {text: strings.Replace(looping(retried), "(0:one): {container: {image: busybox", "(0:one): {container: {image: evil", 1), build: liveBuild, lib: looping(liveLib), want: reason.CopyUnknown},
+		"an iteration with other arguments":                       {text: strings.Replace(looping(retried), "[one, fixed]", "[one, evil]", 1), build: liveBuild, lib: looping(liveLib), want: reason.CopyUnknown},
+		"an iteration with a field more":                          {text: strings.Replace(looping(retried), "args: [one, fixed]", "args: [one, fixed], workingDir: /evil", 1), build: liveBuild, lib: looping(liveLib), want: reason.CopyUnknown},
+		"an iteration, not by a seal of what gives another": {
+			text: strings.Replace(looping(retried), "[one, fixed]", "[one, evil]", 1), stated: looping(retried), want: reason.CopyUnknown,
+		},
+		"an iteration of what is no loop": {
+			text: strings.Replace(looping(retried), "withItems: [one, two], ", "", 1), build: liveBuild, lib: strings.Replace(looping(liveLib), "withItems: [one, two], ", "", 1), want: reason.CopyUnknown,
+		},
+		"an iteration of another call": {text: strings.Replace(looping(retried), "in(0:one)", "other(0:x)", 1), build: liveBuild, lib: looping(liveLib), want: reason.CopyUnknown},
+		"an item where no loop put it": {text: strings.Replace(looping(retried), "inline/in: {container: {image: busybox, args: ['{{item}}'", "inline/in: {container: {image: busybox, args: [evil", 1), build: liveBuild, lib: looping(liveLib), want: reason.CopyUnknown},
+
 		"what is no copy": {text: with("cluster/lib/make:", "local/lib/make:"), build: liveBuild, lib: liveLib, want: reason.CopyUnknown},
 
 		// The whole has a patch of that run's own Workflow in it, of which this one

@@ -122,6 +122,7 @@ func (g *Gate) consumer(step *argo.Step, wf *definition.Workflow, mode v1alpha1.
 	if d.TemplateRef != nil {
 		c.Template = &provenance.WorkflowTemplate{Name: d.TemplateRef.Name, ClusterScope: d.TemplateRef.ClusterScope}
 	}
+	c.Early = c.Template == nil && !wf.Stored()
 	c.Made, err = wf.Made()
 	return c, err
 }

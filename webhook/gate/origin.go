@@ -34,6 +34,9 @@ func (g *Gate) origins(ctx context.Context, step *argo.Step, wf *definition.Work
 		if no := evidence.InTime(ctx); no != nil {
 			return nil, nil, no.For(in.Label())
 		}
+		if wf.AwaitsEntrypoint() {
+			return nil, nil, reason.New(reason.DefinitionIncomplete, "Workflow %s has no entrypoint yet, and Argo may give it the controller's", wf.Name).For(in.Label())
+		}
 		if known == nil {
 			var err error
 			if known, err = wf.Graph(); err != nil {

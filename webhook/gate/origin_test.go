@@ -41,6 +41,7 @@ func TestAnInputIsWhatTheDefinitionTakesItFrom(t *testing.T) {
 		in := &w.step.Inputs[0]
 		*in = in.WithText(artifact.Digest(digest))
 	}
+	const declared = `"name":"message","path":"/tmp/message"`
 	const hello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 	sealed := func(t *testing.T, w *world, change func(*provenance.Facts)) { w.seal(t, w.produce, change) }
 	tests := map[string]struct {
@@ -107,6 +108,32 @@ func TestAnInputIsWhatTheDefinitionTakesItFrom(t *testing.T) {
 			w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"t"}`)
 			w.definitions.template = func(context.Context, string, graph.Ref) (map[string]any, error) { return nil, errDown }
 		}, reason.LookupFailed, ""},
+		"content of the template, where a step may make nothing": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, reference+`,"optional":true`, declared, declared+`,"raw":{"data":"hello"}`)
+			raw(w, hello)
+		}, "", ""},
+		"and what the step made": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, reference+`,"optional":true`, declared, declared+`,"raw":{"data":"hello"}`)
+		}, "", ""},
+		"other content than the template's is refused": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, reference+`,"optional":true`, declared, declared+`,"raw":{"data":"bye"}`)
+			raw(w, hello)
+		}, reason.OriginMismatch, "it comes from raw"},
+		"content with a tag, beside a step, is refused": {func(t *testing.T, w *world) {
+			w.redefine(t, reference, reference+`,"optional":true`, declared, declared+`,"raw":{"data":"{{workflow.name}}"}`)
+			raw(w, hello)
+		}, reason.OriginMismatch, "it comes from raw"},
+		"content of the template, where a step has to make something, is refused": {func(t *testing.T, w *world) {
+			w.redefine(t, declared, declared+`,"raw":{"data":"hello"}`)
+			raw(w, hello)
+		}, reason.OriginMismatch, "it comes from raw"},
+
+		"an entrypoint that may be the controller's is waited for": {func(t *testing.T, w *world) {
+			w.redefine(t, `"entrypoint":"artifact-example",`, ``)
+		}, reason.DefinitionIncomplete, "may give it the controller's"},
+		"not once Argo has stored the workflow without one": {func(t *testing.T, w *world) {
+			w.redefine(t, `"entrypoint":"artifact-example",`, ``, `"kind":"Workflow",`, `"kind":"Workflow","status":{"phase":"Running"},`)
+		}, reason.OriginUnknown, ""},
 		"no workflow is refused": {func(_ *testing.T, w *world) { w.workflow = nil }, reason.OriginUnknown, ""},
 	}
 	for name, c := range tests {

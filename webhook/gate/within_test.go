@@ -25,6 +25,8 @@ func TestWorkflowsOfOneNamespaceCountWhereOnePolicySaysSo(t *testing.T) {
 		policy    v1alpha1.ClusterProvenancePolicy
 		namespace string // empty: the consumer's
 		spec      string // digest; empty: that of what the consumer's workflow runs
+		stored    bool   // the producer's spec had the consumer's digest once Argo had stored it
+		early     bool   // Argo has not stored the consumer's workflow
 		change    func(*testing.T, *world)
 		want      reason.Code
 		says      string
@@ -33,6 +35,9 @@ func TestWorkflowsOfOneNamespaceCountWhereOnePolicySaysSo(t *testing.T) {
 		"any workflow of another namespace":    {policy: anyOf, namespace: "lib", want: reason.NoProvenance},
 		"another run of the definition":        {policy: same},
 		"a run of another definition":          {policy: same, spec: strings.Repeat("e", 64), want: reason.WorkflowMismatch},
+		"one that Argo stored as this one":     {policy: same, spec: strings.Repeat("e", 64), stored: true},
+		"before Argo has stored this workflow": {policy: same, spec: strings.Repeat("e", 64), early: true, want: reason.DefinitionIncomplete},
+		"one that was submitted as this one":   {policy: same, early: true},
 		"without a policy":                     {policy: clusterPolicy("none", v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{}}), want: reason.NoProvenance, says: "workflow before of this namespace sealed it"},
 		"a cache that a step beside it stores": {policy: same, change: func(t *testing.T, w *world) { w.producer(t, "produce", laterUID, time.Time{}) }},
 		"a cache of which a step had nothing": {policy: same, change: func(t *testing.T, w *world) {
@@ -47,13 +52,20 @@ func TestWorkflowsOfOneNamespaceCountWhereOnePolicySaysSo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := untouched(t)
-			w.redefine(t, reference, `"optional":true,"s3":{"key":"`+w.location.Key+`"}`)
+			changes := []string{reference, `"optional":true,"s3":{"key":"` + w.location.Key + `"}`}
+			if !c.early {
+				changes = append(changes, `"kind":"Workflow",`, `"kind":"Workflow","status":{"phase":"Running"},`)
+			}
+			w.redefine(t, changes...)
 			w.step.Inputs[0].Optional = name != "without a policy" && name != "any workflow of another namespace"
 			w.clusterPolicies = []v1alpha1.ClusterProvenancePolicy{c.policy}
 			made, err := w.workflow.Made()
 			check(t, err)
 			seal := w.elsewhere(t, cmp.Or(c.namespace, w.step.Namespace), libUID, libWorker, now.Add(-time.Hour), func(f *provenance.Facts) {
 				f.Definition.WorkflowTemplate, f.Definition.Spec = nil, cmp.Or(artifact.Digest(c.spec), made)
+				if c.stored {
+					f.Definition.Stored = made
+				}
 				f.Definition.References, f.Definition.Overrides = nil, nil
 			})
 			seal.Spec.Workflow.Name = "before"

@@ -9,8 +9,9 @@ import (
 
 // Stated is what a statement says of the definition of a step.
 type Stated struct {
-	// Spec is the digest of the Workflow's own spec.
-	Spec artifact.Digest
+	// Spec is the digest of the Workflow's own spec, and Stored that of the same as Argo
+	// stored it; empty where it is not stated.
+	Spec, Stored artifact.Digest
 	// References are what references to other templates resolved to.
 	References []Reference
 }
@@ -24,7 +25,7 @@ func (w *Workflow) SpecAs(s Stated) (map[string]any, error) {
 		return nil, err
 	}
 	if d.TemplateRef == nil {
-		if d.SpecDigest != s.Spec || s.Spec == "" {
+		if s.Spec == "" || d.SpecDigest != s.Spec && d.SpecDigest != s.Stored {
 			return nil, reason.New(reason.DefinitionChanged, "the Workflow's spec has the digest sha256:%s, and the statement names sha256:%s", d.SpecDigest, s.Spec)
 		}
 		spec, _ := w.object["spec"].(map[string]any)

@@ -3,7 +3,9 @@ package definition
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/argoseal/argoseal/pkg/argo/graph"
@@ -127,11 +129,85 @@ func givesInline(template any, c Copy, depth int) bool {
 	}
 	for _, call := range callsOf(template) {
 		inline, given := call["inline"]
-		if given && (call["name"] == c.Call && c.is(inline) || givesInline(inline, c, depth+1)) {
+		if given && (call["name"] == c.Call && c.is(inline) || c.iterates(call) || givesInline(inline, c, depth+1)) {
 			return true
 		}
 	}
 	return false
+}
+
+// iteration is how Argo files the template of a call that is a loop, for each of its items
+// (expandStep, generateNodeName): behind the call's name, its number and the item, without
+// parentheses.
+var iteration = regexp.MustCompile(`^([^()]+)\(([0-9]{1,9}):([^()]*)\)$`)
+
+// itemTag is where an item is put in.
+var itemTag = regexp.MustCompile(`\{\{\s*item(\.[^{}]*?)?\s*\}\}`)
+
+// iterates says whether the copy is what a loop gives inline, with one of its items put in:
+// the one that the loop lists, or that the name of its nodes has. Other tags have to be there
+// as they were: a step may run anything in their place (graph.Runs), so nobody may choose it.
+func (c Copy) iterates(call map[string]any) bool {
+	name := iteration.FindStringSubmatch(c.Call)
+	loops := call["withItems"] != nil || call["withParam"] != nil || call["withSequence"] != nil
+	if name == nil || !loops || call["name"] != name[1] {
+		return false
+	}
+	var item any = name[3]
+	list, _ := call["withItems"].([]any)
+	if at, err := strconv.Atoi(name[2]); err == nil && at < len(list) {
+		if text, isText := list[at].(string); !isText || (graph.Literal{Text: text}).Fixed() {
+			item = list[at]
+		}
+	}
+	inline, known := withItem(call["inline"], item, 0)
+	return known && c.is(inline)
+}
+
+// withItem is a value with an item put into its texts; false if it is not known how Argo
+// spells that.
+func withItem(v, item any, depth int) (any, bool) {
+	known := depth <= maxSpecDepth
+	switch v := v.(type) {
+	case string:
+		made := itemTag.ReplaceAllStringFunc(v, func(tag string) string {
+			of := item
+			if field := itemTag.FindStringSubmatch(tag)[1]; field != "" {
+				fields, _ := item.(map[string]any)
+				of = fields[field[1:]]
+			}
+			switch of := of.(type) {
+			case string:
+				return of
+			case bool, int64:
+				return fmt.Sprint(of)
+			case float64:
+				if of == float64(int32(of)) {
+					return fmt.Sprint(int32(of))
+				}
+			}
+			known = false
+			return tag
+		})
+		return made, known
+	case map[string]any:
+		made := make(map[string]any, len(v))
+		for name, child := range v {
+			var ok bool
+			made[name], ok = withItem(child, item, depth+1)
+			known = known && ok
+		}
+		return made, known
+	case []any:
+		made := make([]any, len(v))
+		for i, child := range v {
+			var ok bool
+			made[i], ok = withItem(child, item, depth+1)
+			known = known && ok
+		}
+		return made, known
+	}
+	return v, known
 }
 
 // callsOf lists the steps and tasks of a template.

@@ -40,6 +40,9 @@ type fingerprint struct {
 	// stored its copies: by what these said when the pod was admitted, which need not be
 	// what Argo had read before.
 	Sources *Sources `json:"sources,omitempty"`
+	// Submitted is there if Argo had not stored the Workflow. Notaries of before ignore
+	// it, and then compare with what was submitted alone.
+	Submitted *submitted `json:"submitted,omitempty"`
 }
 
 // Sources are digests of where the inputs of a step come from: of steps' outputs, and of
@@ -110,7 +113,7 @@ func (w *Workflow) Fingerprint(node string, sources *Sources) string {
 	if w == nil || w.definition.SpecDigest == "" {
 		return ""
 	}
-	f := fingerprint{Spec: w.definition.SpecDigest, Overrides: w.definition.Overrides, Open: open(w.definition.Parameters), Foreseen: w.foreseen, Sources: sources.short()}
+	f := fingerprint{Spec: w.definition.SpecDigest, Overrides: w.definition.Overrides, Open: open(w.definition.Parameters), Foreseen: w.foreseen, Sources: sources.short(), Submitted: w.submission()}
 	f.Interface = w.definition.digest(f.Open)
 	r, err := w.references(node)
 	if err != nil {
@@ -144,7 +147,8 @@ type Node struct {
 // definition as it was when the fingerprint was taken. It refuses a workflow of
 // which something has changed since: its parameters, entrypoint or template
 // reference, or Argo's copies of templates. It also refuses a step that ran
-// something else. If a copy is not there yet, the error is DefinitionIncomplete.
+// something else. What Argo adds when it first stores the Workflow is no change. If
+// Argo has not stored that yet, or a copy, the error is DefinitionIncomplete.
 func (w *Workflow) DefinitionAt(admitted string, node Node) (Definition, error) {
 	d, err := w.Definition(node.Template)
 	if err != nil {
@@ -154,10 +158,15 @@ func (w *Workflow) DefinitionAt(admitted string, node Node) (Definition, error) 
 	if err := json.Unmarshal([]byte(admitted), &f); err != nil {
 		return Definition{}, reason.Wrap(reason.DefinitionChanged, err, "its definition at admission is not known")
 	}
-	if now := d.digest(f.Open); f.Spec == "" || f.Interface != now || now == "" {
+	was, err := w.asAdmitted(f, d)
+	if err != nil {
+		return Definition{}, err
+	}
+	if then := was.digest(f.Open); f.Spec == "" || f.Interface != then || then == "" {
 		return Definition{}, reason.New(reason.DefinitionChanged, "its arguments, entrypoint or template reference are not those that were admitted")
 	}
-	d.SpecDigest, d.Overrides, d.Parameters = f.Spec, f.Overrides, fill(d.Parameters, f.Open)
+	d.StoredDigest = w.storedAs(f, node, d.SpecDigest)
+	d.SpecDigest, d.Overrides, d.Parameters = f.Spec, f.Overrides, fill(was.Parameters, f.Open)
 	if d.References, d.Complete, err = w.referencesAt(f, node); err != nil {
 		return Definition{}, err
 	}

@@ -45,6 +45,12 @@ func workflowFrom(t *testing.T, text string, change func(spec map[string]any)) *
 	return w
 }
 
+// storedFrom is the Workflow once Argo has stored it.
+func storedFrom(t *testing.T, text string, change func(spec map[string]any)) *definition.Workflow {
+	t.Helper()
+	return workflowFrom(t, text+"\nstatus: {phase: Running}\n", change)
+}
+
 // onlyStep is the step that the workflow's only pod said it was.
 func onlyStep(t *testing.T) *argo.Step {
 	t.Helper()
@@ -78,11 +84,15 @@ func TestADefinitionIsTheOneThatWasAdmitted(t *testing.T) {
 			parameter(s, 1)["value"], parameter(s, 2)["value"] = "artifact-passing", "today"
 		}, ""},
 		"even after somebody changed what it runs": {func(s map[string]any) { template(s)["container"].(map[string]any)["image"] = "other" }, ""},
-		"not after its arguments changed":          {func(s map[string]any) { parameter(s, 0)["value"] = "evil" }, reason.DefinitionChanged},
-		"not after one more came":                  {func(s map[string]any) { parameter(s, 0)["name"] = "other" }, reason.DefinitionChanged},
-		"not after its arguments are gone":         {func(s map[string]any) { delete(s, "arguments") }, reason.DefinitionChanged},
-		"not after its entrypoint changed":         {func(s map[string]any) { s["entrypoint"] = "other" }, reason.DefinitionChanged},
-		"not after it refers to another template":  {func(s map[string]any) { s["workflowTemplateRef"] = map[string]any{"name": "x"} }, reason.DefinitionChanged},
+		"after Argo added the controller's own parameters": {func(s map[string]any) {
+			a := s["arguments"].(map[string]any)
+			a["parameters"] = append(list{object{"name": "region", "value": "eu"}}, append(a["parameters"].(list), object{"name": "more", "value": "x"})...)
+		}, ""},
+		"not after its arguments changed":         {func(s map[string]any) { parameter(s, 0)["value"] = "evil" }, reason.DefinitionChanged},
+		"not after one more came":                 {func(s map[string]any) { parameter(s, 0)["name"] = "other" }, reason.DefinitionChanged},
+		"not after its arguments are gone":        {func(s map[string]any) { delete(s, "arguments") }, reason.DefinitionChanged},
+		"not after its entrypoint changed":        {func(s map[string]any) { s["entrypoint"] = "other" }, reason.DefinitionChanged},
+		"not after it refers to another template": {func(s map[string]any) { s["workflowTemplateRef"] = map[string]any{"name": "x"} }, reason.DefinitionChanged},
 		"not if it ran with a parameter of before": {func(s map[string]any) {
 			template(s)["container"].(map[string]any)["args"] = []any{"echo {{workflow.parameters.source}}"}
 		}, reason.DefinitionChanged},
@@ -92,7 +102,7 @@ func TestADefinitionIsTheOneThatWasAdmitted(t *testing.T) {
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			now := workflowFrom(t, submitted, c.change)
+			now := storedFrom(t, submitted, c.change)
 			d, err := now.DefinitionAt(admitted.Fingerprint("artifact-passing", nil), onlyStep(t).Node())
 			if got := reason.Of(err); got != c.code || (err == nil) != (c.code == "") {
 				t.Fatalf("error is %v, want code %q", err, c.code)
@@ -121,10 +131,10 @@ func TestLongValuesThatArgoPutsSomethingIntoHaveToStay(t *testing.T) {
 	if len(admitted) > 4<<10 {
 		t.Errorf("the fingerprint has %d bytes", len(admitted))
 	}
-	if _, err := workflowFrom(t, submitted, long("{{workflow.name}}")).DefinitionAt(admitted, onlyStep(t).Node()); err != nil {
+	if _, err := storedFrom(t, submitted, long("{{workflow.name}}")).DefinitionAt(admitted, onlyStep(t).Node()); err != nil {
 		t.Error(err)
 	}
-	if _, err := workflowFrom(t, submitted, long("other")).DefinitionAt(admitted, onlyStep(t).Node()); reason.Of(err) != reason.DefinitionChanged {
+	if _, err := storedFrom(t, submitted, long("other")).DefinitionAt(admitted, onlyStep(t).Node()); reason.Of(err) != reason.DefinitionChanged {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // Essence is the part of a Workflow that counts, as the API server spells it. A
 // workflow that runs may have a megabyte of status, but only Argo's copies of
-// templates in it count.
+// templates in it count, and the phase says whether Argo has stored it.
 type Essence struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -28,6 +28,7 @@ type Essence struct {
 	} `json:"metadata"`
 	Spec   json.RawMessage `json:"spec"`
 	Status struct {
+		Phase                      string          `json:"phase"`
 		StoredTemplates            json.RawMessage `json:"storedTemplates"`
 		StoredWorkflowTemplateSpec json.RawMessage `json:"storedWorkflowTemplateSpec"`
 	} `json:"status"`
@@ -56,7 +57,7 @@ func (e *Essence) Parts() [][]byte {
 func (e *Essence) Digest() ([sha256.Size]byte, error) {
 	all, err := json.Marshal([]string{
 		e.APIVersion, e.Kind, e.Metadata.Namespace, e.Metadata.Name, e.Metadata.UID, e.Metadata.CreationTimestamp.UTC().String(),
-		spelled(e.Spec), spelled(e.Status.StoredTemplates), spelled(e.Status.StoredWorkflowTemplateSpec),
+		e.Status.Phase, spelled(e.Spec), spelled(e.Status.StoredTemplates), spelled(e.Status.StoredWorkflowTemplateSpec),
 	})
 	return sha256.Sum256(all), err
 }
@@ -78,6 +79,9 @@ func (e *Essence) Parse() (*Workflow, error) {
 	}
 	object := map[string]any{"apiVersion": e.APIVersion, "kind": e.Kind, "metadata": metadata}
 	status := map[string]any{}
+	if e.Status.Phase != "" {
+		status["phase"] = e.Status.Phase
+	}
 	for _, field := range []struct {
 		of   map[string]any
 		name string

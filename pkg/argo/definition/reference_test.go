@@ -48,7 +48,7 @@ func taking(t *testing.T) (*unstructured.Unstructured, object) {
 	delete(step, "template")
 	step["templateRef"] = object{"name": "lib", "template": "hello-world-to-file", "clusterScope": true}
 	template := runtime.DeepCopyJSON(templates[1].(object))
-	u.Object["status"] = object{"storedTemplates": object{"cluster/lib/hello-world-to-file": template, "namespaced/other/x": object{"name": "x"}}}
+	u.Object["status"] = object{"phase": "Running", "storedTemplates": object{"cluster/lib/hello-world-to-file": template, "namespaced/other/x": object{"name": "x"}}}
 	return u, template
 }
 

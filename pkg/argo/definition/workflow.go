@@ -38,6 +38,9 @@ type Workflow struct {
 	// foreseen is the digest of those that Argo will execute; empty if it has
 	// stored them, or nobody knows.
 	foreseen artifact.Digest
+	// stored says that Argo has stored it: see Stored. plain says that Argo makes the same
+	// of its spec each time.
+	stored, plain bool
 	// object is as the API server gave it, and only read.
 	object map[string]any
 	// graph reads the definition, once.
@@ -88,6 +91,10 @@ type Definition struct {
 	// suspend and without what is empty, as JSON with sorted keys and no white
 	// space.
 	SpecDigest artifact.Digest
+	// StoredDigest is that of the spec as Argo stored it, where DefinitionAt knows that
+	// it is SpecDigest's in another spelling, or with the controller's defaults; empty
+	// where it is the same, or that is not known.
+	StoredDigest artifact.Digest
 	// Entrypoint is empty where the referenced template gives it.
 	Entrypoint string
 	// Template is the name of the template the step runs, or graph.Inline.
@@ -194,8 +201,29 @@ func Parse(u *unstructured.Unstructured) (*Workflow, error) {
 	if w.definition, w.given, err = define(fields); err != nil {
 		return nil, reason.Wrap(reason.OwnerMismatch, err, "the spec of Workflow %s: %v", w.Name, err)
 	}
+	phase, _ := w.status()["phase"].(string)
+	w.stored = phase != "" && phase != phasePending || w.definition.TemplateRef != nil && w.executed() != nil
+	own, _ := u.Object["spec"].(map[string]any)
+	w.plain = plain(own, w.definition.TemplateRef != nil)
 	w.graph = sync.OnceValues(func() (*graph.Graph, error) { return graph.Parse(w.Name, u.Object) })
 	return w, nil
+}
+
+// phasePending is the phase of a Workflow that Argo has put off. It stores that before it
+// has looked at the spec (processNextItem), so without the controller's defaults.
+const phasePending = "Pending"
+
+// Stored says whether Argo's controller has stored the Workflow as it executes it: in its
+// own spelling, with the controller's defaults, and with values where it puts some. It
+// makes a workflow's first pods before that (operate, persistUpdates).
+//
+// It goes by the phase, which others may write, too. So it decides how long to wait, and
+// which of two comparisons holds, and both have to hold against whoever lies about it.
+func (w *Workflow) Stored() bool { return w != nil && w.stored }
+
+// AwaitsEntrypoint says whether it has none, and Argo may give it the controller's.
+func (w *Workflow) AwaitsEntrypoint() bool {
+	return w != nil && !w.stored && w.definition.TemplateRef == nil && w.definition.Entrypoint == ""
 }
 
 // HasCopies says whether it has copies of templates in its status, which count as

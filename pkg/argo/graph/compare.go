@@ -13,8 +13,9 @@ type comparison struct {
 	frame *frame
 	// expanded are the texts that were expanded already.
 	expanded map[string]text
-	// own: the template is the Workflow's own.
-	own bool
+	// own: the template is the Workflow's own, as its author spelled it. whole: all of it is
+	// compared, and defaults have to be there, too.
+	own, whole bool
 	// compared counts values.
 	compared int
 }
@@ -32,6 +33,8 @@ func (c *comparison) same(place string, want, made any, defaults []any) error {
 		return errTooLarge
 	}
 	switch {
+	case c.whole && empty(want) && empty(made) && !slices.Contains(kinds, place) && slices.ContainsFunc(defaults, says):
+		return &DifferentError{place}
 	case empty(want) && empty(made):
 		return nil
 	case c.own && (empty(want) || empty(made)):
@@ -70,8 +73,28 @@ func (c *comparison) same(place string, want, made any, defaults []any) error {
 	return &DifferentError{place}
 }
 
+// kinds are the fields of a template that say what kind it is: Argo takes defaults of one for
+// templates of that kind alone (mergedTemplateDefaultsInto).
+var kinds = []string{"container", "containerSet", "dag", "data", "http", "plugin", "resource", "script", "steps", "suspend"}
+
+// says whether a value says anything: Argo leaves out zeros.
+func says(v any) bool {
+	switch v := v.(type) {
+	case object:
+		for _, child := range v {
+			if says(child) {
+				return true
+			}
+		}
+		return false
+	case bool:
+		return v
+	}
+	return !empty(v) && number(v) != float64(0)
+}
+
 func (c *comparison) object(place string, want, made object, defaults []any) error {
-	for _, name := range fields(want, made) {
+	for _, name := range c.fields(defaults, want, made) {
 		is, was := said(name, want), said(name, made)
 		if filled, ok := filledIn[name]; ok && is == filled && was == nil {
 			continue
@@ -88,6 +111,16 @@ func (c *comparison) object(place string, want, made object, defaults []any) err
 var filledIn = object{
 	"protocol": "TCP", "fsType": "ext4", "iscsiInterface": "default", "keyring": "/etc/ceph/keyring",
 	"pool": "rbd", "readOnly": false, "storageMode": "ThinProvisioned", "user": "admin",
+}
+
+// fields are those to compare: where defaults have to be there, theirs, too.
+func (c *comparison) fields(defaults []any, objects ...object) []string {
+	for _, v := range defaults {
+		if o, ok := v.(object); ok && c.whole {
+			objects = append(objects, o)
+		}
+	}
+	return fields(objects...)
 }
 
 // list compares two lists in order. If the defaults have the list, too, Argo merges

@@ -42,6 +42,11 @@ func use(name, from string) string {
 	return fmt.Sprintf("{name: %s, template: use, arguments: {artifacts: [{name: in, %s}]}}\n", name, from)
 }
 
+// declaring has the template use declare where its input comes from.
+func declaring(as, workflow string) string {
+	return strings.Replace(workflow, "{name: in, path: /a}", "{name: in, path: /a, "+as+"}", 1)
+}
+
 const (
 	// hook calls use with what the task a made.
 	hook = "{template: use, arguments: {artifacts: [{name: in, from: '{{tasks.a.outputs.artifacts.art}}'}]}}"
@@ -220,6 +225,37 @@ spec:
 		"defaults of all templates": {
 			workflow: strings.Replace(steps("    - [{name: b, template: inner}]\n")+"\n  - {name: inner, container: {}}\n", "entrypoint", "templateDefaults: {inputs: {artifacts: [{name: in, s3: {key: k}}]}}\n  entrypoint", 1),
 			node:     "wf[0].b", literal: "s3 k",
+		},
+		"defaults of an artifact that a template declares": {
+			workflow: strings.Replace(steps("    - [{name: b, template: use}]\n"), "entrypoint", "templateDefaults: {inputs: {artifacts: [{name: in, s3: {key: k}}, {name: other, s3: {key: o}}]}}\n  entrypoint", 1),
+			node:     "wf[0].b", literal: "s3 k",
+		},
+		"what a template declares goes before its defaults": {
+			workflow: strings.Replace(declaring("s3: {bucket: mine, key: own}", steps("    - [{name: b, template: use}]\n")), "entrypoint", "templateDefaults: {inputs: {artifacts: [{name: in, s3: {bucket: other, key: k}}]}}\n  entrypoint", 1),
+			node:     "wf[0].b", literal: "s3 own",
+		},
+		"what a template gives in parts has no defaults": {
+			workflow: strings.Replace(declaring("s3: {bucket: mine}", steps("    - [{name: b, template: use}]\n")), "entrypoint", "templateDefaults: {inputs: {artifacts: [{name: in, s3: {bucket: other, key: k}}]}}\n  entrypoint", 1),
+			node:     "wf[0].b",
+		},
+		"what a call gives goes before all of these": {
+			workflow: strings.Replace(declaring("raw: {data: own}", steps("    - ["+use("b", "http: {url: x}")+"]\n")), "entrypoint", "templateDefaults: {inputs: {artifacts: [{name: in, s3: {key: k}}]}}\n  entrypoint", 1),
+			node:     "wf[0].b", literal: "http ",
+		},
+		"a step that may find nothing": {
+			workflow: declaring("raw: {data: own}", steps("    - [{name: a, template: make}]\n    - ["+use("b", made+", optional: true")+"]\n")),
+			node:     "wf[1].b", by: []string{"wf[0].a make art"}, literal: "raw own",
+		},
+		"a task that may find nothing, and defaults": {
+			workflow: strings.Replace(dag("      - {name: a, template: make}\n      - "+use("b", "fromExpression: tasks.a.outputs.artifacts.art, optional: true")), "entrypoint", "templateDefaults: {inputs: {artifacts: [{name: in, s3: {key: k}}]}}\n  entrypoint", 1),
+			node:     "wf.b", by: []string{"wf.a make art"}, literal: "s3 k",
+		},
+		"a step that may not": {
+			workflow: declaring("raw: {data: own}", steps("    - [{name: a, template: make}]\n    - ["+use("b", made)+"]\n")),
+			node:     "wf[1].b", by: []string{"wf[0].a make art"},
+		},
+		"a place that is there": {
+			workflow: declaring("raw: {data: own}", steps("    - ["+use("b", "s3: {key: k}, optional: true")+"]\n")), node: "wf[0].b", literal: "s3 k",
 		},
 		"an input that is not supplied has none": {
 			workflow: steps("    - [{name: b, template: use}]\n"), node: "wf[0].b",

@@ -2,11 +2,14 @@ package graph
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
+
+	stores "github.com/argoseal/argoseal/pkg/artifact"
 )
 
 // resolution collects what may be behind one input.
@@ -85,20 +88,49 @@ func (r *resolution) handed(f, terms *frame, name, part string, depth int) error
 	if err != nil {
 		return err
 	}
-	if given == nil {
-		t, err := r.graph.template(f)
-		if err != nil {
+	if given != nil {
+		if err := r.artifact(given, terms, f, part, depth); err != nil || !given.Optional || given.From == "" && given.FromExpression == "" {
 			return err
 		}
-		given = t.Inputs.artifact(name)
+		// Argo leaves it out if it finds nothing there, and then the template's own counts
+		// (resolveReferences, ProcessArgs).
 	}
-	if defaults := r.graph.spec.TemplateDefaults; given == nil && defaults != nil {
-		given = defaults.Inputs.artifact(name)
+	t, err := r.graph.template(f)
+	if err != nil {
+		return err
 	}
-	if given == nil {
+	declared := t.Inputs.artifact(name)
+	if defaults := r.graph.spec.TemplateDefaults; defaults != nil {
+		declared = declared.below(defaults.Inputs.artifact(name))
+	}
+	if declared == nil {
 		return nil
 	}
-	return r.artifact(given, terms, f, part, depth)
+	return r.artifact(declared, terms, f, part, depth)
+}
+
+// below is what Argo makes of an artifact that a template declares, and of the one of that
+// name in templateDefaults: it merges the two. What both give, in parts, is left out.
+func (a *artifact) below(defaults *artifact) *artifact {
+	if a == nil || defaults == nil {
+		return cmp.Or(a, defaults)
+	}
+	m := *a
+	m.places = maps.Clone(defaults.places)
+	if m.places == nil {
+		m.places = stores.Places{}
+	}
+	maps.Copy(m.places, a.places)
+	m.Raw = cmp.Or(a.Raw, defaults.Raw)
+	for _, f := range []struct{ own, usual *json.RawMessage }{
+		{&m.Artifactory, &defaults.Artifactory}, {&m.Git, &defaults.Git}, {&m.HDFS, &defaults.HDFS},
+		{&m.HTTP, &defaults.HTTP}, {&m.OSS, &defaults.OSS}, {&m.Plugin, &defaults.Plugin},
+	} {
+		if len(*f.own) == 0 {
+			*f.own = *f.usual
+		}
+	}
+	return &m
 }
 
 // artifactNamed is the artifact of that name, which may be computed: in terms of a frame and,

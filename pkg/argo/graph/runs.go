@@ -19,7 +19,13 @@ func (e *DifferentError) Error() string { return "it differs at " + e.At }
 // and what templates hand to each other. Of the Workflow's own templates only such
 // texts are compared, because Argo spells the rest otherwise. It fails with a
 // *DifferentError, or as Path does.
-func (g *Graph) Runs(node string, made []byte) error {
+func (g *Graph) Runs(node string, made []byte) error { return g.runs(node, made, false) }
+
+// RunsWhole is Runs, and compares templates of the Workflow's own in full, too: as Argo
+// spells them, so it is for Workflows that Argo has stored.
+func (g *Graph) RunsWhole(node string, made []byte) error { return g.runs(node, made, true) }
+
+func (g *Graph) runs(node string, made []byte, whole bool) error {
 	if _, err := g.Path(node); err != nil {
 		return err
 	}
@@ -34,7 +40,7 @@ func (g *Graph) Runs(node string, made []byte) error {
 	if err := json.Unmarshal(made, &was); err != nil {
 		return err
 	}
-	c := &comparison{expansion: expansion{graph: g, spent: &spent{}}, frame: f, expanded: map[string]text{}, own: g.callee(f).Name == "" && g.own.WorkflowTemplateRef == nil}
+	c := &comparison{expansion: expansion{graph: g, spent: &spent{}}, frame: f, expanded: map[string]text{}, own: !whole && g.callee(f).Name == "" && g.own.WorkflowTemplateRef == nil, whole: whole}
 	err = &DifferentError{"the whole template"}
 	for _, body := range g.bodies(f) {
 		if err = c.template(body, was); err == nil {
@@ -95,7 +101,7 @@ func (c *comparison) template(is, was object) error {
 	if d := c.graph.executed["templateDefaults"]; d != nil {
 		defaults = append(defaults, d)
 	}
-	for _, name := range fields(is, was) {
+	for _, name := range c.fields(defaults, is, was) {
 		if err := c.field(name, is, was, defaults); err != nil {
 			return err
 		}

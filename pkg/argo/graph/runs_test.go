@@ -261,6 +261,28 @@ func TestTemplateDefaultsMaySayWhatATemplateDoesNot(t *testing.T) {
 	}
 }
 
+// Argo runs an iteration of a loop by a copy of its own. What it was to run is what the loop
+// gives, and not that.
+func TestTheCopyOfAnIterationSaysNothing(t *testing.T) {
+	const workflow = `
+spec: {entrypoint: main, templates: [{name: main, steps: [[{name: s, templateRef: {name: lib, template: t}}]]}]}
+status:
+  storedTemplates:
+    namespaced/lib/t: {name: t, steps: [[{name: b, withItems: [one, two], inline: {container: {image: busybox, args: ["{{item}}", fixed]}}}]]}
+    namespaced/lib/inline/b: {container: {image: busybox, args: ["{{item}}", fixed]}}
+    namespaced/lib/inline/b(0:one): {container: {image: evil, args: [one, evil]}}
+`
+	for made, ok := range map[string]bool{
+		"{container: {image: busybox, args: [one, fixed]}}": true,
+		"{container: {image: busybox, args: [one, evil]}}":  false,
+		"{container: {image: evil, args: [one, evil]}}":     false,
+	} {
+		if err := runs(t, workflow, "wf[0].s[0].b(0:one)", made); (err == nil) != ok {
+			t.Errorf("%s: %v", made, err)
+		}
+	}
+}
+
 // The Workflow's own templates are spelled as their author did, and guarded.
 // But for its parameters, which its users may change at any time.
 func TestOfTheWorkflowsOwnTemplatesOnlyValuesAreCompared(t *testing.T) {
