@@ -5,7 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -13,13 +16,14 @@ import (
 
 const verifyUsage = `argoseal-signer verify compares what Argo left with what was admitted.
 
-It runs as an init container directly after Argo's init. It exits 0 only if
-every pinned input is there and is what was pinned (a clone has its commit checked
-out; any other that a policy admits whatever it is may be anything; one that is
-admitted as absent is not there), every raw input and the script are what the
-template says, /var/run/argo holds Argo's own two files as init left them, and
-nothing else lies beside any of them. Otherwise main never starts, and the reason
-is in the termination log. With --report it only says so there.
+It runs as an init container directly after Argo's init, in the image of Argo's
+executor. It exits 0 only if every pinned input is there and is what was pinned
+(a clone has its commit checked out; any other that a policy admits whatever it is
+may be anything; one that is admitted as absent is not there), every raw input and
+the script are what the template says, /var/run/argo holds the argoexec of this
+image and the template, and nothing else lies beside any of them. Otherwise main
+never starts, and the reason is in the termination log. With --report it only says
+so there.
 
 `
 
@@ -90,6 +94,18 @@ func digest(into *artifact.Digest) func(string) error {
 	}
 }
 
+// onPath is the program of a name that Argo's init finds by exec.LookPath, in the same
+// image, and copies; if there is none, a path where nothing is.
+func onPath(name string) string {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		at := filepath.Join(dir, name)
+		if info, err := os.Stat(at); err == nil && filepath.IsAbs(at) && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return at
+		}
+	}
+	return "/" + name
+}
+
 // verify gives the exit code: 0 only if everything is as it was admitted, or it
 // was to report and has.
 func verify(args []string, stdout, stderr io.Writer) int {
@@ -139,7 +155,7 @@ func checked(o verifyOptions) (err error) {
 			err = reason.New(reason.Internal, "panic: %v", p)
 		}
 	}()
-	if err := pin.CheckRun(o.run, o.template); err != nil {
+	if err := pin.CheckRun(o.run, o.template, onPath(layout.FileExecutor)); err != nil {
 		return err
 	}
 	if o.script != "" {

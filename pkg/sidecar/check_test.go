@@ -37,12 +37,26 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 		code   reason.Code
 		detail string
 	}{
-		"the signer is missing":       {func(p *corev1.Pod) { remove(p, "argoseal-signer") }, reason.SidecarMissing, "container argoseal-signer"},
-		"verify is missing":           {func(p *corev1.Pod) { remove(p, "argoseal-verify") }, reason.SidecarMissing, "container argoseal-verify"},
+		"the signer is missing":                     {func(p *corev1.Pod) { remove(p, "argoseal-signer") }, reason.SidecarMissing, "container argoseal-signer"},
+		"verify is missing":                         {func(p *corev1.Pod) { remove(p, "argoseal-verify") }, reason.SidecarMissing, "container argoseal-verify"},
+		"what brings verify its program is missing": {func(p *corev1.Pod) { remove(p, "argoseal-prepare") }, reason.SidecarMissing, "container argoseal-prepare"},
+		"what brings verify its program comes late": {func(p *corev1.Pod) {
+			last := *container(p, "argoseal-prepare")
+			remove(p, last.Name)
+			p.Spec.InitContainers = slices.Insert(p.Spec.InitContainers, 2, last)
+		}, reason.SidecarAltered, "container argoseal-prepare comes after argoseal-verify"},
+		"the program's volume is missing": {func(p *corev1.Pod) { volume(p, "argoseal-program").Name = "x" }, reason.SidecarMissing, "volume argoseal-program"},
+		"the program's volume is another": {func(p *corev1.Pod) {
+			volume(p, "argoseal-program").VolumeSource = corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}
+		}, reason.SidecarAltered, "volume argoseal-program is not"},
+		"init mounts the program":     {func(p *corev1.Pod) { mount(container(p, "init"), "argoseal-program") }, reason.ForeignMount, "container init mounts argoseal-program"},
+		"main mounts the program":     {func(p *corev1.Pod) { mount(container(p, "main"), "argoseal-program") }, reason.ForeignMount, "container main mounts argoseal-program"},
+		"verify runs in our image":    {func(p *corev1.Pod) { container(p, "argoseal-verify").Image = config.Image }, reason.SidecarAltered, "container argoseal-verify has another Image"},
+		"init runs in another image":  {func(p *corev1.Pod) { container(p, "init").Image = "other" }, reason.SidecarAltered, "container argoseal-verify has another Image"},
 		"the volume is missing":       {func(p *corev1.Pod) { volume(p, "argoseal-no-token").Name = "x" }, reason.SidecarMissing, "volume argoseal-no-token"},
 		"the kill command is missing": {func(p *corev1.Pod) { delete(p.Annotations, layout.AnnotationKillWait) }, reason.SidecarMissing, "kill-cmd-wait"},
 		"the kill command is another": {func(p *corev1.Pod) { p.Annotations[layout.AnnotationKillWait] = "[]" }, reason.WaitAltered, "kill-cmd-wait"},
-		"the signer is there twice":   {func(p *corev1.Pod) { p.Spec.InitContainers[2] = *container(p, "argoseal-signer") }, reason.SidecarAltered, "2 containers argoseal-signer"},
+		"the signer is there twice":   {func(p *corev1.Pod) { p.Spec.InitContainers[3] = *container(p, "argoseal-signer") }, reason.SidecarAltered, "2 containers argoseal-signer"},
 		"wait has no template":        {func(p *corev1.Pod) { unhand(p) }, reason.SidecarMissing, "variable ARGO_TEMPLATE of wait"},
 		"the volume is there twice":   {func(p *corev1.Pod) { p.Spec.Volumes = append(p.Spec.Volumes, *volume(p, "argoseal-no-token")) }, reason.SidecarAltered, "volume argoseal-no-token is not"},
 		"the volume is another": {func(p *corev1.Pod) {
@@ -51,7 +65,7 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 		"another mounts the volume":   {func(p *corev1.Pod) { mount(container(p, "main"), "argoseal-no-token") }, reason.ForeignMount, "container main mounts argoseal-no-token"},
 		"a name of ours is taken":     {func(p *corev1.Pod) { container(p, "helper").Name = "argoseal-helper" }, reason.NameTaken, "container argoseal-helper"},
 		"the signer is a regular one": {func(p *corev1.Pod) { container(p, "helper").Name = "argoseal-signer" }, reason.NameTaken, "container argoseal-signer"},
-		"the signer is not the last":  {func(p *corev1.Pod) { swap(p, 3, 4) }, reason.SidecarAltered, "container argoseal-signer is not the last"},
+		"the signer is not the last":  {func(p *corev1.Pod) { swap(p, 4, 5) }, reason.SidecarAltered, "container argoseal-signer is not the last"},
 		"init may write to a volume of main's": {func(p *corev1.Pod) {
 			for i := range container(p, "init").VolumeMounts {
 				m := &container(p, "init").VolumeMounts[i]
@@ -64,14 +78,14 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 		}, reason.SidecarMissing, "readOnlyRootFilesystem of init"},
 		"init may write to the pod's memory": {func(p *corev1.Pod) { unmount(container(p, "init"), "/dev/shm") }, reason.SidecarMissing, "mount of init at /dev/shm"},
 		"init mounts the volume elsewhere":   {func(p *corev1.Pod) { mount(container(p, "init"), "argoseal-no-token") }, reason.ForeignMount, "container init mounts argoseal-no-token"},
-		"verify comes late":                  {func(p *corev1.Pod) { swap(p, 1, 2) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
-		"verify comes first":                 {func(p *corev1.Pod) { swap(p, 0, 1) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
+		"verify comes late":                  {func(p *corev1.Pod) { swap(p, 2, 3) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
+		"verify comes first":                 {func(p *corev1.Pod) { swap(p, 1, 2) }, reason.SidecarAltered, "container argoseal-verify does not come directly after init"},
 		"wait has another user by now": {func(p *corev1.Pod) {
 			container(p, "wait").SecurityContext = &corev1.SecurityContext{RunAsUser: ptr(int64(9))}
 		}, reason.SidecarAltered, "container argoseal-signer has another SecurityContext"},
 		"there are more containers now": {func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "mesh"}) }, reason.SidecarAltered, "container argoseal-signer has another Args"},
 	}
-	for _, name := range []string{"argoseal-signer", "argoseal-verify"} {
+	for _, name := range []string{"argoseal-signer", "argoseal-prepare", "argoseal-verify"} {
 		for field, change := range map[string]func(*corev1.Container){
 			"Image":                    func(c *corev1.Container) { c.Image = "evil" },
 			"Command":                  func(c *corev1.Container) { c.Command = []string{"sh"} },
@@ -125,7 +139,7 @@ func TestWhatTheOperatorListsMayBeAddedToOurs(t *testing.T) {
 	if listing.Additions, err = argo.ParseAdditions([]string{"variable:PROXY=x", "mount:scratch:/x"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"argoseal-signer", "argoseal-verify"} {
+	for _, name := range []string{"argoseal-signer", "argoseal-prepare", "argoseal-verify"} {
 		pod, step := final(t)
 		c := container(pod, name)
 		c.Env = append(c.Env, corev1.EnvVar{Name: "PROXY", Value: "x"})
