@@ -16,14 +16,13 @@ import (
 
 const verifyUsage = `argoseal-signer verify compares what Argo left with what was admitted.
 
-It runs as an init container directly after Argo's init, in the image of Argo's
-executor. It exits 0 only if every pinned input is there and is what was pinned
-(a clone has its commit checked out; any other that a policy admits whatever it is
-may be anything; one that is admitted as absent is not there), every raw input and
-the script are what the template says, /var/run/argo holds the argoexec of this
-image and the template, and nothing else lies beside any of them. Otherwise main
-never starts, and the reason is in the termination log. With --report it only says
-so there.
+It runs as an init container directly after Argo's init. It exits 0 only if
+every pinned input is there and is what was pinned (a clone has its commit checked
+out; any other that a policy admits whatever it is may be anything; one that is
+admitted as absent is not there), every raw input and the script are what the
+template says, /var/run/argo holds Argo's own two files as init left them, and
+nothing else lies beside any of them. Otherwise main never starts, and the reason
+is in the termination log. With --report it only says so there.
 
 `
 
@@ -34,7 +33,7 @@ type verifyOptions struct {
 	pins                    []pin.Pin
 	raws                    []pin.Raw
 	volumes                 []pin.Volume
-	report                  bool
+	report, executor        bool
 }
 
 func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
@@ -66,6 +65,7 @@ func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
 		return err
 	})
 	flags.BoolVar(&o.report, "report", false, "exit 0 whatever is wrong, for a namespace that refuses nothing: the notary reads the termination log")
+	flags.BoolVar(&o.executor, "executor", false, "this is the image of Argo's executor: compare /var/run/argo/argoexec with the one on PATH, which init copied")
 	flags.StringVar(&o.log, "termination-log", terminationLog, terminationLogUsage)
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -155,7 +155,11 @@ func checked(o verifyOptions) (err error) {
 			err = reason.New(reason.Internal, "panic: %v", p)
 		}
 	}()
-	if err := pin.CheckRun(o.run, o.template, onPath(layout.FileExecutor)); err != nil {
+	argoexec := ""
+	if o.executor {
+		argoexec = onPath(layout.FileExecutor)
+	}
+	if err := pin.CheckRun(o.run, o.template, argoexec); err != nil {
 		return err
 	}
 	if o.script != "" {

@@ -34,7 +34,7 @@ func TestAttackADownloadWritesOutside(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			archive := through(t, c.at, c.content)
+			archive := through(t, c.at, c.content, 0o644)
 			l := listen(t)
 			server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(archive) })}
 			t.Cleanup(func() { server.Close() })
@@ -69,8 +69,9 @@ spec:
 	}
 }
 
-// through is an archive that Argo unpacks through its own links to a file at a path.
-func through(t *testing.T, path, content string) []byte {
+// through is an archive that Argo unpacks through its own links to a file at a path, with
+// a mode if it makes it.
+func through(t *testing.T, path, content string, mode int64) []byte {
 	t.Helper()
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -80,7 +81,7 @@ func through(t *testing.T, path, content string) []byte {
 		{Name: "out/p", Typeflag: tar.TypeSymlink, Linkname: ".", Mode: 0o777},
 		// It is unpacked below /argo/inputs/artifacts/in.tmpdir.
 		{Name: "out/q", Typeflag: tar.TypeSymlink, Linkname: "p/p/p/p/p/../../../../.." + path, Mode: 0o777},
-		{Name: "out/q", Typeflag: tar.TypeReg, Size: int64(len(content)), Mode: 0o644},
+		{Name: "out/q", Typeflag: tar.TypeReg, Size: int64(len(content)), Mode: mode},
 	} {
 		if err := w.WriteHeader(&h); err != nil {
 			t.Fatal(err)

@@ -301,7 +301,7 @@ func sameExecutor(pod *corev1.Pod, executor string) error {
 		case layout.ContainerInit, layout.ContainerWait:
 		case containerVerify:
 			if imageOf(pod, s.Name) != imageOf(pod, layout.ContainerInit) {
-				continue // the release before this one runs it from our own image
+				continue // it runs from our own image
 			}
 		default:
 			continue

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -20,7 +21,8 @@ import (
 // checked; main and wait write more there, later.
 const (
 	// modeProgram and modeTemplate are the modes of Argo's copy of argoexec and of the
-	// template; init has no umask.
+	// template; init has no umask. A download that makes a file by itself has another
+	// mode (S3 objects get 0600), but keeps that of one that is there already.
 	modeProgram  fs.FileMode = 0o555
 	modeTemplate fs.FileMode = 0o444
 
@@ -35,24 +37,67 @@ const (
 // CheckRun compares dir, Argo's volume /var/run/argo, with what init leaves
 // there: its copy of argoexec, the template with the given digest, and nothing
 // else. A store that keeps ".." in its keys, or an archive with links, could have made
-// init write there. program is the argoexec that init copied: that of the executor's own
-// image, which no download reaches.
+// init write there. executor is the argoexec that init copied: that of the executor's own
+// image, which no download reaches. If it is empty, nobody knows what argoexec has to be,
+// and the order decides in which the two were made: that is enough for one download, and
+// two together can forge it.
 // The first thing wrong is an *reason.Error as in CheckInputs.
-func CheckRun(dir string, template artifact.Digest, program string) error {
-	return checkVolume(dir, layout.PathRun, map[string]func(*os.Root, string) error{
-		layout.FileExecutor: func(root *os.Root, name string) error {
-			if err := checkMode(root, name, modeProgram); err != nil {
+func CheckRun(dir string, template artifact.Digest, executor string) error {
+	var program, text fs.FileInfo
+	err := checkVolume(dir, layout.PathRun, map[string]func(*os.Root, string) error{
+		layout.FileExecutor: func(root *os.Root, name string) (err error) {
+			if program, err = checkMode(root, name, modeProgram); err != nil || executor == "" {
 				return err
 			}
-			return checkSame(root, name, program)
+			return checkSame(root, name, executor)
 		},
-		layout.FileTemplate: func(root *os.Root, name string) error {
+		layout.FileTemplate: func(root *os.Root, name string) (err error) {
 			if err := checkFile(root, name, template); err != nil {
 				return err
 			}
-			return checkMode(root, name, modeTemplate)
+			text, err = checkMode(root, name, modeTemplate)
+			return err
 		},
 	}, template)
+	if err != nil || executor != "" {
+		return err
+	}
+	return checkOrder(dir, program, text)
+}
+
+// checkOrder wants nothing in dir to have changed since init made it. Init makes that first, then the template, and then it
+// downloads. To make the template moves the folder's own time, and nothing moves it
+// later: a download that makes, removes or renames something there leaves something
+// more, or another template. So argoexec is as init left it if it is not newer than the
+// folder. That is the time of its last change of any kind, which the kernel keeps and
+// nobody sets: a download can write to the very file (Argo's drivers of GCS and Azure do,
+// and so does an archive through its own links), and give it any time of modification.
+// And the template is not older than the folder, or something was there and is gone.
+func checkOrder(dir string, program, template fs.FileInfo) error {
+	folder, err := os.Stat(dir)
+	if err != nil {
+		return reason.Wrap(reason.Internal, err, "reading %s: %v", layout.PathRun, err)
+	}
+	of := func(info fs.FileInfo, name string) (time.Time, error) {
+		if at := changed(info); !at.IsZero() {
+			return at, nil
+		}
+		return time.Time{}, reason.New(reason.Internal, "nobody says when it was changed").For(name)
+	}
+	written, err := of(program, layout.FileExecutor)
+	if err != nil {
+		return err
+	}
+	made, err := of(template, layout.FileTemplate)
+	switch {
+	case err != nil:
+		return err
+	case written.After(folder.ModTime()):
+		return reason.New(reason.InputAltered, "it was changed after Argo's init had made it and the template: by a download, or by an init that ran twice (then the step has to run again)").For(layout.FileExecutor)
+	case folder.ModTime().After(made):
+		return reason.New(reason.InputExtra, "something was in %s after Argo's init had made the template, and is gone", layout.PathRun)
+	}
+	return nil
 }
 
 // checkSame wants a file to have every byte of another one, which is trusted, and no more.
@@ -125,20 +170,20 @@ func checkVolume(dir, place string, files map[string]func(*os.Root, string) erro
 }
 
 // checkMode wants a file with a mode and one name, as init makes it.
-func checkMode(root *os.Root, name string, mode fs.FileMode) error {
+func checkMode(root *os.Root, name string, mode fs.FileMode) (fs.FileInfo, error) {
 	info, err := root.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return reason.Wrap(reason.InputMissing, err, "init leaves it, and it is not there").For(name)
+		return nil, reason.Wrap(reason.InputMissing, err, "init leaves it, and it is not there").For(name)
 	case err != nil:
-		return reason.Wrap(reason.InputAltered, err, "%v", err).For(name)
+		return nil, reason.Wrap(reason.InputAltered, err, "%v", err).For(name)
 	case info.Mode() != mode:
-		return reason.New(reason.InputAltered, "mode is %s, init leaves a file of mode %s", info.Mode(), mode).For(name)
+		return nil, reason.New(reason.InputAltered, "mode is %s, init leaves a file of mode %s", info.Mode(), mode).For(name)
 	}
 	if s, ok := info.Sys().(*syscall.Stat_t); !ok || s.Nlink != 1 {
-		return reason.New(reason.InputAltered, "it has another name").For(name)
+		return nil, reason.New(reason.InputAltered, "it has another name").For(name)
 	}
-	return nil
+	return info, nil
 }
 
 // checkFile is checkText where the file's mode does not matter.

@@ -47,12 +47,16 @@ func plant(t *testing.T, path, content string, mode os.FileMode) {
 	must(t, errors.Join(err, f.Close()))
 }
 
+// tick is more than the time in which the kernel gives two changes the same time.
+const tick = 50 * time.Millisecond
+
 // overwrite writes to a file that is there, as Argo's drivers of GCS and Azure do, with
 // the rights of root.
 func overwrite(t *testing.T, path, content string) {
 	t.Helper()
 	info, err := os.Stat(path)
 	must(t, err)
+	time.Sleep(tick)
 	if os.Geteuid() != 0 {
 		chmod(t, path, 0o700)
 		defer chmod(t, path, info.Mode())
@@ -66,17 +70,42 @@ func TestWhatInitLeavesBesideTheInputsIsAccepted(t *testing.T) {
 	}
 	for title, since := range map[string]func(t *testing.T, root string){
 		"at once": func(*testing.T, string) {},
+		"later":   func(*testing.T, string) { time.Sleep(tick) },
+		"read and run": func(t *testing.T, root string) {
+			time.Sleep(tick)
+			for _, name := range []string{"argoexec", "template"} {
+				_, err := os.ReadFile(filepath.Join(root, name))
+				must(t, err)
+			}
+		},
 		// The kubelet may give the folder a quota or a group when it starts again.
-		"a folder with another mode": func(t *testing.T, root string) { chmod(t, root, 0o777|os.ModeSetgid) },
+		"a folder with another mode": func(t *testing.T, root string) { time.Sleep(tick); chmod(t, root, 0o777|os.ModeSetgid) },
+		"a template that is written slowly": func(t *testing.T, root string) {
+			overwrite(t, filepath.Join(root, "template"), "x")
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := left(t, "argoexec", "template")
+			since(t, root)
+			if err := CheckRun(root, contenttest.SumOfX, ""); err != nil {
+				t.Error(err)
+			}
+			if err := CheckRun(root, contenttest.SumOfX, image(t)); err != nil {
+				t.Errorf("compared: %v", err)
+			}
+		})
+	}
+	// Where argoexec is compared, no time matters.
+	for title, since := range map[string]func(t *testing.T, root string){
 		// If a runtime loses its records, the kubelet starts init again in the same volume.
 		"an init that ran twice": func(t *testing.T, root string) {
 			overwrite(t, root+"/argoexec", executor)
 			overwrite(t, root+"/template", "x")
 		},
-		"other labels or times": func(t *testing.T, root string) {
+		"other labels": func(t *testing.T, root string) {
+			time.Sleep(tick)
 			chmod(t, root+"/argoexec", 0o755)
 			chmod(t, root+"/argoexec", 0o555)
-			must(t, os.Chtimes(root+"/argoexec", time.Unix(1, 0), time.Unix(1, 0)))
 		},
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -85,6 +114,31 @@ func TestWhatInitLeavesBesideTheInputsIsAccepted(t *testing.T) {
 			if err := CheckRun(root, contenttest.SumOfX, image(t)); err != nil {
 				t.Error(err)
 			}
+		})
+	}
+}
+
+// What several downloads can do together to argoexec, or one within a tick of the clock.
+func TestAnotherArgoexecIsRefusedWhateverItsModeAndTimes(t *testing.T) {
+	for title, content := range map[string]string{
+		"another":                 "evil",
+		"empty":                   "",
+		"with another last byte":  executor[:len(executor)-1] + "!",
+		"with more at its end":    executor + "x",
+		"with less at its end":    executor[:len(executor)-1],
+		"with its first piece":    executor[:chunk],
+		"with another first byte": "A" + executor[1:],
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := left(t, "argoexec", "template")
+			plant(t, root+"/abc.part.minio", content, modeProgram) // an archive does, through a link of its own
+			time.Sleep(tick)
+			must(t, os.Rename(root+"/abc.part.minio", root+"/argoexec")) // S3's client does, where the store keeps ".."
+			overwrite(t, root+"/template", "x")                          // another archive does
+			if err := CheckRun(root, contenttest.SumOfX, ""); err != nil {
+				t.Errorf("the order does not tell, and yet: %v", err)
+			}
+			wantRefused(t, CheckRun(root, contenttest.SumOfX, image(t)), change{want: reason.InputAltered, says: "artifact argoexec: it is not the one of the executor's image"})
 		})
 	}
 }
@@ -110,22 +164,32 @@ func TestWhatADownloadCouldWriteToRunIsRefused(t *testing.T) {
 		"a huge template":    {func(t *testing.T, root string) { chmod(t, root+"/template", 0o644); grow(t, root+"/template") }, reason.InputAltered, "more than 4194304 bytes"},
 		"no argoexec":        {func(t *testing.T, root string) { remove(t, root+"/argoexec") }, reason.InputMissing, "artifact argoexec"},
 		"an argoexec that was downloaded in its place": {func(t *testing.T, root string) { download(t, root+"/argoexec", "evil") }, reason.InputAltered, "mode is -rw-------"},
-		"an argoexec that was downloaded into it":      {func(t *testing.T, root string) { overwrite(t, root+"/argoexec", "evil") }, reason.InputAltered, "artifact argoexec: it is not the one of the executor's image"},
-		"one that has the right mode, and came before the template was last changed": {func(t *testing.T, root string) {
-			plant(t, root+"/abc.part.minio", "evil", modeProgram) // an archive did, through a link of its own
-			must(t, os.Rename(root+"/abc.part.minio", root+"/argoexec"))
-			overwrite(t, root+"/template", "x") // another archive did
-		}, reason.InputAltered, "artifact argoexec: it is not the one of the executor's image"},
+		"an argoexec that was downloaded into it":      {func(t *testing.T, root string) { overwrite(t, root+"/argoexec", "evil") }, reason.InputAltered, "artifact argoexec: it was changed after Argo's init"},
 		"the same with times of the archive's": {func(t *testing.T, root string) {
 			before, err := os.Stat(root + "/argoexec")
 			must(t, err)
-			overwrite(t, root+"/argoexec", executor[:len(executor)-1]+"!")
+			overwrite(t, root+"/argoexec", "evil")
 			must(t, os.Chtimes(root+"/argoexec", before.ModTime(), before.ModTime()))
-		}, reason.InputAltered, "artifact argoexec: it is not the one of the executor's image"},
-		"an argoexec with more at its end": {func(t *testing.T, root string) { overwrite(t, root+"/argoexec", executor+"x") }, reason.InputAltered, "it is not the one"},
-		"an argoexec with less at its end": {func(t *testing.T, root string) { overwrite(t, root+"/argoexec", executor[:len(executor)-1]) }, reason.InputAltered, "it is not the one"},
-		"an argoexec of one piece":         {func(t *testing.T, root string) { overwrite(t, root+"/argoexec", executor[:chunk]) }, reason.InputAltered, "it is not the one"},
-		"an empty argoexec":                {func(t *testing.T, root string) { overwrite(t, root+"/argoexec", "") }, reason.InputAltered, "it is not the one"},
+		}, reason.InputAltered, "artifact argoexec: it was changed after Argo's init"},
+		"both downloaded into what is there": {func(t *testing.T, root string) {
+			overwrite(t, root+"/argoexec", "evil")
+			overwrite(t, root+"/template", "x")
+		}, reason.InputAltered, "artifact argoexec: it was changed after Argo's init"},
+		"an argoexec that was downloaded into it before a template in its place": {func(t *testing.T, root string) {
+			overwrite(t, root+"/argoexec", "evil")
+			download(t, root+"/template", "x")
+		}, reason.InputAltered, "artifact template: mode is -rw-------"},
+		"an argoexec that was downloaded into it before a part of another file": {func(t *testing.T, root string) {
+			overwrite(t, root+"/argoexec", "evil")
+			time.Sleep(tick)
+			contenttest.Plant(t, root, [2]string{"abc.part.minio", ""})
+			remove(t, root+"/abc.part.minio")
+		}, reason.InputExtra, "something was in /var/run/argo after Argo's init"},
+		"an argoexec with a mode that came and went": {func(t *testing.T, root string) {
+			time.Sleep(tick)
+			chmod(t, root+"/argoexec", 0o755)
+			chmod(t, root+"/argoexec", 0o555)
+		}, reason.InputAltered, "it was changed after Argo's init"},
 		"a template with another name": {func(t *testing.T, root string) {
 			must(t, os.Link(root+"/template", filepath.Join(t.TempDir(), "other")))
 		}, reason.InputAltered, "artifact template: it has another name"},
@@ -145,14 +209,17 @@ func TestWhatADownloadCouldWriteToRunIsRefused(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			root := left(t, "argoexec", "template")
 			c.do(t, root)
-			wantRefused(t, CheckRun(root, contenttest.SumOfX, image(t)), c)
+			if !strings.Contains(c.says, "after Argo's init") {
+				wantRefused(t, CheckRun(root, contenttest.SumOfX, image(t)), change{want: c.want})
+			}
+			wantRefused(t, CheckRun(root, contenttest.SumOfX, ""), c)
 		})
 	}
 }
 
 // What init copied has to be known.
 func TestAnImageWithoutArgoexecProvesNothing(t *testing.T) {
-	for title, program := range map[string]string{"none": "", "one that is gone": t.TempDir() + "/argoexec", "a folder": t.TempDir()} {
+	for title, program := range map[string]string{"one that is gone": t.TempDir() + "/argoexec", "a folder": t.TempDir()} {
 		t.Run(title, func(t *testing.T) {
 			wantRefused(t, CheckRun(left(t, "argoexec", "template"), contenttest.SumOfX, program), change{want: reason.Internal, says: "what init copied"})
 		})
@@ -271,6 +338,7 @@ func moved(t *testing.T, path string) {
 // download puts a new file in the place of one, as Argo's driver of S3 does.
 func download(t *testing.T, path, content string) {
 	t.Helper()
+	time.Sleep(tick)
 	part := filepath.Join(filepath.Dir(path), "part.minio")
 	plant(t, part, content, 0o600)
 	must(t, os.Rename(part, path))

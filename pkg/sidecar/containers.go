@@ -78,7 +78,7 @@ func design(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (parts
 			return parts{}, err
 		}
 		p.verify = c
-		if !cfg.asBefore {
+		if cfg.compares(pins) {
 			containers++
 			p.prepare = newPrepare(pod, c.SecurityContext, cfg)
 		}
@@ -98,6 +98,12 @@ func design(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (parts
 	}
 	return p, nil
 }
+
+// compares says whether verify compares argoexec with that of the executor's image. It
+// takes a container more, and up to a second. One download alone cannot replace argoexec
+// so that the order of things does not tell (pin.CheckRun). All that is downloaded is
+// pinned.
+func (c Config) compares(pins []pin.Pin) bool { return len(pins) > 1 && !c.asBefore }
 
 // match wants each pin to be one of the step's pinned inputs, at most once.
 func match(step *argo.Step, pins []pin.Pin) error {
@@ -187,8 +193,8 @@ func newPrepare(pod *corev1.Pod, sc *corev1.SecurityContext, cfg Config) *corev1
 
 // newVerify makes the container that looks at all that Argo's init can have
 // written: a store that keeps ".." in its keys can make it write beside the
-// inputs, too. Nothing there is executed. It runs in the executor's image, so that it has
-// the argoexec which init copies.
+// inputs, too. Nothing there is executed. Where it compares argoexec, it runs in the
+// executor's image, which has the one that init copies.
 func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.Container, error) {
 	i := slices.IndexFunc(pod.Spec.InitContainers, hasName(layout.ContainerInit))
 	if i < 0 {
@@ -197,6 +203,9 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*c
 	args := []string{verbVerify, "--root=" + pathInputs, "--run=" + pathRun, "--template=" + string(step.TemplateDigest)}
 	if cfg.Report {
 		args = append(args, "--report")
+	}
+	if cfg.compares(pins) {
+		args = append(args, "--executor")
 	}
 	mounts := []corev1.VolumeMount{
 		{Name: layout.VolumeInputs, MountPath: pathInputs, ReadOnly: true},
@@ -228,7 +237,7 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*c
 	}
 	mounts = append(mounts, parts...)
 	c := newContainer(pod, argo.VerifyContainer, args, cfg)
-	if !cfg.asBefore {
+	if cfg.compares(pins) {
 		c.Image = pod.Spec.InitContainers[i].Image
 		c.Command = []string{pathProgram + binary}
 		mounts = append(mounts, corev1.VolumeMount{Name: volumeProgram, MountPath: pathProgram, ReadOnly: true})

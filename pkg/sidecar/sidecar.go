@@ -61,8 +61,8 @@ func (c Config) Validate() error {
 }
 
 // Add returns a copy of pod with the containers that the step needs:
-// argoseal-signer if an output can be sealed, argoseal-verify and argoseal-prepare if
-// there are pins. It puts the template into wait's environment. With pins, Argo's init gets the
+// argoseal-signer if an output can be sealed, argoseal-verify if there are pins,
+// argoseal-prepare if there are several. It puts the template into wait's environment. With pins, Argo's init gets the
 // volumes of main's read-only, except those on which inputs lie: it need not write
 // to the others, and verify cannot know what they hold. A volume with another in it
 // is taken away from init: see confined. And it is kept from what all containers share:
@@ -117,7 +117,6 @@ func strip(pod *corev1.Pod) {
 			{Name: argo.SignerContainer, Command: []string{binary}, Args: []string{verbSign}},
 			{Name: argo.PrepareContainer, Command: []string{binary}, Args: []string{verbPrepare}},
 			{Name: argo.VerifyContainer, Command: []string{pathProgram + binary}, Args: []string{verbVerify}},
-			// A webhook of the release before may have been asked first.
 			{Name: argo.VerifyContainer, Command: []string{binary}, Args: []string{verbVerify}},
 		}, func(added corev1.Container) bool {
 			return c.Name == added.Name && slices.Equal(c.Command, added.Command) && len(c.Args) > 0 && c.Args[0] == added.Args[0]

@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
@@ -100,20 +102,20 @@ func names(list []corev1.Container) []string {
 func TestAStepGetsWhatItNeeds(t *testing.T) {
 	tests := map[string][]string{
 		"produce":        {"init", "argoseal-signer"},
-		"consume":        {"argoseal-prepare", "init", "argoseal-verify"},
+		"consume":        {"init", "argoseal-verify"},
 		"everything":     {"init", "prepare", "plain", "argoseal-signer"},
 		"restricted":     {"init", "argoseal-signer"},
 		"script":         {"init", "argoseal-signer"},
 		"retried":        {"init", "argoseal-signer"},
 		"container-set":  {"init", "argoseal-signer"},
-		"daemon":         {"argoseal-prepare", "init", "argoseal-verify"},
-		"executor-user":  {"argoseal-prepare", "init", "argoseal-verify", "argoseal-signer"},
+		"daemon":         {"init", "argoseal-verify"},
+		"executor-user":  {"init", "argoseal-verify", "argoseal-signer"},
 		"no-main":        {"init"},
-		"on-mount":       {"argoseal-prepare", "init", "argoseal-verify", "argoseal-signer"},
-		"own-archive":    {"argoseal-prepare", "init", "argoseal-verify", "argoseal-signer"},
+		"on-mount":       {"init", "argoseal-verify", "argoseal-signer"},
+		"own-archive":    {"init", "argoseal-verify", "argoseal-signer"},
 		"same-path":      {"argoseal-prepare", "init", "argoseal-verify", "argoseal-signer"},
 		"stores":         {"argoseal-prepare", "init", "argoseal-verify", "argoseal-signer"},
-		"workspace":      {"argoseal-prepare", "init", "argoseal-verify", "argoseal-signer"},
+		"workspace":      {"init", "argoseal-verify", "argoseal-signer"},
 		"executor-image": {"init"},
 		"on-exit":        {"init"},
 		"resource":       {"init"},
@@ -148,11 +150,11 @@ func TestAStepGetsWhatItNeeds(t *testing.T) {
 func TestOurContainers(t *testing.T) {
 	pod, step := both(t)
 	out := add(t, pod, step, pinsFor(step))
-	if diff := cmp.Diff([]string{"argoseal-prepare", "init", "argoseal-verify", "prepare", "plain", "argoseal-signer"}, names(out.Spec.InitContainers)); diff != "" {
+	if diff := cmp.Diff([]string{"init", "argoseal-verify", "prepare", "plain", "argoseal-signer"}, names(out.Spec.InitContainers)); diff != "" {
 		t.Fatalf("init containers (-want +got):\n%s", diff)
 	}
-	signer, verify, prepare := container(out, "argoseal-signer"), container(out, "argoseal-verify"), container(out, "argoseal-prepare")
-	if diff := cmp.Diff([]string{"sign", "--staged=/argoseal/staged", "--max-message=1365", "--grace=6667ms", "--run=/argoseal/run", "--output=tree=tar=/data/out", "--output=plain-file=none=inline.conf", "--output=zipped=zip", "--output=on-volume", "--output=keyed=tar=/data/out/inline.conf", "--output=absent=tar=/nowhere"}, signer.Args); diff != "" {
+	signer, verify := container(out, "argoseal-signer"), container(out, "argoseal-verify")
+	if diff := cmp.Diff([]string{"sign", "--staged=/argoseal/staged", "--max-message=1536", "--grace=6667ms", "--run=/argoseal/run", "--output=tree=tar=/data/out", "--output=plain-file=none=inline.conf", "--output=zipped=zip", "--output=on-volume", "--output=keyed=tar=/data/out/inline.conf", "--output=absent=tar=/nowhere"}, signer.Args); diff != "" {
 		t.Errorf("arguments of the signer (-want +got):\n%s", diff)
 	}
 	location := "s3://s3.argo.svc:7070/artifacts/in/$$HOME/$$%28PATH%29"
@@ -171,27 +173,56 @@ func TestOurContainers(t *testing.T) {
 		noToken,
 		{Name: "input-artifacts", MountPath: "/argoseal/inputs", ReadOnly: true},
 		{Name: "var-run-argo", MountPath: "/argoseal/run", ReadOnly: true},
-		{Name: "argoseal-program", MountPath: "/argoseal/program", ReadOnly: true},
 	}, verify.VolumeMounts); diff != "" {
 		t.Errorf("mounts of verify (-want +got):\n%s", diff)
 	}
 	if signer.RestartPolicy == nil || *signer.RestartPolicy != corev1.ContainerRestartPolicyAlways || verify.RestartPolicy != nil {
 		t.Error("the signer is no native sidecar, or verify is one")
 	}
+	for _, c := range []*corev1.Container{signer, verify} {
+		if c.Image != config.Image || !slices.Equal(c.Command, []string{"/argoseal-signer"}) || len(c.Env)+len(c.EnvFrom) > 0 {
+			t.Errorf("container %s runs %s %v with %v", c.Name, c.Image, c.Command, c.Env)
+		}
+	}
+}
+
+// Several downloads can together replace argoexec so that only its content tells.
+func TestSeveralInputsHaveVerifyRunInTheExecutorsImage(t *testing.T) {
+	pod, step := argotest.Parsed(t, "stores")
+	pins := pinsFor(step)
+	if len(pins) < 2 {
+		t.Fatalf("it has %d pins", len(pins))
+	}
+	out := add(t, pod, step, pins)
+	verify, prepare := container(out, "argoseal-verify"), container(out, "argoseal-prepare")
+	noToken := corev1.VolumeMount{Name: "argoseal-no-token", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount", ReadOnly: true}
 	if diff := cmp.Diff([]corev1.VolumeMount{noToken, {Name: "argoseal-program", MountPath: "/argoseal/program"}}, prepare.VolumeMounts); diff != "" {
 		t.Errorf("mounts of prepare (-want +got):\n%s", diff)
+	}
+	if m := verify.VolumeMounts; !cmp.Equal(m[len(m)-1], corev1.VolumeMount{Name: "argoseal-program", MountPath: "/argoseal/program", ReadOnly: true}) {
+		t.Errorf("mounts of verify are %v", m)
 	}
 	if diff := cmp.Diff([]string{"prepare", "--to=/argoseal/program"}, prepare.Args); diff != "" {
 		t.Errorf("arguments of prepare (-want +got):\n%s", diff)
 	}
+	if !slices.Contains(verify.Args, "--executor") {
+		t.Errorf("arguments of verify are %q", verify.Args)
+	}
 	for c, runs := range map[*corev1.Container][2]string{
-		signer:  {config.Image, "/argoseal-signer"},
 		prepare: {config.Image, "/argoseal-signer"},
 		verify:  {container(pod, "init").Image, "/argoseal/program/argoseal-signer"},
 	} {
 		if c.Image != runs[0] || !slices.Equal(c.Command, runs[1:]) || len(c.Env)+len(c.EnvFrom) > 0 {
 			t.Errorf("container %s runs %s %v with %v", c.Name, c.Image, c.Command, c.Env)
 		}
+	}
+	want := corev1.SecurityContext{Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}, AllowPrivilegeEscalation: ptr(false), ReadOnlyRootFilesystem: ptr(true)}
+	if diff := cmp.Diff(&want, prepare.SecurityContext); diff != "" {
+		t.Errorf("security context of prepare (-want +got):\n%s", diff)
+	}
+	one := add(t, out, step, pins[:1])
+	if container(one, "argoseal-prepare") != nil || container(one, "argoseal-verify").Image != config.Image {
+		t.Errorf("of one input: %v", names(one.Spec.InitContainers))
 	}
 }
 
@@ -512,32 +543,40 @@ func TestThePodsOfTheReleaseBeforeAreKnown(t *testing.T) {
 	}
 	wantRefusal(t, sidecar.Check(made, step, nil, config), reason.SidecarAltered, "container argoseal-signer has another Args")
 	open, with := both(t)
-	open = asBefore(t, add(t, open, with, pinsFor(with)))
+	open = add(t, open, with, pinsFor(with))
+	init := container(open, "init")
+	unmount(init, "/dev/shm")
+	unmount(init, "/tmp")
+	init.SecurityContext = nil
 	if err := sidecar.Check(open, with, pinsFor(with), before); err != nil {
 		t.Error(err)
 	}
-	wantRefusal(t, sidecar.Check(open, with, pinsFor(with), config), reason.SidecarMissing, "container argoseal-prepare")
-	if again := add(t, open, with, pinsFor(with)); sidecar.Check(again, with, pinsFor(with), config) != nil {
-		t.Error("a pod that a webhook of the release before was asked about first does not become one of this release")
+	wantRefusal(t, sidecar.Check(open, with, pinsFor(with), config), reason.SidecarMissing, "readOnlyRootFilesystem of init")
+	pod, several := argotest.Parsed(t, "stores")
+	together := asBefore(t, add(t, pod, several, pinsFor(several)))
+	if err := sidecar.Check(together, several, pinsFor(several), before); err != nil {
+		t.Error(err)
+	}
+	wantRefusal(t, sidecar.Check(together, several, pinsFor(several), config), reason.SidecarMissing, "container argoseal-prepare")
+	if err := sidecar.Check(add(t, together, several, pinsFor(several)), several, pinsFor(several), config); err != nil {
+		t.Errorf("a webhook of the release before was asked first, and then one of this: %v", err)
 	}
 	signer.Args = append(signer.Args, "--grace=1ms")
 	wantRefusal(t, sidecar.Check(made, step, nil, before), reason.SidecarAltered, "container argoseal-signer has another Args")
 }
 
-// asBefore makes of a pod with pins what the release before made of it.
+// asBefore makes of a pod with several pins what the release before made of it.
 func asBefore(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
 	remove(pod, "argoseal-prepare")
 	pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == "argoseal-program" })
-	verify, init, signer := container(pod, "argoseal-verify"), container(pod, "init"), container(pod, "argoseal-signer")
+	verify, signer := container(pod, "argoseal-verify"), container(pod, "argoseal-signer")
 	verify.Image, verify.Command = config.Image, []string{"/argoseal-signer"}
+	verify.Args = slices.DeleteFunc(verify.Args, func(arg string) bool { return arg == "--executor" })
 	unmount(verify, "/argoseal/program")
-	unmount(init, "/dev/shm")
-	unmount(init, "/tmp")
-	init.SecurityContext = nil
 	for i, arg := range signer.Args {
 		if strings.HasPrefix(arg, "--max-message=") {
-			signer.Args[i] = "--max-message=1536" // of one container less
+			signer.Args[i] = fmt.Sprintf("--max-message=%d", measurement.MessageLimit(len(pod.Spec.InitContainers)+len(pod.Spec.Containers)))
 		}
 	}
 	return pod
@@ -592,7 +631,7 @@ func TestWhatIsAddedAnewFollowsThePod(t *testing.T) {
 	first := add(t, pod, step, nil)
 	first.Spec.InitContainers = append(first.Spec.InitContainers, corev1.Container{Name: "mesh"})
 	second := add(t, first, step, pinsFor(step))
-	want := []string{"argoseal-prepare", "init", "argoseal-verify", "prepare", "plain", "mesh", "argoseal-signer"}
+	want := []string{"init", "argoseal-verify", "prepare", "plain", "mesh", "argoseal-signer"}
 	if diff := cmp.Diff(want, names(second.Spec.InitContainers)); diff != "" {
 		t.Errorf("init containers (-want +got):\n%s", diff)
 	}

@@ -120,7 +120,7 @@ func TestCreate(t *testing.T) {
 		}, reason.ReplicasDisagree, true},
 		"another release's signer": {func(t *testing.T, _ *world, a *Admission) {
 			other := strings.Replace(signer.Image, "aaaa", "bbbb", 1)
-			container(a.Pod, argo.PrepareContainer).Image = other
+			container(a.Pod, argo.VerifyContainer).Image = other
 			retag(t, a, func(g *tag.Tag) { g.Signer = other })
 		}, reason.ReplicasDisagree, false},
 		"an executor that has other variables by now": {func(t *testing.T, _ *world, a *Admission) {
@@ -136,7 +136,7 @@ func TestCreate(t *testing.T) {
 			w.gate.Identity.ExecutorUsers = map[string]int64{argotest.Executor: 8737}
 		}, reason.ReplicasDisagree, false},
 		"a signer that is not the tag's": {func(_ *testing.T, _ *world, a *Admission) {
-			container(a.Pod, argo.PrepareContainer).Image = strings.Replace(signer.Image, "aaaa", "bbbb", 1)
+			container(a.Pod, argo.VerifyContainer).Image = strings.Replace(signer.Image, "aaaa", "bbbb", 1)
 		}, reason.SidecarAltered, false},
 		"our container's image is another": {func(_ *testing.T, _ *world, a *Admission) { container(a.Pod, argo.VerifyContainer).Image = "evil" }, reason.SidecarAltered, false},
 		"our container's command is another": {func(_ *testing.T, _ *world, a *Admission) {
