@@ -34,7 +34,7 @@ func TestAttackADownloadReplacesArgoexecInOrder(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			s := dotted{objects: map[string]string{"thing": "honest"}}
-			first, last := through(t, "/argo/inputs/artifacts/a.tmpdir/out/x", "x", 0o644), through(t, "/argo/inputs/artifacts/c.tmpdir/out/x", "x", 0o644)
+			first, last := packed("a"), packed("c")
 			if c.attack {
 				s.objects = map[string]string{"thing/x": "x", "thing/../../../../var/run/argo/argoexec": evil}
 				half := evil[:len(evil)/2]
