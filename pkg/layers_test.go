@@ -79,7 +79,7 @@ var mayImport = map[string][]string{
 	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/image", "pkg/memory", "pkg/policy", "pkg/reason", "webhook/evidence"},
 	"webhook/store":  {},
 	"webhook/server": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/connections", "pkg/memory", "pkg/pin", "pkg/policy", "pkg/reason",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/connections", "pkg/memory", "pkg/policy", "pkg/reason",
 		"pkg/tag", "pkg/text", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/inject", "webhook/store",
 	},
 
