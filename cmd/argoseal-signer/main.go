@@ -1,7 +1,8 @@
 // Argoseal-signer is the program that Argoseal runs inside of workflow pods: as
 // a native sidecar it measures what Argo stages for upload (sign), and as an
 // init container it compares what Argo unpacked with what was admitted
-// (verify). It has no key, no token and no network.
+// (verify), in the executor's image, to which another one brought it (prepare). It has
+// no key, no token and no network.
 package main
 
 import (
@@ -17,10 +18,11 @@ import (
 
 const usage = `argoseal-signer runs inside of workflow pods.
 
-  argoseal-signer sign    measures what Argo stages for upload, until SIGTERM
-  argoseal-signer verify  compares what Argo unpacked with what was admitted
+  argoseal-signer sign     measures what Argo stages for upload, until SIGTERM
+  argoseal-signer prepare  puts this program where verify, in another image, runs it
+  argoseal-signer verify   compares what Argo unpacked with what was admitted
 
-Run either with --help to see its flags.
+Run any of them with --help to see its flags.
 `
 
 // memoryLimit is where the garbage collector begins to work hard, in bytes. All
@@ -44,6 +46,8 @@ func run(args []string, ended <-chan os.Signal, stdout, stderr io.Writer) int {
 	case "sign":
 		sign(args, ended, stdout, stderr)
 		return 0
+	case "prepare":
+		return prepare(args, stderr)
 	case "verify":
 		return verify(args, stdout, stderr)
 	case "help", "-h", "-help", "--help":

@@ -70,8 +70,8 @@ func TestTheProgramDependsOnNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "github.com/argoseal/argoseal/pkg/artifact\n" +
-		"github.com/argoseal/argoseal/pkg/argo/layout\n" +
+	want := "github.com/argoseal/argoseal/pkg/argo/layout\n" +
+		"github.com/argoseal/argoseal/pkg/artifact\n" +
 		"github.com/argoseal/argoseal/pkg/text\n" +
 		"github.com/argoseal/argoseal/pkg/reason\n" +
 		"github.com/argoseal/argoseal/pkg/content\n" +

@@ -5,7 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -30,7 +33,7 @@ type verifyOptions struct {
 	pins                    []pin.Pin
 	raws                    []pin.Raw
 	volumes                 []pin.Volume
-	report                  bool
+	report, executor        bool
 }
 
 func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
@@ -62,6 +65,7 @@ func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
 		return err
 	})
 	flags.BoolVar(&o.report, "report", false, "exit 0 whatever is wrong, for a namespace that refuses nothing: the notary reads the termination log")
+	flags.BoolVar(&o.executor, "executor", false, "this is the image of Argo's executor: compare /var/run/argo/argoexec with the one on PATH, which init copied")
 	flags.StringVar(&o.log, "termination-log", terminationLog, terminationLogUsage)
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -88,6 +92,18 @@ func digest(into *artifact.Digest) func(string) error {
 		*into = d
 		return err
 	}
+}
+
+// onPath is the program of a name that Argo's init finds by exec.LookPath, in the same
+// image, and copies; if there is none, a path where nothing is.
+func onPath(name string) string {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		at := filepath.Join(dir, name)
+		if info, err := os.Stat(at); err == nil && filepath.IsAbs(at) && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return at
+		}
+	}
+	return "/" + name
 }
 
 // verify gives the exit code: 0 only if everything is as it was admitted, or it
@@ -139,7 +155,11 @@ func checked(o verifyOptions) (err error) {
 			err = reason.New(reason.Internal, "panic: %v", p)
 		}
 	}()
-	if err := pin.CheckRun(o.run, o.template); err != nil {
+	argoexec := ""
+	if o.executor {
+		argoexec = onPath(layout.FileExecutor)
+	}
+	if err := pin.CheckRun(o.run, o.template, argoexec); err != nil {
 		return err
 	}
 	if o.script != "" {

@@ -28,6 +28,7 @@ func runVerify(t *testing.T, args ...string) verified {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "termination-log")
 	c := exec.Command(program, append([]string{"verify", "--termination-log=" + log}, args...)...)
+	c.Env = []string{"PATH=" + strings.Join([]string{t.TempDir(), "relative", executor(t, "x")}, ":")}
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
 	_ = c.Run()
@@ -49,6 +50,14 @@ func pinText(t *testing.T, input string, tree artifact.Digest, mode *int32) stri
 
 const sumOfX = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 
+// executor is a folder with an argoexec of the executor's image.
+func executor(t *testing.T, content string) string {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "argoexec"), []byte(content), 0o755))
+	return dir
+}
+
 // runFolder is what Argo's init leaves in /var/run/argo, as arguments.
 func runFolder(t *testing.T) []string {
 	t.Helper()
@@ -67,6 +76,9 @@ func TestVerifyTellsByItsExitCode(t *testing.T) {
 	must(t, err)
 	run := runFolder(t)
 	planted := runFolder(t)
+	replaced := runFolder(t)
+	must(t, os.Remove(strings.TrimPrefix(replaced[0], "--run=")+"/argoexec"))
+	must(t, os.WriteFile(strings.TrimPrefix(replaced[0], "--run=")+"/argoexec", []byte("y"), 0o555))
 	must(t, os.MkdirAll(filepath.Join(strings.TrimPrefix(planted[0], "--run="), "ctr/main"), 0o755))
 	good, volume, raw, script := "--pin="+pinText(t, "in", tree, nil), "--root="+root, "--raw=raw="+sumOfX, "--script="+sumOfX
 	other := strings.Repeat("0", 64)
@@ -91,6 +103,8 @@ func TestVerifyTellsByItsExitCode(t *testing.T) {
 		"another script":          {run, []string{volume, good, raw, "--staging=" + staging, "--script=" + other}, 10, "InputAltered: artifact script: "},
 		"extra in staging":        {run, []string{volume, good, raw, "--staging=" + root, script}, 12, `InputExtra: `},
 		"extra in run":            {planted, []string{volume, good, raw}, 12, `InputExtra: "ctr" in /var/run/argo`},
+		"compared":                {run, []string{volume, good, raw, "--executor"}, 0, ""},
+		"another argoexec":        {replaced, []string{volume, good, raw, "--executor"}, 10, "InputAltered: artifact argoexec: it is not the one of the executor's image"},
 		"another template":        {[]string{run[0], "--template=" + other}, []string{volume, good, raw}, 10, "InputAltered: artifact template: "},
 		"on a volume":             {run, []string{"--root=" + empty, good, on(work, `,"own":true`)}, 0, ""},
 		"missing on a volume":     {run, []string{"--root=" + empty, good, on(empty, "")}, 11, "InputMissing: artifact in "},

@@ -383,9 +383,11 @@ func documented(t *testing.T, wf *unstructured.Unstructured) map[string]artifact
 // ranTemplate is the template that Argo gave to a node's pod.
 func ranTemplate(t *testing.T, run *lab.Run, display string) string {
 	t.Helper()
-	for _, env := range podOf(t, run, display).Spec.InitContainers[0].Env {
-		if env.Name == "ARGO_TEMPLATE" {
-			return env.Value
+	for _, c := range podOf(t, run, display).Spec.InitContainers {
+		for _, env := range c.Env {
+			if env.Name == "ARGO_TEMPLATE" {
+				return env.Value
+			}
 		}
 	}
 	t.Fatalf("the pod of %s has no template", display)

@@ -140,7 +140,8 @@ func supervised(pod *corev1.Pod) *corev1.Pod {
 	for i := range c.Spec.Containers {
 		if c.Spec.Containers[i].Name == "wait" {
 			c.Spec.Containers[i].Name = "supervisor"
-			c.Spec.Containers[i].Env = c.Spec.InitContainers[0].Env
+			at := slices.IndexFunc(c.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == "init" })
+			c.Spec.Containers[i].Env = c.Spec.InitContainers[at].Env
 		}
 	}
 	c.Spec.InitContainers = nil

@@ -77,7 +77,7 @@ func doubtsOfPod(pod *corev1.Pod) []Doubt {
 		if c.Name == layout.ContainerInit {
 			break
 		}
-		if c.Name != SignerContainer {
+		if c.Name != SignerContainer && c.Name != PrepareContainer {
 			add(v1alpha1.DoubtEarlierContainers, "container %.63s comes before Argo's %s", c.Name, layout.ContainerInit)
 			break
 		}

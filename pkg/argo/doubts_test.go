@@ -60,6 +60,9 @@ func TestWhatInThePodChangesWhatAPlaceIs(t *testing.T) {
 		"ours before Argo's": {func(s *corev1.PodSpec) {
 			s.InitContainers = append([]corev1.Container{{Name: argo.SignerContainer}}, s.InitContainers...)
 		}, ""},
+		"what brings our check its program": {func(s *corev1.PodSpec) {
+			s.InitContainers = append([]corev1.Container{{Name: argo.PrepareContainer}}, s.InitContainers...)
+		}, ""},
 		"a container behind Argo's": {func(s *corev1.PodSpec) { s.InitContainers = append(s.InitContainers, corev1.Container{Name: "late"}) }, ""},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -12,9 +12,11 @@ const (
 const (
 	// ReservedPrefix begins every name of a container or volume that is ours.
 	ReservedPrefix = "argoseal-"
-	// SignerContainer is our native sidecar, VerifyContainer our init container.
-	SignerContainer = ReservedPrefix + "signer"
-	VerifyContainer = ReservedPrefix + "verify"
+	// SignerContainer is our native sidecar, VerifyContainer our init container, and
+	// PrepareContainer the one that brings it its program.
+	SignerContainer  = ReservedPrefix + "signer"
+	VerifyContainer  = ReservedPrefix + "verify"
+	PrepareContainer = ReservedPrefix + "prepare"
 	// EmptyVolume is our volume in which nothing lies.
 	EmptyVolume = ReservedPrefix + "no-token"
 )

@@ -297,7 +297,13 @@ func sameExecutor(pod *corev1.Pod, executor string) error {
 		return nil
 	}
 	for _, s := range statuses(pod) {
-		if s.Name != layout.ContainerInit && s.Name != layout.ContainerWait {
+		switch s.Name {
+		case layout.ContainerInit, layout.ContainerWait:
+		case containerVerify:
+			if imageOf(pod, s.Name) != imageOf(pod, layout.ContainerInit) {
+				continue // it runs from our own image
+			}
+		default:
 			continue
 		}
 		if err := sameImage(s.Name, executor, s.ImageID); err != nil {

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -118,8 +120,10 @@ func TestInitLeavesWhatVerifyWantsBesideTheInputs(t *testing.T) {
 			if out, err := a.RunWith(t, template, "init"); err != nil {
 				t.Fatalf("init: %v\n%s", err, out)
 			}
-			if err := CheckRun(a.Path("var/run/argo"), contenttest.DigestOf(template)); err != nil {
-				t.Error(err)
+			for _, program := range []string{"", a.Path("bin/argoexec")} {
+				if err := CheckRun(a.Path("var/run/argo"), contenttest.DigestOf(template), program); err != nil {
+					t.Errorf("compared with %q: %v", program, err)
+				}
 			}
 			var parsed struct {
 				Script *struct{ Source string }
@@ -194,8 +198,73 @@ func TestWhatArgoWritesOutsideIsFound(t *testing.T) {
 			}
 			template, err := os.ReadFile(a.Path("var/run/argo/template"))
 			must(t, err)
-			if err := CheckRun(a.Path("var/run/argo"), contenttest.DigestOf(string(template))); reason.Of(err) != c.want {
-				t.Errorf("got %v, want %s", err, c.want)
+			for _, program := range []string{"", a.Path("bin/argoexec")} {
+				if err := CheckRun(a.Path("var/run/argo"), contenttest.DigestOf(string(template)), program); reason.Of(err) != c.want {
+					t.Errorf("compared with %q: got %v, want %s", program, err, c.want)
+				}
+			}
+		})
+	}
+}
+
+// TestSeveralDownloadsReplaceArgoexecInOrder has argoexec fetch three inputs that together
+// replace it: neither its mode nor the order of times tells. The twin's are honest.
+func TestSeveralDownloadsReplaceArgoexecInOrder(t *testing.T) {
+	const evil = "#!/bin/sh\nexit 0\n"
+	honest := func() []byte {
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		w := tar.NewWriter(z)
+		must(t, errors.Join(w.WriteHeader(&tar.Header{Name: "a", Typeflag: tar.TypeReg, Mode: 0o644}), w.Close(), z.Close()))
+		return packed.Bytes()
+	}
+	for title, c := range map[string]struct {
+		first, last []byte
+		store       argoexec.Dotted
+		left        string
+		want        reason.Code
+	}{
+		"honest": {honest(), honest(), argoexec.Dotted{"thing": "x"}, "stand-in", ""},
+		"attack": {
+			argoexec.Through(t, "/var/run/argo/"+argoexec.Part("argoexec"), evil[:5], 0o555),
+			argoexec.Through(t, "/var/run/argo/template", "{", 0o444),
+			argoexec.Dotted{"thing/x": "x", "thing/../../../../var/run/argo/argoexec": evil},
+			evil, reason.InputAltered,
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			a := argoexec.New(t)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/first":
+					_, _ = w.Write(c.first)
+				case "/last":
+					_, _ = w.Write(c.last)
+				default:
+					c.store.ServeHTTP(w, r)
+				}
+			}))
+			t.Cleanup(server.Close)
+			must(t, os.MkdirAll(a.Path("argo/secret/s"), 0o755))
+			must(t, os.WriteFile(a.Path("argo/secret/s/k"), []byte("none"), 0o644))
+			s3 := fmt.Sprintf(`{"endpoint":%q,"insecure":true,"bucket":%q,"key":"thing","accessKeySecret":{"name":"s","key":"k"},"secretKeySecret":{"name":"s","key":"k"}}`,
+				strings.TrimPrefix(server.URL, "http://"), argoexec.DottedBucket)
+			template := fmt.Sprintf(`{"name":"use","inputs":{"artifacts":[{"name":"a","path":"/a","http":{"url":%q}},{"name":"b","path":"/b","archive":{"none":{}},"s3":%s},{"name":"c","path":"/c","http":{"url":%q}}]},"container":{"image":"x"}}`,
+				server.URL+"/first", s3, server.URL+"/last")
+			if out, err := a.RunWith(t, template, "init"); err != nil {
+				t.Fatalf("init: %v\n%s", err, out)
+			}
+			if have, err := os.ReadFile(a.Path("var/run/argo/argoexec")); err != nil || string(have) != c.left {
+				t.Fatalf("init left %q (%v)", have, err)
+			}
+			text, err := os.ReadFile(a.Path("var/run/argo/template"))
+			must(t, err)
+			digest := contenttest.DigestOf(string(text))
+			if err := CheckRun(a.Path("var/run/argo"), digest, ""); err != nil {
+				t.Errorf("the order tells: %v", err)
+			}
+			if err := CheckRun(a.Path("var/run/argo"), digest, a.Path("bin/argoexec")); reason.Of(err) != c.want {
+				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
 	}

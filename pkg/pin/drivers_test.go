@@ -328,7 +328,7 @@ func TestArgosDriverOfGCS(t *testing.T) {
 		if written, err := os.ReadFile(filepath.Join(base, "run", "argoexec")); err != nil || string(written) != "evil" {
 			t.Fatalf("Argo wrote %q (%v, %s)", written, err, r.Status)
 		}
-		if err := CheckRun(filepath.Join(base, "run"), contenttest.SumOfX); reason.Of(err) != reason.InputAltered {
+		if err := CheckRun(filepath.Join(base, "run"), contenttest.SumOfX, image(t)); reason.Of(err) != reason.InputAltered {
 			t.Errorf("got %v", err)
 		}
 	})

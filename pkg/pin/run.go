@@ -1,6 +1,7 @@
 package pin
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -28,19 +29,27 @@ const (
 	// maxText bounds how much is read of a file whose content is part of the
 	// template. A whole template has to fit into an environment variable.
 	maxText = 4 << 20
+	// chunk is how much of argoexec is compared at a time, in bytes. It has some hundred
+	// million of them.
+	chunk = 256 << 10
 )
 
 // CheckRun compares dir, Argo's volume /var/run/argo, with what init leaves
 // there: its copy of argoexec, the template with the given digest, and nothing
-// else, none of it changed since. A store that keeps ".." in its keys, or an archive
-// with links, could have made init write there.
+// else. A store that keeps ".." in its keys, or an archive with links, could have made
+// init write there. executor is the argoexec that init copied: that of the executor's own
+// image, which no download reaches. If it is empty, nobody knows what argoexec has to be,
+// and the order decides in which the two were made: that is enough for one download, and
+// two together can forge it.
 // The first thing wrong is an *reason.Error as in CheckInputs.
-func CheckRun(dir string, template artifact.Digest) error {
+func CheckRun(dir string, template artifact.Digest, executor string) error {
 	var program, text fs.FileInfo
 	err := checkVolume(dir, layout.PathRun, map[string]func(*os.Root, string) error{
 		layout.FileExecutor: func(root *os.Root, name string) (err error) {
-			program, err = checkMode(root, name, modeProgram)
-			return err
+			if program, err = checkMode(root, name, modeProgram); err != nil || executor == "" {
+				return err
+			}
+			return checkSame(root, name, executor)
 		},
 		layout.FileTemplate: func(root *os.Root, name string) (err error) {
 			if err := checkFile(root, name, template); err != nil {
@@ -50,14 +59,13 @@ func CheckRun(dir string, template artifact.Digest) error {
 			return err
 		},
 	}, template)
-	if err != nil {
+	if err != nil || executor != "" {
 		return err
 	}
 	return checkOrder(dir, program, text)
 }
 
-// checkOrder wants nothing in dir to have changed since init made it. What argoexec has
-// in it cannot be known. But init makes that first, then the template, and then it
+// checkOrder wants nothing in dir to have changed since init made it. Init makes that first, then the template, and then it
 // downloads. To make the template moves the folder's own time, and nothing moves it
 // later: a download that makes, removes or renames something there leaves something
 // more, or another template. So argoexec is as init left it if it is not newer than the
@@ -90,6 +98,40 @@ func checkOrder(dir string, program, template fs.FileInfo) error {
 		return reason.New(reason.InputExtra, "something was in %s after Argo's init had made the template, and is gone", layout.PathRun)
 	}
 	return nil
+}
+
+// checkSame wants a file to have every byte of another one, which is trusted, and no more.
+func checkSame(root *os.Root, name, trusted string) error {
+	want, err := os.Open(trusted)
+	if err != nil {
+		return reason.Wrap(reason.Internal, err, "opening what init copied: %v", err)
+	}
+	defer want.Close()
+	have, _, err := content.OpenFile(root, name)
+	if err != nil {
+		return reason.Wrap(reason.InputAltered, err, "it cannot be read as Argo would have left it: %v", err).For(name)
+	}
+	defer have.Close()
+	a, b := make([]byte, chunk), make([]byte, chunk)
+	for {
+		n, wanted := io.ReadFull(want, a)
+		m, had := io.ReadFull(have, b)
+		switch {
+		case failed(wanted):
+			return reason.Wrap(reason.Internal, wanted, "reading what init copied: %v", wanted)
+		case failed(had):
+			return reason.Wrap(reason.InputAltered, had, "reading it: %v", had).For(name)
+		case !bytes.Equal(a[:n], b[:m]):
+			return reason.New(reason.InputAltered, "it is not the one of the executor's image: a download wrote there").For(name)
+		case wanted != nil: // both have ended
+			return nil
+		}
+	}
+}
+
+// failed says whether io.ReadFull gave an error other than that of a file's end.
+func failed(err error) bool {
+	return err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // CheckStaging compares dir, Argo's volume /argo/staging, with what init leaves
@@ -127,8 +169,7 @@ func checkVolume(dir, place string, files map[string]func(*os.Root, string) erro
 	return nil
 }
 
-// checkMode wants a file with a mode and one name, as init makes it: not executed, not
-// read.
+// checkMode wants a file with a mode and one name, as init makes it.
 func checkMode(root *os.Root, name string, mode fs.FileMode) (fs.FileInfo, error) {
 	info, err := root.Lstat(name)
 	switch {

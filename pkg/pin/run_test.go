@@ -14,13 +14,24 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
+// executor is what argoexec has in it: more than is compared at a time.
+var executor = strings.Repeat("argoexec", chunk/4) + "."
+
+// image is the argoexec of the executor's image.
+func image(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "argoexec")
+	plant(t, path, executor, 0o755)
+	return path
+}
+
 // left is a folder with what init leaves there, made as init makes it: one executable,
 // if any, and then one text.
 func left(t *testing.T, program, text string) string {
 	t.Helper()
 	root := t.TempDir()
 	if program != "" {
-		plant(t, filepath.Join(root, program), "argoexec", modeProgram)
+		plant(t, filepath.Join(root, program), executor, modeProgram)
 	}
 	plant(t, filepath.Join(root, text), "x", modeTemplate)
 	return root
@@ -76,9 +87,58 @@ func TestWhatInitLeavesBesideTheInputsIsAccepted(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			root := left(t, "argoexec", "template")
 			since(t, root)
-			if err := CheckRun(root, contenttest.SumOfX); err != nil {
+			if err := CheckRun(root, contenttest.SumOfX, ""); err != nil {
 				t.Error(err)
 			}
+			if err := CheckRun(root, contenttest.SumOfX, image(t)); err != nil {
+				t.Errorf("compared: %v", err)
+			}
+		})
+	}
+	// Where argoexec is compared, no time matters.
+	for title, since := range map[string]func(t *testing.T, root string){
+		// If a runtime loses its records, the kubelet starts init again in the same volume.
+		"an init that ran twice": func(t *testing.T, root string) {
+			overwrite(t, root+"/argoexec", executor)
+			overwrite(t, root+"/template", "x")
+		},
+		"other labels": func(t *testing.T, root string) {
+			time.Sleep(tick)
+			chmod(t, root+"/argoexec", 0o755)
+			chmod(t, root+"/argoexec", 0o555)
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := left(t, "argoexec", "template")
+			since(t, root)
+			if err := CheckRun(root, contenttest.SumOfX, image(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What several downloads can do together to argoexec, or one within a tick of the clock.
+func TestAnotherArgoexecIsRefusedWhateverItsModeAndTimes(t *testing.T) {
+	for title, content := range map[string]string{
+		"another":                 "evil",
+		"empty":                   "",
+		"with another last byte":  executor[:len(executor)-1] + "!",
+		"with more at its end":    executor + "x",
+		"with less at its end":    executor[:len(executor)-1],
+		"with its first piece":    executor[:chunk],
+		"with another first byte": "A" + executor[1:],
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := left(t, "argoexec", "template")
+			plant(t, root+"/abc.part.minio", content, modeProgram) // an archive does, through a link of its own
+			time.Sleep(tick)
+			must(t, os.Rename(root+"/abc.part.minio", root+"/argoexec")) // S3's client does, where the store keeps ".."
+			overwrite(t, root+"/template", "x")                          // another archive does
+			if err := CheckRun(root, contenttest.SumOfX, ""); err != nil {
+				t.Errorf("the order does not tell, and yet: %v", err)
+			}
+			wantRefused(t, CheckRun(root, contenttest.SumOfX, image(t)), change{want: reason.InputAltered, says: "artifact argoexec: it is not the one of the executor's image"})
 		})
 	}
 }
@@ -149,7 +209,19 @@ func TestWhatADownloadCouldWriteToRunIsRefused(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			root := left(t, "argoexec", "template")
 			c.do(t, root)
-			wantRefused(t, CheckRun(root, contenttest.SumOfX), c)
+			if !strings.Contains(c.says, "after Argo's init") {
+				wantRefused(t, CheckRun(root, contenttest.SumOfX, image(t)), change{want: c.want})
+			}
+			wantRefused(t, CheckRun(root, contenttest.SumOfX, ""), c)
+		})
+	}
+}
+
+// What init copied has to be known.
+func TestAnImageWithoutArgoexecProvesNothing(t *testing.T) {
+	for title, program := range map[string]string{"one that is gone": t.TempDir() + "/argoexec", "a folder": t.TempDir()} {
+		t.Run(title, func(t *testing.T) {
+			wantRefused(t, CheckRun(left(t, "argoexec", "template"), contenttest.SumOfX, program), change{want: reason.Internal, says: "what init copied"})
 		})
 	}
 }
@@ -175,7 +247,7 @@ func TestWhatADownloadCouldWriteToStagingIsRefused(t *testing.T) {
 
 func TestNothingIsComparedWithoutADigest(t *testing.T) {
 	for _, digest := range []artifact.Digest{"", "x", artifact.Digest(strings.ToUpper(contenttest.SumOfX))} {
-		wantRefused(t, CheckRun(left(t, "argoexec", "template"), digest), change{want: reason.UsageInvalid, says: "SHA-256"})
+		wantRefused(t, CheckRun(left(t, "argoexec", "template"), digest, image(t)), change{want: reason.UsageInvalid, says: "SHA-256"})
 		wantRefused(t, CheckStaging(left(t, "", "script"), digest), change{want: reason.UsageInvalid, says: "SHA-256"})
 	}
 }

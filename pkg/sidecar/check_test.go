@@ -10,6 +10,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -29,6 +30,38 @@ func final(t *testing.T) (*corev1.Pod, *argo.Step) {
 	t.Helper()
 	pod, step := both(t)
 	return add(t, pod, step, pinsFor(step)), step
+}
+
+// otherFields give a container of ours something else.
+var otherFields = map[string]func(*corev1.Container){
+	"Image":                    func(c *corev1.Container) { c.Image = "evil" },
+	"Command":                  func(c *corev1.Container) { c.Command = []string{"sh"} },
+	"Args":                     func(c *corev1.Container) { c.Args = c.Args[:len(c.Args)-1] },
+	"WorkingDir":               func(c *corev1.Container) { c.WorkingDir = "/" },
+	"Ports":                    func(c *corev1.Container) { c.Ports = make([]corev1.ContainerPort, 1) },
+	"EnvFrom":                  func(c *corev1.Container) { c.EnvFrom = make([]corev1.EnvFromSource, 1) },
+	"Env":                      func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "GODEBUG"}} },
+	"Resources":                func(c *corev1.Container) { c.Resources.Claims = []corev1.ResourceClaim{{Name: "gpu"}} },
+	"RestartPolicyRules":       func(c *corev1.Container) { c.RestartPolicyRules = make([]corev1.ContainerRestartRule, 1) },
+	"VolumeMounts":             func(c *corev1.Container) { mount(c, "scratch") },
+	"VolumeDevices":            func(c *corev1.Container) { c.VolumeDevices = make([]corev1.VolumeDevice, 1) },
+	"LivenessProbe":            func(c *corev1.Container) { c.LivenessProbe = &corev1.Probe{} },
+	"ReadinessProbe":           func(c *corev1.Container) { c.ReadinessProbe = &corev1.Probe{} },
+	"StartupProbe":             func(c *corev1.Container) { c.StartupProbe = &corev1.Probe{} },
+	"Lifecycle":                func(c *corev1.Container) { c.Lifecycle = &corev1.Lifecycle{} },
+	"TerminationMessagePath":   func(c *corev1.Container) { c.TerminationMessagePath = "/x" },
+	"TerminationMessagePolicy": func(c *corev1.Container) { c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError },
+	"SecurityContext":          func(c *corev1.Container) { c.SecurityContext.RunAsUser = ptr(int64(1)) },
+	"Stdin":                    func(c *corev1.Container) { c.Stdin = true },
+	"StdinOnce":                func(c *corev1.Container) { c.StdinOnce = true },
+	"TTY":                      func(c *corev1.Container) { c.TTY = true },
+	"RestartPolicy": func(c *corev1.Container) {
+		if c.RestartPolicy == nil {
+			c.RestartPolicy = ptr(corev1.ContainerRestartPolicyAlways)
+		} else {
+			c.RestartPolicy = nil
+		}
+	},
 }
 
 func TestChangedSidecarsAreRefused(t *testing.T) {
@@ -72,36 +105,7 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 		"there are more containers now": {func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "mesh"}) }, reason.SidecarAltered, "container argoseal-signer has another Args"},
 	}
 	for _, name := range []string{"argoseal-signer", "argoseal-verify"} {
-		for field, change := range map[string]func(*corev1.Container){
-			"Image":                    func(c *corev1.Container) { c.Image = "evil" },
-			"Command":                  func(c *corev1.Container) { c.Command = []string{"sh"} },
-			"Args":                     func(c *corev1.Container) { c.Args = c.Args[:len(c.Args)-1] },
-			"WorkingDir":               func(c *corev1.Container) { c.WorkingDir = "/" },
-			"Ports":                    func(c *corev1.Container) { c.Ports = make([]corev1.ContainerPort, 1) },
-			"EnvFrom":                  func(c *corev1.Container) { c.EnvFrom = make([]corev1.EnvFromSource, 1) },
-			"Env":                      func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "GODEBUG"}} },
-			"Resources":                func(c *corev1.Container) { c.Resources.Claims = []corev1.ResourceClaim{{Name: "gpu"}} },
-			"RestartPolicyRules":       func(c *corev1.Container) { c.RestartPolicyRules = make([]corev1.ContainerRestartRule, 1) },
-			"VolumeMounts":             func(c *corev1.Container) { mount(c, "scratch") },
-			"VolumeDevices":            func(c *corev1.Container) { c.VolumeDevices = make([]corev1.VolumeDevice, 1) },
-			"LivenessProbe":            func(c *corev1.Container) { c.LivenessProbe = &corev1.Probe{} },
-			"ReadinessProbe":           func(c *corev1.Container) { c.ReadinessProbe = &corev1.Probe{} },
-			"StartupProbe":             func(c *corev1.Container) { c.StartupProbe = &corev1.Probe{} },
-			"Lifecycle":                func(c *corev1.Container) { c.Lifecycle = &corev1.Lifecycle{} },
-			"TerminationMessagePath":   func(c *corev1.Container) { c.TerminationMessagePath = "/x" },
-			"TerminationMessagePolicy": func(c *corev1.Container) { c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError },
-			"SecurityContext":          func(c *corev1.Container) { c.SecurityContext.RunAsUser = ptr(int64(1)) },
-			"Stdin":                    func(c *corev1.Container) { c.Stdin = true },
-			"StdinOnce":                func(c *corev1.Container) { c.StdinOnce = true },
-			"TTY":                      func(c *corev1.Container) { c.TTY = true },
-			"RestartPolicy": func(c *corev1.Container) {
-				if c.RestartPolicy == nil {
-					c.RestartPolicy = ptr(corev1.ContainerRestartPolicyAlways)
-				} else {
-					c.RestartPolicy = nil
-				}
-			},
-		} {
+		for field, change := range otherFields {
 			tests[name+" has another "+field] = struct {
 				change func(*corev1.Pod)
 				code   reason.Code
@@ -118,6 +122,44 @@ func TestChangedSidecarsAreRefused(t *testing.T) {
 	}
 }
 
+// Of a pod with several inputs argoexec is compared with that of the executor's image.
+func TestWhatComparesArgoexecIsHeldToItsProgram(t *testing.T) {
+	type test struct {
+		change func(*corev1.Pod)
+		code   reason.Code
+		detail string
+	}
+	tests := map[string]test{
+		"what brings verify its program is missing": {func(p *corev1.Pod) { remove(p, "argoseal-prepare") }, reason.SidecarMissing, "container argoseal-prepare"},
+		"what brings verify its program comes late": {func(p *corev1.Pod) {
+			last := *container(p, "argoseal-prepare")
+			remove(p, last.Name)
+			p.Spec.InitContainers = slices.Insert(p.Spec.InitContainers, 2, last)
+		}, reason.SidecarAltered, "container argoseal-prepare comes after argoseal-verify"},
+		"the program's volume is missing": {func(p *corev1.Pod) { volume(p, "argoseal-program").Name = "x" }, reason.SidecarMissing, "volume argoseal-program"},
+		"the program's volume is another": {func(p *corev1.Pod) {
+			volume(p, "argoseal-program").VolumeSource = corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}
+		}, reason.SidecarAltered, "volume argoseal-program is not"},
+		"init mounts the program":    {func(p *corev1.Pod) { mount(container(p, "init"), "argoseal-program") }, reason.ForeignMount, "container init mounts argoseal-program"},
+		"main mounts the program":    {func(p *corev1.Pod) { mount(container(p, "main"), "argoseal-program") }, reason.ForeignMount, "container main mounts argoseal-program"},
+		"verify runs in our image":   {func(p *corev1.Pod) { container(p, "argoseal-verify").Image = config.Image }, reason.SidecarAltered, "container argoseal-verify has another Image"},
+		"init runs in another image": {func(p *corev1.Pod) { container(p, "init").Image = "other" }, reason.SidecarAltered, "container argoseal-verify has another Image"},
+	}
+	for _, name := range []string{"argoseal-prepare", "argoseal-verify"} {
+		for field, change := range otherFields {
+			tests[name+" has another "+field] = test{func(p *corev1.Pod) { change(container(p, name)) }, reason.SidecarAltered, "container " + name + " has another " + field + " "}
+		}
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod, step := argotest.Parsed(t, "stores")
+			made := add(t, pod, step, pinsFor(step))
+			c.change(made)
+			wantRefusal(t, sidecar.Check(made, step, pinsFor(step), config), c.code, c.detail)
+		})
+	}
+}
+
 // Webhooks that are called after ours add to ours what they add to every container.
 func TestWhatTheOperatorListsMayBeAddedToOurs(t *testing.T) {
 	listing := config
@@ -125,8 +167,9 @@ func TestWhatTheOperatorListsMayBeAddedToOurs(t *testing.T) {
 	if listing.Additions, err = argo.ParseAdditions([]string{"variable:PROXY=x", "mount:scratch:/x"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"argoseal-signer", "argoseal-verify"} {
-		pod, step := final(t)
+	for _, name := range []string{"argoseal-signer", "argoseal-prepare", "argoseal-verify"} {
+		pod, step := argotest.Parsed(t, "stores")
+		pod = add(t, pod, step, pinsFor(step))
 		c := container(pod, name)
 		c.Env = append(c.Env, corev1.EnvVar{Name: "PROXY", Value: "x"})
 		mount(c, "scratch")

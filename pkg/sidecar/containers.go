@@ -21,12 +21,16 @@ import (
 )
 
 const (
-	binary     = "/argoseal-signer"
-	verbSign   = "sign"
-	verbVerify = "verify"
-	flagOutput = "--output="
+	binary      = "/argoseal-signer"
+	verbSign    = "sign"
+	verbPrepare = "prepare"
+	verbVerify  = "verify"
+	flagOutput  = "--output="
 
 	volumeNoToken = argo.EmptyVolume
+	// volumeProgram is what prepare fills and verify runs from: none but these have it.
+	volumeProgram = argo.ReservedPrefix + "program"
+	pathProgram   = "/argoseal/program"
 	pathStaged    = "/argoseal/staged"
 	pathInputs    = "/argoseal/inputs"
 	pathRun       = "/argoseal/run"
@@ -44,9 +48,10 @@ const (
 
 // parts are what a pod gets from us; nil is what it does not need.
 type parts struct {
-	signer *corev1.Container
-	verify *corev1.Container
-	volume *corev1.Volume
+	signer  *corev1.Container
+	prepare *corev1.Container
+	verify  *corev1.Container
+	volumes []corev1.Volume
 }
 
 // design makes the parts for a pod from which ours were taken out.
@@ -73,6 +78,10 @@ func design(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (parts
 			return parts{}, err
 		}
 		p.verify = c
+		if cfg.compares(pins) {
+			containers++
+			p.prepare = newPrepare(pod, c.SecurityContext, cfg)
+		}
 	}
 	if len(outputs) > 0 {
 		c, err := newSigner(pod, outputs, measurement.MessageLimit(containers), cfg)
@@ -82,10 +91,19 @@ func design(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (parts
 		p.signer = c
 	}
 	if p.signer != nil || p.verify != nil {
-		p.volume = newVolume()
+		p.volumes = append(p.volumes, newVolume(volumeNoToken, "1Mi"))
+	}
+	if p.prepare != nil {
+		p.volumes = append(p.volumes, newVolume(volumeProgram, "32Mi"))
 	}
 	return p, nil
 }
+
+// compares says whether verify compares argoexec with that of the executor's image. It
+// takes a container more, and up to a second. One download alone cannot replace argoexec
+// so that the order of things does not tell (pin.CheckRun). All that is downloaded is
+// pinned.
+func (c Config) compares(pins []pin.Pin) bool { return len(pins) > 1 && !c.asBefore }
 
 // match wants each pin to be one of the step's pinned inputs, at most once.
 func match(step *argo.Step, pins []pin.Pin) error {
@@ -162,9 +180,21 @@ func stagedOf(outputs []argo.Output) (staged []measurement.Staged, mounts []core
 	return staged, mounts
 }
 
+// newPrepare makes the container that brings verify its program. It is init's user, as
+// verify is.
+func newPrepare(pod *corev1.Pod, sc *corev1.SecurityContext, cfg Config) *corev1.Container {
+	c := newContainer(pod, argo.PrepareContainer, []string{verbPrepare, "--to=" + pathProgram}, cfg)
+	c.SecurityContext = sc.DeepCopy()
+	// The volume is everybody's to write.
+	c.SecurityContext.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volumeProgram, MountPath: pathProgram})
+	return c
+}
+
 // newVerify makes the container that looks at all that Argo's init can have
 // written: a store that keeps ".." in its keys can make it write beside the
-// inputs, too. Nothing there is executed.
+// inputs, too. Nothing there is executed. Where it compares argoexec, it runs in the
+// executor's image, which has the one that init copies.
 func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.Container, error) {
 	i := slices.IndexFunc(pod.Spec.InitContainers, hasName(layout.ContainerInit))
 	if i < 0 {
@@ -173,6 +203,9 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*c
 	args := []string{verbVerify, "--root=" + pathInputs, "--run=" + pathRun, "--template=" + string(step.TemplateDigest)}
 	if cfg.Report {
 		args = append(args, "--report")
+	}
+	if cfg.compares(pins) {
+		args = append(args, "--executor")
 	}
 	mounts := []corev1.VolumeMount{
 		{Name: layout.VolumeInputs, MountPath: pathInputs, ReadOnly: true},
@@ -204,6 +237,11 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*c
 	}
 	mounts = append(mounts, parts...)
 	c := newContainer(pod, argo.VerifyContainer, args, cfg)
+	if cfg.compares(pins) {
+		c.Image = pod.Spec.InitContainers[i].Image
+		c.Command = []string{pathProgram + binary}
+		mounts = append(mounts, corev1.VolumeMount{Name: volumeProgram, MountPath: pathProgram, ReadOnly: true})
+	}
 	// The capabilities stay those of init. Unpacked files have the modes that their
 	// archive gives, and root can read a file of mode 0 only with a capability.
 	c.SecurityContext, err = contextOf(pod, pod.Spec.InitContainers, layout.ContainerInit, cfg)
@@ -290,7 +328,7 @@ func mainFiles(m corev1.VolumeMount) bool {
 	return strings.HasPrefix(path.Clean(m.MountPath)+"/", layout.PathMainFiles+"/")
 }
 
-// newContainer makes what our two containers have in common. It mounts something at
+// newContainer makes what our containers have in common. It mounts something at
 // the token's path: the API server mounts the pod's token into every container that
 // has nothing there.
 func newContainer(pod *corev1.Pod, name string, args []string, cfg Config) *corev1.Container {
@@ -317,10 +355,10 @@ func escape(args []string) []string {
 	return escaped
 }
 
-func newVolume() *corev1.Volume {
-	limit := resource.MustParse("1Mi")
-	return &corev1.Volume{
-		Name:         volumeNoToken,
+func newVolume(name, size string) corev1.Volume {
+	limit := resource.MustParse(size)
+	return corev1.Volume{
+		Name:         name,
 		VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit}},
 	}
 }

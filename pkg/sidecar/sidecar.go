@@ -32,9 +32,9 @@ type Config struct {
 	// leaves it, as pods of the release before this one do.
 	Unhanded bool
 	// Before accepts a pod that the release before this one has made, too: its signer
-	// takes no more of a longer terminationGracePeriodSeconds than of 30, and its init
-	// may write to what all containers share. Of a pod that is being admitted it is
-	// false.
+	// takes no more of a longer terminationGracePeriodSeconds than of 30, its init may
+	// write to what all containers share, and its verify runs in our own image. Of a pod
+	// that is being admitted it is false.
 	Before bool
 	// Report lets a step run whatever argoseal-verify finds, which the notary
 	// then reads from its message.
@@ -61,8 +61,8 @@ func (c Config) Validate() error {
 }
 
 // Add returns a copy of pod with the containers that the step needs:
-// argoseal-signer if an output can be sealed, argoseal-verify if there are pins. It
-// puts the template into wait's environment. With pins, Argo's init gets the
+// argoseal-signer if an output can be sealed, argoseal-verify if there are pins,
+// argoseal-prepare if there are several. It puts the template into wait's environment. With pins, Argo's init gets the
 // volumes of main's read-only, except those on which inputs lie: it need not write
 // to the others, and verify cannot know what they hold. A volume with another in it
 // is taken away from init: see confined. And it is kept from what all containers share:
@@ -85,13 +85,14 @@ func Add(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*corev1.
 		init.VolumeMounts = confined(init.VolumeMounts, step)
 		argo.ShutInit(out)
 		out.Spec.InitContainers = slices.Insert(out.Spec.InitContainers, after+1, *ours.verify)
+		if ours.prepare != nil {
+			out.Spec.InitContainers = slices.Insert(out.Spec.InitContainers, after, *ours.prepare)
+		}
 	}
 	if ours.signer != nil {
 		out.Spec.InitContainers = append(out.Spec.InitContainers, *ours.signer)
 	}
-	if ours.volume != nil {
-		out.Spec.Volumes = append(out.Spec.Volumes, *ours.volume)
-	}
+	out.Spec.Volumes = append(out.Spec.Volumes, ours.volumes...)
 	argo.HandTemplate(out, step)
 	return out, nil
 }
@@ -112,17 +113,26 @@ func changeable(pod *corev1.Pod) *corev1.Pod {
 // but another command stays, and is refused.
 func strip(pod *corev1.Pod) {
 	pod.Spec.InitContainers = slices.DeleteFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
-		return addedAs(c, argo.SignerContainer, verbSign) || addedAs(c, argo.VerifyContainer, verbVerify)
+		return slices.ContainsFunc([]corev1.Container{
+			{Name: argo.SignerContainer, Command: []string{binary}, Args: []string{verbSign}},
+			{Name: argo.PrepareContainer, Command: []string{binary}, Args: []string{verbPrepare}},
+			{Name: argo.VerifyContainer, Command: []string{pathProgram + binary}, Args: []string{verbVerify}},
+			{Name: argo.VerifyContainer, Command: []string{binary}, Args: []string{verbVerify}},
+		}, func(added corev1.Container) bool {
+			return c.Name == added.Name && slices.Equal(c.Command, added.Command) && len(c.Args) > 0 && c.Args[0] == added.Args[0]
+		})
 	})
 	pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
-		return v.Name == volumeNoToken && v.EmptyDir != nil
+		return slices.Contains(ourVolumes, v.Name) && v.EmptyDir != nil
 	})
 	argo.OpenInit(pod)
 }
 
-func addedAs(c corev1.Container, name, verb string) bool {
-	return c.Name == name && slices.Equal(c.Command, []string{binary}) && len(c.Args) > 0 && c.Args[0] == verb
-}
+// ourContainers and ourVolumes are the names of all that Add may put into a pod.
+var (
+	ourContainers = []string{argo.SignerContainer, argo.PrepareContainer, argo.VerifyContainer}
+	ourVolumes    = []string{volumeNoToken, volumeProgram}
+)
 
 // reserved names the first container or volume with a name that is ours.
 func reserved(pod *corev1.Pod) string {
@@ -176,16 +186,18 @@ func check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	ours := map[string]*corev1.Container{argo.SignerContainer: want.signer, argo.VerifyContainer: want.verify}
+	ours := map[string]*corev1.Container{argo.SignerContainer: want.signer, argo.PrepareContainer: want.prepare, argo.VerifyContainer: want.verify}
 	for _, check := range []func(*corev1.Pod, string, *corev1.Container) error{checkPresence, cfg.checkContent} {
-		for _, name := range []string{argo.SignerContainer, argo.VerifyContainer} {
+		for _, name := range ourContainers {
 			if err := check(pod, name, ours[name]); err != nil {
 				return err
 			}
 		}
 	}
-	if err := checkVolume(pod, want.volume); err != nil {
-		return err
+	for _, name := range ourVolumes {
+		if err := checkVolume(pod, name, want.volumes); err != nil {
+			return err
+		}
 	}
 	if err := checkPlaces(pod, step, want); err != nil {
 		return err
@@ -235,10 +247,10 @@ func measuresLogs(pod *corev1.Pod) bool {
 func without(pod *corev1.Pod) *corev1.Pod {
 	bare := *pod
 	bare.Spec.InitContainers = slices.DeleteFunc(slices.Clone(pod.Spec.InitContainers), func(c corev1.Container) bool {
-		return c.Name == argo.SignerContainer || c.Name == argo.VerifyContainer
+		return slices.Contains(ourContainers, c.Name)
 	})
 	bare.Spec.Volumes = slices.DeleteFunc(slices.Clone(pod.Spec.Volumes), func(v corev1.Volume) bool {
-		return v.Name == volumeNoToken
+		return slices.Contains(ourVolumes, v.Name)
 	})
 	return &bare
 }
@@ -295,27 +307,29 @@ func difference(have, want corev1.Container) string {
 	return ""
 }
 
-// checkVolume compares our volume, or wants none, and keeps others from it.
-func checkVolume(pod *corev1.Pod, want *corev1.Volume) error {
+// checkVolume compares the volume of ours of a name, or wants none, and keeps others from
+// it.
+func checkVolume(pod *corev1.Pod, name string, ours []corev1.Volume) error {
+	named := func(v corev1.Volume) bool { return v.Name == name }
 	var have []corev1.Volume
 	for _, v := range pod.Spec.Volumes {
-		if v.Name == volumeNoToken {
+		if named(v) {
 			have = append(have, v)
 		}
 	}
-	switch {
-	case want == nil && len(have) > 0:
-		return reason.New(reason.SidecarAltered, "volume %s has nothing to do here", volumeNoToken)
-	case want != nil && len(have) == 0:
-		return reason.New(reason.SidecarMissing, "volume %s", volumeNoToken)
-	case want != nil && (len(have) > 1 || !equality.Semantic.DeepEqual(have[0], *want)):
-		return reason.New(reason.SidecarAltered, "volume %s is not the one it was", volumeNoToken)
+	switch i := slices.IndexFunc(ours, named); {
+	case i < 0 && len(have) > 0:
+		return reason.New(reason.SidecarAltered, "volume %s has nothing to do here", name)
+	case i >= 0 && len(have) == 0:
+		return reason.New(reason.SidecarMissing, "volume %s", name)
+	case i >= 0 && (len(have) > 1 || !equality.Semantic.DeepEqual(have[0], ours[i])):
+		return reason.New(reason.SidecarAltered, "volume %s is not the one it was", name)
 	}
 	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range list {
 			c := &list[i]
 			for _, m := range c.VolumeMounts {
-				if m.Name == volumeNoToken && c.Name != argo.SignerContainer && c.Name != argo.VerifyContainer && !argo.ShutsInit(c, m) {
+				if m.Name == name && !slices.Contains(ourContainers, c.Name) && !argo.ShutsInit(c, m) {
 					return reason.New(reason.ForeignMount, "container %s mounts %s", c.Name, m.Name)
 				}
 			}
@@ -324,15 +338,18 @@ func checkVolume(pod *corev1.Pod, want *corev1.Volume) error {
 	return nil
 }
 
-// checkPlaces wants verify directly after init, and the signer last. Verify has to
-// be done before anyone else can touch the inputs, and the kubelet stops native
-// sidecars in reverse order. Init must not write where verify does not look.
+// checkPlaces wants verify directly after init, its program before, and the signer last.
+// Verify has to be done before anyone else can touch the inputs, and the kubelet stops
+// native sidecars in reverse order. Init must not write where verify does not look.
 func checkPlaces(pod *corev1.Pod, step *argo.Step, want parts) error {
 	list := pod.Spec.InitContainers
 	if want.verify != nil {
 		i := slices.IndexFunc(list, hasName(argo.VerifyContainer))
 		if i == 0 || list[i-1].Name != layout.ContainerInit {
 			return reason.New(reason.SidecarAltered, "container %s does not come directly after init", argo.VerifyContainer)
+		}
+		if want.prepare != nil && slices.IndexFunc(list, hasName(argo.PrepareContainer)) > i {
+			return reason.New(reason.SidecarAltered, "container %s comes after %s", argo.PrepareContainer, argo.VerifyContainer)
 		}
 		for _, m := range list[i-1].VolumeMounts {
 			if mainFiles(m) && !m.ReadOnly && !looked(m, step) {

@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/measurement"
 	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
@@ -111,8 +113,8 @@ func TestAStepGetsWhatItNeeds(t *testing.T) {
 		"no-main":        {"init"},
 		"on-mount":       {"init", "argoseal-verify", "argoseal-signer"},
 		"own-archive":    {"init", "argoseal-verify", "argoseal-signer"},
-		"same-path":      {"init", "argoseal-verify", "argoseal-signer"},
-		"stores":         {"init", "argoseal-verify", "argoseal-signer"},
+		"same-path":      {"argoseal-prepare", "init", "argoseal-verify", "argoseal-signer"},
+		"stores":         {"argoseal-prepare", "init", "argoseal-verify", "argoseal-signer"},
 		"workspace":      {"init", "argoseal-verify", "argoseal-signer"},
 		"executor-image": {"init"},
 		"on-exit":        {"init"},
@@ -181,6 +183,46 @@ func TestOurContainers(t *testing.T) {
 		if c.Image != config.Image || !slices.Equal(c.Command, []string{"/argoseal-signer"}) || len(c.Env)+len(c.EnvFrom) > 0 {
 			t.Errorf("container %s runs %s %v with %v", c.Name, c.Image, c.Command, c.Env)
 		}
+	}
+}
+
+// Several downloads can together replace argoexec so that only its content tells.
+func TestSeveralInputsHaveVerifyRunInTheExecutorsImage(t *testing.T) {
+	pod, step := argotest.Parsed(t, "stores")
+	pins := pinsFor(step)
+	if len(pins) < 2 {
+		t.Fatalf("it has %d pins", len(pins))
+	}
+	out := add(t, pod, step, pins)
+	verify, prepare := container(out, "argoseal-verify"), container(out, "argoseal-prepare")
+	noToken := corev1.VolumeMount{Name: "argoseal-no-token", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount", ReadOnly: true}
+	if diff := cmp.Diff([]corev1.VolumeMount{noToken, {Name: "argoseal-program", MountPath: "/argoseal/program"}}, prepare.VolumeMounts); diff != "" {
+		t.Errorf("mounts of prepare (-want +got):\n%s", diff)
+	}
+	if m := verify.VolumeMounts; !cmp.Equal(m[len(m)-1], corev1.VolumeMount{Name: "argoseal-program", MountPath: "/argoseal/program", ReadOnly: true}) {
+		t.Errorf("mounts of verify are %v", m)
+	}
+	if diff := cmp.Diff([]string{"prepare", "--to=/argoseal/program"}, prepare.Args); diff != "" {
+		t.Errorf("arguments of prepare (-want +got):\n%s", diff)
+	}
+	if !slices.Contains(verify.Args, "--executor") {
+		t.Errorf("arguments of verify are %q", verify.Args)
+	}
+	for c, runs := range map[*corev1.Container][2]string{
+		prepare: {config.Image, "/argoseal-signer"},
+		verify:  {container(pod, "init").Image, "/argoseal/program/argoseal-signer"},
+	} {
+		if c.Image != runs[0] || !slices.Equal(c.Command, runs[1:]) || len(c.Env)+len(c.EnvFrom) > 0 {
+			t.Errorf("container %s runs %s %v with %v", c.Name, c.Image, c.Command, c.Env)
+		}
+	}
+	want := corev1.SecurityContext{Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}, AllowPrivilegeEscalation: ptr(false), ReadOnlyRootFilesystem: ptr(true)}
+	if diff := cmp.Diff(&want, prepare.SecurityContext); diff != "" {
+		t.Errorf("security context of prepare (-want +got):\n%s", diff)
+	}
+	one := add(t, out, step, pins[:1])
+	if container(one, "argoseal-prepare") != nil || container(one, "argoseal-verify").Image != config.Image {
+		t.Errorf("of one input: %v", names(one.Spec.InitContainers))
 	}
 }
 
@@ -510,8 +552,34 @@ func TestThePodsOfTheReleaseBeforeAreKnown(t *testing.T) {
 		t.Error(err)
 	}
 	wantRefusal(t, sidecar.Check(open, with, pinsFor(with), config), reason.SidecarMissing, "readOnlyRootFilesystem of init")
+	pod, several := argotest.Parsed(t, "stores")
+	together := asBefore(t, add(t, pod, several, pinsFor(several)))
+	if err := sidecar.Check(together, several, pinsFor(several), before); err != nil {
+		t.Error(err)
+	}
+	wantRefusal(t, sidecar.Check(together, several, pinsFor(several), config), reason.SidecarMissing, "container argoseal-prepare")
+	if err := sidecar.Check(add(t, together, several, pinsFor(several)), several, pinsFor(several), config); err != nil {
+		t.Errorf("a webhook of the release before was asked first, and then one of this: %v", err)
+	}
 	signer.Args = append(signer.Args, "--grace=1ms")
 	wantRefusal(t, sidecar.Check(made, step, nil, before), reason.SidecarAltered, "container argoseal-signer has another Args")
+}
+
+// asBefore makes of a pod with several pins what the release before made of it.
+func asBefore(t *testing.T, pod *corev1.Pod) *corev1.Pod {
+	t.Helper()
+	remove(pod, "argoseal-prepare")
+	pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == "argoseal-program" })
+	verify, signer := container(pod, "argoseal-verify"), container(pod, "argoseal-signer")
+	verify.Image, verify.Command = config.Image, []string{"/argoseal-signer"}
+	verify.Args = slices.DeleteFunc(verify.Args, func(arg string) bool { return arg == "--executor" })
+	unmount(verify, "/argoseal/program")
+	for i, arg := range signer.Args {
+		if strings.HasPrefix(arg, "--max-message=") {
+			signer.Args[i] = fmt.Sprintf("--max-message=%d", measurement.MessageLimit(len(pod.Spec.InitContainers)+len(pod.Spec.Containers)))
+		}
+	}
+	return pod
 }
 
 // What Argo's init downloads can be written wherever it may write.

@@ -199,7 +199,7 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 		}
 		return deny(reason.New(reason.SidecarMissing, "our mutating webhook has not seen it"))
 	}
-	step, refused := g.beforeInputs(a, step, wf, t, func(step *argo.Step) string { return g.Fingerprint(ctx, step, wf) })
+	step, refused := g.beforeInputs(a, step, wf, t, func(step *argo.Step) string { return g.Fingerprint(ctx, step, wf, nil) })
 	if refused != nil {
 		return *refused
 	}
@@ -210,6 +210,9 @@ func (g *Gate) step(ctx context.Context, a Admission, step *argo.Step, wf *defin
 	}
 	if !v.Allowed {
 		return refusedFor(v, a.Pod, step, wf)
+	}
+	if v.Learned != nil && t.Definition != g.Fingerprint(ctx, step, wf, v.Learned) {
+		return deny(changed(wf))
 	}
 	if refusal := samePins(step, v.Pins, t.Pins); refusal != nil {
 		return deny(refusal)
@@ -252,12 +255,17 @@ func (g *Gate) beforeInputs(a Admission, step *argo.Step, wf *definition.Workflo
 		return step, new(denyAlways(reason.New(reason.TagInvalid, "its tag is about another workflow")))
 	}
 	if t.Definition != fingerprint(step) {
-		return refuse(reason.New(reason.LookupFailed, "Workflow %s changed during the request", wf.Name))
+		return refuse(changed(wf))
 	}
 	if err := argo.CheckStructure(a.Pod, step.DefinedBy(wf), g.Identity); err != nil {
 		return refuse(reason.From(err))
 	}
 	return step, nil
+}
+
+// changed refuses a pod whose tag says another definition than this replica reads.
+func changed(wf *definition.Workflow) *reason.Error {
+	return reason.New(reason.LookupFailed, "Workflow %s changed during the request, or a template that it refers to", wf.Name)
 }
 
 // refusedFor is a refusal for what the evidence says about a step's inputs.

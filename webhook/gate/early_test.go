@@ -135,7 +135,7 @@ func TestAnEarlyRefusalReadsNoTemplateAgain(t *testing.T) {
 		reads++
 		return nil, nil
 	}
-	if w.gate.Fingerprint(t.Context(), step, w.workflow); reads != 1 {
+	if w.gate.Fingerprint(t.Context(), step, w.workflow, nil); reads != 1 {
 		t.Fatalf("a fingerprint takes %d reads", reads)
 	}
 	a := w.injected(t, pod, step, nil)

@@ -31,6 +31,9 @@ type Verdict struct {
 	Levels []provenance.Level
 	// Read is what policies and Revocations it went by; the zero value: none was needed.
 	Read policy.Reading
+	// Learned is the workflow's definition with the templates that Argo had not stored, as
+	// they were read for this verdict; nil if none was read.
+	Learned *graph.Graph
 }
 
 // Evaluate decides on the inputs of a step of a workflow from the evidence:
@@ -70,8 +73,12 @@ func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 	if refusal != nil {
 		return Verdict{Refusal: refusal}
 	}
+	learned := known
+	if own, err := wf.Graph(); err == nil && own == known {
+		learned = nil
+	}
 	if len(step.PinnedInputs()) == 0 {
-		return Verdict{Allowed: true}
+		return Verdict{Allowed: true, Learned: learned}
 	}
 	policies, err := g.Policies.For(ctx, step.Namespace)
 	if err != nil {
@@ -93,7 +100,7 @@ func (g *Gate) evaluate(ctx context.Context, step *argo.Step, wf *definition.Wor
 			}),
 		}
 		v := e.inputs(ctx)
-		v.Read = policies.Reading()
+		v.Read, v.Learned = policies.Reading(), learned
 		return v, e.unsure
 	}
 	if quick != nil && !stale(quick) {

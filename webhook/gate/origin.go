@@ -91,28 +91,32 @@ func (g *Gate) origin(ctx context.Context, step *argo.Step, known *graph.Graph, 
 
 // Fingerprint spells what a tag keeps of the workflow's definition. Of a template
 // that the workflow refers to as a whole, and of which Argo has not stored its
-// copy yet, it is read what arguments it has. If that fails, less will be stated.
-func (g *Gate) Fingerprint(ctx context.Context, step *argo.Step, wf *definition.Workflow) string {
+// copy yet, it is read what arguments it has. If that fails, less will be stated. learned
+// is what the verdict went by that the tag has, so that nobody makes the two differ who
+// changes a template between them; nil: what Argo has not stored is read.
+func (g *Gate) Fingerprint(ctx context.Context, step *argo.Step, wf *definition.Workflow, learned *graph.Graph) string {
 	if ref, awaits := wf.Awaits(); awaits && len(step.Outputs) > 0 {
 		if template, err := g.Definitions.Template(ctx, step.Namespace, ref); err == nil && template != nil {
 			wf = wf.Foresee(template)
 		}
 	}
-	return wf.Fingerprint(step.NodeName, g.foreseen(ctx, step, wf))
+	return wf.Fingerprint(step.NodeName, g.foreseen(ctx, step, wf, learned))
 }
 
 // foreseen is where the step's inputs come from by templates of which Argo has not stored
 // its copies yet: the notary compares it with these, as whoever may write templates may
 // have changed them after Argo had read them. It is nothing where there are none such, or
 // where they do not say it, which decides on the pod by itself.
-func (g *Gate) foreseen(ctx context.Context, step *argo.Step, wf *definition.Workflow) *definition.Sources {
+func (g *Gate) foreseen(ctx context.Context, step *argo.Step, wf *definition.Workflow, known *graph.Graph) *definition.Sources {
 	inputs := step.Given()
 	if wf == nil || len(inputs) == 0 || len(step.Outputs) == 0 || wf.Settled(step.NodeName) {
 		return nil // nothing of it is looked at again, or nothing can have changed
 	}
-	known, err := wf.Graph()
-	if err != nil {
-		return nil
+	if known == nil {
+		var err error
+		if known, err = wf.Graph(); err != nil {
+			return nil
+		}
 	}
 	var patterns graph.Patterns
 	for _, name := range inputs {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/argotest"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
@@ -13,6 +14,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/tag"
 )
 
 const reference = `"from":"{{steps.generate-artifact.outputs.artifacts.hello-art}}"`
@@ -209,7 +211,7 @@ func TestBesideAnOutputOnlyWhatIsSpelledInFullIsLiteral(t *testing.T) {
 func TestAFingerprintHasWhereInputsComeFromByWhatArgoHasNotStored(t *testing.T) {
 	w := newWorld(t)
 	w.step.Outputs = append(w.step.Outputs, argo.Output{})
-	settled := w.gate.Fingerprint(t.Context(), w.step, w.workflow)
+	settled := w.gate.Fingerprint(t.Context(), w.step, w.workflow, nil)
 	if strings.Contains(settled, "sources") {
 		t.Errorf("Argo has stored everything, and it is %s", settled)
 	}
@@ -217,19 +219,79 @@ func TestAFingerprintHasWhereInputsComeFromByWhatArgoHasNotStored(t *testing.T) 
 	w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"hello-world-to-file"}`, printer, byReference)
 	templates := []any{map[string]any{"name": "hello-world-to-file"}, map[string]any{"name": "print-message-from-file"}}
 	w.template = map[string]any{"spec": map[string]any{"templates": templates}}
-	one := w.gate.Fingerprint(t.Context(), w.step, w.workflow)
-	if !strings.Contains(one, `"sources":{`) || one != w.gate.Fingerprint(t.Context(), w.step, w.workflow) {
+	one := w.gate.Fingerprint(t.Context(), w.step, w.workflow, nil)
+	if !strings.Contains(one, `"sources":{`) || one != w.gate.Fingerprint(t.Context(), w.step, w.workflow, nil) {
 		t.Fatalf("it is %s", one)
 	}
 	w.redefine(t, reference, `"raw":{"data":"hello"}`, printer, byReference)
 	_, before, _ := strings.Cut(one, `"sources":{`)
-	if _, other, has := strings.Cut(w.gate.Fingerprint(t.Context(), w.step, w.workflow), `"sources":{`); !has || other == before {
+	if _, other, has := strings.Cut(w.gate.Fingerprint(t.Context(), w.step, w.workflow, nil), `"sources":{`); !has || other == before {
 		t.Errorf("with an input from elsewhere they are %s, before they were %s", other, before)
 	}
 	w.redefine(t, `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"hello-world-to-file"}`, printer, byReference)
 	w.template = nil
-	if none := w.gate.Fingerprint(t.Context(), w.step, w.workflow); strings.Contains(none, "sources") {
+	if none := w.gate.Fingerprint(t.Context(), w.step, w.workflow, nil); strings.Contains(none, "sources") {
 		t.Errorf("without the template it is %s", none)
+	}
+}
+
+// Who toggles a template within one request shall not have the tag say another origin than
+// the verdict went by, or none: of a tag without sources the notary compares nothing.
+func TestATagHasTheOriginsThatItsVerdictWentBy(t *testing.T) {
+	const maker, makerByReference = `"template":"hello-world-to-file"`, `"templateRef":{"name":"lib","template":"hello-world-to-file"}`
+	const printer, byReference = `"template":"print-message-from-file"`, `"templateRef":{"name":"lib","template":"print-message-from-file"}`
+	lib := map[string]any{"spec": map[string]any{"templates": []any{map[string]any{"name": "hello-world-to-file"}, map[string]any{"name": "print-message-from-file"}}}}
+	reads := func(w *world, answers ...map[string]any) {
+		w.definitions.template = func(context.Context, string, graph.Ref) (map[string]any, error) {
+			answer := answers[0]
+			if len(answers) > 1 {
+				answers = answers[1:]
+			}
+			return answer, nil
+		}
+	}
+	scene := func(t *testing.T) *world {
+		t.Helper()
+		w := newWorld(t)
+		w.redefine(t, maker, makerByReference, printer, byReference)
+		// One that is not sealed: our containers are those of a step without outputs.
+		w.step.Outputs = []argo.Output{argo.Output{}.Refused(reason.New(reason.ArchiveUnsupported, "it is no archive"))}
+		return w
+	}
+	t.Run("the mutating webhook's", func(t *testing.T) {
+		w := scene(t)
+		reads(w, lib)
+		honest := w.gate.Fingerprint(t.Context(), w.step, w.workflow, nil)
+		reads(w, lib, nil)
+		v := w.evaluate(t)
+		if !v.Allowed || v.Learned == nil {
+			t.Fatalf("the verdict is %+v", v)
+		}
+		if text := w.gate.Fingerprint(t.Context(), w.step, w.workflow, v.Learned); text != honest || !strings.Contains(text, `"sources":{`) {
+			t.Errorf("the template was deleted after the verdict, and the tag says %s, want %s", text, honest)
+		}
+	})
+	for title, c := range map[string]struct {
+		answers []map[string]any
+		code    reason.Code
+	}{
+		"an honest one": {[]map[string]any{lib}, ""},
+		"one that is not there while the tag is read": {[]map[string]any{nil, lib}, reason.LookupFailed},
+	} {
+		t.Run(title, func(t *testing.T) {
+			w := scene(t)
+			reads(w, lib)
+			a := w.injected(t, w.consume, w.step, w.evaluate(t).Pins)
+			reads(w, c.answers...)
+			retag(t, &a, func(g *tag.Tag) { g.Definition = w.gate.Fingerprint(t.Context(), w.step, w.workflow, nil) })
+			reads(w, c.answers...)
+			opened, err := w.gate.OpenTag(a.Pod.Annotations[v1alpha1.AnnotationTag], a)
+			check(t, err)
+			d := w.gate.step(t.Context(), a, w.step, w.workflow, opened, true)
+			if got := d.Refusal; d.Allowed != (c.code == "") || got != nil && got.Code != c.code {
+				t.Errorf("allowed %t, %v", d.Allowed, got)
+			}
+		})
 	}
 }
 
@@ -265,7 +327,7 @@ func TestAFingerprintHasWhatATemplateIsGoingToGive(t *testing.T) {
 		wf, err := definition.Parse(u)
 		check(t, err)
 		_, step := argotest.Parsed(t, pod)
-		text := w.gate.Fingerprint(t.Context(), step, wf)
+		text := w.gate.Fingerprint(t.Context(), step, wf, nil)
 		if asked != (len(step.Outputs) > 0) || text == "" {
 			t.Errorf("%s: asked %v, the fingerprint is %q", pod, asked, text)
 		}

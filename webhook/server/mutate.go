@@ -14,7 +14,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/argo/definition"
-	"github.com/argoseal/argoseal/pkg/pin"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
 	"github.com/argoseal/argoseal/webhook/gate"
@@ -136,7 +135,7 @@ func (h *Handlers) prepare(ctx context.Context, g *gate.Gate, a gate.Admission, 
 	if err := tag.FitEnv(g.Identity.Executor(a.Pod).Env); err != nil {
 		return nil, v, reason.Wrap(reason.UnsupportedPod, err, "%v", err).Advise("Give Argo's executors fewer or shorter variables: executor.env in the configuration of its controller")
 	}
-	value, err := tagFor(ctx, g, a, step, wf, code, v.Pins)
+	value, err := tagFor(ctx, g, a, step, wf, code, v)
 	if err != nil {
 		return nil, v, err
 	}
@@ -169,12 +168,12 @@ func await(ctx context.Context, g *gate.Gate, a gate.Admission, step *argo.Step,
 
 // tagFor issues a tag, or keeps the one the pod has if it says the same: the
 // API server may call us twice, and the second time nothing shall change.
-func tagFor(ctx context.Context, g *gate.Gate, a gate.Admission, step *argo.Step, wf *definition.Workflow, code reason.Code, pins []pin.Pin) (string, error) {
-	fingerprint, executor, signer := g.Fingerprint(ctx, step, wf), g.Identity.Executor(a.Pod), g.Sidecar.Image
+func tagFor(ctx context.Context, g *gate.Gate, a gate.Admission, step *argo.Step, wf *definition.Workflow, code reason.Code, v gate.Verdict) (string, error) {
+	fingerprint, executor, signer := g.Fingerprint(ctx, step, wf, v.Learned), g.Identity.Executor(a.Pod), g.Sidecar.Image
 	if value := a.Pod.Annotations[v1alpha1.AnnotationTag]; value != "" {
 		t, err := g.OpenTag(value, a)
 		if err == nil && t.Version == tag.Version && t.NamespaceUID == string(a.NamespaceUID) && t.WorkflowUID == step.WorkflowUID && t.Definition == fingerprint && t.Mode == a.Mode && t.Verdict == code &&
-			argo.Executor(t.Executor).Equal(executor) && t.Signer == signer && t.Logs == step.Logs() && slices.EqualFunc(t.Pins, pins, gate.EqualPins) {
+			argo.Executor(t.Executor).Equal(executor) && t.Signer == signer && t.Logs == step.Logs() && slices.EqualFunc(t.Pins, v.Pins, gate.EqualPins) {
 			return value, nil
 		}
 	}
@@ -191,6 +190,6 @@ func tagFor(ctx context.Context, g *gate.Gate, a gate.Admission, step *argo.Step
 		Executor:     tag.Executor(executor),
 		Signer:       signer,
 		Logs:         step.Logs(),
-		Pins:         pins,
+		Pins:         v.Pins,
 	})
 }
