@@ -132,6 +132,14 @@ scorecard: ## The six tests of Operator Scorecard, by their original program, on
 	@$(CLUSTER) build etcd kubernetes helm scorecard-test
 	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m ./e2e/scorecard
 
+# For browser: which; by default one that is found.
+CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome))
+
+.PHONY: browser
+browser: ## Open what `argoseal trace -o html` writes in a headless Chromium (Debian's package chromium, or CHROMIUM=…), and leave screenshots in bin/browser.
+	@[ -n "$(CHROMIUM)" ] || { echo "no Chromium: apt-get install chromium" >&2; exit 2; }
+	@mkdir -p bin/browser; ARGOSEAL_BROWSER="$(CHROMIUM)" ARGOSEAL_BROWSER_PICTURES="$(CURDIR)/bin/browser" go test -tags e2e -count=1 ./e2e/browser
+
 .PHONY: fuzz
 fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZZTIME, from the corpus in its package's testdata/fuzz, which keeps some of what it finds new.
 	@grep -rl --include='*_test.go' '^func Fuzz' pkg webhook | xargs -n 1 dirname | sort -u | while read -r package; do \

@@ -170,6 +170,7 @@ var mayImport = map[string][]string{
 	"e2e/demo":            {"e2e/cluster/part", "e2e/lab", "e2e/scenario", "pkg/api/v1alpha1"},
 	"e2e/upgrade":         {"e2e/lab", "pkg/api/v1alpha1", "pkg/reason"},
 	"e2e/scorecard":       {},
+	"e2e/browser":         {},
 	"e2e/interop":         {},
 	"e2e/sentinel":        {},
 	"e2e/suite":           {},
