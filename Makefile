@@ -132,6 +132,14 @@ scorecard: ## The six tests of Operator Scorecard, by their original program, on
 	@$(CLUSTER) build etcd kubernetes helm scorecard-test
 	@$(TOOLS); go test -tags e2e -count=1 -timeout 20m ./e2e/scorecard
 
+# For browser: which; by default one that is found.
+CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome))
+
+.PHONY: browser
+browser: ## Open what `argoseal trace -o html` writes in a headless Chromium (Debian's package chromium, or CHROMIUM=…), and leave screenshots in bin/browser.
+	@[ -n "$(CHROMIUM)" ] || { echo "no Chromium: apt-get install chromium" >&2; exit 2; }
+	@mkdir -p bin/browser; ARGOSEAL_BROWSER="$(CHROMIUM)" ARGOSEAL_BROWSER_PICTURES="$(CURDIR)/bin/browser" go test -tags e2e -count=1 ./e2e/browser
+
 .PHONY: fuzz
 fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZZTIME, from the corpus in its package's testdata/fuzz, which keeps some of what it finds new.
 	@grep -rl --include='*_test.go' '^func Fuzz' pkg webhook | xargs -n 1 dirname | sort -u | while read -r package; do \
@@ -142,31 +150,36 @@ fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZ
 		done; \
 	done
 
-.PHONY: conformance conformance-sample paper
+.PHONY: conformance conformance-sample
 conformance: CASES := -timeout 110m -run '^TestConformance'
 conformance: ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
 conformance-sample: CASES := -timeout 30m -run '^TestConformance(HonestWorkflows|Upstream)$$' -args -sample
 conformance-sample: ## Of conformance what CI has time for: every third shape on one version of Argo in turn, and a few of what its authors ship.
 conformance: PARTS := ,gcs,registry
 conformance: BUILDERS := crane umoci
-paper: ## What the paper on ARGO-SLSA validates, by its five abilities: the cases of docs/papers.md that need a cluster.
-paper: RECONCILE := ConformanceLifecycle|ConformancePaperControllerAway
-paper: DETECT := WorkflowProvenance|ConformanceWorkflowsThatAreEndedEndTheSame
-paper: UNDISTURBED := PodsOfAnUnlabelledNamespaceAreThoseOfAClusterWithoutArgoseal|ConformanceHonestWorkflows|Outages
-paper: ENFORCE := AProducedArtifactIsSealedAndBothToolsVerifyIt|AnObjectPutIntoTheBucketByHandIsRefusedAtTheGate|AnArtifactOverwrittenBetweenTwoStepsNeverReachesMain|ConformanceAStatementNamesWhatWasAskedFor|ConformanceAttackImages|ConformanceImagesInALayout|ConformanceImagesFromARegistry
-paper: MONITOR := Revocation|Trace|TheLogIsWatched
-paper: LATER := ^Test(ScrubbingFindsWhatWasAltered)
-paper: CASES = -timeout 110m -run '^Test($(RECONCILE)|$(DETECT)|$(UNDISTURBED)|$(ENFORCE)|$(MONITOR))$$'
-paper: PARTS := ,registry
-paper: BUILDERS := crane umoci
 conformance: LATER := ^Test(LogsOff|Scrubb)
-conformance conformance-sample paper: build tools
+conformance conformance-sample: build tools
 	@$(CLUSTER) up --with argo4,argo-nonroot$(PARTS)
 	@[ -z "$(BUILDERS)" ] || $(CLUSTER) build $(BUILDERS) # before the suite, which would wait for them
 	@$(MAKE) install # it looks for Argo's controllers anew
 	@$(TOOLS); go test -tags e2e -count=1 ./e2e/suite $(CASES)
-	@[ "$@" = conformance-sample ] || { $(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=false --values e2e/suite/testdata/scrubber.values.yaml"; $(TOOLS); \
-		go test -tags e2e -count=1 -timeout 9m ./e2e/suite -run '$(LATER)'; }
+	@[ "$@" = conformance-sample ] || { $(MAKE) install-scrubber; $(TOOLS); go test -tags e2e -count=1 -timeout 9m ./e2e/suite -run '$(LATER)'; }
+
+.PHONY: install-scrubber
+install-scrubber: # stores are compared all the time, and logs are not sealed
+	@$(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=false --values e2e/suite/testdata/scrubber.values.yaml"
+
+# For paper and sentinel-paper: words in an ability's or a claim's name; the others are not run.
+ABILITY ?=
+
+.PHONY: paper sentinel-paper
+paper: build tools ## What the paper on ARGO-SLSA validates, with a verdict for each of its five abilities. Installs Argoseal anew. ABILITY=monitor runs one.
+	@$(CLUSTER) up --with argo4,argo-nonroot,registry
+	@$(CLUSTER) build crane umoci # before the suite, which would wait for them
+	@$(TOOLS); ARGOSEAL_E2E_ANEW=1 go run ./e2e/suites/paper -only "$(ABILITY)"
+sentinel-paper: cluster-up images tools ## What the paper on K8s Pro Sentinel claims, with a verdict for each claim (an hour). ABILITY=KMS runs one.
+	@$(CLUSTER) build scorecard-test
+	@$(TOOLS); go run ./e2e/suites/sentinel -only "$(ABILITY)"
 
 .PHONY: upgrade
 upgrade: ## See what an upgrade from the chart of a commit (FROM=…) costs workflows that run. It raises a new cluster.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -295,18 +296,23 @@ func TestEveryGuardIsBound(t *testing.T) {
 	}
 }
 
-// TestAlertsAreThoseOfThePage: what the rule asks is what docs/retention.md says, and both
-// name every alert.
+// TestAlertsAreThoseOfThePage: what the rule asks is what docs/retention.md and docs/log.md
+// say, and both sides name every alert.
 func TestAlertsAreThoseOfThePage(t *testing.T) {
 	out, err := template(t, "-f", "testdata/default.values.yaml", "--set", "prometheusRule.enabled=true,retention.maxAge=24h")
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile("../docs/retention.md")
-	if err != nil {
-		t.Fatal(err)
+	alerts := ""
+	for _, name := range []string{"retention", "log"} {
+		page, err := os.ReadFile("../docs/" + name + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, of, _ := strings.Cut(string(page), "\n## Alerts\n")
+		of, _, _ = strings.Cut(of, "\n## ")
+		alerts += strings.ReplaceAll(of, `\|`, "|") // as a cell of a table has it
 	}
-	_, alerts, _ := strings.Cut(string(page), "\n## Alerts\n")
 	n := 0
 	for line := range strings.Lines(out) {
 		expr, is := strings.CutPrefix(strings.TrimSpace(line), "expr: ")
@@ -318,8 +324,51 @@ func TestAlertsAreThoseOfThePage(t *testing.T) {
 			t.Errorf("the page has no alert %s", expr)
 		}
 	}
-	if want := strings.Count(alerts, "` |\n"); n != want || n < 6 {
-		t.Errorf("%d alerts, the page has %d", n, want)
+	if want := strings.Count(alerts, "` |\n"); n != want || n < 8 {
+		t.Errorf("%d alerts, the pages have %d", n, want)
+	}
+}
+
+// TestAlertsAskForWhatThereIs: a metric, or a reason of one, that nothing has would never
+// fire. With the log elsewhere and not watched, there is no alert about it.
+func TestAlertsAskForWhatThereIs(t *testing.T) {
+	reference, err := os.ReadFile("../docs/reference.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exprs := func(values, set string) (all string, n int) {
+		out, err := template(t, "-f", "testdata/"+values+".values.yaml", "--set", "prometheusRule.enabled=true,"+set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out) {
+			if expr, is := strings.CutPrefix(strings.TrimSpace(line), "expr: "); is {
+				all, n = all+expr+"\n", n+1
+			}
+		}
+		return all, n
+	}
+	scrubbed := "scrubber.enabled=true,scrubber.stores[0].endpoint=s3.example.com,scrubber.stores[0].compare[0].namespaces[0]=a,scrubber.stores[0].compare[0].under[0]=b/"
+	all, n := exprs("default", "retention.maxAge=24h,"+scrubbed)
+	if n != 10 {
+		t.Errorf("%d alerts with everything on", n)
+	}
+	for _, name := range regexp.MustCompile(`argoseal_[a-z_]+`).FindAllString(all, -1) {
+		if !strings.Contains(string(reference), "`"+name+"`") {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+	for _, m := range regexp.MustCompile(`reason=~?"([^"]+)"`).FindAllStringSubmatch(all, -1) {
+		for code := range strings.SplitSeq(m[1], "|") {
+			if !strings.Contains(string(reference), "`"+code+"`") {
+				t.Errorf("there is no reason %s", code)
+			}
+		}
+	}
+	const watched = "argoseal_notary_log_checked_timestamp_seconds"
+	elsewhere, _ := exprs("external-rekor", "rekor.tilesURL=")
+	if !strings.Contains(all, watched) || strings.Contains(elsewhere, watched) {
+		t.Errorf("alerts about a log that is watched: %t, and about one that is not: %t", strings.Contains(all, watched), strings.Contains(elsewhere, watched))
 	}
 }
 

@@ -1,10 +1,7 @@
 package docs
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -12,7 +9,8 @@ import (
 var notYet = regexp.MustCompile(`(?i)\*\*not yet\*\*`)
 
 // TestEveryClaimIsShown: each claim of a paper's stands beside a test that shows what
-// ours does, or is said not to be done. That these tests exist is held elsewhere.
+// ours does, or is said not to be done. That these tests exist, and that the suites of
+// e2e/suites run them, is held elsewhere.
 func TestEveryClaimIsShown(t *testing.T) {
 	claims := 0
 	for line := range strings.Lines(page(t, "docs/papers.md")) {
@@ -33,41 +31,5 @@ func TestEveryClaimIsShown(t *testing.T) {
 	}
 	if claims < 20 {
 		t.Errorf("%d claims were found", claims)
-	}
-}
-
-// TestMakePaperRunsTheCases: it runs each case of the table that is a test of the suite on
-// a cluster, and no other.
-func TestMakePaperRunsTheCases(t *testing.T) {
-	_, cases, found := strings.Cut(page(t, "docs/papers.md"), "| case | the published code |")
-	cases, _, _ = strings.Cut(cases, "\n## ")
-	files, err := filepath.Glob(filepath.Join(root, "e2e/suite/*_test.go"))
-	if err != nil || !found || len(files) == 0 {
-		t.Fatal(err, found, files)
-	}
-	var suite strings.Builder
-	for _, f := range files {
-		raw, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		suite.Write(raw)
-	}
-	var want []string
-	for _, m := range testName.FindAllStringSubmatch(cases, -1) {
-		if strings.Contains(suite.String(), "\nfunc "+m[1]+"(") {
-			want = append(want, m[1])
-		}
-	}
-	var runs []string
-	for _, m := range regexp.MustCompile(`(?m)^paper: \w+ := (?:\^Test\()?([A-Z][A-Za-z|]+)\)?$`).FindAllStringSubmatch(page(t, "Makefile"), -1) {
-		for name := range strings.SplitSeq(m[1], "|") {
-			runs = append(runs, "Test"+name)
-		}
-	}
-	slices.Sort(want)
-	slices.Sort(runs)
-	if want = slices.Compact(want); !slices.Equal(want, runs) || len(want) < 10 {
-		t.Errorf("make paper runs\n%s\nand the table has\n%s", strings.Join(runs, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -174,9 +174,13 @@ var mayImport = map[string][]string{
 	"e2e/demo":            {"e2e/cluster/part", "e2e/lab", "e2e/scenario", "pkg/api/v1alpha1"},
 	"e2e/upgrade":         {"e2e/lab", "pkg/api/v1alpha1", "pkg/reason"},
 	"e2e/scorecard":       {},
+	"e2e/browser":         {},
 	"e2e/interop":         {},
 	"e2e/sentinel":        {},
 	"e2e/suite":           {},
+	"e2e/suites":          {},
+	"e2e/suites/paper":    {"e2e/suites"},
+	"e2e/suites/sentinel": {"e2e/suites"},
 
 	// The control plane that the protection of Secrets is shown and tried on.
 	"e2e/sentinel/control": {"e2e/cluster/kube", "e2e/cluster/pki", "pkg/sentinel/agent", "pkg/sentinel/lease"},

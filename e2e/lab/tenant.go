@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -41,6 +42,17 @@ func (l *Lab) Tenant(ctx context.Context, ns, name string, rules ...rbacv1.Polic
 		return nil, err
 	}
 	return &Tenant{Client: c, Namespace: ns, Name: name}, Granted(ctx, c, ns, rules...)
+}
+
+// Token is one for a ServiceAccount, for an hour.
+func (l *Lab) Token(ctx context.Context, ns, name string) (string, error) {
+	seconds := int64(3600)
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}}
+	if err := l.Client.SubResource("token").Create(ctx, account, request); err != nil {
+		return "", fmt.Errorf("token of %s/%s: %w", ns, name, err)
+	}
+	return request.Status.Token, nil
 }
 
 // Granted waits until the API server's authorizer, which reads roles by informers,

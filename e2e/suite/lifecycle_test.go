@@ -236,6 +236,17 @@ func TestConformanceLifecycle(t *testing.T) {
 		}
 		succeeded(t, began)
 	})
+	t.Run("an event", func(t *testing.T) {
+		t.Parallel()
+		apply(t, ns, header+"kind: WorkflowTemplate\nmetadata: {name: hearing}\nspec:"+saying)
+		run := finish(t, ns, byEvent(t, ns, "hearing"))
+		if run.Phase != "Succeeded" {
+			t.Fatal(run)
+		}
+		ranWith(t, run, "word", "good")
+		vouched(t, run)
+		cameTo(t, run, v1alpha1.WorkflowSealed)
+	})
 	t.Run("default values of a WorkflowTemplate, begun again with others", func(t *testing.T) {
 		t.Parallel()
 		apply(t, ns, header+"kind: WorkflowTemplate\nmetadata: {name: saying}\nspec:"+saying)
