@@ -60,7 +60,7 @@ var mayImport = map[string][]string{
 	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary/budget":  {"pkg/api/v1alpha1", "pkg/reason"},
 	"pkg/notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/fairshare", "pkg/image/oci", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/image/oci", "pkg/measurement", "pkg/notary/budget", "pkg/notary/keyring",
 		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"pkg/tuf":             {},
@@ -68,7 +68,7 @@ var mayImport = map[string][]string{
 	"pkg/tlog":            {"pkg/reason"},
 	"pkg/notary/logwatch": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/seal", "pkg/text", "pkg/tlog"},
 	"pkg/notary/workflow": {
-		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/fairshare", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
+		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {
@@ -88,7 +88,7 @@ var mayImport = map[string][]string{
 
 	// What became of a whole workflow, told.
 	"pkg/monitor":            {"pkg/api/v1alpha1", "pkg/argo/nodes", "pkg/reason", "pkg/text"},
-	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/fairshare", "pkg/jsonsize", "pkg/monitor", "pkg/text"},
+	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/jsonsize", "pkg/monitor", "pkg/text"},
 
 	// Which records may go, and who removes them.
 	"pkg/archive":              {"pkg/reason"},

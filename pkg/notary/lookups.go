@@ -19,7 +19,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/epoch"
-	"github.com/argoseal/argoseal/pkg/fairshare"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -103,7 +102,7 @@ func (t *task) anyWorkflow(ctx context.Context, step *argo.Step) (wf *definition
 // workflow reads the live Workflow that owns the pod, without what no statement needs: the
 // status of its nodes, which is most of it, and who wrote which field. It remembers it.
 func (t *task) workflow(ctx context.Context, step *argo.Step) (*stored.Definition, error) {
-	essence, err := t.Stored.Essence(ctx, fairshare.Party{Namespace: step.Namespace}, step.Namespace, step.Workflow)
+	essence, err := t.Stored.Essence(ctx, stored.Of(step.Namespace), step.Namespace, step.Workflow)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, reason.New(reason.WorkflowGone, "workflow %s does not exist any more", step.Workflow)

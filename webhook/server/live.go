@@ -240,7 +240,7 @@ func NewWorkflows(live Live, c clock.PassiveClock) *Workflows {
 // Template gets a live WorkflowTemplate or ClusterWorkflowTemplate: nil if there
 // is none.
 func (w *Workflows) Template(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error) {
-	object, err := w.stored.Template(ctx, fairshare.Party{Host: hostFrom(ctx), Namespace: namespace}, namespace, ref)
+	object, err := w.stored.Template(ctx, stored.Of(namespace), namespace, ref)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -327,7 +327,7 @@ func (w *Workflows) remember(name types.NamespacedName, read seenWorkflow) {
 func (w *Workflows) read(ctx context.Context, namespace, name string) (*stored.Definition, seenWorkflow, error) {
 	within, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
-	essence, err := w.stored.Essence(within, fairshare.Party{Host: hostFrom(ctx), Namespace: namespace}, namespace, name)
+	essence, err := w.stored.Essence(within, stored.Of(namespace), namespace, name)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, seenWorkflow{}, nil

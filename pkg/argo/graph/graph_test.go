@@ -611,3 +611,34 @@ func TestAnOutputSaysWhichNodeItIsOf(t *testing.T) {
 		t.Errorf("it says %s, want %s", got, want)
 	}
 }
+
+// A template's own place has the parameters that it is called with. Those of its caller may
+// have the same names.
+func TestATemplatesOwnPlaceHasItsOwnParameters(t *testing.T) {
+	g, err := parse(t, `
+spec:
+  entrypoint: outer
+  templates:
+  - name: outer
+    inputs: {parameters: [{name: v, value: "2019"}]}
+    steps:
+    - [{name: a, template: make}]
+    - [{name: b, template: use, arguments: {parameters: [{name: v, value: current}], artifacts: [{name: in, from: '{{steps.a.outputs.artifacts.art}}', optional: true}]}}]
+  - {name: make, container: {}, outputs: {artifacts: [{name: art}]}}
+  - {name: use, container: {}, inputs: {parameters: [{name: v}], artifacts: [{name: in, s3: {key: 'models/{{inputs.parameters.v}}'}}]}}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := g.Origins("wf[1].b", "in")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, l := range o.Literals {
+		texts = append(texts, l.Text)
+	}
+	if want := []string{"models/{{inputs.parameters.v}}", "models/current"}; !slices.Equal(texts, want) {
+		t.Errorf("it may lie at %q, want %q", texts, want)
+	}
+}

@@ -106,7 +106,7 @@ func (r *resolution) handed(f, terms *frame, name, part string, depth int) error
 	if declared == nil {
 		return nil
 	}
-	return r.artifact(declared, terms, f, part, depth)
+	return r.artifact(declared, f, nil, part, depth) // its parameters are those of the template that declares it
 }
 
 // below is what Argo makes of an artifact that a template declares, and of the one of that

@@ -114,13 +114,20 @@ func (d *Definition) Use(ctx context.Context) bool {
 	if s == nil || s.has(d) {
 		return true
 	}
+	if !d.enter() {
+		return false
+	}
+	s.atEnd(d, d.done)
+	return true
+}
+
+func (d *Definition) enter() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.users == 0 && !d.hold.Try(d.Size) {
 		return false
 	}
 	d.users++
-	s.atEnd(d, d.done)
 	return true
 }
 
@@ -165,8 +172,9 @@ func (r *Reader) Template(ctx context.Context, of fairshare.Party, namespace str
 	if size > MaxDefinition {
 		return nil, tooLarge(ref.String(), size, MaxDefinition)
 	}
-	if s.kept+size > largestTemplates {
-		return nil, tooLarge("all that is referred to, with "+ref.String()+",", s.kept+size, largestTemplates)
+	more := size - s.sizes[ref] // who decides again reads it again, and has dropped what was read
+	if s.kept+more > largestTemplates {
+		return nil, tooLarge("all that is referred to, with "+ref.String()+",", s.kept+more, largestTemplates)
 	}
 	if err := grow(ctx, hold, copies*size); err != nil {
 		return nil, err
@@ -182,6 +190,7 @@ func (r *Reader) Template(ctx context.Context, of fairshare.Party, namespace str
 		}
 		object["spec"] = spec
 	}
-	s.kept += size
+	s.kept += more
+	s.sizes[ref] = size
 	return object, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/argoseal/argoseal/pkg/argo/graph"
 	"github.com/argoseal/argoseal/pkg/fairshare"
 )
 
@@ -13,10 +14,11 @@ type session struct {
 	uses map[*Definition]func()
 
 	// reading is held while a template is read; hold is the room for all of them, kept
-	// what those take that were read.
+	// what those take that were read, and sizes what each of them takes.
 	reading sync.Mutex
 	hold    *fairshare.Hold
 	kept    int64
+	sizes   map[graph.Ref]int64
 }
 
 type sessionKey struct{}
@@ -24,7 +26,7 @@ type sessionKey struct{}
 // Begin begins a session, of which all is that is read with its ctx. What is read without one
 // has room while it is decoded, and none afterwards.
 func Begin(ctx context.Context) (context.Context, func()) {
-	s := &session{uses: map[*Definition]func(){}}
+	s := &session{uses: map[*Definition]func(){}, sizes: map[graph.Ref]int64{}}
 	return context.WithValue(ctx, sessionKey{}, s), s.end
 }
 
@@ -48,12 +50,14 @@ func (s *session) atEnd(d *Definition, done func()) {
 		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, twice := s.uses[d]; twice {
-		defer done()
-		return
+	_, twice := s.uses[d]
+	if !twice {
+		s.uses[d] = done
 	}
-	s.uses[d] = done
+	s.mu.Unlock()
+	if twice {
+		done()
+	}
 }
 
 // templates is the room for the session's templates.

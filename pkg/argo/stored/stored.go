@@ -48,6 +48,12 @@ type Reader struct {
 	room   *fairshare.Share
 }
 
+// Of is for whom something is read: a namespace. It is its own host, too, because all comes
+// from one API server: so each may have half of what the others leave, and none of them all.
+func Of(namespace string) fairshare.Party {
+	return fairshare.Party{Host: namespace, Namespace: namespace}
+}
+
 // NewReader has all of its room.
 func NewReader(source Source) *Reader { return &Reader{source: source, room: fairshare.New(room)} }
 

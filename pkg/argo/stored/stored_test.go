@@ -357,3 +357,58 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// One decision may be made several times, while a seal is waited for: what it reads again it
+// has once. (A template weighs some 1.4 MiB here.)
+func TestATemplateThatIsReadAgainCountsOnce(t *testing.T) {
+	r := says(workflow(of(5000, `{}`), `{}`))
+	ctx, end := Begin(t.Context())
+	defer end()
+	for range 100 {
+		_, err := r.Template(ctx, Of("n"), "n", graph.Ref{Name: "t"})
+		check(t, err)
+	}
+	if kept, once := begun(ctx).kept, begun(ctx).sizes[graph.Ref{Name: "t"}]; kept != once || once < 1<<20 {
+		t.Errorf("it takes %d bytes, and is counted as %d", once, kept)
+	}
+}
+
+// Those of one piece of work may use a definition at once.
+func TestADefinitionIsUsedByManyAtOnce(t *testing.T) {
+	r := says(steps(10))
+	first, endFirst := Begin(t.Context())
+	d, err := parse(first, r, "n")
+	check(t, err)
+	for range 200 {
+		ctx, end := Begin(t.Context())
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() { d.Use(ctx) })
+		}
+		all.Wait()
+		end()
+	}
+	endFirst()
+	if left := r.room.Taken(); left != 0 {
+		t.Errorf("%d bytes of room are not given back", left)
+	}
+}
+
+// However much two namespaces hold, a third one goes on.
+func TestTwoNamespacesLeaveRoomForAThird(t *testing.T) {
+	r := says(steps(100))
+	for _, namespace := range []string{"a", "b"} {
+		for {
+			hold := r.room.Enter(Of(namespace), nil)
+			if !hold.Try(1 << 20) {
+				break
+			}
+		}
+	}
+	ctx, end := Begin(t.Context())
+	defer end()
+	began := time.Now()
+	if _, err := r.Essence(ctx, Of("team"), "team", "w"); err != nil || time.Since(began) > time.Second {
+		t.Errorf("%v, after %s", err, time.Since(began))
+	}
+}

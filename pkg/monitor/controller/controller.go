@@ -27,7 +27,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/argo/nodes"
 	"github.com/argoseal/argoseal/pkg/argo/stored"
-	"github.com/argoseal/argoseal/pkg/fairshare"
 	"github.com/argoseal/argoseal/pkg/jsonsize"
 	"github.com/argoseal/argoseal/pkg/monitor"
 	"github.com/argoseal/argoseal/pkg/text"
@@ -205,7 +204,7 @@ func settled(is *v1alpha1.WorkflowProvenance, version string, records []v1alpha1
 
 // workflow reads the Workflow's status; nil if it does not exist any more.
 func (r *Reconciler) workflow(ctx context.Context, key Key) (*nodes.Status, string, error) {
-	raw, err := r.Stored.Workflow(ctx, fairshare.Party{Namespace: key.Namespace}, key.Namespace, key.Name)
+	raw, err := r.Stored.Workflow(ctx, stored.Of(key.Namespace), key.Namespace, key.Name)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, "", nil

@@ -24,7 +24,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/argo/nodes"
 	"github.com/argoseal/argoseal/pkg/argo/stored"
-	"github.com/argoseal/argoseal/pkg/fairshare"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -304,7 +303,7 @@ func record(ctx context.Context, keys *keyring.Material, payload []byte) ([]byte
 // ended says whether the Workflow is there and has ended. One that is there and has not
 // is waited for.
 func (a *Attestor) ended(ctx context.Context, p *v1alpha1.WorkflowProvenance) (bool, error) {
-	raw, err := a.Stored.Workflow(ctx, fairshare.Party{Namespace: p.Namespace}, p.Namespace, p.Spec.Workflow.Name)
+	raw, err := a.Stored.Workflow(ctx, stored.Of(p.Namespace), p.Namespace, p.Spec.Workflow.Name)
 	switch {
 	case apierrors.IsNotFound(err):
 		return false, nil
