@@ -91,6 +91,8 @@ type Notary struct {
 	workflows workflows
 	moments   moments
 	others    foreign
+	// unpublished has what is in the log and not stored yet.
+	unpublished unpublished
 }
 
 // Seen is what is known of a pod without asking anybody. It may be behind.
@@ -195,6 +197,7 @@ func (n *Notary) done(key Key) {
 	n.Backlog.Remove(key)
 	n.readers.forget(key)
 	n.Seen.forget(key)
+	n.unpublished.all().Forget(key.UID)
 }
 
 func podBy(ctx context.Context, from client.Reader, key Key) (*corev1.Pod, error) {

@@ -89,10 +89,7 @@ func (t *task) seal(ctx context.Context) error {
 		return lateError{err}
 	}
 	fresh := t.record.Status.Envelope == ""
-	if err := t.sign(ctx); err != nil {
-		return err
-	}
-	bundle, err := t.entry(ctx)
+	bundle, err := t.logged(ctx)
 	if err != nil {
 		return err
 	}
