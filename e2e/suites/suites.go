@@ -234,7 +234,7 @@ func (r results) read(from io.Reader, out io.Writer, b batch) error {
 			continue
 		}
 		test, _, below := strings.Cut(e.Test, "/")
-		v := notRun
+		var v verdict
 		switch e.Action {
 		case "output", "build-output":
 			if test == "" {

@@ -138,7 +138,7 @@ func (g *Gate) owner(ctx context.Context, step *argo.Step) (*definition.Workflow
 // notRead is why something of the definition could not be looked up: what was read and is
 // none, or is too large, is said as it is, as is that there is no room for it.
 func notRead(err error, what string, args ...any) *reason.Error {
-	switch code := reason.Of(err); code { //nolint:exhaustive // of all codes these are said
+	switch code := reason.Of(err); code {
 	case reason.OwnerMismatch, reason.OriginUnknown, reason.DefinitionTooLarge, reason.Overloaded:
 		return reason.From(err)
 	default:
