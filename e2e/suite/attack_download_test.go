@@ -3,16 +3,13 @@
 package suite
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/content/argoexec"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -34,7 +31,7 @@ func TestAttackADownloadWritesOutside(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			archive := through(t, c.at, c.content)
+			archive := argoexec.Through(t, c.at, c.content, 0o644)
 			l := listen(t)
 			server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(archive) })}
 			t.Cleanup(func() { server.Close() })
@@ -67,28 +64,4 @@ spec:
 			})
 		})
 	}
-}
-
-// through is an archive that Argo unpacks through its own links to a file at a path.
-func through(t *testing.T, path, content string) []byte {
-	t.Helper()
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	w := tar.NewWriter(z)
-	for _, h := range []tar.Header{
-		{Name: "out", Typeflag: tar.TypeDir, Mode: 0o755},
-		{Name: "out/p", Typeflag: tar.TypeSymlink, Linkname: ".", Mode: 0o777},
-		// It is unpacked below /argo/inputs/artifacts/in.tmpdir.
-		{Name: "out/q", Typeflag: tar.TypeSymlink, Linkname: "p/p/p/p/p/../../../../.." + path, Mode: 0o777},
-		{Name: "out/q", Typeflag: tar.TypeReg, Size: int64(len(content)), Mode: 0o644},
-	} {
-		if err := w.WriteHeader(&h); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_, err := w.Write([]byte(content))
-	if err := errors.Join(err, w.Close(), z.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return packed.Bytes()
 }
