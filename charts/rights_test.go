@@ -87,6 +87,7 @@ func TestRightsToRemoveRecords(t *testing.T) {
 		"argoseal-system/argoseal-controller, cluster: delete argoseal.dev/workflowprovenances",
 		"argoseal-system/argoseal-controller, cluster: list argoseal.dev/artifactseals",
 		"argoseal-system/argoseal-controller, cluster: list argoseal.dev/clusterprovenancepolicies",
+		"argoseal-system/argoseal-controller, cluster: list argoseal.dev/revocations",
 	}
 	if d := cmp.Diff(want, more); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
