@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"reflect"
 	"testing"
 	"time"
 
@@ -94,9 +93,13 @@ func TestFromAnEmptyClusterToReady(t *testing.T) {
 		}
 	}
 	stop()
-	ends(t, ended)
+	select {
+	case err := <-ended:
+		must(t, err)
+	case <-time.After(time.Minute):
+		t.Fatal("it does not stop")
+	}
 
-	t.Run("it goes on with keys and roots that are restored elsewhere", func(t *testing.T) { restored(t, api, namespace) })
 	t.Run("it does not start with a key that is not the published one", func(t *testing.T) {
 		must(t, api.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.SecretSigningKey}}))
 		o.healthAddress = "0"
@@ -104,62 +107,6 @@ func TestFromAnEmptyClusterToReady(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-}
-
-func ends(t *testing.T, ended <-chan error) {
-	t.Helper()
-	select {
-	case err := <-ended:
-		must(t, err)
-	case <-time.After(time.Minute):
-		t.Fatal("it does not stop")
-	}
-}
-
-// restored starts it where docs/trust.md has put what was saved: nothing is made anew.
-func restored(t *testing.T, api client.Client, from string) {
-	const namespace = "restored"
-	must(t, api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
-	objects := func(namespace string) (secrets []*corev1.Secret, configMaps []*corev1.ConfigMap) {
-		for _, name := range []string{v1alpha1.SecretSigningKey, v1alpha1.SecretLogKey, v1alpha1.SecretParameterKey, v1alpha1.SecretTagKey} {
-			one := &corev1.Secret{}
-			must(t, api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, one))
-			secrets = append(secrets, one)
-		}
-		for _, name := range []string{v1alpha1.ConfigMapNotaryKey, v1alpha1.ConfigMapTrustedRoot} {
-			one := &corev1.ConfigMap{}
-			must(t, api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, one))
-			configMaps = append(configMaps, one)
-		}
-		return secrets, configMaps
-	}
-	secrets, configMaps := objects(from)
-	for _, one := range secrets {
-		must(t, api.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: one.Name}, Data: one.Data}))
-	}
-	for _, one := range configMaps {
-		must(t, api.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: one.Name}, Data: one.Data}))
-	}
-	must(t, logKey(t.Context(), keyring.OwnLog{Namespace: namespace, URL: "http://rekor.svc", Hostname: "rekor.svc", KeyFile: filepath.Join(t.TempDir(), logKeyFile)}))
-	o := good()
-	o.namespace, o.clusterName, o.metricsAddress, o.healthAddress = namespace, "paris", "0", freeAddress(t)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, o) }()
-	await(t, o.healthAddress, "/readyz", http.StatusOK)
-	stop()
-	ends(t, ended)
-	after, afterwards := objects(namespace)
-	for i := range secrets {
-		if !reflect.DeepEqual(after[i].Data, secrets[i].Data) {
-			t.Errorf("Secret %s is another one", secrets[i].Name)
-		}
-	}
-	for i := range configMaps {
-		if !reflect.DeepEqual(afterwards[i].Data, configMaps[i].Data) {
-			t.Errorf("ConfigMap %s has %v, and had %v", configMaps[i].Name, afterwards[i].Data, configMaps[i].Data)
-		}
-	}
 }
 
 func freeAddress(t *testing.T) string {

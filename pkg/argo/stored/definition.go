@@ -18,7 +18,7 @@ const (
 	// member an entry of a larger one, with a short text in it. TestWhatIsDecodedTakesNoMore
 	// measures it.
 	sizeOfObject = 360
-	sizeOfMember = 110
+	sizeOfMember = 128
 	sizeOfList   = 48
 	// copies are how many there are of a definition while it is read: as it is decoded, as
 	// it is changed, and as it is spelled for its digest.
