@@ -305,6 +305,13 @@ func (t *task) refuse(ctx context.Context, why *reason.Error) error {
 // maxNote leaves room for the pod's name in an event's note of 1 KiB.
 const maxNote = 700
 
+// othersMayKnow says that another replica may be able to judge what this one cannot: an
+// upgrade is under way. The claim is not renewed then, and lapses.
+func othersMayKnow(why error) bool {
+	code := reason.Of(why)
+	return code == reason.ReplicasDisagree || code == reason.TooNew
+}
+
 // explain notes on the record since when and why its seal is late: at once when it
 // becomes late, and then whenever the claim is renewed. What was signed is kept
 // with it, so that the pod need not stay while the log is down.
@@ -314,7 +321,7 @@ func (t *task) explain(ctx context.Context, why error) {
 	if t.stored() {
 		signed = nil
 	}
-	if signed == nil && t.late() && !t.renewalDue(t.record) {
+	if signed == nil && t.late() && (!t.renewalDue(t.record) || othersMayKnow(why)) {
 		return
 	}
 	var outputs []v1alpha1.OutputStatus
