@@ -35,6 +35,12 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 		return facts, err
 	}
 	// What was read for an earlier pod may lack what Argo has stored since.
+	if reason.Of(err) == reason.DefinitionIncomplete {
+		if failed := t.lookAgain(ctx, w.Step); failed != nil {
+			return provenance.Facts{}, failed
+		}
+		return facts, err // the next try goes by it
+	}
 	live, err := t.workflow(ctx, w.Step)
 	if err != nil {
 		return provenance.Facts{}, err
