@@ -103,7 +103,7 @@ func design(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (parts
 // takes a container more, and up to a second. One download alone cannot replace argoexec
 // so that the order of things does not tell (pin.CheckRun). All that is downloaded is
 // pinned.
-func (c Config) compares(pins []pin.Pin) bool { return len(pins) > 1 && !c.asBefore }
+func (c Config) compares(pins []pin.Pin) bool { return len(pins) > 1 && c.as < ageOwnImage }
 
 // match wants each pin to be one of the step's pinned inputs, at most once.
 func match(step *argo.Step, pins []pin.Pin) error {
@@ -134,7 +134,7 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 		return nil, err
 	}
 	args := []string{verbSign, "--staged=" + pathStaged, fmt.Sprintf("--max-message=%d", limit)}
-	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil && (*g < defaultGrace || *g > defaultGrace && !cfg.asBefore) {
+	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil && (*g < defaultGrace || *g > defaultGrace && cfg.as < ageOpenInit) {
 		args = append(args, fmt.Sprintf("--grace=%dms", min(max(*g, minGrace), maxGrace)*1000*2/3+1))
 	}
 	mounts := []corev1.VolumeMount{{Name: staging.Name, SubPath: staging.SubPath, MountPath: pathStaged, ReadOnly: true}}
