@@ -20,6 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -29,7 +30,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/seal"
 )
 
-func invalid() error { return apierrors.NewInvalid(schema.GroupKind{Kind: "Provenance"}, "x", nil) }
+func invalid() error {
+	return apierrors.NewInvalid(schema.GroupKind{Kind: "Provenance"}, "x", field.ErrorList{field.TooLong(field.NewPath("status", "bundle"), "", 1)})
+}
 
 func logInto(t *testing.T, b *bytes.Buffer) context.Context {
 	return log.IntoContext(t.Context(), logr.FromSlogHandler(slog.NewJSONHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug})))
@@ -62,6 +65,8 @@ func TestClaims(t *testing.T) {
 		"created by another a moment ago":         {created("b", time.Second), 14 * time.Second},
 		"created by another who then fell silent": {created("b", testClaim), 0},
 		"created by nobody we know":               {created("", 0), 0},
+		"another's, whose clock is ahead":         {claimed("b", -30*time.Second), 45 * time.Second},
+		"another's, whose clock was far ahead":    {claimed("b", -time.Hour), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := &Notary{Holder: "a", ClaimDuration: testClaim, Clock: clocktesting.NewFakePassiveClock(now)}

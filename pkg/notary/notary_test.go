@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -373,6 +375,14 @@ func TestAnImageKeepsItsSealWhereALaterStepStoresAtItsPlace(t *testing.T) {
 func TestARecordThatTheAPIServerRefusesEndsAnyway(t *testing.T) {
 	if why := refusal(fmt.Errorf("storing: %w", invalid())); why == nil || why.Code != reason.Internal {
 		t.Errorf("an object that the API server will never store is tried again: %v", why)
+	}
+	// An operator's ValidatingAdmissionPolicy without a reason, or an error in its CEL.
+	denied := &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity,
+		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Message: "ValidatingAdmissionPolicy 'labels' denied request: want an owner"}}},
+	}}
+	if why := refusal(fmt.Errorf("storing: %w", denied)); why != nil {
+		t.Errorf("what a policy denies is the last word: %v", why)
 	}
 	if why := refusal(lateError{reason.New(reason.LogEntryInvalid, "x")}); why != nil {
 		t.Errorf("what the log says is the last word: %v", why)

@@ -91,13 +91,19 @@ func holdOf(p *v1alpha1.Provenance, duration time.Duration) (holder string, unti
 // claimWait is how long to leave a record to its holder.
 func (n *Notary) claimWait(p *v1alpha1.Provenance) time.Duration { return n.waitFor(heldSince(p)) }
 
+// maxAhead is how far ahead of ours another's clock may be. One that is further ahead may
+// have stopped long ago, and its claims would hold until that time comes. Admission takes no
+// pods where clocks are half as far apart (maxTagAge).
+const maxAhead = 2 * maxTagAge
+
 // waitFor is how long to leave a record to this holder: zero if that is us, if it let
 // its claim lapse, or if nobody holds it.
 func (n *Notary) waitFor(holder string, renewed time.Time) time.Duration {
-	if holder == n.Holder || holder == "" {
+	now := n.Clock.Now()
+	if holder == n.Holder || holder == "" || renewed.Sub(now) > maxAhead {
 		return 0
 	}
-	return max(0, renewed.Add(n.ClaimDuration).Sub(n.Clock.Now()))
+	return max(0, renewed.Add(n.ClaimDuration).Sub(now))
 }
 
 // renew puts our name and the time on a record.
