@@ -372,10 +372,6 @@ func (o *attachOptions) find(ctx context.Context, api client.Reader, root *verif
 // only says where to look: both have to be about that workflow and this image, by a builder
 // of the cluster that sealed the step, and as good as the flags ask of the step.
 func (o *attachOptions) ofWorkflow(ctx context.Context, api client.Reader, root *verify.Root, s *provenance.Statement, digest artifact.Digest) ([]attestation, error) {
-	recorded, err := o.recordedAt()
-	if err != nil {
-		return nil, err
-	}
 	name := printable(s.Step.Namespace + "/" + s.Step.Workflow.Name)
 	var p v1alpha1.WorkflowProvenance
 	switch err := api.Get(ctx, client.ObjectKey{Namespace: s.Step.Namespace, Name: s.Step.Workflow.UID}, &p); {
@@ -397,7 +393,7 @@ func (o *attachOptions) ofWorkflow(ctx context.Context, api client.Reader, root 
 		{p.Status.Bundle, provenance.PredicateType, "the provenance of workflow " + name, provenance.KindWorkflow},
 		{p.Status.Summary, provenance.SummaryType, "the summary of workflow " + name, provenance.KindSummary},
 	} {
-		signed, err := root.PayloadRecorded([]byte(of.bundle), recorded)
+		signed, err := root.PayloadRecorded([]byte(of.bundle), p.CreationTimestamp.Time)
 		if err != nil {
 			return nil, err
 		}

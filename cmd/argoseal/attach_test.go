@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -392,6 +393,40 @@ func TestWhatIsStatedOfTheWorkflowIsPutBesideItsImage(t *testing.T) {
 	}
 	if code, _, errs := p.attach(t, "--with-workflow"); code != reason.UsageInvalid.ExitCode() {
 		t.Errorf("of a bundle: exit code %d\n%s", code, errs)
+	}
+}
+
+// Where the key has ended since, what is stated of the workflow counts by the time of its
+// record, as the step's seal does.
+func TestWhatIsStatedOfTheWorkflowOutlivesItsKey(t *testing.T) {
+	p := sealedLayout(t, registry.WithReferrersSupport(true))
+	end := time.Now().Add(-time.Hour)
+	rules, err := verify.Rules{Keys: []verify.KeyRule{{Hint: p.hint(t), ValidUntil: &end}}}.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after, want := range map[time.Duration]reason.Code{-time.Minute: "", time.Minute: reason.SignerExpired} {
+		of := p.whole(t, func(*provenance.Facts) {})
+		of.CreationTimestamp = metav1.NewTime(end.Add(after))
+		api := p.cluster(t, of)
+		var step v1alpha1.Provenance
+		if err := api.Get(t.Context(), client.ObjectKey{Namespace: of.Namespace, Name: "pod"}, &step); err != nil {
+			t.Fatal(err)
+		}
+		older := step.DeepCopy()
+		older.ResourceVersion, older.CreationTimestamp = "", metav1.NewTime(end.Add(-time.Minute))
+		if err := errors.Join(api.Delete(t.Context(), &step), api.Create(t.Context(), older)); err != nil {
+			t.Fatal(err)
+		}
+		o, _ := p.options(t)
+		o.rules = write(t, rules)
+		root, err := o.root()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.attachWhole(t, o, root, api); reason.Of(err) != want {
+			t.Errorf("recorded %s after the key's end: %v, want %q", after, err, want)
+		}
 	}
 }
 

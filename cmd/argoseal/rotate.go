@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/trust"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
@@ -63,10 +65,20 @@ func (o *trustOptions) rotate(ctx context.Context, w io.Writer, r rotateOptions)
 	} else if r.key != "" {
 		return usage(fmt.Errorf("--key is for --from"))
 	}
-	s, err := o.store(ctx)
-	if err != nil {
+	// A domain beside it that is wrong keeps nobody from saying that a key is stolen.
+	s, problem := o.store(ctx)
+	if s == nil || s.Root() == nil {
+		return problem
+	}
+	if err := o.askToRotate(ctx, w, r, s, from); err != nil || problem == nil {
 		return err
 	}
+	_, err := fmt.Fprintf(w, "Beside that, not used: %s\n", printable(strings.ReplaceAll(problem.Error(), "\n", "; ")))
+	return err
+}
+
+// askToRotate tells the notary, and limits the key from a time on, if there is one.
+func (o *trustOptions) askToRotate(ctx context.Context, w io.Writer, r rotateOptions, s *trust.Store, from time.Time) error {
 	var public corev1.ConfigMap
 	if err := s.API.Get(ctx, client.ObjectKey{Namespace: o.namespace, Name: v1alpha1.ConfigMapNotaryKey}, &public); err != nil {
 		return reason.Wrap(reason.Internal, err, "%v", err)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -36,6 +37,43 @@ func TestRotateAsksTheNotary(t *testing.T) {
 	m, rules := published(t, api)
 	if m.Data[v1alpha1.RotateKey] == "" || len(rules.Keys) != 0 || m.Data[v1alpha1.NotaryKeyKey] != string(n.Signer.PublicKeyPEM()) {
 		t.Errorf("it wrote %v", m.Data)
+	}
+}
+
+// Somebody else's domain that is spoilt keeps nobody from saying that a key is stolen, nor
+// from seeing what is trusted.
+func TestASpoiltDomainDoesNotStopTheRest(t *testing.T) {
+	n := sealtest.NewNotary(t)
+	api := installation(t, "rome", n)
+	if _, err := trustIn(t, api, "show"); err != nil {
+		t.Errorf("all is well, and show says %v", err)
+	}
+	spoilt := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "argoseal-system", Name: v1alpha1.ConfigMapDomainPrefix + "x"},
+		Data:       map[string]string{v1alpha1.TrustedRootKey: "{", v1alpha1.NotaryKeyKey: "x", v1alpha1.RulesKey: "{}"},
+	}
+	if err := api.Create(t.Context(), spoilt); err != nil {
+		t.Fatal(err)
+	}
+	out, err := trustIn(t, api, "rotate", "--from", "2026-11-30T08:00:00Z")
+	if err != nil || !strings.Contains(out, spoilt.Name) || !strings.Contains(out, n.Signer.Hint()) {
+		t.Errorf("%s, %v", out, err)
+	}
+	if _, rules := published(t, api); len(rules.Keys) != 1 || rules.Keys[0].CompromisedFrom == nil {
+		t.Errorf("rules are %+v", rules)
+	}
+	for _, output := range []string{"table", "json"} {
+		out, err := trustIn(t, api, "show", "-o", output)
+		if err == nil || !strings.Contains(out, n.Signer.Hint()) || !strings.Contains(out, spoilt.Name) {
+			t.Errorf("show -o %s: %s, %v", output, out, err)
+		}
+	}
+	// Without the installation's own there is nothing to go by.
+	if err := api.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "argoseal-system", Name: v1alpha1.ConfigMapTrustedRoot}}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := trustIn(t, api, "rotate", "--from", "2026-11-30T08:00:00Z"); err == nil {
+		t.Errorf("it wrote %s", out)
 	}
 }
 

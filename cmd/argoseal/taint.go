@@ -174,17 +174,28 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 	return err
 }
 
-// withoutEnds is a root under which keys never end, and nobody else has them.
+// withoutEnds is a root under which keys and identities never end, nobody else has them, and
+// they speak for the builders of before, too: a cluster may have had another name.
 func withoutEnds(root *verify.Root) (*verify.Root, error) {
 	domains := root.Domains()
 	for i := range domains {
-		domains[i].Keys = slices.Clone(domains[i].Keys)
-		for k := range domains[i].Keys {
-			domains[i].Keys[k].Period, domains[i].Keys[k].Compromised = verify.Period{}, time.Time{}
+		d := &domains[i]
+		d.Keys, d.Identities = slices.Clone(d.Keys), slices.Clone(d.Identities)
+		for k := range d.Keys {
+			d.Keys[k].Period, d.Keys[k].Compromised = verify.Period{}, time.Time{}
+		}
+		for k := range d.Identities {
+			d.Identities[k].Period = verify.Period{}
+		}
+		if len(d.Builders) > 0 {
+			d.Builders, d.AnyBuilder = nil, true
 		}
 	}
 	return verify.New(domains...)
 }
+
+// outdated are the codes of records that held once, as far as anybody knows.
+var outdated = []reason.Code{reason.SignerCompromised, reason.SignerExpired, reason.BuilderNotTrusted}
 
 func (r taintReport) table(to io.Writer) error {
 	if len(r.Descendants) == 0 {
@@ -207,7 +218,8 @@ func (r taintReport) table(to io.Writer) error {
 type touched struct {
 	revocation *v1alpha1.Revocation
 	root       *verify.Root
-	// whoever is root with keys that count at any time, in whosever hands they are.
+	// whoever is root with keys that count at any time and for any builder, in whosever
+	// hands they are.
 	whoever          *verify.Root
 	links            []trace.Link
 	directories      []trace.Made
@@ -215,15 +227,15 @@ type touched struct {
 }
 
 // record looks at a record. One that does not hold is told of, and left out. But one whose
-// key has ended, or is in other hands, is followed: the gate refuses it, and not what was
-// made from it under another key.
+// key has ended, is in other hands, or speaks for another builder now, is followed: the gate
+// refuses it, and not what was made from it under another key.
 func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
 	if p.Status.Bundle == "" {
 		return nil
 	}
 	t.records++
 	result, err := t.root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
-	if code := reason.Of(err); code == reason.SignerCompromised || code == reason.SignerExpired {
+	if err != nil && slices.Contains(outdated, reason.Of(err)) {
 		why := err
 		if result, err = t.whoever.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time); err == nil {
 			_, _ = fmt.Fprintf(tell, "record %s/%s may be forged: %s\n", p.Namespace, p.Name, printable(why.Error()))

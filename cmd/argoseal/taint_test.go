@@ -163,16 +163,31 @@ func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
 		t.Fatalf("the key is not stolen: %v", err)
 	}
 	r := &v1alpha1.Revocation{Spec: v1alpha1.RevocationSpec{Keys: []string{first.Signer.Hint()}}}
+	// The cluster had another name.
+	renamed := record(second, "renamed", func(f *provenance.Facts) {
+		f.Builder.Cluster = "before"
+		f.Inputs = append(f.Inputs, provenance.Input{Name: "x", URI: "s3://minio:9000/b/made", SHA256: digest, Tree: content.FileTree(digest), Archive: content.ArchiveNone, Policy: "outside"})
+	})
+	if _, err := root.InspectRecorded([]byte(renamed.Status.Bundle), time.Now()); reason.Of(err) != reason.BuilderNotTrusted {
+		t.Fatalf("its builder is trusted: %v", err)
+	}
 	seen := touched{revocation: r, root: root, whoever: whoever}
-	for _, p := range []*v1alpha1.Provenance{made, took, record(stranger, "strange", nil)} {
+	for _, p := range []*v1alpha1.Provenance{made, took, renamed, record(stranger, "strange", nil)} {
 		if err := seen.record(io.Discard, p); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if found := trace.Descend(seen.links); len(found) != 2 {
+	if found := trace.Descend(seen.links); len(found) != 3 {
 		t.Errorf("it touches %+v", found)
 	}
-	if seen.records != 3 || seen.leftOut != 1 {
+	if seen.records != 4 || seen.leftOut != 1 {
 		t.Errorf("of %d records %d are left out", seen.records, seen.leftOut)
+	}
+	domain.Identities = []verify.Identity{{Issuer: "https://issuer", Subject: "notary", Period: verify.Period{End: time.Now().Add(-time.Hour)}}}
+	if root, err = verify.New(domain); err == nil {
+		whoever, err = withoutEnds(root)
+	}
+	if err != nil || whoever.Domains()[0].Identities[0].Period != (verify.Period{}) || root.Domains()[0].Identities[0].End.IsZero() {
+		t.Errorf("an identity that has ended goes on to be none: %v", err)
 	}
 }

@@ -110,7 +110,10 @@ func (o *trustOptions) showCommand() *cobra.Command {
 			}
 			domains := s.Root().Domains()
 			follows, unread := o.follows(cmd.Context(), s.API, domains)
-			return showDomains(cmd.OutOrStdout(), output, domains, follows, errors.Join(err, unread))
+			if failed := showDomains(cmd.OutOrStdout(), output, domains, follows, errors.Join(err, unread)); failed != nil {
+				return failed
+			}
+			return err // what is shown is not what lies there
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", output, "table or json")

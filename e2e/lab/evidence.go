@@ -89,7 +89,7 @@ func (l *Lab) Check(ctx context.Context, seal *v1alpha1.ArtifactSeal) (*provenan
 	if err != nil {
 		return nil, err
 	}
-	if seal.Spec.Shared {
+	if seal.Spec.Shared || seal.Name != artifact.SealName(location, string(seal.Spec.Workflow.UID)) {
 		stored = seal.Spec.SHA256 // what others stored lies beside it, or in its place
 	}
 	subject, ok := statement.Subject(location.URI())

@@ -3,21 +3,36 @@ package notary
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/seal"
 )
 
-func invalid() error { return apierrors.NewInvalid(schema.GroupKind{Kind: "Provenance"}, "x", nil) }
+func invalid() error {
+	return apierrors.NewInvalid(schema.GroupKind{Kind: "Provenance"}, "x", field.ErrorList{field.TooLong(field.NewPath("status", "bundle"), "", 1)})
+}
 
 func logInto(t *testing.T, b *bytes.Buffer) context.Context {
 	return log.IntoContext(t.Context(), logr.FromSlogHandler(slog.NewJSONHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug})))
@@ -50,6 +65,8 @@ func TestClaims(t *testing.T) {
 		"created by another a moment ago":         {created("b", time.Second), 14 * time.Second},
 		"created by another who then fell silent": {created("b", testClaim), 0},
 		"created by nobody we know":               {created("", 0), 0},
+		"another's, whose clock is ahead":         {claimed("b", -30*time.Second), 45 * time.Second},
+		"another's, whose clock was far ahead":    {claimed("b", -time.Hour), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := &Notary{Holder: "a", ClaimDuration: testClaim, Clock: clocktesting.NewFakePassiveClock(now)}
@@ -103,6 +120,100 @@ func TestAReplicaThatStopsReleasesItsClaims(t *testing.T) {
 	first.Release(t.Context())
 	second, _ := w.notary(t, "second")
 	settle(t, second, w.key()) // at once, with the clock standing still
+	w.expectSealed(t)
+}
+
+// laterEnvelope is what the next release signed under our key, which is another from here on.
+func (w *world) laterEnvelope(tb testing.TB) []byte {
+	tb.Helper()
+	facts, _, err := w.scene.rules.facts(w.scene.witness(tb))
+	must(tb, err)
+	payload, err := provenance.Build(facts)
+	must(tb, err)
+	payload = bytes.Replace(payload, []byte(provenance.BuildType), []byte(strings.TrimSuffix(provenance.BuildType, "2")+"3"), 1)
+	private, err := seal.NewKey()
+	must(tb, err)
+	w.signer, err = seal.LoadSigner(private)
+	must(tb, err)
+	w.publish(tb, nil, w.signer)
+	key, err := cryptoutils.UnmarshalPEMToPrivateKey(private, cryptoutils.SkipPassword)
+	must(tb, err)
+	digest := sha256.Sum256(dsse.PAE(provenance.PayloadType, payload))
+	sig, err := ecdsa.SignASN1(rand.Reader, key.(*ecdsa.PrivateKey), digest[:])
+	must(tb, err)
+	envelope, err := json.Marshal(dsse.Envelope{
+		PayloadType: provenance.PayloadType, Payload: base64.StdEncoding.EncodeToString(payload),
+		Signatures: []dsse.Signature{{Sig: base64.StdEncoding.EncodeToString(sig)}},
+	})
+	must(tb, err)
+	return envelope
+}
+
+// An upgrade rolls out: the webhook is the next release's, and so is one of two notaries. The
+// other one does not keep the pods that it cannot judge.
+func TestAReplicaThatCannotJudgeAPodLeavesItToAnother(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(w *world, old *Notary, b *breaker)
+		kept  bool
+	}{
+		"it does not know the signer": {func(_ *world, old *Notary, _ *breaker) { old.SignerImages = nil }, false},
+		"it does not know the executor": {func(_ *world, old *Notary, _ *breaker) {
+			old.Identity = func() argo.Identity { return argo.Identity{Controllers: []string{testCreator}} }
+		}, false},
+		"the twin: its log is away": {func(_ *world, _ *Notary, b *breaker) { b.appended = down }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			old, b := w.notary(t, "old")
+			c.spoil(w, old, b)
+			next, _ := w.notary(t, "new")
+			for end := w.clock.Now().Add(testClaim + 5*time.Second); w.clock.Now().Before(end); w.clock.SetTime(w.clock.Now().Add(time.Second)) {
+				_, _ = old.Reconcile(t.Context(), w.key())
+				if Final(w.record(t)) {
+					t.Fatalf("the old one has said the last word: %+v", w.record(t).Status.Conditions)
+				}
+			}
+			_, err := next.Reconcile(t.Context(), w.key())
+			must(t, err)
+			if c.kept {
+				if holder, _ := holdOf(w.record(t), testClaim); holder != "old" || Final(w.record(t)) {
+					t.Errorf("held by %q", holder)
+				}
+				return
+			}
+			w.expectSealed(t)
+		})
+	}
+	t.Run("it does not know the statement", func(t *testing.T) {
+		w := newWorld(t)
+		w.plant(t, w.laterEnvelope(t))
+		old, b := w.notary(t, "old")
+		for range 2 { // it takes over, and says so
+			_, _ = old.Reconcile(t.Context(), w.key())
+		}
+		w.clock.SetTime(w.clock.Now().Add(testClaim - time.Second))
+		before := len(b.names)
+		_, _ = old.Reconcile(t.Context(), w.key())
+		if did := b.names[before:]; slices.Contains(did, "update provenance status") || Final(w.record(t)) {
+			t.Errorf("it did %v", did)
+		}
+	})
+}
+
+// It does not know the signer, and its memory has the Workflow. That the Workflow is gone by
+// the next try is not the last word.
+func TestWhatPassesIsNotTakenForAWorkflowThatIsGone(t *testing.T) {
+	w := newWorld(t)
+	n, _ := w.notary(t, "a")
+	signers := n.SignerImages
+	n.SignerImages = nil
+	_, _ = n.Reconcile(t.Context(), w.key())
+	must(t, w.api.Delete(t.Context(), w.scene.workflow.DeepCopy()))
+	if _, err := n.Reconcile(t.Context(), w.key()); err == nil || Final(w.record(t)) {
+		t.Errorf("it gets %v, and the record says %+v", err, w.record(t).Status.Conditions)
+	}
+	n.SignerImages = signers
+	settle(t, n, w.key())
 	w.expectSealed(t)
 }
 

@@ -115,6 +115,7 @@ func (r Rules) definitionOf(w Witness, admitted string) (provenance.Definition, 
 		Entrypoint:   d.Entrypoint,
 		Template:     d.Template,
 		Complete:     d.Complete,
+		Unstated:     d.Unstated,
 	}
 	if ref := d.TemplateRef; ref != nil {
 		out.WorkflowTemplate = &provenance.WorkflowTemplate{Name: ref.Name, ClusterScope: ref.ClusterScope}

@@ -46,8 +46,14 @@ type workflows struct {
 	reading singleflight.Group
 }
 
+// readWorkflow is a definition, and when somebody asked for it.
+type readWorkflow struct {
+	*stored.Definition
+	asked time.Time
+}
+
 // get gives what is remembered; nil if that is nothing.
-func (w *workflows) get(step *argo.Step) *stored.Definition {
+func (w *workflows) get(step *argo.Step) *readWorkflow {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.cache == nil {
@@ -57,7 +63,7 @@ func (w *workflows) get(step *argo.Step) *stored.Definition {
 	if !ok {
 		return nil
 	}
-	d := found.(*stored.Definition)
+	d := found.(*readWorkflow)
 	if d.Workflow.Namespace != step.Namespace || d.Workflow.Name != step.Workflow {
 		return nil
 	}
@@ -65,11 +71,11 @@ func (w *workflows) get(step *argo.Step) *stored.Definition {
 }
 
 // put remembers a definition, and forgets what was used least for it.
-func (w *workflows) put(d *stored.Definition) {
+func (w *workflows) put(d *readWorkflow) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.cache == nil {
-		w.cache = lru.NewWithEvictionFunc(maxWorkflows, func(_ lru.Key, value any) { w.size -= value.(*stored.Definition).Size })
+		w.cache = lru.NewWithEvictionFunc(maxWorkflows, func(_ lru.Key, value any) { w.size -= value.(*readWorkflow).Size })
 	}
 	w.cache.Remove(d.Workflow.UID) // it calls the function above, which Add does not for what it replaces
 	if d.Size > maxWorkflowBytes/2 {
@@ -88,20 +94,40 @@ func (t *task) anyWorkflow(ctx context.Context, step *argo.Step) (wf *definition
 	if d := t.workflows.get(step); d != nil && d.Use(ctx) {
 		return d.Workflow, true, nil
 	}
-	read, err, shared := t.workflows.reading.Do(step.Namespace+"/"+step.Workflow+"/"+step.WorkflowUID, func() (any, error) { return t.workflow(ctx, step) })
+	d, shared, err := t.withOthers(ctx, step)
 	if err != nil {
 		return nil, false, err
 	}
-	d, _ := read.(*stored.Definition)
 	if d == nil || !d.Use(ctx) {
 		return nil, false, reason.New(reason.Overloaded, "there is no room for Workflow %s", step.Workflow)
 	}
 	return d.Workflow, shared, nil
 }
 
+// withOthers reads a step's Workflow once for all that ask for it at a time.
+func (t *task) withOthers(ctx context.Context, step *argo.Step) (d *stored.Definition, shared bool, err error) {
+	read, err, shared := t.workflows.reading.Do(step.Namespace+"/"+step.Workflow+"/"+step.WorkflowUID, func() (any, error) { return t.workflow(ctx, step) })
+	d, _ = read.(*stored.Definition)
+	return d, shared, err
+}
+
+// incompleteWait is how long a Workflow is not read again that lacked what Argo stores. It
+// does that at the end of a round, in which it may have made hundreds of pods.
+const incompleteWait = time.Second
+
+// lookAgain reads a Workflow that lacked something, for all pods that wait for that.
+func (t *task) lookAgain(ctx context.Context, step *argo.Step) error {
+	if d := t.workflows.get(step); d != nil && t.Clock.Since(d.asked) < incompleteWait {
+		return nil
+	}
+	_, _, err := t.withOthers(ctx, step)
+	return err
+}
+
 // workflow reads the live Workflow that owns the pod, without what no statement needs: the
 // status of its nodes, which is most of it, and who wrote which field. It remembers it.
 func (t *task) workflow(ctx context.Context, step *argo.Step) (*stored.Definition, error) {
+	asked := t.Clock.Now()
 	essence, err := t.Stored.Essence(ctx, stored.Of(step.Namespace), step.Namespace, step.Workflow)
 	switch {
 	case apierrors.IsNotFound(err):
@@ -117,7 +143,7 @@ func (t *task) workflow(ctx context.Context, step *argo.Step) (*stored.Definitio
 	if err != nil {
 		return nil, lastWord(fmt.Errorf("reading workflow %s: %w", step.Workflow, err))
 	}
-	t.workflows.put(d)
+	t.workflows.put(&readWorkflow{d, asked})
 	return d, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/argo/definition"
 	"github.com/argoseal/argoseal/pkg/argo/stored"
@@ -63,7 +64,7 @@ func TestAWorkflowThatIsNotAsAdmittedIsReadAnew(t *testing.T) {
 	t.Run("and is honest", func(t *testing.T) {
 		w := newWorld(t)
 		n, b := w.notary(t, "a")
-		n.workflows.put(step(w))
+		n.workflows.put(&readWorkflow{Definition: step(w)})
 		settle(t, n, w.key())
 		w.expectSealed(t)
 		if !slices.Contains(b.names, "get workflow") {
@@ -73,7 +74,7 @@ func TestAWorkflowThatIsNotAsAdmittedIsReadAnew(t *testing.T) {
 	t.Run("and the guards went meanwhile", func(t *testing.T) {
 		w := newWorld(t)
 		n, b := w.notary(t, "a")
-		n.workflows.put(step(w))
+		n.workflows.put(&readWorkflow{Definition: step(w)})
 		n.Epochs = func(context.Context, string) (epoch.Moment, error) {
 			if slices.Contains(b.names, "get workflow") {
 				return epoch.Moment{}, reason.New(reason.GuardsNotHeld, "they are gone")
@@ -86,7 +87,7 @@ func TestAWorkflowThatIsNotAsAdmittedIsReadAnew(t *testing.T) {
 	t.Run("and was changed", func(t *testing.T) {
 		w := newWorld(t)
 		n, _ := w.notary(t, "a")
-		n.workflows.put(step(w))
+		n.workflows.put(&readWorkflow{Definition: step(w)})
 		changed := w.scene.workflow.DeepCopy()
 		must(t, unstructured.SetNestedField(changed.Object, "other", "spec", "entrypoint"))
 		changed.SetResourceVersion("")
@@ -95,6 +96,40 @@ func TestAWorkflowThatIsNotAsAdmittedIsReadAnew(t *testing.T) {
 		settle(t, n, w.key())
 		w.expectRefused(t, reason.DefinitionChanged)
 	})
+}
+
+// Hundreds of pods may end before Argo stores their Workflow, at the end of the round in which
+// it makes them. It is read again for all of them, once a second.
+func TestAWorkflowThatArgoHasNotStoredIsReadOnceASecond(t *testing.T) {
+	w := newWorld(t)
+	delete(w.scene.workflow.Object, "status")
+	w.scene.define(t)
+	w.scene.retag(t)
+	w.update(t)
+	n, b := w.notary(t, "a")
+	for range 20 {
+		if _, err := n.Reconcile(t.Context(), w.key()); reason.Of(err) != reason.DefinitionIncomplete || Final(w.record(t)) {
+			t.Fatalf("got %v, and the record says %+v", err, w.record(t).Status.Conditions)
+		}
+		w.clock.SetTime(w.clock.Now().Add(200 * time.Millisecond))
+	}
+	read := 0
+	for _, did := range b.names {
+		if did == "get workflow" {
+			read++
+		}
+	}
+	if read < 3 || read > 5 {
+		t.Errorf("within four seconds it was read %d times", read)
+	}
+	// The twin: what Argo stores is seen.
+	u := w.scene.workflow.DeepCopy()
+	must(t, w.api.Get(t.Context(), client.ObjectKeyFromObject(u), u))
+	must(t, unstructured.SetNestedField(u.Object, "Running", "status", "phase"))
+	must(t, w.api.Update(t.Context(), u))
+	w.clock.SetTime(w.clock.Now().Add(time.Second))
+	settle(t, n, w.key())
+	w.expectSealed(t)
 }
 
 // definitionOf is a Workflow as it is read from where it is stored.
@@ -121,7 +156,7 @@ func parsed(ctx context.Context, r *stored.Reader) (*stored.Definition, error) {
 func TestWhatIsRememberedOfWorkflowsIsBounded(t *testing.T) {
 	var w workflows
 	put := func(uid string, size int64) {
-		w.put(&stored.Definition{Workflow: &definition.Workflow{UID: uid}, Size: size})
+		w.put(&readWorkflow{Definition: &stored.Definition{Workflow: &definition.Workflow{UID: uid}, Size: size}})
 	}
 	for i := range 3 * maxWorkflows {
 		put(fmt.Sprint(i), maxWorkflowBytes/100)

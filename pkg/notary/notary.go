@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -266,10 +268,20 @@ func refusal(err error) *reason.Error {
 	switch {
 	case errors.As(err, &facts):
 		return reason.Wrap(reason.Internal, err, "%v", err)
-	case apierrors.IsInvalid(err), apierrors.IsRequestEntityTooLargeError(err):
+	case outsideSchema(err), apierrors.IsRequestEntityTooLargeError(err):
 		return reason.Wrap(reason.Internal, err, "the API server does not store the record: %v", err)
 	}
 	return nil
+}
+
+// outsideSchema says that the API server finds a field of the record wrong, and will the next
+// time. An operator's ValidatingAdmissionPolicy denies with the same status, and names none.
+func outsideSchema(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool { return c.Field != "" })
 }
 
 // refuse writes the last word: there will be no seal. It tells the pod's
@@ -305,6 +317,13 @@ func (t *task) refuse(ctx context.Context, why *reason.Error) error {
 // maxNote leaves room for the pod's name in an event's note of 1 KiB.
 const maxNote = 700
 
+// othersMayKnow says that another replica may be able to judge what this one cannot: an
+// upgrade is under way. The claim is not renewed then, and lapses.
+func othersMayKnow(why error) bool {
+	code := reason.Of(why)
+	return code == reason.ReplicasDisagree || code == reason.TooNew
+}
+
 // explain notes on the record since when and why its seal is late: at once when it
 // becomes late, and then whenever the claim is renewed. What was signed is kept
 // with it, so that the pod need not stay while the log is down.
@@ -314,7 +333,7 @@ func (t *task) explain(ctx context.Context, why error) {
 	if t.stored() {
 		signed = nil
 	}
-	if signed == nil && t.late() && !t.renewalDue(t.record) {
+	if signed == nil && t.late() && (!t.renewalDue(t.record) || othersMayKnow(why)) {
 		return
 	}
 	var outputs []v1alpha1.OutputStatus

@@ -4,18 +4,21 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/tag"
@@ -301,9 +304,85 @@ func TestStepsThatFillOneDirectoryKeepTheirSeals(t *testing.T) {
 	}
 }
 
+// Of one object the last one's seal stays, but an image is proven by its digest, wherever its
+// manifest or its layout was stored, and by whichever pod of the workflow.
+func TestAnImageKeepsItsSealWhereALaterStepStoresAtItsPlace(t *testing.T) {
+	made := time.Date(2026, 12, 2, 12, 0, 0, 0, time.UTC)
+	at := artifact.Location{Scheme: artifact.SchemeS3, Store: "store", Bucket: "b", Key: "manifests/w.json", Kind: artifact.KindObject}
+	digest := func(n int) string { return strings.Repeat(fmt.Sprint(n), 64) }
+	for what, label := range map[string]func(n int) (string, string){
+		"manifests": func(n int) (string, string) {
+			return v1alpha1.LabelSHA256, artifact.DigestLabel(artifact.Digest(digest(n)))
+		},
+		"layouts": func(n int) (string, string) {
+			return v1alpha1.LabelImagePrefix + artifact.DigestLabel(artifact.Digest(digest(n))), v1alpha1.ImageMeasured
+		},
+		"the twin: neither": nil,
+	} {
+		of := func(n int) *v1alpha1.ArtifactSeal {
+			uid := fmt.Sprintf("00000000-0000-4000-8000-00000000000%d", n)
+			s := &v1alpha1.ArtifactSeal{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: artifact.SealName(at, "w"), Labels: map[string]string{
+					v1alpha1.LabelLocation: artifact.LocationName(at), layout.LabelWorkflow: "w",
+				}},
+				Spec: v1alpha1.ArtifactSealSpec{
+					Location: v1alpha1.Location{Scheme: string(at.Scheme), Store: at.Store, Bucket: at.Bucket, Key: at.Key, Kind: string(at.Kind)},
+					Workflow: v1alpha1.ObjectRef{Name: "w", UID: "w"}, SHA256: digest(n), Provenance: uid,
+					Producer: v1alpha1.Producer{
+						Pod: v1alpha1.ObjectRef{Name: "p", UID: types.UID(uid)}, PodCreatedAt: metav1.NewTime(made), RecordedAt: metav1.NewTime(made.Add(time.Hour)),
+						FinishedAt: metav1.NewTime(made.Add(time.Duration(n) * time.Minute)),
+					},
+				},
+			}
+			if label != nil {
+				name, value := label(n)
+				s.Labels[name] = value
+			}
+			return s
+		}
+		for _, order := range [][]int{{1, 2, 3}, {3, 2, 1}, {2, 3, 1, 2, 1, 3}} {
+			w := newWorld(t)
+			n, _ := w.notary(t, "a")
+			for _, i := range order {
+				must(t, n.put(t.Context(), of(i)))
+			}
+			with := func(labels client.MatchingLabels) []v1alpha1.ArtifactSeal {
+				var found v1alpha1.ArtifactSealList
+				must(t, w.api.List(t.Context(), &found, client.InNamespace("ns"), labels))
+				return found.Items
+			}
+			for _, labels := range []client.MatchingLabels{{v1alpha1.LabelLocation: artifact.LocationName(at)}, {layout.LabelWorkflow: "w"}} {
+				if last := with(labels); len(last) != 1 || last[0].Spec.SHA256 != digest(3) || last[0].Name != of(3).Name {
+					t.Errorf("%s in the order %v: with %v are %+v", what, order, labels, last)
+				}
+			}
+			if label == nil {
+				if all := with(nil); len(all) != 1 {
+					t.Errorf("%s in the order %v: there are %+v", what, order, all)
+				}
+				continue
+			}
+			for i := 1; i <= 3; i++ {
+				name, value := label(i)
+				if found := with(client.MatchingLabels{name: value}); len(found) != 1 || found[0].Spec.SHA256 != digest(i) || found[0].Spec.Shared {
+					t.Errorf("%s in the order %v: of image %d are %+v", what, order, i, found)
+				}
+			}
+		}
+	}
+}
+
 func TestARecordThatTheAPIServerRefusesEndsAnyway(t *testing.T) {
 	if why := refusal(fmt.Errorf("storing: %w", invalid())); why == nil || why.Code != reason.Internal {
 		t.Errorf("an object that the API server will never store is tried again: %v", why)
+	}
+	// An operator's ValidatingAdmissionPolicy without a reason, or an error in its CEL.
+	denied := &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity,
+		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Message: "ValidatingAdmissionPolicy 'labels' denied request: want an owner"}}},
+	}}
+	if why := refusal(fmt.Errorf("storing: %w", denied)); why != nil {
+		t.Errorf("what a policy denies is the last word: %v", why)
 	}
 	if why := refusal(lateError{reason.New(reason.LogEntryInvalid, "x")}); why != nil {
 		t.Errorf("what the log says is the last word: %v", why)

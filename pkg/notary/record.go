@@ -91,13 +91,19 @@ func holdOf(p *v1alpha1.Provenance, duration time.Duration) (holder string, unti
 // claimWait is how long to leave a record to its holder.
 func (n *Notary) claimWait(p *v1alpha1.Provenance) time.Duration { return n.waitFor(heldSince(p)) }
 
+// maxAhead is how far ahead of ours another's clock may be. One that is further ahead may
+// have stopped long ago, and its claims would hold until that time comes. Admission takes no
+// pods where clocks are half as far apart (maxTagAge).
+const maxAhead = 2 * maxTagAge
+
 // waitFor is how long to leave a record to this holder: zero if that is us, if it let
 // its claim lapse, or if nobody holds it.
 func (n *Notary) waitFor(holder string, renewed time.Time) time.Duration {
-	if holder == n.Holder || holder == "" {
+	now := n.Clock.Now()
+	if holder == n.Holder || holder == "" || renewed.Sub(now) > maxAhead {
 		return 0
 	}
-	return max(0, renewed.Add(n.ClaimDuration).Sub(n.Clock.Now()))
+	return max(0, renewed.Add(n.ClaimDuration).Sub(now))
 }
 
 // renew puts our name and the time on a record.
@@ -259,7 +265,8 @@ func sealsOf(p *v1alpha1.Provenance, st *provenance.Statement) ([]*v1alpha1.Arti
 // put writes an ArtifactSeal. One that is there already stays if its producer ran
 // later than ours: the location holds what a later step put there. A directory
 // without an archive is different, because what two steps store there lies side by
-// side. Then the earlier seal stays, under another name.
+// side. So is an image, for which nobody asks by its place. Then the earlier seal stays,
+// under another name.
 func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	err := n.API.Create(ctx, s.DeepCopy())
 	if !apierrors.IsAlreadyExists(err) {
@@ -286,10 +293,47 @@ func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 		return n.share(ctx, s, &there, later)
 	}
 	if !later {
-		return nil // of two that nobody can tell apart, the one that is there: argoseal-verify compares it with what lies there
+		return n.keepImages(ctx, s) // of two that nobody can tell apart, the one that is there: argoseal-verify compares it with what lies there
+	}
+	if err := n.keepImages(ctx, &there); err != nil {
+		return err
 	}
 	s.ResourceVersion = there.ResourceVersion
 	return about(s, n.API.Update(ctx, s))
+}
+
+// keepImages keeps a seal that does not count at its place any more, if an image is proven by
+// it. It is found by the digest alone: it has neither the place's label nor the workflow's, so
+// that a file that a workflow stores over and over costs nobody who looks for those.
+func (n *Notary) keepImages(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
+	labels := map[string]string{}
+	for name, value := range s.Labels {
+		if name == v1alpha1.LabelSHA256 || strings.HasPrefix(name, v1alpha1.LabelImagePrefix) {
+			labels[name] = value
+		}
+	}
+	if len(labels) == 0 {
+		return nil
+	}
+	return n.beside(ctx, s, labels, false)
+}
+
+// beside writes a seal under a name of its own, where it is not there yet.
+func (n *Notary) beside(ctx context.Context, s *v1alpha1.ArtifactSeal, labels map[string]string, shared bool) error {
+	l := s.Spec.Location
+	at := artifact.Location{Scheme: artifact.Scheme(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
+	beside := &v1alpha1.ArtifactSeal{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.Namespace, Labels: labels,
+			Name: artifact.SharedSealName(at, string(s.Spec.Workflow.UID), string(s.Spec.Producer.Pod.UID)),
+		},
+		Spec: s.Spec,
+	}
+	beside.Spec.Shared = shared
+	if err := n.API.Create(ctx, beside); err != nil && !apierrors.IsAlreadyExists(err) {
+		return about(beside, err)
+	}
+	return nil
 }
 
 // share writes a seal beside the one that is there, for one directory. The later
@@ -301,18 +345,8 @@ func (n *Notary) share(ctx context.Context, s, there *v1alpha1.ArtifactSeal, lat
 		last, earlier = s, there
 		last.ResourceVersion = there.ResourceVersion
 	}
-	l := earlier.Spec.Location
-	at := artifact.Location{Scheme: artifact.Scheme(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: artifact.Kind(l.Kind)}
-	beside := &v1alpha1.ArtifactSeal{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: earlier.Namespace, Labels: earlier.Labels,
-			Name: artifact.SharedSealName(at, string(earlier.Spec.Workflow.UID), string(earlier.Spec.Producer.Pod.UID)),
-		},
-		Spec: earlier.Spec,
-	}
-	beside.Spec.Shared = true
-	if err := n.API.Create(ctx, beside); err != nil && !apierrors.IsAlreadyExists(err) {
-		return about(beside, err)
+	if err := n.beside(ctx, earlier, earlier.Labels, true); err != nil {
+		return err
 	}
 	if last.Spec.Shared {
 		return nil

@@ -128,6 +128,8 @@ func (t *task) sign(ctx context.Context) error {
 	switch {
 	case errors.Is(err, seal.ErrForeignEnvelope):
 		return t.state(ctx)
+	case reason.Of(err) == reason.TooNew:
+		return fmt.Errorf("reading the stored envelope: %w", err)
 	case err != nil:
 		return lateError{fmt.Errorf("reading the stored envelope: %w", err)}
 	}

@@ -31,11 +31,16 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 		return provenance.Facts{}, err
 	}
 	facts, err := t.judged(ctx, w)
-	var late lateError
-	if err == nil || !known || errors.As(err, &late) {
+	if err == nil || !known || !aboutWorkflow(err) {
 		return facts, err
 	}
 	// What was read for an earlier pod may lack what Argo has stored since.
+	if reason.Of(err) == reason.DefinitionIncomplete {
+		if failed := t.lookAgain(ctx, w.Step); failed != nil {
+			return provenance.Facts{}, failed
+		}
+		return facts, err // the next try goes by it
+	}
 	live, err := t.workflow(ctx, w.Step)
 	if err != nil {
 		return provenance.Facts{}, err
@@ -46,6 +51,17 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 		return provenance.Facts{}, err
 	}
 	return t.judged(ctx, w)
+}
+
+// aboutWorkflow says whether the Workflow may be why a pod is refused. What passes by itself
+// is no reason to read it again: if it is gone by then, that would be the last word.
+func aboutWorkflow(err error) bool {
+	var late lateError
+	var refusal *reason.Error
+	if errors.As(err, &late) {
+		return false
+	}
+	return !errors.As(err, &refusal) || !refusal.Code.Retryable() || refusal.Code == reason.DefinitionIncomplete
 }
 
 // judged is what can be stated of a pod by what the notary was told.

@@ -108,6 +108,7 @@ func (f Facts) sorted() Facts {
 	f.Inputs = sortedBy(f.Inputs, func(i Input) string { return i.Name })
 	f.Outcome.Exits = sortedBy(f.Outcome.Exits, func(e Exit) string { return e.Container })
 	f.Definition.Parameters = sortedBy(f.Definition.Parameters, func(p Parameter) string { return p.Name })
+	f.Definition.Unstated = sortedBy(f.Definition.Unstated, func(name string) string { return name })
 	f.Definition.References = sortedBy(f.Definition.References, func(r Reference) string { return r.id() })
 	f.Definition.Overrides = sortedBy(f.Definition.Overrides, func(o Override) string { return o.Field })
 	return f
@@ -271,6 +272,7 @@ func (f *Facts) internal() wireInternal {
 		ExecutorAdditions:  f.Additions,
 		ReferencesComplete: f.Definition.Complete,
 		StoredSpecDigest:   stored,
+		UnstatedParameters: f.Definition.Unstated,
 	}
 }
 

@@ -137,6 +137,9 @@ type Definition struct {
 	// Parameters are the workflow's arguments, each made by a Redaction; may be
 	// empty.
 	Parameters []Parameter
+	// Unstated are the names of parameters that the workflow had when the step was sealed,
+	// and not when it was admitted; may be empty. The step may have run with them or not.
+	Unstated []string
 	// Overrides are the fields with which the workflow changes the template that
 	// it refers to; may be empty.
 	Overrides []Override

@@ -158,6 +158,7 @@ func (w *wireInternal) into(f *Facts) {
 	f.Outcome = w.Outcome
 	f.Additions = w.ExecutorAdditions
 	f.Definition.Complete = w.ReferencesComplete
+	f.Definition.Unstated = w.UnstatedParameters
 	if w.StoredSpecDigest != nil {
 		f.Definition.Stored = w.StoredSpecDigest.SHA256
 	}
@@ -360,6 +361,8 @@ type wireInternal struct {
 	ReferencesComplete bool `json:"referencesComplete,omitempty" since:"2"`
 	// StoredSpecDigest is there only where it is another than that of the dependency.
 	StoredSpecDigest *wireDigest `json:"storedSpecDigest,omitempty" since:"2"`
+	// UnstatedParameters are names of parameters that are not among the external ones.
+	UnstatedParameters []string `json:"unstatedParameters,omitempty" since:"2"`
 }
 
 type wireNode struct {

@@ -28,7 +28,7 @@ func digest(c string) artifact.Digest { return artifact.Digest(strings.Repeat(c,
 // statement can say, once.
 func shown() Facts {
 	f := example()
-	f.Definition.Stored = digest("3")
+	f.Definition.Stored, f.Definition.Unstated = digest("3"), []string{"region", "owner"}
 	f.Measured = []Measured{{"model", oci.Image{Digest: digest("f"), Kind: oci.KindManifest, Platform: "linux/amd64"}}}
 	return f
 }
@@ -247,6 +247,10 @@ func TestBuildRefuses(t *testing.T) {
 		"no template":                        func(f *Facts) { f.Definition.Template = "" },
 		"a template reference without name":  func(f *Facts) { f.Definition.WorkflowTemplate.Name = "" },
 		"a parameter twice":                  func(f *Facts) { f.Definition.Parameters[0].Name = f.Definition.Parameters[1].Name },
+		"an unstated parameter twice":        func(f *Facts) { f.Definition.Unstated = []string{"a", "a"} },
+		"a parameter that is stated and not": func(f *Facts) { f.Definition.Unstated = []string{f.Definition.Parameters[0].Name} },
+		"an unstated parameter of two lines": func(f *Facts) { f.Definition.Unstated = []string{"a\nb"} },
+		"more unstated parameters than fit":  func(f *Facts) { f.Definition.Unstated = repeat(maxList+1, func(name string) string { return name }) },
 		"a secret as a parameter":            func(f *Facts) { f.Definition.Parameters[0].Value = "https://me:hunter2@example.org" },
 		"a parameter with value and digest":  func(f *Facts) { f.Definition.Parameters[0].SHA256 = digest("0") },
 		"a parameter with two digests":       func(f *Facts) { f.Definition.Parameters[1].SHA256 = digest("0") },

@@ -78,6 +78,9 @@ func (f *Facts) validateAs(version int) error {
 	if f.Definition.Stored != "" && version < 2 {
 		return fmt.Errorf("version %d does not state how Argo stored a workflow", version)
 	}
+	if len(f.Definition.Unstated) > 0 && version < 2 {
+		return fmt.Errorf("version %d does not name parameters that it does not state", version)
+	}
 	if len(f.Additions) > 0 && version < 2 {
 		return fmt.Errorf("version %d states nothing that webhooks added", version)
 	}
@@ -165,12 +168,17 @@ func (d *Definition) validate() error {
 	if err := d.validateReferences(); err != nil {
 		return err
 	}
-	if len(d.Parameters) > maxList || len(d.Overrides) > maxList {
-		return fmt.Errorf("%d parameters and %d overrides, want at most %d of each", len(d.Parameters), len(d.Overrides), maxList)
+	if len(d.Parameters) > maxList || len(d.Unstated) > maxList || len(d.Overrides) > maxList {
+		return fmt.Errorf("%d parameters, %d that are not stated, and %d overrides, want at most %d of each", len(d.Parameters), len(d.Unstated), len(d.Overrides), maxList)
 	}
 	parameters, overrides := names{}, names{}
 	for _, p := range d.Parameters {
 		if err := errors.Join(parameters.add("parameter", p.Name), p.validate()); err != nil {
+			return err
+		}
+	}
+	for _, name := range d.Unstated {
+		if err := parameters.add("parameter", name); err != nil {
 			return err
 		}
 	}

@@ -234,7 +234,7 @@ func TestAStepRunsAgainFromWhatItsPodRan(t *testing.T) {
 		if err := json.Unmarshal([]byte(step.Node().Made), &want); err != nil {
 			t.Fatal(err)
 		}
-		for _, field := range []string{"archiveLocation", "name", "retryStrategy"} {
+		for _, field := range []string{"archiveLocation", "metadata", "name", "retryStrategy"} {
 			delete(want, field)
 		}
 		delete(again, "name")
@@ -652,6 +652,9 @@ func TestAnotherSpellingDoesNotSayAsWhomItRuns(t *testing.T) {
 		"as Argo writes it":          {func(t object) { t["serviceAccountName"] = "admin" }, false},
 		"all that Argo has of a pod's": {func(t object) {
 			t["priorityClassName"], t["hostAliases"], t["activeDeadlineSeconds"] = "p", []any{}, int64(1)
+		}, false},
+		"an annotation that asks for an identity": {func(t object) {
+			t["metadata"] = object{"annotations": object{"iam.amazonaws.com/role": "admin"}, "labels": object{"azure.workload.identity/use": "admin"}}
 		}, false},
 		"a label of any spelling":        {func(t object) { t["metadata"] = object{"labels": object{"ServiceAccountName": "x"}} }, false},
 		"a variable of any spelling":     {func(t object) { t["securityContext"] = object{"Executor": "x"} }, false},

@@ -15,10 +15,10 @@ import (
 
 // notAgain are the fields of a template that would keep a second run from being one
 // pod of its own. The step might be skipped (memoize), wait for others, have
-// several pods, or run as somebody. archiveLocation says where the first run's
-// artifacts lie.
+// several pods, or run as somebody: where clouds and vaults give out identities, labels and
+// annotations ask for one. archiveLocation says where the first run's artifacts lie.
 var notAgain = []string{
-	"archiveLocation", "daemon", "executor", "memoize", "metrics", "parallelism", "retryStrategy", "serviceAccountName", "synchronization",
+	"archiveLocation", "daemon", "executor", "memoize", "metadata", "metrics", "parallelism", "retryStrategy", "serviceAccountName", "synchronization",
 }
 
 // outputFields are an output's fields without its place, which is always one of the

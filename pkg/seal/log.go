@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,32 @@ const (
 	// entriesPath is where a Rekor v2 log takes entries.
 	entriesPath = "/api/v2/log/entries"
 )
+
+// SlowDownError says that the log took nothing because it is asked too often (status 429).
+// That is so for whatever comes next, and not for one statement.
+type SlowDownError struct {
+	// After is how long the log wants to be left alone; zero: it does not say.
+	After time.Duration
+	// Why quotes its answer.
+	Why string
+}
+
+func (e *SlowDownError) Error() string {
+	return fmt.Sprintf("append to the log: %s: it wants to be asked less: %s", ErrNotLogged, e.Why)
+}
+
+// Unwrap says that there is no entry.
+func (e *SlowDownError) Unwrap() error { return ErrNotLogged }
+
+// slowDown is the error of an answer with status 429. Of Retry-After seconds are read. The other
+// form, a date, is one by the log's clock.
+func slowDown(header http.Header, why string) error {
+	seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 16)
+	if err != nil {
+		seconds = 0
+	}
+	return &SlowDownError{After: time.Duration(seconds) * time.Second, Why: text.Cut(why, maxLogMessage)}
+}
 
 // rekorV2 is a client of a Rekor v2 transparency log. That of rekor-tiles takes no transport.
 type rekorV2 struct {
@@ -171,7 +198,7 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 	defer cancel()
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	status, answer, err := r.post(ctx, &rekor.CreateEntryRequest{Spec: &rekor.CreateEntryRequest_HashedRekordRequestV002{
+	status, header, answer, err := r.post(ctx, &rekor.CreateEntryRequest{Spec: &rekor.CreateEntryRequest_HashedRekordRequestV002{
 		HashedRekordRequestV002: &rekor.HashedRekordRequestV002{
 			Digest: digest,
 			Signature: &rekor.Signature{
@@ -185,6 +212,9 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 		if err = protojson.Unmarshal(answer, entry); err == nil {
 			return entry, nil
 		}
+	}
+	if err == nil && status == http.StatusTooManyRequests {
+		return nil, slowDown(header, string(answer))
 	}
 	if err == nil {
 		err = fmt.Errorf("it answers %d %s", status, answer[:min(len(answer), maxLogMessage)])
@@ -211,28 +241,28 @@ func verifierOf(key crypto.PublicKey) (*rekor.Verifier, error) {
 	return &rekor.Verifier{Verifier: &rekor.Verifier_PublicKey{PublicKey: &rekor.PublicKey{RawBytes: spki}}}, nil
 }
 
-// post gives the log's answer and its status, which is 0 as long as there is none.
-func (r *rekorV2) post(ctx context.Context, asked *rekor.CreateEntryRequest) (int, []byte, error) {
+// post gives the log's answer, its header and its status, which is 0 as long as there is none.
+func (r *rekorV2) post(ctx context.Context, asked *rekor.CreateEntryRequest) (int, http.Header, []byte, error) {
 	body, err := protojson.Marshal(asked)
 	if err != nil {
-		return 0, nil, fmt.Errorf("marshal request: %w", err)
+		return 0, nil, nil, fmt.Errorf("marshal request: %w", err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.entries, bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, fmt.Errorf("make request: %w", err)
+		return 0, nil, nil, fmt.Errorf("make request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "argoseal")
 	response, err := r.client.Do(request)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxLogAnswer))
 	if err != nil {
-		return response.StatusCode, nil, fmt.Errorf("reading the answer: %w", err)
+		return response.StatusCode, nil, nil, fmt.Errorf("reading the answer: %w", err)
 	}
-	return response.StatusCode, answer, nil
+	return response.StatusCode, response.Header, answer, nil
 }
 
 // logError bounds an error, which may quote the log's answer, and tells what the

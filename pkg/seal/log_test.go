@@ -84,6 +84,28 @@ func TestARekorThatMisbehavesIsAnError(t *testing.T) {
 	}
 }
 
+func TestALogMaySayForHowLongItWantsARest(t *testing.T) {
+	for header, want := range map[string]time.Duration{"7": 7 * time.Second, "": 0, "0": 0, "-7": 0, "soon": 0, "Wed, 21 Oct 2037 07:28:00 GMT": 0, "99999999999999999999": 0} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", header)
+			http.Error(w, strings.Repeat("slower ", 1000), http.StatusTooManyRequests)
+		}))
+		defer server.Close()
+		for version, client := range map[string]func(string, time.Duration) (seal.Log, error){"v1": seal.NewRekorV1, "v2": seal.NewRekorV2} {
+			log, err := client(server.URL, time.Second)
+			must(t, err)
+			notary := sealtest.NewNotaryWith(t, sealtest.Backend{Log: log, TrustedRoot: sealtest.NewLog(t).TrustedRoot})
+			envelope, err := notary.Sign(t.Context(), payload(t))
+			must(t, err)
+			_, err = notary.Record(t.Context(), envelope)
+			var slow *seal.SlowDownError
+			if !errors.As(err, &slow) || slow.After != want || !errors.Is(err, seal.ErrNotLogged) || len(err.Error()) > 1000 {
+				t.Errorf("%s, Retry-After %q: %v", version, header, err)
+			}
+		}
+	}
+}
+
 func TestWhatWasNotSentWasNotLogged(t *testing.T) {
 	log := func(t *testing.T, url string) *sealtest.Notary {
 		t.Helper()

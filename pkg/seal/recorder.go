@@ -42,6 +42,8 @@ var (
 	// An answer that does not verify did make an entry. This goes on until somebody
 	// mends the log or the trusted root.
 	unverified = fault{growth: 2, limit: 10 * time.Minute}
+	// A log that is asked too often took nothing. Each that asks all the same keeps it so.
+	crowded = fault{growth: 9. / 8, limit: time.Minute}
 )
 
 // These are who may be left alone for a while.
@@ -150,7 +152,7 @@ func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key
 		if held {
 			r.forget(statement) // it tells nothing of how the log is by now
 		} else {
-			r.succeeded(statement)
+			r.succeeded(statement, longAgo)
 		}
 		return entry, nil
 	}
@@ -160,7 +162,11 @@ func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key
 	}
 	defer release()
 	entry, err := r.log.Append(ctx, envelope, key)
+	var slow *SlowDownError
 	switch {
+	case errors.As(err, &slow):
+		r.slowedDown(turn, slow)
+		return nil, err
 	case errors.Is(err, ErrDuplicate):
 		return nil, r.duplicate(statement, sha256.Sum256(envelope.GetSignatures()[0].GetSig()), turn, err)
 	case errors.Is(err, ErrNotLogged):
@@ -174,7 +180,7 @@ func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key
 		r.failed(statement, turn, unverified, entry, err)
 		return nil, err
 	}
-	r.succeeded(statement)
+	r.succeeded(statement, turn)
 	return entry, nil
 }
 
@@ -267,13 +273,38 @@ func (r *Recorder) enter(statement id) (turn int, release func(), err error) {
 	}, nil
 }
 
-// succeeded forgets what was wrong.
-func (r *Recorder) succeeded(statement id) {
+// longAgo is the turn of an answer that is from before any pause.
+const longAgo = -1
+
+// succeeded forgets what was wrong. But that a log took what it was asked before it wanted to
+// be asked less does not say that it can be asked more.
+func (r *Recorder) succeeded(statement id, turn int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.attempts.Remove(statement)
 	clear(r.failing)
+	var slow *SlowDownError
+	if errors.As(r.pause.why, &slow) && turn != r.pauses {
+		return
+	}
 	r.pause, r.ailing = pause{}, false
+}
+
+// slowedDown has all wait, because the log is asked too often: once for all that were asking
+// when it said so first.
+func (r *Recorder) slowedDown(turn int, why *SlowDownError) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ailing = true
+	if turn != r.pauses {
+		return
+	}
+	r.pauses++
+	now := r.clock.Now()
+	r.pause.extend(now, crowded, why)
+	if until := now.Add(min(why.After, crowded.limit)); until.After(r.pause.until) {
+		r.pause.until = until
+	}
 }
 
 // failed has the statement wait, and all if it is not the only one.

@@ -262,6 +262,91 @@ func TestWhereNothingWasLoggedNobodyWaits(t *testing.T) {
 	}
 }
 
+// crowded is a log that takes nothing, because it is asked too often. It says for how long.
+type crowded time.Duration
+
+func (c crowded) Append(context.Context, *protodsse.Envelope, crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
+	return nil, &seal.SlowDownError{After: time.Duration(c), Why: "429"}
+}
+
+func TestALogThatWantsToBeAskedLessIs(t *testing.T) {
+	// ten statements that each try ten times a second
+	ten := func(t *testing.T, r *recording, span time.Duration) (asked, recorded int) {
+		t.Helper()
+		var waiting [][]byte
+		for range 10 {
+			waiting = append(waiting, r.envelope(t))
+		}
+		before := r.log.asked
+		for end := r.clock.Now().Add(span); r.clock.Now().Before(end); r.pass(100 * time.Millisecond) {
+			for i, envelope := range waiting {
+				if envelope == nil {
+					continue
+				}
+				if _, err := r.Record(t.Context(), envelope); err == nil {
+					waiting[i] = nil
+					recorded++
+				}
+			}
+		}
+		return r.log.asked - before, recorded
+	}
+	t.Run("by all statements together", func(t *testing.T) {
+		r := newRecording(t)
+		working := r.log.Log
+		r.log.Log = crowded(0)
+		if asked, _ := ten(t, r, 10*time.Second); asked < 3 || asked > 12 {
+			t.Errorf("in ten seconds it was asked %d times, want some ten", asked)
+		}
+		r.log.Log = working // the twin: it has had its rest
+		if late := r.untilGood(t); late > 3*time.Second {
+			t.Errorf("it was asked again %s after it had had its rest", late)
+		}
+		if asked, recorded := ten(t, r, time.Second); asked != 10 || recorded != 10 {
+			t.Errorf("then it was asked %d times, and %d of 10 are recorded", asked, recorded)
+		}
+	})
+	t.Run("for as long as it says, up to a minute", func(t *testing.T) {
+		for after, want := range map[time.Duration]time.Duration{30 * time.Second: 30 * time.Second, time.Hour: time.Minute} {
+			r := newRecording(t)
+			working := r.log.Log
+			r.log.Log = crowded(after)
+			if asked, _ := ten(t, r, want); asked != 1 {
+				t.Errorf("it says %s, and was asked %d times within %s", after, asked, want)
+			}
+			r.log.Log = working
+			if late := r.untilGood(t); late > time.Second {
+				t.Errorf("it says %s, and was not asked %s after %s", after, late, want)
+			}
+		}
+	})
+	t.Run("whatever it took of what it was asked before", func(t *testing.T) {
+		r := newRecording(t)
+		entered, answer, done := make(chan struct{}), make(chan struct{}), make(chan error)
+		r.log.fault = func(_ *protodsse.Envelope, entry *protorekor.TransparencyLogEntry) (*protorekor.TransparencyLogEntry, error) {
+			close(entered)
+			<-answer
+			return entry, nil
+		}
+		first := r.envelope(t)
+		go func() {
+			_, err := r.Record(t.Context(), first)
+			done <- err
+		}()
+		<-entered
+		r.log.Log = crowded(10 * time.Second)
+		if err := r.try(t); !errors.Is(err, seal.ErrNotLogged) {
+			t.Fatalf("got %v, want %v", err, seal.ErrNotLogged)
+		}
+		close(answer)
+		must(t, <-done)
+		var paused *seal.PausedError
+		if err := r.try(t); !errors.As(err, &paused) {
+			t.Errorf("the next one gets %v, want it paused", err)
+		}
+	})
+}
+
 // A statement of one tenant's must not keep the seals of all others back.
 func TestOneStatementAloneStopsNoOther(t *testing.T) {
 	const span, step = 5 * time.Minute, 3 * time.Second

@@ -83,6 +83,8 @@ func (r *rekorV1) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 		return entryIn(answer)
 	case status == http.StatusConflict:
 		return r.existing(ctx, header.Get("Location"))
+	case status == http.StatusTooManyRequests:
+		return nil, slowDown(header, string(answer))
 	case status >= 400 && status < 499:
 		return nil, fmt.Errorf("append to the log: %w: status %d: %q", ErrNotLogged, status, text.Cut(string(answer), maxLogMessage))
 	}

@@ -160,6 +160,31 @@ func TestWhatComparesArgoexecIsHeldToItsProgram(t *testing.T) {
 	}
 }
 
+// Argo's configuration may say where init finds argoexec; verify compares that one.
+func TestVerifyLooksForArgoexecWhereInitDoes(t *testing.T) {
+	path := corev1.EnvVar{Name: "PATH", Value: "/opt/argo:/bin"}
+	made := func(pinned int) (*corev1.Pod, *argo.Step, []pin.Pin) {
+		pod, step := argotest.Parsed(t, "stores")
+		init := container(pod, "init")
+		init.Env = append(init.Env, path)
+		pins := pinsFor(step)[:pinned]
+		return add(t, pod, step, pins), step, pins
+	}
+	pod, step, pins := made(2)
+	if env := container(pod, "argoseal-verify").Env; len(env) != 1 || env[0] != path {
+		t.Errorf("verify has the variables %v", env)
+	}
+	if err := sidecar.Check(pod, step, pins, config); err != nil {
+		t.Error(err)
+	}
+	container(pod, "argoseal-verify").Env[0].Value = "/tmp"
+	wantRefusal(t, sidecar.Check(pod, step, pins, config), reason.SidecarAltered, "container argoseal-verify has another Env")
+	// Who compares nothing needs none.
+	if pod, _, _ := made(1); len(container(pod, "argoseal-verify").Env) != 0 {
+		t.Error("a verify that compares no argoexec has a PATH")
+	}
+}
+
 // Webhooks that are called after ours add to ours what they add to every container.
 func TestWhatTheOperatorListsMayBeAddedToOurs(t *testing.T) {
 	listing := config

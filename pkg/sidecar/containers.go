@@ -103,7 +103,7 @@ func design(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (parts
 // takes a container more, and up to a second. One download alone cannot replace argoexec
 // so that the order of things does not tell (pin.CheckRun). All that is downloaded is
 // pinned.
-func (c Config) compares(pins []pin.Pin) bool { return len(pins) > 1 && !c.asBefore }
+func (c Config) compares(pins []pin.Pin) bool { return len(pins) > 1 && c.as < ageOwnImage }
 
 // match wants each pin to be one of the step's pinned inputs, at most once.
 func match(step *argo.Step, pins []pin.Pin) error {
@@ -134,7 +134,7 @@ func newSigner(pod *corev1.Pod, outputs []argo.Output, limit int, cfg Config) (*
 		return nil, err
 	}
 	args := []string{verbSign, "--staged=" + pathStaged, fmt.Sprintf("--max-message=%d", limit)}
-	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil && (*g < defaultGrace || *g > defaultGrace && !cfg.asBefore) {
+	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil && (*g < defaultGrace || *g > defaultGrace && cfg.as < ageOpenInit) {
 		args = append(args, fmt.Sprintf("--grace=%dms", min(max(*g, minGrace), maxGrace)*1000*2/3+1))
 	}
 	mounts := []corev1.VolumeMount{{Name: staging.Name, SubPath: staging.SubPath, MountPath: pathStaged, ReadOnly: true}}
@@ -240,6 +240,7 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*c
 	if cfg.compares(pins) {
 		c.Image = pod.Spec.InitContainers[i].Image
 		c.Command = []string{pathProgram + binary}
+		c.Env = pathOf(pod.Spec.InitContainers[i])
 		mounts = append(mounts, corev1.VolumeMount{Name: volumeProgram, MountPath: pathProgram, ReadOnly: true})
 	}
 	// The capabilities stay those of init. Unpacked files have the modes that their
@@ -250,6 +251,16 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*c
 	}
 	c.VolumeMounts = append(c.VolumeMounts, mounts...)
 	return c, nil
+}
+
+// pathOf is where a container looks for programs, if that is not where its image says: Argo's
+// configuration (executor.env) can say so, and init copies the argoexec that it finds there.
+func pathOf(c corev1.Container) []corev1.EnvVar {
+	i := slices.IndexFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == "PATH" && v.ValueFrom == nil })
+	if i < 0 {
+		return nil
+	}
+	return []corev1.EnvVar{{Name: c.Env[i].Name, Value: c.Env[i].Value}}
 }
 
 // volumesOf says on which volumes of the step's own verify finds inputs, and how

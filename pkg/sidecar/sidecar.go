@@ -31,18 +31,29 @@ type Config struct {
 	// Unhanded accepts a wait that reads its template from the file that Argo
 	// leaves it, as pods of the release before this one do.
 	Unhanded bool
-	// Before accepts a pod that the release before this one has made, too: its signer
-	// takes no more of a longer terminationGracePeriodSeconds than of 30, its init may
-	// write to what all containers share, and its verify runs in our own image. Of a pod
-	// that is being admitted it is false.
+	// Before accepts a pod that this program made before, too, at each of its earlier ages.
+	// Of a pod that is being admitted it is false.
 	Before bool
 	// Report lets a step run whatever argoseal-verify finds, which the notary
 	// then reads from its message.
 	Report bool
 
-	// asBefore gives a pod what the release before this one gives it.
-	asBefore bool
+	// as gives a pod what it was given at an earlier age.
+	as age
 }
+
+// age is how long ago the program was this one; zero is now.
+type age int
+
+const (
+	// ageOwnImage is when verify always ran in our own image.
+	ageOwnImage age = iota + 1
+	// ageOpenInit is when, besides, init could write to what all containers share, and
+	// the signer took no more of a longer terminationGracePeriodSeconds than of 30.
+	ageOpenInit
+
+	oldest = ageOpenInit
+)
 
 // In gives the configuration for pods of a namespace with a mode: only enforce
 // refuses.
@@ -168,10 +179,10 @@ func hasName(name string) func(corev1.Container) bool {
 // says is added, none of which can make a measurement wrong.
 func Check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	err := check(pod, step, pins, cfg)
-	if err != nil && cfg.Before {
-		cfg.asBefore = true
+	for err != nil && cfg.Before && cfg.as < oldest {
+		cfg.as++
 		if check(pod, step, pins, cfg) == nil {
-			err = nil
+			return nil
 		}
 	}
 	return err
@@ -202,7 +213,7 @@ func check(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) error {
 	if err := checkPlaces(pod, step, want); err != nil {
 		return err
 	}
-	if want.verify != nil && !cfg.asBefore {
+	if want.verify != nil && cfg.as < ageOpenInit {
 		if err := argo.CheckShut(pod); err != nil {
 			return err
 		}

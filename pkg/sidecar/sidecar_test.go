@@ -561,6 +561,19 @@ func TestThePodsOfTheReleaseBeforeAreKnown(t *testing.T) {
 	if err := sidecar.Check(add(t, together, several, pinsFor(several)), several, pinsFor(several), config); err != nil {
 		t.Errorf("a webhook of the release before was asked first, and then one of this: %v", err)
 	}
+	// One that came between has the signer take its part of a longer time, and compares nothing.
+	pod, several = argotest.Parsed(t, "stores")
+	pod.Spec.TerminationGracePeriodSeconds = &long
+	between := asBefore(t, add(t, pod, several, pinsFor(several)))
+	if !slices.Contains(container(between, "argoseal-signer").Args, "--grace=400001ms") {
+		t.Errorf("its signer has %q", container(between, "argoseal-signer").Args)
+	}
+	if err := sidecar.Check(between, several, pinsFor(several), before); err != nil {
+		t.Error(err)
+	}
+	wantRefusal(t, sidecar.Check(between, several, pinsFor(several), config), reason.SidecarMissing, "container argoseal-prepare")
+	container(between, "init").SecurityContext = nil // none of them made such a one
+	wantRefusal(t, sidecar.Check(between, several, pinsFor(several), before), reason.SidecarMissing, "container argoseal-prepare")
 	signer.Args = append(signer.Args, "--grace=1ms")
 	wantRefusal(t, sidecar.Check(made, step, nil, before), reason.SidecarAltered, "container argoseal-signer has another Args")
 }

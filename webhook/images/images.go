@@ -173,6 +173,7 @@ func (d *decision) use(ctx context.Context, u image.Use) *reason.Error {
 	if err != nil {
 		return about(u, reason.Wrap(reason.ImageInvalid, err, "%v", err))
 	}
+	before := d.lists
 	no := d.image(ctx, i)
 	if no != nil && no.Code == reason.ImageUnproven && d.ofWorkflow {
 		// Its seal may be on its way. Pods are read before seals: else a seal that
@@ -180,6 +181,7 @@ func (d *decision) use(ctx context.Context, u image.Use) *reason.Error {
 		if later := d.view.Sealing(ctx, d.gate.Quick, d.gate.Clock.Now()); later != nil {
 			return about(u, later)
 		}
+		d.lists = before // the same ones are read once more
 		no = d.image(ctx, i)
 	}
 	if no == nil {

@@ -103,4 +103,23 @@ func TestListsOfSealsAreBounded(t *testing.T) {
 	expect(t, decide(t, g, trust, nil, pod), reason.UnsupportedPod)
 	g.Policies = many(1)
 	expect(t, decide(t, g, trust, nil, pod), "")
+	// Lists that are read once more, because a seal came meanwhile, count once.
+	for images, want := range map[int]reason.Code{12: "", 17: reason.UnsupportedPod} {
+		g, c, trust := fixture(t)
+		trust.Root = notary.Root
+		g.Policies = many(16)
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "app"}}
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "argoproj.io/v1alpha1", Kind: "Workflow", Name: "wf", UID: "wf", Controller: new(true)}}
+		for i := range images {
+			pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: fmt.Sprint(i), Image: fmt.Sprintf("%s@sha256:%064x", app, i+1)})
+		}
+		came := 0
+		c.meanwhile = func() {
+			came++
+			c.sealed(t, notary, "ci", fmt.Sprintf("%064x", came), nil)
+		}
+		if expect(t, decide(t, g, trust, nil, pod), want); came < images-1 {
+			t.Errorf("only %d of %d images were looked at twice", came, images)
+		}
+	}
 }

@@ -167,6 +167,7 @@ func (w *Workflow) DefinitionAt(admitted string, node Node) (Definition, error) 
 	}
 	d.StoredDigest = w.storedAs(f, node, d.SpecDigest)
 	d.SpecDigest, d.Overrides, d.Parameters = f.Spec, f.Overrides, fill(was.Parameters, f.Open)
+	d.Unstated = was.Unstated
 	if d.References, d.Complete, err = w.referencesAt(f, node); err != nil {
 		return Definition{}, err
 	}

@@ -44,10 +44,21 @@ func (w *Workflow) submission() *submitted {
 }
 
 // before is a definition without what Argo has added since. Others may have added
-// parameters, too, which the guard of Workflows leaves free: so those are not stated.
+// parameters, too, which the guard of Workflows leaves free, or may have taken one away while
+// the pod was admitted, with which Argo had made it: so of those only the names are stated.
 func (s *submitted) before(d Definition) Definition {
 	if !s.Unlisted {
-		d.Parameters = slices.DeleteFunc(slices.Clone(d.Parameters), func(p Parameter) bool { return !slices.Contains(s.Parameters, p.Name) })
+		came := func(p Parameter) bool { return !slices.Contains(s.Parameters, p.Name) }
+		for _, p := range d.Parameters {
+			if came(p) {
+				d.Unstated = append(d.Unstated, p.Name)
+			}
+		}
+		slices.Sort(d.Unstated)
+		d.Unstated = slices.Compact(d.Unstated)
+		if d.Parameters = slices.DeleteFunc(slices.Clone(d.Parameters), came); len(d.Parameters) == 0 {
+			d.Parameters = nil // as one that never had any, to the digest
+		}
 	}
 	if s.NoEntrypoint {
 		d.Entrypoint = ""

@@ -138,6 +138,23 @@ func TestWhatOthersAddIsNotTakenForArgos(t *testing.T) {
 	if err != nil || fmt.Sprint(d.Parameters) != "[{count 3}]" {
 		t.Errorf("parameters are %v, %v", d.Parameters, err)
 	}
+	// Nor is one that somebody takes away for the moments of admission, and puts back. Argo goes
+	// by the copy that it has read: the step ran with it. So it is said which ones are missing.
+	less := workflowFrom(t, respelled, func(s object) { delete(s, "arguments") })
+	back := storedFrom(t, respelled, func(s object) {
+		argos(s)
+		s["arguments"].(object)["parameters"].(list)[1].(object)["value"] = "4"
+	})
+	evil := respelledStep()
+	evil.Made = strings.Replace(madeBy, `"3"`, `"4"`, 1)
+	d, err = back.DefinitionAt(less.Fingerprint("wf", nil), evil)
+	if err != nil || len(d.Parameters) != 0 || fmt.Sprint(d.Unstated) != "[count region]" {
+		t.Errorf("%v are stated, and %v are not; %v", d.Parameters, d.Unstated, err)
+	}
+	// The twin: once Argo has stored it, all are stated.
+	if d, err := back.DefinitionAt(back.Fingerprint("wf", nil), evil); err != nil || len(d.Parameters) != 2 || len(d.Unstated) != 0 {
+		t.Errorf("%v are stated, and %v are not; %v", d.Parameters, d.Unstated, err)
+	}
 	many := func(s object) {
 		var all list
 		for i := range 300 {

@@ -102,6 +102,9 @@ type Definition struct {
 	// Parameters are the Workflow's own; DefinitionAt gives those that Argo
 	// executes.
 	Parameters []Parameter
+	// Unstated are the names of parameters that the Workflow has by now and did not have
+	// when the step was admitted: nobody knows whether the step ran with them. Sorted.
+	Unstated []string
 	// Overrides are the spec's fields that change what a referenced template
 	// does (podSpecPatch, templateDefaults, volumes …), sorted by name.
 	Overrides []Override

@@ -111,13 +111,14 @@ func (a *Attestor) Reconcile(ctx context.Context, key types.NamespacedName) (rec
 	return a.attempt(work, key, keys)
 }
 
-// held is how long to leave a record to another replica.
+// held is how long to leave a record to another replica. One whose clock is far ahead of
+// ours may have stopped long ago.
 func (a *Attestor) held(p *v1alpha1.WorkflowProvenance) time.Duration {
-	c := p.Status.Claim
-	if c == nil || c.Holder == a.Holder {
+	c, now := p.Status.Claim, a.Clock.Now()
+	if c == nil || c.Holder == a.Holder || c.RenewTime.Sub(now) > patience {
 		return 0
 	}
-	return max(0, c.RenewTime.Add(patience).Sub(a.Clock.Now()))
+	return max(0, c.RenewTime.Add(patience).Sub(now))
 }
 
 // attempt claims the record, and goes through all steps once.

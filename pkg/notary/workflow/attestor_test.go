@@ -500,6 +500,19 @@ func TestOneOfTwo(t *testing.T) {
 	}
 }
 
+// TestClocksApart: whoever's clock was far ahead when it stopped does not keep a workflow until
+// that time comes.
+func TestClocksApart(t *testing.T) {
+	for ahead, want := range map[time.Duration]time.Duration{0: patience, time.Minute: patience + time.Minute, time.Hour: 0} {
+		w := newWorld(t)
+		p := w.get()
+		p.Status.Claim = &v1alpha1.Claim{Holder: "a", RenewTime: metav1.NewMicroTime(w.clock.Now().Add(ahead))}
+		if got := w.attestor("b").held(p); got != want {
+			t.Errorf("%s ahead: it is left to it for %s, want %s", ahead, got, want)
+		}
+	}
+}
+
 // TestRetried: a workflow that has more records since gets another statement.
 func TestRetried(t *testing.T) {
 	w := newWorld(t)

@@ -307,11 +307,15 @@ func (s *Scrubber) look(ctx context.Context, namespace string) ([]scrub.Place, s
 	}
 }
 
-// sealOf is what an ArtifactSeal says; false if its location is none.
+// sealOf is what an ArtifactSeal says; false if its location is none, or if it is kept for an
+// image alone: another step of its workflow has stored over what it is about.
 func sealOf(a *v1alpha1.ArtifactSeal) (scrub.Seal, bool) {
 	l := artifact.Location{
 		Scheme: artifact.Scheme(a.Spec.Location.Scheme), Store: a.Spec.Location.Store, Bucket: a.Spec.Location.Bucket,
 		Key: a.Spec.Location.Key, Kind: artifact.Kind(a.Spec.Location.Kind),
+	}
+	if !a.Spec.Shared && a.Name == artifact.SharedSealName(l, string(a.Spec.Workflow.UID), string(a.Spec.Producer.Pod.UID)) {
+		return scrub.Seal{}, false
 	}
 	c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionIntact)
 	recorded := a.Spec.Producer.RecordedAt.Time

@@ -253,6 +253,24 @@ func TestWhatIsBeingStoredAnewIsNoAlteration(t *testing.T) {
 	}
 }
 
+// A seal that is kept for its image alone says nothing of what lies at its place, though its
+// record came later than that of the step which stored there last.
+func TestASealThatIsKeptForItsImageIsNotCompared(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	last, before := sealed(t, "last", "a", "last", 1), sealed(t, "before", "a", "before", 2)
+	l, err := artifact.InS3("s3", "b").At("a")
+	check(t, err)
+	last.Name, before.Name = artifact.SealName(l, "w"), artifact.SharedSealName(l, "w", "pod")
+	last.Spec.Workflow.UID, before.Spec.Workflow.UID, before.Spec.Producer.Pod.UID = "w", "w", "pod"
+	for lies, want := range map[string]Report{"last": {Intact: 1}, "forged": {Altered: 1}} {
+		s := scrubber(t, scheme, &shelf{objects: map[string]string{"a": lies}}, last.DeepCopy(), before.DeepCopy())
+		if got, err := s.Pass(t.Context()); err != nil || got != want {
+			t.Errorf("where %q lies: got %+v, %v, want %+v", lies, got, err, want)
+		}
+	}
+}
+
 // Of a directory below which others stored something too, only a list of files counts whose
 // tree is the sealed one, for that place.
 func TestAListOfOtherFilesIsNone(t *testing.T) {
