@@ -68,7 +68,7 @@ var mayImport = map[string][]string{
 	"pkg/tlog":            {"pkg/reason"},
 	"pkg/notary/logwatch": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/seal", "pkg/text", "pkg/tlog"},
 	"pkg/notary/workflow": {
-		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
+		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/memory", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {
@@ -96,9 +96,9 @@ var mayImport = map[string][]string{
 	"pkg/retention/controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo/layout", "pkg/artifact", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/retention"},
 
 	// What became of what was sealed.
-	"pkg/scrub":            {"pkg/artifact", "pkg/content"},
+	"pkg/scrub":            {"pkg/artifact", "pkg/content", "pkg/provenance"},
 	"pkg/scrub/s3":         {"pkg/scrub"},
-	"pkg/scrub/controller": {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/scrub", "pkg/text"},
+	"pkg/scrub/controller": {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/scrub", "pkg/text"},
 
 	// What a step makes when it is run again.
 	"pkg/reproduce": {"pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason"},

@@ -25,6 +25,10 @@ const suffix = ".sigstore.json"
 
 // Keep writes a bundle, whole or not at all, so that it is on the disk when it returns.
 func Keep(folder, namespace, name string, bundle []byte) error {
+	return keep(folder, namespace, name, bundle, sync)
+}
+
+func keep(folder, namespace, name string, bundle []byte, sync func(folder string) error) error {
 	inside := filepath.Join(namespace, name+suffix)
 	if namespace == "" || name == "" || filepath.Base(namespace) != namespace || filepath.Base(name) != name || !filepath.IsLocal(inside) {
 		return fmt.Errorf("%.80q of namespace %.80q is no name of a file", name, namespace)
@@ -32,7 +36,8 @@ func Keep(folder, namespace, name string, bundle []byte) error {
 	path := filepath.Join(folder, inside)
 	switch there, err := os.ReadFile(path); {
 	case err == nil && bytes.Equal(there, bundle):
-		return nil
+		// Who wrote it may have ended before its name was on the disk.
+		return errors.Join(sync(filepath.Dir(path)), sync(folder))
 	case err == nil:
 		return reason.New(reason.BundleInvalid, "%s is there, and is not what %s/%s has", path, namespace, name)
 	case !errors.Is(err, fs.ErrNotExist):

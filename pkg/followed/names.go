@@ -1,6 +1,7 @@
 package followed
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -50,4 +51,20 @@ func counts(since string, at time.Time, keep time.Duration) bool {
 	}
 	last, err := time.Parse(time.RFC3339, since)
 	return err == nil && at.Sub(last) < keep
+}
+
+// forgetOldest forgets the name that ended first, of some kinds; false: none has ended.
+func forgetOldest(kinds ...Names) bool {
+	var of Names
+	var oldest, first string
+	for _, n := range kinds {
+		for name, since := range n {
+			// Times of one zone and form compare as text.
+			if since != "" && (of == nil || cmp.Or(cmp.Compare(since, first), cmp.Compare(name, oldest)) < 0) {
+				of, oldest, first = n, name, since
+			}
+		}
+	}
+	delete(of, oldest)
+	return of != nil
 }

@@ -49,7 +49,7 @@ func Parse(c *corev1.ConfigMap) (Record, error) {
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
 		return Record{}, reason.Wrap(reason.KeyMismatch, err, "ConfigMap %s is not as the notary writes it: remove its key %s", c.Name, v1alpha1.ArgoKey)
 	}
-	for _, n := range []Names{r.Controllers, r.ExecutorImages, r.ExecutorEnv, r.PlainStores} {
+	for _, n := range r.kinds() {
 		if _, empty := n[""]; empty || len(n) > maxNames {
 			return Record{}, reason.New(reason.KeyMismatch, "ConfigMap %s has an empty name, or more than %d of a kind: remove its key %s", c.Name, maxNames, v1alpha1.ArgoKey)
 		}
@@ -57,12 +57,20 @@ func Parse(c *corev1.ConfigMap) (Record, error) {
 	return r, nil
 }
 
+func (r Record) kinds() []Names {
+	return []Names{r.Controllers, r.ExecutorImages, r.ExecutorEnv, r.PlainStores}
+}
+
 // write puts the record into a ConfigMap: for us, and the controllers for the admission
-// policies, which read no JSON.
+// policies, which read no JSON. What Parse would refuse is not written: nobody could write
+// another record after it, nor start with it.
 func (r Record) write(c *corev1.ConfigMap, at time.Time) error {
-	text, err := json.Marshal(r)
+	text, err := r.fit()
 	if err != nil {
 		return fmt.Errorf("record: %w", err)
+	}
+	if _, err := Parse(&corev1.ConfigMap{ObjectMeta: c.ObjectMeta, Data: map[string]string{v1alpha1.ArgoKey: string(text)}}); err != nil {
+		return reason.New(reason.ArgoUnread, "Argo's controllers run with more than %d names of a kind, or %d bytes of them: what was trusted before stays trusted", maxNames, maxFollowed)
 	}
 	if c.Data == nil {
 		c.Data = map[string]string{}
@@ -70,6 +78,21 @@ func (r Record) write(c *corev1.ConfigMap, at time.Time) error {
 	c.Data[v1alpha1.ArgoKey] = string(text)
 	c.Data[v1alpha1.ArgoControllersKey] = strings.Join(r.Controllers.At(at, Lingers), "\n")
 	return nil
+}
+
+// fit is the record as it is written. If that is too large, what ended first is forgotten
+// before its time.
+func (r Record) fit() ([]byte, error) {
+	for _, n := range r.kinds() {
+		for len(n) > maxNames && forgetOldest(n) {
+		}
+	}
+	for {
+		text, err := json.Marshal(r)
+		if err != nil || len(text) <= maxFollowed || !forgetOldest(r.kinds()...) {
+			return text, err
+		}
+	}
 }
 
 // merge notes what runs at a time.

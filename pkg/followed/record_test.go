@@ -1,6 +1,7 @@
 package followed
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -103,5 +104,64 @@ func TestARecordOfSomebodyElsesIsNotTrusted(t *testing.T) {
 	}
 	if r, err := Parse(configMap("")); err != nil || len(r.Controllers) > 0 {
 		t.Errorf("none yet: %+v, %v", r, err)
+	}
+}
+
+// TestWhatIsWrittenIsRead: a record that Parse refuses would have to be removed by hand,
+// before anybody writes another one or starts.
+func TestWhatIsWrittenIsRead(t *testing.T) {
+	many := make([]string, maxNames+1)
+	for i := range many {
+		many[i] = fmt.Sprintf("V%d=x", i)
+	}
+	for name, c := range map[string]struct {
+		// looks are what runs at one second after the other.
+		looks func(second int) Found
+		count int
+		// left are how many names are on record at the end; 0: the last is not written.
+		left int
+	}{
+		"a few":                      {func(int) Found { return Found{ExecutorEnv: many[:3]} }, 3, 3},
+		"as many as there may be":    {func(int) Found { return Found{ExecutorEnv: many[:maxNames]} }, 2, maxNames},
+		"a value that changes often": {func(s int) Found { return Found{ExecutorEnv: []string{fmt.Sprintf("A=%d", s)}} }, maxNames + 50, maxNames},
+		"a long one that changes": {func(s int) Found {
+			return Found{ExecutorEnv: []string{fmt.Sprintf("A=%d%s", s, strings.Repeat("<", 500))}}
+		}, 200, -1},
+		"more at once":                 {func(int) Found { return Found{ExecutorEnv: many} }, 2, 0},
+		"longer ones than may be read": {func(int) Found { return Found{ExecutorImages: []string{strings.Repeat("x", maxFollowed)}} }, 2, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			held := configMap("")
+			for second := range c.count {
+				at := begin.Add(time.Duration(second) * time.Second)
+				r, err := Parse(held)
+				if err != nil {
+					t.Fatalf("after %d looks it cannot be read: %v", second, err)
+				}
+				now := c.looks(second)
+				r.merge(now, at)
+				if err := r.write(held, at); (err != nil) != (c.left == 0) || err != nil && reason.Of(err) != reason.ArgoUnread {
+					t.Fatal(err)
+				}
+				if c.left == 0 {
+					continue
+				}
+				if r, err = Parse(held); err != nil {
+					t.Fatalf("what was written cannot be read: %v", err)
+				}
+				for _, env := range now.ExecutorEnv {
+					if since, is := r.ExecutorEnv[env]; !is || since != "" {
+						t.Fatalf("%.10q runs, and is not on record", env)
+					}
+				}
+			}
+			r, err := Parse(held)
+			if left := len(r.ExecutorEnv); err != nil || c.left >= 0 && left != c.left || c.left < 0 && (left < 50 || left == c.count) {
+				t.Errorf("%d names are left: %v", left, err)
+			}
+			if _, before := r.ExecutorEnv["A=0"]; before {
+				t.Error("what ended first was not forgotten")
+			}
+		})
 	}
 }

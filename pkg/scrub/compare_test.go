@@ -14,6 +14,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/provenance"
 )
 
 // shelf is a store in memory, for faults that a real one does not have on demand. Real
@@ -72,12 +73,13 @@ func at(t *testing.T, key string) artifact.Location {
 	return l
 }
 
-// sealed is the seal of a text, recorded so many minutes ago.
+// sealed is the seal of a text, stored and recorded so many minutes ago.
 func sealed(t *testing.T, key, text string, ago int) Seal {
 	t.Helper()
+	then := time.Unix(1e9, 0).Add(-time.Duration(ago) * time.Minute)
 	return Seal{
 		Name: key, UID: text, Location: at(t, key), SHA256: artifact.DigestOfText(text), Size: int64(len(text)),
-		Recorded: time.Unix(1e9, 0).Add(-time.Duration(ago) * time.Minute),
+		Run: provenance.Run{Finished: then, Recorded: then},
 	}
 }
 
@@ -131,6 +133,54 @@ func TestAnObjectIsHeldToItsLastSeal(t *testing.T) {
 	}
 }
 
+// TestTheLastSealIsTheGates: a record may come late, and two in one second. What the pod that
+// ran last stored has to lie there.
+func TestTheLastSealIsTheGates(t *testing.T) {
+	at := func(clock string) time.Time {
+		then, err := time.Parse(time.TimeOnly, clock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return then
+	}
+	for name, c := range map[string]struct{ a, b provenance.Run }{
+		"a record that came late": {
+			provenance.Run{Created: at("09:59:00"), Finished: at("10:00:00"), Recorded: at("10:05:00")},
+			provenance.Run{Created: at("10:01:00"), Finished: at("10:02:00"), Recorded: at("10:02:05")},
+		},
+		"two in one second": {
+			provenance.Run{Created: at("10:00:00"), Finished: at("10:01:00"), Recorded: at("10:02:00")},
+			provenance.Run{Created: at("10:00:00"), Finished: at("10:01:30"), Recorded: at("10:02:00")},
+		},
+		"a node's clock that is an hour late": {
+			provenance.Run{Created: at("10:00:00"), Finished: at("10:01:00"), Recorded: at("10:01:05")},
+			provenance.Run{Created: at("10:02:00"), Finished: at("09:03:00"), Recorded: at("10:03:05")},
+		},
+		"one after the other": {
+			provenance.Run{Created: at("10:00:00"), Finished: at("10:01:00"), Recorded: at("10:01:05")},
+			provenance.Run{Created: at("10:02:00"), Finished: at("10:03:00"), Recorded: at("10:03:05")},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// Neither names nor the order in which they come decide.
+			for _, names := range [][2]string{{"x", "y"}, {"y", "x"}} {
+				a, b := sealed(t, "a", "first", 0), sealed(t, "a", "second", 0)
+				a.Name, b.Name, a.UID, b.UID = names[0], names[1], names[0], names[1]
+				a.Run, b.Run = c.a, c.b
+				for _, seals := range [][]Seal{{a, b}, {b, a}} {
+					place := Places(seals)[0]
+					for text, want := range map[string]Reason{"second": ReasonIntact, "first": ReasonRolledBack, "third": ReasonChanged} {
+						f, err := Comparison{Place: place}.Run(t.Context(), &shelf{objects: map[string]string{"a": text}})
+						if err != nil || f.Reason != want {
+							t.Errorf("what lies there is %s, and %s: %v", text, f.Reason, err)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestADirectoryIsHeldToItsTree(t *testing.T) {
 	seal, files := tree(t, "d/", map[string]string{"x": "1", "sub/y": "2"})
 	for name, c := range map[string]struct {
@@ -148,7 +198,8 @@ func TestADirectoryIsHeldToItsTree(t *testing.T) {
 		"a file more":                          {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3"}, want: ReasonChanged, says: unsealed},
 		"a file more, its files not listed":    {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3"}, bare: true, want: ReasonChanged},
 		"nothing":                              {objects: map[string]string{}, want: ReasonMissing},
-		"names that no directory has":          {objects: map[string]string{"d/x": "1", "d/x/z": "2"}, want: ReasonChanged},
+		"names that no directory has":          {objects: map[string]string{"d/x": "1", "d/x/z": "2"}, bare: true, want: ReasonChanged},
+		"others in place of one":               {objects: map[string]string{"d/x": "1", "d/x/z": "2"}, want: ReasonMissing, says: `"sub/y" is missing`},
 		"what another step stored below it":    {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3"}, below: []artifact.Location{at(t, "d/z")}, want: ReasonIntact},
 		"a directory of another's below it":    {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/e/z": "3"}, below: []artifact.Location{at(t, "d/e/")}, want: ReasonIntact},
 		"beside another's, a file more":        {objects: map[string]string{"d/x": "1", "d/sub/y": "2", "d/z": "3", "d/w": "4"}, below: []artifact.Location{at(t, "d/z")}, want: ReasonChanged, says: unsealed},
@@ -202,6 +253,41 @@ func TestOfADirectoryNoMoreIsReadThanWasSealed(t *testing.T) {
 	}
 }
 
+// TestOfADirectoryNoMoreIsAskedForThanWasSealed: empty objects cost no bytes, and each a
+// request. Where its record lists what was sealed, nothing else is asked for.
+func TestOfADirectoryNoMoreIsAskedForThanWasSealed(t *testing.T) {
+	texts := map[string]string{"a": "1", "m": "2", "z": "3"}
+	seal, files := tree(t, "d/", texts)
+	for name, c := range map[string]struct {
+		more int
+		gone string
+		want Reason
+		says string
+	}{
+		"as it was sealed":     {0, "", ReasonIntact, ""},
+		"with others":          {1000, "", ReasonChanged, unsealed},
+		"with others, one off": {1000, "z", ReasonMissing, `"z" is missing`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &shelf{objects: map[string]string{}}
+			for path, text := range texts {
+				store.objects["d/"+path] = text
+			}
+			for n := range c.more {
+				store.objects[fmt.Sprintf("d/b%d", n)] = ""
+			}
+			delete(store.objects, "d/"+c.gone)
+			f, err := Comparison{Place: Places([]Seal{seal})[0], Files: files}.Run(t.Context(), store)
+			if err != nil || f.Reason != c.want || !strings.Contains(f.Message, c.says) {
+				t.Errorf("got %+v, %v", f, err)
+			}
+			if store.opened > len(files) {
+				t.Errorf("%d objects were asked for", store.opened)
+			}
+		})
+	}
+}
+
 // Whoever has a seal of a place may have chosen it so that it is somebody else's. He reads
 // what the seals of the place have, and nothing else of what lies there.
 func TestAMessageHasNothingThatTheSealDoesNotHave(t *testing.T) {
@@ -215,16 +301,17 @@ func TestAMessageHasNothingThatTheSealDoesNotHave(t *testing.T) {
 		message string // what he may read
 		detail  string // what the operator does
 	}{
-		"another object":          {map[string]string{"o": secret}, nil, elsewise, digest},
-		"a larger one":            {map[string]string{"o": strings.Repeat(secret, 100)}, nil, elsewise, "more than the"},
-		"one of its own":          {map[string]string{"o": "earlier"}, nil, "sealed before", ""},
-		"a file more":             {map[string]string{"d/a": "1", "d/known": "2", "d/" + secret: ""}, files, unsealed, secret},
-		"a large file more":       {map[string]string{"d/" + secret: strings.Repeat("x", 100)}, files, unsealed, secret},
-		"files, no list":          {map[string]string{"d/" + secret: "3"}, nil, elsewise, "its digest is"},
-		"larger files, no list":   {map[string]string{"d/" + secret: strings.Repeat("x", 100)}, nil, elsewise, secret},
-		"a file of its own":       {map[string]string{"d/a": "9", "d/known": "2"}, files, `"a" was changed`, string(artifact.DigestOfText("9"))[:16]},
-		"names of no directory":   {map[string]string{"d/" + secret: "", "d/" + secret + "/x": ""}, files, elsewise, secret},
-		"a file of its own, gone": {map[string]string{"d/a": "1"}, files, `"known" is missing`, ""},
+		"another object":           {map[string]string{"o": secret}, nil, elsewise, digest},
+		"a larger one":             {map[string]string{"o": strings.Repeat(secret, 100)}, nil, elsewise, "more than the"},
+		"one of its own":           {map[string]string{"o": "earlier"}, nil, "sealed before", ""},
+		"a file more":              {map[string]string{"d/a": "1", "d/known": "2", "d/" + secret: ""}, files, unsealed, secret},
+		"a large file more":        {map[string]string{"d/a": "1", "d/known": "2", "d/" + secret: strings.Repeat("x", 100)}, files, unsealed, secret},
+		"files, no list":           {map[string]string{"d/" + secret: "3"}, nil, elsewise, "its digest is"},
+		"larger files, no list":    {map[string]string{"d/" + secret: strings.Repeat("x", 100)}, nil, elsewise, secret},
+		"a file of its own":        {map[string]string{"d/a": "9", "d/known": "2"}, files, `"a" was changed`, string(artifact.DigestOfText("9"))[:16]},
+		"names of no directory":    {map[string]string{"d/" + secret: "", "d/" + secret + "/x": ""}, nil, elsewise, secret},
+		"files of none of its own": {map[string]string{"d/" + secret: "3"}, files, `"a" is missing`, ""},
+		"a file of its own, gone":  {map[string]string{"d/a": "1"}, files, `"known" is missing`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			place := Places([]Seal{object, before})[0]

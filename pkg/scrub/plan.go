@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/provenance"
 )
 
 // Seal is what one ArtifactSeal says, as far as it matters here.
@@ -16,8 +16,8 @@ type Seal struct {
 	SHA256, Tree         artifact.Digest
 	// Size of the stored bytes.
 	Size int64
-	// Recorded is when the API server stored it.
-	Recorded time.Time
+	// Run says when the pod ran that stored it.
+	Run provenance.Run
 	// Shared says that several steps stored a directory there, each with a seal.
 	Shared bool
 	// Provenance is the name of the record that may list a directory's files.
@@ -41,7 +41,7 @@ func (s Seal) content() artifact.Digest {
 // Place is a location, and what the steps of one namespace sealed there.
 type Place struct {
 	Key
-	// Seals has the last one first.
+	// Seals has the last one first, and the others in any order.
 	Seals []Seal
 }
 
@@ -55,9 +55,9 @@ type Key struct {
 	Location  artifact.Location
 }
 
-// Places gathers seals by namespace and location. For each place the seal that was
-// recorded last counts. A step of the namespace overwrote the ones before, which is
-// no alteration.
+// Places gathers seals by namespace and location. For each place the seal of the pod that
+// ran last counts, as it does for the gate: its record may have come before another's. A step
+// of the namespace overwrote what the others stored, which is no alteration.
 func Places(seals []Seal) []Place {
 	by := map[Key][]Seal{}
 	for _, s := range seals {
@@ -66,9 +66,16 @@ func Places(seals []Seal) []Place {
 	}
 	places := make([]Place, 0, len(by))
 	for k, all := range by {
-		slices.SortFunc(all, func(a, b Seal) int {
-			return cmp.Or(b.Recorded.Compare(a.Recorded), cmp.Compare(a.UID, b.UID))
-		})
+		// Where nobody knows which was last, the names decide, as for the gate.
+		slices.SortFunc(all, func(a, b Seal) int { return cmp.Or(cmp.Compare(b.Name, a.Name), cmp.Compare(a.UID, b.UID)) })
+		runs := make([]provenance.Run, len(all))
+		for i, s := range all {
+			runs[i] = s.Run
+		}
+		// No two pods were both made after the other's end, so that one is the last.
+		if last := provenance.Last(runs); last > 0 {
+			all[0], all[last] = all[last], all[0]
+		}
 		places = append(places, Place{Key: k, Seals: all})
 	}
 	return places

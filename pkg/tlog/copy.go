@@ -12,7 +12,8 @@ import (
 )
 
 // Copy writes everything that a checkpoint stands for to a folder, and then the
-// checkpoint. What is there already stays. It checks nothing: Audit does.
+// checkpoint. What is there already stays, but for empty files: a power cut may leave such. It
+// checks nothing: Audit does.
 func Copy(ctx context.Context, from Reader, c *Checkpoint, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -41,13 +42,13 @@ func Copy(ctx context.Context, from Reader, c *Checkpoint, dir string) error {
 	return nil
 }
 
-// place writes a file that is not there yet.
+// place writes a file that is not there yet. No file of a log is empty.
 func place(root *os.Root, name string, read func() ([]byte, error)) error {
-	_, err := root.Lstat(name)
-	if err == nil {
+	there, err := root.Lstat(name)
+	if err == nil && there.Size() > 0 {
 		return nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("copy of the log: %w", err)
 	}
 	raw, err := read()
@@ -60,10 +61,15 @@ func place(root *os.Root, name string, read func() ([]byte, error)) error {
 	return nil
 }
 
-// replace writes a file, whole or not at all.
+// replace writes a file, whole or not at all: its content is on the disk before its name is.
 func replace(root *os.Root, name string, raw []byte) error {
 	part := name + ".part"
-	if err := root.WriteFile(part, raw, 0o640); err != nil {
+	f, err := root.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return root.Rename(part, name)

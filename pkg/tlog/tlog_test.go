@@ -243,6 +243,28 @@ func TestACopyAddsUpOrIsRefused(t *testing.T) {
 	}
 }
 
+// TestAnEmptyFileIsNone: a power cut can leave a name without content, which would make an
+// honest log look false for ever. What else is there stays, so that a copy can be held to it.
+func TestAnEmptyFileIsNone(t *testing.T) {
+	k, dir := tlogtest.NewKey(t), t.TempDir()
+	k.Grow(t, dir, "entry", 0, 600)
+	c := k.Checkpoint(t, dir)
+	copied := t.TempDir()
+	again := func() error {
+		tlogtest.Must(t, tlog.Copy(t.Context(), tlogtest.Folder(t, dir), c, copied))
+		return tlog.Audit(t.Context(), tlogtest.Folder(t, copied), c, func(uint64, []byte) error { return nil })
+	}
+	tlogtest.Must(t, again())
+	for _, path := range []string{"tile/entries/000", "tile/0/002.p/88", "tile/1/000.p/2"} {
+		tlogtest.Must(t, os.Truncate(filepath.Join(copied, path), 0))
+	}
+	tlogtest.Must(t, again())
+	tlogtest.Must(t, os.Truncate(filepath.Join(copied, "tile/0/000"), 1))
+	if err := again(); reason.Of(err) != reason.LogCopyInvalid {
+		t.Errorf("what was there was replaced: %v", err)
+	}
+}
+
 // What serves the tiles of a log serves nothing else of its volume.
 func TestTheLogIsServedAndNothingElse(t *testing.T) {
 	k, dir := tlogtest.NewKey(t), t.TempDir()

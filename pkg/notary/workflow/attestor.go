@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,6 +78,8 @@ type Attestor struct {
 	// Cluster and Version are this cluster's name and the notary's version.
 	Cluster string
 	Version string
+
+	unstored unstored
 }
 
 // Due says whether there is something to state: the workflow has come to its end, and
@@ -220,22 +223,22 @@ func (a *Attestor) state(ctx context.Context, p *v1alpha1.WorkflowProvenance, ke
 	case bundled(payload) > left:
 		return a.refuse(ctx, p, found.records, reason.New(reason.WorkflowTooLarge, "the record has no room for a statement of %d bytes beside its nodes", len(payload)))
 	}
-	bundle, err := record(ctx, keys, payload)
-	if err != nil {
+	made := a.unstored.of(p.UID, payload, keys)
+	if err := a.unstored.log(ctx, p.UID, keys, &made, &made.bundle, payload); err != nil {
 		return err
 	}
 	message := fmt.Sprintf("%d artifacts leave the workflow, by %d steps with a seal", len(facts.Subjects), facts.StepCount)
 	if found.missing > 0 {
 		message += fmt.Sprintf("; %d outputs have none", found.missing)
 	}
-	var summed []byte
-	if len(bundle)+bundled(summary) > min(left, maxStatus) {
+	if len(made.bundle)+bundled(summary) > min(left, maxStatus) {
 		message += "; there is no room for the summary"
-	} else if summed, err = record(ctx, keys, summary); err != nil {
+		made.summed = nil
+	} else if err := a.unstored.log(ctx, p.UID, keys, &made, &made.summed, summary); err != nil {
 		return err
 	}
 	return a.store(ctx, p, found.records, func(s *v1alpha1.WorkflowProvenanceStatus) metav1.Condition {
-		s.Bundle, s.Summary = string(bundle), string(summed)
+		s.Bundle, s.Summary = string(made.bundle), string(made.summed)
 		return metav1.Condition{Status: metav1.ConditionTrue, Reason: reasonAttested, Message: message}
 	})
 }
@@ -462,16 +465,43 @@ func (a *Attestor) refuse(ctx context.Context, p *v1alpha1.WorkflowProvenance, r
 	})
 }
 
-// store writes the last word, if nobody has written the record since it was claimed.
+// storeTries is how often the last word is written at most, where others write to the record
+// meanwhile. The controller does so a second after each change of the Workflow, and whoever may
+// annotate that can have it changed all the time.
+const storeTries = 10
+
+// store writes the last word, if the record is as far as when it was claimed, and nobody else
+// has claimed it since.
 func (a *Attestor) store(ctx context.Context, p *v1alpha1.WorkflowProvenance, records int, change func(*v1alpha1.WorkflowProvenanceStatus) metav1.Condition) error {
-	next := p.DeepCopy()
-	c := change(&next.Status)
-	c.Type, c.ObservedGeneration, c.LastTransitionTime = v1alpha1.ConditionAttested, p.Generation, metav1.NewTime(a.Clock.Now())
-	meta.SetStatusCondition(&next.Status.Conditions, c)
-	next.Status.Claim, next.Status.AttestedRecords = nil, int32(records)
-	if err := a.API.Status().Update(ctx, next); err != nil {
-		return fmt.Errorf("writing the record: %w", err)
+	for tries := 1; ; tries++ {
+		next := p.DeepCopy()
+		c := change(&next.Status)
+		c.Type, c.ObservedGeneration, c.LastTransitionTime = v1alpha1.ConditionAttested, p.Generation, metav1.NewTime(a.Clock.Now())
+		meta.SetStatusCondition(&next.Status.Conditions, c)
+		next.Status.Claim, next.Status.AttestedRecords = nil, int32(records)
+		err := a.API.Status().Update(ctx, next)
+		if err == nil {
+			a.unstored.all().Forget(p.UID)
+			log.FromContext(ctx).Info("Workflow stated", "workflow", p.Spec.Workflow.Name, "reason", c.Reason)
+			return nil
+		}
+		err = fmt.Errorf("writing the record: %w", err)
+		if !apierrors.IsConflict(err) || tries == storeTries {
+			return err
+		}
+		var now v1alpha1.WorkflowProvenance
+		if getErr := a.API.Get(ctx, client.ObjectKeyFromObject(p), &now); getErr != nil {
+			return errors.Join(err, getErr)
+		}
+		if !asClaimed(p, &now) {
+			return err
+		}
+		p = &now
 	}
-	log.FromContext(ctx).Info("Workflow stated", "workflow", p.Spec.Workflow.Name, "reason", c.Reason)
-	return nil
+}
+
+// asClaimed says whether a record is as far as it was, in the same hands.
+func asClaimed(was, now *v1alpha1.WorkflowProvenance) bool {
+	return now.UID == was.UID && now.Status.State == was.Status.State && now.Status.Counts.Records == was.Status.Counts.Records &&
+		equality.Semantic.DeepEqual(now.Status.Claim, was.Status.Claim)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/scrub"
 	"github.com/argoseal/argoseal/pkg/text"
 )
@@ -318,10 +319,6 @@ func sealOf(a *v1alpha1.ArtifactSeal) (scrub.Seal, bool) {
 		return scrub.Seal{}, false
 	}
 	c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionIntact)
-	recorded := a.Spec.Producer.RecordedAt.Time
-	if recorded.IsZero() {
-		recorded = a.CreationTimestamp.Time
-	}
 	var was scrub.Finding
 	if c != nil && c.Status != metav1.ConditionTrue {
 		was = scrub.Finding{Reason: scrub.Reason(c.Reason), Message: c.Message}
@@ -329,7 +326,7 @@ func sealOf(a *v1alpha1.ArtifactSeal) (scrub.Seal, bool) {
 	return scrub.Seal{
 		Namespace: a.Namespace, Name: a.Name, UID: string(a.UID), Location: l,
 		SHA256: artifact.Digest(a.Spec.SHA256), Tree: artifact.Digest(a.Spec.TreeDigest), Size: a.Spec.Size,
-		Recorded: recorded, Shared: a.Spec.Shared, Provenance: a.Spec.Provenance,
+		Run: provenance.RunOf(a.Spec.Producer), Shared: a.Spec.Shared, Provenance: a.Spec.Provenance,
 		Was: was,
 	}, l.Validate() == nil
 }

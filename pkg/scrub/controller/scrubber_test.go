@@ -143,7 +143,7 @@ func (s *shelf) List(_ context.Context, _, prefix string, _ int) ([]string, erro
 	return keys, nil
 }
 
-// sealed is the seal of a text at a key, recorded in a second.
+// sealed is the seal of a text at a key, stored and recorded in a second.
 func sealed(t *testing.T, name, key, text string, second int64) *v1alpha1.ArtifactSeal {
 	t.Helper()
 	l, err := artifact.InS3("s3", "b").At(key)
@@ -153,7 +153,7 @@ func sealed(t *testing.T, name, key, text string, second int64) *v1alpha1.Artifa
 		Spec: v1alpha1.ArtifactSealSpec{
 			Location: v1alpha1.Location{Scheme: string(l.Scheme), Store: l.Store, Bucket: l.Bucket, Key: l.Key, Kind: string(l.Kind)},
 			SHA256:   string(artifact.DigestOfText(text)), Size: int64(len(text)), Provenance: name,
-			Producer: v1alpha1.Producer{RecordedAt: metav1.Unix(second, 0)},
+			Producer: v1alpha1.Producer{FinishedAt: metav1.Unix(second, 0), RecordedAt: metav1.Unix(second, 0)},
 		},
 	}
 }

@@ -69,6 +69,8 @@ const (
 	argo    = "system:serviceaccount:argo:argo" // makes pods for others
 	keeper  = "keeper"                          // writes Secrets and reads them, as cert-manager and GitOps do
 	helm    = "helm"                            // has escalate on SecretAccesses, and reads no Secret
+	// operator is who keeps the Roles.
+	operator = "system:serviceaccount:argoseal-sentinel:access"
 )
 
 const setup = `
@@ -128,6 +130,12 @@ subjects:
   - {kind: ServiceAccount, name: generic-garbage-collector, namespace: kube-system}
   - {kind: ServiceAccount, name: persistent-volume-binder, namespace: kube-system}
   - {kind: ServiceAccount, name: argo, namespace: argo}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: operator}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: argoseal-sentinel-access}
+subjects: [{kind: ServiceAccount, namespace: argoseal-sentinel, name: access}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -347,6 +355,7 @@ func (s *server) inForce() {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		last["pods"] = s.create(dev, pod("web", "main"))
 		last["roles"] = s.create(dev, s.object(role(team, "secrets", "get", "")))
+		last["names"] = s.create(dev, s.object(ourRole))
 		last["clusterroles"] = s.create(dev, s.object(clusterRole("secrets", "list")))
 		last["volumes"] = s.create(dev, s.object(volume(csi("nodePublish"))))
 		last["exec"] = s.exec(dev, "exec", "none")
@@ -354,7 +363,7 @@ func (s *server) inForce() {
 		last["contents"] = s.create(dev, s.object(secretOf("sealed-off")))
 		last["accesses"] = s.create(janitor, s.object(accessOf("x", team)))
 		last["definition"] = s.as(janitor).Delete(s.t.Context(), s.definition("secretaccesses"), client.DryRunAll)
-		if !slices.ContainsFunc([]string{"pods", "roles", "clusterroles", "volumes", "exec", "tokens", "contents", "accesses", "definition"}, func(n string) bool { return last[n] == nil }) {
+		if !slices.ContainsFunc([]string{"pods", "roles", "names", "clusterroles", "volumes", "exec", "tokens", "contents", "accesses", "definition"}, func(n string) bool { return last[n] == nil }) {
 			return
 		}
 	}
@@ -891,6 +900,12 @@ func podTaking(account, name string) string {
 		`, containers: [{name: main, image: i, envFrom: [{secretRef: {name: ` + name + `}}]}]}}`
 }
 
+// ourRole has a name that the controller could give, and says nothing; toOurRole binds
+// somebody to it.
+const ourRole = `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: argoseal-get-0123456789abcdef, namespace: free}, rules: []}`
+
+var toOurRole = strings.Replace(binding("free", "argoseal-get-0123456789abcdef"), "kind: ClusterRole,", "kind: Role,", 1)
+
 func testRights(t *testing.T, s *server) {
 	for name, c := range map[string]struct {
 		user, object string
@@ -928,6 +943,13 @@ func testRights(t *testing.T, s *server) {
 		"a binding":                              {dev, binding(team, "view"), reason.SecretRightsGuarded},
 		"a binding by who may use it":            {lead, binding(team, "view"), ""},
 		"a binding where nothing is guarded":     {dev, binding("free", "view"), ""},
+		"a name of ours where none is guarded":   {dev, ourRole, reason.SecretRightsGuarded},
+		"such a name by the controller":          {operator, ourRole, ""},
+		"a name that only begins so":             {dev, strings.Replace(ourRole, "0123456789abcdef", "by-hand", 1), ""},
+		"a binding of such a name":               {dev, strings.Replace(binding("free", "view"), "name: x", "name: argoseal-use-limited-0123456789abcdef", 1), reason.SecretRightsGuarded},
+		"a binding to such a Role":               {dev, toOurRole, reason.SecretRightsGuarded},
+		"a binding to such a Role by an admin":   {"", toOurRole, ""},
+		"a binding to a ClusterRole called so":   {dev, binding("free", "argoseal-get-0123456789abcdef"), ""},
 		"a ClusterRole for all Secrets":          {dev, clusterRole("secrets", "get"), reason.SecretRightsGuarded},
 		"a ClusterRole that patches":             {dev, clusterRole("secrets", "patch"), reason.SecretRightsGuarded},
 		"a ClusterRole that deletes all":         {dev, clusterRole("secrets", "deletecollection"), reason.SecretRightsGuarded},
@@ -1023,6 +1045,7 @@ func testChanges(t *testing.T, s *server) {
 		"its binding goes":                   {remove(dev, markerBinding), reason.SecretRightsGuarded},
 		"it marks nothing any more":          {patch(dev, marker, `{"rules":[]}`), reason.SecretRightsGuarded},
 		"it is nobody's any more":            {patch(dev, marker, `{"metadata":{"ownerReferences":[]}}`), reason.SecretRightsGuarded},
+		"its binding is for another":         {patch(lead, markerBinding, `{"subjects":[{"kind":"User","name":"dev","apiGroup":"rbac.authorization.k8s.io"}]}`), reason.SecretRightsGuarded},
 		"it gets an annotation":              {patch(dev, marker, `{"metadata":{"annotations":{"a":"b"}}}`), ""},
 		"it is kept for ever":                {patch(dev, marker, kept), reason.SecretRightsGuarded},
 		"its binding is kept for ever":       {patch(dev, markerBinding, kept), reason.SecretRightsGuarded},

@@ -120,7 +120,7 @@ func TestTheControllerMayDoWhatItGives(t *testing.T) {
 		"events.k8s.io/events create", "events.k8s.io/events patch",
 	}
 	for _, r := range []string{"roles", "rolebindings"} {
-		for _, v := range []string{"create", "delete", "get", "list", "update", "watch"} {
+		for _, v := range []string{"create", "delete", "get", "list", "patch", "watch"} {
 			want = append(want, "rbac.authorization.k8s.io/"+r+" "+v)
 		}
 	}

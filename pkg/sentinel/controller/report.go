@@ -43,7 +43,7 @@ func (r *Reconciler) report(ctx context.Context, o *v1alpha1.SecretEncryption, s
 	set(v1alpha1.ConditionReady, is(step.Action == encryption.Rest), reason, message)
 	set(v1alpha1.ConditionStalled, is(step.Action == encryption.Halt), reason, message)
 	set(v1alpha1.ConditionReconciling, is(step.Action != encryption.Rest && step.Action != encryption.Halt), reason, message)
-	status, why, proven := encrypted(seen.Scan, step)
+	status, why, proven := encrypted(seen, step)
 	set(v1alpha1.ConditionEncrypted, status, why, text.Cut(proven, maxMessage))
 	if changed {
 		kind := corev1.EventTypeNormal
@@ -65,7 +65,8 @@ const (
 )
 
 // encrypted is what the scan proves, and nothing that it does not.
-func encrypted(scan *encryption.Scan, step encryption.Step) (status metav1.ConditionStatus, reason, message string) {
+func encrypted(seen encryption.Observed, step encryption.Step) (status metav1.ConditionStatus, reason, message string) {
+	scan := seen.Scan
 	if scan == nil {
 		return metav1.ConditionUnknown, reasonNotScanned, "etcd was not read: " + step.Message
 	}
@@ -77,8 +78,10 @@ func encrypted(scan *encryption.Scan, step encryption.Step) (status metav1.Condi
 		return metav1.ConditionUnknown, string(step.Reason), "not all API servers are known to write with one key: " + step.Message
 	case step.Write.Provider == encryption.Identity:
 		return metav1.ConditionFalse, reasonPlaintext, "new objects are stored as they are"
-	case step.Reason == encryption.Unreadable:
-		return metav1.ConditionUnknown, string(step.Reason), step.Message
+	}
+	// Whatever the step is about: escrow may have failed meanwhile.
+	if missing := seen.Unreadable(); missing != "" {
+		return metav1.ConditionUnknown, string(encryption.Unreadable), missing
 	}
 	message = fmt.Sprintf("%d of %d objects lie under a key", total, total)
 	if step.Write.Provider == encryption.KMS {

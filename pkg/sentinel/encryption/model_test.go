@@ -15,12 +15,13 @@ import (
 // The model: a world of servers, a few objects and one operator, in which what
 // can happen happens in every order. Keys are letters: i is identity, a and b
 // are keys of secretbox for rotations 0 and 1. k and l are plugins, the same letters in
-// upper case objects that lie under the next key of such a plugin.
+// upper case objects that lie under the next key of such a plugin. 1 and 2 are keys of
+// somebody's own.
 var (
 	began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	keys  = map[byte]encryption.Key{
 		'i': key(encryption.Identity, 0), 'a': key(encryption.Secretbox, 0), 'b': key(encryption.Secretbox, 1),
-		'k': plugin("k", "/k.sock"), 'l': plugin("l", "/l.sock"),
+		'k': plugin("k", "/k.sock"), 'l': plugin("l", "/l.sock"), '1': theirs("key1", 5), '2': theirs("key2", 6),
 	}
 	letter = func() map[encryption.Ref]byte {
 		m := map[encryption.Ref]byte{}
@@ -76,6 +77,13 @@ func key(p encryption.Provider, rotation int64) encryption.Key {
 	if err != nil {
 		panic(err)
 	}
+	return k
+}
+
+// theirs is a key whose name says nothing.
+func theirs(name string, material int64) encryption.Key {
+	k := key(encryption.Secretbox, material)
+	k.Name = name
 	return k
 }
 

@@ -103,6 +103,17 @@ func (o Observed) StaysUnder(write Ref) bool {
 	return len(o.Servers) > 0
 }
 
+// Unreadable says of which objects the scan found that no file has their key; empty: of none.
+func (o Observed) Unreadable() string {
+	if o.Scan == nil {
+		return ""
+	}
+	refs := slices.DeleteFunc(o.Scan.Unreadable(Config{}), func(r Ref) bool {
+		return slices.ContainsFunc(o.Servers, func(s Server) bool { return s.FileProblem == FileFine && s.File.Reads(r) })
+	})
+	return missing(*o.Scan, refs)
+}
+
 // Server is one API server and its file.
 type Server struct {
 	Name string

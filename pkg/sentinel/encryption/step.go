@@ -1,6 +1,7 @@
 package encryption
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -176,7 +177,7 @@ func spread(o Observed, w Want, all []Key) (Step, bool) {
 			needed[k.Ref] = true
 		}
 	}
-	wanted, isThere := w.among(all)
+	wanted, isThere := w.among(all, o.Servers)
 	for _, s := range o.Servers {
 		readable := lacks(s.File, all, needed)
 		if len(readable) == 0 && (!isThere || s.File.Reads(wanted.Ref)) {
@@ -248,28 +249,51 @@ func write(s Server, key Key, read []Key, reason Reason, message string) Step {
 	return Step{Action: WriteFiles, Reason: reason, Message: message, Files: map[string]Config{s.Name: config}}
 }
 
-// among is the newest of some keys that is wanted.
-func (w Want) among(keys []Key) (Key, bool) {
-	for _, k := range sorted(keys) {
-		if w.SatisfiedBy(k.Ref) {
-			return k, true
-		}
+// among is the newest of some keys that is wanted. Where names do not tell which that is, as
+// those of keys that somebody else made, it is one that a server writes with: the name alone
+// could bring back a key that was replaced because others have it.
+func (w Want) among(keys []Key, servers []Server) (Key, bool) {
+	newest, found := newestOf(keys, w)
+	if written, is := newestOf(writes(servers), w); is && !newest.Created().After(written.Created()) {
+		return written, true
 	}
-	return Key{}, false
+	return newest, found
+}
+
+// newestOf is the newest of those keys that are wanted; false: none is.
+func newestOf(keys []Key, w Want) (Key, bool) {
+	keys = slices.DeleteFunc(slices.Clone(keys), func(k Key) bool { return !w.SatisfiedBy(k.Ref) })
+	if len(keys) == 0 {
+		return Key{}, false
+	}
+	return newest(keys), true
+}
+
+// newest is the one that was made last, and the first of those of which nobody knows; identity
+// only if there is no other.
+func newest(keys []Key) Key {
+	return slices.MaxFunc(keys, func(a, b Key) int {
+		return cmp.Or(compareBool(b.Provider == Identity, a.Provider == Identity), a.Created().Compare(b.Created()))
+	})
+}
+
+// writes are the keys that servers write with, in their order.
+func writes(servers []Server) []Key {
+	keys := make([]Key, 0, len(servers))
+	for _, s := range servers {
+		keys = append(keys, s.File.Write())
+	}
+	return keys
 }
 
 // target is the key that should be written with, of those that every server
 // reads: the newest that is wanted. If there is none yet, the servers go on
 // with the newest that one of them writes with, until all objects lie under it.
 func target(all []Key, servers []Server, w Want) Key {
-	if k, ok := w.among(all); ok {
+	if k, ok := w.among(all, servers); ok {
 		return k
 	}
-	var writes []Key
-	for _, s := range servers {
-		writes = append(writes, s.File.Write())
-	}
-	return sorted(writes)[0]
+	return newest(writes(servers))
 }
 
 func promote(servers []Server, to Key) (Step, bool) {

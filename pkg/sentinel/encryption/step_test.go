@@ -156,6 +156,27 @@ func TestNext(t *testing.T) {
 		"another wish waits for migration": {
 			world: settledWorld("ba", "ba", "ab", 'i'), reason: encryption.Migrating,
 		},
+		"a file of somebody's own goes on with the key that it is written with": {
+			world: settledWorld("21", "21", "22", '1'), reason: encryption.OldKeyRemoved, files: [servers]string{"2", ""},
+		},
+		"which is the first server's where they differ": {
+			world: settledWorld("21", "12", "22", '1'), reason: encryption.WriteKeyChanged, files: [servers]string{"", "21"},
+		},
+		"and gives nobody a key that was only kept": {
+			world: settledWorld("21", "2", "22", '1'), reason: encryption.OldKeyRemoved, files: [servers]string{"2", ""},
+		},
+		"even while it is not the one that is wanted": {
+			world: settledWorld("21", "12", "22", 'b'), reason: encryption.WriteKeyChanged, files: [servers]string{"", "21"},
+		},
+		"another rotation replaces it": {
+			world: settledWorld("2", "2", "22", 'b'), reason: encryption.ReadKeyAdded, files: [servers]string{"2b", ""},
+		},
+		"and so does a key of ours that is there": {
+			world: settledWorld("2a", "2a", "22", 'a'), reason: encryption.WriteKeyChanged, files: [servers]string{"a2", ""},
+		},
+		"one that nobody writes with yet is used": {
+			world: settledWorld("i2", "i2", "ii", '2'), reason: encryption.WriteKeyChanged, files: [servers]string{"2i", ""},
+		},
 		"a lost file is put back as the server runs with it": {
 			world: world{file: [servers]string{"", "ia"}, runs: [servers]string{"ia", "ia"}, objects: "ii", want: 'a'}, reason: encryption.FileRepaired, files: [servers]string{"ia", ""},
 		},

@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -113,12 +116,11 @@ func (r *Reconciler) apply(ctx context.Context, a *v1alpha1.SecretAccess, plan a
 	var failures []error
 	for i := range plan.Pairs {
 		role, binding := &plan.Pairs[i].Role, &plan.Pairs[i].Binding
-		err := r.applyRole(ctx, a, role)
-		// Who has no grant any more goes, whatever becomes of the others. Nobody is bound
-		// to a Role that is not as it should be.
-		is, narrowErr := r.narrow(ctx, a, binding, plan)
-		if err = errors.Join(err, narrowErr); err == nil {
-			err = r.widen(ctx, is, binding)
+		// Nobody is bound to a Role that is not as it should be. While it is, nobody is bound
+		// to it without a grant, so that there is nothing to take back where it cannot be written.
+		err := r.applyRole(ctx, a, role, binding)
+		if err == nil {
+			err = r.applyBinding(ctx, a, binding, plan)
 		}
 		if err != nil {
 			failures = append(failures, fmt.Errorf("keep the Role and the RoleBinding %s: %w", role.Name, err))
@@ -127,18 +129,24 @@ func (r *Reconciler) apply(ctx context.Context, a *v1alpha1.SecretAccess, plan a
 	return errors.Join(failures...)
 }
 
-func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, want *rbacv1.Role) error {
+func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, want *rbacv1.Role, binding *rbacv1.RoleBinding) error {
 	var is rbacv1.Role
-	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is); {
-	case apierrors.IsNotFound(err):
-		return r.Client.Create(ctx, want)
-	case err != nil:
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is)
+	missing := apierrors.IsNotFound(err)
+	switch {
+	case err != nil && !missing:
 		return err
-	case equality.Semantic.DeepEqual(is.Rules, want.Rules) && sameMeta(&is, want):
+	case !missing && equality.Semantic.DeepEqual(is.Rules, want.Rules) && sameMeta(&is, want):
 		return nil
 	}
+	if err := r.unbind(ctx, a, binding); err != nil {
+		return err
+	}
+	if missing {
+		return r.Client.Create(ctx, want)
+	}
 	if a.Status.ObservedGeneration == a.Generation {
-		r.repaired(a, "Role", want.Name) // nobody has asked for a change
+		r.repaired(a, "The Role %s was not as the grants say, and was put back", want.Name) // nobody has asked for a change
 	}
 	if !is.DeletionTimestamp.IsZero() {
 		if err := r.delete(ctx, &is); err != nil {
@@ -146,49 +154,86 @@ func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, wa
 		}
 		return r.Client.Create(ctx, want)
 	}
-	is.Rules = want.Rules
-	adopt(&is, want)
-	return r.Client.Update(ctx, &is)
+	return r.put(ctx, &is, want, "rules", want.Rules)
 }
 
-// narrow takes from a binding whoever is not to have it, and returns what is left of it;
-// nil: there is none.
-func (r *Reconciler) narrow(ctx context.Context, a *v1alpha1.SecretAccess, want *rbacv1.RoleBinding, plan access.Plan) (*rbacv1.RoleBinding, error) {
+// unbind deletes the bindings by which a Role would give somebody without a grant what is
+// about to be written into it: whoever may write both can have made a Role of our name that
+// gives nothing, and have bound anybody to it, by a binding of any name. The Role waits until
+// they are gone.
+func (r *Reconciler) unbind(ctx context.Context, a *v1alpha1.SecretAccess, ours *rbacv1.RoleBinding) error {
+	var all rbacv1.RoleBindingList
+	if err := r.Client.List(ctx, &all, client.InNamespace(ours.Namespace)); err != nil {
+		return err
+	}
+	var failures []error
+	for i := range all.Items {
+		b := &all.Items[i]
+		if b.RoleRef != ours.RoleRef || b.Name == ours.Name && len(without(b.Subjects, ours.Subjects)) == 0 {
+			continue
+		}
+		r.repaired(a, "The RoleBinding %s bound others to the Role %s than have a grant, and was deleted", b.Name, ours.RoleRef.Name)
+		failures = append(failures, cmp.Or(r.delete(ctx, b), fmt.Errorf("the RoleBinding %s binds others to it, and is being deleted", b.Name)))
+	}
+	return errors.Join(failures...)
+}
+
+// applyBinding takes from a binding whoever is not to have it, whatever becomes of the
+// others, and then gives it to all who are.
+func (r *Reconciler) applyBinding(ctx context.Context, a *v1alpha1.SecretAccess, want *rbacv1.RoleBinding, plan access.Plan) error {
 	var is rbacv1.RoleBinding
 	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is); {
 	case apierrors.IsNotFound(err):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	case sameBinding(&is, want):
-		return &is, nil
-	}
-	if a.Status.ObservedGeneration == a.Generation && a.Status.Expired == int32(plan.Expired) {
-		r.repaired(a, "RoleBinding", want.Name) // no grant has changed
-	}
-	if is.RoleRef != want.RoleRef || !is.DeletionTimestamp.IsZero() {
-		return nil, r.delete(ctx, &is) // it cannot change: another binding takes its place
-	}
-	left := slices.DeleteFunc(slices.Clone(is.Subjects), func(s rbacv1.Subject) bool { return !slices.Contains(want.Subjects, s) })
-	if len(left) == len(is.Subjects) {
-		return &is, nil
-	}
-	is.Subjects = left
-	adopt(&is, want)
-	return &is, r.Client.Update(ctx, &is)
-}
-
-// widen gives a binding to all who are to have it.
-func (r *Reconciler) widen(ctx context.Context, is, want *rbacv1.RoleBinding) error {
-	if is == nil {
 		return r.Client.Create(ctx, want)
-	}
-	if sameBinding(is, want) {
+	case err != nil:
+		return err
+	case sameBinding(&is, want):
 		return nil
 	}
-	is.Subjects = want.Subjects
-	adopt(is, want)
-	return r.Client.Update(ctx, is)
+	if a.Status.ObservedGeneration == a.Generation && a.Status.Expired == int32(plan.Expired) {
+		r.repaired(a, "The RoleBinding %s was not as the grants say, and was put back", want.Name) // no grant has changed
+	}
+	if is.RoleRef != want.RoleRef || !is.DeletionTimestamp.IsZero() {
+		if err := r.delete(ctx, &is); err != nil { // it cannot change: another binding takes its place
+			return err
+		}
+		return r.Client.Create(ctx, want)
+	}
+	if others := without(is.Subjects, want.Subjects); len(others) > 0 {
+		if err := r.put(ctx, &is, want, "subjects", without(is.Subjects, others)); err != nil {
+			return err
+		}
+	}
+	if sameBinding(&is, want) {
+		return nil
+	}
+	return r.put(ctx, &is, want, "subjects", want.Subjects)
+}
+
+// without are the subjects that others do not have.
+func without(all, others []rbacv1.Subject) []rbacv1.Subject {
+	return slices.DeleteFunc(slices.Clone(all), func(s rbacv1.Subject) bool { return slices.Contains(others, s) })
+}
+
+// put writes one field, and what makes an object ours, into the object that was looked at. It
+// does so whatever else of it was written since: else somebody who writes an annotation again
+// and again would keep a right. One that took its place has another UID, which no patch changes.
+func (r *Reconciler) put(ctx context.Context, is, want client.Object, field string, value any) error {
+	return r.patch(ctx, is, map[string]any{
+		"metadata": map[string]any{
+			"uid": is.GetUID(), "finalizers": nil, "ownerReferences": want.GetOwnerReferences(),
+			"labels": map[string]string{access.LabelManagedBy: access.ManagedBy},
+		},
+		field: value,
+	})
+}
+
+func (r *Reconciler) patch(ctx context.Context, o client.Object, change map[string]any) error {
+	raw, err := json.Marshal(change)
+	if err != nil {
+		return err
+	}
+	return r.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, raw))
 }
 
 func sameBinding(is, want *rbacv1.RoleBinding) bool {
@@ -198,17 +243,6 @@ func sameBinding(is, want *rbacv1.RoleBinding) bool {
 func sameMeta(is, want client.Object) bool {
 	return equality.Semantic.DeepEqual(is.GetOwnerReferences(), want.GetOwnerReferences()) &&
 		is.GetLabels()[access.LabelManagedBy] == access.ManagedBy && len(is.GetFinalizers()) == 0
-}
-
-func adopt(is, want client.Object) {
-	is.SetOwnerReferences(want.GetOwnerReferences())
-	is.SetFinalizers(nil)
-	labels := is.GetLabels()
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels[access.LabelManagedBy] = access.ManagedBy
-	is.SetLabels(labels)
 }
 
 // prune deletes what was made for the SecretAccess and nobody has a grant for now.
@@ -288,8 +322,7 @@ func (r *Reconciler) delete(ctx context.Context, o client.Object) error {
 		return nil
 	}
 	// Nothing else changes: then the API server does not ask whether we may give what it gives.
-	o.SetFinalizers(nil)
-	return client.IgnoreNotFound(r.Client.Update(ctx, o))
+	return client.IgnoreNotFound(r.patch(ctx, o, map[string]any{"metadata": map[string]any{"uid": o.GetUID(), "finalizers": nil}}))
 }
 
 // guardedTwice are the Secrets that another SecretAccess guards, too: pods need a
@@ -311,9 +344,9 @@ func (r *Reconciler) guardedTwice(ctx context.Context, a *v1alpha1.SecretAccess)
 	return twice, nil
 }
 
-func (r *Reconciler) repaired(a *v1alpha1.SecretAccess, kind, name string) {
+func (r *Reconciler) repaired(a *v1alpha1.SecretAccess, note string, args ...any) {
 	//argoseal:event SecretAccess | Warning | `Repaired` | what its grants come to was changed by others, and was put back
-	r.Events.Eventf(a, nil, corev1.EventTypeWarning, reasonRepaired, "Repair", "The %s %s was not as the grants say, and was put back", kind, name)
+	r.Events.Eventf(a, nil, corev1.EventTypeWarning, reasonRepaired, "Repair", note, args...)
 }
 
 // maxMessage is what a condition's message is cut to.

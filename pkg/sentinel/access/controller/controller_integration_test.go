@@ -74,7 +74,7 @@ type plane struct {
 	client.Client
 }
 
-func start(t *testing.T) *plane {
+func start(t *testing.T, wraps ...func(client.Client) client.Client) *plane {
 	t.Helper()
 	program := func(variables ...string) string {
 		for _, v := range variables {
@@ -119,7 +119,11 @@ func start(t *testing.T) *plane {
 		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)}, // each test has its own
 	})
 	must(t, err)
-	r := &controller.Reconciler{Client: mgr.GetClient(), Events: mgr.GetEventRecorder("argoseal-sentinel"), Clock: clock.RealClock{}}
+	through := mgr.GetClient()
+	for _, wrap := range wraps {
+		through = wrap(through)
+	}
+	r := &controller.Reconciler{Client: through, Events: mgr.GetEventRecorder("argoseal-sentinel"), Clock: clock.RealClock{}}
 	must(t, r.SetupWithManager(mgr))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -1,0 +1,161 @@
+//go:build integration
+
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// watching is the controller's client. It notes who is bound to a Role, by the API server's
+// word, whenever something is to be written into that; and no update of a binding comes through, as
+// where somebody else writes to it all the time.
+type watching struct {
+	client.Client
+	live func() client.Client
+
+	mu        sync.Mutex
+	strangers []string
+}
+
+func (w *watching) note(ctx context.Context, o client.Object) {
+	if _, is := o.(*rbacv1.Role); !is || !strings.HasPrefix(o.GetName(), "argoseal-get-") {
+		return
+	}
+	var all rbacv1.RoleBindingList
+	if err := w.live().List(ctx, &all, client.InNamespace(o.GetNamespace())); err != nil {
+		return // the test has ended
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range all.Items {
+		for _, s := range b.Subjects {
+			if b.RoleRef.Name == o.GetName() && s.Name != "jo" {
+				w.strangers = append(w.strangers, fmt.Sprintf("%s in %s by %s", s.Name, b.Namespace, b.Name))
+			}
+		}
+	}
+}
+
+func (w *watching) Create(ctx context.Context, o client.Object, opts ...client.CreateOption) error {
+	w.note(ctx, o)
+	return w.Client.Create(ctx, o, opts...)
+}
+
+func (w *watching) Update(ctx context.Context, o client.Object, opts ...client.UpdateOption) error {
+	if _, is := o.(*rbacv1.RoleBinding); is {
+		return apierrors.NewConflict(rbacv1.Resource("rolebindings"), o.GetName(), nil)
+	}
+	w.note(ctx, o)
+	return w.Client.Update(ctx, o, opts...)
+}
+
+func (w *watching) Patch(ctx context.Context, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	w.note(ctx, o)
+	return w.Client.Patch(ctx, o, patch, opts...)
+}
+
+// TestAStrangersBindingGetsNothing: the names of Roles are known before there is a
+// SecretAccess, so somebody can have made one that gives nothing, and have bound anybody to
+// it, by a binding of any name. When it is filled, nobody is bound to it without a grant.
+func TestAStrangersBindingGetsNothing(t *testing.T) {
+	var p *plane
+	w := &watching{live: func() client.Client { return p.Client }}
+	p = start(t, func(c client.Client) client.Client { w.Client = c; return w })
+	ctx := t.Context()
+	for name, c := range map[string]struct {
+		binding    string
+		finalizers []string
+	}{
+		"of that name":                         {"", nil},
+		"of another":                           {"another", nil},
+		"of that name, kept by a finalizer":    {"", []string{hold}},
+		"of another name, kept by a finalizer": {"another", []string{hold}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := p.with(t)
+			namespace := "stranger" + strings.NewReplacer(",", "", " ", "-").Replace(name)
+			a := p.lets(namespace, grant("User", "jo"))
+			role, binding := p.of(a)
+			role.OwnerReferences, role.Labels, role.Rules = nil, nil, nil
+			binding.OwnerReferences, binding.Labels, binding.Finalizers = nil, nil, c.finalizers
+			binding.Subjects[0].Name = "mallory"
+			if c.binding != "" {
+				binding.Name = c.binding
+			}
+			must(t, p.Create(ctx, role))
+			must(t, p.Create(ctx, binding))
+			must(t, p.Create(ctx, a))
+			// He writes to it all the time, and looks.
+			done := make(chan struct{})
+			var poked sync.WaitGroup
+			poked.Go(func() {
+				for {
+					select {
+					case <-done:
+						return
+					default:
+						_ = p.patch(binding.DeepCopy(), fmt.Sprintf(`{"metadata":{"annotations":{"n":"%d"}}}`, time.Now().UnixNano()))
+					}
+				}
+			})
+			t.Cleanup(poked.Wait)
+			t.Cleanup(func() { close(done) })
+			p.soon("the grant counts", func() bool {
+				if p.reads("mallory", namespace, "db") {
+					t.Fatal("who has no grant reads the Secret")
+				}
+				return p.reads("jo", namespace, "db")
+			})
+			if p.reads("mallory", namespace, "db") {
+				t.Error("who has no grant reads the Secret")
+			}
+		})
+	}
+	w.mu.Lock()
+	strangers := slices.Compact(w.strangers)
+	w.mu.Unlock()
+	if len(strangers) > 0 {
+		t.Errorf("bound while the Role was written: %v", strangers)
+	}
+
+	t.Run("a grant that ends", func(t *testing.T) {
+		p := p.with(t)
+		jo := grant("User", "jo")
+		jo.Until = in(5)
+		a := p.lets("ends", grant("User", "al"), jo)
+		must(t, p.Create(ctx, a))
+		p.soon("the grants count", func() bool { return p.reads("jo", "ends", "db") && p.reads("al", "ends", "db") })
+		p.soon("it ends", func() bool { return !p.reads("jo", "ends", "db") })
+		if late := time.Since(jo.Until.Time); late > 3*time.Second {
+			t.Errorf("it ended %v late", late)
+		}
+		if !p.reads("al", "ends", "db") {
+			t.Error("the other's ended, too")
+		}
+	})
+	t.Run("what is bound beside a Role that is as it should be", func(t *testing.T) {
+		p := p.with(t)
+		a := p.lets("beside-it", grant("User", "jo"))
+		must(t, p.Create(ctx, a))
+		p.soon("the grant counts", func() bool { return p.reads("jo", "beside-it", "db") })
+		_, theirs := p.of(a)
+		theirs.Name, theirs.OwnerReferences, theirs.Labels = "by-the-lead", nil, nil
+		theirs.Subjects[0].Name = "deputy"
+		must(t, p.Create(ctx, theirs))
+		must(t, p.patch(a, `{"spec":{"secrets":[{"name":"db","get":[{"kind":"User","name":"jo"},{"kind":"User","name":"al"}]}]}}`))
+		p.soon("another grant counts", func() bool { return p.reads("al", "beside-it", "db") })
+		if !p.reads("deputy", "beside-it", "db") {
+			t.Error("who may use the SecretAccess can bind nobody to it")
+		}
+	})
+}
