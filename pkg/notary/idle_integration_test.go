@@ -48,11 +48,11 @@ func (r *rekor) sooner(tb testing.TB) seal.Log {
 //
 // The end is when the API server has it: what the kubelet takes before is not in it.
 func BenchmarkOneSeal(b *testing.B) {
-	for _, early := range []bool{false, true} {
-		b.Run(map[bool]string{false: "answer", true: "tiles"}[early], func(b *testing.B) {
+	for _, tiles := range []bool{false, true} {
+		b.Run(map[bool]string{false: "answer", true: "tiles"}[tiles], func(b *testing.B) {
 			r := startRekor(b)
 			w := newRealWorld(b, r)
-			if early {
+			if tiles {
 				w.log = r.sooner(b)
 			}
 			n := w.replicaAt(b, "replica", w.asServiceAccount(b), 128)
