@@ -79,9 +79,9 @@ func New(log seal.Log, tiles tlog.Reader, open func(checkpoint []byte) (tlog.Log
 // of their places. If the tiles prove it first, the request stays until it is answered, and
 // late gets the answer, if it is an entry.
 //
-// The request is not cancelled, because a Rekor v2 would then tell others that wait for
-// their entries at that moment that these failed: a waiter whose request has ended leaves
-// its error to all (tessera 1.0.2, PublicationAwaiter.Await).
+// The request is not cancelled, because a Rekor v2 could then tell others that wait for
+// their entries at that moment that these failed: by its source a waiter whose request has
+// ended leaves its error to all (tessera 1.0.2, PublicationAwaiter.Await).
 func (l *Log) AppendAfter(
 	ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey, had uint64, late func(*protorekor.TransparencyLogEntry),
 ) (*protorekor.TransparencyLogEntry, error) {

@@ -332,7 +332,7 @@ func TestARequestEndsWithWhoWantedIt(t *testing.T) {
 	cancel() // as the notary does when it is done with a pod
 	select {
 	case err := <-s.post.ended:
-		t.Errorf("it ended by %v", err)
+		t.Fatalf("it ended by %v", err)
 	case <-time.After(100 * time.Millisecond):
 	}
 	s.post.answers <- answer{err: errors.New("late")}

@@ -108,10 +108,10 @@ func TestTilesOfARealRekor(t *testing.T) {
 	}
 	all.Wait()
 	compared := 0
-	for deadline := time.Now().Add(20 * time.Second); compared < entries/2 && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); compared < entries/10 && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		compared = log.compare(t)
 	}
-	if compared < entries/2 {
+	if compared < entries/10 {
 		t.Errorf("of %d entries only %d were proven by tiles and answered afterwards", entries, compared)
 	}
 	t.Logf("%d entries were proven by tiles, and answered afterwards", compared)
