@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net/url"
 	"strings"
 
 	"k8s.io/utils/clock"
@@ -11,6 +13,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/notary/logwatch"
 	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/seal/early"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
@@ -23,8 +26,24 @@ func (o options) checkLogs() error {
 		return usage("--also-rekor-version is 1 or 2")
 	case o.alsoURL != "" && strings.TrimRight(o.alsoURL, "/") == strings.TrimRight(o.rekorURL, "/"):
 		return usage("--also-rekor-url is the log of --rekor-url")
+	case o.tilesURL != "" && o.rekorVersion != 2:
+		return usage("--rekor-tiles-url is for a Rekor v2: a Rekor v1 has no tiles")
+	case o.ownLog && o.tilesURL == "":
+		return usage("--own-rekor needs --rekor-tiles-url: entries are proven from the tiles there")
+	case o.ownLog && (sigstores(o.rekorURL) || sigstores(o.tilesURL)):
+		return usage("--own-rekor is for a log of this installation's own, and %s is everybody's: leave it out", o.rekorURL)
 	}
 	return nil
+}
+
+// sigstores says whether a URL is of Sigstore's public service, which is nobody's own.
+func sigstores(at string) bool {
+	u, err := url.Parse(at)
+	if err != nil {
+		return false // its client refuses it
+	}
+	host := strings.ToLower(strings.TrimRight(u.Hostname(), "."))
+	return host == "sigstore.dev" || strings.HasSuffix(host, ".sigstore.dev")
 }
 
 // logURLs are those of all logs that have to have a seal.
@@ -39,25 +58,42 @@ func (o options) logURLs() []string {
 func (o options) recorders(watch *logwatch.Watcher) ([]*seal.Recorder, error) {
 	var all []*seal.Recorder
 	versions := []int{o.rekorVersion, o.alsoVersion}
-	for i, url := range o.logURLs() {
+	for i, at := range o.logURLs() {
 		newLog := seal.NewRekorV2
 		if versions[i] == 1 {
 			newLog = seal.NewRekorV1
 		}
-		log, err := newLog(url, o.claimDuration*2/3)
+		log, err := newLog(at, o.claimDuration*2/3)
 		if err != nil {
 			return nil, err
 		}
 		if i == 0 && watch != nil {
-			log = watch.Guard(log)
+			if log, err = o.guarded(watch, log); err != nil {
+				return nil, err
+			}
 		}
-		recorder := seal.NewRecorder(log, clock.RealClock{}).Only(url)
+		recorder := seal.NewRecorder(log, clock.RealClock{}).Only(at)
 		if versions[i] == 1 {
 			recorder = recorder.Promises()
 		}
 		all = append(all, recorder)
 	}
 	return all, nil
+}
+
+// guarded is a log that is watched. If it is this installation's own, nobody waits for its
+// answer where what it publishes is sooner.
+func (o options) guarded(watch *logwatch.Watcher, log seal.Log) (seal.Log, error) {
+	if !o.ownLog {
+		return watch.Guard(log), nil
+	}
+	sooner := early.New(log, watch.Tiles, watch.Open)
+	for _, m := range sooner.Metrics() {
+		if err := metrics.Registry.Register(m); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
+	}
+	return watch.GuardEarly(sooner.AppendAfter), nil
 }
 
 // timestamps is the client of the authority; nil: none is asked.

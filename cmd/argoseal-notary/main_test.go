@@ -71,8 +71,14 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 		}, "--timestamps-url"},
 		"a budget below zero":   {func(o *options) { o.bounds.objects = -1 }, "--budget-objects"},
 		"a budget that is none": {func(o *options) { o.bounds.bytes = "much" }, "--budget-bytes"},
-		"no workers":            {func(o *options) { o.workers = 0 }, "--workers"},
-		"no queries":            {func(o *options) { o.queries = 0 }, "--queries-per-second"},
+		"tiles of a Rekor v1":   {func(o *options) { o.rekorVersion, o.tilesURL = 1, "http://tiles" }, "--rekor-tiles-url"},
+		"an own log, unseen":    {func(o *options) { o.ownLog = true }, "--rekor-tiles-url"},
+		"everybody's log as own": {func(o *options) {
+			o.ownLog, o.rekorURL, o.tilesURL = true, "https://log2025-1.rekor.sigstore.dev", "https://log2025-1.rekor.sigstore.dev"
+		}, "--own-rekor"},
+		"everybody's tiles as own": {func(o *options) { o.ownLog, o.tilesURL = true, "https://Rekor.Sigstore.dev.:443/x" }, "--own-rekor"},
+		"no workers":               {func(o *options) { o.workers = 0 }, "--workers"},
+		"no queries":               {func(o *options) { o.queries = 0 }, "--queries-per-second"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := good()
@@ -81,6 +87,17 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 				t.Errorf("got %v, want one about %s", err, c.want)
 			}
 		})
+	}
+}
+
+// An own log is one whose name only looks like Sigstore's, too.
+func TestALogOfOnesOwnIsTaken(t *testing.T) {
+	for _, at := range []string{"http://argoseal-rekor.argoseal-system.svc", "https://rekor.notsigstore.dev", "https://sigstore.dev.example.com"} {
+		o := good()
+		o.ownLog, o.rekorURL, o.tilesURL = true, at, at+":8080"
+		if err := o.check(); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
 	}
 }
 

@@ -62,6 +62,7 @@ type options struct {
 	healthAddress  string
 	rekorVersion   int
 	tilesURL       string
+	ownLog         bool
 	alsoURL        string
 	alsoVersion    int
 	stampsURL      string
@@ -110,6 +111,7 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	f.StringArrayVar(&o.quoted, "quoted-parameter", nil, "name of workflow parameters that statements quote, with wildcards (path.Match); all others they show as HMACs; repeatable")
 	f.BoolVar(&o.attest, "attest-workflows", false, "state what left each whole workflow, once argoseal-controller says that it has ended")
 	f.StringVar(&o.tilesURL, "rekor-tiles-url", "", "base URL below which that log publishes its checkpoint (/api/v2/checkpoint) and tiles: each checkpoint has to extend the one before; empty: nobody looks")
+	f.BoolVar(&o.ownLog, "own-rekor", false, "that log is this installation's own, so its checkpoint may be read 20 times a second while entries are added, and a proof is made of its tiles as soon as they have an entry; a Rekor v2 answers only once a second")
 	f.StringVar(&o.signingKey, "signing-key", "", "URI of the signing key in a key service: awskms://, azurekms://, gcpkms://, hashivault://, openbao://, or NAME:// of a program sigstore-kms-NAME on the path; empty: the Secret argoseal-signing-key")
 	f.StringVar(&o.fulcioURL, "fulcio-url", "", "URL of a Fulcio that certifies the keys that sign, each for some minutes and for this pod's ServiceAccount; the trusted root has to have its certificates; with a Rekor v2 --timestamps-url is needed, too; empty: a signing key")
 	f.StringVar(&o.fulcioToken, "fulcio-token", "", "with --fulcio-url: file with a token of the ServiceAccount for Fulcio, which is read each time")
@@ -119,7 +121,7 @@ changes there, and told to the webhook in the ConfigMap argoseal-argo.`,
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
 	f.DurationVar(&o.claimDuration, "claim-duration", 15*time.Second, "time without a sign of life after which another replica takes a pod over")
 	o.bounds.flags(f)
-	f.IntVar(&o.workers, "workers", 128, "pods at work at a time; the log takes some half a second for each, however many there are")
+	f.IntVar(&o.workers, "workers", 128, "pods at work at a time; the log takes a fraction of a second for each, however many there are")
 	f.IntVar(&o.queries, "queries-per-second", queriesPerSecond, "calls of the API server, on average; for a moment twice as many. A seal takes three")
 	return c
 }
@@ -145,9 +147,6 @@ func (o options) check() error {
 	}
 	if err := o.checkLogs(); err != nil {
 		return err
-	}
-	if o.tilesURL != "" && o.rekorVersion != 2 {
-		return usage("--rekor-tiles-url is for a Rekor v2: a Rekor v1 has no tiles")
 	}
 	if err := (&keyring.Rotation{After: o.rotateAfter}).Check(); err != nil {
 		return usage("--rotate-signing-key-after: %v", err)

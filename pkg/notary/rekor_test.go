@@ -66,7 +66,7 @@ func startRekor(t testing.TB) *rekor {
 	server := exec.CommandContext(ctx, binary, "serve",
 		"--http-address=127.0.0.1", "--http-port="+http, "--grpc-address=127.0.0.1", "--grpc-port="+freePort(t),
 		"--http-metrics-port="+freePort(t), "--hostname=localhost", "--storage-dir="+filepath.Join(dir, "log"),
-		"--signer-filepath="+keyFile, "--checkpoint-interval=200ms", "--batch-max-age=50ms")
+		"--signer-filepath="+keyFile, "--checkpoint-interval=100ms", "--batch-max-age=50ms")
 	var said strings.Builder
 	server.Stdout, server.Stderr = &said, &said
 	must(t, server.Start())

@@ -3,7 +3,6 @@
 package seal_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"flag"
@@ -11,21 +10,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
-	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 )
 
-// The programs to test with; make integration names them.
-const (
-	rekorVariable  = "ARGOSEAL_BIN_REKOR_SERVER_POSIX"
-	cosignVariable = "ARGOSEAL_BIN_COSIGN"
-)
+// cosignVariable names the cosign to test with; make integration sets it.
+const cosignVariable = "ARGOSEAL_BIN_COSIGN"
 
 var record = flag.Bool("record", false, "record a seal of the real server into pkg/verify/testdata")
 
@@ -50,45 +44,7 @@ func program(t *testing.T, variable string) string {
 // the test ends.
 func startRekor(t *testing.T) sealtest.Backend {
 	t.Helper()
-	binary := program(t, rekorVariable)
-	dir := t.TempDir()
-	private, public, err := seal.NewLogKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyFile := filepath.Join(dir, "log.pem")
-	if err := os.WriteFile(keyFile, private, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	port := freePort(t)
-	ctx, stop := context.WithCancel(context.Background()) // outlives t.Context, which ends before cleanup
-	server := exec.CommandContext(ctx, binary, "serve",
-		"--http-address=127.0.0.1", "--http-port="+port, "--grpc-address=127.0.0.1", "--grpc-port="+freePort(t),
-		"--http-metrics-port="+freePort(t), "--hostname=localhost", "--storage-dir="+filepath.Join(dir, "log"),
-		"--signer-filepath="+keyFile, "--checkpoint-interval=200ms", "--batch-max-age=50ms")
-	var output strings.Builder
-	server.Stdout, server.Stderr = &output, &output
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stop()
-		_ = server.Wait()
-		if t.Failed() {
-			t.Logf("rekor-server said:\n%s", output.String())
-		}
-	})
-	waitForPort(t, port)
-	url := "http://localhost:" + port
-	log, err := seal.NewRekorV2(url, 20*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := seal.TrustedRootJSON(url, public, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sealtest.Backend{Log: log, TrustedRoot: root}
+	return sealtest.StartRekor(t).Backend
 }
 
 func freePort(t *testing.T) string {

@@ -17,11 +17,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	rekor "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
+	"github.com/sigstore/rekor-tiles/v2/pkg/types/hashedrekord"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -176,19 +178,61 @@ func hashedKey(envelope *protodsse.Envelope, key crypto.PublicKey) (protocommon.
 	return details.GetSignatureAlgorithm(), h.Sum(nil), nil
 }
 
-// Append records a hashedrekord over the digest of the envelope's
-// pre-authentication encoding: Rekor v2 has no entry of its own for DSSE, and
-// this is the one that Sigstore's verifiers look for.
-func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
+// hashedRekord is what a Rekor v2 is asked to record of an envelope: a hashedrekord over
+// the digest of its pre-authentication encoding. Rekor v2 has no entry of its own for
+// DSSE, and this is the one that Sigstore's verifiers look for.
+func hashedRekord(envelope *protodsse.Envelope, key crypto.PublicKey) (*rekor.HashedRekordRequestV002, error) {
 	kind, digest, err := hashedKey(envelope, publicIn(key))
 	if err != nil {
-		return nil, fmt.Errorf("append to the log: %w: %w", ErrNotLogged, err)
+		return nil, err
 	}
 	verifier, err := verifierOf(key)
 	if err != nil {
-		return nil, fmt.Errorf("append to the log: %w: %w", ErrNotLogged, err)
+		return nil, err
 	}
 	verifier.KeyDetails = kind
+	return &rekor.HashedRekordRequestV002{
+		Digest: digest, Signature: &rekor.Signature{Content: envelope.GetSignatures()[0].GetSig(), Verifier: verifier},
+	}, nil
+}
+
+// Unproven is the entry that a Rekor v2 makes of an envelope, as far as that is known
+// before: without its place, its log and its proof. The body is what the log stores, to
+// the byte, because Rekor's own code makes it of what Append asks: the log adds nothing,
+// and no time.
+func Unproven(envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
+	asked, err := hashedRekord(envelope, key)
+	if err != nil {
+		return nil, err
+	}
+	takes, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{asked.GetSignature().GetVerifier().GetKeyDetails()})
+	if err != nil {
+		return nil, fmt.Errorf("kind of key: %w", err)
+	}
+	made, err := hashedrekord.ToLogEntry(asked, takes)
+	if err != nil {
+		return nil, fmt.Errorf("entry of the log: %w", err)
+	}
+	raw, err := protojson.Marshal(made)
+	if err != nil {
+		return nil, fmt.Errorf("entry of the log: %w", err)
+	}
+	body, err := jsoncanonicalizer.Transform(raw)
+	if err != nil {
+		return nil, fmt.Errorf("entry of the log: %w", err)
+	}
+	return &protorekor.TransparencyLogEntry{
+		KindVersion:       &protorekor.KindVersion{Kind: made.GetKind(), Version: made.GetApiVersion()},
+		CanonicalizedBody: body,
+	}, nil
+}
+
+// Append implements Log.
+func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
+	asked, err := hashedRekord(envelope, key)
+	if err != nil {
+		return nil, fmt.Errorf("append to the log: %w: %w", ErrNotLogged, err)
+	}
 	// An answer that comes after the caller's time is lost, though the log is well.
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < r.timeout {
 		return nil, fmt.Errorf("append to the log: %w: its answer may take %s, and there are %s left",
@@ -198,15 +242,7 @@ func (r *rekorV2) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 	defer cancel()
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	status, header, answer, err := r.post(ctx, &rekor.CreateEntryRequest{Spec: &rekor.CreateEntryRequest_HashedRekordRequestV002{
-		HashedRekordRequestV002: &rekor.HashedRekordRequestV002{
-			Digest: digest,
-			Signature: &rekor.Signature{
-				Content:  envelope.GetSignatures()[0].GetSig(),
-				Verifier: verifier,
-			},
-		},
-	}})
+	status, header, answer, err := r.post(ctx, &rekor.CreateEntryRequest{Spec: &rekor.CreateEntryRequest_HashedRekordRequestV002{HashedRekordRequestV002: asked}})
 	entry := &protorekor.TransparencyLogEntry{}
 	if err == nil && status == http.StatusCreated {
 		if err = protojson.Unmarshal(answer, entry); err == nil {

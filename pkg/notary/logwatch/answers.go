@@ -108,6 +108,16 @@ func (w *Watcher) crowded() bool {
 	return len(w.answers) > maxAnswers/2
 }
 
+// Open reads a checkpoint of the log: one that a log signed that the trusted root has at
+// the URL.
+func (w *Watcher) Open(checkpoint []byte) (tlog.Log, *tlog.Checkpoint, error) {
+	logs, err := w.logs()
+	if err != nil {
+		return tlog.Log{}, nil, err
+	}
+	return tlog.OpenAny(logs, checkpoint)
+}
+
 // open reads the checkpoint of an answer: nil unless a log signed it that the
 // trusted root has at the URL. Verification refuses an answer without one, so
 // nobody believes it.
@@ -118,11 +128,7 @@ func (w *Watcher) open(shown string) (tlog.Log, *tlog.Checkpoint) {
 	if known != nil && known.checkpoint != nil {
 		return tlog.Log{ID: known.log}, known.checkpoint
 	}
-	logs, err := w.logs()
-	if err != nil {
-		return tlog.Log{}, nil
-	}
-	log, c, err := tlog.OpenAny(logs, []byte(shown))
+	log, c, err := w.Open([]byte(shown))
 	if err != nil {
 		return tlog.Log{}, nil
 	}

@@ -99,6 +99,61 @@ func TestAnAnswerFromAnotherHistoryIsAnAlarm(t *testing.T) {
 	}
 }
 
+// A log that proves an entry by what it shows, and then answers from another history, has
+// forked as well. It is told how many entries it is known to have.
+func TestALateAnswerIsCompared(t *testing.T) {
+	for name, c := range map[string]struct {
+		late func(s *scene) proof
+		want reason.Code
+	}{
+		"of the same history": {func(s *scene) proof { return s.proofOf(s.key, s.tiles.dir) }, ""},
+		"of another history": {func(s *scene) proof {
+			fork := t.TempDir()
+			s.key.Grow(t, fork, "other", 0, 12)
+			return s.proofOf(s.key, fork)
+		}, reason.LogForked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+			s.look("")
+			s.key.Grow(t, s.tiles.dir, "entry", 10, 12)
+			var say Late
+			shown := s.proofOf(s.key, s.tiles.dir)
+			entry, err := s.GuardEarly(func(ctx context.Context, e *protodsse.Envelope, key crypto.PublicKey, had uint64, late Late) (*protorekor.TransparencyLogEntry, error) {
+				if say = late; had != 10 {
+					t.Errorf("the log is known to have %d entries", had)
+				}
+				return shown.Append(ctx, e, key)
+			}).Append(t.Context(), &protodsse.Envelope{}, nil)
+			tlogtest.Must(t, err)
+			if entry.GetLogIndex() != 11 {
+				t.Errorf("got entry %d", entry.GetLogIndex())
+			}
+			answer, err := c.late(s).Append(t.Context(), nil, nil)
+			tlogtest.Must(t, err)
+			say(answer)
+			s.look(c.want)
+		})
+	}
+}
+
+// What is proven before the log answers is held to what the log had, too.
+func TestAnEarlyProofIsJudgedAsAnAnswer(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	shorter := t.TempDir()
+	s.key.Grow(t, shorter, "entry", 0, 3)
+	p := s.proofOf(s.key, shorter)
+	_, err := s.GuardEarly(func(ctx context.Context, e *protodsse.Envelope, key crypto.PublicKey, _ uint64, _ Late) (*protorekor.TransparencyLogEntry, error) {
+		return p.Append(ctx, e, key)
+	}).Append(t.Context(), &protodsse.Envelope{}, nil)
+	if reason.Of(err) != reason.LogRolledBack {
+		t.Errorf("got %v", err)
+	}
+}
+
 // What was sealed so by another replica is told of, too.
 func TestAllThatWasSealedUnderAForkIsNamed(t *testing.T) {
 	s := newScene(t)

@@ -50,7 +50,7 @@ func (s *server) start(dir string) {
 	cmd := exec.CommandContext(ctx, binary, "serve",
 		"--http-address=127.0.0.1", "--http-port="+s.port, "--grpc-address=127.0.0.1", "--grpc-port="+freePort(s.t),
 		"--http-metrics-port="+freePort(s.t), "--hostname=localhost", "--storage-dir="+dir,
-		"--signer-filepath="+s.keyFile, "--checkpoint-interval=200ms", "--batch-max-age=50ms")
+		"--signer-filepath="+s.keyFile, "--checkpoint-interval=100ms", "--batch-max-age=50ms")
 	var output strings.Builder
 	cmd.Stdout, cmd.Stderr = &output, &output
 	tlogtest.Must(s.t, cmd.Start())

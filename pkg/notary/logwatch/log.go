@@ -11,11 +11,26 @@ import (
 )
 
 // Guard is a log that is added to only while it holds to what it has signed.
-func (w *Watcher) Guard(log seal.Log) seal.Log { return guarded{w, log} }
+func (w *Watcher) Guard(log seal.Log) seal.Log {
+	return guarded{w, func(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey, _ uint64, _ Late) (*protorekor.TransparencyLogEntry, error) {
+		return log.Append(ctx, envelope, key)
+	}}
+}
+
+// Late takes what a log answers after it has proven the entry otherwise.
+type Late = func(*protorekor.TransparencyLogEntry)
+
+// AppendAfter appends to a log that is known to have so many entries, of which the new one
+// is none. It may give the entry before the log answers.
+type AppendAfter func(ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey, had uint64, late Late) (*protorekor.TransparencyLogEntry, error)
+
+// GuardEarly is Guard of a log that may prove an entry before it answers. What it answers
+// late is compared with what it shows, too.
+func (w *Watcher) GuardEarly(add AppendAfter) seal.Log { return guarded{w, add} }
 
 type guarded struct {
 	watcher *Watcher
-	log     seal.Log
+	add     AppendAfter
 }
 
 // Append implements seal.Log. If the new entry has a place among those that the log
@@ -27,16 +42,25 @@ func (g guarded) Append(ctx context.Context, envelope *protodsse.Envelope, key c
 		g.watcher.wake() // somebody waits
 		return nil, notLogged(err)
 	}
-	entry, err := g.log.Append(ctx, envelope, key)
+	entry, err := g.add(ctx, envelope, key, had.size, func(entry *protorekor.TransparencyLogEntry) {
+		if err := g.heard(had, entry, envelope); err != nil {
+			g.watcher.Log.Error(err, "The transparency log's late answer does not hold")
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	err = g.watcher.answered(had, entry, envelope)
-	if err != nil || g.watcher.crowded() {
-		g.watcher.wake()
-	}
-	if err != nil {
+	if err := g.heard(had, entry, envelope); err != nil {
 		return nil, err
 	}
 	return entry, nil
+}
+
+// heard takes an answer in, and has the log looked at if it does not hold, or there are many.
+func (g guarded) heard(had standing, entry *protorekor.TransparencyLogEntry, envelope *protodsse.Envelope) error {
+	err := g.watcher.answered(had, entry, envelope)
+	if err != nil || g.watcher.crowded() {
+		g.watcher.wake()
+	}
+	return err
 }

@@ -88,6 +88,16 @@ func (k Key) Signed(t testing.TB, text string) []byte {
 // waits until they are published.
 func (k Key) Grow(t testing.TB, dir, name string, from, to int) {
 	t.Helper()
+	var bodies [][]byte
+	for i := from; i < to; i++ {
+		bodies = append(bodies, []byte(fmt.Sprintf("%s %d", name, i)))
+	}
+	k.Add(t, dir, bodies...)
+}
+
+// Add is Grow with entries of these bodies.
+func (k Key) Add(t testing.TB, dir string, bodies ...[]byte) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	signs := k.signer(ctx, t)
@@ -98,8 +108,8 @@ func (k Key) Grow(t testing.TB, dir, name string, from, to int) {
 	Must(t, err)
 	await := tessera.NewPublicationAwaiter(ctx, reader.ReadCheckpoint, 10*time.Millisecond)
 	var added []tessera.IndexFuture
-	for i := from; i < to; i++ {
-		added = append(added, appender.Add(ctx, tessera.NewEntry([]byte(fmt.Sprintf("%s %d", name, i)))))
+	for _, body := range bodies {
+		added = append(added, appender.Add(ctx, tessera.NewEntry(body)))
 	}
 	for _, a := range added {
 		_, _, err := await.Await(ctx, a)
