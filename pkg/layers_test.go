@@ -42,10 +42,11 @@ var mayImport = map[string][]string{
 	"pkg/tag":             {"pkg/api/v1alpha1", "pkg/memory", "pkg/pin", "pkg/reason", "pkg/version"},
 
 	// What is said of an artifact, and what is made of it.
-	"pkg/provenance": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/image/oci", "pkg/reason", "pkg/version"},
-	"pkg/verify":     {"pkg/provenance", "pkg/reason"},
-	"pkg/policy":     {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/image", "pkg/provenance", "pkg/reason"},
-	"pkg/seal":       {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/text", "pkg/verify"},
+	"pkg/provenance":  {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/image/oci", "pkg/reason", "pkg/version"},
+	"pkg/attestation": {"pkg/artifact", "pkg/provenance", "pkg/reason"},
+	"pkg/verify":      {"pkg/provenance", "pkg/reason"},
+	"pkg/policy":      {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/image", "pkg/provenance", "pkg/reason"},
+	"pkg/seal":        {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/text", "pkg/verify"},
 
 	// What asks others: the API server, the log.
 	"pkg/argo/stored":    {"pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/fairshare", "pkg/jsonsize", "pkg/reason"},
@@ -73,7 +74,7 @@ var mayImport = map[string][]string{
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/memory", "pkg/provenance", "pkg/reason", "pkg/sidecar",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/attestation", "pkg/content", "pkg/memory", "pkg/provenance", "pkg/reason", "pkg/sidecar",
 		"pkg/tag", "pkg/verify",
 	},
 	"webhook/gate": {

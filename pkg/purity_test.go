@@ -14,7 +14,7 @@ const module = "github.com/argoseal/argoseal/"
 // pure are the packages that decide: what they say depends on their arguments
 // alone.
 var pure = []string{
-	"pkg/argo", "pkg/argo/controller", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/argo/nodes", "pkg/artifact", "pkg/content", "pkg/image", "pkg/image/oci", "pkg/jsonsize", "pkg/measurement", "pkg/monitor", "pkg/pin", "pkg/policy", "pkg/provenance",
+	"pkg/argo", "pkg/argo/controller", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/argo/nodes", "pkg/artifact", "pkg/attestation", "pkg/content", "pkg/image", "pkg/image/oci", "pkg/jsonsize", "pkg/measurement", "pkg/monitor", "pkg/pin", "pkg/policy", "pkg/provenance",
 	"pkg/reason", "pkg/reproduce", "pkg/retention", "pkg/scrub", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/sentinel/encryption", "pkg/sidecar", "pkg/tag", "pkg/text", "pkg/trace", "pkg/verify", "webhook/inject",
 }
 

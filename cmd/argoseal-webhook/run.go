@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -32,6 +33,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/epoch/keeper"
 	"github.com/argoseal/argoseal/pkg/followed"
 	"github.com/argoseal/argoseal/pkg/program"
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/trust"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -117,6 +119,9 @@ func wire(ctx context.Context, config *rest.Config, registry prometheus.Register
 	}
 	decides, err := newGate(quick, mgr.GetClient(), policies, live, name, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := policies.Report(mgr, mgr.GetClient(), attests(decides.Verified, trusted)); err != nil {
 		return nil, err
 	}
 	if err := registry.Register(trusted.Metrics()); err != nil {
@@ -208,7 +213,19 @@ func watchPolicies(ctx context.Context, mgr manager.Manager) (*server.Policies, 
 	if err := cluster.Await(ctx, ctrl.Log, func(ctx context.Context) error { return policies.Watch(ctx, caches) }); err != nil {
 		return nil, err
 	}
-	return policies, policies.Report(mgr, mgr.GetClient())
+	return policies, nil
+}
+
+// attests verifies what others attest under what is trusted now.
+func attests(verified *evidence.Verified, store *trust.Store) func(v1alpha1.Attested) *reason.Error {
+	return func(of v1alpha1.Attested) *reason.Error {
+		var now evidence.Verifier
+		if root := store.Root(); root != nil {
+			now = root
+		}
+		_, no := verified.Attested(now, of, time.Now())
+		return no
+	}
 }
 
 // clusterName is this cluster's name in builder.id.

@@ -249,7 +249,7 @@ func (o *trustOptions) add(ctx context.Context, w io.Writer, name, from string, 
 	if err != nil {
 		return reason.Wrap(reason.Internal, err, "%v", err)
 	}
-	speaks := d.Builders
+	speaks := slices.Concat(d.Builders, d.Attests)
 	if d.Reproduces {
 		speaks = append(slices.Clone(speaks), "second runs")
 	}

@@ -24,9 +24,11 @@ type domainReport struct {
 	Name     string   `json:"name"`
 	Builders []string `json:"builders"`
 	// Reproduces: it is believed about second runs, where a policy names it.
-	Reproduces bool          `json:"reproduces,omitempty"`
-	Logs       int           `json:"logs"`
-	Trusted    []trustedItem `json:"trusted"`
+	Reproduces bool `json:"reproduces,omitempty"`
+	// Attests are builders of others, where a policy names the domain.
+	Attests []string      `json:"attests,omitempty"`
+	Logs    int           `json:"logs"`
+	Trusted []trustedItem `json:"trusted"`
 	// Follows is the TUF repository that the trusted root follows; null: none.
 	Follows *followReport `json:"follows,omitempty"`
 }
@@ -60,7 +62,7 @@ func showDomains(w io.Writer, output string, domains []verify.Domain, follows ma
 }
 
 func reportOf(d verify.Domain) (domainReport, error) {
-	r := domainReport{Name: d.Name, Builders: d.Builders, Reproduces: d.Reproduces, Logs: d.Logs}
+	r := domainReport{Name: d.Name, Builders: d.Builders, Reproduces: d.Reproduces, Attests: d.Attests, Logs: d.Logs}
 	item := func(kind, id string, from, until, compromised time.Time) {
 		r.Trusted = append(r.Trusted, trustedItem{Kind: kind, ID: id, From: some(from), Until: some(until), Compromised: some(compromised)})
 	}
@@ -120,6 +122,9 @@ func writeTrust(w io.Writer, r trustReport) error {
 	for _, d := range r.Domains {
 		for _, b := range d.Builders {
 			row(d.Name, "builder", b, "-", "-", "")
+		}
+		for _, b := range d.Attests {
+			row(d.Name, "attests", b, "-", "-", "believed about what this builder made, where a policy names it")
 		}
 		if d.Reproduces {
 			row(d.Name, "reproduces", "-", "-", "-", "believed about second runs, where a policy names it")

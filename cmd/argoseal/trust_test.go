@@ -131,6 +131,36 @@ func TestADomainGoesFromOneClusterToAnother(t *testing.T) {
 	}
 }
 
+// A domain may be there for what others attest alone: for whom it speaks is shown, and that
+// it seals nothing, offline either.
+func TestADomainMayBeOfWhoAttestsAlone(t *testing.T) {
+	theirs := sealtest.NewNotary(t)
+	rome, dir := installation(t, "rome", sealtest.NewNotary(t)), t.TempDir()
+	for name, content := range map[string][]byte{
+		"notary.pub": theirs.Signer.PublicKeyPEM(), "trusted_root.json": theirs.TrustedRoot(), "domain.json": []byte(`{"attests": ["` + sealtest.GitHubBuilder + `"]}`),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := trustIn(t, rome, "add", "github", "--cluster-name", "rome", "--from", dir); err != nil || !strings.Contains(out, "for "+sealtest.GitHubBuilder) {
+		t.Fatalf("%s, %v", out, err)
+	}
+	out, err := trustIn(t, rome, "show")
+	if err != nil || !strings.Contains(out, sealtest.GitHubBuilder) || !strings.Contains(out, "attests") {
+		t.Errorf("%s, %v", out, err)
+	}
+	if out, err = trustIn(t, rome, "show", "-o", "json"); err != nil || !strings.Contains(out, `"attests": [`) {
+		t.Errorf("%s, %v", out, err)
+	}
+	bundle, digest := sealedBy(t, theirs, "test")
+	code, said, errs := command(t, "", "verify", digest, "--bundle", bundle, "--any-producer", "--key", filepath.Join(dir, "notary.pub"),
+		"--trusted-root", filepath.Join(dir, "trusted_root.json"), "--rules", filepath.Join(dir, "domain.json"))
+	if code != reason.BuilderNotTrusted.ExitCode() {
+		t.Errorf("a seal by it: exit code %d: %s", code, said+errs)
+	}
+}
+
 // A key that has ended counts by what the API server says, and one that is compromised
 // by nothing that a Rekor v2 alone could prove.
 func TestVerifyKnowsWhenAKeyCounts(t *testing.T) {

@@ -296,7 +296,7 @@ func (o *verifyOptions) root() (*verify.Root, error) {
 		return nil, usage(err)
 	}
 	// --builder compares it. A key that reproduces builds nothing, unless its rules say so.
-	d.AnyBuilder = len(d.Builders) == 0 && !d.Reproduces
+	d.AnyBuilder = len(d.Builders)+len(d.Attests) == 0 && !d.Reproduces
 	root, err := verify.New(d)
 	if err != nil {
 		return nil, usage(err)

@@ -55,8 +55,12 @@ var (
 
 // externalRule is one entry of a policy about inputs from outside.
 type externalRule struct {
+	// entry is where it stands in its policy.
+	entry        string
 	glob         *regexp.Regexp
 	sha256, tree artifact.Digest
+	// attested is whose word says what is pinned; nil: these digests, or nothing.
+	attested *attestedRule
 	// git: the pattern is one of repositories, of which any commit is admitted,
 	// these branches and tags, and what is the default.
 	git            bool
@@ -85,7 +89,11 @@ func readExternal(shape *regexp.Regexp, pattern string, c v1alpha1.Content) (ext
 		}
 	}
 	sha256, tree, err := pinned(c)
-	return externalRule{glob: glob, sha256: sha256, tree: tree, tolerate: c.Tolerate}, err
+	if err != nil {
+		return externalRule{}, err
+	}
+	attested, err := readAttested(c.Attested)
+	return externalRule{glob: glob, sha256: sha256, tree: tree, attested: attested, tolerate: c.Tolerate}, err
 }
 
 func (r externalRule) matches(in External) bool {
@@ -117,8 +125,9 @@ func (r externalRule) tolerates(in External) bool {
 
 // External decides on an input from outside. Every pin counts that any entry about
 // the input has, in whichever policy that applies. So a wide entry beside a narrow
-// one does not undo it.
-func (s Set) External(in External) Admitted {
+// one does not undo it, and one with attested that does not hold refuses. look is only asked
+// about such entries.
+func (s Set) External(in External, look Attests) Admitted {
 	if !s.read {
 		return Admitted{Refusal: errNotRead}
 	}
@@ -141,16 +150,20 @@ func (s Set) External(in External) Admitted {
 			continue
 		}
 		for _, r := range p.allow.external {
-			switch {
-			case r.tree == "" || !r.matches(in):
+			if r.tree == "" && r.attested == nil || !r.matches(in) {
 				continue
-			case out.Tree != "" && out.Tree != r.tree:
+			}
+			sha256, tree, no := s.pinsOf(p, r, look)
+			switch {
+			case no != nil:
+				return Admitted{Refusal: no}
+			case out.Tree != "" && out.Tree != tree:
 				return Admitted{Refusal: reason.New(reason.PolicyConflict, "%s and %s pin different contents", first, p)}
 			case out.Tree == "":
-				out.Tree, first = r.tree, p
+				out.Tree, first = tree, p
 			}
-			if r.sha256 != "" {
-				out.SHA256 = r.sha256
+			if sha256 != "" {
+				out.SHA256 = sha256
 			}
 		}
 	}

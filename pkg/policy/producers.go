@@ -63,7 +63,7 @@ func AnyContent(policies []v1alpha1.ClusterProvenancePolicy) func(artifact.Locat
 			continue
 		}
 		for _, r := range p.allow.external {
-			if r.tree == "" && !r.git {
+			if r.tree == "" && r.attested == nil && !r.git {
 				unpinned = append(unpinned, r)
 			}
 		}

@@ -115,6 +115,9 @@ func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []
 	if err := s.checkReproducers(); err != nil {
 		return Set{}, err
 	}
+	if err := s.checkAttested(); err != nil {
+		return Set{}, err
+	}
 	return s, nil
 }
 
@@ -137,6 +140,9 @@ func CheckOwn(p *v1alpha1.ProvenancePolicy) error {
 func readCluster(p *v1alpha1.ClusterProvenancePolicy) (rules, error) {
 	_, err := selects(p.Spec.Namespaces, "")
 	r, problem := readRules(kindCluster, p.Name, p.Spec.PolicyRules)
+	if n := r.attested(); n > maxAttested {
+		problem = fmt.Errorf("%d entries have attested, at most %d may", n, maxAttested)
+	}
 	if err = errors.Join(err, problem); err != nil {
 		return rules{}, invalid(kindCluster, p.Name, err)
 	}
@@ -145,6 +151,9 @@ func readCluster(p *v1alpha1.ClusterProvenancePolicy) (rules, error) {
 
 func readOwn(p *v1alpha1.ProvenancePolicy) (rules, error) {
 	r, err := readRules(kindOwn, p.Name, p.Spec.PolicyRules)
+	if err == nil && r.attested() > 0 {
+		err = errors.New("attested: only a " + kindCluster + " may say so")
+	}
 	if err != nil {
 		return rules{}, invalid(kindOwn, p.Name, err)
 	}
@@ -211,6 +220,7 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 		if err != nil {
 			return nil, fmt.Errorf("s3[%d]: %w", i, err)
 		}
+		rule.entry = fmt.Sprintf("allow.s3[%d]", i)
 		out.external = append(out.external, rule)
 	}
 	for i, in := range a.GCS {
@@ -218,6 +228,7 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 		if err != nil {
 			return nil, fmt.Errorf("gcs[%d]: %w", i, err)
 		}
+		rule.entry = fmt.Sprintf("allow.gcs[%d]", i)
 		out.external = append(out.external, rule)
 	}
 	for i, in := range a.Azure {
@@ -225,6 +236,7 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 		if err != nil {
 			return nil, fmt.Errorf("azure[%d]: %w", i, err)
 		}
+		rule.entry = fmt.Sprintf("allow.azure[%d]", i)
 		out.external = append(out.external, rule)
 	}
 	for i, in := range a.HTTP {
@@ -232,6 +244,7 @@ func readAllow(a *v1alpha1.Allow) (*allowed, error) {
 		if err != nil {
 			return nil, fmt.Errorf("http[%d]: %w", i, err)
 		}
+		rule.entry = fmt.Sprintf("allow.http[%d]", i)
 		out.external = append(out.external, rule)
 	}
 	for i, in := range a.Git {
@@ -392,12 +405,12 @@ func exactlyOne(of ...bool) bool {
 }
 
 // pinned is what the tree digest of an input must be by one entry, and empty if
-// it may be anything.
+// it may be anything, or if others say what it must be.
 func pinned(c v1alpha1.Content) (sha256, tree artifact.Digest, err error) {
 	switch {
-	case !exactlyOne(c.SHA256 != "", c.TreeSHA256 != "", c.AnyContent):
-		return "", "", errors.New("want exactly one of sha256, treeSHA256 and anyContent: true")
-	case c.AnyContent:
+	case !exactlyOne(c.SHA256 != "", c.TreeSHA256 != "", c.Attested != nil, c.AnyContent):
+		return "", "", errors.New("want exactly one of sha256, treeSHA256, attested and anyContent: true")
+	case c.AnyContent, c.Attested != nil:
 		return "", "", nil
 	case c.TreeSHA256 != "":
 		tree, err = artifact.ParseDigest(c.TreeSHA256)

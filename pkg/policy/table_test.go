@@ -34,6 +34,21 @@ type input struct {
 	Default bool
 	// Doubts are about the place.
 	Doubts []v1alpha1.Doubt
+	// Attested is what the bundle of an entry attests: the digest B, or why it does not hold.
+	Attested string
+}
+
+// attests says what the table says of bundles.
+func (in input) attests() Attests {
+	return func(v1alpha1.Attested) (Attestation, *reason.Error) {
+		switch in.Attested {
+		case "A":
+			return Attestation{Tree: artifact.Digest(digestA)}, nil
+		case "B":
+			return Attestation{SHA256: artifact.Digest(digestB)}, nil
+		}
+		return Attestation{}, reason.New(reason.Code(in.Attested), "said by the table")
+	}
 }
 
 // sealed is a seal in the table.
@@ -150,7 +165,7 @@ func TestTable(t *testing.T) {
 			case in.Seal != nil:
 				answer = sealAnswer(t, set, in)
 			default:
-				answer = externalAnswer(set.External(in.external()))
+				answer = externalAnswer(set.External(in.external(), in.attests()))
 			}
 			if answer != row[4] {
 				t.Errorf("the answer is %q, %s says %q", answer, page, row[4])
@@ -358,7 +373,7 @@ func TestASetThatWasNotReadRefuses(t *testing.T) {
 	if v := (Set{}).Sealed(st, nil, nil, c, now); v.Allowed || !v.Refusal.Code.Retryable() {
 		t.Errorf("a seal: %+v", v)
 	}
-	if v := (Set{}).External(External{URI: "s3://store/data/x"}); v.Allowed || !v.Refusal.Code.Retryable() {
+	if v := (Set{}).External(External{URI: "s3://store/data/x"}, nil); v.Allowed || !v.Refusal.Code.Retryable() {
 		t.Errorf("an input from outside: %+v", v)
 	}
 	if (Admitted{}).Allowed {
@@ -379,7 +394,7 @@ func TestPoliciesAreNamed(t *testing.T) {
 	if v := set.Sealed(st, nil, nil, c, now); v.Policy != "c" {
 		t.Errorf("it rests on %q", v.Policy)
 	}
-	says := set.External(External{URI: "s3://store/data/x"}).Refusal.Error()
+	says := set.External(External{URI: "s3://store/data/x"}, nil).Refusal.Error()
 	for _, name := range []string{"ClusterProvenancePolicy c", "ProvenancePolicy n"} {
 		if !strings.Contains(says, name) {
 			t.Errorf("%q does not name %s", says, name)

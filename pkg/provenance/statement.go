@@ -23,6 +23,7 @@ const (
 	// PredicateType is SLSA Provenance v1.
 	PredicateType = "https://slsa.dev/provenance/v1"
 
+	ours            = "https://argoseal.dev/"
 	buildTypePrefix = "https://argoseal.dev/buildtypes/argo-step/v"
 	builderPrefix   = "https://argoseal.dev/builders/v1/"
 )
@@ -101,6 +102,9 @@ func (f *Facts) ImagesOf(output string) []oci.Image {
 // BuilderID is runDetails.builder.id.
 func (s *Statement) BuilderID() string { return s.Builder.ID() }
 
+// BuildType is buildDefinition.buildType.
+func (s *Statement) BuildType() string { return buildType(s.Version) }
+
 // InvocationID is runDetails.metadata.invocationId:
 // "<workflow UID>/<node id>/<pod UID>".
 func (f *Facts) InvocationID() string {
@@ -111,6 +115,10 @@ func (f *Facts) InvocationID() string {
 func (b Builder) ID() string { return builderPrefix + b.Cluster + "/" + string(b.Level) }
 
 var clusterName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
+
+// IsOurs says whether a URI is of those that Argoseal's statements have as build types,
+// builders and predicates, of any version. Only our own parsers may read them.
+func IsOurs(uri string) bool { return strings.HasPrefix(strings.ToLower(uri), ours) }
 
 // ParseBuilderID reads a builder.id of ours.
 func ParseBuilderID(id string) (Builder, error) {

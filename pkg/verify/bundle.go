@@ -33,6 +33,33 @@ const (
 // which also keeps every later step bounded. JSON with unknown fields or
 // duplicate keys is refused by protojson.
 func readBundle(bundleJSON []byte) (*protobundle.Bundle, error) {
+	b, err := parseBundle(bundleJSON)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBundle(b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// readOthers is readBundle for what others make: their clients write that there are no
+// timestamps, where ours writes nothing.
+func readOthers(bundleJSON []byte) (*protobundle.Bundle, error) {
+	b, err := parseBundle(bundleJSON)
+	if err != nil {
+		return nil, err
+	}
+	if !hasTimestamps(b) && b.GetVerificationMaterial() != nil {
+		b.VerificationMaterial.TimestampVerificationData = nil
+	}
+	if err := checkBundle(b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func parseBundle(bundleJSON []byte) (*protobundle.Bundle, error) {
 	if len(bundleJSON) > MaxBundle {
 		return nil, reason.New(reason.BundleInvalid, "bundle has %d bytes, at most %d are allowed", len(bundleJSON), MaxBundle)
 	}
@@ -40,45 +67,49 @@ func readBundle(bundleJSON []byte) (*protobundle.Bundle, error) {
 	if err := protojson.Unmarshal(bundleJSON, b); err != nil {
 		return nil, reason.Wrap(reason.BundleInvalid, err, "not a Sigstore bundle in JSON")
 	}
+	return b, nil
+}
+
+func checkBundle(b *protobundle.Bundle) error {
 	if b.GetMediaType() != MediaType {
-		return nil, reason.New(reason.BundleInvalid, "media type is %.200q, want %s", b.GetMediaType(), MediaType)
+		return reason.New(reason.BundleInvalid, "media type is %.200q, want %s", b.GetMediaType(), MediaType)
 	}
 	if err := checkEnvelope(b.GetDsseEnvelope()); err != nil {
-		return nil, err
+		return err
 	}
 	material := b.GetVerificationMaterial()
 	entries, stamps := material.GetTlogEntries(), material.GetTimestampVerificationData().GetRfc3161Timestamps()
 	switch {
 	case material.GetPublicKey() == nil && material.GetCertificate() == nil:
-		return nil, reason.New(reason.BundleInvalid, "it is signed neither with a public key nor with a certificate")
+		return reason.New(reason.BundleInvalid, "it is signed neither with a public key nor with a certificate")
 	case len(material.GetCertificate().GetRawBytes()) > maxLeaf:
-		return nil, reason.New(reason.BundleInvalid, "certificate has %d bytes, at most %d are allowed", len(material.GetCertificate().GetRawBytes()), maxLeaf)
+		return reason.New(reason.BundleInvalid, "certificate has %d bytes, at most %d are allowed", len(material.GetCertificate().GetRawBytes()), maxLeaf)
 	case material.GetTimestampVerificationData() != nil && len(stamps) == 0:
-		return nil, reason.New(reason.BundleInvalid, "it says that it has timestamps, and has none")
+		return reason.New(reason.BundleInvalid, "it says that it has timestamps, and has none")
 	case len(stamps) > maxTimestamps:
-		return nil, reason.New(reason.BundleInvalid, "bundle has %d timestamps, at most %d are allowed", len(stamps), maxTimestamps)
+		return reason.New(reason.BundleInvalid, "bundle has %d timestamps, at most %d are allowed", len(stamps), maxTimestamps)
 	case len(entries) == 0:
-		return nil, reason.New(reason.LogEntryInvalid, "bundle has no entry of a transparency log")
+		return reason.New(reason.LogEntryInvalid, "bundle has no entry of a transparency log")
 	case len(entries) > maxEntries:
-		return nil, reason.New(reason.BundleInvalid, "bundle has %d log entries, at most %d are allowed", len(entries), maxEntries)
+		return reason.New(reason.BundleInvalid, "bundle has %d log entries, at most %d are allowed", len(entries), maxEntries)
 	}
 	for _, stamp := range stamps {
 		if err := checkResponse(stamp.GetSignedTimestamp()); err != nil {
-			return nil, reason.Wrap(reason.BundleInvalid, err, "%v", err)
+			return reason.Wrap(reason.BundleInvalid, err, "%v", err)
 		}
 	}
 	logs := map[string]bool{}
 	for _, entry := range entries {
 		id := string(entry.GetLogId().GetKeyId())
 		if logs[id] {
-			return nil, reason.New(reason.BundleInvalid, "bundle has two entries of one log")
+			return reason.New(reason.BundleInvalid, "bundle has two entries of one log")
 		}
 		logs[id] = true
 		if err := checkEntry(entry); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return b, nil
+	return nil
 }
 
 func checkEnvelope(e *protodsse.Envelope) error {

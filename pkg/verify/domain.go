@@ -33,8 +33,10 @@ const (
 	// three years.
 	maxSigners  = 1024
 	maxBuilders = 64
-	maxLogs     = 4
-	maxPattern  = 1 << 10
+	// maxBuilderID is the length of a builder id of others, in bytes.
+	maxBuilderID = 2 << 10
+	maxLogs      = 4
+	maxPattern   = 1 << 10
 )
 
 // A pattern of a subject stands between these, so that it has to match the whole
@@ -64,6 +66,10 @@ type Domain struct {
 	// Reproduces: the signers are believed about what they have run again (statements of
 	// provenance.ReproductionType). With it a domain may have no builders.
 	Reproduces bool
+	// Attests are builder ids of others, exactly, for which the signers may speak of inputs
+	// from outside, where a policy names the domain. None is one of ours: see Builders.
+	// With some a domain may have no builders.
+	Attests []string
 	// Logs is how many logs of the trusted root have to have the seal, at least one.
 	Logs int
 }
@@ -109,6 +115,8 @@ type Rules struct {
 	Identities []IdentityRule `json:"identities,omitempty"`
 	// Reproduces: what the signers say of second runs is believed, where a policy asks.
 	Reproduces bool `json:"reproduces,omitempty"`
+	// Attests are builders of others, whose artifacts a policy may admit on the signers' word.
+	Attests []string `json:"attests,omitempty"`
 	// Logs is how many logs have to have a seal; 0 is one.
 	Logs int `json:"logs,omitempty"`
 }
@@ -158,7 +166,7 @@ func ParseDomain(name string, s Sources) (Domain, error) {
 	if rules.Logs != 0 {
 		d.Logs = rules.Logs
 	}
-	d.Builders, d.Reproduces = rules.Builders, rules.Reproduces
+	d.Builders, d.Reproduces, d.Attests = rules.Builders, rules.Reproduces, rules.Attests
 	for _, rule := range rules.Keys {
 		if err := d.limit(rule); err != nil {
 			return Domain{}, err
@@ -232,16 +240,24 @@ func (d Domain) check() error {
 		return fmt.Errorf("it has %d signers, at most %d are allowed", len(d.Keys)+len(d.Identities), maxSigners)
 	case d.AnyBuilder && len(d.Builders) != 0:
 		return errors.New("its signers speak for any builder, and it lists some")
-	case !d.AnyBuilder && !d.Reproduces && len(d.Builders) == 0:
+	case !d.AnyBuilder && !d.Reproduces && len(d.Builders)+len(d.Attests) == 0:
 		return errors.New("it lists no builder that its signers may speak for")
-	case len(d.Builders) > maxBuilders:
-		return fmt.Errorf("it lists %d builders, at most %d are allowed", len(d.Builders), maxBuilders)
+	case len(d.Builders) > maxBuilders || len(d.Attests) > maxBuilders:
+		return fmt.Errorf("it lists %d builders and attests for %d, at most %d are allowed of each", len(d.Builders), len(d.Attests), maxBuilders)
 	case d.Logs < 1 || d.Logs > maxLogs:
 		return fmt.Errorf("it asks for %d logs, want 1 to %d", d.Logs, maxLogs)
 	}
 	for _, b := range d.Builders {
 		if _, err := provenance.ParseBuilderID(b); err != nil {
 			return err
+		}
+	}
+	for _, b := range d.Attests {
+		switch {
+		case b == "" || len(b) > maxBuilderID:
+			return fmt.Errorf("it attests for a builder of %d bytes, want 1 to %d", len(b), maxBuilderID)
+		case provenance.IsOurs(b):
+			return fmt.Errorf("it attests for %.200q, a builder of Argoseal's: that stands under builders", b)
 		}
 	}
 	return nil
@@ -337,7 +353,7 @@ func KeyHint(key crypto.PublicKey) (string, error) {
 // Sources writes a domain as ParseDomain reads it.
 func (d Domain) Sources() (Sources, error) {
 	s := Sources{TrustedRoot: d.TrustedRoot}
-	rules := Rules{Builders: d.Builders, Reproduces: d.Reproduces, Logs: d.Logs}
+	rules := Rules{Builders: d.Builders, Reproduces: d.Reproduces, Attests: d.Attests, Logs: d.Logs}
 	some := func(t time.Time) *time.Time {
 		if t.IsZero() {
 			return nil

@@ -104,7 +104,30 @@ func (r *Root) PayloadRecorded(bundleJSON []byte, recorded time.Time) (*Signed, 
 	if err != nil {
 		return nil, err
 	}
-	t := times{recorded: recorded, now: r.now()}
+	return r.payload(b, times{recorded: recorded, now: r.now()})
+}
+
+// Others is Payload of a bundle that others have made, which has to hold under the domain of
+// that name. The caller asks MayAttest, or MayState of what has a builder of ours.
+func (r *Root) Others(bundleJSON []byte, domain string) (*Signed, error) {
+	if r == nil || len(r.domains) == 0 {
+		return nil, reason.New(reason.TrustedRootNotReady, "there is no trusted root")
+	}
+	b, err := readOthers(bundleJSON)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := r.payload(b, times{now: r.now()})
+	if err != nil {
+		return nil, err
+	}
+	if signed.Domain != domain {
+		return nil, reason.New(reason.BuilderNotTrusted, "it is signed by domain %s, not by %.80s", signed.Domain, domain)
+	}
+	return signed, nil
+}
+
+func (r *Root) payload(b *protobundle.Bundle, t times) (*Signed, error) {
 	if material := b.GetVerificationMaterial(); material.GetPublicKey() != nil {
 		return r.byKey(b, material.GetPublicKey().GetHint(), t)
 	}
@@ -130,6 +153,17 @@ func (s *Signed) MayReproduce() error {
 		return reason.New(reason.BuilderNotTrusted, "nobody signed it")
 	case !s.domain.Reproduces && !s.domain.AnyBuilder:
 		return reason.New(reason.BuilderNotTrusted, "it is signed by domain %s, which is not believed about second runs", s.domain.Name)
+	}
+	return nil
+}
+
+// MayAttest refuses a statement of a builder of others that whoever signed may not speak for.
+func (s *Signed) MayAttest(builder string) error {
+	switch {
+	case s.domain == nil:
+		return reason.New(reason.BuilderNotTrusted, "nobody signed it")
+	case !slices.Contains(s.domain.Attests, builder):
+		return reason.New(reason.BuilderNotTrusted, "it is signed by domain %s, which may not attest for builder %.200s", s.domain.Name, builder)
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ type Verifier interface {
 	InspectRecorded(bundle []byte, recorded time.Time) (*verify.Result, error)
 	// Payload checks a bundle from anywhere, and says nothing about what it states.
 	Payload(bundle []byte) (*verify.Signed, error)
+	// Others checks a bundle that others have made, under the domain of that name alone.
+	Others(bundle []byte, domain string) (*verify.Signed, error)
 }
 
 // Trust is what one decision rests on: the keys and the root of this moment.
@@ -275,11 +277,13 @@ func fateOf(p *v1alpha1.Provenance) fate {
 }
 
 // Verified remembers which bundles verified, by digest of the bundle and version of
-// the root, and in which objects they were. It does not remember failures. It does
-// not remember verdicts either: each time they are made anew from the statements.
+// the root, and in which objects they were. Of records it does not remember failures. It does
+// not remember verdicts: each time they are made anew from the statements.
 type Verified struct {
 	known   *memory.Memory[bundleKey, *verify.Result]
 	objects *memory.Memory[objectKey, bundleKey]
+	// attested are what others attest, or why it does not hold, for a minute: see Attested.
+	attested *memory.Memory[attestedKey, attestedResult]
 }
 
 type bundleKey struct {
@@ -302,7 +306,10 @@ const sizeOfObject = 512
 
 // NewVerified remembers bundles that have at most so many bytes together.
 func NewVerified(most int) *Verified {
-	return &Verified{known: memory.New[bundleKey, *verify.Result](most), objects: memory.New[objectKey, bundleKey](most / 8)}
+	return &Verified{
+		known: memory.New[bundleKey, *verify.Result](most), objects: memory.New[objectKey, bundleKey](most / 8),
+		attested: memory.New[attestedKey, attestedResult](most / 8),
+	}
 }
 
 // of is what is remembered of the bundle in this very object, even if the object at

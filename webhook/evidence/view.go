@@ -96,6 +96,11 @@ func NewView(source Source, trust Trust, verified *Verified, consumer Consumer) 
 	return &View{source: source, trust: trust, verified: verified, consumer: consumer, records: map[string]*v1alpha1.Provenance{}}
 }
 
+// Attested says what the bundle of a policy's entry attests; see Verified.
+func (v *View) Attested(of v1alpha1.Attested, now time.Time) (Attested, *reason.Error) {
+	return v.verified.Attested(v.trust.Root, of, now)
+}
+
 func lookupFailed(what string, err error) *reason.Error {
 	var refusal *reason.Error
 	if errors.As(err, &refusal) { // there is too much to look at: later there is not less

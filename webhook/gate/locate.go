@@ -324,7 +324,10 @@ func (e *evaluation) external(in argo.Input) (found accepted, refusal *reason.Er
 	for _, d := range in.DoubtsFor(e.gate.Identity) {
 		from.Doubts = append(from.Doubts, policy.Doubt(d))
 	}
-	admitted := e.policies.External(from)
+	admitted := e.policies.External(from, func(of v1alpha1.Attested) (policy.Attestation, *reason.Error) {
+		a, no := e.view.Attested(of, e.gate.Clock.Now())
+		return policy.Attestation{SHA256: a.SHA256, Tree: a.Tree, Key: a.KeyHint, Statement: a.Statement}, no
+	})
 	if !admitted.Allowed {
 		return accepted{}, admitted.Refusal, admitted.Refusal.Code != reason.NoProvenance
 	}

@@ -76,10 +76,10 @@ func TestAChangeOfPoliciesCountsAtOnce(t *testing.T) {
 		t.Helper()
 		set, err := p.For(t.Context(), "team")
 		check(t, err)
-		if set.External(in).Allowed != want {
+		if set.External(in, nil).Allowed != want {
 			t.Errorf("%s: allowed is %v", when, !want)
 		}
-		if other, err := p.For(t.Context(), "other"); err != nil || other.External(in).Allowed && !want {
+		if other, err := p.For(t.Context(), "other"); err != nil || other.External(in, nil).Allowed && !want {
 			t.Logf("%s: in another namespace: %v", when, err)
 		}
 	}

@@ -51,7 +51,7 @@ func TestPolicies(t *testing.T) {
 	for namespace, want := range map[string]reason.Code{"team": "", "strict": reason.PolicyNarrowed, "broken": reason.PolicyInvalid} {
 		set, err := p.For(t.Context(), namespace)
 		got := reason.Of(err)
-		if a := set.External(in); err == nil && !a.Allowed {
+		if a := set.External(in, nil); err == nil && !a.Allowed {
 			got = a.Refusal.Code
 		}
 		if got != want {
@@ -275,6 +275,50 @@ func TestAPolicyThatCannotBeEvaluatedSaysSo(t *testing.T) {
 				t.Errorf("it says %s: %q", got[0].Reason, got[0].Message)
 			}
 		})
+	}
+}
+
+// A policy whose entry rests on what others attest says whether that holds, and is looked at
+// again; as long as there is no trusted root, it says what it said.
+func TestAPolicySaysWhetherWhatOthersAttestHolds(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	of := &v1alpha1.Attested{Domain: "theirs", Builder: "b", BuildType: "t", Bundle: "{}"}
+	p := &v1alpha1.ClusterProvenancePolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "models", Generation: 7},
+		Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: v1alpha1.PolicyRules{
+			Allow: &v1alpha1.Allow{HTTP: []v1alpha1.HTTPInput{{URL: "https://example.org/x", Content: v1alpha1.Content{Attested: of}}}},
+		}},
+	}
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(p).WithStatusSubresource(p).Build()
+	kind := func() client.Object { return &v1alpha1.ClusterProvenancePolicy{} }
+	for _, c := range []struct {
+		no     *reason.Error
+		again  time.Duration
+		status metav1.ConditionStatus
+		code   reason.Code
+	}{
+		{nil, attestedAgain, metav1.ConditionTrue, reasonInForce},
+		{reason.New(reason.SignerExpired, "the key has ended"), attestedAgain, metav1.ConditionFalse, reason.AttestationInvalid},
+		{reason.New(reason.TrustedRootNotReady, ""), attestedSoon, metav1.ConditionFalse, reason.AttestationInvalid},
+		{nil, attestedAgain, metav1.ConditionTrue, reasonInForce},
+	} {
+		r := readiness{policies: api, make: kind, api: api, attests: func(a v1alpha1.Attested) *reason.Error {
+			if a != *of {
+				t.Errorf("asked about %+v", a)
+			}
+			return c.no
+		}}
+		result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(p)})
+		check(t, err)
+		check(t, api.Get(t.Context(), client.ObjectKeyFromObject(p), p))
+		got := p.Status.Conditions[0]
+		if result.RequeueAfter != c.again || got.Status != c.status || got.Reason != string(c.code) {
+			t.Errorf("%v: it says %+v, and looks again after %s", c.no, got, result.RequeueAfter)
+		}
+		if bad := c.status == metav1.ConditionFalse; bad != strings.Contains(got.Message, "allow.http[0]: SignerExpired: the key has ended") {
+			t.Errorf("%v: it says %q", c.no, got.Message)
+		}
 	}
 }
 

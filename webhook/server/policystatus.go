@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -24,9 +26,17 @@ import (
 // reasonInForce is the reason of a Ready condition that is True.
 const reasonInForce = "InForce" // the policy counts
 
+// attestedAgain is after how long a policy's bundles are looked at again: what they have to
+// hold under may have changed.
+const attestedAgain = time.Minute
+
+// attestedSoon is after how long, where there is no trusted root yet.
+const attestedSoon = 5 * time.Second
+
 // Report keeps the Ready condition of the policies, once they are watched. Every replica
-// does: they come to the same, and the first one's write is the last.
-func (p *Policies) Report(mgr manager.Manager, api client.StatusClient) error {
+// does: they come to the same, and the first one's write is the last. attests verifies the
+// bundle of an entry: nil if it holds.
+func (p *Policies) Report(mgr manager.Manager, api client.StatusClient, attests func(v1alpha1.Attested) *reason.Error) error {
 	for name, of := range map[string]struct {
 		informer cache.Informer
 		make     func() client.Object
@@ -38,7 +48,7 @@ func (p *Policies) Report(mgr manager.Manager, api client.StatusClient) error {
 			NeedLeaderElection: ptr.To(false),
 			// One process may be several replicas, as in tests.
 			SkipNameValidation: ptr.To(true),
-			Reconciler:         readiness{policies: mgr.GetAPIReader(), make: of.make, api: api},
+			Reconciler:         readiness{policies: mgr.GetAPIReader(), make: of.make, api: api, attests: attests},
 		})
 		if err == nil {
 			err = c.Watch(&source.Informer{Informer: of.informer, Handler: &handler.EnqueueRequestForObject{}})
@@ -56,6 +66,8 @@ type readiness struct {
 	// make makes one of their kind.
 	make func() client.Object
 	api  client.StatusClient
+	// attests verifies the bundle of an entry.
+	attests func(v1alpha1.Attested) *reason.Error
 }
 
 // Reconcile writes the condition if it says something else than what is there.
@@ -67,22 +79,42 @@ func (r readiness) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 	var conditions *[]metav1.Condition
 	var invalid error
 	var warnings []string
+	var again time.Duration
 	switch o := object.(type) {
 	case *v1alpha1.ClusterProvenancePolicy:
 		conditions, invalid, warnings = &o.Status.Conditions, policy.CheckCluster(o), policy.Warnings(o.Spec.PolicyRules)
+		early := false
+		problems, of := policy.Unattested(o, func(a v1alpha1.Attested) *reason.Error {
+			no := r.attests(a)
+			early = early || no != nil && no.Code == reason.TrustedRootNotReady
+			return no
+		})
+		switch {
+		case early: // nothing is known yet, and other replicas may know it
+			return reconcile.Result{RequeueAfter: attestedSoon}, nil
+		case len(problems) > 0:
+			invalid = reason.New(reason.AttestationInvalid, "%s", strings.Join(problems, "; "))
+		}
+		if of > 0 {
+			again = attestedAgain
+		}
 	case *v1alpha1.ProvenancePolicy:
 		conditions, invalid, warnings = &o.Status.Conditions, policy.CheckOwn(o), policy.OwnWarnings(o)
 	default:
 		return reconcile.Result{}, fmt.Errorf("watch of policies: unexpected %T", object)
 	}
+	result := reconcile.Result{RequeueAfter: again}
 	if !meta.SetStatusCondition(conditions, ready(object.GetGeneration(), invalid, warnings)) {
-		return reconcile.Result{}, nil
+		return result, nil
 	}
 	err := r.api.Status().Update(ctx, object)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return reconcile.Result{}, nil // another version is on its way here
+		return result, nil // another version is on its way here
 	}
-	return reconcile.Result{}, err
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	return result, nil
 }
 
 // maxWarnings is what a condition has room for, in bytes, beside what we say.

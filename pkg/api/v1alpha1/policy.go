@@ -65,6 +65,7 @@ type ProvenancePolicy struct {
 // ProvenancePolicySpec are the rules.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.allow) || has(self.require) || has(self.images)",message="a policy without rules does nothing: give allow, require or images (fields that do not exist are dropped, so look at the spelling)"
+// +kubebuilder:validation:XValidation:rule="!has(self.allow) || (!has(self.allow.s3) || !self.allow.s3.exists(e, has(e.attested))) && (!has(self.allow.gcs) || !self.allow.gcs.exists(e, has(e.attested))) && (!has(self.allow.azure) || !self.allow.azure.exists(e, has(e.attested))) && (!has(self.allow.http) || !self.allow.http.exists(e, has(e.attested)))",message="attested stands in a ClusterProvenancePolicy only: give sha256 or treeSHA256"
 type ProvenancePolicySpec struct {
 	PolicyRules `json:",inline"`
 }
@@ -215,6 +216,10 @@ type Content struct {
 	// +optional
 	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
 	TreeSHA256 string `json:"treeSHA256,omitempty"`
+	// attested admits what others attest to have built, by its digest. Only a
+	// ClusterProvenancePolicy may say so.
+	// +optional
+	Attested *Attested `json:"attested,omitempty"`
 	// anyContent admits whatever is there when the step runs.
 	// +optional
 	AnyContent bool `json:"anyContent,omitempty"`
@@ -225,6 +230,40 @@ type Content struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Tolerate []Doubt `json:"tolerate,omitempty"`
+}
+
+// MaxAttestation is the size of the largest bundle in a policy, in bytes.
+const MaxAttestation = 64 << 10
+
+// Attested names a statement of others about what they built, and what of it has to hold.
+// As long as it does not, nothing is admitted by the entry, nor where it matches.
+type Attested struct {
+	// domain is the trust domain under which the bundle has to hold, by its name: its
+	// signers and its logs (docs/trust.md). Not the installation's own.
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self != 'installed'",message="seals of this installation count by allow.producers"
+	Domain string `json:"domain"`
+	// builder is the builder id that the statement has, exactly. The domain has to
+	// list it, too.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	Builder string `json:"builder"`
+	// buildType is that of the statement, exactly.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	BuildType string `json:"buildType"`
+	// subject is the name of the statement's subject that is meant; absent: it has one
+	// alone.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	Subject string `json:"subject,omitempty"`
+	// bundle is a Sigstore bundle of version 0.3, JSON, with a statement whose predicate is
+	// SLSA Provenance v1 or v0.2.
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=65536
+	Bundle string `json:"bundle"`
 }
 
 // Doubt is why the name of a place may lead to another server than the one that
@@ -266,7 +305,7 @@ const (
 
 // S3Input admits objects from outside by their location.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256 and anyContent: true"
+// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.attested), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256, attested and anyContent: true"
 type S3Input struct {
 	// location as seals spell it, s3://STORE/BUCKET/KEY with every segment
 	// percent-encoded. * stands for any characters but a slash, ** for any
@@ -280,7 +319,7 @@ type S3Input struct {
 
 // GCSInput admits objects from outside by their location.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256 and anyContent: true"
+// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.attested), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256, attested and anyContent: true"
 type GCSInput struct {
 	// location as seals spell it, gs://BUCKET/KEY with every segment percent-encoded.
 	// * stands for any characters but a slash, ** for any characters. The bucket
@@ -295,7 +334,7 @@ type GCSInput struct {
 
 // AzureInput admits blobs from outside by their location.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256 and anyContent: true"
+// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.attested), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256, attested and anyContent: true"
 type AzureInput struct {
 	// location as seals spell it, azure://STORE/CONTAINER/BLOB with every segment
 	// percent-encoded. * stands for any characters but a slash, ** for any
@@ -310,7 +349,7 @@ type AzureInput struct {
 
 // HTTPInput admits what Argo fetches by its URL.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256 and anyContent: true"
+// +kubebuilder:validation:XValidation:rule="[has(self.sha256), has(self.treeSHA256), has(self.attested), has(self.anyContent) && self.anyContent].filter(given, given).size() == 1",message="say what content is admitted: exactly one of sha256, treeSHA256, attested and anyContent: true"
 type HTTPInput struct {
 	// url as the workflow spells it. * stands for any characters but a slash,
 	// ** for any characters, neither for a question mark. The host cannot have

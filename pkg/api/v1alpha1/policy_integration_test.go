@@ -66,45 +66,50 @@ func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
 			require: {level: isolated, maxAge: 720h, logs: ["http://rekor.argoseal.svc", "https://log2026.example.org/a/"]}}`, ""},
 		"all that is fetched": {`{allow: {failedProducers: true, http: [{url: "https://example.org/x?v=*", sha256: ` + digest + `}, {url: "http://h:80/**", anyContent: true}],
 			git: [{repository: "https://example.org/acme/**"}, {repository: "ssh://git@example.org/acme/*", branches: [main, release/1.x]}]}}`, ""},
-		"any host":                 {`{allow: {http: [{url: "https://*/x", anyContent: true}]}}`, "in PATH only"},
-		"a user in a URL":          {`{allow: {http: [{url: "https://example.org@h/x", anyContent: true}]}}`, "in PATH only"},
-		"a URL of no content":      {`{allow: {http: [{url: "https://example.org/x"}]}}`, "exactly one of"},
-		"any host of repositories": {`{allow: {git: [{repository: "https://*/x"}]}}`, "in PATH only"},
-		"the short form of ssh":    {`{allow: {git: [{repository: "git@example.org:acme/*"}]}}`, ""},
-		"a local repository":       {`{allow: {git: [{repository: "/srv/git/*"}]}}`, "want https://HOST/PATH"},
-		"no branches":              {`{allow: {git: [{repository: "https://example.org/x", branches: []}]}}`, "branches"},
-		"a pattern of branches":    {`{allow: {git: [{repository: "https://example.org/x", branches: ["*"]}]}}`, "branches"},
-		"an empty allow":           {`{allow: {}}`, ""},
-		"no rules":                 {`{}`, "a policy without rules does nothing"},
-		"misspelled rules":         {`{alow: {}}`, "a policy without rules does nothing"},
-		"a misspelled requirement": {`{require: {maxage: 1h}}`, "give at least one of level, maxAge, logs and reproduced"},
-		"a misspelled digest":      {`{allow: {s3: [{location: s3://s/b/k, sha265: ` + digest + `}]}}`, "exactly one of sha256, treeSHA256 and anyContent"},
-		"two contents":             {`{allow: {s3: [{location: s3://s/b/k, sha256: ` + digest + `, anyContent: true}]}}`, "exactly one of"},
-		"anyContent: false":        {`{allow: {s3: [{location: s3://s/b/k, anyContent: false}]}}`, "exactly one of"},
-		"half a digest":            {`{allow: {s3: [{location: s3://s/b/k, sha256: abc}]}}`, "sha256"},
-		"any store":                {`{allow: {s3: [{location: s3://*/b/k, anyContent: true}]}}`, "with * or ** in BUCKET and KEY only"},
-		"a space":                  {`{allow: {s3: [{location: s3://s/b/k k, anyContent: true}]}}`, "percent-encoded"},
-		"another scheme":           {`{allow: {s3: [{location: gs://s/b/k, anyContent: true}]}}`, "want s3://"},
-		"nobody in particular":     {`{allow: {producers: [{namespaces: [lib]}]}}`, "exactly one of workflowTemplate, sameDefinition: true and anyWorkflow"},
-		"of here, by definition":   {`{allow: {producers: [{sameNamespace: true, sameDefinition: true}]}}`, ""},
-		"here and elsewhere":       {`{allow: {producers: [{namespaces: [lib], sameNamespace: true, anyWorkflow: true}]}}`, "exactly one of namespaces and sameNamespace"},
-		"nowhere":                  {`{allow: {producers: [{anyWorkflow: true}]}}`, "namespaces"},
-		"a pattern of namespaces":  {`{allow: {producers: [{namespaces: ["*"], anyWorkflow: true}]}}`, "namespaces"},
-		"an unknown level":         {`{require: {level: perfect}}`, "isolated"},
-		"an age without a unit":    {`{require: {maxAge: "7"}}`, "such as 720h"},
-		"a version of a template":  {`{allow: {producers: [{namespaces: [lib], workflowTemplate: {name: build, clusterScope: true, sha256: [` + digest + `]}}]}}`, ""},
-		"no version":               {`{allow: {producers: [{namespaces: [lib], workflowTemplate: {name: build, sha256: []}}]}}`, "sha256"},
-		"a version twice":          {`{allow: {producers: [{namespaces: [lib], workflowTemplate: {name: build, sha256: [` + digest + `, ` + digest + `]}}]}}`, "Duplicate"},
-		"a version by name":        {`{allow: {producers: [{namespaces: [lib], workflowTemplate: {name: build, sha256: [v1]}}]}}`, "sha256"},
-		"only a log":               {`{require: {logs: ["https://log.example.org"]}}`, ""},
-		"no log":                   {`{require: {level: observed, logs: []}}`, "logs"},
-		"a log twice":              {`{require: {logs: ["https://log.example.org", "https://log.example.org"]}}`, "Duplicate"},
-		"a log without a scheme":   {`{require: {logs: [log.example.org]}}`, "logs"},
-		"only a second run":        {`{require: {reproduced: {by: [rebuilder, other], tolerateCaveats: true}}}`, ""},
-		"a second run by nobody":   {`{require: {reproduced: {by: []}}}`, "by"},
-		"a second run, misspelled": {`{require: {reproduced: {domains: [rebuilder]}}}`, "by"},
-		"a rebuilder twice":        {`{require: {reproduced: {by: [rebuilder, rebuilder]}}}`, "Duplicate"},
-		"any rebuilder":            {`{require: {reproduced: {by: ["*"]}}}`, "by"},
+		"any host":                         {`{allow: {http: [{url: "https://*/x", anyContent: true}]}}`, "in PATH only"},
+		"a user in a URL":                  {`{allow: {http: [{url: "https://example.org@h/x", anyContent: true}]}}`, "in PATH only"},
+		"a URL of no content":              {`{allow: {http: [{url: "https://example.org/x"}]}}`, "exactly one of"},
+		"any host of repositories":         {`{allow: {git: [{repository: "https://*/x"}]}}`, "in PATH only"},
+		"the short form of ssh":            {`{allow: {git: [{repository: "git@example.org:acme/*"}]}}`, ""},
+		"a local repository":               {`{allow: {git: [{repository: "/srv/git/*"}]}}`, "want https://HOST/PATH"},
+		"no branches":                      {`{allow: {git: [{repository: "https://example.org/x", branches: []}]}}`, "branches"},
+		"a pattern of branches":            {`{allow: {git: [{repository: "https://example.org/x", branches: ["*"]}]}}`, "branches"},
+		"an empty allow":                   {`{allow: {}}`, ""},
+		"no rules":                         {`{}`, "a policy without rules does nothing"},
+		"misspelled rules":                 {`{alow: {}}`, "a policy without rules does nothing"},
+		"a misspelled requirement":         {`{require: {maxage: 1h}}`, "give at least one of level, maxAge, logs and reproduced"},
+		"a misspelled digest":              {`{allow: {s3: [{location: s3://s/b/k, sha265: ` + digest + `}]}}`, "exactly one of sha256, treeSHA256, attested and anyContent"},
+		"two contents":                     {`{allow: {s3: [{location: s3://s/b/k, sha256: ` + digest + `, anyContent: true}]}}`, "exactly one of"},
+		"what others attest, and a digest": {`{allow: {http: [{url: "https://example.org/x", sha256: ` + digest + `, attested: {domain: theirs, builder: b, buildType: t, bundle: "{}"}}]}}`, "exactly one of"},
+		"what the installation attests":    {`{allow: {http: [{url: "https://example.org/x", attested: {domain: installed, builder: b, buildType: t, bundle: "{}"}}]}}`, "allow.producers"},
+		"what others attest, of no bundle": {`{allow: {gcs: [{location: gs://b/k, attested: {domain: theirs, builder: b, buildType: t}}]}}`, "bundle"},
+		"what any builder attests":         {`{allow: {azure: [{location: azure://s/c/b, attested: {domain: theirs, builder: "", buildType: t, bundle: "{}"}}]}}`, "builder"},
+		"what others attest, at length":    {`{allow: {s3: [{location: s3://s/b/k, attested: {domain: theirs, builder: b, buildType: t, bundle: "` + strings.Repeat("x", v1alpha1.MaxAttestation+1) + `"}}]}}`, "bundle"},
+		"anyContent: false":                {`{allow: {s3: [{location: s3://s/b/k, anyContent: false}]}}`, "exactly one of"},
+		"half a digest":                    {`{allow: {s3: [{location: s3://s/b/k, sha256: abc}]}}`, "sha256"},
+		"any store":                        {`{allow: {s3: [{location: s3://*/b/k, anyContent: true}]}}`, "with * or ** in BUCKET and KEY only"},
+		"a space":                          {`{allow: {s3: [{location: s3://s/b/k k, anyContent: true}]}}`, "percent-encoded"},
+		"another scheme":                   {`{allow: {s3: [{location: gs://s/b/k, anyContent: true}]}}`, "want s3://"},
+		"nobody in particular":             {`{allow: {producers: [{namespaces: [lib]}]}}`, "exactly one of workflowTemplate, sameDefinition: true and anyWorkflow"},
+		"of here, by definition":           {`{allow: {producers: [{sameNamespace: true, sameDefinition: true}]}}`, ""},
+		"here and elsewhere":               {`{allow: {producers: [{namespaces: [lib], sameNamespace: true, anyWorkflow: true}]}}`, "exactly one of namespaces and sameNamespace"},
+		"nowhere":                          {`{allow: {producers: [{anyWorkflow: true}]}}`, "namespaces"},
+		"a pattern of namespaces":          {`{allow: {producers: [{namespaces: ["*"], anyWorkflow: true}]}}`, "namespaces"},
+		"an unknown level":                 {`{require: {level: perfect}}`, "isolated"},
+		"an age without a unit":            {`{require: {maxAge: "7"}}`, "such as 720h"},
+		"a version of a template":          {`{allow: {producers: [{namespaces: [lib], workflowTemplate: {name: build, clusterScope: true, sha256: [` + digest + `]}}]}}`, ""},
+		"no version":                       {`{allow: {producers: [{namespaces: [lib], workflowTemplate: {name: build, sha256: []}}]}}`, "sha256"},
+		"a version twice":                  {`{allow: {producers: [{namespaces: [lib], workflowTemplate: {name: build, sha256: [` + digest + `, ` + digest + `]}}]}}`, "Duplicate"},
+		"a version by name":                {`{allow: {producers: [{namespaces: [lib], workflowTemplate: {name: build, sha256: [v1]}}]}}`, "sha256"},
+		"only a log":                       {`{require: {logs: ["https://log.example.org"]}}`, ""},
+		"no log":                           {`{require: {level: observed, logs: []}}`, "logs"},
+		"a log twice":                      {`{require: {logs: ["https://log.example.org", "https://log.example.org"]}}`, "Duplicate"},
+		"a log without a scheme":           {`{require: {logs: [log.example.org]}}`, "logs"},
+		"only a second run":                {`{require: {reproduced: {by: [rebuilder, other], tolerateCaveats: true}}}`, ""},
+		"a second run by nobody":           {`{require: {reproduced: {by: []}}}`, "by"},
+		"a second run, misspelled":         {`{require: {reproduced: {domains: [rebuilder]}}}`, "by"},
+		"a rebuilder twice":                {`{require: {reproduced: {by: [rebuilder, rebuilder]}}}`, "Duplicate"},
+		"any rebuilder":                    {`{require: {reproduced: {by: ["*"]}}}`, "by"},
 		"doubts tolerated": {`{allow: {s3: [{location: s3://minio:9000/b/k, anyContent: true, tolerate: [PlainHTTP, NamespaceNames]}],
 			http: [{url: "http://h/x", anyContent: true, tolerate: [PlainHTTP]}], git: [{repository: "ssh://git@example.org/acme/*", tolerate: [HostAliases]}]}}`, ""},
 		"an unknown doubt": {`{allow: {s3: [{location: s3://s/b/k, anyContent: true, tolerate: [Everything]}]}}`, "tolerate"},
@@ -146,6 +151,29 @@ func TestPoliciesAreCheckedAtAdmission(t *testing.T) {
 					t.Errorf("got %v, want a refusal with %q", err, c.want)
 				}
 			})
+		}
+	}
+}
+
+// TestOnlyTheClusterSaysWhatOthersAttest: a real API server takes it of administrators, with
+// as large a bundle as there may be, and not of a namespace.
+func TestOnlyTheClusterSaysWhatOthersAttest(t *testing.T) {
+	api, _ := start(t)
+	c := v1alpha1.Content{Attested: &v1alpha1.Attested{Domain: "theirs", Builder: "b", BuildType: "t", Subject: "model.bin", Bundle: strings.Repeat("x", v1alpha1.MaxAttestation)}}
+	for name, allow := range map[string]*v1alpha1.Allow{
+		"s3":    {S3: []v1alpha1.S3Input{{Location: "s3://s/b/k", Content: c}}},
+		"gcs":   {GCS: []v1alpha1.GCSInput{{Location: "gs://b/k", Content: c}}},
+		"azure": {Azure: []v1alpha1.AzureInput{{Location: "azure://s/c/b", Content: c}}},
+		"http":  {HTTP: []v1alpha1.HTTPInput{{URL: "https://example.org/x", Content: c}}},
+	} {
+		rules := v1alpha1.PolicyRules{Allow: allow}
+		whole := &v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: rules}}
+		if err := api.Create(t.Context(), whole); err != nil {
+			t.Errorf("%s of the cluster: %v", name, err)
+		}
+		own := &v1alpha1.ProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Spec: v1alpha1.ProvenancePolicySpec{PolicyRules: rules}}
+		if err := api.Create(t.Context(), own); err == nil || !strings.Contains(err.Error(), "attested stands in a ClusterProvenancePolicy only") {
+			t.Errorf("%s of a namespace: %v", name, err)
 		}
 	}
 }
