@@ -7,3 +7,15 @@ func DecodeTemplate(text string) (any, error) { return decodeTemplate([]byte(tex
 
 // BoundPatch is boundPatch.
 func BoundPatch(patch string) error { return boundPatch(patch) }
+
+// FillParsing takes all room for patches, until free is called.
+func FillParsing() (free func()) {
+	for range maxParsing {
+		parsing <- struct{}{}
+	}
+	return func() {
+		for range maxParsing {
+			<-parsing
+		}
+	}
+}

@@ -24,13 +24,22 @@ var (
 	errInItself = errors.New("an alias in it stands for what it is in")
 )
 
+// parsing has room for few patches at a time. As nodes, a text of maxPatchBytes takes up to
+// 12 MiB (a node of 168 bytes for two of text), and all pods of a loop may come at once.
+var parsing = make(chan struct{}, maxParsing)
+
+// maxParsing is about how many processors there are: more would not be any faster.
+const maxParsing = 4
+
 // boundPatch refuses a podSpecPatch that takes much more memory than it has bytes. To decode
-// YAML is to write its aliases out, and a parser bounds how many, not how much. As nodes it
-// is as large as its text.
+// YAML is to write its aliases out, and a parser bounds how many, not how much. It may wait
+// for others, some milliseconds for each.
 func boundPatch(patch string) error {
 	if len(patch) > maxPatchBytes {
 		return errUnpacked
 	}
+	parsing <- struct{}{}
+	defer func() { <-parsing }()
 	var document yaml.Node
 	if err := yaml.Unmarshal([]byte(patch), &document); err != nil {
 		return err

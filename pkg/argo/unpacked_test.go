@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -77,6 +78,25 @@ func TestAPatchThatCannotBeRightIsNotDecoded(t *testing.T) {
 		if err := argo.BoundPatch(patch); err == nil {
 			t.Errorf("%s: it is decoded", name)
 		}
+	}
+}
+
+// All pods of a loop come at once, and each patch takes a hundred times its text as nodes.
+func TestFewPatchesAreParsedAtATime(t *testing.T) {
+	free := argo.FillParsing()
+	done := make(chan error, 1)
+	go func() { done <- argo.BoundPatch("a: [" + strings.Repeat("b,", 60_000) + "]") }()
+	select {
+	case err := <-done:
+		t.Errorf("it does not wait for the others: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	free()
+	if err := <-done; err == nil {
+		t.Error("it is decoded")
+	}
+	if err := argo.BoundPatch("a: b"); err != nil {
+		t.Errorf("the next one: %v", err)
 	}
 }
 
