@@ -134,7 +134,7 @@ func TestTheAgentHasOneFolderOfItsHost(t *testing.T) {
 // TestAccessComesWhole: its resource, policies and controller are there together, or none
 // of them is. Policies without the resource refuse whatever they match.
 func TestAccessComesWhole(t *testing.T) {
-	for enabled, want := range map[string][3]int{"false": {0, 0, 0}, "true": {1, 9, 1}} {
+	for enabled, want := range map[string][3]int{"false": {0, 0, 0}, "true": {1, 10, 1}} {
 		rendered, err := sentinelTemplate(t, "-f", sentinelDefaults, "--set", "access.enabled="+enabled)
 		if err != nil {
 			t.Fatal(err)

@@ -55,18 +55,19 @@ func TestClaims(t *testing.T) {
 		record *v1alpha1.Provenance
 		wait   time.Duration
 	}{
-		"ours, fresh":                             {claimed("a", time.Second), 0},
-		"ours, long ago":                          {claimed("a", time.Hour), 0},
-		"another's, fresh":                        {claimed("b", 5*time.Second), 10 * time.Second},
-		"another's, to the second":                {claimed("b", testClaim), 0},
-		"another's, lapsed":                       {claimed("b", testClaim+time.Second), 0},
-		"released":                                {claimed("", time.Second), 0},
-		"created by us":                           {created("a", time.Second), 0},
-		"created by another a moment ago":         {created("b", time.Second), 14 * time.Second},
-		"created by another who then fell silent": {created("b", testClaim), 0},
-		"created by nobody we know":               {created("", 0), 0},
-		"another's, whose clock is ahead":         {claimed("b", -30*time.Second), 45 * time.Second},
-		"another's, whose clock was far ahead":    {claimed("b", -time.Hour), 0},
+		"ours, fresh":                                    {claimed("a", time.Second), 0},
+		"ours, long ago":                                 {claimed("a", time.Hour), 0},
+		"another's, fresh":                               {claimed("b", 5*time.Second), 10 * time.Second},
+		"another's, to the second":                       {claimed("b", testClaim), 0},
+		"another's, lapsed":                              {claimed("b", testClaim+time.Second), 0},
+		"released":                                       {claimed("", time.Second), 0},
+		"created by us":                                  {created("a", time.Second), 0},
+		"created by another a moment ago":                {created("b", time.Second), 14 * time.Second},
+		"created by another who then fell silent":        {created("b", testClaim), 0},
+		"created by nobody we know":                      {created("", 0), 0},
+		"another's, whose clock is ahead":                {claimed("b", -30*time.Second), 45 * time.Second},
+		"another's, whose clock is right, and ours slow": {claimed("b", -10*time.Minute), 10*time.Minute + 15*time.Second},
+		"another's, whose clock was far ahead":           {claimed("b", -2*time.Hour), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := &Notary{Holder: "a", ClaimDuration: testClaim, Clock: clocktesting.NewFakePassiveClock(now)}

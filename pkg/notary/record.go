@@ -92,9 +92,10 @@ func holdOf(p *v1alpha1.Provenance, duration time.Duration) (holder string, unti
 func (n *Notary) claimWait(p *v1alpha1.Provenance) time.Duration { return n.waitFor(heldSince(p)) }
 
 // maxAhead is how far ahead of ours another's clock may be. One that is further ahead may
-// have stopped long ago, and its claims would hold until that time comes. Admission takes no
-// pods where clocks are half as far apart (maxTagAge).
-const maxAhead = 2 * maxTagAge
+// have stopped long ago, and its claims would hold until that time comes. A clock that is
+// minutes slow is more usual than one that is hours fast, and a replica with a slow one must
+// not take the claims of those that are at work: each pod would be logged twice.
+const maxAhead = time.Hour
 
 // waitFor is how long to leave a record to this holder: zero if that is us, if it let
 // its claim lapse, or if nobody holds it.

@@ -114,11 +114,14 @@ func (a *Attestor) Reconcile(ctx context.Context, key types.NamespacedName) (rec
 	return a.attempt(work, key, keys)
 }
 
+// maxAhead is how far ahead of ours another's clock may be: as for pods (pkg/notary).
+const maxAhead = time.Hour
+
 // held is how long to leave a record to another replica. One whose clock is far ahead of
 // ours may have stopped long ago.
 func (a *Attestor) held(p *v1alpha1.WorkflowProvenance) time.Duration {
 	c, now := p.Status.Claim, a.Clock.Now()
-	if c == nil || c.Holder == a.Holder || c.RenewTime.Sub(now) > patience {
+	if c == nil || c.Holder == a.Holder || c.RenewTime.Sub(now) > maxAhead {
 		return 0
 	}
 	return max(0, c.RenewTime.Add(patience).Sub(now))
