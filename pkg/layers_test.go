@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"pkg/connections":     {},
 	"pkg/memory":          {},
 	"pkg/fairshare":       {},
+	"pkg/pages":           {},
 	"pkg/jsonsize":        {},
 	"pkg/text":            {},
 	"pkg/version":         {},
@@ -61,8 +62,8 @@ var mayImport = map[string][]string{
 	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary/budget":  {"pkg/api/v1alpha1", "pkg/reason"},
 	"pkg/notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/image/oci", "pkg/measurement", "pkg/memory", "pkg/notary/budget", "pkg/notary/keyring",
-		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/fairshare", "pkg/image/oci", "pkg/measurement", "pkg/memory", "pkg/notary/budget", "pkg/notary/keyring",
+		"pkg/pages", "pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"pkg/tuf":             {},
 	"pkg/tuf/keeper":      {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/text", "pkg/tuf", "pkg/verify"},
@@ -131,7 +132,7 @@ var mayImport = map[string][]string{
 
 	// Programs: they alone put the rest together.
 	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/image", "pkg/image/referrer", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/reproduce", "pkg/seal", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/text", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/tuf", "pkg/verify"},
-	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo/stored", "pkg/monitor/controller", "pkg/program", "pkg/reason", "pkg/retention", "pkg/retention/controller"},
+	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo/stored", "pkg/monitor/controller", "pkg/pages", "pkg/program", "pkg/reason", "pkg/retention", "pkg/retention/controller"},
 	"cmd/argoseal-scrubber":   {"certs/public", "pkg/api/v1alpha1", "pkg/artifact", "pkg/program", "pkg/reason", "pkg/scrub", "pkg/scrub/controller", "pkg/scrub/s3"},
 	"cmd/argoseal-signer":     {"pkg/argo/layout", "pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {

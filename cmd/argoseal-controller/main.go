@@ -21,6 +21,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/monitor/controller"
+	"github.com/argoseal/argoseal/pkg/pages"
 	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
@@ -91,7 +92,8 @@ func (o options) run(ctx context.Context) error {
 	}
 	config.QPS, config.Burst = queriesPerSecond, queriesBurst
 	beside := o.Options(scheme, "argoseal-controller")
-	beside.Cache = cache.Options{ByObject: controller.Caches()}
+	objects := controller.Caches()
+	beside.Cache = cache.Options{ByObject: objects, NewInformer: pages.Informers(objects)}
 	beside.LeaderElectionReleaseOnCancel = true // the lease is given up as the last thing this process does
 	mgr, err := o.Manager(ctx, config, beside)
 	if err != nil {

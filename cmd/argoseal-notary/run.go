@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -194,7 +195,8 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	spendMemory()
-	config.QPS, config.Burst = float32(o.queries), 2*o.queries
+	// One for all: of QPS and Burst each kind of object would have its own.
+	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(float32(o.queries), 2*o.queries)
 	watched := notary.NewWatched()
 	mgr, err := newManager(config, scheme, o, watched)
 	if err != nil {
@@ -388,7 +390,7 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, o options, watched 
 	grace := o.claimDuration + 2*time.Second
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
-		Cache:  cache.Options{ByObject: objects, NewInformer: notary.NewInformer},
+		Cache:  cache.Options{ByObject: objects, NewInformer: notary.Informers(objects)},
 		// These are served beside, with bounds: everybody reaches them.
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  "0",

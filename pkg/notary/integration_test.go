@@ -137,7 +137,7 @@ func (w *world) step(tb testing.TB, node string, changes ...func(*scene)) *corev
 
 func namespace(tb testing.TB, api client.Client, prefix string) string {
 	tb.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix, Labels: map[string]string{v1alpha1.LabelMode: "enforce"}}}
 	must(tb, api.Create(tb.Context(), ns))
 	return ns.Name
 }
@@ -195,7 +195,11 @@ func (w *world) replicaAt(tb testing.TB, holder string, at *rest.Config, workers
 	must(tb, err)
 	// Tests share an API server: each has a namespace.
 	for o, by := range objects {
-		own := fields.OneTermEqualSelector("metadata.namespace", w.scene.pod.Namespace)
+		field := "metadata.namespace"
+		if _, is := o.(*metav1.PartialObjectMetadata); is {
+			field = "metadata.name"
+		}
+		own := fields.OneTermEqualSelector(field, w.scene.pod.Namespace)
 		if by.Field == nil {
 			by.Field = fields.Everything()
 		}
@@ -206,7 +210,7 @@ func (w *world) replicaAt(tb testing.TB, holder string, at *rest.Config, workers
 	n.Shards.Namespace = w.namespace
 	mgr, err := manager.New(at, manager.Options{
 		Scheme:     testScheme(tb),
-		Cache:      cache.Options{ByObject: objects, NewInformer: NewInformer},
+		Cache:      cache.Options{ByObject: objects, NewInformer: Informers(objects)},
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	})

@@ -93,6 +93,8 @@ type Notary struct {
 	workflows workflows
 	moments   moments
 	others    foreign
+	// room is for what the pods at work take.
+	room room
 	// unpublished has what is in the log and not stored yet.
 	unpublished unpublished
 }
@@ -101,8 +103,10 @@ type Notary struct {
 type Seen interface {
 	// record is a note of its Provenance; nil if there is none.
 	record(Key) (*recordNote, error)
-	// ripe says whether it is tagged, there, and finished.
+	// ripe says whether it is tagged, there, finished, and in a namespace that has a mode.
 	ripe(Key) (bool, error)
+	// weight is what the finished pod takes in memory, in bytes; 0 if nobody knows.
+	weight(Key) int64
 	// pod is the finished pod, if it was kept; nil if it has to be read.
 	pod(Key) (*corev1.Pod, error)
 	// forget says that the pod is not waited for any more.
@@ -147,6 +151,12 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 			return reconcile.Result{RequeueAfter: noRoomWait}, nil
 		}
 	}
+	weight := n.Seen.weight(key)
+	hold, err := n.room.enter(ctx, key.Namespace, needs(weight, known))
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	defer hold.Release()
 	pod, err := n.Seen.pod(key)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -155,7 +165,7 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 	// continue, even if this one is told to stop.
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.ClaimDuration)
 	defer cancel()
-	return n.attempt(work, &task{Notary: n, key: key, keys: keys, pod: pod, began: n.Clock.Now(), giveBack: func() {}}, known != nil)
+	return n.attempt(work, &task{Notary: n, key: key, keys: keys, hold: hold, weight: weight, pod: pod, began: n.Clock.Now(), giveBack: func() {}}, known != nil)
 }
 
 // attempt claims the record and goes through its steps once.

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -206,16 +208,26 @@ func line(err error) string {
 const publishers = 8
 
 // publish writes the ArtifactSeal of every subject, from a statement that has
-// verified.
-func (n *Notary) publish(ctx context.Context, p *v1alpha1.Provenance, st *provenance.Statement) error {
-	seals, err := sealsOf(p, st)
+// verified. Those that an attempt before has put it leaves out: a pod may have more than
+// one attempt has time for.
+func (t *task) publish(ctx context.Context, st *provenance.Statement) error {
+	seals, err := sealsOf(t.record, st)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(publishers)
 	for _, s := range seals {
-		g.Go(func() error { return n.put(ctx, s) })
+		if t.put.has(s.Name) {
+			continue
+		}
+		g.Go(func() error {
+			err := t.Notary.put(ctx, s)
+			if err == nil {
+				t.put.add(s.Name)
+			}
+			return err
+		})
 	}
 	return g.Wait()
 }
@@ -273,6 +285,16 @@ func (n *Notary) put(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	if !apierrors.IsAlreadyExists(err) {
 		return about(s, err)
 	}
+	// Many pods of a loop may write to one place at once: whoever comes second compares again.
+	return retry.OnError(contention, apierrors.IsConflict, func() error { return n.beOneOf(ctx, s.DeepCopy()) })
+}
+
+// contention is how often, and how soon, a seal is compared again with one that has changed
+// meanwhile: a second in all.
+var contention = wait.Backoff{Steps: 8, Duration: 5 * time.Millisecond, Factor: 2, Jitter: 1}
+
+// beOneOf puts an ArtifactSeal where there is one already.
+func (n *Notary) beOneOf(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	var there v1alpha1.ArtifactSeal
 	if err := n.API.Get(ctx, client.ObjectKeyFromObject(s), &there); err != nil {
 		return about(s, err)

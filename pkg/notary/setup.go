@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -24,7 +25,7 @@ const (
 )
 
 // SetupWithManager lets pods and Provenances drive the notary. The manager's cache has to
-// have been made with w.Caches, LeaseCache and NewInformer. workers bounds the pods at work at a
+// have been made with w.Caches, LeaseCache and Informers. workers bounds the pods at work at a
 // time: most of that time they wait for the log, which takes a fraction of a second for
 // an entry however many there are.
 func (n *Notary) SetupWithManager(ctx context.Context, mgr manager.Manager, w *Watched, workers int) error {
@@ -104,7 +105,18 @@ func (s *source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInt
 	if err != nil {
 		return fmt.Errorf("watching provenances: %w", err)
 	}
-	s.synced = []toolscache.InformerSynced{pods.HasSynced, records.HasSynced}
+	namespaces, err := s.watched.namespaces.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(o any, initial bool) {
+			if !initial { // what was there is there before anything leaves the queue
+				s.namespace(ctx, queue, nil, o)
+			}
+		},
+		UpdateFunc: func(was, o any) { s.namespace(ctx, queue, was, o) },
+	})
+	if err != nil {
+		return fmt.Errorf("watching namespaces: %w", err)
+	}
+	s.synced = []toolscache.InformerSynced{pods.HasSynced, records.HasSynced, namespaces.HasSynced}
 	go wait.UntilWithContext(ctx, func(ctx context.Context) { s.notary.others.sweep(ctx, s.notary.Shards, queue, time.Now()) }, s.notary.ClaimDuration/3)
 	return nil
 }
@@ -112,7 +124,7 @@ func (s *source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInt
 // WaitForSync implements controller-runtime's TypedSyncingSource.
 func (s *source) WaitForSync(ctx context.Context) error {
 	if !toolscache.WaitForCacheSync(ctx.Done(), s.synced...) {
-		return errors.New("pods and provenances were not listed in time")
+		return errors.New("pods, provenances and namespaces were not listed in time")
 	}
 	s.notary.Budget.Complete()
 	return nil
@@ -132,6 +144,20 @@ func (s *source) pod(ctx context.Context, queue workqueue.TypedRateLimitingInter
 	s.watched.forget(n.key()) // it is read if it becomes ours
 	if r == nil {
 		s.notary.others.leaveToOthers(n.key(), time.Now())
+	}
+}
+
+// namespace begins with the pods of a namespace that has got a mode: they were left alone
+// until then, or came before we heard of it.
+func (s *source) namespace(ctx context.Context, queue workqueue.TypedRateLimitingInterface[Key], was, o any) {
+	if hasMode(was) || !hasMode(o) {
+		return
+	}
+	name := o.(*metav1.PartialObjectMetadata).Name
+	for _, pod := range s.watched.pods.GetStore().List() {
+		if n, ok := pod.(*podNote); ok && n.namespace == name {
+			s.pod(ctx, queue, n)
+		}
 	}
 }
 

@@ -171,6 +171,7 @@ func TestAPodWhoseRecordIsDeletedIsBegunAgain(t *testing.T) {
 			w := NewWatched()
 			w.pods = toolscache.NewSharedIndexInformer(fcache.NewFakeControllerSource(), &corev1.Pod{}, 0, toolscache.Indexers{})
 			w.records = toolscache.NewSharedIndexInformer(told, &v1alpha1.Provenance{}, 0, toolscache.Indexers{})
+			w.namespaces = toolscache.NewSharedIndexInformer(fcache.NewFakeControllerSource(), namespaceMetadata(), 0, toolscache.Indexers{})
 			must(t, w.records.SetTransform(noteRecord))
 			q := newQueue("", workqueue.NewTypedItemExponentialFailureRateLimiter[Key](time.Millisecond, time.Second), func(Key) int64 { return 0 })
 			defer q.ShutDown()
@@ -178,6 +179,7 @@ func TestAPodWhoseRecordIsDeletedIsBegunAgain(t *testing.T) {
 			must(t, s.Start(t.Context(), q))
 			go w.pods.RunWithContext(t.Context())
 			go w.records.RunWithContext(t.Context())
+			go w.namespaces.RunWithContext(t.Context())
 			must(t, s.WaitForSync(t.Context()))
 			p := &v1alpha1.Provenance{Status: v1alpha1.ProvenanceStatus{
 				Claim: &v1alpha1.Claim{Holder: "a"}, Conditions: []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: c.final, Reason: string(reason.Pending)}},
@@ -209,6 +211,72 @@ func TestAPodWhoseRecordIsDeletedIsBegunAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where there is no mode anybody may put a tag on pods: nothing is stored, read or asked for
+// them. Once there is one, they are begun with, whatever we heard first.
+func TestPodsWithoutAModeAreLeftAlone(t *testing.T) {
+	world := newWorld(t)
+	n, b := world.notary(t, "a")
+	pods, spaces := fcache.NewFakeControllerSource(), fcache.NewFakeControllerSource()
+	w := NewWatched()
+	w.pods = toolscache.NewSharedIndexInformer(pods, &corev1.Pod{}, 0, toolscache.Indexers{})
+	w.records = toolscache.NewSharedIndexInformer(fcache.NewFakeControllerSource(), &v1alpha1.Provenance{}, 0, toolscache.Indexers{})
+	w.namespaces = toolscache.NewSharedIndexInformer(spaces, namespaceMetadata(), 0, toolscache.Indexers{})
+	must(t, w.pods.SetTransform(w.notePod))
+	must(t, w.records.SetTransform(noteRecord))
+	must(t, w.namespaces.SetTransform(noteNamespace))
+	n.Seen = w
+	q := newQueue("", workqueue.NewTypedItemExponentialFailureRateLimiter[Key](time.Millisecond, time.Second), func(Key) int64 { return 0 })
+	defer q.ShutDown()
+	s := &source{notary: n, watched: w}
+	space := namespaceMetadata()
+	space.Name, space.Labels = world.scene.pod.Namespace, map[string]string{"team": "a"}
+	other := space.DeepCopy()
+	other.Name = "other"
+	spaces.Add(space)
+	spaces.Add(other)
+	pods.Add(world.scene.pod)
+	must(t, s.Start(t.Context(), q))
+	for _, informer := range []toolscache.SharedIndexInformer{w.pods, w.records, w.namespaces} {
+		go informer.RunWithContext(t.Context())
+	}
+	must(t, s.WaitForSync(t.Context()))
+	next := func() {
+		t.Helper()
+		for began := time.Now(); q.Len() == 0; time.Sleep(5 * time.Millisecond) {
+			if time.Since(began) > 10*time.Second {
+				t.Fatal("no pod is begun with")
+			}
+		}
+		key, _ := q.Get()
+		if key != world.key() {
+			t.Fatalf("%s is begun with", key)
+		}
+		settle(t, n, key)
+		q.Done(key)
+	}
+	next()
+	if len(b.names) != 0 {
+		t.Fatalf("for a pod of a namespace without a mode it did %v", b.names)
+	}
+	moded := other.DeepCopy()
+	moded.Labels = map[string]string{v1alpha1.LabelMode: "enforce"}
+	spaces.Modify(moded)
+	for began := time.Now(); !w.moded("other"); time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("the informer does not hear of a mode")
+		}
+	}
+	time.Sleep(50 * time.Millisecond)
+	if q.Len() != 0 {
+		t.Fatal("another namespace's mode has it begun with")
+	}
+	moded = space.DeepCopy()
+	moded.Labels = map[string]string{v1alpha1.LabelMode: "enforce"}
+	spaces.Modify(moded)
+	next()
+	world.expectSealed(t)
 }
 
 // However many pods a namespace has waiting, another's first is next but one; within one

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/fairshare"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
@@ -23,6 +24,10 @@ type task struct {
 	key   Key
 	keys  *keyring.Material
 	began time.Time
+	// hold is its part of the room for all pods at work.
+	hold *fairshare.Hold
+	// weight is what the pod takes in memory, in bytes; 0 as long as nobody knows.
+	weight int64
 	// pod is the finished pod; nil as long as it was not read.
 	pod *corev1.Pod
 	// record is the pod's Provenance once it is claimed.
@@ -33,6 +38,8 @@ type task struct {
 	signed *seal.Signed
 	// giveBack is for what was set aside of the namespace's budget.
 	giveBack func()
+	// put are the ArtifactSeals of it that are there.
+	put *placed
 }
 
 // echoWait is how long the informer may take to know of a record that exists.
@@ -95,7 +102,7 @@ func (t *task) seal(ctx context.Context) error {
 	}
 	st := t.signed.Statement()
 	published := t.Clock.Now()
-	if err := t.publish(ctx, t.record, st); err != nil {
+	if err := t.publish(ctx, st); err != nil {
 		return err
 	}
 	if err := t.storeBundle(ctx, t.record, bundle, stated(st, t.outputs())); err != nil {
@@ -118,6 +125,9 @@ func (t *task) seal(ctx context.Context) error {
 func (t *task) sign(ctx context.Context) error {
 	if t.record.Status.Envelope == "" {
 		return t.state(ctx)
+	}
+	if err := t.roomFor(ctx, len(t.record.Status.Envelope)); err != nil {
+		return err
 	}
 	envelope, former := []byte(t.record.Status.Envelope), false
 	signed, err := t.keys.Sealer.Open(ctx, envelope)
@@ -162,14 +172,17 @@ func (t *task) state(ctx context.Context) error {
 		return &factsError{fmt.Errorf("making the statement: %w", err)}
 	}
 	t.took(stageFacts, began)
-	if err := t.room(len(facts.Subjects), len(payload)); err != nil {
+	if err := t.budget(len(facts.Subjects), len(payload)); err != nil {
+		return err
+	}
+	if err := t.roomFor(ctx, len(payload)); err != nil {
 		return err
 	}
 	return t.signAs(ctx, payload)
 }
 
-// room sets aside what a seal takes, before it is in the log for good.
-func (t *task) room(outputs, payload int) error {
+// budget sets aside what a seal takes, before it is in the log for good.
+func (t *task) budget(outputs, payload int) error {
 	listed := 0
 	for _, o := range t.noted {
 		listed += len(o.Files) + sizeOfImage*len(o.Images)

@@ -12,7 +12,7 @@ import (
 )
 
 // maxUnpublished bounds the seals that are remembered until they are stored, in bytes: some
-// 2,000 of usual ones.
+// 700 of usual ones.
 const maxUnpublished = 16 << 20
 
 // unpublished are seals that the log has and the API server has not taken yet: a quota is
@@ -28,6 +28,29 @@ type loggedSeal struct {
 	signed *seal.Signed
 	bundle []byte
 	noted  []v1alpha1.OutputStatus
+	put    *placed
+}
+
+// placed are the ArtifactSeals of a pod that are there, by name: the next attempt goes on
+// with the others.
+type placed struct {
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (p *placed) has(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.names[name]
+}
+
+func (p *placed) add(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.names == nil {
+		p.names = map[string]bool{}
+	}
+	p.names[name] = true
 }
 
 func (u *unpublished) all() *memory.Memory[types.UID, loggedSeal] {
@@ -39,8 +62,10 @@ func (u *unpublished) all() *memory.Memory[types.UID, loggedSeal] {
 // so far, and it still counts: then nothing is stated, signed and logged anew.
 func (t *task) logged(ctx context.Context) ([]byte, error) {
 	if known, is := t.unpublished.all().Get(t.key.UID); is && t.counts(known) {
-		t.signed, t.noted = known.signed, known.noted
-		return known.bundle, t.room(len(known.signed.Statement().Subjects), len(known.signed.Payload()))
+		// Nothing is set aside of the budget: that was asked before this was logged, and what
+		// was stored since is counted already.
+		t.signed, t.noted, t.put = known.signed, known.noted, known.put
+		return known.bundle, t.roomFor(ctx, len(known.signed.Payload()))
 	}
 	if err := t.sign(ctx); err != nil {
 		return nil, err
@@ -49,9 +74,19 @@ func (t *task) logged(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := 2*len(bundle) + len(t.signed.Payload())
-	t.unpublished.all().Add(t.key.UID, loggedSeal{t.signed, bundle, t.noted}, size)
+	t.put = &placed{}
+	t.unpublished.all().Add(t.key.UID, loggedSeal{t.signed, bundle, t.noted, t.put}, sizeOfLogged(t.signed, bundle, t.noted))
 	return bundle, nil
+}
+
+// sizeOfLogged is what one takes, in bytes: beside the bundle and the payload the envelope, and
+// the statement that was read of it; what is known of each output; and a name of what was put.
+func sizeOfLogged(signed *seal.Signed, bundle []byte, noted []v1alpha1.OutputStatus) int {
+	size := 2*len(bundle) + 4*len(signed.Payload())
+	for i := range noted {
+		size += sizeOfOutput + len(noted[i].Files) + len(noted[i].Location) + sizeOfImage*len(noted[i].Images)
+	}
+	return size
 }
 
 // counts says whether a seal is what the record would go on with, under the keys of now.

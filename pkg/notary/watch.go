@@ -3,6 +3,7 @@ package notary
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 	"unique"
@@ -23,14 +24,16 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/notary/budget"
+	"github.com/argoseal/argoseal/pkg/pages"
 )
 
 // Watched is what the notary's informers keep. For each workflow pod that has
-// finished, and for each Provenance, they keep a note of some hundred bytes. The
-// pods themselves they keep only until they are sealed, as far as there is room.
+// finished, and for each Provenance, they keep a note of some hundred bytes, and of each
+// namespace whether it has a mode. The pods themselves they keep only until they are
+// sealed, as far as there is room.
 type Watched struct {
-	pods, records toolscache.SharedIndexInformer
-	waiting       stash
+	pods, records, namespaces toolscache.SharedIndexInformer
+	waiting                   stash
 }
 
 // NewWatched makes one that watches nothing yet.
@@ -51,34 +54,51 @@ func (w *Watched) Caches() (map[client.Object]cache.ByObject, error) {
 	return map[client.Object]cache.ByObject{
 		&corev1.Pod{}:          {Label: labels.NewSelector().Add(*ofWorkflows), Field: finished, Transform: w.notePod},
 		&v1alpha1.Provenance{}: {Transform: noteRecord},
+		namespaceMetadata():    {Transform: noteNamespace},
 	}, nil
 }
 
-// page is how many objects a list has at most, where the API server lists rather than
-// streams (before 1.34): the largest pods have a MiB.
-const page = 100
+func namespaceMetadata() *metav1.PartialObjectMetadata {
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return ns
+}
 
-// NewInformer is for cache.Options: informers that list in pages, and those of many
-// objects without an index of namespaces.
-func NewInformer(lw toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
-	switch example.(type) {
-	case *corev1.Pod, *v1alpha1.Provenance:
-		indexers = toolscache.Indexers{}
+// noteNamespace keeps of a namespace its mode.
+func noteNamespace(obj any) (any, error) {
+	ns, ok := obj.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return obj, nil
 	}
-	if whole, ok := lw.(*toolscache.ListWatch); ok && whole.ListWithContextFunc != nil {
-		paged := *whole
-		paged.ListWithContextFunc = func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			if o.Limit > page {
-				o.Limit = page
-			}
-			if o.ResourceVersion == "0" {
-				o.ResourceVersion = "" // whoever takes any version gets all at once
-			}
-			return whole.ListWithContextFunc(ctx, o)
+	note := namespaceMetadata()
+	note.Name, note.UID, note.ResourceVersion = ns.Name, ns.UID, ns.ResourceVersion
+	if mode, has := ns.Labels[v1alpha1.LabelMode]; has {
+		note.Labels = map[string]string{v1alpha1.LabelMode: mode}
+	}
+	return note, nil
+}
+
+// hasMode says whether a namespace that an informer told of has a mode.
+func hasMode(o any) bool {
+	ns, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return false
+	}
+	_, has := ns.Labels[v1alpha1.LabelMode]
+	return has
+}
+
+// Informers is for cache.Options beside the same ByObject: informers that list by notes, and
+// those of many objects without an index of namespaces.
+func Informers(of map[client.Object]cache.ByObject) pages.NewInformer {
+	listed := pages.Informers(of)
+	return func(lw toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
+		switch example.(type) {
+		case *corev1.Pod, *v1alpha1.Provenance:
+			indexers = toolscache.Indexers{}
 		}
-		lw = &paged
+		return listed(lw, example, resync, indexers)
 	}
-	return toolscache.NewSharedIndexInformer(lw, example, resync, indexers)
 }
 
 // podNote is what is kept of a finished pod.
@@ -89,6 +109,8 @@ type podNote struct {
 	// seconds since 1970.
 	ended, seen int64
 	tagged      bool
+	// weight is what a tagged one takes in memory, in bytes.
+	weight uint32
 }
 
 // recordNote is what is kept of a Provenance.
@@ -144,6 +166,7 @@ func (w *Watched) notePod(obj any) (any, error) {
 		n.ended = finish.Unix()
 	}
 	if n.tagged {
+		n.weight = uint32(min(sizeInMemory(pod), math.MaxUint32))
 		w.waiting.put(pod)
 	}
 	return n, nil
@@ -180,10 +203,26 @@ func (w *Watched) record(key Key) (*recordNote, error) {
 	return n, nil
 }
 
-// ripe says whether a pod waits for its seal.
+// ripe says whether a pod waits for its seal. In a namespace without a mode none does: there
+// nobody guards tags, anybody may put one on thousands of pods, and none of them would ever be
+// sealed. If the namespace gets a mode, source begins with its pods.
 func (w *Watched) ripe(key Key) (bool, error) {
 	n := w.note(key)
-	return n != nil && n.tagged, nil
+	return n != nil && n.tagged && w.moded(key.Namespace), nil
+}
+
+// moded says whether a namespace has a mode, as far as the informer has heard.
+func (w *Watched) moded(namespace string) bool {
+	ns, there, err := w.namespaces.GetStore().GetByKey(namespace)
+	return err == nil && there && hasMode(ns)
+}
+
+// weight is what a pod takes in memory, in bytes; 0 if nobody knows.
+func (w *Watched) weight(key Key) int64 {
+	if n := w.note(key); n != nil {
+		return int64(n.weight)
+	}
+	return 0
 }
 
 // ended is when a pod ended; 0 if nobody knows.
@@ -213,7 +252,7 @@ func (w *Watched) forget(key Key) { w.waiting.drop(key.UID) }
 // watch makes the informers, which start with the cache, and gives what they tell.
 func (w *Watched) watch(ctx context.Context, c cache.Cache) error {
 	for object, informer := range map[client.Object]*toolscache.SharedIndexInformer{
-		&corev1.Pod{}: &w.pods, &v1alpha1.Provenance{}: &w.records,
+		&corev1.Pod{}: &w.pods, &v1alpha1.Provenance{}: &w.records, namespaceMetadata(): &w.namespaces,
 	} {
 		got, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 		if err != nil {

@@ -145,6 +145,9 @@ func (t *task) finished(ctx context.Context) (*corev1.Pod, error) {
 	if t.pod != nil {
 		return t.pod, nil
 	}
+	if err := t.roomToRead(ctx); err != nil {
+		return nil, err
+	}
 	pod, err := podBy(ctx, t.API, t.key)
 	switch {
 	case err != nil:
@@ -153,6 +156,9 @@ func (t *task) finished(ctx context.Context) (*corev1.Pod, error) {
 		return nil, reason.New(reason.PodGone, "pod %s was deleted before its facts were stored", t.key.Pod)
 	case !Finished(pod):
 		return nil, fmt.Errorf("pod %s has not finished", t.key.Pod)
+	}
+	if err := t.roomAsRead(ctx, pod); err != nil {
+		return nil, err
 	}
 	t.pod = pod
 	return pod, nil

@@ -193,6 +193,14 @@ func (s seenAt) ripe(key Key) (bool, error) {
 	return pod != nil && Tagged(pod) && Finished(pod), err
 }
 
+func (s seenAt) weight(key Key) int64 {
+	pod, err := s.pod(key)
+	if err != nil || pod == nil {
+		return 0
+	}
+	return sizeInMemory(pod)
+}
+
 func (s seenAt) pod(key Key) (*corev1.Pod, error) { return podBy(context.Background(), s, key) }
 
 func (s seenAt) forget(Key) {}

@@ -41,6 +41,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/stored/storedtest"
 	"github.com/argoseal/argoseal/pkg/monitor"
 	"github.com/argoseal/argoseal/pkg/monitor/controller"
+	"github.com/argoseal/argoseal/pkg/pages"
 )
 
 // limit is how long the controller may take to see a change.
@@ -106,7 +107,7 @@ func (p *plane) runWith(api client.Client) (stop func()) {
 	p.Helper()
 	skip := true
 	mgr, err := ctrl.NewManager(p.config, ctrl.Options{
-		Scheme: p.scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: controller.Caches()},
+		Scheme: p.scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: controller.Caches(), NewInformer: pages.Informers(controller.Caches())},
 		Controller: runtimeconfig.Controller{SkipNameValidation: &skip},
 	})
 	p.must(err)
