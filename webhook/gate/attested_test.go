@@ -109,6 +109,15 @@ func TestASealOfAnotherClusterIsAdmittedWithItsTree(t *testing.T) {
 	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.Revoked {
 		t.Errorf("of a revoked workflow: %v", v.Refusal)
 	}
+	// No pin has the digest of what the other cluster stored.
+	w.revocations = []v1alpha1.Revocation{{Spec: v1alpha1.RevocationSpec{Reason: "theft", Digests: []string{string(stored)}}}}
+	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.Revoked {
+		t.Errorf("of revoked bytes: %v", v.Refusal)
+	}
+	w.revocations = []v1alpha1.Revocation{{Spec: v1alpha1.RevocationSpec{Reason: "theft", Digests: []string{strings.Repeat("9", 64)}}}}
+	if v := w.evaluate(t); !v.Allowed {
+		t.Errorf("other bytes are revoked: %v", v.Refusal)
+	}
 }
 
 func TestWhatOthersAttestIsRefused(t *testing.T) {
