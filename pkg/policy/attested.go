@@ -110,7 +110,7 @@ func (s Set) pinsOf(p rules, r externalRule, look Attests) (sha256, tree artifac
 	}
 	a, no := look(r.attested.whole())
 	switch {
-	case no != nil && no.Code.Retryable():
+	case no != nil && no.Code.Retryable() && no.Code != reason.TooNew: // a bundle in a policy grows no older
 		return "", "", no
 	case no != nil:
 		return "", "", reason.Wrap(reason.AttestationInvalid, no, "%s, %s: %s", p, r.entry, said(no))
