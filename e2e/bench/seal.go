@@ -12,7 +12,7 @@ import (
 const (
 	sealing = "bench-sealing"
 	// soon is when a seal is to be there, in seconds, in half of the cases.
-	soon = 1.5
+	soon = 0.5
 )
 
 // producer is a workflow of one pod that produces one artifact.

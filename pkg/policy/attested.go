@@ -29,8 +29,10 @@ type Attestation struct {
 	SHA256, Tree artifact.Digest
 	// Key is the hint of the key that signed; empty: a certificate did.
 	Key string
-	// Statement is the seal, where another cluster's notary made it; else nil.
+	// Statement is the seal, where another cluster's notary made it; else nil. Subject is what
+	// of it counts.
 	Statement *provenance.Statement
+	Subject   provenance.Subject
 }
 
 // Attests verifies the bundle of an entry, and says what it attests. It is only asked about
@@ -108,7 +110,7 @@ func (s Set) pinsOf(p rules, r externalRule, look Attests) (sha256, tree artifac
 	}
 	a, no := look(r.attested.whole())
 	switch {
-	case no != nil && no.Code.Retryable():
+	case no != nil && no.Code.Retryable() && no.Code != reason.TooNew: // a bundle in a policy grows no older
 		return "", "", no
 	case no != nil:
 		return "", "", reason.Wrap(reason.AttestationInvalid, no, "%s, %s: %s", p, r.entry, said(no))
@@ -125,22 +127,23 @@ func (s Set) pinsOf(p rules, r externalRule, look Attests) (sha256, tree artifac
 	return a.SHA256, a.Tree, nil
 }
 
-// revokesAttestation refuses what a revoked key has signed, or what a seal of another cluster
-// says of its making. What was made is looked at with every pin.
+// revokesAttestation refuses what a revoked key has signed. Of a seal of another cluster all
+// counts that does of our own: how it was made, its bytes as they were stored, which no pin
+// has, and the images in it.
 func (s Set) revokesAttestation(a Attestation) *reason.Error {
 	for i := range s.revocations {
 		r := &s.revocations[i]
 		if a.Key != "" && slices.Contains(r.Spec.Keys, a.Key) {
 			return refusedBy(r, "signing key "+a.Key)
 		}
-		if a.Statement == nil {
-			continue
-		}
-		if what := RevokedBy(r, a.Statement, a.Key); what != "" {
-			return refusedBy(r, what)
-		}
 	}
-	return nil
+	if a.Statement == nil {
+		return nil
+	}
+	if no := s.Revoked(a.Statement, a.Key, a.Subject.URI, a.Subject.SHA256, a.Subject.Tree); no != nil {
+		return no
+	}
+	return s.RevokedImage(a.Statement, a.Subject.Output)
 }
 
 // said is a refusal without the remedy of its code, which belongs to another reader.

@@ -27,8 +27,9 @@ type Attested struct {
 	Tree artifact.Digest
 	// KeyHint is that of the key that signed; empty for a certificate.
 	KeyHint string
-	// Statement is the seal of another cluster's notary, else nil.
+	// Statement is the seal of another cluster's notary, else nil; Subject is what of it counts.
 	Statement *provenance.Statement
+	Subject   provenance.Subject
 }
 
 type attestedKey struct {
@@ -119,7 +120,7 @@ func sealedElsewhere(signed *verify.Signed, of v1alpha1.Attested) (Attested, err
 	if len(found) != 1 {
 		return Attested{}, reason.New(reason.SubjectMismatch, "%d outputs of the seal could be meant, want one: subject is the location that it was sealed at", len(found))
 	}
-	return Attested{Tree: found[0].Tree, KeyHint: signed.KeyHint, Statement: s}, nil
+	return Attested{Tree: found[0].Tree, KeyHint: signed.KeyHint, Statement: s, Subject: found[0]}, nil
 }
 
 // fits compares who built it, and how.

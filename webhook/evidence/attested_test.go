@@ -127,7 +127,10 @@ func TestWhatOthersAttestIsPinned(t *testing.T) {
 			if ours := got.Statement != nil; ours != (c.of.Domain == "rome") {
 				t.Errorf("the statement is %v", got.Statement)
 			}
-			got.Statement = nil
+			if ours := got.Subject.URI == sealedAt && got.Subject.SHA256 != ""; ours != (c.of.Domain == "rome") {
+				t.Errorf("the subject is %v", got.Subject)
+			}
+			got.Statement, got.Subject = nil, provenance.Subject{}
 			if got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}

@@ -109,6 +109,35 @@ func TestASealOfAnotherClusterIsAdmittedWithItsTree(t *testing.T) {
 	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.Revoked {
 		t.Errorf("of a revoked workflow: %v", v.Refusal)
 	}
+	// No pin has the digest of what the other cluster stored.
+	w.revocations = []v1alpha1.Revocation{{Spec: v1alpha1.RevocationSpec{Reason: "theft", Digests: []string{string(stored)}}}}
+	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.Revoked {
+		t.Errorf("of revoked bytes: %v", v.Refusal)
+	}
+	w.revocations = []v1alpha1.Revocation{{Spec: v1alpha1.RevocationSpec{Reason: "theft", Digests: []string{strings.Repeat("9", 64)}}}}
+	if v := w.evaluate(t); !v.Allowed {
+		t.Errorf("other bytes are revoked: %v", v.Refusal)
+	}
+}
+
+// No upgrade of ours makes another cluster's newer seal readable soon: it is refused, so that
+// nobody waits for it.
+func TestASealOfANewerClusterIsRefused(t *testing.T) {
+	w := newAttesting(t)
+	d := w.theirs.Domain(t, "theirs")
+	d.Builders = verify.BuildersOf("elsewhere")
+	w.believes(t, d)
+	f := sealtest.Facts("s3://s3.elsewhere:7070/artifacts/model.tgz", stored)
+	f.Builder.Cluster = "elsewhere"
+	payload, err := provenance.Build(f)
+	check(t, err)
+	newer := strings.TrimRight(provenance.BuildType, "0123456789") + "99"
+	payload = []byte(strings.ReplaceAll(string(payload), provenance.BuildType, newer))
+	w.allows(&v1alpha1.Attested{Domain: "theirs", Builder: f.Builder.ID(), BuildType: newer, Bundle: string(w.theirs.Attest(t, payload))})
+	w.takeBy(content.ArchiveTar)
+	if v := w.evaluate(t); v.Allowed || v.Refusal.Code != reason.AttestationInvalid || !strings.Contains(v.Refusal.Detail, string(reason.TooNew)) {
+		t.Errorf("%v", v.Refusal)
+	}
 }
 
 func TestWhatOthersAttestIsRefused(t *testing.T) {

@@ -326,7 +326,7 @@ func (e *evaluation) external(in argo.Input) (found accepted, refusal *reason.Er
 	}
 	admitted := e.policies.External(from, func(of v1alpha1.Attested) (policy.Attestation, *reason.Error) {
 		a, no := e.view.Attested(of, e.gate.Clock.Now())
-		return policy.Attestation{SHA256: a.SHA256, Tree: a.Tree, Key: a.KeyHint, Statement: a.Statement}, no
+		return policy.Attestation{SHA256: a.SHA256, Tree: a.Tree, Key: a.KeyHint, Statement: a.Statement, Subject: a.Subject}, no
 	})
 	if !admitted.Allowed {
 		return accepted{}, admitted.Refusal, admitted.Refusal.Code != reason.NoProvenance

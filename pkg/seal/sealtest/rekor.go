@@ -39,8 +39,8 @@ func StartRekor(tb testing.TB, flags ...string) Rekor {
 	key, folder := filepath.Join(dir, "log.pem"), filepath.Join(dir, "log")
 	check(tb, os.WriteFile(key, private, 0o600))
 	port := freePort(tb)
-	ctx, stop := context.WithCancel(context.Background()) // outlives tb.Context, which ends before cleanup
-	server := exec.CommandContext(ctx, binary, append([]string{
+	ctx, stop := context.WithCancel(context.Background())       // outlives tb.Context, which ends before cleanup
+	server := exec.CommandContext(ctx, binary, append([]string{ // #nosec G702 -- a test's own program and flags
 		"serve", "--http-address=127.0.0.1", "--http-port=" + port, "--grpc-address=127.0.0.1", "--grpc-port=" + freePort(tb),
 		"--http-metrics-port=" + freePort(tb), "--hostname=localhost", "--storage-dir=" + folder,
 		"--signer-filepath=" + key, "--checkpoint-interval=100ms", "--batch-max-age=50ms",
