@@ -62,7 +62,7 @@ var mayImport = map[string][]string{
 	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary/budget":  {"pkg/api/v1alpha1", "pkg/reason"},
 	"pkg/notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/fairshare", "pkg/image/oci", "pkg/measurement", "pkg/memory", "pkg/notary/budget", "pkg/notary/keyring",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/fairshare", "pkg/image/oci", "pkg/jsonsize", "pkg/measurement", "pkg/memory", "pkg/notary/budget", "pkg/notary/keyring",
 		"pkg/pages", "pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"pkg/tuf":             {},
@@ -137,7 +137,7 @@ var mayImport = map[string][]string{
 	"cmd/argoseal-signer":     {"pkg/argo/layout", "pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
 	"cmd/argoseal-notary": {
 		"certs/public", "pkg/api/v1alpha1", "pkg/argo", "pkg/argo/stored", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/notary", "pkg/notary/budget", "pkg/notary/keyring", "pkg/notary/logwatch", "pkg/notary/trusted", "pkg/notary/workflow",
-		"pkg/program", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/seal/early", "pkg/sidecar", "pkg/tlog", "pkg/trust", "pkg/tuf", "pkg/tuf/keeper", "pkg/verify",
+		"pkg/pages", "pkg/program", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/seal/early", "pkg/sidecar", "pkg/tlog", "pkg/trust", "pkg/tuf", "pkg/tuf/keeper", "pkg/verify",
 	},
 	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/program", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/server"},
 	"cmd/argoseal-sentinel": {

@@ -34,6 +34,8 @@ var version = "devel"
 const (
 	queriesPerSecond = 200
 	queriesBurst     = 400
+	// garbagePercent is how much garbage may wait, of what is in use: as Go has it.
+	garbagePercent = 100
 )
 
 func main() {
@@ -90,6 +92,8 @@ func (o options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	program.SpendMemory(garbagePercent)
+	config.Wrap(pages.Bound)
 	config.QPS, config.Burst = queriesPerSecond, queriesBurst
 	beside := o.Options(scheme, "argoseal-controller")
 	objects := controller.Caches()

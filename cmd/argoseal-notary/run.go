@@ -38,6 +38,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/notary/trusted"
 	"github.com/argoseal/argoseal/pkg/notary/workflow"
+	"github.com/argoseal/argoseal/pkg/pages"
 	"github.com/argoseal/argoseal/pkg/program"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -182,6 +183,10 @@ func (o options) said() (trusted.Installation, error) {
 	return trusted.Installation{Identity: id, Signers: o.signerImages}, nil
 }
 
+// garbagePercent is how much garbage may wait, of what is in use: a seal makes some 300 KiB,
+// and looking for it after every few megabytes is a fifth of all work.
+const garbagePercent = 400
+
 func run(ctx context.Context, o options) error {
 	if err := o.check(); err != nil {
 		return err
@@ -194,7 +199,8 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	spendMemory()
+	program.SpendMemory(garbagePercent)
+	config.Wrap(pages.Bound)
 	// One for all: of QPS and Burst each kind of object would have its own.
 	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(float32(o.queries), 2*o.queries)
 	watched := notary.NewWatched()

@@ -32,14 +32,11 @@ var parsing = make(chan struct{}, maxParsing)
 const maxParsing = 4
 
 // boundPatch refuses a podSpecPatch that takes much more memory than it has bytes. To decode
-// YAML is to write its aliases out, and a parser bounds how many, not how much. It may wait
-// for others, some milliseconds for each.
+// YAML is to write its aliases out, and a parser bounds how many, not how much.
 func boundPatch(patch string) error {
 	if len(patch) > maxPatchBytes {
 		return errUnpacked
 	}
-	parsing <- struct{}{}
-	defer func() { <-parsing }()
 	var document yaml.Node
 	if err := yaml.Unmarshal([]byte(patch), &document); err != nil {
 		return err

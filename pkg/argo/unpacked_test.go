@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/argoseal/argoseal/pkg/argo"
+	"github.com/argoseal/argoseal/pkg/argo/definition"
 )
 
 // allocated is how many bytes somebody asks for.
@@ -81,11 +82,48 @@ func TestAPatchThatCannotBeRightIsNotDecoded(t *testing.T) {
 	}
 }
 
+// mirroring has containers that mirror main's mounts, and a patch that takes them out of the pod.
+func mirroring(t *testing.T, containers, mounts int) (*corev1.Pod, *definition.Workflow) {
+	t.Helper()
+	var users, deletes, of []string
+	for i := range containers {
+		users = append(users, fmt.Sprintf(`{"name":"s%d","image":"x","mirrorVolumeMounts":true}`, i))
+		deletes = append(deletes, fmt.Sprintf(`{name: s%d, $patch: delete}`, i))
+	}
+	for i := range mounts {
+		of = append(of, fmt.Sprintf(`{"name":"v","mountPath":"/m/%d"}`, i))
+	}
+	pod, wf := producing(t, "spec", "containers: ["+strings.Join(deletes, ", ")+"]", "")
+	v := env(initOf(pod), "ARGO_TEMPLATE")
+	v.Value = strings.Replace(v.Value, `"container":{`, `"sidecars":[`+strings.Join(users, ",")+`],"container":{"volumeMounts":[`+strings.Join(of, ",")+`],`, 1)
+	for i := range mounts {
+		mainOf(pod).VolumeMounts = append(mainOf(pod).VolumeMounts, corev1.VolumeMount{Name: "v", MountPath: fmt.Sprint("/m/", i)})
+	}
+	return pod, wf
+}
+
+// A template of 30 KiB makes a pod of 90,000 mounts, which its own patch takes out again.
+func TestContainersThatMirrorOthersAreCountedBeforeTheyAreMade(t *testing.T) {
+	pod, wf := mirroring(t, 300, 300)
+	step, err := argo.Parse(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := allocated(func() { _, err = argo.Altered(pod, step, wf) }); took > 16<<20 || err != nil {
+		t.Errorf("it took %d MiB to compare a pod of %d bytes: %v", took>>20, pod.Size(), err)
+	}
+	// Twin: what people write is the template's, as before.
+	pod, wf = mirroring(t, 10, 100)
+	if got := altered(t, pod, wf); len(got) > 0 {
+		t.Errorf("it is said to be altered: %q", got)
+	}
+}
+
 // All pods of a loop come at once, and each patch takes a hundred times its text as nodes.
 func TestFewPatchesAreParsedAtATime(t *testing.T) {
 	free := argo.FillParsing()
 	done := make(chan error, 1)
-	go func() { done <- argo.BoundPatch("a: b") }()
+	go func() { done <- argo.Patched("a: b") }()
 	select {
 	case err := <-done:
 		t.Errorf("it does not wait for the others: %v", err)

@@ -8,19 +8,22 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/fairshare"
+	"github.com/argoseal/argoseal/pkg/jsonsize"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
 const (
 	// maxAtWork is shared out by all pods at work, in bytes of memory, and one more goes on
-	// whatever the others have. One namespace has at most half: 300 ordinary pods.
-	maxAtWork = 96 << 20
+	// whatever the others have. One namespace has at most half: 160 ordinary pods.
+	maxAtWork = 64 << 20
 	// firstRoom is what a pod has to have before it can be that one.
 	firstRoom = 16 << 10
-	// roomPatience is how long a worker waits for room, one for each namespace; the other pods of
-	// that come again. So nobody keeps the workers from others by what has no room.
+	// roomPatience is how long a worker waits for room: of each namespace one that has none, and
+	// one that needs more; the other pods of that come again. So nobody keeps the workers from
+	// others by what has no room.
 	roomPatience = time.Second
 	// podCopies is how often a pod is in memory: itself, as what it is compared with, as JSON.
 	podCopies = 3
@@ -38,16 +41,21 @@ type room struct {
 	once   sync.Once
 	shares *fairshare.Share
 
-	mu sync.Mutex
-	// waiting are the namespaces of which a pod waits.
-	waiting map[string]bool
+	mu      sync.Mutex
+	waiting map[place]bool
+}
+
+// place is where one pod of a namespace waits for room: for the first, or for more.
+type place struct {
+	namespace string
+	more      bool
 }
 
 // enter has room for so much, until it is released.
 func (r *room) enter(ctx context.Context, namespace string, n int64) (*fairshare.Hold, error) {
 	r.once.Do(func() { r.shares = fairshare.New(maxAtWork) })
 	h := r.shares.Enter(stored.Of(namespace), nil)
-	if err := r.grow(ctx, h, n); err != nil {
+	if err := r.have(ctx, h, n, place{namespace, false}); err != nil {
 		h.Release()
 		return nil, err
 	}
@@ -56,14 +64,26 @@ func (r *room) enter(ctx context.Context, namespace string, n int64) (*fairshare
 
 // grow has room for more. An error passes.
 func (r *room) grow(ctx context.Context, h *fairshare.Hold, n int64) error {
-	if n <= 0 || h.Try(n) {
+	return r.have(ctx, h, n, place{h.Namespace, true})
+}
+
+func (r *room) have(ctx context.Context, h *fairshare.Hold, n int64, at place) error {
+	if n <= 0 {
+		return nil
+	}
+	// Whoever has nothing may take all that is left, so it takes little at first: of the rest
+	// it leaves others as much as it has.
+	if h.Taken() == 0 && h.Try(min(n, firstRoom)) {
+		n -= min(n, firstRoom)
+	}
+	if n == 0 || h.Taken() > 0 && h.Try(n) {
 		return nil
 	}
 	none := reason.New(reason.Overloaded, "other large pods are at work, or too many of namespace %.253s", h.Namespace)
-	if !r.wait(h.Namespace) {
+	if !r.wait(at) {
 		return none
 	}
-	defer r.waited(h.Namespace)
+	defer r.waited(at)
 	within, cancel := context.WithTimeout(ctx, roomPatience)
 	defer cancel()
 	first := int64(0)
@@ -78,24 +98,24 @@ func (r *room) grow(ctx context.Context, h *fairshare.Hold, n int64) error {
 	return nil
 }
 
-// wait says whether a pod of a namespace may wait: no other does.
-func (r *room) wait(namespace string) bool {
+// wait says whether a pod may wait there: no other does.
+func (r *room) wait(at place) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.waiting[namespace] {
+	if r.waiting[at] {
 		return false
 	}
 	if r.waiting == nil {
-		r.waiting = map[string]bool{}
+		r.waiting = map[place]bool{}
 	}
-	r.waiting[namespace] = true
+	r.waiting[at] = true
 	return true
 }
 
-func (r *room) waited(namespace string) {
+func (r *room) waited(at place) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.waiting, namespace)
+	delete(r.waiting, at)
 }
 
 // needs is what an attempt takes before it has read anything. A pod that nobody has weighed is
@@ -140,9 +160,23 @@ func (t *task) roomFor(ctx context.Context, payload int) error {
 	return t.room.grow(ctx, t.hold, int64(payloadCopies*payload+recordCopies*listed))
 }
 
-// sizeInMemory is what a pod takes, in bytes, with all that it points to. As protobuf it may
-// be a fifth, a fifteenth, or as much: that depends on what it has.
-func sizeInMemory(pod *corev1.Pod) int64 { return reached(reflect.ValueOf(pod)) }
+// sizeInMemory is what a pod takes, in bytes, with all that it points to, and with its template
+// once that is decoded. As protobuf it may be a fifth, a fifteenth, or as much: that depends on
+// what it has.
+func sizeInMemory(pod *corev1.Pod) int64 {
+	n := reached(reflect.ValueOf(pod))
+	for _, c := range pod.Spec.InitContainers {
+		for _, v := range c.Env {
+			if v.Name == layout.EnvTemplate {
+				n += sizeOfObject * jsonsize.Of([]byte(v.Value)).Objects
+			}
+		}
+	}
+	return n
+}
+
+// sizeOfObject is the largest that an object of two bytes can be decoded to: a container.
+const sizeOfObject = 1000
 
 var timeType = reflect.TypeFor[time.Time]()
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
@@ -181,6 +183,39 @@ func TestLargePodsKeepNobodyElseOut(t *testing.T) {
 	}
 	if left := r.shares.Taken(); left != 0 {
 		t.Errorf("%d bytes are not given back", left)
+	}
+}
+
+// Whoever has nothing may have all that is left: nobody takes more than half at once, so that
+// a third has room at once.
+func TestTheFirstPodOfANamespaceLeavesHalf(t *testing.T) {
+	var r room
+	for i, n := range []int64{60 << 20, 24 << 20} { // of which one goes beside the rest
+		h, err := r.enter(t.Context(), fmt.Sprint("flood-", i), n)
+		must(t, err)
+		defer h.Release()
+	}
+	began := time.Now()
+	h, err := r.enter(t.Context(), "team", 200<<10)
+	must(t, err)
+	defer h.Release()
+	if since := time.Since(began); since > roomPatience/2 {
+		t.Errorf("a third has room after %s", since)
+	}
+}
+
+// A template that is small as text, and whose containers no pod has, takes room as well.
+func TestATemplateIsWeighedAsWhatItUnpacksTo(t *testing.T) {
+	pod := producer(t).pod
+	before := sizeInMemory(pod)
+	init := &pod.Spec.InitContainers[0]
+	for i, v := range init.Env {
+		if v.Name == layout.EnvTemplate {
+			init.Env[i].Value = strings.Replace(v.Value, "{", `{"sidecars":[`+strings.Repeat(`{"name":""},`, 3999)+`{}],`, 1)
+		}
+	}
+	if more := sizeInMemory(pod) - before; more < 4000*900 {
+		t.Errorf("4,000 containers more are %d bytes", more)
 	}
 }
 

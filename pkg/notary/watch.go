@@ -269,7 +269,7 @@ func (w *Watched) watch(ctx context.Context, c cache.Cache) error {
 
 // maxStash bounds the pods that are kept until they are sealed, in bytes as protobuf:
 // thousands of ordinary ones. Others are read when it is their turn.
-const maxStash = 48 << 20
+const maxStash = 32 << 20
 
 // stash has finished pods as protobuf, a fifth of what they take as objects. Its zero
 // value is ready.

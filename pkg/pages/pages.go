@@ -2,10 +2,12 @@ package pages
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,14 +15,42 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// How many objects are in memory at once, as large as they come. etcd stores 1.5 MiB for each;
-// a pod of that size can have 24,000 containers, some 25 MiB when it is decoded.
 const (
-	perPage     = 25
-	podsPerPage = 8
+	// maxPage bounds the text of a page, in bytes, so that one has hundreds of small objects,
+	// or few large ones. Decoded, a pod of 24,000 containers takes 17 times as much.
+	maxPage = 4 << 20
+	// firstItems is how many objects are asked for at first: each page that arrives whole has
+	// the next one be twice as long.
+	firstItems = 8
+	maxItems   = 512
+	// calm is how many pages have to arrive after one that was too long, before they are longer
+	// again.
+	calm = 8
 )
+
+// bounded is the key of a request's context for a *bool: Bound says there that it is bounded.
+type bounded struct{}
+
+// Bound is for rest.Config.Wrap: answers to pages end with an error beyond maxPage. Without
+// it pages stay as short as the first one.
+func Bound(next http.RoundTripper) http.RoundTripper { return transport{next} }
+
+type transport struct{ next http.RoundTripper }
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := t.next.RoundTrip(r)
+	if is, ok := r.Context().Value(bounded{}).(*bool); ok && err == nil {
+		*is = true
+		answer.Body = http.MaxBytesReader(nil, answer.Body, maxPage)
+	}
+	return answer, err
+}
+
+// WrappedRoundTripper is for those who look for a connection's own transport.
+func (t transport) WrappedRoundTripper() http.RoundTripper { return t.next }
 
 // NewInformer makes an informer, as cache.Options has it.
 type NewInformer = func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer
@@ -33,7 +63,7 @@ func Informers(of map[client.Object]cache.ByObject) NewInformer {
 		leave[kindOf(o)] = by.Transform
 	}
 	return func(lw toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
-		return toolscache.NewSharedIndexInformer(paged(lw, sizeOf(example), leave[kindOf(example)]), example, resync, indexers)
+		return toolscache.NewSharedIndexInformer(paged(lw, leave[kindOf(example)]), example, resync, indexers)
 	}
 }
 
@@ -45,15 +75,8 @@ func kindOf(o runtime.Object) string {
 	return fmt.Sprintf("%T", o)
 }
 
-func sizeOf(example runtime.Object) int64 {
-	if _, is := example.(*corev1.Pod); is {
-		return podsPerPage
-	}
-	return perPage
-}
-
 // paged lists by notes, and watches as before.
-func paged(lw toolscache.ListerWatcher, size int64, leave toolscache.TransformFunc) toolscache.ListerWatcher {
+func paged(lw toolscache.ListerWatcher, leave toolscache.TransformFunc) toolscache.ListerWatcher {
 	whole, ok := lw.(*toolscache.ListWatch)
 	if !ok || whole.ListWithContextFunc == nil {
 		return lw // controller-runtime makes none such
@@ -64,7 +87,7 @@ func paged(lw toolscache.ListerWatcher, size int64, leave toolscache.TransformFu
 	notes := *whole
 	notes.ListFunc = nil
 	notes.ListWithContextFunc = func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return list(ctx, whole.ListWithContextFunc, o, size, leave)
+		return list(ctx, whole.ListWithContextFunc, o, leave)
 	}
 	return &notes
 }
@@ -73,13 +96,20 @@ func paged(lw toolscache.ListerWatcher, size int64, leave toolscache.TransformFu
 // version gets all at once, and an older one may be forgotten. If the pages cannot be read to
 // their end (410 after some minutes), that is an error: half a list is not a list, and nobody
 // falls back to a whole one.
-func list(ctx context.Context, ask toolscache.ListWithContextFunc, o metav1.ListOptions, size int64, leave toolscache.TransformFunc) (runtime.Object, error) {
-	o.Limit, o.Continue, o.ResourceVersion, o.ResourceVersionMatch = size, "", "", ""
+func list(ctx context.Context, ask toolscache.ListWithContextFunc, o metav1.ListOptions, leave toolscache.TransformFunc) (runtime.Object, error) {
+	o.Limit, o.Continue, o.ResourceVersion, o.ResourceVersionMatch = firstItems, "", "", ""
 	all := &metainternalversion.List{}
-	for {
-		page, err := ask(ctx, o)
+	for arrived := calm; ; arrived++ {
+		page, more, err := next(ctx, ask, o)
+		if errors.As(err, new(*http.MaxBytesError)) {
+			o.Limit, arrived = max(1, o.Limit/4), 0
+			continue
+		}
 		if err != nil {
 			return nil, err
+		}
+		if more && arrived >= calm {
+			o.Limit = min(2*o.Limit, maxItems)
 		}
 		if err := meta.EachListItemWithAlloc(page, func(item runtime.Object) error {
 			left, err := leave(item)
@@ -104,4 +134,15 @@ func list(ctx context.Context, ask toolscache.ListWithContextFunc, o metav1.List
 			return all, nil
 		}
 	}
+}
+
+// next asks for a page, and says whether the next one may be longer. A single object is what
+// the API server has stored, and that is bounded there.
+func next(ctx context.Context, ask toolscache.ListWithContextFunc, o metav1.ListOptions) (page runtime.Object, more bool, err error) {
+	if o.Limit > 1 {
+		// client-go logs an answer that is too long as an error, which is none here.
+		ctx = context.WithValue(log.IntoContext(ctx, logr.Discard()), bounded{}, &more)
+	}
+	page, err = ask(ctx, o)
+	return page, more || o.Limit == 1, err
 }

@@ -2,9 +2,13 @@ package pages
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -12,10 +16,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	k8sruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -129,9 +136,9 @@ func TestALongListIsKeptAsWhatIsLeftOfIt(t *testing.T) {
 // A list that breaks off is no list, and nobody asks for all at once instead.
 func TestAListThatBreaksOffIsBegunAnew(t *testing.T) {
 	failures := 2
-	p := &plain{objects: 5*perPage + 1, of: named}
+	p := &plain{objects: 5*firstItems + 1, of: named}
 	p.before = func(first int) error {
-		if first == 3*perPage && failures > 0 {
+		if first == 3*firstItems && failures > 0 {
 			failures--
 			return apierrors.NewResourceExpired("the token has expired")
 		}
@@ -144,17 +151,14 @@ func TestAListThatBreaksOffIsBegunAnew(t *testing.T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range p.asked {
-		if o.Limit != perPage || o.ResourceVersion != "" || o.ResourceVersionMatch != "" {
+		if o.Limit != firstItems || o.ResourceVersion != "" || o.ResourceVersionMatch != "" {
 			t.Errorf("asked for %+v", o)
 		}
 	}
 }
 
-// Pods are larger than all else, and each kind of metadata has its own transform.
-func TestEachKindIsListedAsItIsKept(t *testing.T) {
-	if sizeOf(&corev1.Pod{}) != podsPerPage || sizeOf(&corev1.ConfigMap{}) != perPage {
-		t.Error("pods do not have pages of their own")
-	}
+// Each kind of metadata has its own transform.
+func TestKindsOfMetadataAreToldApart(t *testing.T) {
 	metadata := func(kind string) *metav1.PartialObjectMetadata {
 		m := &metav1.PartialObjectMetadata{}
 		m.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: kind})
@@ -172,8 +176,90 @@ func TestATransformThatFailsIsAnError(t *testing.T) {
 		"it fails":          func(any) (any, error) { return nil, errors.New("no") },
 		"it leaves nothing": func(any) (any, error) { return nil, nil },
 	} {
-		if l, err := list(t.Context(), p.list, metav1.ListOptions{}, perPage, leave); err == nil {
+		if l, err := list(t.Context(), p.list, metav1.ListOptions{}, leave); err == nil {
 			t.Errorf("%s: %v", name, l)
 		}
+	}
+}
+
+// served is what a client of a real server, made with Bound, has of p.
+func (p *plain) served(t *testing.T, bound func(http.RoundTripper) http.RoundTripper) (toolscache.ListWithContextFunc, *[]int) {
+	t.Helper()
+	var sizes []int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		limit, _ := strconv.ParseInt(r.FormValue("limit"), 10, 64)
+		page, _ := p.list(r.Context(), metav1.ListOptions{Limit: limit, Continue: r.FormValue("continue")})
+		text, err := json.Marshal(page)
+		if err != nil {
+			t.Error(err)
+		}
+		sizes = append(sizes, len(text))
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(text)
+	}))
+	t.Cleanup(server.Close)
+	config := &rest.Config{Host: server.URL, QPS: -1}
+	config.Wrap(bound)
+	set, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(ctx context.Context, o metav1.ListOptions) (k8sruntime.Object, error) {
+		return set.CoreV1().ConfigMaps("").List(ctx, o)
+	}, &sizes
+}
+
+// There may be thousands of small objects before the first large one: a page is as long as its
+// objects are small.
+func TestAPageIsBoundedByItsBytes(t *testing.T) {
+	const small, large = 5000, 30
+	p := &plain{objects: small + large, of: func(i int) corev1.ConfigMap {
+		c, size := named(i), 100
+		if i >= small {
+			size = 1 << 20
+		}
+		c.Data = map[string]string{"x": strings.Repeat("x", size)}
+		return c
+	}}
+	ask, sizes := p.served(t, Bound)
+	most := 0
+	counted := func(ctx context.Context, o metav1.ListOptions) (k8sruntime.Object, error) {
+		page, err := ask(ctx, o)
+		if err == nil {
+			most = max(most, (*sizes)[len(*sizes)-1])
+		}
+		return page, err
+	}
+	all, err := list(t.Context(), counted, metav1.ListOptions{}, slim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := meta.LenList(all); n != p.objects {
+		t.Errorf("%d of %d are there", n, p.objects)
+	}
+	if most > maxPage || len(*sizes) > 50 {
+		t.Errorf("in %d pages, the largest that was read of %d bytes", len(*sizes), most)
+	}
+	// A program that forgot Bound has short pages, and not pages without bound.
+	ask, sizes = p.served(t, func(next http.RoundTripper) http.RoundTripper { return next })
+	if _, err := list(t.Context(), ask, metav1.ListOptions{}, slim); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(*sizes); n < p.objects/firstItems {
+		t.Errorf("in %d pages, though nobody bounds them", n)
+	}
+}
+
+// Whatever one object has, it is what the API server stores, and it has to be read.
+func TestASingleObjectIsReadWhateverItsSize(t *testing.T) {
+	p := &plain{objects: 3, of: func(i int) corev1.ConfigMap {
+		c := named(i)
+		c.Data = map[string]string{"x": strings.Repeat("x", 2*maxPage)}
+		return c
+	}}
+	ask, _ := p.served(t, Bound)
+	all, err := list(t.Context(), ask, metav1.ListOptions{}, slim)
+	if err != nil || meta.LenList(all) != 3 {
+		t.Errorf("%v, %v", all, err)
 	}
 }

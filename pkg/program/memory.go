@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"os"
@@ -7,18 +7,13 @@ import (
 	"strings"
 )
 
-const (
-	// cgroupLimit has the bytes that this container may have, or the word max.
-	cgroupLimit = "/sys/fs/cgroup/memory.max"
-	// garbagePercent is how much garbage may wait, of what is in use: a seal makes some
-	// 300 KiB, and looking for it after every few megabytes is a fifth of all work.
-	garbagePercent = 400
-)
+// cgroupLimit has the bytes that this container may have, or the word max.
+const cgroupLimit = "/sys/fs/cgroup/memory.max"
 
-// spendMemory lets garbage wait as long as there is room: up to four fifths of what the
-// container may have, of which the rest is for what Go does not count. Who sets GOGC or
-// GOMEMLIMIT knows better.
-func spendMemory() {
+// SpendMemory has garbage collected before the program has more than four fifths of what its
+// container may have: the rest is for what Go does not count. Until then so much garbage may
+// wait, in percent of what is in use. Who sets GOGC or GOMEMLIMIT knows better.
+func SpendMemory(garbagePercent int) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
