@@ -56,7 +56,7 @@ func decodeGiven(template string) (given, error) {
 // what Argo adds itself.
 func (g given) pod() corev1.PodSpec {
 	var spec corev1.PodSpec
-	copies := g.copies() <= maxCopies
+	mirror := g.mirrored() <= maxMirrored
 	switch {
 	case g.Container != nil:
 		main := *g.Container.DeepCopy()
@@ -72,7 +72,7 @@ func (g given) pod() corev1.PodSpec {
 	case g.ContainerSet != nil: // ContainerSetTemplate.GetContainers
 		for _, c := range g.ContainerSet.Containers {
 			c := *c.DeepCopy()
-			if copies {
+			if mirror {
 				c.VolumeMounts = append(c.VolumeMounts, g.ContainerSet.VolumeMounts...)
 			}
 			spec.Containers = append(spec.Containers, c)
@@ -82,7 +82,7 @@ func (g given) pod() corev1.PodSpec {
 	users := func(list []givenUser) (containers []corev1.Container) {
 		for _, u := range list {
 			c := *u.DeepCopy()
-			if main != nil && copies && u.mirrors() {
+			if main != nil && mirror && u.mirrors() {
 				c.VolumeMounts = append(c.VolumeMounts, main.VolumeMounts...)
 			}
 			containers = append(containers, c)
@@ -95,13 +95,13 @@ func (g given) pod() corev1.PodSpec {
 	return spec
 }
 
-// maxCopies bounds the mounts that containers have of others: 500 that mirror 500 are in
+// maxMirrored bounds the mounts that containers have of others: 500 that mirror 500 are in
 // 50 KiB of a template, and take 130 MiB while a patch is applied. If a template has more, a pod
 // that has them counts as altered.
-const maxCopies = 10_000
+const maxMirrored = 10_000
 
-// copies is how many mounts Argo copies from one container to others.
-func (g given) copies() (n int) {
+// mirrored is how many mounts Argo copies from one container to others.
+func (g given) mirrored() (n int) {
 	main, users := 0, 0
 	if g.Container != nil {
 		main = len(g.Container.VolumeMounts)
