@@ -100,7 +100,14 @@ func (t *task) witness(ctx context.Context, pod *corev1.Pod) (w Witness, known b
 	if len(step.Outputs) == 0 {
 		return w, false, nil
 	}
-	if w.Workflow, known, err = t.anyWorkflow(ctx, step); err != nil {
+	if err := t.refresh(ctx, pod); err != nil {
+		return Witness{}, false, err
+	}
+	w.Workflow, known, err = t.anyWorkflow(ctx, step) // remembered, in case that what follows passes
+	if why := t.rules().leftToOthers(pod, step); why != nil {
+		return Witness{}, false, why
+	}
+	if err != nil {
 		return Witness{}, false, err
 	}
 	if w.Kubelet, err = t.kubelets.version(ctx, t.API, t.Clock, pod.Spec.NodeName); err != nil {
@@ -112,7 +119,7 @@ func (t *task) witness(ctx context.Context, pod *corev1.Pod) (w Witness, known b
 	if w.Moment, err = t.moments.of(ctx, pod.Namespace, t.Epochs); err != nil {
 		return Witness{}, false, err
 	}
-	return w, known, t.refresh(ctx, pod)
+	return w, known, nil
 }
 
 // refresh reads the keys again if they do not open the pod's tag: it may be under
