@@ -68,14 +68,19 @@ func TestClaims(t *testing.T) {
 		"created by another a moment ago":                {created("b", time.Second), 14 * time.Second},
 		"created by another who then fell silent":        {created("b", testClaim), 0},
 		"created by nobody we know":                      {created("", 0), 0},
-		"another's, whose clock is ahead":                {claimed("b", -30*time.Second), 45 * time.Second},
-		"another's, whose clock is right, and ours slow": {claimed("b", -10*time.Minute), 10*time.Minute + 15*time.Second},
-		"another's, whose clock was far ahead":           {claimed("b", -2*time.Hour), 0},
+		"another's, whose clock is ahead":                {claimed("b", -30*time.Second), testClaim},
+		"another's, whose clock is right, and ours slow": {claimed("b", -10*time.Minute), testClaim},
+		"another's, whose clock was far ahead":           {claimed("b", -2*time.Hour), testClaim},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := &Notary{Holder: "a", ClaimDuration: testClaim, Clock: clocktesting.NewFakePassiveClock(now)}
+			passing := clocktesting.NewFakePassiveClock(now)
+			n := &Notary{Holder: "a", ClaimDuration: testClaim, Clock: passing}
 			if wait := n.claimWait(c.record); wait != c.wait {
 				t.Errorf("waits %s, want %s", wait, c.wait)
+			}
+			passing.SetTime(now.Add(testClaim))
+			if wait := n.claimWait(c.record); wait != 0 {
+				t.Errorf("nobody renewed it, and it waits %s more", wait)
 			}
 		})
 	}
