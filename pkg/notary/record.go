@@ -322,13 +322,17 @@ func (n *Notary) beOneOf(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	return about(s, n.API.Update(ctx, s))
 }
 
-// keepImages keeps a seal that does not count at its place any more, if an image is proven by
-// it. It is found by the digest alone: it has neither the place's label nor the workflow's, so
+// maxManifest is how large an image's manifest may be for a registry to take it, in bytes. A
+// larger file is no image, however often it is stored over another.
+const maxManifest = 4 << 20
+
+// keepImages keeps a seal that does not count at its place any more, if an image may be proven
+// by it. It is found by the digest alone: it has neither the place's label nor the workflow's, so
 // that a file that a workflow stores over and over costs nobody who looks for those.
 func (n *Notary) keepImages(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	labels := map[string]string{}
 	for name, value := range s.Labels {
-		if name == v1alpha1.LabelSHA256 || strings.HasPrefix(name, v1alpha1.LabelImagePrefix) {
+		if name == v1alpha1.LabelSHA256 && s.Spec.Size <= maxManifest || strings.HasPrefix(name, v1alpha1.LabelImagePrefix) {
 			labels[name] = value
 		}
 	}

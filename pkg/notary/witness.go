@@ -36,16 +36,21 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 	}
 	// What was read for an earlier pod may lack what Argo has stored since.
 	if reason.Of(err) == reason.DefinitionIncomplete {
-		if failed := t.lookAgain(ctx, w.Step); failed != nil {
+		again, failed := t.lookAgain(ctx, w.Step)
+		switch {
+		case failed != nil:
 			return provenance.Facts{}, failed
+		case again == nil:
+			return facts, err // the next try goes by what is there by then
 		}
-		return facts, err // the next try goes by it
+		w.Workflow = again
+	} else {
+		live, err := t.workflow(ctx, w.Step)
+		if err != nil {
+			return provenance.Facts{}, err
+		}
+		w.Workflow = live.Workflow
 	}
-	live, err := t.workflow(ctx, w.Step)
-	if err != nil {
-		return provenance.Facts{}, err
-	}
-	w.Workflow = live.Workflow
 	// And the guards may have gone before that was read.
 	if w.Moment, err = t.moments.of(ctx, pod.Namespace, t.Epochs); err != nil {
 		return provenance.Facts{}, err
