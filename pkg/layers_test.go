@@ -61,8 +61,9 @@ var mayImport = map[string][]string{
 	"pkg/trust":          {"pkg/api/v1alpha1", "pkg/cluster", "pkg/tag", "pkg/verify"},
 	"pkg/notary/keyring": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/tag", "pkg/trust", "pkg/verify"},
 	"pkg/notary/budget":  {"pkg/api/v1alpha1", "pkg/reason"},
+	"pkg/notary/claim":   {},
 	"pkg/notary": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/fairshare", "pkg/image/oci", "pkg/jsonsize", "pkg/measurement", "pkg/memory", "pkg/notary/budget", "pkg/notary/keyring",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/fairshare", "pkg/image/oci", "pkg/jsonsize", "pkg/measurement", "pkg/memory", "pkg/notary/budget", "pkg/notary/claim", "pkg/notary/keyring",
 		"pkg/pages", "pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
 	},
 	"pkg/tuf":             {},
@@ -71,7 +72,7 @@ var mayImport = map[string][]string{
 	"pkg/seal/early":      {"pkg/seal", "pkg/tlog"},
 	"pkg/notary/logwatch": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/seal", "pkg/text", "pkg/tlog"},
 	"pkg/notary/workflow": {
-		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/memory", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
+		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/memory", "pkg/notary/claim", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {

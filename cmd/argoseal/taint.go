@@ -11,7 +11,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -174,8 +176,9 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 	return err
 }
 
-// withoutEnds is a root under which keys and identities never end, nobody else has them, and
-// they speak for the builders of before, too: a cluster may have had another name.
+// withoutEnds is a root under which keys, identities and logs never end, nobody else has them,
+// and the installation's speak for the builders of before, too: its cluster may have had
+// another name.
 func withoutEnds(root *verify.Root) (*verify.Root, error) {
 	domains := root.Domains()
 	for i := range domains {
@@ -187,15 +190,34 @@ func withoutEnds(root *verify.Root) (*verify.Root, error) {
 		for k := range d.Identities {
 			d.Identities[k].Period = verify.Period{}
 		}
-		if len(d.Builders) > 0 {
+		if len(d.Builders) > 0 && (d.Name == v1alpha1.DomainInstalled || len(domains) == 1) {
 			d.Builders, d.AnyBuilder = nil, true
 		}
+		endless, err := logsWithoutEnds(d.TrustedRoot)
+		if err != nil {
+			return nil, fmt.Errorf("trusted root of domain %s: %w", d.Name, err)
+		}
+		d.TrustedRoot = endless
 	}
 	return verify.New(domains...)
 }
 
+// logsWithoutEnds is a trusted root whose logs' keys never end.
+func logsWithoutEnds(trustedRoot []byte) ([]byte, error) {
+	var r prototrustroot.TrustedRoot
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(trustedRoot, &r); err != nil {
+		return nil, err
+	}
+	for _, l := range r.GetTlogs() {
+		if period := l.GetPublicKey().GetValidFor(); period != nil {
+			period.End = nil
+		}
+	}
+	return protojson.Marshal(&r)
+}
+
 // outdated are the codes of records that held once, as far as anybody knows.
-var outdated = []reason.Code{reason.SignerCompromised, reason.SignerExpired, reason.BuilderNotTrusted}
+var outdated = []reason.Code{reason.SignerCompromised, reason.SignerExpired, reason.LogExpired, reason.BuilderNotTrusted}
 
 func (r taintReport) table(to io.Writer) error {
 	if len(r.Descendants) == 0 {
@@ -227,7 +249,7 @@ type touched struct {
 }
 
 // record looks at a record. One that does not hold is told of, and left out. But one whose
-// key has ended, is in other hands, or speaks for another builder now, is followed: the gate
+// key or log has ended, is in other hands, or speaks for another builder now, is followed: the gate
 // refuses it, and not what was made from it under another key.
 func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
 	if p.Status.Bundle == "" {
@@ -238,7 +260,11 @@ func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
 	if err != nil && slices.Contains(outdated, reason.Of(err)) {
 		why := err
 		if result, err = t.whoever.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time); err == nil {
-			_, _ = fmt.Fprintf(tell, "record %s/%s may be forged: %s\n", p.Namespace, p.Name, printable(why.Error()))
+			doubt := "may be forged"
+			if reason.Of(why) == reason.BuilderNotTrusted {
+				doubt = "is of another builder, by a key of this installation"
+			}
+			_, _ = fmt.Fprintf(tell, "record %s/%s %s: %s\n", p.Namespace, p.Name, doubt, printable(why.Error()))
 		}
 	}
 	if err == nil && (result.Statement.Step.Namespace != p.Namespace || result.Statement.Step.Pod.UID != p.Name) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -183,6 +184,30 @@ func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
 	if seen.records != 4 || seen.leftOut != 1 {
 		t.Errorf("of %d records %d are left out", seen.records, seen.leftOut)
 	}
+	// Its log has ended, and its record came later. The twin of the renamed one: nobody else's
+	// key speaks for builders that are not theirs.
+	ended := domain
+	ended.Name, ended.TrustedRoot = v1alpha1.DomainInstalled, endedAnHourAgo(t, domain.TrustedRoot)
+	theirs := stranger.Domain(t, "theirs")
+	theirs.Builders = verify.BuildersOf("elsewhere")
+	if root, err = verify.New(ended, theirs); err == nil {
+		whoever, err = withoutEnds(root)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.InspectRecorded([]byte(took.Status.Bundle), time.Now()); reason.Of(err) != reason.LogExpired {
+		t.Fatalf("the log has not ended: %v", err)
+	}
+	seen = touched{revocation: r, root: root, whoever: whoever}
+	for _, p := range []*v1alpha1.Provenance{made, took, renamed, record(stranger, "strange", nil)} {
+		if err := seen.record(io.Discard, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := trace.Descend(seen.links); len(found) != 3 || seen.records != 4 || seen.leftOut != 1 {
+		t.Errorf("after the end of the log it touches %+v, and of %d records %d are left out", found, seen.records, seen.leftOut)
+	}
 	domain.Identities = []verify.Identity{{Issuer: "https://issuer", Subject: "notary", Period: verify.Period{End: time.Now().Add(-time.Hour)}}}
 	if root, err = verify.New(domain); err == nil {
 		whoever, err = withoutEnds(root)
@@ -190,4 +215,21 @@ func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
 	if err != nil || whoever.Domains()[0].Identities[0].Period != (verify.Period{}) || root.Domains()[0].Identities[0].End.IsZero() {
 		t.Errorf("an identity that has ended goes on to be none: %v", err)
 	}
+}
+
+// endedAnHourAgo is a trusted root whose logs' keys have ended.
+func endedAnHourAgo(t *testing.T, trustedRoot []byte) []byte {
+	t.Helper()
+	var r map[string]any
+	if err := json.Unmarshal(trustedRoot, &r); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range r["tlogs"].([]any) {
+		l.(map[string]any)["publicKey"].(map[string]any)["validFor"].(map[string]any)["end"] = time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	}
+	out, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

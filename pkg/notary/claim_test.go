@@ -18,6 +18,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -27,7 +28,9 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
 	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/sidecar"
 )
 
 func invalid() error {
@@ -65,14 +68,19 @@ func TestClaims(t *testing.T) {
 		"created by another a moment ago":                {created("b", time.Second), 14 * time.Second},
 		"created by another who then fell silent":        {created("b", testClaim), 0},
 		"created by nobody we know":                      {created("", 0), 0},
-		"another's, whose clock is ahead":                {claimed("b", -30*time.Second), 45 * time.Second},
-		"another's, whose clock is right, and ours slow": {claimed("b", -10*time.Minute), 10*time.Minute + 15*time.Second},
-		"another's, whose clock was far ahead":           {claimed("b", -2*time.Hour), 0},
+		"another's, whose clock is ahead":                {claimed("b", -30*time.Second), testClaim},
+		"another's, whose clock is right, and ours slow": {claimed("b", -10*time.Minute), testClaim},
+		"another's, whose clock was far ahead":           {claimed("b", -2*time.Hour), testClaim},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := &Notary{Holder: "a", ClaimDuration: testClaim, Clock: clocktesting.NewFakePassiveClock(now)}
+			passing := clocktesting.NewFakePassiveClock(now)
+			n := &Notary{Holder: "a", ClaimDuration: testClaim, Clock: passing}
 			if wait := n.claimWait(c.record); wait != c.wait {
 				t.Errorf("waits %s, want %s", wait, c.wait)
+			}
+			passing.SetTime(now.Add(testClaim))
+			if wait := n.claimWait(c.record); wait != 0 {
+				t.Errorf("nobody renewed it, and it waits %s more", wait)
 			}
 		})
 	}
@@ -216,6 +224,37 @@ func TestWhatPassesIsNotTakenForAWorkflowThatIsGone(t *testing.T) {
 	n.SignerImages = signers
 	settle(t, n, w.key())
 	w.expectSealed(t)
+}
+
+// It does not know the signer, nor the Workflow, which is gone: what it cannot judge it says
+// nothing final about. Another replica remembers the Workflow, and seals.
+func TestWhoCannotJudgeDoesNotSayThatTheWorkflowIsGone(t *testing.T) {
+	w := newWorld(t)
+	old, _ := w.notary(t, "old")
+	old.SignerImages = nil
+	next, _ := w.notary(t, "new")
+	step, err := sidecar.StepOf(w.scene.pod)
+	must(t, err)
+	_, err = (&task{Notary: next}).workflow(t.Context(), step)
+	must(t, err)
+	must(t, w.api.Delete(t.Context(), w.scene.workflow.DeepCopy()))
+	if _, err := old.Reconcile(t.Context(), w.key()); reason.Of(err) != reason.ReplicasDisagree || Final(w.record(t)) {
+		t.Errorf("it gets %v, and the record says %+v", err, w.record(t).Status.Conditions)
+	}
+	w.clock.SetTime(w.clock.Now().Add(testClaim + time.Second))
+	settle(t, next, w.key())
+	w.expectSealed(t)
+}
+
+// The twin: who can judge, and finds no Workflow, says so.
+func TestWhoCanJudgeSaysThatTheWorkflowIsGone(t *testing.T) {
+	w := newWorld(t)
+	n, _ := w.notary(t, "a")
+	must(t, w.api.Delete(t.Context(), w.scene.workflow.DeepCopy()))
+	settle(t, n, w.key())
+	if c := meta.FindStatusCondition(w.record(t).Status.Conditions, v1alpha1.ConditionSealed); c == nil || c.Reason != string(reason.WorkflowGone) {
+		t.Errorf("the record says %+v", c)
+	}
 }
 
 // blind is an informer that has not heard of any record yet.

@@ -117,21 +117,12 @@ const maxTagAge = 30 * time.Second
 // operator has to know them, or have known them: the webhook's word alone makes no
 // program trusted.
 func (r Rules) admitted(w Witness) (tag.Tag, error) {
-	t, err := r.Tags.Open(w.Pod.Annotations[v1alpha1.AnnotationTag])
+	t, err := r.tagOf(w.Pod, w.Step)
 	if err != nil {
 		return tag.Tag{}, err
 	}
-	switch age := w.Pod.CreationTimestamp.Sub(t.IssuedAt); {
-	case t.Namespace != w.Pod.Namespace || t.Pod != w.Pod.Name:
-		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about pod %s/%s", t.Namespace, t.Pod)
-	case t.Version > 1 && t.NamespaceUID != string(w.Moment.UID):
+	if t.Version > 1 && t.NamespaceUID != string(w.Moment.UID) {
 		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about a namespace with UID %s, the pod's has %s", t.NamespaceUID, w.Moment.UID)
-	case t.WorkflowUID != w.Step.WorkflowUID:
-		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about workflow UID %s, the pod's is %s", t.WorkflowUID, w.Step.WorkflowUID)
-	case t.Logs != w.Step.Logs():
-		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag and %s disagree on whether logs are measured", containerSigner)
-	case age > maxTagAge || age < -maxTagAge:
-		return tag.Tag{}, reason.New(reason.TagExpired, "the tag was issued at %s, the pod was created at %s", t.IssuedAt.UTC().Format(time.RFC3339), w.Pod.CreationTimestamp.UTC().Format(time.RFC3339))
 	}
 	if err := w.guarded(); err != nil {
 		return tag.Tag{}, err
@@ -158,6 +149,39 @@ func (r Rules) admitted(w Witness) (tag.Tag, error) {
 		return tag.Tag{}, altered(err)
 	}
 	return t, nil
+}
+
+// tagOf opens a pod's tag, which has to be about this pod.
+func (r Rules) tagOf(pod *corev1.Pod, step *argo.Step) (tag.Tag, error) {
+	t, err := r.Tags.Open(pod.Annotations[v1alpha1.AnnotationTag])
+	if err != nil {
+		return tag.Tag{}, err
+	}
+	switch age := pod.CreationTimestamp.Sub(t.IssuedAt); {
+	case t.Namespace != pod.Namespace || t.Pod != pod.Name:
+		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about pod %s/%s", t.Namespace, t.Pod)
+	case t.WorkflowUID != step.WorkflowUID:
+		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about workflow UID %s, the pod's is %s", t.WorkflowUID, step.WorkflowUID)
+	case t.Logs != step.Logs():
+		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag and %s disagree on whether logs are measured", containerSigner)
+	case age > maxTagAge || age < -maxTagAge:
+		return tag.Tag{}, reason.New(reason.TagExpired, "the tag was issued at %s, the pod was created at %s", t.IssuedAt.UTC().Format(time.RFC3339), pod.CreationTimestamp.UTC().Format(time.RFC3339))
+	}
+	return t, nil
+}
+
+// leftToOthers is why this notary cannot judge a pod that another may be able to. It comes
+// before anything about the pod's Workflow, which the other may remember: that the Workflow is
+// gone would be the last word. What is wrong with the tag Judge says.
+func (r Rules) leftToOthers(pod *corev1.Pod, step *argo.Step) error {
+	t, err := r.tagOf(pod, step)
+	if err == nil {
+		err = r.trusted(t)
+	}
+	if othersMayKnow(err) {
+		return err
+	}
+	return nil
 }
 
 // guarded says whether the guards have held since the pod was made, and since its

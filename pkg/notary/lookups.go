@@ -115,13 +115,17 @@ func (t *task) withOthers(ctx context.Context, step *argo.Step) (d *stored.Defin
 // does that at the end of a round, in which it may have made hundreds of pods.
 const incompleteWait = time.Second
 
-// lookAgain reads a Workflow that lacked something, for all pods that wait for that.
-func (t *task) lookAgain(ctx context.Context, step *argo.Step) error {
+// lookAgain reads a Workflow that lacked something, for all pods that wait for that. It gives
+// nil if it was read a moment ago, or there is no room for it.
+func (t *task) lookAgain(ctx context.Context, step *argo.Step) (*definition.Workflow, error) {
 	if d := t.workflows.get(step); d != nil && t.Clock.Since(d.asked) < incompleteWait {
-		return nil
+		return nil, nil
 	}
-	_, _, err := t.withOthers(ctx, step)
-	return err
+	d, _, err := t.withOthers(ctx, step)
+	if err != nil || d == nil || !d.Use(ctx) {
+		return nil, err
+	}
+	return d.Workflow, nil
 }
 
 // workflow reads the live Workflow that owns the pod, without what no statement needs: the

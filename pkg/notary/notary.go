@@ -22,6 +22,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/stored"
 	"github.com/argoseal/argoseal/pkg/epoch"
 	"github.com/argoseal/argoseal/pkg/notary/budget"
+	"github.com/argoseal/argoseal/pkg/notary/claim"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -93,6 +94,8 @@ type Notary struct {
 	workflows workflows
 	moments   moments
 	others    foreign
+	// claims are those of other replicas that are from the future.
+	claims claim.Seen
 	// room is for what the pods at work take.
 	room room
 	// unpublished has what is in the log and not stored yet.
@@ -126,10 +129,11 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 	}
 	switch {
 	case known != nil && known.final:
+		n.claims.Forget(key.UID)
 		n.done(key)
 		return reconcile.Result{}, nil
 	case known != nil:
-		if wait := n.waitFor(known.holder, known.renewed); wait > 0 {
+		if wait := n.waitFor(key.UID, known.holder, known.renewed); wait > 0 {
 			n.done(key)
 			return reconcile.Result{RequeueAfter: wait}, nil
 		}
@@ -137,6 +141,7 @@ func (n *Notary) Reconcile(ctx context.Context, key Key) (reconcile.Result, erro
 		if ripe, err := n.Seen.ripe(key); err != nil || !ripe {
 			if err == nil {
 				n.others.remove(key.UID) // it is gone, or never was another's
+				n.claims.Forget(key.UID)
 			}
 			n.done(key)
 			return reconcile.Result{}, err

@@ -310,14 +310,16 @@ func TestAnImageKeepsItsSealWhereALaterStepStoresAtItsPlace(t *testing.T) {
 	made := time.Date(2026, 12, 2, 12, 0, 0, 0, time.UTC)
 	at := artifact.Location{Scheme: artifact.SchemeS3, Store: "store", Bucket: "b", Key: "manifests/w.json", Kind: artifact.KindObject}
 	digest := func(n int) string { return strings.Repeat(fmt.Sprint(n), 64) }
+	bySHA256 := func(n int) (string, string) {
+		return v1alpha1.LabelSHA256, artifact.DigestLabel(artifact.Digest(digest(n)))
+	}
 	for what, label := range map[string]func(n int) (string, string){
-		"manifests": func(n int) (string, string) {
-			return v1alpha1.LabelSHA256, artifact.DigestLabel(artifact.Digest(digest(n)))
-		},
+		"manifests": bySHA256,
 		"layouts": func(n int) (string, string) {
 			return v1alpha1.LabelImagePrefix + artifact.DigestLabel(artifact.Digest(digest(n))), v1alpha1.ImageMeasured
 		},
-		"the twin: neither": nil,
+		"the twin: files that are no manifest": bySHA256,
+		"the twin: neither":                    nil,
 	} {
 		of := func(n int) *v1alpha1.ArtifactSeal {
 			uid := fmt.Sprintf("00000000-0000-4000-8000-00000000000%d", n)
@@ -338,6 +340,9 @@ func TestAnImageKeepsItsSealWhereALaterStepStoresAtItsPlace(t *testing.T) {
 				name, value := label(n)
 				s.Labels[name] = value
 			}
+			if strings.Contains(what, "no manifest") {
+				s.Spec.Size = 100 << 20
+			}
 			return s
 		}
 		for _, order := range [][]int{{1, 2, 3}, {3, 2, 1}, {2, 3, 1, 2, 1, 3}} {
@@ -356,7 +361,7 @@ func TestAnImageKeepsItsSealWhereALaterStepStoresAtItsPlace(t *testing.T) {
 					t.Errorf("%s in the order %v: with %v are %+v", what, order, labels, last)
 				}
 			}
-			if label == nil {
+			if strings.HasPrefix(what, "the twin") {
 				if all := with(nil); len(all) != 1 {
 					t.Errorf("%s in the order %v: there are %+v", what, order, all)
 				}

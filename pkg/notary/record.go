@@ -91,22 +91,19 @@ func holdOf(p *v1alpha1.Provenance, duration time.Duration) (holder string, unti
 }
 
 // claimWait is how long to leave a record to its holder.
-func (n *Notary) claimWait(p *v1alpha1.Provenance) time.Duration { return n.waitFor(heldSince(p)) }
+func (n *Notary) claimWait(p *v1alpha1.Provenance) time.Duration {
+	holder, renewed := heldSince(p)
+	return n.waitFor(types.UID(p.Name), holder, renewed)
+}
 
-// maxAhead is how far ahead of ours another's clock may be. One that is further ahead may
-// have stopped long ago, and its claims would hold until that time comes. A clock that is
-// minutes slow is more usual than one that is hours fast, and a replica with a slow one must
-// not take the claims of those that are at work: each pod would be logged twice.
-const maxAhead = time.Hour
-
-// waitFor is how long to leave a record to this holder: zero if that is us, if it let
+// waitFor is how long to leave a pod's record to this holder: zero if that is us, if it let
 // its claim lapse, or if nobody holds it.
-func (n *Notary) waitFor(holder string, renewed time.Time) time.Duration {
-	now := n.Clock.Now()
-	if holder == n.Holder || holder == "" || renewed.Sub(now) > maxAhead {
+func (n *Notary) waitFor(pod types.UID, holder string, renewed time.Time) time.Duration {
+	if holder == n.Holder || holder == "" {
+		n.claims.Forget(pod)
 		return 0
 	}
-	return max(0, renewed.Add(n.ClaimDuration).Sub(now))
+	return n.claims.Wait(pod, renewed, n.Clock.Now(), n.ClaimDuration)
 }
 
 // renew puts our name and the time on a record.
@@ -325,13 +322,17 @@ func (n *Notary) beOneOf(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	return about(s, n.API.Update(ctx, s))
 }
 
-// keepImages keeps a seal that does not count at its place any more, if an image is proven by
-// it. It is found by the digest alone: it has neither the place's label nor the workflow's, so
+// maxManifest is how large an image's manifest may be for a registry to take it, in bytes. A
+// larger file is no image, however often it is stored over another.
+const maxManifest = 4 << 20
+
+// keepImages keeps a seal that does not count at its place any more, if an image may be proven
+// by it. It is found by the digest alone: it has neither the place's label nor the workflow's, so
 // that a file that a workflow stores over and over costs nobody who looks for those.
 func (n *Notary) keepImages(ctx context.Context, s *v1alpha1.ArtifactSeal) error {
 	labels := map[string]string{}
 	for name, value := range s.Labels {
-		if name == v1alpha1.LabelSHA256 || strings.HasPrefix(name, v1alpha1.LabelImagePrefix) {
+		if name == v1alpha1.LabelSHA256 && s.Spec.Size <= maxManifest || strings.HasPrefix(name, v1alpha1.LabelImagePrefix) {
 			labels[name] = value
 		}
 	}

@@ -36,16 +36,21 @@ func (t *task) facts(ctx context.Context, pod *corev1.Pod) (provenance.Facts, er
 	}
 	// What was read for an earlier pod may lack what Argo has stored since.
 	if reason.Of(err) == reason.DefinitionIncomplete {
-		if failed := t.lookAgain(ctx, w.Step); failed != nil {
+		again, failed := t.lookAgain(ctx, w.Step)
+		switch {
+		case failed != nil:
 			return provenance.Facts{}, failed
+		case again == nil:
+			return facts, err // the next try goes by what is there by then
 		}
-		return facts, err // the next try goes by it
+		w.Workflow = again
+	} else {
+		live, err := t.workflow(ctx, w.Step)
+		if err != nil {
+			return provenance.Facts{}, err
+		}
+		w.Workflow = live.Workflow
 	}
-	live, err := t.workflow(ctx, w.Step)
-	if err != nil {
-		return provenance.Facts{}, err
-	}
-	w.Workflow = live.Workflow
 	// And the guards may have gone before that was read.
 	if w.Moment, err = t.moments.of(ctx, pod.Namespace, t.Epochs); err != nil {
 		return provenance.Facts{}, err
@@ -100,7 +105,14 @@ func (t *task) witness(ctx context.Context, pod *corev1.Pod) (w Witness, known b
 	if len(step.Outputs) == 0 {
 		return w, false, nil
 	}
-	if w.Workflow, known, err = t.anyWorkflow(ctx, step); err != nil {
+	if err := t.refresh(ctx, pod); err != nil {
+		return Witness{}, false, err
+	}
+	w.Workflow, known, err = t.anyWorkflow(ctx, step) // remembered, in case that what follows passes
+	if why := t.rules().leftToOthers(pod, step); why != nil {
+		return Witness{}, false, why
+	}
+	if err != nil {
 		return Witness{}, false, err
 	}
 	if w.Kubelet, err = t.kubelets.version(ctx, t.API, t.Clock, pod.Spec.NodeName); err != nil {
@@ -112,7 +124,7 @@ func (t *task) witness(ctx context.Context, pod *corev1.Pod) (w Witness, known b
 	if w.Moment, err = t.moments.of(ctx, pod.Namespace, t.Epochs); err != nil {
 		return Witness{}, false, err
 	}
-	return w, known, t.refresh(ctx, pod)
+	return w, known, nil
 }
 
 // refresh reads the keys again if they do not open the pod's tag: it may be under

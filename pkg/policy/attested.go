@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// maxAttested is how many entries of the policies that apply in a namespace may have
-	// attested: each may cost the verification of a bundle, about a millisecond.
+	// maxAttested is how many entries of a policy may have attested, and of all policies those
+	// that are about one input: each may cost the verification of a bundle, about a
+	// millisecond.
 	maxAttested = 64
 	// maxAttestedName is the length of a builder, a build type or a subject, in bytes, as in
 	// v1alpha1.
@@ -86,17 +87,6 @@ func (r rules) attested() int {
 		}
 	}
 	return n
-}
-
-func (s Set) checkAttested() error {
-	n := 0
-	for _, r := range s.cluster {
-		n += r.attested()
-	}
-	if n > maxAttested {
-		return reason.New(reason.PolicyInvalid, "%d entries of the policies of namespace %s have attested, at most %d may", n, s.namespace, maxAttested)
-	}
-	return nil
 }
 
 // pinsOf are the digests that an entry pins: its own, or those that others attest. Tree is

@@ -59,23 +59,53 @@ func TestAnAttestedEntryIsSaidInFull(t *testing.T) {
 	}
 }
 
-// Each may cost a verification, so there are not many.
+// Each may cost a verification, so there are not many of a policy, nor about one input.
 func TestAttestedEntriesAreBounded(t *testing.T) {
 	p := modelsOf("m", maxAttested+1)
 	if err := CheckCluster(&p); reason.Of(err) != reason.PolicyInvalid {
 		t.Errorf("one policy: %v", err)
 	}
-	a, b := modelsOf("a", maxAttested), modelsOf("b", 1)
-	if _, err := NewSet("team", []v1alpha1.ClusterProvenancePolicy{a}, nil); err != nil {
-		t.Fatal(err)
+	asked := 0
+	look := func(v1alpha1.Attested) (Attestation, *reason.Error) {
+		asked++
+		return Attestation{SHA256: artifact.Digest(digestA)}, nil
 	}
-	if _, err := NewSet("team", []v1alpha1.ClusterProvenancePolicy{a, b}, nil); reason.Of(err) != reason.PolicyInvalid {
-		t.Errorf("two policies: %v", err)
+	same := func(name string, n int) v1alpha1.ClusterProvenancePolicy {
+		p := modelsOf(name, n)
+		for i := range p.Spec.Allow.S3 {
+			p.Spec.Allow.S3[i].Location = "s3://store/b/same"
+		}
+		return p
 	}
-	b.Spec.Namespaces = []string{"other"}
-	if _, err := NewSet("team", []v1alpha1.ClusterProvenancePolicy{a, b}, nil); err != nil {
-		t.Errorf("of two, one applies: %v", err)
+	for name, c := range map[string]struct {
+		policies []v1alpha1.ClusterProvenancePolicy
+		input    string
+		want     reason.Code
+	}{
+		"too many about one input":             {[]v1alpha1.ClusterProvenancePolicy{same("a", maxAttested), same("b", 1)}, "s3://store/b/same", reason.PolicyInvalid},
+		"the twin: as many as there may be":    {[]v1alpha1.ClusterProvenancePolicy{same("a", maxAttested-1), same("b", 1)}, "s3://store/b/same", ""},
+		"the twin: each about another":         {[]v1alpha1.ClusterProvenancePolicy{modelsOf("a", maxAttested), modelsOf("b", maxAttested)}, "s3://store/b/3", ""},
+		"the twin: and one that none is about": {[]v1alpha1.ClusterProvenancePolicy{same("a", maxAttested), same("b", maxAttested), modelsOf("c", 1)}, "s3://store/c/0", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set, err := NewSet("team", c.policies, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked = 0
+			a := set.External(External{URI: c.input}, look)
+			if code := reason.Of(asError(a.Refusal)); code != c.want || a.Allowed != (c.want == "") || asked > maxAttested {
+				t.Errorf("got %+v, asked %d times", a, asked)
+			}
+		})
 	}
+}
+
+func asError(no *reason.Error) error {
+	if no == nil {
+		return nil
+	}
+	return no
 }
 
 // Only the entries that match are asked about, with the bundle that they have.

@@ -145,6 +145,7 @@ func (s Set) External(in External, look Attests) Admitted {
 	}
 	out := Admitted{Policy: by.name}
 	var first rules
+	attested := 0
 	for _, p := range s.all() {
 		if p.allow == nil {
 			continue
@@ -152,6 +153,11 @@ func (s Set) External(in External, look Attests) Admitted {
 		for _, r := range p.allow.external {
 			if r.tree == "" && r.attested == nil || !r.matches(in) {
 				continue
+			}
+			if r.attested != nil {
+				if attested++; attested > maxAttested {
+					return Admitted{Refusal: reason.New(reason.PolicyInvalid, "more than %d entries with attested are about it, the last of %s", maxAttested, p)}
+				}
 			}
 			sha256, tree, no := s.pinsOf(p, r, look)
 			switch {

@@ -27,6 +27,9 @@ const (
 	// maxAttempts is how many statements are remembered, of which each may have an
 	// answer of some 3 KiB.
 	maxAttempts = 1024
+	// plenty is how many new entries a second are as good as any number: two for each of a
+	// notary's workers (value workers of its chart).
+	plenty = 256
 )
 
 // fault is a way in which an answer is of no use. It says how long the pauses are.
@@ -86,6 +89,35 @@ func (p *pause) check(now time.Time) error {
 	return nil
 }
 
+// pace is how many are let through in a second, after the log wanted to be asked less. It
+// begins with one, and doubles with each second in which an answer was of use and none said
+// that again. It is zero as long as all may ask.
+type pace struct {
+	each, left int
+	// until is the end of this second.
+	until time.Time
+	// useful says that an answer was of use in it.
+	useful bool
+}
+
+// slowly is the pace after a pause.
+func slowly() pace { return pace{each: 1} }
+
+// step lets one through, or says until when to wait.
+func (p *pace) step(now time.Time, why error) error {
+	if !now.Before(p.until) {
+		if p.useful {
+			p.each *= 2
+		}
+		p.left, p.useful, p.until = p.each, false, now.Add(firstPause)
+	}
+	if p.left == 0 {
+		return &PausedError{Who: whoLog, Until: p.until, Why: why}
+	}
+	p.left--
+	return nil
+}
+
 type id [sha256.Size]byte
 
 // attempt is a statement for which the log had no answer of use.
@@ -119,11 +151,14 @@ type Recorder struct {
 	// pause is that of all. Once it is over, one at a time is let through, until an
 	// answer is of use.
 	pause pause
+	// pace is for what comes after a pause that the log wanted.
+	pace pace
 	// pauses counts them, so that a request from before a pause does not extend it.
 	pauses int
 	// trying says that one was let through and has no answer yet.
 	trying bool
-	// ailing says that the last answer was of no use, or that there was none.
+	// ailing says that the last answer was of no use, or that there was none, or that all are
+	// let through slowly yet.
 	ailing bool
 }
 
@@ -262,6 +297,12 @@ func (r *Recorder) enter(statement id) (turn int, release func(), err error) {
 	if err := r.pause.check(now); err != nil {
 		return 0, nil, err
 	}
+	if r.pace.each > 0 {
+		if err := r.pace.step(now, r.pause.why); err != nil {
+			return 0, nil, err
+		}
+		return r.pauses, func() {}, nil
+	}
 	if r.trying {
 		return 0, nil, &PausedError{Who: whoLog, Until: now.Add(firstPause), Why: r.pause.why}
 	}
@@ -277,17 +318,23 @@ func (r *Recorder) enter(statement id) (turn int, release func(), err error) {
 const longAgo = -1
 
 // succeeded forgets what was wrong. But that a log took what it was asked before it wanted to
-// be asked less does not say that it can be asked more.
+// be asked less does not say that it can be asked more, and that it took one entry since then
+// does not say that it takes all at once.
 func (r *Recorder) succeeded(statement id, turn int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.attempts.Remove(statement)
 	clear(r.failing)
-	var slow *SlowDownError
-	if errors.As(r.pause.why, &slow) && turn != r.pauses {
-		return
+	if r.pace.each > 0 {
+		if turn != r.pauses {
+			return
+		}
+		r.pace.useful = true
+		if r.pace.each < plenty {
+			return
+		}
 	}
-	r.pause, r.ailing = pause{}, false
+	r.pause, r.pace, r.ailing = pause{}, pace{}, false
 }
 
 // slowedDown has all wait, because the log is asked too often: once for all that were asking
@@ -301,7 +348,11 @@ func (r *Recorder) slowedDown(turn int, why *SlowDownError) {
 	}
 	r.pauses++
 	now := r.clock.Now()
+	if now.Sub(r.pause.until) >= r.pause.length {
+		r.pause.length = 0 // it was well for as long as it was left alone
+	}
 	r.pause.extend(now, crowded, why)
+	r.pace = slowly()
 	if until := now.Add(min(why.After, crowded.limit)); until.After(r.pause.until) {
 		r.pause.until = until
 	}
@@ -329,5 +380,8 @@ func (r *Recorder) failed(statement id, turn int, f fault, entry *protorekor.Tra
 	if len(r.failing) == suspects && turn == r.pauses {
 		r.pauses++
 		r.pause.extend(now, f, why)
+		if r.pace.each > 0 {
+			r.pace = slowly()
+		}
 	}
 }

@@ -9,12 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -73,14 +76,20 @@ func newRecording(t *testing.T) *recording {
 	t.Helper()
 	honest := sealtest.NewLog(t)
 	r := &recording{log: &faultyLog{Log: honest}, clock: clocktesting.NewFakePassiveClock(time.Now())}
+	r.Sealer = sealerAt(t, honest, r.log, r.clock)
+	return r
+}
+
+// sealerAt is a sealer at a log that hands on what the honest one answers.
+func sealerAt(t *testing.T, honest *sealtest.Log, log seal.Log, c clock.PassiveClock) *seal.Sealer {
+	t.Helper()
 	key, err := seal.NewKey()
 	must(t, err)
 	signer, err := seal.LoadSigner(key)
 	must(t, err)
 	root, err := verify.NewRoot(honest.TrustedRoot, signer.PublicKeyPEM())
 	must(t, err)
-	r.Sealer = seal.New(signer, seal.NewRecorder(r.log, r.clock), root)
-	return r
+	return seal.New(signer, seal.NewRecorder(log, c), root)
 }
 
 func must(t *testing.T, err error) {
@@ -302,7 +311,7 @@ func TestALogThatWantsToBeAskedLessIs(t *testing.T) {
 		if late := r.untilGood(t); late > 3*time.Second {
 			t.Errorf("it was asked again %s after it had had its rest", late)
 		}
-		if asked, recorded := ten(t, r, time.Second); asked != 10 || recorded != 10 {
+		if asked, recorded := ten(t, r, 5*time.Second); asked != 10 || recorded != 10 {
 			t.Errorf("then it was asked %d times, and %d of 10 are recorded", asked, recorded)
 		}
 	})
@@ -345,6 +354,113 @@ func TestALogThatWantsToBeAskedLessIs(t *testing.T) {
 			t.Errorf("the next one gets %v, want it paused", err)
 		}
 	})
+}
+
+// limited is a log that takes so many entries a second and no more, each within a tenth of one.
+type limited struct {
+	seal.Log
+	mu                sync.Mutex
+	each, room, asked int
+	refused           int
+	filled            time.Time
+}
+
+func (l *limited) Append(ctx context.Context, e *protodsse.Envelope, key crypto.PublicKey) (*protorekor.TransparencyLogEntry, error) {
+	time.Sleep(100 * time.Millisecond)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked++
+	if now := time.Now(); now.Sub(l.filled) >= time.Second {
+		l.room, l.filled = l.each, now
+	}
+	if l.room == 0 {
+		l.refused++
+		return nil, &seal.SlowDownError{Why: "429"}
+	}
+	l.room--
+	return l.Log.Append(ctx, e, key)
+}
+
+// A log that took one entry does not take a hundred at once. Who asks for all of them is
+// refused nearly always, and some logs count that, too.
+func TestManyAskALimitedLogSlowly(t *testing.T) {
+	// recordAll has many statements recorded at once, and says how long it took.
+	serial := 0
+	recordAll := func(t *testing.T, s *seal.Sealer) time.Duration {
+		t.Helper()
+		began := time.Now()
+		var all sync.WaitGroup
+		for range 100 {
+			serial++
+			envelope, err := s.Sign(t.Context(), sealtest.Payload(t, fmt.Sprintf("s3://minio/b/%d", serial), digest))
+			must(t, err)
+			all.Go(func() {
+				var err error
+				for time.Since(began) < 10*time.Minute {
+					if _, err = s.Record(t.Context(), envelope); err == nil {
+						return
+					}
+					wait := time.Second // as for what was not logged
+					var paused *seal.PausedError
+					if errors.As(err, &paused) {
+						wait = max(time.Until(paused.Until), time.Millisecond)
+					}
+					time.Sleep(wait)
+				}
+				t.Errorf("a statement was not recorded: %v", err)
+			})
+		}
+		all.Wait()
+		return time.Since(began)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		// a log's key of sealtest counts from 2026 on, and a bubble begins in 2000
+		time.Sleep(time.Until(time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)))
+		honest := sealtest.NewLog(t)
+		log := &limited{Log: honest, each: 5}
+		s := sealerAt(t, honest, log, clock.RealClock{})
+		took := recordAll(t, s)
+		first := 95 // all ask before the first answer
+		t.Logf("100 entries in %s, refused %d times", took, log.refused)
+		if log.refused-first > 60 {
+			t.Errorf("a log that takes five a second refused %d beside the first, want 60 at most", log.refused-first)
+		}
+		if took > time.Minute {
+			t.Errorf("100 entries took %s, want a minute at most", took)
+		}
+		// The twin: who takes all is asked for all.
+		log.each, log.refused, log.filled = 1000, 0, time.Time{}
+		if took := recordAll(t, s); took > 10*time.Second || log.refused > 0 {
+			t.Errorf("of a log that takes 1000 a second, 100 entries took %s, and %d were refused", took, log.refused)
+		}
+		if took := recordAll(t, s); took > time.Second {
+			t.Errorf("then 100 entries took %s, want less than a second", took)
+		}
+	})
+}
+
+// A log that goes on saying so is left alone for longer and longer, though it takes an entry
+// now and then.
+func TestAPauseIsNotForgottenByOneAnswer(t *testing.T) {
+	r := newRecording(t)
+	working := r.log.Log
+	r.log.Log = crowded(0)
+	r.keepTrying(t, 2*time.Minute, 100*time.Millisecond)
+	r.log.Log = working
+	r.untilGood(t)
+	r.log.Log = crowded(0)
+	if asked := r.keepTrying(t, 10*time.Second, 100*time.Millisecond); asked > 1 {
+		t.Errorf("in the ten seconds after one answer it was asked %d times, want once", asked)
+	}
+	r.log.Log = working // the twin: it is well for as long as it was left alone
+	for range 60 {
+		r.untilGood(t)
+		r.pass(time.Second)
+	}
+	r.log.Log = crowded(0)
+	if asked := r.keepTrying(t, 10*time.Second, 100*time.Millisecond); asked < 5 {
+		t.Errorf("after a minute in which all was well, it was asked %d times in ten seconds, want some eight", asked)
+	}
 }
 
 // A statement of one tenant's must not keep the seals of all others back.

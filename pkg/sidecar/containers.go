@@ -240,7 +240,9 @@ func newVerify(pod *corev1.Pod, step *argo.Step, pins []pin.Pin, cfg Config) (*c
 	if cfg.compares(pins) {
 		c.Image = pod.Spec.InitContainers[i].Image
 		c.Command = []string{pathProgram + binary}
-		c.Env = pathOf(pod.Spec.InitContainers[i])
+		if cfg.as < ageImagesPath {
+			c.Env = pathOf(pod.Spec.InitContainers[i])
+		}
 		mounts = append(mounts, corev1.VolumeMount{Name: volumeProgram, MountPath: pathProgram, ReadOnly: true})
 	}
 	// The capabilities stay those of init. Unpacked files have the modes that their

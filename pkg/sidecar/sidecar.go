@@ -46,8 +46,11 @@ type Config struct {
 type age int
 
 const (
-	// ageOwnImage is when verify always ran in our own image.
-	ageOwnImage age = iota + 1
+	// ageImagesPath is when verify looked for programs where the image says, whatever the PATH
+	// of Argo's init.
+	ageImagesPath age = iota + 1
+	// ageOwnImage is when, besides, verify always ran in our own image.
+	ageOwnImage
 	// ageOpenInit is when, besides, init could write to what all containers share, and
 	// the signer took no more of a longer terminationGracePeriodSeconds than of 30.
 	ageOpenInit

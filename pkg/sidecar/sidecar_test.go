@@ -574,6 +574,20 @@ func TestThePodsOfTheReleaseBeforeAreKnown(t *testing.T) {
 	wantRefusal(t, sidecar.Check(between, several, pinsFor(several), config), reason.SidecarMissing, "container argoseal-prepare")
 	container(between, "init").SecurityContext = nil // none of them made such a one
 	wantRefusal(t, sidecar.Check(between, several, pinsFor(several), before), reason.SidecarMissing, "container argoseal-prepare")
+	// One that came later compares, and has no PATH of init's.
+	pod, several = argotest.Parsed(t, "stores")
+	container(pod, "init").Env = append(container(pod, "init").Env, corev1.EnvVar{Name: "PATH", Value: "/opt/bin"})
+	lost := add(t, pod, several, pinsFor(several))
+	if len(container(lost, "argoseal-verify").Env) != 1 {
+		t.Fatalf("verify has %+v", container(lost, "argoseal-verify").Env)
+	}
+	container(lost, "argoseal-verify").Env = nil
+	if err := sidecar.Check(lost, several, pinsFor(several), before); err != nil {
+		t.Error(err)
+	}
+	wantRefusal(t, sidecar.Check(lost, several, pinsFor(several), config), reason.SidecarAltered, "container argoseal-verify has another Env")
+	container(lost, "argoseal-verify").Env = []corev1.EnvVar{{Name: "PATH", Value: "/tmp"}} // none of them made such a one
+	wantRefusal(t, sidecar.Check(lost, several, pinsFor(several), before), reason.SidecarAltered, "container argoseal-verify has another Env")
 	signer.Args = append(signer.Args, "--grace=1ms")
 	wantRefusal(t, sidecar.Check(made, step, nil, before), reason.SidecarAltered, "container argoseal-signer has another Args")
 }

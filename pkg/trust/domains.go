@@ -134,7 +134,7 @@ func (s *Store) readInstalled(ctx context.Context) (*verify.Domain, error) {
 			return nil, err
 		}
 	}
-	d, err := verify.ParseDomain(v1alpha1.DomainInstalled, from)
+	d, err := verify.ParseInstalled(v1alpha1.DomainInstalled, from)
 	if err == nil {
 		if len(d.Builders) == 0 {
 			d.Builders = s.Builders

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -229,6 +230,20 @@ func TestTheInstallationSpeaksForItsCluster(t *testing.T) {
 	check(t, s.LoadRoot(t.Context()))
 	if _, err := s.Root().Inspect(sealed(t, n, "test")); reason.Of(err) != reason.SignerCompromised {
 		t.Errorf("with a rule: %v", err)
+	}
+	// What it attests nobody would ask for: what is trusted stays as it was.
+	attests := verify.Rules{Attests: []string{"https://builder.test"}}
+	notary.Data[v1alpha1.RulesKey] = string(mustJSON(t, attests))
+	check(t, api.Update(t.Context(), notary))
+	if err := s.LoadRoot(t.Context()); err == nil || !strings.Contains(err.Error(), "a domain of their own") {
+		t.Errorf("with attests: %v", err)
+	}
+	if _, err := s.Root().Inspect(sealed(t, n, "test")); reason.Of(err) != reason.SignerCompromised {
+		t.Errorf("with attests, the rules of before: %v", err)
+	}
+	// The twin: in a domain of others it says who may attest.
+	if d, err := verify.ParseDomain("theirs", verify.Sources{TrustedRoot: log.TrustedRoot, Keys: n.Signer.PublicKeyPEM(), Rules: mustJSON(t, attests)}); err != nil || len(d.Attests) != 1 {
+		t.Errorf("another's: %+v, %v", d.Attests, err)
 	}
 	delete(notary.Data, v1alpha1.RulesKey)
 	check(t, api.Update(t.Context(), notary))

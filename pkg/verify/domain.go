@@ -182,6 +182,16 @@ func ParseDomain(name string, s Sources) (Domain, error) {
 	return d, nil
 }
 
+// ParseInstalled is ParseDomain for that of an installation itself. What others attest is asked
+// of domains that a policy names, and none names this one.
+func ParseInstalled(name string, s Sources) (Domain, error) {
+	d, err := ParseDomain(name, s)
+	if err == nil && len(d.Attests) > 0 {
+		return Domain{}, fmt.Errorf("rules: domain %s has attests, which count in a domain of their own alone: move them and their signers there (argoseal trust add)", name)
+	}
+	return d, err
+}
+
 // limit applies a rule. A rule for a key that is not there is an error: it was
 // meant for some key that is.
 func (d *Domain) limit(rule KeyRule) error {

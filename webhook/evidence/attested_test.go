@@ -3,6 +3,8 @@ package evidence
 import (
 	"encoding/json"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -321,5 +323,43 @@ func TestWhatOthersAttestIsRememberedForAMinute(t *testing.T) {
 	}
 	if _, no := verified.Attested(nil, good, at); no == nil || no.Code != reason.TrustedRootNotReady {
 		t.Errorf("without a root it says %v", no)
+	}
+}
+
+// slowOthers takes its time.
+type slowOthers struct {
+	Verifier
+	calls atomic.Int32
+}
+
+func (c *slowOthers) Others(bundle []byte, domain string) (*verify.Signed, error) {
+	c.calls.Add(1)
+	time.Sleep(200 * time.Millisecond)
+	return c.Verifier.Others(bundle, domain)
+}
+
+// A minute begins for all pods at once. The twin: another entry is another case.
+func TestWhatManyAskAtOnceIsVerifiedOnce(t *testing.T) {
+	o := newOthers(t)
+	good, at := o.ofChains(t), time.Date(2026, 12, 2, 10, 0, 5, 0, time.UTC)
+	bad := good
+	bad.BuildType = "another"
+	verified, root := NewVerified(1<<20), &slowOthers{Verifier: o.root(t)}
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if a, no := verified.Attested(root, good, at); no != nil || a.SHA256 != fileA {
+				t.Errorf("got %+v, %v", a, no)
+			}
+		})
+		all.Go(func() {
+			if a, no := verified.Attested(root, bad, at); no == nil || a != (Attested{}) {
+				t.Errorf("got %+v, %v", a, no)
+			}
+		})
+	}
+	all.Wait()
+	if n := root.calls.Load(); n != 2 {
+		t.Errorf("two entries were verified %d times", n)
 	}
 }

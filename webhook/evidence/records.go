@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -283,7 +284,8 @@ type Verified struct {
 	known   *memory.Memory[bundleKey, *verify.Result]
 	objects *memory.Memory[objectKey, bundleKey]
 	// attested are what others attest, or why it does not hold, for a minute: see Attested.
-	attested *memory.Memory[attestedKey, attestedResult]
+	attested  *memory.Memory[attestedKey, attestedResult]
+	attesting singleflight.Group
 }
 
 type bundleKey struct {

@@ -39,11 +39,13 @@ type Policies struct {
 	// compiled are the sets of both.
 	compiled *compiling
 	watched  []cache.Informer
+	clock    clock.PassiveClock
 }
 
 // NewPolicies reads them from the API server, as they are asked for.
 func NewPolicies(api client.Reader, c clock.PassiveClock) *Policies {
 	p := &Policies{
+		clock: c,
 		cluster: readRecently(c, func(ctx context.Context, _ string) ([]v1alpha1.ClusterProvenancePolicy, error) {
 			return listed(ctx, api, func() client.ObjectList { return &v1alpha1.ClusterProvenancePolicyList{} },
 				func(l client.ObjectList) []v1alpha1.ClusterProvenancePolicy {

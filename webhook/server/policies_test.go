@@ -12,11 +12,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -261,7 +263,7 @@ func TestAPolicyThatCannotBeEvaluatedSaysSo(t *testing.T) {
 				t.Fatal(err)
 			}
 			kind := func() client.Object { return reflect.New(reflect.TypeOf(c.policy).Elem()).Interface().(client.Object) }
-			if _, err := (readiness{policies: api, make: kind, api: api}).Reconcile(t.Context(), reconcile.Request{NamespacedName: key}); err != nil {
+			if _, err := (readiness{policies: api, make: kind, api: api, clock: clock.RealClock{}}).Reconcile(t.Context(), reconcile.Request{NamespacedName: key}); err != nil {
 				t.Fatal(err)
 			}
 			if err := api.Get(t.Context(), key, c.policy); err != nil {
@@ -292,6 +294,7 @@ func TestAPolicySaysWhetherWhatOthersAttestHolds(t *testing.T) {
 	}
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(p).WithStatusSubresource(p).Build()
 	kind := func() client.Object { return &v1alpha1.ClusterProvenancePolicy{} }
+	passing := clocktesting.NewFakePassiveClock(time.Now())
 	for _, c := range []struct {
 		no     *reason.Error
 		again  time.Duration
@@ -308,7 +311,8 @@ func TestAPolicySaysWhetherWhatOthersAttestHolds(t *testing.T) {
 				t.Errorf("asked about %+v", a)
 			}
 			return c.no
-		}}
+		}, clock: passing}
+		passing.SetTime(passing.Now().Add(attestedAgain + time.Second))
 		result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(p)})
 		check(t, err)
 		check(t, api.Get(t.Context(), client.ObjectKeyFromObject(p), p))
@@ -319,6 +323,83 @@ func TestAPolicySaysWhetherWhatOthersAttestHolds(t *testing.T) {
 		if bad := c.status == metav1.ConditionFalse; bad != strings.Contains(got.Message, "allow.http[0]: SignerExpired: the key has ended") {
 			t.Errorf("%v: it says %q", c.no, got.Message)
 		}
+	}
+}
+
+// Two replicas trust differently, as one of them has not read a trust domain. Each write of
+// one comes to both.
+func TestReplicasThatTrustDifferentlyDoNotWriteWithoutEnd(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	p := &v1alpha1.ClusterProvenancePolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "models", Generation: 7},
+		Spec: v1alpha1.ClusterProvenancePolicySpec{PolicyRules: v1alpha1.PolicyRules{Allow: &v1alpha1.Allow{HTTP: []v1alpha1.HTTPInput{{
+			URL: "https://example.org/x", Content: v1alpha1.Content{Attested: &v1alpha1.Attested{Domain: "theirs", Builder: "b", BuildType: "t", Bundle: "{}"}},
+		}}}}},
+	}
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(p).WithStatusSubresource(p).Build()
+	kind := func() client.Object { return &v1alpha1.ClusterProvenancePolicy{} }
+	passing := clocktesting.NewFakePassiveClock(time.Now())
+	of := client.ObjectKeyFromObject(p)
+	replica := func(no *reason.Error) readiness {
+		return readiness{policies: api, make: kind, api: api, clock: passing, attests: func(v1alpha1.Attested) *reason.Error { return no }}
+	}
+	replicas := []readiness{replica(nil), replica(reason.New(reason.SignerExpired, "the key has ended"))}
+	writes, version := 0, ""
+	round := func() {
+		for _, r := range replicas {
+			result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: of})
+			check(t, err)
+			if result.RequeueAfter <= 0 || result.RequeueAfter > attestedAgain {
+				t.Errorf("it looks again after %s", result.RequeueAfter)
+			}
+			check(t, api.Get(t.Context(), of, p))
+			if p.ResourceVersion != version {
+				writes, version = writes+1, p.ResourceVersion
+			}
+		}
+		passing.SetTime(passing.Now().Add(time.Second))
+	}
+	for range 50 {
+		round()
+	}
+	if writes != 1 {
+		t.Errorf("in less than a minute they wrote %d times, want once", writes)
+	}
+	// The twins: they agree in the end, and a policy that somebody changes says so at once.
+	replicas[1] = replicas[0]
+	for range 120 {
+		round()
+	}
+	if c := p.Status.Conditions[0]; c.Status != metav1.ConditionTrue {
+		t.Errorf("it says %+v", c)
+	}
+	p.Generation, p.Spec.Allow = 8, nil
+	check(t, api.Update(t.Context(), p))
+	_, err := replicas[0].Reconcile(t.Context(), reconcile.Request{NamespacedName: of})
+	check(t, err)
+	check(t, api.Get(t.Context(), of, p))
+	if c := p.Status.Conditions[0]; c.Reason != string(reason.PolicyInvalid) || c.ObservedGeneration != 8 {
+		t.Errorf("after a change it says %+v", c)
+	}
+}
+
+// A condition that a replica writes is no change of the policy; what somebody else writes is.
+func TestAConditionWakesNobody(t *testing.T) {
+	informer := controllertest.NewFakeInformer(controllertest.Synced)
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	defer queue.ShutDown()
+	check(t, changed(informer).Start(t.Context(), queue))
+	of := func(generation int64, version string) *v1alpha1.ClusterProvenancePolicy {
+		return &v1alpha1.ClusterProvenancePolicy{ObjectMeta: metav1.ObjectMeta{Name: "models", Generation: generation, ResourceVersion: version}}
+	}
+	informer.Update(of(7, "1"), of(7, "2"))
+	if n := queue.Len(); n != 0 {
+		t.Errorf("after a condition %d are waiting", n)
+	}
+	informer.Update(of(7, "2"), of(8, "3"))
+	if n := queue.Len(); n != 1 {
+		t.Errorf("after a change %d are waiting", n)
 	}
 }
 

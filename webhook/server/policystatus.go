@@ -9,12 +9,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -30,12 +32,15 @@ const reasonInForce = "InForce" // the policy counts
 // hold under may have changed.
 const attestedAgain = time.Minute
 
-// attestedSoon is after how long, where there is no trusted root yet.
+// attestedSoon is after how long, where there is no trusted root yet, or somebody else wrote
+// the policy meanwhile.
 const attestedSoon = 5 * time.Second
 
 // Report keeps the Ready condition of the policies, once they are watched. Every replica
-// does: they come to the same, and the first one's write is the last. attests verifies the
-// bundle of an entry: nil if it holds.
+// does. They come to the same, and the first one's write is the last; but on whether a bundle
+// holds they may differ, as what they trust may (one of two releases, a trust domain that one
+// has read and the other not). Then each says so once in a minute and not whenever the other
+// has. attests verifies the bundle of an entry: nil if it holds.
 func (p *Policies) Report(mgr manager.Manager, api client.StatusClient, attests func(v1alpha1.Attested) *reason.Error) error {
 	for name, of := range map[string]struct {
 		informer cache.Informer
@@ -48,16 +53,24 @@ func (p *Policies) Report(mgr manager.Manager, api client.StatusClient, attests 
 			NeedLeaderElection: ptr.To(false),
 			// One process may be several replicas, as in tests.
 			SkipNameValidation: ptr.To(true),
-			Reconciler:         readiness{policies: mgr.GetAPIReader(), make: of.make, api: api, attests: attests},
+			Reconciler:         readiness{policies: mgr.GetAPIReader(), make: of.make, api: api, attests: attests, clock: p.clock},
 		})
 		if err == nil {
-			err = c.Watch(&source.Informer{Informer: of.informer, Handler: &handler.EnqueueRequestForObject{}})
+			err = c.Watch(changed(of.informer))
 		}
 		if err != nil {
 			return fmt.Errorf("status of %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// changed are the policies that have changed, other than by a condition of ours.
+func changed(informer cache.Informer) source.Source {
+	return &source.Informer{
+		Informer: informer, Handler: &handler.EnqueueRequestForObject{},
+		Predicates: []predicate.Predicate{predicate.GenerationChangedPredicate{}},
+	}
 }
 
 // readiness says of one policy whether it can be evaluated.
@@ -68,6 +81,7 @@ type readiness struct {
 	api  client.StatusClient
 	// attests verifies the bundle of an entry.
 	attests func(v1alpha1.Attested) *reason.Error
+	clock   clock.PassiveClock
 }
 
 // Reconcile writes the condition if it says something else than what is there.
@@ -104,14 +118,27 @@ func (r readiness) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 		return reconcile.Result{}, fmt.Errorf("watch of policies: unexpected %T", object)
 	}
 	result := reconcile.Result{RequeueAfter: again}
-	if !meta.SetStatusCondition(conditions, ready(object.GetGeneration(), invalid, warnings)) {
+	said := meta.FindStatusCondition(*conditions, v1alpha1.ConditionReady)
+	now := r.clock.Now()
+	rest := time.Duration(0)
+	if said != nil && said.ObservedGeneration == object.GetGeneration() && (again > 0 || said.Reason == string(reason.AttestationInvalid)) {
+		rest = said.LastTransitionTime.Add(attestedAgain).Sub(now)
+	}
+	c := ready(object.GetGeneration(), invalid, warnings)
+	c.LastTransitionTime = metav1.NewTime(now)
+	if !meta.SetStatusCondition(conditions, c) {
 		return result, nil
 	}
-	err := r.api.Status().Update(ctx, object)
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return result, nil // another version is on its way here
+	if rest > 0 { // another replica sees it otherwise, or did until now
+		return reconcile.Result{RequeueAfter: min(rest, attestedAgain)}, nil
 	}
-	if err != nil {
+	err := r.api.Status().Update(ctx, object)
+	switch {
+	case apierrors.IsNotFound(err):
+		return reconcile.Result{}, nil
+	case apierrors.IsConflict(err):
+		return reconcile.Result{RequeueAfter: attestedSoon}, nil // not each change of it comes here
+	case err != nil:
 		return reconcile.Result{}, err
 	}
 	return result, nil

@@ -139,7 +139,7 @@ func (s *state) former(now time.Time) (bool, error) {
 
 // identified refuses public rules in which the one that Fulcio certifies is not.
 func identified(by *seal.Fulcio, from verify.Sources) error {
-	d, err := verify.ParseDomain(v1alpha1.DomainInstalled, from)
+	d, err := verify.ParseInstalled(v1alpha1.DomainInstalled, from)
 	if err != nil {
 		return mismatch("ConfigMap %s: %v", v1alpha1.ConfigMapNotaryKey, err)
 	}

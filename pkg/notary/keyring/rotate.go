@@ -383,7 +383,7 @@ func (s *state) writePublic(ctx context.Context, c client.Client) error {
 	if err := c.Get(ctx, client.ObjectKey{Namespace: s.public.Namespace, Name: v1alpha1.ConfigMapTrustedRoot}, &trusted); err != nil {
 		return fmt.Errorf("configmap %s: %w", v1alpha1.ConfigMapTrustedRoot, err)
 	}
-	d, err := verify.ParseDomain(v1alpha1.DomainInstalled, verify.Sources{
+	d, err := verify.ParseInstalled(v1alpha1.DomainInstalled, verify.Sources{
 		TrustedRoot: []byte(trusted.Data[v1alpha1.TrustedRootKey]), Keys: []byte(s.public.Data[v1alpha1.NotaryKeyKey]), Rules: raw,
 	})
 	if err == nil {

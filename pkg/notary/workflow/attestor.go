@@ -25,6 +25,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/argo/layout"
 	"github.com/argoseal/argoseal/pkg/argo/nodes"
 	"github.com/argoseal/argoseal/pkg/argo/stored"
+	"github.com/argoseal/argoseal/pkg/notary/claim"
 	"github.com/argoseal/argoseal/pkg/notary/keyring"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -80,6 +81,8 @@ type Attestor struct {
 	Version string
 
 	unstored unstored
+	// claims are those of other replicas that are from the future.
+	claims claim.Seen
 }
 
 // Due says whether there is something to state: the workflow has come to its end, and
@@ -103,6 +106,7 @@ func (a *Attestor) Reconcile(ctx context.Context, key types.NamespacedName) (rec
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if !Due(&p) {
+		a.claims.Forget(p.UID)
 		return reconcile.Result{}, nil
 	}
 	if wait := a.held(&p); wait > 0 {
@@ -114,17 +118,14 @@ func (a *Attestor) Reconcile(ctx context.Context, key types.NamespacedName) (rec
 	return a.attempt(work, key, keys)
 }
 
-// maxAhead is how far ahead of ours another's clock may be: as for pods (pkg/notary).
-const maxAhead = time.Hour
-
-// held is how long to leave a record to another replica. One whose clock is far ahead of
-// ours may have stopped long ago.
+// held is how long to leave a record to another replica.
 func (a *Attestor) held(p *v1alpha1.WorkflowProvenance) time.Duration {
-	c, now := p.Status.Claim, a.Clock.Now()
-	if c == nil || c.Holder == a.Holder || c.RenewTime.Sub(now) > maxAhead {
+	c := p.Status.Claim
+	if c == nil || c.Holder == a.Holder {
+		a.claims.Forget(p.UID)
 		return 0
 	}
-	return max(0, c.RenewTime.Add(patience).Sub(now))
+	return a.claims.Wait(p.UID, c.RenewTime.Time, a.Clock.Now(), patience)
 }
 
 // attempt claims the record, and goes through all steps once.
