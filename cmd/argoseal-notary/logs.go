@@ -54,9 +54,9 @@ func (o options) logURLs() []string {
 	return []string{o.rekorURL, o.alsoURL}
 }
 
-// recorders are those of all logs, the first of which may be watched.
-func (o options) recorders(watch *logwatch.Watcher) ([]*seal.Recorder, error) {
-	var all []*seal.Recorder
+// recorders are those of all logs, the first of which may be watched. own is that one if it
+// proves entries by its tiles; else nil.
+func (o options) recorders(watch *logwatch.Watcher) (all []*seal.Recorder, own *early.Log, err error) {
 	versions := []int{o.rekorVersion, o.alsoVersion}
 	for i, at := range o.logURLs() {
 		newLog := seal.NewRekorV2
@@ -65,11 +65,11 @@ func (o options) recorders(watch *logwatch.Watcher) ([]*seal.Recorder, error) {
 		}
 		log, err := newLog(at, o.claimDuration*2/3)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if i == 0 && watch != nil {
-			if log, err = o.guarded(watch, log); err != nil {
-				return nil, err
+			if log, own, err = o.guarded(watch, log); err != nil {
+				return nil, nil, err
 			}
 		}
 		recorder := seal.NewRecorder(log, clock.RealClock{}).Only(at)
@@ -78,22 +78,22 @@ func (o options) recorders(watch *logwatch.Watcher) ([]*seal.Recorder, error) {
 		}
 		all = append(all, recorder)
 	}
-	return all, nil
+	return all, own, nil
 }
 
 // guarded is a log that is watched. If it is this installation's own, nobody waits for its
 // answer where what it publishes is sooner.
-func (o options) guarded(watch *logwatch.Watcher, log seal.Log) (seal.Log, error) {
+func (o options) guarded(watch *logwatch.Watcher, log seal.Log) (seal.Log, *early.Log, error) {
 	if !o.ownLog {
-		return watch.Guard(log), nil
+		return watch.Guard(log), nil, nil
 	}
 	sooner := early.New(log, watch.Tiles, watch.Open)
 	for _, m := range sooner.Metrics() {
 		if err := metrics.Registry.Register(m); err != nil {
-			return nil, fmt.Errorf("metrics: %w", err)
+			return nil, nil, fmt.Errorf("metrics: %w", err)
 		}
 	}
-	return watch.GuardEarly(sooner.AppendAfter), nil
+	return watch.GuardEarly(sooner.AppendAfter), sooner, nil
 }
 
 // timestamps is the client of the authority; nil: none is asked.

@@ -342,6 +342,81 @@ func TestARequestEndsWithWhoWantedIt(t *testing.T) {
 	}
 }
 
+// Another's request that ended may have the log fail ours, which is logged all the same. An
+// error by which it is certain that nothing is proves nothing, and waits for nothing.
+func TestAnEntryWhoseAnswerIsLostIsProvenByTiles(t *testing.T) {
+	s := newScene(t)
+	body, done := s.seals(t.Context())
+	s.post.answers <- answer{err: errors.New("it answers 499")}
+	select {
+	case got := <-done:
+		t.Fatalf("it is over before tiles could prove it: %v", got.err)
+	case <-time.After(2 * every):
+	}
+	s.key.Add(t, s.dir, body)
+	got := get(t, done)
+	tlogtest.Must(t, got.err)
+	if _, err := s.notary.Root.Inspect(got.bundle); err != nil {
+		t.Error(err)
+	}
+	s.counted(1, 0)
+	s.rests()
+	if len(s.late) != 0 {
+		t.Error("an error was heard as an entry")
+	}
+
+	for _, c := range []struct {
+		err    error
+		before time.Duration
+	}{
+		{fmt.Errorf("%w: refused", seal.ErrNotLogged), hope / 2}, {seal.ErrDuplicate, hope / 2}, {errors.New("it answers 500"), soon},
+	} {
+		_, done := s.seals(t.Context())
+		began := time.Now()
+		s.post.answers <- answer{err: c.err}
+		if got := get(t, done); !errors.Is(got.err, c.err) || time.Since(began) > c.before {
+			t.Errorf("%v after %s, not %v", got.err, time.Since(began), c.err)
+		}
+	}
+	s.counted(1, 0)
+	s.rests()
+}
+
+// A process that stops waits until the log has answered; not for one that answers nobody.
+func TestAStopWaitsForTheLog(t *testing.T) {
+	s := newScene(t)
+	(*Log)(nil).Drain(t.Context()) // there is none
+	s.Drain(t.Context())           // nothing is asked
+	drains := func() chan time.Time {
+		over := make(chan time.Time, 1)
+		go func() {
+			s.Drain(t.Context())
+			over <- time.Now()
+		}()
+		return over
+	}
+	for _, answers := range []bool{true, false} {
+		body, done := s.seals(t.Context())
+		s.key.Add(t, s.dir, body)
+		tlogtest.Must(t, get(t, done).err)
+		began := time.Now()
+		over := drains()
+		select {
+		case <-over:
+			t.Fatal("it ends while the log is asked")
+		case <-time.After(4 * every):
+		}
+		if answers {
+			s.post.answers <- answer{entry: &protorekor.TransparencyLogEntry{}}
+		}
+		if took := get(t, over).Sub(began); answers == (took >= drainTimeout) {
+			t.Errorf("answered %t: it took %s", answers, took)
+		}
+	}
+	s.post.answers <- answer{err: errors.New("late")}
+	s.rests()
+}
+
 // A log that answers nobody keeps so many requests, and no more are looked for.
 func TestRequestsAreBounded(t *testing.T) {
 	s := newScene(t)
