@@ -46,6 +46,8 @@ const whileRest = 10 * time.Minute
 // Reconciler keeps what SecretAccesses come to.
 type Reconciler struct {
 	Client client.Client
+	// Live asks the API server, where a watch may not have told yet.
+	Live   client.Reader
 	Events events.EventRecorder
 	Clock  clock.PassiveClock
 
@@ -143,27 +145,43 @@ func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, wa
 		return err
 	}
 	if missing {
-		return r.Client.Create(ctx, want)
+		err = r.Client.Create(ctx, want)
+	} else {
+		err = r.putRole(ctx, a, &is, want)
 	}
+	if err != nil {
+		return err
+	}
+	// Somebody may have been bound to it between the look and the write. From now on nobody
+	// looks: one is deleted, freed of finalizers, and seen to be gone.
+	for range 3 {
+		if err = r.unbind(ctx, a, binding); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (r *Reconciler) putRole(ctx context.Context, a *v1alpha1.SecretAccess, is, want *rbacv1.Role) error {
 	if a.Status.ObservedGeneration == a.Generation {
 		r.repaired(a, "The Role %s was not as the grants say, and was put back", want.Name) // nobody has asked for a change
 	}
 	if !is.DeletionTimestamp.IsZero() {
-		if err := r.delete(ctx, &is); err != nil {
+		if err := r.delete(ctx, is); err != nil {
 			return err
 		}
 		return r.Client.Create(ctx, want)
 	}
-	return r.put(ctx, &is, want, "rules", want.Rules)
+	return r.put(ctx, is, want, "rules", want.Rules)
 }
 
 // unbind deletes the bindings by which a Role would give somebody without a grant what is
 // about to be written into it: whoever may write both can have made a Role of our name that
 // gives nothing, and have bound anybody to it, by a binding of any name. The Role waits until
-// they are gone.
+// they are gone. Watches of Roles and of bindings are two, so that the API server is asked.
 func (r *Reconciler) unbind(ctx context.Context, a *v1alpha1.SecretAccess, ours *rbacv1.RoleBinding) error {
 	var all rbacv1.RoleBindingList
-	if err := r.Client.List(ctx, &all, client.InNamespace(ours.Namespace)); err != nil {
+	if err := r.Live.List(ctx, &all, client.InNamespace(ours.Namespace)); err != nil {
 		return err
 	}
 	var failures []error

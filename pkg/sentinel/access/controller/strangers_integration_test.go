@@ -22,6 +22,8 @@ import (
 type watching struct {
 	client.Client
 	live func() client.Client
+	// before comes right before a patch.
+	before func(client.Object)
 
 	mu        sync.Mutex
 	strangers []string
@@ -59,8 +61,22 @@ func (w *watching) Update(ctx context.Context, o client.Object, opts ...client.U
 	return w.Client.Update(ctx, o, opts...)
 }
 
+// unseen is in the names of bindings of which the controller's watch has not told yet.
+const unseen = "unseen"
+
+func (w *watching) List(ctx context.Context, all client.ObjectList, opts ...client.ListOption) error {
+	err := w.Client.List(ctx, all, opts...)
+	if bindings, is := all.(*rbacv1.RoleBindingList); is {
+		bindings.Items = slices.DeleteFunc(bindings.Items, func(b rbacv1.RoleBinding) bool { return strings.HasPrefix(b.Name, unseen) })
+	}
+	return err
+}
+
 func (w *watching) Patch(ctx context.Context, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
 	w.note(ctx, o)
+	if w.before != nil {
+		w.before(o)
+	}
 	return w.Client.Patch(ctx, o, patch, opts...)
 }
 
@@ -70,6 +86,12 @@ func (w *watching) Patch(ctx context.Context, o client.Object, patch client.Patc
 func TestAStrangersBindingGetsNothing(t *testing.T) {
 	var p *plane
 	w := &watching{live: func() client.Client { return p.Client }}
+	var before sync.Map // what is done before patches; set while the controller works
+	w.before = func(o client.Object) {
+		if do, is := before.Load(o.GetNamespace()); is {
+			do.(func(client.Object))(o)
+		}
+	}
 	p = start(t, func(c client.Client) client.Client { w.Client = c; return w })
 	ctx := t.Context()
 	for name, c := range map[string]struct {
@@ -80,6 +102,7 @@ func TestAStrangersBindingGetsNothing(t *testing.T) {
 		"of another":                           {"another", nil},
 		"of that name, kept by a finalizer":    {"", []string{hold}},
 		"of another name, kept by a finalizer": {"another", []string{hold}},
+		"of another, a moment before":          {unseen, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := p.with(t)
@@ -127,6 +150,29 @@ func TestAStrangersBindingGetsNothing(t *testing.T) {
 	if len(strangers) > 0 {
 		t.Errorf("bound while the Role was written: %v", strangers)
 	}
+
+	t.Run("a binding of the moment in which the Role is written", func(t *testing.T) {
+		p := p.with(t)
+		a := p.lets("meanwhile", grant("User", "jo"))
+		role, binding := p.of(a)
+		role.OwnerReferences, role.Labels, role.Rules = nil, nil, nil
+		binding.OwnerReferences, binding.Labels, binding.Name = nil, nil, unseen
+		binding.Subjects[0].Name = "mallory"
+		var once sync.Once
+		bound := make(chan error, 1)
+		before.Store(a.Namespace, func(o client.Object) {
+			if _, is := o.(*rbacv1.Role); is {
+				once.Do(func() { bound <- p.Create(ctx, binding) })
+			}
+		})
+		must(t, p.Create(ctx, role))
+		must(t, p.Create(ctx, a))
+		p.soon("he is bound", func() bool { return len(bound) > 0 })
+		must(t, <-bound)
+		p.soon("he is bound no more, and the grant counts", func() bool {
+			return p.reads("jo", a.Namespace, "db") && !p.reads("mallory", a.Namespace, "db")
+		})
+	})
 
 	t.Run("a grant that ends", func(t *testing.T) {
 		p := p.with(t)
