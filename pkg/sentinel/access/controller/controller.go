@@ -135,11 +135,14 @@ func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, wa
 	var is rbacv1.Role
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is)
 	missing := apierrors.IsNotFound(err)
+	gives := !missing && equality.Semantic.DeepEqual(is.Rules, want.Rules)
 	switch {
 	case err != nil && !missing:
 		return err
-	case !missing && equality.Semantic.DeepEqual(is.Rules, want.Rules) && sameMeta(&is, want):
+	case gives && sameMeta(&is, want):
 		return nil
+	case gives: // nobody who is bound to it gets anything by the rest
+		return r.putRole(ctx, a, &is, want)
 	}
 	if err := r.unbind(ctx, a, binding); err != nil {
 		return err

@@ -13,7 +13,10 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/sentinel/access"
 )
 
 // watching is the controller's client. It notes who is bound to a Role, by the API server's
@@ -202,6 +205,16 @@ func TestAStrangersBindingGetsNothing(t *testing.T) {
 		p.soon("another grant counts", func() bool { return p.reads("al", "beside-it", "db") })
 		if !p.reads("deputy", "beside-it", "db") {
 			t.Error("who may use the SecretAccess can bind nobody to it")
+		}
+		// What gives nobody anything takes nobody's.
+		role, _ := p.of(a)
+		must(t, p.patch(role, `{"metadata":{"labels":null,"ownerReferences":null}}`))
+		p.soon("the Role is ours again", func() bool {
+			must(t, p.Get(ctx, client.ObjectKeyFromObject(role), role))
+			return access.Made(role) && metav1.IsControlledBy(role, a)
+		})
+		if !p.reads("deputy", "beside-it", "db") {
+			t.Error("a label that somebody took from the Role took the deputy's right")
 		}
 	})
 }
