@@ -228,7 +228,14 @@ func (r *Reconciler) applyBinding(ctx context.Context, a *v1alpha1.SecretAccess,
 	if sameBinding(&is, want) {
 		return nil
 	}
-	return r.put(ctx, &is, want, "subjects", want.Subjects)
+	if len(without(want.Subjects, is.Subjects)) == 0 {
+		return r.put(ctx, &is, want, "subjects", want.Subjects)
+	}
+	// Somebody gets a right: not by what was looked at before others wrote to it, as where a
+	// replica lost its turn meanwhile.
+	return r.patch(ctx, &is, map[string]any{
+		"metadata": ours(&is, want, map[string]any{"resourceVersion": is.GetResourceVersion()}), "subjects": want.Subjects,
+	})
 }
 
 // without are the subjects that others do not have.
@@ -240,13 +247,14 @@ func without(all, others []rbacv1.Subject) []rbacv1.Subject {
 // does so whatever else of it was written since: else somebody who writes an annotation again
 // and again would keep a right. One that took its place has another UID, which no patch changes.
 func (r *Reconciler) put(ctx context.Context, is, want client.Object, field string, value any) error {
-	return r.patch(ctx, is, map[string]any{
-		"metadata": map[string]any{
-			"uid": is.GetUID(), "finalizers": nil, "ownerReferences": want.GetOwnerReferences(),
-			"labels": map[string]string{access.LabelManagedBy: access.ManagedBy},
-		},
-		field: value,
-	})
+	return r.patch(ctx, is, map[string]any{"metadata": ours(is, want, map[string]any{}), field: value})
+}
+
+// ours is what makes the object that was looked at ours, with more of its metadata.
+func ours(is, want client.Object, more map[string]any) map[string]any {
+	more["uid"], more["finalizers"], more["ownerReferences"] = is.GetUID(), nil, want.GetOwnerReferences()
+	more["labels"] = map[string]string{access.LabelManagedBy: access.ManagedBy}
+	return more
 }
 
 func (r *Reconciler) patch(ctx context.Context, o client.Object, change map[string]any) error {

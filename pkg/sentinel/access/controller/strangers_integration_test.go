@@ -4,6 +4,7 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,8 +26,9 @@ import (
 type watching struct {
 	client.Client
 	live func() client.Client
-	// before comes right before a patch.
+	// before and after come right before and after a patch.
 	before func(client.Object)
+	after  func(client.Object, error)
 
 	mu        sync.Mutex
 	strangers []string
@@ -77,10 +79,10 @@ func (w *watching) List(ctx context.Context, all client.ObjectList, opts ...clie
 
 func (w *watching) Patch(ctx context.Context, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
 	w.note(ctx, o)
-	if w.before != nil {
-		w.before(o)
-	}
-	return w.Client.Patch(ctx, o, patch, opts...)
+	w.before(o)
+	err := w.Client.Patch(ctx, o, patch, opts...)
+	w.after(o, err)
+	return err
 }
 
 // TestAStrangersBindingGetsNothing: the names of Roles are known before there is a
@@ -89,10 +91,15 @@ func (w *watching) Patch(ctx context.Context, o client.Object, patch client.Patc
 func TestAStrangersBindingGetsNothing(t *testing.T) {
 	var p *plane
 	w := &watching{live: func() client.Client { return p.Client }}
-	var before sync.Map // what is done before patches; set while the controller works
+	var before, after sync.Map // what is done at patches, by namespace; set while the controller works
 	w.before = func(o client.Object) {
 		if do, is := before.Load(o.GetNamespace()); is {
 			do.(func(client.Object))(o)
+		}
+	}
+	w.after = func(o client.Object, err error) {
+		if do, is := after.Load(o.GetNamespace()); is {
+			do.(func(client.Object, error))(o, err)
 		}
 	}
 	p = start(t, func(c client.Client) client.Client { w.Client = c; return w })
@@ -190,6 +197,36 @@ func TestAStrangersBindingGetsNothing(t *testing.T) {
 		}
 		if !p.reads("al", "ends", "db") {
 			t.Error("the other's ended, too")
+		}
+	})
+	t.Run("a right that was taken while the controller was about to give another", func(t *testing.T) {
+		p := p.with(t)
+		a := p.lets("turn", grant("User", "jo"), grant("User", "al"))
+		must(t, p.Create(ctx, a))
+		p.soon("the grants count", func() bool { return p.reads("jo", "turn", "db") && p.reads("al", "turn", "db") })
+		_, binding := p.of(a)
+		// Who has the turn now takes al's before this one gives bo's.
+		var once sync.Once
+		taken, back := make(chan error, 1), make(chan struct{}, 100)
+		before.Store("turn", func(o client.Object) {
+			if _, is := o.(*rbacv1.RoleBinding); is {
+				once.Do(func() {
+					taken <- errors.Join(
+						p.patch(a.DeepCopy(), `{"spec":{"secrets":[{"name":"db","get":[{"kind":"User","name":"jo"},{"kind":"User","name":"bo"}]}]}}`),
+						p.patch(binding.DeepCopy(), `{"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"jo"}]}`))
+				})
+			}
+		})
+		after.Store("turn", func(o client.Object, err error) {
+			if b, is := o.(*rbacv1.RoleBinding); is && err == nil && slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool { return s.Name == "al" }) {
+				back <- struct{}{}
+			}
+		})
+		must(t, p.patch(a, `{"spec":{"secrets":[{"name":"db","get":[{"kind":"User","name":"jo"},{"kind":"User","name":"al"},{"kind":"User","name":"bo"}]}]}}`))
+		p.soon("the other grant counts", func() bool { return p.reads("bo", "turn", "db") && !p.reads("al", "turn", "db") })
+		must(t, <-taken)
+		if len(back) > 0 {
+			t.Error("what was taken came back")
 		}
 	})
 	t.Run("what is bound beside a Role that is as it should be", func(t *testing.T) {
