@@ -96,7 +96,11 @@ func (l *Log) AppendAfter(
 ) (*protorekor.TransparencyLogEntry, error) {
 	w := l.expect(ctx, envelope, key, had)
 	if w == nil {
-		return l.log.Append(ctx, envelope, key)
+		entry, err := l.log.Append(ctx, envelope, key)
+		if err == nil {
+			l.proofs.WithLabelValues(byAnswer).Inc()
+		}
+		return entry, err
 	}
 	asking, cancel := detached(ctx)
 	stay := context.AfterFunc(ctx, cancel)

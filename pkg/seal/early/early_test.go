@@ -3,14 +3,20 @@ package early
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 
@@ -432,17 +438,69 @@ func TestRequestsAreBounded(t *testing.T) {
 		t.Fatal("one more was looked for")
 	case <-time.After(5 * every):
 	}
-	for range 2 {
-		s.post.answers <- answer{err: errors.New("no")}
-	}
+	s.post.answers <- answer{err: errors.New("no")}
+	s.post.answers <- answer{err: errors.New("no")}
 	if got := get(t, late); got.err == nil {
 		t.Error("it is sealed")
 	}
 	s.counted(1, 0)
 	s.mu.Lock()
+	s.asked = maxAsked
+	s.mu.Unlock()
+	_, late = s.seals(t.Context())
+	s.post.answers <- answer{entry: &protorekor.TransparencyLogEntry{LogIndex: 7}}
+	get(t, late)
+	s.counted(1, 1) // by the answer, as nobody looked
+	s.mu.Lock()
+	s.asked = maxAsked - 1
+	s.mu.Unlock()
+	s.mu.Lock()
 	s.asked -= maxAsked - 1
 	s.mu.Unlock()
 	s.rests()
+}
+
+// Requests that stay keep no envelopes: each may be large, and nobody bounds these.
+func TestARequestThatStaysKeepsNoEnvelope(t *testing.T) {
+	s := newScene(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	tlogtest.Must(t, err)
+	const entries, size = 50, 512 << 10
+	before := heap()
+	for range entries {
+		large := &protodsse.Envelope{Payload: make([]byte, size), PayloadType: "application/vnd.in-toto+json"}
+		digest := sha256.Sum256(dsse.PAE(large.GetPayloadType(), large.GetPayload()))
+		sig, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+		tlogtest.Must(t, err)
+		large.Signatures = []*protodsse.Signature{{Sig: sig}}
+		done := make(chan error, 1)
+		go func() {
+			_, err := s.Append(t.Context(), large, key.Public())
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			t.Fatal(err)
+		case body := <-s.post.asked:
+			s.key.Add(t, s.dir, body)
+		}
+		tlogtest.Must(t, get(t, done))
+	}
+	kept := int64(heap()) - int64(before)
+	if kept > entries*size/4 {
+		t.Errorf("%d requests keep %d bytes", entries, kept)
+	}
+	for range entries {
+		s.post.answers <- answer{err: errors.New("late")}
+	}
+	s.rests()
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // A panic of whoever reads the answer is an error of that entry.
