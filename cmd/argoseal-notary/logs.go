@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -28,8 +29,6 @@ func (o options) checkLogs() error {
 		return usage("--also-rekor-url is the log of --rekor-url")
 	case o.tilesURL != "" && o.rekorVersion != 2:
 		return usage("--rekor-tiles-url is for a Rekor v2: a Rekor v1 has no tiles")
-	case o.ownLog && o.tilesURL == "":
-		return usage("--own-rekor needs --rekor-tiles-url: entries are proven from the tiles there")
 	case o.ownLog && (sigstores(o.rekorURL) || sigstores(o.tilesURL)):
 		return usage("--own-rekor is for a log of this installation's own, and %s is everybody's: leave it out", o.rekorURL)
 	}
@@ -77,6 +76,9 @@ func (o options) recorders(watch *logwatch.Watcher) (all []*seal.Recorder, own *
 			recorder = recorder.Promises()
 		}
 		all = append(all, recorder)
+	}
+	if o.ownLog && own == nil { // the chart says so of its own log, whatever else it is told
+		ctrl.Log.Info("--own-rekor does nothing without --rekor-tiles-url: entries are proven by the log's answers alone")
 	}
 	return all, own, nil
 }
