@@ -60,7 +60,7 @@ func TestANotaryBeginsWithoutAKey(t *testing.T) {
 	}))
 	said, err := o.said()
 	must(t, err)
-	recorders, err := o.recorders(nil)
+	recorders, _, err := o.recorders(nil)
 	must(t, err)
 
 	// Under a trusted root without the authorities nothing could ever be sealed.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -28,8 +29,6 @@ func (o options) checkLogs() error {
 		return usage("--also-rekor-url is the log of --rekor-url")
 	case o.tilesURL != "" && o.rekorVersion != 2:
 		return usage("--rekor-tiles-url is for a Rekor v2: a Rekor v1 has no tiles")
-	case o.ownLog && o.tilesURL == "":
-		return usage("--own-rekor needs --rekor-tiles-url: entries are proven from the tiles there")
 	case o.ownLog && (sigstores(o.rekorURL) || sigstores(o.tilesURL)):
 		return usage("--own-rekor is for a log of this installation's own, and %s is everybody's: leave it out", o.rekorURL)
 	}
@@ -54,9 +53,9 @@ func (o options) logURLs() []string {
 	return []string{o.rekorURL, o.alsoURL}
 }
 
-// recorders are those of all logs, the first of which may be watched.
-func (o options) recorders(watch *logwatch.Watcher) ([]*seal.Recorder, error) {
-	var all []*seal.Recorder
+// recorders are those of all logs, the first of which may be watched. own is that one if it
+// proves entries by its tiles; else nil.
+func (o options) recorders(watch *logwatch.Watcher) (all []*seal.Recorder, own *early.Log, err error) {
 	versions := []int{o.rekorVersion, o.alsoVersion}
 	for i, at := range o.logURLs() {
 		newLog := seal.NewRekorV2
@@ -65,11 +64,11 @@ func (o options) recorders(watch *logwatch.Watcher) ([]*seal.Recorder, error) {
 		}
 		log, err := newLog(at, o.claimDuration*2/3)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if i == 0 && watch != nil {
-			if log, err = o.guarded(watch, log); err != nil {
-				return nil, err
+			if log, own, err = o.guarded(watch, log); err != nil {
+				return nil, nil, err
 			}
 		}
 		recorder := seal.NewRecorder(log, clock.RealClock{}).Only(at)
@@ -78,22 +77,25 @@ func (o options) recorders(watch *logwatch.Watcher) ([]*seal.Recorder, error) {
 		}
 		all = append(all, recorder)
 	}
-	return all, nil
+	if o.ownLog && own == nil { // the chart says so of its own log, whatever else it is told
+		ctrl.Log.Info("--own-rekor does nothing without --rekor-tiles-url: entries are proven by the log's answers alone")
+	}
+	return all, own, nil
 }
 
 // guarded is a log that is watched. If it is this installation's own, nobody waits for its
 // answer where what it publishes is sooner.
-func (o options) guarded(watch *logwatch.Watcher, log seal.Log) (seal.Log, error) {
+func (o options) guarded(watch *logwatch.Watcher, log seal.Log) (seal.Log, *early.Log, error) {
 	if !o.ownLog {
-		return watch.Guard(log), nil
+		return watch.Guard(log), nil, nil
 	}
 	sooner := early.New(log, watch.Tiles, watch.Open)
 	for _, m := range sooner.Metrics() {
 		if err := metrics.Registry.Register(m); err != nil {
-			return nil, fmt.Errorf("metrics: %w", err)
+			return nil, nil, fmt.Errorf("metrics: %w", err)
 		}
 	}
-	return watch.GuardEarly(sooner.AppendAfter), nil
+	return watch.GuardEarly(sooner.AppendAfter), sooner, nil
 }
 
 // timestamps is the client of the authority; nil: none is asked.

@@ -72,7 +72,6 @@ func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 		"a budget below zero":   {func(o *options) { o.bounds.objects = -1 }, "--budget-objects"},
 		"a budget that is none": {func(o *options) { o.bounds.bytes = "much" }, "--budget-bytes"},
 		"tiles of a Rekor v1":   {func(o *options) { o.rekorVersion, o.tilesURL = 1, "http://tiles" }, "--rekor-tiles-url"},
-		"an own log, unseen":    {func(o *options) { o.ownLog = true }, "--rekor-tiles-url"},
 		"everybody's log as own": {func(o *options) {
 			o.ownLog, o.rekorURL, o.tilesURL = true, "https://log2025-1.rekor.sigstore.dev", "https://log2025-1.rekor.sigstore.dev"
 		}, "--own-rekor"},
@@ -98,6 +97,19 @@ func TestALogOfOnesOwnIsTaken(t *testing.T) {
 		if err := o.check(); err != nil {
 			t.Errorf("%s: %v", at, err)
 		}
+	}
+}
+
+// The chart says of its own log that it is, also where an operator has left out its tiles.
+func TestAnOwnLogWithoutTilesIsAskedAlone(t *testing.T) {
+	o := good()
+	o.ownLog = true
+	if err := o.check(); err != nil {
+		t.Fatal(err)
+	}
+	all, own, err := o.recorders(nil)
+	if err != nil || len(all) != 1 || own != nil {
+		t.Errorf("got %d recorders, own %v: %v", len(all), own, err)
 	}
 }
 

@@ -43,6 +43,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/seal/early"
 	"github.com/argoseal/argoseal/pkg/sidecar"
 	"github.com/argoseal/argoseal/pkg/trust"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -221,7 +222,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	recorders, err := o.recorders(watch)
+	recorders, own, err := o.recorders(watch)
 	if err != nil {
 		return err
 	}
@@ -299,7 +300,7 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	return serve(ctx, mgr, n, watched, o)
+	return serve(ctx, mgr, n, watched, own, o)
 }
 
 // follow keeps up with what Argo runs in the namespaces that are named, if any are.
@@ -411,8 +412,9 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, o options, watched 
 // releaseTimeout bounds how long giving up claims may hold up a shutdown.
 const releaseTimeout = 5 * time.Second
 
-// serve seals until ctx ends.
-func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, watched *notary.Watched, o options) error {
+// serve seals until ctx ends. Then its own log may answer what it was asked: requests that are
+// cancelled could fail those of other replicas.
+func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, watched *notary.Watched, own *early.Log, o options) error {
 	ready := func(*http.Request) error {
 		if n.Keyring.Current() == nil {
 			return errors.New("no tag key or no trusted root yet")
@@ -430,9 +432,11 @@ func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, watched *
 	}
 	ctrl.Log.Info("Starting", "version", version, "replica", n.Holder, "cluster", n.Cluster, "logs", o.logURLs())
 	err := mgr.Start(ctx)
-	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	free := context.WithoutCancel(ctx)
+	release, cancel := context.WithTimeout(free, releaseTimeout)
 	defer cancel()
 	n.Release(release)
+	own.Drain(free)
 	if err != nil {
 		return fmt.Errorf("stopped: %w", err)
 	}

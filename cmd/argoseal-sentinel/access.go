@@ -40,7 +40,7 @@ func keepAccess(ctx context.Context, o program.Beside) error {
 	if err != nil {
 		return err
 	}
-	r := &accesscontroller.Reconciler{Client: mgr.GetClient(), Events: mgr.GetEventRecorder("argoseal-sentinel-access"), Clock: clock.RealClock{}}
+	r := &accesscontroller.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("argoseal-sentinel-access"), Clock: clock.RealClock{}}
 	if err := r.SetupWithManager(mgr); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package logwatch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -53,14 +54,15 @@ type answer struct {
 	text       string
 	since      time.Time
 	// entries are the names of the entries that it came with, as many as there is
-	// room for; count is how many there were.
-	entries []string
-	count   int
+	// room for; count is how many there were. times is how often it came: also with entries
+	// that had come with another before.
+	entries      []string
+	count, times int
 }
 
 // answered takes the checkpoint of an answer in. had is what the log was known to have
-// before it was asked.
-func (w *Watcher) answered(had standing, entry *protorekor.TransparencyLogEntry, envelope *protodsse.Envelope) error {
+// before it was asked; name is that of the entry, empty if it came before.
+func (w *Watcher) answered(had standing, entry *protorekor.TransparencyLogEntry, name string) error {
 	shown := entry.GetInclusionProof().GetCheckpoint().GetEnvelope()
 	log, checkpoint := w.open(shown)
 	index := entry.GetLogIndex()
@@ -86,9 +88,12 @@ func (w *Watcher) answered(had standing, entry *protorekor.TransparencyLogEntry,
 		}
 		w.answers[shown] = a
 	}
-	a.count++
-	if w.entryCount < maxEntries {
-		a.entries, w.entryCount = append(a.entries, nameOf(index, envelope)), w.entryCount+1
+	a.times++
+	if name != "" {
+		a.count++
+	}
+	if name != "" && w.entryCount < maxEntries {
+		a.entries, w.entryCount = append(a.entries, text.Cut(fmt.Sprintf("entry %d: %s", index, name), maxEntry)), w.entryCount+1
 	}
 	// This much is known at once, without a proof.
 	if checkpoint != nil && w.kept.log == log.ID && w.kept.size == checkpoint.Size && !bytes.Equal(w.kept.root, checkpoint.Root) {
@@ -101,11 +106,11 @@ func fullOfAnswers() error {
 	return reason.New(reason.LogUnchecked, "%d checkpoints of the log's answers have not been compared yet with what it shows", maxAnswers)
 }
 
-// crowded says whether half of the room for answers is taken. A look makes room.
+// crowded says whether half of the room for answers, or for names, is taken. A look makes room.
 func (w *Watcher) crowded() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.answers) > maxAnswers/2
+	return len(w.answers) > maxAnswers/2 || w.entryCount > maxEntries/2
 }
 
 // Open reads a checkpoint of the log: one that a log signed that the trusted root has at
@@ -136,8 +141,8 @@ func (w *Watcher) open(shown string) (tlog.Log, *tlog.Checkpoint) {
 }
 
 // nameOf says what an entry is about, so that it can be found: the invocation of a step,
-// which ends in the name of its record, else the first artifact.
-func nameOf(index int64, envelope *protodsse.Envelope) string {
+// which ends in the name of its record, else the first artifact, else that nobody knows.
+func nameOf(envelope *protodsse.Envelope) string {
 	var s struct {
 		Subject []struct {
 			Name string `json:"name"`
@@ -155,7 +160,7 @@ func nameOf(index int64, envelope *protodsse.Envelope) string {
 	if name == "" && len(s.Subject) > 0 {
 		name = s.Subject[0].Name
 	}
-	return text.Cut(fmt.Sprintf("entry %d: %s", index, name), maxEntry)
+	return text.Cut(cmp.Or(name, "of what has no name"), maxEntry)
 }
 
 // waiting are the answers that have not been compared yet.
@@ -185,7 +190,7 @@ func (w *Watcher) forget(all []answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, a := range all {
-		if now := w.answers[a.text]; now != nil && now.count == a.count {
+		if now := w.answers[a.text]; now != nil && now.times == a.times {
 			w.entryCount -= len(now.entries)
 			delete(w.answers, a.text)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -133,6 +134,10 @@ func TestALateAnswerIsCompared(t *testing.T) {
 			answer, err := c.late(s).Append(t.Context(), nil, nil)
 			tlogtest.Must(t, err)
 			say(answer)
+			names, n := entriesOf(s.waiting()) // the entry is one, though it came twice
+			if n != 1 || !slices.Equal(names, []string{"entry 11: of what has no name"}) || s.entryCount != 1 {
+				t.Errorf("%d entries: %q", n, names)
+			}
 			s.look(c.want)
 		})
 	}
@@ -191,7 +196,7 @@ func TestAnAnswerThatContradictsWhatIsShownIsNotTaken(t *testing.T) {
 	p := s.proofOf(s.key, fork)
 	entry, err := p.Append(t.Context(), nil, nil)
 	tlogtest.Must(t, err)
-	if err := s.Watcher.answered(had, entry, nil); reason.Of(err) != reason.LogForked {
+	if err := s.Watcher.answered(had, entry, "the-pod"); reason.Of(err) != reason.LogForked {
 		t.Errorf("got %v", err)
 	}
 	s.look(reason.LogForked)
@@ -338,6 +343,53 @@ func TestManyAnswersWakeALook(t *testing.T) {
 	if len(s.changed()) != 1 {
 		t.Error("nobody is woken")
 	}
+}
+
+// So it is where they are few, and many entries came with them, whose names take room.
+func TestManyEntriesWakeALook(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	s.key.Grow(t, s.tiles.dir, "entry", 10, 11)
+	p := s.proofOf(s.key, s.tiles.dir)
+	for i := range maxEntries/2 + 1 {
+		if len(s.changed()) != 0 {
+			t.Fatalf("%d wake one", i)
+		}
+		s.answered(p, "")
+	}
+	if len(s.changed()) != 1 {
+		t.Error("nobody is woken")
+	}
+}
+
+// Who waits for a late answer keeps no envelope: many of them, large each, may wait for long.
+func TestALateAnswerKeepsNoEnvelope(t *testing.T) {
+	s := newScene(t)
+	s.key.Grow(t, s.tiles.dir, "entry", 0, 10)
+	s.look("")
+	s.key.Grow(t, s.tiles.dir, "entry", 10, 12)
+	shown := s.proofOf(s.key, s.tiles.dir)
+	var waiting []Late
+	const entries, size = 100, 512 << 10
+	before := heap()
+	for range entries {
+		_, err := s.GuardEarly(func(ctx context.Context, e *protodsse.Envelope, key crypto.PublicKey, _ uint64, late Late) (*protorekor.TransparencyLogEntry, error) {
+			waiting = append(waiting, late)
+			return shown.Append(ctx, e, key)
+		}).Append(t.Context(), &protodsse.Envelope{Payload: make([]byte, size)}, nil)
+		tlogtest.Must(t, err)
+	}
+	if kept := int64(heap()) - int64(before); kept > entries*size/4 {
+		t.Errorf("%d late answers keep %d bytes", len(waiting), kept)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // What comes to an answer while that is compared is compared, too, before it is forgotten.

@@ -42,23 +42,31 @@ func (g guarded) Append(ctx context.Context, envelope *protodsse.Envelope, key c
 		g.watcher.wake() // somebody waits
 		return nil, notLogged(err)
 	}
+	// A late answer keeps the name alone: it may come long after, and an envelope is large.
+	name, proven := nameOf(envelope), make(chan int64, 1)
+	defer close(proven)
 	entry, err := g.add(ctx, envelope, key, had.size, func(entry *protorekor.TransparencyLogEntry) {
-		if err := g.heard(had, entry, envelope); err != nil {
+		name := name
+		if index, is := <-proven; is && index == entry.GetLogIndex() {
+			name = "" // that entry is known by name
+		}
+		if err := g.heard(had, entry, name); err != nil {
 			g.watcher.Log.Error(err, "The transparency log's late answer does not hold")
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := g.heard(had, entry, envelope); err != nil {
+	proven <- entry.GetLogIndex()
+	if err := g.heard(had, entry, name); err != nil {
 		return nil, err
 	}
 	return entry, nil
 }
 
 // heard takes an answer in, and has the log looked at if it does not hold, or there are many.
-func (g guarded) heard(had standing, entry *protorekor.TransparencyLogEntry, envelope *protodsse.Envelope) error {
-	err := g.watcher.answered(had, entry, envelope)
+func (g guarded) heard(had standing, entry *protorekor.TransparencyLogEntry, name string) error {
+	err := g.watcher.answered(had, entry, name)
 	if err != nil || g.watcher.crowded() {
 		g.watcher.wake()
 	}

@@ -47,7 +47,8 @@ func (w *Watcher) keep(ctx context.Context, record *v1alpha1.TransparencyLog, be
 // another history may do it again. So it does not count until somebody deletes the
 // record.
 func (w *Watcher) unlike(record *v1alpha1.TransparencyLog, c compared, now *tlog.Checkpoint) error {
-	if _, n := entriesOf(c.forked); n > 0 {
+	if len(c.forked) > 0 {
+		_, n := entriesOf(c.forked)
 		return reason.New(reason.LogForked, "the log has answered with a checkpoint of %d entries that its checkpoint of %d entries contradicts: %d of its entries are in another history than it shows",
 			c.forked[0].checkpoint.Size, now.Size, n)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -29,6 +30,12 @@ const (
 	// those of entries that were proven already stay until the log answers, for a second.
 	// Beyond, entries wait for the answer, as without this package.
 	maxAsked = 512
+	// hope is how long tiles may still prove an entry of which the log's answer was lost: it
+	// publishes within a fraction of that.
+	hope = time.Second
+	// drainTimeout bounds how long a process that stops waits for the log's answers. A
+	// Rekor v2 looks for what to answer once a second.
+	drainTimeout = 2 * time.Second
 )
 
 // Log is a Rekor v2 that publishes its tiles where they can be read. It is safe for
@@ -81,13 +88,19 @@ func New(log seal.Log, tiles tlog.Reader, open func(checkpoint []byte) (tlog.Log
 //
 // The request is not cancelled, because a Rekor v2 could then tell others that wait for
 // their entries at that moment that these failed: by its source a waiter whose request has
-// ended leaves its error to all (tessera 1.0.2, PublicationAwaiter.Await).
+// ended leaves its error to all, for a second (tessera 1.0.2, PublicationAwaiter.Await). Nor
+// is such an error the last word here, as another's request may have ended: tiles may prove
+// the entry for a moment longer.
 func (l *Log) AppendAfter(
 	ctx context.Context, envelope *protodsse.Envelope, key crypto.PublicKey, had uint64, late func(*protorekor.TransparencyLogEntry),
 ) (*protorekor.TransparencyLogEntry, error) {
 	w := l.expect(ctx, envelope, key, had)
 	if w == nil {
-		return l.log.Append(ctx, envelope, key)
+		entry, err := l.log.Append(ctx, envelope, key)
+		if err == nil {
+			l.proofs.WithLabelValues(byAnswer).Inc()
+		}
+		return entry, err
 	}
 	asking, cancel := detached(ctx)
 	stay := context.AfterFunc(ctx, cancel)
@@ -99,6 +112,13 @@ func (l *Log) AppendAfter(
 			a.entry, err = l.log.Append(asking, envelope, key)
 			return err
 		})
+		if isLost(a.err) {
+			select {
+			case <-left:
+			case <-asking.Done():
+			case <-time.After(hope):
+			}
+		}
 		l.answered(w)
 		select {
 		case answered <- a:
@@ -108,19 +128,55 @@ func (l *Log) AppendAfter(
 			}
 		}
 	}()
+	var a answer
 	select {
-	case a := <-answered:
-		stay()
+	case a = <-answered:
 		if a.err == nil {
+			stay()
 			l.proofs.WithLabelValues(byAnswer).Inc()
+			return a.entry, nil
 		}
-		return a.entry, a.err
-	case entry := <-w.proven:
-		stay()
+	case a.entry = <-w.proven:
 		close(left)
-		l.proofs.WithLabelValues(byTiles).Inc()
-		return entry, nil
 	}
+	stay()
+	if a.err != nil {
+		select {
+		case a.entry = <-w.proven: // it came at the same time
+		default:
+			return nil, a.err
+		}
+	}
+	l.proofs.WithLabelValues(byTiles).Inc()
+	return a.entry, nil
+}
+
+// isLost says whether there may be an entry, though the log's answer is an error.
+func isLost(err error) bool {
+	return err != nil && !errors.Is(err, seal.ErrNotLogged) && !errors.Is(err, seal.ErrDuplicate)
+}
+
+// Drain waits until the log has answered all that it was asked, for some time: a process
+// that ends cancels its requests. Nothing is asked any more by then. There may be no log.
+func (l *Log) Drain(ctx context.Context) {
+	if l == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	for l.isAsked() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(every):
+		}
+	}
+}
+
+func (l *Log) isAsked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.asked > 0
 }
 
 // detached is a context that ends when the caller's time is over, but not with the caller.
@@ -175,7 +231,7 @@ func (l *Log) answered(w *waiter) {
 	}
 }
 
-// look looks as long as somebody waits, which is until the log answers at most.
+// look looks as long as somebody waits, which is until shortly after the log answers at most.
 func (l *Log) look(ctx context.Context) {
 	for pause := every; ; {
 		time.Sleep(pause)

@@ -3,14 +3,20 @@ package early
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 
@@ -342,6 +348,81 @@ func TestARequestEndsWithWhoWantedIt(t *testing.T) {
 	}
 }
 
+// Another's request that ended may have the log fail ours, which is logged all the same. An
+// error by which it is certain that nothing is proves nothing, and waits for nothing.
+func TestAnEntryWhoseAnswerIsLostIsProvenByTiles(t *testing.T) {
+	s := newScene(t)
+	body, done := s.seals(t.Context())
+	s.post.answers <- answer{err: errors.New("it answers 499")}
+	select {
+	case got := <-done:
+		t.Fatalf("it is over before tiles could prove it: %v", got.err)
+	case <-time.After(2 * every):
+	}
+	s.key.Add(t, s.dir, body)
+	got := get(t, done)
+	tlogtest.Must(t, got.err)
+	if _, err := s.notary.Root.Inspect(got.bundle); err != nil {
+		t.Error(err)
+	}
+	s.counted(1, 0)
+	s.rests()
+	if len(s.late) != 0 {
+		t.Error("an error was heard as an entry")
+	}
+
+	for _, c := range []struct {
+		err    error
+		before time.Duration
+	}{
+		{fmt.Errorf("%w: refused", seal.ErrNotLogged), hope / 2}, {seal.ErrDuplicate, hope / 2}, {errors.New("it answers 500"), soon},
+	} {
+		_, done := s.seals(t.Context())
+		began := time.Now()
+		s.post.answers <- answer{err: c.err}
+		if got := get(t, done); !errors.Is(got.err, c.err) || time.Since(began) > c.before {
+			t.Errorf("%v after %s, not %v", got.err, time.Since(began), c.err)
+		}
+	}
+	s.counted(1, 0)
+	s.rests()
+}
+
+// A process that stops waits until the log has answered; not for one that answers nobody.
+func TestAStopWaitsForTheLog(t *testing.T) {
+	s := newScene(t)
+	(*Log)(nil).Drain(t.Context()) // there is none
+	s.Drain(t.Context())           // nothing is asked
+	drains := func() chan time.Time {
+		over := make(chan time.Time, 1)
+		go func() {
+			s.Drain(t.Context())
+			over <- time.Now()
+		}()
+		return over
+	}
+	for _, answers := range []bool{true, false} {
+		body, done := s.seals(t.Context())
+		s.key.Add(t, s.dir, body)
+		tlogtest.Must(t, get(t, done).err)
+		began := time.Now()
+		over := drains()
+		select {
+		case <-over:
+			t.Fatal("it ends while the log is asked")
+		case <-time.After(4 * every):
+		}
+		if answers {
+			s.post.answers <- answer{entry: &protorekor.TransparencyLogEntry{}}
+		}
+		if took := get(t, over).Sub(began); answers == (took >= drainTimeout) {
+			t.Errorf("answered %t: it took %s", answers, took)
+		}
+	}
+	s.post.answers <- answer{err: errors.New("late")}
+	s.rests()
+}
+
 // A log that answers nobody keeps so many requests, and no more are looked for.
 func TestRequestsAreBounded(t *testing.T) {
 	s := newScene(t)
@@ -357,17 +438,69 @@ func TestRequestsAreBounded(t *testing.T) {
 		t.Fatal("one more was looked for")
 	case <-time.After(5 * every):
 	}
-	for range 2 {
-		s.post.answers <- answer{err: errors.New("no")}
-	}
+	s.post.answers <- answer{err: errors.New("no")}
+	s.post.answers <- answer{err: errors.New("no")}
 	if got := get(t, late); got.err == nil {
 		t.Error("it is sealed")
 	}
 	s.counted(1, 0)
 	s.mu.Lock()
+	s.asked = maxAsked
+	s.mu.Unlock()
+	_, late = s.seals(t.Context())
+	s.post.answers <- answer{entry: &protorekor.TransparencyLogEntry{LogIndex: 7}}
+	get(t, late)
+	s.counted(1, 1) // by the answer, as nobody looked
+	s.mu.Lock()
+	s.asked = maxAsked - 1
+	s.mu.Unlock()
+	s.mu.Lock()
 	s.asked -= maxAsked - 1
 	s.mu.Unlock()
 	s.rests()
+}
+
+// Requests that stay keep no envelopes: each may be large, and nobody bounds these.
+func TestARequestThatStaysKeepsNoEnvelope(t *testing.T) {
+	s := newScene(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	tlogtest.Must(t, err)
+	const entries, size = 50, 512 << 10
+	before := heap()
+	for range entries {
+		large := &protodsse.Envelope{Payload: make([]byte, size), PayloadType: "application/vnd.in-toto+json"}
+		digest := sha256.Sum256(dsse.PAE(large.GetPayloadType(), large.GetPayload()))
+		sig, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+		tlogtest.Must(t, err)
+		large.Signatures = []*protodsse.Signature{{Sig: sig}}
+		done := make(chan error, 1)
+		go func() {
+			_, err := s.Append(t.Context(), large, key.Public())
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			t.Fatal(err)
+		case body := <-s.post.asked:
+			s.key.Add(t, s.dir, body)
+		}
+		tlogtest.Must(t, get(t, done))
+	}
+	kept := int64(heap()) - int64(before)
+	if kept > entries*size/4 {
+		t.Errorf("%d requests keep %d bytes", entries, kept)
+	}
+	for range entries {
+		s.post.answers <- answer{err: errors.New("late")}
+	}
+	s.rests()
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // A panic of whoever reads the answer is an error of that entry.

@@ -131,6 +131,9 @@ func (r Ref) Rotation() int64 {
 	return rotation
 }
 
+// undated says whether the key is one that somebody else made, so that nobody knows when.
+func (r Ref) undated() bool { return r.Kept() && r.Created().IsZero() }
+
 // Created is when the key was made; zero if the name is not ours.
 func (r Ref) Created() time.Time {
 	_, created := r.parse()

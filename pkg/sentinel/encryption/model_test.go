@@ -357,8 +357,11 @@ func (w world) staysClean(t testing.TB) world {
 }
 
 // mirrored is the world, or the same with the servers' places changed: both are
-// alike.
+// alike, but where the first server's key may count.
 func (w world) mirrored() world {
+	if strings.ContainsAny(w.file[0]+w.file[1], "12") {
+		return w
+	}
 	m := world{wanted: w.wanted, objects: w.objects, want: w.want, lost: w.lost, hasty: w.hasty, clean: w.clean}
 	for i := range servers {
 		j := servers - 1 - i

@@ -48,6 +48,24 @@ func TestEverySequenceWithAPlugin(t *testing.T) {
 	}
 }
 
+// TestEverySequenceWithKeysOfSomebodyElses does the same where two servers write with keys that
+// tell no time, in whichever order.
+func TestEverySequenceWithKeysOfSomebodyElses(t *testing.T) {
+	for _, files := range [][servers]string{{"12", "21"}, {"21", "12"}} {
+		start := world{wanted: "ab", file: files, runs: files, objects: "22", want: 'a'}
+		reached, problem := start.walk(t)
+		if problem != "" {
+			t.Fatal(problem)
+		}
+		t.Logf("%v: %v", files, reached)
+		for _, must := range []encryption.Reason{encryption.FileRepaired, encryption.ReadKeyAdded, encryption.WriteKeyChanged, encryption.OldKeyRemoved} {
+			if reached[string(must)] == 0 {
+				t.Errorf("no sequence of %v has %s", files, must)
+			}
+		}
+	}
+}
+
 // TestTheModelFindsAnOperatorInHaste: a model that finds nothing wrong with
 // anything would prove nothing.
 func TestTheModelFindsAnOperatorInHaste(t *testing.T) {
@@ -102,9 +120,12 @@ func (w world) walk(t *testing.T) (reached map[string]int, problem string) {
 	return reached, problem
 }
 
-// arrived says whether all is as it is wanted.
+// arrived says whether all is as it is wanted: under one key, which may be somebody else's.
 func (w world) arrived(step encryption.Step) bool {
-	want := string(w.want)
-	under := string(w.writesAs(0, w.want))
-	return step.Action == encryption.Rest && w.file == [servers]string{want, want} && strings.Trim(w.objects, under) == ""
+	if step.Action != encryption.Rest || len(w.file[0]) != 1 || w.file[0] != w.file[1] {
+		return false
+	}
+	key := w.file[0][0]
+	under := string(w.writesAs(0, key))
+	return wants[w.want].SatisfiedBy(keys[key].Ref) && strings.Trim(w.objects, under) == ""
 }

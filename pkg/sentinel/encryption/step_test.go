@@ -159,8 +159,36 @@ func TestNext(t *testing.T) {
 		"a file of somebody's own goes on with the key that it is written with": {
 			world: settledWorld("21", "21", "22", '1'), reason: encryption.OldKeyRemoved, files: [servers]string{"2", ""},
 		},
-		"which is the first server's where they differ": {
+		"which is the one of most objects where they differ": {
 			world: settledWorld("21", "12", "22", '1'), reason: encryption.WriteKeyChanged, files: [servers]string{"", "21"},
+		},
+		"not the first server's": {
+			world: settledWorld("12", "21", "22", '1'), reason: encryption.WriteKeyChanged, files: [servers]string{"21", ""},
+		},
+		"nor even while it is not the one that is wanted": {
+			world: settledWorld("12", "21", "22", 'b'), reason: encryption.WriteKeyChanged, files: [servers]string{"21", ""},
+		},
+		"which only etcd tells": {
+			world: settledWorld("12", "21", "22", '1'), change: func(o *encryption.Observed) { o.Scan = nil }, reason: encryption.Scanning,
+		},
+		"but for keys that tell their age": {
+			world: settledWorld("ba", "ab", "aa", 'b'), change: func(o *encryption.Observed) { o.Scan = nil },
+			reason: encryption.WriteKeyChanged, files: [servers]string{"", "ba"},
+		},
+		"a server that came back with a key that was retired": {
+			world: settledWorld("12", "2", "22", '1'), reason: encryption.ReadKeySpread, files: [servers]string{"", "21"},
+		},
+		"then the one that most servers write with": {
+			world: settledWorld("12", "21", "12", '1'),
+			change: func(o *encryption.Observed) {
+				third := o.Servers[1]
+				third.Name, third.ID = "2", "id-2"
+				o.Servers = append(o.Servers, third)
+			},
+			reason: encryption.WriteKeyChanged, files: [servers]string{"21", ""},
+		},
+		"and then the first server's": {
+			world: settledWorld("12", "21", "12", '1'), reason: encryption.WriteKeyChanged, files: [servers]string{"", "12"},
 		},
 		"and gives nobody a key that was only kept": {
 			world: settledWorld("21", "2", "22", '1'), reason: encryption.OldKeyRemoved, files: [servers]string{"2", ""},
@@ -174,8 +202,14 @@ func TestNext(t *testing.T) {
 		"and so does a key of ours that is there": {
 			world: settledWorld("2a", "2a", "22", 'a'), reason: encryption.WriteKeyChanged, files: [servers]string{"a2", ""},
 		},
-		"one that nobody writes with yet is used": {
-			world: settledWorld("i2", "i2", "ii", '2'), reason: encryption.WriteKeyChanged, files: [servers]string{"2i", ""},
+		"one that nobody writes with is not used": {
+			world: settledWorld("i2", "i2", "ii", 'a'), reason: encryption.ReadKeyAdded, files: [servers]string{"ia", ""},
+		},
+		"nor is it while another of somebody's own is written with": {
+			world: settledWorld("k2", "k2", "kk", 'a'), reason: encryption.ReadKeyAdded, files: [servers]string{"ka", ""},
+		},
+		"one of ours that nobody writes with yet is": {
+			world: settledWorld("ia", "ia", "ii", 'a'), reason: encryption.WriteKeyChanged, files: [servers]string{"ai", ""},
 		},
 		"a lost file is put back as the server runs with it": {
 			world: world{file: [servers]string{"", "ia"}, runs: [servers]string{"ia", "ia"}, objects: "ii", want: 'a'}, reason: encryption.FileRepaired, files: [servers]string{"ia", ""},

@@ -46,6 +46,8 @@ const whileRest = 10 * time.Minute
 // Reconciler keeps what SecretAccesses come to.
 type Reconciler struct {
 	Client client.Client
+	// Live asks the API server, where a watch may not have told yet.
+	Live   client.Reader
 	Events events.EventRecorder
 	Clock  clock.PassiveClock
 
@@ -133,37 +135,56 @@ func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, wa
 	var is rbacv1.Role
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is)
 	missing := apierrors.IsNotFound(err)
+	gives := !missing && equality.Semantic.DeepEqual(is.Rules, want.Rules)
 	switch {
 	case err != nil && !missing:
 		return err
-	case !missing && equality.Semantic.DeepEqual(is.Rules, want.Rules) && sameMeta(&is, want):
+	case gives && sameMeta(&is, want):
 		return nil
+	case gives: // nobody who is bound to it gets anything by the rest
+		return r.putRole(ctx, a, &is, want)
 	}
 	if err := r.unbind(ctx, a, binding); err != nil {
 		return err
 	}
 	if missing {
-		return r.Client.Create(ctx, want)
+		err = r.Client.Create(ctx, want)
+	} else {
+		err = r.putRole(ctx, a, &is, want)
 	}
+	if err != nil {
+		return err
+	}
+	// Somebody may have been bound to it between the look and the write. From now on nobody
+	// looks: one is deleted, freed of finalizers, and seen to be gone.
+	for range 3 {
+		if err = r.unbind(ctx, a, binding); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (r *Reconciler) putRole(ctx context.Context, a *v1alpha1.SecretAccess, is, want *rbacv1.Role) error {
 	if a.Status.ObservedGeneration == a.Generation {
 		r.repaired(a, "The Role %s was not as the grants say, and was put back", want.Name) // nobody has asked for a change
 	}
 	if !is.DeletionTimestamp.IsZero() {
-		if err := r.delete(ctx, &is); err != nil {
+		if err := r.delete(ctx, is); err != nil {
 			return err
 		}
 		return r.Client.Create(ctx, want)
 	}
-	return r.put(ctx, &is, want, "rules", want.Rules)
+	return r.put(ctx, is, want, "rules", want.Rules)
 }
 
 // unbind deletes the bindings by which a Role would give somebody without a grant what is
 // about to be written into it: whoever may write both can have made a Role of our name that
 // gives nothing, and have bound anybody to it, by a binding of any name. The Role waits until
-// they are gone.
+// they are gone. Watches of Roles and of bindings are two, so that the API server is asked.
 func (r *Reconciler) unbind(ctx context.Context, a *v1alpha1.SecretAccess, ours *rbacv1.RoleBinding) error {
 	var all rbacv1.RoleBindingList
-	if err := r.Client.List(ctx, &all, client.InNamespace(ours.Namespace)); err != nil {
+	if err := r.Live.List(ctx, &all, client.InNamespace(ours.Namespace)); err != nil {
 		return err
 	}
 	var failures []error
@@ -207,7 +228,14 @@ func (r *Reconciler) applyBinding(ctx context.Context, a *v1alpha1.SecretAccess,
 	if sameBinding(&is, want) {
 		return nil
 	}
-	return r.put(ctx, &is, want, "subjects", want.Subjects)
+	if len(without(want.Subjects, is.Subjects)) == 0 {
+		return r.put(ctx, &is, want, "subjects", want.Subjects)
+	}
+	// Somebody gets a right: not by what was looked at before others wrote to it, as where a
+	// replica lost its turn meanwhile.
+	return r.patch(ctx, &is, map[string]any{
+		"metadata": ours(&is, want, map[string]any{"resourceVersion": is.GetResourceVersion()}), "subjects": want.Subjects,
+	})
 }
 
 // without are the subjects that others do not have.
@@ -219,13 +247,14 @@ func without(all, others []rbacv1.Subject) []rbacv1.Subject {
 // does so whatever else of it was written since: else somebody who writes an annotation again
 // and again would keep a right. One that took its place has another UID, which no patch changes.
 func (r *Reconciler) put(ctx context.Context, is, want client.Object, field string, value any) error {
-	return r.patch(ctx, is, map[string]any{
-		"metadata": map[string]any{
-			"uid": is.GetUID(), "finalizers": nil, "ownerReferences": want.GetOwnerReferences(),
-			"labels": map[string]string{access.LabelManagedBy: access.ManagedBy},
-		},
-		field: value,
-	})
+	return r.patch(ctx, is, map[string]any{"metadata": ours(is, want, map[string]any{}), field: value})
+}
+
+// ours is what makes the object that was looked at ours, with more of its metadata.
+func ours(is, want client.Object, more map[string]any) map[string]any {
+	more["uid"], more["finalizers"], more["ownerReferences"] = is.GetUID(), nil, want.GetOwnerReferences()
+	more["labels"] = map[string]string{access.LabelManagedBy: access.ManagedBy}
+	return more
 }
 
 func (r *Reconciler) patch(ctx context.Context, o client.Object, change map[string]any) error {

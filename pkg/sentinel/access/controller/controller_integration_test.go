@@ -123,7 +123,7 @@ func start(t *testing.T, wraps ...func(client.Client) client.Client) *plane {
 	for _, wrap := range wraps {
 		through = wrap(through)
 	}
-	r := &controller.Reconciler{Client: through, Events: mgr.GetEventRecorder("argoseal-sentinel"), Clock: clock.RealClock{}}
+	r := &controller.Reconciler{Client: through, Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("argoseal-sentinel"), Clock: clock.RealClock{}}
 	must(t, r.SetupWithManager(mgr))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -4,6 +4,7 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +14,10 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/sentinel/access"
 )
 
 // watching is the controller's client. It notes who is bound to a Role, by the API server's
@@ -22,6 +26,9 @@ import (
 type watching struct {
 	client.Client
 	live func() client.Client
+	// before and after come right before and after a patch.
+	before func(client.Object)
+	after  func(client.Object, error)
 
 	mu        sync.Mutex
 	strangers []string
@@ -59,9 +66,23 @@ func (w *watching) Update(ctx context.Context, o client.Object, opts ...client.U
 	return w.Client.Update(ctx, o, opts...)
 }
 
+// unseen is in the names of bindings of which the controller's watch has not told yet.
+const unseen = "unseen"
+
+func (w *watching) List(ctx context.Context, all client.ObjectList, opts ...client.ListOption) error {
+	err := w.Client.List(ctx, all, opts...)
+	if bindings, is := all.(*rbacv1.RoleBindingList); is {
+		bindings.Items = slices.DeleteFunc(bindings.Items, func(b rbacv1.RoleBinding) bool { return strings.HasPrefix(b.Name, unseen) })
+	}
+	return err
+}
+
 func (w *watching) Patch(ctx context.Context, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
 	w.note(ctx, o)
-	return w.Client.Patch(ctx, o, patch, opts...)
+	w.before(o)
+	err := w.Client.Patch(ctx, o, patch, opts...)
+	w.after(o, err)
+	return err
 }
 
 // TestAStrangersBindingGetsNothing: the names of Roles are known before there is a
@@ -70,6 +91,17 @@ func (w *watching) Patch(ctx context.Context, o client.Object, patch client.Patc
 func TestAStrangersBindingGetsNothing(t *testing.T) {
 	var p *plane
 	w := &watching{live: func() client.Client { return p.Client }}
+	var before, after sync.Map // what is done at patches, by namespace; set while the controller works
+	w.before = func(o client.Object) {
+		if do, is := before.Load(o.GetNamespace()); is {
+			do.(func(client.Object))(o)
+		}
+	}
+	w.after = func(o client.Object, err error) {
+		if do, is := after.Load(o.GetNamespace()); is {
+			do.(func(client.Object, error))(o, err)
+		}
+	}
 	p = start(t, func(c client.Client) client.Client { w.Client = c; return w })
 	ctx := t.Context()
 	for name, c := range map[string]struct {
@@ -80,6 +112,7 @@ func TestAStrangersBindingGetsNothing(t *testing.T) {
 		"of another":                           {"another", nil},
 		"of that name, kept by a finalizer":    {"", []string{hold}},
 		"of another name, kept by a finalizer": {"another", []string{hold}},
+		"of another, a moment before":          {unseen, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := p.with(t)
@@ -128,6 +161,29 @@ func TestAStrangersBindingGetsNothing(t *testing.T) {
 		t.Errorf("bound while the Role was written: %v", strangers)
 	}
 
+	t.Run("a binding of the moment in which the Role is written", func(t *testing.T) {
+		p := p.with(t)
+		a := p.lets("meanwhile", grant("User", "jo"))
+		role, binding := p.of(a)
+		role.OwnerReferences, role.Labels, role.Rules = nil, nil, nil
+		binding.OwnerReferences, binding.Labels, binding.Name = nil, nil, unseen
+		binding.Subjects[0].Name = "mallory"
+		var once sync.Once
+		bound := make(chan error, 1)
+		before.Store(a.Namespace, func(o client.Object) {
+			if _, is := o.(*rbacv1.Role); is {
+				once.Do(func() { bound <- p.Create(ctx, binding) })
+			}
+		})
+		must(t, p.Create(ctx, role))
+		must(t, p.Create(ctx, a))
+		p.soon("he is bound", func() bool { return len(bound) > 0 })
+		must(t, <-bound)
+		p.soon("he is bound no more, and the grant counts", func() bool {
+			return p.reads("jo", a.Namespace, "db") && !p.reads("mallory", a.Namespace, "db")
+		})
+	})
+
 	t.Run("a grant that ends", func(t *testing.T) {
 		p := p.with(t)
 		jo := grant("User", "jo")
@@ -143,6 +199,36 @@ func TestAStrangersBindingGetsNothing(t *testing.T) {
 			t.Error("the other's ended, too")
 		}
 	})
+	t.Run("a right that was taken while the controller was about to give another", func(t *testing.T) {
+		p := p.with(t)
+		a := p.lets("turn", grant("User", "jo"), grant("User", "al"))
+		must(t, p.Create(ctx, a))
+		p.soon("the grants count", func() bool { return p.reads("jo", "turn", "db") && p.reads("al", "turn", "db") })
+		_, binding := p.of(a)
+		// Who has the turn now takes al's before this one gives bo's.
+		var once sync.Once
+		taken, back := make(chan error, 1), make(chan struct{}, 100)
+		before.Store("turn", func(o client.Object) {
+			if _, is := o.(*rbacv1.RoleBinding); is {
+				once.Do(func() {
+					taken <- errors.Join(
+						p.patch(a.DeepCopy(), `{"spec":{"secrets":[{"name":"db","get":[{"kind":"User","name":"jo"},{"kind":"User","name":"bo"}]}]}}`),
+						p.patch(binding.DeepCopy(), `{"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"jo"}]}`))
+				})
+			}
+		})
+		after.Store("turn", func(o client.Object, err error) {
+			if b, is := o.(*rbacv1.RoleBinding); is && err == nil && slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool { return s.Name == "al" }) {
+				back <- struct{}{}
+			}
+		})
+		must(t, p.patch(a, `{"spec":{"secrets":[{"name":"db","get":[{"kind":"User","name":"jo"},{"kind":"User","name":"al"},{"kind":"User","name":"bo"}]}]}}`))
+		p.soon("the other grant counts", func() bool { return p.reads("bo", "turn", "db") && !p.reads("al", "turn", "db") })
+		must(t, <-taken)
+		if len(back) > 0 {
+			t.Error("what was taken came back")
+		}
+	})
 	t.Run("what is bound beside a Role that is as it should be", func(t *testing.T) {
 		p := p.with(t)
 		a := p.lets("beside-it", grant("User", "jo"))
@@ -156,6 +242,16 @@ func TestAStrangersBindingGetsNothing(t *testing.T) {
 		p.soon("another grant counts", func() bool { return p.reads("al", "beside-it", "db") })
 		if !p.reads("deputy", "beside-it", "db") {
 			t.Error("who may use the SecretAccess can bind nobody to it")
+		}
+		// What gives nobody anything takes nobody's.
+		role, _ := p.of(a)
+		must(t, p.patch(role, `{"metadata":{"labels":null,"ownerReferences":null}}`))
+		p.soon("the Role is ours again", func() bool {
+			must(t, p.Get(ctx, client.ObjectKeyFromObject(role), role))
+			return access.Made(role) && metav1.IsControlledBy(role, a)
+		})
+		if !p.reads("deputy", "beside-it", "db") {
+			t.Error("a label that somebody took from the Role took the deputy's right")
 		}
 	})
 }
