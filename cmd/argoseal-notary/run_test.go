@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -30,8 +31,8 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-// startAPIServer lets the programs find a real API server.
-func startAPIServer(t *testing.T) client.Client {
+// startAPIServer lets the programs find a real API server, with our kinds of objects and these.
+func startAPIServer(t *testing.T, more ...*apiextensionsv1.CustomResourceDefinition) client.Client {
 	t.Helper()
 	first := func(variables ...string) string {
 		for _, v := range variables {
@@ -43,6 +44,7 @@ func startAPIServer(t *testing.T) client.Client {
 	}
 	env := &envtest.Environment{
 		CRDDirectoryPaths: []string{"../../charts/argoseal/files/crds"},
+		CRDs:              more,
 		ControlPlane: envtest.ControlPlane{
 			APIServer: &envtest.APIServer{Path: first("TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")},
 			Etcd:      &envtest.Etcd{Path: first("TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},

@@ -122,7 +122,7 @@ func TestOthersVerifySeals(t *testing.T) {
 		authors[kind] = keyed(newSigner(t, kind))
 	}
 	judged(t, l.url, url2, sealtest.TrustedRootOf(t, l.trusted(t), root2), authors, provenTimes{
-		"v1":   {"P-256": 1, "RSA-2048": 1, "Ed25519": 1, "KMS": 1},
+		"v1":   {"P-256": 1, "RSA-2048": 1, "RSA-4096": 1, "Ed25519": 1, "KMS": 1},
 		"v2":   {"P-256": 0, "P-384": 0, "KMS": 0},
 		"both": {"P-256": 1, "KMS": 1},
 	})

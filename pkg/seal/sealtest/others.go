@@ -15,6 +15,8 @@ const (
 	GitHubIssuer    = "https://token.actions.githubusercontent.com"
 	ChainsBuilder   = "https://tekton.dev/chains/v2"
 	ChainsBuildType = "tekton.dev/v1beta1/TaskRun"
+	// ChainsV2BuildType is that of the format slsa/v2alpha4, and of those before it.
+	ChainsV2BuildType = "https://tekton.dev/chains/v2/slsa"
 )
 
 // Built is what somebody built: its name and its digest.
@@ -75,6 +77,28 @@ func Chains(tb testing.TB, built ...Built) []byte {
 				"completeness": map[string]any{"parameters": false, "environment": false, "materials": false},
 			},
 			"materials": []any{map[string]any{"uri": "oci://gcr.io/acme/builder", "digest": map[string]any{"sha256": string(built[0].SHA256)}}},
+		},
+	})
+}
+
+// ChainsV2 is a statement as Tekton Chains makes it in the format slsa/v2alpha4: SLSA
+// Provenance v1.
+func ChainsV2(tb testing.TB, built ...Built) []byte {
+	tb.Helper()
+	return statement(tb, map[string]any{
+		"_type": "https://in-toto.io/Statement/v1", "subject": subjectsOf(built), "predicateType": "https://slsa.dev/provenance/v1",
+		"predicate": map[string]any{
+			"buildDefinition": map[string]any{
+				"buildType":            ChainsV2BuildType,
+				"externalParameters":   map[string]any{"runSpec": map[string]any{"serviceAccountName": "default", "taskRef": map[string]any{"name": "build", "kind": "Task"}, "timeout": "1h0m0s"}},
+				"internalParameters":   map[string]any{"tekton-pipelines-feature-flags": map[string]any{"EnableAPIFields": "beta", "VerificationNoMatchPolicy": "ignore"}},
+				"resolvedDependencies": []any{map[string]any{"name": "task", "uri": "git+https://github.com/acme/tasks.git", "digest": map[string]any{"sha1": "63216a3022ed606538399634cd1c525f8bd4657f"}}},
+			},
+			"runDetails": map[string]any{
+				"builder":    map[string]any{"id": ChainsBuilder},
+				"metadata":   map[string]any{"invocationId": "63f6d3cb-9d1b-4f2b-8c4e-111111111111", "startedOn": "2026-11-21T10:00:00Z", "finishedOn": "2026-11-21T10:00:07Z"},
+				"byproducts": []any{map[string]any{"name": "taskRunResults/size", "mediaType": "application/json", "content": "IjE5Ig=="}},
+			},
 		},
 	})
 }
