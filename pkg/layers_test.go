@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"pkg/fairshare":       {},
 	"pkg/jsonsize":        {},
 	"pkg/text":            {},
+	"pkg/turns":           {},
 	"pkg/version":         {},
 
 	// What artifacts are, in pods and outside.
@@ -62,7 +63,7 @@ var mayImport = map[string][]string{
 	"pkg/notary/budget":  {"pkg/api/v1alpha1", "pkg/reason"},
 	"pkg/notary": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/image/oci", "pkg/measurement", "pkg/memory", "pkg/notary/budget", "pkg/notary/keyring",
-		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
+		"pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text", "pkg/turns",
 	},
 	"pkg/tuf":             {},
 	"pkg/tuf/keeper":      {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/text", "pkg/tuf", "pkg/verify"},
@@ -124,7 +125,7 @@ var mayImport = map[string][]string{
 	},
 
 	"pkg/sentinel/access":            {"pkg/api/v1alpha1", "pkg/argo/layout"},
-	"pkg/sentinel/access/controller": {"pkg/api/v1alpha1", "pkg/sentinel/access", "pkg/text"},
+	"pkg/sentinel/access/controller": {"pkg/api/v1alpha1", "pkg/sentinel/access", "pkg/text", "pkg/turns"},
 	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
 	"pkg/program": {"pkg/connections", "pkg/reason"},
