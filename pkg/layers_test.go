@@ -71,7 +71,7 @@ var mayImport = map[string][]string{
 	"pkg/seal/early":      {"pkg/seal", "pkg/tlog"},
 	"pkg/notary/logwatch": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/seal", "pkg/text", "pkg/tlog"},
 	"pkg/notary/workflow": {
-		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/memory", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
+		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/memory", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text", "pkg/turns",
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {
@@ -91,7 +91,7 @@ var mayImport = map[string][]string{
 
 	// What became of a whole workflow, told.
 	"pkg/monitor":            {"pkg/api/v1alpha1", "pkg/argo/nodes", "pkg/reason", "pkg/text"},
-	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/jsonsize", "pkg/monitor", "pkg/text"},
+	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/jsonsize", "pkg/monitor", "pkg/text", "pkg/turns"},
 
 	// Which records may go, and who removes them.
 	"pkg/archive":              {"pkg/reason"},
